@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: MIT
+/**
+ * The program `criu-cuda`. Only this file calls process.exit and listens to
+ * signals: the first one aborts what runs, so that it cleans up after itself;
+ * the second one ends at once. Stopped by a signal, the exit code is 128 + its number.
+ * @module
+ */
+import { ToolkitError } from './errors.ts';
+import { createIo } from './output.ts';
+import { main, wantsJson } from './program.ts';
+
+const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+type StopSignal = keyof typeof signalExitCodes;
+
+const argv = process.argv.slice(2);
+const stop = new AbortController();
+let stoppedBy: StopSignal | undefined;
+
+for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
+  process.on(name, () => {
+    if (stoppedBy) process.exit(signalExitCodes[name]);
+    stoppedBy = name;
+    stop.abort(new ToolkitError('ERR_INTERRUPTED', `stopped by ${name}`));
+  });
+}
+
+const io = createIo({
+  stdout: process.stdout,
+  stderr: process.stderr,
+  json: wantsJson(argv),
+  signal: stop.signal,
+});
+const exitCode = await main(argv, io);
+process.exit(stoppedBy ? signalExitCodes[stoppedBy] : exitCode);

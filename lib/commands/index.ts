@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Every command of the CLI, in the order `--help` shows them. A command is one
+ * thin file: options, one call into the library, one result.
+ * @module
+ */
+import type { Command } from 'commander';
+import type { Io } from '../output.ts';
+import { registerVariants } from './variants.ts';
+
+/** Adds one command to the program. */
+export type Register = (program: Command, io: Io) => void;
+
+export const commands: readonly Register[] = [registerVariants];

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a command may use to talk to its caller. Library code never prints;
+ * commands get an {@link Io} and nothing else writes to stdout or stderr.
+ * @module
+ */
+import Table from 'cli-table3';
+import pc from 'picocolors';
+
+/** The part of picocolors in use; plain functions from text to text. */
+export type Colors = ReturnType<typeof pc.createColors>;
+
+export interface Io {
+  /** `--json`: one JSON document on stdout, nothing else there, no progress. */
+  readonly json: boolean;
+  /** A person watches stderr: a terminal, and not `--json`. */
+  readonly interactive: boolean;
+  /** Width of the terminal, 80 when there is none. */
+  readonly columns: number;
+  readonly colors: Colors;
+  /** Aborted by Ctrl-C, SIGTERM and SIGHUP; pass it on to everything that takes long. */
+  readonly signal: AbortSignal;
+  /** Exit code of a command that returns normally; a thrown error has its own. @default 0 */
+  exitCode: number;
+  /** One or more lines on stdout. */
+  out(text: string): void;
+  /** One or more lines on stderr. */
+  err(text: string): void;
+  /** Text on stderr as it is, without a line end: for progress. */
+  rawErr(text: string): void;
+  /** The result of a command: the value with `--json`, else the text. */
+  result(value: unknown, text: () => string): void;
+}
+
+export interface IoStreams {
+  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stderr: { write(text: string): unknown; isTTY?: boolean; columns?: number };
+}
+
+export interface IoOptions extends IoStreams {
+  json: boolean;
+  signal: AbortSignal;
+  /** @default what picocolors finds out about the terminal */
+  color?: boolean;
+}
+
+const withLineEnd = (text: string): string => (text.endsWith('\n') ? text : `${text}\n`);
+
+/** Addresses and counters may be `bigint`; in JSON they are decimal strings. */
+function jsonValue(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+export function createIo(options: IoOptions): Io {
+  const { stdout, stderr, json } = options;
+  const color = options.color ?? (pc.isColorSupported && stdout.isTTY === true);
+  const io: Io = {
+    json,
+    interactive: !json && stderr.isTTY === true,
+    columns: stderr.columns ?? 80,
+    colors: pc.createColors(color && !json),
+    signal: options.signal,
+    exitCode: 0,
+    out: (text) => void stdout.write(withLineEnd(text)),
+    err: (text) => void stderr.write(withLineEnd(text)),
+    rawErr: (text) => void stderr.write(text),
+    result: (value, text) => {
+      io.out(json ? JSON.stringify(value, jsonValue, 2) : text());
+    },
+  };
+  return io;
+}
+
+const NO_BORDERS = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
+
+export interface TableOptions {
+  /** One per column. @default left */
+  align?: readonly ('left' | 'right')[];
+}
+
+/** Columns of text under a head line; cells may hold several lines. */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  options: TableOptions = {},
+): string {
+  const text = new Table({
+    ...(head.length === 0 ? {} : { head: [...head] }),
+    ...(options.align === undefined ? {} : { colAligns: [...options.align] }),
+    chars: NO_BORDERS,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+  });
+  text.push(...rows.map((row) => [...row]));
+  return text
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+/** 1536 → `1.5 KiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return `${Number(value.toFixed(digits)).toString()} ${units[unit] ?? ''}`;
+}
+
+/** 83 → `83 ms`, 1234 → `1.23 s`, 95000 → `1 min 35 s`. */
+export function formatDuration(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${ms.toFixed(0)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Where things are. Nothing here touches the disk.
+ * @module
+ */
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The package's root: the folder above `lib/` or `dist/`. */
+export const projectRoot: string = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Sources of everything in C. */
+export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');
+
+/** The plugin's variants, smallest first; see docs/architecture.md. */
+export const pluginVariants = ['stock'] as const;
+export type PluginVariant = (typeof pluginVariants)[number];
+
+export function isPluginVariant(name: string): name is PluginVariant {
+  return (pluginVariants as readonly string[]).includes(name);
+}
+
+/** File name every CUDA plugin of CRIU has. */
+export const pluginFileName = 'cuda_plugin.so';
+
+/** The C build's output; CRIU_CUDA_BUILD_DIR overrides it. */
+export function buildDir(env: Environment = process.env): string {
+  return env['CRIU_CUDA_BUILD_DIR'] ?? join(pluginSourceDir, 'build');
+}
+
+/** The directory of one variant: to be given to CRIU with `--libdir`. */
+export function variantDir(variant: PluginVariant, env: Environment = process.env): string {
+  return join(buildDir(env), 'lib', variant);
+}
+
+export function variantPlugin(variant: PluginVariant, env: Environment = process.env): string {
+  return join(variantDir(variant, env), pluginFileName);
+}
+
+/** The software CUDA driver. */
+export function softcudaLibrary(env: Environment = process.env): string {
+  return join(buildDir(env), 'lib', 'softcuda', 'libcuda.so.1');
+}
+
+/** A program of the C build, e.g. `workload-pattern`. */
+export function builtProgram(name: string, env: Environment = process.env): string {
+  return join(buildDir(env), 'bin', name);
+}
+
+/** The user's cache of this project: CRIU builds and apt lists. */
+export function cacheDir(env: Environment = process.env): string {
+  const base = env['XDG_CACHE_HOME'] ?? join(env['HOME'] ?? homedir(), '.cache');
+  return join(base, 'criu-cuda');
+}
+
+/** Where CRIU programs look for plugins when nothing else is said. */
+export const pluginDirectories = ['/usr/lib/criu', '/usr/local/lib/criu', '/usr/lib64/criu'] as const;
+
+/** The settings file's default place; CRIU_CUDA_CONFIG overrides it. */
+export const defaultConfigFile = '/etc/criu/cuda.conf';
+
+export function configFile(env: Environment = process.env): string {
+  return env['CRIU_CUDA_CONFIG'] ?? defaultConfigFile;
+}
+
+/** The run directory's default place; the setting CRIU_CUDA_RUN_DIR overrides it. */
+export const defaultRunDir = '/run/criu-cuda';

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+/**
+ * One command line from its words to its exit code: 0 ok, 1 the operation
+ * failed, 2 wrong use or environment.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { commands } from './commands/index.ts';
+import { describeError, EnvironmentError, ToolkitError, UsageError } from './errors.ts';
+import type { Io } from './output.ts';
+import { projectRoot } from './paths.ts';
+
+function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string };
+  return manifest.version;
+}
+
+/** `--json` counts before `--` only: after it begins somebody else's command line. */
+export function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
+}
+
+function createProgram(io: Io): Command {
+  const program = new Command('criu-cuda')
+    .description('Checkpoint running CUDA processes with CRIU and restore them fast')
+    .version(packageVersion())
+    .option('--json', 'print one JSON document instead of text')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        io.out(text);
+      },
+      writeErr: () => undefined, // usage errors are printed by reportError, in one format
+    });
+  for (const register of commands) register(program, io);
+  return program;
+}
+
+function errorFields(error: unknown): Record<string, unknown> {
+  if (!(error instanceof ToolkitError)) {
+    return { code: 'ERR_INTERNAL', message: describeError(error) };
+  }
+  return {
+    code: error.code,
+    message: error.message,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error instanceof EnvironmentError ? { missing: error.missing } : {}),
+    ...('facts' in error ? { facts: error.facts } : {}),
+    ...(error.cause instanceof Error ? { cause: error.cause.message } : {}),
+  };
+}
+
+function reportError(io: Io, error: unknown): number {
+  const known = error instanceof ToolkitError;
+  if (io.json) {
+    io.out(JSON.stringify({ error: errorFields(error) }, null, 2));
+  } else {
+    io.err(`criu-cuda: ${describeError(error)}`);
+    if (known && error.hint !== undefined) io.err(error.hint);
+    if (!known && error instanceof Error && error.stack !== undefined) io.err(error.stack);
+  }
+  return known ? error.exitCode : 1;
+}
+
+/** Help and version are not errors; everything else commander throws is wrong use. */
+function fromCommander(error: CommanderError): UsageError | undefined {
+  if (error.exitCode === 0 || error.code === 'commander.help') return undefined;
+  return new UsageError(error.message.replace(/^error: /, ''), 'see criu-cuda --help');
+}
+
+/** Runs one command line. @returns the exit code */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const program = createProgram(io);
+  if (argv.length === 0) {
+    io.err(program.helpInformation());
+    return 2;
+  }
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return io.exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return reportError(io, error);
+    const usage = fromCommander(error);
+    if (usage) return reportError(io, usage);
+    return error.exitCode;
+  }
+}
