@@ -28,7 +28,7 @@ export const pluginFileName = 'cuda_plugin.so';
 
 /** The C build's output; CRIU_CUDA_BUILD_DIR overrides it. */
 export function buildDir(env: Environment = process.env): string {
-  return env['CRIU_CUDA_BUILD_DIR'] ?? join(pluginSourceDir, 'build');
+  return env.CRIU_CUDA_BUILD_DIR ?? join(pluginSourceDir, 'build');
 }
 
 /** The directory of one variant: to be given to CRIU with `--libdir`. */
@@ -52,7 +52,7 @@ export function builtProgram(name: string, env: Environment = process.env): stri
 
 /** The user's cache of this project: CRIU builds and apt lists. */
 export function cacheDir(env: Environment = process.env): string {
-  const base = env['XDG_CACHE_HOME'] ?? join(env['HOME'] ?? homedir(), '.cache');
+  const base = env.XDG_CACHE_HOME ?? join(env.HOME ?? homedir(), '.cache');
   return join(base, 'criu-cuda');
 }
 
@@ -63,7 +63,7 @@ export const pluginDirectories = ['/usr/lib/criu', '/usr/local/lib/criu', '/usr/
 export const defaultConfigFile = '/etc/criu/cuda.conf';
 
 export function configFile(env: Environment = process.env): string {
-  return env['CRIU_CUDA_CONFIG'] ?? defaultConfigFile;
+  return env.CRIU_CUDA_CONFIG ?? defaultConfigFile;
 }
 
 /** The run directory's default place; the setting CRIU_CUDA_RUN_DIR overrides it. */
