@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every CRIU_CUDA_* setting, read once. The environment wins over the file
+ * (/etc/criu/cuda.conf, or CRIU_CUDA_CONFIG), the file over the default.
+ * The table itself is settings_list.h; docs/environment.md explains each key.
+ */
+#ifndef CCR_SETTINGS_H
+#define CCR_SETTINGS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CCR_CONFIG_DEFAULT_PATH "/etc/criu/cuda.conf"
+
+enum ccr_handover { CCR_HANDOVER_AUTO, CCR_HANDOVER_ADOPT, CCR_HANDOVER_MAP };
+enum ccr_io { CCR_IO_AUTO, CCR_IO_PREAD, CCR_IO_DIRECT, CCR_IO_MMAP };
+/* Bits of `intercept`. */
+enum { CCR_INTERCEPT_MEMORY = 1, CCR_INTERCEPT_MEMCPY = 2 };
+
+struct ccr_settings {
+	long parallel_restore;	/* bool */
+	long streams;		/* transfer threads */
+	long chunk_mb;		/* MiB */
+	long context_pool;	/* bool */
+	long remap;		/* bool */
+	long remap_min_mb;	/* MiB */
+	long intercept;		/* bits above */
+	long intercept_debug;	/* 0..4 */
+	long lock_timeout_ms;	/* milliseconds */
+	long handover;		/* enum ccr_handover */
+	long verify;		/* bool */
+	long io;		/* enum ccr_io */
+	char device_map[4096];	/* "old=new,old=new", "" for none */
+	char driver[PATH_MAX];	/* "" for the usual search */
+	char run_dir[PATH_MAX]; /* absolute */
+};
+
+/*
+ * Fills `out`. Returns 0, or -EINVAL with one sentence in `error` that names
+ * the key, the value and what is accepted, or -EIO when the file exists and
+ * cannot be read. `path` NULL: CRIU_CUDA_CONFIG, else the default path; only
+ * a file named explicitly has to exist.
+ */
+int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, size_t error_size);
+
+/* Writes the table as JSON to stdout: [{"key":…,"default":…,"type":…,"accepted":…},…]. */
+void ccr_settings_print_table(void);
+
+#endif

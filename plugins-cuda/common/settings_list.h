@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The one list of settings.
+ * NUMBER(key, field, default, min, max)   a decimal number
+ * CHOICE(key, field, default, "a|b|c")    one word; its position is the value
+ * FLAGS(key, field, default, "a|b")       words joined by commas, or «off»; one bit each
+ * TEXT(key, field, default)               any text that fits
+ */
+NUMBER("CRIU_CUDA_PARALLEL_RESTORE", parallel_restore, "1", 0, 1)
+NUMBER("CRIU_CUDA_STREAMS", streams, "8", 1, 32)
+NUMBER("CRIU_CUDA_CHUNK_MB", chunk_mb, "8", 1, 512)
+NUMBER("CRIU_CUDA_CONTEXT_POOL", context_pool, "1", 0, 1)
+NUMBER("CRIU_CUDA_REMAP", remap, "1", 0, 1)
+NUMBER("CRIU_CUDA_REMAP_MIN_MB", remap_min_mb, "1", 1, 1048576)
+FLAGS("CRIU_CUDA_INTERCEPT", intercept, "memory,memcpy", "memory|memcpy")
+NUMBER("CRIU_CUDA_INTERCEPT_DEBUG", intercept_debug, "0", 0, 4)
+NUMBER("CRIU_CUDA_LOCK_TIMEOUT_MS", lock_timeout_ms, "10000", 1, 3600000)
+CHOICE("CRIU_CUDA_HANDOVER", handover, "auto", "auto|adopt|map")
+NUMBER("CRIU_CUDA_VERIFY", verify, "1", 0, 1)
+TEXT("CRIU_CUDA_DEVICE_MAP", device_map, "")
+CHOICE("CRIU_CUDA_IO", io, "auto", "auto|pread|direct|mmap")
+TEXT("CRIU_CUDA_DRIVER", driver, "")
+TEXT("CRIU_CUDA_RUN_DIR", run_dir, "/run/criu-cuda")

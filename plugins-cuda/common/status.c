@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "common/status.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+/* Files nobody collected (runs without the CLI) are kept this long after their criu ended. */
+#define KEEP_SECONDS 3600
+
+static void prune(int dir_fd)
+{
+	struct timespec now;
+	struct dirent *entry;
+	DIR *dir = fdopendir(dup(dir_fd));
+
+	if (!dir)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	while ((entry = readdir(dir))) {
+		struct stat st;
+		int pid;
+
+		if (sscanf(entry->d_name, "op-%d.jsonl", &pid) != 1 || !kill(pid, 0))
+			continue;
+		if (!fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+		    now.tv_sec - st.st_mtim.tv_sec > KEEP_SECONDS)
+			unlinkat(dir_fd, entry->d_name, 0);
+	}
+	closedir(dir);
+}
+
+int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
+{
+	char name[32];
+	int dir_fd, ret = 0;
+
+	status->fd = -1;
+	if (mkdir(run_dir, 0700) && errno != EEXIST)
+		goto err;
+	dir_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		goto err;
+	prune(dir_fd);
+	snprintf(name, sizeof(name), "op-%d.jsonl", criu);
+	/* A left-over of an earlier criu with this pid may be held open by a reader: unlink, not
+	 * truncate. */
+	unlinkat(dir_fd, name, 0);
+	status->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+	ret = status->fd < 0 ? -errno : 0;
+	close(dir_fd);
+	if (!ret)
+		return 0;
+	errno = -ret;
+err:
+	ret = -errno;
+	ccr_warn("no status file in %s: %s", run_dir, strerror(errno));
+	return ret;
+}
+
+void ccr_status_add(const struct ccr_status *status, const char *format, ...)
+{
+	char line[PATH_MAX + 1024];
+	va_list args;
+	int len;
+
+	if (status->fd < 0)
+		return;
+	va_start(args, format);
+	len = vsnprintf(line, sizeof(line) - 1, format, args);
+	va_end(args);
+	if (len < 0 || (size_t)len >= sizeof(line) - 1) {
+		ccr_warn("status line too long: %.60s", format);
+		return;
+	}
+	line[len++] = '\n';
+	/* One write: lines of two writers (criu and its watcher) must not mix. */
+	if (write(status->fd, line, len) != len)
+		ccr_warn("status file: %s", strerror(errno));
+}
+
+void ccr_status_close(struct ccr_status *status)
+{
+	if (status->fd >= 0)
+		close(status->fd);
+	status->fd = -1;
+}
