@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of a dump: pause (driver Lock, tasks running), checkpoint (tasks
+ * stopped), finish (put everything back unless the tasks are about to die).
+ */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static int announce(void)
+{
+	struct plugin *p = &ccr__plugin;
+
+	if (p->in_inventory)
+		return 0;
+	if (add_inventory_plugin(PLUGIN_NAME)) {
+		ccr_err("cannot add %s to the inventory image", PLUGIN_NAME);
+		return -EIO;
+	}
+	p->in_inventory = true;
+	return 0;
+}
+
+int ccr__pause_devices(int pid)
+{
+	CUprocessState state;
+	struct task *task;
+	pid_t restore_tid;
+	CUresult result;
+	int ret;
+
+	ret = ccr__task_detect(pid, &restore_tid);
+	if (ret)
+		return ret;
+	result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
+	if (result != CUDA_SUCCESS) {
+		ccr_err("state of %d: %s", pid, ccr_cuda_error_name(result));
+		return -EIO;
+	}
+	if (state == CU_PROCESS_STATE_FAILED) {
+		ccr_err("%d is in the failed state, which the driver cannot checkpoint", pid);
+		return -EIO;
+	}
+	ret = announce();
+	if (!ret)
+		ret = ccr__begin(STAGE_DUMP);
+	if (ret)
+		return ret;
+	task = ccr__task_add(pid, restore_tid, state);
+	if (!task)
+		return -ENOMEM;
+	ret = ccr__watcher_track(task);
+	if (ret)
+		return ret;
+	if (state != CU_PROCESS_STATE_RUNNING) {
+		ccr_info("%d is already %s", pid, ccr__state_name(state));
+		return 0;
+	}
+	result = ccr__task_step(task, STEP_LOCK);
+	if (result == CUDA_ERROR_NOT_READY)
+		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld", pid,
+			ccr__plugin.settings.lock_timeout_ms);
+	return result == CUDA_SUCCESS ? 0 : -EIO;
+}
+
+int ccr__checkpoint_devices(int pid)
+{
+	struct restore_thread thread;
+	pid_t restore_tid;
+	struct task *task;
+	CUresult result;
+	int ret;
+
+	ret = ccr__task_detect(pid, &restore_tid);
+	if (ret)
+		return ret;
+	task = ccr__task_find(pid);
+	if (!task) {
+		ccr_err("%d initialised CUDA while the dump began; try again", pid);
+		return -EAGAIN;
+	}
+	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
+		return 0;
+	ret = ccr__restore_thread_resume(&thread, restore_tid);
+	if (ret)
+		return ret;
+	result = ccr__task_step(task, STEP_CHECKPOINT);
+	ret = ccr__restore_thread_stop(&thread);
+	return result == CUDA_SUCCESS ? ret : -EIO;
+}
+
+/* True when the task is back in its prior state. */
+static bool roll_back(const struct task *task)
+{
+	struct restore_thread thread;
+	const char *failed;
+	CUresult result;
+
+	if (ccr__restore_thread_resume(&thread, task->restore_tid)) {
+		ccr__task_outcome(task, "failed", "its restore thread could not be resumed");
+		return false;
+	}
+	result = ccr__task_raise(task, task->prior, &failed);
+	ccr__restore_thread_stop(&thread);
+	if (result == CUDA_SUCCESS) {
+		ccr__task_outcome(task, "rolled-back", NULL);
+		return true;
+	}
+	ccr_err("%d could not be put back to %s: %s: %s", task->pid, ccr__state_name(task->prior),
+		failed, ccr_cuda_error_name(result));
+	ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
+	return false;
+}
+
+void ccr__dump_finish(int ret)
+{
+	bool all_back = true;
+
+	if (!ret && opts.final_state == FINAL_DEAD) {
+		/* A failing post-dump script would still keep the tasks alive; the watcher sees
+		 * that. */
+		for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
+			ccr__task_outcome(task, "dumped", NULL);
+		return;
+	}
+	for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
+		all_back &= roll_back(task);
+	if (all_back)
+		ccr__watcher_release();
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What CRIU sees: the descriptor, the stages, and the hooks with their timing. */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
+#define FAULT_CUDA_FORCE_ENABLE "138" /* CRIU's own fault number for tests without a device */
+
+#ifndef CCR_VARIANT
+#define CCR_VARIANT "stock"
+#endif
+
+struct plugin ccr__plugin = {.watcher_fd = -1, .status = {.fd = -1}};
+
+/* Read by `criu-cuda inspect` from the file. */
+extern const char ccr_plugin_info[];
+__attribute__((visibility("default"), used)) const char ccr_plugin_info[] =
+	"ccr-plugin: version=" CCR_VERSION " variant=" CCR_VARIANT;
+
+static void to_criu_log(enum ccr_log_level level, const char *line)
+{
+	print_on_level(level, PLUGIN_NAME ": %s\n", line);
+}
+
+static bool device_expected(void)
+{
+	const char *fault = getenv("CRIU_FAULT");
+	struct stat st;
+
+	if (ccr__plugin.settings.driver[0] || (fault && !strcmp(fault, FAULT_CUDA_FORCE_ENABLE)))
+		return true;
+	return !stat(NVIDIA_GPUS_DIR, &st) && S_ISDIR(st.st_mode);
+}
+
+/* 0 with or without `enabled`, or the error that must stop this run. */
+static int enable(int stage)
+{
+	struct plugin *p = &ccr__plugin;
+	char error[512];
+	int ret;
+
+	if (stage == STAGE_DUMP && !device_expected()) {
+		ccr_info("disabled: no GPU on this machine");
+		return 0;
+	}
+	ret = ccr_driver_open(&p->driver, p->settings.driver, error, sizeof(error));
+	if (!ret) {
+		p->enabled = true;
+		return 0;
+	}
+	/* A restore without the driver would run the application with its GPU missing. */
+	if (stage == STAGE_RESTORE || p->settings.driver[0]) {
+		ccr_err("%s", error);
+		return ret;
+	}
+	ccr_warn("disabled: %s", error);
+	return 0;
+}
+
+static int plugin_init(int stage)
+{
+	struct plugin *p = &ccr__plugin;
+	char error[512];
+	int ret;
+
+	ccr_log_set_sink(to_criu_log);
+	if (stage == STAGE_PRE_DUMP) /* device memory cannot be tracked while it is written */
+		return 0;
+	if (stage == STAGE_RESTORE &&
+	    !check_and_remove_inventory_plugin(PLUGIN_NAME, strlen(PLUGIN_NAME)))
+		return 0;
+	ret = ccr_settings_load(&p->settings, NULL, error, sizeof(error));
+	if (ret) {
+		ccr_err("%s", error);
+		return ret;
+	}
+	ret = enable(stage);
+	if (ret || !p->enabled)
+		return ret;
+	ccr_info("version %s, variant %s, driver %s (API %d)", CCR_VERSION, CCR_VARIANT,
+		 p->driver.path, p->driver.version);
+	if (set_compel_interrupt_only_mode)
+		set_compel_interrupt_only_mode();
+	return 0;
+}
+
+static const char *stage_name(int stage)
+{
+	return stage == STAGE_RESTORE ? "restore" : "dump";
+}
+
+int ccr__begin(int stage)
+{
+	struct plugin *p = &ccr__plugin;
+
+	if (p->watcher_fd >= 0)
+		return 0;
+	ccr_status_open(&p->status, p->settings.run_dir, getpid());
+	ccr_status_add(&p->status,
+		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
+		       "\"variant\":\"%s\"}",
+		       stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
+	return ccr__watcher_start(stage);
+}
+
+static void plugin_exit(int stage, int ret)
+{
+	struct plugin *p = &ccr__plugin;
+	const double start = ccr__now_ms();
+
+	if (!p->enabled)
+		return;
+	if (stage == STAGE_DUMP)
+		ccr__dump_finish(ret);
+	else if (!p->tasks && !ret)
+		ccr_warn("the images name %s, yet no restored task uses CUDA", PLUGIN_NAME);
+	if (stage == STAGE_RESTORE && !p->restore_failed && !ret)
+		ccr__watcher_release();
+	p->hook_ms += ccr__now_ms() - start;
+	ccr_status_add(&p->status,
+		       "{\"event\":\"end\",\"stage\":\"%s\",\"ret\":%d,\"driver_ms\":%.3f,\"hook_"
+		       "ms\":%.3f}",
+		       stage_name(stage), p->restore_failed ? -EIO : ret, p->driver_ms, p->hook_ms);
+	ccr_info("hooks took %.1f ms, of it the driver %.1f ms", p->hook_ms, p->driver_ms);
+	ccr_status_close(&p->status);
+	ccr__task_free_all();
+}
+
+static int timed(int (*hook)(int pid), int pid)
+{
+	struct plugin *p = &ccr__plugin;
+	const double start = ccr__now_ms();
+	int ret;
+
+	if (!p->enabled)
+		return -ENOTSUP;
+	ret = hook(pid);
+	p->hook_ms += ccr__now_ms() - start;
+	return ret;
+}
+
+static int pause_devices(int pid)
+{
+	return timed(ccr__pause_devices, pid);
+}
+
+static int checkpoint_devices(int pid)
+{
+	return timed(ccr__checkpoint_devices, pid);
+}
+
+static int resume_devices_late(int pid)
+{
+	return timed(ccr__resume_devices_late, pid);
+}
+
+__attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {
+	.name = PLUGIN_NAME,
+	.init = plugin_init,
+	.exit = plugin_exit,
+	.version = CRIU_PLUGIN_VERSION_0_2,
+	.max_hooks = NR_HOOKS,
+	.hooks =
+		{
+			[HOOK_PAUSE_DEVICES] = pause_devices,
+			[HOOK_CHECKPOINT_DEVICES] = checkpoint_devices,
+			[HOOK_RESUME_DEVICES_LATE] = resume_devices_late,
+		},
+};

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The state of the plugin inside one criu process. CRIU calls every hook from
+ * its main thread, one after another: nothing here is locked.
+ */
+#ifndef CCR_PLUGIN_H
+#define CCR_PLUGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/driver.h"
+#include "common/log.h"
+#include "common/settings.h"
+#include "common/status.h"
+#include "plugin/criu_abi.h"
+
+#define PLUGIN_NAME "cuda_plugin" /* upstream's name: images stay exchangeable */
+
+enum step { STEP_LOCK, STEP_CHECKPOINT, STEP_RESTORE, STEP_UNLOCK };
+
+/* One CUDA process of the tree. */
+struct task {
+	struct task *next;
+	pid_t pid;
+	pid_t restore_tid;
+	CUprocessState prior; /* the state it was found in, put back unless the dump is committed */
+};
+
+struct plugin {
+	bool enabled;
+	bool in_inventory;
+	bool restore_failed; /* one device restore failed: no task of the tree may run */
+	struct ccr_settings settings;
+	struct ccr_driver driver;
+	struct ccr_status status;
+	struct task *tasks;
+	int watcher_fd; /* write end of the pipe to the watcher, -1 before the first CUDA process */
+	double driver_ms, hook_ms;
+};
+
+extern struct plugin ccr__plugin;
+
+/* task.c */
+double ccr__now_ms(void);
+const char *ccr__state_name(CUprocessState state);
+/* Restore thread of `pid`; 0, or -ENOTSUP when it is no CUDA process, or -EIO. */
+int ccr__task_detect(pid_t pid, pid_t *restore_tid);
+/* A new entry in ccr__plugin.tasks, NULL without memory. */
+struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior);
+struct task *ccr__task_find(pid_t pid);
+void ccr__task_free_all(void);
+/* One call into the driver, timed, logged and recorded. */
+CUresult ccr__task_step(const struct task *task, enum step step);
+/*
+ * Brings the process to `target` (running, locked or checkpointed) from
+ * whatever the driver says it is in now, only ever by Restore and Unlock. The
+ * restore thread must be able to run. On failure `*failed` names the call.
+ */
+CUresult ccr__task_raise(const struct task *task, CUprocessState target, const char **failed);
+/* One «task» line of the status file. `reason` may be NULL. */
+void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason);
+
+/* restore_thread.c */
+struct restore_thread {
+	pid_t tid;
+	bool resumed; /* false: it was not stopped by us, so it runs anyway */
+	unsigned long long sigmask;
+};
+/* Lets the one thread run that the driver works in; 0 or -errno. */
+int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
+/* Stops it again as CRIU had it; 0 or -errno. */
+int ccr__restore_thread_stop(struct restore_thread *thread);
+
+/* watcher.c */
+int ccr__watcher_start(int stage);
+/* Tells the watcher about a task before the first driver call on it. */
+int ccr__watcher_track(const struct task *task);
+/* The prior states are back, or the restore is complete: nothing is left to watch. */
+void ccr__watcher_release(void);
+
+/* plugin.c: opens the status file and starts the watcher when the first CUDA process is met. */
+int ccr__begin(int stage);
+
+/* dump.c, restore.c */
+int ccr__pause_devices(int pid);
+int ccr__checkpoint_devices(int pid);
+void ccr__dump_finish(int ret);
+int ccr__resume_devices_late(int pid);
+
+#endif

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of a restore: CRIU has put the process back with CUDA in the
+ * checkpointed state and every thread stopped; the driver brings the device
+ * part back through the restore thread. CRIU ignores what the hook returns, so
+ * on failure the tasks are killed here: none may run with its GPU missing.
+ */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static void kill_task(pid_t pid)
+{
+	if (kill(pid, SIGKILL) && errno != ESRCH)
+		ccr_err("cannot kill %d: %s", pid, strerror(errno));
+}
+
+static void fail_restore(const struct task *task, const char *call, const char *error)
+{
+	char reason[128];
+
+	snprintf(reason, sizeof(reason), "%s: %s", call, error);
+	ccr_err("device restore of %d failed: %s; the restored tasks are killed", task->pid,
+		reason);
+	ccr__task_outcome(task, "failed", reason);
+	ccr__plugin.restore_failed = true;
+	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
+		kill_task(t->pid);
+}
+
+/* Whatever it was in at dump, users expect a restored process to run. */
+static int restore_devices(struct task *task)
+{
+	struct restore_thread thread;
+	const char *call;
+	CUresult result;
+	int ret;
+
+	ret = ccr__restore_thread_resume(&thread, task->restore_tid);
+	if (ret) {
+		fail_restore(task, "resume of the restore thread", strerror(-ret));
+		return ret;
+	}
+	result = ccr__task_raise(task, CU_PROCESS_STATE_RUNNING, &call);
+	ret = ccr__restore_thread_stop(&thread);
+	if (result != CUDA_SUCCESS) {
+		fail_restore(task, call, ccr_cuda_error_name(result));
+		return -EIO;
+	}
+	if (ret) {
+		fail_restore(task, "stop of the restore thread", strerror(-ret));
+		return ret;
+	}
+	ccr__task_outcome(task, "restored", NULL);
+	return 0;
+}
+
+int ccr__resume_devices_late(int pid)
+{
+	struct task *task;
+	pid_t restore_tid = 0;
+	int ret;
+
+	if (ccr__plugin.restore_failed) {
+		kill_task(pid);
+		return -ECANCELED;
+	}
+	ret = ccr__task_detect(pid, &restore_tid);
+	task = ccr__task_add(pid, restore_tid, CU_PROCESS_STATE_CHECKPOINTED);
+	if (!task) {
+		kill_task(pid);
+		ccr__plugin.restore_failed = true;
+		return -ENOMEM;
+	}
+	if (ret == -ENOTSUP)
+		return ret;
+	if (!ret)
+		ret = ccr__begin(STAGE_RESTORE);
+	if (!ret)
+		ret = ccr__watcher_track(task);
+	if (ret) {
+		fail_restore(task, "begin", strerror(-ret));
+		return ret;
+	}
+	return restore_devices(task);
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The driver does its checkpoint work in one thread of the target, the restore
+ * thread. CRIU has stopped every thread by ptrace when the hooks run, and a
+ * stopped restore thread would let the driver's call wait for ever: it is let
+ * run for the time of the call, alone and with every signal blocked.
+ */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#define PTRACE_EVENT_OF(status) ((status) >> 16)
+
+static int failed(pid_t tid, const char *what)
+{
+	const int ret = -errno;
+
+	ccr_err("restore thread %d: %s: %s", tid, what, strerror(errno));
+	return ret;
+}
+
+int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
+{
+	const unsigned long long blocked = ~(1ULL << (SIGTRAP - 1));
+
+	thread->tid = tid;
+	thread->resumed = false;
+	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask)) {
+		if (errno == ESRCH) /* CRIU has not stopped the task yet, or let it go already */
+			return 0;
+		return failed(tid, "read signal mask");
+	}
+	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(blocked), &blocked))
+		return failed(tid, "block signals");
+	/* The thread must live under its own seccomp filter while it runs. */
+	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, 0))
+		return failed(tid, "clear ptrace options");
+	if (ptrace(PTRACE_CONT, tid, NULL, 0))
+		return failed(tid, "continue");
+	thread->resumed = true;
+	return 0;
+}
+
+int ccr__restore_thread_stop(struct restore_thread *thread)
+{
+	const pid_t tid = thread->tid;
+	int status;
+
+	if (!thread->resumed)
+		return 0;
+	thread->resumed = false;
+	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
+		return failed(tid, "interrupt");
+	for (;;) {
+		if (waitpid(tid, &status, __WALL) < 0) {
+			if (errno == EINTR)
+				continue;
+			return failed(tid, "wait");
+		}
+		if (!WIFSTOPPED(status)) {
+			ccr_err("restore thread %d ended (status %x)", tid, status);
+			return -ESRCH;
+		}
+		if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
+			break;
+		/* A signal got in first: hand it on, the stop we asked for is still to come. */
+		if (ptrace(PTRACE_CONT, tid, NULL, WSTOPSIG(status)))
+			return failed(tid, "continue");
+	}
+	/* The options CRIU itself seizes with. */
+	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_TRACESYSGOOD))
+		return failed(tid, "set ptrace options");
+	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask))
+		return failed(tid, "put signal mask back");
+	return 0;
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The watcher: a detached process that outlives criu and looks at what it left
+ * behind. CRIU does not tell a plugin that a post-dump script failed, and can
+ * tell nobody when it is killed; either way the application would stay locked
+ * or checkpointed for ever, or a half restored one would run. The watcher gets
+ * each task by a pipe that only criu holds; end of file means criu is gone.
+ * After a dump it puts the prior states back in tasks that still live; after a
+ * restore that was never completed it kills the tasks.
+ *
+ * It is a fork without exec of criu, made with no thread running and before
+ * the first driver call on a task; it never returns into CRIU's code.
+ */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_WATCHED 4096
+#define PF_EXITING  0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
+
+enum { MSG_TRACK, MSG_RELEASE };
+
+/* At most PIPE_BUF, so each arrives whole. */
+struct message {
+	int kind;
+	struct task task;
+};
+
+struct watched {
+	struct task task;
+	int pidfd;
+};
+
+static struct watched watched[MAX_WATCHED];
+static int nr_watched;
+
+static int send_message(const struct message *message)
+{
+	ssize_t len;
+
+	do
+		len = write(ccr__plugin.watcher_fd, message, sizeof(*message));
+	while (len < 0 && errno == EINTR);
+	if (len == sizeof(*message))
+		return 0;
+	ccr_err("watcher: %s", strerror(errno));
+	return -EPIPE;
+}
+
+int ccr__watcher_track(const struct task *task)
+{
+	const struct message message = {.kind = MSG_TRACK, .task = *task};
+
+	return send_message(&message);
+}
+
+void ccr__watcher_release(void)
+{
+	const struct message message = {.kind = MSG_RELEASE};
+
+	if (ccr__plugin.watcher_fd >= 0)
+		send_message(&message);
+}
+
+/* Collects the tasks until criu is gone. */
+static void receive(int fd)
+{
+	struct message message;
+
+	for (;;) {
+		const ssize_t len = read(fd, &message, sizeof(message));
+
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len != sizeof(message))
+			return;
+		if (message.kind == MSG_RELEASE) {
+			nr_watched = 0;
+			continue;
+		}
+		if (nr_watched == MAX_WATCHED)
+			continue;
+		watched[nr_watched].task = message.task;
+		watched[nr_watched].pidfd = syscall(SYS_pidfd_open, message.task.pid, 0);
+		if (watched[nr_watched].pidfd >= 0)
+			nr_watched++;
+	}
+}
+
+static bool ended(int pidfd)
+{
+	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&poller, 1, 0) > 0;
+}
+
+/* True once a SIGKILL is on its way: the process is as good as gone. */
+static bool dying(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long long pending, flags = 0;
+	bool killed = false, gone;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "SigPnd: %llx", &pending) == 1 ||
+		    sscanf(line, "ShdPnd: %llx", &pending) == 1)
+			killed |= pending >> (SIGKILL - 1) & 1;
+	if (file)
+		fclose(file);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	gone = !file;
+	if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %llu", &flags) != 1)
+		flags = 0;
+	if (file)
+		fclose(file);
+	return gone || killed || flags & PF_EXITING;
+}
+
+static void put_back(const struct task *task)
+{
+	const char *call;
+	CUresult result;
+
+	result = ccr__task_raise(task, task->prior, &call);
+	ccr__task_outcome(task, result == CUDA_SUCCESS ? "rolled-back" : "failed",
+			  result == CUDA_SUCCESS ? NULL : ccr_cuda_error_name(result));
+}
+
+static void watch(int stage, int fd)
+{
+	receive(fd);
+	for (int i = 0; i < nr_watched; i++) {
+		const struct watched *w = &watched[i];
+
+		if (ended(w->pidfd) || dying(w->task.pid))
+			continue;
+		if (stage == STAGE_RESTORE) {
+			syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
+			ccr__task_outcome(&w->task, "failed",
+					  "criu ended before the restore was complete");
+		} else {
+			put_back(&w->task);
+		}
+	}
+	_exit(0);
+}
+
+/* Descriptors of criu must not be held open beyond its end: a caller may wait for their EOF. */
+static void close_all_but(int a, int b)
+{
+	const int low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low > 0)
+		syscall(SYS_close_range, 0, low - 1, 0);
+	if (high > low + 1)
+		syscall(SYS_close_range, low + 1, high - 1, 0);
+	syscall(SYS_close_range, high + 1, ~0U, 0);
+}
+
+static void become_watcher(int stage, int fd)
+{
+	const int status_fd = ccr__plugin.status.fd >= 0 ? ccr__plugin.status.fd : fd;
+	sigset_t none;
+
+	setsid();
+	ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
+	prctl(PR_SET_NAME, "cuda-watcher");
+	ccr_log_set_sink(NULL);
+	close_all_but(fd, status_fd);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir("/"))
+		_exit(1);
+	watch(stage, fd);
+}
+
+int ccr__watcher_start(int stage)
+{
+	int fds[2], status;
+	pid_t child;
+
+	if (pipe2(fds, O_CLOEXEC)) {
+		ccr_err("watcher: pipe: %s", strerror(errno));
+		return -errno;
+	}
+	child = fork();
+	if (child < 0) {
+		ccr_err("watcher: fork: %s", strerror(errno));
+		close(fds[0]);
+		close(fds[1]);
+		return -EAGAIN;
+	}
+	if (!child) {
+		close(fds[1]);
+		/* A grandchild: criu takes the end of a child for the end of a task. */
+		if (!fork())
+			become_watcher(stage, fds[0]);
+		_exit(0);
+	}
+	close(fds[0]);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	ccr__plugin.watcher_fd = fds[1];
+	return 0;
+}

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The plugin's interface: against CRIU's own header where one is found, and its symbols.
+find_path(CRIU_PLUGIN_INCLUDE criu-plugin.h
+	HINTS ${CRIU_SRC}/criu/include $ENV{CRIU_CUDA_CRIU_INCLUDE}
+	PATH_SUFFIXES criu DOC "Directory of criu-plugin.h, for the ABI check only")
+ccr_test(plugin_abi SOURCES ${CMAKE_CURRENT_LIST_DIR}/plugin_abi.c)
+if(CRIU_PLUGIN_INCLUDE)
+	target_compile_definitions(test_plugin_abi PRIVATE HAVE_CRIU_PLUGIN_H)
+	target_include_directories(test_plugin_abi PRIVATE ${CRIU_PLUGIN_INCLUDE})
+endif()
+
+ccr_test(settings SOURCES ${CMAKE_CURRENT_LIST_DIR}/settings.c LIBS ccr_common)
+
+if(NOT CCR_SANITIZE)
+	add_test(NAME plugin_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
+		-DFILE=$<TARGET_FILE:plugin_stock> "-DALLOWED=CR_PLUGIN_DESC|ccr_plugin_info"
+		"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|opts|print_on_level|set_compel_interrupt_only_mode"
+		-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+endif()
