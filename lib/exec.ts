@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /**
- * The only place that starts short-lived child processes. Every child has a
- * timeout and is killed with its group when the caller gives up.
+ * The only place that starts short-lived child processes. Every child leads a
+ * process group of its own, has a timeout, and is killed with its group when
+ * the caller gives up or this process ends.
  * @module
  */
 import { execa } from 'execa';
-import { CommandError } from './errors.ts';
+import { CommandError, ToolkitError } from './errors.ts';
 
 export interface ExecOptions {
   cwd?: string;
@@ -17,6 +18,8 @@ export interface ExecOptions {
   input?: string;
   /** Called with each line of stdout and stderr as it arrives. */
   onLine?: (line: string) => void;
+  /** `false` leaves the child in the caller's session and group, with its terminal. @default true */
+  ownGroup?: boolean;
 }
 
 export interface ExecResult {
@@ -28,63 +31,145 @@ export interface ExecResult {
 }
 
 const TAIL_LINES = 12;
+const KILL_AFTER_MS = 5000;
+
+/** Process groups to be killed should this process end before them. */
+const liveGroups = new Set<number>();
+process.once('exit', () => {
+  for (const group of liveGroups) killGroup(group, 'SIGKILL');
+});
 
 /** Last lines of a text, for error messages. */
 export function tailOf(text: string, lines = TAIL_LINES): string {
   return text.trimEnd().split('\n').slice(-lines).join('\n');
 }
 
-/** Runs a command to its end; a non-zero exit is returned, not thrown. Throws {@link CommandError} when it cannot be run, times out or dies by a signal. */
+function killGroup(target: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(target, signal);
+  } catch {
+    // already gone
+  }
+}
+
+/** Ends a child at its timeout or when the caller aborts. */
+class Deadline {
+  timedOut = false;
+  aborted = false;
+  private readonly target: number | undefined;
+  private readonly signal: AbortSignal | undefined;
+  private readonly timer: NodeJS.Timeout;
+  private killTimer: NodeJS.Timeout | undefined;
+
+  constructor(target: number | undefined, timeoutMs: number, signal: AbortSignal | undefined) {
+    this.target = target;
+    this.signal = signal;
+    this.timer = setTimeout(() => {
+      this.timedOut = true;
+      this.stop();
+    }, timeoutMs);
+    signal?.addEventListener('abort', this.onAbort);
+  }
+
+  private readonly onAbort = (): void => {
+    this.aborted = true;
+    this.stop();
+  };
+
+  private stop(): void {
+    const { target } = this;
+    if (target === undefined) return;
+    killGroup(target, 'SIGTERM');
+    this.killTimer ??= setTimeout(() => {
+      killGroup(target, 'SIGKILL');
+    }, KILL_AFTER_MS);
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    clearTimeout(this.killTimer);
+    this.signal?.removeEventListener('abort', this.onAbort);
+  }
+}
+
+function spawn(file: string, args: readonly string[], options: ExecOptions) {
+  return execa(file, args, {
+    reject: false,
+    stdin: options.input === undefined ? 'ignore' : 'pipe',
+    detached: options.ownGroup ?? true,
+    ...(options.input === undefined ? {} : { input: options.input }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  });
+}
+
+async function readLines(child: ReturnType<typeof spawn>, onLine: (line: string) => void): Promise<void> {
+  const streams = (['stdout', 'stderr'] as const).map(async (from) => {
+    for await (const line of child.iterable({ from })) onLine(line);
+  });
+  // a failure of the child shows in its result
+  await Promise.allSettled(streams);
+}
+
+function runFailure(
+  file: string,
+  result: Awaited<ReturnType<typeof spawn>>,
+  deadline: Deadline,
+  reason: unknown,
+): Error {
+  if (deadline.aborted) {
+    if (reason instanceof ToolkitError) return reason;
+    return new ToolkitError('ERR_INTERRUPTED', `${file} was stopped`, { cause: reason });
+  }
+  const message = deadline.timedOut
+    ? `${file} did not finish in ${result.durationMs.toFixed(0)} ms`
+    : result.signal === undefined
+      ? `${file} could not be run: ${result.originalMessage ?? 'unknown reason'}`
+      : `${file} was ended by ${result.signal}`;
+  return new CommandError(
+    'ERR_COMMAND_RUN',
+    message,
+    {
+      command: result.command,
+      exitCode: result.exitCode,
+      signal: result.signal,
+      timedOut: deadline.timedOut,
+      durationMs: result.durationMs,
+      tail: tailOf(result.stderr || result.stdout),
+    },
+    { cause: result.cause },
+  );
+}
+
+/**
+ * Runs a command to its end; a non-zero exit is returned, not thrown. Throws
+ * {@link CommandError} when it cannot be run, times out or dies by a signal,
+ * and the signal's reason when the caller aborts it.
+ */
 export async function execResult(
   file: string,
   args: readonly string[],
   options: ExecOptions = {},
 ): Promise<ExecResult> {
-  const child = execa(file, args, {
-    reject: false,
-    timeout: options.timeoutMs ?? 60_000,
-    stdin: options.input === undefined ? 'ignore' : 'pipe',
-    ...(options.input === undefined ? {} : { input: options.input }),
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: options.env }),
-    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-  });
-  const { onLine } = options;
-  const reading: Promise<void>[] = [];
-  if (onLine) {
-    for (const from of ['stdout', 'stderr'] as const) {
-      reading.push(
-        (async () => {
-          for await (const line of child.iterable({ from })) onLine(line);
-        })().catch(() => undefined), // the failure itself is reported by the result below
-      );
+  options.signal?.throwIfAborted();
+  const child = spawn(file, args, options);
+  const ownGroup = options.ownGroup ?? true;
+  const target = child.pid === undefined ? undefined : ownGroup ? -child.pid : child.pid;
+  if (target !== undefined) liveGroups.add(target);
+  const deadline = new Deadline(target, options.timeoutMs ?? 60_000, options.signal);
+  try {
+    const reading = options.onLine ? readLines(child, options.onLine) : undefined;
+    const result = await child;
+    await reading;
+    if (result.exitCode === undefined || deadline.timedOut || deadline.aborted) {
+      throw runFailure(file, result, deadline, options.signal?.reason);
     }
+    const { stdout, stderr, exitCode, durationMs } = result;
+    return { stdout, stderr, exitCode, durationMs };
+  } finally {
+    deadline.end();
+    if (target !== undefined) liveGroups.delete(target);
   }
-  const result = await child;
-  await Promise.all(reading);
-  if (result.exitCode === undefined) {
-    throw new CommandError(
-      'ERR_COMMAND_RUN',
-      result.timedOut
-        ? `${file} did not finish in ${result.durationMs.toFixed(0)} ms`
-        : `${file} could not be run: ${result.originalMessage ?? result.signal ?? 'unknown reason'}`,
-      {
-        command: result.command,
-        exitCode: undefined,
-        signal: result.signal,
-        timedOut: result.timedOut,
-        durationMs: result.durationMs,
-        tail: tailOf(result.stderr || result.stdout),
-      },
-      { cause: result.cause },
-    );
-  }
-  return {
-    stdout: result.stdout,
-    stderr: result.stderr,
-    exitCode: result.exitCode,
-    durationMs: result.durationMs,
-  };
 }
 
 /** Runs a command; any failure throws {@link CommandError} with the last lines of its output. */
@@ -94,20 +179,18 @@ export async function exec(
   options: ExecOptions = {},
 ): Promise<ExecResult> {
   const result = await execResult(file, args, options);
-  if (result.exitCode !== 0) {
-    const tail = tailOf(result.stderr || result.stdout);
-    throw new CommandError(
-      'ERR_COMMAND_FAILED',
-      `${file} ${args.join(' ')} exited with ${result.exitCode}${tail ? `:\n${tail}` : ''}`,
-      {
-        command: [file, ...args].join(' '),
-        exitCode: result.exitCode,
-        signal: undefined,
-        timedOut: false,
-        durationMs: result.durationMs,
-        tail,
-      },
-    );
-  }
-  return result;
+  if (result.exitCode === 0) return result;
+  const tail = tailOf(result.stderr || result.stdout);
+  throw new CommandError(
+    'ERR_COMMAND_FAILED',
+    `${file} ${args.join(' ')} exited with ${result.exitCode}${tail ? `:\n${tail}` : ''}`,
+    {
+      command: [file, ...args].join(' '),
+      exitCode: result.exitCode,
+      signal: undefined,
+      timedOut: false,
+      durationMs: result.durationMs,
+      tail,
+    },
+  );
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+import { mkdtempSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CommandError, ToolkitError } from '../../lib/errors.ts';
+import { exec, execResult } from '../../lib/exec.ts';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ccr-exec-'));
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const isAlive = (pid: number): boolean => {
+  try {
+    // a zombie has been killed too; only its parent has not asked yet
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+describe('execResult', () => {
+  it('returns a failing exit code with both outputs', async () => {
+    const result = await execResult('sh', ['-c', 'echo out; echo err >&2; exit 3']);
+    expect(result).toMatchObject({ stdout: 'out', stderr: 'err', exitCode: 3 });
+  });
+
+  it('hands lines out as they come', async () => {
+    const lines: string[] = [];
+    await execResult('sh', ['-c', 'echo a; echo b'], { onLine: (line) => lines.push(line) });
+    expect(lines).toEqual(['a', 'b']);
+  });
+
+  it('says which program could not be run', async () => {
+    const failure = execResult(join(dir, 'missing'), []);
+    await expect(failure).rejects.toThrow(CommandError);
+    await expect(failure).rejects.toThrow(/missing could not be run: .*ENOENT/);
+  });
+
+  it('kills grandchildren at the timeout', async () => {
+    const pidFile = join(dir, 'pid');
+    const failure = execResult('sh', ['-c', `sleep 60 & echo $! > ${pidFile}; wait`], { timeoutMs: 300 });
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_COMMAND_RUN', facts: { timedOut: true } });
+    expect(isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
+  });
+
+  it('ends with the reason of the abort', async () => {
+    const stop = new AbortController();
+    const marker = join(dir, 'started');
+    const running = execResult('sh', ['-c', `echo started; sleep 60; touch ${marker}`], {
+      signal: stop.signal,
+      onLine: () => {
+        stop.abort(new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT'));
+      },
+    });
+    await expect(running).rejects.toThrow('stopped by SIGINT');
+    expect(existsSync(marker)).toBe(false);
+  });
+
+  it('removes a variable given as undefined', async () => {
+    const result = await execResult('sh', ['-c', 'echo ${HOME:-none}'], { env: { HOME: undefined } });
+    expect(result.stdout).toBe('none');
+  });
+});
+
+describe('exec', () => {
+  it('throws with the last lines of the output', async () => {
+    const failure = exec('sh', ['-c', 'echo first; echo broken >&2; exit 2']);
+    await expect(failure).rejects.toMatchObject({
+      code: 'ERR_COMMAND_FAILED',
+      facts: { exitCode: 2, tail: 'broken' },
+    });
+  });
+});
