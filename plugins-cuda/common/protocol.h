@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Who talks to whom about device memory: the plugin (in criu) and its watcher,
+ * the pool (cuda-poold, as a daemon or for one operation) and the service
+ * thread of the interceptor (in the application). Unix SEQPACKET sockets; each
+ * packet is one struct ccr_message, fixed size per type, with file descriptors
+ * by SCM_RIGHTS where said. One host, one byte order, one build of the project
+ * on both ends: any other version is refused by name.
+ *
+ * Doorbell: the service thread has the comm CCR_SERVICE_COMM and waits for the
+ * signal CCR_DOORBELL_SIGNAL, sent to that thread alone (rt_tgsigqueueinfo),
+ * whose value is an operation number N; it connects to `<run dir>/op-N.sock`,
+ * says HELLO and does what it is told. It holds no connection at other times,
+ * so that CRIU finds none. The pool checks SO_PEERCRED against the pid that the
+ * plugin named.
+ *
+ * Dump, on one connection of the service thread:
+ *   HELLO -> <- EVICT; the thread closes the gate, waits until no call is in
+ *   flight, synchronises every context; DEVICES ->, HANDLES (with one fd each)
+ *   -> as often as needed, END ->; the pool copies, <- SAVED; the thread unmaps
+ *   and releases; DONE ->, close. The gate stays closed. At any point before
+ *   SAVED: <- ABORT or a lost connection = nothing was released, open the gate.
+ * Restore, roll back:
+ *   HELLO -> <- ATTACH; <- HANDLES (with one fd each, in any order, as they
+ *   become ready), <- END; the thread maps each at its old addresses and, in
+ *   mode adopt, copies it into an allocation of its own; it opens the gate;
+ *   DONE ->, close. A lost connection before END: the memory is not complete,
+ *   the gate stays closed and the thread waits for the next ring.
+ * A step that fails: FAILED -> with the CUresult and a text.
+ */
+#ifndef CCR_PROTOCOL_H
+#define CCR_PROTOCOL_H
+
+#include <assert.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CCR_PROTOCOL_MAGIC   0x50524343u /* "CCRP" */
+#define CCR_PROTOCOL_VERSION 1u
+#define CCR_SERVICE_COMM     "criu-cuda-svc"
+#define CCR_DOORBELL_SIGNAL  (SIGRTMAX - 2)
+#define CCR_OP_SOCKET_FORMAT "op-%u.sock" /* in the run directory; %u is the operation */
+#define CCR_POOL_SOCKET	     "pool.sock"
+
+#define CCR_MAX_DEVICES	      64
+#define CCR_HANDLES_A_MESSAGE 64 /* fds of one packet, under the kernel's 253 */
+
+enum ccr_message_type {
+	/* service thread -> pool */
+	CCR_MSG_HELLO = 1,
+	CCR_MSG_DEVICES,
+	CCR_MSG_HANDLES, /* both ways; CCR_HANDLES_A_MESSAGE fds at most, one per entry, in order */
+	CCR_MSG_END,	 /* both ways: no more HANDLES */
+	CCR_MSG_DONE,
+	CCR_MSG_FAILED,
+	/* pool -> service thread */
+	CCR_MSG_EVICT = 32,
+	CCR_MSG_SAVED,
+	CCR_MSG_ATTACH,
+	CCR_MSG_ABORT,
+	/* plugin or watcher -> pool */
+	CCR_MSG_OP_DUMP = 64, /* fds: images directory, status file (optional) */
+	CCR_MSG_OP_COMMIT,    /* the process is gone for good: drop what is held */
+	CCR_MSG_OP_ROLL_BACK, /* the process lives: give everything back */
+	CCR_MSG_OP_RESTORE,   /* fds: images directory, status file (optional) */
+	CCR_MSG_OP_ATTACH,
+	/* pool -> plugin: answers each of the above once */
+	CCR_MSG_OP_RESULT = 96,
+};
+
+enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
+enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
+
+/* One physical allocation. Where it is mapped is the application's own knowledge. */
+struct ccr_wire_handle {
+	uint64_t id;	    /* of the interceptor, never reused in one process */
+	uint64_t size;	    /* bytes, a multiple of the granularity */
+	uint64_t address;   /* of its first mapping, for people; 0 when it is not mapped */
+	uint64_t requested; /* bytes asked for by the application, for people */
+	uint32_t device;    /* index into DEVICES */
+	uint32_t flags;	    /* CCR_HANDLE_* */
+};
+/* The application made it itself by cuMemCreate; otherwise it stands for a cuMemAlloc. */
+#define CCR_HANDLE_OWN_VMM 1u
+
+struct ccr_message {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type; /* enum ccr_message_type */
+	uint32_t operation;
+	int32_t result; /* FAILED, ABORT, OP_RESULT: 0 or -errno */
+	union {
+		struct {
+			int32_t nspid;	/* pid as the application sees itself */
+			uint32_t state; /* enum ccr_service_state */
+			uint64_t nr_handles;
+			uint64_t bytes;
+		} hello;
+		struct {
+			uint32_t count;
+			uint32_t pad;
+			uint8_t uuid[CCR_MAX_DEVICES][16];
+		} devices;
+		struct {
+			uint32_t count;
+			uint32_t pad;
+			struct ccr_wire_handle entry[CCR_HANDLES_A_MESSAGE];
+		} handles;
+		struct {
+			uint32_t timeout_ms; /* for the gate and the contexts */
+		} evict;
+		struct {
+			uint32_t mode; /* enum ccr_attach_mode */
+		} attach;
+		struct {
+			int32_t cu_result;
+			char text[252];
+		} failed; /* FAILED, ABORT, OP_RESULT */
+		struct {
+			int32_t pid;	   /* as the host sees the application */
+			int32_t criu;	   /* pid of the criu process */
+			int32_t image_pid; /* pid in the name of the image, OP_DUMP and OP_ATTACH */
+			uint32_t timeout_ms;
+			uint32_t streams, chunk_mb, verify, io; /* as in settings.h */
+			uint32_t attach_mode;
+			uint32_t pad;
+		} op;
+		struct {
+			uint64_t nr_handles, bytes; /* OP_RESULT of OP_DUMP: what was saved */
+			double wait_ms, copy_ms;
+			char text[252];
+		} done;
+	};
+};
+
+static_assert(sizeof(struct ccr_wire_handle) == 40, "wire layout");
+static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 40, "wire layout");
+
+/* Zeroes `message` and fills its head. */
+void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, uint32_t operation);
+
+/*
+ * Sends one packet with `nr_fds` descriptors (which stay the caller's). 0 or
+ * -errno; never raises SIGPIPE. Sends only the bytes that the type needs.
+ */
+int ccr_message_send(int socket, const struct ccr_message *message, const int *fds, int nr_fds);
+
+/*
+ * Waits up to `timeout_ms` (-1: for ever) for one packet. `fds` has room for
+ * CCR_HANDLES_A_MESSAGE close-on-exec descriptors, `*nr_fds` says how many came
+ * (both may be NULL: any that come are closed). 0; -ETIMEDOUT; -EPIPE when the
+ * peer is gone; -EPROTO for anything that is not a whole message of this
+ * version (then all descriptors are closed), or another -errno.
+ */
+int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *nr_fds,
+			int timeout_ms);
+
+/* Path of the socket of an operation into `out`; 0 or -ENAMETOOLONG for a Unix address. */
+int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t operation);
+
+/* SEQPACKET sockets, close-on-exec: the descriptor or -errno. Listening ones are 0600. */
+int ccr_socket_connect(const char *path);
+int ccr_socket_listen(const char *path);
+
+#endif
