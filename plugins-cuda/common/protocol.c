@@ -37,6 +37,7 @@ static size_t wire_size(const struct ccr_message *m)
 	case CCR_MSG_END:
 	case CCR_MSG_DONE:
 	case CCR_MSG_SAVED:
+	case CCR_MSG_OP_READY:
 		return HEAD;
 	case CCR_MSG_FAILED:
 	case CCR_MSG_ABORT:

@@ -67,8 +67,14 @@ enum ccr_message_type {
 	CCR_MSG_OP_ROLL_BACK, /* the process lives: give everything back */
 	CCR_MSG_OP_RESTORE,   /* fds: images directory, status file (optional) */
 	CCR_MSG_OP_ATTACH,
-	/* pool -> plugin: answers each of the above once */
+	/*
+	 * pool -> plugin: answers each of the above. OP_DUMP and OP_ATTACH first get
+	 * OP_READY (`operation` is the number to ring with); OP_DUMP gets OP_RESULT
+	 * when everything is saved and released. How an attach ended is known only
+	 * after criu let the tasks run: it goes to the status file.
+	 */
 	CCR_MSG_OP_RESULT = 96,
+	CCR_MSG_OP_READY,
 };
 
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };

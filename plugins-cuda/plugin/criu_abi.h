@@ -45,6 +45,8 @@ extern void print_on_level(unsigned int level, const char *format, ...)
 extern int add_inventory_plugin(const char *name);
 /* True when the inventory names the plugin; takes it off CRIU's list of missing ones. */
 extern bool check_and_remove_inventory_plugin(const char *name, size_t length);
+/* The images directory; CRIU's own descriptor, not to be closed. */
+extern int criu_get_image_dir(void);
 /* Since 4.1: CRIU seizes with PTRACE_INTERRUPT only, so that a frozen cgroup does not stop the
  * restore thread. */
 extern void set_compel_interrupt_only_mode(void) __attribute__((weak));

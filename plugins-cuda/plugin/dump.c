@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "plugin/memory.h"
+
 static int announce(void)
 {
 	struct plugin *p = &ccr__plugin;
@@ -57,6 +59,9 @@ int ccr__pause_devices(int pid)
 		ccr_info("%d is already %s", pid, ccr__state_name(state));
 		return 0;
 	}
+	ret = ccr__memory_evict(task);
+	if (ret)
+		return ret;
 	result = ccr__task_step(task, STEP_LOCK);
 	if (result == CUDA_ERROR_NOT_READY)
 		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld", pid,
@@ -104,6 +109,11 @@ static bool roll_back(const struct task *task)
 	result = ccr__task_raise(task, task->prior, &failed);
 	ccr__restore_thread_stop(&thread);
 	if (result == CUDA_SUCCESS) {
+		if (ccr__memory_roll_back(task)) {
+			ccr__task_outcome(task, "failed",
+					  "the pool does not give its device memory back");
+			return false;
+		}
 		ccr__task_outcome(task, "rolled-back", NULL);
 		return true;
 	}

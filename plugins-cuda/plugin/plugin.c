@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugin/memory.h"
+
 #define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
 #define FAULT_CUDA_FORCE_ENABLE "138" /* CRIU's own fault number for tests without a device */
 
@@ -86,7 +88,7 @@ static int plugin_init(int stage)
 		 p->driver.path, p->driver.version);
 	if (set_compel_interrupt_only_mode)
 		set_compel_interrupt_only_mode();
-	return 0;
+	return stage == STAGE_RESTORE ? ccr__memory_load_begin() : 0;
 }
 
 static const char *stage_name(int stage)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/driver.h"
@@ -26,6 +27,8 @@ struct task {
 	pid_t pid;
 	pid_t restore_tid;
 	CUprocessState prior; /* the state it was found in, put back unless the dump is committed */
+	pid_t service_tid;    /* of the interceptor, 0 when the driver keeps the memory */
+	uint32_t operation;   /* of the pool, for the interceptor's doorbell */
 };
 
 struct plugin {
@@ -36,7 +39,7 @@ struct plugin {
 	struct ccr_driver driver;
 	struct ccr_status status;
 	struct task *tasks;
-	int watcher_fd; /* write end of the pipe to the watcher, -1 before the first CUDA process */
+	int watcher_fd; /* our end of the socket to the watcher, -1 before the first CUDA process */
 	double driver_ms, hook_ms;
 };
 
@@ -75,7 +78,8 @@ int ccr__restore_thread_stop(struct restore_thread *thread);
 
 /* watcher.c */
 int ccr__watcher_start(int stage);
-/* Tells the watcher about a task before the first driver call on it. */
+/* Tells the watcher about a task before the first driver call on it, and again when the pool has a
+ * part in it. */
 int ccr__watcher_track(const struct task *task);
 /* The prior states are back, or the restore is complete: nothing is left to watch. */
 void ccr__watcher_release(void);

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin/memory.h"
+
 static void kill_task(pid_t pid)
 {
 	if (kill(pid, SIGKILL) && errno != ESRCH)
@@ -52,6 +54,11 @@ static int restore_devices(struct task *task)
 	}
 	if (ret) {
 		fail_restore(task, "stop of the restore thread", strerror(-ret));
+		return ret;
+	}
+	ret = ccr__memory_attach(task);
+	if (ret) {
+		fail_restore(task, "attach of its device memory", strerror(-ret));
 		return ret;
 	}
 	ccr__task_outcome(task, "restored", NULL);

@@ -4,9 +4,10 @@
  * behind. CRIU does not tell a plugin that a post-dump script failed, and can
  * tell nobody when it is killed; either way the application would stay locked
  * or checkpointed for ever, or a half restored one would run. The watcher gets
- * each task by a pipe that only criu holds; end of file means criu is gone.
- * After a dump it puts the prior states back in tasks that still live; after a
- * restore that was never completed it kills the tasks.
+ * each task by a socket that only criu holds; end of file means criu is gone.
+ * After a dump it puts the prior states back in tasks that still live, and lets
+ * the pool drop the memory of the dead; after a restore that was never
+ * completed it kills the tasks.
  *
  * It is a fork without exec of criu, made with no thread running and before
  * the first driver call on a task; it never returns into CRIU's code.
@@ -21,16 +22,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "plugin/memory.h"
 
 #define MAX_WATCHED 4096
 #define PF_EXITING  0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
 
 enum { MSG_TRACK, MSG_RELEASE };
 
-/* At most PIPE_BUF, so each arrives whole. */
+/* One packet; MSG_TRACK may carry the connection to the pool. */
 struct message {
 	int kind;
 	struct task task;
@@ -44,12 +48,27 @@ struct watched {
 static struct watched watched[MAX_WATCHED];
 static int nr_watched;
 
-static int send_message(const struct message *message)
+union fd_room {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+static int send_message(const struct message *message, int fd)
 {
+	struct iovec iov = {.iov_base = (void *)message, .iov_len = sizeof(*message)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union fd_room control = {.head = {.cmsg_level = SOL_SOCKET,
+					  .cmsg_type = SCM_RIGHTS,
+					  .cmsg_len = CMSG_LEN(sizeof(int))}};
 	ssize_t len;
 
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
 	do
-		len = write(ccr__plugin.watcher_fd, message, sizeof(*message));
+		len = sendmsg(ccr__plugin.watcher_fd, &msg, MSG_NOSIGNAL);
 	while (len < 0 && errno == EINTR);
 	if (len == sizeof(*message))
 		return 0;
@@ -61,7 +80,7 @@ int ccr__watcher_track(const struct task *task)
 {
 	const struct message message = {.kind = MSG_TRACK, .task = *task};
 
-	return send_message(&message);
+	return send_message(&message, ccr__memory_fd());
 }
 
 void ccr__watcher_release(void)
@@ -69,7 +88,53 @@ void ccr__watcher_release(void)
 	const struct message message = {.kind = MSG_RELEASE};
 
 	if (ccr__plugin.watcher_fd >= 0)
-		send_message(&message);
+		send_message(&message, -1);
+}
+
+/* One packet; false when criu is gone. */
+static bool next_message(int fd, struct message *message)
+{
+	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
+	union fd_room control;
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *head;
+	int pool_fd;
+	ssize_t len;
+
+	do
+		len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	while (len < 0 && errno == EINTR);
+	if (len != sizeof(*message))
+		return false;
+	head = CMSG_FIRSTHDR(&msg);
+	if (!head)
+		return true;
+	memcpy(&pool_fd, CMSG_DATA(head), sizeof(pool_fd));
+	if (ccr__memory_fd() < 0)
+		ccr__memory_set_fd(pool_fd);
+	else
+		close(pool_fd);
+	return true;
+}
+
+static void track(const struct task *task)
+{
+	struct watched *w = watched;
+
+	while (w < watched + nr_watched && w->task.pid != task->pid)
+		w++;
+	if (w == watched + nr_watched) {
+		if (nr_watched == MAX_WATCHED)
+			return;
+		w->pidfd = syscall(SYS_pidfd_open, task->pid, 0);
+		if (w->pidfd < 0)
+			return;
+		nr_watched++;
+	}
+	w->task = *task;
 }
 
 /* Collects the tasks until criu is gone. */
@@ -77,23 +142,11 @@ static void receive(int fd)
 {
 	struct message message;
 
-	for (;;) {
-		const ssize_t len = read(fd, &message, sizeof(message));
-
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len != sizeof(message))
-			return;
-		if (message.kind == MSG_RELEASE) {
+	while (next_message(fd, &message)) {
+		if (message.kind == MSG_RELEASE)
 			nr_watched = 0;
-			continue;
-		}
-		if (nr_watched == MAX_WATCHED)
-			continue;
-		watched[nr_watched].task = message.task;
-		watched[nr_watched].pidfd = syscall(SYS_pidfd_open, message.task.pid, 0);
-		if (watched[nr_watched].pidfd >= 0)
-			nr_watched++;
+		else
+			track(&message.task);
 	}
 }
 
@@ -136,8 +189,12 @@ static void put_back(const struct task *task)
 	CUresult result;
 
 	result = ccr__task_raise(task, task->prior, &call);
-	ccr__task_outcome(task, result == CUDA_SUCCESS ? "rolled-back" : "failed",
-			  result == CUDA_SUCCESS ? NULL : ccr_cuda_error_name(result));
+	if (result != CUDA_SUCCESS)
+		ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
+	else if (ccr__memory_roll_back(task))
+		ccr__task_outcome(task, "failed", "the pool does not give its device memory back");
+	else
+		ccr__task_outcome(task, "rolled-back", NULL);
 }
 
 static void watch(int stage, int fd)
@@ -146,8 +203,10 @@ static void watch(int stage, int fd)
 	for (int i = 0; i < nr_watched; i++) {
 		const struct watched *w = &watched[i];
 
-		if (ended(w->pidfd) || dying(w->task.pid))
+		if (ended(w->pidfd) || dying(w->task.pid)) {
+			ccr__memory_commit(&w->task);
 			continue;
+		}
 		if (stage == STAGE_RESTORE) {
 			syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
 			ccr__task_outcome(&w->task, "failed",
@@ -180,6 +239,7 @@ static void become_watcher(int stage, int fd)
 	ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
 	prctl(PR_SET_NAME, "cuda-watcher");
 	ccr_log_set_sink(NULL);
+	ccr__memory_set_fd(-1);
 	close_all_but(fd, status_fd);
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
@@ -196,8 +256,8 @@ int ccr__watcher_start(int stage)
 	int fds[2], status;
 	pid_t child;
 
-	if (pipe2(fds, O_CLOEXEC)) {
-		ccr_err("watcher: pipe: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
+		ccr_err("watcher: socketpair: %s", strerror(errno));
 		return -errno;
 	}
 	child = fork();
@@ -208,7 +268,6 @@ int ccr__watcher_start(int stage)
 		return -EAGAIN;
 	}
 	if (!child) {
-		close(fds[1]);
 		/* A grandchild: criu takes the end of a child for the end of a task. */
 		if (!fork())
 			become_watcher(stage, fds[0]);

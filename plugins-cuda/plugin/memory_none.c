@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Variants without a pool: the driver saves and restores all device memory. */
+#include "plugin/memory.h"
+
+#include <errno.h>
+
+int ccr__memory_evict(struct task *task)
+{
+	return 0;
+}
+
+int ccr__memory_roll_back(const struct task *task)
+{
+	return 0;
+}
+
+void ccr__memory_commit(const struct task *task)
+{
+}
+
+int ccr__memory_load_begin(void)
+{
+	if (!ccr__gpu_images_in(criu_get_image_dir()))
+		return 0;
+	ccr_err("the images hold GPU memory in cuda-<pid>.img, which this variant cannot load; use "
+		"parallel or full");
+	return -EINVAL;
+}
+
+int ccr__memory_attach(struct task *task)
+{
+	return 0;
+}
+
+int ccr__memory_fd(void)
+{
+	return -1;
+}
+
+void ccr__memory_set_fd(int fd)
+{
+}
