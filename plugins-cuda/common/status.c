@@ -90,6 +90,21 @@ void ccr_status_add(const struct ccr_status *status, const char *format, ...)
 		ccr_warn("status file: %s", strerror(errno));
 }
 
+const char *ccr_status_quoted(char *out, size_t size, const char *text)
+{
+	size_t used = 0;
+
+	for (; *text && used + 3 <= size; text++) {
+		const unsigned char c = *text;
+
+		if (c == '"' || c == '\\')
+			out[used++] = '\\';
+		out[used++] = c < ' ' ? ' ' : c;
+	}
+	out[used] = '\0';
+	return out;
+}
+
 void ccr_status_close(struct ccr_status *status)
 {
 	if (status->fd >= 0)

@@ -7,6 +7,7 @@
 #ifndef CCR_STATUS_H
 #define CCR_STATUS_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 struct ccr_status {
@@ -19,6 +20,8 @@ int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu);
  * fatal. */
 void ccr_status_add(const struct ccr_status *status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* `text` as it may stand between the quotes of a JSON string, cut to fit; returns `out`. */
+const char *ccr_status_quoted(char *out, size_t size, const char *text);
 void ccr_status_close(struct ccr_status *status);
 
 #endif

@@ -171,8 +171,12 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason)
 {
+	char quoted[256];
+
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"task\",\"pid\":%d,\"outcome\":\"%s\",\"prior\":\"%s\"%s%s%s}",
 		       task->pid, outcome, ccr__state_name(task->prior),
-		       reason ? ",\"reason\":\"" : "", reason ? reason : "", reason ? "\"" : "");
+		       reason ? ",\"reason\":\"" : "",
+		       reason ? ccr_status_quoted(quoted, sizeof(quoted), reason) : "",
+		       reason ? "\"" : "");
 }
