@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* Between the files of this directory: the manifest's head, messages, checks. */
+#ifndef CCR_IMAGE_FORMAT_H
+#define CCR_IMAGE_FORMAT_H
+
+#include <assert.h>
+
+#include "image/image.h"
+
+/* In front of the protobuf message; numbers are little-endian. */
+struct ccr_image_head {
+	char magic[8];
+	uint32_t version;
+	uint32_t crc;	/* CRC-32 of the message */
+	uint64_t bytes; /* of the message; the file ends with it */
+};
+static_assert(sizeof(struct ccr_image_head) == 24, "file layout");
+
+/* Writes the sentence and returns `ret`. */
+int ccr__image_error(int ret, char *error, size_t error_size, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Every field of a converted manifest (check.c): 0, or -EINVAL with the field's name. */
+int ccr__image_check(const struct ccr_image *image, char *error, size_t error_size);
+
+/* The whole manifest file as bytes (pack.c); `*data` is the caller's to free. */
+int ccr__image_pack(const struct ccr_image *image, void **data, size_t *size);
+
+static inline uint64_t ccr__image_round_up(uint64_t bytes)
+{
+	return (bytes + CCR_IMAGE_ALIGN - 1) & ~(uint64_t)(CCR_IMAGE_ALIGN - 1);
+}
+
+#endif

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ccr-image verify DIR [--threads N]: one line of JSON for every GPU image in
+ * DIR. Exit code 0 when all are whole, 1 when one is not (or there is none to
+ * check), 2 for wrong use.
+ */
+#include "image/image.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_text(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			printf("\\%c", *text);
+		else if ((unsigned char)*text < 0x20)
+			printf("\\u%04x", *text);
+		else
+			putchar(*text);
+	}
+	putchar('"');
+}
+
+static int verify_image(int dirfd, int pid, unsigned int threads)
+{
+	struct ccr_image_verify_result result = {0};
+	struct ccr_image *image = NULL;
+	char error[512] = "", name[CCR_IMAGE_NAME_MAX];
+	int ret;
+
+	ret = ccr_image_open(&image, dirfd, pid, error, sizeof(error));
+	if (!ret)
+		ret = ccr_image_verify(image, threads, &result, error, sizeof(error));
+	ccr_image_manifest_name(name, pid);
+	printf("{\"manifest\":\"%s\",\"pid\":%d,\"ok\":%s,\"chunks\":%llu,\"zeroChunks\":%llu,"
+	       "\"storedBytes\":%llu",
+	       name, pid, ret ? "false" : "true", (unsigned long long)result.chunks,
+	       (unsigned long long)result.zero_chunks, (unsigned long long)result.stored_bytes);
+	if (ret) {
+		printf(",\"error\":");
+		print_text(error);
+	}
+	printf("}\n");
+	ccr_image_close(image);
+	return ret;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static int verify_directory(const char *path, unsigned int threads)
+{
+	const int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int *pids = NULL, nr = 0, failed = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = dirfd < 0 ? NULL : fdopendir(dirfd);
+	if (!dir) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	while ((entry = readdir(dir))) {
+		const int pid = ccr_image_pid_of_name(entry->d_name);
+		int *more = pid ? realloc(pids, (nr + 1) * sizeof(*pids)) : NULL;
+
+		if (!pid)
+			continue;
+		if (!more) {
+			fprintf(stderr, "out of memory\n");
+			failed++;
+			break;
+		}
+		pids = more;
+		pids[nr++] = pid;
+	}
+	if (nr)
+		qsort(pids, nr, sizeof(*pids), by_number);
+	else
+		fprintf(stderr, "%s: no GPU image (cuda-<pid>.img)\n", path);
+	for (int i = 0; i < nr; i++)
+		failed += verify_image(dirfd, pids[i], threads) != 0;
+	free(pids);
+	closedir(dir);
+	return failed || !nr;
+}
+
+int main(int argc, char **argv)
+{
+	long threads = sysconf(_SC_NPROCESSORS_ONLN);
+	char *end;
+
+	if (argc == 5 && !strcmp(argv[3], "--threads")) {
+		threads = strtol(argv[4], &end, 10);
+		if (end == argv[4] || *end)
+			threads = 0;
+	} else if (argc != 3) {
+		threads = 0;
+	}
+	if (threads < 1 || threads > 64 || strcmp(argv[1], "verify")) {
+		if (threads <= 64 || argc == 5) {
+			fprintf(stderr, "usage: ccr-image verify DIR [--threads 1-64]\n");
+			return 2;
+		}
+		threads = 64;
+	}
+	return verify_directory(argv[2], threads);
+}
