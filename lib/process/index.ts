@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Processes that Node did not start: reading, waiting, ending.
+ * @module
+ */
+export { killTree, killTreeNow, sendSignal } from './kill.ts';
+export { SystemCallError } from './libc.ts';
+export {
+  describeProcess,
+  isAlive,
+  isSameProcess,
+  parseMaps,
+  parseStat,
+  readChildren,
+  readMaps,
+  readNamespace,
+  readStat,
+  readStatusField,
+  readThreadState,
+  readTree,
+  type MapsSummary,
+  type ProcessStat,
+} from './proc.ts';
+export {
+  becomeSubreaper,
+  decodeWaitStatus,
+  exitCodeOf,
+  waitForExit,
+  type ExitStatus,
+  type WaitOptions,
+} from './wait.ts';

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Readers of /proc. A process may end at any moment: a reader of one that is
+ * gone returns `undefined`, never throws for it.
+ * @module
+ */
+import { readFileSync, readlinkSync, readdirSync } from 'node:fs';
+import { ToolkitError } from '../errors.ts';
+
+/** Part of /proc/PID/stat. */
+export interface ProcessStat {
+  pid: number;
+  comm: string;
+  /** R running, S sleeping, D disk sleep, T stopped, t traced, Z zombie, X dead … */
+  state: string;
+  ppid: number;
+  processGroup: number;
+  session: number;
+  /** Device number of the controlling terminal, 0 without one. */
+  terminal: number;
+  /** Clock ticks since boot; with the pid it names a process for good. */
+  startTime: number;
+}
+
+function gone(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ENOENT' || code === 'ESRCH';
+}
+
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (gone(error)) return undefined;
+    throw error;
+  }
+}
+
+const readText = (path: string): string | undefined => attempt(() => readFileSync(path, 'utf8'));
+
+/** Parses one line of /proc/PID/stat; the command may hold spaces and brackets. */
+export function parseStat(line: string): ProcessStat {
+  const open = line.indexOf('(');
+  const close = line.lastIndexOf(')');
+  const fields = line.slice(close + 2).split(' ');
+  const number = (field: number): number => Number(fields[field - 3]);
+  const stat = {
+    pid: Number(line.slice(0, open - 1)),
+    comm: line.slice(open + 1, close),
+    state: fields[0] ?? '?',
+    ppid: number(4),
+    processGroup: number(5),
+    session: number(6),
+    terminal: number(7),
+    startTime: number(22),
+  };
+  if (open < 0 || close < open || !Number.isSafeInteger(stat.pid) || !Number.isSafeInteger(stat.startTime)) {
+    throw new ToolkitError('ERR_PROCESS_STAT', `not a line of /proc/PID/stat: ${line.slice(0, 80)}`);
+  }
+  return stat;
+}
+
+/** `undefined` when there is no such process. A zombie is still there. */
+export function readStat(pid: number): ProcessStat | undefined {
+  const line = readText(`/proc/${pid}/stat`);
+  return line === undefined ? undefined : parseStat(line);
+}
+
+/** Field of /proc/PID/status by name, e.g. `NSpid`. */
+export function readStatusField(pid: number, field: string): string | undefined {
+  const text = readText(`/proc/${pid}/status`);
+  return text
+    ?.split('\n')
+    .find((line) => line.startsWith(`${field}:`))
+    ?.slice(field.length + 1)
+    .trim();
+}
+
+/** State letter of one thread, `undefined` when it is gone. */
+export function readThreadState(pid: number, tid: number): string | undefined {
+  const line = readText(`/proc/${pid}/task/${tid}/stat`);
+  return line === undefined ? undefined : parseStat(line).state;
+}
+
+/** Command line for people: the arguments, or the name in brackets for a zombie or kernel thread. */
+export function describeProcess(pid: number): string {
+  const command = readText(`/proc/${pid}/cmdline`)?.replaceAll('\0', ' ').trim();
+  if (command) return command;
+  const stat = readStat(pid);
+  if (!stat) return 'no process';
+  return stat.state === 'Z' ? `[${stat.comm}] (zombie)` : `[${stat.comm}]`;
+}
+
+/** True while the process runs or is stopped; a zombie is not alive. */
+export function isAlive(pid: number): boolean {
+  const state = readStat(pid)?.state;
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+/** Direct children, whichever thread made them. */
+export function readChildren(pid: number): number[] {
+  const threads = attempt(() => readdirSync(`/proc/${pid}/task`)) ?? [];
+  return threads.flatMap((tid) => {
+    const line = readText(`/proc/${pid}/task/${tid}/children`) ?? '';
+    return line.split(' ').filter(Boolean).map(Number);
+  });
+}
+
+/** A process and all its descendants, parents before children. */
+export function readTree(pid: number): ProcessStat[] {
+  const tree: ProcessStat[] = [];
+  const queue = [pid];
+  const seen = new Set(queue);
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const stat = readStat(next);
+    if (!stat) continue;
+    tree.push(stat);
+    for (const child of readChildren(next)) {
+      if (seen.has(child)) continue;
+      seen.add(child);
+      queue.push(child);
+    }
+  }
+  return tree;
+}
+
+/** True when `pid` still is the process that `stat` was read from. */
+export function isSameProcess(stat: ProcessStat): boolean {
+  return readStat(stat.pid)?.startTime === stat.startTime;
+}
+
+/** What a process has mapped, in bytes. */
+export interface MapsSummary {
+  mappings: number;
+  privateAnonymousBytes: number;
+  sharedAnonymousBytes: number;
+  fileBytes: number;
+  /** The largest private anonymous mapping. */
+  largest: { start: bigint; bytes: number } | undefined;
+}
+
+const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) ...([ps]) \S+ \S+ \d+\s*(.*)$/;
+const isSharedAnonymous = (path: string): boolean =>
+  path === '/dev/zero (deleted)' || path.startsWith('/SYSV') || path.startsWith('/memfd:');
+
+/** Sums /proc/PID/maps. */
+export function parseMaps(text: string): MapsSummary {
+  const summary: MapsSummary = {
+    mappings: 0,
+    privateAnonymousBytes: 0,
+    sharedAnonymousBytes: 0,
+    fileBytes: 0,
+    largest: undefined,
+  };
+  for (const line of text.split('\n')) {
+    const [, from = '', to = '', sharing = '', path = ''] = MAPS_LINE.exec(line) ?? [];
+    if (!from) continue;
+    const start = BigInt(`0x${from}`);
+    const bytes = Number(BigInt(`0x${to}`) - start);
+    summary.mappings += 1;
+    if (sharing === 's' && isSharedAnonymous(path)) summary.sharedAnonymousBytes += bytes;
+    else if (path.startsWith('/')) summary.fileBytes += bytes;
+    else {
+      summary.privateAnonymousBytes += bytes;
+      if (bytes > (summary.largest?.bytes ?? 0)) summary.largest = { start, bytes };
+    }
+  }
+  return summary;
+}
+
+export function readMaps(pid: number): MapsSummary | undefined {
+  const text = readText(`/proc/${pid}/maps`);
+  return text === undefined ? undefined : parseMaps(text);
+}
+
+/** The path of one namespace, equal for two processes in the same one. */
+export function readNamespace(pid: number, kind: 'pid' | 'mnt' | 'net' | 'user'): string | undefined {
+  return attempt(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Waiting for processes that libuv did not start: restored ones, orphans that
+ * came to us as their subreaper, and processes of others. A pidfd becomes
+ * readable when a process ends, so nothing polls; only the named pid is
+ * collected, so libuv keeps its own children.
+ * @module
+ */
+import { closeSync } from 'node:fs';
+import {
+  getChildSubreaper,
+  onReadable,
+  pidfdOpen,
+  setChildSubreaper,
+  SystemCallError,
+  waitpidNoHang,
+} from './libc.ts';
+import { readStat } from './proc.ts';
+
+/** How a process ended. */
+export type ExitStatus =
+  | { kind: 'exited'; code: number }
+  | { kind: 'signaled'; signal: number; coreDumped: boolean }
+  /** It was not our child, or somebody else collected it: its status is not ours to know. */
+  | { kind: 'unknown' };
+
+/** Decodes the number that waitpid fills in. */
+export function decodeWaitStatus(status: number): ExitStatus {
+  const signal = status & 0x7f;
+  return signal === 0
+    ? { kind: 'exited', code: (status >> 8) & 0xff }
+    : { kind: 'signaled', signal, coreDumped: (status & 0x80) !== 0 };
+}
+
+/** As a shell reports it: the exit code, or 128 + the signal; 1 when it is not known. */
+export function exitCodeOf(status: ExitStatus): number {
+  switch (status.kind) {
+    case 'exited':
+      return status.code;
+    case 'signaled':
+      return 128 + status.signal;
+    case 'unknown':
+      return 1;
+  }
+}
+
+/** Makes orphaned descendants children of this process. @returns a function that puts the prior state back */
+export function becomeSubreaper(): () => void {
+  if (getChildSubreaper()) return () => undefined;
+  setChildSubreaper(true);
+  return () => {
+    setChildSubreaper(false);
+  };
+}
+
+export interface WaitOptions {
+  /** Gives up, with the signal's reason; the process is left alone. */
+  signal?: AbortSignal;
+  /** Milliseconds; gives up and returns `undefined`. @default never */
+  timeoutMs?: number;
+}
+
+function noSuchProcess(error: unknown): boolean {
+  return error instanceof SystemCallError && ['ERR_SYSTEM_ESRCH', 'ERR_SYSTEM_ECHILD'].includes(error.code);
+}
+
+function openProcess(pid: number): number | undefined {
+  try {
+    return pidfdOpen(pid);
+  } catch (error) {
+    if (noSuchProcess(error)) return undefined;
+    throw error;
+  }
+}
+
+function collect(pid: number): ExitStatus {
+  if (readStat(pid)?.ppid !== process.pid) return { kind: 'unknown' };
+  try {
+    const status = waitpidNoHang(pid);
+    return status === undefined ? { kind: 'unknown' } : decodeWaitStatus(status);
+  } catch (error) {
+    if (noSuchProcess(error)) return { kind: 'unknown' };
+    throw error;
+  }
+}
+
+/** Resolves `true` at the end of the process, `false` at the timeout. */
+function untilReadable(fd: number, options: WaitOptions): Promise<boolean> {
+  const { signal, timeoutMs } = options;
+  return new Promise((resolve, reject) => {
+    const finish = (settle: () => void): void => {
+      stopPolling();
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      settle();
+    };
+    const onAbort = (): void => {
+      finish(() => {
+        reject(signal?.reason as Error);
+      });
+    };
+    const stopPolling = onReadable(fd, () => {
+      finish(() => {
+        resolve(true);
+      });
+    });
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            finish(() => {
+              resolve(false);
+            });
+          }, timeoutMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/**
+ * Waits for the end of a process and collects it when it is our child. Never
+ * call it for a child that Node started: Node waits for that one itself.
+ * @returns how it ended, `undefined` at the timeout
+ */
+export async function waitForExit(pid: number, options: WaitOptions = {}): Promise<ExitStatus | undefined> {
+  options.signal?.throwIfAborted();
+  const fd = openProcess(pid);
+  if (fd === undefined) return { kind: 'unknown' };
+  try {
+    return (await untilReadable(fd, options)) ? collect(pid) : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}

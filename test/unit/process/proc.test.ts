@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import {
+  describeProcess,
+  isSameProcess,
+  parseMaps,
+  parseStat,
+  readChildren,
+  readMaps,
+  readNamespace,
+  readStat,
+  readStatusField,
+  readThreadState,
+} from '../../../lib/process/index.ts';
+
+describe('parseStat', () => {
+  it('copes with spaces and brackets in the name', () => {
+    const line = '42 (a) (b c) S 7 40 39 34816 42 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1';
+    expect(parseStat(line)).toEqual({
+      pid: 42,
+      comm: 'a) (b c',
+      state: 'S',
+      ppid: 7,
+      processGroup: 40,
+      session: 39,
+      terminal: 34816,
+      startTime: 9876,
+    });
+  });
+
+  it('refuses anything else', () => {
+    expect(() => parseStat('nonsense')).toThrow('not a line of /proc/PID/stat');
+  });
+});
+
+describe('readers of a live process', () => {
+  it('read this process and its child', async () => {
+    const child = spawn('sleep', ['60'], { detached: true });
+    await once(child, 'spawn');
+    const pid = child.pid ?? 0;
+    const stat = readStat(pid);
+    expect(stat).toMatchObject({ pid, ppid: process.pid, session: pid, processGroup: pid });
+    expect(stat && isSameProcess(stat)).toBe(true);
+    expect(stat && isSameProcess({ ...stat, startTime: stat.startTime + 1 })).toBe(false);
+    expect(readChildren(process.pid)).toContain(pid);
+    expect(readStatusField(pid, 'NSpid')?.split(/\s+/)).toContain(String(pid));
+    expect(readStatusField(pid, 'NoSuchField')).toBeUndefined();
+    expect(readThreadState(pid, pid)).toMatch(/[RSD]/);
+    expect(readNamespace(pid, 'pid')).toBe(readNamespace(process.pid, 'pid'));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(readStat(pid)).toBeUndefined();
+    expect(readMaps(pid)).toBeUndefined();
+    expect(readChildren(pid)).toEqual([]);
+    expect(describeProcess(pid)).toBe('no process');
+  });
+
+  it('names a process by its command line', () => {
+    expect(describeProcess(process.pid)).toContain('node');
+  });
+
+  it('sums the mappings of this process', () => {
+    const maps = readMaps(process.pid);
+    expect(maps?.mappings).toBeGreaterThan(20);
+    expect(maps?.fileBytes).toBeGreaterThan(1 << 20);
+    expect(maps?.largest?.bytes).toBeGreaterThan(0);
+  });
+});
+
+describe('parseMaps', () => {
+  it('tells anonymous from file, private from shared', () => {
+    const text = [
+      '7f0000000000-7f0000400000 rw-p 00000000 00:00 0 ',
+      '7f0000400000-7f0000500000 rw-s 00000000 00:01 1024                       /dev/zero (deleted)',
+      '7f0000500000-7f0000501000 r--p 00000000 08:01 77                         /usr/lib/a b.so',
+      '7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]',
+      '',
+    ].join('\n');
+    expect(parseMaps(text)).toEqual({
+      mappings: 4,
+      privateAnonymousBytes: 0x400000 + 0x21000,
+      sharedAnonymousBytes: 0x100000,
+      fileBytes: 0x1000,
+      largest: { start: 0x7f0000000000n, bytes: 0x400000 },
+    });
+  });
+});

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  becomeSubreaper,
+  decodeWaitStatus,
+  exitCodeOf,
+  isAlive,
+  killTree,
+  readStat,
+  readTree,
+  waitForExit,
+} from '../../../lib/process/index.ts';
+
+let undo: () => void;
+beforeEach(() => {
+  undo = becomeSubreaper();
+});
+afterEach(() => {
+  undo();
+});
+
+/** A shell that ends at once leaves `script` behind, which may read a line from fd 3 to wait for `go`. */
+async function orphan(script: string): Promise<{ pid: number; go: () => void }> {
+  const shell = spawn('sh', ['-c', `sh -c '${script}' >&2 & echo $!`], {
+    stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
+  });
+  let text = '';
+  shell.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  const gate = shell.stdio[3] as Writable;
+  await once(shell, 'exit');
+  if (text === '' && shell.stdout) await once(shell.stdout, 'end');
+  return { pid: Number(text), go: () => gate.end('go\n') };
+}
+
+/** Waits for a condition that another process brings about and gives no event for. */
+async function until(holds: () => boolean): Promise<void> {
+  const end = Date.now() + 5000;
+  while (!holds() && Date.now() < end) await new Promise((resolve) => setImmediate(resolve));
+  expect(holds()).toBe(true);
+}
+
+describe('waitForExit', () => {
+  it('collects an orphan with its exit code', async () => {
+    const { pid, go } = await orphan('read line <&3; exit 7');
+    go();
+    expect(await waitForExit(pid)).toEqual({ kind: 'exited', code: 7 });
+    expect(readStat(pid)).toBeUndefined();
+  });
+
+  it('tells the signal that ended an orphan', async () => {
+    const { pid } = await orphan('exec sleep 60');
+    expect(readStat(pid)?.ppid).toBe(process.pid);
+    process.kill(pid, 'SIGUSR1');
+    expect(await waitForExit(pid)).toEqual({ kind: 'signaled', signal: 10, coreDumped: false });
+  });
+
+  it('leaves the children of Node to Node', async () => {
+    const child = spawn('sh', ['-c', 'exit 5']);
+    const closed = once(child, 'exit');
+    const { pid, go } = await orphan('read line <&3; exit 3');
+    go();
+    expect(await waitForExit(pid)).toEqual({ kind: 'exited', code: 3 });
+    expect((await closed)[0]).toBe(5);
+  });
+
+  it('knows no status of a process that is not its child', async () => {
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; wait'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(line.toString());
+    const waiting = waitForExit(pid);
+    process.kill(pid, 'SIGKILL');
+    expect(await waiting).toEqual({ kind: 'unknown' });
+    await once(parent, 'exit');
+  });
+
+  it('returns at once for a pid that is not there', async () => {
+    const { pid, go } = await orphan('read line <&3; exit 0');
+    go();
+    await waitForExit(pid);
+    expect(await waitForExit(pid)).toEqual({ kind: 'unknown' });
+  });
+
+  it('gives up at the timeout and leaves the process alone', async () => {
+    const { pid } = await orphan('exec sleep 60');
+    expect(await waitForExit(pid, { timeoutMs: 20 })).toBeUndefined();
+    expect(isAlive(pid)).toBe(true);
+    await killTree(pid);
+  });
+
+  it('gives up with the reason of the abort', async () => {
+    const { pid } = await orphan('exec sleep 60');
+    const stop = new AbortController();
+    const waiting = waitForExit(pid, { signal: stop.signal });
+    stop.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    await killTree(pid);
+  });
+});
+
+describe('becomeSubreaper', () => {
+  it('is undone only by the one who asked first', async () => {
+    const inner = becomeSubreaper();
+    inner();
+    const { pid } = await orphan('exec sleep 60');
+    expect(readStat(pid)?.ppid).toBe(process.pid);
+    await killTree(pid);
+  });
+});
+
+describe('killTree', () => {
+  it('ends a whole tree and leaves no zombie', async () => {
+    const { pid } = await orphan('sleep 60 & sh -c "sleep 60 & wait" & wait');
+    await until(() => readTree(pid).length === 4);
+    const pids = readTree(pid).map((stat) => stat.pid);
+    await killTree(pid);
+    expect(pids.filter((one) => readStat(one) !== undefined)).toEqual([]);
+  });
+
+  it('gives the root time to end by itself', async () => {
+    const { pid } = await orphan('trap "exit 0" TERM; sleep 60 & wait');
+    await until(() => readTree(pid).length === 2);
+    const started = Date.now();
+    await killTree(pid, 10_000);
+    expect(readStat(pid)).toBeUndefined();
+    expect(Date.now() - started).toBeLessThan(5000);
+  });
+
+  it('kills what ignores SIGTERM, and the orphans it leaves', async () => {
+    const { pid } = await orphan('trap "" TERM; sleep 60 & wait');
+    await until(() => readTree(pid).length === 2);
+    const pids = readTree(pid).map((stat) => stat.pid);
+    await killTree(pid, 50);
+    expect(pids.filter((one) => readStat(one) !== undefined)).toEqual([]);
+  });
+});
+
+describe('wait status', () => {
+  it('becomes the exit code a shell would report', () => {
+    expect(exitCodeOf(decodeWaitStatus(0x0300))).toBe(3);
+    expect(exitCodeOf(decodeWaitStatus(9))).toBe(137);
+    expect(decodeWaitStatus(0x8b)).toEqual({ kind: 'signaled', signal: 11, coreDumped: true });
+    expect(exitCodeOf({ kind: 'unknown' })).toBe(1);
+  });
+});
