@@ -159,6 +159,7 @@ typedef enum CUfunction_attribute_enum {
 } CUfunction_attribute;
 
 typedef int CUjit_option;
+typedef struct CUctxCreateParams_st CUctxCreateParams;
 
 // Virtual memory management.
 typedef enum CUmemAllocationType_enum {
