@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Failure injection: SOFTCUDA_FAIL="function:nth:code[,...]" makes the nth call (from 1) of the
+// named function in this process return that result without doing anything. Names are the
+// exported ones; "cuMemAlloc" stands for the newest version of it.
+#include "softcuda.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_RULES 32
+#define MAX_CALLS 256
+
+static struct {
+	pthread_once_t once;
+	struct {
+		unsigned int call;
+		unsigned long nth;
+		CUresult result;
+	} rules[MAX_RULES];
+	unsigned int nr_rules;
+	atomic_ulong counts[MAX_CALLS];
+} inject = {.once = PTHREAD_ONCE_INIT};
+
+static int call_of(const char *name, size_t length)
+{
+	int found = -1;
+
+	for (size_t i = 0; i < ccr_nr_calls && i < MAX_CALLS; i++) {
+		const char *have = ccr_symbols[i].name;
+
+		if (strncmp(have, name, length))
+			continue;
+		if (!have[length])
+			return (int)i;
+		if (have[length] == '_' && have[length + 1] == 'v')
+			found = (int)i;
+	}
+	return found;
+}
+
+static bool parse_rule(const char *text)
+{
+	const char *colon = strchr(text, ':');
+	unsigned long nth, code;
+	char *end;
+	int call;
+
+	if (!colon || inject.nr_rules == MAX_RULES)
+		return false;
+	call = call_of(text, (size_t)(colon - text));
+	nth = strtoul(colon + 1, &end, 10);
+	if (call < 0 || end == colon + 1 || *end != ':' || !nth)
+		return false;
+	text = end + 1;
+	code = strtoul(text, &end, 10);
+	if (end == text || *end || !code || code > 999)
+		return false;
+	inject.rules[inject.nr_rules].call = (unsigned int)call;
+	inject.rules[inject.nr_rules].nth = nth;
+	inject.rules[inject.nr_rules].result = (CUresult)code;
+	inject.nr_rules++;
+	return true;
+}
+
+static void parse(void)
+{
+	const char *env = getenv("SOFTCUDA_FAIL");
+	char *copy, *rule, *save = NULL;
+
+	if (!env || !*env)
+		return;
+	copy = strdup(env);
+	if (!copy)
+		abort();
+	for (rule = strtok_r(copy, ",", &save); rule; rule = strtok_r(NULL, ",", &save)) {
+		if (parse_rule(rule))
+			continue;
+		// A test that asks for a failure and gets none would pass for the wrong reason.
+		fprintf(stderr, "softcuda: SOFTCUDA_FAIL: \"%s\" is not function:nth:code\n", rule);
+		abort();
+	}
+	free(copy);
+}
+
+CUresult ccr_inject(unsigned int call)
+{
+	unsigned long count;
+
+	pthread_once(&inject.once, parse);
+	if (!inject.nr_rules)
+		return CUDA_SUCCESS;
+	count = atomic_fetch_add(&inject.counts[call], 1) + 1;
+	for (unsigned int i = 0; i < inject.nr_rules; i++)
+		if (inject.rules[i].call == call && inject.rules[i].nth == count)
+			return inject.rules[i].result;
+	return CUDA_SUCCESS;
+}
