@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+/* Allocating, filling and verifying; kernels only through cuLaunchKernel. */
+#include "workloads/workload.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GRID  1024
+#define BLOCK 256
+
+static int fail(struct failure *failure, const char *what, CUresult result)
+{
+	snprintf(failure->what, sizeof(failure->what), "%s", what);
+	failure->result = result;
+	return -1;
+}
+
+#define TRY(call, ...)                                         \
+	do {                                                   \
+		const CUresult r_ = w->cuda.call(__VA_ARGS__); \
+		if (r_ != CUDA_SUCCESS)                        \
+			return fail(failure, #call, r_);       \
+	} while (0)
+
+static int open_driver(struct workload *w, struct failure *failure)
+{
+	const char *path = getenv("CRIU_CUDA_DRIVER");
+	void *handle = dlopen(path && *path ? path : "libcuda.so.1", RTLD_NOW);
+	const struct {
+		const char *name;
+		void **slot;
+	} calls[] = {
+#define SLOT(name) {#name, (void **)&w->cuda.name},
+		WORKLOAD_CALLS(SLOT)
+#undef SLOT
+	};
+
+	if (!handle)
+		return fail(failure, dlerror(), CUDA_ERROR_STUB_LIBRARY);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		*calls[i].slot = dlsym(handle, calls[i].name);
+		if (!*calls[i].slot)
+			return fail(failure, calls[i].name, CUDA_ERROR_NOT_FOUND);
+	}
+	return 0;
+}
+
+static int allocate_vmm(struct workload *w, struct buffer *b, struct failure *failure)
+{
+	const CUmemAllocationProp prop = {
+		.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = w->options.device},
+	};
+	const CUmemAccessDesc access = {.location = prop.location,
+					.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+	CUmemGenericAllocationHandle handle;
+	size_t granularity, size;
+
+	TRY(cuMemGetAllocationGranularity, &granularity, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
+	size = (b->bytes + granularity - 1) / granularity * granularity;
+	TRY(cuMemAddressReserve, &b->address, size, 0, 0, 0);
+	TRY(cuMemCreate, &handle, size, &prop, 0);
+	TRY(cuMemMap, b->address, size, 0, handle, 0);
+	TRY(cuMemSetAccess, b->address, size, &access, 1);
+	return 0;
+}
+
+static int allocate_buffers(struct workload *w, struct failure *failure)
+{
+	size_t nr = 0;
+
+	for (int i = 0; i < w->options.nr_allocs; i++)
+		nr += w->options.allocs[i].count;
+	w->buffers = calloc(nr ? nr : 1, sizeof(*w->buffers));
+	if (!w->buffers)
+		return fail(failure, "memory for the list of allocations",
+			    CUDA_ERROR_OUT_OF_MEMORY);
+	for (int i = 0; i < w->options.nr_allocs; i++) {
+		for (unsigned int k = 0; k < w->options.allocs[i].count; k++) {
+			struct buffer *b = &w->buffers[w->nr_buffers];
+
+			b->bytes = w->options.allocs[i].bytes;
+			if (!w->options.vmm)
+				TRY(cuMemAlloc_v2, &b->address, b->bytes);
+			else if (allocate_vmm(w, b, failure))
+				return -1;
+			w->bytes += b->bytes;
+			w->nr_buffers++;
+		}
+	}
+	return 0;
+}
+
+int workload_lane(struct workload *w, struct lane *lane, int nr_streams, struct failure *failure)
+{
+	lane->nr_streams = nr_streams;
+	for (int i = 0; i < nr_streams; i++)
+		TRY(cuStreamCreate, &lane->streams[i], CU_STREAM_NON_BLOCKING);
+	TRY(cuMemAlloc_v2, &lane->sums, (w->nr_buffers + 1) * sizeof(uint64_t));
+	return 0;
+}
+
+static int allocate_host(struct workload *w, struct failure *failure)
+{
+	CUdeviceptr unused;
+
+	TRY(cuMemHostAlloc, (void **)&w->spin_flags, 2 * sizeof(uint32_t),
+	    CU_MEMHOSTALLOC_DEVICEMAP);
+	TRY(cuMemHostGetDevicePointer_v2, &unused, (void *)w->spin_flags, 0);
+	if (w->options.pinned_bytes)
+		TRY(cuMemHostAlloc, (void **)&w->pinned, w->options.pinned_bytes, 0);
+	if (w->options.host_bytes) {
+		w->host = malloc(w->options.host_bytes);
+		if (!w->host)
+			return fail(failure, "host memory", CUDA_ERROR_OUT_OF_MEMORY);
+	}
+	return 0;
+}
+
+int workload_start(struct workload *w, struct failure *failure)
+{
+	CUmodule module;
+	CUdevice device;
+
+	pthread_rwlock_init(&w->pattern, NULL);
+	if (open_driver(w, failure))
+		return -1;
+	TRY(cuInit, 0);
+	TRY(cuDeviceGet, &device, w->options.device);
+	TRY(cuDeviceGetName, w->device_name, sizeof(w->device_name), device);
+	TRY(cuDevicePrimaryCtxRetain, &w->context, device);
+	TRY(cuCtxSetCurrent, w->context);
+	TRY(cuModuleLoadData, &module, workload_ptx);
+	TRY(cuModuleGetFunction, &w->fill, module, "ccr_fill_u64");
+	TRY(cuModuleGetFunction, &w->checksum, module, "ccr_checksum_u64");
+	TRY(cuModuleGetFunction, &w->spin, module, "ccr_spin");
+	if (allocate_buffers(w, failure) || allocate_host(w, failure) ||
+	    workload_lane(w, &w->lane, w->options.streams, failure))
+		return -1;
+	return workload_fill(w, w->options.seed, failure);
+}
+
+/* Every kernel of ours takes 64-bit values only. */
+static CUresult launch(struct workload *w, CUfunction function, uint64_t *values, int nr,
+		       unsigned int grid, unsigned int block, CUstream stream)
+{
+	void *params[4];
+
+	for (int i = 0; i < nr; i++)
+		params[i] = &values[i];
+	return w->cuda.cuLaunchKernel(function, grid, 1, 1, block, 1, 1, 0, stream, params, NULL);
+}
+
+int workload_fill(struct workload *w, uint64_t seed, struct failure *failure)
+{
+	CUresult result = CUDA_SUCCESS;
+
+	pthread_rwlock_wrlock(&w->pattern);
+	w->options.seed = seed;
+	for (size_t i = 0; i < w->nr_buffers && result == CUDA_SUCCESS; i++) {
+		const struct buffer *b = &w->buffers[i];
+		uint64_t values[] = {b->address, b->bytes / 8, 0, pattern_key(seed, i)};
+
+		result = launch(w, w->fill, values, 4, GRID, BLOCK, NULL);
+	}
+	if (result == CUDA_SUCCESS)
+		result = w->cuda.cuCtxSynchronize();
+	if (w->host)
+		ccr_pattern_fill(w->host, w->options.host_bytes / 8, 0,
+				 pattern_key(seed, 1ull << 32));
+	if (w->pinned)
+		ccr_pattern_fill(w->pinned, w->options.pinned_bytes / 8, 0,
+				 pattern_key(seed, 2ull << 32));
+	pthread_rwlock_unlock(&w->pattern);
+	return result == CUDA_SUCCESS ? 0 : fail(failure, "fill", result);
+}
+
+static int compare(uint64_t found, uint64_t nr_words, uint64_t key, const char *kind, size_t index,
+		   uint64_t *checksum, struct failure *failure)
+{
+	const uint64_t expected = pattern_expected(nr_words, key);
+
+	*checksum += ccr_mix64(found + index);
+	if (found == expected)
+		return 0;
+	failure->result = CUDA_SUCCESS;
+	snprintf(failure->what, sizeof(failure->what),
+		 "%s %zu has checksum %016llx, expected %016llx", kind, index,
+		 (unsigned long long)found, (unsigned long long)expected);
+	return -1;
+}
+
+/* Launches all checksums over the streams, then reads all results. */
+static int device_sums(struct workload *w, const struct lane *lane, uint64_t *sums,
+		       struct failure *failure)
+{
+	const int streams = lane->nr_streams;
+
+	TRY(cuMemsetD8Async, lane->sums, 0, w->nr_buffers * sizeof(uint64_t), lane->streams[0]);
+	TRY(cuStreamSynchronize, lane->streams[0]);
+	for (size_t i = 0; i < w->nr_buffers; i++) {
+		const struct buffer *b = &w->buffers[i];
+		uint64_t values[] = {b->address, b->bytes / 8, 0,
+				     lane->sums + i * sizeof(uint64_t)};
+		const CUresult result =
+			launch(w, w->checksum, values, 4, GRID, BLOCK, lane->streams[i % streams]);
+
+		if (result != CUDA_SUCCESS)
+			return fail(failure, "cuLaunchKernel", result);
+	}
+	for (int i = 0; i < streams; i++)
+		TRY(cuStreamSynchronize, lane->streams[i]);
+	TRY(cuMemcpyDtoHAsync_v2, sums, lane->sums, w->nr_buffers * sizeof(uint64_t),
+	    lane->streams[0]);
+	TRY(cuStreamSynchronize, lane->streams[0]);
+	return 0;
+}
+
+static int verify_locked(struct workload *w, const struct lane *lane, uint64_t *sums,
+			 uint64_t *checksum, struct failure *failure)
+{
+	const struct options *o = &w->options;
+
+	if (w->nr_buffers && device_sums(w, lane, sums, failure))
+		return -1;
+	for (size_t i = 0; i < w->nr_buffers; i++)
+		if (compare(sums[i], w->buffers[i].bytes / 8, pattern_key(o->seed, i), "allocation",
+			    i, checksum, failure))
+			return -1;
+	if (w->host &&
+	    compare(ccr_pattern_checksum(w->host, o->host_bytes / 8, 0), o->host_bytes / 8,
+		    pattern_key(o->seed, 1ull << 32), "host memory", 0, checksum, failure))
+		return -1;
+	if (w->pinned &&
+	    compare(ccr_pattern_checksum(w->pinned, o->pinned_bytes / 8, 0), o->pinned_bytes / 8,
+		    pattern_key(o->seed, 2ull << 32), "pinned memory", 0, checksum, failure))
+		return -1;
+	return 0;
+}
+
+int workload_verify(struct workload *w, const struct lane *lane, uint64_t *checksum,
+		    struct failure *failure)
+{
+	uint64_t *sums = malloc((w->nr_buffers + 1) * sizeof(*sums));
+	int ret;
+
+	*checksum = 0;
+	if (!sums)
+		return fail(failure, "memory for the checksums", CUDA_ERROR_OUT_OF_MEMORY);
+	pthread_rwlock_rdlock(&w->pattern);
+	ret = verify_locked(w, lane, sums, checksum, failure);
+	pthread_rwlock_unlock(&w->pattern);
+	free(sums);
+	return ret;
+}
+
+int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure)
+{
+	CUdeviceptr address;
+	uint8_t byte;
+
+	if (buffer >= w->nr_buffers || offset >= w->buffers[buffer].bytes)
+		return fail(failure, "poke outside the allocations", CUDA_ERROR_INVALID_VALUE);
+	address = w->buffers[buffer].address + offset;
+	TRY(cuMemcpyDtoH_v2, &byte, address, 1);
+	byte ^= 1;
+	TRY(cuMemcpyHtoD_v2, address, &byte, 1);
+	return 0;
+}
+
+int workload_spin(struct workload *w, bool start, struct failure *failure)
+{
+	uint64_t values[1];
+	CUdeviceptr flags;
+	CUresult result;
+
+	if (!start) {
+		w->spin_flags[CCR_SPIN_STOP] = 1;
+		TRY(cuCtxSynchronize, );
+		return 0;
+	}
+	w->spin_flags[CCR_SPIN_STOP] = 0;
+	w->spin_flags[CCR_SPIN_RUNNING] = 0;
+	TRY(cuMemHostGetDevicePointer_v2, &flags, (void *)w->spin_flags, 0);
+	values[0] = flags;
+	result = launch(w, w->spin, values, 1, 1, 1, NULL);
+	if (result != CUDA_SUCCESS)
+		return fail(failure, "cuLaunchKernel", result);
+	while (!w->spin_flags[CCR_SPIN_RUNNING])
+		;
+	return 0;
+}

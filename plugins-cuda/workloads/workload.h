@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/*
+ * workload-pattern: holds device (and host) memory filled with a seeded
+ * pattern and verifies it on request, on a GPU or on the software driver. It
+ * writes no file, so that CRIU can restore it again and again.
+ */
+#ifndef CCR_WORKLOAD_H
+#define CCR_WORKLOAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/cuda_abi.h"
+#include "workloads/kernels.h"
+
+#define MAX_ALLOC_OPTIONS 16
+#define MAX_STREAMS	  32
+#define MAX_CHILDREN	  16
+#define REPLY_MAX	  (256 * 1024)
+
+/* Everything the workload asks of libcuda; one list makes the table and fills it. */
+#define WORKLOAD_CALLS(X)                \
+	X(cuInit)                        \
+	X(cuDeviceGet)                   \
+	X(cuDeviceGetName)               \
+	X(cuDevicePrimaryCtxRetain)      \
+	X(cuCtxSetCurrent)               \
+	X(cuCtxSynchronize)              \
+	X(cuMemGetInfo_v2)               \
+	X(cuMemAlloc_v2)                 \
+	X(cuMemAddressReserve)           \
+	X(cuMemCreate)                   \
+	X(cuMemMap)                      \
+	X(cuMemSetAccess)                \
+	X(cuMemGetAllocationGranularity) \
+	X(cuMemcpyHtoD_v2)               \
+	X(cuMemcpyDtoH_v2)               \
+	X(cuMemcpyDtoHAsync_v2)          \
+	X(cuMemsetD8Async)               \
+	X(cuMemHostAlloc)                \
+	X(cuMemHostGetDevicePointer_v2)  \
+	X(cuModuleLoadData)              \
+	X(cuModuleGetFunction)           \
+	X(cuLaunchKernel)                \
+	X(cuStreamCreate)                \
+	X(cuStreamSynchronize)
+
+struct cuda {
+#define MEMBER(name) typeof(name) *name;
+	WORKLOAD_CALLS(MEMBER)
+#undef MEMBER
+};
+
+struct alloc_option {
+	uint64_t bytes;
+	unsigned int count;
+};
+
+struct options {
+	struct alloc_option allocs[MAX_ALLOC_OPTIONS];
+	int nr_allocs;
+	bool vmm, continuous, no_cuda_parent;
+	int device, threads, streams, children;
+	uint64_t seed, host_bytes, pinned_bytes;
+	const char *socket_path;
+};
+
+struct buffer {
+	CUdeviceptr address;
+	uint64_t bytes; /* a multiple of 8 */
+};
+
+/* What one verifying thread uses alone: its streams, and a result word per buffer. */
+struct lane {
+	CUstream streams[MAX_STREAMS];
+	int nr_streams;
+	CUdeviceptr sums;
+};
+
+struct workload {
+	struct options options;
+	struct cuda cuda;
+	CUcontext context;
+	CUfunction fill, checksum, spin;
+	struct lane lane; /* of the thread that answers requests */
+	struct buffer *buffers;
+	size_t nr_buffers;
+	uint64_t bytes; /* device memory held */
+	uint64_t *host, *pinned;
+	volatile uint32_t *spin_flags;
+	char device_name[128];
+	pthread_rwlock_t pattern; /* readers verify, the writer fills */
+	uint64_t rounds;	  /* of all verifying threads, atomic */
+	bool mismatch;		  /* one of them found wrong data, atomic */
+};
+
+extern const char workload_ptx[];
+
+/* A failed step: `what` names it, `result` is the driver's answer (0: the data is wrong). */
+struct failure {
+	char what[160];
+	CUresult result;
+};
+
+/* options.c; exits with 2 and a message on wrong use. */
+void options_parse(struct options *out, int argc, char **argv);
+
+/* memory.c; each returns 0, or -1 with `failure` filled. */
+int workload_start(struct workload *w, struct failure *failure);
+int workload_fill(struct workload *w, uint64_t seed, struct failure *failure);
+int workload_lane(struct workload *w, struct lane *lane, int nr_streams, struct failure *failure);
+/* Reads every byte on the device and compares; `*checksum` is one number for all of it. */
+int workload_verify(struct workload *w, const struct lane *lane, uint64_t *checksum,
+		    struct failure *failure);
+int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure);
+int workload_spin(struct workload *w, bool start, struct failure *failure);
+
+/* pattern.c: the checksum of a buffer of `nr_words` filled with `key`, in nr_words / block steps.
+ */
+uint64_t pattern_expected(uint64_t nr_words, uint64_t key);
+uint64_t pattern_key(uint64_t seed, uint64_t buffer);
+
+/* threads.c: threads that verify one buffer after another, for --threads and --continuous. */
+int workload_start_threads(struct workload *w, struct failure *failure);
+
+/* protocol.c: one request line to one reply line, without newline. False: quit. */
+bool protocol_answer(struct workload *w, const char *request, char *reply, size_t size);
+
+/* children.c: forks before CUDA is initialised; each child serves its end of a socket pair. */
+int children_start(struct workload *w, int *sockets);
+/* Passes a request on and waits for the answer. */
+void children_ask(int socket, const char *request, char *reply, size_t size);
+
+#endif
