@@ -4,6 +4,14 @@
 
 #include <string.h>
 
+static bool has_version(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > 3 && !strncmp(name + length - 3, "_v", 2) && name[length - 1] >= '2' &&
+	       name[length - 1] <= '9';
+}
+
 // 0 when `name` is not a version of `base`, else the number behind _v (1 when there is none).
 static int version_of(const char *name, const char *base)
 {
@@ -51,7 +59,9 @@ CUresult SOFT(cuGetProcAddress_v2)(const char *symbol, void **pfn, int cudaVersi
 	if (!symbol || !*symbol || !pfn || flags & ~known || flags == known)
 		return CUDA_ERROR_INVALID_VALUE;
 	*pfn = NULL;
-	found = find(symbol, cudaVersion, &too_new);
+	too_new = false;
+	// Only base names are looked up; the driver chooses the version.
+	found = has_version(symbol) ? NULL : find(symbol, cudaVersion, &too_new);
 	if (!found) {
 		if (status)
 			*status = too_new ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT

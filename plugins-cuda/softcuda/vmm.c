@@ -150,9 +150,11 @@ CUresult SOFT(cuMemSetAccess)(CUdeviceptr ptr, size_t size, const CUmemAccessDes
 		     desc[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE))
 			return CUDA_ERROR_INVALID_VALUE;
 	}
-	// Giving access never waits for running work, taking it away does.
-	if (takes)
+	// Giving access never waits for submitted work, taking it away does.
+	if (takes) {
+		ccr_queue_wait_context(NULL);
 		ccr_take_begin();
+	}
 	ccr_mem_lock();
 	mapping = ccr_table_find(&ccr_mappings, ptr);
 	if (mapping && !mapping->is_internal)
