@@ -16,6 +16,10 @@ export interface ExecOptions {
   timeoutMs?: number;
   signal?: AbortSignal;
   input?: string;
+  /** `inherit` gives the child the caller's own stdin, as a terminal. @default ignore, or `input` */
+  stdin?: 'inherit';
+  /** Called with the child's pid as soon as it exists. */
+  onSpawn?: (pid: number) => void;
   /** Called with each line of stdout and stderr as it arrives. */
   onLine?: (line: string) => void;
   /** `false` leaves the child in the caller's session and group, with its terminal. @default true */
@@ -95,7 +99,7 @@ class Deadline {
 function spawn(file: string, args: readonly string[], options: ExecOptions) {
   return execa(file, args, {
     reject: false,
-    stdin: options.input === undefined ? 'ignore' : 'pipe',
+    stdin: options.stdin ?? (options.input === undefined ? 'ignore' : 'pipe'),
     detached: options.ownGroup ?? true,
     ...(options.input === undefined ? {} : { input: options.input }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -153,6 +157,7 @@ export async function execResult(
 ): Promise<ExecResult> {
   options.signal?.throwIfAborted();
   const child = spawn(file, args, options);
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
   const ownGroup = options.ownGroup ?? true;
   const target = child.pid === undefined ? undefined : ownGroup ? -child.pid : child.pid;
   if (target !== undefined) liveGroups.add(target);
