@@ -111,6 +111,8 @@ extern "C" {
 	X(CUDA_ERROR_KEY_ROTATION, 916)                   \
 	X(CUDA_ERROR_UNKNOWN, 999)
 
+// A file that has CUDA's own cuda.h needs only the list above.
+#ifndef CCR_CUDA_RESULTS_ONLY
 typedef enum cudaError_enum {
 #define CCR_CUDA_RESULT_ENUM(name, value) name = value,
 	CCR_CUDA_RESULTS(CCR_CUDA_RESULT_ENUM)
@@ -123,6 +125,7 @@ const char *ccr_cuda_error_name(CUresult result);
 
 // Value of a name, or -1 when there is no such name.
 int ccr_cuda_error_value(const char *name);
+#endif
 
 #ifdef __cplusplus
 }

@@ -172,3 +172,20 @@ CUprocessState state_of(pid_t pid)
 	OK(cuCheckpointProcessGetState(pid, &state));
 	return state;
 }
+
+void in_own_process(void (*test)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		test();
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}

@@ -73,5 +73,7 @@ char hear(int fd); // 0 at the end of file
 char ask(const struct child *child, char command);
 void end_child(struct child *child); // kills and reaps
 CUprocessState state_of(pid_t pid);
+// Runs a test in a process that has not initialised CUDA yet; fails when it does.
+void in_own_process(void (*test)(void));
 
 #endif
