@@ -17,3 +17,7 @@ if(NOT CCR_SANITIZE)
 		"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|opts|print_on_level|set_compel_interrupt_only_mode"
 		-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
 endif()
+
+add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint_tool.c)
+target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
+set_target_properties(cuda-checkpoint PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A software GPU machine of a test's own: its devices, run directory and images
+ * are private, so that tests do not meet each other. Close it in `afterEach`.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, mkdirSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execResult, type ExecResult } from '../../lib/exec.ts';
+import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
+import { becomeSubreaper, killTree, readTree, waitForExit } from '../../lib/process/index.ts';
+import { criuProgram } from './criu.ts';
+import { Workload, type WorkloadOptions } from './workload.ts';
+
+export interface StatusEvent {
+  event: string;
+  pid?: number;
+  step?: string;
+  name?: string;
+  result?: number;
+  outcome?: string;
+  reason?: string;
+  prior?: string;
+  hook_ms?: number;
+  driver_ms?: number;
+}
+
+export interface CriuRun extends ExecResult {
+  log: string;
+  status: StatusEvent[];
+}
+
+export interface CriuOptions {
+  env?: Record<string, string | undefined>;
+  libdir?: string;
+  args?: readonly string[];
+  imagesDir?: string;
+}
+
+export class Machine {
+  readonly dir: string;
+  readonly imagesDir: string;
+  readonly runDir: string;
+  readonly env: Record<string, string>;
+  readonly #workloads: Workload[] = [];
+
+  constructor(env: Record<string, string> = {}) {
+    becomeSubreaper();
+    this.dir = mkdtempSync('/dev/shm/criu-cuda-test-');
+    this.imagesDir = join(this.dir, 'images');
+    this.runDir = join(this.dir, 'run');
+    mkdirSync(this.imagesDir);
+    this.env = {
+      CRIU_CUDA_DRIVER: softcudaLibrary(),
+      CRIU_CUDA_RUN_DIR: this.runDir,
+      CRIU_CUDA_CONFIG: join(this.dir, 'cuda.conf'),
+      SOFTCUDA_DIR: join(this.dir, 'devices'),
+      SOFTCUDA_MEMORY_MB: '256',
+      ...env,
+    };
+    writeFileSync(join(this.dir, 'cuda.conf'), '# nothing is set\n');
+  }
+
+  async start(options: WorkloadOptions = {}): Promise<Workload> {
+    const workload = await Workload.start(join(this.dir, `w${this.#workloads.length}.sock`), {
+      ...options,
+      env: { ...this.env, ...options.env },
+    });
+    this.#workloads.push(workload);
+    return workload;
+  }
+
+  /** Real `criu dump` of the tree with our plugin. */
+  async dump(workload: Workload, options: CriuOptions = {}): Promise<CriuRun> {
+    const children = readTree(workload.pid).filter((stat) => stat.pid !== workload.pid);
+    const run = await this.dumpPid(workload.pid, options);
+    if (run.exitCode === 0 && !options.args?.some((arg) => arg.startsWith('--leave'))) {
+      await workload.ended();
+      // Orphans come to us; as zombies they would keep the pids that a restore needs.
+      await Promise.all(children.map(({ pid }) => waitForExit(pid)));
+    }
+    return run;
+  }
+
+  dumpPid(pid: number, options: CriuOptions = {}): Promise<CriuRun> {
+    return this.#criu('dump', ['--tree', String(pid)], options);
+  }
+
+  /** Real `criu restore`; the restored process becomes our child. */
+  restore(options: CriuOptions = {}): Promise<CriuRun> {
+    return this.#criu('restore', ['--restore-detached'], options);
+  }
+
+  async #criu(action: string, extra: string[], options: CriuOptions): Promise<CriuRun> {
+    const imagesDir = options.imagesDir ?? this.imagesDir;
+    const logFile = `${action}.log`;
+    const result = await execResult(
+      criuProgram(),
+      [
+        action,
+        ...extra,
+        ...['--images-dir', imagesDir, '--libdir', options.libdir ?? variantDir('stock')],
+        ...['-v4', '--log-file', logFile],
+        ...(options.args ?? []),
+      ],
+      { env: { ...this.env, ...options.env } },
+    );
+    const log = join(imagesDir, logFile);
+    return { ...result, log: existsSync(log) ? readFileSync(log, 'utf8') : '', status: this.takeStatus() };
+  }
+
+  /** All status files, in no particular order of runs, and removes them. */
+  takeStatus(): StatusEvent[] {
+    if (!existsSync(this.runDir)) return [];
+    const files = readdirSync(this.runDir).filter((name) => name.endsWith('.jsonl'));
+    return files.flatMap((name) => {
+      const path = join(this.runDir, name);
+      const lines = readFileSync(path, 'utf8').trim().split('\n').filter(Boolean);
+      rmSync(path);
+      return lines.map((line) => JSON.parse(line) as StatusEvent);
+    });
+  }
+
+  /** The driver's state of a process, asked from outside as an operator would. */
+  async state(pid: number): Promise<string> {
+    const result = await this.driver(['--get-state', '--pid', String(pid)]);
+    return result.exitCode === 0 ? result.stdout.trim() : result.stderr.trim();
+  }
+
+  action(pid: number, action: string): Promise<ExecResult> {
+    return this.driver(['--action', action, '--pid', String(pid)]);
+  }
+
+  driver(args: string[]): Promise<ExecResult> {
+    return execResult(join(buildDir(), 'test-tools', 'cuda-checkpoint'), args, { env: this.env });
+  }
+
+  /** Ends a restored process and collects it, so that its pid is free again. */
+  kill(pid: number): Promise<void> {
+    return killTree(pid);
+  }
+
+  async close(): Promise<void> {
+    for (const workload of this.#workloads) {
+      await killTree(workload.pid);
+      workload.close();
+    }
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** A process with no CUDA in it, in a session of its own, with nothing open. */
+export function startPlainProcess(): { pid: number; ended: Promise<unknown> } {
+  const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+  if (child.pid === undefined) throw new Error('sleep did not start');
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  return { pid: child.pid, ended };
+}
