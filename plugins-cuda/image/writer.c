@@ -47,6 +47,24 @@ static int describe(struct ccr_image *draft, int pid, const struct ccr_image_opt
 	return 0;
 }
 
+static int make_stripes(struct ccr_image_writer *writer)
+{
+	const size_t bytes = writer->options.nr_writers * sizeof(*writer->stripes);
+
+	writer->stripes = aligned_alloc(alignof(struct writer_stripe), bytes);
+	if (!writer->stripes)
+		return -ENOMEM;
+	memset(writer->stripes, 0, bytes);
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+		char name[CCR_IMAGE_NAME_MAX];
+
+		writer->stripes[i].file.fd = -1;
+		ccr_image_stripe_name(name, writer->draft.pid, i);
+		ccr__image_temporary_name(writer->stripes[i].file.name, name);
+	}
+	return 0;
+}
+
 int ccr_image_writer_begin(struct ccr_image_writer **out, int dirfd, int pid,
 			   const struct ccr_image_options *options, char *error, size_t error_size)
 {
@@ -62,22 +80,12 @@ int ccr_image_writer_begin(struct ccr_image_writer **out, int dirfd, int pid,
 	writer->options = *options;
 	writer->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
 	ret = writer->dirfd < 0 ? -errno : describe(&writer->draft, pid, options);
-	writer->stripes = aligned_alloc(alignof(struct writer_stripe),
-					options->nr_writers * sizeof(*writer->stripes));
-	if (!writer->stripes)
-		ret = -ENOMEM;
+	if (!ret)
+		ret = make_stripes(writer);
 	if (ret) {
 		ccr__image_writer_free(writer);
 		return ccr__image_error(ret, error, error_size, "images directory: %s",
 					strerror(-ret));
-	}
-	memset(writer->stripes, 0, options->nr_writers * sizeof(*writer->stripes));
-	for (uint32_t i = 0; i < options->nr_writers; i++) {
-		char name[CCR_IMAGE_NAME_MAX];
-
-		writer->stripes[i].file.fd = -1;
-		ccr_image_stripe_name(name, pid, i);
-		ccr__image_temporary_name(writer->stripes[i].file.name, name);
 	}
 	*out = writer;
 	return 0;
