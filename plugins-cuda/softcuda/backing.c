@@ -11,13 +11,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define OFFSET_END (8ull << 40)
+// Bytes behind all memory: a read lock on the first says that a process uses the device (which is
+// also why CRIU refuses a process that was not checkpointed), a write lock on the second is held
+// while memory is claimed.
+#define USE_BYTE   OFFSET_END
+#define CLAIM_BYTE (OFFSET_END + 1)
 
 struct ccr_backing ccr_backings[CCR_MAX_DEVICES] = {
 	[0 ... CCR_MAX_DEVICES - 1] = {.shared_fd = -1, .probe_fd = -1, .number = -1},
@@ -110,6 +114,17 @@ static void punch(int fd, uint64_t offset, uint64_t size)
 			 (off_t)size);
 }
 
+// Keeps two processes from claiming at once. Giving memory back does not need it, nor
+// does writing to it.
+static void set_claim_lock(int device, short type)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)CLAIM_BYTE, .l_len = 1};
+
+	while (fcntl(ccr_backings[device].probe_fd, F_OFD_SETLKW, &lock) && errno == EINTR)
+		;
+}
+
 // Pages left by processes that were killed go back to the system when the next one comes.
 static void sweep(int device)
 {
@@ -138,17 +153,28 @@ static void sweep(int device)
 static int open_file(int device)
 {
 	const char *dir = ccr_soft_settings()->dir;
+	struct stat st;
 	char path[256];
 
-	// A predictable name in a world-writable directory: O_NOFOLLOW, and the directory must be
-	// ours.
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		return -1;
-	struct stat st;
-	if (lstat(dir, &st) || !S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && geteuid()))
+	// The preset name can be guessed and its parent is open to all: it must be our own.
+	if (ccr_soft_settings()->dir_is_preset &&
+	    (lstat(dir, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())) {
+		errno = EPERM;
 		return -1;
+	}
 	snprintf(path, sizeof(path), "%s/device%d.mem", dir, ccr_backings[device].number);
 	return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static void close_one(struct ccr_backing *backing)
+{
+	if (backing->shared_fd >= 0)
+		close(backing->shared_fd);
+	if (backing->probe_fd >= 0)
+		close(backing->probe_fd);
+	backing->shared_fd = backing->probe_fd = -1;
 }
 
 CUresult ccr_backing_open(int device)
@@ -161,32 +187,34 @@ CUresult ccr_backing_open(int device)
 		backing->number = device;
 	backing->shared_fd = open_file(device);
 	backing->probe_fd = open_file(device);
-	if (backing->shared_fd < 0 || backing->probe_fd < 0) {
+	if (backing->shared_fd < 0 || backing->probe_fd < 0 ||
+	    set_lock(backing->shared_fd, F_RDLCK, USE_BYTE, 1)) {
 		int error = errno;
 
-		if (backing->shared_fd >= 0)
-			close(backing->shared_fd);
-		if (backing->probe_fd >= 0)
-			close(backing->probe_fd);
-		backing->shared_fd = backing->probe_fd = -1;
+		close_one(backing);
+		errno = error;
 		return error == EMFILE || error == ENFILE ? CUDA_ERROR_OUT_OF_MEMORY
 							  : CUDA_ERROR_OPERATING_SYSTEM;
 	}
+	set_claim_lock(device, F_WRLCK);
 	sweep(device);
+	set_claim_lock(device, F_UNLCK);
 	return CUDA_SUCCESS;
+}
+
+CUresult ccr_backing_open_all(void)
+{
+	CUresult result = CUDA_SUCCESS;
+
+	for (int i = 0; i < ccr_soft_settings()->nr_devices && result == CUDA_SUCCESS; i++)
+		result = ccr_backing_open(i);
+	return result;
 }
 
 void ccr_backing_close_all(void)
 {
-	for (int i = 0; i < CCR_MAX_DEVICES; i++) {
-		struct ccr_backing *backing = &ccr_backings[i];
-
-		if (backing->shared_fd >= 0)
-			close(backing->shared_fd);
-		if (backing->probe_fd >= 0)
-			close(backing->probe_fd);
-		backing->shared_fd = backing->probe_fd = -1;
-	}
+	for (int i = 0; i < CCR_MAX_DEVICES; i++)
+		close_one(&ccr_backings[i]);
 }
 
 CUresult ccr_backing_new_fd(int device, int *fd)
@@ -214,25 +242,31 @@ static int lock_free_range(int device, int fd, uint64_t size, uint64_t *offset)
 	return -ENOMEM;
 }
 
-// Claims zeroed memory by a lock of fd's description. The lock comes before the count, so two
-// processes can never both get the last bytes; they may both see too much used, hence the retry.
+static CUresult claim_range(int device, int fd, uint64_t size, uint64_t *offset)
+{
+	if (lock_free_range(device, fd, size, offset))
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	if (count_locked(device) <= ccr_soft_settings()->memory_bytes)
+		return CUDA_SUCCESS;
+	set_lock(fd, F_UNLCK, *offset, size);
+	return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+// Claims zeroed memory by a lock of fd's description.
 CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset)
 {
-	for (int attempt = 0; attempt < 4; attempt++) {
-		if (lock_free_range(device, fd, size, offset))
-			return CUDA_ERROR_OUT_OF_MEMORY;
-		if (count_locked(device) <= ccr_soft_settings()->memory_bytes) {
-			punch(fd, *offset, size);
-			// Reserves the pages: a full file system is refused here, not by SIGBUS
-			// later.
-			if (!fallocate(fd, 0, (off_t)*offset, (off_t)size))
-				return CUDA_SUCCESS;
-			ccr_backing_release(device, fd, *offset, size);
-			return CUDA_ERROR_OUT_OF_MEMORY;
-		}
-		set_lock(fd, F_UNLCK, *offset, size);
-		sched_yield();
-	}
+	CUresult result;
+
+	set_claim_lock(device, F_WRLCK);
+	result = claim_range(device, fd, size, offset);
+	set_claim_lock(device, F_UNLCK);
+	if (result != CUDA_SUCCESS)
+		return result;
+	punch(fd, *offset, size);
+	// Reserves the pages: a full file system is refused here, not by SIGBUS later.
+	if (!fallocate(fd, 0, (off_t)*offset, (off_t)size))
+		return CUDA_SUCCESS;
+	ccr_backing_release(device, fd, *offset, size);
 	return CUDA_ERROR_OUT_OF_MEMORY;
 }
 

@@ -51,7 +51,8 @@ static void read_settings(void)
 	s->nr_devices = (int)devices;
 	s->memory_bytes = megabytes * CCR_MIB;
 	s->driver_version = (int)version;
-	if (dir && *dir)
+	s->dir_is_preset = !dir || !*dir;
+	if (!s->dir_is_preset)
 		length = snprintf(s->dir, sizeof(s->dir), "%s", dir);
 	else
 		length = snprintf(s->dir, sizeof(s->dir), "/dev/shm/softcuda-%u", geteuid());
@@ -74,6 +75,21 @@ bool ccr_soft_initialised(void)
 	return atomic_load(&init.is_done) && ccr_control_is_live();
 }
 
+static CUresult open_devices(void)
+{
+	CUresult result;
+
+	result = ccr_backing_open_all();
+	if (result != CUDA_SUCCESS)
+		fprintf(stderr, "softcuda: cannot use %s: %s\n", ccr_soft_settings()->dir,
+			strerror(errno));
+	if (result == CUDA_SUCCESS)
+		result = ccr_control_start();
+	if (result != CUDA_SUCCESS)
+		ccr_backing_close_all();
+	return result;
+}
+
 CUresult SOFT(cuInit)(unsigned int flags)
 {
 	CUresult result = CUDA_SUCCESS;
@@ -94,7 +110,7 @@ CUresult SOFT(cuInit)(unsigned int flags)
 	else if (!ccr_soft_settings()->nr_devices)
 		result = CUDA_ERROR_NO_DEVICE;
 	else
-		result = ccr_control_start();
+		result = open_devices();
 	if (result == CUDA_SUCCESS)
 		atomic_store(&init.is_done, true);
 	pthread_mutex_unlock(&init.lock);

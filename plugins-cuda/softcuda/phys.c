@@ -235,9 +235,13 @@ void ccr_phys_evict_all(void)
 // caller may try again.
 CUresult ccr_phys_load_all(void)
 {
-	CUresult result = CUDA_SUCCESS;
+	CUresult result = ccr_backing_open_all();
 	struct ccr_phys *p, *failed;
 
+	if (result != CUDA_SUCCESS) {
+		ccr_backing_close_all();
+		return result;
+	}
 	for (p = phys_list.head; p && result == CUDA_SUCCESS; p = p->next) {
 		result = claim(p);
 		if (result != CUDA_SUCCESS)

@@ -35,7 +35,7 @@ struct ccr_soft_settings {
 	int nr_devices;
 	uint64_t memory_bytes;
 	int driver_version;
-	bool valid;
+	bool valid, dir_is_preset;
 	char dir[200];
 };
 
@@ -93,6 +93,7 @@ struct ccr_backing {
 
 extern struct ccr_backing ccr_backings[CCR_MAX_DEVICES];
 CUresult ccr_backing_open(int device);
+CUresult ccr_backing_open_all(void);
 void ccr_backing_close_all(void);
 CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset);
 void ccr_backing_release(int device, int fd, uint64_t offset, uint64_t size);

@@ -167,9 +167,13 @@ int main(void)
 	CHECK(!prctl(PR_SET_CHILD_SUBREAPER, 1));
 	pid = start_target();
 	OK(cuCheckpointProcessGetRestoreThreadId(pid, &tid));
+	snprintf(pid_text, sizeof(pid_text), "%d", pid);
+	// As with hardware, a process that still holds its device cannot be dumped; it goes on.
+	CHECK(run((const char *[]){criu, "dump", "-t", pid_text, "-D", dir, "-o", "refused.log",
+				   NULL}));
+	CHECK(state_of(pid) == CU_PROCESS_STATE_RUNNING);
 	OK(cuCheckpointProcessLock(pid, NULL));
 	OK(cuCheckpointProcessCheckpoint(pid, NULL));
-	snprintf(pid_text, sizeof(pid_text), "%d", pid);
 	criu_step((const char *[]){criu, "dump", "-t", pid_text, "-D", dir, "-v4", "-o", "dump.log",
 				   NULL},
 		  dir, "dump.log");

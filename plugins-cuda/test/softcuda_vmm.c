@@ -189,12 +189,45 @@ static void test_sharing(struct child *child)
 	CHECK(free_memory() == 64 * MIB);
 }
 
+static void contender(int from, int to)
+{
+	CUmemGenericAllocationHandle handle;
+	CUdeviceptr ptr;
+
+	start_device(0);
+	for (int i = 0; i < 50; i++) {
+		OK(cuMemAlloc_v2(&ptr, 2 * BYTES));
+		OK(cuMemsetD8_v2(ptr, 1, 2 * BYTES));
+		OK(cuMemFree_v2(ptr));
+		ptr = vmm_alloc(2 * BYTES, true, &handle);
+		OK(cuMemRelease(handle));
+		OK(cuMemUnmap(ptr, 2 * BYTES));
+		OK(cuMemAddressFree(ptr, 2 * BYTES));
+	}
+	say(to, 'd');
+	hear(from);
+}
+
+// Eight processes share a device that just holds them all: nobody may ever be refused.
+static void test_contention(void)
+{
+	struct child children[8];
+
+	for (int i = 0; i < 8; i++)
+		children[i] = start_child(contender);
+	for (int i = 0; i < 8; i++)
+		CHECK(hear(children[i].from) == 'd');
+	for (int i = 0; i < 8; i++)
+		end_child(&children[i]);
+}
+
 int main(void)
 {
 	struct child child;
 
 	own_devices(1, 64);
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+	test_contention();
 	child = start_child(exporter);
 	start_device(0);
 	test_sharing(&child);
