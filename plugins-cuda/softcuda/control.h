@@ -13,9 +13,9 @@
 #define CCR_RESTORE_COMM    "softcuda-rst"
 
 // Results for a pid without CUDA, in one place.
-#define CCR_RESULT_NO_PROCESS	CUDA_ERROR_INVALID_VALUE
+#define CCR_RESULT_NO_PROCESS	CUDA_ERROR_OPERATING_SYSTEM
 #define CCR_RESULT_NOT_CUDA	CUDA_ERROR_NOT_INITIALIZED
-#define CCR_RESULT_NO_PRIVILEGE CUDA_ERROR_NOT_PERMITTED
+#define CCR_RESULT_NO_PRIVILEGE CUDA_ERROR_OPERATING_SYSTEM
 
 struct ccr_control {
 	uint64_t magic; // written last, wiped in a forked child

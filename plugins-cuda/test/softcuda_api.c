@@ -182,12 +182,13 @@ static void test_fork(void)
 		pause();
 	}
 	CHECK(read(ready[0], &byte, 1) == 1);
+	RESULT_IS(cuCheckpointProcessGetState(getppid(), &state), CUDA_ERROR_NOT_INITIALIZED);
 	RESULT_IS(cuCheckpointProcessGetState(pid, &state), CUDA_ERROR_NOT_INITIALIZED);
 	RESULT_IS(cuCheckpointProcessGetRestoreThreadId(pid, &tid), CUDA_ERROR_NOT_INITIALIZED);
 	RESULT_IS(cuCheckpointProcessLock(pid, NULL), CUDA_ERROR_NOT_INITIALIZED);
 	CHECK(!kill(pid, SIGKILL) && waitpid(pid, &status, 0) == pid);
-	RESULT_IS(cuCheckpointProcessGetState(pid, &state), CUDA_ERROR_INVALID_VALUE);
-	RESULT_IS(cuCheckpointProcessGetState(0, &state), CUDA_ERROR_INVALID_VALUE);
+	RESULT_IS(cuCheckpointProcessGetState(pid, &state), CUDA_ERROR_OPERATING_SYSTEM);
+	RESULT_IS(cuCheckpointProcessLock(pid, NULL), CUDA_ERROR_OPERATING_SYSTEM);
 	CHECK(state_of(getpid()) == CU_PROCESS_STATE_RUNNING);
 }
 

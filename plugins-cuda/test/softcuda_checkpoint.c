@@ -2,6 +2,8 @@
 // Checkpoint of another process, call by call: states, addresses, bytes, what is left behind.
 #include "softcuda_test.h"
 
+#include <sched.h>
+
 #define BYTES (8 * MIB)
 #define KEY   0x1122334455667788ull
 
@@ -113,6 +115,26 @@ static void test_cycle(const struct child *child)
 	CHECK(ask(child, 'v') == 'v');
 }
 
+// A process that is number 1 of its own pid namespace, seen from outside.
+static void test_namespace(void)
+{
+	struct child child;
+	char path[60];
+	int tid;
+
+	if (unshare(CLONE_NEWPID)) {
+		CHECK(errno == EPERM);
+		return;
+	}
+	child = start_child(worker);
+	CHECK(hear(child.from) == 'r');
+	OK(cuCheckpointProcessGetRestoreThreadId(child.pid, &tid));
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", child.pid, tid);
+	CHECK(!access(path, F_OK));
+	test_cycle(&child);
+	end_child(&child);
+}
+
 int main(void)
 {
 	struct child child;
@@ -129,5 +151,6 @@ int main(void)
 	test_cycle(&child);
 	CHECK(ask(&child, 'e') == 'e');
 	end_child(&child);
+	in_own_process(test_namespace);
 	return 0;
 }

@@ -141,9 +141,9 @@ static struct child start_caller(pid_t target)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		result = cuCheckpointProcessLock(target, NULL);
-		say(up[1], result == CUDA_SUCCESS		? 'y'
-			   : result == CUDA_ERROR_INVALID_VALUE ? 'g'
-								: 'n');
+		say(up[1], result == CUDA_SUCCESS		   ? 'y'
+			   : result == CUDA_ERROR_OPERATING_SYSTEM ? 'g'
+								   : 'n');
 		_exit(0);
 	}
 	close(up[1]);
