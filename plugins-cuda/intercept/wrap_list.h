@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Calls that are more than passed on: ccr__wrap_<symbol> stands between the stub and the driver.
+// W(symbol, base, since): `base` is its name for cuGetProcAddress, `since` the CUDA version whose
+// ABI the symbol is (a later version of a call has another ABI and is then only gated).
+#ifndef CCR_INTERCEPT_WRAP_LIST_H
+#define CCR_INTERCEPT_WRAP_LIST_H
+
+// clang-format off
+#define CCR_WRAPPERS(W) \
+W(cuInit, cuInit, 2000) \
+W(cuGetProcAddress, cuGetProcAddress, 11030) W(cuGetProcAddress_v2, cuGetProcAddress, 12000) \
+W(cuCtxCreate, cuCtxCreate, 2000) W(cuCtxCreate_v2, cuCtxCreate, 3020) \
+W(cuCtxCreate_v3, cuCtxCreate, 11040) W(cuCtxCreate_v4, cuCtxCreate, 12050) \
+W(cuCtxDestroy, cuCtxDestroy, 2000) W(cuCtxDestroy_v2, cuCtxDestroy, 4000) \
+W(cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, 7000) \
+W(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease, 7000) \
+W(cuDevicePrimaryCtxRelease_v2, cuDevicePrimaryCtxRelease, 11000) \
+W(cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset, 7000) \
+W(cuDevicePrimaryCtxReset_v2, cuDevicePrimaryCtxReset, 11000) \
+W(cuCtxEnablePeerAccess, cuCtxEnablePeerAccess, 4000) \
+W(cuCtxDisablePeerAccess, cuCtxDisablePeerAccess, 4000) \
+W(cuMemAlloc_v2, cuMemAlloc, 3020) W(cuMemAllocPitch_v2, cuMemAllocPitch, 3020) \
+W(cuMemFree_v2, cuMemFree, 3020) \
+W(cuMemFreeAsync, cuMemFreeAsync, 11020) W(cuMemFreeAsync_ptsz, cuMemFreeAsync, 11020) \
+W(cuMemGetAddressRange_v2, cuMemGetAddressRange, 3020) \
+W(cuPointerGetAttribute, cuPointerGetAttribute, 4000) \
+W(cuPointerGetAttributes, cuPointerGetAttributes, 7000) \
+W(cuIpcGetMemHandle, cuIpcGetMemHandle, 4010) \
+W(cuMemGetHandleForAddressRange, cuMemGetHandleForAddressRange, 11070) \
+W(cuMemCreate, cuMemCreate, 10020) W(cuMemRelease, cuMemRelease, 10020) \
+W(cuMemMap, cuMemMap, 10020) W(cuMemUnmap, cuMemUnmap, 10020) \
+W(cuMemSetAccess, cuMemSetAccess, 10020) \
+W(cuMemExportToShareableHandle, cuMemExportToShareableHandle, 10020) \
+W(cuMemImportFromShareableHandle, cuMemImportFromShareableHandle, 10020) \
+W(cuMemGetAllocationPropertiesFromHandle, cuMemGetAllocationPropertiesFromHandle, 10020) \
+W(cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000) \
+W(cuMulticastBindMem, cuMulticastBindMem, 12010) W(cuMulticastBindAddr, cuMulticastBindAddr, 12010) \
+W(cuStreamBeginCapture, cuStreamBeginCapture, 10000) \
+W(cuStreamBeginCapture_ptsz, cuStreamBeginCapture, 10000) \
+W(cuStreamBeginCapture_v2, cuStreamBeginCapture, 10010) \
+W(cuStreamBeginCapture_v2_ptsz, cuStreamBeginCapture, 10010) \
+W(cuStreamBeginCaptureToGraph, cuStreamBeginCaptureToGraph, 12030) \
+W(cuStreamBeginCaptureToGraph_ptsz, cuStreamBeginCaptureToGraph, 12030) \
+W(cuStreamEndCapture, cuStreamEndCapture, 10000) \
+W(cuStreamEndCapture_ptsz, cuStreamEndCapture, 10000)
+// clang-format on
+
+#endif
