@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Finds the CRIU to use: CRIU_CUDA_CRIU, else the one on PATH, else the one
+ * set-up built into the user's cache. It is usable when it is new enough for
+ * the device hooks and its own `criu check` passes.
+ * @module
+ */
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { ToolkitError } from '../errors.ts';
+import { currentSystem, type System } from './system.ts';
+
+/** First release with the hooks a CUDA plugin needs. */
+export const oldestCriu = '4.0';
+
+export type CriuOrigin = 'environment' | 'path' | 'cache';
+
+interface CriuCandidate {
+  path: string;
+  origin: CriuOrigin;
+}
+
+/** A CRIU program and whether it will do. */
+export type CriuInfo = CriuCandidate & {
+  /** `undefined` when it does not tell. */
+  version: string | undefined;
+} & ({ usable: true } | { usable: false; reason: string });
+
+export interface FoundCriu {
+  /** The one to use. */
+  criu: (CriuInfo & { usable: true }) | undefined;
+  /** Those looked at before it (or all, when none will do), with the reason. */
+  rejected: (CriuInfo & { usable: false })[];
+}
+
+const CHECK_TIMEOUT_MS = 30_000;
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** A program on a PATH-like list. */
+export function findOnPath(name: string, path: string | undefined): string | undefined {
+  return (path ?? '')
+    .split(delimiter)
+    .filter((dir) => dir !== '')
+    .map((dir) => join(dir, name))
+    .find(isExecutable);
+}
+
+/** `4.2.1` against `4.0`: below, at or above zero. Suffixes such as `-rc1` do not count. */
+export function compareVersions(a: string, b: string): number {
+  const parts = (version: string): number[] => (version.match(/\d+/g) ?? []).slice(0, 3).map(Number);
+  const [left, right] = [parts(a), parts(b)];
+  for (let i = 0; i < 3; i++) {
+    const difference = (left[i] ?? 0) - (right[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** File that marks a finished build in the cache. */
+export const completeMarker = 'COMPLETE';
+
+/** Finished CRIU builds in the cache, newest version first. */
+export function cachedCriuDirs(cacheDir: string): string[] {
+  if (!existsSync(cacheDir)) return [];
+  return readdirSync(cacheDir)
+    .filter((name) => /^criu-[\d.]+$/.test(name) && existsSync(join(cacheDir, name, completeMarker)))
+    .sort((a, b) => compareVersions(b, a))
+    .map((name) => join(cacheDir, name));
+}
+
+function candidates(system: System): CriuCandidate[] {
+  const chosen = system.env.CRIU_CUDA_CRIU;
+  // somebody who names one wants no other
+  if (chosen !== undefined && chosen !== '') return [{ path: chosen, origin: 'environment' }];
+  const first = findOnPath('criu', system.env.PATH) ?? findOnPath('criu', system.sbinPath);
+  return [
+    ...(first === undefined ? [] : [{ path: first, origin: 'path' as const }]),
+    ...cachedCriuDirs(system.cacheDir).map((dir) => ({ path: join(dir, 'criu'), origin: 'cache' as const })),
+  ];
+}
+
+const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
+
+/** Asks one CRIU program for its version and its own check. */
+export async function probeCriu(system: System, candidate: CriuCandidate): Promise<CriuInfo> {
+  const refuse = (reason: string, version?: string): CriuInfo => ({
+    ...candidate,
+    version,
+    usable: false,
+    reason,
+  });
+  if (!isExecutable(candidate.path)) return refuse('there is no program at this path');
+  try {
+    const options = { timeoutMs: CHECK_TIMEOUT_MS };
+    const asked = await system.run(candidate.path, ['--version'], options);
+    const version = /Version:\s*(\S+)/.exec(asked.stdout)?.[1];
+    if (version === undefined) {
+      return refuse(`it does not tell its version: ${firstLine(asked.stderr || asked.stdout)}`);
+    }
+    if (compareVersions(version, oldestCriu) < 0) {
+      return refuse(`version ${version} is older than ${oldestCriu}`, version);
+    }
+    const check = await system.run(candidate.path, ['check'], options);
+    if (check.exitCode !== 0) {
+      return refuse(`criu check fails: ${firstError(check.stderr || check.stdout)}`, version);
+    }
+    return { ...candidate, version, usable: true };
+  } catch (error) {
+    if (error instanceof ToolkitError && error.code !== 'ERR_INTERRUPTED') return refuse(error.message);
+    throw error;
+  }
+}
+
+function firstError(text: string): string {
+  return firstLine(text.split('\n').find((line) => line.includes('Error')) ?? text);
+}
+
+/** The first CRIU that will do. Looks only; builds nothing. */
+export async function findCriu(system: System = currentSystem()): Promise<FoundCriu> {
+  const rejected: FoundCriu['rejected'] = [];
+  for (const candidate of candidates(system)) {
+    const info = await probeCriu(system, candidate);
+    if (info.usable) return { criu: info, rejected };
+    rejected.push(info);
+  }
+  return { criu: undefined, rejected };
+}

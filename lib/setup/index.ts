@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+export { criuCacheLayout } from './criu-build.ts';
+export {
+  cachedCriuDirs,
+  compareVersions,
+  findCriu,
+  findOnPath,
+  oldestCriu,
+  type CriuInfo,
+  type CriuOrigin,
+  type FoundCriu,
+} from './find-criu.ts';
+export { planSetup, readSetupState, type Missing, type SetupState, type SetupStep } from './setup.ts';
+export { currentSystem, type System } from './system.ts';

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Debian packages: which are missing, and installing them.
+ * @module
+ */
+import { CommandError, EnvironmentError } from '../errors.ts';
+import { tailOf, type ExecResult } from '../exec.ts';
+import type { Report } from '../progress.ts';
+import type { System } from './system.ts';
+
+/** What building and checking this project needs. */
+export const buildPackages = [
+  'build-essential',
+  'cmake',
+  'pkg-config',
+  'clang-format',
+  'xz-utils',
+  'liburing-dev',
+  'libxxhash-dev',
+] as const;
+
+/** What building and running CRIU needs. */
+export const criuPackages = [
+  'libprotobuf-dev',
+  'libprotobuf-c-dev',
+  'protobuf-c-compiler',
+  'protobuf-compiler',
+  'libnl-3-dev',
+  'libcap-dev',
+  'libnet1-dev',
+  'uuid-dev',
+  'libbsd-dev',
+  'libgnutls28-dev',
+  'libnftables-dev',
+  'libaio-dev',
+] as const;
+
+/** The command a person would type for these packages. */
+export function installCommand(packages: readonly string[]): string {
+  return `apt-get update && apt-get install --no-install-recommends ${packages.join(' ')}`;
+}
+
+/** Those of `packages` that dpkg does not know as installed. */
+export async function missingPackages(system: System, packages: readonly string[]): Promise<string[]> {
+  let result: ExecResult;
+  try {
+    // a virtual package counts as installed when something provides it
+    const format = '${db:Status-Status} ${Package} ${Provides}\n';
+    result = await system.run('dpkg-query', ['--show', `--showformat=${format}`]);
+  } catch (error) {
+    if (error instanceof CommandError) return [...packages]; // no dpkg: not Debian
+    throw error;
+  }
+  const installed = new Set<string>();
+  for (const line of result.stdout.split('\n')) {
+    const [status, ...names] = line.replaceAll(/\([^)]*\)|,/g, ' ').split(/\s+/);
+    if (status === 'installed') for (const name of names) installed.add(name);
+  }
+  return packages.filter((name) => !installed.has(name));
+}
+
+const aptOptions = [
+  '--yes',
+  '--option=DPkg::Lock::Timeout=300',
+  '--option=Acquire::Retries=3',
+  '--option=Dpkg::Use-Pty=0',
+] as const;
+const APT_TIMEOUT_MS = 20 * 60_000;
+
+/**
+ * Installs packages as root. A source list that cannot be fetched does not
+ * matter as long as the packages can be installed all the same.
+ * @throws {@link EnvironmentError} when they cannot
+ */
+export async function installPackages(
+  system: System,
+  packages: readonly string[],
+  report: Report,
+): Promise<void> {
+  const options = {
+    env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
+    timeoutMs: APT_TIMEOUT_MS,
+    onLine: report,
+  };
+  const update = await system.run('apt-get', [...aptOptions, 'update'], options);
+  const install = await system.run(
+    'apt-get',
+    [...aptOptions, 'install', '--no-install-recommends', ...packages],
+    options,
+  );
+  if (install.exitCode === 0) return;
+  const reason = [update, install]
+    .filter((result) => result.exitCode !== 0)
+    .map((result) => tailOf(result.stderr || result.stdout, 6))
+    .join('\n');
+  throw new EnvironmentError(`apt-get could not install packages:\n${reason}`, [
+    { what: `packages ${packages.join(' ')}`, remedy: installCommand(packages) },
+  ]);
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Set-up: what is missing, and getting it. Each step is asked whether it is
+ * done before it runs, so a second set-up does nothing.
+ * @module
+ */
+import { describeError, EnvironmentError } from '../errors.ts';
+import type { Report } from '../progress.ts';
+import { buildCriu } from './criu-build.ts';
+import { findMirrors } from './criu-source.ts';
+import { findCriu, oldestCriu, type CriuInfo, type FoundCriu } from './find-criu.ts';
+import { buildPackages, criuPackages, installCommand, installPackages, missingPackages } from './packages.ts';
+import type { System } from './system.ts';
+
+/** One missing thing and how to get it. */
+export interface Missing {
+  what: string;
+  remedy: string;
+}
+
+export interface SetupState {
+  /** Debian packages to install. */
+  packages: string[];
+  criu: FoundCriu;
+  missing: Missing[];
+}
+
+export interface SetupStep {
+  name: string;
+  isDone: boolean;
+  run(report: Report): Promise<void>;
+}
+
+function rejectedText(rejected: readonly (CriuInfo & { usable: false })[]): string {
+  return rejected.map((info) => `${info.path}: ${info.reason}`).join('; ');
+}
+
+/** Why another CRIU would not help, if so. */
+function criuObstacle(system: System, found: FoundCriu): Missing | undefined {
+  const chosen = found.rejected.find((info) => info.origin === 'environment');
+  if (chosen) {
+    return {
+      what: `CRIU_CUDA_CRIU is ${chosen.path}: ${chosen.reason}`,
+      remedy: `unset it, or point it at CRIU ${oldestCriu} or newer`,
+    };
+  }
+  if (!system.family.includes('debian') || findMirrors(system).length === 0) {
+    return {
+      what: `CRIU ${oldestCriu} or newer that passes \`criu check\`${found.rejected.length === 0 ? '' : ` (${rejectedText(found.rejected)})`}`,
+      remedy:
+        'install it so that `criu` is on PATH, or build it and set CRIU_CUDA_CRIU to the program; set-up builds it only where apt knows a Debian archive',
+    };
+  }
+  return undefined;
+}
+
+function criuMissing(system: System, found: FoundCriu): Missing {
+  const why = found.rejected.length === 0 ? '' : ` (${rejectedText(found.rejected)})`;
+  return (
+    criuObstacle(system, found) ?? {
+      what: `CRIU ${oldestCriu} or newer that passes \`criu check\`${why}`,
+      remedy:
+        'run `criu-cuda setup` as root with network access; it builds CRIU from Debian’s source package',
+    }
+  );
+}
+
+/** Looks at the machine; changes nothing. */
+export async function readSetupState(system: System): Promise<SetupState> {
+  const criu = await findCriu(system);
+  const wanted = criu.criu === undefined ? [...buildPackages, ...criuPackages] : buildPackages;
+  const packages = await missingPackages(system, wanted);
+  const missing: Missing[] = [];
+  if (packages.length > 0) {
+    missing.push({ what: `packages ${packages.join(' ')}`, remedy: installCommand(packages) });
+  }
+  if (criu.criu === undefined) missing.push(criuMissing(system, criu));
+  return { packages, criu, missing };
+}
+
+async function ensureCriu(system: System, report: Report): Promise<void> {
+  try {
+    await buildCriu(system, report);
+  } catch (error) {
+    system.signal?.throwIfAborted();
+    throw new EnvironmentError(describeError(error), [
+      criuMissing(system, { criu: undefined, rejected: [] }),
+    ]);
+  }
+  const found = await findCriu(system);
+  if (found.criu === undefined) {
+    throw new EnvironmentError('the CRIU built here cannot be used', [
+      { what: rejectedText(found.rejected), remedy: 'see docs/troubleshooting.md, section CRIU' },
+    ]);
+  }
+}
+
+/**
+ * The steps that make this machine ready.
+ * @throws {@link EnvironmentError} listing everything, when this user or this system cannot get it
+ */
+export function planSetup(system: System, state: SetupState): SetupStep[] {
+  const needsCriu = state.criu.criu === undefined;
+  const obstacle = needsCriu ? criuObstacle(system, state.criu) : undefined;
+  const cannotInstall = state.packages.length > 0 && !system.family.includes('debian');
+  if (state.missing.length > 0 && (!system.isRoot || obstacle !== undefined || cannotInstall)) {
+    const reason = !system.isRoot
+      ? 'set-up needs root'
+      : cannotInstall
+        ? 'set-up installs packages on Debian only'
+        : 'set-up cannot get everything by itself';
+    throw new EnvironmentError(`${reason}; missing here:`, state.missing);
+  }
+  return [
+    {
+      name: `Debian packages${state.packages.length > 0 ? ` (${state.packages.length} missing)` : ''}`,
+      isDone: state.packages.length === 0,
+      run: (report) => installPackages(system, state.packages, report),
+    },
+    { name: 'CRIU', isDone: !needsCriu, run: (report) => ensureCriu(system, report) },
+  ];
+}

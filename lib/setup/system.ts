@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The machine as set-up sees it; tests hand in another one.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { execResult, type ExecOptions, type ExecResult } from '../exec.ts';
+import { cacheDir, type Environment } from '../paths.ts';
+
+export interface System {
+  env: Environment;
+  /** `ID` and `ID_LIKE` of os-release, e.g. `['debian']`. */
+  family: readonly string[];
+  /** `VERSION_CODENAME` of os-release, e.g. `bookworm`; empty when unknown. */
+  codename: string;
+  isRoot: boolean;
+  /** Where CRIU may be although PATH does not say so, in PATH's form. */
+  sbinPath: string;
+  aptDir: string;
+  cacheDir: string;
+  jobs: number;
+  signal: AbortSignal | undefined;
+  /** Runs a command to its end; see lib/exec.ts. */
+  run(file: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+}
+
+/** Fields of an os-release file. */
+export function parseOsRelease(text: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const match = /^([A-Z_]+)=(?:"([^"]*)"|'([^']*)'|(\S*))/.exec(line);
+    if (match?.[1] !== undefined) fields.set(match[1], match[2] ?? match[3] ?? match[4] ?? '');
+  }
+  return fields;
+}
+
+function readOsRelease(): string {
+  for (const path of ['/etc/os-release', '/usr/lib/os-release']) {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      continue;
+    }
+  }
+  return '';
+}
+
+/** This machine. */
+export function currentSystem(signal?: AbortSignal, env: Environment = process.env): System {
+  const release = parseOsRelease(readOsRelease());
+  return {
+    env,
+    family: `${release.get('ID') ?? ''} ${release.get('ID_LIKE') ?? ''}`.split(' ').filter((id) => id !== ''),
+    codename: release.get('VERSION_CODENAME') ?? '',
+    isRoot: process.geteuid?.() === 0,
+    sbinPath: '/usr/local/sbin:/usr/sbin:/sbin',
+    aptDir: '/etc/apt',
+    cacheDir: cacheDir(env),
+    jobs: availableParallelism(),
+    signal,
+    run: (file, args, options) =>
+      execResult(file, args, { ...(signal === undefined ? {} : { signal }), ...options }),
+  };
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findCriu } from '../../../lib/setup/index.ts';
+import { createMachine, criuScript, type TestMachine } from './machine.ts';
+
+let machine: TestMachine;
+beforeEach(() => {
+  machine = createMachine();
+});
+afterEach(() => {
+  machine.remove();
+});
+
+function cacheCriu(version: string, complete = true): string {
+  const dir = `cache/criu-${version}`;
+  const path = machine.script(join(dir, 'criu'), criuScript(version));
+  if (complete) writeFileSync(join(machine.dir, dir, 'COMPLETE'), '{}');
+  return path;
+}
+
+describe('findCriu', () => {
+  it('takes the one on PATH when it will do', async () => {
+    const path = machine.script('bin/criu', criuScript('4.0'));
+    cacheCriu('4.2.1');
+    const found = await findCriu(machine.system);
+    expect(found).toEqual({ criu: { path, origin: 'path', version: '4.0', usable: true }, rejected: [] });
+  });
+
+  it('passes over one that is too old and takes the newest of the cache', async () => {
+    const old = machine.script('bin/criu', criuScript('3.17.1'));
+    cacheCriu('4.1.1');
+    const path = cacheCriu('4.10');
+    cacheCriu('4.11', false);
+    const found = await findCriu(machine.system);
+    expect(found.criu).toMatchObject({ path, origin: 'cache', version: '4.10' });
+    expect(found.rejected).toEqual([
+      {
+        path: old,
+        origin: 'path',
+        version: '3.17.1',
+        usable: false,
+        reason: 'version 3.17.1 is older than 4.0',
+      },
+    ]);
+  });
+
+  it('tells why criu check fails', async () => {
+    const check = 'echo "Warn  (x): odd" >&2; echo "Error (cr-check.c:1): no such call" >&2; exit 1';
+    machine.script('bin/criu', criuScript('4.2.1', check));
+    const found = await findCriu(machine.system);
+    expect(found.criu).toBeUndefined();
+    expect(found.rejected[0]?.reason).toBe('criu check fails: Error (cr-check.c:1): no such call');
+  });
+
+  it('wants no other when CRIU_CUDA_CRIU names one', async () => {
+    cacheCriu('4.2.1');
+    const chosen = join(machine.dir, 'nothing-here');
+    const env = { ...machine.system.env, CRIU_CUDA_CRIU: chosen };
+    const found = await findCriu({ ...machine.system, env });
+    expect(found.criu).toBeUndefined();
+    expect(found.rejected).toEqual([
+      expect.objectContaining({
+        path: chosen,
+        origin: 'environment',
+        reason: 'there is no program at this path',
+      }),
+    ]);
+  });
+
+  it('refuses a program that is not CRIU', async () => {
+    machine.script('bin/criu', 'echo hello');
+    mkdirSync(machine.system.cacheDir);
+    const found = await findCriu(machine.system);
+    expect(found.rejected[0]?.reason).toBe('it does not tell its version: hello');
+  });
+});

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EnvironmentError } from '../../../lib/errors.ts';
+import { installPackages, missingPackages } from '../../../lib/setup/packages.ts';
+import { planSetup, readSetupState, type System } from '../../../lib/setup/index.ts';
+import { createMachine, criuScript, type TestMachine } from './machine.ts';
+
+let machine: TestMachine;
+beforeEach(() => {
+  machine = createMachine();
+});
+afterEach(() => {
+  machine.remove();
+});
+
+const packages = [
+  'build-essential cmake pkg-config clang-format xz-utils liburing-dev libxxhash-dev',
+  'libprotobuf-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libnl-3-dev libcap-dev',
+  'libnet1-dev uuid-dev libbsd-dev libgnutls28-dev libnftables-dev libaio-dev',
+]
+  .join(' ')
+  .split(' ');
+
+function installedAre(names: readonly string[]): void {
+  const lines = names.map((name) => `installed ${name} `).join('\\n');
+  machine.script('bin/dpkg-query', `printf '${lines}\\n'`);
+}
+
+function useDebianArchive(): void {
+  mkdirSync(machine.system.aptDir);
+  writeFileSync(
+    join(machine.system.aptDir, 'sources.list'),
+    'deb http://mirror.example/debian bookworm main\n',
+  );
+}
+
+async function failureOf(system: System): Promise<EnvironmentError> {
+  const state = await readSetupState(system);
+  try {
+    planSetup(system, state);
+  } catch (error) {
+    if (error instanceof EnvironmentError) return error;
+    throw error;
+  }
+  throw new Error('planSetup() found nothing wrong');
+}
+
+describe('missingPackages', () => {
+  it('asks the real dpkg', async () => {
+    const { system } = machine;
+    expect(await missingPackages(system, ['dpkg', 'no-such-package-here'])).toEqual(['no-such-package-here']);
+  });
+
+  it('does not count removed packages, but what another one provides', async () => {
+    machine.script(
+      'bin/dpkg-query',
+      `printf 'config-files cmake \\ninstalled pkgconf pkg-config (= 1.8), pkgconfig\\n'`,
+    );
+    expect(await missingPackages(machine.system, ['cmake', 'pkg-config'])).toEqual(['cmake']);
+  });
+});
+
+describe('planSetup', () => {
+  it('has nothing to do on a machine that is ready', async () => {
+    machine.script('bin/criu', criuScript('4.2.1'));
+    installedAre(packages.slice(0, 7));
+    const state = await readSetupState(machine.system);
+    expect(state.missing).toEqual([]);
+    expect(planSetup(machine.system, state).map((step) => step.isDone)).toEqual([true, true]);
+  });
+
+  it('plans packages and CRIU on a bare machine', async () => {
+    useDebianArchive();
+    installedAre(['cmake']);
+    const state = await readSetupState(machine.system);
+    expect(state.packages).toEqual(packages.filter((name) => name !== 'cmake'));
+    expect(planSetup(machine.system, state).map((step) => step.isDone)).toEqual([false, false]);
+  });
+
+  it('lists everything with its command when not root', async () => {
+    useDebianArchive();
+    installedAre(packages.filter((name) => name !== 'cmake'));
+    const error = await failureOf({ ...machine.system, isRoot: false });
+    expect(error.exitCode).toBe(2);
+    expect(error.message).toContain('needs root');
+    expect(error.missing).toEqual([
+      {
+        what: 'packages cmake',
+        remedy: 'apt-get update && apt-get install --no-install-recommends cmake',
+      },
+      expect.objectContaining({ what: 'CRIU 4.0 or newer that passes `criu check`' }),
+    ]);
+  });
+
+  it('does not guess on other systems', async () => {
+    installedAre([]);
+    const error = await failureOf({ ...machine.system, family: ['fedora'] });
+    expect(error.message).toContain('on Debian only');
+    expect(error.missing.at(-1)?.remedy).toContain('CRIU_CUDA_CRIU');
+  });
+
+  it('does not build another CRIU when the chosen one is broken', async () => {
+    useDebianArchive();
+    installedAre(packages);
+    const env = { CRIU_CUDA_CRIU: machine.script('old/criu', criuScript('3.17.1')) };
+    const error = await failureOf({ ...machine.system, env });
+    expect(error.missing).toHaveLength(1);
+    expect(error.missing[0]?.what).toContain('version 3.17.1 is older than 4.0');
+  });
+});
+
+describe('installPackages', () => {
+  const aptGet = (update: number, install: number): string =>
+    `echo "$@" >> calls; case "$*" in *update*) echo "E: foreign list" >&2; exit ${update};; *) echo "E: no package" >&2; exit ${install};; esac`;
+
+  function inMachine(): System {
+    const { system } = machine;
+    return {
+      ...system,
+      run: (file, args, options) => system.run(file, args, { ...options, cwd: machine.dir }),
+    };
+  }
+
+  it('goes on when a source list cannot be fetched', async () => {
+    machine.script('bin/apt-get', aptGet(100, 0));
+    await installPackages(inMachine(), ['cmake', 'uuid-dev'], () => undefined);
+    const calls = readFileSync(join(machine.dir, 'calls'), 'utf8').trim().split('\n');
+    expect(calls).toHaveLength(2);
+    expect(calls[1]).toMatch(/install --no-install-recommends cmake uuid-dev$/);
+  });
+
+  it('reports both failures and the command to type', async () => {
+    machine.script('bin/apt-get', aptGet(100, 100));
+    const failure = installPackages(inMachine(), ['cmake'], () => undefined);
+    await expect(failure).rejects.toThrow(/foreign list[\s\S]*no package/);
+    await expect(failure).rejects.toMatchObject({
+      exitCode: 2,
+      hint: 'packages cmake: apt-get update && apt-get install --no-install-recommends cmake',
+    });
+  });
+});
