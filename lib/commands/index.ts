@@ -6,9 +6,11 @@
  */
 import type { Command } from 'commander';
 import type { Io } from '../output.ts';
+import { registerBuild } from './build.ts';
+import { registerSetup } from './setup.ts';
 import { registerVariants } from './variants.ts';
 
 /** Adds one command to the program. */
 export type Register = (program: Command, io: Io) => void;
 
-export const commands: readonly Register[] = [registerVariants];
+export const commands: readonly Register[] = [registerSetup, registerBuild, registerVariants];

@@ -12,10 +12,12 @@ endif()
 ccr_test(settings SOURCES ${CMAKE_CURRENT_LIST_DIR}/settings.c LIBS ccr_common)
 
 if(NOT CCR_SANITIZE)
-	add_test(NAME plugin_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
-		-DFILE=$<TARGET_FILE:plugin_stock> "-DALLOWED=CR_PLUGIN_DESC|ccr_plugin_info"
-		"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|opts|print_on_level|set_compel_interrupt_only_mode"
-		-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+	foreach(variant stock parallel)
+		add_test(NAME plugin_exports_${variant} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
+			-DFILE=$<TARGET_FILE:plugin_${variant}> "-DALLOWED=CR_PLUGIN_DESC|ccr_plugin_info"
+			"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|criu_get_image_dir|opts|print_on_level|set_compel_interrupt_only_mode"
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+	endforeach()
 endif()
 
 add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint_tool.c)

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-import { execFileSync } from 'node:child_process';
+/** The CRIU that the project's set-up found or built, and CRIU's own plugin beside it. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { criuCacheLayout, findCriu } from '../../lib/setup/index.ts';
 
-let found: string | undefined;
-/** The CRIU that the project's set-up found or built. */
+const { criu } = await findCriu();
+
 export function criuProgram(): string {
-  found ??= process.env.CRIU_CUDA_CRIU ?? execFileSync('which', ['criu'], { encoding: 'utf8' }).trim();
-  return found;
+  if (criu) return criu.path;
+  throw new Error('no usable CRIU: run `npm run setup`');
 }
 
 /** CRIU's own CUDA plugin, which the set-up builds beside CRIU for comparison. */
 export function upstreamPlugin(): string | undefined {
-  const dir = dirname(criuProgram());
-  return [join(dir, 'cuda_plugin.so'), join(dir, '../plugins/cuda/cuda_plugin.so')].find((path) => existsSync(path));
+  const path = join(dirname(criuProgram()), criuCacheLayout.upstreamPlugin);
+  return existsSync(path) ? path : undefined;
 }

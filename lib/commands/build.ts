@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { build } from '../build/index.ts';
+import { UsageError } from '../errors.ts';
+import type { Io } from '../output.ts';
+import { isPluginVariant, pluginVariants } from '../paths.ts';
+import { withProgress } from '../progress.ts';
+
+export function registerBuild(program: Command, io: Io): void {
+  program
+    .command('build')
+    .description('build the plugins, the software driver and the workload')
+    .option('--variant <name>', `only this variant of the plugin: ${pluginVariants.join(', ')}`)
+    .option('--criu-src <dir>', 'check our plugin interface against this CRIU source tree')
+    .option('--sanitize <list>', 'a second build with sanitizers, for example address,undefined')
+    .action(async (options: { variant?: string; criuSrc?: string; sanitize?: string }) => {
+      const { variant } = options;
+      if (variant !== undefined && !isPluginVariant(variant)) {
+        throw new UsageError(
+          `"${variant}" is not a variant of the plugin`,
+          `variants: ${pluginVariants.join(', ')}`,
+        );
+      }
+      const result = await withProgress(io, 'building the C parts', (report) =>
+        build({
+          ...(variant === undefined ? {} : { variant }),
+          ...(options.criuSrc === undefined ? {} : { criuSrc: options.criuSrc }),
+          ...(options.sanitize === undefined ? {} : { sanitize: options.sanitize }),
+          report,
+          signal: io.signal,
+        }),
+      );
+      io.result(result, () => `built in ${result.buildDir}`);
+    });
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// Runs the C tests (ctest) and the TypeScript tests (vitest) of what is built, lists what was skipped and why, and
+// prints the sum as the last line. In CI the C tests run a second time under the address and undefined-behaviour
+// sanitizers. Words after `npm test --` go to vitest.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-test-'));
+const total = { passed: 0, failed: 0, skipped: [] };
+
+function run(file, args, env = {}) {
+  const { status, error } = spawnSync(file, args, { stdio: 'inherit', env: { ...process.env, ...env } });
+  if (error) console.error(`${file} could not be run: ${error.message}`);
+  return status ?? 1;
+}
+
+function readReport(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+const unescapeXml = (text) =>
+  text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&');
+
+/** ctest's JUnit report: a case per program. */
+function countCtest(title, report, status) {
+  const cases = [...(report ?? '').matchAll(/<testcase name="([^"]*)"[^>]*status="([^"]*)"[^>]*>([\s\S]*?)<\/testcase>/g)];
+  for (const [, name, state, body] of cases) {
+    if (state === 'run') total.passed += 1;
+    else if (state === 'fail') total.failed += 1;
+    else {
+      const output = unescapeXml(/<system-out>([\s\S]*?)<\/system-out>/.exec(body)?.[1] ?? '').trim();
+      total.skipped.push(`${title} ${name}: ${output.split('\n').at(-1) || 'no reason given'}`);
+    }
+  }
+  if (cases.length === 0 || (status !== 0 && !cases.some(([, , state]) => state === 'fail'))) {
+    console.error(`${title} did not run to its end`);
+    total.failed += 1;
+  }
+}
+
+function ctest(title, dir, env) {
+  const report = join(scratch, `${title}.xml`);
+  const jobs = String(cpus().length);
+  const args = ['--test-dir', dir, '--output-on-failure', '--output-junit', report, '-j', jobs];
+  const status = run('ctest', args, env);
+  countCtest(title, readReport(report), status);
+}
+
+function vitest(words) {
+  const report = join(scratch, 'vitest.json');
+  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...words];
+  const status = run('node_modules/.bin/vitest', args, { NODE_ENV: 'test' });
+  const text = readReport(report);
+  const files = text === undefined ? [] : JSON.parse(text).testResults;
+  const tests = files.flatMap((file) => file.assertionResults);
+  for (const test of tests) {
+    if (test.status === 'passed') total.passed += 1;
+    else if (test.status === 'failed') total.failed += 1;
+    else total.skipped.push(`${test.fullName}: ${test.meta?.skipReason ?? 'see the test'}`);
+  }
+  if (status !== 0 && !tests.some((test) => test.status === 'failed')) total.failed += 1;
+}
+
+/** The CRIU that set-up found, for the C tests that dump themselves. */
+function criuEnv() {
+  const args = ['dist/cli.js', 'setup', '--check', '--json'];
+  const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  return { CCR_TEST_CRIU: JSON.parse(stdout).criu?.path ?? '' };
+}
+
+const env = criuEnv();
+ctest('ctest', 'plugins-cuda/build', env);
+if (process.env.CI) {
+  const status = run(process.execPath, ['dist/cli.js', 'build', '--sanitize', 'address,undefined']);
+  if (status === 0) ctest('ctest under sanitizers', 'plugins-cuda/build-address-undefined', env);
+  else total.failed += 1;
+}
+vitest(process.argv.slice(2));
+rmSync(scratch, { recursive: true, force: true });
+
+for (const skip of total.skipped) console.log(`skipped: ${skip}`);
+const skipped = total.skipped.length > 0 ? `, ${total.skipped.length} skipped` : '';
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exit(total.failed > 0 ? 1 : 0);
