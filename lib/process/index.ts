@@ -26,6 +26,8 @@ export {
   decodeWaitStatus,
   exitCodeOf,
   waitForExit,
+  watchProcess,
   type ExitStatus,
   type WaitOptions,
+  type WatchedProcess,
 } from './wait.ts';

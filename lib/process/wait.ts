@@ -131,3 +131,29 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
     closeSync(fd);
   }
 }
+
+/** A process of anybody's, held on to so that its pid cannot come to mean another one. */
+export interface WatchedProcess {
+  readonly pid: number;
+  /** Waits for the end without collecting. @returns false at the timeout */
+  ended(options?: WaitOptions): Promise<boolean>;
+  close(): void;
+}
+
+/** @returns `undefined` when there is no such process */
+export function watchProcess(pid: number): WatchedProcess | undefined {
+  const fd = openProcess(pid);
+  if (fd === undefined) return undefined;
+  let open = true;
+  return {
+    pid,
+    ended: (options = {}) => {
+      options.signal?.throwIfAborted();
+      return untilReadable(fd, options);
+    },
+    close: () => {
+      if (open) closeSync(fd);
+      open = false;
+    },
+  };
+}

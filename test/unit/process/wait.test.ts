@@ -70,10 +70,11 @@ describe('waitForExit', () => {
     const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; wait'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const [line] = (await once(parent.stdout, 'data')) as [Buffer];
     const pid = Number(line.toString());
+    const parentEnded = once(parent, 'exit');
     const waiting = waitForExit(pid);
     process.kill(pid, 'SIGKILL');
     expect(await waiting).toEqual({ kind: 'unknown' });
-    await once(parent, 'exit');
+    await parentEnded;
   });
 
   it('returns at once for a pid that is not there', async () => {
