@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The driver's checkpoint API for one process at a time: state and the steps
+ * lock, checkpoint, restore, unlock. The plugin does the same inside CRIU; this
+ * is for people and programs that drive the steps themselves.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import koffi, { type LibraryHandle } from 'koffi';
+import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { readThreadState } from '../process/index.ts';
+import { bind, requiredFunctions, type Bindings } from './bindings.ts';
+import { DriverError } from './error.ts';
+import { parseUuid, type DevicePair } from './uuid.ts';
+
+/** The driver's word for a process, as CUDA names the states. */
+export type ProcessState = 'running' | 'locked' | 'checkpointed' | 'failed';
+
+const processStates: readonly ProcessState[] = ['running', 'locked', 'checkpointed', 'failed'];
+
+/** First driver API version with the checkpoint calls: driver 570. */
+export const MIN_DRIVER_VERSION = 12080;
+
+/** `libcuda.so.1` by the loader's own search, then where containers and operators put it. */
+export const driverCandidates: readonly string[] = [
+  'libcuda.so.1',
+  '/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libcuda.so.1',
+  '/run/nvidia/driver/usr/lib/aarch64-linux-gnu/libcuda.so.1',
+  '/run/nvidia/driver/usr/lib64/libcuda.so.1',
+  '/usr/local/nvidia/lib64/libcuda.so.1',
+  '/home/kubernetes/bin/nvidia/lib64/libcuda.so.1',
+];
+
+export interface LockOptions {
+  /** Milliseconds to wait for the GPU work to end; 0 waits for ever. @default 10_000 */
+  timeoutMs?: number;
+}
+
+export interface RestoreStepOptions {
+  /** Empty: the same GPUs. Else it names every GPU of the process. @default [] */
+  deviceMap?: readonly DevicePair[];
+}
+
+export interface CheckpointDriver {
+  /** The file that was opened. */
+  readonly path: string;
+  /** As the driver says it: 1000 × major + 10 × minor of the CUDA version. */
+  readonly version: number;
+  state(pid: number): Promise<ProcessState>;
+  /** The thread that must be able to run while the driver works on the process. */
+  restoreThreadId(pid: number): number;
+  lock(pid: number, options?: LockOptions): Promise<void>;
+  checkpoint(pid: number): Promise<void>;
+  restore(pid: number, options?: RestoreStepOptions): Promise<void>;
+  unlock(pid: number): Promise<void>;
+}
+
+const INSTALL_REMEDY = 'install the NVIDIA driver, 570 or newer, or set CRIU_CUDA_DRIVER';
+
+function load(path: string): LibraryHandle | Error {
+  try {
+    return koffi.load(path);
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function loadFirst(path: string | undefined): { name: string; library: LibraryHandle } {
+  for (const name of path === undefined ? driverCandidates : [path]) {
+    const library = load(name);
+    if (!(library instanceof Error)) return { name, library };
+    if (path === undefined) continue;
+    throw new EnvironmentError(`CRIU_CUDA_DRIVER "${path}" cannot be opened: ${library.message}`, [
+      { what: path, remedy: 'set CRIU_CUDA_DRIVER to a libcuda.so.1, or unset it' },
+    ]);
+  }
+  throw new EnvironmentError('no libcuda.so.1 found', [{ what: 'libcuda.so.1', remedy: INSTALL_REMEDY }]);
+}
+
+function hasFunction(library: LibraryHandle, name: string): boolean {
+  try {
+    library.func(name, 'int', []);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function checkFunctions(name: string, library: LibraryHandle): void {
+  const missing = requiredFunctions.find((one) => !hasFunction(library, one));
+  if (missing === undefined) return;
+  throw new EnvironmentError(`${name} has no ${missing}`, [{ what: name, remedy: INSTALL_REMEDY }]);
+}
+
+/** The loader may have found a name without a path anywhere. */
+function loadedPath(name: string): string {
+  if (name.includes('/')) return name;
+  const maps = readFileSync('/proc/self/maps', 'utf8');
+  return /\/\S*\/libcuda\.so\S*/.exec(maps)?.[0] ?? name;
+}
+
+function createDriver(path: string, bindings: Bindings): CheckpointDriver {
+  const check = (call: string, pid: number, result: number): void => {
+    if (result === 0) return;
+    throw new DriverError(call, result, bindings.errorName(result) ?? 'CUDA_ERROR_UNLISTED', pid);
+  };
+  const restoreThreadId = (pid: number): number => {
+    const out: [number] = [0];
+    check('cuCheckpointProcessGetRestoreThreadId', pid, bindings.restoreThreadId(pid, out));
+    return out[0];
+  };
+  /** The driver would wait for ever for a restore thread that is stopped. */
+  const checkThreadRuns = (pid: number): void => {
+    const tid = restoreThreadId(pid);
+    const state = readThreadState(pid, tid);
+    if (state !== 'T' && state !== 't') return;
+    const how = state === 'T' ? 'stopped' : 'held by a tracer';
+    throw new ToolkitError('ERR_DRIVER_THREAD_STOPPED', `restore thread ${tid} of ${pid} is ${how}`, {
+      hint: 'the driver works inside that thread: let it run (kill -CONT, or detach the tracer)',
+    });
+  };
+  const step = async (call: string, pid: number, run: () => Promise<number>): Promise<void> => {
+    checkThreadRuns(pid);
+    check(call, pid, await run());
+  };
+  const version: [number] = [0];
+  return {
+    path,
+    version: bindings.driverVersion(version) === 0 ? version[0] : 0,
+    restoreThreadId,
+    state: async (pid) => {
+      const out: [number] = [0];
+      await step('cuCheckpointProcessGetState', pid, () => bindings.state(pid, out));
+      const state = processStates[out[0]];
+      if (state) return state;
+      throw new ToolkitError('ERR_DRIVER_STATE', `${pid} is in state ${out[0]}, unknown to this program`);
+    },
+    lock: (pid, { timeoutMs = 10_000 } = {}) =>
+      step('cuCheckpointProcessLock', pid, () => bindings.lock(pid, timeoutMs)),
+    checkpoint: (pid) => step('cuCheckpointProcessCheckpoint', pid, () => bindings.checkpoint(pid)),
+    restore: (pid, { deviceMap = [] } = {}) => {
+      const pairs = deviceMap.map(({ from, to }) => ({ oldUuid: parseUuid(from), newUuid: parseUuid(to) }));
+      return step('cuCheckpointProcessRestore', pid, () => bindings.restore(pid, pairs));
+    },
+    unlock: (pid) => step('cuCheckpointProcessUnlock', pid, () => bindings.unlock(pid)),
+  };
+}
+
+/** libcuda does not survive being closed: one that was opened stays so. */
+const opened = new Map<string, CheckpointDriver>();
+
+/**
+ * Opens the driver without initialising CUDA. Throws {@link EnvironmentError}
+ * when there is none, or none with the checkpoint calls.
+ * @param path a library to use instead of the usual search, the setting CRIU_CUDA_DRIVER
+ */
+export function openDriver(path?: string): CheckpointDriver {
+  const known = opened.get(path ?? '');
+  if (known) return known;
+  const { name, library } = loadFirst(path);
+  checkFunctions(name, library);
+  const driver = createDriver(loadedPath(name), bind(library));
+  opened.set(path ?? '', driver);
+  return driver;
+}

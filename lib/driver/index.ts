@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The CUDA driver's checkpoint API.
+ * @module
+ */
+export {
+  driverCandidates,
+  MIN_DRIVER_VERSION,
+  openDriver,
+  type CheckpointDriver,
+  type LockOptions,
+  type ProcessState,
+  type RestoreStepOptions,
+} from './driver.ts';
+export { DriverError } from './error.ts';
+export { parseDeviceMap, parseUuid, type DevicePair } from './uuid.ts';
