@@ -6,7 +6,9 @@
  *
  * An engine is made once and kept; its threads, streams and registered staging
  * buffers serve any number of jobs. Jobs may be run from several threads at
- * once and then share the engine's threads. The names are those that the field
+ * once and then share the engine's threads; an image serves one job at a time.
+ * The engine's streams wait for no other stream: nothing that the caller queued
+ * may still be touching the ranges. The names are those that the field
  * knows from the plan of this project; they stand for the calls below.
  *
  * Functions return 0 or -errno; a sentence that names the file and the field,
@@ -24,6 +26,9 @@
 #include "common/driver_calls.h"
 #include "common/settings.h"
 #include "image/image.h"
+
+/* The only symbols that libcuda_transfer.so shows. */
+#define CUDA_PARALLEL_API __attribute__((visibility("default")))
 
 #define CUDA_PARALLEL_MAX_THREADS 32
 #define CUDA_PARALLEL_MAX_DEVICES 64
@@ -71,10 +76,10 @@ struct cuda_parallel_job {
 struct cuda_parallel_engine;
 
 /* Streams, chunk size, verify and back-end of CRIU_CUDA_* (environment, then cuda.conf). */
-int cuda_parallel_config_from_env(struct cuda_parallel_config *config, char *error,
-				  size_t error_size);
-void cuda_parallel_config_from_settings(struct cuda_parallel_config *config,
-					const struct ccr_settings *settings);
+CUDA_PARALLEL_API int cuda_parallel_config_from_env(struct cuda_parallel_config *config,
+						    char *error, size_t error_size);
+CUDA_PARALLEL_API void cuda_parallel_config_from_settings(struct cuda_parallel_config *config,
+							  const struct ccr_settings *settings);
 
 /*
  * Starts the threads, allocates and registers the staging buffers and retains
@@ -82,12 +87,14 @@ void cuda_parallel_config_from_settings(struct cuda_parallel_config *config,
  * them; at least one is needed, because registering memory takes a context).
  * cuInit must have been called; `cuda` must outlive the engine.
  */
-int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct ccr_cuda *cuda,
-			       const struct cuda_parallel_config *config, const int *devices,
-			       uint32_t nr_devices, char *error, size_t error_size);
+CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **out,
+						 const struct ccr_cuda *cuda,
+						 const struct cuda_parallel_config *config,
+						 const int *devices, uint32_t nr_devices,
+						 char *error, size_t error_size);
 
 /* Ends the threads and gives everything back; no job may be running. NULL is fine. */
-void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
+CUDA_PARALLEL_API void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
 
 /*
  * Loads an image: allocation i goes to ranges[i], whose length must be the
@@ -95,25 +102,29 @@ void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
  * cuda_parallel_cancel; -EBADMSG for a wrong checksum. After an error the
  * ranges hold anything. Returns when no copy is in flight any more.
  */
-int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine, const struct ccr_image *image,
-				 const struct cuda_parallel_range *ranges, uint32_t nr_ranges,
-				 struct cuda_parallel_job *job);
+CUDA_PARALLEL_API int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine,
+						   const struct ccr_image *image,
+						   const struct cuda_parallel_range *ranges,
+						   uint32_t nr_ranges,
+						   struct cuda_parallel_job *job);
 
 /*
  * Stores ranges[i] as allocation i of `writer`, which has been given exactly
  * these allocations, at least as many writers as the engine has streams, and a
  * chunk size up to the engine's. Committing or aborting is left to the caller.
  */
-int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_image_writer *writer,
-			      const struct cuda_parallel_range *ranges, uint32_t nr_ranges,
-			      struct cuda_parallel_job *job);
+CUDA_PARALLEL_API int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine,
+						struct ccr_image_writer *writer,
+						const struct cuda_parallel_range *ranges,
+						uint32_t nr_ranges, struct cuda_parallel_job *job);
 
 /* Copies between ordinary host memory and one range, through the staging buffers. */
-int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
-				 const struct cuda_parallel_range *range, void *host,
-				 bool to_device, struct cuda_parallel_job *job);
+CUDA_PARALLEL_API int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
+						   const struct cuda_parallel_range *range,
+						   void *host, bool to_device,
+						   struct cuda_parallel_job *job);
 
 /* From any thread or callback: the job ends with -ECANCELED as soon as its copies in flight end. */
-void cuda_parallel_cancel(struct cuda_parallel_job *job);
+CUDA_PARALLEL_API void cuda_parallel_cancel(struct cuda_parallel_job *job);
 
 #endif
