@@ -63,7 +63,8 @@ export const pluginDirectories = ['/usr/lib/criu', '/usr/local/lib/criu', '/usr/
 export const defaultConfigFile = '/etc/criu/cuda.conf';
 
 export function configFile(env: Environment = process.env): string {
-  return env.CRIU_CUDA_CONFIG ?? defaultConfigFile;
+  const named = env.CRIU_CUDA_CONFIG;
+  return named === undefined || named === '' ? defaultConfigFile : named;
 }
 
 /** The run directory's default place; the setting CRIU_CUDA_RUN_DIR overrides it. */

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import {
+  acceptedText,
+  definitionOf,
+  loadSettings,
+  settingKeys,
+  writeConfigFile,
+  type LoadedSettings,
+  type SettingKey,
+} from '../configure/index.ts';
+import { table, type Io } from '../output.ts';
+import { configFile } from '../paths.ts';
+
+function originText(loaded: LoadedSettings, key: SettingKey): string {
+  const { source, line } = loaded.origins[key];
+  return source === 'file' ? `${loaded.file}:${line ?? ''}` : source;
+}
+
+function showConfig(io: Io): void {
+  const loaded = loadSettings();
+  const rows = settingKeys.map((key) => ({
+    key,
+    value: loaded.settings[key],
+    origin: originText(loaded, key),
+    default: definitionOf(key).default,
+    accepted: acceptedText(definitionOf(key)),
+    meaning: definitionOf(key).meaning,
+  }));
+  io.result({ file: loaded.file, fileExists: loaded.fileExists, settings: rows }, () => {
+    const text = table(
+      ['setting', 'value', 'from', 'meaning'],
+      rows.map((row) => [row.key, loaded.raw[row.key] || '–', row.origin, row.meaning]),
+    );
+    const { file, fileExists } = loaded;
+    return `${text}\n\n${fileExists ? `file: ${file}` : `no file ${file} (criu-cuda config init writes one)`}`;
+  });
+}
+
+export function registerConfig(program: Command, io: Io): void {
+  const config = program.command('config').description('show the settings, or write a settings file');
+  config
+    .command('show')
+    .description('every setting, its value and where it comes from')
+    .action(() => {
+      showConfig(io);
+    });
+  config
+    .command('init')
+    .description('write a settings file that explains every setting')
+    .option('--force', 'replace a file that is there')
+    .option('--file <path>', 'where to', configFile())
+    .action(async (options: { force?: boolean; file: string }) => {
+      await writeConfigFile(options.file, { force: options.force ?? false });
+      io.result({ file: options.file }, () => `written: ${options.file}`);
+    });
+}

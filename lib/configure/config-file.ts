@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Writes a settings file that explains itself.
+ * @module
+ */
+import { link, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ToolkitError, UsageError } from '../errors.ts';
+import { acceptedText, definitionOf, settingKeys } from './table.ts';
+
+/** The file `config init` writes: every setting, explained, at its default and commented out. */
+export function configTemplate(): string {
+  const settings = settingKeys.map((key) => {
+    const definition = definitionOf(key);
+    return `# ${definition.meaning}\n# accepted: ${acceptedText(definition)}\n#${key} = ${definition.default}`.trimEnd();
+  });
+  const head = [
+    '# Settings of the CRIU CUDA plugin and of criu-cuda, one `key = value` a line.',
+    '# The environment wins over this file. Container engines do not pass their',
+    '# environment on to CRIU when they checkpoint, so settings for them go here.',
+  ].join('\n');
+  return `${[head, ...settings].join('\n\n')}\n`;
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
+
+/**
+ * Writes the template in one step: a reader sees the old file or the new one.
+ * @throws {@link UsageError} when the file exists and `force` is not set
+ */
+export async function writeConfigFile(path: string, options: { force?: boolean } = {}): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(temporary, configTemplate(), { mode: 0o644, flag: 'wx' });
+    // link() refuses an existing file, rename() replaces it
+    await (options.force ? rename(temporary, path) : link(temporary, path));
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') {
+      throw new UsageError(`${path} is there already`, 'use --force to replace it');
+    }
+    throw new ToolkitError('ERR_CONFIG_WRITE', `${path} cannot be written: ${errorCode(error)}`, {
+      exitCode: 2,
+      cause: error,
+    });
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}

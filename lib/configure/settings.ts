@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Reads the settings: environment over file over default, each value checked
+ * and with its origin. The C side reads the same file by the same rules.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { ToolkitError } from '../errors.ts';
+import { configFile, type Environment } from '../paths.ts';
+import {
+  acceptedText,
+  definitionOf,
+  isSettingKey,
+  settingKeys,
+  type SettingDefinition,
+  type SettingKey,
+  type settingDefinitions,
+} from './table.ts';
+
+interface ValueTypes {
+  number: number;
+  choice: string;
+  flags: readonly string[];
+  text: string;
+}
+
+/** Checked values by key. */
+export type Settings = {
+  [K in SettingKey]: (typeof settingDefinitions)[K] extends { type: 'choice'; words: readonly (infer W)[] }
+    ? W
+    : ValueTypes[(typeof settingDefinitions)[K]['type']];
+};
+
+export interface SettingOrigin {
+  /** `line` counts from 1. */
+  source: 'default' | 'file' | 'environment';
+  line?: number;
+}
+
+export interface LoadedSettings {
+  /** The file that was looked at. */
+  file: string;
+  fileExists: boolean;
+  settings: Settings;
+  /** The words each value was read from. */
+  raw: Record<SettingKey, string>;
+  origins: Record<SettingKey, SettingOrigin>;
+}
+
+/** A setting is wrong; the message names key, value and what is accepted. */
+export class SettingError extends ToolkitError {
+  readonly key: string | undefined;
+
+  constructor(message: string, key?: string) {
+    super('ERR_SETTING', message, { exitCode: 2, hint: 'see criu-cuda config show and docs/environment.md' });
+    this.key = key;
+  }
+}
+
+type Value = ValueTypes[keyof ValueTypes];
+
+function schemaOf(definition: SettingDefinition): z.ZodType<Value> {
+  switch (definition.type) {
+    case 'number':
+      return z
+        .string()
+        .regex(/^[+-]?\d+$/)
+        .transform(Number)
+        .pipe(z.int().min(definition.min).max(definition.max));
+    case 'choice':
+      return z.enum(definition.words);
+    case 'flags':
+      return z
+        .string()
+        .transform((text) => (text === 'off' ? [] : text.split(',')))
+        .pipe(z.array(z.enum(definition.words)));
+    case 'text':
+      return z
+        .string()
+        .refine((text) => Buffer.byteLength(text) <= definition.maxBytes)
+        .refine((text) => !definition.absolutePath || text.startsWith('/'));
+  }
+}
+
+/** @throws {@link SettingError} */
+export function parseSetting(key: SettingKey, text: string, origin: string): Value {
+  const definition = definitionOf(key);
+  const parsed = schemaOf(definition).safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new SettingError(
+    `${origin}: ${key} is "${text.slice(0, 80)}"; accepted: ${acceptedText(definition)}`,
+    key,
+  );
+}
+
+interface FileEntry {
+  key: SettingKey;
+  text: string;
+  line: number;
+}
+
+/** Lines `key = value`; empty ones and those that begin with `#` do not count. @throws {@link SettingError} */
+export function parseConfigFile(text: string, path: string): FileEntry[] {
+  const entries: FileEntry[] = [];
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    const origin = `${path}:${index + 1}`;
+    const equals = line.indexOf('=');
+    if (equals === -1) {
+      throw new SettingError(`${origin}: "${line.slice(0, 80)}" is not of the form key = value`);
+    }
+    const key = line.slice(0, equals).trim();
+    if (!isSettingKey(key)) {
+      throw new SettingError(
+        `${origin}: unknown setting "${key.slice(0, 80)}"; accepted: the keys of \`criu-cuda config show\``,
+        key,
+      );
+    }
+    entries.push({ key, text: line.slice(equals + 1).trim(), line: index + 1 });
+  }
+  return entries;
+}
+
+function readConfigFile(env: Environment): { path: string; text: string | undefined } {
+  const path = configFile(env);
+  const isNamed = env.CRIU_CUDA_CONFIG !== undefined && env.CRIU_CUDA_CONFIG !== '';
+  try {
+    return { path, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    if (reason === 'ENOENT' && !isNamed) return { path, text: undefined };
+    throw new SettingError(`${path}: cannot be read: ${reason}`);
+  }
+}
+
+/** Reads and checks everything. @throws {@link SettingError} for the first value that is wrong */
+export function loadSettings(env: Environment = process.env): LoadedSettings {
+  const { path, text } = readConfigFile(env);
+  const raw: Partial<Record<SettingKey, string>> = {};
+  const origins: Partial<Record<SettingKey, SettingOrigin>> = {};
+  const values: Partial<Record<SettingKey, Value>> = {};
+  const assign = (key: SettingKey, value: string, where: string, origin: SettingOrigin): void => {
+    values[key] = parseSetting(key, value, where);
+    raw[key] = value;
+    origins[key] = origin;
+  };
+  for (const key of settingKeys) assign(key, definitionOf(key).default, 'default', { source: 'default' });
+  for (const entry of text === undefined ? [] : parseConfigFile(text, path)) {
+    assign(entry.key, entry.text, `${path}:${entry.line}`, { source: 'file', line: entry.line });
+  }
+  for (const key of settingKeys) {
+    const value = env[key];
+    if (value !== undefined && value !== '') assign(key, value, 'environment', { source: 'environment' });
+  }
+  return {
+    file: path,
+    fileExists: text !== undefined,
+    // every key of the table was assigned above
+    settings: values as Settings,
+    raw: raw as Record<SettingKey, string>,
+    origins: origins as Record<SettingKey, SettingOrigin>,
+  };
+}

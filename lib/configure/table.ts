@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The settings as one table; the C side has the same one in
+ * plugins-cuda/common/settings_list.h, and a test compares them.
+ * @module
+ */
+
+interface Common {
+  /** One line for a person. */
+  meaning: string;
+  /** As it would stand in the file; empty for none. */
+  default: string;
+}
+
+export type SettingDefinition = Common &
+  (
+    | { type: 'number'; min: number; max: number }
+    | { type: 'choice'; words: readonly string[] }
+    /** Any of the words joined by commas, or `off`. */
+    | { type: 'flags'; words: readonly string[] }
+    | { type: 'text'; maxBytes: number; absolutePath?: true }
+  );
+
+const PATH_BYTES = 4095;
+
+export const settingDefinitions = {
+  CRIU_CUDA_PARALLEL_RESTORE: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning: "GPU memory bypasses CRIU's pages (variants parallel and full, needs the interceptor)",
+  },
+  CRIU_CUDA_STREAMS: {
+    type: 'number',
+    default: '8',
+    min: 1,
+    max: 32,
+    meaning: 'transfer threads, each with its own stream and two staging buffers',
+  },
+  CRIU_CUDA_CHUNK_MB: { type: 'number', default: '8', min: 1, max: 512, meaning: 'staging chunk, MiB' },
+  CRIU_CUDA_CONTEXT_POOL: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning: 'use the pool daemon when it runs; 0 starts a helper per operation (variant full)',
+  },
+  CRIU_CUDA_REMAP: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning: "keep large host memory out of CRIU's images (variants remap, parallel and full)",
+  },
+  CRIU_CUDA_REMAP_MIN_MB: {
+    type: 'number',
+    default: '1',
+    min: 1,
+    max: 1_048_576,
+    meaning: 'smallest mapping that is remapped, MiB',
+  },
+  CRIU_CUDA_INTERCEPT: {
+    type: 'flags',
+    default: 'memory,memcpy',
+    words: ['memory', 'memcpy'],
+    meaning: 'what the interceptor does',
+  },
+  CRIU_CUDA_INTERCEPT_DEBUG: {
+    type: 'number',
+    default: '0',
+    min: 0,
+    max: 4,
+    meaning: "the interceptor's log level",
+  },
+  CRIU_CUDA_LOCK_TIMEOUT_MS: {
+    type: 'number',
+    default: '10000',
+    min: 1,
+    max: 3_600_000,
+    meaning: 'how long GPU work in progress may take to end, milliseconds',
+  },
+  CRIU_CUDA_HANDOVER: {
+    type: 'choice',
+    default: 'auto',
+    words: ['auto', 'adopt', 'map'],
+    meaning: 'whether a restored process copies the memory it was handed, or keeps it',
+  },
+  CRIU_CUDA_VERIFY: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning: 'check chunk checksums on load',
+  },
+  CRIU_CUDA_DEVICE_MAP: {
+    type: 'text',
+    default: '',
+    maxBytes: 4095,
+    meaning: 'restore on other GPUs: old UUID=new UUID,…',
+  },
+  CRIU_CUDA_IO: {
+    type: 'choice',
+    default: 'auto',
+    words: ['auto', 'pread', 'direct', 'mmap'],
+    meaning: 'how GPU images are read and written',
+  },
+  CRIU_CUDA_DRIVER: {
+    type: 'text',
+    default: '',
+    maxBytes: PATH_BYTES,
+    meaning: 'the CUDA driver library; empty: libcuda.so.1, then the known driver roots',
+  },
+  CRIU_CUDA_RUN_DIR: {
+    type: 'text',
+    default: '/run/criu-cuda',
+    maxBytes: PATH_BYTES,
+    absolutePath: true,
+    meaning: 'status files and sockets, mode 0700',
+  },
+} as const satisfies Record<string, SettingDefinition>;
+
+export type SettingKey = keyof typeof settingDefinitions;
+
+/** Every key, in the order of the table. */
+export const settingKeys = Object.keys(settingDefinitions) as readonly SettingKey[];
+
+export function isSettingKey(name: string): name is SettingKey {
+  return Object.hasOwn(settingDefinitions, name);
+}
+
+/** The definition of one key, in its general form. */
+export function definitionOf(key: SettingKey): SettingDefinition {
+  return settingDefinitions[key];
+}
+
+/** What a value may be, for messages and for the file. */
+export function acceptedText(definition: SettingDefinition): string {
+  switch (definition.type) {
+    case 'number':
+      return `${definition.min}-${definition.max}`;
+    case 'choice':
+      return definition.words.join('|');
+    case 'flags':
+      return `off, or of ${definition.words.join('|')} joined by commas`;
+    case 'text':
+      return definition.absolutePath ? 'an absolute path' : `at most ${definition.maxBytes} characters`;
+  }
+}
