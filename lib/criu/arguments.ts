@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Command lines of criu. Options have CRIU's own names.
+ * @module
+ */
+
+/** What dump and restore have in common. */
+export interface CriuOptions {
+  /** Absolute. */
+  imagesDir: string;
+  /** Absolute; logs and statistics go there. */
+  workDir: string;
+  /** Where CRIU looks for plugins; its own default when missing. */
+  libdir?: string;
+  /** The tasks share a session, and maybe a terminal, with processes outside their tree. */
+  shellJob?: boolean;
+  tcpEstablished?: boolean;
+  extUnixSk?: boolean;
+  fileLocks?: boolean;
+  linkRemap?: boolean;
+  /** 0 to 4, see CRIU's `-v`. @default 3 */
+  verbosity?: number;
+  /** Added as they are; CRIU lets the last of two equal options win. */
+  extraArgs?: readonly string[];
+}
+
+export interface DumpArguments extends CriuOptions {
+  pid: number;
+  leaveRunning?: boolean;
+}
+
+export interface RestoreArguments extends CriuOptions {
+  /** Absolute; CRIU writes the root task's pid there and refuses a file that exists. */
+  pidFile: string;
+}
+
+export const dumpLog = 'dump.log';
+export const restoreLog = 'restore.log';
+
+function commonArguments(options: CriuOptions, log: string): string[] {
+  const flag = (on: boolean | undefined, name: string): string[] => (on === true ? [name] : []);
+  return [
+    '--images-dir',
+    options.imagesDir,
+    '--work-dir',
+    options.workDir,
+    '--log-file',
+    log,
+    `-v${options.verbosity ?? 3}`,
+    ...(options.libdir === undefined ? [] : ['--libdir', options.libdir]),
+    ...flag(options.shellJob, '--shell-job'),
+    ...flag(options.tcpEstablished, '--tcp-established'),
+    ...flag(options.extUnixSk, '--ext-unix-sk'),
+    ...flag(options.fileLocks, '--file-locks'),
+    ...flag(options.linkRemap, '--link-remap'),
+  ];
+}
+
+/** Arguments of `criu` for a dump. */
+export function dumpArguments(options: DumpArguments): string[] {
+  return [
+    'dump',
+    '--tree',
+    String(options.pid),
+    ...commonArguments(options, dumpLog),
+    ...(options.leaveRunning === true ? ['--leave-running'] : []),
+    ...(options.extraArgs ?? []),
+  ];
+}
+
+/** Arguments of `criu` for a restore that leaves the tasks to the nearest subreaper. */
+export function restoreArguments(options: RestoreArguments): string[] {
+  return [
+    'restore',
+    '--restore-detached',
+    '--pidfile',
+    options.pidFile,
+    ...commonArguments(options, restoreLog),
+    ...(options.extraArgs ?? []),
+  ];
+}

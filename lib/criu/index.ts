@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Everything about the program criu: its command line, its logs, its images,
+ * and what the plugin reports from inside it.
+ * @module
+ */
+export {
+  dumpArguments,
+  dumpLog,
+  restoreArguments,
+  restoreLog,
+  type CriuOptions,
+  type DumpArguments,
+  type RestoreArguments,
+} from './arguments.ts';
+export { ImageError } from './image.ts';
+export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
+export {
+  opStatusPath,
+  parseOpStatus,
+  readOpStatus,
+  removeOpStatus,
+  type CudaTask,
+  type DriverStep,
+  type OpStatus,
+} from './op-status.ts';
+export { dumpPhases, restorePhases, type Phase } from './phases.ts';
+export { findPluginDir, type PluginChoice } from './plugin-dir.ts';
+export { readInventory, readPstree, type ImageTask, type Inventory } from './pstree.ts';
+export { criuOptions, resolveOperation, type Operation, type OperationOptions } from './operation.ts';
+export { criuFacts, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
+export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

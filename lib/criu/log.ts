@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Reads CRIU's log: what went wrong, and what a user can do about it.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { tailOf } from '../exec.ts';
+
+export interface CriuLogSummary {
+  /** One line that says what went wrong, without time stamp and source position. */
+  message: string | undefined;
+  /** What the user can do, when the error is a well-known one. */
+  hint: string | undefined;
+  /** The last errors, oldest first. */
+  errors: string[];
+  /** The last lines as they are. */
+  tail: string;
+}
+
+const MAX_ERRORS = 8;
+const STAMP = /^\(\d+\.\d+\)\s*(?:\d+: )?\s*/;
+const ERROR_LINE = /^Error \([^)]*\): (.*)$/;
+const PLUGIN_LINE = /^cuda_plugin: (.*)$/;
+
+/** Follow from another error, which is the one to show, or do no harm. */
+const consequences: readonly RegExp[] = [
+  /^rlimit: Can't setup RLIMIT_NOFILE/,
+  /^(Dumping|Restoring|Pre-dumping) FAILED/,
+  /^Killing processes because of failure/,
+  /^The Network was unlocked/,
+  /^Can't freeze the tree/,
+  /exited, status=\d+$/,
+  /^(Dump|Collect) .*\(pid: \d+\) failed with/,
+  /^Unable to detach from/,
+  /^Failed in init\(\d+\) of "cuda_plugin"/,
+];
+
+interface Remedy {
+  pattern: RegExp;
+  hint: string;
+}
+
+/** The first that matches any error wins. */
+const remedies: readonly Remedy[] = [
+  {
+    pattern: /Missing required plugin/,
+    hint: 'the images were made with that plugin: install it (criu-cuda install), or name its directory with --libdir',
+  },
+  {
+    pattern: /has bad size/,
+    hint: 'the file changed after the dump: put back what it was then; let programs that are to be restored more than once log to a pipe or /dev/null',
+  },
+  {
+    pattern: /Can't fork for \d+: File exists/,
+    hint: 'the pid is taken: end the process that has it, or, if it is a zombie, its parent; or restore in a pid namespace',
+  },
+  {
+    pattern: /libcuda\.so|CRIU_CUDA_DRIVER/,
+    hint: 'the plugin needs the NVIDIA driver, 570 or newer: see criu-cuda doctor; CRIU_CUDA_DRIVER names a libcuda.so.1 elsewhere',
+  },
+  {
+    pattern: /is not a session leader|Consider using --shell-job/,
+    hint: 'the process belongs to a session that is not dumped with it: pass --shell-job, to the restore too',
+  },
+  {
+    pattern: /Don't have tty to inherit session from/,
+    hint: 'the images hold a terminal: restore from a terminal, with --shell-job',
+  },
+  {
+    pattern: /--tcp-established/,
+    hint: 'the process has open TCP connections: pass --tcp-established, to the restore too',
+  },
+  {
+    pattern: /External socket (is used|found)|--ext-unix-sk/,
+    hint: 'the process is connected to a Unix socket of another process: close it, or pass --ext-unix-sk, to the restore too',
+  },
+  { pattern: /--file-locks/, hint: 'the process holds file locks: pass --file-locks, to the restore too' },
+  {
+    pattern: /--link-remap/,
+    hint: 'the process has deleted files open: pass --link-remap, so that CRIU may link them back',
+  },
+  {
+    pattern: /ghost file|ghost-limit/,
+    hint: 'a deleted file that is still open is larger than CRIU keeps: add «-- --ghost-limit SIZE»',
+  },
+  {
+    pattern: /io_uring/,
+    hint: 'CRIU cannot dump io_uring: switch it off in the program (UV_USE_IO_URING=0 for libuv)',
+  },
+  {
+    pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,
+    hint: 'a device is open that no loaded plugin takes care of: check that the CUDA plugin is found and not disabled, further up in the log',
+  },
+  { pattern: /No space left on device/, hint: 'free space where the images are written' },
+  {
+    pattern: /CAP_(SYS_ADMIN|CHECKPOINT_RESTORE)|Unable to (seize|interrupt).*not permitted/i,
+    hint: 'run as root; a process that is traced by a debugger cannot be dumped',
+  },
+];
+
+/** Finds out what a log says about a failed run. */
+export function summarizeCriuLog(text: string): CriuLogSummary {
+  const lines = text.split('\n').map((line) => line.replace(STAMP, ''));
+  const errors = lines.flatMap((line) => ERROR_LINE.exec(line)?.[1] ?? []);
+  const causes = errors.filter((error) => !consequences.some((pattern) => pattern.test(error)));
+  // a plugin's line carries no level: it is what went wrong when CRIU itself names nothing
+  const plugin = lines.flatMap((line) => PLUGIN_LINE.exec(line)?.[1] ?? []).at(-1);
+  if (causes.length === 0 && plugin !== undefined) causes.push(plugin);
+  const known = remedies
+    .map(({ pattern, hint }) => ({ hint, error: causes.find((cause) => pattern.test(cause)) }))
+    .find(({ error }) => error !== undefined);
+  return {
+    message: known?.error ?? causes.at(-3) ?? causes.at(-2) ?? causes.at(-1) ?? errors.at(-1),
+    hint: known?.hint,
+    errors: (causes.length > 0 ? causes : errors).slice(-MAX_ERRORS),
+    tail: tailOf(text),
+  };
+}
+
+/** The same for a file. A log that was never written is an empty one. */
+export function readCriuLog(path: string): CriuLogSummary {
+  let text = '';
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
+  return summarizeCriuLog(text);
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The plugin's status file: what became of each CUDA process of one run of
+ * criu. CRIU ends well when a device restore failed; only this file tells.
+ * @module
+ */
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ToolkitError } from '../errors.ts';
+
+const pid = z.int().positive();
+const milliseconds = z.number().nonnegative();
+
+const beginLine = z.object({
+  event: z.literal('begin'),
+  stage: z.enum(['dump', 'restore']),
+  criu: pid,
+  version: z.string(),
+  variant: z.string(),
+});
+const stepLine = z.object({
+  event: z.literal('step'),
+  pid,
+  step: z.enum(['lock', 'checkpoint', 'restore', 'unlock']),
+  result: z.int(),
+  name: z.string(),
+  ms: milliseconds,
+});
+const taskLine = z.object({
+  event: z.literal('task'),
+  pid,
+  outcome: z.enum(['dumped', 'restored', 'failed', 'rolled-back']),
+  prior: z.enum(['running', 'locked', 'checkpointed']),
+  reason: z.string().optional(),
+});
+const watcherLine = z.object({ event: z.literal('watcher'), pid });
+const endLine = z.object({
+  event: z.literal('end'),
+  stage: z.enum(['dump', 'restore']),
+  ret: z.int(),
+  driver_ms: milliseconds,
+  hook_ms: milliseconds,
+});
+
+const line = z.discriminatedUnion('event', [beginLine, stepLine, taskLine, watcherLine, endLine]);
+const anyLine = z.object({ event: z.string() });
+const events = new Set<string>(['begin', 'step', 'task', 'watcher', 'end']);
+
+/** One call into the driver. */
+export interface DriverStep {
+  pid: number;
+  step: 'lock' | 'checkpoint' | 'restore' | 'unlock';
+  /** The CUresult, 0 when it went well, and its name. */
+  result: number;
+  name: string;
+  ms: number;
+}
+
+/** What became of one CUDA process. */
+export interface CudaTask {
+  pid: number;
+  outcome: 'dumped' | 'restored' | 'failed' | 'rolled-back';
+  /** The state the dump found it in. */
+  prior: 'running' | 'locked' | 'checkpointed';
+  /** Only when it failed. */
+  reason?: string;
+}
+
+const stepOf = ({ pid, step, result, name, ms }: z.infer<typeof stepLine>): DriverStep => ({
+  pid,
+  step,
+  result,
+  name,
+  ms,
+});
+
+const taskOf = ({ pid, outcome, prior, reason }: z.infer<typeof taskLine>): CudaTask => ({
+  pid,
+  outcome,
+  prior,
+  ...(reason === undefined ? {} : { reason }),
+});
+
+export interface OpStatus {
+  version: string;
+  variant: string;
+  stage: 'dump' | 'restore';
+  steps: DriverStep[];
+  /** The last word about each process. */
+  tasks: CudaTask[];
+  /** The process that looks after the tasks once criu is gone; it may still add to the file. */
+  watcherPid: number | undefined;
+  /** Missing when criu died before the plugin's last hook. */
+  end: { ret: number; driverMs: number; hookMs: number } | undefined;
+}
+
+function parseLine(text: string, number: number): z.infer<typeof line> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    // lines of a newer plugin that this program does not know
+    return events.has(anyLine.parse(value).event) ? line.parse(value) : undefined;
+  } catch (error) {
+    throw new ToolkitError('ERR_CRIU_STATUS', `line ${number} of the plugin's status file is not valid`, {
+      cause: error,
+      hint: `it reads: ${text.slice(0, 200)}`,
+    });
+  }
+}
+
+/**
+ * Parses the status file. A last line without its end is one that was being
+ * written when criu was killed, and is left out.
+ * @returns `undefined` when not even the beginning was written
+ */
+export function parseOpStatus(text: string): OpStatus | undefined {
+  const lines = text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .flatMap((one, index) => (one === '' ? [] : (parseLine(one, index + 1) ?? [])));
+  const first = lines.find((one) => one.event === 'begin');
+  if (!first) return undefined;
+  const last = lines.find((one) => one.event === 'end');
+  const tasks = new Map<number, CudaTask>();
+  for (const one of lines) if (one.event === 'task') tasks.set(one.pid, taskOf(one));
+  return {
+    version: first.version,
+    variant: first.variant,
+    stage: first.stage,
+    steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
+    tasks: [...tasks.values()],
+    watcherPid: lines.find((one) => one.event === 'watcher')?.pid,
+    end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
+  };
+}
+
+export function opStatusPath(runDir: string, criuPid: number): string {
+  return join(runDir, `op-${criuPid}.jsonl`);
+}
+
+/** `undefined` when criu met no CUDA process, or the plugin was not loaded. */
+export function readOpStatus(runDir: string, criuPid: number): OpStatus | undefined {
+  try {
+    return parseOpStatus(readFileSync(opStatusPath(runDir, criuPid), 'utf8'));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+export function removeOpStatus(runDir: string, criuPid: number): void {
+  rmSync(opStatusPath(runDir, criuPid), { force: true });
+}

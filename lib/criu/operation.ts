@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a checkpoint and a restore need besides the images: the program criu,
+ * the plugin, and the directory of the plugin's status file.
+ * @module
+ */
+import { resolve } from 'node:path';
+import { EnvironmentError } from '../errors.ts';
+import { currentSystem, findCriu, oldestCriu } from '../setup/index.ts';
+import { defaultRunDir, type Environment } from '../paths.ts';
+import type { CriuOptions } from './arguments.ts';
+import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
+
+/** Options of both operations; those without a default here are CRIU's own. */
+export interface OperationOptions
+  extends PluginChoice, Pick<CriuOptions, 'tcpEstablished' | 'extUnixSk' | 'fileLocks' | 'linkRemap'> {
+  imagesDir: string;
+  /** Where logs and statistics go. @default the images directory */
+  workDir?: string;
+  /** The program. @default the one that `criu-cuda setup` finds or built */
+  criu?: string;
+  /** Added to the environment of criu, and so of the plugin. */
+  env?: Record<string, string | undefined>;
+  /** @default true when the root task does not lead its session */
+  shellJob?: boolean;
+  /** @default 3 */
+  verbosity?: number;
+  /** Passed to criu as they are. */
+  extraArgs?: readonly string[];
+  /** Ends criu and cleans up. */
+  signal?: AbortSignal;
+  /** Milliseconds for the run of criu. @default one hour */
+  timeoutMs?: number;
+}
+
+export interface Operation {
+  criu: string;
+  imagesDir: string;
+  workDir: string;
+  libdir: string;
+  runDir: string;
+}
+
+async function usableCriu(env: Environment, signal: AbortSignal | undefined): Promise<string> {
+  const { criu, rejected } = await findCriu(currentSystem(signal, env));
+  if (criu) return criu.path;
+  throw new EnvironmentError('no usable criu found', [
+    ...rejected.map(({ path, reason }) => ({ what: path, remedy: reason })),
+    { what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' },
+  ]);
+}
+
+/** Finds every part, or throws the error that names the missing one. */
+export async function resolveOperation(options: OperationOptions): Promise<Operation> {
+  const env: Environment = { ...process.env, ...options.env };
+  const imagesDir = resolve(options.imagesDir);
+  return {
+    criu: options.criu ?? (await usableCriu(env, options.signal)),
+    imagesDir,
+    workDir: resolve(options.workDir ?? imagesDir),
+    libdir: findPluginDir(options, env),
+    runDir: env.CRIU_CUDA_RUN_DIR ?? defaultRunDir,
+  };
+}
+
+/** The part of criu's command line that dump and restore share. */
+export function criuOptions(operation: Operation, options: OperationOptions, shellJob: boolean): CriuOptions {
+  const { tcpEstablished, extUnixSk, fileLocks, linkRemap, verbosity, extraArgs } = options;
+  return {
+    imagesDir: operation.imagesDir,
+    workDir: operation.workDir,
+    libdir: operation.libdir,
+    shellJob: options.shellJob ?? shellJob,
+    ...(tcpEstablished === undefined ? {} : { tcpEstablished }),
+    ...(extUnixSk === undefined ? {} : { extUnixSk }),
+    ...(fileLocks === undefined ? {} : { fileLocks }),
+    ...(linkRemap === undefined ? {} : { linkRemap }),
+    ...(verbosity === undefined ? {} : { verbosity }),
+    ...(extraArgs === undefined ? {} : { extraArgs }),
+  };
+}

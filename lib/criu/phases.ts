@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Where the time of a dump or a restore went. The phases of one run add up to
+ * its whole duration: what neither the driver, the plugin nor CRIU's own
+ * statistics account for is CRIU's rest.
+ * @module
+ */
+import type { OpStatus } from './op-status.ts';
+import type { DumpStats, RestoreStats } from './stats.ts';
+
+export interface Phase {
+  /** Who spent the time. */
+  part: 'criu' | 'driver' | 'plugin';
+  name: string;
+  durationMs: number;
+}
+
+interface Whole {
+  durationMs: number;
+  status: OpStatus | undefined;
+}
+
+/** The driver's steps over all processes, in the order they first came, then the plugin's own work. */
+function devicePhases(status: OpStatus | undefined): Phase[] {
+  if (!status) return [];
+  const steps = new Map<string, number>();
+  for (const { step, ms } of status.steps) steps.set(step, (steps.get(step) ?? 0) + ms);
+  const driver = [...steps].map(([name, durationMs]): Phase => ({ part: 'driver', name, durationMs }));
+  const hooks = status.end === undefined ? 0 : Math.max(0, status.end.hookMs - status.end.driverMs);
+  return [...driver, { part: 'plugin', name: 'hooks', durationMs: hooks }];
+}
+
+const total = (phases: readonly Phase[]): number => phases.reduce((sum, phase) => sum + phase.durationMs, 0);
+
+/** Clocks of three programs meet here: what was measured twice is taken from the parts, never below zero. */
+function withRest(phases: readonly Phase[], durationMs: number): Phase[] {
+  return [...phases, { part: 'criu', name: 'rest', durationMs: Math.max(0, durationMs - total(phases)) }];
+}
+
+export function dumpPhases({ durationMs, status }: Whole, stats: DumpStats | undefined): Phase[] {
+  const memory: Phase[] = stats
+    ? [
+        { part: 'criu', name: 'read memory', durationMs: Math.max(0, stats.memdumpMs - stats.memwriteMs) },
+        { part: 'criu', name: 'write images', durationMs: stats.memwriteMs },
+      ]
+    : [];
+  return withRest([...devicePhases(status), ...memory], durationMs);
+}
+
+export function restorePhases({ durationMs, status }: Whole, stats: RestoreStats | undefined): Phase[] {
+  const criu: Phase[] = stats
+    ? [
+        { part: 'criu', name: 'fork', durationMs: Math.min(stats.forkingMs, stats.restoreMs) },
+        { part: 'criu', name: 'restore', durationMs: Math.max(0, stats.restoreMs - stats.forkingMs) },
+      ]
+    : [];
+  return withRest([...criu, ...devicePhases(status)], durationMs);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/**
+ * One run of criu, from its start until everything that writes about it has
+ * ended: criu itself and the plugin's watcher.
+ * @module
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { CommandError, type CommandFacts } from '../errors.ts';
+import { execResult, tailOf, type ExecOptions } from '../exec.ts';
+import { waitForExit } from '../process/index.ts';
+import { dumpLog, restoreLog } from './arguments.ts';
+import { readCriuLog, type CriuLogSummary } from './log.ts';
+import { readOpStatus, removeOpStatus, type OpStatus } from './op-status.ts';
+
+/** Dumping a terabyte takes a while; a hang must not last for ever. */
+export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
+/** The watcher may have to bring device memory back. */
+const WATCHER_TIMEOUT_MS = 600_000;
+
+export interface CriuRun {
+  stage: 'dump' | 'restore';
+  /** The criu program. */
+  criu: string;
+  args: readonly string[];
+  workDir: string;
+  /** Where the plugin writes its status file. */
+  runDir: string;
+  env?: Record<string, string | undefined>;
+  signal?: AbortSignal;
+  timeoutMs?: number;
+  /** Criu shares our session and terminal: for shell jobs. */
+  keepTerminal?: boolean;
+}
+
+export interface CriuResult {
+  criuPid: number;
+  /** `undefined` when criu was ended by a signal, timed out, or was interrupted. */
+  exitCode: number | undefined;
+  /** From the start of criu to its end. Milliseconds. */
+  durationMs: number;
+  log: CriuLogSummary;
+  /** What criu said before it had a log. */
+  stderr: string;
+  status: OpStatus | undefined;
+  /** Why criu gave no exit code. */
+  error: unknown;
+}
+
+/** Waits for the watcher, then reads and removes the status file. */
+async function takeStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
+  const first = readOpStatus(runDir, criuPid);
+  try {
+    if (first?.watcherPid === undefined) return first;
+    await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS });
+    return readOpStatus(runDir, criuPid);
+  } finally {
+    if (first) removeOpStatus(runDir, criuPid);
+  }
+}
+
+function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions {
+  return {
+    timeoutMs: run.timeoutMs ?? DEFAULT_CRIU_TIMEOUT_MS,
+    ownGroup: run.keepTerminal !== true,
+    ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
+    ...(run.env === undefined ? {} : { env: run.env }),
+    ...(run.signal === undefined ? {} : { signal: run.signal }),
+    onSpawn,
+  };
+}
+
+const logOf = (run: CriuRun): string => join(run.workDir, run.stage === 'dump' ? dumpLog : restoreLog);
+
+/** What an earlier run left must not be taken for what this one says. */
+function removeLeftOvers(run: CriuRun): void {
+  for (const path of [logOf(run), join(run.workDir, `stats-${run.stage}`)]) rmSync(path, { force: true });
+}
+
+/**
+ * Runs criu to its end. A failing criu is a result, not an error, because
+ * there is more to say about it than its exit code; only criu that could not be
+ * started at all throws. The caller should be a subreaper, so that the watcher
+ * is collected.
+ */
+export async function runCriu(run: CriuRun): Promise<CriuResult> {
+  const started: { pid?: number } = {};
+  const ended: { exitCode?: number; error?: unknown; stderr?: string } = {};
+  removeLeftOvers(run);
+  const start = performance.now();
+  try {
+    const options = execOptions(run, (pid) => {
+      started.pid = pid;
+    });
+    const { exitCode, stderr } = await execResult(run.criu, run.args, options);
+    Object.assign(ended, { exitCode, stderr });
+  } catch (error) {
+    if (started.pid === undefined) throw error;
+    ended.error = error;
+    if (error instanceof CommandError) ended.stderr = error.facts.tail;
+  }
+  const durationMs = performance.now() - start;
+  const criuPid = started.pid ?? 0;
+  return {
+    criuPid,
+    exitCode: ended.exitCode,
+    durationMs,
+    error: ended.error,
+    log: readCriuLog(logOf(run)),
+    stderr: tailOf(ended.stderr ?? ''),
+    status: await takeStatus(run.runDir, criuPid),
+  };
+}
+
+/** Facts about a run, for an error. */
+export function criuFacts(run: CriuRun, result: CriuResult): CommandFacts {
+  const facts = result.error instanceof CommandError ? result.error.facts : undefined;
+  return {
+    command: [run.criu, ...run.args].join(' '),
+    exitCode: result.exitCode,
+    signal: facts?.signal,
+    timedOut: facts?.timedOut ?? false,
+    durationMs: result.durationMs,
+    tail: result.log.tail || result.stderr,
+  };
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+import { describe, expect, it } from 'vitest';
+import { dumpArguments, restoreArguments } from '../../../lib/criu/index.ts';
+
+const dirs = { imagesDir: '/images', workDir: '/work' };
+
+describe('dumpArguments', () => {
+  it('of a plain dump', () => {
+    expect(dumpArguments({ ...dirs, pid: 42 })).toEqual([
+      ...['dump', '--tree', '42', '--images-dir', '/images', '--work-dir', '/work'],
+      ...['--log-file', 'dump.log', '-v3'],
+    ]);
+  });
+
+  it('with everything, the free arguments last so that they win', () => {
+    const args = dumpArguments({
+      ...dirs,
+      pid: 42,
+      libdir: '/lib',
+      leaveRunning: true,
+      shellJob: true,
+      tcpEstablished: true,
+      extUnixSk: true,
+      fileLocks: true,
+      linkRemap: true,
+      verbosity: 4,
+      extraArgs: ['--ghost-limit', '10M'],
+    });
+    expect(args.slice(9)).toEqual([
+      ...['-v4', '--libdir', '/lib', '--shell-job', '--tcp-established', '--ext-unix-sk', '--file-locks'],
+      ...['--link-remap', '--leave-running', '--ghost-limit', '10M'],
+    ]);
+  });
+
+  it('leaves out what is switched off', () => {
+    const args = dumpArguments({ ...dirs, pid: 1, shellJob: false, leaveRunning: false, fileLocks: false });
+    expect(args.filter((arg) => /shell|leave|locks/.test(arg))).toEqual([]);
+  });
+});
+
+describe('restoreArguments', () => {
+  it('leave the tasks to the nearest subreaper and tell the pid', () => {
+    expect(
+      restoreArguments({ ...dirs, pidFile: '/tmp/pid', shellJob: true, extraArgs: ['--weak-sysctls'] }),
+    ).toEqual([
+      ...['restore', '--restore-detached', '--pidfile', '/tmp/pid', '--images-dir', '/images'],
+      ...['--work-dir', '/work', '--log-file', 'restore.log', '-v3', '--shell-job', '--weak-sysctls'],
+    ]);
+  });
+});

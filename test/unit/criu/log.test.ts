@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readCriuLog, summarizeCriuLog } from '../../../lib/criu/index.ts';
+
+const fixture = (name: string): string => join(import.meta.dirname, '../../fixtures/criu-logs', name);
+
+describe('a log of criu', () => {
+  it.each([
+    ['bad-size.log', /^File var\/log\/app\.log has bad size 512 \(expect 128\)$/, /put back/],
+    ['pid-taken.log', /^Can't fork for \d+: File exists$/, /the pid is taken/],
+    ['missing-plugin.log', /^Missing required plugin: cuda_plugin$/, /--libdir/],
+    [
+      'missing-driver.log',
+      /^CRIU_CUDA_DRIVER "\/no\/such\/libcuda\.so\.1" cannot be opened/,
+      /criu-cuda doctor/,
+    ],
+    ['shell-job.log', /is not a session leader/, /--shell-job/],
+    [
+      'tcp.log',
+      /^inet: Connected TCP socket, consider using --tcp-established option\.$/,
+      /--tcp-established/,
+    ],
+    ['device.log', /^Can't handle non-regular mapping on 77's map 7f1200000000$/, /no loaded plugin/],
+  ])('%s', (name, message, hint) => {
+    const summary = readCriuLog(fixture(name));
+    expect(summary.message).toMatch(message);
+    expect(summary.hint).toMatch(hint);
+    expect(summary.errors.join('\n')).not.toMatch(/FAILED/);
+  });
+
+  it('of a success has no error', () => {
+    const summary = readCriuLog(fixture('success.log'));
+    expect(summary).toMatchObject({ message: undefined, hint: undefined, errors: [] });
+    expect(summary.tail).toMatch(/Dumping finished successfully$/);
+  });
+
+  it('that was never written is empty', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'ccr-log-'));
+    expect(readCriuLog(join(dir, 'dump.log'))).toEqual({
+      message: undefined,
+      hint: undefined,
+      errors: [],
+      tail: '',
+    });
+    rmSync(dir, { recursive: true });
+  });
+
+  it("falls back to the plugin's last line when CRIU names no cause", () => {
+    const summary = summarizeCriuLog(
+      [
+        '(00.010000) cuda_plugin: version 0.1.0, variant stock',
+        '(00.020000) cuda_plugin: 7: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = 100',
+        '(00.020100) Error (criu/cr-dump.c:2098): Dumping FAILED.',
+      ].join('\n'),
+    );
+    expect(summary.message).toMatch(/^7: its GPU work did not end/);
+  });
+
+  it('shows the first of several causes and keeps the others', () => {
+    const errors = ['one', 'two', 'three'].map(
+      (what, n) => `(00.00000${n})     12: Error (criu/x.c:${n}): ${what} broke`,
+    );
+    const summary = summarizeCriuLog(
+      [...errors, '(00.1) Error (criu/cr-restore.c:1): Restoring FAILED.'].join('\n'),
+    );
+    expect(summary.message).toBe('one broke');
+    expect(summary.errors).toEqual(['one broke', 'two broke', 'three broke']);
+  });
+});

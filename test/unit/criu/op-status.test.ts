@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { opStatusPath, parseOpStatus, readOpStatus, removeOpStatus } from '../../../lib/criu/index.ts';
+
+const begin = '{"event":"begin","stage":"restore","criu":77,"version":"0.1.0","variant":"stock"}';
+const lines = [
+  begin,
+  '{"event":"watcher","pid":80}',
+  '{"event":"step","pid":12,"step":"restore","result":0,"name":"CUDA_SUCCESS","ms":301.250,"new":true}',
+  '{"event":"step","pid":12,"step":"unlock","result":999,"name":"CUDA_ERROR_UNKNOWN","ms":1.500}',
+  '{"event":"task","pid":12,"outcome":"failed","prior":"checkpointed","reason":"cuCheckpointProcessUnlock: CUDA_ERROR_UNKNOWN"}',
+  '{"event":"from-the-future","pid":12}',
+  '{"event":"end","stage":"restore","ret":-5,"driver_ms":302.750,"hook_ms":304.000}',
+  '',
+];
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ccr-status-'));
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true });
+});
+
+describe('the status file', () => {
+  it('is read whole, without what this program does not know', () => {
+    expect(parseOpStatus(lines.join('\n'))).toEqual({
+      version: '0.1.0',
+      variant: 'stock',
+      stage: 'restore',
+      steps: [
+        { pid: 12, step: 'restore', result: 0, name: 'CUDA_SUCCESS', ms: 301.25 },
+        { pid: 12, step: 'unlock', result: 999, name: 'CUDA_ERROR_UNKNOWN', ms: 1.5 },
+      ],
+      tasks: [
+        {
+          pid: 12,
+          outcome: 'failed',
+          prior: 'checkpointed',
+          reason: 'cuCheckpointProcessUnlock: CUDA_ERROR_UNKNOWN',
+        },
+      ],
+      watcherPid: 80,
+      end: { ret: -5, driverMs: 302.75, hookMs: 304 },
+    });
+  });
+
+  it('keeps the last word about each task', () => {
+    const task = (outcome: string): string =>
+      `{"event":"task","pid":5,"outcome":"${outcome}","prior":"running"}\n`;
+    const status = parseOpStatus(`${begin}\n${task('dumped')}${task('rolled-back')}`);
+    expect(status?.tasks).toEqual([{ pid: 5, outcome: 'rolled-back', prior: 'running' }]);
+    expect(status?.end).toBeUndefined();
+  });
+
+  it('may end in the middle of a line, as criu was killed', () => {
+    expect(parseOpStatus(`${begin}\n{"event":"task","pi`)?.tasks).toEqual([]);
+    expect(parseOpStatus('{"event":"beg')).toBeUndefined();
+  });
+
+  it.each([
+    ['no JSON', 'nonsense'],
+    ['a wrong type', '{"event":"task","pid":"12","outcome":"failed","prior":"running"}'],
+    ['an unknown outcome', '{"event":"task","pid":12,"outcome":"lost","prior":"running"}'],
+  ])('with %s is refused with the line', (_, line) => {
+    expect(() => parseOpStatus(`${begin}\n${line}\n`)).toThrow('line 2 of the plugin');
+  });
+
+  it('belongs to one run of criu', () => {
+    expect(readOpStatus(dir, 77)).toBeUndefined();
+    writeFileSync(opStatusPath(dir, 77), lines.join('\n'));
+    expect(readOpStatus(dir, 78)).toBeUndefined();
+    expect(readOpStatus(dir, 77)?.steps).toHaveLength(2);
+    removeOpStatus(dir, 77);
+    expect(existsSync(opStatusPath(dir, 77))).toBe(false);
+  });
+});
