@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Dumps a process tree, device memory included, with criu and the plugin. The
+ * plugin puts everything back when the dump fails.
+ * @module
+ */
+import { setTimeout } from 'node:timers/promises';
+import {
+  criuOptions,
+  dumpArguments,
+  dumpPhases,
+  readDumpStats,
+  resolveOperation,
+  runCriu,
+  type CriuResult,
+  type CriuRun,
+  type CudaTask,
+  type DumpStats,
+  type Operation,
+  type OperationOptions,
+  type Phase,
+} from '../criu/index.ts';
+import { ToolkitError } from '../errors.ts';
+import {
+  becomeSubreaper,
+  describeProcess,
+  isAlive,
+  readStat,
+  readTree,
+  waitForExit,
+  watchProcess,
+  type ProcessStat,
+  type WatchedProcess,
+} from '../process/index.ts';
+import { checkpointError } from './error.ts';
+import { imagesBytes, prepareImagesDir, removeImages } from './images-dir.ts';
+
+export interface CheckpointOptions extends OperationOptions {
+  /** Root of the process tree. */
+  pid: number;
+  /** The process goes on after the dump. @default false */
+  leaveRunning?: boolean;
+  /** Replaces a checkpoint that is in the images directory. @default false */
+  force?: boolean;
+}
+
+export interface CheckpointResult {
+  pid: number;
+  imagesDir: string;
+  imageBytes: number;
+  leaveRunning: boolean;
+  /** From the start of criu to its end; the phases add up to it. Milliseconds. */
+  durationMs: number;
+  /** How long the process stood still. `undefined` when CRIU wrote no statistics. */
+  frozenMs: number | undefined;
+  phases: Phase[];
+  /** Its CUDA processes. */
+  tasks: CudaTask[];
+  warnings: string[];
+}
+
+/** A killed process needs this long at most to give its memory back. */
+const EXIT_TIMEOUT_MS = 60_000;
+const COLLECT_MS = 200;
+
+function refuse(what: string, message: string, hint: string): never {
+  throw new ToolkitError(`ERR_CHECKPOINT_${what}`, message, { exitCode: 2, hint });
+}
+
+/** @returns whether the root belongs to a session that is not dumped with it */
+function checkTarget(pid: number): boolean {
+  const stat = readStat(pid);
+  if (!stat || !isAlive(pid)) {
+    const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
+    refuse('NO_PROCESS', `there is no process ${pid}${zombie}`, 'see ps -e');
+  }
+  if (readTree(pid).some((one) => one.pid === process.pid)) {
+    refuse('OWN_TREE', `${pid} is this program or started it`, 'start the checkpoint from another session');
+  }
+  return stat.session !== pid;
+}
+
+/** A parent that is waiting for it collects it within a moment, which nothing announces. */
+async function zombieLeft(pid: number): Promise<ProcessStat | undefined> {
+  const end = performance.now() + COLLECT_MS;
+  for (;;) {
+    const stat = readStat(pid);
+    if (stat?.state !== 'Z') return undefined;
+    if (performance.now() > end) return stat;
+    await setTimeout(COLLECT_MS / 20);
+  }
+}
+
+/** Waits until what was dumped is gone, so that its pids are free for a restore. */
+async function afterDump(target: WatchedProcess, descendants: readonly number[]): Promise<string[]> {
+  const { pid } = target;
+  if (!(await target.ended({ timeoutMs: EXIT_TIMEOUT_MS }))) {
+    return [`${pid} has not ended ${EXIT_TIMEOUT_MS / 1000} s after its dump`];
+  }
+  // when the tree is of our own making, its orphans are ours to collect
+  await Promise.all(descendants.map((one) => waitForExit(one, { timeoutMs: EXIT_TIMEOUT_MS })));
+  const stat = await zombieLeft(pid);
+  if (stat === undefined || stat.ppid === process.pid) return [];
+  return [
+    `${pid} is a zombie until its parent ${stat.ppid} (${describeProcess(stat.ppid)}) collects it: a restore here has to wait for that`,
+  ];
+}
+
+function createRun(options: CheckpointOptions, operation: Operation, shellJob: boolean): CriuRun {
+  const { pid, leaveRunning = false, env, signal, timeoutMs } = options;
+  return {
+    stage: 'dump',
+    criu: operation.criu,
+    args: dumpArguments({ ...criuOptions(operation, options, shellJob), pid, leaveRunning }),
+    workDir: operation.workDir,
+    runDir: operation.runDir,
+    ...(env === undefined ? {} : { env }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
+
+function createResult(
+  options: CheckpointOptions,
+  operation: Operation,
+  result: CriuResult,
+  stats: DumpStats | undefined,
+  warnings: string[],
+): CheckpointResult {
+  return {
+    pid: options.pid,
+    imagesDir: operation.imagesDir,
+    imageBytes: imagesBytes(operation.imagesDir),
+    leaveRunning: options.leaveRunning ?? false,
+    durationMs: result.durationMs,
+    frozenMs: stats?.frozenMs,
+    phases: dumpPhases(result, stats),
+    tasks: result.status?.tasks ?? [],
+    warnings,
+  };
+}
+
+/**
+ * Checkpoints the tree of `pid` into a directory. Throws {@link CheckpointError}
+ * when it fails, after the plugin has put back the state the process was in.
+ */
+export async function checkpoint(options: CheckpointOptions): Promise<CheckpointResult> {
+  const { pid, leaveRunning = false } = options;
+  options.signal?.throwIfAborted();
+  const shellJob = checkTarget(pid);
+  const operation = await resolveOperation(options);
+  const target = watchProcess(pid);
+  if (!target) refuse('NO_PROCESS', `${pid} has just ended`, 'see ps -e');
+  const undoSubreaper = becomeSubreaper();
+  try {
+    prepareImagesDir(operation.imagesDir, options.force ?? false);
+    const run = createRun(options, operation, shellJob);
+    const descendants = readTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
+    const result = await runCriu(run);
+    if (result.exitCode !== 0) {
+      removeImages(operation.imagesDir);
+      throw checkpointError(pid, run, result);
+    }
+    const warnings = leaveRunning ? [] : await afterDump(target, descendants);
+    return createResult(options, operation, result, readDumpStats(operation.workDir), warnings);
+  } finally {
+    target.close();
+    undoSubreaper();
+  }
+}

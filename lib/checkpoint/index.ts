@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+/** Checkpoint of a process tree. @module */
+export { checkpoint, type CheckpointOptions, type CheckpointResult } from './checkpoint.ts';
+export { CheckpointError } from './error.ts';

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What has to be right about an images directory before criu is started on it.
+ * @module
+ */
+import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
+import { ToolkitError } from '../errors.ts';
+import { describeProcess, readStat } from '../process/index.ts';
+
+export interface RestorableImages {
+  tasks: ImageTask[];
+  root: ImageTask;
+  inventory: Inventory;
+  /** The tasks lived in a pid namespace of their own: their pids here are not known before. */
+  ownPidNamespace: boolean;
+}
+
+function refuse(what: string, message: string, hint: string): never {
+  throw new ToolkitError(`ERR_RESTORE_${what}`, message, { exitCode: 2, hint });
+}
+
+/** Reads what a restore needs to know, or throws what is wrong with the directory. */
+export function readRestorableImages(dir: string): RestorableImages {
+  const tasks = readPstree(dir);
+  const inventory = readInventory(dir);
+  const root = tasks?.[0];
+  if (!tasks || !root)
+    refuse(
+      'IMAGES',
+      `${dir} holds no checkpoint: it has no pstree.img`,
+      'name the directory of a checkpoint',
+    );
+  if (!inventory) {
+    refuse(
+      'IMAGES',
+      `${dir} holds no complete checkpoint: it has no inventory.img`,
+      'the dump into it failed: make another',
+    );
+  }
+  return { tasks, root, inventory, ownPidNamespace: root.pid === 1 };
+}
+
+/** CRIU gives every thread the id it had: each has to be free. */
+export function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages): void {
+  if (ownPidNamespace) return;
+  for (const id of tasks.flatMap((task) => [task.pid, ...task.threads])) {
+    const stat = readStat(id);
+    if (!stat) continue;
+    refuse(
+      'PID_TAKEN',
+      `pid ${id} is taken by ${describeProcess(id)}, whose parent is ${stat.ppid} (${describeProcess(stat.ppid)})`,
+      stat.state === 'Z'
+        ? 'it has ended and is a zombie until its parent collects it: end the parent'
+        : 'a restored process gets its old pid: end the one that has it now, or restore in a pid namespace',
+    );
+  }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Restores a process tree, device memory included, with criu and the plugin,
+ * and stays its parent: restored tasks become children of this process, which
+ * is made their subreaper, so that their end is noticed and collected.
+ * @module
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  criuOptions,
+  readRestoreStats,
+  resolveOperation,
+  restoreArguments,
+  restorePhases,
+  runCriu,
+  type CriuResult,
+  type CriuRun,
+  type CudaTask,
+  type Operation,
+  type OperationOptions,
+  type Phase,
+} from '../criu/index.ts';
+import { ToolkitError } from '../errors.ts';
+import {
+  becomeSubreaper,
+  killTree,
+  killTreeNow,
+  readStat,
+  waitForExit,
+  type ExitStatus,
+  type WaitOptions,
+} from '../process/index.ts';
+import { restoreError, succeeded } from './error.ts';
+import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
+
+export type RestoreOptions = OperationOptions;
+
+export interface RestoreResult {
+  /** Of the root task, as seen here. */
+  pid: number;
+  imagesDir: string;
+  /** From the start of criu to its end; the phases add up to it. Milliseconds. */
+  durationMs: number;
+  phases: Phase[];
+  /** Its CUDA processes. */
+  tasks: CudaTask[];
+  warnings: string[];
+}
+
+/** A restored process tree, child of this process as long as this process lives. */
+export interface RestoredProcess {
+  readonly result: RestoreResult;
+  /** Waits for the end of the root task. @returns `undefined` at the timeout */
+  wait(options?: WaitOptions): Promise<ExitStatus | undefined>;
+  /** SIGTERM, and SIGKILL to all that is left after `graceMs`. @default 5000 */
+  kill(graceMs?: number): Promise<void>;
+  /** SIGKILL to all, without waiting: for `exit` handlers. */
+  killNow(): void;
+}
+
+function createRun(
+  options: RestoreOptions,
+  operation: Operation,
+  pidFile: string,
+  shellJob: boolean,
+): CriuRun {
+  const { env, signal, timeoutMs } = options;
+  const shared = criuOptions(operation, options, shellJob);
+  return {
+    stage: 'restore',
+    criu: operation.criu,
+    args: restoreArguments({ ...shared, pidFile }),
+    workDir: operation.workDir,
+    runDir: operation.runDir,
+    keepTerminal: shared.shellJob === true && process.stdin.isTTY,
+    ...(env === undefined ? {} : { env }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}
+
+/** The root task's pid here, which CRIU writes as soon as it is known. */
+function readPidFile(pidFile: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidFile, 'utf8').trim());
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isDescendant(pid: number): boolean {
+  for (let stat = readStat(pid); stat && stat.ppid > 0; stat = readStat(stat.ppid)) {
+    if (stat.ppid === process.pid) return true;
+  }
+  return false;
+}
+
+/** Ends what a failed run left: those pids were free before, so tasks of ours that have them came from it. */
+async function endLeftOvers(images: RestorableImages, rootPid: number | undefined): Promise<void> {
+  const pids = images.ownPidNamespace ? [] : images.tasks.map((task) => task.pid);
+  for (const pid of new Set([...(rootPid === undefined ? [] : [rootPid]), ...pids])) {
+    if (isDescendant(pid)) await killTree(pid);
+  }
+}
+
+function findWarnings(images: RestorableImages, result: CriuResult): string[] {
+  if (!images.inventory.plugins.includes('cuda_plugin') || result.status) return [];
+  return [
+    'the plugin left no status file, so whether the devices came back is not known: it is not of this project, or the run directory cannot be written',
+  ];
+}
+
+function createProcess(result: RestoreResult): RestoredProcess {
+  const { pid } = result;
+  return {
+    result,
+    wait: (options) => waitForExit(pid, options),
+    kill: (graceMs = 5000) => killTree(pid, graceMs),
+    killNow: () => void killTreeNow(pid),
+  };
+}
+
+async function runRestore(
+  options: RestoreOptions,
+  operation: Operation,
+  images: RestorableImages,
+  pidFile: string,
+): Promise<RestoredProcess> {
+  const { root } = images;
+  const run = createRun(options, operation, pidFile, root.session !== root.pid);
+  const result = await runCriu(run);
+  const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
+  if (!succeeded(result)) {
+    await endLeftOvers(images, pid);
+    throw restoreError(operation.imagesDir, run, result);
+  }
+  if (pid === undefined) {
+    throw new ToolkitError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
+  }
+  return createProcess({
+    pid,
+    imagesDir: operation.imagesDir,
+    durationMs: result.durationMs,
+    phases: restorePhases(result, readRestoreStats(operation.workDir)),
+    tasks: result.status?.tasks ?? [],
+    warnings: findWarnings(images, result),
+  });
+}
+
+/**
+ * Restores the checkpoint in a directory. Throws {@link RestoreError} when CRIU
+ * or the driver fails; then nothing of it runs any more.
+ */
+export async function restore(options: RestoreOptions): Promise<RestoredProcess> {
+  options.signal?.throwIfAborted();
+  const operation = await resolveOperation(options);
+  const images = readRestorableImages(operation.imagesDir);
+  checkPidsFree(images);
+  becomeSubreaper();
+  const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
+  try {
+    return await runRestore(options, operation, images, join(scratch, 'pid'));
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
