@@ -6,12 +6,21 @@
  */
 import type { Command } from 'commander';
 import type { Io } from '../output.ts';
+import { registerBench } from './bench.ts';
 import { registerBuild } from './build.ts';
 import { registerConfig } from './config.ts';
+import { registerInspect } from './inspect.ts';
 import { registerSetup } from './setup.ts';
 import { registerVariants } from './variants.ts';
 
 /** Adds one command to the program. */
 export type Register = (program: Command, io: Io) => void;
 
-export const commands: readonly Register[] = [registerSetup, registerConfig, registerBuild, registerVariants];
+export const commands: readonly Register[] = [
+  registerSetup,
+  registerConfig,
+  registerBuild,
+  registerVariants,
+  registerInspect,
+  registerBench,
+];

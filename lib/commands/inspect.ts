@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { inspectPlugin, type PluginInfo, type PluginKind } from '../inspect/index.ts';
+import { formatBytes, table, type Io } from '../output.ts';
+
+const kindText: Record<PluginKind, string> = {
+  'criu-cuda': "criu-cuda's CUDA plugin",
+  'upstream-cuda': "CRIU's own CUDA plugin",
+  other: 'a plugin of CRIU, not for CUDA',
+  'not-a-plugin': 'not a plugin of CRIU',
+};
+
+function infoText(info: PluginInfo): string {
+  const { descriptor } = info;
+  const rows: [string, string | undefined][] = [
+    ['file', info.path],
+    ['is', `${kindText[info.kind]}${info.reason === undefined ? '' : `: ${info.reason}`}`],
+    ['variant', info.variant],
+    ['version', info.version],
+    ['registers as', descriptor?.name],
+    ['plugin interface', descriptor?.interfaceVersion],
+    ['hooks known', descriptor?.maxHooks.toString()],
+    [
+      'hooks used',
+      descriptor &&
+        `${descriptor.hooks.join('\n')}${descriptor.hooksFrom === 'names' ? '\n(told from function names: constructors register them)' : ''}`,
+    ],
+    ['needs', info.needed?.join('\n')],
+    ['machine', info.machine],
+    ['size', formatBytes(info.sizeBytes)],
+    ['build id', info.buildId],
+    ['sha256', info.sha256],
+  ];
+  return table(
+    [],
+    rows.filter((row): row is [string, string] => row[1] !== undefined && row[1] !== ''),
+  );
+}
+
+export function registerInspect(program: Command, io: Io): void {
+  program
+    .command('inspect')
+    .description('tell what a plugin file is, without running it')
+    .argument('<plugin.so>')
+    .action((path: string) => {
+      const info = inspectPlugin(path);
+      io.result(info, () => infoText(info));
+      if (info.kind === 'not-a-plugin') io.exitCode = 1;
+    });
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a CRIU plugin is, read from its file: the descriptor CRIU will look at,
+ * and our own identification. Nothing of the plugin is executed.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ToolkitError } from '../errors.ts';
+import { parseElf, type ElfFile, type ElfSymbol } from './elf.ts';
+
+/** CRIU's hooks by number: plugin interface 0.2, CRIU 4.0 to 4.2; the last two are newer. */
+export const hookNames = [
+  'DUMP_UNIX_SK',
+  'RESTORE_UNIX_SK',
+  'DUMP_EXT_FILE',
+  'RESTORE_EXT_FILE',
+  'DUMP_EXT_MOUNT',
+  'RESTORE_EXT_MOUNT',
+  'DUMP_EXT_LINK',
+  'HANDLE_DEVICE_VMA',
+  'UPDATE_VMA_MAP',
+  'RESUME_DEVICES_LATE',
+  'PAUSE_DEVICES',
+  'CHECKPOINT_DEVICES',
+  'POST_FORKING',
+] as const;
+
+export type PluginKind =
+  /** Made by this project. */
+  | 'criu-cuda'
+  /** CRIU's own CUDA plugin. */
+  | 'upstream-cuda'
+  /** Another plugin of CRIU. */
+  | 'other'
+  /** Not a plugin of CRIU. */
+  | 'not-a-plugin';
+
+export interface PluginDescriptor {
+  name: string;
+  /** Of the plugin interface, e.g. `0.2.0`. */
+  interfaceVersion: string;
+  maxHooks: number;
+  hooks: string[];
+  /**
+   * `descriptor`: the hooks stand in the file. `names`: constructors fill them in at load time,
+   * so they are told from the functions' names.
+   */
+  hooksFrom: 'descriptor' | 'names';
+}
+
+export interface PluginInfo {
+  path: string;
+  kind: PluginKind;
+  sizeBytes: number;
+  sha256: string;
+  machine?: string;
+  buildId?: string;
+  /** Libraries it needs. */
+  needed?: string[];
+  descriptor?: PluginDescriptor;
+  /** Ours only. */
+  version?: string;
+  variant?: string;
+  /** Why it is not a plugin. */
+  reason?: string;
+}
+
+const DESCRIPTOR = 'CR_PLUGIN_DESC';
+const IDENTITY = 'ccr_plugin_info';
+const POINTER = 8;
+/** Offsets in CRIU's descriptor: name, init, exit, version, max_hooks, hooks. */
+const offsets = { name: 0, version: 24, maxHooks: 28, hooks: 32 } as const;
+const MOST_HOOKS = 64;
+
+function findSymbol(elf: ElfFile, name: string): ElfSymbol | undefined {
+  return elf.dynamicSymbols.find((symbol) => symbol.name === name && symbol.isDefined);
+}
+
+function hooksInDescriptor(elf: ElfFile, at: number, count: number): string[] {
+  const hooks: string[] = [];
+  for (let index = 0; index < count; index++) {
+    const target = elf.readPointer(at + offsets.hooks + index * POINTER);
+    if (target !== undefined) hooks.push(hookNames[index] ?? `hook ${index}`);
+  }
+  return hooks;
+}
+
+function hooksFromNames(elf: ElfFile): string[] {
+  const functions = [...elf.dynamicSymbols, ...elf.allSymbols].filter(
+    (symbol) => symbol.isDefined && symbol.isFunction,
+  );
+  return hookNames.filter((hook) => functions.some(({ name }) => name.endsWith(`_${hook.toLowerCase()}`)));
+}
+
+function readDescriptor(elf: ElfFile, symbol: ElfSymbol): PluginDescriptor {
+  const name = elf.readPointer(symbol.address + offsets.name);
+  const version = elf.readUint32(symbol.address + offsets.version);
+  const maxHooks = elf.readUint32(symbol.address + offsets.maxHooks);
+  if (maxHooks > MOST_HOOKS) {
+    throw new ToolkitError('ERR_INSPECT_ELF', `its descriptor claims ${maxHooks} hooks`);
+  }
+  const hooks = hooksInDescriptor(elf, symbol.address, maxHooks);
+  return {
+    name: typeof name === 'number' ? elf.readString(name) : '',
+    interfaceVersion: `${version >>> 16}.${(version >>> 8) & 255}.${version & 255}`,
+    maxHooks,
+    hooks: hooks.length > 0 ? hooks : hooksFromNames(elf),
+    hooksFrom: hooks.length > 0 ? 'descriptor' : 'names',
+  };
+}
+
+function readIdentity(elf: ElfFile): { version: string; variant: string } | undefined {
+  const symbol = findSymbol(elf, IDENTITY);
+  if (symbol === undefined) return undefined;
+  const match = /^ccr-plugin: version=(\S+) variant=(\S+)/.exec(elf.readString(symbol.address));
+  return match?.[1] === undefined || match[2] === undefined
+    ? undefined
+    : { version: match[1], variant: match[2] };
+}
+
+function describe(elf: ElfFile): Omit<PluginInfo, 'path' | 'sizeBytes' | 'sha256'> {
+  const common = {
+    machine: elf.machine,
+    needed: elf.needed,
+    ...(elf.buildId === undefined ? {} : { buildId: elf.buildId }),
+  };
+  const symbol = findSymbol(elf, DESCRIPTOR);
+  if (symbol === undefined) {
+    return { ...common, kind: 'not-a-plugin', reason: `it exports no ${DESCRIPTOR}` };
+  }
+  const descriptor = readDescriptor(elf, symbol);
+  const identity = readIdentity(elf);
+  if (identity) return { ...common, kind: 'criu-cuda', descriptor, ...identity };
+  return { ...common, kind: descriptor.name === 'cuda_plugin' ? 'upstream-cuda' : 'other', descriptor };
+}
+
+/** @throws {@link ToolkitError} when the file cannot be read; a file that is no plugin is told by its `kind` */
+export function inspectPlugin(path: string): PluginInfo {
+  let data: Buffer;
+  try {
+    data = readFileSync(path);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw new ToolkitError('ERR_INSPECT_READ', `${path} cannot be read: ${code}`, {
+      exitCode: 2,
+      cause: error,
+    });
+  }
+  const file = {
+    path,
+    sizeBytes: data.length,
+    sha256: createHash('sha256').update(data).digest('hex'),
+  };
+  try {
+    return { ...file, ...describe(parseElf(data)) };
+  } catch (error) {
+    if (!(error instanceof ToolkitError)) throw error;
+    return { ...file, kind: 'not-a-plugin', reason: error.message };
+  }
+}
+
+/** True for what drives CUDA devices, whoever made it. */
+export function isCudaPlugin(info: PluginInfo): boolean {
+  return info.kind === 'criu-cuda' || info.kind === 'upstream-cuda';
+}
+
+/**
+ * Everything in a directory that CRIU would load, in the order of names.
+ * @returns an empty list when there is no such directory
+ */
+export function inspectDirectory(dir: string): PluginInfo[] {
+  let names: string[];
+  try {
+    names = readdirSync(dir);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'ENOTDIR'].includes(String(error.code))) {
+      return [];
+    }
+    throw new ToolkitError('ERR_INSPECT_READ', `${dir} cannot be read`, { exitCode: 2, cause: error });
+  }
+  return names
+    .filter((name) => name.endsWith('.so'))
+    .sort()
+    .map((name) => inspectPlugin(join(dir, name)));
+}
