@@ -17,19 +17,24 @@ const argv = process.argv.slice(2);
 const stop = new AbortController();
 let stoppedBy: StopSignal | undefined;
 
-for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
-  process.on(name, () => {
-    if (stoppedBy) process.exit(signalExitCodes[name]);
-    stoppedBy = name;
-    stop.abort(new ToolkitError('ERR_INTERRUPTED', `stopped by ${name}`));
-  });
-}
-
 const io = createIo({
   stdout: process.stdout,
   stderr: process.stderr,
   json: wantsJson(argv),
   signal: stop.signal,
 });
+
+for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
+  process.on(name, () => {
+    if (io.onStop) {
+      io.onStop(name);
+      return;
+    }
+    if (stoppedBy) process.exit(signalExitCodes[name]);
+    stoppedBy = name;
+    stop.abort(new ToolkitError('ERR_INTERRUPTED', `stopped by ${name}`));
+  });
+}
+
 const exitCode = await main(argv, io);
 process.exit(stoppedBy ? signalExitCodes[stoppedBy] : exitCode);

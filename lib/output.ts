@@ -20,6 +20,8 @@ export interface Io {
   readonly colors: Colors;
   /** Aborted by Ctrl-C, SIGTERM and SIGHUP; pass it on to everything that takes long. */
   readonly signal: AbortSignal;
+  /** Set by a command that passes stop signals on to a program: then they neither abort nor end this one. */
+  onStop: ((signal: NodeJS.Signals) => void) | undefined;
   /** Exit code of a command that returns normally; a thrown error has its own. @default 0 */
   exitCode: number;
   /** One or more lines on stdout. */
@@ -60,6 +62,7 @@ export function createIo(options: IoOptions): Io {
     columns: stderr.columns ?? 80,
     colors: pc.createColors(color && !json),
     signal: options.signal,
+    onStop: undefined,
     exitCode: 0,
     out: (text) => void stdout.write(withLineEnd(text)),
     err: (text) => void stderr.write(withLineEnd(text)),
