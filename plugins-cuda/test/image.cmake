@@ -5,3 +5,8 @@ target_link_libraries(image_test PUBLIC ccr_image ccr_common)
 foreach(area checksum roundtrip damage)
 	ccr_test(image_${area} SOURCES image_${area}.c LIBS image_test)
 endforeach()
+# Not part of what is shipped.
+set(fixture ${PROJECT_SOURCE_DIR}/../test/fixtures/gpu-image)
+if(EXISTS ${fixture})
+	ccr_test(image_fixture SOURCES image_fixture.c LIBS image_test ARGS ${fixture})
+endif()

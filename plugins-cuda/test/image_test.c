@@ -108,8 +108,14 @@ static void append_all(struct ccr_image_writer *writer, uint32_t allocation, uin
 
 void image_write(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, uint32_t nr_writers)
 {
+	image_write_chunks(dirfd, pid, sizes, nr, nr_writers, 64 * KIB);
+}
+
+void image_write_chunks(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, uint32_t nr_writers,
+			uint64_t chunk_size)
+{
 	const struct ccr_image_options options = {
-		.nr_writers = nr_writers, .driver_version = 13000, .chunk_size = 64 * KIB};
+		.nr_writers = nr_writers, .driver_version = 13000, .chunk_size = chunk_size};
 	const struct ccr_image_mapping alias = {
 		.address = 0x700000000000, .size = 4096, .access = 3};
 	const struct ccr_image_device device = {.uuid = "0123456789abcde", .name = "test device"};

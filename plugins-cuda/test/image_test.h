@@ -49,6 +49,8 @@ void image_pattern(void *data, size_t size, uint64_t seed);
 /* One writer, `sizes[i]` bytes of pattern i per allocation (0 mod 4: zeroes) in chunks of 64 KiB.
  */
 void image_write(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, uint32_t nr_writers);
+void image_write_chunks(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, uint32_t nr_writers,
+			uint64_t chunk_size);
 void image_expected(void *data, size_t size, uint32_t allocation);
 
 /* Overwrites `size` bytes of a file of the directory. */
