@@ -9,6 +9,7 @@ import type { Io } from '../output.ts';
 import { registerBench } from './bench.ts';
 import { registerBuild } from './build.ts';
 import { registerConfig } from './config.ts';
+import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
 import { registerSetup } from './setup.ts';
 import { registerVariants } from './variants.ts';
@@ -22,5 +23,6 @@ export const commands: readonly Register[] = [
   registerBuild,
   registerVariants,
   registerInspect,
+  registerImage,
   registerBench,
 ];

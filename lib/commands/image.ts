@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { GpuImageError, readGpuImages, verifyGpuImages, type GpuImage } from '../images/index.ts';
+import type { Io } from '../output.ts';
+import { formatBytes, table } from '../output.ts';
+import { withProgress } from '../progress.ts';
+
+interface ShowOptions {
+  allocations?: boolean;
+  chunks?: boolean;
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, next) => total + next, 0);
+
+function summary(image: GpuImage) {
+  const { chunks, allocations, created, ...rest } = image.manifest;
+  const zero = chunks.filter((chunk) => chunk.zero);
+  return {
+    name: image.name,
+    ...rest,
+    created: created.toISOString(),
+    bytes: sum(allocations.map((entry) => entry.size)),
+    storedBytes: sum(image.stripes.map((stripe) => stripe.size)),
+    zeroBytes: sum(zero.map((chunk) => chunk.length)),
+    nrAllocations: allocations.length,
+    nrChunks: chunks.length,
+    nrZeroChunks: zero.length,
+    stripes: image.stripes,
+  };
+}
+
+function asJson(image: GpuImage, options: ShowOptions): Record<string, unknown> {
+  const { allocations, chunks } = image.manifest;
+  return {
+    ...summary(image),
+    ...(options.allocations === true ? { allocations } : {}),
+    ...(options.chunks === true ? { chunks } : {}),
+  };
+}
+
+function driverText(version: number): string {
+  return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+}
+
+function asText(image: GpuImage, options: ShowOptions): string {
+  const facts = summary(image);
+  const lines = [
+    `${facts.name}  pid ${facts.pid}, id ${facts.id}`,
+    `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${driverText(facts.driver)}`,
+    `  ${facts.nrAllocations} allocations, ${formatBytes(facts.bytes)}: ${formatBytes(facts.storedBytes)} stored, ` +
+      `${formatBytes(facts.zeroBytes)} zero`,
+    `  ${facts.nrChunks} chunks of at most ${formatBytes(facts.chunkSize)}, ${facts.nrZeroChunks} zero`,
+    ...facts.devices.map((device, index) => `  device ${index}: ${device.uuid} ${device.name}`),
+    ...facts.stripes.map((stripe) => `  ${stripe.name}  ${formatBytes(stripe.size)}`),
+  ];
+  if (options.allocations === true) {
+    const rows = image.manifest.allocations.map((entry) => [
+      String(entry.id),
+      `0x${entry.address.toString(16)}`,
+      String(entry.size),
+      String(entry.requested),
+      String(entry.device),
+      entry.isOwnVmm ? 'cuMemCreate' : 'cuMemAlloc',
+      String(entry.mappings.length),
+    ]);
+    lines.push(table(['id', 'address', 'bytes', 'requested', 'device', 'made by', 'aliases'], rows));
+  }
+  if (options.chunks === true) {
+    const rows = image.manifest.chunks.map((chunk) => [
+      String(chunk.allocation),
+      String(chunk.position),
+      String(chunk.length),
+      chunk.zero ? 'zero' : `${chunk.stripe}:${chunk.offset}`,
+      chunk.zero ? '' : chunk.xxh3.toString(16).padStart(16, '0'),
+    ]);
+    lines.push(table(['allocation', 'position', 'bytes', 'stripe', 'xxh3'], rows));
+  }
+  return lines.join('\n');
+}
+
+async function show(io: Io, directory: string, options: ShowOptions): Promise<void> {
+  const images = await readGpuImages(directory);
+  if (images.length === 0) throw new GpuImageError(`${directory}: no GPU image (cuda-<pid>.img)`);
+  io.result({ images: images.map((image) => asJson(image, options)) }, () =>
+    images.map((image) => asText(image, options)).join('\n'),
+  );
+}
+
+async function verify(io: Io, directory: string): Promise<void> {
+  const images = await withProgress(io, `reading the GPU images in ${directory}`, () =>
+    verifyGpuImages(directory, { signal: io.signal }),
+  );
+  if (images.some((image) => !image.ok)) io.exitCode = 1;
+  io.result({ images }, () =>
+    images
+      .map((image) =>
+        image.ok
+          ? `${image.manifest}: ok, ${image.chunks} chunks, ${formatBytes(image.storedBytes)} read`
+          : `${image.manifest}: ${image.error ?? 'damaged'}`,
+      )
+      .join('\n'),
+  );
+}
+
+export function registerImage(program: Command, io: Io): void {
+  const image = program
+    .command('image')
+    .description('look into GPU images, the device memory beside CRIU’s images');
+  image
+    .command('show')
+    .argument('<dir>', 'images directory')
+    .description('print what the GPU images of a directory hold')
+    .option('--allocations', 'list every allocation')
+    .option('--chunks', 'list every chunk')
+    .action((directory: string, options: ShowOptions) => show(io, directory, options));
+  image
+    .command('verify')
+    .argument('<dir>', 'images directory')
+    .description('read the GPU images of a directory and compare every checksum')
+    .action((directory: string) => verify(io, directory));
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/**
+ * GPU images in a directory: their manifests, and whether their stripes are
+ * there in full. Contents are {@link verifyImages}'s business.
+ * @module
+ */
+import { lstat, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { EnvironmentError } from '../errors.ts';
+import { GpuImageError } from './error.ts';
+import { parseManifest, type GpuManifest } from './manifest.ts';
+
+export interface GpuStripe {
+  name: string;
+  size: number;
+}
+
+export interface GpuImage {
+  /** File name of the manifest. */
+  name: string;
+  manifest: GpuManifest;
+  stripes: GpuStripe[];
+}
+
+const manifestName = /^cuda-([1-9]\d*)\.img$/;
+
+/** Names of the manifests in a directory, by pid. */
+export async function listGpuImages(directory: string): Promise<{ name: string; pid: number }[]> {
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (error) {
+    throw new EnvironmentError(`${directory}: ${error instanceof Error ? error.message : String(error)}`, [
+      { what: directory, remedy: 'name the directory that criu dump wrote to' },
+    ]);
+  }
+  return names
+    .flatMap((name) => {
+      const pid = manifestName.exec(name)?.[1];
+      return pid === undefined ? [] : [{ name, pid: Number(pid) }];
+    })
+    .sort((a, b) => a.pid - b.pid);
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+async function checkStripe(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
+  let status;
+  try {
+    status = await lstat(join(directory, stripe.name));
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    throw new GpuImageError(`${stripe.name}: missing; ${manifest} says it has ${stripe.size} bytes`, error);
+  }
+  if (!status.isFile()) throw new GpuImageError(`${stripe.name}: not a regular file`);
+  if (status.size !== stripe.size) {
+    throw new GpuImageError(`${stripe.name}: length is ${status.size}; ${manifest} says ${stripe.size}`);
+  }
+}
+
+/**
+ * Reads one image.
+ * @throws {@link GpuImageError} naming the file and what is wrong
+ */
+export async function readGpuImage(directory: string, pid: number): Promise<GpuImage> {
+  const name = `cuda-${pid}.img`;
+  const manifest = parseManifest(await readFile(join(directory, name)), name);
+  if (manifest.pid !== pid) throw new GpuImageError(`${name}: pid is ${manifest.pid}`);
+  const stripes = manifest.stripeSizes.map((size, index) => ({ name: `cuda-${pid}-${index}.img`, size }));
+  for (const stripe of stripes) await checkStripe(directory, stripe, name);
+  return { name, manifest, stripes };
+}
+
+/** Reads every image of a directory. */
+export async function readGpuImages(directory: string): Promise<GpuImage[]> {
+  const images: GpuImage[] = [];
+  for (const { pid } of await listGpuImages(directory)) images.push(await readGpuImage(directory, pid));
+  return images;
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Checks what the stripes hold, by the C program that shares its code with the
+ * loader: there is one implementation of the checksum.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { z } from 'zod';
+import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { execResult, tailOf } from '../exec.ts';
+import { builtProgram } from '../paths.ts';
+
+const lineSchema = z.object({
+  manifest: z.string(),
+  pid: z.number(),
+  ok: z.boolean(),
+  chunks: z.number(),
+  zeroChunks: z.number(),
+  storedBytes: z.number(),
+  error: z.string().optional(),
+});
+
+/** What was found out about one image. `error` names the file and the field when it is not ok. */
+export type VerifiedImage = z.infer<typeof lineSchema>;
+
+export interface VerifyOptions {
+  signal?: AbortSignal;
+  /** @default the program of this project's C build */
+  program?: string;
+}
+
+/** Terabytes take a while, and a directory without progress is stopped by its caller. */
+const TIMEOUT_MS = 24 * 3600 * 1000;
+
+/** Reads all of every GPU image in a directory. An image that is not whole is in the result, not thrown. */
+export async function verifyGpuImages(
+  directory: string,
+  options: VerifyOptions = {},
+): Promise<VerifiedImage[]> {
+  const program = options.program ?? builtProgram('ccr-image');
+  if (!existsSync(program)) {
+    throw new EnvironmentError(`${program} is not there`, [
+      { what: 'the C programs', remedy: 'criu-cuda build' },
+    ]);
+  }
+  const result = await execResult(program, ['verify', directory], {
+    timeoutMs: TIMEOUT_MS,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  const lines = result.stdout.split('\n').filter((line) => line !== '');
+  if (lines.length === 0) {
+    throw new ToolkitError('ERR_GPU_IMAGE', tailOf(result.stderr) || `${directory}: no GPU image`);
+  }
+  return lines.map((line) => lineSchema.parse(JSON.parse(line)));
+}
