@@ -11,7 +11,10 @@ import { registerBuild } from './build.ts';
 import { registerConfig } from './config.ts';
 import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
+import { registerInstall } from './install.ts';
+import { registerRollback } from './rollback.ts';
 import { registerSetup } from './setup.ts';
+import { registerUninstall } from './uninstall.ts';
 import { registerVariants } from './variants.ts';
 
 /** Adds one command to the program. */
@@ -23,6 +26,9 @@ export const commands: readonly Register[] = [
   registerBuild,
   registerVariants,
   registerInspect,
+  registerInstall,
+  registerUninstall,
+  registerRollback,
   registerImage,
   registerBench,
 ];

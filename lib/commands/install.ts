@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { UsageError } from '../errors.ts';
+import { defaultLibdir, install, type InstallResult } from '../install/index.ts';
+import type { Io } from '../output.ts';
+import { isPluginVariant, pluginVariants, variantDir } from '../paths.ts';
+import { currentSystem } from '../setup/index.ts';
+
+function resultText(result: InstallResult): string {
+  const what = `${result.variant ?? ''} ${result.version ?? ''}`;
+  if (!result.changed) return `${what} is installed in ${result.libdir} already`;
+  return `installed ${what} in ${result.libdir} (${result.files.join(', ')}); it replaces ${result.replaced ?? 'nothing'}`;
+}
+
+export function registerInstall(program: Command, io: Io): void {
+  program
+    .command('install')
+    .description('install a built variant where CRIU loads its plugins from; keeps what it replaces')
+    .option('--variant <name>', `one of ${pluginVariants.join(', ')}`, pluginVariants.at(-1))
+    .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
+    .action(async (options: { variant: string; libdir?: string }) => {
+      const { variant } = options;
+      if (!isPluginVariant(variant)) {
+        throw new UsageError(
+          `"${variant}" is not a variant of the plugin`,
+          `variants: ${pluginVariants.join(', ')}`,
+        );
+      }
+      const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
+      const result = await install({ source: variantDir(variant), libdir });
+      io.result(result, () => resultText(result));
+    });
+}

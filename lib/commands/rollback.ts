@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { defaultLibdir, rollback } from '../install/index.ts';
+import type { Io } from '../output.ts';
+import { currentSystem } from '../setup/index.ts';
+
+export function registerRollback(program: Command, io: Io): void {
+  program
+    .command('rollback')
+    .description('bring back what the last installation replaced')
+    .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
+    .action(async (options: { libdir?: string }) => {
+      const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
+      const result = await rollback({ libdir });
+      io.result(result, () => `rolled back; ${libdir} has ${result.replaced ?? 'nothing'} again`);
+    });
+}

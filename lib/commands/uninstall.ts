@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { defaultLibdir, uninstall } from '../install/index.ts';
+import type { Io } from '../output.ts';
+import { currentSystem } from '../setup/index.ts';
+
+export function registerUninstall(program: Command, io: Io): void {
+  program
+    .command('uninstall')
+    .description('bring a plugin directory back to what it was before the first installation')
+    .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
+    .action(async (options: { libdir?: string }) => {
+      const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
+      const result = await uninstall({ libdir });
+      io.result(result, () => `uninstalled; ${libdir} has ${result.replaced ?? 'nothing'} again`);
+    });
+}

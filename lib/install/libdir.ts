@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Where a CRIU program looks for plugins.
+ * @module
+ */
+import { pluginDirectories, type Environment } from '../paths.ts';
+import { findCriu, type System } from '../setup/index.ts';
+
+const DEFAULT_DIR = pluginDirectories[0];
+
+/** The directory compiled into a CRIU program, as its help tells. */
+export function parseCompiledLibdir(help: string): string | undefined {
+  const dir = /--libdir\s.*\(by default\s+([^)\s]+)\s*\)/.exec(help)?.[1];
+  return dir === undefined || dir === '/' ? dir : dir.replace(/\/+$/, '');
+}
+
+export async function compiledLibdir(system: System, criuPath: string): Promise<string | undefined> {
+  const { stdout, stderr } = await system.run(criuPath, ['--help'], { timeoutMs: 10_000 });
+  return parseCompiledLibdir(stdout || stderr);
+}
+
+/** The directory to install into when none was named: the one CRIU will use. */
+export async function defaultLibdir(system: System, env: Environment = system.env): Promise<string> {
+  if (env.CRIU_LIBS_DIR !== undefined && env.CRIU_LIBS_DIR !== '') return env.CRIU_LIBS_DIR;
+  const { criu } = await findCriu(system);
+  return (criu && (await compiledLibdir(system, criu.path))) ?? DEFAULT_DIR;
+}

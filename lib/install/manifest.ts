@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What was installed into a plugin directory and what it replaced. It lives in
+ * a folder of that directory, because CRIU loads only the `*.so` files in the
+ * directory itself.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ToolkitError } from '../errors.ts';
+
+/** The folder beside the plugins. */
+export const backupDirName = '.criu-cuda-backup';
+
+const fileName = z.string().regex(/^[\w.-]+$/);
+const files = z.record(fileName, z.object({ sha256: z.string(), mode: z.number().int() }));
+
+const manifestSchema = z.object({
+  schemaVersion: z.literal(1),
+  /** What lies in the directory now; `null` after a roll-back to what was not ours. */
+  current: z.object({ variant: z.string(), version: z.string(), installedAt: z.string(), files }).nullable(),
+  /** What was there before each installation, oldest first. */
+  history: z.array(
+    z.object({
+      /** Folder in the backup folder that keeps the files. */
+      id: z.string().regex(/^\d+$/),
+      /** For a person, e.g. `CRIU's own CUDA plugin`; `nothing` when there were no files. */
+      what: z.string(),
+      /** The installation these files were, if they were ours. */
+      installation: z
+        .object({ variant: z.string(), version: z.string(), installedAt: z.string() })
+        .nullable(),
+      files,
+    }),
+  ),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type Installation = NonNullable<Manifest['current']>;
+export type HistoryEntry = Manifest['history'][number];
+export type FileTable = z.infer<typeof files>;
+
+export const emptyManifest: Manifest = { schemaVersion: 1, current: null, history: [] };
+
+export function manifestPath(libdir: string): string {
+  return join(libdir, backupDirName, 'manifest.json');
+}
+
+/** @returns the empty manifest where nothing was ever installed */
+export async function readManifest(libdir: string): Promise<Manifest> {
+  const path = manifestPath(libdir);
+  if (!existsSync(path)) return emptyManifest;
+  try {
+    return manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (error) {
+    throw new ToolkitError('ERR_INSTALL_MANIFEST', `${path} is damaged`, {
+      hint: `put the plugin directory in order by hand, then remove ${join(libdir, backupDirName)}`,
+      cause: error,
+    });
+  }
+}
+
+/** Writes text so that a crash leaves the old file or the new one. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = await open(temporary, 'w', 0o644);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
+
+export async function writeManifest(libdir: string, manifest: Manifest): Promise<void> {
+  await replaceFile(manifestPath(libdir), `${JSON.stringify(manifest, null, 2)}\n`);
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  install,
+  parseCompiledLibdir,
+  readManifest,
+  rollback,
+  uninstall,
+} from '../../../lib/install/index.ts';
+import { inspectPlugin } from '../../../lib/inspect/index.ts';
+import { compilePlugin } from '../inspect/compile.ts';
+
+let dir: string;
+let libdir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ccr-install-'));
+  libdir = join(dir, 'lib');
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Builds a variant's folder: a plugin of ours and helper programs beside it. */
+async function variantFolder(
+  variant: string,
+  version: string,
+  helpers: readonly string[] = [],
+): Promise<string> {
+  const folder = join(dir, `${variant}-${version}`);
+  mkdirSync(folder);
+  const identity = `ccr-plugin: version=${version} variant=${variant}`;
+  await compilePlugin(folder, 'cuda_plugin.so', { name: 'cuda_plugin', identity, hooks: [9] });
+  rmSync(join(folder, 'cuda_plugin.so.c'));
+  for (const name of helpers) {
+    writeFileSync(join(folder, name), `#!/bin/sh\necho ${version}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  return folder;
+}
+
+async function upstreamPlugin(name = 'cuda_plugin.so'): Promise<Buffer> {
+  mkdirSync(libdir, { recursive: true });
+  await compilePlugin(libdir, name, { name: 'cuda_plugin' });
+  rmSync(join(libdir, `${name}.c`));
+  return readFileSync(join(libdir, name));
+}
+
+const visible = (): string[] => readdirSync(libdir).sort();
+const plugin = (): string => join(libdir, 'cuda_plugin.so');
+
+describe('install', () => {
+  it('creates the directory and records what it did', async () => {
+    const source = await variantFolder('stock', '1.0.0');
+    const now = () => new Date('2026-01-02T03:04:05Z');
+    expect(await install({ source, libdir, now })).toEqual({
+      libdir,
+      changed: true,
+      files: ['cuda_plugin.so'],
+      variant: 'stock',
+      version: '1.0.0',
+      replaced: 'nothing',
+    });
+    expect(visible()).toEqual(['.criu-cuda-backup', 'cuda_plugin.so']);
+    expect(readFileSync(plugin())).toEqual(readFileSync(join(source, 'cuda_plugin.so')));
+    const manifest = await readManifest(libdir);
+    expect(manifest.current).toMatchObject({ variant: 'stock', installedAt: '2026-01-02T03:04:05.000Z' });
+  });
+
+  it('changes nothing the second time', async () => {
+    const source = await variantFolder('stock', '1.0.0');
+    await install({ source, libdir });
+    const before = statSync(plugin()).ino;
+    expect(await install({ source, libdir })).toMatchObject({ changed: false });
+    expect(statSync(plugin()).ino).toBe(before);
+    expect((await readManifest(libdir)).history).toHaveLength(1);
+  });
+
+  it('replaces the file as a whole, so that an open one stays intact', async () => {
+    const upstream = await upstreamPlugin();
+    const before = statSync(plugin()).ino;
+    const result = await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    expect(result.replaced).toBe("CRIU's own CUDA plugin");
+    expect(statSync(plugin()).ino).not.toBe(before);
+    expect(readFileSync(join(libdir, '.criu-cuda-backup', '1', 'cuda_plugin.so'))).toEqual(upstream);
+  });
+
+  it('installs helper programs with their mode', async () => {
+    await install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
+    expect(statSync(join(libdir, 'cuda-poold')).mode & 0o777).toBe(0o755);
+  });
+
+  it('refuses a directory with a second CUDA plugin', async () => {
+    await upstreamPlugin('cuda_plugin_old.so');
+    const failure = install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED', exitCode: 1 });
+    await expect(failure).rejects.toThrow(/cuda_plugin_old\.so is CRIU's own CUDA plugin under another name/);
+    expect(visible()).toEqual(['cuda_plugin_old.so']);
+  });
+
+  it('leaves other plugins alone', async () => {
+    mkdirSync(libdir);
+    await compilePlugin(libdir, 'amdgpu_plugin.so', { name: 'amdgpu_plugin' });
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    expect(inspectPlugin(join(libdir, 'amdgpu_plugin.so')).kind).toBe('other');
+  });
+
+  it.each(['cuda_plugin.so', 'cuda-poold'])('refuses to replace a foreign %s', async (name) => {
+    mkdirSync(libdir);
+    writeFileSync(join(libdir, name), 'mine');
+    const failure = install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
+    await expect(failure).rejects.toThrow(`${join(libdir, name)} was not put there by criu-cuda`);
+    expect(visible()).toEqual([name]);
+    expect(readFileSync(join(libdir, name), 'utf8')).toBe('mine');
+  });
+
+  it('says how to get a plugin that is not built', async () => {
+    const failure = install({ source: join(dir, 'nothing'), libdir });
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_ENVIRONMENT', exitCode: 2 });
+    expect(existsSync(libdir)).toBe(false);
+  });
+
+  it('waits for no other installation, and takes over from a killed one', async () => {
+    const source = await variantFolder('stock', '1.0.0');
+    const lock = join(libdir, '.criu-cuda-backup', 'lock');
+    mkdirSync(join(libdir, '.criu-cuda-backup'), { recursive: true });
+    writeFileSync(lock, `${process.pid}`);
+    await expect(install({ source, libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_BUSY' });
+    writeFileSync(lock, '4194305'); // above the highest process id
+    expect(await install({ source, libdir })).toMatchObject({ changed: true });
+    expect(existsSync(lock)).toBe(false);
+  });
+
+  it('goes on after an installation that was cut short', async () => {
+    await install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
+    const old = readFileSync(join(libdir, 'cuda-poold'));
+    const newer = await variantFolder('parallel', '2.0.0', ['cuda-poold']);
+    await install({ source: newer, libdir });
+    writeFileSync(join(libdir, 'cuda-poold'), old); // as if killed before this file
+    expect(await install({ source: newer, libdir })).toMatchObject({ changed: true, version: '2.0.0' });
+    expect(readFileSync(join(libdir, 'cuda-poold'), 'utf8')).toContain('2.0.0');
+  });
+});
+
+describe('rollback', () => {
+  it('goes back step by step', async () => {
+    const upstream = await upstreamPlugin();
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await install({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
+
+    expect(await rollback({ libdir })).toMatchObject({ variant: 'stock', version: '1.0.0' });
+    expect(inspectPlugin(plugin())).toMatchObject({ kind: 'criu-cuda', version: '1.0.0' });
+    expect(visible()).toEqual(['.criu-cuda-backup', 'cuda_plugin.so']);
+
+    expect(await rollback({ libdir })).toMatchObject({ replaced: "CRIU's own CUDA plugin", files: [] });
+    expect(readFileSync(plugin())).toEqual(upstream);
+    await expect(rollback({ libdir })).rejects.toThrow('nothing was installed into');
+  });
+
+  it('removes the plugin when there was none', async () => {
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await rollback({ libdir });
+    expect(existsSync(plugin())).toBe(false);
+  });
+
+  it('refuses when the plugin was replaced by somebody else', async () => {
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    rmSync(plugin());
+    const upstream = await upstreamPlugin();
+    await expect(rollback({ libdir })).rejects.toThrow(/is not what criu-cuda installed/);
+    expect(readFileSync(plugin())).toEqual(upstream);
+  });
+
+  it('refuses kept files that were damaged', async () => {
+    await upstreamPlugin();
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    writeFileSync(join(libdir, '.criu-cuda-backup', '1', 'cuda_plugin.so'), 'x');
+    await expect(rollback({ libdir })).rejects.toThrow(/are damaged/);
+    expect(inspectPlugin(plugin()).version).toBe('1.0.0');
+  });
+});
+
+describe('uninstall', () => {
+  it('leaves the directory as it was before the first installation', async () => {
+    const upstream = await upstreamPlugin();
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await install({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
+    await uninstall({ libdir });
+    expect(visible()).toEqual(['cuda_plugin.so']);
+    expect(readFileSync(plugin())).toEqual(upstream);
+  });
+
+  it('creates nothing where nothing was installed', async () => {
+    await expect(uninstall({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED' });
+    expect(existsSync(libdir)).toBe(false);
+  });
+
+  it('names a damaged record', async () => {
+    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    writeFileSync(join(libdir, '.criu-cuda-backup', 'manifest.json'), '{"schemaVersion":7}');
+    await expect(uninstall({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_MANIFEST' });
+  });
+});
+
+describe('parseCompiledLibdir', () => {
+  it("reads criu's help", () => {
+    const help = '  -L|--libdir           path to a plugin directory (by default /usr/lib/criu/)\n';
+    expect(parseCompiledLibdir(help)).toBe('/usr/lib/criu');
+    expect(parseCompiledLibdir('nothing of the kind')).toBeUndefined();
+  });
+});
