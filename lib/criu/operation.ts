@@ -5,9 +5,10 @@
  * @module
  */
 import { resolve } from 'node:path';
+import { loadSettings } from '../configure/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { currentSystem, findCriu, oldestCriu } from '../setup/index.ts';
-import { defaultRunDir, type Environment } from '../paths.ts';
+import type { Environment } from '../paths.ts';
 import type { CriuOptions } from './arguments.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
 
@@ -59,7 +60,7 @@ export async function resolveOperation(options: OperationOptions): Promise<Opera
     imagesDir,
     workDir: resolve(options.workDir ?? imagesDir),
     libdir: findPluginDir(options, env),
-    runDir: env.CRIU_CUDA_RUN_DIR ?? defaultRunDir,
+    runDir: loadSettings(env).settings.CRIU_CUDA_RUN_DIR,
   };
 }
 

@@ -39,7 +39,7 @@ function variantDirectory(variant: string, env: Environment): string {
 }
 
 /**
- * The directory that was asked for, else CRIU_LIBS_DIR, else the largest
+ * The directory that was asked for, else CRIU_LIBS_DIR, else the smallest
  * variant that is built, else the first place of CRIU's own that has a plugin.
  */
 export function findPluginDir(choice: PluginChoice, env: Environment = process.env): string {
@@ -53,7 +53,7 @@ export function findPluginDir(choice: PluginChoice, env: Environment = process.e
   if (choice.variant !== undefined) return variantDirectory(choice.variant, env);
   const candidates = [
     ...(env.CRIU_LIBS_DIR === undefined ? [] : [env.CRIU_LIBS_DIR]),
-    ...pluginVariants.toReversed().map((variant) => variantDir(variant, env)),
+    ...pluginVariants.map((variant) => variantDir(variant, env)),
     ...pluginDirectories,
   ];
   const found = candidates.find(hasPlugin);

@@ -9,7 +9,7 @@ import { EnvironmentError } from '../../../lib/errors.ts';
 import { softcudaLibrary } from '../../../lib/paths.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
-import type { Workload } from '../../helpers/workload.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
 
 let machine: Machine;
 let driver: CheckpointDriver;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
+import { formatBytes, formatDuration, type Io } from '../output.ts';
+import { withProgress } from '../progress.ts';
+import {
+  addOperationOptions,
+  parsePid,
+  phaseTable,
+  showWarnings,
+  toOperationOptions,
+  type CommonFlags,
+} from './operation-options.ts';
+
+interface Flags extends CommonFlags {
+  pid: number;
+  leaveRunning?: boolean;
+  force?: boolean;
+}
+
+function resultText(result: CheckpointResult): string {
+  const { pid, imagesDir, imageBytes, durationMs, frozenMs, leaveRunning } = result;
+  const cuda = result.tasks.length === 0 ? 'no CUDA process' : `CUDA processes: ${result.tasks.length}`;
+  return [
+    `checkpoint of ${pid} in ${imagesDir}: ${formatBytes(imageBytes)}, ${cuda}`,
+    phaseTable(result.phases, durationMs),
+    ...(frozenMs === undefined ? [] : [`the process stood still for ${formatDuration(frozenMs)}`]),
+    leaveRunning ? 'it is running' : 'it has ended',
+  ].join('\n');
+}
+
+async function runCheckpoint(io: Io, flags: Flags, extraArgs: string[]): Promise<void> {
+  const { pid, leaveRunning = false, force = false } = flags;
+  const options = { ...toOperationOptions(flags, extraArgs, io), pid, leaveRunning, force };
+  const result = await withProgress(io, `checkpoint of ${pid}`, () => checkpoint(options));
+  io.result(result, () => resultText(result));
+  showWarnings(io, result.warnings);
+}
+
+export function registerCheckpoint(program: Command, io: Io): void {
+  const command = program
+    .command('checkpoint')
+    .description('write a process tree with its device memory to a directory, and end it')
+    .requiredOption('--pid <pid>', 'root of the process tree', parsePid)
+    .option('--leave-running', 'the process goes on after the dump')
+    .option('--force', 'replace the checkpoint that is in the directory');
+  addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
+    runCheckpoint(io, flags, extraArgs),
+  );
+}

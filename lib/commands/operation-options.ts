@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+/** Options that `checkpoint` and `restore` share. */
+import { InvalidArgumentError, type Command } from 'commander';
+import type { OperationOptions, Phase } from '../criu/index.ts';
+import { formatDuration, table, type Io } from '../output.ts';
+
+export interface CommonFlags {
+  imagesDir: string;
+  workDir?: string;
+  variant?: string;
+  libdir?: string;
+  shellJob?: boolean;
+  tcpEstablished?: boolean;
+  extUnixSk?: boolean;
+  fileLocks?: boolean;
+  linkRemap?: boolean;
+  verbosity?: number;
+}
+
+/** Parses an option that is a whole number from `min` to `max`. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`accepted: a whole number, ${min} to ${max}.`);
+  };
+}
+
+/** The kernel's own limit of pid_max on 64 bits. */
+export const parsePid = wholeNumber(1, 4_194_304);
+
+/** Adds the shared options; what follows `--` goes to criu. */
+export function addOperationOptions(command: Command): Command {
+  return command
+    .requiredOption('--images-dir <dir>', 'directory of the images')
+    .option('--work-dir <dir>', 'directory of logs and statistics (default: the images directory)')
+    .option('--variant <name>', 'variant of the plugin, as built')
+    .option('--libdir <dir>', 'directory of the plugin')
+    .option('--shell-job', 'the process belongs to a session that is not dumped (default: found out)')
+    .option('--no-shell-job', 'the opposite')
+    .option('--tcp-established', 'with open TCP connections')
+    .option('--ext-unix-sk', 'with Unix sockets connected to other processes')
+    .option('--file-locks', 'with file locks')
+    .option('--link-remap', 'with deleted files that are open')
+    .option('--verbosity <level>', "level of CRIU's log", wholeNumber(0, 4))
+    .argument('[criu-options...]', 'after --: passed to criu as they are');
+}
+
+/** The library's options for what was given on the command line. */
+export function toOperationOptions(
+  flags: CommonFlags,
+  extraArgs: readonly string[],
+  io: Io,
+): OperationOptions {
+  const { imagesDir, workDir, variant, libdir, verbosity } = flags;
+  const { shellJob, tcpEstablished, extUnixSk, fileLocks, linkRemap } = flags;
+  return {
+    imagesDir,
+    extraArgs,
+    signal: io.signal,
+    ...(workDir === undefined ? {} : { workDir }),
+    ...(variant === undefined ? {} : { variant }),
+    ...(libdir === undefined ? {} : { libdir }),
+    ...(verbosity === undefined ? {} : { verbosity }),
+    ...(shellJob === undefined ? {} : { shellJob }),
+    ...(tcpEstablished === undefined ? {} : { tcpEstablished }),
+    ...(extUnixSk === undefined ? {} : { extUnixSk }),
+    ...(fileLocks === undefined ? {} : { fileLocks }),
+    ...(linkRemap === undefined ? {} : { linkRemap }),
+  };
+}
+
+/** Where the time went, and the whole. */
+export function phaseTable(phases: readonly Phase[], durationMs: number): string {
+  const rows = phases.map(({ part, name, durationMs: ms }) => [`  ${part}: ${name}`, formatDuration(ms)]);
+  return table([], [...rows, ['  whole', formatDuration(durationMs)]], { align: ['left', 'right'] });
+}
+
+/** Warnings go to stderr; with `--json` they are in the document. */
+export function showWarnings(io: Io, warnings: readonly string[]): void {
+  if (io.json) return;
+  for (const warning of warnings) io.err(`${io.colors.yellow('warning')}: ${warning}`);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { loadSettings, type Settings } from '../configure/index.ts';
+import { openDriver, parseDeviceMap, type CheckpointDriver } from '../driver/index.ts';
+import { formatDuration, type Io } from '../output.ts';
+import { withProgress } from '../progress.ts';
+import { parsePid, wholeNumber } from './operation-options.ts';
+
+interface Flags {
+  pid: number;
+  timeoutMs?: number;
+  deviceMap?: string;
+}
+
+type Run = (driver: CheckpointDriver, flags: Flags, settings: Settings) => Promise<void>;
+
+interface Step {
+  name: string;
+  description: string;
+  run: Run;
+  options?: (command: Command) => Command;
+}
+
+const DAY_MS = 86_400_000;
+
+const steps: readonly Step[] = [
+  {
+    name: 'lock',
+    description: 'let GPU work end and hold further CUDA calls back',
+    run: (driver, { pid, timeoutMs }, settings) =>
+      driver.lock(pid, { timeoutMs: timeoutMs ?? settings.CRIU_CUDA_LOCK_TIMEOUT_MS }),
+    options: (command) =>
+      command.option(
+        '--timeout-ms <ms>',
+        'how long GPU work may take to end, 0 for ever (default: CRIU_CUDA_LOCK_TIMEOUT_MS)',
+        wholeNumber(0, DAY_MS),
+      ),
+  },
+  {
+    name: 'checkpoint',
+    description: 'move device memory into host memory and let go of the GPU',
+    run: (driver, { pid }) => driver.checkpoint(pid),
+  },
+  {
+    name: 'restore',
+    description: 'take the GPU again and move the memory back',
+    run: (driver, { pid, deviceMap }, settings) =>
+      driver.restore(pid, { deviceMap: parseDeviceMap(deviceMap ?? settings.CRIU_CUDA_DEVICE_MAP) }),
+    options: (command) =>
+      command.option('--device-map <pairs>', 'old UUID=new UUID,… (default: CRIU_CUDA_DEVICE_MAP)'),
+  },
+  {
+    name: 'unlock',
+    description: 'let CUDA calls go on',
+    run: (driver, { pid }) => driver.unlock(pid),
+  },
+];
+
+/** The driver that the plugin would use. */
+function configured(): { driver: CheckpointDriver; settings: Settings } {
+  const { settings } = loadSettings();
+  return {
+    driver: openDriver(settings.CRIU_CUDA_DRIVER === '' ? undefined : settings.CRIU_CUDA_DRIVER),
+    settings,
+  };
+}
+
+async function runStep(io: Io, step: Step, flags: Flags): Promise<void> {
+  const { pid } = flags;
+  const { driver, settings } = configured();
+  const start = performance.now();
+  await withProgress(io, `${step.name} of ${pid}`, () => step.run(driver, flags, settings));
+  const durationMs = performance.now() - start;
+  io.result(
+    { pid, step: step.name, durationMs },
+    () => `${step.name} of ${pid}: ${formatDuration(durationMs)}`,
+  );
+}
+
+async function showState(io: Io, { pid }: Flags): Promise<void> {
+  const state = await configured().driver.state(pid);
+  io.result({ pid, state }, () => state);
+}
+
+function showRestoreTid(io: Io, { pid }: Flags): void {
+  const tid = configured().driver.restoreThreadId(pid);
+  io.result({ pid, restoreTid: tid }, () => String(tid));
+}
+
+export function registerProcess(program: Command, io: Io): void {
+  const group = program.command('process').description("the driver's own steps on one CUDA process");
+  const add = (name: string, description: string): Command =>
+    group.command(name).description(description).requiredOption('--pid <pid>', 'the process', parsePid);
+  add('state', 'running, locked, checkpointed or failed').action((flags: Flags) => showState(io, flags));
+  add('restore-tid', 'the thread that the driver works in').action((flags: Flags) => {
+    showRestoreTid(io, flags);
+  });
+  for (const step of steps) {
+    const command = add(step.name, step.description);
+    (step.options?.(command) ?? command).action((flags: Flags) => runStep(io, step, flags));
+  }
+}

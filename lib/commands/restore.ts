@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { formatDuration, type Io } from '../output.ts';
+import { exitCodeOf } from '../process/index.ts';
+import { withProgress } from '../progress.ts';
+import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
+import {
+  addOperationOptions,
+  phaseTable,
+  showWarnings,
+  toOperationOptions,
+  type CommonFlags,
+} from './operation-options.ts';
+
+interface Flags extends CommonFlags {
+  detach?: boolean;
+}
+
+function resultText(result: RestoreResult): string {
+  return [
+    `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
+    phaseTable(result.phases, result.durationMs),
+  ].join('\n');
+}
+
+/** Stays until the restored process ends; when stopped, ends it first. */
+async function stay(io: Io, restored: RestoredProcess): Promise<void> {
+  const killNow = (): void => {
+    restored.killNow();
+  };
+  process.once('exit', killNow);
+  try {
+    const status = await restored.wait({ signal: io.signal });
+    io.exitCode = status === undefined ? 1 : exitCodeOf(status);
+  } catch (error) {
+    await restored.kill();
+    throw error;
+  } finally {
+    process.off('exit', killNow);
+  }
+}
+
+async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<void> {
+  const options = toOperationOptions(flags, extraArgs, io);
+  const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
+  io.result(restored.result, () => resultText(restored.result));
+  showWarnings(io, restored.result.warnings);
+  if (flags.detach !== true) await stay(io, restored);
+}
+
+export function registerRestore(program: Command, io: Io): void {
+  const command = program
+    .command('restore')
+    .description('bring a process tree back; stays until it ends and exits as it does')
+    .option('--detach', 'return at once and leave the process to the nearest outer reaper');
+  addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
+    runRestore(io, flags, extraArgs),
+  );
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The whole way once: a GPU program is checkpointed with real CRIU and the
+ * plugin, is gone, comes back, and proves that its device memory did.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
+import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { builtProgram } from '../paths.ts';
+import { becomeSubreaper, isAlive, killTreeNow } from '../process/index.ts';
+import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
+import { Workload, type WorkloadStatus } from '../workload/index.ts';
+import { chooseDriver, type DriverChoice } from './driver.ts';
+import { createScratch, type Scratch } from './scratch.ts';
+
+const MIB = 2 ** 20;
+const ALLOCATIONS = 4;
+const DEFAULT_GPU_BYTES = 2048 * MIB;
+const DEFAULT_SOFTWARE_BYTES = 256 * MIB;
+/** Context state that a driver saves beside the program's own memory. */
+const OVERHEAD_BYTES = 768 * MIB;
+/** What the software driver and the program have besides the pattern. */
+const SOFTWARE_OVERHEAD_BYTES = 64 * MIB;
+
+/** Shows one step while it lasts. */
+export type ShowStep = <T>(title: string, run: () => Promise<T>) => Promise<T>;
+
+export interface DemoOptions {
+  /** Device memory of the program. @default 2 GiB on a GPU, 256 MiB on the software driver */
+  bytes?: number;
+  /** Use the software driver even when there is a GPU. @default false */
+  software?: boolean;
+  /** Leave the images. @default false */
+  keep?: boolean;
+  /** Variant of the plugin. @default stock */
+  variant?: string;
+  signal?: AbortSignal;
+  /** @default shows nothing */
+  step?: ShowStep;
+  /** Called as soon as the device is known. */
+  onDevice?: (device: WorkloadStatus, driver: DriverChoice) => void;
+}
+
+export interface DemoResult {
+  driver: DriverChoice;
+  device: string;
+  /** False on the software driver: its times say nothing about a GPU. */
+  timesMeaningful: boolean;
+  deviceBytes: number;
+  allocations: number;
+  /** The same before and after, or the demo has failed. */
+  checksum: string;
+  checkpoint: CheckpointResult;
+  restore: RestoreResult;
+  /** Only when they were kept. */
+  imagesDir: string | undefined;
+  /** What has to be in the environment to restore the images once more. */
+  env: Record<string, string>;
+}
+
+interface Evidence {
+  checksum: string;
+  addresses: string;
+}
+
+function environment(driver: DriverChoice, scratch: Scratch, bytes: number): Record<string, string> {
+  return {
+    CRIU_CUDA_RUN_DIR: scratch.runDir,
+    ...(driver.library === undefined ? {} : { CRIU_CUDA_DRIVER: driver.library }),
+    ...(driver.software
+      ? {
+          SOFTCUDA_DIR: scratch.devicesDir,
+          SOFTCUDA_MEMORY_MB: String(Math.ceil((bytes + SOFTWARE_OVERHEAD_BYTES) / MIB)),
+        }
+      : {}),
+  };
+}
+
+const examine = async (workload: Workload): Promise<Evidence> => ({
+  checksum: await workload.verify(),
+  addresses: await workload.addresses(),
+});
+
+function compare(before: Evidence, after: Evidence): void {
+  if (before.checksum !== after.checksum) {
+    throw new ToolkitError(
+      'ERR_DEMO_CHECKSUM',
+      `device memory changed: ${before.checksum} became ${after.checksum}`,
+    );
+  }
+  if (before.addresses !== after.addresses) {
+    throw new ToolkitError('ERR_DEMO_ADDRESSES', 'allocations are not at their addresses any more');
+  }
+}
+
+async function checkGone(workload: Workload): Promise<void> {
+  await workload.ended();
+  if (isAlive(workload.pid))
+    throw new ToolkitError('ERR_DEMO_ALIVE', `${workload.pid} is alive after its checkpoint`);
+}
+
+/** What one run of the demo has made, so that it can be undone at any point. */
+class DemoRun {
+  readonly driver: DriverChoice;
+  readonly scratch: Scratch;
+  readonly env: Record<string, string>;
+  readonly #options: DemoOptions;
+  readonly #step: ShowStep;
+  readonly #bytes: number;
+  #workload: Workload | undefined;
+  #restored: RestoredProcess | undefined;
+
+  constructor(options: DemoOptions) {
+    this.#options = options;
+    this.#step = options.step ?? ((_title, run) => run());
+    this.driver = chooseDriver(options.software ?? false);
+    const { software } = this.driver;
+    this.#bytes = options.bytes ?? (software ? DEFAULT_SOFTWARE_BYTES : DEFAULT_GPU_BYTES);
+    // the software driver's devices are files as well
+    const written = software ? 2 * this.#bytes + SOFTWARE_OVERHEAD_BYTES : this.#bytes + OVERHEAD_BYTES;
+    this.scratch = createScratch(written);
+    this.env = environment(this.driver, this.scratch, this.#bytes);
+  }
+
+  async #start(): Promise<Workload> {
+    const each = `${Math.max(1, Math.floor(this.#bytes / ALLOCATIONS / 1024))}K`;
+    this.#workload = await Workload.start({
+      socketPath: this.scratch.socketPath,
+      args: ['--alloc', `${each}x${ALLOCATIONS}`],
+      env: this.env,
+    });
+    return this.#workload;
+  }
+
+  async perform(): Promise<DemoResult> {
+    const { signal, variant = 'stock', keep = false } = this.#options;
+    const { imagesDir } = this.scratch;
+    const shared = { imagesDir, variant, env: this.env, ...(signal === undefined ? {} : { signal }) };
+    const step = this.#step;
+    const workload = await step('start a GPU program', () => this.#start());
+    const status = await workload.status();
+    this.#options.onDevice?.(status, this.driver);
+    const before = await step('verify its device memory', () => examine(workload));
+    const dumped = await step('checkpoint it', () => checkpoint({ ...shared, pid: workload.pid }));
+    await checkGone(workload);
+    const restored = await step('restore it', () => restore(shared));
+    this.#restored = restored;
+    compare(before, await step('verify its device memory again', () => examine(workload)));
+    return {
+      driver: this.driver,
+      device: status.device,
+      timesMeaningful: !status.software,
+      deviceBytes: status.bytes,
+      allocations: status.allocations,
+      checksum: before.checksum,
+      checkpoint: dumped,
+      restore: restored.result,
+      imagesDir: keep ? imagesDir : undefined,
+      env: this.env,
+    };
+  }
+
+  /** Ends the program, whichever of its two lives it is in. */
+  async end(): Promise<void> {
+    await this.#restored?.kill(0);
+    await this.#workload?.kill();
+    if (this.#options.keep !== true) this.scratch.remove();
+  }
+
+  /** The same without waiting, for the end of this process. */
+  readonly endNow = (): void => {
+    if (this.#workload) killTreeNow(this.#workload.pid);
+    if (this.#options.keep !== true) this.scratch.remove();
+  };
+}
+
+/** Runs the demo. Throws when anything on the way fails, and cleans up in any case. */
+export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
+  const program = builtProgram('workload-pattern');
+  if (!existsSync(program)) {
+    throw new EnvironmentError('the workload is not built', [{ what: program, remedy: 'criu-cuda build' }]);
+  }
+  const run = new DemoRun(options);
+  const undoSubreaper = becomeSubreaper();
+  process.once('exit', run.endNow);
+  try {
+    return await run.perform();
+  } finally {
+    await run.end();
+    process.off('exit', run.endNow);
+    undoSubreaper();
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The demo's own directory: images, run directory, socket, and the devices of
+ * the software driver.
+ * @module
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EnvironmentError } from '../errors.ts';
+import { formatBytes } from '../output.ts';
+
+export interface Scratch {
+  dir: string;
+  imagesDir: string;
+  runDir: string;
+  devicesDir: string;
+  socketPath: string;
+  remove(): void;
+}
+
+function freeBytes(dir: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(dir);
+    return bavail * bsize;
+  } catch {
+    return 0;
+  }
+}
+
+function availableMemory(): number {
+  const kibibytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+  return Number(kibibytes ?? 0) * 1024;
+}
+
+/** Memory is where images are fast; it has to hold the process as well. */
+function chooseParent(bytes: number): string {
+  if (freeBytes('/dev/shm') >= bytes && availableMemory() >= 2 * bytes) return '/dev/shm';
+  const parent = tmpdir();
+  if (freeBytes(parent) >= bytes) return parent;
+  throw new EnvironmentError(`the demo needs ${formatBytes(bytes)} for its images`, [
+    { what: `space in ${parent} or /dev/shm`, remedy: 'free some, set TMPDIR, or pass a smaller --size' },
+  ]);
+}
+
+/** @param bytes that will be written to it */
+export function createScratch(bytes: number): Scratch {
+  const dir = mkdtempSync(join(chooseParent(bytes), 'criu-cuda-demo-'));
+  const place = (name: string): string => join(dir, name);
+  mkdirSync(place('devices'), { mode: 0o700 });
+  return {
+    dir,
+    imagesDir: place('images'),
+    runDir: place('run'),
+    devicesDir: place('devices'),
+    socketPath: place('workload.sock'),
+    remove: () => {
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}

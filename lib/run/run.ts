@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Runs a program so that it can be checkpointed: leader of a session of its
+ * own, with what the plugin's variant wants preloaded.
+ * @module
+ */
+import { constants } from 'node:os';
+import { execa } from 'execa';
+import { UsageError } from '../errors.ts';
+import type { ExitStatus } from '../process/index.ts';
+import { preloadEnvironment } from './preload-env.ts';
+
+export interface RunOptions {
+  command: string;
+  args?: readonly string[];
+  /** Added to the environment. */
+  env?: Record<string, string | undefined>;
+  /** Library to preload. @default none */
+  interceptor?: string;
+}
+
+/** A program that was started. */
+export interface RunningProgram {
+  readonly pid: number;
+  /** Passes a signal on to the program. */
+  readonly send: (signal: NodeJS.Signals) => void;
+  readonly ended: Promise<ExitStatus>;
+}
+
+/** Signals that a user sends to a program, besides those that stop one. */
+const passedOn = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGALRM', 'SIGCONT'] as const;
+
+interface Ending {
+  exitCode?: number;
+  signal?: string;
+}
+
+function statusOf({ exitCode, signal }: Ending): ExitStatus {
+  if (exitCode !== undefined) return { kind: 'exited', code: exitCode };
+  const numbers: Readonly<Record<string, number | undefined>> = constants.signals;
+  const number = signal === undefined ? undefined : numbers[signal];
+  return number === undefined ? { kind: 'unknown' } : { kind: 'signaled', signal: number, coreDumped: false };
+}
+
+/**
+ * Starts a program on the caller's stdin, stdout and stderr. While it runs,
+ * signals to the caller that do not mean to stop it go to the program; those
+ * that do are the caller's to pass on.
+ */
+export async function run(options: RunOptions): Promise<RunningProgram> {
+  const { command, args = [], interceptor } = options;
+  const child = execa(command, args, {
+    stdio: 'inherit',
+    detached: true,
+    reject: false,
+    cleanup: false,
+    forceKillAfterDelay: false,
+    env: { ...options.env, ...preloadEnvironment(interceptor, { ...process.env, ...options.env }) },
+  });
+  const { pid } = child;
+  if (pid === undefined) {
+    const { originalMessage } = await child;
+    throw new UsageError(`${command} could not be run: ${originalMessage ?? 'unknown reason'}`);
+  }
+  const send = (signal: NodeJS.Signals): void => void child.kill(signal);
+  const listeners = passedOn.map((signal) => ({
+    signal,
+    listener: () => {
+      send(signal);
+    },
+  }));
+  for (const { signal, listener } of listeners) process.on(signal, listener);
+  const ended = child.then((result) => {
+    for (const { signal, listener } of listeners) process.off(signal, listener);
+    return statusOf(result);
+  });
+  return { pid, send, ended };
+}
