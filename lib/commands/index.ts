@@ -8,11 +8,16 @@ import type { Command } from 'commander';
 import type { Io } from '../output.ts';
 import { registerBench } from './bench.ts';
 import { registerBuild } from './build.ts';
+import { registerCheckpoint } from './checkpoint.ts';
 import { registerConfig } from './config.ts';
+import { registerDemo } from './demo.ts';
 import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
 import { registerInstall } from './install.ts';
+import { registerProcess } from './process.ts';
+import { registerRestore } from './restore.ts';
 import { registerRollback } from './rollback.ts';
+import { registerRun } from './run.ts';
 import { registerSetup } from './setup.ts';
 import { registerUninstall } from './uninstall.ts';
 import { registerVariants } from './variants.ts';
@@ -29,6 +34,11 @@ export const commands: readonly Register[] = [
   registerInstall,
   registerUninstall,
   registerRollback,
+  registerRun,
+  registerCheckpoint,
+  registerRestore,
+  registerProcess,
   registerImage,
   registerBench,
+  registerDemo,
 ];

@@ -4,13 +4,29 @@
  * are private, so that tests do not meet each other. Close it in `afterEach`.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, mkdirSync, existsSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  mkdirSync,
+  existsSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
 import { becomeSubreaper, killTree, readTree, waitForExit } from '../../lib/process/index.ts';
 import { criuProgram } from './criu.ts';
-import { Workload, type WorkloadOptions } from './workload.ts';
+import { Workload } from '../../lib/workload/index.ts';
+
+export interface StartOptions {
+  /** Options of workload-pattern. @default three allocations of 8 MiB and one of 1 MiB, and host memory */
+  args?: readonly string[];
+  env?: Record<string, string>;
+}
+
+const DEFAULT_ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--pinned', '1M'];
 
 export interface StatusEvent {
   event: string;
@@ -61,9 +77,10 @@ export class Machine {
     writeFileSync(join(this.dir, 'cuda.conf'), '# nothing is set\n');
   }
 
-  async start(options: WorkloadOptions = {}): Promise<Workload> {
-    const workload = await Workload.start(join(this.dir, `w${this.#workloads.length}.sock`), {
-      ...options,
+  async start(options: StartOptions = {}): Promise<Workload> {
+    const workload = await Workload.start({
+      socketPath: join(this.dir, `w${this.#workloads.length}.sock`),
+      args: options.args ?? DEFAULT_ARGS,
       env: { ...this.env, ...options.env },
     });
     this.#workloads.push(workload);
@@ -142,8 +159,9 @@ export class Machine {
 
   async close(): Promise<void> {
     for (const workload of this.#workloads) {
-      await killTree(workload.pid);
-      workload.close();
+      const children = readTree(workload.pid).filter((stat) => stat.pid !== workload.pid);
+      await workload.kill();
+      for (const { pid } of children) await killTree(pid);
     }
     rmSync(this.dir, { recursive: true, force: true });
   }

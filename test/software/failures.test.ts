@@ -103,7 +103,9 @@ describe('a driver call fails at the restore', () => {
 
   it('in one process of a tree: no process of it runs', async () => {
     const workload = await machine.start({ args: ['--alloc', '4M', '--children', '2'] });
-    const children = [0, 1].map(async (i) => Number(/pid=(\d+)/.exec(await workload.ask(`child ${i} status`))?.[1]));
+    const children = [0, 1].map(async (i) =>
+      Number(/pid=(\d+)/.exec(await workload.ask(`child ${i} status`))?.[1]),
+    );
     const pids = [workload.pid, ...(await Promise.all(children))];
     expect((await machine.dump(workload)).exitCode).toBe(0);
     const failed = await machine.restore({

@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Machine } from '../helpers/machine.ts';
-import type { Workload } from '../helpers/workload.ts';
+import type { Workload } from '../../lib/workload/index.ts';
 
 let machine: Machine;
 let workload: Workload;

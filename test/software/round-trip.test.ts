@@ -42,7 +42,11 @@ it('leaves nothing of the device in the dumped process and uses it again after r
   const refused = await machine.restore();
   expect(refused.exitCode).not.toBe(0);
   expect(refused.status).toContainEqual(
-    expect.objectContaining({ event: 'task', outcome: 'failed', reason: expect.stringContaining('CUDA_ERROR_OUT_OF_MEMORY') as string }),
+    expect.objectContaining({
+      event: 'task',
+      outcome: 'failed',
+      reason: expect.stringContaining('CUDA_ERROR_OUT_OF_MEMORY') as string,
+    }),
   );
 }, 60_000);
 
@@ -65,8 +69,7 @@ it('keeps threads that were calling the driver', async () => {
   const restore = await machine.restore();
   expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
   expect(await workload.verify()).toBe(checksum);
-  const rounds = async (): Promise<number> =>
-    Number(/rounds=(\d+)/.exec(await workload.ask('status'))?.[1]);
+  const rounds = async (): Promise<number> => Number(/rounds=(\d+)/.exec(await workload.ask('status'))?.[1]);
   const first = await rounds();
   await expect.poll(rounds).toBeGreaterThan(first);
   expect(await workload.ask('status')).toContain('mismatch=0');
@@ -74,7 +77,11 @@ it('keeps threads that were calling the driver', async () => {
 
 it.each([
   ['a tree of three CUDA processes', ['--alloc', '4Mx2', '--children', '2'], ['', 'child 0 ', 'child 1 ']],
-  ['CUDA in the children only', ['--alloc', '4M', '--children', '2', '--no-cuda-parent'], ['child 0 ', 'child 1 ']],
+  [
+    'CUDA in the children only',
+    ['--alloc', '4M', '--children', '2', '--no-cuda-parent'],
+    ['child 0 ', 'child 1 '],
+  ],
   ['allocations of the virtual memory API', ['--alloc', '4Mx3', '--vmm'], ['']],
 ])('restores %s', async (_name, args, members) => {
   const workload = await machine.start({ args });

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A running workload-pattern and its line protocol (plugins-cuda/workloads/README.md).
+ * @module
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ToolkitError } from '../errors.ts';
+import { builtProgram } from '../paths.ts';
+import { waitForExit } from '../process/index.ts';
+
+export interface WorkloadOptions {
+  /** Where it listens; the path must not be longer than a Unix address. */
+  socketPath: string;
+  /** Its own options, for example `['--alloc', '512Mx32']`. */
+  args: readonly string[];
+  /** Added to the environment. */
+  env?: Record<string, string | undefined>;
+}
+
+export interface WorkloadStatus {
+  device: string;
+  /** On the software driver: times mean nothing. */
+  software: boolean;
+  allocations: number;
+  /** Device memory it holds. */
+  bytes: number;
+}
+
+/** Filling many gigabytes takes a while on a cold machine. */
+const START_TIMEOUT_MS = 120_000;
+const ANSWER_TIMEOUT_MS = 120_000;
+const RETRY_MS = 2;
+
+function failed(message: string, cause?: unknown): ToolkitError {
+  return new ToolkitError('ERR_WORKLOAD', message, cause === undefined ? {} : { cause });
+}
+
+/** One request on a connection of its own: none is open when CRIU comes. */
+function askOnce(socketPath: string, request: string, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    const lines = createInterface({ input: socket });
+    socket.setTimeout(timeoutMs, () =>
+      socket.destroy(failed(`no answer to «${request}» in ${timeoutMs} ms`)),
+    );
+    socket.once('error', reject);
+    socket.once('close', () => {
+      reject(failed(`the workload closed the connection instead of answering «${request}»`));
+    });
+    lines.on('error', () => undefined); // the socket's own error is the one that counts
+    lines.once('line', (line) => {
+      resolve(line);
+      socket.destroy();
+    });
+    socket.write(`${request}\n`);
+  });
+}
+
+function isNotListening(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ENOENT' || code === 'ECONNREFUSED';
+}
+
+export class Workload {
+  readonly pid: number;
+  readonly socketPath: string;
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<void>;
+
+  private constructor(child: ChildProcess, pid: number, socketPath: string) {
+    this.#child = child;
+    this.pid = pid;
+    this.socketPath = socketPath;
+    this.#ended = new Promise((resolve) =>
+      child.once('exit', () => {
+        resolve();
+      }),
+    );
+  }
+
+  /** Starts one in a session of its own, with nothing open, and waits until it answers. */
+  static async start(options: WorkloadOptions): Promise<Workload> {
+    const { socketPath, args, env } = options;
+    const child = spawn(builtProgram('workload-pattern'), [...args, '--socket', socketPath], {
+      detached: true,
+      stdio: 'ignore',
+      env: { ...process.env, ...env },
+    });
+    const { pid } = child;
+    if (pid === undefined) {
+      const [cause] = await new Promise<unknown[]>((resolve) =>
+        child.once('error', (error) => {
+          resolve([error]);
+        }),
+      );
+      throw failed(`${builtProgram('workload-pattern')} could not be started`, cause);
+    }
+    const workload = new Workload(child, pid, socketPath);
+    await workload.#answering(START_TIMEOUT_MS);
+    return workload;
+  }
+
+  /** Until it listens nothing tells that it will, so it is asked again and again. */
+  async #answering(timeoutMs: number): Promise<void> {
+    const end = performance.now() + timeoutMs;
+    for (;;) {
+      try {
+        await this.ask('status');
+        return;
+      } catch (error) {
+        if (!isNotListening(error)) throw error;
+        if (this.#child.exitCode !== null) throw failed('the workload ended at its start', error);
+        if (performance.now() > end) throw failed(`the workload did not start in ${timeoutMs} ms`, error);
+        await delay(RETRY_MS);
+      }
+    }
+  }
+
+  ask(request: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise<string> {
+    return askOnce(this.socketPath, request, timeoutMs);
+  }
+
+  /** Reads every byte on the device. @returns the checksum; throws when a byte is wrong */
+  async verify(prefix = ''): Promise<string> {
+    const answer = await this.ask(`${prefix}verify`);
+    const checksum = /^ok checksum=([0-9a-f]{16}) /.exec(answer)?.[1];
+    if (checksum === undefined) throw failed(answer);
+    return checksum;
+  }
+
+  /** Device addresses of its allocations, joined by commas. */
+  async addresses(prefix = ''): Promise<string> {
+    const answer = await this.ask(`${prefix}addresses`);
+    if (!answer.startsWith('ok ')) throw failed(answer);
+    return answer.slice(3);
+  }
+
+  async status(): Promise<WorkloadStatus> {
+    const answer = await this.ask('status');
+    const match = /device="([^"]*)" software=([01]) allocations=(\d+) bytes=(\d+)/.exec(answer);
+    if (!match) throw failed(answer);
+    return {
+      device: match[1] ?? '',
+      software: match[2] === '1',
+      allocations: Number(match[3]),
+      bytes: Number(match[4]),
+    };
+  }
+
+  /** The end of the process as this program started it: after a dump that kills it. */
+  ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** Ends it, whether it is still the process that was started or a restored one. */
+  async kill(): Promise<void> {
+    try {
+      process.kill(this.pid, 'SIGKILL');
+    } catch {
+      // gone already
+    }
+    await this.#ended;
+    await waitForExit(this.pid);
+    this.#child.unref();
+  }
+}
