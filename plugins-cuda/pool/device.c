@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/* Device memory in the pool's hands: contexts, import, export, mapping. */
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Logs a failed call; the one place where a CUresult becomes an errno. */
+static int checked(CUresult result, const char *call)
+{
+	if (result == CUDA_SUCCESS)
+		return 0;
+	ccr_err("%s: %s", call, ccr_cuda_error_name(result));
+	return result == CUDA_ERROR_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+}
+
+#define CALL(function, ...) checked(pool.cuda.function(__VA_ARGS__), #function)
+
+int pool_device_init(char *error, size_t size)
+{
+	CUdevice device;
+	int ret;
+
+	ret = ccr_driver_open(&pool.driver, pool.settings.driver, error, size);
+	if (!ret)
+		ret = ccr_cuda_load(&pool.cuda, &pool.driver, error, size);
+	if (ret)
+		return ret;
+	ret = CALL(cuInit, 0);
+	if (!ret)
+		ret = CALL(cuDeviceGetCount, &pool.nr_devices);
+	if (pool.nr_devices > CCR_MAX_DEVICES)
+		pool.nr_devices = CCR_MAX_DEVICES;
+	for (int i = 0; !ret && i < pool.nr_devices; i++) {
+		ret = CALL(cuDeviceGet, &device, i);
+		if (!ret)
+			ret = CALL(cuDeviceGetUuid_v2, &pool.uuids[i], device);
+	}
+	if (ret)
+		snprintf(error, size, "the CUDA driver does not start: %s", strerror(-ret));
+	return ret;
+}
+
+int pool_device_use(int device)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&context_lock);
+	if (!pool.contexts[device])
+		ret = CALL(cuDevicePrimaryCtxRetain, &pool.contexts[device], device);
+	pthread_mutex_unlock(&context_lock);
+	return ret ? ret : CALL(cuCtxSetCurrent, pool.contexts[device]);
+}
+
+int pool_device_find(const uint8_t uuid[16])
+{
+	for (int i = 0; i < pool.nr_devices; i++)
+		if (!memcmp(pool.uuids[i].bytes, uuid, 16))
+			return i;
+	return -ENODEV;
+}
+
+int held_add(struct held_list *list, const struct held *held)
+{
+	if (list->nr == list->room) {
+		const size_t room = list->room ? 2 * list->room : 64;
+		struct held *entries = realloc(list->entries, room * sizeof(*entries));
+
+		if (!entries)
+			return -ENOMEM;
+		list->entries = entries;
+		list->room = room;
+	}
+	list->entries[list->nr++] = *held;
+	list->bytes += held->size;
+	return 0;
+}
+
+static int map(struct held *held)
+{
+	const CUmemAccessDesc access = {
+		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = held->device},
+		.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+	};
+	int ret;
+
+	ret = CALL(cuMemAddressReserve, &held->mapped, held->size, 0, 0, 0);
+	if (ret) {
+		held->mapped = 0;
+		return ret;
+	}
+	ret = CALL(cuMemMap, held->mapped, held->size, 0, held->handle, 0);
+	if (ret) {
+		pool.cuda.cuMemAddressFree(held->mapped, held->size);
+		held->mapped = 0;
+		return ret;
+	}
+	ret = CALL(cuMemSetAccess, held->mapped, held->size, &access, 1);
+	if (ret)
+		held_unmap(held);
+	return ret;
+}
+
+int held_import(struct held *held)
+{
+	int ret;
+
+	ret = CALL(cuMemImportFromShareableHandle, &held->handle, (void *)(intptr_t)held->fd,
+		   CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+	if (ret)
+		return ret;
+	ret = map(held);
+	if (ret)
+		pool.cuda.cuMemRelease(held->handle);
+	return ret;
+}
+
+int held_create(struct held *held)
+{
+	const CUmemAllocationProp prop = {
+		.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+		.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = held->device},
+	};
+	int ret;
+
+	held->fd = -1;
+	held->mapped = 0;
+	ret = CALL(cuMemCreate, &held->handle, held->size, &prop, 0);
+	if (ret)
+		return ret;
+	ret = CALL(cuMemExportToShareableHandle, &held->fd, held->handle,
+		   CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+	if (!ret)
+		ret = map(held);
+	if (ret) {
+		pool.cuda.cuMemRelease(held->handle);
+		if (held->fd >= 0)
+			close(held->fd);
+	}
+	return ret;
+}
+
+void held_unmap(struct held *held)
+{
+	if (!held->mapped)
+		return;
+	CALL(cuMemUnmap, held->mapped, held->size);
+	CALL(cuMemAddressFree, held->mapped, held->size);
+	held->mapped = 0;
+}
+
+void held_free_all(struct held_list *list)
+{
+	for (size_t i = 0; i < list->nr; i++) {
+		struct held *held = &list->entries[i];
+
+		held_unmap(held);
+		CALL(cuMemRelease, held->handle);
+		close(held->fd);
+	}
+	free(list->entries);
+	memset(list, 0, sizeof(*list));
+}

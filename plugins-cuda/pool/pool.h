@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+/*
+ * cuda-poold: moves device memory between applications and GPU images. One
+ * process state, one thread per connection of a criu run (a session), one more
+ * per process that is being restored (an attach). See common/protocol.h for who
+ * says what.
+ */
+#ifndef CCR_POOL_H
+#define CCR_POOL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/driver_calls.h"
+#include "common/log.h"
+#include "common/protocol.h"
+#include "common/settings.h"
+#include "common/status.h"
+
+/* One physical allocation in the pool's hands: its own export, or one it was given. */
+struct held {
+	uint64_t id, size, address, requested;
+	uint32_t device; /* ordinal in the pool */
+	uint32_t flags;
+	int fd; /* stays open: an imported handle cannot be exported a second time */
+	CUmemGenericAllocationHandle handle;
+	CUdeviceptr mapped; /* in the pool's address space, 0 when it is not */
+};
+
+struct held_list {
+	struct held *entries;
+	size_t nr, room;
+	uint64_t bytes;
+};
+
+struct pool {
+	struct ccr_settings settings;
+	struct ccr_driver driver;
+	struct ccr_cuda cuda;
+	int nr_devices;
+	CUcontext contexts[CCR_MAX_DEVICES];
+	CUuuid uuids[CCR_MAX_DEVICES];
+};
+
+extern struct pool pool;
+
+/* device.c; CUresult failures are logged and returned as -EIO, -ENOMEM when the device is full. */
+
+/* cuInit and the list of devices; contexts are made on first use. 0 or -errno with `error`. */
+int pool_device_init(char *error, size_t size);
+/* Retains the primary context of a device and makes it current in this thread. */
+int pool_device_use(int device);
+/* Ordinal of the device with this UUID, or -ENODEV. */
+int pool_device_find(const uint8_t uuid[16]);
+int held_add(struct held_list *list, const struct held *held);
+/* Takes over `held->fd`: imports it and maps it for copying. */
+int held_import(struct held *held);
+/* Fresh exportable memory of `held->size` on `held->device`, mapped, with its fd. */
+int held_create(struct held *held);
+void held_unmap(struct held *held);
+/* Drops every reference: the memory is free when nobody else has one. */
+void held_free_all(struct held_list *list);
+
+/* service.c: the pool's side of a conversation with a service thread. */
+
+struct service_door {
+	int listener;
+	uint32_t operation;
+	char path[108];
+};
+/* A fresh `op-N.sock` in the run directory. */
+int service_door_open(struct service_door *door);
+void service_door_close(struct service_door *door);
+/*
+ * Waits for the service thread of `pid` and its HELLO; other peers are refused
+ * and logged. The connection, or -ETIMEDOUT, or -ESRCH when the process ends.
+ */
+int service_accept(const struct service_door *door, pid_t pid, int pidfd, int timeout_ms,
+		   struct ccr_message *hello);
+/* EVICT up to END: `list` holds imported, mapped memory. On error the text is in `error`. */
+int service_collect(int connection, uint32_t operation, uint32_t timeout_ms, struct held_list *list,
+		    char *error, size_t size);
+/* SAVED up to DONE. */
+int service_finish_evict(int connection, uint32_t operation, char *error, size_t size);
+void service_abort(int connection, uint32_t operation, int result, const char *text);
+int service_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode);
+int service_send_held(int connection, uint32_t operation, const struct held *entries, size_t nr);
+/* END up to DONE. */
+int service_finish_attach(int connection, uint32_t operation, char *error, size_t size);
+
+/* session.c: serves one criu run until it is done; owns `socket`. */
+void session_run(int socket);
+
+#endif
