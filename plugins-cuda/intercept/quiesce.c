@@ -30,11 +30,20 @@ static bool is_gone(CUresult result)
 	return result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED;
 }
 
+static void give_back(const struct waiter *w)
+{
+	for (int device = 0; device < CCR_MAX_DEVICES; device++)
+		if (w->retained & 1ull << device)
+			ccr__real.cuDevicePrimaryCtxRelease_v2(device);
+}
+
 static void *wait_for_contexts(void *argument)
 {
 	struct waiter *w = argument;
 	CUcontext popped;
 
+	/* A thread inherits its name, and the service thread is found by it. */
+	pthread_setname_np(pthread_self(), "criu-cuda-wait");
 	for (size_t i = 0; i < w->nr_contexts && w->result == CUDA_SUCCESS; i++) {
 		w->result = ccr__real.cuCtxPushCurrent_v2(w->contexts[i]);
 		if (is_gone(w->result)) {
@@ -47,9 +56,7 @@ static void *wait_for_contexts(void *argument)
 		w->result = ccr__real.cuCtxSynchronize();
 		ccr__real.cuCtxPopCurrent_v2(&popped);
 	}
-	for (int device = 0; device < CCR_MAX_DEVICES; device++)
-		if (w->retained & 1ull << device)
-			ccr__real.cuDevicePrimaryCtxRelease_v2(device);
+	give_back(w);
 	__atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
 	ccr__futex_wake(&w->done);
 	return NULL;
@@ -123,8 +130,7 @@ static int synchronise(uint64_t deadline_ns, CUresult *result)
 	*result = collect(w);
 	ret = *result == CUDA_SUCCESS ? start(w) : -EIO;
 	if (ret) {
-		w->nr_contexts = 0;
-		wait_for_contexts(w); /* only gives back what was retained */
+		give_back(w);
 		free(w);
 		return ret;
 	}
