@@ -219,8 +219,10 @@ pid_t service_tid(pid_t pid)
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		if (fgets(comm, sizeof(comm), file) && !strcmp(comm, CCR_SERVICE_COMM "\n"))
+		if (fgets(comm, sizeof(comm), file) && !strcmp(comm, CCR_SERVICE_COMM "\n")) {
+			CHECK(!found);
 			found = atoi(entry->d_name);
+		}
 		fclose(file);
 	}
 	closedir(dir);
