@@ -4,7 +4,6 @@
  * plugin puts everything back when the dump fails.
  * @module
  */
-import { setTimeout } from 'node:timers/promises';
 import {
   criuOptions,
   dumpArguments,
@@ -28,8 +27,8 @@ import {
   readStat,
   readTree,
   waitForExit,
+  waitUntilCollected,
   watchProcess,
-  type ProcessStat,
   type WatchedProcess,
 } from '../process/index.ts';
 import { checkpointError } from './error.ts';
@@ -61,7 +60,7 @@ export interface CheckpointResult {
 
 /** A killed process needs this long at most to give its memory back. */
 const EXIT_TIMEOUT_MS = 60_000;
-const COLLECT_MS = 200;
+const COLLECT_MS = 5000;
 
 function refuse(what: string, message: string, hint: string): never {
   throw new ToolkitError(`ERR_CHECKPOINT_${what}`, message, { exitCode: 2, hint });
@@ -80,17 +79,6 @@ function checkTarget(pid: number): boolean {
   return stat.session !== pid;
 }
 
-/** A parent that is waiting for it collects it within a moment, which nothing announces. */
-async function zombieLeft(pid: number): Promise<ProcessStat | undefined> {
-  const end = performance.now() + COLLECT_MS;
-  for (;;) {
-    const stat = readStat(pid);
-    if (stat?.state !== 'Z') return undefined;
-    if (performance.now() > end) return stat;
-    await setTimeout(COLLECT_MS / 20);
-  }
-}
-
 /** Waits until what was dumped is gone, so that its pids are free for a restore. */
 async function afterDump(target: WatchedProcess, descendants: readonly number[]): Promise<string[]> {
   const { pid } = target;
@@ -99,8 +87,8 @@ async function afterDump(target: WatchedProcess, descendants: readonly number[])
   }
   // when the tree is of our own making, its orphans are ours to collect
   await Promise.all(descendants.map((one) => waitForExit(one, { timeoutMs: EXIT_TIMEOUT_MS })));
-  const stat = await zombieLeft(pid);
-  if (stat === undefined || stat.ppid === process.pid) return [];
+  const stat = await waitUntilCollected(pid, COLLECT_MS);
+  if (stat?.state !== 'Z') return [];
   return [
     `${pid} is a zombie until its parent ${stat.ppid} (${describeProcess(stat.ppid)}) collects it: a restore here has to wait for that`,
   ];

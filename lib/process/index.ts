@@ -26,6 +26,7 @@ export {
   decodeWaitStatus,
   exitCodeOf,
   waitForExit,
+  waitUntilCollected,
   watchProcess,
   type ExitStatus,
   type WaitOptions,

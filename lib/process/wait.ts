@@ -7,6 +7,7 @@
  * @module
  */
 import { closeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   getChildSubreaper,
   onReadable,
@@ -15,7 +16,7 @@ import {
   SystemCallError,
   waitpidNoHang,
 } from './libc.ts';
-import { readStat } from './proc.ts';
+import { readStat, type ProcessStat } from './proc.ts';
 
 /** How a process ended. */
 export type ExitStatus =
@@ -156,4 +157,20 @@ export function watchProcess(pid: number): WatchedProcess | undefined {
       open = false;
     },
   };
+}
+
+const COLLECT_POLL_MS = 5;
+
+/**
+ * Waits until a process that has ended is collected by its parent, which
+ * nothing announces; an init may take a second or two.
+ * @returns what is left of it at the timeout, `undefined` when its pid is free
+ */
+export async function waitUntilCollected(pid: number, timeoutMs: number): Promise<ProcessStat | undefined> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const stat = readStat(pid);
+    if (stat?.state !== 'Z' || performance.now() > end) return stat;
+    await delay(COLLECT_POLL_MS);
+  }
 }

@@ -5,7 +5,7 @@
  */
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
-import { describeProcess, readStat } from '../process/index.ts';
+import { describeProcess, waitUntilCollected, type ProcessStat } from '../process/index.ts';
 
 export interface RestorableImages {
   tasks: ImageTask[];
@@ -40,18 +40,28 @@ export function readRestorableImages(dir: string): RestorableImages {
   return { tasks, root, inventory, ownPidNamespace: root.pid === 1 };
 }
 
+/** The parent of one that has just ended gets this long to collect it. */
+const COLLECT_MS = 5000;
+
+function takenHint(stat: ProcessStat): string {
+  if (stat.state !== 'Z') {
+    return 'a restored process gets its old pid: end the one that has it now, or restore in a pid namespace';
+  }
+  return stat.ppid === 1
+    ? 'it has ended, and init does not collect it: restore in a pid namespace, or run under an init that does'
+    : 'it has ended and is a zombie until its parent collects it: end the parent';
+}
+
 /** CRIU gives every thread the id it had: each has to be free. */
-export function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages): void {
+export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages): Promise<void> {
   if (ownPidNamespace) return;
   for (const id of tasks.flatMap((task) => [task.pid, ...task.threads])) {
-    const stat = readStat(id);
+    const stat = await waitUntilCollected(id, COLLECT_MS);
     if (!stat) continue;
     refuse(
       'PID_TAKEN',
       `pid ${id} is taken by ${describeProcess(id)}, whose parent is ${stat.ppid} (${describeProcess(stat.ppid)})`,
-      stat.state === 'Z'
-        ? 'it has ended and is a zombie until its parent collects it: end the parent'
-        : 'a restored process gets its old pid: end the one that has it now, or restore in a pid namespace',
+      takenHint(stat),
     );
   }
 }

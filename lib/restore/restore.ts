@@ -158,7 +158,7 @@ export async function restore(options: RestoreOptions): Promise<RestoredProcess>
   options.signal?.throwIfAborted();
   const operation = await resolveOperation(options);
   const images = readRestorableImages(operation.imagesDir);
-  checkPidsFree(images);
+  await checkPidsFree(images);
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
   try {
