@@ -49,6 +49,7 @@ function errorFields(error: unknown): Record<string, unknown> {
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     ...(error instanceof EnvironmentError ? { missing: error.missing } : {}),
     ...('facts' in error ? { facts: error.facts } : {}),
+    ...('tasks' in error ? { tasks: error.tasks } : {}),
     ...(error.cause instanceof Error ? { cause: error.cause.message } : {}),
   };
 }
