@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { vi } from 'vitest';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
 import { becomeSubreaper, killTree, readTree, waitForExit } from '../../lib/process/index.ts';
@@ -51,6 +52,8 @@ export interface CriuOptions {
   libdir?: string;
   args?: readonly string[];
   imagesDir?: string;
+  /** Leaves the status file for a later look: more is written to it after criu has ended. */
+  keepStatus?: boolean;
 }
 
 export class Machine {
@@ -123,7 +126,7 @@ export class Machine {
       { env: { ...this.env, ...options.env } },
     );
     const log = join(imagesDir, logFile);
-    return { ...result, log: existsSync(log) ? readFileSync(log, 'utf8') : '', status: this.takeStatus() };
+    return { ...result, log: existsSync(log) ? readFileSync(log, 'utf8') : '', status: options.keepStatus ? [] : this.takeStatus() };
   }
 
   /** All status files, in no particular order of runs, and removes them. */
@@ -136,6 +139,19 @@ export class Machine {
       rmSync(path);
       return lines.map((line) => JSON.parse(line) as StatusEvent);
     });
+  }
+
+  /** How the application took its memory: written after criu has ended. */
+  async attachResult(): Promise<{ status: StatusEvent | undefined }> {
+    let status: StatusEvent | undefined;
+    await vi.waitUntil(
+      () => {
+        status ??= this.takeStatus().find((e) => e.event === 'attach');
+        return status !== undefined;
+      },
+      { timeout: 20_000 },
+    );
+    return { status };
   }
 
   /** The driver's state of a process, asked from outside as an operator would. */
