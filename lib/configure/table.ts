@@ -38,7 +38,7 @@ export const settingDefinitions = {
     max: 32,
     meaning: 'transfer threads, each with its own stream and two staging buffers',
   },
-  CRIU_CUDA_CHUNK_MB: { type: 'number', default: '8', min: 1, max: 512, meaning: 'staging chunk, MiB' },
+  CRIU_CUDA_CHUNK_MB: { type: 'number', default: '4', min: 1, max: 512, meaning: 'staging chunk, MiB' },
   CRIU_CUDA_CONTEXT_POOL: {
     type: 'number',
     default: '1',

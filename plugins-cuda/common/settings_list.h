@@ -8,7 +8,7 @@
  */
 NUMBER("CRIU_CUDA_PARALLEL_RESTORE", parallel_restore, "1", 0, 1)
 NUMBER("CRIU_CUDA_STREAMS", streams, "8", 1, 32)
-NUMBER("CRIU_CUDA_CHUNK_MB", chunk_mb, "8", 1, 512)
+NUMBER("CRIU_CUDA_CHUNK_MB", chunk_mb, "4", 1, 512)
 NUMBER("CRIU_CUDA_CONTEXT_POOL", context_pool, "1", 0, 1)
 NUMBER("CRIU_CUDA_REMAP", remap, "1", 0, 1)
 NUMBER("CRIU_CUDA_REMAP_MIN_MB", remap_min_mb, "1", 1, 1048576)

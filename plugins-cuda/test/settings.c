@@ -35,7 +35,7 @@ static void test_defaults(void)
 	struct ccr_settings s;
 
 	CHECK(load("# nothing\n\n", &s) == 0);
-	CHECK(s.streams == 8 && s.chunk_mb == 8 && s.parallel_restore == 1 && s.context_pool == 1);
+	CHECK(s.streams == 8 && s.chunk_mb == 4 && s.parallel_restore == 1 && s.context_pool == 1);
 	CHECK(s.lock_timeout_ms == 10000 && s.verify == 1 && s.remap_min_mb == 1);
 	CHECK(s.intercept == (CCR_INTERCEPT_MEMORY | CCR_INTERCEPT_MEMCPY));
 	CHECK(s.handover == CCR_HANDOVER_AUTO && s.io == CCR_IO_AUTO);
