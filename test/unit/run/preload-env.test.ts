@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+import { describe, expect, it } from 'vitest';
+import { preloadEnvironment } from '../../../lib/run/index.ts';
+
+const LIBRARY = '/usr/lib/criu-cuda/libcuda_intercept.so';
+
+describe('preloadEnvironment', () => {
+  it('sets nothing without an interceptor', () => {
+    expect(preloadEnvironment(undefined, { LD_PRELOAD: '/lib/other.so' })).toEqual({});
+  });
+
+  it('puts the library first and keeps the others', () => {
+    expect(preloadEnvironment(LIBRARY, {})).toEqual({ LD_PRELOAD: LIBRARY });
+    expect(preloadEnvironment(LIBRARY, { LD_PRELOAD: '/lib/a.so /lib/b.so' })).toEqual({
+      LD_PRELOAD: `${LIBRARY}:/lib/a.so:/lib/b.so`,
+    });
+  });
+
+  it('adds it once', () => {
+    const once = preloadEnvironment(LIBRARY, { LD_PRELOAD: `/lib/a.so:${LIBRARY}` });
+    expect(once).toEqual({ LD_PRELOAD: `${LIBRARY}:/lib/a.so` });
+    expect(preloadEnvironment(LIBRARY, once)).toEqual(once);
+  });
+});
