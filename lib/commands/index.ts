@@ -11,6 +11,7 @@ import { registerBuild } from './build.ts';
 import { registerCheckpoint } from './checkpoint.ts';
 import { registerConfig } from './config.ts';
 import { registerDemo } from './demo.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
 import { registerInstall } from './install.ts';
@@ -26,6 +27,7 @@ import { registerVariants } from './variants.ts';
 export type Register = (program: Command, io: Io) => void;
 
 export const commands: readonly Register[] = [
+  registerDoctor,
   registerSetup,
   registerConfig,
   registerBuild,

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { examine, type Check, type CheckStatus, type DoctorReport } from '../doctor/index.ts';
+import { table, type Io } from '../output.ts';
+import { withProgress } from '../progress.ts';
+import { currentSystem } from '../setup/index.ts';
+
+function statusText(io: Io, status: CheckStatus): string {
+  const { green, yellow, red } = io.colors;
+  return { ok: green, warning: yellow, missing: red, broken: red }[status](status);
+}
+
+function foundText(io: Io, check: Check): string {
+  return check.remedy === undefined ? check.found : `${check.found}\n${io.colors.dim('→')} ${check.remedy}`;
+}
+
+function reportText(io: Io, report: DoctorReport): string {
+  const rows = report.checks.map((check) => [
+    statusText(io, check.status),
+    check.title,
+    foundText(io, check),
+  ]);
+  const count = (wanted: readonly CheckStatus[]): number =>
+    report.checks.filter(({ status }) => wanted.includes(status)).length;
+  const bad = count(['missing', 'broken']);
+  const summary = report.ready
+    ? `ready, ${count(['warning'])} warning(s)`
+    : `not ready: ${bad} part(s) missing or broken, ${count(['warning'])} warning(s)`;
+  return `${table([], rows)}\n\n${summary}`;
+}
+
+export function registerDoctor(program: Command, io: Io): void {
+  program
+    .command('doctor')
+    .description('examine this machine: what is there, what is missing, how to get it')
+    .option('--images-dir <dir>', 'also look at this place for images')
+    .action(async (options: { imagesDir?: string }) => {
+      const system = currentSystem(io.signal);
+      const report = await withProgress(io, 'examining this machine', () => examine({ ...options, system }));
+      io.result(report, () => reportText(io, report));
+      io.exitCode = report.ready ? 0 : 1;
+    });
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/**
+ * All examinations, one report. Nothing is changed and CUDA is not initialised.
+ * @module
+ */
+import { loadSettings, type LoadedSettings } from '../configure/index.ts';
+import { ToolkitError } from '../errors.ts';
+import { currentSystem, findCriu, type System } from '../setup/index.ts';
+import type { Check, Examination, Patient } from './check.ts';
+import { examineContainers } from './containers.ts';
+import { examineCriu } from './criu.ts';
+import { examineGpu } from './gpu.ts';
+import { examineHugePages, examineKernel, examineRights } from './kernel.ts';
+import { examinePlugins } from './plugins.ts';
+import { examineImageStore, examineRunDir, examineSettings } from './storage.ts';
+
+const examinations: readonly Examination[] = [
+  examineKernel,
+  examineRights,
+  examineCriu,
+  examineGpu,
+  examinePlugins,
+  examineSettings,
+  examineRunDir,
+  examineHugePages,
+  examineImageStore,
+  examineContainers,
+];
+
+export interface DoctorOptions {
+  /** Where images are to be written. */
+  imagesDir?: string;
+  /** @default this machine */
+  system?: System;
+  /** Where the machine's files are read. @default / */
+  root?: string;
+}
+
+export interface DoctorReport {
+  /** False when something required is missing or broken. */
+  ready: boolean;
+  checks: Check[];
+}
+
+function readSettings(system: System): LoadedSettings | Error {
+  try {
+    return loadSettings(system.env);
+  } catch (error) {
+    if (error instanceof ToolkitError) return error;
+    throw error;
+  }
+}
+
+/** Looks at everything a checkpoint needs. */
+export async function examine(options: DoctorOptions = {}): Promise<DoctorReport> {
+  const system = options.system ?? currentSystem();
+  const patient: Patient = {
+    system,
+    root: options.root ?? '/',
+    criu: await findCriu(system),
+    settings: readSettings(system),
+    imagesDir: options.imagesDir,
+  };
+  const results = await Promise.all(examinations.map(async (examination) => examination(patient)));
+  const checks = results.flat();
+  return { ready: checks.every(({ status }) => status === 'ok' || status === 'warning'), checks };
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Kernel: checkpoint support, transparent huge pages, rights and limits.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { isThere, onMachine, readText, type Check, type Examination, type Patient } from './check.ts';
+
+function kernelConfig(patient: Patient, release: string): string | undefined {
+  try {
+    return gunzipSync(readFileSync(onMachine(patient, 'proc/config.gz'))).toString('utf8');
+  } catch {
+    return readText(patient, `boot/config-${release}`);
+  }
+}
+
+/** `undefined` when the machine does not tell. */
+function hasCheckpointRestore(patient: Patient, release: string): boolean | undefined {
+  const config = kernelConfig(patient, release);
+  if (config !== undefined) return /^CONFIG_CHECKPOINT_RESTORE=y$/m.test(config);
+  // this file exists only with the option
+  return isThere(patient, 'proc/sys/kernel/ns_last_pid') ? true : undefined;
+}
+
+export const examineKernel: Examination = (patient) => {
+  const release = readText(patient, 'proc/sys/kernel/osrelease') ?? 'unknown';
+  const supported = hasCheckpointRestore(patient, release);
+  const base = { id: 'kernel', title: 'kernel' };
+  if (supported === true)
+    return [{ ...base, status: 'ok', found: `${release}, CONFIG_CHECKPOINT_RESTORE=y` }];
+  return [
+    {
+      ...base,
+      status: supported === false ? 'missing' : 'warning',
+      found: `${release}, CONFIG_CHECKPOINT_RESTORE ${supported === false ? 'is off' : 'unknown'}`,
+      remedy: 'use a kernel built with CONFIG_CHECKPOINT_RESTORE=y; every current distribution has one',
+    },
+  ];
+};
+
+export const examineHugePages: Examination = (patient) => {
+  const text = readText(patient, 'sys/kernel/mm/transparent_hugepage/enabled');
+  const mode = /\[(\w+)\]/.exec(text ?? '')?.[1];
+  const base = { id: 'thp', title: 'transparent huge pages' };
+  if (mode === 'always') return [{ ...base, status: 'ok', found: mode }];
+  const remedy =
+    'echo always > /sys/kernel/mm/transparent_hugepage/enabled makes the driver’s own copies about 30 % faster';
+  if (mode === undefined)
+    return [{ ...base, status: 'warning', found: 'not supported by this kernel', remedy }];
+  return [{ ...base, status: mode === 'never' ? 'warning' : 'ok', found: mode, remedy }];
+};
+
+/** Numbers from linux/capability.h. */
+const capabilities = {
+  CAP_SYS_PTRACE: 19,
+  CAP_SYS_ADMIN: 21,
+  CAP_SYS_RESOURCE: 24,
+  CAP_CHECKPOINT_RESTORE: 40,
+} as const;
+type Capability = keyof typeof capabilities;
+
+function effectiveCapabilities(patient: Patient): Set<Capability> {
+  const hex = /^CapEff:\s*([0-9a-f]+)/m.exec(readText(patient, 'proc/self/status') ?? '')?.[1] ?? '0';
+  const bits = BigInt(`0x${hex}`);
+  const names = Object.keys(capabilities) as Capability[];
+  return new Set(names.filter((name) => ((bits >> BigInt(capabilities[name])) & 1n) === 1n));
+}
+
+function examineCapabilities(patient: Patient): Check {
+  const have = effectiveCapabilities(patient);
+  const base = { id: 'capabilities', title: 'rights' };
+  const canDump =
+    have.has('CAP_SYS_PTRACE') && (have.has('CAP_SYS_ADMIN') || have.has('CAP_CHECKPOINT_RESTORE'));
+  if (!canDump) {
+    return {
+      ...base,
+      status: 'missing',
+      found: have.size === 0 ? 'none of an administrator’s' : [...have].join(', '),
+      remedy: 'run as root, or with CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE',
+    };
+  }
+  if (have.has('CAP_SYS_RESOURCE')) return { ...base, status: 'ok', found: [...have].join(', ') };
+  return {
+    ...base,
+    status: 'warning',
+    found: `${[...have].join(', ')}; no CAP_SYS_RESOURCE`,
+    remedy: 'limits cannot be raised at restore: start containers with --ulimit nofile=… no higher than here',
+  };
+}
+
+function examinePtrace(patient: Patient): Check {
+  const scope = readText(patient, 'proc/sys/kernel/yama/ptrace_scope');
+  const base = { id: 'ptrace', title: 'ptrace' };
+  if (scope === '3') {
+    return {
+      ...base,
+      status: 'broken',
+      found: 'kernel.yama.ptrace_scope = 3: nobody may trace',
+      remedy: 'boot with sysctl kernel.yama.ptrace_scope below 3; it cannot be lowered while running',
+    };
+  }
+  return { ...base, status: 'ok', found: scope === undefined ? 'not restricted' : `ptrace_scope ${scope}` };
+}
+
+const LOW_OPEN_FILES = 1024;
+
+function examineLimits(patient: Patient): Check {
+  const limits = readText(patient, 'proc/self/limits') ?? '';
+  const match = /^Max open files\s+(\S+)\s+(\S+)/m.exec(limits);
+  const base = { id: 'limits', title: 'open files' };
+  const hard = match?.[2] ?? 'unknown';
+  const found = `${match?.[1] ?? 'unknown'}, at most ${hard}`;
+  if (hard === 'unlimited' || Number(hard) >= LOW_OPEN_FILES) return { ...base, status: 'ok', found };
+  return {
+    ...base,
+    status: 'warning',
+    found,
+    remedy: `raise it (ulimit -n ${LOW_OPEN_FILES}): a process with more open files cannot be restored`,
+  };
+}
+
+export const examineRights: Examination = (patient) => [
+  examineCapabilities(patient),
+  examinePtrace(patient),
+  examineLimits(patient),
+];

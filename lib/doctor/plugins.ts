@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Plugins: what is built, and what CRIU would load from each directory it may look into.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { inspectDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
+import { compiledLibdir } from '../install/index.ts';
+import { pluginDirectories, pluginVariants, variantPlugin } from '../paths.ts';
+import { findOnPath } from '../setup/index.ts';
+import { onMachine, readText, type Check, type Examination, type Patient } from './check.ts';
+
+/** Files of options CRIU or a container runtime reads; HOME's comes with the environment. */
+const optionFiles = ['etc/criu/default.conf', 'etc/criu/runc.conf', 'etc/criu/crun.conf'];
+
+/** `libdir DIR` or `libdir=DIR` lines. */
+export function libdirsInOptions(text: string): string[] {
+  const lines = text.matchAll(/^\s*(?:--)?libdir(?:\s*=\s*|\s+)(?:"([^"]*)"|([^\s#]+))/gm);
+  return [...lines].map((match) => match[1] ?? match[2] ?? '');
+}
+
+interface Directory {
+  path: string;
+  /** Who says that it is one. */
+  reasons: string[];
+}
+
+async function directories(patient: Patient): Promise<{ all: Directory[]; used: string }> {
+  const reasons = new Map<string, string[]>();
+  const add = (path: string, reason: string): void => {
+    const key = resolve(path);
+    reasons.set(key, [...(reasons.get(key) ?? []), reason]);
+  };
+  const { env } = patient.system;
+  const { criu } = patient.criu;
+  const compiled = criu && (await compiledLibdir(patient.system, criu.path));
+  if (env.CRIU_LIBS_DIR !== undefined && env.CRIU_LIBS_DIR !== '') add(env.CRIU_LIBS_DIR, 'CRIU_LIBS_DIR');
+  if (compiled !== undefined) add(compiled, 'compiled into criu');
+  const home = env.HOME === undefined ? [] : [`${env.HOME}/.criu/default.conf`];
+  for (const file of [...optionFiles, ...home]) {
+    for (const dir of libdirsInOptions(readText(patient, file) ?? ''))
+      add(dir, `libdir in /${file.replace(/^\//, '')}`);
+  }
+  for (const dir of pluginDirectories) {
+    if (existsSync(onMachine(patient, dir))) add(dir, 'usual place');
+  }
+  const all = [...reasons].map(([path, why]) => ({ path, reasons: why }));
+  return { all, used: all[0]?.path ?? pluginDirectories[0] };
+}
+
+function pluginText(info: PluginInfo): string {
+  const name = basename(info.path);
+  switch (info.kind) {
+    case 'criu-cuda':
+      return `${name}: ours, variant ${info.variant ?? ''} ${info.version ?? ''}`;
+    case 'upstream-cuda':
+      return `${name}: CRIU's own CUDA plugin`;
+    case 'other':
+      return `${name}: ${info.descriptor?.name ?? 'another plugin'}`;
+    case 'not-a-plugin':
+      return `${name}: not a plugin (${info.reason ?? ''})`;
+  }
+}
+
+function examineDirectory(patient: Patient, dir: Directory, isUsed: boolean): Check {
+  const plugins = inspectDirectory(onMachine(patient, dir.path));
+  const cuda = plugins.filter(isCudaPlugin);
+  const foreign = plugins.filter((info) => info.kind === 'not-a-plugin');
+  const contents = plugins.length === 0 ? 'no plugins' : plugins.map(pluginText).join('\n');
+  const base = {
+    id: `plugin-dir:${dir.path}`,
+    title: `plugins in ${dir.path}`,
+    found: `${contents} (${dir.reasons.join(', ')})`,
+  };
+  if (cuda.length > 1) {
+    return {
+      ...base,
+      status: 'broken',
+      remedy: `CRIU would load all of them: leave one, then criu-cuda install`,
+    };
+  }
+  if (foreign.length > 0) {
+    return { ...base, status: 'broken', remedy: 'CRIU stops at a .so file that is no plugin: move it away' };
+  }
+  if (cuda.length === 0 && isUsed) {
+    return {
+      ...base,
+      status: 'warning',
+      remedy:
+        'criu and container engines find no CUDA plugin: criu-cuda install (criu-cuda checkpoint uses the one it built)',
+    };
+  }
+  return { ...base, status: 'ok' };
+}
+
+function isInstalled(patient: Patient, dirs: readonly Directory[]): boolean {
+  return dirs.some((dir) => inspectDirectory(onMachine(patient, dir.path)).some(isCudaPlugin));
+}
+
+function examineBuilt(patient: Patient, installed: boolean): Check {
+  const built = pluginVariants
+    .map((variant) => variantPlugin(variant, patient.system.env))
+    .filter((path) => existsSync(path))
+    .map((path) => inspectPlugin(path));
+  const base = { id: 'plugin-build', title: 'built plugins' };
+  if (built.length > 0) {
+    const names = built.map((info) => `${info.variant ?? 'unknown'} ${info.version ?? ''}`).join(', ');
+    return { ...base, status: 'ok', found: names };
+  }
+  const compiler = findOnPath('cc', patient.system.env.PATH) && findOnPath('cmake', patient.system.env.PATH);
+  const remedy = compiler
+    ? 'criu-cuda build'
+    : 'criu-cuda setup installs a compiler and cmake, then criu-cuda build; or install plugins built elsewhere';
+  return { ...base, status: installed ? 'warning' : 'missing', found: 'none', remedy };
+}
+
+export const examinePlugins: Examination = async (patient) => {
+  const { all, used } = await directories(patient);
+  return [
+    examineBuilt(patient, isInstalled(patient, all)),
+    ...all.map((dir) => examineDirectory(patient, dir, dir.path === used)),
+  ];
+};
