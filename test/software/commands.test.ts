@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+/** The commands checkpoint, restore, process and demo, from their words to exit code and output. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createIo } from '../../lib/output.ts';
+import { projectRoot } from '../../lib/paths.ts';
+import { killTree, readStat } from '../../lib/process/index.ts';
+import { main } from '../../lib/program.ts';
+import type { Workload } from '../../lib/workload/index.ts';
+import { criuProgram } from '../helpers/criu.ts';
+import { Machine } from '../helpers/machine.ts';
+
+const NOT_PERMITTED = 800;
+
+let machine: Machine;
+let workload: Workload;
+let checksum: string;
+
+beforeEach(async () => {
+  machine = new Machine();
+  for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
+  vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
+  workload = await machine.start();
+  checksum = await workload.verify();
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await machine.close();
+});
+
+/** One command line in this process. */
+async function cli(...words: (string | number)[]): Promise<{ code: number; out: string; err: string }> {
+  let [out, err] = ['', ''];
+  const argv = words.map(String);
+  const io = createIo({
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+    json: argv.includes('--json'),
+    signal: new AbortController().signal,
+    color: false,
+  });
+  const code = await main(argv, io);
+  return { code, out, err };
+}
+
+interface Report {
+  durationMs: number;
+  phases: { part: string; name: string; durationMs: number }[];
+  tasks: { pid: number; outcome: string; prior: string }[];
+}
+
+interface Failure {
+  error: { code: string; message: string; tasks: { outcome: string; reason?: string }[] };
+}
+
+async function dump(...more: string[]): Promise<void> {
+  const { code, err } = await cli(
+    'checkpoint',
+    '--pid',
+    workload.pid,
+    '--images-dir',
+    machine.imagesDir,
+    ...more,
+  );
+  expect(code, err).toBe(0);
+}
+
+describe('checkpoint and restore', () => {
+  it('bring device memory back and account for the time', async () => {
+    const { pid } = workload;
+    const dumped = await cli('checkpoint', '--pid', pid, '--images-dir', machine.imagesDir, '--json');
+    expect(dumped.code, dumped.out).toBe(0);
+    const checkpoint = JSON.parse(dumped.out) as Report;
+    expect(checkpoint.tasks).toEqual([{ pid, outcome: 'dumped', prior: 'running' }]);
+    expect(checkpoint.phases.map((phase) => `${phase.part} ${phase.name}`)).toEqual(
+      expect.arrayContaining(['driver lock', 'driver checkpoint', 'plugin hooks', 'criu rest']),
+    );
+    const back = await cli('restore', '--images-dir', machine.imagesDir, '--detach', '--json');
+    expect(back.code, back.out).toBe(0);
+    const restore = JSON.parse(back.out) as Report;
+    expect(restore.tasks).toEqual([{ pid, outcome: 'restored', prior: 'checkpointed' }]);
+    for (const report of [checkpoint, restore]) {
+      const sum = report.phases.reduce((all, phase) => all + phase.durationMs, 0);
+      expect(sum).toBeCloseTo(report.durationMs, 3);
+    }
+    expect(await workload.verify()).toBe(checksum);
+    expect(readdirSync(machine.runDir)).toEqual([]);
+  });
+
+  it('say it in a table for people', async () => {
+    const { code, out } = await cli(
+      ...['checkpoint', '--pid', workload.pid, '--images-dir', machine.imagesDir, '--leave-running'],
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/CUDA processes: 1\n.*driver: lock +[\d.]+ ms\n/);
+    expect(out).toMatch(/whole +[\d.]+ m?s\nthe process stood still for [\d.]+ m?s\nit is running\n$/);
+    expect(await workload.verify()).toBe(checksum);
+  });
+
+  it('pass options after -- to criu', async () => {
+    const { code, err } = await cli(
+      ...['checkpoint', '--pid', workload.pid, '--images-dir', machine.imagesDir, '--', '--no-such-option'],
+    );
+    expect(code).toBe(1);
+    expect(err).toContain('no-such-option');
+    expect(await workload.verify()).toBe(checksum);
+  });
+});
+
+describe('a failed checkpoint', () => {
+  it.each([
+    ['Lock', 'lock'],
+    ['Checkpoint', 'checkpoint'],
+  ])('in cu…%s names the step, and the application goes on', async (call, step) => {
+    vi.stubEnv('SOFTCUDA_FAIL', `cuCheckpointProcess${call}:1:${NOT_PERMITTED}`);
+    const { code, err } = await cli('checkpoint', '--pid', workload.pid, '--images-dir', machine.imagesDir);
+    vi.stubEnv('SOFTCUDA_FAIL', undefined);
+    expect(code).toBe(1);
+    expect(err).toContain(`driver's ${step} of ${workload.pid}: CUDA_ERROR_NOT_PERMITTED (800)`);
+    expect(await workload.verify()).toBe(checksum);
+    expect(existsSync(join(machine.imagesDir, 'inventory.img'))).toBe(false);
+    await dump();
+  });
+
+  it('by a lock timeout says which setting to raise', async () => {
+    vi.stubEnv('CRIU_CUDA_LOCK_TIMEOUT_MS', '50');
+    await workload.ask('spin start');
+    const { code, out } = await cli(
+      'checkpoint',
+      '--pid',
+      workload.pid,
+      '--images-dir',
+      machine.imagesDir,
+      '--json',
+    );
+    expect(code).toBe(1);
+    expect((JSON.parse(out) as Failure).error.message).toContain('CUDA_ERROR_NOT_READY');
+    await workload.ask('spin stop');
+    expect(await workload.verify()).toBe(checksum);
+  });
+
+  it('by a setting out of range comes before anything is done', async () => {
+    vi.stubEnv('CRIU_CUDA_LOCK_TIMEOUT_MS', '0');
+    const { code, err } = await cli('checkpoint', '--pid', workload.pid, '--images-dir', machine.imagesDir);
+    expect(code).toBe(2);
+    expect(err).toContain('CRIU_CUDA_LOCK_TIMEOUT_MS is "0"');
+    expect(readdirSync(machine.imagesDir)).toEqual([]);
+  });
+});
+
+describe('a failed device restore', () => {
+  it.each([
+    ['Restore', 'restore'],
+    ['Unlock', 'unlock'],
+  ])('in cu…%s is an error with pid, step and reason, and nothing runs', async (call, step) => {
+    const { pid } = workload;
+    await dump();
+    vi.stubEnv('SOFTCUDA_FAIL', `cuCheckpointProcess${call}:1:${NOT_PERMITTED}`);
+    const { code, out } = await cli('restore', '--images-dir', machine.imagesDir, '--json');
+    vi.stubEnv('SOFTCUDA_FAIL', undefined);
+    expect(code).toBe(1);
+    const { error } = JSON.parse(out) as Failure;
+    expect(error.code).toBe('ERR_RESTORE_DEVICE');
+    expect(error.message).toContain(`device restore of ${pid}: ${step}: CUDA_ERROR_NOT_PERMITTED (800)`);
+    expect(error.tasks).toMatchObject([{ outcome: 'failed' }]);
+    expect(readStat(pid)).toBeUndefined();
+    expect((await cli('restore', '--images-dir', machine.imagesDir, '--detach')).code).toBe(0);
+    expect(await workload.verify()).toBe(checksum);
+  });
+
+  it('for want of a driver says so', async () => {
+    await dump();
+    vi.stubEnv('CRIU_CUDA_DRIVER', '/no/such/libcuda.so.1');
+    const { code, err } = await cli('restore', '--images-dir', machine.imagesDir);
+    expect(code).toBe(1);
+    expect(err).toMatch(/CRIU_CUDA_DRIVER "\/no\/such\/libcuda\.so\.1" cannot be opened/);
+    expect(err).toContain('criu-cuda doctor');
+    expect(readStat(workload.pid)).toBeUndefined();
+  });
+});
+
+describe('process', () => {
+  it('drives the steps and shows the state', async () => {
+    const state = async (): Promise<string> =>
+      (await cli('process', 'state', '--pid', workload.pid)).out.trim();
+    expect(await state()).toBe('running');
+    const states = { lock: 'locked', checkpoint: 'checkpointed', restore: 'locked', unlock: 'running' };
+    for (const [step, after] of Object.entries(states)) {
+      const { code, out } = await cli('process', step, '--pid', workload.pid);
+      expect([code, out]).toEqual([0, expect.stringMatching(`^${step} of ${workload.pid}: [\\d.]+ m?s\n$`)]);
+      expect(await state()).toBe(after);
+    }
+    const { out } = await cli('process', 'restore-tid', '--pid', workload.pid, '--json');
+    const { restoreTid } = JSON.parse(out) as { restoreTid: number };
+    expect(existsSync(`/proc/${workload.pid}/task/${restoreTid}`)).toBe(true);
+    expect(await workload.verify()).toBe(checksum);
+  });
+
+  it('tells wrong use from a failed step', async () => {
+    expect(await cli('process', 'lock', '--pid', 'x')).toMatchObject({ code: 2 });
+    const failed = await cli('process', 'unlock', '--pid', workload.pid);
+    expect(failed).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('CUDA_ERROR_ILLEGAL_STATE') as string,
+    });
+  });
+});
+
+describe('restore that stays', () => {
+  const program = join(projectRoot, 'dist', 'cli.js');
+
+  /** The real program, once it has said that the process is restored. */
+  async function start(): Promise<{ child: ChildProcess; ended: Promise<unknown[]> }> {
+    const child = spawn(process.execPath, [program, 'restore', '--images-dir', machine.imagesDir], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(child, 'exit');
+    for await (const line of createInterface({ input: child.stdout })) if (line.startsWith('restored')) break;
+    child.stdout.resume();
+    return { child, ended };
+  }
+
+  it('exits as the restored process does', async () => {
+    await dump();
+    const { ended } = await start();
+    expect(await workload.verify()).toBe(checksum);
+    process.kill(workload.pid, 'SIGTERM');
+    expect(await ended).toEqual([143, null]);
+    expect(readStat(workload.pid)).toBeUndefined();
+  });
+
+  it('ends the restored process when it is stopped', async () => {
+    await dump();
+    const { child, ended } = await start();
+    child.kill('SIGINT');
+    expect(await ended).toEqual([130, null]);
+    expect(readStat(workload.pid)).toBeUndefined();
+    await killTree(workload.pid);
+  });
+});
