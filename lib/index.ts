@@ -26,3 +26,29 @@ export {
   variantPlugin,
   type PluginVariant,
 } from './paths.ts';
+export {
+  checkpoint,
+  CheckpointError,
+  type CheckpointOptions,
+  type CheckpointResult,
+} from './checkpoint/index.ts';
+export {
+  restore,
+  RestoreError,
+  type RestoredProcess,
+  type RestoreOptions,
+  type RestoreResult,
+} from './restore/index.ts';
+export type { CudaTask, DriverStep, OperationOptions, Phase, PluginChoice } from './criu/index.ts';
+export {
+  DriverError,
+  openDriver,
+  parseDeviceMap,
+  type CheckpointDriver,
+  type DevicePair,
+  type LockOptions,
+  type ProcessState,
+  type RestoreStepOptions,
+} from './driver/index.ts';
+export { exitCodeOf, type ExitStatus, type WaitOptions } from './process/index.ts';
+export { run, type RunningProgram, type RunOptions } from './run/index.ts';
