@@ -158,6 +158,54 @@ static void test_pieces(struct transfer_test *t)
 	transfer_round_trip(t, 5);
 }
 
+/* What the gap after an odd chunk holds in the file: nothing of other memory. */
+static void test_padding(struct transfer_test *t)
+{
+	static const unsigned char zero[4096];
+	unsigned char gap[4096];
+	struct ccr_image *image;
+
+	t->config.streams = 1;
+	transfer_start(t, 1);
+	for (int i = 0; i < 9; i++)
+		transfer_add(t, 0, i == 1 ? 2 * MIB : 6000);
+	CHECK(!transfer_dump(t, 5));
+	CHECK(!ccr_image_open(&image, t->dirfd, 5, image_error, 512));
+	for (size_t i = 0; i < image->nr_chunks; i++) {
+		const struct ccr_image_chunk *chunk = &image->chunks[i];
+
+		if (chunk->is_zero || chunk->length != 6000)
+			continue;
+		CHECK(pread(image->stripes[0].fd, gap, 8192 - 6000, chunk->offset + 6000) ==
+		      8192 - 6000);
+		CHECK(!memcmp(gap, zero, 8192 - 6000));
+	}
+	ccr_image_close(image);
+}
+
+/* An image whose chunks lie in a stripe in an order that this engine would not choose. */
+static void test_foreign_order(struct transfer_test *t)
+{
+	unsigned char *data = malloc(MIB);
+	struct ccr_image_writer *writer;
+
+	CHECK(data);
+	t->config.streams = 1;
+	transfer_start(t, 1);
+	for (int i = 0; i < 10; i++)
+		transfer_add(t, 0, 100 * KIB);
+	writer = transfer_writer(t, 5);
+	for (int i = 9; i >= 0; i--) {
+		image_expected(data, 100 * KIB, i);
+		CHECK(!ccr_image_writer_append(writer, 0, i, 0, data, 100 * KIB, image_error, 512));
+	}
+	CHECK(!ccr_image_writer_commit(writer, image_error, 512));
+	free(data);
+	transfer_clear(t);
+	CHECK(!transfer_load(t, 5));
+	transfer_check(t);
+}
+
 static void test_host_buffer(struct transfer_test *t)
 {
 	const uint64_t bytes = 9 * MIB + 777;
@@ -300,6 +348,8 @@ int main(void)
 	transfer_case("chunk sizes", test_chunk_sizes, 1, NULL);
 	transfer_case("all zero", test_all_zero, 1, NULL);
 	transfer_case("pieces", test_pieces, 1, NULL);
+	transfer_case("padding", test_padding, 1, NULL);
+	transfer_case("foreign order", test_foreign_order, 1, NULL);
 	transfer_case("host buffer", test_host_buffer, 1, NULL);
 	transfer_case("callbacks", test_callbacks, 1, NULL);
 	transfer_case("jobs at once", test_jobs_at_once, 2, NULL);

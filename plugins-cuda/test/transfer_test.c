@@ -128,12 +128,6 @@ void transfer_add(struct transfer_test *t, int device, uint64_t bytes)
 	fill_one(t, t->nr++);
 }
 
-void transfer_fill(struct transfer_test *t)
-{
-	for (uint32_t i = 0; i < t->nr; i++)
-		fill_one(t, i);
-}
-
 void transfer_clear(struct transfer_test *t)
 {
 	for (uint32_t i = 0; i < t->nr; i++) {

@@ -33,7 +33,6 @@ void transfer_stop(struct transfer_test *t);
 
 /* Adds a range of `bytes`, filled with image_expected of its index. */
 void transfer_add(struct transfer_test *t, int device, uint64_t bytes);
-void transfer_fill(struct transfer_test *t);
 void transfer_clear(struct transfer_test *t);
 void transfer_check(struct transfer_test *t);
 
