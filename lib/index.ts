@@ -24,8 +24,69 @@ export {
   softcudaLibrary,
   variantDir,
   variantPlugin,
+  type Environment,
   type PluginVariant,
 } from './paths.ts';
+
+export {
+  currentSystem,
+  findCriu,
+  planSetup,
+  readSetupState,
+  type CriuInfo,
+  type FoundCriu,
+  type Missing,
+  type SetupState,
+  type SetupStep,
+  type System,
+} from './setup/index.ts';
+export {
+  examine,
+  type Check,
+  type CheckStatus,
+  type DoctorOptions,
+  type DoctorReport,
+} from './doctor/index.ts';
+export {
+  acceptedText,
+  configTemplate,
+  definitionOf,
+  loadSettings,
+  SettingError,
+  settingKeys,
+  writeConfigFile,
+  type LoadedSettings,
+  type SettingDefinition,
+  type SettingKey,
+  type SettingOrigin,
+  type Settings,
+} from './configure/index.ts';
+export {
+  build,
+  listVariants,
+  sanitizedBuildDir,
+  type BuildOptions,
+  type BuildResult,
+  type VariantInfo,
+} from './build/index.ts';
+export {
+  inspectDirectory,
+  inspectPlugin,
+  isCudaPlugin,
+  type PluginDescriptor,
+  type PluginInfo,
+  type PluginKind,
+} from './inspect/index.ts';
+export {
+  defaultLibdir,
+  install,
+  rollback,
+  uninstall,
+  type InstallOptions,
+  type InstallResult,
+} from './install/index.ts';
+
+export { preloadEnvironment, run, type RunningProgram, type RunOptions } from './run/index.ts';
 export {
   checkpoint,
   CheckpointError,
@@ -39,7 +100,6 @@ export {
   type RestoreOptions,
   type RestoreResult,
 } from './restore/index.ts';
-export type { CudaTask, DriverStep, OperationOptions, Phase, PluginChoice } from './criu/index.ts';
 export {
   DriverError,
   openDriver,
@@ -50,5 +110,3 @@ export {
   type ProcessState,
   type RestoreStepOptions,
 } from './driver/index.ts';
-export { exitCodeOf, type ExitStatus, type WaitOptions } from './process/index.ts';
-export { run, type RunningProgram, type RunOptions } from './run/index.ts';

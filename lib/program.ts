@@ -66,10 +66,18 @@ function reportError(io: Io, error: unknown): number {
   return known ? error.exitCode : 1;
 }
 
-/** Help and version are not errors; everything else commander throws is wrong use. */
+/** Help and version that were asked for are not errors; everything else commander throws is wrong use. */
 function fromCommander(error: CommanderError): UsageError | undefined {
-  if (error.exitCode === 0 || error.code === 'commander.help') return undefined;
-  return new UsageError(error.message.replace(/^error: /, ''), 'see criu-cuda --help');
+  if (error.exitCode === 0) return undefined;
+  const help = 'see criu-cuda --help';
+  // thrown for a command that has subcommands and was given none
+  if (error.code === 'commander.help') return new UsageError('a subcommand is missing', help);
+  return new UsageError(error.message.replace(/^error: /, ''), help);
+}
+
+/** What stopped the command, when a signal did and the error only followed from it. */
+function sourceOf(io: Io, error: unknown): unknown {
+  return io.signal.aborted && !(error instanceof ToolkitError) ? io.signal.reason : error;
 }
 
 /** Runs one command line. @returns the exit code */
@@ -83,7 +91,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     await program.parseAsync(argv, { from: 'user' });
     return io.exitCode;
   } catch (error) {
-    if (!(error instanceof CommanderError)) return reportError(io, error);
+    if (!(error instanceof CommanderError)) return reportError(io, sourceOf(io, error));
     const usage = fromCommander(error);
     if (usage) return reportError(io, usage);
     return error.exitCode;

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: MIT
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { Io } from '../output.ts';
-import { table } from '../output.ts';
-import { pluginVariants, variantPlugin } from '../paths.ts';
+import { listVariants } from '../build/index.ts';
+import { defaultLibdir } from '../install/index.ts';
+import { table, type Io } from '../output.ts';
+import { pluginDirectories } from '../paths.ts';
+import { currentSystem } from '../setup/index.ts';
 
 export function registerVariants(program: Command, io: Io): void {
   program
     .command('variants')
-    .description('list the variants of the plugin')
-    .action(() => {
-      const variants = pluginVariants.map((name) => ({
-        name,
-        path: variantPlugin(name),
-        built: existsSync(variantPlugin(name)),
-      }));
+    .description('list the variants of the plugin: what each has, whether it is built and installed')
+    .action(async () => {
+      const libdirs = new Set([await defaultLibdir(currentSystem(io.signal)), ...pluginDirectories]);
+      const variants = listVariants([...libdirs]);
       io.result({ variants }, () =>
         table(
-          ['variant', 'built'],
-          variants.map((variant) => [variant.name, variant.built ? variant.path : 'no']),
+          ['variant', 'built', 'installed', 'has'],
+          variants.map(({ name, version, installedIn, has }) => [
+            name,
+            version ?? 'no',
+            installedIn.join('\n') || 'no',
+            has,
+          ]),
         ),
       );
     });

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The plugin's variants: what each has, and where it is.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { inspectPlugin } from '../inspect/index.ts';
+import {
+  pluginFileName,
+  pluginVariants,
+  variantPlugin,
+  type Environment,
+  type PluginVariant,
+} from '../paths.ts';
+
+const features: Record<PluginVariant, string> = {
+  stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",
+  parallel: 'stock, and GPU memory goes to a GPU image by parallel transfers (needs the interceptor)',
+};
+
+export interface VariantInfo {
+  name: PluginVariant;
+  has: string;
+  /** Of the built file; `undefined` when it is not built. */
+  version: string | undefined;
+  path: string;
+  /** The directories of `libdirs` it is installed in. */
+  installedIn: string[];
+}
+
+function variantIn(path: string): string | undefined {
+  return existsSync(path) ? inspectPlugin(path).variant : undefined;
+}
+
+/** @param libdirs plugin directories to look at */
+export function listVariants(libdirs: readonly string[], env: Environment = process.env): VariantInfo[] {
+  const installed = libdirs.map((dir) => ({ dir, variant: variantIn(join(dir, pluginFileName)) }));
+  return pluginVariants.map((name) => {
+    const path = variantPlugin(name, env);
+    return {
+      name,
+      has: features[name],
+      version: existsSync(path) ? inspectPlugin(path).version : undefined,
+      path,
+      installedIn: installed.filter(({ variant }) => variant === name).map(({ dir }) => dir),
+    };
+  });
+}
