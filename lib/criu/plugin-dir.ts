@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
+import { inspectDirectory, isCudaPlugin } from '../inspect/index.ts';
 import {
   isPluginVariant,
   pluginDirectories,
@@ -43,6 +44,17 @@ function variantDirectory(variant: string, env: Environment): string {
  * variant that is built, else the first place of CRIU's own that has a plugin.
  */
 export function findPluginDir(choice: PluginChoice, env: Environment = process.env): string {
+  const dir = choosePluginDir(choice, env);
+  const plugins = inspectDirectory(dir).filter(isCudaPlugin);
+  if (plugins.length < 2) return dir;
+  // CRIU loads all of them, and each would drive the devices
+  throw new EnvironmentError(
+    `${dir} holds ${plugins.length} CUDA plugins`,
+    plugins.map(({ path, kind }) => ({ what: path, remedy: `${kind}: leave one of them there` })),
+  );
+}
+
+function choosePluginDir(choice: PluginChoice, env: Environment): string {
   if (choice.libdir !== undefined) {
     const dir = resolve(choice.libdir);
     if (hasPlugin(dir)) return dir;

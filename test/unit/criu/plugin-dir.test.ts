@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findPluginDir } from '../../../lib/criu/index.ts';
 import { EnvironmentError, UsageError } from '../../../lib/errors.ts';
+import { variantPlugin } from '../../../lib/paths.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -35,6 +36,15 @@ describe('findPluginDir', () => {
     const other = addPlugin('other');
     expect(findPluginDir({}, { CRIU_CUDA_BUILD_DIR: dir })).toBe(built);
     expect(findPluginDir({}, { CRIU_CUDA_BUILD_DIR: dir, CRIU_LIBS_DIR: other })).toBe(other);
+  });
+
+  it('refuses a directory with two CUDA plugins, which CRIU would both load', () => {
+    const both = join(dir, 'both');
+    mkdirSync(both);
+    copyFileSync(variantPlugin('stock'), join(both, 'cuda_plugin.so'));
+    expect(findPluginDir({ libdir: both })).toBe(both);
+    copyFileSync(variantPlugin('stock'), join(both, 'other.so'));
+    expect(() => findPluginDir({ libdir: both })).toThrow('holds 2 CUDA plugins');
   });
 
   it('says which variant has to be built, and knows no others', () => {
