@@ -6,8 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRID  1024
-#define BLOCK 256
+#define BLOCK		 256
+#define GRID_MAX	 1024
+#define WORDS_PER_THREAD 64 /* the threads add to one word: few of them for a small buffer */
+
+static unsigned int grid_of(const struct buffer *b)
+{
+	const uint64_t blocks = b->bytes / 8 / (BLOCK * WORDS_PER_THREAD);
+
+	return blocks < 1 ? 1 : blocks > GRID_MAX ? GRID_MAX : blocks;
+}
 
 static int fail(struct failure *failure, const char *what, CUresult result)
 {
@@ -162,7 +170,7 @@ int workload_fill(struct workload *w, uint64_t seed, struct failure *failure)
 		const struct buffer *b = &w->buffers[i];
 		uint64_t values[] = {b->address, b->bytes / 8, 0, pattern_key(seed, i)};
 
-		result = launch(w, w->fill, values, 4, GRID, BLOCK, NULL);
+		result = launch(w, w->fill, values, 4, grid_of(b), BLOCK, NULL);
 	}
 	if (result == CUDA_SUCCESS)
 		result = w->cuda.cuCtxSynchronize();
@@ -203,8 +211,8 @@ static int device_sums(struct workload *w, const struct lane *lane, uint64_t *su
 		const struct buffer *b = &w->buffers[i];
 		uint64_t values[] = {b->address, b->bytes / 8, 0,
 				     lane->sums + i * sizeof(uint64_t)};
-		const CUresult result =
-			launch(w, w->checksum, values, 4, GRID, BLOCK, lane->streams[i % streams]);
+		const CUresult result = launch(w, w->checksum, values, 4, grid_of(b), BLOCK,
+					       lane->streams[i % streams]);
 
 		if (result != CUDA_SUCCESS)
 			return fail(failure, "cuLaunchKernel", result);
