@@ -318,6 +318,28 @@ static void test_jobs_at_once(struct transfer_test *t)
 	free(parts);
 }
 
+static void test_config_of_a_job(struct transfer_test *t)
+{
+	struct cuda_parallel_config config = {.streams = 1, .chunk_bytes = MIB, .io = CCR_IO_MMAP};
+
+	t->config.io = CCR_IO_PREAD;
+	transfer_start(t, 1);
+	CHECK(cuda_parallel_restore_config(t->engine)->streams == 2);
+	add_odd(t);
+	transfer_round_trip(t, 5);
+	CHECK(!strcmp(t->job.io, "pread"));
+	t->job.config = &config;
+	transfer_round_trip(t, 5);
+	CHECK(!strcmp(t->job.io, "mmap"));
+	image_patch("cuda-5-0.img", 0, "x", 1);
+	CHECK(!transfer_load(t, 5));
+	config.verify = 1;
+	CHECK(transfer_load(t, 5) == -EBADMSG);
+	config.io = 12;
+	CHECK(transfer_load(t, 5) == -EINVAL);
+	SAYS(t->job.error, "io is 12", "");
+}
+
 static void test_config_from_env(struct transfer_test *t)
 {
 	setenv("CRIU_CUDA_STREAMS", "3", 1);
@@ -353,6 +375,7 @@ int main(void)
 	transfer_case("host buffer", test_host_buffer, 1, NULL);
 	transfer_case("callbacks", test_callbacks, 1, NULL);
 	transfer_case("jobs at once", test_jobs_at_once, 2, NULL);
+	transfer_case("configuration of a job", test_config_of_a_job, 1, NULL);
 	transfer_case("configuration", test_config_from_env, 1, NULL);
 	return 0;
 }

@@ -190,7 +190,11 @@ struct ccr_image_writer *transfer_writer(struct transfer_test *t, int pid)
 static void reset_job(struct transfer_test *t)
 {
 	t->job = (struct cuda_parallel_job){
-		.ready = t->job.ready, .progress = t->job.progress, .argument = t->job.argument};
+		.config = t->job.config,
+		.ready = t->job.ready,
+		.progress = t->job.progress,
+		.argument = t->job.argument,
+	};
 }
 
 int transfer_dump(struct transfer_test *t, int pid)

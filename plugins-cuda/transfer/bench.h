@@ -10,7 +10,7 @@ struct bench_options {
 	uint64_t size;
 	uint32_t allocations, devices, iterations;
 	uint32_t zero_percent;
-	bool json, sync, cold, raw, keep, vmm;
+	uint32_t json, sync, cold, raw, keep, vmm; /* bool */
 	struct cuda_parallel_config config;
 };
 

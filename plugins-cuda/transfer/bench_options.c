@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,106 +58,98 @@ static uint32_t io_number(const char *word)
 	return 0;
 }
 
-void bench_parse_options(struct bench_options *o, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"dir", 1, NULL, 'd'},
-		{"size", 1, NULL, 's'},
-		{"allocations", 1, NULL, 'a'},
-		{"iterations", 1, NULL, 'n'},
-		{"devices", 1, NULL, 'D'},
-		{"streams", 1, NULL, 't'},
-		{"chunk-mb", 1, NULL, 'c'},
-		{"io", 1, NULL, 'i'},
-		{"no-verify", 0, NULL, 'V'},
-		{"read-piece-kb", 1, NULL, 'r'},
-		{"write-piece-kb", 1, NULL, 'w'},
-		{"zero-percent", 1, NULL, 'z'},
-		{"vmm", 0, NULL, 'v'},
-		{"sync", 0, NULL, 'S'},
-		{"spin", 0, NULL, 'p'},
-		{"cold", 0, NULL, 'C'},
-		{"raw", 0, NULL, 'R'},
-		{"keep", 0, NULL, 'k'},
-		{"json", 0, NULL, 'j'},
-		{"driver", 1, NULL, 'L'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
+/* What an option sets: a number of 32 or 64 bits, times a unit; a flag; or text. */
+struct option_row {
+	const char *name;
+	enum { NUMBER32, NUMBER64, FLAG, FLAG_OFF, TEXT, IO } kind;
+	size_t offset;
+	uint64_t lowest, highest;
+	int shift;
+};
 
-	*o = (struct bench_options){.size = 16ull << 30,
-				    .allocations = 32,
-				    .devices = 1,
-				    .iterations = 3,
-				    .driver = getenv("CRIU_CUDA_DRIVER")};
-	o->config =
-		(struct cuda_parallel_config){.streams = 8, .chunk_bytes = 8 << 20, .verify = 1};
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'd':
-			o->dir = optarg;
-			break;
-		case 's':
-			o->size = number(optarg, 2 << 20, 1ull << 44);
-			break;
-		case 'a':
-			o->allocations = number(optarg, 1, 1 << 20);
-			break;
-		case 'n':
-			o->iterations = number(optarg, 1, 1000);
-			break;
-		case 'D':
-			o->devices = number(optarg, 1, CUDA_PARALLEL_MAX_DEVICES);
-			break;
-		case 't':
-			o->config.streams = number(optarg, 1, CUDA_PARALLEL_MAX_THREADS);
-			break;
-		case 'c':
-			o->config.chunk_bytes = number(optarg, 1, 512) << 20;
-			break;
-		case 'i':
-			o->config.io = io_number(optarg);
-			break;
-		case 'V':
-			o->config.verify = 0;
-			break;
-		case 'r':
-			o->config.read_piece = number(optarg, 0, 1 << 19) << 10;
-			break;
-		case 'w':
-			o->config.write_piece = number(optarg, 0, 1 << 19) << 10;
-			break;
-		case 'z':
-			o->zero_percent = number(optarg, 0, 100);
-			break;
-		case 'v':
-			o->vmm = true;
-			break;
-		case 'S':
-			o->sync = true;
-			break;
-		case 'p':
-			o->config.spin = 1;
-			break;
-		case 'C':
-			o->cold = true;
-			break;
-		case 'R':
-			o->raw = true;
-			break;
-		case 'k':
-			o->keep = true;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'L':
-			o->driver = optarg;
-			break;
-		default:
-			usage();
-		}
+#define ROW(option, type, field, ...)                                                          \
+	{                                                                                      \
+		.name = option, .kind = type, .offset = offsetof(struct bench_options, field), \
+		__VA_ARGS__                                                                    \
 	}
-	if (!o->dir || optind != argc)
+#define RANGE(low, high, bits) .lowest = low, .highest = high, .shift = bits
+
+static const struct option_row rows[] = {
+	ROW("dir", TEXT, dir),
+	ROW("driver", TEXT, driver),
+	ROW("size", NUMBER64, size, RANGE(2 << 20, 1ull << 44, 0)),
+	ROW("allocations", NUMBER32, allocations, RANGE(1, 1 << 20, 0)),
+	ROW("iterations", NUMBER32, iterations, RANGE(1, 1000, 0)),
+	ROW("devices", NUMBER32, devices, RANGE(1, CUDA_PARALLEL_MAX_DEVICES, 0)),
+	ROW("streams", NUMBER32, config.streams, RANGE(1, CUDA_PARALLEL_MAX_THREADS, 0)),
+	ROW("chunk-mb", NUMBER64, config.chunk_bytes, RANGE(1, 512, 20)),
+	ROW("read-piece-kb", NUMBER32, config.read_piece, RANGE(0, 1 << 19, 10)),
+	ROW("write-piece-kb", NUMBER32, config.write_piece, RANGE(0, 1 << 19, 10)),
+	ROW("zero-percent", NUMBER32, zero_percent, RANGE(0, 100, 0)),
+	ROW("io", IO, config.io),
+	ROW("no-verify", FLAG_OFF, config.verify),
+	ROW("spin", FLAG, config.spin),
+	ROW("vmm", FLAG, vmm),
+	ROW("sync", FLAG, sync),
+	ROW("cold", FLAG, cold),
+	ROW("raw", FLAG, raw),
+	ROW("keep", FLAG, keep),
+	ROW("json", FLAG, json),
+};
+#define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void set(struct bench_options *options, const struct option_row *row, const char *text)
+{
+	void *field = (char *)options + row->offset;
+
+	switch (row->kind) {
+	case NUMBER32:
+		*(uint32_t *)field = number(text, row->lowest, row->highest) << row->shift;
+		break;
+	case NUMBER64:
+		*(uint64_t *)field = number(text, row->lowest, row->highest) << row->shift;
+		break;
+	case FLAG:
+	case FLAG_OFF:
+		*(uint32_t *)field = row->kind == FLAG;
+		break;
+	case TEXT:
+		*(const char **)field = text;
+		break;
+	case IO:
+		*(uint32_t *)field = io_number(text);
+		break;
+	}
+}
+
+void bench_parse_options(struct bench_options *options, int argc, char **argv)
+{
+	struct option list[NR_ROWS + 1] = {0};
+	int index;
+
+	*options = (struct bench_options){
+		.size = 16ull << 30,
+		.allocations = 32,
+		.devices = 1,
+		.iterations = 3,
+		.driver = getenv("CRIU_CUDA_DRIVER"),
+		.config = {.streams = 8, .chunk_bytes = 8 << 20, .verify = 1},
+	};
+	for (size_t i = 0; i < NR_ROWS; i++) {
+		const bool is_flag = rows[i].kind == FLAG || rows[i].kind == FLAG_OFF;
+
+		list[i].name = rows[i].name;
+		list[i].has_arg = is_flag ? no_argument : required_argument;
+	}
+	for (;;) {
+		const int option = getopt_long(argc, argv, "", list, &index);
+
+		if (option == -1)
+			break;
+		if (option)
+			usage();
+		set(options, &rows[index], optarg);
+	}
+	if (!options->dir || optind != argc)
 		usage();
 }

@@ -59,7 +59,7 @@ static int own_file(struct transfer_worker *worker, struct transfer_task *task,
 
 static int store(struct run *run, const char *data)
 {
-	const uint32_t configured = run->worker->engine->config.write_piece;
+	const uint32_t configured = run->task->config->write_piece;
 	struct transfer_task *task = run->task;
 	const uint64_t wanted = configured ? configured : task->io->write_piece;
 	struct ccr_io_file *file;
@@ -214,14 +214,15 @@ int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_im
 		.ranges = ranges,
 		.nr_ranges = nr_ranges,
 		.writer = writer,
+		.config = transfer_job_config(engine, job),
 	};
 	struct ccr_image_chunk *chunks;
 	int ret;
 
-	ret = check_writer(engine, writer, ranges, nr_ranges, job);
+	ret = task.config ? check_writer(engine, writer, ranges, nr_ranges, job) : -EINVAL;
 	if (ret)
 		return ret;
-	task.io = ccr_io_select(engine->config.io, ccr_image_writer_dirfd(writer));
+	task.io = ccr_io_select(task.config->io, ccr_image_writer_dirfd(writer));
 	snprintf(job->io, sizeof(job->io), "%s", task.io->name);
 	chunks =
 		cut_ranges(ranges, nr_ranges, ccr_image_writer_chunk_size(writer), &task.nr_chunks);

@@ -9,30 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int check_config(const struct cuda_parallel_config *config, char *error, size_t size)
-{
-	const uint64_t unit = 1 << 20;
-
-	if (config->streams < 1 || config->streams > CUDA_PARALLEL_MAX_THREADS) {
-		snprintf(error, size, "streams is %u; accepted: 1-%u", config->streams,
-			 CUDA_PARALLEL_MAX_THREADS);
-		return -EINVAL;
-	}
-	if (!config->chunk_bytes || config->chunk_bytes % unit ||
-	    config->chunk_bytes > CCR_IMAGE_MAX_CHUNK) {
-		snprintf(error, size, "chunk_bytes is %llu; accepted: 1-512 MiB, whole MiB",
-			 (unsigned long long)config->chunk_bytes);
-		return -EINVAL;
-	}
-	if (config->io > CCR_IO_MMAP || config->read_piece % CCR_IMAGE_ALIGN ||
-	    config->write_piece % CCR_IMAGE_ALIGN) {
-		snprintf(error, size, "io is %u, read_piece %u, write_piece %u", config->io,
-			 config->read_piece, config->write_piece);
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static int check_devices(struct cuda_parallel_engine *engine, const int *devices,
 			 uint32_t nr_devices, char *error, size_t size)
 {
@@ -99,7 +75,7 @@ int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct c
 	struct cuda_parallel_engine *engine;
 	int ret;
 
-	ret = check_config(config, error, error_size);
+	ret = transfer_check_config(config, error, error_size);
 	if (ret)
 		return ret;
 	engine = calloc(1, sizeof(*engine));
@@ -133,6 +109,12 @@ int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct c
 	else
 		*out = engine;
 	return ret;
+}
+
+const struct cuda_parallel_config *
+cuda_parallel_restore_config(const struct cuda_parallel_engine *engine)
+{
+	return &engine->config;
 }
 
 void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine)

@@ -65,7 +65,7 @@ struct transfer_task {
 	const struct ccr_io_ops *io;
 	struct ccr_io_file *files; /* load: per stripe; dump: per worker */
 	uint32_t nr_files;
-	bool verify;
+	const struct cuda_parallel_config *config; /* the job's or the engine's */
 
 	/* state */
 	struct transfer_task *next;
@@ -175,6 +175,10 @@ int transfer_task_error(struct transfer_task *task, int ret, const char *format,
 int transfer_task_cuda_error(struct transfer_task *task, CUresult result, const char *call,
 			     int device, CUdeviceptr address, uint64_t bytes);
 int transfer_cuda_errno(CUresult result);
+/* The job's configuration, or the engine's; NULL with job->error when it is not accepted. */
+const struct cuda_parallel_config *transfer_job_config(struct cuda_parallel_engine *engine,
+						       struct cuda_parallel_job *job);
+int transfer_check_config(const struct cuda_parallel_config *config, char *error, size_t size);
 int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parallel_job *job,
 			 const struct cuda_parallel_range *range, uint32_t index);
 

@@ -33,9 +33,9 @@ static int fill(struct transfer_worker *worker, struct transfer_task *task,
 		const struct transfer_item *item, char *buffer, uint64_t from, uint64_t bytes)
 {
 	const struct ccr_image_chunk *first = first_stored(task, item);
-	const uint32_t configured = worker->engine->config.read_piece;
+	const uint32_t configured = task->config->read_piece;
 	const uint64_t wanted = configured ? configured : task->io->read_piece;
-	const uint64_t piece = task->verify && wanted ? wanted : bytes;
+	const uint64_t piece = task->config->verify && wanted ? wanted : bytes;
 	struct ccr_io_file *file = &task->files[first->stripe];
 
 	if (!from)
@@ -51,7 +51,7 @@ static int fill(struct transfer_worker *worker, struct transfer_task *task,
 				task, ret, "%s: read of %llu bytes at %llu: %s", file->name,
 				(unsigned long long)part, (unsigned long long)offset,
 				ret == -ENODATA ? "the file is short" : strerror(-ret));
-		if (task->verify) {
+		if (task->config->verify) {
 			ret = transfer_cursor_feed(&worker->cursor, buffer + done, part, compare,
 						   task);
 			if (ret)
@@ -118,14 +118,14 @@ int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine, const stru
 		.chunks = image->chunks,
 		.nr_chunks = image->nr_chunks,
 		.image = image,
-		.verify = engine->config.verify,
+		.config = transfer_job_config(engine, job),
 	};
 	int ret;
 
-	ret = check_ranges(engine, image, ranges, nr_ranges, job);
+	ret = task.config ? check_ranges(engine, image, ranges, nr_ranges, job) : -EINVAL;
 	if (ret)
 		return ret;
-	task.io = image->nr_stripes ? ccr_io_select(engine->config.io, image->stripes[0].fd)
+	task.io = image->nr_stripes ? ccr_io_select(task.config->io, image->stripes[0].fd)
 				    : &ccr_io_pread;
 	snprintf(job->io, sizeof(job->io), "%s", task.io->name);
 	for (size_t i = 0; i < image->nr_chunks; i++)

@@ -66,6 +66,8 @@ struct cuda_parallel_job {
 	void (*progress)(void *argument, uint64_t done_bytes, uint64_t total_bytes);
 	void *argument;
 	atomic_int cancelled; /* set by cuda_parallel_cancel */
+	/* NULL: the engine's own; else verify, io and the pieces of this one count. */
+	const struct cuda_parallel_config *config;
 
 	uint64_t total_bytes, zero_bytes, stored_bytes;
 	double seconds;
@@ -92,6 +94,10 @@ CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **o
 						 const struct cuda_parallel_config *config,
 						 const int *devices, uint32_t nr_devices,
 						 char *error, size_t error_size);
+
+/* What the engine was made with: images want no fewer writers and no larger chunks. */
+CUDA_PARALLEL_API const struct cuda_parallel_config *
+cuda_parallel_restore_config(const struct cuda_parallel_engine *engine);
 
 /* Ends the threads and gives everything back; no job may be running. NULL is fine. */
 CUDA_PARALLEL_API void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
