@@ -178,12 +178,31 @@ static int create_memory(struct load *load, struct cuda_parallel_range *ranges)
 		if (ret) {
 			snprintf(load->error, sizeof(load->error), "%llu bytes on device %u: %s",
 				 (unsigned long long)held->size, held->device, strerror(-ret));
-			load->list.nr = i; /* what lies behind was not made */
 		}
 		ranges[i] = (struct cuda_parallel_range){
 			.device = held->device, .address = held->mapped, .bytes = held->size};
 	}
 	return ret;
+}
+
+static int find_devices(struct load *load)
+{
+	const struct ccr_image *image = load->image;
+
+	for (size_t i = 0; i < load->list.nr; i++) {
+		const struct ccr_image_device *wanted =
+			&image->devices[image->allocations[i].device];
+		const int device = pool_device_find(wanted->uuid);
+
+		if (device < 0) {
+			snprintf(load->error, sizeof(load->error),
+				 "%s: devices: this machine has no %s with its UUID", image->name,
+				 wanted->name);
+			return device;
+		}
+		load->list.entries[i].device = device;
+	}
+	return 0;
 }
 
 static int load_memory(struct load *load)
@@ -194,8 +213,12 @@ static int load_memory(struct load *load)
 
 	if (!ranges)
 		return -ENOMEM;
-	ret = engine_get(&load->options, load->list.nr ? load->list.entries[0].device : 0,
-			 load->error, sizeof(load->error));
+	ret = pool_device_wait(load->error, sizeof(load->error));
+	if (!ret)
+		ret = find_devices(load);
+	if (!ret)
+		ret = engine_get(&load->options, load->list.nr ? load->list.entries[0].device : 0,
+				 load->error, sizeof(load->error));
 	if (!ret)
 		ret = create_memory(load, ranges);
 	if (!ret) {
@@ -223,28 +246,20 @@ static void *load_thread(void *argument)
 	return NULL;
 }
 
-/* The list of what the image holds, on this machine's devices; no memory yet. */
-static int plan(struct load *load, char *error, size_t size)
+/* The list of what the image holds; no memory and no device yet. */
+static int plan(struct load *load)
 {
 	const struct ccr_image *image = load->image;
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *a = &image->allocations[i];
-		const int device = pool_device_find(image->devices[a->device].uuid);
 		const struct held held = {.id = a->id,
 					  .size = a->size,
 					  .address = a->address,
 					  .requested = a->requested,
-					  .device = device,
 					  .fd = -1};
 
-		if (device < 0) {
-			snprintf(error, size,
-				 "%s: devices[%u]: this machine has no %s with its UUID",
-				 image->name, a->device, image->devices[a->device].name);
-			return device;
-		}
 		ret = held_add(&load->list, &held);
 	}
 	load->ready = calloc(load->list.nr + 1, sizeof(*load->ready));
@@ -262,10 +277,9 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	load->options = *options;
 	pthread_mutex_init(&load->lock, NULL);
 	pthread_cond_init(&load->progress, NULL);
-	if (!ccr_image_open(&load->image, images_dir, image_pid, error, size) &&
-	    !plan(load, error, size) && !pthread_create(&load->thread, NULL, load_thread, load))
+	if (!ccr_image_open(&load->image, images_dir, image_pid, error, size) && !plan(load) &&
+	    !pthread_create(&load->thread, NULL, load_thread, load))
 		return load;
-	load->list.nr = 0; /* planned, not made */
 	load->ended = true;
 	load_free(load);
 	return NULL;

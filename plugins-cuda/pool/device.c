@@ -21,7 +21,7 @@ static int checked(CUresult result, const char *call)
 
 #define CALL(function, ...) checked(pool.cuda.function(__VA_ARGS__), #function)
 
-int pool_device_init(char *error, size_t size)
+static int init_driver(char *error, size_t size)
 {
 	CUdevice device;
 	int ret;
@@ -44,6 +44,40 @@ int pool_device_init(char *error, size_t size)
 	if (ret)
 		snprintf(error, size, "the CUDA driver does not start: %s", strerror(-ret));
 	return ret;
+}
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool joined;
+	int result;
+	char error[256];
+} start = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *start_thread(void *unused)
+{
+	start.result = init_driver(start.error, sizeof(start.error));
+	return NULL;
+}
+
+void pool_device_begin(void)
+{
+	if (!pthread_create(&start.thread, NULL, start_thread, NULL))
+		return;
+	start_thread(NULL);
+	start.joined = true;
+}
+
+int pool_device_wait(char *error, size_t size)
+{
+	pthread_mutex_lock(&start.lock);
+	if (!start.joined)
+		pthread_join(start.thread, NULL);
+	start.joined = true;
+	pthread_mutex_unlock(&start.lock);
+	if (start.result)
+		snprintf(error, size, "%s", start.error);
+	return start.result;
 }
 
 int pool_device_use(int device)
@@ -140,6 +174,7 @@ int held_create(struct held *held)
 		ret = map(held);
 	if (ret) {
 		pool.cuda.cuMemRelease(held->handle);
+		held->handle = 0;
 		if (held->fd >= 0)
 			close(held->fd);
 	}
@@ -160,6 +195,8 @@ void held_free_all(struct held_list *list)
 	for (size_t i = 0; i < list->nr; i++) {
 		struct held *held = &list->entries[i];
 
+		if (!held->handle) /* planned, not made */
+			continue;
 		held_unmap(held);
 		CALL(cuMemRelease, held->handle);
 		close(held->fd);

@@ -5,7 +5,6 @@
  */
 #include "pool/pool.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,22 +34,6 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Answers the first request with the reason, so that it stands in criu's log. */
-static int refuse(int socket, const char *error)
-{
-	struct ccr_message message;
-	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
-
-	ccr_err("%s", error);
-	if (!ccr_message_receive(socket, &message, fds, &nr_fds, -1)) {
-		ccr_message_init(&message, CCR_MSG_OP_RESULT, 0);
-		message.result = -ENODEV;
-		snprintf(message.done.text, sizeof(message.done.text), "%s", error);
-		ccr_message_send(socket, &message, NULL, 0);
-	}
-	return 1;
-}
-
 int main(int argc, char **argv)
 {
 	char error[256];
@@ -63,9 +46,12 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
-	if (ccr_settings_load(&pool.settings, NULL, error, sizeof(error)) ||
-	    pool_device_init(error, sizeof(error)))
-		return refuse(ONCE_SOCKET, error);
+	/* The plugin has read the same settings and refused bad ones. */
+	if (ccr_settings_load(&pool.settings, NULL, error, sizeof(error))) {
+		ccr_err("%s", error);
+		return 1;
+	}
+	pool_device_begin();
 	session_run(ONCE_SOCKET);
-	return 0;
+	return pool_device_wait(error, sizeof(error)) ? 1 : 0;
 }

@@ -48,8 +48,13 @@ extern struct pool pool;
 
 /* device.c; CUresult failures are logged and returned as -EIO, -ENOMEM when the device is full. */
 
-/* cuInit and the list of devices; contexts are made on first use. 0 or -errno with `error`. */
-int pool_device_init(char *error, size_t size);
+/*
+ * Begins cuInit and the list of devices in a thread of its own, since it takes
+ * a tenth of a second in which criu and the application can go on.
+ */
+void pool_device_begin(void);
+/* Waits for it; 0 or -errno with `error`. Before any other call here. */
+int pool_device_wait(char *error, size_t size);
 /* Retains the primary context of a device and makes it current in this thread. */
 int pool_device_use(int device);
 /* Ordinal of the device with this UUID, or -ENODEV. */

@@ -117,8 +117,10 @@ static int evict(struct part *part, const struct ccr_message *request, int image
 			 strerror(-connection));
 		return connection;
 	}
-	ret = service_collect(connection, operation, request->op.timeout_ms, &part->list, error,
-			      size);
+	ret = pool_device_wait(error, size);
+	if (!ret)
+		ret = service_collect(connection, operation, request->op.timeout_ms, &part->list,
+				      error, size);
 	*wait_ms = now_ms() - start;
 	if (!ret)
 		ret = copy_save(images_dir, request->op.image_pid, &part->list, &options, error,
