@@ -1,33 +1,40 @@
 // SPDX-License-Identifier: MIT
 // From a fresh clone to a command: node_modules, TypeScript, the machine's set-up, the C build, then what was asked
 // for. Every step does nothing when it was done before. Plain JavaScript without dependencies, because it runs first.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [task = 'setup', ...rest] = process.argv.slice(2);
 const tasks = ['setup', 'demo', 'test', 'check'];
+let current;
 
 function fail(message, code = 2) {
   console.error(message);
   process.exit(code);
 }
 
+// A terminal's Ctrl-C reaches the step too; it cleans up, and its exit code ends this script.
+process.on('SIGINT', () => {});
+for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => current?.kill(name));
+
 /** Runs a step; its failure ends everything with its exit code. */
-function run(file, args, env = {}) {
-  const { status, error } = spawnSync(file, args, {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, ...env },
+async function run(file, args) {
+  current = spawn(file, args, { cwd: root, stdio: 'inherit' });
+  const [code, signal] = await new Promise((resolve) => {
+    current.on('exit', (...how) => resolve(how));
+    current.on('error', (error) => fail(`${file} could not be run: ${error.message}`));
   });
-  if (error) fail(`${file} could not be run: ${error.message}`);
-  if (status !== 0) process.exit(status ?? 1);
+  if (signal !== null) process.exit(128 + constants.signals[signal]);
+  if (code !== 0) process.exit(code);
 }
 
 const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -1);
-const cli = (...args) => run(process.execPath, ['dist/cli.js', ...args]);
+const node = (...args) => run(process.execPath, args);
+const cli = (...args) => node('dist/cli.js', ...args);
 
 function nodeVersion() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -36,18 +43,21 @@ function nodeVersion() {
   }
 }
 
-function nodeModules() {
+async function nodeModules() {
   if (modified('node_modules/.package-lock.json') >= modified('package-lock.json')) return;
   console.error('installing node_modules …');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  await run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 if (!tasks.includes(task)) fail(`unknown task "${task}"; accepted: ${tasks.join(', ')}`);
 nodeVersion();
-nodeModules();
-run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
-cli('setup', ...(task === 'setup' ? [] : ['--quiet-if-ready']));
-if (task !== 'setup') cli('build');
-if (task === 'demo') cli('demo', ...rest);
-if (task === 'check') run(process.execPath, ['scripts/check.mjs']);
-if (task === 'test' || task === 'check') run(process.execPath, ['scripts/test.mjs', ...rest]);
+await nodeModules();
+await node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
+await cli('setup', ...(task === 'setup' ? rest : ['--quiet-if-ready']));
+if (task !== 'setup') await cli('build');
+if (task === 'demo') await cli('demo', ...rest);
+if (task === 'check') {
+  await node('scripts/check.mjs');
+  await node('scripts/test.mjs', '--project', 'unit', '--project', 'software', ...rest);
+}
+if (task === 'test') await node('scripts/test.mjs', ...rest);

@@ -4,7 +4,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 
 const bin = (name) => `node_modules/.bin/${name}`;
 const list = (...patterns) =>
-  execFileSync('git', ['ls-files', '--', ...patterns], { encoding: 'utf8' }).split('\n').filter(Boolean);
+  execFileSync('git', ['ls-files', '--', ...patterns], { encoding: 'utf8' })
+    .split('\n')
+    .filter(Boolean);
 const cFiles = list('plugins-cuda/*.c', 'plugins-cuda/*.h').filter((name) => !name.endsWith('_abi.h'));
 
 const checks = [

@@ -130,9 +130,10 @@ const upstream = cachedCriuDirs(cacheDir())
   .map((cached) => join(cached, criuCacheLayout.upstreamPlugin))
   .find((path) => existsSync(path));
 
-describe.skipIf(upstream === undefined)("CRIU's own plugin", () => {
-  it('is told from ours', () => {
-    expect(inspectPlugin(upstream ?? '')).toMatchObject({
+describe("CRIU's own plugin", () => {
+  it('is told from ours', (context) => {
+    if (upstream === undefined) return context.skip('set-up has built no CRIU here');
+    expect(inspectPlugin(upstream)).toMatchObject({
       kind: 'upstream-cuda',
       descriptor: {
         name: 'cuda_plugin',
@@ -144,8 +145,9 @@ describe.skipIf(upstream === undefined)("CRIU's own plugin", () => {
   });
 });
 
-describe.skipIf(!existsSync(variantPlugin('stock')))('our plugin', () => {
-  it('says what it is', () => {
+describe('our plugin', () => {
+  it('says what it is', (context) => {
+    if (!existsSync(variantPlugin('stock'))) context.skip('the C build is not there: criu-cuda build');
     const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
       version: string;
     };
