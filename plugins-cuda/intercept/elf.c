@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * See elf.h. The file is compiled without sanitizers: a sanitizer's runtime
- * asks for its own functions through our dlsym before it is ready.
+ * See elf.h. A sanitizer's runtime asks for its own functions through our dlsym
+ * before it is ready, and stands in for string functions too: the file is
+ * compiled without sanitizers, and what dlsym needs first calls nothing.
  */
 #include "intercept/elf.h"
 
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 struct tables {
 	const ElfW(Sym) * symbols;
@@ -24,7 +25,7 @@ static const void *absolute(const struct ccr__image *image, ElfW(Addr) value)
 
 static bool read_tables(const struct ccr__image *image, struct tables *t)
 {
-	memset(t, 0, sizeof(*t));
+	*t = (struct tables){0};
 	if (!image->dynamic)
 		return false;
 	for (const ElfW(Dyn) *d = image->dynamic; d->d_tag != DT_NULL; d++) {
@@ -51,11 +52,19 @@ static bool read_tables(const struct ccr__image *image, struct tables *t)
 	return t->symbols && t->strings && (t->gnu_hash || t->hash);
 }
 
+bool ccr__elf_same_text(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
 static bool is_same(const struct tables *t, uint32_t index, const char *name)
 {
 	const ElfW(Sym) *s = &t->symbols[index];
 
-	return s->st_shndx != SHN_UNDEF && s->st_value && !strcmp(t->strings + s->st_name, name);
+	return s->st_shndx != SHN_UNDEF && s->st_value &&
+	       ccr__elf_same_text(t->strings + s->st_name, name);
 }
 
 /* A hidden version (name@VERSION) is only for programs linked against it. */
@@ -232,11 +241,14 @@ void *ccr__elf_libc(const char *name)
 	/* Not dl_iterate_phdr: a sanitizer may stand in for it and not be ready. */
 	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next) {
 		const struct ccr__image image = {.base = map->l_addr, .dynamic = map->l_ld};
-		const char *base = strrchr(map->l_name, '/');
+		const char *base = map->l_name;
 		void *address;
 
-		base = base ? base + 1 : map->l_name;
-		if (strcmp(base, "libc.so.6") && strcmp(base, "libdl.so.2"))
+		for (const char *p = base; *p; p++)
+			if (*p == '/')
+				base = p + 1;
+		if (!ccr__elf_same_text(base, "libc.so.6") &&
+		    !ccr__elf_same_text(base, "libdl.so.2"))
 			continue;
 		address = ccr__elf_find(&image, name);
 		if (address)

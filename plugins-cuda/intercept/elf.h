@@ -34,4 +34,7 @@ bool ccr__elf_precedes_us(const void *address);
 /* `name` in the C library (or libdl, before glibc 2.34): usable while nothing else works yet. */
 void *ccr__elf_libc(const char *name);
 
+/* strcmp() == 0, for the same early time. */
+bool ccr__elf_same_text(const char *a, const char *b);
+
 #endif

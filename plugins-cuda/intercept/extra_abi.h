@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Driver calls that only the interceptor wraps, as CUDA declares them; checked against cuda.h by
-// test/intercept_hooks. Opaque structures are passed on untouched.
+// Driver calls that only the interceptor uses, as CUDA declares them. Opaque structures are passed
+// on untouched.
 #ifndef CCR_INTERCEPT_EXTRA_ABI_H
 #define CCR_INTERCEPT_EXTRA_ABI_H
 

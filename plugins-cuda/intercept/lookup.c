@@ -9,7 +9,6 @@
 #include "intercept/core.h"
 
 #include <dlfcn.h>
-#include <string.h>
 
 void *(*ccr__real_dlsym)(void *handle, const char *name);
 void *(*ccr__real_dlvsym)(void *handle, const char *name, const char *version);
@@ -23,7 +22,7 @@ static bool is_driver_name(const char *name)
 
 static bool is_lookup_name(const char *name)
 {
-	return !strcmp(name, "dlsym") || !strcmp(name, "dlvsym");
+	return ccr__elf_same_text(name, "dlsym") || ccr__elf_same_text(name, "dlvsym");
 }
 
 /* Some private helper of a program may be called cuSomething too. */
