@@ -3,6 +3,14 @@
 if(TARGET cuda_intercept AND TARGET softcuda)
 	set(here ${CMAKE_CURRENT_LIST_DIR})
 	set(preload $<TARGET_FILE:cuda_intercept>)
+	# A sanitizer's runtime insists on being the first library.
+	if(CCR_SANITIZE MATCHES "address|thread")
+		string(REGEX REPLACE "^.*(address|thread).*$" "\\1" runtime "${CCR_SANITIZE}")
+		string(SUBSTRING ${runtime} 0 1 runtime)
+		execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=lib${runtime}san.so
+			OUTPUT_VARIABLE runtime OUTPUT_STRIP_TRAILING_WHITESPACE)
+		set(preload ${runtime}:${preload})
+	endif()
 	add_library(intercept_test STATIC ${here}/intercept_test.c ${here}/intercept_pool.c)
 	target_link_libraries(intercept_test PUBLIC softcuda ccr_common)
 
@@ -14,15 +22,43 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 	foreach(area cycle memory vmm limits stress)
 		intercept_test(${area})
 	endforeach()
+	if(CCR_SANITIZE MATCHES thread)
+		set_tests_properties(intercept_stress PROPERTIES TIMEOUT 600)
+	endif()
 
 	add_library(intercept_second SHARED ${here}/intercept_second.c)
 	target_link_libraries(intercept_second PRIVATE softcuda dl)
 	intercept_test(lookup)
 	target_link_libraries(test_intercept_lookup PRIVATE intercept_second)
+
+	# Opened by path: with that name of its own nothing else takes it for a driver.
+	add_library(intercept_mock MODULE ${here}/intercept_mock.c)
+	ccr_test(intercept_names SOURCES ${here}/intercept_names.c LIBS ccr_common
+		ARGS $<TARGET_FILE:intercept_mock> ENV "LD_PRELOAD=${preload}")
+
+	if(NOT CCR_SANITIZE)
+		add_test(NAME intercept_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DFILE=$<TARGET_FILE:cuda_intercept>
+			"-DALLOWED=cu[A-Z][A-Za-z0-9_]*|dlsym|dlvsym" "-DUNDEFINED=__cxa_finalize"
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+		add_test(NAME intercept_elf COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
+			-DREADELF=${CMAKE_READELF} -DFILE=$<TARGET_FILE:cuda_intercept> -DSOURCES=${PROJECT_SOURCE_DIR}/intercept
+			"-DOBJECTS=$<JOIN:$<TARGET_OBJECTS:ccr_gate>;$<TARGET_OBJECTS:ccr_intercept>,$<COMMA>>"
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_intercept.cmake)
+	endif()
+	find_path(CUDA_INCLUDE cuda.h
+		HINTS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include
+		DOC "Directory of cuda.h, for the ABI check only")
+	if(CUDA_INCLUDE)
+		add_test(NAME intercept_hooks COMMAND ${CMAKE_COMMAND} -DCC=${CMAKE_C_COMPILER}
+			-DINCLUDE=${CUDA_INCLUDE} -DLIST=${PROJECT_SOURCE_DIR}/intercept/hook_list.h
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_hooks.cmake)
+	endif()
 endif()
 
 if(TARGET ccr_gate)
 	ccr_test(intercept_gate SOURCES ${CMAKE_CURRENT_LIST_DIR}/intercept_gate.c $<TARGET_OBJECTS:ccr_gate>)
-	add_test(NAME intercept_gate_cost COMMAND ccr-gate-bench --limit 20)
-	set_tests_properties(intercept_gate_cost PROPERTIES RUN_SERIAL ON)
+	if(NOT CCR_SANITIZE)
+		add_test(NAME intercept_gate_cost COMMAND ccr-gate-bench --limit 20)
+		set_tests_properties(intercept_gate_cost PROPERTIES RUN_SERIAL ON)
+	endif()
 endif()

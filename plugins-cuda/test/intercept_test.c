@@ -61,21 +61,24 @@ static void start_pool(const char *program)
 {
 	int requests[2], replies[2];
 	char in[16], out[16], *argv[] = {(char *)program, "--pool", in, out, NULL};
-	char *preload = getenv("LD_PRELOAD");
+	char before[2 * PATH_MAX], runtime[2 * PATH_MAX];
+	const char *preload = getenv("LD_PRELOAD");
 
 	CHECK(!pipe2(requests, 0) && !pipe2(replies, 0));
 	CHECK(!fcntl(requests[1], F_SETFD, FD_CLOEXEC) && !fcntl(replies[0], F_SETFD, FD_CLOEXEC));
 	snprintf(in, sizeof(in), "%d", requests[0]);
 	snprintf(out, sizeof(out), "%d", replies[1]);
-	preload = preload ? strdup(preload) : NULL;
-	/* A sanitizer's runtime stays; the interceptor goes. */
-	if (preload && strchr(preload, ':'))
-		setenv("LD_PRELOAD", strndup(preload, strchr(preload, ':') - preload), 1);
+	CHECK(!preload || strlen(preload) < sizeof(before));
+	strcpy(before, preload ? preload : "");
+	/* A sanitizer's runtime stays; the interceptor, the last in the list, goes. */
+	strcpy(runtime, before);
+	if (strchr(runtime, ':'))
+		*strchr(runtime, ':') = '\0';
 	else
-		unsetenv("LD_PRELOAD");
+		*runtime = '\0';
+	setenv("LD_PRELOAD", runtime, 1);
 	CHECK(!posix_spawn(&test.pool, "/proc/self/exe", NULL, NULL, argv, environ));
-	if (preload)
-		setenv("LD_PRELOAD", preload, 1);
+	setenv("LD_PRELOAD", before, 1);
 	close(requests[0]);
 	close(replies[1]);
 	test.requests = requests[1];
