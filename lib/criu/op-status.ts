@@ -35,6 +35,15 @@ const taskLine = z.object({
   reason: z.string().optional(),
 });
 const watcherLine = z.object({ event: z.literal('watcher'), pid });
+const poolLine = z.object({ event: z.literal('pool'), pid });
+const attachingLine = z.object({ event: z.literal('attaching'), pid });
+const attachLine = z.object({
+  event: z.literal('attach'),
+  pid,
+  result: z.int(),
+  ms: milliseconds,
+  reason: z.string(),
+});
 const endLine = z.object({
   event: z.literal('end'),
   stage: z.enum(['dump', 'restore']),
@@ -43,9 +52,18 @@ const endLine = z.object({
   hook_ms: milliseconds,
 });
 
-const line = z.discriminatedUnion('event', [beginLine, stepLine, taskLine, watcherLine, endLine]);
+const line = z.discriminatedUnion('event', [
+  beginLine,
+  stepLine,
+  taskLine,
+  watcherLine,
+  poolLine,
+  attachingLine,
+  attachLine,
+  endLine,
+]);
 const anyLine = z.object({ event: z.string() });
-const events = new Set<string>(['begin', 'step', 'task', 'watcher', 'end']);
+const events = new Set<string>(['begin', 'step', 'task', 'watcher', 'pool', 'attaching', 'attach', 'end']);
 
 /** One call into the driver. */
 export interface DriverStep {
@@ -91,6 +109,10 @@ export interface OpStatus {
   tasks: CudaTask[];
   /** The process that looks after the tasks once criu is gone; it may still add to the file. */
   watcherPid: number | undefined;
+  /** The helper that moves device memory; it too adds to the file after criu's end. */
+  poolPid: number | undefined;
+  /** Processes that are still to take their memory. */
+  attaching: number[];
   /** Missing when criu died before the plugin's last hook. */
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
 }
@@ -122,7 +144,15 @@ export function parseOpStatus(text: string): OpStatus | undefined {
   if (!first) return undefined;
   const last = lines.find((one) => one.event === 'end');
   const tasks = new Map<number, CudaTask>();
-  for (const one of lines) if (one.event === 'task') tasks.set(one.pid, taskOf(one));
+  const attaching = new Set<number>();
+  for (const one of lines) {
+    if (one.event === 'task') tasks.set(one.pid, taskOf(one));
+    if (one.event === 'attaching') attaching.add(one.pid);
+    if (one.event !== 'attach') continue;
+    attaching.delete(one.pid);
+    const task = tasks.get(one.pid);
+    if (task && one.result !== 0) tasks.set(one.pid, { ...task, outcome: 'failed', reason: one.reason });
+  }
   return {
     version: first.version,
     variant: first.variant,
@@ -130,6 +160,8 @@ export function parseOpStatus(text: string): OpStatus | undefined {
     steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
     tasks: [...tasks.values()],
     watcherPid: lines.find((one) => one.event === 'watcher')?.pid,
+    poolPid: lines.find((one) => one.event === 'pool')?.pid,
+    attaching: [...attaching],
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
   };
 }

@@ -5,13 +5,14 @@
  * @module
  */
 import { rmSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
 import { waitForExit } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
-import { readOpStatus, removeOpStatus, type OpStatus } from './op-status.ts';
+import { opStatusPath, readOpStatus, removeOpStatus, type OpStatus } from './op-status.ts';
 
 /** Dumping a terabyte takes a while; a hang must not last for ever. */
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
@@ -47,15 +48,34 @@ export interface CriuResult {
   error: unknown;
 }
 
-/** Waits for the watcher, then reads and removes the status file. */
+/** Until every process has taken its device memory, or the pool has ended. */
+async function untilAttached(runDir: string, criuPid: number, poolPid: number): Promise<void> {
+  const stop = new AbortController();
+  const ended = waitForExit(poolPid, { timeoutMs: WATCHER_TIMEOUT_MS }).finally(() => {
+    stop.abort();
+  });
+  const isAttached = (): boolean => readOpStatus(runDir, criuPid)?.attaching.length === 0;
+  try {
+    const changes = watch(opStatusPath(runDir, criuPid), { signal: stop.signal });
+    if (isAttached()) return;
+    for await (const _change of changes) if (isAttached()) return;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    await ended;
+  }
+}
+
+/** Waits for the watcher and the pool, then reads and removes the status file. */
 async function takeStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
   const first = readOpStatus(runDir, criuPid);
+  if (!first) return undefined;
   try {
-    if (first?.watcherPid === undefined) return first;
-    await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS });
+    if (first.watcherPid !== undefined)
+      await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS });
+    if (first.poolPid !== undefined) await untilAttached(runDir, criuPid, first.poolPid);
     return readOpStatus(runDir, criuPid);
   } finally {
-    if (first) removeOpStatus(runDir, criuPid);
+    removeOpStatus(runDir, criuPid);
   }
 }
 

@@ -86,7 +86,12 @@ int ccr__memory_roll_back(const struct task *task)
 	if (!task->service_tid || !task->operation)
 		return 0;
 	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task->operation, task->pid, 0);
-	return ret ? ret : ring(task, task->operation);
+	if (!ret)
+		ret = ring(task, task->operation);
+	if (!ret)
+		ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}",
+			       task->pid);
+	return ret;
 }
 
 void ccr__memory_commit(const struct task *task)
@@ -137,7 +142,12 @@ int ccr__memory_attach(struct task *task)
 	ret = ccr__pool_request(CCR_MSG_OP_ATTACH, 0, task->pid, image_pid);
 	if (!ret)
 		ret = ccr__pool_reply(CCR_MSG_OP_READY, &reply, READY_TIMEOUT_MS);
-	return ret ? ret : ring(task, reply.operation);
+	if (!ret)
+		ret = ring(task, reply.operation);
+	if (!ret) /* the reader of the file waits for the pool's «attach» line of this pid */
+		ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}",
+			       task->pid);
+	return ret;
 }
 
 int ccr__memory_fd(void)

@@ -26,7 +26,9 @@ __attribute__((visibility("default"), used)) const char ccr_plugin_info[] =
 
 static void to_criu_log(enum ccr_log_level level, const char *line)
 {
-	print_on_level(level, PLUGIN_NAME ": %s\n", line);
+	/* CRIU's own mark of an error, for whoever greps its logs. */
+	print_on_level(level, "%s" PLUGIN_NAME ": %s\n",
+		       level == CCR_LOG_ERROR ? "Error (" PLUGIN_NAME "): " : "", line);
 }
 
 static bool device_expected(void)

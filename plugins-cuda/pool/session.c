@@ -380,6 +380,8 @@ void session_run(int socket)
 		if (nr_fds > 1) {
 			ccr_status_close(&session.status);
 			session.status.fd = fds[1];
+			ccr_status_add(&session.status, "{\"event\":\"pool\",\"pid\":%d}",
+				       getpid());
 		}
 		serve(&session, &request, images_dir);
 		if (images_dir >= 0)

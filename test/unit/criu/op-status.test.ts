@@ -44,6 +44,8 @@ describe('the status file', () => {
         },
       ],
       watcherPid: 80,
+      poolPid: undefined,
+      attaching: [],
       end: { ret: -5, driverMs: 302.75, hookMs: 304 },
     });
   });

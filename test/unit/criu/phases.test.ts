@@ -13,6 +13,8 @@ const status: OpStatus = {
   ],
   tasks: [],
   watcherPid: undefined,
+  poolPid: undefined,
+  attaching: [],
   end: { ret: 0, driverMs: 105, hookMs: 106.5 },
 };
 const dumpStats = {
