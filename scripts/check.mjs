@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: MIT
-// Format, lint and types, of TypeScript and of C. All of them run, so that one call shows everything.
-import { execFileSync, spawnSync } from 'node:child_process';
+// Format, lint and types, of TypeScript and of C. All of them run, so that one call shows everything. With --write it
+// only formats.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 
+const write = process.argv.includes('--write');
 const bin = (name) => `node_modules/.bin/${name}`;
-const list = (...patterns) =>
-  execFileSync('git', ['ls-files', '--', ...patterns], { encoding: 'utf8' })
-    .split('\n')
-    .filter(Boolean);
-const cFiles = list('plugins-cuda/*.c', 'plugins-cuda/*.h').filter((name) => !name.endsWith('_abi.h'));
 
-const checks = [
-  ['prettier', bin('prettier'), ['--check', '--log-level=warn', '.']],
-  ['eslint', bin('eslint'), ['.']],
-  ['types', bin('tsc'), ['-p', '.']],
-  ['clang-format', 'clang-format', ['--dry-run', '--Werror', ...cFiles]],
+/** Our C files; tables of another ABI are laid out by hand. */
+const cFiles = readdirSync('plugins-cuda', { recursive: true })
+  .filter((name) => /\.[ch]$/.test(name) && !name.startsWith('build') && !name.endsWith('_abi.h'))
+  .map((name) => join('plugins-cuda', name));
+
+const formats = [
+  ['prettier', bin('prettier'), [write ? '--write' : '--check', '--log-level=warn', '.']],
+  ['clang-format', 'clang-format', [...(write ? ['-i'] : ['--dry-run', '--Werror']), ...cFiles]],
 ];
+const checks = write
+  ? formats
+  : [...formats, ['eslint', bin('eslint'), ['.']], ['types', bin('tsc'), ['-p', '.']]];
 
 const failed = checks.filter(([name, file, args]) => {
   const { status } = spawnSync(file, args, { stdio: 'inherit' });

@@ -49,6 +49,8 @@ async function createPrivateApt(dir: string, stanza: string): Promise<PrivateApt
     'APT::Sandbox::User': '',
     'Acquire::Languages': 'none',
     'Acquire::Retries': '3',
+    // else an archive that cannot be reached is only a warning
+    'APT::Update::Error-Mode': 'any',
   };
   return { dir, options: Object.entries(settings).map(([key, value]) => `--option=${key}=${value}`) };
 }
