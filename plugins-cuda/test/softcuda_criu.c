@@ -160,8 +160,12 @@ int main(void)
 	int tid, again, status;
 	pid_t pid;
 
-	if (SANITIZED || geteuid() || !find_criu())
+	if (SANITIZED || geteuid() || !find_criu()) {
+		printf("skipped: %s\n", SANITIZED   ? "criu cannot dump a sanitized program"
+					: geteuid() ? "not root"
+						    : "no CRIU 4.0 or newer found");
 		return SKIP;
+	}
 	own_devices(1, 64);
 	CHECK(mkdtemp(dir));
 	CHECK(!prctl(PR_SET_CHILD_SUBREAPER, 1));

@@ -126,7 +126,11 @@ export class Machine {
       { env: { ...this.env, ...options.env } },
     );
     const log = join(imagesDir, logFile);
-    return { ...result, log: existsSync(log) ? readFileSync(log, 'utf8') : '', status: options.keepStatus ? [] : this.takeStatus() };
+    return {
+      ...result,
+      log: existsSync(log) ? readFileSync(log, 'utf8') : '',
+      status: options.keepStatus ? [] : this.takeStatus(),
+    };
   }
 
   /** All status files, in no particular order of runs, and removes them. */
