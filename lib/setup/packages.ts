@@ -15,15 +15,15 @@ export const buildPackages = [
   'pkg-config',
   'clang-format',
   'xz-utils',
+  'libprotobuf-c-dev',
   'liburing-dev',
   'libxxhash-dev',
+  'protobuf-c-compiler',
 ] as const;
 
 /** What building and running CRIU needs. */
 export const criuPackages = [
   'libprotobuf-dev',
-  'libprotobuf-c-dev',
-  'protobuf-c-compiler',
   'protobuf-compiler',
   'libnl-3-dev',
   'libcap-dev',

@@ -3,7 +3,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EnvironmentError } from '../../../lib/errors.ts';
-import { installPackages, missingPackages } from '../../../lib/setup/packages.ts';
+import {
+  buildPackages,
+  criuPackages,
+  installPackages,
+  missingPackages,
+} from '../../../lib/setup/packages.ts';
 import { planSetup, readSetupState, type System } from '../../../lib/setup/index.ts';
 import { createMachine, criuScript, type TestMachine } from './machine.ts';
 
@@ -15,13 +20,7 @@ afterEach(() => {
   machine.remove();
 });
 
-const packages = [
-  'build-essential cmake pkg-config clang-format xz-utils liburing-dev libxxhash-dev',
-  'libprotobuf-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libnl-3-dev libcap-dev',
-  'libnet1-dev uuid-dev libbsd-dev libgnutls28-dev libnftables-dev libaio-dev',
-]
-  .join(' ')
-  .split(' ');
+const packages = [...buildPackages, ...criuPackages];
 
 function installedAre(names: readonly string[]): void {
   const lines = names.map((name) => `installed ${name} `).join('\\n');
@@ -65,7 +64,7 @@ describe('missingPackages', () => {
 describe('planSetup', () => {
   it('has nothing to do on a machine that is ready', async () => {
     machine.script('bin/criu', criuScript('4.2.1'));
-    installedAre(packages.slice(0, 7));
+    installedAre(buildPackages);
     const state = await readSetupState(machine.system);
     expect(state.missing).toEqual([]);
     expect(planSetup(machine.system, state).map((step) => step.isDone)).toEqual([true, true]);
