@@ -93,7 +93,18 @@ async function runBench(io: Io, options: BenchOptions): Promise<void> {
   );
   const summaries = summarize(samples, cases[0]?.name);
   const environment = await readEnvironment(store, criu, software);
-  const result = { schemaVersion: SCHEMA_VERSION, environment, workload, cases, summaries, samples };
+  const result = {
+    schemaVersion: SCHEMA_VERSION,
+    environment,
+    workload,
+    cases: cases.map(({ name, preload, env }) => ({
+      name,
+      interceptor: preload !== undefined,
+      env: env ?? {},
+    })),
+    summaries,
+    samples,
+  };
   if (options.out !== undefined) {
     mkdirSync(dirname(resolve(options.out)), { recursive: true });
     writeFileSync(options.out, `${JSON.stringify(result, null, 1)}\n`);

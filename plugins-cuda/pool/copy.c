@@ -254,11 +254,13 @@ static int plan(struct load *load)
 
 	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *a = &image->allocations[i];
-		const struct held held = {.id = a->id,
-					  .size = a->size,
-					  .address = a->address,
-					  .requested = a->requested,
-					  .fd = -1};
+		const struct held held = {
+			.id = a->id,
+			.size = a->size,
+			.address = a->address,
+			.requested = a->requested,
+			.flags = a->flags & CCR_IMAGE_ALLOCATION_OWN_VMM ? CCR_HANDLE_OWN_VMM : 0,
+			.fd = -1};
 
 		ret = held_add(&load->list, &held);
 	}
