@@ -37,7 +37,14 @@ function countCtest(title, report, status) {
     else if (state === 'fail') total.failed += 1;
     else {
       const output = unescapeXml(/<system-out>([\s\S]*?)<\/system-out>/.exec(body)?.[1] ?? '').trim();
-      total.skipped.push(`${title} ${name}: ${output.split('\n').at(-1) || 'no reason given'}`);
+      total.skipped.push(
+        `${title} ${name}: ${
+          output
+            .split('\n')
+            .at(-1)
+            .replace(/^skipped: /, '') || 'no reason given'
+        }`,
+      );
     }
   }
   if (cases.length === 0 || (status !== 0 && !cases.some(([, , state]) => state === 'fail'))) {

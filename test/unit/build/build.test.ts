@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+import { tmpdir } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { build, sanitizedBuildDir } from '../../../lib/build/index.ts';
+
+describe('build', () => {
+  it('refuses a source tree that is not CRIU before anything is built', async () => {
+    await expect(build({ criuSrc: tmpdir() })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      message: `--criu-src ${tmpdir()} has no criu/include/criu-plugin.h`,
+    });
+  });
+
+  it('keeps sanitized builds apart', () => {
+    const env = { CRIU_CUDA_BUILD_DIR: '/b' };
+    expect(sanitizedBuildDir('address,undefined', env)).toBe('/b-address-undefined');
+  });
+});

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { exec } from '../../../lib/exec.ts';
+import { projectRoot } from '../../../lib/paths.ts';
+import { isAlive } from '../../../lib/process/index.ts';
+import { createMachine, type TestMachine } from '../setup/machine.ts';
+
+const program = join(projectRoot, 'dist', 'cli.js');
+
+let machine: TestMachine;
+beforeEach(() => {
+  machine = createMachine();
+});
+afterEach(() => {
+  machine.remove();
+});
+
+it.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('%s ends what runs and exits with %d', async (signal, exitCode) => {
+  expect(existsSync(program), `${program} is there: npm run build:ts`).toBe(true);
+  const pipe = join(machine.dir, 'pipe');
+  await exec('mkfifo', [pipe]);
+  const criu = machine.script('bin/criu', `echo $$ > ${pipe}; exec sleep 600`);
+  const child = spawn(process.execPath, [program, 'setup', '--check'], {
+    env: { ...process.env, CRIU_CUDA_CRIU: criu },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const pid = Number(await readFile(pipe, 'utf8'));
+  expect(isAlive(pid)).toBe(true);
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.kill(signal);
+  expect(await once(child, 'close')).toEqual([exitCode, null]);
+  expect(stderr).toBe(`criu-cuda: stopped by ${signal}\n`);
+  expect(isAlive(pid)).toBe(false);
+});
