@@ -175,10 +175,18 @@ static int create_memory(struct load *load, struct cuda_parallel_range *ranges)
 		ret = pool_device_use(held->device);
 		if (!ret)
 			ret = held_create(held);
-		if (ret) {
+		if (ret)
 			snprintf(load->error, sizeof(load->error), "%llu bytes on device %u: %s",
 				 (unsigned long long)held->size, held->device, strerror(-ret));
-		}
+	}
+	if (!ret) {
+		ret = held_map_all(&load->list);
+		if (ret)
+			snprintf(load->error, sizeof(load->error), "mapping: %s", strerror(-ret));
+	}
+	for (size_t i = 0; !ret && i < load->list.nr; i++) {
+		const struct held *held = &load->list.entries[i];
+
 		ranges[i] = (struct cuda_parallel_range){
 			.device = held->device, .address = held->mapped, .bytes = held->size};
 	}

@@ -115,43 +115,72 @@ int held_add(struct held_list *list, const struct held *held)
 	return 0;
 }
 
-static int map(struct held *held)
+static int map_arena(struct held_list *list, size_t first, size_t end, struct arena *arena)
 {
 	const CUmemAccessDesc access = {
-		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = held->device},
+		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE,
+			     .id = list->entries[first].device},
 		.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
 	};
+	CUdeviceptr address;
 	int ret;
 
-	ret = CALL(cuMemAddressReserve, &held->mapped, held->size, 0, 0, 0);
-	if (ret) {
-		held->mapped = 0;
-		return ret;
+	for (size_t i = first; i < end; i++)
+		arena->bytes += list->entries[i].size;
+	ret = pool_device_use(list->entries[first].device);
+	if (!ret)
+		ret = CALL(cuMemAddressReserve, &arena->base, arena->bytes, 0, 0, 0);
+	address = arena->base;
+	for (size_t i = first; !ret && i < end; i++) {
+		struct held *held = &list->entries[i];
+
+		ret = CALL(cuMemMap, address, held->size, 0, held->handle, 0);
+		if (!ret)
+			held->mapped = address;
+		address += held->size;
 	}
-	ret = CALL(cuMemMap, held->mapped, held->size, 0, held->handle, 0);
-	if (ret) {
-		pool.cuda.cuMemAddressFree(held->mapped, held->size);
-		held->mapped = 0;
-		return ret;
+	return ret ? ret : CALL(cuMemSetAccess, arena->base, arena->bytes, &access, 1);
+}
+
+int held_map_all(struct held_list *list)
+{
+	int ret = 0;
+
+	list->arenas = calloc(list->nr + 1, sizeof(*list->arenas));
+	if (!list->arenas)
+		return -ENOMEM;
+	for (size_t first = 0, end; !ret && first < list->nr; first = end) {
+		for (end = first + 1; end < list->nr; end++)
+			if (list->entries[end].device != list->entries[first].device)
+				break;
+		ret = map_arena(list, first, end, &list->arenas[list->nr_arenas++]);
 	}
-	ret = CALL(cuMemSetAccess, held->mapped, held->size, &access, 1);
 	if (ret)
-		held_unmap(held);
+		held_unmap_all(list);
 	return ret;
+}
+
+void held_unmap_all(struct held_list *list)
+{
+	for (size_t i = 0; i < list->nr; i++) {
+		struct held *held = &list->entries[i];
+
+		if (held->mapped)
+			CALL(cuMemUnmap, held->mapped, held->size);
+		held->mapped = 0;
+	}
+	for (size_t i = 0; i < list->nr_arenas; i++)
+		if (list->arenas[i].base)
+			CALL(cuMemAddressFree, list->arenas[i].base, list->arenas[i].bytes);
+	free(list->arenas);
+	list->arenas = NULL;
+	list->nr_arenas = 0;
 }
 
 int held_import(struct held *held)
 {
-	int ret;
-
-	ret = CALL(cuMemImportFromShareableHandle, &held->handle, (void *)(intptr_t)held->fd,
-		   CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
-	if (ret)
-		return ret;
-	ret = map(held);
-	if (ret)
-		pool.cuda.cuMemRelease(held->handle);
-	return ret;
+	return CALL(cuMemImportFromShareableHandle, &held->handle, (void *)(intptr_t)held->fd,
+		    CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
 }
 
 int held_create(struct held *held)
@@ -163,41 +192,26 @@ int held_create(struct held *held)
 	};
 	int ret;
 
-	held->fd = -1;
-	held->mapped = 0;
 	ret = CALL(cuMemCreate, &held->handle, held->size, &prop, 0);
 	if (ret)
 		return ret;
 	ret = CALL(cuMemExportToShareableHandle, &held->fd, held->handle,
 		   CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
 	if (!ret)
-		ret = map(held);
-	if (ret) {
-		pool.cuda.cuMemRelease(held->handle);
-		held->handle = 0;
-		if (held->fd >= 0)
-			close(held->fd);
-	}
+		return 0;
+	CALL(cuMemRelease, held->handle);
+	held->handle = 0;
 	return ret;
-}
-
-void held_unmap(struct held *held)
-{
-	if (!held->mapped)
-		return;
-	CALL(cuMemUnmap, held->mapped, held->size);
-	CALL(cuMemAddressFree, held->mapped, held->size);
-	held->mapped = 0;
 }
 
 void held_free_all(struct held_list *list)
 {
+	held_unmap_all(list);
 	for (size_t i = 0; i < list->nr; i++) {
 		struct held *held = &list->entries[i];
 
 		if (!held->handle) /* planned, not made */
 			continue;
-		held_unmap(held);
 		CALL(cuMemRelease, held->handle);
 		close(held->fd);
 	}

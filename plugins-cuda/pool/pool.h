@@ -29,10 +29,18 @@ struct held {
 	CUdeviceptr mapped; /* in the pool's address space, 0 when it is not */
 };
 
+/* Consecutive entries of one device, mapped side by side. */
+struct arena {
+	CUdeviceptr base;
+	uint64_t bytes;
+};
+
 struct held_list {
 	struct held *entries;
 	size_t nr, room;
 	uint64_t bytes;
+	struct arena *arenas; /* while it is mapped */
+	size_t nr_arenas;
 };
 
 struct pool {
@@ -60,11 +68,16 @@ int pool_device_use(int device);
 /* Ordinal of the device with this UUID, or -ENODEV. */
 int pool_device_find(const uint8_t uuid[16]);
 int held_add(struct held_list *list, const struct held *held);
-/* Takes over `held->fd`: imports it and maps it for copying. */
+/* Imports the memory behind `held->fd`, which stays open. */
 int held_import(struct held *held);
-/* Fresh exportable memory of `held->size` on `held->device`, mapped, with its fd. */
+/* Fresh exportable memory of `held->size` on `held->device`, with its fd. */
 int held_create(struct held *held);
-void held_unmap(struct held *held);
+/*
+ * Maps all of a list for copying, with one call for the access to each arena:
+ * that is what takes the time with thousands of allocations.
+ */
+int held_map_all(struct held_list *list);
+void held_unmap_all(struct held_list *list);
 /* Drops every reference: the memory is free when nobody else has one. */
 void held_free_all(struct held_list *list);
 

@@ -143,7 +143,6 @@ static int take_handles(const struct ccr_message *message, const int *fds, const
 			ret = held_add(list, &held);
 			if (!ret)
 				continue;
-			held_unmap(&held);
 			pool.cuda.cuMemRelease(held.handle);
 		}
 		close(fds[i]);

@@ -121,6 +121,10 @@ static int evict(struct part *part, const struct ccr_message *request, int image
 	if (!ret)
 		ret = service_collect(connection, operation, request->op.timeout_ms, &part->list,
 				      error, size);
+	if (!ret && held_map_all(&part->list)) {
+		ret = -EIO;
+		snprintf(error, size, "mapping the allocations: see the log of cuda-poold");
+	}
 	*wait_ms = now_ms() - start;
 	if (!ret)
 		ret = copy_save(images_dir, request->op.image_pid, &part->list, &options, error,
@@ -131,8 +135,7 @@ static int evict(struct part *part, const struct ccr_message *request, int image
 	else
 		ret = service_finish_evict(connection, operation, error, size);
 	close(connection);
-	for (size_t i = 0; !ret && i < part->list.nr; i++)
-		held_unmap(&part->list.entries[i]);
+	held_unmap_all(&part->list);
 	return ret;
 }
 
