@@ -4,6 +4,7 @@
  * only; CUDA is not initialised.
  * @module
  */
+import { existsSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
 import { openDriver, type CheckpointDriver } from '../driver/index.ts';
 import { softcudaLibrary } from '../paths.ts';
@@ -97,6 +98,11 @@ function cudaVersion(driver: CheckpointDriver): string {
   return `CUDA ${Math.floor(driver.version / 1000)}.${Math.floor((driver.version % 1000) / 10)}`;
 }
 
+function softwareHint(patient: Patient): string {
+  const library = softcudaLibrary(patient.system.env);
+  return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
+}
+
 function examineLibrary(patient: Patient): Check {
   const base = { id: 'cuda-driver', title: 'CUDA driver' };
   const named = patient.settings instanceof Error ? '' : patient.settings.settings.CRIU_CUDA_DRIVER;
@@ -119,7 +125,7 @@ function examineLibrary(patient: Patient): Check {
       found: error.message,
       remedy: expected
         ? error.missing.map(({ remedy }) => remedy).join('; ')
-        : `none is needed without a GPU; the software driver is ${softcudaLibrary(patient.system.env)}, set CRIU_CUDA_DRIVER to it`,
+        : `none is needed without a GPU${softwareHint(patient)}`,
     };
   }
 }
