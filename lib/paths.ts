@@ -45,6 +45,11 @@ export function softcudaLibrary(env: Environment = process.env): string {
   return join(buildDir(env), 'lib', 'softcuda', 'libcuda.so.1');
 }
 
+/** Preloaded into an application, so that its device memory can be moved beside CRIU. */
+export function interceptorLibrary(env: Environment = process.env): string {
+  return join(buildDir(env), 'lib', 'intercept', 'libcuda_intercept.so');
+}
+
 /** A program of the C build, e.g. `workload-pattern`. */
 export function builtProgram(name: string, env: Environment = process.env): string {
   return join(buildDir(env), 'bin', name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import {
   benchmarkDumpRestore,
@@ -13,7 +13,13 @@ import {
 import { UsageError } from '../errors.ts';
 import type { Io } from '../output.ts';
 import { formatBytes, table } from '../output.ts';
-import { buildDir, isPluginVariant, pluginVariants, softcudaLibrary, variantDir } from '../paths.ts';
+import {
+  interceptorLibrary,
+  isPluginVariant,
+  pluginVariants,
+  softcudaLibrary,
+  variantDir,
+} from '../paths.ts';
 import { withProgress } from '../progress.ts';
 import { findCriu } from '../setup/index.ts';
 
@@ -45,7 +51,7 @@ function parseCase(word: string, upstream: string | undefined): BenchmarkCase {
   }
   if (!isPluginVariant(word))
     throw new UsageError(`"${word}" is no case`, `cases: upstream, ${pluginVariants.join(', ')}`);
-  const preload = join(buildDir(), 'lib', 'intercept', 'libcuda_intercept.so');
+  const preload = interceptorLibrary();
   return { name: word, libdir: variantDir(word), ...(preloaded.includes(word) ? { preload } : {}) };
 }
 

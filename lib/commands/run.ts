@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: MIT
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Io } from '../output.ts';
+import { interceptorLibrary } from '../paths.ts';
 import { exitCodeOf } from '../process/index.ts';
 import { run } from '../run/index.ts';
 
-async function runProgram(io: Io, [command = '', ...args]: string[]): Promise<void> {
-  const program = await run({ command, args });
+interface RunFlags {
+  intercept: boolean;
+}
+
+async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunFlags): Promise<void> {
+  const interceptor = interceptorLibrary();
+  const preload = flags.intercept && existsSync(interceptor) ? { interceptor } : {};
+  const program = await run({ command, args, ...preload });
   io.onStop = program.send;
   try {
     io.exitCode = exitCodeOf(await program.ended);
@@ -20,5 +28,6 @@ export function registerRun(program: Command, io: Io): void {
     .description('run a program so that it can be checkpointed; signals and exit status pass through')
     .usage('-- <command> [arguments...]')
     .argument('<command...>')
-    .action((words: string[]) => runProgram(io, words));
+    .option('--no-intercept', 'without the interceptor: all device memory is left to the driver')
+    .action((words: string[], flags: RunFlags) => runProgram(io, words, flags));
 }

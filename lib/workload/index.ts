@@ -1,2 +1,2 @@
 // SPDX-License-Identifier: MIT
-export { Workload, type WorkloadOptions, type WorkloadStatus } from './workload.ts';
+export { askWorkload, Workload, type WorkloadOptions, type WorkloadStatus } from './workload.ts';

@@ -39,7 +39,7 @@ function failed(message: string, cause?: unknown): ToolkitError {
 }
 
 /** One request on a connection of its own: none is open when CRIU comes. */
-function askOnce(socketPath: string, request: string, timeoutMs: number): Promise<string> {
+export function askWorkload(socketPath: string, request: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     const lines = createInterface({ input: socket });
@@ -120,7 +120,7 @@ export class Workload {
   }
 
   ask(request: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise<string> {
-    return askOnce(this.socketPath, request, timeoutMs);
+    return askWorkload(this.socketPath, request, timeoutMs);
   }
 
   /** Reads every byte on the device. @returns the checksum; throws when a byte is wrong */

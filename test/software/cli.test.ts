@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
-import { buildDir, projectRoot } from '../../lib/paths.ts';
+import { builtProgram, interceptorLibrary, projectRoot } from '../../lib/paths.ts';
 import { readStat } from '../../lib/process/index.ts';
+import { askWorkload } from '../../lib/workload/index.ts';
 import { Machine } from '../helpers/machine.ts';
 
-const preload = { LD_PRELOAD: join(buildDir(), 'lib', 'intercept', 'libcuda_intercept.so') };
+const preload = { LD_PRELOAD: interceptorLibrary() };
 
 let machine: Machine;
 beforeEach(() => {
@@ -66,6 +67,31 @@ it('restore fails when device memory turns out wrong after criu has ended', asyn
   expect(failed.exitCode).toBe(1);
   expect(failed.stdout).toContain(stripe);
   expect([undefined, 'Z']).toContain(readStat(workload.pid)?.state);
+});
+
+it.each([
+  [[], 1],
+  [['--no-intercept'], 0],
+])('run %j: device memory goes into %i GPU image', async (flags, images) => {
+  const socketPath = join(machine.dir, 'run.sock');
+  const command = [builtProgram('workload-pattern'), '--alloc', '4M', '--socket', socketPath];
+  // The program inherits our streams; a socket to the test among them could not be dumped.
+  const quiet = ['-c', 'exec "$0" "$@" </dev/null >/dev/null 2>&1', process.execPath];
+  const words = [join(projectRoot, 'dist', 'cli.js'), 'run', ...flags, '--', ...command];
+  const running = execResult('sh', [...quiet, ...words], { env: machine.env });
+  const ask = async (request: string): Promise<string> => {
+    await vi.waitUntil(() => existsSync(socketPath));
+    return vi.waitFor(() => askWorkload(socketPath, request, 10_000));
+  };
+  const pid = Number(/pid=(\d+)/.exec(await ask('status'))?.[1]);
+  const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
+  const dumped = await cli(['checkpoint', '--leave-running', '--pid', String(pid), ...where]);
+  expect(dumped.exitCode, dumped.stdout + dumped.stderr).toBe(0);
+  const manifests = readdirSync(machine.imagesDir).filter((name) => /^cuda-\d+\.img$/.test(name));
+  expect(manifests).toHaveLength(images);
+  expect(await ask('verify')).toMatch(/^ok checksum=/);
+  await ask('quit').catch(() => undefined);
+  expect((await running).exitCode).toBe(0);
 });
 
 it('names the process that is not there', async () => {

@@ -12,13 +12,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { buildDir, variantDir } from '../../lib/paths.ts';
+import { interceptorLibrary, variantDir } from '../../lib/paths.ts';
 import { readStat } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../helpers/machine.ts';
 
 const libdir = variantDir('parallel');
-const preload = { LD_PRELOAD: join(buildDir(), 'lib', 'intercept', 'libcuda_intercept.so') };
+const preload = { LD_PRELOAD: interceptorLibrary() };
 const ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--alloc', '3M', '--host', '2M'];
 
 let machine: Machine;
