@@ -53,6 +53,7 @@ int ccr_driver_open(struct ccr_driver *driver, const char *path, char *error, si
 		void **slot;
 	} functions[] = {
 #define FUNCTION(name) {#name, (void **)&driver->name}
+		FUNCTION(cuInit),
 		FUNCTION(cuDriverGetVersion),
 		FUNCTION(cuCheckpointProcessGetRestoreThreadId),
 		FUNCTION(cuCheckpointProcessGetState),

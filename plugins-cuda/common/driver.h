@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The one seam to libcuda: only driver.c opens it. Nothing here calls cuInit,
- * so opening costs a dlopen and no device is touched.
+ * so opening costs a dlopen and no device is touched. The table is for the
+ * checkpoint calls; driver_calls.h has those for programs that use a device.
  */
 #ifndef CCR_DRIVER_H
 #define CCR_DRIVER_H
@@ -19,6 +20,7 @@ struct ccr_driver {
 	void *handle;
 	char path[PATH_MAX]; /* the file that was opened */
 	int version;	     /* as cuDriverGetVersion gives it: 1000 * major + 10 * minor */
+	CUresult (*cuInit)(unsigned int flags);
 	CUresult (*cuDriverGetVersion)(int *version);
 	CUresult (*cuCheckpointProcessGetRestoreThreadId)(int pid, int *tid);
 	CUresult (*cuCheckpointProcessGetState)(int pid, CUprocessState *state);

@@ -90,7 +90,12 @@ static int plugin_init(int stage)
 		 p->driver.path, p->driver.version);
 	if (set_compel_interrupt_only_mode)
 		set_compel_interrupt_only_mode();
-	return stage == STAGE_RESTORE ? ccr__memory_load_begin() : 0;
+	if (stage != STAGE_RESTORE)
+		return 0;
+	ret = ccr__memory_load_begin();
+	if (!ret && ccr__memory_fd() < 0) /* the pool would hold the GPU just as well */
+		ccr__warmer_start();
+	return ret;
 }
 
 static const char *stage_name(int stage)

@@ -76,6 +76,15 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
 /* Stops it again as CRIU had it; 0 or -errno. */
 int ccr__restore_thread_stop(struct restore_thread *thread);
 
+/*
+ * companion.c: starts `run` in a detached process; the socket to it (it sees the
+ * end of file when criu ends), or -errno.
+ */
+int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int stage);
+
+/* warmer.c */
+void ccr__warmer_start(void);
+
 /* watcher.c */
 int ccr__watcher_start(int stage);
 /* Tells the watcher about a task before the first driver call on it, and again when the pool has a

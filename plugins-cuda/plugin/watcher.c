@@ -8,23 +8,17 @@
  * After a dump it puts the prior states back in tasks that still live, and lets
  * the pool drop the memory of the dead; after a restore that was never
  * completed it kills the tasks.
- *
- * It is a fork without exec of criu, made with no thread running and before
- * the first driver call on a task; it never returns into CRIU's code.
  */
 #include "plugin/plugin.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "plugin/memory.h"
@@ -218,64 +212,19 @@ static void watch(int stage, int fd)
 	_exit(0);
 }
 
-/* Descriptors of criu must not be held open beyond its end: a caller may wait for their EOF. */
-static void close_all_but(int a, int b)
+static void watcher_main(int stage, int fd)
 {
-	const int low = a < b ? a : b, high = a < b ? b : a;
-
-	if (low > 0)
-		syscall(SYS_close_range, 0, low - 1, 0);
-	if (high > low + 1)
-		syscall(SYS_close_range, low + 1, high - 1, 0);
-	syscall(SYS_close_range, high + 1, ~0U, 0);
-}
-
-static void become_watcher(int stage, int fd)
-{
-	const int status_fd = ccr__plugin.status.fd >= 0 ? ccr__plugin.status.fd : fd;
-	sigset_t none;
-
-	setsid();
 	ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
-	prctl(PR_SET_NAME, "cuda-watcher");
-	ccr_log_set_sink(NULL);
 	ccr__memory_set_fd(-1);
-	close_all_but(fd, status_fd);
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/"))
-		_exit(1);
 	watch(stage, fd);
 }
 
 int ccr__watcher_start(int stage)
 {
-	int fds[2], status;
-	pid_t child;
+	const int fd = ccr__companion_start("cuda-watcher", watcher_main, stage);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
-		ccr_err("watcher: socketpair: %s", strerror(errno));
-		return -errno;
-	}
-	child = fork();
-	if (child < 0) {
-		ccr_err("watcher: fork: %s", strerror(errno));
-		close(fds[0]);
-		close(fds[1]);
-		return -EAGAIN;
-	}
-	if (!child) {
-		/* A grandchild: criu takes the end of a child for the end of a task. */
-		if (!fork())
-			become_watcher(stage, fds[0]);
-		_exit(0);
-	}
-	close(fds[0]);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	ccr__plugin.watcher_fd = fds[1];
+	if (fd < 0)
+		return fd;
+	ccr__plugin.watcher_fd = fd;
 	return 0;
 }

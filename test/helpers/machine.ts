@@ -183,7 +183,8 @@ export class Machine {
       await workload.kill();
       for (const { pid } of children) await killTree(pid);
     }
-    rmSync(this.dir, { recursive: true, force: true });
+    // A companion of a criu that failed early may still be opening its device.
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Companions: detached processes beside criu. A companion is a fork without
+ * exec, made while criu has no other thread; it never returns into CRIU's code,
+ * and learns of criu's end by the end of file on its socket.
+ */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Descriptors of criu must not be held open beyond its end: a caller may wait for their EOF. */
+static void close_all_but(int a, int b)
+{
+	const int low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low > 0)
+		syscall(SYS_close_range, 0, low - 1, 0);
+	if (high > low + 1)
+		syscall(SYS_close_range, low + 1, high - 1, 0);
+	syscall(SYS_close_range, high + 1, ~0U, 0);
+}
+
+static void detach(const char *name, int fd)
+{
+	const int status_fd = ccr__plugin.status.fd >= 0 ? ccr__plugin.status.fd : fd;
+	sigset_t none;
+
+	setsid();
+	prctl(PR_SET_NAME, name);
+	ccr_log_set_sink(NULL);
+	close_all_but(fd, status_fd);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir("/"))
+		_exit(1);
+}
+
+int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int stage)
+{
+	int fds[2], status;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
+		const int ret = -errno;
+
+		ccr_err("%s: socketpair: %s", name, strerror(-ret));
+		return ret;
+	}
+	child = fork();
+	if (child < 0) {
+		ccr_err("%s: fork: %s", name, strerror(errno));
+		close(fds[0]);
+		close(fds[1]);
+		return -EAGAIN;
+	}
+	if (!child) {
+		/* A grandchild: criu takes the end of a child for the end of a task. */
+		if (fork())
+			_exit(0);
+		detach(name, fds[0]);
+		run(stage, fds[0]);
+		_exit(0);
+	}
+	close(fds[0]);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return fds[1];
+}
