@@ -2,12 +2,23 @@
 /* --children: a tree of CUDA processes, each initialised after its fork. */
 #include "workloads/workload.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* A packet is bounded by the socket's buffer. */
+static void answer(int socket, const char *reply)
+{
+	static const char too_long[] =
+		"error answer too long for a child: CUDA_ERROR_INVALID_VALUE";
+
+	if (send(socket, reply, strlen(reply), MSG_NOSIGNAL) < 0 && errno == EMSGSIZE)
+		send(socket, too_long, strlen(too_long), MSG_NOSIGNAL);
+}
 
 static void serve_parent(struct workload *w, int socket)
 {
@@ -26,8 +37,9 @@ static void serve_parent(struct workload *w, int socket)
 				 ccr_cuda_error_name(failure.result));
 		else if (!protocol_answer(w, request, reply, sizeof(reply)))
 			break;
-		send(socket, reply, strlen(reply), MSG_NOSIGNAL);
+		answer(socket, reply);
 	}
+	workload_stop(w);
 	_exit(0);
 }
 

@@ -29,13 +29,27 @@ static bool answer(char *request)
 	return true;
 }
 
+/* Drops the rest of a line that filled the whole buffer; true when there was one. */
+static bool too_long(const char *request, FILE *in)
+{
+	int c = strchr(request, '\n') || feof(in) ? '\n' : ' ';
+	const bool was = c != '\n';
+
+	while (c != '\n' && c != EOF)
+		c = getc(in);
+	return was;
+}
+
 /* False: quit was asked for. */
 static bool serve(FILE *in, FILE *out)
 {
 	char request[256];
 
 	while (fgets(request, sizeof(request), in)) {
-		if (!answer(request))
+		if (too_long(request, in))
+			snprintf(reply, sizeof(reply),
+				 "error request too long: CUDA_ERROR_INVALID_VALUE");
+		else if (!answer(request))
 			return false;
 		fprintf(out, "%s\n", reply);
 		fflush(out);
@@ -57,6 +71,7 @@ static int listen_at(const char *path)
 		return -1;
 	}
 	strcpy(address.sun_path, path);
+	/* Left by one that was killed, for example by a dump. */
 	unlink(path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 16))
@@ -64,7 +79,7 @@ static int listen_at(const char *path)
 	return fd;
 }
 
-static int serve_clients(int listener)
+static void serve_clients(int listener)
 {
 	for (;;) {
 		const int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -80,8 +95,10 @@ static int serve_clients(int listener)
 			fclose(out);
 		if (in)
 			fclose(in);
+		else
+			close(client);
 		if (!go_on)
-			return 0;
+			return;
 	}
 }
 
@@ -116,10 +133,13 @@ int main(int argc, char **argv)
 			perror(workload.options.socket_path);
 			return 1;
 		}
-		return serve_clients(listener);
+		serve_clients(listener);
+		unlink(workload.options.socket_path);
+	} else {
+		printf("ready pid=%d\n", getpid());
+		fflush(stdout);
+		serve(stdin, stdout);
 	}
-	printf("ready pid=%d\n", getpid());
-	fflush(stdout);
-	serve(stdin, stdout);
+	workload_stop(&workload);
 	return 0;
 }

@@ -5,10 +5,12 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define BLOCK		 256
-#define GRID_MAX	 1024
-#define WORDS_PER_THREAD 64 /* the threads add to one word: few of them for a small buffer */
+#define SPIN_START_SECONDS 60 /* a busy machine's worst; a GPU takes microseconds */
+#define BLOCK		   256
+#define GRID_MAX	   1024
+#define WORDS_PER_THREAD   64 /* the threads add to one word: few of them for a small buffer */
 
 static unsigned int grid_of(const struct buffer *b)
 {
@@ -115,7 +117,7 @@ static int allocate_host(struct workload *w, struct failure *failure)
 
 	TRY(cuMemHostAlloc, (void **)&w->spin_flags, 2 * sizeof(uint32_t),
 	    CU_MEMHOSTALLOC_DEVICEMAP);
-	TRY(cuMemHostGetDevicePointer_v2, &unused, (void *)w->spin_flags, 0);
+	TRY(cuMemHostGetDevicePointer_v2, &unused, w->spin_flags, 0);
 	if (w->options.pinned_bytes)
 		TRY(cuMemHostAlloc, (void **)&w->pinned, w->options.pinned_bytes, 0);
 	if (w->options.host_bytes) {
@@ -164,6 +166,8 @@ int workload_fill(struct workload *w, uint64_t seed, struct failure *failure)
 {
 	CUresult result = CUDA_SUCCESS;
 
+	if (w->spinning) /* it would wait for that kernel for ever */
+		return fail(failure, "a kernel is spinning", CUDA_ERROR_NOT_READY);
 	pthread_rwlock_wrlock(&w->pattern);
 	w->options.seed = seed;
 	for (size_t i = 0; i < w->nr_buffers && result == CUDA_SUCCESS; i++) {
@@ -282,20 +286,35 @@ int workload_spin(struct workload *w, bool start, struct failure *failure)
 	uint64_t values[1];
 	CUdeviceptr flags;
 	CUresult result;
+	time_t end;
 
 	if (!start) {
-		w->spin_flags[CCR_SPIN_STOP] = 1;
+		__atomic_store_n(&w->spin_flags[CCR_SPIN_STOP], 1, __ATOMIC_RELEASE);
 		TRY(cuCtxSynchronize, );
+		w->spinning = false;
 		return 0;
 	}
-	w->spin_flags[CCR_SPIN_STOP] = 0;
-	w->spin_flags[CCR_SPIN_RUNNING] = 0;
-	TRY(cuMemHostGetDevicePointer_v2, &flags, (void *)w->spin_flags, 0);
+	if (w->spinning)
+		return fail(failure, "a kernel is spinning", CUDA_ERROR_NOT_READY);
+	__atomic_store_n(&w->spin_flags[CCR_SPIN_STOP], 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->spin_flags[CCR_SPIN_RUNNING], 0, __ATOMIC_RELEASE);
+	TRY(cuMemHostGetDevicePointer_v2, &flags, w->spin_flags, 0);
 	values[0] = flags;
 	result = launch(w, w->spin, values, 1, 1, 1, NULL);
 	if (result != CUDA_SUCCESS)
 		return fail(failure, "cuLaunchKernel", result);
-	while (!w->spin_flags[CCR_SPIN_RUNNING])
-		;
+	w->spinning = true;
+	end = time(NULL) + SPIN_START_SECONDS;
+	while (!__atomic_load_n(&w->spin_flags[CCR_SPIN_RUNNING], __ATOMIC_ACQUIRE))
+		if (time(NULL) > end)
+			return fail(failure, "the kernel does not start", CUDA_ERROR_TIMEOUT);
 	return 0;
+}
+
+void workload_stop(struct workload *w)
+{
+	struct failure ignored;
+
+	if (w->spinning)
+		workload_spin(w, false, &ignored);
 }

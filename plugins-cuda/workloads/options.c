@@ -52,8 +52,10 @@ static uint64_t size(const char *option, const char *text, char **end)
 	}
 	if (shift)
 		(*end)++;
+	if (errno || *end == text || *text == '-' || !value || value > 1ull << 44 >> shift)
+		wrong(option, text);
 	value <<= shift;
-	if (errno || *end == text || *text == '-' || !value || value % 8 || value > 1ull << 44)
+	if (value % 8)
 		wrong(option, text);
 	return value;
 }

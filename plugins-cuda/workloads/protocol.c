@@ -36,13 +36,16 @@ static void status(const struct workload *w, char *reply, size_t size)
 		 __atomic_load_n(&w->mismatch, __ATOMIC_RELAXED));
 }
 
-static void addresses(const struct workload *w, char *reply, size_t size)
+static int addresses(const struct workload *w, char *reply, size_t size, struct failure *failure)
 {
 	size_t used = snprintf(reply, size, "ok ");
 
-	for (size_t i = 0; i < w->nr_buffers && used + 24 < size; i++)
+	for (size_t i = 0; i < w->nr_buffers && used < size; i++)
 		used += snprintf(reply + used, size - used, "%s0x%llx", i ? "," : "",
 				 w->buffers[i].address);
+	snprintf(failure->what, sizeof(failure->what), "too many allocations for one line");
+	failure->result = CUDA_ERROR_INVALID_VALUE;
+	return used < size ? 0 : -1;
 }
 
 static int verify(struct workload *w, char *reply, size_t size, struct failure *failure)
@@ -92,7 +95,7 @@ bool protocol_answer(struct workload *w, const char *request, char *reply, size_
 	if (!strcmp(request, "verify"))
 		ret = verify(w, reply, size, &failure);
 	else if (!strcmp(request, "addresses"))
-		addresses(w, reply, size);
+		ret = addresses(w, reply, size, &failure);
 	else if (!strcmp(request, "mem"))
 		ret = memory(w, reply, size, &failure);
 	else if (sscanf(request, "fill %llu", &seed) == 1)

@@ -90,7 +90,8 @@ struct workload {
 	size_t nr_buffers;
 	uint64_t bytes; /* device memory held */
 	uint64_t *host, *pinned;
-	volatile uint32_t *spin_flags;
+	uint32_t *spin_flags; /* atomic: the kernel reads and writes them too */
+	bool spinning;
 	char device_name[128];
 	pthread_rwlock_t pattern; /* readers verify, the writer fills */
 	uint64_t rounds;	  /* of all verifying threads, atomic */
@@ -117,6 +118,8 @@ int workload_verify(struct workload *w, const struct lane *lane, uint64_t *check
 		    struct failure *failure);
 int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure);
 int workload_spin(struct workload *w, bool start, struct failure *failure);
+/* Leaves no kernel running behind. */
+void workload_stop(struct workload *w);
 
 /* pattern.c: the checksum of a buffer of `nr_words` filled with `key`, in nr_words / block steps.
  */
