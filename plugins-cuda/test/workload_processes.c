@@ -121,6 +121,7 @@ static void children_end_with_their_parent(int signal)
 		CHECK(waitpid(p.pid, &status, 0) == p.pid && WIFSIGNALED(status));
 		fclose(p.to);
 		fclose(p.from);
+		free(p.line);
 	} else {
 		CHECK(!program_end(&p));
 	}
