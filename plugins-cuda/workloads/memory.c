@@ -270,15 +270,19 @@ int workload_verify(struct workload *w, const struct lane *lane, uint64_t *check
 int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure)
 {
 	CUdeviceptr address;
-	uint8_t byte;
+	CUresult result;
+	uint8_t byte = 0;
 
 	if (buffer >= w->nr_buffers || offset >= w->buffers[buffer].bytes)
 		return fail(failure, "poke outside the allocations", CUDA_ERROR_INVALID_VALUE);
 	address = w->buffers[buffer].address + offset;
-	TRY(cuMemcpyDtoH_v2, &byte, address, 1);
+	pthread_rwlock_wrlock(&w->pattern);
+	result = w->cuda.cuMemcpyDtoH_v2(&byte, address, 1);
 	byte ^= 1;
-	TRY(cuMemcpyHtoD_v2, address, &byte, 1);
-	return 0;
+	if (result == CUDA_SUCCESS)
+		result = w->cuda.cuMemcpyHtoD_v2(address, &byte, 1);
+	pthread_rwlock_unlock(&w->pattern);
+	return result == CUDA_SUCCESS ? 0 : fail(failure, "poke", result);
 }
 
 int workload_spin(struct workload *w, bool start, struct failure *failure)
