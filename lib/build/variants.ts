@@ -17,6 +17,7 @@ import {
 const features: Record<PluginVariant, string> = {
   stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",
   parallel: 'stock, and GPU memory goes to a GPU image by parallel transfers (needs the interceptor)',
+  full: 'parallel, and the pool daemon with warm contexts and resident images, when it runs',
 };
 
 export interface VariantInfo {

@@ -35,7 +35,7 @@ interface BenchOptions {
 
 const SCHEMA_VERSION = 1;
 /** Variants whose device memory moves only in processes with the interceptor. */
-const preloaded: readonly string[] = ['parallel'];
+const preloaded: readonly string[] = ['parallel', 'full'];
 
 function count(text: string): number {
   const value = Number(text);

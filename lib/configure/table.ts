@@ -46,6 +46,20 @@ export const settingDefinitions = {
     max: 1,
     meaning: 'use the pool daemon when it runs; 0 starts a helper per operation (variant full)',
   },
+  CRIU_CUDA_HOLD: {
+    type: 'number',
+    default: '0',
+    min: 0,
+    max: 1,
+    meaning: 'after a dump the pool daemon keeps the device memory for the next restore (variant full)',
+  },
+  CRIU_CUDA_POOL_BUDGET_MB: {
+    type: 'number',
+    default: '0',
+    min: 0,
+    max: 16_777_216,
+    meaning: 'device memory of one GPU that the pool daemon may keep images in, MiB; 0: no limit',
+  },
   CRIU_CUDA_REMAP: {
     type: 'number',
     default: '1',

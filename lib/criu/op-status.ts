@@ -109,7 +109,7 @@ export interface OpStatus {
   tasks: CudaTask[];
   /** The process that looks after the tasks once criu is gone; it may still add to the file. */
   watcherPid: number | undefined;
-  /** The helper that moves device memory; it too adds to the file after criu's end. */
+  /** The daemon, or the last helper, that moved device memory. */
   poolPid: number | undefined;
   /** Processes that are still to take their memory. */
   attaching: number[];
@@ -160,7 +160,7 @@ export function parseOpStatus(text: string): OpStatus | undefined {
     steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
     tasks: [...tasks.values()],
     watcherPid: lines.find((one) => one.event === 'watcher')?.pid,
-    poolPid: lines.find((one) => one.event === 'pool')?.pid,
+    poolPid: lines.findLast((one) => one.event === 'pool')?.pid,
     attaching: [...attaching],
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
   };

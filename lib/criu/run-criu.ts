@@ -5,14 +5,13 @@
  * @module
  */
 import { rmSync } from 'node:fs';
-import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
 import { waitForExit } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
-import { opStatusPath, readOpStatus, removeOpStatus, type OpStatus } from './op-status.ts';
+import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op-status.ts';
 
 /** Dumping a terabyte takes a while; a hang must not last for ever. */
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
@@ -48,32 +47,21 @@ export interface CriuResult {
   error: unknown;
 }
 
-/** Until every process has taken its device memory, or the pool has ended. */
-async function untilAttached(runDir: string, criuPid: number, poolPid: number): Promise<void> {
-  const stop = new AbortController();
-  const ended = waitForExit(poolPid, { timeoutMs: WATCHER_TIMEOUT_MS }).finally(() => {
-    stop.abort();
-  });
-  const isAttached = (): boolean => readOpStatus(runDir, criuPid)?.attaching.length === 0;
-  try {
-    const changes = watch(opStatusPath(runDir, criuPid), { signal: stop.signal });
-    if (isAttached()) return;
-    for await (const _change of changes) if (isAttached()) return;
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    await ended;
-  }
+/** Whoever nobody has heard of since it was to take its memory does not count as restored. */
+function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
+  if (!attaching.includes(task.pid)) return task;
+  return { ...task, outcome: 'failed', reason: 'the watcher ended before it had its device memory' };
 }
 
-/** Waits for the watcher and the pool, then reads and removes the status file. */
+/** Waits for the watcher, which ends when every process has its memory; reads and removes the status file. */
 async function takeStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
   const first = readOpStatus(runDir, criuPid);
   if (!first) return undefined;
   try {
     if (first.watcherPid !== undefined)
       await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS });
-    if (first.poolPid !== undefined) await untilAttached(runDir, criuPid, first.poolPid);
-    return readOpStatus(runDir, criuPid);
+    const status = readOpStatus(runDir, criuPid);
+    return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };
   } finally {
     removeOpStatus(runDir, criuPid);
   }

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEAD offsetof(struct ccr_message, hello)
@@ -36,7 +37,7 @@ static size_t wire_size(const struct ccr_message *m)
 		return HEAD + sizeof(m->attach);
 	case CCR_MSG_END:
 	case CCR_MSG_DONE:
-	case CCR_MSG_SAVED:
+	case CCR_MSG_HELD:
 	case CCR_MSG_OP_READY:
 		return HEAD;
 	case CCR_MSG_FAILED:
@@ -47,7 +48,10 @@ static size_t wire_size(const struct ccr_message *m)
 	case CCR_MSG_OP_ROLL_BACK:
 	case CCR_MSG_OP_RESTORE:
 	case CCR_MSG_OP_ATTACH:
+	case CCR_MSG_OP_RECLAIM:
 		return HEAD + sizeof(m->op);
+	case CCR_MSG_OP_HELD:
+	case CCR_MSG_OP_GIVEN:
 	case CCR_MSG_OP_RESULT:
 		return HEAD + sizeof(m->done);
 	}
@@ -89,6 +93,22 @@ int ccr_message_send(int socket, const struct ccr_message *message, const int *f
 	return 0;
 }
 
+int ccr_message_send_patiently(int socket, const struct ccr_message *message, const int *fds,
+			       int nr_fds, uint32_t timeout_ms)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+	const uint64_t tries = timeout_ms * 1000000ull / pause.tv_nsec;
+
+	for (uint64_t i = 0;; i++) {
+		const int ret = ccr_message_send(socket, message, fds, nr_fds);
+
+		if (ret != -ETOOMANYREFS || i >= tries)
+			return ret;
+		/* The kernel has no event for this. */
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int wait_readable(int socket, int timeout_ms)
 {
 	struct pollfd poller = {.fd = socket, .events = POLLIN};
@@ -128,8 +148,8 @@ static bool well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 		return m->handles.count <= CCR_HANDLES_A_MESSAGE && nr_fds == (int)m->handles.count;
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
-	if (m->type == CCR_MSG_OP_DUMP || m->type == CCR_MSG_OP_RESTORE)
-		return nr_fds == 1 || nr_fds == 2;
+	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_RECLAIM)
+		return m->op.fds < 1u << CCR_OP_MAX_FDS && nr_fds == __builtin_popcount(m->op.fds);
 	return nr_fds == 0;
 }
 
@@ -182,7 +202,7 @@ int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t ope
 	return 0;
 }
 
-static int unix_socket(const char *path, struct sockaddr_un *address)
+static int unix_socket(const char *path, int type, struct sockaddr_un *address)
 {
 	int fd;
 
@@ -191,14 +211,14 @@ static int unix_socket(const char *path, struct sockaddr_un *address)
 	if (strlen(path) >= sizeof(address->sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address->sun_path, path);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	return fd < 0 ? -errno : fd;
 }
 
 int ccr_socket_connect(const char *path)
 {
 	struct sockaddr_un address;
-	const int fd = unix_socket(path, &address);
+	const int fd = unix_socket(path, SOCK_SEQPACKET, &address);
 	int ret;
 
 	if (fd < 0)
@@ -213,10 +233,10 @@ int ccr_socket_connect(const char *path)
 	return ret;
 }
 
-int ccr_socket_listen(const char *path)
+int ccr_socket_listen(const char *path, int type)
 {
 	struct sockaddr_un address;
-	const int fd = unix_socket(path, &address);
+	const int fd = unix_socket(path, type, &address);
 	int ret;
 
 	if (fd < 0)

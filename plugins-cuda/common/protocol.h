@@ -17,9 +17,10 @@
  * Dump, on one connection of the service thread:
  *   HELLO -> <- EVICT; the thread closes the gate, waits until no call is in
  *   flight, synchronises every context; DEVICES ->, HANDLES (with one fd each)
- *   -> as often as needed, END ->; the pool copies, <- SAVED; the thread unmaps
- *   and releases; DONE ->, close. The gate stays closed. At any point before
- *   SAVED: <- ABORT or a lost connection = nothing was released, open the gate.
+ *   -> as often as needed, END ->; the pool imports all of it, <- HELD; the
+ *   thread unmaps and releases; DONE ->, close. The gate stays closed. At any
+ *   point before HELD: <- ABORT or a lost connection = nothing was released,
+ *   open the gate. The pool copies to files while the dump goes on.
  * Restore, roll back:
  *   HELLO -> <- ATTACH; <- HANDLES (with one fd each, in any order, as they
  *   become ready), <- END; the thread maps each at its old addresses and, in
@@ -27,6 +28,11 @@
  *   DONE ->, close. A lost connection before END: the memory is not complete,
  *   the gate stays closed and the thread waits for the next ring.
  * A step that fails: FAILED -> with the CUresult and a text.
+ *
+ * Vault: from HELD on, the application's memory is in the pool's hands alone.
+ * The pool sends DEVICES, HANDLES and END on to the vault socket that came with
+ * OP_DUMP before it says HELD. The watcher keeps the descriptors; should the
+ * pool die, it passes all of it to a new one (OP_RECLAIM, then the messages).
  */
 #ifndef CCR_PROTOCOL_H
 #define CCR_PROTOCOL_H
@@ -39,11 +45,12 @@
 #include <sys/types.h>
 
 #define CCR_PROTOCOL_MAGIC   0x50524343u /* "CCRP" */
-#define CCR_PROTOCOL_VERSION 1u
+#define CCR_PROTOCOL_VERSION 2u
 #define CCR_SERVICE_COMM     "criu-cuda-svc"
 #define CCR_DOORBELL_SIGNAL  (SIGRTMAX - 2)
-#define CCR_OP_SOCKET_FORMAT "op-%u.sock" /* in the run directory; %u is the operation */
-#define CCR_POOL_SOCKET	     "pool.sock"
+#define CCR_OP_SOCKET_FORMAT "op-%u.sock"   /* in the run directory; %u is the operation */
+#define CCR_POOL_SOCKET	     "pool.sock"    /* of the daemon, for plugins */
+#define CCR_CONTROL_SOCKET   "control.sock" /* the same, for people; see pool/control.c */
 
 #define CCR_MAX_DEVICES	      64
 #define CCR_HANDLES_A_MESSAGE 64 /* fds of one packet, under the kernel's 253 */
@@ -58,24 +65,31 @@ enum ccr_message_type {
 	CCR_MSG_FAILED,
 	/* pool -> service thread */
 	CCR_MSG_EVICT = 32,
-	CCR_MSG_SAVED,
+	CCR_MSG_HELD,
 	CCR_MSG_ATTACH,
 	CCR_MSG_ABORT,
-	/* plugin or watcher -> pool */
-	CCR_MSG_OP_DUMP = 64, /* fds: images directory, status file (optional) */
-	CCR_MSG_OP_COMMIT,    /* the process is gone for good: drop what is held */
-	CCR_MSG_OP_ROLL_BACK, /* the process lives: give everything back */
-	CCR_MSG_OP_RESTORE,   /* fds: images directory, status file (optional) */
-	CCR_MSG_OP_ATTACH,
+	/* plugin or watcher -> pool; each with the descriptors that its `op.fds` names, in order */
+	CCR_MSG_OP_DUMP = 64, /* images directory; then OP_READY, OP_HELD, OP_RESULT */
+	CCR_MSG_OP_COMMIT,    /* the process is gone for good: drop what is held; no answer */
+	CCR_MSG_OP_ROLL_BACK, /* the process lives: give everything back; then OP_GIVEN */
+	CCR_MSG_OP_RESTORE,   /* images directory: begin loading; then OP_RESULT */
+	CCR_MSG_OP_ATTACH,    /* then OP_READY, OP_GIVEN */
+	CCR_MSG_OP_RECLAIM,   /* DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
 	/*
-	 * pool -> plugin: answers each of the above. OP_DUMP and OP_ATTACH first get
-	 * OP_READY (`operation` is the number to ring with); OP_DUMP gets OP_RESULT
-	 * when everything is saved and released. How an attach ended is known only
-	 * after criu let the tasks run: it goes to the status file.
+	 * pool -> plugin or watcher. OP_READY: `operation` is the number to ring
+	 * with. OP_HELD: the application has given up its memory. OP_RESULT:
+	 * everything is saved, loading has begun, or (in place of any answer) why
+	 * not. OP_GIVEN: the application has all of its memory, or was killed.
 	 */
 	CCR_MSG_OP_RESULT = 96,
 	CCR_MSG_OP_READY,
+	CCR_MSG_OP_HELD,
+	CCR_MSG_OP_GIVEN,
 };
+
+/* Bits of op.fds, in the order of the descriptors. */
+enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_VAULT = 4 };
+#define CCR_OP_MAX_FDS 3
 
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
@@ -91,6 +105,14 @@ struct ccr_wire_handle {
 };
 /* The application made it itself by cuMemCreate; otherwise it stands for a cuMemAlloc. */
 #define CCR_HANDLE_OWN_VMM 1u
+
+struct ccr_device_pair {
+	uint8_t from[16], to[16]; /* UUIDs */
+};
+struct ccr_device_map {
+	uint32_t count;
+	struct ccr_device_pair pairs[CCR_MAX_DEVICES];
+};
 
 struct ccr_message {
 	uint32_t magic;
@@ -132,10 +154,12 @@ struct ccr_message {
 			uint32_t timeout_ms;
 			uint32_t streams, chunk_mb, verify, io; /* as in settings.h */
 			uint32_t attach_mode;
-			uint32_t pad;
+			uint32_t fds;  /* CCR_OP_* */
+			uint32_t hold; /* OP_COMMIT: keep the memory for the next restore */
+			struct ccr_device_map map; /* OP_RESTORE */
 		} op;
 		struct {
-			uint64_t nr_handles, bytes; /* OP_RESULT of OP_DUMP: what was saved */
+			uint64_t nr_handles, bytes; /* OP_HELD, OP_RESULT of OP_DUMP */
 			double wait_ms, copy_ms;
 			char text[252];
 		} done;
@@ -155,6 +179,13 @@ void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, u
 int ccr_message_send(int socket, const struct ccr_message *message, const int *fds, int nr_fds);
 
 /*
+ * The same, but while the kernel has too many descriptors of this user on their
+ * way (-ETOOMANYREFS), waits up to `timeout_ms` for the receiver to take some.
+ */
+int ccr_message_send_patiently(int socket, const struct ccr_message *message, const int *fds,
+			       int nr_fds, uint32_t timeout_ms);
+
+/*
  * Waits up to `timeout_ms` (-1: for ever) for one packet. `fds` has room for
  * CCR_HANDLES_A_MESSAGE close-on-exec descriptors, `*nr_fds` says how many came
  * (both may be NULL: any that come are closed). 0; -ETIMEDOUT; -EPIPE when the
@@ -167,8 +198,11 @@ int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *
 /* Path of the socket of an operation into `out`; 0 or -ENAMETOOLONG for a Unix address. */
 int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t operation);
 
-/* SEQPACKET sockets, close-on-exec: the descriptor or -errno. Listening ones are 0600. */
+/*
+ * Unix sockets, close-on-exec: the descriptor or -errno. connect: SEQPACKET;
+ * listen: of a `type`, and 0600.
+ */
 int ccr_socket_connect(const char *path);
-int ccr_socket_listen(const char *path);
+int ccr_socket_listen(const char *path, int type);
 
 #endif

@@ -23,6 +23,8 @@ struct ccr_settings {
 	long streams;		/* transfer threads */
 	long chunk_mb;		/* MiB */
 	long context_pool;	/* bool */
+	long hold;		/* bool */
+	long pool_budget_mb;	/* MiB a device, 0: no limit */
 	long remap;		/* bool */
 	long remap_min_mb;	/* MiB */
 	long intercept;		/* bits above */
@@ -31,7 +33,7 @@ struct ccr_settings {
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */
 	long io;		/* enum ccr_io */
-	char device_map[4096];	/* "old=new,old=new", "" for none */
+	char device_map[4096];	/* device_map.h */
 	char driver[PATH_MAX];	/* "" for the usual search */
 	char run_dir[PATH_MAX]; /* absolute */
 };

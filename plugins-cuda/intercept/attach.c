@@ -11,22 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Adopted at one time, so that little more device memory than the program's own is needed. */
-#define BATCH_BYTES (512ull << 20)
-/* Left alone by `auto`: the driver needs some to work with. */
-#define SPARE_BYTES (64ull << 20)
-
 struct attach {
 	struct ccr__talk *talk;
 	enum ccr_attach_mode mode;
 	CUresult result;
 	const char *what;
-};
-
-/* An arrived handle on its way to its place. */
-struct arrival {
-	struct ccr__phys *phys;
-	CUmemGenericAllocationHandle imported;
 };
 
 static int check(struct attach *a, const struct ccr_wire_handle *wire, struct ccr__phys **out)
@@ -53,115 +42,101 @@ static CUresult place(struct ccr__phys *phys, CUmemGenericAllocationHandle handl
 }
 
 /* Maps what was imported as it is. What is not placed in the end is released by the caller. */
-static CUresult map_batch(struct arrival *batch, size_t nr)
+static CUresult map_batch(struct ccr__adopt_batch *batch)
 {
-	for (size_t i = 0; i < nr; i++) {
-		const CUresult result = place(batch[i].phys, batch[i].imported, true);
+	for (size_t i = 0; i < batch->nr; i++) {
+		struct ccr__adoption *a = &batch->entries[i];
+		const CUresult result = place(a->phys, a->from, true);
 
 		if (result != CUDA_SUCCESS)
 			return result;
-		batch[i].imported = 0;
+		a->from = 0;
 	}
 	return CUDA_SUCCESS;
 }
 
-static CUresult adopt_batch(struct arrival *batch, size_t nr)
+static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 {
-	struct ccr__adoption adoptions[CCR_HANDLES_A_MESSAGE];
-	CUresult result = CUDA_SUCCESS, finished;
-	size_t begun;
+	CUresult result = ccr__adopt(batch);
 
-	for (begun = 0; begun < nr; begun++) {
-		adoptions[begun] = (struct ccr__adoption){.phys = batch[begun].phys,
-							  .from = batch[begun].imported};
-		result = ccr__adopt_begin(&adoptions[begun]);
-		if (result != CUDA_SUCCESS)
-			break;
-	}
-	finished = ccr__adopt_finish(adoptions, begun);
-	if (result == CUDA_SUCCESS)
-		result = finished;
-	for (size_t i = 0; i < begun && result == CUDA_SUCCESS; i++) {
-		result = place(adoptions[i].phys, adoptions[i].own, false);
+	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++) {
+		result = place(batch->entries[i].phys, batch->entries[i].own, false);
 		if (result == CUDA_SUCCESS)
-			adoptions[i].own = 0;
+			batch->entries[i].own = 0;
 	}
 	if (result != CUDA_SUCCESS)
-		ccr__adopt_undo(adoptions, begun);
+		ccr__adopt_undo(batch);
 	return result;
 }
 
-static bool fits(const struct arrival *batch, size_t nr)
-{
-	uint64_t needed[CCR_MAX_DEVICES] = {0};
-
-	for (size_t i = 0; i < nr; i++)
-		needed[batch[i].phys->device] += batch[i].phys->size;
-	for (int device = 0; device < CCR_MAX_DEVICES; device++)
-		if (needed[device] && ccr__free_bytes(device) < needed[device] + SPARE_BYTES)
-			return false;
-	return true;
-}
-
-static CUresult place_batch(const struct attach *a, struct arrival *batch, size_t nr)
+static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)
 {
 	CUresult result;
 
-	if (a->mode == CCR_ATTACH_MAP || (a->mode == CCR_ATTACH_AUTO && !fits(batch, nr)))
-		return map_batch(batch, nr);
-	result = adopt_batch(batch, nr);
+	if (!batch->nr)
+		return CUDA_SUCCESS;
+	if (a->mode == CCR_ATTACH_MAP ||
+	    (a->mode == CCR_ATTACH_AUTO &&
+	     ccr__adopt_room(batch->entries[0].phys->device) < batch->bytes))
+		return map_batch(batch);
+	result = adopt_batch(batch);
 	/* Somebody else was faster with the free memory: nothing of the batch is placed then. */
 	if (result == CUDA_ERROR_OUT_OF_MEMORY && a->mode == CCR_ATTACH_AUTO &&
-	    !batch[0].phys->is_attached)
-		result = map_batch(batch, nr);
+	    !batch->entries[0].phys->is_attached)
+		result = map_batch(batch);
 	return result;
 }
 
-static void release_rest(struct arrival *batch, size_t nr)
+/* Places what was collected and begins anew. 0 or -errno. */
+static int flush(struct attach *a, struct ccr__adopt_batch *batch)
 {
-	for (size_t i = 0; i < nr; i++)
-		if (batch[i].imported)
-			ccr__real.cuMemRelease(batch[i].imported);
+	a->result = place_batch(a, batch);
+	for (size_t i = 0; i < batch->nr; i++)
+		if (batch->entries[i].from)
+			ccr__real.cuMemRelease(batch->entries[i].from);
+	batch->nr = batch->bytes = 0;
+	return a->result == CUDA_SUCCESS ? 0 : -EIO;
+}
+
+/* One handle of a message; the descriptor stays the caller's. */
+static int take_handle(struct attach *a, const struct ccr_wire_handle *wire, int fd,
+		       struct ccr__adopt_batch *batch)
+{
+	CUmemGenericAllocationHandle imported;
+	struct ccr__phys *phys;
+	int ret = check(a, wire, &phys);
+
+	if (ret)
+		return ret;
+	a->what = "placing an allocation";
+	ret = ccr__adopt_fits(batch, phys) ? 0 : flush(a, batch);
+	if (ret)
+		return ret;
+	a->result = ccr__real.cuMemImportFromShareableHandle(
+		&imported, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+	if (a->result != CUDA_SUCCESS)
+		return -EIO;
+	ccr__adopt_add(batch, phys, imported);
+	return 0;
 }
 
 /* One HANDLES message; takes over the descriptors. */
 static int take_message(struct attach *a, int *fds)
 {
 	const struct ccr_message *m = &a->talk->message;
-	struct arrival batch[CCR_HANDLES_A_MESSAGE];
-	uint64_t bytes = 0;
-	size_t nr = 0;
+	struct ccr__adopt_batch batch = {.nr = 0};
 	int ret = 0;
 
 	for (uint32_t i = 0; i < m->handles.count; i++) {
-		struct ccr__phys *phys;
-
 		if (!ret)
-			ret = check(a, &m->handles.entry[i], &phys);
-		a->what = ret ? a->what : "placing an allocation";
-		if (!ret && nr && bytes + phys->size > BATCH_BYTES) {
-			a->result = place_batch(a, batch, nr);
-			release_rest(batch, nr);
-			ret = a->result == CUDA_SUCCESS ? 0 : -EIO;
-			nr = bytes = 0;
-		}
-		if (!ret) {
-			a->result = ccr__real.cuMemImportFromShareableHandle(
-				&batch[nr].imported, (void *)(intptr_t)fds[i],
-				CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
-			ret = a->result == CUDA_SUCCESS ? 0 : -EIO;
-		}
+			ret = take_handle(a, &m->handles.entry[i], fds[i], &batch);
 		close(fds[i]);
-		if (ret)
-			continue;
-		batch[nr++].phys = phys;
-		bytes += phys->size;
 	}
-	if (!ret && nr) {
-		a->result = place_batch(a, batch, nr);
-		ret = a->result == CUDA_SUCCESS ? 0 : -EIO;
-	}
-	release_rest(batch, nr);
+	if (!ret)
+		return flush(a, &batch);
+	/* Only to release what was imported. */
+	for (size_t i = 0; i < batch.nr; i++)
+		ccr__real.cuMemRelease(batch.entries[i].from);
 	return ret;
 }
 

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
  * Memory out: everything that can be moved is exported to the pool, and let go
- * once the pool has it in files. Nothing is released before that, so every way
- * to fail ends with the gate open and the memory where it was.
+ * once the pool has imported all of it. Nothing is released before that, so every
+ * way to fail ends with the gate open and the memory where it was.
  */
 #include "intercept/service.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-/* Extra device memory while memory that was mapped from the pool is adopted. */
-#define ADOPT_BATCH_BYTES (512ull << 20)
-#define ADOPT_BATCH	  64
 
 struct evict {
 	struct ccr__talk *talk;
-	uint64_t deadline_ns;
+	uint32_t timeout_ms;
 	CUresult result;
 	const char *what;
 	int index_of[CCR_MAX_DEVICES]; /* in DEVICES; -1: not used */
@@ -50,48 +45,35 @@ static CUresult replace_mapping(struct ccr__adoption *a)
 	return CUDA_SUCCESS;
 }
 
-static CUresult finish_batch(struct ccr__adoption *batch, size_t nr)
+static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 {
-	CUresult result = ccr__adopt_finish(batch, nr);
+	CUresult result = ccr__adopt(batch);
 
-	for (size_t i = 0; i < nr && result == CUDA_SUCCESS; i++)
-		result = replace_mapping(&batch[i]);
+	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++)
+		result = replace_mapping(&batch->entries[i]);
 	if (result != CUDA_SUCCESS)
-		ccr__adopt_undo(batch, nr);
+		ccr__adopt_undo(batch);
+	batch->nr = batch->bytes = 0;
 	return result;
 }
 
+/* Each batch frees what it replaces, so that little room is enough. */
 static CUresult adopt_imported(void)
 {
-	struct ccr__adoption batch[ADOPT_BATCH];
+	struct ccr__adopt_batch batch = {.nr = 0};
 	CUresult result = CUDA_SUCCESS;
-	uint64_t bytes = 0;
-	size_t nr = 0;
 
 	for (struct ccr__phys *phys = ccr__memory.all; phys && result == CUDA_SUCCESS;
 	     phys = phys->next) {
 		if (!phys->is_imported || !is_moved(phys))
 			continue;
-		if (nr == ADOPT_BATCH || (nr && bytes + phys->size > ADOPT_BATCH_BYTES)) {
-			result = finish_batch(batch, nr);
-			nr = bytes = 0;
-			if (result != CUDA_SUCCESS)
-				break;
-		}
-		batch[nr] = (struct ccr__adoption){.phys = phys, .from = phys->handle};
-		result = ccr__adopt_begin(&batch[nr]);
-		if (result == CUDA_SUCCESS) {
-			bytes += phys->size;
-			nr++;
-		}
+		if (!ccr__adopt_fits(&batch, phys) ||
+		    batch.bytes + phys->size > ccr__adopt_room(phys->device))
+			result = adopt_batch(&batch);
+		if (result == CUDA_SUCCESS)
+			ccr__adopt_add(&batch, phys, phys->handle);
 	}
-	if (nr && result == CUDA_SUCCESS)
-		return finish_batch(batch, nr);
-	if (nr) {
-		ccr__adopt_finish(batch, nr);
-		ccr__adopt_undo(batch, nr);
-	}
-	return result;
+	return result == CUDA_SUCCESS ? adopt_batch(&batch) : result;
 }
 
 /* --- sending --- */
@@ -116,20 +98,6 @@ static int send_devices(struct evict *e)
 	return ccr_message_send(e->talk->socket, m, NULL, 0);
 }
 
-/* The kernel limits descriptors on their way; the pool takes them one message after the other. */
-static int send_patiently(const struct evict *e, const int *fds, int nr)
-{
-	const struct timespec pause = {.tv_nsec = 200000};
-
-	for (;;) {
-		const int ret = ccr_message_send(e->talk->socket, &e->talk->message, fds, nr);
-
-		if (ret != -ETOOMANYREFS || ccr__now_ns() > e->deadline_ns)
-			return ret;
-		nanosleep(&pause, NULL);
-	}
-}
-
 static int flush_handles(struct evict *e, int *fds)
 {
 	struct ccr_message *m = &e->talk->message;
@@ -137,7 +105,7 @@ static int flush_handles(struct evict *e, int *fds)
 	int ret = 0;
 
 	if (nr)
-		ret = send_patiently(e, fds, nr);
+		ret = ccr_message_send_patiently(e->talk->socket, m, fds, nr, e->timeout_ms);
 	for (uint32_t i = 0; i < nr; i++)
 		close(fds[i]);
 	ccr_message_init(m, CCR_MSG_HANDLES, e->talk->operation);
@@ -245,14 +213,14 @@ static int let_go(struct evict *e)
 	return 0;
 }
 
-static int wait_saved(struct evict *e)
+static int wait_held(struct evict *e)
 {
 	const int ret = ccr_message_receive(e->talk->socket, &e->talk->message, NULL, NULL, -1);
 
-	e->what = "the pool did not save the memory";
+	e->what = "the pool did not take the memory";
 	if (ret)
 		return ret;
-	return e->talk->message.type == CCR_MSG_SAVED ? 0 : -ECANCELED;
+	return e->talk->message.type == CCR_MSG_HELD ? 0 : -ECANCELED;
 }
 
 static int evict_quiet(struct evict *e)
@@ -265,13 +233,13 @@ static int evict_quiet(struct evict *e)
 		return e->result == CUDA_ERROR_OUT_OF_MEMORY ? -ENOMEM : -EIO;
 	ret = send_all(e);
 	if (!ret)
-		ret = wait_saved(e);
+		ret = wait_held(e);
 	return ret ? ret : let_go(e);
 }
 
 void ccr__evict(struct ccr__talk *talk, uint32_t timeout_ms)
 {
-	struct evict e = {.talk = talk, .deadline_ns = ccr__now_ns() + timeout_ms * 1000000ull};
+	struct evict e = {.talk = talk, .timeout_ms = timeout_ms};
 	int ret;
 
 	if (atomic_load(&ccr__core.gate_incomplete)) {
@@ -279,7 +247,7 @@ void ccr__evict(struct ccr__talk *talk, uint32_t timeout_ms)
 				 "some driver calls of the program are not under the gate");
 		return;
 	}
-	ret = ccr__quiesce(e.deadline_ns, &e.result, &e.what);
+	ret = ccr__quiesce(ccr__now_ns() + timeout_ms * 1000000ull, &e.result, &e.what);
 	if (!ret) {
 		ccr__alloc_flush();
 		ccr__memory_lock();

@@ -29,20 +29,32 @@ void ccr__attach(struct ccr__talk *talk, enum ccr_attach_mode mode);
 
 /* adopt.c */
 
+/* What one batch may be: little more device memory than the program's own is needed. */
+#define CCR__ADOPT_MAX	 CCR_HANDLES_A_MESSAGE
+#define CCR__ADOPT_BYTES (512ull << 20)
+
 /* An allocation that is to get memory of its own, copied from `from`. */
 struct ccr__adoption {
 	struct ccr__phys *phys;
 	CUmemGenericAllocationHandle from, own;
-	CUdeviceptr window; /* both mapped side by side for the copy */
 };
 
-/* Creates the own memory and starts the copy; `from` stays the caller's. */
-CUresult ccr__adopt_begin(struct ccr__adoption *adoption);
-/* Waits for the copies of all of them and removes their windows. */
-CUresult ccr__adopt_finish(struct ccr__adoption *adoptions, size_t nr);
-/* Gives the own memory back after a failure. */
-void ccr__adopt_undo(struct ccr__adoption *adoptions, size_t nr);
-/* Free memory of a device; 0 when it cannot be asked. */
-uint64_t ccr__free_bytes(CUdevice device);
+/* Some of one device. */
+struct ccr__adopt_batch {
+	struct ccr__adoption entries[CCR__ADOPT_MAX];
+	size_t nr;
+	uint64_t bytes;
+};
+
+/* True when one more may be added; a single allocation always may. */
+bool ccr__adopt_fits(const struct ccr__adopt_batch *batch, const struct ccr__phys *phys);
+void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
+		    CUmemGenericAllocationHandle from);
+/* Fills `own` of every entry; `from` stays the caller's. On failure nothing own remains. */
+CUresult ccr__adopt(struct ccr__adopt_batch *batch);
+/* Gives own memory that found no place back. */
+void ccr__adopt_undo(struct ccr__adopt_batch *batch);
+/* Bytes that may be created on a device; 0 when it cannot be asked. */
+uint64_t ccr__adopt_room(CUdevice device);
 
 #endif

@@ -92,11 +92,13 @@ int ccr__checkpoint_devices(int pid)
 		return ret;
 	result = ccr__task_step(task, STEP_CHECKPOINT);
 	ret = ccr__restore_thread_stop(&thread);
-	return result == CUDA_SUCCESS ? ret : -EIO;
+	if (result != CUDA_SUCCESS)
+		return -EIO;
+	return ret ? ret : ccr__memory_saved(task);
 }
 
 /* True when the task is back in its prior state. */
-static bool roll_back(const struct task *task)
+static bool roll_back(struct task *task)
 {
 	struct restore_thread thread;
 	const char *failed;
@@ -109,7 +111,7 @@ static bool roll_back(const struct task *task)
 	result = ccr__task_raise(task, task->prior, &failed);
 	ccr__restore_thread_stop(&thread);
 	if (result == CUDA_SUCCESS) {
-		if (ccr__memory_roll_back(task)) {
+		if (ccr__memory_roll_back(task) || ccr__watcher_track(task)) {
 			ccr__task_outcome(task, "failed",
 					  "the pool does not give its device memory back");
 			return false;
@@ -134,7 +136,7 @@ void ccr__dump_finish(int ret)
 			ccr__task_outcome(task, "dumped", NULL);
 		return;
 	}
-	for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
+	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
 		all_back &= roll_back(task);
 	if (all_back)
 		ccr__watcher_release();

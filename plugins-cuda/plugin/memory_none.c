@@ -9,7 +9,12 @@ int ccr__memory_evict(struct task *task)
 	return 0;
 }
 
-int ccr__memory_roll_back(const struct task *task)
+int ccr__memory_saved(struct task *task)
+{
+	return 0;
+}
+
+int ccr__memory_roll_back(struct task *task)
 {
 	return 0;
 }
@@ -32,11 +37,34 @@ int ccr__memory_attach(struct task *task)
 	return 0;
 }
 
-int ccr__memory_fd(void)
+bool ccr__memory_has_pool(void)
+{
+	return false;
+}
+
+void ccr__memory_fds(int fds[CCR_MEMORY_FDS])
+{
+	for (int i = 0; i < CCR_MEMORY_FDS; i++)
+		fds[i] = -1;
+}
+
+void ccr__memory_fds_passed(void)
+{
+}
+
+void ccr__memory_keep_fds(const int fds[CCR_MEMORY_FDS])
+{
+}
+
+int ccr__memory_poll_fd(void)
 {
 	return -1;
 }
 
-void ccr__memory_set_fd(int fd)
+void ccr__memory_poll(void)
+{
+}
+
+void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
 {
 }

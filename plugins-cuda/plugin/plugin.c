@@ -79,10 +79,15 @@ static int plugin_init(int stage)
 	    !check_and_remove_inventory_plugin(PLUGIN_NAME, strlen(PLUGIN_NAME)))
 		return 0;
 	ret = ccr_settings_load(&p->settings, NULL, error, sizeof(error));
+	if (!ret)
+		ret = ccr_device_map_parse(&p->device_map, p->settings.device_map, error,
+					   sizeof(error));
 	if (ret) {
 		ccr_err("%s", error);
 		return ret;
 	}
+	if (stage != STAGE_RESTORE) /* a roll back stays where it is */
+		p->device_map.count = 0;
 	ret = enable(stage);
 	if (ret || !p->enabled)
 		return ret;
@@ -93,7 +98,7 @@ static int plugin_init(int stage)
 	if (stage != STAGE_RESTORE)
 		return 0;
 	ret = ccr__memory_load_begin();
-	if (!ret && ccr__memory_fd() < 0) /* the pool would hold the GPU just as well */
+	if (!ret && !ccr__memory_has_pool()) /* which would hold the GPU just as well */
 		ccr__warmer_start();
 	return ret;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/device_map.h"
 #include "common/driver.h"
 #include "common/log.h"
 #include "common/settings.h"
@@ -28,7 +29,12 @@ struct task {
 	pid_t restore_tid;
 	CUprocessState prior; /* the state it was found in, put back unless the dump is committed */
 	pid_t service_tid;    /* of the interceptor, 0 when the driver keeps the memory */
-	uint32_t operation;   /* of the pool, for the interceptor's doorbell */
+	uint32_t operation;   /* of the pool, for the interceptor's doorbell; 0: none */
+	pid_t image_pid;      /* its pid in its own namespace, which names its image */
+	bool is_saved;	      /* the pool has answered about its copy, */
+	int save_result;      /* this */
+	bool is_awaited;      /* it is to take its memory as soon as it runs */
+	int pidfd;	      /* in the watcher */
 };
 
 struct plugin {
@@ -36,6 +42,7 @@ struct plugin {
 	bool in_inventory;
 	bool restore_failed; /* one device restore failed: no task of the tree may run */
 	struct ccr_settings settings;
+	struct ccr_device_map device_map;
 	struct ccr_driver driver;
 	struct ccr_status status;
 	struct task *tasks;
@@ -90,7 +97,7 @@ int ccr__watcher_start(int stage);
 /* Tells the watcher about a task before the first driver call on it, and again when the pool has a
  * part in it. */
 int ccr__watcher_track(const struct task *task);
-/* The prior states are back, or the restore is complete: nothing is left to watch. */
+/* The prior states are back, or the restore is complete: only memory is left to see to. */
 void ccr__watcher_release(void);
 
 /* plugin.c: opens the status file and starts the watcher when the first CUDA process is met. */

@@ -15,7 +15,7 @@
 
 #include "plugin/plugin.h"
 
-static int link_fd = -1;
+struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
 
 /* cuda-poold lies beside the plugin, which is where install puts it. */
 static int helper_path(char *out, size_t size)
@@ -89,63 +89,132 @@ static int start_helper(void)
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	ccr_info("started %s for this operation", path);
+	ccr_info("started %s for this run", path);
 	return pair[0];
 }
 
-int ccr__pool_link(void)
+static int connect_daemon(void)
 {
-	if (link_fd < 0)
-		link_fd = start_helper();
-	return link_fd;
+#ifdef CCR_POOL_DAEMON
+	const struct ccr_settings *settings = &ccr__plugin.settings;
+	char path[PATH_MAX + 16];
+	int fd;
+
+	if (!settings->context_pool) {
+		ccr_info("context pool: not used, CRIU_CUDA_CONTEXT_POOL=0");
+		return -ENOTSUP;
+	}
+	snprintf(path, sizeof(path), "%s/" CCR_POOL_SOCKET, settings->run_dir);
+	fd = ccr_socket_connect(path);
+	if (fd >= 0)
+		ccr_info("context pool: connected to the daemon at %s", path);
+	else
+		ccr_info("context pool: no daemon at %s (%s), a helper serves this run", path,
+			 strerror(-fd));
+	return fd;
+#else
+	return -ENOTSUP;
+#endif
 }
 
-int ccr__pool_link_fd(void)
+int ccr__pool_connect(void)
 {
-	return link_fd;
+	struct pool_link *link = &ccr__pool_link;
+
+	if (link->socket >= 0)
+		return 0;
+	link->socket = connect_daemon();
+	link->is_daemon = link->socket >= 0;
+	if (link->socket < 0)
+		link->socket = start_helper();
+	return link->socket < 0 ? link->socket : 0;
 }
 
-void ccr__pool_link_set(int fd)
+int ccr__pool_replace(void)
 {
-	link_fd = fd;
+	struct pool_link *link = &ccr__pool_link;
+
+	ccr_warn("context pool: the %s has ended, a helper takes over",
+		 link->is_daemon ? "daemon" : "helper");
+	if (link->socket >= 0)
+		close(link->socket);
+	link->is_daemon = false;
+	link->socket = start_helper();
+	return link->socket < 0 ? link->socket : 0;
 }
 
-int ccr__pool_request(enum ccr_message_type type, uint32_t operation, pid_t pid, pid_t image_pid)
+static int collect_fds(uint32_t which, int *fds, uint32_t *given)
 {
-	const struct ccr_settings *s = &ccr__plugin.settings;
-	const bool with_files = type == CCR_MSG_OP_DUMP || type == CCR_MSG_OP_RESTORE;
-	const int fds[2] = {criu_get_image_dir(), ccr__plugin.status.fd};
-	const int nr_fds = with_files ? 1 + (fds[1] >= 0) : 0;
+	const struct pool_link *link = &ccr__pool_link;
+	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->vault[1]};
+	int nr = 0;
+
+	*given = 0;
+	for (int i = 0; i < CCR_OP_MAX_FDS; i++) {
+		if (!(which & 1u << i) || available[i] < 0)
+			continue;
+		fds[nr++] = available[i];
+		*given |= 1u << i;
+	}
+	return nr;
+}
+
+int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint32_t which)
+{
+	const struct plugin *p = &ccr__plugin;
+	const struct ccr_settings *s = &p->settings;
 	struct ccr_message message;
-	const int socket = ccr__pool_link();
+	int fds[CCR_OP_MAX_FDS], nr_fds;
 
-	if (socket < 0)
-		return socket;
-	ccr_message_init(&message, type, operation);
-	message.op.pid = pid;
+	ccr_message_init(&message, type, task ? task->operation : 0);
+	nr_fds = collect_fds(which, fds, &message.op.fds);
+	message.op.pid = task ? task->pid : 0;
+	message.op.image_pid = task ? task->image_pid : 0;
 	message.op.criu = getpid();
-	message.op.image_pid = image_pid;
 	message.op.timeout_ms = s->lock_timeout_ms;
 	message.op.streams = s->streams;
 	message.op.chunk_mb = s->chunk_mb;
 	message.op.verify = s->verify;
 	message.op.io = s->io;
 	message.op.attach_mode = s->handover;
-	return ccr_message_send(socket, &message, fds, nr_fds);
+	message.op.hold = s->hold;
+	message.op.map = p->device_map;
+	return ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
 }
 
-int ccr__pool_reply(enum ccr_message_type expected, struct ccr_message *reply, int timeout_ms)
+/* The result of a copy that is not waited for now; false: this is another message. */
+static bool note_result(const struct ccr_message *message, uint32_t awaited)
 {
-	const int ret = ccr_message_receive(link_fd, reply, NULL, NULL, timeout_ms);
+	struct task *task = ccr__plugin.tasks;
 
-	if (ret) {
-		ccr_err("cuda-poold: %s", ret == -EPIPE ? "has ended" : strerror(-ret));
-		return ret;
-	}
-	if (reply->type == CCR_MSG_OP_RESULT && reply->result) {
+	if (message->type != CCR_MSG_OP_RESULT || !message->operation ||
+	    message->operation == awaited)
+		return false;
+	while (task && task->operation != message->operation)
+		task = task->next;
+	if (!task)
+		return false;
+	task->is_saved = true;
+	task->save_result = message->result;
+	return true;
+}
+
+int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
+		    int timeout_ms)
+{
+	int ret;
+
+	do {
+		ret = ccr_message_receive(ccr__pool_link.socket, reply, NULL, NULL, timeout_ms);
+		if (ret) {
+			ccr_err("cuda-poold: %s", ret == -EPIPE ? "has ended" : strerror(-ret));
+			return ret;
+		}
 		reply->done.text[sizeof(reply->done.text) - 1] = '\0';
-		ccr_err("cuda-poold: %s", reply->done.text);
-		return reply->result;
-	}
-	return reply->type == expected ? 0 : -EPROTO;
+		if (reply->type == CCR_MSG_OP_RESULT && reply->result)
+			ccr_err("cuda-poold: %s", reply->done.text);
+	} while (note_result(reply, operation));
+	if (reply->type == expected || reply->type == CCR_MSG_OP_RESULT)
+		ret = reply->result;
+	return reply->type == expected || ret ? ret : -EPROTO;
 }

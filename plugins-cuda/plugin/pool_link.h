@@ -4,24 +4,45 @@
 #define CCR_PLUGIN_POOL_LINK_H
 
 #include "common/protocol.h"
-
-/* Starts the helper or connects to the daemon on first use; the socket or -errno. */
-int ccr__pool_link(void);
-/* The socket as it is, -1 before the first use; and, for the watcher, a socket it was handed. */
-int ccr__pool_link_fd(void);
-void ccr__pool_link_set(int fd);
+#include "plugin/plugin.h"
 
 /*
- * Sends a request about `pid` (host) whose image is named by `image_pid`, with
- * the settings of this run. OP_DUMP and OP_RESTORE carry the images directory
- * and the status file. 0 or -errno.
+ * The descriptors that requests carry; -1: none. vault[0] is read by the
+ * watcher, vault[1] goes to the pool.
  */
-int ccr__pool_request(enum ccr_message_type type, uint32_t operation, pid_t pid, pid_t image_pid);
+struct pool_link {
+	int socket, images_dir, vault[2];
+	bool is_daemon;
+};
+extern struct pool_link ccr__pool_link;
+
+/* Connects to the daemon where the variant and the settings have one, else starts a helper. 0 or
+ * -errno. */
+int ccr__pool_connect(void);
+/* The pool is gone: a helper in its place. 0 or -errno. */
+int ccr__pool_replace(void);
 
 /*
- * Waits for OP_READY or OP_RESULT into `reply`. 0; the pool's -errno, with its
- * text logged; -ETIMEDOUT; -EPIPE when the pool is gone.
+ * Sends a request about `task` (NULL: about all images), with the settings of
+ * this run and the descriptors `fds` (CCR_OP_*). 0 or -errno.
  */
-int ccr__pool_reply(enum ccr_message_type expected, struct ccr_message *reply, int timeout_ms);
+int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint32_t fds);
+
+/*
+ * Waits for the answer `expected` about the operation (0: any) into `reply`;
+ * results of other operations are noted in their tasks. 0; the pool's -errno,
+ * with its text logged; -ETIMEDOUT; -EPIPE when the pool is gone.
+ */
+int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
+		    int timeout_ms);
+
+/* ---- vault.c: what the pool holds, by descriptor, in case that it dies ---- */
+
+/* In criu: makes the vault's sockets when the watcher can take its end. 0 or -errno. */
+int ccr__vault_open(void);
+/* In the watcher: takes one message in; false when there is none, now (socket stays) or ever. */
+bool ccr__vault_take(void);
+/* Sends the messages of an operation on to a pool. 0 or -errno. */
+int ccr__vault_send(uint32_t operation);
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -102,6 +103,20 @@ static CUresult lock(pid_t pid)
 	return result;
 }
 
+/* On the devices of the map; without one the driver takes those it was on. */
+static CUresult restore(pid_t pid)
+{
+	const struct ccr_device_map *map = &ccr__plugin.device_map;
+	CUcheckpointGpuPair pairs[CCR_MAX_DEVICES];
+	CUcheckpointRestoreArgs args = {.gpuPairs = pairs, .gpuPairsCount = map->count};
+
+	for (uint32_t i = 0; i < map->count; i++) {
+		memcpy(pairs[i].oldUuid.bytes, map->pairs[i].from, sizeof(pairs[i].oldUuid.bytes));
+		memcpy(pairs[i].newUuid.bytes, map->pairs[i].to, sizeof(pairs[i].newUuid.bytes));
+	}
+	return ccr__plugin.driver.cuCheckpointProcessRestore(pid, map->count ? &args : NULL);
+}
+
 CUresult ccr__task_step(const struct task *task, enum step step)
 {
 	static const char *const names[] = {"lock", "checkpoint", "restore", "unlock"};
@@ -118,7 +133,7 @@ CUresult ccr__task_step(const struct task *task, enum step step)
 		result = driver->cuCheckpointProcessCheckpoint(task->pid, NULL);
 		break;
 	case STEP_RESTORE:
-		result = driver->cuCheckpointProcessRestore(task->pid, NULL);
+		result = restore(task->pid);
 		break;
 	case STEP_UNLOCK:
 		result = driver->cuCheckpointProcessUnlock(task->pid, NULL);

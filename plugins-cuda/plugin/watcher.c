@@ -7,7 +7,7 @@
  * each task by a socket that only criu holds; end of file means criu is gone.
  * After a dump it puts the prior states back in tasks that still live, and lets
  * the pool drop the memory of the dead; after a restore that was never
- * completed it kills the tasks.
+ * completed it kills the tasks. It ends when every task has its device memory.
  */
 #include "plugin/plugin.h"
 
@@ -28,38 +28,40 @@
 
 enum { MSG_TRACK, MSG_RELEASE };
 
-/* One packet; MSG_TRACK may carry the connection to the pool. */
+/* One packet; MSG_TRACK carries those of the descriptors that `fds` names, in order. */
 struct message {
 	int kind;
+	uint32_t fds;
 	struct task task;
 };
 
-struct watched {
-	struct task task;
-	int pidfd;
-};
-
-static struct watched watched[MAX_WATCHED];
-static int nr_watched;
+static struct task *watched[MAX_WATCHED];
+static size_t nr_watched;
+static bool is_released; /* the plugin itself has put every state back, or restored it */
 
 union fd_room {
 	struct cmsghdr head;
-	char room[CMSG_SPACE(sizeof(int))];
+	char room[CMSG_SPACE(CCR_MEMORY_FDS * sizeof(int))];
 };
 
-static int send_message(const struct message *message, int fd)
+static int send_message(struct message *message, const int fds[CCR_MEMORY_FDS])
 {
-	struct iovec iov = {.iov_base = (void *)message, .iov_len = sizeof(*message)};
+	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	union fd_room control = {.head = {.cmsg_level = SOL_SOCKET,
-					  .cmsg_type = SCM_RIGHTS,
-					  .cmsg_len = CMSG_LEN(sizeof(int))}};
+	union fd_room control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
 	ssize_t len;
+	int nr = 0;
 
-	if (fd >= 0) {
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	for (int i = 0; i < CCR_MEMORY_FDS; i++) {
+		if (fds[i] < 0)
+			continue;
+		memcpy(CMSG_DATA(&control.head) + nr++ * sizeof(int), &fds[i], sizeof(int));
+		message->fds |= 1u << i;
+	}
+	if (nr) {
+		control.head.cmsg_len = CMSG_LEN(nr * sizeof(int));
 		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = CMSG_SPACE(nr * sizeof(int));
 	}
 	do
 		len = sendmsg(ccr__plugin.watcher_fd, &msg, MSG_NOSIGNAL);
@@ -72,17 +74,36 @@ static int send_message(const struct message *message, int fd)
 
 int ccr__watcher_track(const struct task *task)
 {
-	const struct message message = {.kind = MSG_TRACK, .task = *task};
+	struct message message = {.kind = MSG_TRACK, .task = *task};
+	int fds[CCR_MEMORY_FDS], ret;
 
-	return send_message(&message, ccr__memory_fd());
+	ccr__memory_fds(fds);
+	ret = send_message(&message, fds);
+	if (!ret)
+		ccr__memory_fds_passed();
+	return ret;
 }
 
 void ccr__watcher_release(void)
 {
-	const struct message message = {.kind = MSG_RELEASE};
+	struct message message = {.kind = MSG_RELEASE};
+	const int none[CCR_MEMORY_FDS] = {-1, -1, -1};
 
 	if (ccr__plugin.watcher_fd >= 0)
-		send_message(&message, -1);
+		send_message(&message, none);
+}
+
+static void take_fds(const struct message *message, struct msghdr *msg)
+{
+	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
+	int fds[CCR_MEMORY_FDS], nr = 0;
+
+	for (int i = 0; i < CCR_MEMORY_FDS; i++) {
+		fds[i] = -1;
+		if (head && message->fds & 1u << i)
+			memcpy(&fds[i], CMSG_DATA(head) + nr++ * sizeof(int), sizeof(int));
+	}
+	ccr__memory_keep_fds(fds);
 }
 
 /* One packet; false when criu is gone. */
@@ -94,8 +115,6 @@ static bool next_message(int fd, struct message *message)
 			     .msg_iovlen = 1,
 			     .msg_control = &control,
 			     .msg_controllen = sizeof(control)};
-	struct cmsghdr *head;
-	int pool_fd;
 	ssize_t len;
 
 	do
@@ -103,42 +122,53 @@ static bool next_message(int fd, struct message *message)
 	while (len < 0 && errno == EINTR);
 	if (len != sizeof(*message))
 		return false;
-	head = CMSG_FIRSTHDR(&msg);
-	if (!head)
-		return true;
-	memcpy(&pool_fd, CMSG_DATA(head), sizeof(pool_fd));
-	if (ccr__memory_fd() < 0)
-		ccr__memory_set_fd(pool_fd);
-	else
-		close(pool_fd);
+	take_fds(message, &msg);
 	return true;
 }
 
 static void track(const struct task *task)
 {
-	struct watched *w = watched;
+	struct task *mine = NULL;
+	int pidfd;
 
-	while (w < watched + nr_watched && w->task.pid != task->pid)
-		w++;
-	if (w == watched + nr_watched) {
+	for (size_t i = 0; !mine && i < nr_watched; i++)
+		if (watched[i]->pid == task->pid)
+			mine = watched[i];
+	if (!mine) {
 		if (nr_watched == MAX_WATCHED)
 			return;
-		w->pidfd = syscall(SYS_pidfd_open, task->pid, 0);
-		if (w->pidfd < 0)
+		mine = malloc(sizeof(*mine));
+		pidfd = mine ? (int)syscall(SYS_pidfd_open, task->pid, 0) : -1;
+		if (pidfd < 0) {
+			free(mine);
 			return;
-		nr_watched++;
+		}
+		watched[nr_watched++] = mine;
+	} else {
+		pidfd = mine->pidfd;
 	}
-	w->task = *task;
+	*mine = *task;
+	mine->pidfd = pidfd;
 }
 
-/* Collects the tasks until criu is gone. */
+/* Collects the tasks, and what the memory part keeps for them, until criu is gone. */
 static void receive(int fd)
 {
-	struct message message;
+	for (;;) {
+		struct pollfd pollers[] = {{.fd = fd, .events = POLLIN},
+					   {.fd = ccr__memory_poll_fd(), .events = POLLIN}};
+		struct message message;
 
-	while (next_message(fd, &message)) {
+		if (poll(pollers, 2, -1) < 0)
+			continue;
+		if (pollers[1].revents)
+			ccr__memory_poll();
+		if (!pollers[0].revents)
+			continue;
+		if (!next_message(fd, &message))
+			return;
 		if (message.kind == MSG_RELEASE)
-			nr_watched = 0;
+			is_released = true;
 		else
 			track(&message.task);
 	}
@@ -177,7 +207,7 @@ static bool dying(pid_t pid)
 	return gone || killed || flags & PF_EXITING;
 }
 
-static void put_back(const struct task *task)
+static void put_back(struct task *task)
 {
 	const char *call;
 	CUresult result;
@@ -191,31 +221,35 @@ static void put_back(const struct task *task)
 		ccr__task_outcome(task, "rolled-back", NULL);
 }
 
+static void look_after(int stage, struct task *task)
+{
+	if (ended(task->pidfd) || dying(task->pid)) {
+		if (stage == STAGE_DUMP)
+			ccr__memory_commit(task);
+		task->is_awaited = false;
+	} else if (is_released) {
+		return;
+	} else if (stage == STAGE_RESTORE) {
+		syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
+		ccr__task_outcome(task, "failed", "criu ended before the restore was complete");
+		task->is_awaited = false;
+	} else {
+		put_back(task);
+	}
+}
+
 static void watch(int stage, int fd)
 {
 	receive(fd);
-	for (int i = 0; i < nr_watched; i++) {
-		const struct watched *w = &watched[i];
-
-		if (ended(w->pidfd) || dying(w->task.pid)) {
-			ccr__memory_commit(&w->task);
-			continue;
-		}
-		if (stage == STAGE_RESTORE) {
-			syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
-			ccr__task_outcome(&w->task, "failed",
-					  "criu ended before the restore was complete");
-		} else {
-			put_back(&w->task);
-		}
-	}
+	for (size_t i = 0; i < nr_watched; i++)
+		look_after(stage, watched[i]);
+	ccr__memory_settle(stage, watched, nr_watched);
 	_exit(0);
 }
 
 static void watcher_main(int stage, int fd)
 {
 	ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
-	ccr__memory_set_fd(-1);
 	watch(stage, fd);
 }
 

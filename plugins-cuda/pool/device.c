@@ -99,6 +99,13 @@ int pool_device_find(const uint8_t uuid[16])
 	return -ENODEV;
 }
 
+int pool_device_memory(int device, size_t *free_bytes, size_t *total_bytes)
+{
+	const int ret = pool_device_use(device);
+
+	return ret ? ret : CALL(cuMemGetInfo_v2, free_bytes, total_bytes);
+}
+
 int held_add(struct held_list *list, const struct held *held)
 {
 	if (list->nr == list->room) {

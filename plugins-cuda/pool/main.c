@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuda-poold --once: serves the one criu run whose socket is descriptor 3, then
- * ends. Its memory on the device ends with it.
+ * cuda-poold: the daemon. cuda-poold --once: serves the one criu run whose
+ * socket is descriptor 3, then ends. Its memory on the device ends with it.
  */
 #include "pool/pool.h"
 
@@ -34,24 +34,33 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int main(int argc, char **argv)
+static int serve_once(void)
 {
 	char error[256];
 
+	pool_device_begin();
+	session_run(ONCE_SOCKET);
+	return pool_device_wait(error, sizeof(error)) ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const bool once = argc == 2 && !strcmp(argv[1], "--once");
+	char error[512];
+
 	ccr_log_set_sink(to_stderr);
-	if (argc != 2 || strcmp(argv[1], "--once")) {
-		fprintf(stderr, "usage: cuda-poold --once (started by the plugin, socket on "
-				"descriptor 3)\n");
+	if (argc != 1 && !once) {
+		fprintf(stderr,
+			"usage: cuda-poold          the daemon of the run directory\n"
+			"       cuda-poold --once   for one run of criu, whose plugin starts "
+			"it\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
-	/* The plugin has read the same settings and refused bad ones. */
 	if (ccr_settings_load(&pool.settings, NULL, error, sizeof(error))) {
 		ccr_err("%s", error);
-		return 1;
+		return 2;
 	}
-	pool_device_begin();
-	session_run(ONCE_SOCKET);
-	return pool_device_wait(error, sizeof(error)) ? 1 : 0;
+	return once ? serve_once() : daemon_run();
 }

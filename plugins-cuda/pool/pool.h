@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuda-poold: moves device memory between applications and GPU images. One
- * process state, one thread per connection of a criu run (a session), one more
- * per process that is being restored (an attach). See common/protocol.h for who
- * says what.
+ * cuda-poold: moves device memory between applications and GPU images. A thread
+ * per run of criu (session.c), one more per process whose memory goes out or in
+ * (part.c); the daemon also keeps images in device memory (store.c). See
+ * common/protocol.h for who says what.
  */
 #ifndef CCR_POOL_H
 #define CCR_POOL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -50,6 +51,10 @@ struct pool {
 	int nr_devices;
 	CUcontext contexts[CCR_MAX_DEVICES];
 	CUuuid uuids[CCR_MAX_DEVICES];
+	struct {
+		atomic_ullong dumps, restores, roll_backs, reused, loads, prefetches, holds,
+			evictions, failures, bytes_saved, bytes_attached;
+	} counters;
 };
 
 extern struct pool pool;
@@ -67,6 +72,8 @@ int pool_device_wait(char *error, size_t size);
 int pool_device_use(int device);
 /* Ordinal of the device with this UUID, or -ENODEV. */
 int pool_device_find(const uint8_t uuid[16]);
+/* Bytes that are free on a device, and that it has. */
+int pool_device_memory(int device, size_t *free_bytes, size_t *total_bytes);
 int held_add(struct held_list *list, const struct held *held);
 /* Imports the memory behind `held->fd`, which stays open. */
 int held_import(struct held *held);
@@ -97,10 +104,14 @@ void service_door_close(struct service_door *door);
  */
 int service_accept(const struct service_door *door, pid_t pid, int pidfd, int timeout_ms,
 		   struct ccr_message *hello);
-/* EVICT up to END: `list` holds imported, mapped memory. On error the text is in `error`. */
-int service_collect(int connection, uint32_t operation, uint32_t timeout_ms, struct held_list *list,
+/*
+ * DEVICES up to END: `list` holds imported memory. Every message also goes to
+ * `vault` (-1: none). On error the text is in `error`.
+ */
+int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
 		    char *error, size_t size);
-/* SAVED up to DONE. */
+int service_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms);
+/* HELD up to DONE. */
 int service_finish_evict(int connection, uint32_t operation, char *error, size_t size);
 void service_abort(int connection, uint32_t operation, int result, const char *text);
 int service_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode);
@@ -110,5 +121,9 @@ int service_finish_attach(int connection, uint32_t operation, char *error, size_
 
 /* session.c: serves one criu run until it is done; owns `socket`. */
 void session_run(int socket);
+/* daemon.c: serves everybody until SIGTERM; the exit code. */
+int daemon_run(void);
+/* control.c: answers one person or program; owns `socket`. */
+void control_run(int socket);
 
 #endif

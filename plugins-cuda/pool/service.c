@@ -27,7 +27,7 @@ int service_door_open(struct service_door *door)
 					 number);
 		if (ret)
 			return ret;
-		door->listener = ccr_socket_listen(door->path);
+		door->listener = ccr_socket_listen(door->path, SOCK_SEQPACKET);
 		if (door->listener >= 0) {
 			door->operation = number;
 			return 0;
@@ -117,6 +117,12 @@ static int unexpected(const struct ccr_message *message, int ret, char *error, s
 	return message->result ? message->result : -EIO;
 }
 
+static void close_all(const int *fds, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		close(fds[i]);
+}
+
 static int take_handles(const struct ccr_message *message, const int *fds, const int *devices,
 			uint32_t nr_devices, struct held_list *list, char *error, size_t size)
 {
@@ -165,7 +171,30 @@ static int find_devices(const struct ccr_message *message, int *devices, char *e
 	return 0;
 }
 
-int service_collect(int connection, uint32_t operation, uint32_t timeout_ms, struct held_list *list,
+int service_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_EVICT, operation);
+	message.evict.timeout_ms = timeout_ms;
+	return ccr_message_send(connection, &message, NULL, 0);
+}
+
+/* A copy for whoever comes after a pool that died. */
+static int deposit(int vault, const struct ccr_message *message, const int *fds, int nr_fds,
+		   char *error, size_t size)
+{
+	const int ret = vault < 0 ? 0
+				  : ccr_message_send_patiently(vault, message, fds, nr_fds,
+							       ANSWER_TIMEOUT_MS);
+
+	if (ret)
+		snprintf(error, size, "the watcher does not take the descriptors: %s",
+			 strerror(-ret));
+	return ret;
+}
+
+int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
 		    char *error, size_t size)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
@@ -173,15 +202,18 @@ int service_collect(int connection, uint32_t operation, uint32_t timeout_ms, str
 	uint32_t nr_devices = 0;
 	int ret;
 
-	ccr_message_init(&message, CCR_MSG_EVICT, operation);
-	message.evict.timeout_ms = timeout_ms;
-	ret = ccr_message_send(connection, &message, NULL, 0);
-	while (!ret) {
+	for (;;) {
 		ret = ccr_message_receive(connection, &message, fds, &nr_fds,
 					  timeout_ms + ANSWER_TIMEOUT_MS);
-		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES))
-			break;
-		if (message.type == CCR_MSG_HANDLES) {
+		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES &&
+			    message.type != CCR_MSG_END))
+			return unexpected(&message, ret, error, size);
+		ret = deposit(vault, &message, fds, nr_fds, error, size);
+		if (message.type == CCR_MSG_END)
+			return ret;
+		if (ret) {
+			close_all(fds, nr_fds);
+		} else if (message.type == CCR_MSG_HANDLES) {
 			ret = take_handles(&message, fds, devices, nr_devices, list, error, size);
 		} else {
 			nr_devices = message.devices.count;
@@ -190,7 +222,6 @@ int service_collect(int connection, uint32_t operation, uint32_t timeout_ms, str
 		if (ret)
 			return ret;
 	}
-	return !ret && message.type == CCR_MSG_END ? 0 : unexpected(&message, ret, error, size);
 }
 
 static int finish(int connection, uint32_t operation, enum ccr_message_type last, char *error,
@@ -208,7 +239,7 @@ static int finish(int connection, uint32_t operation, enum ccr_message_type last
 
 int service_finish_evict(int connection, uint32_t operation, char *error, size_t size)
 {
-	return finish(connection, operation, CCR_MSG_SAVED, error, size);
+	return finish(connection, operation, CCR_MSG_HELD, error, size);
 }
 
 int service_finish_attach(int connection, uint32_t operation, char *error, size_t size)
@@ -258,7 +289,8 @@ int service_send_held(int connection, uint32_t operation, const struct held *ent
 							 .flags = held->flags};
 			fds[i] = held->fd;
 		}
-		ret = ccr_message_send(connection, &message, fds, batch);
+		ret = ccr_message_send_patiently(connection, &message, fds, batch,
+						 ANSWER_TIMEOUT_MS);
 	}
 	return ret;
 }

@@ -105,7 +105,7 @@ static int begin_evict(uint32_t timeout_ms)
 
 	info.si_value.sival_int = ++operation;
 	CHECK(!ccr_op_socket_path(path, sizeof(path), getenv("CRIU_CUDA_RUN_DIR"), operation));
-	listener = ccr_socket_listen(path);
+	listener = ccr_socket_listen(path, SOCK_SEQPACKET);
 	CHECK(listener >= 0);
 	while (!(tid = service()))
 		sched_yield();

@@ -181,7 +181,7 @@ static int evict(const struct pool_request *request, struct pool_reply *reply)
 	}
 	if (stops(request, BREAK_AFTER_END, ABORT_AFTER_END))
 		return 0;
-	ret = send_type(CCR_MSG_SAVED, request);
+	ret = send_type(CCR_MSG_HELD, request);
 	return ret ? ret : receive(reply, NULL, NULL);
 }
 
@@ -243,7 +243,7 @@ static void listen_for(const struct pool_request *request, struct pool_reply *re
 {
 	reply->error = ccr_op_socket_path(pool.path, sizeof(pool.path), getenv("CRIU_CUDA_RUN_DIR"),
 					  request->operation);
-	pool.listener = ccr_socket_listen(pool.path);
+	pool.listener = ccr_socket_listen(pool.path, SOCK_SEQPACKET);
 	if (pool.listener < 0)
 		reply->error = pool.listener;
 }

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The control socket: one line in, one line of JSON out, then the end.
+ *   status                          what is warm, resident and counted
+ *   prefetch DIR [golden]           answers when every image of DIR is resident
+ *   drop DIR|* [force]              `force`: golden ones too
+ *   golden DIR on|off
+ * DIR is an absolute path, percent-encoded where it has other characters than
+ * letters, digits and "-_./~". Failures: {"error":{"errno":N,"message":TEXT}}.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/status.h"
+#include "pool/copy.h"
+#include "pool/store.h"
+
+#define MAX_LINE	(3 * PATH_MAX + 64) /* every byte of the path encoded */
+#define LINE_TIMEOUT_MS 10000
+#define MAX_WORDS	3
+
+/* Up to the newline, without it; false when there is none in time. */
+static bool read_line(int socket, char *line, size_t size)
+{
+	struct pollfd poller = {.fd = socket, .events = POLLIN};
+	size_t length = 0;
+
+	while (length < size && poll(&poller, 1, LINE_TIMEOUT_MS) > 0) {
+		const ssize_t got = recv(socket, line + length, size - length, 0);
+		char *end;
+
+		if (got <= 0)
+			return false;
+		end = memchr(line + length, '\n', got);
+		length += got;
+		if (!end)
+			continue;
+		*end = '\0';
+		return true;
+	}
+	return false;
+}
+
+static int hex(char digit)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = digit ? strchr(digits, digit | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* In place; false for a wrong escape or a NUL. */
+static bool decode(char *text)
+{
+	char *out = text;
+
+	for (; *text; text++) {
+		int value = *text;
+
+		if (*text == '%') {
+			const int high = hex(text[1]), low = high < 0 ? -1 : hex(text[2]);
+
+			value = low < 0 ? 0 : 16 * high + low;
+			text += 2;
+			if (!value)
+				return false;
+		}
+		*out++ = value;
+	}
+	*out = '\0';
+	return true;
+}
+
+static void print_error(FILE *out, int ret, const char *text)
+{
+	char quoted[1024];
+
+	fprintf(out, "{\"error\":{\"errno\":%d,\"message\":\"%s\"}}", -ret,
+		ccr_status_quoted(quoted, sizeof(quoted), text));
+}
+
+static void print_devices(FILE *out)
+{
+	for (int i = 0; i < pool.nr_devices; i++) {
+		const uint8_t *u = (const uint8_t *)pool.uuids[i].bytes;
+		size_t free_bytes = 0, total_bytes = 0;
+		char name[128] = "";
+
+		pool_device_memory(i, &free_bytes, &total_bytes);
+		pool.cuda.cuDeviceGetName(name, sizeof(name), i);
+		fprintf(out, "%s{\"name\":\"%s\",\"uuid\":\"GPU-", i ? "," : "", name);
+		for (int b = 0; b < 16; b++)
+			fprintf(out, "%s%02x", b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "",
+				u[b]);
+		fprintf(out, "\",\"total_bytes\":%zu,\"free_bytes\":%zu,\"resident_bytes\":%llu}",
+			total_bytes, free_bytes, (unsigned long long)store_bytes_on(i));
+	}
+}
+
+static void print_status(FILE *out)
+{
+	fprintf(out, "{\"version\":\"%s\",\"pid\":%d,\"driver\":%d,\"budget_bytes\":%llu,",
+		CCR_VERSION, getpid(), pool.driver.version, (unsigned long long)store_budget());
+	fputs("\"devices\":[", out);
+	print_devices(out);
+	fputs("],\"images\":", out);
+	store_print(out);
+	fputs(",\"counters\":{", out);
+#define COUNTER(name, comma) \
+	fprintf(out, "\"" #name "\":%llu" comma, (unsigned long long)pool.counters.name)
+	COUNTER(dumps, ",");
+	COUNTER(restores, ",");
+	COUNTER(roll_backs, ",");
+	COUNTER(reused, ",");
+	COUNTER(loads, ",");
+	COUNTER(prefetches, ",");
+	COUNTER(holds, ",");
+	COUNTER(evictions, ",");
+	COUNTER(failures, ",");
+	COUNTER(bytes_saved, ",");
+	COUNTER(bytes_attached, "");
+#undef COUNTER
+	fputs("}}", out);
+}
+
+static void print_count(FILE *out, const char *what, int nr)
+{
+	fprintf(out, "{\"%s\":%d}", what, nr);
+}
+
+static void prefetch(FILE *out, const char *dir, bool is_golden)
+{
+	char error[512];
+	const int ret = store_prefetch(dir, is_golden, error, sizeof(error));
+
+	if (ret)
+		print_error(out, ret, error);
+	else
+		print_count(out, "resident", store_count(dir));
+}
+
+static bool is_word(const char *word, const char *wanted)
+{
+	return word && !strcmp(word, wanted);
+}
+
+static void answer(FILE *out, char **words)
+{
+	const char *verb = words[0], *dir = words[1], *option = words[2];
+
+	if (is_word(verb, "status") && !dir)
+		print_status(out);
+	else if (is_word(verb, "prefetch") && dir && (!option || is_word(option, "golden")))
+		prefetch(out, dir, option);
+	else if (is_word(verb, "drop") && dir && (!option || is_word(option, "force")))
+		print_count(out, "dropped", store_drop(is_word(dir, "*") ? NULL : dir, option));
+	else if (is_word(verb, "golden") && dir &&
+		 (is_word(option, "on") || is_word(option, "off")))
+		print_count(out, "marked", store_mark(dir, is_word(option, "on")));
+	else
+		print_error(out, -EINVAL,
+			    "accepted: status | prefetch DIR [golden] | drop DIR|* [force] | "
+			    "golden DIR on|off");
+}
+
+/* The words of the line, decoded; too many, or a wrong one, make no request. */
+static void split(char *line, char *words[MAX_WORDS])
+{
+	char *rest = NULL;
+	int nr = 0;
+
+	memset(words, 0, MAX_WORDS * sizeof(*words));
+	for (char *word = strtok_r(line, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		if (nr < MAX_WORDS && decode(word)) {
+			words[nr++] = word;
+			continue;
+		}
+		words[0] = NULL;
+		return;
+	}
+}
+
+void control_run(int socket)
+{
+	char line[MAX_LINE], *words[MAX_WORDS], *text = NULL;
+	size_t size = 0;
+	FILE *out;
+
+	out = read_line(socket, line, sizeof(line)) ? open_memstream(&text, &size) : NULL;
+	if (out) {
+		split(line, words);
+		answer(out, words);
+		fputc('\n', out);
+		if (!fclose(out))
+			send(socket, text, size, MSG_NOSIGNAL);
+		free(text);
+	}
+	close(socket);
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The daemon: warm contexts and staging buffers, and a thread per connection.
+ * Two sockets in the run directory, 0600: pool.sock for plugins, control.sock
+ * for people; or the same two from systemd (LISTEN_FDS), told apart by type.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/copy.h"
+#include "pool/notify.h"
+#include "pool/store.h"
+
+#define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
+
+enum { POOL, CONTROL, NR_LISTENERS };
+
+static struct {
+	const char *name;
+	int type;
+	void (*serve)(int socket);
+	int fd;
+	bool is_ours; /* bound here, so removed here */
+	char path[108];
+} listeners[NR_LISTENERS] = {
+	[POOL] = {CCR_POOL_SOCKET, SOCK_SEQPACKET, session_run, -1},
+	[CONTROL] = {CCR_CONTROL_SOCKET, SOCK_STREAM, control_run, -1},
+};
+
+/* Connections being served; the event wakes the main thread when the last one ends. */
+static atomic_int nr_connections;
+static int connection_ended;
+
+struct connection {
+	void (*serve)(int socket);
+	int socket;
+};
+
+static void *connection_thread(void *argument)
+{
+	const struct connection connection = *(struct connection *)argument;
+	const uint64_t one = 1;
+
+	free(argument);
+	connection.serve(connection.socket);
+	atomic_fetch_sub(&nr_connections, 1);
+	if (write(connection_ended, &one, sizeof(one)) < 0)
+		ccr_err("eventfd: %s", strerror(errno));
+	return NULL;
+}
+
+static bool is_allowed(int socket)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return false;
+	if (!peer.uid || peer.uid == geteuid())
+		return true;
+	ccr_warn("refused user %u, pid %d", peer.uid, peer.pid);
+	return false;
+}
+
+static void accept_one(int which)
+{
+	const int socket = accept4(listeners[which].fd, NULL, NULL, SOCK_CLOEXEC);
+	struct connection *connection;
+	pthread_t thread;
+
+	if (socket < 0)
+		return;
+	connection = is_allowed(socket) ? malloc(sizeof(*connection)) : NULL;
+	if (connection) {
+		*connection = (struct connection){listeners[which].serve, socket};
+		atomic_fetch_add(&nr_connections, 1);
+		if (!pthread_create(&thread, NULL, connection_thread, connection)) {
+			pthread_detach(thread);
+			return;
+		}
+		atomic_fetch_sub(&nr_connections, 1);
+		free(connection);
+	}
+	close(socket);
+}
+
+/* ---- sockets ---- */
+
+static int take_passed(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	int nr = 0;
+
+	if (!pid || !count || atoi(pid) != getpid())
+		return 0;
+	for (int fd = FIRST_PASSED_FD; fd < FIRST_PASSED_FD + atoi(count); fd++) {
+		socklen_t size = sizeof(int);
+		int type = 0;
+
+		getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+		for (int i = 0; i < NR_LISTENERS; i++)
+			if (listeners[i].type == type && listeners[i].fd < 0) {
+				listeners[i].fd = fd;
+				nr++;
+			}
+	}
+	return nr;
+}
+
+/* One daemon a run directory: the lock ends with the process. */
+static int lock_run_dir(const char *run_dir)
+{
+	char path[PATH_MAX + 16];
+	int fd;
+
+	if (mkdir(run_dir, 0700) && errno != EEXIST) {
+		ccr_err("%s: %s", run_dir, strerror(errno));
+		return -errno;
+	}
+	snprintf(path, sizeof(path), "%s/pool.lock", run_dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	ccr_err("%s: %s", path,
+		errno == EWOULDBLOCK ? "another cuda-poold serves this directory"
+				     : strerror(errno));
+	return -errno;
+}
+
+static int open_listeners(const char *run_dir)
+{
+	const int nr_passed = take_passed();
+
+	for (int i = 0; i < NR_LISTENERS; i++) {
+		if (listeners[i].fd >= 0)
+			continue;
+		if (nr_passed) {
+			ccr_err("no socket for %s was passed", listeners[i].name);
+			return -EINVAL;
+		}
+		if ((size_t)snprintf(listeners[i].path, sizeof(listeners[i].path), "%s/%s", run_dir,
+				     listeners[i].name) >= sizeof(listeners[i].path)) {
+			ccr_err("%s: too long for the path of a socket", run_dir);
+			return -ENAMETOOLONG;
+		}
+		/* Of a daemon that is gone: the lock is ours. */
+		unlink(listeners[i].path);
+		listeners[i].fd = ccr_socket_listen(listeners[i].path, listeners[i].type);
+		if (listeners[i].fd < 0) {
+			ccr_err("%s: %s", listeners[i].path, strerror(-listeners[i].fd));
+			return listeners[i].fd;
+		}
+		listeners[i].is_ours = true;
+	}
+	return 0;
+}
+
+static void close_listeners(void)
+{
+	for (int i = 0; i < NR_LISTENERS; i++) {
+		if (listeners[i].is_ours)
+			unlink(listeners[i].path);
+		if (listeners[i].fd >= 0)
+			close(listeners[i].fd);
+		listeners[i].fd = -1;
+	}
+}
+
+/* ---- life ---- */
+
+static int warm_up(void)
+{
+	const struct copy_options options = engine_own_options();
+	struct cuda_parallel_engine *engine;
+	int devices[CCR_MAX_DEVICES], ret;
+	char error[512];
+
+	pool_device_begin();
+	ret = pool_device_wait(error, sizeof(error));
+	for (int i = 0; !ret && i < pool.nr_devices; i++) {
+		devices[i] = i;
+		ret = pool_device_use(i);
+		if (ret)
+			snprintf(error, sizeof(error), "no context on device %d", i);
+	}
+	if (!ret)
+		ret = engine_get(&engine, &options, devices, pool.nr_devices, error, sizeof(error));
+	if (ret)
+		ccr_err("%s", error);
+	else
+		ccr_info("context pool initialised: %d devices, %u streams, chunks of %u MiB",
+			 pool.nr_devices, options.streams, options.chunk_mb);
+	return ret;
+}
+
+static void reload(void)
+{
+	struct ccr_settings fresh;
+	char error[512];
+
+	if (ccr_settings_load(&fresh, NULL, error, sizeof(error))) {
+		ccr_err("settings stay as they are: %s", error);
+		return;
+	}
+	store_set_budget((uint64_t)fresh.pool_budget_mb << 20);
+	ccr_info("CRIU_CUDA_POOL_BUDGET_MB = %ld", fresh.pool_budget_mb);
+}
+
+/* False when it is time to end. */
+static bool handle_signal(int signals)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signals, &info, sizeof(info)) != sizeof(info))
+		return true;
+	if (info.ssi_signo != SIGHUP)
+		return false;
+	reload();
+	return true;
+}
+
+static void serve_until_signal(int signals)
+{
+	struct pollfd pollers[1 + NR_LISTENERS] = {{.fd = signals, .events = POLLIN}};
+
+	for (int i = 0; i < NR_LISTENERS; i++)
+		pollers[1 + i] = (struct pollfd){.fd = listeners[i].fd, .events = POLLIN};
+	for (;;) {
+		if (poll(pollers, 1 + NR_LISTENERS, -1) < 0)
+			continue;
+		if (pollers[0].revents && !handle_signal(signals))
+			return;
+		for (int i = 0; i < NR_LISTENERS; i++)
+			if (pollers[1 + i].revents)
+				accept_one(i);
+	}
+}
+
+/* Memory of applications is in our hands while a dump runs: that is seen through. */
+static void drain(int signals)
+{
+	struct pollfd pollers[] = {{.fd = signals, .events = POLLIN},
+				   {.fd = connection_ended, .events = POLLIN}};
+	uint64_t unused;
+
+	while (atomic_load(&nr_connections)) {
+		ccr_info("waiting for %d connections; another signal ends at once",
+			 atomic_load(&nr_connections));
+		if (poll(pollers, 2, -1) < 0)
+			continue;
+		if (pollers[0].revents && !handle_signal(signals))
+			return;
+		if (pollers[1].revents && read(connection_ended, &unused, sizeof(unused)) < 0)
+			return;
+	}
+}
+
+int daemon_run(void)
+{
+	sigset_t handled;
+	int signals;
+
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGHUP);
+	/* Before any thread is made, so that none gets them. */
+	pthread_sigmask(SIG_BLOCK, &handled, NULL);
+	signals = signalfd(-1, &handled, SFD_CLOEXEC);
+	connection_ended = eventfd(0, EFD_CLOEXEC);
+	store_set_budget((uint64_t)pool.settings.pool_budget_mb << 20);
+	if (signals < 0 || connection_ended < 0 || lock_run_dir(pool.settings.run_dir) ||
+	    warm_up() || open_listeners(pool.settings.run_dir))
+		return 1;
+	pool_notify("READY=1\nSTATUS=%d devices warm", pool.nr_devices);
+	serve_until_signal(signals);
+	pool_notify("STOPPING=1");
+	close_listeners();
+	store_drop(NULL, true);
+	drain(signals);
+	ccr_info("ended");
+	return 0;
+}

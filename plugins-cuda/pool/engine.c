@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include <time.h>
+
+#include "pool/copy.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cuda_parallel_engine *the_engine;
+
+double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *options,
+	       const int *devices, uint32_t nr_devices, char *error, size_t size)
+{
+	struct cuda_parallel_config config;
+	int ret = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!the_engine) {
+		cuda_parallel_config_from_settings(&config, &pool.settings);
+		config.streams = options->streams;
+		config.chunk_bytes = (uint64_t)options->chunk_mb << 20;
+		ret = cuda_parallel_restore_init(&the_engine, &pool.cuda, &config, devices,
+						 nr_devices, error, size);
+	}
+	*engine = the_engine;
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *engine,
+					  const struct copy_options *options)
+{
+	struct cuda_parallel_config config = *cuda_parallel_restore_config(engine);
+
+	config.verify = options->verify;
+	config.io = options->io;
+	return config;
+}
+
+struct copy_options engine_own_options(void)
+{
+	return (struct copy_options){.streams = pool.settings.streams,
+				     .chunk_mb = pool.settings.chunk_mb,
+				     .verify = pool.settings.verify,
+				     .io = pool.settings.io};
+}

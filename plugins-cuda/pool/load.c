@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/device_map.h"
+#include "pool/copy.h"
+#include "pool/store.h"
+
+int load_list_images(int images_dir, pid_t **pids, size_t *nr)
+{
+	/* A new open: an offset of its own. */
+	const int own = openat(images_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = own < 0 ? NULL : fdopendir(own);
+	struct dirent *entry;
+
+	*pids = NULL;
+	*nr = 0;
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		const int pid = ccr_image_pid_of_name(entry->d_name);
+		pid_t *more = pid > 0 ? realloc(*pids, (*nr + 1) * sizeof(**pids)) : NULL;
+
+		if (pid <= 0)
+			continue;
+		if (!more) {
+			free(*pids);
+			closedir(dir);
+			return -ENOMEM;
+		}
+		*pids = more;
+		more[(*nr)++] = pid;
+	}
+	closedir(dir);
+	return 0;
+}
+
+static void range_ready(void *argument, uint32_t range)
+{
+	struct load *load = argument;
+
+	pthread_mutex_lock(&load->lock);
+	load->ready[range] = true;
+	load->nr_ready++;
+	pthread_cond_broadcast(&load->progress);
+	pthread_mutex_unlock(&load->lock);
+}
+
+/* Images that are only kept for later give way to one that is needed now. */
+static int create_one(struct held *held)
+{
+	int ret = pool_device_use(held->device);
+
+	while (!ret) {
+		ret = held_create(held);
+		if (ret != -ENOMEM || !store_make_room(held->device))
+			break;
+		ret = 0;
+	}
+	return ret;
+}
+
+static int create_memory(struct load *load, struct cuda_parallel_range *ranges)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < load->list.nr; i++) {
+		struct held *held = &load->list.entries[i];
+
+		ret = create_one(held);
+		if (ret)
+			snprintf(load->error, sizeof(load->error), "%llu bytes on device %u: %s",
+				 (unsigned long long)held->size, held->device, strerror(-ret));
+	}
+	if (!ret) {
+		ret = held_map_all(&load->list);
+		if (ret)
+			snprintf(load->error, sizeof(load->error), "mapping: %s", strerror(-ret));
+	}
+	for (size_t i = 0; !ret && i < load->list.nr; i++) {
+		const struct held *held = &load->list.entries[i];
+
+		ranges[i] = (struct cuda_parallel_range){
+			.device = held->device, .address = held->mapped, .bytes = held->size};
+	}
+	return ret;
+}
+
+static int find_devices(struct load *load)
+{
+	const struct ccr_image *image = load->image;
+
+	for (size_t i = 0; i < load->list.nr; i++) {
+		const struct ccr_image_device *wanted =
+			&image->devices[image->allocations[i].device];
+		const int device =
+			pool_device_find(ccr_device_map_find(&load->options.map, wanted->uuid));
+
+		if (device < 0) {
+			snprintf(load->error, sizeof(load->error),
+				 "%s: devices: this machine has no %s with its UUID; "
+				 "CRIU_CUDA_DEVICE_MAP can name another",
+				 image->name, wanted->name);
+			return device;
+		}
+		load->list.entries[i].device = device;
+	}
+	return 0;
+}
+
+static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
+		   struct cuda_parallel_range *ranges)
+{
+	const struct cuda_parallel_config config = engine_config(engine, &load->options);
+	int ret = create_memory(load, ranges);
+
+	if (ret)
+		return ret;
+	load->job.ready = range_ready;
+	load->job.argument = load;
+	load->job.config = &config;
+	ret = cuda_parallel_restore_memory(engine, load->image, ranges, load->list.nr, &load->job);
+	if (ret)
+		snprintf(load->error, sizeof(load->error), "%.250s", load->job.error);
+	return ret;
+}
+
+static int load_memory(struct load *load)
+{
+	struct cuda_parallel_range *ranges = calloc(load->list.nr + 1, sizeof(*ranges));
+	struct cuda_parallel_engine *engine;
+	int device, ret;
+
+	if (!ranges)
+		return -ENOMEM;
+	ret = pool_device_wait(load->error, sizeof(load->error));
+	if (!ret)
+		ret = find_devices(load);
+	device = load->list.nr ? load->list.entries[0].device : 0;
+	if (!ret)
+		ret = engine_get(&engine, &load->options, &device, 1, load->error,
+				 sizeof(load->error));
+	if (!ret)
+		ret = copy_in(load, engine, ranges);
+	free(ranges);
+	return ret;
+}
+
+static void *load_thread(void *argument)
+{
+	struct load *load = argument;
+	const double start = now_ms();
+	const int ret = load_memory(load);
+
+	/* Its files are not kept open, or space of removed ones would stay taken. */
+	ccr_image_close(load->image);
+	load->image = NULL;
+	pthread_mutex_lock(&load->lock);
+	load->ms = now_ms() - start;
+	load->result = ret;
+	load->ended = true;
+	pthread_cond_broadcast(&load->progress);
+	pthread_mutex_unlock(&load->lock);
+	return NULL;
+}
+
+/* The list of what the image holds; no memory and no device yet. */
+static int plan(struct load *load)
+{
+	const struct ccr_image *image = load->image;
+	int ret = 0;
+
+	memcpy(load->id, image->id, sizeof(load->id));
+	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
+		const struct ccr_image_allocation *a = &image->allocations[i];
+		const struct held held = {
+			.id = a->id,
+			.size = a->size,
+			.address = a->address,
+			.requested = a->requested,
+			.flags = a->flags & CCR_IMAGE_ALLOCATION_OWN_VMM ? CCR_HANDLE_OWN_VMM : 0,
+			.fd = -1};
+
+		ret = held_add(&load->list, &held);
+	}
+	load->ready = calloc(load->list.nr + 1, sizeof(*load->ready));
+	return load->ready ? ret : -ENOMEM;
+}
+
+static struct load *load_new(pid_t image_pid)
+{
+	struct load *load = calloc(1, sizeof(*load));
+
+	if (!load)
+		return NULL;
+	load->image_pid = image_pid;
+	load->references = 1;
+	pthread_mutex_init(&load->lock, NULL);
+	pthread_cond_init(&load->progress, NULL);
+	return load;
+}
+
+struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
+			char *error, size_t size)
+{
+	struct load *load = load_new(image_pid);
+
+	if (!load)
+		return NULL;
+	load->options = *options;
+	if (!ccr_image_open(&load->image, images_dir, image_pid, error, size) && !plan(load))
+		load->has_thread = !pthread_create(&load->thread, NULL, load_thread, load);
+	if (load->has_thread)
+		return load;
+	load_put(load);
+	return NULL;
+}
+
+struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_list *list)
+{
+	struct load *load = load_new(image_pid);
+
+	if (!load)
+		return NULL;
+	load->ready = malloc(list->nr + 1);
+	if (!load->ready) {
+		load_put(load);
+		return NULL;
+	}
+	memset(load->ready, true, list->nr + 1);
+	memcpy(load->id, id, sizeof(load->id));
+	load->nr_ready = list->nr;
+	load->ended = true;
+	load->list = *list;
+	memset(list, 0, sizeof(*list));
+	return load;
+}
+
+struct load *load_ref(struct load *load)
+{
+	pthread_mutex_lock(&load->lock);
+	load->references++;
+	pthread_mutex_unlock(&load->lock);
+	return load;
+}
+
+void load_put(struct load *load)
+{
+	bool is_last;
+
+	if (!load)
+		return;
+	pthread_mutex_lock(&load->lock);
+	is_last = !--load->references;
+	pthread_mutex_unlock(&load->lock);
+	if (!is_last)
+		return;
+	cuda_parallel_cancel(&load->job);
+	if (load->has_thread)
+		pthread_join(load->thread, NULL);
+	held_free_all(&load->list);
+	ccr_image_close(load->image);
+	pthread_cond_destroy(&load->progress);
+	pthread_mutex_destroy(&load->lock);
+	free(load->ready);
+	free(load);
+}
+
+int load_wait(struct load *load)
+{
+	int result;
+
+	pthread_mutex_lock(&load->lock);
+	while (!load->ended)
+		pthread_cond_wait(&load->progress, &load->lock);
+	result = load->result;
+	pthread_mutex_unlock(&load->lock);
+	return result;
+}
+
+uint64_t load_bytes_on(const struct load *load, int device)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < load->list.nr; i++)
+		if ((int)load->list.entries[i].device == device)
+			bytes += load->list.entries[i].size;
+	return bytes;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/* How images become resident: read from their files, or kept after a dump. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/copy.h"
+#include "pool/store.h"
+
+static int count_bytes(int images_dir, struct resident *resident, char *error, size_t size)
+{
+	struct ccr_image *image;
+	int ret = ccr_image_open(&image, images_dir, resident->identity.pid, error, size);
+
+	if (ret)
+		return ret;
+	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
+		const struct ccr_image_allocation *a = &image->allocations[i];
+		const int device = pool_device_find(image->devices[a->device].uuid);
+
+		if (device >= 0) {
+			resident->bytes_on[device] += a->size;
+			continue;
+		}
+		ret = device;
+		snprintf(error, size, "%s: devices: this machine has no %s with its UUID",
+			 image->name, image->devices[a->device].name);
+	}
+	ccr_image_close(image);
+	return ret;
+}
+
+static int no_room(pid_t image_pid, char *error, size_t size)
+{
+	snprintf(error, size,
+		 "cuda-%d.img does not fit beside what is resident: CRIU_CUDA_POOL_BUDGET_MB is "
+		 "%llu",
+		 image_pid, (unsigned long long)store_budget() >> 20);
+	return -ENOSPC;
+}
+
+/* Waits for a load of the store's; one that failed leaves it. */
+static int finish(const struct store_identity *identity, struct load *load, char *error,
+		  size_t size)
+{
+	const int ret = load_wait(load);
+
+	if (ret) {
+		snprintf(error, size, "%s", load->error);
+		store_give_up(identity, load);
+	}
+	load_put(load);
+	return ret;
+}
+
+static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *error, size_t size)
+{
+	const struct copy_options options = engine_own_options();
+	struct store_identity identity;
+	struct resident *resident;
+	struct load *load;
+	int ret;
+
+	ret = store_identify(images_dir, image_pid, &identity);
+	if (ret)
+		return ret;
+	load = store_use(&identity, is_golden);
+	if (load)
+		return finish(&identity, load, error, size);
+	resident = resident_new(images_dir, &identity, "prefetch", is_golden);
+	if (!resident)
+		return -ENOMEM;
+	ret = count_bytes(images_dir, resident, error, size);
+	if (ret) {
+		free(resident);
+		return ret;
+	}
+	if (store_reserve(resident))
+		return no_room(image_pid, error, size);
+	load = load_begin(images_dir, image_pid, &options, error, size);
+	store_settle(&identity, load);
+	return load ? finish(&identity, load, error, size) : -EIO;
+}
+
+int store_prefetch(const char *dir, bool is_golden, char *error, size_t size)
+{
+	const int images_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t *pids = NULL;
+	size_t nr = 0;
+	int ret;
+
+	*error = '\0';
+	ret = images_dir < 0 ? -errno : load_list_images(images_dir, &pids, &nr);
+	if (!ret && !nr) {
+		ret = -ENOENT;
+		snprintf(error, size, "%s holds no GPU image (cuda-<pid>.img)", dir);
+	}
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = prefetch_one(images_dir, pids[i], is_golden, error, size);
+	if (ret && !*error)
+		snprintf(error, size, "%s: %s", dir, strerror(-ret));
+	free(pids);
+	if (images_dir >= 0)
+		close(images_dir);
+	atomic_fetch_add(ret ? &pool.counters.failures : &pool.counters.prefetches, 1);
+	return ret;
+}
+
+int store_hold(int images_dir, pid_t image_pid, struct held_list *list)
+{
+	char error[256];
+	struct store_identity identity;
+	struct resident *resident;
+	struct ccr_image *image;
+	struct load *load;
+	uint8_t id[16];
+	int ret;
+
+	ret = store_identify(images_dir, image_pid, &identity);
+	if (!ret)
+		ret = ccr_image_open(&image, images_dir, image_pid, error, sizeof(error));
+	if (ret)
+		return ret;
+	memcpy(id, image->id, sizeof(id));
+	ccr_image_close(image);
+	resident = resident_new(images_dir, &identity, "hold", false);
+	if (!resident)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->nr; i++)
+		resident->bytes_on[list->entries[i].device] += list->entries[i].size;
+	ret = store_reserve(resident);
+	if (ret)
+		return ret;
+	load = load_of_held(image_pid, id, list);
+	store_settle(&identity, load);
+	load_put(load);
+	return load ? 0 : -ENOMEM;
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/copy.h"
+
+struct save {
+	int images_dir;
+	pid_t image_pid;
+	const struct held_list *list;
+	struct copy_options options;
+	save_ended ended;
+	void *argument;
+	pthread_t thread;
+	struct cuda_parallel_job job;
+	char error[256];
+};
+
+/* Index of the device in the image; added on first use. */
+static int image_device(struct ccr_image_writer *writer, int *devices, uint32_t *nr, int ordinal)
+{
+	struct ccr_image_device device = {0};
+	uint32_t i = 0;
+
+	while (i < *nr && devices[i] != ordinal)
+		i++;
+	if (i < *nr)
+		return i;
+	memcpy(device.uuid, pool.uuids[ordinal].bytes, sizeof(device.uuid));
+	pool.cuda.cuDeviceGetName(device.name, sizeof(device.name), ordinal);
+	devices[(*nr)++] = ordinal;
+	return ccr_image_writer_add_device(writer, &device) ? -ENOMEM : (int)i;
+}
+
+static int describe(struct ccr_image_writer *writer, const struct held_list *list,
+		    struct cuda_parallel_range *ranges)
+{
+	int devices[CCR_MAX_DEVICES], ret = 0;
+	uint32_t nr_devices = 0;
+
+	for (size_t i = 0; !ret && i < list->nr; i++) {
+		const struct held *held = &list->entries[i];
+		const int device = image_device(writer, devices, &nr_devices, held->device);
+		const struct ccr_image_allocation allocation = {
+			.id = held->id,
+			.address = held->address,
+			.size = held->size,
+			.requested = held->requested,
+			.device = device,
+			.flags =
+				held->flags & CCR_HANDLE_OWN_VMM ? CCR_IMAGE_ALLOCATION_OWN_VMM : 0,
+		};
+
+		ranges[i] = (struct cuda_parallel_range){
+			.device = held->device, .address = held->mapped, .bytes = held->size};
+		ret = device < 0 ? device : ccr_image_writer_add_allocation(writer, &allocation);
+	}
+	return ret;
+}
+
+static int write_image(struct save *save, struct cuda_parallel_engine *engine,
+		       struct cuda_parallel_range *ranges)
+{
+	const struct cuda_parallel_config config = engine_config(engine, &save->options);
+	const struct ccr_image_options image_options = {
+		.nr_writers = config.streams,
+		.driver_version = pool.driver.version,
+		.chunk_size = config.chunk_bytes,
+	};
+	struct ccr_image_writer *writer = NULL;
+	int ret;
+
+	ret = ccr_image_writer_begin(&writer, save->images_dir, save->image_pid, &image_options,
+				     save->error, sizeof(save->error));
+	if (ret)
+		return ret;
+	ret = describe(writer, save->list, ranges);
+	save->job.config = &config;
+	if (!ret)
+		ret = cuda_parallel_dump_memory(engine, writer, ranges, save->list->nr, &save->job);
+	if (!ret)
+		return ccr_image_writer_commit(writer, save->error, sizeof(save->error));
+	snprintf(save->error, sizeof(save->error), "%.250s",
+		 *save->job.error ? save->job.error : strerror(-ret));
+	ccr_image_writer_abort(writer);
+	return ret;
+}
+
+static int run(struct save *save)
+{
+	const int device = save->list->nr ? save->list->entries[0].device : 0;
+	struct cuda_parallel_range *ranges = calloc(save->list->nr + 1, sizeof(*ranges));
+	struct cuda_parallel_engine *engine;
+	int ret;
+
+	if (!ranges)
+		return -ENOMEM;
+	ret = engine_get(&engine, &save->options, &device, 1, save->error, sizeof(save->error));
+	if (!ret)
+		ret = write_image(save, engine, ranges);
+	free(ranges);
+	return ret;
+}
+
+static void *save_thread(void *argument)
+{
+	struct save *save = argument;
+	const double start = now_ms();
+	const int ret = run(save);
+
+	if (ret && !*save->error)
+		snprintf(save->error, sizeof(save->error), "%s", strerror(-ret));
+	save->ended(save->argument, ret, save->error, now_ms() - start);
+	return NULL;
+}
+
+struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list *list,
+			const struct copy_options *options, save_ended ended, void *argument)
+{
+	struct save *save = calloc(1, sizeof(*save));
+
+	if (!save)
+		return NULL;
+	save->image_pid = image_pid;
+	save->list = list;
+	save->options = *options;
+	save->ended = ended;
+	save->argument = argument;
+	save->images_dir = fcntl(images_dir, F_DUPFD_CLOEXEC, 0);
+	if (save->images_dir >= 0 && !pthread_create(&save->thread, NULL, save_thread, save))
+		return save;
+	if (save->images_dir >= 0)
+		close(save->images_dir);
+	free(save);
+	return NULL;
+}
+
+void save_end(struct save *save)
+{
+	cuda_parallel_cancel(&save->job);
+	pthread_join(save->thread, NULL);
+	close(save->images_dir);
+	free(save);
+}
