@@ -13,6 +13,23 @@ export {
   type ExitCode,
   type ToolkitErrorOptions,
 } from './errors.ts';
+export {
+  poolDrop,
+  PoolError,
+  poolMark,
+  poolMetrics,
+  poolPrefetch,
+  poolStart,
+  poolStatus,
+  poolStop,
+  serveMetrics,
+  type MetricsAddress,
+  type PoolDevice,
+  type PoolImage,
+  type PoolOptions,
+  type PoolStartOptions,
+  type PoolStatus,
+} from './pool/index.ts';
 export { createIo, formatBytes, formatDuration, table, type Io, type IoOptions } from './output.ts';
 export { withProgress, type Report } from './progress.ts';
 export {

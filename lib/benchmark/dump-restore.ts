@@ -10,6 +10,7 @@ import { delimiter, join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
 import type { Phase } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
+import { poolPrefetch } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
@@ -24,6 +25,8 @@ export interface BenchmarkCase {
   path?: string;
   /** Settings of the plugin. */
   env?: Record<string, string>;
+  /** Before the restore the pool daemon, which must run, loads the image. */
+  prefetch?: boolean;
 }
 
 export interface DumpRestoreOptions {
@@ -81,6 +84,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const before = { checksum: await workload.verify(), addresses: await workload.addresses() };
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
+    if (one.prefetch === true) await poolPrefetch(imagesDir);
     const start = performance.now();
     const restored = await restore(shared);
     const checksum = await workload.verify();

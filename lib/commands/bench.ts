@@ -20,6 +20,7 @@ import {
   softcudaLibrary,
   variantDir,
 } from '../paths.ts';
+import { poolStart, poolStop } from '../pool/index.ts';
 import { withProgress } from '../progress.ts';
 import { findCriu } from '../setup/index.ts';
 
@@ -35,7 +36,7 @@ interface BenchOptions {
 
 const SCHEMA_VERSION = 1;
 /** Variants whose device memory moves only in processes with the interceptor. */
-const preloaded: readonly string[] = ['parallel', 'full'];
+const preloaded: readonly string[] = ['parallel'];
 
 function count(text: string): number {
   const value = Number(text);
@@ -43,15 +44,25 @@ function count(text: string): number {
   return value;
 }
 
+/** Cases with the pool daemon: what is different from `full`. */
+const poolCases: Record<string, Partial<BenchmarkCase>> = {
+  full: {},
+  'full-no-daemon': { env: { CRIU_CUDA_CONTEXT_POOL: '0' } },
+  'full-prefetched': { prefetch: true },
+  'full-held': { env: { CRIU_CUDA_HOLD: '1' } },
+};
+const caseNames = ['upstream', ...pluginVariants, ...Object.keys(poolCases).slice(1)];
+
 function parseCase(word: string, upstream: string | undefined): BenchmarkCase {
   if (word === 'upstream') {
     if (upstream === undefined)
       throw new UsageError('case upstream needs --upstream DIR, with cuda_plugin.so and cuda-checkpoint');
     return { name: word, libdir: resolve(upstream), path: resolve(upstream) };
   }
-  if (!isPluginVariant(word))
-    throw new UsageError(`"${word}" is no case`, `cases: upstream, ${pluginVariants.join(', ')}`);
   const preload = interceptorLibrary();
+  const poolCase = poolCases[word];
+  if (poolCase) return { name: word, libdir: variantDir('full'), preload, ...poolCase };
+  if (!isPluginVariant(word)) throw new UsageError(`"${word}" is no case`, `cases: ${caseNames.join(', ')}`);
   return { name: word, libdir: variantDir(word), ...(preloaded.includes(word) ? { preload } : {}) };
 }
 
@@ -82,6 +93,9 @@ async function runBench(io: Io, options: BenchOptions): Promise<void> {
   if (criu === undefined) throw new UsageError('no usable CRIU', 'criu-cuda setup');
   const store = resolve(options.store);
   const software = process.env.CRIU_CUDA_DRIVER === softcudaLibrary();
+  const pool = cases.some(({ name }) => name in poolCases)
+    ? await poolStart({ signal: io.signal })
+    : undefined;
   const samples = await withProgress(io, 'benchmark', (report) =>
     benchmarkDumpRestore({
       cases,
@@ -95,7 +109,7 @@ async function runBench(io: Io, options: BenchOptions): Promise<void> {
           `round ${sample.round + 1} of ${options.rounds}, ${sample.case}: restored in ${sample.verifiedMs.toFixed(0)} ms`,
         );
       },
-    }),
+    }).finally(() => pool && poolStop()),
   );
   const summaries = summarize(samples, cases[0]?.name);
   const environment = await readEnvironment(store, criu, software);
@@ -122,11 +136,7 @@ export function registerBench(program: Command, io: Io): void {
   program
     .command('bench')
     .description('time dump and restore of a workload, several plugins in turn; every run checks every byte')
-    .option(
-      '--cases <list>',
-      `upstream, ${pluginVariants.join(', ')}, joined by commas; ratios are to the first`,
-      'stock',
-    )
+    .option('--cases <list>', `${caseNames.join(', ')}, joined by commas; ratios are to the first`, 'stock')
     .option('--upstream <dir>', 'directory with CRIU’s own cuda_plugin.so and NVIDIA’s cuda-checkpoint')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'measured rounds', count, 5)

@@ -15,6 +15,7 @@ import { registerDoctor } from './doctor.ts';
 import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
 import { registerInstall } from './install.ts';
+import { registerPool } from './pool.ts';
 import { registerProcess } from './process.ts';
 import { registerRestore } from './restore.ts';
 import { registerRollback } from './rollback.ts';
@@ -41,6 +42,7 @@ export const commands: readonly Register[] = [
   registerRestore,
   registerProcess,
   registerImage,
+  registerPool,
   registerBench,
   registerDemo,
 ];

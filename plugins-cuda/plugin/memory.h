@@ -56,7 +56,8 @@ void ccr__memory_poll(void);
 /*
  * Criu is gone. Waits until each of the tasks that is to take its memory has
  * done so, with another pool where this one dies; whoever cannot be helped is
- * killed. The outcomes go to the status file.
+ * killed. The outcomes go to the status file. Then waits for the pool to end
+ * its part.
  */
 void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr);
 

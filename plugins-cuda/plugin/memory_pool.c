@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 #define READY_TIMEOUT_MS 60000
 /* Copying has no limit of its own; an hour tells a hung device from a slow disk. */
 #define COPY_TIMEOUT_MS 3600000
+/* Dropping memory takes milliseconds. */
+#define END_TIMEOUT_MS 10000
 
 static int ring(const struct task *task)
 {
@@ -332,6 +335,18 @@ static void give_up(struct task *task, const char *reason)
 	ccr__task_outcome(task, "failed", reason);
 }
 
+/* Until the pool has let go of what it does not keep: whoever waits for us finds the device free. */
+static void end_session(void)
+{
+	struct ccr_message last;
+
+	if (ccr__pool_link.socket < 0)
+		return;
+	shutdown(ccr__pool_link.socket, SHUT_WR);
+	while (!ccr_message_receive(ccr__pool_link.socket, &last, NULL, NULL, END_TIMEOUT_MS))
+		;
+}
+
 void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
 {
 	bool is_replaced = false;
@@ -358,4 +373,5 @@ void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
 	}
 	while ((task = awaited(tasks, nr, 0)))
 		give_up(task, "no pool to give its device memory back");
+	end_session();
 }

@@ -18,6 +18,7 @@ import { vi } from 'vitest';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
 import { becomeSubreaper, killTree, readTree, waitForExit } from '../../lib/process/index.ts';
+import { poolStart, poolStatus, type PoolStatus } from '../../lib/pool/index.ts';
 import { criuProgram } from './criu.ts';
 import { Workload } from '../../lib/workload/index.ts';
 
@@ -62,6 +63,7 @@ export class Machine {
   readonly runDir: string;
   readonly env: Record<string, string>;
   readonly #workloads: Workload[] = [];
+  #poolPid: number | undefined;
 
   constructor(env: Record<string, string> = {}) {
     becomeSubreaper();
@@ -145,6 +147,17 @@ export class Machine {
     });
   }
 
+  /** The pool daemon of this machine; ends with it. */
+  async startPool(env: Record<string, string> = {}): Promise<PoolStatus> {
+    const status = await poolStart({ runDir: this.runDir, env: { ...this.env, ...env } });
+    this.#poolPid = status.pid;
+    return status;
+  }
+
+  poolStatus(): Promise<PoolStatus> {
+    return poolStatus({ runDir: this.runDir });
+  }
+
   /** How the application took its memory: written after criu has ended. */
   async attachResult(): Promise<{ status: StatusEvent | undefined }> {
     let status: StatusEvent | undefined;
@@ -183,6 +196,7 @@ export class Machine {
       await workload.kill();
       for (const { pid } of children) await killTree(pid);
     }
+    if (this.#poolPid !== undefined) await killTree(this.#poolPid);
     // A companion of a criu that failed early may still be opening its device.
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The control socket of the pool daemon: one line out, one line of JSON back
+ * (plugins-cuda/pool/control.c has the grammar).
+ * @module
+ */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { loadSettings } from '../configure/index.ts';
+import { ToolkitError } from '../errors.ts';
+import type { Environment } from '../paths.ts';
+
+const count = z.int().nonnegative();
+
+const deviceSchema = z.object({
+  name: z.string(),
+  uuid: z.string(),
+  total_bytes: count,
+  free_bytes: count,
+  resident_bytes: count,
+});
+
+const imageSchema = z.object({
+  dir: z.string(),
+  pid: z.int().positive(),
+  origin: z.enum(['prefetch', 'hold']),
+  golden: z.boolean(),
+  state: z.enum(['loading', 'resident', 'failed']),
+  bytes: count,
+  idle_ms: count,
+});
+
+const statusSchema = z.object({
+  version: z.string(),
+  pid: z.int().positive(),
+  driver: z.int(),
+  budget_bytes: count,
+  devices: z.array(deviceSchema),
+  images: z.array(imageSchema),
+  counters: z.record(z.string(), count),
+});
+
+const errorSchema = z.object({ error: z.object({ errno: z.int(), message: z.string() }) });
+
+/** A GPU of the daemon. Bytes. */
+export interface PoolDevice {
+  name: string;
+  uuid: string;
+  totalBytes: number;
+  freeBytes: number;
+  /** Of images that stay in its memory. */
+  residentBytes: number;
+}
+
+/** An image in device memory. */
+export interface PoolImage {
+  /** Images directory. */
+  dir: string;
+  /** The pid in the name of the image. */
+  pid: number;
+  /** How it came: read from its files, or kept after a dump. */
+  origin: 'prefetch' | 'hold';
+  /** It serves any number of restores; others are gone with the first one. */
+  isGolden: boolean;
+  state: 'loading' | 'resident' | 'failed';
+  bytes: number;
+  /** Milliseconds since it was last used. */
+  idleMs: number;
+}
+
+export interface PoolStatus {
+  version: string;
+  pid: number;
+  /** CUDA driver API, 13000 for 13.0. */
+  driver: number;
+  /** What images may take of one GPU; 0: no limit. */
+  budgetBytes: number;
+  devices: PoolDevice[];
+  images: PoolImage[];
+  /** Since the daemon began: dumps, restores, reused, loads, evictions, failures, bytes_saved, … */
+  counters: Record<string, number>;
+}
+
+/** The daemon does not answer, or refused. `ERR_POOL_ABSENT` or `ERR_POOL`. */
+export class PoolError extends ToolkitError {}
+
+export interface PoolOptions {
+  /** @default CRIU_CUDA_RUN_DIR */
+  runDir?: string;
+  env?: Environment;
+  /** Gives up waiting; the daemon goes on with what it was asked for. */
+  signal?: AbortSignal;
+}
+
+export function poolRunDir(options: PoolOptions = {}): string {
+  return options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
+}
+
+export const controlSocket = (runDir: string): string => join(runDir, 'control.sock');
+
+function absent(path: string, cause: unknown): PoolError {
+  return new PoolError('ERR_POOL_ABSENT', `no pool daemon answers at ${path}`, {
+    hint: 'criu-cuda pool start',
+    cause,
+  });
+}
+
+async function exchange(path: string, line: string, signal: AbortSignal | undefined): Promise<string> {
+  const socket = connect({ path });
+  const stop = (): void => void socket.destroy(new PoolError('ERR_POOL', 'interrupted'));
+  try {
+    await once(socket, 'connect');
+  } catch (error) {
+    throw absent(path, error);
+  }
+  if (signal?.aborted) stop();
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    socket.setEncoding('utf8').write(`${line}\n`);
+    let text = '';
+    for await (const part of socket) text += String(part);
+    return text;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+async function ask<T>(words: readonly string[], schema: z.ZodType<T>, options: PoolOptions): Promise<T> {
+  const path = controlSocket(poolRunDir(options));
+  const text = await exchange(path, words.join(' '), options.signal);
+  if (!text.endsWith('\n'))
+    throw new PoolError('ERR_POOL', `the pool daemon at ${path} ended its answer early`);
+  const answer: unknown = JSON.parse(text);
+  const refused = errorSchema.safeParse(answer);
+  if (refused.success) throw new PoolError('ERR_POOL', refused.data.error.message);
+  return schema.parse(answer);
+}
+
+/** As the daemon reads it: `encodeURIComponent` leaves `*` alone, which means all of them there. */
+const directory = (dir: string): string => encodeURIComponent(resolve(dir)).replaceAll('*', '%2A');
+
+/** What is warm, what is resident, and counters. @throws {@link PoolError} */
+export async function poolStatus(options: PoolOptions = {}): Promise<PoolStatus> {
+  const { budget_bytes, devices, images, ...rest } = await ask(['status'], statusSchema, options);
+  return {
+    ...rest,
+    budgetBytes: budget_bytes,
+    devices: devices.map(({ total_bytes, free_bytes, resident_bytes, ...device }) => ({
+      ...device,
+      totalBytes: total_bytes,
+      freeBytes: free_bytes,
+      residentBytes: resident_bytes,
+    })),
+    images: images.map(({ golden, idle_ms, ...image }) => ({ ...image, isGolden: golden, idleMs: idle_ms })),
+  };
+}
+
+/**
+ * Brings the GPU images of a directory into device memory, and returns when
+ * they are there. A restore takes such an image; a golden one is copied and stays.
+ * @returns the number of resident images of the directory
+ * @throws {@link PoolError} no such image, a damaged one, or no room in the budget
+ */
+export async function poolPrefetch(
+  dir: string,
+  options: PoolOptions & { golden?: boolean } = {},
+): Promise<number> {
+  const words = ['prefetch', directory(dir), ...(options.golden === true ? ['golden'] : [])];
+  return (await ask(words, z.object({ resident: count }), options)).resident;
+}
+
+/**
+ * Frees the device memory of a directory's images, of all without `dir`.
+ * @returns how many were dropped; golden ones only with `force`
+ */
+export async function poolDrop(
+  dir: string | undefined,
+  options: PoolOptions & { force?: boolean } = {},
+): Promise<number> {
+  const words = [
+    'drop',
+    dir === undefined ? '*' : directory(dir),
+    ...(options.force === true ? ['force'] : []),
+  ];
+  return (await ask(words, z.object({ dropped: count }), options)).dropped;
+}
+
+/** Marks the resident images of a directory as golden, or takes the mark off. @returns how many */
+export async function poolMark(dir: string, golden: boolean, options: PoolOptions = {}): Promise<number> {
+  const words = ['golden', directory(dir), golden ? 'on' : 'off'];
+  return (await ask(words, z.object({ marked: count }), options)).marked;
+}

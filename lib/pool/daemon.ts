@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Starting and ending the pool daemon by hand; services have systemd for it.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { EnvironmentError } from '../errors.ts';
+import { tailOf } from '../exec.ts';
+import { variantDir } from '../paths.ts';
+import { waitForExit } from '../process/index.ts';
+import {
+  controlSocket,
+  PoolError,
+  poolRunDir,
+  poolStatus,
+  type PoolOptions,
+  type PoolStatus,
+} from './client.ts';
+
+/** A context on each of many GPUs takes a while. */
+const START_TIMEOUT_MS = 120_000;
+/** Dumps in progress are seen through. */
+const STOP_TIMEOUT_MS = 600_000;
+
+export interface PoolStartOptions extends PoolOptions {
+  /** The program. @default the one of the built variant `full` */
+  program?: string;
+  /** Its log. @default `pool.log` in the run directory */
+  logFile?: string;
+}
+
+async function untilSocket(path: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const changes = watch(join(path, '..'), { signal });
+    // The watch begins with the first step of the loop.
+    const first = changes[Symbol.asyncIterator]();
+    let next = first.next();
+    while (!existsSync(path)) {
+      const { done } = await next;
+      if (done === true) return false;
+      next = first.next();
+    }
+    next.catch(() => undefined);
+    return true;
+  } catch (error) {
+    if (signal.aborted) return false;
+    throw error;
+  }
+}
+
+/**
+ * Starts the daemon and returns when it answers.
+ * @throws {@link PoolError} it ended instead; the message has the end of its log
+ */
+export async function poolStart(options: PoolStartOptions = {}): Promise<PoolStatus> {
+  const runDir = poolRunDir(options);
+  const program = options.program ?? join(variantDir('full', options.env), 'cuda-poold');
+  if (!existsSync(program))
+    throw new EnvironmentError(`${program} is not built`, [
+      { what: 'cuda-poold', remedy: 'criu-cuda build' },
+    ]);
+  const running = await poolStatus({ ...options, runDir }).catch(() => undefined);
+  if (running) throw new PoolError('ERR_POOL', `a pool daemon serves ${runDir} already: pid ${running.pid}`);
+  mkdirSync(runDir, { recursive: true, mode: 0o700 });
+  const logFile = options.logFile ?? join(runDir, 'pool.log');
+  const log = openSync(logFile, 'a', 0o600);
+  const env = { ...process.env, ...options.env, CRIU_CUDA_RUN_DIR: runDir };
+  const child = spawn(program, [], { detached: true, stdio: ['ignore', 'ignore', log], env });
+  closeSync(log);
+  await once(child, 'spawn');
+  const stop = new AbortController();
+  child.once('exit', () => {
+    stop.abort();
+  });
+  const timeout = AbortSignal.timeout(START_TIMEOUT_MS);
+  const signals = [stop.signal, timeout, ...(options.signal === undefined ? [] : [options.signal])];
+  const isUp = await untilSocket(controlSocket(runDir), AbortSignal.any(signals));
+  if (!isUp || child.exitCode !== null) {
+    child.kill();
+    throw new PoolError(
+      'ERR_POOL',
+      `${basename(program)} did not start: ${tailOf(readFileSync(logFile, 'utf8'))}`,
+    );
+  }
+  child.unref();
+  return poolStatus({ ...options, runDir });
+}
+
+/** Ends the daemon; what is resident is dropped, operations in progress end first. @returns its pid */
+export async function poolStop(options: PoolOptions = {}): Promise<number> {
+  const { pid } = await poolStatus(options);
+  process.kill(pid, 'SIGTERM');
+  await waitForExit(pid, { timeoutMs: STOP_TIMEOUT_MS });
+  return pid;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The daemon's figures for Prometheus.
+ * @module
+ */
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { describeError } from '../errors.ts';
+import { poolStatus, type PoolOptions, type PoolStatus } from './client.ts';
+
+const PREFIX = 'criu_cuda_pool';
+
+interface Metric {
+  name: string;
+  type: 'gauge' | 'counter';
+  help: string;
+  samples: { labels?: Record<string, string>; value: number }[];
+}
+
+const escapeLabel = (text: string): string =>
+  text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+
+function labelText(labels: Record<string, string> = {}): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`);
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+function metricText({ name, type, help, samples }: Metric): string {
+  const full = `${PREFIX}_${name}`;
+  return [
+    `# HELP ${full} ${help}`,
+    `# TYPE ${full} ${type}`,
+    ...samples.map(({ labels, value }) => `${full}${labelText(labels)} ${value}`),
+  ].join('\n');
+}
+
+/** Prometheus text format, version 0.0.4. Without a status: only that the daemon is down. */
+export function poolMetrics(status: PoolStatus | undefined): string {
+  const up: Metric = {
+    name: 'up',
+    type: 'gauge',
+    help: '1 when the pool daemon answers.',
+    samples: [{ value: status ? 1 : 0 }],
+  };
+  if (!status) return `${metricText(up)}\n`;
+  const perDevice = (
+    name: string,
+    help: string,
+    value: (device: PoolStatus['devices'][0]) => number,
+  ): Metric => ({
+    name,
+    type: 'gauge',
+    help,
+    samples: status.devices.map((device) => ({ labels: { uuid: device.uuid }, value: value(device) })),
+  });
+  const metrics: Metric[] = [
+    up,
+    perDevice('device_memory_bytes', 'Memory of the GPU.', (device) => device.totalBytes),
+    perDevice('device_free_bytes', 'Free memory of the GPU.', (device) => device.freeBytes),
+    perDevice('resident_bytes', 'Memory that resident images take.', (device) => device.residentBytes),
+    {
+      name: 'budget_bytes',
+      type: 'gauge',
+      help: 'What resident images may take of one GPU; 0 is no limit.',
+      samples: [{ value: status.budgetBytes }],
+    },
+    {
+      name: 'images',
+      type: 'gauge',
+      help: 'Images in device memory.',
+      samples: [{ value: status.images.length }],
+    },
+    ...Object.entries(status.counters).map(([name, value]): Metric => ({
+      name: `${name}_total`,
+      type: 'counter',
+      help: `${name.replaceAll('_', ' ')} since the daemon began.`,
+      samples: [{ value }],
+    })),
+  ];
+  return `${metrics.map(metricText).join('\n')}\n`;
+}
+
+export type MetricsAddress = { socketPath: string } | { host: '127.0.0.1' | '::1'; port: number };
+
+/**
+ * Serves `GET /metrics` at a Unix socket or a loopback port. The caller closes
+ * the server.
+ */
+export async function serveMetrics(address: MetricsAddress, options: PoolOptions = {}): Promise<Server> {
+  const server = createServer((request, response) => {
+    if (request.url !== '/metrics' || request.method !== 'GET') {
+      response.writeHead(404).end('GET /metrics\n');
+      return;
+    }
+    poolStatus(options)
+      .catch((error: unknown) => {
+        response.setHeader('x-error', encodeURIComponent(describeError(error)));
+        return undefined;
+      })
+      .then((status) => {
+        response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
+        response.end(poolMetrics(status));
+      })
+      .catch(() => response.destroy());
+  });
+  if ('socketPath' in address) {
+    rmSync(address.socketPath, { force: true });
+    server.listen(address.socketPath);
+  } else {
+    server.listen(address.port, address.host);
+  }
+  await once(server, 'listening');
+  return server;
+}
