@@ -30,6 +30,8 @@ export interface BenchmarkCase {
 }
 
 export interface DumpRestoreOptions {
+  /** The program. @default the one that `criu-cuda setup` finds */
+  criu?: string;
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
@@ -72,6 +74,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     imagesDir,
     libdir: one.libdir,
     env: criuEnv(one),
+    ...(options.criu === undefined ? {} : { criu: options.criu }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };
   let workload: Workload | undefined;

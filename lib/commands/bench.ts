@@ -98,6 +98,7 @@ async function runBench(io: Io, options: BenchOptions): Promise<void> {
     : undefined;
   const samples = await withProgress(io, 'benchmark', (report) =>
     benchmarkDumpRestore({
+      criu: criu.path,
       cases,
       workload,
       rounds: options.rounds,

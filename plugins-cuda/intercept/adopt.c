@@ -3,8 +3,9 @@
  * Making memory of somebody else our own: fresh allocations and copies within
  * the device. Only own memory can be exported again, and only a process without
  * imported memory survives the driver's checkpoint. With thousands of
- * allocations the driver's calls are what takes the time, so a batch shares one
- * window: all own ones side by side, then all it copies from.
+ * allocations what takes the time is each mapping that gets access rights: what
+ * the program has mapped already is copied from or to where it is, the rest
+ * meets in one window a batch.
  */
 #include "intercept/service.h"
 
@@ -38,7 +39,18 @@ void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
 	batch->bytes += phys->size;
 }
 
-static CUresult create(struct ccr__adopt_batch *batch)
+/* Where the program itself reaches all of an allocation, or 0. */
+static CUdeviceptr whole_mapping(const struct ccr__phys *phys)
+{
+	const struct ccr__mapping *m = phys->maps;
+
+	while (m && (m->size != phys->size ||
+		     m->access[phys->device] != CU_MEM_ACCESS_FLAGS_PROT_READWRITE))
+		m = m->next;
+	return m ? m->base : 0;
+}
+
+CUresult ccr__adopt_create(struct ccr__adopt_batch *batch)
 {
 	for (size_t i = 0; i < batch->nr; i++) {
 		struct ccr__adoption *a = &batch->entries[i];
@@ -47,49 +59,56 @@ static CUresult create(struct ccr__adopt_batch *batch)
 
 		if (result != CUDA_SUCCESS) {
 			a->own = 0;
+			ccr__adopt_undo(batch);
 			return result;
 		}
 	}
 	return CUDA_SUCCESS;
 }
 
-/* The bytes from the window's beginning that are mapped, in `mapped`. */
-static CUresult map_side(const struct ccr__adopt_batch *batch, CUdeviceptr window, bool own,
-			 uint64_t *mapped)
+/* Into the window what has no address yet; `*mapped` bytes of it from its beginning. */
+static CUresult map_rest(struct ccr__adopt_batch *batch, CUdeviceptr window, uint64_t *mapped)
 {
 	for (size_t i = 0; i < batch->nr; i++) {
-		const struct ccr__adoption *a = &batch->entries[i];
-		const CUresult result = ccr__real.cuMemMap(window + *mapped, a->phys->size, 0,
-							   own ? a->own : a->from, 0);
+		struct ccr__adoption *a = &batch->entries[i];
+		CUdeviceptr *const sides[] = {&a->from_at, &a->own_at};
+		const CUmemGenericAllocationHandle handles[] = {a->from, a->own};
 
-		if (result != CUDA_SUCCESS)
-			return result;
-		*mapped += a->phys->size;
+		for (int side = 0; side < 2; side++) {
+			CUresult result;
+
+			if (*sides[side])
+				continue;
+			result = ccr__real.cuMemMap(window + *mapped, a->phys->size, 0,
+						    handles[side], 0);
+			if (result != CUDA_SUCCESS)
+				return result;
+			*sides[side] = window + *mapped;
+			*mapped += a->phys->size;
+		}
 	}
 	return CUDA_SUCCESS;
 }
 
-static CUresult copy(const struct ccr__adopt_batch *batch, CUdeviceptr window)
+static CUresult copy_all(const struct ccr__adopt_batch *batch)
 {
 	const CUdevice device = batch->entries[0].phys->device;
-	CUdeviceptr to = window;
 	bool retained;
 	CUresult result = ccr__context_push(device, &retained), finished;
 
 	if (result != CUDA_SUCCESS)
 		return result;
 	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++) {
-		const uint64_t size = batch->entries[i].phys->size;
+		const struct ccr__adoption *a = &batch->entries[i];
 
-		result = ccr__real.cuMemcpyDtoDAsync_v2(to, to + batch->bytes, size, NULL);
-		to += size;
+		result = ccr__real.cuMemcpyDtoDAsync_v2(a->own_at, a->from_at, a->phys->size, NULL);
 	}
 	finished = ccr__real.cuStreamSynchronize(NULL);
 	ccr__context_pop(device, retained);
 	return result == CUDA_SUCCESS ? finished : result;
 }
 
-static CUresult copy_by_window(const struct ccr__adopt_batch *batch)
+CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed)
 {
 	const CUmemAccessDesc access = {
 		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE,
@@ -100,35 +119,25 @@ static CUresult copy_by_window(const struct ccr__adopt_batch *batch)
 	CUdeviceptr window;
 	CUresult result, undone = CUDA_SUCCESS;
 
+	for (size_t i = 0; i < batch->nr; i++) {
+		struct ccr__adoption *a = &batch->entries[i];
+
+		a->from_at = placed == CCR__FROM_PLACED ? whole_mapping(a->phys) : 0;
+		a->own_at = placed == CCR__OWN_PLACED ? whole_mapping(a->phys) : 0;
+	}
 	result = ccr__real.cuMemAddressReserve(&window, 2 * batch->bytes, 0, 0, 0);
 	if (result != CUDA_SUCCESS)
 		return result;
-	result = map_side(batch, window, true, &mapped);
-	if (result == CUDA_SUCCESS)
-		result = map_side(batch, window, false, &mapped);
+	result = map_rest(batch, window, &mapped);
 	if (result == CUDA_SUCCESS)
 		result = ccr__real.cuMemSetAccess(window, mapped, &access, 1);
 	if (result == CUDA_SUCCESS)
-		result = copy(batch, window);
+		result = copy_all(batch);
 	if (mapped)
 		undone = ccr__real.cuMemUnmap(window, mapped);
 	if (undone == CUDA_SUCCESS)
 		undone = ccr__real.cuMemAddressFree(window, 2 * batch->bytes);
 	return result == CUDA_SUCCESS ? undone : result;
-}
-
-CUresult ccr__adopt(struct ccr__adopt_batch *batch)
-{
-	CUresult result = CUDA_SUCCESS;
-
-	if (batch->nr) {
-		result = create(batch);
-		if (result == CUDA_SUCCESS)
-			result = copy_by_window(batch);
-	}
-	if (result != CUDA_SUCCESS)
-		ccr__adopt_undo(batch);
-	return result;
 }
 
 void ccr__adopt_undo(struct ccr__adopt_batch *batch)

@@ -55,17 +55,19 @@ static CUresult map_batch(struct ccr__adopt_batch *batch)
 	return CUDA_SUCCESS;
 }
 
+/* What is placed when it fails is undone with everything else, by settle. */
 static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 {
-	CUresult result = ccr__adopt(batch);
+	CUresult result = ccr__adopt_create(batch);
 
-	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++) {
+	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++)
 		result = place(batch->entries[i].phys, batch->entries[i].own, false);
-		if (result == CUDA_SUCCESS)
+	if (result == CUDA_SUCCESS)
+		result = ccr__adopt_copy(batch, CCR__OWN_PLACED);
+	for (size_t i = 0; i < batch->nr; i++)
+		if (batch->entries[i].phys->is_attached)
 			batch->entries[i].own = 0;
-	}
-	if (result != CUDA_SUCCESS)
-		ccr__adopt_undo(batch);
+	ccr__adopt_undo(batch);
 	return result;
 }
 

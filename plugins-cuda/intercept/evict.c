@@ -47,12 +47,15 @@ static CUresult replace_mapping(struct ccr__adoption *a)
 
 static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 {
-	CUresult result = ccr__adopt(batch);
+	CUresult result = CUDA_SUCCESS;
 
+	if (batch->nr)
+		result = ccr__adopt_create(batch);
+	if (batch->nr && result == CUDA_SUCCESS)
+		result = ccr__adopt_copy(batch, CCR__FROM_PLACED);
 	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++)
 		result = replace_mapping(&batch->entries[i]);
-	if (result != CUDA_SUCCESS)
-		ccr__adopt_undo(batch);
+	ccr__adopt_undo(batch);
 	batch->nr = batch->bytes = 0;
 	return result;
 }

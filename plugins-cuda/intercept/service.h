@@ -37,6 +37,7 @@ void ccr__attach(struct ccr__talk *talk, enum ccr_attach_mode mode);
 struct ccr__adoption {
 	struct ccr__phys *phys;
 	CUmemGenericAllocationHandle from, own;
+	CUdeviceptr from_at, own_at; /* during the copy */
 };
 
 /* Some of one device. */
@@ -46,12 +47,17 @@ struct ccr__adopt_batch {
 	uint64_t bytes;
 };
 
+/* Which side is mapped where the program expects the allocation. */
+enum ccr__placed { CCR__FROM_PLACED, CCR__OWN_PLACED };
+
 /* True when one more may be added; a single allocation always may. */
 bool ccr__adopt_fits(const struct ccr__adopt_batch *batch, const struct ccr__phys *phys);
 void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
 		    CUmemGenericAllocationHandle from);
-/* Fills `own` of every entry; `from` stays the caller's. On failure nothing own remains. */
-CUresult ccr__adopt(struct ccr__adopt_batch *batch);
+/* Makes `own` of every entry; on failure nothing of it remains. `from` stays the caller's. */
+CUresult ccr__adopt_create(struct ccr__adopt_batch *batch);
+/* Copies; of a batch that is not empty. */
+CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed);
 /* Gives own memory that found no place back. */
 void ccr__adopt_undo(struct ccr__adopt_batch *batch);
 /* Bytes that may be created on a device; 0 when it cannot be asked. */

@@ -87,6 +87,11 @@ struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_lis
 struct load *load_ref(struct load *load);
 /* The last reference breaks a running load off and frees the memory. NULL is fine. */
 void load_put(struct load *load);
+/*
+ * Waits until entry `first` is in place and returns the end of the ones in place
+ * after it, each with its descriptor; or the -errno of the load.
+ */
+ssize_t load_take_ready(struct load *load, size_t first);
 /* Waits for its end; the result. */
 int load_wait(struct load *load);
 /* Bytes on one device. */

@@ -137,6 +137,29 @@ static int lock_run_dir(const char *run_dir)
 	return -errno;
 }
 
+/* The file appears under its name when it answers; what a daemon that is gone left is replaced. */
+static int open_listener(int which, const char *run_dir)
+{
+	char fresh[sizeof(listeners[which].path)];
+	int fd;
+
+	if ((size_t)snprintf(listeners[which].path, sizeof(fresh), "%s/%s", run_dir,
+			     listeners[which].name) >= sizeof(fresh) ||
+	    (size_t)snprintf(fresh, sizeof(fresh), "%s/.%s", run_dir, listeners[which].name) >=
+		    sizeof(fresh)) {
+		ccr_err("%s: too long for the path of a socket", run_dir);
+		return -ENAMETOOLONG;
+	}
+	unlink(fresh);
+	fd = ccr_socket_listen(fresh, listeners[which].type);
+	if (fd < 0 || rename(fresh, listeners[which].path)) {
+		ccr_err("%s: %s", listeners[which].path, strerror(fd < 0 ? -fd : errno));
+		return -EIO;
+	}
+	listeners[which].is_ours = true;
+	return fd;
+}
+
 static int open_listeners(const char *run_dir)
 {
 	const int nr_passed = take_passed();
@@ -148,19 +171,9 @@ static int open_listeners(const char *run_dir)
 			ccr_err("no socket for %s was passed", listeners[i].name);
 			return -EINVAL;
 		}
-		if ((size_t)snprintf(listeners[i].path, sizeof(listeners[i].path), "%s/%s", run_dir,
-				     listeners[i].name) >= sizeof(listeners[i].path)) {
-			ccr_err("%s: too long for the path of a socket", run_dir);
-			return -ENAMETOOLONG;
-		}
-		/* Of a daemon that is gone: the lock is ours. */
-		unlink(listeners[i].path);
-		listeners[i].fd = ccr_socket_listen(listeners[i].path, listeners[i].type);
-		if (listeners[i].fd < 0) {
-			ccr_err("%s: %s", listeners[i].path, strerror(-listeners[i].fd));
+		listeners[i].fd = open_listener(i, run_dir);
+		if (listeners[i].fd < 0)
 			return listeners[i].fd;
-		}
-		listeners[i].is_ours = true;
 	}
 	return 0;
 }

@@ -197,18 +197,15 @@ int held_create(struct held *held)
 		.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
 		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = held->device},
 	};
-	int ret;
 
-	ret = CALL(cuMemCreate, &held->handle, held->size, &prop, 0);
-	if (ret)
-		return ret;
-	ret = CALL(cuMemExportToShareableHandle, &held->fd, held->handle,
-		   CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
-	if (!ret)
-		return 0;
-	CALL(cuMemRelease, held->handle);
-	held->handle = 0;
-	return ret;
+	return CALL(cuMemCreate, &held->handle, held->size, &prop, 0);
+}
+
+int held_export(struct held *held)
+{
+	return held->fd >= 0 ? 0
+			     : CALL(cuMemExportToShareableHandle, &held->fd, held->handle,
+				    CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
 }
 
 void held_free_all(struct held_list *list)
@@ -220,7 +217,8 @@ void held_free_all(struct held_list *list)
 		if (!held->handle) /* planned, not made */
 			continue;
 		CALL(cuMemRelease, held->handle);
-		close(held->fd);
+		if (held->fd >= 0)
+			close(held->fd);
 	}
 	free(list->entries);
 	memset(list, 0, sizeof(*list));

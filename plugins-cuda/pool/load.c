@@ -151,16 +151,32 @@ static int load_memory(struct load *load)
 	return ret;
 }
 
+/* With the lock held. */
+static int export_some(struct load *load, size_t first, size_t end)
+{
+	int ret = 0;
+
+	for (size_t i = first; !ret && i < end; i++) {
+		ret = held_export(&load->list.entries[i]);
+		if (ret)
+			snprintf(load->error, sizeof(load->error), "export of an allocation: %s",
+				 strerror(-ret));
+	}
+	return ret;
+}
+
 static void *load_thread(void *argument)
 {
 	struct load *load = argument;
 	const double start = now_ms();
-	const int ret = load_memory(load);
+	int ret = load_memory(load);
 
 	/* Its files are not kept open, or space of removed ones would stay taken. */
 	ccr_image_close(load->image);
 	load->image = NULL;
 	pthread_mutex_lock(&load->lock);
+	if (!ret) /* now, rather than when somebody waits for it */
+		ret = export_some(load, 0, load->list.nr);
 	load->ms = now_ms() - start;
 	load->result = ret;
 	load->ended = true;
@@ -269,6 +285,24 @@ void load_put(struct load *load)
 	pthread_mutex_destroy(&load->lock);
 	free(load->ready);
 	free(load);
+}
+
+ssize_t load_take_ready(struct load *load, size_t first)
+{
+	size_t end = first;
+	int ret;
+
+	pthread_mutex_lock(&load->lock);
+	/* In the order of the image: chunks are loaded in that order too. */
+	while (!load->ready[first] && !load->ended)
+		pthread_cond_wait(&load->progress, &load->lock);
+	while (end < load->list.nr && load->ready[end] && end - first < CCR_HANDLES_A_MESSAGE)
+		end++;
+	ret = load->ended ? load->result : 0;
+	if (!ret)
+		ret = end > first ? export_some(load, first, end) : -EIO;
+	pthread_mutex_unlock(&load->lock);
+	return ret ? ret : (ssize_t)end;
 }
 
 int load_wait(struct load *load)

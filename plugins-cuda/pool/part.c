@@ -86,28 +86,49 @@ static void saved(void *argument, int result, const char *error, double ms)
 	evict_ended(part, result, error, ms);
 }
 
-static int talk(struct part *part, int connection, uint32_t timeout_ms, char *error, size_t size)
+/* The list is as it was received, and nobody else uses it. */
+static void end_save(struct part *part)
 {
+	if (part->save)
+		save_end(part->save);
+	part->save = NULL;
+	held_unmap_all(&part->list);
+}
+
+/*
+ * Once the application was told that its memory is held, nothing is refused
+ * any more: what goes wrong from there on is the result of the save.
+ */
+static int take_over(struct part *part, int connection, const struct ccr_message *request,
+		     char *error, size_t size)
+{
+	const struct copy_options options = {.streams = request->op.streams,
+					     .chunk_mb = request->op.chunk_mb,
+					     .verify = request->op.verify,
+					     .io = request->op.io};
 	const uint32_t operation = part->door.operation;
 	int ret = pool_device_wait(error, size);
 
 	if (!ret)
-		ret = service_begin_evict(connection, operation, timeout_ms);
+		ret = service_begin_evict(connection, operation, request->op.timeout_ms);
 	if (!ret)
-		ret = service_collect(connection, timeout_ms, part->session->vault, &part->list,
-				      error, size);
-	if (!ret && held_map_all(&part->list)) {
-		ret = -EIO;
-		snprintf(error, size, "mapping the allocations: see the log of cuda-poold");
-	}
+		ret = service_collect(connection, request->op.timeout_ms, part->session->vault,
+				      &part->list, error, size);
 	if (ret) {
 		service_abort(connection, operation, ret, error);
 		return ret;
 	}
-	return service_finish_evict(connection, operation, error, size);
+	ret = service_hold(connection, operation);
+	if (ret)
+		return ret;
+	/* It unmaps while we map. */
+	if (!held_map_all(&part->list))
+		part->save = save_begin(part->session->images_dir, part->image_pid, &part->list,
+					&options, saved, part);
+	return service_finish_evict(connection, error, size);
 }
 
-static int take_out(struct part *part, uint32_t timeout_ms, char *error, size_t size)
+static int take_out(struct part *part, const struct ccr_message *request, char *error, size_t size)
 {
 	struct ccr_message hello;
 	int connection, ret;
@@ -118,45 +139,30 @@ static int take_out(struct part *part, uint32_t timeout_ms, char *error, size_t 
 			 strerror(-connection));
 		return connection;
 	}
-	ret = talk(part, connection, timeout_ms, error, size);
+	ret = take_over(part, connection, request, error, size);
 	close(connection);
-	if (ret) /* the application kept its own references */
-		held_free_all(&part->list);
 	return ret;
 }
 
 void part_evict(struct part *part, const struct ccr_message *request)
 {
-	const struct copy_options options = {.streams = request->op.streams,
-					     .chunk_mb = request->op.chunk_mb,
-					     .verify = request->op.verify,
-					     .io = request->op.io};
 	const double start = now_ms();
 	char error[256] = "";
 	int ret;
 
 	part->image_pid = request->op.image_pid;
 	session_reply(part->session, CCR_MSG_OP_READY, part->door.operation, 0, NULL);
-	ret = take_out(part, request->op.timeout_ms, error, sizeof(error));
+	ret = take_out(part, request, error, sizeof(error));
 	part->wait_ms = now_ms() - start;
-	if (ret) {
+	if (ret) { /* the application kept its own references */
+		end_save(part);
+		held_free_all(&part->list);
 		evict_ended(part, ret, error, 0);
 		return;
 	}
 	send_done(part, CCR_MSG_OP_HELD, 0, "", 0);
-	part->save = save_begin(part->session->images_dir, part->image_pid, &part->list, &options,
-				saved, part);
 	if (!part->save)
-		evict_ended(part, -ENOMEM, "no memory or descriptor for the copy", 0);
-}
-
-/* The list is as it was received, and nobody else uses it. */
-static void end_save(struct part *part)
-{
-	if (part->save)
-		save_end(part->save);
-	part->save = NULL;
-	held_unmap_all(&part->list);
+		evict_ended(part, -EIO, "the memory cannot be mapped for the copy", 0);
 }
 
 void part_commit(struct part *part, bool hold)
@@ -180,31 +186,21 @@ void part_commit(struct part *part, bool hold)
 /* Hands over what is ready, waits for more, until all of it was sent or the load failed. */
 static int hand_over(struct part *part, int connection, char *error, size_t size)
 {
+	const uint32_t operation = part->door.operation;
 	struct load *load = part->load;
-	size_t sent = 0;
+	ssize_t end;
 	int ret = 0;
 
 	if (!load)
-		return service_send_held(connection, part->door.operation, part->list.entries,
-					 part->list.nr);
-	while (!ret && sent < load->list.nr) {
-		size_t end;
-
-		pthread_mutex_lock(&load->lock);
-		/* In the order of the image: chunks are loaded in that order too. */
-		while (!load->ready[sent] && !load->ended)
-			pthread_cond_wait(&load->progress, &load->lock);
-		if (!load->ready[sent]) {
-			ret = load->result ? load->result : -EIO;
+		return service_send_held(connection, operation, part->list.entries, part->list.nr);
+	for (size_t sent = 0; !ret && sent < load->list.nr; sent = end) {
+		end = load_take_ready(load, sent);
+		if (end < 0) {
 			snprintf(error, size, "%s", load->error);
+			return end;
 		}
-		for (end = sent; end < load->list.nr && load->ready[end]; end++)
-			;
-		pthread_mutex_unlock(&load->lock);
-		if (!ret)
-			ret = service_send_held(connection, part->door.operation,
-						&load->list.entries[sent], end - sent);
-		sent = end;
+		ret = service_send_held(connection, operation, &load->list.entries[sent],
+					end - sent);
 	}
 	return ret;
 }

@@ -77,8 +77,10 @@ int pool_device_memory(int device, size_t *free_bytes, size_t *total_bytes);
 int held_add(struct held_list *list, const struct held *held);
 /* Imports the memory behind `held->fd`, which stays open. */
 int held_import(struct held *held);
-/* Fresh exportable memory of `held->size` on `held->device`, with its fd. */
+/* Fresh exportable memory of `held->size` on `held->device`. */
 int held_create(struct held *held);
+/* Its descriptor, when it has none yet: as slow as the allocation itself. */
+int held_export(struct held *held);
 /*
  * Maps all of a list for copying, with one call for the access to each arena:
  * that is what takes the time with thousands of allocations.
@@ -111,8 +113,9 @@ int service_accept(const struct service_door *door, pid_t pid, int pidfd, int ti
 int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
 		    char *error, size_t size);
 int service_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms);
-/* HELD up to DONE. */
-int service_finish_evict(int connection, uint32_t operation, char *error, size_t size);
+int service_hold(int connection, uint32_t operation);
+/* After HELD, up to DONE. */
+int service_finish_evict(int connection, char *error, size_t size);
 void service_abort(int connection, uint32_t operation, int result, const char *text);
 int service_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode);
 int service_send_held(int connection, uint32_t operation, const struct held *entries, size_t nr);

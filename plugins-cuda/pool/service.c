@@ -224,27 +224,34 @@ int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_
 	}
 }
 
-static int finish(int connection, uint32_t operation, enum ccr_message_type last, char *error,
-		  size_t size)
+int service_hold(int connection, uint32_t operation)
 {
 	struct ccr_message message;
-	int ret;
 
-	ccr_message_init(&message, last, operation);
-	ret = ccr_message_send(connection, &message, NULL, 0);
+	ccr_message_init(&message, CCR_MSG_HELD, operation);
+	return ccr_message_send(connection, &message, NULL, 0);
+}
+
+static int wait_done(int connection, int ret, char *error, size_t size)
+{
+	struct ccr_message message;
+
 	if (!ret)
 		ret = ccr_message_receive(connection, &message, NULL, NULL, ANSWER_TIMEOUT_MS);
 	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
 }
 
-int service_finish_evict(int connection, uint32_t operation, char *error, size_t size)
+int service_finish_evict(int connection, char *error, size_t size)
 {
-	return finish(connection, operation, CCR_MSG_HELD, error, size);
+	return wait_done(connection, 0, error, size);
 }
 
 int service_finish_attach(int connection, uint32_t operation, char *error, size_t size)
 {
-	return finish(connection, operation, CCR_MSG_END, error, size);
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_END, operation);
+	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0), error, size);
 }
 
 void service_abort(int connection, uint32_t operation, int result, const char *text)
