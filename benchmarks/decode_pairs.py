@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""What the interceptor costs a program: throughput with it over throughput without it, in pairs.
+
+Two processes of the same program run side by side, one of them under the interceptor; they are asked in turn, and who
+is first alternates. Two processes differ by chance (addresses, cores), so several such couples are started one after
+the other. The program is asked by a line on its stdin and answers a line of JSON that holds "tokens_per_s" and "digest";
+its first line says that it is ready (workloads/torch_decode.py). Result: JSON on stdout with every sample. Exit code 1
+when the two did not compute the same.
+
+    decode_pairs.py --interceptor LIB [--couples N] [--pairs N] -- PROGRAM…
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+
+class Asked:
+    """A running program, with the library preloaded or without."""
+
+    def __init__(self, program, preload):
+        env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        if preload:
+            env["LD_PRELOAD"] = preload
+        self.process = subprocess.Popen(
+            program, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.preload = preload
+
+    def ready(self):
+        self.line()
+        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
+            mapped = "libcuda_intercept.so" in maps.read()
+        if mapped != bool(self.preload):
+            raise SystemExit(f"the interceptor is {'' if mapped else 'not '}in {' '.join(self.process.args)}")
+
+    def line(self):
+        text = self.process.stdout.readline()
+        if not text:
+            raise SystemExit(f"{self.process.args[0]} ended with status {self.process.wait()}")
+        return json.loads(text)
+
+    def ask(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def couple(options, number):
+    """The pairs of one couple of processes; the first of them is not counted."""
+    plain, under = Asked(options.program, None), Asked(options.program, options.interceptor)
+    plain.ready()
+    under.ready()
+    for pair in range(options.pairs + 1):
+        first, second = (plain, under) if pair % 2 else (under, plain)
+        answers = {first: first.ask(), second: second.ask()}
+        if pair:
+            without, with_it = answers[plain], answers[under]
+            yield {
+                "couple": number,
+                "first": "without" if first is plain else "with",
+                "without": without,
+                "with": with_it,
+                "ratio": with_it["tokens_per_s"] / without["tokens_per_s"],
+            }
+    plain.end()
+    under.end()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--interceptor", required=True, type=os.path.abspath)
+    parser.add_argument("--couples", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=4, help="counted pairs of each couple")
+    parser.add_argument("program", nargs="+")
+    options = parser.parse_args()
+    if not os.path.exists(options.interceptor):
+        parser.error(f"{options.interceptor} is not there")
+    samples = []
+    for number in range(options.couples):
+        samples += couple(options, number)
+        print(f"couple {number + 1} of {options.couples} done", file=sys.stderr)
+
+    def median(key, number=None):
+        return statistics.median(key(s) for s in samples if number in (None, s["couple"]))
+
+    digests = sorted({sample[side]["digest"] for sample in samples for side in ("with", "without")})
+    result = {
+        "program": options.program,
+        "pairs": len(samples),
+        "ratio": median(lambda s: s["ratio"]),
+        "ratio_of_couples": [median(lambda s: s["ratio"], n) for n in range(options.couples)],
+        "tokens_per_s": {
+            "with": median(lambda s: s["with"]["tokens_per_s"]),
+            "without": median(lambda s: s["without"]["tokens_per_s"]),
+        },
+        "digests": digests,
+        "samples": samples,
+    }
+    print(json.dumps(result, indent=2))
+    if len(digests) > 1:
+        raise SystemExit(f"not the same was computed: digests {', '.join(digests)}")
+
+
+if __name__ == "__main__":
+    main()

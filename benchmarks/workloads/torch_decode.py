@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Greedy decode with a language model of random weights: for every line on stdin one line of JSON on stdout.
+
+    {"tokens": 128, "seconds": 3.2, "tokens_per_s": 40.0, "digest": "…"}
+
+The digest is that of the tokens: two processes with the same options give the same one. The first line, {"ready": true},
+comes when the model has decoded once. Plain eager mode, one sequence: the most driver calls for a token that a model
+makes. Needs torch and transformers; downloads nothing. It ends with its stdin.
+
+    torch_decode.py [--layers N] [--tokens N] [--prompt N]      (28 layers, the default, are Qwen2-1.5B)
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+
+def build(layers):
+    config = Qwen2Config(
+        vocab_size=151936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_hidden_layers=layers,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        model = Qwen2ForCausalLM(config).to(torch.bfloat16)
+    return model.eval()
+
+
+@torch.inference_mode()
+def decode(model, prompt, tokens):
+    """Seconds for `tokens` steps after the prompt's, and the tokens."""
+    output = model(prompt, use_cache=True)
+    chosen = [output.logits[:, -1:].argmax(-1)]
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    for _ in range(tokens):
+        output = model(chosen[-1], past_key_values=output.past_key_values, use_cache=True)
+        chosen.append(output.logits[:, -1:].argmax(-1))
+    torch.cuda.synchronize()
+    return time.perf_counter() - begin, torch.cat(chosen, 1).tolist()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--layers", type=int, default=28)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--prompt", type=int, default=64)
+    options = parser.parse_args()
+    model = build(options.layers)
+    prompt = torch.arange(options.prompt, device="cuda").unsqueeze(0)
+    decode(model, prompt, options.tokens)
+    print(json.dumps({"ready": True}), flush=True)
+    for _ in sys.stdin:
+        seconds, chosen = decode(model, prompt, options.tokens)
+        answer = {
+            "tokens": options.tokens,
+            "seconds": seconds,
+            "tokens_per_s": options.tokens / seconds,
+            "digest": hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:16],
+        }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
