@@ -138,6 +138,27 @@ static int take_fds(struct msghdr *msg, int *fds)
 	return nr;
 }
 
+/* Each descriptor is named, in order, and no part lies outside of what is behind it. */
+static bool handles_well_formed(const struct ccr_message *m, int nr_fds)
+{
+	uint32_t next = 0;
+
+	if (m->handles.count > CCR_HANDLES_A_MESSAGE)
+		return false;
+	for (uint32_t i = 0; i < m->handles.count; i++) {
+		const struct ccr_wire_handle *wire = &m->handles.entry[i];
+
+		if (wire->fd == next)
+			next++;
+		else if (!next || wire->fd != next - 1)
+			return false;
+		if (wire->offset > wire->memory_size ||
+		    wire->size > wire->memory_size - wire->offset)
+			return false;
+	}
+	return next == (uint32_t)nr_fds;
+}
+
 static bool well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 {
 	if (len < HEAD || m->magic != CCR_PROTOCOL_MAGIC || m->version != CCR_PROTOCOL_VERSION)
@@ -145,7 +166,7 @@ static bool well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 	if (len != wire_size(m))
 		return false;
 	if (m->type == CCR_MSG_HANDLES)
-		return m->handles.count <= CCR_HANDLES_A_MESSAGE && nr_fds == (int)m->handles.count;
+		return handles_well_formed(m, nr_fds);
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
 	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_RECLAIM)

@@ -59,7 +59,7 @@ enum ccr_message_type {
 	/* service thread -> pool */
 	CCR_MSG_HELLO = 1,
 	CCR_MSG_DEVICES,
-	CCR_MSG_HANDLES, /* both ways; CCR_HANDLES_A_MESSAGE fds at most, one per entry, in order */
+	CCR_MSG_HANDLES, /* both ways; with the fds that the entries name */
 	CCR_MSG_END,	 /* both ways: no more HANDLES */
 	CCR_MSG_DONE,
 	CCR_MSG_FAILED,
@@ -94,14 +94,23 @@ enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_VAULT = 4 };
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
 
-/* One physical allocation. Where it is mapped is the application's own knowledge. */
+/*
+ * One physical allocation. Where it is mapped is the application's own
+ * knowledge. Its bytes are `size` bytes at `offset` of the memory behind a
+ * descriptor of the message: all of it on the way out, and perhaps a part of
+ * more (a slab) on the way in, which can only be adopted.
+ */
 struct ccr_wire_handle {
-	uint64_t id;	    /* of the interceptor, never reused in one process */
-	uint64_t size;	    /* bytes, a multiple of the granularity */
-	uint64_t address;   /* of its first mapping, for people; 0 when it is not mapped */
-	uint64_t requested; /* bytes asked for by the application, for people */
-	uint32_t device;    /* index into DEVICES */
-	uint32_t flags;	    /* CCR_HANDLE_* */
+	uint64_t id;	      /* of the interceptor, never reused in one process */
+	uint64_t size;	      /* bytes, a multiple of the granularity */
+	uint64_t address;     /* of its first mapping, for people; 0 when it is not mapped */
+	uint64_t requested;   /* bytes asked for by the application, for people */
+	uint64_t offset;      /* bytes */
+	uint64_t memory_size; /* bytes behind the descriptor */
+	uint32_t device;      /* index into DEVICES */
+	uint32_t flags;	      /* CCR_HANDLE_* */
+	uint32_t fd;	      /* index into the descriptors of the message, never falling */
+	uint32_t pad;
 };
 /* The application made it itself by cuMemCreate; otherwise it stands for a cuMemAlloc. */
 #define CCR_HANDLE_OWN_VMM 1u
@@ -166,8 +175,8 @@ struct ccr_message {
 	};
 };
 
-static_assert(sizeof(struct ccr_wire_handle) == 40, "wire layout");
-static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 40, "wire layout");
+static_assert(sizeof(struct ccr_wire_handle) == 64, "wire layout");
+static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 64, "wire layout");
 
 /* Zeroes `message` and fills its head. */
 void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, uint32_t operation);

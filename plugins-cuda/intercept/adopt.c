@@ -32,11 +32,21 @@ bool ccr__adopt_fits(const struct ccr__adopt_batch *batch, const struct ccr__phy
 		batch->bytes + phys->size <= CCR__ADOPT_BYTES);
 }
 
-void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
-		    CUmemGenericAllocationHandle from)
+/* Neighbours in a batch may come from the same memory. */
+static bool shares_from(const struct ccr__adopt_batch *batch, size_t i)
 {
-	batch->entries[batch->nr++] = (struct ccr__adoption){.phys = phys, .from = from};
+	return i && batch->entries[i - 1].from == batch->entries[i].from;
+}
+
+void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
+		    CUmemGenericAllocationHandle from, uint64_t offset, uint64_t from_size)
+{
+	batch->entries[batch->nr] = (struct ccr__adoption){
+		.phys = phys, .from = from, .offset = offset, .from_size = from_size};
+	if (!shares_from(batch, batch->nr))
+		batch->from_bytes += from_size;
 	batch->bytes += phys->size;
+	batch->nr++;
 }
 
 /* Where the program itself reaches all of an allocation, or 0. */
@@ -66,28 +76,38 @@ CUresult ccr__adopt_create(struct ccr__adopt_batch *batch)
 	return CUDA_SUCCESS;
 }
 
+/* Appends to what is mapped of a window. */
+static CUresult map_next(CUdeviceptr window, uint64_t *mapped, CUmemGenericAllocationHandle handle,
+			 uint64_t size, CUdeviceptr *at)
+{
+	const CUresult result = ccr__real.cuMemMap(window + *mapped, size, 0, handle, 0);
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	*at = window + *mapped;
+	*mapped += size;
+	return result;
+}
+
 /* Into the window what has no address yet; `*mapped` bytes of it from its beginning. */
 static CUresult map_rest(struct ccr__adopt_batch *batch, CUdeviceptr window, uint64_t *mapped)
 {
-	for (size_t i = 0; i < batch->nr; i++) {
+	CUresult result = CUDA_SUCCESS;
+
+	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++) {
 		struct ccr__adoption *a = &batch->entries[i];
-		CUdeviceptr *const sides[] = {&a->from_at, &a->own_at};
-		const CUmemGenericAllocationHandle handles[] = {a->from, a->own};
+		const struct ccr__adoption *previous = a - 1;
 
-		for (int side = 0; side < 2; side++) {
-			CUresult result;
-
-			if (*sides[side])
-				continue;
-			result = ccr__real.cuMemMap(window + *mapped, a->phys->size, 0,
-						    handles[side], 0);
-			if (result != CUDA_SUCCESS)
-				return result;
-			*sides[side] = window + *mapped;
-			*mapped += a->phys->size;
+		if (!a->from_at && shares_from(batch, i)) {
+			a->from_at = previous->from_at - previous->offset + a->offset;
+		} else if (!a->from_at) {
+			result = map_next(window, mapped, a->from, a->from_size, &a->from_at);
+			a->from_at += a->offset;
 		}
+		if (result == CUDA_SUCCESS && !a->own_at)
+			result = map_next(window, mapped, a->own, a->phys->size, &a->own_at);
 	}
-	return CUDA_SUCCESS;
+	return result;
 }
 
 static CUresult copy_all(const struct ccr__adopt_batch *batch)
@@ -115,6 +135,7 @@ CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed
 			     .id = batch->entries[0].phys->device},
 		.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
 	};
+	const uint64_t room = batch->bytes + batch->from_bytes;
 	uint64_t mapped = 0;
 	CUdeviceptr window;
 	CUresult result, undone = CUDA_SUCCESS;
@@ -125,7 +146,7 @@ CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed
 		a->from_at = placed == CCR__FROM_PLACED ? whole_mapping(a->phys) : 0;
 		a->own_at = placed == CCR__OWN_PLACED ? whole_mapping(a->phys) : 0;
 	}
-	result = ccr__real.cuMemAddressReserve(&window, 2 * batch->bytes, 0, 0, 0);
+	result = ccr__real.cuMemAddressReserve(&window, room, 0, 0, 0);
 	if (result != CUDA_SUCCESS)
 		return result;
 	result = map_rest(batch, window, &mapped);
@@ -136,7 +157,7 @@ CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed
 	if (mapped)
 		undone = ccr__real.cuMemUnmap(window, mapped);
 	if (undone == CUDA_SUCCESS)
-		undone = ccr__real.cuMemAddressFree(window, 2 * batch->bytes);
+		undone = ccr__real.cuMemAddressFree(window, room);
 	return result == CUDA_SUCCESS ? undone : result;
 }
 

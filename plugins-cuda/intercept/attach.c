@@ -41,6 +41,11 @@ static CUresult place(struct ccr__phys *phys, CUmemGenericAllocationHandle handl
 	return CUDA_SUCCESS;
 }
 
+static bool is_part(const struct ccr__adoption *a)
+{
+	return a->offset || a->from_size != a->phys->size;
+}
+
 /* Maps what was imported as it is. What is not placed in the end is released by the caller. */
 static CUresult map_batch(struct ccr__adopt_batch *batch)
 {
@@ -77,6 +82,9 @@ static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *bat
 
 	if (!batch->nr)
 		return CUDA_SUCCESS;
+	/* A part of something larger cannot be mapped for good. */
+	if (is_part(&batch->entries[0]))
+		return adopt_batch(batch);
 	if (a->mode == CCR_ATTACH_MAP ||
 	    (a->mode == CCR_ATTACH_AUTO &&
 	     ccr__adopt_room(batch->entries[0].phys->device) < batch->bytes))
@@ -89,21 +97,34 @@ static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *bat
 	return result;
 }
 
+/* Each imported handle once, though neighbours share it. */
+static void release_imported(const struct ccr__adopt_batch *batch)
+{
+	CUmemGenericAllocationHandle last = 0;
+
+	for (size_t i = 0; i < batch->nr; i++) {
+		const CUmemGenericAllocationHandle from = batch->entries[i].from;
+
+		if (from && from != last)
+			ccr__real.cuMemRelease(from);
+		last = from;
+	}
+}
+
 /* Places what was collected and begins anew. 0 or -errno. */
 static int flush(struct attach *a, struct ccr__adopt_batch *batch)
 {
 	a->result = place_batch(a, batch);
-	for (size_t i = 0; i < batch->nr; i++)
-		if (batch->entries[i].from)
-			ccr__real.cuMemRelease(batch->entries[i].from);
-	batch->nr = batch->bytes = 0;
+	release_imported(batch);
+	*batch = (struct ccr__adopt_batch){.nr = 0};
 	return a->result == CUDA_SUCCESS ? 0 : -EIO;
 }
 
-/* One handle of a message; the descriptor stays the caller's. */
-static int take_handle(struct attach *a, const struct ccr_wire_handle *wire, int fd,
+/* One handle of a message; the descriptors stay the caller's. */
+static int take_handle(struct attach *a, uint32_t index, const int *fds,
 		       struct ccr__adopt_batch *batch)
 {
+	const struct ccr_wire_handle *wire = &a->talk->message.handles.entry[index];
 	CUmemGenericAllocationHandle imported;
 	struct ccr__phys *phys;
 	int ret = check(a, wire, &phys);
@@ -114,31 +135,33 @@ static int take_handle(struct attach *a, const struct ccr_wire_handle *wire, int
 	ret = ccr__adopt_fits(batch, phys) ? 0 : flush(a, batch);
 	if (ret)
 		return ret;
-	a->result = ccr__real.cuMemImportFromShareableHandle(
-		&imported, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
-	if (a->result != CUDA_SUCCESS)
-		return -EIO;
-	ccr__adopt_add(batch, phys, imported);
+	if (batch->nr && wire[-1].fd == wire->fd) {
+		imported = batch->entries[batch->nr - 1].from;
+	} else {
+		a->result = ccr__real.cuMemImportFromShareableHandle(
+			&imported, (void *)(intptr_t)fds[wire->fd],
+			CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+		if (a->result != CUDA_SUCCESS)
+			return -EIO;
+	}
+	ccr__adopt_add(batch, phys, imported, wire->offset, wire->memory_size);
 	return 0;
 }
 
 /* One HANDLES message; takes over the descriptors. */
-static int take_message(struct attach *a, int *fds)
+static int take_message(struct attach *a, const int *fds, int nr_fds)
 {
-	const struct ccr_message *m = &a->talk->message;
 	struct ccr__adopt_batch batch = {.nr = 0};
 	int ret = 0;
 
-	for (uint32_t i = 0; i < m->handles.count; i++) {
-		if (!ret)
-			ret = take_handle(a, &m->handles.entry[i], fds[i], &batch);
-		close(fds[i]);
-	}
+	for (uint32_t i = 0; !ret && i < a->talk->message.handles.count; i++)
+		ret = take_handle(a, i, fds, &batch);
 	if (!ret)
-		return flush(a, &batch);
-	/* Only to release what was imported. */
-	for (size_t i = 0; i < batch.nr; i++)
-		ccr__real.cuMemRelease(batch.entries[i].from);
+		ret = flush(a, &batch);
+	else
+		release_imported(&batch);
+	for (int i = 0; i < nr_fds; i++)
+		close(fds[i]);
 	return ret;
 }
 
@@ -164,7 +187,7 @@ static int take_all(struct attach *a)
 			return ret;
 		switch (a->talk->message.type) {
 		case CCR_MSG_HANDLES:
-			ret = take_message(a, fds);
+			ret = take_message(a, fds, nr_fds);
 			if (ret)
 				return ret;
 			break;

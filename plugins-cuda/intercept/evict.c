@@ -56,7 +56,7 @@ static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++)
 		result = replace_mapping(&batch->entries[i]);
 	ccr__adopt_undo(batch);
-	batch->nr = batch->bytes = 0;
+	*batch = (struct ccr__adopt_batch){.nr = 0};
 	return result;
 }
 
@@ -74,7 +74,7 @@ static CUresult adopt_imported(void)
 		    batch.bytes + phys->size > ccr__adopt_room(phys->device))
 			result = adopt_batch(&batch);
 		if (result == CUDA_SUCCESS)
-			ccr__adopt_add(&batch, phys, phys->handle);
+			ccr__adopt_add(&batch, phys, phys->handle, 0, phys->size);
 	}
 	return result == CUDA_SUCCESS ? adopt_batch(&batch) : result;
 }
@@ -133,14 +133,17 @@ static int add_handle(struct evict *e, const struct ccr__phys *phys, int *fds)
 		if (ret)
 			return ret;
 	}
-	m->handles.entry[m->handles.count++] = (struct ccr_wire_handle){
+	m->handles.entry[m->handles.count] = (struct ccr_wire_handle){
 		.id = phys->id,
 		.size = phys->size,
+		.memory_size = phys->size,
+		.fd = m->handles.count,
 		.address = phys->maps ? phys->maps->base : 0,
 		.requested = phys->requested,
 		.device = e->index_of[phys->device],
 		.flags = phys->is_own_vmm ? CCR_HANDLE_OWN_VMM : 0,
 	};
+	m->handles.count++;
 	return m->handles.count == CCR_HANDLES_A_MESSAGE ? flush_handles(e, fds) : 0;
 }
 

@@ -33,10 +33,14 @@ void ccr__attach(struct ccr__talk *talk, enum ccr_attach_mode mode);
 #define CCR__ADOPT_MAX	 CCR_HANDLES_A_MESSAGE
 #define CCR__ADOPT_BYTES (512ull << 20)
 
-/* An allocation that is to get memory of its own, copied from `from`. */
+/*
+ * An allocation that is to get memory of its own, copied from `offset` of
+ * `from`, which neighbours may share and which has `from_size` bytes.
+ */
 struct ccr__adoption {
 	struct ccr__phys *phys;
 	CUmemGenericAllocationHandle from, own;
+	uint64_t offset, from_size;
 	CUdeviceptr from_at, own_at; /* during the copy */
 };
 
@@ -44,7 +48,7 @@ struct ccr__adoption {
 struct ccr__adopt_batch {
 	struct ccr__adoption entries[CCR__ADOPT_MAX];
 	size_t nr;
-	uint64_t bytes;
+	uint64_t bytes, from_bytes; /* of own memory, and of what it comes from */
 };
 
 /* Which side is mapped where the program expects the allocation. */
@@ -53,7 +57,7 @@ enum ccr__placed { CCR__FROM_PLACED, CCR__OWN_PLACED };
 /* True when one more may be added; a single allocation always may. */
 bool ccr__adopt_fits(const struct ccr__adopt_batch *batch, const struct ccr__phys *phys);
 void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
-		    CUmemGenericAllocationHandle from);
+		    CUmemGenericAllocationHandle from, uint64_t offset, uint64_t from_size);
 /* Makes `own` of every entry; on failure nothing of it remains. `from` stays the caller's. */
 CUresult ccr__adopt_create(struct ccr__adopt_batch *batch);
 /* Copies; of a batch that is not empty. */

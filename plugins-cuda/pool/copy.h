@@ -14,7 +14,9 @@
 /* Of one operation, as the plugin sent them. */
 struct copy_options {
 	uint32_t streams, chunk_mb, verify, io;
-	struct ccr_device_map map; /* load */
+	/* load */
+	enum ccr_attach_mode mode;
+	struct ccr_device_map map;
 };
 
 /* ---- engine.c ---- */
@@ -59,8 +61,9 @@ int load_list_images(int images_dir, pid_t **pids, size_t *nr);
 struct load {
 	struct load *next; /* the holder's */
 	pid_t image_pid;
-	uint8_t id[16]; /* of the image */
-	struct held_list list;
+	uint8_t id[16];	       /* of the image */
+	struct held_list list; /* what the image holds: parts of `slabs`, or memory of its own */
+	struct held_list slabs;
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
 	bool *ready;	 /* per entry of `list` */
@@ -85,6 +88,8 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
  */
 struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_list *list);
 struct load *load_ref(struct load *load);
+/* False when the process would have to adopt it and the devices have no room for that any more. */
+bool load_can_be_taken(struct load *load);
 /* The last reference breaks a running load off and frees the memory. NULL is fine. */
 void load_put(struct load *load);
 /*

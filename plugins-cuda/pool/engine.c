@@ -48,5 +48,6 @@ struct copy_options engine_own_options(void)
 	return (struct copy_options){.streams = pool.settings.streams,
 				     .chunk_mb = pool.settings.chunk_mb,
 				     .verify = pool.settings.verify,
-				     .io = pool.settings.io};
+				     .io = pool.settings.io,
+				     .mode = pool.settings.handover};
 }

@@ -11,6 +11,10 @@
 #include "pool/copy.h"
 #include "pool/store.h"
 
+#define SLAB_BYTES (512ull << 20)
+/* Left to the driver, and to the process, when memory is counted. */
+#define SPARE_BYTES (64ull << 20)
+
 int load_list_images(int images_dir, pid_t **pids, size_t *nr)
 {
 	/* A new open: an offset of its own. */
@@ -65,28 +69,87 @@ static int create_one(struct held *held)
 	return ret;
 }
 
-static int create_memory(struct load *load, struct cuda_parallel_range *ranges)
+uint64_t load_bytes_on(const struct load *load, int device)
 {
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < load->list.nr; i++)
+		if ((int)load->list.entries[i].device == device)
+			bytes += load->list.entries[i].size;
+	return bytes;
+}
+
+/* Room on every device for `copies` of what the image holds. */
+static bool has_room(const struct load *load, uint64_t copies)
+{
+	for (int device = 0; device < pool.nr_devices; device++) {
+		const uint64_t bytes = load_bytes_on(load, device);
+		size_t free_bytes, total_bytes;
+
+		if (bytes && (pool_device_memory(device, &free_bytes, &total_bytes) ||
+			      free_bytes < copies * bytes + SPARE_BYTES))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Thousands of small allocations cost less as parts of few large ones, from
+ * which the process copies them into its own. That takes twice the memory for a
+ * moment; otherwise, and when it is to keep ours, each is one by itself.
+ */
+static int plan_slabs(struct load *load)
+{
+	const bool is_shared = load->options.mode != CCR_ATTACH_MAP && has_room(load, 2);
+	struct held_list *slabs = &load->slabs;
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < load->list.nr; i++) {
 		struct held *held = &load->list.entries[i];
+		struct held *slab = slabs->nr ? &slabs->entries[slabs->nr - 1] : NULL;
 
-		ret = create_one(held);
+		if (!is_shared || !slab || slab->device != held->device ||
+		    slab->size + held->size > SLAB_BYTES) {
+			const struct held fresh = {.device = held->device, .fd = -1};
+
+			ret = held_add(slabs, &fresh);
+			if (ret)
+				break;
+			slab = &slabs->entries[slabs->nr - 1];
+		}
+		held->whole = slabs->nr - 1;
+		held->offset = slab->size;
+		slab->size += held->size;
+		slabs->bytes += held->size;
+	}
+	return ret;
+}
+
+static int create_memory(struct load *load, struct cuda_parallel_range *ranges)
+{
+	int ret = plan_slabs(load);
+
+	for (size_t i = 0; !ret && i < load->slabs.nr; i++) {
+		struct held *slab = &load->slabs.entries[i];
+
+		ret = create_one(slab);
 		if (ret)
 			snprintf(load->error, sizeof(load->error), "%llu bytes on device %u: %s",
-				 (unsigned long long)held->size, held->device, strerror(-ret));
+				 (unsigned long long)slab->size, slab->device, strerror(-ret));
 	}
 	if (!ret) {
-		ret = held_map_all(&load->list);
+		ret = held_map_all(&load->slabs);
 		if (ret)
 			snprintf(load->error, sizeof(load->error), "mapping: %s", strerror(-ret));
 	}
 	for (size_t i = 0; !ret && i < load->list.nr; i++) {
-		const struct held *held = &load->list.entries[i];
+		struct held *held = &load->list.entries[i];
+		const struct held *slab = &load->slabs.entries[held->whole];
 
-		ranges[i] = (struct cuda_parallel_range){
-			.device = held->device, .address = held->mapped, .bytes = held->size};
+		held->memory_size = slab->size;
+		ranges[i] = (struct cuda_parallel_range){.device = held->device,
+							 .address = slab->mapped + held->offset,
+							 .bytes = held->size};
 	}
 	return ret;
 }
@@ -157,7 +220,12 @@ static int export_some(struct load *load, size_t first, size_t end)
 	int ret = 0;
 
 	for (size_t i = first; !ret && i < end; i++) {
-		ret = held_export(&load->list.entries[i]);
+		struct held *held = &load->list.entries[i];
+
+		if (held->fd >= 0)
+			continue;
+		ret = held_export(&load->slabs.entries[held->whole]);
+		held->fd = load->slabs.entries[held->whole].fd;
 		if (ret)
 			snprintf(load->error, sizeof(load->error), "export of an allocation: %s",
 				 strerror(-ret));
@@ -257,6 +325,11 @@ struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_lis
 	return load;
 }
 
+bool load_can_be_taken(struct load *load)
+{
+	return !load->slabs.nr || load->slabs.nr == load->list.nr || has_room(load, 1);
+}
+
 struct load *load_ref(struct load *load)
 {
 	pthread_mutex_lock(&load->lock);
@@ -280,6 +353,7 @@ void load_put(struct load *load)
 	if (load->has_thread)
 		pthread_join(load->thread, NULL);
 	held_free_all(&load->list);
+	held_free_all(&load->slabs);
 	ccr_image_close(load->image);
 	pthread_cond_destroy(&load->progress);
 	pthread_mutex_destroy(&load->lock);
@@ -315,14 +389,4 @@ int load_wait(struct load *load)
 	result = load->result;
 	pthread_mutex_unlock(&load->lock);
 	return result;
-}
-
-uint64_t load_bytes_on(const struct load *load, int device)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < load->list.nr; i++)
-		if ((int)load->list.entries[i].device == device)
-			bytes += load->list.entries[i].size;
-	return bytes;
 }

@@ -20,14 +20,19 @@
 #include "common/settings.h"
 #include "common/status.h"
 
-/* One physical allocation in the pool's hands: its own export, or one it was given. */
+/*
+ * Memory in the pool's hands: a physical allocation, its own or one that it was
+ * given, or a part of one (then the whole is an entry of another list).
+ */
 struct held {
 	uint64_t id, size, address, requested;
-	uint32_t device; /* ordinal in the pool */
+	uint64_t offset, memory_size; /* of the part, of the whole */
+	uint32_t device;	      /* ordinal in the pool */
 	uint32_t flags;
-	int fd; /* stays open: an imported handle cannot be exported a second time */
-	CUmemGenericAllocationHandle handle;
-	CUdeviceptr mapped; /* in the pool's address space, 0 when it is not */
+	uint32_t whole; /* its index, for a part */
+	int fd;		/* stays open: an imported handle cannot be exported a second time */
+	CUmemGenericAllocationHandle handle; /* 0 for a part, or not made yet */
+	CUdeviceptr mapped;		     /* in the pool's address space, 0 when it is not */
 };
 
 /* Consecutive entries of one device, mapped side by side. */

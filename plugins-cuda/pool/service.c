@@ -134,10 +134,13 @@ static int take_handles(const struct ccr_message *message, const int *fds, const
 				    .size = wire->size,
 				    .address = wire->address,
 				    .requested = wire->requested,
+				    .memory_size = wire->memory_size,
 				    .flags = wire->flags,
-				    .fd = fds[i]};
+				    .fd = fds[wire->fd]};
 
-		if (!ret && wire->device >= nr_devices)
+		/* Each is all of what its own descriptor stands for. */
+		if (!ret && (wire->device >= nr_devices || wire->fd != i ||
+			     wire->size != wire->memory_size))
 			ret = -EPROTO;
 		if (!ret) {
 			held.device = devices[wire->device];
@@ -273,30 +276,38 @@ int service_begin_attach(int connection, uint32_t operation, enum ccr_attach_mod
 	return ccr_message_send(connection, &message, NULL, 0);
 }
 
+/* The descriptor of an entry's memory is sent once with a message, however many entries share it.
+ */
+static void add_entry(struct ccr_message *message, const struct held *held, int *fds,
+		      uint32_t *nr_fds)
+{
+	if (!*nr_fds || fds[*nr_fds - 1] != held->fd)
+		fds[(*nr_fds)++] = held->fd;
+	message->handles.entry[message->handles.count++] =
+		(struct ccr_wire_handle){.id = held->id,
+					 .size = held->size,
+					 .address = held->address,
+					 .requested = held->requested,
+					 .offset = held->offset,
+					 .memory_size = held->memory_size,
+					 .device = held->device,
+					 .flags = held->flags,
+					 .fd = *nr_fds - 1};
+}
+
 int service_send_held(int connection, uint32_t operation, const struct held *entries, size_t nr)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], ret = 0;
 	struct ccr_message message;
 
 	for (size_t done = 0; !ret && done < nr; done += message.handles.count) {
-		const size_t batch =
-			nr - done < CCR_HANDLES_A_MESSAGE ? nr - done : CCR_HANDLES_A_MESSAGE;
+		uint32_t nr_fds = 0;
 
 		ccr_message_init(&message, CCR_MSG_HANDLES, operation);
-		message.handles.count = batch;
-		for (size_t i = 0; i < batch; i++) {
-			const struct held *held = &entries[done + i];
-
-			message.handles.entry[i] =
-				(struct ccr_wire_handle){.id = held->id,
-							 .size = held->size,
-							 .address = held->address,
-							 .requested = held->requested,
-							 .device = held->device,
-							 .flags = held->flags};
-			fds[i] = held->fd;
-		}
-		ret = ccr_message_send_patiently(connection, &message, fds, batch,
+		while (message.handles.count < CCR_HANDLES_A_MESSAGE &&
+		       done + message.handles.count < nr)
+			add_entry(&message, &entries[done + message.handles.count], fds, &nr_fds);
+		ret = ccr_message_send_patiently(connection, &message, fds, nr_fds,
 						 ANSWER_TIMEOUT_MS);
 	}
 	return ret;

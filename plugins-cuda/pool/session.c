@@ -98,8 +98,12 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 	struct load *load =
 		options->map.count ? NULL : store_take(s->images_dir, image_pid, &answer);
 
-	summary->reused += answer == STORE_TAKEN;
-	summary->golden += answer == STORE_GOLDEN;
+	if (load && !load_can_be_taken(load)) {
+		load_put(load);
+		load = NULL;
+	}
+	summary->reused += load && answer == STORE_TAKEN;
+	summary->golden += load && answer == STORE_GOLDEN;
 	summary->changed += answer == STORE_CHANGED;
 	summary->loading += !load;
 	atomic_fetch_add(load ? &pool.counters.reused : &pool.counters.loads, 1);
@@ -131,6 +135,7 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 					     .chunk_mb = request->op.chunk_mb,
 					     .verify = request->op.verify,
 					     .io = request->op.io,
+					     .mode = request->op.attach_mode,
 					     .map = request->op.map};
 	struct summary summary = {0};
 	char text[256] = "";

@@ -225,6 +225,7 @@ static int attach(const struct pool_request *request, struct pool_reply *reply)
 			struct held *held = &pool.held[nr - 1 - done];
 
 			message.handles.entry[i] = held->wire;
+			message.handles.entry[i].fd = i;
 			fds[i] = request->source == SOURCE_KEPT ? dup(held->fd) : make_fd(held);
 		}
 		ret = ccr_message_send(pool.connection, &message, fds, count);
