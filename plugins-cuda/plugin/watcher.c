@@ -207,11 +207,26 @@ static bool dying(pid_t pid)
 	return gone || killed || flags & PF_EXITING;
 }
 
+/*
+ * criu was killed while the driver's lock waited for the GPU: the lock is still
+ * to come. An unlock has its turn after it; a process that is not locked then
+ * refuses it, which is no failure.
+ */
+static void end_pending_lock(const struct task *task)
+{
+	CUprocessState state;
+
+	if (ccr__plugin.driver.cuCheckpointProcessGetState(task->pid, &state) == CUDA_SUCCESS &&
+	    state == CU_PROCESS_STATE_RUNNING)
+		ccr__plugin.driver.cuCheckpointProcessUnlock(task->pid, NULL);
+}
+
 static void put_back(struct task *task)
 {
 	const char *call;
 	CUresult result;
 
+	end_pending_lock(task);
 	result = ccr__task_raise(task, task->prior, &call);
 	if (result != CUDA_SUCCESS)
 		ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
