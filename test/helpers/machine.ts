@@ -32,6 +32,7 @@ const DEFAULT_ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--pin
 
 export interface StatusEvent {
   event: string;
+  criu?: number;
   pid?: number;
   step?: string;
   name?: string;
@@ -63,6 +64,7 @@ export class Machine {
   readonly runDir: string;
   readonly env: Record<string, string>;
   readonly #workloads: Workload[] = [];
+  #started = 0;
   #poolPid: number | undefined;
 
   constructor(env: Record<string, string> = {}) {
@@ -84,7 +86,7 @@ export class Machine {
 
   async start(options: StartOptions = {}): Promise<Workload> {
     const workload = await Workload.start({
-      socketPath: join(this.dir, `w${this.#workloads.length}.sock`),
+      socketPath: join(this.dir, `w${this.#started++}.sock`),
       args: options.args ?? DEFAULT_ARGS,
       env: { ...this.env, ...options.env },
     });
@@ -135,16 +137,25 @@ export class Machine {
     };
   }
 
-  /** All status files, in no particular order of runs, and removes them. */
-  takeStatus(): StatusEvent[] {
+  #statusFiles(): string[] {
     if (!existsSync(this.runDir)) return [];
-    const files = readdirSync(this.runDir).filter((name) => name.endsWith('.jsonl'));
-    return files.flatMap((name) => {
-      const path = join(this.runDir, name);
-      const lines = readFileSync(path, 'utf8').trim().split('\n').filter(Boolean);
-      rmSync(path);
+    const names = readdirSync(this.runDir).filter((name) => name.endsWith('.jsonl'));
+    return names.map((name) => join(this.runDir, name));
+  }
+
+  /** All status files, in no particular order of runs. A line still being written is left out. */
+  readStatus(): StatusEvent[] {
+    return this.#statusFiles().flatMap((path) => {
+      const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
       return lines.map((line) => JSON.parse(line) as StatusEvent);
     });
+  }
+
+  /** The same, and removes them. */
+  takeStatus(): StatusEvent[] {
+    const events = this.readStatus();
+    for (const path of this.#statusFiles()) rmSync(path);
+    return events;
   }
 
   /** The pool daemon of this machine; ends with it. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Machine } from '../helpers/machine.ts';
@@ -63,6 +65,18 @@ it('rolls back after a failing post-dump script', async () => {
 it.each(['post-dump', 'pre-dump'])('rolls back when criu is killed at %s', async (stage) => {
   const args = actionScript(stage, 'kill -9 $PPID');
   await machine.dump(workload, { args }).catch(() => undefined);
+  await expectRunningAsBefore();
+});
+
+it('rolls back when CRIU itself cannot dump the process', async () => {
+  const connection = connect(workload.socketPath);
+  await once(connection, 'connect');
+  const dump = await machine.dump(workload);
+  connection.destroy();
+  expect(dump.exitCode).not.toBe(0);
+  expect(dump.log).toContain('External socket is used');
+  const steps = dump.status.filter((e) => e.event === 'step').map((e) => e.step);
+  expect(steps).toEqual(['lock', 'checkpoint', 'restore', 'unlock']);
   await expectRunningAsBefore();
 });
 

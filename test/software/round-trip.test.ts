@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Machine } from '../helpers/machine.ts';
 
@@ -31,6 +33,44 @@ it('brings device memory back at the same addresses', async () => {
   expect(await machine.state(workload.pid)).toBe('running');
   expect(await workload.verify()).toBe(before.checksum);
   expect(await workload.addresses()).toBe(before.addresses);
+});
+
+it('dumps two processes at the same time and restores both', async () => {
+  const members = await Promise.all(
+    [0, 1].map(async (i) => {
+      const workload = await machine.start({ args: ['--alloc', '4Mx2', '--seed', String(i + 5)] });
+      const imagesDir = join(machine.dir, `images-${i}`);
+      mkdirSync(imagesDir);
+      return { workload, imagesDir, before: `${await workload.verify()} ${await workload.addresses()}` };
+    }),
+  );
+  const dumps = await Promise.all(
+    members.map(({ workload, imagesDir }) => machine.dump(workload, { imagesDir, keepStatus: true })),
+  );
+  for (const dump of dumps) expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
+  const dumped = machine.takeStatus().filter((e) => e.outcome === 'dumped');
+  expect(dumped.map((e) => e.pid).sort()).toEqual(members.map(({ workload }) => workload.pid).sort());
+
+  const restores = await Promise.all(
+    members.map(({ imagesDir }) => machine.restore({ imagesDir, keepStatus: true })),
+  );
+  for (const restore of restores) expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
+  for (const { workload, before } of members) {
+    expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
+  }
+});
+
+it('restores a process to the second device', async () => {
+  await machine.close();
+  machine = new Machine({ SOFTCUDA_DEVICES: '2' });
+  const workload = await machine.start({ args: ['--alloc', '200M', '--device', '1'] });
+  const before = `${await workload.verify()} ${await workload.addresses()}`;
+  expect((await machine.dump(workload)).exitCode).toBe(0);
+  // Only there is room for it.
+  await machine.start({ args: ['--alloc', '200M', '--device', '0'] });
+  const restore = await machine.restore();
+  expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
+  expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
 });
 
 it('leaves nothing of the device in the dumped process and uses it again after restore', async () => {
