@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Failure injection: SOFTCUDA_FAIL="function:nth:code[,...]" makes the nth call (from 1) of the
 // named function in this process return that result without doing anything. Names are the
-// exported ones; "cuMemAlloc" stands for the newest version of it.
-#include "softcuda.h"
+// exported ones; "cuMemAlloc" stands for the newest version of it. The code "kill" ends the process
+// by SIGKILL instead, once for all processes that share the devices, so that whoever takes its
+// place in the same environment lives.
+#include "impl.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_RULES 32
 #define MAX_CALLS 256
@@ -17,7 +24,7 @@ static struct {
 	struct {
 		unsigned int call;
 		unsigned long nth;
-		CUresult result;
+		CUresult result; // CUDA_SUCCESS: kill
 	} rules[MAX_RULES];
 	unsigned int nr_rules;
 	atomic_ulong counts[MAX_CALLS];
@@ -55,7 +62,7 @@ static bool parse_rule(const char *text)
 		return false;
 	text = end + 1;
 	code = strtoul(text, &end, 10);
-	if (end == text || *end || !code || code > 999)
+	if (strcmp(text, "kill") && (end == text || *end || !code || code > 999))
 		return false;
 	inject.rules[inject.nr_rules].call = (unsigned int)call;
 	inject.rules[inject.nr_rules].nth = nth;
@@ -84,6 +91,18 @@ static void parse(void)
 	free(copy);
 }
 
+static void die_once(unsigned int call, unsigned long nth)
+{
+	char mark[PATH_MAX];
+	int fd;
+
+	snprintf(mark, sizeof(mark), "%s/killed-%s-%lu", ccr_soft_settings()->dir,
+		 ccr_symbols[call].name, nth);
+	fd = open(mark, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0 || errno != EEXIST)
+		kill(getpid(), SIGKILL);
+}
+
 CUresult ccr_inject(unsigned int call)
 {
 	unsigned long count;
@@ -92,8 +111,12 @@ CUresult ccr_inject(unsigned int call)
 	if (!inject.nr_rules)
 		return CUDA_SUCCESS;
 	count = atomic_fetch_add(&inject.counts[call], 1) + 1;
-	for (unsigned int i = 0; i < inject.nr_rules; i++)
-		if (inject.rules[i].call == call && inject.rules[i].nth == count)
-			return inject.rules[i].result;
+	for (unsigned int i = 0; i < inject.nr_rules; i++) {
+		if (inject.rules[i].call != call || inject.rules[i].nth != count)
+			continue;
+		if (inject.rules[i].result == CUDA_SUCCESS)
+			die_once(call, count);
+		return inject.rules[i].result;
+	}
 	return CUDA_SUCCESS;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SOFTCUDA_FAIL: the nth call of a function in this process fails, the others do not.
+// SOFTCUDA_FAIL: the nth call of a function in this process fails, the others do not; «kill» ends
+// one process there.
 #include "softcuda_test.h"
 
 static void target(int from, int to)
@@ -9,12 +10,41 @@ static void target(int from, int to)
 	hear(from);
 }
 
+/* Its second device memory: never in the first process that asks, always in the next. */
+static void allocate(int from, int to)
+{
+	CUdeviceptr ptr;
+
+	start_device(0);
+	OK(cuMemAlloc_v2(&ptr, 64));
+	say(to, 'r');
+	OK(cuMemAlloc_v2(&ptr, 64));
+	say(to, 's');
+	hear(from);
+}
+
+static void check_kill(void)
+{
+	struct child child;
+	int status;
+
+	CHECK(!setenv("SOFTCUDA_FAIL", "cuMemAlloc:2:kill", 1));
+	child = start_child(allocate);
+	CHECK(hear(child.from) == 'r');
+	CHECK(waitpid(child.pid, &status, 0) == child.pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	child = start_child(allocate);
+	CHECK(hear(child.from) == 'r' && hear(child.from) == 's');
+	end_child(&child);
+}
+
 int main(void)
 {
 	struct child child;
 	CUdeviceptr ptr;
 
 	own_devices(1, 64);
+	check_kill();
 	CHECK(!setenv("SOFTCUDA_FAIL",
 		      "cuMemAlloc:2:2,cuMemAlloc_v2:3:999,cuCtxSynchronize:1:700,"
 		      "cuCheckpointProcessCheckpoint:1:304,cuCheckpointProcessGetState:2:1",
