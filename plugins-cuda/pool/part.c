@@ -27,6 +27,7 @@ struct part *part_new(struct session *session, pid_t pid)
 	part->session = session;
 	part->pid = pid;
 	part->door.listener = -1;
+	pthread_mutex_init(&part->evicting, NULL);
 	part->pidfd = syscall(SYS_pidfd_open, pid, 0);
 	if (part->pidfd < 0 || service_door_open(&part->door)) {
 		if (part->pidfd >= 0)
@@ -82,8 +83,12 @@ static void saved(void *argument, int result, const char *error, double ms)
 {
 	struct part *part = argument;
 
+	/* Not before criu was told that the memory is held, or why it is not. */
+	pthread_mutex_lock(&part->evicting);
 	part->is_saved = !result;
-	evict_ended(part, result, error, ms);
+	if (!part->is_refused)
+		evict_ended(part, result, error, ms);
+	pthread_mutex_unlock(&part->evicting);
 }
 
 /* The list is as it was received, and nobody else uses it. */
@@ -152,15 +157,19 @@ void part_evict(struct part *part, const struct ccr_message *request)
 
 	part->image_pid = request->op.image_pid;
 	session_reply(part->session, CCR_MSG_OP_READY, part->door.operation, 0, NULL);
+	pthread_mutex_lock(&part->evicting);
 	ret = take_out(part, request, error, sizeof(error));
 	part->wait_ms = now_ms() - start;
+	part->is_refused = ret;
+	if (!ret)
+		send_done(part, CCR_MSG_OP_HELD, 0, "", 0);
+	pthread_mutex_unlock(&part->evicting);
 	if (ret) { /* the application kept its own references */
 		end_save(part);
 		held_free_all(&part->list);
 		evict_ended(part, ret, error, 0);
 		return;
 	}
-	send_done(part, CCR_MSG_OP_HELD, 0, "", 0);
 	if (!part->save)
 		evict_ended(part, -EIO, "the memory cannot be mapped for the copy", 0);
 }
@@ -287,6 +296,7 @@ void part_free(struct part *part)
 	service_door_close(&part->door);
 	held_free_all(&part->list);
 	load_put(part->load);
+	pthread_mutex_destroy(&part->evicting);
 	close(part->pidfd);
 	free(part);
 }

@@ -30,8 +30,9 @@ struct part {
 	struct service_door door;
 	struct held_list list; /* evicted memory, kept until commit or roll back */
 	struct save *save;     /* of it, while it goes to files */
-	bool is_saved;
-	struct load *load; /* or an image on its way in */
+	bool is_saved, is_refused;
+	pthread_mutex_t evicting; /* until the answer to the request is sent */
+	struct load *load;	  /* or an image on its way in */
 	enum ccr_attach_mode mode;
 	bool is_reclaimed; /* another pool may have done part of it */
 	double wait_ms;

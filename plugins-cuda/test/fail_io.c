@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/*
+ * LD_PRELOAD library for tests: input or output of GPU images fails with EIO,
+ * as on a broken disk. CCR_FAIL_IO=pwrite:N (or pread:N) names the first call,
+ * from 1, on a stripe that fails; all that follow fail too.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset);
+ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset);
+
+/* `cuda-<pid>-<stripe>.img`, under its temporary name too. */
+static bool is_stripe(int fd)
+{
+	char link[32], path[PATH_MAX];
+	int pid, stripe;
+	const char *name;
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path) - 1);
+	if (len < 0)
+		return false;
+	path[len] = '\0';
+	name = strstr(path, "cuda-");
+	while (name && sscanf(name, "cuda-%d-%d.", &pid, &stripe) != 2)
+		name = strstr(name + 1, "cuda-");
+	return name;
+}
+
+static bool is_broken(const char *call, int fd)
+{
+	static atomic_ulong calls;
+	const char *rule = getenv("CCR_FAIL_IO");
+	const size_t length = strlen(call);
+
+	return rule && !strncmp(rule, call, length) && rule[length] == ':' && is_stripe(fd) &&
+	       atomic_fetch_add(&calls, 1) + 1 >= strtoul(rule + length + 1, NULL, 10);
+}
+
+EXPORTED ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
+{
+	static ssize_t (*real)(int, void *, size_t, off_t);
+
+	if (is_broken("pread", fd)) {
+		errno = EIO;
+		return -1;
+	}
+	if (!real)
+		real = (ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread");
+	return real(fd, buffer, length, offset);
+}
+
+EXPORTED ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
+{
+	static ssize_t (*real)(int, const void *, size_t, off_t);
+
+	if (is_broken("pwrite", fd)) {
+		errno = EIO;
+		return -1;
+	}
+	if (!real)
+		real = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+	return real(fd, buffer, length, offset);
+}
+
+EXPORTED ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset)
+{
+	return pread(fd, buffer, length, offset);
+}
+
+EXPORTED ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset)
+{
+	return pwrite(fd, buffer, length, offset);
+}

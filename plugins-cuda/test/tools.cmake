@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# What the TypeScript tests of whole dumps and restores need: not tests themselves.
+add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint_tool.c)
+target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
+
+add_executable(op-intruder ${CMAKE_CURRENT_LIST_DIR}/op_intruder.c)
+target_link_libraries(op-intruder PRIVATE ccr_common)
+
+add_library(fail-io MODULE ${CMAKE_CURRENT_LIST_DIR}/fail_io.c)
+set_target_properties(fail-io PROPERTIES PREFIX "")
+target_link_libraries(fail-io PRIVATE dl)
+
+set_target_properties(cuda-checkpoint op-intruder fail-io PROPERTIES
+	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/** For tests of variant `parallel`: a machine with one application under the interceptor, and what must hold after failures. */
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { buildDir, interceptorLibrary, variantDir } from '../../lib/paths.ts';
+import { readStat } from '../../lib/process/index.ts';
+import type { Workload } from '../../lib/workload/index.ts';
+import { Machine, type CriuOptions, type CriuRun, type StatusEvent } from './machine.ts';
+
+/** Five allocations that move (35 MiB) and one that the driver keeps. */
+const ARGS = ['--alloc', '8Mx4', '--alloc', '1M', '--alloc', '3M'];
+
+export const testTool = (name: string): string => join(buildDir(), 'test-tools', name);
+
+export class ParallelMachine extends Machine {
+  readonly #events: StatusEvent[] = [];
+
+  startIntercepted(env: Record<string, string> = {}, args: readonly string[] = ARGS): Promise<Workload> {
+    return this.start({ args, env: { LD_PRELOAD: interceptorLibrary(), ...env } });
+  }
+
+  /** Like `dump`, but criu may be killed: the exit code is -1 then. */
+  async tryDump(workload: Workload, options: CriuOptions = {}): Promise<CriuRun> {
+    return this.#attempt(this.dump(workload, { libdir: variantDir('parallel'), ...options }));
+  }
+
+  async tryRestore(options: CriuOptions = {}): Promise<CriuRun> {
+    return this.#attempt(this.restore({ libdir: variantDir('parallel'), ...options }));
+  }
+
+  async #attempt(run: Promise<CriuRun>): Promise<CriuRun> {
+    const result = await run.catch(() => ({
+      ...{ exitCode: -1, stdout: '', stderr: '', durationMs: 0 },
+      ...{ log: '', status: this.takeStatus() },
+    }));
+    this.#events.push(...result.status);
+    return result;
+  }
+
+  /** An action script of CRIU that does something at one stage. */
+  actionScript(stage: string, command: string): string[] {
+    const path = join(this.dir, 'action.sh');
+    writeFileSync(path, `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${stage} ] || exit 0\n${command}\n`, {
+      mode: 0o755,
+    });
+    return ['--action-script', path];
+  }
+
+  /** Manifests of GPU images; a directory without any holds none that looks complete. */
+  manifests(imagesDir = this.imagesDir): string[] {
+    return readdirSync(imagesDir).filter((name) => /^cuda-\d+\.img$/.test(name));
+  }
+
+  /** Every pool and watcher of these runs has ended, and no socket of an operation is left. */
+  async expectNothingLeft(): Promise<void> {
+    const ours = (): number[] =>
+      [...this.#events, ...this.readStatus()]
+        .filter((e) => e.event === 'pool' || e.event === 'watcher')
+        .flatMap(({ pid }) => pid ?? []);
+    const alive = (): number[] => ours().filter((pid) => (readStat(pid)?.state ?? 'Z') !== 'Z');
+    await expect.poll(alive, { timeout: 20_000 }).toEqual([]);
+    const sockets = (): string[] => readdirSync(this.runDir).filter((name) => name.endsWith('.sock'));
+    if (existsSync(this.runDir)) await expect.poll(sockets, { timeout: 5000 }).toEqual([]);
+  }
+}
+
+/** Checksum of all device memory, and where it is. */
+export async function snapshot(workload: Workload): Promise<string> {
+  return `${await workload.verify()} ${await workload.addresses()}`;
+}
+
+/** What the plugin, and CRIU's errors, say in a log. */
+export function errorsIn(log: string): string {
+  const lines = log.split('\n').filter((line) => /cuda_plugin: |Error/.test(line));
+  return lines.map((line) => line.replace(/^\(\d+\.\d+\) */, '')).join('\n');
+}
