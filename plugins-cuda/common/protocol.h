@@ -49,6 +49,7 @@
 #define CCR_SERVICE_COMM     "criu-cuda-svc"
 #define CCR_DOORBELL_SIGNAL  (SIGRTMAX - 2)
 #define CCR_OP_SOCKET_FORMAT "op-%u.sock"   /* in the run directory; %u is the operation */
+#define CCR_OP_PID_SHIFT     10		    /* an operation is its pool's pid << 10, and a number */
 #define CCR_POOL_SOCKET	     "pool.sock"    /* of the daemon, for plugins */
 #define CCR_CONTROL_SOCKET   "control.sock" /* the same, for people; see pool/control.c */
 

@@ -335,7 +335,8 @@ static void give_up(struct task *task, const char *reason)
 	ccr__task_outcome(task, "failed", reason);
 }
 
-/* Until the pool has let go of what it does not keep: whoever waits for us finds the device free. */
+/* Until the pool has let go of what it does not keep: whoever waits for us finds the device free.
+ */
 static void end_session(void)
 {
 	struct ccr_message last;
@@ -374,4 +375,5 @@ void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
 	while ((task = awaited(tasks, nr, 0)))
 		give_up(task, "no pool to give its device memory back");
 	end_session();
+	ccr__sweep_sockets(ccr__plugin.settings.run_dir);
 }

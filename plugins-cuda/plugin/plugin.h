@@ -94,6 +94,8 @@ void ccr__warmer_start(void);
 
 /* watcher.c */
 int ccr__watcher_start(int stage);
+/* True once a SIGKILL is on its way, and when it is gone: nothing more is to be expected of it. */
+bool ccr__is_dying(pid_t pid);
 /* Tells the watcher about a task before the first driver call on it, and again when the pool has a
  * part in it. */
 int ccr__watcher_track(const struct task *task);

@@ -45,4 +45,7 @@ bool ccr__vault_take(void);
 /* Sends the messages of an operation on to a pool. 0 or -errno. */
 int ccr__vault_send(uint32_t operation);
 
+/* sweep.c: removes what pools that were killed left in the run directory. */
+void ccr__sweep_sockets(const char *run_dir);
+
 #endif

@@ -181,8 +181,7 @@ static bool ended(int pidfd)
 	return poll(&poller, 1, 0) > 0;
 }
 
-/* True once a SIGKILL is on its way: the process is as good as gone. */
-static bool dying(pid_t pid)
+bool ccr__is_dying(pid_t pid)
 {
 	char path[64], line[256];
 	unsigned long long pending, flags = 0;
@@ -238,7 +237,7 @@ static void put_back(struct task *task)
 
 static void look_after(int stage, struct task *task)
 {
-	if (ended(task->pidfd) || dying(task->pid)) {
+	if (ended(task->pidfd) || ccr__is_dying(task->pid)) {
 		if (stage == STAGE_DUMP)
 			ccr__memory_commit(task);
 		task->is_awaited = false;

@@ -17,12 +17,12 @@
 int service_door_open(struct service_door *door)
 {
 	/* Several pools may share the run directory: bind decides who has a number. */
-	uint32_t number = (uint32_t)getpid() << 10;
+	uint32_t number = (uint32_t)getpid() << CCR_OP_PID_SHIFT;
 	int ret;
 
 	if (mkdir(pool.settings.run_dir, 0700) && errno != EEXIST)
 		return -errno;
-	for (int tries = 0; tries < 1024; tries++, number++) {
+	for (int tries = 0; tries < 1 << CCR_OP_PID_SHIFT; tries++, number++) {
 		ret = ccr_op_socket_path(door->path, sizeof(door->path), pool.settings.run_dir,
 					 number);
 		if (ret)
