@@ -239,7 +239,8 @@ static int give(struct part *part, char *error, size_t size)
 	}
 	close(connection);
 	if (ret && !*error)
-		snprintf(error, size, "%s", strerror(-ret));
+		snprintf(error, size, "the application's service thread: %s",
+			 ret == -EPIPE ? "connection lost" : strerror(-ret));
 	return ret;
 }
 

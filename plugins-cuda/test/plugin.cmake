@@ -19,7 +19,3 @@ if(NOT CCR_SANITIZE)
 			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
 	endforeach()
 endif()
-
-add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint_tool.c)
-target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
-set_target_properties(cuda-checkpoint PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)

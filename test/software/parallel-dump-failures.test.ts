@@ -122,7 +122,10 @@ describe('the application', () => {
     expect(free.exec(await other.ask('mem'))?.[1]).toBe(freeBefore);
   });
 
-  it.each([steps[0], steps[1]])('gets an error of the driver while it %s its memory', async (_name, call) => {
+  it.each([
+    ['exports', 'cuMemExportToShareableHandle:1'],
+    ['unmaps', 'cuMemUnmap:2'],
+  ])('gets an error of the driver while it %s its memory', async (_name, call) => {
     await start({ SOFTCUDA_FAIL: `${call}:999` });
     const dumped = await failingDump({});
     expect(errorsIn(dumped.log)).toContain('CUDA_ERROR_UNKNOWN');
