@@ -164,8 +164,10 @@ struct ccr_message {
 			uint32_t timeout_ms;
 			uint32_t streams, chunk_mb, verify, io; /* as in settings.h */
 			uint32_t attach_mode;
-			uint32_t fds;  /* CCR_OP_* */
-			uint32_t hold; /* OP_COMMIT: keep the memory for the next restore */
+			uint32_t fds;	/* CCR_OP_* */
+			uint32_t hold;	/* OP_COMMIT: keep the memory for the next restore */
+			uint32_t again; /* another pool, now dead, may have done it already */
+			uint32_t pad;
 			struct ccr_device_map map; /* OP_RESTORE */
 		} op;
 		struct {

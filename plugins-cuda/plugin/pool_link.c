@@ -139,6 +139,7 @@ int ccr__pool_replace(void)
 	if (link->socket >= 0)
 		close(link->socket);
 	link->is_daemon = false;
+	link->is_replaced = true;
 	link->socket = start_helper();
 	return link->socket < 0 ? link->socket : 0;
 }
@@ -178,6 +179,7 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	message.op.io = s->io;
 	message.op.attach_mode = s->handover;
 	message.op.hold = s->hold;
+	message.op.again = ccr__pool_link.is_replaced;
 	message.op.map = p->device_map;
 	return ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
 }

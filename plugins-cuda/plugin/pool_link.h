@@ -12,7 +12,7 @@
  */
 struct pool_link {
 	int socket, images_dir, vault[2];
-	bool is_daemon;
+	bool is_daemon, is_replaced;
 };
 extern struct pool_link ccr__pool_link;
 

@@ -112,10 +112,11 @@ static int take_over(struct part *part, int connection, const struct ccr_message
 					     .verify = request->op.verify,
 					     .io = request->op.io};
 	const uint32_t operation = part->door.operation;
-	int ret = pool_device_wait(error, size);
+	/* It exports while the driver starts here. */
+	int ret = service_begin_evict(connection, operation, request->op.timeout_ms);
 
 	if (!ret)
-		ret = service_begin_evict(connection, operation, request->op.timeout_ms);
+		ret = pool_device_wait(error, size);
 	if (!ret)
 		ret = service_collect(connection, request->op.timeout_ms, part->session->vault,
 				      &part->list, error, size);
@@ -232,7 +233,7 @@ static int give(struct part *part, char *error, size_t size)
 		if (!ret)
 			ret = service_finish_attach(connection, part->door.operation, error, size);
 	} else {
-		ret = part->is_reclaimed ? 0 : -EALREADY;
+		ret = part->is_again ? 0 : -EALREADY;
 		service_abort(connection, part->door.operation, ret, "memory is there");
 		if (ret)
 			snprintf(error, size, "the process has its memory already");

@@ -71,7 +71,7 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 		return;
 	}
 	part->mode = CCR_ATTACH_AUTO;
-	part->is_reclaimed = true;
+	part->is_again = true;
 	if (!ret)
 		ret = service_collect(s->socket, request->op.timeout_ms, -1, &part->list, error,
 				      sizeof(error));
@@ -166,6 +166,7 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 	part = wanted ? part_new(s, request->op.pid) : NULL;
 	if (part) {
 		part->load = load_ref(wanted->load);
+		part->is_again = request->op.again;
 		part->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
 	}
 	if (!part || part_give(part))

@@ -34,7 +34,7 @@ struct part {
 	pthread_mutex_t evicting; /* until the answer to the request is sent */
 	struct load *load;	  /* or an image on its way in */
 	enum ccr_attach_mode mode;
-	bool is_reclaimed; /* another pool may have done part of it */
+	bool is_again; /* another pool may have given it already */
 	double wait_ms;
 	pthread_t thread;
 	bool has_thread; /* that gives memory back */

@@ -209,7 +209,9 @@ export class Machine {
     }
     if (this.#poolPid !== undefined) await killTree(this.#poolPid);
     // A companion of a criu that failed early may still be opening its device.
-    rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    await vi.waitFor(() => {
+      rmSync(this.dir, { recursive: true, force: true });
+    }, 10_000);
   }
 }
 
