@@ -70,12 +70,12 @@ enum ccr_message_type {
 	CCR_MSG_ATTACH,
 	CCR_MSG_ABORT,
 	/* plugin or watcher -> pool; each with the descriptors that its `op.fds` names, in order */
-	CCR_MSG_OP_DUMP = 64, /* images directory; then OP_READY, OP_HELD, OP_RESULT */
+	CCR_MSG_OP_DUMP = 64, /* images directory, pidfd; then OP_READY, OP_HELD, OP_RESULT */
 	CCR_MSG_OP_COMMIT,    /* the process is gone for good: drop what is held; no answer */
 	CCR_MSG_OP_ROLL_BACK, /* the process lives: give everything back; then OP_GIVEN */
 	CCR_MSG_OP_RESTORE,   /* images directory: begin loading; then OP_RESULT */
-	CCR_MSG_OP_ATTACH,    /* then OP_READY, OP_GIVEN */
-	CCR_MSG_OP_RECLAIM,   /* DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
+	CCR_MSG_OP_ATTACH,    /* pidfd; then OP_READY, OP_GIVEN */
+	CCR_MSG_OP_RECLAIM,   /* pidfd; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
 	/*
 	 * pool -> plugin or watcher. OP_READY: `operation` is the number to ring
 	 * with. OP_HELD: the application has given up its memory. OP_RESULT:
@@ -89,8 +89,8 @@ enum ccr_message_type {
 };
 
 /* Bits of op.fds, in the order of the descriptors. */
-enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_VAULT = 4 };
-#define CCR_OP_MAX_FDS 3
+enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_VAULT = 4, CCR_OP_PIDFD = 8 };
+#define CCR_OP_MAX_FDS 4
 
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
@@ -158,7 +158,7 @@ struct ccr_message {
 			char text[252];
 		} failed; /* FAILED, ABORT, OP_RESULT */
 		struct {
-			int32_t pid;	   /* as the host sees the application */
+			int32_t pid;	   /* of the application as criu sees it, for people */
 			int32_t criu;	   /* pid of the criu process */
 			int32_t image_pid; /* pid in the name of the image, OP_DUMP and OP_ATTACH */
 			uint32_t timeout_ms;

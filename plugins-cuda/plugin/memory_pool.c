@@ -51,7 +51,7 @@ static bool pool_wanted(const struct task *task)
 
 static int begin_dump(struct task *task)
 {
-	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_VAULT;
+	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_VAULT | CCR_OP_PIDFD;
 	struct ccr_message reply;
 	int ret;
 
@@ -198,7 +198,7 @@ static int request_attach(struct task *task)
 	struct ccr_message reply;
 	int ret;
 
-	ret = ccr__pool_request(CCR_MSG_OP_ATTACH, task, 0);
+	ret = ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD);
 	if (!ret)
 		ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
 	if (!ret)
@@ -304,7 +304,8 @@ static int ask_another(int stage, struct task *const *tasks, size_t nr)
 		if (stage == STAGE_RESTORE) {
 			ret = request_attach(task);
 		} else {
-			ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, CCR_OP_STATUS);
+			ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task,
+						CCR_OP_STATUS | CCR_OP_PIDFD);
 			if (!ret)
 				ret = ccr__vault_send(task->operation);
 			if (!ret)

@@ -144,10 +144,10 @@ int ccr__pool_replace(void)
 	return link->socket < 0 ? link->socket : 0;
 }
 
-static int collect_fds(uint32_t which, int *fds, uint32_t *given)
+static int collect_fds(uint32_t which, int pidfd, int *fds, uint32_t *given)
 {
 	const struct pool_link *link = &ccr__pool_link;
-	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->vault[1]};
+	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->vault[1], pidfd};
 	int nr = 0;
 
 	*given = 0;
@@ -165,10 +165,16 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	const struct plugin *p = &ccr__plugin;
 	const struct ccr_settings *s = &p->settings;
 	struct ccr_message message;
-	int fds[CCR_OP_MAX_FDS], nr_fds;
+	int fds[CCR_OP_MAX_FDS], nr_fds, pidfd = -1, ret;
 
+	/* The pool may be in another PID namespace: there the number says nothing. */
+	if (which & CCR_OP_PIDFD) {
+		pidfd = syscall(SYS_pidfd_open, task->pid, 0);
+		if (pidfd < 0)
+			return -errno;
+	}
 	ccr_message_init(&message, type, task ? task->operation : 0);
-	nr_fds = collect_fds(which, fds, &message.op.fds);
+	nr_fds = collect_fds(which, pidfd, fds, &message.op.fds);
 	message.op.pid = task ? task->pid : 0;
 	message.op.image_pid = task ? task->image_pid : 0;
 	message.op.criu = getpid();
@@ -181,7 +187,10 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	message.op.hold = s->hold;
 	message.op.again = ccr__pool_link.is_replaced;
 	message.op.map = p->device_map;
-	return ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
+	ret = ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
+	if (pidfd >= 0)
+		close(pidfd);
+	return ret;
 }
 
 /* The result of a copy that is not waited for now; false: this is another message. */

@@ -5,6 +5,7 @@
  * needs a thread that waits.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,22 @@
 /* The service thread answers the bell at once, unless the machine is very busy. */
 #define RING_TIMEOUT_MS 30000
 
+/* The number of a process in our PID namespace: -1 for one that has ended, 0 for one above. */
+static pid_t pid_of(int pidfd)
+{
+	char path[64], line[128];
+	pid_t pid = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file) && sscanf(line, "Pid: %d", &pid) != 1)
+		;
+	if (file)
+		fclose(file);
+	return pid;
+}
+
 struct part *part_new(struct session *session, pid_t pid)
 {
 	struct part *part = calloc(1, sizeof(*part));
@@ -26,9 +43,10 @@ struct part *part_new(struct session *session, pid_t pid)
 		return NULL;
 	part->session = session;
 	part->pid = pid;
+	part->peer_pid = pid_of(session->pidfd);
 	part->door.listener = -1;
 	pthread_mutex_init(&part->evicting, NULL);
-	part->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	part->pidfd = part->peer_pid > 0 ? fcntl(session->pidfd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (part->pidfd < 0 || service_door_open(&part->door)) {
 		if (part->pidfd >= 0)
 			close(part->pidfd);
@@ -139,7 +157,8 @@ static int take_out(struct part *part, const struct ccr_message *request, char *
 	struct ccr_message hello;
 	int connection, ret;
 
-	connection = service_accept(&part->door, part->pid, part->pidfd, RING_TIMEOUT_MS, &hello);
+	connection =
+		service_accept(&part->door, part->peer_pid, part->pidfd, RING_TIMEOUT_MS, &hello);
 	if (connection < 0) {
 		snprintf(error, size, "the service thread of %d does not answer: %s", part->pid,
 			 strerror(-connection));
@@ -221,7 +240,7 @@ static int give(struct part *part, char *error, size_t size)
 	int connection, ret;
 
 	/* No time limit: criu decides when the application runs; its end ends the wait. */
-	connection = service_accept(&part->door, part->pid, part->pidfd, -1, &hello);
+	connection = service_accept(&part->door, part->peer_pid, part->pidfd, -1, &hello);
 	if (connection < 0) {
 		snprintf(error, size, "the process ended before it took its memory");
 		return connection;

@@ -222,6 +222,8 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 	}
 	if (request->op.fds & CCR_OP_VAULT)
 		replace(&s->vault, *fds++);
+	if (request->op.fds & CCR_OP_PIDFD)
+		replace(&s->pidfd, *fds++);
 }
 
 static void session_end(struct session *s)
@@ -242,6 +244,7 @@ static void session_end(struct session *s)
 	ccr_status_close(&s->status);
 	replace(&s->images_dir, -1);
 	replace(&s->vault, -1);
+	replace(&s->pidfd, -1);
 	close(s->socket);
 }
 
@@ -253,7 +256,7 @@ static bool is_request(const struct ccr_message *message)
 void session_run(int socket)
 {
 	struct session session = {
-		.socket = socket, .images_dir = -1, .vault = -1, .status = {.fd = -1}};
+		.socket = socket, .images_dir = -1, .vault = -1, .pidfd = -1, .status = {.fd = -1}};
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 	struct ccr_message request;
 	int ret;

@@ -14,8 +14,8 @@ struct wanted {
 
 struct session {
 	int socket;
-	int images_dir; /* of the last request that named one, -1 before */
-	int vault;	/* the same */
+	int images_dir;	  /* of the last request that named one, -1 before */
+	int vault, pidfd; /* the same */
 	struct ccr_status status;
 	struct part *parts;
 	struct wanted *wanted;
@@ -25,7 +25,7 @@ struct session {
 struct part {
 	struct part *next;
 	struct session *session;
-	pid_t pid, image_pid;
+	pid_t pid, peer_pid, image_pid; /* as criu, as this process, as the application sees it */
 	int pidfd;
 	struct service_door door;
 	struct held_list list; /* evicted memory, kept until commit or roll back */
@@ -44,7 +44,10 @@ struct part {
 void session_reply(const struct session *session, enum ccr_message_type type, uint32_t operation,
 		   int result, const char *text);
 
-/* A part with an open door; NULL when the process is gone or the run directory has no room. */
+/*
+ * A part for the process of the session's pidfd, with an open door. NULL when it is
+ * gone, or in no PID namespace below ours, or the run directory has no room.
+ */
 struct part *part_new(struct session *session, pid_t pid);
 struct part *part_find(const struct session *session, uint32_t operation);
 /* The conversation up to DONE, then the save goes on by itself and answers OP_RESULT. */

@@ -10,7 +10,8 @@ static const char usage[] =
 	"usage: workload-pattern [--alloc SIZE[xCOUNT]]... [--vmm] [--device N] [--seed N] [--host "
 	"SIZE]\n"
 	"                        [--pinned SIZE] [--threads N] [--streams N] [--children N]\n"
-	"                        [--no-cuda-parent] [--continuous] [--socket PATH]\n"
+	"                        [--no-cuda-parent] [--continuous] [--heartbeat]\n"
+	"                        [--socket PATH]\n"
 	"SIZE takes K, M or G (powers of 1024).\n";
 
 __attribute__((noreturn)) static void wrong(const char *option, const char *value)
@@ -94,7 +95,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		{"threads", 1, NULL, 't'},    {"streams", 1, NULL, 'm'},
 		{"children", 1, NULL, 'c'},   {"no-cuda-parent", 0, NULL, 'n'},
 		{"continuous", 0, NULL, 'C'}, {"socket", 1, NULL, 'S'},
-		{NULL, 0, NULL, 0},
+		{"heartbeat", 0, NULL, 'H'},  {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -135,6 +136,9 @@ void options_parse(struct options *o, int argc, char **argv)
 			break;
 		case 'C':
 			o->continuous = true;
+			break;
+		case 'H':
+			o->heartbeat = true;
 			break;
 		case 'S':
 			o->socket_path = optarg;

@@ -98,6 +98,8 @@ bool protocol_answer(struct workload *w, const char *request, char *reply, size_
 		ret = addresses(w, reply, size, &failure);
 	else if (!strcmp(request, "mem"))
 		ret = memory(w, reply, size, &failure);
+	else if (!strcmp(request, "pause"))
+		snprintf(reply, size, "ok ms=%.3f", workload_longest_pause(w) / 1e6);
 	else if (sscanf(request, "fill %llu", &seed) == 1)
 		ret = workload_fill(w, seed, &failure);
 	else if (sscanf(request, "poke %zu %llu", &buffer, &offset) == 2)

@@ -62,7 +62,7 @@ struct alloc_option {
 struct options {
 	struct alloc_option allocs[MAX_ALLOC_OPTIONS];
 	int nr_allocs;
-	bool vmm, continuous, no_cuda_parent;
+	bool vmm, continuous, heartbeat, no_cuda_parent;
 	int device, threads, streams, children;
 	uint64_t seed, host_bytes, pinned_bytes;
 	const char *socket_path;
@@ -96,6 +96,7 @@ struct workload {
 	pthread_rwlock_t pattern; /* readers verify, the writer fills */
 	uint64_t rounds;	  /* of all verifying threads, atomic */
 	bool mismatch;		  /* one of them found wrong data, atomic */
+	uint64_t longest_pause;	  /* between two beats, ns, atomic */
 };
 
 extern const char workload_ptx[];
@@ -128,6 +129,11 @@ uint64_t pattern_key(uint64_t seed, uint64_t buffer);
 
 /* threads.c: threads that verify one buffer after another, for --threads and --continuous. */
 int workload_start_threads(struct workload *w, struct failure *failure);
+/*
+ * With --heartbeat: the longest time in which no read of device memory came
+ * back since the last call. Nanoseconds; the thread beats every millisecond.
+ */
+uint64_t workload_longest_pause(struct workload *w);
 
 /* protocol.c: one request line to one reply line, without newline. False: quit. */
 bool protocol_answer(struct workload *w, const char *request, char *reply, size_t size);
