@@ -87,7 +87,10 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
     );
   }
   child.unref();
-  return poolStatus({ ...options, runDir });
+  return poolStatus({ ...options, runDir }).catch((error: unknown) => {
+    child.kill();
+    throw error;
+  });
 }
 
 /** Ends the daemon; what is resident is dropped, operations in progress end first. @returns its pid */
