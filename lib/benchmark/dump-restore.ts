@@ -4,16 +4,32 @@
  * runs each case once, so that a drift of the machine meets all of them.
  * @module
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
 import type { Phase } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
+import { exec } from '../exec.ts';
 import { poolPrefetch } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
+
+/** What a case of a matrix was run with; absent: the variant does not read it. */
+export interface CaseSettings {
+  variant: string;
+  /** Directory of the images. */
+  store?: string;
+  /** CRIU_CUDA_STREAMS. */
+  streams?: number;
+  /** CRIU_CUDA_CHUNK_MB. */
+  chunkMb?: number;
+  /** CRIU_CUDA_CONTEXT_POOL. */
+  pool?: 0 | 1;
+  /** The pool daemon loaded the image before the restore. */
+  prefetch?: boolean;
+}
 
 export interface BenchmarkCase {
   name: string;
@@ -27,7 +43,14 @@ export interface BenchmarkCase {
   env?: Record<string, string>;
   /** Before the restore the pool daemon, which must run, loads the image. */
   prefetch?: boolean;
+  /** Where this case's images go. @default the benchmark's store */
+  store?: string;
+  /** Where the case is in a matrix. */
+  settings?: CaseSettings;
 }
+
+/** What is done about the page cache before each restore; a tmpfs has none. */
+export type PageCache = 'warm' | 'dropped';
 
 export interface DumpRestoreOptions {
   /** The program. @default the one that `criu-cuda setup` finds */
@@ -41,7 +64,12 @@ export interface DumpRestoreOptions {
   warmup?: number;
   /** A directory of its own is made and removed here for every run. */
   store: string;
+  /** @default warm: images are read while the system still has them in memory */
+  pageCache?: PageCache;
+  /** Says that a measured sample is there already, from an interrupted run. */
+  isDone?: (caseName: string, round: number) => boolean;
   signal?: AbortSignal;
+  /** Called for every sample, warm-ups (`round` below 0) too. */
   onSample?: (sample: Sample) => void;
 }
 
@@ -50,6 +78,8 @@ export interface Sample {
   case: string;
   /** 0 for the first measured round; negative while warming up. */
   round: number;
+  /** From the start of the program to the first answer that every byte is right: no checkpoint involved. */
+  coldMs?: number;
   dumpMs: number;
   dumpPhases: Phase[];
   /** From the start of criu to its end. */
@@ -67,9 +97,15 @@ function criuEnv(one: BenchmarkCase): Record<string, string> {
   };
 }
 
+/** Gives the page cache back, images included: what comes next is read from the storage. */
+async function dropPageCache(): Promise<void> {
+  await exec('sync', []);
+  writeFileSync('/proc/sys/vm/drop_caches', '3\n');
+}
+
 async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: number): Promise<Sample> {
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
-  const imagesDir = mkdtempSync(join(options.store, 'images-'));
+  const imagesDir = mkdtempSync(join(one.store ?? options.store, 'images-'));
   const shared = {
     imagesDir,
     libdir: one.libdir,
@@ -79,20 +115,24 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   };
   let workload: Workload | undefined;
   try {
+    const begin = performance.now();
     workload = await Workload.start({
       socketPath: join(scratch, 'workload.sock'),
       args: options.workload,
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
     });
-    const before = { checksum: await workload.verify(), addresses: await workload.addresses() };
+    const before = await workload.verify();
+    const coldMs = performance.now() - begin;
+    const addresses = await workload.addresses();
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
     if (one.prefetch === true) await poolPrefetch(imagesDir);
+    if (options.pageCache === 'dropped') await dropPageCache();
     const start = performance.now();
     const restored = await restore(shared);
     const checksum = await workload.verify();
     const verifiedMs = performance.now() - start;
-    if (checksum !== before.checksum || (await workload.addresses()) !== before.addresses) {
+    if (checksum !== before || (await workload.addresses()) !== addresses) {
       throw new ToolkitError(
         'ERR_BENCHMARK',
         `${one.name}: the restored process has other memory than the dumped one`,
@@ -101,6 +141,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     return {
       case: one.name,
       round,
+      coldMs,
       dumpMs: dumped.durationMs,
       dumpPhases: dumped.phases,
       restoreMs: restored.result.durationMs,
@@ -115,15 +156,28 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   }
 }
 
-/** Runs all rounds; a failing run ends the benchmark, for a wrong byte is no sample. */
+/** The cases of a round, begun by another one each time, so that no case is always the first. */
+function inTurn(cases: readonly BenchmarkCase[], round: number): BenchmarkCase[] {
+  const first = ((round % cases.length) + cases.length) % cases.length;
+  return [...cases.slice(first), ...cases.slice(0, first)];
+}
+
+/**
+ * Runs all rounds; a failing run ends the benchmark, for a wrong byte is no sample.
+ * @returns the measured samples of this run, without those that were done before
+ */
 export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise<Sample[]> {
   const samples: Sample[] = [];
-  const warmup = options.warmup ?? 1;
+  const { cases, rounds, warmup = 1, isDone = () => false } = options;
+  const isLeft = ({ name }: BenchmarkCase): boolean =>
+    Array.from({ length: rounds }, (_, round) => round).some((round) => !isDone(name, round));
   becomeSubreaper();
-  mkdirSync(options.store, { recursive: true });
-  for (let round = -warmup; round < options.rounds; round += 1) {
-    for (const one of options.cases) {
+  for (const store of [options.store, ...cases.flatMap((one) => one.store ?? [])])
+    mkdirSync(store, { recursive: true });
+  for (let round = 0 - warmup; round < rounds; round += 1) {
+    for (const one of inTurn(cases, round)) {
       options.signal?.throwIfAborted();
+      if (round < 0 ? !isLeft(one) : isDone(one.name, round)) continue;
       const sample = await runOnce(one, options, round);
       options.onSample?.(sample);
       if (round >= 0) samples.push(sample);

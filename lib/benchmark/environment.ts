@@ -7,6 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { execResult } from '../exec.ts';
+import type { PageCache } from './dump-restore.ts';
 
 export interface ImageStore {
   path: string;
@@ -26,6 +27,10 @@ export interface BenchmarkEnvironment {
   /** The THP setting in force: always, madvise or never. */
   transparentHugePages: string;
   imageStore: ImageStore;
+  /** All of them, where a matrix has several. */
+  imageStores?: ImageStore[];
+  /** Before each restore; absent in older results, which were `warm`. */
+  pageCache?: PageCache;
   criu: string;
   /** As nvidia-smi says it; absent on the software driver. */
   gpu?: string;

@@ -1,9 +1,33 @@
 // SPDX-License-Identifier: MIT
+export { ratioInterval, type Interval } from './bootstrap.ts';
+export { caseNames, matrixCases, needsDaemon, parseCase, type MatrixAxes } from './cases.ts';
 export {
   benchmarkDumpRestore,
   type BenchmarkCase,
+  type CaseSettings,
   type DumpRestoreOptions,
+  type PageCache,
   type Sample,
 } from './dump-restore.ts';
 export { findMount, readEnvironment, type BenchmarkEnvironment, type ImageStore } from './environment.ts';
-export { measures, spreadOf, summarize, type CaseSummary, type Measure, type Spread } from './summary.ts';
+export { Journal, type Plan } from './journal.ts';
+export {
+  createResult,
+  parseResult,
+  readJson,
+  readResult,
+  resultCsv,
+  writeResult,
+  type BenchmarkResult,
+  type ResultCase,
+} from './result.ts';
+export { runBenchmark, type BenchmarkRun, type BenchmarkProgress } from './run.ts';
+export {
+  measures,
+  spreadOf,
+  summarize,
+  valuesOf,
+  type CaseSummary,
+  type Measure,
+  type Spread,
+} from './summary.ts';

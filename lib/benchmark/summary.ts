@@ -4,6 +4,7 @@
  * @module
  */
 import { max, median, min, quantile } from 'simple-statistics';
+import { ratioInterval, type Interval } from './bootstrap.ts';
 import type { Sample } from './dump-restore.ts';
 
 export interface Spread {
@@ -21,11 +22,15 @@ export const measures: readonly Measure[] = ['dumpMs', 'restoreMs', 'verifiedMs'
 export interface CaseSummary {
   case: string;
   imageBytes: number;
+  /** From the start of the program, without a checkpoint; absent in older results. */
+  coldMs?: Spread;
   dumpMs: Spread;
   restoreMs: Spread;
   verifiedMs: Spread;
   /** Median over the baseline's median; 1 for the baseline itself. */
   ratio?: Record<Measure, number>;
+  /** 95 % bootstrap intervals of the ratios; absent for the baseline, and for fewer than three samples. */
+  ratioInterval?: Record<Measure, Interval>;
 }
 
 export function spreadOf(values: number[]): Spread {
@@ -39,28 +44,55 @@ export function spreadOf(values: number[]): Spread {
   };
 }
 
+/** Samples of one case, one measure. */
+export function valuesOf(samples: readonly Sample[], name: string, measure: Measure): number[] {
+  return samples.filter((sample) => sample.case === name).map((sample) => sample[measure]);
+}
+
+function summaryOf(samples: readonly Sample[], name: string): CaseSummary {
+  const own = samples.filter((sample) => sample.case === name);
+  const spread = (measure: Measure): Spread => spreadOf(valuesOf(own, name, measure));
+  const cold = own.flatMap(({ coldMs }) => coldMs ?? []);
+  return {
+    case: name,
+    imageBytes: median(own.map((sample) => sample.imageBytes)),
+    ...(cold.length === 0 ? {} : { coldMs: spreadOf(cold) }),
+    dumpMs: spread('dumpMs'),
+    restoreMs: spread('restoreMs'),
+    verifiedMs: spread('verifiedMs'),
+  };
+}
+
+const byMeasure = <T>(of: (measure: Measure) => T): Record<Measure, T> => ({
+  dumpMs: of('dumpMs'),
+  restoreMs: of('restoreMs'),
+  verifiedMs: of('verifiedMs'),
+});
+
+function intervals(
+  samples: readonly Sample[],
+  name: string,
+  baseline: string,
+): Record<Measure, Interval> | undefined {
+  const interval = (measure: Measure): Interval | undefined =>
+    ratioInterval(valuesOf(samples, name, measure), valuesOf(samples, baseline, measure));
+  const [dumpMs, restoreMs, verifiedMs] = measures.map(interval);
+  if (!dumpMs || !restoreMs || !verifiedMs) return undefined;
+  return { dumpMs, restoreMs, verifiedMs };
+}
+
 /** One summary per case, in the order of their first samples. */
 export function summarize(samples: readonly Sample[], baseline?: string): CaseSummary[] {
   const names = [...new Set(samples.map((sample) => sample.case))];
-  const summaries = names.map((name): CaseSummary => {
-    const own = samples.filter((sample) => sample.case === name);
-    const spread = (measure: Measure): Spread => spreadOf(own.map((sample) => sample[measure]));
-    return {
-      case: name,
-      imageBytes: median(own.map((sample) => sample.imageBytes)),
-      dumpMs: spread('dumpMs'),
-      restoreMs: spread('restoreMs'),
-      verifiedMs: spread('verifiedMs'),
-    };
-  });
+  const summaries = names.map((name) => summaryOf(samples, name));
   const base = summaries.find((summary) => summary.case === baseline);
   if (!base) return summaries;
-  return summaries.map((summary) => ({
-    ...summary,
-    ratio: {
-      dumpMs: summary.dumpMs.median / base.dumpMs.median,
-      restoreMs: summary.restoreMs.median / base.restoreMs.median,
-      verifiedMs: summary.verifiedMs.median / base.verifiedMs.median,
-    },
-  }));
+  return summaries.map((summary) => {
+    const interval = summary.case === base.case ? undefined : intervals(samples, summary.case, base.case);
+    return {
+      ...summary,
+      ratio: byMeasure((measure) => summary[measure].median / base[measure].median),
+      ...(interval === undefined ? {} : { ratioInterval: interval }),
+    };
+  });
 }

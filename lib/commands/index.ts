@@ -6,7 +6,7 @@
  */
 import type { Command } from 'commander';
 import type { Io } from '../output.ts';
-import { registerBench } from './bench.ts';
+import { registerBench } from './bench/index.ts';
 import { registerBuild } from './build.ts';
 import { registerCheckpoint } from './checkpoint.ts';
 import { registerConfig } from './config.ts';

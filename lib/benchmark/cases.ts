@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a benchmark compares: named cases, and every combination of settings.
+ * @module
+ */
+import { resolve } from 'node:path';
+import { UsageError } from '../errors.ts';
+import { interceptorLibrary, isPluginVariant, pluginVariants, variantDir } from '../paths.ts';
+import type { BenchmarkCase, CaseSettings } from './dump-restore.ts';
+
+/** Variants whose device memory moves only in processes with the interceptor. */
+const preloaded: readonly string[] = ['parallel', 'full'];
+/** Variants that hand memory to the pool daemon when it runs. */
+const pooled: readonly string[] = ['full'];
+
+/** Cases with the pool daemon: what is different from `full`. */
+const poolCases: Readonly<Record<string, Partial<BenchmarkCase>>> = {
+  full: {},
+  'full-no-daemon': { env: { CRIU_CUDA_CONTEXT_POOL: '0' } },
+  'full-prefetched': { prefetch: true },
+  'full-held': { env: { CRIU_CUDA_HOLD: '1' } },
+};
+
+/** The words that `--cases` takes, besides NAME=DIR. */
+export const caseNames: readonly string[] = [
+  'upstream',
+  ...pluginVariants,
+  ...Object.keys(poolCases).filter((name) => !isPluginVariant(name)),
+];
+
+function pluginCase(name: string, variant: string): BenchmarkCase {
+  return {
+    name,
+    libdir: variantDir(variant as Parameters<typeof variantDir>[0]),
+    ...(preloaded.includes(variant) ? { preload: interceptorLibrary() } : {}),
+  };
+}
+
+/** Any directory with a plugin; what is beside the plugin, like `cuda-checkpoint`, comes first on PATH. */
+function directoryCase(name: string, dir: string): BenchmarkCase {
+  return { name, libdir: resolve(dir), path: resolve(dir) };
+}
+
+/**
+ * One case of `--cases`: a variant, `upstream`, one with the pool daemon, or NAME=DIR.
+ * @throws {@link UsageError} naming the word
+ */
+export function parseCase(word: string, upstream?: string): BenchmarkCase {
+  const [, name = '', dir = ''] = /^([\w.-]+)=(.+)$/.exec(word) ?? [];
+  if (dir !== '') return directoryCase(name, dir);
+  if (word === 'upstream') {
+    if (upstream === undefined)
+      throw new UsageError('case upstream needs --upstream DIR, with cuda_plugin.so and cuda-checkpoint');
+    return directoryCase(word, upstream);
+  }
+  const poolCase = poolCases[word];
+  if (poolCase) return { ...pluginCase(word, 'full'), ...poolCase };
+  if (!isPluginVariant(word))
+    throw new UsageError(`"${word}" is no case`, `cases: ${caseNames.join(', ')}, NAME=DIR`);
+  return pluginCase(word, word);
+}
+
+/** True for a case that wants the pool daemon to run. */
+export function needsDaemon(one: BenchmarkCase): boolean {
+  const usesPool = one.settings === undefined ? one.name in poolCases : pooled.includes(one.settings.variant);
+  return usesPool && one.env?.CRIU_CUDA_CONTEXT_POOL !== '0';
+}
+
+/** The values of each setting; every combination that makes a difference becomes a case. */
+export interface MatrixAxes {
+  /** Variants, `upstream`, or NAME=DIR. */
+  variants: readonly string[];
+  /** CRIU_CUDA_STREAMS. */
+  streams: readonly number[];
+  /** CRIU_CUDA_CHUNK_MB. */
+  chunksMb: readonly number[];
+  /** CRIU_CUDA_CONTEXT_POOL, for variants that know the daemon. */
+  pools: readonly (0 | 1)[];
+  /** Directories for images. */
+  stores: readonly string[];
+  /** The pool daemon loads the image before the restore; only where the pool is used. */
+  prefetch: readonly boolean[];
+}
+
+interface Combination {
+  streams?: number;
+  chunkMb?: number;
+  pool?: 0 | 1;
+  prefetch?: boolean;
+}
+
+/** What can be combined for a variant: settings it does not read are left out. */
+function combinations(variant: string, axes: MatrixAxes): Combination[] {
+  if (!preloaded.includes(variant)) return [{}];
+  const pools: Combination[] = !pooled.includes(variant)
+    ? [{}]
+    : axes.pools.flatMap((pool) =>
+        (pool === 1 ? axes.prefetch : [false]).map((prefetch) => ({ pool, prefetch })),
+      );
+  return axes.streams.flatMap((streams) =>
+    axes.chunksMb.flatMap((chunkMb) => pools.map((pool) => ({ streams, chunkMb, ...pool }))),
+  );
+}
+
+function matrixName(settings: CaseSettings, severalStores: boolean): string {
+  const { variant, streams, chunkMb, pool, prefetch, store } = settings;
+  return [
+    variant,
+    ...(streams === undefined ? [] : [`s${streams}`]),
+    ...(chunkMb === undefined ? [] : [`c${chunkMb}`]),
+    ...(pool === undefined ? [] : [`p${pool}`]),
+    ...(prefetch === true ? ['prefetched'] : []),
+    ...(severalStores ? [store ?? ''] : []),
+  ].join(' ');
+}
+
+function matrixEnv({ streams, chunkMb, pool }: Combination): Record<string, string> {
+  return {
+    ...(streams === undefined ? {} : { CRIU_CUDA_STREAMS: String(streams) }),
+    ...(chunkMb === undefined ? {} : { CRIU_CUDA_CHUNK_MB: String(chunkMb) }),
+    ...(pool === undefined ? {} : { CRIU_CUDA_CONTEXT_POOL: String(pool) }),
+  };
+}
+
+/** All cases of a matrix, each once; names say the settings: `parallel s8 c4`. */
+export function matrixCases(axes: MatrixAxes, upstream?: string): BenchmarkCase[] {
+  const stores = axes.stores.map((store) => resolve(store));
+  const cases = axes.variants.flatMap((word) => {
+    const base = parseCase(word, upstream);
+    return stores.flatMap((store) =>
+      combinations(base.name, axes).map((combination): BenchmarkCase => {
+        const settings: CaseSettings = { variant: base.name, store, ...combination };
+        return {
+          ...base,
+          name: matrixName(settings, stores.length > 1),
+          env: matrixEnv(combination),
+          store,
+          settings,
+          ...(combination.prefetch === true ? { prefetch: true } : {}),
+        };
+      }),
+    );
+  });
+  return [...new Map(cases.map((one) => [one.name, one])).values()];
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Samples as they come, one JSON line each, beside the result they will become:
+ * what an interrupted benchmark goes on from.
+ * @module
+ */
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { UsageError } from '../errors.ts';
+import type { Sample } from './dump-restore.ts';
+import type { BenchmarkEnvironment } from './environment.ts';
+import { environmentSchema, sampleSchema } from './result.ts';
+
+/** What has to be the same for two runs to be one: cases, workload, rounds, in JSON. */
+export type Plan = Readonly<Record<string, unknown>>;
+
+export class Journal {
+  readonly path: string;
+  /** The environment the first samples were measured in. */
+  readonly environment: BenchmarkEnvironment;
+  readonly #samples: Sample[];
+
+  private constructor(path: string, environment: BenchmarkEnvironment, samples: Sample[]) {
+    this.path = path;
+    this.environment = environment;
+    this.#samples = samples;
+  }
+
+  /**
+   * Goes on with the journal of an interrupted run, or begins one.
+   * @param out the result's path
+   * @throws {@link UsageError} when the journal there is of another plan or machine
+   */
+  static open(out: string, plan: Plan, environment: BenchmarkEnvironment, restart: boolean): Journal {
+    const path = `${out}.partial`;
+    const head = { plan: JSON.parse(JSON.stringify(plan)) as unknown, environment };
+    if (!restart && existsSync(path)) return Journal.#read(path, head);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${JSON.stringify(head)}\n`);
+    return new Journal(path, environment, []);
+  }
+
+  static #read(path: string, head: { plan: unknown; environment: BenchmarkEnvironment }): Journal {
+    const text = readFileSync(path, 'utf8');
+    const refuse = (what: string): never => {
+      throw new UsageError(
+        `${path} is of ${what}`,
+        'finish that one, remove the file, or begin anew with --restart',
+      );
+    };
+    // a last line without its end was being written when the run was ended
+    const [first = '', ...rest] = text
+      .slice(0, text.lastIndexOf('\n') + 1)
+      .trim()
+      .split('\n');
+    try {
+      const { plan, environment } = JSON.parse(first) as { plan: unknown; environment: unknown };
+      if (!isDeepStrictEqual(plan, head.plan)) return refuse('a benchmark with other options');
+      const before = environmentSchema.parse(environment);
+      const { date: _then, ...then } = before;
+      const { date: _now, ...now } = head.environment;
+      if (!isDeepStrictEqual(then, JSON.parse(JSON.stringify(now))))
+        return refuse('another machine or driver');
+      const samples = rest.map((line) => sampleSchema.parse(JSON.parse(line)));
+      writeFileSync(path, `${[first, ...rest].join('\n')}\n`);
+      return new Journal(path, before, samples);
+    } catch (error) {
+      if (error instanceof UsageError) throw error;
+      return refuse('no benchmark, or damaged');
+    }
+  }
+
+  get samples(): readonly Sample[] {
+    return this.#samples;
+  }
+
+  has(caseName: string, round: number): boolean {
+    return this.#samples.some((sample) => sample.case === caseName && sample.round === round);
+  }
+
+  add(sample: Sample): void {
+    this.#samples.push(sample);
+    appendFileSync(this.path, `${JSON.stringify(sample)}\n`);
+  }
+
+  /** The result has been written. */
+  remove(): void {
+    rmSync(this.path, { force: true });
+  }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A benchmark's result as a file: JSON with every sample, and the same samples as CSV.
+ * @module
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { stringify } from 'csv-stringify/sync';
+import { z } from 'zod';
+import { describeError, UsageError } from '../errors.ts';
+import type { Sample } from './dump-restore.ts';
+import { summarize, type CaseSummary } from './summary.ts';
+
+const ms = z.number().nonnegative();
+const count = z.int().nonnegative();
+
+const phase = z.object({ part: z.enum(['criu', 'driver', 'plugin']), name: z.string(), durationMs: ms });
+
+export const sampleSchema = z.object({
+  case: z.string(),
+  round: z.int(),
+  coldMs: ms.exactOptional(),
+  dumpMs: ms,
+  dumpPhases: z.array(phase),
+  restoreMs: ms,
+  restorePhases: z.array(phase),
+  verifiedMs: ms,
+  imageBytes: count,
+});
+
+const imageStore = z.object({ path: z.string(), type: z.string(), options: z.string() });
+
+export const environmentSchema = z.object({
+  date: z.string(),
+  kernel: z.string(),
+  cpus: z.string(),
+  memory: count,
+  transparentHugePages: z.string(),
+  imageStore,
+  /** Of a matrix with several. */
+  imageStores: z.array(imageStore).exactOptional(),
+  pageCache: z.enum(['warm', 'dropped']).exactOptional(),
+  criu: z.string(),
+  gpu: z.string().exactOptional(),
+  driver: z.string().exactOptional(),
+  software: z.boolean(),
+});
+
+const caseSchema = z.object({
+  name: z.string(),
+  interceptor: z.boolean(),
+  env: z.record(z.string(), z.string()),
+  settings: z
+    .object({
+      variant: z.string(),
+      store: z.string().exactOptional(),
+      streams: count.exactOptional(),
+      chunkMb: count.exactOptional(),
+      pool: z.union([z.literal(0), z.literal(1)]).exactOptional(),
+      prefetch: z.boolean().exactOptional(),
+    })
+    .exactOptional(),
+});
+
+const resultSchema = z.object({
+  schemaVersion: z.literal(1),
+  environment: environmentSchema,
+  /** Options of workload-pattern. */
+  workload: z.array(z.string()),
+  cases: z.array(caseSchema),
+  samples: z.array(sampleSchema).min(1),
+});
+
+/** What the file says, its summaries counted anew from its samples. */
+export type BenchmarkResult = z.infer<typeof resultSchema> & { summaries: CaseSummary[] };
+export type ResultCase = z.infer<typeof caseSchema>;
+
+/** Puts a result together; samples in the order of rounds and cases, ratios to the first case. */
+export function createResult(parts: Omit<BenchmarkResult, 'schemaVersion' | 'summaries'>): BenchmarkResult {
+  const place = new Map(parts.cases.map(({ name }, index) => [name, index]));
+  const order = (sample: Sample): number => sample.round * place.size + (place.get(sample.case) ?? 0);
+  const samples = [...parts.samples].sort((a, b) => order(a) - order(b));
+  return { schemaVersion: 1, ...parts, samples, summaries: summarize(samples, parts.cases[0]?.name) };
+}
+
+/** The path of the error, as one would write it: `samples[3].dumpMs`. */
+function issueText(error: z.ZodError): string {
+  const [issue] = error.issues;
+  if (!issue) return error.message;
+  const path = issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  return `${path.replace(/^\./, '')}: ${issue.message}`;
+}
+
+/** Reads any JSON file. @throws {@link UsageError} naming it */
+export function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read: ${describeError(error)}`);
+  }
+}
+
+/** Checks a result. @throws {@link UsageError} naming the file and the field */
+export function parseResult(value: unknown, path: string): BenchmarkResult {
+  const parsed = resultSchema.safeParse(value);
+  if (!parsed.success)
+    throw new UsageError(`${path} is no benchmark result of this version: ${issueText(parsed.error)}`);
+  const { data } = parsed;
+  const known = new Set(data.cases.map(({ name }) => name));
+  const stray = data.samples.find((sample) => !known.has(sample.case));
+  if (stray)
+    throw new UsageError(`${path}: a sample is of case "${stray.case}", which the file does not list`);
+  return createResult(data);
+}
+
+export function readResult(path: string): BenchmarkResult {
+  return parseResult(readJson(path), path);
+}
+
+/** A row per sample; times in milliseconds, sizes in bytes. */
+export function resultCsv(result: BenchmarkResult): string {
+  const cases = new Map(result.cases.map((one) => [one.name, one]));
+  const rows = result.samples.map((sample) => {
+    const settings = cases.get(sample.case)?.settings;
+    return {
+      case: sample.case,
+      variant: settings?.variant,
+      streams: settings?.streams,
+      chunk_mb: settings?.chunkMb,
+      pool: settings?.pool,
+      prefetch: settings?.prefetch === undefined ? undefined : Number(settings.prefetch),
+      store: settings?.store ?? result.environment.imageStore.path,
+      round: sample.round,
+      cold_ms: sample.coldMs,
+      dump_ms: sample.dumpMs,
+      restore_ms: sample.restoreMs,
+      verified_ms: sample.verifiedMs,
+      image_bytes: sample.imageBytes,
+    };
+  });
+  return stringify(rows, { header: true });
+}
+
+/** Writes `path` and, beside it, the same name with `.csv`. @returns both */
+export function writeResult(path: string, result: BenchmarkResult): string[] {
+  const csv = `${path.replace(/\.json$/, '')}.csv`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(result, null, 1)}\n`);
+  writeFileSync(csv, resultCsv(result));
+  return [path, csv];
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A whole benchmark: environment, pool daemon, samples with a journal, result.
+ * @module
+ */
+import { resolve } from 'node:path';
+import { UsageError } from '../errors.ts';
+import { softcudaLibrary } from '../paths.ts';
+import { poolStart, poolStop } from '../pool/index.ts';
+import { findCriu } from '../setup/index.ts';
+import { needsDaemon } from './cases.ts';
+import { benchmarkDumpRestore, type BenchmarkCase, type PageCache, type Sample } from './dump-restore.ts';
+import { readEnvironment, type BenchmarkEnvironment } from './environment.ts';
+import { Journal } from './journal.ts';
+import { createResult, writeResult, type BenchmarkResult } from './result.ts';
+
+export interface BenchmarkProgress {
+  /** Runs that are over, warm-ups included. */
+  done: number;
+  /** Of so many in this session. */
+  total: number;
+  /** Judged by the runs so far. */
+  remainingMs: number;
+  sample: Sample;
+}
+
+export interface BenchmarkRun {
+  cases: readonly BenchmarkCase[];
+  /** Options of workload-pattern. */
+  workload: readonly string[];
+  rounds: number;
+  warmup: number;
+  store: string;
+  pageCache: PageCache;
+  /** JSON file of the result; CSV and, until it is finished, the journal go beside it. */
+  out?: string;
+  /** Forgets an interrupted run. */
+  restart?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (progress: BenchmarkProgress) => void;
+}
+
+interface Criu {
+  path: string;
+  version: string | undefined;
+}
+
+async function usableCriu(): Promise<Criu> {
+  const { criu } = await findCriu();
+  if (criu === undefined) throw new UsageError('no usable CRIU', 'criu-cuda setup');
+  return criu;
+}
+
+async function environmentOf(run: BenchmarkRun, criu: Criu): Promise<BenchmarkEnvironment> {
+  const software = process.env.CRIU_CUDA_DRIVER === softcudaLibrary();
+  const stores = [...new Set(run.cases.map((one) => one.store ?? resolve(run.store)))];
+  const [first, ...others] = await Promise.all(stores.map((store) => readEnvironment(store, criu, software)));
+  if (!first) throw new UsageError('there is no case to measure');
+  return {
+    ...first,
+    ...(others.length === 0 ? {} : { imageStores: [first, ...others].map(({ imageStore }) => imageStore) }),
+    pageCache: run.pageCache,
+  };
+}
+
+/** What makes two runs the same, so that the second may go on where the first was interrupted. */
+function planOf({ cases, workload, rounds, store, pageCache }: BenchmarkRun): Record<string, unknown> {
+  return { cases, workload, rounds, store: resolve(store), pageCache };
+}
+
+/** Counts runs and tells how long the rest will take. */
+function progressOf(run: BenchmarkRun, done: number): (sample: Sample) => void {
+  const total = run.cases.length * (run.rounds + run.warmup) - done;
+  const start = performance.now();
+  let finished = 0;
+  return (sample) => {
+    finished += 1;
+    const remainingMs = ((performance.now() - start) / finished) * Math.max(0, total - finished);
+    run.onProgress?.({ done: finished, total, remainingMs, sample });
+  };
+}
+
+/**
+ * Measures all cases in turn. Interrupted, it leaves the journal, and the same
+ * call goes on from it.
+ */
+export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> {
+  const criu = await usableCriu();
+  const environment = await environmentOf(run, criu);
+  const journal =
+    run.out === undefined ? undefined : Journal.open(run.out, planOf(run), environment, run.restart ?? false);
+  const report = progressOf(run, journal?.samples.length ?? 0);
+  const wantsDaemon = run.cases.some(needsDaemon);
+  if (wantsDaemon) await poolStart(run.signal === undefined ? {} : { signal: run.signal });
+  try {
+    const fresh = await benchmarkDumpRestore({
+      ...run,
+      criu: criu.path,
+      store: resolve(run.store),
+      isDone: (name, round) => journal?.has(name, round) ?? false,
+      onSample: (sample) => {
+        if (sample.round >= 0) journal?.add(sample);
+        report(sample);
+      },
+    });
+    const result = createResult({
+      environment: journal?.environment ?? environment,
+      workload: [...run.workload],
+      cases: run.cases.map(({ name, preload, env, settings }) => ({
+        name,
+        interceptor: preload !== undefined,
+        env: env ?? {},
+        ...(settings === undefined ? {} : { settings }),
+      })),
+      samples: [...(journal?.samples ?? fresh)],
+    });
+    if (run.out !== undefined) writeResult(run.out, result);
+    journal?.remove();
+    return result;
+  } finally {
+    if (wantsDaemon) await poolStop();
+  }
+}

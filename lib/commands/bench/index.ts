@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import type { Io } from '../../output.ts';
+import { registerReport } from './report.ts';
+import { registerMatrix, registerRun } from './run.ts';
+
+export function registerBench(program: Command, io: Io): void {
+  const bench = program
+    .command('bench')
+    .description('measure dump and restore, and report what was measured');
+  registerRun(bench, io);
+  registerMatrix(bench, io);
+  registerReport(bench, io);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+/** `bench report`: what was measured, for a terminal, a repository and a browser. */
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Io } from '../../output.ts';
+import { loadReport, reportHtml, reportMarkdown, reportText } from '../../report/index.ts';
+
+interface ReportOptions {
+  against?: string;
+  out?: string;
+  write: boolean;
+}
+
+function writeReport(report: ReturnType<typeof loadReport>, dir: string): string[] {
+  const markdown = reportMarkdown(report, 'report');
+  const files = new Map([
+    ['report.html', reportHtml(report)],
+    ['report.md', markdown.text],
+    ...markdown.pictures,
+  ]);
+  mkdirSync(dir, { recursive: true });
+  return [...files].map(([name, content]) => {
+    const path = join(dir, name);
+    writeFileSync(path, content);
+    return path;
+  });
+}
+
+function runReport(io: Io, path: string, options: ReportOptions): void {
+  const report = loadReport(resolve(path), options.against);
+  const beside = statSync(path).isDirectory() ? path : dirname(path);
+  const files = options.write ? writeReport(report, resolve(options.out ?? beside)) : [];
+  if (!io.json) for (const file of report.ignored) io.err(`no benchmark result, left out: ${file}`);
+  io.result({ ...report, files }, () =>
+    [
+      reportText(report),
+      ...(files.length === 0 ? [] : ['', 'written:', ...files.map((file) => `  ${file}`)]),
+    ].join('\n'),
+  );
+}
+
+export function registerReport(bench: Command, io: Io): void {
+  bench
+    .command('report')
+    .argument('<dir>', 'directory of results, or one result')
+    .description('tables and charts of results: on the terminal, report.md with pictures, report.html')
+    .option('--against <path>', 'an earlier result, or a directory of such, to compare with')
+    .option('--out <dir>', 'where the files go (default: beside the results)')
+    .option('--no-write', 'only print')
+    .action((path: string, options: ReportOptions) => {
+      runReport(io, path, options);
+    });
+}

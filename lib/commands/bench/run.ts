@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/** `bench run` and `bench matrix`: measuring. */
+import { resolve } from 'node:path';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import {
+  caseNames,
+  matrixCases,
+  parseCase,
+  runBenchmark,
+  type BenchmarkCase,
+  type BenchmarkResult,
+  type PageCache,
+} from '../../benchmark/index.ts';
+import { formatDuration, type Io } from '../../output.ts';
+import { pluginVariants } from '../../paths.ts';
+import { withProgress } from '../../progress.ts';
+import { resultTable } from '../../report/index.ts';
+
+interface RunOptions {
+  upstream?: string;
+  alloc: string[];
+  rounds: number;
+  warmup: number;
+  pageCache: PageCache;
+  out?: string;
+  restart?: boolean;
+}
+
+interface CasesOptions extends RunOptions {
+  cases: string[];
+  store: string;
+}
+
+interface MatrixOptions extends RunOptions {
+  variants: string[];
+  streams: number[];
+  chunkMb: number[];
+  pool: (0 | 1)[];
+  prefetch: (0 | 1)[];
+  store: string[];
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('not a whole number');
+  return value;
+}
+
+const words = (text: string): string[] => text.split(',').map((word) => word.trim());
+const counts = (text: string): number[] => words(text).map(count);
+
+function switches(text: string): (0 | 1)[] {
+  return words(text).map((word) => {
+    if (word === '0') return 0;
+    if (word === '1') return 1;
+    throw new InvalidArgumentError('accepted: 0, 1 or 0,1');
+  });
+}
+
+async function measure(
+  io: Io,
+  cases: readonly BenchmarkCase[],
+  store: string,
+  options: RunOptions,
+): Promise<void> {
+  const { alloc, rounds, warmup, pageCache, out, restart } = options;
+  const result: BenchmarkResult = await withProgress(io, 'benchmark', (report) =>
+    runBenchmark({
+      cases,
+      workload: alloc.flatMap((size) => ['--alloc', size]),
+      rounds,
+      warmup,
+      store,
+      pageCache,
+      signal: io.signal,
+      ...(out === undefined ? {} : { out: resolve(out) }),
+      ...(restart === undefined ? {} : { restart }),
+      onProgress: ({ done, total, remainingMs, sample }) => {
+        report(
+          `${done} of ${total}, about ${formatDuration(remainingMs)} left; ${sample.case}: restored in ${sample.verifiedMs.toFixed(0)} ms`,
+        );
+      },
+    }),
+  );
+  io.result(result, () => resultTable(result));
+}
+
+function addRunOptions(command: Command): Command {
+  return command
+    .option('--upstream <dir>', 'directory with CRIU’s own cuda_plugin.so and NVIDIA’s cuda-checkpoint')
+    .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
+    .option('--rounds <n>', 'measured rounds', count, 5)
+    .option('--warmup <n>', 'rounds before them', count, 1)
+    .addOption(
+      new Option('--page-cache <what>', 'before each restore').choices(['warm', 'dropped']).default('warm'),
+    )
+    .option('--out <file>', 'keep all samples as JSON, and as CSV beside it; an interrupted run goes on')
+    .option('--restart', 'forget an interrupted run');
+}
+
+export function registerRun(bench: Command, io: Io): void {
+  const command = bench
+    .command('run', { isDefault: true })
+    .description('time dump and restore of a workload, several plugins in turn; every run checks every byte')
+    .option(
+      '--cases <list>',
+      `${caseNames.join(', ')} or NAME=DIR of any plugin, joined by commas; ratios are to the first`,
+      words,
+      ['stock'],
+    )
+    .requiredOption('--store <dir>', 'where images go');
+  addRunOptions(command).action((options: CasesOptions) =>
+    measure(
+      io,
+      options.cases.map((word) => parseCase(word, options.upstream)),
+      options.store,
+      options,
+    ),
+  );
+}
+
+export function registerMatrix(bench: Command, io: Io): void {
+  const command = bench
+    .command('matrix')
+    .description('the same for every combination of settings; each value list is joined by commas')
+    .option('--variants <list>', `upstream, ${pluginVariants.join(', ')} or NAME=DIR`, words, [
+      'stock',
+      'parallel',
+    ])
+    .option('--streams <list>', 'CRIU_CUDA_STREAMS', counts, [8])
+    .option('--chunk-mb <list>', 'CRIU_CUDA_CHUNK_MB', counts, [4])
+    .option('--pool <list>', 'CRIU_CUDA_CONTEXT_POOL (variant full)', switches, [0, 1])
+    .option('--prefetch <list>', 'the daemon loads the image before the restore (pool 1)', switches, [0])
+    .requiredOption('--store <dirs>', 'where images go', words);
+  addRunOptions(command).action((options: MatrixOptions) => {
+    const cases = matrixCases(
+      {
+        variants: options.variants,
+        streams: options.streams,
+        chunksMb: options.chunkMb,
+        pools: options.pool,
+        stores: options.store,
+        prefetch: options.prefetch.map((value) => value === 1),
+      },
+      options.upstream,
+    );
+    return measure(io, cases, options.store[0] ?? '', options);
+  });
+}

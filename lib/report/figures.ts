@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The numbers behind tables and charts.
+ * @module
+ */
+import { median, quantile } from 'simple-statistics';
+import {
+  valuesOf,
+  type BenchmarkResult,
+  type CaseSummary,
+  type Measure,
+  type ResultCase,
+} from '../benchmark/index.ts';
+import { formatBytes } from '../output.ts';
+
+export const measureNames: Readonly<Record<Measure, string>> = {
+  dumpMs: 'dump',
+  restoreMs: 'restore',
+  verifiedMs: 'restore to verified',
+};
+
+export interface PhaseMedian {
+  /** `criu: restore` */
+  name: string;
+  part: 'criu' | 'driver' | 'plugin' | 'application';
+  ms: number;
+}
+
+/**
+ * The median of each phase of one case. A restore ends with what comes after
+ * criu: the application waits for its memory, and every byte is verified.
+ */
+export function phaseMedians(
+  result: BenchmarkResult,
+  caseName: string,
+  what: 'dump' | 'restore',
+): PhaseMedian[] {
+  const samples = result.samples.filter((sample) => sample.case === caseName);
+  const times = new Map<string, { part: PhaseMedian['part']; values: number[] }>();
+  const add = (part: PhaseMedian['part'], name: string, value: number): void => {
+    const key = `${part}: ${name}`;
+    const entry = times.get(key) ?? { part, values: [] };
+    entry.values.push(value);
+    times.set(key, entry);
+  };
+  for (const sample of samples) {
+    const phases = what === 'dump' ? sample.dumpPhases : sample.restorePhases;
+    for (const { part, name, durationMs } of phases) add(part, name, durationMs);
+    if (what === 'restore')
+      add('application', 'memory back, verified', Math.max(0, sample.verifiedMs - sample.restoreMs));
+  }
+  return [...times].map(([name, { part, values }]) => ({ name, part, ms: median(values) }));
+}
+
+export interface Box {
+  min: number;
+  q1: number;
+  median: number;
+  q3: number;
+  max: number;
+}
+
+export function boxOf(values: readonly number[]): Box {
+  const at = (p: number): number => quantile([...values], p);
+  return { min: at(0), q1: at(0.25), median: at(0.5), q3: at(0.75), max: at(1) };
+}
+
+/** Cells of one streams × chunk map; `undefined` where nothing was measured. */
+export interface HeatMap {
+  /** What all of its cases share: variant, pool, store. */
+  title: string;
+  streams: number[];
+  chunksMb: number[];
+  /** [row of streams][column of chunks], median of restore to verified. Milliseconds. */
+  cells: (number | undefined)[][];
+}
+
+const ascending = (values: Iterable<number>): number[] => [...new Set(values)].sort((a, b) => a - b);
+
+function groupTitle({ variant, pool, prefetch, store }: NonNullable<ResultCase['settings']>): string {
+  const words = [
+    variant,
+    ...(pool === undefined ? [] : [`pool ${pool}`]),
+    ...(prefetch === true ? ['prefetched'] : []),
+    ...(store === undefined ? [] : [store]),
+  ];
+  return words.join(', ');
+}
+
+/** One map per variant, pool, prefetch and store that has more than one cell. */
+export function heatMaps(result: BenchmarkResult): HeatMap[] {
+  const groups = new Map<string, { streams: number; chunkMb: number; ms: number }[]>();
+  for (const { name, settings } of result.cases) {
+    if (settings?.streams === undefined || settings.chunkMb === undefined) continue;
+    const values = valuesOf(result.samples, name, 'verifiedMs');
+    if (values.length === 0) continue;
+    const title = groupTitle(settings);
+    const cell = { streams: settings.streams, chunkMb: settings.chunkMb, ms: median(values) };
+    groups.set(title, [...(groups.get(title) ?? []), cell]);
+  }
+  return [...groups]
+    .filter(([, cells]) => cells.length > 1)
+    .map(([title, cells]) => {
+      const streams = ascending(cells.map((cell) => cell.streams));
+      const chunksMb = ascending(cells.map((cell) => cell.chunkMb));
+      return {
+        title,
+        streams,
+        chunksMb,
+        cells: streams.map((s) =>
+          chunksMb.map((c) => cells.find((cell) => cell.streams === s && cell.chunkMb === c)?.ms),
+        ),
+      };
+    });
+}
+
+export const seconds = (ms: number): string => (ms / 1000).toFixed(3);
+
+function plainRatio(summary: CaseSummary, measure: Measure): string {
+  const ratio = summary.ratio?.[measure];
+  return ratio === undefined ? '' : `${ratio.toFixed(2)}×`;
+}
+
+function ratioWithInterval(summary: CaseSummary, measure: Measure): string {
+  const interval = summary.ratioInterval?.[measure];
+  const ratio = plainRatio(summary, measure);
+  return interval ? `${ratio} (${interval[0].toFixed(2)}–${interval[1].toFixed(2)})` : ratio;
+}
+
+/** The table of one result: a row per case. */
+export function summaryCells(result: BenchmarkResult): { head: string[]; rows: string[][] } {
+  const isAlone = result.summaries.length === 1;
+  const head = [
+    'case',
+    'cold start, s',
+    'dump, s',
+    '',
+    'restore, s',
+    '',
+    'restore to verified, s',
+    'p10–p90',
+    'ratio',
+    'images',
+  ];
+  const rows = result.summaries.map((one) => [
+    one.case,
+    one.coldMs === undefined ? '' : seconds(one.coldMs.median),
+    seconds(one.dumpMs.median),
+    isAlone ? '' : plainRatio(one, 'dumpMs'),
+    seconds(one.restoreMs.median),
+    isAlone ? '' : plainRatio(one, 'restoreMs'),
+    seconds(one.verifiedMs.median),
+    `${seconds(one.verifiedMs.p10)}–${seconds(one.verifiedMs.p90)}`,
+    isAlone ? '' : ratioWithInterval(one, 'verifiedMs'),
+    formatBytes(one.imageBytes),
+  ]);
+  return { head, rows };
+}
+
+/** The rows that say where a result was measured. */
+export function environmentCells({ environment, workload }: BenchmarkResult): [string, string][] {
+  const { gpu, driver, imageStore, imageStores, software } = environment;
+  const stores = imageStores ?? [imageStore];
+  return [
+    ['measured', environment.date],
+    ['workload', workload.join(' ')],
+    ['GPU', software ? 'software driver' : `${gpu ?? 'unknown'}, driver ${driver ?? 'unknown'}`],
+    ['CRIU', environment.criu],
+    ['kernel', environment.kernel],
+    ['CPUs', environment.cpus],
+    ['memory', formatBytes(environment.memory)],
+    ['transparent huge pages', environment.transparentHugePages],
+    ...stores.map(({ path, type, options }): [string, string] => [
+      'image store',
+      `${path}: ${type} (${options})`,
+    ]),
+    ['page cache before a restore', environment.pageCache ?? 'warm'],
+  ];
+}

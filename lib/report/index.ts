@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+/** Reports on benchmark results. @module */
+export { chartSvg, reportMarkdown, type MarkdownReport } from './markdown.ts';
+export { reportCharts, resultCharts, type Chart } from './charts.ts';
+export { reportHtml } from './html.ts';
+export { parseLimits, predict, type Limits, type Prediction } from './limits.ts';
+export {
+  deviceBytes,
+  environmentDifferences,
+  loadReport,
+  type Comparison,
+  type NamedResult,
+  type Report,
+} from './model.ts';
+export { reportText, resultTable, softwareBanner } from './text.ts';

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A report as Markdown, its charts as SVG files beside it.
+ * @module
+ */
+import { init } from 'echarts';
+import { reportCharts, resultCharts, type Chart } from './charts.ts';
+import { environmentCells } from './figures.ts';
+import type { Report } from './model.ts';
+import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
+
+const WIDTH = 900;
+
+const escapeCell = (text: string): string => text.replaceAll('|', String.raw`\|`);
+
+function markdownTable({ head, rows }: Cells): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(escapeCell).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+/** Draws a chart without a browser, on white so that it is readable anywhere. */
+export function chartSvg({ option, title, height }: Chart): string {
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: height + 40 });
+  try {
+    const { grid, legend } = option;
+    const shifted = {
+      ...option,
+      animation: false,
+      backgroundColor: '#ffffff',
+      title: { text: title, left: 'center', top: 8, textStyle: { fontSize: 15 } },
+      ...(legend === undefined || Array.isArray(legend) ? {} : { legend: { ...legend, top: 36 } }),
+      ...(grid === undefined || Array.isArray(grid) ? {} : { grid: { ...grid, top: 84 } }),
+    };
+    chart.setOption(shifted);
+    return chart.renderToSVGString();
+  } finally {
+    chart.dispose();
+  }
+}
+
+export interface MarkdownReport {
+  text: string;
+  /** Content by file name. */
+  pictures: Map<string, string>;
+}
+
+/** @param prefix of the pictures' file names */
+export function reportMarkdown(report: Report, prefix: string): MarkdownReport {
+  const pictures = new Map<string, string>();
+  const picture = (chart: Chart): string => {
+    const file = `${prefix}-${chart.id}.svg`;
+    pictures.set(file, chartSvg(chart));
+    return `![${chart.title}](${file})`;
+  };
+  const banner = report.software ? [`> **${softwareBanner}**`] : [];
+  const parts = [`# ${report.title}`, ...banner];
+  parts.push(...reportCharts(report).map(picture));
+  for (const comparison of report.comparisons) {
+    parts.push(
+      `## ${comparison.now.name} against ${comparison.before.name}`,
+      markdownTable(comparisonCells(comparison)),
+      ...comparison.differences.map((one) => `- differs: ${one}`),
+    );
+  }
+  const prediction = predictionCells(report);
+  if (prediction) parts.push('## What the machine allows', markdownTable(prediction));
+  for (const named of report.results) {
+    const cells = resultCells(named.result);
+    parts.push(
+      `## ${named.name}`,
+      markdownTable(cells),
+      `${cells.note}.`,
+      ...resultCharts(named).map(picture),
+      markdownTable({ head: ['measured', ''], rows: environmentCells(named.result) }),
+    );
+  }
+  return { text: `${parts.join('\n\n')}\n`, pictures };
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a report is about: the results of a directory, and an earlier one to
+ * compare with. Software and hardware never meet in one report.
+ * @module
+ */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  parseResult,
+  readJson,
+  type BenchmarkEnvironment,
+  type BenchmarkResult,
+} from '../benchmark/index.ts';
+import { parseSize } from '../demo/index.ts';
+import { UsageError } from '../errors.ts';
+import { parseLimits, type Limits } from './limits.ts';
+
+export interface NamedResult {
+  /** File name without `.json`. */
+  name: string;
+  path: string;
+  result: BenchmarkResult;
+}
+
+/** A result and the earlier one of the same workload. */
+export interface Comparison {
+  now: NamedResult;
+  before: NamedResult;
+  /** Where the two environments differ, in words: what else may explain a difference. */
+  differences: string[];
+}
+
+export interface Report {
+  title: string;
+  /** On the software driver: the times mean nothing. */
+  software: boolean;
+  results: NamedResult[];
+  /** What the machine allows, when the directory has it. */
+  limits: Limits | undefined;
+  comparisons: Comparison[];
+  /** JSON files that are no benchmark results. */
+  ignored: string[];
+}
+
+interface Loaded {
+  results: NamedResult[];
+  limits: Limits | undefined;
+  ignored: string[];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function jsonFiles(path: string): string[] {
+  if (!existsSync(path)) throw new UsageError(`${path} does not exist`);
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path)
+    .filter((name) => name.endsWith('.json'))
+    .sort()
+    .map((name) => join(path, name));
+}
+
+function load(path: string): Loaded {
+  const loaded: Loaded = { results: [], limits: undefined, ignored: [] };
+  for (const file of jsonFiles(path)) {
+    const value = readJson(file);
+    if (isObject(value) && 'limits' in value) loaded.limits = parseLimits(value, file);
+    else if (isObject(value) && 'samples' in value) {
+      const result = parseResult(value, file);
+      loaded.results.push({ name: basename(file, '.json'), path: file, result });
+    } else loaded.ignored.push(file);
+  }
+  if (loaded.results.length === 0)
+    throw new UsageError(`${path} holds no benchmark result`, 'criu-cuda bench run --out DIR/NAME.json');
+  return loaded;
+}
+
+/** Software times say nothing about hardware, so they are never put side by side. */
+function refuseMixture(loaded: readonly { path: string; software: boolean }[]): void {
+  const software = loaded.find((one) => one.software);
+  const hardware = loaded.find((one) => !one.software);
+  if (!software || !hardware) return;
+  throw new UsageError(
+    `${software.path} was measured on the software driver, ${hardware.path} on a GPU: they cannot be compared`,
+    'report them from directories of their own',
+  );
+}
+
+const comparedFields = {
+  gpu: 'GPU',
+  driver: 'driver',
+  criu: 'CRIU',
+  kernel: 'kernel',
+  cpus: 'CPUs',
+  transparentHugePages: 'transparent huge pages',
+  pageCache: 'page cache',
+} as const satisfies Partial<Record<keyof BenchmarkEnvironment, string>>;
+
+/** Where two measurements were made differently. */
+export function environmentDifferences(now: BenchmarkResult, before: BenchmarkResult): string[] {
+  const fields = (Object.keys(comparedFields) as (keyof typeof comparedFields)[]).flatMap((key) => {
+    const [a, b] = [before.environment[key] ?? '–', now.environment[key] ?? '–'];
+    return a === b ? [] : [`${comparedFields[key]}: ${a} → ${b}`];
+  });
+  const store = ({ environment: { imageStore } }: BenchmarkResult): string =>
+    `${imageStore.type} (${imageStore.options})`;
+  return store(before) === store(now) ? fields : [...fields, `image store: ${store(before)} → ${store(now)}`];
+}
+
+function compare(results: readonly NamedResult[], earlier: Loaded): Comparison[] {
+  const comparisons = results.flatMap((now): Comparison[] => {
+    const same = earlier.results.filter((one) => isDeepStrictEqual(one.result.workload, now.result.workload));
+    const before = same.find((one) => one.name === now.name) ?? (same.length === 1 ? same[0] : undefined);
+    if (!before || before.path === now.path) return [];
+    return [{ now, before, differences: environmentDifferences(now.result, before.result) }];
+  });
+  if (comparisons.length === 0)
+    throw new UsageError(
+      'no earlier result has the workload of a present one, and its name where there are several',
+      `earlier: ${earlier.results.map(({ name, result }) => `${name} (${result.workload.join(' ')})`).join(', ')}`,
+    );
+  return comparisons;
+}
+
+/**
+ * Reads all results of a directory, or one file.
+ * @param against an earlier result or a directory of such
+ * @throws {@link UsageError} when something is not a result, or software and hardware would meet
+ */
+export function loadReport(path: string, against?: string): Report {
+  const { results, limits, ignored } = load(path);
+  const earlier = against === undefined ? undefined : load(against);
+  refuseMixture([
+    ...[...results, ...(earlier?.results ?? [])].map((one) => ({
+      path: one.path,
+      software: one.result.environment.software,
+    })),
+    ...(limits === undefined ? [] : [{ path: 'limits', software: limits.software }]),
+  ]);
+  const [first] = results;
+  return {
+    title: first && results.length === 1 ? first.name : basename(path),
+    software: first?.result.environment.software ?? false,
+    results,
+    limits,
+    comparisons: earlier === undefined ? [] : compare(results, earlier),
+    ignored,
+  };
+}
+
+/** Device memory of the workload in bytes; `undefined` for one that has another form. */
+export function deviceBytes(workload: readonly string[]): number | undefined {
+  let sum = 0;
+  for (const [index, word] of workload.entries()) {
+    if (word !== '--alloc') continue;
+    const [, size = '', times = '1'] = /^(\w+?)(?:x(\d+))?$/.exec(workload[index + 1] ?? '') ?? [];
+    if (!/^\d+[KMG]$/i.test(size)) return undefined;
+    sum += parseSize(size) * Number(times);
+  }
+  return sum === 0 ? undefined : sum;
+}

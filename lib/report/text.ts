@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A report for the terminal, and the tables that all forms of it share.
+ * @module
+ */
+import { ratioInterval, valuesOf, type BenchmarkResult } from '../benchmark/index.ts';
+import { formatBytes, table } from '../output.ts';
+import { environmentCells, seconds, summaryCells } from './figures.ts';
+import { predict } from './limits.ts';
+import { deviceBytes, type Comparison, type Report } from './model.ts';
+
+export const softwareBanner = 'SOFTWARE DRIVER: these times mean nothing';
+
+export interface Cells {
+  head: string[];
+  rows: string[][];
+}
+
+function countText({ summaries, cases }: BenchmarkResult): string {
+  const runs = `medians of ${summaries[0]?.verifiedMs.n ?? 0} runs`;
+  if (summaries.length === 1) return runs;
+  return `${runs}; ratios to ${cases[0]?.name ?? ''}${summaries.some((one) => one.ratioInterval) ? ', with a 95 % bootstrap interval' : ''}`;
+}
+
+/** Columns that are empty in every row are left out. */
+function withoutEmpty({ head, rows }: Cells): Cells {
+  const kept = head.flatMap((_, index) => (rows.some((row) => row[index] !== '') ? [index] : []));
+  const pick = (row: readonly string[]): string[] => kept.map((index) => row[index] ?? '');
+  return { head: pick(head), rows: rows.map(pick) };
+}
+
+export function resultCells(result: BenchmarkResult): Cells & { note: string } {
+  return { ...withoutEmpty(summaryCells(result)), note: countText(result) };
+}
+
+/** One result for a terminal. */
+export function resultTable(result: BenchmarkResult): string {
+  const { head, rows, note } = resultCells(result);
+  const banner = result.environment.software ? `${softwareBanner}\n` : '';
+  return `${banner}${table(head, rows)}\n${note}`;
+}
+
+function change(comparison: Comparison, name: string): string {
+  const values = (result: BenchmarkResult): number[] => valuesOf(result.samples, name, 'verifiedMs');
+  const interval = ratioInterval(values(comparison.now.result), values(comparison.before.result));
+  if (!interval) return 'too few runs to tell';
+  const [low, high] = interval;
+  const range = `${low.toFixed(2)}–${high.toFixed(2)}`;
+  if (low > 1) return `slower (${range})`;
+  return high < 1 ? `faster (${range})` : `no difference shown (${range})`;
+}
+
+/** Each case before and now. */
+export function comparisonCells(comparison: Comparison): Cells {
+  const { now, before } = comparison;
+  const rows = now.result.summaries.flatMap((one) => {
+    const other = before.result.summaries.find((summary) => summary.case === one.case);
+    if (!other) return [];
+    const [a, b] = [other.verifiedMs.median, one.verifiedMs.median];
+    return [[one.case, seconds(a), seconds(b), `${(b / a).toFixed(2)}×`, change(comparison, one.case)]];
+  });
+  return { head: ['case', 'before, s', 'now, s', 'ratio', '95 % interval'], rows };
+}
+
+/** What the machine allows beside what was measured; the first case of each variant's best. */
+export function predictionCells(report: Report): Cells | undefined {
+  const { limits } = report;
+  if (!limits) return undefined;
+  const rows = report.results.flatMap(({ result }) => {
+    const bytes = deviceBytes(result.workload);
+    if (bytes === undefined) return [];
+    const least = predict(limits, bytes);
+    return result.summaries.map((one) => [
+      formatBytes(bytes),
+      one.case,
+      seconds(least.pcieMs),
+      seconds(least.readMs),
+      seconds(least.loadMs),
+      seconds(one.verifiedMs.median),
+      `${((least.pcieMs / one.verifiedMs.median) * 100).toFixed(0)} %`,
+    ]);
+  });
+  const head = [
+    'device memory',
+    'case',
+    'PCIe, s',
+    'reading, s',
+    'loading, s',
+    'measured, s',
+    'PCIe of measured',
+  ];
+  return rows.length === 0 ? undefined : { head, rows };
+}
+
+/** The whole report for a terminal. */
+export function reportText(report: Report): string {
+  const parts: string[] = report.software ? [softwareBanner] : [];
+  for (const { name, result } of report.results) {
+    const { head, rows, note } = resultCells(result);
+    const where = environmentCells(result)
+      .slice(0, 3)
+      .map(([, value]) => value)
+      .join('; ');
+    parts.push(`${name}\n${where}\n\n${table(head, rows)}\n${note}`);
+  }
+  for (const comparison of report.comparisons) {
+    const { head, rows } = comparisonCells(comparison);
+    const { now, before, differences } = comparison;
+    parts.push(
+      [
+        `${now.name} against ${before.path}`,
+        table(head, rows),
+        ...differences.map((one) => `differs: ${one}`),
+      ].join('\n'),
+    );
+  }
+  const prediction = predictionCells(report);
+  if (prediction) parts.push(`what the machine allows\n${table(prediction.head, prediction.rows)}`);
+  return parts.join('\n\n');
+}

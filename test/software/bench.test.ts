@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+/** A matrix on real CRIU: interrupted, gone on with, reported. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { readResult, runBenchmark, matrixCases, type BenchmarkRun } from '../../lib/benchmark/index.ts';
+import { captureIo } from '../unit/cli/capture.ts';
+import { main } from '../../lib/program.ts';
+import { criuProgram } from '../helpers/criu.ts';
+import { Machine } from '../helpers/machine.ts';
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+  for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
+  vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
+  vi.stubEnv('TMPDIR', machine.dir);
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await machine.close();
+});
+
+/** Command lines of everything that runs. */
+function commandLines(): string[] {
+  return readdirSync('/proc').flatMap((name) => {
+    try {
+      return /^\d+$/.test(name) ? [readFileSync(`/proc/${name}/cmdline`, 'utf8')] : [];
+    } catch {
+      return []; // it has just ended
+    }
+  });
+}
+
+it('measures every combination, cleans up when it is stopped, and goes on where it was', async () => {
+  const stores = ['a', 'b'].map((name) => join(machine.dir, name));
+  const out = join(machine.dir, 'results', 'matrix.json');
+  const stop = new AbortController();
+  const run: BenchmarkRun = {
+    cases: matrixCases({
+      variants: ['parallel'],
+      streams: [1, 8],
+      chunksMb: [2, 8],
+      pools: [0],
+      stores,
+      prefetch: [false],
+    }),
+    workload: ['--alloc', '8Mx3'],
+    rounds: 3,
+    warmup: 0,
+    store: stores[0] ?? '',
+    pageCache: 'warm',
+    out,
+  };
+  const remaining: number[] = [];
+  const stopped = runBenchmark({
+    ...run,
+    signal: stop.signal,
+    onProgress: ({ done, remainingMs }) => {
+      remaining.push(remainingMs);
+      if (done === 5) stop.abort(new Error('enough'));
+    },
+  });
+  await expect(stopped).rejects.toThrow('enough');
+  expect(remaining).toHaveLength(5);
+  expect(existsSync(out)).toBe(false);
+  expect(stores.flatMap((store) => readdirSync(store))).toEqual([]);
+  expect(commandLines().filter((line) => line.includes(machine.dir))).toEqual([]);
+
+  let fresh = 0;
+  const result = await runBenchmark({
+    ...run,
+    onProgress: () => {
+      fresh += 1;
+    },
+  });
+  expect(fresh).toBe(8 * 3 - 5);
+  expect(existsSync(`${out}.partial`)).toBe(false);
+  expect(readResult(out)).toEqual(result);
+  const runs = result.samples.map((sample) => `${sample.round} ${sample.case}`);
+  expect(runs).toEqual([0, 1, 2].flatMap((round) => run.cases.map(({ name }) => `${round} ${name}`)));
+  expect(readFileSync(out.replace('.json', '.csv'), 'utf8').trim().split('\n')).toHaveLength(1 + 8 * 3);
+  expect(result.environment).toMatchObject({ software: true, pageCache: 'warm' });
+  expect(result.environment.imageStores?.map(({ path }) => path)).toEqual(stores);
+
+  const { io, stdout } = captureIo();
+  expect(await main(['bench', 'report', join(machine.dir, 'results')], io)).toBe(0);
+  expect(stdout()).toContain('SOFTWARE DRIVER');
+  expect(readFileSync(join(machine.dir, 'results', 'report.html'), 'utf8')).toContain('Streams × chunk');
+}, 120_000);

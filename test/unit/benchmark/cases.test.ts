@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+import { describe, expect, it } from 'vitest';
+import { matrixCases, needsDaemon, parseCase, type MatrixAxes } from '../../../lib/benchmark/index.ts';
+import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+
+const axes: MatrixAxes = {
+  variants: ['stock', 'parallel'],
+  streams: [1, 8],
+  chunksMb: [4, 32],
+  pools: [0, 1],
+  stores: ['/a'],
+  prefetch: [false],
+};
+
+describe('matrixCases', () => {
+  it('combines what a variant reads, and leaves out what it does not', () => {
+    const cases = matrixCases(axes);
+    expect(cases.map((one) => one.name)).toEqual([
+      'stock',
+      'parallel s1 c4',
+      'parallel s1 c32',
+      'parallel s8 c4',
+      'parallel s8 c32',
+    ]);
+    expect(cases[0]).toMatchObject({ libdir: variantDir('stock'), env: {} });
+    expect(cases[0]).not.toHaveProperty('preload');
+    expect(cases[4]).toMatchObject({
+      libdir: variantDir('parallel'),
+      preload: interceptorLibrary(),
+      env: { CRIU_CUDA_STREAMS: '8', CRIU_CUDA_CHUNK_MB: '32' },
+      settings: { variant: 'parallel', streams: 8, chunkMb: 32, store: '/a' },
+      store: '/a',
+    });
+  });
+
+  it('prefetches only where the pool is used, and names stores when there are several', () => {
+    const cases = matrixCases({
+      ...axes,
+      variants: ['full'],
+      streams: [8],
+      chunksMb: [4],
+      stores: ['/a', '/b'],
+      prefetch: [false, true],
+    });
+    expect(cases.map((one) => one.name)).toEqual(
+      ['/a', '/b'].flatMap((store) => [
+        `full s8 c4 p0 ${store}`,
+        `full s8 c4 p1 ${store}`,
+        `full s8 c4 p1 prefetched ${store}`,
+      ]),
+    );
+    expect(cases.map(needsDaemon)).toEqual([false, true, true, false, true, true]);
+    expect(cases.map((one) => one.prefetch ?? false)).toEqual([false, false, true, false, false, true]);
+  });
+
+  it('runs each combination once', () => {
+    expect(matrixCases({ ...axes, variants: ['stock', 'stock'], streams: [8, 8] })).toHaveLength(1);
+  });
+});
+
+describe('parseCase', () => {
+  it('takes any plugin directory under a name', () => {
+    expect(parseCase('mine=/opt/plugin')).toEqual({
+      name: 'mine',
+      libdir: '/opt/plugin',
+      path: '/opt/plugin',
+    });
+  });
+
+  it('names the word it does not know', () => {
+    expect(() => parseCase('fast')).toThrow('"fast" is no case');
+    expect(() => parseCase('upstream')).toThrow('--upstream DIR');
+  });
+});

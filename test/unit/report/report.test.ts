@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { BenchmarkResult } from '../../../lib/benchmark/index.ts';
+import { heatMaps, phaseMedians } from '../../../lib/report/figures.ts';
+import {
+  deviceBytes,
+  loadReport,
+  predict,
+  reportMarkdown,
+  reportText,
+  type Limits,
+} from '../../../lib/report/index.ts';
+import { environment, result, resultCase, sample } from '../../helpers/results.ts';
+
+const limits: Limits = {
+  schemaVersion: 1,
+  date: '2026-01-01T00:00:00.000Z',
+  device: 'Test GPU',
+  software: false,
+  limits: { pcie: 50, load: 40, store: 30, read: 20, pageFaults: 1 },
+};
+
+let dir: string;
+const put = (name: string, value: unknown): string => {
+  const path = join(dir, name);
+  writeFileSync(path, JSON.stringify(value));
+  return path;
+};
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'criu-cuda-report-'));
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true });
+});
+
+const onSoftware = (one: BenchmarkResult): BenchmarkResult => ({
+  ...one,
+  environment: environment({ software: true }),
+});
+
+describe('loadReport', () => {
+  it('takes all results of a directory, and says what it left out', () => {
+    put('b.json', result({ stock: [10] }));
+    put('a.json', result({ stock: [20] }));
+    const other = put('package.json', { name: 'x' });
+    const report = loadReport(dir);
+    expect(report.results.map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(report.ignored).toEqual([other]);
+    expect(report.software).toBe(false);
+  });
+
+  it('refuses to put software beside hardware, in one directory, as comparison, and as limit', () => {
+    const hardware = put('gpu.json', result({ stock: [10] }));
+    const software = put('soft.json', onSoftware(result({ stock: [10] })));
+    expect(() => loadReport(dir)).toThrow(`${software} was measured on the software driver`);
+    expect(() => loadReport(hardware, software)).toThrow('they cannot be compared');
+    rmSync(hardware);
+    put('limits.json', limits);
+    expect(() => loadReport(dir)).toThrow('they cannot be compared');
+  });
+
+  it('names what is missing or damaged', () => {
+    expect(() => loadReport(dir)).toThrow(`${dir} holds no benchmark result`);
+    expect(() => loadReport(join(dir, 'none'))).toThrow('does not exist');
+    put('limits.json', { ...limits, limits: { pcie: 0 } });
+    expect(() => loadReport(dir)).toThrow('limits.pcie');
+  });
+
+  it('compares with an earlier result of the same workload, and tells what else changed', () => {
+    const now = put('now.json', result({ stock: [10, 11, 12], parallel: [1, 1, 1] }));
+    const before = put(
+      'before.json',
+      result({ stock: [20, 22, 24] }, { environment: environment({ driver: '570.1' }) }),
+    );
+    const report = loadReport(now, before);
+    expect(report.comparisons[0]?.differences).toEqual(['driver: 570.1 → 580.1']);
+    expect(reportText(report)).toMatch(/stock +0\.022 +0\.011 +0\.50× +faster \(/);
+    const other = put('other.json', result({ stock: [1] }, { workload: ['--alloc', '1G'] }));
+    expect(() => loadReport(now, other)).toThrow('no earlier result has the workload');
+  });
+});
+
+describe('the figures', () => {
+  it('add up: the phases of a restore are the time to verified', () => {
+    const phases = phaseMedians(result({ stock: [90, 100, 110] }), 'stock', 'restore');
+    expect(phases.map(({ name }) => name)).toEqual([
+      'driver: restore',
+      'criu: rest',
+      'application: memory back, verified',
+    ]);
+    expect(phases.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(100);
+  });
+
+  it('map streams against chunks, with a gap where nothing was measured', () => {
+    const cell = (streams: number, chunkMb: number) => ({
+      ...resultCase(`s${streams} c${chunkMb}`, { variant: 'parallel', streams, chunkMb, store: '/a' }),
+    });
+    const cases = [cell(8, 32), cell(1, 4), cell(8, 4)];
+    const samples = cases.map(({ name }, index) => sample(name, 0, 10 * (index + 1)));
+    expect(heatMaps(result({}, { cases, samples }))).toEqual([
+      {
+        title: 'parallel, /a',
+        streams: [1, 8],
+        chunksMb: [4, 32],
+        cells: [
+          [20, undefined],
+          [30, 10],
+        ],
+      },
+    ]);
+  });
+
+  it('know the device memory of a workload', () => {
+    expect(deviceBytes(['--alloc', '512Mx32', '--alloc', '1G'])).toBe(17 * 2 ** 30);
+    expect(deviceBytes(['--other'])).toBeUndefined();
+  });
+
+  it('predict from rates', () => {
+    expect(predict(limits, 100e9)).toEqual({ pcieMs: 2000, readMs: 5000, loadMs: 2500 });
+    put('one.json', result({ stock: [100] }));
+    put('limits.json', limits);
+    // 2 GiB at 50 GB/s
+    expect(reportText(loadReport(dir))).toMatch(/2 GiB +stock +0\.043 +0\.107 +0\.054 +0\.100 +43 %/);
+  });
+});
+
+describe('reportMarkdown', () => {
+  it('has a picture for every chart it shows, each an SVG with the names of its cases', () => {
+    put('one.json', onSoftware(result({ stock: [10, 11], 'par|allel': [5, 6] })));
+    const { text, pictures } = reportMarkdown(loadReport(dir), 'r');
+    expect(text).toContain('> **SOFTWARE DRIVER: these times mean nothing**');
+    expect(text).toContain(String.raw`| par\|allel |`);
+    const shown = [...text.matchAll(/!\[[^\]]+\]\(([^)]+)\)/g)].map((match) => match[1]);
+    expect(shown).toEqual([...pictures.keys()]);
+    expect(shown).toHaveLength(4);
+    const phases = pictures.get('r-one-restore-phases.svg') ?? '';
+    expect(phases).toMatch(/^<svg /);
+    for (const word of ['stock', 'par|allel', 'driver: restore']) expect(phases).toContain(word);
+  });
+});
