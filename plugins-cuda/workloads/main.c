@@ -126,6 +126,15 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
+	if (workload.options.http_port) {
+		const int listener = http_listen(workload.options.http_port);
+
+		if (listener < 0) {
+			perror("workload-pattern: --http");
+			return 1;
+		}
+		http_serve(&workload, listener);
+	}
 	if (workload.options.socket_path) {
 		const int listener = listen_at(workload.options.socket_path);
 

@@ -11,7 +11,7 @@ static const char usage[] =
 	"SIZE]\n"
 	"                        [--pinned SIZE] [--threads N] [--streams N] [--children N]\n"
 	"                        [--no-cuda-parent] [--continuous] [--heartbeat]\n"
-	"                        [--socket PATH]\n"
+	"                        [--socket PATH] [--http PORT]\n"
 	"SIZE takes K, M or G (powers of 1024).\n";
 
 __attribute__((noreturn)) static void wrong(const char *option, const char *value)
@@ -95,7 +95,8 @@ void options_parse(struct options *o, int argc, char **argv)
 		{"threads", 1, NULL, 't'},    {"streams", 1, NULL, 'm'},
 		{"children", 1, NULL, 'c'},   {"no-cuda-parent", 0, NULL, 'n'},
 		{"continuous", 0, NULL, 'C'}, {"socket", 1, NULL, 'S'},
-		{"heartbeat", 0, NULL, 'H'},  {NULL, 0, NULL, 0},
+		{"heartbeat", 0, NULL, 'H'},  {"http", 1, NULL, 'P'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -142,6 +143,9 @@ void options_parse(struct options *o, int argc, char **argv)
 			break;
 		case 'S':
 			o->socket_path = optarg;
+			break;
+		case 'P':
+			o->http_port = number("http", optarg, 65535);
 			break;
 		default:
 			fputs(usage, stderr);

@@ -66,6 +66,7 @@ struct options {
 	int device, threads, streams, children;
 	uint64_t seed, host_bytes, pinned_bytes;
 	const char *socket_path;
+	int http_port; /* 0: none */
 };
 
 struct buffer {
@@ -137,6 +138,10 @@ uint64_t workload_longest_pause(struct workload *w);
 
 /* protocol.c: one request line to one reply line, without newline. False: quit. */
 bool protocol_answer(struct workload *w, const char *request, char *reply, size_t size);
+
+/* http.c: serves loopback HTTP, for ever. http_listen returns a socket, or -1 with errno. */
+int http_listen(int port);
+__attribute__((noreturn)) void http_serve(struct workload *w, int listener);
 
 /* children.c: forks before CUDA is initialised; each child serves its end of a socket pair. */
 int children_start(struct workload *w, int *sockets);
