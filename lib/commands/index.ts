@@ -10,6 +10,7 @@ import { registerBench } from './bench/index.ts';
 import { registerBuild } from './build.ts';
 import { registerCheckpoint } from './checkpoint.ts';
 import { registerConfig } from './config.ts';
+import { registerContainer, registerPresets } from './container.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerImage } from './image.ts';
@@ -43,6 +44,8 @@ export const commands: readonly Register[] = [
   registerProcess,
   registerImage,
   registerPool,
+  registerContainer,
+  registerPresets,
   registerBench,
   registerDemo,
 ];

@@ -71,7 +71,10 @@ export function toOperationOptions(
 }
 
 /** Where the time went, and the whole. */
-export function phaseTable(phases: readonly Phase[], durationMs: number): string {
+export function phaseTable(
+  phases: readonly (Omit<Phase, 'part'> & { part: string })[],
+  durationMs: number,
+): string {
   const rows = phases.map(({ part, name, durationMs: ms }) => [`  ${part}: ${name}`, formatDuration(ms)]);
   return table([], [...rows, ['  whole', formatDuration(durationMs)]], { align: ['left', 'right'] });
 }

@@ -53,8 +53,11 @@ function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
   return { ...task, outcome: 'failed', reason: 'the watcher ended before it had its device memory' };
 }
 
-/** Waits for the watcher, which ends when every process has its memory; reads and removes the status file. */
-async function takeStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
+/**
+ * Waits for the watcher, which ends when every process has its memory; reads and removes the status file.
+ * @returns `undefined` when the plugin wrote none: criu met no CUDA process
+ */
+export async function collectStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
   const first = readOpStatus(runDir, criuPid);
   if (!first) return undefined;
   try {
@@ -116,7 +119,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     error: ended.error,
     log: readCriuLog(logOf(run)),
     stderr: tailOf(ended.stderr ?? ''),
-    status: await takeStatus(run.runDir, criuPid),
+    status: await collectStatus(run.runDir, criuPid),
   };
 }
 

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Checkpoints a container with podman and our plugin, and says what became of
+ * its GPU memory.
+ * @module
+ */
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { imagesBytes } from '../checkpoint/index.ts';
+import { dumpPhases, readCriuLog, readDumpStats, type CudaTask, type OpStatus } from '../criu/index.ts';
+import { CommandError, ToolkitError, UsageError } from '../errors.ts';
+import { labels } from './create.ts';
+import { podman, requireContainer, type ContainerInfo } from './podman.ts';
+import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
+import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
+
+export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'> {
+  name: string;
+  /** The container goes on after the checkpoint. @default false */
+  leaveRunning?: boolean;
+  /** Into this tar file: GPU images, CRIU's images and the container's changed files. */
+  exportTo?: string;
+  /** Of the tar file. @default none: GPU memory hardly gets smaller, and it takes longer */
+  compress?: 'none' | 'gzip' | 'zstd';
+  /** The tar goes without the files that the container changed. */
+  ignoreRootfs?: boolean;
+  ignoreVolumes?: boolean;
+  tcpEstablished?: boolean;
+  fileLocks?: boolean;
+  /** Directory for the images, such as a huge-page tmpfs. @default podman's own */
+  store?: string;
+}
+
+export interface ContainerCheckpointResult {
+  name: string;
+  id: string;
+  /** Where the images are; `undefined` when they went into a tar file. */
+  imagesDir: string | undefined;
+  exportedTo: string | undefined;
+  /** Of the images, or of the tar file. */
+  bytes: number;
+  isRunning: boolean;
+  /** Of podman's whole command; the phases add up to it. Milliseconds. */
+  durationMs: number;
+  phases: ContainerPhase[];
+  tasks: CudaTask[];
+}
+
+/** Puts a place for images where podman will look, and takes it back when nothing came of it. */
+class CheckpointPlace {
+  readonly #link: string;
+  readonly #kept: string;
+  readonly #target: string | undefined;
+
+  constructor(container: ContainerInfo, store: string | undefined) {
+    this.#link = container.checkpointDir;
+    this.#kept = `${this.#link}.previous`;
+    this.#target = store === undefined ? undefined : join(resolve(store), container.id);
+  }
+
+  /** An earlier checkpoint is put aside: files of two dumps must not mix. */
+  prepare(): void {
+    if (lstatSync(this.#link, { throwIfNoEntry: false })) renameSync(this.#link, this.#kept);
+    if (this.#target === undefined) return;
+    // of two checkpoints in one store each has a directory of its own
+    const target = existsSync(this.#target) ? `${this.#target}-${Date.now()}` : this.#target;
+    mkdirSync(target, { recursive: true, mode: 0o700 });
+    symlinkSync(target, this.#link);
+  }
+
+  /** @param isInPlace false when the images went into a tar file: what was here stays */
+  commit(isInPlace: boolean): void {
+    if (isInPlace) removeCheckpoint(this.#kept);
+    else this.rollBack();
+  }
+
+  rollBack(): void {
+    removeCheckpoint(this.#link);
+    if (lstatSync(this.#kept, { throwIfNoEntry: false })) renameSync(this.#kept, this.#link);
+  }
+}
+
+/** Removes images wherever they are. */
+export function removeCheckpoint(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isSymbolicLink() === true) rmSync(readlinkSync(path), { recursive: true, force: true });
+  rmSync(path, { recursive: true, force: true });
+}
+
+function checkpointArguments(options: ContainerCheckpointOptions, id: string): string[] {
+  const { leaveRunning, exportTo, compress = 'none', ignoreRootfs, ignoreVolumes } = options;
+  if (exportTo !== undefined && options.store !== undefined)
+    throw new UsageError('a checkpoint goes into a store or into a tar file, not both');
+  const flag = (name: string, isOn: boolean | undefined): string[] => (isOn === true ? [name] : []);
+  return [
+    // --keep: criu's log and statistics
+    ...['container', 'checkpoint', '--print-stats', '--keep'],
+    ...flag('--leave-running', leaveRunning),
+    ...(exportTo === undefined ? [] : ['--export', resolve(exportTo), '--compress', compress]),
+    ...flag('--ignore-rootfs', ignoreRootfs),
+    ...flag('--ignore-volumes', ignoreVolumes),
+    ...flag('--tcp-established', options.tcpEstablished),
+    ...flag('--file-locks', options.fileLocks),
+    id,
+  ];
+}
+
+/** The libdir and run directory a container was made for, unless the caller says otherwise. */
+export function runtimeFor(
+  options: Omit<RuntimeOptions, 'runDir'>,
+  made: ContainerInfo['labels'],
+): RuntimeOptions {
+  const { criu, variant, libdir, signal } = options;
+  const madeFor = made[labels.libdir];
+  const runDir = made[labels.runDir];
+  return {
+    ...(variant === undefined ? {} : { variant }),
+    ...(libdir === undefined ? {} : { libdir }),
+    ...(variant === undefined && libdir === undefined && madeFor !== undefined ? { libdir: madeFor } : {}),
+    ...(runDir === undefined ? {} : { runDir }),
+    ...(criu === undefined ? {} : { criu }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+function checkpointError(container: ContainerInfo, error: unknown, status: OpStatus | undefined): unknown {
+  if (!(error instanceof CommandError) || error.code !== 'ERR_CONTAINER') return error;
+  const log = join(container.dir, 'dump.log');
+  const { message, hint } = existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
+  const step = status?.steps.find((one) => one.result !== 0);
+  const reason = step ? `driver's ${step.step}: ${step.name}` : (message ?? error.message);
+  return new CommandError(
+    'ERR_CONTAINER_CHECKPOINT',
+    `cannot checkpoint ${container.name}: ${reason}; it runs as before`,
+    error.facts,
+    { cause: error, hint: hint ?? `the log is ${log}` },
+  );
+}
+
+/**
+ * Checkpoints a running container. When it fails the container runs on, and an
+ * earlier checkpoint of it is still there.
+ */
+export async function checkpointContainer(
+  options: ContainerCheckpointOptions,
+): Promise<ContainerCheckpointResult> {
+  const container = await requireContainer(options.name);
+  if (!container.isRunning) {
+    throw new ToolkitError('ERR_CONTAINER', `${container.name} does not run`, {
+      exitCode: 2,
+      hint: 'podman ps --all',
+    });
+  }
+  const args = checkpointArguments(options, container.id);
+  const runtime = await ContainerRuntime.create(runtimeFor(options, container.labels));
+  const place = new CheckpointPlace(container, options.store);
+  place.prepare();
+  const start = performance.now();
+  try {
+    const { signal } = options;
+    const { stdout } = await podman(args, {
+      path: runtime.path,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const durationMs = performance.now() - start;
+    place.commit(options.exportTo === undefined);
+    const status = await runtime.status();
+    const runtimeMs = runtimeMicroseconds(stdout, 'checkpoint') / 1000;
+    const phases = dumpPhases({ durationMs: runtimeMs, status }, readDumpStats(container.dir));
+    const { exportTo } = options;
+    const imagesDir = exportTo === undefined ? container.checkpointDir : undefined;
+    return {
+      name: container.name,
+      id: container.id,
+      imagesDir,
+      exportedTo: exportTo === undefined ? undefined : resolve(exportTo),
+      bytes: exportTo === undefined ? imagesBytes(container.checkpointDir) : statSync(exportTo).size,
+      isRunning: options.leaveRunning ?? false,
+      durationMs,
+      phases: withPodman(phases, durationMs),
+      tasks: status?.tasks ?? [],
+    };
+  } catch (error) {
+    place.rollBack();
+    throw checkpointError(container, error, await runtime.status());
+  } finally {
+    runtime.remove();
+  }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Starts a container that can be checkpointed with its GPU memory.
+ * @module
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { findPluginDir, type PluginChoice } from '../criu/index.ts';
+import { loadSettings } from '../configure/index.ts';
+import { UsageError } from '../errors.ts';
+import { inspectPlugin } from '../inspect/index.ts';
+import { pluginFileName } from '../paths.ts';
+import { currentSystem, findOnPath } from '../setup/index.ts';
+import { join } from 'node:path';
+import { containerEdits, editFlags } from './edits.ts';
+import { gpuFlags, type GpuAccess } from './gpu.ts';
+import { podman, requireContainer, type ContainerInfo } from './podman.ts';
+import { findPreset } from './presets.ts';
+import { containerPluginDir } from './runtime.ts';
+
+/** Labels of a container that tell later operations how it was made. */
+export const labels = {
+  libdir: 'criu-cuda.libdir',
+  runDir: 'criu-cuda.run-dir',
+  preset: 'criu-cuda.preset',
+} as const;
+
+/** podman's seccomp profile without io_uring, when set-up has written it. */
+export const seccompProfile = '/etc/criu-cuda/seccomp.json';
+
+export interface ContainerCreateOptions extends PluginChoice {
+  name: string;
+  image: string;
+  /** In the container; the image's own without it. */
+  command?: readonly string[];
+  /** @default plain */
+  preset?: string;
+  /** How GPUs get into the container. @default cdi on a machine with a GPU, else none */
+  gpu?: GpuAccess;
+  /** More flags of `podman run`. */
+  podmanArgs?: readonly string[];
+  signal?: AbortSignal;
+}
+
+interface Limit {
+  name: string;
+  soft: string;
+  hard: string;
+}
+
+const limitNames: Readonly<Record<string, string>> = {
+  'Max open files': 'nofile',
+  'Max processes': 'nproc',
+};
+
+const CAP_SYS_RESOURCE = 24n;
+
+/**
+ * podman asks for more files and processes than this one may have, and only
+ * CAP_SYS_RESOURCE may raise a limit. podman itself has lowered the one of
+ * processes to the system's largest pid.
+ */
+export function limitFlags(status: string, limits: string, pidMax: number): string[] {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+  if (((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n) return [];
+  const found = limits.split('\n').flatMap((line): Limit[] => {
+    const [, title = '', soft = '', hard = ''] =
+      /^(.+?)\s{2,}(\d+|unlimited)\s+(\d+|unlimited)/.exec(line) ?? [];
+    const name = limitNames[title];
+    return name === undefined ? [] : [{ name, soft, hard }];
+  });
+  const value = (name: string, text: string): number => {
+    const most = name === 'nproc' ? pidMax : Infinity;
+    const limit = Math.min(text === 'unlimited' ? Infinity : Number(text), most);
+    return limit === Infinity ? -1 : limit;
+  };
+  return found.flatMap(({ name, soft, hard }) => [
+    '--ulimit',
+    `${name}=${value(name, soft)}:${value(name, hard)}`,
+  ]);
+}
+
+/** runc can checkpoint wherever it is; crun only when it was built with CRIU. */
+function runtimeFlags(): string[] {
+  const { env, sbinPath } = currentSystem();
+  const runc = findOnPath('runc', env.PATH) ?? findOnPath('runc', sbinPath);
+  return runc === undefined ? [] : ['--runtime', runc];
+}
+
+const readProc = (name: string): string => readFileSync(`/proc/${name}`, 'utf8');
+
+/** The whole command line of podman, without the program. */
+export function createArguments(options: ContainerCreateOptions): string[] {
+  const { name, image, command = [], preset = 'plain', podmanArgs = [] } = options;
+  if (!/^[a-zA-Z0-9][\w.-]*$/.test(name)) throw new UsageError(`"${name}" is no name for a container`);
+  const { parts } = findPreset(preset);
+  const libdir = containerPluginDir(options);
+  const intercept = inspectPlugin(join(findPluginDir({ libdir }), pluginFileName)).variant !== 'stock';
+  const marks = {
+    [labels.libdir]: libdir,
+    [labels.runDir]: loadSettings().settings.CRIU_CUDA_RUN_DIR,
+    [labels.preset]: preset,
+  };
+  return [
+    ...runtimeFlags(),
+    'run',
+    '--detach',
+    ...['--name', name],
+    ...Object.entries(marks).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
+    ...limitFlags(readProc('self/status'), readProc('self/limits'), Number(readProc('sys/kernel/pid_max'))),
+    ...(existsSync(seccompProfile) ? ['--security-opt', `seccomp=${seccompProfile}`] : []),
+    ...gpuFlags(options.gpu),
+    ...parts.flatMap((part) => part.podman ?? []),
+    ...parts.flatMap((part) =>
+      Object.entries(part.env ?? {}).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+    ),
+    ...editFlags(containerEdits(intercept)),
+    ...podmanArgs,
+    image,
+    ...command.slice(0, 1),
+    // of the program's arguments the last one counts: the caller's
+    ...parts.flatMap((part) => part.args ?? []),
+    ...command.slice(1),
+  ];
+}
+
+/** Starts a container. @returns it, running */
+export async function createContainer(options: ContainerCreateOptions): Promise<ContainerInfo> {
+  const { name, signal } = options;
+  await podman(createArguments(options), signal === undefined ? {} : { signal });
+  return requireContainer(name);
+}

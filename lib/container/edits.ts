@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a container needs besides its image so that its GPU memory can be
+ * moved: the same for podman's flags and for a CDI file.
+ * @module
+ */
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { loadSettings, settingKeys } from '../configure/index.ts';
+import { EnvironmentError } from '../errors.ts';
+import { interceptorLibrary, softcudaLibrary, type Environment } from '../paths.ts';
+
+/** A directory that is in the container at the path it has outside. */
+export interface ContainerMount {
+  path: string;
+  readOnly: boolean;
+}
+
+export interface ContainerEdits {
+  mounts: ContainerMount[];
+  env: Record<string, string>;
+}
+
+/** Where the software driver keeps its devices when nothing else is said. */
+const softcudaDir = (env: Environment): string =>
+  env.SOFTCUDA_DIR ?? `/dev/shm/softcuda-${process.geteuid?.() ?? 0}`;
+
+/** Variables of the software driver. */
+export function softcudaVariables(env: Environment = process.env): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([key, value]) =>
+      key.startsWith('SOFTCUDA_') && value !== undefined ? [[key, value]] : [],
+    ),
+  );
+}
+
+/** Settings that the environment says, which reach nothing behind podman by themselves. */
+export function settingVariables(env: Environment = process.env): Record<string, string> {
+  return Object.fromEntries(
+    settingKeys.flatMap((key) => {
+      const value = env[key];
+      return value === undefined || value === '' ? [] : [[key, value]];
+    }),
+  );
+}
+
+function softwareDriver(env: Environment): ContainerEdits {
+  const library = softcudaLibrary(env);
+  const devices = softcudaDir(env);
+  mkdirSync(devices, { recursive: true, mode: 0o700 });
+  return {
+    mounts: [
+      { path: dirname(library), readOnly: true },
+      { path: devices, readOnly: false },
+    ],
+    env: { CRIU_CUDA_DRIVER: library, ...softcudaVariables(env) },
+  };
+}
+
+function interceptor(env: Environment): ContainerEdits {
+  const library = interceptorLibrary(env);
+  if (!existsSync(library)) {
+    throw new EnvironmentError('the interceptor is not built', [
+      { what: library, remedy: 'criu-cuda build' },
+    ]);
+  }
+  return { mounts: [{ path: dirname(library), readOnly: true }], env: { LD_PRELOAD: library } };
+}
+
+/**
+ * @param intercept whether the application gets the interceptor, which every variant but `stock` needs
+ */
+export function containerEdits(intercept: boolean, env: Environment = process.env): ContainerEdits {
+  const { settings } = loadSettings(env);
+  const runDir = settings.CRIU_CUDA_RUN_DIR;
+  mkdirSync(runDir, { recursive: true, mode: 0o700 });
+  const parts: ContainerEdits[] = [
+    { mounts: [{ path: runDir, readOnly: false }], env: settingVariables(env) },
+    ...(settings.CRIU_CUDA_DRIVER === softcudaLibrary(env) ? [softwareDriver(env)] : []),
+    ...(intercept ? [interceptor(env)] : []),
+  ];
+  return {
+    mounts: parts.flatMap((part) => part.mounts),
+    env: Object.assign({}, ...parts.map((part) => part.env)) as Record<string, string>,
+  };
+}
+
+/** The edits as podman's flags, for engines that know no CDI. */
+export function editFlags({ mounts, env }: ContainerEdits): string[] {
+  return [
+    ...mounts.flatMap(({ path, readOnly }) => ['--volume', `${path}:${path}${readOnly ? ':ro' : ''}`]),
+    ...Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+  ];
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+/** Containers of podman whose GPU memory is checkpointed with them. @module */
+export {
+  checkpointContainer,
+  type ContainerCheckpointOptions,
+  type ContainerCheckpointResult,
+} from './checkpoint.ts';
+export { containerEdits, editFlags, type ContainerEdits, type ContainerMount } from './edits.ts';
+export {
+  createArguments,
+  createContainer,
+  labels,
+  limitFlags,
+  seccompProfile,
+  type ContainerCreateOptions,
+} from './create.ts';
+export { gpuFlags, hasGpu, type GpuAccess } from './gpu.ts';
+export { type ContainerPhase } from './phases.ts';
+export { findContainer, podman, requireContainer, type ContainerInfo } from './podman.ts';
+export { findPreset, listPresets, partText, presetNames, type Preset, type PresetPart } from './presets.ts';
+export {
+  removeContainer,
+  restoreContainer,
+  type ContainerRestoreOptions,
+  type ContainerRestoreResult,
+} from './restore.ts';
+export { configuredLibdir, containerPluginDir, runtimeConfig } from './runtime.ts';

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Where the time of podman's command went.
+ * @module
+ */
+import { z } from 'zod';
+import type { Phase } from '../criu/index.ts';
+import { describeError, ToolkitError } from '../errors.ts';
+
+export interface ContainerPhase {
+  part: Phase['part'] | 'podman';
+  name: string;
+  durationMs: number;
+}
+
+const statistics = z.object({
+  container_statistics: z
+    .array(
+      z.object({
+        runtime_checkpoint_duration: z.number().optional(),
+        runtime_restore_duration: z.number().optional(),
+      }),
+    )
+    .min(1),
+});
+
+/** What the runtime took, criu included, out of `--print-stats`. Microseconds. */
+export function runtimeMicroseconds(stdout: string, what: 'checkpoint' | 'restore'): number {
+  try {
+    const [one] = statistics.parse(JSON.parse(stdout)).container_statistics;
+    return (what === 'checkpoint' ? one?.runtime_checkpoint_duration : one?.runtime_restore_duration) ?? 0;
+  } catch (error) {
+    throw new ToolkitError(
+      'ERR_CONTAINER',
+      `podman's statistics are of an unknown form: ${describeError(error)}`,
+    );
+  }
+}
+
+/** The phases of the runtime, and podman's own time as the last one, so that they add up to the whole. */
+export function withPodman(phases: readonly Phase[], durationMs: number): ContainerPhase[] {
+  const sum = phases.reduce((all, phase) => all + phase.durationMs, 0);
+  return [...phases, { part: 'podman', name: 'around it', durationMs: Math.max(0, durationMs - sum) }];
+}

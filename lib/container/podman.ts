@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/**
+ * podman, as far as it is needed here.
+ * @module
+ */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CommandError, EnvironmentError, ToolkitError } from '../errors.ts';
+import { exec, execResult, type ExecResult } from '../exec.ts';
+import { currentSystem, findOnPath } from '../setup/index.ts';
+
+/** Checkpointing a large container to a slow disk takes a while. */
+const TIMEOUT_MS = 3_600_000;
+
+export interface PodmanOptions {
+  /** Replaces PATH: podman, and the runtime below it, find criu there. */
+  path?: string;
+  signal?: AbortSignal;
+}
+
+function podmanProgram(): string {
+  const { env, sbinPath } = currentSystem();
+  const program = findOnPath('podman', env.PATH) ?? findOnPath('podman', sbinPath);
+  if (program !== undefined) return program;
+  throw new EnvironmentError('podman is not installed', [
+    { what: 'podman and runc', remedy: 'criu-cuda setup --containers' },
+  ]);
+}
+
+function execOptions({ path, signal }: PodmanOptions) {
+  return {
+    timeoutMs: TIMEOUT_MS,
+    ...(path === undefined ? {} : { env: { PATH: path } }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+/** Runs podman; a failure throws `ERR_CONTAINER` with what podman said. */
+export async function podman(args: readonly string[], options: PodmanOptions = {}): Promise<ExecResult> {
+  try {
+    return await exec(podmanProgram(), args, execOptions(options));
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw new CommandError('ERR_CONTAINER', `podman: ${error.facts.tail || error.message}`, error.facts, {
+      cause: error.cause,
+    });
+  }
+}
+
+/** A container as podman knows it. */
+export interface ContainerInfo {
+  id: string;
+  name: string;
+  isRunning: boolean;
+  /** Of its first process, as seen here; 0 when it does not run. */
+  pid: number;
+  labels: Readonly<Record<string, string>>;
+  /** podman's own files about it: logs of criu, and the checkpoint. */
+  dir: string;
+  /** Where podman puts the images of a checkpoint. */
+  checkpointDir: string;
+}
+
+const inspection = z
+  .array(
+    z.object({
+      Id: z.string(),
+      Name: z.string(),
+      State: z.object({ Running: z.boolean(), Pid: z.int() }),
+      Config: z.object({ Labels: z.record(z.string(), z.string()).nullish() }),
+      StaticDir: z.string(),
+    }),
+  )
+  .min(1);
+
+/** @returns `undefined` when there is no such container */
+export async function findContainer(name: string): Promise<ContainerInfo | undefined> {
+  const answer = await execResult(podmanProgram(), ['container', 'inspect', name]);
+  if (answer.exitCode !== 0) {
+    if (/no such (container|object)/i.test(answer.stderr)) return undefined;
+    throw new ToolkitError('ERR_CONTAINER', `podman: ${answer.stderr.trim()}`);
+  }
+  const [found] = inspection.parse(JSON.parse(answer.stdout));
+  if (!found) return undefined;
+  return {
+    id: found.Id,
+    name: found.Name,
+    isRunning: found.State.Running,
+    pid: found.State.Pid,
+    labels: found.Config.Labels ?? {},
+    dir: found.StaticDir,
+    checkpointDir: join(found.StaticDir, 'checkpoint'),
+  };
+}
+
+/** @throws {@link ToolkitError} when there is none */
+export async function requireContainer(name: string): Promise<ContainerInfo> {
+  const found = await findContainer(name);
+  if (found) return found;
+  throw new ToolkitError('ERR_CONTAINER', `there is no container ${name}`, {
+    exitCode: 2,
+    hint: 'podman ps --all',
+  });
+}

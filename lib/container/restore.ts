@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Restores a container with podman and our plugin, in place or from a tar
+ * file, and returns when its GPU memory is back.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { readCriuLog, readRestoreStats, restorePhases, type CudaTask, type OpStatus } from '../criu/index.ts';
+import { CommandError, ToolkitError, UsageError } from '../errors.ts';
+import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
+import { findContainer, podman, requireContainer, type ContainerInfo } from './podman.ts';
+import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
+import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
+
+export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'> {
+  /** The container; of an imported one, the name it gets. */
+  name?: string;
+  /** Tar file of a checkpoint. */
+  importFrom?: string;
+  /** The images stay, for another restore. @default false */
+  keep?: boolean;
+  ignoreRootfs?: boolean;
+  ignoreStaticIp?: boolean;
+  ignoreStaticMac?: boolean;
+  ignoreVolumes?: boolean;
+  tcpEstablished?: boolean;
+  fileLocks?: boolean;
+}
+
+export interface ContainerRestoreResult {
+  name: string;
+  id: string;
+  /** Of its first process, as seen here. */
+  pid: number;
+  /** Of podman's whole command; the phases add up to it. Milliseconds. */
+  durationMs: number;
+  /** Until every process had its GPU memory. */
+  memoryMs: number;
+  phases: ContainerPhase[];
+  tasks: CudaTask[];
+}
+
+function restoreArguments(options: ContainerRestoreOptions, target: ContainerInfo | undefined): string[] {
+  const { name, importFrom } = options;
+  const flag = (word: string, isOn: boolean | undefined): string[] => (isOn === true ? [word] : []);
+  return [
+    // --keep: podman would remove the images before the memory is known to be back
+    ...['container', 'restore', '--print-stats', '--keep'],
+    ...(importFrom === undefined ? [] : ['--import', resolve(importFrom)]),
+    ...(importFrom === undefined || name === undefined ? [] : ['--name', name]),
+    ...flag('--ignore-rootfs', options.ignoreRootfs),
+    ...flag('--ignore-static-ip', options.ignoreStaticIp),
+    ...flag('--ignore-static-mac', options.ignoreStaticMac),
+    ...flag('--ignore-volumes', options.ignoreVolumes),
+    ...flag('--tcp-established', options.tcpEstablished),
+    ...flag('--file-locks', options.fileLocks),
+    ...(target === undefined ? [] : [target.id]),
+  ];
+}
+
+/** What is to be restored; `undefined` for a tar file, which becomes a new container. */
+async function findTarget({ name, importFrom }: ContainerRestoreOptions): Promise<ContainerInfo | undefined> {
+  if (importFrom !== undefined) {
+    if (!existsSync(importFrom)) throw new UsageError(`${importFrom} does not exist`);
+    return undefined;
+  }
+  if (name === undefined) throw new UsageError('a container or --import FILE is needed');
+  const container = await requireContainer(name);
+  if (container.isRunning)
+    throw new ToolkitError('ERR_CONTAINER', `${container.name} runs already`, { exitCode: 2 });
+  if (!existsSync(join(container.checkpointDir, 'inventory.img'))) {
+    throw new ToolkitError(
+      'ERR_CONTAINER',
+      `${container.name} has no checkpoint in ${container.checkpointDir}`,
+      {
+        exitCode: 2,
+        hint: `criu-cuda container checkpoint ${container.name}`,
+      },
+    );
+  }
+  return container;
+}
+
+function restoreError(
+  what: string,
+  dir: string | undefined,
+  error: unknown,
+  status: OpStatus | undefined,
+): unknown {
+  if (!(error instanceof CommandError) || error.code !== 'ERR_CONTAINER') return error;
+  const log = dir === undefined ? undefined : join(dir, 'restore.log');
+  const { message, hint } =
+    log !== undefined && existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
+  return new CommandError(
+    'ERR_CONTAINER_RESTORE',
+    `cannot restore ${what}: ${failureOf(status) ?? message ?? error.message}`,
+    error.facts,
+    {
+      cause: error,
+      ...(hint === undefined ? (log === undefined ? {} : { hint: `the log is ${log}` }) : { hint }),
+    },
+  );
+}
+
+/** Why a device did not come back; criu itself may not have noticed. */
+function failureOf(status: OpStatus | undefined): string | undefined {
+  const failed = status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
+  if (failed.length === 0) return undefined;
+  return `device memory of ${failed.map((task) => `${task.pid}: ${task.reason ?? 'unknown reason'}`).join('; ')}`;
+}
+
+/** The container podman names in its statistics. */
+function restoredId(stdout: string): string {
+  const id = /"Id":\s*"([0-9a-f]+)"/.exec(stdout)?.[1];
+  if (id === undefined) throw new ToolkitError('ERR_CONTAINER', 'podman did not say what it restored');
+  return id;
+}
+
+/**
+ * Restores a container. When it fails, a container in place has its checkpoint
+ * still, and an imported one is gone again.
+ */
+export async function restoreContainer(options: ContainerRestoreOptions): Promise<ContainerRestoreResult> {
+  const target = await findTarget(options);
+  const what = target?.name ?? options.importFrom ?? '';
+  const runtime = await ContainerRuntime.create(runtimeFor(options, target?.labels ?? {}));
+  const start = performance.now();
+  try {
+    const args = restoreArguments(options, target);
+    const { signal } = options;
+    const { stdout } = await podman(args, {
+      path: runtime.path,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const durationMs = performance.now() - start;
+    const status = await runtime.status();
+    const memoryMs = performance.now() - start;
+    const container = await requireContainer(restoredId(stdout));
+    const failure = failureOf(status);
+    if (failure !== undefined) throw await deviceError(container, failure, target === undefined);
+    const runtimeMs = runtimeMicroseconds(stdout, 'restore') / 1000;
+    const phases = restorePhases({ durationMs: runtimeMs, status }, readRestoreStats(container.dir));
+    if (options.keep !== true) removeCheckpoint(container.checkpointDir);
+    return {
+      name: container.name,
+      id: container.id,
+      pid: container.pid,
+      durationMs,
+      memoryMs: Math.max(memoryMs, durationMs),
+      phases: withPodman(phases, durationMs),
+      tasks: status?.tasks ?? [],
+    };
+  } catch (error) {
+    throw restoreError(what, target?.dir, error, await runtime.status());
+  } finally {
+    runtime.remove();
+  }
+}
+
+/** The plugin has killed what it could not give its memory; podman notices that by itself. */
+async function deviceError(
+  container: ContainerInfo,
+  failure: string,
+  isImported: boolean,
+): Promise<ToolkitError> {
+  if (isImported) await podman(['rm', '--force', container.id]);
+  return new ToolkitError('ERR_CONTAINER_RESTORE', `cannot restore ${container.name}: ${failure}`, {
+    hint: isImported
+      ? 'nothing of it is left'
+      : `its checkpoint is still there; the log is ${container.dir}/restore.log`,
+  });
+}
+
+/** Removes a container, running or not, and its images wherever they are. */
+export async function removeContainer(name: string): Promise<ContainerInfo | undefined> {
+  const container = await findContainer(name);
+  if (!container) return undefined;
+  removeCheckpoint(container.checkpointDir);
+  await podman(['rm', '--force', '--time', '0', container.id]);
+  return container;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+/** Containers with podman, runc and real CRIU: GPU memory before equals after, byte by byte. */
+import { existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
+import {
+  checkpointContainer,
+  createContainer,
+  findContainer,
+  removeContainer,
+  restoreContainer,
+} from '../../lib/container/index.ts';
+import { exec } from '../../lib/exec.ts';
+import { variantDir } from '../../lib/paths.ts';
+import { askWorkload } from '../../lib/workload/index.ts';
+import { buildPatternImage, whyNoContainers } from '../helpers/container.ts';
+import { criuProgram } from '../helpers/criu.ts';
+import { Machine } from '../helpers/machine.ts';
+
+const reason = await whyNoContainers();
+const name = `criu-cuda-test-${process.pid}`;
+
+let image: string;
+let machine: Machine;
+let socketPath: string;
+
+beforeAll(async () => {
+  if (reason === undefined) image = await buildPatternImage();
+});
+beforeEach((context: TestContext) => {
+  if (reason !== undefined) context.skip(reason);
+  machine = new Machine();
+  for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
+  vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
+  // in the run directory, which is at the same path in the container
+  socketPath = join(machine.runDir, 'w.sock');
+});
+afterEach(async () => {
+  for (const one of [name, `${name}-2`]) await removeContainer(one);
+  vi.unstubAllEnvs();
+  await machine.close();
+});
+
+async function ask(request: string): Promise<string> {
+  return vi.waitFor(() => askWorkload(socketPath, request, 10_000), { timeout: 20_000, interval: 20 });
+}
+
+const checksum = async (): Promise<string> => /checksum=(\w+)/.exec(await ask('verify'))?.[1] ?? 'none';
+
+async function start(variant: string): Promise<string> {
+  const words = ['/bin/workload-pattern', '--alloc', '8Mx3', '--alloc', '64K', '--socket', socketPath];
+  await createContainer({ name, image, command: words, variant, preset: 'python-server', gpu: 'none' });
+  return checksum();
+}
+
+const isRunning = async (one = name): Promise<boolean | undefined> => (await findContainer(one))?.isRunning;
+
+describe('a container in place', () => {
+  for (const variant of ['stock', 'parallel']) {
+    it(`comes back with its GPU memory, twice from the same images (${variant})`, async () => {
+      const before = await start(variant);
+      const dumped = await checkpointContainer({ name });
+      expect(dumped).toMatchObject({ name, isRunning: false, exportedTo: undefined });
+      expect(dumped.tasks).toMatchObject([{ outcome: 'dumped', prior: 'running' }]);
+      const sum = dumped.phases.reduce((all, phase) => all + phase.durationMs, 0);
+      expect(sum).toBeCloseTo(dumped.durationMs, 3);
+      const images = readdirSync(dumped.imagesDir ?? '');
+      expect(images.some((file) => /^cuda-\d+\.img$/.test(file))).toBe(variant !== 'stock');
+      expect(dumped.bytes).toBeGreaterThan(24 * 2 ** 20);
+      expect(await isRunning()).toBe(false);
+
+      const first = await restoreContainer({ name, keep: true });
+      expect(first.tasks).toMatchObject([{ outcome: 'restored' }]);
+      expect(await checksum()).toBe(before);
+      await exec('podman', ['kill', '--signal', 'KILL', name]);
+      await exec('podman', ['wait', name]);
+
+      const second = await restoreContainer({ name });
+      expect(second.memoryMs).toBeGreaterThanOrEqual(second.durationMs);
+      expect(await checksum()).toBe(before);
+      expect(existsSync(dumped.imagesDir ?? '')).toBe(false);
+      // nothing of the plugin's is left lying about
+      expect(readdirSync(machine.runDir).filter((file) => file.endsWith('.jsonl'))).toEqual([]);
+    });
+  }
+
+  it('goes on when it is to, and its images are in the store', async () => {
+    const before = await start('parallel');
+    const store = join(machine.dir, 'store');
+    const dumped = await checkpointContainer({ name, leaveRunning: true, store });
+    expect(await isRunning()).toBe(true);
+    expect(await checksum()).toBe(before);
+    const first = readlinkSync(dumped.imagesDir ?? '');
+    expect(first.startsWith(store)).toBe(true);
+    expect(readdirSync(first)).toContain('inventory.img');
+
+    expect(await ask('fill 7')).toBe('ok');
+    const after = await checksum();
+    expect(after).not.toBe(before);
+    await checkpointContainer({ name, store });
+    expect(readdirSync(store)).toHaveLength(1);
+    await restoreContainer({ name, keep: true });
+    expect(await checksum()).toBe(after);
+    await removeContainer(name);
+    expect(readdirSync(store)).toEqual([]);
+  });
+
+  it('runs on after a failed checkpoint, and its earlier one is still there', async () => {
+    const before = await start('parallel');
+    const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
+    const kept = statSync(join(imagesDir, 'inventory.img')).ino;
+    // the pool helper cannot write there
+    const tooSmall = join(machine.dir, 'small');
+    mkdirSync(tooSmall);
+    await exec('mount', ['-t', 'tmpfs', '-o', 'size=1M', 'none', tooSmall]);
+    try {
+      await expect(checkpointContainer({ name, store: tooSmall })).rejects.toMatchObject({
+        code: 'ERR_CONTAINER_CHECKPOINT',
+        message: expect.stringContaining(`cannot checkpoint ${name}: `) as string,
+      });
+    } finally {
+      await exec('umount', [tooSmall]);
+    }
+    expect(await isRunning()).toBe(true);
+    expect(await checksum()).toBe(before);
+    expect(statSync(join(imagesDir, 'inventory.img')).ino).toBe(kept);
+    await exec('podman', ['kill', '--signal', 'KILL', name]);
+    await exec('podman', ['wait', name]);
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
+  it('is not restored on damaged GPU memory, and keeps its checkpoint', async () => {
+    await start('parallel');
+    const { imagesDir = '' } = await checkpointContainer({ name });
+    const stripe = readdirSync(imagesDir).find((file) => /^cuda-\d+-0\.img$/.test(file)) ?? '';
+    await exec('dd', [
+      'if=/dev/urandom',
+      `of=${join(imagesDir, stripe)}`,
+      'bs=4k',
+      'count=1',
+      'conv=notrunc',
+    ]);
+    await expect(restoreContainer({ name })).rejects.toMatchObject({ code: 'ERR_CONTAINER_RESTORE' });
+    await vi.waitFor(async () => {
+      expect(await isRunning()).toBe(false);
+    }, 10_000);
+    expect(existsSync(join(imagesDir, 'inventory.img'))).toBe(true);
+  });
+});
+
+describe('a tar file', () => {
+  it('brings a removed container back, GPU images included', async () => {
+    const before = await start('parallel');
+    const tar = join(machine.dir, 'golden.tar');
+    const dumped = await checkpointContainer({ name, exportTo: tar });
+    expect(dumped).toMatchObject({ imagesDir: undefined, exportedTo: tar, bytes: statSync(tar).size });
+    expect(dumped.bytes).toBeGreaterThan(24 * 2 ** 20);
+    await removeContainer(name);
+    expect(await findContainer(name)).toBeUndefined();
+
+    await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', ignoreStaticIp: true });
+    expect(await isRunning(`${name}-2`)).toBe(true);
+    expect(await checksum()).toBe(before);
+  });
+});
+
+describe('the criu below podman', () => {
+  it('is the one that was asked for, with the settings of the caller', async () => {
+    await start('parallel');
+    const criu = join(machine.dir, 'criu');
+    const seen = join(machine.dir, 'seen');
+    writeFileSync(criu, `#!/bin/sh\nenv > ${seen}\nexec ${criuProgram()} "$@"\n`, { mode: 0o755 });
+    vi.stubEnv('CRIU_CUDA_STREAMS', '2');
+    const { imagesDir = '' } = await checkpointContainer({ name, criu });
+    // one stripe per transfer thread
+    expect(readdirSync(imagesDir).filter((file) => /^cuda-\d+-\d+\.img$/.test(file))).toHaveLength(2);
+    const environment = (await exec('cat', [seen])).stdout.split('\n');
+    expect(environment).toContain('CRIU_CUDA_STREAMS=2');
+    expect(environment).toContain(`CRIU_LIBS_DIR=${variantDir('parallel')}`);
+    expect(environment).toContain(`CRIU_CUDA_RUN_DIR=${machine.runDir}`);
+  });
+});
+
+describe('wrong use', () => {
+  it('names what is wrong', async () => {
+    await expect(checkpointContainer({ name })).rejects.toThrow(`there is no container ${name}`);
+    await expect(restoreContainer({})).rejects.toThrow('a container or --import FILE');
+    await expect(restoreContainer({ importFrom: '/none.tar' })).rejects.toThrow('/none.tar does not exist');
+    await start('stock');
+    await expect(restoreContainer({ name })).rejects.toThrow('runs already');
+    await expect(checkpointContainer({ name, store: '/a', exportTo: '/b' })).rejects.toThrow('not both');
+    await exec('podman', ['kill', '--signal', 'KILL', name]);
+    await exec('podman', ['wait', name]);
+    await expect(checkpointContainer({ name })).rejects.toThrow('does not run');
+    await expect(restoreContainer({ name })).rejects.toThrow('has no checkpoint in');
+  });
+});

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  configuredLibdir,
+  containerPluginDir,
+  createArguments,
+  gpuFlags,
+  limitFlags,
+  listPresets,
+} from '../../../lib/container/index.ts';
+import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'criu-cuda-container-'));
+  vi.stubEnv('CRIU_CUDA_RUN_DIR', join(dir, 'run'));
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(dir, { recursive: true });
+});
+
+const pairs = (words: readonly string[], flag: string): string[] =>
+  words.flatMap((word, index) => (word === flag ? [words[index + 1] ?? ''] : []));
+
+describe('createArguments', () => {
+  const options = { name: 'one', image: 'an/image', gpu: 'none' } as const;
+
+  it('mounts the run directory and preloads the interceptor, from where it is outside', () => {
+    const words = createArguments({ ...options, variant: 'parallel' });
+    const library = interceptorLibrary();
+    expect(pairs(words, '--volume')).toEqual([
+      `${join(dir, 'run')}:${join(dir, 'run')}`,
+      `${join(library, '..')}:${join(library, '..')}:ro`,
+    ]);
+    expect(pairs(words, '--env')).toContain(`LD_PRELOAD=${library}`);
+    expect(pairs(words, '--label')).toContain(`criu-cuda.libdir=${variantDir('parallel')}`);
+  });
+
+  it('preloads nothing for stock', () => {
+    const words = createArguments({ ...options, variant: 'stock' });
+    expect(words.join(' ')).not.toContain('LD_PRELOAD');
+  });
+
+  it('puts the caller’s arguments last, where they win', () => {
+    const words = createArguments({
+      ...options,
+      variant: 'stock',
+      preset: 'vllm',
+      podmanArgs: ['--env=HF_HOME=/models'],
+      command: ['vllm-server', '--max-model-len', '4096'],
+    });
+    const image = words.indexOf('an/image');
+    expect(words[image - 1]).toBe('--env=HF_HOME=/models');
+    expect(words[image + 1]).toBe('vllm-server');
+    expect(pairs(words.slice(image), '--max-model-len')).toEqual(['1024', '4096']);
+    expect(pairs(words, '--network')).toEqual(['host']);
+    expect(pairs(words, '--env')).toContain('UV_USE_IO_URING=0');
+  });
+
+  it('refuses what would be taken for something else', () => {
+    expect(() => createArguments({ ...options, name: '--rm' })).toThrow('"--rm" is no name');
+    expect(() => createArguments({ ...options, preset: 'fast' })).toThrow('there is no preset "fast"');
+  });
+});
+
+describe('limitFlags', () => {
+  const limits = 'Max processes    96365    unlimited    processes\nMax open files   1024    20000   files\n';
+
+  it('asks for no more than this process may have', () => {
+    expect(limitFlags('CapEff:\t000001fffeffffff\n', limits, 32768)).toEqual([
+      ...['--ulimit', 'nproc=32768:32768'],
+      ...['--ulimit', 'nofile=1024:20000'],
+    ]);
+  });
+
+  it('leaves it to podman where limits can be raised', () => {
+    expect(limitFlags('CapEff:\t000001ffffffffff\n', limits, 32768)).toEqual([]);
+  });
+});
+
+describe('gpuFlags', () => {
+  it('passes on every device node and the driver’s libraries by name', () => {
+    const dev = join(dir, 'dev');
+    mkdirSync(dev);
+    for (const name of ['nvidia0', 'nvidiactl', 'nvidia-uvm', 'nvidia-caps', 'null'])
+      writeFileSync(join(dev, name), '');
+    writeFileSync(join(dir, 'libcuda.so.580.1'), '');
+    symlinkSync('libcuda.so.580.1', join(dir, 'libcuda.so.1'));
+    const words = gpuFlags('devices', dev, [dir]);
+    expect(pairs(words, '--device').sort()).toEqual(
+      ['nvidia-uvm', 'nvidia0', 'nvidiactl'].map((name) => join(dev, name)),
+    );
+    expect(pairs(words, '--volume')).toEqual([
+      `${join(dir, 'libcuda.so.580.1')}:${join(dir, 'libcuda.so.1')}:ro`,
+    ]);
+    expect(() => gpuFlags('devices', dir, [dir])).toThrow('there is no GPU to pass on');
+    expect(gpuFlags('cdi')).toEqual(['--device', 'nvidia.com/gpu=all']);
+  });
+});
+
+describe('containerPluginDir', () => {
+  it('says so where criu’s own file would win over what was asked for', () => {
+    const path = join(dir, 'runc.conf');
+    writeFileSync(path, '# ours\nlibdir /usr/lib/criu\nghost-limit 1M\n');
+    expect(configuredLibdir(path)).toBe('/usr/lib/criu');
+    expect(configuredLibdir(join(dir, 'none'))).toBeUndefined();
+    const configured = variantDir('parallel');
+    expect(containerPluginDir({}, configured)).toBe(configured);
+    expect(containerPluginDir({ variant: 'parallel' }, configured)).toBe(configured);
+    expect(() => containerPluginDir({ variant: 'stock' }, configured)).toThrow(`says libdir ${configured}`);
+  });
+});
+
+describe('presets', () => {
+  it('say of every part what it is for', () => {
+    for (const { name, parts } of listPresets()) {
+      for (const part of parts) {
+        expect(part.saves, name).not.toBe('');
+        expect(part.costs, name).not.toBe('');
+        expect(part.podman ?? part.env ?? part.args, name).toBeDefined();
+      }
+    }
+  });
+});
