@@ -58,6 +58,11 @@ export interface DumpRestoreOptions {
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
+  /**
+   * Measures one sample in a store, and leaves nothing behind.
+   * @default a dump and a restore of workload-pattern
+   */
+  measure?: (one: BenchmarkCase, round: number, store: string) => Promise<Sample>;
   /** Measured rounds. */
   rounds: number;
   /** Rounds that are run and not counted: memory is touched for the first time. @default 1 */
@@ -73,6 +78,13 @@ export interface DumpRestoreOptions {
   onSample?: (sample: Sample) => void;
 }
 
+/** Where time went; `podman` and `application` for servers in containers. */
+export interface SamplePhase {
+  part: Phase['part'] | 'podman' | 'application';
+  name: string;
+  durationMs: number;
+}
+
 /** One dump and one restore. Milliseconds. */
 export interface Sample {
   case: string;
@@ -81,10 +93,10 @@ export interface Sample {
   /** From the start of the program to the first answer that every byte is right: no checkpoint involved. */
   coldMs?: number;
   dumpMs: number;
-  dumpPhases: Phase[];
+  dumpPhases: SamplePhase[];
   /** From the start of criu to its end. */
   restoreMs: number;
-  restorePhases: Phase[];
+  restorePhases: SamplePhase[];
   /** From the start of `criu restore` to the answer that every byte is right. */
   verifiedMs: number;
   imageBytes: number;
@@ -169,6 +181,7 @@ function inTurn(cases: readonly BenchmarkCase[], round: number): BenchmarkCase[]
 export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise<Sample[]> {
   const samples: Sample[] = [];
   const { cases, rounds, warmup = 1, isDone = () => false } = options;
+  const measure = options.measure ?? ((one: BenchmarkCase, round: number) => runOnce(one, options, round));
   const isLeft = ({ name }: BenchmarkCase): boolean =>
     Array.from({ length: rounds }, (_, round) => round).some((round) => !isDone(name, round));
   becomeSubreaper();
@@ -178,7 +191,7 @@ export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise
     for (const one of inTurn(cases, round)) {
       options.signal?.throwIfAborted();
       if (round < 0 ? !isLeft(one) : isDone(one.name, round)) continue;
-      const sample = await runOnce(one, options, round);
+      const sample = await measure(one, round, one.store ?? options.store);
       options.onSample?.(sample);
       if (round >= 0) samples.push(sample);
     }

@@ -8,6 +8,7 @@ export {
   type DumpRestoreOptions,
   type PageCache,
   type Sample,
+  type SamplePhase,
 } from './dump-restore.ts';
 export { findMount, readEnvironment, type BenchmarkEnvironment, type ImageStore } from './environment.ts';
 export { Journal, type Plan } from './journal.ts';

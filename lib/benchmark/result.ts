@@ -14,7 +14,11 @@ import { summarize, type CaseSummary } from './summary.ts';
 const ms = z.number().nonnegative();
 const count = z.int().nonnegative();
 
-const phase = z.object({ part: z.enum(['criu', 'driver', 'plugin']), name: z.string(), durationMs: ms });
+const phase = z.object({
+  part: z.enum(['criu', 'driver', 'plugin', 'podman', 'application']),
+  name: z.string(),
+  durationMs: ms,
+});
 
 export const sampleSchema = z.object({
   case: z.string(),

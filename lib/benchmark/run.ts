@@ -9,7 +9,13 @@ import { softcudaLibrary } from '../paths.ts';
 import { poolStart, poolStop } from '../pool/index.ts';
 import { findCriu } from '../setup/index.ts';
 import { needsDaemon } from './cases.ts';
-import { benchmarkDumpRestore, type BenchmarkCase, type PageCache, type Sample } from './dump-restore.ts';
+import {
+  benchmarkDumpRestore,
+  type BenchmarkCase,
+  type DumpRestoreOptions,
+  type PageCache,
+  type Sample,
+} from './dump-restore.ts';
 import { readEnvironment, type BenchmarkEnvironment } from './environment.ts';
 import { Journal } from './journal.ts';
 import { createResult, writeResult, type BenchmarkResult } from './result.ts';
@@ -28,6 +34,8 @@ export interface BenchmarkRun {
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
+  /** See {@link benchmarkDumpRestore}. @default workload-pattern */
+  measure?: NonNullable<DumpRestoreOptions['measure']>;
   rounds: number;
   warmup: number;
   store: string;

@@ -13,6 +13,7 @@ import { registerConfig } from './config.ts';
 import { registerContainer, registerPresets } from './container.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerGolden } from './golden.ts';
 import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
 import { registerInstall } from './install.ts';
@@ -45,6 +46,7 @@ export const commands: readonly Register[] = [
   registerImage,
   registerPool,
   registerContainer,
+  registerGolden,
   registerPresets,
   registerBench,
   registerDemo,

@@ -76,6 +76,8 @@ export class ContainerRuntime {
     const lines = [
       '#!/bin/sh',
       `echo $$ >> ${quote(join(dir, 'pids'))}`,
+      // CRIU's own plugin starts cuda-checkpoint, which may lie beside it
+      `export PATH=${quote(libdir)}:"$PATH"`,
       ...Object.entries(variables).map(([key, value]) => `export ${key}=${quote(value)}`),
       `exec ${quote(operation.criu)} "$@"`,
     ];

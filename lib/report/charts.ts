@@ -25,6 +25,7 @@ const palette: Readonly<Record<PhaseMedian['part'], readonly string[]>> = {
   criu: ['#2f6db5', '#5b94d6', '#8fb8e8', '#1f4f87', '#a9c9ee'],
   driver: ['#3c9a5f', '#67bd87', '#98d8b0', '#2a7346'],
   plugin: ['#d98a2b', '#ecb066'],
+  podman: ['#c05a5a'],
   application: ['#8c6bb1', '#b79bd4'],
 };
 

@@ -10,6 +10,7 @@ import {
   type CaseSummary,
   type Measure,
   type ResultCase,
+  type SamplePhase,
 } from '../benchmark/index.ts';
 import { formatBytes } from '../output.ts';
 
@@ -22,7 +23,7 @@ export const measureNames: Readonly<Record<Measure, string>> = {
 export interface PhaseMedian {
   /** `criu: restore` */
   name: string;
-  part: 'criu' | 'driver' | 'plugin' | 'application';
+  part: SamplePhase['part'];
   ms: number;
 }
 
@@ -47,7 +48,7 @@ export function phaseMedians(
     const phases = what === 'dump' ? sample.dumpPhases : sample.restorePhases;
     for (const { part, name, durationMs } of phases) add(part, name, durationMs);
     if (what === 'restore')
-      add('application', 'memory back, verified', Math.max(0, sample.verifiedMs - sample.restoreMs));
+      add('application', 'until verified', Math.max(0, sample.verifiedMs - sample.restoreMs));
   }
   return [...times].map(([name, { part, values }]) => ({ name, part, ms: median(values) }));
 }

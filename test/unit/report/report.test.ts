@@ -89,7 +89,7 @@ describe('the figures', () => {
     expect(phases.map(({ name }) => name)).toEqual([
       'driver: restore',
       'criu: rest',
-      'application: memory back, verified',
+      'application: until verified',
     ]);
     expect(phases.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(100);
   });

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Cold start against restore of a server in a container, to the first token:
+ * one sample is a start, a checkpoint and a restore.
+ * @module
+ */
+import { parseCase, type BenchmarkCase, type Sample, type SamplePhase } from '../benchmark/index.ts';
+import {
+  checkpointContainer,
+  createContainer,
+  findContainer,
+  removeContainer,
+  restoreContainer,
+  type ContainerCreateOptions,
+} from '../container/index.ts';
+import { ToolkitError, UsageError } from '../errors.ts';
+import { compareAnswers } from './golden.ts';
+import { Server, type ServerOptions } from './server.ts';
+
+export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'variant' | 'libdir'> {
+  server: ServerOptions;
+  /** Requests between the start and the checkpoint. */
+  warmup: number;
+}
+
+/** The cases: variants of the plugin. */
+export function goldenCases(variants: readonly string[]): BenchmarkCase[] {
+  return variants.map((variant) => parseCase(variant));
+}
+
+/** @returns what measures one sample, for `runBenchmark` */
+export function measureGolden(
+  options: GoldenBenchOptions,
+): (one: BenchmarkCase, round: number, store: string) => Promise<Sample> {
+  const { name, signal, warmup } = options;
+  const abort = signal === undefined ? {} : { signal };
+  return async (one, round, store) => {
+    const server = new Server(options.server);
+    if (await findContainer(name))
+      throw new UsageError(
+        `there is a container ${name}`,
+        'a benchmark starts and removes one of its own: name another',
+      );
+    try {
+      const begin = performance.now();
+      await createContainer({ ...options, libdir: one.libdir });
+      await server.untilHealthy(name, signal);
+      const first = await server.ask(signal);
+      const coldMs = performance.now() - begin - first.durationMs + first.firstTokenMs;
+      let before = first;
+      for (let i = 0; i < warmup; i += 1) before = await server.ask(signal);
+
+      const dumped = await checkpointContainer({ name, store, ...abort });
+      const start = performance.now();
+      const restored = await restoreContainer({ name, keep: true, ...abort });
+      await server.untilHealthy(name, signal);
+      const healthyMs = performance.now() - start;
+      const answer = await server.ask(signal);
+      compareAnswers(name, before, answer);
+      const later: SamplePhase = {
+        part: 'application',
+        name: 'until healthy',
+        durationMs: Math.max(0, healthyMs - restored.durationMs),
+      };
+      return {
+        case: one.name,
+        round,
+        coldMs,
+        dumpMs: dumped.durationMs,
+        dumpPhases: dumped.phases,
+        restoreMs: healthyMs,
+        restorePhases: [...restored.phases, later],
+        verifiedMs: healthyMs + answer.firstTokenMs,
+        imageBytes: dumped.bytes,
+      };
+    } catch (error) {
+      if (error instanceof ToolkitError && error.code === 'ERR_GOLDEN')
+        throw new ToolkitError('ERR_BENCHMARK', `${one.name}: ${error.message}`, { cause: error });
+      throw error;
+    } finally {
+      await removeContainer(name);
+    }
+  };
+}

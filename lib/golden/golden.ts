@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Golden checkpoints: a server is started, warmed up and checkpointed once, and
+ * restored as often as it is wanted. What it answered is kept with it.
+ * @module
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  checkpointContainer,
+  createContainer,
+  findContainer,
+  removeContainer,
+  requireContainer,
+  restoreContainer,
+  type ContainerCheckpointResult,
+  type ContainerCreateOptions,
+  type ContainerInfo,
+  type ContainerRestoreResult,
+} from '../container/index.ts';
+import { ToolkitError, UsageError } from '../errors.ts';
+import type { Answer } from './http.ts';
+import { Server, type ServerOptions } from './server.ts';
+
+export interface GoldenCreateOptions extends ContainerCreateOptions {
+  server: ServerOptions;
+  /** Requests before the checkpoint, at least one: its answer is what a restore is compared with. @default 3 */
+  warmup?: number;
+  /** Directory for the images. @default podman's own */
+  store?: string;
+  /** Into a tar file as well. */
+  exportTo?: string;
+  criu?: string;
+  /** Starts anew although there is a golden checkpoint of this name. @default false */
+  force?: boolean;
+  /** Called when a part begins. */
+  onStep?: (what: string) => void;
+}
+
+const answerSchema = z.object({
+  status: z.int(),
+  firstTokenMs: z.number(),
+  durationMs: z.number(),
+  text: z.string(),
+});
+
+const recordSchema = z.object({
+  schemaVersion: z.literal(1),
+  server: z.object({
+    url: z.string(),
+    healthPath: z.string().exactOptional(),
+    requestPath: z.string().exactOptional(),
+    body: z.unknown().exactOptional(),
+    healthTimeoutMs: z.number().exactOptional(),
+  }),
+  /** From the start of the container to a healthy server. Milliseconds. */
+  healthyMs: z.number(),
+  warmup: z.array(answerSchema).min(1),
+});
+
+/** What is kept with a golden checkpoint. */
+export type GoldenRecord = z.infer<typeof recordSchema>;
+
+export interface GoldenResult {
+  name: string;
+  /** False when it was there already. */
+  created: boolean;
+  imagesDir: string;
+  record: GoldenRecord;
+  /** Of this call. */
+  checkpoint: ContainerCheckpointResult | undefined;
+}
+
+const recordPath = (container: ContainerInfo): string => join(container.dir, 'criu-cuda-golden.json');
+
+function readRecord(container: ContainerInfo): GoldenRecord | undefined {
+  const path = recordPath(container);
+  if (!existsSync(path)) return undefined;
+  const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+  if (parsed.success) return parsed.data;
+  throw new ToolkitError('ERR_GOLDEN', `${path} is damaged`, {
+    hint: `criu-cuda golden create --force ${container.name}`,
+  });
+}
+
+const hasCheckpoint = (container: ContainerInfo): boolean =>
+  existsSync(join(container.checkpointDir, 'inventory.img'));
+
+function finished(container: ContainerInfo): GoldenResult | undefined {
+  const record = hasCheckpoint(container) ? readRecord(container) : undefined;
+  if (!record) return undefined;
+  const { name, checkpointDir } = container;
+  return { name, created: false, imagesDir: checkpointDir, record, checkpoint: undefined };
+}
+
+/** The running container to go on with: a new one, or the one an earlier call left. */
+async function startedContainer(
+  options: GoldenCreateOptions,
+  found: ContainerInfo | undefined,
+): Promise<void> {
+  if (found?.isRunning === true) return;
+  if (found) {
+    throw new ToolkitError('ERR_GOLDEN', `${found.name} exists, does not run and has no golden checkpoint`, {
+      exitCode: 2,
+      hint: `criu-cuda golden create --force removes it`,
+    });
+  }
+  options.onStep?.('starting the container');
+  await createContainer(options);
+}
+
+async function warmUp(server: Server, options: GoldenCreateOptions): Promise<Answer[]> {
+  const { warmup = 3, onStep, signal } = options;
+  const answers: Answer[] = [];
+  for (let i = 0; i < warmup; i += 1) {
+    onStep?.(`request ${i + 1} of ${warmup}`);
+    answers.push(await server.ask(signal));
+  }
+  return answers;
+}
+
+/**
+ * Makes a golden checkpoint. Called again it does nothing; after a failure the
+ * container runs on as it is, and the next call goes on with it.
+ */
+export async function createGolden(options: GoldenCreateOptions): Promise<GoldenResult> {
+  const { name, server: serverOptions, force = false, warmup = 3, store, exportTo, criu, signal } = options;
+  if (warmup < 1)
+    throw new UsageError('at least one warm-up request is needed: its answer is compared later');
+  const server = new Server(serverOptions);
+  if (force) await removeContainer(name);
+  const found = await findContainer(name);
+  const done = found && finished(found);
+  if (done) return done;
+
+  const start = performance.now();
+  await startedContainer(options, found);
+  options.onStep?.('waiting until it is healthy');
+  await server.untilHealthy(name, signal);
+  const healthyMs = performance.now() - start;
+  const answers = await warmUp(server, options);
+  const shared = {
+    name,
+    ...(criu === undefined ? {} : { criu }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+  if (exportTo !== undefined) {
+    options.onStep?.('checkpoint into a tar file');
+    await checkpointContainer({ ...shared, exportTo, leaveRunning: true });
+  }
+  options.onStep?.('checkpoint');
+  const checkpoint = await checkpointContainer({ ...shared, ...(store === undefined ? {} : { store }) });
+  const container = await requireContainer(name);
+  const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
+  writeFileSync(recordPath(container), `${JSON.stringify(record, null, 1)}\n`);
+  return { name, created: true, imagesDir: container.checkpointDir, record, checkpoint };
+}
+
+export interface GoldenRestoreOptions {
+  name: string;
+  criu?: string;
+  variant?: string;
+  /** Whether the answer has to be the recorded one: greedy decoding on the same GPU. @default true */
+  compare?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface GoldenRestoreResult {
+  name: string;
+  restore: ContainerRestoreResult;
+  /** From the start of the restore to a healthy server. Milliseconds. */
+  healthyMs: number;
+  /** From the start of the restore to the first token. Milliseconds. */
+  firstTokenMs: number;
+  answer: Answer;
+}
+
+/** @throws {@link ToolkitError} ERR_GOLDEN when the server says something else than before */
+export function compareAnswers(name: string, before: Answer | undefined, after: Answer): void {
+  if (before?.text === after.text) return;
+  throw new ToolkitError(
+    'ERR_GOLDEN',
+    `${name} answers "${after.text.slice(0, 80)}", and answered "${(before?.text ?? '').slice(0, 80)}" before its checkpoint`,
+    { hint: 'it runs; where answers differ from request to request, use --no-compare' },
+  );
+}
+
+/** Restores a golden checkpoint, which stays, and asks the server what it was asked before. */
+export async function restoreGolden(options: GoldenRestoreOptions): Promise<GoldenRestoreResult> {
+  const { name, criu, variant, compare = true, signal } = options;
+  const record = readRecord(await requireContainer(name));
+  if (!record) {
+    throw new ToolkitError('ERR_GOLDEN', `${name} has no golden checkpoint`, {
+      exitCode: 2,
+      hint: 'criu-cuda golden create',
+    });
+  }
+  const server = new Server(record.server);
+  const start = performance.now();
+  const restore = await restoreContainer({
+    name,
+    keep: true,
+    ...(criu === undefined ? {} : { criu }),
+    ...(variant === undefined ? {} : { variant }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  await server.untilHealthy(name, signal);
+  const healthyMs = performance.now() - start;
+  const answer = await server.ask(signal);
+  if (compare) compareAnswers(name, record.warmup.at(-1), answer);
+  return { name, restore, healthyMs, firstTokenMs: healthyMs + answer.firstTokenMs, answer };
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Requests to an inference server, with the time of the first token. Every
+ * request has a connection of its own, which is closed with the answer: none
+ * is open when CRIU comes.
+ * @module
+ */
+import { request, type IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { ToolkitError, UsageError } from '../errors.ts';
+
+export interface Answer {
+  /** HTTP status. */
+  status: number;
+  /** From the request to the first token: of a stream the first piece with text, else the first byte. Milliseconds. */
+  firstTokenMs: number;
+  /** To the end of the answer. Milliseconds. */
+  durationMs: number;
+  /** All pieces together. */
+  text: string;
+}
+
+export interface RequestOptions {
+  method?: 'GET' | 'POST';
+  /** JSON. */
+  body?: unknown;
+  /** Milliseconds without anything from the server. @default 120_000 */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+const choice = z.object({
+  text: z.string().optional(),
+  delta: z.object({ content: z.string().nullish() }).optional(),
+  message: z.object({ content: z.string().nullish() }).optional(),
+});
+const completion = z.object({ choices: z.array(choice).min(1) });
+
+/** The text of a completion or of one piece of it; anything else is its own text. */
+function textOf(json: string): string {
+  try {
+    const [first] = completion.parse(JSON.parse(json)).choices;
+    return first?.text ?? first?.delta?.content ?? first?.message?.content ?? '';
+  } catch {
+    return json;
+  }
+}
+
+/** Puts the lines `data: …` of an event stream together, wherever the network cut them. */
+class EventStream {
+  text = '';
+  #rest = '';
+
+  /** @returns whether there is text now */
+  add(chunk: string): boolean {
+    const lines = `${this.#rest}${chunk}`.split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const data = /^data:\s?(.*?)\r?$/.exec(line)?.[1];
+      if (data !== undefined && data !== '[DONE]') this.text += textOf(data);
+    }
+    return this.text !== '';
+  }
+}
+
+function failed(url: URL, message: string, cause?: unknown): ToolkitError {
+  return new ToolkitError('ERR_SERVER', `${url.href}: ${message}`, cause === undefined ? {} : { cause });
+}
+
+async function readAnswer(response: IncomingMessage, start: number): Promise<Answer> {
+  const isStream = (response.headers['content-type'] ?? '').includes('event-stream');
+  const events = new EventStream();
+  let whole = '';
+  let firstTokenMs: number | undefined;
+  response.setEncoding('utf8');
+  for await (const chunk of response as AsyncIterable<string>) {
+    whole += chunk;
+    if (!isStream || events.add(chunk)) firstTokenMs ??= performance.now() - start;
+  }
+  const durationMs = performance.now() - start;
+  return {
+    status: response.statusCode ?? 0,
+    firstTokenMs: firstTokenMs ?? durationMs,
+    durationMs,
+    text: isStream ? events.text : textOf(whole),
+  };
+}
+
+/** An URL that this program can ask. @throws {@link UsageError} */
+export function parseServerUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'http:') return url;
+  throw new UsageError(`"${text}" is no address of a server`, 'accepted: http://HOST:PORT');
+}
+
+/** Asks once. @throws {@link ToolkitError} ERR_SERVER when there is no answer; an HTTP error is an answer */
+export function ask(url: URL, options: RequestOptions = {}): Promise<Answer> {
+  const { method = 'GET', body, timeoutMs = 120_000, signal } = options;
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const start = performance.now();
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, {
+      method,
+      agent: false,
+      headers: {
+        connection: 'close',
+        ...(body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+      },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    outgoing.setTimeout(timeoutMs, () => {
+      outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`));
+    });
+    outgoing.once('error', (error) => {
+      reject(signal?.aborted === true ? (signal.reason as Error) : failed(url, error.message, error));
+    });
+    outgoing.once('response', (response) => {
+      readAnswer(response, start).then(resolve, (error: unknown) => {
+        reject(failed(url, 'the answer broke off', error));
+      });
+    });
+    outgoing.end(text);
+  });
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+/**
+ * An inference server as seen from outside: when it is healthy, and what it
+ * answers to one request.
+ * @module
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { ToolkitError, UsageError } from '../errors.ts';
+import { execResult, tailOf } from '../exec.ts';
+import { findContainer } from '../container/index.ts';
+import { ask, parseServerUrl, type Answer } from './http.ts';
+
+export interface ServerOptions {
+  /** `http://127.0.0.1:8000` */
+  url: string;
+  /** @default /health */
+  healthPath?: string;
+  /** @default /v1/completions */
+  requestPath?: string;
+  /** JSON of the request. @default a short completion with temperature 0 from the first model of /v1/models */
+  body?: unknown;
+  /** Until it is healthy. Milliseconds. @default 600_000 */
+  healthTimeoutMs?: number;
+}
+
+const POLL_MS = 20;
+const PROBE_TIMEOUT_MS = 5000;
+/** Asking podman takes as long as many probes. */
+const LOOK_EVERY = 50;
+
+const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
+
+/** Parses the JSON of a request, as given on the command line. */
+export function parseBody(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`the request is no JSON: ${text.slice(0, 80)}`);
+  }
+}
+
+async function logsOf(container: string): Promise<string> {
+  const { stdout, stderr } = await execResult('podman', ['logs', '--tail', '12', container]);
+  return tailOf(`${stdout}${stderr}`);
+}
+
+export class Server {
+  readonly #options: ServerOptions;
+  readonly #base: URL;
+  #body: unknown;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#base = parseServerUrl(options.url);
+    this.#body = options.body;
+  }
+
+  /** Whether it says that it is well, at this moment. */
+  async isHealthy(signal?: AbortSignal): Promise<boolean> {
+    const url = new URL(this.#options.healthPath ?? '/health', this.#base);
+    try {
+      const { status } = await ask(url, {
+        timeoutMs: PROBE_TIMEOUT_MS,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return status >= 200 && status < 300;
+    } catch (error) {
+      if (error instanceof ToolkitError && error.code === 'ERR_SERVER') return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Asks until it is healthy; nothing else tells from outside that a server has begun to listen.
+   * @param container the error names its last words when it ends
+   * @returns how long it took, in milliseconds
+   */
+  async untilHealthy(container: string, signal?: AbortSignal): Promise<number> {
+    const { healthTimeoutMs = 600_000, url } = this.#options;
+    const start = performance.now();
+    for (let probe = 1; !(await this.isHealthy(signal)); probe += 1) {
+      const waited = performance.now() - start;
+      const isLost = probe % LOOK_EVERY === 0 && (await findContainer(container))?.isRunning !== true;
+      if (isLost || waited > healthTimeoutMs) {
+        const what = isLost ? 'ended' : `is not healthy at ${url} after ${Math.round(waited)} ms`;
+        throw new ToolkitError(
+          'ERR_SERVER',
+          `${container} ${what}; its last words:\n${await logsOf(container)}`,
+          {
+            hint: `podman logs ${container}`,
+          },
+        );
+      }
+      await delay(POLL_MS, undefined, signal === undefined ? {} : { signal });
+    }
+    return performance.now() - start;
+  }
+
+  /** The model to ask for; servers that list none take any. */
+  async #defaultBody(signal?: AbortSignal): Promise<unknown> {
+    const answer = await ask(new URL('/v1/models', this.#base), signal === undefined ? {} : { signal });
+    // the answer's text is JSON that is no completion, and so is left as it is
+    const listed = answer.status === 200 ? models.safeParse(parseBody(answer.text)) : undefined;
+    const model = listed?.success === true ? listed.data.data[0]?.id : undefined;
+    return {
+      ...(model === undefined ? {} : { model }),
+      prompt: 'The capital of France is',
+      max_tokens: 8,
+      temperature: 0,
+      seed: 1,
+      stream: true,
+    };
+  }
+
+  /** Asks the one request. @throws {@link ToolkitError} ERR_SERVER for an HTTP error or an empty answer */
+  async ask(signal?: AbortSignal): Promise<Answer> {
+    this.#body ??= await this.#defaultBody(signal);
+    const url = new URL(this.#options.requestPath ?? '/v1/completions', this.#base);
+    const answer = await ask(url, {
+      method: 'POST',
+      body: this.#body,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (answer.status === 200 && answer.text !== '') return answer;
+    throw new ToolkitError(
+      'ERR_SERVER',
+      `${url.href} answered ${answer.status}: ${answer.text.trim().slice(0, 200) || 'nothing'}`,
+      { hint: 'see --request-path and --body' },
+    );
+  }
+}
