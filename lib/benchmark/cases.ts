@@ -42,10 +42,13 @@ function directoryCase(name: string, dir: string): BenchmarkCase {
 }
 
 /**
- * One case of `--cases`: a variant, `upstream`, one with the pool daemon, or NAME=DIR.
+ * One case of `--cases`: a variant, `upstream`, one with the pool daemon, or NAME=DIR;
+ * each with `@PROGRAM` for another criu.
  * @throws {@link UsageError} naming the word
  */
 export function parseCase(word: string, upstream?: string): BenchmarkCase {
+  const [, base = '', criu = ''] = /^([^@]+)@(.+)$/.exec(word) ?? [];
+  if (criu !== '') return { ...parseCase(base, upstream), name: word, criu: resolve(criu) };
   const [, name = '', dir = ''] = /^([\w.-]+)=(.+)$/.exec(word) ?? [];
   if (dir !== '') return directoryCase(name, dir);
   if (word === 'upstream') {
@@ -56,7 +59,10 @@ export function parseCase(word: string, upstream?: string): BenchmarkCase {
   const poolCase = poolCases[word];
   if (poolCase) return { ...pluginCase(word, 'full'), ...poolCase };
   if (!isPluginVariant(word))
-    throw new UsageError(`"${word}" is no case`, `cases: ${caseNames.join(', ')}, NAME=DIR`);
+    throw new UsageError(
+      `"${word}" is no case`,
+      `cases: ${caseNames.join(', ')}, NAME=DIR; with @CRIU for another criu`,
+    );
   return pluginCase(word, word);
 }
 
@@ -90,7 +96,8 @@ interface Combination {
 }
 
 /** What can be combined for a variant: settings it does not read are left out. */
-function combinations(variant: string, axes: MatrixAxes): Combination[] {
+function combinations(name: string, axes: MatrixAxes): Combination[] {
+  const variant = name.replace(/@.*/, '');
   if (!preloaded.includes(variant)) return [{}];
   const pools: Combination[] = !pooled.includes(variant)
     ? [{}]

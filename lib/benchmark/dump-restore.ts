@@ -39,6 +39,8 @@ export interface BenchmarkCase {
   preload?: string;
   /** Put in front of PATH for criu, for a plugin that runs a helper program. */
   path?: string;
+  /** Another criu. @default the benchmark's */
+  criu?: string;
   /** Settings of the plugin. */
   env?: Record<string, string>;
   /** Before the restore the pool daemon, which must run, loads the image. */
@@ -118,11 +120,12 @@ async function dropPageCache(): Promise<void> {
 async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: number): Promise<Sample> {
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
   const imagesDir = mkdtempSync(join(one.store ?? options.store, 'images-'));
+  const criu = one.criu ?? options.criu;
   const shared = {
     imagesDir,
     libdir: one.libdir,
     env: criuEnv(one),
-    ...(options.criu === undefined ? {} : { criu: options.criu }),
+    ...(criu === undefined ? {} : { criu }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };
   let workload: Workload | undefined;

@@ -33,8 +33,12 @@ export function measureGolden(
   options: GoldenBenchOptions,
 ): (one: BenchmarkCase, round: number, store: string) => Promise<Sample> {
   const { name, signal, warmup } = options;
-  const abort = signal === undefined ? {} : { signal };
   return async (one, round, store) => {
+    const shared = {
+      name,
+      ...(one.criu === undefined ? {} : { criu: one.criu }),
+      ...(signal === undefined ? {} : { signal }),
+    };
     const server = new Server(options.server);
     if (await findContainer(name))
       throw new UsageError(
@@ -50,9 +54,9 @@ export function measureGolden(
       let before = first;
       for (let i = 0; i < warmup; i += 1) before = await server.ask(signal);
 
-      const dumped = await checkpointContainer({ name, store, ...abort });
+      const dumped = await checkpointContainer({ ...shared, store });
       const start = performance.now();
-      const restored = await restoreContainer({ name, keep: true, ...abort });
+      const restored = await restoreContainer({ ...shared, keep: true });
       await server.untilHealthy(name, signal);
       const healthyMs = performance.now() - start;
       const answer = await server.ask(signal);

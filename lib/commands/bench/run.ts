@@ -104,7 +104,7 @@ export function registerRun(bench: Command, io: Io): void {
     .description('time dump and restore of a workload, several plugins in turn; every run checks every byte')
     .option(
       '--cases <list>',
-      `${caseNames.join(', ')} or NAME=DIR of any plugin, joined by commas; ratios are to the first`,
+      `${caseNames.join(', ')} or NAME=DIR of any plugin, each with @CRIU for another criu, joined by commas; ratios are to the first`,
       words,
       ['stock'],
     )

@@ -67,6 +67,14 @@ describe('parseCase', () => {
     });
   });
 
+  it('takes another criu with any of them', () => {
+    expect(parseCase('stock@/opt/criu')).toEqual({
+      ...parseCase('stock'),
+      name: 'stock@/opt/criu',
+      criu: '/opt/criu',
+    });
+  });
+
   it('names the word it does not know', () => {
     expect(() => parseCase('fast')).toThrow('"fast" is no case');
     expect(() => parseCase('upstream')).toThrow('--upstream DIR');
