@@ -8,6 +8,7 @@ import type { Command } from 'commander';
 import type { Io } from '../output.ts';
 import { registerBench } from './bench/index.ts';
 import { registerBuild } from './build.ts';
+import { registerCdi } from './cdi.ts';
 import { registerCheckpoint } from './checkpoint.ts';
 import { registerConfig } from './config.ts';
 import { registerContainer, registerPresets } from './container.ts';
@@ -47,6 +48,7 @@ export const commands: readonly Register[] = [
   registerPool,
   registerContainer,
   registerGolden,
+  registerCdi,
   registerPresets,
   registerBench,
   registerDemo,

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import { currentSystem, planSetup, readSetupState, type SetupState } from '../setup/index.ts';
+import { runContainersSetup, type ContainersFlags } from './setup-containers.ts';
 
 interface SetupOptions {
   check?: boolean;
@@ -52,5 +53,14 @@ export function registerSetup(program: Command, io: Io): void {
     .description('install what is missing: Debian packages, CRIU')
     .option('--check', 'only report what is missing (exit code 2 if something is)')
     .option('--quiet-if-ready', 'print nothing when nothing is missing')
-    .action((options: SetupOptions) => runSetup(io, options));
+    .option('--containers', 'prepare this machine for checkpointing containers')
+    .option('--variant <name>', 'with --containers: variant of the plugin for plain podman')
+    .option('--image-store <size>', 'with --containers: a tmpfs for images, such as 64G')
+    .option('--no-huge-pages', 'with --containers: the tmpfs in small pages')
+    .option('--write-env <file>', 'with --containers: settings for scripts, such as ./.env')
+    .option('--dry-run', 'with --containers: only show the steps')
+    .option('--undo', 'with --containers: take back what it did')
+    .action((options: SetupOptions & ContainersFlags & { containers?: boolean }) =>
+      options.containers === true ? runContainersSetup(io, options) : runSetup(io, options),
+    );
 }

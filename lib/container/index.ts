@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: MIT
 /** Containers of podman whose GPU memory is checkpointed with them. @module */
+export { cdiDevice, cdiFile, cdiSpec, writeCdi, type CdiSpec } from './cdi.ts';
 export {
   checkpointContainer,
   type ContainerCheckpointOptions,
   type ContainerCheckpointResult,
 } from './checkpoint.ts';
-export { containerEdits, editFlags, type ContainerEdits, type ContainerMount } from './edits.ts';
+export {
+  containerEdits,
+  editFlags,
+  settingVariables,
+  softcudaVariables,
+  type ContainerEdits,
+  type ContainerMount,
+} from './edits.ts';
 export {
   createArguments,
   createContainer,

@@ -10,5 +10,6 @@ export {
   type CriuOrigin,
   type FoundCriu,
 } from './find-criu.ts';
+export { installPackages, missingPackages } from './packages.ts';
 export { planSetup, readSetupState, type Missing, type SetupState, type SetupStep } from './setup.ts';
 export { currentSystem, type System } from './system.ts';

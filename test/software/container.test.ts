@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: MIT
 /** Containers with podman, runc and real CRIU: GPU memory before equals after, byte by byte. */
-import { existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
 import {
+  cdiSpec,
   checkpointContainer,
+  containerEdits,
   createContainer,
   findContainer,
+  limitFlags,
   removeContainer,
   restoreContainer,
+  writeCdi,
 } from '../../lib/container/index.ts';
 import { exec } from '../../lib/exec.ts';
 import { variantDir } from '../../lib/paths.ts';
@@ -161,6 +174,28 @@ describe('a tar file', () => {
 
     await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', ignoreStaticIp: true });
     expect(await isRunning(`${name}-2`)).toBe(true);
+    expect(await checksum()).toBe(before);
+  });
+});
+
+describe('a CDI device', () => {
+  it('gives a container what our own flags give it', async () => {
+    const file = `/var/run/cdi/${name}.json`;
+    mkdirSync('/var/run/cdi', { recursive: true });
+    // of its own kind, so that it does not meet the machine's
+    writeCdi(file, { ...cdiSpec(containerEdits(true)), kind: 'criu-cuda-test/checkpoint' });
+    try {
+      const limits = limitFlags('CapEff: 0', readFileSync('/proc/self/limits', 'utf8'), 32_768);
+      const flags = ['--detach', '--name', name, '--runtime', 'runc', '--network', 'host', ...limits];
+      const words = ['/bin/workload-pattern', '--alloc', '8Mx3', '--socket', socketPath];
+      await exec('podman', ['run', ...flags, '--device', 'criu-cuda-test/checkpoint=all', image, ...words]);
+    } finally {
+      rmSync(file);
+    }
+    const before = await checksum();
+    const { imagesDir = '' } = await checkpointContainer({ name, variant: 'parallel' });
+    expect(readdirSync(imagesDir).some((one) => /^cuda-\d+\.img$/.test(one))).toBe(true);
+    await restoreContainer({ name, variant: 'parallel' });
     expect(await checksum()).toBe(before);
   });
 });

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
+  cdiSpec,
   configuredLibdir,
   containerPluginDir,
   createArguments,
+  editFlags,
   gpuFlags,
   limitFlags,
   listPresets,
+  writeCdi,
 } from '../../../lib/container/index.ts';
 import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
 
@@ -112,6 +115,40 @@ describe('containerPluginDir', () => {
     expect(containerPluginDir({}, configured)).toBe(configured);
     expect(containerPluginDir({ variant: 'parallel' }, configured)).toBe(configured);
     expect(() => containerPluginDir({ variant: 'stock' }, configured)).toThrow(`says libdir ${configured}`);
+  });
+});
+
+describe('a CDI file', () => {
+  const edits = {
+    mounts: [
+      { path: '/run/criu-cuda', readOnly: false },
+      { path: '/lib/ours', readOnly: true },
+    ],
+    env: { LD_PRELOAD: '/lib/ours/libcuda_intercept.so' },
+  };
+
+  it('says what the flags say', () => {
+    expect(editFlags(edits)).toEqual([
+      ...['--volume', '/run/criu-cuda:/run/criu-cuda', '--volume', '/lib/ours:/lib/ours:ro'],
+      ...['--env', 'LD_PRELOAD=/lib/ours/libcuda_intercept.so'],
+    ]);
+    const [device] = cdiSpec(edits).devices;
+    expect(device?.containerEdits.env).toEqual(['LD_PRELOAD=/lib/ours/libcuda_intercept.so']);
+    expect(device?.containerEdits.mounts.map(({ hostPath, options }) => [hostPath, options.at(-1)])).toEqual([
+      ['/run/criu-cuda', 'rw'],
+      ['/lib/ours', 'ro'],
+    ]);
+  });
+
+  it('replaces its own file, and no other', () => {
+    const path = join(dir, 'cdi', 'one.json');
+    writeCdi(path, cdiSpec(edits));
+    writeCdi(path, cdiSpec({ ...edits, env: {} }));
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(cdiSpec({ ...edits, env: {} }));
+    writeFileSync(path, '{"kind":"nvidia.com/gpu"}');
+    expect(() => {
+      writeCdi(path, cdiSpec(edits));
+    }).toThrow(`${path} is not of criu-cuda`);
   });
 });
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { cdiDevice, cdiFile, cdiSpec, containerEdits, writeCdi } from '../container/index.ts';
+import type { Io } from '../output.ts';
+
+interface Flags {
+  output?: string;
+  write?: boolean;
+  intercept: boolean;
+}
+
+export function registerCdi(program: Command, io: Io): void {
+  program
+    .command('cdi')
+    .description('what a container needs, as a device for engines that know CDI')
+    .command('generate')
+    .description('print the file, or write it where engines look')
+    .option('--write', `to ${cdiFile}`)
+    .option('--output <file>', 'to another file; engines read /etc/cdi and /var/run/cdi')
+    .option('--no-intercept', 'without the interceptor: for variant stock')
+    .action(({ output, write, intercept }: Flags) => {
+      const spec = cdiSpec(containerEdits(intercept));
+      const path = output === undefined ? (write === true ? cdiFile : undefined) : resolve(output);
+      if (path === undefined) {
+        io.out(JSON.stringify(spec, null, 2));
+        return;
+      }
+      writeCdi(path, spec);
+      io.result({ file: path, device: cdiDevice }, () =>
+        [
+          `written: ${path}`,
+          `podman run --device nvidia.com/gpu=all --device ${cdiDevice} …`,
+          'where podman knows no CDI: criu-cuda container create',
+        ].join('\n'),
+      );
+    });
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/** `setup --containers`: a machine on which containers can be checkpointed. */
+import { resolve } from 'node:path';
+import { findPluginDir } from '../criu/index.ts';
+import { parseSize } from '../demo/index.ts';
+import { planHost, undoHost, type HostStep, type PathState } from '../host/index.ts';
+import type { Io } from '../output.ts';
+import { withProgress } from '../progress.ts';
+import { currentSystem } from '../setup/index.ts';
+
+export interface ContainersFlags {
+  variant?: string;
+  imageStore?: string;
+  hugePages: boolean;
+  writeEnv?: string;
+  dryRun?: boolean;
+  undo?: boolean;
+}
+
+function lineOf(io: Io, what: string, state: PathState | 'made' | 'removed', byHand: string): string {
+  const { green, yellow, dim } = io.colors;
+  switch (state) {
+    case 'done':
+      return `${dim('there already')}  ${what}`;
+    case 'free':
+      return `${yellow('to do')}          ${what}`;
+    case 'made':
+      return `${green('made')}           ${what}`;
+    case 'removed':
+      return `${green('removed')}        ${what}`;
+    case 'foreign':
+      return `${yellow('left alone')}     ${what}\n               it is not of criu-cuda; by hand: ${byHand}`;
+  }
+}
+
+async function undo(io: Io): Promise<void> {
+  const { removed, left } = await undoHost(currentSystem(io.signal));
+  io.result({ removed, left }, () =>
+    [
+      ...removed.map((path) => lineOf(io, path, 'removed', '')),
+      ...left.map((path) =>
+        lineOf(io, `${path} was changed since`, 'foreign', 'remove it if nobody needs it'),
+      ),
+      ...(removed.length + left.length === 0 ? ['there is nothing to take back'] : ['packages stay']),
+    ].join('\n'),
+  );
+}
+
+interface Done {
+  step: HostStep;
+  state: PathState | 'made';
+}
+
+/** Shows every step, and does those that are to do. */
+export async function runContainersSetup(io: Io, flags: ContainersFlags): Promise<void> {
+  if (flags.undo === true) {
+    await undo(io);
+    return;
+  }
+  const { variant, imageStore, hugePages, writeEnv } = flags;
+  const steps = await planHost(currentSystem(io.signal), {
+    libdir: findPluginDir(variant === undefined ? {} : { variant }),
+    ...(imageStore === undefined ? {} : { store: { bytes: parseSize(imageStore), hugePages } }),
+    ...(writeEnv === undefined ? {} : { envFile: resolve(writeEnv) }),
+  });
+  const done: Done[] = [];
+  for (const step of steps) {
+    if (step.state === 'free' && flags.dryRun !== true) {
+      await withProgress(io, step.what, (report) => step.run(report));
+      done.push({ step, state: 'made' });
+    } else done.push({ step, state: step.state });
+  }
+  if (done.some(({ state }) => state === 'foreign')) io.exitCode = 2;
+  io.result(
+    done.map(({ step: { what, byHand }, state }) => ({
+      what,
+      state,
+      ...(state === 'foreign' ? { byHand } : {}),
+    })),
+    () => done.map(({ step, state }) => lineOf(io, step.what, state, step.byHand)).join('\n'),
+  );
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A file of the Container Device Interface (CDI 0.5): engines that know it give
+ * a container what it needs by one flag, beside NVIDIA's own device.
+ * @module
+ */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { UsageError } from '../errors.ts';
+import type { ContainerEdits } from './edits.ts';
+
+const kind = 'criu-cuda/checkpoint';
+
+/** What to say to podman: `--device criu-cuda/checkpoint=all`. */
+export const cdiDevice = `${kind}=all`;
+
+/** Where engines look, and root may write. */
+export const cdiFile = '/etc/cdi/criu-cuda.json';
+
+export interface CdiSpec {
+  cdiVersion: string;
+  kind: string;
+  devices: {
+    name: string;
+    containerEdits: {
+      env: string[];
+      mounts: { hostPath: string; containerPath: string; options: string[] }[];
+    };
+  }[];
+}
+
+export function cdiSpec({ mounts, env }: ContainerEdits): CdiSpec {
+  return {
+    cdiVersion: '0.5.0',
+    kind,
+    devices: [
+      {
+        name: 'all',
+        containerEdits: {
+          env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
+          mounts: mounts.map(({ path, readOnly }) => ({
+            hostPath: path,
+            containerPath: path,
+            options: ['bind', 'nosuid', 'nodev', readOnly ? 'ro' : 'rw'],
+          })),
+        },
+      },
+    ],
+  };
+}
+
+/** Writes the file in one step. @throws {@link UsageError} when a file there is not of this program */
+export function writeCdi(path: string, spec: CdiSpec): void {
+  if (existsSync(path) && !readFileSync(path, 'utf8').includes(`"${kind}"`))
+    throw new UsageError(`${path} is not of criu-cuda`, 'name another file with --output');
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(spec, null, 2)}\n`);
+  renameSync(`${path}.tmp`, path);
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What set-up put on this machine, so that it can be taken away again, and
+ * nothing else ever is.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { ToolkitError } from '../errors.ts';
+
+const entrySchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('file'), path: z.string(), sha256: z.string() }),
+  z.object({ kind: z.literal('link'), path: z.string(), target: z.string() }),
+  z.object({ kind: z.literal('mount'), path: z.string() }),
+]);
+const recordSchema = z.object({ schemaVersion: z.literal(1), entries: z.array(entrySchema) });
+
+export type HostEntry = z.infer<typeof entrySchema>;
+
+const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex');
+
+/** How a path stands to what set-up wants there. */
+export type PathState =
+  /** As wanted, whoever put it there. */
+  | 'done'
+  /** Nothing is there, or what is there is an earlier version of ours. */
+  | 'free'
+  /** Somebody else's, or ours and changed since. */
+  | 'foreign';
+
+export class HostRecord {
+  readonly path: string;
+  #entries: HostEntry[];
+
+  private constructor(path: string, entries: HostEntry[]) {
+    this.path = path;
+    this.#entries = entries;
+  }
+
+  /** @param root below which everything is; `/` but for tests */
+  static read(root: string): HostRecord {
+    const path = join(root, 'var/lib/criu-cuda/containers.json');
+    if (!existsSync(path)) return new HostRecord(path, []);
+    const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+    if (parsed.success) return new HostRecord(path, parsed.data.entries);
+    throw new ToolkitError('ERR_HOST', `${path} is damaged`, {
+      hint: 'it lists what set-up wrote; without it that has to be removed by hand',
+    });
+  }
+
+  get entries(): readonly HostEntry[] {
+    return this.#entries;
+  }
+
+  #save(): void {
+    mkdirSync(dirname(this.path), { recursive: true });
+    writeFileSync(
+      `${this.path}.tmp`,
+      `${JSON.stringify({ schemaVersion: 1, entries: this.#entries }, null, 1)}\n`,
+    );
+    renameSync(`${this.path}.tmp`, this.path);
+  }
+
+  /** Recorded before it is done: cut short, it is known and taken back. */
+  #add(entry: HostEntry): void {
+    this.#entries = [...this.#entries.filter((one) => one.path !== entry.path), entry];
+    this.#save();
+  }
+
+  isOurs(path: string): boolean {
+    const entry = this.#entries.find((one) => one.path === path);
+    if (!entry) return false;
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (!stat) return true;
+    if (entry.kind === 'link') return stat.isSymbolicLink() && readlinkSync(path) === entry.target;
+    if (entry.kind === 'file') return stat.isFile() && sha256(readFileSync(path, 'utf8')) === entry.sha256;
+    return true;
+  }
+
+  fileState(path: string, content: string): PathState {
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (!stat) return 'free';
+    if (stat.isFile() && readFileSync(path, 'utf8') === content) return 'done';
+    return this.isOurs(path) ? 'free' : 'foreign';
+  }
+
+  linkState(path: string, target: string): PathState {
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (!stat) return 'free';
+    if (stat.isSymbolicLink() && readlinkSync(path) === target) return 'done';
+    return this.isOurs(path) ? 'free' : 'foreign';
+  }
+
+  writeFile(path: string, content: string): void {
+    this.#add({ kind: 'file', path, sha256: sha256(content) });
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.criu-cuda`, content, { mode: 0o644 });
+    renameSync(`${path}.criu-cuda`, path);
+  }
+
+  makeLink(path: string, target: string): void {
+    this.#add({ kind: 'link', path, target });
+    mkdirSync(dirname(path), { recursive: true });
+    rmSync(path, { force: true });
+    symlinkSync(target, path);
+  }
+
+  addMount(path: string): void {
+    this.#add({ kind: 'mount', path });
+  }
+
+  /**
+   * Takes everything back, last first.
+   * @param unmount ends a mount
+   * @returns what was removed, and what was left because somebody changed it
+   */
+  async undo(unmount: (path: string) => Promise<void>): Promise<{ removed: string[]; left: string[] }> {
+    const [removed, left]: [string[], string[]] = [[], []];
+    for (const entry of [...this.#entries].reverse()) {
+      if (!this.isOurs(entry.path)) {
+        left.push(entry.path);
+        continue;
+      }
+      if (entry.kind === 'mount') {
+        await unmount(entry.path);
+        rmdirSync(entry.path);
+      } else rmSync(entry.path, { force: true });
+      removed.push(entry.path);
+      this.#entries = this.#entries.filter((one) => one !== entry);
+      this.#save();
+    }
+    this.#entries = [];
+    rmSync(this.path, { force: true });
+    return { removed, left };
+  }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Prepares a machine for checkpointing containers: what has to be where, each
+ * part shown before it is done. Nothing that is somebody else's is overwritten.
+ * @module
+ */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { configTemplate } from '../configure/index.ts';
+import { configuredLibdir, runtimeConfig, seccompProfile, settingVariables } from '../container/index.ts';
+import { EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
+import { formatBytes } from '../output.ts';
+import { defaultConfigFile, type Environment } from '../paths.ts';
+import type { Report } from '../progress.ts';
+import { findCriu, installPackages, missingPackages, type System } from '../setup/index.ts';
+import { HostRecord, type PathState } from './record.ts';
+
+export interface HostOptions {
+  /** Directory of the plugin that containers are checkpointed with. */
+  libdir: string;
+  /** Mounts a tmpfs for images. */
+  store?: { bytes: number; hugePages: boolean };
+  /** Writes the settings that this project's programs take from the environment. */
+  envFile?: string;
+  /** @default / */
+  root?: string;
+  env?: Environment;
+}
+
+export interface HostStep {
+  /** What will be there afterwards. */
+  what: string;
+  state: PathState;
+  /** For what is in the way: what to do by hand. */
+  byHand: string;
+  run(report: Report): Promise<void>;
+}
+
+/** Where images go. */
+export const storeDir = '/var/lib/criu-cuda/images';
+
+const packages = ['podman', 'runc'] as const;
+const podmanProfile = '/usr/share/containers/seccomp.json';
+const ownerText = '# Written by `criu-cuda setup --containers`; `--undo` removes it.\n';
+
+interface Place {
+  system: System;
+  record: HostRecord;
+  root: string;
+}
+
+function fileStep(place: Place, path: string, content: string, what: string, byHand: string): HostStep {
+  const full = join(place.root, path);
+  return {
+    what: `${path}: ${what}`,
+    state: place.record.fileState(full, content),
+    byHand,
+    run: () => {
+      place.record.writeFile(full, content);
+      return Promise.resolve();
+    },
+  };
+}
+
+async function packageStep({ system }: Place): Promise<HostStep> {
+  const missing = await missingPackages(system, packages);
+  return {
+    what: `packages ${packages.join(', ')}`,
+    state: missing.length === 0 ? 'done' : 'free',
+    byHand: `apt-get install ${packages.join(' ')}`,
+    run: (report) => installPackages(system, missing, report),
+  };
+}
+
+async function criuStep({ system, record, root }: Place): Promise<HostStep> {
+  const { criu } = await findCriu(system);
+  if (!criu) throw new EnvironmentError('no usable CRIU', [{ what: 'criu', remedy: 'criu-cuda setup' }]);
+  const path = join(root, 'usr/local/sbin/criu');
+  const isFound = criu.origin === 'path';
+  return {
+    what: isFound ? `criu on PATH: ${criu.path}` : `/usr/local/sbin/criu, a link to ${criu.path}, for runc`,
+    state: isFound ? 'done' : record.linkState(path, criu.path),
+    byHand: `make ${criu.path} the criu that is first on PATH`,
+    run: () => {
+      record.makeLink(path, criu.path);
+      return Promise.resolve();
+    },
+  };
+}
+
+const profileSchema = z.looseObject({ syscalls: z.array(z.looseObject({ names: z.array(z.string()) })) });
+
+/** A seccomp profile without io_uring, which CRIU cannot dump: programs fall back to epoll. */
+export function withoutIoUring(profile: string): string {
+  const parsed = profileSchema.safeParse(JSON.parse(profile));
+  if (!parsed.success)
+    throw new ToolkitError('ERR_HOST', 'the seccomp profile of podman is of an unknown form');
+  const syscalls = parsed.data.syscalls
+    .map((rule) => ({ ...rule, names: rule.names.filter((name) => !name.startsWith('io_uring_')) }))
+    .filter((rule) => rule.names.length > 0);
+  return `${JSON.stringify({ ...parsed.data, syscalls }, null, 1)}\n`;
+}
+
+function seccompStep(place: Place): HostStep[] {
+  const source = join(place.root, podmanProfile);
+  // it comes with podman's packages, which a dry run has not installed
+  const content = existsSync(source) ? withoutIoUring(readFileSync(source, 'utf8')) : '';
+  const what = 'podman’s system-call filter without io_uring';
+  const step = fileStep(
+    place,
+    seccompProfile,
+    content,
+    what,
+    `write ${podmanProfile} without io_uring there`,
+  );
+  return [
+    {
+      ...step,
+      run: () => {
+        const profile = withoutIoUring(readFileSync(source, 'utf8'));
+        place.record.writeFile(join(place.root, seccompProfile), profile);
+        return Promise.resolve();
+      },
+    },
+  ];
+}
+
+/** `criu-cuda config init`'s file, with what the environment says now. */
+export function settingsText(env: Environment): string {
+  const values = settingVariables(env);
+  const lines = configTemplate()
+    .split('\n')
+    .map((line) => {
+      const key = /^#(CRIU_CUDA_\w+) =/.exec(line)?.[1] ?? '';
+      const value = values[key];
+      return value === undefined ? line : `${key} = ${value}`;
+    });
+  return `${ownerText}${lines.join('\n')}`;
+}
+
+function storeStep({ system, record, root }: Place, bytes: number, hugePages: boolean): HostStep {
+  const path = join(root, storeDir);
+  const options = [`size=${bytes}`, 'mode=0700', ...(hugePages ? ['huge=always'] : [])].join(',');
+  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  const isMounted = mounts.some((line) => line.split(' ')[1] === path);
+  return {
+    what: `${storeDir}: tmpfs of ${formatBytes(bytes)}${hugePages ? ' in huge pages' : ''}, until the next start of the machine`,
+    state: isMounted ? (record.isOurs(path) ? 'done' : 'foreign') : 'free',
+    byHand: `mount -t tmpfs -o ${options} criu-cuda ${storeDir}`,
+    run: async () => {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      const { exitCode, stderr } = await system.run('mount', [
+        '-t',
+        'tmpfs',
+        '-o',
+        options,
+        'criu-cuda',
+        path,
+      ]);
+      if (exitCode !== 0) throw new ToolkitError('ERR_HOST', `${path} cannot be mounted: ${stderr.trim()}`);
+      record.addMount(path);
+    },
+  };
+}
+
+function envStep(place: Place, path: string, libdir: string, env: Environment): HostStep {
+  const lines = Object.entries({ ...settingVariables(env), CRIU_LIBS_DIR: libdir }).map(
+    ([key, value]) => `${key}=${value}`,
+  );
+  return fileStep(place, path, `${ownerText}${lines.join('\n')}\n`, 'settings for scripts', lines.join('; '));
+}
+
+/** A file of somebody else's is as good when it names the same plugin. */
+function runtimeStep(place: Place, libdir: string): HostStep {
+  const line = `libdir ${libdir}`;
+  const step = fileStep(place, runtimeConfig, `${ownerText}${line}\n`, `plugin ${libdir}`, line);
+  return configuredLibdir(join(place.root, runtimeConfig)) === libdir ? { ...step, state: 'done' } : step;
+}
+
+/** All steps, in order. Looks only. */
+export async function planHost(system: System, options: HostOptions): Promise<HostStep[]> {
+  const { libdir, store, envFile, root = '/', env = process.env } = options;
+  if (root === '/' && !system.isRoot)
+    throw new EnvironmentError('set-up needs root', [{ what: 'root', remedy: 'run it with sudo' }]);
+  if (envFile !== undefined && !envFile.startsWith('/'))
+    throw new UsageError(`${envFile} is no absolute path`);
+  const place: Place = { system, record: HostRecord.read(root), root };
+  const runDir = settingVariables(env).CRIU_CUDA_RUN_DIR ?? '/run/criu-cuda';
+  return [
+    await packageStep(place),
+    await criuStep(place),
+    ...seccompStep(place),
+    runtimeStep(place, libdir),
+    fileStep(
+      place,
+      defaultConfigFile,
+      settingsText(env),
+      'settings of the plugin',
+      'see criu-cuda config show',
+    ),
+    fileStep(
+      place,
+      '/etc/tmpfiles.d/criu-cuda.conf',
+      `${ownerText}d ${runDir} 0700 root root -\n`,
+      `makes ${runDir}, which containers mount, at every start`,
+      `d ${runDir} 0700 root root -`,
+    ),
+    ...(store === undefined ? [] : [storeStep(place, store.bytes, store.hugePages)]),
+    ...(envFile === undefined ? [] : [envStep(place, envFile, libdir, env)]),
+  ];
+}
+
+/** Takes back what {@link planHost}'s steps did; packages stay. */
+export async function undoHost(system: System, root = '/'): Promise<{ removed: string[]; left: string[] }> {
+  return HostRecord.read(root).undo(async (path) => {
+    const { exitCode, stderr } = await system.run('umount', [path]);
+    if (exitCode !== 0) {
+      throw new ToolkitError('ERR_HOST', `${path} cannot be unmounted: ${stderr.trim()}`, {
+        hint: 'remove the containers that have their images there: criu-cuda container remove NAME',
+      });
+    }
+  });
+}

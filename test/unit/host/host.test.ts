@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfigFile } from '../../../lib/configure/settings.ts';
+import {
+  planHost,
+  settingsText,
+  undoHost,
+  withoutIoUring,
+  type HostOptions,
+} from '../../../lib/host/index.ts';
+import { createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
+
+const profile = JSON.stringify({
+  defaultAction: 'SCMP_ACT_ERRNO',
+  syscalls: [
+    { names: ['read', 'io_uring_setup', 'io_uring_enter', 'write'], action: 'SCMP_ACT_ALLOW', args: [] },
+    { names: ['io_uring_register'], action: 'SCMP_ACT_ALLOW' },
+  ],
+});
+
+let machine: TestMachine;
+let root: string;
+let options: HostOptions;
+
+function put(path: string, content: string): string {
+  const full = join(root, path);
+  mkdirSync(dirname(full), { recursive: true });
+  writeFileSync(full, content);
+  return full;
+}
+
+/** Everything below the root, with its content. */
+function tree(): Record<string, string> {
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).sort();
+  return Object.fromEntries(
+    files.flatMap((name) => {
+      const path = join(root, name);
+      const stat = lstatSync(path);
+      if (stat.isDirectory()) return [];
+      return [[name, stat.isSymbolicLink() ? `→ ${readlinkSync(path)}` : readFileSync(path, 'utf8')]];
+    }),
+  );
+}
+
+beforeEach(() => {
+  machine = createMachine();
+  root = join(machine.dir, 'root');
+  mkdirSync(root);
+  machine.script('bin/dpkg-query', 'echo "installed podman "; echo "installed runc "');
+  machine.script('cache/criu-4.2.1/criu', criuScript('4.2.1'));
+  writeFileSync(join(machine.dir, 'cache/criu-4.2.1/COMPLETE'), '{}');
+  put('usr/share/containers/seccomp.json', profile);
+  options = { libdir: '/plugins/parallel', root, env: { CRIU_CUDA_STREAMS: '4' } };
+});
+afterEach(() => {
+  machine.remove();
+});
+
+async function states(): Promise<string[]> {
+  return (await planHost(machine.system, options)).map(({ state }) => state);
+}
+
+async function runAll(): Promise<void> {
+  for (const step of await planHost(machine.system, options))
+    if (step.state === 'free') await step.run(() => undefined);
+}
+
+describe('planHost', () => {
+  it('says everything first, does it once, and takes all of it back', async () => {
+    const before = tree();
+    expect(await states()).toEqual(['done', 'free', 'free', 'free', 'free', 'free']);
+    expect(tree()).toEqual(before);
+
+    await runAll();
+    expect(await states()).toEqual(['done', 'done', 'done', 'done', 'done', 'done']);
+    const after = tree();
+    expect(after['usr/local/sbin/criu']).toBe(`→ ${join(machine.dir, 'cache/criu-4.2.1/criu')}`);
+    expect(after['etc/criu/runc.conf']).toMatch(/^libdir \/plugins\/parallel$/m);
+    expect(after['etc/criu/cuda.conf']).toMatch(/^CRIU_CUDA_STREAMS = 4$/m);
+    expect(after['etc/tmpfiles.d/criu-cuda.conf']).toMatch(/^d \/run\/criu-cuda 0700 root root -$/m);
+    expect(after['etc/criu-cuda/seccomp.json']).not.toContain('io_uring');
+
+    expect((await undoHost(machine.system, root)).left).toEqual([]);
+    expect(tree()).toEqual(before);
+    expect(await undoHost(machine.system, root)).toEqual({ removed: [], left: [] });
+  });
+
+  it('never overwrites or removes what is somebody else’s', async () => {
+    const runc = put('etc/criu/runc.conf', 'ghost-limit 300M\n');
+    const criu = put('usr/local/sbin/criu', 'mine');
+    const plan = await planHost(machine.system, options);
+    expect(plan.filter(({ state }) => state === 'foreign').map(({ byHand }) => byHand)).toEqual([
+      `make ${join(machine.dir, 'cache/criu-4.2.1/criu')} the criu that is first on PATH`,
+      'libdir /plugins/parallel',
+    ]);
+    await runAll();
+    expect(readFileSync(runc, 'utf8')).toBe('ghost-limit 300M\n');
+    writeFileSync(join(root, 'etc/criu/cuda.conf'), 'CRIU_CUDA_STREAMS = 2\n');
+    expect((await undoHost(machine.system, root)).left).toEqual([join(root, 'etc/criu/cuda.conf')]);
+    expect(readFileSync(runc, 'utf8')).toBe('ghost-limit 300M\n');
+    expect(readFileSync(criu, 'utf8')).toBe('mine');
+    expect(readFileSync(join(root, 'etc/criu/cuda.conf'), 'utf8')).toBe('CRIU_CUDA_STREAMS = 2\n');
+  });
+
+  it('takes a foreign file that names the same plugin as good, and replaces what it wrote before', async () => {
+    put('etc/criu/runc.conf', 'ghost-limit 300M\nlibdir /plugins/parallel\n');
+    expect((await states())[3]).toBe('done');
+    await runAll();
+    options = { ...options, env: { CRIU_CUDA_STREAMS: '16' } };
+    expect((await states())[4]).toBe('free');
+    await runAll();
+    expect(tree()['etc/criu/cuda.conf']).toMatch(/^CRIU_CUDA_STREAMS = 16$/m);
+  });
+
+  it('mounts a store, and unmounts it', async () => {
+    const calls = join(machine.dir, 'calls');
+    for (const name of ['mount', 'umount']) machine.script(`bin/${name}`, `echo ${name} "$@" >> ${calls}`);
+    options = { ...options, store: { bytes: 2 ** 30, hugePages: true } };
+    const store = join(root, 'var/lib/criu-cuda/images');
+    await runAll();
+    expect(existsSync(store)).toBe(true);
+    await undoHost(machine.system, root);
+    expect(existsSync(store)).toBe(false);
+    expect(readFileSync(calls, 'utf8').trim().split('\n')).toEqual([
+      `mount -t tmpfs -o size=${2 ** 30},mode=0700,huge=always criu-cuda ${store}`,
+      `umount ${store}`,
+    ]);
+  });
+
+  it('keeps the record of a store that cannot be unmounted', async () => {
+    machine.script('bin/mount', 'true');
+    machine.script('bin/umount', 'echo target is busy >&2; exit 32');
+    options = { ...options, store: { bytes: 2 ** 30, hugePages: false } };
+    await runAll();
+    await expect(undoHost(machine.system, root)).rejects.toThrow('target is busy');
+    machine.script('bin/umount', 'true');
+    expect((await undoHost(machine.system, root)).removed).toContain(join(root, 'var/lib/criu-cuda/images'));
+  });
+
+  it('has nothing to begin with where criu is missing', async () => {
+    machine.remove();
+    await expect(planHost(machine.system, options)).rejects.toThrow('no usable CRIU');
+  });
+});
+
+describe('what is written', () => {
+  it('is a settings file that can be read, with the values of the environment', () => {
+    const text = settingsText({ CRIU_CUDA_STREAMS: '4', CRIU_CUDA_IO: 'direct', PATH: '/bin' });
+    expect(parseConfigFile(text, 'cuda.conf').map(({ key, text: value }) => [key, value])).toEqual([
+      ['CRIU_CUDA_STREAMS', '4'],
+      ['CRIU_CUDA_IO', 'direct'],
+    ]);
+  });
+
+  it('is a system-call filter that lost io_uring and nothing else', () => {
+    expect(JSON.parse(withoutIoUring(profile))).toEqual({
+      defaultAction: 'SCMP_ACT_ERRNO',
+      syscalls: [{ names: ['read', 'write'], action: 'SCMP_ACT_ALLOW', args: [] }],
+    });
+    expect(() => withoutIoUring('{}')).toThrow('unknown form');
+  });
+});
