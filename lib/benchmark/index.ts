@@ -13,6 +13,14 @@ export {
 export { findMount, readEnvironment, type BenchmarkEnvironment, type ImageStore } from './environment.ts';
 export { Journal, type Plan } from './journal.ts';
 export {
+  measureLimits,
+  parseLimits,
+  predict,
+  type Limits,
+  type LimitsOptions,
+  type Prediction,
+} from './limits.ts';
+export {
   createResult,
   parseResult,
   readJson,

@@ -3,7 +3,6 @@
 export { chartSvg, reportMarkdown, type MarkdownReport } from './markdown.ts';
 export { reportCharts, resultCharts, type Chart } from './charts.ts';
 export { reportHtml } from './html.ts';
-export { parseLimits, predict, type Limits, type Prediction } from './limits.ts';
 export {
   deviceBytes,
   environmentDifferences,

@@ -8,14 +8,15 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import {
+  parseLimits,
   parseResult,
   readJson,
   type BenchmarkEnvironment,
   type BenchmarkResult,
+  type Limits,
 } from '../benchmark/index.ts';
 import { parseSize } from '../demo/index.ts';
 import { UsageError } from '../errors.ts';
-import { parseLimits, type Limits } from './limits.ts';
 
 export interface NamedResult {
   /** File name without `.json`. */

@@ -3,10 +3,9 @@
  * A report for the terminal, and the tables that all forms of it share.
  * @module
  */
-import { ratioInterval, valuesOf, type BenchmarkResult } from '../benchmark/index.ts';
+import { predict, ratioInterval, valuesOf, type BenchmarkResult } from '../benchmark/index.ts';
 import { formatBytes, table } from '../output.ts';
 import { environmentCells, seconds, summaryCells } from './figures.ts';
-import { predict } from './limits.ts';
 import { deviceBytes, type Comparison, type Report } from './model.ts';
 
 export const softwareBanner = 'SOFTWARE DRIVER: these times mean nothing';

@@ -29,6 +29,7 @@ struct bench {
 	struct ccr_driver driver;
 	struct ccr_cuda cuda;
 	struct bench_memory memory;
+	struct bench_link link;
 	struct cuda_parallel_engine *engine;
 	int dirfd;
 	double init_seconds, second_init_seconds;
@@ -96,6 +97,8 @@ static void open_all(struct bench *bench)
 	start = bench_now();
 	open_engine(bench);
 	bench->second_init_seconds = bench_now() - start;
+	if (bench->options.link)
+		bench_measure_link(&bench->memory, &bench->link);
 	bench_fill(&bench->memory);
 }
 
@@ -243,7 +246,9 @@ static void print_head(const struct bench *bench)
 	       "\"fileSystem\":\"0x%lx\",\n \"bytes\":%llu,\"allocations\":%u,\"devices\":%u,"
 	       "\"streams\":%u,\"chunkBytes\":%llu,\"io\":%u,\"verify\":%u,\"spin\":%u,"
 	       "\"readPiece\":%u,\"writePiece\":%u,\"zeroPercent\":%u,\"vmm\":%s,\"sync\":%s,"
-	       "\"cold\":%s,\n \"initSeconds\":%.6f,\"warmInitSeconds\":%.6f,\n \"iterations\":[\n",
+	       "\"cold\":%s,\n \"initSeconds\":%.6f,\"warmInitSeconds\":%.6f,\n"
+	       " \"pinnedGbPerSecond\":%.3f,\"pageableGbPerSecond\":%.3f,"
+	       "\"pageFaultGbPerSecond\":%.3f,\n \"iterations\":[\n",
 	       CCR_VERSION, name, bench->driver.version, sysconf(_SC_NPROCESSORS_ONLN),
 	       ccr_checksum_variant(), (unsigned long)fs.f_type,
 	       bench->memory.nr * (unsigned long long)bench->memory.ranges[0].bytes,
@@ -251,7 +256,8 @@ static void print_head(const struct bench *bench)
 	       (unsigned long long)c->chunk_bytes, c->io, c->verify, c->spin, c->read_piece,
 	       c->write_piece, bench->options.zero_percent, bench->options.vmm ? "true" : "false",
 	       bench->options.sync ? "true" : "false", bench->options.cold ? "true" : "false",
-	       bench->init_seconds, bench->second_init_seconds);
+	       bench->init_seconds, bench->second_init_seconds, bench->link.pinned,
+	       bench->link.pageable, bench->link.page_faults);
 }
 
 int main(int argc, char **argv)
@@ -262,6 +268,9 @@ int main(int argc, char **argv)
 	open_all(&bench);
 	if (bench.options.json)
 		print_head(&bench);
+	else if (bench.options.link)
+		printf("pinned %.1f GB/s, pageable %.1f GB/s, page faults %.1f GB/s\n",
+		       bench.link.pinned, bench.link.pageable, bench.link.page_faults);
 	for (uint32_t i = 0; i < bench.options.iterations; i++) {
 		const bool is_last = i + 1 == bench.options.iterations;
 		struct iteration it = {0};

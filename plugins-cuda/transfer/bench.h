@@ -10,7 +10,7 @@ struct bench_options {
 	uint64_t size;
 	uint32_t allocations, devices, iterations;
 	uint32_t zero_percent;
-	uint32_t json, sync, cold, raw, keep, vmm; /* bool */
+	uint32_t json, sync, cold, raw, keep, vmm, link; /* bool */
 	struct cuda_parallel_config config;
 };
 
@@ -42,6 +42,14 @@ void bench_clear(struct bench_memory *memory);
 /* Compares every piece (full) or one in sixteen and both ends; the number of bytes compared. */
 uint64_t bench_check(struct bench_memory *memory, bool full);
 void bench_free(struct bench_memory *memory);
+
+/* Without images. GB/s; page_faults is the first touch of ordinary memory by one thread. */
+struct bench_link {
+	double pinned, pageable, page_faults;
+};
+
+/* bench_link.c: host memory to the first device; overwrites the first range. */
+void bench_measure_link(const struct bench_memory *memory, struct bench_link *link);
 
 /* bench_raw.c: GB/s of `threads` threads that read the stripes one after the other, O_DIRECT where
  * the file system has it, into ordinary memory. */

@@ -21,6 +21,7 @@ static void usage(void)
 		"  --sync              fsync the image                 --spin  poll the device\n"
 		"  --cold              drop the image from the page cache before the load\n"
 		"  --raw               also read the stripes without a device, O_DIRECT\n"
+		"  --link              also the way to the device alone, and page faults\n"
 		"  --keep              leave the image in DIR          --json\n"
 		"  --driver FILE       libcuda.so.1 to use (CRIU_CUDA_DRIVER)\n");
 	exit(2);
@@ -93,6 +94,7 @@ static const struct option_row rows[] = {
 	ROW("sync", FLAG, sync),
 	ROW("cold", FLAG, cold),
 	ROW("raw", FLAG, raw),
+	ROW("link", FLAG, link),
 	ROW("keep", FLAG, keep),
 	ROW("json", FLAG, json),
 };

@@ -3,7 +3,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { readResult, runBenchmark, matrixCases, type BenchmarkRun } from '../../lib/benchmark/index.ts';
+import {
+  matrixCases,
+  parseLimits,
+  readJson,
+  readResult,
+  runBenchmark,
+  type BenchmarkRun,
+} from '../../lib/benchmark/index.ts';
 import { captureIo } from '../unit/cli/capture.ts';
 import { main } from '../../lib/program.ts';
 import { criuProgram } from '../helpers/criu.ts';
@@ -83,8 +90,16 @@ it('measures every combination, cleans up when it is stopped, and goes on where 
   expect(result.environment).toMatchObject({ software: true, pageCache: 'warm' });
   expect(result.environment.imageStores?.map(({ path }) => path)).toEqual(stores);
 
+  const limits = ['bench', 'limits', '--store', machine.dir, '--size', '16M'];
+  const file = join(machine.dir, 'results', 'limits.json');
+  expect(await main([...limits, '--out', file], captureIo().io)).toBe(0);
+  const { limits: rates } = parseLimits(readJson(file), file);
+  for (const rate of Object.values(rates)) expect(rate).toBeGreaterThan(0);
+  expect(readdirSync(machine.dir).filter((name) => name.startsWith('limits-'))).toEqual([]);
+
   const { io, stdout } = captureIo();
   expect(await main(['bench', 'report', join(machine.dir, 'results')], io)).toBe(0);
   expect(stdout()).toContain('SOFTWARE DRIVER');
+  expect(stdout()).toContain('what the machine allows');
   expect(readFileSync(join(machine.dir, 'results', 'report.html'), 'utf8')).toContain('Streams × chunk');
 }, 120_000);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
 import type { Io } from '../../output.ts';
+import { registerLimits } from './limits.ts';
 import { registerReport } from './report.ts';
 import { registerMatrix, registerRun } from './run.ts';
 
@@ -10,5 +11,6 @@ export function registerBench(program: Command, io: Io): void {
     .description('measure dump and restore, and report what was measured');
   registerRun(bench, io);
   registerMatrix(bench, io);
+  registerLimits(bench, io);
   registerReport(bench, io);
 }

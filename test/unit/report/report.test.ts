@@ -3,16 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { BenchmarkResult } from '../../../lib/benchmark/index.ts';
+import { predict, type BenchmarkResult, type Limits } from '../../../lib/benchmark/index.ts';
 import { heatMaps, phaseMedians } from '../../../lib/report/figures.ts';
-import {
-  deviceBytes,
-  loadReport,
-  predict,
-  reportMarkdown,
-  reportText,
-  type Limits,
-} from '../../../lib/report/index.ts';
+import { deviceBytes, loadReport, reportMarkdown, reportText } from '../../../lib/report/index.ts';
 import { environment, result, resultCase, sample } from '../../helpers/results.ts';
 
 const limits: Limits = {
@@ -20,7 +13,7 @@ const limits: Limits = {
   date: '2026-01-01T00:00:00.000Z',
   device: 'Test GPU',
   software: false,
-  limits: { pcie: 50, load: 40, store: 30, read: 20, pageFaults: 1 },
+  limits: { pcie: 50, pageable: 8, load: 40, store: 30, read: 20, pageFaults: 2 },
 };
 
 let dir: string;
@@ -119,7 +112,12 @@ describe('the figures', () => {
   });
 
   it('predict from rates', () => {
-    expect(predict(limits, 100e9)).toEqual({ pcieMs: 2000, readMs: 5000, loadMs: 2500 });
+    expect(predict(limits, 100e9)).toEqual({
+      pcieMs: 2000,
+      readMs: 5000,
+      loadMs: 2500,
+      pageableMs: 62_500,
+    });
     put('one.json', result({ stock: [100] }));
     put('limits.json', limits);
     // 2 GiB at 50 GB/s

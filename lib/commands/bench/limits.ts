@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/** `bench limits`: what this machine allows. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { measureLimits, predict, type Limits } from '../../benchmark/index.ts';
+import { parseSize } from '../../demo/index.ts';
+import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
+import { softwareBanner } from '../../report/index.ts';
+
+interface LimitsFlags {
+  store: string;
+  size: string;
+  predict: string[];
+  out?: string;
+}
+
+const rateNames: Readonly<Record<keyof Limits['limits'], string>> = {
+  pcie: 'pinned memory to the device',
+  pageable: 'ordinary memory to the device',
+  load: 'GPU image to the device',
+  store: 'device to a GPU image',
+  read: 'reading the image’s files',
+  pageFaults: 'first touch of memory, one thread',
+};
+
+function limitsText(limits: Limits, sizes: readonly string[]): string {
+  const names = Object.keys(rateNames) as (keyof Limits['limits'])[];
+  const rates = table(
+    [limits.device, 'GB/s'],
+    names.map((name) => [rateNames[name], limits.limits[name].toFixed(1)]),
+    { align: ['left', 'right'] },
+  );
+  const predicted = table(
+    ['device memory', 'PCIe', 'reading', 'GPU image', 'through pages of CRIU'],
+    sizes.map((size) => {
+      const bytes = parseSize(size);
+      const { pcieMs, readMs, loadMs, pageableMs } = predict(limits, bytes);
+      return [formatBytes(bytes), ...[pcieMs, readMs, loadMs, pageableMs].map(formatDuration)];
+    }),
+  );
+  return `${limits.software ? `${softwareBanner}\n` : ''}${rates}\n\nthe least that it takes to bring back\n${predicted}`;
+}
+
+async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFlags): Promise<void> {
+  for (const one of [size, ...sizes]) parseSize(one);
+  const limits = await withProgress(io, 'measuring', () =>
+    measureLimits({ store: resolve(store), size, signal: io.signal }),
+  );
+  if (out !== undefined) {
+    mkdirSync(dirname(resolve(out)), { recursive: true });
+    writeFileSync(out, `${JSON.stringify(limits, null, 1)}\n`);
+  }
+  io.result(limits, () => limitsText(limits, sizes));
+}
+
+export function registerLimits(bench: Command, io: Io): void {
+  bench
+    .command('limits')
+    .description(
+      'what this machine allows: PCIe, staging, storage, page faults; and what a restore takes at least',
+    )
+    .requiredOption('--store <dir>', 'where images go')
+    .option('--size <size>', 'device memory to measure with', '1G')
+    .option(
+      '--predict <sizes>',
+      'device memory to predict for, joined by commas',
+      (text: string) => text.split(','),
+      ['1G', '16G', '64G'],
+    )
+    .option('--out <file>', 'keep it as JSON; a report of the directory shows it beside what was measured')
+    .action((flags: LimitsFlags) => runLimits(io, flags));
+}
