@@ -103,6 +103,48 @@ export {
   type InstallResult,
 } from './install/index.ts';
 
+export {
+  checkpointContainer,
+  createContainer,
+  listPresets,
+  removeContainer,
+  restoreContainer,
+  type ContainerCheckpointOptions,
+  type ContainerCheckpointResult,
+  type ContainerCreateOptions,
+  type ContainerInfo,
+  type ContainerRestoreOptions,
+  type ContainerRestoreResult,
+  type Preset,
+} from './container/index.ts';
+export {
+  createGolden,
+  restoreGolden,
+  type GoldenCreateOptions,
+  type GoldenRestoreOptions,
+  type GoldenRestoreResult,
+  type GoldenResult,
+} from './golden/index.ts';
+export {
+  benchmarkDumpRestore,
+  matrixCases,
+  measureLimits,
+  readResult,
+  runBenchmark,
+  type BenchmarkCase,
+  type BenchmarkResult,
+  type BenchmarkRun,
+  type Limits,
+  type MatrixAxes,
+  type Sample,
+} from './benchmark/index.ts';
+export {
+  loadReport,
+  reportHtml,
+  reportMarkdown,
+  reportText,
+  type Report as BenchmarkReport,
+} from './report/index.ts';
 export { preloadEnvironment, run, type RunningProgram, type RunOptions } from './run/index.ts';
 export {
   checkpoint,

@@ -19,7 +19,7 @@ const firstVersion = (text: string): string => /\d+\.\d+[\w.+~-]*/.exec(text)?.[
 function criuForRuntimes(patient: Patient): string | undefined {
   const { criu } = patient.criu;
   if (criu === undefined || criu.origin === 'path') return undefined;
-  return `container runtimes start \`criu\` from PATH: link ${criu.path} to /usr/local/sbin/criu`;
+  return `container runtimes start \`criu\` from PATH: criu-cuda setup --containers links ${criu.path} to /usr/local/sbin/criu`;
 }
 
 function examineRuntime(patient: Patient, name: 'runc' | 'crun', version: string | undefined): Check[] {
@@ -59,7 +59,7 @@ export const examineContainers: Examination = async (patient) => {
           ...base,
           status: 'warning',
           found: `${firstVersion(podman)}, no runtime that can checkpoint`,
-          remedy: 'apt-get install runc',
+          remedy: 'criu-cuda setup --containers',
         },
     ...examineRuntime(patient, 'runc', runc),
     ...examineRuntime(patient, 'crun', crun),

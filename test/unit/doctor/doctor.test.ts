@@ -177,7 +177,10 @@ describe('containers', () => {
     machine.script('bin/podman', 'echo "podman version 4.3.1"');
     machine.script('bin/crun', 'echo "crun version 1.8.1"; echo "+SYSTEMD +SELINUX"');
     const report = await examineWith();
-    expect(get(report, 'podman')).toMatchObject({ status: 'warning', remedy: 'apt-get install runc' });
+    expect(get(report, 'podman')).toMatchObject({
+      status: 'warning',
+      remedy: 'criu-cuda setup --containers',
+    });
     expect(get(report, 'crun').found).toBe('1.8.1, built without CRIU');
     machine.script('bin/runc', 'echo "runc version 1.1.5+ds1"');
     expect(get(await examineWith(), 'podman')).toMatchObject({ status: 'ok', found: '4.3.1' });
