@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: MIT
 /** An image of workload-pattern and the libraries it needs, made of this machine's own files. */
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { limitFlags } from '../../lib/container/index.ts';
 import { exec, execResult } from '../../lib/exec.ts';
 import { builtProgram, interceptorLibrary, softcudaLibrary } from '../../lib/paths.ts';
 import { findOnPath } from '../../lib/setup/index.ts';
 
 const searchPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
-
-/** Why containers cannot be tested here; `undefined` when they can. */
-export async function whyNoContainers(): Promise<string | undefined> {
-  for (const name of ['podman', 'runc']) {
-    if (findOnPath(name, searchPath) === undefined) return `${name} is not installed`;
-  }
-  const { exitCode, stderr } = await execResult('podman', ['info']).catch((error: unknown) => ({
-    exitCode: 1,
-    stderr: String(error),
-  }));
-  return exitCode === 0 ? undefined : `podman does not work here: ${stderr.trim()}`;
-}
 
 async function librariesOf(program: string): Promise<string[]> {
   const { stdout } = await exec('ldd', [program]);
@@ -29,7 +18,7 @@ async function librariesOf(program: string): Promise<string[]> {
 }
 
 /** @returns the image's name */
-export async function buildPatternImage(): Promise<string> {
+async function buildPatternImage(): Promise<string> {
   const name = 'localhost/criu-cuda-test-pattern';
   const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-image-'));
   try {
@@ -48,6 +37,36 @@ export async function buildPatternImage(): Promise<string> {
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** What a test needs, or why there are no containers here. */
+export type Containers = { image: string; reason?: never } | { image?: never; reason: string };
+
+/** podman's own failures have this exit code; a container's program has its own. */
+const PODMAN_FAILED = 125;
+
+/** Builds the image and starts it once. */
+export async function prepareContainers(): Promise<Containers> {
+  for (const name of ['podman', 'runc']) {
+    if (findOnPath(name, searchPath) === undefined)
+      return { reason: `${name} is not installed: criu-cuda setup --containers` };
+  }
+  const image = await buildPatternImage();
+  const limits = limitFlags(
+    readFileSync('/proc/self/status', 'utf8'),
+    readFileSync('/proc/self/limits', 'utf8'),
+    Number(readFileSync('/proc/sys/kernel/pid_max', 'utf8')),
+  );
+  const args = ['--runtime', 'runc', 'run', '--rm', '--network', 'host', ...limits];
+  const { exitCode, stderr } = await execResult('podman', [
+    ...args,
+    image,
+    '/bin/workload-pattern',
+    '--help',
+  ]);
+  return exitCode >= PODMAN_FAILED
+    ? { reason: `podman cannot start a container here: ${stderr.trim()}` }
+    : { image };
 }
 
 /** A port nobody listens at, at this moment. */

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
 import {
   cdiSpec,
   checkpointContainer,
@@ -26,20 +26,16 @@ import {
 import { exec } from '../../lib/exec.ts';
 import { variantDir } from '../../lib/paths.ts';
 import { askWorkload } from '../../lib/workload/index.ts';
-import { buildPatternImage, whyNoContainers } from '../helpers/container.ts';
+import { prepareContainers } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 
-const reason = await whyNoContainers();
+const { image = '', reason } = await prepareContainers();
 const name = `criu-cuda-test-${process.pid}`;
 
-let image: string;
 let machine: Machine;
 let socketPath: string;
 
-beforeAll(async () => {
-  if (reason === undefined) image = await buildPatternImage();
-});
 beforeEach((context: TestContext) => {
   if (reason !== undefined) context.skip(reason);
   machine = new Machine();

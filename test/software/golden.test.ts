@@ -2,28 +2,24 @@
 /** Golden checkpoints of a server that answers with the digits of its device memory's checksum. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, expect, it, vi, type TestContext } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest';
 import { readResult } from '../../lib/benchmark/index.ts';
 import { findContainer, removeContainer, restoreContainer } from '../../lib/container/index.ts';
 import { exec } from '../../lib/exec.ts';
 import { ask, createGolden, restoreGolden, type GoldenCreateOptions } from '../../lib/golden/index.ts';
 import { main } from '../../lib/program.ts';
-import { buildPatternImage, freePort, whyNoContainers } from '../helpers/container.ts';
+import { freePort, prepareContainers } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 import { captureIo } from '../unit/cli/capture.ts';
 
-const reason = await whyNoContainers();
+const { image = '', reason } = await prepareContainers();
 const name = `criu-cuda-golden-${process.pid}`;
 
-let image: string;
 let machine: Machine;
 let url: string;
 let options: GoldenCreateOptions;
 
-beforeAll(async () => {
-  if (reason === undefined) image = await buildPatternImage();
-});
 beforeEach(async (context: TestContext) => {
   if (reason !== undefined) context.skip(reason);
   machine = new Machine();
