@@ -104,7 +104,8 @@ export interface Sample {
   imageBytes: number;
 }
 
-function criuEnv(one: BenchmarkCase): Record<string, string> {
+/** What criu is run with for a case. */
+export function caseEnvironment(one: BenchmarkCase): Record<string, string> {
   return {
     ...one.env,
     ...(one.path === undefined ? {} : { PATH: `${one.path}${delimiter}${process.env.PATH ?? ''}` }),
@@ -124,7 +125,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   const shared = {
     imagesDir,
     libdir: one.libdir,
-    env: criuEnv(one),
+    env: caseEnvironment(one),
     ...(criu === undefined ? {} : { criu }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };

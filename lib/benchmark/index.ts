@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 export { ratioInterval, type Interval } from './bootstrap.ts';
 export { caseNames, matrixCases, needsDaemon, parseCase, type MatrixAxes } from './cases.ts';
+export { withDaemon } from './daemon.ts';
 export {
   benchmarkDumpRestore,
   type BenchmarkCase,
@@ -20,6 +21,7 @@ export {
   type LimitsOptions,
   type Prediction,
 } from './limits.ts';
+export { restoreLoop, type LoopOptions, type LoopResult } from './loop.ts';
 export {
   createResult,
   parseResult,

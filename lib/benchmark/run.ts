@@ -6,9 +6,8 @@
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { softcudaLibrary } from '../paths.ts';
-import { poolStart, poolStop } from '../pool/index.ts';
 import { findCriu } from '../setup/index.ts';
-import { needsDaemon } from './cases.ts';
+import { withDaemon } from './daemon.ts';
 import {
   benchmarkDumpRestore,
   type BenchmarkCase,
@@ -98,10 +97,8 @@ export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> 
   const journal =
     run.out === undefined ? undefined : Journal.open(run.out, planOf(run), environment, run.restart ?? false);
   const report = progressOf(run, journal?.samples.length ?? 0);
-  const wantsDaemon = run.cases.some(needsDaemon);
-  if (wantsDaemon) await poolStart(run.signal === undefined ? {} : { signal: run.signal });
-  try {
-    const fresh = await benchmarkDumpRestore({
+  const fresh = await withDaemon(run.cases, run.signal, () =>
+    benchmarkDumpRestore({
       ...run,
       criu: criu.path,
       store: resolve(run.store),
@@ -110,22 +107,20 @@ export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> 
         if (sample.round >= 0) journal?.add(sample);
         report(sample);
       },
-    });
-    const result = createResult({
-      environment: journal?.environment ?? environment,
-      workload: [...run.workload],
-      cases: run.cases.map(({ name, preload, env, settings }) => ({
-        name,
-        interceptor: preload !== undefined,
-        env: env ?? {},
-        ...(settings === undefined ? {} : { settings }),
-      })),
-      samples: [...(journal?.samples ?? fresh)],
-    });
-    if (run.out !== undefined) writeResult(run.out, result);
-    journal?.remove();
-    return result;
-  } finally {
-    if (wantsDaemon) await poolStop();
-  }
+    }),
+  );
+  const result = createResult({
+    environment: journal?.environment ?? environment,
+    workload: [...run.workload],
+    cases: run.cases.map(({ name, preload, env, settings }) => ({
+      name,
+      interceptor: preload !== undefined,
+      env: env ?? {},
+      ...(settings === undefined ? {} : { settings }),
+    })),
+    samples: [...(journal?.samples ?? fresh)],
+  });
+  if (run.out !== undefined) writeResult(run.out, result);
+  journal?.remove();
+  return result;
 }

@@ -10,7 +10,9 @@ import {
   readResult,
   runBenchmark,
   type BenchmarkRun,
+  type LoopResult,
 } from '../../lib/benchmark/index.ts';
+import { lossesOf } from '../../lib/commands/bench/loop.ts';
 import { captureIo } from '../unit/cli/capture.ts';
 import { main } from '../../lib/program.ts';
 import { criuProgram } from '../helpers/criu.ts';
@@ -38,6 +40,23 @@ function commandLines(): string[] {
     }
   });
 }
+
+it('restores one checkpoint again and again, and tells what is lost', async () => {
+  const { io, stdout } = captureIo({ json: true });
+  const words = ['bench', 'loop', '--case', 'parallel', '--alloc', '8Mx3', '--rounds', '5', '--json'];
+  expect(await main([...words, '--store', join(machine.dir, 's')], io), stdout()).toBe(0);
+  const result = JSON.parse(stdout()) as LoopResult & { losses: string[] };
+  expect(result).toMatchObject({ case: 'parallel', rounds: 5, losses: [], verifiedMs: { n: 5 } });
+  // all of the device but what the program holds
+  expect(result.freeBytes.last).toBe(result.freeBytes.first);
+  expect(result.freeBytes.last).toBeLessThanOrEqual((256 - 24) * 2 ** 20);
+  const lossy = {
+    ...result,
+    freeBytes: { first: 2 ** 21, last: 2 ** 20 },
+    runDirEntries: { first: 1, last: 3 },
+  };
+  expect(lossesOf(lossy)).toEqual(['1 MiB of device memory', '2 entries of the run directory']);
+});
 
 it('measures every combination, cleans up when it is stopped, and goes on where it was', async () => {
   const stores = ['a', 'b'].map((name) => join(machine.dir, name));

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/**
+ * One checkpoint restored again and again: what is lost with each restore shows
+ * after a hundred.
+ * @module
+ */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkpoint } from '../checkpoint/index.ts';
+import { loadSettings } from '../configure/index.ts';
+import { ToolkitError } from '../errors.ts';
+import { becomeSubreaper } from '../process/index.ts';
+import { restore } from '../restore/index.ts';
+import { Workload } from '../workload/index.ts';
+import { caseEnvironment, type BenchmarkCase } from './dump-restore.ts';
+import { spreadOf, type Spread } from './summary.ts';
+
+export interface LoopOptions {
+  one: BenchmarkCase;
+  /** Options of workload-pattern. */
+  workload: readonly string[];
+  /** Restores. */
+  rounds: number;
+  store: string;
+  signal?: AbortSignal;
+  onRound?: (round: number, verifiedMs: number) => void;
+}
+
+export interface LoopResult {
+  case: string;
+  rounds: number;
+  /** From the start of `criu restore` to the answer that every byte is right. Milliseconds. */
+  verifiedMs: Spread;
+  /** Free device memory while the restored program ran, in bytes: after the first restore and after the last. */
+  freeBytes: { first: number; last: number };
+  /** Entries of the run directory: after the first restore and after the last. */
+  runDirEntries: { first: number; last: number };
+}
+
+async function freeDeviceMemory(workload: Workload): Promise<number> {
+  const answer = await workload.ask('mem');
+  const free = /^ok free=(\d+) /.exec(answer)?.[1];
+  if (free === undefined) throw new ToolkitError('ERR_WORKLOAD', answer);
+  return Number(free);
+}
+
+function runDirEntries(): number {
+  const dir = loadSettings().settings.CRIU_CUDA_RUN_DIR;
+  return existsSync(dir) ? readdirSync(dir).length : 0;
+}
+
+interface Round {
+  verifiedMs: number;
+  free: number;
+  entries: number;
+}
+
+/**
+ * Dumps a workload once and restores it `rounds` times.
+ * @throws {@link ToolkitError} ERR_BENCHMARK for a wrong byte
+ */
+export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
+  const { one, rounds, store, signal } = options;
+  becomeSubreaper();
+  mkdirSync(store, { recursive: true });
+  const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-loop-'));
+  const imagesDir = mkdtempSync(join(store, 'images-'));
+  const shared = {
+    imagesDir,
+    libdir: one.libdir,
+    env: caseEnvironment(one),
+    ...(one.criu === undefined ? {} : { criu: one.criu }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+  let workload: Workload | undefined;
+  const done: Round[] = [];
+  try {
+    workload = await Workload.start({
+      socketPath: join(scratch, 'workload.sock'),
+      args: options.workload,
+      ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
+    });
+    const checksum = await workload.verify();
+    await checkpoint({ ...shared, pid: workload.pid });
+    await workload.ended();
+    for (let round = 0; round < rounds; round += 1) {
+      signal?.throwIfAborted();
+      const start = performance.now();
+      await restore(shared);
+      const found = await workload.verify();
+      const verifiedMs = performance.now() - start;
+      if (found !== checksum)
+        throw new ToolkitError(
+          'ERR_BENCHMARK',
+          `restore ${round + 1} of ${one.name} has other memory than the dump`,
+        );
+      const free = await freeDeviceMemory(workload);
+      await workload.kill();
+      done.push({ verifiedMs, free, entries: runDirEntries() });
+      options.onRound?.(round, verifiedMs);
+    }
+  } finally {
+    await workload?.kill();
+    rmSync(imagesDir, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  const [first, last] = [done[0], done.at(-1)];
+  if (!first || !last) throw new ToolkitError('ERR_BENCHMARK', 'there was no restore to measure');
+  return {
+    case: one.name,
+    rounds,
+    verifiedMs: spreadOf(done.map(({ verifiedMs }) => verifiedMs)),
+    freeBytes: { first: first.free, last: last.free },
+    runDirEntries: { first: first.entries, last: last.entries },
+  };
+}

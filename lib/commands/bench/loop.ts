@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+/** `bench loop`: one checkpoint, many restores, nothing lost. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { parseCase, restoreLoop, withDaemon, type LoopResult } from '../../benchmark/index.ts';
+import { formatBytes, formatDuration, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
+import { wholeNumber } from '../operation-options.ts';
+
+interface LoopFlags {
+  case: string;
+  upstream?: string;
+  alloc: string[];
+  rounds: number;
+  store: string;
+}
+
+/** What was lost from the first restore to the last, in words. */
+export function lossesOf({ freeBytes, runDirEntries }: LoopResult): string[] {
+  const memory = freeBytes.first - freeBytes.last;
+  const entries = runDirEntries.last - runDirEntries.first;
+  return [
+    ...(memory > 0 ? [`${formatBytes(memory)} of device memory`] : []),
+    ...(entries > 0 ? [`${entries} entries of the run directory`] : []),
+  ];
+}
+
+function loopText(result: LoopResult, losses: readonly string[]): string {
+  const { rounds, verifiedMs } = result;
+  return [
+    `${result.case}: ${rounds} restores, every byte right each time`,
+    `restore to verified: median ${formatDuration(verifiedMs.median)}, ${formatDuration(verifiedMs.min)} to ${formatDuration(verifiedMs.max)}`,
+    losses.length === 0 ? 'nothing was lost' : `lost from the first to the last: ${losses.join(', ')}`,
+  ].join('\n');
+}
+
+export function registerLoop(bench: Command, io: Io): void {
+  bench
+    .command('loop')
+    .description('restore one checkpoint again and again, and fail when device memory or files are lost')
+    .option('--case <name>', 'as in --cases of bench run', 'stock')
+    .option('--upstream <dir>', 'directory of case upstream')
+    .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
+    .option('--rounds <n>', 'restores', wholeNumber(1, 1_000_000), 100)
+    .requiredOption('--store <dir>', 'where images go')
+    .action(async (flags: LoopFlags) => {
+      const one = parseCase(flags.case, flags.upstream);
+      const result = await withProgress(io, 'restoring', (report) =>
+        withDaemon([one], io.signal, () =>
+          restoreLoop({
+            one,
+            workload: flags.alloc.flatMap((size) => ['--alloc', size]),
+            rounds: flags.rounds,
+            store: resolve(flags.store),
+            signal: io.signal,
+            onRound: (round, ms) => {
+              report(`${round + 1} of ${flags.rounds}: ${formatDuration(ms)}`);
+            },
+          }),
+        ),
+      );
+      const losses = lossesOf(result);
+      if (losses.length > 0) io.exitCode = 1;
+      io.result({ ...result, losses }, () => loopText(result, losses));
+    });
+}
