@@ -10,6 +10,8 @@ import type { Report } from './model.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
 
 const WIDTH = 900;
+/** Without a browser the library only guesses how wide a text is. */
+const roomForText = { itemGap: 30, itemWidth: 18 };
 
 const escapeCell = (text: string): string => text.replaceAll('|', String.raw`\|`);
 
@@ -28,7 +30,9 @@ export function chartSvg({ option, title, height }: Chart): string {
       animation: false,
       backgroundColor: '#ffffff',
       title: { text: title, left: 'center', top: 8, textStyle: { fontSize: 15 } },
-      ...(legend === undefined || Array.isArray(legend) ? {} : { legend: { ...legend, top: 36 } }),
+      ...(legend === undefined || Array.isArray(legend)
+        ? {}
+        : { legend: { ...legend, top: 36, ...roomForText } }),
       ...(grid === undefined || Array.isArray(grid) ? {} : { grid: { ...grid, top: 84 } }),
     };
     chart.setOption(shifted);
@@ -71,7 +75,7 @@ export function reportMarkdown(report: Report, prefix: string): MarkdownReport {
       markdownTable(cells),
       `${cells.note}.`,
       ...resultCharts(named).map(picture),
-      markdownTable({ head: ['measured', ''], rows: environmentCells(named.result) }),
+      markdownTable({ head: ['where', ''], rows: environmentCells(named.result) }),
     );
   }
   return { text: `${parts.join('\n\n')}\n`, pictures };
