@@ -8,6 +8,7 @@ import { parseSize } from '../../demo/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { softwareBanner } from '../../report/index.ts';
+import { useDriver } from './driver.ts';
 
 interface LimitsFlags {
   store: string;
@@ -45,6 +46,7 @@ function limitsText(limits: Limits, sizes: readonly string[]): string {
 
 async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFlags): Promise<void> {
   for (const one of [size, ...sizes]) parseSize(one);
+  useDriver(io);
   const limits = await withProgress(io, 'measuring', () =>
     measureLimits({ store: resolve(store), size, signal: io.signal }),
   );

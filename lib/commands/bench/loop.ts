@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { parseCase, restoreLoop, withDaemon, type LoopResult } from '../../benchmark/index.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
+import { useDriver } from './driver.ts';
 import { wholeNumber } from '../operation-options.ts';
 
 interface LoopFlags {
@@ -44,6 +45,7 @@ export function registerLoop(bench: Command, io: Io): void {
     .option('--rounds <n>', 'restores', wholeNumber(1, 1_000_000), 100)
     .requiredOption('--store <dir>', 'where images go')
     .action(async (flags: LoopFlags) => {
+      useDriver(io);
       const one = parseCase(flags.case, flags.upstream);
       const result = await withProgress(io, 'restoring', (report) =>
         withDaemon([one], io.signal, () =>

@@ -15,6 +15,7 @@ import { formatDuration, type Io } from '../../output.ts';
 import { pluginVariants } from '../../paths.ts';
 import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
+import { useDriver } from './driver.ts';
 
 interface RunOptions {
   upstream?: string;
@@ -64,6 +65,7 @@ async function measure(
   options: RunOptions,
 ): Promise<void> {
   const { alloc, rounds, warmup, pageCache, out, restart } = options;
+  useDriver(io);
   const result: BenchmarkResult = await withProgress(io, 'benchmark', (report) =>
     runBenchmark({
       cases,

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+import { chooseDriver } from '../../demo/index.ts';
+import type { Io } from '../../output.ts';
+
+/**
+ * Without a GPU a benchmark runs on the software driver, like the demo, so that
+ * anybody can try it; its results carry a banner.
+ */
+export function useDriver(io: Io): void {
+  const { software, library, reason } = chooseDriver(false);
+  if (!software || library === undefined) return;
+  // for this program and everything it starts: workload, criu, pool daemon
+  process.env.CRIU_CUDA_DRIVER = library;
+  if (!io.json) io.err(`${reason}: on the software driver`);
+}
