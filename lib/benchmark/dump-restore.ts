@@ -54,12 +54,22 @@ export interface BenchmarkCase {
 /** What is done about the page cache before each restore; a tmpfs has none. */
 export type PageCache = 'warm' | 'dropped';
 
+/** Asked the same before and after, it has to answer the same. */
+export interface OtherProgram {
+  /** Program and arguments; `--socket PATH` is added. */
+  command: readonly string[];
+  /** One line, answered by one that begins with `ok`. */
+  question: string;
+}
+
 export interface DumpRestoreOptions {
   /** The program. @default the one that `criu-cuda setup` finds */
   criu?: string;
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
+  /** Another program instead, with the protocol of workload-pattern's socket. */
+  program?: OtherProgram;
   /**
    * Measures one sample in a store, and leaves nothing behind.
    * @default a dump and a restore of workload-pattern
@@ -112,6 +122,14 @@ export function caseEnvironment(one: BenchmarkCase): Record<string, string> {
   };
 }
 
+/** The proof that all device memory is there: of other programs, what they answer. */
+async function examine(workload: Workload, program: OtherProgram | undefined): Promise<string> {
+  if (!program) return workload.verify();
+  const answer = await workload.ask(program.question);
+  if (answer.startsWith('ok')) return answer;
+  throw new ToolkitError('ERR_WORKLOAD', `«${program.question}» was answered by «${answer.slice(0, 200)}»`);
+}
+
 /** Gives the page cache back, images included: what comes next is read from the storage. */
 async function dropPageCache(): Promise<void> {
   await exec('sync', []);
@@ -121,6 +139,7 @@ async function dropPageCache(): Promise<void> {
 async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: number): Promise<Sample> {
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
   const imagesDir = mkdtempSync(join(one.store ?? options.store, 'images-'));
+  const { program } = options;
   const criu = one.criu ?? options.criu;
   const shared = {
     imagesDir,
@@ -134,21 +153,22 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const begin = performance.now();
     workload = await Workload.start({
       socketPath: join(scratch, 'workload.sock'),
-      args: options.workload,
+      args: program ? [] : options.workload,
+      ...(program ? { program: program.command } : {}),
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
     });
-    const before = await workload.verify();
+    const before = await examine(workload, program);
     const coldMs = performance.now() - begin;
-    const addresses = await workload.addresses();
+    const addresses = program ? '' : await workload.addresses();
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
     if (one.prefetch === true) await poolPrefetch(imagesDir);
     if (options.pageCache === 'dropped') await dropPageCache();
     const start = performance.now();
     const restored = await restore(shared);
-    const checksum = await workload.verify();
+    const checksum = await examine(workload, program);
     const verifiedMs = performance.now() - start;
-    if (checksum !== before || (await workload.addresses()) !== addresses) {
+    if (checksum !== before || (program ? '' : await workload.addresses()) !== addresses) {
       throw new ToolkitError(
         'ERR_BENCHMARK',
         `${one.name}: the restored process has other memory than the dumped one`,

@@ -7,6 +7,7 @@ export {
   type BenchmarkCase,
   type CaseSettings,
   type DumpRestoreOptions,
+  type OtherProgram,
   type PageCache,
   type Sample,
   type SamplePhase,

@@ -12,6 +12,7 @@ import {
   benchmarkDumpRestore,
   type BenchmarkCase,
   type DumpRestoreOptions,
+  type OtherProgram,
   type PageCache,
   type Sample,
 } from './dump-restore.ts';
@@ -33,7 +34,9 @@ export interface BenchmarkRun {
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
-  /** See {@link benchmarkDumpRestore}. @default workload-pattern */
+  /** Instead of workload-pattern. */
+  program?: OtherProgram;
+  /** See {@link benchmarkDumpRestore}. @default a dump and a restore of the workload */
   measure?: NonNullable<DumpRestoreOptions['measure']>;
   rounds: number;
   warmup: number;
@@ -71,8 +74,15 @@ async function environmentOf(run: BenchmarkRun, criu: Criu): Promise<BenchmarkEn
 }
 
 /** What makes two runs the same, so that the second may go on where the first was interrupted. */
-function planOf({ cases, workload, rounds, store, pageCache }: BenchmarkRun): Record<string, unknown> {
-  return { cases, workload, rounds, store: resolve(store), pageCache };
+function planOf({
+  cases,
+  workload,
+  program,
+  rounds,
+  store,
+  pageCache,
+}: BenchmarkRun): Record<string, unknown> {
+  return { cases, workload, program, rounds, store: resolve(store), pageCache };
 }
 
 /** Counts runs and tells how long the rest will take. */

@@ -12,6 +12,8 @@ import { builtProgram } from '../paths.ts';
 import { waitForExit } from '../process/index.ts';
 
 export interface WorkloadOptions {
+  /** Another program and its first arguments, with the same protocol. @default workload-pattern */
+  program?: readonly string[];
   /** Where it listens; the path must not be longer than a Unix address. */
   socketPath: string;
   /** Its own options, for example `['--alloc', '512Mx32']`. */
@@ -84,7 +86,8 @@ export class Workload {
   /** Starts one in a session of its own, with nothing open, and waits until it answers. */
   static async start(options: WorkloadOptions): Promise<Workload> {
     const { socketPath, args, env } = options;
-    const child = spawn(builtProgram('workload-pattern'), [...args, '--socket', socketPath], {
+    const [file = builtProgram('workload-pattern'), ...words] = options.program ?? [];
+    const child = spawn(file, [...words, ...args, '--socket', socketPath], {
       detached: true,
       stdio: 'ignore',
       env: { ...process.env, ...env },
@@ -96,7 +99,7 @@ export class Workload {
           resolve([error]);
         }),
       );
-      throw failed(`${builtProgram('workload-pattern')} could not be started`, cause);
+      throw failed(`${file} could not be started`, cause);
     }
     const workload = new Workload(child, pid, socketPath);
     await workload.#answering(START_TIMEOUT_MS);

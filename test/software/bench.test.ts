@@ -15,6 +15,7 @@ import {
 import { lossesOf } from '../../lib/commands/bench/loop.ts';
 import { captureIo } from '../unit/cli/capture.ts';
 import { main } from '../../lib/program.ts';
+import { builtProgram } from '../../lib/paths.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 
@@ -56,6 +57,22 @@ it('restores one checkpoint again and again, and tells what is lost', async () =
     runDirEntries: { first: 1, last: 3 },
   };
   expect(lossesOf(lossy)).toEqual(['1 MiB of device memory', '2 entries of the run directory']);
+});
+
+it('measures another program, which has to answer the same', async () => {
+  const out = join(machine.dir, 'other.json');
+  const program = [builtProgram('workload-pattern'), '--alloc', '4Mx2'];
+  const words = ['bench', '--store', join(machine.dir, 's'), '--rounds', '1', '--warmup', '0', '--out', out];
+  const good = captureIo();
+  expect(await main([...words, '--question', 'addresses', '--', ...program], good.io), good.stderr()).toBe(0);
+  expect(readResult(out)).toMatchObject({ workload: program, samples: [{ case: 'stock', round: 0 }] });
+  // an answer with a time in it is never the same
+  const bad = captureIo();
+  expect(await main([...words, '--question', 'verify', '--', ...program], bad.io)).toBe(1);
+  expect(bad.stderr()).toContain('the restored process has other memory than the dumped one');
+  const none = captureIo();
+  expect(await main([...words, '--restart', '--', ...program], none.io)).toBe(1);
+  expect(none.stderr()).toContain('«answer» was answered by «error answer unknown request');
 });
 
 it('measures every combination, cleans up when it is stopped, and goes on where it was', async () => {

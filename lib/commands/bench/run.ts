@@ -20,6 +20,7 @@ import { useDriver } from './driver.ts';
 interface RunOptions {
   upstream?: string;
   alloc: string[];
+  question: string;
   rounds: number;
   warmup: number;
   pageCache: PageCache;
@@ -63,13 +64,15 @@ async function measure(
   cases: readonly BenchmarkCase[],
   store: string,
   options: RunOptions,
+  command: readonly string[],
 ): Promise<void> {
-  const { alloc, rounds, warmup, pageCache, out, restart } = options;
+  const { alloc, question, rounds, warmup, pageCache, out, restart } = options;
   useDriver(io);
   const result: BenchmarkResult = await withProgress(io, 'benchmark', (report) =>
     runBenchmark({
       cases,
-      workload: alloc.flatMap((size) => ['--alloc', size]),
+      workload: command.length > 0 ? [...command] : alloc.flatMap((size) => ['--alloc', size]),
+      ...(command.length > 0 ? { program: { command, question } } : {}),
       rounds,
       warmup,
       store,
@@ -89,6 +92,12 @@ async function measure(
 
 function addRunOptions(command: Command): Command {
   return command
+    .argument('[program...]', 'after --: another program with the socket protocol of workload-pattern')
+    .option(
+      '--question <line>',
+      'what that program is asked; it has to answer the same after a restore',
+      'answer',
+    )
     .option('--upstream <dir>', 'directory with CRIU’s own cuda_plugin.so and NVIDIA’s cuda-checkpoint')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'measured rounds', count, 5)
@@ -111,12 +120,13 @@ export function registerRun(bench: Command, io: Io): void {
       ['stock'],
     )
     .requiredOption('--store <dir>', 'where images go');
-  addRunOptions(command).action((options: CasesOptions) =>
+  addRunOptions(command).action((program: string[], options: CasesOptions) =>
     measure(
       io,
       options.cases.map((word) => parseCase(word, options.upstream)),
       options.store,
       options,
+      program,
     ),
   );
 }
@@ -134,7 +144,7 @@ export function registerMatrix(bench: Command, io: Io): void {
     .option('--pool <list>', 'CRIU_CUDA_CONTEXT_POOL (variant full)', switches, [0, 1])
     .option('--prefetch <list>', 'the daemon loads the image before the restore (pool 1)', switches, [0])
     .requiredOption('--store <dirs>', 'where images go', words);
-  addRunOptions(command).action((options: MatrixOptions) => {
+  addRunOptions(command).action((program: string[], options: MatrixOptions) => {
     const cases = matrixCases(
       {
         variants: options.variants,
@@ -146,6 +156,6 @@ export function registerMatrix(bench: Command, io: Io): void {
       },
       options.upstream,
     );
-    return measure(io, cases, options.store[0] ?? '', options);
+    return measure(io, cases, options.store[0] ?? '', options, program);
   });
 }
