@@ -267,6 +267,36 @@ int workload_verify(struct workload *w, const struct lane *lane, uint64_t *check
 	return ret;
 }
 
+/* One allocation's life; `key` makes it differ from all others. */
+int workload_churn(struct workload *w, const struct lane *lane, uint64_t key, uint64_t *host,
+		   uint64_t words, struct failure *failure)
+{
+	const CUstream stream = lane->streams[0];
+	struct buffer b = {.bytes = words * 8};
+	uint64_t sum = 0, ignored = 0;
+	int ret = -1;
+
+	ccr_pattern_fill(host, words, 0, key);
+	TRY(cuMemAlloc_v2, &b.address, b.bytes);
+	if (!w->cuda.cuMemcpyHtoDAsync_v2(b.address, host, b.bytes, stream) &&
+	    !w->cuda.cuMemsetD8Async(lane->sums, 0, sizeof(sum), stream)) {
+		uint64_t values[] = {b.address, words, 0, lane->sums};
+
+		memset(host, 0, b.bytes);
+		ret = launch(w, w->checksum, values, 4, grid_of(&b), BLOCK, stream) ||
+		      w->cuda.cuMemcpyDtoHAsync_v2(&sum, lane->sums, sizeof(sum), stream) ||
+		      w->cuda.cuMemcpyDtoHAsync_v2(host, b.address, b.bytes, stream) ||
+		      w->cuda.cuStreamSynchronize(stream);
+	}
+	TRY(cuMemFree_v2, b.address);
+	if (ret)
+		return fail(failure, "a copy or a launch", CUDA_ERROR_UNKNOWN);
+	if (compare(sum, words, key, "short-lived allocation", 0, &ignored, failure))
+		return -1;
+	return compare(ccr_pattern_checksum(host, words, 0), words, key, "copy of an allocation", 0,
+		       &ignored, failure);
+}
+
 int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure)
 {
 	CUdeviceptr address;

@@ -10,7 +10,7 @@ static const char usage[] =
 	"usage: workload-pattern [--alloc SIZE[xCOUNT]]... [--vmm] [--device N] [--seed N] [--host "
 	"SIZE]\n"
 	"                        [--pinned SIZE] [--threads N] [--streams N] [--children N]\n"
-	"                        [--no-cuda-parent] [--continuous] [--heartbeat]\n"
+	"                        [--no-cuda-parent] [--continuous] [--heartbeat] [--churn N]\n"
 	"                        [--socket PATH] [--http PORT]\n"
 	"SIZE takes K, M or G (powers of 1024).\n";
 
@@ -96,7 +96,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		{"children", 1, NULL, 'c'},   {"no-cuda-parent", 0, NULL, 'n'},
 		{"continuous", 0, NULL, 'C'}, {"socket", 1, NULL, 'S'},
 		{"heartbeat", 0, NULL, 'H'},  {"http", 1, NULL, 'P'},
-		{NULL, 0, NULL, 0},
+		{"churn", 1, NULL, 'u'},      {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -125,6 +125,9 @@ void options_parse(struct options *o, int argc, char **argv)
 			break;
 		case 't':
 			o->threads = number("threads", optarg, 64);
+			break;
+		case 'u':
+			o->churn = number("churn", optarg, 64);
 			break;
 		case 'm':
 			o->streams = number("streams", optarg, MAX_STREAMS);

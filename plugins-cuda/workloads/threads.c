@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "workloads/workload.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 /* Each keeps calling the driver, so that a dump meets calls in progress. */
@@ -20,6 +21,31 @@ static void *verify_forever(void *argument)
 		nanosleep(&pause, NULL);
 	}
 out:
+	__atomic_store_n(&w->mismatch, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* Small and large in turn: those that stay with the driver, and those that do not. */
+static void *churn_forever(void *argument)
+{
+	enum { MAX_WORDS = 3 << 17 };
+	struct workload *w = argument;
+	uint64_t *host = malloc(MAX_WORDS * 8);
+	struct failure failure;
+	struct lane lane;
+
+	w->cuda.cuCtxSetCurrent(w->context);
+	if (!host || workload_lane(w, &lane, 1, &failure))
+		goto out;
+	for (uint64_t round = 0;; round++) {
+		const uint64_t words = round % 3 ? MAX_WORDS : 1 << 10;
+
+		if (workload_churn(w, &lane, (uintptr_t)host + round, host, words, &failure))
+			break;
+		__atomic_add_fetch(&w->rounds, 1, __ATOMIC_RELAXED);
+	}
+out:
+	free(host);
 	__atomic_store_n(&w->mismatch, true, __ATOMIC_RELAXED);
 	return NULL;
 }
@@ -86,6 +112,8 @@ int workload_start_threads(struct workload *w, struct failure *failure)
 
 	for (int i = 0; !ret && i < nr; i++)
 		ret = start_thread(w, verify_forever, failure);
+	for (int i = 0; !ret && i < w->options.churn; i++)
+		ret = start_thread(w, churn_forever, failure);
 	if (!ret && w->options.heartbeat && w->nr_buffers)
 		ret = start_thread(w, beat_forever, failure);
 	return ret;

@@ -38,6 +38,8 @@
 	X(cuMemGetAllocationGranularity) \
 	X(cuMemcpyHtoD_v2)               \
 	X(cuMemcpyDtoH_v2)               \
+	X(cuMemFree_v2)                  \
+	X(cuMemcpyHtoDAsync_v2)          \
 	X(cuMemcpyDtoHAsync_v2)          \
 	X(cuMemsetD8Async)               \
 	X(cuMemHostAlloc)                \
@@ -63,7 +65,7 @@ struct options {
 	struct alloc_option allocs[MAX_ALLOC_OPTIONS];
 	int nr_allocs;
 	bool vmm, continuous, heartbeat, no_cuda_parent;
-	int device, threads, streams, children;
+	int device, threads, churn, streams, children;
 	uint64_t seed, host_bytes, pinned_bytes;
 	const char *socket_path;
 	int http_port; /* 0: none */
@@ -118,6 +120,9 @@ int workload_lane(struct workload *w, struct lane *lane, int nr_streams, struct 
 /* Reads every byte on the device and compares; `*checksum` is one number for all of it. */
 int workload_verify(struct workload *w, const struct lane *lane, uint64_t *checksum,
 		    struct failure *failure);
+/* Allocates, fills from `host`, checks by a kernel and by a copy back, and frees. */
+int workload_churn(struct workload *w, const struct lane *lane, uint64_t key, uint64_t *host,
+		   uint64_t words, struct failure *failure);
 int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure);
 int workload_spin(struct workload *w, bool start, struct failure *failure);
 /* Leaves no kernel running behind. */
