@@ -3,7 +3,7 @@
  * A report as Markdown, its charts as SVG files beside it.
  * @module
  */
-import { init } from 'echarts';
+import { createRequire } from 'node:module';
 import { reportCharts, resultCharts, type Chart } from './charts.ts';
 import { environmentCells } from './figures.ts';
 import type { Report } from './model.ts';
@@ -22,6 +22,9 @@ function markdownTable({ head, rows }: Cells): string {
 
 /** Draws a chart without a browser, on white so that it is readable anywhere. */
 export function chartSvg({ option, title, height }: Chart): string {
+  // Only when a report is made: it is a large module.
+  const require = createRequire(import.meta.url);
+  const { init } = require('echarts/dist/echarts.min.js') as typeof import('echarts');
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: height + 40 });
   try {
     const { grid, legend } = option;
