@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""Random bytes on every visible GPU, in tensors of 512 MiB, that answers «sums» on a Unix socket.
+
+The answer has one exact sum per GPU, computed there. The same process asked before a dump and after a restore must give
+the same. Needs torch.
+
+    torch_devices.py --socket PATH [--gib N]      (N GiB on each GPU, 16 by default)
+"""
+
+import argparse
+import os
+import socket
+
+import torch
+
+WORDS = 512 * 1024 * 1024 // 4
+
+
+def fill(device, gib):
+    generator = torch.Generator(device=device).manual_seed(device.index + 1)
+    limits = (-(2**31), 2**31 - 1)
+    return [
+        torch.randint(*limits, (WORDS,), dtype=torch.int32, device=device, generator=generator)
+        for _ in range(2 * gib)
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--gib", type=int, default=16)
+    options = parser.parse_args()
+    devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    tensors = [fill(device, options.gib) for device in devices]
+    listener = socket.socket(socket.AF_UNIX)
+    if os.path.exists(options.socket):
+        os.unlink(options.socket)
+    listener.bind(options.socket)
+    listener.listen(4)
+    while True:
+        client, _ = listener.accept()
+        with client:
+            if client.recv(64).strip() == b"quit":
+                return
+            sums = [sum(int(tensor.sum(dtype=torch.int64)) for tensor in group) for group in tensors]
+            client.sendall(f"ok sums={','.join(map(str, sums))}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
