@@ -235,18 +235,19 @@ int service_hold(int connection, uint32_t operation)
 	return ccr_message_send(connection, &message, NULL, 0);
 }
 
-static int wait_done(int connection, int ret, char *error, size_t size)
+static int wait_done(int connection, int ret, int timeout_ms, char *error, size_t size)
 {
 	struct ccr_message message;
 
 	if (!ret)
-		ret = ccr_message_receive(connection, &message, NULL, NULL, ANSWER_TIMEOUT_MS);
+		ret = ccr_message_receive(connection, &message, NULL, NULL, timeout_ms);
 	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
 }
 
 int service_finish_evict(int connection, char *error, size_t size)
 {
-	return wait_done(connection, 0, error, size);
+	/* No time limit: only its answer, or its end, says who has the memory now. */
+	return wait_done(connection, 0, -1, error, size);
 }
 
 int service_finish_attach(int connection, uint32_t operation, char *error, size_t size)
@@ -254,7 +255,8 @@ int service_finish_attach(int connection, uint32_t operation, char *error, size_
 	struct ccr_message message;
 
 	ccr_message_init(&message, CCR_MSG_END, operation);
-	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0), error, size);
+	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0),
+			 ANSWER_TIMEOUT_MS, error, size);
 }
 
 void service_abort(int connection, uint32_t operation, int result, const char *text)
