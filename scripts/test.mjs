@@ -53,10 +53,10 @@ function countCtest(title, report, status) {
   }
 }
 
-function ctest(title, dir, env) {
+function ctest(title, dir, env, more = []) {
   const report = join(scratch, `${title}.xml`);
   const jobs = String(cpus().length);
-  const args = ['--test-dir', dir, '--output-on-failure', '--output-junit', report, '-j', jobs];
+  const args = ['--test-dir', dir, '--output-on-failure', '--output-junit', report, '-j', jobs, ...more];
   const status = run('ctest', args, env);
   countCtest(title, readReport(report), status);
 }
@@ -85,10 +85,19 @@ function criuEnv() {
 
 const env = criuEnv();
 ctest('ctest', 'plugins-cuda/build', env);
-if (process.env.CI) {
-  const status = run(process.execPath, ['dist/cli.js', 'build', '--sanitize', 'address,undefined']);
-  if (status === 0) ctest('ctest under sanitizers', 'plugins-cuda/build-address-undefined', env);
+/** What has threads: the interceptor, the transfer engine, the pool's sessions. */
+const THREADED = ['-R', 'intercept|transfer|image|fuzz'];
+
+function sanitized(sanitizers, more) {
+  const status = run(process.execPath, ['dist/cli.js', 'build', '--sanitize', sanitizers]);
+  const dir = `plugins-cuda/build-${sanitizers.replaceAll(',', '-')}`;
+  if (status === 0) ctest(`ctest under ${sanitizers}`, dir, env, more);
   else total.failed += 1;
+}
+
+if (process.env.CI) {
+  sanitized('address,undefined');
+  sanitized('thread', THREADED);
 }
 vitest(process.argv.slice(2));
 rmSync(scratch, { recursive: true, force: true });
