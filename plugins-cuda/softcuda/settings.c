@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Settings, read once from the environment.
+#include "softcuda.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct ccr_soft_settings settings;
+
+static bool read_number(const char *name, uint64_t low, uint64_t high, uint64_t preset,
+			uint64_t *value)
+{
+	const char *text = getenv(name);
+	unsigned long long number;
+	char *end;
+
+	*value = preset;
+	if (!text || !*text)
+		return true;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (*end || errno || *text == '-' || number < low || number > high) {
+		fprintf(stderr, "softcuda: %s=%s: expected a number from %llu to %llu\n", name,
+			text, (unsigned long long)low, (unsigned long long)high);
+		return false;
+	}
+	*value = number;
+	return true;
+}
+
+static void read_settings(void)
+{
+	struct ccr_soft_settings *s = &settings;
+	const char *dir = getenv("SOFTCUDA_DIR");
+	uint64_t devices, megabytes, version;
+	int length;
+
+	s->valid = read_number("SOFTCUDA_DEVICES", 0, CCR_MAX_DEVICES, 1, &devices);
+	s->valid &= read_number("SOFTCUDA_MEMORY_MB", 2, 4u << 20, 1024, &megabytes);
+	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990, 13000, &version);
+	s->nr_devices = (int)devices;
+	s->memory_bytes = megabytes * CCR_MIB;
+	s->driver_version = (int)version;
+	s->dir_is_preset = !dir || !*dir;
+	if (!s->dir_is_preset)
+		length = snprintf(s->dir, sizeof(s->dir), "%s", dir);
+	else
+		length = snprintf(s->dir, sizeof(s->dir), "/dev/shm/softcuda-%u", geteuid());
+	if (length >= (int)sizeof(s->dir)) {
+		fprintf(stderr, "softcuda: SOFTCUDA_DIR is longer than %zu bytes\n",
+			sizeof(s->dir) - 1);
+		s->valid = false;
+	}
+}
+
+const struct ccr_soft_settings *ccr_soft_settings(void)
+{
+	pthread_once(&once, read_settings);
+	return &settings;
+}
