@@ -82,8 +82,8 @@ async function showState(io: Io, { pid }: Flags): Promise<void> {
   io.result({ pid, state }, () => state);
 }
 
-function showRestoreTid(io: Io, { pid }: Flags): void {
-  const tid = configured().driver.restoreThreadId(pid);
+async function showRestoreTid(io: Io, { pid }: Flags): Promise<void> {
+  const tid = await configured().driver.restoreThreadId(pid);
   io.result({ pid, restoreTid: tid }, () => String(tid));
 }
 
@@ -92,9 +92,9 @@ export function registerProcess(program: Command, io: Io): void {
   const add = (name: string, description: string): Command =>
     group.command(name).description(description).requiredOption('--pid <pid>', 'the process', parsePid);
   add('state', 'running, locked, checkpointed or failed').action((flags: Flags) => showState(io, flags));
-  add('restore-tid', 'the thread that the driver works in').action((flags: Flags) => {
-    showRestoreTid(io, flags);
-  });
+  add('restore-tid', 'the thread that the driver works in').action((flags: Flags) =>
+    showRestoreTid(io, flags),
+  );
   for (const step of steps) {
     const command = add(step.name, step.description);
     (step.options?.(command) ?? command).action((flags: Flags) => runStep(io, step, flags));

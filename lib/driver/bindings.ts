@@ -33,16 +33,26 @@ export interface GpuPair {
   newUuid: number[];
 }
 
-/** Calls that only look return at once; the others may take seconds and run off the event loop. */
+/** A CUresult, and what the call found out when it is 0. */
+export interface Answer {
+  result: number;
+  value: number;
+}
+
+/** Calls on a process may take seconds: they run off the event loop. Numbers are CUresults. */
 export interface Bindings {
-  driverVersion(out: [number]): number;
   errorName(result: number): string | undefined;
-  restoreThreadId(pid: number, out: [number]): number;
-  state(pid: number, out: [number]): Promise<number>;
+  restoreThreadId(pid: number): Promise<Answer>;
+  state(pid: number): Promise<Answer>;
   lock(pid: number, timeoutMs: number): Promise<number>;
   checkpoint(pid: number): Promise<number>;
   restore(pid: number, pairs: readonly GpuPair[]): Promise<number>;
   unlock(pid: number): Promise<number>;
+}
+
+/** The driver through koffi. */
+export interface LibraryBindings extends Bindings {
+  driverVersion(out: [number]): number;
 }
 
 type Async = (...args: unknown[]) => void;
@@ -54,6 +64,12 @@ function later(call: { async: Async }, ...args: unknown[]): Promise<number> {
       else resolve(result);
     });
   });
+}
+
+async function answer(call: { async: Async }, pid: number): Promise<Answer> {
+  const value: [number] = [0];
+  const result = await later(call, pid, value);
+  return { result, value: value[0] };
 }
 
 /** Functions that `library` must have, in the order in which a missing one is reported. */
@@ -68,7 +84,7 @@ export const requiredFunctions = [
   'cuCheckpointProcessUnlock',
 ] as const;
 
-export function bind(library: LibraryHandle): Bindings {
+export function bind(library: LibraryHandle): LibraryBindings {
   const out = koffi.out(koffi.pointer('int'));
   const version = library.func('cuDriverGetVersion', 'int', [out]);
   const name = library.func('cuGetErrorName', 'int', ['int', koffi.out(koffi.pointer('const char *'))]);
@@ -84,8 +100,8 @@ export function bind(library: LibraryHandle): Bindings {
       const value: [string | null] = [null];
       return name(result, value) === 0 ? (value[0] ?? undefined) : undefined;
     },
-    restoreThreadId: (pid, value) => threadId(pid, value) as number,
-    state: (pid, value) => later(state, pid, value),
+    restoreThreadId: (pid) => answer(threadId, pid),
+    state: (pid) => answer(state, pid),
     lock: (pid, timeoutMs) => later(lock, pid, { timeoutMs, reserved0: 0, reserved1: zeros(7) }),
     checkpoint: (pid) => later(checkpoint, pid, null),
     restore: (pid, pairs) =>

@@ -7,8 +7,9 @@
  */
 import { readFileSync } from 'node:fs';
 import koffi, { type LibraryHandle } from 'koffi';
-import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
 import { readThreadState } from '../process/index.ts';
+import { abortable } from './abortable.ts';
 import { bind, requiredFunctions, type Bindings } from './bindings.ts';
 import { DriverError } from './error.ts';
 import { parseUuid, type DevicePair } from './uuid.ts';
@@ -34,6 +35,8 @@ export const driverCandidates: readonly string[] = [
 export interface LockOptions {
   /** Milliseconds to wait for the GPU work to end; 0 waits for ever. @default 10_000 */
   timeoutMs?: number;
+  /** Stops waiting, with the signal's reason; a lock that comes all the same is taken back. */
+  signal?: AbortSignal;
 }
 
 export interface RestoreStepOptions {
@@ -41,6 +44,11 @@ export interface RestoreStepOptions {
   deviceMap?: readonly DevicePair[];
 }
 
+/**
+ * What can be asked of the driver. Each call runs off the event loop and throws {@link DriverError} with the
+ * driver's result, `ToolkitError` ERR_DRIVER_THREAD_STOPPED when the process' restore thread cannot run, or
+ * `UsageError` for something that is no pid. A step that has begun is carried out.
+ */
 export interface CheckpointDriver {
   /** The file that was opened. */
   readonly path: string;
@@ -48,14 +56,15 @@ export interface CheckpointDriver {
   readonly version: number;
   state(pid: number): Promise<ProcessState>;
   /** The thread that must be able to run while the driver works on the process. */
-  restoreThreadId(pid: number): number;
+  restoreThreadId(pid: number): Promise<number>;
   lock(pid: number, options?: LockOptions): Promise<void>;
   checkpoint(pid: number): Promise<void>;
   restore(pid: number, options?: RestoreStepOptions): Promise<void>;
   unlock(pid: number): Promise<void>;
 }
 
-const INSTALL_REMEDY = 'install the NVIDIA driver, 570 or newer, or set CRIU_CUDA_DRIVER';
+/** For whoever lacks a driver with the checkpoint calls. */
+export const INSTALL_REMEDY = 'install the NVIDIA driver, 570 or newer, or set CRIU_CUDA_DRIVER';
 
 function load(path: string): LibraryHandle | Error {
   try {
@@ -99,19 +108,33 @@ function loadedPath(name: string): string {
   return /\/\S*\/libcuda\.so\S*/.exec(maps)?.[0] ?? name;
 }
 
-function createDriver(path: string, bindings: Bindings): CheckpointDriver {
+const LONGEST_TIMEOUT_MS = 2 ** 32 - 1;
+
+function checkPid(pid: number): void {
+  if (Number.isInteger(pid) && pid > 0 && pid < 2 ** 31) return;
+  throw new UsageError(`${pid} is not a pid`);
+}
+
+function checkTimeout(timeoutMs: number): void {
+  if (Number.isInteger(timeoutMs) && timeoutMs >= 0 && timeoutMs <= LONGEST_TIMEOUT_MS) return;
+  throw new UsageError(`timeoutMs ${timeoutMs} is not a whole number from 0 to ${LONGEST_TIMEOUT_MS}`);
+}
+
+/** The same driver, whichever way its functions are reached. */
+export function createDriver(path: string, version: number, bindings: Bindings): CheckpointDriver {
   const check = (call: string, pid: number, result: number): void => {
     if (result === 0) return;
     throw new DriverError(call, result, bindings.errorName(result) ?? 'CUDA_ERROR_UNLISTED', pid);
   };
-  const restoreThreadId = (pid: number): number => {
-    const out: [number] = [0];
-    check('cuCheckpointProcessGetRestoreThreadId', pid, bindings.restoreThreadId(pid, out));
-    return out[0];
+  const restoreThreadId = async (pid: number): Promise<number> => {
+    checkPid(pid);
+    const { result, value } = await bindings.restoreThreadId(pid);
+    check('cuCheckpointProcessGetRestoreThreadId', pid, result);
+    return value;
   };
   /** The driver would wait for ever for a restore thread that is stopped. */
-  const checkThreadRuns = (pid: number): void => {
-    const tid = restoreThreadId(pid);
+  const checkThreadRuns = async (pid: number): Promise<void> => {
+    const tid = await restoreThreadId(pid);
     const state = readThreadState(pid, tid);
     if (state !== 'T' && state !== 't') return;
     const how = state === 'T' ? 'stopped' : 'held by a tracer';
@@ -120,27 +143,31 @@ function createDriver(path: string, bindings: Bindings): CheckpointDriver {
     });
   };
   const step = async (call: string, pid: number, run: () => Promise<number>): Promise<void> => {
-    checkThreadRuns(pid);
+    await checkThreadRuns(pid);
     check(call, pid, await run());
   };
-  const version: [number] = [0];
   return {
     path,
-    version: bindings.driverVersion(version) === 0 ? version[0] : 0,
+    version,
     restoreThreadId,
     state: async (pid) => {
-      const out: [number] = [0];
-      await step('cuCheckpointProcessGetState', pid, () => bindings.state(pid, out));
-      const state = processStates[out[0]];
+      await checkThreadRuns(pid);
+      const { result, value } = await bindings.state(pid);
+      check('cuCheckpointProcessGetState', pid, result);
+      const state = processStates[value];
       if (state) return state;
-      throw new ToolkitError('ERR_DRIVER_STATE', `${pid} is in state ${out[0]}, unknown to this program`);
+      throw new ToolkitError('ERR_DRIVER_STATE', `${pid} is in state ${value}, unknown to this program`);
     },
-    lock: (pid, { timeoutMs = 10_000 } = {}) =>
-      step('cuCheckpointProcessLock', pid, () => bindings.lock(pid, timeoutMs)),
+    lock: async (pid, { timeoutMs = 10_000, signal } = {}) => {
+      checkTimeout(timeoutMs);
+      const lock = (): Promise<void> =>
+        step('cuCheckpointProcessLock', pid, () => bindings.lock(pid, timeoutMs));
+      await (signal ? abortable(lock, signal, () => bindings.unlock(pid)) : lock());
+    },
     checkpoint: (pid) => step('cuCheckpointProcessCheckpoint', pid, () => bindings.checkpoint(pid)),
-    restore: (pid, { deviceMap = [] } = {}) => {
+    restore: async (pid, { deviceMap = [] } = {}) => {
       const pairs = deviceMap.map(({ from, to }) => ({ oldUuid: parseUuid(from), newUuid: parseUuid(to) }));
-      return step('cuCheckpointProcessRestore', pid, () => bindings.restore(pid, pairs));
+      await step('cuCheckpointProcessRestore', pid, () => bindings.restore(pid, pairs));
     },
     unlock: (pid) => step('cuCheckpointProcessUnlock', pid, () => bindings.unlock(pid)),
   };
@@ -159,7 +186,13 @@ export function openDriver(path?: string): CheckpointDriver {
   if (known) return known;
   const { name, library } = loadFirst(path);
   checkFunctions(name, library);
-  const driver = createDriver(loadedPath(name), bind(library));
+  const bindings = bind(library);
+  const version: [number] = [0];
+  const driver = createDriver(
+    loadedPath(name),
+    bindings.driverVersion(version) === 0 ? version[0] : 0,
+    bindings,
+  );
   opened.set(path ?? '', driver);
   return driver;
 }

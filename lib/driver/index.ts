@@ -3,8 +3,11 @@
  * The CUDA driver's checkpoint API.
  * @module
  */
+export { type Answer, type Bindings, type GpuPair } from './bindings.ts';
 export {
+  createDriver,
   driverCandidates,
+  INSTALL_REMEDY,
   MIN_DRIVER_VERSION,
   openDriver,
   type CheckpointDriver,

@@ -136,7 +136,8 @@ describe('processes the driver cannot work on', () => {
   it('one whose restore thread is stopped is refused instead of waited for', async () => {
     const { pid } = workload;
     process.kill(pid, 'SIGSTOP');
-    await vi.waitUntil(() => readThreadState(pid, driver.restoreThreadId(pid)) === 'T', { interval: 1 });
+    const tid = await driver.restoreThreadId(pid);
+    await vi.waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
     const failure = driver.state(pid);
     await expect(failure).rejects.toMatchObject({ code: 'ERR_DRIVER_THREAD_STOPPED' });
     process.kill(pid, 'SIGCONT');
