@@ -46,7 +46,14 @@ function nodeVersion() {
 async function nodeModules() {
   if (modified('node_modules/.package-lock.json') >= modified('package-lock.json')) return;
   console.error('installing node_modules …');
-  await run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']);
+  await run('npm', [
+    'ci',
+    '--include=dev',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  ]);
 }
 
 if (!tasks.includes(task)) fail(`unknown task "${task}"; accepted: ${tasks.join(', ')}`);
@@ -55,6 +62,7 @@ await nodeModules();
 await node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
 await cli('setup', ...(task === 'setup' ? rest : ['--quiet-if-ready']));
 if (task !== 'setup') await cli('build');
+if (task === 'test' || task === 'check') await node('scripts/addon.mjs');
 if (task === 'demo') await cli('demo', ...rest);
 if (task === 'check') {
   await node('scripts/check.mjs');

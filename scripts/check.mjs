@@ -9,9 +9,11 @@ const write = process.argv.includes('--write');
 const bin = (name) => `node_modules/.bin/${name}`;
 
 /** Our C files; tables of another ABI are laid out by hand. */
-const cFiles = readdirSync('plugins-cuda', { recursive: true })
-  .filter((name) => /\.[ch]$/.test(name) && !name.startsWith('build') && !name.endsWith('_abi.h'))
-  .map((name) => join('plugins-cuda', name));
+const cFiles = ['plugins-cuda', 'native'].flatMap((dir) =>
+  readdirSync(dir, { recursive: true })
+    .filter((name) => /\.(c|h|cc)$/.test(name) && !name.startsWith('build') && !name.endsWith('_abi.h'))
+    .map((name) => join(dir, name)),
+);
 
 const formats = [
   ['prettier', bin('prettier'), [write ? '--write' : '--check', '--log-level=warn', '.']],

@@ -13,6 +13,7 @@ export const buildPackages = [
   'build-essential',
   'cmake',
   'pkg-config',
+  'python3',
   'clang-format',
   'xz-utils',
   'libprotobuf-c-dev',

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+# The Node addon, criu_cuda.node; everything else in C is built by CMake (plugins-cuda).
+{
+  "targets": [
+    {
+      "target_name": "criu_cuda",
+      "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
+      "include_dirs": ["plugins-cuda"],
+      "sources": [
+        "native/binding.cc",
+        "native/driver.cc",
+        "native/executor.cc",
+        "native/mailbox.cc",
+        "native/nvml.cc",
+        "native/nvml_query.cc",
+        "plugins-cuda/common/cuda_error.c",
+        "plugins-cuda/common/driver.c"
+      ],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
+      "cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden"],
+      "cflags_cc": ["-std=c++17"],
+      # A thread may still be in the driver when the environment that loaded the addon is gone.
+      "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,-z,relro"],
+      "libraries": ["-ldl"]
+    }
+  ]
+}

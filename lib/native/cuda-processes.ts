@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Every CUDA process of the machine with its state, checkpointed ones included.
+ * @module
+ */
+import { readdir } from 'node:fs/promises';
+import { DriverError, type CheckpointDriver, type ProcessState } from '../driver/index.ts';
+import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { describeProcess } from '../process/index.ts';
+import { listGpuProcesses, type GpuOptions } from './gpu.ts';
+
+export interface CudaProcess {
+  pid: number;
+  /** Its command line. */
+  command: string;
+  /** `stopped`: its restore thread is stopped, as under a debugger or a dump, so that the driver cannot be asked. */
+  state: ProcessState | 'stopped';
+  /** Device memory by GPU; empty when it holds none, or NVML does not tell. */
+  devices: { uuid: string; usedBytes: number | null }[];
+}
+
+/** Questions to the driver at a time. */
+const AT_ONCE = 8;
+
+async function stateOf(driver: CheckpointDriver, pid: number): Promise<CudaProcess['state'] | undefined> {
+  try {
+    return await driver.state(pid);
+  } catch (error) {
+    if (error instanceof DriverError) return undefined; // no CUDA process, gone, or not ours to see
+    if (error instanceof ToolkitError && error.code === 'ERR_DRIVER_THREAD_STOPPED') return 'stopped';
+    throw error;
+  }
+}
+
+async function devicesByPid(options: GpuOptions): Promise<Map<number, CudaProcess['devices']>> {
+  const byPid = new Map<number, CudaProcess['devices']>();
+  try {
+    for (const { pid, deviceUuid, usedBytes } of await listGpuProcesses(options)) {
+      byPid.set(pid, [...(byPid.get(pid) ?? []), { uuid: deviceUuid, usedBytes }]);
+    }
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error; // the driver alone knows the states
+  }
+  return byPid;
+}
+
+/**
+ * Asks the driver about every process of this PID namespace, and NVML for the memory. Sorted by pid.
+ * @param driver from `openNativeDriver`
+ * @throws `NvmlError`; a machine without NVML has no `devices`
+ */
+export async function listCudaProcesses(
+  driver: CheckpointDriver,
+  options: GpuOptions = { driver: driver.path },
+): Promise<CudaProcess[]> {
+  const devices = await devicesByPid(options);
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found: CudaProcess[] = [];
+  const next = pids.values();
+  const asker = async (): Promise<void> => {
+    for (const pid of next) {
+      const state = await stateOf(driver, pid);
+      if (state) found.push({ pid, command: describeProcess(pid), state, devices: devices.get(pid) ?? [] });
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, asker));
+  return found.sort((a, b) => a.pid - b.pid);
+}

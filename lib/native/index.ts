@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The addon: GPUs, CUDA processes and their states without ever blocking the event loop.
+ * @module
+ */
+export { listCudaProcesses, type CudaProcess } from './cuda-processes.ts';
+export { openNativeDriver } from './driver.ts';
+export {
+  listGpuProcesses,
+  listGpus,
+  NvmlError,
+  type Gpu,
+  type GpuOptions,
+  type GpuProcess,
+  type GpuReport,
+} from './gpu.ts';
+export { StateWatcher, watchState, type StateChange, type StateWatchOptions } from './watch.ts';

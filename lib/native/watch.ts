@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Events for the CUDA state of a process.
+ * @module
+ */
+import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DriverError, type CheckpointDriver, type ProcessState } from '../driver/index.ts';
+import { ToolkitError } from '../errors.ts';
+import { watchProcess, type WatchedProcess } from '../process/index.ts';
+
+export interface StateWatchOptions {
+  /** Milliseconds between two questions to the driver. @default 250 */
+  intervalMs?: number;
+  /** Ends the watch, as {@link StateWatcher.close} does. */
+  signal?: AbortSignal;
+}
+
+export interface StateChange {
+  pid: number;
+  state: ProcessState;
+  /** `undefined` for the state found first. */
+  previous: ProcessState | undefined;
+}
+
+interface StateEvents {
+  change: [StateChange];
+  end: [];
+  error: [Error];
+}
+
+/** A process that ends loses its memory, and with it its state, a little before it is gone. */
+const ENDING_MS = 500;
+
+/**
+ * Emits `change` for the state found first and for every other one after it, `end` when the process has ended,
+ * `error` when it cannot be asked any more; after `end` or `error` nothing follows. A state that comes and goes
+ * between two questions is not seen. While the process' restore thread is stopped, as during a dump, the last
+ * state stands.
+ */
+export class StateWatcher extends EventEmitter<StateEvents> {
+  readonly pid: number;
+  readonly #closing = new AbortController();
+
+  constructor(driver: CheckpointDriver, pid: number, options: StateWatchOptions = {}) {
+    super();
+    this.pid = pid;
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (options.signal?.aborted) this.close();
+    void this.#watch(driver, options.intervalMs ?? 250).finally(() => {
+      options.signal?.removeEventListener('abort', this.#onAbort);
+    });
+  }
+
+  readonly #onAbort = (): void => {
+    this.close();
+  };
+
+  /** Stops asking; no event follows. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  async #watch(driver: CheckpointDriver, intervalMs: number): Promise<void> {
+    const { signal } = this.#closing;
+    await Promise.resolve(); // listeners come first
+    const process = watchProcess(this.pid);
+    try {
+      if (!process) {
+        this.#tell(() => this.emit('end'));
+        return;
+      }
+      await this.#poll(driver, process, intervalMs);
+    } catch (error) {
+      if (!signal.aborted) this.emit('error', error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      process?.close();
+    }
+  }
+
+  async #poll(driver: CheckpointDriver, process: WatchedProcess, intervalMs: number): Promise<void> {
+    const { signal } = this.#closing;
+    let previous: ProcessState | undefined;
+    for (;;) {
+      const state = await this.#ask(driver, previous, process);
+      if (state === undefined) {
+        this.#tell(() => this.emit('end'));
+        return;
+      }
+      if (state !== previous) {
+        const change = { pid: this.pid, state, previous };
+        this.#tell(() => this.emit('change', change));
+      }
+      previous = state;
+      if (intervalMs === 0) await delay(0, undefined, { signal });
+      else await process.ended({ timeoutMs: intervalMs, signal });
+    }
+  }
+
+  /** @returns `undefined` when the process has ended */
+  async #ask(
+    driver: CheckpointDriver,
+    previous: ProcessState | undefined,
+    process: WatchedProcess,
+  ): Promise<ProcessState | undefined> {
+    try {
+      return await driver.state(this.pid);
+    } catch (error) {
+      if (await process.ended({ timeoutMs: ENDING_MS, signal: this.#closing.signal })) return undefined;
+      const stopped = error instanceof ToolkitError && error.code === 'ERR_DRIVER_THREAD_STOPPED';
+      if (stopped && previous !== undefined) return previous;
+      if (
+        error instanceof DriverError &&
+        previous !== undefined &&
+        error.resultName === 'CUDA_ERROR_NOT_READY'
+      ) {
+        return previous;
+      }
+      throw error;
+    }
+  }
+
+  #tell(emit: () => void): void {
+    if (!this.#closing.signal.aborted) emit();
+  }
+}
+
+/** Watches the CUDA state of a process; see {@link StateWatcher}. */
+export function watchState(
+  driver: CheckpointDriver,
+  pid: number,
+  options: StateWatchOptions = {},
+): StateWatcher {
+  return new StateWatcher(driver, pid, options);
+}
