@@ -169,3 +169,32 @@ export {
   type ProcessState,
   type RestoreStepOptions,
 } from './driver/index.ts';
+export {
+  listCudaProcesses,
+  listGpuProcesses,
+  listGpus,
+  NvmlError,
+  openNativeDriver,
+  StateWatcher,
+  watchState,
+  type CudaProcess,
+  type Gpu,
+  type GpuOptions,
+  type GpuProcess,
+  type GpuReport,
+  type StateChange,
+  type StateWatchOptions,
+} from './native/index.ts';
+export {
+  becomeSubreaper,
+  readMaps,
+  readMemory,
+  waitForExit,
+  watchProcess,
+  type ExitStatus,
+  type MapsSummary,
+  type MemorySummary,
+  type WaitOptions,
+  type WatchedProcess,
+} from './process/index.ts';
+export { readOpStatus, type CudaTask, type DriverStep, type OpStatus } from './criu/index.ts';

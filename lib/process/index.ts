@@ -5,6 +5,7 @@
  */
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export { SystemCallError } from './libc.ts';
+export { parseMemory, readMemory, type MemorySummary } from './memory.ts';
 export {
   describeProcess,
   isAlive,

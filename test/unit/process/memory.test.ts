@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+import { describe, expect, it } from 'vitest';
+import { parseMemory, readMemory } from '../../../lib/process/index.ts';
+
+const MIB = 2 ** 20;
+
+describe('readMemory', () => {
+  it('sees memory that was written to', async () => {
+    const before = await readMemory(process.pid);
+    const block = Buffer.alloc(64 * MIB, 7);
+    const after = await readMemory(process.pid);
+    if (!before || !after) throw new Error('this process is there');
+    expect(after.anonymousBytes - before.anonymousBytes).toBeGreaterThan(48 * MIB);
+    expect(after.residentBytes).toBeGreaterThanOrEqual(after.anonymousBytes);
+    expect(block[block.length - 1]).toBe(7);
+  });
+
+  it('has nothing of a process that is not there', async () => {
+    expect(await readMemory(2 ** 22 + 1)).toBeUndefined();
+  });
+
+  it('names a field that is missing', () => {
+    expect(() => parseMemory('Rss:     1234 kB\n')).toThrow('smaps_rollup has no Pss');
+  });
+});
