@@ -15,6 +15,7 @@ import { registerContainer, registerPresets } from './container.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerGolden } from './golden.ts';
+import { registerGpu } from './gpu.ts';
 import { registerImage } from './image.ts';
 import { registerInspect } from './inspect.ts';
 import { registerInstall } from './install.ts';
@@ -43,6 +44,7 @@ export const commands: readonly Register[] = [
   registerRun,
   registerCheckpoint,
   registerRestore,
+  registerGpu,
   registerProcess,
   registerImage,
   registerPool,

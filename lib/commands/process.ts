@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { loadSettings, type Settings } from '../configure/index.ts';
 import { openDriver, parseDeviceMap, type CheckpointDriver } from '../driver/index.ts';
-import { formatDuration, type Io } from '../output.ts';
+import { listCudaProcesses, openNativeDriver, type CudaProcess } from '../native/index.ts';
+import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import { parsePid, wholeNumber } from './operation-options.ts';
 
@@ -87,10 +88,32 @@ async function showRestoreTid(io: Io, { pid }: Flags): Promise<void> {
   io.result({ pid, restoreTid: tid }, () => String(tid));
 }
 
+function memoryText({ devices }: CudaProcess): string {
+  const known = devices.filter((device) => device.usedBytes !== 0);
+  return known
+    .map(({ uuid, usedBytes }) => `${usedBytes === null ? 'unknown' : formatBytes(usedBytes)} on ${uuid}`)
+    .join('\n');
+}
+
+async function list(io: Io): Promise<void> {
+  const named = loadSettings().settings.CRIU_CUDA_DRIVER;
+  const driver = await openNativeDriver(named === '' ? undefined : named);
+  const processes = await listCudaProcesses(driver);
+  io.result({ processes }, () => {
+    if (processes.length === 0) return 'no CUDA process that this user may look at';
+    const rows = processes.map((one) => [String(one.pid), one.state, memoryText(one), one.command]);
+    return table(['pid', 'state', 'device memory', 'command'], rows);
+  });
+}
+
 export function registerProcess(program: Command, io: Io): void {
   const group = program.command('process').description("the driver's own steps on one CUDA process");
   const add = (name: string, description: string): Command =>
     group.command(name).description(description).requiredOption('--pid <pid>', 'the process', parsePid);
+  group
+    .command('list')
+    .description('every CUDA process with its state, checkpointed ones included')
+    .action(() => list(io));
   add('state', 'running, locked, checkpointed or failed').action((flags: Flags) => showState(io, flags));
   add('restore-tid', 'the thread that the driver works in').action((flags: Flags) =>
     showRestoreTid(io, flags),

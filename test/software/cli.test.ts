@@ -94,6 +94,21 @@ it.each([
   expect((await running).exitCode).toBe(0);
 });
 
+it('lists GPUs and CUDA processes, for people and programs', async () => {
+  const { pid } = await machine.start();
+  const { gpus } = JSON.parse((await cli(['gpu', '--json'])).stdout) as { gpus: { uuid: string }[] };
+  expect(gpus).toMatchObject([{ name: 'softcuda software device 0', memory: { totalBytes: 2 ** 28 } }]);
+  expect((await cli(['gpu'])).stdout).toContain('256 MiB');
+  const { processes } = JSON.parse((await cli(['process', 'list', '--json'])).stdout) as {
+    processes: unknown[];
+  };
+  expect(processes).toContainEqual(expect.objectContaining({ pid, state: 'running' }));
+  expect(JSON.stringify(processes)).toContain(`{"uuid":"${gpus[0]?.uuid ?? ''}","usedBytes":`);
+  expect((await cli(['process', 'list'])).stdout).toMatch(
+    new RegExp(`^${pid} +running +\\d+ MiB on GPU-`, 'm'),
+  );
+});
+
 it('names the process that is not there', async () => {
   const result = await cli(['checkpoint', '--json', '--pid', '4194000', '--images-dir', machine.imagesDir]);
   expect(result.exitCode).toBe(2);

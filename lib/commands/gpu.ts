@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { loadSettings } from '../configure/index.ts';
+import { listGpus, type Gpu } from '../native/index.ts';
+import { formatBytes, table, type Io } from '../output.ts';
+
+const orDash = (value: number | string | null): string => (value === null ? '–' : String(value));
+
+function linkText(gpu: Gpu): string {
+  if (gpu.linkGeneration === null || gpu.linkWidth === null) return '–';
+  const now = `PCIe ${gpu.linkGeneration} x${gpu.linkWidth}`;
+  const most = `${orDash(gpu.maxLinkGeneration)} x${orDash(gpu.maxLinkWidth)}`;
+  return `${now} (at most ${most})`;
+}
+
+function memoryText({ memory }: Gpu): string[] {
+  return memory === null ? ['–', '–'] : [formatBytes(memory.totalBytes), formatBytes(memory.freeBytes)];
+}
+
+async function show(io: Io): Promise<void> {
+  const { settings } = loadSettings();
+  const report = await listGpus({ driver: settings.CRIU_CUDA_DRIVER });
+  io.result(report, () => {
+    const rows = report.gpus.map((gpu) => [
+      String(gpu.index),
+      gpu.uuid,
+      gpu.name,
+      ...memoryText(gpu),
+      orDash(gpu.pciAddress),
+      linkText(gpu),
+    ]);
+    const head = ['', 'UUID', 'name', 'memory', 'free', 'address', 'link'];
+    return `driver ${report.driverVersion}\n${table(head, rows)}`;
+  });
+}
+
+export function registerGpu(program: Command, io: Io): void {
+  program
+    .command('gpu')
+    .description('list the GPUs: memory, address, link, driver; CUDA is not initialised')
+    .action(() => show(io));
+}
