@@ -68,4 +68,7 @@ if (task === 'check') {
   await node('scripts/check.mjs');
   await node('scripts/test.mjs', '--project', 'unit', '--project', 'software', ...rest);
 }
-if (task === 'test') await node('scripts/test.mjs', ...rest);
+if (task === 'test') {
+  if (process.env.CI) await run('sh', ['scripts/ci-packages.sh']);
+  await node('scripts/test.mjs', ...rest);
+}

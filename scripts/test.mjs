@@ -83,6 +83,8 @@ function criuEnv() {
   return { CCR_TEST_CRIU: JSON.parse(stdout).criu?.path ?? '' };
 }
 
+// Screenshots of the report are kept.
+if (process.env.CI) process.env.CCR_ARTIFACTS ??= 'build/artifacts';
 const env = criuEnv();
 ctest('ctest', 'plugins-cuda/build', env);
 /** What has threads: the interceptor, the transfer engine, the pool's sessions. */
