@@ -15,41 +15,41 @@ static int fail(int ret, const char *name, char *error, size_t error_size)
 	return ccr__image_error(ret, error, error_size, "%s: %s", name, strerror(-ret));
 }
 
-/* A descriptor of a regular file, its size in `size`. */
-static int open_file(int dirfd, const char *name, uint64_t *size, char *error, size_t error_size)
+int ccr__image_open_file(int dirfd, const char *name, struct stat *status, char *error,
+			 size_t error_size)
 {
 	const int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat status;
 
 	if (fd < 0)
 		return fail(-errno, name, error, error_size);
-	if (fstat(fd, &status)) {
+	if (fstat(fd, status)) {
 		const int ret = -errno;
 
 		close(fd);
 		return fail(ret, name, error, error_size);
 	}
-	if (!S_ISREG(status.st_mode)) {
+	if (!S_ISREG(status->st_mode)) {
 		close(fd);
 		return ccr__image_error(-EINVAL, error, error_size, "%s: not a regular file", name);
 	}
-	*size = status.st_size;
 	return fd;
 }
 
-static int read_manifest(int dirfd, const char *name, void **data, uint64_t *size, char *error,
-			 size_t error_size)
+int ccr__image_read_manifest(int dirfd, const char *name, void **data, size_t *size, char *error,
+			     size_t error_size)
 {
-	const int fd = open_file(dirfd, name, size, error, error_size);
+	struct stat status;
+	const int fd = ccr__image_open_file(dirfd, name, &status, error, error_size);
 	int ret;
 
 	if (fd < 0)
 		return fd;
 	ret = -EINVAL;
+	*size = status.st_size;
 	if (*size > CCR_IMAGE_MAX_MANIFEST) {
 		ccr__image_error(ret, error, error_size,
-				 "%s: length is %llu; at most %u is accepted", name,
-				 (unsigned long long)*size, CCR_IMAGE_MAX_MANIFEST);
+				 "%s: length is %zu; at most %u is accepted", name, *size,
+				 CCR_IMAGE_MAX_MANIFEST);
 		goto out_close;
 	}
 	*data = malloc(*size + 1);
@@ -67,9 +67,10 @@ static int open_stripes(struct ccr_image *image, int dirfd, char *error, size_t 
 {
 	for (uint32_t i = 0; i < image->nr_stripes; i++) {
 		struct ccr_image_stripe *stripe = &image->stripes[i];
+		struct stat status;
 		uint64_t size;
 
-		stripe->fd = open_file(dirfd, stripe->name, &size, error, error_size);
+		stripe->fd = ccr__image_open_file(dirfd, stripe->name, &status, error, error_size);
 		if (stripe->fd == -ENOENT)
 			return ccr__image_error(-ENODATA, error, error_size,
 						"%s: missing; %s says it has %llu bytes",
@@ -77,6 +78,7 @@ static int open_stripes(struct ccr_image *image, int dirfd, char *error, size_t 
 						(unsigned long long)stripe->size);
 		if (stripe->fd < 0)
 			return stripe->fd;
+		size = status.st_size;
 		if (size != stripe->size)
 			return ccr__image_error(
 				size < stripe->size ? -ENODATA : -EINVAL, error, error_size,
@@ -91,12 +93,12 @@ int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size
 {
 	char name[CCR_IMAGE_NAME_MAX];
 	struct ccr_image *image;
-	uint64_t size;
+	size_t size;
 	void *data;
 	int ret;
 
 	ccr_image_manifest_name(name, pid);
-	ret = read_manifest(dirfd, name, &data, &size, error, error_size);
+	ret = ccr__image_read_manifest(dirfd, name, &data, &size, error, error_size);
 	if (ret)
 		return ret;
 	ret = ccr_image_parse(&image, data, size, name, error, error_size);

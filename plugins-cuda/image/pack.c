@@ -149,26 +149,14 @@ static void fill(Ccr__Pb__Manifest *pb, struct rows *rows, const struct ccr_imag
 
 int ccr__image_pack(const struct ccr_image *image, void **data, size_t *size)
 {
-	struct ccr_image_head head = {.magic = CCR_IMAGE_MAGIC,
-				      .version = htole32(CCR_IMAGE_VERSION)};
 	Ccr__Pb__Manifest pb;
 	struct rows rows;
-	size_t bytes;
-	uint8_t *out;
+	int ret = -ENOMEM;
 
 	if (allocate_rows(&rows, image))
-		return -ENOMEM;
+		return ret;
 	fill(&pb, &rows, image);
-	bytes = ccr__pb__manifest__get_packed_size(&pb);
-	out = bytes > CCR_IMAGE_MAX_MANIFEST - sizeof(head) ? NULL : malloc(sizeof(head) + bytes);
-	if (out) {
-		ccr__pb__manifest__pack(&pb, out + sizeof(head));
-		head.bytes = htole64(bytes);
-		head.crc = htole32(ccr_crc32(out + sizeof(head), bytes));
-		memcpy(out, &head, sizeof(head));
-		*data = out;
-		*size = sizeof(head) + bytes;
-	}
+	ret = ccr__image_pack_message(&pb.base, CCR_IMAGE_MAGIC, data, size);
 	free_rows(&rows);
-	return out ? 0 : bytes > CCR_IMAGE_MAX_MANIFEST - sizeof(head) ? -E2BIG : -ENOMEM;
+	return ret;
 }

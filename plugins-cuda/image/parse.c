@@ -2,50 +2,12 @@
 /* From the bytes of a manifest to struct ccr_image. */
 #include "image/format.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/checksum.h"
 #include "image.pb-c.h"
-
-static int check_head(const void *data, size_t size, const char *name, char *error,
-		      size_t error_size)
-{
-	struct ccr_image_head head;
-	const size_t got = size < sizeof(head) ? size : sizeof(head);
-	uint64_t bytes;
-	uint32_t crc;
-
-	memset(&head, 0, sizeof(head));
-	memcpy(&head, data, got);
-	if (memcmp(head.magic, CCR_IMAGE_MAGIC,
-		   got < sizeof(head.magic) ? got : sizeof(head.magic)))
-		return ccr__image_error(-EINVAL, error, error_size,
-					"%s: magic: not a GPU image of criu-cuda", name);
-	if (size < sizeof(head))
-		return ccr__image_error(-ENODATA, error, error_size,
-					"%s: cut short: %zu bytes, the head has %zu", name, size,
-					sizeof(head));
-	if (le32toh(head.version) != CCR_IMAGE_VERSION)
-		return ccr__image_error(-EPROTONOSUPPORT, error, error_size,
-					"%s: version is %u; this program reads %u", name,
-					le32toh(head.version), CCR_IMAGE_VERSION);
-	bytes = le64toh(head.bytes);
-	if (bytes != size - sizeof(head))
-		return ccr__image_error(bytes > size - sizeof(head) ? -ENODATA : -EINVAL, error,
-					error_size,
-					"%s: length: the file has %zu bytes, its head says %llu",
-					name, size, (unsigned long long)bytes + sizeof(head));
-	crc = ccr_crc32((const char *)data + sizeof(head), bytes);
-	if (crc != le32toh(head.crc))
-		return ccr__image_error(-EBADMSG, error, error_size,
-					"%s: crc is %08x, its head says %08x: the file is damaged",
-					name, crc, le32toh(head.crc));
-	return 0;
-}
 
 static int too_many(const char *name, const char *field, size_t count, size_t limit, char *error,
 		    size_t error_size)
@@ -195,7 +157,7 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
 	Ccr__Pb__Manifest *pb;
 	int ret;
 
-	ret = check_head(data, size, name, error, error_size);
+	ret = ccr__image_check_head(data, size, CCR_IMAGE_MAGIC, name, error, error_size);
 	if (ret)
 		return ret;
 	pb = ccr__pb__manifest__unpack(NULL, size - sizeof(struct ccr_image_head),
