@@ -16,7 +16,7 @@ export const projectRoot: string = dirname(dirname(fileURLToPath(import.meta.url
 export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');
 
 /** The plugin's variants, smallest first; see docs/architecture.md. */
-export const pluginVariants = ['stock', 'parallel', 'full'] as const;
+export const pluginVariants = ['stock', 'remap', 'parallel', 'full'] as const;
 export type PluginVariant = (typeof pluginVariants)[number];
 
 export function isPluginVariant(name: string): name is PluginVariant {

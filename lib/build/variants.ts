@@ -16,7 +16,8 @@ import {
 
 const features: Record<PluginVariant, string> = {
   stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",
-  parallel: 'stock, and GPU memory goes to a GPU image by parallel transfers (needs the interceptor)',
+  remap: 'stock, and large host memory goes to page files that the process maps, not through CRIU’s images',
+  parallel: 'remap, and GPU memory goes to a GPU image by parallel transfers (needs the interceptor)',
   full: 'parallel, and the pool daemon with warm contexts and resident images, when it runs',
 };
 

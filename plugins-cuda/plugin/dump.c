@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "plugin/host_memory.h"
 #include "plugin/memory.h"
 
 static int announce(void)
@@ -78,6 +79,11 @@ int ccr__checkpoint_devices(int pid)
 	int ret;
 
 	ret = ccr__task_detect(pid, &restore_tid);
+	if (ret == -ENOTSUP && ccr__plugin.tasks) { /* beside CUDA processes of its tree */
+		const int saved = ccr__host_memory_save(pid);
+
+		return saved ? saved : ret;
+	}
 	if (ret)
 		return ret;
 	task = ccr__task_find(pid);
@@ -86,7 +92,7 @@ int ccr__checkpoint_devices(int pid)
 		return -EAGAIN;
 	}
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
-		return 0;
+		return ccr__host_memory_save(pid);
 	ret = ccr__restore_thread_resume(&thread, restore_tid);
 	if (ret)
 		return ret;
@@ -94,6 +100,8 @@ int ccr__checkpoint_devices(int pid)
 	ret = ccr__restore_thread_stop(&thread);
 	if (result != CUDA_SUCCESS)
 		return -EIO;
+	if (!ret)
+		ret = ccr__host_memory_save(pid);
 	return ret ? ret : ccr__memory_saved(task);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugin/host_memory.h"
 #include "plugin/memory.h"
 
 #define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
@@ -97,7 +98,9 @@ static int plugin_init(int stage)
 		set_compel_interrupt_only_mode();
 	if (stage != STAGE_RESTORE)
 		return 0;
-	ret = ccr__memory_load_begin();
+	ret = ccr__host_memory_check();
+	if (!ret)
+		ret = ccr__memory_load_begin();
 	if (!ret && !ccr__memory_has_pool()) /* which would hold the GPU just as well */
 		ccr__warmer_start();
 	return ret;

@@ -12,7 +12,7 @@ endif()
 ccr_test(settings SOURCES ${CMAKE_CURRENT_LIST_DIR}/settings.c LIBS ccr_common)
 
 if(NOT CCR_SANITIZE)
-	foreach(variant stock parallel)
+	foreach(variant stock remap parallel)
 		add_test(NAME plugin_exports_${variant} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
 			-DFILE=$<TARGET_FILE:plugin_${variant}> "-DALLOWED=CR_PLUGIN_DESC|ccr_plugin_info"
 			"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|criu_get_image_dir|opts|print_on_level|set_compel_interrupt_only_mode"

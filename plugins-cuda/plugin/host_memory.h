@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Host memory that does not go through CRIU's page images: the seam between the
+ * variants. `stock` links host_memory_none.c, the others host_memory_remap.c.
+ */
+#ifndef CCR_PLUGIN_HOST_MEMORY_H
+#define CCR_PLUGIN_HOST_MEMORY_H
+
+#include <sys/types.h>
+
+/*
+ * Dump, every thread of the tree stopped and the driver done with this task:
+ * its large anonymous memory goes to a page file, which the task then maps in
+ * its place. 0, also when the task is left as it is; -errno: the dump must
+ * fail. The task's memory reads the same before and after, whatever happens.
+ */
+int ccr__host_memory_save(pid_t pid);
+
+/* Restore, at init: the page files that the images name are there and unchanged. 0 or -errno. */
+int ccr__host_memory_check(void);
+
+#endif

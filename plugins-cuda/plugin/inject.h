@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * System calls in a task that criu has stopped. They run in the main thread, at
+ * the `syscall` instruction of its vdso; registers, signal mask and the kind of
+ * stop are afterwards what they were, so that neither criu nor the task sees a
+ * difference. Only for the main thread of criu, which is the tracer.
+ */
+#ifndef CCR_PLUGIN_INJECT_H
+#define CCR_PLUGIN_INJECT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+struct injection {
+	pid_t pid;
+	uint64_t gadget;	      /* address of the instruction */
+	uint64_t scratch;	      /* one page of the task's, for arguments */
+	struct user_regs_struct regs; /* what it had, and gets back */
+	unsigned long long sigmask;
+	int held_signal; /* arrived meanwhile, sent again at the end; 0: none */
+};
+
+#define CCR_INJECT_SCRATCH 4096
+
+/*
+ * 0, or -ENOTSUP when this task is better left alone (32 bits, stopped by a
+ * signal, inside a restartable sequence, …; the log says why), or -errno. On
+ * failure the task is as before.
+ */
+int ccr__inject_begin(struct injection *in, pid_t pid);
+/* 0 with the call's own result (>= 0 or -errno) in `result`; -errno: the task ended or misbehaves.
+ */
+int ccr__inject_call(struct injection *in, int64_t *result, long number,
+		     const uint64_t arguments[6]);
+/* The task is as before; also after a call failed. 0 or -errno. */
+int ccr__inject_end(struct injection *in);
+
+/* A duplicate of `fd` in the task, close-on-exec: its number there, or -errno. */
+int ccr__inject_fd(struct injection *in, int fd);
+
+#endif

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A descriptor for the task, by a socket pair made in the task, one end of
+ * which criu borrows: neither paths, nor permissions, nor namespaces of the
+ * task have a say in it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "plugin/inject.h"
+#include "plugin/plugin.h"
+
+/* What recvmsg is given, as it lies in the scratch page. */
+struct receive {
+	struct msghdr msg;
+	struct iovec iov;
+	char byte;
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+};
+
+static int copy(struct injection *in, void *local, size_t size, bool to_task)
+{
+	const struct iovec here = {local, size}, there = {(void *)(uintptr_t)in->scratch, size};
+	const ssize_t done = to_task ? process_vm_writev(in->pid, &here, 1, &there, 1, 0)
+				     : process_vm_readv(in->pid, &here, 1, &there, 1, 0);
+
+	return done == (ssize_t)size ? 0 : done < 0 ? -errno : -EFAULT;
+}
+
+static int call(struct injection *in, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	const uint64_t arguments[6] = {a, b, c, d};
+	int64_t result;
+	const int ret = ccr__inject_call(in, &result, number, arguments);
+
+	return ret ? ret : (int)result;
+}
+
+/* Sends `fd` from criu through the task's own descriptor `end`. */
+static int send_through(pid_t pid, int end, int fd)
+{
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct receive out = {.msg = {.msg_iov = &iov, .msg_iovlen = 1}};
+	const int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	const int borrowed = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, end, 0);
+	int ret = borrowed < 0 ? -errno : 0;
+
+	out.control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+					    .cmsg_type = SCM_RIGHTS,
+					    .cmsg_len = CMSG_LEN(sizeof(fd))};
+	memcpy(CMSG_DATA(&out.control.head), &fd, sizeof(fd));
+	out.msg.msg_control = &out.control;
+	out.msg.msg_controllen = sizeof(out.control);
+	if (!ret && sendmsg(borrowed, &out.msg, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		ret = -errno;
+	if (borrowed >= 0)
+		close(borrowed);
+	if (pidfd >= 0)
+		close(pidfd);
+	return ret;
+}
+
+static int receive(struct injection *in, int end)
+{
+	const uint64_t at = in->scratch;
+	struct receive expect = {
+		.msg = {.msg_iov = (void *)(at + offsetof(struct receive, iov)),
+			.msg_iovlen = 1,
+			.msg_control = (void *)(at + offsetof(struct receive, control)),
+			.msg_controllen = sizeof(expect.control)},
+		.iov = {(void *)(at + offsetof(struct receive, byte)), 1},
+	};
+	int ret, fd;
+
+	ret = copy(in, &expect, sizeof(expect), true);
+	if (!ret)
+		ret = call(in, SYS_recvmsg, end, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0);
+	if (ret < 0)
+		return ret;
+	ret = copy(in, &expect, sizeof(expect), false);
+	if (ret)
+		return ret;
+	if (expect.msg.msg_controllen < CMSG_LEN(sizeof(fd)) ||
+	    expect.control.head.cmsg_type != SCM_RIGHTS)
+		return -EMFILE; /* the kernel drops what has no room in the task's table */
+	memcpy(&fd, CMSG_DATA(&expect.control.head), sizeof(fd));
+	return fd;
+}
+
+int ccr__inject_fd(struct injection *in, int fd)
+{
+	int ends[2], ret;
+
+	ret = call(in, SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in->scratch);
+	if (!ret)
+		ret = copy(in, ends, sizeof(ends), false);
+	if (ret)
+		return ret;
+	ret = send_through(in->pid, ends[0], fd);
+	if (!ret)
+		ret = receive(in, ends[1]);
+	call(in, SYS_close, ends[0], 0, 0, 0);
+	call(in, SYS_close, ends[1], 0, 0, 0);
+	return ret;
+}

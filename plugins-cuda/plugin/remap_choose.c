@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What of a task is mapped from a page file: private anonymous memory that
+ * holds large runs of pages, and whatever comes from an earlier page file. A
+ * mapping with any property that a file mapping cannot have, or that is not
+ * known here, is left alone.
+ */
+#include "plugin/remap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "image/pages.h"
+#include "plugin/plugin.h"
+
+/* /proc/PID/pagemap, one word a page. */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_GUARD	(1ull << 58)
+#define PAGEMAP_BATCH	8192
+
+#define HUGE_PAGE     (2ull << 20)
+#define VMAS_TO_SPARE 64
+
+struct mapping {
+	uint64_t start, end;
+	int prot;
+	unsigned int advice;
+	bool is_candidate, is_page_file;
+};
+
+struct chooser {
+	struct remap_plan *plan;
+	int pagemap;
+	uint64_t page, min_bytes;
+	size_t nr_vmas, max_vmas;
+	size_t segment_room, run_room;
+};
+
+static void *grow(void *array, size_t *room, size_t item)
+{
+	const size_t more = *room ? *room * 2 : 256;
+	void *bigger = realloc(array, more * item);
+
+	if (bigger)
+		*room = more;
+	return bigger;
+}
+
+static int add_run(struct chooser *c, uint64_t address, uint64_t size)
+{
+	struct remap_plan *plan = c->plan;
+
+	if (plan->nr_runs == c->run_room) {
+		void *bigger = grow(plan->runs, &c->run_room, sizeof(*plan->runs));
+
+		if (!bigger)
+			return -ENOMEM;
+		plan->runs = bigger;
+	}
+	plan->runs[plan->nr_runs++] = (struct remap_run){address, size, 0};
+	return 0;
+}
+
+static int add_segment(struct chooser *c, const struct mapping *m, uint64_t start, uint64_t end)
+{
+	struct remap_plan *plan = c->plan;
+
+	if (plan->nr_segments == c->segment_room) {
+		void *bigger = grow(plan->segments, &c->segment_room, sizeof(*plan->segments));
+
+		if (!bigger)
+			return -ENOMEM;
+		plan->segments = bigger;
+	}
+	plan->segments[plan->nr_segments++] =
+		(struct remap_segment){start, end - start, 0, m->prot, m->advice};
+	return 0;
+}
+
+/* ---- the pages of one mapping ---- */
+
+/* Runs since `first` are one segment when they span enough; otherwise they are dropped. */
+static int close_segment(struct chooser *c, const struct mapping *m, size_t first)
+{
+	struct remap_plan *plan = c->plan;
+	const struct remap_run *last = plan->runs + plan->nr_runs - 1;
+	uint64_t start, end;
+
+	if (plan->nr_runs == first)
+		return 0;
+	start = plan->runs[first].address;
+	end = last->address + last->size;
+	/* Each one splits a mapping into three at most. */
+	if (end - start < c->min_bytes ||
+	    c->nr_vmas + 2 * plan->nr_segments + VMAS_TO_SPARE > c->max_vmas) {
+		plan->nr_runs = first;
+		return 0;
+	}
+	return add_segment(c, m, start, end);
+}
+
+/* One page that holds something: part of the last run, of the last segment, or the first of a new.
+ */
+static int take_page(struct chooser *c, const struct mapping *m, uint64_t address, size_t *first)
+{
+	struct remap_plan *plan = c->plan;
+	struct remap_run *last = plan->nr_runs > *first ? plan->runs + plan->nr_runs - 1 : NULL;
+	int ret;
+
+	if (last && last->address + last->size == address) {
+		last->size += c->page;
+		return 0;
+	}
+	if (last && address - (last->address + last->size) >= c->min_bytes) {
+		ret = close_segment(c, m, *first);
+		if (ret)
+			return ret;
+		*first = plan->nr_runs;
+	}
+	return add_run(c, address, c->page);
+}
+
+static int choose_pages(struct chooser *c, const struct mapping *m)
+{
+	const size_t runs_before = c->plan->nr_runs, segments_before = c->plan->nr_segments;
+	size_t first = runs_before;
+	uint64_t words[PAGEMAP_BATCH];
+
+	for (uint64_t at = m->start; at < m->end;) {
+		const uint64_t left = (m->end - at) / c->page;
+		const size_t nr = left < PAGEMAP_BATCH ? left : PAGEMAP_BATCH;
+		int ret = ccr_io_pread_full(c->pagemap, words, nr * sizeof(*words),
+					    at / c->page * sizeof(*words));
+
+		for (size_t i = 0; !ret && i < nr; i++) {
+			if (words[i] & PAGEMAP_GUARD) {
+				c->plan->nr_runs = runs_before;
+				c->plan->nr_segments = segments_before;
+				return 0;
+			}
+			if (words[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))
+				ret = take_page(c, m, at + i * c->page, &first);
+		}
+		if (ret)
+			return ret;
+		at += nr * c->page;
+	}
+	return close_segment(c, m, first);
+}
+
+static int choose(struct chooser *c, const struct mapping *m)
+{
+	int ret;
+
+	if (m->is_page_file) { /* all of it: the new images must not need the old page file */
+		ret = add_run(c, m->start, m->end - m->start);
+		return ret ? ret : add_segment(c, m, m->start, m->end);
+	}
+	return m->end - m->start < c->min_bytes ? 0 : choose_pages(c, m);
+}
+
+/* ---- /proc/PID/smaps ---- */
+
+/* True when `line` begins a mapping. */
+static bool parse_head(struct mapping *m, char *line)
+{
+	unsigned long start, end, inode;
+	char perms[5], *path;
+	int at = 0;
+
+	if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %n", &start, &end, perms, &inode, &at) != 4)
+		return false;
+	path = line + at;
+	path[strcspn(path, "\n")] = '\0';
+	*m = (struct mapping){.start = start, .end = end};
+	m->prot = (perms[0] == 'r' ? PROT_READ : 0) | (perms[1] == 'w' ? PROT_WRITE : 0) |
+		  (perms[2] == 'x' ? PROT_EXEC : 0);
+	m->is_page_file = inode && ccr_pages_is_page_file(path);
+	m->is_candidate = perms[3] == 'p' && m->prot & PROT_READ &&
+			  (m->is_page_file || (!inode && (!*path || !strcmp(path, "[heap]"))));
+	return true;
+}
+
+/* «VmFlags: rd wr …»: what is to be kept; anything not listed leaves the mapping alone. */
+static void parse_flags(struct mapping *m, const char *flags)
+{
+	static const struct {
+		char name[3];
+		unsigned int advice;
+	} known[] = {
+		{"rd", 0},
+		{"wr", 0},
+		{"ex", 0},
+		{"mr", 0},
+		{"mw", 0},
+		{"me", 0},
+		{"ac", 0},
+		{"sd", 0}, /* soft-dirty */
+		{"nr", REMAP_NORESERVE},
+		{"dc", REMAP_DONTFORK},
+		{"dd", REMAP_DONTDUMP},
+		{"hg", REMAP_HUGEPAGE},
+		{"nh", REMAP_NOHUGEPAGE},
+		{"sr", REMAP_SEQUENTIAL},
+		{"rr", REMAP_RANDOM},
+	};
+	char name[3];
+	int length;
+
+	for (; sscanf(flags, " %2[a-z?]%n", name, &length) == 1; flags += length) {
+		size_t i = 0;
+
+		while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i].name, name))
+			i++;
+		if (i == sizeof(known) / sizeof(known[0]))
+			m->is_candidate = false;
+		else
+			m->advice |= known[i].advice;
+	}
+}
+
+static int read_mappings(struct chooser *c, FILE *smaps)
+{
+	struct mapping mapping = {0};
+	size_t room = 0;
+	char *line = NULL;
+	int ret = 0;
+
+	while (!ret && getline(&line, &room, smaps) > 0) {
+		if (strncmp(line, "VmFlags:", 8)) {
+			c->nr_vmas += parse_head(&mapping, line);
+			continue;
+		}
+		parse_flags(&mapping, line + 8);
+		if (mapping.is_candidate)
+			ret = choose(c, &mapping);
+		mapping.is_candidate = false;
+	}
+	free(line);
+	return ret;
+}
+
+static size_t map_count_limit(void)
+{
+	size_t limit = 65530;
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+
+	if (file && fscanf(file, "%zu", &limit) != 1)
+		limit = 65530;
+	if (file)
+		fclose(file);
+	return limit;
+}
+
+/*
+ * Places in the file, in order. A long segment lies there as it lies in memory
+ * with respect to huge pages, so that those of a tmpfs can be mapped whole.
+ */
+static void place(struct remap_plan *plan)
+{
+	struct remap_run *run = plan->runs;
+	uint64_t end = 0;
+
+	plan->stored = 0;
+	for (size_t i = 0; i < plan->nr_segments; i++) {
+		struct remap_segment *s = &plan->segments[i];
+
+		s->offset = end;
+		if (s->size >= HUGE_PAGE)
+			s->offset += (s->address - end) % HUGE_PAGE;
+		for (; run < plan->runs + plan->nr_runs && run->address < s->address + s->size;
+		     run++) {
+			run->offset = s->offset + (run->address - s->address);
+			plan->stored += run->size;
+		}
+		end = s->offset + s->size;
+	}
+	plan->file_size = end;
+}
+
+int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes)
+{
+	struct chooser c = {.plan = plan, .page = getpagesize(), .min_bytes = min_bytes};
+	char path[48];
+	FILE *smaps;
+	int ret;
+
+	memset(plan, 0, sizeof(*plan));
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	c.pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (c.pagemap < 0)
+		return -errno;
+	c.max_vmas = map_count_limit();
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	smaps = fopen(path, "re");
+	ret = smaps ? read_mappings(&c, smaps) : -errno;
+	if (smaps)
+		fclose(smaps);
+	close(c.pagemap);
+	if (!ret)
+		place(plan);
+	return ret;
+}
+
+void ccr__remap_free(struct remap_plan *plan)
+{
+	free(plan->segments);
+	free(plan->runs);
+	memset(plan, 0, sizeof(*plan));
+}
