@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* --children: a tree of CUDA processes, each initialised after its fork. */
+#include "workloads/kinds.h"
 #include "workloads/workload.h"
 
 #include <errno.h>
@@ -62,6 +63,8 @@ int children_start(struct workload *w, int *sockets)
 			w->options.seed += i + 1;
 			w->options.children = 0;
 			w->options.no_cuda_parent = false;
+			if (w->options.kinds && kinds_start(i + 1))
+				_exit(1);
 			serve_parent(w, pair[1]);
 		}
 		close(pair[1]);

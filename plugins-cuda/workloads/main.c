@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Start, then one request line after another from standard input or from clients of a socket. */
+#include "workloads/kinds.h"
 #include "workloads/workload.h"
 
 #include <errno.h>
@@ -108,14 +109,26 @@ int main(int argc, char **argv)
 
 	options_parse(&workload.options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
+	if (workload.options.kinds && kinds_make()) {
+		perror("workload-pattern: --kinds");
+		return 1;
+	}
 	if (children_start(&workload, child_sockets)) {
 		perror("workload-pattern: children");
+		return 1;
+	}
+	if (workload.options.kinds && kinds_start(0)) {
+		perror("workload-pattern: --kinds");
 		return 1;
 	}
 	if (!workload.options.no_cuda_parent &&
 	    (workload_start(&workload, &failure) || workload_start_threads(&workload, &failure))) {
 		fprintf(stderr, "workload-pattern: %s: %s\n", failure.what,
 			ccr_cuda_error_name(failure.result));
+		return 1;
+	}
+	if (workload.options.seccomp && filter_install()) {
+		perror("workload-pattern: --seccomp");
 		return 1;
 	}
 	/* Ready means the whole tree is. */

@@ -11,7 +11,7 @@ static const char usage[] =
 	"SIZE]\n"
 	"                        [--pinned SIZE] [--threads N] [--streams N] [--children N]\n"
 	"                        [--no-cuda-parent] [--continuous] [--heartbeat] [--churn N]\n"
-	"                        [--socket PATH] [--http PORT]\n"
+	"                        [--kinds] [--seccomp] [--socket PATH] [--http PORT]\n"
 	"SIZE takes K, M or G (powers of 1024).\n";
 
 __attribute__((noreturn)) static void wrong(const char *option, const char *value)
@@ -96,7 +96,8 @@ void options_parse(struct options *o, int argc, char **argv)
 		{"children", 1, NULL, 'c'},   {"no-cuda-parent", 0, NULL, 'n'},
 		{"continuous", 0, NULL, 'C'}, {"socket", 1, NULL, 'S'},
 		{"heartbeat", 0, NULL, 'H'},  {"http", 1, NULL, 'P'},
-		{"churn", 1, NULL, 'u'},      {NULL, 0, NULL, 0},
+		{"churn", 1, NULL, 'u'},      {"kinds", 0, NULL, 'k'},
+		{"seccomp", 0, NULL, 'x'},    {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -143,6 +144,12 @@ void options_parse(struct options *o, int argc, char **argv)
 			break;
 		case 'H':
 			o->heartbeat = true;
+			break;
+		case 'k':
+			o->kinds = true;
+			break;
+		case 'x':
+			o->seccomp = true;
 			break;
 		case 'S':
 			o->socket_path = optarg;

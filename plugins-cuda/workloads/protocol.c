@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* The line protocol; README.md lists the requests. */
+#include "workloads/kinds.h"
 #include "workloads/workload.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,19 @@ static int memory(struct workload *w, char *reply, size_t size, struct failure *
 	return result ? -1 : 0;
 }
 
+static bool answer_kinds(const char *request, char *reply, size_t size)
+{
+	if (!strcmp(request, "kinds"))
+		kinds_answer(reply, size);
+	else if (!strcmp(request, "kinds change"))
+		kinds_change();
+	else if (strcmp(request, "kinds exec"))
+		return false;
+	else if (kinds_make_executable())
+		snprintf(reply, size, "error %s: %s", request, strerror(errno));
+	return true;
+}
+
 bool protocol_answer(struct workload *w, const char *request, char *reply, size_t size)
 {
 	struct failure failure = {.result = CUDA_SUCCESS};
@@ -86,6 +101,8 @@ bool protocol_answer(struct workload *w, const char *request, char *reply, size_
 		status(w, reply, size);
 		return true;
 	}
+	if (w->options.kinds && answer_kinds(request, reply, size))
+		return true;
 	if (!w->context) {
 		snprintf(reply, size,
 			 "error %s this process does not use CUDA: CUDA_ERROR_NOT_INITIALIZED",

@@ -64,7 +64,7 @@ struct alloc_option {
 struct options {
 	struct alloc_option allocs[MAX_ALLOC_OPTIONS];
 	int nr_allocs;
-	bool vmm, continuous, heartbeat, no_cuda_parent;
+	bool vmm, continuous, heartbeat, no_cuda_parent, kinds, seccomp;
 	int device, threads, churn, streams, children;
 	uint64_t seed, host_bytes, pinned_bytes;
 	const char *socket_path;
@@ -147,6 +147,9 @@ bool protocol_answer(struct workload *w, const char *request, char *reply, size_
 /* http.c: serves loopback HTTP, for ever. http_listen returns a socket, or -1 with errno. */
 int http_listen(int port);
 __attribute__((noreturn)) void http_serve(struct workload *w, int listener);
+
+/* filter.c: 0 or -1 with errno; holds for every thread. */
+int filter_install(void);
 
 /* children.c: forks before CUDA is initialised; each child serves its end of a socket pair. */
 int children_start(struct workload *w, int *sockets);
