@@ -23,6 +23,7 @@
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
 #define PAGEMAP_GUARD	(1ull << 58)
+#define PAGEMAP_FRAME	((1ull << 55) - 1)
 #define PAGEMAP_BATCH	8192
 
 #define HUGE_PAGE     (2ull << 20)
@@ -38,7 +39,7 @@ struct mapping {
 struct chooser {
 	struct remap_plan *plan;
 	int pagemap;
-	uint64_t page, min_bytes;
+	uint64_t page, min_bytes, zero_frame; /* zero_frame: 0 when it is not known */
 	size_t nr_vmas, max_vmas;
 	size_t segment_room, run_room;
 };
@@ -127,6 +128,30 @@ static int take_page(struct chooser *c, const struct mapping *m, uint64_t addres
 	return add_run(c, address, c->page);
 }
 
+/* A page that was only ever read is the kernel's one page of zeroes, and as good as a hole. */
+static bool is_held(const struct chooser *c, uint64_t word)
+{
+	return word & PAGEMAP_SWAPPED || (word & PAGEMAP_PRESENT &&
+					  (!c->zero_frame || (word & PAGEMAP_FRAME) != c->zero_frame));
+}
+
+static uint64_t find_zero_frame(uint64_t page)
+{
+	volatile char *memory =
+		mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t word = 0;
+
+	if (memory != MAP_FAILED && fd >= 0 && !memory[0] &&
+	    ccr_io_pread_full(fd, &word, sizeof(word), (uintptr_t)memory / page * sizeof(word)))
+		word = 0;
+	if (fd >= 0)
+		close(fd);
+	if (memory != MAP_FAILED)
+		munmap((void *)memory, page);
+	return word & PAGEMAP_FRAME;
+}
+
 static int choose_pages(struct chooser *c, const struct mapping *m)
 {
 	const size_t runs_before = c->plan->nr_runs, segments_before = c->plan->nr_segments;
@@ -145,7 +170,7 @@ static int choose_pages(struct chooser *c, const struct mapping *m)
 				c->plan->nr_segments = segments_before;
 				return 0;
 			}
-			if (words[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))
+			if (is_held(c, words[i]))
 				ret = take_page(c, m, at + i * c->page, &first);
 		}
 		if (ret)
@@ -297,6 +322,7 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes)
 	c.pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	if (c.pagemap < 0)
 		return -errno;
+	c.zero_frame = find_zero_frame(c.page);
 	c.max_vmas = map_count_limit();
 	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
 	smaps = fopen(path, "re");

@@ -62,6 +62,18 @@ static int advise(struct mapper *mapper, const struct remap_segment *s)
 	return 0;
 }
 
+/*
+ * Linux maps all of a segment or, having removed what was there, nothing: its
+ * first page tells whether the task has lost something.
+ */
+static bool is_there(pid_t pid, const struct remap_segment *s)
+{
+	char byte;
+	const struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)s->address, 1};
+
+	return process_vm_readv(pid, &here, 1, &there, 1, 0) == 1;
+}
+
 static int fill(struct mapper *mapper, const struct remap_segment *s)
 {
 	char *buffer = malloc(PIECE);
@@ -104,6 +116,7 @@ static int put_back(struct mapper *mapper, const struct remap_segment *s)
 	return ret ? ret : advise(mapper, s);
 }
 
+/* 0 with `*is_mapped` false: the segment is anonymous memory as before. */
 static int map_segment(struct mapper *mapper, const struct remap_segment *s, bool *is_mapped)
 {
 	const int flags = s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0;
@@ -119,12 +132,13 @@ static int map_segment(struct mapper *mapper, const struct remap_segment *s, boo
 			*is_mapped = true;
 			return 0;
 		}
-		ccr_warn("%d: advice for %#llx: %s", mapper->in.pid, (unsigned long long)s->address,
-			 strerror(-ret));
 	} else {
-		ccr_warn("%d: %#llx cannot be mapped: %s", mapper->in.pid,
-			 (unsigned long long)s->address, strerror(-result));
+		ret = result < 0 ? (int)result : -EFAULT;
 	}
+	ccr_warn("%d: %#llx is not mapped from the page file: %s", mapper->in.pid,
+		 (unsigned long long)s->address, strerror(-ret));
+	if (result < 0 && is_there(mapper->in.pid, s))
+		return 0;
 	return put_back(mapper, s);
 }
 
@@ -136,32 +150,44 @@ static int close_fd(struct mapper *mapper)
 	return ccr__inject_call(&mapper->in, &result, SYS_close, arguments);
 }
 
+/* In order, up to the first that does not become a mapping of the file. */
+static int map_segments(struct mapper *mapper, const struct remap_plan *plan, size_t *mapped)
+{
+	for (size_t i = 0; i < plan->nr_segments; i++) {
+		const struct remap_segment *s = &plan->segments[i];
+		bool is_mapped = false;
+		const int ret = map_segment(mapper, s, &is_mapped);
+
+		if (ret && !is_there(mapper->in.pid, s)) {
+			ccr_err("%d: its memory at %#llx could not be put back: %s; it is killed",
+				mapper->in.pid, (unsigned long long)s->address, strerror(-ret));
+			kill(mapper->in.pid, SIGKILL);
+		}
+		if (ret || !is_mapped)
+			return ret;
+		(*mapped)++;
+	}
+	return 0;
+}
+
 int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *mapped)
 {
 	struct mapper mapper = {.fd = fd};
-	bool is_mapped = true;
 	int ret, ended;
 
 	*mapped = 0;
-	if (ccr__inject_begin(&mapper.in, pid))
-		return 0;
+	ret = ccr__inject_begin(&mapper.in, pid);
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
 	mapper.task_fd = ccr__inject_fd(&mapper.in, fd);
-	if (mapper.task_fd < 0)
+	if (mapper.task_fd >= 0) {
+		ret = map_segments(&mapper, plan, mapped);
+		if (!ret)
+			ret = close_fd(&mapper);
+	} else {
 		ccr_warn("%d: cannot be given the page file: %s: its host memory is left to CRIU",
 			 pid, strerror(-mapper.task_fd));
-	ret = 0;
-	for (size_t i = 0; mapper.task_fd >= 0 && !ret && is_mapped && i < plan->nr_segments; i++) {
-		is_mapped = false;
-		ret = map_segment(&mapper, &plan->segments[i], &is_mapped);
-		*mapped += is_mapped;
 	}
-	if (ret) { /* neither the old bytes nor the new are mapped: it must not run on */
-		ccr_err("%d: its memory could not be put back: %s; it is killed", pid,
-			strerror(-ret));
-		kill(pid, SIGKILL);
-		return ret;
-	}
-	ended = mapper.task_fd >= 0 ? close_fd(&mapper) : 0;
-	ret = ccr__inject_end(&mapper.in);
+	ended = ccr__inject_end(&mapper.in);
 	return ret ? ret : ended;
 }
