@@ -36,7 +36,10 @@ int ccr__inject_call(struct injection *in, int64_t *result, long number,
 /* The task is as before; also after a call failed. 0 or -errno. */
 int ccr__inject_end(struct injection *in);
 
-/* A duplicate of `fd` in the task, close-on-exec: its number there, or -errno. */
-int ccr__inject_fd(struct injection *in, int fd);
+/*
+ * A duplicate of `fd` in the task, close-on-exec: `task_fd` is its number there, or the -errno of
+ * what the task was not given. 0, or -errno as of ccr__inject_call.
+ */
+int ccr__inject_fd(struct injection *in, int fd, int *task_fd);
 
 #endif

@@ -34,13 +34,15 @@ static int copy(struct injection *in, void *local, size_t size, bool to_task)
 	return done == (ssize_t)size ? 0 : done < 0 ? -errno : -EFAULT;
 }
 
-static int call(struct injection *in, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+static int call(struct injection *in, int *result, long number, uint64_t a, uint64_t b, uint64_t c,
+		uint64_t d)
 {
 	const uint64_t arguments[6] = {a, b, c, d};
-	int64_t result;
-	const int ret = ccr__inject_call(in, &result, number, arguments);
+	int64_t long_result = 0;
+	const int ret = ccr__inject_call(in, &long_result, number, arguments);
 
-	return ret ? ret : (int)result;
+	*result = (int)long_result;
+	return ret;
 }
 
 /* Sends `fd` from criu through the task's own descriptor `end`. */
@@ -68,7 +70,7 @@ static int send_through(pid_t pid, int end, int fd)
 	return ret;
 }
 
-static int receive(struct injection *in, int end)
+static int receive(struct injection *in, int end, int *fd)
 {
 	const uint64_t at = in->scratch;
 	struct receive expect = {
@@ -78,36 +80,39 @@ static int receive(struct injection *in, int end)
 			.msg_controllen = sizeof(expect.control)},
 		.iov = {(void *)(at + offsetof(struct receive, byte)), 1},
 	};
-	int ret, fd;
+	int ret;
 
-	ret = copy(in, &expect, sizeof(expect), true);
-	if (!ret)
-		ret = call(in, SYS_recvmsg, end, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0);
-	if (ret < 0)
+	*fd = copy(in, &expect, sizeof(expect), true);
+	if (*fd)
+		return 0;
+	ret = call(in, fd, SYS_recvmsg, end, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0);
+	if (ret || *fd < 0)
 		return ret;
-	ret = copy(in, &expect, sizeof(expect), false);
-	if (ret)
-		return ret;
-	if (expect.msg.msg_controllen < CMSG_LEN(sizeof(fd)) ||
+	*fd = copy(in, &expect, sizeof(expect), false);
+	if (*fd)
+		return 0;
+	if (expect.msg.msg_controllen < CMSG_LEN(sizeof(*fd)) ||
 	    expect.control.head.cmsg_type != SCM_RIGHTS)
-		return -EMFILE; /* the kernel drops what has no room in the task's table */
-	memcpy(&fd, CMSG_DATA(&expect.control.head), sizeof(fd));
-	return fd;
+		*fd = -EMFILE; /* the kernel drops what has no room in the task's table */
+	else
+		memcpy(fd, CMSG_DATA(&expect.control.head), sizeof(*fd));
+	return 0;
 }
 
-int ccr__inject_fd(struct injection *in, int fd)
+int ccr__inject_fd(struct injection *in, int fd, int *task_fd)
 {
-	int ends[2], ret;
+	int ends[2], unused, ret, closed = 0;
 
-	ret = call(in, SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in->scratch);
-	if (!ret)
-		ret = copy(in, ends, sizeof(ends), false);
-	if (ret)
+	ret = call(in, task_fd, SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+		   in->scratch);
+	if (!ret && !*task_fd)
+		*task_fd = copy(in, ends, sizeof(ends), false);
+	if (ret || *task_fd)
 		return ret;
-	ret = send_through(in->pid, ends[0], fd);
-	if (!ret)
-		ret = receive(in, ends[1]);
-	call(in, SYS_close, ends[0], 0, 0, 0);
-	call(in, SYS_close, ends[1], 0, 0, 0);
-	return ret;
+	*task_fd = send_through(in->pid, ends[0], fd);
+	if (!*task_fd)
+		ret = receive(in, ends[1], task_fd);
+	for (int i = 0; i < 2; i++)
+		closed |= call(in, &unused, SYS_close, ends[i], 0, 0, 0);
+	return ret ? ret : closed;
 }

@@ -131,14 +131,14 @@ static int take_page(struct chooser *c, const struct mapping *m, uint64_t addres
 /* A page that was only ever read is the kernel's one page of zeroes, and as good as a hole. */
 static bool is_held(const struct chooser *c, uint64_t word)
 {
-	return word & PAGEMAP_SWAPPED || (word & PAGEMAP_PRESENT &&
-					  (!c->zero_frame || (word & PAGEMAP_FRAME) != c->zero_frame));
+	return word & PAGEMAP_SWAPPED ||
+	       (word & PAGEMAP_PRESENT &&
+		(!c->zero_frame || (word & PAGEMAP_FRAME) != c->zero_frame));
 }
 
 static uint64_t find_zero_frame(uint64_t page)
 {
-	volatile char *memory =
-		mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *memory = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	uint64_t word = 0;
 

@@ -179,12 +179,12 @@ int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *map
 	ret = ccr__inject_begin(&mapper.in, pid);
 	if (ret)
 		return ret == -ENOTSUP ? 0 : ret;
-	mapper.task_fd = ccr__inject_fd(&mapper.in, fd);
-	if (mapper.task_fd >= 0) {
+	ret = ccr__inject_fd(&mapper.in, fd, &mapper.task_fd);
+	if (!ret && mapper.task_fd >= 0) {
 		ret = map_segments(&mapper, plan, mapped);
 		if (!ret)
 			ret = close_fd(&mapper);
-	} else {
+	} else if (!ret) {
 		ccr_warn("%d: cannot be given the page file: %s: its host memory is left to CRIU",
 			 pid, strerror(-mapper.task_fd));
 	}

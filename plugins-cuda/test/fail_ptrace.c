@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+/*
+ * LD_PRELOAD library for tests: the Nth ptrace(PTRACE_SYSCALL, …) of a process
+ * fails with EIO, as when the task is torn away; N is CCR_FAIL_PTRACE, from 1.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+
+__attribute__((visibility("default"))) long ptrace(enum __ptrace_request request, ...)
+{
+	static long (*real)(enum __ptrace_request, ...);
+	static atomic_ulong calls;
+	const char *which = getenv("CCR_FAIL_PTRACE");
+	void *address, *data;
+	va_list args;
+	pid_t pid;
+
+	va_start(args, request);
+	pid = va_arg(args, pid_t);
+	address = va_arg(args, void *);
+	data = va_arg(args, void *);
+	va_end(args);
+	if (request == PTRACE_SYSCALL && which &&
+	    atomic_fetch_add(&calls, 1) + 1 == strtoul(which, NULL, 10)) {
+		errno = EIO;
+		return -1;
+	}
+	if (!real)
+		real = (long (*)(enum __ptrace_request, ...))dlsym(RTLD_NEXT, "ptrace");
+	return real(request, pid, address, data);
+}

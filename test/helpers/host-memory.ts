@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/** What tests of host memory look at: page files, CRIU's page images, the mappings of a process. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Bytes in CRIU's own page images. */
+export function pageImageBytes(dir: string): number {
+  return readdirSync(dir)
+    .filter((name) => /^pages-\d+\.img$/.test(name))
+    .reduce((total, name) => total + statSync(join(dir, name)).size, 0);
+}
+
+/** Paths of the page files beside the images. */
+export function pageFiles(dir: string): string[] {
+  return readdirSync(dir)
+    .filter((name) => name.startsWith('cuda-pages-'))
+    .map((name) => join(dir, name));
+}
+
+export interface Mapping {
+  start: number;
+  end: number;
+  permissions: string;
+  path: string;
+  flags: string[];
+}
+
+/** Every mapping of a process, from its smaps. */
+export function readMappings(pid: number): Mapping[] {
+  const mappings: Mapping[] = [];
+  for (const line of readFileSync(`/proc/${pid}/smaps`, 'utf8').split('\n')) {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/.exec(line);
+    if (head) {
+      const [, start = '', end = '', permissions = '', path = ''] = head;
+      mappings.push({ start: parseInt(start, 16), end: parseInt(end, 16), permissions, path, flags: [] });
+    } else if (line.startsWith('VmFlags:')) {
+      mappings.at(-1)?.flags.push(...line.slice(8).trim().split(' '));
+    }
+  }
+  return mappings;
+}
+
+/** Those that come from a page file. */
+export function pageFileMappings(pid: number): Mapping[] {
+  return readMappings(pid).filter(({ path }) => path.includes('/cuda-pages-'));
+}
+
+/** The answer to `kinds`: name of the kind to its address. Throws when a byte is wrong. */
+export function parseKinds(answer: string): Map<string, number> {
+  if (!answer.startsWith('ok ')) throw new Error(answer);
+  const pairs = answer.split(' ').slice(2);
+  return new Map(pairs.map((pair) => [pair.split('=')[0] ?? '', parseInt(pair.split('=')[1] ?? '', 16)]));
+}
