@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { GpuImageError, readGpuImages, verifyGpuImages, type GpuImage } from '../images/index.ts';
+import {
+  GpuImageError,
+  readGpuImages,
+  readPageImages,
+  verifyGpuImages,
+  type GpuImage,
+  type PageImage,
+} from '../images/index.ts';
 import type { Io } from '../output.ts';
 import { formatBytes, table } from '../output.ts';
 import { withProgress } from '../progress.ts';
@@ -8,6 +15,7 @@ import { withProgress } from '../progress.ts';
 interface ShowOptions {
   allocations?: boolean;
   chunks?: boolean;
+  mappings?: boolean;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, next) => total + next, 0);
@@ -78,16 +86,55 @@ function asText(image: GpuImage, options: ShowOptions): string {
   return lines.join('\n');
 }
 
+function pagesAsJson(image: PageImage, options: ShowOptions): Record<string, unknown> {
+  const { mappings, created, ...rest } = image;
+  return {
+    ...rest,
+    created: created.toISOString(),
+    nrMappings: mappings.length,
+    ...(options.mappings === true ? { mappings } : {}),
+  };
+}
+
+function pagesAsText(image: PageImage, options: ShowOptions): string {
+  const lines = [
+    `${image.name}  pid ${image.pid}, host memory`,
+    `  written ${image.created.toISOString()} by criu-cuda ${image.tool} to ${image.directory}`,
+    `  ${image.mappings.length} mappings of ${image.file}  ${formatBytes(image.stored)} stored`,
+  ];
+  if (options.mappings === true) {
+    const rows = image.mappings.map((entry) => [
+      `0x${entry.address.toString(16)}`,
+      String(entry.size),
+      String(entry.offset),
+    ]);
+    lines.push(table(['address', 'bytes', 'offset'], rows));
+  }
+  return lines.join('\n');
+}
+
 async function show(io: Io, directory: string, options: ShowOptions): Promise<void> {
   const images = await readGpuImages(directory);
-  if (images.length === 0) throw new GpuImageError(`${directory}: no GPU image (cuda-<pid>.img)`);
-  io.result({ images: images.map((image) => asJson(image, options)) }, () =>
-    images.map((image) => asText(image, options)).join('\n'),
+  const pages = await readPageImages(directory);
+  if (images.length + pages.length === 0) {
+    throw new GpuImageError(
+      `${directory}: no GPU image (cuda-<pid>.img) and no page file (cuda-host-<pid>.img)`,
+    );
+  }
+  const json = {
+    images: images.map((image) => asJson(image, options)),
+    pages: pages.map((image) => pagesAsJson(image, options)),
+  };
+  io.result(json, () =>
+    [
+      ...images.map((image) => asText(image, options)),
+      ...pages.map((image) => pagesAsText(image, options)),
+    ].join('\n'),
   );
 }
 
 async function verify(io: Io, directory: string): Promise<void> {
-  const images = await withProgress(io, `reading the GPU images in ${directory}`, () =>
+  const images = await withProgress(io, `reading the images in ${directory}`, () =>
     verifyGpuImages(directory, { signal: io.signal }),
   );
   if (images.some((image) => !image.ok)) io.exitCode = 1;
@@ -105,17 +152,18 @@ async function verify(io: Io, directory: string): Promise<void> {
 export function registerImage(program: Command, io: Io): void {
   const image = program
     .command('image')
-    .description('look into GPU images, the device memory beside CRIU’s images');
+    .description('look into GPU images and page files, the memory beside CRIU’s images');
   image
     .command('show')
     .argument('<dir>', 'images directory')
-    .description('print what the GPU images of a directory hold')
+    .description('print what the GPU images and page files of a directory hold')
     .option('--allocations', 'list every allocation')
     .option('--chunks', 'list every chunk')
+    .option('--mappings', 'list every mapping of host memory')
     .action((directory: string, options: ShowOptions) => show(io, directory, options));
   image
     .command('verify')
     .argument('<dir>', 'images directory')
-    .description('read the GPU images of a directory and compare every checksum')
+    .description('read the GPU images and page files of a directory and compare every checksum')
     .action((directory: string) => verify(io, directory));
 }

@@ -12,5 +12,6 @@ export {
   type GpuManifest,
   type GpuMapping,
 } from './manifest.ts';
+export { readPageImages, type PageImage, type PageMapping } from './pages.ts';
 export { listGpuImages, readGpuImage, readGpuImages, type GpuImage, type GpuStripe } from './read.ts';
 export { verifyGpuImages, type VerifiedImage, type VerifyOptions } from './verify.ts';

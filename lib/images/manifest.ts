@@ -8,9 +8,10 @@
 import { crc32 } from 'node:zlib';
 import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
-import { decodeMessage, ProtobufError, type Message } from './protobuf.ts';
+import { decodeMessage, ProtobufError, type Message, type Table } from './protobuf.ts';
 
 const MAGIC = 'CCRCUIMG';
+const PAGES_MAGIC = 'CCRPAGES';
 const VERSION = 1;
 const HEAD_BYTES = 24;
 
@@ -107,10 +108,12 @@ export interface GpuManifest {
   stripeSizes: number[];
 }
 
-function checkHead(bytes: Buffer, name: string): void {
-  const magic = bytes.subarray(0, MAGIC.length).toString('latin1');
-  if (magic !== MAGIC.slice(0, bytes.length) || bytes.length === 0) {
-    throw new GpuImageError(`${name}: magic: not a GPU image of criu-cuda`);
+/** The head of a manifest of either kind; returns the message behind it. */
+export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GPU'): Buffer {
+  const wanted = kind === 'GPU' ? MAGIC : PAGES_MAGIC;
+  const magic = bytes.subarray(0, wanted.length).toString('latin1');
+  if (magic !== wanted.slice(0, bytes.length) || bytes.length === 0) {
+    throw new GpuImageError(`${name}: magic: not a ${kind} image of criu-cuda`);
   }
   if (bytes.length < HEAD_BYTES) {
     throw new GpuImageError(`${name}: cut short: ${bytes.length} bytes, the head has ${HEAD_BYTES}`);
@@ -128,6 +131,7 @@ function checkHead(bytes: Buffer, name: string): void {
   if (crc32(bytes.subarray(HEAD_BYTES)) !== bytes.readUInt32LE(12)) {
     throw new GpuImageError(`${name}: crc: the file is damaged`);
   }
+  return bytes.subarray(HEAD_BYTES);
 }
 
 function formatUuid(bytes: Uint8Array): string {
@@ -136,9 +140,10 @@ function formatUuid(bytes: Uint8Array): string {
   return `GPU-${parts.join('-')}`;
 }
 
-function decode(bytes: Buffer, name: string): Message<typeof manifest> {
+/** One message; `name` is what errors call its file. */
+export function decodeManifest<T extends Table>(message: Buffer, table: T, name: string): Message<T> {
   try {
-    return decodeMessage(bytes.subarray(HEAD_BYTES), manifest);
+    return decodeMessage(message, table);
   } catch (error) {
     if (error instanceof ProtobufError) throw new GpuImageError(`${name}: message: ${error.message}`, error);
     throw error;
@@ -150,8 +155,8 @@ function decode(bytes: Buffer, name: string): Message<typeof manifest> {
  * @throws {@link GpuImageError} naming the field that is wrong
  */
 export function parseManifest(bytes: Buffer, name: string): GpuManifest {
-  checkHead(bytes, name);
-  const { id, created, devices, allocations, ...rest } = decode(bytes, name);
+  const message = readHead(bytes, name);
+  const { id, created, devices, allocations, ...rest } = decodeManifest(message, manifest, name);
   if (id.length !== 16) throw new GpuImageError(`${name}: id has ${id.length} bytes, not 16`);
   const parsed: GpuManifest = {
     version: VERSION,

@@ -24,8 +24,11 @@ export interface GpuImage {
 
 const manifestName = /^cuda-([1-9]\d*)\.img$/;
 
-/** Names of the manifests in a directory, by pid. */
-export async function listGpuImages(directory: string): Promise<{ name: string; pid: number }[]> {
+/** Names in a directory that match, by the pid that is the pattern's group. */
+export async function listManifests(
+  directory: string,
+  pattern: RegExp,
+): Promise<{ name: string; pid: number }[]> {
   let names: string[];
   try {
     names = await readdir(directory);
@@ -36,17 +39,23 @@ export async function listGpuImages(directory: string): Promise<{ name: string; 
   }
   return names
     .flatMap((name) => {
-      const pid = manifestName.exec(name)?.[1];
+      const pid = pattern.exec(name)?.[1];
       return pid === undefined ? [] : [{ name, pid: Number(pid) }];
     })
     .sort((a, b) => a.pid - b.pid);
+}
+
+/** Names of the manifests in a directory, by pid. */
+export function listGpuImages(directory: string): Promise<{ name: string; pid: number }[]> {
+  return listManifests(directory, manifestName);
 }
 
 function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
-async function checkStripe(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
+/** A file that a manifest names is there and has its length. */
+export async function checkImageFile(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
   let status;
   try {
     status = await lstat(join(directory, stripe.name));
@@ -69,7 +78,7 @@ export async function readGpuImage(directory: string, pid: number): Promise<GpuI
   const manifest = parseManifest(await readFile(join(directory, name)), name);
   if (manifest.pid !== pid) throw new GpuImageError(`${name}: pid is ${manifest.pid}`);
   const stripes = manifest.stripeSizes.map((size, index) => ({ name: `cuda-${pid}-${index}.img`, size }));
-  for (const stripe of stripes) await checkStripe(directory, stripe, name);
+  for (const stripe of stripes) await checkImageFile(directory, stripe, name);
   return { name, manifest, stripes };
 }
 

@@ -23,6 +23,7 @@ import {
   type Phase,
 } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
+import { readPageImages } from '../images/index.ts';
 import {
   becomeSubreaper,
   killTree,
@@ -158,6 +159,7 @@ export async function restore(options: RestoreOptions): Promise<RestoredProcess>
   options.signal?.throwIfAborted();
   const operation = await resolveOperation(options);
   const images = readRestorableImages(operation.imagesDir);
+  await readPageImages(operation.imagesDir); // CRIU would find out half-way
   await checkPidsFree(images);
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * ccr-image verify DIR [--threads N]: one line of JSON for every GPU image in
- * DIR. Exit code 0 when all are whole, 1 when one is not (or there is none to
+ * ccr-image verify DIR [--threads N]: one line of JSON for every GPU image and
+ * every page file in DIR. Exit code 0 when all are whole, 1 when one is not (or there is none to
  * check), 2 for wrong use.
  */
 #include "image/image.h"
+#include "image/pages.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,6 +29,21 @@ static void print_text(const char *text)
 	putchar('"');
 }
 
+static int print_result(const char *manifest, int pid, int ret,
+			const struct ccr_image_verify_result *result, const char *error)
+{
+	printf("{\"manifest\":\"%s\",\"pid\":%d,\"ok\":%s,\"chunks\":%llu,\"zeroChunks\":%llu,"
+	       "\"storedBytes\":%llu",
+	       manifest, pid, ret ? "false" : "true", (unsigned long long)result->chunks,
+	       (unsigned long long)result->zero_chunks, (unsigned long long)result->stored_bytes);
+	if (ret) {
+		printf(",\"error\":");
+		print_text(error);
+	}
+	printf("}\n");
+	return ret;
+}
+
 static int verify_image(int dirfd, int pid, unsigned int threads)
 {
 	struct ccr_image_verify_result result = {0};
@@ -39,17 +55,33 @@ static int verify_image(int dirfd, int pid, unsigned int threads)
 	if (!ret)
 		ret = ccr_image_verify(image, threads, &result, error, sizeof(error));
 	ccr_image_manifest_name(name, pid);
-	printf("{\"manifest\":\"%s\",\"pid\":%d,\"ok\":%s,\"chunks\":%llu,\"zeroChunks\":%llu,"
-	       "\"storedBytes\":%llu",
-	       name, pid, ret ? "false" : "true", (unsigned long long)result.chunks,
-	       (unsigned long long)result.zero_chunks, (unsigned long long)result.stored_bytes);
-	if (ret) {
-		printf(",\"error\":");
-		print_text(error);
-	}
-	printf("}\n");
 	ccr_image_close(image);
-	return ret;
+	return print_result(name, pid, ret, &result, error);
+}
+
+struct tally {
+	int checked, failed;
+};
+
+static int verify_pages(int dirfd, int pid, void *data)
+{
+	struct tally *tally = data;
+	struct ccr_image_verify_result result = {0};
+	struct ccr_pages *pages = NULL;
+	char error[512] = "", name[CCR_IMAGE_NAME_MAX];
+	int ret;
+
+	snprintf(name, sizeof(name), "cuda-host-%d.img", pid);
+	ret = ccr_pages_open(&pages, dirfd, pid, error, sizeof(error));
+	if (!ret) {
+		result.chunks = pages->nr_chunks;
+		result.stored_bytes = pages->stored;
+		ret = ccr_pages_verify(pages, dirfd, error, sizeof(error));
+	}
+	ccr_pages_close(pages);
+	tally->checked++;
+	tally->failed += print_result(name, pid, ret, &result, error) != 0;
+	return 0;
 }
 
 static int by_number(const void *a, const void *b)
@@ -60,7 +92,8 @@ static int by_number(const void *a, const void *b)
 static int verify_directory(const char *path, unsigned int threads)
 {
 	const int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int *pids = NULL, nr = 0, failed = 0;
+	struct tally tally = {0};
+	int *pids = NULL, nr = 0;
 	struct dirent *entry;
 	DIR *dir;
 
@@ -77,7 +110,7 @@ static int verify_directory(const char *path, unsigned int threads)
 			continue;
 		if (!more) {
 			fprintf(stderr, "out of memory\n");
-			failed++;
+			tally.failed++;
 			break;
 		}
 		pids = more;
@@ -85,13 +118,14 @@ static int verify_directory(const char *path, unsigned int threads)
 	}
 	if (nr)
 		qsort(pids, nr, sizeof(*pids), by_number);
-	else
-		fprintf(stderr, "%s: no GPU image (cuda-<pid>.img)\n", path);
 	for (int i = 0; i < nr; i++)
-		failed += verify_image(dirfd, pids[i], threads) != 0;
+		tally.failed += verify_image(dirfd, pids[i], threads) != 0;
 	free(pids);
+	ccr_pages_for_each(dirfd, verify_pages, &tally);
 	closedir(dir);
-	return failed || !nr;
+	if (!nr && !tally.checked)
+		fprintf(stderr, "%s: no GPU image (cuda-<pid>.img)\n", path);
+	return tally.failed || (!nr && !tally.checked);
 }
 
 int main(int argc, char **argv)
