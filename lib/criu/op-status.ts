@@ -44,6 +44,7 @@ const attachLine = z.object({
   ms: milliseconds,
   reason: z.string(),
 });
+const remapLine = z.object({ event: z.literal('remap'), pid, copy_ms: milliseconds, map_ms: milliseconds });
 const endLine = z.object({
   event: z.literal('end'),
   stage: z.enum(['dump', 'restore']),
@@ -60,10 +61,21 @@ const line = z.discriminatedUnion('event', [
   poolLine,
   attachingLine,
   attachLine,
+  remapLine,
   endLine,
 ]);
 const anyLine = z.object({ event: z.string() });
-const events = new Set<string>(['begin', 'step', 'task', 'watcher', 'pool', 'attaching', 'attach', 'end']);
+const events = new Set<string>([
+  'begin',
+  'step',
+  'task',
+  'watcher',
+  'pool',
+  'attaching',
+  'attach',
+  'remap',
+  'end',
+]);
 
 /** One call into the driver. */
 export interface DriverStep {
@@ -113,6 +125,8 @@ export interface OpStatus {
   poolPid: number | undefined;
   /** Processes that are still to take their memory. */
   attaching: number[];
+  /** Copying host memory to page files and mapping it from there, all processes. */
+  hostMemoryMs: number;
   /** Missing when criu died before the plugin's last hook. */
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
 }
@@ -162,6 +176,7 @@ export function parseOpStatus(text: string): OpStatus | undefined {
     watcherPid: lines.find((one) => one.event === 'watcher')?.pid,
     poolPid: lines.findLast((one) => one.event === 'pool')?.pid,
     attaching: [...attaching],
+    hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
   };
 }

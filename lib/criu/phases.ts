@@ -26,8 +26,12 @@ function devicePhases(status: OpStatus | undefined): Phase[] {
   const steps = new Map<string, number>();
   for (const { step, ms } of status.steps) steps.set(step, (steps.get(step) ?? 0) + ms);
   const driver = [...steps].map(([name, durationMs]): Phase => ({ part: 'driver', name, durationMs }));
-  const hooks = status.end === undefined ? 0 : Math.max(0, status.end.hookMs - status.end.driverMs);
-  return [...driver, { part: 'plugin', name: 'hooks', durationMs: hooks }];
+  const { hostMemoryMs } = status;
+  const hooks =
+    status.end === undefined ? 0 : Math.max(0, status.end.hookMs - status.end.driverMs - hostMemoryMs);
+  const host: Phase[] =
+    hostMemoryMs > 0 ? [{ part: 'plugin', name: 'host memory', durationMs: hostMemoryMs }] : [];
+  return [...driver, ...host, { part: 'plugin', name: 'hooks', durationMs: hooks }];
 }
 
 const total = (phases: readonly Phase[]): number => phases.reduce((sum, phase) => sum + phase.durationMs, 0);

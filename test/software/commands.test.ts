@@ -2,8 +2,8 @@
 /** The commands checkpoint, restore, process and demo, from their words to exit code and output. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createIo } from '../../lib/output.ts';
@@ -12,6 +12,7 @@ import { killTree, readStat } from '../../lib/process/index.ts';
 import { main } from '../../lib/program.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
+import { pageFiles } from '../helpers/host-memory.ts';
 import { Machine } from '../helpers/machine.ts';
 
 const NOT_PERMITTED = 800;
@@ -89,6 +90,30 @@ describe('checkpoint and restore', () => {
     }
     expect(await workload.verify()).toBe(checksum);
     expect(readdirSync(machine.runDir)).toEqual([]);
+  });
+
+  it('refuse a page file that is missing, before criu is started', async () => {
+    const images = ['--images-dir', machine.imagesDir];
+    const dumped = await cli('checkpoint', '--pid', workload.pid, ...images, '--variant', 'remap', '--json');
+    expect(dumped.code, dumped.out).toBe(0);
+    const { phases } = JSON.parse(dumped.out) as Report;
+    expect(phases.find(({ name }) => name === 'host memory')?.durationMs).toBeGreaterThan(0);
+    const shown = await cli('image', 'show', machine.imagesDir);
+    expect(shown.out).toContain(`cuda-host-${workload.pid}.img  pid ${workload.pid}, host memory`);
+    expect((await cli('image', 'verify', machine.imagesDir)).out).toContain(
+      `cuda-host-${workload.pid}.img: ok`,
+    );
+    const [file = ''] = pageFiles(machine.imagesDir);
+    renameSync(file, `${file}.away`);
+    const refused = await cli('restore', ...images, '--variant', 'remap', '--detach');
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain(`${basename(file)}: missing; cuda-host-${workload.pid}.img says`);
+    expect(existsSync(join(machine.imagesDir, 'restore.log'))).toBe(false);
+    expect((await cli('image', 'verify', machine.imagesDir)).code).toBe(1);
+    renameSync(`${file}.away`, file);
+    const back = await cli('restore', ...images, '--variant', 'remap', '--detach');
+    expect(back.code, back.err).toBe(0);
+    expect(await workload.verify()).toBe(checksum);
   });
 
   it('say it in a table for people', async () => {

@@ -15,7 +15,8 @@ const status: OpStatus = {
   watcherPid: undefined,
   poolPid: undefined,
   attaching: [],
-  end: { ret: 0, driverMs: 105, hookMs: 106.5 },
+  hostMemoryMs: 20,
+  end: { ret: 0, driverMs: 105, hookMs: 126.5 },
 };
 const dumpStats = {
   freezingMs: 6,
@@ -31,10 +32,11 @@ describe('phases', () => {
     expect(dumpPhases({ durationMs: 200, status }, dumpStats)).toEqual([
       { part: 'driver', name: 'lock', durationMs: 5 },
       { part: 'driver', name: 'checkpoint', durationMs: 100 },
+      { part: 'plugin', name: 'host memory', durationMs: 20 },
       { part: 'plugin', name: 'hooks', durationMs: 1.5 },
       { part: 'criu', name: 'read memory', durationMs: 15 },
       { part: 'criu', name: 'write images', durationMs: 25 },
-      { part: 'criu', name: 'rest', durationMs: 53.5 },
+      { part: 'criu', name: 'rest', durationMs: 33.5 },
     ]);
   });
 
