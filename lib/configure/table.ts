@@ -74,6 +74,13 @@ export const settingDefinitions = {
     max: 1_048_576,
     meaning: 'smallest mapping that is remapped, MiB',
   },
+  CRIU_CUDA_READAHEAD: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning: 'read page files ahead of a restore from a disk',
+  },
   CRIU_CUDA_INTERCEPT: {
     type: 'flags',
     default: 'memory,memcpy',

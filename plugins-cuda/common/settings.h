@@ -27,6 +27,7 @@ struct ccr_settings {
 	long pool_budget_mb;	/* MiB a device, 0: no limit */
 	long remap;		/* bool */
 	long remap_min_mb;	/* MiB */
+	long readahead;		/* bool */
 	long intercept;		/* bits above */
 	long intercept_debug;	/* 0..4 */
 	long lock_timeout_ms;	/* milliseconds */

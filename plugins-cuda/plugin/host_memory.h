@@ -16,7 +16,10 @@
  */
 int ccr__host_memory_save(pid_t pid);
 
-/* Restore, at init: the page files that the images name are there and unchanged. 0 or -errno. */
-int ccr__host_memory_check(void);
+/*
+ * Restore, at init: sees that the page files the images name are there and
+ * unchanged, and begins to read ahead. 0 or -errno.
+ */
+int ccr__host_memory_load_begin(void);
 
 #endif

@@ -7,7 +7,7 @@ int ccr__host_memory_save(pid_t pid)
 	return 0;
 }
 
-int ccr__host_memory_check(void)
+int ccr__host_memory_load_begin(void)
 {
 	return 0;
 }

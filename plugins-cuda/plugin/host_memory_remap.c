@@ -22,6 +22,7 @@
 #include "image/pages.h"
 #include "plugin/doorbell.h"
 #include "plugin/plugin.h"
+#include "plugin/readahead.h"
 #include "plugin/remap.h"
 
 /* Where the page file is made, and seen by the task. */
@@ -269,10 +270,16 @@ static int check_one(int dirfd, int pid, void *data)
 	}
 	if (ret)
 		ccr_err("%s", error);
+	++*(size_t *)data;
 	return ret;
 }
 
-int ccr__host_memory_check(void)
+int ccr__host_memory_load_begin(void)
 {
-	return ccr_pages_for_each(criu_get_image_dir(), check_one, NULL);
+	size_t found = 0;
+	const int dirfd = criu_get_image_dir(), ret = ccr_pages_for_each(dirfd, check_one, &found);
+
+	if (!ret && found)
+		ccr__readahead_start(dirfd);
+	return ret;
 }

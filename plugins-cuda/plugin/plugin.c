@@ -98,7 +98,7 @@ static int plugin_init(int stage)
 		set_compel_interrupt_only_mode();
 	if (stage != STAGE_RESTORE)
 		return 0;
-	ret = ccr__host_memory_check();
+	ret = ccr__host_memory_load_begin();
 	if (!ret)
 		ret = ccr__memory_load_begin();
 	if (!ret && !ccr__memory_has_pool()) /* which would hold the GPU just as well */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec } from '../../lib/exec.ts';
+import { readPageImages } from '../../lib/images/index.ts';
 import { buildDir, variantDir } from '../../lib/paths.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import {
@@ -161,10 +163,9 @@ it('takes only mappings of CRIU_CUDA_REMAP_MIN_MB and more', async () => {
   await dump(workload, { env: { CRIU_CUDA_REMAP_MIN_MB: '8' } });
   await restore();
   parseKinds(await workload.ask('kinds'));
-  for (const { start, end } of pageFileMappings(workload.pid)) {
-    expect(end - start).toBeGreaterThanOrEqual(8 * MiB);
-  }
-  expect(pageFiles(machine.imagesDir)).toHaveLength(1);
+  const [image] = await readPageImages(machine.imagesDir);
+  expect(image?.mappings.length).toBeGreaterThan(0);
+  for (const { size } of image?.mappings ?? []) expect(size).toBeGreaterThanOrEqual(8 * MiB);
 });
 
 it('leaves memory alone where it could not be made executable any more', async () => {
@@ -241,4 +242,26 @@ it('refuses a page file that is missing or changed, by name', async () => {
   await restore();
   expect(await workload.verify()).toBe(before);
   parseKinds(await workload.ask('kinds'));
+});
+
+it('reads page files ahead from a disk, and not from memory', async () => {
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  const imagesDir = mkdtempSync(join(tmpdir(), 'ccr-remap-'));
+  try {
+    await dump(workload, { imagesDir });
+    const onDisk = (await exec('stat', ['-f', '-c', '%T', imagesDir])).stdout.trim() !== 'tmpfs';
+    for (const [readahead, isRead] of [
+      ['1', onDisk],
+      ['0', false],
+    ] as const) {
+      const run = await machine.restore({ libdir, imagesDir, env: { CRIU_CUDA_READAHEAD: readahead } });
+      expect(run.exitCode, run.log.slice(-3000)).toBe(0);
+      expect(run.log.includes(`reading ahead in ${imagesDir}`)).toBe(isRead);
+      expect(await workload.verify()).toBe(before);
+      await machine.kill(workload.pid);
+    }
+  } finally {
+    rmSync(imagesDir, { recursive: true });
+  }
 });
