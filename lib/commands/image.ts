@@ -107,8 +107,9 @@ function pagesAsText(image: PageImage, options: ShowOptions): string {
       `0x${entry.address.toString(16)}`,
       String(entry.size),
       String(entry.offset),
+      entry.drivers ? 'driver' : 'application',
     ]);
-    lines.push(table(['address', 'bytes', 'offset'], rows));
+    lines.push(table(['address', 'bytes', 'offset', 'made by'], rows));
   }
   return lines.join('\n');
 }

@@ -15,6 +15,7 @@ const mapping = {
   address: { number: 1, type: 'fixed64' },
   size: { number: 2, type: 'uint' },
   offset: { number: 3, type: 'uint' },
+  drivers: { number: 4, type: 'bool' },
 } as const;
 
 const manifest = {

@@ -58,6 +58,7 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 		rows[i]->address = pages->mappings[i].address;
 		rows[i]->size = pages->mappings[i].size;
 		rows[i]->offset = pages->mappings[i].offset;
+		rows[i]->drivers = pages->mappings[i].is_drivers;
 	}
 	pb.id = (ProtobufCBinaryData){sizeof(pages->id), (uint8_t *)pages->id};
 	pb.created = pages->created_ns;
@@ -143,7 +144,8 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 		memcpy(pages->xxh3, pb->xxh3, pages->nr_chunks * sizeof(*pages->xxh3));
 	for (size_t i = 0; i < pages->nr_mappings; i++)
 		pages->mappings[i] = (struct ccr_pages_mapping){
-			pb->mappings[i]->address, pb->mappings[i]->size, pb->mappings[i]->offset};
+			pb->mappings[i]->address, pb->mappings[i]->size, pb->mappings[i]->offset,
+			pb->mappings[i]->drivers};
 	return check(pages, error, error_size);
 }
 

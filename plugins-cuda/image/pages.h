@@ -24,6 +24,7 @@
 
 struct ccr_pages_mapping {
 	uint64_t address, size, offset; /* bytes; offset in the page file */
+	bool is_drivers;		/* the driver removes it at its restore */
 };
 
 struct ccr_pages {

@@ -93,6 +93,7 @@ int ccr__checkpoint_devices(int pid)
 	}
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
 		return ccr__host_memory_save(pid);
+	ccr__host_memory_before(pid);
 	ret = ccr__restore_thread_resume(&thread, restore_tid);
 	if (ret)
 		return ret;
@@ -144,6 +145,7 @@ void ccr__dump_finish(int ret)
 			ccr__task_outcome(task, "dumped", NULL);
 		return;
 	}
+	ccr__host_memory_roll_back();
 	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
 		all_back &= roll_back(task);
 	if (all_back)

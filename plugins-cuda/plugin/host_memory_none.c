@@ -1,13 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Variant `stock`: CRIU dumps all host memory. Page files of others are mapped by CRIU itself. */
+/* Variant `stock`: CRIU dumps all host memory. */
 #include "plugin/host_memory.h"
+
+#include <errno.h>
+
+#include "image/pages.h"
+#include "plugin/plugin.h"
+
+void ccr__host_memory_before(pid_t pid)
+{
+}
+
+void ccr__host_memory_roll_back(void)
+{
+}
+
+int ccr__host_memory_put_back(pid_t pid)
+{
+	return 0;
+}
 
 int ccr__host_memory_save(pid_t pid)
 {
 	return 0;
 }
 
+static int refuse(int dirfd, int pid, void *data)
+{
+	ccr_err("the images hold host memory in cuda-host-%d.img, which this variant does not "
+		"bring back; use remap, parallel or full",
+		pid);
+	return -EINVAL;
+}
+
 int ccr__host_memory_load_begin(void)
 {
-	return 0;
+	return ccr_pages_for_each(criu_get_image_dir(), refuse, NULL);
 }

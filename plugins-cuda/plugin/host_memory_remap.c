@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +30,18 @@ struct store {
 	char path[PATH_MAX]; /* of the directory */
 	bool is_foreign;     /* the task has a mount namespace of its own */
 };
+
+/* Mappings of the task whose checkpoint is under way. */
+static struct {
+	pid_t pid;
+	struct remap_ranges ranges;
+} before;
+
+/* Tasks that were remapped by this criu. */
+static struct {
+	pid_t *list;
+	size_t nr;
+} done;
 
 static int leave(pid_t pid, const char *why, const char *what)
 {
@@ -68,7 +79,6 @@ static int find_store(struct store *store, pid_t pid)
 {
 	char link[48], path[PATH_MAX + 64];
 	struct stat here, there;
-	struct statvfs fs;
 	ssize_t length;
 
 	store->dirfd = criu_get_image_dir();
@@ -81,12 +91,6 @@ static int find_store(struct store *store, pid_t pid)
 	path_in_task(path, sizeof(path), store, pid, ".");
 	if (fstat(store->dirfd, &here) || stat(path, &there) || !same_file(&here, &there))
 		return leave(pid, "it does not see the images directory as", store->path);
-	if (statvfs(path, &fs))
-		return leave(pid, "no file system at", path);
-	/* Such memory could never be made executable again, which a compiler in the task may want.
-	 */
-	if (fs.f_flag & ST_NOEXEC)
-		return leave(pid, "mounted with noexec:", store->path);
 	return 0;
 }
 
@@ -185,16 +189,29 @@ static int commit(struct ccr_pages *pages, const struct remap_plan *plan, const 
 	char error[512];
 	int ret;
 
-	for (size_t i = 0; i < mapped; i++)
-		pages->mappings[i] = (struct ccr_pages_mapping){plan->segments[i].address,
-								plan->segments[i].size,
-								plan->segments[i].offset};
+	for (size_t i = 0; i < mapped; i++) {
+		const struct remap_segment *s = &plan->segments[i];
+
+		pages->mappings[i] =
+			(struct ccr_pages_mapping){s->address, s->size, s->offset, s->is_drivers};
+	}
 	pages->nr_mappings = mapped;
 	remove_earlier(pages, store->dirfd);
 	ret = ccr_pages_write(pages, store->dirfd, error, sizeof(error));
 	if (ret)
 		ccr_err("%s", error);
 	return ret;
+}
+
+static int note_done(pid_t pid)
+{
+	pid_t *more = realloc(done.list, (done.nr + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	done.list = more;
+	done.list[done.nr++] = pid;
+	return 0;
 }
 
 static int remap(pid_t pid, const struct remap_plan *plan, const struct store *store)
@@ -208,7 +225,9 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct store *s
 
 	if (!pages)
 		return leave(pid, "out of memory", NULL);
-	ret = write_page_file(pages, plan, store, pid);
+	ret = note_done(pid);
+	if (!ret)
+		ret = write_page_file(pages, plan, store, pid);
 	copied = ccr__now_ms();
 	if (ret) {
 		leave(pid, strerror(-ret), pages->file);
@@ -246,7 +265,8 @@ int ccr__host_memory_save(pid_t pid)
 
 	if (!settings->remap || find_store(&store, pid))
 		return 0;
-	ret = ccr__remap_choose(&plan, pid, (uint64_t)settings->remap_min_mb << 20);
+	ret = ccr__remap_choose(&plan, pid, (uint64_t)settings->remap_min_mb << 20,
+				before.pid == pid ? &before.ranges : NULL);
 	if (ret)
 		leave(pid, "its mappings cannot be read:", strerror(-ret));
 	else if (plan.nr_segments)
@@ -255,7 +275,72 @@ int ccr__host_memory_save(pid_t pid)
 	return ret == -ENOTSUP || !ret ? 0 : ret;
 }
 
-/* ---- restore ---- */
+void ccr__host_memory_before(pid_t pid)
+{
+	int ret;
+
+	free(before.ranges.list);
+	memset(&before, 0, sizeof(before));
+	if (!ccr__plugin.settings.remap)
+		return;
+	ret = ccr__remap_ranges(&before.ranges, pid);
+	if (ret) /* then all of it is taken for the task's own, which costs time and no more */
+		ccr_warn("%d: its mappings cannot be read: %s", pid, strerror(-ret));
+	else
+		before.pid = pid;
+}
+
+/* ---- restore and roll back ---- */
+
+/* Addresses of the manifest's mappings that are the driver's. */
+static int drivers_ranges(struct remap_ranges *ranges, const struct ccr_pages *pages)
+{
+	ranges->nr = 0;
+	ranges->list = calloc(pages->nr_mappings + 1, sizeof(*ranges->list));
+	if (!ranges->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < pages->nr_mappings; i++) {
+		const struct ccr_pages_mapping *m = &pages->mappings[i];
+
+		if (m->is_drivers)
+			ranges->list[ranges->nr++] =
+				(struct remap_range){m->address, m->address + m->size};
+	}
+	return 0;
+}
+
+int ccr__host_memory_put_back(pid_t pid)
+{
+	const double start = ccr__now_ms();
+	const pid_t image_pid = ccr__namespace_pid(pid);
+	struct remap_ranges kept;
+	struct ccr_pages *pages;
+	char error[512];
+	uint64_t bytes;
+	int ret;
+
+	ret = image_pid < 0 ? image_pid
+			    : ccr_pages_open(&pages, criu_get_image_dir(), image_pid, error,
+					     sizeof(error));
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	ret = drivers_ranges(&kept, pages);
+	if (!ret)
+		ret = ccr__remap_undo(pid, &kept, nr_threads(), &bytes);
+	if (ret) {
+		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
+	} else {
+		ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
+			 ccr__now_ms() - start);
+		ccr_status_add(&ccr__plugin.status,
+			       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
+			       "\"map_ms\":0}",
+			       pid, (unsigned long long)bytes, ccr__now_ms() - start);
+	}
+	free(kept.list);
+	ccr_pages_close(pages);
+	return ret;
+}
 
 static int check_one(int dirfd, int pid, void *data)
 {
@@ -282,4 +367,13 @@ int ccr__host_memory_load_begin(void)
 	if (!ret && found)
 		ccr__readahead_start(dirfd);
 	return ret;
+}
+
+void ccr__host_memory_roll_back(void)
+{
+	for (size_t i = 0; i < done.nr; i++)
+		if (ccr__host_memory_put_back(done.list[i]))
+			ccr_warn("%d goes on with memory that is mapped from a page file",
+				 done.list[i]);
+	done.nr = 0;
 }

@@ -222,7 +222,8 @@ static int check(struct injection *in)
 
 	if (ptrace(PTRACE_GETSIGINFO, in->pid, NULL, &info))
 		return failed(in->pid, "read its stop");
-	if (info.si_signo != SIGTRAP || info.si_code >> 8 != PTRACE_EVENT_STOP)
+	/* As criu leaves a task: interrupted, or at the end of what criu itself ran in it. */
+	if (info.si_signo != SIGTRAP || info.si_code <= 0)
 		return leave(in->pid, "stopped by a signal");
 	ret = get_regs(in->pid, &in->regs, &size);
 	if (ret)

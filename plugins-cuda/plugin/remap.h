@@ -24,6 +24,7 @@ struct remap_segment {
 	uint64_t address, size, offset;
 	int prot;
 	unsigned int advice;
+	bool is_drivers; /* the driver made it for its checkpoint, and removes it at its restore */
 };
 
 /* Pages of a segment that hold something; what lies between them is a hole in the file. */
@@ -39,12 +40,24 @@ struct remap_plan {
 	uint64_t file_size, stored; /* bytes; stored: of all runs */
 };
 
+/* Addresses in use, in order. */
+struct remap_ranges {
+	struct remap_range {
+		uint64_t start, end;
+	} * list; /* to be freed */
+	size_t nr;
+};
+/* All of the task's; 0 or -errno, with a list to be freed either way. */
+int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid);
+
 /*
  * Reads what the task has mapped. Pieces are `min_bytes` long at least; memory
- * that is mapped from an earlier page file is always taken. 0, also with
- * nothing chosen, or -errno.
+ * that is mapped from an earlier page file is always taken. What is not in
+ * `before` is the driver's (NULL: nothing is). 0, also with nothing chosen, or
+ * -errno.
  */
-int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes);
+int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
+		      const struct remap_ranges *before);
 void ccr__remap_free(struct remap_plan *plan);
 
 /* Chunks of the page file that have a checksum each. */
@@ -63,5 +76,23 @@ int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, unsigned i
  * plan. 0: the task is sound, even if it is less than all; -errno: it is not.
  */
 int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *mapped);
+
+/*
+ * The other way round: what the task has mapped from page files becomes
+ * anonymous memory again, with the bytes it has now, except for `kept`
+ * addresses. Threads copy it. `bytes` is how much. 0, or -errno: the task is
+ * sound but not what it was, or was killed.
+ */
+int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, unsigned int threads,
+		    uint64_t *bytes);
+
+struct injection;
+/* Gives memory of the task the advice it is to have; 0 or -errno. */
+int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, unsigned int advice);
+/* Whether something readable is mapped there. */
+bool ccr__remap_is_there(pid_t pid, uint64_t address);
+
+/* Calls `run` on `threads` threads, this one included; they are gone when it returns. */
+void ccr__remap_threads(unsigned int threads, void *(*run)(void *data), void *data);
 
 #endif

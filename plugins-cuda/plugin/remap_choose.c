@@ -16,8 +16,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
-#include "image/pages.h"
-#include "plugin/plugin.h"
+#include "plugin/smaps.h"
 
 /* /proc/PID/pagemap, one word a page. */
 #define PAGEMAP_PRESENT (1ull << 63)
@@ -29,19 +28,15 @@
 #define HUGE_PAGE     (2ull << 20)
 #define VMAS_TO_SPARE 64
 
-struct mapping {
-	uint64_t start, end;
-	int prot;
-	unsigned int advice;
-	bool is_candidate, is_page_file;
-};
-
 struct chooser {
 	struct remap_plan *plan;
 	int pagemap;
 	uint64_t page, min_bytes, zero_frame; /* zero_frame: 0 when it is not known */
 	size_t nr_vmas, max_vmas;
 	size_t segment_room, run_room;
+	const struct remap_ranges *before;
+	size_t next_before;
+	bool is_fresh; /* the runs that are not yet a segment */
 };
 
 static void *grow(void *array, size_t *room, size_t item)
@@ -81,7 +76,7 @@ static int add_segment(struct chooser *c, const struct mapping *m, uint64_t star
 		plan->segments = bigger;
 	}
 	plan->segments[plan->nr_segments++] =
-		(struct remap_segment){start, end - start, 0, m->prot, m->advice};
+		(struct remap_segment){start, end - start, 0, m->prot, m->advice, c->is_fresh};
 	return 0;
 }
 
@@ -91,11 +86,12 @@ static int add_segment(struct chooser *c, const struct mapping *m, uint64_t star
 static int close_segment(struct chooser *c, const struct mapping *m, size_t first)
 {
 	struct remap_plan *plan = c->plan;
-	const struct remap_run *last = plan->runs + plan->nr_runs - 1;
+	const struct remap_run *last;
 	uint64_t start, end;
 
 	if (plan->nr_runs == first)
 		return 0;
+	last = plan->runs + plan->nr_runs - 1;
 	start = plan->runs[first].address;
 	end = last->address + last->size;
 	/* Each one splits a mapping into three at most. */
@@ -107,24 +103,39 @@ static int close_segment(struct chooser *c, const struct mapping *m, size_t firs
 	return add_segment(c, m, start, end);
 }
 
+/* Pages come by address. */
+static bool is_fresh(struct chooser *c, uint64_t address)
+{
+	const struct remap_ranges *before = c->before;
+
+	if (!before)
+		return false;
+	while (c->next_before < before->nr && before->list[c->next_before].end <= address)
+		c->next_before++;
+	return c->next_before == before->nr || before->list[c->next_before].start > address;
+}
+
 /* One page that holds something: part of the last run, of the last segment, or the first of a new.
  */
 static int take_page(struct chooser *c, const struct mapping *m, uint64_t address, size_t *first)
 {
 	struct remap_plan *plan = c->plan;
 	struct remap_run *last = plan->nr_runs > *first ? plan->runs + plan->nr_runs - 1 : NULL;
-	int ret;
+	const bool fresh = is_fresh(c, address);
+	const uint64_t gap = last ? address - (last->address + last->size) : 0;
 
-	if (last && last->address + last->size == address) {
+	if (last && !gap && fresh == c->is_fresh) {
 		last->size += c->page;
 		return 0;
 	}
-	if (last && address - (last->address + last->size) >= c->min_bytes) {
-		ret = close_segment(c, m, *first);
+	if (last && (gap >= c->min_bytes || fresh != c->is_fresh)) {
+		const int ret = close_segment(c, m, *first);
+
 		if (ret)
 			return ret;
 		*first = plan->nr_runs;
 	}
+	c->is_fresh = fresh;
 	return add_run(c, address, c->page);
 }
 
@@ -185,91 +196,19 @@ static int choose(struct chooser *c, const struct mapping *m)
 	int ret;
 
 	if (m->is_page_file) { /* all of it: the new images must not need the old page file */
+		c->is_fresh = false;
 		ret = add_run(c, m->start, m->end - m->start);
 		return ret ? ret : add_segment(c, m, m->start, m->end);
 	}
 	return m->end - m->start < c->min_bytes ? 0 : choose_pages(c, m);
 }
 
-/* ---- /proc/PID/smaps ---- */
-
-/* True when `line` begins a mapping. */
-static bool parse_head(struct mapping *m, char *line)
+static int consider(const struct mapping *m, void *data)
 {
-	unsigned long start, end, inode;
-	char perms[5], *path;
-	int at = 0;
+	struct chooser *c = data;
 
-	if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %n", &start, &end, perms, &inode, &at) != 4)
-		return false;
-	path = line + at;
-	path[strcspn(path, "\n")] = '\0';
-	*m = (struct mapping){.start = start, .end = end};
-	m->prot = (perms[0] == 'r' ? PROT_READ : 0) | (perms[1] == 'w' ? PROT_WRITE : 0) |
-		  (perms[2] == 'x' ? PROT_EXEC : 0);
-	m->is_page_file = inode && ccr_pages_is_page_file(path);
-	m->is_candidate = perms[3] == 'p' && m->prot & PROT_READ &&
-			  (m->is_page_file || (!inode && (!*path || !strcmp(path, "[heap]"))));
-	return true;
-}
-
-/* «VmFlags: rd wr …»: what is to be kept; anything not listed leaves the mapping alone. */
-static void parse_flags(struct mapping *m, const char *flags)
-{
-	static const struct {
-		char name[3];
-		unsigned int advice;
-	} known[] = {
-		{"rd", 0},
-		{"wr", 0},
-		{"ex", 0},
-		{"mr", 0},
-		{"mw", 0},
-		{"me", 0},
-		{"ac", 0},
-		{"sd", 0}, /* soft-dirty */
-		{"nr", REMAP_NORESERVE},
-		{"dc", REMAP_DONTFORK},
-		{"dd", REMAP_DONTDUMP},
-		{"hg", REMAP_HUGEPAGE},
-		{"nh", REMAP_NOHUGEPAGE},
-		{"sr", REMAP_SEQUENTIAL},
-		{"rr", REMAP_RANDOM},
-	};
-	char name[3];
-	int length;
-
-	for (; sscanf(flags, " %2[a-z?]%n", name, &length) == 1; flags += length) {
-		size_t i = 0;
-
-		while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i].name, name))
-			i++;
-		if (i == sizeof(known) / sizeof(known[0]))
-			m->is_candidate = false;
-		else
-			m->advice |= known[i].advice;
-	}
-}
-
-static int read_mappings(struct chooser *c, FILE *smaps)
-{
-	struct mapping mapping = {0};
-	size_t room = 0;
-	char *line = NULL;
-	int ret = 0;
-
-	while (!ret && getline(&line, &room, smaps) > 0) {
-		if (strncmp(line, "VmFlags:", 8)) {
-			c->nr_vmas += parse_head(&mapping, line);
-			continue;
-		}
-		parse_flags(&mapping, line + 8);
-		if (mapping.is_candidate)
-			ret = choose(c, &mapping);
-		mapping.is_candidate = false;
-	}
-	free(line);
-	return ret;
+	c->nr_vmas++;
+	return m->is_private && m->is_known && m->prot & PROT_READ ? choose(c, m) : 0;
 }
 
 static size_t map_count_limit(void)
@@ -310,11 +249,12 @@ static void place(struct remap_plan *plan)
 	plan->file_size = end;
 }
 
-int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes)
+int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
+		      const struct remap_ranges *before)
 {
-	struct chooser c = {.plan = plan, .page = getpagesize(), .min_bytes = min_bytes};
+	struct chooser c = {
+		.plan = plan, .page = getpagesize(), .min_bytes = min_bytes, .before = before};
 	char path[48];
-	FILE *smaps;
 	int ret;
 
 	memset(plan, 0, sizeof(*plan));
@@ -324,14 +264,49 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes)
 		return -errno;
 	c.zero_frame = find_zero_frame(c.page);
 	c.max_vmas = map_count_limit();
-	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
-	smaps = fopen(path, "re");
-	ret = smaps ? read_mappings(&c, smaps) : -errno;
-	if (smaps)
-		fclose(smaps);
+	ret = ccr__smaps_for_each(pid, consider, &c);
 	close(c.pagemap);
 	if (!ret)
 		place(plan);
+	return ret;
+}
+
+/* ---- what was mapped at another time ---- */
+
+int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid)
+{
+	unsigned long start, end;
+	char path[32], line[512];
+	size_t room = 0;
+	FILE *maps;
+	int ret = 0;
+
+	memset(ranges, 0, sizeof(*ranges));
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "re");
+	if (!maps)
+		return -errno;
+	while (!ret && fgets(line, sizeof(line), maps)) {
+		struct remap_range *last = ranges->nr ? &ranges->list[ranges->nr - 1] : NULL;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) != 2)
+			continue; /* the rest of a long path */
+		if (last && last->end == start) {
+			last->end = end;
+			continue;
+		}
+		if (ranges->nr == room) {
+			void *bigger = grow(ranges->list, &room, sizeof(*ranges->list));
+
+			if (!bigger) {
+				ret = -ENOMEM;
+				break;
+			}
+			ranges->list = bigger;
+		}
+		ranges->list[ranges->nr++] = (struct remap_range){start, end};
+	}
+	fclose(maps);
 	return ret;
 }
 

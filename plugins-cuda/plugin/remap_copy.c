@@ -7,8 +7,6 @@
 #include "plugin/remap.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,8 +14,7 @@
 
 #include "image/checksum.h"
 
-#define MAX_THREADS 64
-#define PIECE	    (256u << 10)
+#define PIECE (256u << 10)
 
 struct copy {
 	const struct remap_plan *plan;
@@ -138,24 +135,12 @@ int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, unsigned i
 		    uint64_t *xxh3)
 {
 	struct copy copy = {.plan = plan, .pid = pid, .xxh3 = xxh3};
-	pthread_t others[MAX_THREADS];
-	unsigned int started = 0;
-	sigset_t all, before;
 
 	copy.file = mmap(NULL, plan->file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (copy.file == MAP_FAILED)
 		return -errno;
 	madvise(copy.file, plan->file_size, MADV_HUGEPAGE); /* where a tmpfs has «advise» */
-	/* Criu's signal handlers are for its main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started + 1 < threads && started < MAX_THREADS &&
-	       !pthread_create(&others[started], NULL, copy_some, &copy))
-		started++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	copy_some(&copy);
-	while (started)
-		pthread_join(others[--started], NULL);
+	ccr__remap_threads(threads, copy_some, &copy);
 	munmap(copy.file, plan->file_size);
 	return atomic_load(&copy.result);
 }

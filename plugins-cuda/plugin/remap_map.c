@@ -34,7 +34,7 @@ static int map(struct mapper *mapper, const struct remap_segment *s, int prot, i
 	return ccr__inject_call(&mapper->in, result, SYS_mmap, arguments);
 }
 
-static int advise(struct mapper *mapper, const struct remap_segment *s)
+int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, unsigned int advice)
 {
 	static const struct {
 		enum remap_advice bit;
@@ -46,13 +46,13 @@ static int advise(struct mapper *mapper, const struct remap_segment *s)
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		const uint64_t arguments[6] = {s->address, s->size, table[i].advice};
+		const uint64_t arguments[6] = {address, size, table[i].advice};
 		int64_t result;
 		int ret;
 
-		if (!(s->advice & table[i].bit))
+		if (!(advice & table[i].bit))
 			continue;
-		ret = ccr__inject_call(&mapper->in, &result, SYS_madvise, arguments);
+		ret = ccr__inject_call(in, &result, SYS_madvise, arguments);
 		if (!ret)
 			ret = result;
 		/* A kernel without huge pages: it had the flag from one that has them. */
@@ -66,10 +66,10 @@ static int advise(struct mapper *mapper, const struct remap_segment *s)
  * Linux maps all of a segment or, having removed what was there, nothing: its
  * first page tells whether the task has lost something.
  */
-static bool is_there(pid_t pid, const struct remap_segment *s)
+bool ccr__remap_is_there(pid_t pid, uint64_t address)
 {
 	char byte;
-	const struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)s->address, 1};
+	const struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)address, 1};
 
 	return process_vm_readv(pid, &here, 1, &there, 1, 0) == 1;
 }
@@ -113,7 +113,7 @@ static int put_back(struct mapper *mapper, const struct remap_segment *s)
 		ret = ccr__inject_call(&mapper->in, &result, SYS_mprotect, arguments);
 	if (!ret && result < 0)
 		ret = result;
-	return ret ? ret : advise(mapper, s);
+	return ret ? ret : ccr__remap_advise(&mapper->in, s->address, s->size, s->advice);
 }
 
 /* 0 with `*is_mapped` false: the segment is anonymous memory as before. */
@@ -127,7 +127,7 @@ static int map_segment(struct mapper *mapper, const struct remap_segment *s, boo
 	if (ret)
 		return ret;
 	if (result == (int64_t)s->address) {
-		ret = advise(mapper, s);
+		ret = ccr__remap_advise(&mapper->in, s->address, s->size, s->advice);
 		if (!ret) {
 			*is_mapped = true;
 			return 0;
@@ -137,7 +137,7 @@ static int map_segment(struct mapper *mapper, const struct remap_segment *s, boo
 	}
 	ccr_warn("%d: %#llx is not mapped from the page file: %s", mapper->in.pid,
 		 (unsigned long long)s->address, strerror(-ret));
-	if (result < 0 && is_there(mapper->in.pid, s))
+	if (result < 0 && ccr__remap_is_there(mapper->in.pid, s->address))
 		return 0;
 	return put_back(mapper, s);
 }
@@ -158,7 +158,7 @@ static int map_segments(struct mapper *mapper, const struct remap_plan *plan, si
 		bool is_mapped = false;
 		const int ret = map_segment(mapper, s, &is_mapped);
 
-		if (ret && !is_there(mapper->in.pid, s)) {
+		if (ret && !ccr__remap_is_there(mapper->in.pid, s->address)) {
 			ccr_err("%d: its memory at %#llx could not be put back: %s; it is killed",
 				mapper->in.pid, (unsigned long long)s->address, strerror(-ret));
 			kill(mapper->in.pid, SIGKILL);

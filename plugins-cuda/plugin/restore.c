@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin/host_memory.h"
 #include "plugin/memory.h"
 
 static void kill_task(pid_t pid)
@@ -41,6 +42,11 @@ static int restore_devices(struct task *task)
 	CUresult result;
 	int ret;
 
+	ret = ccr__host_memory_put_back(task->pid);
+	if (ret) {
+		fail_restore(task, "its host memory", strerror(-ret));
+		return ret;
+	}
 	ret = ccr__restore_thread_resume(&thread, task->restore_tid);
 	if (ret) {
 		fail_restore(task, "resume of the restore thread", strerror(-ret));
@@ -82,8 +88,11 @@ int ccr__resume_devices_late(int pid)
 		ccr__plugin.restore_failed = true;
 		return -ENOMEM;
 	}
-	if (ret == -ENOTSUP)
+	if (ret == -ENOTSUP) {
+		if (ccr__host_memory_put_back(pid))
+			fail_restore(task, "its host memory", "see the log");
 		return ret;
+	}
 	if (!ret)
 		ret = ccr__begin(STAGE_RESTORE);
 	if (!ret)
