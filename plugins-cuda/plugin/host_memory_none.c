@@ -27,7 +27,7 @@ int ccr__host_memory_save(pid_t pid)
 
 static int refuse(int dirfd, int pid, void *data)
 {
-	ccr_err("the images hold host memory in cuda-host-%d.img, which this variant does not "
+	ccr_err("the images hold host memory in cuda-host-%d.img, which this variant cannot "
 		"bring back; use remap, parallel or full",
 		pid);
 	return -EINVAL;

@@ -206,6 +206,6 @@ describe('a damaged image is refused and nothing of it runs', () => {
     await dump(workload);
     const restored = await machine.restore();
     expect(restored.exitCode).not.toBe(0);
-    expect(restored.log).toContain('use parallel or full');
+    expect(restored.log).toContain('which this variant cannot');
   });
 });
