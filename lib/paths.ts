@@ -23,6 +23,11 @@ export function isPluginVariant(name: string): name is PluginVariant {
   return (pluginVariants as readonly string[]).includes(name);
 }
 
+/** Whether a variant moves device memory of processes that have the interceptor. */
+export function usesInterceptor(variant: string): boolean {
+  return variant === 'parallel' || variant === 'full';
+}
+
 /** File name every CUDA plugin of CRIU has. */
 export const pluginFileName = 'cuda_plugin.so';
 

@@ -5,11 +5,15 @@
  */
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
-import { interceptorLibrary, isPluginVariant, pluginVariants, variantDir } from '../paths.ts';
+import {
+  interceptorLibrary,
+  isPluginVariant,
+  pluginVariants,
+  usesInterceptor,
+  variantDir,
+} from '../paths.ts';
 import type { BenchmarkCase, CaseSettings } from './dump-restore.ts';
 
-/** Variants whose device memory moves only in processes with the interceptor. */
-const preloaded: readonly string[] = ['parallel', 'full'];
 /** Variants that hand memory to the pool daemon when it runs. */
 const pooled: readonly string[] = ['full'];
 
@@ -32,7 +36,7 @@ function pluginCase(name: string, variant: string): BenchmarkCase {
   return {
     name,
     libdir: variantDir(variant as Parameters<typeof variantDir>[0]),
-    ...(preloaded.includes(variant) ? { preload: interceptorLibrary() } : {}),
+    ...(usesInterceptor(variant) ? { preload: interceptorLibrary() } : {}),
   };
 }
 
@@ -98,7 +102,7 @@ interface Combination {
 /** What can be combined for a variant: settings it does not read are left out. */
 function combinations(name: string, axes: MatrixAxes): Combination[] {
   const variant = name.replace(/@.*/, '');
-  if (!preloaded.includes(variant)) return [{}];
+  if (!usesInterceptor(variant)) return [{}];
   const pools: Combination[] = !pooled.includes(variant)
     ? [{}]
     : axes.pools.flatMap((pool) =>

@@ -99,7 +99,7 @@ function pagesAsJson(image: PageImage, options: ShowOptions): Record<string, unk
 function pagesAsText(image: PageImage, options: ShowOptions): string {
   const lines = [
     `${image.name}  pid ${image.pid}, host memory`,
-    `  written ${image.created.toISOString()} by criu-cuda ${image.tool} to ${image.directory}`,
+    `  written ${image.created.toISOString()} by criu-cuda ${image.tool}${image.directory === '' ? '' : ` to ${image.directory}`}`,
     `  ${image.mappings.length} mappings of ${image.file}  ${formatBytes(image.stored)} stored`,
   ];
   if (options.mappings === true) {

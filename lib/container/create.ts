@@ -8,7 +8,7 @@ import { findPluginDir, type PluginChoice } from '../criu/index.ts';
 import { loadSettings } from '../configure/index.ts';
 import { UsageError } from '../errors.ts';
 import { inspectPlugin } from '../inspect/index.ts';
-import { pluginFileName } from '../paths.ts';
+import { pluginFileName, usesInterceptor } from '../paths.ts';
 import { currentSystem, findOnPath } from '../setup/index.ts';
 import { join } from 'node:path';
 import { containerEdits, editFlags } from './edits.ts';
@@ -94,7 +94,9 @@ export function createArguments(options: ContainerCreateOptions): string[] {
   if (!/^[a-zA-Z0-9][\w.-]*$/.test(name)) throw new UsageError(`"${name}" is no name for a container`);
   const { parts } = findPreset(preset);
   const libdir = containerPluginDir(options);
-  const intercept = inspectPlugin(join(findPluginDir({ libdir }), pluginFileName)).variant !== 'stock';
+  const intercept = usesInterceptor(
+    inspectPlugin(join(findPluginDir({ libdir }), pluginFileName)).variant ?? '',
+  );
   const marks = {
     [labels.libdir]: libdir,
     [labels.runDir]: loadSettings().settings.CRIU_CUDA_RUN_DIR,

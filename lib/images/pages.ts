@@ -43,7 +43,7 @@ export interface PageImage {
   created: Date;
   /** Version of the writer. */
   tool: string;
-  /** Where the page file was at the dump; CRIU looks for it there. */
+  /** Where the page file was at the dump, and CRIU looks for it; empty for a mount namespace of its own. */
   directory: string;
   /** Of the page file, holes included. */
   size: number;

@@ -158,7 +158,8 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct st
 	pages->nr_chunks = (plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
 	pages->xxh3 = calloc(pages->nr_chunks, sizeof(*pages->xxh3));
 	pages->mappings = calloc(plan->nr_segments, sizeof(*pages->mappings));
-	snprintf(pages->directory, sizeof(pages->directory), "%s", store->path);
+	snprintf(pages->directory, sizeof(pages->directory), "%s",
+		 store->is_foreign ? "" : store->path);
 	snprintf(pages->tool, sizeof(pages->tool), "%s", CCR_VERSION);
 	clock_gettime(CLOCK_REALTIME, &now);
 	pages->created_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
@@ -342,15 +343,33 @@ int ccr__host_memory_put_back(pid_t pid)
 	return ret;
 }
 
+/* CRIU opens it by the path it had; one in another mount namespace cannot be looked for here. */
+static int check_place(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
+{
+	struct stat here, there;
+	char path[PATH_MAX + CCR_IMAGE_NAME_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", pages->directory, pages->file);
+	if (!pages->directory[0] || (!fstatat(dirfd, pages->file, &here, 0) &&
+				     !stat(path, &there) && same_file(&here, &there)))
+		return 0;
+	snprintf(error, error_size,
+		 "%s: CRIU looks for it in %s, where it was dumped to: make a symbolic link there",
+		 pages->file, pages->directory);
+	return -ENOENT;
+}
+
 static int check_one(int dirfd, int pid, void *data)
 {
 	struct ccr_pages *pages;
-	char error[PATH_MAX + 256];
+	char error[PATH_MAX + 512];
 	int ret;
 
 	ret = ccr_pages_open(&pages, dirfd, pid, error, sizeof(error));
 	if (!ret) {
 		ret = ccr_pages_check(pages, dirfd, error, sizeof(error));
+		if (!ret)
+			ret = check_place(pages, dirfd, error, sizeof(error));
 		ccr_pages_close(pages);
 	}
 	if (ret)

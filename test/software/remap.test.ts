@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -270,4 +279,17 @@ it('reads page files ahead from a disk, and not from memory', async () => {
   } finally {
     rmSync(imagesDir, { recursive: true });
   }
+});
+
+it('restores images that were moved once their old place leads to them', async () => {
+  const workload = await machine.start({ args });
+  await dump(workload);
+  const imagesDir = join(machine.dir, 'moved');
+  renameSync(machine.imagesDir, imagesDir);
+  const run = await machine.restore({ libdir, imagesDir });
+  expect(run.exitCode).not.toBe(0);
+  expect(run.log).toContain(`CRIU looks for it in ${machine.imagesDir}`);
+  symlinkSync(imagesDir, machine.imagesDir);
+  await restore({ imagesDir });
+  parseKinds(await workload.ask('kinds'));
 });
