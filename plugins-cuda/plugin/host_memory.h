@@ -8,11 +8,16 @@
 
 #include <sys/types.h>
 
+#include "plugin/plugin.h"
+
 /*
  * Dump, every thread of the tree stopped, before the driver's checkpoint of
  * this task: what it maps now is its own, what comes is the driver's.
  */
 void ccr__host_memory_before(pid_t pid);
+
+/* Then: the driver's checkpoint, with the restore thread running. What the driver answers. */
+CUresult ccr__host_memory_checkpoint(const struct task *task);
 
 /*
  * Dump, every thread of the tree stopped and the driver done with this task:

@@ -5,10 +5,14 @@
 #include <errno.h>
 
 #include "image/pages.h"
-#include "plugin/plugin.h"
 
 void ccr__host_memory_before(pid_t pid)
 {
+}
+
+CUresult ccr__host_memory_checkpoint(const struct task *task)
+{
+	return ccr__plugin.driver.cuCheckpointProcessCheckpoint(task->pid, NULL);
 }
 
 void ccr__host_memory_roll_back(void)

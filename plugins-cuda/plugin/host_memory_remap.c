@@ -20,8 +20,7 @@
 
 #include "image/pages.h"
 #include "plugin/doorbell.h"
-#include "plugin/plugin.h"
-#include "plugin/readahead.h"
+#include "plugin/populate.h"
 #include "plugin/remap.h"
 
 /* Where the page file is made, and seen by the task. */
@@ -50,11 +49,6 @@ static int leave(pid_t pid, const char *why, const char *what)
 	return -ENOTSUP;
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 static bool has_own_mounts(pid_t pid)
 {
 	struct stat ours, theirs;
@@ -62,7 +56,7 @@ static bool has_own_mounts(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
 	return stat("/proc/self/ns/mnt", &ours) || stat(path, &theirs) ||
-	       !same_file(&ours, &theirs);
+	       !ccr__same_file(&ours, &theirs);
 }
 
 static void path_in_task(char *out, size_t size, const struct store *store, pid_t pid,
@@ -89,17 +83,9 @@ static int find_store(struct store *store, pid_t pid)
 		return leave(pid, "the images directory has no path", NULL);
 	store->path[length] = '\0';
 	path_in_task(path, sizeof(path), store, pid, ".");
-	if (fstat(store->dirfd, &here) || stat(path, &there) || !same_file(&here, &there))
+	if (fstat(store->dirfd, &here) || stat(path, &there) || !ccr__same_file(&here, &there))
 		return leave(pid, "it does not see the images directory as", store->path);
 	return 0;
-}
-
-static unsigned int nr_threads(void)
-{
-	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	const long wanted = ccr__plugin.settings.streams;
-
-	return cpus > 0 && cpus < wanted ? cpus : wanted;
 }
 
 /* Creates and fills the page file; `pages` then says what it is. */
@@ -116,7 +102,7 @@ static int write_page_file(struct ccr_pages *pages, const struct remap_plan *pla
 	if (ftruncate(fd, plan->file_size))
 		ret = -errno;
 	if (!ret)
-		ret = ccr__remap_copy(plan, pid, fd, nr_threads(), pages->xxh3);
+		ret = ccr__remap_copy(plan, pid, fd, pages->xxh3);
 	/* Its time of change is the last write's from now on. */
 	if (!ret && (futimens(fd, NULL) || fstat(fd, &st)))
 		ret = -errno;
@@ -291,101 +277,16 @@ void ccr__host_memory_before(pid_t pid)
 		before.pid = pid;
 }
 
-/* ---- restore and roll back ---- */
-
-/* Addresses of the manifest's mappings that are the driver's. */
-static int drivers_ranges(struct remap_ranges *ranges, const struct ccr_pages *pages)
+CUresult ccr__host_memory_checkpoint(const struct task *task)
 {
-	ranges->nr = 0;
-	ranges->list = calloc(pages->nr_mappings + 1, sizeof(*ranges->list));
-	if (!ranges->list)
-		return -ENOMEM;
-	for (size_t i = 0; i < pages->nr_mappings; i++) {
-		const struct ccr_pages_mapping *m = &pages->mappings[i];
+	CUresult result = CUDA_ERROR_UNKNOWN;
+	int ret = -ENOTSUP;
 
-		if (m->is_drivers)
-			ranges->list[ranges->nr++] =
-				(struct remap_range){m->address, m->address + m->size};
-	}
-	return 0;
-}
-
-int ccr__host_memory_put_back(pid_t pid)
-{
-	const double start = ccr__now_ms();
-	const pid_t image_pid = ccr__namespace_pid(pid);
-	struct remap_ranges kept;
-	struct ccr_pages *pages;
-	char error[512];
-	uint64_t bytes;
-	int ret;
-
-	ret = image_pid < 0 ? image_pid
-			    : ccr_pages_open(&pages, criu_get_image_dir(), image_pid, error,
-					     sizeof(error));
-	if (ret)
-		return ret == -ENOENT ? 0 : ret;
-	ret = drivers_ranges(&kept, pages);
-	if (!ret)
-		ret = ccr__remap_undo(pid, &kept, nr_threads(), &bytes);
-	if (ret) {
-		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
-	} else {
-		ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
-			 ccr__now_ms() - start);
-		ccr_status_add(&ccr__plugin.status,
-			       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
-			       "\"map_ms\":0}",
-			       pid, (unsigned long long)bytes, ccr__now_ms() - start);
-	}
-	free(kept.list);
-	ccr_pages_close(pages);
-	return ret;
-}
-
-/* CRIU opens it by the path it had; one in another mount namespace cannot be looked for here. */
-static int check_place(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
-{
-	struct stat here, there;
-	char path[PATH_MAX + CCR_IMAGE_NAME_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", pages->directory, pages->file);
-	if (!pages->directory[0] || (!fstatat(dirfd, pages->file, &here, 0) &&
-				     !stat(path, &there) && same_file(&here, &there)))
-		return 0;
-	snprintf(error, error_size,
-		 "%s: CRIU looks for it in %s, where it was dumped to: make a symbolic link there",
-		 pages->file, pages->directory);
-	return -ENOENT;
-}
-
-static int check_one(int dirfd, int pid, void *data)
-{
-	struct ccr_pages *pages;
-	char error[PATH_MAX + 512];
-	int ret;
-
-	ret = ccr_pages_open(&pages, dirfd, pid, error, sizeof(error));
-	if (!ret) {
-		ret = ccr_pages_check(pages, dirfd, error, sizeof(error));
-		if (!ret)
-			ret = check_place(pages, dirfd, error, sizeof(error));
-		ccr_pages_close(pages);
-	}
-	if (ret)
-		ccr_err("%s", error);
-	++*(size_t *)data;
-	return ret;
-}
-
-int ccr__host_memory_load_begin(void)
-{
-	size_t found = 0;
-	const int dirfd = criu_get_image_dir(), ret = ccr_pages_for_each(dirfd, check_one, &found);
-
-	if (!ret && found)
-		ccr__readahead_start(dirfd);
-	return ret;
+	if (before.pid == task->pid)
+		ret = ccr__populate_checkpoint(task, &before.ranges, &result);
+	if (ret == -ENOTSUP)
+		return ccr__plugin.driver.cuCheckpointProcessCheckpoint(task->pid, NULL);
+	return ret ? CUDA_ERROR_OPERATING_SYSTEM : result;
 }
 
 void ccr__host_memory_roll_back(void)

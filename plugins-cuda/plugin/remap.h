@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* What a mapping has that the new one must have too; bits of remap_segment.advice. */
@@ -45,10 +46,15 @@ struct remap_ranges {
 	struct remap_range {
 		uint64_t start, end;
 	} * list; /* to be freed */
-	size_t nr;
+	size_t nr, room;
 };
 /* All of the task's; 0 or -errno, with a list to be freed either way. */
 int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid);
+/* One more, which is none of them yet; 0 or -ENOMEM. */
+int ccr__remap_add_range(struct remap_ranges *ranges, const struct remap_range *range);
+/* The first piece of at least `min_bytes` between `start` and `end` that is none of them. */
+bool ccr__remap_find_new(const struct remap_ranges *ranges, uint64_t start, uint64_t end,
+			 uint64_t min_bytes, struct remap_range *found);
 
 /*
  * Reads what the task has mapped. Pieces are `min_bytes` long at least; memory
@@ -64,11 +70,10 @@ void ccr__remap_free(struct remap_plan *plan);
 #define REMAP_CHUNK (4ull << 20)
 
 /*
- * Copies the runs with `threads` threads to the file, which has its size
+ * Copies the runs with many threads to the file, which has its size
  * already, and fills in the checksum of every chunk. 0 or -errno.
  */
-int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, unsigned int threads,
-		    uint64_t *xxh3);
+int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3);
 
 /*
  * Maps the segments in the task from `fd`, a descriptor of criu for the file as
@@ -80,11 +85,10 @@ int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *map
 /*
  * The other way round: what the task has mapped from page files becomes
  * anonymous memory again, with the bytes it has now, except for `kept`
- * addresses. Threads copy it. `bytes` is how much. 0, or -errno: the task is
+ * addresses. `bytes` is how much. 0, or -errno: the task is
  * sound but not what it was, or was killed.
  */
-int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, unsigned int threads,
-		    uint64_t *bytes);
+int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, uint64_t *bytes);
 
 struct injection;
 /* Gives memory of the task the advice it is to have; 0 or -errno. */
@@ -92,7 +96,13 @@ int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, uns
 /* Whether something readable is mapped there. */
 bool ccr__remap_is_there(pid_t pid, uint64_t address);
 
-/* Calls `run` on `threads` threads, this one included; they are gone when it returns. */
-void ccr__remap_threads(unsigned int threads, void *(*run)(void *data), void *data);
+/* Calls `run` on as many threads as CRIU_CUDA_STREAMS and the processors allow; they are gone when
+ * it returns. */
+void ccr__remap_threads(void *(*run)(void *data), void *data);
+
+static inline bool ccr__same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 
 #endif

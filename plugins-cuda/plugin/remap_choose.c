@@ -271,45 +271,6 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
 	return ret;
 }
 
-/* ---- what was mapped at another time ---- */
-
-int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid)
-{
-	unsigned long start, end;
-	char path[32], line[512];
-	size_t room = 0;
-	FILE *maps;
-	int ret = 0;
-
-	memset(ranges, 0, sizeof(*ranges));
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	maps = fopen(path, "re");
-	if (!maps)
-		return -errno;
-	while (!ret && fgets(line, sizeof(line), maps)) {
-		struct remap_range *last = ranges->nr ? &ranges->list[ranges->nr - 1] : NULL;
-
-		if (sscanf(line, "%lx-%lx ", &start, &end) != 2)
-			continue; /* the rest of a long path */
-		if (last && last->end == start) {
-			last->end = end;
-			continue;
-		}
-		if (ranges->nr == room) {
-			void *bigger = grow(ranges->list, &room, sizeof(*ranges->list));
-
-			if (!bigger) {
-				ret = -ENOMEM;
-				break;
-			}
-			ranges->list = bigger;
-		}
-		ranges->list[ranges->nr++] = (struct remap_range){start, end};
-	}
-	fclose(maps);
-	return ret;
-}
-
 void ccr__remap_free(struct remap_plan *plan)
 {
 	free(plan->segments);

@@ -131,8 +131,7 @@ static void *copy_some(void *data)
 	}
 }
 
-int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, unsigned int threads,
-		    uint64_t *xxh3)
+int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3)
 {
 	struct copy copy = {.plan = plan, .pid = pid, .xxh3 = xxh3};
 
@@ -140,7 +139,7 @@ int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, unsigned i
 	if (copy.file == MAP_FAILED)
 		return -errno;
 	madvise(copy.file, plan->file_size, MADV_HUGEPAGE); /* where a tmpfs has «advise» */
-	ccr__remap_threads(threads, copy_some, &copy);
+	ccr__remap_threads(copy_some, &copy);
 	munmap(copy.file, plan->file_size);
 	return atomic_load(&copy.result);
 }

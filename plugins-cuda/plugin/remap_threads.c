@@ -2,15 +2,25 @@
 /* Threads inside criu, for the time of one call: a hook starts them and waits for their end. */
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include "plugin/plugin.h"
 #include "plugin/remap.h"
 
 #define MAX_THREADS 64
 
-void ccr__remap_threads(unsigned int threads, void *(*run)(void *data), void *data)
+static long wanted_threads(void)
 {
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN), wanted = ccr__plugin.settings.streams;
+
+	return cpus > 0 && cpus < wanted ? cpus : wanted;
+}
+
+void ccr__remap_threads(void *(*run)(void *data), void *data)
+{
+	const long threads = wanted_threads();
 	pthread_t others[MAX_THREADS];
-	unsigned int started = 0;
+	long started = 0;
 	sigset_t all, before;
 
 	/* Criu's signal handlers are for its main thread. */

@@ -299,7 +299,7 @@ static int move(struct undo *undo, const struct piece_of_task *piece)
 	return ret;
 }
 
-static int replace(struct undo *undo, unsigned int threads)
+static int replace(struct undo *undo)
 {
 	uint64_t unmap[6] = {0};
 	int ret, unmapped;
@@ -310,7 +310,7 @@ static int replace(struct undo *undo, unsigned int threads)
 	for (size_t i = 0; !ret && i < undo->nr; i++)
 		ret = make_target(undo, &undo->list[i]);
 	if (!ret) {
-		ccr__remap_threads(threads, fill_some, undo);
+		ccr__remap_threads(fill_some, undo);
 		ret = atomic_load(&undo->result);
 	}
 	for (size_t i = 0; !ret && i < undo->nr; i++)
@@ -321,8 +321,7 @@ static int replace(struct undo *undo, unsigned int threads)
 	return ret ? ret : unmapped;
 }
 
-int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, unsigned int threads,
-		    uint64_t *bytes)
+int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, uint64_t *bytes)
 {
 	struct undo undo = {.in = {.pid = pid}, .kept = kept, .pagemap = -1, .page = getpagesize()};
 	char path[48];
@@ -337,7 +336,7 @@ int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, unsigned int thr
 	ret = ccr__inject_begin(&undo.in, pid);
 	if (ret)
 		goto out;
-	ret = replace(&undo, threads);
+	ret = replace(&undo);
 	ended = ccr__inject_end(&undo.in);
 	if (!ret)
 		ret = ended;

@@ -9,6 +9,8 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "plugin/host_memory.h"
+
 double ccr__now_ms(void)
 {
 	struct timespec now;
@@ -130,7 +132,7 @@ CUresult ccr__task_step(const struct task *task, enum step step)
 		result = lock(task->pid);
 		break;
 	case STEP_CHECKPOINT:
-		result = driver->cuCheckpointProcessCheckpoint(task->pid, NULL);
+		result = ccr__host_memory_checkpoint(task);
 		break;
 	case STEP_RESTORE:
 		result = restore(task->pid);

@@ -60,6 +60,14 @@ it('keeps the device memory of a program without the interceptor out of CRIU’s
   }
 });
 
+it('populates what the driver saves to, ahead of it', async () => {
+  const workload = await machine.start({ args: ['--alloc', '224M'] });
+  const before = await workload.verify();
+  expect(await dump(workload)).toMatch(/: [1-9]\d* bytes populated ahead of the driver/);
+  await restore();
+  expect(await workload.verify()).toBe(before);
+});
+
 it('keeps every kind of mapping of a tree, and leaves those alone that a file cannot stand for', async () => {
   const workload = await machine.start({ args: [...args, '--children', '2'] });
   const requests = ['kinds', 'child 0 kinds', 'child 1 kinds'];
