@@ -198,3 +198,4 @@ export {
   type WatchedProcess,
 } from './process/index.ts';
 export { readOpStatus, type CudaTask, type DriverStep, type OpStatus } from './criu/index.ts';
+export { createBundle, type BundleFacts, type BundleOptions, type BundleResult } from './bundle/index.ts';

@@ -8,6 +8,7 @@ import type { Command } from 'commander';
 import type { Io } from '../output.ts';
 import { registerBench } from './bench/index.ts';
 import { registerBuild } from './build.ts';
+import { registerBundle } from './bundle.ts';
 import { registerCdi } from './cdi.ts';
 import { registerCheckpoint } from './checkpoint.ts';
 import { registerConfig } from './config.ts';
@@ -36,6 +37,7 @@ export const commands: readonly Register[] = [
   registerSetup,
   registerConfig,
   registerBuild,
+  registerBundle,
   registerVariants,
   registerInspect,
   registerInstall,

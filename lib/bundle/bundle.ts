@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A relocatable folder with everything that a machine without compilers needs:
+ *
+ *     bin/      criu-cuda, criu, node
+ *     criu/     CRIU and its shared libraries
+ *     app/      this package: dist, addon, plugins and programs of the C build, node_modules
+ *
+ * packed as `FILE.tar.xz`. It runs on machines of this architecture whose glibc is not older than this one's.
+ * @module
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { EnvironmentError, UsageError } from '../errors.ts';
+import { exec } from '../exec.ts';
+import { buildDir, pluginVariants, projectRoot, variantPlugin } from '../paths.ts';
+import type { Report } from '../progress.ts';
+import { currentSystem, findCriu, findOnPath } from '../setup/index.ts';
+import { sharedLibraries } from './libraries.ts';
+import { copyPackage, runtimePackages } from './modules.ts';
+import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
+
+export interface BundleOptions {
+  /** The file to write, `….tar.xz`; one that is there is replaced. */
+  out: string;
+  /** Of xz, 0–9: higher takes longer and makes it smaller. @default 6 */
+  compressionLevel?: number;
+  report?: Report;
+  signal?: AbortSignal;
+}
+
+export interface BundleResult extends BundleFacts {
+  file: string;
+  sizeBytes: number;
+  /** The folder inside. */
+  folder: string;
+}
+
+const PACK_TIMEOUT_MS = 900_000;
+
+/** Of the C build's programs, those that somebody who runs the bundle needs. */
+const programs = ['workload-pattern', 'ccr-image', 'ccr-settings', 'ccr-transfer-bench', 'ccr-gate-bench'];
+
+/** Run by this bundle's node on machines with a GPU. */
+const scripts = ['benchmarks/addon.mjs'];
+
+interface Sources {
+  criu: { path: string; version: string };
+  addon: string;
+  strip: string | undefined;
+}
+
+const addonFile = (): string => join(projectRoot, 'build', 'Release', 'criu_cuda.node');
+const prebuiltDir = (): string => join(projectRoot, 'prebuilds', `linux-${process.arch}`);
+
+/** Everything that is copied has to be there first. */
+async function findSources(signal: AbortSignal | undefined): Promise<Sources> {
+  const { criu } = await findCriu(currentSystem(signal));
+  const unbuilt = pluginVariants.filter((variant) => !existsSync(variantPlugin(variant)));
+  const addon = [prebuiltDir(), addonFile()].find((path) => existsSync(path));
+  const tools = ['tar', 'xz', 'ldd'].filter((name) => findOnPath(name, process.env.PATH) === undefined);
+  const missing = [
+    ...(criu ? [] : [{ what: 'CRIU', remedy: 'criu-cuda setup' }]),
+    ...unbuilt.map((variant) => ({ what: `plugin ${variant}`, remedy: 'criu-cuda build' })),
+    ...(addon === undefined ? [{ what: 'criu_cuda.node', remedy: 'npm run build:addon' }] : []),
+    ...tools.map((name) => ({ what: name, remedy: `install ${name}` })),
+  ];
+  if (!criu || addon === undefined || missing.length > 0) {
+    throw new EnvironmentError('a bundle needs more than is here', missing);
+  }
+  return {
+    criu: { path: criu.path, version: criu.version ?? 'unknown' },
+    addon,
+    strip: findOnPath('strip', process.env.PATH),
+  };
+}
+
+async function writeProgram(path: string, text: string): Promise<void> {
+  await writeFile(path, text);
+  await chmod(path, 0o755);
+}
+
+async function stripFiles(strip: string | undefined, paths: readonly string[]): Promise<void> {
+  if (strip === undefined) return; // larger, and just as good
+  await exec(strip, ['--strip-unneeded', ...paths]);
+}
+
+async function copyPrograms(dir: string, sources: Sources, signal: AbortSignal | undefined): Promise<void> {
+  const bin = join(dir, 'bin');
+  const libraries = join(dir, 'criu', 'lib');
+  await mkdir(bin, { recursive: true });
+  await mkdir(libraries, { recursive: true });
+  await cp(process.execPath, join(bin, 'node'));
+  await cp(sources.criu.path, join(dir, 'criu', 'criu'), { dereference: true });
+  for (const path of await sharedLibraries(sources.criu.path, signal)) {
+    await cp(path, join(libraries, basename(path)), { dereference: true });
+  }
+  await writeProgram(join(bin, 'criu'), criuWrapper);
+  await writeProgram(join(bin, 'criu-cuda'), cliWrapper);
+  await stripFiles(sources.strip, [join(bin, 'node'), join(dir, 'criu', 'criu')]);
+}
+
+/** The C build, without what only its own build and tests need. */
+async function copyBuild(target: string, strip: string | undefined): Promise<void> {
+  const from = buildDir();
+  await cp(join(from, 'lib'), join(target, 'lib'), { recursive: true, dereference: true });
+  await mkdir(join(target, 'bin'), { recursive: true });
+  for (const name of programs) await cp(join(from, 'bin', name), join(target, 'bin', name));
+  const files = await readdir(target, { recursive: true, withFileTypes: true });
+  await stripFiles(
+    strip,
+    files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name)),
+  );
+}
+
+const isRuntimeFile = (path: string): boolean => !/\.(?:d\.ts|map|tsbuildinfo)$/.test(path);
+
+async function copyApp(dir: string, sources: Sources): Promise<void> {
+  const app = join(dir, 'app');
+  await mkdir(app, { recursive: true });
+  await cp(join(projectRoot, 'dist'), join(app, 'dist'), { recursive: true, filter: isRuntimeFile });
+  for (const name of ['package.json', 'LICENSES']) {
+    await cp(join(projectRoot, name), join(app, name), { recursive: true });
+  }
+  for (const name of scripts) await cp(join(projectRoot, name), join(app, name));
+  const addon = join(app, sources.addon.slice(projectRoot.length + 1));
+  await mkdir(dirname(addon), { recursive: true });
+  await cp(sources.addon, addon, { recursive: true });
+  await copyBuild(join(app, 'plugins-cuda', 'build'), sources.strip);
+  for (const one of runtimePackages(projectRoot, 'app')) await copyPackage(one, dir);
+}
+
+function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+function glibcVersion(): string {
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  return header.glibcVersionRuntime ?? 'unknown';
+}
+
+async function pack(parent: string, folder: string, out: string, options: BundleOptions): Promise<void> {
+  const partial = `${out}.partial`;
+  const settings = { timeoutMs: PACK_TIMEOUT_MS, env: { XZ_OPT: `-${options.compressionLevel ?? 6} -T0` } };
+  const names = ['--owner=0', '--group=0', '--numeric-owner', '--sort=name'];
+  try {
+    await exec('tar', ['-cJf', partial, ...names, '-C', parent, folder], {
+      ...settings,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    await rename(partial, out);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+/**
+ * Makes a bundle of what this machine uses.
+ * @throws `UsageError` for a file name of another kind; `EnvironmentError` when something is not built or missing
+ */
+export async function createBundle(options: BundleOptions): Promise<BundleResult> {
+  const out = resolve(options.out);
+  if (!out.endsWith('.tar.xz')) throw new UsageError(`${options.out} is not named ….tar.xz`);
+  if (!existsSync(dirname(out))) throw new UsageError(`there is no directory ${dirname(out)}`);
+  const report = options.report ?? (() => undefined);
+  const level = options.compressionLevel ?? 6;
+  if (!Number.isInteger(level) || level < 0 || level > 9) {
+    throw new UsageError(`compressionLevel ${level} is not a whole number from 0 to 9`);
+  }
+  const sources = await findSources(options.signal);
+  const facts: BundleFacts = {
+    version: packageVersion(),
+    node: process.versions.node,
+    criu: sources.criu.version,
+    arch: process.arch,
+    glibc: glibcVersion(),
+  };
+  const folder = `criu-cuda-${facts.version}-linux-${facts.arch}`;
+  const parent = await mkdtemp(join(tmpdir(), 'criu-cuda-bundle-'));
+  try {
+    const dir = join(parent, folder);
+    report('copying programs');
+    await copyPrograms(dir, sources, options.signal);
+    report('copying the application');
+    await copyApp(dir, sources);
+    await writeFile(join(dir, 'README.txt'), readme(facts));
+    await writeFile(join(dir, 'bundle.json'), `${JSON.stringify(facts, null, 2)}\n`);
+    report('packing');
+    await pack(parent, folder, out, options);
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+  return { ...facts, file: out, folder, sizeBytes: (await stat(out)).size };
+}

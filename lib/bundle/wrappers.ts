@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Small files of a bundle.
+ * @module
+ */
+
+const here = 'here=$(dirname "$(readlink -f "$0")")';
+
+/** The bundle's libraries are for criu alone; what criu starts of the machine's own gets them too. */
+export const criuWrapper = `#!/bin/sh
+# CRIU with the libraries it was built with.
+${here}
+LD_LIBRARY_PATH=$here/../criu/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$here/../criu/criu" "$@"
+`;
+
+export const cliWrapper = `#!/bin/sh
+# criu-cuda with this bundle's node, CRIU and plugins.
+${here}
+export CRIU_CUDA_CRIU="\${CRIU_CUDA_CRIU:-$here/criu}"
+exec "$here/node" "$here/../app/dist/cli.js" "$@"
+`;
+
+export interface BundleFacts {
+  version: string;
+  node: string;
+  criu: string;
+  arch: string;
+  /** Version of the glibc it was made on: it needs this one or a newer one. */
+  glibc: string;
+}
+
+export function readme(facts: BundleFacts): string {
+  return `criu-cuda-toolkit ${facts.version}
+
+CRIU ${facts.criu}, the CUDA plugins, the interceptor, the pool daemon, the software CUDA driver, node ${facts.node}.
+Runs from any folder on Linux ${facts.arch} with glibc ${facts.glibc} or newer and libstdc++; nothing is to be compiled.
+
+  bin/criu-cuda doctor     what this machine has and lacks
+  bin/criu-cuda demo       a dump and a restore, every byte checked
+  bin/criu-cuda --help
+
+app/LICENSES and the licences below app/node_modules say who may do what; CRIU is GPL-2.0-only.
+`;
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { createBundle } from '../bundle/index.ts';
+import { formatBytes, type Io } from '../output.ts';
+import { withProgress } from '../progress.ts';
+
+async function bundle(io: Io, out: string): Promise<void> {
+  const result = await withProgress(io, 'making the bundle', (report) =>
+    createBundle({ out, report, signal: io.signal }),
+  );
+  io.result(result, () =>
+    [
+      `written: ${result.file}, ${formatBytes(result.sizeBytes)}`,
+      `needs Linux ${result.arch} with glibc ${result.glibc} or newer; unpack it anywhere, then`,
+      `  ${result.folder}/bin/criu-cuda doctor`,
+    ].join('\n'),
+  );
+}
+
+export function registerBundle(program: Command, io: Io): void {
+  program
+    .command('bundle')
+    .description('pack CRIU, plugins, node and this program for machines without compilers')
+    .requiredOption('--out <file.tar.xz>', 'the file to write')
+    .action(({ out }: { out: string }) => bundle(io, out));
+}
