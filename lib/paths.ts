@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where things are. Nothing here touches the disk.
+ * Where things are. The disk is asked for one thing only: whether the C parts were built here or came prebuilt.
  * @module
  */
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,9 +37,23 @@ export function buildDir(env: Environment = process.env): string {
   return env.CRIU_CUDA_BUILD_DIR ?? join(pluginSourceDir, 'build');
 }
 
+/** What came with the package, made by `npm run prebuilds`: the addon, and the C build's `lib` and `bin`. */
+export const prebuiltDir: string = join(projectRoot, 'prebuilds', `linux-${process.arch}`);
+
+/**
+ * Where `lib` and `bin` of the C parts are: the build's output, or the prebuilt ones where nothing was built, or
+ * where PREBUILDS_ONLY is set.
+ */
+export function artefactDir(env: Environment = process.env): string {
+  const built = buildDir(env);
+  const only = (env.PREBUILDS_ONLY ?? '') !== '';
+  if (!only && (env.CRIU_CUDA_BUILD_DIR !== undefined || existsSync(join(built, 'lib')))) return built;
+  return only || existsSync(join(prebuiltDir, 'lib')) ? prebuiltDir : built;
+}
+
 /** The directory of one variant: to be given to CRIU with `--libdir`. */
 export function variantDir(variant: PluginVariant, env: Environment = process.env): string {
-  return join(buildDir(env), 'lib', variant);
+  return join(artefactDir(env), 'lib', variant);
 }
 
 export function variantPlugin(variant: PluginVariant, env: Environment = process.env): string {
@@ -47,17 +62,17 @@ export function variantPlugin(variant: PluginVariant, env: Environment = process
 
 /** The software CUDA driver. */
 export function softcudaLibrary(env: Environment = process.env): string {
-  return join(buildDir(env), 'lib', 'softcuda', 'libcuda.so.1');
+  return join(artefactDir(env), 'lib', 'softcuda', 'libcuda.so.1');
 }
 
 /** Preloaded into an application, so that its device memory can be moved beside CRIU. */
 export function interceptorLibrary(env: Environment = process.env): string {
-  return join(buildDir(env), 'lib', 'intercept', 'libcuda_intercept.so');
+  return join(artefactDir(env), 'lib', 'intercept', 'libcuda_intercept.so');
 }
 
 /** A program of the C build, e.g. `workload-pattern`. */
 export function builtProgram(name: string, env: Environment = process.env): string {
-  return join(buildDir(env), 'bin', name);
+  return join(artefactDir(env), 'bin', name);
 }
 
 /** The user's cache of this project: CRIU builds and apt lists. */

@@ -3,10 +3,10 @@
 // does nothing where a prebuilt one fits, and a failed build is no failed installation: only the library's GPU and
 // driver queries need the addon, and they say what is missing.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { headersPrefix, nodeGyp } from './node-gyp.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const installing = process.argv.includes('--install');
@@ -20,23 +20,12 @@ function fits() {
   }
 }
 
-/** node-gyp of the npm that runs this, else the one on PATH. */
-function nodeGyp() {
-  const script = process.env.npm_config_node_gyp;
-  return script ? [process.execPath, [script]] : ['node-gyp', []];
-}
-
-/** Node's own headers where it was installed with them, so that nothing is downloaded. */
-function headers() {
-  const prefix = dirname(dirname(process.execPath));
-  return existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : [];
-}
-
 if (!installing || !fits()) {
-  const [file, args] = nodeGyp();
+  const prefix = headersPrefix();
+  const args = ['configure', 'build', '--loglevel=error', '-j', '2'];
   const { status, stdout, stderr, error } = spawnSync(
-    file,
-    [...args, 'configure', 'build', '--loglevel=error', '-j', '2', ...headers()],
+    nodeGyp(),
+    prefix === undefined ? args : [...args, `--nodedir=${prefix}`],
     { cwd: root, encoding: 'utf8' },
   );
   if (status !== 0) {

@@ -10,14 +10,16 @@
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
-import { buildDir, pluginVariants, projectRoot, variantPlugin } from '../paths.ts';
+import { artefactDir, pluginVariants, projectRoot, variantPlugin } from '../paths.ts';
 import type { Report } from '../progress.ts';
 import { currentSystem, findCriu, findOnPath } from '../setup/index.ts';
+import { copyArtefacts, stripFiles } from './artefacts.ts';
 import { sharedLibraries } from './libraries.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
@@ -40,27 +42,34 @@ export interface BundleResult extends BundleFacts {
 
 const PACK_TIMEOUT_MS = 900_000;
 
-/** Of the C build's programs, those that somebody who runs the bundle needs. */
-const programs = ['workload-pattern', 'ccr-image', 'ccr-settings', 'ccr-transfer-bench', 'ccr-gate-bench'];
-
 /** Run by this bundle's node on machines with a GPU. */
 const scripts = ['benchmarks/addon.mjs'];
 
 interface Sources {
   criu: { path: string; version: string };
   addon: string;
-  strip: string | undefined;
 }
 
-const addonFile = (): string => join(projectRoot, 'build', 'Release', 'criu_cuda.node');
-const prebuiltDir = (): string => join(projectRoot, 'prebuilds', `linux-${process.arch}`);
+/** The addon that this program would load. */
+function findAddon(): string | undefined {
+  try {
+    const { path } = createRequire(import.meta.url)('node-gyp-build') as {
+      path: (dir: string) => string;
+    };
+    return path(projectRoot);
+  } catch {
+    return undefined;
+  }
+}
 
 /** Everything that is copied has to be there first. */
 async function findSources(signal: AbortSignal | undefined): Promise<Sources> {
   const { criu } = await findCriu(currentSystem(signal));
   const unbuilt = pluginVariants.filter((variant) => !existsSync(variantPlugin(variant)));
-  const addon = [prebuiltDir(), addonFile()].find((path) => existsSync(path));
-  const tools = ['tar', 'xz', 'ldd'].filter((name) => findOnPath(name, process.env.PATH) === undefined);
+  const addon = findAddon();
+  const tools = ['tar', 'xz', 'ldd', 'strip'].filter(
+    (name) => findOnPath(name, process.env.PATH) === undefined,
+  );
   const missing = [
     ...(criu ? [] : [{ what: 'CRIU', remedy: 'criu-cuda setup' }]),
     ...unbuilt.map((variant) => ({ what: `plugin ${variant}`, remedy: 'criu-cuda build' })),
@@ -73,18 +82,12 @@ async function findSources(signal: AbortSignal | undefined): Promise<Sources> {
   return {
     criu: { path: criu.path, version: criu.version ?? 'unknown' },
     addon,
-    strip: findOnPath('strip', process.env.PATH),
   };
 }
 
 async function writeProgram(path: string, text: string): Promise<void> {
   await writeFile(path, text);
   await chmod(path, 0o755);
-}
-
-async function stripFiles(strip: string | undefined, paths: readonly string[]): Promise<void> {
-  if (strip === undefined) return; // larger, and just as good
-  await exec(strip, ['--strip-unneeded', ...paths]);
 }
 
 async function copyPrograms(dir: string, sources: Sources, signal: AbortSignal | undefined): Promise<void> {
@@ -99,20 +102,7 @@ async function copyPrograms(dir: string, sources: Sources, signal: AbortSignal |
   }
   await writeProgram(join(bin, 'criu'), criuWrapper);
   await writeProgram(join(bin, 'criu-cuda'), cliWrapper);
-  await stripFiles(sources.strip, [join(bin, 'node'), join(dir, 'criu', 'criu')]);
-}
-
-/** The C build, without what only its own build and tests need. */
-async function copyBuild(target: string, strip: string | undefined): Promise<void> {
-  const from = buildDir();
-  await cp(join(from, 'lib'), join(target, 'lib'), { recursive: true, dereference: true });
-  await mkdir(join(target, 'bin'), { recursive: true });
-  for (const name of programs) await cp(join(from, 'bin', name), join(target, 'bin', name));
-  const files = await readdir(target, { recursive: true, withFileTypes: true });
-  await stripFiles(
-    strip,
-    files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name)),
-  );
+  await stripFiles([join(bin, 'node'), join(dir, 'criu', 'criu')]);
 }
 
 const isRuntimeFile = (path: string): boolean => !/\.(?:d\.ts|map|tsbuildinfo)$/.test(path);
@@ -125,10 +115,10 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
     await cp(join(projectRoot, name), join(app, name), { recursive: true });
   }
   for (const name of scripts) await cp(join(projectRoot, name), join(app, name));
-  const addon = join(app, sources.addon.slice(projectRoot.length + 1));
+  const addon = join(app, relative(projectRoot, sources.addon));
   await mkdir(dirname(addon), { recursive: true });
-  await cp(sources.addon, addon, { recursive: true });
-  await copyBuild(join(app, 'plugins-cuda', 'build'), sources.strip);
+  await cp(sources.addon, addon);
+  await copyArtefacts(artefactDir(), join(app, 'plugins-cuda', 'build'));
   for (const one of runtimePackages(projectRoot, 'app')) await copyPackage(one, dir);
 }
 
