@@ -189,11 +189,13 @@ export {
   becomeSubreaper,
   readMaps,
   readMemory,
+  readTree,
   waitForExit,
   watchProcess,
   type ExitStatus,
   type MapsSummary,
   type MemorySummary,
+  type ProcessStat,
   type WaitOptions,
   type WatchedProcess,
 } from './process/index.ts';

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// A proxy before an inference server that gives the GPU's memory back while nobody asks: after a while without a
+// request the server's device memory goes to the host, with the next request it returns.
+//
+//   node autosuspend.mjs --pid 4711 --server 8000 --listen 9000 --idle-ms 30000
+//
+// The server keeps running as a process; what it lacks meanwhile is its device memory. It is awake again when this
+// program is ended by SIGINT or SIGTERM.
+import { once } from 'node:events';
+import { createServer, request as ask } from 'node:http';
+import { parseArgs } from 'node:util';
+import { describeError, loadSettings, openNativeDriver } from 'criu-cuda-toolkit';
+
+const { values } = parseArgs({
+  options: {
+    pid: { type: 'string' },
+    server: { type: 'string' },
+    listen: { type: 'string', default: '0' },
+    'idle-ms': { type: 'string', default: '30000' },
+  },
+});
+const pid = Number(values.pid);
+const idleMs = Number(values['idle-ms']);
+const driver = await openNativeDriver(loadSettings().settings.CRIU_CUDA_DRIVER);
+
+let requests = 0; // under way
+let timer;
+let last = Promise.resolve(); // suspending and resuming, one after the other
+
+function inTurn(step) {
+  last = last.then(step, step);
+  return last;
+}
+
+async function suspend() {
+  if (requests > 0 || (await driver.state(pid)) !== 'running') return;
+  await driver.lock(pid);
+  try {
+    await driver.checkpoint(pid);
+  } catch (error) {
+    await driver.unlock(pid);
+    throw error;
+  }
+  console.log(`suspended ${pid}`);
+}
+
+async function resume() {
+  if ((await driver.state(pid)) === 'running') return;
+  const start = performance.now();
+  await driver.restore(pid);
+  await driver.unlock(pid);
+  console.log(`resumed ${pid} in ${Math.round(performance.now() - start)} ms`);
+}
+
+function whenIdle() {
+  clearTimeout(timer);
+  if (requests > 0) return;
+  timer = setTimeout(() => {
+    inTurn(suspend).catch((error) => {
+      console.error(`not suspended: ${describeError(error)}`);
+      whenIdle(); // the server may be at work by itself
+    });
+  }, idleMs);
+}
+
+function forward(request, response) {
+  const { method, url, headers } = request;
+  const onward = ask(
+    { host: '127.0.0.1', port: Number(values.server), method, path: url, headers },
+    (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    },
+  );
+  onward.on('error', (error) => {
+    if (response.headersSent) response.destroy();
+    else response.writeHead(502).end(`${error.message}\n`);
+  });
+  response.on('close', () => onward.destroy());
+  request.pipe(onward);
+}
+
+const server = createServer((request, response) => {
+  requests++;
+  clearTimeout(timer);
+  response.once('close', () => {
+    requests--;
+    whenIdle();
+  });
+  inTurn(resume).then(
+    () => forward(request, response),
+    (error) => response.writeHead(503).end(`${describeError(error)}\n`),
+  );
+});
+
+async function end() {
+  clearTimeout(timer);
+  server.close();
+  await inTurn(resume).catch((error) => console.error(describeError(error)));
+  process.exit();
+}
+process.once('SIGINT', end);
+process.once('SIGTERM', end);
+
+server.listen(Number(values.listen), '127.0.0.1');
+await once(server, 'listening');
+console.log(`http://127.0.0.1:${server.address().port}`);
+whenIdle();
