@@ -30,8 +30,18 @@ export {
   type PoolStartOptions,
   type PoolStatus,
 } from './pool/index.ts';
-export { createIo, formatBytes, formatDuration, table, type Io, type IoOptions } from './output.ts';
-export { withProgress, type Report } from './progress.ts';
+export type { ExecOptions, ExecResult } from './exec.ts';
+export {
+  createIo,
+  formatBytes,
+  formatDuration,
+  type Io,
+  type IoOptions,
+  type OutputStream,
+  table,
+  type TableOptions,
+} from './output.ts';
+export { type ProgressTiming, type Report, withProgress } from './progress.ts';
 export {
   buildDir,
   builtProgram,
@@ -46,13 +56,15 @@ export {
 } from './paths.ts';
 
 export {
+  type CriuCandidate,
+  type CriuInfo,
+  type CriuOrigin,
   currentSystem,
   findCriu,
-  planSetup,
-  readSetupState,
-  type CriuInfo,
   type FoundCriu,
   type Missing,
+  planSetup,
+  readSetupState,
   type SetupState,
   type SetupStep,
   type System,
@@ -105,47 +117,72 @@ export {
 
 export {
   checkpointContainer,
-  createContainer,
-  listPresets,
-  removeContainer,
-  restoreContainer,
   type ContainerCheckpointOptions,
   type ContainerCheckpointResult,
   type ContainerCreateOptions,
   type ContainerInfo,
+  type ContainerPhase,
   type ContainerRestoreOptions,
   type ContainerRestoreResult,
+  createContainer,
+  type GpuAccess,
+  listPresets,
   type Preset,
+  type PresetPart,
+  removeContainer,
+  restoreContainer,
 } from './container/index.ts';
 export {
+  type Answer as ServerAnswer,
   createGolden,
-  restoreGolden,
   type GoldenCreateOptions,
   type GoldenRestoreOptions,
   type GoldenRestoreResult,
   type GoldenResult,
+  restoreGolden,
+  type ServerOptions,
 } from './golden/index.ts';
 export {
-  benchmarkDumpRestore,
-  matrixCases,
-  measureLimits,
-  readResult,
-  runBenchmark,
   type BenchmarkCase,
+  benchmarkDumpRestore,
+  type BenchmarkProgress,
   type BenchmarkResult,
   type BenchmarkRun,
+  type CaseSettings,
+  type CaseSummary,
+  type Interval,
+  type Measure,
+  type Spread,
+  type DumpRestoreOptions,
   type Limits,
+  type LimitsOptions,
   type MatrixAxes,
+  matrixCases,
+  measureLimits,
+  type OtherProgram,
+  type PageCache,
+  readResult,
+  runBenchmark,
   type Sample,
+  type SamplePhase,
 } from './benchmark/index.ts';
 export {
+  type Comparison,
   loadReport,
+  type MarkdownReport,
+  type NamedResult,
+  type Report as BenchmarkReport,
   reportHtml,
   reportMarkdown,
   reportText,
-  type Report as BenchmarkReport,
 } from './report/index.ts';
-export { preloadEnvironment, run, type RunningProgram, type RunOptions } from './run/index.ts';
+export {
+  preloadEnvironment,
+  type PreloadEnvironment,
+  run,
+  type RunningProgram,
+  type RunOptions,
+} from './run/index.ts';
 export {
   checkpoint,
   CheckpointError,
@@ -170,20 +207,22 @@ export {
   type RestoreStepOptions,
 } from './driver/index.ts';
 export {
-  listCudaProcesses,
-  listGpuProcesses,
-  listGpus,
-  NvmlError,
-  openNativeDriver,
-  StateWatcher,
-  watchState,
+  type AddonDevice,
   type CudaProcess,
   type Gpu,
   type GpuOptions,
   type GpuProcess,
   type GpuReport,
+  listCudaProcesses,
+  listGpuProcesses,
+  listGpus,
+  NvmlError,
+  openNativeDriver,
   type StateChange,
+  type StateEvents,
+  StateWatcher,
   type StateWatchOptions,
+  watchState,
 } from './native/index.ts';
 export {
   becomeSubreaper,
@@ -199,5 +238,16 @@ export {
   type WaitOptions,
   type WatchedProcess,
 } from './process/index.ts';
-export { readOpStatus, type CudaTask, type DriverStep, type OpStatus } from './criu/index.ts';
 export { createBundle, type BundleFacts, type BundleOptions, type BundleResult } from './bundle/index.ts';
+export {
+  type CriuLogSummary,
+  type CriuResult,
+  type CudaTask,
+  type DriverStep,
+  type DumpStats,
+  type OperationOptions,
+  type OpStatus,
+  type Phase,
+  type PluginChoice,
+  readOpStatus,
+} from './criu/index.ts';

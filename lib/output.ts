@@ -34,9 +34,15 @@ export interface Io {
   result(value: unknown, text: () => string): void;
 }
 
+export interface OutputStream {
+  /** As of Node's streams. */
+  write: (text: string) => unknown;
+  isTTY?: boolean;
+}
+
 export interface IoStreams {
-  stdout: { write(text: string): unknown; isTTY?: boolean };
-  stderr: { write(text: string): unknown; isTTY?: boolean; columns?: number };
+  stdout: OutputStream;
+  stderr: OutputStream & { columns?: number };
 }
 
 export interface IoOptions extends IoStreams {
@@ -53,6 +59,7 @@ function jsonValue(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }
 
+/** What a command of the command line talks to: text for people, or one JSON document. */
 export function createIo(options: IoOptions): Io {
   const { stdout, stderr, json } = options;
   const color = options.color ?? (pc.isColorSupported && stdout.isTTY === true);

@@ -56,6 +56,7 @@ export function variantDir(variant: PluginVariant, env: Environment = process.en
   return join(artefactDir(env), 'lib', variant);
 }
 
+/** The plugin file of one variant. */
 export function variantPlugin(variant: PluginVariant, env: Environment = process.env): string {
   return join(variantDir(variant, env), pluginFileName);
 }
@@ -87,6 +88,7 @@ export const pluginDirectories = ['/usr/lib/criu', '/usr/local/lib/criu', '/usr/
 /** The settings file's default place; CRIU_CUDA_CONFIG overrides it. */
 export const defaultConfigFile = '/etc/criu/cuda.conf';
 
+/** The settings file in use, whether it is there or not. */
 export function configFile(env: Environment = process.env): string {
   const named = env.CRIU_CUDA_CONFIG;
   return named === undefined || named === '' ? defaultConfigFile : named;

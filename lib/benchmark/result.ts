@@ -117,6 +117,7 @@ export function parseResult(value: unknown, path: string): BenchmarkResult {
   return createResult(data);
 }
 
+/** Reads and checks a result file. @throws `ToolkitError` naming the file and the field that is wrong */
 export function readResult(path: string): BenchmarkResult {
   return parseResult(readJson(path), path);
 }

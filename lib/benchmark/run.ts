@@ -47,6 +47,7 @@ export interface BenchmarkRun {
   /** Forgets an interrupted run. */
   restart?: boolean;
   signal?: AbortSignal;
+  /** Called after every sample. */
   onProgress?: (progress: BenchmarkProgress) => void;
 }
 

@@ -35,7 +35,10 @@ function variantIn(path: string): string | undefined {
   return existsSync(path) ? inspectPlugin(path).variant : undefined;
 }
 
-/** @param libdirs plugin directories to look at */
+/**
+ * The variants with what is built and installed of them.
+ * @param libdirs plugin directories to look at
+ */
 export function listVariants(libdirs: readonly string[], env: Environment = process.env): VariantInfo[] {
   const installed = libdirs.map((dir) => ({ dir, variant: variantIn(join(dir, pluginFileName)) }));
   return pluginVariants.map((name) => {

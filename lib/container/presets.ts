@@ -80,6 +80,7 @@ const presetList: readonly Preset[] = [
 
 export const presetNames: readonly string[] = presetList.map(({ name }) => name);
 
+/** How to start common servers, and what each part saves and costs. */
 export function listPresets(): readonly Preset[] {
   return presetList;
 }

@@ -54,12 +54,17 @@ export interface CheckpointDriver {
   readonly path: string;
   /** As the driver says it: 1000 × major + 10 × minor of the CUDA version. */
   readonly version: number;
+  /** What the process is in the middle of. */
   state(pid: number): Promise<ProcessState>;
   /** The thread that must be able to run while the driver works on the process. */
   restoreThreadId(pid: number): Promise<number>;
+  /** From running to locked: waits for the GPU work under way; new calls into CUDA block in the process. */
   lock(pid: number, options?: LockOptions): Promise<void>;
+  /** From locked to checkpointed: device memory goes to host memory of the process, the GPU is given up. */
   checkpoint(pid: number): Promise<void>;
+  /** From checkpointed to locked: device memory comes back, at the same addresses. */
   restore(pid: number, options?: RestoreStepOptions): Promise<void>;
+  /** From locked to running. */
   unlock(pid: number): Promise<void>;
 }
 

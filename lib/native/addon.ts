@@ -16,10 +16,13 @@ export interface DriverHandle {
 
 /** As NVML gives it; `null` is what the device does not say. */
 export interface AddonDevice {
+  /** `GPU-…`, as nvidia-smi prints it. */
   uuid: string;
   name: string;
+  /** `domain:bus:device.function` in lower case, as in /sys/bus/pci/devices. */
   pciAddress: string | null;
   memory: { totalBytes: number; freeBytes: number; usedBytes: number } | null;
+  /** PCIe generation and lanes now; an idle link may be slower than it can be. */
   linkGeneration: number | null;
   linkWidth: number | null;
   maxLinkGeneration: number | null;

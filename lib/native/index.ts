@@ -3,6 +3,7 @@
  * The addon: GPUs, CUDA processes and their states without ever blocking the event loop.
  * @module
  */
+export type { AddonDevice } from './addon.ts';
 export { listCudaProcesses, type CudaProcess } from './cuda-processes.ts';
 export { openNativeDriver } from './driver.ts';
 export {
@@ -14,4 +15,10 @@ export {
   type GpuProcess,
   type GpuReport,
 } from './gpu.ts';
-export { StateWatcher, watchState, type StateChange, type StateWatchOptions } from './watch.ts';
+export {
+  StateWatcher,
+  watchState,
+  type StateChange,
+  type StateEvents,
+  type StateWatchOptions,
+} from './watch.ts';

@@ -23,7 +23,7 @@ export interface StateChange {
   previous: ProcessState | undefined;
 }
 
-interface StateEvents {
+export interface StateEvents {
   change: [StateChange];
   end: [];
   error: [Error];

@@ -168,6 +168,7 @@ export function parseMaps(text: string): MapsSummary {
   return summary;
 }
 
+/** Sums up `/proc/PID/maps`. @returns `undefined` when there is no such process */
 export function readMaps(pid: number): MapsSummary | undefined {
   const text = readText(`/proc/${pid}/maps`);
   return text === undefined ? undefined : parseMaps(text);

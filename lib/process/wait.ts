@@ -138,6 +138,7 @@ export interface WatchedProcess {
   readonly pid: number;
   /** Waits for the end without collecting. @returns false at the timeout */
   ended(options?: WaitOptions): Promise<boolean>;
+  /** Stops watching; the process goes on. */
   close(): void;
 }
 

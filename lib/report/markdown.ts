@@ -51,7 +51,10 @@ export interface MarkdownReport {
   pictures: Map<string, string>;
 }
 
-/** @param prefix of the pictures' file names */
+/**
+ * The report as Markdown, with its pictures.
+ * @param prefix of the pictures' file names
+ */
 export function reportMarkdown(report: Report, prefix: string): MarkdownReport {
   const pictures = new Map<string, string>();
   const picture = (chart: Chart): string => {

@@ -15,7 +15,7 @@ export const oldestCriu = '4.0';
 
 export type CriuOrigin = 'environment' | 'path' | 'cache';
 
-interface CriuCandidate {
+export interface CriuCandidate {
   path: string;
   origin: CriuOrigin;
 }

@@ -6,6 +6,7 @@ export {
   findCriu,
   findOnPath,
   oldestCriu,
+  type CriuCandidate,
   type CriuInfo,
   type CriuOrigin,
   type FoundCriu,

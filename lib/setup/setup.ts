@@ -28,6 +28,7 @@ export interface SetupState {
 export interface SetupStep {
   name: string;
   isDone: boolean;
+  /** Does it; throws `ToolkitError` when it fails. */
   run(report: Report): Promise<void>;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-/** docs/environment.md promises every setting and every error code. */
+/** docs/environment.md promises every setting and every error code, docs/library.md a description of every export. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { definitionOf, settingKeys } from '../../lib/configure/index.ts';
+import { execResult } from '../../lib/exec.ts';
 import { projectRoot } from '../../lib/paths.ts';
 
 const page = readFileSync(join(projectRoot, 'docs', 'environment.md'), 'utf8');
@@ -38,5 +39,16 @@ describe('docs/environment.md', () => {
     const documented = [...rows.keys()].filter((name) => name.startsWith('ERR_') && !name.includes('*'));
     const wanted = [...used].filter((code) => !isOfFamily(code));
     expect(documented.sort()).toEqual(wanted.sort());
+  });
+});
+
+describe('the reference of the library', () => {
+  it('describes every function, class and type that is exported', { timeout: 120_000 }, async () => {
+    const typedoc = join(projectRoot, 'node_modules', 'typedoc', 'bin', 'typedoc');
+    const { stdout, stderr, exitCode } = await execResult(process.execPath, [typedoc, '--emit', 'none'], {
+      cwd: projectRoot,
+      timeoutMs: 110_000,
+    });
+    expect(exitCode, stdout + stderr).toBe(0);
   });
 });
