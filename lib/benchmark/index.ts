@@ -4,6 +4,7 @@ export { caseNames, matrixCases, needsDaemon, parseCase, type MatrixAxes } from 
 export { withDaemon } from './daemon.ts';
 export {
   benchmarkDumpRestore,
+  caseEnvironment,
   type BenchmarkCase,
   type CaseSettings,
   type DumpRestoreOptions,

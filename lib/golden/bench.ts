@@ -15,7 +15,7 @@ import {
 } from '../container/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { compareAnswers } from './golden.ts';
-import { Server, type ServerOptions } from './server.ts';
+import { containerHost, Server, type ServerOptions } from './server.ts';
 
 export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'variant' | 'libdir'> {
   server: ServerOptions;
@@ -48,7 +48,7 @@ export function measureGolden(
     try {
       const begin = performance.now();
       await createContainer({ ...options, libdir: one.libdir });
-      await server.untilHealthy(name, signal);
+      await server.untilHealthy(containerHost(name), signal);
       const first = await server.ask(signal);
       const coldMs = performance.now() - begin - first.durationMs + first.firstTokenMs;
       let before = first;
@@ -57,7 +57,7 @@ export function measureGolden(
       const dumped = await checkpointContainer({ ...shared, store });
       const start = performance.now();
       const restored = await restoreContainer({ ...shared, keep: true });
-      await server.untilHealthy(name, signal);
+      await server.untilHealthy(containerHost(name), signal);
       const healthyMs = performance.now() - start;
       const answer = await server.ask(signal);
       compareAnswers(name, before, answer);

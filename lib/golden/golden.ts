@@ -21,7 +21,7 @@ import {
 } from '../container/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import type { Answer } from './http.ts';
-import { Server, type ServerOptions } from './server.ts';
+import { containerHost, Server, type ServerOptions } from './server.ts';
 
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;
@@ -137,7 +137,7 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
   const start = performance.now();
   await startedContainer(options, found);
   options.onStep?.('waiting until it is healthy');
-  await server.untilHealthy(name, signal);
+  await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;
   const answers = await warmUp(server, options);
   const shared = {
@@ -205,7 +205,7 @@ export async function restoreGolden(options: GoldenRestoreOptions): Promise<Gold
     ...(variant === undefined ? {} : { variant }),
     ...(signal === undefined ? {} : { signal }),
   });
-  await server.untilHealthy(name, signal);
+  await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;
   const answer = await server.ask(signal);
   if (compare) compareAnswers(name, record.warmup.at(-1), answer);

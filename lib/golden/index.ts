@@ -11,5 +11,6 @@ export {
   type GoldenRestoreResult,
   type GoldenResult,
 } from './golden.ts';
+export { ServerBench, type ServerBenchOptions } from './program-bench.ts';
 export { ask, parseServerUrl, type Answer, type RequestOptions } from './http.ts';
-export { parseBody, Server, type ServerOptions } from './server.ts';
+export { containerHost, parseBody, Server, type Host, type ServerOptions } from './server.ts';

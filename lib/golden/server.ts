@@ -45,6 +45,24 @@ async function logsOf(container: string): Promise<string> {
   return tailOf(`${stdout}${stderr}`);
 }
 
+/** Whoever runs the server, and may know that it is no more. */
+export interface Host {
+  name: string;
+  isRunning: () => Promise<boolean>;
+  /** For the error when it ended. */
+  lastWords?: () => Promise<string>;
+  hint?: string;
+}
+
+export function containerHost(name: string): Host {
+  return {
+    name,
+    isRunning: async () => (await findContainer(name))?.isRunning === true,
+    lastWords: () => logsOf(name),
+    hint: `podman logs ${name}`,
+  };
+}
+
 export class Server {
   readonly #options: ServerOptions;
   readonly #base: URL;
@@ -73,23 +91,22 @@ export class Server {
 
   /**
    * Asks until it is healthy; nothing else tells from outside that a server has begun to listen.
-   * @param container the error names its last words when it ends
    * @returns how long it took, in milliseconds
+   * @throws {@link ToolkitError} ERR_SERVER with the host's last words when it ends
    */
-  async untilHealthy(container: string, signal?: AbortSignal): Promise<number> {
+  async untilHealthy(host: Host, signal?: AbortSignal): Promise<number> {
     const { healthTimeoutMs = 600_000, url } = this.#options;
     const start = performance.now();
     for (let probe = 1; !(await this.isHealthy(signal)); probe += 1) {
       const waited = performance.now() - start;
-      const isLost = probe % LOOK_EVERY === 0 && (await findContainer(container))?.isRunning !== true;
+      const isLost = probe % LOOK_EVERY === 0 && !(await host.isRunning());
       if (isLost || waited > healthTimeoutMs) {
         const what = isLost ? 'ended' : `is not healthy at ${url} after ${Math.round(waited)} ms`;
+        const words = host.lastWords === undefined ? '' : `; its last words:\n${await host.lastWords()}`;
         throw new ToolkitError(
           'ERR_SERVER',
-          `${container} ${what}; its last words:\n${await logsOf(container)}`,
-          {
-            hint: `podman logs ${container}`,
-          },
+          `${host.name} ${what}${words}`,
+          host.hint === undefined ? {} : { hint: host.hint },
         );
       }
       await delay(POLL_MS, undefined, signal === undefined ? {} : { signal });

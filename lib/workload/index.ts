@@ -1,2 +1,3 @@
 // SPDX-License-Identifier: MIT
+export { Program } from './program.ts';
 export { askWorkload, Workload, type WorkloadOptions, type WorkloadStatus } from './workload.ts';

@@ -3,13 +3,13 @@
  * A running workload-pattern and its line protocol (plugins-cuda/workloads/README.md).
  * @module
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ToolkitError } from '../errors.ts';
 import { builtProgram } from '../paths.ts';
-import { waitForExit } from '../process/index.ts';
+import { Program } from './program.ts';
 
 export interface WorkloadOptions {
   /** Another program and its first arguments, with the same protocol. @default workload-pattern */
@@ -66,41 +66,19 @@ function isNotListening(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
-export class Workload {
-  readonly pid: number;
+export class Workload extends Program {
   readonly socketPath: string;
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
 
   private constructor(child: ChildProcess, pid: number, socketPath: string) {
-    this.#child = child;
-    this.pid = pid;
+    super(child, pid);
     this.socketPath = socketPath;
-    this.#ended = new Promise((resolve) =>
-      child.once('exit', () => {
-        resolve();
-      }),
-    );
   }
 
-  /** Starts one in a session of its own, with nothing open, and waits until it answers. */
+  /** Starts one and waits until it answers. */
   static async start(options: WorkloadOptions): Promise<Workload> {
     const { socketPath, args, env } = options;
-    const [file = builtProgram('workload-pattern'), ...words] = options.program ?? [];
-    const child = spawn(file, [...words, ...args, '--socket', socketPath], {
-      detached: true,
-      stdio: 'ignore',
-      env: { ...process.env, ...env },
-    });
-    const { pid } = child;
-    if (pid === undefined) {
-      const [cause] = await new Promise<unknown[]>((resolve) =>
-        child.once('error', (error) => {
-          resolve([error]);
-        }),
-      );
-      throw failed(`${file} could not be started`, cause);
-    }
+    const command = options.program ?? [builtProgram('workload-pattern')];
+    const { child, pid } = await Program.spawn([...command, ...args, '--socket', socketPath], env);
     const workload = new Workload(child, pid, socketPath);
     await workload.#answering(START_TIMEOUT_MS);
     return workload;
@@ -115,7 +93,7 @@ export class Workload {
         return;
       } catch (error) {
         if (!isNotListening(error)) throw error;
-        if (this.#child.exitCode !== null) throw failed('the workload ended at its start', error);
+        if (!this.isRunning) throw failed('the workload ended at its start', error);
         if (performance.now() > end) throw failed(`the workload did not start in ${timeoutMs} ms`, error);
         await delay(RETRY_MS);
       }
@@ -151,22 +129,5 @@ export class Workload {
       allocations: Number(match[3]),
       bytes: Number(match[4]),
     };
-  }
-
-  /** The end of the process as this program started it: after a dump that kills it. */
-  ended(): Promise<void> {
-    return this.#ended;
-  }
-
-  /** Ends it, whether it is still the process that was started or a restored one. */
-  async kill(): Promise<void> {
-    try {
-      process.kill(this.pid, 'SIGKILL');
-    } catch {
-      // gone already
-    }
-    await this.#ended;
-    await waitForExit(this.pid);
-    this.#child.unref();
   }
 }

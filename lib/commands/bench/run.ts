@@ -11,6 +11,8 @@ import {
   type BenchmarkResult,
   type PageCache,
 } from '../../benchmark/index.ts';
+import { UsageError } from '../../errors.ts';
+import { ServerBench } from '../../golden/index.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { pluginVariants } from '../../paths.ts';
 import { withProgress } from '../../progress.ts';
@@ -26,6 +28,9 @@ interface RunOptions {
   pageCache: PageCache;
   out?: string;
   restart?: boolean;
+  url?: string;
+  requests: number;
+  reuse?: boolean;
 }
 
 interface CasesOptions extends RunOptions {
@@ -59,6 +64,23 @@ function switches(text: string): (0 | 1)[] {
   });
 }
 
+/** The program is a server, asked by HTTP. */
+function serverBench(
+  io: Io,
+  { url, requests, reuse }: RunOptions,
+  command: readonly string[],
+): ServerBench | undefined {
+  if (url === undefined) return undefined;
+  if (command.length === 0) throw new UsageError('--url needs the program that listens there, after --');
+  return new ServerBench({
+    command,
+    server: { url },
+    requests,
+    ...(reuse === undefined ? {} : { reuse }),
+    signal: io.signal,
+  });
+}
+
 async function measure(
   io: Io,
   cases: readonly BenchmarkCase[],
@@ -67,12 +89,17 @@ async function measure(
   command: readonly string[],
 ): Promise<void> {
   const { alloc, question, rounds, warmup, pageCache, out, restart } = options;
+  const server = serverBench(io, options, command);
   useDriver(io);
-  const result: BenchmarkResult = await withProgress(io, 'benchmark', (report) =>
+  const run = withProgress(io, 'benchmark', (report) =>
     runBenchmark({
       cases,
       workload: command.length > 0 ? [...command] : alloc.flatMap((size) => ['--alloc', size]),
-      ...(command.length > 0 ? { program: { command, question } } : {}),
+      ...(server
+        ? { measure: (one, round, dir) => server.measure(one, round, dir) }
+        : command.length > 0
+          ? { program: { command, question } }
+          : {}),
       rounds,
       warmup,
       store,
@@ -87,6 +114,7 @@ async function measure(
       },
     }),
   );
+  const result: BenchmarkResult = await run.finally(() => server?.close());
   io.result(result, () => resultTable(result));
 }
 
@@ -98,6 +126,12 @@ function addRunOptions(command: Command): Command {
       'what that program is asked; it has to answer the same after a restore',
       'answer',
     )
+    .option(
+      '--url <url>',
+      'that program is an inference server (health and completions as vLLM has them) at http://HOST:PORT: times are to its first token',
+    )
+    .option('--requests <n>', 'answers of such a server before its dump, after the first', count, 2)
+    .option('--reuse', 'start it once: each dump is of what the restore before brought back')
     .option('--upstream <dir>', 'directory with CRIU’s own cuda_plugin.so and NVIDIA’s cuda-checkpoint')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'measured rounds', count, 5)
