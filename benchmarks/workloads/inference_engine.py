@@ -2,7 +2,7 @@
 """A causal language model with random weights, and slots of key-value cache for its requests.
 
 The weights are made once and kept as safetensors, so that a start reads them from files as a server of a trained model
-does. Needs torch and transformers (4.56 or newer); downloads nothing.
+does. Needs torch and transformers (5 or newer); downloads nothing.
 """
 
 import json
@@ -82,6 +82,9 @@ class Engine:
         for _ in range(max(1, kv_bytes // slot_bytes)):
             slot = StaticCache(config=self.config, max_cache_len=self.slot_tokens)
             slot.early_initialization(1, heads, head_dim, torch.bfloat16, self.device)
+            for layer in slot.layers:  # as after use: zeroes would cost a checkpoint nothing
+                layer.keys.normal_()
+                layer.values.normal_()
             slots.append(slot)
         return slots
 

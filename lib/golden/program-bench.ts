@@ -80,7 +80,7 @@ export class ServerBench {
       ...(signal === undefined ? {} : { signal }),
     };
     const dumped = await checkpoint({ ...shared, pid: live.program.pid });
-    await live.program.ended();
+    await live.program.gone();
     if (one.prefetch === true) await poolPrefetch(imagesDir);
     const start = performance.now();
     const restored = await restore(shared);

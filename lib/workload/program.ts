@@ -62,6 +62,12 @@ export class Program {
     return this.#ended;
   }
 
+  /** The end of the process, started or restored, whose pid is free then. */
+  async gone(): Promise<void> {
+    await this.#ended;
+    await waitForExit(this.pid);
+  }
+
   /** Ends it, whether it is still the process that was started or a restored one. */
   async kill(): Promise<void> {
     try {
@@ -69,8 +75,7 @@ export class Program {
     } catch {
       // gone already
     }
-    await this.#ended;
-    await waitForExit(this.pid);
+    await this.gone();
     this.#child.unref();
   }
 }
