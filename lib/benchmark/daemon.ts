@@ -3,17 +3,36 @@ import { poolStart, poolStop } from '../pool/index.ts';
 import { needsDaemon } from './cases.ts';
 import type { BenchmarkCase } from './dump-restore.ts';
 
-/** Runs with the pool daemon when a case wants it, and ends the daemon afterwards. */
-export async function withDaemon<T>(
-  cases: readonly BenchmarkCase[],
-  signal: AbortSignal | undefined,
-  run: () => Promise<T>,
-): Promise<T> {
-  if (!cases.some(needsDaemon)) return run();
-  await poolStart(signal === undefined ? {} : { signal });
-  try {
-    return await run();
-  } finally {
+/** What the daemon reads of a case's settings, at its start only. */
+const daemonSettings = ['CRIU_CUDA_STREAMS', 'CRIU_CUDA_CHUNK_MB'] as const;
+
+/**
+ * The pool daemon of a benchmark: there for the cases that want it, with their
+ * settings, and gone for the others, which would find the GPU warm.
+ */
+export class BenchmarkDaemon {
+  readonly #signal: AbortSignal | undefined;
+  #running: string | undefined;
+
+  constructor(signal?: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** To be called before each sample. */
+  async prepare(one: BenchmarkCase): Promise<void> {
+    const env = Object.fromEntries(daemonSettings.map((name) => [name, one.env?.[name]]));
+    const wanted = needsDaemon(one) ? JSON.stringify(env) : undefined;
+    if (wanted === this.#running) return;
+    await this.stop();
+    if (wanted === undefined) return;
+    const signal = this.#signal;
+    await poolStart({ env: { ...process.env, ...env }, ...(signal === undefined ? {} : { signal }) });
+    this.#running = wanted;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#running === undefined) return;
+    this.#running = undefined;
     await poolStop();
   }
 }

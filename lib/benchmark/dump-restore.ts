@@ -83,6 +83,8 @@ export interface DumpRestoreOptions {
   store: string;
   /** @default warm: images are read while the system still has them in memory */
   pageCache?: PageCache;
+  /** What a case needs around it, before each of its samples. */
+  prepare?: (one: BenchmarkCase) => Promise<void>;
   /** Says that a measured sample is there already, from an interrupted run. */
   isDone?: (caseName: string, round: number) => boolean;
   signal?: AbortSignal;
@@ -215,6 +217,7 @@ export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise
     for (const one of inTurn(cases, round)) {
       options.signal?.throwIfAborted();
       if (round < 0 ? !isLeft(one) : isDone(one.name, round)) continue;
+      await options.prepare?.(one);
       const sample = await measure(one, round, one.store ?? options.store);
       options.onSample?.(sample);
       if (round >= 0) samples.push(sample);

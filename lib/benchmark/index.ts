@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 export { ratioInterval, type Interval } from './bootstrap.ts';
 export { caseNames, matrixCases, needsDaemon, parseCase, type MatrixAxes } from './cases.ts';
-export { withDaemon } from './daemon.ts';
+export { BenchmarkDaemon } from './daemon.ts';
 export {
   benchmarkDumpRestore,
   caseEnvironment,

@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { softcudaLibrary } from '../paths.ts';
 import { findCriu } from '../setup/index.ts';
-import { withDaemon } from './daemon.ts';
+import { BenchmarkDaemon } from './daemon.ts';
 import {
   benchmarkDumpRestore,
   type BenchmarkCase,
@@ -108,18 +108,18 @@ export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> 
   const journal =
     run.out === undefined ? undefined : Journal.open(run.out, planOf(run), environment, run.restart ?? false);
   const report = progressOf(run, journal?.samples.length ?? 0);
-  const fresh = await withDaemon(run.cases, run.signal, () =>
-    benchmarkDumpRestore({
-      ...run,
-      criu: criu.path,
-      store: resolve(run.store),
-      isDone: (name, round) => journal?.has(name, round) ?? false,
-      onSample: (sample) => {
-        if (sample.round >= 0) journal?.add(sample);
-        report(sample);
-      },
-    }),
-  );
+  const daemon = new BenchmarkDaemon(run.signal);
+  const fresh = await benchmarkDumpRestore({
+    ...run,
+    criu: criu.path,
+    store: resolve(run.store),
+    prepare: (one) => daemon.prepare(one),
+    isDone: (name, round) => journal?.has(name, round) ?? false,
+    onSample: (sample) => {
+      if (sample.round >= 0) journal?.add(sample);
+      report(sample);
+    },
+  }).finally(() => daemon.stop());
   const result = createResult({
     environment: journal?.environment ?? environment,
     workload: [...run.workload],

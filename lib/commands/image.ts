@@ -108,8 +108,9 @@ function pagesAsText(image: PageImage, options: ShowOptions): string {
       String(entry.size),
       String(entry.offset),
       entry.drivers ? 'driver' : 'application',
+      entry.shared ? 'shared' : 'private',
     ]);
-    lines.push(table(['address', 'bytes', 'offset', 'made by'], rows));
+    lines.push(table(['address', 'bytes', 'offset', 'made by', 'kind'], rows));
   }
   return lines.join('\n');
 }

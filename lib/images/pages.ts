@@ -16,6 +16,7 @@ const mapping = {
   size: { number: 2, type: 'uint' },
   offset: { number: 3, type: 'uint' },
   drivers: { number: 4, type: 'bool' },
+  shared: { number: 5, type: 'bool' },
 } as const;
 
 const manifest = {

@@ -59,6 +59,7 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 		rows[i]->size = pages->mappings[i].size;
 		rows[i]->offset = pages->mappings[i].offset;
 		rows[i]->drivers = pages->mappings[i].is_drivers;
+		rows[i]->shared = pages->mappings[i].is_shared;
 	}
 	pb.id = (ProtobufCBinaryData){sizeof(pages->id), (uint8_t *)pages->id};
 	pb.created = pages->created_ns;
@@ -145,7 +146,7 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 	for (size_t i = 0; i < pages->nr_mappings; i++)
 		pages->mappings[i] = (struct ccr_pages_mapping){
 			pb->mappings[i]->address, pb->mappings[i]->size, pb->mappings[i]->offset,
-			pb->mappings[i]->drivers};
+			pb->mappings[i]->drivers, pb->mappings[i]->shared};
 	return check(pages, error, error_size);
 }
 

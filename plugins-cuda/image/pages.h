@@ -25,6 +25,7 @@
 struct ccr_pages_mapping {
 	uint64_t address, size, offset; /* bytes; offset in the page file */
 	bool is_drivers;		/* the driver removes it at its restore */
+	bool is_shared;			/* shared anonymous memory, of this process alone */
 };
 
 struct ccr_pages {

@@ -179,8 +179,8 @@ static int commit(struct ccr_pages *pages, const struct remap_plan *plan, const 
 	for (size_t i = 0; i < mapped; i++) {
 		const struct remap_segment *s = &plan->segments[i];
 
-		pages->mappings[i] =
-			(struct ccr_pages_mapping){s->address, s->size, s->offset, s->is_drivers};
+		pages->mappings[i] = (struct ccr_pages_mapping){s->address, s->size, s->offset,
+								s->is_drivers, s->is_shared};
 	}
 	pages->nr_mappings = mapped;
 	remove_earlier(pages, store->dirfd);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -13,28 +12,10 @@
 #include "plugin/readahead.h"
 #include "plugin/remap.h"
 
-/* Addresses of the manifest's mappings that are the driver's. */
-static int drivers_ranges(struct remap_ranges *ranges, const struct ccr_pages *pages)
-{
-	ranges->nr = 0;
-	ranges->list = calloc(pages->nr_mappings + 1, sizeof(*ranges->list));
-	if (!ranges->list)
-		return -ENOMEM;
-	for (size_t i = 0; i < pages->nr_mappings; i++) {
-		const struct ccr_pages_mapping *m = &pages->mappings[i];
-
-		if (m->is_drivers)
-			ranges->list[ranges->nr++] =
-				(struct remap_range){m->address, m->address + m->size};
-	}
-	return 0;
-}
-
 int ccr__host_memory_put_back(pid_t pid)
 {
 	const double start = ccr__now_ms();
 	const pid_t image_pid = ccr__namespace_pid(pid);
-	struct remap_ranges kept;
 	struct ccr_pages *pages;
 	char error[512];
 	uint64_t bytes;
@@ -45,9 +26,7 @@ int ccr__host_memory_put_back(pid_t pid)
 					     sizeof(error));
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	ret = drivers_ranges(&kept, pages);
-	if (!ret)
-		ret = ccr__remap_undo(pid, &kept, &bytes);
+	ret = ccr__remap_undo(pid, pages, &bytes);
 	if (ret) {
 		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
 	} else {
@@ -58,7 +37,6 @@ int ccr__host_memory_put_back(pid_t pid)
 			       "\"map_ms\":0}",
 			       pid, (unsigned long long)bytes, ccr__now_ms() - start);
 	}
-	free(kept.list);
 	ccr_pages_close(pages);
 	return ret;
 }

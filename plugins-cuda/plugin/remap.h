@@ -25,6 +25,7 @@ struct remap_segment {
 	uint64_t address, size, offset;
 	int prot;
 	unsigned int advice;
+	bool is_shared;	 /* anonymous, and of this task alone */
 	bool is_drivers; /* the driver made it for its checkpoint, and removes it at its restore */
 };
 
@@ -82,13 +83,14 @@ int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *
  */
 int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *mapped);
 
+struct ccr_pages;
 /*
  * The other way round: what the task has mapped from page files becomes
- * anonymous memory again, with the bytes it has now, except for `kept`
- * addresses. `bytes` is how much. 0, or -errno: the task is
+ * anonymous memory again, private or shared as the manifest says, with the
+ * bytes it has now, except for what is the driver's. `bytes` is how much. 0, or -errno: the task is
  * sound but not what it was, or was killed.
  */
-int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, uint64_t *bytes);
+int ccr__remap_undo(pid_t pid, const struct ccr_pages *pages, uint64_t *bytes);
 
 struct injection;
 /* Gives memory of the task the advice it is to have; 0 or -errno. */

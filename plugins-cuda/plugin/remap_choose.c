@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "plugin/shared.h"
 #include "plugin/smaps.h"
 
 /* /proc/PID/pagemap, one word a page. */
@@ -36,7 +37,10 @@ struct chooser {
 	size_t segment_room, run_room;
 	const struct remap_ranges *before;
 	size_t next_before;
-	bool is_fresh; /* the runs that are not yet a segment */
+	pid_t pid;
+	struct shared_memory shared;
+	bool has_shared; /* has looked for it */
+	bool is_fresh;	 /* the runs that are not yet a segment */
 };
 
 static void *grow(void *array, size_t *room, size_t item)
@@ -75,8 +79,8 @@ static int add_segment(struct chooser *c, const struct mapping *m, uint64_t star
 			return -ENOMEM;
 		plan->segments = bigger;
 	}
-	plan->segments[plan->nr_segments++] =
-		(struct remap_segment){start, end - start, 0, m->prot, m->advice, c->is_fresh};
+	plan->segments[plan->nr_segments++] = (struct remap_segment){
+		start, end - start, 0, m->prot, m->advice, m->is_shared, c->is_fresh};
 	return 0;
 }
 
@@ -191,6 +195,32 @@ static int choose_pages(struct chooser *c, const struct mapping *m)
 	return close_segment(c, m, first);
 }
 
+static int add_shared(uint64_t start, uint64_t end, void *data)
+{
+	return add_run(data, start, end - start);
+}
+
+/* All of it or nothing: a rest would be shared with the page file by nobody. */
+static int choose_shared(struct chooser *c, const struct mapping *m)
+{
+	const size_t runs_before = c->plan->nr_runs;
+	int ret = 0;
+
+	if (m->end - m->start < c->min_bytes || is_fresh(c, m->start))
+		return 0;
+	if (!c->has_shared)
+		ret = ccr__shared_find_all(&c->shared);
+	c->has_shared = true;
+	if (!ret)
+		ret = ccr__shared_for_each(&c->shared, c->pid, m, add_shared, c);
+	if (ret)
+		c->plan->nr_runs = runs_before;
+	if (ret || c->plan->nr_runs == runs_before)
+		return ret == -ENOTSUP ? 0 : ret;
+	c->is_fresh = false;
+	return add_segment(c, m, m->start, m->end);
+}
+
 static int choose(struct chooser *c, const struct mapping *m)
 {
 	int ret;
@@ -208,7 +238,9 @@ static int consider(const struct mapping *m, void *data)
 	struct chooser *c = data;
 
 	c->nr_vmas++;
-	return m->is_private && m->is_known && m->prot & PROT_READ ? choose(c, m) : 0;
+	if (!m->is_known || !(m->prot & PROT_READ))
+		return 0;
+	return m->is_shared ? choose_shared(c, m) : m->is_private ? choose(c, m) : 0;
 }
 
 static size_t map_count_limit(void)
@@ -252,8 +284,11 @@ static void place(struct remap_plan *plan)
 int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
 		      const struct remap_ranges *before)
 {
-	struct chooser c = {
-		.plan = plan, .page = getpagesize(), .min_bytes = min_bytes, .before = before};
+	struct chooser c = {.plan = plan,
+			    .page = getpagesize(),
+			    .min_bytes = min_bytes,
+			    .before = before,
+			    .pid = pid};
 	char path[48];
 	int ret;
 
@@ -266,6 +301,7 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
 	c.max_vmas = map_count_limit();
 	ret = ccr__smaps_for_each(pid, consider, &c);
 	close(c.pagemap);
+	free(c.shared.inodes);
 	if (!ret)
 		place(plan);
 	return ret;

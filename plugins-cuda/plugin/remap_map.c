@@ -28,8 +28,7 @@ struct mapper {
 static int map(struct mapper *mapper, const struct remap_segment *s, int prot, int flags, int fd,
 	       int64_t *result)
 {
-	const uint64_t arguments[6] = {s->address, s->size,  prot, MAP_PRIVATE | MAP_FIXED | flags,
-				       fd,	   s->offset};
+	const uint64_t arguments[6] = {s->address, s->size, prot, MAP_FIXED | flags, fd, s->offset};
 
 	return ccr__inject_call(&mapper->in, result, SYS_mmap, arguments);
 }
@@ -97,7 +96,8 @@ static int fill(struct mapper *mapper, const struct remap_segment *s)
 /* The segment could not be mapped from the file: anonymous memory with the same bytes. */
 static int put_back(struct mapper *mapper, const struct remap_segment *s)
 {
-	const int flags = MAP_ANONYMOUS | (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
+	const int flags = MAP_ANONYMOUS | (s->is_shared ? MAP_SHARED : MAP_PRIVATE) |
+			  (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
 	struct remap_segment anonymous = *s;
 	const uint64_t arguments[6] = {s->address, s->size, s->prot};
 	int64_t result;
@@ -119,7 +119,7 @@ static int put_back(struct mapper *mapper, const struct remap_segment *s)
 /* 0 with `*is_mapped` false: the segment is anonymous memory as before. */
 static int map_segment(struct mapper *mapper, const struct remap_segment *s, bool *is_mapped)
 {
-	const int flags = s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0;
+	const int flags = MAP_PRIVATE | (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
 	int64_t result;
 	int ret;
 

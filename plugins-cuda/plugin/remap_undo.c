@@ -22,6 +22,7 @@
 
 #include "common/io.h"
 #include "image/checksum.h"
+#include "image/pages.h"
 #include "plugin/inject.h"
 #include "plugin/plugin.h"
 #include "plugin/remap.h"
@@ -44,11 +45,12 @@ struct piece_of_task {
 	uint64_t end;	 /* number of chunks of this one and those before it */
 	int prot, fd;
 	unsigned int advice;
+	bool is_shared;
 };
 
 struct undo {
 	struct injection in;
-	const struct remap_ranges *kept;
+	const struct ccr_pages *pages;
 	struct piece_of_task *list;
 	size_t nr, room;
 	struct {
@@ -87,7 +89,8 @@ static int open_file(struct undo *undo, const struct mapping *m)
 	return undo->files[i].fd;
 }
 
-static int add(struct undo *undo, const struct mapping *m, int fd, uint64_t start, uint64_t end)
+static int add(struct undo *undo, const struct mapping *m, int fd, uint64_t start, uint64_t end,
+	       bool is_shared)
 {
 	struct piece_of_task *piece;
 
@@ -108,12 +111,13 @@ static int add(struct undo *undo, const struct mapping *m, int fd, uint64_t star
 					.offset = m->offset + (start - m->start),
 					.prot = m->prot,
 					.fd = fd,
-					.advice = m->advice};
+					.advice = m->advice,
+					.is_shared = is_shared};
 	piece->end = (undo->nr > 1 ? piece[-1].end : 0) + (piece->size + CHUNK - 1) / CHUNK;
 	return 0;
 }
 
-/* A mapping less what is kept; neighbours in the file may have become one mapping. */
+/* A mapping less what is the driver's; neighbours in the file may have become one mapping. */
 static int consider(const struct mapping *m, void *data)
 {
 	struct undo *undo = data;
@@ -125,15 +129,19 @@ static int consider(const struct mapping *m, void *data)
 	fd = open_file(undo, m);
 	if (fd < 0)
 		return fd;
-	for (size_t i = 0; !ret && i < undo->kept->nr; i++) {
-		const struct remap_range *kept = &undo->kept->list[i];
+	for (size_t i = 0; !ret && i < undo->pages->nr_mappings; i++) {
+		const struct ccr_pages_mapping *saved = &undo->pages->mappings[i];
+		const uint64_t end = saved->address + saved->size;
 
-		if (kept->end <= at || kept->start >= m->end)
+		if (end <= at || saved->address >= m->end ||
+		    !(saved->is_drivers || saved->is_shared))
 			continue;
-		ret = add(undo, m, fd, at, kept->start);
-		at = kept->end;
+		ret = add(undo, m, fd, at, saved->address, false);
+		if (!ret && saved->is_shared)
+			ret = add(undo, m, fd, saved->address, end, true);
+		at = end;
 	}
-	return ret ? ret : add(undo, m, fd, at, m->end);
+	return ret ? ret : add(undo, m, fd, at, m->end, false);
 }
 
 /* ---- where ---- */
@@ -174,11 +182,12 @@ static int make_area(struct undo *undo)
 /* A mapping of its own, so that memory is accounted for as it was. */
 static int make_target(struct undo *undo, const struct piece_of_task *piece)
 {
-	const int flags = piece->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0;
+	const int flags = (piece->is_shared ? MAP_SHARED : MAP_PRIVATE) |
+			  (piece->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
 	const uint64_t arguments[6] = {piece->target,
 				       piece->size,
 				       PROT_READ | PROT_WRITE,
-				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags,
+				       MAP_ANONYMOUS | MAP_FIXED | flags,
 				       -1,
 				       0};
 	const int ret = call(undo, SYS_mmap, arguments, NULL);
@@ -321,9 +330,10 @@ static int replace(struct undo *undo)
 	return ret ? ret : unmapped;
 }
 
-int ccr__remap_undo(pid_t pid, const struct remap_ranges *kept, uint64_t *bytes)
+int ccr__remap_undo(pid_t pid, const struct ccr_pages *pages, uint64_t *bytes)
 {
-	struct undo undo = {.in = {.pid = pid}, .kept = kept, .pagemap = -1, .page = getpagesize()};
+	struct undo undo = {
+		.in = {.pid = pid}, .pages = pages, .pagemap = -1, .page = getpagesize()};
 	char path[48];
 	int ret, ended;
 

@@ -9,6 +9,7 @@
 
 #include "image/pages.h"
 #include "plugin/remap.h"
+#include "plugin/shared.h"
 
 /* True when `line` begins a mapping. */
 static bool parse_head(struct mapping *m, char *line)
@@ -28,6 +29,7 @@ static bool parse_head(struct mapping *m, char *line)
 	m->is_page_file = perms[3] == 'p' && inode && ccr_pages_is_page_file(path);
 	m->is_private = m->is_page_file ||
 			(perms[3] == 'p' && !inode && (!*path || !strcmp(path, "[heap]")));
+	m->is_shared = perms[3] == 's' && !strcmp(path, CCR_SHARED_ANONYMOUS);
 	m->is_known = true;
 	return true;
 }
@@ -46,6 +48,8 @@ static void parse_flags(struct mapping *m, const char *flags)
 		{"me", 0},
 		{"ac", 0},
 		{"sd", 0}, /* soft-dirty */
+		{"sh", 0}, /* shared, and may be */
+		{"ms", 0},
 		{"nr", REMAP_NORESERVE},
 		{"dc", REMAP_DONTFORK},
 		{"dd", REMAP_DONTDUMP},

@@ -13,6 +13,7 @@ struct mapping {
 	int prot;
 	unsigned int advice; /* enum remap_advice */
 	bool is_private;     /* private and anonymous, or from a page file */
+	bool is_shared;	     /* shared and anonymous */
 	bool is_page_file;   /* private, from a page file */
 	bool is_known;	     /* nothing about it that a new mapping could not have */
 };

@@ -111,6 +111,25 @@ it('keeps every kind of mapping of a tree, and leaves those alone that a file ca
   await expect.poll(rounds, { timeout: 20_000 }).toBeGreaterThan(first);
 }, 60_000);
 
+it('saves shared memory that no other process has, and makes it shared again', async () => {
+  const workload = await machine.start({ args });
+  const kinds = parseKinds(await workload.ask('kinds'));
+  const address = kinds.get('shared') ?? 0;
+  const isAt = ({ start, end }: { start: number; end: number }) => address >= start && address < end;
+  await dump(workload);
+  const [image] = await readPageImages(machine.imagesDir);
+  expect(image?.mappings.filter(({ shared }) => shared)).toMatchObject([{ address: BigInt(address) }]);
+  for (let round = 0; round < 2; round += 1) {
+    await restore();
+    expect(parseKinds(await workload.ask('kinds'))).toEqual(kinds);
+    expect(readMappings(workload.pid).find(isAt)).toMatchObject({
+      permissions: 'rw-s',
+      path: '/dev/zero (deleted)',
+    });
+    if (round === 0) await machine.kill(workload.pid);
+  }
+});
+
 it('restores the same bytes again after the restored process has written to them', async () => {
   const workload = await machine.start({ args });
   await dump(workload);

@@ -2,7 +2,7 @@
 /** `bench loop`: one checkpoint, many restores, nothing lost. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { parseCase, restoreLoop, withDaemon, type LoopResult } from '../../benchmark/index.ts';
+import { BenchmarkDaemon, parseCase, restoreLoop, type LoopResult } from '../../benchmark/index.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { useDriver } from './driver.ts';
@@ -47,20 +47,21 @@ export function registerLoop(bench: Command, io: Io): void {
     .action(async (flags: LoopFlags) => {
       useDriver(io);
       const one = parseCase(flags.case, flags.upstream);
-      const result = await withProgress(io, 'restoring', (report) =>
-        withDaemon([one], io.signal, () =>
-          restoreLoop({
-            one,
-            workload: flags.alloc.flatMap((size) => ['--alloc', size]),
-            rounds: flags.rounds,
-            store: resolve(flags.store),
-            signal: io.signal,
-            onRound: (round, ms) => {
-              report(`${round + 1} of ${flags.rounds}: ${formatDuration(ms)}`);
-            },
-          }),
-        ),
-      );
+      const daemon = new BenchmarkDaemon(io.signal);
+      const run = withProgress(io, 'restoring', async (report) => {
+        await daemon.prepare(one);
+        return restoreLoop({
+          one,
+          workload: flags.alloc.flatMap((size) => ['--alloc', size]),
+          rounds: flags.rounds,
+          store: resolve(flags.store),
+          signal: io.signal,
+          onRound: (round, ms) => {
+            report(`${round + 1} of ${flags.rounds}: ${formatDuration(ms)}`);
+          },
+        });
+      });
+      const result = await run.finally(() => daemon.stop());
       const losses = lossesOf(result);
       if (losses.length > 0) io.exitCode = 1;
       io.result({ ...result, losses }, () => loopText(result, losses));
