@@ -94,6 +94,13 @@ export const settingDefinitions = {
     max: 4,
     meaning: "the interceptor's log level",
   },
+  CRIU_CUDA_MEMCPY_MIN_MB: {
+    type: 'number',
+    default: '8',
+    min: 1,
+    max: 1_048_576,
+    meaning: 'smallest copy between pageable host memory and a device that the interceptor makes, MiB',
+  },
   CRIU_CUDA_LOCK_TIMEOUT_MS: {
     type: 'number',
     default: '10000',

@@ -30,6 +30,7 @@ struct ccr_settings {
 	long readahead;		/* bool */
 	long intercept;		/* bits above */
 	long intercept_debug;	/* 0..4 */
+	long memcpy_min_mb;	/* MiB */
 	long lock_timeout_ms;	/* milliseconds */
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */

@@ -3,6 +3,7 @@
  * Contexts of the program (their memory goes with them, and all of them are
  * synchronised before memory is moved) and peer access.
  */
+#include "intercept/copy.h"
 #include "intercept/memory.h"
 
 #include <stdlib.h>
@@ -83,11 +84,13 @@ static CUresult note_destroyed(CUresult result, CUcontext ctx)
 
 CUresult ccr__wrap_cuCtxDestroy(CUcontext ctx)
 {
+	ccr__stage_release(ctx);
 	return note_destroyed(ccr__real.cuCtxDestroy(ctx), ctx);
 }
 
 CUresult ccr__wrap_cuCtxDestroy_v2(CUcontext ctx)
 {
+	ccr__stage_release(ctx);
 	return note_destroyed(ccr__real.cuCtxDestroy_v2(ctx), ctx);
 }
 
@@ -115,6 +118,20 @@ CUresult ccr__wrap_cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice dev)
 	return result;
 }
 
+/* Threads of ours must not outlive the context; whether it ends is not known before. */
+static void before_primary_goes(CUdevice dev)
+{
+	CUcontext ctx;
+
+	if (dev < 0 || dev >= CCR_MAX_DEVICES)
+		return;
+	pthread_mutex_lock(&contexts.lock);
+	ctx = contexts.primary[dev];
+	pthread_mutex_unlock(&contexts.lock);
+	if (ctx)
+		ccr__stage_release(ctx);
+}
+
 /* `only_inactive`: a release that left other references changes nothing. */
 static CUresult note_primary_gone(CUresult result, CUdevice dev, bool only_inactive)
 {
@@ -137,21 +154,25 @@ static CUresult note_primary_gone(CUresult result, CUdevice dev, bool only_inact
 
 CUresult ccr__wrap_cuDevicePrimaryCtxRelease(CUdevice dev)
 {
+	before_primary_goes(dev);
 	return note_primary_gone(ccr__real.cuDevicePrimaryCtxRelease(dev), dev, true);
 }
 
 CUresult ccr__wrap_cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
+	before_primary_goes(dev);
 	return note_primary_gone(ccr__real.cuDevicePrimaryCtxRelease_v2(dev), dev, true);
 }
 
 CUresult ccr__wrap_cuDevicePrimaryCtxReset(CUdevice dev)
 {
+	before_primary_goes(dev);
 	return note_primary_gone(ccr__real.cuDevicePrimaryCtxReset(dev), dev, false);
 }
 
 CUresult ccr__wrap_cuDevicePrimaryCtxReset_v2(CUdevice dev)
 {
+	before_primary_goes(dev);
 	return note_primary_gone(ccr__real.cuDevicePrimaryCtxReset_v2(dev), dev, false);
 }
 

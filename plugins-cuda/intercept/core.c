@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "intercept/copy.h"
 #include "intercept/memory.h"
 #include "intercept/service.h"
 
@@ -48,7 +49,11 @@ static void read_settings(void)
 	}
 	debug_level = settings.intercept_debug;
 	strcpy(ccr__core.run_dir, settings.run_dir);
-	ccr__core.has_gate = settings.intercept & CCR_INTERCEPT_MEMORY;
+	ccr__core.has_memory = settings.intercept & CCR_INTERCEPT_MEMORY;
+	ccr__core.has_copies = settings.intercept & CCR_INTERCEPT_MEMCPY;
+	ccr__core.has_gate = settings.intercept;
+	ccr__core.copy_min = (size_t)settings.memcpy_min_mb << 20;
+	ccr__core.copy_threads = settings.streams;
 }
 
 void ccr__core_init(void)
@@ -60,6 +65,7 @@ void ccr__core_init(void)
 static void in_child(void)
 {
 	atomic_store(&ccr__core.is_active, false);
+	ccr__copy_disable();
 	ccr__gate_reset();
 }
 
@@ -83,6 +89,8 @@ void ccr__core_activate(void)
 				strerror(-ret));
 		else
 			atomic_store_explicit(&ccr__core.is_active, true, memory_order_release);
+		if (!ret && ccr__core.has_copies)
+			ccr__copy_enable();
 	}
 	pthread_mutex_unlock(&activate_lock);
 }

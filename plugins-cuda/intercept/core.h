@@ -19,7 +19,10 @@
 #include "intercept/real.h"
 
 struct ccr__core {
-	bool has_gate; /* false: everything passes through, nothing is counted */
+	bool has_gate;		     /* false: everything passes through, nothing is counted */
+	bool has_memory, has_copies; /* CRIU_CUDA_INTERCEPT; with the gate */
+	size_t copy_min;	     /* CRIU_CUDA_MEMCPY_MIN_MB, in bytes */
+	unsigned int copy_threads;   /* of one context */
 	char run_dir[PATH_MAX];
 	/* After cuInit in this very process; false again in a forked child. */
 	atomic_bool is_active;

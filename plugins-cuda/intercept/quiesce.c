@@ -5,6 +5,7 @@
  * stream, those of other threads included; it has no time limit, so it runs in
  * a thread of its own that may outlive the attempt.
  */
+#include "intercept/copy.h"
 #include "intercept/service.h"
 
 #include <errno.h>
@@ -168,8 +169,12 @@ int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 		return ret == -EBUSY ? -ETIMEDOUT : ret;
 	}
 	ret = synchronise(deadline_ns, result);
-	if (!ret)
+	if (!ret) {
+		/* Nobody copies now: threads and pinned buffers of ours are no part of the image.
+		 */
+		ccr__stage_release(NULL);
 		return 0;
+	}
 	*what = ret == -ETIMEDOUT ? "work on a device does not end" : "cuCtxSynchronize";
 	ccr__gate_open();
 	return ret;

@@ -23,8 +23,17 @@
 	P(cuMemAddressReserve)           \
 	P(cuMemAddressFree)              \
 	P(cuMemGetAllocationGranularity) \
+	P(cuMemHostRegister_v2)          \
+	P(cuMemHostUnregister)           \
 	P(cuMemcpyDtoDAsync_v2)          \
+	P(cuStreamCreate)                \
+	P(cuStreamDestroy_v2)            \
+	P(cuStreamGetCtx)                \
 	P(cuStreamSynchronize)           \
+	P(cuEventCreate)                 \
+	P(cuEventRecord)                 \
+	P(cuEventSynchronize)            \
+	P(cuEventDestroy_v2)             \
 	P(cuThreadExchangeStreamCaptureMode)
 
 struct ccr__real {

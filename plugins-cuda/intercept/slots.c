@@ -26,10 +26,18 @@ static const struct wrapper {
 	int hook;
 	void *function;
 	void **real;
+	const bool *is_wanted; /* NULL: with the gate */
 } wrappers[] = {
-#define W(symbol, base, since) \
-	{CCR_HOOK_##symbol, (void *)ccr__wrap_##symbol, (void **)&ccr__real.symbol},
-	CCR_WRAPPERS(W)
+#define WRAPPER(symbol, wanted) \
+	{CCR_HOOK_##symbol, (void *)ccr__wrap_##symbol, (void **)&ccr__real.symbol, wanted},
+#define W(symbol, base, since) WRAPPER(symbol, NULL)
+	CCR_WRAPPERS_ALWAYS(W)
+#undef W
+#define W(symbol, base, since) WRAPPER(symbol, &ccr__core.has_memory)
+		CCR_WRAPPERS_MEMORY(W)
+#undef W
+#define W(symbol, base, since) WRAPPER(symbol, &ccr__core.has_copies)
+			CCR_WRAPPERS_COPY(W)
 #undef W
 };
 
@@ -88,7 +96,8 @@ static const struct wrapper *wrapper_of(int hook)
 {
 	for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
 		if (wrappers[i].hook == hook)
-			return &wrappers[i];
+			return !wrappers[i].is_wanted || *wrappers[i].is_wanted ? &wrappers[i]
+										: NULL;
 	return NULL;
 }
 

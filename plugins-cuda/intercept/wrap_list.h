@@ -6,7 +6,9 @@
 #define CCR_INTERCEPT_WRAP_LIST_H
 
 // clang-format off
-#define CCR_WRAPPERS(W) \
+#define CCR_WRAPPERS(W) CCR_WRAPPERS_ALWAYS(W) CCR_WRAPPERS_MEMORY(W) CCR_WRAPPERS_COPY(W)
+
+#define CCR_WRAPPERS_ALWAYS(W) \
 W(cuInit, cuInit, 2000) \
 W(cuGetProcAddress, cuGetProcAddress, 11030) W(cuGetProcAddress_v2, cuGetProcAddress, 12000) \
 W(cuCtxCreate, cuCtxCreate, 2000) W(cuCtxCreate_v2, cuCtxCreate, 3020) \
@@ -17,6 +19,16 @@ W(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease, 7000) \
 W(cuDevicePrimaryCtxRelease_v2, cuDevicePrimaryCtxRelease, 11000) \
 W(cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset, 7000) \
 W(cuDevicePrimaryCtxReset_v2, cuDevicePrimaryCtxReset, 11000) \
+W(cuStreamBeginCapture, cuStreamBeginCapture, 10000) \
+W(cuStreamBeginCapture_ptsz, cuStreamBeginCapture, 10000) \
+W(cuStreamBeginCapture_v2, cuStreamBeginCapture, 10010) \
+W(cuStreamBeginCapture_v2_ptsz, cuStreamBeginCapture, 10010) \
+W(cuStreamBeginCaptureToGraph, cuStreamBeginCaptureToGraph, 12030) \
+W(cuStreamBeginCaptureToGraph_ptsz, cuStreamBeginCaptureToGraph, 12030) \
+W(cuStreamEndCapture, cuStreamEndCapture, 10000) \
+W(cuStreamEndCapture_ptsz, cuStreamEndCapture, 10000)
+
+#define CCR_WRAPPERS_MEMORY(W) \
 W(cuCtxEnablePeerAccess, cuCtxEnablePeerAccess, 4000) \
 W(cuCtxDisablePeerAccess, cuCtxDisablePeerAccess, 4000) \
 W(cuMemAlloc_v2, cuMemAlloc, 3020) W(cuMemAllocPitch_v2, cuMemAllocPitch, 3020) \
@@ -34,15 +46,17 @@ W(cuMemExportToShareableHandle, cuMemExportToShareableHandle, 10020) \
 W(cuMemImportFromShareableHandle, cuMemImportFromShareableHandle, 10020) \
 W(cuMemGetAllocationPropertiesFromHandle, cuMemGetAllocationPropertiesFromHandle, 10020) \
 W(cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000) \
-W(cuMulticastBindMem, cuMulticastBindMem, 12010) W(cuMulticastBindAddr, cuMulticastBindAddr, 12010) \
-W(cuStreamBeginCapture, cuStreamBeginCapture, 10000) \
-W(cuStreamBeginCapture_ptsz, cuStreamBeginCapture, 10000) \
-W(cuStreamBeginCapture_v2, cuStreamBeginCapture, 10010) \
-W(cuStreamBeginCapture_v2_ptsz, cuStreamBeginCapture, 10010) \
-W(cuStreamBeginCaptureToGraph, cuStreamBeginCaptureToGraph, 12030) \
-W(cuStreamBeginCaptureToGraph_ptsz, cuStreamBeginCaptureToGraph, 12030) \
-W(cuStreamEndCapture, cuStreamEndCapture, 10000) \
-W(cuStreamEndCapture_ptsz, cuStreamEndCapture, 10000)
+W(cuMulticastBindMem, cuMulticastBindMem, 12010) W(cuMulticastBindAddr, cuMulticastBindAddr, 12010)
+
+#define CCR_WRAPPERS_COPY(W) \
+W(cuMemcpy, cuMemcpy, 4000) W(cuMemcpy_ptds, cuMemcpy, 7000) \
+W(cuMemcpyAsync, cuMemcpyAsync, 4000) W(cuMemcpyAsync_ptsz, cuMemcpyAsync, 7000) \
+W(cuMemcpyHtoD_v2, cuMemcpyHtoD, 3020) W(cuMemcpyHtoD_v2_ptds, cuMemcpyHtoD, 7000) \
+W(cuMemcpyDtoH_v2, cuMemcpyDtoH, 3020) W(cuMemcpyDtoH_v2_ptds, cuMemcpyDtoH, 7000) \
+W(cuMemcpyHtoDAsync_v2, cuMemcpyHtoDAsync, 3020) \
+W(cuMemcpyHtoDAsync_v2_ptsz, cuMemcpyHtoDAsync, 7000) \
+W(cuMemcpyDtoHAsync_v2, cuMemcpyDtoHAsync, 3020) \
+W(cuMemcpyDtoHAsync_v2_ptsz, cuMemcpyDtoHAsync, 7000)
 // clang-format on
 
 #endif

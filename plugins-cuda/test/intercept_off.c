@@ -84,7 +84,6 @@ int main(int argc, char **argv)
 	}
 	test_begin(argc, argv);
 	CHECK(!speaks("CRIU_CUDA_INTERCEPT", "off", "0"));
-	CHECK(!speaks("CRIU_CUDA_INTERCEPT", "memcpy", "4"));
 	CHECK(!speaks("CRIU_CUDA_INTERCEPT", "memroy", "0"));
 	CHECK(speaks("CRIU_CUDA_INTERCEPT", "memroy", "1"));
 	CHECK(speaks("CRIU_CUDA_LOCK_TIMEOUT_MS", "-5", "1"));
