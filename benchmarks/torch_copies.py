@@ -29,6 +29,7 @@ def digest(tensor):
     import torch
 
     flat = tensor.detach().cpu().contiguous().view(-1)
+    flat = torch.view_as_real(flat).contiguous().view(-1) if flat.is_complex() else flat
     return hashlib.sha256(flat.view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
 
 
@@ -90,15 +91,12 @@ def strided_copies(threshold):
         there = view.to("cuda")
         yield f"strided {name} there", digest(there)
         yield f"strided {name} to float16", digest(view.to("cuda", torch.float16))
-        target = torch.zeros(host.shape, device="cuda")
-        part = torch.as_strided(target, view.shape, view.contiguous().stride(), 1) if view.dim() else target[0, 0]
-        part.copy_(view, non_blocking=True)
-        yield f"strided {name} into a part", digest(target)
-        landing = torch.zeros_like(host)
-        landing_part = landing.view(-1)[1 : 1 + view.numel()].view(view.shape)
-        if view.numel() < landing.numel():
-            landing_part.copy_(there)
-            yield f"strided {name} home into a part", digest(landing)
+        for device, start in (("cuda", view), ("cpu", there)):
+            target = torch.zeros(host.numel() + 8, device=device)
+            part = torch.as_strided(target, view.shape, view.contiguous().stride(), 1)
+            part.copy_(start, non_blocking=True)
+            torch.cuda.synchronize()
+            yield f"strided {name} into a part, {device}", digest(target)
 
 
 def reuse_of_source(threshold):
@@ -169,6 +167,8 @@ def during_a_capture(threshold):
     import torch
 
     x = torch.arange(1024, device="cuda", dtype=torch.float32)
+    x * 2  # the kernel is loaded before the capture
+    torch.cuda.synchronize()
     graph, begun, copied = torch.cuda.CUDAGraph(), threading.Event(), threading.Event()
     results = []
 
