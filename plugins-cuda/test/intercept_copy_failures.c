@@ -34,17 +34,23 @@ static void copies(void)
 {
 	char *host = malloc(BYTES), *back = malloc(BYTES);
 	CUdeviceptr device;
+	CUstream stream;
 	CUcontext ctx;
 
 	CHECK(host && back);
 	begin(&device, &ctx);
+	OK(cuStreamCreateWithPriority(&stream, CU_STREAM_NON_BLOCKING, 0));
 	for (uint32_t seed = 0; seed < 6; seed++) {
 		pattern(host, BYTES, seed);
 		OK(cuMemcpyHtoD_v2(device, host, BYTES));
 		CHECK(has_pattern((char *)(uintptr_t)device, BYTES, seed));
+		pattern(host, BYTES, seed + 10);
+		OK(cuMemcpyAsync(device, (CUdeviceptr)(uintptr_t)host, BYTES, stream));
+		memset(host, 0, BYTES);
+		OK(cuStreamSynchronize(stream));
 		memset(back, 0, BYTES);
 		OK(cuMemcpyDtoH_v2(back, device, BYTES));
-		CHECK(has_pattern(back, BYTES, seed));
+		CHECK(has_pattern(back, BYTES, seed + 10));
 	}
 	/* The threads end with the context, also when what they give back is refused. */
 	OK(cuDevicePrimaryCtxReset_v2(0));
