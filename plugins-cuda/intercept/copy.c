@@ -28,10 +28,11 @@ void ccr__copy_disable(void)
 
 static bool is_pageable(CUdeviceptr address)
 {
-	unsigned int type;
+	unsigned int type = 0;
+	const CUresult result =
+		ccr__real.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address);
 
-	return ccr__real.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address) ==
-	       CUDA_ERROR_INVALID_VALUE;
+	return result == CUDA_ERROR_INVALID_VALUE || (result == CUDA_SUCCESS && !type);
 }
 
 static bool is_on(CUdeviceptr address, CUdevice device)

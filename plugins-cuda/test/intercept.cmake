@@ -19,14 +19,18 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 		set_tests_properties(intercept_${name} PROPERTIES ENVIRONMENT "LD_PRELOAD=${preload}")
 	endfunction()
 
-	foreach(area cycle memory vmm limits stress off)
+	foreach(area cycle memory vmm limits stress)
 		intercept_test(${area})
 	endforeach()
-	foreach(area copy copy_order copy_failures)
+	foreach(area off copy copy_order copy_failures)
 		intercept_test(${area} ${here}/intercept_copy_test.c)
 	endforeach()
+	# The same where memory is the driver's: an evict finds none, and ends the threads.
+	add_test(NAME intercept_copy_only COMMAND test_intercept_copy_order)
+	set_tests_properties(intercept_copy_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120
+		ENVIRONMENT "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT=memcpy")
 	if(CCR_SANITIZE MATCHES thread)
-		set_tests_properties(intercept_stress PROPERTIES TIMEOUT 600)
+		set_tests_properties(intercept_stress intercept_copy_failures PROPERTIES TIMEOUT 600)
 	endif()
 
 	add_library(intercept_second SHARED ${here}/intercept_second.c)
@@ -56,6 +60,11 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 			-DINCLUDE=${CUDA_INCLUDE} -DLIST=${PROJECT_SOURCE_DIR}/intercept/hook_list.h
 			-P ${PROJECT_SOURCE_DIR}/cmake/check_hooks.cmake)
 	endif()
+endif()
+
+if(TARGET ccr_intercept)
+	ccr_test(intercept_node SOURCES ${CMAKE_CURRENT_LIST_DIR}/intercept_node.c
+		${PROJECT_SOURCE_DIR}/intercept/node.c)
 endif()
 
 if(TARGET ccr_gate)

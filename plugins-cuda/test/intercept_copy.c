@@ -122,6 +122,7 @@ static void every_entry_point(void)
 		round_trip(way, SYNC, 4096, 4096, 9 * MIB + 5, way + 1);
 		nr = copy_threads();
 		CHECK(nr > 0 && nr <= 4 && nr <= CPU_COUNT(&cpus));
+		CHECK(copy_buffers() > 0 && copy_buffers() <= nr);
 		copy_threads_release();
 		pattern(host, 9 * MIB, way);
 		OK(cuMemcpyDtoDAsync_v2(device, device + 12 * MIB, 9 * MIB, stream));
@@ -222,7 +223,7 @@ static void contexts_end(void)
 		CHECK(has_pattern(back, 12 * MIB, 30 + i));
 		CHECK(copy_threads() > 0);
 		OK(cuCtxDestroy_v2(own));
-		copy_threads_gone();
+		copy_threads_told();
 		OK(cuCtxSetCurrent(test_context(0)));
 	}
 }

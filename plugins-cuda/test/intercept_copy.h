@@ -15,8 +15,12 @@ void copy_settings(void);
 int copy_unsupported(void);
 /* Copying threads of this process. */
 int copy_threads(void);
+/* Pinned buffers of such threads, by what the kernel says about mappings. */
+int copy_buffers(void);
 /* Until there are none; they are ending, or idle for five seconds. */
 void copy_threads_gone(void);
+/* The same when they were told to end, which is long before they would on their own. */
+void copy_threads_told(void);
 /* Memory goes out and comes back: the threads are gone. */
 void copy_threads_release(void);
 

@@ -52,21 +52,48 @@ int copy_threads(void)
 	return nr;
 }
 
+/* The one kind of mapping here that has 4 MiB and is kept from children. */
+int copy_buffers(void)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	bool has_size = false;
+	char line[512];
+	int nr = 0;
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file)) {
+		unsigned long size;
+
+		if (sscanf(line, "Size: %lu kB", &size) == 1)
+			has_size = size == 4096;
+		else if (!strncmp(line, "VmFlags:", 8))
+			nr += has_size && strstr(line, " dc");
+	}
+	fclose(file);
+	return nr;
+}
+
 void copy_threads_gone(void)
 {
 	while (copy_threads())
 		sched_yield();
 }
 
+void copy_threads_told(void)
+{
+	const time_t end = time(NULL) + 3;
+
+	copy_threads_gone();
+	CHECK(time(NULL) < end);
+}
+
 void copy_threads_release(void)
 {
 	struct pool_reply r = pool_evict(60000, BREAK_NEVER);
-	const time_t end = time(NULL) + 3;
 
 	CHECK(!r.error && r.last_type == CCR_MSG_DONE);
-	/* Told to end: long before they would on their own. */
-	copy_threads_gone();
-	CHECK(time(NULL) < end);
+	copy_threads_told();
+	CHECK(!copy_buffers());
 	r = pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER);
 	CHECK(!r.error && r.last_type == CCR_MSG_DONE);
 	pool_commit();
