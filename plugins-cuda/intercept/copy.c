@@ -61,8 +61,6 @@ static bool is_ours(const struct ccr__copy *copy, CUstream stream, CUcontext *ct
 	/* First, because large copies of pinned memory end here. */
 	if (!is_pageable(host) || !is_pageable(host + copy->bytes - 1))
 		return false;
-	if (__atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST))
-		return false;
 	if (ccr__real.cuCtxGetCurrent(ctx) != CUDA_SUCCESS || !*ctx ||
 	    ccr__real.cuCtxGetDevice(device) != CUDA_SUCCESS)
 		return false;
@@ -116,9 +114,11 @@ static bool do_copy(const struct ccr__copy *copy, CUstream stream)
 	return is_done;
 }
 
-static inline bool is_large(size_t bytes)
+/* During a capture the driver is not even asked what the addresses are. */
+static inline bool may_be_ours(size_t bytes)
 {
-	return bytes >= __atomic_load_n(&ccr__copy_min, __ATOMIC_RELAXED);
+	return bytes >= __atomic_load_n(&ccr__copy_min, __ATOMIC_RELAXED) &&
+	       !__atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST);
 }
 
 static bool to_device(CUdeviceptr dst, const void *src, size_t bytes, CUstream stream)
@@ -155,18 +155,18 @@ static CUstream per_thread(CUstream stream)
 	return stream ? stream : CU_STREAM_PER_THREAD;
 }
 
-#define SYNCHRONOUS(name, dst_type, src_type, attempt, stream)                 \
-	CUresult ccr__wrap_##name(dst_type dst, src_type src, size_t bytes)    \
-	{                                                                      \
-		if (is_large(bytes) && attempt(dst, src, bytes, stream(NULL))) \
-			return CUDA_SUCCESS;                                   \
-		return ccr__real.name(dst, src, bytes);                        \
+#define SYNCHRONOUS(name, dst_type, src_type, attempt, stream)                    \
+	CUresult ccr__wrap_##name(dst_type dst, src_type src, size_t bytes)       \
+	{                                                                         \
+		if (may_be_ours(bytes) && attempt(dst, src, bytes, stream(NULL))) \
+			return CUDA_SUCCESS;                                      \
+		return ccr__real.name(dst, src, bytes);                           \
 	}
 
 #define ASYNCHRONOUS(name, dst_type, src_type, attempt, stream)                              \
 	CUresult ccr__wrap_##name(dst_type dst, src_type src, size_t bytes, CUstream handle) \
 	{                                                                                    \
-		if (is_large(bytes) && attempt(dst, src, bytes, stream(handle)))             \
+		if (may_be_ours(bytes) && attempt(dst, src, bytes, stream(handle)))          \
 			return CUDA_SUCCESS;                                                 \
 		return ccr__real.name(dst, src, bytes, handle);                              \
 	}

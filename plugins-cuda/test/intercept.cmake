@@ -30,7 +30,8 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 	set_tests_properties(intercept_copy_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120
 		ENVIRONMENT "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT=memcpy")
 	if(CCR_SANITIZE MATCHES thread)
-		set_tests_properties(intercept_stress intercept_copy_failures PROPERTIES TIMEOUT 600)
+		set_tests_properties(intercept_stress intercept_copy intercept_copy_order intercept_copy_failures
+			intercept_copy_only PROPERTIES TIMEOUT 600)
 	endif()
 
 	add_library(intercept_second SHARED ${here}/intercept_second.c)

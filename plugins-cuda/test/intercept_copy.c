@@ -110,6 +110,30 @@ static void round_trip(enum way there, enum way home, size_t at, size_t on_devic
 	}
 }
 
+static void found_by(const char *name, const void *plain, const void *per_thread)
+{
+	void *found = NULL;
+
+	OK(cuGetProcAddress_v2(name, &found, 13000, CU_GET_PROC_ADDRESS_DEFAULT, NULL));
+	CHECK(found == plain);
+	OK(cuGetProcAddress_v2(name, &found, 13000, CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM,
+			       NULL));
+	CHECK(found == per_thread);
+}
+
+/* The CUDA runtime finds its calls this way. */
+static void looked_up(void)
+{
+	found_by("cuMemcpy", (void *)cuMemcpy, (void *)cuMemcpy_ptds);
+	found_by("cuMemcpyAsync", (void *)cuMemcpyAsync, (void *)cuMemcpyAsync_ptsz);
+	found_by("cuMemcpyHtoD", (void *)cuMemcpyHtoD_v2, (void *)cuMemcpyHtoD_v2_ptds);
+	found_by("cuMemcpyDtoH", (void *)cuMemcpyDtoH_v2, (void *)cuMemcpyDtoH_v2_ptds);
+	found_by("cuMemcpyHtoDAsync", (void *)cuMemcpyHtoDAsync_v2,
+		 (void *)cuMemcpyHtoDAsync_v2_ptsz);
+	found_by("cuMemcpyDtoHAsync", (void *)cuMemcpyDtoHAsync_v2,
+		 (void *)cuMemcpyDtoHAsync_v2_ptsz);
+}
+
 static void every_entry_point(void)
 {
 	cpu_set_t cpus;
@@ -246,6 +270,7 @@ int main(int argc, char **argv)
 	/* A program that copies little gets no threads. */
 	OK(cuMemcpyHtoD_v2(device, host, 7 * MIB));
 	CHECK(!copy_threads());
+	looked_up();
 	every_entry_point();
 	sizes_and_alignments();
 	left_to_the_driver();
