@@ -44,6 +44,17 @@ bool ccr__stage_copy(CUcontext ctx, CUdevice ordinal, const struct ccr__copy *co
  */
 void ccr__stage_release(CUcontext ctx);
 
+/* range.c */
+
+/* Nothing but anonymous memory that may be read (`is_written`: and written); false also when the
+ * kernel cannot be asked. */
+bool ccr__range_is_plain(const void *memory, size_t bytes, bool is_written);
+/* Faults all pages in, for reading or writing. False: not all of them are there. */
+bool ccr__range_populate(const void *memory, size_t bytes, bool is_written);
+/* Whether anonymous memory needs no fault; of at most CCR__RANGE_MAX bytes. */
+#define CCR__RANGE_MAX ((size_t)2 << 20)
+bool ccr__range_is_resident(const void *memory, size_t bytes);
+
 /* Where copying threads may run, and how politely. */
 struct ccr__manners {
 	bool has_cpus; /* false: the mask could not be asked, leave it */

@@ -91,6 +91,7 @@ static void plan(struct ccr__stage_job *job, const struct ccr__copy *copy,
 {
 	*job = (struct ccr__stage_job){.copy = *copy, .max_threads = ccr__core.copy_threads};
 	job->manners = ccr__manners_of_caller(node);
+	job->is_plain = ccr__range_is_plain(copy->host, copy->bytes, !copy->to_device);
 	if (job->manners.has_cpus && (unsigned int)CPU_COUNT(&job->manners.cpus) < job->max_threads)
 		job->max_threads = CPU_COUNT(&job->manners.cpus);
 	job->piece = copy->bytes / (job->max_threads * PIECES_EACH) / PIECE_UNIT * PIECE_UNIT;

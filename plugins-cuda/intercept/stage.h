@@ -9,7 +9,7 @@
 
 /* Two buffers a thread: one is filled or emptied while the device has the other. */
 #define CCR__STAGE_SLOTS 2
-#define CCR__STAGE_CHUNK ((size_t)2 << 20)
+#define CCR__STAGE_CHUNK CCR__RANGE_MAX
 
 /* One copy, cut into pieces that the threads take in turn. */
 struct ccr__stage_job {
@@ -19,7 +19,8 @@ struct ccr__stage_job {
 	struct ccr__manners manners;
 	unsigned int nr_threads; /* atomic, as all below: that took part */
 	size_t next, nr_done;
-	bool is_refused; /* the host memory is not all there */
+	bool is_plain;	 /* the host memory, so that it need not be asked for page by page */
+	bool is_refused; /* atomic: the host memory is not all there */
 };
 
 /*

@@ -21,11 +21,6 @@
 #define BUFFER_BYTES (CCR__STAGE_SLOTS * CCR__STAGE_CHUNK)
 #define MAP_BYTES    (BUFFER_BYTES + HUGE_PAGE)
 
-#ifndef MADV_POPULATE_READ /* Linux 5.14 */
-#define MADV_POPULATE_READ  22
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* What a buffer holds while the device works on it. */
 struct slot {
 	char *memory;
@@ -57,7 +52,7 @@ static void *map_buffers(struct worker *w, const struct ccr__node *node)
 	madvise(memory, BUFFER_BYTES, MADV_HUGEPAGE);
 	ccr__node_prefer(node, memory, BUFFER_BYTES);
 	/* Fails on kernels where a copy could not be checked either. */
-	return madvise(memory, BUFFER_BYTES, MADV_POPULATE_WRITE) ? NULL : memory;
+	return ccr__range_populate(memory, BUFFER_BYTES, true) ? memory : NULL;
 }
 
 static bool prepare(struct worker *w, const struct ccr__node *node)
@@ -98,18 +93,15 @@ static void let_go(struct worker *w)
 
 /* --- one piece --- */
 
-/*
- * Faults all pages of a piece in, so that touching them cannot end the process:
- * what a missing or protected page means is the driver's to say. Far cheaper
- * than one fault a page where the memory is fresh.
- */
-static bool is_there(const struct ccr__copy *copy, const struct slot *slot)
+/* Whether the host side of a piece may be touched. Fresh memory is faulted in at once. */
+static bool is_there(const struct ccr__stage_job *job, const struct slot *slot)
 {
-	const uintptr_t page = sysconf(_SC_PAGESIZE), at = (uintptr_t)copy->host + slot->offset;
-	const uintptr_t from = at & ~(page - 1), to = (at + slot->bytes + page - 1) & ~(page - 1);
+	const bool is_written = !job->copy.to_device;
+	const char *at = job->copy.host + slot->offset;
 
-	return !madvise((void *)from, to - from,
-			copy->to_device ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
+	if (job->is_plain && (!is_written || ccr__range_is_resident(at, slot->bytes)))
+		return true;
+	return ccr__range_populate(at, slot->bytes, is_written);
 }
 
 static void stop(struct ccr__stage_job *job)
@@ -130,7 +122,7 @@ static bool send(struct worker *w, struct ccr__stage_job *job, struct slot *slot
 	const struct ccr__copy *copy = &job->copy;
 	CUresult result;
 
-	if (copy->to_device && !is_there(copy, slot)) {
+	if (copy->to_device && !is_there(job, slot)) {
 		refuse(job, slot);
 		return true;
 	}
@@ -155,7 +147,7 @@ static bool settle(struct ccr__stage_job *job, struct slot *slot)
 		return true;
 	if (ccr__real.cuEventSynchronize(slot->event) != CUDA_SUCCESS)
 		return false;
-	if (!copy->to_device && !is_there(copy, slot)) {
+	if (!copy->to_device && !is_there(job, slot)) {
 		refuse(job, slot);
 		return true;
 	}

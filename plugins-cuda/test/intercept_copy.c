@@ -4,6 +4,8 @@
 #include "intercept_copy.h"
 
 #include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define ROOM (24 * MIB)
 
@@ -177,6 +179,44 @@ static void sizes_and_alignments(void)
 		}
 }
 
+/* Kinds of host memory whose pages are not there yet, or come from a file. */
+static void kinds_of_memory(void)
+{
+	const size_t bytes = 9 * MIB + 1;
+	const int fd = memfd_create("copy", MFD_CLOEXEC);
+	char *fresh, *file;
+
+	CHECK(fd >= 0 && !ftruncate(fd, 10 * MIB));
+	file = mmap(NULL, 10 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fresh = mmap(NULL, 10 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(file != MAP_FAILED && fresh != MAP_FAILED);
+	OK(cuMemsetD8_v2(device, 1, ROOM));
+	/* Never touched: zeros. Then never touched and written to. */
+	OK(cuMemcpyHtoD_v2(device + 1, fresh + 3, bytes));
+	OK(cuMemcpyDtoH_v2(back, device, bytes + 2));
+	CHECK(back[0] == 1 && back[bytes + 1] == 1);
+	for (size_t i = 1; i <= bytes; i++)
+		CHECK(!back[i]);
+	pattern(host, bytes, 200);
+	OK(cuMemcpyHtoD_v2(device, host, bytes));
+	CHECK(!munmap(fresh + 4 * MIB, 4 * MIB));
+	CHECK(mmap(fresh + 4 * MIB, 4 * MIB, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
+	OK(cuMemcpyDtoH_v2(fresh, device, bytes));
+	CHECK(has_pattern(fresh, bytes, 200));
+	/* A file, there and back, through another mapping of it. */
+	OK(cuMemcpyDtoH_v2(file + 5, device, bytes));
+	CHECK(pread(fd, back, bytes, 5) == (ssize_t)bytes && has_pattern(back, bytes, 200));
+	OK(cuMemsetD8_v2(device, 1, bytes));
+	OK(cuMemcpyHtoD_v2(device, file + 5, bytes));
+	OK(cuMemcpyDtoH_v2(back, device, bytes));
+	CHECK(has_pattern(back, bytes, 200));
+	CHECK(copy_threads() > 0);
+	munmap(file, 10 * MIB);
+	munmap(fresh, 10 * MIB);
+	close(fd);
+}
+
 /* Afterwards there are no threads: none of these was ours. */
 static void left_to_the_driver(void)
 {
@@ -273,6 +313,7 @@ int main(int argc, char **argv)
 	looked_up();
 	every_entry_point();
 	sizes_and_alignments();
+	kinds_of_memory();
 	left_to_the_driver();
 	contexts_end();
 

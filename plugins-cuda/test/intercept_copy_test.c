@@ -52,22 +52,24 @@ int copy_threads(void)
 	return nr;
 }
 
-/* The one kind of mapping here that has 4 MiB and is kept from children. */
+/* The one kind of anonymous mapping here that has 4 MiB and is kept from children. */
 int copy_buffers(void)
 {
 	FILE *file = fopen("/proc/self/smaps", "re");
-	bool has_size = false;
+	bool is_anonymous = false, has_size = false;
 	char line[512];
 	int nr = 0;
 
 	CHECK(file);
 	while (fgets(line, sizeof(line), file)) {
-		unsigned long size;
+		unsigned long size, inode;
 
-		if (sscanf(line, "Size: %lu kB", &size) == 1)
+		if (sscanf(line, "%*x-%*x %*s %*x %*x:%*x %lu", &inode) == 1)
+			is_anonymous = !inode;
+		else if (sscanf(line, "Size: %lu kB", &size) == 1)
 			has_size = size == 4096;
 		else if (!strncmp(line, "VmFlags:", 8))
-			nr += has_size && strstr(line, " dc");
+			nr += is_anonymous && has_size && strstr(line, " dc");
 	}
 	fclose(file);
 	return nr;
