@@ -13,6 +13,8 @@
         "native/mailbox.cc",
         "native/nvml.cc",
         "native/nvml_query.cc",
+        "native/process_memory.cc",
+        "native/smaps.cc",
         "plugins-cuda/common/cuda_error.c",
         "plugins-cuda/common/driver.c"
       ],

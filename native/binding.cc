@@ -5,6 +5,7 @@
 #include "driver.h"
 #include "mailbox.h"
 #include "nvml_query.h"
+#include "process_memory.h"
 
 namespace
 {
@@ -14,6 +15,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports)
 	ccr::Mailbox::Open(env);
 	ccr::AddDriver(env, exports);
 	ccr::AddNvml(env, exports);
+	ccr::AddProcessMemory(env, exports);
 	return exports;
 }
 

@@ -18,8 +18,9 @@ namespace ccr
 
 // Why an operation could not be done: becomes properties of the Error that rejects the promise.
 struct Failure {
-	std::string
-		kind; // "open": a library is missing or too old; "nvml": a call into NVML failed
+	// "open": a library is missing or too old; "nvml": a call into NVML failed; "system": a
+	// file could not be read, `result` is errno
+	std::string kind;
 	std::string message;
 	std::string call;
 	int result = 0;

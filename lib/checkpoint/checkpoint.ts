@@ -90,7 +90,7 @@ async function afterDump(target: WatchedProcess, descendants: readonly number[])
   const stat = await waitUntilCollected(pid, COLLECT_MS);
   if (stat?.state !== 'Z') return [];
   return [
-    `${pid} is a zombie until its parent ${stat.ppid} (${describeProcess(stat.ppid)}) collects it: a restore here has to wait for that`,
+    `${pid} is a zombie until its parent ${stat.ppid} (${await describeProcess(stat.ppid)}) collects it: a restore here has to wait for that`,
   ];
 }
 

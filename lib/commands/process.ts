@@ -2,7 +2,16 @@
 import type { Command } from 'commander';
 import { loadSettings, type Settings } from '../configure/index.ts';
 import { openDriver, parseDeviceMap, type CheckpointDriver } from '../driver/index.ts';
-import { listCudaProcesses, openNativeDriver, type CudaProcess } from '../native/index.ts';
+import {
+  listCudaProcesses,
+  openNativeDriver,
+  readMemoryMap,
+  readMemoryPages,
+  type CudaProcess,
+  type MemoryMap,
+  type MemoryPages,
+} from '../native/index.ts';
+import { UsageError } from '../errors.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import { parsePid, wholeNumber } from './operation-options.ts';
@@ -106,6 +115,38 @@ async function list(io: Io): Promise<void> {
   });
 }
 
+const LARGEST = 10;
+
+function memoryTables(map: MemoryMap, pages: MemoryPages): string {
+  const kinds = Object.entries({ ...map.kinds, all: map }).map(([kind, sums]) => [
+    kind.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`),
+    String(sums.mappings),
+    ...[sums.sizeBytes, sums.residentBytes, sums.hugePageBytes, sums.swappedBytes].map(formatBytes),
+  ]);
+  const largest = map.largest.map(({ start, permissions, residentBytes, path }) => [
+    start.toString(16),
+    permissions,
+    formatBytes(residentBytes),
+    path,
+  ]);
+  const { exclusiveBytes, fileOrSharedBytes, softDirtyBytes } = pages;
+  return [
+    table(['kind', 'mappings', 'size', 'resident', 'huge pages', 'swapped'], kinds),
+    `of its own ${formatBytes(exclusiveBytes)}, of files or shared ${formatBytes(fileOrSharedBytes)}, soft-dirty ${formatBytes(softDirtyBytes)}`,
+    table(['address', '', 'resident', 'path'], largest),
+  ].join('\n');
+}
+
+async function showMemory(io: Io, { pid }: Flags): Promise<void> {
+  const options = { signal: io.signal };
+  const [map, pages] = await Promise.all([
+    readMemoryMap(pid, { ...options, largest: LARGEST }),
+    readMemoryPages(pid, options),
+  ]);
+  if (!map || !pages) throw new UsageError(`there is no process ${pid}`);
+  io.result({ pid, ...map, pages }, () => memoryTables(map, pages));
+}
+
 export function registerProcess(program: Command, io: Io): void {
   const group = program.command('process').description("the driver's own steps on one CUDA process");
   const add = (name: string, description: string): Command =>
@@ -114,6 +155,9 @@ export function registerProcess(program: Command, io: Io): void {
     .command('list')
     .description('every CUDA process with its state, checkpointed ones included')
     .action(() => list(io));
+  add('memory', 'what it has mapped: what CRIU stores beside device memory').action((flags: Flags) =>
+    showMemory(io, flags),
+  );
   add('state', 'running, locked, checkpointed or failed').action((flags: Flags) => showState(io, flags));
   add('restore-tid', 'the thread that the driver works in').action((flags: Flags) =>
     showRestoreTid(io, flags),

@@ -4,7 +4,8 @@
  * criu. CRIU ends well when a device restore failed; only this file tells.
  * @module
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ToolkitError } from '../errors.ts';
@@ -186,9 +187,9 @@ export function opStatusPath(runDir: string, criuPid: number): string {
 }
 
 /** `undefined` when criu met no CUDA process, or the plugin was not loaded. */
-export function readOpStatus(runDir: string, criuPid: number): OpStatus | undefined {
+export async function readOpStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
   try {
-    return parseOpStatus(readFileSync(opStatusPath(runDir, criuPid), 'utf8'));
+    return parseOpStatus(await readFile(opStatusPath(runDir, criuPid), 'utf8'));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;

@@ -58,12 +58,12 @@ function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
  * @returns `undefined` when the plugin wrote none: criu met no CUDA process
  */
 export async function collectStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
-  const first = readOpStatus(runDir, criuPid);
+  const first = await readOpStatus(runDir, criuPid);
   if (!first) return undefined;
   try {
     if (first.watcherPid !== undefined)
       await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS });
-    const status = readOpStatus(runDir, criuPid);
+    const status = await readOpStatus(runDir, criuPid);
     return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };
   } finally {
     removeOpStatus(runDir, criuPid);

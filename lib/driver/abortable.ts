@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: MIT
 /**
- * Runs something that cannot be stopped but can be taken back. Aborted, the promise rejects at once with the
- * signal's reason; what succeeds after that is undone, and nobody hears how that went.
+ * Runs something that cannot be stopped at once. Aborted, the promise rejects with the signal's reason without
+ * waiting; nobody hears what becomes of the rest.
+ * @param onAbort what to do about that which is still running: shorten it, or take back what it did
  */
-export async function abortable(
-  run: () => Promise<void>,
-  signal: AbortSignal,
-  undo: () => Promise<unknown>,
-): Promise<void> {
+export async function abortable<T>(
+  run: () => Promise<T>,
+  signal: AbortSignal | undefined,
+  onAbort: (running: Promise<T>) => unknown = () => undefined,
+): Promise<T> {
+  if (!signal) return run();
   signal.throwIfAborted();
   const running = run();
   let stopListening: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    const onAbort = (): void => {
-      running.then(undo).catch(() => undefined);
+    const listener = (): void => {
+      onAbort(running);
       reject(signal.reason as Error);
     };
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal.addEventListener('abort', listener, { once: true });
     stopListening = () => {
-      signal.removeEventListener('abort', onAbort);
+      signal.removeEventListener('abort', listener);
     };
   });
   try {
-    await Promise.race([running, aborted]);
+    return await Promise.race([running, aborted]);
   } finally {
     stopListening();
   }

@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import koffi, { type LibraryHandle } from 'koffi';
 import { EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
-import { readThreadState } from '../process/index.ts';
+import { isPid, readThreadState } from '../process/index.ts';
 import { abortable } from './abortable.ts';
 import { bind, requiredFunctions, type Bindings } from './bindings.ts';
 import { DriverError } from './error.ts';
@@ -116,7 +116,7 @@ function loadedPath(name: string): string {
 const LONGEST_TIMEOUT_MS = 2 ** 32 - 1;
 
 function checkPid(pid: number): void {
-  if (Number.isInteger(pid) && pid > 0 && pid < 2 ** 31) return;
+  if (isPid(pid)) return;
   throw new UsageError(`${pid} is not a pid`);
 }
 
@@ -167,7 +167,9 @@ export function createDriver(path: string, version: number, bindings: Bindings):
       checkTimeout(timeoutMs);
       const lock = (): Promise<void> =>
         step('cuCheckpointProcessLock', pid, () => bindings.lock(pid, timeoutMs));
-      await (signal ? abortable(lock, signal, () => bindings.unlock(pid)) : lock());
+      await abortable(lock, signal, (running) => {
+        running.then(() => bindings.unlock(pid)).catch(() => undefined);
+      });
     },
     checkpoint: (pid) => step('cuCheckpointProcessCheckpoint', pid, () => bindings.checkpoint(pid)),
     restore: async (pid, { deviceMap = [] } = {}) => {

@@ -3,6 +3,7 @@
  * The CUDA driver's checkpoint API.
  * @module
  */
+export { abortable } from './abortable.ts';
 export { type Answer, type Bindings, type GpuPair } from './bindings.ts';
 export {
   createDriver,

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { EnvironmentError } from '../errors.ts';
 import { projectRoot } from '../paths.ts';
 import type { Answer } from '../driver/index.ts';
+import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './memory.ts';
 
 /** An opened driver inside the addon. */
 declare const handle: unique symbol;
@@ -42,6 +43,12 @@ export interface AddonProcess {
   usedBytes: number | null;
 }
 
+/** Tells a reader of memory to end early. */
+declare const cancel: unique symbol;
+export interface CancelHandle {
+  readonly [cancel]: true;
+}
+
 /** What the addon exports; everything with a promise runs on a thread of its own. */
 export interface Addon {
   openDriver(path: string): Promise<{ path: string; version: number; handle: DriverHandle }>;
@@ -54,18 +61,29 @@ export interface Addon {
   unlock(driver: DriverHandle, pid: number): Promise<Answer>;
   devices(libraries: readonly string[]): Promise<AddonDevices>;
   deviceProcesses(libraries: readonly string[]): Promise<AddonProcess[]>;
+  newCancel(): CancelHandle;
+  cancel(handle: CancelHandle): void;
+  memoryMap(
+    pid: number,
+    cancel: CancelHandle,
+    largest: number,
+  ): Promise<{ kinds: Record<MemoryKind, MemorySums>; largest: MemoryMapping[] }>;
+  memoryPages(pid: number, cancel: CancelHandle): Promise<MemoryPages>;
 }
 
 /** What an operation of the addon rejects with. */
 export interface AddonFailure extends Error {
-  /** `open`: a library is missing or too old; `nvml`: a call into NVML failed. */
-  kind: 'open' | 'nvml';
+  /** `open`: a library is missing or too old; `nvml`: a call into NVML failed; `system`: a file could not be read. */
+  kind: 'open' | 'nvml' | 'system';
   call?: string;
+  /** The nvmlReturn_t, or errno. */
   result?: number;
 }
 
+const kinds: readonly unknown[] = ['open', 'nvml', 'system'] satisfies AddonFailure['kind'][];
+
 export function isAddonFailure(error: unknown): error is AddonFailure {
-  return error instanceof Error && 'kind' in error && (error.kind === 'open' || error.kind === 'nvml');
+  return error instanceof Error && 'kind' in error && kinds.includes(error.kind);
 }
 
 let addon: Addon | undefined;

@@ -51,16 +51,18 @@ async function devicesByPid(options: GpuOptions): Promise<Map<number, CudaProces
  */
 export async function listCudaProcesses(
   driver: CheckpointDriver,
-  options: GpuOptions = { driver: driver.path },
+  options: GpuOptions = {},
 ): Promise<CudaProcess[]> {
-  const devices = await devicesByPid(options);
+  const devices = await devicesByPid({ driver: driver.path, ...options });
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found: CudaProcess[] = [];
   const next = pids.values();
   const asker = async (): Promise<void> => {
     for (const pid of next) {
+      options.signal?.throwIfAborted();
       const state = await stateOf(driver, pid);
-      if (state) found.push({ pid, command: describeProcess(pid), state, devices: devices.get(pid) ?? [] });
+      if (!state) continue;
+      found.push({ pid, command: await describeProcess(pid), state, devices: devices.get(pid) ?? [] });
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, asker));

@@ -4,7 +4,7 @@
  * @module
  */
 import { dirname, join } from 'node:path';
-import { driverCandidates } from '../driver/index.ts';
+import { abortable, driverCandidates } from '../driver/index.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { isAddonFailure, loadAddon, type AddonDevice, type AddonProcess } from './addon.ts';
 import { nvmlErrorName } from './nvml-errors.ts';
@@ -37,6 +37,8 @@ export interface GpuReport {
 export interface GpuOptions {
   /** The libcuda in use (CRIU_CUDA_DRIVER): the NVML beside it comes first. @default the usual search */
   driver?: string | undefined;
+  /** Gives up waiting, with the signal's reason. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A call into NVML failed; `code` is `ERR_NVML_<name>`. */
@@ -64,9 +66,9 @@ function libraries({ driver }: GpuOptions): string[] {
   return [...new Set(paths.map(beside))];
 }
 
-async function query<T>(run: () => Promise<T>): Promise<T> {
+async function query<T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
   try {
-    return await run();
+    return await abortable(run, signal);
   } catch (error) {
     if (!isAddonFailure(error)) throw error;
     if (error.kind === 'nvml') throw new NvmlError(error.call ?? 'nvml', error.result ?? 999);
@@ -84,11 +86,11 @@ async function query<T>(run: () => Promise<T>): Promise<T> {
  * @throws `EnvironmentError` without NVML or the addon; {@link NvmlError} when NVML refuses
  */
 export async function listGpus(options: GpuOptions = {}): Promise<GpuReport> {
-  const { devices, ...rest } = await query(() => loadAddon().devices(libraries(options)));
+  const { devices, ...rest } = await query(options.signal, () => loadAddon().devices(libraries(options)));
   return { ...rest, gpus: devices.map((device, index) => ({ index, ...device })) };
 }
 
 /** Asks which processes hold contexts on which GPU; one row per process and GPU. Throws as {@link listGpus}. */
 export function listGpuProcesses(options: GpuOptions = {}): Promise<GpuProcess[]> {
-  return query<AddonProcess[]>(() => loadAddon().deviceProcesses(libraries(options)));
+  return query<AddonProcess[]>(options.signal, () => loadAddon().deviceProcesses(libraries(options)));
 }

@@ -16,6 +16,17 @@ export {
   type GpuReport,
 } from './gpu.ts';
 export {
+  readMemoryMap,
+  readMemoryPages,
+  type MemoryKind,
+  type MemoryMap,
+  type MemoryMapOptions,
+  type MemoryMapping,
+  type MemoryOptions,
+  type MemoryPages,
+  type MemorySums,
+} from './memory.ts';
+export {
   StateWatcher,
   watchState,
   type StateChange,

@@ -9,17 +9,15 @@ export { parseMemory, readMemory, type MemorySummary } from './memory.ts';
 export {
   describeProcess,
   isAlive,
+  isPid,
   isSameProcess,
-  parseMaps,
   parseStat,
   readChildren,
-  readMaps,
   readNamespace,
   readStat,
   readStatusField,
   readThreadState,
   readTree,
-  type MapsSummary,
   type ProcessStat,
 } from './proc.ts';
 export {

@@ -19,9 +19,9 @@ const errnoNames = new Map(Object.entries(koffi.os.errno).map(([name, value]) =>
 export class SystemCallError extends ToolkitError {
   readonly errno: number;
 
-  constructor(call: string, errno: number) {
+  constructor(call: string, errno: number, hint?: string) {
     const name = errnoNames.get(errno) ?? 'UNKNOWN';
-    super(`ERR_SYSTEM_${name}`, `${call}: ${name} (${errno})`);
+    super(`ERR_SYSTEM_${name}`, `${call}: ${name} (${errno})`, hint === undefined ? {} : { hint });
     this.errno = errno;
   }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { readFileSync, readlinkSync, readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { ToolkitError } from '../errors.ts';
 
 /** Part of /proc/PID/stat. */
@@ -82,14 +83,21 @@ export function readThreadState(pid: number, tid: number): string | undefined {
   return line === undefined ? undefined : parseStat(line).state;
 }
 
-/** Command line for people: the arguments, or the name in brackets for a zombie or kernel thread. */
-export function describeProcess(pid: number): string {
-  const command = readText(`/proc/${pid}/cmdline`)?.replaceAll('\0', ' ').trim();
+/**
+ * Command line for people: the arguments, or the name in brackets for a zombie or kernel thread. It is in the
+ * process' own memory, and the kernel waits while somebody changes the map of that: off the event loop.
+ */
+export async function describeProcess(pid: number): Promise<string> {
+  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  const command = text.replaceAll('\0', ' ').trim();
   if (command) return command;
   const stat = readStat(pid);
   if (!stat) return 'no process';
   return stat.state === 'Z' ? `[${stat.comm}] (zombie)` : `[${stat.comm}]`;
 }
+
+/** Whether a number can be the pid of a process. */
+export const isPid = (pid: number): boolean => Number.isInteger(pid) && pid > 0 && pid < 2 ** 31;
 
 /** True while the process runs or is stopped; a zombie is not alive. */
 export function isAlive(pid: number): boolean {
@@ -127,51 +135,6 @@ export function readTree(pid: number): ProcessStat[] {
 /** True when `pid` still is the process that `stat` was read from. */
 export function isSameProcess(stat: ProcessStat): boolean {
   return readStat(stat.pid)?.startTime === stat.startTime;
-}
-
-/** What a process has mapped, in bytes. */
-export interface MapsSummary {
-  mappings: number;
-  privateAnonymousBytes: number;
-  sharedAnonymousBytes: number;
-  fileBytes: number;
-  /** The largest private anonymous mapping. */
-  largest: { start: bigint; bytes: number } | undefined;
-}
-
-const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) ...([ps]) \S+ \S+ \d+\s*(.*)$/;
-const isSharedAnonymous = (path: string): boolean =>
-  path === '/dev/zero (deleted)' || path.startsWith('/SYSV') || path.startsWith('/memfd:');
-
-/** Sums /proc/PID/maps. */
-export function parseMaps(text: string): MapsSummary {
-  const summary: MapsSummary = {
-    mappings: 0,
-    privateAnonymousBytes: 0,
-    sharedAnonymousBytes: 0,
-    fileBytes: 0,
-    largest: undefined,
-  };
-  for (const line of text.split('\n')) {
-    const [, from = '', to = '', sharing = '', path = ''] = MAPS_LINE.exec(line) ?? [];
-    if (!from) continue;
-    const start = BigInt(`0x${from}`);
-    const bytes = Number(BigInt(`0x${to}`) - start);
-    summary.mappings += 1;
-    if (sharing === 's' && isSharedAnonymous(path)) summary.sharedAnonymousBytes += bytes;
-    else if (path.startsWith('/')) summary.fileBytes += bytes;
-    else {
-      summary.privateAnonymousBytes += bytes;
-      if (bytes > (summary.largest?.bytes ?? 0)) summary.largest = { start, bytes };
-    }
-  }
-  return summary;
-}
-
-/** Sums up `/proc/PID/maps`. @returns `undefined` when there is no such process */
-export function readMaps(pid: number): MapsSummary | undefined {
-  const text = readText(`/proc/${pid}/maps`);
-  return text === undefined ? undefined : parseMaps(text);
 }
 
 /** The path of one namespace, equal for two processes in the same one. */

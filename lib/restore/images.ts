@@ -60,7 +60,7 @@ export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages
     if (!stat) continue;
     refuse(
       'PID_TAKEN',
-      `pid ${id} is taken by ${describeProcess(id)}, whose parent is ${stat.ppid} (${describeProcess(stat.ppid)})`,
+      `pid ${id} is taken by ${await describeProcess(id)}, whose parent is ${stat.ppid} (${await describeProcess(stat.ppid)})`,
       takenHint(stat),
     );
   }

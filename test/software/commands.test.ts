@@ -225,6 +225,14 @@ describe('process', () => {
     expect(await workload.verify()).toBe(checksum);
   });
 
+  it('shows the memory of a process', async () => {
+    const { out } = await cli('process', 'memory', '--pid', workload.pid, '--json');
+    const map = JSON.parse(out) as { residentBytes: number; pages: { presentBytes: number } };
+    expect(map.pages.presentBytes).toBe(map.residentBytes);
+    expect((await cli('process', 'memory', '--pid', workload.pid)).out).toMatch(/^private anonymous +\d+ /m);
+    expect(await cli('process', 'memory', '--pid', 2 ** 22)).toMatchObject({ code: 2 });
+  });
+
   it('tells wrong use from a failed step', async () => {
     expect(await cli('process', 'lock', '--pid', 'x')).toMatchObject({ code: 2 });
     const failed = await cli('process', 'unlock', '--pid', workload.pid);

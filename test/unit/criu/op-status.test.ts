@@ -73,11 +73,11 @@ describe('the status file', () => {
     expect(() => parseOpStatus(`${begin}\n${line}\n`)).toThrow('line 2 of the plugin');
   });
 
-  it('belongs to one run of criu', () => {
-    expect(readOpStatus(dir, 77)).toBeUndefined();
+  it('belongs to one run of criu', async () => {
+    expect(await readOpStatus(dir, 77)).toBeUndefined();
     writeFileSync(opStatusPath(dir, 77), lines.join('\n'));
-    expect(readOpStatus(dir, 78)).toBeUndefined();
-    expect(readOpStatus(dir, 77)?.steps).toHaveLength(2);
+    expect(await readOpStatus(dir, 78)).toBeUndefined();
+    expect((await readOpStatus(dir, 77))?.steps).toHaveLength(2);
     removeOpStatus(dir, 77);
     expect(existsSync(opStatusPath(dir, 77))).toBe(false);
   });

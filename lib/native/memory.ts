@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The memory of a process, mapping by mapping and page by page: what CRIU will find.
+ * @module
+ */
+import { abortable } from '../driver/index.ts';
+import { UsageError } from '../errors.ts';
+import { isPid, SystemCallError } from '../process/index.ts';
+import { isAddonFailure, loadAddon, type CancelHandle } from './addon.ts';
+
+/** What a mapping is of; `device` is a file of a driver, as /dev/nvidia0. */
+export type MemoryKind = 'privateAnonymous' | 'sharedAnonymous' | 'file' | 'device';
+
+/** Mappings added up. */
+export interface MemorySums {
+  mappings: number;
+  sizeBytes: number;
+  /** In memory, hugetlbfs included. */
+  residentBytes: number;
+  /** Of the resident ones, in transparent huge pages or of hugetlbfs: copied faster. */
+  hugePageBytes: number;
+  swappedBytes: number;
+}
+
+/** One mapping. */
+export interface MemoryMapping extends Omit<MemorySums, 'mappings' | 'sizeBytes'> {
+  start: bigint;
+  end: bigint;
+  /** `rwxp` or `rwxs`, `-` for what is missing. */
+  permissions: string;
+  /** As the kernel writes it, `[heap]` too; empty for anonymous memory. */
+  path: string;
+  kind: MemoryKind;
+}
+
+/** Pages by their state, from /proc/PID/pagemap; one may be counted in several. */
+export interface MemoryPages {
+  presentBytes: number;
+  swappedBytes: number;
+  /** Of a file, or shared. */
+  fileOrSharedBytes: number;
+  /** Mapped by nobody else. */
+  exclusiveBytes: number;
+  /** Written to since /proc/PID/clear_refs was last used; 0 on a kernel without CONFIG_MEM_SOFT_DIRTY. */
+  softDirtyBytes: number;
+}
+
+/** What a process has mapped, from /proc/PID/smaps. */
+export interface MemoryMap extends MemorySums {
+  kinds: Record<MemoryKind, MemorySums>;
+  /** Those with the most resident memory first. */
+  largest: MemoryMapping[];
+}
+
+export interface MemoryOptions {
+  /** Gives up, with the signal's reason; a large process may take a second. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface MemoryMapOptions extends MemoryOptions {
+  /** How many single mappings are wanted. @default 16 */
+  largest?: number;
+}
+
+const MOST_MAPPINGS = 65_536;
+const isGone = (errno: number | undefined): boolean => errno === 2 || errno === 3; // ENOENT, ESRCH
+
+async function read<T>(
+  pid: number,
+  signal: AbortSignal | undefined,
+  run: (cancel: CancelHandle) => Promise<T>,
+): Promise<T | undefined> {
+  if (!isPid(pid)) throw new UsageError(`${pid} is not a pid`);
+  const addon = loadAddon();
+  const cancel = addon.newCancel();
+  try {
+    return await abortable(
+      () => run(cancel),
+      signal,
+      () => {
+        addon.cancel(cancel);
+      },
+    );
+  } catch (error) {
+    if (!isAddonFailure(error)) throw error;
+    if (isGone(error.result)) return undefined;
+    throw new SystemCallError(
+      `reading ${error.call ?? '/proc'}`,
+      error.result ?? 0,
+      'root, or CAP_SYS_PTRACE, may look at the memory of others',
+    );
+  }
+}
+
+/**
+ * Adds up the mappings of a process. The kernel goes through all its pages for it, and waits while somebody changes
+ * its map: off the event loop.
+ * @returns `undefined` when there is no such process
+ * @throws `SystemCallError` ERR_SYSTEM_EACCES for a process of somebody else; `UsageError`; `EnvironmentError`
+ * without an addon
+ */
+export async function readMemoryMap(
+  pid: number,
+  { largest = 16, signal }: MemoryMapOptions = {},
+): Promise<MemoryMap | undefined> {
+  if (!Number.isInteger(largest) || largest < 0 || largest > MOST_MAPPINGS) {
+    throw new UsageError(`largest ${largest} is not a whole number from 0 to ${MOST_MAPPINGS}`);
+  }
+  const map = await read(pid, signal, (cancel) => loadAddon().memoryMap(pid, cancel, largest));
+  if (!map) return undefined;
+  const kinds = Object.values(map.kinds);
+  const sum = (field: keyof MemorySums): number => kinds.reduce((total, kind) => total + kind[field], 0);
+  return {
+    mappings: sum('mappings'),
+    sizeBytes: sum('sizeBytes'),
+    residentBytes: sum('residentBytes'),
+    hugePageBytes: sum('hugePageBytes'),
+    swappedBytes: sum('swappedBytes'),
+    ...map,
+  };
+}
+
+/**
+ * Counts the pages of a process by their state. Mappings without a resident page are skipped: CUDA reserves terabytes.
+ * Throws and returns `undefined` as {@link readMemoryMap}.
+ */
+export function readMemoryPages(
+  pid: number,
+  { signal }: MemoryOptions = {},
+): Promise<MemoryPages | undefined> {
+  return read(pid, signal, (cancel) => loadAddon().memoryPages(pid, cancel));
+}
