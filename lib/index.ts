@@ -43,6 +43,7 @@ export {
 } from './output.ts';
 export { type ProgressTiming, type Report, withProgress } from './progress.ts';
 export {
+  artefactDir,
   buildDir,
   builtProgram,
   cacheDir,

@@ -43,7 +43,7 @@ export interface BundleResult extends BundleFacts {
 const PACK_TIMEOUT_MS = 900_000;
 
 /** Run by this bundle's node on machines with a GPU. */
-const scripts = ['benchmarks/addon.mjs'];
+const scripts = ['benchmarks/addon.mjs', 'benchmarks/memcpy.mjs'];
 
 interface Sources {
   criu: { path: string; version: string };
