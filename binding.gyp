@@ -18,7 +18,8 @@
         "plugins-cuda/common/cuda_error.c",
         "plugins-cuda/common/driver.c"
       ],
-      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
+      # A worker may be terminated while its addon throws: then nobody is to be told.
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags": ["-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden"],
       "cflags_cc": ["-std=c++17"],
       # A thread may still be in the driver when the environment that loaded the addon is gone.

@@ -109,8 +109,9 @@ void Mailbox::Deliver(napi_env raw_env, napi_value, void *, void *data)
 			letter->deferred.Reject(ErrorOf(env, *letter->operation->failure));
 		else
 			letter->deferred.Resolve(letter->operation->Result(env));
-	} catch (const Napi::Error &error) {
-		letter->deferred.Reject(error.Value());
+	} catch (const Napi::Error &) {
+		// a worker that is being terminated runs no JavaScript any more: nothing to settle
+		letter->operation->Abandon();
 	}
 }
 

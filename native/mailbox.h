@@ -32,8 +32,8 @@ class Operation
 	virtual ~Operation() = default;
 	// On a thread of the executor. May set `failure`.
 	virtual void Run() = 0;
-	// After Run, when the environment that asked is gone: undoes what nobody knows of. Any
-	// thread.
+	// After Run, when the environment that asked is gone or going: undoes what nobody knows of.
+	// Any thread.
 	virtual void Abandon()
 	{
 	}

@@ -112,6 +112,50 @@ describe('a program that ends', () => {
   });
 });
 
+describe.each([
+  ['it has loaded the addon', ''],
+  ['a question', 'addon.state(driver, pid);'],
+  [
+    'a question about GPUs',
+    `addon.devices([process.env.CRIU_CUDA_DRIVER.replace('libcuda', 'libnvidia-ml')]);`,
+  ],
+  ['reading memory', 'for (let i = 0; i < 8; i++) addon.memoryPages(pid, addon.newCancel());'],
+  [
+    'all at once',
+    'for (let i = 0; i < 100; i++) { addon.state(driver, pid); addon.restoreThreadId(driver, pid); }',
+  ],
+])('%s', (_, body) => {
+  it('does not hinder the end of a program', async () => {
+    const code = `const pid = Number(process.argv[1]); ${body} process.exit(7);`;
+    const child = spawn(process.execPath, ['-e', addonScript(code), String(workload.pid)]);
+    expect(await once(child, 'exit')).toEqual([7, null]);
+  });
+
+  it('does not hinder the end of worker threads', async () => {
+    const code = `const { parentPort, workerData: pid } = require('node:worker_threads'); ${body} parentPort.postMessage(0);`;
+    const workers = [0, 1].map(() => new Worker(addonScript(code), { eval: true, workerData: workload.pid }));
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    expect(await driver.state(workload.pid)).toBe('running');
+  });
+});
+
+it('a checkpoint that a worker had begun is carried out when the worker ends', async () => {
+  const checksum = await workload.verify();
+  await driver.lock(workload.pid);
+  const code = `const { parentPort, workerData: pid } = require('node:worker_threads');
+    addon.checkpoint(driver, pid); parentPort.postMessage(0);`;
+  const worker = new Worker(addonScript(code), { eval: true, workerData: workload.pid });
+  await once(worker, 'message');
+  await worker.terminate();
+  await vi.waitFor(async () => {
+    expect(await driver.state(workload.pid)).toBe('checkpointed');
+  });
+  await driver.restore(workload.pid);
+  await driver.unlock(workload.pid);
+  expect(await workload.verify()).toBe(checksum);
+});
+
 describe('a process that ends in the middle of', () => {
   const addon = loadAddon();
   const steps = {

@@ -43,16 +43,26 @@ describe('a bundle on a bare machine', () => {
     });
   });
 
-  it('lists GPUs and CUDA processes through its addon', async () => {
+  /** A program of the bundle on the software driver. */
+  function withSoftcuda(program: string, ...words: string[]): Promise<ExecResult> {
     const softcuda = `/opt/${bundle.folder}/app/plugins-cuda/build/lib/softcuda/libcuda.so.1`;
-    const asked = await runInBareRoot(root, [
-      '/bin/env',
-      `CRIU_CUDA_DRIVER=${softcuda}`,
-      `/opt/${bundle.folder}/bin/criu-cuda`,
-      ...['gpu', '--json'],
-    ]);
+    const set = ['/bin/env', `CRIU_CUDA_DRIVER=${softcuda}`, 'SOFTCUDA_DIR=/tmp'];
+    return runInBareRoot(root, [...set, `/opt/${bundle.folder}/${program}`, ...words]);
+  }
+
+  it('lists GPUs and CUDA processes through its addon', async () => {
+    const asked = await withSoftcuda('bin/criu-cuda', 'gpu', '--json');
     expect(asked.exitCode, asked.stdout + asked.stderr).toBe(0);
     expect(JSON.parse(asked.stdout)).toMatchObject({ gpus: [{ name: 'softcuda software device 0' }] });
+  });
+
+  it.each([
+    ['addon.mjs', '--alloc', '4Mx2', '--queries', '100', '--pairs', '1'],
+    ['memcpy.mjs', '--size-mb', '4', '--rounds', '1', '--streams', '2'],
+  ])('runs benchmarks/%s', async (name, ...words) => {
+    const script = `/opt/${bundle.folder}/app/benchmarks/${name}`;
+    const { stdout, stderr } = await withSoftcuda('bin/node', script, '--out', '/tmp/out.json', ...words);
+    expect(stdout, stderr).toContain('written: /tmp/out.json');
   });
 
   it('tells its doctor that its own CRIU and plugins will do', async () => {
