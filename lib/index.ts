@@ -117,7 +117,34 @@ export {
 } from './install/index.ts';
 
 export {
+  listGpuImages,
+  readGpuImage,
+  readGpuImages,
+  readPageImages,
+  verifyGpuImages,
+  GpuImageError,
+  type GpuAllocation,
+  type GpuChunk,
+  type GpuDevice,
+  type GpuImage,
+  type GpuManifest,
+  type GpuMapping,
+  type GpuStripe,
+  type PageImage,
+  type PageMapping,
+  type VerifiedImage,
+  type VerifyOptions,
+} from './images/index.ts';
+export { planHost, undoHost, type HostOptions, type HostStep, type PathState } from './host/index.ts';
+export {
+  cdiDevice,
+  cdiSpec,
   checkpointContainer,
+  containerEdits,
+  writeCdi,
+  type CdiSpec,
+  type ContainerEdits,
+  type ContainerMount,
   type ContainerCheckpointOptions,
   type ContainerCheckpointResult,
   type ContainerCreateOptions,
@@ -140,7 +167,10 @@ export {
   type GoldenRestoreOptions,
   type GoldenRestoreResult,
   type GoldenResult,
+  goldenCases,
+  measureGolden,
   restoreGolden,
+  type GoldenBenchOptions,
   type ServerOptions,
 } from './golden/index.ts';
 export {
@@ -163,7 +193,10 @@ export {
   type OtherProgram,
   type PageCache,
   readResult,
+  restoreLoop,
   runBenchmark,
+  type LoopOptions,
+  type LoopResult,
   type Sample,
   type SamplePhase,
 } from './benchmark/index.ts';

@@ -24,6 +24,7 @@ export interface LoopOptions {
   rounds: number;
   store: string;
   signal?: AbortSignal;
+  /** Called after every restore, with the time until its memory was verified. */
   onRound?: (round: number, verifiedMs: number) => void;
 }
 

@@ -29,6 +29,7 @@ export interface CdiSpec {
   }[];
 }
 
+/** A CDI specification that gives a container what containerEdits lists; see {@link writeCdi}. */
 export function cdiSpec({ mounts, env }: ContainerEdits): CdiSpec {
   return {
     cdiVersion: '0.5.0',

@@ -68,6 +68,7 @@ function interceptor(env: Environment): ContainerEdits {
 }
 
 /**
+ * Mounts and variables that a container needs to be checkpointed.
  * @param intercept whether the application gets the interceptor, which every variant but `stock` needs
  */
 export function containerEdits(intercept: boolean, env: Environment = process.env): ContainerEdits {

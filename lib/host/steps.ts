@@ -34,6 +34,7 @@ export interface HostStep {
   state: PathState;
   /** For what is in the way: what to do by hand. */
   byHand: string;
+  /** Does it; throws `ToolkitError` ERR_HOST when it fails. */
   run(report: Report): Promise<void>;
 }
 

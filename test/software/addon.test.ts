@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** The addon against the software driver: GPUs, processes, the steps, and what goes wrong. */
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DriverError, type CheckpointDriver } from '../../lib/driver/index.ts';
 import { EnvironmentError, UsageError } from '../../lib/errors.ts';
@@ -15,7 +16,7 @@ import {
 } from '../../lib/native/index.ts';
 import { loadAddon } from '../../lib/native/addon.ts';
 import { execResult } from '../../lib/exec.ts';
-import { softcudaLibrary } from '../../lib/paths.ts';
+import { projectRoot, softcudaLibrary } from '../../lib/paths.ts';
 import { readThreadState } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { addonScript } from '../helpers/addon.ts';
@@ -172,6 +173,24 @@ describe('what cannot be done', () => {
     await expect(openNativeDriver('libm.so.6')).rejects.toThrow('libm.so.6 has no cu');
     await expect(loadAddon().devices(['/no/such/libnvidia-ml.so.1'])).rejects.toMatchObject({ kind: 'open' });
     await expect(loadAddon().devices(['libm.so.6'])).rejects.toThrow('libm.so.6 has no nvmlInit_v2');
+  });
+
+  it('a machine without libcuda and NVML', async (context) => {
+    const script = `
+      const { listGpus, openNativeDriver } = await import(process.argv[1]);
+      const told = (error) => [error.code, error.missing?.[0].what, error.hint];
+      console.log(JSON.stringify([await listGpus().catch(told), await openNativeDriver().catch(told)]));`;
+    const library = join(projectRoot, 'dist', 'index.js');
+    const { stdout, stderr } = await execResult(process.execPath, [
+      '--input-type=module',
+      '-e',
+      script,
+      library,
+    ]);
+    const [nvml, cuda] = JSON.parse(stdout || `"${stderr}"`) as unknown[];
+    if (!Array.isArray(nvml)) context.skip('this machine has an NVIDIA driver');
+    expect(nvml).toEqual(['ERR_ENVIRONMENT', 'libnvidia-ml.so.1', expect.stringContaining('NVIDIA driver')]);
+    expect(cuda).toEqual(['ERR_ENVIRONMENT', 'libcuda.so.1', expect.stringContaining('570 or newer')]);
   });
 
   it('a process without CUDA, one that has ended, and what is no pid', async () => {
