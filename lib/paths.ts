@@ -41,14 +41,14 @@ export function buildDir(env: Environment = process.env): string {
 export const prebuiltDir: string = join(projectRoot, 'prebuilds', `linux-${process.arch}`);
 
 /**
- * Where `lib` and `bin` of the C parts are: the build's output, or the prebuilt ones where nothing was built, or
- * where PREBUILDS_ONLY is set.
+ * Where `lib` and `bin` of the C parts are: what CRIU_CUDA_BUILD_DIR names, else the prebuilt ones where PREBUILDS_ONLY
+ * is set, else the build's output, else the prebuilt ones.
  */
 export function artefactDir(env: Environment = process.env): string {
   const built = buildDir(env);
-  const only = (env.PREBUILDS_ONLY ?? '') !== '';
-  if (!only && (env.CRIU_CUDA_BUILD_DIR !== undefined || existsSync(join(built, 'lib')))) return built;
-  return only || existsSync(join(prebuiltDir, 'lib')) ? prebuiltDir : built;
+  if (env.CRIU_CUDA_BUILD_DIR !== undefined) return built;
+  if (env.PREBUILDS_ONLY) return prebuiltDir;
+  return !existsSync(join(built, 'lib')) && existsSync(join(prebuiltDir, 'lib')) ? prebuiltDir : built;
 }
 
 /** The directory of one variant: to be given to CRIU with `--libdir`. */

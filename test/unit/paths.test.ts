@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+import { expect, it } from 'vitest';
+import { artefactDir, buildDir, prebuiltDir, variantPlugin } from '../../lib/paths.ts';
+
+it('the C artefacts are where they were built, where a variable says, or beside the prebuilt addon', () => {
+  expect(artefactDir({ PREBUILDS_ONLY: '1' })).toBe(prebuiltDir);
+  expect(artefactDir({ PREBUILDS_ONLY: '1', CRIU_CUDA_BUILD_DIR: '/b' })).toBe('/b');
+  expect(artefactDir({ PREBUILDS_ONLY: '' })).toBe(buildDir({}));
+  expect(variantPlugin('full', { CRIU_CUDA_BUILD_DIR: '/b' })).toBe('/b/lib/full/cuda_plugin.so');
+});
