@@ -25,6 +25,7 @@
 #include "plugin/plugin.h"
 
 #define VDSO_MAX	 (64u << 10)
+#define SCRATCH_PAGES	 2
 #define SYSCALL_SIGNAL	 (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */
 #define EVENT_OF(status) ((status) >> 16)
 
@@ -130,41 +131,66 @@ static int wait_stop(pid_t pid, int *status)
 	return -ESRCH;
 }
 
-/* Lets it run to its next stop at a system call. */
+/* Lets it run to its next stop at a system call, */
 static int run_to_syscall(struct injection *in)
+{
+	return ptrace(PTRACE_SYSCALL, in->pid, NULL, 0)
+		       ? failed(in->pid, "continue to a system call")
+		       : 0;
+}
+
+/* and waits for that. */
+static int wait_syscall(struct injection *in)
 {
 	for (;;) {
 		int status, ret;
 
-		if (ptrace(PTRACE_SYSCALL, in->pid, NULL, 0))
-			return failed(in->pid, "continue to a system call");
 		ret = wait_stop(in->pid, &status);
 		if (ret || WSTOPSIG(status) == SYSCALL_SIGNAL)
 			return ret;
 		/* SIGSTOP cannot be blocked; it has its turn when criu lets the task go. */
 		if (!EVENT_OF(status))
 			in->held_signal = WSTOPSIG(status);
+		ret = run_to_syscall(in);
+		if (ret)
+			return ret;
 	}
 }
 
-int ccr__inject_call(struct injection *in, int64_t *result, long number,
-		     const uint64_t arguments[6])
+int ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6])
 {
 	struct user_regs_struct regs = in->regs;
-	size_t size;
 	int ret;
 
-	inject_set_call(&regs, in->gadget, number, arguments);
+	inject_set_call(&regs, in->call, number, arguments);
 	ret = set_regs(in->pid, &regs);
 	if (!ret)
 		ret = run_to_syscall(in); /* its entry */
 	if (!ret)
-		ret = run_to_syscall(in); /* its exit */
+		ret = wait_syscall(in);
+	return ret ? ret : run_to_syscall(in); /* its exit */
+}
+
+int ccr__inject_finish(struct injection *in, int64_t *result)
+{
+	struct user_regs_struct regs;
+	size_t size;
+	int ret;
+
+	ret = wait_syscall(in);
 	if (!ret)
 		ret = get_regs(in->pid, &regs, &size);
 	if (!ret)
 		*result = inject_result(&regs);
 	return ret;
+}
+
+int ccr__inject_call(struct injection *in, int64_t *result, long number,
+		     const uint64_t arguments[6])
+{
+	const int ret = ccr__inject_start(in, number, arguments);
+
+	return ret ? ret : ccr__inject_finish(in, result);
 }
 
 /* Brings the thread from whatever stop it is in to the one criu left it in. */
@@ -188,9 +214,10 @@ static int stop_again(struct injection *in)
 
 static int unmap_scratch(struct injection *in)
 {
-	const uint64_t arguments[6] = {in->scratch, CCR_INJECT_SCRATCH};
+	const uint64_t arguments[6] = {in->scratch, SCRATCH_PAGES * CCR_INJECT_SCRATCH};
 	int64_t result;
 
+	in->call = in->gadget;
 	return ccr__inject_call(in, &result, SYS_munmap, arguments);
 }
 
@@ -203,7 +230,7 @@ static int put_back(struct injection *in)
 	if (!ret && ptrace(PTRACE_SETSIGMASK, in->pid, sizeof(in->sigmask), &in->sigmask))
 		ret = failed(in->pid, "put signal mask back");
 	if (in->held_signal)
-		syscall(SYS_tgkill, in->pid, in->pid, in->held_signal);
+		syscall(SYS_tkill, in->pid, in->held_signal);
 	return ret;
 }
 
@@ -233,13 +260,44 @@ static int check(struct injection *in)
 	if (in_rseq_section(in->pid, inject_ip(&in->regs)))
 		return leave(in->pid, "stopped inside a restartable sequence");
 	in->gadget = find_instruction(in->pid);
+	in->call = in->gadget;
 	return in->gadget ? 0 : leave(in->pid, "no system call instruction in its vdso");
+}
+
+/*
+ * The second page of the scratch memory becomes the place of the calls. Not
+ * where the task may add no code; then a criu that dies in the middle of a call
+ * takes the task along, as its own parasite does.
+ */
+static int make_way_back(struct injection *in)
+{
+	const uint64_t at = in->scratch + CCR_INJECT_SCRATCH;
+	const uint64_t arguments[6] = {at, CCR_INJECT_SCRATCH, PROT_READ | PROT_EXEC};
+	const uint64_t none[6] = {0};
+	uint8_t code[256];
+	const size_t size = inject_way_back(code, at, &in->regs, in->sigmask);
+	const struct iovec local = {code, size}, remote = {(void *)(uintptr_t)at, size};
+	int64_t result;
+	int ret;
+
+	if (!size || process_vm_writev(in->pid, &local, 1, &remote, 1, 0) != (ssize_t)size)
+		return 0;
+	ret = ccr__inject_call(in, &result, SYS_mprotect, arguments);
+	if (ret || result)
+		return ret;
+	in->call = at + INJECT_WAY_BACK_CALL;
+	in->has_way_back = true;
+	return ccr__inject_call(in, &result, SYS_getpid, none); /* it stands there from now on */
 }
 
 int ccr__inject_begin(struct injection *in, pid_t pid)
 {
-	const uint64_t arguments[6] = {
-		0, CCR_INJECT_SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0};
+	const uint64_t arguments[6] = {0,
+				       SCRATCH_PAGES * CCR_INJECT_SCRATCH,
+				       PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS,
+				       -1,
+				       0};
 	const unsigned long long blocked = ~0ULL;
 	int64_t result;
 	int ret;
@@ -259,9 +317,13 @@ int ccr__inject_begin(struct injection *in, pid_t pid)
 	ret = ccr__inject_call(in, &result, SYS_mmap, arguments);
 	if (!ret && result < 0)
 		ret = result;
-	if (ret)
+	if (ret) {
 		put_back(in);
-	else
-		in->scratch = result;
+		return ret;
+	}
+	in->scratch = result;
+	ret = make_way_back(in);
+	if (ret)
+		ccr__inject_end(in);
 	return ret;
 }

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * System calls in a task that criu has stopped. They run in the main thread, at
- * the `syscall` instruction of its vdso; registers, signal mask and the kind of
- * stop are afterwards what they were, so that neither criu nor the task sees a
- * difference. Only for the main thread of criu, which is the tracer.
+ * System calls in a thread that criu has stopped. Registers, signal mask and the
+ * kind of stop are afterwards what they were, so that neither criu nor the task
+ * sees a difference; and where criu dies in between, the thread finds its way
+ * back by itself. Only for the main thread of criu, which is the tracer.
  */
 #ifndef CCR_PLUGIN_INJECT_H
 #define CCR_PLUGIN_INJECT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/user.h>
 
 struct injection {
-	pid_t pid;
-	uint64_t gadget;	      /* address of the instruction */
+	pid_t pid;		      /* of the thread */
+	uint64_t gadget;	      /* address of the instruction, in the vdso */
+	uint64_t call;		      /* the one that is used, with the way back behind it */
+	bool has_way_back;	      /* not on every processor, nor where no code may be added */
 	uint64_t scratch;	      /* one page of the task's, for arguments */
 	struct user_regs_struct regs; /* what it had, and gets back */
 	unsigned long long sigmask;
@@ -24,7 +27,7 @@ struct injection {
 #define CCR_INJECT_SCRATCH 4096
 
 /*
- * 0, or -ENOTSUP when this task is better left alone (32 bits, stopped by a
+ * `pid`: of a thread. 0, or -ENOTSUP when this task is better left alone (32 bits, stopped by a
  * signal, inside a restartable sequence, …; the log says why), or -errno. On
  * failure the task is as before.
  */
@@ -33,6 +36,9 @@ int ccr__inject_begin(struct injection *in, pid_t pid);
  */
 int ccr__inject_call(struct injection *in, int64_t *result, long number,
 		     const uint64_t arguments[6]);
+/* The same in two steps, for several threads at once; both are needed, in this order. */
+int ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6]);
+int ccr__inject_finish(struct injection *in, int64_t *result);
 /* The task is as before; also after a call failed. 0 or -errno. */
 int ccr__inject_end(struct injection *in);
 

@@ -2,14 +2,15 @@
 /*
  * The driver's checkpoint maps as much memory as it has to save and populates
  * it, page by page in one thread, before it copies: half of its time. Meanwhile
- * the task's main thread, which criu has stopped, is made to populate the same
- * memory from its end, until the two meet. MADV_POPULATE_WRITE changes no byte,
- * so it does not matter who is first. Linux tells nobody that a task has mapped
- * something: the mappings are looked at again and again until the driver is
- * done.
+ * other threads of the task, which criu has stopped, are made to populate the
+ * same memory from its end, until they meet. MADV_POPULATE_WRITE changes no
+ * byte, so it does not matter who is first. Linux tells nobody that a task has
+ * mapped something: the mappings are looked at again and again until the driver
+ * is done.
  */
 #include "plugin/populate.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,6 +28,7 @@
 #define LOOK_EVERY_MS 5
 #define MIN_BYTES     (32ull << 20) /* less is not worth the look */
 #define PIECE	      (64ull << 20) /* between two questions whether the driver is done */
+#define MAX_THREADS   4
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
@@ -36,6 +38,12 @@ struct driver_call {
 	pid_t pid;
 	CUresult result;
 	int done[2]; /* a pipe whose writing end is closed when the call has returned */
+};
+
+/* The threads that populate. */
+struct crew {
+	struct injection threads[MAX_THREADS];
+	unsigned int nr;
 };
 
 static void *call_driver(void *data)
@@ -77,34 +85,48 @@ static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_r
 	return is_found;
 }
 
-/* 0, or -errno: there is no sense in going on. */
-static int advise(struct injection *in, uint64_t address, uint64_t size, int advice)
+/* One piece for each thread, from the end; `*end` is what is left. */
+static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
 {
-	const uint64_t arguments[6] = {address, size, advice};
-	int64_t result;
-	const int ret = ccr__inject_call(in, &result, SYS_madvise, arguments);
-
-	return ret ? ret : (int)result;
-}
-
-static int populate(struct injection *in, const struct driver_call *call,
-		    const struct remap_range *range, uint64_t *populated)
-{
+	unsigned int started = 0;
 	int ret = 0;
 
-	for (uint64_t end = range->end; !ret && end > range->start && !is_done(call, 0);) {
-		const uint64_t size = end - range->start < PIECE ? end - range->start : PIECE;
+	while (!ret && started<crew->nr && * end> start) {
+		const uint64_t size = *end - start < PIECE ? *end - start : PIECE;
+		const uint64_t arguments[6] = {*end - size, size, MADV_POPULATE_WRITE};
 
-		end -= size;
-		ret = advise(in, end, size, MADV_POPULATE_WRITE);
+		ret = ccr__inject_start(&crew->threads[started], SYS_madvise, arguments);
 		if (!ret)
-			*populated += size;
+			started++;
+		*end -= size;
+	}
+	for (unsigned int i = 0; i < started; i++) {
+		int64_t result;
+		const int finished = ccr__inject_finish(&crew->threads[i], &result);
+
+		if (!ret)
+			ret = finished ? finished : (int)result;
 	}
 	return ret;
 }
 
-static void accompany(struct injection *in, const struct driver_call *call,
-		      struct remap_ranges *known)
+static int populate(struct crew *crew, const struct driver_call *call,
+		    const struct remap_range *range, uint64_t *populated)
+{
+	uint64_t end = range->end;
+	int ret = 0;
+
+	while (!ret && end > range->start && !is_done(call, 0)) {
+		const uint64_t before = end;
+
+		ret = populate_some(crew, range->start, &end);
+		if (!ret)
+			*populated += before - end;
+	}
+	return ret;
+}
+
+static void accompany(struct crew *crew, const struct driver_call *call, struct remap_ranges *known)
 {
 	struct remap_range range;
 	uint64_t populated = 0;
@@ -112,7 +134,7 @@ static void accompany(struct injection *in, const struct driver_call *call,
 
 	while (!ret && !is_done(call, LOOK_EVERY_MS)) {
 		while (!ret && find_new(call->pid, known, &range)) {
-			ret = populate(in, call, &range, &populated);
+			ret = populate(crew, call, &range, &populated);
 			if (!ret)
 				ret = ccr__remap_add_range(known, &range);
 		}
@@ -125,7 +147,7 @@ static void accompany(struct injection *in, const struct driver_call *call,
 }
 
 /* False when the driver was not called. */
-static bool call_accompanied(struct driver_call *call, struct injection *in,
+static bool call_accompanied(struct driver_call *call, struct crew *crew,
 			     struct remap_ranges *known)
 {
 	sigset_t all, before;
@@ -140,7 +162,7 @@ static bool call_accompanied(struct driver_call *call, struct injection *in,
 	ret = pthread_create(&thread, NULL, call_driver, call);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!ret) {
-		accompany(in, call, known);
+		accompany(crew, call, known);
 		pthread_join(thread, NULL);
 	} else {
 		close(call->done[1]);
@@ -149,30 +171,76 @@ static bool call_accompanied(struct driver_call *call, struct injection *in,
 	return !ret;
 }
 
+/* ---- who does it ---- */
+
+/* Only a thread that would outlive criu: nobody may die for the sake of speed. */
+static int join(struct crew *crew, pid_t tid)
+{
+	struct injection *in = &crew->threads[crew->nr];
+	const int ret = ccr__inject_begin(in, tid);
+
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
+	if (!in->has_way_back)
+		return ccr__inject_end(in);
+	crew->nr++;
+	return 0;
+}
+
+/* Threads of the task that criu has stopped; the restore thread has its work to do. */
+static int gather(struct crew *crew, const struct task *task)
+{
+	struct dirent *entry;
+	char path[32];
+	int ret = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", task->pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return -errno;
+	while (!ret && crew->nr < MAX_THREADS && (entry = readdir(tasks))) {
+		const pid_t tid = atoi(entry->d_name);
+
+		if (tid > 0 && tid != task->restore_tid)
+			ret = join(crew, tid);
+	}
+	closedir(tasks);
+	return ret;
+}
+
+static int dismiss(struct crew *crew)
+{
+	int ret = 0;
+
+	while (crew->nr) {
+		const int ended = ccr__inject_end(&crew->threads[--crew->nr]);
+
+		if (!ret)
+			ret = ended;
+	}
+	return ret;
+}
+
 int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
 			     CUresult *result)
 {
 	struct driver_call call = {.pid = task->pid};
 	struct remap_ranges known = {0};
-	struct injection in;
-	bool is_called;
-	int ret = 0;
+	struct crew crew = {.nr = 0};
+	bool is_called = false;
+	int ret = 0, ended;
 
-	/* The one thread that is not stopped cannot be made to do something else. */
-	if (task->restore_tid == task->pid)
-		return -ENOTSUP;
 	for (size_t i = 0; !ret && i < before->nr; i++)
 		ret = ccr__remap_add_range(&known, &before->list[i]);
 	if (!ret)
-		ret = ccr__inject_begin(&in, task->pid);
-	if (ret)
-		goto out;
-	is_called = call_accompanied(&call, &in, &known);
-	ret = ccr__inject_end(&in);
-	if (!ret && !is_called)
-		ret = -ENOTSUP;
-	*result = call.result;
-out:
+		ret = gather(&crew, task);
+	if (!ret && crew.nr)
+		is_called = call_accompanied(&call, &crew, &known);
+	ended = dismiss(&crew);
 	free(known.list);
-	return ret;
+	*result = call.result;
+	if (ret || ended)
+		return ret ? ret : ended;
+	return is_called ? 0 : -ENOTSUP;
 }

@@ -2,12 +2,15 @@
 /*
  * LD_PRELOAD library for tests: the Nth ptrace(PTRACE_SYSCALL, …) of a process
  * fails with EIO, as when the task is torn away; N is CCR_FAIL_PTRACE, from 1.
+ * With «N:kill» the process is killed there instead.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
 
@@ -27,6 +30,8 @@ __attribute__((visibility("default"))) long ptrace(enum __ptrace_request request
 	va_end(args);
 	if (request == PTRACE_SYSCALL && which &&
 	    atomic_fetch_add(&calls, 1) + 1 == strtoul(which, NULL, 10)) {
+		if (strstr(which, ":kill"))
+			raise(SIGKILL);
 		errno = EIO;
 		return -1;
 	}

@@ -257,6 +257,21 @@ it.each([1, 2, 4, 7, 12, 20])('leaves the task intact when injection fails at it
   expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
 });
 
+it.each([40, 41, 44, 50, 55])(
+  'outlives criu, killed at step %i of injection, with its memory',
+  async (step) => {
+    const workload = await machine.start({ args });
+    const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+    const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+    const env = { LD_PRELOAD: preload, CCR_FAIL_PTRACE: `${step}:kill` };
+    await expect(machine.dump(workload, { libdir, env })).rejects.toThrow('was ended by SIGKILL');
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+    await dump(workload);
+    await restore();
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  },
+);
+
 it('refuses a page file that is missing or changed, by name', async () => {
   const workload = await machine.start({ args });
   const before = await workload.verify();
