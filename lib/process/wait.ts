@@ -74,15 +74,25 @@ function openProcess(pid: number): number | undefined {
   }
 }
 
-function collect(pid: number): ExitStatus {
-  if (readStat(pid)?.ppid !== process.pid) return { kind: 'unknown' };
+const COLLECT_POLL_MS = 5;
+const COLLECT_TIMEOUT_MS = 10_000;
+
+/**
+ * Collects a process that has ended. One that is traced, as by a criu that has just killed it, is its parent's only
+ * when the tracer lets go, which nothing announces.
+ */
+async function collect(pid: number): Promise<ExitStatus> {
+  const end = performance.now() + COLLECT_TIMEOUT_MS;
   try {
-    const status = waitpidNoHang(pid);
-    return status === undefined ? { kind: 'unknown' } : decodeWaitStatus(status);
+    while (readStat(pid)?.ppid === process.pid && performance.now() < end) {
+      const status = waitpidNoHang(pid);
+      if (status !== undefined) return decodeWaitStatus(status);
+      await delay(COLLECT_POLL_MS);
+    }
   } catch (error) {
-    if (noSuchProcess(error)) return { kind: 'unknown' };
-    throw error;
+    if (!noSuchProcess(error)) throw error;
   }
+  return { kind: 'unknown' };
 }
 
 /** Resolves `true` at the end of the process, `false` at the timeout. */
@@ -127,7 +137,7 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
   const fd = openProcess(pid);
   if (fd === undefined) return { kind: 'unknown' };
   try {
-    return (await untilReadable(fd, options)) ? collect(pid) : undefined;
+    return (await untilReadable(fd, options)) ? await collect(pid) : undefined;
   } finally {
     closeSync(fd);
   }
@@ -159,8 +169,6 @@ export function watchProcess(pid: number): WatchedProcess | undefined {
     },
   };
 }
-
-const COLLECT_POLL_MS = 5;
 
 /**
  * Waits until a process that has ended is collected by its parent, which
