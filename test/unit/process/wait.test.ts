@@ -12,6 +12,7 @@ import {
   readStat,
   readTree,
   waitForExit,
+  watchProcess,
 } from '../../../lib/process/index.ts';
 
 let undo: () => void;
@@ -55,6 +56,23 @@ describe('waitForExit', () => {
     expect(readStat(pid)?.ppid).toBe(process.pid);
     process.kill(pid, 'SIGUSR1');
     expect(await waitForExit(pid)).toEqual({ kind: 'signaled', signal: 10, coreDumped: false });
+  });
+
+  it('collects a traced process when its tracer lets go, as criu does with what it has dumped', async () => {
+    const { pid } = await orphan('exec sleep 60');
+    const seize = 0x4206;
+    const script = `import ctypes; ctypes.CDLL(None).ptrace(${seize}, ${pid}, 0, 0); print("traced", flush=True); input()`;
+    const tracer = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+    await once(tracer.stdout, 'data');
+    const waiting = waitForExit(pid);
+    const watched = watchProcess(pid);
+    process.kill(pid, 'SIGKILL');
+    expect(await watched?.ended({ timeoutMs: 5000 })).toBe(true);
+    watched?.close();
+    expect(readStat(pid)).toMatchObject({ state: 'Z', ppid: process.pid });
+    tracer.stdin.end('\n');
+    expect(await waiting).toEqual({ kind: 'signaled', signal: 9, coreDumped: false });
+    expect(readStat(pid)).toBeUndefined();
   });
 
   it('leaves the children of Node to Node', async () => {
