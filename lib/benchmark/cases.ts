@@ -25,8 +25,11 @@ const poolCases: Readonly<Record<string, Partial<BenchmarkCase>>> = {
   'full-held': { env: { CRIU_CUDA_HOLD: '1' } },
 };
 
+const coldStart = 'cold-start';
+
 /** The words that `--cases` takes, besides NAME=DIR. */
 export const caseNames: readonly string[] = [
+  coldStart,
   'upstream',
   ...pluginVariants,
   ...Object.keys(poolCases).filter((name) => !isPluginVariant(name)),
@@ -55,6 +58,7 @@ export function parseCase(word: string, upstream?: string): BenchmarkCase {
   if (criu !== '') return { ...parseCase(base, upstream), name: word, criu: resolve(criu) };
   const [, name = '', dir = ''] = /^([\w.-]+)=(.+)$/.exec(word) ?? [];
   if (dir !== '') return directoryCase(name, dir);
+  if (word === coldStart) return { name: word, libdir: '', coldStart: true };
   if (word === 'upstream') {
     if (upstream === undefined)
       throw new UsageError('case upstream needs --upstream DIR, with cuda_plugin.so and cuda-checkpoint');

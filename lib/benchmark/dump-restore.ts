@@ -47,6 +47,8 @@ export interface BenchmarkCase {
   prefetch?: boolean;
   /** Where this case's images go. @default the benchmark's store */
   store?: string;
+  /** No checkpoint at all: the start of the program. */
+  coldStart?: boolean;
   /** Where the case is in a matrix. */
   settings?: CaseSettings;
 }
@@ -99,19 +101,23 @@ export interface SamplePhase {
   durationMs: number;
 }
 
-/** One dump and one restore. Milliseconds. */
+/** One dump and one restore, or one cold start. Milliseconds. */
 export interface Sample {
   case: string;
   /** 0 for the first measured round; negative while warming up. */
   round: number;
-  /** From the start of the program to the first answer that every byte is right: no checkpoint involved. */
+  /**
+   * From the start of the program to the first answer that every byte is right, of a server to its first token: no
+   * checkpoint involved. Absent where the program ran already.
+   */
   coldMs?: number;
+  /** 0 for a cold start, which has no dump and no images. */
   dumpMs: number;
   dumpPhases: SamplePhase[];
-  /** From the start of criu to its end. */
+  /** From the start of criu to its end; of a cold start until the program listens. */
   restoreMs: number;
   restorePhases: SamplePhase[];
-  /** From the start of `criu restore` to the answer that every byte is right. */
+  /** From the start of `criu restore` to the answer that every byte is right, of a server to its first token. */
   verifiedMs: number;
   imageBytes: number;
 }
@@ -133,9 +139,34 @@ async function examine(workload: Workload, program: OtherProgram | undefined): P
 }
 
 /** Gives the page cache back, images included: what comes next is read from the storage. */
-async function dropPageCache(): Promise<void> {
+export async function dropPageCache(): Promise<void> {
   await exec('sync', []);
   writeFileSync('/proc/sys/vm/drop_caches', '3\n');
+}
+
+/** What is done between a dump and the restore that is measured. */
+export async function prepareRestore(
+  one: BenchmarkCase,
+  imagesDir: string,
+  pageCache: PageCache | undefined,
+): Promise<void> {
+  if (one.prefetch === true) await poolPrefetch(imagesDir);
+  if (pageCache === 'dropped') await dropPageCache();
+}
+
+/** @param startedMs from the start of the program until it listened */
+export function coldSample(one: BenchmarkCase, round: number, startedMs: number, coldMs: number): Sample {
+  return {
+    case: one.name,
+    round,
+    coldMs,
+    dumpMs: 0,
+    dumpPhases: [],
+    restoreMs: startedMs,
+    restorePhases: [{ part: 'application', name: 'until it listens', durationMs: startedMs }],
+    verifiedMs: coldMs,
+    imageBytes: 0,
+  };
 }
 
 async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: number): Promise<Sample> {
@@ -152,6 +183,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   };
   let workload: Workload | undefined;
   try {
+    if (one.coldStart === true && options.pageCache === 'dropped') await dropPageCache();
     const begin = performance.now();
     workload = await Workload.start({
       socketPath: join(scratch, 'workload.sock'),
@@ -159,13 +191,14 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       ...(program ? { program: program.command } : {}),
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
     });
+    const startedMs = performance.now() - begin;
     const before = await examine(workload, program);
     const coldMs = performance.now() - begin;
+    if (one.coldStart === true) return coldSample(one, round, startedMs, coldMs);
     const addresses = program ? '' : await workload.addresses();
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
-    if (one.prefetch === true) await poolPrefetch(imagesDir);
-    if (options.pageCache === 'dropped') await dropPageCache();
+    await prepareRestore(one, imagesDir, options.pageCache);
     const start = performance.now();
     const restored = await restore(shared);
     const checksum = await examine(workload, program);

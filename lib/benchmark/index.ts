@@ -5,6 +5,9 @@ export { BenchmarkDaemon } from './daemon.ts';
 export {
   benchmarkDumpRestore,
   caseEnvironment,
+  coldSample,
+  dropPageCache,
+  prepareRestore,
   type BenchmarkCase,
   type CaseSettings,
   type DumpRestoreOptions,

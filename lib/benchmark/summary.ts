@@ -27,10 +27,10 @@ export interface CaseSummary {
   dumpMs: Spread;
   restoreMs: Spread;
   verifiedMs: Spread;
-  /** Median over the baseline's median; 1 for the baseline itself. */
-  ratio?: Record<Measure, number>;
+  /** Median over the baseline's median; 1 for the baseline itself. A cold start has no dump to compare. */
+  ratio?: Partial<Record<Measure, number>>;
   /** 95 % bootstrap intervals of the ratios; absent for the baseline, and for fewer than three samples. */
-  ratioInterval?: Record<Measure, Interval>;
+  ratioInterval?: Partial<Record<Measure, Interval>>;
 }
 
 export function spreadOf(values: number[]): Spread {
@@ -63,22 +63,14 @@ function summaryOf(samples: readonly Sample[], name: string): CaseSummary {
   };
 }
 
-const byMeasure = <T>(of: (measure: Measure) => T): Record<Measure, T> => ({
-  dumpMs: of('dumpMs'),
-  restoreMs: of('restoreMs'),
-  verifiedMs: of('verifiedMs'),
-});
-
-function intervals(
-  samples: readonly Sample[],
-  name: string,
-  baseline: string,
-): Record<Measure, Interval> | undefined {
-  const interval = (measure: Measure): Interval | undefined =>
-    ratioInterval(valuesOf(samples, name, measure), valuesOf(samples, baseline, measure));
-  const [dumpMs, restoreMs, verifiedMs] = measures.map(interval);
-  if (!dumpMs || !restoreMs || !verifiedMs) return undefined;
-  return { dumpMs, restoreMs, verifiedMs };
+/** What there is of each measure. */
+function byMeasure<T>(of: (measure: Measure) => T | undefined): Partial<Record<Measure, T>> {
+  const found: Partial<Record<Measure, T>> = {};
+  for (const measure of measures) {
+    const value = of(measure);
+    if (value !== undefined) found[measure] = value;
+  }
+  return found;
 }
 
 /** One summary per case, in the order of their first samples. */
@@ -88,11 +80,18 @@ export function summarize(samples: readonly Sample[], baseline?: string): CaseSu
   const base = summaries.find((summary) => summary.case === baseline);
   if (!base) return summaries;
   return summaries.map((summary) => {
-    const interval = summary.case === base.case ? undefined : intervals(samples, summary.case, base.case);
+    const isComparable = (measure: Measure): boolean => summary[measure].min > 0 && base[measure].min > 0;
+    const intervals = byMeasure((measure) =>
+      summary.case === base.case || !isComparable(measure)
+        ? undefined
+        : ratioInterval(valuesOf(samples, summary.case, measure), valuesOf(samples, base.case, measure)),
+    );
     return {
       ...summary,
-      ratio: byMeasure((measure) => summary[measure].median / base[measure].median),
-      ...(interval === undefined ? {} : { ratioInterval: interval }),
+      ratio: byMeasure((measure) =>
+        isComparable(measure) ? summary[measure].median / base[measure].median : undefined,
+      ),
+      ...(Object.keys(intervals).length === 0 ? {} : { ratioInterval: intervals }),
     };
   });
 }

@@ -146,14 +146,14 @@ export function summaryCells(result: BenchmarkResult): { head: string[]; rows: s
   const rows = result.summaries.map((one) => [
     one.case,
     one.coldMs === undefined ? '' : seconds(one.coldMs.median),
-    seconds(one.dumpMs.median),
+    one.imageBytes === 0 ? '' : seconds(one.dumpMs.median),
     isAlone ? '' : plainRatio(one, 'dumpMs'),
     seconds(one.restoreMs.median),
     isAlone ? '' : plainRatio(one, 'restoreMs'),
     seconds(one.verifiedMs.median),
     `${seconds(one.verifiedMs.p10)}–${seconds(one.verifiedMs.p90)}`,
     isAlone ? '' : ratioWithInterval(one, 'verifiedMs'),
-    formatBytes(one.imageBytes),
+    one.imageBytes === 0 ? '' : formatBytes(one.imageBytes),
   ]);
   return { head, rows };
 }

@@ -36,8 +36,17 @@ describe('summarize', () => {
     expect(base?.ratio?.verifiedMs).toBe(1);
     expect(base?.ratioInterval).toBeUndefined();
     expect(half?.ratio).toEqual({ dumpMs: 0.5, restoreMs: 0.5, verifiedMs: 0.5 });
-    expect(half?.ratioInterval?.verifiedMs[0]).toBeLessThan(0.5);
-    expect(half?.ratioInterval?.verifiedMs[1]).toBeGreaterThan(0.5);
+    expect(half?.ratioInterval?.verifiedMs?.[0]).toBeLessThan(0.5);
+    expect(half?.ratioInterval?.verifiedMs?.[1]).toBeGreaterThan(0.5);
     expect(half?.coldMs?.median).toBe(1000);
+  });
+
+  it('compares with a cold start what a cold start has', () => {
+    const { samples } = result({ cold: [10, 20, 30], half: [5, 10, 15] });
+    for (const one of samples) if (one.case === 'cold') one.dumpMs = 0;
+    const [cold, half] = summarize(samples, 'cold');
+    expect(cold?.ratio).toEqual({ restoreMs: 1, verifiedMs: 1 });
+    expect(half?.ratio).toEqual({ restoreMs: 0.5, verifiedMs: 0.5 });
+    expect(Object.keys(half?.ratioInterval ?? {})).toEqual(['restoreMs', 'verifiedMs']);
   });
 });
