@@ -7,31 +7,25 @@ import {
   createGolden,
   goldenCases,
   measureGolden,
-  parseBody,
   restoreGolden,
   type GoldenResult,
   type GoldenRestoreOptions,
-  type ServerOptions,
 } from '../golden/index.ts';
 import { formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import { resultTable } from '../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
 import { wholeNumber } from './operation-options.ts';
+import { addServerOptions, serverOptions, type ServerFlags } from './server-options.ts';
 
-interface ServerFlags {
-  url: string;
-  healthPath: string;
-  requestPath: string;
-  body?: unknown;
-  healthTimeout: number;
+interface ContainerFlags extends ServerFlags {
   warmup: number;
   preset: string;
   gpu?: 'cdi' | 'devices' | 'none';
   podmanArg?: string[];
 }
 
-interface CreateFlags extends ServerFlags {
+interface CreateFlags extends ContainerFlags {
   variant?: string;
   store?: string;
   export?: string;
@@ -39,7 +33,7 @@ interface CreateFlags extends ServerFlags {
   force?: boolean;
 }
 
-interface BenchFlags extends ServerFlags {
+interface BenchFlags extends ContainerFlags {
   variants: string[];
   rounds: number;
   store: string;
@@ -47,16 +41,11 @@ interface BenchFlags extends ServerFlags {
   restart?: boolean;
 }
 
-function serverOptions({ url, healthPath, requestPath, body, healthTimeout }: ServerFlags): ServerOptions {
-  const healthTimeoutMs = healthTimeout * 1000;
-  return { url, healthPath, requestPath, healthTimeoutMs, ...(body === undefined ? {} : { body }) };
-}
-
 function containerOptions(
   name: string,
   image: string,
   command: readonly string[],
-  { preset, gpu, podmanArg }: ServerFlags,
+  { preset, gpu, podmanArg }: ContainerFlags,
   io: Io,
 ): ContainerCreateOptions {
   return {
@@ -88,16 +77,13 @@ function goldenText({ name, created, imagesDir, record, checkpoint }: GoldenResu
   ].join('\n');
 }
 
-function addServerOptions(command: Command): Command {
-  return command
+function addContainerOptions(command: Command): Command {
+  const described = command
     .argument('<name>', 'of the container')
     .argument('<image>')
     .argument('[command...]', 'after --: program and arguments in the container')
-    .requiredOption('--url <url>', 'where the server listens, such as http://127.0.0.1:8000')
-    .option('--health-path <path>', 'answers 200 when the server is ready', '/health')
-    .option('--request-path <path>', 'takes one request by POST', '/v1/completions')
-    .option('--body <json>', 'the request (default: a completion of 8 tokens, temperature 0)', parseBody)
-    .option('--health-timeout <seconds>', 'until it is healthy', wholeNumber(1, 86_400), 600)
+    .requiredOption('--url <url>', 'where the server listens, such as http://127.0.0.1:8000');
+  return addServerOptions(described)
     .option('--warmup <n>', 'requests before the checkpoint', wholeNumber(1, 10_000), 3)
     .addOption(
       new Option('--preset <name>', 'see criu-cuda presets').choices(presetNames).default('python-server'),
@@ -159,7 +145,7 @@ export function registerGolden(program: Command, io: Io): void {
   const golden = program
     .command('golden')
     .description('a server started, warmed up and checkpointed once, restored as often as wanted');
-  addServerOptions(golden.command('create'))
+  addContainerOptions(golden.command('create'))
     .description('start, wait until healthy, warm up, checkpoint; does nothing when it is there already')
     .option('--variant <name>', 'variant of the plugin')
     .option('--store <dir>', 'where the images go, such as a huge-page tmpfs')
@@ -187,7 +173,7 @@ export function registerGolden(program: Command, io: Io): void {
         ].join('\n'),
       );
     });
-  addServerOptions(golden.command('bench'))
+  addContainerOptions(golden.command('bench'))
     .description(
       'cold start against restore, to the first token; each round removes and starts the container',
     )

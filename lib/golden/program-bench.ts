@@ -1,137 +1,221 @@
 // SPDX-License-Identifier: MIT
 /**
  * Cold start against restore of an inference server that runs without a
- * container, to the first token of an answer by HTTP.
+ * container, to the first token of an answer by HTTP. One runs at a time, for
+ * the port is its.
  * @module
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { caseEnvironment, type BenchmarkCase, type Sample } from '../benchmark/index.ts';
+import {
+  caseEnvironment,
+  coldSample,
+  dropPageCache,
+  prepareRestore,
+  type BenchmarkCase,
+  type PageCache,
+  type Sample,
+} from '../benchmark/index.ts';
 import { checkpoint } from '../checkpoint/index.ts';
-import { ToolkitError } from '../errors.ts';
-import { poolPrefetch } from '../pool/index.ts';
-import { restore } from '../restore/index.ts';
+import { ToolkitError, UsageError } from '../errors.ts';
+import { tailOf } from '../exec.ts';
+import { restore, type RestoreResult } from '../restore/index.ts';
 import { Program } from '../workload/index.ts';
+import { untilNoConnections } from './connections.ts';
 import type { Answer } from './http.ts';
-import { Server, type Host, type ServerOptions } from './server.ts';
+import { Server, type ServerOptions } from './server.ts';
 
 export interface ServerBenchOptions {
-  /** Program and arguments. */
+  /** Program and arguments of the server, on this machine. */
   command: readonly string[];
   server: ServerOptions;
-  /** Requests between the start and the first dump. @default 2 */
+  /** Requests before each dump, at least one: its answer is what the restored server has to give. @default 3 */
   requests?: number;
   /**
-   * One process for all samples with the same preloaded library: each dump is of what the sample before restored, and
-   * only the first has a cold start.
+   * Each dump is of what the sample before restored, as long as the preloaded library is the same: only the first has a
+   * cold start.
    * @default false
    */
   reuse?: boolean;
-  /** The program that CRIU is. @default the one that `criu-cuda setup` finds */
-  criu?: string;
+  pageCache?: PageCache;
   signal?: AbortSignal;
 }
 
-interface Live {
+const REQUESTS = 3;
+
+interface ColdStart {
+  healthyMs: number;
+  firstTokenMs: number;
+}
+
+interface Running {
   program: Program;
-  /** What it answered last. */
+  preload: string | undefined;
+}
+
+/** From `begin` to the first token of an answer that has just ended. */
+const firstTokenSince = (begin: number, { durationMs, firstTokenMs }: Answer): number =>
+  performance.now() - begin - durationMs + firstTokenMs;
+
+class ServerUnderTest {
+  readonly http: Server;
+  readonly #options: ServerBenchOptions;
+  readonly #scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
+  #running: Running | undefined;
+
+  constructor(options: ServerBenchOptions) {
+    this.#options = options;
+    this.http = new Server(options.server);
+  }
+
+  /** Starts it, after the end of the one that runs. */
+  async start(preload: string | undefined): Promise<ColdStart> {
+    const { command, server, signal } = this.#options;
+    await this.stop();
+    if (await this.http.isHealthy(signal))
+      throw new UsageError(`something answers at ${server.url} already`, 'end it, or take another port');
+    const log = join(this.#scratch, 'server.log');
+    rmSync(log, { force: true });
+    const begin = performance.now();
+    const env = preload === undefined ? {} : { LD_PRELOAD: preload };
+    const program = await Program.run(command, env, log);
+    this.#running = { program, preload };
+    const host = {
+      name: command.join(' '),
+      isRunning: () => Promise.resolve(program.isRunning),
+      lastWords: () => Promise.resolve(tailOf(readFileSync(log, 'utf8'))),
+    };
+    await this.http.untilHealthy(host, signal);
+    const healthyMs = performance.now() - begin;
+    const first = await this.http.ask(signal);
+    return { healthyMs, firstTokenMs: firstTokenSince(begin, first) };
+  }
+
+  /** The server for a case, which is started unless it runs already. */
+  async obtain(one: BenchmarkCase): Promise<{ program: Program; cold: ColdStart | undefined }> {
+    const current = this.#running;
+    if (current && this.#options.reuse === true && current.preload === one.preload)
+      return { program: current.program, cold: undefined };
+    const cold = await this.start(one.preload);
+    const started = this.#running;
+    if (!started) throw new ToolkitError('ERR_BENCHMARK', 'the server was ended while it started');
+    return { program: started.program, cold };
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.program.kill();
+    this.#running = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    rmSync(this.#scratch, { recursive: true, force: true });
+  }
+}
+
+interface Restored {
+  result: RestoreResult;
   answer: Answer;
-  coldMs?: number;
+  firstTokenMs: number;
+}
+
+/** Restores, and asks from the first moment on, as a client would that waits for the server. */
+async function restoreAndAsk(http: Server, options: Parameters<typeof restore>[0]): Promise<Restored> {
+  const failed = new AbortController();
+  const { signal = failed.signal } = options;
+  const start = performance.now();
+  const asking = http.askWhenListening(AbortSignal.any([signal, failed.signal])).then((answer) => ({
+    answer,
+    firstTokenMs: firstTokenSince(start, answer),
+  }));
+  asking.catch(() => undefined); // when the restore fails, its error is the one that counts
+  try {
+    const restored = await restore(options);
+    // whoever dumps it next waits until its pid is free
+    void restored.wait();
+    return { result: restored.result, ...(await asking) };
+  } catch (error) {
+    failed.abort(error);
+    throw error;
+  }
+}
+
+function compare(one: BenchmarkCase, before: Answer, after: Answer): void {
+  if (before.text === after.text) return;
+  const [now, then] = [after, before].map(({ text }) => JSON.stringify(text.slice(0, 80)));
+  throw new ToolkitError(
+    'ERR_BENCHMARK',
+    `${one.name}: the restored server answers ${now ?? ''}, and answered ${then ?? ''} before its dump`,
+  );
 }
 
 /** Measures samples for `runBenchmark`; {@link ServerBench.close} ends what it left running. */
 export class ServerBench {
   readonly #options: ServerBenchOptions;
-  readonly #server: Server;
-  readonly #live = new Map<string, Live>();
+  readonly #server: ServerUnderTest;
 
   constructor(options: ServerBenchOptions) {
+    if ((options.requests ?? REQUESTS) < 1)
+      throw new UsageError('at least one request is needed: its answer is compared later');
     this.#options = options;
-    this.#server = new Server(options.server);
+    this.#server = new ServerUnderTest(options);
   }
 
-  async #start(one: BenchmarkCase): Promise<Live> {
-    const { command, requests = 2, signal } = this.#options;
-    const begin = performance.now();
-    if (await this.#server.isHealthy(signal))
-      throw new ToolkitError('ERR_BENCHMARK', `something answers at ${this.#options.server.url} already`);
-    const program = await Program.run(command, one.preload === undefined ? {} : { LD_PRELOAD: one.preload });
-    const host: Host = { name: command.join(' '), isRunning: () => Promise.resolve(program.isRunning) };
-    try {
-      await this.#server.untilHealthy(host, signal);
-      let answer = await this.#server.ask(signal);
-      const coldMs = performance.now() - begin - answer.durationMs + answer.firstTokenMs;
-      for (let i = 0; i < requests; i += 1) answer = await this.#server.ask(signal);
-      return { program, answer, coldMs };
-    } catch (error) {
-      await program.kill();
-      throw error;
-    }
-  }
-
-  async #dumpAndRestore(one: BenchmarkCase, live: Live, imagesDir: string): Promise<Omit<Sample, 'round'>> {
-    const criu = one.criu ?? this.#options.criu;
-    const { signal } = this.#options;
-    const shared = {
-      imagesDir,
-      libdir: one.libdir,
-      env: caseEnvironment(one),
-      ...(criu === undefined ? {} : { criu }),
-      ...(signal === undefined ? {} : { signal }),
-    };
-    const dumped = await checkpoint({ ...shared, pid: live.program.pid });
-    await live.program.gone();
-    if (one.prefetch === true) await poolPrefetch(imagesDir);
-    const start = performance.now();
-    const restored = await restore(shared);
-    const asked = performance.now();
-    const answer = await this.#server.ask(signal);
-    if (answer.text !== live.answer.text) {
-      throw new ToolkitError(
-        'ERR_BENCHMARK',
-        `${one.name}: answers "${answer.text.slice(0, 80)}" after the restore, and "${live.answer.text.slice(0, 80)}" before`,
-      );
-    }
-    return {
-      case: one.name,
-      ...(live.coldMs === undefined ? {} : { coldMs: live.coldMs }),
-      dumpMs: dumped.durationMs,
-      dumpPhases: dumped.phases,
-      restoreMs: restored.result.durationMs,
-      restorePhases: restored.result.phases,
-      verifiedMs: asked - start + answer.firstTokenMs,
-      imageBytes: dumped.imageBytes,
-    };
-  }
-
-  /** One dump and one restore. The time of the first token is `verifiedMs`. */
+  /** One cold start, or one dump and one restore. The time of the first token is `verifiedMs`. */
   async measure(one: BenchmarkCase, round: number, store: string): Promise<Sample> {
-    const key = one.preload ?? '';
+    if (one.coldStart === true) return this.#measureCold(one, round);
     const imagesDir = mkdtempSync(join(store, 'images-'));
-    let live = this.#live.get(key);
     try {
-      live ??= await this.#start(one);
-      this.#live.set(key, live);
-      const sample = await this.#dumpAndRestore(one, live, imagesDir);
-      delete live.coldMs;
-      if (this.#options.reuse !== true) await this.#end(key);
-      return { ...sample, round };
-    } catch (error) {
-      await this.#end(key);
-      throw error;
+      return await this.#measureRestore(one, round, imagesDir);
     } finally {
+      if (this.#options.reuse !== true) await this.#server.stop();
       rmSync(imagesDir, { recursive: true, force: true });
     }
   }
 
-  async #end(key: string): Promise<void> {
-    const live = this.#live.get(key);
-    this.#live.delete(key);
-    await live?.program.kill();
+  async #measureCold(one: BenchmarkCase, round: number): Promise<Sample> {
+    await this.#server.stop();
+    if (this.#options.pageCache === 'dropped') await dropPageCache();
+    const { healthyMs, firstTokenMs } = await this.#server.start(one.preload);
+    await this.#server.stop();
+    return coldSample(one, round, healthyMs, firstTokenMs);
+  }
+
+  async #measureRestore(one: BenchmarkCase, round: number, imagesDir: string): Promise<Sample> {
+    const { requests = REQUESTS, pageCache, signal } = this.#options;
+    const { http } = this.#server;
+    const shared = {
+      imagesDir,
+      libdir: one.libdir,
+      env: caseEnvironment(one),
+      ...(one.criu === undefined ? {} : { criu: one.criu }),
+      ...(signal === undefined ? {} : { signal }),
+    };
+    const { program, cold } = await this.#server.obtain(one);
+    let before = await http.ask(signal);
+    for (let i = 1; i < requests; i += 1) before = await http.ask(signal);
+    await untilNoConnections(http.port, signal === undefined ? {} : { signal });
+    const dumped = await checkpoint({ ...shared, pid: program.pid });
+    await program.gone();
+    await prepareRestore(one, imagesDir, pageCache);
+    const { result, answer, firstTokenMs } = await restoreAndAsk(http, shared);
+    compare(one, before, answer);
+    return {
+      case: one.name,
+      round,
+      ...(cold === undefined ? {} : { coldMs: cold.firstTokenMs }),
+      dumpMs: dumped.durationMs,
+      dumpPhases: dumped.phases,
+      restoreMs: result.durationMs,
+      restorePhases: result.phases,
+      verifiedMs: firstTokenMs,
+      imageBytes: dumped.imageBytes,
+    };
   }
 
   /** Ends what still runs. */
-  async close(): Promise<void> {
-    for (const key of [...this.#live.keys()]) await this.#end(key);
+  close(): Promise<void> {
+    return this.#server.close();
   }
 }

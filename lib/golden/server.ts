@@ -24,10 +24,11 @@ export interface ServerOptions {
   healthTimeoutMs?: number;
 }
 
-const POLL_MS = 20;
+const POLL_MS = 5;
+const LISTEN_POLL_MS = 2;
 const PROBE_TIMEOUT_MS = 5000;
 /** Asking podman takes as long as many probes. */
-const LOOK_EVERY = 50;
+const LOOK_EVERY = 200;
 
 const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
 
@@ -43,6 +44,11 @@ export function parseBody(text: string): unknown {
 async function logsOf(container: string): Promise<string> {
   const { stdout, stderr } = await execResult('podman', ['logs', '--tail', '12', container]);
   return tailOf(`${stdout}${stderr}`);
+}
+
+function isRefused(error: unknown): boolean {
+  const cause = error instanceof ToolkitError ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED';
 }
 
 /** Whoever runs the server, and may know that it is no more. */
@@ -72,6 +78,11 @@ export class Server {
     this.#options = options;
     this.#base = parseServerUrl(options.url);
     this.#body = options.body;
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return Number(this.#base.port === '' ? 80 : this.#base.port);
   }
 
   /** Whether it says that it is well, at this moment. */
@@ -128,6 +139,21 @@ export class Server {
       seed: 1,
       stream: true,
     };
+  }
+
+  /**
+   * Asks the one request as soon as anybody listens. CRIU restores a listening socket before the process runs, so a
+   * request to a server that is being restored waits there for it.
+   */
+  async askWhenListening(signal: AbortSignal): Promise<Answer> {
+    for (;;) {
+      try {
+        return await this.ask(signal);
+      } catch (error) {
+        if (!isRefused(error)) throw error;
+      }
+      await delay(LISTEN_POLL_MS, undefined, { signal });
+    }
   }
 
   /** Asks the one request. @throws {@link ToolkitError} ERR_SERVER for an HTTP error or an empty answer */

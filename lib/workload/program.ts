@@ -5,8 +5,9 @@
  * @module
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { ToolkitError } from '../errors.ts';
-import { waitForExit } from '../process/index.ts';
+import { killTreeNow, waitForExit } from '../process/index.ts';
 
 export class Program {
   readonly pid: number;
@@ -25,14 +26,22 @@ export class Program {
 
   /**
    * @param env added to the environment
+   * @param log file that its output is appended to
    * @throws {@link ToolkitError} ERR_WORKLOAD when it cannot be started
    */
   protected static async spawn(
     command: readonly string[],
     env: Readonly<Record<string, string | undefined>> = {},
+    log?: string,
   ): Promise<{ child: ChildProcess; pid: number }> {
     const [file = '', ...args] = command;
-    const child = spawn(file, args, { detached: true, stdio: 'ignore', env: { ...process.env, ...env } });
+    const output = log === undefined ? 'ignore' : openSync(log, 'a');
+    const child = spawn(file, args, {
+      detached: true,
+      stdio: ['ignore', output, output],
+      env: { ...process.env, ...env },
+    });
+    if (output !== 'ignore') closeSync(output);
     const { pid } = child;
     if (pid !== undefined) return { child, pid };
     const [cause] = await new Promise<unknown[]>((resolve) =>
@@ -43,12 +52,13 @@ export class Program {
     throw new ToolkitError('ERR_WORKLOAD', `${file} could not be started`, { cause });
   }
 
-  /** Starts it. */
+  /** Starts it; `log`: where its output goes, nowhere by default. */
   static async run(
     command: readonly string[],
     env: Readonly<Record<string, string | undefined>> = {},
+    log?: string,
   ): Promise<Program> {
-    const { child, pid } = await Program.spawn(command, env);
+    const { child, pid } = await Program.spawn(command, env, log);
     return new Program(child, pid);
   }
 
@@ -68,14 +78,11 @@ export class Program {
     await waitForExit(this.pid);
   }
 
-  /** Ends it, whether it is still the process that was started or a restored one. */
+  /** Ends it and its descendants, whether it is still the process that was started or a restored one. */
   async kill(): Promise<void> {
-    try {
-      process.kill(this.pid, 'SIGKILL');
-    } catch {
-      // gone already
-    }
+    const killed = killTreeNow(this.pid);
     await this.gone();
+    for (const { pid } of killed) await waitForExit(pid);
     this.#child.unref();
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** A matrix on real CRIU: interrupted, gone on with, reported. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import {
@@ -10,7 +9,6 @@ import {
   readJson,
   readResult,
   runBenchmark,
-  type BenchmarkResult,
   type BenchmarkRun,
   type LoopResult,
 } from '../../lib/benchmark/index.ts';
@@ -18,7 +16,6 @@ import { lossesOf } from '../../lib/commands/bench/loop.ts';
 import { captureIo } from '../unit/cli/capture.ts';
 import { main } from '../../lib/program.ts';
 import { builtProgram } from '../../lib/paths.ts';
-import { freePort } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 
@@ -77,34 +74,6 @@ it('measures another program, which has to answer the same', async () => {
   expect(await main([...words, '--restart', '--', ...program], none.io)).toBe(1);
   expect(none.stderr()).toContain('«answer» was answered by «error answer unknown request');
 });
-
-it('measures an inference server to its first token, started for every sample or once', async () => {
-  const port = String(await freePort());
-  const program = [builtProgram('workload-pattern'), '--alloc', '4Mx2', '--http', port];
-  const store = ['--store', join(machine.dir, 's')];
-  const words = ['bench', ...store, '--warmup', '0', '--url', `http://127.0.0.1:${port}`];
-  const measured = async (...more: string[]): Promise<BenchmarkResult> => {
-    const out = join(machine.dir, `server-${more.length}.json`);
-    const { io, stderr } = captureIo();
-    expect(await main([...words, ...more, '--out', out, '--', ...program], io), stderr()).toBe(0);
-    expect(commandLines().filter((line) => line.includes(port))).toEqual([]);
-    return readResult(out);
-  };
-  const fresh = await measured('--cases', 'stock,parallel', '--rounds', '2');
-  expect(fresh.samples.map(({ case: name, coldMs = 0 }) => [name, coldMs > 0])).toEqual([
-    ['stock', true],
-    ['parallel', true],
-    ['stock', true],
-    ['parallel', true],
-  ]);
-  const once = await measured('--cases', 'parallel', '--rounds', '3', '--reuse');
-  expect(once.samples.map(({ coldMs = 0 }) => coldMs > 0)).toEqual([true, false, false]);
-  const occupied = captureIo();
-  const listener = createServer((_, response) => response.end()).listen(Number(port), '127.0.0.1');
-  expect(await main([...words, '--rounds', '1', '--', ...program], occupied.io)).toBe(1);
-  expect(occupied.stderr()).toContain(`something answers at http://127.0.0.1:${port} already`);
-  listener.close();
-}, 60_000);
 
 it('measures every combination, cleans up when it is stopped, and goes on where it was', async () => {
   const stores = ['a', 'b'].map((name) => join(machine.dir, name));

@@ -17,9 +17,11 @@ import { formatDuration, type Io } from '../../output.ts';
 import { pluginVariants } from '../../paths.ts';
 import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
+import { wholeNumber } from '../operation-options.ts';
+import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 import { useDriver } from './driver.ts';
 
-interface RunOptions {
+interface RunOptions extends Omit<ServerFlags, 'url'> {
   upstream?: string;
   alloc: string[];
   question: string;
@@ -65,17 +67,15 @@ function switches(text: string): (0 | 1)[] {
 }
 
 /** The program is a server, asked by HTTP. */
-function serverBench(
-  io: Io,
-  { url, requests, reuse }: RunOptions,
-  command: readonly string[],
-): ServerBench | undefined {
+function serverBench(io: Io, options: RunOptions, command: readonly string[]): ServerBench | undefined {
+  const { url, requests, reuse, pageCache } = options;
   if (url === undefined) return undefined;
   if (command.length === 0) throw new UsageError('--url needs the program that listens there, after --');
   return new ServerBench({
     command,
-    server: { url },
+    server: serverOptions({ ...options, url }),
     requests,
+    pageCache,
     ...(reuse === undefined ? {} : { reuse }),
     signal: io.signal,
   });
@@ -119,8 +119,11 @@ async function measure(
 }
 
 function addRunOptions(command: Command): Command {
-  return command
-    .argument('[program...]', 'after --: another program with the socket protocol of workload-pattern')
+  const described = command
+    .argument(
+      '[program...]',
+      'after --: another program with the socket protocol of workload-pattern, or a server',
+    )
     .option(
       '--question <line>',
       'what that program is asked; it has to answer the same after a restore',
@@ -130,8 +133,9 @@ function addRunOptions(command: Command): Command {
       '--url <url>',
       'that program is an inference server (health and completions as vLLM has them) at http://HOST:PORT: times are to its first token',
     )
-    .option('--requests <n>', 'answers of such a server before its dump, after the first', count, 2)
-    .option('--reuse', 'start it once: each dump is of what the restore before brought back')
+    .option('--requests <n>', 'answers of such a server before each dump', wholeNumber(1, 10_000), 3)
+    .option('--reuse', 'start it once: each dump is of what the restore before brought back');
+  return addServerOptions(described)
     .option('--upstream <dir>', 'directory with CRIU’s own cuda_plugin.so and NVIDIA’s cuda-checkpoint')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'measured rounds', count, 5)

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+/** Options of commands that ask a server. */
+import type { Command } from 'commander';
+import { parseBody, type ServerOptions } from '../golden/index.ts';
+import { wholeNumber } from './operation-options.ts';
+
+export interface ServerFlags {
+  url: string;
+  healthPath: string;
+  requestPath: string;
+  body?: unknown;
+  healthTimeout: number;
+}
+
+export function serverOptions(flags: ServerFlags): ServerOptions {
+  const { url, healthPath, requestPath, body, healthTimeout } = flags;
+  const healthTimeoutMs = healthTimeout * 1000;
+  return { url, healthPath, requestPath, healthTimeoutMs, ...(body === undefined ? {} : { body }) };
+}
+
+/** All of them but `--url`, which is required or not. */
+export function addServerOptions(command: Command): Command {
+  return command
+    .option('--health-path <path>', 'answers 200 when the server is ready', '/health')
+    .option('--request-path <path>', 'takes one request by POST', '/v1/completions')
+    .option('--body <json>', 'the request (default: a completion of 8 tokens, temperature 0)', parseBody)
+    .option('--health-timeout <seconds>', 'until it is healthy', wholeNumber(1, 86_400), 600);
+}
