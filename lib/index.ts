@@ -171,6 +171,8 @@ export {
   measureGolden,
   restoreGolden,
   type GoldenBenchOptions,
+  ServerBench,
+  type ServerBenchOptions,
   type ServerOptions,
 } from './golden/index.ts';
 export {

@@ -5,6 +5,7 @@ The weights are made once and kept as safetensors, so that a start reads them fr
 does. Needs torch and transformers (5 or newer); downloads nothing.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -65,22 +66,24 @@ def make_weights(config, directory, device):
 
 
 class Engine:
-    """The model and its cache. `generate` is to be called from one thread at a time."""
+    """What the HTTP face asks: the model and its cache. `generate` is called by one thread, a request after the other."""
 
     def __init__(self, directory, kv_bytes, slot_tokens, device):
         self.device = device
         self.model = Qwen2ForCausalLM.from_pretrained(directory, dtype=torch.bfloat16).to(device).eval()
         self.config = self.model.config
-        self.slot_tokens = slot_tokens
-        self.slots = self._make_slots(kv_bytes)
+        self.model_id = os.path.basename(os.path.normpath(directory))
+        self.vocab_size = self.config.vocab_size
+        self.max_len = slot_tokens
+        self.slots = itertools.cycle(self._make_slots(kv_bytes))
 
     def _make_slots(self, kv_bytes):
         heads = self.config.num_key_value_heads
         head_dim = self.config.hidden_size // self.config.num_attention_heads
-        slot_bytes = 2 * self.config.num_hidden_layers * heads * head_dim * self.slot_tokens * 2  # bf16
+        slot_bytes = 2 * self.config.num_hidden_layers * heads * head_dim * self.max_len * 2  # bf16
         slots = []
         for _ in range(max(1, kv_bytes // slot_bytes)):
-            slot = StaticCache(config=self.config, max_cache_len=self.slot_tokens)
+            slot = StaticCache(config=self.config, max_cache_len=self.max_len)
             slot.early_initialization(1, heads, head_dim, torch.bfloat16, self.device)
             for layer in slot.layers:  # as after use: zeroes would cost a checkpoint nothing
                 layer.keys.normal_()
@@ -89,8 +92,9 @@ class Engine:
         return slots
 
     @torch.inference_mode()
-    def generate(self, prompt, max_tokens, temperature, seed, slot):
-        """Yields up to `max_tokens` token ids. `prompt`: ids; `slot`: one of `slots`, nobody else's."""
+    def generate(self, prompt, max_tokens, temperature, seed):
+        """Yields `max_tokens` token ids, each request in the next slot of the cache. `prompt`: ids."""
+        slot = next(self.slots)
         random = torch.Generator(self.device).manual_seed(seed)
         tokens = torch.tensor([prompt], device=self.device)
         slot.reset()
