@@ -96,7 +96,7 @@ export const settingDefinitions = {
   },
   CRIU_CUDA_MEMCPY_MIN_MB: {
     type: 'number',
-    default: '8',
+    default: '16',
     min: 1,
     max: 1_048_576,
     meaning: 'smallest copy between pageable host memory and a device that the interceptor makes, MiB',
