@@ -48,4 +48,8 @@ int ccr__inject_end(struct injection *in);
  */
 int ccr__inject_fd(struct injection *in, int fd, int *task_fd);
 
+/* Closes descriptors of page files that a criu, killed in the middle, left in the task. 0 or
+ * -errno. */
+int ccr__inject_close_left(struct injection *in);
+
 #endif

@@ -4,13 +4,18 @@
  * which criu borrows: neither paths, nor permissions, nor namespaces of the
  * task have a say in it.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "image/pages.h"
 #include "plugin/inject.h"
 #include "plugin/plugin.h"
 
@@ -115,4 +120,29 @@ int ccr__inject_fd(struct injection *in, int fd, int *task_fd)
 	for (int i = 0; i < 2; i++)
 		closed |= call(in, &unused, SYS_close, ends[i], 0, 0, 0);
 	return ret ? ret : closed;
+}
+
+int ccr__inject_close_left(struct injection *in)
+{
+	char path[48], target[PATH_MAX];
+	struct dirent *entry;
+	int ret = 0, unused;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", in->pid);
+	fds = opendir(path);
+	if (!fds)
+		return -errno;
+	while (!ret && (entry = readdir(fds))) {
+		const ssize_t length =
+			readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
+
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		if (ccr_pages_is_page_file(target))
+			ret = call(in, &unused, SYS_close, atoi(entry->d_name), 0, 0, 0);
+	}
+	closedir(fds);
+	return ret;
 }

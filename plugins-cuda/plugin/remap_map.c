@@ -179,7 +179,9 @@ int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *map
 	ret = ccr__inject_begin(&mapper.in, pid);
 	if (ret)
 		return ret == -ENOTSUP ? 0 : ret;
-	ret = ccr__inject_fd(&mapper.in, fd, &mapper.task_fd);
+	ret = ccr__inject_close_left(&mapper.in);
+	if (!ret)
+		ret = ccr__inject_fd(&mapper.in, fd, &mapper.task_fd);
 	if (!ret && mapper.task_fd >= 0) {
 		ret = map_segments(&mapper, plan, mapped);
 		if (!ret)
