@@ -95,6 +95,10 @@ function registerCreate(container: Command, io: Io): void {
         'none',
       ]),
     )
+    .option(
+      '--store <dir>',
+      'where its images go; it is mounted in it, so that host memory can be mapped from page files',
+    )
     .option('--podman-arg <word...>', 'more for podman run, such as --podman-arg=--env=A=b');
   addPluginOptions(command).action((name: string, image: string, words: string[], flags: CreateFlags) =>
     create(io, name, image, words, flags),

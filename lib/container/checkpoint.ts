@@ -36,7 +36,7 @@ export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir
   ignoreVolumes?: boolean;
   tcpEstablished?: boolean;
   fileLocks?: boolean;
-  /** Directory for the images, such as a huge-page tmpfs. @default podman's own */
+  /** Directory for the images, such as a huge-page tmpfs. @default the one it was created with, else podman's own */
   store?: string;
 }
 
@@ -61,10 +61,14 @@ class CheckpointPlace {
   readonly #kept: string;
   readonly #target: string | undefined;
 
-  constructor(container: ContainerInfo, store: string | undefined) {
+  constructor(container: ContainerInfo, { store, exportTo }: ContainerCheckpointOptions) {
+    const made = container.labels[labels.store];
     this.#link = container.checkpointDir;
     this.#kept = `${this.#link}.previous`;
-    this.#target = store === undefined ? undefined : join(resolve(store), container.id);
+    if (exportTo !== undefined) this.#target = undefined;
+    else if (made !== undefined && (store === undefined || join(resolve(store), container.name) === made))
+      this.#target = join(made, container.id);
+    else this.#target = store === undefined ? undefined : join(resolve(store), container.id);
   }
 
   /** An earlier checkpoint is put aside: files of two dumps must not mix. */
@@ -162,7 +166,7 @@ export async function checkpointContainer(
   }
   const args = checkpointArguments(options, container.id);
   const runtime = await ContainerRuntime.create(runtimeFor(options, container.labels));
-  const place = new CheckpointPlace(container, options.store);
+  const place = new CheckpointPlace(container, options);
   place.prepare();
   const start = performance.now();
   try {

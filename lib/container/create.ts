@@ -3,14 +3,14 @@
  * Starts a container that can be checkpointed with its GPU memory.
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { findPluginDir, type PluginChoice } from '../criu/index.ts';
 import { loadSettings } from '../configure/index.ts';
 import { UsageError } from '../errors.ts';
 import { inspectPlugin } from '../inspect/index.ts';
 import { pluginFileName, usesInterceptor } from '../paths.ts';
 import { currentSystem, findOnPath } from '../setup/index.ts';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { containerEdits, editFlags } from './edits.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
 import { podman, requireContainer, type ContainerInfo } from './podman.ts';
@@ -22,6 +22,7 @@ export const labels = {
   libdir: 'criu-cuda.libdir',
   runDir: 'criu-cuda.run-dir',
   preset: 'criu-cuda.preset',
+  store: 'criu-cuda.store',
 } as const;
 
 /** podman's seccomp profile without io_uring, when set-up has written it. */
@@ -34,6 +35,12 @@ export interface ContainerCreateOptions extends PluginChoice {
   command?: readonly string[];
   /** @default plain */
   preset?: string;
+  /**
+   * Directory for its images, such as a huge-page tmpfs. The container sees its own directory there, read-only: large
+   * host memory is then mapped from page files instead of being read by CRIU.
+   * @default podman's own, which no container sees
+   */
+  store?: string;
   /** How GPUs get into the container. @default cdi on a machine with a GPU, else none */
   gpu?: GpuAccess;
   /** More flags of `podman run`. */
@@ -88,11 +95,17 @@ function runtimeFlags(): string[] {
 
 const readProc = (name: string): string => readFileSync(`/proc/${name}`, 'utf8');
 
+/** The container's own directory in the store. */
+function storeOf({ store, name }: ContainerCreateOptions): string | undefined {
+  return store === undefined ? undefined : join(resolve(store), name);
+}
+
 /** The whole command line of podman, without the program. */
 export function createArguments(options: ContainerCreateOptions): string[] {
   const { name, image, command = [], preset = 'plain', podmanArgs = [] } = options;
   if (!/^[a-zA-Z0-9][\w.-]*$/.test(name)) throw new UsageError(`"${name}" is no name for a container`);
   const { parts } = findPreset(preset);
+  const store = storeOf(options);
   const libdir = containerPluginDir(options);
   const intercept = usesInterceptor(
     inspectPlugin(join(findPluginDir({ libdir }), pluginFileName)).variant ?? '',
@@ -101,6 +114,7 @@ export function createArguments(options: ContainerCreateOptions): string[] {
     [labels.libdir]: libdir,
     [labels.runDir]: loadSettings().settings.CRIU_CUDA_RUN_DIR,
     [labels.preset]: preset,
+    ...(store === undefined ? {} : { [labels.store]: store }),
   };
   return [
     ...runtimeFlags(),
@@ -116,6 +130,7 @@ export function createArguments(options: ContainerCreateOptions): string[] {
       Object.entries(part.env ?? {}).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
     ),
     ...editFlags(containerEdits(intercept)),
+    ...(store === undefined ? [] : ['--volume', `${store}:${store}:ro`]),
     ...podmanArgs,
     image,
     ...command.slice(0, 1),
@@ -128,6 +143,8 @@ export function createArguments(options: ContainerCreateOptions): string[] {
 /** Starts a container. @returns it, running */
 export async function createContainer(options: ContainerCreateOptions): Promise<ContainerInfo> {
   const { name, signal } = options;
+  const store = storeOf(options);
+  if (store !== undefined) mkdirSync(store, { recursive: true, mode: 0o700 });
   await podman(createArguments(options), signal === undefined ? {} : { signal });
   return requireContainer(name);
 }

@@ -4,11 +4,14 @@
  * file, and returns when its GPU memory is back.
  * @module
  */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
 import { readCriuLog, readRestoreStats, restorePhases, type CudaTask, type OpStatus } from '../criu/index.ts';
 import { CommandError, ToolkitError, UsageError } from '../errors.ts';
+import { execResult } from '../exec.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
+import { labels } from './create.ts';
 import { findContainer, podman, requireContainer, type ContainerInfo } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
@@ -117,6 +120,16 @@ function restoredId(stdout: string): string {
   return id;
 }
 
+const exported = z.object({ labels: z.record(z.string(), z.string()).optional() });
+
+/** A directory that the exported container has mounted, and that went with it or never was on this machine. */
+async function makeStore(file: string): Promise<void> {
+  const { stdout, exitCode } = await execResult('tar', ['-xOf', resolve(file), 'config.dump']);
+  const config = exitCode === 0 ? exported.safeParse(JSON.parse(stdout)) : undefined;
+  const store = config?.data?.labels?.[labels.store];
+  if (store !== undefined) mkdirSync(store, { recursive: true, mode: 0o700 });
+}
+
 /**
  * Restores a container. When it fails, a container in place has its checkpoint
  * still, and an imported one is gone again.
@@ -125,6 +138,7 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
   const target = await findTarget(options);
   const what = target?.name ?? options.importFrom ?? '';
   const runtime = await ContainerRuntime.create(runtimeFor(options, target?.labels ?? {}));
+  if (options.importFrom !== undefined) await makeStore(options.importFrom);
   const start = performance.now();
   try {
     const args = restoreArguments(options, target);
@@ -178,5 +192,7 @@ export async function removeContainer(name: string): Promise<ContainerInfo | und
   if (!container) return undefined;
   removeCheckpoint(container.checkpointDir);
   await podman(['rm', '--force', '--time', '0', container.id]);
+  const store = container.labels[labels.store];
+  if (store !== undefined) rmSync(store, { recursive: true, force: true });
   return container;
 }

@@ -47,7 +47,7 @@ export function measureGolden(
       );
     try {
       const begin = performance.now();
-      await createContainer({ ...options, libdir: one.libdir });
+      await createContainer({ ...options, libdir: one.libdir, store });
       await server.untilHealthy(containerHost(name), signal);
       const first = await server.ask(signal);
       const coldMs = performance.now() - begin - first.durationMs + first.firstTokenMs;

@@ -27,8 +27,6 @@ export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;
   /** Requests before the checkpoint, at least one: its answer is what a restore is compared with. @default 3 */
   warmup?: number;
-  /** Directory for the images. @default podman's own */
-  store?: string;
   /** Into a tar file as well. */
   exportTo?: string;
   criu?: string;

@@ -24,10 +24,12 @@ import {
   writeCdi,
 } from '../../lib/container/index.ts';
 import { exec } from '../../lib/exec.ts';
+import { readPageImages } from '../../lib/images/index.ts';
 import { variantDir } from '../../lib/paths.ts';
 import { askWorkload } from '../../lib/workload/index.ts';
 import { prepareContainers } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
+import { pageImageBytes } from '../helpers/host-memory.ts';
 import { Machine } from '../helpers/machine.ts';
 
 const { image = '', reason } = await prepareContainers();
@@ -112,6 +114,30 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(after);
     await removeContainer(name);
     expect(readdirSync(store)).toEqual([]);
+  });
+
+  it('keeps host memory out of CRIU’s images where it sees its store', async () => {
+    const store = join(machine.dir, 'store');
+    const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
+    await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
+    const before = await checksum();
+    const { imagesDir = '' } = await checkpointContainer({ name });
+    const [pages] = await readPageImages(imagesDir);
+    expect(pages?.stored).toBeGreaterThan(16 * 2 ** 20);
+    expect(pageImageBytes(imagesDir)).toBeLessThan(4 * 2 ** 20);
+    for (let round = 0; round < 2; round += 1) {
+      await restoreContainer({ name, keep: true });
+      expect(await checksum()).toBe(before);
+      await exec('podman', ['kill', '--signal', 'KILL', name]);
+      await exec('podman', ['wait', name]);
+    }
+    await restoreContainer({ name });
+    const file = join(machine.dir, 'export.tar');
+    await checkpointContainer({ name, exportTo: file });
+    await removeContainer(name);
+    expect(readdirSync(store)).toEqual([]);
+    await restoreContainer({ name, importFrom: file, variant: 'parallel' });
+    expect(await checksum()).toBe(before);
   });
 
   it('runs on after a failed checkpoint, and its earlier one is still there', async () => {
