@@ -42,7 +42,7 @@ function resultText(io: Io, result: DemoResult): string {
     ...(imagesDir === undefined
       ? []
       : [
-          `images: ${imagesDir}; once more: ${[...environment, 'criu-cuda'].join(' ')} restore --images-dir ${imagesDir}`,
+          `images: ${imagesDir}; once more: ${[...environment, 'criu-cuda'].join(' ')} restore --images-dir ${imagesDir} --variant ${result.variant}`,
         ]),
   ].join('\n');
 }
@@ -85,7 +85,7 @@ export function registerDemo(program: Command, io: Io): void {
     .description('checkpoint and restore a GPU program, with proof; on the software driver without a GPU')
     .option('--size <size>', 'device memory of the program, e.g. 512M (default: 2G on a GPU, else 256M)')
     .option('--software', 'use the software driver even when there is a GPU')
-    .option('--variant <name>', 'variant of the plugin', 'stock')
+    .option('--variant <name>', 'variant of the plugin', 'parallel')
     .option('--keep', 'leave the images')
     .action((flags: Flags) => demo(io, flags));
 }

@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
-import { builtProgram } from '../paths.ts';
+import { builtProgram, interceptorLibrary, usesInterceptor } from '../paths.ts';
 import { becomeSubreaper, isAlive, killTreeNow } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
@@ -16,6 +16,7 @@ import { createScratch, type Scratch } from './scratch.ts';
 
 const MIB = 2 ** 20;
 const ALLOCATIONS = 4;
+const DEFAULT_VARIANT = 'parallel';
 const DEFAULT_GPU_BYTES = 2048 * MIB;
 const DEFAULT_SOFTWARE_BYTES = 256 * MIB;
 /** Context state that a driver saves beside the program's own memory. */
@@ -33,7 +34,7 @@ export interface DemoOptions {
   software?: boolean;
   /** Leave the images. @default false */
   keep?: boolean;
-  /** Variant of the plugin. @default stock */
+  /** Variant of the plugin. @default parallel */
   variant?: string;
   signal?: AbortSignal;
   /** @default shows nothing */
@@ -55,6 +56,8 @@ export interface DemoResult {
   restore: RestoreResult;
   /** Only when they were kept. */
   imagesDir: string | undefined;
+  /** Of the plugin. */
+  variant: string;
   /** What has to be in the environment to restore the images once more. */
   env: Record<string, string>;
 }
@@ -108,11 +111,13 @@ class DemoRun {
   readonly #options: DemoOptions;
   readonly #step: ShowStep;
   readonly #bytes: number;
+  readonly #variant: string;
   #workload: Workload | undefined;
   #restored: RestoredProcess | undefined;
 
   constructor(options: DemoOptions) {
     this.#options = options;
+    this.#variant = options.variant ?? DEFAULT_VARIANT;
     this.#step = options.step ?? ((_title, run) => run());
     this.driver = chooseDriver(options.software ?? false);
     const { software } = this.driver;
@@ -128,13 +133,17 @@ class DemoRun {
     this.#workload = await Workload.start({
       socketPath: this.scratch.socketPath,
       args: ['--alloc', `${each}x${ALLOCATIONS}`],
-      env: this.env,
+      env: {
+        ...this.env,
+        ...(usesInterceptor(this.#variant) ? { LD_PRELOAD: interceptorLibrary() } : {}),
+      },
     });
     return this.#workload;
   }
 
   async perform(): Promise<DemoResult> {
-    const { signal, variant = 'stock', keep = false } = this.#options;
+    const { signal, keep = false } = this.#options;
+    const variant = this.#variant;
     const { imagesDir } = this.scratch;
     const shared = { imagesDir, variant, env: this.env, ...(signal === undefined ? {} : { signal }) };
     const step = this.#step;
@@ -157,6 +166,7 @@ class DemoRun {
       checkpoint: dumped,
       restore: restored.result,
       imagesDir: keep ? imagesDir : undefined,
+      variant,
       env: this.env,
     };
   }
