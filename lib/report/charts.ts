@@ -19,6 +19,8 @@ export interface Chart {
 }
 
 const BAR_HEIGHT = 34;
+/** A phase that is so much shorter than the longest one is narrower than a pixel. */
+const INVISIBLE = 1000;
 const AXES_HEIGHT = 140;
 /** Shades of one colour for each part, readable on light and dark. */
 const palette: Readonly<Record<PhaseMedian['part'], readonly string[]>> = {
@@ -32,7 +34,8 @@ const palette: Readonly<Record<PhaseMedian['part'], readonly string[]>> = {
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const named = { nameLocation: 'middle', nameGap: 28 } as const;
 const milliseconds = { type: 'value', name: 'ms', min: 0, ...named } as const;
-const grid = { left: 12, right: 30, bottom: 44, containLabel: true } as const;
+/** Room on the left, for where there is no browser to measure a label. */
+const grid = { left: 30, right: 30, bottom: 44, containLabel: true } as const;
 /** Of cases: told apart on light and dark, by the colour-blind too. */
 const color = ['#2f6db5', '#d98a2b', '#3c9a5f', '#8c6bb1', '#c05a5a', '#5b94d6', '#ecb066', '#67bd87'];
 
@@ -45,7 +48,8 @@ export function slug(text: string): string {
 
 function phaseSeries(result: NamedResult['result'], what: 'dump' | 'restore'): BarSeriesOption[] {
   const perCase = result.summaries.map((one) => phaseMedians(result, one.case, what));
-  const all = perCase.flat();
+  const longest = Math.max(...perCase.flat().map(({ ms }) => ms));
+  const all = perCase.flat().filter(({ ms }) => ms >= longest / INVISIBLE);
   // what the application does comes last, whichever cases have which phases
   const inOrder = [
     ...all.filter((phase) => phase.part !== 'application'),
@@ -72,8 +76,8 @@ function phasesChart({ name, result }: NamedResult, what: 'dump' | 'restore'): C
   const option: EChartsOption = {
     aria: { enabled: true },
     tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
-    legend: { type: 'scroll', top: 0 },
-    grid: { ...grid, top: 50 },
+    legend: { top: 0 },
+    grid: { ...grid, top: 70 },
     xAxis: milliseconds,
     yAxis: { type: 'category', data: cases, inverse: true },
     series: phaseSeries(result, what),
@@ -81,7 +85,7 @@ function phasesChart({ name, result }: NamedResult, what: 'dump' | 'restore'): C
   return {
     id: slug(`${name} ${what} phases`),
     title: what === 'dump' ? 'Dump, median of each phase' : 'Restore to verified, median of each phase',
-    height: AXES_HEIGHT + BAR_HEIGHT * cases.length,
+    height: AXES_HEIGHT + 20 + BAR_HEIGHT * cases.length,
     option,
   };
 }
