@@ -91,13 +91,16 @@ static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
 	unsigned int started = 0;
 	int ret = 0;
 
-	while (!ret && started<crew->nr && * end> start) {
-		const uint64_t size = *end - start < PIECE ? *end - start : PIECE;
+	while (started < crew->nr) {
+		const uint64_t left = *end - start, size = left < PIECE ? left : PIECE;
 		const uint64_t arguments[6] = {*end - size, size, MADV_POPULATE_WRITE};
 
+		if (!left)
+			break;
 		ret = ccr__inject_start(&crew->threads[started], SYS_madvise, arguments);
-		if (!ret)
-			started++;
+		if (ret)
+			break;
+		started++;
 		*end -= size;
 	}
 	for (unsigned int i = 0; i < started; i++) {
