@@ -8,7 +8,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
-import { waitForExit } from '../process/index.ts';
+import { collectCompanions, waitForExit } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
 import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op-status.ts';
@@ -17,6 +17,7 @@ import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
 /** The watcher may have to bring device memory back. */
 const WATCHER_TIMEOUT_MS = 600_000;
+const COMPANIONS_MS = 5000;
 
 export interface CriuRun {
   stage: 'dump' | 'restore';
@@ -111,6 +112,8 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     if (error instanceof CommandError) ended.stderr = error.facts.tail;
   }
   const durationMs = performance.now() - start;
+  // what ends a moment after criu, nobody waits for
+  collectCompanions({ timeoutMs: COMPANIONS_MS }).catch(() => undefined);
   const criuPid = started.pid ?? 0;
   return {
     criuPid,

@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { builtProgram, interceptorLibrary, usesInterceptor } from '../paths.ts';
-import { becomeSubreaper, isAlive, killTreeNow } from '../process/index.ts';
+import { becomeSubreaper, collectCompanions, isAlive, killTreeNow } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
 import { chooseDriver, type DriverChoice } from './driver.ts';
@@ -16,6 +16,8 @@ import { createScratch, type Scratch } from './scratch.ts';
 
 const MIB = 2 ** 20;
 const ALLOCATIONS = 4;
+/** They end as soon as they see that the program has. */
+const COMPANIONS_MS = 5000;
 const DEFAULT_VARIANT = 'parallel';
 const DEFAULT_GPU_BYTES = 2048 * MIB;
 const DEFAULT_SOFTWARE_BYTES = 256 * MIB;
@@ -175,6 +177,7 @@ class DemoRun {
   async end(): Promise<void> {
     await this.#restored?.kill(0);
     await this.#workload?.kill();
+    await collectCompanions({ timeoutMs: COMPANIONS_MS });
     if (this.#options.keep !== true) this.scratch.remove();
   }
 

@@ -3,6 +3,7 @@
  * Processes that Node did not start: reading, waiting, ending.
  * @module
  */
+export { collectCompanions } from './companions.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export { SystemCallError } from './libc.ts';
 export { parseMemory, readMemory, type MemorySummary } from './memory.ts';

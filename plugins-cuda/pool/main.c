@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static int serve_once(void)
 {
 	char error[256];
 
+	prctl(PR_SET_NAME, "cuda-pool-once"); /* whoever collects it tells it from the daemon */
 	pool_device_begin();
 	session_run(ONCE_SOCKET);
 	return pool_device_wait(error, sizeof(error)) ? 1 : 0;
