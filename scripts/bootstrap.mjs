@@ -59,7 +59,7 @@ async function nodeModules() {
 if (!tasks.includes(task)) fail(`unknown task "${task}"; accepted: ${tasks.join(', ')}`);
 nodeVersion();
 await nodeModules();
-await node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
+await node('scripts/compile.mjs');
 await cli('setup', ...(task === 'setup' ? rest : ['--quiet-if-ready']));
 if (task !== 'setup') await cli('build');
 if (task === 'test' && process.env.CI) {
