@@ -6,6 +6,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
@@ -64,6 +65,7 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
     cmakeJs(),
     'build',
     ...['--directory', pluginSourceDir, '--out', out],
+    ...['--parallel', String(availableParallelism())],
     ...(options.variant === undefined ? [] : ['--target', `plugin_${options.variant}`]),
     `--CDCCR_SANITIZE=${options.sanitize ?? ''}`,
     '--CDCMAKE_BUILD_TYPE=RelWithDebInfo',
