@@ -6,6 +6,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     pool: 'forks',
+    // what is waited for comes; on a busy machine not within the second that is vitest's default
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

@@ -193,6 +193,7 @@ describe('the budget', () => {
     const workload = await start(['--alloc', '100M']);
     const before = await snapshot(workload);
     await dump(workload);
+    await expectFree(begin); // its process has ended before its memory is free again
     const other = join(machine.dir, 'other');
     mkdirSync(other);
     await dump(await start(['--alloc', '100Mx2']), { imagesDir: other });
