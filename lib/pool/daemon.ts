@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
@@ -68,6 +68,7 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   const logFile = options.logFile ?? join(runDir, 'pool.log');
   const log = openSync(logFile, 'a', 0o600);
+  const { size: logged } = fstatSync(log);
   const env = { ...process.env, ...options.env, CRIU_CUDA_RUN_DIR: runDir };
   const child = spawn(program, [], { detached: true, stdio: ['ignore', 'ignore', log], env });
   closeSync(log);
@@ -83,7 +84,7 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
     child.kill();
     throw new PoolError(
       'ERR_POOL',
-      `${basename(program)} did not start: ${tailOf(readFileSync(logFile, 'utf8'))}`,
+      `${basename(program)} did not start: ${tailOf(readFileSync(logFile).subarray(logged).toString())}`,
     );
   }
   child.unref();

@@ -36,8 +36,11 @@ const START_TIMEOUT_MS = 120_000;
 const ANSWER_TIMEOUT_MS = 120_000;
 const RETRY_MS = 2;
 
-function failed(message: string, cause?: unknown): ToolkitError {
-  return new ToolkitError('ERR_WORKLOAD', message, cause === undefined ? {} : { cause });
+function failed(message: string, cause?: unknown, hint?: string): ToolkitError {
+  return new ToolkitError('ERR_WORKLOAD', message, {
+    ...(cause === undefined ? {} : { cause }),
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 /** One request on a connection of its own: none is open when CRIU comes. */
@@ -66,6 +69,12 @@ function isNotListening(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
+/** Its output goes nowhere, for CRIU would have to dump where it goes: how to see what it says. */
+function byHand(command: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): string {
+  const driver = env.CRIU_CUDA_DRIVER ?? process.env.CRIU_CUDA_DRIVER;
+  return `to see why, start it by hand: ${driver === undefined ? '' : `CRIU_CUDA_DRIVER=${driver} `}${command.join(' ')}`;
+}
+
 export class Workload extends Program {
   readonly socketPath: string;
 
@@ -80,12 +89,12 @@ export class Workload extends Program {
     const command = options.program ?? [builtProgram('workload-pattern')];
     const { child, pid } = await Program.spawn([...command, ...args, '--socket', socketPath], env);
     const workload = new Workload(child, pid, socketPath);
-    await workload.#answering(START_TIMEOUT_MS);
+    await workload.#answering(START_TIMEOUT_MS, byHand([...command, ...args], env));
     return workload;
   }
 
   /** Until it listens nothing tells that it will, so it is asked again and again. */
-  async #answering(timeoutMs: number): Promise<void> {
+  async #answering(timeoutMs: number, hint: string): Promise<void> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       try {
@@ -93,8 +102,9 @@ export class Workload extends Program {
         return;
       } catch (error) {
         if (!isNotListening(error)) throw error;
-        if (!this.isRunning) throw failed('the workload ended at its start', error);
-        if (performance.now() > end) throw failed(`the workload did not start in ${timeoutMs} ms`, error);
+        if (!this.isRunning) throw failed('the workload ended at its start', undefined, hint);
+        if (performance.now() > end)
+          throw failed(`the workload did not start in ${timeoutMs} ms`, error, hint);
         await delay(RETRY_MS);
       }
     }
