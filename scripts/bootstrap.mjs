@@ -10,26 +10,35 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [task = 'setup', ...rest] = process.argv.slice(2);
 const tasks = ['setup', 'demo', 'test', 'check'];
-let current;
+const running = new Set();
+
+/** Ends this script, and what runs beside the step that failed. */
+function end(code) {
+  for (const child of running) child.kill();
+  process.exit(code);
+}
 
 function fail(message, code = 2) {
   console.error(message);
-  process.exit(code);
+  end(code);
 }
 
 // A terminal's Ctrl-C reaches the step too; it cleans up, and its exit code ends this script.
 process.on('SIGINT', () => {});
-for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => current?.kill(name));
+for (const name of ['SIGTERM', 'SIGHUP'])
+  process.on(name, () => running.forEach((child) => child.kill(name)));
 
 /** Runs a step; its failure ends everything with its exit code. */
 async function run(file, args) {
-  current = spawn(file, args, { cwd: root, stdio: 'inherit' });
+  const child = spawn(file, args, { cwd: root, stdio: 'inherit' });
+  running.add(child);
   const [code, signal] = await new Promise((resolve) => {
-    current.on('exit', (...how) => resolve(how));
-    current.on('error', (error) => fail(`${file} could not be run: ${error.message}`));
+    child.on('exit', (...how) => resolve(how));
+    child.on('error', (error) => fail(`${file} could not be run: ${error.message}`));
   });
-  if (signal !== null) process.exit(128 + constants.signals[signal]);
-  if (code !== 0) process.exit(code);
+  running.delete(child);
+  if (signal !== null) end(128 + constants.signals[signal]);
+  if (code !== 0) end(code);
 }
 
 const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -1);
@@ -39,7 +48,10 @@ const cli = (...args) => node('dist/cli.js', ...args);
 function nodeVersion() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {
-    fail(`Node ${process.versions.node} is too old: 20.19 or newer is needed`);
+    fail(
+      `Node ${process.versions.node} is too old: 20.19 or newer is needed\n` +
+        'Debian 12 has an older one: take it from https://nodejs.org/en/download',
+    );
   }
 }
 
@@ -61,17 +73,22 @@ nodeVersion();
 await nodeModules();
 await node('scripts/compile.mjs');
 await cli('setup', ...(task === 'setup' ? rest : ['--quiet-if-ready']));
-if (task !== 'setup') await cli('build');
-if (task === 'test' && process.env.CI) {
-  await run('sh', ['scripts/ci-packages.sh']);
-  process.env.PREBUILDS_ONLY ??= '1'; // what ships is what is tested
-}
+const isCi = task === 'test' && process.env.CI;
+// packages are fetched while compilers run
+await Promise.all([
+  ...(task === 'setup' ? [] : [cli('build')]),
+  ...(isCi ? [run('sh', ['scripts/ci-packages.sh'])] : []),
+]);
+if (isCi) process.env.PREBUILDS_ONLY ??= '1'; // what ships is what is tested
 if (task === 'test' || task === 'check') {
   await (process.env.PREBUILDS_ONLY
     ? node('scripts/prebuilds.mjs', '--possible')
     : node('scripts/addon.mjs'));
 }
-if (task === 'demo') await cli('demo', ...rest);
+if (task === 'demo') {
+  await node('scripts/addon.mjs', '--install'); // `gpu`, `process` and `bundle` are what comes next
+  await cli('demo', ...rest);
+}
 if (task === 'check') {
   await node('scripts/check.mjs');
   await node('scripts/test.mjs', '--project', 'unit', '--project', 'software', ...rest);
