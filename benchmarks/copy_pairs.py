@@ -2,10 +2,15 @@
 """How fast copies between host memory and the GPU are with the interceptor, and without it, in pairs.
 
 Two processes of workload-copies stay side by side, one of them under the interceptor; for each case they are asked in
-turn, and who is first alternates. Result: JSON on stdout with every sample, and a table on stderr. The first pair of a
-case is not counted. Exit code 1 when a process ends early, which it does when a byte arrives wrong.
+turn, and each is first in its turn. Two processes differ by chance (addresses, cores) and by which was started first, so
+several such couples can be started one after the other, each time another one first. `--also control` adds a process
+without the interceptor to each, which shows how much that chance is; memory and memcpy add one with that part of it.
+Result: JSON on stdout with every sample, those of each couple together, and a table on stderr with the ratios' medians
+and 95 % bootstrap intervals over the couples. Each process's first answer for a case is not counted. Exit code 1 when a
+process ends early, which it does when a byte arrives wrong.
 
     copy_pairs.py --interceptor LIB --workload PROGRAM [--kinds a,b] [--directions a,b] [--sizes 1K,1M,…] [--pairs N]
+        [--couples N] [--also control,…]
 
 CRIU_CUDA_* settings are taken from the environment. Times of the software driver mean nothing.
 """
@@ -18,6 +23,9 @@ import statistics
 import subprocess
 import sys
 
+from pairs import Asked, interval
+
+PARTS = ("memory", "memcpy")
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 SIZES = "1K,16K,64K,256K,1M,2M,4M,8M,16M,32M,64M,128M,256M,512M,1G,2G,4G,8G"
 SETTINGS = ("CRIU_CUDA_INTERCEPT", "CRIU_CUDA_MEMCPY_MIN_MB", "CRIU_CUDA_STREAMS")
@@ -27,61 +35,35 @@ def size(text):
     return int(text[:-1]) * UNITS[text[-1]] if text[-1] in UNITS else int(text)
 
 
-class Copies:
-    """A running workload-copies, with the library preloaded or without."""
-
-    def __init__(self, program, preload):
-        env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-        if preload:
-            env["LD_PRELOAD"] = preload
-        self.process = subprocess.Popen(
-            [program], env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self.line()
-        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
-            text = maps.read()
-        self.is_software = "/softcuda/" in text
-        if ("libcuda_intercept.so" in text) != bool(preload):
-            raise SystemExit(f"the interceptor is {'not ' if preload else ''}in {program}")
-
-    def line(self):
-        text = self.process.stdout.readline()
-        if not text:
-            raise SystemExit(f"{self.process.args[0]} ended with status {self.process.wait()}")
-        return json.loads(text)
-
-    def rate(self, direction, kind, size_bytes):
-        """GB/s (10^9 bytes) of one sample."""
-        self.process.stdin.write(f"{direction} {kind} {size_bytes}\n")
-        self.process.stdin.flush()
-        answer = self.line()
-        return size_bytes * answer["copies"] / answer["seconds"] / 1e9
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
+def rate(process, direction, kind, size_bytes):
+    """GB/s (10^9 bytes) of one sample."""
+    answer = process.ask(f"{direction} {kind} {size_bytes}")
+    return size_bytes * answer["copies"] / answer["seconds"] / 1e9
 
 
-def measure(plain, under, direction, kind, size_bytes, pairs):
-    without, with_it = [], []
+def turned(names, by):
+    """The same names, another one first."""
+    names = list(names)
+    return names[by % len(names) :] + names[: by % len(names)]
+
+
+def couple(processes, case, pairs):
+    """Adds the samples of these processes to a case; what they answer first is not counted."""
     for pair in range(pairs + 1):
-        order = [(plain, without), (under, with_it)]
-        for process, samples in order if pair % 2 else reversed(order):
-            samples.append(process.rate(direction, kind, size_bytes))
-    ratios = [b / a for a, b in zip(without[1:], with_it[1:], strict=True)]
-    return {
-        "direction": direction,
-        "kind": kind,
-        "bytes": size_bytes,
-        "without": without[1:],
-        "with": with_it[1:],
-        "first": {"without": without[0], "with": with_it[0]},
-        "median": {
-            "without": statistics.median(without[1:]),
-            "with": statistics.median(with_it[1:]),
-            "ratio": statistics.median(ratios),
-        },
-    }
+        for name in turned(processes, pair):
+            sample = rate(processes[name], case["direction"], case["kind"], case["bytes"])
+            if pair:
+                case[name].append(sample)
+
+
+def summary(case, names, pairs):
+    """Medians of all samples, and of what each couple says of the ratio to the first of its processes."""
+    result = {"median": {name: statistics.median(case[name]) for name in names}}
+    for name in names[1:]:
+        ratios = [b / a for a, b in zip(case["without"], case[name], strict=True)]
+        couples = [statistics.median(ratios[at : at + pairs]) for at in range(0, len(ratios), pairs)]
+        result[f"{name}/without"] = {"ratio": statistics.median(couples), "interval": interval(couples)}
+    return result
 
 
 def text_of(path):
@@ -107,6 +89,37 @@ def environment(software):
     }
 
 
+def all_cases(options, names):
+    # The largest first: the memory is then made once.
+    sizes = sorted((size(text) for text in options.sizes.split(",")), reverse=True)
+    for kind in options.kinds.split(","):
+        for direction in options.directions.split(","):
+            if kind == "fresh" and direction == "to_device":
+                continue
+            for size_bytes in sizes:
+                case = {"direction": direction, "kind": kind, "bytes": size_bytes}
+                yield {**case, **{name: [] for name in names}}
+
+
+def table(cases, names):
+    print(f"{'':30}{'GB/s without':>14}{'with':>10}{'ratio':>8}", *names[2:], file=sys.stderr)
+    for case in cases:
+        line = f"{case['direction']} {case['kind']} {case['bytes']}".ljust(30)
+        line += f"{case['median']['without']:14.3f}{case['median']['with']:10.3f}"
+        for name in names[1:]:
+            of = case[f"{name}/without"]
+            line += f"{of['ratio']:8.3f}"
+            if of["interval"]:
+                line += " ({:.3f}-{:.3f})".format(*of["interval"])
+        print(line, file=sys.stderr)
+
+
+def start(name, options):
+    """The program as `name` says: without the interceptor, with it, or with a part of it."""
+    env = {"CRIU_CUDA_INTERCEPT": name} if name in PARTS else {}
+    return Asked([options.workload], None if name in ("without", "control") else options.interceptor, env)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--interceptor", required=True, type=os.path.abspath)
@@ -115,32 +128,36 @@ def main():
     parser.add_argument("--directions", default="to_device,to_host")
     parser.add_argument("--sizes", default=SIZES)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--couples", type=int, default=1)
+    parser.add_argument("--also", default="", help="joined by commas: control, memory, memcpy")
     options = parser.parse_args()
-    plain, under = Copies(options.workload, None), Copies(options.workload, options.interceptor)
-    cases = []
-    if plain.is_software:
-        print("software driver: the times mean nothing", file=sys.stderr)
-    print(f"{'':30}{'GB/s without':>14}{'with':>10}{'ratio':>8}", file=sys.stderr)
-    for kind in options.kinds.split(","):
-        # The largest first: the memory is then made once.
-        sizes = sorted((size(text) for text in options.sizes.split(",")), reverse=True)
-        for direction in options.directions.split(","):
-            if kind == "fresh" and direction == "to_device":
-                continue
-            for size_bytes in sizes:
-                case = measure(plain, under, direction, kind, size_bytes, options.pairs)
-                median = case["median"]
-                name = f"{direction} {kind} {size_bytes}"
-                print(
-                    f"{name:30}{median['without']:14.3f}{median['with']:10.3f}{median['ratio']:8.3f}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                cases.append(case)
-    plain.end()
-    under.end()
+    names = ["without", "with", *filter(None, options.also.split(","))]
+    if not set(names[2:]) <= {"control", *PARTS}:
+        parser.error(f"--also {options.also}: takes control, memory, memcpy")
+    cases = list(all_cases(options, names))
+    for number in range(options.couples):
+        processes = {name: start(name, options) for name in turned(names, number)}
+        for process in processes.values():
+            process.ready()
+        is_software = processes["without"].is_software
+        if is_software and not number:
+            print("software driver: the times mean nothing", file=sys.stderr)
+        for case in cases:
+            couple(processes, case, options.pairs)
+        for process in processes.values():
+            process.end()
+    for case in cases:
+        case.update(summary(case, names, options.pairs))
+    table(cases, names)
     json.dump(
-        {"schemaVersion": 1, "what": "copies", "environment": environment(plain.is_software), "cases": cases},
+        {
+            "schemaVersion": 2,
+            "what": "copies",
+            "environment": environment(is_software),
+            "couples": options.couples,
+            "pairs": options.pairs,
+            "cases": cases,
+        },
         sys.stdout,
         indent=1,
     )

@@ -14,43 +14,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 
-
-class Asked:
-    """A running program, with the library preloaded or without."""
-
-    def __init__(self, program, preload):
-        env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-        if preload:
-            env["LD_PRELOAD"] = preload
-        self.process = subprocess.Popen(
-            program, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self.preload = preload
-
-    def ready(self):
-        self.line()
-        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
-            mapped = "libcuda_intercept.so" in maps.read()
-        if mapped != bool(self.preload):
-            raise SystemExit(f"the interceptor is {'' if mapped else 'not '}in {' '.join(self.process.args)}")
-
-    def line(self):
-        text = self.process.stdout.readline()
-        if not text:
-            raise SystemExit(f"{self.process.args[0]} ended with status {self.process.wait()}")
-        return json.loads(text)
-
-    def ask(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.line()
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
+from pairs import Asked, interval
 
 
 def couple(options, number):
@@ -92,11 +58,13 @@ def main():
         return statistics.median(key(s) for s in samples if number in (None, s["couple"]))
 
     digests = sorted({sample[side]["digest"] for sample in samples for side in ("with", "without")})
+    of_couples = [median(lambda s: s["ratio"], number) for number in range(options.couples)]
     result = {
         "program": options.program,
         "pairs": len(samples),
         "ratio": median(lambda s: s["ratio"]),
-        "ratio_of_couples": [median(lambda s: s["ratio"], n) for n in range(options.couples)],
+        "ratio_of_couples": of_couples,
+        "interval": interval(of_couples),
         "tokens_per_s": {
             "with": median(lambda s: s["with"]["tokens_per_s"]),
             "without": median(lambda s: s["without"]["tokens_per_s"]),
