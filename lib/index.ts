@@ -208,6 +208,7 @@ export {
   type MarkdownReport,
   type NamedResult,
   type Report as BenchmarkReport,
+  type ReportOptions as BenchmarkReportOptions,
   reportHtml,
   reportMarkdown,
   reportText,

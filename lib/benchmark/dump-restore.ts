@@ -11,6 +11,7 @@ import { checkpoint } from '../checkpoint/index.ts';
 import type { Phase } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
 import { exec } from '../exec.ts';
+import { readGpuImages } from '../images/index.ts';
 import { poolPrefetch } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
@@ -120,6 +121,16 @@ export interface Sample {
   /** From the start of `criu restore` to the answer that every byte is right, of a server to its first token. */
   verifiedMs: number;
   imageBytes: number;
+  /** Of the allocations in the GPU image; absent where the variant writes none. */
+  deviceBytes?: number;
+}
+
+/** The device memory that the GPU images of a dump hold. */
+export async function imagedDevice(imagesDir: string): Promise<Pick<Sample, 'deviceBytes'>> {
+  const images = await readGpuImages(imagesDir);
+  if (images.length === 0) return {};
+  const sizes = images.flatMap(({ manifest }) => manifest.allocations.map(({ size }) => size));
+  return { deviceBytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
 /** What criu is run with for a case. */
@@ -198,6 +209,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const addresses = program ? '' : await workload.addresses();
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
+    const device = await imagedDevice(imagesDir);
     await prepareRestore(one, imagesDir, options.pageCache);
     const start = performance.now();
     const restored = await restore(shared);
@@ -219,6 +231,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       restorePhases: restored.result.phases,
       verifiedMs,
       imageBytes: dumped.imageBytes,
+      ...device,
     };
   } finally {
     await workload?.kill();

@@ -7,6 +7,7 @@ export {
   caseEnvironment,
   coldSample,
   dropPageCache,
+  imagedDevice,
   prepareRestore,
   type BenchmarkCase,
   type CaseSettings,

@@ -30,6 +30,7 @@ export const sampleSchema = z.object({
   restorePhases: z.array(phase),
   verifiedMs: ms,
   imageBytes: count,
+  deviceBytes: count.exactOptional(),
 });
 
 const imageStore = z.object({ path: z.string(), type: z.string(), options: z.string() });
@@ -141,6 +142,7 @@ export function resultCsv(result: BenchmarkResult): string {
       restore_ms: sample.restoreMs,
       verified_ms: sample.verifiedMs,
       image_bytes: sample.imageBytes,
+      device_bytes: sample.deviceBytes,
     };
   });
   return stringify(rows, { header: true });

@@ -12,6 +12,7 @@ import {
   caseEnvironment,
   coldSample,
   dropPageCache,
+  imagedDevice,
   prepareRestore,
   type BenchmarkCase,
   type PageCache,
@@ -198,6 +199,7 @@ export class ServerBench {
     await untilNoConnections(http.port, signal === undefined ? {} : { signal });
     const dumped = await checkpoint({ ...shared, pid: program.pid });
     await program.gone();
+    const device = await imagedDevice(imagesDir);
     await prepareRestore(one, imagesDir, pageCache);
     const { result, answer, firstTokenMs } = await restoreAndAsk(http, shared);
     compare(one, before, answer);
@@ -211,6 +213,7 @@ export class ServerBench {
       restorePhases: result.phases,
       verifiedMs: firstTokenMs,
       imageBytes: dumped.imageBytes,
+      ...device,
     };
   }
 

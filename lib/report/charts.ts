@@ -6,7 +6,15 @@
  */
 import type { BarSeriesOption, EChartsOption } from 'echarts';
 import { valuesOf } from '../benchmark/index.ts';
-import { boxOf, heatMaps, measureNames, phaseMedians, type HeatMap, type PhaseMedian } from './figures.ts';
+import {
+  boxOf,
+  heatMaps,
+  measureNames,
+  phaseMedians,
+  untilVerified,
+  type HeatMap,
+  type PhaseMedian,
+} from './figures.ts';
 import { deviceBytes, type Comparison, type NamedResult, type Report } from './model.ts';
 
 export interface Chart {
@@ -50,11 +58,10 @@ function phaseSeries(result: NamedResult['result'], what: 'dump' | 'restore'): B
   const perCase = result.summaries.map((one) => phaseMedians(result, one.case, what));
   const longest = Math.max(...perCase.flat().map(({ ms }) => ms));
   const all = perCase.flat().filter(({ ms }) => ms >= longest / INVISIBLE);
-  // what the application does comes last, whichever cases have which phases
-  const inOrder = [
-    ...all.filter((phase) => phase.part !== 'application'),
-    ...all.filter((phase) => phase.part === 'application'),
-  ];
+  // what the application does comes last, whichever cases have which phases, and its check at the very end
+  const place = ({ part, name }: PhaseMedian): number =>
+    name === untilVerified ? 2 : Number(part === 'application');
+  const inOrder = all.sort((a, b) => place(a) - place(b));
   const phases = new Map(inOrder.map((phase) => [phase.name, phase.part]));
   const used: Partial<Record<PhaseMedian['part'], number>> = {};
   return [...phases].map(([name, part]): BarSeriesOption => {
@@ -170,7 +177,7 @@ function heatChart({ name }: NamedResult, map: HeatMap): Chart {
 function sizeChart(report: Report): Chart | undefined {
   const points = new Map<string, [number, number][]>();
   for (const { result } of report.results) {
-    const bytes = deviceBytes(result.workload);
+    const bytes = deviceBytes(result);
     if (bytes === undefined) continue;
     for (const { case: name, verifiedMs } of result.summaries) {
       points.set(name, [...(points.get(name) ?? []), [round(bytes / 2 ** 30), round(verifiedMs.median)]]);

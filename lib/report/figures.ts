@@ -27,6 +27,10 @@ export interface PhaseMedian {
   ms: number;
 }
 
+const VERIFIED = 'until verified';
+/** The phase of a restore that ends it. */
+export const untilVerified = `application: ${VERIFIED}`;
+
 /**
  * The median of each phase of one case. A restore ends with what comes after
  * criu: the application waits for its memory, and every byte is verified.
@@ -47,8 +51,7 @@ export function phaseMedians(
   for (const sample of samples) {
     const phases = what === 'dump' ? sample.dumpPhases : sample.restorePhases;
     for (const { part, name, durationMs } of phases) add(part, name, durationMs);
-    if (what === 'restore')
-      add('application', 'until verified', Math.max(0, sample.verifiedMs - sample.restoreMs));
+    if (what === 'restore') add('application', VERIFIED, Math.max(0, sample.verifiedMs - sample.restoreMs));
   }
   return [...times].map(([name, { part, values }]) => ({ name, part, ms: median(values) }));
 }
@@ -117,15 +120,18 @@ export function heatMaps(result: BenchmarkResult): HeatMap[] {
 
 export const seconds = (ms: number): string => (ms / 1000).toFixed(3);
 
+/** Two digits that count, also of a twentieth. */
+const twoDigits = (ratio: number): string => ratio.toFixed(ratio < 0.1 ? 3 : 2);
+
 function plainRatio(summary: CaseSummary, measure: Measure): string {
   const ratio = summary.ratio?.[measure];
-  return ratio === undefined ? '' : `${ratio.toFixed(2)}×`;
+  return ratio === undefined ? '' : `${twoDigits(ratio)}×`;
 }
 
 function ratioWithInterval(summary: CaseSummary, measure: Measure): string {
   const interval = summary.ratioInterval?.[measure];
   const ratio = plainRatio(summary, measure);
-  return interval ? `${ratio} (${interval[0].toFixed(2)}–${interval[1].toFixed(2)})` : ratio;
+  return interval ? `${ratio} (${interval.map(twoDigits).join('–')})` : ratio;
 }
 
 /** The table of one result: a row per case. */

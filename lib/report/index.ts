@@ -10,5 +10,6 @@ export {
   type Comparison,
   type NamedResult,
   type Report,
+  type ReportOptions,
 } from './model.ts';
 export { reportText, resultTable, softwareBanner } from './text.ts';

@@ -8,6 +8,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import {
+  createResult,
   parseLimits,
   parseResult,
   readJson,
@@ -126,13 +127,35 @@ function compare(results: readonly NamedResult[], earlier: Loaded): Comparison[]
   return comparisons;
 }
 
+/** The results with some of their cases only, in the order asked for: ratios are to the first. */
+function selectCases(results: readonly NamedResult[], names: readonly string[]): NamedResult[] {
+  const known = new Set(results.flatMap(({ result }) => result.cases.map((one) => one.name)));
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown !== undefined)
+    throw new UsageError(`no result has a case "${unknown}"`, `there are: ${[...known].join(', ')}`);
+  return results.flatMap((named) => {
+    const { cases, samples } = named.result;
+    const chosen = names.flatMap((name) => cases.find((one) => one.name === name) ?? []);
+    if (chosen.length === 0) return [];
+    const kept = samples.filter((sample) => chosen.some((one) => one.name === sample.case));
+    return [{ ...named, result: createResult({ ...named.result, cases: chosen, samples: kept }) }];
+  });
+}
+
+export interface ReportOptions {
+  /** An earlier result or a directory of such, to compare with. */
+  against?: string;
+  /** Names of the cases to show; all when absent. */
+  cases?: readonly string[];
+}
+
 /**
  * Reads all results of a directory, or one file.
- * @param against an earlier result or a directory of such
- * @throws {@link UsageError} when something is not a result, or software and hardware would meet
+ * @throws {@link UsageError} when something is not a result, no result has a case, or software and hardware would meet
  */
-export function loadReport(path: string, against?: string): Report {
-  const { results, limits, ignored } = load(path);
+export function loadReport(path: string, { against, cases }: ReportOptions = {}): Report {
+  const { results: all, limits, ignored } = load(path);
+  const results = cases === undefined ? all : selectCases(all, cases);
   const earlier = against === undefined ? undefined : load(against);
   refuseMixture([
     ...[...results, ...(earlier?.results ?? [])].map((one) => ({
@@ -152,8 +175,8 @@ export function loadReport(path: string, against?: string): Report {
   };
 }
 
-/** Device memory of the workload in bytes; `undefined` for one that has another form. */
-export function deviceBytes(workload: readonly string[]): number | undefined {
+/** What `--alloc` asks workload-pattern for, in bytes. */
+function allocatedBytes(workload: readonly string[]): number | undefined {
   let sum = 0;
   for (const [index, word] of workload.entries()) {
     if (word !== '--alloc') continue;
@@ -162,4 +185,13 @@ export function deviceBytes(workload: readonly string[]): number | undefined {
     sum += parseSize(size) * Number(times);
   }
   return sum === 0 ? undefined : sum;
+}
+
+/** Device memory of the workload in bytes; of other programs what a GPU image held, `undefined` without one. */
+export function deviceBytes({
+  workload,
+  samples,
+}: Pick<BenchmarkResult, 'workload' | 'samples'>): number | undefined {
+  const imaged = samples.flatMap((one) => one.deviceBytes ?? []);
+  return allocatedBytes(workload) ?? (imaged.length === 0 ? undefined : Math.max(...imaged));
 }

@@ -66,7 +66,7 @@ export function predictionCells(report: Report): Cells | undefined {
   const { limits } = report;
   if (!limits) return undefined;
   const rows = report.results.flatMap(({ result }) => {
-    const bytes = deviceBytes(result.workload);
+    const bytes = deviceBytes(result);
     if (bytes === undefined) return [];
     const least = predict(limits, bytes);
     return result.summaries.map((one) => [

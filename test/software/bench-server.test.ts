@@ -72,6 +72,9 @@ it('measures all cases to the first token, and dumps a restored server again', a
     expect(total(sample.dumpPhases)).toBeCloseTo(sample.dumpMs, 3);
     expect(total(sample.restorePhases)).toBeCloseTo(sample.restoreMs, 3);
     expect(sample.verifiedMs).toBeGreaterThan(0);
+    // what the GPU image holds; the others write none
+    const isImaged = /^(parallel|full)/.test(sample.case);
+    expect(sample.deviceBytes, sample.case).toEqual(isImaged ? 24 * 2 ** 20 : undefined);
   }
   const cold = samples.filter((one) => one.case === 'cold-start');
   for (const one of cold) {

@@ -3,11 +3,17 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { words } from './options.ts';
 import type { Io } from '../../output.ts';
-import { loadReport, reportHtml, reportMarkdown, reportText } from '../../report/index.ts';
+import {
+  loadReport,
+  reportHtml,
+  reportMarkdown,
+  reportText,
+  type ReportOptions,
+} from '../../report/index.ts';
 
-interface ReportOptions {
-  against?: string;
+interface ReportCommandOptions extends ReportOptions {
   out?: string;
   write: boolean;
 }
@@ -27,8 +33,8 @@ function writeReport(report: ReturnType<typeof loadReport>, dir: string): string
   });
 }
 
-function runReport(io: Io, path: string, options: ReportOptions): void {
-  const report = loadReport(resolve(path), options.against);
+function runReport(io: Io, path: string, options: ReportCommandOptions): void {
+  const report = loadReport(resolve(path), options);
   const beside = statSync(path).isDirectory() ? path : dirname(path);
   const files = options.write ? writeReport(report, resolve(options.out ?? beside)) : [];
   if (!io.json) for (const file of report.ignored) io.err(`no benchmark result, left out: ${file}`);
@@ -46,9 +52,10 @@ export function registerReport(bench: Command, io: Io): void {
     .argument('<dir>', 'directory of results, or one result')
     .description('tables and charts of results: on the terminal, report.md with pictures, report.html')
     .option('--against <path>', 'an earlier result, or a directory of such, to compare with')
+    .option('--cases <list>', 'only these, joined by commas; ratios are to the first', words)
     .option('--out <dir>', 'where the files go (default: beside the results)')
     .option('--no-write', 'only print')
-    .action((path: string, options: ReportOptions) => {
+    .action((path: string, options: ReportCommandOptions) => {
       runReport(io, path, options);
     });
 }

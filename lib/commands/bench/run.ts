@@ -20,6 +20,7 @@ import { resultTable } from '../../report/index.ts';
 import { wholeNumber } from '../operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 import { useDriver } from './driver.ts';
+import { words } from './options.ts';
 
 interface RunOptions extends Omit<ServerFlags, 'url'> {
   upstream?: string;
@@ -55,7 +56,6 @@ function count(text: string): number {
   return value;
 }
 
-const words = (text: string): string[] => text.split(',').map((word) => word.trim());
 const counts = (text: string): number[] => words(text).map(count);
 
 function switches(text: string): (0 | 1)[] {
@@ -109,7 +109,7 @@ async function measure(
       ...(restart === undefined ? {} : { restart }),
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
-          `${done} of ${total}, about ${formatDuration(remainingMs)} left; ${sample.case}: restored in ${sample.verifiedMs.toFixed(0)} ms`,
+          `${done} of ${total}, about ${formatDuration(remainingMs)} left; ${sample.case}: ${sample.imageBytes === 0 ? 'started' : 'restored'} in ${sample.verifiedMs.toFixed(0)} ms`,
         );
       },
     }),

@@ -49,7 +49,7 @@ describe('loadReport', () => {
     const hardware = put('gpu.json', result({ stock: [10] }));
     const software = put('soft.json', onSoftware(result({ stock: [10] })));
     expect(() => loadReport(dir)).toThrow(`${software} was measured on the software driver`);
-    expect(() => loadReport(hardware, software)).toThrow('they cannot be compared');
+    expect(() => loadReport(hardware, { against: software })).toThrow('they cannot be compared');
     rmSync(hardware);
     put('limits.json', limits);
     expect(() => loadReport(dir)).toThrow('they cannot be compared');
@@ -68,11 +68,36 @@ describe('loadReport', () => {
       'before.json',
       result({ stock: [20, 22, 24] }, { environment: environment({ driver: '570.1' }) }),
     );
-    const report = loadReport(now, before);
+    const report = loadReport(now, { against: before });
     expect(report.comparisons[0]?.differences).toEqual(['driver: 570.1 → 580.1']);
     expect(reportText(report)).toMatch(/stock +0\.022 +0\.011 +0\.50× +faster \(/);
     const other = put('other.json', result({ stock: [1] }, { workload: ['--alloc', '1G'] }));
-    expect(() => loadReport(now, other)).toThrow('no earlier result has the workload');
+    expect(() => loadReport(now, { against: other })).toThrow('no earlier result has the workload');
+  });
+});
+
+describe('the cases of a report', () => {
+  it('are those asked for, in that order, and the first one is what the others are measured by', () => {
+    put('a.json', result({ stock: [100], parallel: [10], full: [4] }));
+    put('b.json', result({ remap: [50] }));
+    const report = loadReport(dir, { cases: ['parallel', 'full'] });
+    expect(report.results.map(({ name }) => name)).toEqual(['a']);
+    const summaries = report.results[0]?.result.summaries;
+    expect(summaries?.map((one) => [one.case, one.ratio?.verifiedMs])).toEqual([
+      ['parallel', 1],
+      ['full', 0.4],
+    ]);
+    expect(reportText(report)).not.toContain('stock');
+  });
+
+  it('name those that are nowhere', () => {
+    put('a.json', result({ stock: [100] }));
+    expect(() => loadReport(dir, { cases: ['stock', 'fast'] })).toThrow('no result has a case "fast"');
+  });
+
+  it('say a small ratio with two digits', () => {
+    put('a.json', result({ upstream: [1000], full: [43] }));
+    expect(reportText(loadReport(dir))).toMatch(/full .* 0\.043×/);
   });
 });
 
@@ -107,8 +132,14 @@ describe('the figures', () => {
   });
 
   it('know the device memory of a workload', () => {
-    expect(deviceBytes(['--alloc', '512Mx32', '--alloc', '1G'])).toBe(17 * 2 ** 30);
-    expect(deviceBytes(['--other'])).toBeUndefined();
+    const workload = (...words: string[]) => result({ stock: [1] }, { workload: words });
+    expect(deviceBytes(workload('--alloc', '512Mx32', '--alloc', '1G'))).toBe(17 * 2 ** 30);
+    expect(deviceBytes(workload('--other'))).toBeUndefined();
+  });
+
+  it('take the device memory of another program from its images', () => {
+    const samples = [sample('stock', 0, 10), { ...sample('full', 0, 5), deviceBytes: 2 ** 31 }];
+    expect(deviceBytes(result({}, { workload: ['server'], samples }))).toBe(2 ** 31);
   });
 
   it('predict from rates', () => {
