@@ -17,23 +17,7 @@ import sys
 import time
 
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
-
-
-def build(layers):
-    config = Qwen2Config(
-        vocab_size=151936,
-        hidden_size=1536,
-        intermediate_size=8960,
-        num_hidden_layers=layers,
-        num_attention_heads=12,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        model = Qwen2ForCausalLM(config).to(torch.bfloat16)
-    return model.eval()
+from qwen2 import with_layers
 
 
 @torch.inference_mode()
@@ -56,7 +40,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--prompt", type=int, default=64)
     options = parser.parse_args()
-    model = build(options.layers)
+    model = with_layers(options.layers)
     prompt = torch.arange(options.prompt, device="cuda").unsqueeze(0)
     decode(model, prompt, options.tokens)
     print(json.dumps({"ready": True}), flush=True)

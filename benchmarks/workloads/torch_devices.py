@@ -8,10 +8,9 @@ the same. Needs torch.
 """
 
 import argparse
-import os
-import socket
 
 import torch
+from answering import serve
 
 WORDS = 512 * 1024 * 1024 // 4
 
@@ -32,18 +31,12 @@ def main():
     options = parser.parse_args()
     devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     tensors = [fill(device, options.gib) for device in devices]
-    listener = socket.socket(socket.AF_UNIX)
-    if os.path.exists(options.socket):
-        os.unlink(options.socket)
-    listener.bind(options.socket)
-    listener.listen(4)
-    while True:
-        client, _ = listener.accept()
-        with client:
-            if client.recv(64).strip() == b"quit":
-                return
-            sums = [sum(int(tensor.sum(dtype=torch.int64)) for tensor in group) for group in tensors]
-            client.sendall(f"ok sums={','.join(map(str, sums))}\n".encode())
+
+    def sums():
+        of_devices = (sum(int(tensor.sum(dtype=torch.int64)) for tensor in group) for group in tensors)
+        return f"ok sums={','.join(map(str, of_devices))}"
+
+    serve(options.socket, sums)
 
 
 if __name__ == "__main__":

@@ -3,35 +3,17 @@
 
 The answer names a digest of the logits of a fixed prompt, computed eagerly, and of a captured CUDA graph's replay. The
 same process asked before a dump and after a restore must give the same digests. Needs torch and transformers; downloads
-nothing. Between two requests no connection is open, so that CRIU can dump the process.
+nothing.
 
     torch_logits.py --socket PATH [--layers N]      (28 layers, the default, are Qwen2-1.5B)
 """
 
 import argparse
 import hashlib
-import os
-import socket
 
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
-
-
-def build(layers):
-    config = Qwen2Config(
-        vocab_size=151936,
-        hidden_size=1536,
-        intermediate_size=8960,
-        num_hidden_layers=layers,
-        num_attention_heads=12,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        use_cache=False,
-    )
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        model = Qwen2ForCausalLM(config).to(torch.bfloat16)
-    return model.eval()
+from answering import serve
+from qwen2 import with_layers
 
 
 def digest(tensor):
@@ -66,20 +48,10 @@ def main():
     parser.add_argument("--socket", required=True)
     parser.add_argument("--layers", type=int, default=28)
     options = parser.parse_args()
-    model = build(options.layers)
+    model = with_layers(options.layers, use_cache=False)
     prompt = torch.arange(64, device="cuda").unsqueeze(0)
     graph, captured = capture(model, prompt)
-    listener = socket.socket(socket.AF_UNIX)
-    if os.path.exists(options.socket):
-        os.unlink(options.socket)
-    listener.bind(options.socket)
-    listener.listen(4)
-    while True:
-        client, _ = listener.accept()
-        with client:
-            if client.recv(64).strip() == b"quit":
-                return
-            client.sendall((answer(model, prompt, graph, captured) + "\n").encode())
+    serve(options.socket, lambda: answer(model, prompt, graph, captured))
 
 
 if __name__ == "__main__":

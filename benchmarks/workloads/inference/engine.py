@@ -12,19 +12,12 @@ import shutil
 import tempfile
 
 import torch
+from qwen2 import QWEN2_1_5B, random_model
 from transformers import Qwen2Config, Qwen2ForCausalLM, StaticCache
 
 #: What `--config` takes by name: fields of transformers' Qwen2Config.
 CONFIGS = {
-    "qwen2-1.5b": {
-        "vocab_size": 151936,
-        "hidden_size": 1536,
-        "intermediate_size": 8960,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": True,
-    },
+    "qwen2-1.5b": QWEN2_1_5B,
     "tiny": {
         "vocab_size": 512,
         "hidden_size": 64,
@@ -55,10 +48,7 @@ def make_weights(config, directory, device):
     os.makedirs(os.path.dirname(os.path.abspath(directory)), exist_ok=True)
     scratch = tempfile.mkdtemp(dir=os.path.dirname(os.path.abspath(directory)))
     try:
-        torch.manual_seed(0)
-        with torch.device(device):
-            model = Qwen2ForCausalLM(config).to(torch.bfloat16)
-        model.save_pretrained(scratch)
+        random_model(config, device).save_pretrained(scratch)
         os.rename(scratch, directory)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
