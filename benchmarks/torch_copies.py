@@ -211,7 +211,7 @@ def cases(threshold):
 
 
 def run_cases():
-    threshold = int(os.environ.get("CRIU_CUDA_MEMCPY_MIN_MB", "8")) * MIB
+    threshold = int(os.environ.get("CRIU_CUDA_MEMCPY_MIN_MB", "16")) * MIB
     # A program that copies little is left alone: begin with more.
     source(dtypes()[0], 16 * threshold, 1).to("cuda")
     print(json.dumps(dict(cases(threshold))))

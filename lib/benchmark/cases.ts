@@ -156,5 +156,8 @@ export function matrixCases(axes: MatrixAxes, upstream?: string): BenchmarkCase[
       }),
     );
   });
-  return [...new Map(cases.map((one) => [one.name, one])).values()];
+  const distinct = new Map(cases.map((one) => [one.name, one]));
+  const clash = cases.find((one) => distinct.get(one.name)?.libdir !== one.libdir);
+  if (clash) throw new UsageError(`two plugins are called ${clash.name}`, 'give them different names');
+  return [...distinct.values()];
 }

@@ -4,7 +4,7 @@
  * runs each case once, so that a drift of the machine meets all of them.
  * @module
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
@@ -16,6 +16,7 @@ import { poolPrefetch } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
+import { makeDirectory } from '../directory.ts';
 
 /** What a case of a matrix was run with; absent: the variant does not read it. */
 export interface CaseSettings {
@@ -201,6 +202,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       args: program ? [] : options.workload,
       ...(program ? { program: program.command } : {}),
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     const startedMs = performance.now() - begin;
     const before = await examine(workload, program);
@@ -257,8 +259,7 @@ export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise
   const isLeft = ({ name }: BenchmarkCase): boolean =>
     Array.from({ length: rounds }, (_, round) => round).some((round) => !isDone(name, round));
   becomeSubreaper();
-  for (const store of [options.store, ...cases.flatMap((one) => one.store ?? [])])
-    mkdirSync(store, { recursive: true });
+  for (const store of [options.store, ...cases.flatMap((one) => one.store ?? [])]) makeDirectory(store);
   for (let round = 0 - warmup; round < rounds; round += 1) {
     for (const one of inTurn(cases, round)) {
       options.signal?.throwIfAborted();

@@ -4,13 +4,14 @@
  * what an interrupted benchmark goes on from.
  * @module
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { UsageError } from '../errors.ts';
 import type { Sample } from './dump-restore.ts';
 import type { BenchmarkEnvironment } from './environment.ts';
 import { environmentSchema, sampleSchema } from './result.ts';
+import { makeDirectory } from '../directory.ts';
 
 /** What has to be the same for two runs to be one: cases, workload, rounds, in JSON. */
 export type Plan = Readonly<Record<string, unknown>>;
@@ -36,7 +37,7 @@ export class Journal {
     const path = `${out}.partial`;
     const head = { plan: JSON.parse(JSON.stringify(plan)) as unknown, environment };
     if (!restart && existsSync(path)) return Journal.#read(path, head);
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     writeFileSync(path, `${JSON.stringify(head)}\n`);
     return new Journal(path, environment, []);
   }

@@ -4,7 +4,7 @@
  * restore would take at those rates.
  * @module
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { median } from 'simple-statistics';
 import { z } from 'zod';
@@ -12,6 +12,7 @@ import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
 import { builtProgram, softcudaLibrary } from '../paths.ts';
 import { currentSystem, findOnPath } from '../setup/index.ts';
+import { makeDirectory } from '../directory.ts';
 
 const rate = z.number().positive();
 
@@ -99,7 +100,7 @@ function benchProgram(): string {
 /** Measures this machine; about ten times the time of one copy of `size`. */
 export async function measureLimits(options: LimitsOptions): Promise<Limits> {
   const program = benchProgram();
-  mkdirSync(options.store, { recursive: true });
+  makeDirectory(options.store);
   const dir = mkdtempSync(join(options.store, 'limits-'));
   try {
     const args = [

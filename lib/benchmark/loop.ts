@@ -4,7 +4,7 @@
  * after a hundred.
  * @module
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
@@ -15,6 +15,7 @@ import { restore } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
 import { caseEnvironment, type BenchmarkCase } from './dump-restore.ts';
 import { spreadOf, type Spread } from './summary.ts';
+import { makeDirectory } from '../directory.ts';
 
 export interface LoopOptions {
   one: BenchmarkCase;
@@ -64,7 +65,7 @@ interface Round {
 export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
   const { one, rounds, store, signal } = options;
   becomeSubreaper();
-  mkdirSync(store, { recursive: true });
+  makeDirectory(store);
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-loop-'));
   const imagesDir = mkdtempSync(join(store, 'images-'));
   const shared = {
@@ -81,6 +82,7 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
       socketPath: join(scratch, 'workload.sock'),
       args: options.workload,
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
+      ...(signal === undefined ? {} : { signal }),
     });
     const checksum = await workload.verify();
     await checkpoint({ ...shared, pid: workload.pid });

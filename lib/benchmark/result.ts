@@ -3,13 +3,14 @@
  * A benchmark's result as a file: JSON with every sample, and the same samples as CSV.
  * @module
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { describeError, UsageError } from '../errors.ts';
 import type { Sample } from './dump-restore.ts';
 import { summarize, type CaseSummary } from './summary.ts';
+import { makeDirectory } from '../directory.ts';
 
 const ms = z.number().nonnegative();
 const count = z.int().nonnegative();
@@ -151,7 +152,7 @@ export function resultCsv(result: BenchmarkResult): string {
 /** Writes `path` and, beside it, the same name with `.csv`. @returns both */
 export function writeResult(path: string, result: BenchmarkResult): string[] {
   const csv = `${path.replace(/\.json$/, '')}.csv`;
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   writeFileSync(path, `${JSON.stringify(result, null, 1)}\n`);
   writeFileSync(csv, resultCsv(result));
   return [path, csv];

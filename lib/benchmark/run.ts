@@ -38,6 +38,8 @@ export interface BenchmarkRun {
   program?: OtherProgram;
   /** See {@link benchmarkDumpRestore}. @default a dump and a restore of the workload */
   measure?: NonNullable<DumpRestoreOptions['measure']>;
+  /** What `measure` goes by: a run is continued only with the same. */
+  measureOptions?: Readonly<Record<string, unknown>>;
   rounds: number;
   warmup: number;
   store: string;
@@ -79,11 +81,12 @@ function planOf({
   cases,
   workload,
   program,
+  measureOptions,
   rounds,
   store,
   pageCache,
 }: BenchmarkRun): Record<string, unknown> {
-  return { cases, workload, program, rounds, store: resolve(store), pageCache };
+  return { cases, workload, program, measureOptions, rounds, store: resolve(store), pageCache };
 }
 
 /** Counts runs and tells how long the rest will take. */
@@ -103,6 +106,8 @@ function progressOf(run: BenchmarkRun, done: number): (sample: Sample) => void {
  * call goes on from it.
  */
 export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> {
+  const twice = run.cases.find((one, index) => run.cases.findIndex(({ name }) => name === one.name) < index);
+  if (twice) throw new UsageError(`two cases are called ${twice.name}`, 'give them different names');
   const criu = await usableCriu();
   const environment = await environmentOf(run, criu);
   const journal =

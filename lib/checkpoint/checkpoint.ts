@@ -62,8 +62,8 @@ export interface CheckpointResult {
 const EXIT_TIMEOUT_MS = 60_000;
 const COLLECT_MS = 5000;
 
-function refuse(what: string, message: string, hint: string): never {
-  throw new ToolkitError(`ERR_CHECKPOINT_${what}`, message, { exitCode: 2, hint });
+function refuse(code: string, message: string, hint: string): never {
+  throw new ToolkitError(code, message, { exitCode: 2, hint });
 }
 
 /** @returns whether the root belongs to a session that is not dumped with it */
@@ -71,10 +71,14 @@ function checkTarget(pid: number): boolean {
   const stat = readStat(pid);
   if (!stat || !isAlive(pid)) {
     const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
-    refuse('NO_PROCESS', `there is no process ${pid}${zombie}`, 'see ps -e');
+    refuse('ERR_CHECKPOINT_NO_PROCESS', `there is no process ${pid}${zombie}`, 'see ps -e');
   }
   if (readTree(pid).some((one) => one.pid === process.pid)) {
-    refuse('OWN_TREE', `${pid} is this program or started it`, 'start the checkpoint from another session');
+    refuse(
+      'ERR_CHECKPOINT_OWN_TREE',
+      `${pid} is this program or started it`,
+      'start the checkpoint from another session',
+    );
   }
   return stat.session !== pid;
 }
@@ -138,7 +142,7 @@ export async function checkpoint(options: CheckpointOptions): Promise<Checkpoint
   const shellJob = checkTarget(pid);
   const operation = await resolveOperation(options);
   const target = watchProcess(pid);
-  if (!target) refuse('NO_PROCESS', `${pid} has just ended`, 'see ps -e');
+  if (!target) refuse('ERR_CHECKPOINT_NO_PROCESS', `${pid} has just ended`, 'see ps -e');
   const undoSubreaper = becomeSubreaper();
   try {
     prepareImagesDir(operation.imagesDir, options.force ?? false);

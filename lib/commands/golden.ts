@@ -124,6 +124,7 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
       cases: goldenCases(variants),
       workload: [image, ...words],
       measure: measureGolden({ ...container, server: serverOptions(flags), warmup }),
+      measureOptions: { server: serverOptions(flags), warmup, preset: flags.preset, gpu: flags.gpu },
       rounds,
       warmup: 1,
       store,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
+import { EnvironmentError } from '../errors.ts';
 import type { Io } from '../output.ts';
 import { interceptorLibrary } from '../paths.ts';
 import { exitCodeOf } from '../process/index.ts';
@@ -12,8 +13,14 @@ interface RunFlags {
 
 async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunFlags): Promise<void> {
   const interceptor = interceptorLibrary();
-  const preload = flags.intercept && existsSync(interceptor) ? { interceptor } : {};
-  const program = await run({ command, args, ...preload });
+  if (flags.intercept && !existsSync(interceptor))
+    throw new EnvironmentError('the interceptor is not built', [
+      {
+        what: interceptor,
+        remedy: 'criu-cuda build, or run with --no-intercept for variants stock and remap',
+      },
+    ]);
+  const program = await run({ command, args, ...(flags.intercept ? { interceptor } : {}) });
   io.onStop = program.send;
   try {
     io.exitCode = exitCodeOf(await program.ended);

@@ -3,8 +3,9 @@
  * Writes a settings file that explains itself.
  * @module
  */
-import { link, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../directory.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { acceptedText, definitionOf, settingKeys } from './table.ts';
 
@@ -32,8 +33,8 @@ function errorCode(error: unknown): string {
  */
 export async function writeConfigFile(path: string, options: { force?: boolean } = {}): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
+  makeDirectory(dirname(path));
   try {
-    await mkdir(dirname(path), { recursive: true });
     await writeFile(temporary, configTemplate(), { mode: 0o644, flag: 'wx' });
     // link() refuses an existing file, rename() replaces it
     await (options.force ? rename(temporary, path) : link(temporary, path));

@@ -4,10 +4,11 @@
  * a container what it needs by one flag, beside NVIDIA's own device.
  * @module
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { ContainerEdits } from './edits.ts';
+import { makeDirectory } from '../directory.ts';
 
 const kind = 'criu-cuda/checkpoint';
 
@@ -54,7 +55,7 @@ export function cdiSpec({ mounts, env }: ContainerEdits): CdiSpec {
 export function writeCdi(path: string, spec: CdiSpec): void {
   if (existsSync(path) && !readFileSync(path, 'utf8').includes(`"${kind}"`))
     throw new UsageError(`${path} is not of criu-cuda`, 'name another file with --output');
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   writeFileSync(`${path}.tmp`, `${JSON.stringify(spec, null, 2)}\n`);
   renameSync(`${path}.tmp`, path);
 }

@@ -4,11 +4,12 @@
  * moved: the same for podman's flags and for a CDI file.
  * @module
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { loadSettings, settingKeys } from '../configure/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { interceptorLibrary, softcudaLibrary, type Environment } from '../paths.ts';
+import { makeDirectory } from '../directory.ts';
 
 /** A directory that is in the container at the path it has outside. */
 export interface ContainerMount {
@@ -47,7 +48,7 @@ export function settingVariables(env: Environment = process.env): Record<string,
 function softwareDriver(env: Environment): ContainerEdits {
   const library = softcudaLibrary(env);
   const devices = softcudaDir(env);
-  mkdirSync(devices, { recursive: true, mode: 0o700 });
+  makeDirectory(devices, 0o700);
   return {
     mounts: [
       { path: dirname(library), readOnly: true },
@@ -74,7 +75,7 @@ function interceptor(env: Environment): ContainerEdits {
 export function containerEdits(intercept: boolean, env: Environment = process.env): ContainerEdits {
   const { settings } = loadSettings(env);
   const runDir = settings.CRIU_CUDA_RUN_DIR;
-  mkdirSync(runDir, { recursive: true, mode: 0o700 });
+  makeDirectory(runDir, 0o700);
   const parts: ContainerEdits[] = [
     { mounts: [{ path: runDir, readOnly: false }], env: settingVariables(env) },
     ...(settings.CRIU_CUDA_DRIVER === softcudaLibrary(env) ? [softwareDriver(env)] : []),

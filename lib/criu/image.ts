@@ -131,13 +131,14 @@ export function decodeImage(bytes: Buffer, kind: ImageKind): Fields[] {
   return messages;
 }
 
-/** `undefined` when the file does not exist. */
+/** `undefined` when the file, or its directory, does not exist. */
 export function readImage(path: string, kind: ImageKind): Fields[] | undefined {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'ENOTDIR'].includes(String(error.code)))
+      return undefined;
     throw error;
   }
   try {

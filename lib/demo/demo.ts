@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { builtProgram, interceptorLibrary, usesInterceptor } from '../paths.ts';
-import { becomeSubreaper, collectCompanions, isAlive, killTreeNow } from '../process/index.ts';
+import { becomeSubreaper, collectCompanions, isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
 import { chooseDriver, type DriverChoice } from './driver.ts';
@@ -183,7 +183,7 @@ class DemoRun {
 
   /** The same without waiting, for the end of this process. */
   readonly endNow = (): void => {
-    if (this.#workload) killTreeNow(this.#workload.pid);
+    this.#workload?.killNow();
     if (this.#options.keep !== true) this.scratch.remove();
   };
 }

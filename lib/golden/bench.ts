@@ -4,7 +4,13 @@
  * one sample is a start, a checkpoint and a restore.
  * @module
  */
-import { parseCase, type BenchmarkCase, type Sample, type SamplePhase } from '../benchmark/index.ts';
+import {
+  caseNames,
+  parseCase,
+  type BenchmarkCase,
+  type Sample,
+  type SamplePhase,
+} from '../benchmark/index.ts';
 import {
   checkpointContainer,
   createContainer,
@@ -14,6 +20,7 @@ import {
   type ContainerCreateOptions,
 } from '../container/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
+import { isPluginVariant } from '../paths.ts';
 import { compareAnswers } from './golden.ts';
 import { containerHost, Server, type ServerOptions } from './server.ts';
 
@@ -25,7 +32,15 @@ export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'varian
 
 /** The cases: variants of the plugin. */
 export function goldenCases(variants: readonly string[]): BenchmarkCase[] {
-  return variants.map((variant) => parseCase(variant));
+  return variants.map((variant) => {
+    const word = variant.replace(/@.*/, '');
+    if (caseNames.includes(word) && !isPluginVariant(word))
+      throw new UsageError(
+        `${word} is no variant`,
+        'cold starts are measured in any case, the pool as it runs',
+      );
+    return parseCase(variant);
+  });
 }
 
 /** @returns what measures one sample, for `runBenchmark` */

@@ -62,7 +62,7 @@ const firstTokenSince = (begin: number, { durationMs, firstTokenMs }: Answer): n
 class ServerUnderTest {
   readonly http: Server;
   readonly #options: ServerBenchOptions;
-  readonly #scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
+  #scratch: string | undefined;
   #running: Running | undefined;
 
   constructor(options: ServerBenchOptions) {
@@ -76,6 +76,7 @@ class ServerUnderTest {
     await this.stop();
     if (await this.http.isHealthy(signal))
       throw new UsageError(`something answers at ${server.url} already`, 'end it, or take another port');
+    this.#scratch ??= mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
     const log = join(this.#scratch, 'server.log');
     rmSync(log, { force: true });
     const begin = performance.now();
@@ -111,7 +112,7 @@ class ServerUnderTest {
 
   async close(): Promise<void> {
     await this.stop();
-    rmSync(this.#scratch, { recursive: true, force: true });
+    if (this.#scratch !== undefined) rmSync(this.#scratch, { recursive: true, force: true });
   }
 }
 

@@ -10,6 +10,7 @@ export { parseMemory, readMemory, type MemorySummary } from './memory.ts';
 export {
   describeProcess,
   isAlive,
+  isDescendant,
   isPid,
   isSameProcess,
   parseStat,

@@ -132,6 +132,14 @@ export function readTree(pid: number): ProcessStat[] {
   return tree;
 }
 
+/** True for a child of this process, and theirs. */
+export function isDescendant(pid: number): boolean {
+  for (let stat = readStat(pid); stat && stat.ppid > 0; stat = readStat(stat.ppid)) {
+    if (stat.ppid === process.pid) return true;
+  }
+  return false;
+}
+
 /** True when `pid` still is the process that `stat` was read from. */
 export function isSameProcess(stat: ProcessStat): boolean {
   return readStat(stat.pid)?.startTime === stat.startTime;

@@ -15,8 +15,8 @@ export interface RestorableImages {
   ownPidNamespace: boolean;
 }
 
-function refuse(what: string, message: string, hint: string): never {
-  throw new ToolkitError(`ERR_RESTORE_${what}`, message, { exitCode: 2, hint });
+function refuse(code: string, message: string, hint: string): never {
+  throw new ToolkitError(code, message, { exitCode: 2, hint });
 }
 
 /** Reads what a restore needs to know, or throws what is wrong with the directory. */
@@ -26,13 +26,13 @@ export function readRestorableImages(dir: string): RestorableImages {
   const root = tasks?.[0];
   if (!tasks || !root)
     refuse(
-      'IMAGES',
+      'ERR_RESTORE_IMAGES',
       `${dir} holds no checkpoint: it has no pstree.img`,
       'name the directory of a checkpoint',
     );
   if (!inventory) {
     refuse(
-      'IMAGES',
+      'ERR_RESTORE_IMAGES',
       `${dir} holds no complete checkpoint: it has no inventory.img`,
       'the dump into it failed: make another',
     );
@@ -59,7 +59,7 @@ export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages
     const stat = await waitUntilCollected(id, COLLECT_MS);
     if (!stat) continue;
     refuse(
-      'PID_TAKEN',
+      'ERR_RESTORE_PID_TAKEN',
       `pid ${id} is taken by ${await describeProcess(id)}, whose parent is ${stat.ppid} (${await describeProcess(stat.ppid)})`,
       takenHint(stat),
     );

@@ -27,8 +27,8 @@ import { readPageImages } from '../images/index.ts';
 import {
   becomeSubreaper,
   killTree,
+  isDescendant,
   killTreeNow,
-  readStat,
   waitForExit,
   type ExitStatus,
   type WaitOptions,
@@ -90,13 +90,6 @@ function readPidFile(pidFile: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isDescendant(pid: number): boolean {
-  for (let stat = readStat(pid); stat && stat.ppid > 0; stat = readStat(stat.ppid)) {
-    if (stat.ppid === process.pid) return true;
-  }
-  return false;
 }
 
 /** Ends what a failed run left: those pids were free before, so tasks of ours that have them came from it. */

@@ -7,7 +7,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { ToolkitError } from '../errors.ts';
-import { killTreeNow, waitForExit } from '../process/index.ts';
+import { isDescendant, killTreeNow, waitForExit, type ProcessStat } from '../process/index.ts';
 
 export class Program {
   readonly pid: number;
@@ -78,10 +78,16 @@ export class Program {
     await waitForExit(this.pid);
   }
 
+  /** The same without waiting; a foreign process that has its pid by now is left alone. */
+  killNow(): ProcessStat[] {
+    return this.isRunning || isDescendant(this.pid) ? killTreeNow(this.pid) : [];
+  }
+
   /** Ends it and its descendants, whether it is still the process that was started or a restored one. */
   async kill(): Promise<void> {
-    const killed = killTreeNow(this.pid);
-    await this.gone();
+    const killed = this.killNow();
+    await this.#ended;
+    if (isDescendant(this.pid)) await waitForExit(this.pid);
     for (const { pid } of killed) await waitForExit(pid);
     this.#child.unref();
   }

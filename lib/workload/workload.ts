@@ -20,6 +20,8 @@ export interface WorkloadOptions {
   args: readonly string[];
   /** Added to the environment. */
   env?: Record<string, string | undefined>;
+  /** Ends it while it starts. */
+  signal?: AbortSignal;
 }
 
 export interface WorkloadStatus {
@@ -85,16 +87,21 @@ export class Workload extends Program {
 
   /** Starts one and waits until it answers. */
   static async start(options: WorkloadOptions): Promise<Workload> {
-    const { socketPath, args, env } = options;
+    const { socketPath, args, env, signal } = options;
     const command = options.program ?? [builtProgram('workload-pattern')];
     const { child, pid } = await Program.spawn([...command, ...args, '--socket', socketPath], env);
     const workload = new Workload(child, pid, socketPath);
-    await workload.#answering(START_TIMEOUT_MS, byHand([...command, ...args], env));
-    return workload;
+    try {
+      await workload.#answering(START_TIMEOUT_MS, byHand([...command, ...args], env), signal);
+      return workload;
+    } catch (error) {
+      await workload.kill();
+      throw error;
+    }
   }
 
   /** Until it listens nothing tells that it will, so it is asked again and again. */
-  async #answering(timeoutMs: number, hint: string): Promise<void> {
+  async #answering(timeoutMs: number, hint: string, signal: AbortSignal | undefined): Promise<void> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       try {
@@ -105,7 +112,7 @@ export class Workload extends Program {
         if (!this.isRunning) throw failed('the workload ended at its start', undefined, hint);
         if (performance.now() > end)
           throw failed(`the workload did not start in ${timeoutMs} ms`, error, hint);
-        await delay(RETRY_MS);
+        await delay(RETRY_MS, undefined, { signal });
       }
     }
   }

@@ -81,7 +81,13 @@ const expected = (): unknown[] => [
 
 describe('the package', () => {
   it('has what runs and what builds it, and nothing that was built elsewhere', () => {
-    for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/cli.js', 'native/binding.cc']) {
+    for (const path of [
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/cli.js',
+      'native/binding.cc',
+      'benchmarks/addon.mjs',
+    ]) {
       expect(files).toContain(path);
     }
     expect(files).toContain('plugins-cuda/CMakeLists.txt');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** `bench limits`: what this machine allows. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { measureLimits, predict, type Limits } from '../../benchmark/index.ts';
@@ -9,6 +9,7 @@ import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { softwareBanner } from '../../report/index.ts';
 import { useDriver } from './driver.ts';
+import { makeDirectory } from '../../directory.ts';
 
 interface LimitsFlags {
   store: string;
@@ -51,7 +52,7 @@ async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFla
     measureLimits({ store: resolve(store), size, signal: io.signal }),
   );
   if (out !== undefined) {
-    mkdirSync(dirname(resolve(out)), { recursive: true });
+    makeDirectory(dirname(resolve(out)));
     writeFileSync(out, `${JSON.stringify(limits, null, 1)}\n`);
   }
   io.result(limits, () => limitsText(limits, sizes));

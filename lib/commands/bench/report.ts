@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** `bench report`: what was measured, for a terminal, a repository and a browser. */
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { words } from './options.ts';
@@ -12,6 +12,7 @@ import {
   reportText,
   type ReportOptions,
 } from '../../report/index.ts';
+import { makeDirectory } from '../../directory.ts';
 
 interface ReportCommandOptions extends ReportOptions {
   out?: string;
@@ -25,7 +26,7 @@ function writeReport(report: ReturnType<typeof loadReport>, dir: string): string
     ['report.md', markdown.text],
     ...markdown.pictures,
   ]);
-  mkdirSync(dir, { recursive: true });
+  makeDirectory(dir);
   return [...files].map(([name, content]) => {
     const path = join(dir, name);
     writeFileSync(path, content);

@@ -88,15 +88,22 @@ async function measure(
   options: RunOptions,
   command: readonly string[],
 ): Promise<void> {
-  const { alloc, question, rounds, warmup, pageCache, out, restart } = options;
-  const server = serverBench(io, options, command);
+  const { alloc, question, rounds, warmup, pageCache, out, restart, requests, reuse } = options;
   useDriver(io);
+  const server = serverBench(io, options, command);
   const run = withProgress(io, 'benchmark', (report) =>
     runBenchmark({
       cases,
       workload: command.length > 0 ? [...command] : alloc.flatMap((size) => ['--alloc', size]),
       ...(server
-        ? { measure: (one, round, dir) => server.measure(one, round, dir) }
+        ? {
+            measure: (one, round, dir) => server.measure(one, round, dir),
+            measureOptions: {
+              server: serverOptions({ ...options, url: options.url ?? '' }),
+              requests,
+              reuse,
+            },
+          }
         : command.length > 0
           ? { program: { command, question } }
           : {}),
@@ -173,7 +180,7 @@ export function registerMatrix(bench: Command, io: Io): void {
   const command = bench
     .command('matrix')
     .description('the same for every combination of settings; each value list is joined by commas')
-    .option('--variants <list>', `upstream, ${pluginVariants.join(', ')} or NAME=DIR`, words, [
+    .option('--variants <list>', `cold-start, upstream, ${pluginVariants.join(', ')} or NAME=DIR`, words, [
       'stock',
       'parallel',
     ])

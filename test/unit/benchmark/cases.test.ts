@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { matrixCases, needsDaemon, parseCase, type MatrixAxes } from '../../../lib/benchmark/index.ts';
+import {
+  matrixCases,
+  needsDaemon,
+  parseCase,
+  runBenchmark,
+  type MatrixAxes,
+} from '../../../lib/benchmark/index.ts';
+import { goldenCases } from '../../../lib/golden/index.ts';
 import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
 
 const axes: MatrixAxes = {
@@ -11,6 +18,18 @@ const axes: MatrixAxes = {
   stores: ['/a'],
   prefetch: [false],
 };
+
+it('a case that the pool daemon makes is none of a golden benchmark', () => {
+  expect(goldenCases(['full', 'mine=/one']).map(({ name }) => name)).toEqual(['full', 'mine']);
+  for (const word of ['cold-start', 'full-prefetched'])
+    expect(() => goldenCases([word])).toThrow(`${word} is no variant`);
+});
+
+it('two cases of one name are refused before anything runs', async () => {
+  const cases = ['mine=/one', 'mine=/two'].map((word) => parseCase(word));
+  const rest = { workload: [], rounds: 1, warmup: 0, store: '/nowhere', pageCache: 'warm' } as const;
+  await expect(runBenchmark({ cases, ...rest })).rejects.toThrow('two cases are called mine');
+});
 
 describe('matrixCases', () => {
   it('combines what a variant reads, and leaves out what it does not', () => {
@@ -31,6 +50,11 @@ describe('matrixCases', () => {
       settings: { variant: 'parallel', streams: 8, chunkMb: 32, store: '/a' },
       store: '/a',
     });
+  });
+
+  it('refuses two plugins of one name', () => {
+    const variants = ['mine=/one', 'mine=/two'];
+    expect(() => matrixCases({ ...axes, variants })).toThrow('two plugins are called mine');
   });
 
   it('prefetches only where the pool is used, and names stores when there are several', () => {

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { projectRoot } from '../../../lib/paths.ts';
 import { main, wantsJson } from '../../../lib/program.ts';
 import { captureIo, type Captured } from './capture.ts';
@@ -85,4 +85,16 @@ describe('wantsJson', () => {
     expect(wantsJson(['doctor', '--json'])).toBe(true);
     expect(wantsJson(['run', '--', 'tool', '--json'])).toBe(false);
   });
+});
+
+it('runs nothing without the interceptor unless told to', async () => {
+  vi.stubEnv('CRIU_CUDA_BUILD_DIR', '/nowhere');
+  try {
+    const { io, stderr } = captureIo();
+    expect(await main(['run', '--', 'true'], io)).toBe(2);
+    expect(stderr()).toContain('the interceptor is not built');
+    expect(await main(['run', '--no-intercept', '--', 'true'], captureIo().io)).toBe(0);
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });

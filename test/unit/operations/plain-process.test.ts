@@ -224,6 +224,9 @@ describe('refusals', { timeout: TIMEOUT_MS }, () => {
       code: 'ERR_RESTORE_IMAGES',
       exitCode: 2,
     });
+    await expect(restore({ ...shared, imagesDir: '/etc/passwd' })).rejects.toThrow(
+      '/etc/passwd holds no checkpoint',
+    );
   });
 
   it('of a checkpoint that was never completed', async () => {
