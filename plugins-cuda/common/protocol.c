@@ -170,7 +170,9 @@ static bool well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
 	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_RECLAIM)
-		return m->op.fds < 1u << CCR_OP_MAX_FDS && nr_fds == __builtin_popcount(m->op.fds);
+		return m->op.fds < 1u << CCR_OP_MAX_FDS &&
+		       nr_fds == __builtin_popcount(m->op.fds) &&
+		       m->op.map.count <= CCR_MAX_DEVICES;
 	return nr_fds == 0;
 }
 
@@ -196,12 +198,12 @@ int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *
 	while (len < 0 && errno == EINTR);
 	if (len < 0)
 		return errno == ECONNRESET ? -EPIPE : -errno;
-	if (!len)
-		return -EPIPE;
 	nr = take_fds(&msg, received);
 	if (nr > CCR_HANDLES_A_MESSAGE)
 		nr = CCR_HANDLES_A_MESSAGE;
-	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !well_formed(message, len, nr))
+	if (!len)
+		ret = -EPIPE;
+	else if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !well_formed(message, len, nr))
 		ret = -EPROTO;
 	if (ret || !fds) {
 		for (int i = 0; i < nr; i++)

@@ -153,7 +153,11 @@ static bool is_word(const char *word, const char *wanted)
 static void answer(FILE *out, char **words)
 {
 	const char *verb = words[0], *dir = words[1], *option = words[2];
+	char real[PATH_MAX];
 
+	/* As the list has it; one that is gone may have been given without links. */
+	if (dir && realpath(dir, real))
+		dir = real;
 	if (is_word(verb, "status") && !dir)
 		print_status(out);
 	else if (is_word(verb, "prefetch") && dir && (!option || is_word(option, "golden")))

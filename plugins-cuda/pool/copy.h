@@ -61,13 +61,11 @@ int load_list_images(int images_dir, pid_t **pids, size_t *nr);
 struct load {
 	struct load *next; /* the holder's */
 	pid_t image_pid;
-	uint8_t id[16];	       /* of the image */
 	struct held_list list; /* what the image holds: parts of `slabs`, or memory of its own */
 	struct held_list slabs;
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
-	bool *ready;	 /* per entry of `list` */
-	size_t nr_ready; /* of them */
+	bool *ready; /* per entry of `list` */
 	bool ended;
 	int result; /* once ended */
 	double ms;  /* from open to the last byte on the device; 0: it never left */
@@ -84,9 +82,8 @@ struct load {
 /* Opens and checks the image, then allocates and loads in a thread. NULL with `error`. */
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
 			char *error, size_t size);
-/* Memory that is there already, as the image with `id`; takes the list over. NULL without memory.
- */
-struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_list *list);
+/* Memory that is there already; takes the list over. NULL without memory. */
+struct load *load_of_held(pid_t image_pid, struct held_list *list);
 struct load *load_ref(struct load *load);
 /* False when the process would have to adopt it and the devices have no room for that any more. */
 bool load_can_be_taken(struct load *load);

@@ -50,7 +50,6 @@ static void range_ready(void *argument, uint32_t range)
 
 	pthread_mutex_lock(&load->lock);
 	load->ready[range] = true;
-	load->nr_ready++;
 	pthread_cond_broadcast(&load->progress);
 	pthread_mutex_unlock(&load->lock);
 }
@@ -259,7 +258,6 @@ static int plan(struct load *load)
 	const struct ccr_image *image = load->image;
 	int ret = 0;
 
-	memcpy(load->id, image->id, sizeof(load->id));
 	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *a = &image->allocations[i];
 		const struct held held = {
@@ -305,7 +303,7 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	return NULL;
 }
 
-struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_list *list)
+struct load *load_of_held(pid_t image_pid, struct held_list *list)
 {
 	struct load *load = load_new(image_pid);
 
@@ -317,8 +315,6 @@ struct load *load_of_held(pid_t image_pid, const uint8_t id[16], struct held_lis
 		return NULL;
 	}
 	memset(load->ready, true, list->nr + 1);
-	memcpy(load->id, id, sizeof(load->id));
-	load->nr_ready = list->nr;
 	load->ended = true;
 	load->list = *list;
 	memset(list, 0, sizeof(*list));

@@ -295,8 +295,17 @@ static void *give_thread(void *argument)
 		       ccr_status_quoted(quoted, sizeof(quoted), error));
 	service_door_close(&part->door);
 	held_free_all(&part->list);
+	part->given = ret;
 	session_reply(part->session, CCR_MSG_OP_GIVEN, part->door.operation, ret, error);
+	atomic_store(&part->is_given, true);
 	return NULL;
+}
+
+void part_again(const struct part *part)
+{
+	if (atomic_load(&part->is_given))
+		session_reply(part->session, CCR_MSG_OP_GIVEN, part->door.operation, part->given,
+			      "");
 }
 
 int part_give(struct part *part)
@@ -307,6 +316,14 @@ int part_give(struct part *part)
 	ret = pthread_create(&part->thread, NULL, give_thread, part);
 	part->has_thread = !ret;
 	return -ret;
+}
+
+void part_desert(const struct part *part)
+{
+	if (part->has_thread || part->load || !part->list.nr)
+		return;
+	ccr_err("%d: criu ended and left its memory here; the process is killed", part->pid);
+	syscall(SYS_pidfd_send_signal, part->pidfd, SIGKILL, NULL, 0);
 }
 
 void part_free(struct part *part)

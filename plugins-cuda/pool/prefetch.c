@@ -110,21 +110,14 @@ int store_prefetch(const char *dir, bool is_golden, char *error, size_t size)
 
 int store_hold(int images_dir, pid_t image_pid, struct held_list *list)
 {
-	char error[256];
 	struct store_identity identity;
 	struct resident *resident;
-	struct ccr_image *image;
 	struct load *load;
-	uint8_t id[16];
 	int ret;
 
 	ret = store_identify(images_dir, image_pid, &identity);
-	if (!ret)
-		ret = ccr_image_open(&image, images_dir, image_pid, error, sizeof(error));
 	if (ret)
 		return ret;
-	memcpy(id, image->id, sizeof(id));
-	ccr_image_close(image);
 	resident = resident_new(images_dir, &identity, "hold", false);
 	if (!resident)
 		return -ENOMEM;
@@ -133,7 +126,7 @@ int store_hold(int images_dir, pid_t image_pid, struct held_list *list)
 	ret = store_reserve(resident);
 	if (ret)
 		return ret;
-	load = load_of_held(image_pid, id, list);
+	load = load_of_held(image_pid, list);
 	store_settle(&identity, load);
 	load_put(load);
 	return load ? 0 : -ENOMEM;

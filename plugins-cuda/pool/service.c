@@ -123,11 +123,18 @@ static void close_all(const int *fds, int nr)
 		close(fds[i]);
 }
 
-static int take_handles(const struct ccr_message *message, const int *fds, const int *devices,
-			uint32_t nr_devices, struct held_list *list, char *error, size_t size)
+static int take_handles(const struct ccr_message *message, const int *fds, int nr_fds,
+			const int *devices, uint32_t nr_devices, struct held_list *list,
+			char *error, size_t size)
 {
 	int ret = 0;
 
+	if (message->handles.count != (uint32_t)nr_fds) {
+		close_all(fds, nr_fds);
+		snprintf(error, size, "%u allocations came with %d descriptors",
+			 message->handles.count, nr_fds);
+		return -EPROTO;
+	}
 	for (uint32_t i = 0; i < message->handles.count; i++) {
 		const struct ccr_wire_handle *wire = &message->handles.entry[i];
 		struct held held = {.id = wire->id,
@@ -139,8 +146,7 @@ static int take_handles(const struct ccr_message *message, const int *fds, const
 				    .fd = fds[wire->fd]};
 
 		/* Each is all of what its own descriptor stands for. */
-		if (!ret && (wire->device >= nr_devices || wire->fd != i ||
-			     wire->size != wire->memory_size))
+		if (!ret && (wire->device >= nr_devices || wire->size != wire->memory_size))
 			ret = -EPROTO;
 		if (!ret) {
 			held.device = devices[wire->device];
@@ -217,7 +223,8 @@ int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_
 		if (ret) {
 			close_all(fds, nr_fds);
 		} else if (message.type == CCR_MSG_HANDLES) {
-			ret = take_handles(&message, fds, devices, nr_devices, list, error, size);
+			ret = take_handles(&message, fds, nr_fds, devices, nr_devices, list, error,
+					   size);
 		} else {
 			nr_devices = message.devices.count;
 			ret = find_devices(&message, devices, error, size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* One run of criu: its requests arrive on one socket, in order. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,12 +49,17 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 {
 	struct part *part = part_find(s, request->operation);
 
-	if (!part || part->has_thread) {
+	if (part && part->has_thread) { /* criu asked, and its watcher asks again */
+		part_again(part);
+		return;
+	}
+	if (!part) {
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -ENOENT,
 			      "nothing is held for this operation");
 		return;
 	}
 	part->mode = CCR_ATTACH_AUTO;
+	part->is_again = part->is_refused; /* it kept its memory */
 	if (part_give(part))
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -EAGAIN,
 			      "no thread to give the memory back");
@@ -204,8 +210,14 @@ static void serve(struct session *s, const struct ccr_message *request)
 	}
 }
 
+/* The number stays what it is: a part's thread may be using it. */
 static void replace(int *fd, int by)
 {
+	if (*fd >= 0 && by >= 0) {
+		dup3(by, *fd, O_CLOEXEC);
+		close(by);
+		return;
+	}
 	if (*fd >= 0)
 		close(*fd);
 	*fd = by;
@@ -226,12 +238,15 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 		replace(&s->pidfd, *fds++);
 }
 
-static void session_end(struct session *s)
+/* `is_deserted`: criu and its watcher have both gone. */
+static void session_end(struct session *s, bool is_deserted)
 {
 	while (s->parts) {
 		struct part *part = s->parts;
 
 		s->parts = part->next;
+		if (is_deserted)
+			part_desert(part);
 		part_free(part);
 	}
 	while (s->wanted) {
@@ -271,5 +286,5 @@ void session_run(int socket)
 	}
 	if (ret != -EPIPE)
 		ccr_err("session ends: %s", strerror(-ret));
-	session_end(&session);
+	session_end(&session, ret == -EPIPE);
 }

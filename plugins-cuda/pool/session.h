@@ -38,6 +38,8 @@ struct part {
 	double wait_ms;
 	pthread_t thread;
 	bool has_thread; /* that gives memory back */
+	atomic_bool is_given;
+	int given; /* once is_given: the answer that was sent */
 };
 
 /* Sends an answer; `text` may be NULL. */
@@ -57,6 +59,10 @@ void part_evict(struct part *part, const struct ccr_message *request);
 int part_give(struct part *part);
 /* The process is gone: the memory is dropped, or kept for the next restore. */
 void part_commit(struct part *part, bool hold);
+/* Answers a second request to give the memory back; the thread does while it is at it. */
+void part_again(const struct part *part);
+/* Nobody will ask for its memory any more: the process cannot go on without it. */
+void part_desert(const struct part *part);
 void part_free(struct part *part);
 
 #endif

@@ -75,7 +75,19 @@ static uint64_t bytes_on(int device)
 	return bytes;
 }
 
-/* Only those that are loaded: one that is coming in is wanted now. */
+static bool is_ended(struct load *load)
+{
+	bool is_ended;
+
+	if (!load)
+		return false;
+	pthread_mutex_lock(&load->lock);
+	is_ended = load->ended;
+	pthread_mutex_unlock(&load->lock);
+	return is_ended;
+}
+
+/* Only those that are loaded: one that is coming in is wanted now, and frees nothing. */
 static struct resident **least_recent(int device)
 {
 	struct resident **best = NULL;
@@ -83,7 +95,7 @@ static struct resident **least_recent(int device)
 	for (struct resident **link = &residents; *link; link = &(*link)->next) {
 		const struct resident *r = *link;
 
-		if (r->is_golden || !r->load || !r->bytes_on[device])
+		if (r->is_golden || !is_ended(r->load) || !r->bytes_on[device])
 			continue;
 		if (!best || r->last_used_ms < (*best)->last_used_ms)
 			best = link;
@@ -330,15 +342,9 @@ uint64_t store_bytes_on(int device)
 
 static const char *state_of(struct load *load)
 {
-	const char *state = "loading";
-
-	if (!load)
-		return state;
-	pthread_mutex_lock(&load->lock);
-	if (load->ended)
-		state = load->result ? "failed" : "resident";
-	pthread_mutex_unlock(&load->lock);
-	return state;
+	if (!is_ended(load))
+		return "loading";
+	return load->result ? "failed" : "resident";
 }
 
 void store_print(FILE *out)

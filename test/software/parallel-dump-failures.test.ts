@@ -5,8 +5,10 @@
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { execResult } from '../../lib/exec.ts';
+import { variantDir } from '../../lib/paths.ts';
+import { readStat } from '../../lib/process/index.ts';
 import type { CriuOptions, CriuRun } from '../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../helpers/parallel.ts';
 import type { Workload } from '../../lib/workload/index.ts';
@@ -104,6 +106,24 @@ describe('criu', () => {
   });
 });
 
+describe('criu and its watcher', () => {
+  it('are killed: the application, whose memory nobody can give back, ends as well', async () => {
+    await start();
+    const args = machine.actionScript('post-dump', 'kill -STOP $PPID');
+    const dump = machine.dump(workload, { libdir: variantDir('parallel'), args, keepStatus: true });
+    const criu = await vi.waitUntil(() => machine.readStatus().find((e) => e.event === 'begin')?.criu, {
+      timeout: 20_000,
+    });
+    await vi.waitUntil(() => readStat(criu)?.state === 'T', { timeout: 20_000 });
+    const watcher = machine.readStatus().find((e) => e.event === 'watcher')?.pid;
+    process.kill(watcher ?? NaN, 'SIGKILL');
+    process.kill(criu, 'SIGKILL');
+    await expect(dump).rejects.toThrow();
+    await workload.ended();
+    await machine.expectNothingLeft();
+  });
+});
+
 describe('the application', () => {
   const steps = [
     ['exports', 'cuMemExportToShareableHandle:2'],
@@ -142,6 +162,28 @@ describe('the application', () => {
     expect(await workload.ask('spin stop')).toBe('ok');
     await expectRunningAsBefore();
     await expectNextDumpWorks();
+  });
+
+  it('has work that does not end, and criu is killed meanwhile: it keeps what it never gave away', async () => {
+    await start();
+    await workload.ask('spin start');
+    const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '1000' };
+    const dump = machine.dump(workload, { libdir: variantDir('parallel'), env, keepStatus: true });
+    const asked = await vi.waitUntil(() => machine.readStatus().find((e) => e.event === 'pool'));
+    expect(asked).toBeDefined();
+    process.kill(machine.readStatus().find((e) => e.event === 'begin')?.criu ?? NaN, 'SIGKILL');
+    await expect(dump).rejects.toThrow();
+    const answers = await vi.waitUntil(
+      () => {
+        const events = machine.readStatus();
+        return events.some((e) => e.event === 'attach') && events;
+      },
+      { timeout: 20_000 },
+    );
+    expect(answers.find((e) => e.event === 'evict')?.result).not.toBe(0);
+    expect(answers.find((e) => e.event === 'attach')?.result).toBe(0);
+    expect(await workload.ask('spin stop')).toBe('ok');
+    await expectRunningAsBefore();
   });
 });
 
