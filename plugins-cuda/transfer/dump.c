@@ -62,6 +62,8 @@ static int store(struct run *run, const char *data)
 	const uint32_t configured = run->task->config->write_piece;
 	struct transfer_task *task = run->task;
 	const uint64_t wanted = configured ? configured : task->io->write_piece;
+	/* Not the worker's: an item that it loads may be half way through that one. */
+	struct transfer_cursor cursor;
 	struct ccr_io_file *file;
 	int ret;
 
@@ -70,13 +72,12 @@ static int store(struct run *run, const char *data)
 		return ret;
 	run->offset = ccr_image_writer_reserve(task->writer, run->worker->number, run->bytes);
 	run->next_offset = run->offset;
-	transfer_cursor_begin(&run->worker->cursor, task->chunks, run->first);
+	transfer_cursor_begin(&cursor, task->chunks, run->first);
 	for (uint64_t done = 0; done < run->bytes;) {
 		const uint64_t left = run->bytes - done;
 		const uint64_t part = wanted && wanted < left ? wanted : left;
 
-		ret = transfer_cursor_feed(&run->worker->cursor, data + done, part, note_chunk,
-					   run);
+		ret = transfer_cursor_feed(&cursor, data + done, part, note_chunk, run);
 		if (ret)
 			return ret;
 		ret = task->io->write(&run->worker->io_queue, file, data + done, part,

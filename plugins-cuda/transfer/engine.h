@@ -115,7 +115,7 @@ struct transfer_worker {
 	struct transfer_slot slots[TRANSFER_SLOTS];
 	struct transfer_lane lanes[CUDA_PARALLEL_MAX_DEVICES];
 	struct ccr_io_queue io_queue;
-	struct transfer_cursor cursor;
+	struct transfer_cursor cursor; /* of the item that is being read */
 };
 
 struct transfer_device {
