@@ -17,6 +17,11 @@ static struct {
 	bool peer[CCR_MAX_DEVICES][CCR_MAX_DEVICES];
 } contexts = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+void ccr__contexts_reset(void)
+{
+	pthread_mutex_init(&contexts.lock, NULL);
+}
+
 static CUresult note_created(CUresult result, const CUcontext *ctx)
 {
 	if (result != CUDA_SUCCESS || !ccr__is_active())

@@ -67,6 +67,10 @@ static void in_child(void)
 	atomic_store(&ccr__core.is_active, false);
 	ccr__copy_disable();
 	ccr__gate_reset();
+	/* Whoever held them is not here. */
+	pthread_mutex_init(&ccr__memory.lock, NULL);
+	ccr__slots_reset();
+	ccr__contexts_reset();
 }
 
 void ccr__core_activate(void)
@@ -79,9 +83,7 @@ void ccr__core_activate(void)
 	pthread_mutex_lock(&activate_lock);
 	if (!is_started) {
 		is_started = true;
-		ret = ccr__memory_init();
-		if (!ret)
-			ret = -pthread_atfork(NULL, NULL, in_child);
+		ret = -pthread_atfork(NULL, NULL, in_child);
 		if (!ret)
 			ret = ccr__service_start();
 		if (ret)

@@ -81,5 +81,7 @@ void ccr__futex_wake(uint32_t *word);
 
 /* Fills in the target of a slot; slots.c, or a test. */
 void ccr__slot_resolve(struct ccr__slot *slot);
+/* In a forked child: nobody looks anything up. */
+void ccr__slots_reset(void);
 
 #endif

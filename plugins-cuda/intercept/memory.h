@@ -64,8 +64,6 @@ struct ccr__memory {
 
 extern struct ccr__memory ccr__memory;
 
-int ccr__memory_init(void);
-
 static inline void ccr__memory_lock(void)
 {
 	pthread_mutex_lock(&ccr__memory.lock);
@@ -129,6 +127,8 @@ bool ccr__peer_enabled(CUdevice accessor, CUdevice owner);
 /* Contexts the program created and did not destroy; the number of them (up to `room`). */
 size_t ccr__context_list(CUcontext *out, size_t room);
 void ccr__context_forget(CUcontext ctx);
+/* In a forked child: nobody holds the list. */
+void ccr__contexts_reset(void);
 /* A context of the device to copy in, made current by a push; `*retained` to be given back. */
 CUresult ccr__context_push(CUdevice device, bool *retained);
 void ccr__context_pop(CUdevice device, bool retained);

@@ -49,6 +49,11 @@ static struct {
 	uint32_t nr_spare;
 } slots = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+void ccr__slots_reset(void)
+{
+	pthread_mutex_init(&slots.lock, NULL);
+}
+
 static uint32_t hash_text(const char *text)
 {
 	uint32_t hash = 2166136261u;

@@ -163,6 +163,10 @@ bool ccr__stage_copy(CUcontext ctx, CUdevice ordinal, const struct ccr__copy *co
 
 static void end(struct ccr__stage *stage)
 {
+	int cancel;
+
+	/* A thread that is cancelled in the wait would keep both locks. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&stage->use);
 	pthread_mutex_lock(&stage->lock);
 	stage->is_stopping = true;
@@ -175,6 +179,7 @@ static void end(struct ccr__stage *stage)
 	stage->ctx = NULL;
 	pthread_mutex_unlock(&stages.lock);
 	pthread_mutex_unlock(&stage->use);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 void ccr__stage_release(CUcontext ctx)

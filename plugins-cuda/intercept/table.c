@@ -11,15 +11,9 @@
 #define APP_HANDLE_MARK 0xccc5000000000000ull
 #define APP_HANDLE_MASK 0xffff000000000000ull
 
-struct ccr__memory ccr__memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct ccr__memory ccr__memory = {.lock = PTHREAD_MUTEX_INITIALIZER, .next_id = 1};
 
 static struct ccr__phys *buckets[NR_BUCKETS];
-
-int ccr__memory_init(void)
-{
-	ccr__memory.next_id = 1;
-	return 0;
-}
 
 struct ccr__phys *ccr__phys_new(uint64_t size)
 {
