@@ -7,7 +7,8 @@
  * each task by a socket that only criu holds; end of file means criu is gone.
  * After a dump it puts the prior states back in tasks that still live, and lets
  * the pool drop the memory of the dead; after a restore that was never
- * completed it kills the tasks. It ends when every task has its device memory.
+ * completed it kills the tasks. It ends when every task has its device memory,
+ * though criu may stay as the parent of what it restored.
  */
 #include "plugin/plugin.h"
 
@@ -24,7 +25,9 @@
 #include "plugin/memory.h"
 
 #define MAX_WATCHED 4096
-#define PF_EXITING  0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
+/* Nothing announces that criu has let a task go; its last scripts may still fail then. */
+#define LET_GO_POLL_MS 1000
+#define PF_EXITING     0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
 
 enum { MSG_TRACK, MSG_RELEASE };
 
@@ -66,10 +69,7 @@ static int send_message(struct message *message, const int fds[CCR_MEMORY_FDS])
 	do
 		len = sendmsg(ccr__plugin.watcher_fd, &msg, MSG_NOSIGNAL);
 	while (len < 0 && errno == EINTR);
-	if (len == sizeof(*message))
-		return 0;
-	ccr_err("watcher: %s", strerror(errno));
-	return -EPIPE;
+	return len == sizeof(*message) ? 0 : -errno;
 }
 
 int ccr__watcher_track(const struct task *task)
@@ -79,7 +79,9 @@ int ccr__watcher_track(const struct task *task)
 
 	ccr__memory_fds(fds);
 	ret = send_message(&message, fds);
-	if (!ret)
+	if (ret)
+		ccr_err("watcher: %s", strerror(-ret));
+	else
 		ccr__memory_fds_passed();
 	return ret;
 }
@@ -89,6 +91,7 @@ void ccr__watcher_release(void)
 	struct message message = {.kind = MSG_RELEASE};
 	const int none[CCR_MEMORY_FDS] = {-1, -1, -1};
 
+	/* It may have seen so itself, and be gone. */
 	if (ccr__plugin.watcher_fd >= 0)
 		send_message(&message, none);
 }
@@ -151,15 +154,65 @@ static void track(const struct task *task)
 	mine->pidfd = pidfd;
 }
 
-/* Collects the tasks, and what the memory part keeps for them, until criu is gone. */
-static void receive(int fd)
+static bool ended(int pidfd)
 {
+	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&poller, 1, 0) > 0;
+}
+
+static bool is_traced(pid_t pid)
+{
+	char path[64], line[256];
+	int tracer = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return tracer != 0;
+}
+
+/*
+ * criu traces all tasks until all of them are complete. It may then stay as
+ * their parent for as long as they live, and tells plugins nothing before its end.
+ */
+static bool are_let_go(void)
+{
+	size_t nr_living = 0;
+
+	for (size_t i = 0; i < nr_watched; i++) {
+		if (ended(watched[i]->pidfd))
+			continue;
+		if (is_traced(watched[i]->pid))
+			return false;
+		nr_living++;
+	}
+	return nr_living > 0;
+}
+
+/* Collects the tasks, and what the memory part keeps for them, until criu is done with them. */
+static void receive(int stage, int fd)
+{
+	bool was_let_go = false;
+
 	for (;;) {
 		struct pollfd pollers[] = {{.fd = fd, .events = POLLIN},
 					   {.fd = ccr__memory_poll_fd(), .events = POLLIN}};
+		const int ready = poll(pollers, 2, stage == STAGE_RESTORE ? LET_GO_POLL_MS : -1);
 		struct message message;
 
-		if (poll(pollers, 2, -1) < 0)
+		if (!ready && are_let_go()) {
+			is_released = was_let_go;
+			was_let_go = true;
+			if (is_released)
+				return;
+		}
+		if (ready <= 0)
 			continue;
 		if (pollers[1].revents)
 			ccr__memory_poll();
@@ -172,13 +225,6 @@ static void receive(int fd)
 		else
 			track(&message.task);
 	}
-}
-
-static bool ended(int pidfd)
-{
-	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&poller, 1, 0) > 0;
 }
 
 bool ccr__is_dying(pid_t pid)
@@ -254,7 +300,7 @@ static void look_after(int stage, struct task *task)
 
 static void watch(int stage, int fd)
 {
-	receive(fd);
+	receive(stage, fd);
 	for (size_t i = 0; i < nr_watched; i++)
 		look_after(stage, watched[i]);
 	ccr__memory_settle(stage, watched, nr_watched);
