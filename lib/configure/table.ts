@@ -4,6 +4,7 @@
  * plugins-cuda/common/settings_list.h, and a test compares them.
  * @module
  */
+import { defaultRunDir } from '../paths.ts';
 
 interface Common {
   /** One line for a person. */
@@ -141,7 +142,7 @@ export const settingDefinitions = {
   },
   CRIU_CUDA_RUN_DIR: {
     type: 'text',
-    default: '/run/criu-cuda',
+    default: defaultRunDir,
     maxBytes: PATH_BYTES,
     absolutePath: true,
     meaning: 'status files and sockets, mode 0700',

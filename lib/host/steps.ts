@@ -11,7 +11,7 @@ import { configTemplate } from '../configure/index.ts';
 import { configuredLibdir, runtimeConfig, seccompProfile, settingVariables } from '../container/index.ts';
 import { EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
 import { formatBytes } from '../output.ts';
-import { defaultConfigFile, type Environment } from '../paths.ts';
+import { defaultConfigFile, defaultRunDir, type Environment } from '../paths.ts';
 import type { Report } from '../progress.ts';
 import { findCriu, installPackages, missingPackages, type System } from '../setup/index.ts';
 import { HostRecord, type PathState } from './record.ts';
@@ -187,7 +187,7 @@ export async function planHost(system: System, options: HostOptions): Promise<Ho
   if (envFile !== undefined && !envFile.startsWith('/'))
     throw new UsageError(`${envFile} is no absolute path`);
   const place: Place = { system, record: HostRecord.read(root), root };
-  const runDir = settingVariables(env).CRIU_CUDA_RUN_DIR ?? '/run/criu-cuda';
+  const runDir = settingVariables(env).CRIU_CUDA_RUN_DIR ?? defaultRunDir;
   return [
     await packageStep(place),
     await criuStep(place),

@@ -4,7 +4,7 @@
  * gone returns `undefined`, never throws for it.
  * @module
  */
-import { readFileSync, readlinkSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { ToolkitError } from '../errors.ts';
 
@@ -65,16 +65,6 @@ export function parseStat(line: string): ProcessStat {
 export function readStat(pid: number): ProcessStat | undefined {
   const line = readText(`/proc/${pid}/stat`);
   return line === undefined ? undefined : parseStat(line);
-}
-
-/** Field of /proc/PID/status by name, e.g. `NSpid`. */
-export function readStatusField(pid: number, field: string): string | undefined {
-  const text = readText(`/proc/${pid}/status`);
-  return text
-    ?.split('\n')
-    .find((line) => line.startsWith(`${field}:`))
-    ?.slice(field.length + 1)
-    .trim();
 }
 
 /** State letter of one thread, `undefined` when it is gone. */
@@ -143,9 +133,4 @@ export function isDescendant(pid: number): boolean {
 /** True when `pid` still is the process that `stat` was read from. */
 export function isSameProcess(stat: ProcessStat): boolean {
   return readStat(stat.pid)?.startTime === stat.startTime;
-}
-
-/** The path of one namespace, equal for two processes in the same one. */
-export function readNamespace(pid: number, kind: 'pid' | 'mnt' | 'net' | 'user'): string | undefined {
-  return attempt(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
 }

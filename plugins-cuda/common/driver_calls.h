@@ -14,19 +14,13 @@
 
 #define CCR_CUDA_CALLS(X)                         \
 	X(cuInit)                                 \
-	X(cuDriverGetVersion)                     \
 	X(cuDeviceGetCount)                       \
 	X(cuDeviceGet)                            \
 	X(cuDeviceGetName)                        \
 	X(cuDeviceGetUuid_v2)                     \
-	X(cuDeviceTotalMem_v2)                    \
-	X(cuDeviceGetAttribute)                   \
-	X(cuDeviceCanAccessPeer)                  \
 	X(cuDevicePrimaryCtxRetain)               \
 	X(cuDevicePrimaryCtxRelease_v2)           \
-	X(cuDevicePrimaryCtxSetFlags_v2)          \
 	X(cuCtxSetCurrent)                        \
-	X(cuCtxGetCurrent)                        \
 	X(cuCtxSynchronize)                       \
 	X(cuMemGetInfo_v2)                        \
 	X(cuMemAlloc_v2)                          \
@@ -38,8 +32,6 @@
 	X(cuMemMap)                               \
 	X(cuMemUnmap)                             \
 	X(cuMemSetAccess)                         \
-	X(cuMemGetAllocationGranularity)          \
-	X(cuMemGetAllocationPropertiesFromHandle) \
 	X(cuMemExportToShareableHandle)           \
 	X(cuMemImportFromShareableHandle)         \
 	X(cuMemHostRegister_v2)                   \
@@ -49,18 +41,14 @@
 	X(cuMemcpyDtoD_v2)                        \
 	X(cuMemcpyHtoDAsync_v2)                   \
 	X(cuMemcpyDtoHAsync_v2)                   \
-	X(cuMemcpyDtoDAsync_v2)                   \
 	X(cuMemsetD8_v2)                          \
 	X(cuMemsetD32_v2)                         \
 	X(cuMemsetD8Async)                        \
 	X(cuStreamCreate)                         \
 	X(cuStreamDestroy_v2)                     \
 	X(cuStreamSynchronize)                    \
-	X(cuStreamQuery)                          \
-	X(cuStreamWaitEvent)                      \
 	X(cuEventCreate)                          \
 	X(cuEventRecord)                          \
-	X(cuEventQuery)                           \
 	X(cuEventSynchronize)                     \
 	X(cuEventDestroy_v2)
 

@@ -14,21 +14,6 @@ static ssize_t outcome(ssize_t moved, int at_end)
 	return errno == EINTR ? 0 : -errno;
 }
 
-int ccr_io_read_full(int fd, void *buffer, size_t size)
-{
-	char *position = buffer;
-
-	while (size) {
-		const ssize_t moved = outcome(read(fd, position, size), -ENODATA);
-
-		if (moved < 0)
-			return moved;
-		position += moved;
-		size -= moved;
-	}
-	return 0;
-}
-
 int ccr_io_write_full(int fd, const void *buffer, size_t size)
 {
 	const char *position = buffer;

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int ccr_io_read_full(int fd, void *buffer, size_t size);
 int ccr_io_write_full(int fd, const void *buffer, size_t size);
 int ccr_io_pread_full(int fd, void *buffer, size_t size, uint64_t offset);
 int ccr_io_pwrite_full(int fd, const void *buffer, size_t size, uint64_t offset);
