@@ -30,9 +30,10 @@ static void prune(int dir_fd)
 	clock_gettime(CLOCK_REALTIME, &now);
 	while ((entry = readdir(dir))) {
 		struct stat st;
-		int pid;
+		int pid, end = 0;
 
-		if (sscanf(entry->d_name, "op-%d.jsonl", &pid) != 1 || !kill(pid, 0))
+		if (sscanf(entry->d_name, "op-%d.jsonl%n", &pid, &end) != 1 || !end ||
+		    entry->d_name[end] || !kill(pid, 0))
 			continue;
 		if (!fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
 		    now.tv_sec - st.st_mtim.tv_sec > KEEP_SECONDS)

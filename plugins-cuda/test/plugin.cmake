@@ -11,6 +11,9 @@ endif()
 
 ccr_test(settings SOURCES ${CMAKE_CURRENT_LIST_DIR}/settings.c LIBS ccr_common)
 
+ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c ${PROJECT_SOURCE_DIR}/plugin/sweep.c
+	LIBS ccr_common)
+
 if(NOT CCR_SANITIZE)
 	foreach(variant stock remap parallel)
 		add_test(NAME plugin_exports_${variant} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
