@@ -36,6 +36,10 @@ int ccr__pause_devices(int pid)
 	ret = ccr__task_detect(pid, &restore_tid);
 	if (ret)
 		return ret;
+	/* CRIU lets a child go that it could not seize, and pauses it again when it finds it again.
+	 */
+	if (ccr__task_find(pid))
+		return 0;
 	result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
 	if (result != CUDA_SUCCESS) {
 		ccr_err("state of %d: %s", pid, ccr_cuda_error_name(result));
