@@ -6,6 +6,7 @@
 #include "plugin/plugin.h"
 
 #include <errno.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "plugin/host_memory.h"
@@ -25,8 +26,25 @@ static int announce(void)
 	return 0;
 }
 
+static int evict_and_lock(struct task *task)
+{
+	CUresult result;
+	int ret;
+
+	ret = ccr__memory_evict(task);
+	if (ret)
+		return ret;
+	result = ccr__task_step(task, STEP_LOCK);
+	if (result == CUDA_ERROR_NOT_READY)
+		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld",
+			task->pid, ccr__plugin.settings.lock_timeout_ms);
+	return result == CUDA_SUCCESS ? 0 : -EIO;
+}
+
 int ccr__pause_devices(int pid)
 {
+	const struct itimerval off = {0};
+	struct itimerval alarm_left = {0};
 	CUprocessState state;
 	struct task *task;
 	pid_t restore_tid;
@@ -64,14 +82,14 @@ int ccr__pause_devices(int pid)
 		ccr_info("%d is already %s", pid, ccr__state_name(state));
 		return 0;
 	}
-	ret = ccr__memory_evict(task);
-	if (ret)
-		return ret;
-	result = ccr__task_step(task, STEP_LOCK);
-	if (result == CUDA_ERROR_NOT_READY)
-		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld", pid,
-			ccr__plugin.settings.lock_timeout_ms);
-	return result == CUDA_SUCCESS ? 0 : -EIO;
+	/*
+	 * CRIU arms an alarm around the freezing of the tree and aborts when it has fired six
+	 * times. Waiting for GPU work has a time limit of its own: CRIU's clock is stopped.
+	 */
+	setitimer(ITIMER_REAL, &off, &alarm_left);
+	ret = evict_and_lock(task);
+	setitimer(ITIMER_REAL, &alarm_left, NULL);
+	return ret;
 }
 
 int ccr__checkpoint_devices(int pid)

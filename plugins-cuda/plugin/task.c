@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <time.h>
 
 #include "plugin/host_memory.h"
@@ -87,22 +86,11 @@ void ccr__task_free_all(void)
 	}
 }
 
-/*
- * CRIU arms an alarm around the freezing of the tree and aborts when it has
- * fired six times. The lock has a time limit of its own, so CRIU's clock is
- * stopped while it runs.
- */
 static CUresult lock(pid_t pid)
 {
 	CUcheckpointLockArgs args = {.timeoutMs = ccr__plugin.settings.lock_timeout_ms};
-	const struct itimerval off = {0};
-	struct itimerval alarm_left = {0};
-	CUresult result;
 
-	setitimer(ITIMER_REAL, &off, &alarm_left);
-	result = ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
-	setitimer(ITIMER_REAL, &alarm_left, NULL);
-	return result;
+	return ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
 }
 
 /* On the devices of the map; without one the driver takes those it was on. */
