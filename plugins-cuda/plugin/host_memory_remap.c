@@ -36,9 +36,12 @@ static struct {
 	struct remap_ranges ranges;
 } before;
 
-/* Tasks that were remapped by this criu. */
+/* Tasks that were remapped by this criu, as far as it got. */
 static struct {
-	pid_t *list;
+	struct remapped {
+		pid_t pid;
+		struct ccr_pages *pages;
+	} * list;
 	size_t nr;
 } done;
 
@@ -129,6 +132,7 @@ static int map_page_file(const struct ccr_pages *pages, const struct remap_plan 
 	return ret;
 }
 
+/* With a mapping for each segment, for the time until it is known how many they became. */
 static struct ccr_pages *describe(const struct remap_plan *plan, const struct store *store,
 				  pid_t image_pid)
 {
@@ -154,6 +158,13 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct st
 		ccr_pages_close(pages);
 		return NULL;
 	}
+	for (size_t i = 0; i < plan->nr_segments; i++) {
+		const struct remap_segment *s = &plan->segments[i];
+
+		pages->mappings[i] = (struct ccr_pages_mapping){s->address, s->size, s->offset,
+								s->is_drivers, s->is_shared};
+	}
+	pages->nr_mappings = plan->nr_segments;
 	ccr_pages_name(pages);
 	return pages;
 }
@@ -170,19 +181,11 @@ static void remove_earlier(const struct ccr_pages *pages, int dirfd)
 	ccr_pages_close(earlier);
 }
 
-static int commit(struct ccr_pages *pages, const struct remap_plan *plan, const struct store *store,
-		  size_t mapped)
+static int commit(const struct ccr_pages *pages, const struct store *store)
 {
 	char error[512];
 	int ret;
 
-	for (size_t i = 0; i < mapped; i++) {
-		const struct remap_segment *s = &plan->segments[i];
-
-		pages->mappings[i] = (struct ccr_pages_mapping){s->address, s->size, s->offset,
-								s->is_drivers, s->is_shared};
-	}
-	pages->nr_mappings = mapped;
 	remove_earlier(pages, store->dirfd);
 	ret = ccr_pages_write(pages, store->dirfd, error, sizeof(error));
 	if (ret)
@@ -190,14 +193,15 @@ static int commit(struct ccr_pages *pages, const struct remap_plan *plan, const 
 	return ret;
 }
 
-static int note_done(pid_t pid)
+/* Takes `pages` over. */
+static int note_done(pid_t pid, struct ccr_pages *pages)
 {
-	pid_t *more = realloc(done.list, (done.nr + 1) * sizeof(*more));
+	struct remapped *more = realloc(done.list, (done.nr + 1) * sizeof(*more));
 
 	if (!more)
 		return -ENOMEM;
 	done.list = more;
-	done.list[done.nr++] = pid;
+	done.list[done.nr++] = (struct remapped){pid, pages};
 	return 0;
 }
 
@@ -210,11 +214,11 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct store *s
 	size_t mapped = 0;
 	int ret;
 
-	if (!pages)
+	if (!pages || note_done(pid, pages)) {
+		ccr_pages_close(pages);
 		return leave(pid, "out of memory", NULL);
-	ret = note_done(pid);
-	if (!ret)
-		ret = write_page_file(pages, plan, store, pid);
+	}
+	ret = write_page_file(pages, plan, store, pid);
 	copied = ccr__now_ms();
 	if (ret) {
 		leave(pid, strerror(-ret), pages->file);
@@ -222,10 +226,12 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct store *s
 		goto out;
 	}
 	ret = map_page_file(pages, plan, store, pid, &mapped);
-	if (!ret && mapped)
-		ret = commit(pages, plan, store, mapped);
+	if (ret || !mapped)
+		goto out;
+	pages->nr_mappings = mapped;
+	ret = commit(pages, store);
 	if (ret)
-		goto out_close;
+		goto out;
 	ccr_info("%d: %llu bytes of host memory in %zu mappings to %s: copied in %.1f ms, mapped "
 		 "in %.1f ms",
 		 pid, (unsigned long long)plan->stored, mapped, pages->file, copied - start,
@@ -235,11 +241,10 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct store *s
 		       "\"copy_ms\":%.3f,\"map_ms\":%.3f}",
 		       pid, (unsigned long long)plan->stored, mapped, copied - start,
 		       ccr__now_ms() - copied);
+	return 0;
 out:
-	if (!mapped)
-		unlinkat(store->dirfd, pages->file, 0);
-out_close:
-	ccr_pages_close(pages);
+	/* What the task has mapped of it stays until the roll back. */
+	unlinkat(store->dirfd, pages->file, 0);
 	return ret;
 }
 
@@ -291,9 +296,11 @@ CUresult ccr__host_memory_checkpoint(const struct task *task)
 
 void ccr__host_memory_roll_back(void)
 {
-	for (size_t i = 0; i < done.nr; i++)
-		if (ccr__host_memory_put_back(done.list[i]))
+	for (size_t i = 0; i < done.nr; i++) {
+		if (ccr__remap_put_back(done.list[i].pid, done.list[i].pages))
 			ccr_warn("%d goes on with memory that is mapped from a page file",
-				 done.list[i]);
+				 done.list[i].pid);
+		ccr_pages_close(done.list[i].pages);
+	}
 	done.nr = 0;
 }

@@ -12,13 +12,30 @@
 #include "plugin/readahead.h"
 #include "plugin/remap.h"
 
-int ccr__host_memory_put_back(pid_t pid)
+int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages)
 {
 	const double start = ccr__now_ms();
+	uint64_t bytes;
+	const int ret = ccr__remap_undo(pid, pages, &bytes);
+
+	if (ret) {
+		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
+		return ret;
+	}
+	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
+		 ccr__now_ms() - start);
+	ccr_status_add(&ccr__plugin.status,
+		       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
+		       "\"map_ms\":0}",
+		       pid, (unsigned long long)bytes, ccr__now_ms() - start);
+	return 0;
+}
+
+int ccr__host_memory_put_back(pid_t pid)
+{
 	const pid_t image_pid = ccr__namespace_pid(pid);
 	struct ccr_pages *pages;
 	char error[512];
-	uint64_t bytes;
 	int ret;
 
 	ret = image_pid < 0 ? image_pid
@@ -26,17 +43,7 @@ int ccr__host_memory_put_back(pid_t pid)
 					     sizeof(error));
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	ret = ccr__remap_undo(pid, pages, &bytes);
-	if (ret) {
-		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
-	} else {
-		ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
-			 ccr__now_ms() - start);
-		ccr_status_add(&ccr__plugin.status,
-			       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
-			       "\"map_ms\":0}",
-			       pid, (unsigned long long)bytes, ccr__now_ms() - start);
-	}
+	ret = ccr__remap_put_back(pid, pages);
 	ccr_pages_close(pages);
 	return ret;
 }

@@ -241,6 +241,23 @@ it('leaves memory alone when the page file does not fit', async () => {
   }
 });
 
+it('gives a task its own memory back when the manifest cannot be written', async () => {
+  const workload = await machine.start({ args });
+  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+  const inTheWay = join(machine.imagesDir, `cuda-host-${workload.pid}.img`);
+  mkdirSync(inTheWay);
+  const failed = await machine.dump(workload, { libdir });
+  expect(failed.exitCode).not.toBe(0);
+  expect(failed.log).toContain(`cuda-host-${workload.pid}.img: Is a directory`);
+  expect(pageFileMappings(workload.pid)).toEqual([]);
+  expect(pageFiles(machine.imagesDir)).toEqual([]);
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  rmSync(inTheWay, { recursive: true });
+  await dump(workload);
+  await restore();
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+});
+
 it.each([1, 2, 4, 7, 12, 20])('leaves the task intact when injection fails at its step %i', async (step) => {
   const workload = await machine.start({ args });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
@@ -251,6 +268,8 @@ it.each([1, 2, 4, 7, 12, 20])('leaves the task intact when injection fails at it
   });
   expect(failed.exitCode).not.toBe(0);
   expect(failed.log).toContain('continue to a system call: Input/output error');
+  expect(pageFileMappings(workload.pid)).toEqual([]);
+  expect(pageFiles(machine.imagesDir)).toEqual([]);
   expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
   await dump(workload);
   await restore();
