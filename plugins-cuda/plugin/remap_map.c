@@ -93,8 +93,11 @@ static int fill(struct mapper *mapper, const struct remap_segment *s)
 	return ret;
 }
 
-/* The segment could not be mapped from the file: anonymous memory with the same bytes. */
-static int put_back(struct mapper *mapper, const struct remap_segment *s)
+/*
+ * The segment could not be mapped from the file: anonymous memory with the same
+ * bytes. `is_lost`: such memory may be there without them.
+ */
+static int put_back(struct mapper *mapper, const struct remap_segment *s, bool *is_lost)
 {
 	const int flags = MAP_ANONYMOUS | (s->is_shared ? MAP_SHARED : MAP_PRIVATE) |
 			  (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
@@ -106,9 +109,10 @@ static int put_back(struct mapper *mapper, const struct remap_segment *s)
 	anonymous.offset = 0;
 	ret = map(mapper, &anonymous, PROT_READ | PROT_WRITE, flags, -1, &result);
 	if (!ret && result < 0)
-		ret = result;
+		return result;
 	if (!ret)
 		ret = fill(mapper, s);
+	*is_lost = ret;
 	if (!ret)
 		ret = ccr__inject_call(&mapper->in, &result, SYS_mprotect, arguments);
 	if (!ret && result < 0)
@@ -117,7 +121,8 @@ static int put_back(struct mapper *mapper, const struct remap_segment *s)
 }
 
 /* 0 with `*is_mapped` false: the segment is anonymous memory as before. */
-static int map_segment(struct mapper *mapper, const struct remap_segment *s, bool *is_mapped)
+static int map_segment(struct mapper *mapper, const struct remap_segment *s, bool *is_mapped,
+		       bool *is_lost)
 {
 	const int flags = MAP_PRIVATE | (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
 	int64_t result;
@@ -139,7 +144,7 @@ static int map_segment(struct mapper *mapper, const struct remap_segment *s, boo
 		 (unsigned long long)s->address, strerror(-ret));
 	if (result < 0 && ccr__remap_is_there(mapper->in.pid, s->address))
 		return 0;
-	return put_back(mapper, s);
+	return put_back(mapper, s, is_lost);
 }
 
 static int close_fd(struct mapper *mapper)
@@ -155,10 +160,10 @@ static int map_segments(struct mapper *mapper, const struct remap_plan *plan, si
 {
 	for (size_t i = 0; i < plan->nr_segments; i++) {
 		const struct remap_segment *s = &plan->segments[i];
-		bool is_mapped = false;
-		const int ret = map_segment(mapper, s, &is_mapped);
+		bool is_mapped = false, is_lost = false;
+		const int ret = map_segment(mapper, s, &is_mapped, &is_lost);
 
-		if (ret && !ccr__remap_is_there(mapper->in.pid, s->address)) {
+		if (is_lost || (ret && !ccr__remap_is_there(mapper->in.pid, s->address))) {
 			ccr_err("%d: its memory at %#llx could not be put back: %s; it is killed",
 				mapper->in.pid, (unsigned long long)s->address, strerror(-ret));
 			kill(mapper->in.pid, SIGKILL);
