@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 /**
  * The rules a manifest keeps, the same as the C reader's: chunks cover every
- * allocation once, and each stored chunk has a place of its own in a stripe.
+ * allocation once, and each stored chunk has a place of its own in a stripe;
+ * mappings of a page file lie in it, and apart from each other in memory.
  * @module
  */
 import { GpuImageError } from './error.ts';
 import type { GpuChunk, GpuManifest } from './manifest.ts';
+import type { PageMapping } from './pages.ts';
 
 const ALIGN = 4096;
 const MAX_CHUNK_BYTES = 512 * 2 ** 20;
 const MAX_BYTES = 2 ** 48;
+const MAX_ADDRESS = 2n ** 64n - 1n;
 
 class Checker {
   private readonly manifest: GpuManifest;
@@ -112,4 +115,30 @@ export function checkManifest(manifest: GpuManifest, name: string): void {
   checker.allocations();
   checker.coverage();
   checker.sharing();
+}
+
+/** The same for the manifest of a page file. */
+export function checkPages(
+  pages: { size: number; stored: number; mappings: readonly PageMapping[] },
+  name: string,
+): void {
+  const bad = (what: string): never => {
+    throw new GpuImageError(`${name}: ${what}`);
+  };
+  const { size, stored, mappings } = pages;
+  if (size === 0 || size % ALIGN !== 0 || size > MAX_BYTES) bad(`size is ${size}`);
+  if (stored > size) bad(`stored is ${stored} of ${size} bytes`);
+  let end = 0n;
+  for (const [index, mapping] of mappings.entries()) {
+    const { address, offset } = mapping;
+    if (mapping.size === 0 || mapping.size % ALIGN !== 0 || mapping.size > size) {
+      bad(`mappings[${index}].size is ${mapping.size}`);
+    }
+    if (offset % ALIGN !== 0 || offset > size - mapping.size) bad(`mappings[${index}].offset is ${offset}`);
+    const isApart = address >= end && address <= MAX_ADDRESS - BigInt(mapping.size);
+    if (address % BigInt(ALIGN) !== 0n || !isApart) {
+      bad(`mappings[${index}].address is ${address.toString()}`);
+    }
+    end = address + BigInt(mapping.size);
+  }
 }

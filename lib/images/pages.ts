@@ -6,6 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkPages } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { decodeManifest, readHead } from './manifest.ts';
 import type { Message } from './protobuf.ts';
@@ -64,6 +65,7 @@ async function readPageImage(directory: string, pid: number): Promise<PageImage>
   const message = readHead(await readFile(join(directory, name)), name, 'page');
   const { id, created, mappings, ...rest } = decodeManifest(message, manifest, name);
   if (rest.pid !== pid) throw new GpuImageError(`${name}: pid is ${rest.pid}`);
+  checkPages({ size: rest.size, stored: rest.stored, mappings }, name);
   const file = `cuda-pages-${pid}-${Buffer.from(id).toString('hex')}.img`;
   await checkImageFile(directory, { name: file, size: rest.size }, name);
   return {

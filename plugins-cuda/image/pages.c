@@ -94,6 +94,8 @@ static int wrong(const struct ccr_pages *pages, char *error, size_t error_size, 
 
 static int check(const struct ccr_pages *p, char *error, size_t error_size)
 {
+	uint64_t end = 0; /* of the mapping before */
+
 	if (p->size == 0 || p->size % CCR_IMAGE_ALIGN || p->size > CCR_IMAGE_MAX_BYTES)
 		return wrong(p, error, error_size, "size", p->size);
 	if (p->stored > p->size)
@@ -110,6 +112,10 @@ static int check(const struct ccr_pages *p, char *error, size_t error_size)
 			return wrong(p, error, error_size, "the size of a mapping", m->size);
 		if (m->offset % CCR_IMAGE_ALIGN || m->offset > p->size - m->size)
 			return wrong(p, error, error_size, "the offset of a mapping", m->offset);
+		if (m->address % CCR_IMAGE_ALIGN || m->address < end ||
+		    m->address > UINT64_MAX - m->size)
+			return wrong(p, error, error_size, "the address of a mapping", m->address);
+		end = m->address + m->size;
 	}
 	return 0;
 }

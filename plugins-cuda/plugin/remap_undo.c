@@ -131,14 +131,15 @@ static int consider(const struct mapping *m, void *data)
 		return fd;
 	for (size_t i = 0; !ret && i < undo->pages->nr_mappings; i++) {
 		const struct ccr_pages_mapping *saved = &undo->pages->mappings[i];
-		const uint64_t end = saved->address + saved->size;
+		const uint64_t saved_end = saved->address + saved->size;
+		const uint64_t start = saved->address > at ? saved->address : at;
+		const uint64_t end = saved_end < m->end ? saved_end : m->end;
 
-		if (end <= at || saved->address >= m->end ||
-		    !(saved->is_drivers || saved->is_shared))
+		if (start >= end || !(saved->is_drivers || saved->is_shared))
 			continue;
-		ret = add(undo, m, fd, at, saved->address, false);
+		ret = add(undo, m, fd, at, start, false);
 		if (!ret && saved->is_shared)
-			ret = add(undo, m, fd, saved->address, end, true);
+			ret = add(undo, m, fd, start, end, true);
 		at = end;
 	}
 	return ret ? ret : add(undo, m, fd, at, m->end, false);

@@ -2,7 +2,7 @@
 # GPU images: format, damage, checksums.
 add_library(image_test STATIC image_test.c)
 target_link_libraries(image_test PUBLIC ccr_image ccr_common)
-foreach(area checksum roundtrip damage)
+foreach(area checksum roundtrip damage pages)
 	ccr_test(image_${area} SOURCES image_${area}.c LIBS image_test)
 endforeach()
 # Not part of what is shipped.

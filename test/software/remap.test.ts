@@ -258,23 +258,26 @@ it('gives a task its own memory back when the manifest cannot be written', async
   expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
 });
 
-it.each([1, 2, 4, 7, 12, 20, 41, 44, 50])('leaves the task intact when injection fails at its step %i', async (step) => {
-  const workload = await machine.start({ args });
-  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
-  const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
-  const failed = await machine.dump(workload, {
-    libdir,
-    env: { LD_PRELOAD: preload, CCR_FAIL_PTRACE: String(step) },
-  });
-  expect(failed.exitCode).not.toBe(0);
-  expect(failed.log).toContain('continue to a system call: Input/output error');
-  expect(pageFileMappings(workload.pid)).toEqual([]);
-  expect(pageFiles(machine.imagesDir)).toEqual([]);
-  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
-  await dump(workload);
-  await restore();
-  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
-});
+it.each([1, 2, 4, 7, 12, 20, 41, 44, 50])(
+  'leaves the task intact when injection fails at its step %i',
+  async (step) => {
+    const workload = await machine.start({ args });
+    const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+    const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+    const failed = await machine.dump(workload, {
+      libdir,
+      env: { LD_PRELOAD: preload, CCR_FAIL_PTRACE: String(step) },
+    });
+    expect(failed.exitCode).not.toBe(0);
+    expect(failed.log).toContain('continue to a system call: Input/output error');
+    expect(pageFileMappings(workload.pid)).toEqual([]);
+    expect(pageFiles(machine.imagesDir)).toEqual([]);
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+    await dump(workload);
+    await restore();
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  },
+);
 
 it.each([40, 41, 44, 50, 55])(
   'outlives criu, killed at step %i of injection, with its memory',
