@@ -38,7 +38,7 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 
 /* ---- vault.c: what the pool holds, by descriptor, in case that it dies ---- */
 
-/* In criu: makes the vault's sockets when the watcher can take its end. 0 or -errno. */
+/* In criu: makes the vault's sockets, once for all tasks. 0 or -errno. */
 int ccr__vault_open(void);
 /* In the watcher: takes one message in; false when there is none, now (socket stays) or ever. */
 bool ccr__vault_take(void);

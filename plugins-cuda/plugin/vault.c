@@ -27,7 +27,7 @@ int ccr__vault_open(void)
 {
 	struct pool_link *link = &ccr__pool_link;
 
-	if (link->vault[0] >= 0)
+	if (link->vault[1] >= 0) /* the other end is the watcher's by now */
 		return 0;
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link->vault) ? -errno : 0;
 }

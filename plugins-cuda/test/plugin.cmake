@@ -13,6 +13,8 @@ ccr_test(settings SOURCES ${CMAKE_CURRENT_LIST_DIR}/settings.c LIBS ccr_common)
 
 ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c ${PROJECT_SOURCE_DIR}/plugin/sweep.c
 	LIBS ccr_common)
+ccr_test(vault SOURCES ${CMAKE_CURRENT_LIST_DIR}/vault.c ${PROJECT_SOURCE_DIR}/plugin/vault.c
+	LIBS ccr_common)
 
 if(NOT CCR_SANITIZE)
 	foreach(variant stock remap parallel)
