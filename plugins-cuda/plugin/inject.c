@@ -306,14 +306,11 @@ int ccr__inject_begin(struct injection *in, pid_t pid)
 	ret = check(in);
 	if (ret)
 		return ret;
-	/* Those criu itself sets: a filter of the task is no obstacle, nor does it see our calls.
-	 */
-	if (ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_TRACESYSGOOD))
-		return failed(pid, "set ptrace options");
-	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask))
-		return failed(pid, "read signal mask");
-	if (ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
-		return failed(pid, "block signals");
+	if (ccr__set_ptrace_options(pid))
+		return leave(pid, "its ptrace options cannot be set");
+	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask) ||
+	    ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
+		return leave(pid, "its signals cannot be blocked");
 	ret = ccr__inject_call(in, &result, SYS_mmap, arguments);
 	if (!ret && result < 0)
 		ret = result;

@@ -28,7 +28,7 @@ struct injection {
 
 /*
  * `pid`: of a thread. 0, or -ENOTSUP when this task is better left alone (32 bits, stopped by a
- * signal, inside a restartable sequence, …; the log says why), or -errno. On
+ * signal, inside a restartable sequence, no right to, …; the log says why), or -errno. On
  * failure the task is as before.
  */
 int ccr__inject_begin(struct injection *in, pid_t pid);

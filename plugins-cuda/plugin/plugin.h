@@ -82,6 +82,12 @@ struct restore_thread {
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
 /* Stops it again as CRIU had it; 0 or -errno. */
 int ccr__restore_thread_stop(struct restore_thread *thread);
+/*
+ * As CRIU has a stopped thread: a filter of the task is no obstacle, nor does it see what is run
+ * there. That takes CAP_SYS_ADMIN; without it CRIU itself refuses tasks with a filter, and the
+ * others need no such thing. 0, or -1 with errno.
+ */
+int ccr__set_ptrace_options(pid_t tid);
 
 /*
  * companion.c: starts `run` in a detached process; the socket to it (it sees the

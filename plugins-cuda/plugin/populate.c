@@ -190,7 +190,8 @@ static int join(struct crew *crew, pid_t tid)
 	return 0;
 }
 
-/* Threads of the task that criu has stopped; the restore thread has its work to do. */
+/* Threads of the task that criu has stopped; the restore thread has its work to do. -ENOTSUP: there
+ * is nobody, and all threads are as before. */
 static int gather(struct crew *crew, const struct task *task)
 {
 	struct dirent *entry;
@@ -201,7 +202,7 @@ static int gather(struct crew *crew, const struct task *task)
 	snprintf(path, sizeof(path), "/proc/%d/task", task->pid);
 	tasks = opendir(path);
 	if (!tasks)
-		return -errno;
+		return -ENOTSUP;
 	while (!ret && crew->nr < MAX_THREADS && (entry = readdir(tasks))) {
 		const pid_t tid = atoi(entry->d_name);
 
@@ -235,7 +236,7 @@ int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges 
 	int ret = 0, ended;
 
 	for (size_t i = 0; !ret && i < before->nr; i++)
-		ret = ccr__remap_add_range(&known, &before->list[i]);
+		ret = ccr__remap_add_range(&known, &before->list[i]) ? -ENOTSUP : 0;
 	if (!ret)
 		ret = gather(&crew, task);
 	if (!ret && crew.nr)

@@ -23,6 +23,29 @@ static int failed(pid_t tid, const char *what)
 	return ret;
 }
 
+int ccr__set_ptrace_options(pid_t tid)
+{
+	if (!ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_TRACESYSGOOD))
+		return 0;
+	return errno == EPERM ? ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_TRACESYSGOOD) : -1;
+}
+
+static int put_sigmask_back(const struct restore_thread *thread)
+{
+	return ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(thread->sigmask), &thread->sigmask)
+		       ? failed(thread->tid, "put signal mask back")
+		       : 0;
+}
+
+/* Blocked signals are not left behind. */
+static int give_up(const struct restore_thread *thread, const char *what)
+{
+	const int ret = failed(thread->tid, what);
+
+	put_sigmask_back(thread);
+	return ret;
+}
+
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 {
 	const unsigned long long blocked = ~(1ULL << (SIGTRAP - 1));
@@ -38,9 +61,9 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 		return failed(tid, "block signals");
 	/* The thread must live under its own seccomp filter while it runs. */
 	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, 0))
-		return failed(tid, "clear ptrace options");
+		return give_up(thread, "clear ptrace options");
 	if (ptrace(PTRACE_CONT, tid, NULL, 0))
-		return failed(tid, "continue");
+		return give_up(thread, "continue");
 	thread->resumed = true;
 	return 0;
 }
@@ -71,10 +94,7 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 		if (ptrace(PTRACE_CONT, tid, NULL, WSTOPSIG(status)))
 			return failed(tid, "continue");
 	}
-	/* The options CRIU itself seizes with. */
-	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_TRACESYSGOOD))
-		return failed(tid, "set ptrace options");
-	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask))
-		return failed(tid, "put signal mask back");
-	return 0;
+	if (ccr__set_ptrace_options(tid))
+		return give_up(thread, "set ptrace options");
+	return put_sigmask_back(thread);
 }

@@ -2,13 +2,15 @@
 /*
  * LD_PRELOAD library for tests: the Nth ptrace(PTRACE_SYSCALL, …) of a process
  * fails with EIO, as when the task is torn away; N is CCR_FAIL_PTRACE, from 1.
- * With «N:kill» the process is killed there instead.
+ * With «N:kill» the process is killed there instead. With «seccomp» nobody may
+ * suspend a filter, as without CAP_SYS_ADMIN.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -33,6 +35,11 @@ __attribute__((visibility("default"))) long ptrace(enum __ptrace_request request
 		if (strstr(which, ":kill"))
 			raise(SIGKILL);
 		errno = EIO;
+		return -1;
+	}
+	if (request == PTRACE_SETOPTIONS && which && !strcmp(which, "seccomp") &&
+	    (uintptr_t)data & PTRACE_O_SUSPEND_SECCOMP) {
+		errno = EPERM;
 		return -1;
 	}
 	if (!real)

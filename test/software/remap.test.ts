@@ -191,6 +191,17 @@ it('remaps a process whose filter forbids what is done to it', async () => {
   parseKinds(await workload.ask('kinds'));
 });
 
+it('remaps a process without the right to suspend filters', async () => {
+  const workload = await machine.start({ args: ['--alloc', '224M', '--kinds'] });
+  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+  const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+  const env = { LD_PRELOAD: preload, CCR_FAIL_PTRACE: 'seccomp' };
+  expect(await dump(workload, { env })).toMatch(/: [1-9]\d* bytes populated ahead of the driver/);
+  expect(pageFiles(machine.imagesDir)).toHaveLength(1);
+  await restore({ env });
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+});
+
 it('leaves all memory to CRIU with CRIU_CUDA_REMAP=0', async () => {
   const workload = await machine.start({ args });
   await dump(workload, { env: { CRIU_CUDA_REMAP: '0' } });
