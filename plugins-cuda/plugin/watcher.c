@@ -287,8 +287,8 @@ static void look_after(int stage, struct task *task)
 		if (stage == STAGE_DUMP)
 			ccr__memory_commit(task);
 		task->is_awaited = false;
-	} else if (is_released) {
-		return;
+	} else if (is_released || (stage == STAGE_DUMP && task->is_awaited)) {
+		return; /* criu itself has put it back */
 	} else if (stage == STAGE_RESTORE) {
 		syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
 		ccr__task_outcome(task, "failed", "criu ended before the restore was complete");

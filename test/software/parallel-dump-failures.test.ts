@@ -124,6 +124,25 @@ describe('criu and its watcher', () => {
   });
 });
 
+it('gives each of a tree its memory back once, also when one could not be put back at first', async () => {
+  workload = await machine.startIntercepted({}, ['--alloc', '4Mx3', '--children', '2']);
+  const members = ['', 'child 0 ', 'child 1 '];
+  const ask = (): Promise<string[]> =>
+    Promise.all(members.map(async (who) => `${await workload.verify(who)} ${await workload.addresses(who)}`));
+  const all = await ask();
+  await machine.tryDump(workload, {
+    args: ['--leave-running'],
+    env: { SOFTCUDA_FAIL: 'cuCheckpointProcessRestore:2:999' },
+    keepStatus: true,
+  });
+  expect(await ask()).toEqual(all);
+  await machine.expectNothingLeft();
+  const outcomes = machine
+    .readStatus()
+    .flatMap(({ event, outcome }) => (event === 'task' ? (outcome ?? []) : []));
+  expect(outcomes.sort()).toEqual(['failed', 'rolled-back', 'rolled-back', 'rolled-back']);
+});
+
 describe('the application', () => {
   const steps = [
     ['exports', 'cuMemExportToShareableHandle:2'],
