@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: MIT
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import { UsageError } from '../errors.ts';
 import type { Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import { currentSystem, planSetup, readSetupState, type SetupState } from '../setup/index.ts';
 import { runContainersSetup, type ContainersFlags } from './setup-containers.ts';
+
+const containersOnly: readonly (keyof ContainersFlags)[] = [
+  'variant',
+  'imageStore',
+  'hugePages',
+  'writeEnv',
+  'dryRun',
+  'undo',
+];
 
 interface SetupOptions {
   check?: boolean;
@@ -47,20 +57,36 @@ async function runSetup(io: Io, options: SetupOptions): Promise<void> {
   report(io, await readSetupState(system), done);
 }
 
+/** Who asks for a dry run must not get a real one because another option is missing. */
+function checkFlags(command: Command): void {
+  const isLost = (name: string): boolean =>
+    containersOnly.some((one) => one === name) && command.getOptionValueSource(name) === 'cli';
+  const lost = command.options.find((option) => isLost(option.attributeName()));
+  if (lost) throw new UsageError(`${lost.long ?? lost.flags} belongs to --containers`);
+}
+
 export function registerSetup(program: Command, io: Io): void {
-  program
+  const setup = program
     .command('setup')
     .description('install what is missing: Debian packages, CRIU')
-    .option('--check', 'only report what is missing (exit code 2 if something is)')
-    .option('--quiet-if-ready', 'print nothing when nothing is missing')
+    .addOption(
+      new Option('--check', 'only report what is missing (exit code 2 if something is)').conflicts(
+        'containers',
+      ),
+    )
+    .addOption(
+      new Option('--quiet-if-ready', 'print nothing when nothing is missing').conflicts('containers'),
+    )
     .option('--containers', 'prepare this machine for checkpointing containers')
     .option('--variant <name>', 'with --containers: variant of the plugin for plain podman')
     .option('--image-store <size>', 'with --containers: a tmpfs for images, such as 64G')
     .option('--no-huge-pages', 'with --containers: the tmpfs in small pages')
     .option('--write-env <file>', 'with --containers: settings for scripts, such as ./.env')
     .option('--dry-run', 'with --containers: only show the steps')
-    .option('--undo', 'with --containers: take back what it did')
-    .action((options: SetupOptions & ContainersFlags & { containers?: boolean }) =>
-      options.containers === true ? runContainersSetup(io, options) : runSetup(io, options),
-    );
+    .addOption(new Option('--undo', 'with --containers: take back what it did').conflicts('dryRun'))
+    .action(async (options: SetupOptions & ContainersFlags & { containers?: boolean }) => {
+      if (options.containers === true) return runContainersSetup(io, options);
+      checkFlags(setup);
+      return runSetup(io, options);
+    });
 }

@@ -50,11 +50,26 @@ describe('main', () => {
     [['variants', '--wrong']],
     [['build', '--variant', 'none']],
     [['config']],
+    [['setup', '--check', '--containers']],
+    [['setup', '--containers', '--undo', '--dry-run']],
   ])('exits with 2 on wrong use: %j', async (argv) => {
     const { stderr, stdout, code } = await call(...argv);
     expect(code).toBe(2);
     expect(stdout()).toBe('');
     expect(stderr()).not.toBe('');
+  });
+
+  it.each([
+    ['--dry-run'],
+    ['--undo'],
+    ['--variant', 'stock'],
+    ['--image-store', '1G'],
+    ['--write-env', './.env'],
+    ['--no-huge-pages'],
+  ])('does not install because --containers was forgotten: %s', async (...flags) => {
+    const { stderr, stdout, code } = await call('setup', ...flags);
+    expect(stderr()).toBe(`criu-cuda: ${flags[0]} belongs to --containers\n`);
+    expect([stdout(), code]).toEqual(['', 2]);
   });
 
   it('prints one line for a known error, and its hint', async () => {
