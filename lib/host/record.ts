@@ -9,6 +9,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -40,6 +41,14 @@ export type PathState =
   | 'free'
   /** Somebody else's, or ours and changed since. */
   | 'foreign';
+
+/** @returns false when somebody else's files are in it */
+function removeEmpty(dir: string): boolean {
+  if (!existsSync(dir)) return true;
+  if (readdirSync(dir).length > 0) return false;
+  rmdirSync(dir);
+  return true;
+}
 
 export class HostRecord {
   readonly path: string;
@@ -124,7 +133,7 @@ export class HostRecord {
 
   /**
    * Takes everything back, last first.
-   * @param unmount ends a mount
+   * @param unmount ends a mount, which may be gone already: none survives a restart of the machine
    * @returns what was removed, and what was left because somebody changed it
    */
   async undo(unmount: (path: string) => Promise<void>): Promise<{ removed: string[]; left: string[] }> {
@@ -134,11 +143,10 @@ export class HostRecord {
         left.push(entry.path);
         continue;
       }
-      if (entry.kind === 'mount') {
-        await unmount(entry.path);
-        rmdirSync(entry.path);
-      } else rmSync(entry.path, { force: true });
-      removed.push(entry.path);
+      if (entry.kind === 'mount') await unmount(entry.path);
+      else rmSync(entry.path, { force: true });
+      const isGone = entry.kind !== 'mount' || removeEmpty(entry.path);
+      (isGone ? removed : left).push(entry.path);
       this.#entries = this.#entries.filter((one) => one !== entry);
       this.#save();
     }

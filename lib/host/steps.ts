@@ -140,14 +140,17 @@ export function settingsText(env: Environment): string {
   return `${ownerText}${lines.join('\n')}`;
 }
 
+function isMounted(root: string, path: string): boolean {
+  const mounts = readFileSync(join(root, 'proc/self/mounts'), 'utf8').split('\n');
+  return mounts.some((line) => line.split(' ')[1] === path);
+}
+
 function storeStep({ system, record, root }: Place, bytes: number, hugePages: boolean): HostStep {
   const path = join(root, storeDir);
   const options = [`size=${bytes}`, 'mode=0700', ...(hugePages ? ['huge=always'] : [])].join(',');
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
-  const isMounted = mounts.some((line) => line.split(' ')[1] === path);
   return {
     what: `${storeDir}: tmpfs of ${formatBytes(bytes)}${hugePages ? ' in huge pages' : ''}, until the next start of the machine`,
-    state: isMounted ? (record.isOurs(path) ? 'done' : 'foreign') : 'free',
+    state: isMounted(root, path) ? (record.isOurs(path) ? 'done' : 'foreign') : 'free',
     byHand: `mount -t tmpfs -o ${options} criu-cuda ${storeDir}`,
     run: async () => {
       mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -215,6 +218,7 @@ export async function planHost(system: System, options: HostOptions): Promise<Ho
 /** Takes back what {@link planHost}'s steps did; packages stay. */
 export async function undoHost(system: System, root = '/'): Promise<{ removed: string[]; left: string[] }> {
   return HostRecord.read(root).undo(async (path) => {
+    if (!isMounted(root, path)) return;
     const { exitCode, stderr } = await system.run('umount', [path]);
     if (exitCode !== 0) {
       throw new ToolkitError('ERR_HOST', `${path} cannot be unmounted: ${stderr.trim()}`, {

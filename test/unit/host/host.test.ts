@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -124,7 +125,9 @@ describe('planHost', () => {
 
   it('mounts a store, and unmounts it', async () => {
     const calls = join(machine.dir, 'calls');
-    for (const name of ['mount', 'umount']) machine.script(`bin/${name}`, `echo ${name} "$@" >> ${calls}`);
+    const mounts = put('proc/self/mounts', '');
+    machine.script('bin/mount', `echo mount "$@" >> ${calls}; echo "criu-cuda $6 tmpfs rw 0 0" > ${mounts}`);
+    machine.script('bin/umount', `echo umount "$@" >> ${calls}; : > ${mounts}`);
     options = { ...options, store: { bytes: 2 ** 30, hugePages: true } };
     const store = join(root, 'var/lib/criu-cuda/images');
     await runAll();
@@ -138,13 +141,35 @@ describe('planHost', () => {
   });
 
   it('keeps the record of a store that cannot be unmounted', async () => {
-    machine.script('bin/mount', 'true');
+    const mounts = put('proc/self/mounts', '');
+    machine.script('bin/mount', `echo "criu-cuda $6 tmpfs rw 0 0" > ${mounts}`);
     machine.script('bin/umount', 'echo target is busy >&2; exit 32');
     options = { ...options, store: { bytes: 2 ** 30, hugePages: false } };
     await runAll();
     await expect(undoHost(machine.system, root)).rejects.toThrow('target is busy');
     machine.script('bin/umount', 'true');
     expect((await undoHost(machine.system, root)).removed).toContain(join(root, 'var/lib/criu-cuda/images'));
+  });
+
+  it.each([
+    ['is gone after a restart', 'nothing', false],
+    ['was removed by hand', 'directory', false],
+    ['holds files again, which stay', 'file', true],
+  ])('takes everything back when the store %s', async (_name, what, isLeft) => {
+    const before = tree();
+    put('proc/self/mounts', '');
+    machine.script('bin/mount', 'true');
+    machine.script('bin/umount', 'echo not mounted >&2; exit 32');
+    options = { ...options, store: { bytes: 2 ** 30, hugePages: false } };
+    await runAll();
+    const store = join(root, 'var/lib/criu-cuda/images');
+    if (what === 'directory') rmdirSync(store);
+    if (what === 'file') put('var/lib/criu-cuda/images/mine', 'kept');
+    const { left } = await undoHost(machine.system, root);
+    expect(left).toEqual(isLeft ? [store] : []);
+    const mine = isLeft ? { 'var/lib/criu-cuda/images/mine': 'kept' } : {};
+    expect(tree()).toEqual({ ...before, 'proc/self/mounts': '', ...mine });
+    expect((await states())[1]).toBe('free');
   });
 
   it('has nothing to begin with where criu is missing', async () => {
