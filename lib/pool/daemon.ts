@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
@@ -23,7 +23,6 @@ import {
 
 /** A context on each of many GPUs takes a while. */
 const START_TIMEOUT_MS = 120_000;
-/** Dumps in progress are seen through. */
 const STOP_TIMEOUT_MS = 600_000;
 
 export interface PoolStartOptions extends PoolOptions {
@@ -33,13 +32,18 @@ export interface PoolStartOptions extends PoolOptions {
   logFile?: string;
 }
 
-async function untilSocket(path: string, signal: AbortSignal): Promise<boolean> {
+const inodeOf = (path: string): bigint | undefined =>
+  statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+
+/** @param stale inode of the socket that an ended daemon left; the new one replaces it when it answers */
+async function untilSocket(path: string, stale: bigint | undefined, signal: AbortSignal): Promise<boolean> {
+  const isThere = (): boolean => ![undefined, stale].includes(inodeOf(path));
   try {
     const changes = watch(join(path, '..'), { signal });
     // The watch begins with the first step of the loop.
     const first = changes[Symbol.asyncIterator]();
     let next = first.next();
-    while (!existsSync(path)) {
+    while (!isThere()) {
       const { done } = await next;
       if (done === true) return false;
       next = first.next();
@@ -63,12 +67,16 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
     throw new EnvironmentError(`${program} is not built`, [
       { what: 'cuda-poold', remedy: 'criu-cuda build' },
     ]);
-  const running = await poolStatus({ ...options, runDir }).catch(() => undefined);
+  const running = await poolStatus({ ...options, runDir }).catch((error: unknown) => {
+    if (error instanceof PoolError && error.code === 'ERR_POOL_ABSENT') return undefined;
+    throw error;
+  });
   if (running) throw new PoolError('ERR_POOL', `a pool daemon serves ${runDir} already: pid ${running.pid}`);
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   const logFile = options.logFile ?? join(runDir, 'pool.log');
   const log = openSync(logFile, 'a', 0o600);
   const { size: logged } = fstatSync(log);
+  const stale = inodeOf(controlSocket(runDir));
   const env = { ...process.env, ...options.env, CRIU_CUDA_RUN_DIR: runDir };
   const child = spawn(program, [], { detached: true, stdio: ['ignore', 'ignore', log], env });
   closeSync(log);
@@ -79,7 +87,7 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
   });
   const timeout = AbortSignal.timeout(START_TIMEOUT_MS);
   const signals = [stop.signal, timeout, ...(options.signal === undefined ? [] : [options.signal])];
-  const isUp = await untilSocket(controlSocket(runDir), AbortSignal.any(signals));
+  const isUp = await untilSocket(controlSocket(runDir), stale, AbortSignal.any(signals));
   if (!isUp || child.exitCode !== null) {
     child.kill();
     throw new PoolError(
@@ -94,10 +102,23 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
   });
 }
 
-/** Ends the daemon; what is resident is dropped, operations in progress end first. @returns its pid */
-export async function poolStop(options: PoolOptions = {}): Promise<number> {
+export interface PoolStopOptions extends PoolOptions {
+  /** Milliseconds. @default 600_000: dumps in progress are seen through */
+  timeoutMs?: number;
+}
+
+/**
+ * Ends the daemon; what is resident is dropped, operations in progress end first.
+ * @returns its pid
+ * @throws {@link PoolError} it has not ended in time
+ */
+export async function poolStop(options: PoolStopOptions = {}): Promise<number> {
+  const { signal, timeoutMs = STOP_TIMEOUT_MS } = options;
   const { pid } = await poolStatus(options);
   process.kill(pid, 'SIGTERM');
-  await waitForExit(pid, { timeoutMs: STOP_TIMEOUT_MS });
-  return pid;
+  const status = await waitForExit(pid, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+  if (status) return pid;
+  throw new PoolError('ERR_POOL', `cuda-poold ${pid} has not ended after ${timeoutMs / 1000} s`, {
+    hint: 'it was told to, and ends when its operations have: criu-cuda pool status',
+  });
 }
