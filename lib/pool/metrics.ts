@@ -5,8 +5,8 @@
  */
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
-import { describeError } from '../errors.ts';
+import { lstatSync, rmSync } from 'node:fs';
+import { describeError, UsageError } from '../errors.ts';
 import { poolStatus, type PoolOptions, type PoolStatus } from './client.ts';
 
 const PREFIX = 'criu_cuda_pool';
@@ -83,9 +83,17 @@ export function poolMetrics(status: PoolStatus | undefined): string {
 
 export type MetricsAddress = { socketPath: string } | { host: '127.0.0.1' | '::1'; port: number };
 
+/** What an earlier server left; anything else is somebody's. */
+function removeSocket(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat && !stat.isSocket()) throw new UsageError(`${path} is there and no socket`);
+  rmSync(path, { force: true });
+}
+
 /**
  * Serves `GET /metrics` at a Unix socket or a loopback port. The caller closes
  * the server.
+ * @throws {@link UsageError} something else than a socket is in the way
  */
 export async function serveMetrics(address: MetricsAddress, options: PoolOptions = {}): Promise<Server> {
   const server = createServer((request, response) => {
@@ -105,7 +113,7 @@ export async function serveMetrics(address: MetricsAddress, options: PoolOptions
       .catch(() => response.destroy());
   });
   if ('socketPath' in address) {
-    rmSync(address.socketPath, { force: true });
+    removeSocket(address.socketPath);
     server.listen(address.socketPath);
   } else {
     server.listen(address.port, address.host);

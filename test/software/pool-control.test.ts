@@ -2,11 +2,11 @@
 /** Starting and ending the daemon, and its figures, where things are not as they should be. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { controlSocket, poolStart, poolStop } from '../../lib/pool/index.ts';
+import { controlSocket, poolStart, poolStop, serveMetrics } from '../../lib/pool/index.ts';
 import { watchProcess } from '../../lib/process/index.ts';
 import { Machine } from '../helpers/machine.ts';
 
@@ -80,5 +80,25 @@ describe('a daemon that does not end', () => {
     });
     const stopped = poolStop({ runDir: machine.runDir, signal: caller.signal, timeoutMs: 20_000 });
     await expect(stopped).rejects.toBe(reason);
+  });
+});
+
+describe('the socket of the figures', () => {
+  it('does not take the place of a file', async () => {
+    const path = join(machine.dir, 'notes.txt');
+    writeFileSync(path, 'mine');
+    await expect(serveMetrics({ socketPath: path })).rejects.toThrow(`${path} is there and no socket`);
+    expect(readFileSync(path, 'utf8')).toBe('mine');
+  });
+
+  it('takes the place of one that an ended server left', async () => {
+    const path = join(machine.dir, 'metrics.sock');
+    const script = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))`;
+    await once(spawn(process.execPath, ['-e', script, path]), 'exit');
+    const left = statSync(path).ino;
+    const server = await serveMetrics({ socketPath: path }, { runDir: machine.runDir });
+    expect(statSync(path).isSocket()).toBe(true);
+    expect(statSync(path).ino).not.toBe(left);
+    server.close();
   });
 });
