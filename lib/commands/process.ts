@@ -22,7 +22,7 @@ interface Flags {
   deviceMap?: string;
 }
 
-type Run = (driver: CheckpointDriver, flags: Flags, settings: Settings) => Promise<void>;
+type Run = (driver: CheckpointDriver, flags: Flags, settings: Settings, signal: AbortSignal) => Promise<void>;
 
 interface Step {
   name: string;
@@ -37,8 +37,13 @@ const steps: readonly Step[] = [
   {
     name: 'lock',
     description: 'let GPU work end and hold further CUDA calls back',
-    run: (driver, { pid, timeoutMs }, settings) =>
-      driver.lock(pid, { timeoutMs: timeoutMs ?? settings.CRIU_CUDA_LOCK_TIMEOUT_MS }),
+    run: async (driver, { pid, timeoutMs }, settings, signal) => {
+      // the driver's own signal would not do: this program has ended before a late lock is taken back
+      await driver.lock(pid, { timeoutMs: timeoutMs ?? settings.CRIU_CUDA_LOCK_TIMEOUT_MS });
+      if (!signal.aborted) return;
+      await driver.unlock(pid);
+      signal.throwIfAborted();
+    },
     options: (command) =>
       command.option(
         '--timeout-ms <ms>',
@@ -79,7 +84,7 @@ async function runStep(io: Io, step: Step, flags: Flags): Promise<void> {
   const { pid } = flags;
   const { driver, settings } = configured();
   const start = performance.now();
-  await withProgress(io, `${step.name} of ${pid}`, () => step.run(driver, flags, settings));
+  await withProgress(io, `${step.name} of ${pid}`, () => step.run(driver, flags, settings, io.signal));
   const durationMs = performance.now() - start;
   io.result(
     { pid, step: step.name, durationMs },

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ToolkitError } from '../../lib/errors.ts';
 import { createIo } from '../../lib/output.ts';
 import { projectRoot } from '../../lib/paths.ts';
 import { killTree, readStat } from '../../lib/process/index.ts';
@@ -33,15 +34,24 @@ afterEach(async () => {
   await machine.close();
 });
 
+interface Outcome {
+  code: number;
+  out: string;
+  err: string;
+}
+
 /** One command line in this process. */
-async function cli(...words: (string | number)[]): Promise<{ code: number; out: string; err: string }> {
+const cli = (...words: (string | number)[]): Promise<Outcome> =>
+  cliUntil(new AbortController().signal, ...words);
+
+async function cliUntil(signal: AbortSignal, ...words: (string | number)[]): Promise<Outcome> {
   let [out, err] = ['', ''];
   const argv = words.map(String);
   const io = createIo({
     stdout: { write: (text) => (out += text) },
     stderr: { write: (text) => (err += text) },
     json: argv.includes('--json'),
-    signal: new AbortController().signal,
+    signal,
     color: false,
   });
   const code = await main(argv, io);
@@ -209,6 +219,17 @@ describe('a failed device restore', () => {
 });
 
 describe('process', () => {
+  it('lets go of a process whose lock comes after it was interrupted', async () => {
+    const stop = new AbortController();
+    expect(await workload.ask('spin start')).toBe('ok');
+    const lock = cliUntil(stop.signal, 'process', 'lock', '--pid', workload.pid, '--timeout-ms', 0);
+    stop.abort(new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT'));
+    expect(await workload.ask('spin stop')).toBe('ok');
+    expect(await lock).toMatchObject({ code: 1, out: '', err: 'criu-cuda: stopped by SIGINT\n' });
+    expect(await machine.state(workload.pid)).toBe('running');
+    expect(await workload.verify()).toBe(checksum);
+  });
+
   it('drives the steps and shows the state', async () => {
     const state = async (): Promise<string> =>
       (await cli('process', 'state', '--pid', workload.pid)).out.trim();
