@@ -32,14 +32,14 @@ import {
   type WatchedProcess,
 } from '../process/index.ts';
 import { checkpointError } from './error.ts';
-import { imagesBytes, prepareImagesDir, removeImages } from './images-dir.ts';
+import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 
 export interface CheckpointOptions extends OperationOptions {
   /** Root of the process tree. */
   pid: number;
   /** The process goes on after the dump. @default false */
   leaveRunning?: boolean;
-  /** Replaces a checkpoint that is in the images directory. @default false */
+  /** Replaces a checkpoint that is in the images directory once the new one is complete. @default false */
   force?: boolean;
 }
 
@@ -61,6 +61,8 @@ export interface CheckpointResult {
 /** A killed process needs this long at most to give its memory back. */
 const EXIT_TIMEOUT_MS = 60_000;
 const COLLECT_MS = 5000;
+/** One that was killed may be seen a little longer. */
+const KILLED_MS = 1000;
 
 function refuse(code: string, message: string, hint: string): never {
   throw new ToolkitError(code, message, { exitCode: 2, hint });
@@ -132,9 +134,31 @@ function createResult(
   };
 }
 
+/** The images are in the directory afterwards, or those that were there before. */
+async function dump(
+  run: CriuRun,
+  target: WatchedProcess,
+  imagesDir: string,
+  force: boolean,
+): Promise<CriuResult> {
+  prepareImagesDir(imagesDir, force);
+  try {
+    const result = await runCriu(run);
+    if (result.exitCode !== 0) throw checkpointError(target.pid, run, result);
+    keepImages(imagesDir);
+    return result;
+  } catch (error) {
+    // a criu that was stopped at its very end has ended the process, and its images are all there is
+    const isDumped = hasCheckpoint(imagesDir) && (await target.ended({ timeoutMs: KILLED_MS }));
+    (isDumped ? keepImages : rollBackImages)(imagesDir);
+    throw error;
+  }
+}
+
 /**
  * Checkpoints the tree of `pid` into a directory. Throws {@link CheckpointError}
- * when it fails, after the plugin has put back the state the process was in.
+ * when it fails, after the plugin has put back the state the process was in; an
+ * earlier checkpoint that it was to replace is still there.
  */
 export async function checkpoint(options: CheckpointOptions): Promise<CheckpointResult> {
   const { pid, leaveRunning = false } = options;
@@ -145,14 +169,9 @@ export async function checkpoint(options: CheckpointOptions): Promise<Checkpoint
   if (!target) refuse('ERR_CHECKPOINT_NO_PROCESS', `${pid} has just ended`, 'see ps -e');
   const undoSubreaper = becomeSubreaper();
   try {
-    prepareImagesDir(operation.imagesDir, options.force ?? false);
     const run = createRun(options, operation, shellJob);
     const descendants = readTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
-    const result = await runCriu(run);
-    if (result.exitCode !== 0) {
-      removeImages(operation.imagesDir);
-      throw checkpointError(pid, run, result);
-    }
+    const result = await dump(run, target, operation.imagesDir, options.force ?? false);
     const warnings = leaveRunning ? [] : await afterDump(target, descendants);
     return createResult(options, operation, result, readDumpStats(operation.workDir), warnings);
   } finally {

@@ -3,34 +3,85 @@
  * The directory a checkpoint is written to.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 
+/** Below the images directory: the checkpoint that is being replaced, until the new one is complete. */
+const PREVIOUS = 'criu-cuda-previous';
+/** The same while only some of its images are there, the others in the images directory itself. */
+const MOVING = 'criu-cuda-moving';
+
+const INVENTORY = 'inventory.img';
 const isImage = (name: string): boolean => name.endsWith('.img') || /^stats-(dump|restore)$/.test(name);
 const isLog = (name: string): boolean => name.endsWith('.log');
+const holds = (dir: string, name: string): boolean => existsSync(join(dir, name));
 
-/** Removes the images of a dump, and leaves its log and everything that is not CRIU's. */
-export function removeImages(dir: string): void {
-  for (const name of readdirSync(dir)) if (isImage(name)) rmSync(join(dir, name));
+/** Whether a complete checkpoint is in the directory. */
+export const hasCheckpoint = (dir: string): boolean => holds(dir, INVENTORY);
+
+function moveImages(from: string, to: string): void {
+  for (const name of readdirSync(from)) if (isImage(name)) renameSync(join(from, name), join(to, name));
+}
+
+function putAside(dir: string): void {
+  mkdirSync(join(dir, MOVING), { mode: 0o700 });
+  moveImages(dir, join(dir, MOVING));
+  renameSync(join(dir, MOVING), join(dir, PREVIOUS));
+}
+
+function putBack(dir: string): void {
+  if (holds(dir, PREVIOUS)) renameSync(join(dir, PREVIOUS), join(dir, MOVING));
+  if (!holds(dir, MOVING)) return;
+  moveImages(join(dir, MOVING), dir);
+  rmdirSync(join(dir, MOVING));
+}
+
+/** The new checkpoint is complete: removes the one it replaces. */
+export function keepImages(dir: string): void {
+  rmSync(join(dir, PREVIOUS), { recursive: true, force: true });
 }
 
 /**
- * Makes sure of an empty directory that only its owner may read: images hold
- * the memory of the process. Logs of an earlier try may be there.
- * @param force removes the images of an earlier checkpoint
+ * Removes the images of a dump that failed, and leaves its log and everything that is not CRIU's. The checkpoint that
+ * it was to replace is there again.
+ */
+export function rollBackImages(dir: string): void {
+  // first what makes it a checkpoint: cut short, it is none
+  rmSync(join(dir, INVENTORY), { force: true });
+  for (const name of readdirSync(dir)) if (isImage(name)) rmSync(join(dir, name));
+  putBack(dir);
+}
+
+/** One checkpoint is left of what a killed run was replacing: the new one when it is complete. */
+function settle(dir: string): void {
+  if (holds(dir, MOVING)) putBack(dir);
+  else if (hasCheckpoint(dir)) keepImages(dir);
+  else rollBackImages(dir);
+}
+
+/**
+ * Makes sure of a directory without images that only its owner may read: images hold the memory of the process. Logs
+ * of an earlier try may be there. {@link keepImages} or {@link rollBackImages} follows.
+ * @param force puts an earlier checkpoint aside, until the new one is complete
  */
 export function prepareImagesDir(dir: string, force: boolean): void {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  if (force && existsSync(join(dir, 'inventory.img'))) removeImages(dir);
-  const inTheWay = readdirSync(dir).filter((name) => !isLog(name));
-  if (inTheWay.length === 0) return;
-  throw new ToolkitError('ERR_CHECKPOINT_IMAGES_DIR', `${dir} is not empty: it holds ${inTheWay[0] ?? ''}`, {
-    exitCode: 2,
-    hint: existsSync(join(dir, 'inventory.img'))
-      ? 'name another directory, or pass --force to replace the checkpoint in it'
-      : 'name another directory',
-  });
+  const isCheckpoint = [INVENTORY, PREVIOUS, MOVING].some((name) => holds(dir, name));
+  const isReplaced = (name: string): boolean =>
+    force && isCheckpoint && (isImage(name) || name === PREVIOUS || name === MOVING);
+  const inTheWay = readdirSync(dir).find((name) => !isLog(name) && !isReplaced(name));
+  if (inTheWay !== undefined) {
+    throw new ToolkitError('ERR_CHECKPOINT_IMAGES_DIR', `${dir} is not empty: it holds ${inTheWay}`, {
+      exitCode: 2,
+      hint: isCheckpoint
+        ? 'name another directory, or pass --force to replace the checkpoint in it'
+        : 'name another directory',
+    });
+  }
+  if (!isCheckpoint) return;
+  settle(dir);
+  putAside(dir);
 }
 
 /** Size of the images in bytes. */

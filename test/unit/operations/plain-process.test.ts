@@ -5,9 +5,11 @@ import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   watch,
   writeFileSync,
@@ -97,6 +99,14 @@ function track(restored: RestoredProcess): RestoredProcess {
   return restored;
 }
 
+/** Every image and its bytes. */
+const imagesOf = (imagesDir: string): Record<string, string> =>
+  Object.fromEntries(
+    readdirSync(imagesDir)
+      .filter((name) => name.endsWith('.img') || name === 'stats-dump')
+      .map((name) => [name, readFileSync(join(imagesDir, name), 'base64')]),
+  );
+
 const sum = (phases: { durationMs: number }[]): number =>
   phases.reduce((all, one) => all + one.durationMs, 0);
 
@@ -163,8 +173,57 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     await checkpoint({ ...shared, pid, leaveRunning: true, force: true });
     expect(readdirSync(shared.imagesDir)).not.toContain('pages-99.img');
     writeFileSync(join(shared.imagesDir, 'notes.txt'), 'mine');
+    const before = imagesOf(shared.imagesDir);
     await expect(checkpoint({ ...shared, pid, force: true })).rejects.toThrow('notes.txt');
     expect(isAlive(pid)).toBe(true);
+    expect(imagesOf(shared.imagesDir)).toEqual(before);
+  });
+
+  it('has the earlier checkpoint still when the one that was to replace it fails', async () => {
+    const pid = await startTree();
+    await checkpoint({ ...shared, pid, leaveRunning: true });
+    const before = imagesOf(shared.imagesDir);
+    const extraArgs = actionScript('post-dump', '', 3);
+    await expect(checkpoint({ ...shared, pid, force: true, extraArgs })).rejects.toThrow(CheckpointError);
+    expect(imagesOf(shared.imagesDir)).toEqual(before);
+    expect(readdirSync(shared.imagesDir).filter((name) => name.startsWith('criu-cuda'))).toEqual([]);
+    const reference = join(dir, 'later');
+    await checkpoint({ ...shared, pid, imagesDir: reference });
+    const restored = track(await restore(shared));
+    expect(restored.result.pid).toBe(pid);
+  });
+
+  it.each([
+    ['before the new one is complete', 'criu-cuda-previous', ['pages-9.img']],
+    ['while the earlier one was put aside', 'criu-cuda-moving', []],
+  ])('loses nothing to a run that was killed %s', async (_when, aside, written) => {
+    const pid = await startTree();
+    await checkpoint({ ...shared, pid, leaveRunning: true });
+    const { imagesDir } = shared;
+    const before = imagesOf(imagesDir);
+    mkdirSync(join(imagesDir, aside));
+    const away = Object.keys(before).slice(written.length === 0 ? 2 : 0);
+    for (const name of away) renameSync(join(imagesDir, name), join(imagesDir, aside, name));
+    for (const name of written) writeFileSync(join(imagesDir, name), 'half of a dump');
+    await expect(checkpoint({ ...shared, pid })).rejects.toMatchObject({
+      hint: expect.stringContaining('--force') as string,
+    });
+    const extraArgs = actionScript('pre-dump', '', 3);
+    await expect(checkpoint({ ...shared, pid, force: true, extraArgs })).rejects.toThrow(CheckpointError);
+    expect(imagesOf(imagesDir)).toEqual(before);
+    await checkpoint({ ...shared, pid, leaveRunning: true, force: true });
+    expect(readdirSync(imagesDir)).not.toContain(aside);
+    expect(imagesOf(imagesDir)).not.toEqual(before);
+  });
+
+  it('keeps the images of a process that is gone, though criu was stopped', async () => {
+    const pid = await startTree();
+    // criu has written everything; then, as when it is stopped a moment later, nobody is left to go on
+    const extraArgs = actionScript('post-dump', `kill -9 ${pid} $PPID; sleep 1000`, 0);
+    await expect(checkpoint({ ...shared, pid, extraArgs })).rejects.toThrow(CheckpointError);
+    await waitForExit(pid);
+    expect(isAlive(pid)).toBe(false);
+    expect(readdirSync(shared.imagesDir)).toContain('inventory.img');
   });
 });
 
