@@ -43,7 +43,7 @@ export function registerCheckpoint(program: Command, io: Io): void {
     .description('write a process tree with its device memory to a directory, and end it')
     .requiredOption('--pid <pid>', 'root of the process tree', parsePid)
     .option('--leave-running', 'the process goes on after the dump')
-    .option('--force', 'replace the checkpoint that is in the directory');
+    .option('--force', 'replace the checkpoint that is in the directory, once the new one is complete');
   addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
     runCheckpoint(io, flags, extraArgs),
   );

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ToolkitError } from '../../lib/errors.ts';
 import { createIo } from '../../lib/output.ts';
 import { projectRoot } from '../../lib/paths.ts';
-import { killTree, readStat } from '../../lib/process/index.ts';
+import { killTree, readStat, waitForExit } from '../../lib/process/index.ts';
 import { main } from '../../lib/program.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
@@ -124,6 +124,21 @@ describe('checkpoint and restore', () => {
     const back = await cli('restore', ...images, '--variant', 'remap', '--detach');
     expect(back.code, back.err).toBe(0);
     expect(await workload.verify()).toBe(checksum);
+  });
+
+  it('replace the images that the process was restored from, whose page files it has mapped', async () => {
+    await dump('--variant', 'remap');
+    const back = ['restore', '--images-dir', machine.imagesDir, '--variant', 'remap', '--detach'];
+    expect((await cli(...back)).code).toBe(0);
+    expect(await workload.ask('fill 7')).toBe('ok');
+    const filled = await workload.verify();
+    expect(filled).not.toBe(checksum);
+    await dump('--variant', 'remap', '--force');
+    await waitForExit(workload.pid);
+    expect(readdirSync(machine.imagesDir).filter((name) => !/\.(img|log)$|^stats-/.test(name))).toEqual([]);
+    const again = await cli(...back);
+    expect(again.code, again.err).toBe(0);
+    expect(await workload.verify()).toBe(filled);
   });
 
   it('say it in a table for people', async () => {
