@@ -67,6 +67,26 @@ describe.each(['KILL', 'TERM'])('SIG%s', (signal) => {
   );
 });
 
+it.each([2, 5, 8, 11, 14, 17, 20])('at copy %i of a tree’s restore: each has its memory', async (nr) => {
+  process.kill(daemon, 'SIGTERM');
+  await waitForExit(daemon, { timeoutMs: 20_000 });
+  await machine.startPool({ SOFTCUDA_FAIL: `cuMemcpyHtoDAsync:${nr}:kill` });
+  const members = ['', 'child 0 ', 'child 1 '];
+  const tree = await machine.start({
+    args: ['--alloc', '2Mx7', '--children', '2'],
+    env: { LD_PRELOAD: interceptorLibrary() },
+  });
+  const ask = (): Promise<string[]> =>
+    Promise.all(members.map(async (who) => `${await tree.verify(who)} ${await tree.addresses(who)}`));
+  const all = await ask();
+  const dumped = await machine.dump(tree, { libdir });
+  expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+  const restored = await machine.restore({ libdir });
+  expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+  expect(await ask()).toEqual(all);
+  await expect(machine.poolStatus()).rejects.toMatchObject({ code: 'ERR_POOL_ABSENT' });
+});
+
 it('SIGTERM: the sockets are gone at once, the daemon ends after its last operation', async () => {
   expect((await machine.dump(workload, { libdir, args: signalAt('post-dump', 'TERM') })).exitCode).toBe(0);
   await waitForExit(daemon, { timeoutMs: 20_000 });

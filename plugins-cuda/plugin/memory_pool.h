@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What criu and its watcher both ask the pool. Each: 0 or -errno. */
+#ifndef CCR_PLUGIN_MEMORY_POOL_H
+#define CCR_PLUGIN_MEMORY_POOL_H
+
+#include "plugin/plugin.h"
+
+/* For the pool to start: cuInit and a context on a cold GPU. */
+#define READY_TIMEOUT_MS 60000
+
+/* The pool begins to load all images of the directory. */
+int ccr__memory_request_load(void);
+/* The task gets a door of its own; its memory comes when its service thread was told. */
+int ccr__memory_request_attach(struct task *task);
+/* Tells the service thread where the pool listens. */
+int ccr__memory_ring(const struct task *task);
+
+#endif
