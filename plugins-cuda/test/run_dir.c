@@ -10,21 +10,13 @@
 #include "common/protocol.h"
 #include "common/status.h"
 #include "plugin/pool_link.h"
+#include "test/check.h"
 
 /* No process here has this pid, as none has that of a pool in another PID namespace. */
 #define FOREIGN_PID ((1u << 22) - 1)
 #define OPERATION   (FOREIGN_PID << CCR_OP_PID_SHIFT)
 
-static int failures;
 static char dir[] = "/tmp/ccr-run-dir-XXXXXX";
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			failures++;                                            \
-		}                                                              \
-	} while (0)
 
 static const char *path_of(const char *name)
 {

@@ -4,18 +4,9 @@
 #include <unistd.h>
 
 #include "plugin/pool_link.h"
+#include "test/check.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
-
-static int failures;
-
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			failures++;                                            \
-		}                                                              \
-	} while (0)
 
 static void deposit(int vault, uint32_t operation)
 {
