@@ -3,18 +3,31 @@
  * LD_PRELOAD library for tests: the Nth ptrace(PTRACE_SYSCALL, …) of a process
  * fails with EIO, as when the task is torn away; N is CCR_FAIL_PTRACE, from 1.
  * With «N:kill» the process is killed there instead. With «seccomp» nobody may
- * suspend a filter, as without CAP_SYS_ADMIN.
+ * suspend a filter, as without CAP_SYS_ADMIN. With «seize» the second process
+ * that criu seizes is not to be had the first time.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <unistd.h>
+
+/* Of the leader of its threads. */
+static bool is_second_seize(enum __ptrace_request request, pid_t pid)
+{
+	static atomic_uint seized;
+
+	return request == PTRACE_SEIZE && !syscall(SYS_tgkill, pid, pid, 0) &&
+	       atomic_fetch_add(&seized, 1) == 1;
+}
 
 __attribute__((visibility("default"))) long ptrace(enum __ptrace_request request, ...)
 {
@@ -39,6 +52,10 @@ __attribute__((visibility("default"))) long ptrace(enum __ptrace_request request
 	}
 	if (request == PTRACE_SETOPTIONS && which && !strcmp(which, "seccomp") &&
 	    (uintptr_t)data & PTRACE_O_SUSPEND_SECCOMP) {
+		errno = EPERM;
+		return -1;
+	}
+	if (which && !strcmp(which, "seize") && is_second_seize(request, pid)) {
 		errno = EPERM;
 		return -1;
 	}

@@ -124,23 +124,39 @@ describe('criu and its watcher', () => {
   });
 });
 
-it('gives each of a tree its memory back once, also when one could not be put back at first', async () => {
-  workload = await machine.startIntercepted({}, ['--alloc', '4Mx3', '--children', '2']);
+describe('a tree', () => {
   const members = ['', 'child 0 ', 'child 1 '];
-  const ask = (): Promise<string[]> =>
+  const snapshots = (): Promise<string[]> =>
     Promise.all(members.map(async (who) => `${await workload.verify(who)} ${await workload.addresses(who)}`));
-  const all = await ask();
-  await machine.tryDump(workload, {
-    args: ['--leave-running'],
-    env: { SOFTCUDA_FAIL: 'cuCheckpointProcessRestore:2:999' },
-    keepStatus: true,
+  let all: string[];
+  beforeEach(async () => {
+    workload = await machine.startIntercepted({}, ['--alloc', '4Mx3', '--children', '2']);
+    all = await snapshots();
   });
-  expect(await ask()).toEqual(all);
-  await machine.expectNothingLeft();
-  const outcomes = machine
-    .readStatus()
-    .flatMap(({ event, outcome }) => (event === 'task' ? (outcome ?? []) : []));
-  expect(outcomes.sort()).toEqual(['failed', 'rolled-back', 'rolled-back', 'rolled-back']);
+
+  it('has its memory back once, also when one process could not be put back at first', async () => {
+    await machine.tryDump(workload, {
+      args: ['--leave-running'],
+      env: { SOFTCUDA_FAIL: 'cuCheckpointProcessRestore:2:999' },
+      keepStatus: true,
+    });
+    expect(await snapshots()).toEqual(all);
+    await machine.expectNothingLeft();
+    const outcomes = machine
+      .readStatus()
+      .flatMap(({ event, outcome }) => (event === 'task' ? (outcome ?? []) : []));
+    expect(outcomes.sort()).toEqual(['failed', 'rolled-back', 'rolled-back', 'rolled-back']);
+  });
+
+  it('has its memory back after a child could not be seized at first, and was paused twice', async () => {
+    const dumped = await machine.tryDump(workload, {
+      args: machine.actionScript('post-dump', 'exit 7'),
+      env: { LD_PRELOAD: testTool('fail-ptrace.so'), CCR_FAIL_PTRACE: 'seize' },
+    });
+    expect(dumped.log).toContain('Unable to interrupt task');
+    expect(await snapshots()).toEqual(all);
+    await machine.expectNothingLeft();
+  });
 });
 
 describe('the application', () => {
