@@ -150,9 +150,12 @@ async function examine(workload: Workload, program: OtherProgram | undefined): P
   throw new ToolkitError('ERR_WORKLOAD', `«${program.question}» was answered by «${answer.slice(0, 200)}»`);
 }
 
+/** Images as large as the memory, to a slow disk. */
+const SYNC_TIMEOUT_MS = 3_600_000;
+
 /** Gives the page cache back, images included: what comes next is read from the storage. */
-export async function dropPageCache(): Promise<void> {
-  await exec('sync', []);
+export async function dropPageCache(signal: AbortSignal | undefined): Promise<void> {
+  await exec('sync', [], { timeoutMs: SYNC_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) });
   writeFileSync('/proc/sys/vm/drop_caches', '3\n');
 }
 
@@ -161,9 +164,10 @@ export async function prepareRestore(
   one: BenchmarkCase,
   imagesDir: string,
   pageCache: PageCache | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (one.prefetch === true) await poolPrefetch(imagesDir);
-  if (pageCache === 'dropped') await dropPageCache();
+  if (one.prefetch === true) await poolPrefetch(imagesDir, signal === undefined ? {} : { signal });
+  if (pageCache === 'dropped') await dropPageCache(signal);
 }
 
 /** @param startedMs from the start of the program until it listened */
@@ -195,7 +199,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   };
   let workload: Workload | undefined;
   try {
-    if (one.coldStart === true && options.pageCache === 'dropped') await dropPageCache();
+    if (one.coldStart === true && options.pageCache === 'dropped') await dropPageCache(options.signal);
     const begin = performance.now();
     workload = await Workload.start({
       socketPath: join(scratch, 'workload.sock'),
@@ -212,7 +216,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
     const device = await imagedDevice(imagesDir);
-    await prepareRestore(one, imagesDir, options.pageCache);
+    await prepareRestore(one, imagesDir, options.pageCache, options.signal);
     const start = performance.now();
     const restored = await restore(shared);
     const checksum = await examine(workload, program);

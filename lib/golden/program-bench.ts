@@ -178,7 +178,7 @@ export class ServerBench {
 
   async #measureCold(one: BenchmarkCase, round: number): Promise<Sample> {
     await this.#server.stop();
-    if (this.#options.pageCache === 'dropped') await dropPageCache();
+    if (this.#options.pageCache === 'dropped') await dropPageCache(this.#options.signal);
     const { healthyMs, firstTokenMs } = await this.#server.start(one.preload);
     await this.#server.stop();
     return coldSample(one, round, healthyMs, firstTokenMs);
@@ -201,7 +201,7 @@ export class ServerBench {
     const dumped = await checkpoint({ ...shared, pid: program.pid });
     await program.gone();
     const device = await imagedDevice(imagesDir);
-    await prepareRestore(one, imagesDir, pageCache);
+    await prepareRestore(one, imagesDir, pageCache, signal);
     const { result, answer, firstTokenMs } = await restoreAndAsk(http, shared);
     compare(one, before, answer);
     return {
