@@ -2,4 +2,4 @@
 /** Checkpoint of a process tree. @module */
 export { checkpoint, type CheckpointOptions, type CheckpointResult } from './checkpoint.ts';
 export { CheckpointError } from './error.ts';
-export { imagesBytes } from './images-dir.ts';
+export { hasCheckpoint, imagesBytes } from './images-dir.ts';

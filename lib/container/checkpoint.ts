@@ -15,9 +15,10 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { imagesBytes } from '../checkpoint/index.ts';
+import { hasCheckpoint, imagesBytes } from '../checkpoint/index.ts';
 import { dumpPhases, readCriuLog, readDumpStats, type CudaTask, type OpStatus } from '../criu/index.ts';
 import { CommandError, ToolkitError, UsageError } from '../errors.ts';
+import { waitForExit } from '../process/index.ts';
 import { labels } from './create.ts';
 import { podman, requireContainer, type ContainerInfo } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
@@ -55,6 +56,11 @@ export interface ContainerCheckpointResult {
   tasks: CudaTask[];
 }
 
+/** A container that was killed may be seen a little longer. */
+const KILLED_MS = 1000;
+
+const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+
 /** Puts a place for images where podman will look, and takes it back when nothing came of it. */
 class CheckpointPlace {
   readonly #link: string;
@@ -73,12 +79,20 @@ class CheckpointPlace {
 
   /** An earlier checkpoint is put aside: files of two dumps must not mix. */
   prepare(): void {
-    if (lstatSync(this.#link, { throwIfNoEntry: false })) renameSync(this.#link, this.#kept);
-    if (this.#target === undefined) return;
+    this.#settle();
     // of two checkpoints in one store each has a directory of its own
-    const target = existsSync(this.#target) ? `${this.#target}-${Date.now()}` : this.#target;
-    mkdirSync(target, { recursive: true, mode: 0o700 });
-    symlinkSync(target, this.#link);
+    const target =
+      this.#target !== undefined && existsSync(this.#target) ? `${this.#target}-${Date.now()}` : this.#target;
+    if (target !== undefined) mkdirSync(target, { recursive: true, mode: 0o700 });
+    if (isThere(this.#link)) renameSync(this.#link, this.#kept);
+    if (target !== undefined) symlinkSync(target, this.#link);
+  }
+
+  /** One checkpoint is left of what a killed run put aside: the new one when it is complete. */
+  #settle(): void {
+    if (!isThere(this.#kept)) return;
+    if (hasCheckpoint(this.#link)) removeCheckpoint(this.#kept);
+    else this.rollBack();
   }
 
   /** @param isInPlace false when the images went into a tar file: what was here stays */
@@ -89,7 +103,7 @@ class CheckpointPlace {
 
   rollBack(): void {
     removeCheckpoint(this.#link);
-    if (lstatSync(this.#kept, { throwIfNoEntry: false })) renameSync(this.#kept, this.#link);
+    if (isThere(this.#kept)) renameSync(this.#kept, this.#link);
   }
 }
 
@@ -136,11 +150,24 @@ export function runtimeFor(
   };
 }
 
-function checkpointError(container: ContainerInfo, error: unknown, status: OpStatus | undefined): unknown {
+function checkpointError(
+  container: ContainerInfo,
+  error: unknown,
+  status: OpStatus | undefined,
+  isDumped: boolean,
+): unknown {
   if (!(error instanceof CommandError) || error.code !== 'ERR_CONTAINER') return error;
   const log = join(container.dir, 'dump.log');
   const { message, hint } = existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
   const step = status?.steps.find((one) => one.result !== 0);
+  if (isDumped) {
+    return new CommandError(
+      'ERR_CONTAINER_CHECKPOINT',
+      `${container.name} has ended, and its checkpoint is in ${container.checkpointDir}: ${error.message}`,
+      error.facts,
+      { cause: error, hint: `criu-cuda container restore ${container.name}` },
+    );
+  }
   const reason = step ? `driver's ${step.step}: ${step.name}` : (message ?? error.message);
   return new CommandError(
     'ERR_CONTAINER_CHECKPOINT',
@@ -150,9 +177,32 @@ function checkpointError(container: ContainerInfo, error: unknown, status: OpSta
   );
 }
 
+/** Of a container that does not end, the earlier checkpoint is there again. @returns what podman printed */
+async function dump(
+  container: ContainerInfo,
+  args: readonly string[],
+  place: CheckpointPlace,
+  runtime: ContainerRuntime,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  try {
+    const options = { path: runtime.path, ...(signal === undefined ? {} : { signal }) };
+    return (await podman(args, options)).stdout;
+  } catch (error) {
+    // as where the tar file did not fit: the images of a container that has ended are all there is
+    const isDumped =
+      hasCheckpoint(container.checkpointDir) &&
+      (await waitForExit(container.pid, { timeoutMs: KILLED_MS })) !== undefined;
+    if (isDumped) place.commit(true);
+    else place.rollBack();
+    throw checkpointError(container, error, await runtime.status(), isDumped);
+  }
+}
+
 /**
  * Checkpoints a running container. When it fails the container runs on, and an
- * earlier checkpoint of it is still there.
+ * earlier checkpoint of it is still there; one that has ended all the same has
+ * this one, and the error says so.
  */
 export async function checkpointContainer(
   options: ContainerCheckpointOptions,
@@ -166,15 +216,11 @@ export async function checkpointContainer(
   }
   const args = checkpointArguments(options, container.id);
   const runtime = await ContainerRuntime.create(runtimeFor(options, container.labels));
-  const place = new CheckpointPlace(container, options);
-  place.prepare();
-  const start = performance.now();
   try {
-    const { signal } = options;
-    const { stdout } = await podman(args, {
-      path: runtime.path,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const place = new CheckpointPlace(container, options);
+    place.prepare();
+    const start = performance.now();
+    const stdout = await dump(container, args, place, runtime, options.signal);
     const durationMs = performance.now() - start;
     place.commit(options.exportTo === undefined);
     const status = await runtime.status();
@@ -193,9 +239,6 @@ export async function checkpointContainer(
       phases: withPodman(phases, durationMs),
       tasks: status?.tasks ?? [],
     };
-  } catch (error) {
-    place.rollBack();
-    throw checkpointError(container, error, await runtime.status());
   } finally {
     runtime.remove();
   }

@@ -10,7 +10,7 @@ import { exec, execResult, type ExecResult } from '../exec.ts';
 import { currentSystem, findOnPath } from '../setup/index.ts';
 
 /** Checkpointing a large container to a slow disk takes a while. */
-const TIMEOUT_MS = 3_600_000;
+export const PODMAN_TIMEOUT_MS = 3_600_000;
 
 export interface PodmanOptions {
   /** Replaces PATH: podman, and the runtime below it, find criu there. */
@@ -29,7 +29,7 @@ function podmanProgram(): string {
 
 function execOptions({ path, signal }: PodmanOptions) {
   return {
-    timeoutMs: TIMEOUT_MS,
+    timeoutMs: PODMAN_TIMEOUT_MS,
     ...(path === undefined ? {} : { env: { PATH: path } }),
     ...(signal === undefined ? {} : { signal }),
   };

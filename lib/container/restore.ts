@@ -4,7 +4,7 @@
  * file, and returns when its GPU memory is back.
  * @module
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { readCriuLog, readRestoreStats, restorePhases, type CudaTask, type OpStatus } from '../criu/index.ts';
@@ -12,7 +12,7 @@ import { CommandError, ToolkitError, UsageError } from '../errors.ts';
 import { execResult } from '../exec.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
-import { findContainer, podman, requireContainer, type ContainerInfo } from './podman.ts';
+import { findContainer, podman, PODMAN_TIMEOUT_MS, requireContainer, type ContainerInfo } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 
@@ -122,11 +122,22 @@ function restoredId(stdout: string): string {
 
 const exported = z.object({ labels: z.record(z.string(), z.string()).optional() });
 
+function readLabels(file: string, config: string): Record<string, string> {
+  try {
+    return exported.parse(JSON.parse(config)).labels ?? {};
+  } catch (cause) {
+    throw new ToolkitError('ERR_CONTAINER', `config.dump in ${file} cannot be read`, { cause });
+  }
+}
+
 /** A directory that the exported container has mounted, and that went with it or never was on this machine. */
-async function makeStore(file: string): Promise<void> {
-  const { stdout, exitCode } = await execResult('tar', ['-xOf', resolve(file), 'config.dump']);
-  const config = exitCode === 0 ? exported.safeParse(JSON.parse(stdout)) : undefined;
-  const store = config?.data?.labels?.[labels.store];
+async function makeStore(file: string, signal: AbortSignal | undefined): Promise<void> {
+  const { stdout, exitCode } = await execResult('tar', ['-xOf', resolve(file), 'config.dump'], {
+    // tar reads a compressed file to its end
+    timeoutMs: PODMAN_TIMEOUT_MS,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const store = exitCode === 0 ? readLabels(file, stdout)[labels.store] : undefined;
   if (store !== undefined) mkdirSync(store, { recursive: true, mode: 0o700 });
 }
 
@@ -138,11 +149,11 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
   const target = await findTarget(options);
   const what = target?.name ?? options.importFrom ?? '';
   const runtime = await ContainerRuntime.create(runtimeFor(options, target?.labels ?? {}));
-  if (options.importFrom !== undefined) await makeStore(options.importFrom);
-  const start = performance.now();
   try {
+    const { importFrom, signal } = options;
+    if (importFrom !== undefined) await makeStore(importFrom, signal);
+    const start = performance.now();
     const args = restoreArguments(options, target);
-    const { signal } = options;
     const { stdout } = await podman(args, {
       path: runtime.path,
       ...(signal === undefined ? {} : { signal }),
@@ -186,13 +197,22 @@ async function deviceError(
   });
 }
 
-/** Removes a container, running or not, and its images wherever they are. */
+/** The directory may be of others too: of the container that this one was made from, or of somebody with files there. */
+function leaveStore(store: string, id: string): void {
+  if (!existsSync(store)) return;
+  const names = readdirSync(store);
+  const own = names.filter((name) => name.startsWith(id));
+  for (const name of own) rmSync(join(store, name), { recursive: true, force: true });
+  if (own.length === names.length) rmdirSync(store);
+}
+
+/** Removes a container, running or not, and its images wherever they are, and nothing else. */
 export async function removeContainer(name: string): Promise<ContainerInfo | undefined> {
   const container = await findContainer(name);
   if (!container) return undefined;
   removeCheckpoint(container.checkpointDir);
   await podman(['rm', '--force', '--time', '0', container.id]);
   const store = container.labels[labels.store];
-  if (store !== undefined) rmSync(store, { recursive: true, force: true });
+  if (store !== undefined) leaveStore(store, container.id);
   return container;
 }
