@@ -5,6 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../directory.ts';
 import { ToolkitError } from '../errors.ts';
 
 /** Below the images directory: the checkpoint that is being replaced, until the new one is complete. */
@@ -66,7 +67,7 @@ function settle(dir: string): void {
  * @param force puts an earlier checkpoint aside, until the new one is complete
  */
 export function prepareImagesDir(dir: string, force: boolean): void {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeDirectory(dir, 0o700);
   const isCheckpoint = [INVENTORY, PREVIOUS, MOVING].some((name) => holds(dir, name));
   const isReplaced = (name: string): boolean =>
     force && isCheckpoint && (isImage(name) || name === PREVIOUS || name === MOVING);

@@ -4,19 +4,11 @@
  * its GPU memory.
  * @module
  */
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { hasCheckpoint, imagesBytes } from '../checkpoint/index.ts';
 import { dumpPhases, readCriuLog, readDumpStats, type CudaTask, type OpStatus } from '../criu/index.ts';
+import { makeDirectory } from '../directory.ts';
 import { CommandError, ToolkitError, UsageError } from '../errors.ts';
 import { waitForExit } from '../process/index.ts';
 import { labels } from './create.ts';
@@ -83,7 +75,7 @@ class CheckpointPlace {
     // of two checkpoints in one store each has a directory of its own
     const target =
       this.#target !== undefined && existsSync(this.#target) ? `${this.#target}-${Date.now()}` : this.#target;
-    if (target !== undefined) mkdirSync(target, { recursive: true, mode: 0o700 });
+    if (target !== undefined) makeDirectory(target, 0o700);
     if (isThere(this.#link)) renameSync(this.#link, this.#kept);
     if (target !== undefined) symlinkSync(target, this.#link);
   }

@@ -3,9 +3,10 @@
  * Starts a container that can be checkpointed with its GPU memory.
  * @module
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { findPluginDir, type PluginChoice } from '../criu/index.ts';
 import { loadSettings } from '../configure/index.ts';
+import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
 import { inspectPlugin } from '../inspect/index.ts';
 import { pluginFileName, usesInterceptor } from '../paths.ts';
@@ -144,7 +145,7 @@ export function createArguments(options: ContainerCreateOptions): string[] {
 export async function createContainer(options: ContainerCreateOptions): Promise<ContainerInfo> {
   const { name, signal } = options;
   const store = storeOf(options);
-  if (store !== undefined) mkdirSync(store, { recursive: true, mode: 0o700 });
+  if (store !== undefined) makeDirectory(store, 0o700);
   await podman(createArguments(options), signal === undefined ? {} : { signal });
   return requireContainer(name);
 }

@@ -4,10 +4,11 @@
  * file, and returns when its GPU memory is back.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { readCriuLog, readRestoreStats, restorePhases, type CudaTask, type OpStatus } from '../criu/index.ts';
+import { makeDirectory } from '../directory.ts';
 import { CommandError, ToolkitError, UsageError } from '../errors.ts';
 import { execResult } from '../exec.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
@@ -138,7 +139,7 @@ async function makeStore(file: string, signal: AbortSignal | undefined): Promise
     ...(signal === undefined ? {} : { signal }),
   });
   const store = exitCode === 0 ? readLabels(file, stdout)[labels.store] : undefined;
-  if (store !== undefined) mkdirSync(store, { recursive: true, mode: 0o700 });
+  if (store !== undefined) makeDirectory(store, 0o700);
 }
 
 /**

@@ -5,9 +5,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { makeDirectory } from '../directory.ts';
 import { EnvironmentError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { variantDir } from '../paths.ts';
@@ -72,7 +73,7 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
     throw error;
   });
   if (running) throw new PoolError('ERR_POOL', `a pool daemon serves ${runDir} already: pid ${running.pid}`);
-  mkdirSync(runDir, { recursive: true, mode: 0o700 });
+  makeDirectory(runDir, 0o700);
   const logFile = options.logFile ?? join(runDir, 'pool.log');
   const log = openSync(logFile, 'a', 0o600);
   const { size: logged } = fstatSync(log);
