@@ -6,10 +6,12 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
 import {
@@ -23,7 +25,7 @@ import {
   restoreContainer,
   writeCdi,
 } from '../../lib/container/index.ts';
-import { exec } from '../../lib/exec.ts';
+import { exec, execResult } from '../../lib/exec.ts';
 import { readPageImages } from '../../lib/images/index.ts';
 import { variantDir } from '../../lib/paths.ts';
 import { askWorkload } from '../../lib/workload/index.ts';
@@ -33,6 +35,7 @@ import { pageImageBytes } from '../helpers/host-memory.ts';
 import { Machine } from '../helpers/machine.ts';
 
 const { image = '', reason } = await prepareContainers();
+const podmanPath = (await execResult('sh', ['-c', 'command -v podman'])).stdout;
 const name = `criu-cuda-test-${process.pid}`;
 
 let machine: Machine;
@@ -57,6 +60,14 @@ async function ask(request: string): Promise<string> {
 }
 
 const checksum = async (): Promise<string> => /checksum=(\w+)/.exec(await ask('verify'))?.[1] ?? 'none';
+
+/** Another program of this name, found first. */
+function scriptOnPath(program: string, line: string): void {
+  const bin = join(machine.dir, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, program), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+  vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+}
 
 async function start(variant: string): Promise<string> {
   const words = ['/bin/workload-pattern', '--alloc', '8Mx3', '--alloc', '64K', '--socket', socketPath];
@@ -165,6 +176,40 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(before);
   });
 
+  it('has an earlier checkpoint still that a killed run had put aside', async () => {
+    const before = await start('parallel');
+    const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
+    const kept = statSync(join(imagesDir, 'inventory.img')).ino;
+    renameSync(imagesDir, `${imagesDir}.previous`);
+    mkdirSync(imagesDir);
+    writeFileSync(join(imagesDir, 'pages-1.img'), 'half of a dump');
+    await checkpointContainer({ name, leaveRunning: true, exportTo: join(machine.dir, 'export.tar') });
+    expect(statSync(join(imagesDir, 'inventory.img')).ino).toBe(kept);
+    expect(existsSync(`${imagesDir}.previous`)).toBe(false);
+    expect(await checksum()).toBe(before);
+  });
+
+  it('keeps its checkpoint when only the report about it fails', async () => {
+    const before = await start('parallel');
+    scriptOnPath('podman', `[ "$2" = checkpoint ] && exec >/dev/null; exec ${podmanPath} "$@"`);
+    await expect(checkpointContainer({ name })).rejects.toThrow('statistics are of an unknown form');
+    expect(await isRunning()).toBe(false);
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
+  it('keeps its checkpoint when it has ended and the tar file cannot be written', async () => {
+    const before = await start('parallel');
+    const exportTo = join(machine.dir, 'none', 'export.tar');
+    await expect(checkpointContainer({ name, exportTo })).rejects.toMatchObject({
+      code: 'ERR_CONTAINER_CHECKPOINT',
+      message: expect.stringContaining(`${name} has ended, and its checkpoint is in`) as string,
+      hint: `criu-cuda container restore ${name}`,
+    });
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
   it('is not restored on damaged GPU memory, and keeps its checkpoint', async () => {
     await start('parallel');
     const { imagesDir = '' } = await checkpointContainer({ name });
@@ -197,6 +242,44 @@ describe('a tar file', () => {
     await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', ignoreStaticIp: true });
     expect(await isRunning(`${name}-2`)).toBe(true);
     expect(await checksum()).toBe(before);
+  });
+
+  it('makes a container whose removal leaves the first one its checkpoint, and others their files', async () => {
+    const store = join(machine.dir, 'store');
+    const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
+    await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
+    const before = await checksum();
+    const tar = join(machine.dir, 'export.tar');
+    await checkpointContainer({ name, leaveRunning: true, exportTo: tar });
+    await checkpointContainer({ name });
+    await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', ignoreStaticIp: true });
+    expect(await checksum()).toBe(before);
+    await removeContainer(`${name}-2`);
+    await restoreContainer({ name, keep: true });
+    expect(await checksum()).toBe(before);
+    writeFileSync(join(store, name, 'notes.txt'), 'mine');
+    await removeContainer(name);
+    expect(readdirSync(join(store, name))).toEqual(['notes.txt']);
+  });
+
+  it('that is still being looked at when the caller gives up leaves nothing', async () => {
+    const importFrom = join(machine.dir, 'export.tar');
+    const pipe = join(machine.dir, 'pipe');
+    writeFileSync(importFrom, '');
+    await exec('mkfifo', [pipe]);
+    scriptOnPath('tar', `[ "$1" = -xOf ] && echo > ${pipe}; exec sleep 600`);
+    const scratch = join(machine.dir, 'tmp');
+    mkdirSync(scratch);
+    vi.stubEnv('TMPDIR', scratch);
+    const caller = new AbortController();
+    const reason = new Error('enough');
+    const restored = restoreContainer({ importFrom, variant: 'parallel', signal: caller.signal });
+    const failure = expect(restored).rejects.toMatchObject({ cause: reason });
+    await readFile(pipe);
+    expect(readdirSync(scratch)).toHaveLength(1);
+    caller.abort(reason);
+    await failure;
+    expect(readdirSync(scratch)).toEqual([]);
   });
 });
 
