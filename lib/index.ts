@@ -28,6 +28,7 @@ export {
   type PoolImage,
   type PoolOptions,
   type PoolStartOptions,
+  type PoolStopOptions,
   type PoolStatus,
 } from './pool/index.ts';
 export type { ExecOptions, ExecResult } from './exec.ts';

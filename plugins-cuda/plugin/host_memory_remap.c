@@ -169,27 +169,21 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct st
 	return pages;
 }
 
-/* The page file of an earlier dump to this directory, which nothing names any more. */
-static void remove_earlier(const struct ccr_pages *pages, int dirfd)
-{
-	struct ccr_pages *earlier;
-	char error[512];
-
-	if (ccr_pages_open(&earlier, dirfd, pages->pid, error, sizeof(error)))
-		return;
-	unlinkat(dirfd, earlier->file, 0);
-	ccr_pages_close(earlier);
-}
-
+/* The page file of an earlier dump to this directory goes when nothing names it any more. */
 static int commit(const struct ccr_pages *pages, const struct store *store)
 {
+	struct ccr_pages *earlier = NULL;
 	char error[512];
 	int ret;
 
-	remove_earlier(pages, store->dirfd);
+	if (ccr_pages_open(&earlier, store->dirfd, pages->pid, error, sizeof(error)))
+		earlier = NULL;
 	ret = ccr_pages_write(pages, store->dirfd, error, sizeof(error));
 	if (ret)
 		ccr_err("%s", error);
+	else if (earlier)
+		unlinkat(store->dirfd, earlier->file, 0);
+	ccr_pages_close(earlier);
 	return ret;
 }
 

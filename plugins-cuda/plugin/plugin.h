@@ -88,6 +88,11 @@ int ccr__restore_thread_stop(struct restore_thread *thread);
  * others need no such thing. 0, or -1 with errno.
  */
 int ccr__set_ptrace_options(pid_t tid);
+/*
+ * While memory of the task is replaced: its other threads run as soon as criu
+ * is gone, and what they write before the last replacement would be lost. 0 or -errno.
+ */
+int ccr__end_with_criu(pid_t tid, bool is_wanted);
 
 /*
  * companion.c: starts `run` in a detached process; the socket to it (it sees the

@@ -188,9 +188,12 @@ int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *map
 	if (!ret)
 		ret = ccr__inject_fd(&mapper.in, fd, &mapper.task_fd);
 	if (!ret && mapper.task_fd >= 0) {
-		ret = map_segments(&mapper, plan, mapped);
+		ret = ccr__end_with_criu(pid, true);
 		if (!ret)
-			ret = close_fd(&mapper);
+			ret = map_segments(&mapper, plan, mapped);
+		ended = ccr__end_with_criu(pid, false);
+		if (!ret)
+			ret = ended ? ended : close_fd(&mapper);
 	} else if (!ret) {
 		ccr_warn("%d: cannot be given the page file: %s: its host memory is left to CRIU",
 			 pid, strerror(-mapper.task_fd));

@@ -347,7 +347,12 @@ int ccr__remap_undo(pid_t pid, const struct ccr_pages *pages, uint64_t *bytes)
 	ret = ccr__inject_begin(&undo.in, pid);
 	if (ret)
 		goto out;
-	ret = replace(&undo);
+	ret = ccr__end_with_criu(pid, true);
+	if (!ret)
+		ret = replace(&undo);
+	ended = ccr__end_with_criu(pid, false);
+	if (!ret)
+		ret = ended;
 	ended = ccr__inject_end(&undo.in);
 	if (!ret)
 		ret = ended;

@@ -23,11 +23,23 @@ static int failed(pid_t tid, const char *what)
 	return ret;
 }
 
+static int set_options(pid_t tid, uintptr_t options)
+{
+	if (!ptrace(PTRACE_SETOPTIONS, tid, NULL, options | PTRACE_O_SUSPEND_SECCOMP))
+		return 0;
+	return errno == EPERM ? ptrace(PTRACE_SETOPTIONS, tid, NULL, options) : -1;
+}
+
 int ccr__set_ptrace_options(pid_t tid)
 {
-	if (!ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_SUSPEND_SECCOMP | PTRACE_O_TRACESYSGOOD))
-		return 0;
-	return errno == EPERM ? ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_TRACESYSGOOD) : -1;
+	return set_options(tid, PTRACE_O_TRACESYSGOOD);
+}
+
+int ccr__end_with_criu(pid_t tid, bool is_wanted)
+{
+	return set_options(tid, PTRACE_O_TRACESYSGOOD | (is_wanted ? PTRACE_O_EXITKILL : 0))
+		       ? failed(tid, "set ptrace options")
+		       : 0;
 }
 
 static int put_sigmask_back(const struct restore_thread *thread)
