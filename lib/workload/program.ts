@@ -78,7 +78,7 @@ export class Program {
     await waitForExit(this.pid);
   }
 
-  /** The same without waiting; a foreign process that has its pid by now is left alone. */
+  /** As {@link kill}, without waiting. @returns what was killed: nothing where a foreign process has the pid by now */
   killNow(): ProcessStat[] {
     return this.isRunning || isDescendant(this.pid) ? killTreeNow(this.pid) : [];
   }

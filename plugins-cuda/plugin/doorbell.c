@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/protocol.h"
+#include "plugin/plugin.h"
 
 static bool is_service(int task_dir, const char *tid)
 {
@@ -64,23 +65,12 @@ int ccr__doorbell_ring(pid_t pid, pid_t service_tid, uint32_t operation)
 
 pid_t ccr__namespace_pid(pid_t pid)
 {
-	char path[32], line[256];
-	pid_t found = -ENOENT;
-	FILE *file;
+	char pids[256];
+	const char *last;
+	const int ret = ccr__proc_status(pid, "NSpid", pids, sizeof(pids));
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file)) {
-		const char *last;
-
-		if (strncmp(line, "NSpid:", 6))
-			continue;
-		last = strrchr(line, '\t');
-		found = last ? strtol(last, NULL, 10) : -EINVAL;
-		break;
-	}
-	fclose(file);
-	return found;
+	if (ret)
+		return ret;
+	last = strrchr(pids, '\t');
+	return last ? strtol(last, NULL, 10) : -EINVAL;
 }

@@ -7,18 +7,16 @@
 #include "plugin/memory.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "plugin/doorbell.h"
 #include "plugin/memory_pool.h"
 #include "plugin/pool_link.h"
 
+/* For the pool to start: cuInit and a context on a cold GPU. */
+#define READY_TIMEOUT_MS 60000
 /* Copying has no limit of its own; an hour tells a hung device from a slow disk. */
 #define COPY_TIMEOUT_MS 3600000
 
@@ -29,6 +27,16 @@ int ccr__memory_ring(const struct task *task)
 	if (ret)
 		ccr_err("%d: cannot signal its service thread %d: %s", task->pid, task->service_tid,
 			strerror(-ret));
+	return ret;
+}
+
+int ccr__memory_ready(struct task *task)
+{
+	struct ccr_message reply;
+	const int ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
+
+	if (!ret)
+		task->operation = reply.operation;
 	return ret;
 }
 
@@ -58,14 +66,9 @@ static bool is_in_use(void)
 static int request_dump(struct task *task)
 {
 	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_VAULT | CCR_OP_PIDFD;
-	struct ccr_message reply;
-	int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
+	const int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
 
-	if (!ret)
-		ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
-	if (!ret)
-		task->operation = reply.operation;
-	return ret;
+	return ret ? ret : ccr__memory_ready(task);
 }
 
 static int begin_dump(struct task *task)
@@ -203,15 +206,9 @@ int ccr__memory_load_begin(void)
 
 int ccr__memory_request_attach(struct task *task)
 {
-	struct ccr_message reply;
-	int ret;
+	const int ret = ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD);
 
-	ret = ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD);
-	if (!ret)
-		ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
-	if (!ret)
-		task->operation = reply.operation;
-	return ret;
+	return ret ? ret : ccr__memory_ready(task);
 }
 
 /* The pool died: with this task come those that it may not have given their memory yet. */

@@ -5,13 +5,12 @@
 
 #include "plugin/plugin.h"
 
-/* For the pool to start: cuInit and a context on a cold GPU. */
-#define READY_TIMEOUT_MS 60000
-
 /* The pool begins to load all images of the directory. */
 int ccr__memory_request_load(void);
 /* The task gets a door of its own; its memory comes when its service thread was told. */
 int ccr__memory_request_attach(struct task *task);
+/* Waits until the pool is ready for what was requested, and notes the operation. */
+int ccr__memory_ready(struct task *task);
 /* Tells the service thread where the pool listens. */
 int ccr__memory_ring(const struct task *task);
 

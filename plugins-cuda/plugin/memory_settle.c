@@ -67,17 +67,11 @@ static void give_up(struct task *task, const char *reason)
 
 static int reclaim(struct task *task)
 {
-	struct ccr_message reply;
-	int ret;
+	int ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, CCR_OP_STATUS | CCR_OP_PIDFD);
 
-	ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, CCR_OP_STATUS | CCR_OP_PIDFD);
 	if (!ret)
 		ret = ccr__vault_send(task->operation);
-	if (!ret)
-		ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
-	if (!ret)
-		task->operation = reply.operation;
-	return ret;
+	return ret ? ret : ccr__memory_ready(task);
 }
 
 /* The pool died: everybody who still waits gets the memory from a helper. 0 or -errno. */

@@ -105,6 +105,9 @@ void ccr__warmer_start(void);
 
 /* watcher.c */
 int ccr__watcher_start(int stage);
+/* One field of /proc/PID/status as text, from after its colon; 0 or -errno, -ENOENT when it has
+ * none. */
+int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
 /* True once a SIGKILL is on its way, and when it is gone: nothing more is to be expected of it. */
 bool ccr__is_dying(pid_t pid);
 /* Tells the watcher about a task before the first driver call on it, and again when the pool has a

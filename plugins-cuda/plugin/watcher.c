@@ -163,18 +163,10 @@ static bool ended(int pidfd)
 
 static bool is_traced(pid_t pid)
 {
-	char path[64], line[256];
-	int tracer = 0;
-	FILE *file;
+	char tracer[32];
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return tracer != 0;
+	return !ccr__proc_status(pid, "TracerPid", tracer, sizeof(tracer)) &&
+	       strtol(tracer, NULL, 10) != 0;
 }
 
 /*
@@ -227,21 +219,22 @@ static void receive(int stage, int fd)
 	}
 }
 
+static bool has_pending_kill(pid_t pid, const char *field)
+{
+	char pending[32];
+
+	return !ccr__proc_status(pid, field, pending, sizeof(pending)) &&
+	       strtoull(pending, NULL, 16) >> (SIGKILL - 1) & 1;
+}
+
 bool ccr__is_dying(pid_t pid)
 {
-	char path[64], line[256];
-	unsigned long long pending, flags = 0;
-	bool killed = false, gone;
+	const bool is_killed = has_pending_kill(pid, "SigPnd") || has_pending_kill(pid, "ShdPnd");
+	unsigned long long flags = 0;
+	char path[64];
+	bool gone;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "SigPnd: %llx", &pending) == 1 ||
-		    sscanf(line, "ShdPnd: %llx", &pending) == 1)
-			killed |= pending >> (SIGKILL - 1) & 1;
-	if (file)
-		fclose(file);
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	file = fopen(path, "re");
 	gone = !file;
@@ -249,7 +242,7 @@ bool ccr__is_dying(pid_t pid)
 		flags = 0;
 	if (file)
 		fclose(file);
-	return gone || killed || flags & PF_EXITING;
+	return gone || is_killed || flags & PF_EXITING;
 }
 
 /*
