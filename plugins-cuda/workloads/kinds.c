@@ -29,6 +29,7 @@
 
 #define PAGE	     4096u
 #define HOLES_PERIOD (16u << 20) /* of which the first KIND_BYTES are filled */
+#define APART	     (2u << 20)	 /* a huge page */
 #define STACK_WORDS  ((2u << 20) / sizeof(uint64_t))
 
 enum { PLAIN, ADVICE, PROTECT, NAMED, LOCKED, GUARDED, HEAP, HOLES };
@@ -97,12 +98,22 @@ static int prepare(struct kind *kind)
 	return 0;
 }
 
+/* Between two that cannot be accessed: the kernel makes one mapping of two neighbours of a kind. */
+static void *map_apart(const struct kind *kind)
+{
+	const int protection = PROT_READ | PROT_WRITE, flags = kind->flags | MAP_ANONYMOUS;
+	uint8_t *apart = mmap(NULL, kind->bytes + 2 * APART, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (apart == MAP_FAILED)
+		return MAP_FAILED;
+	return mmap(apart + APART, kind->bytes, protection, flags | MAP_FIXED, -1, 0);
+}
+
 static int make(size_t index)
 {
 	struct kind *kind = &kinds[index];
-	void *memory = kind->what == HEAP ? sbrk(kind->bytes)
-					  : mmap(NULL, kind->bytes, PROT_READ | PROT_WRITE,
-						 kind->flags | MAP_ANONYMOUS, -1, 0);
+	void *memory = kind->what == HEAP ? sbrk(kind->bytes) : map_apart(kind);
 
 	if (memory == MAP_FAILED)
 		return -1;
