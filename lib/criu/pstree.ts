@@ -5,7 +5,18 @@
  * @module
  */
 import { join } from 'node:path';
-import { ImageError, numberField, messageField, numberFields, readImage, textFields } from './image.ts';
+import { ImageError, readImage } from './image.ts';
+
+const task = {
+  pid: { number: 1, type: 'uint', optional: true },
+  ppid: { number: 2, type: 'uint', optional: true },
+  processGroup: { number: 3, type: 'uint', optional: true },
+  session: { number: 4, type: 'uint', optional: true },
+  threads: { number: 5, type: 'uint', repeated: true },
+} as const;
+
+const pluginList = { names: { number: 12, type: 'text', repeated: true } } as const;
+const inventory = { plugins: { number: 12, type: pluginList } } as const;
 
 /** Ids as the dumped tasks saw them: those of their own pid namespace. */
 export interface ImageTask {
@@ -19,17 +30,10 @@ export interface ImageTask {
 
 /** Root first. `undefined` when the directory has no `pstree.img`. */
 export function readPstree(imagesDir: string): ImageTask[] | undefined {
-  return readImage(join(imagesDir, 'pstree.img'), 'pstree')?.map((fields) => {
-    const pid = numberField(fields, 1);
-    const ppid = numberField(fields, 2);
+  const path = join(imagesDir, 'pstree.img');
+  return readImage(path, 'pstree', task)?.map(({ pid, ppid, processGroup, session, threads }) => {
     if (pid === undefined || ppid === undefined) throw new ImageError('pstree.img: a task has no pid');
-    return {
-      pid,
-      ppid,
-      processGroup: numberField(fields, 3) ?? pid,
-      session: numberField(fields, 4) ?? pid,
-      threads: numberFields(fields, 5),
-    };
+    return { pid, ppid, processGroup: processGroup ?? pid, session: session ?? pid, threads };
   });
 }
 
@@ -40,8 +44,6 @@ export interface Inventory {
 
 /** `undefined` when the dump into this directory was never completed. */
 export function readInventory(imagesDir: string): Inventory | undefined {
-  const [entry] = readImage(join(imagesDir, 'inventory.img'), 'inventory') ?? [];
-  if (!entry) return undefined;
-  const plugins = messageField(entry, 12);
-  return { plugins: plugins ? textFields(plugins, 12) : [] };
+  const [entry] = readImage(join(imagesDir, 'inventory.img'), 'inventory', inventory) ?? [];
+  return entry && { plugins: entry.plugins.names };
 }

@@ -5,9 +5,29 @@
  * @module
  */
 import { join } from 'node:path';
-import { ImageError, messageField, numberField, readImage, type Fields } from './image.ts';
+import { ImageError, readImage } from './image.ts';
 
 const PAGE_BYTES = 4096;
+
+/** Numbers by the names that CRIU gives them; times in microseconds. */
+const dumpEntry = {
+  freezing_time: { number: 1, type: 'uint', optional: true },
+  frozen_time: { number: 2, type: 'uint', optional: true },
+  memdump_time: { number: 3, type: 'uint', optional: true },
+  memwrite_time: { number: 4, type: 'uint', optional: true },
+  pages_written: { number: 7, type: 'uint', optional: true },
+} as const;
+
+const restoreEntry = {
+  forking_time: { number: 3, type: 'uint', optional: true },
+  restore_time: { number: 4, type: 'uint', optional: true },
+  pages_restored: { number: 5, type: 'uint' },
+} as const;
+
+const stats = {
+  dump: { number: 1, type: dumpEntry, optional: true },
+  restore: { number: 2, type: restoreEntry, optional: true },
+} as const;
 
 export interface DumpStats {
   /** Until all tasks stood still; the driver's lock is part of it. Milliseconds, as all below. */
@@ -30,26 +50,22 @@ export interface RestoreStats {
   pagesRestored: number;
 }
 
-function required(fields: Fields, number: number, what: string): number {
-  const value = numberField(fields, number);
-  if (value === undefined) throw new ImageError(`stats: ${what} is missing`);
+function required<K extends string>(entry: Readonly<Record<K, number | undefined>>, name: K): number {
+  const value = entry[name];
+  if (value === undefined) throw new ImageError(`stats: ${name} is missing`);
   return value;
 }
 
-const milliseconds = (fields: Fields, number: number, what: string): number =>
-  required(fields, number, what) / 1000;
-
 /** `undefined` when CRIU wrote none, because it failed before. */
 export function readDumpStats(workDir: string): DumpStats | undefined {
-  const [entry] = readImage(join(workDir, 'stats-dump'), 'stats') ?? [];
-  const dump = entry && messageField(entry, 1);
+  const dump = readImage(join(workDir, 'stats-dump'), 'stats', stats)?.[0]?.dump;
   if (!dump) return undefined;
-  const pagesWritten = required(dump, 7, 'pages_written');
+  const pagesWritten = required(dump, 'pages_written');
   return {
-    freezingMs: milliseconds(dump, 1, 'freezing_time'),
-    frozenMs: milliseconds(dump, 2, 'frozen_time'),
-    memdumpMs: milliseconds(dump, 3, 'memdump_time'),
-    memwriteMs: milliseconds(dump, 4, 'memwrite_time'),
+    freezingMs: required(dump, 'freezing_time') / 1000,
+    frozenMs: required(dump, 'frozen_time') / 1000,
+    memdumpMs: required(dump, 'memdump_time') / 1000,
+    memwriteMs: required(dump, 'memwrite_time') / 1000,
     pagesWritten,
     pagesBytes: pagesWritten * PAGE_BYTES,
   };
@@ -57,12 +73,11 @@ export function readDumpStats(workDir: string): DumpStats | undefined {
 
 /** `undefined` when CRIU wrote none, because it failed before. */
 export function readRestoreStats(workDir: string): RestoreStats | undefined {
-  const [entry] = readImage(join(workDir, 'stats-restore'), 'stats') ?? [];
-  const restore = entry && messageField(entry, 2);
+  const restore = readImage(join(workDir, 'stats-restore'), 'stats', stats)?.[0]?.restore;
   if (!restore) return undefined;
   return {
-    forkingMs: milliseconds(restore, 3, 'forking_time'),
-    restoreMs: milliseconds(restore, 4, 'restore_time'),
-    pagesRestored: numberField(restore, 5) ?? 0,
+    forkingMs: required(restore, 'forking_time') / 1000,
+    restoreMs: required(restore, 'restore_time') / 1000,
+    pagesRestored: restore.pages_restored,
   };
 }

@@ -8,7 +8,7 @@
 import { crc32 } from 'node:zlib';
 import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
-import { decodeMessage, ProtobufError, type Message, type Table } from './protobuf.ts';
+import { decodeMessage, ProtobufError, type Message, type Table } from '../protobuf.ts';
 
 const MAGIC = 'CCRCUIMG';
 const PAGES_MAGIC = 'CCRPAGES';

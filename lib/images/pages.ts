@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { checkPages } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { decodeManifest, readHead } from './manifest.ts';
-import type { Message } from './protobuf.ts';
+import type { Message } from '../protobuf.ts';
 import { checkImageFile, listManifests } from './read.ts';
 
 const mapping = {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodeImage, decodeMessage, numberField, numberFields } from '../../../lib/criu/image.ts';
+import { decodeImage } from '../../../lib/criu/image.ts';
 import { ImageError, readDumpStats, readInventory, readPstree } from '../../../lib/criu/index.ts';
 
 let dir: string;
@@ -45,44 +45,24 @@ describe('readDumpStats', () => {
     expect(() => readDumpStats(dir)).toThrow(/stats-dump: stats image: the last message is cut off/);
   });
 
+  it('names the file that is damaged', () => {
+    const damaged = Buffer.from(statsDump);
+    damaged[12] = 0x7f; // a tag with a wire type that does not exist
+    writeFileSync(join(dir, 'stats-dump'), damaged);
+    expect(() => readDumpStats(dir)).toThrow(ImageError);
+    expect(() => readDumpStats(dir)).toThrow(/stats-dump: .*wire type 7/);
+  });
+
   it('refuses a file of another kind', () => {
     writeFileSync(join(dir, 'pstree.img'), statsDump);
     expect(() => readPstree(dir)).toThrow(/pstree.img: no pstree image/);
   });
 });
 
-describe('protobuf', () => {
-  it('reads numbers of 64 bits', () => {
-    expect(
-      decodeMessage(Uint8Array.of(0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)).get(1),
-    ).toEqual([0xffff_ffff_ffff_ffffn]);
-  });
-
-  it('skips fields of fixed size and takes the last of equal ones', () => {
-    const message = decodeMessage(
-      Uint8Array.of(0x0d, 1, 2, 3, 4, 0x10, 5, 0x10, 6, 0x19, 1, 2, 3, 4, 5, 6, 7, 8),
-    );
-    expect(numberField(message, 2)).toBe(6);
-    expect(numberField(message, 7)).toBeUndefined();
-  });
-
-  it('reads repeated numbers, packed or not', () => {
-    expect(numberFields(decodeMessage(Uint8Array.of(0x28, 7, 0x28, 8)), 5)).toEqual([7, 8]);
-    expect(numberFields(decodeMessage(Uint8Array.of(0x2a, 3, 7, 0x80, 0x01)), 5)).toEqual([7, 128]);
-  });
-
-  it.each([
-    ['a number without end', [0x08, 0x80]],
-    ['a number that is too long', [0x08, ...new Array<number>(11).fill(0x80)]],
-    ['a field that is too long', [0x0a, 5, 1]],
-    ['an unknown wire type', [0x0b]],
-  ])('refuses %s', (_, bytes) => {
-    expect(() => decodeMessage(Uint8Array.from(bytes))).toThrow(ImageError);
-  });
-
+describe('decodeImage', () => {
   it('refuses an image that is shorter than its head', () => {
-    expect(() => decodeImage(Buffer.alloc(5), 'stats')).toThrow(ImageError);
-    expect(decodeImage(statsDump.subarray(0, 8), 'stats')).toEqual([]);
-    expect(() => decodeImage(statsDump.subarray(0, 10), 'stats')).toThrow('the last length is cut off');
+    expect(() => decodeImage(Buffer.alloc(5), 'stats', {})).toThrow(ImageError);
+    expect(decodeImage(statsDump.subarray(0, 8), 'stats', {})).toEqual([]);
+    expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', {})).toThrow('the last length is cut off');
   });
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { decodeMessage, ProtobufError } from '../../lib/images/protobuf.ts';
+import { decodeMessage, ProtobufError } from '../../lib/protobuf.ts';
 
 const inner = { value: { number: 1, type: 'uint' } } as const;
 const table = {
@@ -11,6 +11,9 @@ const table = {
   raw: { number: 5, type: 'bytes' },
   sizes: { number: 6, type: 'uint', repeated: true },
   rows: { number: 7, type: inner, repeated: true },
+  row: { number: 8, type: inner },
+  perhaps: { number: 16, type: 'uint', optional: true },
+  another: { number: 17, type: inner, optional: true },
 } as const;
 
 const decode = (...bytes: number[]) => decodeMessage(Uint8Array.from(bytes), table);
@@ -26,6 +29,9 @@ describe('decodeMessage', () => {
       raw: new Uint8Array(),
       sizes: [],
       rows: [],
+      row: { value: 0 },
+      perhaps: undefined,
+      another: undefined,
     });
   });
 
@@ -40,6 +46,9 @@ describe('decodeMessage', () => {
       ...[key(6, 0), 5],
       ...[key(7, 2), 2, key(1, 0), 9],
       ...[key(7, 2), 0],
+      ...[key(8, 2), 2, key(1, 0), 3],
+      ...[0x80, 0x01, 0],
+      ...[0x8a, 0x01, 2, key(1, 0), 4],
     );
     expect(message).toEqual({
       count: 300,
@@ -49,7 +58,18 @@ describe('decodeMessage', () => {
       raw: Uint8Array.of(0xfe),
       sizes: [1, 128, 5],
       rows: [{ value: 9 }, { value: 0 }],
+      row: { value: 3 },
+      perhaps: 0,
+      another: { value: 4 },
     });
+  });
+
+  it('takes the last of equal fields', () => {
+    expect(decode(key(1, 0), 5, key(1, 0), 6).count).toBe(6);
+  });
+
+  it('drops a field of another wire type', () => {
+    expect(decode(key(1, 5), 1, 2, 3, 4, key(3, 0), 1)).toMatchObject({ count: 0, flag: true });
   });
 
   it('skips fields it does not know, whatever they hold', () => {
@@ -68,10 +88,12 @@ describe('decodeMessage', () => {
     ['a number that is cut off', [key(1, 0), 0x80]],
     ['a field that is cut off', [key(4, 2), 5, 1]],
     ['a wide field that is cut off', [key(2, 1), 1, 2]],
-    ['an unknown wire type', [key(9, 3)]],
+    ['an unknown wire type', [key(9, 6)]],
+    ['a group that does not end', [key(9, 3)]],
     ['a number above 2^53', [key(1, 0), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]],
     ['a number that does not end', [key(1, 0), ...Array<number>(11).fill(0x80)]],
     ['damage in an inner message', [key(7, 2), 1, key(1, 0)]],
+    ['packed numbers that are cut off', [key(6, 2), 2, 1, 0x80]],
   ])('refuses %s', (_what, bytes) => {
     expect(() => decode(...bytes)).toThrow(ProtobufError);
   });
