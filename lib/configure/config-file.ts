@@ -6,6 +6,7 @@
 import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../directory.ts';
+import { isErrno, reasonOf } from '../errno.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { acceptedText, definitionOf, settingKeys } from './table.ts';
 
@@ -23,10 +24,6 @@ export function configTemplate(): string {
   return `${[head, ...settings].join('\n\n')}\n`;
 }
 
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
-}
-
 /**
  * Writes the template in one step: a reader sees the old file or the new one.
  * @throws {@link UsageError} when the file exists and `force` is not set
@@ -39,10 +36,10 @@ export async function writeConfigFile(path: string, options: { force?: boolean }
     // link() refuses an existing file, rename() replaces it
     await (options.force ? rename(temporary, path) : link(temporary, path));
   } catch (error) {
-    if (errorCode(error) === 'EEXIST') {
+    if (isErrno(error, 'EEXIST')) {
       throw new UsageError(`${path} is there already`, 'use --force to replace it');
     }
-    throw new ToolkitError('ERR_CONFIG_WRITE', `${path} cannot be written: ${errorCode(error)}`, {
+    throw new ToolkitError('ERR_CONFIG_WRITE', `${path} cannot be written: ${reasonOf(error)}`, {
       exitCode: 2,
       cause: error,
     });

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { reasonOf } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 import { configFile, type Environment } from '../paths.ts';
 import {
@@ -129,7 +130,7 @@ function readConfigFile(env: Environment): { path: string; text: string | undefi
   try {
     return { path, text: readFileSync(path, 'utf8') };
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    const reason = reasonOf(error);
     if (reason === 'ENOENT' && !isNamed) return { path, text: undefined };
     throw new SettingError(`${path}: cannot be read: ${reason}`);
   }

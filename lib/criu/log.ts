@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
 
 export interface CriuLogSummary {
@@ -123,7 +124,7 @@ export function readCriuLog(path: string): CriuLogSummary {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (!isErrno(error, 'ENOENT')) throw error;
   }
   return summarizeCriuLog(text);
 }

@@ -8,6 +8,7 @@ import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isErrno } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 
 const pid = z.int().positive();
@@ -191,7 +192,7 @@ export async function readOpStatus(runDir: string, criuPid: number): Promise<OpS
   try {
     return parseOpStatus(await readFile(opStatusPath(runDir, criuPid), 'utf8'));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
 }

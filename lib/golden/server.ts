@@ -6,6 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { isErrno } from '../errno.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { findContainer } from '../container/index.ts';
@@ -47,8 +48,7 @@ async function logsOf(container: string): Promise<string> {
 }
 
 function isRefused(error: unknown): boolean {
-  const cause = error instanceof ToolkitError ? error.cause : undefined;
-  return cause instanceof Error && 'code' in cause && cause.code === 'ECONNREFUSED';
+  return error instanceof ToolkitError && isErrno(error.cause, 'ECONNREFUSED');
 }
 
 /** Whoever runs the server, and may know that it is no more. */

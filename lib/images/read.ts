@@ -6,6 +6,7 @@
  */
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isErrno } from '../errno.ts';
 import { EnvironmentError } from '../errors.ts';
 import { GpuImageError } from './error.ts';
 import { parseManifest, type GpuManifest } from './manifest.ts';
@@ -50,17 +51,13 @@ export function listGpuImages(directory: string): Promise<{ name: string; pid: n
   return listManifests(directory, manifestName);
 }
 
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
-}
-
 /** A file that a manifest names is there and has its length. */
 export async function checkImageFile(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
   let status;
   try {
     status = await lstat(join(directory, stripe.name));
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error;
+    if (!isErrno(error, 'ENOENT')) throw error;
     throw new GpuImageError(`${stripe.name}: missing; ${manifest} says it has ${stripe.size} bytes`, error);
   }
   if (!status.isFile()) throw new GpuImageError(`${stripe.name}: not a regular file`);

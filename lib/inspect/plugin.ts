@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isErrno, reasonOf } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 import { parseElf, type ElfFile, type ElfSymbol } from './elf.ts';
 
@@ -142,8 +143,7 @@ export function inspectPlugin(path: string): PluginInfo {
   try {
     data = readFileSync(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw new ToolkitError('ERR_INSPECT_READ', `${path} cannot be read: ${code}`, {
+    throw new ToolkitError('ERR_INSPECT_READ', `${path} cannot be read: ${reasonOf(error)}`, {
       exitCode: 2,
       cause: error,
     });
@@ -175,7 +175,7 @@ export function inspectDirectory(dir: string): PluginInfo[] {
   try {
     names = readdirSync(dir);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && ['ENOENT', 'ENOTDIR'].includes(String(error.code))) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) {
       return [];
     }
     throw new ToolkitError('ERR_INSPECT_READ', `${dir} cannot be read`, { exitCode: 2, cause: error });

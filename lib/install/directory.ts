@@ -8,12 +8,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { access, constants, copyFile, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isErrno, reasonOf } from '../errno.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { backupDirName, type FileTable } from './manifest.ts';
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
-}
 
 export interface FileFacts {
   sha256: string;
@@ -103,7 +100,7 @@ async function prepare(libdir: string): Promise<void> {
     await mkdir(join(libdir, backupDirName), { recursive: true });
     await access(libdir, constants.W_OK);
   } catch (error) {
-    throw new EnvironmentError(`${libdir} cannot be written: ${errorCode(error)}`, [
+    throw new EnvironmentError(`${libdir} cannot be written: ${reasonOf(error)}`, [
       { what: `write access to ${libdir}`, remedy: 'run as root, or choose another --libdir' },
     ]);
   }
@@ -129,7 +126,7 @@ export async function withLockedDirectory<T>(libdir: string, run: () => Promise<
     await file.writeFile(`${process.pid}`);
     await file.close();
   } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error;
+    if (!isErrno(error, 'EEXIST')) throw error;
     throw new ToolkitError('ERR_INSTALL_BUSY', `${libdir} is being changed by process ${holder ?? '?'}`, {
       hint: `wait for it, or remove ${lock}`,
     });

@@ -3,6 +3,7 @@
  * Ending a process tree that is not led by a child of Node.
  * @module
  */
+import { isErrno } from '../errno.ts';
 import { isSameProcess, readStat, readTree, type ProcessStat } from './proc.ts';
 import { waitForExit } from './wait.ts';
 
@@ -16,7 +17,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
     process.kill(pid, signal);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
+    if (isErrno(error, 'ESRCH')) return false;
     throw error;
   }
 }

@@ -6,6 +6,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { isErrno } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 
 /** Part of /proc/PID/stat. */
@@ -23,16 +24,11 @@ export interface ProcessStat {
   startTime: number;
 }
 
-function gone(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENOENT' || code === 'ESRCH';
-}
-
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (gone(error)) return undefined;
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
     throw error;
   }
 }

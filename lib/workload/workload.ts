@@ -7,6 +7,7 @@ import type { ChildProcess } from 'node:child_process';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isErrno } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 import { builtProgram } from '../paths.ts';
 import { Program } from './program.ts';
@@ -66,11 +67,6 @@ export function askWorkload(socketPath: string, request: string, timeoutMs: numb
   });
 }
 
-function isNotListening(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENOENT' || code === 'ECONNREFUSED';
-}
-
 /** Its output goes nowhere, for CRIU would have to dump where it goes: how to see what it says. */
 function byHand(command: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): string {
   const driver = env.CRIU_CUDA_DRIVER ?? process.env.CRIU_CUDA_DRIVER;
@@ -108,7 +104,7 @@ export class Workload extends Program {
         await this.ask('status');
         return;
       } catch (error) {
-        if (!isNotListening(error)) throw error;
+        if (!isErrno(error, 'ENOENT', 'ECONNREFUSED')) throw error;
         if (!this.isRunning) throw failed('the workload ended at its start', undefined, hint);
         if (performance.now() > end)
           throw failed(`the workload did not start in ${timeoutMs} ms`, error, hint);
