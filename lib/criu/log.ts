@@ -60,6 +60,10 @@ const remedies: readonly Remedy[] = [
     hint: 'the plugin needs the NVIDIA driver, 570 or newer: see criu-cuda doctor; CRIU_CUDA_DRIVER names a libcuda.so.1 elsewhere',
   },
   {
+    pattern: /stands still, stopped by a signal/,
+    hint: 'kill -CONT it; one that was restored with --leave-stopped: criu-cuda wake',
+  },
+  {
     pattern: /is not a session leader|Consider using --shell-job/,
     hint: 'the process belongs to a session that is not dumped with it: pass --shell-job, to the restore too',
   },

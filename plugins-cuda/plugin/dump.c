@@ -6,6 +6,7 @@
 #include "plugin/plugin.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -24,6 +25,15 @@ static int announce(void)
 	}
 	p->in_inventory = true;
 	return 0;
+}
+
+/* The driver would wait for its restore thread for ever, whatever it was asked. */
+static bool stands_still(pid_t restore_tid)
+{
+	char state[32] = "";
+
+	ccr__proc_status(restore_tid, "State", state, sizeof(state));
+	return state[strspn(state, "\t ")] == 'T';
 }
 
 static int evict_and_lock(struct task *task)
@@ -58,6 +68,10 @@ int ccr__pause_devices(int pid)
 	 */
 	if (ccr__task_find(pid))
 		return 0;
+	if (stands_still(restore_tid)) {
+		ccr_err("%d stands still, stopped by a signal: let it go on before the dump", pid);
+		return -EBUSY;
+	}
 	result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
 	if (result != CUDA_SUCCESS) {
 		ccr_err("state of %d: %s", pid, ccr_cuda_error_name(result));

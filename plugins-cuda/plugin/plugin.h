@@ -76,6 +76,7 @@ void ccr__task_outcome(const struct task *task, const char *outcome, const char 
 struct restore_thread {
 	pid_t tid;
 	bool resumed; /* false: it was not stopped by us, so it runs anyway */
+	bool is_held; /* SIGSTOP waits for its turn */
 	unsigned long long sigmask;
 };
 /* Lets the one thread run that the driver works in; 0 or -errno. */
@@ -103,11 +104,15 @@ int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int s
 /* warmer.c */
 void ccr__warmer_start(void);
 
-/* watcher.c */
-int ccr__watcher_start(int stage);
+/* proc_status.c */
 /* One field of /proc/PID/status as text, from after its colon; 0 or -errno, -ENOENT when it has
  * none. */
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
+/* A signal waits for a process, or for one thread of it. */
+bool ccr__has_pending(pid_t pid, int signal);
+
+/* watcher.c */
+int ccr__watcher_start(int stage);
 /* True once a SIGKILL is on its way, and when it is gone: nothing more is to be expected of it. */
 bool ccr__is_dying(pid_t pid);
 /* Tells the watcher about a task before the first driver call on it, and again when the pool has a

@@ -11,7 +11,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
 
@@ -58,12 +60,33 @@ static int give_up(const struct restore_thread *thread, const char *what)
 	return ret;
 }
 
+/*
+ * A task that is to stand still after its restore has a SIGSTOP waiting, which
+ * cannot be blocked and would stop the only thread that runs.
+ */
+static int hold_stop(struct restore_thread *thread)
+{
+	int status;
+
+	while (!thread->is_held) {
+		while (waitpid(thread->tid, &status, __WALL) < 0)
+			if (errno != EINTR)
+				return failed(thread->tid, "wait");
+		if (!WIFSTOPPED(status))
+			return -ESRCH;
+		thread->is_held = !PTRACE_EVENT_OF(status) && WSTOPSIG(status) == SIGSTOP;
+		if (ptrace(PTRACE_CONT, thread->tid, NULL, 0))
+			return failed(thread->tid, "continue");
+	}
+	return 0;
+}
+
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 {
 	const unsigned long long blocked = ~(1ULL << (SIGTRAP - 1));
+	const bool is_to_stop = ccr__has_pending(tid, SIGSTOP);
 
-	thread->tid = tid;
-	thread->resumed = false;
+	*thread = (struct restore_thread){.tid = tid};
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask)) {
 		if (errno == ESRCH) /* CRIU has not stopped the task yet, or let it go already */
 			return 0;
@@ -77,7 +100,7 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 	if (ptrace(PTRACE_CONT, tid, NULL, 0))
 		return give_up(thread, "continue");
 	thread->resumed = true;
-	return 0;
+	return is_to_stop ? hold_stop(thread) : 0;
 }
 
 int ccr__restore_thread_stop(struct restore_thread *thread)
@@ -106,6 +129,8 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 		if (ptrace(PTRACE_CONT, tid, NULL, WSTOPSIG(status)))
 			return failed(tid, "continue");
 	}
+	if (thread->is_held)
+		syscall(SYS_tkill, tid, SIGSTOP);
 	if (ccr__set_ptrace_options(tid))
 		return give_up(thread, "set ptrace options");
 	return put_sigmask_back(thread);
