@@ -90,7 +90,7 @@ int service_accept(const struct service_door *door, pid_t pid, int pidfd, int ti
 			close(connection);
 			continue;
 		}
-		ret = ccr_message_receive(connection, hello, NULL, NULL, ANSWER_TIMEOUT_MS);
+		ret = ccr_message_receive(connection, hello, NULL, NULL, timeout_ms);
 		if (!ret && hello->type == CCR_MSG_HELLO)
 			return connection;
 		close(connection);
@@ -262,8 +262,9 @@ int service_finish_attach(int connection, uint32_t operation, char *error, size_
 	struct ccr_message message;
 
 	ccr_message_init(&message, CCR_MSG_END, operation);
-	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0),
-			 ANSWER_TIMEOUT_MS, error, size);
+	/* It may stand still for as long as its user likes; its end ends the connection. */
+	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0), -1, error,
+			 size);
 }
 
 void service_abort(int connection, uint32_t operation, int result, const char *text)
@@ -316,8 +317,7 @@ int service_send_held(int connection, uint32_t operation, const struct held *ent
 		while (message.handles.count < CCR_HANDLES_A_MESSAGE &&
 		       done + message.handles.count < nr)
 			add_entry(&message, &entries[done + message.handles.count], fds, &nr_fds);
-		ret = ccr_message_send_patiently(connection, &message, fds, nr_fds,
-						 ANSWER_TIMEOUT_MS);
+		ret = ccr_message_send_patiently(connection, &message, fds, nr_fds, UINT32_MAX);
 	}
 	return ret;
 }
