@@ -233,6 +233,9 @@ export {
   type RestoredProcess,
   type RestoreOptions,
   type RestoreResult,
+  wake,
+  type WakeOptions,
+  type WakeResult,
 } from './restore/index.ts';
 export {
   DriverError,

@@ -28,6 +28,7 @@ import { registerRun } from './run.ts';
 import { registerSetup } from './setup.ts';
 import { registerUninstall } from './uninstall.ts';
 import { registerVariants } from './variants.ts';
+import { registerWake } from './wake.ts';
 
 /** Adds one command to the program. */
 export type Register = (program: Command, io: Io) => void;
@@ -46,6 +47,7 @@ export const commands: readonly Register[] = [
   registerRun,
   registerCheckpoint,
   registerRestore,
+  registerWake,
   registerGpu,
   registerProcess,
   registerImage,

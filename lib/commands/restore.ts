@@ -14,12 +14,14 @@ import {
 
 interface Flags extends CommonFlags {
   detach?: boolean;
+  leaveStopped?: boolean;
 }
 
-function resultText(result: RestoreResult): string {
+function resultText(result: RestoreResult, leaveStopped: boolean): string {
   return [
     `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
     phaseTable(result.phases, result.durationMs),
+    ...(leaveStopped ? [`it stands still until: criu-cuda wake --pid ${result.pid}`] : []),
   ].join('\n');
 }
 
@@ -41,9 +43,10 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
 }
 
 async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<void> {
-  const options = toOperationOptions(flags, extraArgs, io);
+  const leaveStopped = flags.leaveStopped === true;
+  const options = { ...toOperationOptions(flags, extraArgs, io), leaveStopped };
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
-  io.result(restored.result, () => resultText(restored.result));
+  io.result(restored.result, () => resultText(restored.result, leaveStopped));
   showWarnings(io, restored.result.warnings);
   if (flags.detach !== true) await stay(io, restored);
 }
@@ -52,7 +55,8 @@ export function registerRestore(program: Command, io: Io): void {
   const command = program
     .command('restore')
     .description('bring a process tree back; stays until it ends and exits as it does')
-    .option('--detach', 'return at once and leave the process to the nearest outer reaper');
+    .option('--detach', 'return at once and leave the process to the nearest outer reaper')
+    .option('--leave-stopped', 'the tree stands still until `criu-cuda wake`');
   addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
     runRestore(io, flags, extraArgs),
   );

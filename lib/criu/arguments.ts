@@ -32,6 +32,8 @@ export interface DumpArguments extends CriuOptions {
 export interface RestoreArguments extends CriuOptions {
   /** Absolute; CRIU writes the root task's pid there and refuses a file that exists. */
   pidFile: string;
+  /** The tasks stand still, as after SIGSTOP. */
+  leaveStopped?: boolean;
 }
 
 export const dumpLog = 'dump.log';
@@ -76,6 +78,7 @@ export function restoreArguments(options: RestoreArguments): string[] {
     '--pidfile',
     options.pidFile,
     ...commonArguments(options, restoreLog),
+    ...(options.leaveStopped === true ? ['--leave-stopped'] : []),
     ...(options.extraArgs ?? []),
   ];
 }

@@ -30,6 +30,8 @@ export interface CriuRun {
   env?: Record<string, string | undefined>;
   signal?: AbortSignal;
   timeoutMs?: number;
+  /** The tasks stand still afterwards, and take their device memory when they are woken. */
+  leaveStopped?: boolean;
   /** Criu shares our session and terminal: for shell jobs. */
   keepTerminal?: boolean;
 }
@@ -54,16 +56,28 @@ function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
   return { ...task, outcome: 'failed', reason: 'the watcher ended before it had its device memory' };
 }
 
+export interface CollectOptions {
+  /** Processes that wait for their memory go on doing so, and the file stays. */
+  leaveStopped?: boolean;
+  /** Gives up waiting. */
+  signal?: AbortSignal;
+}
+
 /**
  * Waits for the watcher, which ends when every process has its memory; reads and removes the status file.
  * @returns `undefined` when the plugin wrote none: criu met no CUDA process
  */
-export async function collectStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
+export async function collectStatus(
+  runDir: string,
+  criuPid: number,
+  options: CollectOptions = {},
+): Promise<OpStatus | undefined> {
+  const { leaveStopped = false, ...wait } = options;
   const first = await readOpStatus(runDir, criuPid);
-  if (!first) return undefined;
+  if (!first || (leaveStopped && first.attaching.length > 0)) return first;
   try {
     if (first.watcherPid !== undefined)
-      await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS });
+      await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS, ...wait });
     const status = await readOpStatus(runDir, criuPid);
     return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };
   } finally {
@@ -122,7 +136,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     error: ended.error,
     log: readCriuLog(logOf(run)),
     stderr: tailOf(ended.stderr ?? ''),
-    status: await collectStatus(run.runDir, criuPid),
+    status: await collectStatus(run.runDir, criuPid, { leaveStopped: run.leaveStopped === true }),
   };
 }
 

@@ -45,13 +45,14 @@ export function killTreeNow(pid: number): ProcessStat[] {
 }
 
 /**
- * Ends a process tree: SIGTERM to the root, and SIGKILL to whatever is left
+ * Ends a process tree: SIGTERM to the root, which goes on if it stood still, and SIGKILL to whatever is left
  * after `graceMs`. Collects those that are children of this process.
  * @param graceMs 0 = SIGKILL at once
  */
 export async function killTree(pid: number, graceMs = 0): Promise<void> {
   const before = readTree(pid);
   if (graceMs > 0 && sendSignal(pid, 'SIGTERM')) {
+    sendSignal(pid, 'SIGCONT');
     await waitForExit(pid, { timeoutMs: graceMs });
   }
   const left = before.filter(isSameProcess);

@@ -9,6 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  collectStatus,
   criuOptions,
   readRestoreStats,
   resolveOperation,
@@ -34,9 +35,15 @@ import {
   type WaitOptions,
 } from '../process/index.ts';
 import { restoreError, succeeded } from './error.ts';
+import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
-export type RestoreOptions = OperationOptions;
+export interface RestoreOptions extends OperationOptions {
+  /**
+   * The tree stands still, with all its memory or a pool that has it, until {@link RestoredProcess.wake}: a standby.
+   */
+  leaveStopped?: boolean;
+}
 
 export interface RestoreResult {
   /** Of the root task, as seen here. */
@@ -59,6 +66,8 @@ export interface RestoredProcess {
   kill(graceMs?: number): Promise<void>;
   /** SIGKILL to all, without waiting: for `exit` handlers. */
   killNow(): void;
+  /** Lets a tree go on that stands still, and waits until it has its device memory, see {@link wake}. */
+  wake(options?: Pick<WakeOptions, 'signal'>): Promise<WakeResult>;
 }
 
 function createRun(
@@ -67,17 +76,18 @@ function createRun(
   pidFile: string,
   shellJob: boolean,
 ): CriuRun {
-  const { env, signal, timeoutMs } = options;
+  const { env, leaveStopped, signal, timeoutMs } = options;
   const shared = criuOptions(operation, options, shellJob);
   return {
     stage: 'restore',
     criu: operation.criu,
-    args: restoreArguments({ ...shared, pidFile }),
+    args: restoreArguments({ ...shared, pidFile, leaveStopped: leaveStopped === true }),
     workDir: operation.workDir,
     runDir: operation.runDir,
     keepTerminal: shared.shellJob === true && process.stdin.isTTY,
     ...(env === undefined ? {} : { env }),
     ...(signal === undefined ? {} : { signal }),
+    ...(leaveStopped === undefined ? {} : { leaveStopped }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
 }
@@ -107,13 +117,17 @@ function findWarnings(images: RestorableImages, result: CriuResult): string[] {
   ];
 }
 
-function createProcess(result: RestoreResult): RestoredProcess {
+function createProcess(result: RestoreResult, runDir: string, criuPid: number): RestoredProcess {
   const { pid } = result;
   return {
     result,
     wait: (options) => waitForExit(pid, options),
-    kill: (graceMs = 5000) => killTree(pid, graceMs),
+    kill: async (graceMs = 5000) => {
+      await killTree(pid, graceMs);
+      await collectStatus(runDir, criuPid); // of a standby that was never woken
+    },
     killNow: () => void killTreeNow(pid),
+    wake: (options) => wake(pid, { runDir, ...options }),
   };
 }
 
@@ -134,14 +148,18 @@ async function runRestore(
   if (pid === undefined) {
     throw new ToolkitError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
-  return createProcess({
-    pid,
-    imagesDir: operation.imagesDir,
-    durationMs: result.durationMs,
-    phases: restorePhases(result, readRestoreStats(operation.workDir)),
-    tasks: result.status?.tasks ?? [],
-    warnings: findWarnings(images, result),
-  });
+  return createProcess(
+    {
+      pid,
+      imagesDir: operation.imagesDir,
+      durationMs: result.durationMs,
+      phases: restorePhases(result, readRestoreStats(operation.workDir)),
+      tasks: result.status?.tasks ?? [],
+      warnings: findWarnings(images, result),
+    },
+    operation.runDir,
+    result.criuPid,
+  );
 }
 
 /**

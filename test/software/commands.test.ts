@@ -102,6 +102,23 @@ describe('checkpoint and restore', () => {
     expect(readdirSync(machine.runDir)).toEqual([]);
   });
 
+  it('leave a process standing still, and wake it', async () => {
+    await dump('--variant', 'parallel');
+    const images = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
+    const back = await cli('restore', ...images, '--leave-stopped', '--detach');
+    expect(back.out, back.err).toContain(`stands still until: criu-cuda wake --pid ${workload.pid}`);
+    expect(readStat(workload.pid)?.state).toBe('T');
+    const woken = await cli('wake', '--pid', workload.pid, '--json');
+    expect(JSON.parse(woken.out)).toMatchObject({ pid: workload.pid, pids: [workload.pid] });
+    expect(await workload.verify()).toBe(checksum);
+    const again = await cli('wake', '--pid', workload.pid);
+    expect(again).toMatchObject({ code: 0, out: `nothing of ${workload.pid} stood still\n` });
+    await workload.kill();
+    const gone = await cli('wake', '--pid', workload.pid);
+    expect(gone.code).toBe(2);
+    expect(gone.err).toContain(`there is no process ${workload.pid}`);
+  });
+
   it('refuse a page file that is missing, before criu is started', async () => {
     const images = ['--images-dir', machine.imagesDir];
     const dumped = await cli('checkpoint', '--pid', workload.pid, ...images, '--variant', 'remap', '--json');

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { UsageError } from '../errors.ts';
+import { formatDuration, type Io } from '../output.ts';
+import { readStat } from '../process/index.ts';
+import { withProgress } from '../progress.ts';
+import { wake } from '../restore/index.ts';
+import { parsePid } from './operation-options.ts';
+
+async function runWake(io: Io, pid: number): Promise<void> {
+  if (!readStat(pid)) throw new UsageError(`there is no process ${pid}`);
+  const result = await withProgress(io, `wake ${pid}`, () => wake(pid, { signal: io.signal }));
+  const { pids, durationMs } = result;
+  io.result({ pid, ...result }, () =>
+    pids.length === 0
+      ? `nothing of ${pid} stood still`
+      : `woke ${pids.join(', ')} in ${formatDuration(durationMs)}`,
+  );
+}
+
+export function registerWake(program: Command, io: Io): void {
+  program
+    .command('wake')
+    .description('let a process tree go on that was restored with --leave-stopped')
+    .requiredOption('--pid <pid>', 'root of the process tree', parsePid)
+    .action(({ pid }: { pid: number }) => runWake(io, pid));
+}

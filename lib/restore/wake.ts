@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The second half of a restore that left its tasks standing still: they go on,
+ * and take the device memory that the pool has for them.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { loadSettings } from '../configure/index.ts';
+import { collectStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
+import { ToolkitError } from '../errors.ts';
+import type { Environment } from '../paths.ts';
+import { readStat, readTree, wakeTree } from '../process/index.ts';
+
+export interface WakeOptions {
+  /** @default CRIU_CUDA_RUN_DIR */
+  runDir?: string;
+  env?: Environment;
+  /** Gives up waiting; what was woken goes on. */
+  signal?: AbortSignal;
+}
+
+export interface WakeResult {
+  /** Those that stood still. */
+  pids: number[];
+  /** Until all that waited for device memory had it. Milliseconds. */
+  durationMs: number;
+  /** Those that had waited for it. */
+  tasks: CudaTask[];
+}
+
+const statusName = /^op-(\d+)\.jsonl$/;
+
+/** The run of criu whose watcher still waits for one of these processes. */
+async function findStandby(runDir: string, pids: ReadonlySet<number>): Promise<number | undefined> {
+  for (const name of existsSync(runDir) ? await readdir(runDir) : []) {
+    const criuPid = Number(statusName.exec(name)?.[1]);
+    const status = Number.isNaN(criuPid) ? undefined : await readOpStatus(runDir, criuPid);
+    const waits = status?.watcherPid !== undefined && readStat(status.watcherPid)?.comm === 'cuda-watcher';
+    if (waits && status.attaching.some((pid) => pids.has(pid))) return criuPid;
+  }
+  return undefined;
+}
+
+/**
+ * Lets a process tree go on that stands still, as `restore` with `leaveStopped`
+ * leaves it, and waits until it has its device memory.
+ * @throws {@link ToolkitError} ERR_WAKE when a process did not get it, and was killed
+ */
+export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
+  const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
+  const criuPid = await findStandby(runDir, new Set(readTree(pid).map((stat) => stat.pid)));
+  const start = performance.now();
+  const pids = wakeTree(pid);
+  const { signal } = options;
+  const status =
+    criuPid === undefined
+      ? undefined
+      : await collectStatus(runDir, criuPid, signal === undefined ? {} : { signal });
+  const tasks = status?.tasks ?? [];
+  const failed = tasks.filter(({ outcome }) => outcome === 'failed');
+  if (failed.length > 0) {
+    const reasons = failed.map((task) => `${task.pid}: ${task.reason ?? 'unknown reason'}`);
+    throw new ToolkitError('ERR_WAKE', `without its device memory, and killed: ${reasons.join('; ')}`, {
+      hint: 'restore it again',
+    });
+  }
+  return { pids, durationMs: performance.now() - start, tasks };
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/** Standby processes: restored ahead of time, they stand still until they are woken. */
+import { readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkpoint } from '../../lib/checkpoint/index.ts';
+import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../lib/paths.ts';
+import { readTree, wakeTree } from '../../lib/process/index.ts';
+import { restore, type RestoredProcess } from '../../lib/restore/index.ts';
+import type { Workload } from '../../lib/workload/index.ts';
+import { criuProgram } from '../helpers/criu.ts';
+import { Machine } from '../helpers/machine.ts';
+
+const variants: readonly PluginVariant[] = ['stock', 'remap', 'parallel', 'full'];
+const members = ['', 'child 0 '];
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.close());
+
+const start = (variant: PluginVariant): Promise<Workload> =>
+  machine.start({
+    args: ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--children', '1'],
+    env: usesInterceptor(variant) ? { LD_PRELOAD: interceptorLibrary() } : {},
+  });
+
+const snapshot = (workload: Workload): Promise<string[]> =>
+  Promise.all(members.map(async (who) => `${await workload.verify(who)} ${await workload.addresses(who)}`));
+
+async function standBy(workload: Workload, variant: PluginVariant): Promise<RestoredProcess> {
+  const libdir = variantDir(variant);
+  const dumped = await machine.dump(workload, { libdir });
+  expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+  return restore({
+    imagesDir: machine.imagesDir,
+    libdir,
+    criu: criuProgram(),
+    env: machine.env,
+    leaveStopped: true,
+  });
+}
+
+const states = (workload: Workload): string[] => readTree(workload.pid).map(({ state }) => state);
+
+describe.each(variants)('%s', (variant) => {
+  it('stands still until it is woken, and has all its memory then', async () => {
+    if (variant === 'full') await machine.startPool();
+    const workload = await start(variant);
+    const tree = readTree(workload.pid).map(({ pid }) => pid);
+    const before = await snapshot(workload);
+    const standby = await standBy(workload, variant);
+    expect(standby.result.tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
+    expect(states(workload)).toEqual(['T', 'T']);
+    expect((await standby.wake()).pids).toEqual(tree.toReversed());
+    expect(await snapshot(workload)).toEqual(before);
+    expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+    expect((await standby.wake()).pids).toEqual([]);
+  });
+
+  it('ends without having been woken, and gives its device memory back', async () => {
+    const free = async () => (await machine.poolStatus()).devices.map((device) => device.freeBytes);
+    if (variant === 'full') await machine.startPool();
+    const before = variant === 'full' ? await free() : [];
+    const workload = await start(variant);
+    const standby = await standBy(workload, variant);
+    await standby.kill();
+    expect(readTree(workload.pid)).toEqual([]);
+    expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+    if (variant === 'full') expect(await free()).toEqual(before);
+  });
+
+  it('cannot be dumped while it stands still, and is unharmed by the attempt', async () => {
+    const workload = await start(variant);
+    const before = await snapshot(workload);
+    process.kill(workload.pid, 'SIGSTOP');
+    const { imagesDir, env } = machine;
+    const attempt = checkpoint({
+      pid: workload.pid,
+      imagesDir,
+      libdir: variantDir(variant),
+      criu: criuProgram(),
+      env,
+    });
+    await expect(attempt).rejects.toMatchObject({
+      message: expect.stringContaining(`${workload.pid} stands still, stopped by a signal`) as string,
+      hint: expect.stringContaining('kill -CONT') as string,
+    });
+    expect(wakeTree(workload.pid)).toEqual([workload.pid]);
+    expect(await snapshot(workload)).toEqual(before);
+  });
+});
