@@ -16,6 +16,7 @@ export {
 export { ImageError } from './image.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {
+  listOpStatus,
   opStatusPath,
   parseOpStatus,
   readOpStatus,

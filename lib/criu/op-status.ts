@@ -4,7 +4,7 @@
  * criu. CRIU ends well when a device restore failed; only this file tells.
  * @module
  */
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -183,8 +183,20 @@ export function parseOpStatus(text: string): OpStatus | undefined {
   };
 }
 
+/** Programs in several PID namespaces share a run directory. */
+const namespaceOf = (): number => statSync('/proc/self/ns/pid').ino;
+
+/** Where a criu in this program's PID namespace writes it. */
 export function opStatusPath(runDir: string, criuPid: number): string {
-  return join(runDir, `op-${criuPid}.jsonl`);
+  return join(runDir, `op-${criuPid}-${namespaceOf()}.jsonl`);
+}
+
+/** The pid of each criu in this program's PID namespace that has a status file. */
+export function listOpStatus(runDir: string): number[] {
+  const names = existsSync(runDir) ? readdirSync(runDir) : [];
+  return names
+    .map((name) => Number(/^op-(\d+)-/.exec(name)?.[1]))
+    .filter((criuPid, index) => opStatusPath('', criuPid) === names[index]);
 }
 
 /** `undefined` when criu met no CUDA process, or the plugin was not loaded. */

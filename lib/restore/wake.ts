@@ -4,10 +4,8 @@
  * and take the device memory that the pool has for them.
  * @module
  */
-import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { loadSettings } from '../configure/index.ts';
-import { collectStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
+import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import { readStat, readTree, wakeTree } from '../process/index.ts';
@@ -29,13 +27,10 @@ export interface WakeResult {
   tasks: CudaTask[];
 }
 
-const statusName = /^op-(\d+)\.jsonl$/;
-
 /** The run of criu whose watcher still waits for one of these processes. */
 async function findStandby(runDir: string, pids: ReadonlySet<number>): Promise<number | undefined> {
-  for (const name of existsSync(runDir) ? await readdir(runDir) : []) {
-    const criuPid = Number(statusName.exec(name)?.[1]);
-    const status = Number.isNaN(criuPid) ? undefined : await readOpStatus(runDir, criuPid);
+  for (const criuPid of listOpStatus(runDir)) {
+    const status = await readOpStatus(runDir, criuPid);
     const waits = status?.watcherPid !== undefined && readStat(status.watcherPid)?.comm === 'cuda-watcher';
     if (waits && status.attaching.some((pid) => pids.has(pid))) return criuPid;
   }

@@ -5,19 +5,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
 
-/* Files nobody collected (runs without the CLI) are kept this long after their criu ended. */
+/* Files nobody collected (runs without the CLI) are kept this long after the last line. */
 #define KEEP_SECONDS 3600
+
+/* Locked as long as anybody may add to it: criu, its watcher, the pool. */
+static bool is_in_use(int dir_fd, const char *name)
+{
+	const int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool is_locked;
+
+	if (fd < 0)
+		return false;
+	is_locked = flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return is_locked;
+}
 
 static void prune(int dir_fd)
 {
@@ -30,13 +44,15 @@ static void prune(int dir_fd)
 	clock_gettime(CLOCK_REALTIME, &now);
 	while ((entry = readdir(dir))) {
 		struct stat st;
+		unsigned long namespace;
 		int pid, end = 0;
 
-		if (sscanf(entry->d_name, "op-%d.jsonl%n", &pid, &end) != 1 || !end ||
-		    entry->d_name[end] || !kill(pid, 0))
+		if (sscanf(entry->d_name, "op-%d-%lu.jsonl%n", &pid, &namespace, &end) != 2 ||
+		    !end || entry->d_name[end])
 			continue;
 		if (!fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
-		    now.tv_sec - st.st_mtim.tv_sec > KEEP_SECONDS)
+		    now.tv_sec - st.st_mtim.tv_sec > KEEP_SECONDS &&
+		    !is_in_use(dir_fd, entry->d_name))
 			unlinkat(dir_fd, entry->d_name, 0);
 	}
 	closedir(dir);
@@ -44,7 +60,8 @@ static void prune(int dir_fd)
 
 int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
 {
-	char name[32];
+	struct stat namespace = {0};
+	char name[64];
 	int dir_fd, ret = 0;
 
 	status->fd = -1;
@@ -54,15 +71,17 @@ int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
 	if (dir_fd < 0)
 		goto err;
 	prune(dir_fd);
-	snprintf(name, sizeof(name), "op-%d.jsonl", criu);
+	stat("/proc/self/ns/pid", &namespace);
+	snprintf(name, sizeof(name), "op-%d-%lu.jsonl", criu, (unsigned long)namespace.st_ino);
 	/* A left-over of an earlier criu with this pid may be held open by a reader: unlink, not
 	 * truncate. */
 	unlinkat(dir_fd, name, 0);
 	status->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
-	ret = status->fd < 0 ? -errno : 0;
+	ret = status->fd < 0 || flock(status->fd, LOCK_SH) ? -errno : 0;
 	close(dir_fd);
 	if (!ret)
 		return 0;
+	ccr_status_close(status);
 	errno = -ret;
 err:
 	ret = -errno;

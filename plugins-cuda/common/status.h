@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * The operation's status file: what happened to each task, one JSON object a
- * line, in `<run dir>/op-<criu pid>.jsonl`, 0600. CRIU ignores the error of
- * its late restore hook; this file is where a failed device restore shows.
+ * line, in `<run dir>/op-<pid of criu>-<inode of its PID namespace>.jsonl`,
+ * 0600. CRIU ignores the error of its late restore hook; this file is where a
+ * failed device restore shows. Whoever may still add to it holds a shared lock
+ * (flock).
  */
 #ifndef CCR_STATUS_H
 #define CCR_STATUS_H

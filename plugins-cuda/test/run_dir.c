@@ -77,21 +77,31 @@ static void test_sweep(void)
 	close(living);
 }
 
+/* Of the last of those that have it open: criu, its watcher, the pool. */
 static void test_prune(void)
 {
-	struct ccr_status status;
-	char live_name[32], dead_status[32];
+	struct ccr_status status, other;
+	char live_name[32], old_name[64];
+	struct stat namespace;
+	int watchers;
 
 	snprintf(live_name, sizeof(live_name), CCR_OP_SOCKET_FORMAT, OPERATION);
-	snprintf(dead_status, sizeof(dead_status), "op-%u.jsonl", FOREIGN_PID);
-	make_file(dead_status);
-	make_old(dead_status);
-	make_file("op-1.jsonl");
-	make_old("op-1.jsonl");
-	CHECK(!ccr_status_open(&status, dir, getpid()));
+	CHECK(!stat("/proc/self/ns/pid", &namespace));
+	snprintf(old_name, sizeof(old_name), "op-%u-%lu.jsonl", FOREIGN_PID,
+		 (unsigned long)namespace.st_ino);
+	CHECK(!ccr_status_open(&status, dir, FOREIGN_PID));
+	watchers = dup(status.fd);
 	ccr_status_close(&status);
-	CHECK(!is_there(dead_status));
-	CHECK(is_there("op-1.jsonl"));
+	make_old(old_name);
+	CHECK(!ccr_status_open(&other, dir, getpid()));
+	ccr_status_close(&other);
+	CHECK(is_there(old_name));
+	close(watchers);
+	make_file("op-1-2.jsonl");
+	CHECK(!ccr_status_open(&other, dir, getpid()));
+	ccr_status_close(&other);
+	CHECK(!is_there(old_name));
+	CHECK(is_there("op-1-2.jsonl"));
 	CHECK(is_there(live_name));
 }
 

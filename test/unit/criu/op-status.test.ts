@@ -3,7 +3,13 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { opStatusPath, parseOpStatus, readOpStatus, removeOpStatus } from '../../../lib/criu/index.ts';
+import {
+  listOpStatus,
+  opStatusPath,
+  parseOpStatus,
+  readOpStatus,
+  removeOpStatus,
+} from '../../../lib/criu/index.ts';
 
 const begin = '{"event":"begin","stage":"restore","criu":77,"version":"0.1.0","variant":"stock"}';
 const lines = [
@@ -76,7 +82,9 @@ describe('the status file', () => {
   it('belongs to one run of criu', async () => {
     expect(await readOpStatus(dir, 77)).toBeUndefined();
     writeFileSync(opStatusPath(dir, 77), lines.join('\n'));
+    writeFileSync(join(dir, 'op-78-1.jsonl'), lines.join('\n')); // of another PID namespace
     expect(await readOpStatus(dir, 78)).toBeUndefined();
+    expect(listOpStatus(dir)).toEqual([77]);
     expect((await readOpStatus(dir, 77))?.steps).toHaveLength(2);
     removeOpStatus(dir, 77);
     expect(existsSync(opStatusPath(dir, 77))).toBe(false);
