@@ -129,7 +129,6 @@ export {
   type GpuDevice,
   type GpuImage,
   type GpuManifest,
-  type GpuMapping,
   type GpuStripe,
   type PageImage,
   type PageMapping,

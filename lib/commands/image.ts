@@ -69,9 +69,8 @@ function asText(image: GpuImage, options: ShowOptions): string {
       String(entry.requested),
       String(entry.device),
       entry.isOwnVmm ? 'cuMemCreate' : 'cuMemAlloc',
-      String(entry.mappings.length),
     ]);
-    lines.push(table(['id', 'address', 'bytes', 'requested', 'device', 'made by', 'aliases'], rows));
+    lines.push(table(['id', 'address', 'bytes', 'requested', 'device', 'made by'], rows));
   }
   if (options.chunks === true) {
     const rows = image.manifest.chunks.map((chunk) => [

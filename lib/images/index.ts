@@ -10,7 +10,6 @@ export {
   type GpuChunk,
   type GpuDevice,
   type GpuManifest,
-  type GpuMapping,
 } from './manifest.ts';
 export { readPageImages, type PageImage, type PageMapping } from './pages.ts';
 export { listGpuImages, readGpuImage, readGpuImages, type GpuImage, type GpuStripe } from './read.ts';

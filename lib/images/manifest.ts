@@ -23,13 +23,6 @@ const device = {
   name: { number: 2, type: 'text' },
 } as const;
 
-const mapping = {
-  address: { number: 1, type: 'fixed64' },
-  size: { number: 2, type: 'uint' },
-  offset: { number: 3, type: 'uint' },
-  access: { number: 4, type: 'uint' },
-} as const;
-
 const allocation = {
   id: { number: 1, type: 'uint' },
   address: { number: 2, type: 'fixed64' },
@@ -37,7 +30,6 @@ const allocation = {
   requested: { number: 4, type: 'uint' },
   device: { number: 5, type: 'uint' },
   flags: { number: 6, type: 'uint' },
-  mappings: { number: 7, type: mapping, repeated: true },
 } as const;
 
 const chunk = {
@@ -69,9 +61,6 @@ export interface GpuDevice {
   name: string;
 }
 
-/** One more address of an allocation. */
-export type GpuMapping = Message<typeof mapping>;
-
 export interface GpuAllocation {
   /** The interceptor's number. */
   id: number;
@@ -84,7 +73,6 @@ export interface GpuAllocation {
   device: number;
   /** The application made it by cuMemCreate; otherwise it stands for a cuMemAlloc. */
   isOwnVmm: boolean;
-  mappings: GpuMapping[];
 }
 
 /** A piece of an allocation. One that is `zero` is not stored. */

@@ -24,7 +24,6 @@
 #define CCR_IMAGE_MAX_STRIPES	  1024u
 #define CCR_IMAGE_MAX_DEVICES	  64u
 #define CCR_IMAGE_MAX_ALLOCATIONS (1u << 20)
-#define CCR_IMAGE_MAX_MAPPINGS	  (1u << 20)
 #define CCR_IMAGE_MAX_CHUNKS	  (1u << 21)
 #define CCR_IMAGE_MAX_CHUNK	  (512ull << 20)
 #define CCR_IMAGE_MAX_BYTES	  (1ull << 48)
@@ -37,17 +36,10 @@ struct ccr_image_device {
 	char name[128];
 };
 
-struct ccr_image_mapping {
-	uint64_t address, size, offset;
-	uint32_t access;
-};
-
 struct ccr_image_allocation {
 	uint64_t id, address, size, requested;
 	uint32_t device; /* index into devices */
 	uint32_t flags;	 /* CCR_IMAGE_ALLOCATION_* */
-	uint32_t nr_mappings;
-	const struct ccr_image_mapping *mappings; /* further ones than `address` */
 };
 
 struct ccr_image_chunk {
@@ -84,7 +76,6 @@ struct ccr_image {
 	struct ccr_image_allocation *allocations;
 	struct ccr_image_chunk *chunks; /* by allocation, then position; no gaps */
 	struct ccr_image_stripe *stripes;
-	struct ccr_image_mapping *mappings; /* what the allocations point into */
 };
 
 /*

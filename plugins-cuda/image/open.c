@@ -126,7 +126,6 @@ void ccr_image_close(struct ccr_image *image)
 			close(image->stripes[i].fd);
 	free(image->devices);
 	free(image->allocations);
-	free(image->mappings);
 	free(image->chunks);
 	free(image->stripes);
 	free(image);

@@ -14,54 +14,36 @@
 struct rows {
 	Ccr__Pb__Device *devices;
 	Ccr__Pb__Allocation *allocations;
-	Ccr__Pb__Mapping *mappings;
 	Ccr__Pb__Chunk *chunks;
 	Ccr__Pb__Device **device_rows;
 	Ccr__Pb__Allocation **allocation_rows;
-	Ccr__Pb__Mapping **mapping_rows;
 	Ccr__Pb__Chunk **chunk_rows;
 	uint64_t *stripe_sizes;
 };
-
-static size_t count_mappings(const struct ccr_image *image)
-{
-	size_t total = 0;
-
-	for (uint32_t i = 0; i < image->nr_allocations; i++)
-		total += image->allocations[i].nr_mappings;
-	return total;
-}
 
 static void free_rows(struct rows *rows)
 {
 	free(rows->devices);
 	free(rows->allocations);
-	free(rows->mappings);
 	free(rows->chunks);
 	free(rows->device_rows);
 	free(rows->allocation_rows);
-	free(rows->mapping_rows);
 	free(rows->chunk_rows);
 	free(rows->stripe_sizes);
 }
 
 static int allocate_rows(struct rows *rows, const struct ccr_image *image)
 {
-	const size_t nr_mappings = count_mappings(image);
-
 	memset(rows, 0, sizeof(*rows));
 	rows->devices = calloc(image->nr_devices + 1, sizeof(*rows->devices));
 	rows->device_rows = calloc(image->nr_devices + 1, sizeof(*rows->device_rows));
 	rows->allocations = calloc(image->nr_allocations + 1, sizeof(*rows->allocations));
 	rows->allocation_rows = calloc(image->nr_allocations + 1, sizeof(*rows->allocation_rows));
-	rows->mappings = calloc(nr_mappings + 1, sizeof(*rows->mappings));
-	rows->mapping_rows = calloc(nr_mappings + 1, sizeof(*rows->mapping_rows));
 	rows->chunks = calloc(image->nr_chunks + 1, sizeof(*rows->chunks));
 	rows->chunk_rows = calloc(image->nr_chunks + 1, sizeof(*rows->chunk_rows));
 	rows->stripe_sizes = calloc(image->nr_stripes + 1, sizeof(*rows->stripe_sizes));
 	if (rows->devices && rows->device_rows && rows->allocations && rows->allocation_rows &&
-	    rows->mappings && rows->mapping_rows && rows->chunks && rows->chunk_rows &&
-	    rows->stripe_sizes)
+	    rows->chunks && rows->chunk_rows && rows->stripe_sizes)
 		return 0;
 	free_rows(rows);
 	return -ENOMEM;
@@ -69,8 +51,6 @@ static int allocate_rows(struct rows *rows, const struct ccr_image *image)
 
 static void fill_allocations(struct rows *rows, const struct ccr_image *image)
 {
-	size_t at = 0;
-
 	for (uint32_t i = 0; i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *from = &image->allocations[i];
 		Ccr__Pb__Allocation *to = &rows->allocations[i];
@@ -82,19 +62,7 @@ static void fill_allocations(struct rows *rows, const struct ccr_image *image)
 		to->requested = from->requested;
 		to->device = from->device;
 		to->flags = from->flags;
-		to->n_mappings = from->nr_mappings;
-		to->mappings = &rows->mapping_rows[at];
 		rows->allocation_rows[i] = to;
-		for (uint32_t m = 0; m < from->nr_mappings; m++, at++) {
-			Ccr__Pb__Mapping *mapping = &rows->mappings[at];
-
-			ccr__pb__mapping__init(mapping);
-			mapping->address = from->mappings[m].address;
-			mapping->size = from->mappings[m].size;
-			mapping->offset = from->mappings[m].offset;
-			mapping->access = from->mappings[m].access;
-			rows->mapping_rows[at] = mapping;
-		}
 	}
 }
 

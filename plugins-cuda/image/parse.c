@@ -53,34 +53,6 @@ static int copy_devices(struct ccr_image *image, const Ccr__Pb__Manifest *pb, ch
 	return 0;
 }
 
-static int copy_mappings(struct ccr_image *image, const Ccr__Pb__Manifest *pb)
-{
-	size_t total = 0, at = 0;
-
-	for (size_t i = 0; i < pb->n_allocations; i++)
-		total += pb->allocations[i]->n_mappings;
-	if (!total)
-		return 0;
-	if (total > CCR_IMAGE_MAX_MAPPINGS)
-		return -E2BIG;
-	image->mappings = calloc(total, sizeof(*image->mappings));
-	if (!image->mappings)
-		return -ENOMEM;
-	for (size_t i = 0; i < pb->n_allocations; i++) {
-		const Ccr__Pb__Allocation *from = pb->allocations[i];
-
-		image->allocations[i].nr_mappings = from->n_mappings;
-		image->allocations[i].mappings = &image->mappings[at];
-		for (size_t m = 0; m < from->n_mappings; m++, at++) {
-			image->mappings[at].address = from->mappings[m]->address;
-			image->mappings[at].size = from->mappings[m]->size;
-			image->mappings[at].offset = from->mappings[m]->offset;
-			image->mappings[at].access = from->mappings[m]->access;
-		}
-	}
-	return 0;
-}
-
 static void copy_rows(struct ccr_image *image, const Ccr__Pb__Manifest *pb)
 {
 	for (uint32_t i = 0; i < image->nr_allocations; i++) {
@@ -140,10 +112,6 @@ static int convert(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *e
 	if (ret)
 		return ret;
 	copy_rows(image, pb);
-	ret = copy_mappings(image, pb);
-	if (ret)
-		return ccr__image_error(ret, error, error_size, "%s: mappings: %s", image->name,
-					strerror(-ret));
 	ret = ccr__image_check(image, error, error_size);
 	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++)
 		image->bytes += image->allocations[i].size;

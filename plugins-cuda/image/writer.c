@@ -118,10 +118,8 @@ int ccr_image_writer_add_device(struct ccr_image_writer *writer,
 int ccr_image_writer_add_allocation(struct ccr_image_writer *writer,
 				    const struct ccr_image_allocation *allocation)
 {
-	const size_t bytes = allocation->nr_mappings * sizeof(*allocation->mappings);
 	struct ccr_image *draft = &writer->draft;
 	struct ccr_image_allocation *allocations;
-	struct ccr_image_mapping *mappings = NULL;
 
 	if (draft->nr_allocations >= CCR_IMAGE_MAX_ALLOCATIONS)
 		return -E2BIG;
@@ -129,14 +127,7 @@ int ccr_image_writer_add_allocation(struct ccr_image_writer *writer,
 	if (!allocations)
 		return -ENOMEM;
 	draft->allocations = allocations;
-	if (bytes) {
-		mappings = malloc(bytes);
-		if (!mappings)
-			return -ENOMEM;
-		memcpy(mappings, allocation->mappings, bytes);
-	}
-	allocations[draft->nr_allocations] = *allocation;
-	allocations[draft->nr_allocations++].mappings = mappings;
+	allocations[draft->nr_allocations++] = *allocation;
 	return 0;
 }
 
@@ -173,8 +164,6 @@ void ccr__image_writer_free(struct ccr_image_writer *writer)
 			close(writer->stripes[i].file.fd);
 		free(writer->stripes[i].chunks);
 	}
-	for (uint32_t i = 0; i < writer->draft.nr_allocations; i++)
-		free((void *)writer->draft.allocations[i].mappings);
 	free(writer->draft.allocations);
 	free(writer->draft.devices);
 	free(writer->draft.chunks);

@@ -17,7 +17,7 @@ struct writer_stripe {
 struct ccr_image_writer {
 	int dirfd;
 	struct ccr_image_options options;
-	struct ccr_image draft; /* devices, allocations and their mappings, pid, names */
+	struct ccr_image draft; /* devices, allocations, pid, names */
 	struct writer_stripe *stripes;
 };
 

@@ -2,6 +2,7 @@
 /*
  * The checked-in image test/fixtures/gpu-image, which the TypeScript reader is
  * tested with too, can still be read. `image_fixture --write DIR` makes it anew.
+ * Its second allocation has a field that the format had once: readers pass over it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ static void check(const char *path)
 	CHECK(!ccr_image_verify(image, 1, &result, image_error, sizeof(image_error)));
 	CHECK(result.chunks == 10 && result.zero_chunks == 3);
 	CHECK(image->nr_stripes == 2 && image->nr_allocations == NR && image->chunk_size == CHUNKS);
-	CHECK(image->allocations[1].id == 101 && image->allocations[1].nr_mappings == 1);
+	CHECK(image->allocations[1].id == 101);
 	for (size_t i = 0; i < image->nr_chunks; i++) {
 		const struct ccr_image_chunk *chunk = &image->chunks[i];
 

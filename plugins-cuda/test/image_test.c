@@ -116,8 +116,6 @@ void image_write_chunks(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, 
 {
 	const struct ccr_image_options options = {
 		.nr_writers = nr_writers, .driver_version = 13000, .chunk_size = chunk_size};
-	const struct ccr_image_mapping alias = {
-		.address = 0x700000000000, .size = 4096, .access = 3};
 	const struct ccr_image_device device = {.uuid = "0123456789abcde", .name = "test device"};
 	struct ccr_image_writer *writer;
 
@@ -131,8 +129,6 @@ void image_write_chunks(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, 
 			.size = sizes[i],
 			.requested = sizes[i],
 			.flags = i % 2 ? CCR_IMAGE_ALLOCATION_OWN_VMM : 0,
-			.nr_mappings = i == 1 ? 1 : 0,
-			.mappings = &alias,
 		};
 
 		CHECK(!ccr_image_writer_add_allocation(writer, &allocation));

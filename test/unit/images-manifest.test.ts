@@ -51,7 +51,6 @@ describe('parseManifest', () => {
       requested: 5000,
       device: 0,
       isOwnVmm: true,
-      mappings: [{ address: 0x700000000000n, size: 4096, offset: 0, access: 3 }],
     });
   });
 
