@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "transfer/io.h"
 #include "transfer_test.h"
 
 static const char *failing_call; /* what SAYS looks for */
@@ -343,6 +344,29 @@ static void test_wrong_config(struct transfer_test *t)
 	REFUSED(streams, 2, 2, -ENODEV, "device 1 of 1");
 }
 
+/* As of a file system that wants more than 4 KiB of it. */
+static void test_wrong_alignment(struct transfer_test *t)
+{
+	static char out[64 * KIB + 8], in[64 * KIB + 8];
+	struct ccr_io_file file = {.name = "unaligned"};
+	struct ccr_io_queue queue = {0};
+
+	file.fd = openat(t->dirfd, file.name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(file.fd >= 0);
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (char)(i * 31 + i / 256);
+	ccr_io_direct.begin(&file, true);
+	CHECK(!ccr_io_direct.write(&queue, &file, out + 3, 64 * KIB, 4096));
+	ccr_io_direct.end(&file);
+	ccr_io_direct.begin(&file, false);
+	CHECK(!ccr_io_direct.read(&queue, &file, in + 5, 64 * KIB, 4096));
+	ccr_io_direct.end(&file);
+	CHECK(!memcmp(in + 5, out + 3, 64 * KIB));
+	ccr_io_queue_end(&queue);
+	close(file.fd);
+	CHECK(!unlinkat(t->dirfd, file.name, 0));
+}
+
 int main(void)
 {
 	injected();
@@ -356,5 +380,6 @@ int main(void)
 	transfer_case("wrong ranges", test_wrong_ranges, 1, NULL);
 	transfer_case("wrong writer", test_wrong_writer, 1, NULL);
 	transfer_case("wrong configuration", test_wrong_config, 1, NULL);
+	transfer_case("wrong alignment", test_wrong_alignment, 1, NULL);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #ifndef CCR_TRANSFER_IO_H
 #define CCR_TRANSFER_IO_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,10 +27,10 @@ struct ccr_io_queue {
 struct ccr_io_file {
 	int fd;
 	const char *name;
-	uint64_t size;	    /* reading: of the file */
-	int saved_flags;    /* of the descriptor, put back at the end */
-	bool is_direct;	    /* O_DIRECT was accepted */
-	uint64_t set_aside; /* writing: bytes allocated on the disk */
+	uint64_t size;	       /* reading: of the file */
+	int saved_flags;       /* of the descriptor, put back at the end */
+	atomic_bool is_direct; /* O_DIRECT was accepted, and the alignment too */
+	uint64_t set_aside;    /* writing: bytes allocated on the disk */
 	void *map;
 };
 

@@ -152,11 +152,10 @@ static int ring_transfer(struct io_uring *uring, struct transfer *t)
 	return ret;
 }
 
-static int transfer(struct ccr_io_queue *queue, struct ccr_io_file *file, char *buffer,
-		    size_t length, uint64_t offset, bool is_write)
+static int direct_transfer(struct ccr_io_queue *queue, struct ccr_io_file *file, char *buffer,
+			   size_t length, uint64_t offset, bool is_write)
 {
-	struct ccr_io_ring *ring = file->is_direct ? ring_of(queue) : NULL;
-
+	struct ccr_io_ring *ring = ring_of(queue);
 	struct transfer t = {
 		.file = file,
 		.buffer = buffer,
@@ -171,6 +170,21 @@ static int transfer(struct ccr_io_queue *queue, struct ccr_io_file *file, char *
 		return t.result;
 	ccr_io_queue_end(queue);
 	queue->is_refused = true;
+	return sync_transfer(file, buffer, length, offset, is_write);
+}
+
+static int transfer(struct ccr_io_queue *queue, struct ccr_io_file *file, char *buffer,
+		    size_t length, uint64_t offset, bool is_write)
+{
+	const bool is_direct = file->is_direct;
+	int ret = -EINVAL;
+
+	if (is_direct)
+		ret = direct_transfer(queue, file, buffer, length, offset, is_write);
+	if (ret != -EINVAL)
+		return ret;
+	if (is_direct) /* the file system wants another alignment */
+		end(file);
 	return sync_transfer(file, buffer, length, offset, is_write);
 }
 
