@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,27 +16,35 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Descriptors of criu must not be held open beyond its end: a caller may wait for their EOF. */
-static void close_all_but(int a, int b)
+static int by_number(const void *a, const void *b)
 {
-	const int low = a < b ? a : b, high = a < b ? b : a;
+	return *(const int *)a - *(const int *)b;
+}
 
-	if (low > 0)
-		syscall(SYS_close_range, 0, low - 1, 0);
-	if (high > low + 1)
-		syscall(SYS_close_range, low + 1, high - 1, 0);
-	syscall(SYS_close_range, high + 1, ~0U, 0);
+/* Descriptors of criu must not be held open beyond its end: a caller may wait for their EOF. */
+static void close_all_but(int *kept, size_t nr)
+{
+	int low = 0;
+
+	qsort(kept, nr, sizeof(*kept), by_number);
+	for (size_t i = 0; i < nr; i++) {
+		if (kept[i] > low)
+			syscall(SYS_close_range, low, kept[i] - 1, 0);
+		if (kept[i] >= low)
+			low = kept[i] + 1;
+	}
+	syscall(SYS_close_range, low, ~0U, 0);
 }
 
 static void detach(const char *name, int fd)
 {
-	const int status_fd = ccr__plugin.status.fd >= 0 ? ccr__plugin.status.fd : fd;
+	int kept[] = {fd, ccr__plugin.status.fd, ccr__plugin.warmer_fd};
 	sigset_t none;
 
 	setsid();
 	prctl(PR_SET_NAME, name);
 	ccr_log_set_sink(NULL);
-	close_all_but(fd, status_fd);
+	close_all_but(kept, sizeof(kept) / sizeof(kept[0]));
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);

@@ -18,7 +18,7 @@
 #define CCR_VARIANT "stock"
 #endif
 
-struct plugin ccr__plugin = {.watcher_fd = -1, .status = {.fd = -1}};
+struct plugin ccr__plugin = {.watcher_fd = -1, .warmer_fd = -1, .status = {.fd = -1}};
 
 /* Read by `criu-cuda inspect` from the file. */
 extern const char ccr_plugin_info[];

@@ -47,6 +47,7 @@ struct plugin {
 	struct ccr_status status;
 	struct task *tasks;
 	int watcher_fd; /* our end of the socket to the watcher, -1 before the first CUDA process */
+	int warmer_fd;	/* the same to the warmer, which ends when nobody has it any more */
 	double driver_ms, hook_ms;
 };
 
@@ -103,6 +104,8 @@ int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int s
 
 /* warmer.c */
 void ccr__warmer_start(void);
+/* The watcher, which has just been forked, keeps it from here on. */
+void ccr__warmer_passed(void);
 
 /* proc_status.c */
 /* One field of /proc/PID/status as text, from after its colon; 0 or -errno, -ENOENT when it has

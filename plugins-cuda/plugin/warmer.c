@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The warmer: a companion that initialises CUDA while CRIU restores the tree,
- * and holds it until criu ends. The driver's Restore then finds the GPU in use
- * by somebody, which on an H200 saves it 0.1 s. A context would save no more
- * and cost device memory. Nothing depends on the warmer.
+ * and holds it until every task has its memory. The driver's Restore then finds
+ * the GPU in use by somebody, which on an H200 saves it 0.1 s. A context would
+ * save no more and cost device memory. Nothing depends on the warmer.
  */
 #include "plugin/plugin.h"
 
@@ -20,6 +20,12 @@ static void warmer_main(int stage, int fd)
 
 void ccr__warmer_start(void)
 {
-	/* Our end stays open in criu, close-on-exec, until criu ends. */
-	ccr__companion_start("cuda-warmer", warmer_main, STAGE_RESTORE);
+	ccr__plugin.warmer_fd = ccr__companion_start("cuda-warmer", warmer_main, STAGE_RESTORE);
+}
+
+void ccr__warmer_passed(void)
+{
+	if (ccr__plugin.warmer_fd >= 0)
+		close(ccr__plugin.warmer_fd);
+	ccr__plugin.warmer_fd = -1;
 }

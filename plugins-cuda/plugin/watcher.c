@@ -305,5 +305,6 @@ int ccr__watcher_start(int stage)
 	if (fd < 0)
 		return fd;
 	ccr__plugin.watcher_fd = fd;
+	ccr__warmer_passed();
 	return 0;
 }

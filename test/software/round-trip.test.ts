@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { variantDir } from '../../lib/paths.ts';
+import { readChildren, readStat, waitForExit } from '../../lib/process/index.ts';
+import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 
 let machine: Machine;
@@ -134,4 +139,29 @@ it.each([
   expect(restore.status.filter((e) => e.outcome === 'restored')).toHaveLength(members.length);
   expect(await Promise.all(members.map((who) => workload.verify(who)))).toEqual(before);
   expect(await Promise.all(members.map((who) => workload.addresses(who)))).toEqual(addresses);
+});
+
+it('leaves no companion beside a criu that stays as the parent of what it restored', async () => {
+  const workload = await machine.start();
+  const before = await workload.verify();
+  await machine.dump(workload);
+  const where = ['--images-dir', machine.imagesDir, '--libdir', variantDir('stock')];
+  const criu = spawn(criuProgram(), ['restore', ...where], {
+    env: { ...process.env, ...machine.env },
+    stdio: 'ignore',
+  });
+  const ended = once(criu, 'exit');
+  const companions = () =>
+    readChildren(process.pid).filter((pid) => {
+      const stat = readStat(pid);
+      return stat !== undefined && stat.state !== 'Z' && stat.comm.startsWith('cuda-');
+    });
+  await expect.poll(() => companions().length, { timeout: 20_000 }).toBeGreaterThan(1);
+  await Promise.all(companions().map((pid) => waitForExit(pid, { timeoutMs: 20_000 })));
+  expect(companions()).toEqual([]);
+  expect(await workload.verify()).toBe(before);
+  expect(criu.exitCode).toBeNull();
+  criu.kill('SIGKILL');
+  await ended;
+  expect(await workload.verify()).toBe(before);
 });
