@@ -70,9 +70,14 @@ const fits = (field: Field, wireType: WireType): boolean =>
 const readValue = (reader: BinaryReader, { type }: Field): unknown =>
   typeof type === 'object' ? readMessage(reader.bytes(), type) : scalars[type].read(reader);
 
-function* readPacked(bytes: Uint8Array, field: Field): Iterable<unknown> {
-  const reader = new BinaryReader(bytes);
-  while (reader.pos < reader.len) yield readValue(reader, field);
+/** One value, or all of a packed field. */
+function readRepeated(list: unknown[], reader: BinaryReader, field: Field, wireType: WireType): void {
+  if (wireType === wireTypeOf(field)) {
+    list.push(readValue(reader, field));
+    return;
+  }
+  const packed = new BinaryReader(reader.bytes());
+  while (packed.pos < packed.len) list.push(readValue(packed, field));
 }
 
 function absent(field: Field): unknown {
@@ -96,8 +101,7 @@ function readMessage(bytes: Uint8Array, table: Table): Record<string, unknown> {
     const [name, field] = byNumber.get(number) ?? [];
     if (name === undefined || field === undefined || !fits(field, wireType)) reader.skip(wireType, number);
     else if (field.repeated !== true) values[name] = readValue(reader, field);
-    else if (wireType === wireTypeOf(field)) (values[name] as unknown[]).push(readValue(reader, field));
-    else (values[name] as unknown[]).push(...readPacked(reader.bytes(), field));
+    else readRepeated(values[name] as unknown[], reader, field, wireType);
   }
   return values;
 }
