@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { variantDir } from '../../lib/paths.ts';
-import { readChildren, readStat, waitForExit } from '../../lib/process/index.ts';
+import { readChildren, readStat } from '../../lib/process/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 
@@ -157,8 +157,7 @@ it('leaves no companion beside a criu that stays as the parent of what it restor
       return stat !== undefined && stat.state !== 'Z' && stat.comm.startsWith('cuda-');
     });
   await expect.poll(() => companions().length, { timeout: 20_000 }).toBeGreaterThan(1);
-  await Promise.all(companions().map((pid) => waitForExit(pid, { timeoutMs: 20_000 })));
-  expect(companions()).toEqual([]);
+  await expect.poll(companions, { timeout: 20_000 }).toEqual([]);
   expect(await workload.verify()).toBe(before);
   expect(criu.exitCode).toBeNull();
   criu.kill('SIGKILL');
