@@ -13,9 +13,11 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
+#define HOLD_MS			1000
 
 static int failed(pid_t tid, const char *what)
 {
@@ -62,16 +64,23 @@ static int give_up(const struct restore_thread *thread, const char *what)
 
 /*
  * A task that is to stand still after its restore has a SIGSTOP waiting, which
- * cannot be blocked and would stop the only thread that runs.
+ * cannot be blocked and would stop the only thread that runs. A SIGCONT may take
+ * it back in this very moment: then there is nothing to wait for.
  */
 static int hold_stop(struct restore_thread *thread)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
 	int status;
 
-	while (!thread->is_held) {
-		while (waitpid(thread->tid, &status, __WALL) < 0)
-			if (errno != EINTR)
-				return failed(thread->tid, "wait");
+	for (int i = 0; i < HOLD_MS && !thread->is_held; i++) {
+		const pid_t stopped = waitpid(thread->tid, &status, __WALL | WNOHANG);
+
+		if (stopped < 0 && errno != EINTR)
+			return failed(thread->tid, "wait");
+		if (stopped <= 0) {
+			nanosleep(&pause, NULL);
+			continue;
+		}
 		if (!WIFSTOPPED(status))
 			return -ESRCH;
 		thread->is_held = !PTRACE_EVENT_OF(status) && WSTOPSIG(status) == SIGSTOP;
