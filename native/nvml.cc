@@ -25,7 +25,9 @@ std::unique_ptr<Nvml> Load(const std::vector<std::string> &candidates, std::stri
 		nvml->path = path;
 		if (library)
 			break;
-		*error = dlerror();
+		const char *reason = dlerror();
+		if (&path == &candidates.front()) // the others are guesses
+			*error = reason;
 	}
 	if (!library)
 		return nullptr;

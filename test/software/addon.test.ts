@@ -171,7 +171,12 @@ describe('what cannot be done', () => {
     await expect(openNativeDriver('/no/such/libcuda.so.1')).rejects.toThrow(EnvironmentError);
     await expect(openNativeDriver('/no/such/libcuda.so.1')).rejects.toThrow('"/no/such/libcuda.so.1"');
     await expect(openNativeDriver('libm.so.6')).rejects.toThrow('libm.so.6 has no cu');
-    await expect(loadAddon().devices(['/no/such/libnvidia-ml.so.1'])).rejects.toMatchObject({ kind: 'open' });
+    await expect(
+      loadAddon().devices(['/no/such/libnvidia-ml.so.1', '/nor/such/libnvidia-ml.so.1']),
+    ).rejects.toMatchObject({
+      kind: 'open',
+      message: expect.stringContaining('/no/such/libnvidia-ml.so.1: cannot open') as string,
+    });
     await expect(loadAddon().devices(['libm.so.6'])).rejects.toThrow('libm.so.6 has no nvmlInit_v2');
   });
 
