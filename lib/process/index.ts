@@ -31,4 +31,4 @@ export {
   type WaitOptions,
   type WatchedProcess,
 } from './wait.ts';
-export { wakeTree } from './wake.ts';
+export { waitUntilStopped, wakeTree } from './wake.ts';

@@ -3,18 +3,32 @@
  * Processes that stand still, as `restore` leaves them when asked to.
  * @module
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { sendSignal } from './kill.ts';
 import { readTree } from './proc.ts';
 
+const POLL_MS = 2;
+
 /**
- * Lets every process of a tree go on that stands still, children before their
- * parents, so that no parent sees a child stopped.
+ * Waits until nothing of a tree runs. Only a parent is told that a process stopped, so this looks.
+ * @returns false at the timeout
+ */
+export async function waitUntilStopped(pid: number, timeoutMs: number): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (readTree(pid).some(({ state }) => state !== 'T' && state !== 'Z')) {
+    if (performance.now() > end) return false;
+    await delay(POLL_MS);
+  }
+  return true;
+}
+
+/**
+ * Lets every process of a tree go on that stands still or is about to, children
+ * before their parents, so that no parent sees a child stopped.
  * @returns those that stood still, in that order; empty as well when there is no such process
  */
 export function wakeTree(pid: number): number[] {
-  const stopped = readTree(pid).filter(({ state }) => state === 'T');
-  return stopped
-    .reverse()
-    .filter((stat) => sendSignal(stat.pid, 'SIGCONT'))
-    .map((stat) => stat.pid);
+  const tree = readTree(pid).reverse();
+  const sent = tree.filter((stat) => sendSignal(stat.pid, 'SIGCONT'));
+  return sent.filter(({ state }) => state === 'T').map((stat) => stat.pid);
 }

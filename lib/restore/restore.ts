@@ -31,12 +31,16 @@ import {
   isDescendant,
   killTreeNow,
   waitForExit,
+  waitUntilStopped,
   type ExitStatus,
   type WaitOptions,
 } from '../process/index.ts';
 import { restoreError, succeeded } from './error.ts';
-import { wake, type WakeOptions, type WakeResult } from './wake.ts';
+import { findStandby, wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
+
+/** The kernel stops a task when it next runs. */
+const STOP_MS = 10_000;
 
 export interface RestoreOptions extends OperationOptions {
   /**
@@ -117,14 +121,15 @@ function findWarnings(images: RestorableImages, result: CriuResult): string[] {
   ];
 }
 
-function createProcess(result: RestoreResult, runDir: string, criuPid: number): RestoredProcess {
+function createProcess(result: RestoreResult, runDir: string): RestoredProcess {
   const { pid } = result;
   return {
     result,
     wait: (options) => waitForExit(pid, options),
     kill: async (graceMs = 5000) => {
+      const standby = await findStandby(runDir, pid);
       await killTree(pid, graceMs);
-      await collectStatus(runDir, criuPid); // of a standby that was never woken
+      if (standby !== undefined) await collectStatus(runDir, standby);
     },
     killNow: () => void killTreeNow(pid),
     wake: (options) => wake(pid, { runDir, ...options }),
@@ -148,6 +153,10 @@ async function runRestore(
   if (pid === undefined) {
     throw new ToolkitError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
+  if (options.leaveStopped === true && !(await waitUntilStopped(pid, STOP_MS))) {
+    await killTree(pid);
+    throw new ToolkitError('ERR_RESTORE_RUNNING', `${pid} was to stand still, and runs; it was killed`);
+  }
   return createProcess(
     {
       pid,
@@ -158,7 +167,6 @@ async function runRestore(
       warnings: findWarnings(images, result),
     },
     operation.runDir,
-    result.criuPid,
   );
 }
 

@@ -8,7 +8,7 @@ import { loadSettings } from '../configure/index.ts';
 import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { readStat, readTree, wakeTree } from '../process/index.ts';
+import { killTree, readStat, readTree, wakeTree } from '../process/index.ts';
 
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
@@ -27,8 +27,9 @@ export interface WakeResult {
   tasks: CudaTask[];
 }
 
-/** The run of criu whose watcher still waits for one of these processes. */
-async function findStandby(runDir: string, pids: ReadonlySet<number>): Promise<number | undefined> {
+/** The run of criu whose watcher still waits for a process of this tree. */
+export async function findStandby(runDir: string, root: number): Promise<number | undefined> {
+  const pids = new Set(readTree(root).map(({ pid }) => pid));
   for (const criuPid of listOpStatus(runDir)) {
     const status = await readOpStatus(runDir, criuPid);
     const waits = status?.watcherPid !== undefined && readStat(status.watcherPid)?.comm === 'cuda-watcher';
@@ -40,11 +41,11 @@ async function findStandby(runDir: string, pids: ReadonlySet<number>): Promise<n
 /**
  * Lets a process tree go on that stands still, as `restore` with `leaveStopped`
  * leaves it, and waits until it has its device memory.
- * @throws {@link ToolkitError} ERR_WAKE when a process did not get it, and was killed
+ * @throws {@link ToolkitError} ERR_WAKE when a process did not get it; the tree was killed
  */
 export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
   const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
-  const criuPid = await findStandby(runDir, new Set(readTree(pid).map((stat) => stat.pid)));
+  const criuPid = await findStandby(runDir, pid);
   const start = performance.now();
   const pids = wakeTree(pid);
   const { signal } = options;
@@ -55,8 +56,9 @@ export async function wake(pid: number, options: WakeOptions = {}): Promise<Wake
   const tasks = status?.tasks ?? [];
   const failed = tasks.filter(({ outcome }) => outcome === 'failed');
   if (failed.length > 0) {
+    await killTree(pid); // as after a restore that failed: no part of it runs on
     const reasons = failed.map((task) => `${task.pid}: ${task.reason ?? 'unknown reason'}`);
-    throw new ToolkitError('ERR_WAKE', `without its device memory, and killed: ${reasons.join('; ')}`, {
+    throw new ToolkitError('ERR_WAKE', `${pid} was killed, device memory is lost: ${reasons.join('; ')}`, {
       hint: 'restore it again',
     });
   }

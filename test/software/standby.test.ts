@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Standby processes: restored ahead of time, they stand still until they are woken. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkpoint } from '../../lib/checkpoint/index.ts';
 import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../lib/paths.ts';
@@ -89,4 +90,25 @@ describe.each(variants)('%s', (variant) => {
     expect(wakeTree(workload.pid)).toEqual([workload.pid]);
     expect(await snapshot(workload)).toEqual(before);
   });
+});
+
+it('has its memory though the pool daemon died while it stood still', async () => {
+  const { pid } = await machine.startPool();
+  const workload = await start('full');
+  const before = await snapshot(workload);
+  const standby = await standBy(workload, 'full');
+  await machine.kill(pid);
+  expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
+  expect(await snapshot(workload)).toEqual(before);
+});
+
+it('says so when its memory is lost, and does not run on', async () => {
+  const { pid } = await machine.startPool();
+  const workload = await start('full');
+  const standby = await standBy(workload, 'full');
+  await machine.kill(pid);
+  for (const name of readdirSync(machine.imagesDir))
+    if (/^cuda-\d/.test(name)) rmSync(join(machine.imagesDir, name));
+  await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
+  expect(readTree(workload.pid)).toEqual([]);
 });
