@@ -23,6 +23,7 @@ const poolCases: Readonly<Record<string, Partial<BenchmarkCase>>> = {
   'full-no-daemon': { env: { CRIU_CUDA_CONTEXT_POOL: '0' } },
   'full-prefetched': { prefetch: true },
   'full-held': { env: { CRIU_CUDA_HOLD: '1' } },
+  'full-standby': { standby: true },
 };
 
 const coldStart = 'cold-start';

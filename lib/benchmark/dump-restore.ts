@@ -14,7 +14,7 @@ import { exec } from '../exec.ts';
 import { readGpuImages } from '../images/index.ts';
 import { poolPrefetch } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
-import { restore } from '../restore/index.ts';
+import { restore, type RestoredProcess, type RestoreOptions, type RestoreResult } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
 import { makeDirectory } from '../directory.ts';
 
@@ -47,6 +47,8 @@ export interface BenchmarkCase {
   env?: Record<string, string>;
   /** Before the restore the pool daemon, which must run, loads the image. */
   prefetch?: boolean;
+  /** The process is restored ahead of time and stands still; measured is from its waking on. */
+  standby?: boolean;
   /** Where this case's images go. @default the benchmark's store */
   store?: string;
   /** No checkpoint at all: the start of the program. */
@@ -116,10 +118,10 @@ export interface Sample {
   /** 0 for a cold start, which has no dump and no images. */
   dumpMs: number;
   dumpPhases: SamplePhase[];
-  /** From the start of criu to its end; of a cold start until the program listens. */
+  /** From the start of criu to its end; of a standby its waking, of a cold start until the program listens. */
   restoreMs: number;
   restorePhases: SamplePhase[];
-  /** From the start of `criu restore` to the answer that every byte is right, of a server to its first token. */
+  /** From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, of a server to its first token. */
   verifiedMs: number;
   imageBytes: number;
   /** Of the allocations in the GPU image; absent where the variant writes none. */
@@ -159,15 +161,34 @@ export async function dropPageCache(signal: AbortSignal | undefined): Promise<vo
   writeFileSync('/proc/sys/vm/drop_caches', '3\n');
 }
 
-/** What is done between a dump and the restore that is measured. */
+/** What is measured of a restore. */
+export interface BroughtBack extends Pick<RestoreResult, 'durationMs' | 'phases'> {
+  restored: RestoredProcess;
+}
+
+/**
+ * What is done between a dump and the restore that is measured.
+ * @returns the measured part: the restore, or the waking of a standby
+ */
 export async function prepareRestore(
   one: BenchmarkCase,
-  imagesDir: string,
+  options: RestoreOptions,
   pageCache: PageCache | undefined,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<() => Promise<BroughtBack>> {
+  const { imagesDir, signal } = options;
   if (one.prefetch === true) await poolPrefetch(imagesDir, signal === undefined ? {} : { signal });
   if (pageCache === 'dropped') await dropPageCache(signal);
+  if (one.standby !== true) {
+    return async () => {
+      const restored = await restore(options);
+      return { restored, ...restored.result };
+    };
+  }
+  const restored = await restore({ ...options, leaveStopped: true });
+  return async () => {
+    const { durationMs } = await restored.wake();
+    return { restored, durationMs, phases: [{ part: 'plugin', name: 'wake', durationMs }] };
+  };
 }
 
 /** @param startedMs from the start of the program until it listened */
@@ -216,9 +237,9 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const dumped = await checkpoint({ ...shared, pid: workload.pid });
     await workload.ended();
     const device = await imagedDevice(imagesDir);
-    await prepareRestore(one, imagesDir, options.pageCache, options.signal);
+    const bringBack = await prepareRestore(one, shared, options.pageCache);
     const start = performance.now();
-    const restored = await restore(shared);
+    const { durationMs, phases } = await bringBack();
     const checksum = await examine(workload, program);
     const verifiedMs = performance.now() - start;
     if (checksum !== before || (program ? '' : await workload.addresses()) !== addresses) {
@@ -233,8 +254,8 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       coldMs,
       dumpMs: dumped.durationMs,
       dumpPhases: dumped.phases,
-      restoreMs: restored.result.durationMs,
-      restorePhases: restored.result.phases,
+      restoreMs: durationMs,
+      restorePhases: phases,
       verifiedMs,
       imageBytes: dumped.imageBytes,
       ...device,

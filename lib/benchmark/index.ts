@@ -10,6 +10,7 @@ export {
   imagedDevice,
   prepareRestore,
   type BenchmarkCase,
+  type BroughtBack,
   type CaseSettings,
   type DumpRestoreOptions,
   type OtherProgram,

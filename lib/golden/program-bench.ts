@@ -15,13 +15,13 @@ import {
   imagedDevice,
   prepareRestore,
   type BenchmarkCase,
+  type BroughtBack,
   type PageCache,
   type Sample,
 } from '../benchmark/index.ts';
 import { checkpoint } from '../checkpoint/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
-import { restore, type RestoreResult } from '../restore/index.ts';
 import { Program } from '../workload/index.ts';
 import { untilNoConnections } from './connections.ts';
 import type { Answer } from './http.ts';
@@ -116,27 +116,31 @@ class ServerUnderTest {
   }
 }
 
-interface Restored {
-  result: RestoreResult;
+interface Restored extends BroughtBack {
   answer: Answer;
   firstTokenMs: number;
 }
 
-/** Restores, and asks from the first moment on, as a client would that waits for the server. */
-async function restoreAndAsk(http: Server, options: Parameters<typeof restore>[0]): Promise<Restored> {
+/** Brings it back, and asks from the first moment on, as a client would that waits for the server. */
+async function bringBackAndAsk(
+  http: Server,
+  bringBack: () => Promise<BroughtBack>,
+  signal: AbortSignal | undefined,
+): Promise<Restored> {
   const failed = new AbortController();
-  const { signal = failed.signal } = options;
   const start = performance.now();
-  const asking = http.askWhenListening(AbortSignal.any([signal, failed.signal])).then((answer) => ({
-    answer,
-    firstTokenMs: firstTokenSince(start, answer),
-  }));
+  const asking = http
+    .askWhenListening(AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]))
+    .then((answer) => ({
+      answer,
+      firstTokenMs: firstTokenSince(start, answer),
+    }));
   asking.catch(() => undefined); // when the restore fails, its error is the one that counts
   try {
-    const restored = await restore(options);
+    const back = await bringBack();
     // whoever dumps it next waits until its pid is free
-    void restored.wait();
-    return { result: restored.result, ...(await asking) };
+    void back.restored.wait();
+    return { ...back, ...(await asking) };
   } catch (error) {
     failed.abort(error);
     throw error;
@@ -201,8 +205,8 @@ export class ServerBench {
     const dumped = await checkpoint({ ...shared, pid: program.pid });
     await program.gone();
     const device = await imagedDevice(imagesDir);
-    await prepareRestore(one, imagesDir, pageCache, signal);
-    const { result, answer, firstTokenMs } = await restoreAndAsk(http, shared);
+    const bringBack = await prepareRestore(one, shared, pageCache);
+    const { durationMs, phases, answer, firstTokenMs } = await bringBackAndAsk(http, bringBack, signal);
     compare(one, before, answer);
     return {
       case: one.name,
@@ -210,8 +214,8 @@ export class ServerBench {
       ...(cold === undefined ? {} : { coldMs: cold.firstTokenMs }),
       dumpMs: dumped.durationMs,
       dumpPhases: dumped.phases,
-      restoreMs: result.durationMs,
-      restorePhases: result.phases,
+      restoreMs: durationMs,
+      restorePhases: phases,
       verifiedMs: firstTokenMs,
       imageBytes: dumped.imageBytes,
       ...device,

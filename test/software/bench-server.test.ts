@@ -57,7 +57,7 @@ function servers(): string[] {
 
 it('measures all cases to the first token, and dumps a restored server again', async () => {
   const out = join(machine.dir, 'results', 'server.json');
-  const cases = ['cold-start', 'stock', 'parallel', 'full', 'full-prefetched', 'full-held'];
+  const cases = ['cold-start', 'stock', 'parallel', 'full', 'full-prefetched', 'full-held', 'full-standby'];
   const words = ['bench', 'run', '--cases', cases.join(','), '--url', url, '--requests', '2', '--reuse'];
   const more = ['--rounds', '2', '--warmup', '0', '--store', store, '--out', out, '--', ...program];
   const { io, stderr } = captureIo();
@@ -81,7 +81,7 @@ it('measures all cases to the first token, and dumps a restored server again', a
     expect(one).toMatchObject({ dumpMs: 0, imageBytes: 0, coldMs: one.verifiedMs });
     expect(one.verifiedMs).toBeGreaterThan(one.restoreMs);
   }
-  // four cases of a round have the interceptor: one start is enough for them, unless a cold start came between
+  // five cases of a round have the interceptor: one start is enough for them, unless a cold start came between
   const started = samples.filter((one) => one.coldMs !== undefined).map((one) => `${one.round} ${one.case}`);
   expect(started).toEqual(['0 cold-start', '0 stock', '0 parallel', '1 cold-start', '1 stock', '1 parallel']);
 
