@@ -3,7 +3,8 @@
  * A software GPU machine of a test's own: its devices, run directory and images
  * are private, so that tests do not meet each other. Close it in `afterEach`.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import {
   mkdtempSync,
   readdirSync,
@@ -113,6 +114,13 @@ export class Machine {
   /** Real `criu restore`; the restored process becomes our child. */
   restore(options: CriuOptions = {}): Promise<CriuRun> {
     return this.#criu('restore', ['--restore-detached'], options);
+  }
+
+  /** `criu restore` that stays as the parent of what it restored. */
+  restoreAndStay(libdir: string): { criu: ChildProcess; ended: Promise<unknown> } {
+    const args = ['restore', '--images-dir', this.imagesDir, '--libdir', libdir];
+    const criu = spawn(criuProgram(), args, { env: { ...process.env, ...this.env }, stdio: 'ignore' });
+    return { criu, ended: once(criu, 'exit') };
   }
 
   async #criu(action: string, extra: string[], options: CriuOptions): Promise<CriuRun> {

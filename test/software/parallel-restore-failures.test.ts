@@ -3,8 +3,6 @@
  * Everything that can end in the middle of a restore with variant `parallel`, at each step: either the application runs
  * with its bytes, or nothing of it is left, the reason is on record, and the images still restore.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -12,7 +10,6 @@ import { variantDir } from '../../lib/paths.ts';
 import { readStat, waitForExit } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import type { CriuOptions, CriuRun, StatusEvent } from '../helpers/machine.ts';
-import { criuProgram } from '../helpers/criu.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../helpers/parallel.ts';
 
 let machine: ParallelMachine;
@@ -143,12 +140,7 @@ describe('criu', () => {
 
 it('criu stays as the parent of what it restored: the watcher does not, and its end ends nothing', async () => {
   await startAndDump();
-  const where = ['--images-dir', machine.imagesDir, '--libdir', variantDir('parallel')];
-  const criu = spawn(criuProgram(), ['restore', ...where], {
-    env: { ...process.env, ...machine.env },
-    stdio: 'ignore',
-  });
-  const ended = once(criu, 'exit');
+  const { criu, ended } = machine.restoreAndStay(variantDir('parallel'));
   const watcher = await vi.waitUntil(() => machine.readStatus().find((e) => e.event === 'watcher')?.pid, {
     timeout: 20_000,
   });

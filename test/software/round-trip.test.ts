@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { variantDir } from '../../lib/paths.ts';
 import { readChildren, readStat } from '../../lib/process/index.ts';
-import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 
 let machine: Machine;
@@ -145,12 +142,7 @@ it('leaves no companion beside a criu that stays as the parent of what it restor
   const workload = await machine.start();
   const before = await workload.verify();
   await machine.dump(workload);
-  const where = ['--images-dir', machine.imagesDir, '--libdir', variantDir('stock')];
-  const criu = spawn(criuProgram(), ['restore', ...where], {
-    env: { ...process.env, ...machine.env },
-    stdio: 'ignore',
-  });
-  const ended = once(criu, 'exit');
+  const { criu, ended } = machine.restoreAndStay(variantDir('stock'));
   const companions = () =>
     readChildren(process.pid).filter((pid) => {
       const stat = readStat(pid);
