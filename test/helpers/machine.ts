@@ -145,6 +145,15 @@ export class Machine {
     };
   }
 
+  /** An action script of CRIU that does something at one stage. */
+  actionScript(stage: string, command: string): string[] {
+    const path = join(this.dir, 'action.sh');
+    writeFileSync(path, `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${stage} ] || exit 0\n${command}\n`, {
+      mode: 0o755,
+    });
+    return ['--action-script', path];
+  }
+
   #statusFiles(): string[] {
     if (!existsSync(this.runDir)) return [];
     const names = readdirSync(this.runDir).filter((name) => name.endsWith('.jsonl'));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** For tests of variant `parallel`: a machine with one application under the interceptor, and what must hold after failures. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { buildDir, interceptorLibrary, variantDir } from '../../lib/paths.ts';
@@ -36,15 +36,6 @@ export class ParallelMachine extends Machine {
     }));
     this.#events.push(...result.status);
     return result;
-  }
-
-  /** An action script of CRIU that does something at one stage. */
-  actionScript(stage: string, command: string): string[] {
-    const path = join(this.dir, 'action.sh');
-    writeFileSync(path, `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${stage} ] || exit 0\n${command}\n`, {
-      mode: 0o755,
-    });
-    return ['--action-script', path];
   }
 
   /** Manifests of GPU images; a directory without any holds none that looks complete. */
