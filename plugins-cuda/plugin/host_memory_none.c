@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "image/pages.h"
+#include "plugin/driver_call.h"
 
 void ccr__host_memory_before(pid_t pid)
 {
@@ -12,7 +13,7 @@ void ccr__host_memory_before(pid_t pid)
 
 CUresult ccr__host_memory_checkpoint(const struct task *task)
 {
-	return ccr__plugin.driver.cuCheckpointProcessCheckpoint(task->pid, NULL);
+	return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
 }
 
 void ccr__host_memory_roll_back(void)

@@ -5,6 +5,7 @@
  * nothing, and restores it by mmap; the page file is written with many threads
  * and lies beside the images.
  */
+#include "plugin/driver_call.h"
 #include "plugin/host_memory.h"
 
 #include <errno.h>
@@ -284,7 +285,7 @@ CUresult ccr__host_memory_checkpoint(const struct task *task)
 	if (before.pid == task->pid)
 		ret = ccr__populate_checkpoint(task, &before.ranges, &result);
 	if (ret == -ENOTSUP)
-		return ccr__plugin.driver.cuCheckpointProcessCheckpoint(task->pid, NULL);
+		return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
 	return ret ? CUDA_ERROR_OPERATING_SYSTEM : result;
 }
 

@@ -84,6 +84,10 @@ struct restore_thread {
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
 /* Stops it again as CRIU had it; 0 or -errno. */
 int ccr__restore_thread_stop(struct restore_thread *thread);
+/* One is let run by us. */
+bool ccr__restore_thread_is_ours(void);
+/* Lets it go on when a signal has stopped it. */
+void ccr__restore_thread_tend(void);
 /*
  * As CRIU has a stopped thread: a filter of the task is no obstacle, nor does it see what is run
  * there. That takes CAP_SYS_ADMIN; without it CRIU itself refuses tasks with a filter, and the

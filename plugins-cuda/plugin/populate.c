@@ -12,10 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "plugin/driver_call.h"
 #include "plugin/inject.h"
 
 #define LOOK_EVERY_MS 5
@@ -34,33 +31,11 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-struct driver_call {
-	pid_t pid;
-	CUresult result;
-	int done[2]; /* a pipe whose writing end is closed when the call has returned */
-};
-
 /* The threads that populate. */
 struct crew {
 	struct injection threads[MAX_THREADS];
 	unsigned int nr;
 };
-
-static void *call_driver(void *data)
-{
-	struct driver_call *call = data;
-
-	call->result = ccr__plugin.driver.cuCheckpointProcessCheckpoint(call->pid, NULL);
-	close(call->done[1]);
-	return NULL;
-}
-
-static bool is_done(const struct driver_call *call, int timeout_ms)
-{
-	struct pollfd poller = {.fd = call->done[0], .events = POLLIN};
-
-	return poll(&poller, 1, timeout_ms) > 0;
-}
 
 /* Large private anonymous memory that is not known yet. */
 static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_range *found)
@@ -119,7 +94,7 @@ static int populate(struct crew *crew, const struct driver_call *call,
 	uint64_t end = range->end;
 	int ret = 0;
 
-	while (!ret && end > range->start && !is_done(call, 0)) {
+	while (!ret && end > range->start && !ccr__driver_call_is_done(call, 0)) {
 		const uint64_t before = end;
 
 		ret = populate_some(crew, range->start, &end);
@@ -135,7 +110,7 @@ static void accompany(struct crew *crew, const struct driver_call *call, struct 
 	uint64_t populated = 0;
 	int ret = 0;
 
-	while (!ret && !is_done(call, LOOK_EVERY_MS)) {
+	while (!ret && !ccr__driver_call_is_done(call, LOOK_EVERY_MS)) {
 		while (!ret && find_new(call->pid, known, &range)) {
 			ret = populate(crew, call, &range, &populated);
 			if (!ret)
@@ -153,25 +128,11 @@ static void accompany(struct crew *crew, const struct driver_call *call, struct 
 static bool call_accompanied(struct driver_call *call, struct crew *crew,
 			     struct remap_ranges *known)
 {
-	sigset_t all, before;
-	pthread_t thread;
-	int ret;
-
-	if (pipe2(call->done, O_CLOEXEC))
+	if (ccr__driver_call_begin(call))
 		return false;
-	/* Criu's signal handlers are for its main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&thread, NULL, call_driver, call);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!ret) {
-		accompany(crew, call, known);
-		pthread_join(thread, NULL);
-	} else {
-		close(call->done[1]);
-	}
-	close(call->done[0]);
-	return !ret;
+	accompany(crew, call, known);
+	ccr__driver_call_end(call);
+	return true;
 }
 
 /* ---- who does it ---- */
@@ -229,7 +190,7 @@ static int dismiss(struct crew *crew)
 int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
 			     CUresult *result)
 {
-	struct driver_call call = {.pid = task->pid};
+	struct driver_call call = {.function = ccr__driver_checkpoint, .pid = task->pid};
 	struct remap_ranges known = {0};
 	struct crew crew = {.nr = 0};
 	bool is_called = false;

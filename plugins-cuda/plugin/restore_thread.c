@@ -13,11 +13,11 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
-#define HOLD_MS			1000
+
+static struct restore_thread *running; /* let run by us */
 
 static int failed(pid_t tid, const char *what)
 {
@@ -62,38 +62,36 @@ static int give_up(const struct restore_thread *thread, const char *what)
 	return ret;
 }
 
-/*
- * A task that is to stand still after its restore has a SIGSTOP waiting, which
- * cannot be blocked and would stop the only thread that runs. A SIGCONT may take
- * it back in this very moment: then there is nothing to wait for.
- */
-static int hold_stop(struct restore_thread *thread)
+/* From a stop that nobody asked for. */
+static int go_on(struct restore_thread *thread, int status)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
+	int signal = 0;
+
+	if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
+		thread->is_held = false; /* SIGCONT */
+	else if (WSTOPSIG(status) == SIGSTOP)
+		thread->is_held = true; /* cannot be blocked; it has its turn afterwards */
+	else
+		signal = WSTOPSIG(status);
+	return ptrace(PTRACE_CONT, thread->tid, NULL, signal) ? failed(thread->tid, "continue") : 0;
+}
+
+bool ccr__restore_thread_is_ours(void)
+{
+	return running;
+}
+
+void ccr__restore_thread_tend(void)
+{
 	int status;
 
-	for (int i = 0; i < HOLD_MS && !thread->is_held; i++) {
-		const pid_t stopped = waitpid(thread->tid, &status, __WALL | WNOHANG);
-
-		if (stopped < 0 && errno != EINTR)
-			return failed(thread->tid, "wait");
-		if (stopped <= 0) {
-			nanosleep(&pause, NULL);
-			continue;
-		}
-		if (!WIFSTOPPED(status))
-			return -ESRCH;
-		thread->is_held = !PTRACE_EVENT_OF(status) && WSTOPSIG(status) == SIGSTOP;
-		if (ptrace(PTRACE_CONT, thread->tid, NULL, 0))
-			return failed(thread->tid, "continue");
-	}
-	return 0;
+	if (running && waitpid(running->tid, &status, __WALL | WNOHANG) > 0 && WIFSTOPPED(status))
+		go_on(running, status);
 }
 
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 {
 	const unsigned long long blocked = ~(1ULL << (SIGTRAP - 1));
-	const bool is_to_stop = ccr__has_pending(tid, SIGSTOP);
 
 	*thread = (struct restore_thread){.tid = tid};
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask)) {
@@ -109,7 +107,8 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 	if (ptrace(PTRACE_CONT, tid, NULL, 0))
 		return give_up(thread, "continue");
 	thread->resumed = true;
-	return is_to_stop ? hold_stop(thread) : 0;
+	running = thread;
+	return 0;
 }
 
 int ccr__restore_thread_stop(struct restore_thread *thread)
@@ -120,6 +119,7 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 	if (!thread->resumed)
 		return 0;
 	thread->resumed = false;
+	running = NULL;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
 		return failed(tid, "interrupt");
 	for (;;) {
@@ -134,9 +134,9 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 		}
 		if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
 			break;
-		/* A signal got in first: hand it on, the stop we asked for is still to come. */
-		if (ptrace(PTRACE_CONT, tid, NULL, WSTOPSIG(status)))
-			return failed(tid, "continue");
+		/* A signal got in first; the stop we asked for is still to come. */
+		if (go_on(thread, status))
+			return -EIO;
 	}
 	if (thread->is_held)
 		syscall(SYS_tkill, tid, SIGSTOP);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "plugin/driver_call.h"
 #include "plugin/host_memory.h"
 
 double ccr__now_ms(void)
@@ -86,7 +87,12 @@ void ccr__task_free_all(void)
 	}
 }
 
-static CUresult lock(pid_t pid)
+static CUresult get_state(pid_t pid, void *state)
+{
+	return ccr__plugin.driver.cuCheckpointProcessGetState(pid, state);
+}
+
+static CUresult lock(pid_t pid, void *unused)
 {
 	CUcheckpointLockArgs args = {.timeoutMs = ccr__plugin.settings.lock_timeout_ms};
 
@@ -94,7 +100,7 @@ static CUresult lock(pid_t pid)
 }
 
 /* On the devices of the map; without one the driver takes those it was on. */
-static CUresult restore(pid_t pid)
+static CUresult restore(pid_t pid, void *unused)
 {
 	const struct ccr_device_map *map = &ccr__plugin.device_map;
 	CUcheckpointGpuPair pairs[CCR_MAX_DEVICES];
@@ -107,26 +113,30 @@ static CUresult restore(pid_t pid)
 	return ccr__plugin.driver.cuCheckpointProcessRestore(pid, map->count ? &args : NULL);
 }
 
+static CUresult unlock(pid_t pid, void *unused)
+{
+	return ccr__plugin.driver.cuCheckpointProcessUnlock(pid, NULL);
+}
+
 CUresult ccr__task_step(const struct task *task, enum step step)
 {
 	static const char *const names[] = {"lock", "checkpoint", "restore", "unlock"};
-	const struct ccr_driver *driver = &ccr__plugin.driver;
 	const double start = ccr__now_ms();
 	CUresult result = CUDA_ERROR_UNKNOWN;
 	double ms;
 
 	switch (step) {
 	case STEP_LOCK:
-		result = lock(task->pid);
+		result = ccr__driver_call(lock, task->pid, NULL);
 		break;
 	case STEP_CHECKPOINT:
 		result = ccr__host_memory_checkpoint(task);
 		break;
 	case STEP_RESTORE:
-		result = restore(task->pid);
+		result = ccr__driver_call(restore, task->pid, NULL);
 		break;
 	case STEP_UNLOCK:
-		result = driver->cuCheckpointProcessUnlock(task->pid, NULL);
+		result = ccr__driver_call(unlock, task->pid, NULL);
 		break;
 	}
 	ms = ccr__now_ms() - start;
@@ -149,7 +159,7 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 	CUresult result;
 
 	*failed = "cuCheckpointProcessGetState";
-	result = ccr__plugin.driver.cuCheckpointProcessGetState(task->pid, &state);
+	result = ccr__driver_call(get_state, task->pid, &state);
 	if (result != CUDA_SUCCESS) {
 		ccr_err("state of %d: %s", task->pid, ccr_cuda_error_name(result));
 		return result;
