@@ -56,6 +56,10 @@ function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
   return { ...task, outcome: 'failed', reason: 'the watcher ended before it had its device memory' };
 }
 
+/** Its processes were restored, and are still to take their device memory. */
+export const isStandby = ({ attaching, tasks }: OpStatus): boolean =>
+  attaching.length > 0 && tasks.every(({ outcome }) => outcome !== 'failed');
+
 export interface CollectOptions {
   /** Processes that wait for their memory go on doing so, and the file stays. */
   leaveStopped?: boolean;
@@ -74,10 +78,12 @@ export async function collectStatus(
 ): Promise<OpStatus | undefined> {
   const { leaveStopped = false, ...wait } = options;
   const first = await readOpStatus(runDir, criuPid);
-  if (!first || (leaveStopped && first.attaching.length > 0)) return first;
+  if (!first || (leaveStopped && isStandby(first))) return first;
+  if (first.watcherPid !== undefined) {
+    const ended = await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS, ...wait });
+    if (ended === undefined) return first; // it is still at work, and has more to say
+  }
   try {
-    if (first.watcherPid !== undefined)
-      await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS, ...wait });
     const status = await readOpStatus(runDir, criuPid);
     return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };
   } finally {
@@ -136,7 +142,9 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     error: ended.error,
     log: readCriuLog(logOf(run)),
     stderr: tailOf(ended.stderr ?? ''),
-    status: await collectStatus(run.runDir, criuPid, { leaveStopped: run.leaveStopped === true }),
+    status: await collectStatus(run.runDir, criuPid, {
+      leaveStopped: run.leaveStopped === true && ended.exitCode === 0,
+    }),
   };
 }
 

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import {
   collectStatus,
   criuOptions,
+  isStandby,
   readRestoreStats,
   resolveOperation,
   restoreArguments,
@@ -36,11 +37,11 @@ import {
   type WaitOptions,
 } from '../process/index.ts';
 import { restoreError, succeeded } from './error.ts';
-import { findStandby, wake, type WakeOptions, type WakeResult } from './wake.ts';
+import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
 /** The kernel stops a task when it next runs. */
-const STOP_MS = 10_000;
+const STOP_MS = 1000;
 
 export interface RestoreOptions extends OperationOptions {
   /**
@@ -80,18 +81,21 @@ function createRun(
   pidFile: string,
   shellJob: boolean,
 ): CriuRun {
-  const { env, leaveStopped, signal, timeoutMs } = options;
+  const { env, signal, timeoutMs } = options;
+  const words = options.extraArgs ?? [];
+  const leaveStopped =
+    options.leaveStopped === true || words.includes('--leave-stopped') || words.includes('-s');
   const shared = criuOptions(operation, options, shellJob);
   return {
     stage: 'restore',
     criu: operation.criu,
-    args: restoreArguments({ ...shared, pidFile, leaveStopped: leaveStopped === true }),
+    args: restoreArguments({ ...shared, pidFile, leaveStopped }),
     workDir: operation.workDir,
     runDir: operation.runDir,
     keepTerminal: shared.shellJob === true && process.stdin.isTTY,
     ...(env === undefined ? {} : { env }),
     ...(signal === undefined ? {} : { signal }),
-    ...(leaveStopped === undefined ? {} : { leaveStopped }),
+    leaveStopped,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
 }
@@ -121,18 +125,31 @@ function findWarnings(images: RestorableImages, result: CriuResult): string[] {
   ];
 }
 
-function createProcess(result: RestoreResult, runDir: string): RestoredProcess {
+/** @param criuPid of the run whose status file a standby has left */
+function createProcess(result: RestoreResult, runDir: string, criuPid: number | undefined): RestoredProcess {
   const { pid } = result;
+  let standby = criuPid;
+  const collect = async (): Promise<void> => {
+    if (standby !== undefined) await collectStatus(runDir, standby);
+    standby = undefined;
+  };
   return {
     result,
-    wait: (options) => waitForExit(pid, options),
+    wait: async (options) => {
+      const status = await waitForExit(pid, options);
+      if (status !== undefined) await collect();
+      return status;
+    },
     kill: async (graceMs = 5000) => {
-      const standby = await findStandby(runDir, pid);
       await killTree(pid, graceMs);
-      if (standby !== undefined) await collectStatus(runDir, standby);
+      await collect();
     },
     killNow: () => void killTreeNow(pid),
-    wake: (options) => wake(pid, { runDir, ...options }),
+    wake: async (options) => {
+      const woken = await wake(pid, { runDir, ...options });
+      standby = undefined;
+      return woken;
+    },
   };
 }
 
@@ -153,10 +170,8 @@ async function runRestore(
   if (pid === undefined) {
     throw new ToolkitError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
-  if (options.leaveStopped === true && !(await waitUntilStopped(pid, STOP_MS))) {
-    await killTree(pid);
-    throw new ToolkitError('ERR_RESTORE_RUNNING', `${pid} was to stand still, and runs; it was killed`);
-  }
+  // unless somebody has woken it already
+  if (run.leaveStopped === true) await waitUntilStopped(pid, STOP_MS);
   return createProcess(
     {
       pid,
@@ -167,6 +182,7 @@ async function runRestore(
       warnings: findWarnings(images, result),
     },
     operation.runDir,
+    run.leaveStopped === true && result.status && isStandby(result.status) ? result.criuPid : undefined,
   );
 }
 

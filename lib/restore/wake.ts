@@ -6,9 +6,9 @@
  */
 import { loadSettings } from '../configure/index.ts';
 import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
-import { ToolkitError } from '../errors.ts';
+import { ToolkitError, UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { killTree, readStat, readTree, wakeTree } from '../process/index.ts';
+import { isAlive, killTree, readStat, readTree, wakeTree } from '../process/index.ts';
 
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
@@ -28,12 +28,19 @@ export interface WakeResult {
 }
 
 /** The run of criu whose watcher still waits for a process of this tree. */
-export async function findStandby(runDir: string, root: number): Promise<number | undefined> {
+async function findStandby(runDir: string, root: number): Promise<number | undefined> {
   const pids = new Set(readTree(root).map(({ pid }) => pid));
   for (const criuPid of listOpStatus(runDir)) {
-    const status = await readOpStatus(runDir, criuPid);
-    const waits = status?.watcherPid !== undefined && readStat(status.watcherPid)?.comm === 'cuda-watcher';
-    if (waits && status.attaching.some((pid) => pids.has(pid))) return criuPid;
+    // of what another run has written nothing is expected
+    const status = await readOpStatus(runDir, criuPid).catch(() => undefined);
+    if (status?.watcherPid === undefined || readStat(status.watcherPid)?.comm !== 'cuda-watcher') continue;
+    if (!status.attaching.some((pid) => pids.has(pid))) continue;
+    const other = status.attaching.find((pid) => !pids.has(pid) && isAlive(pid));
+    if (other === undefined) return criuPid;
+    throw new UsageError(
+      `${root} was restored with ${other}, which is not below it`,
+      'wake the root of the tree',
+    );
   }
   return undefined;
 }

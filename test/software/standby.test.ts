@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /** Standby processes: restored ahead of time, they stand still until they are woken. */
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkpoint } from '../../lib/checkpoint/index.ts';
+import { opStatusPath } from '../../lib/criu/index.ts';
+import { UsageError } from '../../lib/errors.ts';
 import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../lib/paths.ts';
-import { readTree, wakeTree } from '../../lib/process/index.ts';
-import { restore, type RestoredProcess } from '../../lib/restore/index.ts';
+import { readChildren, readTree, wakeTree } from '../../lib/process/index.ts';
+import { restore, wake, type RestoredProcess } from '../../lib/restore/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
@@ -33,6 +35,7 @@ async function standBy(
   workload: Workload,
   variant: PluginVariant,
   extraArgs: string[] = [],
+  leaveStopped = true,
 ): Promise<RestoredProcess> {
   const libdir = variantDir(variant);
   const dumped = await machine.dump(workload, { libdir });
@@ -43,7 +46,7 @@ async function standBy(
     criu: criuProgram(),
     env: machine.env,
     extraArgs,
-    leaveStopped: true,
+    leaveStopped,
   });
 }
 
@@ -95,6 +98,41 @@ describe.each(variants)('%s', (variant) => {
     expect(wakeTree(workload.pid)).toEqual([workload.pid]);
     expect(await snapshot(workload)).toEqual(before);
   });
+});
+
+it('is woken by its root, not by a part of it', async () => {
+  const workload = await start('parallel');
+  const before = await snapshot(workload);
+  const standby = await standBy(workload, 'parallel');
+  const [child = 0] = readChildren(workload.pid);
+  await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
+  expect(readTree(workload.pid).map(({ state }) => state)).toEqual(['T', 'T']);
+  expect((await standby.wake()).pids).toHaveLength(2);
+  expect(await snapshot(workload)).toEqual(before);
+});
+
+it('is one by criu’s own option, too, and leaves nothing when somebody else ends it', async () => {
+  const workload = await start('parallel');
+  const standby = await standBy(workload, 'parallel', ['--leave-stopped'], false);
+  for (const { pid } of readTree(workload.pid)) process.kill(pid, 'SIGKILL');
+  expect(await standby.wait()).toMatchObject({ kind: 'signaled', signal: 9 });
+  expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+});
+
+it('is killed although another operation has left a damaged status file', async () => {
+  const workload = await start('parallel');
+  const standby = await standBy(workload, 'parallel');
+  writeFileSync(opStatusPath(machine.runDir, 1), 'nonsense\n');
+  await standby.kill();
+  expect(readTree(workload.pid)).toEqual([]);
+});
+
+it('is none when criu fails: it is cleaned up like any restore', async () => {
+  const workload = await start('parallel');
+  const script = machine.actionScript('pre-resume', 'kill -9 $PPID');
+  await expect(standBy(workload, 'parallel', script)).rejects.toThrow();
+  expect(readTree(workload.pid)).toEqual([]);
+  expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
 });
 
 describe('when the pool daemon dies before a standby has its memory', () => {
