@@ -120,6 +120,6 @@ export async function poolStop(options: PoolStopOptions = {}): Promise<number> {
   const status = await waitForExit(pid, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
   if (status) return pid;
   throw new PoolError('ERR_POOL', `cuda-poold ${pid} has not ended after ${timeoutMs / 1000} s`, {
-    hint: 'it was told to, and ends when its operations have: criu-cuda pool status',
+    hint: 'it was told to, and ends when its operations have; a standby is one until it is woken; a second SIGTERM ends it at once',
   });
 }

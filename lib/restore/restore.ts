@@ -45,7 +45,8 @@ const STOP_MS = 1000;
 
 export interface RestoreOptions extends OperationOptions {
   /**
-   * The tree stands still, with all its memory or a pool that has it, until {@link RestoredProcess.wake}: a standby.
+   * The tree stands still until {@link RestoredProcess.wake}: a standby. Device memory that bypasses CRIU's pages is being
+   * loaded, by a pool that keeps it until then.
    */
   leaveStopped?: boolean;
 }

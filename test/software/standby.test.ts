@@ -7,7 +7,7 @@ import { checkpoint } from '../../lib/checkpoint/index.ts';
 import { opStatusPath } from '../../lib/criu/index.ts';
 import { UsageError } from '../../lib/errors.ts';
 import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../lib/paths.ts';
-import { readChildren, readTree, wakeTree } from '../../lib/process/index.ts';
+import { isAlive, readChildren, readTree, waitForExit, wakeTree } from '../../lib/process/index.ts';
 import { restore, wake, type RestoredProcess } from '../../lib/restore/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
@@ -100,17 +100,6 @@ describe.each(variants)('%s', (variant) => {
   });
 });
 
-it('is woken by its root, not by a part of it', async () => {
-  const workload = await start('parallel');
-  const before = await snapshot(workload);
-  const standby = await standBy(workload, 'parallel');
-  const [child = 0] = readChildren(workload.pid);
-  await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
-  expect(readTree(workload.pid).map(({ state }) => state)).toEqual(['T', 'T']);
-  expect((await standby.wake()).pids).toHaveLength(2);
-  expect(await snapshot(workload)).toEqual(before);
-});
-
 it('is one by criu’s own option, too, and leaves nothing when somebody else ends it', async () => {
   const workload = await start('parallel');
   const standby = await standBy(workload, 'parallel', ['--leave-stopped'], false);
@@ -135,18 +124,34 @@ it('is none when criu fails: it is cleaned up like any restore', async () => {
   expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
 });
 
-describe('when the pool daemon dies before a standby has its memory', () => {
+describe('before the pool daemon has given anything', () => {
+  /** A task runs for an instant before it stands still: the daemon must not give it anything then. */
+  const standByUnserved = (workload: Workload, daemon: number): Promise<RestoredProcess> =>
+    standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
+
   async function loseDaemon(workload: Workload): Promise<RestoredProcess> {
     const { pid } = await machine.poolStatus();
-    // a task runs for an instant before it stands still: it must not get anything then
-    const standby = await standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${pid}`));
+    const standby = await standByUnserved(workload, pid);
     await machine.kill(pid);
     return standby;
   }
 
   beforeEach(() => machine.startPool());
 
-  it('a helper loads it', async () => {
+  it('a standby is woken by its root, not by a part of it', async () => {
+    const { pid } = await machine.poolStatus();
+    const workload = await start('full');
+    const before = await snapshot(workload);
+    const standby = await standByUnserved(workload, pid);
+    const [child = 0] = readChildren(workload.pid);
+    await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
+    expect(readTree(workload.pid).map(({ state }) => state)).toEqual(['T', 'T']);
+    process.kill(pid, 'SIGCONT');
+    expect((await standby.wake()).pids).toHaveLength(2);
+    expect(await snapshot(workload)).toEqual(before);
+  });
+
+  it('it dies: a helper loads the memory', async () => {
     const workload = await start('full');
     const before = await snapshot(workload);
     const standby = await loseDaemon(workload);
@@ -154,7 +159,23 @@ describe('when the pool daemon dies before a standby has its memory', () => {
     expect(await snapshot(workload)).toEqual(before);
   });
 
-  it('and the images are gone too: it says so, and nothing runs on', async () => {
+  it('it is told to end, waits for the standby, and is told again: a helper loads the memory', async () => {
+    const { pid } = await machine.poolStatus();
+    const workload = await start('full');
+    const before = await snapshot(workload);
+    const standby = await standByUnserved(workload, pid);
+    process.kill(pid, 'SIGCONT');
+    const sockets = () => readdirSync(machine.runDir).filter((name) => name.startsWith('pool'));
+    process.kill(pid, 'SIGTERM');
+    await expect.poll(sockets).not.toContain('pool.sock');
+    expect(isAlive(pid)).toBe(true);
+    process.kill(pid, 'SIGTERM');
+    await waitForExit(pid);
+    expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
+    expect(await snapshot(workload)).toEqual(before);
+  });
+
+  it('it dies, and the images are gone too: the wake says so, and nothing runs on', async () => {
     const workload = await start('full');
     const standby = await loseDaemon(workload);
     for (const name of readdirSync(machine.imagesDir))
