@@ -29,6 +29,7 @@ import { readPageImages } from '../images/index.ts';
 import {
   becomeSubreaper,
   killTree,
+  isAlive,
   isDescendant,
   killTreeNow,
   waitForExit,
@@ -147,9 +148,13 @@ function createProcess(result: RestoreResult, runDir: string, criuPid: number | 
     },
     killNow: () => void killTreeNow(pid),
     wake: async (options) => {
-      const woken = await wake(pid, { runDir, ...options });
-      standby = undefined;
-      return woken;
+      try {
+        const woken = await wake(pid, { runDir, ...options });
+        standby = undefined;
+        return woken;
+      } finally {
+        if (!isAlive(pid)) await collect();
+      }
     },
   };
 }

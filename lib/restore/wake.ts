@@ -48,11 +48,15 @@ async function findStandby(runDir: string, root: number): Promise<number | undef
 /**
  * Lets a process tree go on that stands still, as `restore` with `leaveStopped`
  * leaves it, and waits until it has its device memory.
- * @throws {@link ToolkitError} ERR_WAKE when a process did not get it; the tree was killed
+ * @throws {@link ToolkitError} ERR_WAKE when it has ended, or a process did not get it and the tree was killed
  */
 export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
   const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
   const criuPid = await findStandby(runDir, pid);
+  if (criuPid === undefined && !isAlive(pid)) {
+    await killTree(pid); // what is left of it
+    throw new ToolkitError('ERR_WAKE', `${pid} has ended`, { hint: 'restore it again' });
+  }
   const start = performance.now();
   const pids = wakeTree(pid);
   const { signal } = options;

@@ -108,6 +108,14 @@ it('is one by criu’s own option, too, and leaves nothing when somebody else en
   expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
 });
 
+it('cannot be woken when it has ended', async () => {
+  const workload = await start('stock');
+  const standby = await standBy(workload, 'stock');
+  for (const { pid } of readTree(workload.pid)) process.kill(pid, 'SIGKILL');
+  await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
+  expect(readTree(workload.pid)).toEqual([]);
+});
+
 it('is killed although another operation has left a damaged status file', async () => {
   const workload = await start('parallel');
   const standby = await standBy(workload, 'parallel');
@@ -129,13 +137,6 @@ describe('before the pool daemon has given anything', () => {
   const standByUnserved = (workload: Workload, daemon: number): Promise<RestoredProcess> =>
     standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
 
-  async function loseDaemon(workload: Workload): Promise<RestoredProcess> {
-    const { pid } = await machine.poolStatus();
-    const standby = await standByUnserved(workload, pid);
-    await machine.kill(pid);
-    return standby;
-  }
-
   beforeEach(() => machine.startPool());
 
   it('a standby is woken by its root, not by a part of it', async () => {
@@ -152,9 +153,11 @@ describe('before the pool daemon has given anything', () => {
   });
 
   it('it dies: a helper loads the memory', async () => {
+    const { pid } = await machine.poolStatus();
     const workload = await start('full');
     const before = await snapshot(workload);
-    const standby = await loseDaemon(workload);
+    const standby = await standByUnserved(workload, pid);
+    await machine.kill(pid);
     expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
     expect(await snapshot(workload)).toEqual(before);
   });
@@ -176,10 +179,12 @@ describe('before the pool daemon has given anything', () => {
   });
 
   it('it dies, and the images are gone too: the wake says so, and nothing runs on', async () => {
+    const { pid } = await machine.poolStatus();
     const workload = await start('full');
-    const standby = await loseDaemon(workload);
+    const standby = await standByUnserved(workload, pid);
     for (const name of readdirSync(machine.imagesDir))
       if (/^cuda-\d/.test(name)) rmSync(join(machine.imagesDir, name));
+    await machine.kill(pid);
     await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
     expect(readTree(workload.pid)).toEqual([]);
   });
