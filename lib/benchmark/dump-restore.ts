@@ -121,7 +121,10 @@ export interface Sample {
   /** From the start of criu to its end; of a standby its waking, of a cold start until the program listens. */
   restoreMs: number;
   restorePhases: SamplePhase[];
-  /** From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, of a server to its first token. */
+  /**
+   * From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, of a server to
+   * its first token.
+   */
   verifiedMs: number;
   imageBytes: number;
   /** Of the allocations in the GPU image; absent where the variant writes none. */

@@ -9,17 +9,11 @@ import { readTree } from './proc.ts';
 
 const POLL_MS = 2;
 
-/**
- * Waits until nothing of a tree runs. Only a parent is told that a process stopped, so this looks.
- * @returns false at the timeout
- */
-export async function waitUntilStopped(pid: number, timeoutMs: number): Promise<boolean> {
+/** Waits until nothing of a tree runs, or the timeout. Only a parent is told that a process stopped, so this looks. */
+export async function waitUntilStopped(pid: number, timeoutMs: number): Promise<void> {
   const end = performance.now() + timeoutMs;
-  while (readTree(pid).some(({ state }) => state !== 'T' && state !== 'Z')) {
-    if (performance.now() > end) return false;
-    await delay(POLL_MS);
-  }
-  return true;
+  const isRunning = (): boolean => readTree(pid).some(({ state }) => state !== 'T' && state !== 'Z');
+  while (isRunning() && performance.now() < end) await delay(POLL_MS);
 }
 
 /**

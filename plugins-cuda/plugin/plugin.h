@@ -115,8 +115,6 @@ void ccr__warmer_passed(void);
 /* One field of /proc/PID/status as text, from after its colon; 0 or -errno, -ENOENT when it has
  * none. */
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
-/* A signal waits for a process, or for one thread of it. */
-bool ccr__has_pending(pid_t pid, int signal);
 
 /* watcher.c */
 int ccr__watcher_start(int stage);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "plugin/plugin.h"
@@ -25,17 +24,4 @@ int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 	}
 	fclose(file);
 	return ret;
-}
-
-static bool has_pending_in(pid_t pid, const char *field, int signal)
-{
-	char pending[32];
-
-	return !ccr__proc_status(pid, field, pending, sizeof(pending)) &&
-	       strtoull(pending, NULL, 16) >> (signal - 1) & 1;
-}
-
-bool ccr__has_pending(pid_t pid, int signal)
-{
-	return has_pending_in(pid, "SigPnd", signal) || has_pending_in(pid, "ShdPnd", signal);
 }

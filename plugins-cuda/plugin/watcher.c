@@ -219,9 +219,17 @@ static void receive(int stage, int fd)
 	}
 }
 
+static bool has_pending_kill(pid_t pid, const char *field)
+{
+	char pending[32];
+
+	return !ccr__proc_status(pid, field, pending, sizeof(pending)) &&
+	       strtoull(pending, NULL, 16) >> (SIGKILL - 1) & 1;
+}
+
 bool ccr__is_dying(pid_t pid)
 {
-	const bool is_killed = ccr__has_pending(pid, SIGKILL);
+	const bool is_killed = has_pending_kill(pid, "SigPnd") || has_pending_kill(pid, "ShdPnd");
 	unsigned long long flags = 0;
 	char path[64];
 	bool gone;

@@ -52,6 +52,8 @@ async function standBy(
 
 const states = (workload: Workload): string[] => readTree(workload.pid).map(({ state }) => state);
 
+const statusFiles = (): string[] => readdirSync(machine.runDir).filter((name) => name.startsWith('op-'));
+
 describe.each(variants)('%s', (variant) => {
   it('stands still until it is woken, and has all its memory then', async () => {
     if (variant === 'full') await machine.startPool();
@@ -63,7 +65,7 @@ describe.each(variants)('%s', (variant) => {
     expect(states(workload)).toEqual(['T', 'T']);
     expect((await standby.wake()).pids).toEqual(tree.toReversed());
     expect(await snapshot(workload)).toEqual(before);
-    expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+    expect(statusFiles()).toEqual([]);
     expect((await standby.wake()).pids).toEqual([]);
   });
 
@@ -75,7 +77,7 @@ describe.each(variants)('%s', (variant) => {
     const standby = await standBy(workload, variant);
     await standby.kill();
     expect(readTree(workload.pid)).toEqual([]);
-    expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+    expect(statusFiles()).toEqual([]);
     if (variant === 'full') expect(await free()).toEqual(before);
   });
 
@@ -105,7 +107,7 @@ it('is one by criu’s own option, too, and leaves nothing when somebody else en
   const standby = await standBy(workload, 'parallel', ['--leave-stopped'], false);
   for (const { pid } of readTree(workload.pid)) process.kill(pid, 'SIGKILL');
   expect(await standby.wait()).toMatchObject({ kind: 'signaled', signal: 9 });
-  expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+  expect(statusFiles()).toEqual([]);
 });
 
 it('cannot be woken when it has ended', async () => {
@@ -129,7 +131,7 @@ it('is none when criu fails: it is cleaned up like any restore', async () => {
   const script = machine.actionScript('pre-resume', 'kill -9 $PPID');
   await expect(standBy(workload, 'parallel', script)).rejects.toThrow();
   expect(readTree(workload.pid)).toEqual([]);
-  expect(readdirSync(machine.runDir).filter((name) => name.startsWith('op-'))).toEqual([]);
+  expect(statusFiles()).toEqual([]);
 });
 
 describe('before the pool daemon has given anything', () => {
@@ -146,7 +148,7 @@ describe('before the pool daemon has given anything', () => {
     const standby = await standByUnserved(workload, pid);
     const [child = 0] = readChildren(workload.pid);
     await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
-    expect(readTree(workload.pid).map(({ state }) => state)).toEqual(['T', 'T']);
+    expect(states(workload)).toEqual(['T', 'T']);
     process.kill(pid, 'SIGCONT');
     expect((await standby.wake()).pids).toHaveLength(2);
     expect(await snapshot(workload)).toEqual(before);
