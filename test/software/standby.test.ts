@@ -7,7 +7,14 @@ import { checkpoint } from '../../lib/checkpoint/index.ts';
 import { opStatusPath } from '../../lib/criu/index.ts';
 import { UsageError } from '../../lib/errors.ts';
 import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../lib/paths.ts';
-import { isAlive, readChildren, readTree, waitForExit, wakeTree } from '../../lib/process/index.ts';
+import {
+  isAlive,
+  readChildren,
+  readTree,
+  waitForExit,
+  wakeTree,
+  watchProcess,
+} from '../../lib/process/index.ts';
 import { restore, wake, type RestoredProcess } from '../../lib/restore/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
@@ -113,7 +120,10 @@ it('is one by criu’s own option, too, and leaves nothing when somebody else en
 it('cannot be woken when it has ended', async () => {
   const workload = await start('stock');
   const standby = await standBy(workload, 'stock');
+  const root = watchProcess(workload.pid);
   for (const { pid } of readTree(workload.pid)) process.kill(pid, 'SIGKILL');
+  await root?.ended();
+  root?.close();
   await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
   expect(readTree(workload.pid)).toEqual([]);
 });
