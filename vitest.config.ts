@@ -6,8 +6,10 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     pool: 'forks',
-    // what is waited for comes; on a busy machine not within the second that is vitest's default
+    // what is waited for comes; on a busy machine not within the seconds that are vitest's defaults
     expect: { poll: { timeout: 20_000 } },
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     projects: [
       {
         extends: true,
@@ -19,8 +21,6 @@ export default defineConfig({
           name: 'software',
           include: ['test/software/**/*.test.ts'],
           fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
         },
       },

@@ -27,15 +27,11 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 	endforeach()
 	# The same where memory is the driver's: an evict finds none, and ends the threads.
 	add_test(NAME intercept_copy_only COMMAND test_intercept_copy_order)
-	set_tests_properties(intercept_copy_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120
+	set_tests_properties(intercept_copy_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600
 		ENVIRONMENT "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT=memcpy")
 	# The longest ones first, so that they do not run alone at the end.
 	set_tests_properties(intercept_copy_failures intercept_stress intercept_limits PROPERTIES COST 100)
 	set_tests_properties(intercept_copy intercept_copy_order intercept_copy_only intercept_cycle PROPERTIES COST 50)
-	if(CCR_SANITIZE MATCHES thread)
-		set_tests_properties(intercept_stress intercept_copy intercept_copy_order intercept_copy_failures
-			intercept_copy_only PROPERTIES TIMEOUT 600)
-	endif()
 
 	add_library(intercept_second SHARED ${here}/intercept_second.c)
 	target_link_libraries(intercept_second PRIVATE softcuda dl)

@@ -8,8 +8,6 @@ if(TARGET softcuda)
 endif()
 foreach(area roundtrip errors)
 	ccr_test(transfer_${area} SOURCES transfer_${area}.c LIBS transfer_test ENV ${transfer_env})
-	# Under a sanitizer they take most of a minute on two cores.
-	set_tests_properties(transfer_${area} PROPERTIES TIMEOUT 300)
 endforeach()
 
 ccr_test(transfer_library SOURCES transfer_library.c LIBS image_test ENV ${transfer_env}

@@ -15,13 +15,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { vi } from 'vitest';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
 import { becomeSubreaper, killTree, readTree, waitForExit } from '../../lib/process/index.ts';
 import { poolStart, poolStatus, type PoolStatus } from '../../lib/pool/index.ts';
 import { criuProgram } from './criu.ts';
 import { Workload } from '../../lib/workload/index.ts';
+import { waitFor, waitUntil } from './wait.ts';
 
 export interface StartOptions {
   /** Options of workload-pattern. @default three allocations of 8 MiB and one of 1 MiB, and host memory */
@@ -189,13 +189,10 @@ export class Machine {
   /** How the application took its memory: written after criu has ended. */
   async attachResult(): Promise<{ status: StatusEvent | undefined }> {
     let status: StatusEvent | undefined;
-    await vi.waitUntil(
-      () => {
-        status ??= this.takeStatus().find((e) => e.event === 'attach');
-        return status !== undefined;
-      },
-      { timeout: 20_000 },
-    );
+    await waitUntil(() => {
+      status ??= this.takeStatus().find((e) => e.event === 'attach');
+      return status !== undefined;
+    });
     return { status };
   }
 
@@ -226,9 +223,9 @@ export class Machine {
     }
     if (this.#poolPid !== undefined) await killTree(this.#poolPid);
     // A companion of a criu that failed early may still be opening its device.
-    await vi.waitFor(() => {
+    await waitFor(() => {
       rmSync(this.dir, { recursive: true, force: true });
-    }, 10_000);
+    });
   }
 }
 

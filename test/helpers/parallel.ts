@@ -50,7 +50,7 @@ export class ParallelMachine extends Machine {
         .filter((e) => e.event === 'pool' || e.event === 'watcher')
         .flatMap(({ pid }) => pid ?? []);
     const alive = (): number[] => ours().filter((pid) => (readStat(pid)?.state ?? 'Z') !== 'Z');
-    await expect.poll(alive, { timeout: 20_000 }).toEqual([]);
+    await expect.poll(alive).toEqual([]);
     const sockets = (): string[] => readdirSync(this.runDir).filter((name) => name.endsWith('.sock'));
     if (existsSync(this.runDir)) await expect.poll(sockets, { timeout: 5000 }).toEqual([]);
   }

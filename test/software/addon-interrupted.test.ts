@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DriverError, type CheckpointDriver } from '../../lib/driver/index.ts';
 import { loadAddon, type DriverHandle } from '../../lib/native/addon.ts';
 import { openNativeDriver, watchState } from '../../lib/native/index.ts';
@@ -12,6 +12,7 @@ import { readThreadState } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { addonScript } from '../helpers/addon.ts';
 import { Machine } from '../helpers/machine.ts';
+import { waitFor, waitUntil } from '../helpers/wait.ts';
 
 let machine: Machine;
 let driver: CheckpointDriver;
@@ -35,12 +36,12 @@ async function stop(): Promise<void> {
   const { pid } = workload;
   const tid = await driver.restoreThreadId(pid);
   process.kill(pid, 'SIGSTOP');
-  await vi.waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
+  await waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
 }
 
 /** Proves that nobody holds the lock: it can be taken, and the memory is as it was. */
 async function expectUnlocked(checksum: string): Promise<void> {
-  await vi.waitFor(() => driver.lock(workload.pid), { timeout: 10_000, interval: 5 });
+  await waitFor(() => driver.lock(workload.pid), { interval: 5 });
   await driver.unlock(workload.pid);
   expect(await workload.verify()).toBe(checksum);
 }
@@ -148,7 +149,7 @@ it('a checkpoint that a worker had begun is carried out when the worker ends', a
   const worker = new Worker(addonScript(code), { eval: true, workerData: workload.pid });
   await once(worker, 'message');
   await worker.terminate();
-  await vi.waitFor(async () => {
+  await waitFor(async () => {
     expect(await driver.state(workload.pid)).toBe('checkpointed');
   });
   await driver.restore(workload.pid);
@@ -189,7 +190,7 @@ describe('a watch', () => {
     watcher.on('change', ({ state }) => seen.push(state));
     watcher.on('end', () => seen.push('end'));
     watcher.on('error', (error) => seen.push(error.message));
-    await vi.waitFor(() => {
+    await waitFor(() => {
       expect(seen).toEqual(['running']);
     });
     controller.abort();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /** The addon's readers of a process' memory, against memory that was mapped for it. */
 import koffi from 'koffi';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../../lib/errors.ts';
 import { readMemoryMap, readMemoryPages, type MemoryMapping } from '../../lib/native/index.ts';
 import { startPlainProcess } from '../helpers/machine.ts';
+import { waitFor } from '../helpers/wait.ts';
 
 const MIB = 2 ** 20;
 const SIZE = 16 * MIB;
@@ -103,7 +104,7 @@ describe('readMemoryPages', () => {
   it('agrees with the mappings of a process that waits', async () => {
     const plain = startPlainProcess();
     // it may still be starting
-    const pages = await vi.waitFor(async () => {
+    const pages = await waitFor(async () => {
       const map = await readMemoryMap(plain.pid);
       const found = await readMemoryPages(plain.pid);
       expect(found?.presentBytes).toBe(map?.residentBytes);

@@ -2,7 +2,7 @@
 /** The addon against the software driver: GPUs, processes, the steps, and what goes wrong. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DriverError, type CheckpointDriver } from '../../lib/driver/index.ts';
 import { EnvironmentError, UsageError } from '../../lib/errors.ts';
 import {
@@ -21,6 +21,7 @@ import { readThreadState } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { addonScript } from '../helpers/addon.ts';
 import { Machine, startPlainProcess } from '../helpers/machine.ts';
+import { waitFor, waitUntil } from '../helpers/wait.ts';
 
 const MIB = 2 ** 20;
 const options = { driver: softcudaLibrary() };
@@ -91,7 +92,7 @@ describe('the steps', () => {
     const watcher = watchState(driver, pid, { intervalMs: 1 });
     watcher.on('change', ({ state }) => seen.push(state));
     const until = (...states: string[]) =>
-      vi.waitFor(() => {
+      waitFor(() => {
         expect(seen).toEqual(states);
       });
     await until('running');
@@ -224,7 +225,7 @@ describe('what cannot be done', () => {
     const { pid } = workload;
     const tid = await driver.restoreThreadId(pid);
     process.kill(pid, 'SIGSTOP');
-    await vi.waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
+    await waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
     await expect(driver.state(pid)).rejects.toMatchObject({ code: 'ERR_DRIVER_THREAD_STOPPED' });
     expect(await ours(pid)).toMatchObject({ state: 'stopped' });
     process.kill(pid, 'SIGCONT');

@@ -133,7 +133,7 @@ it('ends the server when it is stopped, and goes on where it was', async () => {
     '1 parallel',
   ]);
   expect(servers()).toEqual([]);
-}, 60_000);
+});
 
 it('measures a matrix, each sample with a server of its own', async () => {
   const out = join(machine.dir, 'matrix.json');
@@ -161,7 +161,7 @@ it('measures a matrix, each sample with a server of its own', async () => {
   ]);
   for (const sample of samples) expect(sample.coldMs).toBeGreaterThan(0);
   expect(servers()).toEqual([]);
-}, 60_000);
+});
 
 it('says what is wrong with a server, and leaves none behind', async () => {
   const words = ['bench', '--store', store, '--rounds', '1', '--warmup', '0', '--url', url];
@@ -196,7 +196,7 @@ it('says what is wrong with a server, and leaves none behind', async () => {
   expect(await main([...words, '--', ...program], taken.io)).toBe(2);
   expect(taken.stderr()).toContain(`something answers at ${url} already`);
   other.close();
-}, 60_000);
+});
 
 it('waits for the connections of a server to be closed', async () => {
   const port = Number(new URL(url).port);

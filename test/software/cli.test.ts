@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { closeSync, existsSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { builtProgram, interceptorLibrary, projectRoot } from '../../lib/paths.ts';
 import { readStat } from '../../lib/process/index.ts';
 import { askWorkload } from '../../lib/workload/index.ts';
 import { Machine } from '../helpers/machine.ts';
+import { waitFor, waitUntil } from '../helpers/wait.ts';
 
 const preload = { LD_PRELOAD: interceptorLibrary() };
 
@@ -80,8 +81,8 @@ it.each([
   const words = [join(projectRoot, 'dist', 'cli.js'), 'run', ...flags, '--', ...command];
   const running = execResult('sh', [...quiet, ...words], { env: machine.env });
   const ask = async (request: string): Promise<string> => {
-    await vi.waitUntil(() => existsSync(socketPath));
-    return vi.waitFor(() => askWorkload(socketPath, request, 10_000));
+    await waitUntil(() => existsSync(socketPath));
+    return waitFor(() => askWorkload(socketPath, request, 10_000));
   };
   const pid = Number(/pid=(\d+)/.exec(await ask('status'))?.[1]);
   const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];

@@ -33,6 +33,7 @@ import { prepareContainers } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { pageImageBytes } from '../helpers/host-memory.ts';
 import { Machine } from '../helpers/machine.ts';
+import { waitFor } from '../helpers/wait.ts';
 
 const { image = '', reason } = await prepareContainers();
 const podmanPath = (await execResult('sh', ['-c', 'command -v podman'])).stdout;
@@ -56,7 +57,7 @@ afterEach(async () => {
 });
 
 async function ask(request: string): Promise<string> {
-  return vi.waitFor(() => askWorkload(socketPath, request, 10_000), { timeout: 20_000, interval: 20 });
+  return waitFor(() => askWorkload(socketPath, request, 10_000), { interval: 20 });
 }
 
 const checksum = async (): Promise<string> => /checksum=(\w+)/.exec(await ask('verify'))?.[1] ?? 'none';
@@ -222,9 +223,9 @@ describe('a container in place', () => {
       'conv=notrunc',
     ]);
     await expect(restoreContainer({ name })).rejects.toMatchObject({ code: 'ERR_CONTAINER_RESTORE' });
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       expect(await isRunning()).toBe(false);
-    }, 10_000);
+    });
     expect(existsSync(join(imagesDir, 'inventory.img'))).toBe(true);
   });
 });

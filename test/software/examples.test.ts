@@ -5,12 +5,13 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../lib/exec.ts';
 import { builtProgram, projectRoot } from '../../lib/paths.ts';
 import { freePort } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
+import { waitFor, waitUntil } from '../helpers/wait.ts';
 
 const example = (name: string): string => join(projectRoot, 'examples', `${name}.mjs`);
 
@@ -35,9 +36,7 @@ class Program {
 
   /** Waits for the next line that is like this. */
   async line(pattern: RegExp): Promise<string> {
-    const found = await vi.waitUntil(() => this.lines.find((line) => pattern.test(line)), {
-      timeout: 20_000,
-    });
+    const found = await waitUntil(() => this.lines.find((line) => pattern.test(line)));
     this.lines.splice(0, this.lines.indexOf(found) + 1);
     return found;
   }
@@ -117,7 +116,7 @@ it('autosuspend takes the memory of an idle server off the GPU and brings it bac
   const port = String(await freePort());
   const server = start(builtProgram('workload-pattern'), '--alloc', '8Mx3', '--http', port);
   const direct = `http://127.0.0.1:${port}`;
-  await vi.waitFor(() => fetch(`${direct}/health`), { timeout: 20_000 });
+  await waitFor(() => fetch(`${direct}/health`));
   const complete = async (base: string): Promise<string> => {
     const response = await fetch(`${base}/v1/completions`, { method: 'POST', body: '{"prompt":"x"}' });
     expect(response.status).toBe(200);

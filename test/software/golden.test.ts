@@ -12,6 +12,7 @@ import { freePort, prepareContainers } from '../helpers/container.ts';
 import { criuProgram } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 import { captureIo } from '../unit/cli/capture.ts';
+import { waitFor } from '../helpers/wait.ts';
 
 const { image = '', reason } = await prepareContainers();
 const name = `criu-cuda-golden-${process.pid}`;
@@ -76,11 +77,11 @@ it('is made once, and restored in place and from a tar file with the same answer
 
   await removeContainer(name);
   await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel' });
-  const answer = await vi.waitFor(() =>
+  const answer = await waitFor(() =>
     ask(new URL('/v1/completions', url), { method: 'POST', body: { prompt: 'x' } }),
   );
   expect(answer.text).toBe(first?.text);
-}, 60_000);
+});
 
 it('leaves a running container when it fails, and goes on with it', async () => {
   await expect(createGolden({ ...options, criu: '/bin/false' })).rejects.toMatchObject({
@@ -147,4 +148,4 @@ it('is measured against a cold start, with a result that can be reported', async
   }
   expect(await findContainer(name)).toBeUndefined();
   expect(existsSync(`${out}.partial`)).toBe(false);
-}, 60_000);
+});

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /** A dump of a tree that gets no further than its first process: nobody stays locked. */
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Workload } from '../../lib/workload/index.ts';
 import { Machine } from '../helpers/machine.ts';
+import { waitFor, waitUntil } from '../helpers/wait.ts';
 
 const MEMBERS = ['', 'child 0 ', 'child 1 '];
 
@@ -29,7 +30,7 @@ async function expectRunningAsBefore(): Promise<void> {
   expect(await workload.ask('child 0 spin stop')).toBe('ok');
   expect(await snapshots()).toEqual(before);
   for (const pid of pids)
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       expect(await machine.state(pid)).toBe('running');
     });
 }
@@ -47,7 +48,7 @@ it('by a lock timeout', async () => {
 
 it('by criu being killed', async () => {
   const dump = machine.dump(workload, { keepStatus: true }).catch((error: unknown) => error);
-  const status = await vi.waitUntil(() => {
+  const status = await waitUntil(() => {
     const events = machine.readStatus();
     return events.some((e) => e.step === 'lock') && events;
   });

@@ -5,13 +5,14 @@
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { execResult } from '../../lib/exec.ts';
 import { variantDir } from '../../lib/paths.ts';
 import { readStat } from '../../lib/process/index.ts';
 import type { CriuOptions, CriuRun } from '../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../helpers/parallel.ts';
 import type { Workload } from '../../lib/workload/index.ts';
+import { waitUntil } from '../helpers/wait.ts';
 
 let machine: ParallelMachine;
 let workload: Workload;
@@ -111,10 +112,8 @@ describe('criu and its watcher', () => {
     await start();
     const args = machine.actionScript('post-dump', 'kill -STOP $PPID');
     const dump = machine.dump(workload, { libdir: variantDir('parallel'), args, keepStatus: true });
-    const criu = await vi.waitUntil(() => machine.readStatus().find((e) => e.event === 'begin')?.criu, {
-      timeout: 20_000,
-    });
-    await vi.waitUntil(() => readStat(criu)?.state === 'T', { timeout: 20_000 });
+    const criu = await waitUntil(() => machine.readStatus().find((e) => e.event === 'begin')?.criu);
+    await waitUntil(() => readStat(criu)?.state === 'T');
     const watcher = machine.readStatus().find((e) => e.event === 'watcher')?.pid;
     process.kill(watcher ?? NaN, 'SIGKILL');
     process.kill(criu, 'SIGKILL');
@@ -204,17 +203,14 @@ describe('the application', () => {
     await workload.ask('spin start');
     const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '1000' };
     const dump = machine.dump(workload, { libdir: variantDir('parallel'), env, keepStatus: true });
-    const asked = await vi.waitUntil(() => machine.readStatus().find((e) => e.event === 'pool'));
+    const asked = await waitUntil(() => machine.readStatus().find((e) => e.event === 'pool'));
     expect(asked).toBeDefined();
     process.kill(machine.readStatus().find((e) => e.event === 'begin')?.criu ?? NaN, 'SIGKILL');
     await expect(dump).rejects.toThrow();
-    const answers = await vi.waitUntil(
-      () => {
-        const events = machine.readStatus();
-        return events.some((e) => e.event === 'attach') && events;
-      },
-      { timeout: 20_000 },
-    );
+    const answers = await waitUntil(() => {
+      const events = machine.readStatus();
+      return events.some((e) => e.event === 'attach') && events;
+    });
     expect(answers.find((e) => e.event === 'evict')?.result).not.toBe(0);
     expect(answers.find((e) => e.event === 'attach')?.result).toBe(0);
     expect(await workload.ask('spin stop')).toBe('ok');

@@ -5,12 +5,13 @@
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantDir } from '../../lib/paths.ts';
 import { readStat, waitForExit } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import type { CriuOptions, CriuRun, StatusEvent } from '../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../helpers/parallel.ts';
+import { waitUntil } from '../helpers/wait.ts';
 
 let machine: ParallelMachine;
 let workload: Workload;
@@ -37,7 +38,7 @@ async function expectRunningAsBefore(restored: CriuRun): Promise<void> {
 
 /** Neither the process nor its pool. */
 async function expectGone(): Promise<void> {
-  await expect.poll(() => readStat(workload.pid)?.state ?? 'gone', { timeout: 20_000 }).toMatch(/^(Z|gone)$/);
+  await expect.poll(() => readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
   await machine.kill(workload.pid);
   await machine.expectNothingLeft();
 }
@@ -51,7 +52,7 @@ async function reasonOf(run: CriuRun): Promise<string> {
   const failed = (events: StatusEvent[]): StatusEvent | undefined =>
     events.find((e) => (e.event === 'attach' && e.result !== 0) || e.outcome === 'failed');
   let found = failed(run.status);
-  await expect.poll(() => (found ??= failed(machine.readStatus())), { timeout: 20_000 }).toBeDefined();
+  await expect.poll(() => (found ??= failed(machine.readStatus()))).toBeDefined();
   return found?.reason ?? '';
 }
 
@@ -141,9 +142,7 @@ describe('criu', () => {
 it('criu stays as the parent of what it restored: the watcher does not, and its end ends nothing', async () => {
   await startAndDump();
   const { criu, ended } = machine.restoreAndStay(variantDir('parallel'));
-  const watcher = await vi.waitUntil(() => machine.readStatus().find((e) => e.event === 'watcher')?.pid, {
-    timeout: 20_000,
-  });
+  const watcher = await waitUntil(() => machine.readStatus().find((e) => e.event === 'watcher')?.pid);
   await waitForExit(watcher, { timeoutMs: 20_000 });
   expect(readStat(watcher)?.state ?? 'Z').toBe('Z');
   expect(await snapshot(workload)).toBe(before);

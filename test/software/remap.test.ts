@@ -108,8 +108,8 @@ it('keeps every kind of mapping of a tree, and leaves those alone that a file ca
   const rounds = async (): Promise<number> =>
     Number(/rounds=(\d+)/.exec(await workload.ask('child 1 kinds'))?.[1]);
   const first = await rounds();
-  await expect.poll(rounds, { timeout: 20_000 }).toBeGreaterThan(first);
-}, 60_000);
+  await expect.poll(rounds).toBeGreaterThan(first);
+});
 
 it('saves shared memory that no other process has, and makes it shared again', async () => {
   const workload = await machine.start({ args });

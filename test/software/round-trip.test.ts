@@ -90,7 +90,7 @@ it('leaves nothing of the device in the dumped process and uses it again after r
       reason: expect.stringContaining('CUDA_ERROR_OUT_OF_MEMORY') as string,
     }),
   );
-}, 60_000);
+});
 
 it('restores one image twice', async () => {
   const workload = await machine.start();
@@ -148,8 +148,8 @@ it('leaves no companion beside a criu that stays as the parent of what it restor
       const stat = readStat(pid);
       return stat !== undefined && stat.state !== 'Z' && stat.comm.startsWith('cuda-');
     });
-  await expect.poll(() => companions().length, { timeout: 20_000 }).toBeGreaterThan(1);
-  await expect.poll(companions, { timeout: 20_000 }).toEqual([]);
+  await expect.poll(() => companions().length).toBeGreaterThan(1);
+  await expect.poll(companions).toEqual([]);
   expect(await workload.verify()).toBe(before);
   expect(criu.exitCode).toBeNull();
   criu.kill('SIGKILL');

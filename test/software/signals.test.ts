@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /** Signals that reach a task while the driver works in its restore thread. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { variantDir } from '../../lib/paths.ts';
 import { parseStat, readStat } from '../../lib/process/index.ts';
 import { Machine } from '../helpers/machine.ts';
+import { waitUntil } from '../helpers/wait.ts';
 
 let machine: Machine;
 beforeEach(() => {
@@ -25,8 +26,7 @@ function isDriverAtWork(pid: number): boolean {
 }
 
 const untilDriverWorks = (pid: number, event: string) =>
-  vi.waitUntil(() => machine.readStatus().some((one) => one.event === event) && isDriverAtWork(pid), {
-    timeout: 20_000,
+  waitUntil(() => machine.readStatus().some((one) => one.event === event) && isDriverAtWork(pid), {
     interval: 1,
   });
 

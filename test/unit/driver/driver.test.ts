@@ -2,7 +2,7 @@
 /** The bindings against the software driver and a process that uses it. */
 import { execFileSync } from 'node:child_process';
 import koffi from 'koffi';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { structs } from '../../../lib/driver/bindings.ts';
 import { DriverError, openDriver, type CheckpointDriver } from '../../../lib/driver/index.ts';
 import { EnvironmentError } from '../../../lib/errors.ts';
@@ -10,6 +10,7 @@ import { softcudaLibrary } from '../../../lib/paths.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { waitUntil } from '../../helpers/wait.ts';
 
 let machine: Machine;
 let driver: CheckpointDriver;
@@ -137,7 +138,7 @@ describe('processes the driver cannot work on', () => {
     const { pid } = workload;
     process.kill(pid, 'SIGSTOP');
     const tid = await driver.restoreThreadId(pid);
-    await vi.waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
+    await waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
     const failure = driver.state(pid);
     await expect(failure).rejects.toMatchObject({ code: 'ERR_DRIVER_THREAD_STOPPED' });
     process.kill(pid, 'SIGCONT');
