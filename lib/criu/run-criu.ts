@@ -17,7 +17,6 @@ import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
 /** The watcher may have to bring device memory back. */
 const WATCHER_TIMEOUT_MS = 600_000;
-const COMPANIONS_MS = 5000;
 
 export interface CriuRun {
   stage: 'dump' | 'restore';
@@ -133,7 +132,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   }
   const durationMs = performance.now() - start;
   // what ends a moment after criu, nobody waits for
-  collectCompanions({ timeoutMs: COMPANIONS_MS }).catch(() => undefined);
+  collectCompanions().catch(() => undefined);
   const criuPid = started.pid ?? 0;
   return {
     criuPid,

@@ -16,8 +16,6 @@ import { createScratch, type Scratch } from './scratch.ts';
 
 const MIB = 2 ** 20;
 const ALLOCATIONS = 4;
-/** They end as soon as they see that the program has. */
-const COMPANIONS_MS = 5000;
 const DEFAULT_VARIANT = 'parallel';
 const DEFAULT_GPU_BYTES = 2048 * MIB;
 const DEFAULT_SOFTWARE_BYTES = 256 * MIB;
@@ -177,7 +175,7 @@ class DemoRun {
   async end(): Promise<void> {
     await this.#restored?.kill(0);
     await this.#workload?.kill();
-    await collectCompanions({ timeoutMs: COMPANIONS_MS });
+    await collectCompanions();
     if (this.#options.keep !== true) this.scratch.remove();
   }
 

@@ -6,13 +6,16 @@
  * @module
  */
 import { readChildren, readStat } from './proc.ts';
-import { waitForExit, type WaitOptions } from './wait.ts';
+import { waitForExit } from './wait.ts';
 
 /** Their names, as the plugin and `cuda-poold --once` set them; the watcher is waited for by whoever reads what it writes. */
 const names = /^cuda-(warmer|readahead|pool-once)$/;
 
-/** Collects them as they end. @returns when there is none any more, or at the timeout */
-export async function collectCompanions(options: WaitOptions = {}): Promise<void> {
+/** They end a moment after criu. */
+const ENDING_MS = 5000;
+
+/** Collects them as they end. @returns when there is none any more, or after some seconds */
+export async function collectCompanions(): Promise<void> {
   const ours = readChildren(process.pid).filter((pid) => names.test(readStat(pid)?.comm ?? ''));
-  await Promise.all(ours.map((pid) => waitForExit(pid, options)));
+  await Promise.all(ours.map((pid) => waitForExit(pid, { timeoutMs: ENDING_MS })));
 }
