@@ -189,7 +189,9 @@ static void few_descriptors(void)
 	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
 	CHECK(!pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER).error);
 	pool_commit();
-	CHECK(nr_open_files() == before);
+	/* The thread that has answered closes its socket after it. */
+	while (nr_open_files() != before)
+		sched_yield();
 	for (int i = 0; i < NR; i++) {
 		unsigned char byte;
 

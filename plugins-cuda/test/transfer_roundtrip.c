@@ -63,8 +63,11 @@ static void test_mmap(struct transfer_test *t)
 
 static void test_auto_on_memory(struct transfer_test *t)
 {
+	char path[] = "/dev/shm/ccr-transfer-XXXXXX";
+
+	CHECK(mkdtemp(path));
 	close(t->dirfd);
-	t->dirfd = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	t->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(t->dirfd >= 0);
 	test_backend(t, CCR_IO_AUTO, "pread");
 	CHECK(!unlinkat(t->dirfd, "cuda-5.img", 0));
@@ -74,6 +77,7 @@ static void test_auto_on_memory(struct transfer_test *t)
 		ccr_image_stripe_name(name, 5, i);
 		unlinkat(t->dirfd, name, 0);
 	}
+	CHECK(!rmdir(path));
 }
 
 /* A kernel, or a container's filter, without io_uring. */

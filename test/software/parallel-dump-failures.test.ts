@@ -201,7 +201,7 @@ describe('the application', () => {
   it('has work that does not end, and criu is killed meanwhile: it keeps what it never gave away', async () => {
     await start();
     await workload.ask('spin start');
-    const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '1000' };
+    const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '5000' };
     const dump = machine.dump(workload, { libdir: variantDir('parallel'), env, keepStatus: true });
     const asked = await waitUntil(() => machine.readStatus().find((e) => e.event === 'pool'));
     expect(asked).toBeDefined();

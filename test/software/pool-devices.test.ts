@@ -56,6 +56,7 @@ describe('CRIU_CUDA_DEVICE_MAP', () => {
     const workload = await start(0);
     const before = await snapshot(workload);
     expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
+    await expect.poll(taken).toEqual([0, 0]);
     await restore({ ...env, CRIU_CUDA_DEVICE_MAP: mapOf(await machine.poolStatus()) });
     expect(await snapshot(workload)).toBe(before);
     const [first = -1, second = -1] = await taken();

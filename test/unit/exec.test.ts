@@ -43,9 +43,10 @@ describe('execResult', () => {
 
   it('kills grandchildren at the timeout', async () => {
     const pidFile = join(dir, 'pid');
-    const failure = execResult('sh', ['-c', `sleep 60 & echo $! > ${pidFile}; wait`], { timeoutMs: 300 });
+    const failure = execResult('sh', ['-c', `sleep 60 & echo $! > ${pidFile}; wait`], { timeoutMs: 2000 });
     await expect(failure).rejects.toMatchObject({ code: 'ERR_COMMAND_RUN', facts: { timedOut: true } });
-    expect(isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    await expect.poll(() => isAlive(pid)).toBe(false);
   });
 
   it('ends with the reason of the abort', async () => {

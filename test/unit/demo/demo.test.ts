@@ -62,7 +62,7 @@ describe('runDemo', { timeout: TIMEOUT_MS }, () => {
       },
     });
     await expect(demo).rejects.toBe(reason);
-    expect(readChildren(process.pid)).toEqual(children);
+    await expect.poll(() => readChildren(process.pid)).toEqual(children);
     expect(scratchDirs()).toEqual(dirs);
   });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UsageError } from '../../../lib/errors.ts';
-import { readStat } from '../../../lib/process/index.ts';
+import { readStat, sendSignal } from '../../../lib/process/index.ts';
 import { run } from '../../../lib/run/index.ts';
 
 let dir: string;
@@ -52,7 +52,7 @@ describe('run', () => {
     await fileAppears('usr1');
     program.send('SIGTERM');
     expect(await program.ended).toEqual({ kind: 'exited', code: 3 });
-    process.kill(-program.pid, 'SIGKILL'); // its last sleep
+    sendSignal(-program.pid, 'SIGKILL'); // its last sleep, if it has come to it
     expect(process.listenerCount('SIGUSR1')).toBe(0);
   });
 
