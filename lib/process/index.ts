@@ -24,6 +24,7 @@ export {
   becomeSubreaper,
   decodeWaitStatus,
   exitCodeOf,
+  markRestored,
   waitForExit,
   waitUntilCollected,
   watchProcess,

@@ -74,6 +74,15 @@ function openProcess(pid: number): number | undefined {
   }
 }
 
+/** Children that came by a restore, with their start times: Node does not know them, and collects none of them. */
+const restored = new Map<number, number>();
+
+/** Marks a child that has been restored: {@link waitUntilCollected} collects it when nobody waits for it. */
+export function markRestored(pid: number): void {
+  const stat = readStat(pid);
+  if (stat?.ppid === process.pid) restored.set(pid, stat.startTime);
+}
+
 const COLLECT_POLL_MS = 5;
 const COLLECT_TIMEOUT_MS = 10_000;
 
@@ -136,9 +145,14 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
   options.signal?.throwIfAborted();
   const fd = openProcess(pid);
   if (fd === undefined) return { kind: 'unknown' };
+  const mark = restored.get(pid);
+  restored.delete(pid); // it is collected here, with its status
+  let status: ExitStatus | undefined;
   try {
-    return (await untilReadable(fd, options)) ? await collect(pid) : undefined;
+    if (await untilReadable(fd, options)) status = await collect(pid);
+    return status;
   } finally {
+    if (mark !== undefined && status === undefined) restored.set(pid, mark);
     closeSync(fd);
   }
 }
@@ -172,7 +186,8 @@ export function watchProcess(pid: number): WatchedProcess | undefined {
 
 /**
  * Waits until a process that has ended is collected by its parent, which
- * nothing announces; an init may take a second or two.
+ * nothing announces; an init may take a second or two. One that this program
+ * has restored is collected here.
  * @returns what is left of it at the timeout, `undefined` when its pid is free
  */
 export async function waitUntilCollected(pid: number, timeoutMs: number): Promise<ProcessStat | undefined> {
@@ -180,6 +195,7 @@ export async function waitUntilCollected(pid: number, timeoutMs: number): Promis
   for (;;) {
     const stat = readStat(pid);
     if (stat?.state !== 'Z' || performance.now() > end) return stat;
-    await delay(COLLECT_POLL_MS);
+    if (restored.get(pid) === stat.startTime) await waitForExit(pid);
+    else await delay(COLLECT_POLL_MS);
   }
 }

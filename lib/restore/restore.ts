@@ -32,6 +32,7 @@ import {
   isAlive,
   isDescendant,
   killTreeNow,
+  markRestored,
   waitForExit,
   waitUntilStopped,
   type ExitStatus,
@@ -176,6 +177,7 @@ async function runRestore(
   if (pid === undefined) {
     throw new ToolkitError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
+  markRestored(pid);
   // unless somebody has woken it already
   if (run.leaveStopped === true) await waitUntilStopped(pid, STOP_MS);
   return createProcess(
