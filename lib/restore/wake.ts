@@ -75,7 +75,7 @@ export async function wake(pid: number, options: WakeOptions = {}): Promise<Wake
       hint: 'restore it again',
     });
   }
-  // it may have been about to end when it was woken
-  if (!isAlive(pid)) return failEnded(pid);
+  // none stood still, because it was about to end
+  if (pids.length === 0 && !isAlive(pid)) return failEnded(pid);
   return { pids, durationMs: performance.now() - start, tasks };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * ccr-gate-bench: what a gate stub adds to a call, in nanoseconds. No driver:
+ * ccr-gate-bench: what a gate stub adds to a call, in nanoseconds of its processor. No driver:
  * the stubs are linked in and lead to a function that does nothing. Prints one
  * JSON object a line; `--limit NS` makes a median above it an error.
  */
@@ -41,8 +41,7 @@ struct job {
 	double ns; /* per call */
 };
 
-/* Of this thread alone: on a busy machine others run in between. A stub that is let through never
- * sleeps. */
+/* Of this thread alone: on a busy machine others run in between. An open gate never sleeps. */
 static double cpu_ns(void)
 {
 	struct timespec now;
