@@ -45,11 +45,6 @@ async function findStandby(runDir: string, root: number): Promise<number | undef
   return undefined;
 }
 
-async function failEnded(pid: number): Promise<never> {
-  await killTree(pid); // what is left of it
-  throw new ToolkitError('ERR_WAKE', `${pid} has ended`, { hint: 'restore it again' });
-}
-
 /**
  * Lets a process tree go on that stands still, as `restore` with `leaveStopped`
  * leaves it, and waits until it has its device memory.
@@ -58,7 +53,6 @@ async function failEnded(pid: number): Promise<never> {
 export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
   const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
   const criuPid = await findStandby(runDir, pid);
-  if (criuPid === undefined && !isAlive(pid)) return failEnded(pid);
   const start = performance.now();
   const pids = wakeTree(pid);
   const { signal } = options;
@@ -75,7 +69,10 @@ export async function wake(pid: number, options: WakeOptions = {}): Promise<Wake
       hint: 'restore it again',
     });
   }
-  // none stood still, because it was about to end
-  if (pids.length === 0 && !isAlive(pid)) return failEnded(pid);
+  // one that was about to end when it was woken stood still no more
+  if (pids.length === 0 && !isAlive(pid)) {
+    await killTree(pid); // what is left of it
+    throw new ToolkitError('ERR_WAKE', `${pid} has ended`, { hint: 'restore it again' });
+  }
   return { pids, durationMs: performance.now() - start, tasks };
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* See intercept_copy.h. */
+#include "elapsed.h"
 #include "intercept_copy.h"
 
 #include <dirent.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define POPULATE_READ 22 /* MADV_POPULATE_READ, Linux 5.14 */
@@ -81,20 +81,13 @@ void copy_threads_gone(void)
 		sched_yield();
 }
 
-static double now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 void copy_threads_told(void)
 {
-	const double start = now_seconds();
+	struct timespec start;
 
+	clock_gettime(CLOCK_MONOTONIC, &start);
 	copy_threads_gone();
-	CHECK(now_seconds() - start < 4.5); /* of themselves they end when idle for 5 */
+	CHECK(ms_since(&start) < 4500); /* of themselves they end when idle for 5 s */
 }
 
 void copy_threads_release(void)

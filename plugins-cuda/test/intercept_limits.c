@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Description: what holds an evict up (work that does not end, calls that do not return, few file
  * descriptors) ends in a refusal or a wait, and the program goes on. */
+#include "elapsed.h"
 #include "intercept_test.h"
 
 #include <dirent.h>
@@ -9,7 +10,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -37,14 +37,6 @@ static void hold(void *unused)
 {
 	announce(&has_begun);
 	await(&may_end);
-}
-
-static double ms_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - start->tv_sec) * 1e3 + (now.tv_nsec - start->tv_nsec) / 1e6;
 }
 
 static struct pool_reply evict_in_time(uint32_t timeout_ms)

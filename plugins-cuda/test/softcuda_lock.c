@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Lock: what it waits for, what it blocks, and what happens when the process does not answer.
+#include "elapsed.h"
 #include "softcuda_test.h"
 
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <time.h>
 
 static struct {
 	atomic_ulong calls[2]; // by each thread of the child
@@ -97,14 +97,6 @@ static void spinning_child(int from, int to)
 	}
 }
 
-static long elapsed_ms(const struct timespec *since)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
-}
-
 static void test_timeout(void)
 {
 	CUcheckpointLockArgs args = {.timeoutMs = 200};
@@ -115,7 +107,7 @@ static void test_timeout(void)
 	CHECK(ask(&child, 'l') == 'l');
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	RESULT_IS(cuCheckpointProcessLock(child.pid, &args), CUDA_ERROR_NOT_READY);
-	CHECK(elapsed_ms(&start) >= 190);
+	CHECK(ms_since(&start) >= 190);
 	CHECK(state_of(child.pid) == CU_PROCESS_STATE_RUNNING);
 	CHECK(ask(&child, 's') == 's');
 	args.timeoutMs = 20000;

@@ -17,7 +17,14 @@ import {
 import { join } from 'node:path';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
-import { becomeSubreaper, killTree, readTree, waitForExit } from '../../lib/process/index.ts';
+import {
+  becomeSubreaper,
+  killTree,
+  killTreeNow,
+  readTree,
+  waitForExit,
+  watchProcess,
+} from '../../lib/process/index.ts';
 import { poolStart, poolStatus, type PoolStatus } from '../../lib/pool/index.ts';
 import { criuProgram } from './criu.ts';
 import { Workload } from '../../lib/workload/index.ts';
@@ -227,6 +234,24 @@ export class Machine {
       rmSync(this.dir, { recursive: true, force: true });
     });
   }
+}
+
+/** Ends a tree, and leaves its root for others to collect. */
+export async function killUncollected(pid: number): Promise<void> {
+  const root = watchProcess(pid);
+  killTreeNow(pid);
+  await root?.ended();
+  root?.close();
+}
+
+/** The least of many looks at a number that is higher for a moment now and then: what is always there. */
+export async function leastOf(count: () => number, between: () => Promise<unknown>): Promise<number> {
+  let least = count();
+  for (let i = 0; i < 50; i++) {
+    await between();
+    least = Math.min(least, count());
+  }
+  return least;
 }
 
 /** A process with no CUDA in it, in a session of its own, with nothing open. */

@@ -3,11 +3,11 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkpoint, type CheckpointResult } from '../../lib/checkpoint/index.ts';
 import { variantDir } from '../../lib/paths.ts';
-import { readStat, watchProcess } from '../../lib/process/index.ts';
+import { readStat } from '../../lib/process/index.ts';
 import { restore, type RestoredProcess } from '../../lib/restore/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
-import { Machine } from '../helpers/machine.ts';
+import { killUncollected, Machine } from '../helpers/machine.ts';
 
 let machine: Machine;
 let workload: Workload;
@@ -40,10 +40,7 @@ it('by a checkpoint, which leaves no zombie', async () => {
 
 it('by a restore, after they have ended', async () => {
   await bringBack();
-  const watched = watchProcess(workload.pid);
-  process.kill(workload.pid, 'SIGKILL');
-  await watched?.ended();
-  watched?.close();
+  await killUncollected(workload.pid);
   await bringBack();
   expect(await workload.verify()).toBe(before);
 });

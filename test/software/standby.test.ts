@@ -9,17 +9,17 @@ import { UsageError } from '../../lib/errors.ts';
 import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../lib/paths.ts';
 import {
   isAlive,
+  killTreeNow,
   readChildren,
   readTree,
   waitForExit,
   waitUntilStopped,
   wakeTree,
-  watchProcess,
 } from '../../lib/process/index.ts';
 import { restore, wake, type RestoredProcess } from '../../lib/restore/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
-import { Machine } from '../helpers/machine.ts';
+import { killUncollected, Machine } from '../helpers/machine.ts';
 
 const variants: readonly PluginVariant[] = ['stock', 'remap', 'parallel', 'full'];
 const members = ['', 'child 0 '];
@@ -114,7 +114,7 @@ describe.each(variants)('%s', (variant) => {
 it('is one by criu’s own option, too, and leaves nothing when somebody else ends it', async () => {
   const workload = await start('parallel');
   const standby = await standBy(workload, 'parallel', ['--leave-stopped'], false);
-  for (const { pid } of readTree(workload.pid)) process.kill(pid, 'SIGKILL');
+  killTreeNow(workload.pid);
   expect(await standby.wait()).toMatchObject({ kind: 'signaled', signal: 9 });
   expect(statusFiles()).toEqual([]);
 });
@@ -122,10 +122,7 @@ it('is one by criu’s own option, too, and leaves nothing when somebody else en
 it('cannot be woken when it has ended', async () => {
   const workload = await start('stock');
   const standby = await standBy(workload, 'stock');
-  const root = watchProcess(workload.pid);
-  for (const { pid } of readTree(workload.pid)) process.kill(pid, 'SIGKILL');
-  await root?.ended();
-  root?.close();
+  await killUncollected(workload.pid);
   await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
   expect(readTree(workload.pid)).toEqual([]);
 });
@@ -147,58 +144,53 @@ it('is none when criu fails: it is cleaned up like any restore', async () => {
 });
 
 describe('before the pool daemon has given anything', () => {
-  /** A task runs for an instant before it stands still: the daemon must not give it anything then. */
-  const standByUnserved = (workload: Workload, daemon: number): Promise<RestoredProcess> =>
-    standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
+  let daemon: number;
+  let workload: Workload;
+  let before: string[];
+  let standby: RestoredProcess;
 
-  beforeEach(() => machine.startPool());
+  beforeEach(async () => {
+    ({ pid: daemon } = await machine.startPool());
+    workload = await start('full');
+    before = await snapshot(workload);
+    // a task runs for an instant before it stands still: the daemon must not give it anything then
+    standby = await standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
+  });
+
+  async function expectWokenByHelper(): Promise<void> {
+    expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
+    expect(await snapshot(workload)).toEqual(before);
+  }
 
   it('a standby is woken by its root, not by a part of it', async () => {
-    const { pid } = await machine.poolStatus();
-    const workload = await start('full');
-    const before = await snapshot(workload);
-    const standby = await standByUnserved(workload, pid);
     const [child = 0] = readChildren(workload.pid);
     await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
     expect(states(workload)).toEqual(['T', 'T']);
-    process.kill(pid, 'SIGCONT');
+    process.kill(daemon, 'SIGCONT');
     expect((await standby.wake()).pids).toHaveLength(2);
     expect(await snapshot(workload)).toEqual(before);
   });
 
   it('it dies: a helper loads the memory', async () => {
-    const { pid } = await machine.poolStatus();
-    const workload = await start('full');
-    const before = await snapshot(workload);
-    const standby = await standByUnserved(workload, pid);
-    await machine.kill(pid);
-    expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
-    expect(await snapshot(workload)).toEqual(before);
+    await machine.kill(daemon);
+    await expectWokenByHelper();
   });
 
   it('it is told to end, waits for the standby, and is told again: a helper loads the memory', async () => {
-    const { pid } = await machine.poolStatus();
-    const workload = await start('full');
-    const before = await snapshot(workload);
-    const standby = await standByUnserved(workload, pid);
-    process.kill(pid, 'SIGCONT');
+    process.kill(daemon, 'SIGCONT');
     const sockets = () => readdirSync(machine.runDir).filter((name) => name.startsWith('pool'));
-    process.kill(pid, 'SIGTERM');
+    process.kill(daemon, 'SIGTERM');
     await expect.poll(sockets).not.toContain('pool.sock');
-    expect(isAlive(pid)).toBe(true);
-    process.kill(pid, 'SIGTERM');
-    await waitForExit(pid);
-    expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
-    expect(await snapshot(workload)).toEqual(before);
+    expect(isAlive(daemon)).toBe(true);
+    process.kill(daemon, 'SIGTERM');
+    await waitForExit(daemon);
+    await expectWokenByHelper();
   });
 
   it('it dies, and the images are gone too: the wake says so, and nothing runs on', async () => {
-    const { pid } = await machine.poolStatus();
-    const workload = await start('full');
-    const standby = await standByUnserved(workload, pid);
     for (const name of readdirSync(machine.imagesDir))
       if (/^cuda-\d/.test(name)) rmSync(join(machine.imagesDir, name));
-    await machine.kill(pid);
+    await machine.kill(daemon);
     await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
     expect(readTree(workload.pid)).toEqual([]);
   });

@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { interceptorLibrary, variantDir } from '../../lib/paths.ts';
-import { Machine } from '../helpers/machine.ts';
+import { leastOf, Machine } from '../helpers/machine.ts';
 
 const CYCLES = 50;
 const THREADS = 8;
@@ -29,15 +29,7 @@ it(
     const poolFds = (): number => readdirSync(`/proc/${poolPid}/fd`).length;
     const roundsOf = async (): Promise<number> =>
       Number(/rounds=(\d+)/.exec(await workload.ask('status'))?.[1]);
-    /** The threads open and close files all the time, the pool when a session ends: what is always there. */
-    const leastOf = async (count: () => number): Promise<number> => {
-      let least = count();
-      for (let i = 0; i < 50; i++) {
-        await workload.ask('status');
-        least = Math.min(least, count());
-      }
-      return least;
-    };
+    const ask = () => workload.ask('status');
     const atStart: number[] = [];
     let rounds = await roundsOf();
     for (let cycle = 0; cycle < CYCLES; cycle++) {
@@ -50,7 +42,8 @@ it(
       expect(await workload.ask('status')).toContain('mismatch=0');
       rmSync(machine.imagesDir, { recursive: true });
       mkdirSync(machine.imagesDir);
-      if (cycle === 0) atStart.push(await leastOf(fds), await leastOf(poolFds));
+      // the threads open and close files all the time, the pool when a session ends
+      if (cycle === 0) atStart.push(await leastOf(fds, ask), await leastOf(poolFds, ask));
     }
     const [files = 0, poolFiles = 0] = atStart;
     await expect.poll(fds).toBeLessThanOrEqual(files);
