@@ -91,7 +91,7 @@ export {
   type SettingKey,
   type SettingOrigin,
   type Settings,
-} from './configure/index.ts';
+} from './settings/index.ts';
 export {
   build,
   listVariants,
@@ -135,7 +135,7 @@ export {
   type VerifiedImage,
   type VerifyOptions,
 } from './images/index.ts';
-export { planHost, undoHost, type HostOptions, type HostStep, type PathState } from './host/index.ts';
+export { planHost, undoHost, type HostOptions, type HostStep, type PathState } from './setup/containers/index.ts';
 export {
   cdiDevice,
   cdiSpec,

@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
-import { loadSettings } from '../configure/index.ts';
+import { loadSettings } from '../settings/index.ts';
 import { ToolkitError } from '../errors.ts';
 import { becomeSubreaper, collectCompanions } from '../process/index.ts';
 import { restore } from '../restore/index.ts';

@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: MIT
 export { build, sanitizedBuildDir, type BuildOptions, type BuildResult } from './build.ts';
-export { listVariants, type VariantInfo } from './variants.ts';
+export { listVariants, type VariantInfo } from '../variant.ts';

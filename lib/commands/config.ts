@@ -8,7 +8,7 @@ import {
   writeConfigFile,
   type LoadedSettings,
   type SettingKey,
-} from '../configure/index.ts';
+} from '../settings/index.ts';
 import { table, type Io } from '../output.ts';
 import { configFile } from '../paths.ts';
 

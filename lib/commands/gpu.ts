@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { loadSettings } from '../configure/index.ts';
+import { loadSettings } from '../settings/index.ts';
 import { listGpus, type Gpu } from '../native/index.ts';
 import { formatBytes, table, type Io } from '../output.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { loadSettings, type Settings } from '../configure/index.ts';
+import { loadSettings, type Settings } from '../settings/index.ts';
 import { openDriver, parseDeviceMap, type CheckpointDriver } from '../driver/index.ts';
 import {
   listCudaProcesses,

@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import { findPluginDir } from '../criu/index.ts';
 import { parseSize } from '../demo/index.ts';
-import { planHost, undoHost, type HostStep, type PathState } from '../host/index.ts';
+import { planHost, undoHost, type HostStep, type PathState } from '../setup/containers/index.ts';
 import type { Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import { currentSystem } from '../setup/index.ts';

@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { findPluginDir, type PluginChoice } from '../criu/index.ts';
-import { loadSettings } from '../configure/index.ts';
+import { loadSettings } from '../settings/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
 import { inspectPlugin } from '../inspect/index.ts';

@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { loadSettings, settingKeys } from '../configure/index.ts';
+import { loadSettings, settingKeys } from '../settings/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { interceptorLibrary, softcudaLibrary, type Environment } from '../paths.ts';
 import { makeDirectory } from '../directory.ts';

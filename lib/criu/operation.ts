@@ -5,7 +5,7 @@
  * @module
  */
 import { resolve } from 'node:path';
-import { loadSettings } from '../configure/index.ts';
+import { loadSettings } from '../settings/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { currentSystem, findCriu, oldestCriu } from '../setup/index.ts';
 import type { Environment } from '../paths.ts';

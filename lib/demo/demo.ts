@@ -11,7 +11,7 @@ import { builtProgram, interceptorLibrary, usesInterceptor } from '../paths.ts';
 import { becomeSubreaper, collectCompanions, isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
-import { chooseDriver, type DriverChoice } from './driver.ts';
+import { chooseDriver, type DriverChoice } from '../driver/choose.ts';
 import { createScratch, type Scratch } from './scratch.ts';
 
 const MIB = 2 ** 20;

@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LoadedSettings } from '../configure/index.ts';
+import type { LoadedSettings } from '../settings/index.ts';
 import { CommandError } from '../errors.ts';
 import type { ExecResult } from '../exec.ts';
 import type { FoundCriu, System } from '../setup/index.ts';

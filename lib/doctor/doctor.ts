@@ -3,7 +3,7 @@
  * All examinations, one report. Nothing is changed and CUDA is not initialised.
  * @module
  */
-import { loadSettings, type LoadedSettings } from '../configure/index.ts';
+import { loadSettings, type LoadedSettings } from '../settings/index.ts';
 import { ToolkitError } from '../errors.ts';
 import { currentSystem, findCriu, type System } from '../setup/index.ts';
 import type { Check, Examination, Patient } from './check.ts';

@@ -5,7 +5,7 @@
  */
 import { accessSync, constants, existsSync, statSync, statfsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { settingKeys } from '../configure/index.ts';
+import { settingKeys } from '../settings/index.ts';
 import { formatBytes } from '../output.ts';
 import { readText, type Check, type Examination, type Patient } from './check.ts';
 

@@ -22,7 +22,7 @@ import {
 import { ToolkitError, UsageError } from '../errors.ts';
 import { isPluginVariant } from '../paths.ts';
 import { compareAnswers } from './golden.ts';
-import { containerHost, Server, type ServerOptions } from './server.ts';
+import { containerHost, Server, type ServerOptions } from '../server/server.ts';
 
 export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'variant' | 'libdir'> {
   server: ServerOptions;

@@ -20,8 +20,8 @@ import {
   type ContainerRestoreResult,
 } from '../container/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
-import type { Answer } from './http.ts';
-import { containerHost, Server, type ServerOptions } from './server.ts';
+import type { Answer } from '../server/http.ts';
+import { containerHost, Server, type ServerOptions } from '../server/server.ts';
 
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;

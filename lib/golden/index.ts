@@ -11,7 +11,7 @@ export {
   type GoldenRestoreResult,
   type GoldenResult,
 } from './golden.ts';
-export { countConnections, untilNoConnections } from './connections.ts';
-export { ServerBench, type ServerBenchOptions } from './program-bench.ts';
-export { ask, parseServerUrl, type Answer, type RequestOptions } from './http.ts';
-export { containerHost, parseBody, Server, type Host, type ServerOptions } from './server.ts';
+export { countConnections, untilNoConnections } from '../server/connections.ts';
+export { ServerBench, type ServerBenchOptions } from '../benchmark/server-bench.ts';
+export { ask, parseServerUrl, type Answer, type RequestOptions } from '../server/http.ts';
+export { containerHost, parseBody, Server, type Host, type ServerOptions } from '../server/server.ts';

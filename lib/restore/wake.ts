@@ -4,7 +4,7 @@
  * and take the device memory that the pool has for them.
  * @module
  */
-import { loadSettings } from '../configure/index.ts';
+import { loadSettings } from '../settings/index.ts';
 import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';

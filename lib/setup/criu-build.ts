@@ -12,8 +12,8 @@ import { describeError, ToolkitError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import type { Report } from '../progress.ts';
 import { fetchCriuSource, sourceSuites, type CriuSource } from './criu-source.ts';
-import { completeMarker } from './find-criu.ts';
-import type { System } from './system.ts';
+import { completeMarker } from '../machine/find-criu.ts';
+import type { System } from '../machine/system.ts';
 
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 const TEMPORARY = /^criu-build-(\d+)-/;

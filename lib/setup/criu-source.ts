@@ -12,8 +12,8 @@ import { ToolkitError } from '../errors.ts';
 import { tailOf, type ExecResult } from '../exec.ts';
 import type { Report } from '../progress.ts';
 import { debianMirrors, readAptSources } from './apt-sources.ts';
-import { compareVersions, oldestCriu } from './find-criu.ts';
-import type { System } from './system.ts';
+import { compareVersions, oldestCriu } from '../machine/find-criu.ts';
+import type { System } from '../machine/system.ts';
 
 /** Suites with a CRIU new enough, first choice first. */
 export const sourceSuites = ['sid', 'trixie'] as const;

@@ -10,7 +10,7 @@ export {
   type CriuInfo,
   type CriuOrigin,
   type FoundCriu,
-} from './find-criu.ts';
+} from '../machine/find-criu.ts';
 export { installPackages, missingPackages } from './packages.ts';
 export { planSetup, readSetupState, type Missing, type SetupState, type SetupStep } from './setup.ts';
-export { currentSystem, type System } from './system.ts';
+export { currentSystem, type System } from '../machine/system.ts';

@@ -8,9 +8,9 @@ import { describeError, EnvironmentError } from '../errors.ts';
 import type { Report } from '../progress.ts';
 import { buildCriu } from './criu-build.ts';
 import { findMirrors } from './criu-source.ts';
-import { findCriu, oldestCriu, type CriuInfo, type FoundCriu } from './find-criu.ts';
+import { findCriu, oldestCriu, type CriuInfo, type FoundCriu } from '../machine/find-criu.ts';
 import { buildPackages, criuPackages, installCommand, installPackages, missingPackages } from './packages.ts';
-import type { System } from './system.ts';
+import type { System } from '../machine/system.ts';
 
 /** One missing thing and how to get it. */
 export interface Missing {

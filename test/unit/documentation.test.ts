@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { definitionOf, settingKeys } from '../../lib/configure/index.ts';
+import { definitionOf, settingKeys } from '../../lib/settings/index.ts';
 import { execResult } from '../../lib/exec.ts';
 import { projectRoot } from '../../lib/paths.ts';
 

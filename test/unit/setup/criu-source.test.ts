@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseMadison, sourceStanza, upstreamVersion } from '../../../lib/setup/criu-source.ts';
 import { parseDeb822 } from '../../../lib/setup/apt-sources.ts';
-import { compareVersions } from '../../../lib/setup/find-criu.ts';
-import { parseOsRelease } from '../../../lib/setup/system.ts';
+import { compareVersions } from '../../../lib/machine/find-criu.ts';
+import { parseOsRelease } from '../../../lib/machine/system.ts';
 
 describe('parseMadison', () => {
   it('lists usable source versions, newest first', () => {

@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { configTemplate, loadSettings, settingKeys, writeConfigFile } from '../../../lib/configure/index.ts';
-import { SettingError } from '../../../lib/configure/settings.ts';
-import { definitionOf } from '../../../lib/configure/table.ts';
+import { configTemplate, loadSettings, settingKeys, writeConfigFile } from '../../../lib/settings/index.ts';
+import { SettingError } from '../../../lib/settings/settings.ts';
+import { definitionOf } from '../../../lib/settings/table.ts';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { builtProgram, type Environment } from '../../../lib/paths.ts';
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { UsageError } from '../errors.ts';
+import { UsageError } from './errors.ts';
 
 const units: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 

@@ -5,8 +5,8 @@
  * @module
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { loadSettings } from '../configure/index.ts';
-import { MIN_DRIVER_VERSION, openDriver } from '../driver/index.ts';
+import { loadSettings } from '../settings/index.ts';
+import { MIN_DRIVER_VERSION, openDriver } from './index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { softcudaLibrary, type Environment } from '../paths.ts';
 

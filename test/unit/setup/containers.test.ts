@@ -11,15 +11,15 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseConfigFile } from '../../../lib/configure/settings.ts';
+import { parseConfigFile } from '../../../lib/settings/settings.ts';
 import {
   planHost,
   settingsText,
   undoHost,
   withoutIoUring,
   type HostOptions,
-} from '../../../lib/host/index.ts';
-import { createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
+} from '../../../lib/setup/containers/index.ts';
+import { createMachine, criuScript, type TestMachine } from './machine.ts';
 
 const profile = JSON.stringify({
   defaultAction: 'SCMP_ACT_ERRNO',

@@ -18,14 +18,14 @@ import {
   type BroughtBack,
   type PageCache,
   type Sample,
-} from '../benchmark/index.ts';
+} from './index.ts';
 import { checkpoint } from '../checkpoint/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { Program } from '../workload/index.ts';
-import { untilNoConnections } from './connections.ts';
-import type { Answer } from './http.ts';
-import { Server, type ServerOptions } from './server.ts';
+import { untilNoConnections } from '../server/connections.ts';
+import type { Answer } from '../server/http.ts';
+import { Server, type ServerOptions } from '../server/server.ts';
 
 export interface ServerBenchOptions {
   /** Program and arguments of the server, on this machine. */

@@ -5,14 +5,14 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { inspectPlugin } from '../inspect/index.ts';
+import { inspectPlugin } from './inspect/index.ts';
 import {
   pluginFileName,
   pluginVariants,
   variantPlugin,
   type Environment,
   type PluginVariant,
-} from '../paths.ts';
+} from './paths.ts';
 
 const features: Record<PluginVariant, string> = {
   stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",

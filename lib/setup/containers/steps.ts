@@ -7,13 +7,13 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { configTemplate } from '../configure/index.ts';
-import { configuredLibdir, runtimeConfig, seccompProfile, settingVariables } from '../container/index.ts';
-import { EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
-import { formatBytes } from '../output.ts';
-import { defaultConfigFile, defaultRunDir, type Environment } from '../paths.ts';
-import type { Report } from '../progress.ts';
-import { findCriu, installPackages, missingPackages, type System } from '../setup/index.ts';
+import { configTemplate } from '../../settings/index.ts';
+import { configuredLibdir, runtimeConfig, seccompProfile, settingVariables } from '../../container/index.ts';
+import { EnvironmentError, ToolkitError, UsageError } from '../../errors.ts';
+import { formatBytes } from '../../output.ts';
+import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.ts';
+import type { Report } from '../../progress.ts';
+import { findCriu, installPackages, missingPackages, type System } from '../index.ts';
 import { HostRecord, type PathState } from './record.ts';
 
 export interface HostOptions {

@@ -20,7 +20,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { ToolkitError } from '../errors.ts';
+import { ToolkitError } from '../../errors.ts';
 
 const entrySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('file'), path: z.string(), sha256: z.string() }),
