@@ -135,7 +135,13 @@ export {
   type VerifiedImage,
   type VerifyOptions,
 } from './images/index.ts';
-export { planHost, undoHost, type HostOptions, type HostStep, type PathState } from './setup/containers/index.ts';
+export {
+  planHost,
+  undoHost,
+  type HostOptions,
+  type HostStep,
+  type PathState,
+} from './setup/containers/index.ts';
 export {
   cdiDevice,
   cdiSpec,

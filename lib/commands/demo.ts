@@ -5,7 +5,7 @@ import { parseSize, runDemo, type DemoResult, type DriverChoice, type ShowStep }
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import type { WorkloadStatus } from '../workload/index.ts';
-import { showWarnings } from './operation-options.ts';
+import { showWarnings } from './process/operation-options.ts';
 
 interface Flags {
   size?: string;

@@ -2,7 +2,7 @@
 /** Options of commands that ask a server. */
 import type { Command } from 'commander';
 import { parseBody, type ServerOptions } from '../golden/index.ts';
-import { wholeNumber } from './operation-options.ts';
+import { wholeNumber } from './process/operation-options.ts';
 
 export interface ServerFlags {
   url: string;

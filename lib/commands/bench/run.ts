@@ -17,7 +17,7 @@ import { formatDuration, type Io } from '../../output.ts';
 import { pluginVariants } from '../../paths.ts';
 import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
-import { wholeNumber } from '../operation-options.ts';
+import { wholeNumber } from '../process/operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 import { useDriver } from './driver.ts';
 import { words } from './options.ts';

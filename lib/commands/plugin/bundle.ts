@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { createBundle } from '../bundle/index.ts';
-import { formatBytes, type Io } from '../output.ts';
-import { withProgress } from '../progress.ts';
+import { createBundle } from '../../bundle/index.ts';
+import { formatBytes, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
 
 async function bundle(io: Io, out: string): Promise<void> {
   const result = await withProgress(io, 'making the bundle', (report) =>

@@ -8,9 +8,9 @@ import {
   writeConfigFile,
   type LoadedSettings,
   type SettingKey,
-} from '../settings/index.ts';
-import { table, type Io } from '../output.ts';
-import { configFile } from '../paths.ts';
+} from '../../settings/index.ts';
+import { table, type Io } from '../../output.ts';
+import { configFile } from '../../paths.ts';
 
 function originText(loaded: LoadedSettings, key: SettingKey): string {
   const { source, line } = loaded.origins[key];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import { runBenchmark } from '../benchmark/index.ts';
-import { presetNames, type ContainerCreateOptions } from '../container/index.ts';
+import { runBenchmark } from '../../benchmark/index.ts';
+import { presetNames, type ContainerCreateOptions } from '../../container/index.ts';
 import {
   createGolden,
   goldenCases,
@@ -10,13 +10,13 @@ import {
   restoreGolden,
   type GoldenResult,
   type GoldenRestoreOptions,
-} from '../golden/index.ts';
-import { formatDuration, table, type Io } from '../output.ts';
-import { withProgress } from '../progress.ts';
-import { resultTable } from '../report/index.ts';
+} from '../../golden/index.ts';
+import { formatDuration, table, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
+import { resultTable } from '../../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
-import { wholeNumber } from './operation-options.ts';
-import { addServerOptions, serverOptions, type ServerFlags } from './server-options.ts';
+import { wholeNumber } from '../process/operation-options.ts';
+import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
 interface ContainerFlags extends ServerFlags {
   warmup: number;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { UsageError } from '../errors.ts';
-import { defaultLibdir, install, type InstallResult } from '../install/index.ts';
-import type { Io } from '../output.ts';
-import { isPluginVariant, pluginVariants, variantDir } from '../paths.ts';
-import { currentSystem } from '../setup/index.ts';
+import { UsageError } from '../../errors.ts';
+import { defaultLibdir, install, type InstallResult } from '../../install/index.ts';
+import type { Io } from '../../output.ts';
+import { isPluginVariant, pluginVariants, variantDir } from '../../paths.ts';
+import { currentSystem } from '../../setup/index.ts';
 
 function resultText(result: InstallResult): string {
   const what = `${result.variant ?? ''} ${result.version ?? ''}`;

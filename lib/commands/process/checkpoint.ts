@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
-import { formatBytes, formatDuration, type Io } from '../output.ts';
-import { withProgress } from '../progress.ts';
+import { checkpoint, type CheckpointResult } from '../../checkpoint/index.ts';
+import { formatBytes, formatDuration, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
 import {
   addOperationOptions,
   parsePid,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { cdiDevice, cdiFile, cdiSpec, containerEdits, writeCdi } from '../container/index.ts';
-import type { Io } from '../output.ts';
+import { cdiDevice, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../container/index.ts';
+import type { Io } from '../../output.ts';
 
 interface Flags {
   output?: string;

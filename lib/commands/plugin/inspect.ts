@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { inspectPlugin, type PluginInfo, type PluginKind } from '../inspect/index.ts';
-import { formatBytes, table, type Io } from '../output.ts';
+import { inspectPlugin, type PluginInfo, type PluginKind } from '../../inspect/index.ts';
+import { formatBytes, table, type Io } from '../../output.ts';
 
 const kindText: Record<PluginKind, string> = {
   'criu-cuda': "criu-cuda's CUDA plugin",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { Option, type Command } from 'commander';
-import { UsageError } from '../errors.ts';
-import type { Io } from '../output.ts';
-import { withProgress } from '../progress.ts';
-import { currentSystem, planSetup, readSetupState, type SetupState } from '../setup/index.ts';
+import { UsageError } from '../../errors.ts';
+import type { Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
+import { currentSystem, planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
 import { runContainersSetup, type ContainersFlags } from './setup-containers.ts';
 
 const containersOnly: readonly (keyof ContainersFlags)[] = [

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { UsageError } from '../errors.ts';
-import { formatDuration, type Io } from '../output.ts';
-import { readStat } from '../process/index.ts';
-import { withProgress } from '../progress.ts';
-import { wake } from '../restore/index.ts';
+import { UsageError } from '../../errors.ts';
+import { formatDuration, type Io } from '../../output.ts';
+import { readStat } from '../../process/index.ts';
+import { withProgress } from '../../progress.ts';
+import { wake } from '../../restore/index.ts';
 import { parsePid } from './operation-options.ts';
 
 async function runWake(io: Io, pid: number): Promise<void> {

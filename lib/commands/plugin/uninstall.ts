@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { defaultLibdir, uninstall } from '../install/index.ts';
-import type { Io } from '../output.ts';
-import { currentSystem } from '../setup/index.ts';
+import { defaultLibdir, uninstall } from '../../install/index.ts';
+import type { Io } from '../../output.ts';
+import { currentSystem } from '../../setup/index.ts';
 
 export function registerUninstall(program: Command, io: Io): void {
   program

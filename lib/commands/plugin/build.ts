@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { build } from '../build/index.ts';
-import { UsageError } from '../errors.ts';
-import type { Io } from '../output.ts';
-import { isPluginVariant, pluginVariants } from '../paths.ts';
-import { withProgress } from '../progress.ts';
+import { build } from '../../build/index.ts';
+import { UsageError } from '../../errors.ts';
+import type { Io } from '../../output.ts';
+import { isPluginVariant, pluginVariants } from '../../paths.ts';
+import { withProgress } from '../../progress.ts';
 
 export function registerBuild(program: Command, io: Io): void {
   program

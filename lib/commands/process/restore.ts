@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { formatDuration, type Io } from '../output.ts';
-import { exitCodeOf } from '../process/index.ts';
-import { withProgress } from '../progress.ts';
-import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
+import { formatDuration, type Io } from '../../output.ts';
+import { exitCodeOf } from '../../process/index.ts';
+import { withProgress } from '../../progress.ts';
+import { restore, type RestoredProcess, type RestoreResult } from '../../restore/index.ts';
 import {
   addOperationOptions,
   phaseTable,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { EnvironmentError } from '../errors.ts';
-import type { Io } from '../output.ts';
-import { interceptorLibrary } from '../paths.ts';
-import { exitCodeOf } from '../process/index.ts';
-import { run } from '../run/index.ts';
+import { EnvironmentError } from '../../errors.ts';
+import type { Io } from '../../output.ts';
+import { interceptorLibrary } from '../../paths.ts';
+import { exitCodeOf } from '../../process/index.ts';
+import { run } from '../../run/index.ts';
 
 interface RunFlags {
   intercept: boolean;

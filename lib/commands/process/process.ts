@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { loadSettings, type Settings } from '../settings/index.ts';
-import { openDriver, parseDeviceMap, type CheckpointDriver } from '../driver/index.ts';
+import { loadSettings, type Settings } from '../../settings/index.ts';
+import { openDriver, parseDeviceMap, type CheckpointDriver } from '../../driver/index.ts';
 import {
   listCudaProcesses,
   openNativeDriver,
@@ -10,10 +10,10 @@ import {
   type CudaProcess,
   type MemoryMap,
   type MemoryPages,
-} from '../native/index.ts';
-import { UsageError } from '../errors.ts';
-import { formatBytes, formatDuration, table, type Io } from '../output.ts';
-import { withProgress } from '../progress.ts';
+} from '../../native/index.ts';
+import { UsageError } from '../../errors.ts';
+import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
 import { parsePid, wholeNumber } from './operation-options.ts';
 
 interface Flags {

@@ -13,10 +13,10 @@ import {
   type ContainerCreateOptions,
   type ContainerRestoreOptions,
   type ContainerRestoreResult,
-} from '../container/index.ts';
-import { formatBytes, formatDuration, table, type Io } from '../output.ts';
-import { withProgress } from '../progress.ts';
-import { phaseTable } from './operation-options.ts';
+} from '../../container/index.ts';
+import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
+import { withProgress } from '../../progress.ts';
+import { phaseTable } from '../process/operation-options.ts';
 
 type CreateFlags = Omit<ContainerCreateOptions, 'name' | 'image' | 'command' | 'podmanArgs'> & {
   podmanArg?: string[];
