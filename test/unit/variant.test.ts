@@ -21,9 +21,11 @@ it('tells which variants are built and where they are installed', async () => {
     const variants = listVariants([join(dir, 'nothing'), libdir], env);
     expect(variants.map(({ name }) => name)).toEqual([...pluginVariants]);
     expect(variants[0]).toMatchObject({ name: 'stock', version: '3.2.1', installedIn: [libdir] });
-    expect(variants.slice(1).every(({ version, installedIn }) => version === undefined && installedIn.length === 0)).toBe(
-      true,
-    );
+    expect(
+      variants
+        .slice(1)
+        .every(({ version, installedIn }) => version === undefined && installedIn.length === 0),
+    ).toBe(true);
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+/** Containers with podman, runc and real CRIU: GPU memory before equals after, byte by byte. */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
+import {
+  cdiSpec,
+  checkpointContainer,
+  containerEdits,
+  createContainer,
+  findContainer,
+  limitFlags,
+  removeContainer,
+  restoreContainer,
+  writeCdi,
+} from '../../../lib/container/index.ts';
+import { exec, execResult } from '../../../lib/exec.ts';
+import { readPageImages } from '../../../lib/images/index.ts';
+import { variantDir } from '../../../lib/paths.ts';
+import { askWorkload } from '../../../lib/workload/index.ts';
+import { prepareContainers } from '../../helpers/container.ts';
+import { criuProgram } from '../../helpers/criu.ts';
+import { pageImageBytes } from '../../helpers/host-memory.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { waitFor } from '../../helpers/wait.ts';
+
+const { image = '', reason } = await prepareContainers();
+const podmanPath = (await execResult('sh', ['-c', 'command -v podman'])).stdout;
+const name = `criu-cuda-test-${process.pid}`;
+
+let machine: Machine;
+let socketPath: string;
+
+beforeEach((context: TestContext) => {
+  if (reason !== undefined) context.skip(reason);
+  machine = new Machine();
+  for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
+  vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
+  // in the run directory, which is at the same path in the container
+  socketPath = join(machine.runDir, 'w.sock');
+});
+afterEach(async () => {
+  for (const one of [name, `${name}-2`]) await removeContainer(one);
+  vi.unstubAllEnvs();
+  await machine.close();
+});
+
+async function ask(request: string): Promise<string> {
+  return waitFor(() => askWorkload(socketPath, request, 10_000), { interval: 20 });
+}
+
+const checksum = async (): Promise<string> => /checksum=(\w+)/.exec(await ask('verify'))?.[1] ?? 'none';
+
+/** Another program of this name, found first. */
+function scriptOnPath(program: string, line: string): void {
+  const bin = join(machine.dir, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, program), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+  vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+}
+
+async function start(variant: string): Promise<string> {
+  const words = ['/bin/workload-pattern', '--alloc', '8Mx3', '--alloc', '64K', '--socket', socketPath];
+  await createContainer({ name, image, command: words, variant, preset: 'python-server', gpu: 'none' });
+  return checksum();
+}
+
+const isRunning = async (one = name): Promise<boolean | undefined> => (await findContainer(one))?.isRunning;
+
+describe('a container in place', () => {
+  for (const variant of ['stock', 'parallel']) {
+    it(`comes back with its GPU memory, twice from the same images (${variant})`, async () => {
+      const before = await start(variant);
+      const dumped = await checkpointContainer({ name });
+      expect(dumped).toMatchObject({ name, isRunning: false, exportedTo: undefined });
+      expect(dumped.tasks).toMatchObject([{ outcome: 'dumped', prior: 'running' }]);
+      const sum = dumped.phases.reduce((all, phase) => all + phase.durationMs, 0);
+      expect(sum).toBeCloseTo(dumped.durationMs, 3);
+      const images = readdirSync(dumped.imagesDir ?? '');
+      expect(images.some((file) => /^cuda-\d+\.img$/.test(file))).toBe(variant !== 'stock');
+      expect(dumped.bytes).toBeGreaterThan(24 * 2 ** 20);
+      expect(await isRunning()).toBe(false);
+
+      const first = await restoreContainer({ name, keep: true });
+      expect(first.tasks).toMatchObject([{ outcome: 'restored' }]);
+      expect(await checksum()).toBe(before);
+      await exec('podman', ['kill', '--signal', 'KILL', name]);
+      await exec('podman', ['wait', name]);
+
+      const second = await restoreContainer({ name });
+      expect(second.memoryMs).toBeGreaterThanOrEqual(second.durationMs);
+      expect(await checksum()).toBe(before);
+      expect(existsSync(dumped.imagesDir ?? '')).toBe(false);
+      // nothing of the plugin's is left lying about
+      expect(readdirSync(machine.runDir).filter((file) => file.endsWith('.jsonl'))).toEqual([]);
+    });
+  }
+
+  it('goes on when it is to, and its images are in the store', async () => {
+    const before = await start('parallel');
+    const store = join(machine.dir, 'store');
+    const dumped = await checkpointContainer({ name, leaveRunning: true, store });
+    expect(await isRunning()).toBe(true);
+    expect(await checksum()).toBe(before);
+    const first = readlinkSync(dumped.imagesDir ?? '');
+    expect(first.startsWith(store)).toBe(true);
+    expect(readdirSync(first)).toContain('inventory.img');
+
+    expect(await ask('fill 7')).toBe('ok');
+    const after = await checksum();
+    expect(after).not.toBe(before);
+    await checkpointContainer({ name, store });
+    expect(readdirSync(store)).toHaveLength(1);
+    await restoreContainer({ name, keep: true });
+    expect(await checksum()).toBe(after);
+    await removeContainer(name);
+    expect(readdirSync(store)).toEqual([]);
+  });
+
+  it('keeps host memory out of CRIU’s images where it sees its store', async () => {
+    const store = join(machine.dir, 'store');
+    const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
+    await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
+    const before = await checksum();
+    const { imagesDir = '' } = await checkpointContainer({ name });
+    const [pages] = await readPageImages(imagesDir);
+    expect(pages?.stored).toBeGreaterThan(16 * 2 ** 20);
+    expect(pageImageBytes(imagesDir)).toBeLessThan(4 * 2 ** 20);
+    for (let round = 0; round < 2; round += 1) {
+      await restoreContainer({ name, keep: true });
+      expect(await checksum()).toBe(before);
+      await exec('podman', ['kill', '--signal', 'KILL', name]);
+      await exec('podman', ['wait', name]);
+    }
+    await restoreContainer({ name });
+    const file = join(machine.dir, 'export.tar');
+    await checkpointContainer({ name, exportTo: file });
+    await removeContainer(name);
+    expect(readdirSync(store)).toEqual([]);
+    await restoreContainer({ name, importFrom: file, variant: 'parallel' });
+    expect(await checksum()).toBe(before);
+  });
+
+  it('runs on after a failed checkpoint, and its earlier one is still there', async () => {
+    const before = await start('parallel');
+    const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
+    const kept = statSync(join(imagesDir, 'inventory.img')).ino;
+    // the pool helper cannot write there
+    const tooSmall = join(machine.dir, 'small');
+    mkdirSync(tooSmall);
+    await exec('mount', ['-t', 'tmpfs', '-o', 'size=1M', 'none', tooSmall]);
+    try {
+      await expect(checkpointContainer({ name, store: tooSmall })).rejects.toMatchObject({
+        code: 'ERR_CONTAINER_CHECKPOINT',
+        message: expect.stringContaining(`cannot checkpoint ${name}: `) as string,
+      });
+    } finally {
+      await exec('umount', [tooSmall]);
+    }
+    expect(await isRunning()).toBe(true);
+    expect(await checksum()).toBe(before);
+    expect(statSync(join(imagesDir, 'inventory.img')).ino).toBe(kept);
+    await exec('podman', ['kill', '--signal', 'KILL', name]);
+    await exec('podman', ['wait', name]);
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
+  it('has an earlier checkpoint still that a killed run had put aside', async () => {
+    const before = await start('parallel');
+    const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
+    const kept = statSync(join(imagesDir, 'inventory.img')).ino;
+    renameSync(imagesDir, `${imagesDir}.previous`);
+    mkdirSync(imagesDir);
+    writeFileSync(join(imagesDir, 'pages-1.img'), 'half of a dump');
+    await checkpointContainer({ name, leaveRunning: true, exportTo: join(machine.dir, 'export.tar') });
+    expect(statSync(join(imagesDir, 'inventory.img')).ino).toBe(kept);
+    expect(existsSync(`${imagesDir}.previous`)).toBe(false);
+    expect(await checksum()).toBe(before);
+  });
+
+  it('keeps its checkpoint when only the report about it fails', async () => {
+    const before = await start('parallel');
+    scriptOnPath('podman', `[ "$2" = checkpoint ] && exec >/dev/null; exec ${podmanPath} "$@"`);
+    await expect(checkpointContainer({ name })).rejects.toThrow('statistics are of an unknown form');
+    expect(await isRunning()).toBe(false);
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
+  it('keeps its checkpoint when it has ended and the tar file cannot be written', async () => {
+    const before = await start('parallel');
+    const exportTo = join(machine.dir, 'none', 'export.tar');
+    await expect(checkpointContainer({ name, exportTo })).rejects.toMatchObject({
+      code: 'ERR_CONTAINER_CHECKPOINT',
+      message: expect.stringContaining(`${name} has ended, and its checkpoint is in`) as string,
+      hint: `criu-cuda container restore ${name}`,
+    });
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
+  it('is not restored on damaged GPU memory, and keeps its checkpoint', async () => {
+    await start('parallel');
+    const { imagesDir = '' } = await checkpointContainer({ name });
+    const stripe = readdirSync(imagesDir).find((file) => /^cuda-\d+-0\.img$/.test(file)) ?? '';
+    await exec('dd', [
+      'if=/dev/urandom',
+      `of=${join(imagesDir, stripe)}`,
+      'bs=4k',
+      'count=1',
+      'conv=notrunc',
+    ]);
+    await expect(restoreContainer({ name })).rejects.toMatchObject({ code: 'ERR_CONTAINER_RESTORE' });
+    await waitFor(async () => {
+      expect(await isRunning()).toBe(false);
+    });
+    expect(existsSync(join(imagesDir, 'inventory.img'))).toBe(true);
+  });
+});
+
+describe('a tar file', () => {
+  it('brings a removed container back, GPU images included', async () => {
+    const before = await start('parallel');
+    const tar = join(machine.dir, 'golden.tar');
+    const dumped = await checkpointContainer({ name, exportTo: tar });
+    expect(dumped).toMatchObject({ imagesDir: undefined, exportedTo: tar, bytes: statSync(tar).size });
+    expect(dumped.bytes).toBeGreaterThan(24 * 2 ** 20);
+    await removeContainer(name);
+    expect(await findContainer(name)).toBeUndefined();
+
+    await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', ignoreStaticIp: true });
+    expect(await isRunning(`${name}-2`)).toBe(true);
+    expect(await checksum()).toBe(before);
+  });
+
+  it('makes a container whose removal leaves the first one its checkpoint, and others their files', async () => {
+    const store = join(machine.dir, 'store');
+    const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
+    await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
+    const before = await checksum();
+    const tar = join(machine.dir, 'export.tar');
+    await checkpointContainer({ name, leaveRunning: true, exportTo: tar });
+    await checkpointContainer({ name });
+    await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', ignoreStaticIp: true });
+    expect(await checksum()).toBe(before);
+    await removeContainer(`${name}-2`);
+    await restoreContainer({ name, keep: true });
+    expect(await checksum()).toBe(before);
+    writeFileSync(join(store, name, 'notes.txt'), 'mine');
+    await removeContainer(name);
+    expect(readdirSync(join(store, name))).toEqual(['notes.txt']);
+  });
+
+  it('that is still being looked at when the caller gives up leaves nothing', async () => {
+    const importFrom = join(machine.dir, 'export.tar');
+    const pipe = join(machine.dir, 'pipe');
+    writeFileSync(importFrom, '');
+    await exec('mkfifo', [pipe]);
+    scriptOnPath('tar', `[ "$1" = -xOf ] && echo > ${pipe}; exec sleep 600`);
+    const scratch = join(machine.dir, 'tmp');
+    mkdirSync(scratch);
+    vi.stubEnv('TMPDIR', scratch);
+    const caller = new AbortController();
+    const reason = new Error('enough');
+    const restored = restoreContainer({ importFrom, variant: 'parallel', signal: caller.signal });
+    const failure = expect(restored).rejects.toMatchObject({ cause: reason });
+    await readFile(pipe);
+    expect(readdirSync(scratch)).toHaveLength(1);
+    caller.abort(reason);
+    await failure;
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+});
+
+describe('a CDI device', () => {
+  it('gives a container what our own flags give it', async () => {
+    const file = `/var/run/cdi/${name}.json`;
+    mkdirSync('/var/run/cdi', { recursive: true });
+    // of its own kind, so that it does not meet the machine's
+    writeCdi(file, { ...cdiSpec(containerEdits(true)), kind: 'criu-cuda-test/checkpoint' });
+    try {
+      const limits = limitFlags('CapEff: 0', readFileSync('/proc/self/limits', 'utf8'), 32_768);
+      const flags = ['--detach', '--name', name, '--runtime', 'runc', '--network', 'host', ...limits];
+      const words = ['/bin/workload-pattern', '--alloc', '8Mx3', '--socket', socketPath];
+      await exec('podman', ['run', ...flags, '--device', 'criu-cuda-test/checkpoint=all', image, ...words]);
+    } finally {
+      rmSync(file);
+    }
+    const before = await checksum();
+    const { imagesDir = '' } = await checkpointContainer({ name, variant: 'parallel' });
+    expect(readdirSync(imagesDir).some((one) => /^cuda-\d+\.img$/.test(one))).toBe(true);
+    await restoreContainer({ name, variant: 'parallel' });
+    expect(await checksum()).toBe(before);
+  });
+});
+
+describe('the criu below podman', () => {
+  it('is the one that was asked for, with the settings of the caller', async () => {
+    await start('parallel');
+    const criu = join(machine.dir, 'criu');
+    const seen = join(machine.dir, 'seen');
+    writeFileSync(criu, `#!/bin/sh\nenv > ${seen}\nexec ${criuProgram()} "$@"\n`, { mode: 0o755 });
+    vi.stubEnv('CRIU_CUDA_STREAMS', '2');
+    const { imagesDir = '' } = await checkpointContainer({ name, criu });
+    // one stripe per transfer thread
+    expect(readdirSync(imagesDir).filter((file) => /^cuda-\d+-\d+\.img$/.test(file))).toHaveLength(2);
+    const environment = (await exec('cat', [seen])).stdout.split('\n');
+    expect(environment).toContain('CRIU_CUDA_STREAMS=2');
+    expect(environment).toContain(`CRIU_LIBS_DIR=${variantDir('parallel')}`);
+    expect(environment).toContain(`CRIU_CUDA_RUN_DIR=${machine.runDir}`);
+  });
+});
+
+describe('wrong use', () => {
+  it('names what is wrong', async () => {
+    await expect(checkpointContainer({ name })).rejects.toThrow(`there is no container ${name}`);
+    await expect(restoreContainer({})).rejects.toThrow('a container or --import FILE');
+    await expect(restoreContainer({ importFrom: '/none.tar' })).rejects.toThrow('/none.tar does not exist');
+    await start('stock');
+    await expect(restoreContainer({ name })).rejects.toThrow('runs already');
+    await expect(checkpointContainer({ name, store: '/a', exportTo: '/b' })).rejects.toThrow('not both');
+    await exec('podman', ['kill', '--signal', 'KILL', name]);
+    await exec('podman', ['wait', name]);
+    await expect(checkpointContainer({ name })).rejects.toThrow('does not run');
+    await expect(restoreContainer({ name })).rejects.toThrow('has no checkpoint in');
+  });
+});

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/** What `npm pack` makes, installed in an empty folder without a compiler on PATH, and used from there. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { execResult, type ExecResult } from '../../../lib/exec.ts';
+import { prebuiltDir, projectRoot } from '../../../lib/paths.ts';
+import { findOnPath } from '../../../lib/setup/index.ts';
+
+/** What npm, its scripts and our programs start. */
+const tools = ['node', 'npm', 'sh', 'env', 'dirname', 'readlink', 'uname'];
+const noNetwork = /EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH/;
+const name = 'criu-cuda-toolkit';
+let dir: string;
+let installed: string;
+let files: string[];
+let missing: string | undefined;
+
+function run(file: string, args: readonly string[], env: Record<string, string> = {}): Promise<ExecResult> {
+  return execResult(file, args, { cwd: dir, env: { PATH: join(dir, 'bin'), ...env }, timeoutMs: 240_000 });
+}
+
+/** @returns the name of the file */
+async function pack(): Promise<string> {
+  const packed = await run('npm', ['pack', projectRoot, '--ignore-scripts', '--json']);
+  expect(packed.exitCode, packed.stderr).toBe(0);
+  const [one] = JSON.parse(packed.stdout) as { filename: string; files: { path: string }[] }[];
+  files = (one?.files ?? []).map(({ path }) => path);
+  return one?.filename ?? '';
+}
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'criu-cuda-package-'));
+  installed = join(dir, 'node_modules', name);
+  if (!existsSync(join(prebuiltDir, 'criu_cuda.node'))) {
+    missing = 'no prebuilt binaries: npm run prebuilds';
+    return;
+  }
+  mkdirSync(join(dir, 'bin'));
+  for (const tool of tools) {
+    const path = findOnPath(tool, process.env.PATH);
+    if (path !== undefined) symlinkSync(path, join(dir, 'bin', tool));
+  }
+  const archive = await pack();
+  writeFileSync(join(dir, 'package.json'), '{ "private": true }');
+  const quiet = ['--loglevel=error', '--no-audit', '--no-fund', '--prefer-offline'];
+  const install = await run('npm', ['install', `./${archive}`, ...quiet]);
+  if (install.exitCode !== 0 && noNetwork.test(install.stderr))
+    missing = 'the package registry is not reachable';
+  else expect(install.exitCode, install.stderr).toBe(0);
+}, 300_000);
+beforeEach((context) => {
+  if (missing !== undefined) context.skip(missing);
+});
+afterAll(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const shipped = (): string => join(installed, 'prebuilds', `linux-${process.arch}`);
+
+function softcuda(): Record<string, string> {
+  const library = join(shipped(), 'lib', 'softcuda', 'libcuda.so.1');
+  return { CRIU_CUDA_DRIVER: library, SOFTCUDA_DIR: join(dir, 'devices') };
+}
+
+/** Asks the driver and NVML, and says which addon answered. */
+const ask = `
+  const driver = await openNativeDriver(process.env.CRIU_CUDA_DRIVER);
+  const { gpus } = await listGpus({ driver: driver.path });
+  const code = await driver.state(process.pid).catch((error) => error instanceof DriverError && error.code);
+  const maps = process.getBuiltinModule('node:fs').readFileSync('/proc/self/maps', 'utf8');
+  console.log(JSON.stringify([gpus[0].name, code, /\\S*criu_cuda\\.node/.exec(maps)[0]]));`;
+const names = '{ DriverError, listGpus, openNativeDriver }';
+
+const expected = (): unknown[] => [
+  'softcuda software device 0',
+  'ERR_DRIVER_NOT_INITIALIZED',
+  join(shipped(), 'criu_cuda.node'),
+];
+
+describe('the package', () => {
+  it('has what runs and what builds it, and nothing that was built elsewhere', () => {
+    for (const path of [
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/cli.js',
+      'native/binding.cc',
+      'benchmarks/addon.mjs',
+    ]) {
+      expect(files).toContain(path);
+    }
+    expect(files).toContain('plugins-cuda/CMakeLists.txt');
+    expect(files).toContain(`prebuilds/linux-${process.arch}/lib/full/cuda_plugin.so`);
+    expect(files.filter((path) => /^(?:plugins-cuda\/)?build|^test\/|tsbuildinfo/.test(path))).toEqual([]);
+  });
+
+  it('is installed without building anything', () => {
+    expect(existsSync(join(installed, 'build'))).toBe(false);
+    expect(existsSync(join(installed, 'plugins-cuda', 'build'))).toBe(false);
+  });
+
+  it('can be imported', async () => {
+    const script = `import ${names} from '${name}'; ${ask}`;
+    const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', script], softcuda());
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual(expected());
+  });
+
+  it('can be required', async () => {
+    const script = `const ${names} = require('${name}'); (async () => { ${ask} })();`;
+    const { stdout, stderr } = await run(process.execPath, ['-e', script], softcuda());
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual(expected());
+  });
+
+  it('has types', async () => {
+    mkdirSync(join(dir, 'src'));
+    const use = `import { openNativeDriver, type ProcessState } from '${name}';
+      const driver = await openNativeDriver();
+      export const state: ProcessState = await driver.state(1);
+      // @ts-expect-error a pid is a number
+      await driver.state('1');`;
+    writeFileSync(join(dir, 'src', 'use.mts'), use);
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--skipLibCheck'];
+    const types = ['--types', 'node', '--typeRoots', join(projectRoot, 'node_modules', '@types')];
+    const tsc = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc');
+    const checked = await run(process.execPath, [tsc, ...options, ...types, join(dir, 'src', 'use.mts')]);
+    expect(checked.exitCode, checked.stdout).toBe(0);
+  });
+
+  it('runs its command line on the artefacts that ship', async () => {
+    const program = join(dir, 'node_modules', '.bin', 'criu-cuda');
+    const { variants } = JSON.parse((await run(program, ['variants', '--json'])).stdout) as {
+      variants: { name: string; version?: string; path: string }[];
+    };
+    for (const { name: variant, version, path } of variants) {
+      expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+      expect(path).toBe(join(shipped(), 'lib', variant, 'cuda_plugin.so'));
+    }
+    const state = await run(program, ['gpu', '--json'], softcuda());
+    expect(JSON.parse(state.stdout)).toMatchObject({ gpus: [{ name: 'softcuda software device 0' }] });
+  });
+});
+
+describe('the addon for arm64', () => {
+  it('loads and answers under emulation', async (context) => {
+    const addon = join(projectRoot, 'prebuilds', 'linux-arm64', 'criu_cuda.node');
+    const fetched = join(projectRoot, 'tmp', 'node-arm64', 'package', 'bin', 'node');
+    const node = process.env.CCR_NODE_ARM64 ?? fetched;
+    if (!existsSync(addon)) context.skip('not built: npm run prebuilds, with g++-aarch64-linux-gnu');
+    if (!existsSync(node)) context.skip(`no node for arm64 at ${node} (CCR_NODE_ARM64)`);
+    const script = `
+      const addon = require(process.argv[1]);
+      addon.openDriver('/no/such').catch(({ kind }) => console.log(process.arch, addon.errorName(600), kind));`;
+    const words = ['-L', '/usr/aarch64-linux-gnu', node, '-e', script, addon];
+    const { stdout, stderr } = await execResult('qemu-aarch64', words);
+    expect(stdout, stderr).toBe('arm64 CUDA_ERROR_NOT_READY open');
+  });
+});

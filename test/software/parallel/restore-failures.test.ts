@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Everything that can end in the middle of a restore with variant `parallel`, at each step: either the application runs
+ * with its bytes, or nothing of it is left, the reason is on record, and the images still restore.
+ */
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { variantDir } from '../../../lib/paths.ts';
+import { readStat, waitForExit } from '../../../lib/process/index.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+import type { CriuOptions, CriuRun, StatusEvent } from '../../helpers/machine.ts';
+import { errorsIn, ParallelMachine, snapshot, testTool } from '../../helpers/parallel.ts';
+import { waitUntil } from '../../helpers/wait.ts';
+
+let machine: ParallelMachine;
+let workload: Workload;
+let before: string;
+beforeEach(() => {
+  machine = new ParallelMachine({ SOFTCUDA_DEVICES: '2' });
+});
+afterEach(() => machine.close());
+
+async function startAndDump(env: Record<string, string> = {}, args?: string[]): Promise<void> {
+  workload = await machine.startIntercepted(env, args);
+  before = await snapshot(workload);
+  const dumped = await machine.tryDump(workload);
+  expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
+  await machine.expectNothingLeft();
+}
+
+async function expectRunningAsBefore(restored: CriuRun): Promise<void> {
+  expect(restored.exitCode, errorsIn(restored.log)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+  expect(await machine.state(workload.pid)).toBe('running');
+  await machine.expectNothingLeft();
+}
+
+/** Neither the process nor its pool. */
+async function expectGone(): Promise<void> {
+  await expect.poll(() => readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
+  await machine.kill(workload.pid);
+  await machine.expectNothingLeft();
+}
+
+async function expectStillRestorable(): Promise<void> {
+  await expectRunningAsBefore(await machine.tryRestore());
+}
+
+/** The last word about the application in the status file. */
+async function reasonOf(run: CriuRun): Promise<string> {
+  const failed = (events: StatusEvent[]): StatusEvent | undefined =>
+    events.find((e) => (e.event === 'attach' && e.result !== 0) || e.outcome === 'failed');
+  let found = failed(run.status);
+  await expect.poll(() => (found ??= failed(machine.readStatus()))).toBeDefined();
+  return found?.reason ?? '';
+}
+
+async function expectRefused(options: CriuOptions, reason: RegExp): Promise<void> {
+  const restored = await machine.tryRestore({ keepStatus: true, ...options });
+  expect(await reasonOf(restored), errorsIn(restored.log)).toMatch(reason);
+  await expectGone();
+  machine.takeStatus();
+}
+
+describe('the pool', () => {
+  const steps = [
+    ['allocates', 'cuMemCreate:1', /bytes on device 0/],
+    ['maps', 'cuMemMap:1', /mapping/],
+    ['loads', 'cuMemcpyHtoDAsync:2', /CUDA_ERROR_UNKNOWN|cuMemcpy/],
+    ['exports', 'cuMemExportToShareableHandle:1', /export of an allocation/],
+  ] as const;
+
+  it.each(steps)('is killed while it %s: another one goes on', async (_name, call) => {
+    await startAndDump();
+    await expectRunningAsBefore(await machine.tryRestore({ env: { SOFTCUDA_FAIL: `${call}:kill` } }));
+  });
+
+  it('is killed, and so is each that takes over', async () => {
+    await startAndDump();
+    // One is the plugin's to replace and one the watcher's.
+    const kills = [1, 2, 3].map((nth) => `cuMemcpyHtoDAsync:${nth}:kill`);
+    // with one thread, for a second one could come to the next call before its process is gone
+    await expectRefused(
+      { env: { SOFTCUDA_FAIL: kills.join(','), CRIU_CUDA_STREAMS: '1' } },
+      /no pool to give its device memory back/,
+    );
+    await expectStillRestorable();
+  });
+
+  it.each([['starts', 'cuInit:1', /the CUDA driver does not start/] as const, ...steps])(
+    'gets an error of the driver while it %s',
+    async (_name, call, reason) => {
+      await startAndDump();
+      await expectRefused({ env: { SOFTCUDA_FAIL: `${call}:999` } }, reason);
+      await expectStillRestorable();
+    },
+  );
+
+  it('finds too little memory on the device', async () => {
+    await startAndDump();
+    const other = await machine.start({ args: ['--alloc', '225M'] });
+    // Whoever comes second, the pool or the driver.
+    await expectRefused({}, /bytes on device 0: Cannot allocate memory|Restore: CUDA_ERROR_OUT_OF_MEMORY/);
+    await other.kill();
+    await expectStillRestorable();
+  });
+
+  it('cannot read a stripe', async () => {
+    await startAndDump();
+    const env = { LD_PRELOAD: testTool('fail-io.so'), CCR_FAIL_IO: 'pread:3' };
+    await expectRefused({ env }, /cuda-\d+-\d+\.img.*Input\/output error/);
+    await expectStillRestorable();
+  });
+
+  it('has no such device', async () => {
+    await startAndDump({}, ['--alloc', '4Mx2', '--device', '1']);
+    await expectRefused(
+      { env: { SOFTCUDA_DEVICES: '1' } },
+      new RegExp(`cuda-${workload.pid}.img: devices: this machine has no `),
+    );
+    await expectStillRestorable();
+  });
+});
+
+describe('criu', () => {
+  it.each(['Restore', 'Unlock'])('is killed at the driver’s %s', async (call) => {
+    await startAndDump();
+    await machine.tryRestore({ env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:kill` } });
+    await expectGone();
+    await expectStillRestorable();
+  });
+
+  it.each(['pre-resume', 'post-resume'])('is killed at %s', async (stage) => {
+    await startAndDump();
+    await machine.tryRestore({ args: machine.actionScript(stage, 'kill -9 $PPID') });
+    await expectGone();
+    await expectStillRestorable();
+  });
+});
+
+it('criu stays as the parent of what it restored: the watcher does not, and its end ends nothing', async () => {
+  await startAndDump();
+  const { criu, ended } = machine.restoreAndStay(variantDir('parallel'));
+  const watcher = await waitUntil(() => machine.readStatus().find((e) => e.event === 'watcher')?.pid);
+  await waitForExit(watcher, { timeoutMs: 20_000 });
+  expect(readStat(watcher)?.state ?? 'Z').toBe('Z');
+  expect(await snapshot(workload)).toBe(before);
+  criu.kill('SIGKILL');
+  await ended;
+  expect(await snapshot(workload)).toBe(before);
+  await machine.expectNothingLeft();
+});
+
+describe('the application', () => {
+  const steps = [
+    ['imports', 'cuMemImportFromShareableHandle:1', /connection lost/],
+    ['copies', 'cuMemcpyDtoDAsync:1', /connection lost/],
+  ] as const;
+
+  it.each(steps)('is killed while it %s its memory', async (_name, call, reason) => {
+    await startAndDump({ SOFTCUDA_FAIL: `${call}:kill` });
+    await expectRefused({}, reason);
+    await expectStillRestorable(); // the call kills once
+  });
+
+  it.each(steps)('gets an error of the driver while it %s its memory: it is killed', async (_name, call) => {
+    await startAndDump({ SOFTCUDA_FAIL: `${call}:999` });
+    await expectRefused({}, /CUDA_ERROR_UNKNOWN/);
+  });
+});
+
+it('gives the memory to nobody but the process', async () => {
+  await startAndDump();
+  const answers = join(machine.dir, 'answers');
+  const intrude = `${testTool('op-intruder')} ${machine.runDir} > ${answers}`;
+  const restored = await machine.tryRestore({ args: machine.actionScript('pre-resume', intrude) });
+  expect(readFileSync(answers, 'utf8')).toMatch(/^op-\d+\.sock refused\n$/);
+  await expectRunningAsBefore(restored);
+});
+
+it('refuses an image of another version by name', async () => {
+  await startAndDump();
+  const [manifest = ''] = machine.manifests();
+  const fd = openSync(join(machine.imagesDir, manifest), 'r+');
+  const head = 8; // of it the magic; the version follows
+  writeSync(fd, Buffer.from([9]), 0, 1, head);
+  closeSync(fd);
+  const restored = await machine.tryRestore();
+  expect(restored.exitCode).not.toBe(0);
+  expect(errorsIn(restored.log)).toContain(`${manifest}: version is 9; this program reads 1`);
+  await expectGone();
+});

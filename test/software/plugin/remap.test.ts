@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { exec } from '../../../lib/exec.ts';
+import { readPageImages } from '../../../lib/images/index.ts';
+import { buildDir, variantDir } from '../../../lib/paths.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+import {
+  pageFileMappings,
+  pageFiles,
+  pageImageBytes,
+  parseKinds,
+  readMappings,
+} from '../../helpers/host-memory.ts';
+import { Machine, type CriuOptions } from '../../helpers/machine.ts';
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.close());
+
+const libdir = variantDir('remap');
+const MiB = 2 ** 20;
+const args = ['--alloc', '4M', '--kinds'];
+
+async function dump(workload: Workload, options: CriuOptions = {}): Promise<string> {
+  const run = await machine.dump(workload, { libdir, ...options });
+  expect(run.exitCode, run.log.slice(-3000)).toBe(0);
+  // A restored process is our child, to be collected by us.
+  if (options.args === undefined) await machine.kill(workload.pid);
+  return run.log;
+}
+
+async function restore(options: CriuOptions = {}): Promise<void> {
+  const run = await machine.restore({ libdir, ...options });
+  expect(run.exitCode, run.log.slice(-3000)).toBe(0);
+}
+
+it('keeps the device memory of a program without the interceptor out of CRIU’s images', async () => {
+  const workload = await machine.start({ args: ['--alloc', '32Mx6', '--host', '8M'] });
+  const before = `${await workload.verify()} ${await workload.addresses()}`;
+  await dump(workload);
+  expect(pageImageBytes(machine.imagesDir)).toBeLessThan(4 * MiB);
+  for (let round = 0; round < 2; round += 1) {
+    await restore();
+    expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
+    if (round === 0) await machine.kill(workload.pid);
+  }
+});
+
+it('populates what the driver saves to, ahead of it', async () => {
+  const workload = await machine.start({ args: ['--alloc', '224M'] });
+  const before = await workload.verify();
+  expect(await dump(workload)).toMatch(/: [1-9]\d* bytes populated ahead of the driver/);
+  await restore();
+  expect(await workload.verify()).toBe(before);
+});
+
+it('keeps every kind of mapping of a tree, and leaves those alone that a file cannot stand for', async () => {
+  const workload = await machine.start({ args: [...args, '--children', '2'] });
+  const requests = ['kinds', 'child 0 kinds', 'child 1 kinds'];
+  const ask = (): Promise<string[]> => Promise.all(requests.map((request) => workload.ask(request)));
+  const before = (await ask()).map(parseKinds);
+  const kinds = before[0] ?? new Map<string, number>();
+  const at = (name: string) => {
+    const address = kinds.get(name) ?? 0;
+    return readMappings(workload.pid).find(({ start, end }) => address >= start && address < end);
+  };
+  const advised = ['dontfork', 'dontdump', 'hugepage', 'nohugepage'].filter((name) => kinds.has(name));
+  const flagsOf = (name: string) => at(name)?.flags.filter((flag) => /^(dc|dd|hg|nh)$/.test(flag));
+  const flags = advised.map(flagsOf);
+
+  await dump(workload);
+  await restore();
+  expect((await ask()).map(parseKinds)).toEqual(before);
+  expect(advised.map(flagsOf)).toEqual(flags);
+  const mapped = ['plain', 'holes', 'heap', 'forked', 'readonly', 'sequential', ...advised];
+  const left = ['small', 'none', 'executable', 'wipeonfork', 'named', 'locked', 'growsdown', 'guarded'];
+  const [image] = await readPageImages(machine.imagesDir);
+  const isSaved = (name: string): boolean => {
+    const address = BigInt(kinds.get(name) ?? 0);
+    return image?.mappings.some((m) => address >= m.address && address < m.address + BigInt(m.size)) ?? false;
+  };
+  expect(mapped.filter((name) => !isSaved(name))).toEqual([]);
+  expect([...left, 'shared'].filter((name) => kinds.has(name) && isSaved(name))).toEqual([]);
+  expect(pageFileMappings(workload.pid)).toEqual([]);
+  expect(at('readonly')?.permissions).toBe('r--p');
+  expect(at('executable')?.permissions).toBe('rwxp');
+  expect(await workload.ask('kinds exec')).toBe('ok');
+  for (const file of pageFiles(machine.imagesDir)) {
+    expect(statSync(file).mode & 0o7777).toBe(0o400);
+    // Three processes of 64 MiB of address space with holes, and 10 others of 2 MiB.
+    expect(statSync(file).blocks * 512).toBeLessThan(44 * MiB);
+  }
+  // Stacks were being written while it was dumped, and still are.
+  const rounds = async (): Promise<number> =>
+    Number(/rounds=(\d+)/.exec(await workload.ask('child 1 kinds'))?.[1]);
+  const first = await rounds();
+  await expect.poll(rounds).toBeGreaterThan(first);
+});
+
+it('saves shared memory that no other process has, and makes it shared again', async () => {
+  const workload = await machine.start({ args });
+  const kinds = parseKinds(await workload.ask('kinds'));
+  const address = kinds.get('shared') ?? 0;
+  const isAt = ({ start, end }: { start: number; end: number }) => address >= start && address < end;
+  await dump(workload);
+  const [image] = await readPageImages(machine.imagesDir);
+  expect(image?.mappings.filter(({ shared }) => shared)).toMatchObject([{ address: BigInt(address) }]);
+  for (let round = 0; round < 2; round += 1) {
+    await restore();
+    expect(parseKinds(await workload.ask('kinds'))).toEqual(kinds);
+    expect(readMappings(workload.pid).find(isAt)).toMatchObject({
+      permissions: 'rw-s',
+      path: '/dev/zero (deleted)',
+    });
+    if (round === 0) await machine.kill(workload.pid);
+  }
+});
+
+it('restores the same bytes again after the restored process has written to them', async () => {
+  const workload = await machine.start({ args });
+  await dump(workload);
+  const files = pageFiles(machine.imagesDir).map((path) => [path, readFileSync(path)] as const);
+  await restore();
+  await workload.ask('kinds change');
+  expect(await workload.ask('kinds')).toBe('error kinds plain: wrong data');
+  for (const [path, bytes] of files) expect(readFileSync(path).equals(bytes)).toBe(true);
+  await machine.kill(workload.pid);
+  await restore();
+  parseKinds(await workload.ask('kinds'));
+});
+
+it('dumps a restored process to images that do not need the first ones', async () => {
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  const imagesDir = join(machine.dir, 'second');
+  mkdirSync(imagesDir);
+  await dump(workload);
+  await restore();
+  await workload.ask('kinds change');
+  await dump(workload, { imagesDir });
+  expect(pageFiles(imagesDir)).toHaveLength(1);
+  rmSync(machine.imagesDir, { recursive: true });
+  await restore({ imagesDir });
+  expect(await workload.ask('kinds')).toBe('error kinds plain: wrong data');
+  expect(await workload.verify()).toBe(before);
+});
+
+it('dumps over the images a process was restored from', async () => {
+  const workload = await machine.start({ args });
+  for (let round = 0; round < 2; round += 1) {
+    await dump(workload);
+    expect(pageFiles(machine.imagesDir)).toHaveLength(1);
+    await restore();
+    parseKinds(await workload.ask('kinds'));
+  }
+});
+
+it('leaves a process that is to go on with the same memory', async () => {
+  const workload = await machine.start({ args });
+  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+  await dump(workload, { args: ['--leave-running'] });
+  expect(pageFiles(machine.imagesDir)).toHaveLength(1);
+  expect(pageFileMappings(workload.pid)).toEqual([]);
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  await dump(workload);
+  await restore();
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+});
+
+it('remaps a process whose filter forbids what is done to it', async () => {
+  const workload = await machine.start({ args: [...args, '--seccomp'] });
+  const before = await workload.verify();
+  await dump(workload);
+  expect(pageFiles(machine.imagesDir)).toHaveLength(1);
+  await restore();
+  expect(await workload.verify()).toBe(before);
+  parseKinds(await workload.ask('kinds'));
+});
+
+it('remaps a process without the right to suspend filters', async () => {
+  const workload = await machine.start({ args: ['--alloc', '224M', '--kinds'] });
+  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+  const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+  const env = { LD_PRELOAD: preload, CCR_FAIL_PTRACE: 'seccomp' };
+  expect(await dump(workload, { env })).toMatch(/: [1-9]\d* bytes populated ahead of the driver/);
+  expect(pageFiles(machine.imagesDir)).toHaveLength(1);
+  await restore({ env });
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+});
+
+it('leaves all memory to CRIU with CRIU_CUDA_REMAP=0', async () => {
+  const workload = await machine.start({ args });
+  await dump(workload, { env: { CRIU_CUDA_REMAP: '0' } });
+  expect(pageFiles(machine.imagesDir)).toEqual([]);
+  await restore();
+  parseKinds(await workload.ask('kinds'));
+});
+
+it('takes only mappings of CRIU_CUDA_REMAP_MIN_MB and more', async () => {
+  const workload = await machine.start({ args: ['--alloc', '16M', '--kinds'] });
+  await dump(workload, { env: { CRIU_CUDA_REMAP_MIN_MB: '8' } });
+  await restore();
+  parseKinds(await workload.ask('kinds'));
+  const [image] = await readPageImages(machine.imagesDir);
+  expect(image?.mappings.length).toBeGreaterThan(0);
+  for (const { size } of image?.mappings ?? []) expect(size).toBeGreaterThanOrEqual(8 * MiB);
+});
+
+it('does with images on a file system from which nothing may be executed', async () => {
+  const workload = await machine.start({ args });
+  const imagesDir = join(machine.dir, 'noexec');
+  mkdirSync(imagesDir);
+  await exec('mount', ['-t', 'tmpfs', '-o', 'noexec', 'tmpfs', imagesDir]);
+  try {
+    await dump(workload, { imagesDir });
+    expect(pageFiles(imagesDir)).toHaveLength(1);
+    await restore({ imagesDir });
+    parseKinds(await workload.ask('kinds'));
+    expect(await workload.ask('kinds exec')).toBe('ok');
+  } finally {
+    await exec('umount', ['--lazy', imagesDir]);
+  }
+});
+
+it('leaves memory alone when the page file does not fit', async () => {
+  const workload = await machine.start({ args });
+  const imagesDir = join(machine.dir, 'small');
+  mkdirSync(imagesDir);
+  await exec('mount', ['-t', 'tmpfs', '-o', 'size=16M', 'tmpfs', imagesDir]);
+  try {
+    const run = await machine.dump(workload, { libdir, imagesDir, args: ['--leave-running'] });
+    expect(run.log).toMatch(/No space left on device cuda-pages-.*: its host memory is left to CRIU/);
+    expect(pageFiles(imagesDir)).toEqual([]);
+    expect(pageFileMappings(workload.pid)).toEqual([]);
+    parseKinds(await workload.ask('kinds'));
+  } finally {
+    await exec('umount', ['--lazy', imagesDir]);
+  }
+});
+
+it('gives a task its own memory back when the manifest cannot be written', async () => {
+  const workload = await machine.start({ args });
+  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+  const inTheWay = join(machine.imagesDir, `cuda-host-${workload.pid}.img`);
+  mkdirSync(inTheWay);
+  const failed = await machine.dump(workload, { libdir });
+  expect(failed.exitCode).not.toBe(0);
+  expect(failed.log).toContain(`cuda-host-${workload.pid}.img: Is a directory`);
+  expect(pageFileMappings(workload.pid)).toEqual([]);
+  expect(pageFiles(machine.imagesDir)).toEqual([]);
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  rmSync(inTheWay, { recursive: true });
+  await dump(workload);
+  await restore();
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+});
+
+it.each([1, 2, 4, 7, 12, 20, 41, 44, 50])(
+  'leaves the task intact when injection fails at its step %i',
+  async (step) => {
+    const workload = await machine.start({ args });
+    const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+    const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+    const failed = await machine.dump(workload, {
+      libdir,
+      env: { LD_PRELOAD: preload, CCR_FAIL_PTRACE: String(step) },
+    });
+    expect(failed.exitCode).not.toBe(0);
+    expect(failed.log).toContain('continue to a system call: Input/output error');
+    expect(pageFileMappings(workload.pid)).toEqual([]);
+    expect(pageFiles(machine.imagesDir)).toEqual([]);
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+    await dump(workload);
+    await restore();
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  },
+);
+
+/** criu ends where it is about to let a thread run to a system call, or out of one. */
+async function killCriuAt(workload: Workload, step: number): Promise<void> {
+  const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+  const env = { LD_PRELOAD: preload, CCR_FAIL_PTRACE: `${step}:kill` };
+  await expect(machine.dump(workload, { libdir, env })).rejects.toThrow('was ended by SIGKILL');
+}
+
+it.each([40, 41, 44])('outlives criu, killed at step %i of injection, with its memory', async (step) => {
+  const workload = await machine.start({ args });
+  const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+  await killCriuAt(workload, step);
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  // what criu left behind is of no use to anyone
+  rmSync(machine.imagesDir, { recursive: true });
+  mkdirSync(machine.imagesDir);
+  await dump(workload);
+  await restore();
+  expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+});
+
+it.each([50, 55, 60])(
+  'ends with criu, killed at step %i, where memory is being replaced under threads that write',
+  async (step) => {
+    const workload = await machine.start({ args });
+    await killCriuAt(workload, step);
+    await workload.ended();
+  },
+);
+
+it('refuses a page file that is missing or changed, by name', async () => {
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  await dump(workload);
+  const [file = ''] = pageFiles(machine.imagesDir);
+  const name = file.slice(machine.imagesDir.length + 1);
+  const bytes = readFileSync(file);
+  const refused = async (): Promise<string> => {
+    const run = await machine.restore({ libdir });
+    expect(run.exitCode).not.toBe(0);
+    expect(run.log).not.toContain('Forking task');
+    return run.log;
+  };
+
+  renameSync(file, `${file}.away`);
+  expect(await refused()).toContain(`${name}: missing`);
+  writeFileSync(file, bytes.subarray(4096), { mode: 0o400 });
+  expect(await refused()).toContain(`${name}: length is ${bytes.length - 4096}`);
+  // A changed copy is told from a true one by its contents.
+  const changed = Buffer.from(bytes);
+  changed.writeUInt8(bytes.readUInt8(70_000) ^ 1, 70_000);
+  writeFileSync(file, changed);
+  expect(await refused()).toContain(`${name}: chunk 0 at offset 0`);
+  writeFileSync(file, bytes);
+  await restore();
+  expect(await workload.verify()).toBe(before);
+  parseKinds(await workload.ask('kinds'));
+});
+
+it('reads page files ahead from a disk, and not from memory', async () => {
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  const imagesDir = mkdtempSync(join(tmpdir(), 'ccr-remap-'));
+  try {
+    await dump(workload, { imagesDir });
+    const onDisk = (await exec('stat', ['-f', '-c', '%T', imagesDir])).stdout.trim() !== 'tmpfs';
+    for (const [readahead, isRead] of [
+      ['1', onDisk],
+      ['0', false],
+    ] as const) {
+      const run = await machine.restore({ libdir, imagesDir, env: { CRIU_CUDA_READAHEAD: readahead } });
+      expect(run.exitCode, run.log.slice(-3000)).toBe(0);
+      expect(run.log.includes(`reading ahead in ${imagesDir}`)).toBe(isRead);
+      expect(await workload.verify()).toBe(before);
+      await machine.kill(workload.pid);
+    }
+  } finally {
+    rmSync(imagesDir, { recursive: true });
+  }
+});
+
+it('restores images that were moved once their old place leads to them', async () => {
+  const workload = await machine.start({ args });
+  await dump(workload);
+  const imagesDir = join(machine.dir, 'moved');
+  renameSync(machine.imagesDir, imagesDir);
+  const run = await machine.restore({ libdir, imagesDir });
+  expect(run.exitCode).not.toBe(0);
+  expect(run.log).toContain(`CRIU looks for it in ${machine.imagesDir}`);
+  symlinkSync(imagesDir, machine.imagesDir);
+  await restore({ imagesDir });
+  parseKinds(await workload.ask('kinds'));
+});

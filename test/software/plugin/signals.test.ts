@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+/** Signals that reach a task while the driver works in its restore thread. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { variantDir } from '../../../lib/paths.ts';
+import { parseStat, readStat } from '../../../lib/process/index.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { waitUntil } from '../../helpers/wait.ts';
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine({ SOFTCUDA_MEMORY_MB: '1024' });
+});
+afterEach(() => machine.close());
+
+const variants = ['stock', 'remap'] as const;
+const args = ['--alloc', '600M'];
+
+/** The restore thread runs, and criu has stopped the first one. */
+function isDriverAtWork(pid: number): boolean {
+  if (readStat(pid)?.state !== 't') return false;
+  const threads = readdirSync(`/proc/${pid}/task`).map((tid) =>
+    parseStat(readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8')),
+  );
+  return threads.some(({ comm, state }) => comm === 'softcuda-rst' && state !== 't');
+}
+
+const untilDriverWorks = (pid: number, event: string) =>
+  waitUntil(() => machine.readStatus().some((one) => one.event === event) && isDriverAtWork(pid), {
+    interval: 1,
+  });
+
+it.each(variants)('%s: SIGSTOP and SIGCONT during a dump harm nobody', async (variant) => {
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  const dump = machine.dump(workload, { libdir: variantDir(variant), args: ['--leave-running'] });
+  await untilDriverWorks(workload.pid, 'step');
+  process.kill(workload.pid, 'SIGSTOP');
+  process.kill(workload.pid, 'SIGCONT');
+  // CRIU's own work in the task may be disturbed; then it refuses, and the process has its state back
+  expect([0, 1]).toContain((await dump).exitCode);
+  expect(await machine.state(workload.pid)).toBe('running');
+  expect(await workload.verify()).toBe(before);
+});
+
+it.each(variants)('%s: SIGCONT wakes a task that is being restored to stand still', async (variant) => {
+  const libdir = variantDir(variant);
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  await machine.dump(workload, { libdir });
+  const restore = machine.restore({ libdir, args: ['--leave-stopped'] });
+  await untilDriverWorks(workload.pid, 'watcher');
+  process.kill(workload.pid, 'SIGCONT');
+  const { exitCode, log } = await restore;
+  expect(exitCode, log.slice(-2000)).toBe(0);
+  process.kill(workload.pid, 'SIGCONT');
+  expect(await workload.verify()).toBe(before);
+});

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+/** Standby processes: restored ahead of time, they stand still until they are woken. */
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkpoint } from '../../../lib/checkpoint/index.ts';
+import { opStatusPath } from '../../../lib/criu/index.ts';
+import { UsageError } from '../../../lib/errors.ts';
+import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../../lib/paths.ts';
+import {
+  isAlive,
+  killTreeNow,
+  readChildren,
+  readTree,
+  waitForExit,
+  waitUntilStopped,
+  wakeTree,
+} from '../../../lib/process/index.ts';
+import { restore, wake, type RestoredProcess } from '../../../lib/restore/index.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+import { criuProgram } from '../../helpers/criu.ts';
+import { killUncollected, Machine } from '../../helpers/machine.ts';
+
+const variants: readonly PluginVariant[] = ['stock', 'remap', 'parallel', 'full'];
+const members = ['', 'child 0 '];
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.close());
+
+const start = (variant: PluginVariant): Promise<Workload> =>
+  machine.start({
+    args: ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--children', '1'],
+    env: usesInterceptor(variant) ? { LD_PRELOAD: interceptorLibrary() } : {},
+  });
+
+const snapshot = (workload: Workload): Promise<string[]> =>
+  Promise.all(members.map(async (who) => `${await workload.verify(who)} ${await workload.addresses(who)}`));
+
+async function standBy(
+  workload: Workload,
+  variant: PluginVariant,
+  extraArgs: string[] = [],
+  leaveStopped = true,
+): Promise<RestoredProcess> {
+  const libdir = variantDir(variant);
+  const dumped = await machine.dump(workload, { libdir });
+  expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+  return restore({
+    imagesDir: machine.imagesDir,
+    libdir,
+    criu: criuProgram(),
+    env: machine.env,
+    extraArgs,
+    leaveStopped,
+  });
+}
+
+const states = (workload: Workload): string[] => readTree(workload.pid).map(({ state }) => state);
+
+const statusFiles = (): string[] => readdirSync(machine.runDir).filter((name) => name.startsWith('op-'));
+
+describe.each(variants)('%s', (variant) => {
+  it('stands still until it is woken, and has all its memory then', async () => {
+    if (variant === 'full') await machine.startPool();
+    const workload = await start(variant);
+    const tree = readTree(workload.pid).map(({ pid }) => pid);
+    const before = await snapshot(workload);
+    const standby = await standBy(workload, variant);
+    expect(standby.result.tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
+    expect(states(workload)).toEqual(['T', 'T']);
+    expect((await standby.wake()).pids).toEqual(tree.toReversed());
+    expect(await snapshot(workload)).toEqual(before);
+    expect(statusFiles()).toEqual([]);
+    expect((await standby.wake()).pids).toEqual([]);
+  });
+
+  it('ends without having been woken, and gives its device memory back', async () => {
+    const free = async () => (await machine.poolStatus()).devices.map((device) => device.freeBytes);
+    if (variant === 'full') await machine.startPool();
+    const before = variant === 'full' ? await free() : [];
+    const workload = await start(variant);
+    const standby = await standBy(workload, variant);
+    await standby.kill();
+    expect(readTree(workload.pid)).toEqual([]);
+    expect(statusFiles()).toEqual([]);
+    if (variant === 'full') await expect.poll(free).toEqual(before);
+  });
+
+  it('cannot be dumped while it stands still, and is unharmed by the attempt', async () => {
+    const workload = await start(variant);
+    const before = await snapshot(workload);
+    process.kill(workload.pid, 'SIGSTOP');
+    const { imagesDir, env } = machine;
+    const attempt = checkpoint({
+      pid: workload.pid,
+      imagesDir,
+      libdir: variantDir(variant),
+      criu: criuProgram(),
+      env,
+    });
+    await expect(attempt).rejects.toMatchObject({
+      message: expect.stringContaining(`${workload.pid} stands still, stopped by a signal`) as string,
+      hint: expect.stringContaining('kill -CONT') as string,
+    });
+    await waitUntilStopped(workload.pid, 20_000); // as it was, once criu has let go
+    expect(wakeTree(workload.pid)).toEqual([workload.pid]);
+    expect(await snapshot(workload)).toEqual(before);
+  });
+});
+
+it('is one by criu’s own option, too, and leaves nothing when somebody else ends it', async () => {
+  const workload = await start('parallel');
+  const standby = await standBy(workload, 'parallel', ['--leave-stopped'], false);
+  killTreeNow(workload.pid);
+  expect(await standby.wait()).toMatchObject({ kind: 'signaled', signal: 9 });
+  expect(statusFiles()).toEqual([]);
+});
+
+it('cannot be woken when it has ended', async () => {
+  const workload = await start('stock');
+  const standby = await standBy(workload, 'stock');
+  await killUncollected(workload.pid);
+  await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
+  expect(readTree(workload.pid)).toEqual([]);
+});
+
+it('is killed although another operation has left a damaged status file', async () => {
+  const workload = await start('parallel');
+  const standby = await standBy(workload, 'parallel');
+  writeFileSync(opStatusPath(machine.runDir, 1), 'nonsense\n');
+  await standby.kill();
+  expect(readTree(workload.pid)).toEqual([]);
+});
+
+it('is none when criu fails: it is cleaned up like any restore', async () => {
+  const workload = await start('parallel');
+  const script = machine.actionScript('pre-resume', 'kill -9 $PPID');
+  await expect(standBy(workload, 'parallel', script)).rejects.toThrow();
+  expect(readTree(workload.pid)).toEqual([]);
+  expect(statusFiles()).toEqual([]);
+});
+
+describe('before the pool daemon has given anything', () => {
+  let daemon: number;
+  let workload: Workload;
+  let before: string[];
+  let standby: RestoredProcess;
+
+  beforeEach(async () => {
+    ({ pid: daemon } = await machine.startPool());
+    workload = await start('full');
+    before = await snapshot(workload);
+    // a task runs for an instant before it stands still: the daemon must not give it anything then
+    standby = await standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
+  });
+
+  async function expectWokenByHelper(): Promise<void> {
+    expect((await standby.wake()).tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
+    expect(await snapshot(workload)).toEqual(before);
+  }
+
+  it('a standby is woken by its root, not by a part of it', async () => {
+    const [child = 0] = readChildren(workload.pid);
+    await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
+    expect(states(workload)).toEqual(['T', 'T']);
+    process.kill(daemon, 'SIGCONT');
+    expect((await standby.wake()).pids).toHaveLength(2);
+    expect(await snapshot(workload)).toEqual(before);
+  });
+
+  it('it dies: a helper loads the memory', async () => {
+    await machine.kill(daemon);
+    await expectWokenByHelper();
+  });
+
+  it('it is told to end, waits for the standby, and is told again: a helper loads the memory', async () => {
+    process.kill(daemon, 'SIGCONT');
+    const sockets = () => readdirSync(machine.runDir).filter((name) => name.startsWith('pool'));
+    process.kill(daemon, 'SIGTERM');
+    await expect.poll(sockets).not.toContain('pool.sock');
+    expect(isAlive(daemon)).toBe(true);
+    process.kill(daemon, 'SIGTERM');
+    await waitForExit(daemon);
+    await expectWokenByHelper();
+  });
+
+  it('it dies, and the images are gone too: the wake says so, and nothing runs on', async () => {
+    for (const name of readdirSync(machine.imagesDir))
+      if (/^cuda-\d/.test(name)) rmSync(join(machine.imagesDir, name));
+    await machine.kill(daemon);
+    await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
+    expect(readTree(workload.pid)).toEqual([]);
+  });
+});

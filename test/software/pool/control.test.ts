@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/** Starting and ending the daemon, and its figures, where things are not as they should be. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { controlSocket, poolStart, poolStop, serveMetrics } from '../../../lib/pool/index.ts';
+import { watchProcess } from '../../../lib/process/index.ts';
+import { Machine } from '../../helpers/machine.ts';
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.close());
+
+/** Gives every question at the control socket this answer. */
+async function answerWith(answer: unknown): Promise<Server> {
+  mkdirSync(machine.runDir);
+  const server = createServer((socket) => socket.end(`${JSON.stringify(answer)}\n`));
+  server.listen(controlSocket(machine.runDir));
+  await once(server, 'listening');
+  return server;
+}
+
+it('starts again where a daemon was killed, whose socket is still there', async () => {
+  const killed = await machine.startPool();
+  const exit = watchProcess(killed.pid)?.ended();
+  process.kill(killed.pid, 'SIGKILL');
+  await exit;
+  expect(statSync(controlSocket(machine.runDir)).isSocket()).toBe(true);
+  const next = await machine.startPool();
+  expect(next.pid).not.toBe(killed.pid);
+  expect(next.devices).toHaveLength(1);
+  expect(await poolStop({ runDir: machine.runDir })).toBe(next.pid);
+  expect(existsSync(controlSocket(machine.runDir))).toBe(false);
+});
+
+it('is not started beside a daemon that does not say how it is', async () => {
+  const server = await answerWith({ error: { errno: 1, message: 'not now' } });
+  try {
+    await expect(poolStart({ runDir: machine.runDir, env: machine.env })).rejects.toThrow('not now');
+    expect(existsSync(join(machine.runDir, 'pool.log'))).toBe(false);
+  } finally {
+    server.close();
+  }
+});
+
+describe('a daemon that does not end', () => {
+  let daemon: ChildProcess;
+  let server: Server;
+
+  beforeEach(async () => {
+    const script = 'trap "echo told" TERM; echo ready; while :; do read _; done';
+    daemon = spawn('sh', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+    if (daemon.stdout) await once(daemon.stdout, 'data');
+    const status = { version: '0', pid: daemon.pid, driver: 0, budget_bytes: 0, devices: [], images: [] };
+    server = await answerWith({ ...status, counters: {} });
+  });
+  afterEach(() => {
+    daemon.kill('SIGKILL');
+    server.close();
+  });
+
+  it('is not said to have ended', async () => {
+    await expect(poolStop({ runDir: machine.runDir, timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'ERR_POOL',
+      message: `cuda-poold ${daemon.pid} has not ended after 0.1 s`,
+    });
+    expect(daemon.exitCode).toBeNull();
+  });
+
+  it('is not waited for when the caller gives up', async () => {
+    const caller = new AbortController();
+    const reason = new Error('enough');
+    daemon.stdout?.once('data', () => {
+      caller.abort(reason);
+    });
+    const stopped = poolStop({ runDir: machine.runDir, signal: caller.signal, timeoutMs: 20_000 });
+    await expect(stopped).rejects.toBe(reason);
+  });
+});
+
+describe('the socket of the figures', () => {
+  it('does not take the place of a file', async () => {
+    const path = join(machine.dir, 'notes.txt');
+    writeFileSync(path, 'mine');
+    await expect(serveMetrics({ socketPath: path })).rejects.toThrow(`${path} is there and no socket`);
+    expect(readFileSync(path, 'utf8')).toBe('mine');
+  });
+
+  it('takes the place of one that an ended server left', async () => {
+    const path = join(machine.dir, 'metrics.sock');
+    const script = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))`;
+    await once(spawn(process.execPath, ['-e', script, path]), 'exit');
+    const left = statSync(path).ino;
+    const server = await serveMetrics({ socketPath: path }, { runDir: machine.runDir });
+    expect(statSync(path).isSocket()).toBe(true);
+    expect(statSync(path).ino).not.toBe(left);
+    server.close();
+  });
+});

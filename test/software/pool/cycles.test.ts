@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/** Restores from one golden image, again and again: nothing is left behind by any of them. */
+import { readdirSync } from 'node:fs';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { poolPrefetch } from '../../../lib/pool/index.ts';
+import { leastOf, Machine } from '../../helpers/machine.ts';
+
+const CYCLES = 300;
+const libdir = variantDir('full');
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.close());
+
+it(`${CYCLES} restores`, { timeout: 300_000 }, async () => {
+  const { pid } = await machine.startPool();
+  const workload = await machine.start({
+    args: ['--alloc', '4Mx3', '--alloc', '2Mx4'],
+    env: { LD_PRELOAD: interceptorLibrary() },
+  });
+  const before = `${await workload.verify()} ${await workload.addresses()}`;
+  expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
+  await poolPrefetch(machine.imagesDir, { runDir: machine.runDir, golden: true });
+
+  const held = async () => ({
+    free: (await machine.poolStatus()).devices.map((device) => device.freeBytes),
+    sockets: readdirSync(machine.runDir).filter((name) => name.endsWith('.sock')),
+  });
+  const count = (what: 'fd' | 'task') => readdirSync(`/proc/${pid}/${what}`).length;
+  const atStart = await held();
+  // a session may be about to end
+  const [fds, threads] = [await leastOf(() => count('fd'), held), await leastOf(() => count('task'), held)];
+  for (let cycle = 0; cycle < CYCLES; cycle++) {
+    const restored = await machine.restore({ libdir });
+    expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+    expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
+    await machine.kill(workload.pid);
+  }
+  await expect.poll(held).toEqual(atStart);
+  await expect.poll(() => count('fd')).toBe(fds);
+  await expect.poll(() => count('task')).toBe(threads);
+  // a restore is counted when its session has ended, after criu has
+  await expect
+    .poll(async () => (await machine.poolStatus()).counters)
+    .toMatchObject({ restores: CYCLES, loads: 0, failures: 0 });
+});

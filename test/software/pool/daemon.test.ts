@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/** Dumps and restores with variant `full` and the pool daemon. */
+import { mkdirSync, readdirSync, rmSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { poolDrop, poolMark, poolPrefetch, type PoolStatus } from '../../../lib/pool/index.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';
+
+const libdir = variantDir('full');
+const ARGS = ['--alloc', '8Mx3', '--alloc', '2Mx5', '--alloc', '1M'];
+const MOVED_BYTES = 34 << 20;
+
+let machine: Machine;
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.close());
+
+const start = (args = ARGS): Promise<Workload> =>
+  machine.start({ args, env: { LD_PRELOAD: interceptorLibrary() } });
+const dump = (workload: Workload, options: CriuOptions = {}): Promise<CriuRun> =>
+  machine.dump(workload, { libdir, ...options });
+const pool = {
+  get runDir(): string {
+    return machine.runDir;
+  },
+};
+
+async function restore(options: CriuOptions = {}): Promise<CriuRun> {
+  const run = await machine.restore({ libdir, ...options });
+  expect(run.exitCode, run.log.slice(-2000)).toBe(0);
+  return run;
+}
+
+async function snapshot(workload: Workload): Promise<string> {
+  return `${await workload.verify()} ${await workload.addresses()}`;
+}
+
+/** Free device memory, once operations that have just ended let go of theirs. */
+async function expectFree(bytes: number): Promise<PoolStatus> {
+  await expect
+    .poll(async () => (await machine.poolStatus()).devices[0]?.freeBytes, { timeout: 10_000 })
+    .toBe(bytes);
+  return machine.poolStatus();
+}
+
+const freeOf = (status: PoolStatus): number => status.devices[0]?.freeBytes ?? 0;
+
+describe('a restore', () => {
+  it('loads by the daemon, and leaves nothing in it', async () => {
+    const begin = freeOf(await machine.startPool());
+    const workload = await start();
+    const before = await snapshot(workload);
+    const dumped = await dump(workload);
+    expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+    expect(dumped.log).toContain('context pool: connected to the daemon');
+    await expectFree(begin);
+    const restored = await restore();
+    expect(restored.log).toMatch(/context pool: 0 resident images reused, 0 golden copied, 1 loading/);
+    expect(await snapshot(workload)).toBe(before);
+    await machine.kill(workload.pid);
+    const { counters, images } = await expectFree(begin);
+    expect(images).toEqual([]);
+    expect(counters).toMatchObject({ dumps: 1, restores: 1, loads: 1, reused: 0, failures: 0 });
+  });
+
+  it('takes a prefetched image', async () => {
+    const begin = freeOf(await machine.startPool());
+    const workload = await start();
+    const before = await snapshot(workload);
+    await dump(workload);
+    expect(await poolPrefetch(machine.imagesDir, pool)).toBe(1);
+    expect(await poolPrefetch(machine.imagesDir, pool)).toBe(1); // is there already
+    const { images } = await machine.poolStatus();
+    expect(images).toMatchObject([
+      { dir: machine.imagesDir, state: 'resident', origin: 'prefetch', bytes: MOVED_BYTES },
+    ]);
+    const restored = await restore();
+    expect(restored.log).toMatch(/1 resident images reused, 0 golden copied, 0 loading/);
+    expect(await snapshot(workload)).toBe(before);
+    expect((await machine.poolStatus()).images).toEqual([]);
+    await machine.kill(workload.pid);
+    await expectFree(begin);
+  });
+
+  it('takes what a dump left on the device when CRIU_CUDA_HOLD is 1', async () => {
+    await machine.startPool();
+    const workload = await start();
+    const before = await snapshot(workload);
+    const dumped = await dump(workload, { env: { CRIU_CUDA_HOLD: '1' } });
+    expect(dumped.exitCode).toBe(0);
+    await expect
+      .poll(async () => (await machine.poolStatus()).images)
+      .toMatchObject([{ origin: 'hold', bytes: MOVED_BYTES }]);
+    // Not read again: without its files the image is still there.
+    const stripes = readdirSync(machine.imagesDir).filter((name) => /^cuda-\d+-\d+\.img$/.test(name));
+    for (const name of stripes) rmSync(join(machine.imagesDir, name));
+    expect((await restore()).log).toMatch(/1 resident images reused/);
+    expect(await snapshot(workload)).toBe(before);
+  });
+
+  it('does not take an image that changed since it was prefetched', async () => {
+    await machine.startPool();
+    const workload = await start();
+    const before = await snapshot(workload);
+    await dump(workload);
+    await poolPrefetch(machine.imagesDir, pool);
+    const manifest = readdirSync(machine.imagesDir).find((name) => /^cuda-\d+\.img$/.test(name)) ?? '';
+    utimesSync(join(machine.imagesDir, manifest), 1, 1);
+    expect((await restore()).log).toMatch(
+      /0 resident images reused, 0 golden copied, 1 loading \(1 of them changed/,
+    );
+    expect(await snapshot(workload)).toBe(before);
+  });
+
+  it.each([
+    ['without a daemon', {}, false, /no daemon at .*pool\.sock \(No such file/],
+    [
+      'with CRIU_CUDA_CONTEXT_POOL=0',
+      { CRIU_CUDA_CONTEXT_POOL: '0' },
+      true,
+      /not used, CRIU_CUDA_CONTEXT_POOL=0/,
+    ],
+  ])('%s is served by a helper', async (_name, env, daemon, said) => {
+    if (daemon) await machine.startPool();
+    const workload = await start();
+    const before = await snapshot(workload);
+    expect((await dump(workload, { env })).log).toMatch(said);
+    expect((await restore({ env })).log).toMatch(said);
+    expect(await snapshot(workload)).toBe(before);
+  });
+});
+
+describe('a golden image', () => {
+  it('serves one restore after the other', async () => {
+    const begin = freeOf(await machine.startPool());
+    const workload = await start();
+    const before = await snapshot(workload);
+    await dump(workload);
+    await poolPrefetch(machine.imagesDir, { ...pool, golden: true });
+    for (let i = 0; i < 3; i++) {
+      expect((await restore()).log).toMatch(/1 golden copied/);
+      expect(await snapshot(workload)).toBe(before);
+      await machine.kill(workload.pid);
+    }
+    await expectFree(begin - MOVED_BYTES);
+    expect(await poolDrop(machine.imagesDir, pool)).toBe(0);
+    expect(await poolMark(machine.imagesDir, false, pool)).toBe(1);
+    expect(await poolDrop(machine.imagesDir, pool)).toBe(1);
+    await expectFree(begin);
+  });
+
+  it('is not changed by what a clone writes', async () => {
+    await machine.startPool();
+    const workload = await start();
+    const before = await snapshot(workload);
+    await dump(workload);
+    await poolPrefetch(machine.imagesDir, { ...pool, golden: true });
+    // Even when the settings ask for memory to be kept as it is handed over.
+    await restore({ env: { CRIU_CUDA_HANDOVER: 'map' } });
+    expect(await workload.ask('fill 77')).toContain('ok');
+    await machine.kill(workload.pid);
+    await restore();
+    expect(await snapshot(workload)).toBe(before);
+  });
+});
+
+describe('the budget', () => {
+  it('refuses what does not fit, and lets the least recently used go', async () => {
+    await machine.startPool({ CRIU_CUDA_POOL_BUDGET_MB: '80' });
+    const dirs = ['a', 'b', 'c'].map((name) => join(machine.dir, name));
+    for (const imagesDir of dirs) {
+      mkdirSync(imagesDir);
+      expect((await dump(await start(), { imagesDir })).exitCode).toBe(0);
+    }
+    const [a = '', b = '', c = ''] = dirs;
+    await poolPrefetch(a, pool);
+    await poolPrefetch(b, pool);
+    await poolPrefetch(a, pool);
+    await poolPrefetch(c, pool);
+    const { images, counters } = await machine.poolStatus();
+    expect(images.map(({ dir }) => dir).sort()).toEqual([a, c]);
+    expect(counters.evictions).toBe(1);
+    await poolMark(a, true, pool);
+    await poolMark(c, true, pool);
+    await expect(poolPrefetch(b, pool)).rejects.toThrow(/does not fit.*CRIU_CUDA_POOL_BUDGET_MB is 80/);
+  });
+
+  it('gives way to a restore that finds the device full', async () => {
+    const begin = freeOf(await machine.startPool());
+    const workload = await start(['--alloc', '100M']);
+    const before = await snapshot(workload);
+    await dump(workload);
+    await expectFree(begin); // its process has ended before its memory is free again
+    const other = join(machine.dir, 'other');
+    mkdirSync(other);
+    await dump(await start(['--alloc', '100Mx2']), { imagesDir: other });
+    await expectFree(begin);
+    await poolPrefetch(other, pool);
+    await restore();
+    expect(await snapshot(workload)).toBe(before);
+    expect((await machine.poolStatus()).images).toEqual([]);
+  });
+});
+
+describe('requests that cannot be met', () => {
+  it.each([
+    ['no images', 'nothing', /holds no GPU image/],
+    ['no directory', 'missing', /missing: No such file/],
+  ])('prefetch of %s', async (_name, dir, message) => {
+    await machine.startPool();
+    mkdirSync(join(machine.dir, 'nothing'));
+    await expect(poolPrefetch(join(machine.dir, dir), pool)).rejects.toThrow(message);
+  });
+
+  it('a second daemon of the run directory', async () => {
+    await machine.startPool();
+    await expect(machine.startPool()).rejects.toThrow(/a pool daemon serves .* already/);
+    expect((await machine.poolStatus()).devices).toHaveLength(1);
+  });
+
+  it('a daemon without a driver', async () => {
+    await expect(machine.startPool({ CRIU_CUDA_DRIVER: '/missing/libcuda.so.1' })).rejects.toThrow(/libcuda/);
+  });
+});
+
+it('gives the memory back after a dump that leaves the process running', async () => {
+  await machine.startPool();
+  const workload = await start();
+  const before = await snapshot(workload);
+  const free = freeOf(await machine.poolStatus());
+  for (let i = 0; i < 3; i++) {
+    const dumped = await dump(workload, { args: ['--leave-running'] });
+    expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+    expect(await snapshot(workload)).toBe(before);
+  }
+  const { counters } = await expectFree(free);
+  expect(counters).toMatchObject({ dumps: 3, roll_backs: 3, failures: 0 });
+});

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { registerImage } from '../../../lib/commands/image.ts';
+import { EnvironmentError } from '../../../lib/errors.ts';
+import { GpuImageError, verifyGpuImages } from '../../../lib/images/index.ts';
+import { createIo } from '../../../lib/output.ts';
+import { builtProgram, projectRoot } from '../../../lib/paths.ts';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ccr-images-'));
+  cpSync(join(projectRoot, 'test/fixtures/gpu-image'), dir, { recursive: true });
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const file = (name: string): string => join(dir, name);
+
+async function run(args: readonly string[], json = false): Promise<{ out: string; exitCode: number }> {
+  let out = '';
+  const stdout = { write: (text: string) => (out += text) };
+  const stderr = { write: () => undefined };
+  const io = createIo({ stdout, stderr, json, signal: new AbortController().signal, color: false });
+  const program = new Command().exitOverride();
+  registerImage(program, io);
+  await program.parseAsync(['image', ...args], { from: 'user' });
+  return { out, exitCode: io.exitCode };
+}
+
+describe('image show', () => {
+  it('prints facts for people', async () => {
+    const { out } = await run(['show', dir]);
+    expect(out).toContain('cuda-4242.img  pid 4242, id ');
+    expect(out).toContain('CUDA driver API 13.0');
+    expect(out).toContain('6 allocations, 32.6 KiB: 28 KiB stored, 12 KiB zero');
+    expect(out).toContain('device 0: GPU-30313233-3435-3637-3839-616263646500 test device');
+    expect(out).toContain('cuda-4242-1.img  16 KiB');
+    expect(out).not.toContain('0x7f0010000000');
+  });
+
+  it('lists allocations and chunks when asked to', async () => {
+    const { out } = await run(['show', dir, '--allocations', '--chunks']);
+    expect(out).toMatch(/^101 +0x7f0010000000 +5000 +5000 +0 +cuMemCreate$/m);
+    expect(out).toMatch(/^1 +4096 +904 +\d+:\d+ +[0-9a-f]{16}$/m);
+    expect(out).toMatch(/^0 +0 +4096 +zero$/m);
+  });
+
+  it('prints one JSON document', async () => {
+    const { out } = await run(['show', dir, '--allocations'], true);
+    const { images } = JSON.parse(out) as { images: Record<string, unknown>[] };
+    expect(images).toHaveLength(1);
+    expect(images[0]).toMatchObject({
+      pid: 4242,
+      bytes: 33385,
+      nrChunks: 10,
+      nrZeroChunks: 3,
+      zeroBytes: 12288,
+    });
+    expect(images[0]?.allocations).toHaveLength(6);
+    expect(images[0]).not.toHaveProperty('chunks');
+  });
+
+  const damages: [string, () => void, string][] = [
+    [
+      'a missing stripe',
+      () => {
+        rmSync(file('cuda-4242-1.img'));
+      },
+      'cuda-4242-1.img: missing',
+    ],
+    [
+      'a short stripe',
+      () => {
+        truncateSync(file('cuda-4242-0.img'), 8192);
+      },
+      'cuda-4242-0.img: length is 8192',
+    ],
+    [
+      'a long stripe',
+      () => {
+        truncateSync(file('cuda-4242-0.img'), 20480);
+      },
+      'cuda-4242-0.img: length is 20480',
+    ],
+    [
+      'another pid',
+      () => {
+        renameSync(file('cuda-4242.img'), file('cuda-7.img'));
+      },
+      'cuda-7.img: pid is 4242',
+    ],
+    [
+      'a short manifest',
+      () => {
+        truncateSync(file('cuda-4242.img'), 100);
+      },
+      'cuda-4242.img: length',
+    ],
+    [
+      'a stripe that is a link',
+      () => {
+        renameSync(file('cuda-4242-0.img'), file('aside'));
+        symlinkSync('aside', file('cuda-4242-0.img'));
+      },
+      'cuda-4242-0.img: not a regular file',
+    ],
+  ];
+  it.each(damages)('refuses %s by name', async (_what, damage, message) => {
+    damage();
+    const failure = run(['show', dir]);
+    await expect(failure).rejects.toThrow(GpuImageError);
+    await expect(failure).rejects.toThrow(message);
+  });
+
+  it('says when there is no image or no directory', async () => {
+    rmSync(file('cuda-4242.img'));
+    await expect(run(['show', dir])).rejects.toThrow('no GPU image');
+    await expect(run(['show', file('nothing')])).rejects.toThrow(EnvironmentError);
+  });
+});
+
+describe('image verify', () => {
+  function needsProgram(context: TestContext): void {
+    const program = builtProgram('ccr-image');
+    if (!existsSync(program)) context.skip(`${program} is not built`);
+  }
+
+  it('accepts what is whole', async (context) => {
+    needsProgram(context);
+    const { out, exitCode } = await run(['verify', dir]);
+    expect(out).toBe('cuda-4242.img: ok, 10 chunks, 20.6 KiB read\n');
+    expect(exitCode).toBe(0);
+  });
+
+  it('names the stripe, chunk and offset of a flipped bit', async (context) => {
+    needsProgram(context);
+    const bytes = readFileSync(file('cuda-4242-1.img'));
+    bytes[7] = (bytes[7] ?? 0) ^ 1;
+    writeFileSync(file('cuda-4242-1.img'), bytes);
+    const { out, exitCode } = await run(['verify', dir], true);
+    expect(exitCode).toBe(1);
+    const { images } = JSON.parse(out) as { images: { ok: boolean; error: string }[] };
+    expect(images[0]?.ok).toBe(false);
+    expect(images[0]?.error).toMatch(/^cuda-4242-1\.img: chunk \d+ at offset 0 .*xxh3/);
+  });
+
+  it('reports a missing stripe like any other damage', async (context) => {
+    needsProgram(context);
+    rmSync(file('cuda-4242-0.img'));
+    const { out, exitCode } = await run(['verify', dir]);
+    expect(exitCode).toBe(1);
+    expect(out).toContain('cuda-4242-0.img: missing');
+  });
+
+  it('says when there is no image', async (context) => {
+    needsProgram(context);
+    rmSync(file('cuda-4242.img'));
+    await expect(run(['verify', dir])).rejects.toThrow('no GPU image');
+  });
+
+  it('says how to get the program', async () => {
+    const failure = verifyGpuImages(dir, { program: file('not-built') });
+    await expect(failure).rejects.toThrow(EnvironmentError);
+    await expect(failure).rejects.toHaveProperty('hint', 'the C programs: criu-cuda build');
+  });
+});
