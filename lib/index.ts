@@ -49,14 +49,17 @@ export {
   builtProgram,
   cacheDir,
   configFile,
-  pluginVariants,
-  softcudaLibrary,
-  variantDir,
-  variantPlugin,
   type Environment,
-  type PluginVariant,
+  softcudaLibrary,
 } from './paths.ts';
-
+export {
+  listVariants,
+  type PluginVariant,
+  pluginVariants,
+  variantDir,
+  type VariantInfo,
+  variantPlugin,
+} from './variant.ts';
 export {
   type CriuCandidate,
   type CriuInfo,
@@ -64,13 +67,11 @@ export {
   currentSystem,
   findCriu,
   type FoundCriu,
-  type Missing,
-  planSetup,
-  readSetupState,
-  type SetupState,
-  type SetupStep,
   type System,
-} from './setup/index.ts';
+} from './machine/index.ts';
+export type { Answer as ServerAnswer, ServerOptions } from './server/index.ts';
+
+export { type Missing, planSetup, readSetupState, type SetupState, type SetupStep } from './setup/index.ts';
 export {
   examine,
   type Check,
@@ -92,14 +93,7 @@ export {
   type SettingOrigin,
   type Settings,
 } from './settings/index.ts';
-export {
-  build,
-  listVariants,
-  sanitizedBuildDir,
-  type BuildOptions,
-  type BuildResult,
-  type VariantInfo,
-} from './build/index.ts';
+export { build, type BuildOptions, type BuildResult, sanitizedBuildDir } from './build/index.ts';
 export {
   inspectDirectory,
   inspectPlugin,
@@ -167,19 +161,15 @@ export {
   restoreContainer,
 } from './container/index.ts';
 export {
-  type Answer as ServerAnswer,
   createGolden,
+  type GoldenBenchOptions,
+  goldenCases,
   type GoldenCreateOptions,
   type GoldenRestoreOptions,
   type GoldenRestoreResult,
   type GoldenResult,
-  goldenCases,
   measureGolden,
   restoreGolden,
-  type GoldenBenchOptions,
-  ServerBench,
-  type ServerBenchOptions,
-  type ServerOptions,
 } from './golden/index.ts';
 export {
   type BenchmarkCase,
@@ -189,24 +179,26 @@ export {
   type BenchmarkRun,
   type CaseSettings,
   type CaseSummary,
-  type Interval,
-  type Measure,
-  type Spread,
   type DumpRestoreOptions,
+  type Interval,
   type Limits,
   type LimitsOptions,
+  type LoopOptions,
+  type LoopResult,
   type MatrixAxes,
   matrixCases,
+  type Measure,
   measureLimits,
   type OtherProgram,
   type PageCache,
   readResult,
   restoreLoop,
   runBenchmark,
-  type LoopOptions,
-  type LoopResult,
   type Sample,
   type SamplePhase,
+  ServerBench,
+  type ServerBenchOptions,
+  type Spread,
 } from './benchmark/index.ts';
 export {
   type Comparison,

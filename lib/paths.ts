@@ -16,19 +16,6 @@ export const projectRoot: string = dirname(dirname(fileURLToPath(import.meta.url
 /** Sources of everything in C. */
 export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');
 
-/** The plugin's variants, smallest first; see docs/architecture.md. */
-export const pluginVariants = ['stock', 'remap', 'parallel', 'full'] as const;
-export type PluginVariant = (typeof pluginVariants)[number];
-
-export function isPluginVariant(name: string): name is PluginVariant {
-  return (pluginVariants as readonly string[]).includes(name);
-}
-
-/** Whether a variant moves device memory of processes that have the interceptor. */
-export function usesInterceptor(variant: string): boolean {
-  return variant === 'parallel' || variant === 'full';
-}
-
 /** File name every CUDA plugin of CRIU has. */
 export const pluginFileName = 'cuda_plugin.so';
 
@@ -49,16 +36,6 @@ export function artefactDir(env: Environment = process.env): string {
   if (env.CRIU_CUDA_BUILD_DIR !== undefined) return built;
   if (env.PREBUILDS_ONLY) return prebuiltDir;
   return !existsSync(join(built, 'lib')) && existsSync(join(prebuiltDir, 'lib')) ? prebuiltDir : built;
-}
-
-/** The directory of one variant: to be given to CRIU with `--libdir`. */
-export function variantDir(variant: PluginVariant, env: Environment = process.env): string {
-  return join(artefactDir(env), 'lib', variant);
-}
-
-/** The plugin file of one variant. */
-export function variantPlugin(variant: PluginVariant, env: Environment = process.env): string {
-  return join(variantDir(variant, env), pluginFileName);
 }
 
 /** The software CUDA driver. */

@@ -6,13 +6,30 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspectPlugin } from './inspect/index.ts';
-import {
-  pluginFileName,
-  pluginVariants,
-  variantPlugin,
-  type Environment,
-  type PluginVariant,
-} from './paths.ts';
+import { artefactDir, pluginFileName, type Environment } from './paths.ts';
+
+/** The plugin's variants, smallest first; see docs/architecture.md. */
+export const pluginVariants = ['stock', 'remap', 'parallel', 'full'] as const;
+export type PluginVariant = (typeof pluginVariants)[number];
+
+export function isPluginVariant(name: string): name is PluginVariant {
+  return (pluginVariants as readonly string[]).includes(name);
+}
+
+/** Whether a variant moves device memory of processes that have the interceptor. */
+export function usesInterceptor(variant: string): boolean {
+  return variant === 'parallel' || variant === 'full';
+}
+
+/** The directory of one variant: to be given to CRIU with `--libdir`. */
+export function variantDir(variant: PluginVariant, env: Environment = process.env): string {
+  return join(artefactDir(env), 'lib', variant);
+}
+
+/** The plugin file of one variant. */
+export function variantPlugin(variant: PluginVariant, env: Environment = process.env): string {
+  return join(variantDir(variant, env), pluginFileName);
+}
 
 const features: Record<PluginVariant, string> = {
   stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",

@@ -5,13 +5,8 @@
  */
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
-import {
-  interceptorLibrary,
-  isPluginVariant,
-  pluginVariants,
-  usesInterceptor,
-  variantDir,
-} from '../paths.ts';
+import { interceptorLibrary } from '../paths.ts';
+import { isPluginVariant, pluginVariants, usesInterceptor, variantDir } from '../variant.ts';
 import type { BenchmarkCase, CaseSettings } from './dump-restore.ts';
 
 /** Variants that hand memory to the pool daemon when it runs. */

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
 import { builtProgram, softcudaLibrary } from '../paths.ts';
-import { currentSystem, findOnPath } from '../setup/index.ts';
+import { currentSystem, findOnPath } from '../machine/index.ts';
 import { makeDirectory } from '../directory.ts';
 
 const rate = z.number().positive();

@@ -6,7 +6,7 @@
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { softcudaLibrary } from '../paths.ts';
-import { findCriu } from '../setup/index.ts';
+import { findCriu } from '../machine/index.ts';
 import { BenchmarkDaemon } from './daemon.ts';
 import {
   benchmarkDumpRestore,

@@ -18,14 +18,12 @@ import {
   type BroughtBack,
   type PageCache,
   type Sample,
-} from './index.ts';
+} from './dump-restore.ts';
 import { checkpoint } from '../checkpoint/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { Program } from '../workload/index.ts';
-import { untilNoConnections } from '../server/connections.ts';
-import type { Answer } from '../server/http.ts';
-import { Server, type ServerOptions } from '../server/server.ts';
+import { type Answer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
 
 export interface ServerBenchOptions {
   /** Program and arguments of the server, on this machine. */

@@ -10,9 +10,10 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
-import { buildDir, pluginSourceDir, type Environment, type PluginVariant } from '../paths.ts';
+import { buildDir, type Environment, pluginSourceDir } from '../paths.ts';
+import type { PluginVariant } from '../variant.ts';
+import { currentSystem, findCriu } from '../machine/index.ts';
 import type { Report } from '../progress.ts';
-import { currentSystem, findCriu } from '../setup/index.ts';
 
 export interface BuildOptions {
   /** Only this variant of the plugin. @default everything */

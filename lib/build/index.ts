@@ -1,3 +1,2 @@
 // SPDX-License-Identifier: MIT
 export { build, sanitizedBuildDir, type BuildOptions, type BuildResult } from './build.ts';
-export { listVariants, type VariantInfo } from '../variant.ts';

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
 import type { Phase } from '../criu/index.ts';
-import { parseSize, runDemo, type DemoResult, type DriverChoice, type ShowStep } from '../demo/index.ts';
+import { type DemoResult, runDemo, type ShowStep } from '../demo/index.ts';
+import { parseSize } from '../size.ts';
+import type { DriverChoice } from '../driver/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import type { WorkloadStatus } from '../workload/index.ts';
-import { showWarnings } from './process/operation-options.ts';
+import { showWarnings } from './operation-options.ts';
 
 interface Flags {
   size?: string;

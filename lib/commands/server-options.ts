@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Options of commands that ask a server. */
 import type { Command } from 'commander';
-import { parseBody, type ServerOptions } from '../golden/index.ts';
-import { wholeNumber } from './process/operation-options.ts';
+import { parseBody, type ServerOptions } from '../server/index.ts';
+import { wholeNumber } from './operation-options.ts';
 
 export interface ServerFlags {
   url: string;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { CommandError, EnvironmentError, ToolkitError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
-import { currentSystem, findOnPath } from '../setup/index.ts';
+import { currentSystem, findOnPath } from '../machine/index.ts';
 
 /** Checkpointing a large container to a slow disk takes a while. */
 export const PODMAN_TIMEOUT_MS = 3_600_000;

@@ -7,7 +7,7 @@
 import { resolve } from 'node:path';
 import { loadSettings } from '../settings/index.ts';
 import { EnvironmentError } from '../errors.ts';
-import { currentSystem, findCriu, oldestCriu } from '../setup/index.ts';
+import { currentSystem, findCriu, oldestCriu } from '../machine/index.ts';
 import type { Environment } from '../paths.ts';
 import type { CriuOptions } from './arguments.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';

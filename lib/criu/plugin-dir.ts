@@ -7,14 +7,8 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { inspectDirectory, isCudaPlugin } from '../inspect/index.ts';
-import {
-  isPluginVariant,
-  pluginDirectories,
-  pluginFileName,
-  pluginVariants,
-  variantDir,
-  type Environment,
-} from '../paths.ts';
+import { type Environment, pluginDirectories, pluginFileName } from '../paths.ts';
+import { isPluginVariant, pluginVariants, variantDir } from '../variant.ts';
 
 export interface PluginChoice {
   /** A variant of the C build. */

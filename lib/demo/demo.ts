@@ -7,11 +7,12 @@
 import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
-import { builtProgram, interceptorLibrary, usesInterceptor } from '../paths.ts';
+import { builtProgram, interceptorLibrary } from '../paths.ts';
+import { usesInterceptor } from '../variant.ts';
 import { becomeSubreaper, collectCompanions, isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
-import { chooseDriver, type DriverChoice } from '../driver/choose.ts';
+import { chooseDriver, type DriverChoice } from '../driver/index.ts';
 import { createScratch, type Scratch } from './scratch.ts';
 
 const MIB = 2 ** 20;

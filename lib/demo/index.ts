@@ -1,5 +1,3 @@
 // SPDX-License-Identifier: MIT
 /** The demo: one checkpoint and one restore with proof. @module */
 export { runDemo, type DemoOptions, type DemoResult, type ShowStep } from './demo.ts';
-export { chooseDriver, type DriverChoice } from '../driver/choose.ts';
-export { parseSize } from '../size.ts';

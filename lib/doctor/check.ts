@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { LoadedSettings } from '../settings/index.ts';
 import { CommandError } from '../errors.ts';
 import type { ExecResult } from '../exec.ts';
-import type { FoundCriu, System } from '../setup/index.ts';
+import type { FoundCriu, System } from '../machine/index.ts';
 
 /**
  * `ok`; `warning`: works, but worse than it could; `missing`: required and not there;

@@ -3,7 +3,7 @@
  * Container engines: only needed by who wants containers, so nothing here is missing.
  * @module
  */
-import { findOnPath } from '../setup/index.ts';
+import { findOnPath } from '../machine/index.ts';
 import { ask, type Check, type Examination, type Patient } from './check.ts';
 
 async function versionOf(patient: Patient, name: string): Promise<string | undefined> {

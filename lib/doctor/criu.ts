@@ -3,7 +3,7 @@
  * CRIU: which one, whether it will do, what it can.
  * @module
  */
-import { oldestCriu, compareVersions } from '../setup/index.ts';
+import { compareVersions, oldestCriu } from '../machine/index.ts';
 import { ask, type Check, type Examination, type Patient } from './check.ts';
 
 const originText = { environment: 'named by CRIU_CUDA_CRIU', path: 'on PATH', cache: 'built by set-up' };

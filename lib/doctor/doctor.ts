@@ -5,7 +5,7 @@
  */
 import { loadSettings, type LoadedSettings } from '../settings/index.ts';
 import { ToolkitError } from '../errors.ts';
-import { currentSystem, findCriu, type System } from '../setup/index.ts';
+import { currentSystem, findCriu, type System } from '../machine/index.ts';
 import type { Check, Examination, Patient } from './check.ts';
 import { examineContainers } from './containers.ts';
 import { examineCriu } from './criu.ts';

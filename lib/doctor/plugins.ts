@@ -7,8 +7,9 @@ import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { inspectDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
 import { compiledLibdir } from '../install/index.ts';
-import { pluginDirectories, pluginVariants, variantPlugin } from '../paths.ts';
-import { findOnPath } from '../setup/index.ts';
+import { pluginDirectories } from '../paths.ts';
+import { pluginVariants, variantPlugin } from '../variant.ts';
+import { findOnPath } from '../machine/index.ts';
 import { onMachine, readText, type Check, type Examination, type Patient } from './check.ts';
 
 /** Files of options CRIU or a container runtime reads; HOME's comes with the environment. */

@@ -5,6 +5,7 @@
  */
 export { abortable } from './abortable.ts';
 export { type Answer, type Bindings, type GpuPair } from './bindings.ts';
+export { chooseDriver, type DriverChoice } from './choose.ts';
 export {
   createDriver,
   driverCandidates,

@@ -20,9 +20,10 @@ import {
   type ContainerCreateOptions,
 } from '../container/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
-import { isPluginVariant } from '../paths.ts';
+import { isPluginVariant } from '../variant.ts';
+import { containerHost } from './container-host.ts';
 import { compareAnswers } from './golden.ts';
-import { containerHost, Server, type ServerOptions } from '../server/server.ts';
+import { Server, type ServerOptions } from '../server/index.ts';
 
 export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'variant' | 'libdir'> {
   server: ServerOptions;

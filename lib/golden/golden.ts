@@ -20,8 +20,8 @@ import {
   type ContainerRestoreResult,
 } from '../container/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
-import type { Answer } from '../server/http.ts';
-import { containerHost, Server, type ServerOptions } from '../server/server.ts';
+import { type Answer, Server, type ServerOptions } from '../server/index.ts';
+import { containerHost } from './container-host.ts';
 
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;

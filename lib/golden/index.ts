@@ -11,7 +11,4 @@ export {
   type GoldenRestoreResult,
   type GoldenResult,
 } from './golden.ts';
-export { countConnections, untilNoConnections } from '../server/connections.ts';
-export { ServerBench, type ServerBenchOptions } from '../benchmark/server-bench.ts';
-export { ask, parseServerUrl, type Answer, type RequestOptions } from '../server/http.ts';
-export { containerHost, parseBody, Server, type Host, type ServerOptions } from '../server/server.ts';
+export { containerHost } from './container-host.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { pluginDirectories, type Environment } from '../paths.ts';
-import { findCriu, type System } from '../setup/index.ts';
+import { findCriu, type System } from '../machine/index.ts';
 
 const DEFAULT_DIR = pluginDirectories[0];
 

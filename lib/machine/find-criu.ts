@@ -5,13 +5,12 @@
  * the device hooks and its own `criu check` passes.
  * @module
  */
-import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
+import { findOnPath, isExecutable } from './find-on-path.ts';
 import { currentSystem, type System } from './system.ts';
-
-/** First release with the hooks a CUDA plugin needs. */
-export const oldestCriu = '4.0';
+import { compareVersions, oldestCriu } from './versions.ts';
 
 export type CriuOrigin = 'environment' | 'path' | 'cache';
 
@@ -34,35 +33,6 @@ export interface FoundCriu {
 }
 
 const CHECK_TIMEOUT_MS = 30_000;
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}
-
-/** A program on a PATH-like list. */
-export function findOnPath(name: string, path: string | undefined): string | undefined {
-  return (path ?? '')
-    .split(delimiter)
-    .filter((dir) => dir !== '')
-    .map((dir) => join(dir, name))
-    .find(isExecutable);
-}
-
-/** `4.2.1` against `4.0`: below, at or above zero. Suffixes such as `-rc1` do not count. */
-export function compareVersions(a: string, b: string): number {
-  const parts = (version: string): number[] => (version.match(/\d+/g) ?? []).slice(0, 3).map(Number);
-  const [left, right] = [parts(a), parts(b)];
-  for (let i = 0; i < 3; i++) {
-    const difference = (left[i] ?? 0) - (right[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
 
 /** File that marks a finished build in the cache. */
 export const completeMarker = 'COMPLETE';

@@ -11,7 +11,7 @@ import { basename, join } from 'node:path';
 import { makeDirectory } from '../directory.ts';
 import { EnvironmentError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
-import { variantDir } from '../paths.ts';
+import { variantDir } from '../variant.ts';
 import { waitForExit } from '../process/index.ts';
 import {
   controlSocket,

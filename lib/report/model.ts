@@ -16,7 +16,7 @@ import {
   type BenchmarkResult,
   type Limits,
 } from '../benchmark/index.ts';
-import { parseSize } from '../demo/index.ts';
+import { parseSize } from '../size.ts';
 import { UsageError } from '../errors.ts';
 
 export interface NamedResult {

@@ -8,8 +8,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { isErrno } from '../errno.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
-import { execResult, tailOf } from '../exec.ts';
-import { findContainer } from '../container/index.ts';
 import { ask, parseServerUrl, type Answer } from './http.ts';
 
 export interface ServerOptions {
@@ -42,11 +40,6 @@ export function parseBody(text: string): unknown {
   }
 }
 
-async function logsOf(container: string): Promise<string> {
-  const { stdout, stderr } = await execResult('podman', ['logs', '--tail', '12', container]);
-  return tailOf(`${stdout}${stderr}`);
-}
-
 function isRefused(error: unknown): boolean {
   return error instanceof ToolkitError && isErrno(error.cause, 'ECONNREFUSED');
 }
@@ -58,15 +51,6 @@ export interface Host {
   /** For the error when it ended. */
   lastWords?: () => Promise<string>;
   hint?: string;
-}
-
-export function containerHost(name: string): Host {
-  return {
-    name,
-    isRunning: async () => (await findContainer(name))?.isRunning === true,
-    lastWords: () => logsOf(name),
-    hint: `podman logs ${name}`,
-  };
 }
 
 export class Server {

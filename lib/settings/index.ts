@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+/**
+ * Settings: the values a user chooses, from the environment and the settings file. Nothing on the machine is changed
+ * here; that is `setup/`.
+ * @module
+ */
 export { configTemplate, writeConfigFile } from './config-file.ts';
 export {
   loadSettings,

@@ -12,8 +12,7 @@ import { describeError, ToolkitError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import type { Report } from '../progress.ts';
 import { fetchCriuSource, sourceSuites, type CriuSource } from './criu-source.ts';
-import { completeMarker } from '../machine/find-criu.ts';
-import type { System } from '../machine/system.ts';
+import { completeMarker, type System } from '../machine/index.ts';
 
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 const TEMPORARY = /^criu-build-(\d+)-/;

@@ -12,8 +12,7 @@ import { ToolkitError } from '../errors.ts';
 import { tailOf, type ExecResult } from '../exec.ts';
 import type { Report } from '../progress.ts';
 import { debianMirrors, readAptSources } from './apt-sources.ts';
-import { compareVersions, oldestCriu } from '../machine/find-criu.ts';
-import type { System } from '../machine/system.ts';
+import { compareVersions, oldestCriu, type System } from '../machine/index.ts';
 
 /** Suites with a CRIU new enough, first choice first. */
 export const sourceSuites = ['sid', 'trixie'] as const;

@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: MIT
+/**
+ * Set-up: preparing a machine. Here for checkpointing at all (packages, a CRIU that will do), in `containers/` for
+ * checkpointing containers. Values a user chooses are `settings/`; a plugin is put where criu finds it by `install/`.
+ * @module
+ */
 export { criuCacheLayout } from './criu-build.ts';
-export {
-  cachedCriuDirs,
-  compareVersions,
-  findCriu,
-  findOnPath,
-  oldestCriu,
-  type CriuCandidate,
-  type CriuInfo,
-  type CriuOrigin,
-  type FoundCriu,
-} from '../machine/find-criu.ts';
 export { installPackages, missingPackages } from './packages.ts';
 export { planSetup, readSetupState, type Missing, type SetupState, type SetupStep } from './setup.ts';
-export { currentSystem, type System } from '../machine/system.ts';

@@ -6,7 +6,7 @@
 import { CommandError, EnvironmentError } from '../errors.ts';
 import { tailOf, type ExecResult } from '../exec.ts';
 import type { Report } from '../progress.ts';
-import type { System } from '../machine/system.ts';
+import type { System } from '../machine/index.ts';
 
 /** What building and checking this project needs. */
 export const buildPackages = [

@@ -8,9 +8,8 @@ import { describeError, EnvironmentError } from '../errors.ts';
 import type { Report } from '../progress.ts';
 import { buildCriu } from './criu-build.ts';
 import { findMirrors } from './criu-source.ts';
-import { findCriu, oldestCriu, type CriuInfo, type FoundCriu } from '../machine/find-criu.ts';
+import { type CriuInfo, findCriu, type FoundCriu, oldestCriu, type System } from '../machine/index.ts';
 import { buildPackages, criuPackages, installCommand, installPackages, missingPackages } from './packages.ts';
-import type { System } from '../machine/system.ts';
 
 /** One missing thing and how to get it. */
 export interface Missing {

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { limitFlags } from '../../lib/container/index.ts';
 import { exec, execResult } from '../../lib/exec.ts';
 import { builtProgram, interceptorLibrary, softcudaLibrary } from '../../lib/paths.ts';
-import { findOnPath } from '../../lib/setup/index.ts';
+import { findOnPath } from '../../lib/machine/index.ts';
 
 const searchPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 

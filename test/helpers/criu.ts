@@ -2,7 +2,8 @@
 /** The CRIU that the project's set-up found or built, and CRIU's own plugin beside it. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { criuCacheLayout, findCriu } from '../../lib/setup/index.ts';
+import { criuCacheLayout } from '../../lib/setup/index.ts';
+import { findCriu } from '../../lib/machine/index.ts';
 
 const { criu } = await findCriu();
 

@@ -16,7 +16,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
-import { buildDir, softcudaLibrary, variantDir } from '../../lib/paths.ts';
+import { buildDir, softcudaLibrary } from '../../lib/paths.ts';
+import { variantDir } from '../../lib/variant.ts';
 import {
   becomeSubreaper,
   killTree,

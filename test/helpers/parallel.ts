@@ -3,7 +3,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { buildDir, interceptorLibrary, variantDir } from '../../lib/paths.ts';
+import { buildDir, interceptorLibrary } from '../../lib/paths.ts';
+import { variantDir } from '../../lib/variant.ts';
 import { readStat } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { Machine, type CriuOptions, type CriuRun, type StatusEvent } from './machine.ts';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { expect, it } from 'vitest';
-import { artefactDir, buildDir, prebuiltDir, variantPlugin } from '../../lib/paths.ts';
+import { artefactDir, buildDir, prebuiltDir } from '../../lib/paths.ts';
+import { variantPlugin } from '../../lib/variant.ts';
 
 it('the C artefacts are where they were built, where a variable says, or beside the prebuilt addon', () => {
   expect(artefactDir({ PREBUILDS_ONLY: '1' })).toBe(prebuiltDir);

@@ -3,8 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { listVariants } from '../../lib/build/index.ts';
-import { pluginVariants, variantDir, variantPlugin } from '../../lib/paths.ts';
+import { listVariants, pluginVariants, variantDir, variantPlugin } from '../../lib/variant.ts';
 import { compilePlugin } from './inspect/compile.ts';
 
 it('tells which variants are built and where they are installed', async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { chooseDriver } from '../../demo/index.ts';
+import { chooseDriver } from '../../driver/index.ts';
 import type { Io } from '../../output.ts';
 
 /**

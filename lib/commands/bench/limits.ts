@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { measureLimits, predict, type Limits } from '../../benchmark/index.ts';
-import { parseSize } from '../../demo/index.ts';
+import { parseSize } from '../../size.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { softwareBanner } from '../../report/index.ts';

@@ -6,7 +6,7 @@ import { BenchmarkDaemon, parseCase, restoreLoop, type LoopResult } from '../../
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { useDriver } from './driver.ts';
-import { wholeNumber } from '../process/operation-options.ts';
+import { wholeNumber } from '../operation-options.ts';
 
 interface LoopFlags {
   case: string;

@@ -3,21 +3,21 @@
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import {
-  caseNames,
-  matrixCases,
-  parseCase,
-  runBenchmark,
   type BenchmarkCase,
   type BenchmarkResult,
+  caseNames,
+  matrixCases,
   type PageCache,
+  parseCase,
+  runBenchmark,
+  ServerBench,
 } from '../../benchmark/index.ts';
+import { pluginVariants } from '../../variant.ts';
 import { UsageError } from '../../errors.ts';
-import { ServerBench } from '../../golden/index.ts';
 import { formatDuration, type Io } from '../../output.ts';
-import { pluginVariants } from '../../paths.ts';
 import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
-import { wholeNumber } from '../process/operation-options.ts';
+import { wholeNumber } from '../operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 import { useDriver } from './driver.ts';
 import { words } from './options.ts';

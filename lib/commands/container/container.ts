@@ -16,7 +16,7 @@ import {
 } from '../../container/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { phaseTable } from '../process/operation-options.ts';
+import { phaseTable } from '../operation-options.ts';
 
 type CreateFlags = Omit<ContainerCreateOptions, 'name' | 'image' | 'command' | 'podmanArgs'> & {
   podmanArg?: string[];

@@ -15,7 +15,7 @@ import { formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
-import { wholeNumber } from '../process/operation-options.ts';
+import { wholeNumber } from '../operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
 interface ContainerFlags extends ServerFlags {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { examine, type Check, type CheckStatus, type DoctorReport } from '../../doctor/index.ts';
 import { table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { currentSystem } from '../../setup/index.ts';
+import { currentSystem } from '../../machine/index.ts';
 
 function statusText(io: Io, status: CheckStatus): string {
   const { green, yellow, red } = io.colors;

@@ -2,11 +2,11 @@
 /** `setup --containers`: a machine on which containers can be checkpointed. */
 import { resolve } from 'node:path';
 import { findPluginDir } from '../../criu/index.ts';
-import { parseSize } from '../../demo/index.ts';
+import { parseSize } from '../../size.ts';
+import { currentSystem } from '../../machine/index.ts';
 import { planHost, undoHost, type HostStep, type PathState } from '../../setup/containers/index.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { currentSystem } from '../../setup/index.ts';
 
 export interface ContainersFlags {
   variant?: string;

@@ -3,7 +3,8 @@ import { Option, type Command } from 'commander';
 import { UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { currentSystem, planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
+import { planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
+import { currentSystem } from '../../machine/index.ts';
 import { runContainersSetup, type ContainersFlags } from './setup-containers.ts';
 
 const containersOnly: readonly (keyof ContainersFlags)[] = [

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { build } from '../../build/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
-import { isPluginVariant, pluginVariants } from '../../paths.ts';
+import { isPluginVariant, pluginVariants } from '../../variant.ts';
 import { withProgress } from '../../progress.ts';
 
 export function registerBuild(program: Command, io: Io): void {

@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import { UsageError } from '../../errors.ts';
 import { defaultLibdir, install, type InstallResult } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
-import { isPluginVariant, pluginVariants, variantDir } from '../../paths.ts';
-import { currentSystem } from '../../setup/index.ts';
+import { isPluginVariant, pluginVariants, variantDir } from '../../variant.ts';
+import { currentSystem } from '../../machine/index.ts';
 
 function resultText(result: InstallResult): string {
   const what = `${result.variant ?? ''} ${result.version ?? ''}`;

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { defaultLibdir, rollback } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
-import { currentSystem } from '../../setup/index.ts';
+import { currentSystem } from '../../machine/index.ts';
 
 export function registerRollback(program: Command, io: Io): void {
   program

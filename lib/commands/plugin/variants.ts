@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { listVariants } from '../../build/index.ts';
+import { listVariants } from '../../variant.ts';
+import { currentSystem } from '../../machine/index.ts';
 import { defaultLibdir } from '../../install/index.ts';
 import { table, type Io } from '../../output.ts';
 import { pluginDirectories } from '../../paths.ts';
-import { currentSystem } from '../../setup/index.ts';
 
 export function registerVariants(program: Command, io: Io): void {
   program

@@ -14,7 +14,7 @@ import {
 import { UsageError } from '../../errors.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { parsePid, wholeNumber } from './operation-options.ts';
+import { parsePid, wholeNumber } from '../operation-options.ts';
 
 interface Flags {
   pid: number;

@@ -10,7 +10,7 @@ import {
   showWarnings,
   toOperationOptions,
   type CommonFlags,
-} from './operation-options.ts';
+} from '../operation-options.ts';
 
 interface Flags extends CommonFlags {
   detach?: boolean;

@@ -5,7 +5,7 @@ import { formatDuration, type Io } from '../../output.ts';
 import { readStat } from '../../process/index.ts';
 import { withProgress } from '../../progress.ts';
 import { wake } from '../../restore/index.ts';
-import { parsePid } from './operation-options.ts';
+import { parsePid } from '../operation-options.ts';
 
 async function runWake(io: Io, pid: number): Promise<void> {
   if (!readStat(pid)) throw new UsageError(`there is no process ${pid}`);

@@ -13,7 +13,8 @@ import { EnvironmentError, ToolkitError, UsageError } from '../../errors.ts';
 import { formatBytes } from '../../output.ts';
 import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.ts';
 import type { Report } from '../../progress.ts';
-import { findCriu, installPackages, missingPackages, type System } from '../index.ts';
+import { installPackages, missingPackages } from '../packages.ts';
+import { findCriu, type System } from '../../machine/index.ts';
 import { HostRecord, type PathState } from './record.ts';
 
 export interface HostOptions {

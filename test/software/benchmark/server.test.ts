@@ -7,15 +7,16 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import {
+  type BenchmarkResult,
   parseCase,
   readResult,
   runBenchmark,
-  type BenchmarkResult,
   type Sample,
+  ServerBench,
 } from '../../../lib/benchmark/index.ts';
 import { builtProgram } from '../../../lib/paths.ts';
 import { main } from '../../../lib/program.ts';
-import { countConnections, ServerBench, untilNoConnections } from '../../../lib/golden/index.ts';
+import { countConnections, untilNoConnections } from '../../../lib/server/index.ts';
 import { freePort } from '../../helpers/container.ts';
 import { criuProgram } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';

@@ -27,7 +27,7 @@ import {
 } from '../../../lib/container/index.ts';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { readPageImages } from '../../../lib/images/index.ts';
-import { variantDir } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
 import { prepareContainers } from '../../helpers/container.ts';
 import { criuProgram } from '../../helpers/criu.ts';

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest'
 import { readResult } from '../../../lib/benchmark/index.ts';
 import { findContainer, removeContainer, restoreContainer } from '../../../lib/container/index.ts';
 import { exec } from '../../../lib/exec.ts';
-import { ask, createGolden, restoreGolden, type GoldenCreateOptions } from '../../../lib/golden/index.ts';
+import { createGolden, type GoldenCreateOptions, restoreGolden } from '../../../lib/golden/index.ts';
+import { ask } from '../../../lib/server/index.ts';
 import { main } from '../../../lib/program.ts';
 import { freePort, prepareContainers } from '../../helpers/container.ts';
 import { criuProgram } from '../../helpers/criu.ts';

@@ -8,7 +8,7 @@ import { execResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 
 import { main } from '../../../lib/program.ts';
-import { ask, Server, untilNoConnections, type Answer } from '../../../lib/golden/index.ts';
+import { type Answer, ask, Server, untilNoConnections } from '../../../lib/server/index.ts';
 import { Program } from '../../../lib/workload/index.ts';
 import { freePort } from '../../helpers/container.ts';
 import { criuProgram } from '../../helpers/criu.ts';

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createBundle, type BundleResult } from '../../../lib/bundle/index.ts';
 import { EnvironmentError, UsageError } from '../../../lib/errors.ts';
 import type { ExecResult } from '../../../lib/exec.ts';
-import { pluginVariants } from '../../../lib/paths.ts';
+import { pluginVariants } from '../../../lib/variant.ts';
 import { makeBareRoot, runInBareRoot } from '../../helpers/bare-root.ts';
 
 const MIB = 2 ** 20;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { prebuiltDir, projectRoot } from '../../../lib/paths.ts';
-import { findOnPath } from '../../../lib/setup/index.ts';
+import { findOnPath } from '../../../lib/machine/index.ts';
 
 /** What npm, its scripts and our programs start. */
 const tools = ['node', 'npm', 'sh', 'env', 'dirname', 'readlink', 'uname'];

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
-import { variantDir } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { readStat } from '../../../lib/process/index.ts';
 import type { CriuOptions, CriuRun } from '../../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../../helpers/parallel.ts';

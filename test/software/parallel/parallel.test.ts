@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { readStat } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';

@@ -6,7 +6,7 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { variantDir } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { readStat, waitForExit } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import type { CriuOptions, CriuRun, StatusEvent } from '../../helpers/machine.ts';

@@ -2,7 +2,7 @@
 /** Restored processes are dumped and restored again by a program that does not wait for them. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkpoint, type CheckpointResult } from '../../../lib/checkpoint/index.ts';
-import { variantDir } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { readStat } from '../../../lib/process/index.ts';
 import { restore, type RestoredProcess } from '../../../lib/restore/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';

@@ -2,7 +2,7 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { variantPlugin } from '../../../lib/paths.ts';
+import { variantPlugin } from '../../../lib/variant.ts';
 import { readStat } from '../../../lib/process/index.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 

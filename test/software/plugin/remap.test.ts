@@ -14,7 +14,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
 import { readPageImages } from '../../../lib/images/index.ts';
-import { buildDir, variantDir } from '../../../lib/paths.ts';
+import { buildDir } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import {
   pageFileMappings,

@@ -2,7 +2,7 @@
 /** Signals that reach a task while the driver works in its restore thread. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { variantDir } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { parseStat, readStat } from '../../../lib/process/index.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';

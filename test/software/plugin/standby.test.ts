@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkpoint } from '../../../lib/checkpoint/index.ts';
 import { opStatusPath } from '../../../lib/criu/index.ts';
 import { UsageError } from '../../../lib/errors.ts';
-import { interceptorLibrary, usesInterceptor, variantDir, type PluginVariant } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { type PluginVariant, usesInterceptor, variantDir } from '../../../lib/variant.ts';
 import {
   isAlive,
   killTreeNow,

@@ -2,7 +2,8 @@
 /** Dumps that leave the process running, one after the other, while eight threads use the device. */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { leastOf, Machine } from '../../helpers/machine.ts';
 
 const CYCLES = 50;

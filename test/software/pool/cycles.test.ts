@@ -2,7 +2,8 @@
 /** Restores from one golden image, again and again: nothing is left behind by any of them. */
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { poolPrefetch } from '../../../lib/pool/index.ts';
 import { leastOf, Machine } from '../../helpers/machine.ts';
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Several software GPUs: memory of each, processes on each, and a restore onto others. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { poolPrefetch, type PoolStatus } from '../../../lib/pool/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine, type CriuRun } from '../../helpers/machine.ts';

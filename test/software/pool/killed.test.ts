@@ -3,7 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { poolPrefetch, poolStatus } from '../../../lib/pool/index.ts';
 import { waitForExit } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';

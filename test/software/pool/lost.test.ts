@@ -3,7 +3,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { readStat } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine } from '../../helpers/machine.ts';

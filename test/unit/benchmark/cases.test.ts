@@ -8,7 +8,8 @@ import {
   type MatrixAxes,
 } from '../../../lib/benchmark/index.ts';
 import { goldenCases } from '../../../lib/golden/index.ts';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 
 const axes: MatrixAxes = {
   variants: ['stock', 'parallel'],

@@ -14,7 +14,8 @@ import {
   listPresets,
   writeCdi,
 } from '../../../lib/container/index.ts';
-import { interceptorLibrary, variantDir } from '../../../lib/paths.ts';
+import { interceptorLibrary } from '../../../lib/paths.ts';
+import { variantDir } from '../../../lib/variant.ts';
 
 let dir: string;
 beforeEach(() => {

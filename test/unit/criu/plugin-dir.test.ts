@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findPluginDir } from '../../../lib/criu/index.ts';
 import { EnvironmentError, UsageError } from '../../../lib/errors.ts';
-import { variantPlugin } from '../../../lib/paths.ts';
+import { variantPlugin } from '../../../lib/variant.ts';
 
 let dir: string;
 beforeEach(() => {

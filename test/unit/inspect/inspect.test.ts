@@ -13,8 +13,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
 import { inspectDirectory, inspectPlugin, isCudaPlugin, parseElf } from '../../../lib/inspect/index.ts';
-import { cacheDir, projectRoot, variantPlugin } from '../../../lib/paths.ts';
-import { cachedCriuDirs, criuCacheLayout } from '../../../lib/setup/index.ts';
+import { cacheDir, projectRoot } from '../../../lib/paths.ts';
+import { variantPlugin } from '../../../lib/variant.ts';
+import { cachedCriuDirs } from '../../../lib/machine/index.ts';
+import { criuCacheLayout } from '../../../lib/setup/index.ts';
 import { compilePlugin } from './compile.ts';
 
 let dir: string;

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findCriu } from '../../../lib/setup/index.ts';
+import { findCriu } from '../../../lib/machine/index.ts';
 import { createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
 
 let machine: TestMachine;

@@ -8,7 +8,7 @@ import { chromium, type Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BenchmarkResult } from '../../../lib/benchmark/index.ts';
 import { loadReport, reportHtml } from '../../../lib/report/index.ts';
-import { findOnPath } from '../../../lib/setup/index.ts';
+import { findOnPath } from '../../../lib/machine/index.ts';
 import { environment, result, resultCase, sample } from '../../helpers/results.ts';
 
 const browsers = ['chromium-headless-shell', 'chromium', 'google-chrome'];

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseMadison, sourceStanza, upstreamVersion } from '../../../lib/setup/criu-source.ts';
 import { parseDeb822 } from '../../../lib/setup/apt-sources.ts';
-import { compareVersions } from '../../../lib/machine/find-criu.ts';
+import { compareVersions } from '../../../lib/machine/versions.ts';
 import { parseOsRelease } from '../../../lib/machine/system.ts';
 
 describe('parseMadison', () => {

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execResult } from '../../../lib/exec.ts';
-import type { System } from '../../../lib/setup/index.ts';
+import type { System } from '../../../lib/machine/index.ts';
 
 export interface TestMachine {
   dir: string;

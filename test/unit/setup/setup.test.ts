@@ -9,7 +9,8 @@ import {
   installPackages,
   missingPackages,
 } from '../../../lib/setup/packages.ts';
-import { planSetup, readSetupState, type System } from '../../../lib/setup/index.ts';
+import { planSetup, readSetupState } from '../../../lib/setup/index.ts';
+import type { System } from '../../../lib/machine/index.ts';
 import { createMachine, criuScript, type TestMachine } from './machine.ts';
 
 let machine: TestMachine;

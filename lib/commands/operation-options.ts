@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Options that `checkpoint` and `restore` share. */
 import { InvalidArgumentError, type Command } from 'commander';
-import type { OperationOptions, Phase } from '../../criu/index.ts';
-import { formatDuration, table, type Io } from '../../output.ts';
+import type { OperationOptions, Phase } from '../criu/index.ts';
+import { formatDuration, table, type Io } from '../output.ts';
 
 export interface CommonFlags {
   imagesDir: string;

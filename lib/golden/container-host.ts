@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+/** A container as the host of a server. @module */
+import { findContainer } from '../container/index.ts';
+import { execResult, tailOf } from '../exec.ts';
+import type { Host } from '../server/index.ts';
+
+async function logsOf(container: string): Promise<string> {
+  const { stdout, stderr } = await execResult('podman', ['logs', '--tail', '12', container]);
+  return tailOf(`${stdout}${stderr}`);
+}
+
+export function containerHost(name: string): Host {
+  return {
+    name,
+    isRunning: async () => (await findContainer(name))?.isRunning === true,
+    lastWords: () => logsOf(name),
+    hint: `podman logs ${name}`,
+  };
+}
