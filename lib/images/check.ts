@@ -6,8 +6,7 @@
  * @module
  */
 import { GpuImageError } from './error.ts';
-import type { GpuChunk, GpuManifest } from './manifest.ts';
-import type { PageMapping } from './pages.ts';
+import type { GpuChunk, GpuManifest, PageMapping } from './types.ts';
 
 const ALIGN = 4096;
 const MAX_CHUNK_BYTES = 512 * 2 ** 20;

@@ -4,13 +4,8 @@
  * @module
  */
 export { GpuImageError } from './error.ts';
-export {
-  parseManifest,
-  type GpuAllocation,
-  type GpuChunk,
-  type GpuDevice,
-  type GpuManifest,
-} from './manifest.ts';
-export { readPageImages, type PageImage, type PageMapping } from './pages.ts';
+export { parseManifest } from './manifest.ts';
+export { readPageImages } from './pages.ts';
 export { listGpuImages, readGpuImage, readGpuImages, type GpuImage, type GpuStripe } from './read.ts';
+export type { GpuAllocation, GpuChunk, GpuDevice, GpuManifest, PageImage, PageMapping } from './types.ts';
 export { verifyGpuImages, type VerifiedImage, type VerifyOptions } from './verify.ts';

@@ -9,6 +9,7 @@ import { crc32 } from 'node:zlib';
 import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { decodeMessage, ProtobufError, type Message, type Table } from '../protobuf.ts';
+import type { GpuManifest } from './types.ts';
 
 const MAGIC = 'CCRCUIMG';
 const PAGES_MAGIC = 'CCRPAGES';
@@ -54,47 +55,6 @@ const manifest = {
   chunks: { number: 9, type: chunk, repeated: true },
   stripeSizes: { number: 10, type: 'uint', repeated: true },
 } as const;
-
-export interface GpuDevice {
-  /** As `nvidia-smi -L` prints it: `GPU-…`. */
-  uuid: string;
-  name: string;
-}
-
-export interface GpuAllocation {
-  /** The interceptor's number. */
-  id: number;
-  /** Of its first mapping; 0 when it was not mapped. */
-  address: bigint;
-  size: number;
-  /** Bytes the application asked for. */
-  requested: number;
-  /** Index into the devices. */
-  device: number;
-  /** The application made it by cuMemCreate; otherwise it stands for a cuMemAlloc. */
-  isOwnVmm: boolean;
-}
-
-/** A piece of an allocation. One that is `zero` is not stored. */
-export type GpuChunk = Message<typeof chunk>;
-
-export interface GpuManifest {
-  version: number;
-  /** 32 hexadecimal digits. */
-  id: string;
-  created: Date;
-  /** Version of the writer. */
-  tool: string;
-  pid: number;
-  /** As cuDriverGetVersion gives it: 13000 is 13.0. */
-  driver: number;
-  chunkSize: number;
-  devices: GpuDevice[];
-  allocations: GpuAllocation[];
-  /** By allocation, then position, without gaps. */
-  chunks: GpuChunk[];
-  stripeSizes: number[];
-}
 
 /** The head of a manifest of either kind; returns the message behind it. */
 export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GPU'): Buffer {

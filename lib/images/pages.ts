@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { checkPages } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { decodeManifest, readHead } from './manifest.ts';
-import type { Message } from '../protobuf.ts';
 import { checkImageFile, listManifests } from './read.ts';
+import type { PageImage } from './types.ts';
 
 const mapping = {
   address: { number: 1, type: 'fixed64' },
@@ -32,27 +32,6 @@ const manifest = {
   chunkSize: { number: 9, type: 'uint' },
   mappings: { number: 11, type: mapping, repeated: true },
 } as const;
-
-/** A piece of a process's memory, and where the page file has it. */
-export type PageMapping = Message<typeof mapping>;
-
-export interface PageImage {
-  /** File name of the manifest. */
-  name: string;
-  /** File name of the page file. */
-  file: string;
-  pid: number;
-  created: Date;
-  /** Version of the writer. */
-  tool: string;
-  /** Where the page file was at the dump, and CRIU looks for it; empty for a mount namespace of its own. */
-  directory: string;
-  /** Of the page file, holes included. */
-  size: number;
-  /** Bytes of it that hold something. */
-  stored: number;
-  mappings: PageMapping[];
-}
 
 const manifestName = /^cuda-host-([1-9]\d*)\.img$/;
 

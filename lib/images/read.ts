@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError } from '../errors.ts';
 import { GpuImageError } from './error.ts';
-import { parseManifest, type GpuManifest } from './manifest.ts';
+import { parseManifest } from './manifest.ts';
+import type { GpuManifest } from './types.ts';
 
 export interface GpuStripe {
   name: string;

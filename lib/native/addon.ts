@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { EnvironmentError } from '../errors.ts';
 import { projectRoot } from '../paths.ts';
 import type { Answer } from '../driver/index.ts';
-import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './memory.ts';
+import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
 
 /** An opened driver inside the addon. */
 declare const handle: unique symbol;

@@ -18,14 +18,11 @@ export {
 export {
   readMemoryMap,
   readMemoryPages,
-  type MemoryKind,
   type MemoryMap,
   type MemoryMapOptions,
-  type MemoryMapping,
   type MemoryOptions,
-  type MemoryPages,
-  type MemorySums,
 } from './memory.ts';
+export type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
 export {
   StateWatcher,
   watchState,
