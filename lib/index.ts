@@ -130,10 +130,10 @@ export {
   type VerifyOptions,
 } from './images/index.ts';
 export {
-  planHost,
-  undoHost,
-  type HostOptions,
-  type HostStep,
+  planContainerSetup,
+  undoContainerSetup,
+  type ContainerSetupOptions,
+  type ContainerSetupStep,
   type PathState,
 } from './setup/containers/index.ts';
 export {

@@ -4,7 +4,12 @@ import { resolve } from 'node:path';
 import { findPluginDir } from '../../criu/index.ts';
 import { parseSize } from '../../size.ts';
 import { currentSystem } from '../../machine/index.ts';
-import { planHost, undoHost, type HostStep, type PathState } from '../../setup/containers/index.ts';
+import {
+  planContainerSetup,
+  undoContainerSetup,
+  type ContainerSetupStep,
+  type PathState,
+} from '../../setup/containers/index.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 
@@ -34,7 +39,7 @@ function lineOf(io: Io, what: string, state: PathState | 'made' | 'removed', byH
 }
 
 async function undo(io: Io): Promise<void> {
-  const { removed, left } = await undoHost(currentSystem(io.signal));
+  const { removed, left } = await undoContainerSetup(currentSystem(io.signal));
   io.result({ removed, left }, () =>
     [
       ...removed.map((path) => lineOf(io, path, 'removed', '')),
@@ -47,7 +52,7 @@ async function undo(io: Io): Promise<void> {
 }
 
 interface Done {
-  step: HostStep;
+  step: ContainerSetupStep;
   state: PathState | 'made';
 }
 
@@ -58,7 +63,7 @@ export async function runContainersSetup(io: Io, flags: ContainersFlags): Promis
     return;
   }
   const { variant, imageStore, hugePages, writeEnv } = flags;
-  const steps = await planHost(currentSystem(io.signal), {
+  const steps = await planContainerSetup(currentSystem(io.signal), {
     libdir: findPluginDir(variant === undefined ? {} : { variant }),
     ...(imageStore === undefined ? {} : { store: { bytes: parseSize(imageStore), hugePages } }),
     ...(writeEnv === undefined ? {} : { envFile: resolve(writeEnv) }),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /** A machine for containers. @module */
-export { HostRecord, type HostEntry, type PathState } from './record.ts';
+export { SetupRecord, type SetupEntry, type PathState } from './record.ts';
 export {
-  planHost,
+  planContainerSetup,
   settingsText,
   storeDir,
-  undoHost,
+  undoContainerSetup,
   withoutIoUring,
-  type HostOptions,
-  type HostStep,
+  type ContainerSetupOptions,
+  type ContainerSetupStep,
 } from './steps.ts';

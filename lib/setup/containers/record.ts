@@ -29,7 +29,7 @@ const entrySchema = z.discriminatedUnion('kind', [
 ]);
 const recordSchema = z.object({ schemaVersion: z.literal(1), entries: z.array(entrySchema) });
 
-export type HostEntry = z.infer<typeof entrySchema>;
+export type SetupEntry = z.infer<typeof entrySchema>;
 
 const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex');
 
@@ -50,27 +50,27 @@ function removeEmpty(dir: string): boolean {
   return true;
 }
 
-export class HostRecord {
+export class SetupRecord {
   readonly path: string;
-  #entries: HostEntry[];
+  #entries: SetupEntry[];
 
-  private constructor(path: string, entries: HostEntry[]) {
+  private constructor(path: string, entries: SetupEntry[]) {
     this.path = path;
     this.#entries = entries;
   }
 
   /** @param root below which everything is; `/` but for tests */
-  static read(root: string): HostRecord {
+  static read(root: string): SetupRecord {
     const path = join(root, 'var/lib/criu-cuda/containers.json');
-    if (!existsSync(path)) return new HostRecord(path, []);
+    if (!existsSync(path)) return new SetupRecord(path, []);
     const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-    if (parsed.success) return new HostRecord(path, parsed.data.entries);
+    if (parsed.success) return new SetupRecord(path, parsed.data.entries);
     throw new ToolkitError('ERR_HOST', `${path} is damaged`, {
       hint: 'it lists what set-up wrote; without it that has to be removed by hand',
     });
   }
 
-  get entries(): readonly HostEntry[] {
+  get entries(): readonly SetupEntry[] {
     return this.#entries;
   }
 
@@ -84,7 +84,7 @@ export class HostRecord {
   }
 
   /** Recorded before it is done: cut short, it is known and taken back. */
-  #add(entry: HostEntry): void {
+  #add(entry: SetupEntry): void {
     this.#entries = [...this.#entries.filter((one) => one.path !== entry.path), entry];
     this.#save();
   }

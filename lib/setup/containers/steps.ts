@@ -15,9 +15,9 @@ import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.
 import type { Report } from '../../progress.ts';
 import { installPackages, missingPackages } from '../packages.ts';
 import { findCriu, type System } from '../../machine/index.ts';
-import { HostRecord, type PathState } from './record.ts';
+import { SetupRecord, type PathState } from './record.ts';
 
-export interface HostOptions {
+export interface ContainerSetupOptions {
   /** Directory of the plugin that containers are checkpointed with. */
   libdir: string;
   /** Mounts a tmpfs for images. */
@@ -29,7 +29,7 @@ export interface HostOptions {
   env?: Environment;
 }
 
-export interface HostStep {
+export interface ContainerSetupStep {
   /** What will be there afterwards. */
   what: string;
   state: PathState;
@@ -48,11 +48,17 @@ const ownerText = '# Written by `criu-cuda setup --containers`; `--undo` removes
 
 interface Place {
   system: System;
-  record: HostRecord;
+  record: SetupRecord;
   root: string;
 }
 
-function fileStep(place: Place, path: string, content: string, what: string, byHand: string): HostStep {
+function fileStep(
+  place: Place,
+  path: string,
+  content: string,
+  what: string,
+  byHand: string,
+): ContainerSetupStep {
   const full = join(place.root, path);
   return {
     what: `${path}: ${what}`,
@@ -65,7 +71,7 @@ function fileStep(place: Place, path: string, content: string, what: string, byH
   };
 }
 
-async function packageStep({ system }: Place): Promise<HostStep> {
+async function packageStep({ system }: Place): Promise<ContainerSetupStep> {
   const missing = await missingPackages(system, packages);
   return {
     what: `packages ${packages.join(', ')}`,
@@ -75,7 +81,7 @@ async function packageStep({ system }: Place): Promise<HostStep> {
   };
 }
 
-async function criuStep({ system, record, root }: Place): Promise<HostStep> {
+async function criuStep({ system, record, root }: Place): Promise<ContainerSetupStep> {
   const { criu } = await findCriu(system);
   if (!criu) throw new EnvironmentError('no usable CRIU', [{ what: 'criu', remedy: 'criu-cuda setup' }]);
   const path = join(root, 'usr/local/sbin/criu');
@@ -104,7 +110,7 @@ export function withoutIoUring(profile: string): string {
   return `${JSON.stringify({ ...parsed.data, syscalls }, null, 1)}\n`;
 }
 
-function seccompStep(place: Place): HostStep[] {
+function seccompStep(place: Place): ContainerSetupStep[] {
   const source = join(place.root, podmanProfile);
   // it comes with podman's packages, which a dry run has not installed
   const content = existsSync(source) ? withoutIoUring(readFileSync(source, 'utf8')) : '';
@@ -146,7 +152,7 @@ function isMounted(root: string, path: string): boolean {
   return mounts.some((line) => line.split(' ')[1] === path);
 }
 
-function storeStep({ system, record, root }: Place, bytes: number, hugePages: boolean): HostStep {
+function storeStep({ system, record, root }: Place, bytes: number, hugePages: boolean): ContainerSetupStep {
   const path = join(root, storeDir);
   const options = [`size=${bytes}`, 'mode=0700', ...(hugePages ? ['huge=always'] : [])].join(',');
   return {
@@ -169,7 +175,7 @@ function storeStep({ system, record, root }: Place, bytes: number, hugePages: bo
   };
 }
 
-function envStep(place: Place, path: string, libdir: string, env: Environment): HostStep {
+function envStep(place: Place, path: string, libdir: string, env: Environment): ContainerSetupStep {
   const lines = Object.entries({ ...settingVariables(env), CRIU_LIBS_DIR: libdir }).map(
     ([key, value]) => `${key}=${value}`,
   );
@@ -177,20 +183,23 @@ function envStep(place: Place, path: string, libdir: string, env: Environment): 
 }
 
 /** A file of somebody else's is as good when it names the same plugin. */
-function runtimeStep(place: Place, libdir: string): HostStep {
+function runtimeStep(place: Place, libdir: string): ContainerSetupStep {
   const line = `libdir ${libdir}`;
   const step = fileStep(place, runtimeConfig, `${ownerText}${line}\n`, `plugin ${libdir}`, line);
   return configuredLibdir(join(place.root, runtimeConfig)) === libdir ? { ...step, state: 'done' } : step;
 }
 
 /** All steps, in order. Looks only. */
-export async function planHost(system: System, options: HostOptions): Promise<HostStep[]> {
+export async function planContainerSetup(
+  system: System,
+  options: ContainerSetupOptions,
+): Promise<ContainerSetupStep[]> {
   const { libdir, store, envFile, root = '/', env = process.env } = options;
   if (root === '/' && !system.isRoot)
     throw new EnvironmentError('set-up needs root', [{ what: 'root', remedy: 'run it with sudo' }]);
   if (envFile !== undefined && !envFile.startsWith('/'))
     throw new UsageError(`${envFile} is no absolute path`);
-  const place: Place = { system, record: HostRecord.read(root), root };
+  const place: Place = { system, record: SetupRecord.read(root), root };
   const runDir = settingVariables(env).CRIU_CUDA_RUN_DIR ?? defaultRunDir;
   return [
     await packageStep(place),
@@ -216,9 +225,12 @@ export async function planHost(system: System, options: HostOptions): Promise<Ho
   ];
 }
 
-/** Takes back what {@link planHost}'s steps did; packages stay. */
-export async function undoHost(system: System, root = '/'): Promise<{ removed: string[]; left: string[] }> {
-  return HostRecord.read(root).undo(async (path) => {
+/** Takes back what {@link planContainerSetup}'s steps did; packages stay. */
+export async function undoContainerSetup(
+  system: System,
+  root = '/',
+): Promise<{ removed: string[]; left: string[] }> {
+  return SetupRecord.read(root).undo(async (path) => {
     if (!isMounted(root, path)) return;
     const { exitCode, stderr } = await system.run('umount', [path]);
     if (exitCode !== 0) {

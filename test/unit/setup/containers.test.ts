@@ -13,11 +13,11 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfigFile } from '../../../lib/settings/settings.ts';
 import {
-  planHost,
+  planContainerSetup,
   settingsText,
-  undoHost,
+  undoContainerSetup,
   withoutIoUring,
-  type HostOptions,
+  type ContainerSetupOptions,
 } from '../../../lib/setup/containers/index.ts';
 import { createMachine, criuScript, type TestMachine } from './machine.ts';
 
@@ -31,7 +31,7 @@ const profile = JSON.stringify({
 
 let machine: TestMachine;
 let root: string;
-let options: HostOptions;
+let options: ContainerSetupOptions;
 
 function put(path: string, content: string): string {
   const full = join(root, path);
@@ -68,15 +68,15 @@ afterEach(() => {
 });
 
 async function states(): Promise<string[]> {
-  return (await planHost(machine.system, options)).map(({ state }) => state);
+  return (await planContainerSetup(machine.system, options)).map(({ state }) => state);
 }
 
 async function runAll(): Promise<void> {
-  for (const step of await planHost(machine.system, options))
+  for (const step of await planContainerSetup(machine.system, options))
     if (step.state === 'free') await step.run(() => undefined);
 }
 
-describe('planHost', () => {
+describe('planContainerSetup', () => {
   it('says everything first, does it once, and takes all of it back', async () => {
     const before = tree();
     expect(await states()).toEqual(['done', 'free', 'free', 'free', 'free', 'free']);
@@ -91,15 +91,15 @@ describe('planHost', () => {
     expect(after['etc/tmpfiles.d/criu-cuda.conf']).toMatch(/^d \/run\/criu-cuda 0700 root root -$/m);
     expect(after['etc/criu-cuda/seccomp.json']).not.toContain('io_uring');
 
-    expect((await undoHost(machine.system, root)).left).toEqual([]);
+    expect((await undoContainerSetup(machine.system, root)).left).toEqual([]);
     expect(tree()).toEqual(before);
-    expect(await undoHost(machine.system, root)).toEqual({ removed: [], left: [] });
+    expect(await undoContainerSetup(machine.system, root)).toEqual({ removed: [], left: [] });
   });
 
   it('never overwrites or removes what is somebody else’s', async () => {
     const runc = put('etc/criu/runc.conf', 'ghost-limit 300M\n');
     const criu = put('usr/local/sbin/criu', 'mine');
-    const plan = await planHost(machine.system, options);
+    const plan = await planContainerSetup(machine.system, options);
     expect(plan.filter(({ state }) => state === 'foreign').map(({ byHand }) => byHand)).toEqual([
       `make ${join(machine.dir, 'cache/criu-4.2.1/criu')} the criu that is first on PATH`,
       'libdir /plugins/parallel',
@@ -107,7 +107,7 @@ describe('planHost', () => {
     await runAll();
     expect(readFileSync(runc, 'utf8')).toBe('ghost-limit 300M\n');
     writeFileSync(join(root, 'etc/criu/cuda.conf'), 'CRIU_CUDA_STREAMS = 2\n');
-    expect((await undoHost(machine.system, root)).left).toEqual([join(root, 'etc/criu/cuda.conf')]);
+    expect((await undoContainerSetup(machine.system, root)).left).toEqual([join(root, 'etc/criu/cuda.conf')]);
     expect(readFileSync(runc, 'utf8')).toBe('ghost-limit 300M\n');
     expect(readFileSync(criu, 'utf8')).toBe('mine');
     expect(readFileSync(join(root, 'etc/criu/cuda.conf'), 'utf8')).toBe('CRIU_CUDA_STREAMS = 2\n');
@@ -132,7 +132,7 @@ describe('planHost', () => {
     const store = join(root, 'var/lib/criu-cuda/images');
     await runAll();
     expect(existsSync(store)).toBe(true);
-    await undoHost(machine.system, root);
+    await undoContainerSetup(machine.system, root);
     expect(existsSync(store)).toBe(false);
     expect(readFileSync(calls, 'utf8').trim().split('\n')).toEqual([
       `mount -t tmpfs -o size=${2 ** 30},mode=0700,huge=always criu-cuda ${store}`,
@@ -146,9 +146,11 @@ describe('planHost', () => {
     machine.script('bin/umount', 'echo target is busy >&2; exit 32');
     options = { ...options, store: { bytes: 2 ** 30, hugePages: false } };
     await runAll();
-    await expect(undoHost(machine.system, root)).rejects.toThrow('target is busy');
+    await expect(undoContainerSetup(machine.system, root)).rejects.toThrow('target is busy');
     machine.script('bin/umount', 'true');
-    expect((await undoHost(machine.system, root)).removed).toContain(join(root, 'var/lib/criu-cuda/images'));
+    expect((await undoContainerSetup(machine.system, root)).removed).toContain(
+      join(root, 'var/lib/criu-cuda/images'),
+    );
   });
 
   it.each([
@@ -165,7 +167,7 @@ describe('planHost', () => {
     const store = join(root, 'var/lib/criu-cuda/images');
     if (what === 'directory') rmdirSync(store);
     if (what === 'file') put('var/lib/criu-cuda/images/mine', 'kept');
-    const { left } = await undoHost(machine.system, root);
+    const { left } = await undoContainerSetup(machine.system, root);
     expect(left).toEqual(isLeft ? [store] : []);
     const mine = isLeft ? { 'var/lib/criu-cuda/images/mine': 'kept' } : {};
     expect(tree()).toEqual({ ...before, 'proc/self/mounts': '', ...mine });
@@ -174,7 +176,7 @@ describe('planHost', () => {
 
   it('has nothing to begin with where criu is missing', async () => {
     machine.remove();
-    await expect(planHost(machine.system, options)).rejects.toThrow('no usable CRIU');
+    await expect(planContainerSetup(machine.system, options)).rejects.toThrow('no usable CRIU');
   });
 });
 
