@@ -15,8 +15,8 @@
         "native/nvml_query.cc",
         "native/process_memory.cc",
         "native/smaps.cc",
-        "plugins-cuda/common/cuda_error.c",
-        "plugins-cuda/common/driver.c"
+        "plugins-cuda/common/driver/cuda_error.c",
+        "plugins-cuda/common/driver/driver.c"
       ],
       # A worker may be terminated while its addon throws: then nobody is to be told.
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],

@@ -13,7 +13,7 @@
 #include "mailbox.h"
 
 extern "C" {
-#include "common/driver.h"
+#include "common/driver/driver.h"
 }
 
 namespace ccr

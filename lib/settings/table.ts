@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * The settings as one table; the C side has the same one in
- * plugins-cuda/common/settings_list.h, and a test compares them.
+ * plugins-cuda/common/settings/settings_list.h, and a test compares them.
  * @module
  */
 import { defaultRunDir } from '../paths.ts';

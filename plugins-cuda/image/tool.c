@@ -5,7 +5,7 @@
  * check), 2 for wrong use.
  */
 #include "image/image.h"
-#include "image/pages.h"
+#include "image/pages/pages.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "intercept/core.h"
 
 /* Copies of fewer bytes go straight to the driver; SIZE_MAX: all of them. */

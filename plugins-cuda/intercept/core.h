@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "common/log.h"
-#include "common/settings.h"
+#include "common/settings/settings.h"
 #include "intercept/elf.h"
 #include "intercept/gate.h"
 #include "intercept/real.h"

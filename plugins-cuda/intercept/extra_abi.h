@@ -4,7 +4,7 @@
 #ifndef CCR_INTERCEPT_EXTRA_ABI_H
 #define CCR_INTERCEPT_EXTRA_ABI_H
 
-#include "common/cuda_abi.h"
+#include "common/driver/cuda_abi.h"
 
 typedef struct CUipcMemHandle_st CUipcMemHandle;
 typedef struct CUgraph_st *CUgraph;

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "intercept/core.h"
 
 #define CCR_REPLACE_MIN (2ull << 20)

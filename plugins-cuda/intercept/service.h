@@ -3,7 +3,7 @@
 #ifndef CCR_INTERCEPT_SERVICE_H
 #define CCR_INTERCEPT_SERVICE_H
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "intercept/memory.h"
 
 /* Starts the thread; once in a process. 0 or -errno. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Finding the interceptor in a task and calling it; see common/protocol.h. */
+/* Finding the interceptor in a task and calling it; see common/protocol/protocol.h. */
 #include "plugin/doorbell.h"
 
 #include <dirent.h>
@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "plugin/plugin.h"
 
 static bool is_service(int task_dir, const char *tid)

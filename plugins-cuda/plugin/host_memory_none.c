@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "image/pages.h"
+#include "image/pages/pages.h"
 #include "plugin/driver_call.h"
 
 void ccr__host_memory_before(pid_t pid)

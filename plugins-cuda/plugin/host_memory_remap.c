@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "image/pages.h"
+#include "image/pages/pages.h"
 #include "plugin/doorbell.h"
 #include "plugin/populate.h"
 #include "plugin/remap.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "image/pages.h"
+#include "image/pages/pages.h"
 #include "plugin/doorbell.h"
 #include "plugin/host_memory.h"
 #include "plugin/readahead.h"

@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "image/pages.h"
+#include "image/pages/pages.h"
 #include "plugin/inject.h"
 #include "plugin/plugin.h"
 

@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/device_map.h"
-#include "common/driver.h"
+#include "common/protocol/device_map.h"
+#include "common/driver/driver.h"
 #include "common/log.h"
-#include "common/settings.h"
+#include "common/settings/settings.h"
 #include "common/status.h"
 #include "plugin/criu_abi.h"
 

@@ -3,7 +3,7 @@
 #ifndef CCR_PLUGIN_POOL_LINK_H
 #define CCR_PLUGIN_POOL_LINK_H
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "plugin/plugin.h"
 
 /*

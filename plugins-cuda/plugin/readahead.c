@@ -22,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "image/pages.h"
+#include "image/pages/pages.h"
 #include "plugin/plugin.h"
 
 #define PIECE	   (4u << 20)

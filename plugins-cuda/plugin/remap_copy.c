@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
-#include "image/checksum.h"
+#include "image/checksum/checksum.h"
 
 #define PIECE (256u << 10)
 

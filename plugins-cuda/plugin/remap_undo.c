@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "common/io.h"
-#include "image/checksum.h"
-#include "image/pages.h"
+#include "image/checksum/checksum.h"
+#include "image/pages/pages.h"
 #include "plugin/inject.h"
 #include "plugin/plugin.h"
 #include "plugin/remap.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "image/pages.h"
+#include "image/pages/pages.h"
 #include "plugin/remap.h"
 #include "plugin/shared.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/device_map.h"
+#include "common/protocol/device_map.h"
 #include "pool/copy.h"
 #include "pool/store.h"
 

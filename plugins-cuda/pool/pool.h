@@ -3,7 +3,7 @@
  * cuda-poold: moves device memory between applications and GPU images. A thread
  * per run of criu (session.c), one more per process whose memory goes out or in
  * (part.c); the daemon also keeps images in device memory (store.c). See
- * common/protocol.h for who says what.
+ * common/protocol/protocol.h for who says what.
  */
 #ifndef CCR_POOL_H
 #define CCR_POOL_H
@@ -14,10 +14,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/driver_calls.h"
+#include "common/driver/driver_calls.h"
 #include "common/log.h"
-#include "common/protocol.h"
-#include "common/settings.h"
+#include "common/protocol/protocol.h"
+#include "common/settings/settings.h"
 #include "common/status.h"
 
 /*

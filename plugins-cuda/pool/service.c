@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Conversations with the service thread of an application; see common/protocol.h for the order. */
+/* Conversations with the service thread of an application; see common/protocol/protocol.h for the order. */
 #include "pool/pool.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "common/cuda_abi.h"
+#include "common/driver/cuda_abi.h"
 
 // The implementation behind an exported call; the exported function adds failure injection, the
 // initialisation check and the gate.

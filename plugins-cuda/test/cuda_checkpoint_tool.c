@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/driver.h"
+#include "common/driver/driver.h"
 
 static struct ccr_driver driver;
 

@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/device_map.h"
-#include "common/protocol.h"
+#include "common/protocol/device_map.h"
+#include "common/protocol/protocol.h"
 #include "image/image.h"
 #include "pool/pool.h"
 

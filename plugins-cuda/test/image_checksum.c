@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Checksums: published values, every instruction set alike, pieces like the whole; zero test. */
-#include "image/checksum.h"
+#include "image/checksum/checksum.h"
 
-#include "image/checksum_table.h"
+#include "image/checksum/checksum_table.h"
 #include "image_test.h"
 
 static unsigned char data[300000] __attribute__((aligned(64)));

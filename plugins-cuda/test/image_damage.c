@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/checksum.h"
-#include "image/format.h"
+#include "image/checksum/checksum.h"
+#include "image/format/format.h"
 #include "image_test.h"
 
 #define NR 4

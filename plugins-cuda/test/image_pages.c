@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Manifests of page files: what was written is read; what cannot be is refused by name. */
-#include "image/pages.h"
+#include "image/pages/pages.h"
 
 #include <errno.h>
 

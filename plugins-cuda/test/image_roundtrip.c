@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/checksum.h"
+#include "image/checksum/checksum.h"
 #include "image_test.h"
 
 #define NR 6

@@ -12,7 +12,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "intercept/gate.h"
 #include "intercept/wrap_list.h"
 

@@ -2,7 +2,7 @@
 // A second library of intercept_lookup.c: who asks matters to dlsym.
 #include <dlfcn.h>
 
-#include "common/cuda_abi.h"
+#include "common/driver/cuda_abi.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <sys/types.h>
 
-#include "common/cuda_abi.h"
-#include "common/protocol.h"
+#include "common/driver/cuda_abi.h"
+#include "common/protocol/protocol.h"
 
 #define MIB (1024ull * 1024)
 

@@ -4,7 +4,7 @@
  * in the run directory, introduces itself as a service thread would and asks
  * for the memory. One line for each socket: «op-N.sock refused», or what came.
  */
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/protocol.h"
+#include "common/protocol/protocol.h"
 #include "common/status.h"
 #include "plugin/pool_link.h"
 #include "test/check.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Settings: defaults, order of precedence, and errors that name key, value and what is accepted. */
-#include "common/settings.h"
+#include "common/settings/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 # The software CUDA driver's contract, area by area, and our CUDA declarations against cuda.h.
 if(TARGET softcuda)
 	set(here ${CMAKE_CURRENT_LIST_DIR})
-	add_library(softcuda_test STATIC ${here}/softcuda_test.c ${here}/../common/cuda_error.c)
+	add_library(softcuda_test STATIC ${here}/softcuda_test.c ${here}/../common/driver/cuda_error.c)
 	target_link_libraries(softcuda_test PUBLIC softcuda)
 	foreach(area api memory vmm streams modules checkpoint lock restore inject criu)
 		ccr_test(softcuda_${area} SOURCES ${here}/softcuda_${area}.c LIBS softcuda_test)

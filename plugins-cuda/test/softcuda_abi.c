@@ -2,7 +2,7 @@
 // Our declarations of the CUDA ABI against cuda.h, where one was found at build time.
 #include <stdio.h>
 #include <string.h>
-#include "common/cuda_abi.h"
+#include "common/driver/cuda_abi.h"
 #include "softcuda_abi_list.h"
 
 static const struct abi_row rows[] = {ABI_ROWS};

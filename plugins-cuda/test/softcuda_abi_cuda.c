@@ -12,7 +12,7 @@
 
 // Only the list of names: the enumerators themselves come from cuda.h.
 #define CCR_CUDA_RESULTS_ONLY
-#include "common/cuda_error.h"
+#include "common/driver/cuda_error.h"
 #include "softcuda_abi_list.h"
 
 #ifdef USABLE

@@ -13,7 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "common/cuda_abi.h"
+#include "common/driver/cuda_abi.h"
 #include "workloads/kernels.h"
 
 #define MIB  (1024ul * 1024)

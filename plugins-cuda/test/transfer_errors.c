@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "transfer/io.h"
+#include "transfer/io/io.h"
 #include "transfer_test.h"
 
 static const char *failing_call; /* what SAYS looks for */

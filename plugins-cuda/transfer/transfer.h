@@ -23,8 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/driver_calls.h"
-#include "common/settings.h"
+#include "common/driver/driver_calls.h"
+#include "common/settings/settings.h"
 #include "image/image.h"
 
 /* The only symbols that libcuda_transfer.so shows. */

@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "common/driver_calls.h"
+#include "common/driver/driver_calls.h"
 
 /* Small copies are repeated until a sample has this many bytes, but not for ever. */
 #define SAMPLE_BYTES (64ull << 20)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The workload's kernels: names, parameters and exact results. The PTX in
- * kernels_ptx.c does this on a GPU, softcuda/kernels.c on the CPU; both are
+ * kernels_ptx.c does this on a GPU, softcuda/queue/kernels.c on the CPU; both are
  * tested against the reference functions below.
  *
  * A buffer is an array of 64-bit words, cut into blocks of CCR_PATTERN_BLOCK

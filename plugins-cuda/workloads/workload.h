@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/cuda_abi.h"
+#include "common/driver/cuda_abi.h"
 #include "workloads/kernels.h"
 
 #define MAX_ALLOC_OPTIONS 16

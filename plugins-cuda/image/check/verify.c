@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/* Checksums of everything stored, by several threads that share the list of chunks. */
+#include "image/format/format.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "image/checksum/checksum.h"
+
+/* Small enough for the checksum to find in the cache what read has put there. */
+#define PIECE	    (256u << 10)
+#define MAX_THREADS 64
+
+struct verify {
+	const struct ccr_image *image;
+	atomic_size_t next;
+	atomic_int result;
+	atomic_ullong stored_bytes, zero_chunks;
+	pthread_mutex_t lock; /* guards `error` */
+	char *error;
+	size_t error_size;
+};
+
+void ccr_image_explain_checksum(const struct ccr_image *image, size_t chunk, uint64_t found,
+				char *error, size_t error_size)
+{
+	const struct ccr_image_chunk *c = &image->chunks[chunk];
+
+	ccr__image_error(0, error, error_size,
+			 "%s: chunk %zu at offset %llu (%llu bytes of allocation %u): xxh3 is "
+			 "%016llx, the manifest says %016llx: the file is damaged",
+			 image->stripes[c->stripe].name, chunk, (unsigned long long)c->offset,
+			 (unsigned long long)c->length, c->allocation, (unsigned long long)found,
+			 (unsigned long long)c->xxh3);
+}
+
+static void fail(struct verify *verify, size_t chunk, int ret, uint64_t found)
+{
+	const struct ccr_image_chunk *c = &verify->image->chunks[chunk];
+
+	pthread_mutex_lock(&verify->lock);
+	if (!atomic_exchange(&verify->result, ret)) {
+		if (ret == -EBADMSG)
+			ccr_image_explain_checksum(verify->image, chunk, found, verify->error,
+						   verify->error_size);
+		else
+			ccr__image_error(ret, verify->error, verify->error_size,
+					 "%s: read of chunk %zu at %llu: %s",
+					 verify->image->stripes[c->stripe].name, chunk,
+					 (unsigned long long)c->offset, strerror(-ret));
+	}
+	pthread_mutex_unlock(&verify->lock);
+}
+
+static void verify_chunk(struct verify *verify, size_t index, void *buffer)
+{
+	const struct ccr_image_chunk *chunk = &verify->image->chunks[index];
+	struct ccr_checksum checksum;
+
+	if (chunk->is_zero) {
+		atomic_fetch_add(&verify->zero_chunks, 1);
+		return;
+	}
+	ccr_checksum_begin(&checksum);
+	for (uint64_t done = 0; done < chunk->length;) {
+		const size_t piece = chunk->length - done < PIECE ? chunk->length - done : PIECE;
+		const int ret = ccr_io_pread_full(verify->image->stripes[chunk->stripe].fd, buffer,
+						  piece, chunk->offset + done);
+
+		if (ret) {
+			fail(verify, index, ret, 0);
+			return;
+		}
+		ccr_checksum_update(&checksum, buffer, piece);
+		done += piece;
+	}
+	atomic_fetch_add(&verify->stored_bytes, chunk->length);
+	if (ccr_checksum_end(&checksum) != chunk->xxh3)
+		fail(verify, index, -EBADMSG, ccr_checksum_end(&checksum));
+}
+
+static void *verify_some(void *data)
+{
+	struct verify *verify = data;
+	void *buffer = malloc(PIECE);
+
+	for (;;) {
+		const size_t index = atomic_fetch_add(&verify->next, 1);
+
+		if (index >= verify->image->nr_chunks || atomic_load(&verify->result))
+			break;
+		if (!buffer) {
+			fail(verify, index, -ENOMEM, 0);
+			break;
+		}
+		verify_chunk(verify, index, buffer);
+	}
+	free(buffer);
+	return NULL;
+}
+
+int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
+		     struct ccr_image_verify_result *result, char *error, size_t error_size)
+{
+	struct verify verify = {.image = image, .error = error, .error_size = error_size};
+	pthread_t others[MAX_THREADS];
+	unsigned int started = 0;
+
+	pthread_mutex_init(&verify.lock, NULL);
+	/* This thread works too; without any other the work is still done. */
+	while (started + 1 < threads && started < MAX_THREADS &&
+	       !pthread_create(&others[started], NULL, verify_some, &verify))
+		started++;
+	verify_some(&verify);
+	while (started)
+		pthread_join(others[--started], NULL);
+	pthread_mutex_destroy(&verify.lock);
+	result->chunks = image->nr_chunks;
+	result->stored_bytes = verify.stored_bytes;
+	result->zero_chunks = verify.zero_chunks;
+	return verify.result;
+}

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#define VARIANT ccr__checksum_avx2
+#include "image/checksum/checksum_variant.h"

@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: MIT
-#define VARIANT ccr__checksum_avx512
-#include "image/checksum_variant.h"

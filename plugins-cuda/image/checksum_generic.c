@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: MIT
-#define VARIANT ccr__checksum_generic
-#include "image/checksum_variant.h"

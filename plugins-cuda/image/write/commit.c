@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A new image gets its names. Order: the old manifest goes first and the new
+ * one comes last, so that no manifest ever stands beside stripes of another.
+ */
+#include "image/write/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/io.h"
+
+struct commit {
+	struct ccr_image_writer *writer;
+	char manifest[CCR_IMAGE_NAME_MAX]; /* its temporary name */
+	uint32_t nr_renamed;
+	char *error;
+	size_t error_size;
+};
+
+static int fail(const struct commit *commit, int ret, const char *name, const char *what)
+{
+	return ccr__image_error(ret, commit->error, commit->error_size, "%s: %s: %s", name, what,
+				strerror(-ret));
+}
+
+static int by_position(const void *a, const void *b)
+{
+	const struct ccr_image_chunk *x = a, *y = b;
+
+	if (x->allocation != y->allocation)
+		return x->allocation < y->allocation ? -1 : 1;
+	return x->position < y->position ? -1 : x->position > y->position;
+}
+
+/* Gathers the threads' chunks; stripes are numbered again without the empty ones. */
+static int assemble(struct commit *commit)
+{
+	struct ccr_image_writer *writer = commit->writer;
+	struct ccr_image *draft = &writer->draft;
+	size_t total = 0;
+
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
+		total += writer->stripes[i].nr_chunks;
+	draft->chunks = calloc(total + 1, sizeof(*draft->chunks));
+	draft->stripes = calloc(writer->options.nr_writers, sizeof(*draft->stripes));
+	if (!draft->chunks || !draft->stripes)
+		return fail(commit, -ENOMEM, draft->name, "chunks");
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+		const struct writer_stripe *from = &writer->stripes[i];
+
+		for (size_t c = 0; c < from->nr_chunks; c++) {
+			struct ccr_image_chunk *to = &draft->chunks[draft->nr_chunks++];
+
+			*to = from->chunks[c];
+			to->stripe = to->is_zero ? 0 : draft->nr_stripes;
+		}
+		if (!from->file.size)
+			continue;
+		draft->stripes[draft->nr_stripes] = from->file;
+		ccr_image_stripe_name(draft->stripes[draft->nr_stripes].name, draft->pid,
+				      draft->nr_stripes);
+		draft->nr_stripes++;
+	}
+	qsort(draft->chunks, draft->nr_chunks, sizeof(*draft->chunks), by_position);
+	return ccr__image_check(draft, commit->error, commit->error_size);
+}
+
+/* Exact sizes (space may have been set aside beyond them), and on the disk when asked. */
+static int finish_stripes(const struct commit *commit)
+{
+	const struct ccr_image_writer *writer = commit->writer;
+	const bool sync = writer->options.sync;
+
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+		const struct ccr_image_stripe *file = &writer->stripes[i].file;
+
+		if (file->fd < 0)
+			continue;
+		if (ftruncate(file->fd, file->size))
+			return fail(commit, -errno, file->name, "length");
+		if (sync) /* all of them start before the first is waited for */
+			sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	}
+	for (uint32_t i = 0; sync && i < writer->options.nr_writers; i++) {
+		const struct ccr_image_stripe *file = &writer->stripes[i].file;
+
+		if (file->fd >= 0 && fsync(file->fd))
+			return fail(commit, -errno, file->name, "fsync");
+	}
+	return 0;
+}
+
+static int write_manifest(const struct commit *commit)
+{
+	const struct ccr_image_writer *writer = commit->writer;
+	void *data;
+	size_t size;
+	int fd, ret;
+
+	ret = ccr__image_pack(&writer->draft, &data, &size);
+	if (ret)
+		return fail(commit, ret, commit->manifest, "manifest");
+	unlinkat(writer->dirfd, commit->manifest, 0);
+	fd = openat(writer->dirfd, commit->manifest, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ret = fd < 0 ? -errno : ccr_io_write_full(fd, data, size);
+	if (!ret && writer->options.sync && fsync(fd))
+		ret = -errno;
+	if (fd >= 0 && close(fd) && !ret)
+		ret = -errno;
+	free(data);
+	return ret ? fail(commit, ret, commit->manifest, "write") : 0;
+}
+
+static int rename_all(struct commit *commit)
+{
+	const struct ccr_image_writer *writer = commit->writer;
+	const struct ccr_image *draft = &writer->draft;
+
+	if (unlinkat(writer->dirfd, draft->name, 0) && errno != ENOENT)
+		return fail(commit, -errno, draft->name, "removing the old one");
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+		const struct ccr_image_stripe *file = &writer->stripes[i].file;
+
+		if (!file->size)
+			continue;
+		if (renameat(writer->dirfd, file->name, writer->dirfd,
+			     draft->stripes[commit->nr_renamed].name))
+			return fail(commit, -errno, file->name, "rename");
+		commit->nr_renamed++;
+	}
+	if (writer->options.sync && fsync(writer->dirfd))
+		return fail(commit, -errno, "images directory", "fsync");
+	if (renameat(writer->dirfd, commit->manifest, writer->dirfd, draft->name))
+		return fail(commit, -errno, commit->manifest, "rename");
+	return 0;
+}
+
+/* Stripes of the image that was here before, and files opened for nothing. */
+static void remove_leftovers(const struct commit *commit)
+{
+	const struct ccr_image_writer *writer = commit->writer;
+	char name[CCR_IMAGE_NAME_MAX];
+
+	for (uint32_t i = writer->draft.nr_stripes; i < CCR_IMAGE_MAX_STRIPES; i++) {
+		ccr_image_stripe_name(name, writer->draft.pid, i);
+		if (unlinkat(writer->dirfd, name, 0))
+			break;
+	}
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
+		if (writer->stripes[i].file.fd >= 0 && !writer->stripes[i].file.size)
+			unlinkat(writer->dirfd, writer->stripes[i].file.name, 0);
+}
+
+int ccr_image_writer_commit(struct ccr_image_writer *writer, char *error, size_t error_size)
+{
+	struct commit commit = {.writer = writer, .error = error, .error_size = error_size};
+	int ret;
+
+	ccr__image_temporary_name(commit.manifest, writer->draft.name);
+	ret = assemble(&commit);
+	if (!ret)
+		ret = finish_stripes(&commit);
+	if (!ret)
+		ret = write_manifest(&commit);
+	if (!ret)
+		ret = rename_all(&commit);
+	if (ret) {
+		unlinkat(writer->dirfd, commit.manifest, 0);
+		for (uint32_t i = 0; i < commit.nr_renamed; i++)
+			unlinkat(writer->dirfd, writer->draft.stripes[i].name, 0);
+		ccr_image_writer_abort(writer);
+		return ret;
+	}
+	remove_leftovers(&commit);
+	if (writer->options.sync && fsync(writer->dirfd))
+		ret = fail(&commit, -errno, "images directory", "fsync");
+	ccr__image_writer_free(writer);
+	return ret;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// What Lock, Checkpoint, Restore and Unlock do inside the CUDA process. All of it runs in the
+// restore thread; in the states locked and checkpointed no other thread is inside the driver.
+#include "softcuda/checkpoint/control.h"
+
+static void set_state(struct ccr_control *control, CUprocessState state)
+{
+	atomic_store(&control->state, (uint32_t)state);
+}
+
+static CUresult serve_lock(struct ccr_control *control, unsigned int timeout_ms)
+{
+	if (atomic_load(&control->state) != CU_PROCESS_STATE_RUNNING)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	if (ccr_gate_close(timeout_ms))
+		return CUDA_ERROR_NOT_READY;
+	set_state(control, CU_PROCESS_STATE_LOCKED);
+	return CUDA_SUCCESS;
+}
+
+static CUresult serve_unlock(struct ccr_control *control)
+{
+	if (atomic_load(&control->state) != CU_PROCESS_STATE_LOCKED)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	set_state(control, CU_PROCESS_STATE_RUNNING);
+	ccr_gate_open();
+	return CUDA_SUCCESS;
+}
+
+static CUresult serve_checkpoint(struct ccr_control *control)
+{
+	CUresult result;
+
+	if (atomic_load(&control->state) != CU_PROCESS_STATE_LOCKED)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	result = ccr_phys_save_all();
+	if (result != CUDA_SUCCESS)
+		return result;
+	result = ccr_va_detach_all();
+	if (result != CUDA_SUCCESS) {
+		set_state(control, CU_PROCESS_STATE_FAILED);
+		return result;
+	}
+	ccr_phys_evict_all();
+	set_state(control, CU_PROCESS_STATE_CHECKPOINTED);
+	return CUDA_SUCCESS;
+}
+
+// Which physical device each device in use goes to. Every one of them must be named, no two may
+// share a device.
+static CUresult apply_pairs(const struct ccr_request *request, int *numbers)
+{
+	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++) {
+		int number = ccr_backings[d].number < 0 ? d : ccr_backings[d].number;
+
+		numbers[d] = number;
+		if (!ccr_device_in_use(d))
+			continue;
+		numbers[d] = -1;
+		for (uint32_t i = 0; i < request->nr_pairs; i++)
+			if (ccr_device_number_of(&request->pairs[i].oldUuid) == number)
+				numbers[d] = ccr_device_number_of(&request->pairs[i].newUuid);
+		if (numbers[d] < 0)
+			return CUDA_ERROR_INVALID_VALUE;
+		for (int other = 0; other < d; other++)
+			if (ccr_device_in_use(other) && numbers[other] == numbers[d])
+				return CUDA_ERROR_INVALID_VALUE;
+	}
+	return CUDA_SUCCESS;
+}
+
+static void swap_numbers(int *numbers)
+{
+	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++) {
+		int old = ccr_backings[d].number;
+
+		ccr_backings[d].number = numbers[d];
+		numbers[d] = old;
+	}
+}
+
+static CUresult serve_restore(struct ccr_control *control, const struct ccr_request *request)
+{
+	int numbers[CCR_MAX_DEVICES];
+	CUresult result;
+
+	if (atomic_load(&control->state) != CU_PROCESS_STATE_CHECKPOINTED)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	if (request->nr_pairs > CCR_MAX_DEVICES)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (request->nr_pairs) {
+		result = apply_pairs(request, numbers);
+		if (result != CUDA_SUCCESS)
+			return result;
+	}
+	// As on hardware: memory of another process cannot come back, and this one is lost.
+	if (ccr_phys_has_imported()) {
+		set_state(control, CU_PROCESS_STATE_FAILED);
+		return CUDA_ERROR_NOT_SUPPORTED;
+	}
+	if (request->nr_pairs)
+		swap_numbers(numbers);
+	result = ccr_phys_load_all();
+	if (result != CUDA_SUCCESS) {
+		if (request->nr_pairs)
+			swap_numbers(numbers);
+		return result;
+	}
+	result = ccr_va_attach_all();
+	set_state(control,
+		  result == CUDA_SUCCESS ? CU_PROCESS_STATE_LOCKED : CU_PROCESS_STATE_FAILED);
+	return result;
+}
+
+CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request)
+{
+	switch (request->op) {
+	case CCR_REQUEST_LOCK:
+		return serve_lock(control, request->timeout_ms);
+	case CCR_REQUEST_CHECKPOINT:
+		return serve_checkpoint(control);
+	case CCR_REQUEST_RESTORE:
+		return serve_restore(control, request);
+	case CCR_REQUEST_UNLOCK:
+		return serve_unlock(control);
+	}
+	return CUDA_ERROR_NOT_SUPPORTED;
+}

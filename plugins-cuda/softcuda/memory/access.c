@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// What an address is, and who may touch it: asked before every copy, set and kernel access, so
+// that a wrong address is a CUDA error and never a crash.
+#include "softcuda/softcuda.h"
+
+static enum ccr_place place_locked(CUdeviceptr addr)
+{
+	if (addr >= CCR_VA_CONTROL && addr < CCR_VA_END)
+		return CCR_PLACE_DEVICE;
+	return ccr_table_find(&ccr_hosts, addr) ? CCR_PLACE_PINNED : CCR_PLACE_PAGEABLE;
+}
+
+enum ccr_place ccr_place_of(CUdeviceptr addr)
+{
+	enum ccr_place place;
+
+	ccr_mem_lock();
+	place = place_locked(addr);
+	ccr_mem_unlock();
+	return place;
+}
+
+static bool within(const struct ccr_range *range, CUdeviceptr addr, uint64_t size)
+{
+	return range && addr >= range->base && size <= range->size - (addr - range->base);
+}
+
+// Memory of another device: always reachable by a copy, by a kernel only with peer access.
+static bool access_allowed(const struct ccr_mapping *mapping, bool write, int device)
+{
+	int need = write ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ;
+
+	if (device >= 0 && mapping->is_internal && mapping->phys->device != device)
+		return ccr_peer_allowed(device, mapping->phys->device);
+	if (device >= 0)
+		return (mapping->access[device] & need) == need;
+	for (int i = 0; i < CCR_MAX_DEVICES; i++)
+		if ((mapping->access[i] & need) == need)
+			return true;
+	return false;
+}
+
+static bool may_access_mapped(CUdeviceptr addr, uint64_t size, bool write, int device)
+{
+	while (size) {
+		const struct ccr_mapping *mapping = ccr_table_find(&ccr_mappings, addr);
+		uint64_t part;
+
+		if (!mapping || !access_allowed(mapping, write, device))
+			return false;
+		// A cuMemAlloc block is shared by small allocations: stay inside one of them.
+		if (mapping->is_internal)
+			return within(ccr_table_find(&ccr_allocs, addr), addr, size);
+		part = mapping->range.base + mapping->range.size - addr;
+		if (part > size)
+			part = size;
+		addr += part;
+		size -= part;
+	}
+	return true;
+}
+
+bool ccr_may_access(CUdeviceptr addr, uint64_t size, bool write, int device)
+{
+	bool result = false;
+
+	if (!size)
+		return true;
+	if (addr + size < addr)
+		return false;
+	ccr_mem_lock();
+	switch (place_locked(addr)) {
+	case CCR_PLACE_DEVICE:
+		result = may_access_mapped(addr, size, write, device);
+		break;
+	case CCR_PLACE_PINNED:
+		result = within(ccr_table_find(&ccr_hosts, addr), addr, size);
+		// A copy may run on past the registered part into ordinary memory.
+		if (device < 0)
+			result = addr + size <= CCR_VA_CONTROL || addr >= CCR_VA_END;
+		break;
+	case CCR_PLACE_PAGEABLE:
+		// The copy engine goes through the CPU; a kernel has no access. Page 0 is never
+		// valid.
+		result = device < 0 && addr >= 4096 &&
+			 (addr + size <= CCR_VA_CONTROL || addr >= CCR_VA_END);
+		break;
+	}
+	ccr_mem_unlock();
+	return result;
+}

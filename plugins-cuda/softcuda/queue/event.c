@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Events. An event stands for a point of a stream; the operation that passes it writes the time.
+#include "softcuda/impl.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define EVENT_FLAGS (CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING)
+
+CUresult SOFT(cuEventCreate)(CUevent *event, unsigned int flags)
+{
+	struct ccr_event *made;
+	struct ccr_ctx *ctx;
+	CUresult result = ccr_ctx_current(&ctx);
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	if (!event)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (flags & CU_EVENT_INTERPROCESS)
+		return CUDA_ERROR_NOT_SUPPORTED;
+	if (flags & ~(unsigned int)EVENT_FLAGS)
+		return CUDA_ERROR_INVALID_VALUE;
+	made = calloc(1, sizeof(*made));
+	if (!made)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	made->handle = ccr_handle_new(CCR_HANDLE_EVENT, made);
+	if (!made->handle) {
+		free(made);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	made->ctx = ctx;
+	made->flags = flags;
+	made->refs = 1;
+	*event = (CUevent)(uintptr_t)made->handle;
+	return CUDA_SUCCESS;
+}
+
+CUresult SOFT(cuEventDestroy_v2)(CUevent handle)
+{
+	struct ccr_event *event = ccr_handle_of(CCR_HANDLE_EVENT, handle);
+
+	if (!event)
+		return CUDA_ERROR_INVALID_HANDLE;
+	ccr_handle_drop(event->handle);
+	ccr_queue_lock();
+	ccr_event_put(event);
+	ccr_queue_unlock();
+	return CUDA_SUCCESS;
+}
+
+static CUresult run_record(struct ccr_op *op)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ccr_queue_lock();
+	if (op->event->point.stream == op->stream && op->event->point.seq == op->seq)
+		op->event->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	ccr_queue_unlock();
+	return CUDA_SUCCESS;
+}
+
+CUresult SOFT(cuEventRecord)(CUevent handle, CUstream stream_handle)
+{
+	struct ccr_event *event = ccr_handle_of(CCR_HANDLE_EVENT, handle);
+	struct ccr_stream *stream;
+	CUresult result = ccr_stream_of(stream_handle, &stream);
+	struct ccr_op *op;
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	if (!event || event->ctx != stream->ctx)
+		return CUDA_ERROR_INVALID_HANDLE;
+	op = ccr_op_new(stream, run_record);
+	if (!op)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	op->event = event;
+	return ccr_queue_submit(op, false);
+}
+
+static bool point_of(CUevent handle, struct ccr_event **event, struct ccr_point *point)
+{
+	*event = ccr_handle_of(CCR_HANDLE_EVENT, handle);
+	if (!*event)
+		return false;
+	ccr_queue_lock();
+	*point = (*event)->point;
+	ccr_queue_unlock();
+	return true;
+}
+
+CUresult SOFT(cuEventQuery)(CUevent handle)
+{
+	struct ccr_event *event;
+	struct ccr_point point;
+
+	if (!point_of(handle, &event, &point))
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (!ccr_queue_is_done(point))
+		return CUDA_ERROR_NOT_READY;
+	return (CUresult)atomic_load(&event->ctx->sticky);
+}
+
+CUresult SOFT(cuEventSynchronize)(CUevent handle)
+{
+	struct ccr_event *event;
+	struct ccr_point point;
+	struct ccr_ctx *ctx;
+
+	if (!point_of(handle, &event, &point))
+		return CUDA_ERROR_INVALID_HANDLE;
+	ctx = event->ctx;
+	ccr_queue_wait(point);
+	return (CUresult)atomic_load(&ctx->sticky);
+}
+
+CUresult SOFT(cuStreamWaitEvent)(CUstream stream_handle, CUevent handle, unsigned int flags)
+{
+	struct ccr_stream *stream;
+	CUresult result = ccr_stream_of(stream_handle, &stream);
+	struct ccr_event *event;
+	struct ccr_point point;
+	struct ccr_op *op;
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	if (!point_of(handle, &event, &point))
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (flags)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!point.stream)
+		return CUDA_SUCCESS;
+	op = ccr_op_new(stream, NULL);
+	if (!op)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	op->after = point;
+	return ccr_queue_submit(op, false);
+}
+
+CUresult SOFT(cuEventElapsedTime)(float *ms, CUevent start_handle, CUevent end_handle)
+{
+	struct ccr_event *start, *end;
+	struct ccr_point first, last;
+
+	if (!ms)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!point_of(start_handle, &start, &first) || !point_of(end_handle, &end, &last) ||
+	    !first.stream || !last.stream || start->ctx != end->ctx ||
+	    (start->flags | end->flags) & CU_EVENT_DISABLE_TIMING)
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (!ccr_queue_is_done(first) || !ccr_queue_is_done(last))
+		return CUDA_ERROR_NOT_READY;
+	ccr_queue_lock();
+	*ms = (float)((double)((int64_t)end->time_ns - (int64_t)start->time_ns) / 1e6);
+	ccr_queue_unlock();
+	return CUDA_SUCCESS;
+}
+
+CUresult SOFT(cuEventElapsedTime_v2)(float *ms, CUevent start, CUevent end)
+{
+	return SOFT(cuEventElapsedTime)(ms, start, end);
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// The kernels this driver can run: those of workloads/kernels.h, on one CPU thread. Addresses are
+// checked before they are touched; a wrong one ends the context, as on hardware.
+#include "softcuda/softcuda.h"
+#include "workloads/kernels.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define BLOCK CCR_PATTERN_BLOCK
+
+// The parts of the pattern that repeat in every block.
+static struct {
+	pthread_once_t once;
+	uint64_t word_low[BLOCK], weight_low[BLOCK];
+} tables = {.once = PTHREAD_ONCE_INIT};
+
+static void make_tables(void)
+{
+	for (uint64_t i = 0; i < BLOCK; i++) {
+		tables.word_low[i] = ccr_sequence(i, CCR_SALT_WORD_LOW);
+		tables.weight_low[i] = ccr_sequence(i, CCR_SALT_WEIGHT_LOW) | 1;
+	}
+}
+
+static CUresult check_words(uint64_t addr, uint64_t words, bool write, int device)
+{
+	if (addr % 8)
+		return CUDA_ERROR_MISALIGNED_ADDRESS;
+	if (words > UINT64_MAX / 8 || !ccr_may_access(addr, words * 8, write, device))
+		return CUDA_ERROR_ILLEGAL_ADDRESS;
+	return CUDA_SUCCESS;
+}
+
+static CUresult run_fill(const uint64_t *raw, int device, const struct ccr_dims *dims)
+{
+	struct ccr_fill_u64_params p;
+	CUresult result;
+
+	memcpy(&p, raw, sizeof(p));
+	result = check_words(p.ptr, p.nr_words, true, device);
+	if (result != CUDA_SUCCESS)
+		return result;
+	pthread_once(&tables.once, make_tables);
+	for (uint64_t k = 0; k < p.nr_words;) {
+		uint64_t index = p.first_word + k, *out = (uint64_t *)(uintptr_t)p.ptr + k;
+		uint64_t high = ccr_sequence(index / BLOCK, CCR_SALT_WORD_HIGH) + p.key;
+		uint64_t i = index % BLOCK, n = BLOCK - i;
+
+		if (n > p.nr_words - k)
+			n = p.nr_words - k;
+		for (uint64_t j = 0; j < n; j++)
+			out[j] = tables.word_low[i + j] + high;
+		k += n;
+	}
+	return CUDA_SUCCESS;
+}
+
+static CUresult run_checksum(const uint64_t *raw, int device, const struct ccr_dims *dims)
+{
+	struct ccr_checksum_u64_params p;
+	uint64_t sum = 0;
+	CUresult result;
+
+	memcpy(&p, raw, sizeof(p));
+	result = check_words(p.ptr, p.nr_words, false, device);
+	if (result == CUDA_SUCCESS)
+		result = check_words(p.out, 1, true, device);
+	if (result != CUDA_SUCCESS)
+		return result;
+	pthread_once(&tables.once, make_tables);
+	for (uint64_t k = 0; k < p.nr_words;) {
+		uint64_t index = p.first_word + k;
+		const uint64_t *in = (const uint64_t *)(uintptr_t)p.ptr + k;
+		uint64_t high = ccr_sequence(index / BLOCK, CCR_SALT_WEIGHT_HIGH) | 1;
+		uint64_t i = index % BLOCK, n = BLOCK - i, part = 0;
+
+		if (n > p.nr_words - k)
+			n = p.nr_words - k;
+		for (uint64_t j = 0; j < n; j++)
+			part += in[j] * tables.weight_low[i + j];
+		sum += part * high;
+		k += n;
+	}
+	__atomic_fetch_add((uint64_t *)(uintptr_t)p.out, sum, __ATOMIC_SEQ_CST);
+	return CUDA_SUCCESS;
+}
+
+static CUresult run_spin(const uint64_t *raw, int device, const struct ccr_dims *dims)
+{
+	const struct timespec pause = {0, 50000};
+	struct ccr_spin_params p;
+	_Atomic uint32_t *flags;
+
+	memcpy(&p, raw, sizeof(p));
+	if (p.flags % 4)
+		return CUDA_ERROR_MISALIGNED_ADDRESS;
+	if (!ccr_may_access(p.flags, 8, true, device))
+		return CUDA_ERROR_ILLEGAL_ADDRESS;
+	flags = (_Atomic uint32_t *)(uintptr_t)p.flags;
+	atomic_store(&flags[CCR_SPIN_RUNNING], 1);
+	while (!atomic_load(&flags[CCR_SPIN_STOP]))
+		nanosleep(&pause, NULL);
+	return CUDA_SUCCESS;
+}
+
+static const struct ccr_kernel kernels[] = {
+	{"ccr_fill_u64", sizeof(struct ccr_fill_u64_params) / 8, run_fill},
+	{"ccr_checksum_u64", sizeof(struct ccr_checksum_u64_params) / 8, run_checksum},
+	{"ccr_spin", sizeof(struct ccr_spin_params) / 8, run_spin},
+};
+
+#define ONE(name, nr_params) +1
+_Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE),
+	       "workloads/kernels.h names a kernel that is missing here");
+#undef ONE
+
+const struct ccr_kernel *ccr_kernel_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
+		if (!strcmp(kernels[i].name, name))
+			return &kernels[i];
+	return NULL;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/* Ordinary host memory to and from device memory. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transfer/engine/engine.h"
+
+static char *host_address(const struct transfer_task *task, const struct transfer_item *item)
+{
+	return task->host + task->chunks[item->first].position;
+}
+
+static int fill(struct transfer_worker *worker, struct transfer_task *task,
+		const struct transfer_item *item, char *buffer, uint64_t from, uint64_t bytes)
+{
+	const uint64_t left = task->chunks[item->first].length - from;
+
+	memcpy(buffer, host_address(task, item) + from, left < bytes ? left : bytes);
+	return 0;
+}
+
+static int drain(struct transfer_worker *worker, struct transfer_task *task,
+		 const struct transfer_item *item, char *buffer)
+{
+	memcpy(host_address(task, item), buffer, task->chunks[item->first].length);
+	return 0;
+}
+
+static const struct transfer_kind to_device_kind = {.fill = fill};
+static const struct transfer_kind from_device_kind = {.drain = drain};
+
+/* As many pieces as keep every worker busy, none larger than a staging buffer. */
+static uint64_t piece_size(const struct cuda_parallel_engine *engine, uint64_t bytes)
+{
+	const uint64_t smallest = 64 << 10;
+	const uint64_t share =
+		transfer_round_up(bytes / (TRANSFER_SLOTS * engine->config.streams) + 1);
+
+	if (share > engine->config.chunk_bytes)
+		return engine->config.chunk_bytes;
+	return share < smallest ? smallest : share;
+}
+
+int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
+				 const struct cuda_parallel_range *range, void *host,
+				 bool to_device, struct cuda_parallel_job *job)
+{
+	const uint64_t size = piece_size(engine, range->bytes);
+	struct transfer_task task = {
+		.kind = to_device ? &to_device_kind : &from_device_kind,
+		.engine = engine,
+		.job = job,
+		.ranges = range,
+		.nr_ranges = 1,
+		.host = host,
+	};
+	struct ccr_image_chunk *chunks;
+	int ret;
+
+	ret = transfer_check_range(engine, job, range, 0);
+	if (ret)
+		return ret;
+	task.nr_chunks = (range->bytes + size - 1) / size;
+	chunks = calloc(task.nr_chunks, sizeof(*chunks));
+	if (!chunks) {
+		snprintf(job->error, sizeof(job->error), "out of memory");
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < task.nr_chunks; i++) {
+		const uint64_t left = range->bytes - i * size;
+
+		chunks[i].position = i * size;
+		chunks[i].length = left < size ? left : size;
+	}
+	task.chunks = chunks;
+	/* `size` as the room: an item is one piece, which fill and drain count on. */
+	ret = transfer_task_plan(&task, size);
+	if (!ret)
+		ret = transfer_task_run(&task);
+	free(chunks);
+	return ret;
+}

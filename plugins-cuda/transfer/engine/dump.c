@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/* Device memory to GPU image. Each worker writes to a stripe of its own. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transfer/engine/engine.h"
+
+/* Chunks that are stored one after the other, in the staging buffer and in the stripe. */
+struct run {
+	struct transfer_worker *worker;
+	struct transfer_task *task;
+	size_t first;
+	uint32_t nr;
+	uint64_t bytes;
+	uint64_t offset;      /* in the stripe */
+	uint64_t next_offset; /* of the chunk whose checksum comes next */
+};
+
+static int no_memory(struct transfer_task *task)
+{
+	return transfer_task_error(task, -ENOMEM, "out of memory");
+}
+
+static int note_chunk(void *argument, size_t index, uint64_t xxh3)
+{
+	struct run *run = argument;
+	struct ccr_image_chunk chunk = run->task->chunks[index];
+
+	chunk.xxh3 = xxh3;
+	chunk.offset = run->next_offset;
+	run->next_offset += transfer_round_up(chunk.length);
+	if (ccr_image_writer_add_chunk(run->task->writer, run->worker->number, &chunk))
+		return no_memory(run->task);
+	return 0;
+}
+
+/* The worker's file, created when the first byte is to be stored. */
+static int own_file(struct transfer_worker *worker, struct transfer_task *task,
+		    struct ccr_io_file **out)
+{
+	struct ccr_io_file *file = &task->files[worker->number];
+	const struct ccr_image_stripe *stripe;
+	char error[256];
+	int ret;
+
+	*out = file;
+	if (file->fd >= 0)
+		return 0;
+	ret = ccr_image_writer_stripe(task->writer, worker->number, &stripe, error, sizeof(error));
+	if (ret)
+		return transfer_task_error(task, ret, "%s", error);
+	file->fd = stripe->fd;
+	file->name = stripe->name;
+	task->io->begin(file, true);
+	return 0;
+}
+
+static int store(struct run *run, const char *data)
+{
+	const uint32_t configured = run->task->config->write_piece;
+	struct transfer_task *task = run->task;
+	const uint64_t wanted = configured ? configured : task->io->write_piece;
+	/* Not the worker's: an item that it loads may be half way through that one. */
+	struct transfer_cursor cursor;
+	struct ccr_io_file *file;
+	int ret;
+
+	ret = own_file(run->worker, task, &file);
+	if (ret)
+		return ret;
+	run->offset = ccr_image_writer_reserve(task->writer, run->worker->number, run->bytes);
+	run->next_offset = run->offset;
+	transfer_cursor_begin(&cursor, task->chunks, run->first);
+	for (uint64_t done = 0; done < run->bytes;) {
+		const uint64_t left = run->bytes - done;
+		const uint64_t part = wanted && wanted < left ? wanted : left;
+
+		ret = transfer_cursor_feed(&cursor, data + done, part, note_chunk, run);
+		if (ret)
+			return ret;
+		ret = task->io->write(&run->worker->io_queue, file, data + done, part,
+				      run->offset + done);
+		if (ret)
+			return transfer_task_error(task, ret, "%s: write of %llu bytes at %llu: %s",
+						   file->name, (unsigned long long)part,
+						   (unsigned long long)(run->offset + done),
+						   strerror(-ret));
+		done += part;
+	}
+	atomic_fetch_add(&task->stored_bytes, run->bytes);
+	return 0;
+}
+
+static int note_zero(struct transfer_worker *worker, struct transfer_task *task, size_t index)
+{
+	struct ccr_image_chunk chunk = task->chunks[index];
+
+	chunk.is_zero = true;
+	if (ccr_image_writer_add_chunk(task->writer, worker->number, &chunk))
+		return no_memory(task);
+	atomic_fetch_add(&task->zero_bytes, chunk.length);
+	return 0;
+}
+
+/* Splits the item at its zero chunks and stores what is between them. */
+static int drain(struct transfer_worker *worker, struct transfer_task *task,
+		 const struct transfer_item *item, char *buffer)
+{
+	struct run run = {.worker = worker, .task = task, .first = item->first};
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < item->nr; i++) {
+		const uint64_t length = task->chunks[item->first + i].length;
+		const uint64_t padded = transfer_round_up(length);
+		char *data = buffer + run.bytes;
+
+		if (!ccr_is_zero(data, length)) {
+			memset(data + length, 0, padded - length);
+			run.bytes += padded;
+			run.nr++;
+			continue;
+		}
+		ret = note_zero(worker, task, item->first + i);
+		if (!ret && run.nr)
+			ret = store(&run, buffer);
+		buffer = data + padded;
+		run.first = item->first + i + 1;
+		run.nr = 0;
+		run.bytes = 0;
+	}
+	return ret || !run.nr ? ret : store(&run, buffer);
+}
+
+static const struct transfer_kind dump_kind = {.drain = drain};
+
+static int check_writer(struct cuda_parallel_engine *engine, struct ccr_image_writer *writer,
+			const struct cuda_parallel_range *ranges, uint32_t nr_ranges,
+			struct cuda_parallel_job *job)
+{
+	if (ccr_image_writer_nr_allocations(writer) != nr_ranges ||
+	    ccr_image_writer_nr_writers(writer) < engine->config.streams ||
+	    ccr_image_writer_chunk_size(writer) > engine->config.chunk_bytes) {
+		snprintf(job->error, sizeof(job->error),
+			 "the image has %u allocations, %u writers and chunks of %llu bytes; the "
+			 "engine has %u ranges, %u streams and buffers of %llu",
+			 ccr_image_writer_nr_allocations(writer),
+			 ccr_image_writer_nr_writers(writer),
+			 (unsigned long long)ccr_image_writer_chunk_size(writer), nr_ranges,
+			 engine->config.streams, (unsigned long long)engine->config.chunk_bytes);
+		return -EINVAL;
+	}
+	for (uint32_t i = 0; i < nr_ranges; i++) {
+		const int ret = transfer_check_range(engine, job, &ranges[i], i);
+
+		if (ret)
+			return ret;
+		if (ranges[i].bytes == ccr_image_writer_allocation(writer, i)->size)
+			continue;
+		snprintf(job->error, sizeof(job->error),
+			 "allocations[%u].size is %llu, the range has %llu bytes", i,
+			 (unsigned long long)ccr_image_writer_allocation(writer, i)->size,
+			 (unsigned long long)ranges[i].bytes);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static struct ccr_image_chunk *cut_ranges(const struct cuda_parallel_range *ranges,
+					  uint32_t nr_ranges, uint64_t size, size_t *nr_chunks)
+{
+	struct ccr_image_chunk *chunks;
+	size_t nr = 0;
+
+	for (uint32_t i = 0; i < nr_ranges; i++)
+		nr += (ranges[i].bytes + size - 1) / size;
+	*nr_chunks = nr;
+	if (nr > CCR_IMAGE_MAX_CHUNKS)
+		return NULL;
+	chunks = calloc(nr + 1, sizeof(*chunks));
+	nr = 0;
+	for (uint32_t i = 0; chunks && i < nr_ranges; i++)
+		for (uint64_t at = 0; at < ranges[i].bytes; at += size, nr++) {
+			const uint64_t left = ranges[i].bytes - at;
+
+			chunks[nr].allocation = i;
+			chunks[nr].position = at;
+			chunks[nr].length = left < size ? left : size;
+		}
+	return chunks;
+}
+
+static int run_dump(struct transfer_task *task)
+{
+	task->nr_files = task->engine->config.streams;
+	task->files = calloc(task->nr_files, sizeof(*task->files));
+	if (!task->files) {
+		snprintf(task->job->error, sizeof(task->job->error), "out of memory");
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < task->nr_files; i++)
+		task->files[i].fd = -1;
+	return transfer_task_run(task);
+}
+
+int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_image_writer *writer,
+			      const struct cuda_parallel_range *ranges, uint32_t nr_ranges,
+			      struct cuda_parallel_job *job)
+{
+	struct transfer_task task = {
+		.kind = &dump_kind,
+		.engine = engine,
+		.job = job,
+		.ranges = ranges,
+		.nr_ranges = nr_ranges,
+		.writer = writer,
+		.config = transfer_job_config(engine, job),
+	};
+	struct ccr_image_chunk *chunks;
+	int ret;
+
+	ret = task.config ? check_writer(engine, writer, ranges, nr_ranges, job) : -EINVAL;
+	if (ret)
+		return ret;
+	task.io = ccr_io_select(task.config->io, ccr_image_writer_dirfd(writer));
+	snprintf(job->io, sizeof(job->io), "%s", task.io->name);
+	chunks =
+		cut_ranges(ranges, nr_ranges, ccr_image_writer_chunk_size(writer), &task.nr_chunks);
+	if (!chunks) {
+		snprintf(job->error, sizeof(job->error), "%zu chunks of %llu bytes are too many",
+			 task.nr_chunks, (unsigned long long)ccr_image_writer_chunk_size(writer));
+		return -ENOMEM;
+	}
+	task.chunks = chunks;
+	ret = transfer_task_plan(&task, engine->config.chunk_bytes);
+	if (!ret)
+		ret = run_dump(&task);
+	for (uint32_t i = 0; task.files && i < task.nr_files; i++)
+		if (task.files[i].fd >= 0)
+			task.io->end(&task.files[i]);
+	free(task.files);
+	free(chunks);
+	return ret;
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+/* Jobs as the workers see them: items to take, errors, counters, the end. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "transfer/engine/engine.h"
+
+int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parallel_job *job,
+			 const struct cuda_parallel_range *range, uint32_t index)
+{
+	if (range->device < 0 || range->device >= engine->nr_devices) {
+		snprintf(job->error, sizeof(job->error), "range %u: device %d of %d", index,
+			 range->device, engine->nr_devices);
+		return -ENODEV;
+	}
+	if (!range->bytes || !range->address || range->address + range->bytes < range->address) {
+		snprintf(job->error, sizeof(job->error), "range %u: address 0x%llx, %llu bytes",
+			 index, range->address, (unsigned long long)range->bytes);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* With the lock held: nothing more is begun; what is under way ends by itself. */
+static void give_up(struct transfer_task *task)
+{
+	for (uint32_t q = 0; q < task->nr_queues; q++) {
+		task->items_left -= task->queues[q].end - task->queues[q].next;
+		task->queues[q].next = task->queues[q].end;
+	}
+	if (!task->items_left)
+		pthread_cond_signal(&task->ended);
+}
+
+int transfer_task_error(struct transfer_task *task, int ret, const char *format, ...)
+{
+	va_list args;
+
+	pthread_mutex_lock(&task->engine->lock);
+	if (!task->result) {
+		task->result = ret;
+		va_start(args, format);
+		vsnprintf(task->job->error, sizeof(task->job->error), format, args);
+		va_end(args);
+		give_up(task);
+	}
+	pthread_mutex_unlock(&task->engine->lock);
+	return ret;
+}
+
+int transfer_task_cuda_error(struct transfer_task *task, CUresult result, const char *call,
+			     int device, CUdeviceptr address, uint64_t bytes)
+{
+	const int ret = transfer_cuda_errno(result);
+
+	if (!bytes)
+		return transfer_task_error(task, ret, "%s on device %d: %s", call, device,
+					   ccr_cuda_error_name(result));
+	return transfer_task_error(task, ret, "%s of %llu bytes at 0x%llx of device %d: %s", call,
+				   (unsigned long long)bytes, address, device,
+				   ccr_cuda_error_name(result));
+}
+
+/* May `chunk` follow in the item whose bytes end at `end` of the stripe? */
+static bool fits(const struct transfer_task *task, const struct transfer_item *item,
+		 const struct ccr_image_chunk *stored, const struct ccr_image_chunk *chunk,
+		 uint64_t room)
+{
+	if (item->nr == TRANSFER_CHUNKS_AN_ITEM ||
+	    task->ranges[chunk->allocation].device != item->device)
+		return false;
+	if (chunk->is_zero)
+		return true;
+	if (item->bytes + transfer_round_up(chunk->length) > room)
+		return false;
+	/* When there is a file to read: one read. */
+	return !task->image || !stored ||
+	       (stored->stripe == chunk->stripe && stored->offset + item->bytes == chunk->offset);
+}
+
+static void cut(struct transfer_task *task, int device, uint64_t room)
+{
+	struct transfer_queue *queue = &task->queues[task->nr_queues];
+	const struct ccr_image_chunk *stored = NULL;
+	struct transfer_item *item = NULL;
+
+	queue->next = task->nr_items;
+	for (size_t i = 0; i < task->nr_chunks; i++) {
+		const struct ccr_image_chunk *chunk = &task->chunks[i];
+
+		if (task->ranges[chunk->allocation].device != device) {
+			item = NULL;
+			continue;
+		}
+		if (!item || !fits(task, item, stored, chunk, room)) {
+			item = &task->items[task->nr_items++];
+			*item = (struct transfer_item){.first = i, .device = device};
+			stored = NULL;
+		}
+		item->nr++;
+		if (chunk->is_zero)
+			continue;
+		if (!stored)
+			stored = chunk;
+		item->bytes += transfer_round_up(chunk->length);
+	}
+	queue->end = task->nr_items;
+	if (queue->end > queue->next)
+		task->nr_queues++;
+}
+
+int transfer_task_plan(struct transfer_task *task, uint64_t room)
+{
+	bool is_used[CUDA_PARALLEL_MAX_DEVICES] = {false};
+
+	task->items = calloc(task->nr_chunks + 1, sizeof(*task->items));
+	task->chunks_left = calloc(task->nr_ranges + 1, sizeof(*task->chunks_left));
+	if (!task->items || !task->chunks_left) {
+		free(task->items);
+		free(task->chunks_left);
+		snprintf(task->job->error, sizeof(task->job->error), "out of memory");
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < task->nr_chunks; i++)
+		task->chunks_left[task->chunks[i].allocation]++;
+	for (uint32_t i = 0; i < task->nr_ranges; i++) {
+		is_used[task->ranges[i].device] = true;
+		task->job->total_bytes += task->ranges[i].bytes;
+	}
+	for (int device = 0; device < CUDA_PARALLEL_MAX_DEVICES; device++)
+		if (is_used[device])
+			cut(task, device, room);
+	task->items_left = task->nr_items;
+	return 0;
+}
+
+static bool take_from(struct transfer_task *task, uint32_t turn, struct transfer_item *item)
+{
+	for (uint32_t i = 0; i < task->nr_queues; i++) {
+		struct transfer_queue *queue = &task->queues[(turn + i) % task->nr_queues];
+
+		if (queue->next == queue->end)
+			continue;
+		*item = task->items[queue->next++];
+		return true;
+	}
+	return false;
+}
+
+bool transfer_task_take(struct transfer_worker *worker, struct transfer_task **out,
+			struct transfer_item *item)
+{
+	struct cuda_parallel_engine *engine = worker->engine;
+	uint32_t nr_tasks = 0;
+
+	for (struct transfer_task *task = engine->tasks; task; task = task->next) {
+		nr_tasks++;
+		if (task->result || !task->items_left || !atomic_load(&task->job->cancelled))
+			continue;
+		task->result = -ECANCELED;
+		snprintf(task->job->error, sizeof(task->job->error), "cancelled");
+		give_up(task);
+	}
+	/* Workers spread over the tasks, and those of one task over its devices. */
+	for (uint32_t i = 0; i < nr_tasks; i++) {
+		struct transfer_task *task = engine->tasks;
+
+		for (uint32_t skip = (worker->number + i) % nr_tasks; skip; skip--)
+			task = task->next;
+		if (take_from(task, worker->number / nr_tasks, item)) {
+			*out = task;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void tell(struct transfer_task *task, const uint32_t *ranges, uint32_t nr, uint64_t bytes)
+{
+	struct cuda_parallel_job *job = task->job;
+
+	pthread_mutex_lock(&task->callback_lock);
+	task->done_bytes += bytes;
+	for (uint32_t i = 0; job->ready && i < nr; i++)
+		job->ready(job->argument, ranges[i]);
+	if (job->progress)
+		job->progress(job->argument, task->done_bytes, job->total_bytes);
+	pthread_mutex_unlock(&task->callback_lock);
+}
+
+void transfer_task_finish(struct transfer_task *task, const struct transfer_item *item)
+{
+	uint32_t ready[TRANSFER_CHUNKS_AN_ITEM], nr_ready = 0;
+	struct cuda_parallel_engine *engine = task->engine;
+	uint64_t bytes = 0;
+	bool is_good;
+
+	pthread_mutex_lock(&engine->lock);
+	is_good = !task->result;
+	for (uint32_t i = 0; is_good && i < item->nr; i++) {
+		const struct ccr_image_chunk *chunk = &task->chunks[item->first + i];
+
+		bytes += chunk->length;
+		if (!--task->chunks_left[chunk->allocation])
+			ready[nr_ready++] = chunk->allocation;
+	}
+	pthread_mutex_unlock(&engine->lock);
+	if (is_good)
+		tell(task, ready, nr_ready, bytes);
+	pthread_mutex_lock(&engine->lock);
+	if (!--task->items_left)
+		pthread_cond_signal(&task->ended);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void unlink_task(struct cuda_parallel_engine *engine, struct transfer_task *task)
+{
+	struct transfer_task **link = &engine->tasks;
+
+	while (*link != task)
+		link = &(*link)->next;
+	*link = task->next;
+}
+
+int transfer_task_run(struct transfer_task *task)
+{
+	struct cuda_parallel_engine *engine = task->engine;
+	struct cuda_parallel_job *job = task->job;
+	struct transfer_task **link = &engine->tasks;
+	struct timespec start, end;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	pthread_cond_init(&task->ended, NULL);
+	pthread_mutex_init(&task->callback_lock, NULL);
+	pthread_mutex_lock(&engine->lock);
+	while (*link)
+		link = &(*link)->next;
+	*link = task;
+	pthread_cond_broadcast(&engine->work);
+	while (task->items_left)
+		pthread_cond_wait(&task->ended, &engine->lock);
+	unlink_task(engine, task);
+	pthread_mutex_unlock(&engine->lock);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	job->seconds = (end.tv_sec - start.tv_sec) + (end.tv_nsec - start.tv_nsec) / 1e9;
+	job->zero_bytes = task->zero_bytes;
+	job->stored_bytes = task->stored_bytes;
+	pthread_mutex_destroy(&task->callback_lock);
+	pthread_cond_destroy(&task->ended);
+	free(task->items);
+	free(task->chunks_left);
+	return task->result;
+}

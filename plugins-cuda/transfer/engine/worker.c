@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+/* What one transfer thread does. It waits for nothing but items and the device. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "transfer/engine/engine.h"
+
+/* Waits for the device and finishes what the slot was used for. */
+static void release(struct transfer_worker *worker, struct transfer_slot *slot)
+{
+	struct transfer_task *task = slot->task;
+	const struct ccr_cuda *cuda = worker->engine->cuda;
+	const int device = slot->item.device;
+	CUresult result;
+	char error[256];
+
+	if (!slot->is_busy)
+		return;
+	slot->is_busy = false;
+	if (transfer_device_use(worker, device, error, sizeof(error))) {
+		transfer_task_error(task, -EIO, "%s", error);
+	} else {
+		result = cuda->cuEventSynchronize(
+			worker->lanes[device].events[slot - worker->slots]);
+		if (result != CUDA_SUCCESS)
+			transfer_task_cuda_error(task, result, "cuEventSynchronize", device, 0, 0);
+		else if (task->kind->drain)
+			task->kind->drain(worker, task, &slot->item, slot->buffer);
+	}
+	if (slot->ends_item)
+		transfer_task_finish(task, &slot->item);
+}
+
+/* Slots are used in turn, so the next one is also the oldest. */
+static struct transfer_slot *acquire(struct transfer_worker *worker)
+{
+	struct transfer_slot *slot = &worker->slots[worker->next_slot];
+
+	worker->next_slot = (worker->next_slot + 1) % TRANSFER_SLOTS;
+	release(worker, slot);
+	return slot;
+}
+
+/* True when there was a busy slot. */
+static bool release_oldest(struct transfer_worker *worker)
+{
+	for (int i = 0; i < TRANSFER_SLOTS; i++) {
+		struct transfer_slot *slot =
+			&worker->slots[(worker->next_slot + i) % TRANSFER_SLOTS];
+
+		if (slot->is_busy) {
+			release(worker, slot);
+			return true;
+		}
+	}
+	return false;
+}
+
+static CUresult copy(const struct ccr_cuda *cuda, bool to_device, CUdeviceptr address, char *host,
+		     uint64_t bytes, CUstream stream)
+{
+	return to_device ? cuda->cuMemcpyHtoDAsync_v2(address, host, bytes, stream)
+			 : cuda->cuMemcpyDtoHAsync_v2(host, address, bytes, stream);
+}
+
+/*
+ * Queues the copies of bytes [from, from + bytes) of an item, which are at
+ * `buffer`, and zeroes what is not stored (with the first bytes of the item).
+ */
+static int queue_copies(struct transfer_worker *worker, struct transfer_task *task,
+			const struct transfer_item *item, char *buffer, uint64_t from,
+			uint64_t bytes, CUstream stream)
+{
+	const struct ccr_cuda *cuda = worker->engine->cuda;
+	const bool to_device = task->kind->fill != NULL;
+	uint64_t position = 0;
+
+	for (uint32_t i = 0; i < item->nr; i++) {
+		const struct ccr_image_chunk *chunk = &task->chunks[item->first + i];
+		const CUdeviceptr address = transfer_address(task, chunk);
+		uint64_t start, end;
+		CUresult result;
+
+		if (chunk->is_zero) {
+			result = from ? CUDA_SUCCESS
+				      : cuda->cuMemsetD8Async(address, 0, chunk->length, stream);
+			if (result != CUDA_SUCCESS)
+				return transfer_task_cuda_error(task, result, "cuMemsetD8Async",
+								item->device, address,
+								chunk->length);
+			continue;
+		}
+		start = position > from ? position : from;
+		end = position + chunk->length;
+		if (end > from + bytes)
+			end = from + bytes;
+		if (start < end) {
+			result = copy(cuda, to_device, address + (start - position),
+				      buffer + (start - from), end - start, stream);
+			if (result != CUDA_SUCCESS)
+				return transfer_task_cuda_error(
+					task, result,
+					to_device ? "cuMemcpyHtoDAsync" : "cuMemcpyDtoHAsync",
+					item->device, address + (start - position), end - start);
+		}
+		position += transfer_round_up(chunk->length);
+	}
+	return 0;
+}
+
+/* One buffer's worth of an item. On error nothing of it is in flight. */
+static int start_piece(struct transfer_worker *worker, struct transfer_task *task,
+		       const struct transfer_item *item, uint64_t from)
+{
+	const struct ccr_cuda *cuda = worker->engine->cuda;
+	const uint64_t room = worker->engine->config.chunk_bytes;
+	const uint64_t bytes = item->bytes - from < room ? item->bytes - from : room;
+	struct transfer_slot *slot = acquire(worker);
+	struct transfer_lane *lane;
+	CUresult result;
+	char error[256];
+	int ret;
+
+	ret = transfer_lane_open(worker, item->device, &lane, error, sizeof(error));
+	if (ret)
+		return transfer_task_error(task, ret, "%s", error);
+	if (task->kind->fill && bytes)
+		ret = task->kind->fill(worker, task, item, slot->buffer, from, bytes);
+	if (ret)
+		return ret;
+	ret = queue_copies(worker, task, item, slot->buffer, from, bytes, lane->stream);
+	if (!ret) {
+		result = cuda->cuEventRecord(lane->events[slot - worker->slots], lane->stream);
+		if (result != CUDA_SUCCESS)
+			ret = transfer_task_cuda_error(task, result, "cuEventRecord", item->device,
+						       0, 0);
+	}
+	if (ret) {
+		cuda->cuStreamSynchronize(lane->stream);
+		return ret;
+	}
+	slot->is_busy = true;
+	slot->ends_item = from + bytes == item->bytes;
+	slot->task = task;
+	slot->item = *item;
+	return 0;
+}
+
+static void start_item(struct transfer_worker *worker, struct transfer_task *task,
+		       const struct transfer_item *item)
+{
+	uint64_t from = 0;
+
+	do {
+		if (start_piece(worker, task, item, from)) {
+			/* An earlier piece may still be on its way. */
+			while (release_oldest(worker))
+				;
+			transfer_task_finish(task, item);
+			return;
+		}
+		from += worker->engine->config.chunk_bytes;
+	} while (from < item->bytes);
+}
+
+static bool next_item(struct transfer_worker *worker, struct transfer_task **task,
+		      struct transfer_item *item, bool wait)
+{
+	struct cuda_parallel_engine *engine = worker->engine;
+	bool found;
+
+	pthread_mutex_lock(&engine->lock);
+	while (!(found = transfer_task_take(worker, task, item)) && wait && !engine->is_ending)
+		pthread_cond_wait(&engine->work, &engine->lock);
+	pthread_mutex_unlock(&engine->lock);
+	return found;
+}
+
+static void report_setup(struct cuda_parallel_engine *engine, int ret, const char *error)
+{
+	pthread_mutex_lock(&engine->lock);
+	if (ret && !engine->setup_result) {
+		engine->setup_result = ret;
+		snprintf(engine->setup_error, sizeof(engine->setup_error), "%s", error);
+	}
+	engine->nr_ready++;
+	pthread_cond_signal(&engine->ready);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+void *transfer_worker_run(void *data)
+{
+	struct transfer_worker *worker = data;
+	struct transfer_task *task;
+	struct transfer_item item;
+	char error[512] = "", name[16];
+
+	snprintf(name, sizeof(name), "transfer-%u", worker->number);
+	pthread_setname_np(pthread_self(), name);
+	report_setup(worker->engine, transfer_worker_init(worker, error, sizeof(error)), error);
+	for (;;) {
+		if (next_item(worker, &task, &item, false))
+			start_item(worker, task, &item);
+		else if (release_oldest(worker))
+			continue;
+		else if (next_item(worker, &task, &item, true))
+			start_item(worker, task, &item);
+		else
+			break;
+	}
+	transfer_worker_fini(worker);
+	return NULL;
+}
