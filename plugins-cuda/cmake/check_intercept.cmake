@@ -24,7 +24,7 @@ foreach(symbol dlsym dlvsym cuInit cuMemAlloc_v2 cuGetProcAddress_v2 cuLaunchKer
 	endif()
 endforeach()
 
-file(GLOB sources ${SOURCES}/*.c)
+file(GLOB_RECURSE sources ${SOURCES}/*.c)
 foreach(source ${sources})
 	file(STRINGS ${source} lines REGEX "(^|[^_A-Za-z0-9])dlv?sym[ \t]*\\(")
 	if(lines)

@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "common/settings/settings.h"
 #include "common/status.h"
-#include "plugin/criu_abi.h"
+#include "plugin/task/criu_abi.h"
 
 #define PLUGIN_NAME "cuda_plugin" /* upstream's name: images stay exchangeable */
 
@@ -101,12 +101,12 @@ int ccr__set_ptrace_options(pid_t tid);
 int ccr__end_with_criu(pid_t tid, bool is_wanted);
 
 /*
- * companion.c: starts `run` in a detached process; the socket to it (it sees the
+ * task/background.c: starts `run` in a detached process; the socket to it (it sees the
  * end of file when criu ends), or -errno.
  */
 int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int stage);
 
-/* warmer.c */
+/* preinit.c */
 void ccr__warmer_start(void);
 /* The watcher, which has just been forked, keeps it from here on. */
 void ccr__warmer_passed(void);

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "plugin/host_memory.h"
-#include "plugin/memory.h"
+#include "plugin/host/host_memory.h"
+#include "plugin/device/device_memory.h"
 
 static void kill_task(pid_t pid)
 {

@@ -19,7 +19,7 @@
 
 #include "pool/copy.h"
 #include "pool/notify.h"
-#include "pool/store.h"
+#include "pool/residents.h"
 
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
 

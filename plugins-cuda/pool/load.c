@@ -9,7 +9,7 @@
 
 #include "common/protocol/device_map.h"
 #include "pool/copy.h"
-#include "pool/store.h"
+#include "pool/residents.h"
 
 #define SLAB_BYTES (512ull << 20)
 /* Left to the driver, and to the process, when memory is counted. */

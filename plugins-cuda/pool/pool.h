@@ -2,7 +2,7 @@
 /*
  * cuda-poold: moves device memory between applications and GPU images. A thread
  * per run of criu (session.c), one more per process whose memory goes out or in
- * (part.c); the daemon also keeps images in device memory (store.c). See
+ * (op_process.c); the daemon also keeps images in device memory (residents.c). See
  * common/protocol/protocol.h for who says what.
  */
 #ifndef CCR_POOL_H
@@ -95,7 +95,7 @@ void held_unmap_all(struct held_list *list);
 /* Drops every reference: the memory is free when nobody else has one. */
 void held_free_all(struct held_list *list);
 
-/* service.c: the pool's side of a conversation with a service thread. */
+/* interceptor.c: the pool's side of a conversation with a service thread. */
 
 struct service_door {
 	int listener;

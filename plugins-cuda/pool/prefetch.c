@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "pool/copy.h"
-#include "pool/store.h"
+#include "pool/residents.h"
 
 static int count_bytes(int images_dir, struct resident *resident, char *error, size_t size)
 {

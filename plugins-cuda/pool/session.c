@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "pool/session.h"
-#include "pool/store.h"
+#include "pool/residents.h"
 
 void session_reply(const struct session *session, enum ccr_message_type type, uint32_t operation,
 		   int result, const char *text)

@@ -15,7 +15,7 @@
 
 #include "common/settings/settings.h"
 
-struct ccr_io_ring; /* one thread's io_uring (io_direct.c) */
+struct ccr_io_ring; /* one thread's io_uring (direct.c) */
 
 /* One thread's part of a back-end; zeroed at first, ended by ccr_io_queue_end. */
 struct ccr_io_queue {

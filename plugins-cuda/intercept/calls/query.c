@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Questions about an address: memory that stands for a cuMemAlloc answers like
+ * cuMemAlloc memory, with the size that was asked for and its context. What the
+ * driver says right for both kinds is left to it.
+ */
+#include "intercept/records/records.h"
+
+/* A copy of what is recorded about `dptr`. */
+struct facts {
+	CUdeviceptr base;
+	uint64_t id, requested;
+	CUcontext ctx;
+	bool is_alloc;
+	CUmemAllocationHandleType asked;
+};
+
+static bool look_up(CUdeviceptr dptr, struct facts *facts)
+{
+	const struct ccr__mapping *m;
+
+	if (!ccr__is_active())
+		return false;
+	ccr__memory_lock();
+	m = ccr__mapping_at(dptr);
+	if (m)
+		*facts = (struct facts){.base = m->base,
+					.id = m->phys->id,
+					.requested = m->phys->requested,
+					.ctx = m->ctx,
+					.is_alloc = m->is_alloc,
+					.asked = m->phys->asked};
+	ccr__memory_unlock();
+	return m && (!facts->is_alloc || dptr < facts->base + facts->requested);
+}
+
+CUresult ccr__wrap_cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr dptr)
+{
+	struct facts facts;
+
+	if (!look_up(dptr, &facts) || !facts.is_alloc)
+		return ccr__real.cuMemGetAddressRange_v2(base, size, dptr);
+	if (base)
+		*base = facts.base;
+	if (size)
+		*size = facts.requested;
+	return CUDA_SUCCESS;
+}
+
+/* Puts our answer over the driver's where they differ. */
+static void amend(const struct facts *facts, CUpointer_attribute attribute, void *data)
+{
+	/* The program did not ask for what makes its memory exportable. */
+	if (attribute == CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES)
+		*(unsigned long long *)data = facts->asked;
+	if (!facts->is_alloc)
+		return;
+	switch (attribute) {
+	case CU_POINTER_ATTRIBUTE_CONTEXT:
+		*(CUcontext *)data = facts->ctx;
+		break;
+	case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+		*(CUdeviceptr *)data = facts->base;
+		break;
+	case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+		*(size_t *)data = facts->requested;
+		break;
+	case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+		/* The driver's number changes with each load; the upper half is never the driver's.
+		 */
+		*(unsigned long long *)data = 1ull << 63 | facts->id;
+		break;
+	default:
+		break;
+	}
+}
+
+CUresult ccr__wrap_cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr ptr)
+{
+	const CUresult result = ccr__real.cuPointerGetAttribute(data, attribute, ptr);
+	struct facts facts;
+
+	if (result == CUDA_SUCCESS && data && look_up(ptr, &facts))
+		amend(&facts, attribute, data);
+	return result;
+}
+
+CUresult ccr__wrap_cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attributes,
+					  void **data, CUdeviceptr ptr)
+{
+	const CUresult result = ccr__real.cuPointerGetAttributes(count, attributes, data, ptr);
+	struct facts facts;
+
+	if (result == CUDA_SUCCESS && look_up(ptr, &facts))
+		for (unsigned int i = 0; i < count; i++)
+			if (data[i])
+				amend(&facts, attributes[i], data[i]);
+	return result;
+}
+
+CUresult ccr__wrap_cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr dptr)
+{
+	struct facts facts;
+
+	if (!look_up(dptr, &facts) || !facts.is_alloc)
+		return ccr__real.cuIpcGetMemHandle(handle, dptr);
+	if (!__atomic_exchange_n(&ccr__memory.leave_to_driver, true, __ATOMIC_RELAXED))
+		ccr_warn("cuIpcGetMemHandle on large memory is not possible under the interceptor; "
+			 "later allocations are left to the driver");
+	return CUDA_ERROR_NOT_SUPPORTED;
+}

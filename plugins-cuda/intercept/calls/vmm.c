@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The program's own use of the virtual memory API. Its allocations are created
+ * exportable, which it does not see, and known to it by a number of ours. A
+ * mapping that we could not put back exactly as it was makes its allocation
+ * excluded: the driver keeps it.
+ */
+#include "intercept/records/records.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void exclude(struct ccr__phys *phys, const char *why)
+{
+	if (phys->is_excluded)
+		return;
+	phys->is_excluded = true;
+	ccr_info("allocation %llu (%llu bytes) is left to the driver: %s",
+		 (unsigned long long)phys->id, (unsigned long long)phys->size, why);
+}
+
+/* Memory for other uses (sparse arrays, other handle types, host memory) keeps its real handle. */
+static bool is_ours(const CUmemAllocationProp *prop)
+{
+	return ccr__is_active() && prop && prop->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
+	       prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE && !prop->win32HandleMetaData &&
+	       !prop->allocFlags.usage &&
+	       (prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ||
+		prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) &&
+	       ccr__device_get(prop->location.id)->can_replace;
+}
+
+CUresult ccr__wrap_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size,
+			       const CUmemAllocationProp *prop, unsigned long long flags)
+{
+	CUmemGenericAllocationHandle real;
+	CUmemAllocationProp exportable;
+	struct ccr__phys *phys;
+
+	if (!handle || flags || !is_ours(prop))
+		return ccr__real.cuMemCreate(handle, size, prop, flags);
+	ccr__alloc_flush();
+	exportable = *prop;
+	exportable.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+	if (ccr__real.cuMemCreate(&real, size, &exportable, 0) != CUDA_SUCCESS)
+		return ccr__real.cuMemCreate(handle, size, prop, flags);
+	ccr__memory_lock();
+	phys = ccr__phys_new(size);
+	if (phys) {
+		phys->handle = real;
+		phys->prop = exportable;
+		phys->asked = prop->requestedHandleTypes;
+		phys->requested = size;
+		phys->device = prop->location.id;
+		phys->is_own_vmm = true;
+		phys->app_refs = 1;
+		*handle = ccr__phys_to_app(phys);
+	} else {
+		*handle = real;
+	}
+	ccr__memory_unlock();
+	return CUDA_SUCCESS;
+}
+
+CUresult ccr__wrap_cuMemRelease(CUmemGenericAllocationHandle handle)
+{
+	struct ccr__phys *phys;
+
+	ccr__memory_lock();
+	phys = ccr__phys_from_app(handle);
+	if (phys) {
+		phys->app_refs--;
+		/* Mapped memory outlives its handle; ours is kept to export it by. */
+		ccr__place_release(phys);
+	}
+	ccr__memory_unlock();
+	return phys ? CUDA_SUCCESS : ccr__real.cuMemRelease(handle);
+}
+
+CUresult ccr__wrap_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
+			    CUmemGenericAllocationHandle handle, unsigned long long flags)
+{
+	struct ccr__mapping m = {.base = ptr, .size = size, .offset = offset};
+	CUresult result;
+
+	ccr__memory_lock();
+	m.phys = ccr__phys_from_app(handle);
+	if (!m.phys) {
+		ccr__memory_unlock();
+		return ccr__real.cuMemMap(ptr, size, offset, handle, flags);
+	}
+	result = ccr__real.cuMemMap(ptr, size, offset, m.phys->handle, flags);
+	if (result == CUDA_SUCCESS && !ccr__mapping_add(&m)) {
+		ccr__real.cuMemUnmap(ptr, size);
+		result = CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	ccr__memory_unlock();
+	return result;
+}
+
+/* First mapping in [ptr, ptr + size), or NULL. */
+static struct ccr__mapping *first_in(CUdeviceptr ptr, size_t size)
+{
+	const size_t index = ccr__mapping_after(ptr);
+	struct ccr__mapping *m;
+
+	if (index == ccr__memory.nr_mappings)
+		return NULL;
+	m = ccr__memory.mappings[index];
+	return m->base < ptr + size ? m : NULL;
+}
+
+CUresult ccr__wrap_cuMemUnmap(CUdeviceptr ptr, size_t size)
+{
+	struct ccr__mapping *m;
+	CUresult result;
+
+	if (!ccr__is_active())
+		return ccr__real.cuMemUnmap(ptr, size);
+	ccr__memory_lock();
+	m = first_in(ptr, size);
+	/* cuMemAlloc memory cannot be unmapped by this call. */
+	result = m && m->is_alloc ? CUDA_ERROR_INVALID_VALUE : ccr__real.cuMemUnmap(ptr, size);
+	while (result == CUDA_SUCCESS && (m = first_in(ptr, size))) {
+		struct ccr__phys *phys = m->phys;
+
+		ccr__mapping_remove(m);
+		free(m);
+		ccr__place_release(phys);
+	}
+	ccr__memory_unlock();
+	return result;
+}
+
+static void note_access(struct ccr__mapping *m, const CUmemAccessDesc *desc, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (desc[i].location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+		    desc[i].location.id >= 0 && desc[i].location.id < CCR_MAX_DEVICES)
+			m->access[desc[i].location.id] = desc[i].flags;
+		else
+			exclude(m->phys, "mapped for something that is not a device");
+	}
+}
+
+CUresult ccr__wrap_cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *desc,
+				  size_t count)
+{
+	CUresult result;
+
+	if (!ccr__is_active())
+		return ccr__real.cuMemSetAccess(ptr, size, desc, count);
+	ccr__memory_lock();
+	result = ccr__real.cuMemSetAccess(ptr, size, desc, count);
+	for (size_t i = ccr__mapping_after(ptr);
+	     result == CUDA_SUCCESS && i < ccr__memory.nr_mappings; i++) {
+		struct ccr__mapping *m = ccr__memory.mappings[i];
+
+		if (m->base >= ptr + size)
+			break;
+		if (m->base < ptr || m->base + m->size > ptr + size)
+			exclude(m->phys, "access differs within one mapping");
+		note_access(m, desc, count);
+	}
+	ccr__memory_unlock();
+	return result;
+}
+
+CUresult ccr__wrap_cuMemExportToShareableHandle(void *shareable,
+						CUmemGenericAllocationHandle handle,
+						CUmemAllocationHandleType type,
+						unsigned long long flags)
+{
+	CUresult result = CUDA_ERROR_INVALID_VALUE;
+	struct ccr__phys *phys;
+
+	ccr__memory_lock();
+	phys = ccr__phys_from_app(handle);
+	/* What the program did not ask for it must not get. */
+	if (phys && (phys->asked & type)) {
+		result = ccr__real.cuMemExportToShareableHandle(shareable, phys->handle, type,
+								flags);
+		if (result == CUDA_SUCCESS)
+			exclude(phys, "exported to another process");
+	}
+	ccr__memory_unlock();
+	return phys ? result
+		    : ccr__real.cuMemExportToShareableHandle(shareable, handle, type, flags);
+}
+
+CUresult ccr__wrap_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle,
+						  void *os_handle, CUmemAllocationHandleType type)
+{
+	const CUresult result = ccr__real.cuMemImportFromShareableHandle(handle, os_handle, type);
+
+	if (result == CUDA_SUCCESS && ccr__is_active()) {
+		ccr__memory_lock();
+		if (!ccr__memory.nr_foreign++)
+			ccr_warn("memory of another process was imported: it is left to the "
+				 "driver, which cannot restore it");
+		ccr__memory_unlock();
+	}
+	return result;
+}
+
+CUresult ccr__wrap_cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop,
+							  CUmemGenericAllocationHandle handle)
+{
+	struct ccr__phys *phys;
+	CUresult result;
+
+	ccr__memory_lock();
+	phys = ccr__phys_from_app(handle);
+	result = ccr__real.cuMemGetAllocationPropertiesFromHandle(prop,
+								  phys ? phys->handle : handle);
+	if (phys && result == CUDA_SUCCESS)
+		prop->requestedHandleTypes = phys->asked;
+	ccr__memory_unlock();
+	return result;
+}
+
+CUresult ccr__wrap_cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *addr)
+{
+	CUresult result = CUDA_ERROR_INVALID_VALUE;
+	struct ccr__mapping *m;
+
+	ccr__memory_lock();
+	m = ccr__is_active() ? ccr__mapping_at((uintptr_t)addr) : NULL;
+	if (m && !m->is_alloc && handle) {
+		m->phys->app_refs++;
+		*handle = ccr__phys_to_app(m->phys);
+		result = CUDA_SUCCESS;
+	}
+	ccr__memory_unlock();
+	return m ? result : ccr__real.cuMemRetainAllocationHandle(handle, addr);
+}
+
+/* --- uses that tie an allocation to what we do not move --- */
+
+static void exclude_range(CUdeviceptr ptr, size_t size, const char *why)
+{
+	if (!ccr__is_active())
+		return;
+	ccr__memory_lock();
+	for (size_t i = ccr__mapping_after(ptr); i < ccr__memory.nr_mappings; i++) {
+		if (ccr__memory.mappings[i]->base >= ptr + size)
+			break;
+		exclude(ccr__memory.mappings[i]->phys, why);
+	}
+	ccr__memory_unlock();
+}
+
+CUresult ccr__wrap_cuMemGetHandleForAddressRange(void *handle, CUdeviceptr dptr, size_t size,
+						 CUmemRangeHandleType type,
+						 unsigned long long flags)
+{
+	const CUresult result =
+		ccr__real.cuMemGetHandleForAddressRange(handle, dptr, size, type, flags);
+
+	if (result == CUDA_SUCCESS)
+		exclude_range(dptr, size, "given to another device");
+	return result;
+}
+
+CUresult ccr__wrap_cuMulticastBindMem(CUmemGenericAllocationHandle mc, size_t mc_offset,
+				      CUmemGenericAllocationHandle handle, size_t offset,
+				      size_t size, unsigned long long flags)
+{
+	struct ccr__phys *phys;
+	CUresult result;
+
+	ccr__memory_lock();
+	phys = ccr__phys_from_app(handle);
+	result = ccr__real.cuMulticastBindMem(mc, mc_offset, phys ? phys->handle : handle, offset,
+					      size, flags);
+	if (phys && result == CUDA_SUCCESS)
+		exclude(phys, "bound to a multicast object");
+	ccr__memory_unlock();
+	return result;
+}
+
+CUresult ccr__wrap_cuMulticastBindAddr(CUmemGenericAllocationHandle mc, size_t mc_offset,
+				       CUdeviceptr dptr, size_t size, unsigned long long flags)
+{
+	const CUresult result = ccr__real.cuMulticastBindAddr(mc, mc_offset, dptr, size, flags);
+
+	if (result == CUDA_SUCCESS)
+		exclude_range(dptr, size, "bound to a multicast object");
+	return result;
+}

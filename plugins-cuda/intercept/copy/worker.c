@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A copying thread: pieces of a copy through pinned buffers of its own, on a
+ * stream of its own. It makes them with its first piece, and frees them and ends
+ * when it was not needed for a while, when it is told to, or when the driver
+ * refused something. It calls the driver's functions, never stubs: whoever waits
+ * for it is counted by the gate, and it is gone before memory is moved.
+ */
+#include "intercept/copy/threads.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK_BYTES  (1 << 20)
+#define IDLE_SECONDS 5
+#define HUGE_PAGE    ((size_t)2 << 20)
+#define BUFFER_BYTES (CCR__STAGE_SLOTS * CCR__STAGE_CHUNK)
+#define MAP_BYTES    (BUFFER_BYTES + HUGE_PAGE)
+
+/* What a buffer holds while the device works on it. */
+struct slot {
+	char *memory;
+	CUevent event;
+	size_t offset, bytes; /* of the copy; 0 bytes: free */
+};
+
+struct worker {
+	CUstream stream;
+	struct slot slots[CCR__STAGE_SLOTS];
+	void *map, *pinned;
+	struct ccr__manners manners;
+	bool is_ready;
+};
+
+/* --- what it holds --- */
+
+static void *map_buffers(struct worker *w, const struct ccr__node *node)
+{
+	void *memory =
+		mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	w->map = memory;
+	memory = (void *)(((uintptr_t)memory + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+	/* A child's copy would part this process's pages from the ones the device knows. */
+	madvise(memory, BUFFER_BYTES, MADV_DONTFORK);
+	madvise(memory, BUFFER_BYTES, MADV_HUGEPAGE);
+	ccr__node_prefer(node, memory, BUFFER_BYTES);
+	/* Fails on kernels where a copy could not be checked either. */
+	return ccr__range_populate(memory, BUFFER_BYTES, true) ? memory : NULL;
+}
+
+static bool prepare(struct worker *w, const struct ccr__node *node)
+{
+	char *memory;
+
+	if (w->is_ready)
+		return true;
+	memory = map_buffers(w, node);
+	if (!memory || ccr__real.cuMemHostRegister_v2(memory, BUFFER_BYTES, 0) != CUDA_SUCCESS)
+		return false;
+	w->pinned = memory;
+	if (ccr__real.cuStreamCreate(&w->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
+		return false;
+	for (int i = 0; i < CCR__STAGE_SLOTS; i++) {
+		w->slots[i].memory = memory + i * CCR__STAGE_CHUNK;
+		if (ccr__real.cuEventCreate(&w->slots[i].event, CU_EVENT_DISABLE_TIMING) !=
+		    CUDA_SUCCESS)
+			return false;
+	}
+	w->is_ready = true;
+	return true;
+}
+
+/* Also of what was only half made. */
+static void let_go(struct worker *w)
+{
+	for (int i = 0; i < CCR__STAGE_SLOTS; i++)
+		if (w->slots[i].event)
+			ccr__real.cuEventDestroy_v2(w->slots[i].event);
+	if (w->stream)
+		ccr__real.cuStreamDestroy_v2(w->stream);
+	if (w->pinned)
+		ccr__real.cuMemHostUnregister(w->pinned);
+	if (w->map)
+		munmap(w->map, MAP_BYTES);
+}
+
+/* --- one piece --- */
+
+/* Whether the host side of a piece may be touched. Fresh memory is faulted in at once. */
+static bool is_there(const struct ccr__stage_job *job, const struct slot *slot)
+{
+	const bool is_written = !job->copy.to_device;
+	const char *at = job->copy.host + slot->offset;
+
+	if (job->is_plain && (!is_written || ccr__range_is_resident(at, slot->bytes)))
+		return true;
+	return ccr__range_populate(at, slot->bytes, is_written);
+}
+
+static void stop(struct ccr__stage_job *job)
+{
+	__atomic_store_n(&job->next, job->nr_pieces, __ATOMIC_RELAXED);
+}
+
+static void refuse(struct ccr__stage_job *job, struct slot *slot)
+{
+	__atomic_store_n(&job->is_refused, true, __ATOMIC_RELAXED);
+	stop(job);
+	slot->bytes = 0;
+}
+
+/* False: the driver refused. */
+static bool send(struct worker *w, struct ccr__stage_job *job, struct slot *slot)
+{
+	const struct ccr__copy *copy = &job->copy;
+	CUresult result;
+
+	if (copy->to_device && !is_there(job, slot)) {
+		refuse(job, slot);
+		return true;
+	}
+	if (copy->to_device) {
+		memcpy(slot->memory, copy->host + slot->offset, slot->bytes);
+		result = ccr__real.cuMemcpyHtoDAsync_v2(copy->device + slot->offset, slot->memory,
+							slot->bytes, w->stream);
+	} else {
+		result = ccr__real.cuMemcpyDtoHAsync_v2(slot->memory, copy->device + slot->offset,
+							slot->bytes, w->stream);
+	}
+	return result == CUDA_SUCCESS &&
+	       ccr__real.cuEventRecord(slot->event, w->stream) == CUDA_SUCCESS;
+}
+
+/* The end of what send() began. */
+static bool settle(struct ccr__stage_job *job, struct slot *slot)
+{
+	const struct ccr__copy *copy = &job->copy;
+
+	if (!slot->bytes)
+		return true;
+	if (ccr__real.cuEventSynchronize(slot->event) != CUDA_SUCCESS)
+		return false;
+	if (!copy->to_device && !is_there(job, slot)) {
+		refuse(job, slot);
+		return true;
+	}
+	if (!copy->to_device)
+		memcpy(copy->host + slot->offset, slot->memory, slot->bytes);
+	slot->bytes = 0;
+	__atomic_add_fetch(&job->nr_done, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool next_piece(struct ccr__stage_job *job, struct slot *slot)
+{
+	const size_t piece = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
+
+	if (piece >= job->nr_pieces)
+		return false;
+	slot->offset = piece * job->piece;
+	slot->bytes = job->copy.bytes - slot->offset;
+	if (slot->bytes > job->piece)
+		slot->bytes = job->piece;
+	return true;
+}
+
+static bool copy_pieces(struct worker *w, struct ccr__stage_job *job)
+{
+	unsigned int i = 0;
+
+	for (;; i = (i + 1) % CCR__STAGE_SLOTS) {
+		if (!settle(job, &w->slots[i]))
+			return false;
+		if (!next_piece(job, &w->slots[i]))
+			break;
+		if (!send(w, job, &w->slots[i]))
+			return false;
+	}
+	for (int n = 0; n < CCR__STAGE_SLOTS; n++)
+		if (!settle(job, &w->slots[(i + n) % CCR__STAGE_SLOTS]))
+			return false;
+	return true;
+}
+
+/* False: this thread is of no more use. Nothing of the job is in flight afterwards. */
+static bool take_part(struct worker *w, struct ccr__stage *stage)
+{
+	struct ccr__stage_job *job = &stage->job;
+
+	if (__atomic_fetch_add(&job->nr_threads, 1, __ATOMIC_RELAXED) >= job->max_threads)
+		return true;
+	ccr__manners_adopt(&job->manners, &w->manners);
+	if (!prepare(w, &stage->node))
+		return false;
+	if (copy_pieces(w, job))
+		return true;
+	stop(job);
+	ccr__real.cuStreamSynchronize(w->stream);
+	return false;
+}
+
+/* --- the thread --- */
+
+/* Until there is a job after `seen`; false when there is none any more. `lock` is held. */
+static bool wait_for_job(struct ccr__stage *stage, uint64_t seen)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_SECONDS;
+	while (stage->round == seen)
+		if (stage->is_stopping ||
+		    pthread_cond_timedwait(&stage->posted, &stage->lock, &until) == ETIMEDOUT)
+			break;
+	return stage->round != seen;
+}
+
+static void *work(void *argument)
+{
+	struct ccr__stage *stage = argument;
+	CUstreamCaptureMode relaxed = CU_STREAM_CAPTURE_MODE_RELAXED;
+	struct worker w = {.manners = {.has_cpus = false}};
+	bool is_useful;
+	uint64_t seen;
+
+	pthread_setname_np(pthread_self(), "criu-cuda-copy");
+	pthread_mutex_lock(&stage->lock);
+	/* Its starter holds the lock until the first job is posted. */
+	seen = stage->round - 1;
+	pthread_mutex_unlock(&stage->lock);
+	if (ccr__real.cuThreadExchangeStreamCaptureMode)
+		ccr__real.cuThreadExchangeStreamCaptureMode(&relaxed);
+	is_useful = ccr__real.cuCtxPushCurrent_v2(stage->ctx) == CUDA_SUCCESS;
+	pthread_mutex_lock(&stage->lock);
+	for (;;) {
+		if (!wait_for_job(stage, seen))
+			break;
+		seen = stage->round;
+		pthread_mutex_unlock(&stage->lock);
+		is_useful = is_useful && take_part(&w, stage);
+		pthread_mutex_lock(&stage->lock);
+		stage->nr_left--;
+		pthread_cond_signal(&stage->changed);
+		if (!is_useful)
+			break;
+	}
+	if (!--stage->nr_working)
+		stage->seen = 0;
+	__atomic_store_n(&stage->is_warm, false, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&stage->lock);
+	let_go(&w);
+	pthread_mutex_lock(&stage->lock);
+	stage->nr_alive--;
+	pthread_cond_broadcast(&stage->changed);
+	pthread_mutex_unlock(&stage->lock);
+	return NULL;
+}
+
+int ccr__stage_worker_start(struct ccr__stage *stage)
+{
+	sigset_t blocked, before;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int ret = pthread_attr_init(&attr);
+
+	if (ret)
+		return -ret;
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* A fault of the program's memory is the program's to handle, in whatever thread. */
+	sigfillset(&blocked);
+	sigdelset(&blocked, SIGSEGV);
+	sigdelset(&blocked, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &blocked, &before);
+	ret = pthread_create(&thread, &attr, work, stage);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (ret)
+		return -ret;
+	stage->nr_alive++;
+	stage->nr_working++;
+	return 0;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/* See core.h. Never prints unless CRIU_CUDA_INTERCEPT_DEBUG asks for it, and never ends the host.
+ */
+#include "intercept/core/core.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "intercept/copy/copy.h"
+#include "intercept/records/records.h"
+#include "intercept/service/service.h"
+
+struct ccr__core ccr__core;
+
+static long debug_level;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t activate_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void write_line(enum ccr_log_level level, const char *line)
+{
+	char text[1200];
+	int length;
+
+	if ((long)level > debug_level)
+		return;
+	length = snprintf(text, sizeof(text), "criu-cuda-intercept[%d]: %s\n", getpid(), line);
+	if (length >= (int)sizeof(text))
+		length = sizeof(text) - 1;
+	/* One write, so that lines of several threads stay whole. */
+	if (length > 0)
+		(void)!write(STDERR_FILENO, text, length);
+}
+
+static void read_settings(void)
+{
+	struct ccr_settings settings;
+	char error[512];
+	const char *debug = getenv("CRIU_CUDA_INTERCEPT_DEBUG");
+
+	ccr_log_set_sink(write_line);
+	/* Wanted even where the rest cannot be read; the table checks it properly below. */
+	debug_level = debug ? strtol(debug, NULL, 10) : 0;
+	if (ccr_settings_load(&settings, NULL, error, sizeof(error))) {
+		ccr_err("%s; device memory is left to the driver", error);
+		return;
+	}
+	debug_level = settings.intercept_debug;
+	strcpy(ccr__core.run_dir, settings.run_dir);
+	ccr__core.has_memory = settings.intercept & CCR_INTERCEPT_MEMORY;
+	ccr__core.has_copies = settings.intercept & CCR_INTERCEPT_MEMCPY;
+	ccr__core.has_gate = settings.intercept;
+	ccr__core.copy_min = (size_t)settings.memcpy_min_mb << 20;
+	ccr__core.copy_threads = settings.streams;
+}
+
+void ccr__core_init(void)
+{
+	pthread_once(&once, read_settings);
+}
+
+/* The child has no CUDA: what it calls is refused by the driver, as without us. */
+static void in_child(void)
+{
+	atomic_store(&ccr__core.is_active, false);
+	ccr__copy_disable();
+	ccr__gate_reset();
+	/* Whoever held them is not here. */
+	pthread_mutex_init(&ccr__memory.lock, NULL);
+	ccr__slots_reset();
+	ccr__contexts_reset();
+}
+
+void ccr__core_activate(void)
+{
+	static bool is_started;
+	int ret;
+
+	if (!ccr__core.has_gate)
+		return;
+	pthread_mutex_lock(&activate_lock);
+	if (!is_started) {
+		is_started = true;
+		ret = -pthread_atfork(NULL, NULL, in_child);
+		if (!ret)
+			ret = ccr__service_start();
+		if (ret)
+			ccr_err("cannot start: %s; device memory is left to the driver",
+				strerror(-ret));
+		else
+			atomic_store_explicit(&ccr__core.is_active, true, memory_order_release);
+		if (!ret && ccr__core.has_copies)
+			ccr__copy_enable();
+	}
+	pthread_mutex_unlock(&activate_lock);
+}
+
+CUresult ccr__wrap_cuInit(unsigned int flags)
+{
+	const CUresult result = ccr__real.cuInit(flags);
+
+	if (result == CUDA_SUCCESS)
+		ccr__core_activate();
+	return result;
+}

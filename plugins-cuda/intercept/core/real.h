@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The driver's own functions, for the wrappers and the service thread: never a stub. One image
+// serves all of them, the one whose function was asked for first. A call the driver lacks is NULL.
+#ifndef CCR_INTERCEPT_REAL_H
+#define CCR_INTERCEPT_REAL_H
+
+#include "intercept/core/elf.h"
+#include "intercept/core/extra_abi.h"
+#include "intercept/core/wrap_list.h"
+
+// Used by us, not wrapped.
+#define CCR_PLAIN_CALLS(P)               \
+	P(cuDeviceGetCount)              \
+	P(cuDeviceGetAttribute)          \
+	P(cuDeviceGetUuid_v2)            \
+	P(cuDevicePrimaryCtxGetState)    \
+	P(cuCtxGetCurrent)               \
+	P(cuCtxGetDevice)                \
+	P(cuCtxPushCurrent_v2)           \
+	P(cuCtxPopCurrent_v2)            \
+	P(cuCtxSynchronize)              \
+	P(cuMemGetInfo_v2)               \
+	P(cuMemAddressReserve)           \
+	P(cuMemAddressFree)              \
+	P(cuMemGetAllocationGranularity) \
+	P(cuMemHostRegister_v2)          \
+	P(cuMemHostUnregister)           \
+	P(cuMemcpyDtoDAsync_v2)          \
+	P(cuStreamCreate)                \
+	P(cuStreamDestroy_v2)            \
+	P(cuStreamGetCtx)                \
+	P(cuStreamSynchronize)           \
+	P(cuEventCreate)                 \
+	P(cuEventRecord)                 \
+	P(cuEventSynchronize)            \
+	P(cuEventDestroy_v2)             \
+	P(cuThreadExchangeStreamCaptureMode)
+
+struct ccr__real {
+#define MEMBER(name, ...) __typeof__(name) *name;
+	CCR_WRAPPERS(MEMBER)
+	CCR_PLAIN_CALLS(MEMBER)
+#undef MEMBER
+	struct ccr__image image;
+};
+
+extern struct ccr__real ccr__real;
+
+// Fills the table from the driver that holds `function`. Idempotent; the caller serialises.
+void ccr__real_load(const void *function);
+
+// Wrappers, one for each entry of wrap_list.h.
+#define DECLARE(name, base, since) __typeof__(name) ccr__wrap_##name;
+CCR_WRAPPERS(DECLARE)
+#undef DECLARE
+
+#endif

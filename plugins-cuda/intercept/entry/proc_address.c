@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/*
+ * cuGetProcAddress, both versions: the driver answers first, only what it
+ * offers is replaced. A wrapper stands for one ABI of a call; whether the
+ * driver's answer has that ABI is found by asking it for the version in which
+ * that ABI appeared and comparing the addresses.
+ */
+#include "intercept/core/core.h"
+
+#include <string.h>
+
+static const struct {
+	const char *base;
+	int hook, since;
+	bool is_per_thread;
+} wrapped[] = {
+#define W(symbol, base, since)                                      \
+	{#base, CCR_HOOK_##symbol, since,                           \
+	 sizeof(#symbol) > 5 && sizeof(#symbol) != sizeof(#base) && \
+		 #symbol[sizeof(#symbol) - 5] == 'p'},
+	CCR_WRAPPERS(W)
+#undef W
+};
+
+static void *ask(const char *base, int version, cuuint64_t flags)
+{
+	void *function = NULL;
+	CUresult result;
+
+	if (ccr__real.cuGetProcAddress_v2)
+		result = ccr__real.cuGetProcAddress_v2(base, &function, version, flags, NULL);
+	else
+		result = ccr__real.cuGetProcAddress(base, &function, version, flags);
+	return result == CUDA_SUCCESS ? function : NULL;
+}
+
+/* Hook of the wrapper for this function, or -1. */
+static int wrapper_for(const char *base, const void *function, cuuint64_t flags)
+{
+	const bool per_thread = flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
+	int best = -1;
+
+	for (size_t i = 0; i < sizeof(wrapped) / sizeof(wrapped[0]); i++) {
+		if (strcmp(wrapped[i].base, base) || (wrapped[i].is_per_thread && !per_thread))
+			continue;
+		if (ask(base, wrapped[i].since, flags) != function)
+			continue;
+		/* The per-thread twin follows its sibling in the list; a newer ABI an older one. */
+		best = wrapped[i].hook;
+	}
+	return best;
+}
+
+static void substitute(const char *base, void **function, cuuint64_t flags)
+{
+	int hook;
+
+	if (!*function || ccr__is_stub(*function) || !ccr__core.has_gate)
+		return;
+	hook = wrapper_for(base, *function, flags);
+	*function = hook < 0 ? ccr__stub_for_base(base, *function)
+			     : ccr__stub_for(ccr__slots[hook].name, *function);
+}
+
+CUresult ccr__wrap_cuGetProcAddress(const char *symbol, void **pfn, int version, cuuint64_t flags)
+{
+	const CUresult result = ccr__real.cuGetProcAddress(symbol, pfn, version, flags);
+
+	if (result == CUDA_SUCCESS && pfn)
+		substitute(symbol, pfn, flags);
+	return result;
+}
+
+CUresult ccr__wrap_cuGetProcAddress_v2(const char *symbol, void **pfn, int version,
+				       cuuint64_t flags, CUdriverProcAddressQueryResult *status)
+{
+	const CUresult result = ccr__real.cuGetProcAddress_v2(symbol, pfn, version, flags, status);
+
+	if (result == CUDA_SUCCESS && pfn)
+		substitute(symbol, pfn, flags);
+	return result;
+}

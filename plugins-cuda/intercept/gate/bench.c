@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ccr-gate-bench: what a gate stub adds to a call, in nanoseconds of its processor. No driver:
+ * the stubs are linked in and lead to a function that does nothing. Prints one
+ * JSON object a line; `--limit NS` makes a median above it an error.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "intercept/gate/gate.h"
+
+#define CALLS	 2000000
+#define SAMPLES	 15
+#define MAX_JOBS 16
+
+typedef int (*call)(long, long, long, long, long, long);
+
+static int nothing(long a, long b, long c, long d, long e, long f)
+{
+	__asm__ volatile("");
+	return a == f;
+}
+
+void ccr__slot_resolve(struct ccr__slot *slot)
+{
+	slot->target = (void *)nothing;
+}
+
+struct ccr__slot ccr__slots[CCR_NR_SLOTS] = {
+	[0] = {.kind = CCR_KIND_OPEN},
+	[1] = {.kind = CCR_KIND_REGS},
+	[2] = {.kind = CCR_KIND_STACK},
+};
+
+struct job {
+	pthread_t thread;
+	call function;
+	double ns; /* per call */
+};
+
+/* Of this thread alone: on a busy machine others run in between. An open gate never sleeps. */
+static double cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void *run(void *argument)
+{
+	struct job *job = argument;
+	call volatile function = job->function;
+	double start;
+
+	function(1, 2, 3, 4, 5, 6);
+	start = cpu_ns();
+	for (int i = 0; i < CALLS; i++)
+		function(1, 2, 3, 4, 5, 6);
+	job->ns = (cpu_ns() - start) / CALLS;
+	return NULL;
+}
+
+static double sample(call function, int nr_threads)
+{
+	struct job jobs[MAX_JOBS];
+	double sum = 0;
+
+	for (int i = 0; i < nr_threads; i++) {
+		jobs[i].function = function;
+		if (pthread_create(&jobs[i].thread, NULL, run, &jobs[i]))
+			exit(1);
+	}
+	for (int i = 0; i < nr_threads; i++) {
+		pthread_join(jobs[i].thread, NULL);
+		sum += jobs[i].ns;
+	}
+	return sum / nr_threads;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * Returns the difference of the fastest samples: what else the machine does
+ * only ever adds. The median of the paired differences is printed beside it.
+ */
+static double measure(const char *kind, call function, int nr_threads)
+{
+	double added[SAMPLES], fastest = 1e9, fastest_direct = 1e9;
+
+	for (int i = 0; i < SAMPLES; i++) {
+		const double direct = sample(nothing, nr_threads);
+		const double gated = sample(function, nr_threads);
+
+		added[i] = gated - direct;
+		fastest = gated < fastest ? gated : fastest;
+		fastest_direct = direct < fastest_direct ? direct : fastest_direct;
+	}
+	qsort(added, SAMPLES, sizeof(added[0]), by_value);
+	printf("{\"stub\":\"%s\",\"threads\":%d,\"added_ns\":%.2f,\"median_ns\":%.2f,"
+	       "\"direct_ns\":%.2f,\"samples\":%d,\"calls\":%d}\n",
+	       kind, nr_threads, fastest - fastest_direct, added[SAMPLES / 2], fastest_direct,
+	       SAMPLES, CALLS);
+	return fastest - fastest_direct;
+}
+
+int main(int argc, char **argv)
+{
+	const double limit = argc == 3 && !strcmp(argv[1], "--limit") ? strtod(argv[2], NULL) : 0;
+	double worst = 0;
+
+	if (argc != 1 && limit <= 0) {
+		fprintf(stderr, "usage: ccr-gate-bench [--limit NS]\n");
+		return 2;
+	}
+	for (int threads = 1; threads <= 2; threads++) {
+		const double open = measure("open", (call)ccr__stub_at(0), threads);
+		const double regs = measure("regs", (call)ccr__stub_at(1), threads);
+		const double stack = measure("stack", (call)ccr__stub_at(2), threads);
+
+		worst = regs > worst ? regs : worst;
+		worst = stack > worst ? stack : worst;
+		worst = open > worst ? open : worst;
+	}
+	return limit > 0 && worst > limit;
+}

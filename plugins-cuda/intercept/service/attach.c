@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory back in, at the addresses it had. The gate opens only when all of it
+ * is there; until then any failure undoes what was mapped and the thread waits
+ * for the next bell.
+ */
+#include "intercept/service/service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct attach {
+	struct ccr__talk *talk;
+	enum ccr_attach_mode mode;
+	CUresult result;
+	const char *what;
+};
+
+static int check(struct attach *a, const struct ccr_wire_handle *wire, struct ccr__phys **out)
+{
+	struct ccr__phys *phys = ccr__phys_by_id(wire->id);
+
+	a->what = "the pool sent an allocation this process does not have";
+	if (!phys || phys->size != wire->size || phys->handle || phys->is_attached)
+		return -EPROTO;
+	*out = phys;
+	return 0;
+}
+
+static CUresult place(struct ccr__phys *phys, CUmemGenericAllocationHandle handle, bool is_imported)
+{
+	const CUresult result = ccr__place_map_all(phys, handle);
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	phys->handle = handle;
+	phys->is_imported = is_imported;
+	phys->is_attached = true;
+	return CUDA_SUCCESS;
+}
+
+static bool is_part(const struct ccr__adoption *a)
+{
+	return a->offset || a->from_size != a->phys->size;
+}
+
+/* Maps what was imported as it is. What is not placed in the end is released by the caller. */
+static CUresult map_batch(struct ccr__adopt_batch *batch)
+{
+	for (size_t i = 0; i < batch->nr; i++) {
+		struct ccr__adoption *a = &batch->entries[i];
+		const CUresult result = place(a->phys, a->from, true);
+
+		if (result != CUDA_SUCCESS)
+			return result;
+		a->from = 0;
+	}
+	return CUDA_SUCCESS;
+}
+
+/* What is placed when it fails is undone with everything else, by settle. */
+static CUresult adopt_batch(struct ccr__adopt_batch *batch)
+{
+	CUresult result = ccr__adopt_create(batch);
+
+	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++)
+		result = place(batch->entries[i].phys, batch->entries[i].own, false);
+	if (result == CUDA_SUCCESS)
+		result = ccr__adopt_copy(batch, CCR__OWN_PLACED);
+	for (size_t i = 0; i < batch->nr; i++)
+		if (batch->entries[i].phys->is_attached)
+			batch->entries[i].own = 0;
+	ccr__adopt_undo(batch);
+	return result;
+}
+
+static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)
+{
+	CUresult result;
+
+	if (!batch->nr)
+		return CUDA_SUCCESS;
+	/* A part of something larger cannot be mapped for good. */
+	if (is_part(&batch->entries[0]))
+		return adopt_batch(batch);
+	if (a->mode == CCR_ATTACH_MAP ||
+	    (a->mode == CCR_ATTACH_AUTO &&
+	     ccr__adopt_room(batch->entries[0].phys->device) < batch->bytes))
+		return map_batch(batch);
+	result = adopt_batch(batch);
+	/* Somebody else was faster with the free memory: nothing of the batch is placed then. */
+	if (result == CUDA_ERROR_OUT_OF_MEMORY && a->mode == CCR_ATTACH_AUTO &&
+	    !batch->entries[0].phys->is_attached)
+		result = map_batch(batch);
+	return result;
+}
+
+/* Each imported handle once, though neighbours share it. */
+static void release_imported(const struct ccr__adopt_batch *batch)
+{
+	CUmemGenericAllocationHandle last = 0;
+
+	for (size_t i = 0; i < batch->nr; i++) {
+		const CUmemGenericAllocationHandle from = batch->entries[i].from;
+
+		if (from && from != last)
+			ccr__real.cuMemRelease(from);
+		last = from;
+	}
+}
+
+/* Places what was collected and begins anew. 0 or -errno. */
+static int flush(struct attach *a, struct ccr__adopt_batch *batch)
+{
+	a->result = place_batch(a, batch);
+	release_imported(batch);
+	*batch = (struct ccr__adopt_batch){.nr = 0};
+	return a->result == CUDA_SUCCESS ? 0 : -EIO;
+}
+
+/* One handle of a message; the descriptors stay the caller's. */
+static int take_handle(struct attach *a, uint32_t index, const int *fds,
+		       struct ccr__adopt_batch *batch)
+{
+	const struct ccr_wire_handle *wire = &a->talk->message.handles.entry[index];
+	CUmemGenericAllocationHandle imported;
+	struct ccr__phys *phys;
+	int ret = check(a, wire, &phys);
+
+	if (ret)
+		return ret;
+	a->what = "placing an allocation";
+	ret = ccr__adopt_fits(batch, phys) ? 0 : flush(a, batch);
+	if (ret)
+		return ret;
+	if (batch->nr && wire[-1].fd == wire->fd) {
+		imported = batch->entries[batch->nr - 1].from;
+	} else {
+		a->result = ccr__real.cuMemImportFromShareableHandle(
+			&imported, (void *)(intptr_t)fds[wire->fd],
+			CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+		if (a->result != CUDA_SUCCESS)
+			return -EIO;
+	}
+	ccr__adopt_add(batch, phys, imported, wire->offset, wire->memory_size);
+	return 0;
+}
+
+/* One HANDLES message; takes over the descriptors. */
+static int take_message(struct attach *a, const int *fds, int nr_fds)
+{
+	struct ccr__adopt_batch batch = {.nr = 0};
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < a->talk->message.handles.count; i++)
+		ret = take_handle(a, i, fds, &batch);
+	if (!ret)
+		ret = flush(a, &batch);
+	else
+		release_imported(&batch);
+	for (int i = 0; i < nr_fds; i++)
+		close(fds[i]);
+	return ret;
+}
+
+static int check_complete(struct attach *a)
+{
+	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next)
+		if (!phys->handle) {
+			a->what = "the pool did not send every allocation";
+			return -ENODATA;
+		}
+	return 0;
+}
+
+static int take_all(struct attach *a)
+{
+	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
+
+	for (;;) {
+		int ret = ccr_message_receive(a->talk->socket, &a->talk->message, fds, &nr_fds, -1);
+
+		a->what = "the connection to the pool";
+		if (ret)
+			return ret;
+		switch (a->talk->message.type) {
+		case CCR_MSG_HANDLES:
+			ret = take_message(a, fds, nr_fds);
+			if (ret)
+				return ret;
+			break;
+		case CCR_MSG_END:
+			return check_complete(a);
+		default:
+			a->what = "the pool gave up";
+			return -ECANCELED;
+		}
+	}
+}
+
+/* `keep`: everything is there; otherwise back to evicted. */
+static void settle(bool keep)
+{
+	for (struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {
+		if (!phys->is_attached)
+			continue;
+		phys->is_attached = false;
+		if (keep)
+			continue;
+		ccr__place_unmap_all(phys);
+		ccr__real.cuMemRelease(phys->handle);
+		phys->handle = 0;
+		phys->is_imported = false;
+	}
+	ccr__memory.is_evicted = !keep;
+}
+
+void ccr__attach(struct ccr__talk *talk, enum ccr_attach_mode mode)
+{
+	struct attach a = {.talk = talk, .mode = mode};
+	int ret;
+
+	ccr__memory_lock();
+	ret = take_all(&a);
+	settle(!ret);
+	ccr__memory_unlock();
+	if (ret) {
+		ccr__talk_failed(talk, ret, a.result, a.what);
+		return;
+	}
+	ccr__gate_open();
+	ccr_message_init(&talk->message, CCR_MSG_DONE, talk->operation);
+	ccr_message_send(talk->socket, &talk->message, NULL, 0);
+}

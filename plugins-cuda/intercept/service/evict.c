@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory out: everything that can be moved is exported to the pool, and let go
+ * once the pool has imported all of it. Nothing is released before that, so every
+ * way to fail ends with the gate open and the memory where it was.
+ */
+#include "intercept/service/service.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+struct evict {
+	struct ccr__talk *talk;
+	uint32_t timeout_ms;
+	CUresult result;
+	const char *what;
+	int index_of[CCR_MAX_DEVICES]; /* in DEVICES; -1: not used */
+};
+
+static bool is_moved(const struct ccr__phys *phys)
+{
+	return !phys->is_excluded;
+}
+
+/* --- adopting what an earlier attach only mapped --- */
+
+static CUresult replace_mapping(struct ccr__adoption *a)
+{
+	struct ccr__phys *phys = a->phys;
+	CUresult result = ccr__place_unmap_all(phys);
+
+	if (result == CUDA_SUCCESS)
+		result = ccr__place_map_all(phys, a->own);
+	if (result != CUDA_SUCCESS) {
+		/* Back to what the program had. */
+		ccr__place_map_all(phys, a->from);
+		return result;
+	}
+	ccr__real.cuMemRelease(a->from);
+	phys->handle = a->own;
+	phys->is_imported = false;
+	a->own = 0;
+	return CUDA_SUCCESS;
+}
+
+static CUresult adopt_batch(struct ccr__adopt_batch *batch)
+{
+	CUresult result = CUDA_SUCCESS;
+
+	if (batch->nr)
+		result = ccr__adopt_create(batch);
+	if (batch->nr && result == CUDA_SUCCESS)
+		result = ccr__adopt_copy(batch, CCR__FROM_PLACED);
+	for (size_t i = 0; i < batch->nr && result == CUDA_SUCCESS; i++)
+		result = replace_mapping(&batch->entries[i]);
+	ccr__adopt_undo(batch);
+	*batch = (struct ccr__adopt_batch){.nr = 0};
+	return result;
+}
+
+/* Each batch frees what it replaces, so that little room is enough. */
+static CUresult adopt_imported(void)
+{
+	struct ccr__adopt_batch batch = {.nr = 0};
+	CUresult result = CUDA_SUCCESS;
+
+	for (struct ccr__phys *phys = ccr__memory.all; phys && result == CUDA_SUCCESS;
+	     phys = phys->next) {
+		if (!phys->is_imported || !is_moved(phys))
+			continue;
+		if (!ccr__adopt_fits(&batch, phys) ||
+		    batch.bytes + phys->size > ccr__adopt_room(phys->device))
+			result = adopt_batch(&batch);
+		if (result == CUDA_SUCCESS)
+			ccr__adopt_add(&batch, phys, phys->handle, 0, phys->size);
+	}
+	return result == CUDA_SUCCESS ? adopt_batch(&batch) : result;
+}
+
+/* --- sending --- */
+
+static int send_devices(struct evict *e)
+{
+	struct ccr_message *m = &e->talk->message;
+
+	memset(e->index_of, -1, sizeof(e->index_of));
+	ccr_message_init(m, CCR_MSG_DEVICES, e->talk->operation);
+	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {
+		CUuuid uuid;
+
+		if (!is_moved(phys) || e->index_of[phys->device] >= 0)
+			continue;
+		e->result = ccr__real.cuDeviceGetUuid_v2(&uuid, phys->device);
+		if (e->result != CUDA_SUCCESS)
+			return -EIO;
+		e->index_of[phys->device] = m->devices.count;
+		memcpy(m->devices.uuid[m->devices.count++], uuid.bytes, 16);
+	}
+	return ccr_message_send(e->talk->socket, m, NULL, 0);
+}
+
+static int flush_handles(struct evict *e, int *fds)
+{
+	struct ccr_message *m = &e->talk->message;
+	const uint32_t nr = m->handles.count;
+	int ret = 0;
+
+	if (nr)
+		ret = ccr_message_send_patiently(e->talk->socket, m, fds, nr, e->timeout_ms);
+	for (uint32_t i = 0; i < nr; i++)
+		close(fds[i]);
+	ccr_message_init(m, CCR_MSG_HANDLES, e->talk->operation);
+	return ret;
+}
+
+static int add_handle(struct evict *e, const struct ccr__phys *phys, int *fds)
+{
+	struct ccr_message *m = &e->talk->message;
+	int ret;
+
+	for (int attempt = 0;; attempt++) {
+		e->result = ccr__real.cuMemExportToShareableHandle(
+			&fds[m->handles.count], phys->handle,
+			CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+		if (e->result == CUDA_SUCCESS)
+			break;
+		/* The program's limit of open files may be close: send what there is first. */
+		if (attempt || !m->handles.count)
+			return -EIO;
+		ret = flush_handles(e, fds);
+		if (ret)
+			return ret;
+	}
+	m->handles.entry[m->handles.count] = (struct ccr_wire_handle){
+		.id = phys->id,
+		.size = phys->size,
+		.memory_size = phys->size,
+		.fd = m->handles.count,
+		.address = phys->maps ? phys->maps->base : 0,
+		.requested = phys->requested,
+		.device = e->index_of[phys->device],
+		.flags = phys->is_own_vmm ? CCR_HANDLE_OWN_VMM : 0,
+	};
+	m->handles.count++;
+	return m->handles.count == CCR_HANDLES_A_MESSAGE ? flush_handles(e, fds) : 0;
+}
+
+static int send_all(struct evict *e)
+{
+	int fds[CCR_HANDLES_A_MESSAGE], ret, flushed;
+
+	e->what = "the list of allocations cannot be sent";
+	ret = send_devices(e);
+	if (ret)
+		return ret;
+	e->what = "an allocation cannot be exported";
+	ccr_message_init(&e->talk->message, CCR_MSG_HANDLES, e->talk->operation);
+	for (const struct ccr__phys *phys = ccr__memory.all; phys && !ret; phys = phys->next)
+		if (is_moved(phys))
+			ret = add_handle(e, phys, fds);
+	flushed = flush_handles(e, fds);
+	ret = ret ? ret : flushed;
+	if (ret)
+		return ret;
+	ccr_message_init(&e->talk->message, CCR_MSG_END, e->talk->operation);
+	return ccr_message_send(e->talk->socket, &e->talk->message, NULL, 0);
+}
+
+/* --- letting go --- */
+
+static void map_back(const struct ccr__phys *end)
+{
+	for (struct ccr__phys *phys = ccr__memory.all; phys != end; phys = phys->next)
+		if (is_moved(phys) && ccr__place_map_all(phys, phys->handle) != CUDA_SUCCESS)
+			ccr_err("allocation %llu is not mapped any more",
+				(unsigned long long)phys->id);
+}
+
+static bool is_connected(int socket)
+{
+	struct pollfd poller = {.fd = socket, .events = POLLIN};
+
+	/* Nothing is to come now: whatever makes it readable is an ABORT or the end. */
+	return !poll(&poller, 1, 0);
+}
+
+/* Two steps, so that a failure in the first can be taken back. */
+static int let_go(struct evict *e)
+{
+	struct ccr__phys *phys;
+
+	e->what = "unmapping an allocation";
+	for (phys = ccr__memory.all; phys; phys = phys->next) {
+		if (!is_moved(phys))
+			continue;
+		e->result = ccr__place_unmap_all(phys);
+		if (e->result != CUDA_SUCCESS) {
+			map_back(phys->next);
+			return -EIO;
+		}
+	}
+	if (!is_connected(e->talk->socket)) {
+		map_back(NULL);
+		e->what = "the pool went away before the memory was released";
+		return -EPIPE;
+	}
+	for (phys = ccr__memory.all; phys; phys = phys->next) {
+		if (!is_moved(phys))
+			continue;
+		e->result = ccr__real.cuMemRelease(phys->handle);
+		if (e->result != CUDA_SUCCESS)
+			ccr_err("releasing allocation %llu: %s", (unsigned long long)phys->id,
+				ccr_cuda_error_name(e->result));
+		phys->handle = 0;
+	}
+	ccr__memory.is_evicted = true;
+	return 0;
+}
+
+static int wait_held(struct evict *e)
+{
+	const int ret = ccr_message_receive(e->talk->socket, &e->talk->message, NULL, NULL, -1);
+
+	e->what = "the pool did not take the memory";
+	if (ret)
+		return ret;
+	return e->talk->message.type == CCR_MSG_HELD ? 0 : -ECANCELED;
+}
+
+static int evict_quiet(struct evict *e)
+{
+	int ret;
+
+	e->what = "memory mapped from the pool cannot be adopted";
+	e->result = adopt_imported();
+	if (e->result != CUDA_SUCCESS)
+		return e->result == CUDA_ERROR_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+	ret = send_all(e);
+	if (!ret)
+		ret = wait_held(e);
+	return ret ? ret : let_go(e);
+}
+
+void ccr__evict(struct ccr__talk *talk, uint32_t timeout_ms)
+{
+	struct evict e = {.talk = talk, .timeout_ms = timeout_ms};
+	int ret;
+
+	if (atomic_load(&ccr__core.gate_incomplete)) {
+		ccr__talk_failed(talk, -ENOTSUP, CUDA_SUCCESS,
+				 "some driver calls of the program are not under the gate");
+		return;
+	}
+	ret = ccr__quiesce(ccr__now_ns() + timeout_ms * 1000000ull, &e.result, &e.what);
+	if (!ret) {
+		ccr__alloc_flush();
+		ccr__memory_lock();
+		ret = evict_quiet(&e);
+		ccr__memory_unlock();
+		if (ret)
+			ccr__gate_open();
+	}
+	if (ret) {
+		ccr__talk_failed(talk, ret, e.result, e.what);
+		return;
+	}
+	ccr_message_init(&talk->message, CCR_MSG_DONE, talk->operation);
+	ccr_message_send(talk->socket, &talk->message, NULL, 0);
+}

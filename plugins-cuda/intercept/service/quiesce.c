@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A process at rest: no driver call in flight, no stream being captured, no
+ * work on any device. cuCtxSynchronize is the only call that waits for every
+ * stream, those of other threads included; it has no time limit, so it runs in
+ * a thread of its own that may outlive the attempt.
+ */
+#include "intercept/copy/copy.h"
+#include "intercept/service/service.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONTEXTS 256
+
+struct waiter {
+	uint32_t done; /* futex */
+	CUresult result;
+	size_t nr_contexts;
+	CUcontext contexts[MAX_CONTEXTS];
+	uint64_t retained; /* primary contexts to give back, a bit per device */
+};
+
+/* Of an earlier attempt that timed out: its kernel may still run. */
+static struct waiter *left_over;
+
+static bool is_gone(CUresult result)
+{
+	return result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED;
+}
+
+static void give_back(const struct waiter *w)
+{
+	for (int device = 0; device < CCR_MAX_DEVICES; device++)
+		if (w->retained & 1ull << device)
+			ccr__real.cuDevicePrimaryCtxRelease_v2(device);
+}
+
+static void *wait_for_contexts(void *argument)
+{
+	struct waiter *w = argument;
+	CUcontext popped;
+
+	/* A thread inherits its name, and the service thread is found by it. */
+	pthread_setname_np(pthread_self(), "criu-cuda-wait");
+	for (size_t i = 0; i < w->nr_contexts && w->result == CUDA_SUCCESS; i++) {
+		w->result = ccr__real.cuCtxPushCurrent_v2(w->contexts[i]);
+		if (is_gone(w->result)) {
+			ccr__context_forget(w->contexts[i]);
+			w->result = CUDA_SUCCESS;
+			continue;
+		}
+		if (w->result != CUDA_SUCCESS)
+			break;
+		w->result = ccr__real.cuCtxSynchronize();
+		ccr__real.cuCtxPopCurrent_v2(&popped);
+	}
+	give_back(w);
+	__atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
+	ccr__futex_wake(&w->done);
+	return NULL;
+}
+
+/* Contexts in use: live primary ones and those the program created. */
+static CUresult collect(struct waiter *w)
+{
+	int nr_devices = 0;
+	CUresult result = ccr__real.cuDeviceGetCount(&nr_devices);
+
+	for (int device = 0; device < nr_devices && device < CCR_MAX_DEVICES; device++) {
+		unsigned int flags;
+		int active = 0;
+
+		result = ccr__real.cuDevicePrimaryCtxGetState(device, &flags, &active);
+		if (result != CUDA_SUCCESS)
+			return result;
+		if (!active)
+			continue;
+		result = ccr__real.cuDevicePrimaryCtxRetain(&w->contexts[w->nr_contexts], device);
+		if (result != CUDA_SUCCESS)
+			return result;
+		w->retained |= 1ull << device;
+		w->nr_contexts++;
+	}
+	w->nr_contexts +=
+		ccr__context_list(w->contexts + w->nr_contexts, MAX_CONTEXTS - w->nr_contexts);
+	return w->nr_contexts > MAX_CONTEXTS ? CUDA_ERROR_OUT_OF_MEMORY : result;
+}
+
+static int start(struct waiter *w)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int ret = pthread_attr_init(&attr);
+
+	if (ret)
+		return -ret;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Signals are blocked in it as in the service thread. */
+	ret = pthread_create(&thread, &attr, wait_for_contexts, w);
+	pthread_attr_destroy(&attr);
+	return -ret;
+}
+
+/* 0 when the waiter ended by the deadline; its memory is then free again. */
+static int finish(struct waiter *w, uint64_t deadline_ns, CUresult *result)
+{
+	while (!__atomic_load_n(&w->done, __ATOMIC_ACQUIRE))
+		if (ccr__futex_wait(&w->done, 0, deadline_ns)) {
+			left_over = w;
+			return -ETIMEDOUT;
+		}
+	*result = w->result;
+	left_over = NULL;
+	free(w);
+	return 0;
+}
+
+static int synchronise(uint64_t deadline_ns, CUresult *result)
+{
+	struct waiter *w;
+	int ret;
+
+	if (left_over && finish(left_over, deadline_ns, result))
+		return -ETIMEDOUT;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*result = collect(w);
+	ret = *result == CUDA_SUCCESS ? start(w) : -EIO;
+	if (ret) {
+		give_back(w);
+		free(w);
+		return ret;
+	}
+	ret = finish(w, deadline_ns, result);
+	return ret ? ret : *result == CUDA_SUCCESS ? 0 : -EIO;
+}
+
+static int close_without_captures(uint64_t deadline_ns)
+{
+	for (;;) {
+		uint32_t captures;
+		int ret;
+
+		while ((captures = __atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST)))
+			if (ccr__futex_wait(&ccr__nr_captures, captures, deadline_ns))
+				return -EBUSY;
+		ret = ccr__gate_close(deadline_ns);
+		if (ret)
+			return ret;
+		/* One may have begun before the gate was closed; it cannot end while it is. */
+		if (!__atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST))
+			return 0;
+		ccr__gate_open();
+	}
+}
+
+int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
+{
+	int ret = close_without_captures(deadline_ns);
+
+	*result = CUDA_SUCCESS;
+	if (ret) {
+		*what = ret == -EBUSY ? "a stream is being captured"
+				      : "a driver call does not return";
+		return ret == -EBUSY ? -ETIMEDOUT : ret;
+	}
+	ret = synchronise(deadline_ns, result);
+	if (!ret) {
+		/* Nobody copies now: threads and pinned buffers of ours are no part of the image.
+		 */
+		ccr__stage_release(NULL);
+		return 0;
+	}
+	*what = ret == -ETIMEDOUT ? "work on a device does not end" : "cuCtxSynchronize";
+	ccr__gate_open();
+	return ret;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The watcher's part of device memory: it keeps what a pool that dies would
+ * lose, and waits until every task has its memory.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "plugin/device/device_memory.h"
+#include "plugin/device/through_pool.h"
+#include "plugin/device/pool_link.h"
+
+/* Dropping memory takes milliseconds. */
+#define END_TIMEOUT_MS 10000
+
+void ccr__memory_fds(int fds[CCR_MEMORY_FDS])
+{
+	fds[0] = ccr__pool_link.socket;
+	fds[1] = ccr__pool_link.vault[0];
+	fds[2] = ccr__pool_link.images_dir;
+}
+
+void ccr__memory_fds_passed(void)
+{
+	/* Its only reader is the watcher from here on: without it the pool must notice. */
+	if (ccr__pool_link.vault[0] >= 0)
+		close(ccr__pool_link.vault[0]);
+	ccr__pool_link.vault[0] = -1;
+}
+
+static void keep(int *mine, int fd)
+{
+	if (fd < 0)
+		return;
+	if (*mine >= 0)
+		close(*mine);
+	*mine = fd;
+}
+
+void ccr__memory_keep_fds(const int fds[CCR_MEMORY_FDS])
+{
+	keep(&ccr__pool_link.socket, fds[0]);
+	keep(&ccr__pool_link.vault[0], fds[1]);
+	keep(&ccr__pool_link.images_dir, fds[2]);
+}
+
+int ccr__memory_poll_fd(void)
+{
+	return ccr__pool_link.vault[0];
+}
+
+void ccr__memory_poll(void)
+{
+	ccr__vault_take();
+}
+
+/* Not on wrong memory, nor behind a closed gate for ever. */
+static void give_up(struct task *task, const char *reason)
+{
+	task->is_awaited = false;
+	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
+	ccr__task_outcome(task, "failed", reason);
+}
+
+static int reclaim(struct task *task)
+{
+	int ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, CCR_OP_STATUS | CCR_OP_PIDFD);
+
+	if (!ret)
+		ret = ccr__vault_send(task->operation);
+	return ret ? ret : ccr__memory_ready(task);
+}
+
+/* The pool died: everybody who still waits gets the memory from a helper. 0 or -errno. */
+static int ask_another(int stage, struct task *const *tasks, size_t nr)
+{
+	int ret = ccr__pool_replace();
+
+	if (!ret && stage == STAGE_RESTORE)
+		ret = ccr__memory_request_load();
+	for (size_t i = 0; !ret && i < nr; i++)
+		if (tasks[i]->is_awaited)
+			ret = stage == STAGE_RESTORE ? ccr__memory_request_attach(tasks[i])
+						     : reclaim(tasks[i]);
+	/* Only now: what they answer is not what a request waits for. */
+	for (size_t i = 0; !ret && i < nr; i++)
+		if (tasks[i]->is_awaited && ccr__memory_ring(tasks[i]))
+			give_up(tasks[i], "its service thread cannot be told");
+	return ret;
+}
+
+static struct task *awaited(struct task *const *tasks, size_t nr, uint32_t operation)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (tasks[i]->is_awaited && (!operation || tasks[i]->operation == operation))
+			return tasks[i];
+	return NULL;
+}
+
+/* Until the pool has let go of what it does not keep: whoever waits for us finds the device free.
+ */
+static void end_session(void)
+{
+	struct ccr_message last;
+
+	if (ccr__pool_link.socket < 0)
+		return;
+	shutdown(ccr__pool_link.socket, SHUT_WR);
+	while (!ccr_message_receive(ccr__pool_link.socket, &last, NULL, NULL, END_TIMEOUT_MS))
+		;
+}
+
+void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
+{
+	bool is_replaced = false;
+	struct task *task;
+
+	while (ccr__vault_take())
+		;
+	while (awaited(tasks, nr, 0)) {
+		struct ccr_message reply;
+		int ret = ccr_message_receive(ccr__pool_link.socket, &reply, NULL, NULL, -1);
+
+		if (ret && !is_replaced) {
+			is_replaced = true;
+			ret = ask_another(stage, tasks, nr);
+		} else if (!ret && reply.type == CCR_MSG_OP_GIVEN) {
+			task = awaited(tasks, nr, reply.operation);
+			if (task && reply.result)
+				give_up(task, reply.done.text);
+			else if (task)
+				task->is_awaited = false;
+		}
+		if (ret)
+			break;
+	}
+	while ((task = awaited(tasks, nr, 0)))
+		give_up(task, "no pool to give its device memory back");
+	end_session();
+	ccr__sweep_sockets(ccr__plugin.settings.run_dir);
+}

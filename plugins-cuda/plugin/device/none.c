@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Variants without a pool: the driver saves and restores all device memory. */
+#include "plugin/device/device_memory.h"
+
+#include <errno.h>
+
+int ccr__memory_evict(struct task *task)
+{
+	return 0;
+}
+
+int ccr__memory_saved(struct task *task)
+{
+	return 0;
+}
+
+int ccr__memory_roll_back(struct task *task)
+{
+	return 0;
+}
+
+void ccr__memory_commit(const struct task *task)
+{
+}
+
+int ccr__memory_load_begin(void)
+{
+	if (!ccr__gpu_images_in(criu_get_image_dir()))
+		return 0;
+	ccr_err("the images hold GPU memory in cuda-<pid>.img, which this variant cannot load; use "
+		"parallel or full");
+	return -EINVAL;
+}
+
+int ccr__memory_attach(struct task *task)
+{
+	return 0;
+}
+
+bool ccr__memory_has_pool(void)
+{
+	return false;
+}
+
+void ccr__memory_fds(int fds[CCR_MEMORY_FDS])
+{
+	for (int i = 0; i < CCR_MEMORY_FDS; i++)
+		fds[i] = -1;
+}
+
+void ccr__memory_fds_passed(void)
+{
+}
+
+void ccr__memory_keep_fds(const int fds[CCR_MEMORY_FDS])
+{
+}
+
+int ccr__memory_poll_fd(void)
+{
+	return -1;
+}
+
+void ccr__memory_poll(void)
+{
+}
+
+void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
+{
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "plugin/device/pool_link.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plugin/plugin.h"
+
+struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
+
+/* cuda-poold lies beside the plugin, which is where install puts it. */
+static int helper_path(char *out, size_t size)
+{
+	const char *slash;
+	Dl_info info;
+
+	if (!dladdr(&CR_PLUGIN_DESC, &info) || !info.dli_fname)
+		return -ENOENT;
+	slash = strrchr(info.dli_fname, '/');
+	if ((size_t)snprintf(out, size, "%.*s/cuda-poold",
+			     slash ? (int)(slash - info.dli_fname) : 1,
+			     slash ? info.dli_fname : ".") >= size)
+		return -ENAMETOOLONG;
+	return access(out, X_OK) ? -errno : 0;
+}
+
+static void exec_helper(const char *path, int fd)
+{
+	char *const args[] = {(char *)path, "--once", NULL};
+	sigset_t none;
+	int null_fd;
+
+	setsid();
+	/* The grandchild: criu takes the end of a child for the end of a task. */
+	if (fork())
+		_exit(0);
+	null_fd = open("/dev/null", O_RDWR);
+	if (fd == 3)
+		fcntl(fd, F_SETFD, 0);
+	else
+		dup2(fd, 3);
+	dup2(null_fd, 0);
+	dup2(null_fd, 1);
+	dup2(null_fd, 2);
+	syscall(SYS_close_range, 4, ~0U, 0);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* criu's own libraries may come by LD_LIBRARY_PATH; the helper finds what it needs the same
+	 * way. */
+	execv(path, args);
+	_exit(127);
+}
+
+static int start_helper(void)
+{
+	char path[PATH_MAX];
+	int pair[2], ret, status;
+	pid_t child;
+
+	ret = helper_path(path, sizeof(path));
+	if (ret) {
+		ccr_err("no cuda-poold beside the plugin: %s", strerror(-ret));
+		return ret;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		ret = -errno;
+		ccr_err("socketpair: %s", strerror(-ret));
+		return ret;
+	}
+	child = fork();
+	if (!child)
+		exec_helper(path, pair[1]);
+	close(pair[1]);
+	if (child < 0) {
+		close(pair[0]);
+		ccr_err("fork of %s failed", path);
+		return -EAGAIN;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	ccr_info("started %s for this run", path);
+	return pair[0];
+}
+
+static int connect_daemon(void)
+{
+#ifdef CCR_POOL_DAEMON
+	const struct ccr_settings *settings = &ccr__plugin.settings;
+	char path[PATH_MAX + 16];
+	int fd;
+
+	if (!settings->context_pool) {
+		ccr_info("context pool: not used, CRIU_CUDA_CONTEXT_POOL=0");
+		return -ENOTSUP;
+	}
+	snprintf(path, sizeof(path), "%s/" CCR_POOL_SOCKET, settings->run_dir);
+	fd = ccr_socket_connect(path);
+	if (fd >= 0)
+		ccr_info("context pool: connected to the daemon at %s", path);
+	else
+		ccr_info("context pool: no daemon at %s (%s), a helper serves this run", path,
+			 strerror(-fd));
+	return fd;
+#else
+	return -ENOTSUP;
+#endif
+}
+
+int ccr__pool_connect(void)
+{
+	struct pool_link *link = &ccr__pool_link;
+
+	if (link->socket >= 0)
+		return 0;
+	link->socket = connect_daemon();
+	link->is_daemon = link->socket >= 0;
+	if (link->socket < 0)
+		link->socket = start_helper();
+	return link->socket < 0 ? link->socket : 0;
+}
+
+int ccr__pool_replace(void)
+{
+	struct pool_link *link = &ccr__pool_link;
+
+	ccr_warn("context pool: the %s has ended, a helper takes over",
+		 link->is_daemon ? "daemon" : "helper");
+	if (link->socket >= 0)
+		close(link->socket);
+	link->is_daemon = false;
+	link->is_replaced = true;
+	link->socket = start_helper();
+	return link->socket < 0 ? link->socket : 0;
+}
+
+static int collect_fds(uint32_t which, int pidfd, int *fds, uint32_t *given)
+{
+	const struct pool_link *link = &ccr__pool_link;
+	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->vault[1], pidfd};
+	int nr = 0;
+
+	*given = 0;
+	for (int i = 0; i < CCR_OP_MAX_FDS; i++) {
+		if (!(which & 1u << i) || available[i] < 0)
+			continue;
+		fds[nr++] = available[i];
+		*given |= 1u << i;
+	}
+	return nr;
+}
+
+int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint32_t which)
+{
+	const struct plugin *p = &ccr__plugin;
+	const struct ccr_settings *s = &p->settings;
+	struct ccr_message message;
+	int fds[CCR_OP_MAX_FDS], nr_fds, pidfd = -1, ret;
+
+	/* The pool may be in another PID namespace: there the number says nothing. */
+	if (which & CCR_OP_PIDFD) {
+		pidfd = syscall(SYS_pidfd_open, task->pid, 0);
+		if (pidfd < 0)
+			return -errno;
+	}
+	ccr_message_init(&message, type, task ? task->operation : 0);
+	nr_fds = collect_fds(which, pidfd, fds, &message.op.fds);
+	message.op.pid = task ? task->pid : 0;
+	message.op.image_pid = task ? task->image_pid : 0;
+	message.op.criu = getpid();
+	message.op.timeout_ms = s->lock_timeout_ms;
+	message.op.streams = s->streams;
+	message.op.chunk_mb = s->chunk_mb;
+	message.op.verify = s->verify;
+	message.op.io = s->io;
+	message.op.attach_mode = s->handover;
+	message.op.hold = s->hold;
+	message.op.again = ccr__pool_link.is_replaced;
+	message.op.map = p->device_map;
+	ret = ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
+	if (pidfd >= 0)
+		close(pidfd);
+	return ret;
+}
+
+/* The result of a copy that is not waited for now; false: this is another message. */
+static bool note_result(const struct ccr_message *message, uint32_t awaited)
+{
+	struct task *task = ccr__plugin.tasks;
+
+	if (message->type != CCR_MSG_OP_RESULT || !message->operation ||
+	    message->operation == awaited)
+		return false;
+	while (task && task->operation != message->operation)
+		task = task->next;
+	if (!task)
+		return false;
+	task->is_saved = true;
+	task->save_result = message->result;
+	return true;
+}
+
+int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
+		    int timeout_ms)
+{
+	int ret;
+
+	do {
+		ret = ccr_message_receive(ccr__pool_link.socket, reply, NULL, NULL, timeout_ms);
+		if (ret) {
+			ccr_err("cuda-poold: %s", ret == -EPIPE ? "has ended" : strerror(-ret));
+			return ret;
+		}
+		reply->done.text[sizeof(reply->done.text) - 1] = '\0';
+		if (reply->type == CCR_MSG_OP_RESULT && reply->result)
+			ccr_err("cuda-poold: %s", reply->done.text);
+	} while (note_result(reply, operation));
+	if (reply->type == expected || reply->type == CCR_MSG_OP_RESULT)
+		ret = reply->result;
+	return reply->type == expected || ret ? ret : -EPROTO;
+}

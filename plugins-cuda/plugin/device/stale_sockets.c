@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pool removes its sockets as its operations end; one that was killed cannot.
+ * A pid says nothing about the pool: with clones it is in another PID namespace.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "plugin/device/pool_link.h"
+
+static bool is_operation(const char *name, uint32_t *operation)
+{
+	int end = 0;
+
+	return sscanf(name, CCR_OP_SOCKET_FORMAT "%n", operation, &end) == 1 && end && !name[end];
+}
+
+/*
+ * Nobody is bound to it. A datagram socket asks: a pool is another type, so the
+ * kernel answers -EPROTOTYPE and the pool's own queue does not see it.
+ */
+static bool is_left_over(const char *run_dir, uint32_t operation)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	bool is_refused;
+	int fd;
+
+	if (ccr_op_socket_path(address.sun_path, sizeof(address.sun_path), run_dir, operation))
+		return false;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	is_refused =
+		connect(fd, (struct sockaddr *)&address, sizeof(address)) && errno == ECONNREFUSED;
+	close(fd);
+	return is_refused;
+}
+
+void ccr__sweep_sockets(const char *run_dir)
+{
+	struct dirent *entry;
+	uint32_t operation;
+	DIR *dir = opendir(run_dir);
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (is_operation(entry->d_name, &operation) && is_left_over(run_dir, operation))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+}

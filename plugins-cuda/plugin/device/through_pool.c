@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Device memory through the pool: the interceptor's service thread in the task
+ * hands its allocations to cuda-poold, which moves the bytes. This file only
+ * says when, and rings the bell.
+ */
+#include "plugin/device/device_memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "plugin/task/service_signal.h"
+#include "plugin/device/through_pool.h"
+#include "plugin/device/pool_link.h"
+
+/* For the pool to start: cuInit and a context on a cold GPU. */
+#define READY_TIMEOUT_MS 60000
+/* Copying has no limit of its own; an hour tells a hung device from a slow disk. */
+#define COPY_TIMEOUT_MS 3600000
+
+int ccr__memory_ring(const struct task *task)
+{
+	const int ret = ccr__doorbell_ring(task->pid, task->service_tid, task->operation);
+
+	if (ret)
+		ccr_err("%d: cannot signal its service thread %d: %s", task->pid, task->service_tid,
+			strerror(-ret));
+	return ret;
+}
+
+int ccr__memory_ready(struct task *task)
+{
+	struct ccr_message reply;
+	const int ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
+
+	if (!ret)
+		task->operation = reply.operation;
+	return ret;
+}
+
+/* ---- dump ---- */
+
+static bool pool_wanted(const struct task *task)
+{
+	if (!task->service_tid)
+		ccr_info("%d: no interceptor, device memory is left to the driver", task->pid);
+	else if (!ccr__plugin.settings.parallel_restore)
+		ccr_info("%d: CRIU_CUDA_PARALLEL_RESTORE=0, device memory is left to the driver",
+			 task->pid);
+	else
+		return true;
+	return false;
+}
+
+/* What this pool holds for another task is lost to a new one; the vault gives it back. */
+static bool is_in_use(void)
+{
+	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
+		if (t->operation)
+			return true;
+	return false;
+}
+
+static int request_dump(struct task *task)
+{
+	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_VAULT | CCR_OP_PIDFD;
+	const int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
+
+	return ret ? ret : ccr__memory_ready(task);
+}
+
+static int begin_dump(struct task *task)
+{
+	int ret;
+
+	ccr__pool_link.images_dir = criu_get_image_dir();
+	ret = ccr__vault_open();
+	if (!ret)
+		ret = ccr__pool_connect();
+	if (!ret)
+		ret = request_dump(task);
+	if (ret != -EPIPE || !ccr__pool_link.is_daemon || is_in_use())
+		return ret;
+	/* A daemon that is ending, or another version. */
+	ret = ccr__pool_replace();
+	return ret ? ret : request_dump(task);
+}
+
+int ccr__memory_evict(struct task *task)
+{
+	struct ccr_message reply;
+	int ret;
+
+	task->service_tid = ccr__service_thread(task->pid);
+	if (task->service_tid < 0)
+		return task->service_tid;
+	if (!pool_wanted(task)) {
+		task->service_tid = 0;
+		return 0;
+	}
+	task->image_pid = ccr__namespace_pid(task->pid);
+	if (task->image_pid < 0)
+		return task->image_pid;
+	ret = begin_dump(task);
+	if (!ret)
+		ret = ccr__watcher_track(task);
+	if (!ret)
+		ret = ccr__memory_ring(task);
+	if (ret)
+		goto kept;
+	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
+	if (ret == -EPIPE) /* before or after the task gave its memory up? The watcher finds out */
+		return ret;
+	if (ret)
+		goto kept;
+	ccr_info("%d: %llu bytes in %llu allocations taken over in %.1f ms", task->pid,
+		 (unsigned long long)reply.done.bytes, (unsigned long long)reply.done.nr_handles,
+		 reply.done.wait_ms);
+	return 0;
+kept:
+	task->operation = 0;
+	return ret;
+}
+
+int ccr__memory_saved(struct task *task)
+{
+	struct ccr_message reply;
+	int ret;
+
+	if (!task->operation)
+		return 0;
+	if (task->is_saved)
+		return task->save_result;
+	ret = ccr__pool_reply(CCR_MSG_OP_RESULT, task->operation, &reply, COPY_TIMEOUT_MS);
+	if (!ret)
+		ccr_info("%d: device memory saved in %.1f ms", task->pid, reply.done.copy_ms);
+	return ret;
+}
+
+int ccr__memory_roll_back(struct task *task)
+{
+	int ret;
+
+	if (!task->operation)
+		return 0;
+	ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}", task->pid);
+	task->is_awaited = true;
+	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, 0);
+	if (!ret)
+		ret = ccr__memory_ring(task);
+	/* Without the pool the watcher gives back what is in the vault. */
+	return ret == -EPIPE ? 0 : ret;
+}
+
+void ccr__memory_commit(const struct task *task)
+{
+	if (task->operation)
+		ccr__pool_request(CCR_MSG_OP_COMMIT, task, 0);
+}
+
+/* ---- restore ---- */
+
+static bool has_gpu_image(pid_t image_pid)
+{
+	char name[32];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "cuda-%d.img", image_pid);
+	return !fstatat(ccr__pool_link.images_dir, name, &st, 0);
+}
+
+int ccr__memory_request_load(void)
+{
+	struct ccr_message reply;
+	int ret;
+
+	ret = ccr__pool_request(CCR_MSG_OP_RESTORE, NULL, CCR_OP_IMAGES | CCR_OP_STATUS);
+	if (!ret)
+		ret = ccr__pool_reply(CCR_MSG_OP_RESULT, 0, &reply, READY_TIMEOUT_MS);
+	if (!ret)
+		ccr_info("context pool: %s", reply.done.text);
+	return ret;
+}
+
+int ccr__memory_load_begin(void)
+{
+	int ret;
+
+	ccr__pool_link.images_dir = criu_get_image_dir();
+	if (!ccr__gpu_images_in(ccr__pool_link.images_dir))
+		return 0;
+	ret = ccr__begin(STAGE_RESTORE);
+	if (!ret)
+		ret = ccr__pool_connect();
+	if (!ret)
+		ret = ccr__memory_request_load();
+	if (ret == -EPIPE && ccr__pool_link.is_daemon) {
+		ret = ccr__pool_replace();
+		if (!ret)
+			ret = ccr__memory_request_load();
+	}
+	return ret;
+}
+
+int ccr__memory_request_attach(struct task *task)
+{
+	const int ret = ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD);
+
+	return ret ? ret : ccr__memory_ready(task);
+}
+
+/* The pool died: with this task come those that it may not have given their memory yet. */
+static int attach_by_another(struct task *task)
+{
+	struct task *t;
+	int ret = ccr__pool_replace();
+
+	if (!ret)
+		ret = ccr__memory_request_load();
+	for (t = ccr__plugin.tasks; !ret && t; t = t->next)
+		if (t->is_awaited)
+			ret = ccr__memory_request_attach(t);
+	if (!ret)
+		ret = ccr__memory_request_attach(task);
+	/* Only now: what they answer is not what a request waits for. */
+	for (t = ccr__plugin.tasks; !ret && t; t = t->next) {
+		if (!t->is_awaited)
+			continue;
+		ret = ccr__watcher_track(t);
+		if (!ret)
+			ccr__memory_ring(t); /* one that is gone is told by the pool */
+	}
+	return ret;
+}
+
+int ccr__memory_attach(struct task *task)
+{
+	int ret;
+
+	task->image_pid = ccr__namespace_pid(task->pid);
+	if (task->image_pid < 0)
+		return task->image_pid;
+	if (!has_gpu_image(task->image_pid))
+		return 0;
+	task->service_tid = ccr__service_thread(task->pid);
+	if (task->service_tid <= 0) {
+		ccr_err("%d has a GPU image, but no interceptor thread in it", task->pid);
+		return -ESRCH;
+	}
+	ret = ccr__memory_request_attach(task);
+	if (ret == -EPIPE)
+		ret = attach_by_another(task);
+	if (ret)
+		return ret;
+	task->is_awaited = true;
+	ret = ccr__watcher_track(task);
+	if (!ret)
+		ret = ccr__memory_ring(task);
+	if (!ret) /* the reader of the file waits for the pool's «attach» line of this pid */
+		ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}",
+			       task->pid);
+	return ret;
+}
+
+bool ccr__memory_has_pool(void)
+{
+	return ccr__pool_link.socket >= 0;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The copy to the page file: threads that each take the next chunk of the file,
+ * read the task's pages straight into it, and compute its checksum while it is
+ * in their cache. They end before this returns: criu is alone again.
+ */
+#include "plugin/host/remap.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "image/checksum/checksum.h"
+
+#define PIECE (256u << 10)
+
+struct copy {
+	const struct remap_plan *plan;
+	pid_t pid;
+	char *file; /* mapped, shared */
+	uint64_t *xxh3;
+	atomic_size_t next;
+	atomic_int result;
+};
+
+static const char zeroes[64 << 10];
+
+static void update_zeroes(struct ccr_checksum *checksum, uint64_t size)
+{
+	while (size) {
+		const size_t piece = size < sizeof(zeroes) ? size : sizeof(zeroes);
+
+		ccr_checksum_update(checksum, zeroes, piece);
+		size -= piece;
+	}
+}
+
+/* A full file system shows as EFAULT: the kernel cannot write into the mapped file. */
+static int read_pages(const struct copy *copy, uint64_t address, uint64_t offset, uint64_t size)
+{
+	while (size) {
+		const struct iovec local = {copy->file + offset, size};
+		const struct iovec remote = {(void *)(uintptr_t)address, size};
+		const ssize_t done = process_vm_readv(copy->pid, &local, 1, &remote, 1, 0);
+
+		if (done <= 0)
+			return done < 0 && errno != EFAULT ? -errno : -ENOSPC;
+		address += done;
+		offset += done;
+		size -= done;
+	}
+	return 0;
+}
+
+static int copy_run(const struct copy *copy, const struct remap_run *run, uint64_t start,
+		    uint64_t end, struct ccr_checksum *checksum)
+{
+	for (uint64_t at = start; at < end;) {
+		const uint64_t piece = end - at < PIECE ? end - at : PIECE;
+		const int ret = read_pages(copy, run->address + (at - run->offset), at, piece);
+
+		if (ret)
+			return ret;
+		ccr_checksum_update(checksum, copy->file + at, piece);
+		at += piece;
+	}
+	return 0;
+}
+
+/* The first run that ends after `offset`. */
+static const struct remap_run *find_run(const struct remap_plan *plan, uint64_t offset)
+{
+	size_t low = 0, high = plan->nr_runs;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct remap_run *run = &plan->runs[middle];
+
+		if (run->offset + run->size <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return plan->runs + low;
+}
+
+static int copy_chunk(const struct copy *copy, size_t chunk)
+{
+	const struct remap_plan *plan = copy->plan;
+	const uint64_t start = chunk * REMAP_CHUNK;
+	const uint64_t end =
+		start + REMAP_CHUNK < plan->file_size ? start + REMAP_CHUNK : plan->file_size;
+	const struct remap_run *run = find_run(plan, start);
+	struct ccr_checksum checksum;
+	uint64_t at = start;
+
+	ccr_checksum_begin(&checksum);
+	for (; run < plan->runs + plan->nr_runs && run->offset < end; run++) {
+		const uint64_t from = run->offset > at ? run->offset : at;
+		const uint64_t run_end = run->offset + run->size;
+		const uint64_t to = run_end < end ? run_end : end;
+		int ret;
+
+		update_zeroes(&checksum, from - at);
+		ret = copy_run(copy, run, from, to, &checksum);
+		if (ret)
+			return ret;
+		at = to;
+	}
+	update_zeroes(&checksum, end - at);
+	copy->xxh3[chunk] = ccr_checksum_end(&checksum);
+	return 0;
+}
+
+static void *copy_some(void *data)
+{
+	struct copy *copy = data;
+	const size_t nr = (copy->plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
+
+	for (;;) {
+		const size_t chunk = atomic_fetch_add(&copy->next, 1);
+		int none = 0, ret;
+
+		if (chunk >= nr || atomic_load(&copy->result))
+			return NULL;
+		ret = copy_chunk(copy, chunk);
+		if (ret)
+			atomic_compare_exchange_strong(&copy->result, &none, ret);
+	}
+}
+
+int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3)
+{
+	struct copy copy = {.plan = plan, .pid = pid, .xxh3 = xxh3};
+
+	copy.file = mmap(NULL, plan->file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (copy.file == MAP_FAILED)
+		return -errno;
+	madvise(copy.file, plan->file_size, MADV_HUGEPAGE); /* where a tmpfs has «advise» */
+	ccr__remap_threads(copy_some, &copy);
+	munmap(copy.file, plan->file_size);
+	return atomic_load(&copy.result);
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The page file takes the place of the task's memory. Linux removes what was at
+ * a fixed address before it maps the new; where that leaves a gap, the page
+ * file has the bytes, and anonymous memory filled from it takes their place.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "plugin/inject/inject.h"
+#include "plugin/plugin.h"
+#include "plugin/host/remap.h"
+
+#define PIECE (1u << 20)
+
+struct mapper {
+	struct injection in;
+	int fd, task_fd;
+};
+
+static int map(struct mapper *mapper, const struct remap_segment *s, int prot, int flags, int fd,
+	       int64_t *result)
+{
+	const uint64_t arguments[6] = {s->address, s->size, prot, MAP_FIXED | flags, fd, s->offset};
+
+	return ccr__inject_call(&mapper->in, result, SYS_mmap, arguments);
+}
+
+int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, unsigned int advice)
+{
+	static const struct {
+		enum remap_advice bit;
+		int advice;
+	} table[] = {
+		{REMAP_DONTFORK, MADV_DONTFORK},     {REMAP_DONTDUMP, MADV_DONTDUMP},
+		{REMAP_HUGEPAGE, MADV_HUGEPAGE},     {REMAP_NOHUGEPAGE, MADV_NOHUGEPAGE},
+		{REMAP_SEQUENTIAL, MADV_SEQUENTIAL}, {REMAP_RANDOM, MADV_RANDOM},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const uint64_t arguments[6] = {address, size, table[i].advice};
+		int64_t result;
+		int ret;
+
+		if (!(advice & table[i].bit))
+			continue;
+		ret = ccr__inject_call(in, &result, SYS_madvise, arguments);
+		if (!ret)
+			ret = result;
+		/* A kernel without huge pages: it had the flag from one that has them. */
+		if (ret && !(ret == -EINVAL && table[i].bit & (REMAP_HUGEPAGE | REMAP_NOHUGEPAGE)))
+			return ret;
+	}
+	return 0;
+}
+
+/*
+ * Linux maps all of a segment or, having removed what was there, nothing: its
+ * first page tells whether the task has lost something.
+ */
+bool ccr__remap_is_there(pid_t pid, uint64_t address)
+{
+	char byte;
+	const struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)address, 1};
+
+	return process_vm_readv(pid, &here, 1, &there, 1, 0) == 1;
+}
+
+static int fill(struct mapper *mapper, const struct remap_segment *s)
+{
+	char *buffer = malloc(PIECE);
+	int ret = buffer ? 0 : -ENOMEM;
+
+	for (uint64_t done = 0; !ret && done < s->size;) {
+		const size_t piece = s->size - done < PIECE ? s->size - done : PIECE;
+		const struct iovec here = {buffer, piece};
+		const struct iovec there = {(void *)(uintptr_t)(s->address + done), piece};
+
+		ret = ccr_io_pread_full(mapper->fd, buffer, piece, s->offset + done);
+		if (!ret &&
+		    process_vm_writev(mapper->in.pid, &here, 1, &there, 1, 0) != (ssize_t)piece)
+			ret = -EFAULT;
+		done += piece;
+	}
+	free(buffer);
+	return ret;
+}
+
+/*
+ * The segment could not be mapped from the file: anonymous memory with the same
+ * bytes. `is_lost`: such memory may be there without them.
+ */
+static int put_back(struct mapper *mapper, const struct remap_segment *s, bool *is_lost)
+{
+	const int flags = MAP_ANONYMOUS | (s->is_shared ? MAP_SHARED : MAP_PRIVATE) |
+			  (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
+	struct remap_segment anonymous = *s;
+	const uint64_t arguments[6] = {s->address, s->size, s->prot};
+	int64_t result;
+	int ret;
+
+	anonymous.offset = 0;
+	ret = map(mapper, &anonymous, PROT_READ | PROT_WRITE, flags, -1, &result);
+	if (!ret && result < 0)
+		return result;
+	if (!ret)
+		ret = fill(mapper, s);
+	*is_lost = ret;
+	if (!ret)
+		ret = ccr__inject_call(&mapper->in, &result, SYS_mprotect, arguments);
+	if (!ret && result < 0)
+		ret = result;
+	return ret ? ret : ccr__remap_advise(&mapper->in, s->address, s->size, s->advice);
+}
+
+/* 0 with `*is_mapped` false: the segment is anonymous memory as before. */
+static int map_segment(struct mapper *mapper, const struct remap_segment *s, bool *is_mapped,
+		       bool *is_lost)
+{
+	const int flags = MAP_PRIVATE | (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
+	int64_t result;
+	int ret;
+
+	ret = map(mapper, s, s->prot, flags, mapper->task_fd, &result);
+	if (ret)
+		return ret;
+	if (result == (int64_t)s->address) {
+		ret = ccr__remap_advise(&mapper->in, s->address, s->size, s->advice);
+		if (!ret) {
+			*is_mapped = true;
+			return 0;
+		}
+	} else {
+		ret = result < 0 ? (int)result : -EFAULT;
+	}
+	ccr_warn("%d: %#llx is not mapped from the page file: %s", mapper->in.pid,
+		 (unsigned long long)s->address, strerror(-ret));
+	if (result < 0 && ccr__remap_is_there(mapper->in.pid, s->address))
+		return 0;
+	return put_back(mapper, s, is_lost);
+}
+
+static int close_fd(struct mapper *mapper)
+{
+	const uint64_t arguments[6] = {mapper->task_fd};
+	int64_t result;
+
+	return ccr__inject_call(&mapper->in, &result, SYS_close, arguments);
+}
+
+/* In order, up to the first that does not become a mapping of the file. */
+static int map_segments(struct mapper *mapper, const struct remap_plan *plan, size_t *mapped)
+{
+	for (size_t i = 0; i < plan->nr_segments; i++) {
+		const struct remap_segment *s = &plan->segments[i];
+		bool is_mapped = false, is_lost = false;
+		const int ret = map_segment(mapper, s, &is_mapped, &is_lost);
+
+		if (is_lost || (ret && !ccr__remap_is_there(mapper->in.pid, s->address))) {
+			ccr_err("%d: its memory at %#llx could not be put back: %s; it is killed",
+				mapper->in.pid, (unsigned long long)s->address, strerror(-ret));
+			kill(mapper->in.pid, SIGKILL);
+		}
+		if (ret || !is_mapped)
+			return ret;
+		(*mapped)++;
+	}
+	return 0;
+}
+
+int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *mapped)
+{
+	struct mapper mapper = {.fd = fd};
+	int ret, ended;
+
+	*mapped = 0;
+	ret = ccr__inject_begin(&mapper.in, pid);
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
+	ret = ccr__inject_close_left(&mapper.in);
+	if (!ret)
+		ret = ccr__inject_fd(&mapper.in, fd, &mapper.task_fd);
+	if (!ret && mapper.task_fd >= 0) {
+		ret = ccr__end_with_criu(pid, true);
+		if (!ret)
+			ret = map_segments(&mapper, plan, mapped);
+		ended = ccr__end_with_criu(pid, false);
+		if (!ret)
+			ret = ended ? ended : close_fd(&mapper);
+	} else if (!ret) {
+		ccr_warn("%d: cannot be given the page file: %s: its host memory is left to CRIU",
+			 pid, strerror(-mapper.task_fd));
+	}
+	ended = ccr__inject_end(&mapper.in);
+	return ret ? ret : ended;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Variant `stock`: CRIU dumps all host memory. */
+#include "plugin/host/host_memory.h"
+
+#include <errno.h>
+
+#include "image/pages/pages.h"
+#include "plugin/task/driver_call.h"
+
+void ccr__host_memory_before(pid_t pid)
+{
+}
+
+CUresult ccr__host_memory_checkpoint(const struct task *task)
+{
+	return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
+}
+
+void ccr__host_memory_roll_back(void)
+{
+}
+
+int ccr__host_memory_put_back(pid_t pid)
+{
+	return 0;
+}
+
+int ccr__host_memory_save(pid_t pid)
+{
+	return 0;
+}
+
+static int refuse(int dirfd, int pid, void *data)
+{
+	ccr_err("the images hold host memory in cuda-host-%d.img, which this variant cannot "
+		"bring back; use remap, parallel or full",
+		pid);
+	return -EINVAL;
+}
+
+int ccr__host_memory_load_begin(void)
+{
+	return ccr_pages_for_each(criu_get_image_dir(), refuse, NULL);
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The driver's checkpoint maps as much memory as it has to save and populates
+ * it, page by page in one thread, before it copies: half of its time. Meanwhile
+ * other threads of the task, which criu has stopped, are made to populate the
+ * same memory from its end, until they meet. MADV_POPULATE_WRITE changes no
+ * byte, so it does not matter who is first. Linux tells nobody that a task has
+ * mapped something: the mappings are looked at again and again until the driver
+ * is done.
+ */
+#include "plugin/host/populate.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "plugin/task/driver_call.h"
+#include "plugin/inject/inject.h"
+
+#define LOOK_EVERY_MS 5
+#define MIN_BYTES     (32ull << 20) /* less is not worth the look */
+#define PIECE	      (64ull << 20) /* between two questions whether the driver is done */
+#define MAX_THREADS   4
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* The threads that populate. */
+struct crew {
+	struct injection threads[MAX_THREADS];
+	unsigned int nr;
+};
+
+/* Large private anonymous memory that is not known yet. */
+static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_range *found)
+{
+	unsigned long start, end, inode;
+	char path[32], line[512], perms[5];
+	bool is_found = false;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "re");
+	while (maps && !is_found && fgets(line, sizeof(line), maps)) {
+		int at = 0;
+
+		if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %n", &start, &end, perms, &inode,
+			   &at) == 4 &&
+		    !inode && !line[at] && !strcmp(perms, "rw-p"))
+			is_found = ccr__remap_find_new(known, start, end, MIN_BYTES, found);
+	}
+	if (maps)
+		fclose(maps);
+	return is_found;
+}
+
+/* One piece for each thread, from the end; `*end` is what is left. */
+static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
+{
+	unsigned int started = 0;
+	int ret = 0;
+
+	while (started < crew->nr) {
+		const uint64_t left = *end - start, size = left < PIECE ? left : PIECE;
+		const uint64_t arguments[6] = {*end - size, size, MADV_POPULATE_WRITE};
+
+		if (!left)
+			break;
+		ret = ccr__inject_start(&crew->threads[started], SYS_madvise, arguments);
+		if (ret)
+			break;
+		started++;
+		*end -= size;
+	}
+	for (unsigned int i = 0; i < started; i++) {
+		int64_t result;
+		const int finished = ccr__inject_finish(&crew->threads[i], &result);
+
+		if (!ret)
+			ret = finished ? finished : (int)result;
+	}
+	return ret;
+}
+
+static int populate(struct crew *crew, const struct driver_call *call,
+		    const struct remap_range *range, uint64_t *populated)
+{
+	uint64_t end = range->end;
+	int ret = 0;
+
+	while (!ret && end > range->start && !ccr__driver_call_is_done(call, 0)) {
+		const uint64_t before = end;
+
+		ret = populate_some(crew, range->start, &end);
+		if (!ret)
+			*populated += before - end;
+	}
+	return ret;
+}
+
+static void accompany(struct crew *crew, const struct driver_call *call, struct remap_ranges *known)
+{
+	struct remap_range range;
+	uint64_t populated = 0;
+	int ret = 0;
+
+	while (!ret && !ccr__driver_call_is_done(call, LOOK_EVERY_MS)) {
+		while (!ret && find_new(call->pid, known, &range)) {
+			ret = populate(crew, call, &range, &populated);
+			if (!ret)
+				ret = ccr__remap_add_range(known, &range);
+		}
+	}
+	if (ret)
+		ccr_warn("%d: populate: %s: the driver goes on alone", call->pid, strerror(-ret));
+	if (populated)
+		ccr_info("%d: %llu bytes populated ahead of the driver", call->pid,
+			 (unsigned long long)populated);
+}
+
+/* False when the driver was not called. */
+static bool call_accompanied(struct driver_call *call, struct crew *crew,
+			     struct remap_ranges *known)
+{
+	if (ccr__driver_call_begin(call))
+		return false;
+	accompany(crew, call, known);
+	ccr__driver_call_end(call);
+	return true;
+}
+
+/* ---- who does it ---- */
+
+/* Only a thread that would outlive criu: nobody may die for the sake of speed. */
+static int join(struct crew *crew, pid_t tid)
+{
+	struct injection *in = &crew->threads[crew->nr];
+	const int ret = ccr__inject_begin(in, tid);
+
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
+	if (!in->has_way_back)
+		return ccr__inject_end(in);
+	crew->nr++;
+	return 0;
+}
+
+/* Threads of the task that criu has stopped; the restore thread has its work to do. -ENOTSUP: there
+ * is nobody, and all threads are as before. */
+static int gather(struct crew *crew, const struct task *task)
+{
+	struct dirent *entry;
+	char path[32];
+	int ret = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", task->pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return -ENOTSUP;
+	while (!ret && crew->nr < MAX_THREADS && (entry = readdir(tasks))) {
+		const pid_t tid = atoi(entry->d_name);
+
+		if (tid > 0 && tid != task->restore_tid)
+			ret = join(crew, tid);
+	}
+	closedir(tasks);
+	return ret;
+}
+
+static int dismiss(struct crew *crew)
+{
+	int ret = 0;
+
+	while (crew->nr) {
+		const int ended = ccr__inject_end(&crew->threads[--crew->nr]);
+
+		if (!ret)
+			ret = ended;
+	}
+	return ret;
+}
+
+int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
+			     CUresult *result)
+{
+	struct driver_call call = {.function = ccr__driver_checkpoint, .pid = task->pid};
+	struct remap_ranges known = {0};
+	struct crew crew = {.nr = 0};
+	bool is_called = false;
+	int ret = 0, ended;
+
+	for (size_t i = 0; !ret && i < before->nr; i++)
+		ret = ccr__remap_add_range(&known, &before->list[i]) ? -ENOTSUP : 0;
+	if (!ret)
+		ret = gather(&crew, task);
+	if (!ret && crew.nr)
+		is_called = call_accompanied(&call, &crew, &known);
+	ended = dismiss(&crew);
+	free(known.list);
+	*result = call.result;
+	if (ret || ended)
+		return ret ? ret : ended;
+	return is_called ? 0 : -ENOTSUP;
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Page files at a restore: looked at before CRIU maps them, anonymous memory again after. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "image/pages/pages.h"
+#include "plugin/task/service_signal.h"
+#include "plugin/host/host_memory.h"
+#include "plugin/host/readahead.h"
+#include "plugin/host/remap.h"
+
+int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages)
+{
+	const double start = ccr__now_ms();
+	uint64_t bytes;
+	const int ret = ccr__remap_undo(pid, pages, &bytes);
+
+	if (ret) {
+		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
+		return ret;
+	}
+	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
+		 ccr__now_ms() - start);
+	ccr_status_add(&ccr__plugin.status,
+		       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
+		       "\"map_ms\":0}",
+		       pid, (unsigned long long)bytes, ccr__now_ms() - start);
+	return 0;
+}
+
+int ccr__host_memory_put_back(pid_t pid)
+{
+	const pid_t image_pid = ccr__namespace_pid(pid);
+	struct ccr_pages *pages;
+	char error[512];
+	int ret;
+
+	ret = image_pid < 0 ? image_pid
+			    : ccr_pages_open(&pages, criu_get_image_dir(), image_pid, error,
+					     sizeof(error));
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	ret = ccr__remap_put_back(pid, pages);
+	ccr_pages_close(pages);
+	return ret;
+}
+
+/* CRIU opens it by the path it had; one in another mount namespace cannot be looked for here. */
+static int check_place(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
+{
+	struct stat here, there;
+	char path[PATH_MAX + CCR_IMAGE_NAME_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", pages->directory, pages->file);
+	if (!pages->directory[0] || (!fstatat(dirfd, pages->file, &here, 0) &&
+				     !stat(path, &there) && ccr__same_file(&here, &there)))
+		return 0;
+	snprintf(error, error_size,
+		 "%s: CRIU looks for it in %s, where it was dumped to: make a symbolic link there",
+		 pages->file, pages->directory);
+	return -ENOENT;
+}
+
+static int check_one(int dirfd, int pid, void *data)
+{
+	struct ccr_pages *pages;
+	char error[PATH_MAX + 512];
+	int ret;
+
+	ret = ccr_pages_open(&pages, dirfd, pid, error, sizeof(error));
+	if (!ret) {
+		ret = ccr_pages_check(pages, dirfd, error, sizeof(error));
+		if (!ret)
+			ret = check_place(pages, dirfd, error, sizeof(error));
+		ccr_pages_close(pages);
+	}
+	if (ret)
+		ccr_err("%s", error);
+	++*(size_t *)data;
+	return ret;
+}
+
+int ccr__host_memory_load_begin(void)
+{
+	size_t found = 0;
+	const int dirfd = criu_get_image_dir(), ret = ccr_pages_for_each(dirfd, check_one, &found);
+
+	if (!ret && found)
+		ccr__readahead_start(dirfd);
+	return ret;
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A descriptor for the task, by a socket pair made in the task, one end of
+ * which criu borrows: neither paths, nor permissions, nor namespaces of the
+ * task have a say in it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "image/pages/pages.h"
+#include "plugin/inject/inject.h"
+#include "plugin/plugin.h"
+
+/* What recvmsg is given, as it lies in the scratch page. */
+struct receive {
+	struct msghdr msg;
+	struct iovec iov;
+	char byte;
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+};
+
+static int copy(struct injection *in, void *local, size_t size, bool to_task)
+{
+	const struct iovec here = {local, size}, there = {(void *)(uintptr_t)in->scratch, size};
+	const ssize_t done = to_task ? process_vm_writev(in->pid, &here, 1, &there, 1, 0)
+				     : process_vm_readv(in->pid, &here, 1, &there, 1, 0);
+
+	return done == (ssize_t)size ? 0 : done < 0 ? -errno : -EFAULT;
+}
+
+static int call(struct injection *in, int *result, long number, uint64_t a, uint64_t b, uint64_t c,
+		uint64_t d)
+{
+	const uint64_t arguments[6] = {a, b, c, d};
+	int64_t long_result = 0;
+	const int ret = ccr__inject_call(in, &long_result, number, arguments);
+
+	*result = (int)long_result;
+	return ret;
+}
+
+/* Sends `fd` from criu through the task's own descriptor `end`. */
+static int send_through(pid_t pid, int end, int fd)
+{
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct receive out = {.msg = {.msg_iov = &iov, .msg_iovlen = 1}};
+	const int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	const int borrowed = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, end, 0);
+	int ret = borrowed < 0 ? -errno : 0;
+
+	out.control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+					    .cmsg_type = SCM_RIGHTS,
+					    .cmsg_len = CMSG_LEN(sizeof(fd))};
+	memcpy(CMSG_DATA(&out.control.head), &fd, sizeof(fd));
+	out.msg.msg_control = &out.control;
+	out.msg.msg_controllen = sizeof(out.control);
+	if (!ret && sendmsg(borrowed, &out.msg, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		ret = -errno;
+	if (borrowed >= 0)
+		close(borrowed);
+	if (pidfd >= 0)
+		close(pidfd);
+	return ret;
+}
+
+static int receive(struct injection *in, int end, int *fd)
+{
+	const uint64_t at = in->scratch;
+	struct receive expect = {
+		.msg = {.msg_iov = (void *)(at + offsetof(struct receive, iov)),
+			.msg_iovlen = 1,
+			.msg_control = (void *)(at + offsetof(struct receive, control)),
+			.msg_controllen = sizeof(expect.control)},
+		.iov = {(void *)(at + offsetof(struct receive, byte)), 1},
+	};
+	int ret;
+
+	*fd = copy(in, &expect, sizeof(expect), true);
+	if (*fd)
+		return 0;
+	ret = call(in, fd, SYS_recvmsg, end, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0);
+	if (ret || *fd < 0)
+		return ret;
+	*fd = copy(in, &expect, sizeof(expect), false);
+	if (*fd)
+		return 0;
+	if (expect.msg.msg_controllen < CMSG_LEN(sizeof(*fd)) ||
+	    expect.control.head.cmsg_type != SCM_RIGHTS)
+		*fd = -EMFILE; /* the kernel drops what has no room in the task's table */
+	else
+		memcpy(fd, CMSG_DATA(&expect.control.head), sizeof(*fd));
+	return 0;
+}
+
+int ccr__inject_fd(struct injection *in, int fd, int *task_fd)
+{
+	int ends[2], unused, ret, closed = 0;
+
+	ret = call(in, task_fd, SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+		   in->scratch);
+	if (!ret && !*task_fd)
+		*task_fd = copy(in, ends, sizeof(ends), false);
+	if (ret || *task_fd)
+		return ret;
+	*task_fd = send_through(in->pid, ends[0], fd);
+	if (!*task_fd)
+		ret = receive(in, ends[1], task_fd);
+	for (int i = 0; i < 2; i++)
+		closed |= call(in, &unused, SYS_close, ends[i], 0, 0, 0);
+	return ret ? ret : closed;
+}
+
+int ccr__inject_close_left(struct injection *in)
+{
+	char path[48], target[PATH_MAX];
+	struct dirent *entry;
+	int ret = 0, unused;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", in->pid);
+	fds = opendir(path);
+	if (!fds)
+		return -errno;
+	while (!ret && (entry = readdir(fds))) {
+		const ssize_t length =
+			readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
+
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		if (ccr_pages_is_page_file(target))
+			ret = call(in, &unused, SYS_close, atoi(entry->d_name), 0, 0, 0);
+	}
+	closedir(fds);
+	return ret;
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PTRACE_SYSCALL stops are used instead of single steps: they raise no signal,
+ * so that handlers and dispositions of the task are not touched. The end is a
+ * PTRACE_INTERRUPT stop, which the kernel takes before it looks at a system
+ * call to be restarted; the registers put back there mean what they meant.
+ */
+#include "plugin/inject/inject.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plugin/inject/arch.h"
+#include "plugin/plugin.h"
+
+#define VDSO_MAX	 (64u << 10)
+#define SCRATCH_PAGES	 2
+#define SYSCALL_SIGNAL	 (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */
+#define EVENT_OF(status) ((status) >> 16)
+
+#ifndef PTRACE_GET_RSEQ_CONFIGURATION /* Linux 5.13 */
+#define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
+#endif
+
+/* Linux's struct ptrace_rseq_configuration and struct rseq_cs. */
+struct rseq_configuration {
+	uint64_t pointer;
+	uint32_t size, signature, flags, pad;
+};
+struct rseq_section {
+	uint32_t version, flags;
+	uint64_t start, length, abort;
+};
+
+static int failed(pid_t pid, const char *what)
+{
+	const int ret = -errno;
+
+	ccr_warn("%d: %s: %s", pid, what, strerror(-ret));
+	return ret ? ret : -EIO;
+}
+
+static int leave(pid_t pid, const char *why)
+{
+	ccr_warn("%d: %s: its host memory is left to CRIU", pid, why);
+	return -ENOTSUP;
+}
+
+static bool read_task(pid_t pid, uint64_t address, void *out, size_t size)
+{
+	const struct iovec local = {out, size}, remote = {(void *)(uintptr_t)address, size};
+
+	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+static uint64_t find_instruction(pid_t pid)
+{
+	const size_t length = sizeof(INJECT_INSTRUCTION) - 1;
+	uint64_t start = 0, end = 0, found = 0;
+	char path[32], line[512], *code;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			break;
+	if (maps)
+		fclose(maps);
+	if (!start || end - start > VDSO_MAX)
+		return 0;
+	code = malloc(end - start);
+	if (code && read_task(pid, start, code, end - start))
+		for (uint64_t at = 0; !found && at + length <= end - start; at += INJECT_ALIGN)
+			if (!memcmp(code + at, INJECT_INSTRUCTION, length))
+				found = start + at;
+	free(code);
+	return found;
+}
+
+/* A thread moved out of such a section and back would finish it as if nothing had happened. */
+static bool in_rseq_section(pid_t pid, uint64_t ip)
+{
+	struct rseq_configuration rseq;
+	struct rseq_section section;
+	uint64_t pointer;
+
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof(rseq), &rseq) < 0 || !rseq.pointer)
+		return false;
+	return read_task(pid, rseq.pointer + 8, &pointer, sizeof(pointer)) && pointer &&
+	       read_task(pid, pointer, &section, sizeof(section)) &&
+	       ip - section.start < section.length;
+}
+
+static int get_regs(pid_t pid, struct user_regs_struct *regs, size_t *size)
+{
+	struct iovec iov = {regs, sizeof(*regs)};
+
+	if (ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &iov))
+		return failed(pid, "read registers");
+	*size = iov.iov_len;
+	return 0;
+}
+
+static int set_regs(pid_t pid, const struct user_regs_struct *regs)
+{
+	struct iovec iov = {(void *)regs, sizeof(*regs)};
+
+	return ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &iov) ? failed(pid, "set registers") : 0;
+}
+
+static int wait_stop(pid_t pid, int *status)
+{
+	while (waitpid(pid, status, __WALL) < 0)
+		if (errno != EINTR)
+			return failed(pid, "wait");
+	if (WIFSTOPPED(*status))
+		return 0;
+	ccr_err("%d ended (status %x)", pid, *status);
+	return -ESRCH;
+}
+
+/* Lets it run to its next stop at a system call, */
+static int run_to_syscall(struct injection *in)
+{
+	return ptrace(PTRACE_SYSCALL, in->pid, NULL, 0)
+		       ? failed(in->pid, "continue to a system call")
+		       : 0;
+}
+
+/* and waits for that. */
+static int wait_syscall(struct injection *in)
+{
+	for (;;) {
+		int status, ret;
+
+		ret = wait_stop(in->pid, &status);
+		if (ret || WSTOPSIG(status) == SYSCALL_SIGNAL)
+			return ret;
+		/* SIGSTOP cannot be blocked; it has its turn when criu lets the task go. */
+		if (!EVENT_OF(status))
+			in->held_signal = WSTOPSIG(status);
+		ret = run_to_syscall(in);
+		if (ret)
+			return ret;
+	}
+}
+
+int ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6])
+{
+	struct user_regs_struct regs = in->regs;
+	int ret;
+
+	inject_set_call(&regs, in->call, number, arguments);
+	ret = set_regs(in->pid, &regs);
+	if (!ret)
+		ret = run_to_syscall(in); /* its entry */
+	if (!ret)
+		ret = wait_syscall(in);
+	return ret ? ret : run_to_syscall(in); /* its exit */
+}
+
+int ccr__inject_finish(struct injection *in, int64_t *result)
+{
+	struct user_regs_struct regs;
+	size_t size;
+	int ret;
+
+	ret = wait_syscall(in);
+	if (!ret)
+		ret = get_regs(in->pid, &regs, &size);
+	if (!ret)
+		*result = inject_result(&regs);
+	return ret;
+}
+
+int ccr__inject_call(struct injection *in, int64_t *result, long number,
+		     const uint64_t arguments[6])
+{
+	const int ret = ccr__inject_start(in, number, arguments);
+
+	return ret ? ret : ccr__inject_finish(in, result);
+}
+
+/* Brings the thread from whatever stop it is in to the one criu left it in. */
+static int stop_again(struct injection *in)
+{
+	int status, ret;
+
+	if (ptrace(PTRACE_INTERRUPT, in->pid, NULL, 0))
+		return failed(in->pid, "interrupt");
+	do {
+		if (ptrace(PTRACE_CONT, in->pid, NULL, 0))
+			return failed(in->pid, "continue");
+		ret = wait_stop(in->pid, &status);
+		if (ret)
+			return ret;
+		if (!EVENT_OF(status))
+			in->held_signal = WSTOPSIG(status);
+	} while (EVENT_OF(status) != PTRACE_EVENT_STOP);
+	return 0;
+}
+
+static int unmap_scratch(struct injection *in)
+{
+	const uint64_t arguments[6] = {in->scratch, SCRATCH_PAGES * CCR_INJECT_SCRATCH};
+	int64_t result;
+
+	in->call = in->gadget;
+	return ccr__inject_call(in, &result, SYS_munmap, arguments);
+}
+
+static int put_back(struct injection *in)
+{
+	int ret = stop_again(in);
+
+	if (!ret)
+		ret = set_regs(in->pid, &in->regs);
+	if (!ret && ptrace(PTRACE_SETSIGMASK, in->pid, sizeof(in->sigmask), &in->sigmask))
+		ret = failed(in->pid, "put signal mask back");
+	if (in->held_signal)
+		syscall(SYS_tkill, in->pid, in->held_signal);
+	return ret;
+}
+
+int ccr__inject_end(struct injection *in)
+{
+	const int unmapped = unmap_scratch(in), ret = put_back(in);
+
+	return ret ? ret : unmapped;
+}
+
+static int check(struct injection *in)
+{
+	siginfo_t info;
+	size_t size;
+	int ret;
+
+	if (ptrace(PTRACE_GETSIGINFO, in->pid, NULL, &info))
+		return failed(in->pid, "read its stop");
+	/* As criu leaves a task: interrupted, or at the end of what criu itself ran in it. */
+	if (info.si_signo != SIGTRAP || info.si_code <= 0)
+		return leave(in->pid, "stopped by a signal");
+	ret = get_regs(in->pid, &in->regs, &size);
+	if (ret)
+		return ret;
+	if (size != sizeof(in->regs))
+		return leave(in->pid, "a 32-bit task");
+	if (in_rseq_section(in->pid, inject_ip(&in->regs)))
+		return leave(in->pid, "stopped inside a restartable sequence");
+	in->gadget = find_instruction(in->pid);
+	in->call = in->gadget;
+	return in->gadget ? 0 : leave(in->pid, "no system call instruction in its vdso");
+}
+
+/*
+ * The second page of the scratch memory becomes the place of the calls. Not
+ * where the task may add no code; then a criu that dies in the middle of a call
+ * takes the task along, as its own parasite does.
+ */
+static int make_way_back(struct injection *in)
+{
+	const uint64_t at = in->scratch + CCR_INJECT_SCRATCH;
+	const uint64_t arguments[6] = {at, CCR_INJECT_SCRATCH, PROT_READ | PROT_EXEC};
+	const uint64_t none[6] = {0};
+	uint8_t code[256];
+	const size_t size = inject_way_back(code, at, &in->regs, in->sigmask);
+	const struct iovec local = {code, size}, remote = {(void *)(uintptr_t)at, size};
+	int64_t result;
+	int ret;
+
+	if (!size || process_vm_writev(in->pid, &local, 1, &remote, 1, 0) != (ssize_t)size)
+		return 0;
+	ret = ccr__inject_call(in, &result, SYS_mprotect, arguments);
+	if (ret || result)
+		return ret;
+	in->call = at + INJECT_WAY_BACK_CALL;
+	in->has_way_back = true;
+	return ccr__inject_call(in, &result, SYS_getpid, none); /* it stands there from now on */
+}
+
+int ccr__inject_begin(struct injection *in, pid_t pid)
+{
+	const uint64_t arguments[6] = {0,
+				       SCRATCH_PAGES * CCR_INJECT_SCRATCH,
+				       PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS,
+				       -1,
+				       0};
+	const unsigned long long blocked = ~0ULL;
+	int64_t result;
+	int ret;
+
+	*in = (struct injection){.pid = pid};
+	ret = check(in);
+	if (ret)
+		return ret;
+	if (ccr__set_ptrace_options(pid))
+		return leave(pid, "its ptrace options cannot be set");
+	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask) ||
+	    ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
+		return leave(pid, "its signals cannot be blocked");
+	ret = ccr__inject_call(in, &result, SYS_mmap, arguments);
+	if (!ret && result < 0)
+		ret = result;
+	if (ret) {
+		put_back(in);
+		return ret;
+	}
+	in->scratch = result;
+	ret = make_way_back(in);
+	if (ret)
+		ccr__inject_end(in);
+	return ret;
+}

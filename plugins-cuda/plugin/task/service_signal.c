@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Finding the interceptor in a task and calling it; see common/protocol/protocol.h. */
+#include "plugin/task/service_signal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/protocol/protocol.h"
+#include "plugin/plugin.h"
+
+static bool is_service(int task_dir, const char *tid)
+{
+	char path[NAME_MAX + 8], comm[32];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/comm", tid);
+	fd = openat(task_dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	len = read(fd, comm, sizeof(comm) - 1);
+	close(fd);
+	return len == sizeof(CCR_SERVICE_COMM) && !strncmp(comm, CCR_SERVICE_COMM "\n", len);
+}
+
+pid_t ccr__service_thread(pid_t pid)
+{
+	struct dirent *entry;
+	char path[32];
+	pid_t found = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (!found && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && is_service(dirfd(dir), entry->d_name))
+			found = strtol(entry->d_name, NULL, 10);
+	closedir(dir);
+	return found;
+}
+
+int ccr__doorbell_ring(pid_t pid, pid_t service_tid, uint32_t operation)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = CCR_DOORBELL_SIGNAL;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = operation;
+	return syscall(SYS_rt_tgsigqueueinfo, pid, service_tid, CCR_DOORBELL_SIGNAL, &info) ? -errno
+											    : 0;
+}
+
+pid_t ccr__namespace_pid(pid_t pid)
+{
+	char pids[256];
+	const char *last;
+	const int ret = ccr__proc_status(pid, "NSpid", pids, sizeof(pids));
+
+	if (ret)
+		return ret;
+	last = strrchr(pids, '\t');
+	return last ? strtol(last, NULL, 10) : -EINVAL;
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The driver calls on one CUDA process, and the list of such processes. */
+#include "plugin/plugin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "plugin/task/driver_call.h"
+#include "plugin/host/host_memory.h"
+
+double ccr__now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+const char *ccr__state_name(CUprocessState state)
+{
+	switch (state) {
+	case CU_PROCESS_STATE_RUNNING:
+		return "running";
+	case CU_PROCESS_STATE_LOCKED:
+		return "locked";
+	case CU_PROCESS_STATE_CHECKPOINTED:
+		return "checkpointed";
+	case CU_PROCESS_STATE_FAILED:
+		return "failed";
+	}
+	return "unknown";
+}
+
+int ccr__task_detect(pid_t pid, pid_t *restore_tid)
+{
+	const CUresult result =
+		ccr__plugin.driver.cuCheckpointProcessGetRestoreThreadId(pid, restore_tid);
+
+	switch (result) {
+	case CUDA_SUCCESS:
+		return 0;
+	case CUDA_ERROR_NOT_INITIALIZED:  /* a process that has not called cuInit */
+	case CUDA_ERROR_OPERATING_SYSTEM: /* one that is gone, or a zombie */
+		ccr_debug("no CUDA in %d (%s)", pid, ccr_cuda_error_name(result));
+		return -ENOTSUP;
+	default:
+		ccr_err("restore thread of %d: %s", pid, ccr_cuda_error_name(result));
+		return -EIO;
+	}
+}
+
+struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior)
+{
+	struct task *task = calloc(1, sizeof(*task));
+
+	if (!task) {
+		ccr_err("no memory to track %d", pid);
+		return NULL;
+	}
+	task->pid = pid;
+	task->restore_tid = restore_tid;
+	task->prior = prior;
+	task->next = ccr__plugin.tasks;
+	ccr__plugin.tasks = task;
+	return task;
+}
+
+struct task *ccr__task_find(pid_t pid)
+{
+	struct task *task = ccr__plugin.tasks;
+
+	while (task && task->pid != pid)
+		task = task->next;
+	return task;
+}
+
+void ccr__task_free_all(void)
+{
+	while (ccr__plugin.tasks) {
+		struct task *task = ccr__plugin.tasks;
+
+		ccr__plugin.tasks = task->next;
+		free(task);
+	}
+}
+
+static CUresult get_state(pid_t pid, void *state)
+{
+	return ccr__plugin.driver.cuCheckpointProcessGetState(pid, state);
+}
+
+static CUresult lock(pid_t pid, void *unused)
+{
+	CUcheckpointLockArgs args = {.timeoutMs = ccr__plugin.settings.lock_timeout_ms};
+
+	return ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
+}
+
+/* On the devices of the map; without one the driver takes those it was on. */
+static CUresult restore(pid_t pid, void *unused)
+{
+	const struct ccr_device_map *map = &ccr__plugin.device_map;
+	CUcheckpointGpuPair pairs[CCR_MAX_DEVICES];
+	CUcheckpointRestoreArgs args = {.gpuPairs = pairs, .gpuPairsCount = map->count};
+
+	for (uint32_t i = 0; i < map->count; i++) {
+		memcpy(pairs[i].oldUuid.bytes, map->pairs[i].from, sizeof(pairs[i].oldUuid.bytes));
+		memcpy(pairs[i].newUuid.bytes, map->pairs[i].to, sizeof(pairs[i].newUuid.bytes));
+	}
+	return ccr__plugin.driver.cuCheckpointProcessRestore(pid, map->count ? &args : NULL);
+}
+
+static CUresult unlock(pid_t pid, void *unused)
+{
+	return ccr__plugin.driver.cuCheckpointProcessUnlock(pid, NULL);
+}
+
+CUresult ccr__task_step(const struct task *task, enum step step)
+{
+	static const char *const names[] = {"lock", "checkpoint", "restore", "unlock"};
+	const double start = ccr__now_ms();
+	CUresult result = CUDA_ERROR_UNKNOWN;
+	double ms;
+
+	switch (step) {
+	case STEP_LOCK:
+		result = ccr__driver_call(lock, task->pid, NULL);
+		break;
+	case STEP_CHECKPOINT:
+		result = ccr__host_memory_checkpoint(task);
+		break;
+	case STEP_RESTORE:
+		result = ccr__driver_call(restore, task->pid, NULL);
+		break;
+	case STEP_UNLOCK:
+		result = ccr__driver_call(unlock, task->pid, NULL);
+		break;
+	}
+	ms = ccr__now_ms() - start;
+	ccr__plugin.driver_ms += ms;
+	if (result == CUDA_SUCCESS)
+		ccr_info("%s of %d: %.1f ms", names[step], task->pid, ms);
+	else
+		ccr_err("%s of %d failed: %s (%d) after %.1f ms", names[step], task->pid,
+			ccr_cuda_error_name(result), result, ms);
+	ccr_status_add(&ccr__plugin.status,
+		       "{\"event\":\"step\",\"pid\":%d,\"step\":\"%s\",\"result\":%d,\"name\":\"%"
+		       "s\",\"ms\":%.3f}",
+		       task->pid, names[step], result, ccr_cuda_error_name(result), ms);
+	return result;
+}
+
+CUresult ccr__task_raise(const struct task *task, CUprocessState target, const char **failed)
+{
+	CUprocessState state;
+	CUresult result;
+
+	*failed = "cuCheckpointProcessGetState";
+	result = ccr__driver_call(get_state, task->pid, &state);
+	if (result != CUDA_SUCCESS) {
+		ccr_err("state of %d: %s", task->pid, ccr_cuda_error_name(result));
+		return result;
+	}
+	if (state == CU_PROCESS_STATE_CHECKPOINTED && target != CU_PROCESS_STATE_CHECKPOINTED) {
+		*failed = "cuCheckpointProcessRestore";
+		result = ccr__task_step(task, STEP_RESTORE);
+		if (result != CUDA_SUCCESS)
+			return result;
+		state = CU_PROCESS_STATE_LOCKED;
+	}
+	if (state == CU_PROCESS_STATE_LOCKED && target == CU_PROCESS_STATE_RUNNING) {
+		*failed = "cuCheckpointProcessUnlock";
+		result = ccr__task_step(task, STEP_UNLOCK);
+		if (result != CUDA_SUCCESS)
+			return result;
+		state = CU_PROCESS_STATE_RUNNING;
+	}
+	if (state == target)
+		return CUDA_SUCCESS;
+	ccr_err("%d is %s, wanted %s", task->pid, ccr__state_name(state), ccr__state_name(target));
+	return CUDA_ERROR_ILLEGAL_STATE;
+}
+
+void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason)
+{
+	char quoted[256];
+
+	ccr_status_add(&ccr__plugin.status,
+		       "{\"event\":\"task\",\"pid\":%d,\"outcome\":\"%s\",\"prior\":\"%s\"%s%s%s}",
+		       task->pid, outcome, ccr__state_name(task->prior),
+		       reason ? ",\"reason\":\"" : "",
+		       reason ? ccr_status_quoted(quoted, sizeof(quoted), reason) : "",
+		       reason ? "\"" : "");
+}

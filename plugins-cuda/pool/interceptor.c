@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+/* Conversations with the service thread of an application; see common/protocol/protocol.h for the
+ * order. */
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* An answer that needs no waiting for the device: a thread of the application that runs again. */
+#define ANSWER_TIMEOUT_MS 30000
+
+int service_door_open(struct service_door *door)
+{
+	/* Several pools may share the run directory: bind decides who has a number. */
+	uint32_t number = (uint32_t)getpid() << CCR_OP_PID_SHIFT;
+	int ret;
+
+	if (mkdir(pool.settings.run_dir, 0700) && errno != EEXIST)
+		return -errno;
+	for (int tries = 0; tries < 1 << CCR_OP_PID_SHIFT; tries++, number++) {
+		ret = ccr_op_socket_path(door->path, sizeof(door->path), pool.settings.run_dir,
+					 number);
+		if (ret)
+			return ret;
+		door->listener = ccr_socket_listen(door->path, SOCK_SEQPACKET);
+		if (door->listener >= 0) {
+			door->operation = number;
+			return 0;
+		}
+		if (door->listener != -EADDRINUSE)
+			return door->listener;
+	}
+	return -EADDRINUSE;
+}
+
+void service_door_close(struct service_door *door)
+{
+	if (door->listener < 0)
+		return;
+	unlink(door->path);
+	close(door->listener);
+	door->listener = -1;
+}
+
+/* 1 ready, 0 timeout, -ESRCH when the process ended. */
+static int wait_for_peer(int listener, int pidfd, int timeout_ms)
+{
+	struct pollfd pollers[] = {{.fd = listener, .events = POLLIN},
+				   {.fd = pidfd, .events = POLLIN}};
+	int ready;
+
+	do
+		ready = poll(pollers, 2, timeout_ms);
+	while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return ready < 0 ? -errno : 0;
+	return pollers[0].revents ? 1 : -ESRCH;
+}
+
+static bool is_from(int connection, pid_t pid)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return false;
+	if (peer.pid == pid)
+		return true;
+	ccr_err("refused pid %d on the socket of an operation on pid %d", peer.pid, pid);
+	return false;
+}
+
+int service_accept(const struct service_door *door, pid_t pid, int pidfd, int timeout_ms,
+		   struct ccr_message *hello)
+{
+	for (;;) {
+		int connection, ret = wait_for_peer(door->listener, pidfd, timeout_ms);
+
+		if (ret <= 0)
+			return ret ? ret : -ETIMEDOUT;
+		connection = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC);
+		if (connection < 0)
+			continue;
+		if (!is_from(connection, pid)) {
+			close(connection);
+			continue;
+		}
+		ret = ccr_message_receive(connection, hello, NULL, NULL, timeout_ms);
+		if (!ret && hello->type == CCR_MSG_HELLO)
+			return connection;
+		close(connection);
+		return ret ? ret : -EPROTO;
+	}
+}
+
+/* What a message of an unexpected type, or none, says. */
+static int unexpected(const struct ccr_message *message, int ret, char *error, size_t size)
+{
+	if (ret) {
+		snprintf(error, size, "the application's service thread: %s",
+			 ret == -EPIPE ? "connection lost" : strerror(-ret));
+		return ret;
+	}
+	if (message->type != CCR_MSG_FAILED) {
+		snprintf(error, size,
+			 "the application's service thread sent message %d out of order",
+			 message->type);
+		return -EPROTO;
+	}
+	snprintf(error, size, "%.250s (%s)", message->failed.text,
+		 ccr_cuda_error_name(message->failed.cu_result));
+	return message->result ? message->result : -EIO;
+}
+
+static void close_all(const int *fds, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		close(fds[i]);
+}
+
+static int take_handles(const struct ccr_message *message, const int *fds, int nr_fds,
+			const int *devices, uint32_t nr_devices, struct held_list *list,
+			char *error, size_t size)
+{
+	int ret = 0;
+
+	if (message->handles.count != (uint32_t)nr_fds) {
+		close_all(fds, nr_fds);
+		snprintf(error, size, "%u allocations came with %d descriptors",
+			 message->handles.count, nr_fds);
+		return -EPROTO;
+	}
+	for (uint32_t i = 0; i < message->handles.count; i++) {
+		const struct ccr_wire_handle *wire = &message->handles.entry[i];
+		struct held held = {.id = wire->id,
+				    .size = wire->size,
+				    .address = wire->address,
+				    .requested = wire->requested,
+				    .memory_size = wire->memory_size,
+				    .flags = wire->flags,
+				    .fd = fds[wire->fd]};
+
+		/* Each is all of what its own descriptor stands for. */
+		if (!ret && (wire->device >= nr_devices || wire->size != wire->memory_size))
+			ret = -EPROTO;
+		if (!ret) {
+			held.device = devices[wire->device];
+			ret = pool_device_use(held.device);
+		}
+		if (!ret)
+			ret = held_import(&held);
+		if (!ret) {
+			ret = held_add(list, &held);
+			if (!ret)
+				continue;
+			pool.cuda.cuMemRelease(held.handle);
+		}
+		close(fds[i]);
+	}
+	if (ret)
+		snprintf(error, size, "import of an allocation: %s", strerror(-ret));
+	return ret;
+}
+
+static int find_devices(const struct ccr_message *message, int *devices, char *error, size_t size)
+{
+	for (uint32_t i = 0; i < message->devices.count; i++) {
+		devices[i] = pool_device_find(message->devices.uuid[i]);
+		if (devices[i] < 0) {
+			snprintf(error, size,
+				 "device %u of the application is not visible to cuda-poold", i);
+			return devices[i];
+		}
+	}
+	return 0;
+}
+
+int service_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_EVICT, operation);
+	message.evict.timeout_ms = timeout_ms;
+	return ccr_message_send(connection, &message, NULL, 0);
+}
+
+/* A copy for whoever comes after a pool that died. */
+static int deposit(int vault, const struct ccr_message *message, const int *fds, int nr_fds,
+		   char *error, size_t size)
+{
+	const int ret = vault < 0 ? 0
+				  : ccr_message_send_patiently(vault, message, fds, nr_fds,
+							       ANSWER_TIMEOUT_MS);
+
+	if (ret)
+		snprintf(error, size, "the watcher does not take the descriptors: %s",
+			 strerror(-ret));
+	return ret;
+}
+
+int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
+		    char *error, size_t size)
+{
+	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
+	struct ccr_message message;
+	uint32_t nr_devices = 0;
+	int ret;
+
+	for (;;) {
+		ret = ccr_message_receive(connection, &message, fds, &nr_fds,
+					  timeout_ms + ANSWER_TIMEOUT_MS);
+		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES &&
+			    message.type != CCR_MSG_END))
+			return unexpected(&message, ret, error, size);
+		ret = deposit(vault, &message, fds, nr_fds, error, size);
+		if (message.type == CCR_MSG_END)
+			return ret;
+		if (ret) {
+			close_all(fds, nr_fds);
+		} else if (message.type == CCR_MSG_HANDLES) {
+			ret = take_handles(&message, fds, nr_fds, devices, nr_devices, list, error,
+					   size);
+		} else {
+			nr_devices = message.devices.count;
+			ret = find_devices(&message, devices, error, size);
+		}
+		if (ret)
+			return ret;
+	}
+}
+
+int service_hold(int connection, uint32_t operation)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_HELD, operation);
+	return ccr_message_send(connection, &message, NULL, 0);
+}
+
+static int wait_done(int connection, int ret, int timeout_ms, char *error, size_t size)
+{
+	struct ccr_message message;
+
+	if (!ret)
+		ret = ccr_message_receive(connection, &message, NULL, NULL, timeout_ms);
+	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
+}
+
+int service_finish_evict(int connection, char *error, size_t size)
+{
+	/* No time limit: only its answer, or its end, says who has the memory now. */
+	return wait_done(connection, 0, -1, error, size);
+}
+
+int service_finish_attach(int connection, uint32_t operation, char *error, size_t size)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_END, operation);
+	/* It may stand still for as long as its user likes; its end ends the connection. */
+	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0), -1, error,
+			 size);
+}
+
+void service_abort(int connection, uint32_t operation, int result, const char *text)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_ABORT, operation);
+	message.result = result;
+	snprintf(message.failed.text, sizeof(message.failed.text), "%s", text);
+	ccr_message_send(connection, &message, NULL, 0);
+}
+
+int service_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_ATTACH, operation);
+	message.attach.mode = mode;
+	return ccr_message_send(connection, &message, NULL, 0);
+}
+
+/* The descriptor of an entry's memory is sent once with a message, however many entries share it.
+ */
+static void add_entry(struct ccr_message *message, const struct held *held, int *fds,
+		      uint32_t *nr_fds)
+{
+	if (!*nr_fds || fds[*nr_fds - 1] != held->fd)
+		fds[(*nr_fds)++] = held->fd;
+	message->handles.entry[message->handles.count++] =
+		(struct ccr_wire_handle){.id = held->id,
+					 .size = held->size,
+					 .address = held->address,
+					 .requested = held->requested,
+					 .offset = held->offset,
+					 .memory_size = held->memory_size,
+					 .device = held->device,
+					 .flags = held->flags,
+					 .fd = *nr_fds - 1};
+}
+
+int service_send_held(int connection, uint32_t operation, const struct held *entries, size_t nr)
+{
+	int fds[CCR_HANDLES_A_MESSAGE], ret = 0;
+	struct ccr_message message;
+
+	for (size_t done = 0; !ret && done < nr; done += message.handles.count) {
+		uint32_t nr_fds = 0;
+
+		ccr_message_init(&message, CCR_MSG_HANDLES, operation);
+		while (message.handles.count < CCR_HANDLES_A_MESSAGE &&
+		       done + message.handles.count < nr)
+			add_entry(&message, &entries[done + message.handles.count], fds, &nr_fds);
+		ret = ccr_message_send_patiently(connection, &message, fds, nr_fds, UINT32_MAX);
+	}
+	return ret;
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+#include "pool/residents.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/status.h"
+#include "pool/copy.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct resident *residents;
+static atomic_ullong budget;
+
+int store_identify(int images_dir, pid_t image_pid, struct store_identity *out)
+{
+	char name[CCR_IMAGE_NAME_MAX];
+	struct stat dir, manifest;
+
+	ccr_image_manifest_name(name, image_pid);
+	if (fstat(images_dir, &dir) || fstatat(images_dir, name, &manifest, 0))
+		return -errno;
+	memset(out, 0, sizeof(*out));
+	out->dev = dir.st_dev;
+	out->dir = dir.st_ino;
+	out->manifest = manifest.st_ino;
+	out->mtime = manifest.st_mtim;
+	out->bytes = manifest.st_size;
+	out->pid = image_pid;
+	return 0;
+}
+
+static bool is_same_image(const struct store_identity *a, const struct store_identity *b)
+{
+	return a->dev == b->dev && a->dir == b->dir && a->pid == b->pid;
+}
+
+static bool is_unchanged(const struct store_identity *a, const struct store_identity *b)
+{
+	return a->manifest == b->manifest && a->bytes == b->bytes &&
+	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+/* ---- with the lock held ---- */
+
+static struct resident **find(const struct store_identity *identity)
+{
+	struct resident **link = &residents;
+
+	while (*link && !is_same_image(&(*link)->identity, identity))
+		link = &(*link)->next;
+	return link;
+}
+
+/* Out of the list; its load is what remains. */
+static struct load *unlink_resident(struct resident **link)
+{
+	struct resident *resident = *link;
+	struct load *load = resident->load;
+
+	*link = resident->next;
+	free(resident);
+	return load;
+}
+
+static uint64_t bytes_on(int device)
+{
+	uint64_t bytes = 0;
+
+	for (const struct resident *r = residents; r; r = r->next)
+		bytes += r->bytes_on[device];
+	return bytes;
+}
+
+static bool is_ended(struct load *load)
+{
+	bool is_ended;
+
+	if (!load)
+		return false;
+	pthread_mutex_lock(&load->lock);
+	is_ended = load->ended;
+	pthread_mutex_unlock(&load->lock);
+	return is_ended;
+}
+
+/* Only those that are loaded: one that is coming in is wanted now, and frees nothing. */
+static struct resident **least_recent(int device)
+{
+	struct resident **best = NULL;
+
+	for (struct resident **link = &residents; *link; link = &(*link)->next) {
+		const struct resident *r = *link;
+
+		if (r->is_golden || !is_ended(r->load) || !r->bytes_on[device])
+			continue;
+		if (!best || r->last_used_ms < (*best)->last_used_ms)
+			best = link;
+	}
+	return best;
+}
+
+/* Chains what has to go onto `victims`; freeing takes time and needs no lock. */
+static bool make_room(const struct resident *wanted, struct load **victims)
+{
+	const uint64_t limit = budget;
+
+	for (int device = 0; limit && device < pool.nr_devices; device++) {
+		if (wanted->bytes_on[device] > limit)
+			return false;
+		while (bytes_on(device) + wanted->bytes_on[device] > limit) {
+			struct resident **link = least_recent(device);
+			struct load *victim;
+
+			if (!link)
+				return false;
+			victim = unlink_resident(link);
+			victim->next = *victims;
+			*victims = victim;
+			atomic_fetch_add(&pool.counters.evictions, 1);
+		}
+	}
+	return true;
+}
+
+/* ---- without ---- */
+
+static void put_all(struct load *loads)
+{
+	while (loads) {
+		struct load *load = loads;
+
+		loads = load->next;
+		load_put(load);
+	}
+}
+
+struct resident *resident_new(int images_dir, const struct store_identity *identity,
+			      const char *origin, bool is_golden)
+{
+	struct resident *resident = calloc(1, sizeof(*resident));
+	char link[32];
+	ssize_t len;
+
+	if (!resident)
+		return NULL;
+	resident->identity = *identity;
+	resident->origin = origin;
+	resident->is_golden = is_golden;
+	resident->last_used_ms = now_ms();
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", images_dir);
+	len = readlink(link, resident->dir, sizeof(resident->dir) - 1);
+	resident->dir[len > 0 ? len : 0] = '\0';
+	return resident;
+}
+
+int store_reserve(struct resident *resident)
+{
+	struct load *victims = NULL, *older = NULL;
+	struct resident **link;
+	bool fits;
+
+	pthread_mutex_lock(&lock);
+	link = find(&resident->identity);
+	if (*link)
+		older = unlink_resident(link);
+	fits = make_room(resident, &victims);
+	if (fits) {
+		resident->next = residents;
+		residents = resident;
+	}
+	pthread_mutex_unlock(&lock);
+	put_all(victims);
+	load_put(older);
+	if (!fits)
+		free(resident);
+	return fits ? 0 : -ENOSPC;
+}
+
+void store_settle(const struct store_identity *identity, struct load *load)
+{
+	struct resident **link;
+
+	pthread_mutex_lock(&lock);
+	link = find(identity);
+	if (*link && !(*link)->load) {
+		if (load)
+			(*link)->load = load_ref(load);
+		else
+			unlink_resident(link);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+struct load *store_take(int images_dir, pid_t image_pid, enum store_answer *answer)
+{
+	struct load *load = NULL, *stale = NULL;
+	struct store_identity identity;
+	struct resident **link;
+
+	*answer = STORE_ABSENT;
+	if (store_identify(images_dir, image_pid, &identity))
+		return NULL;
+	pthread_mutex_lock(&lock);
+	link = find(&identity);
+	if (!*link || !(*link)->load) {
+		*answer = STORE_ABSENT;
+	} else if (!is_unchanged(&(*link)->identity, &identity)) {
+		*answer = STORE_CHANGED;
+		stale = unlink_resident(link);
+	} else if ((*link)->is_golden) {
+		*answer = STORE_GOLDEN;
+		(*link)->last_used_ms = now_ms();
+		load = load_ref((*link)->load);
+	} else {
+		*answer = STORE_TAKEN;
+		load = unlink_resident(link);
+	}
+	pthread_mutex_unlock(&lock);
+	load_put(stale);
+	return load;
+}
+
+void store_give_up(const struct store_identity *identity, struct load *load)
+{
+	struct resident **link;
+	struct load *failed = NULL;
+
+	pthread_mutex_lock(&lock);
+	link = find(identity);
+	if (*link && (*link)->load == load)
+		failed = unlink_resident(link);
+	pthread_mutex_unlock(&lock);
+	load_put(failed);
+}
+
+struct load *store_use(const struct store_identity *identity, bool is_golden)
+{
+	struct resident *resident;
+	struct load *load = NULL;
+
+	pthread_mutex_lock(&lock);
+	resident = *find(identity);
+	if (resident && resident->load && is_unchanged(&resident->identity, identity)) {
+		resident->last_used_ms = now_ms();
+		resident->is_golden |= is_golden;
+		load = load_ref(resident->load);
+	}
+	pthread_mutex_unlock(&lock);
+	return load;
+}
+
+int store_drop(const char *dir, bool is_forced)
+{
+	struct resident **link = &residents;
+	struct load *dropped = NULL;
+	int nr = 0;
+
+	pthread_mutex_lock(&lock);
+	while (*link) {
+		struct load *load;
+
+		if ((dir && strcmp((*link)->dir, dir)) || ((*link)->is_golden && !is_forced) ||
+		    !(*link)->load) {
+			link = &(*link)->next;
+			continue;
+		}
+		load = unlink_resident(link);
+		load->next = dropped;
+		dropped = load;
+		nr++;
+	}
+	pthread_mutex_unlock(&lock);
+	put_all(dropped);
+	return nr;
+}
+
+int store_mark(const char *dir, bool is_golden)
+{
+	int nr = 0;
+
+	pthread_mutex_lock(&lock);
+	for (struct resident *r = residents; r; r = r->next)
+		if (!strcmp(r->dir, dir)) {
+			r->is_golden = is_golden;
+			nr++;
+		}
+	pthread_mutex_unlock(&lock);
+	return nr;
+}
+
+bool store_make_room(int device)
+{
+	struct load *victim = NULL;
+	struct resident **link;
+
+	pthread_mutex_lock(&lock);
+	link = least_recent(device);
+	if (link)
+		victim = unlink_resident(link);
+	pthread_mutex_unlock(&lock);
+	if (!victim)
+		return false;
+	load_put(victim);
+	atomic_fetch_add(&pool.counters.evictions, 1);
+	return true;
+}
+
+void store_set_budget(uint64_t bytes)
+{
+	budget = bytes;
+}
+
+uint64_t store_budget(void)
+{
+	return budget;
+}
+
+int store_count(const char *dir)
+{
+	int nr = 0;
+
+	pthread_mutex_lock(&lock);
+	for (const struct resident *r = residents; r; r = r->next)
+		nr += !strcmp(r->dir, dir);
+	pthread_mutex_unlock(&lock);
+	return nr;
+}
+
+uint64_t store_bytes_on(int device)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&lock);
+	bytes = bytes_on(device);
+	pthread_mutex_unlock(&lock);
+	return bytes;
+}
+
+static const char *state_of(struct load *load)
+{
+	if (!is_ended(load))
+		return "loading";
+	return load->result ? "failed" : "resident";
+}
+
+void store_print(FILE *out)
+{
+	const double now = now_ms();
+	const char *comma = "";
+
+	fputc('[', out);
+	pthread_mutex_lock(&lock);
+	for (const struct resident *r = residents; r; r = r->next) {
+		char dir[2 * PATH_MAX];
+
+		fprintf(out,
+			"%s{\"dir\":\"%s\",\"pid\":%d,\"origin\":\"%s\",\"golden\":%s,"
+			"\"state\":\"%s\",\"bytes\":%llu,\"idle_ms\":%.0f}",
+			comma, ccr_status_quoted(dir, sizeof(dir), r->dir), r->identity.pid,
+			r->origin, r->is_golden ? "true" : "false", state_of(r->load),
+			(unsigned long long)(r->load ? r->load->list.bytes : 0),
+			now - r->last_used_ms);
+		comma = ",";
+	}
+	pthread_mutex_unlock(&lock);
+	fputc(']', out);
+}

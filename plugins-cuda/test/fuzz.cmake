@@ -1,9 +1,0 @@
-# SPDX-License-Identifier: MIT
-ccr_test(fuzz_corpus fuzz_corpus.c fuzz.c LIBS ccr_pool ARGS ${CMAKE_CURRENT_SOURCE_DIR}/corpus)
-
-# cmake -DCMAKE_C_COMPILER=clang -DCCR_FUZZ=ON -DCCR_SANITIZE=address,undefined, then build/test/fuzz test/corpus
-if(CCR_FUZZ)
-	add_executable(fuzz fuzz.c)
-	target_link_libraries(fuzz PRIVATE ccr_pool)
-	target_link_options(fuzz PRIVATE -fsanitize=fuzzer)
-endif()

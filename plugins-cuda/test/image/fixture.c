@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The checked-in image test/fixtures/gpu-image, which the TypeScript reader is
+ * tested with too, can still be read. `image_fixture --write DIR` makes it anew.
+ * Its second allocation has a field that the format had once: readers pass over it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "test/image/image_test.h"
+
+#define PID    4242
+#define NR     6
+#define CHUNKS 4096
+
+static const uint64_t sizes[NR] = {8192, 5000, 4096, 1, 4096, 12000};
+
+static int open_directory(const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		snprintf(image_error, sizeof(image_error), "%s: %s", path, strerror(errno));
+	CHECK(fd >= 0);
+	return fd;
+}
+
+static void check(const char *path)
+{
+	struct ccr_image_verify_result result;
+	struct ccr_image *image;
+	unsigned char expected[12000], found[CHUNKS];
+	const int fd = open_directory(path);
+
+	CHECK(!ccr_image_open(&image, fd, PID, image_error, sizeof(image_error)));
+	CHECK(!ccr_image_verify(image, 1, &result, image_error, sizeof(image_error)));
+	CHECK(result.chunks == 10 && result.zero_chunks == 3);
+	CHECK(image->nr_stripes == 2 && image->nr_allocations == NR && image->chunk_size == CHUNKS);
+	CHECK(image->allocations[1].id == 101);
+	for (size_t i = 0; i < image->nr_chunks; i++) {
+		const struct ccr_image_chunk *chunk = &image->chunks[i];
+
+		CHECK(image->allocations[chunk->allocation].size == sizes[chunk->allocation]);
+		if (chunk->is_zero)
+			continue;
+		image_expected(expected, sizes[chunk->allocation], chunk->allocation);
+		CHECK(pread(image->stripes[chunk->stripe].fd, found, chunk->length,
+			    chunk->offset) == (ssize_t)chunk->length);
+		CHECK(!memcmp(found, expected + chunk->position, chunk->length));
+	}
+	ccr_image_close(image);
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "--write")) {
+		image_write_chunks(open_directory(argv[2]), PID, sizes, NR, 2, CHUNKS);
+		return 0;
+	}
+	CHECK(argc == 2);
+	check(argv[1]);
+	return 0;
+}

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+# GPU images: format, damage, checksums.
+add_library(image_test STATIC ${CMAKE_CURRENT_LIST_DIR}/image_test.c)
+target_link_libraries(image_test PUBLIC ccr_image ccr_common)
+foreach(area checksum roundtrip damage pages)
+	ccr_test(image_${area} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${area}.c LIBS image_test)
+endforeach()
+# Not part of what is shipped.
+set(fixture ${PROJECT_SOURCE_DIR}/../test/fixtures/gpu-image)
+if(EXISTS ${fixture})
+	ccr_test(image_fixture SOURCES ${CMAKE_CURRENT_LIST_DIR}/fixture.c LIBS image_test ARGS ${fixture})
+endif()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+# The interceptor on the software driver: programs linked to it, started with LD_PRELOAD.
+if(TARGET cuda_intercept AND TARGET softcuda)
+	set(here ${CMAKE_CURRENT_LIST_DIR})
+	set(preload $<TARGET_FILE:cuda_intercept>)
+	# A sanitizer's runtime insists on being the first library.
+	if(CCR_SANITIZE MATCHES "address|thread")
+		string(REGEX REPLACE "^.*(address|thread).*$" "\\1" runtime "${CCR_SANITIZE}")
+		string(SUBSTRING ${runtime} 0 1 runtime)
+		execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=lib${runtime}san.so
+			OUTPUT_VARIABLE runtime OUTPUT_STRIP_TRAILING_WHITESPACE)
+		set(preload ${runtime}:${preload})
+	endif()
+	add_library(intercept_test STATIC ${here}/intercept_test.c ${here}/pool.c)
+	target_link_libraries(intercept_test PUBLIC softcuda ccr_common)
+
+	function(intercept_test name)
+		ccr_test(intercept_${name} SOURCES ${ARGN} LIBS intercept_test)
+		set_tests_properties(intercept_${name} PROPERTIES ENVIRONMENT "LD_PRELOAD=${preload}")
+	endfunction()
+
+	foreach(area cycle memory vmm limits stress)
+		intercept_test(${area} ${here}/${area}.c)
+	endforeach()
+	intercept_test(off ${here}/copy/off.c ${here}/copy/copy_test.c)
+	intercept_test(copy ${here}/copy/copy.c ${here}/copy/copy_test.c)
+	foreach(area order failures)
+		intercept_test(copy_${area} ${here}/copy/${area}.c ${here}/copy/copy_test.c)
+	endforeach()
+	# The same where memory is the driver's: an evict finds none, and ends the threads.
+	add_test(NAME intercept_copy_only COMMAND test_intercept_copy_order)
+	set_tests_properties(intercept_copy_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600
+		ENVIRONMENT "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT=memcpy")
+	# The longest ones first, so that they do not run alone at the end.
+	set_tests_properties(intercept_copy_failures intercept_stress intercept_limits PROPERTIES COST 100)
+	set_tests_properties(intercept_copy intercept_copy_order intercept_copy_only intercept_cycle PROPERTIES COST 50)
+
+	add_library(intercept_second SHARED ${here}/second.c)
+	target_link_libraries(intercept_second PRIVATE softcuda dl)
+	intercept_test(lookup ${here}/lookup.c)
+	target_link_libraries(test_intercept_lookup PRIVATE intercept_second)
+
+	# Opened by path: with that name of its own nothing else takes it for a driver.
+	add_library(intercept_mock MODULE ${here}/mock.c)
+	ccr_test(intercept_names SOURCES ${here}/names.c LIBS ccr_common
+		ARGS $<TARGET_FILE:intercept_mock> ENV "LD_PRELOAD=${preload}")
+
+	if(NOT CCR_SANITIZE)
+		add_test(NAME intercept_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DFILE=$<TARGET_FILE:cuda_intercept>
+			"-DALLOWED=cu[A-Z][A-Za-z0-9_]*|dlsym|dlvsym" "-DUNDEFINED=__cxa_finalize"
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+		add_test(NAME intercept_elf COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
+			-DREADELF=${CMAKE_READELF} -DFILE=$<TARGET_FILE:cuda_intercept> -DSOURCES=${PROJECT_SOURCE_DIR}/intercept
+			"-DOBJECTS=$<JOIN:$<TARGET_OBJECTS:ccr_gate>;$<TARGET_OBJECTS:ccr_intercept>,$<COMMA>>"
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_intercept.cmake)
+	endif()
+	find_path(CUDA_INCLUDE cuda.h
+		HINTS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include
+		DOC "Directory of cuda.h, for the ABI check only")
+	if(CUDA_INCLUDE)
+		add_test(NAME intercept_hooks COMMAND ${CMAKE_COMMAND} -DCC=${CMAKE_C_COMPILER}
+			-DINCLUDE=${CUDA_INCLUDE} -DLIST=${PROJECT_SOURCE_DIR}/intercept/gate/hook_list.h
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_hooks.cmake)
+	endif()
+endif()
+
+if(TARGET ccr_intercept)
+	ccr_test(intercept_node SOURCES ${CMAKE_CURRENT_LIST_DIR}/node.c
+		${PROJECT_SOURCE_DIR}/intercept/copy/node.c)
+endif()
+
+if(TARGET ccr_gate)
+	ccr_test(intercept_gate SOURCES ${CMAKE_CURRENT_LIST_DIR}/gate.c $<TARGET_OBJECTS:ccr_gate>)
+	if(NOT CCR_SANITIZE)
+		add_test(NAME intercept_gate_cost COMMAND ccr-gate-bench --limit 20)
+		set_tests_properties(intercept_gate_cost PROPERTIES RUN_SERIAL ON)
+	endif()
+endif()

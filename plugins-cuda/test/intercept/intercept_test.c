@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+/* See intercept_test.h. */
+#include "test/intercept/intercept_test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static struct {
+	char dir[64], run_dir[96];
+	pid_t owner, pool;
+	int requests, replies;
+	uint32_t next_operation;
+	CUcontext contexts[CCR_MAX_DEVICES];
+} test;
+
+void check_result(CUresult result, CUresult expected, const char *call, const char *file, int line)
+{
+	if (result == expected)
+		return;
+	fprintf(stderr, "%s:%d: %s: %s, not %s\n", file, line, call, ccr_cuda_error_name(result),
+		ccr_cuda_error_name(expected));
+	exit(1);
+}
+
+const char *run_dir(void)
+{
+	return test.run_dir;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	return remove(path);
+}
+
+static void clean_up(void)
+{
+	int status;
+
+	if (getpid() != test.owner)
+		return;
+	close(test.requests);
+	if (test.pool > 0 && (waitpid(test.pool, &status, 0) != test.pool || status))
+		fprintf(stderr, "the pool process ended with %#x\n", status);
+	nftw(test.dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void start_pool(const char *program)
+{
+	int requests[2], replies[2];
+	char in[16], out[16], *argv[] = {(char *)program, "--pool", in, out, NULL};
+	char before[2 * PATH_MAX], runtime[2 * PATH_MAX];
+	const char *preload = getenv("LD_PRELOAD");
+
+	CHECK(!pipe2(requests, 0) && !pipe2(replies, 0));
+	CHECK(!fcntl(requests[1], F_SETFD, FD_CLOEXEC) && !fcntl(replies[0], F_SETFD, FD_CLOEXEC));
+	snprintf(in, sizeof(in), "%d", requests[0]);
+	snprintf(out, sizeof(out), "%d", replies[1]);
+	CHECK(!preload || strlen(preload) < sizeof(before));
+	strcpy(before, preload ? preload : "");
+	/* A sanitizer's runtime stays; the interceptor, the last in the list, goes. */
+	strcpy(runtime, before);
+	if (strchr(runtime, ':'))
+		*strchr(runtime, ':') = '\0';
+	else
+		*runtime = '\0';
+	setenv("LD_PRELOAD", runtime, 1);
+	CHECK(!posix_spawn(&test.pool, "/proc/self/exe", NULL, NULL, argv, environ));
+	setenv("LD_PRELOAD", before, 1);
+	close(requests[0]);
+	close(replies[1]);
+	test.requests = requests[1];
+	test.replies = replies[0];
+}
+
+void test_begin(int argc, char **argv)
+{
+	char softcuda_dir[96];
+
+	if (argc == 4 && !strcmp(argv[1], "--pool"))
+		pool_main(atoi(argv[2]), atoi(argv[3]));
+	if (!getenv("LD_PRELOAD")) {
+		fprintf(stderr, "LD_PRELOAD is to name libcuda_intercept.so\n");
+		exit(77);
+	}
+	snprintf(test.dir, sizeof(test.dir), "/dev/shm/ccr-intercept-XXXXXX");
+	CHECK(mkdtemp(test.dir));
+	test.owner = getpid();
+	snprintf(test.run_dir, sizeof(test.run_dir), "%s/run", test.dir);
+	snprintf(softcuda_dir, sizeof(softcuda_dir), "%s/devices", test.dir);
+	CHECK(!mkdir(test.run_dir, 0700));
+	setenv("CRIU_CUDA_RUN_DIR", test.run_dir, 1);
+	setenv("SOFTCUDA_DIR", softcuda_dir, 1);
+	atexit(clean_up);
+	start_pool(argv[0]);
+}
+
+void test_cuda_begin(void)
+{
+	int nr_devices;
+
+	OK(cuInit(0));
+	OK(cuDeviceGetCount(&nr_devices));
+	for (int i = 0; i < nr_devices; i++)
+		OK(cuDevicePrimaryCtxRetain(&test.contexts[i], i));
+	OK(cuCtxSetCurrent(test.contexts[0]));
+}
+
+CUcontext test_context(int device)
+{
+	return test.contexts[device];
+}
+
+static struct pool_reply ask(const struct pool_request *request)
+{
+	struct pool_reply reply;
+
+	CHECK(write(test.requests, request, sizeof(*request)) == sizeof(*request));
+	CHECK(read(test.replies, &reply, sizeof(reply)) == sizeof(reply));
+	return reply;
+}
+
+/* The socket exists before the bell rings; the conversation itself is the pool's second answer. */
+static struct pool_reply converse(struct pool_request *request)
+{
+	struct pool_request listen = {.what = POOL_LISTEN, .operation = ++test.next_operation};
+	const struct pool_reply ready = ask(&listen);
+
+	CHECK(!ready.error);
+	request->operation = listen.operation;
+	ring(getpid(), listen.operation);
+	return ask(request);
+}
+
+struct pool_reply pool_evict(uint32_t timeout_ms, enum pool_break stop)
+{
+	struct pool_request request = {.what = POOL_EVICT, .timeout_ms = timeout_ms, .stop = stop};
+
+	return converse(&request);
+}
+
+struct pool_reply pool_attach(enum ccr_attach_mode mode, enum pool_source source,
+			      enum pool_break stop)
+{
+	struct pool_request request = {
+		.what = POOL_ATTACH, .mode = mode, .source = source, .stop = stop};
+
+	return converse(&request);
+}
+
+void pool_commit(void)
+{
+	const struct pool_request request = {.what = POOL_COMMIT};
+
+	CHECK(!ask(&request).error);
+}
+
+uint64_t pool_free_bytes(void)
+{
+	const struct pool_request request = {.what = POOL_FREE_BYTES};
+
+	return ask(&request).free_bytes;
+}
+
+static uint32_t word(uint32_t seed, size_t i)
+{
+	uint32_t x = seed * 2654435761u + (uint32_t)i * 0x9e3779b9u;
+
+	return x ^ (x >> 15);
+}
+
+void fill(CUdeviceptr at, size_t bytes, uint32_t seed)
+{
+	uint32_t *host = malloc(bytes);
+
+	CHECK(host);
+	for (size_t i = 0; i < bytes / 4; i++)
+		host[i] = word(seed, i);
+	OK(cuMemcpyHtoD_v2(at, host, bytes));
+	free(host);
+}
+
+bool holds(CUdeviceptr at, size_t bytes, uint32_t seed)
+{
+	uint32_t *host = malloc(bytes);
+	bool same = true;
+
+	CHECK(host);
+	OK(cuMemcpyDtoH_v2(host, at, bytes));
+	for (size_t i = 0; i < bytes / 4 && same; i++)
+		same = host[i] == word(seed, i);
+	free(host);
+	return same;
+}
+
+pid_t service_tid(pid_t pid)
+{
+	char path[64], comm[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	CHECK(dir);
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", pid, entry->d_name);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fgets(comm, sizeof(comm), file) && !strcmp(comm, CCR_SERVICE_COMM "\n")) {
+			CHECK(!found);
+			found = atoi(entry->d_name);
+		}
+		fclose(file);
+	}
+	closedir(dir);
+	return found;
+}
+
+void ring(pid_t pid, uint32_t operation)
+{
+	siginfo_t info = {.si_signo = CCR_DOORBELL_SIGNAL, .si_code = SI_QUEUE};
+	pid_t tid = 0;
+
+	/* The thread names itself just after cuInit started it. */
+	while (!(tid = service_tid(pid)))
+		sched_yield();
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = operation;
+	CHECK(!syscall(SYS_rt_tgsigqueueinfo, pid, tid, CCR_DOORBELL_SIGNAL, &info));
+}

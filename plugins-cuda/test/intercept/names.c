@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* Description: each name of hook_list.h leads to the driver's function of that name; a driver with
+ * more calls than stubs makes an evict refuse; an evict waits for the end of a stream capture. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <dirent.h>
+#include <unistd.h>
+
+#include "common/protocol/protocol.h"
+#include "intercept/gate/gate.h"
+#include "intercept/core/wrap_list.h"
+
+#define CHECK(condition)                                                                \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+			exit(1);                                                        \
+		}                                                                       \
+	} while (0)
+
+static void *driver;
+
+static bool is_stub(const void *address)
+{
+	Dl_info info;
+
+	return address && dladdr(address, &info) && strstr(info.dli_fname, "libcuda_intercept.so");
+}
+
+static bool is_wrapped(int hook)
+{
+	switch (hook) {
+#define W(symbol, base, since) case CCR_HOOK_##symbol:
+		CCR_WRAPPERS(W)
+#undef W
+		return true;
+	}
+	return false;
+}
+
+static void listed_names(void)
+{
+	static const char *const names[] = {
+#define H(symbol, kind) #symbol,
+		CCR_HOOKS(H)
+#undef H
+	};
+	int called = 0;
+
+	for (int i = 0; i < CCR_NR_HOOKS; i++) {
+		int (*function)(void);
+
+		*(void **)&function = dlsym(driver, names[i]);
+		CHECK(is_stub((void *)function));
+		CHECK((void *)function == dlsym(RTLD_DEFAULT, names[i]));
+		if (is_wrapped(i) || !strcmp(names[i], "cuDeviceGetCount") ||
+		    !strcmp(names[i], "cuThreadExchangeStreamCaptureMode"))
+			continue;
+		if (function() != 1000 + i)
+			fprintf(stderr, "%s leads elsewhere\n", names[i]);
+		CHECK(function() == 1000 + i);
+		called++;
+	}
+	CHECK(called > 500);
+}
+
+/* --- a pool that has nothing to move --- */
+
+static pid_t service(void)
+{
+	char path[64], comm[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir = opendir("/proc/self/task");
+
+	CHECK(dir);
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", entry->d_name);
+		file = fopen(path, "re");
+		if (file && fgets(comm, sizeof(comm), file) && !strcmp(comm, CCR_SERVICE_COMM "\n"))
+			found = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return found;
+}
+
+static int begin_evict(uint32_t timeout_ms)
+{
+	siginfo_t info = {.si_signo = CCR_DOORBELL_SIGNAL, .si_code = SI_QUEUE};
+	static uint32_t operation;
+	struct ccr_message m;
+	int listener, connection;
+	char path[108];
+	pid_t tid;
+
+	info.si_value.sival_int = ++operation;
+	CHECK(!ccr_op_socket_path(path, sizeof(path), getenv("CRIU_CUDA_RUN_DIR"), operation));
+	listener = ccr_socket_listen(path, SOCK_SEQPACKET);
+	CHECK(listener >= 0);
+	while (!(tid = service()))
+		sched_yield();
+	CHECK(!syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, CCR_DOORBELL_SIGNAL, &info));
+	connection = accept(listener, NULL, NULL);
+	CHECK(connection >= 0);
+	close(listener);
+	unlink(path);
+	CHECK(!ccr_message_receive(connection, &m, NULL, NULL, 10000));
+	CHECK(m.type == CCR_MSG_HELLO && !m.hello.nr_handles);
+	ccr_message_init(&m, CCR_MSG_EVICT, operation);
+	m.evict.timeout_ms = timeout_ms;
+	CHECK(!ccr_message_send(connection, &m, NULL, 0));
+	return connection;
+}
+
+/* Aborts an evict that got so far as to send its list. */
+static struct ccr_message end_evict(int connection)
+{
+	struct ccr_message m, abort;
+
+	do
+		CHECK(!ccr_message_receive(connection, &m, NULL, NULL, 20000));
+	while (m.type == CCR_MSG_DEVICES);
+	ccr_message_init(&abort, CCR_MSG_ABORT, m.operation);
+	if (m.type == CCR_MSG_END)
+		CHECK(!ccr_message_send(connection, &abort, NULL, 0));
+	close(connection);
+	return m;
+}
+
+static int call(const char *name)
+{
+	int (*function)(void *, int);
+
+	*(void **)&function = dlsym(driver, name);
+	return function(NULL, 0);
+}
+
+static void captures(void)
+{
+	static const char *const pairs[][2] = {
+		{"cuStreamBeginCapture", "cuStreamEndCapture"},
+		{"cuStreamBeginCapture_v2", "cuStreamEndCapture_ptsz"},
+		{"cuStreamBeginCapture_v2_ptsz", "cuStreamEndCapture"},
+		{"cuStreamBeginCaptureToGraph", "cuStreamEndCapture"},
+	};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct ccr_message m;
+		int connection;
+
+		CHECK(!call(pairs[i][0]));
+		m = end_evict(begin_evict(100));
+		CHECK(m.type == CCR_MSG_FAILED && m.result == -ETIMEDOUT);
+		CHECK(!strcmp(m.failed.text, "a stream is being captured"));
+		/* With time enough it waits, and calls still get through meanwhile. */
+		connection = begin_evict(20000);
+		CHECK(call("cuCtxGetFlags") > 1000);
+		CHECK(!call(pairs[i][1]));
+		CHECK(end_evict(connection).type == CCR_MSG_END);
+	}
+}
+
+static void unlisted_names(void)
+{
+	int stubs = 0, raw = 0;
+	struct ccr_message m;
+
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 2100; i++) {
+			char name[32];
+			void *found;
+
+			snprintf(name, sizeof(name), "cuUnlisted%d", i);
+			found = dlsym(driver, name);
+			CHECK(found);
+			stubs += is_stub(found);
+			raw += !is_stub(found);
+			if (!round && i == 100)
+				CHECK(end_evict(begin_evict(10000)).type == CCR_MSG_END);
+		}
+	CHECK(stubs == 2 * CCR_SPARE_SLOTS && raw == 2 * (2100 - CCR_SPARE_SLOTS));
+	m = end_evict(begin_evict(10000));
+	CHECK(m.type == CCR_MSG_FAILED && m.result == -ENOTSUP);
+}
+
+int main(int argc, char **argv)
+{
+	char dir[] = "/tmp/ccr-names-XXXXXX";
+
+	CHECK(argc == 2 && mkdtemp(dir));
+	setenv("CRIU_CUDA_RUN_DIR", dir, 1);
+	CHECK(!dlsym(RTLD_DEFAULT, "cuInit")); /* we export it, but there is no driver yet */
+	driver = dlopen(argv[1], RTLD_NOW);
+	CHECK(driver);
+	CHECK(!call("cuInit"));
+	listed_names();
+	captures();
+	unlisted_names();
+	rmdir(dir);
+	return 0;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Our own declaration of CRIU's plugin interface says what CRIU's header says. */
+#include <stdio.h>
+
+#ifdef HAVE_CRIU_PLUGIN_H
+#include <criu-plugin.h>
+#define CR_PLUGIN_DESC ours_desc
+#include "plugin/task/criu_abi.h"
+
+#define SAME(ours, theirs)                                                                         \
+	do {                                                                                       \
+		if ((long)(ours) != (long)(theirs)) {                                              \
+			printf("%s is %ld, CRIU says %ld\n", #ours, (long)(ours), (long)(theirs)); \
+			bad = 1;                                                                   \
+		}                                                                                  \
+	} while (0)
+
+int main(void)
+{
+	int bad = 0;
+
+	SAME(HOOK_RESUME_DEVICES_LATE, CR_PLUGIN_HOOK__RESUME_DEVICES_LATE);
+	SAME(HOOK_PAUSE_DEVICES, CR_PLUGIN_HOOK__PAUSE_DEVICES);
+	SAME(HOOK_CHECKPOINT_DEVICES, CR_PLUGIN_HOOK__CHECKPOINT_DEVICES);
+	SAME(STAGE_DUMP, CR_PLUGIN_STAGE__DUMP);
+	SAME(STAGE_PRE_DUMP, CR_PLUGIN_STAGE__PRE_DUMP);
+	SAME(STAGE_RESTORE, CR_PLUGIN_STAGE__RESTORE);
+	SAME(CRIU_PLUGIN_VERSION_0_2, CRIU_PLUGIN_VERSION);
+	SAME(offsetof(struct criu_plugin, init), offsetof(cr_plugin_desc_t, init));
+	SAME(offsetof(struct criu_plugin, exit), offsetof(cr_plugin_desc_t, exit));
+	SAME(offsetof(struct criu_plugin, version), offsetof(cr_plugin_desc_t, version));
+	SAME(offsetof(struct criu_plugin, max_hooks), offsetof(cr_plugin_desc_t, max_hooks));
+	SAME(offsetof(struct criu_plugin, hooks), offsetof(cr_plugin_desc_t, hooks));
+	if ((int)NR_HOOKS > (int)CR_PLUGIN_HOOK__MAX) {
+		printf("this CRIU knows %d hooks, we claim %d\n", CR_PLUGIN_HOOK__MAX, NR_HOOKS);
+		bad = 1;
+	}
+	return bad;
+}
+#else
+int main(void)
+{
+	printf("skipped: no criu-plugin.h found (libcriu-dev, or -DCRIU_SRC=…)\n");
+	return 77;
+}
+#endif

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The plugin's interface: against CRIU's own header where one is found, and its symbols.
+find_path(CRIU_PLUGIN_INCLUDE criu-plugin.h
+	HINTS ${CRIU_SRC}/criu/include $ENV{CRIU_CUDA_CRIU_INCLUDE}
+	PATH_SUFFIXES criu DOC "Directory of criu-plugin.h, for the ABI check only")
+ccr_test(plugin_abi SOURCES ${CMAKE_CURRENT_LIST_DIR}/abi.c)
+if(CRIU_PLUGIN_INCLUDE)
+	target_compile_definitions(test_plugin_abi PRIVATE HAVE_CRIU_PLUGIN_H)
+	target_include_directories(test_plugin_abi PRIVATE ${CRIU_PLUGIN_INCLUDE})
+endif()
+
+ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c ${PROJECT_SOURCE_DIR}/plugin/device/stale_sockets.c
+	LIBS ccr_common)
+ccr_test(fd_backup SOURCES ${CMAKE_CURRENT_LIST_DIR}/fd_backup.c ${PROJECT_SOURCE_DIR}/plugin/device/fd_backup.c
+	LIBS ccr_common)
+
+if(NOT CCR_SANITIZE)
+	foreach(variant stock remap parallel)
+		add_test(NAME plugin_exports_${variant} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
+			-DFILE=$<TARGET_FILE:plugin_${variant}> "-DALLOWED=CR_PLUGIN_DESC|ccr_plugin_info"
+			"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|criu_get_image_dir|opts|print_on_level|set_compel_interrupt_only_mode"
+			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+	endforeach()
+endif()

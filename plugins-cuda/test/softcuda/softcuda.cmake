@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# The software CUDA driver's contract, area by area, and our CUDA declarations against cuda.h.
+if(TARGET softcuda)
+	set(here ${CMAKE_CURRENT_LIST_DIR})
+	add_library(softcuda_test STATIC ${here}/softcuda_test.c ${PROJECT_SOURCE_DIR}/common/driver/cuda_error.c)
+	target_link_libraries(softcuda_test PUBLIC softcuda)
+	foreach(area api memory vmm streams modules checkpoint lock restore inject criu)
+		ccr_test(softcuda_${area} SOURCES ${here}/${area}.c LIBS softcuda_test)
+	endforeach()
+
+	find_path(CUDA_INCLUDE cuda.h
+		HINTS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include
+		DOC "Directory of cuda.h, for the ABI check only")
+	ccr_test(softcuda_abi SOURCES ${here}/abi.c ${here}/abi_cuda.c)
+	if(CUDA_INCLUDE)
+		set_source_files_properties(${here}/abi_cuda.c PROPERTIES
+			COMPILE_DEFINITIONS HAVE_CUDA_H INCLUDE_DIRECTORIES ${CUDA_INCLUDE})
+	endif()
+endif()

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+# What the TypeScript tests of whole dumps and restores need: not tests themselves.
+add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint.c)
+target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
+
+add_executable(op-intruder ${CMAKE_CURRENT_LIST_DIR}/op_intruder.c)
+target_link_libraries(op-intruder PRIVATE ccr_common)
+
+foreach(call io ptrace)
+	add_library(fail-${call} MODULE ${CMAKE_CURRENT_LIST_DIR}/fail_${call}.c)
+	set_target_properties(fail-${call} PROPERTIES PREFIX "")
+	target_link_libraries(fail-${call} PRIVATE dl)
+endforeach()
+
+set_target_properties(cuda-checkpoint op-intruder fail-io fail-ptrace PROPERTIES
+	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)
