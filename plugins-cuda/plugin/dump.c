@@ -10,8 +10,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "plugin/host/host_memory.h"
-#include "plugin/device/device_memory.h"
+#include "plugin/host/host.h"
+#include "plugin/device/device.h"
 
 static int announce(void)
 {

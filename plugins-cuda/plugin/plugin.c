@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "plugin/host/host_memory.h"
-#include "plugin/device/device_memory.h"
+#include "plugin/host/host.h"
+#include "plugin/device/device.h"
 
 #define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
 #define FAULT_CUDA_FORCE_ENABLE "138" /* CRIU's own fault number for tests without a device */

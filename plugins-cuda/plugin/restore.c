@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "plugin/host/host_memory.h"
-#include "plugin/device/device_memory.h"
+#include "plugin/host/host.h"
+#include "plugin/device/device.h"
 
 static void kill_task(pid_t pid)
 {

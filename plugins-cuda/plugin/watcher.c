@@ -22,7 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "plugin/device/device_memory.h"
+#include "plugin/device/device.h"
 
 #define MAX_WATCHED 4096
 /* Nothing announces that criu has let a task go; its last scripts may still fail then. */

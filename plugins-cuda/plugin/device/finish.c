@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "plugin/device/device_memory.h"
+#include "plugin/device/device.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/pool_link.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "plugin/device/device_memory.h"
+#include "plugin/device/device.h"
 
 bool ccr__gpu_images_in(int dir_fd)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Variants without a pool: the driver saves and restores all device memory. */
-#include "plugin/device/device_memory.h"
+#include "plugin/device/device.h"
 
 #include <errno.h>
 

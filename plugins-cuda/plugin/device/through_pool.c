@@ -4,7 +4,7 @@
  * hands its allocations to cuda-poold, which moves the bytes. This file only
  * says when, and rings the bell.
  */
-#include "plugin/device/device_memory.h"
+#include "plugin/device/device.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Variant `stock`: CRIU dumps all host memory. */
-#include "plugin/host/host_memory.h"
+#include "plugin/host/host.h"
 
 #include <errno.h>
 

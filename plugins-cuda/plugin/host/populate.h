@@ -3,7 +3,7 @@
 #define CCR_PLUGIN_POPULATE_H
 
 #include "plugin/plugin.h"
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 /*
  * The driver's checkpoint of a stopped task whose restore thread runs, with the

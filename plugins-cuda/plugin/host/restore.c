@@ -8,9 +8,9 @@
 
 #include "image/pages/pages.h"
 #include "plugin/task/service_signal.h"
-#include "plugin/host/host_memory.h"
+#include "plugin/host/host.h"
 #include "plugin/host/readahead.h"
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages)
 {

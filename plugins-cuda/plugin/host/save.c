@@ -6,7 +6,7 @@
  * and lies beside the images.
  */
 #include "plugin/task/driver_call.h"
-#include "plugin/host/host_memory.h"
+#include "plugin/host/host.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "image/pages/pages.h"
 #include "plugin/task/service_signal.h"
 #include "plugin/host/populate.h"
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 /* Where the page file is made, and seen by the task. */
 struct store {

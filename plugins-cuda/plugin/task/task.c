@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "plugin/task/driver_call.h"
-#include "plugin/host/host_memory.h"
+#include "plugin/host/host.h"
 
 double ccr__now_ms(void)
 {

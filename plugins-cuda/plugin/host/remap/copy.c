@@ -4,7 +4,7 @@
  * read the task's pages straight into it, and compute its checksum while it is
  * in their cache. They end before this returns: criu is alone again.
  */
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -5,7 +5,7 @@
  * mapping with any property that a file mapping cannot have, or that is not
  * known here, is left alone.
  */
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "common/io.h"
-#include "plugin/host/shared.h"
-#include "plugin/host/smaps.h"
+#include "plugin/host/remap/shared.h"
+#include "plugin/host/remap/smaps.h"
 
 /* /proc/PID/pagemap, one word a page. */
 #define PAGEMAP_PRESENT (1ull << 63)

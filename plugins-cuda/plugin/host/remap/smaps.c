@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/host/smaps.h"
+#include "plugin/host/remap/smaps.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 
 #include "image/pages/pages.h"
-#include "plugin/host/remap.h"
-#include "plugin/host/shared.h"
+#include "plugin/host/remap/remap.h"
+#include "plugin/host/remap/shared.h"
 
 /* True when `line` begins a mapping. */
 static bool parse_head(struct mapping *m, char *line)

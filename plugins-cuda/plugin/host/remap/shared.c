@@ -4,7 +4,7 @@
  * page table, so it is the memory's file that is asked for its holes. It has no
  * name: who else maps it is found by looking at every process.
  */
-#include "plugin/host/shared.h"
+#include "plugin/host/remap/shared.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "plugin/host/smaps.h"
+#include "plugin/host/remap/smaps.h"
 
 static int add(struct shared_memory *shared, uint64_t inode)
 {

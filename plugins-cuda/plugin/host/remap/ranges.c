@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Which addresses a task has mapped, to tell later what is new. */
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 #include <errno.h>
 #include <stdio.h>

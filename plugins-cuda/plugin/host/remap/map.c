@@ -16,7 +16,7 @@
 #include "common/io.h"
 #include "plugin/inject/inject.h"
 #include "plugin/plugin.h"
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 #define PIECE (1u << 20)
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "plugin/plugin.h"
-#include "plugin/host/remap.h"
+#include "plugin/host/remap/remap.h"
 
 #define MAX_THREADS 64
 

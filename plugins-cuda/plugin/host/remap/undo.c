@@ -25,8 +25,8 @@
 #include "image/pages/pages.h"
 #include "plugin/inject/inject.h"
 #include "plugin/plugin.h"
-#include "plugin/host/remap.h"
-#include "plugin/host/smaps.h"
+#include "plugin/host/remap/remap.h"
+#include "plugin/host/remap/smaps.h"
 
 #define CHUNK	  (2u << 20) /* what a thread takes at a time */
 #define PIECE	  (256u << 10)
