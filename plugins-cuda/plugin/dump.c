@@ -3,7 +3,10 @@
  * The life of a dump: pause (driver Lock, tasks running), checkpoint (tasks
  * stopped), finish (put everything back unless the tasks are about to die).
  */
-#include "plugin/plugin.h"
+#include "plugin/task/task.h"
+#include "plugin/task/restore_thread.h"
+#include "plugin/task/proc_status.h"
+#include "plugin/hooks.h"
 
 #include <errno.h>
 #include <string.h>
@@ -44,7 +47,7 @@ static int evict_and_lock(struct task *task)
 	ret = ccr__memory_evict(task);
 	if (ret)
 		return ret;
-	result = ccr__task_step(task, STEP_LOCK);
+	result = ccr__task_lock(task);
 	if (result == CUDA_ERROR_NOT_READY)
 		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld",
 			task->pid, ccr__plugin.settings.lock_timeout_ms);
@@ -133,7 +136,7 @@ int ccr__checkpoint_devices(int pid)
 	ret = ccr__restore_thread_resume(&thread, restore_tid);
 	if (ret)
 		return ret;
-	result = ccr__task_step(task, STEP_CHECKPOINT);
+	result = ccr__task_checkpoint(task, ccr__host_memory_checkpoint);
 	ret = ccr__restore_thread_stop(&thread);
 	if (result != CUDA_SUCCESS)
 		return -EIO;

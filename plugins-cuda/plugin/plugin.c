@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What CRIU sees: the descriptor, the stages, and the hooks with their timing. */
-#include "plugin/plugin.h"
+#include "plugin/task/task.h"
+#include "plugin/task/preinit.h"
+#include "plugin/hooks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,12 +15,6 @@
 
 #define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
 #define FAULT_CUDA_FORCE_ENABLE "138" /* CRIU's own fault number for tests without a device */
-
-#ifndef CCR_VARIANT
-#define CCR_VARIANT "stock"
-#endif
-
-struct plugin ccr__plugin = {.watcher_fd = -1, .warmer_fd = -1, .status = {.fd = -1}};
 
 /* Read by `criu-cuda inspect` from the file. */
 extern const char ccr_plugin_info[];
@@ -74,6 +70,7 @@ static int plugin_init(int stage)
 	int ret;
 
 	ccr_log_set_sink(to_criu_log);
+	p->watcher = &ccr__watcher_ops;
 	if (stage == STAGE_PRE_DUMP) /* device memory cannot be tracked while it is written */
 		return 0;
 	if (stage == STAGE_RESTORE &&
@@ -106,25 +103,6 @@ static int plugin_init(int stage)
 	return ret;
 }
 
-static const char *stage_name(int stage)
-{
-	return stage == STAGE_RESTORE ? "restore" : "dump";
-}
-
-int ccr__begin(int stage)
-{
-	struct plugin *p = &ccr__plugin;
-
-	if (p->watcher_fd >= 0)
-		return 0;
-	ccr_status_open(&p->status, p->settings.run_dir, getpid());
-	ccr_status_add(&p->status,
-		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
-		       "\"variant\":\"%s\"}",
-		       stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
-	return ccr__watcher_start(stage);
-}
-
 static void plugin_exit(int stage, int ret)
 {
 	struct plugin *p = &ccr__plugin;
@@ -142,7 +120,8 @@ static void plugin_exit(int stage, int ret)
 	ccr_status_add(&p->status,
 		       "{\"event\":\"end\",\"stage\":\"%s\",\"ret\":%d,\"driver_ms\":%.3f,\"hook_"
 		       "ms\":%.3f}",
-		       stage_name(stage), p->restore_failed ? -EIO : ret, p->driver_ms, p->hook_ms);
+		       ccr__stage_name(stage), p->restore_failed ? -EIO : ret, p->driver_ms,
+		       p->hook_ms);
 	ccr_info("hooks took %.1f ms, of it the driver %.1f ms", p->hook_ms, p->driver_ms);
 	ccr_status_close(&p->status);
 	ccr__task_free_all();

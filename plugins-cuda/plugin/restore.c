@@ -5,7 +5,9 @@
  * part back through the restore thread. CRIU ignores what the hook returns, so
  * on failure the tasks are killed here: none may run with its GPU missing.
  */
-#include "plugin/plugin.h"
+#include "plugin/task/task.h"
+#include "plugin/task/restore_thread.h"
+#include "plugin/hooks.h"
 
 #include <errno.h>
 #include <signal.h>

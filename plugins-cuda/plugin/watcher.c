@@ -10,7 +10,9 @@
  * completed it kills the tasks. It ends when every task has its device memory,
  * though criu may stay as the parent of what it restored.
  */
-#include "plugin/plugin.h"
+#include "plugin/task/task.h"
+#include "plugin/task/proc_status.h"
+#include "plugin/hooks.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,107 +29,10 @@
 #define MAX_WATCHED 4096
 /* Nothing announces that criu has let a task go; its last scripts may still fail then. */
 #define LET_GO_POLL_MS 1000
-#define PF_EXITING     0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
-
-enum { MSG_TRACK, MSG_RELEASE };
-
-/* One packet; MSG_TRACK carries those of the descriptors that `fds` names, in order. */
-struct message {
-	int kind;
-	uint32_t fds;
-	struct task task;
-};
 
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
 static bool is_released; /* the plugin itself has put every state back, or restored it */
-
-union fd_room {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(CCR_MEMORY_FDS * sizeof(int))];
-};
-
-static int send_message(struct message *message, const int fds[CCR_MEMORY_FDS])
-{
-	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	union fd_room control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	ssize_t len;
-	int nr = 0;
-
-	for (int i = 0; i < CCR_MEMORY_FDS; i++) {
-		if (fds[i] < 0)
-			continue;
-		memcpy(CMSG_DATA(&control.head) + nr++ * sizeof(int), &fds[i], sizeof(int));
-		message->fds |= 1u << i;
-	}
-	if (nr) {
-		control.head.cmsg_len = CMSG_LEN(nr * sizeof(int));
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-	}
-	do
-		len = sendmsg(ccr__plugin.watcher_fd, &msg, MSG_NOSIGNAL);
-	while (len < 0 && errno == EINTR);
-	return len == sizeof(*message) ? 0 : -errno;
-}
-
-int ccr__watcher_track(const struct task *task)
-{
-	struct message message = {.kind = MSG_TRACK, .task = *task};
-	int fds[CCR_MEMORY_FDS], ret;
-
-	ccr__memory_fds(fds);
-	ret = send_message(&message, fds);
-	if (ret)
-		ccr_err("watcher: %s", strerror(-ret));
-	else
-		ccr__memory_fds_passed();
-	return ret;
-}
-
-void ccr__watcher_release(void)
-{
-	struct message message = {.kind = MSG_RELEASE};
-	const int none[CCR_MEMORY_FDS] = {-1, -1, -1};
-
-	/* It may have seen so itself, and be gone. */
-	if (ccr__plugin.watcher_fd >= 0)
-		send_message(&message, none);
-}
-
-static void take_fds(const struct message *message, struct msghdr *msg)
-{
-	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
-	int fds[CCR_MEMORY_FDS], nr = 0;
-
-	for (int i = 0; i < CCR_MEMORY_FDS; i++) {
-		fds[i] = -1;
-		if (head && message->fds & 1u << i)
-			memcpy(&fds[i], CMSG_DATA(head) + nr++ * sizeof(int), sizeof(int));
-	}
-	ccr__memory_keep_fds(fds);
-}
-
-/* One packet; false when criu is gone. */
-static bool next_message(int fd, struct message *message)
-{
-	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
-	union fd_room control;
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
-	ssize_t len;
-
-	do
-		len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
-	if (len != sizeof(*message))
-		return false;
-	take_fds(message, &msg);
-	return true;
-}
 
 static void track(const struct task *task)
 {
@@ -196,7 +101,8 @@ static void receive(int stage, int fd)
 		struct pollfd pollers[] = {{.fd = fd, .events = POLLIN},
 					   {.fd = ccr__memory_poll_fd(), .events = POLLIN}};
 		const int ready = poll(pollers, 2, stage == STAGE_RESTORE ? LET_GO_POLL_MS : -1);
-		struct message message;
+		struct watcher_message message;
+		int fds[WATCHER_FDS];
 
 		if (!ready && are_let_go()) {
 			is_released = was_let_go;
@@ -210,39 +116,14 @@ static void receive(int stage, int fd)
 			ccr__memory_poll();
 		if (!pollers[0].revents)
 			continue;
-		if (!next_message(fd, &message))
+		if (!ccr__watcher_receive(fd, &message, fds))
 			return;
-		if (message.kind == MSG_RELEASE)
+		ccr__memory_keep_fds(fds);
+		if (message.kind == WATCHER_RELEASE)
 			is_released = true;
 		else
 			track(&message.task);
 	}
-}
-
-static bool has_pending_kill(pid_t pid, const char *field)
-{
-	char pending[32];
-
-	return !ccr__proc_status(pid, field, pending, sizeof(pending)) &&
-	       strtoull(pending, NULL, 16) >> (SIGKILL - 1) & 1;
-}
-
-bool ccr__is_dying(pid_t pid)
-{
-	const bool is_killed = has_pending_kill(pid, "SigPnd") || has_pending_kill(pid, "ShdPnd");
-	unsigned long long flags = 0;
-	char path[64];
-	bool gone;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	gone = !file;
-	if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %llu", &flags) != 1)
-		flags = 0;
-	if (file)
-		fclose(file);
-	return gone || is_killed || flags & PF_EXITING;
 }
 
 /*
@@ -306,13 +187,8 @@ static void watcher_main(int stage, int fd)
 	watch(stage, fd);
 }
 
-int ccr__watcher_start(int stage)
-{
-	const int fd = ccr__companion_start("cuda-watcher", watcher_main, stage);
-
-	if (fd < 0)
-		return fd;
-	ccr__plugin.watcher_fd = fd;
-	ccr__warmer_passed();
-	return 0;
-}
+const struct watcher_ops ccr__watcher_ops = {
+	.run = watcher_main,
+	.fds = ccr__memory_fds,
+	.fds_passed = ccr__memory_fds_passed,
+};

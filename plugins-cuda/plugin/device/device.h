@@ -7,7 +7,7 @@
 #ifndef CCR_PLUGIN_MEMORY_H
 #define CCR_PLUGIN_MEMORY_H
 
-#include "plugin/plugin.h"
+#include "plugin/task/watcher_link.h"
 
 /*
  * Dump, task running and not yet locked: the pool takes its device memory over,
@@ -44,12 +44,11 @@ bool ccr__memory_has_pool(void);
 /* ---- what the watcher has for it ---- */
 
 /* Connection to the pool, the vault's reading end, images directory; -1: there is none. */
-#define CCR_MEMORY_FDS 3
 /* In criu: those to pass on, which stay open until they were. */
-void ccr__memory_fds(int fds[CCR_MEMORY_FDS]);
+void ccr__memory_fds(int fds[WATCHER_FDS]);
 void ccr__memory_fds_passed(void);
 /* In the watcher: takes over those that are not -1. */
-void ccr__memory_keep_fds(const int fds[CCR_MEMORY_FDS]);
+void ccr__memory_keep_fds(const int fds[WATCHER_FDS]);
 /* Descriptor to poll together with criu's, or -1, and what to do when it is readable. */
 int ccr__memory_poll_fd(void);
 void ccr__memory_poll(void);

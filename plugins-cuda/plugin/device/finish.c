@@ -12,11 +12,12 @@
 #include "plugin/device/device.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/pool_link.h"
+#include "plugin/task/task.h"
 
 /* Dropping memory takes milliseconds. */
 #define END_TIMEOUT_MS 10000
 
-void ccr__memory_fds(int fds[CCR_MEMORY_FDS])
+void ccr__memory_fds(int fds[WATCHER_FDS])
 {
 	fds[0] = ccr__pool_link.socket;
 	fds[1] = ccr__pool_link.vault[0];
@@ -40,7 +41,7 @@ static void keep(int *mine, int fd)
 	*mine = fd;
 }
 
-void ccr__memory_keep_fds(const int fds[CCR_MEMORY_FDS])
+void ccr__memory_keep_fds(const int fds[WATCHER_FDS])
 {
 	keep(&ccr__pool_link.socket, fds[0]);
 	keep(&ccr__pool_link.vault[0], fds[1]);

@@ -42,9 +42,9 @@ bool ccr__memory_has_pool(void)
 	return false;
 }
 
-void ccr__memory_fds(int fds[CCR_MEMORY_FDS])
+void ccr__memory_fds(int fds[WATCHER_FDS])
 {
-	for (int i = 0; i < CCR_MEMORY_FDS; i++)
+	for (int i = 0; i < WATCHER_FDS; i++)
 		fds[i] = -1;
 }
 
@@ -52,7 +52,7 @@ void ccr__memory_fds_passed(void)
 {
 }
 
-void ccr__memory_keep_fds(const int fds[CCR_MEMORY_FDS])
+void ccr__memory_keep_fds(const int fds[WATCHER_FDS])
 {
 }
 

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
 
@@ -23,7 +23,7 @@ static int helper_path(char *out, size_t size)
 	const char *slash;
 	Dl_info info;
 
-	if (!dladdr(&CR_PLUGIN_DESC, &info) || !info.dli_fname)
+	if (!dladdr(&ccr__pool_link, &info) || !info.dli_fname)
 		return -ENOENT;
 	slash = strrchr(info.dli_fname, '/');
 	if ((size_t)snprintf(out, size, "%.*s/cuda-poold",

@@ -4,7 +4,7 @@
 #define CCR_PLUGIN_POOL_LINK_H
 
 #include "common/protocol/protocol.h"
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 
 /*
  * The descriptors that requests carry; -1: none. vault[0] is read by the

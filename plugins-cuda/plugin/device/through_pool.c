@@ -14,6 +14,7 @@
 #include "plugin/task/service_signal.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/pool_link.h"
+#include "plugin/task/watcher_link.h"
 
 /* For the pool to start: cuInit and a context on a cold GPU. */
 #define READY_TIMEOUT_MS 60000

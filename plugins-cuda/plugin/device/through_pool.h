@@ -3,7 +3,7 @@
 #ifndef CCR_PLUGIN_MEMORY_POOL_H
 #define CCR_PLUGIN_MEMORY_POOL_H
 
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 
 /* The pool begins to load all images of the directory. */
 int ccr__memory_request_load(void);

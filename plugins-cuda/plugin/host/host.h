@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 
 /*
  * Dump, every thread of the tree stopped, before the driver's checkpoint of
@@ -33,6 +33,10 @@ int ccr__host_memory_save(pid_t pid);
  * saved, or -errno.
  */
 int ccr__host_memory_put_back(pid_t pid);
+
+/* The same for one task whose page files are known, logged and in the status file. */
+struct ccr_pages;
+int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages);
 
 /* The same for all tasks of a dump that is rolled back. One that fails is sound: it keeps the
  * page file's mappings. */

@@ -2,7 +2,7 @@
 #ifndef CCR_PLUGIN_POPULATE_H
 #define CCR_PLUGIN_POPULATE_H
 
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 #include "plugin/host/remap/remap.h"
 
 /*

@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 #include "image/pages/pages.h"
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
+#include "plugin/task/background.h"
 
 #define PIECE	   (4u << 20)
 #define MAX_FILES  4096

@@ -23,6 +23,7 @@
 #include "plugin/task/service_signal.h"
 #include "plugin/host/populate.h"
 #include "plugin/host/remap/remap.h"
+#include "plugin/task/state.h"
 
 /* Where the page file is made, and seen by the task. */
 struct store {

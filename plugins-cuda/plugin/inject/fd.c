@@ -17,7 +17,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/inject/inject.h"
-#include "plugin/plugin.h"
+#include "common/log.h"
 
 /* What recvmsg is given, as it lies in the scratch page. */
 struct receive {

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #include "plugin/inject/arch.h"
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
+#include "plugin/task/restore_thread.h"
 
 #define VDSO_MAX	 (64u << 10)
 #define SCRATCH_PAGES	 2

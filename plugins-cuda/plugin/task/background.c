@@ -4,7 +4,8 @@
  * exec, made while criu has no other thread; it never returns into CRIU's code,
  * and learns of criu's end by the end of file on its socket.
  */
-#include "plugin/plugin.h"
+#include "plugin/task/background.h"
+#include "plugin/task/state.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
+#include "plugin/task/restore_thread.h"
 
 #define LOOK_EVERY_MS 5
 

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 
 struct driver_call {
 	CUresult (*function)(pid_t pid, void *argument);

@@ -5,7 +5,9 @@
  * the GPU in use by somebody, which on an H200 saves it 0.1 s. A context would
  * save no more and cost device memory. Nothing depends on the warmer.
  */
-#include "plugin/plugin.h"
+#include "plugin/task/preinit.h"
+#include "plugin/task/state.h"
+#include "plugin/task/background.h"
 
 #include <unistd.h>
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "plugin/plugin.h"
+#include "plugin/task/proc_status.h"
 
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 {
@@ -24,4 +26,32 @@ int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 	}
 	fclose(file);
 	return ret;
+}
+
+#define PF_EXITING 0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
+
+static bool has_pending_kill(pid_t pid, const char *field)
+{
+	char pending[32];
+
+	return !ccr__proc_status(pid, field, pending, sizeof(pending)) &&
+	       strtoull(pending, NULL, 16) >> (SIGKILL - 1) & 1;
+}
+
+bool ccr__is_dying(pid_t pid)
+{
+	const bool is_killed = has_pending_kill(pid, "SigPnd") || has_pending_kill(pid, "ShdPnd");
+	unsigned long long flags = 0;
+	char path[64];
+	bool gone;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	gone = !file;
+	if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %llu", &flags) != 1)
+		flags = 0;
+	if (file)
+		fclose(file);
+	return gone || is_killed || flags & PF_EXITING;
 }

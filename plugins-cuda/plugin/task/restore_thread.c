@@ -5,7 +5,8 @@
  * stopped restore thread would let the driver's call wait for ever: it is let
  * run for the time of the call, alone and with every signal blocked.
  */
-#include "plugin/plugin.h"
+#include "plugin/task/restore_thread.h"
+#include "plugin/task/state.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
-#include "plugin/plugin.h"
+#include "plugin/task/proc_status.h"
 
 static bool is_service(int task_dir, const char *tid)
 {

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The driver calls on one CUDA process, and the list of such processes. */
-#include "plugin/plugin.h"
+#include "plugin/task/task.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "plugin/task/driver_call.h"
-#include "plugin/host/host.h"
-
-double ccr__now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
-}
 
 const char *ccr__state_name(CUprocessState state)
 {
@@ -118,39 +108,42 @@ static CUresult unlock(pid_t pid, void *unused)
 	return ccr__plugin.driver.cuCheckpointProcessUnlock(pid, NULL);
 }
 
-CUresult ccr__task_step(const struct task *task, enum step step)
+static CUresult note(const struct task *task, const char *step, CUresult result, double ms)
 {
-	static const char *const names[] = {"lock", "checkpoint", "restore", "unlock"};
-	const double start = ccr__now_ms();
-	CUresult result = CUDA_ERROR_UNKNOWN;
-	double ms;
-
-	switch (step) {
-	case STEP_LOCK:
-		result = ccr__driver_call(lock, task->pid, NULL);
-		break;
-	case STEP_CHECKPOINT:
-		result = ccr__host_memory_checkpoint(task);
-		break;
-	case STEP_RESTORE:
-		result = ccr__driver_call(restore, task->pid, NULL);
-		break;
-	case STEP_UNLOCK:
-		result = ccr__driver_call(unlock, task->pid, NULL);
-		break;
-	}
-	ms = ccr__now_ms() - start;
 	ccr__plugin.driver_ms += ms;
 	if (result == CUDA_SUCCESS)
-		ccr_info("%s of %d: %.1f ms", names[step], task->pid, ms);
+		ccr_info("%s of %d: %.1f ms", step, task->pid, ms);
 	else
-		ccr_err("%s of %d failed: %s (%d) after %.1f ms", names[step], task->pid,
+		ccr_err("%s of %d failed: %s (%d) after %.1f ms", step, task->pid,
 			ccr_cuda_error_name(result), result, ms);
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"step\",\"pid\":%d,\"step\":\"%s\",\"result\":%d,\"name\":\"%"
 		       "s\",\"ms\":%.3f}",
-		       task->pid, names[step], result, ccr_cuda_error_name(result), ms);
+		       task->pid, step, result, ccr_cuda_error_name(result), ms);
 	return result;
+}
+
+static CUresult make(const struct task *task, const char *step,
+		     CUresult (*call)(pid_t pid, void *unused))
+{
+	const double start = ccr__now_ms();
+	const CUresult result = ccr__driver_call(call, task->pid, NULL);
+
+	return note(task, step, result, ccr__now_ms() - start);
+}
+
+CUresult ccr__task_lock(const struct task *task)
+{
+	return make(task, "lock", lock);
+}
+
+CUresult ccr__task_checkpoint(const struct task *task,
+			      CUresult (*checkpoint)(const struct task *task))
+{
+	const double start = ccr__now_ms();
+	const CUresult result = checkpoint(task);
+
+	return note(task, "checkpoint", result, ccr__now_ms() - start);
 }
 
 CUresult ccr__task_raise(const struct task *task, CUprocessState target, const char **failed)
@@ -166,14 +159,14 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 	}
 	if (state == CU_PROCESS_STATE_CHECKPOINTED && target != CU_PROCESS_STATE_CHECKPOINTED) {
 		*failed = "cuCheckpointProcessRestore";
-		result = ccr__task_step(task, STEP_RESTORE);
+		result = make(task, "restore", restore);
 		if (result != CUDA_SUCCESS)
 			return result;
 		state = CU_PROCESS_STATE_LOCKED;
 	}
 	if (state == CU_PROCESS_STATE_LOCKED && target == CU_PROCESS_STATE_RUNNING) {
 		*failed = "cuCheckpointProcessUnlock";
-		result = ccr__task_step(task, STEP_UNLOCK);
+		result = make(task, "unlock", unlock);
 		if (result != CUDA_SUCCESS)
 			return result;
 		state = CU_PROCESS_STATE_RUNNING;

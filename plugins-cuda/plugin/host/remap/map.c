@@ -15,7 +15,8 @@
 
 #include "common/io.h"
 #include "plugin/inject/inject.h"
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
+#include "plugin/task/restore_thread.h"
 #include "plugin/host/remap/remap.h"
 
 #define PIECE (1u << 20)

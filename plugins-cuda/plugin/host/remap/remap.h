@@ -91,8 +91,6 @@ struct ccr_pages;
  * sound but not what it was, or was killed.
  */
 int ccr__remap_undo(pid_t pid, const struct ccr_pages *pages, uint64_t *bytes);
-/* The same, logged and in the status file. */
-int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages);
 
 struct injection;
 /* Gives memory of the task the advice it is to have; 0 or -errno. */

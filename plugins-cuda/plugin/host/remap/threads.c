@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
 #include "plugin/host/remap/remap.h"
 
 #define MAX_THREADS 64

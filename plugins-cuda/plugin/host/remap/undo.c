@@ -24,7 +24,8 @@
 #include "image/checksum/checksum.h"
 #include "image/pages/pages.h"
 #include "plugin/inject/inject.h"
-#include "plugin/plugin.h"
+#include "plugin/task/state.h"
+#include "plugin/task/restore_thread.h"
 #include "plugin/host/remap/remap.h"
 #include "plugin/host/remap/smaps.h"
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The hooks between CRIU and dump.c, restore.c; and watcher.c. */
+#ifndef CCR_PLUGIN_HOOKS_H
+#define CCR_PLUGIN_HOOKS_H
+
+#include "plugin/task/watcher_link.h"
+
+/* dump.c */
+int ccr__pause_devices(int pid);
+int ccr__checkpoint_devices(int pid);
+void ccr__dump_finish(int ret);
+
+/* restore.c */
+int ccr__resume_devices_late(int pid);
+
+/* watcher.c */
+extern const struct watcher_ops ccr__watcher_ops;
+
+#endif

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "plugin/task/state.h"
+
+#include <time.h>
+
+struct plugin ccr__plugin = {.watcher_fd = -1, .warmer_fd = -1, .status = {.fd = -1}};
+
+double ccr__now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}

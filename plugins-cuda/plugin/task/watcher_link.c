@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "plugin/task/watcher_link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "plugin/task/background.h"
+#include "plugin/task/preinit.h"
+
+union fd_room {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(WATCHER_FDS * sizeof(int))];
+};
+
+const char *ccr__stage_name(int stage)
+{
+	return stage == STAGE_RESTORE ? "restore" : "dump";
+}
+
+static int start_watcher(int stage)
+{
+	const int fd = ccr__companion_start("cuda-watcher", ccr__plugin.watcher->run, stage);
+
+	if (fd < 0)
+		return fd;
+	ccr__plugin.watcher_fd = fd;
+	ccr__warmer_passed();
+	return 0;
+}
+
+int ccr__begin(int stage)
+{
+	struct plugin *p = &ccr__plugin;
+
+	if (p->watcher_fd >= 0)
+		return 0;
+	ccr_status_open(&p->status, p->settings.run_dir, getpid());
+	ccr_status_add(&p->status,
+		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
+		       "\"variant\":\"%s\"}",
+		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
+	return start_watcher(stage);
+}
+
+static int send_message(struct watcher_message *message, const int fds[WATCHER_FDS])
+{
+	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union fd_room control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	ssize_t len;
+	int nr = 0;
+
+	for (int i = 0; i < WATCHER_FDS; i++) {
+		if (fds[i] < 0)
+			continue;
+		memcpy(CMSG_DATA(&control.head) + nr++ * sizeof(int), &fds[i], sizeof(int));
+		message->fds |= 1u << i;
+	}
+	if (nr) {
+		control.head.cmsg_len = CMSG_LEN(nr * sizeof(int));
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(nr * sizeof(int));
+	}
+	do
+		len = sendmsg(ccr__plugin.watcher_fd, &msg, MSG_NOSIGNAL);
+	while (len < 0 && errno == EINTR);
+	return len == sizeof(*message) ? 0 : -errno;
+}
+
+int ccr__watcher_track(const struct task *task)
+{
+	struct watcher_message message = {.kind = WATCHER_TRACK, .task = *task};
+	int fds[WATCHER_FDS], ret;
+
+	ccr__plugin.watcher->fds(fds);
+	ret = send_message(&message, fds);
+	if (ret)
+		ccr_err("watcher: %s", strerror(-ret));
+	else
+		ccr__plugin.watcher->fds_passed();
+	return ret;
+}
+
+void ccr__watcher_release(void)
+{
+	struct watcher_message message = {.kind = WATCHER_RELEASE};
+	const int none[WATCHER_FDS] = {-1, -1, -1};
+
+	/* It may have seen so itself, and be gone. */
+	if (ccr__plugin.watcher_fd >= 0)
+		send_message(&message, none);
+}
+
+static void take_fds(const struct watcher_message *message, struct msghdr *msg,
+		     int fds[WATCHER_FDS])
+{
+	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
+	int nr = 0;
+
+	for (int i = 0; i < WATCHER_FDS; i++) {
+		fds[i] = -1;
+		if (head && message->fds & 1u << i)
+			memcpy(&fds[i], CMSG_DATA(head) + nr++ * sizeof(int), sizeof(int));
+	}
+}
+
+bool ccr__watcher_receive(int fd, struct watcher_message *message, int fds[WATCHER_FDS])
+{
+	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
+	union fd_room control;
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t len;
+
+	do
+		len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	while (len < 0 && errno == EINTR);
+	if (len != sizeof(*message))
+		return false;
+	take_fds(message, &msg, fds);
+	return true;
+}
