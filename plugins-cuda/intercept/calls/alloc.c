@@ -4,6 +4,8 @@
  * memory in a reservation of their own. Whatever goes wrong on the way, the
  * driver's own call answers instead.
  */
+#include "intercept/calls/calls.h"
+#include "intercept/records/contexts.h"
 #include "intercept/records/records.h"
 
 #include <stdlib.h>

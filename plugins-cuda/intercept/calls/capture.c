@@ -3,7 +3,8 @@
  * How many streams are being captured: synchronising a context that captures
  * would end the capture, so an evict waits until there is none.
  */
-#include "intercept/records/records.h"
+#include "intercept/calls/calls.h"
+#include "intercept/gate/gate.h"
 
 uint32_t ccr__nr_captures;
 

@@ -5,24 +5,12 @@
  * context's device on the other is the driver's, as is everything while a stream
  * is being captured.
  */
-#include "intercept/copy/copy.h"
+#include "intercept/calls/calls.h"
 
 #include <errno.h>
 #include <pthread.h>
 
-#include "intercept/records/records.h"
-
-size_t ccr__copy_min = SIZE_MAX;
-
-void ccr__copy_enable(void)
-{
-	__atomic_store_n(&ccr__copy_min, ccr__core.copy_min, __ATOMIC_RELAXED);
-}
-
-void ccr__copy_disable(void)
-{
-	__atomic_store_n(&ccr__copy_min, SIZE_MAX, __ATOMIC_RELAXED);
-}
+#include "intercept/copy/threads.h"
 
 /* --- what an address is --- */
 
@@ -106,7 +94,7 @@ static bool do_copy(const struct ccr__copy *copy, CUstream stream)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	has_mode = ccr__real.cuThreadExchangeStreamCaptureMode &&
 		   ccr__real.cuThreadExchangeStreamCaptureMode(&mode) == CUDA_SUCCESS;
-	is_done = wait_for_stream(stream) && ccr__stage_copy(ctx, device, copy);
+	is_done = wait_for_stream(stream) && ccr__copy_by_threads(ctx, device, copy);
 	if (has_mode)
 		ccr__real.cuThreadExchangeStreamCaptureMode(&mode);
 	pthread_setcancelstate(cancel, NULL);

@@ -4,6 +4,7 @@
  * cuMemAlloc memory, with the size that was asked for and its context. What the
  * driver says right for both kinds is left to it.
  */
+#include "intercept/calls/calls.h"
 #include "intercept/records/records.h"
 
 /* A copy of what is recorded about `dptr`. */

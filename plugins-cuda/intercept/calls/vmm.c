@@ -5,6 +5,7 @@
  * mapping that we could not put back exactly as it was makes its allocation
  * excluded: the driver keeps it.
  */
+#include "intercept/calls/calls.h"
 #include "intercept/records/records.h"
 
 #include <stdlib.h>

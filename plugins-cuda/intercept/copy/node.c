@@ -4,7 +4,7 @@
  * the caller's own mask allows it, never outside that mask, and no less nice
  * than the caller. Everything here is best effort; files of sysfs only.
  */
-#include "intercept/copy/copy.h"
+#include "intercept/copy/node.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,8 +5,9 @@
  * Asking for every page costs as much as half a copy, so the kernel is first
  * asked what kind of mapping it is (Linux 6.11; before, every page is asked for).
  */
-#include "intercept/copy/copy.h"
+#include "intercept/copy/range.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>

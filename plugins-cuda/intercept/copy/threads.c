@@ -9,6 +9,10 @@
 
 #include <string.h>
 
+#include "common/protocol/protocol.h"
+#include "intercept/copy/worker.h"
+#include "intercept/core/core.h"
+
 /* Threads pay off after this many copies of the smallest size. */
 #define WORTH_COPIES 8
 #define MAX_FAILURES 3
@@ -20,76 +24,88 @@
 
 static struct {
 	pthread_mutex_t lock;
-	struct ccr__stage of[CCR_MAX_DEVICES];
+	struct ccr__copy_threads of[CCR_MAX_DEVICES];
 	unsigned int nr_failures; /* in a row; atomic */
-} stages = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void begin(struct ccr__stage *stage, CUcontext ctx, CUdevice ordinal)
+size_t ccr__copy_min = SIZE_MAX;
+
+void ccr__copy_enable(void)
+{
+	__atomic_store_n(&ccr__copy_min, ccr__core.copy_min, __ATOMIC_RELAXED);
+}
+
+void ccr__copy_disable(void)
+{
+	__atomic_store_n(&ccr__copy_min, SIZE_MAX, __ATOMIC_RELAXED);
+}
+
+static void begin(struct ccr__copy_threads *threads, CUcontext ctx, CUdevice ordinal)
 {
 	pthread_condattr_t monotonic;
 
-	if (!stage->round) {
-		pthread_mutex_init(&stage->use, NULL);
-		pthread_mutex_init(&stage->lock, NULL);
+	if (!threads->round) {
+		pthread_mutex_init(&threads->use, NULL);
+		pthread_mutex_init(&threads->lock, NULL);
 		pthread_condattr_init(&monotonic);
 		pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-		pthread_cond_init(&stage->posted, &monotonic);
-		pthread_cond_init(&stage->changed, NULL);
+		pthread_cond_init(&threads->posted, &monotonic);
+		pthread_cond_init(&threads->changed, NULL);
 		pthread_condattr_destroy(&monotonic);
-		stage->round = 1;
+		threads->round = 1;
 	}
-	stage->ctx = ctx;
-	stage->node = ccr__node_of(ordinal);
-	stage->seen = 0;
+	threads->ctx = ctx;
+	threads->node = ccr__node_of(ordinal);
+	threads->seen = 0;
 }
 
 /* NULL: more contexts than there is room for. */
-static struct ccr__stage *stage_of(CUcontext ctx, CUdevice ordinal)
+static struct ccr__copy_threads *threads_of(CUcontext ctx, CUdevice ordinal)
 {
-	struct ccr__stage *found = NULL;
+	struct ccr__copy_threads *found = NULL;
 
-	pthread_mutex_lock(&stages.lock);
+	pthread_mutex_lock(&all.lock);
 	for (size_t i = 0; i < CCR_MAX_DEVICES; i++) {
-		struct ccr__stage *stage = &stages.of[i];
+		struct ccr__copy_threads *threads = &all.of[i];
 
-		if (stage->ctx == ctx) {
-			found = stage;
+		if (threads->ctx == ctx) {
+			found = threads;
 			break;
 		}
-		if (!stage->ctx && !found)
-			found = stage;
+		if (!threads->ctx && !found)
+			found = threads;
 	}
 	if (found && !found->ctx)
 		begin(found, ctx, ordinal);
-	pthread_mutex_unlock(&stages.lock);
+	pthread_mutex_unlock(&all.lock);
 	return found;
 }
 
-static CUcontext context_of(const struct ccr__stage *stage)
+static CUcontext context_of(const struct ccr__copy_threads *threads)
 {
 	CUcontext ctx;
 
-	pthread_mutex_lock(&stages.lock);
-	ctx = stage->ctx;
-	pthread_mutex_unlock(&stages.lock);
+	pthread_mutex_lock(&all.lock);
+	ctx = threads->ctx;
+	pthread_mutex_unlock(&all.lock);
 	return ctx;
 }
 
 /* False: somebody else is making what this one would need. */
-static bool take(struct ccr__stage *stage)
+static bool take(struct ccr__copy_threads *threads)
 {
-	if (pthread_mutex_trylock(&stage->use)) {
-		if (!__atomic_load_n(&stage->is_warm, __ATOMIC_ACQUIRE))
+	if (pthread_mutex_trylock(&threads->use)) {
+		if (!__atomic_load_n(&threads->is_warm, __ATOMIC_ACQUIRE))
 			return false;
-		pthread_mutex_lock(&stage->use);
+		pthread_mutex_lock(&threads->use);
 	}
 	return true;
 }
 
-static void plan(struct ccr__stage_job *job, const struct ccr__copy *copy,
+static void plan(struct ccr__copy_job *job, const struct ccr__copy *copy,
 		 const struct ccr__node *node)
 {
-	*job = (struct ccr__stage_job){.copy = *copy, .max_threads = ccr__core.copy_threads};
+	*job = (struct ccr__copy_job){.copy = *copy, .max_threads = ccr__core.copy_threads};
 	job->manners = ccr__manners_of_caller(node);
 	job->is_plain = ccr__range_is_plain(copy->host, copy->bytes, !copy->to_device);
 	if (job->manners.has_cpus && (unsigned int)CPU_COUNT(&job->manners.cpus) < job->max_threads)
@@ -97,33 +113,34 @@ static void plan(struct ccr__stage_job *job, const struct ccr__copy *copy,
 	job->piece = copy->bytes / (job->max_threads * PIECES_EACH) / PIECE_UNIT * PIECE_UNIT;
 	if (job->piece < PIECE_MIN)
 		job->piece = PIECE_MIN;
-	if (job->piece > CCR__STAGE_CHUNK)
-		job->piece = CCR__STAGE_CHUNK;
+	if (job->piece > CCR__COPY_CHUNK)
+		job->piece = CCR__COPY_CHUNK;
 	job->nr_pieces = (copy->bytes + job->piece - 1) / job->piece;
 }
 
 /* `lock` is held. */
-static bool is_worth_threads(struct ccr__stage *stage, size_t bytes)
+static bool is_worth_threads(struct ccr__copy_threads *threads, size_t bytes)
 {
-	if (stage->nr_working)
+	if (threads->nr_working)
 		return true;
-	stage->seen += bytes;
-	return stage->seen / WORTH_COPIES >= ccr__core.copy_min;
+	threads->seen += bytes;
+	return threads->seen / WORTH_COPIES >= ccr__core.copy_min;
 }
 
 /* `lock` and `use` are held. True when every piece was copied. */
-static bool run(struct ccr__stage *stage)
+static bool run(struct ccr__copy_threads *threads)
 {
-	const struct ccr__stage_job *job = &stage->job;
+	const struct ccr__copy_job *job = &threads->job;
 
-	while (stage->nr_working < job->max_threads && !ccr__stage_worker_start(stage))
+	while (threads->nr_working < job->max_threads && !ccr__copy_worker_start(threads))
 		;
-	stage->nr_left = stage->nr_working;
-	stage->round++;
-	pthread_cond_broadcast(&stage->posted);
-	while (stage->nr_left)
-		pthread_cond_wait(&stage->changed, &stage->lock);
-	__atomic_store_n(&stage->is_warm, stage->nr_working >= job->max_threads, __ATOMIC_RELEASE);
+	threads->nr_left = threads->nr_working;
+	threads->round++;
+	pthread_cond_broadcast(&threads->posted);
+	while (threads->nr_left)
+		pthread_cond_wait(&threads->changed, &threads->lock);
+	__atomic_store_n(&threads->is_warm, threads->nr_working >= job->max_threads,
+			 __ATOMIC_RELEASE);
 	return job->nr_done == job->nr_pieces;
 }
 
@@ -131,67 +148,67 @@ static bool run(struct ccr__stage *stage)
 static void judge(bool is_done, bool is_refused)
 {
 	if (is_done)
-		__atomic_store_n(&stages.nr_failures, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&all.nr_failures, 0, __ATOMIC_RELAXED);
 	else if (!is_refused &&
-		 __atomic_add_fetch(&stages.nr_failures, 1, __ATOMIC_RELAXED) == MAX_FAILURES) {
+		 __atomic_add_fetch(&all.nr_failures, 1, __ATOMIC_RELAXED) == MAX_FAILURES) {
 		ccr_warn("large copies are left to the driver: copying threads failed %d times",
 			 MAX_FAILURES);
 		ccr__copy_disable();
 	}
 }
 
-bool ccr__stage_copy(CUcontext ctx, CUdevice ordinal, const struct ccr__copy *copy)
+bool ccr__copy_by_threads(CUcontext ctx, CUdevice ordinal, const struct ccr__copy *copy)
 {
-	struct ccr__stage *stage = stage_of(ctx, ordinal);
+	struct ccr__copy_threads *threads = threads_of(ctx, ordinal);
 	bool is_done = false, is_tried = false;
 
-	if (!stage || !take(stage))
+	if (!threads || !take(threads))
 		return false;
-	pthread_mutex_lock(&stage->lock);
+	pthread_mutex_lock(&threads->lock);
 	/* It may have been given to another context while this one waited. */
-	if (context_of(stage) == ctx && is_worth_threads(stage, copy->bytes)) {
-		plan(&stage->job, copy, &stage->node);
-		is_done = run(stage);
+	if (context_of(threads) == ctx && is_worth_threads(threads, copy->bytes)) {
+		plan(&threads->job, copy, &threads->node);
+		is_done = run(threads);
 		is_tried = true;
 	}
 	if (is_tried)
-		judge(is_done, stage->job.is_refused);
-	pthread_mutex_unlock(&stage->lock);
-	pthread_mutex_unlock(&stage->use);
+		judge(is_done, threads->job.is_refused);
+	pthread_mutex_unlock(&threads->lock);
+	pthread_mutex_unlock(&threads->use);
 	return is_done;
 }
 
-static void end(struct ccr__stage *stage)
+static void end(struct ccr__copy_threads *threads)
 {
 	int cancel;
 
 	/* A thread that is cancelled in the wait would keep both locks. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	pthread_mutex_lock(&stage->use);
-	pthread_mutex_lock(&stage->lock);
-	stage->is_stopping = true;
-	pthread_cond_broadcast(&stage->posted);
-	while (stage->nr_alive)
-		pthread_cond_wait(&stage->changed, &stage->lock);
-	stage->is_stopping = false;
-	pthread_mutex_unlock(&stage->lock);
-	pthread_mutex_lock(&stages.lock);
-	stage->ctx = NULL;
-	pthread_mutex_unlock(&stages.lock);
-	pthread_mutex_unlock(&stage->use);
+	pthread_mutex_lock(&threads->use);
+	pthread_mutex_lock(&threads->lock);
+	threads->is_stopping = true;
+	pthread_cond_broadcast(&threads->posted);
+	while (threads->nr_alive)
+		pthread_cond_wait(&threads->changed, &threads->lock);
+	threads->is_stopping = false;
+	pthread_mutex_unlock(&threads->lock);
+	pthread_mutex_lock(&all.lock);
+	threads->ctx = NULL;
+	pthread_mutex_unlock(&all.lock);
+	pthread_mutex_unlock(&threads->use);
 	pthread_setcancelstate(cancel, NULL);
 }
 
-void ccr__stage_release(CUcontext ctx)
+void ccr__copy_threads_end(CUcontext ctx)
 {
 	/* A forked child has none of the threads. */
 	if (!ccr__is_active())
 		return;
 	for (size_t i = 0; i < CCR_MAX_DEVICES; i++) {
-		struct ccr__stage *stage = &stages.of[i];
-		const CUcontext of = context_of(stage);
+		struct ccr__copy_threads *threads = &all.of[i];
+		const CUcontext of = context_of(threads);
 
 		if (of && (!ctx || of == ctx))
-			end(stage);
+			end(threads);
 	}
 }

@@ -1,49 +1,33 @@
 // SPDX-License-Identifier: MIT
-// What threads.c (the caller's side of a copy) and worker.c (the threads' side) share.
-#ifndef CCR_INTERCEPT_STAGE_H
-#define CCR_INTERCEPT_STAGE_H
-
-#include <pthread.h>
+/*
+ * Large copies between pageable host memory and a device: done by threads with
+ * pinned staging buffers instead of the driver's one thread. A copy that is ours
+ * begins when all earlier work of its stream has ended and has ended when the call
+ * returns, which is the strictest of what CUDA promises for pageable memory. No
+ * call here ever fails: what cannot be done is left to the driver, as a whole.
+ */
+#ifndef CCR_INTERCEPT_THREADS_H
+#define CCR_INTERCEPT_THREADS_H
 
 #include "intercept/copy/copy.h"
 
-/* Two buffers a thread: one is filled or emptied while the device has the other. */
-#define CCR__STAGE_SLOTS 2
-#define CCR__STAGE_CHUNK CCR__RANGE_MAX
+/* Copies of fewer bytes go straight to the driver; SIZE_MAX: all of them. */
+extern size_t ccr__copy_min;
 
-/* One copy, cut into pieces that the threads take in turn. */
-struct ccr__stage_job {
-	struct ccr__copy copy;
-	size_t piece, nr_pieces;
-	unsigned int max_threads;
-	struct ccr__manners manners;
-	unsigned int nr_threads; /* atomic, as all below: that took part */
-	size_t next, nr_done;
-	bool is_plain;	 /* the host memory, so that it need not be asked for page by page */
-	bool is_refused; /* atomic: the host memory is not all there */
-};
+/* CRIU_CUDA_MEMCPY_MIN_MB holds from now on; once, after cuInit. */
+void ccr__copy_enable(void);
+/* In a forked child: threads and buffers are the parent's. */
+void ccr__copy_disable(void);
 
 /*
- * The threads of one context. `use` is held by the one copy that is going on and
- * by who ends the threads; `lock` guards the rest and is never held over a
- * driver call.
+ * Copies with the threads of `ctx`, which is current and on device
+ * `ordinal`. True when every byte is there; false: the driver has to copy.
  */
-struct ccr__stage {
-	pthread_mutex_t use, lock;
-	pthread_cond_t posted, changed;
-	CUcontext ctx; /* NULL: free; also read under the lock of the table */
-	struct ccr__node node;
-	size_t seen;		 /* bytes of copies while there were no threads */
-	unsigned int nr_alive;	 /* threads */
-	unsigned int nr_working; /* of them, those that wait for a job or do it */
-	unsigned int nr_left;	 /* that have not done with the job */
-	uint64_t round;		 /* number of the last job */
-	bool is_stopping;
-	bool is_warm; /* atomic: a copy needs no thread and no buffer to be made */
-	struct ccr__stage_job job;
-};
-
-/* Begins a thread for the next round. `lock` is held. 0 or -errno. */
-int ccr__stage_worker_start(struct ccr__stage *stage);
+bool ccr__copy_by_threads(CUcontext ctx, CUdevice ordinal, const struct ccr__copy *copy);
+/*
+ * Ends the threads of `ctx` (NULL: of all contexts) and frees what they hold,
+ * after the copy that is going on; they come back with the next large copy.
+ */
+void ccr__copy_threads_end(CUcontext ctx);
 
 #endif

@@ -6,7 +6,7 @@
  * refused something. It calls the driver's functions, never stubs: whoever waits
  * for it is counted by the gate, and it is gone before memory is moved.
  */
-#include "intercept/copy/threads.h"
+#include "intercept/copy/worker.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 #define STACK_BYTES  (1 << 20)
 #define IDLE_SECONDS 5
 #define HUGE_PAGE    ((size_t)2 << 20)
-#define BUFFER_BYTES (CCR__STAGE_SLOTS * CCR__STAGE_CHUNK)
+#define BUFFER_BYTES (CCR__COPY_SLOTS * CCR__COPY_CHUNK)
 #define MAP_BYTES    (BUFFER_BYTES + HUGE_PAGE)
 
 /* What a buffer holds while the device works on it. */
@@ -30,7 +30,7 @@ struct slot {
 
 struct worker {
 	CUstream stream;
-	struct slot slots[CCR__STAGE_SLOTS];
+	struct slot slots[CCR__COPY_SLOTS];
 	void *map, *pinned;
 	struct ccr__manners manners;
 	bool is_ready;
@@ -67,8 +67,8 @@ static bool prepare(struct worker *w, const struct ccr__node *node)
 	w->pinned = memory;
 	if (ccr__real.cuStreamCreate(&w->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
 		return false;
-	for (int i = 0; i < CCR__STAGE_SLOTS; i++) {
-		w->slots[i].memory = memory + i * CCR__STAGE_CHUNK;
+	for (int i = 0; i < CCR__COPY_SLOTS; i++) {
+		w->slots[i].memory = memory + i * CCR__COPY_CHUNK;
 		if (ccr__real.cuEventCreate(&w->slots[i].event, CU_EVENT_DISABLE_TIMING) !=
 		    CUDA_SUCCESS)
 			return false;
@@ -80,7 +80,7 @@ static bool prepare(struct worker *w, const struct ccr__node *node)
 /* Also of what was only half made. */
 static void let_go(struct worker *w)
 {
-	for (int i = 0; i < CCR__STAGE_SLOTS; i++)
+	for (int i = 0; i < CCR__COPY_SLOTS; i++)
 		if (w->slots[i].event)
 			ccr__real.cuEventDestroy_v2(w->slots[i].event);
 	if (w->stream)
@@ -94,7 +94,7 @@ static void let_go(struct worker *w)
 /* --- one piece --- */
 
 /* Whether the host side of a piece may be touched. Fresh memory is faulted in at once. */
-static bool is_there(const struct ccr__stage_job *job, const struct slot *slot)
+static bool is_there(const struct ccr__copy_job *job, const struct slot *slot)
 {
 	const bool is_written = !job->copy.to_device;
 	const char *at = job->copy.host + slot->offset;
@@ -104,12 +104,12 @@ static bool is_there(const struct ccr__stage_job *job, const struct slot *slot)
 	return ccr__range_populate(at, slot->bytes, is_written);
 }
 
-static void stop(struct ccr__stage_job *job)
+static void stop(struct ccr__copy_job *job)
 {
 	__atomic_store_n(&job->next, job->nr_pieces, __ATOMIC_RELAXED);
 }
 
-static void refuse(struct ccr__stage_job *job, struct slot *slot)
+static void refuse(struct ccr__copy_job *job, struct slot *slot)
 {
 	__atomic_store_n(&job->is_refused, true, __ATOMIC_RELAXED);
 	stop(job);
@@ -117,7 +117,7 @@ static void refuse(struct ccr__stage_job *job, struct slot *slot)
 }
 
 /* False: the driver refused. */
-static bool send(struct worker *w, struct ccr__stage_job *job, struct slot *slot)
+static bool send(struct worker *w, struct ccr__copy_job *job, struct slot *slot)
 {
 	const struct ccr__copy *copy = &job->copy;
 	CUresult result;
@@ -139,7 +139,7 @@ static bool send(struct worker *w, struct ccr__stage_job *job, struct slot *slot
 }
 
 /* The end of what send() began. */
-static bool settle(struct ccr__stage_job *job, struct slot *slot)
+static bool settle(struct ccr__copy_job *job, struct slot *slot)
 {
 	const struct ccr__copy *copy = &job->copy;
 
@@ -158,7 +158,7 @@ static bool settle(struct ccr__stage_job *job, struct slot *slot)
 	return true;
 }
 
-static bool next_piece(struct ccr__stage_job *job, struct slot *slot)
+static bool next_piece(struct ccr__copy_job *job, struct slot *slot)
 {
 	const size_t piece = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
 
@@ -171,11 +171,11 @@ static bool next_piece(struct ccr__stage_job *job, struct slot *slot)
 	return true;
 }
 
-static bool copy_pieces(struct worker *w, struct ccr__stage_job *job)
+static bool copy_pieces(struct worker *w, struct ccr__copy_job *job)
 {
 	unsigned int i = 0;
 
-	for (;; i = (i + 1) % CCR__STAGE_SLOTS) {
+	for (;; i = (i + 1) % CCR__COPY_SLOTS) {
 		if (!settle(job, &w->slots[i]))
 			return false;
 		if (!next_piece(job, &w->slots[i]))
@@ -183,21 +183,21 @@ static bool copy_pieces(struct worker *w, struct ccr__stage_job *job)
 		if (!send(w, job, &w->slots[i]))
 			return false;
 	}
-	for (int n = 0; n < CCR__STAGE_SLOTS; n++)
-		if (!settle(job, &w->slots[(i + n) % CCR__STAGE_SLOTS]))
+	for (int n = 0; n < CCR__COPY_SLOTS; n++)
+		if (!settle(job, &w->slots[(i + n) % CCR__COPY_SLOTS]))
 			return false;
 	return true;
 }
 
 /* False: this thread is of no more use. Nothing of the job is in flight afterwards. */
-static bool take_part(struct worker *w, struct ccr__stage *stage)
+static bool take_part(struct worker *w, struct ccr__copy_threads *threads)
 {
-	struct ccr__stage_job *job = &stage->job;
+	struct ccr__copy_job *job = &threads->job;
 
 	if (__atomic_fetch_add(&job->nr_threads, 1, __ATOMIC_RELAXED) >= job->max_threads)
 		return true;
 	ccr__manners_adopt(&job->manners, &w->manners);
-	if (!prepare(w, &stage->node))
+	if (!prepare(w, &threads->node))
 		return false;
 	if (copy_pieces(w, job))
 		return true;
@@ -209,61 +209,61 @@ static bool take_part(struct worker *w, struct ccr__stage *stage)
 /* --- the thread --- */
 
 /* Until there is a job after `seen`; false when there is none any more. `lock` is held. */
-static bool wait_for_job(struct ccr__stage *stage, uint64_t seen)
+static bool wait_for_job(struct ccr__copy_threads *threads, uint64_t seen)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
-	while (stage->round == seen)
-		if (stage->is_stopping ||
-		    pthread_cond_timedwait(&stage->posted, &stage->lock, &until) == ETIMEDOUT)
+	while (threads->round == seen)
+		if (threads->is_stopping ||
+		    pthread_cond_timedwait(&threads->posted, &threads->lock, &until) == ETIMEDOUT)
 			break;
-	return stage->round != seen;
+	return threads->round != seen;
 }
 
 static void *work(void *argument)
 {
-	struct ccr__stage *stage = argument;
+	struct ccr__copy_threads *threads = argument;
 	CUstreamCaptureMode relaxed = CU_STREAM_CAPTURE_MODE_RELAXED;
 	struct worker w = {.manners = {.has_cpus = false}};
 	bool is_useful;
 	uint64_t seen;
 
 	pthread_setname_np(pthread_self(), "criu-cuda-copy");
-	pthread_mutex_lock(&stage->lock);
+	pthread_mutex_lock(&threads->lock);
 	/* Its starter holds the lock until the first job is posted. */
-	seen = stage->round - 1;
-	pthread_mutex_unlock(&stage->lock);
+	seen = threads->round - 1;
+	pthread_mutex_unlock(&threads->lock);
 	if (ccr__real.cuThreadExchangeStreamCaptureMode)
 		ccr__real.cuThreadExchangeStreamCaptureMode(&relaxed);
-	is_useful = ccr__real.cuCtxPushCurrent_v2(stage->ctx) == CUDA_SUCCESS;
-	pthread_mutex_lock(&stage->lock);
+	is_useful = ccr__real.cuCtxPushCurrent_v2(threads->ctx) == CUDA_SUCCESS;
+	pthread_mutex_lock(&threads->lock);
 	for (;;) {
-		if (!wait_for_job(stage, seen))
+		if (!wait_for_job(threads, seen))
 			break;
-		seen = stage->round;
-		pthread_mutex_unlock(&stage->lock);
-		is_useful = is_useful && take_part(&w, stage);
-		pthread_mutex_lock(&stage->lock);
-		stage->nr_left--;
-		pthread_cond_signal(&stage->changed);
+		seen = threads->round;
+		pthread_mutex_unlock(&threads->lock);
+		is_useful = is_useful && take_part(&w, threads);
+		pthread_mutex_lock(&threads->lock);
+		threads->nr_left--;
+		pthread_cond_signal(&threads->changed);
 		if (!is_useful)
 			break;
 	}
-	if (!--stage->nr_working)
-		stage->seen = 0;
-	__atomic_store_n(&stage->is_warm, false, __ATOMIC_RELEASE);
-	pthread_mutex_unlock(&stage->lock);
+	if (!--threads->nr_working)
+		threads->seen = 0;
+	__atomic_store_n(&threads->is_warm, false, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&threads->lock);
 	let_go(&w);
-	pthread_mutex_lock(&stage->lock);
-	stage->nr_alive--;
-	pthread_cond_broadcast(&stage->changed);
-	pthread_mutex_unlock(&stage->lock);
+	pthread_mutex_lock(&threads->lock);
+	threads->nr_alive--;
+	pthread_cond_broadcast(&threads->changed);
+	pthread_mutex_unlock(&threads->lock);
 	return NULL;
 }
 
-int ccr__stage_worker_start(struct ccr__stage *stage)
+int ccr__copy_worker_start(struct ccr__copy_threads *threads)
 {
 	sigset_t blocked, before;
 	pthread_attr_t attr;
@@ -279,12 +279,12 @@ int ccr__stage_worker_start(struct ccr__stage *stage)
 	sigdelset(&blocked, SIGSEGV);
 	sigdelset(&blocked, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &blocked, &before);
-	ret = pthread_create(&thread, &attr, work, stage);
+	ret = pthread_create(&thread, &attr, work, threads);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	if (ret)
 		return -ret;
-	stage->nr_alive++;
-	stage->nr_working++;
+	threads->nr_alive++;
+	threads->nr_working++;
 	return 0;
 }

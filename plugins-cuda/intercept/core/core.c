@@ -9,15 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "intercept/copy/copy.h"
-#include "intercept/records/records.h"
-#include "intercept/service/service.h"
-
 struct ccr__core ccr__core;
 
 static long debug_level;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_mutex_t activate_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void write_line(enum ccr_log_level level, const char *line)
 {
@@ -59,49 +54,4 @@ static void read_settings(void)
 void ccr__core_init(void)
 {
 	pthread_once(&once, read_settings);
-}
-
-/* The child has no CUDA: what it calls is refused by the driver, as without us. */
-static void in_child(void)
-{
-	atomic_store(&ccr__core.is_active, false);
-	ccr__copy_disable();
-	ccr__gate_reset();
-	/* Whoever held them is not here. */
-	pthread_mutex_init(&ccr__memory.lock, NULL);
-	ccr__slots_reset();
-	ccr__contexts_reset();
-}
-
-void ccr__core_activate(void)
-{
-	static bool is_started;
-	int ret;
-
-	if (!ccr__core.has_gate)
-		return;
-	pthread_mutex_lock(&activate_lock);
-	if (!is_started) {
-		is_started = true;
-		ret = -pthread_atfork(NULL, NULL, in_child);
-		if (!ret)
-			ret = ccr__service_start();
-		if (ret)
-			ccr_err("cannot start: %s; device memory is left to the driver",
-				strerror(-ret));
-		else
-			atomic_store_explicit(&ccr__core.is_active, true, memory_order_release);
-		if (!ret && ccr__core.has_copies)
-			ccr__copy_enable();
-	}
-	pthread_mutex_unlock(&activate_lock);
-}
-
-CUresult ccr__wrap_cuInit(unsigned int flags)
-{
-	const CUresult result = ccr__real.cuInit(flags);
-
-	if (result == CUDA_SUCCESS)
-		ccr__core_activate();
-	return result;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What every part of the interceptor shares: settings, the driver's own
- * functions, whether memory is looked after. There is no constructor; the first
- * driver symbol a program uses starts this.
+ * What every part of the interceptor shares: settings, and whether memory is
+ * looked after. There is no constructor; the first driver symbol a program uses
+ * starts this.
  */
 #ifndef CCR_INTERCEPT_CORE_H
 #define CCR_INTERCEPT_CORE_H
@@ -14,8 +14,6 @@
 
 #include "common/log.h"
 #include "common/settings/settings.h"
-#include "intercept/core/elf.h"
-#include "intercept/gate/gate.h"
 #include "intercept/core/real.h"
 
 struct ccr__core {
@@ -35,23 +33,9 @@ extern struct ccr__core ccr__core;
 /* Reads the settings, once. Thread-safe. */
 void ccr__core_init(void);
 
-/* cuInit succeeded in this process: starts the service thread, once. */
-void ccr__core_activate(void);
-
 static inline bool ccr__is_active(void)
 {
 	return atomic_load_explicit(&ccr__core.is_active, memory_order_acquire);
 }
-
-/* slots.c: what the program gets instead of `real`, which the driver gave under this name. */
-void *ccr__stub_for(const char *name, void *real);
-/* The same for a name without its ABI version, as cuGetProcAddress takes it. */
-void *ccr__stub_for_base(const char *base, void *real);
-/* Position in hook_list.h, or -1. */
-int ccr__hook_find(const char *name);
-
-/* lookup.c: glibc's own functions. */
-extern void *(*ccr__real_dlsym)(void *handle, const char *name);
-extern void *(*ccr__real_dlvsym)(void *handle, const char *name, const char *version);
 
 #endif

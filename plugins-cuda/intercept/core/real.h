@@ -48,10 +48,7 @@ extern struct ccr__real ccr__real;
 
 // Fills the table from the driver that holds `function`. Idempotent; the caller serialises.
 void ccr__real_load(const void *function);
-
-// Wrappers, one for each entry of wrap_list.h.
-#define DECLARE(name, base, since) __typeof__(name) ccr__wrap_##name;
-CCR_WRAPPERS(DECLARE)
-#undef DECLARE
+// A function of that driver, or of the next library that has one; NULL: nowhere.
+void *ccr__real_find(const char *name);
 
 #endif

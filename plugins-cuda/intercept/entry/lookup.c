@@ -6,7 +6,7 @@
  * they mean for the caller. For our own requests the caller's place in the load
  * order is looked up. Compiled without sanitizers, like elf.c.
  */
-#include "intercept/core/core.h"
+#include "intercept/entry/entry.h"
 
 #include <dlfcn.h>
 

@@ -5,7 +5,8 @@
  * driver's answer has that ABI is found by asking it for the version in which
  * that ABI appeared and comparing the addresses.
  */
-#include "intercept/core/core.h"
+#include "intercept/calls/calls.h"
+#include "intercept/entry/entry.h"
 
 #include <string.h>
 

@@ -4,7 +4,8 @@
  * stub of their own; any other function gets one of the spare stubs, found
  * again by its address. `lock` guards everything but the reads of the stubs.
  */
-#include "intercept/core/core.h"
+#include "intercept/calls/calls.h"
+#include "intercept/entry/entry.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,8 +20,6 @@ struct ccr__slot ccr__slots[CCR_NR_SLOTS] = {
 	CCR_HOOKS(H)
 #undef H
 };
-
-struct ccr__real ccr__real;
 
 static const struct wrapper {
 	int hook;
@@ -45,7 +44,7 @@ static struct {
 	pthread_mutex_t lock;
 	uint16_t by_name[NAME_TABLE];  /* slot + 1 */
 	uint16_t by_real[SPARE_TABLE]; /* slot + 1 */
-	bool is_indexed, is_real_loaded;
+	bool is_indexed;
 	uint32_t nr_spare;
 } slots = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -104,24 +103,6 @@ static const struct wrapper *wrapper_of(int hook)
 			return !wrappers[i].is_wanted || *wrappers[i].is_wanted ? &wrappers[i]
 										: NULL;
 	return NULL;
-}
-
-static void *find_real(const char *name)
-{
-	void *function = ccr__elf_find(&ccr__real.image, name);
-
-	return function ? function : ccr__elf_next(name, NULL, NULL);
-}
-
-void ccr__real_load(const void *function)
-{
-	if (slots.is_real_loaded || !ccr__elf_image_of(function, &ccr__real.image))
-		return;
-#define LOAD(symbol, ...) ccr__real.symbol = (__typeof__(symbol) *)find_real(#symbol);
-	CCR_WRAPPERS(LOAD)
-	CCR_PLAIN_CALLS(LOAD)
-#undef LOAD
-	slots.is_real_loaded = true;
 }
 
 /* What a stub calls when the driver has no such function; a program linked to it expects an answer.
@@ -236,7 +217,7 @@ void *ccr__stub_for_base(const char *base, void *real)
 		if (ccr__slots[hook].kind > kind)
 			kind = ccr__slots[hook].kind;
 		/* By address: which version the driver chose is its business. */
-		if (!wrapper_of(hook) && find_real(name) == real)
+		if (!wrapper_of(hook) && ccr__real_find(name) == real)
 			stub = stub_locked(hook, name, real);
 	}
 	if (!stub)

@@ -79,9 +79,6 @@ uint64_t ccr__now_ns(void);
 int ccr__futex_wait(uint32_t *word, uint32_t value, uint64_t deadline_ns);
 void ccr__futex_wake(uint32_t *word);
 
-/* Fills in the target of a slot; slots.c, or a test. */
+/* Fills in the target of a slot. What is linked with the gate has it: entry/slots.c, or a test. */
 void ccr__slot_resolve(struct ccr__slot *slot);
-/* In a forked child: nobody looks anything up. */
-void ccr__slots_reset(void);
-
 #endif

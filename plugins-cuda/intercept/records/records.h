@@ -18,6 +18,7 @@
 
 #include "common/protocol/protocol.h"
 #include "intercept/core/core.h"
+#include "intercept/core/real.h"
 
 #define CCR_REPLACE_MIN (2ull << 20)
 
@@ -113,27 +114,5 @@ CUresult ccr__place_map_all(struct ccr__phys *phys, CUmemGenericAllocationHandle
 CUresult ccr__place_unmap_all(struct ccr__phys *phys);
 /* Drops the driver's handle when neither the program nor a mapping needs it; forgets the record. */
 void ccr__place_release(struct ccr__phys *phys);
-
-/* alloc.c */
-
-/* Unmaps and frees the cuMemAlloc memory of a context that is gone. */
-void ccr__alloc_drop_context(CUcontext ctx);
-/* Frees what was freed by the program while a stream was capturing. */
-void ccr__alloc_flush(void);
-
-/* context.c */
-
-bool ccr__peer_enabled(CUdevice accessor, CUdevice owner);
-/* Contexts the program created and did not destroy; the number of them (up to `room`). */
-size_t ccr__context_list(CUcontext *out, size_t room);
-void ccr__context_forget(CUcontext ctx);
-/* In a forked child: nobody holds the list. */
-void ccr__contexts_reset(void);
-/* A context of the device to copy in, made current by a push; `*retained` to be given back. */
-CUresult ccr__context_push(CUdevice device, bool *retained);
-void ccr__context_pop(CUdevice device, bool retained);
-
-/* Streams that are being captured now; a futex. */
-extern uint32_t ccr__nr_captures;
 
 #endif

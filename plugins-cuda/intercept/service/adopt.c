@@ -7,7 +7,8 @@
  * the program has mapped already is copied from or to where it is, the rest
  * meets in one window a batch.
  */
-#include "intercept/service/service.h"
+#include "intercept/records/contexts.h"
+#include "intercept/service/adopt.h"
 
 /* Left alone: the driver needs some to work with. */
 #define SPARE_BYTES (64ull << 20)

@@ -4,6 +4,8 @@
  * is there; until then any failure undoes what was mapped and the thread waits
  * for the next bell.
  */
+#include "intercept/gate/gate.h"
+#include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
 
 #include <errno.h>
@@ -12,7 +14,7 @@
 #include <unistd.h>
 
 struct attach {
-	struct ccr__talk *talk;
+	struct ccr__connection *connection;
 	enum ccr_attach_mode mode;
 	CUresult result;
 	const char *what;
@@ -124,7 +126,7 @@ static int flush(struct attach *a, struct ccr__adopt_batch *batch)
 static int take_handle(struct attach *a, uint32_t index, const int *fds,
 		       struct ccr__adopt_batch *batch)
 {
-	const struct ccr_wire_handle *wire = &a->talk->message.handles.entry[index];
+	const struct ccr_wire_handle *wire = &a->connection->message.handles.entry[index];
 	CUmemGenericAllocationHandle imported;
 	struct ccr__phys *phys;
 	int ret = check(a, wire, &phys);
@@ -154,7 +156,7 @@ static int take_message(struct attach *a, const int *fds, int nr_fds)
 	struct ccr__adopt_batch batch = {.nr = 0};
 	int ret = 0;
 
-	for (uint32_t i = 0; !ret && i < a->talk->message.handles.count; i++)
+	for (uint32_t i = 0; !ret && i < a->connection->message.handles.count; i++)
 		ret = take_handle(a, i, fds, &batch);
 	if (!ret)
 		ret = flush(a, &batch);
@@ -180,12 +182,13 @@ static int take_all(struct attach *a)
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 
 	for (;;) {
-		int ret = ccr_message_receive(a->talk->socket, &a->talk->message, fds, &nr_fds, -1);
+		int ret = ccr_message_receive(a->connection->socket, &a->connection->message, fds,
+					      &nr_fds, -1);
 
 		a->what = "the connection to the pool";
 		if (ret)
 			return ret;
-		switch (a->talk->message.type) {
+		switch (a->connection->message.type) {
 		case CCR_MSG_HANDLES:
 			ret = take_message(a, fds, nr_fds);
 			if (ret)
@@ -217,9 +220,9 @@ static void settle(bool keep)
 	ccr__memory.is_evicted = !keep;
 }
 
-void ccr__attach(struct ccr__talk *talk, enum ccr_attach_mode mode)
+void ccr__attach(struct ccr__connection *connection, enum ccr_attach_mode mode)
 {
-	struct attach a = {.talk = talk, .mode = mode};
+	struct attach a = {.connection = connection, .mode = mode};
 	int ret;
 
 	ccr__memory_lock();
@@ -227,10 +230,10 @@ void ccr__attach(struct ccr__talk *talk, enum ccr_attach_mode mode)
 	settle(!ret);
 	ccr__memory_unlock();
 	if (ret) {
-		ccr__talk_failed(talk, ret, a.result, a.what);
+		ccr__connection_fail(connection, ret, a.result, a.what);
 		return;
 	}
 	ccr__gate_open();
-	ccr_message_init(&talk->message, CCR_MSG_DONE, talk->operation);
-	ccr_message_send(talk->socket, &talk->message, NULL, 0);
+	ccr_message_init(&connection->message, CCR_MSG_DONE, connection->operation);
+	ccr_message_send(connection->socket, &connection->message, NULL, 0);
 }

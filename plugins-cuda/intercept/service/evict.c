@@ -4,6 +4,9 @@
  * once the pool has imported all of it. Nothing is released before that, so every
  * way to fail ends with the gate open and the memory where it was.
  */
+#include "intercept/calls/calls.h"
+#include "intercept/gate/gate.h"
+#include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
 
 #include <errno.h>
@@ -12,7 +15,7 @@
 #include <unistd.h>
 
 struct evict {
-	struct ccr__talk *talk;
+	struct ccr__connection *connection;
 	uint32_t timeout_ms;
 	CUresult result;
 	const char *what;
@@ -83,10 +86,10 @@ static CUresult adopt_imported(void)
 
 static int send_devices(struct evict *e)
 {
-	struct ccr_message *m = &e->talk->message;
+	struct ccr_message *m = &e->connection->message;
 
 	memset(e->index_of, -1, sizeof(e->index_of));
-	ccr_message_init(m, CCR_MSG_DEVICES, e->talk->operation);
+	ccr_message_init(m, CCR_MSG_DEVICES, e->connection->operation);
 	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {
 		CUuuid uuid;
 
@@ -98,26 +101,26 @@ static int send_devices(struct evict *e)
 		e->index_of[phys->device] = m->devices.count;
 		memcpy(m->devices.uuid[m->devices.count++], uuid.bytes, 16);
 	}
-	return ccr_message_send(e->talk->socket, m, NULL, 0);
+	return ccr_message_send(e->connection->socket, m, NULL, 0);
 }
 
 static int flush_handles(struct evict *e, int *fds)
 {
-	struct ccr_message *m = &e->talk->message;
+	struct ccr_message *m = &e->connection->message;
 	const uint32_t nr = m->handles.count;
 	int ret = 0;
 
 	if (nr)
-		ret = ccr_message_send_patiently(e->talk->socket, m, fds, nr, e->timeout_ms);
+		ret = ccr_message_send_patiently(e->connection->socket, m, fds, nr, e->timeout_ms);
 	for (uint32_t i = 0; i < nr; i++)
 		close(fds[i]);
-	ccr_message_init(m, CCR_MSG_HANDLES, e->talk->operation);
+	ccr_message_init(m, CCR_MSG_HANDLES, e->connection->operation);
 	return ret;
 }
 
 static int add_handle(struct evict *e, const struct ccr__phys *phys, int *fds)
 {
-	struct ccr_message *m = &e->talk->message;
+	struct ccr_message *m = &e->connection->message;
 	int ret;
 
 	for (int attempt = 0;; attempt++) {
@@ -156,7 +159,7 @@ static int send_all(struct evict *e)
 	if (ret)
 		return ret;
 	e->what = "an allocation cannot be exported";
-	ccr_message_init(&e->talk->message, CCR_MSG_HANDLES, e->talk->operation);
+	ccr_message_init(&e->connection->message, CCR_MSG_HANDLES, e->connection->operation);
 	for (const struct ccr__phys *phys = ccr__memory.all; phys && !ret; phys = phys->next)
 		if (is_moved(phys))
 			ret = add_handle(e, phys, fds);
@@ -164,8 +167,8 @@ static int send_all(struct evict *e)
 	ret = ret ? ret : flushed;
 	if (ret)
 		return ret;
-	ccr_message_init(&e->talk->message, CCR_MSG_END, e->talk->operation);
-	return ccr_message_send(e->talk->socket, &e->talk->message, NULL, 0);
+	ccr_message_init(&e->connection->message, CCR_MSG_END, e->connection->operation);
+	return ccr_message_send(e->connection->socket, &e->connection->message, NULL, 0);
 }
 
 /* --- letting go --- */
@@ -201,7 +204,7 @@ static int let_go(struct evict *e)
 			return -EIO;
 		}
 	}
-	if (!is_connected(e->talk->socket)) {
+	if (!is_connected(e->connection->socket)) {
 		map_back(NULL);
 		e->what = "the pool went away before the memory was released";
 		return -EPIPE;
@@ -221,12 +224,13 @@ static int let_go(struct evict *e)
 
 static int wait_held(struct evict *e)
 {
-	const int ret = ccr_message_receive(e->talk->socket, &e->talk->message, NULL, NULL, -1);
+	const int ret =
+		ccr_message_receive(e->connection->socket, &e->connection->message, NULL, NULL, -1);
 
 	e->what = "the pool did not take the memory";
 	if (ret)
 		return ret;
-	return e->talk->message.type == CCR_MSG_HELD ? 0 : -ECANCELED;
+	return e->connection->message.type == CCR_MSG_HELD ? 0 : -ECANCELED;
 }
 
 static int evict_quiet(struct evict *e)
@@ -243,14 +247,14 @@ static int evict_quiet(struct evict *e)
 	return ret ? ret : let_go(e);
 }
 
-void ccr__evict(struct ccr__talk *talk, uint32_t timeout_ms)
+void ccr__evict(struct ccr__connection *connection, uint32_t timeout_ms)
 {
-	struct evict e = {.talk = talk, .timeout_ms = timeout_ms};
+	struct evict e = {.connection = connection, .timeout_ms = timeout_ms};
 	int ret;
 
 	if (atomic_load(&ccr__core.gate_incomplete)) {
-		ccr__talk_failed(talk, -ENOTSUP, CUDA_SUCCESS,
-				 "some driver calls of the program are not under the gate");
+		ccr__connection_fail(connection, -ENOTSUP, CUDA_SUCCESS,
+				     "some driver calls of the program are not under the gate");
 		return;
 	}
 	ret = ccr__quiesce(ccr__now_ns() + timeout_ms * 1000000ull, &e.result, &e.what);
@@ -263,9 +267,9 @@ void ccr__evict(struct ccr__talk *talk, uint32_t timeout_ms)
 			ccr__gate_open();
 	}
 	if (ret) {
-		ccr__talk_failed(talk, ret, e.result, e.what);
+		ccr__connection_fail(connection, ret, e.result, e.what);
 		return;
 	}
-	ccr_message_init(&talk->message, CCR_MSG_DONE, talk->operation);
-	ccr_message_send(talk->socket, &talk->message, NULL, 0);
+	ccr_message_init(&connection->message, CCR_MSG_DONE, connection->operation);
+	ccr_message_send(connection->socket, &connection->message, NULL, 0);
 }

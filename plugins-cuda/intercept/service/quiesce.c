@@ -5,7 +5,10 @@
  * stream, those of other threads included; it has no time limit, so it runs in
  * a thread of its own that may outlive the attempt.
  */
-#include "intercept/copy/copy.h"
+#include "intercept/calls/calls.h"
+#include "intercept/copy/threads.h"
+#include "intercept/gate/gate.h"
+#include "intercept/records/contexts.h"
 #include "intercept/service/service.h"
 
 #include <errno.h>
@@ -172,7 +175,7 @@ int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 	if (!ret) {
 		/* Nobody copies now: threads and pinned buffers of ours are no part of the image.
 		 */
-		ccr__stage_release(NULL);
+		ccr__copy_threads_end(NULL);
 		return 0;
 	}
 	*what = ret == -ETIMEDOUT ? "work on a device does not end" : "cuCtxSynchronize";

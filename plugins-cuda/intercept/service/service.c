@@ -5,6 +5,7 @@
  * survives criu: the wait is simply repeated, and a bell rung while the process
  * was frozen is still pending. It calls the driver's functions, never stubs.
  */
+#include "intercept/service/connection.h"
 #include "intercept/service/service.h"
 
 #include <errno.h>
@@ -16,32 +17,12 @@
 
 /* For frames of the driver; only what is touched is used. */
 #define STACK_BYTES (1 << 20)
-/* For the pool to notice a failure and hang up. */
-#define LINGER_MS 5000
 
-void ccr__talk_failed(struct ccr__talk *talk, int error, CUresult result, const char *what)
+static int say_hello(struct ccr__connection *connection)
 {
-	int ret;
+	struct ccr_message *m = &connection->message;
 
-	ccr_err("operation %u: %s: %s (%s)", talk->operation, what, strerror(-error),
-		ccr_cuda_error_name(result));
-	ccr_message_init(&talk->message, CCR_MSG_FAILED, talk->operation);
-	talk->message.result = error;
-	talk->message.failed.cu_result = result;
-	snprintf(talk->message.failed.text, sizeof(talk->message.failed.text), "%s", what);
-	if (ccr_message_send(talk->socket, &talk->message, NULL, 0))
-		return;
-	/* The pool may be sending: it reads the reason only once that is done. */
-	do
-		ret = ccr_message_receive(talk->socket, &talk->message, NULL, NULL, LINGER_MS);
-	while (!ret || ret == -EPROTO);
-}
-
-static int say_hello(struct ccr__talk *talk)
-{
-	struct ccr_message *m = &talk->message;
-
-	ccr_message_init(m, CCR_MSG_HELLO, talk->operation);
+	ccr_message_init(m, CCR_MSG_HELLO, connection->operation);
 	ccr__memory_lock();
 	m->hello.nspid = getpid();
 	m->hello.state = ccr__memory.is_evicted ? CCR_SERVICE_EVICTED : CCR_SERVICE_RESIDENT;
@@ -52,56 +33,58 @@ static int say_hello(struct ccr__talk *talk)
 		m->hello.bytes += phys->size;
 	}
 	ccr__memory_unlock();
-	return ccr_message_send(talk->socket, m, NULL, 0);
+	return ccr_message_send(connection->socket, m, NULL, 0);
 }
 
-static void serve(struct ccr__talk *talk)
+static void serve(struct ccr__connection *connection)
 {
-	int ret = say_hello(talk);
+	int ret = say_hello(connection);
 
 	if (!ret)
-		ret = ccr_message_receive(talk->socket, &talk->message, NULL, NULL, -1);
+		ret = ccr_message_receive(connection->socket, &connection->message, NULL, NULL, -1);
 	if (ret) {
-		ccr_err("operation %u: %s", talk->operation, strerror(-ret));
+		ccr_err("operation %u: %s", connection->operation, strerror(-ret));
 		return;
 	}
-	switch (talk->message.type) {
+	switch (connection->message.type) {
 	case CCR_MSG_EVICT:
 		if (ccr__memory.is_evicted)
-			ccr__talk_failed(talk, -EALREADY, CUDA_SUCCESS, "evicted already");
+			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
+					     "evicted already");
 		else
-			ccr__evict(talk, talk->message.evict.timeout_ms);
+			ccr__evict(connection, connection->message.evict.timeout_ms);
 		break;
 	case CCR_MSG_ATTACH:
 		if (ccr__memory.is_evicted)
-			ccr__attach(talk, talk->message.attach.mode);
+			ccr__attach(connection, connection->message.attach.mode);
 		else
-			ccr__talk_failed(talk, -EALREADY, CUDA_SUCCESS, "nothing is evicted");
+			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
+					     "nothing is evicted");
 		break;
 	case CCR_MSG_ABORT:
 		break;
 	default:
-		ccr__talk_failed(talk, -EPROTO, CUDA_SUCCESS, "neither EVICT nor ATTACH");
+		ccr__connection_fail(connection, -EPROTO, CUDA_SUCCESS, "neither EVICT nor ATTACH");
 	}
 }
 
 static void answer(uint32_t operation)
 {
-	struct ccr__talk talk = {.operation = operation};
+	struct ccr__connection connection = {.operation = operation};
 	char path[PATH_MAX + 32];
 	int ret;
 
 	ret = ccr_op_socket_path(path, sizeof(path), ccr__core.run_dir, operation);
 	if (!ret) {
-		talk.socket = ccr_socket_connect(path);
-		ret = talk.socket < 0 ? talk.socket : 0;
+		connection.socket = ccr_socket_connect(path);
+		ret = connection.socket < 0 ? connection.socket : 0;
 	}
 	if (ret) {
 		ccr_err("operation %u in %s: %s", operation, ccr__core.run_dir, strerror(-ret));
 		return;
 	}
-	serve(&talk);
-	close(talk.socket);
+	serve(&connection);
+	close(connection.socket);
 }
 
 static void *service(void *unused)

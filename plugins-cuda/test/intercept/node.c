@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "intercept/copy/copy.h"
+#include "intercept/copy/node.h"
 #include "test/intercept/intercept_test.h"
 
 /* Of slots.c; nothing here has a driver. */

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/* The start in a process that has called cuInit, and the end of it all in a forked child. */
+#include <pthread.h>
+#include <string.h>
+
+#include "intercept/calls/calls.h"
+#include "intercept/copy/threads.h"
+#include "intercept/entry/entry.h"
+#include "intercept/records/contexts.h"
+#include "intercept/records/records.h"
+#include "intercept/service/service.h"
+
+static pthread_mutex_t activate_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The child has no CUDA: what it calls is refused by the driver, as without us. */
+static void in_child(void)
+{
+	atomic_store(&ccr__core.is_active, false);
+	ccr__copy_disable();
+	ccr__gate_reset();
+	/* Whoever held them is not here. */
+	pthread_mutex_init(&ccr__memory.lock, NULL);
+	ccr__slots_reset();
+	ccr__contexts_reset();
+}
+
+/* cuInit succeeded in this process: starts the service thread, once. */
+static void activate(void)
+{
+	static bool is_started;
+	int ret;
+
+	if (!ccr__core.has_gate)
+		return;
+	pthread_mutex_lock(&activate_lock);
+	if (!is_started) {
+		is_started = true;
+		ret = -pthread_atfork(NULL, NULL, in_child);
+		if (!ret)
+			ret = ccr__service_start();
+		if (ret)
+			ccr_err("cannot start: %s; device memory is left to the driver",
+				strerror(-ret));
+		else
+			atomic_store_explicit(&ccr__core.is_active, true, memory_order_release);
+		if (!ret && ccr__core.has_copies)
+			ccr__copy_enable();
+	}
+	pthread_mutex_unlock(&activate_lock);
+}
+
+CUresult ccr__wrap_cuInit(unsigned int flags)
+{
+	const CUresult result = ccr__real.cuInit(flags);
+
+	if (result == CUDA_SUCCESS)
+		activate();
+	return result;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#ifndef CCR_INTERCEPT_CONNECTION_H
+#define CCR_INTERCEPT_CONNECTION_H
+
+#include "common/protocol/protocol.h"
+#include "intercept/core/real.h"
+
+/* With the pool, for one operation. */
+struct ccr__connection {
+	int socket;
+	uint32_t operation;
+	struct ccr_message message; /* the last one received, or the one being built */
+};
+
+/* Tells the pool what failed, with a result of CUDA where there is one. */
+void ccr__connection_fail(struct ccr__connection *connection, int error, CUresult result,
+			  const char *what);
+
+#endif
