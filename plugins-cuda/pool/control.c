@@ -18,8 +18,8 @@
 
 #include "common/io.h"
 #include "common/status.h"
-#include "pool/copy.h"
-#include "pool/residents.h"
+#include "pool/images/copy.h"
+#include "pool/images/residents.h"
 
 #define MAX_LINE	(3 * PATH_MAX + 64) /* every byte of the path encoded */
 #define LINE_TIMEOUT_MS 10000

@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/copy.h"
+#include "pool/images/copy.h"
 #include "pool/notify.h"
-#include "pool/residents.h"
+#include "pool/images/residents.h"
 
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
 

@@ -3,7 +3,7 @@
  * cuda-poold: the daemon. cuda-poold --once: serves the one criu run whose
  * socket is descriptor 3, then ends. Its memory on the device ends with it.
  */
-#include "pool/pool.h"
+#include "pool/device/pool.h"
 
 #include <signal.h>
 #include <stdio.h>

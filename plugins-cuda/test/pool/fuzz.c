@@ -17,7 +17,7 @@
 #include "common/protocol/device_map.h"
 #include "common/protocol/protocol.h"
 #include "image/image.h"
-#include "pool/pool.h"
+#include "pool/device/pool.h"
 
 #define INPUT_BYTES 65536
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/session.h"
-#include "pool/residents.h"
+#include "pool/session/session.h"
+#include "pool/images/residents.h"
 
 void session_reply(const struct session *session, enum ccr_message_type type, uint32_t operation,
 		   int result, const char *text)

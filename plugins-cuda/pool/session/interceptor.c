@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Conversations with the service thread of an application; see common/protocol/protocol.h for the
  * order. */
-#include "pool/pool.h"
+#include "pool/device/pool.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/copy.h"
+#include "pool/images/copy.h"
 
 struct save {
 	int images_dir;

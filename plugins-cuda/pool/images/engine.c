@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <time.h>
 
-#include "pool/copy.h"
+#include "pool/images/copy.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cuda_parallel_engine *the_engine;

@@ -8,7 +8,7 @@
 #define CCR_POOL_COPY_H
 
 #include "image/image.h"
-#include "pool/pool.h"
+#include "pool/device/pool.h"
 #include "transfer/transfer.h"
 
 /* Of one operation, as the plugin sent them. */

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/copy.h"
-#include "pool/residents.h"
+#include "pool/images/copy.h"
+#include "pool/images/residents.h"
 
 static int count_bytes(int images_dir, struct resident *resident, char *error, size_t size)
 {

@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pool/session.h"
-#include "pool/residents.h"
+#include "pool/session/session.h"
+#include "pool/images/residents.h"
 
 /* The service thread answers the bell at once, unless the machine is very busy. */
 #define RING_TIMEOUT_MS 30000

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "pool/residents.h"
+#include "pool/images/residents.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/status.h"
-#include "pool/copy.h"
+#include "pool/images/copy.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct resident *residents;

@@ -3,7 +3,7 @@
 #ifndef CCR_POOL_SESSION_H
 #define CCR_POOL_SESSION_H
 
-#include "pool/copy.h"
+#include "pool/images/copy.h"
 
 /* An image that this run restores. */
 struct wanted {

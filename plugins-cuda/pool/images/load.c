@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "common/protocol/device_map.h"
-#include "pool/copy.h"
-#include "pool/residents.h"
+#include "pool/images/copy.h"
+#include "pool/images/residents.h"
 
 #define SLAB_BYTES (512ull << 20)
 /* Left to the driver, and to the process, when memory is counted. */

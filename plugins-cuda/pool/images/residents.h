@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "pool/pool.h"
+#include "pool/device/pool.h"
 
 struct load;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Device memory in the pool's hands: contexts, import, export, mapping. */
-#include "pool/pool.h"
+#include "pool/device/pool.h"
 
 #include <errno.h>
 #include <stdio.h>
