@@ -181,40 +181,4 @@ struct ccr_message {
 static_assert(sizeof(struct ccr_wire_handle) == 64, "wire layout");
 static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 64, "wire layout");
 
-/* Zeroes `message` and fills its head. */
-void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, uint32_t operation);
-
-/*
- * Sends one packet with `nr_fds` descriptors (which stay the caller's). 0 or
- * -errno; never raises SIGPIPE. Sends only the bytes that the type needs.
- */
-int ccr_message_send(int socket, const struct ccr_message *message, const int *fds, int nr_fds);
-
-/*
- * The same, but while the kernel has too many descriptors of this user on their
- * way (-ETOOMANYREFS), waits up to `timeout_ms` for the receiver to take some.
- */
-int ccr_message_send_patiently(int socket, const struct ccr_message *message, const int *fds,
-			       int nr_fds, uint32_t timeout_ms);
-
-/*
- * Waits up to `timeout_ms` (-1: for ever) for one packet. `fds` has room for
- * CCR_HANDLES_A_MESSAGE close-on-exec descriptors, `*nr_fds` says how many came
- * (both may be NULL: any that come are closed). 0; -ETIMEDOUT; -EPIPE when the
- * peer is gone; -EPROTO for anything that is not a whole message of this
- * version (then all descriptors are closed), or another -errno.
- */
-int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *nr_fds,
-			int timeout_ms);
-
-/* Path of the socket of an operation into `out`; 0 or -ENAMETOOLONG for a Unix address. */
-int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t operation);
-
-/*
- * Unix sockets, close-on-exec: the descriptor or -errno. connect: SEQPACKET;
- * listen: of a `type`, and 0600.
- */
-int ccr_socket_connect(const char *path);
-int ccr_socket_listen(const char *path, int type);
-
 #endif

@@ -7,6 +7,7 @@
 #include "intercept/gate/gate.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
+#include "common/protocol/message.h"
 
 #include <errno.h>
 #include <stdlib.h>

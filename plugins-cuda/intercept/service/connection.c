@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/protocol/message.h"
 
 /* For the pool to notice a failure and hang up. */
 #define LINGER_MS 5000

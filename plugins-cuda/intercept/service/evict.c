@@ -8,6 +8,7 @@
 #include "intercept/gate/gate.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
+#include "common/protocol/message.h"
 
 #include <errno.h>
 #include <poll.h>

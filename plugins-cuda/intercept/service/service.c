@@ -7,6 +7,8 @@
  */
 #include "intercept/service/connection.h"
 #include "intercept/service/service.h"
+#include "common/protocol/message.h"
+#include "common/protocol/unix_socket.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "plugin/device/pool_link.h"
+#include "common/protocol/message.h"
 
 #define SEND_TIMEOUT_MS 30000
 

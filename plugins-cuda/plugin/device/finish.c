@@ -13,6 +13,7 @@
 #include "plugin/device/through_pool.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/task/task.h"
+#include "common/protocol/message.h"
 
 /* Dropping memory takes milliseconds. */
 #define END_TIMEOUT_MS 10000

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "plugin/task/state.h"
+#include "common/protocol/message.h"
+#include "common/protocol/unix_socket.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
 

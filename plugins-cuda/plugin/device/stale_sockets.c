@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "plugin/device/pool_link.h"
+#include "common/protocol/unix_socket.h"
 
 static bool is_operation(const char *name, uint32_t *operation)
 {

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "common/protocol/unix_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/protocol/protocol.h"
+
+int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t operation)
+{
+	const int len = snprintf(out, size, "%s/" CCR_OP_SOCKET_FORMAT, run_dir, operation);
+
+	if (len < 0 || (size_t)len >= size ||
+	    (size_t)len >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+static int unix_socket(const char *path, int type, struct sockaddr_un *address)
+{
+	int fd;
+
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(address->sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address->sun_path, path);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int ccr_socket_connect(const char *path)
+{
+	struct sockaddr_un address;
+	const int fd = unix_socket(path, SOCK_SEQPACKET, &address);
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	do
+		ret = connect(fd, (struct sockaddr *)&address, sizeof(address));
+	while (ret && errno == EINTR);
+	if (!ret)
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int ccr_socket_listen(const char *path, int type)
+{
+	struct sockaddr_un address;
+	const int fd = unix_socket(path, type, &address);
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	/* On the socket before bind: the file never exists with wider rights. */
+	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(fd, 64)) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
