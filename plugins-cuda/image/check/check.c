@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Every number of a manifest, before anything uses it. */
 #include "image/format/format.h"
+#include "image/check/check.h"
 
 #include <errno.h>
 #include <stdlib.h>

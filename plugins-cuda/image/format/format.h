@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Between the files of this directory: the manifest's head, messages, checks. */
+/* What reading and writing have in common: the manifest's head, names and errors. */
 #ifndef CCR_IMAGE_FORMAT_H
 #define CCR_IMAGE_FORMAT_H
 
@@ -24,26 +24,14 @@ static_assert(sizeof(struct ccr_image_head) == 24, "file layout");
 int ccr__image_error(int ret, char *error, size_t error_size, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Every field of a converted manifest (check.c): 0, or -EINVAL with the field's name. */
-int ccr__image_check(const struct ccr_image *image, char *error, size_t error_size);
-
-/* The whole manifest file as bytes (pack.c); `*data` is the caller's to free. */
-int ccr__image_pack(const struct ccr_image *image, void **data, size_t *size);
-
-/* A message behind a head with this magic (head.c); `*data` is the caller's to free. 0 or -errno.
+/* A message behind a head with this magic; `*data` is the caller's to free. 0 or -errno.
  */
 int ccr__image_pack_message(const struct ProtobufCMessage *message, const char *magic, void **data,
 			    size_t *size);
 /* The head of a whole manifest file: 0, or -errno with a sentence. */
 int ccr__image_check_head(const void *data, size_t size, const char *magic, const char *name,
 			  char *error, size_t error_size);
-/* A descriptor of a regular file (open.c), or -errno. */
-int ccr__image_open_file(int dirfd, const char *name, struct stat *status, char *error,
-			 size_t error_size);
-/* All of a manifest file; `*data` is the caller's to free. 0 or -errno. */
-int ccr__image_read_manifest(int dirfd, const char *name, void **data, size_t *size, char *error,
-			     size_t error_size);
-/* A new manifest under a temporary name, renamed when it is whole (head.c). 0 or -errno. */
+/* A new manifest under a temporary name, renamed when it is whole. 0 or -errno. */
 int ccr__image_write_manifest(int dirfd, const char *name, const void *data, size_t size);
 
 static inline uint64_t ccr__image_round_up(uint64_t bytes)

@@ -9,6 +9,7 @@
 
 #include "image/format/format.h"
 #include "pages.pb-c.h"
+#include "image/read/read.h"
 
 void ccr_pages_name(struct ccr_pages *pages)
 {

@@ -13,6 +13,7 @@
 #include "common/io.h"
 #include "image/checksum/checksum.h"
 #include "image/format/format.h"
+#include "image/read/read.h"
 
 /* Small enough for the checksum to find in the cache what read has put there. */
 #define PIECE (256u << 10)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "image/read/read.h"
 
 static int fail(int ret, const char *name, char *error, size_t error_size)
 {
@@ -115,18 +116,4 @@ int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size
 	else
 		*out = image;
 	return ret;
-}
-
-void ccr_image_close(struct ccr_image *image)
-{
-	if (!image)
-		return;
-	for (uint32_t i = 0; image->stripes && i < image->nr_stripes; i++)
-		if (image->stripes[i].fd >= 0)
-			close(image->stripes[i].fd);
-	free(image->devices);
-	free(image->allocations);
-	free(image->chunks);
-	free(image->stripes);
-	free(image);
 }

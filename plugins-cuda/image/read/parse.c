@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "image.pb-c.h"
+#include "image/check/check.h"
 
 static int too_many(const char *name, const char *field, size_t count, size_t limit, char *error,
 		    size_t error_size)

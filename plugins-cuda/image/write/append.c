@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What a writer's threads do; each touches its own struct writer_stripe only. */
-#include "image/write/writer.h"
+#include "image/write/write.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * A new image gets its names. Order: the old manifest goes first and the new
  * one comes last, so that no manifest ever stands beside stripes of another.
  */
-#include "image/write/writer.h"
+#include "image/write/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "image/check/check.h"
 
 struct commit {
 	struct ccr_image_writer *writer;

@@ -9,6 +9,7 @@
 
 #include "image/checksum/checksum.h"
 #include "image.pb-c.h"
+#include "image/write/write.h"
 
 /* Everything protobuf-c wants to see, in one allocation of each kind. */
 struct rows {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The writer's state, between writer.c, append.c and commit.c. */
-#ifndef CCR_IMAGE_WRITER_H
-#define CCR_IMAGE_WRITER_H
+#ifndef CCR_IMAGE_WRITE_H
+#define CCR_IMAGE_WRITE_H
 
 #include <stdalign.h>
 
@@ -24,5 +24,7 @@ struct ccr_image_writer {
 /* Closes and frees everything but the files. */
 void ccr__image_writer_free(struct ccr_image_writer *writer);
 void ccr__image_temporary_name(char *out, const char *name);
+/* The whole manifest file as bytes; `*data` is the caller's to free. */
+int ccr__image_pack(const struct ccr_image *image, void **data, size_t *size);
 
 #endif

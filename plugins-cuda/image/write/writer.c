@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "image/write/writer.h"
+#include "image/write/write.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,6 +9,7 @@
 #include "image/checksum/checksum.h"
 #include "image/format/format.h"
 #include "test/image/image_test.h"
+#include "image/write/write.h"
 
 #define NR 4
 
