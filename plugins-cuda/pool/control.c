@@ -18,7 +18,9 @@
 
 #include "common/io.h"
 #include "common/status.h"
-#include "pool/images/copy.h"
+#include "pool/control.h"
+#include "pool/device/device.h"
+#include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
 
 #define MAX_LINE	(3 * PATH_MAX + 64) /* every byte of the path encoded */
@@ -99,18 +101,18 @@ static void print_devices(FILE *out)
 			fprintf(out, "%s%02x", b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "",
 				u[b]);
 		fprintf(out, "\",\"total_bytes\":%zu,\"free_bytes\":%zu,\"resident_bytes\":%llu}",
-			total_bytes, free_bytes, (unsigned long long)store_bytes_on(i));
+			total_bytes, free_bytes, (unsigned long long)resident_bytes_on(i));
 	}
 }
 
 static void print_status(FILE *out)
 {
 	fprintf(out, "{\"version\":\"%s\",\"pid\":%d,\"driver\":%d,\"budget_bytes\":%llu,",
-		CCR_VERSION, getpid(), pool.driver.version, (unsigned long long)store_budget());
+		CCR_VERSION, getpid(), pool.driver.version, (unsigned long long)resident_budget());
 	fputs("\"devices\":[", out);
 	print_devices(out);
 	fputs("],\"images\":", out);
-	store_print(out);
+	resident_print(out);
 	fputs(",\"counters\":{", out);
 #define COUNTER(name, comma) \
 	fprintf(out, "\"" #name "\":%llu" comma, (unsigned long long)pool.counters.name)
@@ -137,12 +139,12 @@ static void print_count(FILE *out, const char *what, int nr)
 static void prefetch(FILE *out, const char *dir, bool is_golden)
 {
 	char error[512];
-	const int ret = store_prefetch(dir, is_golden, error, sizeof(error));
+	const int ret = prefetch_images(dir, is_golden, error, sizeof(error));
 
 	if (ret)
 		print_error(out, ret, error);
 	else
-		print_count(out, "resident", store_count(dir));
+		print_count(out, "resident", resident_count(dir));
 }
 
 static bool is_word(const char *word, const char *wanted)
@@ -163,10 +165,10 @@ static void answer(FILE *out, char **words)
 	else if (is_word(verb, "prefetch") && dir && (!option || is_word(option, "golden")))
 		prefetch(out, dir, option);
 	else if (is_word(verb, "drop") && dir && (!option || is_word(option, "force")))
-		print_count(out, "dropped", store_drop(is_word(dir, "*") ? NULL : dir, option));
+		print_count(out, "dropped", resident_drop(is_word(dir, "*") ? NULL : dir, option));
 	else if (is_word(verb, "golden") && dir &&
 		 (is_word(option, "on") || is_word(option, "off")))
-		print_count(out, "marked", store_mark(dir, is_word(option, "on")));
+		print_count(out, "marked", resident_mark(dir, is_word(option, "on")));
 	else
 		print_error(out, -EINVAL,
 			    "accepted: status | prefetch DIR [golden] | drop DIR|* [force] | "

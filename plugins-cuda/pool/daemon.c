@@ -17,9 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/images/copy.h"
+#include "pool/control.h"
+#include "pool/daemon.h"
+#include "pool/images/engine.h"
 #include "pool/notify.h"
 #include "pool/images/residents.h"
+#include "pool/session/session.h"
+#include "common/protocol/unix_socket.h"
 
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
 
@@ -225,7 +229,7 @@ static void reload(void)
 		ccr_err("settings stay as they are: %s", error);
 		return;
 	}
-	store_set_budget((uint64_t)fresh.pool_budget_mb << 20);
+	resident_set_budget((uint64_t)fresh.pool_budget_mb << 20);
 	ccr_info("CRIU_CUDA_POOL_BUDGET_MB = %ld", fresh.pool_budget_mb);
 }
 
@@ -291,7 +295,8 @@ int daemon_run(void)
 	pthread_sigmask(SIG_BLOCK, &handled, NULL);
 	signals = signalfd(-1, &handled, SFD_CLOEXEC);
 	connection_ended = eventfd(0, EFD_CLOEXEC);
-	store_set_budget((uint64_t)pool.settings.pool_budget_mb << 20);
+	load_make_room = resident_make_room;
+	resident_set_budget((uint64_t)pool.settings.pool_budget_mb << 20);
 	if (signals < 0 || connection_ended < 0 || lock_run_dir(pool.settings.run_dir) ||
 	    warm_up() || open_listeners(pool.settings.run_dir))
 		return 1;
@@ -299,7 +304,7 @@ int daemon_run(void)
 	serve_until_signal(signals);
 	pool_notify("STOPPING=1");
 	close_listeners();
-	store_drop(NULL, true);
+	resident_drop(NULL, true);
 	drain(signals);
 	ccr_info("ended");
 	return 0;

@@ -3,7 +3,9 @@
  * cuda-poold: the daemon. cuda-poold --once: serves the one criu run whose
  * socket is descriptor 3, then ends. Its memory on the device ends with it.
  */
-#include "pool/device/pool.h"
+#include "pool/daemon.h"
+#include "pool/device/device.h"
+#include "pool/session/session.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -13,8 +15,6 @@
 #include <unistd.h>
 
 #define ONCE_SOCKET 3
-
-struct pool pool;
 
 static void to_stderr(enum ccr_log_level level, const char *line)
 {

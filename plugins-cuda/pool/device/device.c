@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Device memory in the pool's hands: contexts, import, export, mapping. */
-#include "pool/device/pool.h"
+#include "pool/device/device.h"
 
 #include <errno.h>
 #include <stdio.h>

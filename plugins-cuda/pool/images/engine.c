@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include <time.h>
-
-#include "pool/images/copy.h"
+#include "pool/images/engine.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cuda_parallel_engine *the_engine;
-
-double now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
-}
 
 int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *options,
 	       const int *devices, uint32_t nr_devices, char *error, size_t size)

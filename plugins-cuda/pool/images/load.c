@@ -8,12 +8,8 @@
 #include <unistd.h>
 
 #include "common/protocol/device_map.h"
-#include "pool/images/copy.h"
-#include "pool/images/residents.h"
-
-#define SLAB_BYTES (512ull << 20)
-/* Left to the driver, and to the process, when memory is counted. */
-#define SPARE_BYTES (64ull << 20)
+#include "pool/images/load.h"
+#include "pool/images/slabs.h"
 
 int load_list_images(int images_dir, pid_t **pids, size_t *nr)
 {
@@ -54,105 +50,6 @@ static void range_ready(void *argument, uint32_t range)
 	pthread_mutex_unlock(&load->lock);
 }
 
-/* Images that are only kept for later give way to one that is needed now. */
-static int create_one(struct held *held)
-{
-	int ret = pool_device_use(held->device);
-
-	while (!ret) {
-		ret = held_create(held);
-		if (ret != -ENOMEM || !store_make_room(held->device))
-			break;
-		ret = 0;
-	}
-	return ret;
-}
-
-uint64_t load_bytes_on(const struct load *load, int device)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < load->list.nr; i++)
-		if ((int)load->list.entries[i].device == device)
-			bytes += load->list.entries[i].size;
-	return bytes;
-}
-
-/* Room on every device for `copies` of what the image holds. */
-static bool has_room(const struct load *load, uint64_t copies)
-{
-	for (int device = 0; device < pool.nr_devices; device++) {
-		const uint64_t bytes = load_bytes_on(load, device);
-		size_t free_bytes, total_bytes;
-
-		if (bytes && (pool_device_memory(device, &free_bytes, &total_bytes) ||
-			      free_bytes < copies * bytes + SPARE_BYTES))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Thousands of small allocations cost less as parts of few large ones, from
- * which the process copies them into its own. That takes twice the memory for a
- * moment; otherwise, and when it is to keep ours, each is one by itself.
- */
-static int plan_slabs(struct load *load)
-{
-	const bool is_shared = load->options.mode != CCR_ATTACH_MAP && has_room(load, 2);
-	struct held_list *slabs = &load->slabs;
-	int ret = 0;
-
-	for (size_t i = 0; !ret && i < load->list.nr; i++) {
-		struct held *held = &load->list.entries[i];
-		struct held *slab = slabs->nr ? &slabs->entries[slabs->nr - 1] : NULL;
-
-		if (!is_shared || !slab || slab->device != held->device ||
-		    slab->size + held->size > SLAB_BYTES) {
-			const struct held fresh = {.device = held->device, .fd = -1};
-
-			ret = held_add(slabs, &fresh);
-			if (ret)
-				break;
-			slab = &slabs->entries[slabs->nr - 1];
-		}
-		held->whole = slabs->nr - 1;
-		held->offset = slab->size;
-		slab->size += held->size;
-		slabs->bytes += held->size;
-	}
-	return ret;
-}
-
-static int create_memory(struct load *load, struct cuda_parallel_range *ranges)
-{
-	int ret = plan_slabs(load);
-
-	for (size_t i = 0; !ret && i < load->slabs.nr; i++) {
-		struct held *slab = &load->slabs.entries[i];
-
-		ret = create_one(slab);
-		if (ret)
-			snprintf(load->error, sizeof(load->error), "%llu bytes on device %u: %s",
-				 (unsigned long long)slab->size, slab->device, strerror(-ret));
-	}
-	if (!ret) {
-		ret = held_map_all(&load->slabs);
-		if (ret)
-			snprintf(load->error, sizeof(load->error), "mapping: %s", strerror(-ret));
-	}
-	for (size_t i = 0; !ret && i < load->list.nr; i++) {
-		struct held *held = &load->list.entries[i];
-		const struct held *slab = &load->slabs.entries[held->whole];
-
-		held->memory_size = slab->size;
-		ranges[i] = (struct cuda_parallel_range){.device = held->device,
-							 .address = slab->mapped + held->offset,
-							 .bytes = held->size};
-	}
-	return ret;
-}
-
 static int find_devices(struct load *load)
 {
 	const struct ccr_image *image = load->image;
@@ -179,7 +76,7 @@ static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 		   struct cuda_parallel_range *ranges)
 {
 	const struct cuda_parallel_config config = engine_config(engine, &load->options);
-	int ret = create_memory(load, ranges);
+	int ret = slabs_create(load, ranges);
 
 	if (ret)
 		return ret;
@@ -323,7 +220,7 @@ struct load *load_of_held(pid_t image_pid, struct held_list *list)
 
 bool load_can_be_taken(struct load *load)
 {
-	return !load->slabs.nr || load->slabs.nr == load->list.nr || has_room(load, 1);
+	return !load->slabs.nr || load->slabs.nr == load->list.nr || slabs_have_room(load, 1);
 }
 
 struct load *load_ref(struct load *load)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/images/copy.h"
+#include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
 
 static int count_bytes(int images_dir, struct resident *resident, char *error, size_t size)
@@ -37,19 +37,19 @@ static int no_room(pid_t image_pid, char *error, size_t size)
 	snprintf(error, size,
 		 "cuda-%d.img does not fit beside what is resident: CRIU_CUDA_POOL_BUDGET_MB is "
 		 "%llu",
-		 image_pid, (unsigned long long)store_budget() >> 20);
+		 image_pid, (unsigned long long)resident_budget() >> 20);
 	return -ENOSPC;
 }
 
-/* Waits for a load of the store's; one that failed leaves it. */
-static int finish(const struct store_identity *identity, struct load *load, char *error,
+/* Waits for a load of the residents'; one that failed leaves it. */
+static int finish(const struct image_identity *identity, struct load *load, char *error,
 		  size_t size)
 {
 	const int ret = load_wait(load);
 
 	if (ret) {
 		snprintf(error, size, "%s", load->error);
-		store_give_up(identity, load);
+		resident_give_up(identity, load);
 	}
 	load_put(load);
 	return ret;
@@ -58,15 +58,15 @@ static int finish(const struct store_identity *identity, struct load *load, char
 static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *error, size_t size)
 {
 	const struct copy_options options = engine_own_options();
-	struct store_identity identity;
+	struct image_identity identity;
 	struct resident *resident;
 	struct load *load;
 	int ret;
 
-	ret = store_identify(images_dir, image_pid, &identity);
+	ret = image_identify(images_dir, image_pid, &identity);
 	if (ret)
 		return ret;
-	load = store_use(&identity, is_golden);
+	load = resident_use(&identity, is_golden);
 	if (load)
 		return finish(&identity, load, error, size);
 	resident = resident_new(images_dir, &identity, "prefetch", is_golden);
@@ -77,14 +77,14 @@ static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *e
 		free(resident);
 		return ret;
 	}
-	if (store_reserve(resident))
+	if (resident_reserve(resident))
 		return no_room(image_pid, error, size);
 	load = load_begin(images_dir, image_pid, &options, error, size);
-	store_settle(&identity, load);
+	resident_finish(&identity, load);
 	return load ? finish(&identity, load, error, size) : -EIO;
 }
 
-int store_prefetch(const char *dir, bool is_golden, char *error, size_t size)
+int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)
 {
 	const int images_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	pid_t *pids = NULL;
@@ -108,14 +108,14 @@ int store_prefetch(const char *dir, bool is_golden, char *error, size_t size)
 	return ret;
 }
 
-int store_hold(int images_dir, pid_t image_pid, struct held_list *list)
+int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list)
 {
-	struct store_identity identity;
+	struct image_identity identity;
 	struct resident *resident;
 	struct load *load;
 	int ret;
 
-	ret = store_identify(images_dir, image_pid, &identity);
+	ret = image_identify(images_dir, image_pid, &identity);
 	if (ret)
 		return ret;
 	resident = resident_new(images_dir, &identity, "hold", false);
@@ -123,11 +123,11 @@ int store_hold(int images_dir, pid_t image_pid, struct held_list *list)
 		return -ENOMEM;
 	for (size_t i = 0; i < list->nr; i++)
 		resident->bytes_on[list->entries[i].device] += list->entries[i].size;
-	ret = store_reserve(resident);
+	ret = resident_reserve(resident);
 	if (ret)
 		return ret;
 	load = load_of_held(image_pid, list);
-	store_settle(&identity, load);
+	resident_finish(&identity, load);
 	load_put(load);
 	return load ? 0 : -ENOMEM;
 }

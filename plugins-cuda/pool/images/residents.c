@@ -9,48 +9,18 @@
 #include <unistd.h>
 
 #include "common/status.h"
-#include "pool/images/copy.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct resident *residents;
 static atomic_ullong budget;
 
-int store_identify(int images_dir, pid_t image_pid, struct store_identity *out)
-{
-	char name[CCR_IMAGE_NAME_MAX];
-	struct stat dir, manifest;
-
-	ccr_image_manifest_name(name, image_pid);
-	if (fstat(images_dir, &dir) || fstatat(images_dir, name, &manifest, 0))
-		return -errno;
-	memset(out, 0, sizeof(*out));
-	out->dev = dir.st_dev;
-	out->dir = dir.st_ino;
-	out->manifest = manifest.st_ino;
-	out->mtime = manifest.st_mtim;
-	out->bytes = manifest.st_size;
-	out->pid = image_pid;
-	return 0;
-}
-
-static bool is_same_image(const struct store_identity *a, const struct store_identity *b)
-{
-	return a->dev == b->dev && a->dir == b->dir && a->pid == b->pid;
-}
-
-static bool is_unchanged(const struct store_identity *a, const struct store_identity *b)
-{
-	return a->manifest == b->manifest && a->bytes == b->bytes &&
-	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
-}
-
 /* ---- with the lock held ---- */
 
-static struct resident **find(const struct store_identity *identity)
+static struct resident **find(const struct image_identity *identity)
 {
 	struct resident **link = &residents;
 
-	while (*link && !is_same_image(&(*link)->identity, identity))
+	while (*link && !image_is_same(&(*link)->identity, identity))
 		link = &(*link)->next;
 	return link;
 }
@@ -138,7 +108,7 @@ static void put_all(struct load *loads)
 	}
 }
 
-struct resident *resident_new(int images_dir, const struct store_identity *identity,
+struct resident *resident_new(int images_dir, const struct image_identity *identity,
 			      const char *origin, bool is_golden)
 {
 	struct resident *resident = calloc(1, sizeof(*resident));
@@ -157,7 +127,7 @@ struct resident *resident_new(int images_dir, const struct store_identity *ident
 	return resident;
 }
 
-int store_reserve(struct resident *resident)
+int resident_reserve(struct resident *resident)
 {
 	struct load *victims = NULL, *older = NULL;
 	struct resident **link;
@@ -180,7 +150,7 @@ int store_reserve(struct resident *resident)
 	return fits ? 0 : -ENOSPC;
 }
 
-void store_settle(const struct store_identity *identity, struct load *load)
+void resident_finish(const struct image_identity *identity, struct load *load)
 {
 	struct resident **link;
 
@@ -195,28 +165,28 @@ void store_settle(const struct store_identity *identity, struct load *load)
 	pthread_mutex_unlock(&lock);
 }
 
-struct load *store_take(int images_dir, pid_t image_pid, enum store_answer *answer)
+struct load *resident_take(int images_dir, pid_t image_pid, enum resident_answer *answer)
 {
 	struct load *load = NULL, *stale = NULL;
-	struct store_identity identity;
+	struct image_identity identity;
 	struct resident **link;
 
-	*answer = STORE_ABSENT;
-	if (store_identify(images_dir, image_pid, &identity))
+	*answer = RESIDENT_ABSENT;
+	if (image_identify(images_dir, image_pid, &identity))
 		return NULL;
 	pthread_mutex_lock(&lock);
 	link = find(&identity);
 	if (!*link || !(*link)->load) {
-		*answer = STORE_ABSENT;
-	} else if (!is_unchanged(&(*link)->identity, &identity)) {
-		*answer = STORE_CHANGED;
+		*answer = RESIDENT_ABSENT;
+	} else if (!image_is_unchanged(&(*link)->identity, &identity)) {
+		*answer = RESIDENT_CHANGED;
 		stale = unlink_resident(link);
 	} else if ((*link)->is_golden) {
-		*answer = STORE_GOLDEN;
+		*answer = RESIDENT_GOLDEN;
 		(*link)->last_used_ms = now_ms();
 		load = load_ref((*link)->load);
 	} else {
-		*answer = STORE_TAKEN;
+		*answer = RESIDENT_TAKEN;
 		load = unlink_resident(link);
 	}
 	pthread_mutex_unlock(&lock);
@@ -224,7 +194,7 @@ struct load *store_take(int images_dir, pid_t image_pid, enum store_answer *answ
 	return load;
 }
 
-void store_give_up(const struct store_identity *identity, struct load *load)
+void resident_give_up(const struct image_identity *identity, struct load *load)
 {
 	struct resident **link;
 	struct load *failed = NULL;
@@ -237,14 +207,14 @@ void store_give_up(const struct store_identity *identity, struct load *load)
 	load_put(failed);
 }
 
-struct load *store_use(const struct store_identity *identity, bool is_golden)
+struct load *resident_use(const struct image_identity *identity, bool is_golden)
 {
 	struct resident *resident;
 	struct load *load = NULL;
 
 	pthread_mutex_lock(&lock);
 	resident = *find(identity);
-	if (resident && resident->load && is_unchanged(&resident->identity, identity)) {
+	if (resident && resident->load && image_is_unchanged(&resident->identity, identity)) {
 		resident->last_used_ms = now_ms();
 		resident->is_golden |= is_golden;
 		load = load_ref(resident->load);
@@ -253,7 +223,7 @@ struct load *store_use(const struct store_identity *identity, bool is_golden)
 	return load;
 }
 
-int store_drop(const char *dir, bool is_forced)
+int resident_drop(const char *dir, bool is_forced)
 {
 	struct resident **link = &residents;
 	struct load *dropped = NULL;
@@ -278,7 +248,7 @@ int store_drop(const char *dir, bool is_forced)
 	return nr;
 }
 
-int store_mark(const char *dir, bool is_golden)
+int resident_mark(const char *dir, bool is_golden)
 {
 	int nr = 0;
 
@@ -292,7 +262,7 @@ int store_mark(const char *dir, bool is_golden)
 	return nr;
 }
 
-bool store_make_room(int device)
+bool resident_make_room(int device)
 {
 	struct load *victim = NULL;
 	struct resident **link;
@@ -309,17 +279,17 @@ bool store_make_room(int device)
 	return true;
 }
 
-void store_set_budget(uint64_t bytes)
+void resident_set_budget(uint64_t bytes)
 {
 	budget = bytes;
 }
 
-uint64_t store_budget(void)
+uint64_t resident_budget(void)
 {
 	return budget;
 }
 
-int store_count(const char *dir)
+int resident_count(const char *dir)
 {
 	int nr = 0;
 
@@ -330,7 +300,7 @@ int store_count(const char *dir)
 	return nr;
 }
 
-uint64_t store_bytes_on(int device)
+uint64_t resident_bytes_on(int device)
 {
 	uint64_t bytes;
 
@@ -347,7 +317,7 @@ static const char *state_of(struct load *load)
 	return load->result ? "failed" : "resident";
 }
 
-void store_print(FILE *out)
+void resident_print(FILE *out)
 {
 	const double now = now_ms();
 	const char *comma = "";

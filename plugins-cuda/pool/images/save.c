@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/images/copy.h"
+#include "pool/images/save.h"
 
 struct save {
 	int images_dir;

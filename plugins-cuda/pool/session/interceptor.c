@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Conversations with the service thread of an application; see common/protocol/protocol.h for the
  * order. */
-#include "pool/device/pool.h"
+#include "pool/session/interceptor.h"
+#include "common/protocol/message.h"
+#include "common/protocol/unix_socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,7 +17,7 @@
 /* An answer that needs no waiting for the device: a thread of the application that runs again. */
 #define ANSWER_TIMEOUT_MS 30000
 
-int service_door_open(struct service_door *door)
+int op_socket_open(struct op_socket *op_socket)
 {
 	/* Several pools may share the run directory: bind decides who has a number. */
 	uint32_t number = (uint32_t)getpid() << CCR_OP_PID_SHIFT;
@@ -24,28 +26,28 @@ int service_door_open(struct service_door *door)
 	if (mkdir(pool.settings.run_dir, 0700) && errno != EEXIST)
 		return -errno;
 	for (int tries = 0; tries < 1 << CCR_OP_PID_SHIFT; tries++, number++) {
-		ret = ccr_op_socket_path(door->path, sizeof(door->path), pool.settings.run_dir,
-					 number);
+		ret = ccr_op_socket_path(op_socket->path, sizeof(op_socket->path),
+					 pool.settings.run_dir, number);
 		if (ret)
 			return ret;
-		door->listener = ccr_socket_listen(door->path, SOCK_SEQPACKET);
-		if (door->listener >= 0) {
-			door->operation = number;
+		op_socket->listener = ccr_socket_listen(op_socket->path, SOCK_SEQPACKET);
+		if (op_socket->listener >= 0) {
+			op_socket->operation = number;
 			return 0;
 		}
-		if (door->listener != -EADDRINUSE)
-			return door->listener;
+		if (op_socket->listener != -EADDRINUSE)
+			return op_socket->listener;
 	}
 	return -EADDRINUSE;
 }
 
-void service_door_close(struct service_door *door)
+void op_socket_close(struct op_socket *op_socket)
 {
-	if (door->listener < 0)
+	if (op_socket->listener < 0)
 		return;
-	unlink(door->path);
-	close(door->listener);
-	door->listener = -1;
+	unlink(op_socket->path);
+	close(op_socket->listener);
+	op_socket->listener = -1;
 }
 
 /* 1 ready, 0 timeout, -ESRCH when the process ended. */
@@ -76,15 +78,15 @@ static bool is_from(int connection, pid_t pid)
 	return false;
 }
 
-int service_accept(const struct service_door *door, pid_t pid, int pidfd, int timeout_ms,
-		   struct ccr_message *hello)
+int interceptor_accept(const struct op_socket *op_socket, pid_t pid, int pidfd, int timeout_ms,
+		       struct ccr_message *hello)
 {
 	for (;;) {
-		int connection, ret = wait_for_peer(door->listener, pidfd, timeout_ms);
+		int connection, ret = wait_for_peer(op_socket->listener, pidfd, timeout_ms);
 
 		if (ret <= 0)
 			return ret ? ret : -ETIMEDOUT;
-		connection = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC);
+		connection = accept4(op_socket->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (connection < 0)
 			continue;
 		if (!is_from(connection, pid)) {
@@ -181,7 +183,7 @@ static int find_devices(const struct ccr_message *message, int *devices, char *e
 	return 0;
 }
 
-int service_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms)
+int interceptor_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms)
 {
 	struct ccr_message message;
 
@@ -204,8 +206,8 @@ static int deposit(int vault, const struct ccr_message *message, const int *fds,
 	return ret;
 }
 
-int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
-		    char *error, size_t size)
+int interceptor_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
+			char *error, size_t size)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
 	struct ccr_message message;
@@ -235,7 +237,7 @@ int service_collect(int connection, uint32_t timeout_ms, int vault, struct held_
 	}
 }
 
-int service_hold(int connection, uint32_t operation)
+int interceptor_hold(int connection, uint32_t operation)
 {
 	struct ccr_message message;
 
@@ -252,13 +254,13 @@ static int wait_done(int connection, int ret, int timeout_ms, char *error, size_
 	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
 }
 
-int service_finish_evict(int connection, char *error, size_t size)
+int interceptor_finish_evict(int connection, char *error, size_t size)
 {
 	/* No time limit: only its answer, or its end, says who has the memory now. */
 	return wait_done(connection, 0, -1, error, size);
 }
 
-int service_finish_attach(int connection, uint32_t operation, char *error, size_t size)
+int interceptor_finish_attach(int connection, uint32_t operation, char *error, size_t size)
 {
 	struct ccr_message message;
 
@@ -268,7 +270,7 @@ int service_finish_attach(int connection, uint32_t operation, char *error, size_
 			 size);
 }
 
-void service_abort(int connection, uint32_t operation, int result, const char *text)
+void interceptor_abort(int connection, uint32_t operation, int result, const char *text)
 {
 	struct ccr_message message;
 
@@ -278,7 +280,7 @@ void service_abort(int connection, uint32_t operation, int result, const char *t
 	ccr_message_send(connection, &message, NULL, 0);
 }
 
-int service_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode)
+int interceptor_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode)
 {
 	struct ccr_message message;
 
@@ -306,7 +308,7 @@ static void add_entry(struct ccr_message *message, const struct held *held, int 
 					 .fd = *nr_fds - 1};
 }
 
-int service_send_held(int connection, uint32_t operation, const struct held *entries, size_t nr)
+int interceptor_send_held(int connection, uint32_t operation, const struct held *entries, size_t nr)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], ret = 0;
 	struct ccr_message message;

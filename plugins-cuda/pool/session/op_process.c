@@ -13,11 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pool/session/session.h"
+#include "pool/images/prefetch.h"
+#include "pool/session/op_process.h"
 #include "pool/images/residents.h"
+#include "common/protocol/message.h"
 
 /* The service thread answers the bell at once, unless the machine is very busy. */
-#define RING_TIMEOUT_MS 30000
+#define SIGNAL_TIMEOUT_MS 30000
 
 /* The number of a process in our PID namespace: -1 for one that has ended, 0 for one above. */
 static pid_t pid_of(int pidfd)
@@ -35,225 +37,231 @@ static pid_t pid_of(int pidfd)
 	return pid;
 }
 
-struct part *part_new(struct session *session, pid_t pid)
+struct op_process *op_process_new(struct session *session, pid_t pid)
 {
-	struct part *part = calloc(1, sizeof(*part));
+	struct op_process *process = calloc(1, sizeof(*process));
 
-	if (!part)
+	if (!process)
 		return NULL;
-	part->session = session;
-	part->pid = pid;
-	part->peer_pid = pid_of(session->pidfd);
-	part->door.listener = -1;
-	pthread_mutex_init(&part->evicting, NULL);
-	part->pidfd = part->peer_pid > 0 ? fcntl(session->pidfd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (part->pidfd < 0 || service_door_open(&part->door)) {
-		if (part->pidfd >= 0)
-			close(part->pidfd);
-		free(part);
+	process->session = session;
+	process->pid = pid;
+	process->peer_pid = pid_of(session->pidfd);
+	process->op_socket.listener = -1;
+	pthread_mutex_init(&process->evicting, NULL);
+	process->pidfd = process->peer_pid > 0 ? fcntl(session->pidfd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (process->pidfd < 0 || op_socket_open(&process->op_socket)) {
+		if (process->pidfd >= 0)
+			close(process->pidfd);
+		free(process);
 		return NULL;
 	}
-	part->next = session->parts;
-	session->parts = part;
-	return part;
+	process->next = session->processes;
+	session->processes = process;
+	return process;
 }
 
-struct part *part_find(const struct session *session, uint32_t operation)
+struct op_process *op_process_find(const struct session *session, uint32_t operation)
 {
-	struct part *part = session->parts;
+	struct op_process *process = session->processes;
 
-	while (part && part->door.operation != operation)
-		part = part->next;
-	return part;
+	while (process && process->op_socket.operation != operation)
+		process = process->next;
+	return process;
 }
 
 /* --- out --- */
 
-static void send_done(const struct part *part, enum ccr_message_type type, int result,
+static void send_done(const struct op_process *process, enum ccr_message_type type, int result,
 		      const char *text, double copy_ms)
 {
 	struct ccr_message message;
 
-	ccr_message_init(&message, type, part->door.operation);
+	ccr_message_init(&message, type, process->op_socket.operation);
 	message.result = result;
-	message.done.nr_handles = part->list.nr;
-	message.done.bytes = part->list.bytes;
-	message.done.wait_ms = part->wait_ms;
+	message.done.nr_handles = process->list.nr;
+	message.done.bytes = process->list.bytes;
+	message.done.wait_ms = process->wait_ms;
 	message.done.copy_ms = copy_ms;
 	snprintf(message.done.text, sizeof(message.done.text), "%s", text);
-	ccr_message_send(part->session->socket, &message, NULL, 0);
+	ccr_message_send(process->session->socket, &message, NULL, 0);
 }
 
-static void evict_ended(struct part *part, int result, const char *error, double copy_ms)
+static void evict_ended(struct op_process *process, int result, const char *error, double copy_ms)
 {
-	ccr_status_add(&part->session->status,
+	ccr_status_add(&process->session->status,
 		       "{\"event\":\"evict\",\"pid\":%d,\"result\":%d,\"allocations\":%zu,"
 		       "\"bytes\":%llu,\"wait_ms\":%.3f,\"copy_ms\":%.3f}",
-		       part->pid, result, part->list.nr, (unsigned long long)part->list.bytes,
-		       part->wait_ms, copy_ms);
+		       process->pid, result, process->list.nr,
+		       (unsigned long long)process->list.bytes, process->wait_ms, copy_ms);
 	atomic_fetch_add(result ? &pool.counters.failures : &pool.counters.dumps, 1);
 	if (!result)
-		atomic_fetch_add(&pool.counters.bytes_saved, part->list.bytes);
-	send_done(part, CCR_MSG_OP_RESULT, result, error, copy_ms);
+		atomic_fetch_add(&pool.counters.bytes_saved, process->list.bytes);
+	send_done(process, CCR_MSG_OP_RESULT, result, error, copy_ms);
 }
 
 static void saved(void *argument, int result, const char *error, double ms)
 {
-	struct part *part = argument;
+	struct op_process *process = argument;
 
 	/* Not before criu was told that the memory is held, or why it is not. */
-	pthread_mutex_lock(&part->evicting);
-	part->is_saved = !result;
-	if (!part->is_refused)
-		evict_ended(part, result, error, ms);
-	pthread_mutex_unlock(&part->evicting);
+	pthread_mutex_lock(&process->evicting);
+	process->is_saved = !result;
+	if (!process->is_refused)
+		evict_ended(process, result, error, ms);
+	pthread_mutex_unlock(&process->evicting);
 }
 
 /* The list is as it was received, and nobody else uses it. */
-static void end_save(struct part *part)
+static void end_save(struct op_process *process)
 {
-	if (part->save)
-		save_end(part->save);
-	part->save = NULL;
-	held_unmap_all(&part->list);
+	if (process->save)
+		save_end(process->save);
+	process->save = NULL;
+	held_unmap_all(&process->list);
 }
 
 /*
  * Once the application was told that its memory is held, nothing is refused
  * any more: what goes wrong from there on is the result of the save.
  */
-static int take_over(struct part *part, int connection, const struct ccr_message *request,
+static int take_over(struct op_process *process, int connection, const struct ccr_message *request,
 		     char *error, size_t size)
 {
 	const struct copy_options options = {.streams = request->op.streams,
 					     .chunk_mb = request->op.chunk_mb,
 					     .verify = request->op.verify,
 					     .io = request->op.io};
-	const uint32_t operation = part->door.operation;
+	const uint32_t operation = process->op_socket.operation;
 	/* It exports while the driver starts here. */
-	int ret = service_begin_evict(connection, operation, request->op.timeout_ms);
+	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 
 	if (!ret)
 		ret = pool_device_wait(error, size);
 	if (!ret)
-		ret = service_collect(connection, request->op.timeout_ms, part->session->vault,
-				      &part->list, error, size);
+		ret = interceptor_collect(connection, request->op.timeout_ms,
+					  process->session->vault, &process->list, error, size);
 	if (ret) {
-		service_abort(connection, operation, ret, error);
+		interceptor_abort(connection, operation, ret, error);
 		return ret;
 	}
-	ret = service_hold(connection, operation);
+	ret = interceptor_hold(connection, operation);
 	if (ret)
 		return ret;
 	/* It unmaps while we map. */
-	if (!held_map_all(&part->list))
-		part->save = save_begin(part->session->images_dir, part->image_pid, &part->list,
-					&options, saved, part);
-	return service_finish_evict(connection, error, size);
+	if (!held_map_all(&process->list))
+		process->save = save_begin(process->session->images_dir, process->image_pid,
+					   &process->list, &options, saved, process);
+	return interceptor_finish_evict(connection, error, size);
 }
 
-static int take_out(struct part *part, const struct ccr_message *request, char *error, size_t size)
+static int take_out(struct op_process *process, const struct ccr_message *request, char *error,
+		    size_t size)
 {
 	struct ccr_message hello;
 	int connection, ret;
 
-	connection =
-		service_accept(&part->door, part->peer_pid, part->pidfd, RING_TIMEOUT_MS, &hello);
+	connection = interceptor_accept(&process->op_socket, process->peer_pid, process->pidfd,
+					SIGNAL_TIMEOUT_MS, &hello);
 	if (connection < 0) {
-		snprintf(error, size, "the service thread of %d does not answer: %s", part->pid,
+		snprintf(error, size, "the service thread of %d does not answer: %s", process->pid,
 			 strerror(-connection));
 		return connection;
 	}
-	ret = take_over(part, connection, request, error, size);
+	ret = take_over(process, connection, request, error, size);
 	close(connection);
 	return ret;
 }
 
-void part_evict(struct part *part, const struct ccr_message *request)
+void op_process_evict(struct op_process *process, const struct ccr_message *request)
 {
 	const double start = now_ms();
 	char error[256] = "";
 	int ret;
 
-	part->image_pid = request->op.image_pid;
-	session_reply(part->session, CCR_MSG_OP_READY, part->door.operation, 0, NULL);
-	pthread_mutex_lock(&part->evicting);
-	ret = take_out(part, request, error, sizeof(error));
-	part->wait_ms = now_ms() - start;
-	part->is_refused = ret;
+	process->image_pid = request->op.image_pid;
+	session_reply(process->session, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
+	pthread_mutex_lock(&process->evicting);
+	ret = take_out(process, request, error, sizeof(error));
+	process->wait_ms = now_ms() - start;
+	process->is_refused = ret;
 	if (!ret)
-		send_done(part, CCR_MSG_OP_HELD, 0, "", 0);
-	pthread_mutex_unlock(&part->evicting);
+		send_done(process, CCR_MSG_OP_HELD, 0, "", 0);
+	pthread_mutex_unlock(&process->evicting);
 	if (ret) { /* the application kept its own references */
-		end_save(part);
-		held_free_all(&part->list);
-		evict_ended(part, ret, error, 0);
+		end_save(process);
+		held_free_all(&process->list);
+		evict_ended(process, ret, error, 0);
 		return;
 	}
-	if (!part->save)
-		evict_ended(part, -EIO, "the memory cannot be mapped for the copy", 0);
+	if (!process->save)
+		evict_ended(process, -EIO, "the memory cannot be mapped for the copy", 0);
 }
 
-void part_commit(struct part *part, bool hold)
+void op_process_commit(struct op_process *process, bool hold)
 {
-	if (part->has_thread)
+	if (process->has_thread)
 		return;
-	end_save(part);
-	if (hold && part->is_saved) {
-		const int ret = store_hold(part->session->images_dir, part->image_pid, &part->list);
+	end_save(process);
+	if (hold && process->is_saved) {
+		const int ret = prefetch_hold(process->session->images_dir, process->image_pid,
+					      &process->list);
 
 		if (ret)
-			ccr_warn("the memory of %d is not held: %s", part->pid, strerror(-ret));
+			ccr_warn("the memory of %d is not held: %s", process->pid, strerror(-ret));
 		else
 			atomic_fetch_add(&pool.counters.holds, 1);
 	}
-	held_free_all(&part->list);
+	held_free_all(&process->list);
 }
 
 /* --- back in --- */
 
 /* Hands over what is ready, waits for more, until all of it was sent or the load failed. */
-static int hand_over(struct part *part, int connection, char *error, size_t size)
+static int hand_over(struct op_process *process, int connection, char *error, size_t size)
 {
-	const uint32_t operation = part->door.operation;
-	struct load *load = part->load;
+	const uint32_t operation = process->op_socket.operation;
+	struct load *load = process->load;
 	ssize_t end;
 	int ret = 0;
 
 	if (!load)
-		return service_send_held(connection, operation, part->list.entries, part->list.nr);
+		return interceptor_send_held(connection, operation, process->list.entries,
+					     process->list.nr);
 	for (size_t sent = 0; !ret && sent < load->list.nr; sent = end) {
 		end = load_take_ready(load, sent);
 		if (end < 0) {
 			snprintf(error, size, "%s", load->error);
 			return end;
 		}
-		ret = service_send_held(connection, operation, &load->list.entries[sent],
-					end - sent);
+		ret = interceptor_send_held(connection, operation, &load->list.entries[sent],
+					    end - sent);
 	}
 	return ret;
 }
 
-static int give(struct part *part, char *error, size_t size)
+static int give(struct op_process *process, char *error, size_t size)
 {
 	struct ccr_message hello;
 	int connection, ret;
 
 	/* No time limit: criu decides when the application runs; its end ends the wait. */
-	connection = service_accept(&part->door, part->peer_pid, part->pidfd, -1, &hello);
+	connection = interceptor_accept(&process->op_socket, process->peer_pid, process->pidfd, -1,
+					&hello);
 	if (connection < 0) {
 		snprintf(error, size, "the process ended before it took its memory");
 		return connection;
 	}
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
-		ret = service_begin_attach(connection, part->door.operation, part->mode);
+		ret = interceptor_begin_attach(connection, process->op_socket.operation,
+					       process->mode);
 		if (!ret)
-			ret = hand_over(part, connection, error, size);
+			ret = hand_over(process, connection, error, size);
 		if (!ret)
-			ret = service_finish_attach(connection, part->door.operation, error, size);
+			ret = interceptor_finish_attach(connection, process->op_socket.operation,
+							error, size);
 	} else {
-		ret = part->is_again ? 0 : -EALREADY;
-		service_abort(connection, part->door.operation, ret, "memory is there");
+		ret = process->is_again ? 0 : -EALREADY;
+		interceptor_abort(connection, process->op_socket.operation, ret, "memory is there");
 		if (ret)
 			snprintf(error, size, "the process has its memory already");
 	}
@@ -264,77 +272,77 @@ static int give(struct part *part, char *error, size_t size)
 	return ret;
 }
 
-static void count_give(const struct part *part, int ret)
+static void count_give(const struct op_process *process, int ret)
 {
 	if (ret) {
 		atomic_fetch_add(&pool.counters.failures, 1);
 		return;
 	}
-	atomic_fetch_add(part->load ? &pool.counters.restores : &pool.counters.roll_backs, 1);
+	atomic_fetch_add(process->load ? &pool.counters.restores : &pool.counters.roll_backs, 1);
 	atomic_fetch_add(&pool.counters.bytes_attached,
-			 part->load ? part->load->list.bytes : part->list.bytes);
+			 process->load ? process->load->list.bytes : process->list.bytes);
 }
 
 static void *give_thread(void *argument)
 {
-	struct part *part = argument;
+	struct op_process *process = argument;
 	const double start = now_ms();
 	char error[384] = "", quoted[768];
-	const int ret = give(part, error, sizeof(error));
+	const int ret = give(process, error, sizeof(error));
 
 	if (ret) {
 		/* Its gate is closed and its memory incomplete: it must not go on. */
-		ccr_err("%d: %s; the process is killed", part->pid, error);
-		syscall(SYS_pidfd_send_signal, part->pidfd, SIGKILL, NULL, 0);
+		ccr_err("%d: %s; the process is killed", process->pid, error);
+		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 	}
-	count_give(part, ret);
-	ccr_status_add(&part->session->status,
+	count_give(process, ret);
+	ccr_status_add(&process->session->status,
 		       "{\"event\":\"attach\",\"pid\":%d,\"result\":%d,\"ms\":%.3f,\"load_ms\":%."
 		       "3f,\"reason\":\"%s\"}",
-		       part->pid, ret, now_ms() - start, part->load ? part->load->ms : 0.0,
+		       process->pid, ret, now_ms() - start, process->load ? process->load->ms : 0.0,
 		       ccr_status_quoted(quoted, sizeof(quoted), error));
-	service_door_close(&part->door);
-	held_free_all(&part->list);
-	part->given = ret;
-	session_reply(part->session, CCR_MSG_OP_GIVEN, part->door.operation, ret, error);
-	atomic_store(&part->is_given, true);
+	op_socket_close(&process->op_socket);
+	held_free_all(&process->list);
+	process->given = ret;
+	session_reply(process->session, CCR_MSG_OP_GIVEN, process->op_socket.operation, ret, error);
+	atomic_store(&process->is_given, true);
 	return NULL;
 }
 
-void part_again(const struct part *part)
+void op_process_again(const struct op_process *process)
 {
-	if (atomic_load(&part->is_given))
-		session_reply(part->session, CCR_MSG_OP_GIVEN, part->door.operation, part->given,
-			      "");
+	if (atomic_load(&process->is_given))
+		session_reply(process->session, CCR_MSG_OP_GIVEN, process->op_socket.operation,
+			      process->given, "");
 }
 
-int part_give(struct part *part)
+int op_process_give(struct op_process *process)
 {
 	int ret;
 
-	end_save(part);
-	ret = pthread_create(&part->thread, NULL, give_thread, part);
-	part->has_thread = !ret;
+	end_save(process);
+	ret = pthread_create(&process->thread, NULL, give_thread, process);
+	process->has_thread = !ret;
 	return -ret;
 }
 
-void part_desert(const struct part *part)
+void op_process_abandon(const struct op_process *process)
 {
-	if (part->has_thread || part->load || !part->list.nr)
+	if (process->has_thread || process->load || !process->list.nr)
 		return;
-	ccr_err("%d: criu ended and left its memory here; the process is killed", part->pid);
-	syscall(SYS_pidfd_send_signal, part->pidfd, SIGKILL, NULL, 0);
+	ccr_err("%d: criu ended and left its memory here; the process is killed", process->pid);
+	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 }
 
-void part_free(struct part *part)
+void op_process_free(struct op_process *process)
 {
-	if (part->has_thread)
-		pthread_join(part->thread, NULL);
-	end_save(part);
-	service_door_close(&part->door);
-	held_free_all(&part->list);
-	load_put(part->load);
-	pthread_mutex_destroy(&part->evicting);
-	close(part->pidfd);
-	free(part);
+	if (process->has_thread)
+		pthread_join(process->thread, NULL);
+	end_save(process);
+	op_socket_close(&process->op_socket);
+	held_free_all(&process->list);
+	load_put(process->load);
+	pthread_mutex_destroy(&process->evicting);
+	close(process->pidfd);
+	free(process);
 }

@@ -7,20 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/session/session.h"
+#include "pool/session/op_process.h"
 #include "pool/images/residents.h"
-
-void session_reply(const struct session *session, enum ccr_message_type type, uint32_t operation,
-		   int result, const char *text)
-{
-	struct ccr_message message;
-
-	ccr_message_init(&message, type, operation);
-	message.result = result;
-	if (text)
-		snprintf(message.done.text, sizeof(message.done.text), "%s", text);
-	ccr_message_send(session->socket, &message, NULL, 0);
-}
+#include "common/protocol/message.h"
 
 static void refuse(const struct session *s, uint32_t operation, int ret, const char *text)
 {
@@ -29,38 +18,38 @@ static void refuse(const struct session *s, uint32_t operation, int ret, const c
 
 static void op_dump(struct session *s, const struct ccr_message *request)
 {
-	struct part *part = s->images_dir < 0 ? NULL : part_new(s, request->op.pid);
+	struct op_process *process = s->images_dir < 0 ? NULL : op_process_new(s, request->op.pid);
 
-	if (part)
-		part_evict(part, request);
+	if (process)
+		op_process_evict(process, request);
 	else
 		refuse(s, 0, -EIO, "no socket in the run directory, or the process is gone");
 }
 
 static void op_commit(struct session *s, const struct ccr_message *request)
 {
-	struct part *part = part_find(s, request->operation);
+	struct op_process *process = op_process_find(s, request->operation);
 
-	if (part)
-		part_commit(part, request->op.hold);
+	if (process)
+		op_process_commit(process, request->op.hold);
 }
 
 static void op_roll_back(struct session *s, const struct ccr_message *request)
 {
-	struct part *part = part_find(s, request->operation);
+	struct op_process *process = op_process_find(s, request->operation);
 
-	if (part && part->has_thread) { /* criu asked, and its watcher asks again */
-		part_again(part);
+	if (process && process->has_thread) { /* criu asked, and its watcher asks again */
+		op_process_again(process);
 		return;
 	}
-	if (!part) {
+	if (!process) {
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -ENOENT,
 			      "nothing is held for this operation");
 		return;
 	}
-	part->mode = CCR_ATTACH_AUTO;
-	part->is_again = part->is_refused; /* it kept its memory */
-	if (part_give(part))
+	process->mode = CCR_ATTACH_AUTO;
+	process->is_again = process->is_refused; /* it kept its memory */
+	if (op_process_give(process))
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -EAGAIN,
 			      "no thread to give the memory back");
 }
@@ -68,25 +57,25 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 /* What another pool held: its list comes as the service thread once sent it. */
 static void op_reclaim(struct session *s, const struct ccr_message *request)
 {
-	struct part *part = part_new(s, request->op.pid);
+	struct op_process *process = op_process_new(s, request->op.pid);
 	char error[256] = "";
 	int ret = pool_device_wait(error, sizeof(error));
 
-	if (!part) {
+	if (!process) {
 		refuse(s, 0, -EIO, "no socket in the run directory, or the process is gone");
 		return;
 	}
-	part->mode = CCR_ATTACH_AUTO;
-	part->is_again = true;
+	process->mode = CCR_ATTACH_AUTO;
+	process->is_again = true;
 	if (!ret)
-		ret = service_collect(s->socket, request->op.timeout_ms, -1, &part->list, error,
-				      sizeof(error));
+		ret = interceptor_collect(s->socket, request->op.timeout_ms, -1, &process->list,
+					  error, sizeof(error));
 	if (ret)
 		refuse(s, 0, ret, error);
-	else if (part_give(part))
+	else if (op_process_give(process))
 		refuse(s, 0, -EAGAIN, "no thread to give the memory back");
 	else
-		session_reply(s, CCR_MSG_OP_READY, part->door.operation, 0, NULL);
+		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
 }
 
 /* --- restore --- */
@@ -99,18 +88,18 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 				  const struct copy_options *options, struct summary *summary,
 				  char *error, size_t size)
 {
-	enum store_answer answer = STORE_ABSENT;
+	enum resident_answer answer = RESIDENT_ABSENT;
 	/* What is resident is where it is: a map needs a load of its own. */
 	struct load *load =
-		options->map.count ? NULL : store_take(s->images_dir, image_pid, &answer);
+		options->map.count ? NULL : resident_take(s->images_dir, image_pid, &answer);
 
 	if (load && !load_can_be_taken(load)) {
 		load_put(load);
 		load = NULL;
 	}
-	summary->reused += load && answer == STORE_TAKEN;
-	summary->golden += load && answer == STORE_GOLDEN;
-	summary->changed += answer == STORE_CHANGED;
+	summary->reused += load && answer == RESIDENT_TAKEN;
+	summary->golden += load && answer == RESIDENT_GOLDEN;
+	summary->changed += answer == RESIDENT_CHANGED;
 	summary->loading += !load;
 	atomic_fetch_add(load ? &pool.counters.reused : &pool.counters.loads, 1);
 	return load ? load : load_begin(s->images_dir, image_pid, options, error, size);
@@ -165,20 +154,20 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 static void op_attach(struct session *s, const struct ccr_message *request)
 {
 	const struct wanted *wanted = s->wanted;
-	struct part *part;
+	struct op_process *process;
 
 	while (wanted && wanted->load->image_pid != request->op.image_pid)
 		wanted = wanted->next;
-	part = wanted ? part_new(s, request->op.pid) : NULL;
-	if (part) {
-		part->load = load_ref(wanted->load);
-		part->is_again = request->op.again;
-		part->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
+	process = wanted ? op_process_new(s, request->op.pid) : NULL;
+	if (process) {
+		process->load = load_ref(wanted->load);
+		process->is_again = request->op.again;
+		process->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
 	}
-	if (!part || part_give(part))
+	if (!process || op_process_give(process))
 		refuse(s, 0, -ENOENT, "no GPU image was loaded for this process");
 	else
-		session_reply(s, CCR_MSG_OP_READY, part->door.operation, 0, NULL);
+		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
 }
 
 /* --- the session --- */
@@ -210,7 +199,7 @@ static void serve(struct session *s, const struct ccr_message *request)
 	}
 }
 
-/* The number stays what it is: a part's thread may be using it. */
+/* The number stays what it is: the thread of a process may be using it. */
 static void replace(int *fd, int by)
 {
 	if (*fd >= 0 && by >= 0) {
@@ -238,16 +227,16 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 		replace(&s->pidfd, *fds++);
 }
 
-/* `is_deserted`: criu and its watcher have both gone. */
-static void session_end(struct session *s, bool is_deserted)
+/* `is_abandoned`: criu and its watcher have both gone. */
+static void session_end(struct session *s, bool is_abandoned)
 {
-	while (s->parts) {
-		struct part *part = s->parts;
+	while (s->processes) {
+		struct op_process *process = s->processes;
 
-		s->parts = part->next;
-		if (is_deserted)
-			part_desert(part);
-		part_free(part);
+		s->processes = process->next;
+		if (is_abandoned)
+			op_process_abandon(process);
+		op_process_free(process);
 	}
 	while (s->wanted) {
 		struct wanted *wanted = s->wanted;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
+#include "common/protocol/unix_socket.h"
+#include "common/protocol/message.h"
 #include "intercept/gate/gate.h"
 #include "intercept/core/wrap_list.h"
 

@@ -5,6 +5,8 @@
  * in host memory (the image), and can break off anywhere.
  */
 #include "test/intercept/intercept_test.h"
+#include "common/protocol/message.h"
+#include "common/protocol/unix_socket.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 
 #include "plugin/device/pool_link.h"
 #include "test/check.h"
+#include "common/protocol/message.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
 

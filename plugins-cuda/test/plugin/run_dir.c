@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
+#include "common/protocol/unix_socket.h"
 #include "common/status.h"
 #include "plugin/device/pool_link.h"
 #include "test/check.h"

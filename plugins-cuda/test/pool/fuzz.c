@@ -16,12 +16,13 @@
 
 #include "common/protocol/device_map.h"
 #include "common/protocol/protocol.h"
+#include "common/protocol/message.h"
 #include "image/image.h"
-#include "pool/device/pool.h"
+#include "pool/control.h"
+#include "pool/device/device.h"
+#include "pool/session/session.h"
 
 #define INPUT_BYTES 65536
-
-struct pool pool;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,6 +5,8 @@
  * for the memory. One line for each socket: «op-N.sock refused», or what came.
  */
 #include "common/protocol/protocol.h"
+#include "common/protocol/unix_socket.h"
+#include "common/protocol/message.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#include "pool/images/identity.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "image/image.h"
+
+int image_identify(int images_dir, pid_t image_pid, struct image_identity *out)
+{
+	char name[CCR_IMAGE_NAME_MAX];
+	struct stat dir, manifest;
+
+	ccr_image_manifest_name(name, image_pid);
+	if (fstat(images_dir, &dir) || fstatat(images_dir, name, &manifest, 0))
+		return -errno;
+	memset(out, 0, sizeof(*out));
+	out->dev = dir.st_dev;
+	out->dir = dir.st_ino;
+	out->manifest = manifest.st_ino;
+	out->mtime = manifest.st_mtim;
+	out->bytes = manifest.st_size;
+	out->pid = image_pid;
+	return 0;
+}
+
+bool image_is_same(const struct image_identity *a, const struct image_identity *b)
+{
+	return a->dev == b->dev && a->dir == b->dir && a->pid == b->pid;
+}
+
+bool image_is_unchanged(const struct image_identity *a, const struct image_identity *b)
+{
+	return a->manifest == b->manifest && a->bytes == b->bytes &&
+	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+/* How images become resident. */
+#ifndef CCR_POOL_PREFETCH_H
+#define CCR_POOL_PREFETCH_H
+
+#include "pool/device/device.h"
+
+/* Loads every image of the directory and returns when they are resident. 0 or -errno. */
+int prefetch_images(const char *dir, bool is_golden, char *error, size_t size);
+
+/*
+ * Keeps memory that a dump took out, whose image is written. Takes the list
+ * over; -ENOSPC when the budget has no room.
+ */
+int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list);
+
+#endif
