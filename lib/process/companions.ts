@@ -9,7 +9,7 @@ import { readChildren, readStat } from './proc.ts';
 import { waitForExit } from './wait.ts';
 
 /** Their names, as the plugin and `cuda-poold --once` set them; the watcher is waited for by whoever reads what it writes. */
-const names = /^cuda-(warmer|readahead|pool-once)$/;
+const names = /^cuda-(preinit|readahead|pool-once)$/;
 
 /** They end a moment after criu. */
 const ENDING_MS = 5000;

@@ -99,7 +99,7 @@ static int plugin_init(int stage)
 	if (!ret)
 		ret = ccr__memory_load_begin();
 	if (!ret && !ccr__memory_has_pool()) /* which would hold the GPU just as well */
-		ccr__warmer_start();
+		ccr__preinit_start();
 	return ret;
 }
 

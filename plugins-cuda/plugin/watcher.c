@@ -177,7 +177,7 @@ static void watch(int stage, int fd)
 	receive(stage, fd);
 	for (size_t i = 0; i < nr_watched; i++)
 		look_after(stage, watched[i]);
-	ccr__memory_settle(stage, watched, nr_watched);
+	ccr__memory_finish(stage, watched, nr_watched);
 	_exit(0);
 }
 

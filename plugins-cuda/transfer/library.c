@@ -132,8 +132,9 @@ int cuda_parallel_session_copy(struct cuda_parallel_session *session, uint64_t a
 {
 	const struct cuda_parallel_range range = {session->device, address, bytes};
 	struct cuda_parallel_job job = {0};
-	const int ret =
-		cuda_parallel_restore_buffer(session->engine, &range, host, to_device, &job);
+	const int ret = to_device
+				? cuda_parallel_restore_buffer(session->engine, &range, host, &job)
+				: cuda_parallel_dump_buffer(session->engine, &range, host, &job);
 
 	return answer(&job, ret, seconds, error, error_size);
 }

@@ -8,8 +8,11 @@
  * buffers serve any number of jobs. Jobs may be run from several threads at
  * once and then share the engine's threads; an image serves one job at a time.
  * The engine's streams wait for no other stream: nothing that the caller queued
- * may still be touching the ranges. The names are those that the field
- * knows from the plan of this project; they stand for the calls below.
+ * may still be touching the ranges.
+ *
+ * cuda_parallel_*: what libcuda_transfer.so offers. restore: to the device; dump:
+ * from it; cuda_parallel_restore_init and _fini serve both, under the names that
+ * callers know. transfer_*: the inside of the engine (engine/).
  *
  * Functions return 0 or -errno; a sentence that names the file and the field,
  * or the driver's call and its result, is in `error`. Driver failures: -ENOMEM
@@ -97,7 +100,7 @@ CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **o
 
 /* What the engine was made with: images want no fewer writers and no larger chunks. */
 CUDA_PARALLEL_API const struct cuda_parallel_config *
-cuda_parallel_restore_config(const struct cuda_parallel_engine *engine);
+cuda_parallel_engine_config(const struct cuda_parallel_engine *engine);
 
 /* Ends the threads and gives everything back; no job may be running. NULL is fine. */
 CUDA_PARALLEL_API void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
@@ -124,11 +127,13 @@ CUDA_PARALLEL_API int cuda_parallel_dump_memory(struct cuda_parallel_engine *eng
 						const struct cuda_parallel_range *ranges,
 						uint32_t nr_ranges, struct cuda_parallel_job *job);
 
-/* Copies between ordinary host memory and one range, through the staging buffers. */
+/* Copies from ordinary host memory to one range, through the staging buffers; and back. */
 CUDA_PARALLEL_API int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
 						   const struct cuda_parallel_range *range,
-						   void *host, bool to_device,
-						   struct cuda_parallel_job *job);
+						   const void *host, struct cuda_parallel_job *job);
+CUDA_PARALLEL_API int cuda_parallel_dump_buffer(struct cuda_parallel_engine *engine,
+						const struct cuda_parallel_range *range, void *host,
+						struct cuda_parallel_job *job);
 
 /* From any thread or callback: the job ends with -ECANCELED as soon as its copies in flight end. */
 CUDA_PARALLEL_API void cuda_parallel_cancel(struct cuda_parallel_job *job);

@@ -64,7 +64,7 @@ static void complete(struct workload *w, FILE *out, bool streams)
 	char digits[TOKENS * TOKEN_DIGITS + 1];
 	uint64_t checksum;
 
-	if (workload_verify(w, &w->lane, &checksum, &failure)) {
+	if (workload_verify(w, &w->set, &checksum, &failure)) {
 		head(out, "500 Internal Server Error", "application/json");
 		fprintf(out, "{\"error\":\"%s: %s\"}\n", failure.what,
 			failure.result ? ccr_cuda_error_name(failure.result) : "wrong data");

@@ -102,12 +102,13 @@ static int allocate_buffers(struct workload *w, struct failure *failure)
 	return 0;
 }
 
-int workload_lane(struct workload *w, struct lane *lane, int nr_streams, struct failure *failure)
+int workload_stream_set(struct workload *w, struct stream_set *set, int nr_streams,
+			struct failure *failure)
 {
-	lane->nr_streams = nr_streams;
+	set->nr_streams = nr_streams;
 	for (int i = 0; i < nr_streams; i++)
-		TRY(cuStreamCreate, &lane->streams[i], CU_STREAM_NON_BLOCKING);
-	TRY(cuMemAlloc_v2, &lane->sums, (w->nr_buffers + 1) * sizeof(uint64_t));
+		TRY(cuStreamCreate, &set->streams[i], CU_STREAM_NON_BLOCKING);
+	TRY(cuMemAlloc_v2, &set->sums, (w->nr_buffers + 1) * sizeof(uint64_t));
 	return 0;
 }
 
@@ -146,7 +147,7 @@ int workload_start(struct workload *w, struct failure *failure)
 	TRY(cuModuleGetFunction, &w->checksum, module, "ccr_checksum_u64");
 	TRY(cuModuleGetFunction, &w->spin, module, "ccr_spin");
 	if (allocate_buffers(w, failure) || allocate_host(w, failure) ||
-	    workload_lane(w, &w->lane, w->options.streams, failure))
+	    workload_stream_set(w, &w->set, w->options.streams, failure))
 		return -1;
 	return workload_fill(w, w->options.seed, failure);
 }
@@ -204,37 +205,36 @@ static int compare(uint64_t found, uint64_t nr_words, uint64_t key, const char *
 }
 
 /* Launches all checksums over the streams, then reads all results. */
-static int device_sums(struct workload *w, const struct lane *lane, uint64_t *sums,
+static int device_sums(struct workload *w, const struct stream_set *set, uint64_t *sums,
 		       struct failure *failure)
 {
-	const int streams = lane->nr_streams;
+	const int streams = set->nr_streams;
 
-	TRY(cuMemsetD8Async, lane->sums, 0, w->nr_buffers * sizeof(uint64_t), lane->streams[0]);
-	TRY(cuStreamSynchronize, lane->streams[0]);
+	TRY(cuMemsetD8Async, set->sums, 0, w->nr_buffers * sizeof(uint64_t), set->streams[0]);
+	TRY(cuStreamSynchronize, set->streams[0]);
 	for (size_t i = 0; i < w->nr_buffers; i++) {
 		const struct buffer *b = &w->buffers[i];
-		uint64_t values[] = {b->address, b->bytes / 8, 0,
-				     lane->sums + i * sizeof(uint64_t)};
+		uint64_t values[] = {b->address, b->bytes / 8, 0, set->sums + i * sizeof(uint64_t)};
 		const CUresult result = launch(w, w->checksum, values, 4, grid_of(b), BLOCK,
-					       lane->streams[i % streams]);
+					       set->streams[i % streams]);
 
 		if (result != CUDA_SUCCESS)
 			return fail(failure, "cuLaunchKernel", result);
 	}
 	for (int i = 0; i < streams; i++)
-		TRY(cuStreamSynchronize, lane->streams[i]);
-	TRY(cuMemcpyDtoHAsync_v2, sums, lane->sums, w->nr_buffers * sizeof(uint64_t),
-	    lane->streams[0]);
-	TRY(cuStreamSynchronize, lane->streams[0]);
+		TRY(cuStreamSynchronize, set->streams[i]);
+	TRY(cuMemcpyDtoHAsync_v2, sums, set->sums, w->nr_buffers * sizeof(uint64_t),
+	    set->streams[0]);
+	TRY(cuStreamSynchronize, set->streams[0]);
 	return 0;
 }
 
-static int verify_locked(struct workload *w, const struct lane *lane, uint64_t *sums,
+static int verify_locked(struct workload *w, const struct stream_set *set, uint64_t *sums,
 			 uint64_t *checksum, struct failure *failure)
 {
 	const struct options *o = &w->options;
 
-	if (w->nr_buffers && device_sums(w, lane, sums, failure))
+	if (w->nr_buffers && device_sums(w, set, sums, failure))
 		return -1;
 	for (size_t i = 0; i < w->nr_buffers; i++)
 		if (compare(sums[i], w->buffers[i].bytes / 8, pattern_key(o->seed, i), "allocation",
@@ -251,7 +251,7 @@ static int verify_locked(struct workload *w, const struct lane *lane, uint64_t *
 	return 0;
 }
 
-int workload_verify(struct workload *w, const struct lane *lane, uint64_t *checksum,
+int workload_verify(struct workload *w, const struct stream_set *set, uint64_t *checksum,
 		    struct failure *failure)
 {
 	uint64_t *sums = malloc((w->nr_buffers + 1) * sizeof(*sums));
@@ -261,17 +261,17 @@ int workload_verify(struct workload *w, const struct lane *lane, uint64_t *check
 	if (!sums)
 		return fail(failure, "memory for the checksums", CUDA_ERROR_OUT_OF_MEMORY);
 	pthread_rwlock_rdlock(&w->pattern);
-	ret = verify_locked(w, lane, sums, checksum, failure);
+	ret = verify_locked(w, set, sums, checksum, failure);
 	pthread_rwlock_unlock(&w->pattern);
 	free(sums);
 	return ret;
 }
 
 /* One allocation's life; `key` makes it differ from all others. */
-int workload_churn(struct workload *w, const struct lane *lane, uint64_t key, uint64_t *host,
+int workload_churn(struct workload *w, const struct stream_set *set, uint64_t key, uint64_t *host,
 		   uint64_t words, struct failure *failure)
 {
-	const CUstream stream = lane->streams[0];
+	const CUstream stream = set->streams[0];
 	struct buffer b = {.bytes = words * 8};
 	uint64_t sum = 0, ignored = 0;
 	int ret = -1;
@@ -279,12 +279,12 @@ int workload_churn(struct workload *w, const struct lane *lane, uint64_t key, ui
 	ccr_pattern_fill(host, words, 0, key);
 	TRY(cuMemAlloc_v2, &b.address, b.bytes);
 	if (!w->cuda.cuMemcpyHtoDAsync_v2(b.address, host, b.bytes, stream) &&
-	    !w->cuda.cuMemsetD8Async(lane->sums, 0, sizeof(sum), stream)) {
-		uint64_t values[] = {b.address, words, 0, lane->sums};
+	    !w->cuda.cuMemsetD8Async(set->sums, 0, sizeof(sum), stream)) {
+		uint64_t values[] = {b.address, words, 0, set->sums};
 
 		memset(host, 0, b.bytes);
 		ret = launch(w, w->checksum, values, 4, grid_of(&b), BLOCK, stream) ||
-		      w->cuda.cuMemcpyDtoHAsync_v2(&sum, lane->sums, sizeof(sum), stream) ||
+		      w->cuda.cuMemcpyDtoHAsync_v2(&sum, set->sums, sizeof(sum), stream) ||
 		      w->cuda.cuMemcpyDtoHAsync_v2(host, b.address, b.bytes, stream) ||
 		      w->cuda.cuStreamSynchronize(stream);
 	}

@@ -54,7 +54,7 @@ static int verify(struct workload *w, char *reply, size_t size, struct failure *
 {
 	const double start = now_ms();
 	uint64_t checksum;
-	const int ret = workload_verify(w, &w->lane, &checksum, failure);
+	const int ret = workload_verify(w, &w->set, &checksum, failure);
 
 	if (!ret)
 		snprintf(reply, size, "ok checksum=%016" PRIx64 " bytes=%" PRIu64 " ms=%.3f",

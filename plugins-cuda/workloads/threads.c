@@ -10,13 +10,13 @@ static void *verify_forever(void *argument)
 	const struct timespec pause = {.tv_nsec = 2000000};
 	struct workload *w = argument;
 	struct failure failure;
-	struct lane lane;
+	struct stream_set set;
 	uint64_t checksum;
 
 	w->cuda.cuCtxSetCurrent(w->context);
-	if (workload_lane(w, &lane, 1, &failure))
+	if (workload_stream_set(w, &set, 1, &failure))
 		goto out;
-	while (!workload_verify(w, &lane, &checksum, &failure)) {
+	while (!workload_verify(w, &set, &checksum, &failure)) {
 		__atomic_add_fetch(&w->rounds, 1, __ATOMIC_RELAXED);
 		nanosleep(&pause, NULL);
 	}
@@ -32,15 +32,15 @@ static void *churn_forever(void *argument)
 	struct workload *w = argument;
 	uint64_t *host = malloc(MAX_WORDS * 8);
 	struct failure failure;
-	struct lane lane;
+	struct stream_set set;
 
 	w->cuda.cuCtxSetCurrent(w->context);
-	if (!host || workload_lane(w, &lane, 1, &failure))
+	if (!host || workload_stream_set(w, &set, 1, &failure))
 		goto out;
 	for (uint64_t round = 0;; round++) {
 		const uint64_t words = round % 3 ? MAX_WORDS : 1 << 10;
 
-		if (workload_churn(w, &lane, (uintptr_t)host + round, host, words, &failure))
+		if (workload_churn(w, &set, (uintptr_t)host + round, host, words, &failure))
 			break;
 		__atomic_add_fetch(&w->rounds, 1, __ATOMIC_RELAXED);
 	}

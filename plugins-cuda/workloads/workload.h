@@ -77,7 +77,7 @@ struct buffer {
 };
 
 /* What one verifying thread uses alone: its streams, and a result word per buffer. */
-struct lane {
+struct stream_set {
 	CUstream streams[MAX_STREAMS];
 	int nr_streams;
 	CUdeviceptr sums;
@@ -88,7 +88,7 @@ struct workload {
 	struct cuda cuda;
 	CUcontext context;
 	CUfunction fill, checksum, spin;
-	struct lane lane; /* of the thread that answers requests */
+	struct stream_set set; /* of the thread that answers requests */
 	struct buffer *buffers;
 	size_t nr_buffers;
 	uint64_t bytes; /* device memory held */
@@ -116,12 +116,13 @@ void options_parse(struct options *out, int argc, char **argv);
 /* memory.c; each returns 0, or -1 with `failure` filled. */
 int workload_start(struct workload *w, struct failure *failure);
 int workload_fill(struct workload *w, uint64_t seed, struct failure *failure);
-int workload_lane(struct workload *w, struct lane *lane, int nr_streams, struct failure *failure);
+int workload_stream_set(struct workload *w, struct stream_set *set, int nr_streams,
+			struct failure *failure);
 /* Reads every byte on the device and compares; `*checksum` is one number for all of it. */
-int workload_verify(struct workload *w, const struct lane *lane, uint64_t *checksum,
+int workload_verify(struct workload *w, const struct stream_set *set, uint64_t *checksum,
 		    struct failure *failure);
 /* Allocates, fills from `host`, checks by a kernel and by a copy back, and frees. */
-int workload_churn(struct workload *w, const struct lane *lane, uint64_t key, uint64_t *host,
+int workload_churn(struct workload *w, const struct stream_set *set, uint64_t key, uint64_t *host,
 		   uint64_t words, struct failure *failure);
 int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure);
 int workload_spin(struct workload *w, bool start, struct failure *failure);

@@ -89,8 +89,8 @@ int ccr_message_send(int socket, const struct ccr_message *message, const int *f
 	return 0;
 }
 
-int ccr_message_send_patiently(int socket, const struct ccr_message *message, const int *fds,
-			       int nr_fds, uint32_t timeout_ms)
+int ccr_message_send_waiting(int socket, const struct ccr_message *message, const int *fds,
+			     int nr_fds, uint32_t timeout_ms)
 {
 	const struct timespec pause = {.tv_nsec = 200000};
 	const uint64_t tries = timeout_ms * 1000000ull / pause.tv_nsec;

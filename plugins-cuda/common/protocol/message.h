@@ -18,8 +18,8 @@ int ccr_message_send(int socket, const struct ccr_message *message, const int *f
  * The same, but while the kernel has too many descriptors of this user on their
  * way (-ETOOMANYREFS), waits up to `timeout_ms` for the receiver to take some.
  */
-int ccr_message_send_patiently(int socket, const struct ccr_message *message, const int *fds,
-			       int nr_fds, uint32_t timeout_ms);
+int ccr_message_send_waiting(int socket, const struct ccr_message *message, const int *fds,
+			     int nr_fds, uint32_t timeout_ms);
 
 /*
  * Waits up to `timeout_ms` (-1: for ever) for one packet. `fds` has room for

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Who talks to whom about device memory: the plugin (in criu) and its watcher,
+ * Who sends what to whom about device memory: the plugin (in criu) and its watcher,
  * the pool (cuda-poold, as a daemon or for one operation) and the service
  * thread of the interceptor (in the application). Unix SEQPACKET sockets; each
  * packet is one struct ccr_message, fixed size per type, with file descriptors
  * by SCM_RIGHTS where said. One host, one byte order, one build of the project
  * on both ends: any other version is refused by name.
  *
- * Doorbell: the service thread has the comm CCR_SERVICE_COMM and waits for the
- * signal CCR_DOORBELL_SIGNAL, sent to that thread alone (rt_tgsigqueueinfo),
+ * Service signal: the service thread has the comm CCR_SERVICE_COMM and waits for the
+ * signal CCR_SERVICE_SIGNAL, sent to that thread alone (rt_tgsigqueueinfo),
  * whose value is an operation number N; it connects to `<run dir>/op-N.sock`,
  * says HELLO and does what it is told. It holds no connection at other times,
  * so that CRIU finds none. The pool checks SO_PEERCRED against the pid that the
@@ -26,11 +26,11 @@
  *   become ready), <- END; the thread maps each at its old addresses and, in
  *   mode adopt, copies it into an allocation of its own; it opens the gate;
  *   DONE ->, close. A lost connection before END: the memory is not complete,
- *   the gate stays closed and the thread waits for the next ring.
+ *   the gate stays closed and the thread waits for the next signal.
  * A step that fails: FAILED -> with the CUresult and a text.
  *
- * Vault: from HELD on, the application's memory is in the pool's hands alone.
- * The pool sends DEVICES, HANDLES and END on to the vault socket that came with
+ * Descriptor backup: from HELD on, the application's memory is in the pool's hands alone.
+ * The pool sends DEVICES, HANDLES and END on to the backup socket that came with
  * OP_DUMP before it says HELD. The watcher keeps the descriptors; should the
  * pool die, it passes all of it to a new one (OP_RECLAIM, then the messages).
  */
@@ -47,7 +47,7 @@
 #define CCR_PROTOCOL_MAGIC   0x50524343u /* "CCRP" */
 #define CCR_PROTOCOL_VERSION 2u
 #define CCR_SERVICE_COMM     "criu-cuda-svc"
-#define CCR_DOORBELL_SIGNAL  (SIGRTMAX - 2)
+#define CCR_SERVICE_SIGNAL   (SIGRTMAX - 2)
 #define CCR_OP_SOCKET_FORMAT "op-%u.sock"   /* in the run directory; %u is the operation */
 #define CCR_OP_PID_SHIFT     10		    /* an operation is its pool's pid << 10, and a number */
 #define CCR_POOL_SOCKET	     "pool.sock"    /* of the daemon, for plugins */
@@ -77,7 +77,7 @@ enum ccr_message_type {
 	CCR_MSG_OP_ATTACH,    /* pidfd; then OP_READY, OP_GIVEN */
 	CCR_MSG_OP_RECLAIM,   /* pidfd; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
 	/*
-	 * pool -> plugin or watcher. OP_READY: `operation` is the number to ring
+	 * pool -> plugin or watcher. OP_READY: `operation` is the number to signal
 	 * with. OP_HELD: the application has given up its memory. OP_RESULT:
 	 * everything is saved, loading has begun, or (in place of any answer) why
 	 * not. OP_GIVEN: the application has all of its memory, or was killed.
@@ -89,7 +89,7 @@ enum ccr_message_type {
 };
 
 /* Bits of op.fds, in the order of the descriptors. */
-enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_VAULT = 4, CCR_OP_PIDFD = 8 };
+enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_FD_BACKUP = 4, CCR_OP_PIDFD = 8 };
 #define CCR_OP_MAX_FDS 4
 
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };

@@ -139,7 +139,7 @@ static bool send(struct worker *w, struct ccr__copy_job *job, struct slot *slot)
 }
 
 /* The end of what send() began. */
-static bool settle(struct ccr__copy_job *job, struct slot *slot)
+static bool finish_piece(struct ccr__copy_job *job, struct slot *slot)
 {
 	const struct ccr__copy *copy = &job->copy;
 
@@ -176,7 +176,7 @@ static bool copy_pieces(struct worker *w, struct ccr__copy_job *job)
 	unsigned int i = 0;
 
 	for (;; i = (i + 1) % CCR__COPY_SLOTS) {
-		if (!settle(job, &w->slots[i]))
+		if (!finish_piece(job, &w->slots[i]))
 			return false;
 		if (!next_piece(job, &w->slots[i]))
 			break;
@@ -184,7 +184,7 @@ static bool copy_pieces(struct worker *w, struct ccr__copy_job *job)
 			return false;
 	}
 	for (int n = 0; n < CCR__COPY_SLOTS; n++)
-		if (!settle(job, &w->slots[(i + n) % CCR__COPY_SLOTS]))
+		if (!finish_piece(job, &w->slots[(i + n) % CCR__COPY_SLOTS]))
 			return false;
 	return true;
 }

@@ -2,7 +2,7 @@
 /*
  * Memory back in, at the addresses it had. The gate opens only when all of it
  * is there; until then any failure undoes what was mapped and the thread waits
- * for the next bell.
+ * for the next signal.
  */
 #include "intercept/gate/gate.h"
 #include "intercept/service/adopt.h"
@@ -63,7 +63,7 @@ static CUresult map_batch(struct ccr__adopt_batch *batch)
 	return CUDA_SUCCESS;
 }
 
-/* What is placed when it fails is undone with everything else, by settle. */
+/* What is placed when it fails is undone with everything else, by finish. */
 static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 {
 	CUresult result = ccr__adopt_create(batch);
@@ -205,7 +205,7 @@ static int take_all(struct attach *a)
 }
 
 /* `keep`: everything is there; otherwise back to evicted. */
-static void settle(bool keep)
+static void finish(bool keep)
 {
 	for (struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {
 		if (!phys->is_attached)
@@ -228,7 +228,7 @@ void ccr__attach(struct ccr__connection *connection, enum ccr_attach_mode mode)
 
 	ccr__memory_lock();
 	ret = take_all(&a);
-	settle(!ret);
+	finish(!ret);
 	ccr__memory_unlock();
 	if (ret) {
 		ccr__connection_fail(connection, ret, a.result, a.what);

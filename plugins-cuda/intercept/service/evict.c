@@ -112,7 +112,7 @@ static int flush_handles(struct evict *e, int *fds)
 	int ret = 0;
 
 	if (nr)
-		ret = ccr_message_send_patiently(e->connection->socket, m, fds, nr, e->timeout_ms);
+		ret = ccr_message_send_waiting(e->connection->socket, m, fds, nr, e->timeout_ms);
 	for (uint32_t i = 0; i < nr; i++)
 		close(fds[i]);
 	ccr_message_init(m, CCR_MSG_HANDLES, e->connection->operation);

@@ -2,7 +2,7 @@
 /*
  * The service thread sleeps in sigwaitinfo with every signal blocked and holds
  * no file, so that a frozen process has nothing of ours but this thread. It
- * survives criu: the wait is simply repeated, and a bell rung while the process
+ * survives criu: the wait is simply repeated, and a signal sent while the process
  * was frozen is still pending. It calls the driver's functions, never stubs.
  */
 #include "intercept/service/connection.h"
@@ -92,7 +92,7 @@ static void answer(uint32_t operation)
 static void *service(void *unused)
 {
 	CUstreamCaptureMode relaxed = CU_STREAM_CAPTURE_MODE_RELAXED;
-	sigset_t bell;
+	sigset_t wanted;
 	siginfo_t info;
 
 	(void)unused;
@@ -100,10 +100,10 @@ static void *service(void *unused)
 	/* A capture in another thread must not be ended by what this one does. */
 	if (ccr__real.cuThreadExchangeStreamCaptureMode)
 		ccr__real.cuThreadExchangeStreamCaptureMode(&relaxed);
-	sigemptyset(&bell);
-	sigaddset(&bell, CCR_DOORBELL_SIGNAL);
+	sigemptyset(&wanted);
+	sigaddset(&wanted, CCR_SERVICE_SIGNAL);
 	for (;;)
-		if (sigwaitinfo(&bell, &info) == CCR_DOORBELL_SIGNAL && info.si_code == SI_QUEUE)
+		if (sigwaitinfo(&wanted, &info) == CCR_SERVICE_SIGNAL && info.si_code == SI_QUEUE)
 			answer(info.si_value.sival_int);
 	return NULL;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The service thread: does what the pool asks for, between the bell and the end of a connection.
+// The service thread: does what the pool asks for, between the signal and the end of a connection.
 #ifndef CCR_INTERCEPT_SERVICE_H
 #define CCR_INTERCEPT_SERVICE_H
 

@@ -4,8 +4,8 @@
  * between the variants. `stock` links none.c, `parallel` and `full`
  * link through_pool.c. A task without the interceptor is left to the driver.
  */
-#ifndef CCR_PLUGIN_MEMORY_H
-#define CCR_PLUGIN_MEMORY_H
+#ifndef CCR_PLUGIN_DEVICE_H
+#define CCR_PLUGIN_DEVICE_H
 
 #include "plugin/task/watcher_link.h"
 
@@ -43,7 +43,8 @@ bool ccr__memory_has_pool(void);
 
 /* ---- what the watcher has for it ---- */
 
-/* Connection to the pool, the vault's reading end, images directory; -1: there is none. */
+/* Connection to the pool, the descriptor backup's reading end, images directory; -1: there is none.
+ */
 /* In criu: those to pass on, which stay open until they were. */
 void ccr__memory_fds(int fds[WATCHER_FDS]);
 void ccr__memory_fds_passed(void);
@@ -58,7 +59,7 @@ void ccr__memory_poll(void);
  * killed. The outcomes go to the status file. Then waits for the pool to end
  * its part.
  */
-void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr);
+void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr);
 
 /* True when the images directory holds a GPU image (cuda-<pid>.img). */
 bool ccr__gpu_images_in(int dir_fd);

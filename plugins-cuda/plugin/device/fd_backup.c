@@ -24,13 +24,13 @@ struct deposit {
 
 static struct deposit *deposits, **last = &deposits;
 
-int ccr__vault_open(void)
+int ccr__fd_backup_open(void)
 {
 	struct pool_link *link = &ccr__pool_link;
 
-	if (link->vault[1] >= 0) /* the other end is the watcher's by now */
+	if (link->fd_backup[1] >= 0) /* the other end is the watcher's by now */
 		return 0;
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link->vault) ? -errno : 0;
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link->fd_backup) ? -errno : 0;
 }
 
 /* One descriptor for each allocation. */
@@ -44,15 +44,15 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-bool ccr__vault_take(void)
+bool ccr__fd_backup_take(void)
 {
 	struct deposit *deposit;
 	int ret;
 
-	if (ccr__pool_link.vault[0] < 0)
+	if (ccr__pool_link.fd_backup[0] < 0)
 		return false;
 	deposit = malloc(sizeof(*deposit));
-	ret = deposit ? ccr_message_receive(ccr__pool_link.vault[0], &deposit->message,
+	ret = deposit ? ccr_message_receive(ccr__pool_link.fd_backup[0], &deposit->message,
 					    deposit->fds, &deposit->nr_fds, 0)
 		      : -ENOMEM;
 	if (ret) {
@@ -60,8 +60,8 @@ bool ccr__vault_take(void)
 		if (ret == -ETIMEDOUT)
 			return false;
 		/* The other ends are closed: no more is to be had. */
-		close(ccr__pool_link.vault[0]);
-		ccr__pool_link.vault[0] = -1;
+		close(ccr__pool_link.fd_backup[0]);
+		ccr__pool_link.fd_backup[0] = -1;
 		return false;
 	}
 	if (!deposits)
@@ -72,7 +72,7 @@ bool ccr__vault_take(void)
 	return true;
 }
 
-int ccr__vault_send(uint32_t operation)
+int ccr__fd_backup_send(uint32_t operation)
 {
 	bool is_complete = false;
 	int ret = 0;
@@ -80,8 +80,8 @@ int ccr__vault_send(uint32_t operation)
 	for (const struct deposit *d = deposits; !ret && d; d = d->next) {
 		if (d->message.operation != operation)
 			continue;
-		ret = ccr_message_send_patiently(ccr__pool_link.socket, &d->message, d->fds,
-						 d->nr_fds, SEND_TIMEOUT_MS);
+		ret = ccr_message_send_waiting(ccr__pool_link.socket, &d->message, d->fds,
+					       d->nr_fds, SEND_TIMEOUT_MS);
 		is_complete |= d->message.type == CCR_MSG_END;
 	}
 	if (!ret && !is_complete) {

@@ -21,16 +21,16 @@
 void ccr__memory_fds(int fds[WATCHER_FDS])
 {
 	fds[0] = ccr__pool_link.socket;
-	fds[1] = ccr__pool_link.vault[0];
+	fds[1] = ccr__pool_link.fd_backup[0];
 	fds[2] = ccr__pool_link.images_dir;
 }
 
 void ccr__memory_fds_passed(void)
 {
 	/* Its only reader is the watcher from here on: without it the pool must notice. */
-	if (ccr__pool_link.vault[0] >= 0)
-		close(ccr__pool_link.vault[0]);
-	ccr__pool_link.vault[0] = -1;
+	if (ccr__pool_link.fd_backup[0] >= 0)
+		close(ccr__pool_link.fd_backup[0]);
+	ccr__pool_link.fd_backup[0] = -1;
 }
 
 static void keep(int *mine, int fd)
@@ -45,18 +45,18 @@ static void keep(int *mine, int fd)
 void ccr__memory_keep_fds(const int fds[WATCHER_FDS])
 {
 	keep(&ccr__pool_link.socket, fds[0]);
-	keep(&ccr__pool_link.vault[0], fds[1]);
+	keep(&ccr__pool_link.fd_backup[0], fds[1]);
 	keep(&ccr__pool_link.images_dir, fds[2]);
 }
 
 int ccr__memory_poll_fd(void)
 {
-	return ccr__pool_link.vault[0];
+	return ccr__pool_link.fd_backup[0];
 }
 
 void ccr__memory_poll(void)
 {
-	ccr__vault_take();
+	ccr__fd_backup_take();
 }
 
 /* Not on wrong memory, nor behind a closed gate for ever. */
@@ -72,7 +72,7 @@ static int reclaim(struct task *task)
 	int ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, CCR_OP_STATUS | CCR_OP_PIDFD);
 
 	if (!ret)
-		ret = ccr__vault_send(task->operation);
+		ret = ccr__fd_backup_send(task->operation);
 	return ret ? ret : ccr__memory_ready(task);
 }
 
@@ -89,7 +89,7 @@ static int ask_another(int stage, struct task *const *tasks, size_t nr)
 						     : reclaim(tasks[i]);
 	/* Only now: what they answer is not what a request waits for. */
 	for (size_t i = 0; !ret && i < nr; i++)
-		if (tasks[i]->is_awaited && ccr__memory_ring(tasks[i]))
+		if (tasks[i]->is_awaited && ccr__memory_signal(tasks[i]))
 			give_up(tasks[i], "its service thread cannot be told");
 	return ret;
 }
@@ -115,12 +115,12 @@ static void end_session(void)
 		;
 }
 
-void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
+void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 {
 	bool is_replaced = false;
 	struct task *task;
 
-	while (ccr__vault_take())
+	while (ccr__fd_backup_take())
 		;
 	while (awaited(tasks, nr, 0)) {
 		struct ccr_message reply;
@@ -142,5 +142,5 @@ void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
 	while ((task = awaited(tasks, nr, 0)))
 		give_up(task, "no pool to give its device memory back");
 	end_session();
-	ccr__sweep_sockets(ccr__plugin.settings.run_dir);
+	ccr__remove_stale_sockets(ccr__plugin.settings.run_dir);
 }

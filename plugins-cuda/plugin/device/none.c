@@ -65,6 +65,6 @@ void ccr__memory_poll(void)
 {
 }
 
-void ccr__memory_settle(int stage, struct task *const *tasks, size_t nr)
+void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 {
 }

@@ -17,7 +17,7 @@
 #include "common/protocol/message.h"
 #include "common/protocol/unix_socket.h"
 
-struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
+struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
 
 /* cuda-poold lies beside the plugin, which is where install puts it. */
 static int helper_path(char *out, size_t size)
@@ -149,7 +149,8 @@ int ccr__pool_replace(void)
 static int collect_fds(uint32_t which, int pidfd, int *fds, uint32_t *given)
 {
 	const struct pool_link *link = &ccr__pool_link;
-	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->vault[1], pidfd};
+	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->fd_backup[1],
+				 pidfd};
 	int nr = 0;
 
 	*given = 0;

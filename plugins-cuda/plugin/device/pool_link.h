@@ -7,11 +7,11 @@
 #include "plugin/task/state.h"
 
 /*
- * The descriptors that requests carry; -1: none. vault[0] is read by the
- * watcher, vault[1] goes to the pool.
+ * The descriptors that requests carry; -1: none. fd_backup[0] is read by the
+ * watcher, fd_backup[1] goes to the pool.
  */
 struct pool_link {
-	int socket, images_dir, vault[2];
+	int socket, images_dir, fd_backup[2];
 	bool is_daemon, is_replaced;
 };
 extern struct pool_link ccr__pool_link;
@@ -38,14 +38,14 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 
 /* ---- fd_backup.c: what the pool holds, by descriptor, in case that it dies ---- */
 
-/* In criu: makes the vault's sockets, once for all tasks. 0 or -errno. */
-int ccr__vault_open(void);
+/* In criu: makes the sockets, once for all tasks. 0 or -errno. */
+int ccr__fd_backup_open(void);
 /* In the watcher: takes one message in; false when there is none, now (socket stays) or ever. */
-bool ccr__vault_take(void);
+bool ccr__fd_backup_take(void);
 /* Sends the messages of an operation on to a pool. 0 or -errno. */
-int ccr__vault_send(uint32_t operation);
+int ccr__fd_backup_send(uint32_t operation);
 
 /* stale_sockets.c: removes what pools that were killed left in the run directory. */
-void ccr__sweep_sockets(const char *run_dir);
+void ccr__remove_stale_sockets(const char *run_dir);
 
 #endif

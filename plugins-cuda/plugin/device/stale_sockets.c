@@ -41,7 +41,7 @@ static bool is_left_over(const char *run_dir, uint32_t operation)
 	return is_refused;
 }
 
-void ccr__sweep_sockets(const char *run_dir)
+void ccr__remove_stale_sockets(const char *run_dir)
 {
 	struct dirent *entry;
 	uint32_t operation;

@@ -2,7 +2,7 @@
 /*
  * Device memory through the pool: the interceptor's service thread in the task
  * hands its allocations to cuda-poold, which moves the bytes. This file only
- * says when, and rings the bell.
+ * says when, and sends the service signal.
  */
 #include "plugin/device/device.h"
 
@@ -21,9 +21,9 @@
 /* Copying has no limit of its own; an hour tells a hung device from a slow disk. */
 #define COPY_TIMEOUT_MS 3600000
 
-int ccr__memory_ring(const struct task *task)
+int ccr__memory_signal(const struct task *task)
 {
-	const int ret = ccr__doorbell_ring(task->pid, task->service_tid, task->operation);
+	const int ret = ccr__service_signal_send(task->pid, task->service_tid, task->operation);
 
 	if (ret)
 		ccr_err("%d: cannot signal its service thread %d: %s", task->pid, task->service_tid,
@@ -55,7 +55,8 @@ static bool pool_wanted(const struct task *task)
 	return false;
 }
 
-/* What this pool holds for another task is lost to a new one; the vault gives it back. */
+/* What this pool holds for another task is lost to a new one; the descriptor backup gives it back.
+ */
 static bool is_in_use(void)
 {
 	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
@@ -66,7 +67,7 @@ static bool is_in_use(void)
 
 static int request_dump(struct task *task)
 {
-	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_VAULT | CCR_OP_PIDFD;
+	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | CCR_OP_PIDFD;
 	const int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
 
 	return ret ? ret : ccr__memory_ready(task);
@@ -77,7 +78,7 @@ static int begin_dump(struct task *task)
 	int ret;
 
 	ccr__pool_link.images_dir = criu_get_image_dir();
-	ret = ccr__vault_open();
+	ret = ccr__fd_backup_open();
 	if (!ret)
 		ret = ccr__pool_connect();
 	if (!ret)
@@ -108,7 +109,7 @@ int ccr__memory_evict(struct task *task)
 	if (!ret)
 		ret = ccr__watcher_track(task);
 	if (!ret)
-		ret = ccr__memory_ring(task);
+		ret = ccr__memory_signal(task);
 	if (ret)
 		goto kept;
 	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
@@ -150,8 +151,8 @@ int ccr__memory_roll_back(struct task *task)
 	task->is_awaited = true;
 	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, 0);
 	if (!ret)
-		ret = ccr__memory_ring(task);
-	/* Without the pool the watcher gives back what is in the vault. */
+		ret = ccr__memory_signal(task);
+	/* Without the pool the watcher gives back what is in the descriptor backup. */
 	return ret == -EPIPE ? 0 : ret;
 }
 
@@ -231,7 +232,7 @@ static int attach_by_another(struct task *task)
 			continue;
 		ret = ccr__watcher_track(t);
 		if (!ret)
-			ccr__memory_ring(t); /* one that is gone is told by the pool */
+			ccr__memory_signal(t); /* one that is gone is told by the pool */
 	}
 	return ret;
 }
@@ -258,7 +259,7 @@ int ccr__memory_attach(struct task *task)
 	task->is_awaited = true;
 	ret = ccr__watcher_track(task);
 	if (!ret)
-		ret = ccr__memory_ring(task);
+		ret = ccr__memory_signal(task);
 	if (!ret) /* the reader of the file waits for the pool's «attach» line of this pid */
 		ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}",
 			       task->pid);

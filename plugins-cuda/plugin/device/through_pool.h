@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What criu and its watcher both ask the pool. Each: 0 or -errno. */
-#ifndef CCR_PLUGIN_MEMORY_POOL_H
-#define CCR_PLUGIN_MEMORY_POOL_H
+#ifndef CCR_PLUGIN_THROUGH_POOL_H
+#define CCR_PLUGIN_THROUGH_POOL_H
 
 #include "plugin/task/state.h"
 
@@ -12,6 +12,6 @@ int ccr__memory_request_attach(struct task *task);
 /* Waits until the pool is ready for what was requested, and notes the operation. */
 int ccr__memory_ready(struct task *task);
 /* Tells the service thread where the pool listens. */
-int ccr__memory_ring(const struct task *task);
+int ccr__memory_signal(const struct task *task);
 
 #endif

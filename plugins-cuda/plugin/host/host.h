@@ -3,8 +3,8 @@
  * Host memory that does not go through CRIU's page images: the seam between the
  * variants. `stock` links none.c, the others save.c and restore.c.
  */
-#ifndef CCR_PLUGIN_HOST_MEMORY_H
-#define CCR_PLUGIN_HOST_MEMORY_H
+#ifndef CCR_PLUGIN_HOST_H
+#define CCR_PLUGIN_HOST_H
 
 #include <sys/types.h>
 

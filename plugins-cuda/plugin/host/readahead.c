@@ -2,7 +2,7 @@
 /*
  * Reads the page files into the page cache while CRIU works: a mapped file is
  * read where it is touched, a little at a time, which a disk does not like. A
- * companion asks for large pieces. CRIU's own page images are not read ahead:
+ * background process asks for large pieces. CRIU's own page images are not read ahead:
  * CRIU reads them from front to end, and a second reader only gets in its way.
  * Nothing depends on this; on a file system that lives in memory there is
  * nothing to do.
@@ -127,6 +127,6 @@ void ccr__readahead_start(int dirfd)
 		return;
 	work.path[length] = '\0';
 	/* Our end stays open in criu, close-on-exec, until criu ends. */
-	if (ccr__companion_start("cuda-readahead", readahead_main, STAGE_RESTORE) >= 0)
+	if (ccr__background_start("cuda-readahead", readahead_main, STAGE_RESTORE) >= 0)
 		ccr_info("reading ahead in %s", work.path);
 }

@@ -26,7 +26,7 @@
 #include "plugin/task/state.h"
 
 /* Where the page file is made, and seen by the task. */
-struct store {
+struct pages_dir {
 	int dirfd;	     /* criu's own, not to be closed */
 	char path[PATH_MAX]; /* of the directory */
 	bool is_foreign;     /* the task has a mount namespace of its own */
@@ -64,41 +64,40 @@ static bool has_own_mounts(pid_t pid)
 	       !ccr__same_file(&ours, &theirs);
 }
 
-static void path_in_task(char *out, size_t size, const struct store *store, pid_t pid,
+static void path_in_task(char *out, size_t size, const struct pages_dir *dir, pid_t pid,
 			 const char *name)
 {
-	if (store->is_foreign)
-		snprintf(out, size, "/proc/%d/root%s/%s", pid, store->path, name);
+	if (dir->is_foreign)
+		snprintf(out, size, "/proc/%d/root%s/%s", pid, dir->path, name);
 	else
-		snprintf(out, size, "%s/%s", store->path, name);
+		snprintf(out, size, "%s/%s", dir->path, name);
 }
 
 /* CRIU finds a file again by its path, which has to lead to the same directory in the task. */
-static int find_store(struct store *store, pid_t pid)
+static int find_pages_dir(struct pages_dir *dir, pid_t pid)
 {
 	char link[48], path[PATH_MAX + 64];
 	struct stat here, there;
 	ssize_t length;
 
-	store->dirfd = criu_get_image_dir();
-	store->is_foreign = has_own_mounts(pid);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", store->dirfd);
-	length = readlink(link, store->path, sizeof(store->path));
-	if (length < 0 || length == sizeof(store->path))
+	dir->dirfd = criu_get_image_dir();
+	dir->is_foreign = has_own_mounts(pid);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir->dirfd);
+	length = readlink(link, dir->path, sizeof(dir->path));
+	if (length < 0 || length == sizeof(dir->path))
 		return leave(pid, "the images directory has no path", NULL);
-	store->path[length] = '\0';
-	path_in_task(path, sizeof(path), store, pid, ".");
-	if (fstat(store->dirfd, &here) || stat(path, &there) || !ccr__same_file(&here, &there))
-		return leave(pid, "it does not see the images directory as", store->path);
+	dir->path[length] = '\0';
+	path_in_task(path, sizeof(path), dir, pid, ".");
+	if (fstat(dir->dirfd, &here) || stat(path, &there) || !ccr__same_file(&here, &there))
+		return leave(pid, "it does not see the images directory as", dir->path);
 	return 0;
 }
 
 /* Creates and fills the page file; `pages` then says what it is. */
 static int write_page_file(struct ccr_pages *pages, const struct remap_plan *plan,
-			   const struct store *store, pid_t pid)
+			   const struct pages_dir *dir, pid_t pid)
 {
-	const int fd =
-		openat(store->dirfd, pages->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	const int fd = openat(dir->dirfd, pages->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	struct stat st;
 	int ret = 0;
 
@@ -118,12 +117,12 @@ static int write_page_file(struct ccr_pages *pages, const struct remap_plan *pla
 }
 
 static int map_page_file(const struct ccr_pages *pages, const struct remap_plan *plan,
-			 const struct store *store, pid_t pid, size_t *mapped)
+			 const struct pages_dir *dir, pid_t pid, size_t *mapped)
 {
 	char path[PATH_MAX + 64];
 	int fd, ret;
 
-	path_in_task(path, sizeof(path), store, pid, pages->file);
+	path_in_task(path, sizeof(path), dir, pid, pages->file);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0) {
 		leave(pid, "cannot open", path);
@@ -135,7 +134,7 @@ static int map_page_file(const struct ccr_pages *pages, const struct remap_plan 
 }
 
 /* With a mapping for each segment, for the time until it is known how many they became. */
-static struct ccr_pages *describe(const struct remap_plan *plan, const struct store *store,
+static struct ccr_pages *describe(const struct remap_plan *plan, const struct pages_dir *dir,
 				  pid_t image_pid)
 {
 	struct ccr_pages *pages = calloc(1, sizeof(*pages));
@@ -151,7 +150,7 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct st
 	pages->xxh3 = calloc(pages->nr_chunks, sizeof(*pages->xxh3));
 	pages->mappings = calloc(plan->nr_segments, sizeof(*pages->mappings));
 	snprintf(pages->directory, sizeof(pages->directory), "%s",
-		 store->is_foreign ? "" : store->path);
+		 dir->is_foreign ? "" : dir->path);
 	snprintf(pages->tool, sizeof(pages->tool), "%s", CCR_VERSION);
 	clock_gettime(CLOCK_REALTIME, &now);
 	pages->created_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
@@ -172,19 +171,19 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct st
 }
 
 /* The page file of an earlier dump to this directory goes when nothing names it any more. */
-static int commit(const struct ccr_pages *pages, const struct store *store)
+static int commit(const struct ccr_pages *pages, const struct pages_dir *dir)
 {
 	struct ccr_pages *earlier = NULL;
 	char error[512];
 	int ret;
 
-	if (ccr_pages_open(&earlier, store->dirfd, pages->pid, error, sizeof(error)))
+	if (ccr_pages_open(&earlier, dir->dirfd, pages->pid, error, sizeof(error)))
 		earlier = NULL;
-	ret = ccr_pages_write(pages, store->dirfd, error, sizeof(error));
+	ret = ccr_pages_write(pages, dir->dirfd, error, sizeof(error));
 	if (ret)
 		ccr_err("%s", error);
 	else if (earlier)
-		unlinkat(store->dirfd, earlier->file, 0);
+		unlinkat(dir->dirfd, earlier->file, 0);
 	ccr_pages_close(earlier);
 	return ret;
 }
@@ -201,11 +200,11 @@ static int note_done(pid_t pid, struct ccr_pages *pages)
 	return 0;
 }
 
-static int remap(pid_t pid, const struct remap_plan *plan, const struct store *store)
+static int remap(pid_t pid, const struct remap_plan *plan, const struct pages_dir *dir)
 {
 	const double start = ccr__now_ms();
 	const pid_t image_pid = ccr__namespace_pid(pid);
-	struct ccr_pages *pages = image_pid < 0 ? NULL : describe(plan, store, image_pid);
+	struct ccr_pages *pages = image_pid < 0 ? NULL : describe(plan, dir, image_pid);
 	double copied;
 	size_t mapped = 0;
 	int ret;
@@ -214,18 +213,18 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct store *s
 		ccr_pages_close(pages);
 		return leave(pid, "out of memory", NULL);
 	}
-	ret = write_page_file(pages, plan, store, pid);
+	ret = write_page_file(pages, plan, dir, pid);
 	copied = ccr__now_ms();
 	if (ret) {
 		leave(pid, strerror(-ret), pages->file);
 		ret = 0;
 		goto out;
 	}
-	ret = map_page_file(pages, plan, store, pid, &mapped);
+	ret = map_page_file(pages, plan, dir, pid, &mapped);
 	if (ret || !mapped)
 		goto out;
 	pages->nr_mappings = mapped;
-	ret = commit(pages, store);
+	ret = commit(pages, dir);
 	if (ret)
 		goto out;
 	ccr_info("%d: %llu bytes of host memory in %zu mappings to %s: copied in %.1f ms, mapped "
@@ -240,7 +239,7 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct store *s
 	return 0;
 out:
 	/* What the task has mapped of it stays until the roll back. */
-	unlinkat(store->dirfd, pages->file, 0);
+	unlinkat(dir->dirfd, pages->file, 0);
 	return ret;
 }
 
@@ -248,17 +247,17 @@ int ccr__host_memory_save(pid_t pid)
 {
 	const struct ccr_settings *settings = &ccr__plugin.settings;
 	struct remap_plan plan;
-	struct store store;
+	struct pages_dir dir;
 	int ret;
 
-	if (!settings->remap || find_store(&store, pid))
+	if (!settings->remap || find_pages_dir(&dir, pid))
 		return 0;
 	ret = ccr__remap_choose(&plan, pid, (uint64_t)settings->remap_min_mb << 20,
 				before.pid == pid ? &before.ranges : NULL);
 	if (ret)
 		leave(pid, "its mappings cannot be read:", strerror(-ret));
 	else if (plan.nr_segments)
-		ret = remap(pid, &plan, &store);
+		ret = remap(pid, &plan, &dir);
 	ccr__remap_free(&plan);
 	return ret == -ENOTSUP || !ret ? 0 : ret;
 }

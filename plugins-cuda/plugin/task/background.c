@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Companions: detached processes beside criu. A companion is a fork without
+ * Background processes: detached, beside criu. Each is a fork without
  * exec, made while criu has no other thread; it never returns into CRIU's code,
  * and learns of criu's end by the end of file on its socket.
  */
@@ -39,7 +39,7 @@ static void close_all_but(int *kept, size_t nr)
 
 static void detach(const char *name, int fd)
 {
-	int kept[] = {fd, ccr__plugin.status.fd, ccr__plugin.warmer_fd};
+	int kept[] = {fd, ccr__plugin.status.fd, ccr__plugin.preinit_fd};
 	sigset_t none;
 
 	setsid();
@@ -55,7 +55,7 @@ static void detach(const char *name, int fd)
 		_exit(1);
 }
 
-int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int stage)
+int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage)
 {
 	int fds[2], status;
 	pid_t child;

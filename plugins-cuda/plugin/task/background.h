@@ -6,6 +6,6 @@
  * Starts `run` in a detached process; the socket to it (it sees the end of file
  * when criu ends), or -errno.
  */
-int ccr__companion_start(const char *name, void (*run)(int stage, int fd), int stage);
+int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage);
 
 #endif

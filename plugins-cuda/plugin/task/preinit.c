@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The warmer: a companion that initialises CUDA while CRIU restores the tree,
+ * The preinit process: a background process that initialises CUDA while CRIU restores the tree,
  * and holds it until every task has its memory. The driver's Restore then finds
  * the GPU in use by somebody, which on an H200 saves it 0.1 s. A context would
- * save no more and cost device memory. Nothing depends on the warmer.
+ * save no more and cost device memory. Nothing depends on it.
  */
 #include "plugin/task/preinit.h"
 #include "plugin/task/state.h"
@@ -11,7 +11,7 @@
 
 #include <unistd.h>
 
-static void warmer_main(int stage, int fd)
+static void preinit_main(int stage, int fd)
 {
 	char unused;
 
@@ -20,14 +20,14 @@ static void warmer_main(int stage, int fd)
 			;
 }
 
-void ccr__warmer_start(void)
+void ccr__preinit_start(void)
 {
-	ccr__plugin.warmer_fd = ccr__companion_start("cuda-warmer", warmer_main, STAGE_RESTORE);
+	ccr__plugin.preinit_fd = ccr__background_start("cuda-preinit", preinit_main, STAGE_RESTORE);
 }
 
-void ccr__warmer_passed(void)
+void ccr__preinit_passed(void)
 {
-	if (ccr__plugin.warmer_fd >= 0)
-		close(ccr__plugin.warmer_fd);
-	ccr__plugin.warmer_fd = -1;
+	if (ccr__plugin.preinit_fd >= 0)
+		close(ccr__plugin.preinit_fd);
+	ccr__plugin.preinit_fd = -1;
 }

@@ -2,8 +2,8 @@
 #ifndef CCR_PLUGIN_PREINIT_H
 #define CCR_PLUGIN_PREINIT_H
 
-void ccr__warmer_start(void);
+void ccr__preinit_start(void);
 /* The watcher, which has just been forked, keeps it from here on. */
-void ccr__warmer_passed(void);
+void ccr__preinit_passed(void);
 
 #endif

@@ -49,18 +49,18 @@ pid_t ccr__service_thread(pid_t pid)
 	return found;
 }
 
-int ccr__doorbell_ring(pid_t pid, pid_t service_tid, uint32_t operation)
+int ccr__service_signal_send(pid_t pid, pid_t service_tid, uint32_t operation)
 {
 	siginfo_t info;
 
 	memset(&info, 0, sizeof(info));
-	info.si_signo = CCR_DOORBELL_SIGNAL;
+	info.si_signo = CCR_SERVICE_SIGNAL;
 	info.si_code = SI_QUEUE;
 	info.si_pid = getpid();
 	info.si_uid = getuid();
 	info.si_value.sival_int = operation;
-	return syscall(SYS_rt_tgsigqueueinfo, pid, service_tid, CCR_DOORBELL_SIGNAL, &info) ? -errno
-											    : 0;
+	return syscall(SYS_rt_tgsigqueueinfo, pid, service_tid, CCR_SERVICE_SIGNAL, &info) ? -errno
+											   : 0;
 }
 
 pid_t ccr__namespace_pid(pid_t pid)

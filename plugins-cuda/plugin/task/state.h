@@ -27,7 +27,7 @@ struct task {
 	pid_t restore_tid;
 	CUprocessState prior; /* the state it was found in, put back unless the dump is committed */
 	pid_t service_tid;    /* of the interceptor, 0 when the driver keeps the memory */
-	uint32_t operation;   /* of the pool, for the interceptor's doorbell; 0: none */
+	uint32_t operation;   /* of the pool, for the service signal; 0: none */
 	pid_t image_pid;      /* its pid in its own namespace, which names its image */
 	bool is_saved;	      /* the pool has answered about its copy, */
 	int save_result;      /* this */
@@ -48,7 +48,8 @@ struct plugin {
 	struct task *tasks;
 	const struct watcher_ops *watcher;
 	int watcher_fd; /* our end of the socket to the watcher, -1 before the first CUDA process */
-	int warmer_fd;	/* the same to the warmer, which ends when nobody has it any more */
+	int preinit_fd; /* the same to the preinit process, which ends when nobody has it any more
+			 */
 	double driver_ms, hook_ms;
 };
 

@@ -21,12 +21,12 @@ const char *ccr__stage_name(int stage)
 
 static int start_watcher(int stage)
 {
-	const int fd = ccr__companion_start("cuda-watcher", ccr__plugin.watcher->run, stage);
+	const int fd = ccr__background_start("cuda-watcher", ccr__plugin.watcher->run, stage);
 
 	if (fd < 0)
 		return fd;
 	ccr__plugin.watcher_fd = fd;
-	ccr__warmer_passed();
+	ccr__preinit_passed();
 	return 0;
 }
 

@@ -26,7 +26,7 @@ int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *
 struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *engine,
 					  const struct copy_options *options)
 {
-	struct cuda_parallel_config config = *cuda_parallel_restore_config(engine);
+	struct cuda_parallel_config config = *cuda_parallel_engine_config(engine);
 
 	config.verify = options->verify;
 	config.io = options->io;

@@ -193,12 +193,12 @@ int interceptor_begin_evict(int connection, uint32_t operation, uint32_t timeout
 }
 
 /* A copy for whoever comes after a pool that died. */
-static int deposit(int vault, const struct ccr_message *message, const int *fds, int nr_fds,
+static int deposit(int fd_backup, const struct ccr_message *message, const int *fds, int nr_fds,
 		   char *error, size_t size)
 {
-	const int ret = vault < 0 ? 0
-				  : ccr_message_send_patiently(vault, message, fds, nr_fds,
-							       ANSWER_TIMEOUT_MS);
+	const int ret = fd_backup < 0 ? 0
+				      : ccr_message_send_waiting(fd_backup, message, fds, nr_fds,
+								 ANSWER_TIMEOUT_MS);
 
 	if (ret)
 		snprintf(error, size, "the watcher does not take the descriptors: %s",
@@ -206,7 +206,7 @@ static int deposit(int vault, const struct ccr_message *message, const int *fds,
 	return ret;
 }
 
-int interceptor_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
+int interceptor_collect(int connection, uint32_t timeout_ms, int fd_backup, struct held_list *list,
 			char *error, size_t size)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
@@ -220,7 +220,7 @@ int interceptor_collect(int connection, uint32_t timeout_ms, int vault, struct h
 		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES &&
 			    message.type != CCR_MSG_END))
 			return unexpected(&message, ret, error, size);
-		ret = deposit(vault, &message, fds, nr_fds, error, size);
+		ret = deposit(fd_backup, &message, fds, nr_fds, error, size);
 		if (message.type == CCR_MSG_END)
 			return ret;
 		if (ret) {
@@ -320,7 +320,7 @@ int interceptor_send_held(int connection, uint32_t operation, const struct held 
 		while (message.handles.count < CCR_HANDLES_A_MESSAGE &&
 		       done + message.handles.count < nr)
 			add_entry(&message, &entries[done + message.handles.count], fds, &nr_fds);
-		ret = ccr_message_send_patiently(connection, &message, fds, nr_fds, UINT32_MAX);
+		ret = ccr_message_send_waiting(connection, &message, fds, nr_fds, UINT32_MAX);
 	}
 	return ret;
 }

@@ -21,9 +21,9 @@ int interceptor_accept(const struct op_socket *op_socket, pid_t pid, int pidfd, 
 		       struct ccr_message *hello);
 /*
  * DEVICES up to END: `list` holds imported memory. Every message also goes to
- * `vault` (-1: none). On error the text is in `error`.
+ * `fd_backup` (-1: none). On error the text is in `error`.
  */
-int interceptor_collect(int connection, uint32_t timeout_ms, int vault, struct held_list *list,
+int interceptor_collect(int connection, uint32_t timeout_ms, int fd_backup, struct held_list *list,
 			char *error, size_t size);
 int interceptor_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms);
 int interceptor_hold(int connection, uint32_t operation);

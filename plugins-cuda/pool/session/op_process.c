@@ -18,7 +18,7 @@
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
 
-/* The service thread answers the bell at once, unless the machine is very busy. */
+/* The service thread answers the signal at once, unless the machine is very busy. */
 #define SIGNAL_TIMEOUT_MS 30000
 
 /* The number of a process in our PID namespace: -1 for one that has ended, 0 for one above. */
@@ -139,7 +139,7 @@ static int take_over(struct op_process *process, int connection, const struct cc
 		ret = pool_device_wait(error, size);
 	if (!ret)
 		ret = interceptor_collect(connection, request->op.timeout_ms,
-					  process->session->vault, &process->list, error, size);
+					  process->session->fd_backup, &process->list, error, size);
 	if (ret) {
 		interceptor_abort(connection, operation, ret, error);
 		return ret;

@@ -221,8 +221,8 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 		replace(&s->status.fd, *fds++);
 		ccr_status_add(&s->status, "{\"event\":\"pool\",\"pid\":%d}", getpid());
 	}
-	if (request->op.fds & CCR_OP_VAULT)
-		replace(&s->vault, *fds++);
+	if (request->op.fds & CCR_OP_FD_BACKUP)
+		replace(&s->fd_backup, *fds++);
 	if (request->op.fds & CCR_OP_PIDFD)
 		replace(&s->pidfd, *fds++);
 }
@@ -247,7 +247,7 @@ static void session_end(struct session *s, bool is_abandoned)
 	}
 	ccr_status_close(&s->status);
 	replace(&s->images_dir, -1);
-	replace(&s->vault, -1);
+	replace(&s->fd_backup, -1);
 	replace(&s->pidfd, -1);
 	close(s->socket);
 }
@@ -259,8 +259,11 @@ static bool is_request(const struct ccr_message *message)
 
 void session_run(int socket)
 {
-	struct session session = {
-		.socket = socket, .images_dir = -1, .vault = -1, .pidfd = -1, .status = {.fd = -1}};
+	struct session session = {.socket = socket,
+				  .images_dir = -1,
+				  .fd_backup = -1,
+				  .pidfd = -1,
+				  .status = {.fd = -1}};
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 	struct ccr_message request;
 	int ret;

@@ -14,8 +14,8 @@ struct wanted {
 
 struct session {
 	int socket;
-	int images_dir;	  /* of the last request that named one, -1 before */
-	int vault, pidfd; /* the same */
+	int images_dir;	      /* of the last request that named one, -1 before */
+	int fd_backup, pidfd; /* the same */
 	struct ccr_status status;
 	struct op_process *processes;
 	struct wanted *wanted;

@@ -126,7 +126,7 @@ static void set_claim_lock(int device, short type)
 }
 
 // Pages left by processes that were killed go back to the system when the next one comes.
-static void sweep(int device)
+static void free_unclaimed(int device)
 {
 	int fd = ccr_backings[device].shared_fd;
 	uint64_t start, end;
@@ -197,7 +197,7 @@ CUresult ccr_backing_open(int device)
 							  : CUDA_ERROR_OPERATING_SYSTEM;
 	}
 	set_claim_lock(device, F_WRLCK);
-	sweep(device);
+	free_unclaimed(device);
 	set_claim_lock(device, F_UNLCK);
 	return CUDA_SUCCESS;
 }

@@ -132,7 +132,8 @@ static struct pool_reply ask(const struct pool_request *request)
 	return reply;
 }
 
-/* The socket exists before the bell rings; the conversation itself is the pool's second answer. */
+/* The socket exists before the signal is sent; the conversation itself is the pool's second answer.
+ */
 static struct pool_reply converse(struct pool_request *request)
 {
 	struct pool_request listen = {.what = POOL_LISTEN, .operation = ++test.next_operation};
@@ -140,7 +141,7 @@ static struct pool_reply converse(struct pool_request *request)
 
 	CHECK(!ready.error);
 	request->operation = listen.operation;
-	ring(getpid(), listen.operation);
+	signal_service(getpid(), listen.operation);
 	return ask(request);
 }
 
@@ -232,9 +233,9 @@ pid_t service_tid(pid_t pid)
 	return found;
 }
 
-void ring(pid_t pid, uint32_t operation)
+void signal_service(pid_t pid, uint32_t operation)
 {
-	siginfo_t info = {.si_signo = CCR_DOORBELL_SIGNAL, .si_code = SI_QUEUE};
+	siginfo_t info = {.si_signo = CCR_SERVICE_SIGNAL, .si_code = SI_QUEUE};
 	pid_t tid = 0;
 
 	/* The thread names itself just after cuInit started it. */
@@ -243,5 +244,5 @@ void ring(pid_t pid, uint32_t operation)
 	info.si_pid = getpid();
 	info.si_uid = getuid();
 	info.si_value.sival_int = operation;
-	CHECK(!syscall(SYS_rt_tgsigqueueinfo, pid, tid, CCR_DOORBELL_SIGNAL, &info));
+	CHECK(!syscall(SYS_rt_tgsigqueueinfo, pid, tid, CCR_SERVICE_SIGNAL, &info));
 }

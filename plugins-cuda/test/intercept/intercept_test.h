@@ -83,7 +83,7 @@ struct pool_reply {
 	char text[256];
 };
 
-/* Rings the bell of this process and does what the pool should do in between. */
+/* Signals the service thread of this process and does what the pool should do in between. */
 struct pool_reply pool_evict(uint32_t timeout_ms, enum pool_break stop);
 struct pool_reply pool_attach(enum ccr_attach_mode mode, enum pool_source source,
 			      enum pool_break stop);
@@ -97,7 +97,7 @@ void fill(CUdeviceptr at, size_t bytes, uint32_t seed);
 bool holds(CUdeviceptr at, size_t bytes, uint32_t seed);
 
 pid_t service_tid(pid_t pid);
-void ring(pid_t pid, uint32_t operation);
+void signal_service(pid_t pid, uint32_t operation);
 const char *run_dir(void);
 
 /* intercept_pool.c */

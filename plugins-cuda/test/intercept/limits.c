@@ -202,7 +202,7 @@ static void idle(void)
 	CHECK(!pool_evict(10000, BREAK_NEVER).error);
 	CHECK(!pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER).error);
 	pool_commit();
-	/* DONE is sent before the socket is closed: a second ring is answered only after that. */
+	/* DONE is sent before the socket is closed: a second signal is answered only after that. */
 	CHECK(pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_AFTER_HELLO).last_type);
 	CHECK(!pthread_create(&thread, NULL, alloc_and_free, NULL));
 	pthread_join(thread, NULL);

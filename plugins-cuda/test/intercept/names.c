@@ -98,7 +98,7 @@ static pid_t service(void)
 
 static int begin_evict(uint32_t timeout_ms)
 {
-	siginfo_t info = {.si_signo = CCR_DOORBELL_SIGNAL, .si_code = SI_QUEUE};
+	siginfo_t info = {.si_signo = CCR_SERVICE_SIGNAL, .si_code = SI_QUEUE};
 	static uint32_t operation;
 	struct ccr_message m;
 	int listener, connection;
@@ -111,7 +111,7 @@ static int begin_evict(uint32_t timeout_ms)
 	CHECK(listener >= 0);
 	while (!(tid = service()))
 		sched_yield();
-	CHECK(!syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, CCR_DOORBELL_SIGNAL, &info));
+	CHECK(!syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, CCR_SERVICE_SIGNAL, &info));
 	connection = accept(listener, NULL, NULL);
 	CHECK(connection >= 0);
 	close(listener);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The vault: one for all tasks of a dump, read by the watcher until the last writer is gone. */
+/* The descriptor backup: one for all tasks of a dump, read by the watcher until the last writer is
+ * gone. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -7,36 +8,36 @@
 #include "test/check.h"
 #include "common/protocol/message.h"
 
-struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .vault = {-1, -1}};
+struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
 
-static void deposit(int vault, uint32_t operation)
+static void deposit(int fd_backup, uint32_t operation)
 {
 	struct ccr_message end;
 
 	ccr_message_init(&end, CCR_MSG_END, operation);
-	CHECK(!ccr_message_send(vault, &end, NULL, 0));
+	CHECK(!ccr_message_send(fd_backup, &end, NULL, 0));
 }
 
 int main(void)
 {
-	int *const vault = ccr__pool_link.vault;
+	int *const fd_backup = ccr__pool_link.fd_backup;
 	int watchers, writer;
 
-	CHECK(!ccr__vault_open() && vault[0] >= 0 && vault[1] >= 0);
-	watchers = vault[0];
-	writer = vault[1];
+	CHECK(!ccr__fd_backup_open() && fd_backup[0] >= 0 && fd_backup[1] >= 0);
+	watchers = fd_backup[0];
+	writer = fd_backup[1];
 	deposit(writer, 1);
 
-	/* The first task's reading end was passed on; the second has the same vault. */
-	vault[0] = -1;
-	CHECK(!ccr__vault_open());
-	CHECK(vault[0] == -1 && vault[1] == writer);
-	deposit(vault[1], 2);
+	/* The first task's reading end was passed on; the second has the same backup. */
+	fd_backup[0] = -1;
+	CHECK(!ccr__fd_backup_open());
+	CHECK(fd_backup[0] == -1 && fd_backup[1] == writer);
+	deposit(fd_backup[1], 2);
 
-	vault[0] = watchers;
-	CHECK(ccr__vault_take() && ccr__vault_take() && !ccr__vault_take());
-	CHECK(vault[0] == watchers);
+	fd_backup[0] = watchers;
+	CHECK(ccr__fd_backup_take() && ccr__fd_backup_take() && !ccr__fd_backup_take());
+	CHECK(fd_backup[0] == watchers);
 	close(writer);
-	CHECK(!ccr__vault_take() && vault[0] == -1);
+	CHECK(!ccr__fd_backup_take() && fd_backup[0] == -1);
 	return failures ? 1 : 0;
 }

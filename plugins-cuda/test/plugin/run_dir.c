@@ -68,7 +68,7 @@ static void test_sweep(void)
 	snprintf(other_name, sizeof(other_name), CCR_OP_SOCKET_FORMAT ".other", OPERATION + 1);
 	make_file(other_name);
 	close(dead);
-	ccr__sweep_sockets(dir);
+	ccr__remove_stale_sockets(dir);
 	CHECK(is_there(live_name));
 	CHECK(!is_there(dead_name));
 	CHECK(is_there(other_name));

@@ -293,11 +293,10 @@ static void test_wrong_ranges(struct transfer_test *t)
 			range.address = 0;
 		else
 			range.bytes = UINT64_MAX;
-		CHECK(cuda_parallel_restore_buffer(t->engine, &range, byte, true, &t->job) ==
-		      -EINVAL);
+		CHECK(cuda_parallel_restore_buffer(t->engine, &range, byte, &t->job) == -EINVAL);
 	}
 	/* Addresses that nobody allocated: the driver's refusal is passed on. */
-	CHECK(cuda_parallel_restore_buffer(t->engine, &good, byte, true, &t->job) == -EIO);
+	CHECK(cuda_parallel_restore_buffer(t->engine, &good, byte, &t->job) == -EIO);
 	SAYS(t->job.error, "cuMemcpyHtoDAsync of 4096 bytes at 0x1000 of device 0", "CUDA_ERROR");
 	CHECK(!transfer_load(t, 5));
 	transfer_check(t);

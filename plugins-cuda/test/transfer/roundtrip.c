@@ -220,13 +220,13 @@ static void test_host_buffer(struct transfer_test *t)
 	transfer_add(t, 0, bytes);
 	image_pattern(data, bytes, 99);
 	memset(back, 0, bytes);
-	CHECK(!cuda_parallel_restore_buffer(t->engine, t->ranges, data, true, &t->job));
+	CHECK(!cuda_parallel_restore_buffer(t->engine, t->ranges, data, &t->job));
 	t->job = (struct cuda_parallel_job){0};
-	CHECK(!cuda_parallel_restore_buffer(t->engine, t->ranges, back, false, &t->job));
+	CHECK(!cuda_parallel_dump_buffer(t->engine, t->ranges, back, &t->job));
 	CHECK(!memcmp(data, back, bytes));
 	t->ranges[0].bytes = 5;
 	memset(back, 0, 16);
-	CHECK(!cuda_parallel_restore_buffer(t->engine, t->ranges, back, false, &t->job));
+	CHECK(!cuda_parallel_dump_buffer(t->engine, t->ranges, back, &t->job));
 	CHECK(!memcmp(data, back, 5) && !back[5]);
 	free(data);
 	free(back);
@@ -328,7 +328,7 @@ static void test_config_of_a_job(struct transfer_test *t)
 
 	t->config.io = CCR_IO_PREAD;
 	transfer_start(t, 1);
-	CHECK(cuda_parallel_restore_config(t->engine)->streams == 2);
+	CHECK(cuda_parallel_engine_config(t->engine)->streams == 2);
 	add_odd(t);
 	transfer_round_trip(t, 5);
 	CHECK(!strcmp(t->job.io, "pread"));

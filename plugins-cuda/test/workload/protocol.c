@@ -104,7 +104,7 @@ static void finds_one_flipped_bit(void)
 static void a_spinning_kernel_keeps_the_lock_away(void)
 {
 	char *options[] = {"--alloc", "1M", NULL};
-	CUcheckpointLockArgs soon = {.timeoutMs = 100}, patient = {.timeoutMs = 20000};
+	CUcheckpointLockArgs soon = {.timeoutMs = 100}, later = {.timeoutMs = 20000};
 	struct program p;
 
 	program_start(&p, options);
@@ -115,7 +115,7 @@ static void a_spinning_kernel_keeps_the_lock_away(void)
 	RESULT_IS(cuCheckpointProcessLock(p.pid, &soon), CUDA_ERROR_NOT_READY);
 	CHECK(state_of(p.pid) == CU_PROCESS_STATE_RUNNING);
 	ANSWER_STARTS(&p, "spin stop", "ok");
-	OK(cuCheckpointProcessLock(p.pid, &patient));
+	OK(cuCheckpointProcessLock(p.pid, &later));
 	OK(cuCheckpointProcessUnlock(p.pid, NULL));
 	ANSWER_STARTS(&p, "fill 3", "ok");
 	// The end of input ends it with a kernel running, too.

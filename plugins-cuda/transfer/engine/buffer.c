@@ -43,13 +43,12 @@ static uint64_t piece_size(const struct cuda_parallel_engine *engine, uint64_t b
 	return share < smallest ? smallest : share;
 }
 
-int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
-				 const struct cuda_parallel_range *range, void *host,
-				 bool to_device, struct cuda_parallel_job *job)
+static int copy(struct cuda_parallel_engine *engine, const struct cuda_parallel_range *range,
+		void *host, const struct transfer_kind *kind, struct cuda_parallel_job *job)
 {
 	const uint64_t size = piece_size(engine, range->bytes);
 	struct transfer_task task = {
-		.kind = to_device ? &to_device_kind : &from_device_kind,
+		.kind = kind,
 		.engine = engine,
 		.job = job,
 		.ranges = range,
@@ -81,4 +80,18 @@ int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
 		ret = transfer_task_run(&task);
 	free(chunks);
 	return ret;
+}
+
+int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
+				 const struct cuda_parallel_range *range, const void *host,
+				 struct cuda_parallel_job *job)
+{
+	return copy(engine, range, (void *)(uintptr_t)host, &to_device_kind, job);
+}
+
+int cuda_parallel_dump_buffer(struct cuda_parallel_engine *engine,
+			      const struct cuda_parallel_range *range, void *host,
+			      struct cuda_parallel_job *job)
+{
+	return copy(engine, range, host, &from_device_kind, job);
 }

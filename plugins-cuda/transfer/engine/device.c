@@ -65,22 +65,22 @@ int transfer_device_use(struct transfer_worker *worker, int device, char *error,
 	return ret;
 }
 
-int transfer_lane_open(struct transfer_worker *worker, int device, struct transfer_lane **out,
-		       char *error, size_t size)
+int transfer_device_stream_open(struct transfer_worker *worker, int device,
+				struct transfer_device_stream **out, char *error, size_t size)
 {
 	const unsigned int flags = CU_EVENT_DISABLE_TIMING |
 				   (worker->engine->config.spin ? 0 : CU_EVENT_BLOCKING_SYNC);
 	const struct ccr_cuda *cuda = worker->engine->cuda;
-	struct transfer_lane *lane = &worker->lanes[device];
+	struct transfer_device_stream *stream = &worker->device_streams[device];
 	int ret;
 
-	*out = lane;
+	*out = stream;
 	ret = transfer_device_use(worker, device, error, size);
-	if (!ret && !lane->stream)
-		ret = CALL(device, cuStreamCreate, &lane->stream, CU_STREAM_NON_BLOCKING);
+	if (!ret && !stream->stream)
+		ret = CALL(device, cuStreamCreate, &stream->stream, CU_STREAM_NON_BLOCKING);
 	for (int i = 0; !ret && i < TRANSFER_SLOTS; i++)
-		if (!lane->events[i])
-			ret = CALL(device, cuEventCreate, &lane->events[i], flags);
+		if (!stream->events[i])
+			ret = CALL(device, cuEventCreate, &stream->events[i], flags);
 	return ret;
 }
 
@@ -113,7 +113,7 @@ int transfer_worker_init(struct transfer_worker *worker, char *error, size_t siz
 	const struct cuda_parallel_engine *engine = worker->engine;
 	const struct ccr_cuda *cuda = engine->cuda;
 	const uint64_t slot_bytes = engine->config.chunk_bytes;
-	struct transfer_lane *lane;
+	struct transfer_device_stream *stream;
 	int first, ret;
 
 	ret = map_staging(worker, TRANSFER_SLOTS * slot_bytes);
@@ -134,9 +134,9 @@ int transfer_worker_init(struct transfer_worker *worker, char *error, size_t siz
 		return ret;
 	worker->is_registered = true;
 	for (uint32_t i = 0; !ret && i < engine->nr_setup_devices; i++)
-		ret = transfer_lane_open(
+		ret = transfer_device_stream_open(
 			worker, engine->setup_devices[(first + i) % engine->nr_setup_devices],
-			&lane, error, size);
+			&stream, error, size);
 	return ret;
 }
 
@@ -146,14 +146,14 @@ void transfer_worker_fini(struct transfer_worker *worker)
 	char ignored[128];
 
 	for (int d = 0; d < CUDA_PARALLEL_MAX_DEVICES; d++) {
-		struct transfer_lane *lane = &worker->lanes[d];
+		struct transfer_device_stream *stream = &worker->device_streams[d];
 
-		if (!lane->stream || transfer_device_use(worker, d, ignored, sizeof(ignored)))
+		if (!stream->stream || transfer_device_use(worker, d, ignored, sizeof(ignored)))
 			continue;
 		for (int i = 0; i < TRANSFER_SLOTS; i++)
-			if (lane->events[i])
-				cuda->cuEventDestroy_v2(lane->events[i]);
-		cuda->cuStreamDestroy_v2(lane->stream);
+			if (stream->events[i])
+				cuda->cuEventDestroy_v2(stream->events[i]);
+		cuda->cuStreamDestroy_v2(stream->stream);
 	}
 	if (worker->is_registered)
 		cuda->cuMemHostUnregister(worker->staging);

@@ -112,7 +112,7 @@ int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct c
 }
 
 const struct cuda_parallel_config *
-cuda_parallel_restore_config(const struct cuda_parallel_engine *engine)
+cuda_parallel_engine_config(const struct cuda_parallel_engine *engine)
 {
 	return &engine->config;
 }

@@ -6,7 +6,7 @@
  * by the CPU while the device copies the other.
  *
  * engine->lock guards the list of tasks and every field of a task under
- * «state». Workers hold it only to take and to finish an item. The slots, lanes
+ * «state». Workers hold it only to take and to finish an item. The slots, device_streams
  * and the queue of a worker are its own.
  */
 #ifndef CCR_TRANSFER_ENGINE_H
@@ -90,7 +90,7 @@ struct transfer_cursor {
 };
 
 /* A device in one worker: the stream belongs to its context. */
-struct transfer_lane {
+struct transfer_device_stream {
 	CUstream stream;
 	CUevent events[TRANSFER_SLOTS];
 };
@@ -113,7 +113,7 @@ struct transfer_worker {
 	int current_device; /* -1: no context is current in this thread */
 	uint32_t next_slot;
 	struct transfer_slot slots[TRANSFER_SLOTS];
-	struct transfer_lane lanes[CUDA_PARALLEL_MAX_DEVICES];
+	struct transfer_device_stream device_streams[CUDA_PARALLEL_MAX_DEVICES];
 	struct ccr_io_queue io_queue;
 	struct transfer_cursor cursor; /* of the item that is being read */
 };
@@ -148,9 +148,10 @@ struct cuda_parallel_engine {
 int transfer_device_use(struct transfer_worker *worker, int device, char *error, size_t size);
 
 /* The worker's stream on a device, made on first use; its context is current afterwards. */
-int transfer_lane_open(struct transfer_worker *worker, int device, struct transfer_lane **lane,
-		       char *error, size_t size);
-/* Buffers, registration and lanes of a worker, on its own thread; fini undoes any part of it. */
+int transfer_device_stream_open(struct transfer_worker *worker, int device,
+				struct transfer_device_stream **stream, char *error, size_t size);
+/* Buffers, registration and device_streams of a worker, on its own thread; fini undoes any part of
+ * it. */
 int transfer_worker_init(struct transfer_worker *worker, char *error, size_t size);
 void transfer_worker_fini(struct transfer_worker *worker);
 

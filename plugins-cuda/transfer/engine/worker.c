@@ -23,7 +23,7 @@ static void release(struct transfer_worker *worker, struct transfer_slot *slot)
 		transfer_task_error(task, -EIO, "%s", error);
 	} else {
 		result = cuda->cuEventSynchronize(
-			worker->lanes[device].events[slot - worker->slots]);
+			worker->device_streams[device].events[slot - worker->slots]);
 		if (result != CUDA_SUCCESS)
 			transfer_task_cuda_error(task, result, "cuEventSynchronize", device, 0, 0);
 		else if (task->kind->drain)
@@ -118,27 +118,27 @@ static int start_piece(struct transfer_worker *worker, struct transfer_task *tas
 	const uint64_t room = worker->engine->config.chunk_bytes;
 	const uint64_t bytes = item->bytes - from < room ? item->bytes - from : room;
 	struct transfer_slot *slot = acquire(worker);
-	struct transfer_lane *lane;
+	struct transfer_device_stream *stream;
 	CUresult result;
 	char error[256];
 	int ret;
 
-	ret = transfer_lane_open(worker, item->device, &lane, error, sizeof(error));
+	ret = transfer_device_stream_open(worker, item->device, &stream, error, sizeof(error));
 	if (ret)
 		return transfer_task_error(task, ret, "%s", error);
 	if (task->kind->fill && bytes)
 		ret = task->kind->fill(worker, task, item, slot->buffer, from, bytes);
 	if (ret)
 		return ret;
-	ret = queue_copies(worker, task, item, slot->buffer, from, bytes, lane->stream);
+	ret = queue_copies(worker, task, item, slot->buffer, from, bytes, stream->stream);
 	if (!ret) {
-		result = cuda->cuEventRecord(lane->events[slot - worker->slots], lane->stream);
+		result = cuda->cuEventRecord(stream->events[slot - worker->slots], stream->stream);
 		if (result != CUDA_SUCCESS)
 			ret = transfer_task_cuda_error(task, result, "cuEventRecord", item->device,
 						       0, 0);
 	}
 	if (ret) {
-		cuda->cuStreamSynchronize(lane->stream);
+		cuda->cuStreamSynchronize(stream->stream);
 		return ret;
 	}
 	slot->is_busy = true;
