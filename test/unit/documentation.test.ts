@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-/** docs/environment.md promises every setting and every error code, docs/library.md a description of every export. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+/**
+ * What the pages promise: every setting and error code in docs/environment.md, a description of every export in
+ * docs/library.md, paths and links that exist, messages that the programs really print.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { definitionOf, settingKeys } from '../../lib/settings/index.ts';
 import { execResult } from '../../lib/exec.ts';
@@ -16,11 +19,36 @@ const rows = new Map(
     .map(([, name = '', second = '']) => [name, second]),
 );
 
-function sources(dir: string): string[] {
-  return readdirSync(dir, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => readFileSync(join(dir, name), 'utf8'));
+const sourceEnds = ['.ts'];
+
+/** Text of the files below a folder of the project whose names end so; not of what a build left there. */
+function sources(dir: string, ends: readonly string[] = sourceEnds): string[] {
+  return readdirSync(join(projectRoot, dir), { recursive: true, encoding: 'utf8' })
+    .filter((name) => ends.some((end) => name.endsWith(end)) && !/(?:^|\/)(?:build[^/]*|corpus)\//.test(name))
+    .map((name) => readFileSync(join(projectRoot, dir, name), 'utf8'));
 }
+
+const read = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
+
+/** Pages for readers: in the root, in docs, and the README of every folder that has one. */
+const pages = [
+  ...readdirSync(projectRoot).filter((name) => name.endsWith('.md')),
+  ...['docs', 'benchmarks', 'examples', 'native', 'packaging', 'plugins-cuda'].flatMap((dir) =>
+    readdirSync(join(projectRoot, dir), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.md') && !/(?:^|\/)(?:build[^/]*|results)\//.test(name))
+      .map((name) => join(dir, name)),
+  ),
+];
+
+const headings = (path: string): string[] =>
+  [...read(path).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.replaceAll('`', ''));
+
+/** As GitHub makes the anchor of a heading. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
 
 describe('docs/environment.md', () => {
   it('has every setting with its default', () => {
@@ -31,14 +59,81 @@ describe('docs/environment.md', () => {
 
   it('has every error code, and no other', () => {
     const used = new Set(
-      sources(join(projectRoot, 'lib')).flatMap((text) =>
-        [...text.matchAll(/'(ERR_[A-Z_]+)'/g)].map((match) => match[1] ?? ''),
-      ),
+      sources('lib').flatMap((text) => [...text.matchAll(/'(ERR_[A-Z_]+)'/g)].map((match) => match[1] ?? '')),
     );
     const isOfFamily = (code: string): boolean => code.startsWith('ERR_SYSTEM_');
     const documented = [...rows.keys()].filter((name) => name.startsWith('ERR_') && !name.includes('*'));
     const wanted = [...used].filter((code) => !isOfFamily(code));
     expect(documented.sort()).toEqual(wanted.sort());
+  });
+});
+
+describe('pages', () => {
+  it.each(pages)('%s links to what exists', (path) => {
+    const links = [...read(path).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, target = '']) => target)
+      .filter((target) => !/^[a-z]+:/.test(target));
+    const broken = links.filter((target) => {
+      const [file = '', anchor] = target.split('#');
+      const linked = file === '' ? path : join(dirname(path), file);
+      if (!existsSync(join(projectRoot, linked))) return true;
+      return anchor !== undefined && !headings(linked).map(anchorOf).includes(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  it('have the sections that the code sends readers to', () => {
+    const texts = [
+      ...sources('lib'),
+      ...sources('plugins-cuda', ['.c', '.h', '.S', '.proto']),
+      ...sources('native', ['.cc', '.h']),
+    ];
+    const named = texts.flatMap((text) => [...text.matchAll(/docs\/([\w-]+\.md)(?:, section ([\w -]+))?/g)]);
+    expect(named.length).toBeGreaterThan(5);
+    for (const [text, file = '', section] of named) {
+      expect(existsSync(join(projectRoot, 'docs', file)), text).toBe(true);
+      if (section !== undefined) expect(headings(join('docs', file)), text).toContain(section.trim());
+    }
+  });
+});
+
+describe('docs/architecture.md, Find your way', () => {
+  const [, section = ''] =
+    /^## Find your way\n(.*?)(?=^## |(?![\s\S]))/ms.exec(read('docs/architecture.md')) ?? [];
+  const answers = section.split(/^### /m).slice(1);
+
+  it('answers ten questions', () => {
+    expect(answers.length).toBeGreaterThanOrEqual(10);
+    for (const answer of answers) expect(answer.split('\n')[0]).toMatch(/\?$/);
+  });
+
+  it.each(answers)('%s', (answer) => {
+    const paths = [...answer.matchAll(/`([\w.-]+(?:\/[\w.-]+)+\/?)`/g)].map(([, path = '']) => path);
+    expect(paths).not.toEqual([]);
+    expect(paths.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
+  });
+});
+
+describe('docs/troubleshooting.md', () => {
+  it('quotes messages as the programs print them', () => {
+    const program = [...sources('lib'), ...sources('plugins-cuda', ['.c', '.h'])]
+      .join('\n')
+      .replace(/"\s*"|' \+\s*'/g, ''); // a message is often split over lines
+    const symptoms = [...read('docs/troubleshooting.md').matchAll(/^\| (.+?) +\|/gm)].map(
+      ([, cell = '']) => cell,
+    );
+    const ours = symptoms.flatMap(
+      (cell) =>
+        cell
+          .split(/CRIU: /)[0]
+          ?.match(/`[^`]+`/g)
+          ?.map((quoted) => quoted.slice(1, -1)) ?? [],
+    );
+    const pieces = ours
+      .flatMap((message) => message.split('…').map((piece) => piece.trim()))
+      .filter((piece) => piece.length > 3);
+    expect(pieces.length).toBeGreaterThan(8);
+    expect(pieces.filter((piece) => !program.includes(piece))).toEqual([]);
   });
 });
 
