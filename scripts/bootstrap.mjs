@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// From a fresh clone to a command: node_modules, TypeScript, the machine's set-up, the C build, then what was asked
+// From a fresh clone to a command: node_modules, TypeScript, the setup of the machine, the C build, then what was asked
 // for. Every step does nothing when it was done before. Plain JavaScript without dependencies, because it runs first.
 import { spawn } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Runs the C tests (ctest) and the TypeScript tests (vitest) of what is built, lists what was skipped and why, and
-// prints the sum as the last line. In CI the C tests run a second time under the address and undefined-behaviour
+// prints the sum as the last line. In CI the C tests run a second time under the address and undefined-behavior
 // sanitizers. Words after `npm test --` go to vitest.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -76,7 +76,7 @@ function vitest(words) {
   }
 }
 
-/** The CRIU that set-up found, for the C tests that dump themselves. */
+/** The CRIU that setup found, for the C tests that dump themselves. */
 function criuEnv() {
   const args = ['dist/cli.js', 'setup', '--check', '--json'];
   const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });

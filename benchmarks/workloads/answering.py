@@ -9,7 +9,7 @@ import socket
 
 
 def serve(path, answer):
-    """Answers each request with the line that `answer()` returns, until one says «quit»."""
+    """Answers each request with the line that `answer()` returns, until one says "quit"."""
     listener = socket.socket(socket.AF_UNIX)
     if os.path.exists(path):
         os.unlink(path)

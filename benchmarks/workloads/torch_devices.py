@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random bytes on every visible GPU, in tensors of 512 MiB, that answers «sums» on a Unix socket.
+"""Random bytes on every visible GPU, in tensors of 512 MiB, that answers `sums` on a Unix socket.
 
 The answer has one exact sum per GPU, computed there. The same process asked before a dump and after a restore must give
 the same. Needs torch.

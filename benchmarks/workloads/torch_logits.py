@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A causal language model with random weights that answers «logits» on a Unix socket.
+"""A causal language model with random weights that answers `logits` on a Unix socket.
 
 The answer names a digest of the logits of a fixed prompt, computed eagerly, and of a captured CUDA graph's replay. The
 same process asked before a dump and after a restore must give the same digests. Needs torch and transformers; downloads

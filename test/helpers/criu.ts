@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The CRIU that the project's set-up found or built, and CRIU's own plugin beside it. */
+/** The CRIU that setup found or built, and CRIU's own plugin next to it. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { criuCacheLayout } from '../../lib/setup/index.ts';
@@ -12,7 +12,7 @@ export function criuProgram(): string {
   throw new Error('no usable CRIU: run `npm run setup`');
 }
 
-/** CRIU's own CUDA plugin, which the set-up builds beside CRIU for comparison. */
+/** CRIU's own CUDA plugin, which setup builds next to CRIU for comparison. */
 export function upstreamPlugin(): string | undefined {
   const path = join(dirname(criuProgram()), criuCacheLayout.upstreamPlugin);
   return existsSync(path) ? path : undefined;

@@ -230,7 +230,7 @@ export class Machine {
       for (const { pid } of children) await killTree(pid);
     }
     if (this.#poolPid !== undefined) await killTree(this.#poolPid);
-    // A companion of a criu that failed early may still be opening its device.
+    // A background process of a criu that failed early may still be opening its device.
     await waitFor(() => {
       rmSync(this.dir, { recursive: true, force: true });
     });

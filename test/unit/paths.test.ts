@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { artefactDir, buildDir, prebuiltDir } from '../../lib/paths.ts';
 import { variantPlugin } from '../../lib/variant.ts';
 
-it('the C artefacts are where they were built, where a variable says, or beside the prebuilt addon', () => {
+it('the C artifacts are where they were built, where a variable says, or next to the prebuilt addon', () => {
   expect(artefactDir({ PREBUILDS_ONLY: '1' })).toBe(prebuiltDir);
   expect(artefactDir({ PREBUILDS_ONLY: '1', CRIU_CUDA_BUILD_DIR: '/b' })).toBe('/b');
   expect(artefactDir({ PREBUILDS_ONLY: '' })).toBe(buildDir({}));

@@ -168,7 +168,7 @@ describe('the steps', () => {
 });
 
 describe('what cannot be done', () => {
-  it('a library that is not there, or is no driver', async () => {
+  it('a library that does not exist, or is not a driver', async () => {
     await expect(openNativeDriver('/no/such/libcuda.so.1')).rejects.toThrow(EnvironmentError);
     await expect(openNativeDriver('/no/such/libcuda.so.1')).rejects.toThrow('"/no/such/libcuda.so.1"');
     await expect(openNativeDriver('libm.so.6')).rejects.toThrow('libm.so.6 has no cu');
@@ -199,7 +199,7 @@ describe('what cannot be done', () => {
     expect(cuda).toEqual(['ERR_ENVIRONMENT', 'libcuda.so.1', expect.stringContaining('570 or newer')]);
   });
 
-  it('a process without CUDA, one that has ended, and what is no pid', async () => {
+  it('a process without CUDA, one that has ended, and what is not a pid', async () => {
     const plain = startPlainProcess();
     await expect(driver.state(plain.pid)).rejects.toMatchObject({ code: 'ERR_DRIVER_NOT_INITIALIZED' });
     process.kill(plain.pid, 'SIGKILL');

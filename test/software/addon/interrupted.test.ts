@@ -47,7 +47,7 @@ async function expectUnlocked(checksum: string): Promise<void> {
 }
 
 describe('a lock that is given up', () => {
-  it('is taken back when it comes all the same', async () => {
+  it('is undone when it succeeds anyway', async () => {
     const checksum = await workload.verify();
     await workload.ask('spin start');
     const controller = new AbortController();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The addon's readers of a process' memory, against memory that was mapped for it. */
+/** The addon's readers of a process's memory, against memory that was mapped for it. */
 import koffi from 'koffi';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../../../lib/errors.ts';
@@ -132,7 +132,7 @@ describe.each([
   ['readMemoryMap', readMemoryMap],
   ['readMemoryPages', readMemoryPages],
 ])('%s', (_, read) => {
-  it('has nothing of a process that is not there, and refuses what is no pid', async () => {
+  it('has nothing of a process that does not exist, and refuses what is not a pid', async () => {
     expect(await read(NO_SUCH_PID)).toBeUndefined();
     await expect(read(0)).rejects.toThrow(UsageError);
     await expect(readMemoryMap(process.pid, { largest: -1 })).rejects.toThrow('largest -1');

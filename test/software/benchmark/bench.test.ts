@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A matrix on real CRIU: interrupted, gone on with, reported. */
+/** A matrix on real CRIU: interrupted, continued, reported. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -42,7 +42,7 @@ function commandLines(): string[] {
   });
 }
 
-it('restores one checkpoint again and again, and tells what is lost', async () => {
+it('restores one checkpoint repeatedly, and reports what is lost', async () => {
   const { io, stdout } = captureIo({ json: true });
   const words = ['bench', 'loop', '--case', 'parallel', '--alloc', '8Mx3', '--rounds', '5', '--json'];
   expect(await main([...words, '--store', join(machine.dir, 's')], io), stdout()).toBe(0);
@@ -75,7 +75,7 @@ it('measures another program, which has to answer the same', async () => {
   expect(none.stderr()).toContain('«answer» was answered by «error answer unknown request');
 });
 
-it('measures every combination, cleans up when it is stopped, and goes on where it was', async () => {
+it('measures every combination, cleans up when it is stopped, and continues where it was', async () => {
   const stores = ['a', 'b'].map((name) => join(machine.dir, name));
   const out = join(machine.dir, 'results', 'matrix.json');
   const stop = new AbortController();

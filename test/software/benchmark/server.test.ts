@@ -96,7 +96,7 @@ it('measures all cases to the first token, and dumps a restored server again', a
   expect(row).not.toMatch(/NaN|Infinity/);
 }, 120_000);
 
-it('ends the server when it is stopped, and goes on where it was', async () => {
+it('ends the server when it is stopped, and continues where it was', async () => {
   const stop = new AbortController();
   const run = async (signal: AbortSignal, onSample: () => void): Promise<BenchmarkResult> => {
     const bench = new ServerBench({ command: program, server: { url }, requests: 1, reuse: true, signal });

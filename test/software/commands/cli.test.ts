@@ -40,7 +40,7 @@ it.each(['stock', 'parallel'])('checkpoint and restore --detach with variant %s'
   await machine.kill(workload.pid);
 });
 
-it('restore fails with exit code 1 and the driver’s reason when the device does not come back', async () => {
+it("restore fails with exit code 1 and the driver's reason when device memory does not come back", async () => {
   const workload = await machine.start();
   const where = ['--images-dir', machine.imagesDir, '--variant', 'stock'];
   expect((await cli(['checkpoint', '--pid', String(workload.pid), ...where])).exitCode).toBe(0);

@@ -102,7 +102,7 @@ describe('checkpoint and restore', () => {
     expect(readdirSync(machine.runDir)).toEqual([]);
   });
 
-  it('leave a process standing still, and wake it', async () => {
+  it('leave a process stopped, and wake it', async () => {
     await dump('--variant', 'parallel');
     const images = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
     const back = await cli('restore', ...images, '--leave-stopped', '--detach');
@@ -182,7 +182,7 @@ describe('a failed checkpoint', () => {
   it.each([
     ['Lock', 'lock'],
     ['Checkpoint', 'checkpoint'],
-  ])('in cu…%s names the step, and the application goes on', async (call, step) => {
+  ])('in cu…%s names the step, and the application keeps running', async (call, step) => {
     vi.stubEnv('SOFTCUDA_FAIL', `cuCheckpointProcess${call}:1:${NOT_PERMITTED}`);
     const { code, err } = await cli('checkpoint', '--pid', workload.pid, '--images-dir', machine.imagesDir);
     vi.stubEnv('SOFTCUDA_FAIL', undefined);
@@ -239,7 +239,7 @@ describe('a failed device restore', () => {
     expect(await workload.verify()).toBe(checksum);
   });
 
-  it('for want of a driver says so', async () => {
+  it('without a driver says so', async () => {
     await dump();
     vi.stubEnv('CRIU_CUDA_DRIVER', '/no/such/libcuda.so.1');
     const { code, err } = await cli('restore', '--images-dir', machine.imagesDir);
@@ -251,7 +251,7 @@ describe('a failed device restore', () => {
 });
 
 describe('process', () => {
-  it('lets go of a process whose lock comes after it was interrupted', async () => {
+  it('unlocks a process whose lock succeeds after the interruption', async () => {
     const stop = new AbortController();
     expect(await workload.ask('spin start')).toBe('ok');
     const lock = cliUntil(stop.signal, 'process', 'lock', '--pid', workload.pid, '--timeout-ms', 0);

@@ -107,7 +107,7 @@ describe('a container in place', () => {
     });
   }
 
-  it('goes on when it is to, and its images are in the store', async () => {
+  it('keeps running if asked to, and its images are in the store', async () => {
     const before = await start('parallel');
     const store = join(machine.dir, 'store');
     const dumped = await checkpointContainer({ name, leaveRunning: true, store });
@@ -128,7 +128,7 @@ describe('a container in place', () => {
     expect(readdirSync(store)).toEqual([]);
   });
 
-  it('keeps host memory out of CRIU’s images where it sees its store', async () => {
+  it("keeps host memory out of CRIU's images where it sees its store", async () => {
     const store = join(machine.dir, 'store');
     const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
     await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });

@@ -84,7 +84,7 @@ it('is made once, and restored in place and from a tar file with the same answer
   expect(answer.text).toBe(first?.text);
 });
 
-it('leaves a running container when it fails, and goes on with it', async () => {
+it('leaves a running container when it fails, and continues with it', async () => {
   await expect(createGolden({ ...options, criu: '/bin/false' })).rejects.toMatchObject({
     code: 'ERR_CONTAINER_CHECKPOINT',
   });

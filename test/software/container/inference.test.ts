@@ -47,7 +47,7 @@ afterEach(async () => {
 
 const command = (python: string): string[] => [python, join(here, 'tiny_server.py'), workloads, String(port)];
 
-it('speaks OpenAI’s HTTP, whole and in pieces, and names what is wrong with a request', async (context) => {
+it("answers OpenAI's HTTP, whole and in pieces, and names what is wrong with a request", async (context) => {
   const program = await Program.run(command(await pythonWith(context, 'aiohttp')));
   const complete = (body: unknown): Promise<Answer> =>
     ask(new URL('/v1/completions', url), { method: 'POST', body });
@@ -97,7 +97,7 @@ it('speaks OpenAI’s HTTP, whole and in pieces, and names what is wrong with a 
   }
 });
 
-it('is dumped and restored, again and again, with the same tokens', async (context) => {
+it('is dumped and restored repeatedly, with the same tokens', async (context) => {
   const python = await pythonWith(context, 'aiohttp');
   const out = join(machine.dir, 'result.json');
   const store = join(machine.dir, 'store');

@@ -129,7 +129,7 @@ describe('the package', () => {
     expect(checked.exitCode, checked.stdout).toBe(0);
   });
 
-  it('runs its command line on the artefacts that ship', async () => {
+  it('runs its command line on the artifacts that ship', async () => {
     const program = join(dir, 'node_modules', '.bin', 'criu-cuda');
     const { variants } = JSON.parse((await run(program, ['variants', '--json'])).stdout) as {
       variants: { name: string; version?: string; path: string }[];

@@ -87,7 +87,7 @@ describe('the pool', () => {
 });
 
 describe('criu', () => {
-  it.each(['GetState', 'Lock', 'Checkpoint'])('is killed at the driver’s %s', async (call) => {
+  it.each(['GetState', 'Lock', 'Checkpoint'])("is killed at the driver's %s", async (call) => {
     await start();
     await failingDump({ env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:kill` } });
     await expectRunningAsBefore();
@@ -133,7 +133,7 @@ describe('a tree', () => {
     all = await snapshots();
   });
 
-  it('has its memory back once, also when one process could not be put back at first', async () => {
+  it('has its memory back once, even when the first attempt to return a process failed', async () => {
     await machine.tryDump(workload, {
       args: ['--leave-running'],
       env: { SOFTCUDA_FAIL: 'cuCheckpointProcessRestore:2:999' },

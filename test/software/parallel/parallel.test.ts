@@ -45,7 +45,7 @@ describe('round trip', () => {
     ['threads that call the driver', ['--alloc', '4Mx4', '--threads', '3', '--streams', '2'], ['']],
     ['a tree of three processes', ['--alloc', '4Mx2', '--children', '2'], ['', 'child 0 ', 'child 1 ']],
     ['two hundred allocations', ['--alloc', '2Mx60', '--alloc', '64Kx140'], ['']],
-  ])('brings back %s, and their bytes are not in CRIU’s pages', async (_name, args, members) => {
+  ])("brings back %s, and their bytes are not in CRIU's pages", async (_name, args, members) => {
     const workload = await start(args);
     const before = await Promise.all(members.map((who) => snapshot(workload, who)));
     const { bytes } = await workload.status();
@@ -136,7 +136,7 @@ describe('roll back', () => {
     expect(await snapshot(workload)).toBe(before);
   });
 
-  it.each(['Lock', 'Checkpoint'])('the driver’s %s fails after the memory was given up', async (call) => {
+  it.each(['Lock', 'Checkpoint'])("the driver's %s fails after the memory was given up", async (call) => {
     const workload = await start();
     const before = await snapshot(workload);
     const dumped = await dump(workload, { env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:800` } });

@@ -71,7 +71,7 @@ describe('the pool', () => {
     ['exports', 'cuMemExportToShareableHandle:1', /export of an allocation/],
   ] as const;
 
-  it.each(steps)('is killed while it %s: another one goes on', async (_name, call) => {
+  it.each(steps)('is killed while it %s: another one continues', async (_name, call) => {
     await startAndDump();
     await expectRunningAsBefore(await machine.tryRestore({ env: { SOFTCUDA_FAIL: `${call}:kill` } }));
   });
@@ -100,7 +100,7 @@ describe('the pool', () => {
   it('finds too little memory on the device', async () => {
     await startAndDump();
     const other = await machine.start({ args: ['--alloc', '225M'] });
-    // Whoever comes second, the pool or the driver.
+    // The second one, pool or driver.
     await expectRefused({}, /bytes on device 0: Cannot allocate memory|Restore: CUDA_ERROR_OUT_OF_MEMORY/);
     await other.kill();
     await expectStillRestorable();
@@ -124,7 +124,7 @@ describe('the pool', () => {
 });
 
 describe('criu', () => {
-  it.each(['Restore', 'Unlock'])('is killed at the driver’s %s', async (call) => {
+  it.each(['Restore', 'Unlock'])("is killed at the driver's %s", async (call) => {
     await startAndDump();
     await machine.tryRestore({ env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:kill` } });
     await expectGone();

@@ -27,7 +27,7 @@ function expectGone(pid: number): void {
 }
 
 describe('a driver call fails at the dump', () => {
-  it.each(['GetState', 'Lock', 'Checkpoint'])('%s: the application goes on as before', async (call) => {
+  it.each(['GetState', 'Lock', 'Checkpoint'])('%s: the application keeps running as before', async (call) => {
     const workload = await machine.start();
     const checksum = await workload.verify();
     const dump = await machine.dump(workload, {
@@ -66,7 +66,7 @@ describe('a driver call fails at the dump', () => {
     expect(await workload.verify()).toBe(checksum);
   });
 
-  it('in the second process of a tree: both go on', async () => {
+  it('in the second process of a tree: both keep running', async () => {
     const workload = await machine.start({ args: ['--alloc', '4M', '--children', '1'] });
     const before = [await workload.verify(), await workload.verify('child 0 ')];
     const dump = await machine.dump(workload, {
@@ -120,7 +120,7 @@ describe('a driver call fails at the restore', () => {
 describe('the driver is missing', () => {
   const env = { CRIU_CUDA_DRIVER: '/nonexistent/libcuda.so.1' };
 
-  it('at the dump: refused, the application goes on', async () => {
+  it('at the dump: refused, the application keeps running', async () => {
     const workload = await machine.start();
     const checksum = await workload.verify();
     const dump = await machine.dump(workload, { env });
@@ -138,7 +138,7 @@ describe('the driver is missing', () => {
     expectGone(workload.pid);
   });
 
-  it('is no driver at all: refused by name', async () => {
+  it('is not a driver at all: refused by name', async () => {
     const workload = await machine.start();
     const path = join(machine.dir, 'not-a-library');
     writeFileSync(path, 'hello');

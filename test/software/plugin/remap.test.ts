@@ -49,7 +49,7 @@ async function restore(options: CriuOptions = {}): Promise<void> {
   expect(run.exitCode, run.log.slice(-3000)).toBe(0);
 }
 
-it('keeps the device memory of a program without the interceptor out of CRIU’s images', async () => {
+it("keeps the device memory of a program without the interceptor out of CRIU's images", async () => {
   const workload = await machine.start({ args: ['--alloc', '32Mx6', '--host', '8M'] });
   const before = `${await workload.verify()} ${await workload.addresses()}`;
   await dump(workload);
@@ -170,7 +170,7 @@ it('dumps over the images a process was restored from', async () => {
   }
 });
 
-it('leaves a process that is to go on with the same memory', async () => {
+it('leaves a process that keeps running with the same memory', async () => {
   const workload = await machine.start({ args });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
   await dump(workload, { args: ['--leave-running'] });

@@ -83,7 +83,7 @@ it('rolls back when CRIU itself cannot dump the process', async () => {
 it.each([
   ['locked', ['lock']],
   ['checkpointed', ['lock', 'checkpoint']],
-])('puts a process back that was %s', async (state, actions) => {
+])('returns a process that was %s to that state', async (state, actions) => {
   for (const action of actions) expect((await machine.action(workload.pid, action)).exitCode).toBe(0);
   const dump = await machine.dump(workload, { args: ['--leave-running'] });
   expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
@@ -106,7 +106,7 @@ it.each([
   await expectRunningAsBefore();
 });
 
-it('fails the dump in time when a kernel does not end, and goes on', async () => {
+it('fails the dump in time when a kernel does not end, and the program keeps running', async () => {
   expect(await workload.ask('spin start')).toBe('ok');
   const dump = await machine.dump(workload, { env: { CRIU_CUDA_LOCK_TIMEOUT_MS: '300' } });
   expect(dump.exitCode).not.toBe(0);

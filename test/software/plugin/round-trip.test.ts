@@ -138,7 +138,7 @@ it.each([
   expect(await Promise.all(members.map((who) => workload.addresses(who)))).toEqual(addresses);
 });
 
-it('leaves no companion beside a criu that stays as the parent of what it restored', async () => {
+it('leaves no background process when criu stays as the parent of what it restored', async () => {
   const workload = await machine.start();
   const before = await workload.verify();
   await machine.dump(workload);

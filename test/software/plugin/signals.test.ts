@@ -43,7 +43,7 @@ it.each(variants)('%s: SIGSTOP and SIGCONT during a dump harm nobody', async (va
   expect(await workload.verify()).toBe(before);
 });
 
-it.each(variants)('%s: SIGCONT wakes a task that is being restored to stand still', async (variant) => {
+it.each(variants)('%s: SIGCONT wakes a task that is being restored as a standby', async (variant) => {
   const libdir = variantDir(variant);
   const workload = await machine.start({ args });
   const before = await workload.verify();

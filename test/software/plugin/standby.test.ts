@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Standby processes: restored ahead of time, they stand still until they are woken. */
+/** Standby processes: restored ahead of time, they are stopped until they are woken. */
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -64,7 +64,7 @@ const states = (workload: Workload): string[] => readTree(workload.pid).map(({ s
 const statusFiles = (): string[] => readdirSync(machine.runDir).filter((name) => name.startsWith('op-'));
 
 describe.each(variants)('%s', (variant) => {
-  it('stands still until it is woken, and has all its memory then', async () => {
+  it('is stopped until it is woken, and has all its memory then', async () => {
     if (variant === 'full') await machine.startPool();
     const workload = await start(variant);
     const tree = readTree(workload.pid).map(({ pid }) => pid);
@@ -90,7 +90,7 @@ describe.each(variants)('%s', (variant) => {
     if (variant === 'full') await expect.poll(free).toEqual(before);
   });
 
-  it('cannot be dumped while it stands still, and is unharmed by the attempt', async () => {
+  it('cannot be dumped while it is stopped, and is unharmed by the attempt', async () => {
     const workload = await start(variant);
     const before = await snapshot(workload);
     process.kill(workload.pid, 'SIGSTOP');
@@ -106,13 +106,13 @@ describe.each(variants)('%s', (variant) => {
       message: expect.stringContaining(`${workload.pid} stands still, stopped by a signal`) as string,
       hint: expect.stringContaining('kill -CONT') as string,
     });
-    await waitUntilStopped(workload.pid, 20_000); // as it was, once criu has let go
+    await waitUntilStopped(workload.pid, 20_000); // as it was, once criu has detached
     expect(wakeTree(workload.pid)).toEqual([workload.pid]);
     expect(await snapshot(workload)).toEqual(before);
   });
 });
 
-it('is one by criu’s own option, too, and leaves nothing when somebody else ends it', async () => {
+it("works with criu's own option, too, and leaves nothing when it is killed", async () => {
   const workload = await start('parallel');
   const standby = await standBy(workload, 'parallel', ['--leave-stopped'], false);
   killTreeNow(workload.pid);
@@ -154,7 +154,7 @@ describe('before the pool daemon has given anything', () => {
     ({ pid: daemon } = await machine.startPool());
     workload = await start('full');
     before = await snapshot(workload);
-    // a task runs for an instant before it stands still: the daemon must not give it anything then
+    // a task runs for an instant before it stops: the daemon must not give it anything then
     standby = await standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
   });
 

@@ -36,7 +36,7 @@ it(
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       const dumped = await machine.dump(workload, { libdir: variantDir('full'), args: ['--leave-running'] });
       expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
-      // Every thread still computes what it should, and goes on doing so.
+      // Every thread still computes what it should, and continues to.
       expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
       const last = rounds;
       await expect.poll(async () => (rounds = await roundsOf())).toBeGreaterThan(last);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Restores from one golden image, again and again: nothing is left behind by any of them. */
+/** Repeated restores from one golden image: none of them leaves anything behind. */
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';

@@ -39,7 +39,7 @@ async function snapshot(workload: Workload): Promise<string> {
   return `${await workload.verify()} ${await workload.addresses()}`;
 }
 
-/** Free device memory, once operations that have just ended let go of theirs. */
+/** Free device memory, once operations that have just ended have released theirs. */
 async function expectFree(bytes: number): Promise<PoolStatus> {
   await expect
     .poll(async () => (await machine.poolStatus()).devices[0]?.freeBytes, { timeout: 10_000 })
@@ -189,7 +189,7 @@ describe('the budget', () => {
     await expect(poolPrefetch(b, pool)).rejects.toThrow(/does not fit.*CRIU_CUDA_POOL_BUDGET_MB is 80/);
   });
 
-  it('gives way to a restore that finds the device full', async () => {
+  it('is dropped for a restore that finds the device full', async () => {
     const begin = freeOf(await machine.startPool());
     const workload = await start(['--alloc', '100M']);
     const before = await snapshot(workload);

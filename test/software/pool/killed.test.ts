@@ -57,7 +57,7 @@ describe.each(['KILL', 'TERM'])('SIG%s', (signal) => {
   });
 
   it.each(['pre-restore', 'setup-namespaces', 'pre-resume', 'post-resume'])(
-    'at %s: the restore goes on',
+    'at %s: the restore continues',
     async (action) => {
       expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
       await poolPrefetch(machine.imagesDir, { runDir: machine.runDir });
@@ -68,7 +68,7 @@ describe.each(['KILL', 'TERM'])('SIG%s', (signal) => {
   );
 });
 
-it.each([2, 5, 8, 11, 14, 17, 20])('at copy %i of a tree’s restore: each has its memory', async (nr) => {
+it.each([2, 5, 8, 11, 14, 17, 20])("at copy %i of a tree's restore: each has its memory", async (nr) => {
   process.kill(daemon, 'SIGTERM');
   await waitForExit(daemon, { timeoutMs: 20_000 });
   await machine.startPool({ SOFTCUDA_FAIL: `cuMemcpyHtoDAsync:${nr}:kill` });

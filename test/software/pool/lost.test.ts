@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The pool is killed while it holds the memory of an application: the descriptors in the watcher's vault keep it. */
+/** The pool is killed while it holds the memory of an application: the watcher's descriptor backup keeps it. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -65,7 +65,7 @@ it('the dump that succeeded restores', async () => {
 });
 
 it.each(['setup-namespaces', 'post-setup-namespaces', 'pre-resume', 'post-resume'])(
-  'a restore goes on with another helper when the first is killed at %s',
+  'a restore continues with another helper when the first is killed at %s',
   async (action) => {
     const workload = await start(['--alloc', '4Mx3']);
     const before = await snapshot(workload);

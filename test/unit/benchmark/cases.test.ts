@@ -92,7 +92,7 @@ describe('parseCase', () => {
     });
   });
 
-  it('takes another criu with any of them', () => {
+  it('takes a criu program with any of them', () => {
     expect(parseCase('stock@/opt/criu')).toEqual({
       ...parseCase('stock'),
       name: 'stock@/opt/criu',

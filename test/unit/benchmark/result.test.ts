@@ -51,7 +51,7 @@ describe('Journal', () => {
   const plan = { cases: ['a'], rounds: 3 };
   const later = environment({ date: '2026-02-02T00:00:00.000Z' });
 
-  it('goes on after an interruption, without the line that was being written', () => {
+  it('continues after an interruption, without the line that was being written', () => {
     const out = join(dir, 'r.json');
     const first = Journal.open(out, plan, environment(), false);
     first.add(sample('a', 0, 10));

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseLdd, runtimePackages } from '../../../lib/bundle/index.ts';
 
 describe('parseLdd', () => {
-  it('leaves the kernel’s and glibc’s own out', () => {
+  it("leaves the kernel's and glibc's own out", () => {
     const text = `
 	linux-vdso.so.1 (0x00007f04034ca000)
 	libnl-3.so.200 => /lib/x86_64-linux-gnu/libnl-3.so.200 (0x00007f04032be000)

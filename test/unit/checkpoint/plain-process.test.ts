@@ -218,7 +218,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
 
   it('keeps the images of a process that is gone, though criu was stopped', async () => {
     const pid = await startTree();
-    // criu has written everything; then, as when it is stopped a moment later, nobody is left to go on
+    // criu has written everything; then, as when it is stopped a moment later, no process is left to continue
     const extraArgs = actionScript('post-dump', `kill -9 ${pid} $PPID; sleep 1000`, 0);
     await expect(checkpoint({ ...shared, pid, extraArgs })).rejects.toThrow(CheckpointError);
     await waitForExit(pid);
@@ -331,7 +331,7 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
 describe('an interruption', { timeout: TIMEOUT_MS }, () => {
   const interrupt = new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT');
 
-  it('of the dump lets the process go on', async () => {
+  it('of the dump lets the process keep running', async () => {
     const pid = await startTree();
     const stop = new AbortController();
     const dumping = checkpoint({

@@ -49,7 +49,7 @@ describe('createArguments', () => {
     expect(words.join(' ')).not.toContain('LD_PRELOAD');
   });
 
-  it('puts the caller’s arguments last, where they win', () => {
+  it("puts the caller's arguments last, where they win", () => {
     const words = createArguments({
       ...options,
       variant: 'stock',
@@ -87,7 +87,7 @@ describe('limitFlags', () => {
 });
 
 describe('gpuFlags', () => {
-  it('passes on every device node and the driver’s libraries by name', () => {
+  it("passes on every device node and the driver's libraries by name", () => {
     const dev = join(dir, 'dev');
     mkdirSync(dev);
     for (const name of ['nvidia0', 'nvidiactl', 'nvidia-uvm', 'nvidia-caps', 'null'])
@@ -107,7 +107,7 @@ describe('gpuFlags', () => {
 });
 
 describe('containerPluginDir', () => {
-  it('says so where criu’s own file would win over what was asked for', () => {
+  it("says so where criu's own file would win over what was asked for", () => {
     const path = join(dir, 'runc.conf');
     writeFileSync(path, '# ours\nlibdir /usr/lib/criu\nghost-limit 1M\n');
     expect(configuredLibdir(path)).toBe('/usr/lib/criu');

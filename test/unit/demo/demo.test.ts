@@ -50,7 +50,7 @@ describe('runDemo', { timeout: TIMEOUT_MS }, () => {
     rmSync(dirname(imagesDir), { recursive: true });
   });
 
-  it.each(['checkpoint it', 'restore it'])('cleans up when it is stopped at «%s»', async (where) => {
+  it.each(['checkpoint it', 'restore it'])('cleans up when it is stopped at "%s"', async (where) => {
     const [dirs, children] = [scratchDirs(), readChildren(process.pid)];
     const stop = new AbortController();
     const reason = new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT');

@@ -151,7 +151,7 @@ describe('plugin directories', () => {
     expect(get(report, 'plugin-build').status).toBe('warning');
   });
 
-  it('refuses two CUDA plugins, and files that are no plugins', async () => {
+  it('refuses two CUDA plugins, and files that are not plugins', async () => {
     const two = join(root, 'usr/lib/criu');
     const odd = join(root, 'srv/plugins');
     mkdirSync(two, { recursive: true });
@@ -253,7 +253,7 @@ describe('libdirsInOptions', () => {
 });
 
 describe('the software driver', () => {
-  it('is recognised', async (context) => {
+  it('is recognized', async (context) => {
     const library = softcudaLibrary();
     if (!existsSync(library)) context.skip('the C build is not there: criu-cuda build');
     const report = await examineWith({ CRIU_CUDA_DRIVER: library });

@@ -147,7 +147,7 @@ describe('processes the driver cannot work on', () => {
 });
 
 describe('openDriver', () => {
-  it('names a library that is not there, and one that is no driver', () => {
+  it('names a library that does not exist, and one that is not a driver', () => {
     expect(() => openDriver('/no/such/libcuda.so.1')).toThrow(EnvironmentError);
     expect(() => openDriver('/no/such/libcuda.so.1')).toThrow('CRIU_CUDA_DRIVER "/no/such/libcuda.so.1"');
     expect(() => openDriver('libm.so.6')).toThrow('libm.so.6 has no cuDriverGetVersion');

@@ -134,7 +134,7 @@ const upstream = cachedCriuDirs(cacheDir())
 
 describe("CRIU's own plugin", () => {
   it('is told from ours', (context) => {
-    if (upstream === undefined) return context.skip('set-up has built no CRIU here');
+    if (upstream === undefined) return context.skip('setup has built no CRIU here');
     expect(inspectPlugin(upstream)).toMatchObject({
       kind: 'upstream-cuda',
       descriptor: {

@@ -143,7 +143,7 @@ describe('install', () => {
     expect(existsSync(lock)).toBe(false);
   });
 
-  it('goes on after an installation that was cut short', async () => {
+  it('continues after an installation that was cut short', async () => {
     await install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
     const old = readFileSync(join(libdir, 'cuda-poold'));
     const newer = await variantFolder('parallel', '2.0.0', ['cuda-poold']);

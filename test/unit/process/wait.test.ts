@@ -58,7 +58,7 @@ describe('waitForExit', () => {
     expect(await waitForExit(pid)).toEqual({ kind: 'signaled', signal: 10, coreDumped: false });
   });
 
-  it('collects a traced process when its tracer lets go, as criu does with what it has dumped', async () => {
+  it('collects a traced process when its tracer detaches, as criu does with what it has dumped', async () => {
     const { pid } = await orphan('exec sleep 60');
     const seize = 0x4206;
     const script = `import ctypes; ctypes.CDLL(None).ptrace(${seize}, ${pid}, 0, 0); print("traced", flush=True); input()`;

@@ -31,7 +31,7 @@ function matrix(): BenchmarkResult {
 function brightness(color: string): number {
   const hex = (/^#(..)(..)(..)$/.exec(color) ?? []).slice(1).map((digits) => parseInt(digits, 16));
   const channels = hex.length === 3 ? hex : (color.match(/\d+/g) ?? []).map(Number);
-  if (channels.length !== 3) throw new Error(`${color} is no colour this test knows`);
+  if (channels.length !== 3) throw new Error(`${color} is not a color this test knows`);
   return channels.reduce((sum, channel) => sum + channel, 0) / (3 * 255);
 }
 

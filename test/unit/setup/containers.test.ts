@@ -96,7 +96,7 @@ describe('planContainerSetup', () => {
     expect(await undoContainerSetup(machine.system, root)).toEqual({ removed: [], left: [] });
   });
 
-  it('never overwrites or removes what is somebody else’s', async () => {
+  it('never overwrites or removes a file that it did not write', async () => {
     const runc = put('etc/criu/runc.conf', 'ghost-limit 300M\n');
     const criu = put('usr/local/sbin/criu', 'mine');
     const plan = await planContainerSetup(machine.system, options);

@@ -101,7 +101,7 @@ describe('planSetup', () => {
     expect(error.missing.at(-1)?.remedy).toContain('CRIU_CUDA_CRIU');
   });
 
-  it('does not build another CRIU when the chosen one is broken', async () => {
+  it('does not build a CRIU when the chosen one is broken', async () => {
     useDebianArchive();
     installedAre(packages);
     const env = { CRIU_CUDA_CRIU: machine.script('old/criu', criuScript('3.17.1')) };
@@ -123,7 +123,7 @@ describe('installPackages', () => {
     };
   }
 
-  it('goes on when a source list cannot be fetched', async () => {
+  it('continues when a source list cannot be fetched', async () => {
     machine.script('bin/apt-get', aptGet(100, 0));
     await installPackages(inMachine(), ['cmake', 'uuid-dev'], () => undefined);
     const calls = readFileSync(join(machine.dir, 'calls'), 'utf8').trim().split('\n');
