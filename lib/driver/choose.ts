@@ -6,7 +6,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { loadSettings } from '../settings/index.ts';
-import { MIN_DRIVER_VERSION, openDriver } from './index.ts';
+import { MIN_DRIVER_VERSION, openDriver } from './driver.ts';
 import { EnvironmentError } from '../errors.ts';
 import { softcudaLibrary, type Environment } from '../paths.ts';
 
