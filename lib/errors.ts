@@ -9,9 +9,9 @@ export type ExitCode = 1 | 2;
 
 export interface ToolkitErrorOptions {
   /** What the user can do about it, one sentence. */
-  hint?: string;
+  hint?: string | undefined;
   /** Exit code of the CLI. @default 1 */
-  exitCode?: ExitCode;
+  exitCode?: ExitCode | undefined;
   cause?: unknown;
 }
 
@@ -34,7 +34,7 @@ export class ToolkitError extends Error {
 /** Wrong use of the CLI or the API: a bad option, a missing argument, a setting out of range. */
 export class UsageError extends ToolkitError {
   constructor(message: string, hint?: string) {
-    super('ERR_USAGE', message, { exitCode: 2, ...(hint === undefined ? {} : { hint }) });
+    super('ERR_USAGE', message, { exitCode: 2, hint });
   }
 }
 

@@ -9,21 +9,21 @@ import { execa } from 'execa';
 import { CommandError, ToolkitError } from './errors.ts';
 
 export interface ExecOptions {
-  cwd?: string;
+  cwd?: string | undefined;
   /** Added to the environment; `undefined` removes a variable. */
-  env?: Record<string, string | undefined>;
+  env?: Record<string, string | undefined> | undefined;
   /** Milliseconds. @default 60_000 */
-  timeoutMs?: number;
-  signal?: AbortSignal;
-  input?: string;
+  timeoutMs?: number | undefined;
+  signal?: AbortSignal | undefined;
+  input?: string | undefined;
   /** `inherit` gives the child the caller's own stdin, as a terminal. @default ignore, or `input` */
-  stdin?: 'inherit';
+  stdin?: 'inherit' | undefined;
   /** Called with the child's pid as soon as it exists. */
-  onSpawn?: (pid: number) => void;
+  onSpawn?: ((pid: number) => void) | undefined;
   /** Called with each line of stdout and stderr as it arrives. */
-  onLine?: (line: string) => void;
+  onLine?: ((line: string) => void) | undefined;
   /** `false` leaves the child in the caller's session and group, with its terminal. @default true */
-  ownGroup?: boolean;
+  ownGroup?: boolean | undefined;
 }
 
 export interface ExecResult {
@@ -101,6 +101,7 @@ function spawn(file: string, args: readonly string[], options: ExecOptions) {
     reject: false,
     stdin: options.stdin ?? (options.input === undefined ? 'ignore' : 'pipe'),
     detached: options.ownGroup ?? true,
+    // execa takes no undefined
     ...(options.input === undefined ? {} : { input: options.input }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),

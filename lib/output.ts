@@ -37,19 +37,19 @@ export interface Io {
 export interface OutputStream {
   /** As of Node's streams. */
   write: (text: string) => unknown;
-  isTTY?: boolean;
+  isTTY?: boolean | undefined;
 }
 
 export interface IoStreams {
   stdout: OutputStream;
-  stderr: OutputStream & { columns?: number };
+  stderr: OutputStream & { columns?: number | undefined };
 }
 
 export interface IoOptions extends IoStreams {
   json: boolean;
   signal: AbortSignal;
   /** @default what picocolors finds out about the terminal */
-  color?: boolean;
+  color?: boolean | undefined;
 }
 
 const withLineEnd = (text: string): string => (text.endsWith('\n') ? text : `${text}\n`);
@@ -101,7 +101,7 @@ const NO_BORDERS = {
 
 export interface TableOptions {
   /** One per column. @default left */
-  align?: readonly ('left' | 'right')[];
+  align?: readonly ('left' | 'right')[] | undefined;
 }
 
 /** Columns of text under a head line; cells may hold several lines. */

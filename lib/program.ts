@@ -46,7 +46,7 @@ function errorFields(error: unknown): Record<string, unknown> {
   return {
     code: error.code,
     message: error.message,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    hint: error.hint,
     ...(error instanceof EnvironmentError ? { missing: error.missing } : {}),
     ...('facts' in error ? { facts: error.facts } : {}),
     ...('tasks' in error ? { tasks: error.tasks } : {}),

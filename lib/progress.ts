@@ -13,9 +13,9 @@ export type Report = (detail: string) => void;
 /** Replaces the clock in tests. */
 export interface ProgressTiming {
   /** Nothing is shown before. @default 500 on a terminal, 1500 elsewhere */
-  showAfterMs?: number;
+  showAfterMs?: number | undefined;
   /** Between two plain «still running» lines. @default 10_000 */
-  repeatMs?: number;
+  repeatMs?: number | undefined;
 }
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];

@@ -16,7 +16,9 @@ interface Scalars {
   bytes: Uint8Array;
 }
 
-type Presence = { optional?: true; repeated?: undefined } | { repeated: true; optional?: undefined };
+type Presence =
+  | { optional?: true | undefined; repeated?: undefined   }
+  | { repeated: true; optional?: undefined   };
 
 export type Field = { number: number; type: keyof Scalars | Table } & Presence;
 

@@ -93,10 +93,10 @@ export interface MatrixAxes {
 }
 
 interface Combination {
-  streams?: number;
-  chunkMb?: number;
-  pool?: 0 | 1;
-  prefetch?: boolean;
+  streams?: number | undefined;
+  chunkMb?: number | undefined;
+  pool?: 0 | 1 | undefined;
+  prefetch?: boolean | undefined;
 }
 
 /** What can be combined for a variant: settings it does not read are left out. */

@@ -26,7 +26,7 @@ export class BenchmarkDaemon {
     await this.stop();
     if (wanted === undefined) return;
     const signal = this.#signal;
-    await poolStart({ env: { ...process.env, ...env }, ...(signal === undefined ? {} : { signal }) });
+    await poolStart({ env: { ...process.env, ...env }, signal });
     this.#running = wanted;
   }
 

@@ -22,15 +22,15 @@ import { makeDirectory } from '../directory.ts';
 export interface CaseSettings {
   variant: string;
   /** Directory of the images. */
-  store?: string;
+  store?: string | undefined;
   /** CRIU_CUDA_STREAMS. */
-  streams?: number;
+  streams?: number | undefined;
   /** CRIU_CUDA_CHUNK_MB. */
-  chunkMb?: number;
+  chunkMb?: number | undefined;
   /** CRIU_CUDA_CONTEXT_POOL. */
-  pool?: 0 | 1;
+  pool?: 0 | 1 | undefined;
   /** The pool daemon loaded the image before the restore. */
-  prefetch?: boolean;
+  prefetch?: boolean | undefined;
 }
 
 export interface BenchmarkCase {
@@ -38,23 +38,23 @@ export interface BenchmarkCase {
   /** Plugin directory. */
   libdir: string;
   /** Preloaded into the workload, for variants that need the interceptor. */
-  preload?: string;
+  preload?: string | undefined;
   /** Put in front of PATH for criu, for a plugin that runs a helper program. */
-  path?: string;
+  path?: string | undefined;
   /** Another criu. @default the benchmark's */
-  criu?: string;
+  criu?: string | undefined;
   /** Settings of the plugin. */
-  env?: Record<string, string>;
+  env?: Record<string, string> | undefined;
   /** Before the restore the pool daemon, which must run, loads the image. */
-  prefetch?: boolean;
+  prefetch?: boolean | undefined;
   /** The process is restored ahead of time and stands still; measured is from its waking on. */
-  standby?: boolean;
+  standby?: boolean | undefined;
   /** Where this case's images go. @default the benchmark's store */
-  store?: string;
+  store?: string | undefined;
   /** No checkpoint at all: the start of the program. */
-  coldStart?: boolean;
+  coldStart?: boolean | undefined;
   /** Where the case is in a matrix. */
-  settings?: CaseSettings;
+  settings?: CaseSettings | undefined;
 }
 
 /** What is done about the page cache before each restore; a tmpfs has none. */
@@ -70,32 +70,32 @@ export interface OtherProgram {
 
 export interface DumpRestoreOptions {
   /** The program. @default the one that `criu-cuda setup` finds */
-  criu?: string;
+  criu?: string | undefined;
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
   /** Another program instead, with the protocol of workload-pattern's socket. */
-  program?: OtherProgram;
+  program?: OtherProgram | undefined;
   /**
    * Measures one sample in a store, and leaves nothing behind.
    * @default a dump and a restore of workload-pattern
    */
-  measure?: (one: BenchmarkCase, round: number, store: string) => Promise<Sample>;
+  measure?: ((one: BenchmarkCase, round: number, store: string) => Promise<Sample>) | undefined;
   /** Measured rounds. */
   rounds: number;
   /** Rounds that are run and not counted: memory is touched for the first time. @default 1 */
-  warmup?: number;
+  warmup?: number | undefined;
   /** A directory of its own is made and removed here for every run. */
   store: string;
   /** @default warm: images are read while the system still has them in memory */
-  pageCache?: PageCache;
+  pageCache?: PageCache | undefined;
   /** What a case needs around it, before each of its samples. */
-  prepare?: (one: BenchmarkCase) => Promise<void>;
+  prepare?: ((one: BenchmarkCase) => Promise<void>) | undefined;
   /** Says that a measured sample is there already, from an interrupted run. */
-  isDone?: (caseName: string, round: number) => boolean;
-  signal?: AbortSignal;
+  isDone?: ((caseName: string, round: number) => boolean) | undefined;
+  signal?: AbortSignal | undefined;
   /** Called for every sample, warm-ups (`round` below 0) too. */
-  onSample?: (sample: Sample) => void;
+  onSample?: ((sample: Sample) => void) | undefined;
 }
 
 /** Where time went; `podman` and `application` for servers in containers. */
@@ -114,7 +114,7 @@ export interface Sample {
    * From the start of the program to the first answer that every byte is right, of a server to its first token: no
    * checkpoint involved. Absent where the program ran already.
    */
-  coldMs?: number;
+  coldMs?: number | undefined;
   /** 0 for a cold start, which has no dump and no images. */
   dumpMs: number;
   dumpPhases: SamplePhase[];
@@ -128,7 +128,7 @@ export interface Sample {
   verifiedMs: number;
   imageBytes: number;
   /** Of the allocations in the GPU image; absent where the variant writes none. */
-  deviceBytes?: number;
+  deviceBytes?: number | undefined;
 }
 
 /** The device memory that the GPU images of a dump hold. */
@@ -160,7 +160,7 @@ const SYNC_TIMEOUT_MS = 3_600_000;
 
 /** Gives the page cache back, images included: what comes next is read from the storage. */
 export async function dropPageCache(signal: AbortSignal | undefined): Promise<void> {
-  await exec('sync', [], { timeoutMs: SYNC_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) });
+  await exec('sync', [], { timeoutMs: SYNC_TIMEOUT_MS, signal });
   writeFileSync('/proc/sys/vm/drop_caches', '3\n');
 }
 
@@ -218,8 +218,8 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     imagesDir,
     libdir: one.libdir,
     env: caseEnvironment(one),
-    ...(criu === undefined ? {} : { criu }),
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    criu,
+    signal: options.signal,
   };
   let workload: Workload | undefined;
   try {
@@ -230,7 +230,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       args: program ? [] : options.workload,
       ...(program ? { program: program.command } : {}),
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal: options.signal,
     });
     const startedMs = performance.now() - begin;
     const before = await examine(workload, program);

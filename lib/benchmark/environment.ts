@@ -28,13 +28,13 @@ export interface BenchmarkEnvironment {
   transparentHugePages: string;
   imageStore: ImageStore;
   /** All of them, where a matrix has several. */
-  imageStores?: ImageStore[];
+  imageStores?: ImageStore[] | undefined;
   /** Before each restore; absent in older results, which were `warm`. */
-  pageCache?: PageCache;
+  pageCache?: PageCache | undefined;
   criu: string;
   /** As nvidia-smi says it; absent on the software driver. */
-  gpu?: string;
-  driver?: string;
+  gpu?: string | undefined;
+  driver?: string | undefined;
   /** Measured on the software driver: the times mean nothing. */
   software: boolean;
 }

@@ -86,7 +86,7 @@ export interface LimitsOptions {
   store: string;
   /** Device memory, as workload sizes are given: `1G`. */
   size: string;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 function benchProgram(): string {
@@ -109,7 +109,7 @@ export async function measureLimits(options: LimitsOptions): Promise<Limits> {
     ];
     const { stdout } = await exec(program, args, {
       timeoutMs: 600_000,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal: options.signal,
     });
     const bench = benchSchema.parse(JSON.parse(stdout));
     const of = (key: keyof (typeof bench.iterations)[0]): number =>

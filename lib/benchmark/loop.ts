@@ -24,9 +24,9 @@ export interface LoopOptions {
   /** Restores. */
   rounds: number;
   store: string;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called after every restore, with the time until its memory was verified. */
-  onRound?: (round: number, verifiedMs: number) => void;
+  onRound?: ((round: number, verifiedMs: number) => void) | undefined;
 }
 
 export interface LoopResult {
@@ -72,8 +72,8 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
     imagesDir,
     libdir: one.libdir,
     env: caseEnvironment(one),
-    ...(one.criu === undefined ? {} : { criu: one.criu }),
-    ...(signal === undefined ? {} : { signal }),
+    criu: one.criu,
+    signal,
   };
   let workload: Workload | undefined;
   const done: Round[] = [];
@@ -82,7 +82,7 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
       socketPath: join(scratch, 'workload.sock'),
       args: options.workload,
       ...(one.preload === undefined ? {} : { env: { LD_PRELOAD: one.preload } }),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     const checksum = await workload.verify();
     await checkpoint({ ...shared, pid: workload.pid });

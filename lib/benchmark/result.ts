@@ -24,14 +24,14 @@ const phase = z.object({
 export const sampleSchema = z.object({
   case: z.string(),
   round: z.int(),
-  coldMs: ms.exactOptional(),
+  coldMs: ms.optional(),
   dumpMs: ms,
   dumpPhases: z.array(phase),
   restoreMs: ms,
   restorePhases: z.array(phase),
   verifiedMs: ms,
   imageBytes: count,
-  deviceBytes: count.exactOptional(),
+  deviceBytes: count.optional(),
 });
 
 const imageStore = z.object({ path: z.string(), type: z.string(), options: z.string() });
@@ -44,11 +44,11 @@ export const environmentSchema = z.object({
   transparentHugePages: z.string(),
   imageStore,
   /** Of a matrix with several. */
-  imageStores: z.array(imageStore).exactOptional(),
-  pageCache: z.enum(['warm', 'dropped']).exactOptional(),
+  imageStores: z.array(imageStore).optional(),
+  pageCache: z.enum(['warm', 'dropped']).optional(),
   criu: z.string(),
-  gpu: z.string().exactOptional(),
-  driver: z.string().exactOptional(),
+  gpu: z.string().optional(),
+  driver: z.string().optional(),
   software: z.boolean(),
 });
 
@@ -59,13 +59,13 @@ const caseSchema = z.object({
   settings: z
     .object({
       variant: z.string(),
-      store: z.string().exactOptional(),
-      streams: count.exactOptional(),
-      chunkMb: count.exactOptional(),
-      pool: z.union([z.literal(0), z.literal(1)]).exactOptional(),
-      prefetch: z.boolean().exactOptional(),
+      store: z.string().optional(),
+      streams: count.optional(),
+      chunkMb: count.optional(),
+      pool: z.union([z.literal(0), z.literal(1)]).optional(),
+      prefetch: z.boolean().optional(),
     })
-    .exactOptional(),
+    .optional(),
 });
 
 const resultSchema = z.object({

@@ -35,22 +35,22 @@ export interface BenchmarkRun {
   /** Options of workload-pattern. */
   workload: readonly string[];
   /** Instead of workload-pattern. */
-  program?: OtherProgram;
+  program?: OtherProgram | undefined;
   /** See {@link benchmarkDumpRestore}. @default a dump and a restore of the workload */
-  measure?: NonNullable<DumpRestoreOptions['measure']>;
+  measure?: NonNullable<DumpRestoreOptions['measure']> | undefined;
   /** What `measure` goes by: a run is continued only with the same. */
-  measureOptions?: Readonly<Record<string, unknown>>;
+  measureOptions?: Readonly<Record<string, unknown>> | undefined;
   rounds: number;
   warmup: number;
   store: string;
   pageCache: PageCache;
   /** JSON file of the result; CSV and, until it is finished, the journal go beside it. */
-  out?: string;
+  out?: string | undefined;
   /** Forgets an interrupted run. */
-  restart?: boolean;
-  signal?: AbortSignal;
+  restart?: boolean | undefined;
+  signal?: AbortSignal | undefined;
   /** Called after every sample. */
-  onProgress?: (progress: BenchmarkProgress) => void;
+  onProgress?: ((progress: BenchmarkProgress) => void) | undefined;
 }
 
 interface Criu {
@@ -132,7 +132,7 @@ export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> 
       name,
       interceptor: preload !== undefined,
       env: env ?? {},
-      ...(settings === undefined ? {} : { settings }),
+      settings,
     })),
     samples: [...(journal?.samples ?? fresh)],
   });

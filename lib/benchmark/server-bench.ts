@@ -30,15 +30,15 @@ export interface ServerBenchOptions {
   command: readonly string[];
   server: ServerOptions;
   /** Requests before each dump, at least one: its answer is what the restored server has to give. @default 3 */
-  requests?: number;
+  requests?: number | undefined;
   /**
    * Each dump is of what the sample before restored, as long as the preloaded library is the same: only the first has a
    * cold start.
    * @default false
    */
-  reuse?: boolean;
-  pageCache?: PageCache;
-  signal?: AbortSignal;
+  reuse?: boolean | undefined;
+  pageCache?: PageCache | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 const REQUESTS = 3;
@@ -193,8 +193,8 @@ export class ServerBench {
       imagesDir,
       libdir: one.libdir,
       env: caseEnvironment(one),
-      ...(one.criu === undefined ? {} : { criu: one.criu }),
-      ...(signal === undefined ? {} : { signal }),
+      criu: one.criu,
+      signal,
     };
     const { program, cold } = await this.#server.obtain(one);
     let before = await http.ask(signal);

@@ -23,14 +23,14 @@ export interface CaseSummary {
   case: string;
   imageBytes: number;
   /** From the start of the program, without a checkpoint; absent in older results. */
-  coldMs?: Spread;
+  coldMs?: Spread | undefined;
   dumpMs: Spread;
   restoreMs: Spread;
   verifiedMs: Spread;
   /** Median over the baseline's median; 1 for the baseline itself. A cold start has no dump to compare. */
-  ratio?: Partial<Record<Measure, number>>;
+  ratio?: Partial<Record<Measure, number>> | undefined;
   /** 95 % bootstrap intervals of the ratios; absent for the baseline, and for fewer than three samples. */
-  ratioInterval?: Partial<Record<Measure, Interval>>;
+  ratioInterval?: Partial<Record<Measure, Interval>> | undefined;
 }
 
 export function spreadOf(values: number[]): Spread {

@@ -17,14 +17,14 @@ import type { Report } from '../progress.ts';
 
 export interface BuildOptions {
   /** Only this variant of the plugin. @default everything */
-  variant?: PluginVariant;
+  variant?: PluginVariant | undefined;
   /** A CRIU source tree, to check our declarations against its header. */
-  criuSrc?: string;
+  criuSrc?: string | undefined;
   /** For example `address,undefined`; builds beside the normal build. */
-  sanitize?: string;
-  report?: Report;
-  signal?: AbortSignal;
-  env?: Environment;
+  sanitize?: string | undefined;
+  report?: Report | undefined;
+  signal?: AbortSignal | undefined;
+  env?: Environment | undefined;
 }
 
 export interface BuildResult {
@@ -74,8 +74,8 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
   ];
   await exec(process.execPath, args, {
     timeoutMs: BUILD_TIMEOUT_MS,
-    ...(options.report === undefined ? {} : { onLine: options.report }),
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    onLine: options.report,
+    signal: options.signal,
   });
   return { buildDir: out };
 }

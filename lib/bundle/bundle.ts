@@ -29,9 +29,9 @@ export interface BundleOptions {
   /** The file to write, `….tar.xz`; one that is there is replaced. */
   out: string;
   /** Of xz, 0–9: higher takes longer and makes it smaller. @default 6 */
-  compressionLevel?: number;
-  report?: Report;
-  signal?: AbortSignal;
+  compressionLevel?: number | undefined;
+  report?: Report | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 export interface BundleResult extends BundleFacts {
@@ -128,7 +128,7 @@ function packageVersion(): string {
 }
 
 function glibcVersion(): string {
-  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string | undefined } };
   return header.glibcVersionRuntime ?? 'unknown';
 }
 
@@ -139,7 +139,7 @@ async function pack(parent: string, folder: string, out: string, options: Bundle
   try {
     await exec('tar', ['-cJf', partial, ...names, '-C', parent, folder], {
       ...settings,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal: options.signal,
     });
     await rename(partial, out);
   } finally {

@@ -9,8 +9,8 @@ import { basename, dirname, join, relative, sep } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 
 interface Manifest {
-  dependencies?: Record<string, string>;
-  optionalDependencies?: Record<string, string>;
+  dependencies?: Record<string, string> | undefined;
+  optionalDependencies?: Record<string, string> | undefined;
 }
 
 /** Only building needs these. */

@@ -38,9 +38,9 @@ export interface CheckpointOptions extends OperationOptions {
   /** Root of the process tree. */
   pid: number;
   /** The process goes on after the dump. @default false */
-  leaveRunning?: boolean;
+  leaveRunning?: boolean | undefined;
   /** Replaces a checkpoint that is in the images directory once the new one is complete. @default false */
-  force?: boolean;
+  force?: boolean | undefined;
 }
 
 export interface CheckpointResult {
@@ -108,9 +108,9 @@ function createRun(options: CheckpointOptions, operation: Operation, shellJob: b
     args: dumpArguments({ ...criuOptions(operation, options, shellJob), pid, leaveRunning }),
     workDir: operation.workDir,
     runDir: operation.runDir,
-    ...(env === undefined ? {} : { env }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    env,
+    signal,
+    timeoutMs,
   };
 }
 

@@ -12,7 +12,7 @@ export class CheckpointError extends CommandError {
   constructor(message: string, hint: string | undefined, facts: CommandFacts, result: CriuResult) {
     super('ERR_CHECKPOINT_FAILED', message, facts, {
       cause: result.error,
-      ...(hint === undefined ? {} : { hint }),
+      hint,
     });
     this.tasks = result.status?.tasks ?? [];
     this.errors = result.log.errors;

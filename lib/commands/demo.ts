@@ -10,9 +10,9 @@ import type { WorkloadStatus } from '../workload/index.ts';
 import { showWarnings } from './operation-options.ts';
 
 interface Flags {
-  size?: string;
-  software?: boolean;
-  keep?: boolean;
+  size?: string | undefined;
+  software?: boolean | undefined;
+  keep?: boolean | undefined;
   variant: string;
 }
 

@@ -13,9 +13,9 @@ import { formatBytes, table } from '../output.ts';
 import { withProgress } from '../progress.ts';
 
 interface ShowOptions {
-  allocations?: boolean;
-  chunks?: boolean;
-  mappings?: boolean;
+  allocations?: boolean | undefined;
+  chunks?: boolean | undefined;
+  mappings?: boolean | undefined;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, next) => total + next, 0);

@@ -6,15 +6,15 @@ import { formatDuration, table, type Io } from '../output.ts';
 
 export interface CommonFlags {
   imagesDir: string;
-  workDir?: string;
-  variant?: string;
-  libdir?: string;
-  shellJob?: boolean;
-  tcpEstablished?: boolean;
-  extUnixSk?: boolean;
-  fileLocks?: boolean;
-  linkRemap?: boolean;
-  verbosity?: number;
+  workDir?: string | undefined;
+  variant?: string | undefined;
+  libdir?: string | undefined;
+  shellJob?: boolean | undefined;
+  tcpEstablished?: boolean | undefined;
+  extUnixSk?: boolean | undefined;
+  fileLocks?: boolean | undefined;
+  linkRemap?: boolean | undefined;
+  verbosity?: number | undefined;
 }
 
 /** Parses an option that is a whole number from `min` to `max`. */
@@ -58,15 +58,15 @@ export function toOperationOptions(
     imagesDir,
     extraArgs,
     signal: io.signal,
-    ...(workDir === undefined ? {} : { workDir }),
-    ...(variant === undefined ? {} : { variant }),
-    ...(libdir === undefined ? {} : { libdir }),
-    ...(verbosity === undefined ? {} : { verbosity }),
-    ...(shellJob === undefined ? {} : { shellJob }),
-    ...(tcpEstablished === undefined ? {} : { tcpEstablished }),
-    ...(extUnixSk === undefined ? {} : { extUnixSk }),
-    ...(fileLocks === undefined ? {} : { fileLocks }),
-    ...(linkRemap === undefined ? {} : { linkRemap }),
+    workDir,
+    variant,
+    libdir,
+    verbosity,
+    shellJob,
+    tcpEstablished,
+    extUnixSk,
+    fileLocks,
+    linkRemap,
   };
 }
 

@@ -70,9 +70,9 @@ export function registerPool(program: Command, io: Io): void {
     .command('start')
     .description('start the daemon and wait until it answers')
     .option('--log <file>', 'its log (default: pool.log in the run directory)')
-    .action(async ({ log }: { log?: string }) => {
+    .action(async ({ log }: { log?: string | undefined }) => {
       const status = await withProgress(io, 'starting cuda-poold', () =>
-        poolStart({ signal: io.signal, ...(log === undefined ? {} : { logFile: log }) }),
+        poolStart({ signal: io.signal, logFile: log }),
       );
       io.result(status, () => statusText(status));
     });
@@ -96,7 +96,7 @@ export function registerPool(program: Command, io: Io): void {
     .argument('<dir>', 'images directory')
     .description('bring the GPU images of a directory into device memory')
     .option('--golden', 'they serve any number of restores')
-    .action(async (dir: string, { golden }: { golden?: boolean }) => {
+    .action(async (dir: string, { golden }: { golden?: boolean | undefined }) => {
       const start = performance.now();
       const resident = await withProgress(io, `loading ${dir}`, () =>
         poolPrefetch(dir, { golden: golden === true, signal: io.signal }),
@@ -112,7 +112,7 @@ export function registerPool(program: Command, io: Io): void {
     .argument('[dir]', 'images directory (default: everything)')
     .description('free the device memory of resident images')
     .option('--force', 'golden ones too')
-    .action(async (dir: string | undefined, { force }: { force?: boolean }) => {
+    .action(async (dir: string | undefined, { force }: { force?: boolean | undefined }) => {
       const dropped = await poolDrop(dir, { force: force === true, signal: io.signal });
       io.result({ dropped }, () => `${dropped} dropped`);
     });
@@ -130,5 +130,5 @@ export function registerPool(program: Command, io: Io): void {
     .command('metrics')
     .description('print figures for Prometheus, or serve them')
     .option('--listen <address>', 'a Unix socket path, 127.0.0.1:PORT or [::1]:PORT', parseAddress)
-    .action(({ listen }: { listen?: MetricsAddress }) => metrics(io, listen));
+    .action(({ listen }: { listen?: MetricsAddress | undefined }) => metrics(io, listen));
 }

@@ -15,7 +15,7 @@ export interface ServerFlags {
 export function serverOptions(flags: ServerFlags): ServerOptions {
   const { url, healthPath, requestPath, body, healthTimeout } = flags;
   const healthTimeoutMs = healthTimeout * 1000;
-  return { url, healthPath, requestPath, healthTimeoutMs, ...(body === undefined ? {} : { body }) };
+  return { url, healthPath, requestPath, healthTimeoutMs, body };
 }
 
 /** All of them but `--url`, which is required or not. */

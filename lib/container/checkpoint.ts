@@ -19,18 +19,18 @@ import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'> {
   name: string;
   /** The container goes on after the checkpoint. @default false */
-  leaveRunning?: boolean;
+  leaveRunning?: boolean | undefined;
   /** Into this tar file: GPU images, CRIU's images and the container's changed files. */
-  exportTo?: string;
+  exportTo?: string | undefined;
   /** Of the tar file. @default none: GPU memory hardly gets smaller, and it takes longer */
-  compress?: 'none' | 'gzip' | 'zstd';
+  compress?: 'none' | 'gzip' | 'zstd' | undefined;
   /** The tar goes without the files that the container changed. */
-  ignoreRootfs?: boolean;
-  ignoreVolumes?: boolean;
-  tcpEstablished?: boolean;
-  fileLocks?: boolean;
+  ignoreRootfs?: boolean | undefined;
+  ignoreVolumes?: boolean | undefined;
+  tcpEstablished?: boolean | undefined;
+  fileLocks?: boolean | undefined;
   /** Directory for the images, such as a huge-page tmpfs. @default the one it was created with, else podman's own */
-  store?: string;
+  store?: string | undefined;
 }
 
 export interface ContainerCheckpointResult {
@@ -133,12 +133,12 @@ export function runtimeFor(
   const madeFor = made[labels.libdir];
   const runDir = made[labels.runDir];
   return {
-    ...(variant === undefined ? {} : { variant }),
-    ...(libdir === undefined ? {} : { libdir }),
+    variant,
+    libdir,
     ...(variant === undefined && libdir === undefined && madeFor !== undefined ? { libdir: madeFor } : {}),
-    ...(runDir === undefined ? {} : { runDir }),
-    ...(criu === undefined ? {} : { criu }),
-    ...(signal === undefined ? {} : { signal }),
+    runDir,
+    criu,
+    signal,
   };
 }
 
@@ -178,7 +178,7 @@ async function dump(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   try {
-    const options = { path: runtime.path, ...(signal === undefined ? {} : { signal }) };
+    const options = { path: runtime.path, signal };
     return (await podman(args, options)).stdout;
   } catch (error) {
     // as where the tar file did not fit: the images of a container that has ended are all there is

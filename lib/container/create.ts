@@ -34,20 +34,20 @@ export interface ContainerCreateOptions extends PluginChoice {
   name: string;
   image: string;
   /** In the container; the image's own without it. */
-  command?: readonly string[];
+  command?: readonly string[] | undefined;
   /** @default plain */
-  preset?: string;
+  preset?: string | undefined;
   /**
    * Directory for its images, such as a huge-page tmpfs. The container sees its own directory there, read-only: large
    * host memory is then mapped from page files instead of being read by CRIU.
    * @default podman's own, which no container sees
    */
-  store?: string;
+  store?: string | undefined;
   /** How GPUs get into the container. @default cdi on a machine with a GPU, else none */
-  gpu?: GpuAccess;
+  gpu?: GpuAccess | undefined;
   /** More flags of `podman run`. */
-  podmanArgs?: readonly string[];
-  signal?: AbortSignal;
+  podmanArgs?: readonly string[] | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 interface Limit {

@@ -14,8 +14,8 @@ export const PODMAN_TIMEOUT_MS = 3_600_000;
 
 export interface PodmanOptions {
   /** Replaces PATH: podman, and the runtime below it, find criu there. */
-  path?: string;
-  signal?: AbortSignal;
+  path?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 function podmanProgram(): string {
@@ -31,7 +31,7 @@ function execOptions({ path, signal }: PodmanOptions) {
   return {
     timeoutMs: PODMAN_TIMEOUT_MS,
     ...(path === undefined ? {} : { env: { PATH: path } }),
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   };
 }
 

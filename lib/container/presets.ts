@@ -8,10 +8,10 @@ import { UsageError } from '../errors.ts';
 
 export interface PresetPart {
   /** Flags of `podman run`. */
-  podman?: readonly string[];
-  env?: Readonly<Record<string, string>>;
+  podman?: readonly string[] | undefined;
+  env?: Readonly<Record<string, string>> | undefined;
   /** Arguments of the program in the container. */
-  args?: readonly string[];
+  args?: readonly string[] | undefined;
   saves: string;
   costs: string;
 }

@@ -19,17 +19,17 @@ import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 
 export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'> {
   /** The container; of an imported one, the name it gets. */
-  name?: string;
+  name?: string | undefined;
   /** Tar file of a checkpoint. */
-  importFrom?: string;
+  importFrom?: string | undefined;
   /** The images stay, for another restore. @default false */
-  keep?: boolean;
-  ignoreRootfs?: boolean;
-  ignoreStaticIp?: boolean;
-  ignoreStaticMac?: boolean;
-  ignoreVolumes?: boolean;
-  tcpEstablished?: boolean;
-  fileLocks?: boolean;
+  keep?: boolean | undefined;
+  ignoreRootfs?: boolean | undefined;
+  ignoreStaticIp?: boolean | undefined;
+  ignoreStaticMac?: boolean | undefined;
+  ignoreVolumes?: boolean | undefined;
+  tcpEstablished?: boolean | undefined;
+  fileLocks?: boolean | undefined;
 }
 
 export interface ContainerRestoreResult {
@@ -136,7 +136,7 @@ async function makeStore(file: string, signal: AbortSignal | undefined): Promise
   const { stdout, exitCode } = await execResult('tar', ['-xOf', resolve(file), 'config.dump'], {
     // tar reads a compressed file to its end
     timeoutMs: PODMAN_TIMEOUT_MS,
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   });
   const store = exitCode === 0 ? readLabels(file, stdout)[labels.store] : undefined;
   if (store !== undefined) makeDirectory(store, 0o700);
@@ -157,7 +157,7 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
     const args = restoreArguments(options, target);
     const { stdout } = await podman(args, {
       path: runtime.path,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     const durationMs = performance.now() - start;
     const status = await runtime.status();

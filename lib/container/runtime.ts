@@ -23,10 +23,10 @@ export const runtimeConfig = '/etc/criu/runc.conf';
 
 export interface RuntimeOptions extends PluginChoice {
   /** The program criu. @default the one that set-up finds */
-  criu?: string;
+  criu?: string | undefined;
   /** What the container was made with. @default CRIU_CUDA_RUN_DIR */
-  runDir?: string;
-  signal?: AbortSignal;
+  runDir?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** `libdir` in criu's own file for runtimes. */

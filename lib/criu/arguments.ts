@@ -11,29 +11,29 @@ export interface CriuOptions {
   /** Absolute; logs and statistics go there. */
   workDir: string;
   /** Where CRIU looks for plugins; its own default when missing. */
-  libdir?: string;
+  libdir?: string | undefined;
   /** The tasks share a session, and maybe a terminal, with processes outside their tree. */
-  shellJob?: boolean;
-  tcpEstablished?: boolean;
-  extUnixSk?: boolean;
-  fileLocks?: boolean;
-  linkRemap?: boolean;
+  shellJob?: boolean | undefined;
+  tcpEstablished?: boolean | undefined;
+  extUnixSk?: boolean | undefined;
+  fileLocks?: boolean | undefined;
+  linkRemap?: boolean | undefined;
   /** 0 to 4, see CRIU's `-v`. @default 3 */
-  verbosity?: number;
+  verbosity?: number | undefined;
   /** Added as they are; CRIU lets the last of two equal options win. */
-  extraArgs?: readonly string[];
+  extraArgs?: readonly string[] | undefined;
 }
 
 export interface DumpArguments extends CriuOptions {
   pid: number;
-  leaveRunning?: boolean;
+  leaveRunning?: boolean | undefined;
 }
 
 export interface RestoreArguments extends CriuOptions {
   /** Absolute; CRIU writes the root task's pid there and refuses a file that exists. */
   pidFile: string;
   /** The tasks stand still, as after SIGSTOP. */
-  leaveStopped?: boolean;
+  leaveStopped?: boolean | undefined;
 }
 
 export const dumpLog = 'dump.log';

@@ -96,7 +96,7 @@ export interface CudaTask {
   /** The state the dump found it in. */
   prior: 'running' | 'locked' | 'checkpointed';
   /** Only when it failed. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 const stepOf = ({ pid, step, result, name, ms }: z.infer<typeof stepLine>): DriverStep => ({
@@ -111,7 +111,7 @@ const taskOf = ({ pid, outcome, prior, reason }: z.infer<typeof taskLine>): Cuda
   pid,
   outcome,
   prior,
-  ...(reason === undefined ? {} : { reason }),
+  reason,
 });
 
 export interface OpStatus {

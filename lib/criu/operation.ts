@@ -17,21 +17,21 @@ export interface OperationOptions
   extends PluginChoice, Pick<CriuOptions, 'tcpEstablished' | 'extUnixSk' | 'fileLocks' | 'linkRemap'> {
   imagesDir: string;
   /** Where logs and statistics go. @default the images directory */
-  workDir?: string;
+  workDir?: string | undefined;
   /** The program. @default the one that `criu-cuda setup` finds or built */
-  criu?: string;
+  criu?: string | undefined;
   /** Added to the environment of criu, and so of the plugin. */
-  env?: Record<string, string | undefined>;
+  env?: Record<string, string | undefined> | undefined;
   /** @default true when the root task does not lead its session */
-  shellJob?: boolean;
+  shellJob?: boolean | undefined;
   /** @default 3 */
-  verbosity?: number;
+  verbosity?: number | undefined;
   /** Passed to criu as they are. */
-  extraArgs?: readonly string[];
+  extraArgs?: readonly string[] | undefined;
   /** Ends criu and cleans up. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds for the run of criu. @default one hour */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 export interface Operation {
@@ -72,11 +72,11 @@ export function criuOptions(operation: Operation, options: OperationOptions, she
     workDir: operation.workDir,
     libdir: operation.libdir,
     shellJob: options.shellJob ?? shellJob,
-    ...(tcpEstablished === undefined ? {} : { tcpEstablished }),
-    ...(extUnixSk === undefined ? {} : { extUnixSk }),
-    ...(fileLocks === undefined ? {} : { fileLocks }),
-    ...(linkRemap === undefined ? {} : { linkRemap }),
-    ...(verbosity === undefined ? {} : { verbosity }),
-    ...(extraArgs === undefined ? {} : { extraArgs }),
+    tcpEstablished,
+    extUnixSk,
+    fileLocks,
+    linkRemap,
+    verbosity,
+    extraArgs,
   };
 }

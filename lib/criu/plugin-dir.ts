@@ -12,9 +12,9 @@ import { isPluginVariant, pluginVariants, variantDir } from '../variant.ts';
 
 export interface PluginChoice {
   /** A variant of the C build. */
-  variant?: string;
+  variant?: string | undefined;
   /** A directory; wins over `variant`. */
-  libdir?: string;
+  libdir?: string | undefined;
 }
 
 const hasPlugin = (dir: string): boolean => existsSync(join(dir, pluginFileName));

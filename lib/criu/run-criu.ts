@@ -26,13 +26,13 @@ export interface CriuRun {
   workDir: string;
   /** Where the plugin writes its status file. */
   runDir: string;
-  env?: Record<string, string | undefined>;
-  signal?: AbortSignal;
-  timeoutMs?: number;
+  env?: Record<string, string | undefined> | undefined;
+  signal?: AbortSignal | undefined;
+  timeoutMs?: number | undefined;
   /** The tasks stand still afterwards, and take their device memory when they are woken. */
-  leaveStopped?: boolean;
+  leaveStopped?: boolean | undefined;
   /** Criu shares our session and terminal: for shell jobs. */
-  keepTerminal?: boolean;
+  keepTerminal?: boolean | undefined;
 }
 
 export interface CriuResult {
@@ -61,9 +61,9 @@ export const isStandby = ({ attaching, tasks }: OpStatus): boolean =>
 
 export interface CollectOptions {
   /** Processes that wait for their memory go on doing so, and the file stays. */
-  leaveStopped?: boolean;
+  leaveStopped?: boolean | undefined;
   /** Gives up waiting. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -95,8 +95,8 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
     timeoutMs: run.timeoutMs ?? DEFAULT_CRIU_TIMEOUT_MS,
     ownGroup: run.keepTerminal !== true,
     ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
-    ...(run.env === undefined ? {} : { env: run.env }),
-    ...(run.signal === undefined ? {} : { signal: run.signal }),
+    env: run.env,
+    signal: run.signal,
     onSpawn,
   };
 }
@@ -115,8 +115,8 @@ function removeLeftOvers(run: CriuRun): void {
  * is collected.
  */
 export async function runCriu(run: CriuRun): Promise<CriuResult> {
-  const started: { pid?: number } = {};
-  const ended: { exitCode?: number; error?: unknown; stderr?: string } = {};
+  const started: { pid?: number | undefined } = {};
+  const ended: { exitCode?: number | undefined; error?: unknown; stderr?: string | undefined } = {};
   removeLeftOvers(run);
   const start = performance.now();
   try {

@@ -30,18 +30,18 @@ export type ShowStep = <T>(title: string, run: () => Promise<T>) => Promise<T>;
 
 export interface DemoOptions {
   /** Device memory of the program. @default 2 GiB on a GPU, 256 MiB on the software driver */
-  bytes?: number;
+  bytes?: number | undefined;
   /** Use the software driver even when there is a GPU. @default false */
-  software?: boolean;
+  software?: boolean | undefined;
   /** Leave the images. @default false */
-  keep?: boolean;
+  keep?: boolean | undefined;
   /** Variant of the plugin. @default parallel */
-  variant?: string;
-  signal?: AbortSignal;
+  variant?: string | undefined;
+  signal?: AbortSignal | undefined;
   /** @default shows nothing */
-  step?: ShowStep;
+  step?: ShowStep | undefined;
   /** Called as soon as the device is known. */
-  onDevice?: (device: WorkloadStatus, driver: DriverChoice) => void;
+  onDevice?: ((device: WorkloadStatus, driver: DriverChoice) => void) | undefined;
 }
 
 export interface DemoResult {
@@ -146,7 +146,7 @@ class DemoRun {
     const { signal, keep = false } = this.#options;
     const variant = this.#variant;
     const { imagesDir } = this.scratch;
-    const shared = { imagesDir, variant, env: this.env, ...(signal === undefined ? {} : { signal }) };
+    const shared = { imagesDir, variant, env: this.env, signal };
     const step = this.#step;
     const workload = await step('start a GPU program', () => this.#start());
     const status = await workload.status();

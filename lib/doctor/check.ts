@@ -24,7 +24,7 @@ export interface Check {
   /** What there is, in words. */
   found: string;
   /** What to do about it; for everything that is not ok. */
-  remedy?: string;
+  remedy?: string | undefined;
 }
 
 /** The machine the doctor looks at; tests make one in a folder. */

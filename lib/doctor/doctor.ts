@@ -29,11 +29,11 @@ const examinations: readonly Examination[] = [
 
 export interface DoctorOptions {
   /** Where images are to be written. */
-  imagesDir?: string;
+  imagesDir?: string | undefined;
   /** @default this machine */
-  system?: System;
+  system?: System | undefined;
   /** Where the machine's files are read. @default / */
-  root?: string;
+  root?: string | undefined;
 }
 
 export interface DoctorReport {

@@ -142,9 +142,7 @@ export const examineImageStore: Examination = (patient) => {
     title: 'image store',
     found: `${patient.imagesDir}: ${kind}, ${formatBytes(freeBytes)} free`,
   };
-  const check = (status: Check['status'], remedy?: string): Check[] => [
-    { ...base, status, ...(remedy === undefined ? {} : { remedy }) },
-  ];
+  const check = (status: Check['status'], remedy?: string): Check[] => [{ ...base, status, remedy }];
   if (!isWritable(path)) return check('broken', `${path} cannot be written by this user`);
   const remedy = storeRemedy(mount, freeBytes);
   return remedy === undefined ? check('ok') : check('warning', remedy);

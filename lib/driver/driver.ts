@@ -34,14 +34,14 @@ export const driverCandidates: readonly string[] = [
 
 export interface LockOptions {
   /** Milliseconds to wait for the GPU work to end; 0 waits for ever. @default 10_000 */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Stops waiting, with the signal's reason; a lock that comes all the same is taken back. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface RestoreStepOptions {
   /** Empty: the same GPUs. Else it names every GPU of the process. @default [] */
-  deviceMap?: readonly DevicePair[];
+  deviceMap?: readonly DevicePair[] | undefined;
 }
 
 /**

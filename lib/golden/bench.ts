@@ -52,8 +52,8 @@ export function measureGolden(
   return async (one, round, store) => {
     const shared = {
       name,
-      ...(one.criu === undefined ? {} : { criu: one.criu }),
-      ...(signal === undefined ? {} : { signal }),
+      criu: one.criu,
+      signal,
     };
     const server = new Server(options.server);
     if (await findContainer(name))

@@ -26,14 +26,14 @@ import { containerHost } from './container-host.ts';
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;
   /** Requests before the checkpoint, at least one: its answer is what a restore is compared with. @default 3 */
-  warmup?: number;
+  warmup?: number | undefined;
   /** Into a tar file as well. */
-  exportTo?: string;
-  criu?: string;
+  exportTo?: string | undefined;
+  criu?: string | undefined;
   /** Starts anew although there is a golden checkpoint of this name. @default false */
-  force?: boolean;
+  force?: boolean | undefined;
   /** Called when a part begins. */
-  onStep?: (what: string) => void;
+  onStep?: ((what: string) => void) | undefined;
 }
 
 const answerSchema = z.object({
@@ -47,10 +47,10 @@ const recordSchema = z.object({
   schemaVersion: z.literal(1),
   server: z.object({
     url: z.string(),
-    healthPath: z.string().exactOptional(),
-    requestPath: z.string().exactOptional(),
-    body: z.unknown().exactOptional(),
-    healthTimeoutMs: z.number().exactOptional(),
+    healthPath: z.string().optional(),
+    requestPath: z.string().optional(),
+    body: z.unknown().optional(),
+    healthTimeoutMs: z.number().optional(),
   }),
   /** From the start of the container to a healthy server. Milliseconds. */
   healthyMs: z.number(),
@@ -140,15 +140,15 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
   const answers = await warmUp(server, options);
   const shared = {
     name,
-    ...(criu === undefined ? {} : { criu }),
-    ...(signal === undefined ? {} : { signal }),
+    criu,
+    signal,
   };
   if (exportTo !== undefined) {
     options.onStep?.('checkpoint into a tar file');
     await checkpointContainer({ ...shared, exportTo, leaveRunning: true });
   }
   options.onStep?.('checkpoint');
-  const checkpoint = await checkpointContainer({ ...shared, ...(store === undefined ? {} : { store }) });
+  const checkpoint = await checkpointContainer({ ...shared, store });
   const container = await requireContainer(name);
   const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
   writeFileSync(recordPath(container), `${JSON.stringify(record, null, 1)}\n`);
@@ -157,11 +157,11 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
 
 export interface GoldenRestoreOptions {
   name: string;
-  criu?: string;
-  variant?: string;
+  criu?: string | undefined;
+  variant?: string | undefined;
   /** Whether the answer has to be the recorded one: greedy decoding on the same GPU. @default true */
-  compare?: boolean;
-  signal?: AbortSignal;
+  compare?: boolean | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 export interface GoldenRestoreResult {
@@ -199,9 +199,9 @@ export async function restoreGolden(options: GoldenRestoreOptions): Promise<Gold
   const restore = await restoreContainer({
     name,
     keep: true,
-    ...(criu === undefined ? {} : { criu }),
-    ...(variant === undefined ? {} : { variant }),
-    ...(signal === undefined ? {} : { signal }),
+    criu,
+    variant,
+    signal,
   });
   await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;

@@ -6,7 +6,7 @@ export class GpuImageError extends ToolkitError {
   constructor(message: string, cause?: unknown) {
     super('ERR_GPU_IMAGE', message, {
       hint: 'dump the process again, or copy the images directory again',
-      ...(cause === undefined ? {} : { cause }),
+      cause,
     });
   }
 }

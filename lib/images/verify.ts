@@ -24,9 +24,9 @@ const lineSchema = z.object({
 export type VerifiedImage = z.infer<typeof lineSchema>;
 
 export interface VerifyOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** @default the program of this project's C build */
-  program?: string;
+  program?: string | undefined;
 }
 
 /** Terabytes take a while, and a directory without progress is stopped by its caller. */
@@ -45,7 +45,7 @@ export async function verifyGpuImages(
   }
   const result = await execResult(program, ['verify', directory], {
     timeoutMs: TIMEOUT_MS,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    signal: options.signal,
   });
   const lines = result.stdout.split('\n').filter((line) => line !== '');
   if (lines.length === 0) {

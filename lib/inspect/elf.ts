@@ -190,7 +190,10 @@ function readRelocations(
   return found;
 }
 
-function readDynamic(reader: Reader, sections: readonly Section[]): { needed: string[]; soname?: string } {
+function readDynamic(
+  reader: Reader,
+  sections: readonly Section[],
+): { needed: string[]; soname?: string | undefined } {
   const section = sections.find((candidate) => candidate.type === sectionType.dynamic);
   const strings = section === undefined ? undefined : sections[section.link];
   if (section === undefined || strings === undefined) return { needed: [] };

@@ -56,16 +56,16 @@ export interface PluginInfo {
   kind: PluginKind;
   sizeBytes: number;
   sha256: string;
-  machine?: string;
-  buildId?: string;
+  machine?: string | undefined;
+  buildId?: string | undefined;
   /** Libraries it needs. */
-  needed?: string[];
-  descriptor?: PluginDescriptor;
+  needed?: string[] | undefined;
+  descriptor?: PluginDescriptor | undefined;
   /** Ours only. */
-  version?: string;
-  variant?: string;
+  version?: string | undefined;
+  variant?: string | undefined;
   /** Why it is not a plugin. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 const DESCRIPTOR = 'CR_PLUGIN_DESC';
@@ -125,7 +125,7 @@ function describe(elf: ElfFile): Omit<PluginInfo, 'path' | 'sizeBytes' | 'sha256
   const common = {
     machine: elf.machine,
     needed: elf.needed,
-    ...(elf.buildId === undefined ? {} : { buildId: elf.buildId }),
+    buildId: elf.buildId,
   };
   const symbol = findSymbol(elf, DESCRIPTOR);
   if (symbol === undefined) {

@@ -27,7 +27,7 @@ export interface InstallOptions {
   source: string;
   libdir: string;
   /** @default the clock */
-  now?: () => Date;
+  now?: (() => Date) | undefined;
 }
 
 /** What one change did. */
@@ -38,10 +38,10 @@ export interface InstallResult {
   /** Files of ours that are there now. */
   files: string[];
   /** The variant that is there now, if one of ours. */
-  variant?: string;
-  version?: string;
+  variant?: string | undefined;
+  version?: string | undefined;
   /** In words, what the change replaced or brought back. */
-  replaced?: string;
+  replaced?: string | undefined;
 }
 
 function pluginText(info: PluginInfo): string {

@@ -59,7 +59,6 @@ export function currentSystem(signal?: AbortSignal, env: Environment = process.e
     cacheDir: cacheDir(env),
     jobs: availableParallelism(),
     signal,
-    run: (file, args, options) =>
-      execResult(file, args, { ...(signal === undefined ? {} : { signal }), ...options }),
+    run: (file, args, options) => execResult(file, args, { ...options, signal: options?.signal ?? signal }),
   };
 }

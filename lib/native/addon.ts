@@ -75,9 +75,9 @@ export interface Addon {
 export interface AddonFailure extends Error {
   /** `open`: a library is missing or too old; `nvml`: a call into NVML failed; `system`: a file could not be read. */
   kind: 'open' | 'nvml' | 'system';
-  call?: string;
+  call?: string | undefined;
   /** The nvmlReturn_t, or errno. */
-  result?: number;
+  result?: number | undefined;
 }
 
 const kinds: readonly unknown[] = ['open', 'nvml', 'system'] satisfies AddonFailure['kind'][];

@@ -23,7 +23,7 @@ export interface MemoryOptions {
 
 export interface MemoryMapOptions extends MemoryOptions {
   /** How many single mappings are wanted. @default 16 */
-  largest?: number;
+  largest?: number | undefined;
 }
 
 const MOST_MAPPINGS = 65_536;

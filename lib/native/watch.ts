@@ -11,9 +11,9 @@ import { watchProcess, type WatchedProcess } from '../process/index.ts';
 
 export interface StateWatchOptions {
   /** Milliseconds between two questions to the driver. @default 250 */
-  intervalMs?: number;
+  intervalMs?: number | undefined;
   /** Ends the watch, as {@link StateWatcher.close} does. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface StateChange {

@@ -88,10 +88,10 @@ export class PoolError extends ToolkitError {}
 
 export interface PoolOptions {
   /** @default CRIU_CUDA_RUN_DIR */
-  runDir?: string;
-  env?: Environment;
+  runDir?: string | undefined;
+  env?: Environment | undefined;
   /** Gives up waiting; the daemon goes on with what it was asked for. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export function poolRunDir(options: PoolOptions = {}): string {
@@ -165,7 +165,7 @@ export async function poolStatus(options: PoolOptions = {}): Promise<PoolStatus>
  */
 export async function poolPrefetch(
   dir: string,
-  options: PoolOptions & { golden?: boolean } = {},
+  options: PoolOptions & { golden?: boolean | undefined } = {},
 ): Promise<number> {
   const words = ['prefetch', directory(dir), ...(options.golden === true ? ['golden'] : [])];
   return (await ask(words, z.object({ resident: count }), options)).resident;
@@ -177,7 +177,7 @@ export async function poolPrefetch(
  */
 export async function poolDrop(
   dir: string | undefined,
-  options: PoolOptions & { force?: boolean } = {},
+  options: PoolOptions & { force?: boolean | undefined } = {},
 ): Promise<number> {
   const words = [
     'drop',

@@ -28,9 +28,9 @@ const STOP_TIMEOUT_MS = 600_000;
 
 export interface PoolStartOptions extends PoolOptions {
   /** The program. @default the one of the built variant `full` */
-  program?: string;
+  program?: string | undefined;
   /** Its log. @default `pool.log` in the run directory */
-  logFile?: string;
+  logFile?: string | undefined;
 }
 
 const inodeOf = (path: string): bigint | undefined =>
@@ -105,7 +105,7 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
 
 export interface PoolStopOptions extends PoolOptions {
   /** Milliseconds. @default 600_000: dumps in progress are seen through */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 /**
@@ -117,7 +117,7 @@ export async function poolStop(options: PoolStopOptions = {}): Promise<number> {
   const { signal, timeoutMs = STOP_TIMEOUT_MS } = options;
   const { pid } = await poolStatus(options);
   process.kill(pid, 'SIGTERM');
-  const status = await waitForExit(pid, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+  const status = await waitForExit(pid, { timeoutMs, signal });
   if (status) return pid;
   throw new PoolError('ERR_POOL', `cuda-poold ${pid} has not ended after ${timeoutMs / 1000} s`, {
     hint: 'it was told to, and ends when its operations have; a standby is one until it is woken; a second SIGTERM ends it at once',

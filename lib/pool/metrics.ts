@@ -15,7 +15,7 @@ interface Metric {
   name: string;
   type: 'gauge' | 'counter';
   help: string;
-  samples: { labels?: Record<string, string>; value: number }[];
+  samples: { labels?: Record<string, string> | undefined; value: number }[];
 }
 
 const escapeLabel = (text: string): string =>

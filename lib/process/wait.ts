@@ -56,9 +56,9 @@ export function becomeSubreaper(): () => void {
 
 export interface WaitOptions {
   /** Gives up, with the signal's reason; the process is left alone. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds; gives up and returns `undefined`. @default never */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 function noSuchProcess(error: unknown): boolean {

@@ -144,9 +144,9 @@ function selectCases(results: readonly NamedResult[], names: readonly string[]):
 
 export interface ReportOptions {
   /** An earlier result or a directory of such, to compare with. */
-  against?: string;
+  against?: string | undefined;
   /** Names of the cases to show; all when absent. */
-  cases?: readonly string[];
+  cases?: readonly string[] | undefined;
 }
 
 /**

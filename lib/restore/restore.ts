@@ -50,7 +50,7 @@ export interface RestoreOptions extends OperationOptions {
    * The tree stands still until {@link RestoredProcess.wake}: a standby. Device memory that bypasses CRIU's pages is being
    * loaded, by a pool that keeps it until then.
    */
-  leaveStopped?: boolean;
+  leaveStopped?: boolean | undefined;
 }
 
 export interface RestoreResult {
@@ -96,10 +96,10 @@ function createRun(
     workDir: operation.workDir,
     runDir: operation.runDir,
     keepTerminal: shared.shellJob === true && process.stdin.isTTY,
-    ...(env === undefined ? {} : { env }),
-    ...(signal === undefined ? {} : { signal }),
+    env,
+    signal,
     leaveStopped,
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    timeoutMs,
   };
 }
 

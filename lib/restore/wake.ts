@@ -12,10 +12,10 @@ import { isAlive, killTree, readStat, readTree, wakeTree } from '../process/inde
 
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
-  runDir?: string;
-  env?: Environment;
+  runDir?: string | undefined;
+  env?: Environment | undefined;
   /** Gives up waiting; what was woken goes on. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface WakeResult {

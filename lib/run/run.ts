@@ -12,11 +12,11 @@ import { preloadEnvironment } from './preload-env.ts';
 
 export interface RunOptions {
   command: string;
-  args?: readonly string[];
+  args?: readonly string[] | undefined;
   /** Added to the environment. */
-  env?: Record<string, string | undefined>;
+  env?: Record<string, string | undefined> | undefined;
   /** Library to preload. @default none */
-  interceptor?: string;
+  interceptor?: string | undefined;
 }
 
 /** A program that was started. */
@@ -31,8 +31,8 @@ export interface RunningProgram {
 const passedOn = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGALRM', 'SIGCONT'] as const;
 
 interface Ending {
-  exitCode?: number;
-  signal?: string;
+  exitCode?: number | undefined;
+  signal?: string | undefined;
 }
 
 function statusOf({ exitCode, signal }: Ending): ExitStatus {

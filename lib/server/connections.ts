@@ -33,7 +33,7 @@ function openConnections(port: number): number {
  */
 export async function untilNoConnections(
   port: number,
-  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  options: { timeoutMs?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const { timeoutMs = 10_000, signal } = options;
   const end = performance.now() + timeoutMs;

@@ -21,12 +21,12 @@ export interface Answer {
 }
 
 export interface RequestOptions {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | undefined;
   /** JSON. */
   body?: unknown;
   /** Milliseconds without anything from the server. @default 120_000 */
-  timeoutMs?: number;
-  signal?: AbortSignal;
+  timeoutMs?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 const choice = z.object({
@@ -108,7 +108,7 @@ export function ask(url: URL, options: RequestOptions = {}): Promise<Answer> {
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
       },
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     outgoing.setTimeout(timeoutMs, () => {
       outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`));

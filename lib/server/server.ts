@@ -14,13 +14,13 @@ export interface ServerOptions {
   /** `http://127.0.0.1:8000` */
   url: string;
   /** @default /health */
-  healthPath?: string;
+  healthPath?: string | undefined;
   /** @default /v1/completions */
-  requestPath?: string;
+  requestPath?: string | undefined;
   /** JSON of the request. @default a short completion with temperature 0 from the first model of /v1/models */
   body?: unknown;
   /** Until it is healthy. Milliseconds. @default 600_000 */
-  healthTimeoutMs?: number;
+  healthTimeoutMs?: number | undefined;
 }
 
 const POLL_MS = 5;
@@ -49,8 +49,8 @@ export interface Host {
   name: string;
   isRunning: () => Promise<boolean>;
   /** For the error when it ended. */
-  lastWords?: () => Promise<string>;
-  hint?: string;
+  lastWords?: (() => Promise<string>) | undefined;
+  hint?: string | undefined;
 }
 
 export class Server {
@@ -75,7 +75,7 @@ export class Server {
     try {
       const { status } = await ask(url, {
         timeoutMs: PROBE_TIMEOUT_MS,
-        ...(signal === undefined ? {} : { signal }),
+        signal,
       });
       return status >= 200 && status < 300;
     } catch (error) {
@@ -116,7 +116,7 @@ export class Server {
     const listed = answer.status === 200 ? models.safeParse(parseBody(answer.text)) : undefined;
     const model = listed?.success === true ? listed.data.data[0]?.id : undefined;
     return {
-      ...(model === undefined ? {} : { model }),
+      model,
       prompt: 'The capital of France is',
       max_tokens: 8,
       temperature: 0,
@@ -147,7 +147,7 @@ export class Server {
     const answer = await ask(url, {
       method: 'POST',
       body: this.#body,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     if (answer.status === 200 && answer.text !== '') return answer;
     throw new ToolkitError(

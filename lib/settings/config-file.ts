@@ -28,7 +28,10 @@ export function configTemplate(): string {
  * Writes the template in one step: a reader sees the old file or the new one.
  * @throws {@link UsageError} when the file exists and `force` is not set
  */
-export async function writeConfigFile(path: string, options: { force?: boolean } = {}): Promise<void> {
+export async function writeConfigFile(
+  path: string,
+  options: { force?: boolean | undefined } = {},
+): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   makeDirectory(dirname(path));
   try {

@@ -36,7 +36,7 @@ export type Settings = {
 export interface SettingOrigin {
   /** `line` counts from 1. */
   source: 'default' | 'file' | 'environment';
-  line?: number;
+  line?: number | undefined;
 }
 
 export interface LoadedSettings {

@@ -19,7 +19,7 @@ export type SettingDefinition = Common &
     | { type: 'choice'; words: readonly string[] }
     /** Any of the words joined by commas, or `off`. */
     | { type: 'flags'; words: readonly string[] }
-    | { type: 'text'; maxBytes: number; absolutePath?: true }
+    | { type: 'text'; maxBytes: number; absolutePath?: true | undefined }
   );
 
 const PATH_BYTES = 4095;

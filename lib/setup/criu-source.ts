@@ -65,7 +65,7 @@ async function runApt(
     cwd: apt.dir,
     env: { LC_ALL: 'C' },
     timeoutMs: FETCH_TIMEOUT_MS,
-    ...(report === undefined ? {} : { onLine: report }),
+    onLine: report,
   });
   if (result.exitCode !== 0) {
     const reason = tailOf(result.stderr || result.stdout, 6);

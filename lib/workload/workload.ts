@@ -14,15 +14,15 @@ import { Program } from './program.ts';
 
 export interface WorkloadOptions {
   /** Another program and its first arguments, with the same protocol. @default workload-pattern */
-  program?: readonly string[];
+  program?: readonly string[] | undefined;
   /** Where it listens; the path must not be longer than a Unix address. */
   socketPath: string;
   /** Its own options, for example `['--alloc', '512Mx32']`. */
   args: readonly string[];
   /** Added to the environment. */
-  env?: Record<string, string | undefined>;
+  env?: Record<string, string | undefined> | undefined;
   /** Ends it while it starts. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface WorkloadStatus {
@@ -41,8 +41,8 @@ const RETRY_MS = 2;
 
 function failed(message: string, cause?: unknown, hint?: string): ToolkitError {
   return new ToolkitError('ERR_WORKLOAD', message, {
-    ...(cause === undefined ? {} : { cause }),
-    ...(hint === undefined ? {} : { hint }),
+    cause,
+    hint,
   });
 }
 

@@ -15,7 +15,7 @@ interface LimitsFlags {
   store: string;
   size: string;
   predict: string[];
-  out?: string;
+  out?: string | undefined;
 }
 
 const rateNames: Readonly<Record<keyof Limits['limits'], string>> = {

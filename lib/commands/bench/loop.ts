@@ -10,7 +10,7 @@ import { wholeNumber } from '../operation-options.ts';
 
 interface LoopFlags {
   case: string;
-  upstream?: string;
+  upstream?: string | undefined;
   alloc: string[];
   rounds: number;
   store: string;

@@ -15,7 +15,7 @@ import {
 import { makeDirectory } from '../../directory.ts';
 
 interface ReportCommandOptions extends ReportOptions {
-  out?: string;
+  out?: string | undefined;
   write: boolean;
 }
 

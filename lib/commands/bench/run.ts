@@ -23,17 +23,17 @@ import { useDriver } from './driver.ts';
 import { words } from './options.ts';
 
 interface RunOptions extends Omit<ServerFlags, 'url'> {
-  upstream?: string;
+  upstream?: string | undefined;
   alloc: string[];
   question: string;
   rounds: number;
   warmup: number;
   pageCache: PageCache;
-  out?: string;
-  restart?: boolean;
-  url?: string;
+  out?: string | undefined;
+  restart?: boolean | undefined;
+  url?: string | undefined;
   requests: number;
-  reuse?: boolean;
+  reuse?: boolean | undefined;
 }
 
 interface CasesOptions extends RunOptions {
@@ -76,7 +76,7 @@ function serverBench(io: Io, options: RunOptions, command: readonly string[]): S
     server: serverOptions({ ...options, url }),
     requests,
     pageCache,
-    ...(reuse === undefined ? {} : { reuse }),
+    reuse,
     signal: io.signal,
   });
 }
@@ -113,7 +113,7 @@ async function measure(
       pageCache,
       signal: io.signal,
       ...(out === undefined ? {} : { out: resolve(out) }),
-      ...(restart === undefined ? {} : { restart }),
+      restart,
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
           `${done} of ${total}, about ${formatDuration(remainingMs)} left; ${sample.case}: ${sample.imageBytes === 0 ? 'started' : 'restored'} in ${sample.verifiedMs.toFixed(0)} ms`,

@@ -5,8 +5,8 @@ import { cdiDevice, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../con
 import type { Io } from '../../output.ts';
 
 interface Flags {
-  output?: string;
-  write?: boolean;
+  output?: string | undefined;
+  write?: boolean | undefined;
   intercept: boolean;
 }
 

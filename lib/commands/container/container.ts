@@ -19,10 +19,12 @@ import { withProgress } from '../../progress.ts';
 import { phaseTable } from '../operation-options.ts';
 
 type CreateFlags = Omit<ContainerCreateOptions, 'name' | 'image' | 'command' | 'podmanArgs'> & {
-  podmanArg?: string[];
+  podmanArg?: string[] | undefined;
 };
-type CheckpointFlags = Omit<ContainerCheckpointOptions, 'name' | 'exportTo'> & { export?: string };
-type RestoreFlags = Omit<ContainerRestoreOptions, 'importFrom'> & { import?: string };
+type CheckpointFlags = Omit<ContainerCheckpointOptions, 'name' | 'exportTo'> & {
+  export?: string | undefined;
+};
+type RestoreFlags = Omit<ContainerRestoreOptions, 'importFrom'> & { import?: string | undefined };
 
 const tasksText = (count: number): string => (count === 0 ? 'no CUDA process' : `CUDA processes: ${count}`);
 
@@ -58,7 +60,7 @@ async function create(
       image,
       command,
       signal: io.signal,
-      ...(podmanArg === undefined ? {} : { podmanArgs: podmanArg }),
+      podmanArgs: podmanArg,
     }),
   );
   io.result(container, () => `${container.name} runs: pid ${container.pid}`);
@@ -123,7 +125,7 @@ function registerCheckpoint(container: Command, io: Io): void {
         ...rest,
         name,
         signal: io.signal,
-        ...(exportTo === undefined ? {} : { exportTo }),
+        exportTo,
       }),
     );
     io.result(result, () => containerCheckpointText(result));
@@ -145,8 +147,8 @@ function registerRestore(container: Command, io: Io): void {
       restoreContainer({
         ...rest,
         signal: io.signal,
-        ...(name === undefined ? {} : { name }),
-        ...(importFrom === undefined ? {} : { importFrom }),
+        name,
+        importFrom,
       }),
     );
     io.result(result, () => containerRestoreText(result));

@@ -21,24 +21,24 @@ import { addServerOptions, serverOptions, type ServerFlags } from '../server-opt
 interface ContainerFlags extends ServerFlags {
   warmup: number;
   preset: string;
-  gpu?: 'cdi' | 'devices' | 'none';
-  podmanArg?: string[];
+  gpu?: 'cdi' | 'devices' | 'none' | undefined;
+  podmanArg?: string[] | undefined;
 }
 
 interface CreateFlags extends ContainerFlags {
-  variant?: string;
-  store?: string;
-  export?: string;
-  criu?: string;
-  force?: boolean;
+  variant?: string | undefined;
+  store?: string | undefined;
+  export?: string | undefined;
+  criu?: string | undefined;
+  force?: boolean | undefined;
 }
 
 interface BenchFlags extends ContainerFlags {
   variants: string[];
   rounds: number;
   store: string;
-  out?: string;
-  restart?: boolean;
+  out?: string | undefined;
+  restart?: boolean | undefined;
 }
 
 function containerOptions(
@@ -54,8 +54,8 @@ function containerOptions(
     command,
     preset,
     signal: io.signal,
-    ...(gpu === undefined ? {} : { gpu }),
-    ...(podmanArg === undefined ? {} : { podmanArgs: podmanArg }),
+    gpu,
+    podmanArgs: podmanArg,
   };
 }
 
@@ -106,11 +106,11 @@ async function create(
       server: serverOptions(flags),
       warmup,
       onStep: report,
-      ...(variant === undefined ? {} : { variant }),
-      ...(store === undefined ? {} : { store }),
-      ...(flags.export === undefined ? {} : { exportTo: flags.export }),
-      ...(criu === undefined ? {} : { criu }),
-      ...(force === undefined ? {} : { force }),
+      variant,
+      store,
+      exportTo: flags.export,
+      criu,
+      force,
     }),
   );
   io.result(result, () => goldenText(result));
@@ -131,7 +131,7 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
       pageCache: 'warm',
       signal: io.signal,
       ...(out === undefined ? {} : { out: resolve(out) }),
-      ...(restart === undefined ? {} : { restart }),
+      restart,
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
           `${done} of ${total}, about ${formatDuration(remainingMs)} left; ${sample.case}: first token after ${formatDuration(sample.verifiedMs)}`,

@@ -50,7 +50,7 @@ export function registerConfig(program: Command, io: Io): void {
     .description('write a settings file that explains every setting')
     .option('--force', 'replace a file that is there')
     .option('--file <path>', 'where to', configFile())
-    .action(async (options: { force?: boolean; file: string }) => {
+    .action(async (options: { force?: boolean | undefined; file: string }) => {
       await writeConfigFile(options.file, { force: options.force ?? false });
       io.result({ file: options.file }, () => `written: ${options.file}`);
     });

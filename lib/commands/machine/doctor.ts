@@ -34,7 +34,7 @@ export function registerDoctor(program: Command, io: Io): void {
     .command('doctor')
     .description('examine this machine: what is there, what is missing, how to get it')
     .option('--images-dir <dir>', 'also look at this place for images')
-    .action(async (options: { imagesDir?: string }) => {
+    .action(async (options: { imagesDir?: string | undefined }) => {
       const system = currentSystem(io.signal);
       const report = await withProgress(io, 'examining this machine', () => examine({ ...options, system }));
       io.result(report, () => reportText(io, report));

@@ -14,12 +14,12 @@ import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 
 export interface ContainersFlags {
-  variant?: string;
-  imageStore?: string;
+  variant?: string | undefined;
+  imageStore?: string | undefined;
   hugePages: boolean;
-  writeEnv?: string;
-  dryRun?: boolean;
-  undo?: boolean;
+  writeEnv?: string | undefined;
+  dryRun?: boolean | undefined;
+  undo?: boolean | undefined;
 }
 
 function lineOf(io: Io, what: string, state: PathState | 'made' | 'removed', byHand: string): string {

@@ -17,8 +17,8 @@ const containersOnly: readonly (keyof ContainersFlags)[] = [
 ];
 
 interface SetupOptions {
-  check?: boolean;
-  quietIfReady?: boolean;
+  check?: boolean | undefined;
+  quietIfReady?: boolean | undefined;
 }
 
 function stateText(state: SetupState): string {
@@ -85,7 +85,7 @@ export function registerSetup(program: Command, io: Io): void {
     .option('--write-env <file>', 'with --containers: settings for scripts, such as ./.env')
     .option('--dry-run', 'with --containers: only show the steps')
     .addOption(new Option('--undo', 'with --containers: take back what it did').conflicts('dryRun'))
-    .action(async (options: SetupOptions & ContainersFlags & { containers?: boolean }) => {
+    .action(async (options: SetupOptions & ContainersFlags & { containers?: boolean | undefined }) => {
       if (options.containers === true) return runContainersSetup(io, options);
       checkFlags(setup);
       return runSetup(io, options);

@@ -23,9 +23,9 @@ export function registerBuild(program: Command, io: Io): void {
       }
       const result = await withProgress(io, 'building the C parts', (report) =>
         build({
-          ...(variant === undefined ? {} : { variant }),
-          ...(options.criuSrc === undefined ? {} : { criuSrc: options.criuSrc }),
-          ...(options.sanitize === undefined ? {} : { sanitize: options.sanitize }),
+          variant,
+          criuSrc: options.criuSrc,
+          sanitize: options.sanitize,
           report,
           signal: io.signal,
         }),

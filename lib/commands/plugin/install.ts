@@ -19,7 +19,7 @@ export function registerInstall(program: Command, io: Io): void {
     .description('install a built variant where CRIU loads its plugins from; keeps what it replaces')
     .option('--variant <name>', `one of ${pluginVariants.join(', ')}`, pluginVariants.at(-1))
     .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
-    .action(async (options: { variant: string; libdir?: string }) => {
+    .action(async (options: { variant: string; libdir?: string | undefined }) => {
       const { variant } = options;
       if (!isPluginVariant(variant)) {
         throw new UsageError(

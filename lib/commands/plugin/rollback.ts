@@ -10,7 +10,7 @@ export function registerRollback(program: Command, io: Io): void {
     .command('rollback')
     .description('bring back what the last installation replaced')
     .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
-    .action(async (options: { libdir?: string }) => {
+    .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
       const result = await rollback({ libdir });
       io.result(result, () => `rolled back; ${libdir} has ${result.replaced ?? 'nothing'} again`);

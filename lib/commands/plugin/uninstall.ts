@@ -10,7 +10,7 @@ export function registerUninstall(program: Command, io: Io): void {
     .command('uninstall')
     .description('bring a plugin directory back to what it was before the first installation')
     .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
-    .action(async (options: { libdir?: string }) => {
+    .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
       const result = await uninstall({ libdir });
       io.result(result, () => `uninstalled; ${libdir} has ${result.replaced ?? 'nothing'} again`);

@@ -14,8 +14,8 @@ import {
 
 interface Flags extends CommonFlags {
   pid: number;
-  leaveRunning?: boolean;
-  force?: boolean;
+  leaveRunning?: boolean | undefined;
+  force?: boolean | undefined;
 }
 
 function resultText(result: CheckpointResult): string {

@@ -18,8 +18,8 @@ import { parsePid, wholeNumber } from '../operation-options.ts';
 
 interface Flags {
   pid: number;
-  timeoutMs?: number;
-  deviceMap?: string;
+  timeoutMs?: number | undefined;
+  deviceMap?: string | undefined;
 }
 
 type Run = (driver: CheckpointDriver, flags: Flags, settings: Settings, signal: AbortSignal) => Promise<void>;
@@ -28,7 +28,7 @@ interface Step {
   name: string;
   description: string;
   run: Run;
-  options?: (command: Command) => Command;
+  options?: ((command: Command) => Command) | undefined;
 }
 
 const DAY_MS = 86_400_000;

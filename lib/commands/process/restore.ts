@@ -13,8 +13,8 @@ import {
 } from '../operation-options.ts';
 
 interface Flags extends CommonFlags {
-  detach?: boolean;
-  leaveStopped?: boolean;
+  detach?: boolean | undefined;
+  leaveStopped?: boolean | undefined;
 }
 
 function resultText(result: RestoreResult, leaveStopped: boolean): string {

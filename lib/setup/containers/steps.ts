@@ -21,12 +21,12 @@ export interface ContainerSetupOptions {
   /** Directory of the plugin that containers are checkpointed with. */
   libdir: string;
   /** Mounts a tmpfs for images. */
-  store?: { bytes: number; hugePages: boolean };
+  store?: { bytes: number; hugePages: boolean } | undefined;
   /** Writes the settings that this project's programs take from the environment. */
-  envFile?: string;
+  envFile?: string | undefined;
   /** @default / */
-  root?: string;
-  env?: Environment;
+  root?: string | undefined;
+  env?: Environment | undefined;
 }
 
 export interface ContainerSetupStep {
