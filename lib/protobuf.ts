@@ -17,8 +17,7 @@ interface Scalars {
 }
 
 type Presence =
-  | { optional?: true | undefined; repeated?: undefined   }
-  | { repeated: true; optional?: undefined   };
+  { optional?: true | undefined; repeated?: undefined } | { repeated: true; optional?: undefined };
 
 export type Field = { number: number; type: keyof Scalars | Table } & Presence;
 

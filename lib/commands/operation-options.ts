@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT
 /** Options that `checkpoint` and `restore` share. */
 import { InvalidArgumentError, type Command } from 'commander';
-import type { OperationOptions, Phase } from '../criu/index.ts';
+import {
+  criuFlagNames,
+  criuFlags,
+  flagWord,
+  pickCriuFlags,
+  type CriuFlag,
+  type CriuFlags,
+  type OperationOptions,
+  type Phase,
+} from '../criu/index.ts';
 import { formatDuration, table, type Io } from '../output.ts';
 
-export interface CommonFlags {
+export interface CommonFlags extends CriuFlags {
   imagesDir: string;
   workDir?: string | undefined;
   variant?: string | undefined;
   libdir?: string | undefined;
-  shellJob?: boolean | undefined;
-  tcpEstablished?: boolean | undefined;
-  extUnixSk?: boolean | undefined;
-  fileLocks?: boolean | undefined;
-  linkRemap?: boolean | undefined;
   verbosity?: number | undefined;
 }
 
@@ -29,19 +33,21 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 /** The kernel's own limit of pid_max on 64 bits. */
 export const parsePid = wholeNumber(1, 4_194_304);
 
+/** Adds an option for each of these flags of criu. */
+export function addCriuFlags(command: Command, names: readonly CriuFlag[]): Command {
+  for (const name of names) command.option(flagWord(name), criuFlags[name]);
+  return command;
+}
+
 /** Adds the shared options; what follows `--` goes to criu. */
 export function addOperationOptions(command: Command): Command {
-  return command
+  command
     .requiredOption('--images-dir <dir>', 'directory of the images')
     .option('--work-dir <dir>', 'directory of logs and statistics (default: the images directory)')
     .option('--variant <name>', 'variant of the plugin, as built')
-    .option('--libdir <dir>', 'directory of the plugin')
-    .option('--shell-job', 'the process belongs to a session that is not dumped (default: found out)')
+    .option('--libdir <dir>', 'directory of the plugin');
+  return addCriuFlags(command, criuFlagNames)
     .option('--no-shell-job', 'the opposite')
-    .option('--tcp-established', 'with open TCP connections')
-    .option('--ext-unix-sk', 'with Unix sockets connected to other processes')
-    .option('--file-locks', 'with file locks')
-    .option('--link-remap', 'with deleted files that are open')
     .option('--verbosity <level>', "level of CRIU's log", wholeNumber(0, 4))
     .argument('[criu-options...]', 'after --: passed to criu as they are');
 }
@@ -53,7 +59,6 @@ export function toOperationOptions(
   io: Io,
 ): OperationOptions {
   const { imagesDir, workDir, variant, libdir, verbosity } = flags;
-  const { shellJob, tcpEstablished, extUnixSk, fileLocks, linkRemap } = flags;
   return {
     imagesDir,
     extraArgs,
@@ -62,11 +67,7 @@ export function toOperationOptions(
     variant,
     libdir,
     verbosity,
-    shellJob,
-    tcpEstablished,
-    extUnixSk,
-    fileLocks,
-    linkRemap,
+    ...pickCriuFlags(flags),
   };
 }
 

@@ -7,16 +7,29 @@
 import { existsSync, lstatSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { hasCheckpoint, imagesBytes } from '../checkpoint/index.ts';
-import { dumpPhases, readCriuLog, readDumpStats, type CudaTask, type OpStatus } from '../criu/index.ts';
+import {
+  criuFlagWords,
+  dumpPhases,
+  readCriuLog,
+  readDumpStats,
+  type CudaTask,
+  type OpStatus,
+} from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { CommandError, ToolkitError, UsageError } from '../errors.ts';
 import { waitForExit } from '../process/index.ts';
 import { labels } from './create.ts';
-import { podman, requireContainer, type ContainerInfo } from './podman.ts';
+import {
+  podman,
+  podmanCriuFlags,
+  requireContainer,
+  type ContainerInfo,
+  type PodmanCriuFlags,
+} from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 
-export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'> {
+export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   name: string;
   /** The container goes on after the checkpoint. @default false */
   leaveRunning?: boolean | undefined;
@@ -27,8 +40,6 @@ export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir
   /** The tar goes without the files that the container changed. */
   ignoreRootfs?: boolean | undefined;
   ignoreVolumes?: boolean | undefined;
-  tcpEstablished?: boolean | undefined;
-  fileLocks?: boolean | undefined;
   /** Directory for the images, such as a huge-page tmpfs. @default the one it was created with, else podman's own */
   store?: string | undefined;
 }
@@ -118,8 +129,7 @@ function checkpointArguments(options: ContainerCheckpointOptions, id: string): s
     ...(exportTo === undefined ? [] : ['--export', resolve(exportTo), '--compress', compress]),
     ...flag('--ignore-rootfs', ignoreRootfs),
     ...flag('--ignore-volumes', ignoreVolumes),
-    ...flag('--tcp-established', options.tcpEstablished),
-    ...flag('--file-locks', options.fileLocks),
+    ...criuFlagWords(options, podmanCriuFlags),
     id,
   ];
 }

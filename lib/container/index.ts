@@ -24,7 +24,14 @@ export {
 } from './create.ts';
 export { gpuFlags, hasGpu, type GpuAccess } from './gpu.ts';
 export { type ContainerPhase } from './phases.ts';
-export { findContainer, podman, requireContainer, type ContainerInfo } from './podman.ts';
+export {
+  findContainer,
+  podman,
+  podmanCriuFlags,
+  requireContainer,
+  type ContainerInfo,
+  type PodmanCriuFlags,
+} from './podman.ts';
 export { findPreset, listPresets, partText, presetNames, type Preset, type PresetPart } from './presets.ts';
 export {
   removeContainer,

@@ -5,12 +5,17 @@
  */
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { CriuFlag, CriuFlags } from '../criu/index.ts';
 import { CommandError, EnvironmentError, ToolkitError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
 
 /** Checkpointing a large container to a slow disk takes a while. */
 export const PODMAN_TIMEOUT_MS = 3_600_000;
+
+/** The flags of criu that podman passes on. */
+export const podmanCriuFlags = ['tcpEstablished', 'fileLocks'] as const satisfies readonly CriuFlag[];
+export type PodmanCriuFlags = Pick<CriuFlags, (typeof podmanCriuFlags)[number]>;
 
 export interface PodmanOptions {
   /** Replaces PATH: podman, and the runtime below it, find criu there. */

@@ -7,17 +7,32 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { readCriuLog, readRestoreStats, restorePhases, type CudaTask, type OpStatus } from '../criu/index.ts';
+import {
+  criuFlagWords,
+  readCriuLog,
+  readRestoreStats,
+  restorePhases,
+  type CudaTask,
+  type OpStatus,
+} from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { CommandError, ToolkitError, UsageError } from '../errors.ts';
 import { execResult } from '../exec.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
-import { findContainer, podman, PODMAN_TIMEOUT_MS, requireContainer, type ContainerInfo } from './podman.ts';
+import {
+  findContainer,
+  podman,
+  podmanCriuFlags,
+  PODMAN_TIMEOUT_MS,
+  requireContainer,
+  type ContainerInfo,
+  type PodmanCriuFlags,
+} from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 
-export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'> {
+export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   /** The container; of an imported one, the name it gets. */
   name?: string | undefined;
   /** Tar file of a checkpoint. */
@@ -28,8 +43,6 @@ export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'> 
   ignoreStaticIp?: boolean | undefined;
   ignoreStaticMac?: boolean | undefined;
   ignoreVolumes?: boolean | undefined;
-  tcpEstablished?: boolean | undefined;
-  fileLocks?: boolean | undefined;
 }
 
 export interface ContainerRestoreResult {
@@ -57,8 +70,7 @@ function restoreArguments(options: ContainerRestoreOptions, target: ContainerInf
     ...flag('--ignore-static-ip', options.ignoreStaticIp),
     ...flag('--ignore-static-mac', options.ignoreStaticMac),
     ...flag('--ignore-volumes', options.ignoreVolumes),
-    ...flag('--tcp-established', options.tcpEstablished),
-    ...flag('--file-locks', options.fileLocks),
+    ...criuFlagWords(options, podmanCriuFlags),
     ...(target === undefined ? [] : [target.id]),
   ];
 }

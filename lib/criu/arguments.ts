@@ -4,20 +4,16 @@
  * @module
  */
 
+import { criuFlagNames, criuFlagWords, type CriuFlags } from './flags.ts';
+
 /** What dump and restore have in common. */
-export interface CriuOptions {
+export interface CriuOptions extends CriuFlags {
   /** Absolute. */
   imagesDir: string;
   /** Absolute; logs and statistics go there. */
   workDir: string;
   /** Where CRIU looks for plugins; its own default when missing. */
   libdir?: string | undefined;
-  /** The tasks share a session, and maybe a terminal, with processes outside their tree. */
-  shellJob?: boolean | undefined;
-  tcpEstablished?: boolean | undefined;
-  extUnixSk?: boolean | undefined;
-  fileLocks?: boolean | undefined;
-  linkRemap?: boolean | undefined;
   /** 0 to 4, see CRIU's `-v`. @default 3 */
   verbosity?: number | undefined;
   /** Added as they are; CRIU lets the last of two equal options win. */
@@ -40,7 +36,6 @@ export const dumpLog = 'dump.log';
 export const restoreLog = 'restore.log';
 
 function commonArguments(options: CriuOptions, log: string): string[] {
-  const flag = (on: boolean | undefined, name: string): string[] => (on === true ? [name] : []);
   return [
     '--images-dir',
     options.imagesDir,
@@ -50,11 +45,7 @@ function commonArguments(options: CriuOptions, log: string): string[] {
     log,
     `-v${options.verbosity ?? 3}`,
     ...(options.libdir === undefined ? [] : ['--libdir', options.libdir]),
-    ...flag(options.shellJob, '--shell-job'),
-    ...flag(options.tcpEstablished, '--tcp-established'),
-    ...flag(options.extUnixSk, '--ext-unix-sk'),
-    ...flag(options.fileLocks, '--file-locks'),
-    ...flag(options.linkRemap, '--link-remap'),
+    ...criuFlagWords(options, criuFlagNames),
   ];
 }
 

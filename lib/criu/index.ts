@@ -13,6 +13,15 @@ export {
   type DumpArguments,
   type RestoreArguments,
 } from './arguments.ts';
+export {
+  criuFlags,
+  criuFlagNames,
+  criuFlagWords,
+  flagWord,
+  pickCriuFlags,
+  type CriuFlag,
+  type CriuFlags,
+} from './flags.ts';
 export { ImageError } from './image.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {

@@ -10,11 +10,11 @@ import { EnvironmentError } from '../errors.ts';
 import { currentSystem, findCriu, oldestCriu } from '../machine/index.ts';
 import type { Environment } from '../paths.ts';
 import type { CriuOptions } from './arguments.ts';
+import { pickCriuFlags, type CriuFlags } from './flags.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
 
 /** Options of both operations; those without a default here are CRIU's own. */
-export interface OperationOptions
-  extends PluginChoice, Pick<CriuOptions, 'tcpEstablished' | 'extUnixSk' | 'fileLocks' | 'linkRemap'> {
+export interface OperationOptions extends PluginChoice, CriuFlags {
   imagesDir: string;
   /** Where logs and statistics go. @default the images directory */
   workDir?: string | undefined;
@@ -22,8 +22,6 @@ export interface OperationOptions
   criu?: string | undefined;
   /** Added to the environment of criu, and so of the plugin. */
   env?: Record<string, string | undefined> | undefined;
-  /** @default true when the root task does not lead its session */
-  shellJob?: boolean | undefined;
   /** @default 3 */
   verbosity?: number | undefined;
   /** Passed to criu as they are. */
@@ -66,16 +64,13 @@ export async function resolveOperation(options: OperationOptions): Promise<Opera
 
 /** The part of criu's command line that dump and restore share. */
 export function criuOptions(operation: Operation, options: OperationOptions, shellJob: boolean): CriuOptions {
-  const { tcpEstablished, extUnixSk, fileLocks, linkRemap, verbosity, extraArgs } = options;
+  const { verbosity, extraArgs } = options;
   return {
+    ...pickCriuFlags(options),
     imagesDir: operation.imagesDir,
     workDir: operation.workDir,
     libdir: operation.libdir,
     shellJob: options.shellJob ?? shellJob,
-    tcpEstablished,
-    extUnixSk,
-    fileLocks,
-    linkRemap,
     verbosity,
     extraArgs,
   };

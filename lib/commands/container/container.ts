@@ -5,6 +5,7 @@ import {
   createContainer,
   listPresets,
   partText,
+  podmanCriuFlags,
   presetNames,
   removeContainer,
   restoreContainer,
@@ -16,7 +17,7 @@ import {
 } from '../../container/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { phaseTable } from '../operation-options.ts';
+import { addCriuFlags, phaseTable } from '../operation-options.ts';
 
 type CreateFlags = Omit<ContainerCreateOptions, 'name' | 'image' | 'command' | 'podmanArgs'> & {
   podmanArg?: string[] | undefined;
@@ -74,12 +75,11 @@ function addPluginOptions(command: Command): Command {
 }
 
 function addOperation(command: Command): Command {
-  return addPluginOptions(command)
+  addPluginOptions(command)
     .option('--criu <program>', 'another criu')
     .option('--ignore-rootfs', 'without the files that the container changed (tar file)')
-    .option('--ignore-volumes', 'without its volumes (tar file)')
-    .option('--tcp-established', 'with open TCP connections')
-    .option('--file-locks', 'with file locks');
+    .option('--ignore-volumes', 'without its volumes (tar file)');
+  return addCriuFlags(command, podmanCriuFlags);
 }
 
 function registerCreate(container: Command, io: Io): void {
