@@ -6,6 +6,7 @@
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { interceptorLibrary } from '../paths.ts';
+import { transferEnv } from '../settings/index.ts';
 import { isPluginVariant, pluginVariants, usesInterceptor, variantDir } from '../variant.ts';
 import type { BenchmarkCase, CaseSettings } from './dump-restore.ts';
 
@@ -92,12 +93,7 @@ export interface MatrixAxes {
   prefetch: readonly boolean[];
 }
 
-interface Combination {
-  streams?: number | undefined;
-  chunkMb?: number | undefined;
-  pool?: 0 | 1 | undefined;
-  prefetch?: boolean | undefined;
-}
+type Combination = Omit<CaseSettings, 'variant' | 'store'>;
 
 /** What can be combined for a variant: settings it does not read are left out. */
 function combinations(name: string, axes: MatrixAxes): Combination[] {
@@ -125,10 +121,9 @@ function matrixName(settings: CaseSettings, severalStores: boolean): string {
   ].join(' ');
 }
 
-function matrixEnv({ streams, chunkMb, pool }: Combination): Record<string, string> {
+function matrixEnv({ pool, ...transfer }: Combination): Record<string, string> {
   return {
-    ...(streams === undefined ? {} : { CRIU_CUDA_STREAMS: String(streams) }),
-    ...(chunkMb === undefined ? {} : { CRIU_CUDA_CHUNK_MB: String(chunkMb) }),
+    ...transferEnv(transfer),
     ...(pool === undefined ? {} : { CRIU_CUDA_CONTEXT_POOL: String(pool) }),
   };
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { poolStart, poolStop } from '../pool/index.ts';
+import { transferVariables } from '../settings/index.ts';
 import { needsDaemon } from './cases.ts';
 import type { BenchmarkCase } from './dump-restore.ts';
 
 /** What the daemon reads of a case's settings, at its start only. */
-const daemonSettings = ['CRIU_CUDA_STREAMS', 'CRIU_CUDA_CHUNK_MB'] as const;
+const daemonSettings = Object.values(transferVariables);
 
 /**
  * The pool daemon of a benchmark: there for the cases that want it, with their

@@ -15,18 +15,15 @@ import { readGpuImages } from '../images/index.ts';
 import { poolPrefetch } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreOptions, type RestoreResult } from '../restore/index.ts';
+import type { TransferSettings } from '../settings/index.ts';
 import { Workload } from '../workload/index.ts';
 import { makeDirectory } from '../directory.ts';
 
 /** What a case of a matrix was run with; absent: the variant does not read it. */
-export interface CaseSettings {
+export interface CaseSettings extends TransferSettings {
   variant: string;
   /** Directory of the images. */
   store?: string | undefined;
-  /** CRIU_CUDA_STREAMS. */
-  streams?: number | undefined;
-  /** CRIU_CUDA_CHUNK_MB. */
-  chunkMb?: number | undefined;
   /** CRIU_CUDA_CONTEXT_POOL. */
   pool?: 0 | 1 | undefined;
   /** The pool daemon loaded the image before the restore. */

@@ -12,4 +12,5 @@ export {
   type SettingOrigin,
   type Settings,
 } from './settings.ts';
+export { transferEnv, transferVariables, type TransferSettings } from './transfer.ts';
 export { acceptedText, definitionOf, settingKeys, type SettingDefinition, type SettingKey } from './table.ts';
