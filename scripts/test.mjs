@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Runs the C tests (ctest) and the TypeScript tests (vitest) of what is built, lists what was skipped and why, and
-// prints the sum as the last line. In CI the C tests run a second time under the address and undefined-behavior
-// sanitizers. Words after `npm test --` go to vitest.
+// prints the sum as the last line. In CI the C tests run again under the address, undefined-behavior and thread
+// sanitizers, and a test that is skipped because something is not installed fails the run. Words after `npm test --` go
+// to vitest.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { unacceptedSkips } from './skips.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-test-'));
 const total = { passed: 0, failed: 0, skipped: [] };
@@ -76,7 +78,7 @@ function vitest(words) {
   }
 }
 
-/** The CRIU that setup found, for the C tests that dump themselves. */
+/** The CRIU that set-up found, for the C tests that dump themselves. */
 function criuEnv() {
   const args = ['dist/cli.js', 'setup', '--check', '--json'];
   const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
@@ -105,6 +107,8 @@ vitest(process.argv.slice(2));
 rmSync(scratch, { recursive: true, force: true });
 
 for (const skip of total.skipped) console.log(`skipped: ${skip}`);
+const unaccepted = process.env.CI ? unacceptedSkips(total.skipped) : [];
+for (const skip of unaccepted) console.log(`must not be skipped in CI (scripts/skips.mjs): ${skip}`);
 const skipped = total.skipped.length > 0 ? `, ${total.skipped.length} skipped` : '';
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
-process.exit(total.failed > 0 ? 1 : 0);
+process.exit(total.failed + unaccepted.length > 0 ? 1 : 0);

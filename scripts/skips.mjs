@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// Which tests may be skipped in CI: those that this machine's kernel or devices rule out. What is merely not installed is
+// installed by scripts/ci-packages.sh, so that a skip for want of it is a failure.
+
+/** The reasons, as the tests print them. */
+const accepted = [
+  /criu cannot dump a sanitized program$/,
+  /this kernel has no MADV_POPULATE_READ$/,
+  /this machine has an NVIDIA driver$/,
+  /this machine has no NVIDIA GPU\b/,
+];
+
+/** Those of the skipped tests ("name: reason") that CI does not accept. */
+export function unacceptedSkips(skipped) {
+  return skipped.filter((skip) => !accepted.some((reason) => reason.test(skip)));
+}
