@@ -78,7 +78,7 @@ function vitest(words) {
   }
 }
 
-/** The CRIU that set-up found, for the C tests that dump themselves. */
+/** The CRIU that setup found, for the C tests that dump themselves. */
 function criuEnv() {
   const args = ['dist/cli.js', 'setup', '--check', '--json'];
   const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
