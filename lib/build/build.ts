@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
 /**
- * The C build: CMake through cmake-js, into `plugins-cuda/build`, never into
- * `build/`, which belongs to node-gyp.
+ * The C build, into `plugins-cuda/build`, never into `build/`, which belongs to
+ * node-gyp: through cmake-js where it is installed, else by CMake itself.
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { UsageError } from '../errors.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
 import { buildDir, type Environment, pluginSourceDir } from '../paths.ts';
 import type { PluginVariant } from '../variant.ts';
-import { currentSystem, findCriu } from '../machine/index.ts';
+import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
 import type { Report } from '../progress.ts';
+import { removeForeignCache } from './cache.ts';
 
 export interface BuildOptions {
   /** Only this variant of the plugin. @default everything */
@@ -34,10 +35,38 @@ export interface BuildResult {
 
 const BUILD_TIMEOUT_MS = 900_000;
 
-function cmakeJs(): string {
-  const manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
+/** The program of cmake-js, which packages of this project do not depend on; `undefined` when it is not installed. */
+function findCmakeJs(): string | undefined {
+  let manifest: string;
+  try {
+    manifest = createRequire(import.meta.url).resolve('cmake-js/package.json');
+  } catch {
+    return undefined;
+  }
   const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: Record<string, string> };
   return join(dirname(manifest), bin['cmake-js'] ?? 'bin/cmake-js');
+}
+
+/** The commands of a build: one of cmake-js, or CMake's own, which configure a directory once. */
+function buildCommands(
+  cmakeJs: string | undefined,
+  out: string,
+  definitions: Readonly<Record<string, string>>,
+  target: string | undefined,
+): [file: string, args: string[]][] {
+  const jobs = ['--parallel', String(availableParallelism())];
+  const only = target === undefined ? [] : ['--target', target];
+  const defined = Object.entries(definitions).map(([name, value]) => `${name}=${value}`);
+  if (cmakeJs !== undefined) {
+    const flags = defined.map((one) => `--CD${one}`);
+    const dirs = ['--directory', pluginSourceDir, '--out', out];
+    return [[process.execPath, [cmakeJs, 'build', ...dirs, ...jobs, ...only, ...flags]]];
+  }
+  const configure = ['-S', pluginSourceDir, '-B', out, ...defined.map((one) => `-D${one}`)];
+  return [
+    ...(existsSync(join(out, 'CMakeCache.txt')) ? [] : [['cmake', configure] as [string, string[]]]),
+    ['cmake', ['--build', out, ...jobs, ...only]],
+  ];
 }
 
 /** Directory with `criu-plugin.h`, when there is one. */
@@ -57,25 +86,31 @@ export function sanitizedBuildDir(sanitize: string, env: Environment = process.e
   return `${buildDir(env)}-${sanitize.replaceAll(',', '-')}`;
 }
 
-/** Configures and builds; a failure throws `CommandError` with the compiler's last lines. */
+/** Configures and builds; a failure throws `CommandError` with the compiler's last lines, and `EnvironmentError` without cmake. */
 export async function build(options: BuildOptions = {}): Promise<BuildResult> {
   const env = options.env ?? process.env;
   const out = options.sanitize === undefined ? buildDir(env) : sanitizedBuildDir(options.sanitize, env);
   const include = await criuInclude(options, env);
-  const args = [
-    cmakeJs(),
-    'build',
-    ...['--directory', pluginSourceDir, '--out', out],
-    ...['--parallel', String(availableParallelism())],
-    ...(options.variant === undefined ? [] : ['--target', `plugin_${options.variant}`]),
-    `--CDCCR_SANITIZE=${options.sanitize ?? ''}`,
-    '--CDCMAKE_BUILD_TYPE=RelWithDebInfo',
-    ...(include === undefined ? [] : [`--CDCRIU_PLUGIN_INCLUDE=${include}`]),
-  ];
-  await exec(process.execPath, args, {
-    timeoutMs: BUILD_TIMEOUT_MS,
-    onLine: options.report,
-    signal: options.signal,
-  });
+  if (findOnPath('cmake', env.PATH) === undefined) {
+    throw new EnvironmentError('the C parts cannot be built here', [
+      { what: 'cmake', remedy: 'criu-cuda setup, or install cmake, make and a C compiler' },
+    ]);
+  }
+  if (removeForeignCache(out, pluginSourceDir)) {
+    options.report?.(`${out} was configured for another directory: configuring it again`);
+  }
+  const definitions = {
+    CCR_SANITIZE: options.sanitize ?? '',
+    CMAKE_BUILD_TYPE: 'RelWithDebInfo',
+    ...(include === undefined ? {} : { CRIU_PLUGIN_INCLUDE: include }),
+  };
+  const target = options.variant === undefined ? undefined : `plugin_${options.variant}`;
+  for (const [file, args] of buildCommands(findCmakeJs(), out, definitions, target)) {
+    await exec(file, args, {
+      timeoutMs: BUILD_TIMEOUT_MS,
+      onLine: options.report,
+      signal: options.signal,
+    });
+  }
   return { buildDir: out };
 }

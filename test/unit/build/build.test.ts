@@ -11,6 +11,14 @@ describe('build', () => {
     });
   });
 
+  it('says what is missing on a machine without cmake', async () => {
+    const env = { PATH: '/nowhere', CRIU_CUDA_BUILD_DIR: '/nowhere/build' };
+    await expect(build({ env })).rejects.toMatchObject({
+      message: expect.stringContaining('the C parts cannot be built here') as string,
+      missing: [{ what: 'cmake' }],
+    });
+  });
+
   it('keeps sanitized builds apart', () => {
     const env = { CRIU_CUDA_BUILD_DIR: '/b' };
     expect(sanitizedBuildDir('address,undefined', env)).toBe('/b-address-undefined');
