@@ -4,7 +4,7 @@
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { cp, mkdir } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 
@@ -13,13 +13,8 @@ interface Manifest {
   optionalDependencies?: Record<string, string> | undefined;
 }
 
-/** Only building needs these. */
-const buildOnly = new Set(['cmake-js', 'node-addon-api']);
-
-/** Large packages of which the report reads one file that needs nothing else. */
-const partial: Readonly<Record<string, readonly string[]>> = {
-  echarts: ['package.json', 'LICENSE', 'NOTICE', 'dist/echarts.min.js'],
-};
+/** Only building needs it. */
+const buildOnly = new Set(['node-addon-api']);
 
 function readManifest(dir: string): Manifest {
   return JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as Manifest;
@@ -69,7 +64,7 @@ export function runtimePackages(root: string, app: string): InstalledPackage[] {
       }
       if (found.has(at)) continue;
       found.set(at, { name, dir: at, target: targetOf(root, app, at) });
-      if (!(name in partial)) visit(at);
+      visit(at);
     }
   };
   visit(root);
@@ -81,18 +76,10 @@ const isNeeded = (path: string): boolean => !/\.(?:d\.[cm]?ts|map|md)$/.test(pat
 /** Copies one package to its target below `dir`, without declarations, source maps and documentation. */
 export async function copyPackage(one: InstalledPackage, dir: string): Promise<void> {
   const target = join(dir, one.target);
-  const files = partial[one.name];
-  if (files === undefined) {
-    const nested = join(one.dir, 'node_modules');
-    await cp(one.dir, target, {
-      recursive: true,
-      dereference: true,
-      filter: (path) => isNeeded(path) && path !== nested,
-    });
-    return;
-  }
-  for (const file of files) {
-    await mkdir(dirname(join(target, file)), { recursive: true });
-    await cp(join(one.dir, file), join(target, file));
-  }
+  const nested = join(one.dir, 'node_modules');
+  await cp(one.dir, target, {
+    recursive: true,
+    dereference: true,
+    filter: (path) => isNeeded(path) && path !== nested,
+  });
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { BarSeriesOption, EChartsOption } from 'echarts';
+import type { ChartOption } from './echarts.ts';
 import { valuesOf } from '../benchmark/index.ts';
 import {
   boxOf,
@@ -23,7 +24,7 @@ export interface Chart {
   title: string;
   /** CSS pixels. */
   height: number;
-  option: EChartsOption;
+  option: ChartOption;
 }
 
 const BAR_HEIGHT = 34;

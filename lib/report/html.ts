@@ -5,8 +5,8 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { reportCharts, resultCharts, type Chart } from './charts.ts';
+import { echartsFile } from './echarts.ts';
 import { environmentCells } from './figures.ts';
 import type { Report } from './model.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
@@ -68,8 +68,7 @@ function figure({ id, title, height }: Chart): string {
 }
 
 function chartLibrary(): string {
-  const require = createRequire(import.meta.url);
-  return readFileSync(require.resolve('echarts/dist/echarts.min.js'), 'utf8');
+  return readFileSync(echartsFile(), 'utf8');
 }
 
 /** Text that may stand inside a script element: no tag can begin in it. */

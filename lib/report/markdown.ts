@@ -5,6 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { reportCharts, resultCharts, type Chart } from './charts.ts';
+import { echartsFile } from './echarts.ts';
 import { environmentCells } from './figures.ts';
 import type { Report } from './model.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
@@ -24,7 +25,7 @@ function markdownTable({ head, rows }: Cells): string {
 export function chartSvg({ option, title, height }: Chart): string {
   // Only when a report is made: it is a large module.
   const require = createRequire(import.meta.url);
-  const { init } = require('echarts/dist/echarts.min.js') as typeof import('echarts');
+  const { init } = require(echartsFile()) as typeof import('echarts');
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: height + 40 });
   try {
     const { grid, legend } = option;

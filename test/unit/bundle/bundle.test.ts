@@ -36,7 +36,7 @@ describe('runtimePackages', () => {
     dir = mkdtempSync(join(tmpdir(), 'criu-cuda-modules-'));
     root = join(dir, 'node_modules', 'us');
     write('node_modules/us', {
-      dependencies: { a: '1', 'cmake-js': '1' },
+      dependencies: { a: '1', 'node-addon-api': '1' },
       optionalDependencies: { 'of-windows': '1' },
       devDependencies: { vitest: '1' },
     });
