@@ -3,7 +3,7 @@
  * Whatever comes from outside as bytes: packets of the pool's sockets, lines of
  * its control socket, GPU image manifests, device maps. The first byte of an
  * input chooses. With libFuzzer (CCR_FUZZ, clang) this is a fuzzer; the test
- * built by every compiler runs it over test/corpus.
+ * built by every compiler runs it over corpus.tar.gz.
  */
 #include <dirent.h>
 #include <fcntl.h>
