@@ -112,7 +112,7 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
   const app = join(dir, 'app');
   await mkdir(app, { recursive: true });
   await cp(join(projectRoot, 'dist'), join(app, 'dist'), { recursive: true, filter: isRuntimeFile });
-  for (const name of ['package.json', 'LICENSES']) {
+  for (const name of ['package.json', 'LICENSE.md', 'LICENSES', 'packaging/systemd']) {
     await cp(join(projectRoot, name), join(app, name), { recursive: true });
   }
   for (const name of scripts) await cp(join(projectRoot, name), join(app, name));

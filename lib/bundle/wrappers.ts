@@ -39,6 +39,8 @@ Runs from any folder on Linux ${facts.arch} with glibc ${facts.glibc} or newer a
   bin/criu-cuda demo       a dump and a restore, every byte checked
   bin/criu-cuda --help
 
+app/packaging/systemd has units for the pool daemon; set the path in ExecStart.
+
 app/LICENSES and the licences below app/node_modules say who may do what; CRIU is GPL-2.0-only.
 `;
 }

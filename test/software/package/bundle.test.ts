@@ -80,7 +80,13 @@ describe('a bundle', () => {
   it('is small, holds no file of somebody and nothing that is only for building', () => {
     expect(statSync(bundle.file).size).toBeLessThan(60 * MIB);
     const app = join(root, 'opt', bundle.folder, 'app');
-    expect(existsSync(join(app, 'node_modules', 'cmake-js'))).toBe(false);
+    for (const name of ['cmake-js', 'echarts']) {
+      expect(existsSync(join(app, 'node_modules', name))).toBe(false);
+    }
+    expect(readdirSync(join(app, 'packaging', 'systemd'))).toEqual([
+      'cuda-poold.service',
+      'cuda-poold.socket',
+    ]);
     expect(readdirSync(join(app, 'node_modules'))).toContain('koffi');
     const owners = execFileSync('tar', ['--numeric-owner', '-tvJf', bundle.file], { encoding: 'utf8' });
     for (const line of owners.trim().split('\n')) expect(line).toMatch(/^\S+ 0\/0 /);

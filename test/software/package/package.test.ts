@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: MIT
 /** What `npm pack` makes, installed in an empty folder without a compiler on PATH, and used from there. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -57,6 +66,13 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
+/** Bytes of the files below a directory. */
+function sizeOf(path: string): number {
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+}
+
 const shipped = (): string => join(installed, 'prebuilds', `linux-${process.arch}`);
 
 function softcuda(): Record<string, string> {
@@ -92,7 +108,15 @@ describe('the package', () => {
     }
     expect(files).toContain('plugins-cuda/CMakeLists.txt');
     expect(files).toContain(`prebuilds/linux-${process.arch}/lib/full/cuda_plugin.so`);
-    expect(files.filter((path) => /^(?:plugins-cuda\/)?build|^test\/|tsbuildinfo/.test(path))).toEqual([]);
+    expect(files).toContain('packaging/systemd/cuda-poold.service');
+    expect(files.filter((path) => /^(?:plugins-cuda\/)?(?:build|test\/)|tsbuildinfo/.test(path))).toEqual([]);
+  });
+
+  it('takes less than 30 MiB with all that it depends on', () => {
+    expect(sizeOf(join(dir, 'node_modules'))).toBeLessThan(30 * 1024 * 1024);
+    for (const name of ['echarts', 'cmake-js']) {
+      expect(existsSync(join(dir, 'node_modules', name))).toBe(false);
+    }
   });
 
   it('is installed without building anything', () => {
