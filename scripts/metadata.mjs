@@ -2,11 +2,15 @@
 // The version, the date of the release and the maintainer stand in package.json and CHANGELOG.md. What else must repeat
 // them is compared here.
 //   --write    writes the copies instead
-//   --release  also fails for what must not be published: placeholders, and changes outside of a dated section
-import { readFileSync, writeFileSync } from 'node:fs';
+//   --release  also fails for what must not be published: placeholders, changes outside of a dated section, and a package
+//              without the files that are built
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** Reserved for names that must not exist (RFC 2606): the mark of a placeholder. */
 const PLACEHOLDER = 'example.invalid';
+
+/** What is built for a package, and not in the repository. */
+const built = ['dist/cli.js', 'prebuilds/linux-x64/criu_cuda.node', 'prebuilds/linux-arm64/criu_cuda.node'];
 
 /** The dated sections of a changelog, newest first, and the text of its section "Unreleased". */
 export function readChangelog(text) {
@@ -48,6 +52,8 @@ export function releaseProblems(manifest, changelog) {
   if (changelog.unreleased !== '') {
     problems.push('CHANGELOG.md: "Unreleased" is not empty; move its entries to a dated section');
   }
+  const missing = built.filter((path) => !existsSync(path));
+  for (const path of missing) problems.push(`${path} is not built: npm run build && npm run prebuilds`);
   return problems;
 }
 

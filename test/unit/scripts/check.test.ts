@@ -94,6 +94,8 @@ describe('scripts/metadata.mjs', () => {
     write('debian/control', `Source: x\nMaintainer: ${author}\n`);
     write('debian/changelog', '');
     write('CHANGELOG.md', changelog);
+    for (const arch of ['x64', 'arm64']) write(`prebuilds/linux-${arch}/criu_cuda.node`, '');
+    write('dist/cli.js', '');
   };
 
   it('writes the copies, and then finds them right', async () => {
@@ -114,16 +116,18 @@ describe('scripts/metadata.mjs', () => {
     ]);
   });
 
-  it('rejects placeholders and changes without a release', async () => {
+  it('rejects placeholders, changes without a release, and a package without its binaries', async () => {
     files('1.2.3', '# Changelog\n\n## Unreleased\n\n- a change\n\n## 1.2.3 - 2031-05-06\n');
     write('package.json', JSON.stringify({ version: '1.2.3', author, bugs: 'https://example.invalid/bugs' }));
     await run('metadata.mjs', '--write');
     expect(await run('metadata.mjs')).toEqual([0, []]);
+    rmSync(join(dir, 'prebuilds', 'linux-arm64'), { recursive: true });
     expect(await run('metadata.mjs', '--release')).toEqual([
       1,
       [
         'package.json: "bugs" is a placeholder (example.invalid); write the real one',
         'CHANGELOG.md: "Unreleased" is not empty; move its entries to a dated section',
+        'prebuilds/linux-arm64/criu_cuda.node is not built: npm run build && npm run prebuilds',
       ],
     ]);
   });
