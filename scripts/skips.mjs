@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which tests may be skipped in CI: those that this machine's kernel or devices rule out. What is merely not installed is
-// installed by scripts/ci-packages.sh, so that a skip for want of it is a failure.
+// Which tests may be skipped in CI: those that this machine's kernel or devices rule out. Packages are installed by
+// scripts/ci-packages.sh, so that a test that is skipped without them is a failure.
 
 /** The reasons, as the tests print them. */
 const accepted = [
