@@ -12,6 +12,7 @@ export default tseslint.config(
       'prebuilds',
       'benchmarks/results',
       '.portable',
+      'lib/*/gen',
     ],
   },
   js.configs.recommended,

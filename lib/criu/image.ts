@@ -5,9 +5,10 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { isErrno } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
-import { decodeMessage, ProtobufError, type Message, type Table } from '../protobuf.ts';
+import { decodeMessage, ProtobufError } from '../protobuf.ts';
 
 const IMG_COMMON_MAGIC = 0x54564319;
 const IMG_SERVICE_MAGIC = 0x55105940;
@@ -32,25 +33,29 @@ function headBytes(bytes: Buffer, kind: ImageKind): number {
 }
 
 /** Every message of an image file. Throws {@link ImageError} when it is not an image of this kind. */
-export function decodeImage<T extends Table>(bytes: Buffer, kind: ImageKind, table: T): Message<T>[] {
-  const messages: Message<T>[] = [];
+export function decodeImage<Desc extends DescMessage>(
+  bytes: Buffer,
+  kind: ImageKind,
+  schema: Desc,
+): MessageShape<Desc>[] {
+  const messages: MessageShape<Desc>[] = [];
   let at = headBytes(bytes, kind);
   while (at < bytes.length) {
     if (at + 4 > bytes.length) throw new ImageError(`${kind} image: the last length is cut off`);
     const end = at + 4 + bytes.readUInt32LE(at);
     if (end > bytes.length) throw new ImageError(`${kind} image: the last message is cut off`);
-    messages.push(decodeMessage(bytes.subarray(at + 4, end), table));
+    messages.push(decodeMessage(schema, bytes.subarray(at + 4, end)));
     at = end;
   }
   return messages;
 }
 
 /** `undefined` when the file, or its directory, does not exist. */
-export function readImage<T extends Table>(
+export function readImage<Desc extends DescMessage>(
   path: string,
   kind: ImageKind,
-  table: T,
-): Message<T>[] | undefined {
+  schema: Desc,
+): MessageShape<Desc>[] | undefined {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
@@ -59,7 +64,7 @@ export function readImage<T extends Table>(
     throw error;
   }
   try {
-    return decodeImage(bytes, kind, table);
+    return decodeImage(bytes, kind, schema);
   } catch (error) {
     if (error instanceof ImageError || error instanceof ProtobufError)
       throw new ImageError(`${path}: ${error.message}`);

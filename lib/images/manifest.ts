@@ -6,10 +6,12 @@
  * @module
  */
 import { crc32 } from 'node:zlib';
+import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
-import { decodeMessage, ProtobufError, type Message, type Table } from '../protobuf.ts';
-import type { GpuManifest } from './types.ts';
+import { ManifestSchema, type Allocation, type Chunk, type Device } from './gen/image_pb.ts';
+import { decodeMessage, ProtobufError, toNumber } from '../protobuf.ts';
+import type { GpuAllocation, GpuChunk, GpuDevice, GpuManifest } from './types.ts';
 
 const MAGIC = 'CCRCUIMG';
 const PAGES_MAGIC = 'CCRPAGES';
@@ -18,43 +20,6 @@ const HEAD_BYTES = 24;
 
 /** Flag of an allocation that the application made itself by cuMemCreate. */
 const OWN_VMM = 1;
-
-const device = {
-  uuid: { number: 1, type: 'bytes' },
-  name: { number: 2, type: 'text' },
-} as const;
-
-const allocation = {
-  id: { number: 1, type: 'uint' },
-  address: { number: 2, type: 'fixed64' },
-  size: { number: 3, type: 'uint' },
-  requested: { number: 4, type: 'uint' },
-  device: { number: 5, type: 'uint' },
-  flags: { number: 6, type: 'uint' },
-} as const;
-
-const chunk = {
-  allocation: { number: 1, type: 'uint' },
-  position: { number: 2, type: 'uint' },
-  length: { number: 3, type: 'uint' },
-  stripe: { number: 4, type: 'uint' },
-  offset: { number: 5, type: 'uint' },
-  xxh3: { number: 6, type: 'fixed64' },
-  zero: { number: 7, type: 'bool' },
-} as const;
-
-const manifest = {
-  id: { number: 1, type: 'bytes' },
-  created: { number: 2, type: 'fixed64' },
-  tool: { number: 3, type: 'text' },
-  pid: { number: 4, type: 'uint' },
-  driver: { number: 5, type: 'uint' },
-  chunkSize: { number: 6, type: 'uint' },
-  devices: { number: 7, type: device, repeated: true },
-  allocations: { number: 8, type: allocation, repeated: true },
-  chunks: { number: 9, type: chunk, repeated: true },
-  stripeSizes: { number: 10, type: 'uint', repeated: true },
-} as const;
 
 /** The head of a manifest of either kind; returns the message behind it. */
 export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GPU'): Buffer {
@@ -88,37 +53,75 @@ function formatUuid(bytes: Uint8Array): string {
   return `GPU-${parts.join('-')}`;
 }
 
-/** One message; `name` is what errors call its file. */
-export function decodeManifest<T extends Table>(message: Buffer, table: T, name: string): Message<T> {
+/**
+ * One message, and what a caller makes of it; `name` is what errors call its file.
+ * @throws {@link GpuImageError} for bytes that are no such message, and for what `convert` refuses
+ */
+export function decodeManifest<Desc extends DescMessage, Value>(
+  bytes: Buffer,
+  schema: Desc,
+  name: string,
+  convert: (message: MessageShape<Desc>) => Value,
+): Value {
   try {
-    return decodeMessage(message, table);
+    return convert(decodeMessage(schema, bytes));
   } catch (error) {
     if (error instanceof ProtobufError) throw new GpuImageError(`${name}: message: ${error.message}`, error);
     throw error;
   }
 }
 
+/** From nanoseconds since 1970. */
+export const dateOf = (nanoseconds: bigint): Date => new Date(Number(nanoseconds / 1_000_000n));
+
+function deviceOf({ uuid, name: model }: Device, index: number, name: string): GpuDevice {
+  if (uuid.length !== 16) {
+    throw new GpuImageError(`${name}: devices[${index}].uuid has ${uuid.length} bytes, not 16`);
+  }
+  return { uuid: formatUuid(uuid), name: model };
+}
+
+const allocationOf = ({ id, address, size, requested, device, flags }: Allocation): GpuAllocation => ({
+  id: toNumber(id),
+  address,
+  size: toNumber(size),
+  requested: toNumber(requested),
+  device,
+  isOwnVmm: (flags & OWN_VMM) !== 0,
+});
+
+const chunkOf = ({ allocation, position, length, stripe, offset, xxh3, zero }: Chunk): GpuChunk => ({
+  allocation,
+  position: toNumber(position),
+  length: toNumber(length),
+  stripe,
+  offset: toNumber(offset),
+  xxh3,
+  zero,
+});
+
 /**
  * Reads a manifest; `name` is what error messages call it.
  * @throws {@link GpuImageError} naming the field that is wrong
  */
 export function parseManifest(bytes: Buffer, name: string): GpuManifest {
-  const message = readHead(bytes, name);
-  const { id, created, devices, allocations, ...rest } = decodeManifest(message, manifest, name);
-  if (id.length !== 16) throw new GpuImageError(`${name}: id has ${id.length} bytes, not 16`);
-  const parsed: GpuManifest = {
-    version: VERSION,
-    id: Buffer.from(id).toString('hex'),
-    created: new Date(Number(created / 1_000_000n)),
-    ...rest,
-    devices: devices.map((entry, index) => {
-      if (entry.uuid.length !== 16) {
-        throw new GpuImageError(`${name}: devices[${index}].uuid has ${entry.uuid.length} bytes, not 16`);
-      }
-      return { uuid: formatUuid(entry.uuid), name: entry.name };
-    }),
-    allocations: allocations.map(({ flags, ...entry }) => ({ ...entry, isOwnVmm: (flags & OWN_VMM) !== 0 })),
-  };
+  const parsed = decodeManifest(readHead(bytes, name), ManifestSchema, name, (manifest): GpuManifest => {
+    const { id, created, tool, pid, driver } = manifest;
+    if (id.length !== 16) throw new GpuImageError(`${name}: id has ${id.length} bytes, not 16`);
+    return {
+      version: VERSION,
+      id: Buffer.from(id).toString('hex'),
+      created: dateOf(created),
+      tool,
+      pid,
+      driver,
+      chunkSize: toNumber(manifest.chunkSize),
+      devices: manifest.devices.map((device, index) => deviceOf(device, index, name)),
+      allocations: manifest.allocations.map(allocationOf),
+      chunks: manifest.chunks.map(chunkOf),
+      stripeSizes: manifest.stripeSizes.map(toNumber),
+    };
+  });
   checkManifest(parsed, name);
   return parsed;
 }

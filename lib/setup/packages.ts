@@ -20,12 +20,12 @@ export const buildPackages = [
   'liburing-dev',
   'libxxhash-dev',
   'protobuf-c-compiler',
+  'protobuf-compiler',
 ] as const;
 
 /** What building and running CRIU needs. */
 export const criuPackages = [
   'libprotobuf-dev',
-  'protobuf-compiler',
   'libnl-3-dev',
   'libcap-dev',
   'libnet1-dev',

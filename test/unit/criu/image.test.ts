@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StatsEntrySchema } from '../../../lib/criu/gen/images_pb.ts';
 import { decodeImage } from '../../../lib/criu/image.ts';
 import { ImageError, readDumpStats, readInventory, readPstree } from '../../../lib/criu/index.ts';
 
@@ -61,8 +62,10 @@ describe('readDumpStats', () => {
 
 describe('decodeImage', () => {
   it('refuses an image that is shorter than its head', () => {
-    expect(() => decodeImage(Buffer.alloc(5), 'stats', {})).toThrow(ImageError);
-    expect(decodeImage(statsDump.subarray(0, 8), 'stats', {})).toEqual([]);
-    expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', {})).toThrow('the last length is cut off');
+    expect(() => decodeImage(Buffer.alloc(5), 'stats', StatsEntrySchema)).toThrow(ImageError);
+    expect(decodeImage(statsDump.subarray(0, 8), 'stats', StatsEntrySchema)).toEqual([]);
+    expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', StatsEntrySchema)).toThrow(
+      'the last length is cut off',
+    );
   });
 });
