@@ -81,6 +81,17 @@ describe('pages', () => {
     expect(broken).toEqual([]);
   });
 
+  it.each(pages)('%s names files that exist', (path) => {
+    const rooms = 'lib|plugins-cuda|native|docs|scripts|test|examples|benchmarks|packaging';
+    const named = [...read(path).matchAll(new RegExp(`\`((?:${rooms})/[\\w./-]+)\``, 'g'))].map(
+      ([, name = '']) => name,
+    );
+    const missing = named.filter(
+      (name) => !name.startsWith('plugins-cuda/build') && !existsSync(join(projectRoot, name)),
+    );
+    expect(missing).toEqual([]);
+  });
+
   it('have the sections that the code sends readers to', () => {
     const texts = [
       ...sources('lib'),
@@ -106,7 +117,7 @@ describe('docs/architecture.md, Find your way', () => {
     for (const answer of answers) expect(answer.split('\n')[0]).toMatch(/\?$/);
   });
 
-  it.each(answers)('%s', (answer) => {
+  it.each(answers.map((answer) => [answer.split('\n')[0], answer]))('%s', (_question, answer = '') => {
     const paths = [...answer.matchAll(/`([\w.-]+(?:\/[\w.-]+)+\/?)`/g)].map(([, path = '']) => path);
     expect(paths).not.toEqual([]);
     expect(paths.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
