@@ -4,8 +4,6 @@
 #include "softcuda.h"
 #include "api.h"
 
-_Thread_local bool ccr_per_thread_default;
-
 enum call_id {
 #define X(name, params, args, kind, version) ID_##name,
 	CCR_SOFT_CALLS(X)

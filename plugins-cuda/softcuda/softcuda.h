@@ -198,9 +198,16 @@ struct ccr_ctx {
 	struct ccr_ctx *next;
 };
 
+void ccr_ctx_add(struct ccr_ctx *ctx); // the lock of context.c is held
+// The current contexts of this thread; push: false when there is no room, pop, top: NULL for none.
+bool ccr_ctx_has_room(void);
+bool ccr_ctx_push(struct ccr_ctx *ctx);
+struct ccr_ctx *ccr_ctx_pop(void);
+struct ccr_ctx *ccr_ctx_top(void);
 CUresult ccr_ctx_current(struct ccr_ctx **out);
 bool ccr_device_in_use(int device);
-bool ccr_peer_allowed(int device, int peer); // mem_lock held
+// Counts the contexts of `device` that may reach `peer`; mem_lock held.
+void ccr_peer_change(int device, int peer, int by);
 void ccr_peer_forget(struct ccr_ctx *ctx);
 
 // Streams and their operations (queue.c). One worker thread per stream that has been used.
@@ -295,7 +302,7 @@ void ccr_stream_put(struct ccr_stream *stream); // queue lock held
 void ccr_stream_destroy(struct ccr_stream *stream);
 void ccr_stream_destroy_all(struct ccr_ctx *ctx);
 void ccr_event_put(struct ccr_event *event); // queue lock held
-// Whether the exported call in progress is a per-thread-default-stream variant (api.c).
+// Whether the exported call in progress is a per-thread-default-stream variant; set by api.c.
 extern _Thread_local bool ccr_per_thread_default;
 
 // The gate (gate.c).

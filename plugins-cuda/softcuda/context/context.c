@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Contexts and the stack of current ones that each thread has. A context's structure is never
-// freed, so a destroyed one that a thread still has current is recognised. ctx.lock guards the
-// list and the primary contexts.
+// Contexts: made, ended, primary and current ones. contexts.lock guards the list and the primary
+// contexts.
 #include "softcuda/impl.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define STACK_DEPTH 64
-
 static struct {
 	pthread_mutex_t lock;
-	struct ccr_ctx *head;
 	struct ccr_ctx *primary[CCR_MAX_DEVICES];
 	unsigned int primary_flags[CCR_MAX_DEVICES];
 } contexts = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static _Thread_local struct {
-	struct ccr_ctx *items[STACK_DEPTH];
-	int depth;
-} stack;
 
 static bool is_device(CUdevice dev)
 {
@@ -29,31 +20,6 @@ static bool is_device(CUdevice dev)
 static CUcontext handle_of(const struct ccr_ctx *ctx)
 {
 	return ctx ? (CUcontext)(uintptr_t)ctx->handle : NULL;
-}
-
-static struct ccr_ctx *top(void)
-{
-	return stack.depth ? stack.items[stack.depth - 1] : NULL;
-}
-
-CUresult ccr_ctx_current(struct ccr_ctx **out)
-{
-	struct ccr_ctx *ctx = top();
-
-	if (!ctx)
-		return CUDA_ERROR_INVALID_CONTEXT;
-	if (!ctx->is_alive)
-		return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-	*out = ctx;
-	return (CUresult)atomic_load(&ctx->sticky);
-}
-
-bool ccr_device_in_use(int device)
-{
-	for (struct ccr_ctx *ctx = contexts.head; ctx; ctx = ctx->next)
-		if (ctx->is_alive && ctx->device == device)
-			return true;
-	return ccr_phys_on_device(device);
 }
 
 // ctx.lock held.
@@ -75,8 +41,7 @@ static struct ccr_ctx *new_context(int device, unsigned int flags, bool is_prima
 	ctx->flags = flags;
 	ctx->is_primary = is_primary;
 	ctx->is_alive = true;
-	ctx->next = contexts.head;
-	contexts.head = ctx;
+	ccr_ctx_add(ctx);
 	return ctx;
 }
 
@@ -189,14 +154,14 @@ CUresult SOFT(cuCtxCreate_v2)(CUcontext *ctx, unsigned int flags, CUdevice dev)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!is_device(dev))
 		return CUDA_ERROR_INVALID_DEVICE;
-	if (stack.depth == STACK_DEPTH)
+	if (!ccr_ctx_has_room())
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	pthread_mutex_lock(&contexts.lock);
 	made = new_context(dev, flags, false);
 	pthread_mutex_unlock(&contexts.lock);
 	if (!made)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	stack.items[stack.depth++] = made;
+	ccr_ctx_push(made);
 	*ctx = handle_of(made);
 	return CUDA_SUCCESS;
 }
@@ -217,8 +182,8 @@ CUresult SOFT(cuCtxDestroy_v2)(CUcontext handle)
 	end_context(ctx);
 	pthread_mutex_unlock(&contexts.lock);
 	ccr_handle_drop(ctx->handle);
-	if (top() == ctx)
-		stack.depth--;
+	if (ccr_ctx_top() == ctx)
+		ccr_ctx_pop();
 	return CUDA_SUCCESS;
 }
 
@@ -228,10 +193,9 @@ CUresult SOFT(cuCtxSetCurrent)(CUcontext handle)
 
 	if (handle && (!ctx || !ctx->is_alive))
 		return CUDA_ERROR_INVALID_CONTEXT;
-	if (stack.depth)
-		stack.depth--;
+	ccr_ctx_pop();
 	if (ctx)
-		stack.items[stack.depth++] = ctx;
+		ccr_ctx_push(ctx);
 	return CUDA_SUCCESS;
 }
 
@@ -239,7 +203,7 @@ CUresult SOFT(cuCtxGetCurrent)(CUcontext *ctx)
 {
 	if (!ctx)
 		return CUDA_ERROR_INVALID_VALUE;
-	*ctx = handle_of(top());
+	*ctx = handle_of(ccr_ctx_top());
 	return CUDA_SUCCESS;
 }
 
@@ -249,25 +213,23 @@ CUresult SOFT(cuCtxPushCurrent_v2)(CUcontext handle)
 
 	if (!ctx || !ctx->is_alive)
 		return CUDA_ERROR_INVALID_CONTEXT;
-	if (stack.depth == STACK_DEPTH)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	stack.items[stack.depth++] = ctx;
-	return CUDA_SUCCESS;
+	return ccr_ctx_push(ctx) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult SOFT(cuCtxPopCurrent_v2)(CUcontext *ctx)
 {
-	if (!stack.depth)
+	struct ccr_ctx *popped = ccr_ctx_pop();
+
+	if (!popped)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (ctx)
-		*ctx = handle_of(top());
-	stack.depth--;
+		*ctx = handle_of(popped);
 	return CUDA_SUCCESS;
 }
 
 CUresult SOFT(cuCtxGetDevice)(CUdevice *device)
 {
-	struct ccr_ctx *ctx = top();
+	struct ccr_ctx *ctx = ccr_ctx_top();
 
 	if (!device)
 		return CUDA_ERROR_INVALID_VALUE;
@@ -279,7 +241,7 @@ CUresult SOFT(cuCtxGetDevice)(CUdevice *device)
 
 CUresult SOFT(cuCtxGetFlags)(unsigned int *flags)
 {
-	struct ccr_ctx *ctx = top();
+	struct ccr_ctx *ctx = ccr_ctx_top();
 
 	if (!flags)
 		return CUDA_ERROR_INVALID_VALUE;
@@ -302,7 +264,7 @@ CUresult SOFT(cuCtxSynchronize)(void)
 
 CUresult SOFT(cuCtxGetApiVersion)(CUcontext handle, unsigned int *version)
 {
-	const struct ccr_ctx *ctx = handle ? ccr_handle_of(CCR_HANDLE_CTX, handle) : top();
+	const struct ccr_ctx *ctx = handle ? ccr_handle_of(CCR_HANDLE_CTX, handle) : ccr_ctx_top();
 
 	if (!version)
 		return CUDA_ERROR_INVALID_VALUE;

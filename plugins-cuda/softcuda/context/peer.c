@@ -3,20 +3,12 @@
 // memory. VMM memory has access of its own (cuMemSetAccess).
 #include "softcuda/impl.h"
 
-// Contexts of each device that may reach each peer; mem_lock.
-static unsigned int enabled[CCR_MAX_DEVICES][CCR_MAX_DEVICES];
-
-bool ccr_peer_allowed(int device, int peer)
-{
-	return enabled[device][peer] > 0;
-}
-
 void ccr_peer_forget(struct ccr_ctx *ctx)
 {
 	ccr_mem_lock();
 	for (int i = 0; i < CCR_MAX_DEVICES; i++)
 		if (ctx->peers & 1u << i)
-			enabled[ctx->device][i]--;
+			ccr_peer_change(ctx->device, i, -1);
 	ctx->peers = 0;
 	ccr_mem_unlock();
 }
@@ -46,7 +38,7 @@ CUresult SOFT(cuCtxEnablePeerAccess)(CUcontext handle, unsigned int flags)
 	if (own->peers & 1u << peer->device)
 		result = CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
 	else
-		enabled[own->device][peer->device]++;
+		ccr_peer_change(own->device, peer->device, 1);
 	own->peers |= 1u << peer->device;
 	ccr_mem_unlock();
 	return result;
@@ -63,7 +55,7 @@ CUresult SOFT(cuCtxDisablePeerAccess)(CUcontext handle)
 	if (!(own->peers & 1u << peer->device))
 		result = CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
 	else
-		enabled[own->device][peer->device]--;
+		ccr_peer_change(own->device, peer->device, -1);
 	own->peers &= ~(1u << peer->device);
 	ccr_mem_unlock();
 	return result;

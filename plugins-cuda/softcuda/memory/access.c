@@ -3,6 +3,14 @@
 // that a wrong address is a CUDA error and never a crash.
 #include "softcuda/softcuda.h"
 
+// Contexts of each device that may reach each peer; mem_lock.
+static unsigned int peers[CCR_MAX_DEVICES][CCR_MAX_DEVICES];
+
+void ccr_peer_change(int device, int peer, int by)
+{
+	peers[device][peer] += by;
+}
+
 static enum ccr_place place_locked(CUdeviceptr addr)
 {
 	if (addr >= CCR_VA_CONTROL && addr < CCR_VA_END)
@@ -31,7 +39,7 @@ static bool access_allowed(const struct ccr_mapping *mapping, bool write, int de
 	int need = write ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ;
 
 	if (device >= 0 && mapping->is_internal && mapping->phys->device != device)
-		return ccr_peer_allowed(device, mapping->phys->device);
+		return peers[device][mapping->phys->device];
 	if (device >= 0)
 		return (mapping->access[device] & need) == need;
 	for (int i = 0; i < CCR_MAX_DEVICES; i++)

@@ -11,8 +11,6 @@
 	(CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP | \
 	 CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY)
 
-struct ccr_table ccr_hosts = {.item_bytes = sizeof(struct ccr_host)};
-
 static CUresult add(struct ccr_host *host)
 {
 	size_t next = ccr_table_after(&ccr_hosts, host->range.base);

@@ -10,15 +10,6 @@
 #define SMALL_LIMIT (1 * CCR_MIB)
 #define SMALL_ALIGN 512ull
 
-struct ccr_table ccr_allocs = {.item_bytes = sizeof(struct ccr_alloc)};
-
-uint64_t ccr_next_id(void)
-{
-	static atomic_ulong last;
-
-	return atomic_fetch_add(&last, 1) + 1;
-}
-
 static CUresult new_block(CUdeviceptr *base, uint64_t size, const struct ccr_ctx *ctx)
 {
 	CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,

@@ -5,6 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct ccr_table ccr_allocs = {.item_bytes = sizeof(struct ccr_alloc)};
+struct ccr_table ccr_hosts = {.item_bytes = sizeof(struct ccr_host)};
+
+uint64_t ccr_next_id(void)
+{
+	static atomic_ulong last;
+
+	return atomic_fetch_add(&last, 1) + 1;
+}
+
 void *ccr_table_at(const struct ccr_table *table, size_t index)
 {
 	return table->items + index * table->item_bytes;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+_Thread_local bool ccr_per_thread_default;
+
 // The default streams of one thread, one per context it used them in. Each entry holds a
 // reference, so a stream that ended with its context is recognised.
 struct own_stream {
