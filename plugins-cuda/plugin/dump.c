@@ -6,7 +6,7 @@
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/proc_status.h"
-#include "plugin/hooks.h"
+#include "plugin/plugin.h"
 
 #include <errno.h>
 #include <string.h>

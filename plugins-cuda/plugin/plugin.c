@@ -2,7 +2,7 @@
 /* What CRIU sees: the descriptor, the stages, and the hooks with their timing. */
 #include "plugin/task/task.h"
 #include "plugin/task/preinit.h"
-#include "plugin/hooks.h"
+#include "plugin/plugin.h"
 
 #include <errno.h>
 #include <stdlib.h>

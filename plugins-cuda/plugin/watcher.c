@@ -12,7 +12,7 @@
  */
 #include "plugin/task/task.h"
 #include "plugin/task/proc_status.h"
-#include "plugin/hooks.h"
+#include "plugin/plugin.h"
 
 #include <errno.h>
 #include <poll.h>

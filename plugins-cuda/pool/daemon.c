@@ -22,6 +22,7 @@
 #include "pool/images/engine.h"
 #include "pool/notify.h"
 #include "pool/images/residents.h"
+#include "pool/images/slabs.h"
 #include "pool/session/session.h"
 #include "common/protocol/unix_socket.h"
 
@@ -295,7 +296,7 @@ int daemon_run(void)
 	pthread_sigmask(SIG_BLOCK, &handled, NULL);
 	signals = signalfd(-1, &handled, SFD_CLOEXEC);
 	connection_ended = eventfd(0, EFD_CLOEXEC);
-	load_make_room = resident_make_room;
+	slabs_make_room = resident_make_room;
 	resident_set_budget((uint64_t)pool.settings.pool_budget_mb << 20);
 	if (signals < 0 || connection_ended < 0 || lock_run_dir(pool.settings.run_dir) ||
 	    warm_up() || open_listeners(pool.settings.run_dir))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The exported functions. Each one injects a failure if asked to, refuses when cuInit was not
 // called in this process, waits at the gate, and then calls its implementation (SOFT(name)).
-#include "softcuda.h"
-#include "api.h"
+#include "softcuda/softcuda.h"
+#include "softcuda/api.h"
 
 enum call_id {
 #define X(name, params, args, kind, version) ID_##name,

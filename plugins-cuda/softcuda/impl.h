@@ -3,8 +3,8 @@
 #ifndef CCR_SOFTCUDA_IMPL_H
 #define CCR_SOFTCUDA_IMPL_H
 
-#include "softcuda.h"
-#include "api.h"
+#include "softcuda/softcuda.h"
+#include "softcuda/api.h"
 
 #define X(name, params, args, kind, version) CUresult SOFT(name) params;
 CCR_SOFT_CALLS(X)

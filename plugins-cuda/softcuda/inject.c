@@ -4,7 +4,7 @@
 // exported ones; "cuMemAlloc" stands for the newest version of it. The code "kill" ends the process
 // by SIGKILL instead, once for all processes that share the devices, so that whoever takes its
 // place in the same environment lives.
-#include "impl.h"
+#include "softcuda/impl.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // cuGetProcAddress: a base name, the newest version that the asked-for CUDA version knows.
-#include "impl.h"
+#include "softcuda/impl.h"
 
 #include <string.h>
 

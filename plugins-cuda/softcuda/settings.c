@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Settings, read once from the environment.
-#include "softcuda.h"
+#include "softcuda/softcuda.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* --children: a tree of CUDA processes, each initialised after its fork. */
 #include "workloads/kinds.h"
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* --seccomp: the process is killed when it makes a socket pair, which it never does by itself. */
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>

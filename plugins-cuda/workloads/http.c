@@ -5,7 +5,7 @@
  * server that answers the same has the same memory. Requests come one at a time
  * and every connection is closed after its answer: none is open when CRIU comes.
  */
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

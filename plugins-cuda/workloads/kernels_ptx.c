@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The kernels of kernels.h as PTX, so that no CUDA compiler is needed; the driver compiles it for
  * its GPU. */
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 /* splitmix64's finaliser of n * golden + salt, see ccr_sequence(). */
 #define SEQUENCE                                                       \

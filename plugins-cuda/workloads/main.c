@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Start, then one request line after another from standard input or from clients of a socket. */
 #include "workloads/kinds.h"
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Allocating, filling and verifying; kernels only through cuLaunchKernel. */
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>

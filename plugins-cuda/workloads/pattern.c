@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 uint64_t pattern_key(uint64_t seed, uint64_t buffer)
 {

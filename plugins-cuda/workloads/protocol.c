@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The line protocol; README.md lists the requests. */
 #include "workloads/kinds.h"
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"
 #include "common/protocol/message.h"
 

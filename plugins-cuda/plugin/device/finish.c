@@ -11,6 +11,8 @@
 
 #include "plugin/device/device.h"
 #include "plugin/device/through_pool.h"
+#include "plugin/device/fd_backup.h"
+#include "plugin/device/stale_sockets.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/task/task.h"
 #include "common/protocol/message.h"

@@ -36,16 +36,4 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
 		    int timeout_ms);
 
-/* ---- fd_backup.c: what the pool holds, by descriptor, in case that it dies ---- */
-
-/* In criu: makes the sockets, once for all tasks. 0 or -errno. */
-int ccr__fd_backup_open(void);
-/* In the watcher: takes one message in; false when there is none, now (socket stays) or ever. */
-bool ccr__fd_backup_take(void);
-/* Sends the messages of an operation on to a pool. 0 or -errno. */
-int ccr__fd_backup_send(uint32_t operation);
-
-/* stale_sockets.c: removes what pools that were killed left in the run directory. */
-void ccr__remove_stale_sockets(const char *run_dir);
-
 #endif

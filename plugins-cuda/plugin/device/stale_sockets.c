@@ -10,7 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "plugin/device/pool_link.h"
+#include "plugin/device/stale_sockets.h"
+#include "common/protocol/protocol.h"
 #include "common/protocol/unix_socket.h"
 
 static bool is_operation(const char *name, uint32_t *operation)

@@ -13,6 +13,7 @@
 
 #include "plugin/task/service_signal.h"
 #include "plugin/device/through_pool.h"
+#include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/task/watcher_link.h"
 

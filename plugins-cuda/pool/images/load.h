@@ -49,11 +49,4 @@ ssize_t load_take_ready(struct load *load, size_t first);
 int load_wait(struct load *load);
 /* Bytes on one device. */
 uint64_t load_bytes_on(const struct load *load, int device);
-
-/*
- * Asked for room on a device that is full, until it answers false; NULL: images
- * are loaded for nobody but the one that needs them now.
- */
-extern bool (*load_make_room)(int device);
-
 #endif

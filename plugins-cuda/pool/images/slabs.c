@@ -9,7 +9,7 @@
 /* Left to the driver, and to the process, when memory is counted. */
 #define SPARE_BYTES (64ull << 20)
 
-bool (*load_make_room)(int device);
+bool (*slabs_make_room)(int device);
 
 /* Images that are only kept for later give way to one that is needed now. */
 static int create_one(struct held *held)
@@ -18,21 +18,11 @@ static int create_one(struct held *held)
 
 	while (!ret) {
 		ret = held_create(held);
-		if (ret != -ENOMEM || !load_make_room || !load_make_room(held->device))
+		if (ret != -ENOMEM || !slabs_make_room || !slabs_make_room(held->device))
 			break;
 		ret = 0;
 	}
 	return ret;
-}
-
-uint64_t load_bytes_on(const struct load *load, int device)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < load->list.nr; i++)
-		if ((int)load->list.entries[i].device == device)
-			bytes += load->list.entries[i].size;
-	return bytes;
 }
 
 /* Room on every device for `copies` of what the image holds. */

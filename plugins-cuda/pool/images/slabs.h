@@ -13,4 +13,10 @@ bool slabs_have_room(const struct load *load, uint64_t copies);
  */
 int slabs_create(struct load *load, struct cuda_parallel_range *ranges);
 
+/*
+ * Asked for room on a device that is full, until it answers false; NULL: images
+ * are loaded for nobody but the one that needs them now.
+ */
+extern bool (*slabs_make_room)(int device);
+
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What Lock, Checkpoint, Restore and Unlock do inside the CUDA process. All of it runs in the
 // restore thread; in the states locked and checkpointed no other thread is inside the driver.
-#include "softcuda/checkpoint/control.h"
+#include "softcuda/checkpoint/checkpoint.h"
 
 static void set_state(struct ccr_control *control, CUprocessState state)
 {

@@ -2,7 +2,7 @@
 // cuCheckpointProcess*: the caller's side, in criu or a command line tool. Works without cuInit,
 // in any thread, across pid and mount namespaces. Leaves no descriptor and no thread behind.
 #include "softcuda/impl.h"
-#include "softcuda/checkpoint/control.h"
+#include "softcuda/checkpoint/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>

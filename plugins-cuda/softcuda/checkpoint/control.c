@@ -2,7 +2,7 @@
 // The control page and the restore thread, in the CUDA process. After a CRIU restore this thread
 // is the only one that runs for a while: from its first request on it takes no lock, allocates
 // nothing on the heap and blocks every signal.
-#include "softcuda/checkpoint/control.h"
+#include "softcuda/checkpoint/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>

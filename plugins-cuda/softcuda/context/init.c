@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // cuInit.
 #include "softcuda/impl.h"
-#include "softcuda/checkpoint/control.h"
+#include "softcuda/checkpoint/checkpoint.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The kernels this driver can run: those of workloads/kernels.h, on one CPU thread. Addresses are
+// The kernels this driver can run: those of common/kernels.h, on one CPU thread. Addresses are
 // checked before they are touched; a wrong one ends the context, as on hardware.
 #include "softcuda/softcuda.h"
-#include "workloads/kernels.h"
+#include "common/kernels.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -113,7 +113,7 @@ static const struct ccr_kernel kernels[] = {
 
 #define ONE(name, nr_params) +1
 _Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE),
-	       "workloads/kernels.h names a kernel that is missing here");
+	       "common/kernels.h names a kernel that is missing here");
 #undef ONE
 
 const struct ccr_kernel *ccr_kernel_find(const char *name)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"
 #include "test/check.h"
 #include "common/protocol/message.h"

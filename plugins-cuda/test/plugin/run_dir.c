@@ -10,6 +10,7 @@
 #include "common/protocol/protocol.h"
 #include "common/protocol/unix_socket.h"
 #include "common/status.h"
+#include "plugin/device/stale_sockets.h"
 #include "plugin/device/pool_link.h"
 #include "test/check.h"
 

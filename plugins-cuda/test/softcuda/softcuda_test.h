@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/driver/cuda_abi.h"
-#include "workloads/kernels.h"
+#include "common/kernels.h"
 
 #define MIB  (1024ul * 1024)
 #define SKIP 77
@@ -41,7 +41,7 @@
 
 #define OK(call) RESULT_IS(call, CUDA_SUCCESS)
 
-// The kernels of workloads/kernels.h, as far as this driver reads them, and one it does not have.
+// The kernels of common/kernels.h, as far as this driver reads them, and one it does not have.
 #define TEST_PTX                                                  \
 	".version 7.0\n.target sm_70\n.address_size 64\n"         \
 	"// .entry commented_out\n/* .entry also_commented */\n"  \

@@ -3,7 +3,7 @@
 // what the checksum is sure to notice.
 #include <stdio.h>
 #include <stdlib.h>
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 #define CHECK(condition)                                                                          \
 	do {                                                                                      \

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "workloads/workload.h"
+#include "workloads/workloads.h"
 
 static int assemble(const char *ptxas, const char *file, const char *architecture)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The hooks between CRIU and dump.c, restore.c; and watcher.c. */
-#ifndef CCR_PLUGIN_HOOKS_H
-#define CCR_PLUGIN_HOOKS_H
+#ifndef CCR_PLUGIN_H
+#define CCR_PLUGIN_H
 
 #include "plugin/task/watcher_link.h"
 

@@ -3,8 +3,8 @@
 // ptrace rights can read, and two pipes that the restore thread of the process serves. Pipes,
 // because CRIU restores them; read by address, so that state and restore thread can be asked of a
 // stopped process.
-#ifndef CCR_SOFTCUDA_CONTROL_H
-#define CCR_SOFTCUDA_CONTROL_H
+#ifndef CCR_SOFTCUDA_CHECKPOINT_H
+#define CCR_SOFTCUDA_CHECKPOINT_H
 
 #include "softcuda/softcuda.h"
 

@@ -4,8 +4,8 @@
  * pattern and verifies it on request, on a GPU or on the software driver. It
  * writes no file, so that CRIU can restore it again and again.
  */
-#ifndef CCR_WORKLOAD_H
-#define CCR_WORKLOAD_H
+#ifndef CCR_WORKLOADS_H
+#define CCR_WORKLOADS_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "common/driver/cuda_abi.h"
-#include "workloads/kernels.h"
+#include "common/kernels.h"
 
 #define MAX_ALLOC_OPTIONS 16
 #define MAX_STREAMS	  32
