@@ -10,7 +10,10 @@ const SHELL = { line: ['#'], quotes: ['"', "'"], spaced: true };
 
 /** Languages by the end of a file's name. Anything else is not read. */
 const languages = new Map([
-  ...['.md', '.service', '.socket', '.timer'].map((end) => [end, 'text']),
+  ...['.md', '.service', '.socket', '.timer', 'debian/control', 'debian/changelog'].map((end) => [
+    end,
+    'text',
+  ]),
   ...['.c', '.h', '.cc', '.S', '.map', '.proto'].map((end) => [end, C]),
   ...['.ts', '.mjs', '.js'].map((end) => [end, SCRIPT]),
   ['.py', PYTHON],

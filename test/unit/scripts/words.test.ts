@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { execResult } from '../../lib/exec.ts';
-import { projectRoot } from '../../lib/paths.ts';
+import { execResult } from '../../../lib/exec.ts';
+import { projectRoot } from '../../../lib/paths.ts';
 
 const tool = join(projectRoot, 'scripts', 'words.mjs');
 const vocabulary = join(projectRoot, 'scripts', 'words.txt');
