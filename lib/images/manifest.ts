@@ -55,7 +55,7 @@ function formatUuid(bytes: Uint8Array): string {
 
 /**
  * One message, and what a caller makes of it; `name` is what errors call its file.
- * @throws {@link GpuImageError} for bytes that are no such message, and for what `convert` refuses
+ * @throws {@link GpuImageError} for bytes that are not such a message, and for what `convert` refuses
  */
 export function decodeManifest<Desc extends DescMessage, Value>(
   bytes: Buffer,
