@@ -283,13 +283,3 @@ int load_wait(struct load *load)
 	pthread_mutex_unlock(&load->lock);
 	return result;
 }
-
-uint64_t load_bytes_on(const struct load *load, int device)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < load->list.nr; i++)
-		if ((int)load->list.entries[i].device == device)
-			bytes += load->list.entries[i].size;
-	return bytes;
-}

@@ -47,6 +47,4 @@ void load_put(struct load *load);
 ssize_t load_take_ready(struct load *load, size_t first);
 /* Waits for its end; the result. */
 int load_wait(struct load *load);
-/* Bytes on one device. */
-uint64_t load_bytes_on(const struct load *load, int device);
 #endif

@@ -25,11 +25,22 @@ static int create_one(struct held *held)
 	return ret;
 }
 
+/* Bytes on one device. */
+static uint64_t bytes_on(const struct load *load, int device)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < load->list.nr; i++)
+		if ((int)load->list.entries[i].device == device)
+			bytes += load->list.entries[i].size;
+	return bytes;
+}
+
 /* Room on every device for `copies` of what the image holds. */
 bool slabs_have_room(const struct load *load, uint64_t copies)
 {
 	for (int device = 0; device < pool.nr_devices; device++) {
-		const uint64_t bytes = load_bytes_on(load, device);
+		const uint64_t bytes = bytes_on(load, device);
 		size_t free_bytes, total_bytes;
 
 		if (bytes && (pool_device_memory(device, &free_bytes, &total_bytes) ||

@@ -5,12 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "image/checksum/checksum.h"
@@ -35,32 +33,6 @@ struct bench {
 	double init_seconds, second_init_seconds;
 	char error[512];
 };
-
-void bench_die(const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "ccr-transfer-bench: ");
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fprintf(stderr, "\n");
-	exit(1);
-}
-
-void bench_cuda(CUresult result, const char *call)
-{
-	if (result != CUDA_SUCCESS)
-		bench_die("%s: %s", call, ccr_cuda_error_name(result));
-}
-
-double bench_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
 
 static void open_engine(struct bench *bench)
 {

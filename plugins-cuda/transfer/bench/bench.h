@@ -26,15 +26,16 @@ struct bench_memory {
 	unsigned char *window; /* pinned, for checking */
 };
 
+/* tools.c */
 __attribute__((noreturn, format(printf, 1, 2))) void bench_die(const char *format, ...);
 /* Ends the program when `result` is not CUDA_SUCCESS. */
 void bench_cuda(CUresult result, const char *call);
 double bench_now(void);
 
-/* bench_options.c: ends the program with code 2 for wrong use. */
+/* options.c: ends the program with code 2 for wrong use. */
 void bench_parse_options(struct bench_options *options, int argc, char **argv);
 
-/* bench_content.c */
+/* content.c */
 void bench_allocate(struct bench_memory *memory, const struct bench_options *options);
 void bench_fill(struct bench_memory *memory);
 /* Overwrites everything, so that nothing can be right by chance. */
@@ -48,10 +49,10 @@ struct bench_link {
 	double pinned, pageable, page_faults;
 };
 
-/* bench_link.c: host memory to the first device; overwrites the first range. */
+/* link.c: host memory to the first device; overwrites the first range. */
 void bench_measure_link(const struct bench_memory *memory, struct bench_link *link);
 
-/* bench_raw.c: GB/s of `threads` threads that read the stripes one after the other, O_DIRECT where
+/* raw.c: GB/s of `threads` threads that read the stripes one after the other, O_DIRECT where
  * the file system has it, into ordinary memory. */
 double bench_raw_read(const struct ccr_image *image, uint32_t threads);
 
