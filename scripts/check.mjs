@@ -4,7 +4,6 @@
 //   --only NAME,…  these checks alone
 //   --write        formats the files instead
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pythonEnvironment } from './python.mjs';
@@ -16,6 +15,13 @@ process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 const bin = (name, ...args) => [join('node_modules/.bin', name), ...args];
 const script = (name, ...args) => [process.execPath, join('scripts', name), ...args];
 const python = (name, ...args) => [join(pythonEnvironment('check'), 'bin', name), ...args];
+
+/** A command that finds the Python packages' programs first: protoc, here. */
+const withTools = (command) => [
+  'env',
+  `PATH=${pythonEnvironment('check')}/bin:${process.env.PATH}`,
+  ...command,
+];
 
 /** C and C++; declarations of another project's ABI (`*_abi.h`) are laid out by hand. */
 const cFiles = () =>
@@ -38,8 +44,8 @@ const checks = {
   reuse: () => python('reuse', 'lint', '--quiet'),
   licenses: () => script('licenses.mjs'),
   metadata: () => script('metadata.mjs'),
-  ...(existsSync('scripts/words.mjs') ? { words: () => script('words.mjs') } : {}),
-  ...(existsSync('scripts/protos.mjs') ? { protos: () => script('protos.mjs', '--check') } : {}),
+  words: () => script('words.mjs'),
+  generated: () => withTools(script('protobuf.mjs', '--check')),
 };
 
 function runCheck([name, command]) {
