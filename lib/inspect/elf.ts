@@ -108,6 +108,11 @@ class Reader {
     return Number(this.data.readBigUInt64LE(offset));
   }
 
+  i64(offset: number): number {
+    this.check(offset, 8);
+    return Number(this.data.readBigInt64LE(offset));
+  }
+
   bytes(offset: number, size: number): Buffer {
     this.check(offset, size);
     return this.data.subarray(offset, offset + size);
@@ -184,7 +189,7 @@ function readRelocations(
       const address = reader.u64(at);
       const index = reader.u32(at + 12);
       const symbol = index === 0 ? undefined : symbols[index];
-      found.set(address, { address, type: reader.u32(at + 8), symbol, addend: reader.u64(at + 16) });
+      found.set(address, { address, type: reader.u32(at + 8), symbol, addend: reader.i64(at + 16) });
     }
   }
   return found;

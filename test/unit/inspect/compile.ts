@@ -12,14 +12,21 @@ export interface PluginSource {
   hooks?: readonly number[];
   /** Number of a hook that a constructor registers. */
   constructorHook?: number;
+  /** Number of a hook in the descriptor that is the function `exported` of `extra`. */
+  exportedHook?: number;
   /** More C source. */
   extra?: string;
 }
 
 function sourceText(source: PluginSource): string {
-  const hooks = (source.hooks ?? []).map((number) => `[${number}] = (void *)hook,`).join(' ');
+  const { exportedHook } = source;
+  const hooks = [
+    ...(source.hooks ?? []).map((number) => `[${number}] = (void *)hook,`),
+    ...(exportedHook === undefined ? [] : [`[${exportedHook}] = (void *)exported,`]),
+  ].join(' ');
   return `
 static int hook(void) { return 0; }
+${exportedHook === undefined ? '' : 'int exported(void);'}
 int (*unused)(void) = hook;
 struct { const char *name; void *init, *exit; unsigned version, max_hooks; void *hooks[12]; }
 CR_PLUGIN_DESC = { .name = "${source.name}", .init = (void *)hook, .version = 2 << 8, .max_hooks = 12, .hooks = { ${hooks} } };
