@@ -65,7 +65,16 @@ function ctest(title, dir, env, more = []) {
 
 function vitest(words) {
   const report = join(scratch, 'vitest.json');
-  const args = ['run', '--reporter=default', '--reporter=./scripts/vitest-summary.mjs', ...words];
+  const isChosen = words.some((word) => word.startsWith('--project'));
+  // the project gpu is for a machine with one: npm run test:gpu
+  const projects = isChosen ? [] : ['--project', 'unit', '--project', 'software'];
+  const args = [
+    'run',
+    '--reporter=default',
+    '--reporter=./scripts/vitest-summary.mjs',
+    ...projects,
+    ...words,
+  ];
   const status = run('node_modules/.bin/vitest', args, { CCR_VITEST_SUMMARY: report, NODE_ENV: 'test' });
   const text = readReport(report);
   const summary = text === undefined ? { passed: 0, failed: 0, skipped: [] } : JSON.parse(text);

@@ -43,8 +43,8 @@ export interface BundleResult extends BundleFacts {
 
 const PACK_TIMEOUT_MS = 900_000;
 
-/** Run by this bundle's node on machines with a GPU. */
-const scripts = ['benchmarks/addon.mjs', 'benchmarks/memcpy.mjs'];
+/** Run on machines with a GPU, by this bundle's node and by the machine's Python. */
+const scripts = ['benchmarks/addon.mjs', 'benchmarks/memcpy.mjs', 'benchmarks/workloads/training.py'];
 
 interface Sources {
   criu: { path: string; version: string };

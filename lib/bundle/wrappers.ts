@@ -37,6 +37,7 @@ Runs from any folder on Linux ${facts.arch} with glibc ${facts.glibc} or newer a
 
   bin/criu-cuda doctor     what this machine has and lacks
   bin/criu-cuda demo       a dump and a restore, every byte checked
+  bin/criu-cuda selftest   on a GPU: what this project claims, shown on this machine
   bin/criu-cuda --help
 
 app/packaging/systemd has units for the pool daemon; set the path in ExecStart.

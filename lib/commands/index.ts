@@ -25,6 +25,7 @@ import { registerProcess } from './process/process.ts';
 import { registerRestore } from './process/restore.ts';
 import { registerRollback } from './plugin/rollback.ts';
 import { registerRun } from './process/run.ts';
+import { registerSelftest } from './selftest.ts';
 import { registerSetup } from './machine/setup.ts';
 import { registerUninstall } from './plugin/uninstall.ts';
 import { registerVariants } from './plugin/variants.ts';
@@ -58,4 +59,5 @@ export const commands: readonly Register[] = [
   registerPresets,
   registerBench,
   registerDemo,
+  registerSelftest,
 ];

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createBundle, type BundleResult } from '../../../lib/bundle/index.ts';
 import { EnvironmentError, UsageError } from '../../../lib/errors.ts';
 import type { ExecResult } from '../../../lib/exec.ts';
+import type { SelftestResult } from '../../../lib/selftest/index.ts';
 import { pluginVariants } from '../../../lib/variant.ts';
 import { makeBareRoot, runInBareRoot } from '../../helpers/bare-root.ts';
 
@@ -63,6 +64,19 @@ describe('a bundle on a bare machine', () => {
     const script = `/opt/${bundle.folder}/app/benchmarks/${name}`;
     const { stdout, stderr } = await withSoftcuda('bin/node', script, '--out', '/tmp/out.json', ...words);
     expect(stdout, stderr).toContain('written: /tmp/out.json');
+  });
+
+  it('runs its self-test, without the part that needs Python', async () => {
+    const checks = ['round-trip-parallel', 'standby', 'state-query', 'training-full'];
+    const { stdout, stderr, exitCode } = await cli('selftest', '--software', '--json', ...checks);
+    expect(exitCode, stdout + stderr).toBe(0);
+    const { results } = JSON.parse(stdout) as SelftestResult;
+    expect(results.map(({ name, status, reason }) => [name, status, reason])).toEqual([
+      ['round-trip-parallel', 'passed', undefined],
+      ['training-full', 'skipped', 'python3 cannot be run'],
+      ['standby', 'passed', undefined],
+      ['state-query', 'passed', undefined],
+    ]);
   });
 
   it('tells its doctor that its own CRIU and plugins will do', async () => {

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a check of the self-test is: a claim of this project, and the run that shows it or throws.
+ * @module
+ */
+import { ToolkitError } from '../errors.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** What a check measured, by name; names of times end in `Ms`, of sizes in `Bytes`. */
+export type Figures = Readonly<Record<string, number | string>>;
+
+/** What all checks share. */
+export interface CheckSettings {
+  /** On the software driver: times are measured and not judged. */
+  software: boolean;
+  /** Directory with CRIU's own `cuda_plugin.so` and NVIDIA's `cuda-checkpoint`. */
+  upstream?: string | undefined;
+  /** The Python that may have PyTorch. */
+  python: string;
+  /** How many times faster than upstream `full` has to restore. */
+  minSpeedup: number;
+}
+
+export interface Check {
+  name: string;
+  /** The claim, in one sentence. */
+  claim: string;
+  /** @throws {@link Skipped} when this machine lacks something; any other error is a failure */
+  run: (sandbox: Sandbox, settings: CheckSettings) => Promise<Figures>;
+}
+
+/** A check that could not run here; the message is the reason. */
+export class Skipped extends Error {}
+
+/** @throws {@link ToolkitError} ERR_SELFTEST with the message */
+export function ensure(condition: boolean, message: string): void {
+  if (!condition) throw new ToolkitError('ERR_SELFTEST', message);
+}
+
+/** @throws {@link ToolkitError} ERR_SELFTEST that names what differs */
+export function ensureSame(what: string, before: string, after: string): void {
+  ensure(before === after, `${what} changed: ${before.slice(0, 200)} became ${after.slice(0, 200)}`);
+}

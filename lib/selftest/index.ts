@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+/** Shows that what this project claims holds on a machine. @module */
+export type { CheckSettings, Figures } from './check.ts';
+export {
+  runSelftest,
+  selftestChecks,
+  selftestObstacle,
+  type CheckResult,
+  type SelftestOptions,
+  type SelftestResult,
+} from './run.ts';
