@@ -47,4 +47,11 @@ describe('restoreArguments', () => {
       ...['--work-dir', '/work', '--log-file', 'restore.log', '-v3', '--shell-job', '--weak-sysctls'],
     ]);
   });
+
+  it('leaves the tasks stopped only when asked', () => {
+    const args = (leaveStopped: boolean): string[] =>
+      restoreArguments({ ...dirs, pidFile: '/tmp/pid', leaveStopped, extraArgs: ['--last'] });
+    expect(args(true).slice(-2)).toEqual(['--leave-stopped', '--last']);
+    expect(args(false)).not.toContain('--leave-stopped');
+  });
 });
