@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+/* The last value of a field that is accepted and the first that is refused, and what a killed
+ * writer left. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "image.pb-c.h"
+#include "image/check/check.h"
+#include "image/format/format.h"
+#include "test/image/image_test.h"
+
+#define CHUNK 8192ull
+
+/* Two allocations of one chunk each, side by side in one stripe. */
+struct sound {
+	struct ccr_image_device devices[1];
+	struct ccr_image_allocation allocations[2];
+	struct ccr_image_chunk chunks[2];
+	struct ccr_image_stripe stripes[2];
+	struct ccr_image image;
+};
+
+static struct ccr_image *make_sound(struct sound *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (int i = 0; i < 2; i++) {
+		s->allocations[i] = (struct ccr_image_allocation){
+			.id = i,
+			.address = 0x10000000ull * (i + 1),
+			.size = CHUNK,
+			.requested = CHUNK,
+		};
+		s->chunks[i] = (struct ccr_image_chunk){
+			.allocation = i,
+			.length = CHUNK,
+			.offset = i * CHUNK,
+		};
+		s->stripes[i].size = 2 * CHUNK;
+	}
+	s->image = (struct ccr_image){
+		.pid = 7,
+		.chunk_size = CHUNK,
+		.nr_devices = 1,
+		.nr_allocations = 2,
+		.nr_stripes = 2,
+		.nr_chunks = 2,
+		.devices = s->devices,
+		.allocations = s->allocations,
+		.chunks = s->chunks,
+		.stripes = s->stripes,
+	};
+	return &s->image;
+}
+
+static int check(const struct ccr_image *image)
+{
+	image_error[0] = '\0';
+	return ccr__image_check(image, image_error, sizeof(image_error));
+}
+
+/* A field with this value is accepted, or refused by its name. */
+#define ACCEPTS(field, value)            \
+	do {                             \
+		make_sound(&s);          \
+		s.field = (value);       \
+		CHECK(!check(&s.image)); \
+	} while (0)
+#define REFUSES(field, value, name)                \
+	do {                                       \
+		make_sound(&s);                    \
+		s.field = (value);                 \
+		CHECK(check(&s.image) == -EINVAL); \
+		SAYS(image_error, name, "");       \
+	} while (0)
+
+static void test_numbers(void)
+{
+	struct sound s;
+
+	CHECK(!check(make_sound(&s)));
+	ACCEPTS(image.pid, 1);
+	REFUSES(image.pid, 0, "pid is 0");
+	ACCEPTS(image.chunk_size, CCR_IMAGE_MAX_CHUNK);
+	REFUSES(image.chunk_size, CCR_IMAGE_MAX_CHUNK + CCR_IMAGE_ALIGN, "chunk_size");
+	REFUSES(image.chunk_size, CHUNK + 1, "chunk_size");
+	REFUSES(image.chunk_size, 0, "chunk_size");
+	ACCEPTS(stripes[1].size, CCR_IMAGE_MAX_BYTES);
+	REFUSES(stripes[1].size, CCR_IMAGE_MAX_BYTES + CCR_IMAGE_ALIGN, "stripe_sizes[1]");
+	REFUSES(stripes[1].size, CHUNK + 1, "stripe_sizes[1]");
+	REFUSES(stripes[1].size, 0, "stripe_sizes[1]");
+	ACCEPTS(allocations[1].address, UINT64_MAX - CHUNK);
+	REFUSES(allocations[1].address, UINT64_MAX - CHUNK + 1, "allocations[1].address");
+	ACCEPTS(allocations[1].requested, 1);
+	REFUSES(allocations[1].requested, CHUNK + 1, "allocations[1].requested");
+	REFUSES(allocations[1].device, 1, "allocations[1].device");
+	REFUSES(allocations[1].size, 0, "allocations[1].size");
+	REFUSES(allocations[1].size, CCR_IMAGE_MAX_BYTES - CHUNK + 1, "allocations[1].size");
+	REFUSES(chunks[1].length, 0, "chunks[1].length");
+	REFUSES(chunks[1].length, CHUNK + 1, "chunks[1].length");
+	REFUSES(chunks[1].stripe, 2, "chunks[1].stripe");
+	REFUSES(chunks[1].offset, 2 * CHUNK, "chunks[1].offset");
+	REFUSES(chunks[1].offset, CHUNK + 1, "chunks[1].offset");
+}
+
+/* Places in a stripe may touch, and must not overlap by a byte, from either side. */
+static void test_overlaps(void)
+{
+	struct sound s;
+
+	make_sound(&s);
+	s.stripes[0].size = 8 * CHUNK;
+	s.chunks[0].offset = 2 * CHUNK;
+	for (uint64_t offset = 0; offset <= 4 * CHUNK; offset += CCR_IMAGE_ALIGN) {
+		const bool overlaps = offset > CHUNK && offset < 3 * CHUNK;
+
+		s.chunks[1].offset = offset;
+		CHECK(check(&s.image) == (overlaps ? -EINVAL : 0));
+		if (overlaps)
+			SAYS(image_error, "an overlap with chunk", "in stripe 0");
+	}
+	s.chunks[1].offset = s.chunks[0].offset;
+	s.chunks[1].stripe = 1;
+	s.stripes[1].size = 8 * CHUNK;
+	CHECK(!check(&s.image));
+	/* a chunk of zeroes has no place */
+	s.chunks[1] = (struct ccr_image_chunk){.allocation = 1, .length = CHUNK, .is_zero = true};
+	s.chunks[0].offset = 0;
+	CHECK(!check(&s.image));
+}
+
+static int parse(const Ccr__Pb__Manifest *message)
+{
+	struct ccr_image *image = NULL;
+	void *data;
+	size_t size;
+	int ret;
+
+	CHECK(!ccr__image_pack_message(&message->base, CCR_IMAGE_MAGIC, &data, &size));
+	image_error[0] = '\0';
+	ret = ccr_image_parse(&image, data, size, "cuda-7.img", image_error, sizeof(image_error));
+	free(data);
+	ccr_image_close(image);
+	return ret;
+}
+
+/* A list that is one entry too long. */
+#define REFUSES_MORE(list, count, entry, word)                          \
+	do {                                                            \
+		Ccr__Pb__Manifest message = CCR__PB__MANIFEST__INIT;    \
+		void **entries = calloc((count) + 1, sizeof(*entries)); \
+                                                                        \
+		CHECK(entries);                                         \
+		for (size_t i = 0; i <= (count); i++)                   \
+			entries[i] = &(entry);                          \
+		message.list = (void *)entries;                         \
+		message.n_##list = (count) + 1;                         \
+		CHECK(parse(&message) == -EINVAL);                      \
+		SAYS(image_error, #list " has ", word);                 \
+		free(entries);                                          \
+	} while (0)
+
+static void test_counts(void)
+{
+	Ccr__Pb__Device device = CCR__PB__DEVICE__INIT;
+	Ccr__Pb__Allocation allocation = CCR__PB__ALLOCATION__INIT;
+	Ccr__Pb__Chunk chunk = CCR__PB__CHUNK__INIT;
+	Ccr__Pb__Manifest stripes = CCR__PB__MANIFEST__INIT;
+	uint64_t sizes[CCR_IMAGE_MAX_STRIPES + 1] = {0};
+
+	REFUSES_MORE(devices, CCR_IMAGE_MAX_DEVICES, device, "at most 64");
+	REFUSES_MORE(allocations, CCR_IMAGE_MAX_ALLOCATIONS, allocation, "at most 1048576");
+	REFUSES_MORE(chunks, CCR_IMAGE_MAX_CHUNKS, chunk, "at most 2097152");
+	stripes.stripe_sizes = sizes;
+	stripes.n_stripe_sizes = CCR_IMAGE_MAX_STRIPES + 1;
+	CHECK(parse(&stripes) == -EINVAL);
+	SAYS(image_error, "stripe_sizes has 1025", "at most 1024");
+}
+
+static void leave(int dirfd, const char *name)
+{
+	const int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0 && write(fd, "half", 4) == 4);
+	close(fd);
+}
+
+/* The next dump into the directory replaces them. */
+static void test_left_overs_of_a_killed_writer(int dirfd)
+{
+	const uint64_t sizes[] = {4 * KIB, 64 * KIB};
+	struct ccr_image *image;
+
+	leave(dirfd, "cuda-7.img.tmp");
+	leave(dirfd, "cuda-7-0.img.tmp");
+	image_write(dirfd, 7, sizes, 2, 1);
+	CHECK(image_count_files() == 2);
+	CHECK(!ccr_image_open(&image, dirfd, 7, image_error, sizeof(image_error)));
+	ccr_image_close(image);
+}
+
+/* A length that is wrong is told with both numbers. */
+static void test_length_in_message(void)
+{
+	Ccr__Pb__Manifest message = CCR__PB__MANIFEST__INIT;
+	struct ccr_image *image;
+	char file[64], head[64];
+	void *data;
+	size_t size;
+
+	CHECK(!ccr__image_pack_message(&message.base, CCR_IMAGE_MAGIC, &data, &size));
+	snprintf(file, sizeof(file), "the file has %zu bytes", size);
+	snprintf(head, sizeof(head), "its head says %zu", size + 1000);
+	((struct ccr_image_head *)data)->bytes += 1000;
+	CHECK(ccr_image_parse(&image, data, size, "x", image_error, sizeof(image_error)) ==
+	      -ENODATA);
+	SAYS(image_error, file, head);
+	free(data);
+}
+
+int main(void)
+{
+	const int dirfd = image_directory();
+
+	test_numbers();
+	test_overlaps();
+	test_counts();
+	test_left_overs_of_a_killed_writer(dirfd);
+	test_length_in_message();
+	close(dirfd);
+	return 0;
+}
