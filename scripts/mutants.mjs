@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Breaks the code on purpose, in many small ways, and lists what no test noticed. TypeScript goes to StrykerJS with the
-// unit tests, C to our own mutator with ctest. Not a part of CI: it takes minutes, and each survivor wants a reader.
+// unit tests of the file's folder, C to our own mutator with the C tests of its folder. Not a part of CI: it takes minutes, and each survivor wants a reader.
 import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -110,9 +110,10 @@ try {
     judged.push(...result.judged);
     ({ complete } = result);
   }
-  const left = until - performance.now();
-  if (typescript.length > 0 && left > 0) {
-    judged.push(...(await mutateTypeScript(root, typescript, { timeoutMs: left })));
+  if (typescript.length > 0) {
+    const result = await mutateTypeScript(root, typescript, { until });
+    judged.push(...result.judged);
+    complete &&= result.complete;
   }
 } catch (error) {
   summarize(judged);

@@ -16,6 +16,8 @@ const subjects = {
   workloads: 'workload',
 };
 
+/** Tests that take longer with the original are left out: each mutant that survives would cost so much. Seconds. */
+const SLOW_S = 5;
 /** A mutant hangs when its tests take this many times longer than those of the original. */
 const SLOWER = 10;
 const LEAST_TIMEOUT_S = 20;
@@ -30,7 +32,7 @@ class Scratch {
     this.build = join(this.dir, 'build');
     const filter = (path) => !relative(sourceDir, path).startsWith('build');
     cpSync(sourceDir, this.source, { recursive: true, filter });
-    this.env = { CRIU_CUDA_RUN_DIR: join(this.dir, 'run'), TMPDIR: this.dir };
+    this.env = { TMPDIR: this.dir };
   }
 
   async configure() {
@@ -51,20 +53,28 @@ class Scratch {
     return ['--build', this.build, '--parallel', jobs];
   }
 
-  #ctest(tests, timeoutS) {
+  #ctest(timeoutS) {
     const stop = ['--stop-on-failure', '--timeout', String(timeoutS), '--no-tests=error'];
-    return ['--test-dir', this.build, '--output-on-failure', '-R', tests, '-j', jobs, ...stop];
+    const slow = this.slow.length === 0 ? [] : ['-E', `^(${this.slow.join('|')})$`];
+    return ['--test-dir', this.build, '--output-on-failure', '-R', this.tests, ...slow, '-j', jobs, ...stop];
   }
 
   /** Builds and tests the original of a file; what follows is judged against it. */
   async begin(file, tests) {
     await must('cmake', this.#buildArgs(), { timeoutMs: BUILD_TIMEOUT_MS });
-    const start = performance.now();
+    this.slow = [];
+    this.tests = tests;
     const options = { timeoutMs: BUILD_TIMEOUT_MS, env: this.env, contained: true };
-    await must('ctest', this.#ctest(tests, 600), options);
+    const { output } = await must('ctest', this.#ctest(600), options);
+    const times = [...output.matchAll(/Test +#\d+: (\S+) \.+ +Passed +([\d.]+) sec/g)];
+    const isSlow = ([, , seconds]) => Number(seconds) > SLOW_S;
+    // all of them where all are slow
+    this.slow = times.every(isSlow) ? [] : times.filter(isSlow).map(([, name]) => name);
+    if (this.slow.length > 0) console.error(`left out, for they are slow: ${this.slow.join(', ')}`);
+    const start = performance.now();
+    await must('ctest', this.#ctest(600), options);
     const seconds = (performance.now() - start) / 1000;
     this.file = file;
-    this.tests = tests;
     this.timeoutS = Math.max(LEAST_TIMEOUT_S, Math.ceil(seconds * SLOWER));
     this.original = readFileSync(join(this.source, file), 'utf8');
     this.objects = this.#objects();
@@ -88,7 +98,7 @@ class Scratch {
     if (built.code !== 0) return 'invalid';
     if (this.#objects() === this.objects) return 'equivalent';
     const options = { timeoutMs: this.timeoutS * 4000, env: this.env, contained: true };
-    const { code } = await run('ctest', this.#ctest(this.tests, this.timeoutS), options);
+    const { code } = await run('ctest', this.#ctest(this.timeoutS), options);
     return code === 0 ? 'survived' : 'killed';
   }
 

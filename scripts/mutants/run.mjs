@@ -48,6 +48,7 @@ export function run(file, args, { timeoutMs, env = {}, show = false, contained =
 
 /** The same for what has to succeed. @throws Error with the end of its output */
 export async function must(file, args, options) {
-  const { code, output } = await run(file, args, options);
-  if (code !== 0) throw new Error(`${[file, ...args].join(' ')} failed:\n${output.slice(-3000)}`);
+  const result = await run(file, args, options);
+  if (result.code === 0) return result;
+  throw new Error(`${[file, ...args].join(' ')} failed:\n${result.output.slice(-3000)}`);
 }

@@ -2,7 +2,7 @@
 // Mutants of TypeScript files by StrykerJS, against the unit tests that load them.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { must, run } from './run.mjs';
 
@@ -24,7 +24,7 @@ function configuration(scratch, files) {
     testRunner: 'vitest',
     vitest: { configFile: join('scripts', 'mutants', 'vitest.config.mjs'), related: true },
     plugins: [join(here, 'node_modules', '@stryker-mutator', 'vitest-runner', 'dist', 'src', 'index.js')],
-    // of texts only the reader can tell whether they are right, and module-level tables need all tests for each mutant
+    // of texts only a reader can tell whether they are right, and module-level tables need all tests for each mutant
     mutator: { excludedMutations: ['StringLiteral'] },
     ignoreStatic: true,
     disableTypeChecks: false,
@@ -70,32 +70,54 @@ function judgedIn(report) {
   });
 }
 
-/**
- * Mutates TypeScript files. @param files relative to `root`
- * @param options timeoutMs
- * @returns every judged mutant with its verdict
- */
-export async function mutateTypeScript(root, files, { timeoutMs }) {
-  await install();
+/** A folder of lib and the tests that have its name: those of a file's own subject have to notice a mutant. */
+function groupsOf(root, files) {
+  const groups = new Map();
+  for (const file of files) {
+    const area = file.split(sep)[1];
+    const own = join('test', 'unit', area);
+    const tests = existsSync(join(root, own)) ? `${own}/**/*.test.ts` : 'test/unit/**/*.test.ts';
+    groups.set(tests, [...(groups.get(tests) ?? []), file]);
+  }
+  return groups;
+}
+
+async function runStryker(root, files, tests, timeoutMs) {
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-mutants-'));
   try {
     const config = join(scratch, 'stryker.config.json');
     writeFileSync(config, JSON.stringify(configuration(scratch, files)));
-    const { code } = await run(process.execPath, [stryker, 'run', config], {
+    await run(process.execPath, [stryker, 'run', config], {
       cwd: root,
       timeoutMs,
       show: true,
       contained: true,
-      env: { CRIU_CUDA_BUILD_DIR: join(root, 'plugins-cuda', 'build') },
+      env: { CRIU_CUDA_BUILD_DIR: join(root, 'plugins-cuda', 'build'), CCR_MUTANT_TESTS: tests },
     });
     const report = join(scratch, 'report.json');
-    if (!existsSync(report)) {
-      throw new Error(
-        `StrykerJS ended with ${code} and no report: its tests fail without mutants, or the time was up`,
-      );
-    }
-    return judgedIn(JSON.parse(readFileSync(report, 'utf8')));
+    return existsSync(report) ? judgedIn(JSON.parse(readFileSync(report, 'utf8'))) : undefined;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/**
+ * Mutates TypeScript files. @param files relative to `root`
+ * @param options until (of performance.now(): what runs then is given up)
+ * @returns { judged, complete }: every judged mutant with its verdict, and whether there was time for all
+ */
+export async function mutateTypeScript(root, files, { until }) {
+  await install();
+  const judged = [];
+  for (const [tests, group] of groupsOf(root, files)) {
+    const timeoutMs = until - performance.now();
+    if (timeoutMs < 1) return { judged, complete: false };
+    console.error(`${group.join(', ')} by ${tests}`);
+    const found = await runStryker(root, group, tests, timeoutMs);
+    judged.push(...(found ?? []));
+    if (found === undefined && performance.now() > until) return { judged, complete: false };
+    if (found === undefined)
+      throw new Error(`StrykerJS has no report: ${tests} fails without a mutant, see above`);
+  }
+  return { judged, complete: true };
 }
