@@ -6,7 +6,7 @@
  * the second one ends at once. Stopped by a signal, the exit code is 128 + its number.
  * @module
  */
-import { ToolkitError } from './errors.ts';
+import { InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
 
@@ -32,7 +32,7 @@ for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
     }
     if (stoppedBy) process.exit(signalExitCodes[name]);
     stoppedBy = name;
-    stop.abort(new ToolkitError('ERR_INTERRUPTED', `stopped by ${name}`));
+    stop.abort(new InterruptedError('ERR_INTERRUPTED', `stopped by ${name}`));
   });
 }
 

@@ -1,61 +1,82 @@
 // SPDX-License-Identifier: MIT
 /**
- * Typed errors of the toolkit. `code` is the contract, the text is not.
+ * Typed errors of the toolkit. `code` is the contract, the text is not. Each code belongs to one class:
+ * docs/environment.md has the list.
  * @module
  */
 
-/** What the exit code of the CLI will be: 1 the operation failed, 2 wrong use or environment. */
-export type ExitCode = 1 | 2;
-
+/** What an error may carry besides its code and message. */
 export interface ToolkitErrorOptions {
   /** What the user can do about it, one sentence. */
   hint?: string | undefined;
-  /** Exit code of the CLI. @default 1 */
-  exitCode?: ExitCode | undefined;
+  /** The error this one follows from. */
   cause?: unknown;
 }
 
 /** Base of every error the toolkit throws on purpose. */
-export class ToolkitError extends Error {
+export abstract class ToolkitError extends Error {
   /** `ERR_<AREA>_<WHAT>`, see docs/environment.md. */
   readonly code: string;
+  /** What the user can do about it. */
   readonly hint: string | undefined;
-  readonly exitCode: ExitCode;
 
   constructor(code: string, message: string, options: ToolkitErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = code;
     this.hint = options.hint;
-    this.exitCode = options.exitCode ?? 1;
   }
 }
 
-/** Wrong use of the CLI or the API: a bad option, a missing argument, a setting out of range. */
-export class UsageError extends ToolkitError {
+/** Base of the classes: each says which codes it has, and no other class has them. */
+export abstract class CodedError<Code extends string> extends ToolkitError {
+  declare readonly code: Code;
+
+  constructor(code: Code, message: string, options: ToolkitErrorOptions = {}) {
+    super(code, message, options);
+  }
+}
+
+/** Wrong use of the CLI or the API: a bad option or a missing argument. */
+export class UsageError extends CodedError<'ERR_USAGE'> {
   constructor(message: string, hint?: string) {
-    super('ERR_USAGE', message, { exitCode: 2, hint });
+    super('ERR_USAGE', message, { hint });
   }
 }
 
-/** Something this machine lacks. `missing` lists every part, each with its remedy. */
-export class EnvironmentError extends ToolkitError {
-  readonly missing: readonly { what: string; remedy: string }[];
+/** One thing this machine lacks, and how to get it. */
+export interface Missing {
+  /** A package, program, library or file. */
+  what: string;
+  /** A command to run, or what to do. */
+  remedy: string;
+}
 
-  constructor(message: string, missing: readonly { what: string; remedy: string }[]) {
+/** Something this machine lacks. */
+export class EnvironmentError extends CodedError<'ERR_ENVIRONMENT'> {
+  /** Every missing part, each with its remedy. */
+  readonly missing: readonly Missing[];
+
+  constructor(message: string, missing: readonly Missing[]) {
     super('ERR_ENVIRONMENT', message, {
-      exitCode: 2,
       hint: missing.map((item) => `${item.what}: ${item.remedy}`).join('\n'),
     });
     this.missing = missing;
   }
 }
 
+/** The operation was stopped by a signal to this program, or by its caller. */
+export class InterruptedError extends CodedError<'ERR_INTERRUPTED'> {}
+
 /** Facts about a child process that failed. */
 export interface CommandFacts {
+  /** The program and its arguments. */
   command: string;
+  /** `undefined` when it was ended by a signal. */
   exitCode: number | undefined;
+  /** The signal that ended it, as `SIGKILL`. */
   signal: string | undefined;
+  /** It did not finish in the time it was given. */
   timedOut: boolean;
   /** Milliseconds from spawn to exit. */
   durationMs: number;
@@ -63,17 +84,23 @@ export interface CommandFacts {
   tail: string;
 }
 
-/** A child process failed. */
-export class CommandError extends ToolkitError {
+/** A child process could not run to its end (`ERR_COMMAND_RUN`) or exited with an error (`ERR_COMMAND_FAILED`). */
+export class CommandError extends CodedError<'ERR_COMMAND_RUN' | 'ERR_COMMAND_FAILED'> {
+  /** About the process. */
   readonly facts: CommandFacts;
 
-  constructor(code: string, message: string, facts: CommandFacts, options: ToolkitErrorOptions = {}) {
+  constructor(
+    code: CommandError['code'],
+    message: string,
+    facts: CommandFacts,
+    options: ToolkitErrorOptions = {},
+  ) {
     super(code, message, options);
     this.facts = facts;
   }
 }
 
-/** One line for a person: message, cause and hint. */
+/** One line for a person: the message, and the message of its cause. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';

@@ -6,7 +6,7 @@
  * @module
  */
 import { execa } from 'execa';
-import { CommandError, ToolkitError } from './errors.ts';
+import { InterruptedError, CommandError, ToolkitError } from './errors.ts';
 
 export interface ExecOptions {
   cwd?: string | undefined;
@@ -124,7 +124,7 @@ function runFailure(
 ): Error {
   if (deadline.aborted) {
     if (reason instanceof ToolkitError) return reason;
-    return new ToolkitError('ERR_INTERRUPTED', `${file} was stopped`, { cause: reason });
+    return new InterruptedError('ERR_INTERRUPTED', `${file} was stopped`, { cause: reason });
   }
   const message = deadline.timedOut
     ? `${file} did not finish in ${result.durationMs.toFixed(0)} ms`

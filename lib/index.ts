@@ -10,7 +10,6 @@ export {
   ToolkitError,
   UsageError,
   type CommandFacts,
-  type ExitCode,
   type ToolkitErrorOptions,
 } from './errors.ts';
 export {

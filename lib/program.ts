@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { commands } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError, UsageError } from './errors.ts';
+import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
 import { projectRoot } from './paths.ts';
 
@@ -63,7 +64,7 @@ function reportError(io: Io, error: unknown): number {
     if (known && error.hint !== undefined) io.err(error.hint);
     if (!known && error instanceof Error && error.stack !== undefined) io.err(error.stack);
   }
-  return known ? error.exitCode : 1;
+  return errorExitCode(error);
 }
 
 /** Help and version that were asked for are not errors; everything else commander throws is wrong use. */

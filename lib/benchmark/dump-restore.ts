@@ -9,7 +9,6 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
 import type { Phase } from '../criu/index.ts';
-import { ToolkitError } from '../errors.ts';
 import { exec } from '../exec.ts';
 import { readGpuImages } from '../images/index.ts';
 import { poolPrefetch } from '../pool/index.ts';
@@ -18,6 +17,8 @@ import { restore, type RestoredProcess, type RestoreOptions, type RestoreResult 
 import type { TransferSettings } from '../settings/index.ts';
 import { Workload } from '../workload/index.ts';
 import { makeDirectory } from '../directory.ts';
+import { WorkloadError } from '../workload/index.ts';
+import { BenchmarkError } from './error.ts';
 
 /** What a case of a matrix was run with; absent: the variant does not read it. */
 export interface CaseSettings extends TransferSettings {
@@ -149,7 +150,7 @@ async function examine(workload: Workload, program: OtherProgram | undefined): P
   if (!program) return workload.verify();
   const answer = await workload.ask(program.question);
   if (answer.startsWith('ok')) return answer;
-  throw new ToolkitError('ERR_WORKLOAD', `«${program.question}» was answered by «${answer.slice(0, 200)}»`);
+  throw new WorkloadError('ERR_WORKLOAD', `«${program.question}» was answered by «${answer.slice(0, 200)}»`);
 }
 
 /** Images as large as the memory, to a slow disk. */
@@ -243,7 +244,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const checksum = await examine(workload, program);
     const verifiedMs = performance.now() - start;
     if (checksum !== before || (program ? '' : await workload.addresses()) !== addresses) {
-      throw new ToolkitError(
+      throw new BenchmarkError(
         'ERR_BENCHMARK',
         `${one.name}: the restored process has other memory than the dumped one`,
       );

@@ -19,6 +19,7 @@ export {
   type SamplePhase,
 } from './dump-restore.ts';
 export { findMount, readEnvironment, type BenchmarkEnvironment, type ImageStore } from './environment.ts';
+export { BenchmarkError } from './error.ts';
 export { Journal, type Plan } from './journal.ts';
 export {
   measureLimits,

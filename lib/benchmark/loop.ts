@@ -9,13 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
 import { loadSettings } from '../settings/index.ts';
-import { ToolkitError } from '../errors.ts';
 import { becomeSubreaper, collectCompanions } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
 import { caseEnvironment, type BenchmarkCase } from './dump-restore.ts';
 import { spreadOf, type Spread } from './summary.ts';
 import { makeDirectory } from '../directory.ts';
+import { WorkloadError } from '../workload/index.ts';
+import { BenchmarkError } from './error.ts';
 
 export interface LoopOptions {
   one: BenchmarkCase;
@@ -43,7 +44,7 @@ export interface LoopResult {
 async function freeDeviceMemory(workload: Workload): Promise<number> {
   const answer = await workload.ask('mem');
   const free = /^ok free=(\d+) /.exec(answer)?.[1];
-  if (free === undefined) throw new ToolkitError('ERR_WORKLOAD', answer);
+  if (free === undefined) throw new WorkloadError('ERR_WORKLOAD', answer);
   return Number(free);
 }
 
@@ -94,7 +95,7 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
       const found = await workload.verify();
       const verifiedMs = performance.now() - start;
       if (found !== checksum)
-        throw new ToolkitError(
+        throw new BenchmarkError(
           'ERR_BENCHMARK',
           `restore ${round + 1} of ${one.name} has other memory than the dump`,
         );
@@ -110,7 +111,7 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
     rmSync(scratch, { recursive: true, force: true });
   }
   const [first, last] = [done[0], done.at(-1)];
-  if (!first || !last) throw new ToolkitError('ERR_BENCHMARK', 'there was no restore to measure');
+  if (!first || !last) throw new BenchmarkError('ERR_BENCHMARK', 'there was no restore to measure');
   return {
     case: one.name,
     rounds,

@@ -20,10 +20,11 @@ import {
   type Sample,
 } from './dump-restore.ts';
 import { checkpoint } from '../checkpoint/index.ts';
-import { ToolkitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { Program } from '../workload/index.ts';
 import { type Answer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
+import { BenchmarkError } from './error.ts';
 
 export interface ServerBenchOptions {
   /** Program and arguments of the server, on this machine. */
@@ -99,7 +100,7 @@ class ServerUnderTest {
       return { program: current.program, cold: undefined };
     const cold = await this.start(one.preload);
     const started = this.#running;
-    if (!started) throw new ToolkitError('ERR_BENCHMARK', 'the server was ended while it started');
+    if (!started) throw new BenchmarkError('ERR_BENCHMARK', 'the server was ended while it started');
     return { program: started.program, cold };
   }
 
@@ -148,7 +149,7 @@ async function bringBackAndAsk(
 function compare(one: BenchmarkCase, before: Answer, after: Answer): void {
   if (before.text === after.text) return;
   const [now, then] = [after, before].map(({ text }) => JSON.stringify(text.slice(0, 80)));
-  throw new ToolkitError(
+  throw new BenchmarkError(
     'ERR_BENCHMARK',
     `${one.name}: the restored server answers ${now ?? ''}, and answered ${then ?? ''} before its dump`,
   );

@@ -19,7 +19,6 @@ import {
   type OperationOptions,
   type Phase,
 } from '../criu/index.ts';
-import { ToolkitError } from '../errors.ts';
 import {
   becomeSubreaper,
   describeProcess,
@@ -31,7 +30,7 @@ import {
   watchProcess,
   type WatchedProcess,
 } from '../process/index.ts';
-import { checkpointError } from './error.ts';
+import { CheckpointError, checkpointError } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 
 export interface CheckpointOptions extends OperationOptions {
@@ -64,8 +63,8 @@ const COLLECT_MS = 5000;
 /** One that was killed may be seen a little longer. */
 const KILLED_MS = 1000;
 
-function refuse(code: string, message: string, hint: string): never {
-  throw new ToolkitError(code, message, { exitCode: 2, hint });
+function refuse(code: CheckpointError['code'], message: string, hint: string): never {
+  throw new CheckpointError(code, message, { hint });
 }
 
 /** @returns whether the root belongs to a session that is not dumped with it */

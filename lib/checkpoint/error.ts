@@ -1,21 +1,41 @@
 // SPDX-License-Identifier: MIT
 import { criuFacts, type CriuResult, type CriuRun, type CudaTask } from '../criu/index.ts';
-import { CommandError, ToolkitError, type CommandFacts } from '../errors.ts';
+import {
+  CommandError,
+  CodedError,
+  ToolkitError,
+  type CommandFacts,
+  type ToolkitErrorOptions,
+} from '../errors.ts';
 
-/** A dump failed. The process goes on in the state it was in, unless `tasks` says otherwise. */
-export class CheckpointError extends CommandError {
+/**
+ * A checkpoint was refused, or the dump failed (`ERR_CHECKPOINT_FAILED`). The process keeps running in the state it was
+ * in, unless `tasks` says otherwise.
+ */
+export class CheckpointError extends CodedError<
+  | 'ERR_CHECKPOINT_FAILED'
+  | 'ERR_CHECKPOINT_NO_PROCESS'
+  | 'ERR_CHECKPOINT_OWN_TREE'
+  | 'ERR_CHECKPOINT_IMAGES_DIR'
+> {
+  /** About the run of criu; `undefined` when it was refused before. */
+  readonly facts: CommandFacts | undefined;
   /** What became of its CUDA processes. */
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
 
-  constructor(message: string, hint: string | undefined, facts: CommandFacts, result: CriuResult) {
-    super('ERR_CHECKPOINT_FAILED', message, facts, {
-      cause: result.error,
-      hint,
-    });
-    this.tasks = result.status?.tasks ?? [];
-    this.errors = result.log.errors;
+  /** @internal */
+  constructor(
+    code: CheckpointError['code'],
+    message: string,
+    options: ToolkitErrorOptions & { run?: CriuRun; result?: CriuResult } = {},
+  ) {
+    const { run, result } = options;
+    super(code, message, options);
+    this.facts = run && result && criuFacts(run, result);
+    this.tasks = result?.status?.tasks ?? [];
+    this.errors = result?.log.errors ?? [];
   }
 }
 
@@ -30,10 +50,10 @@ export function checkpointError(pid: number, run: CriuRun, result: CriuResult): 
   const aftermath = lost.map(
     (task) => `; ${task.pid} is not back in its state (${task.prior}): ${task.reason ?? 'unknown reason'}`,
   );
-  return new CheckpointError(
-    `cannot dump ${pid}: ${reason}${aftermath.join('')}`,
-    result.log.hint ?? `the log is ${run.workDir}/dump.log`,
-    criuFacts(run, result),
+  return new CheckpointError('ERR_CHECKPOINT_FAILED', `cannot dump ${pid}: ${reason}${aftermath.join('')}`, {
+    hint: result.log.hint ?? `the log is ${run.workDir}/dump.log`,
+    cause: result.error,
+    run,
     result,
-  );
+  });
 }

@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../directory.ts';
-import { ToolkitError } from '../errors.ts';
+import { CheckpointError } from './error.ts';
 
 /** Below the images directory: the checkpoint that is being replaced, until the new one is complete. */
 const PREVIOUS = 'criu-cuda-previous';
@@ -73,8 +73,7 @@ export function prepareImagesDir(dir: string, force: boolean): void {
     force && isCheckpoint && (isImage(name) || name === PREVIOUS || name === MOVING);
   const inTheWay = readdirSync(dir).find((name) => !isLog(name) && !isReplaced(name));
   if (inTheWay !== undefined) {
-    throw new ToolkitError('ERR_CHECKPOINT_IMAGES_DIR', `${dir} is not empty: it holds ${inTheWay}`, {
-      exitCode: 2,
+    throw new CheckpointError('ERR_CHECKPOINT_IMAGES_DIR', `${dir} is not empty: it holds ${inTheWay}`, {
       hint: isCheckpoint
         ? 'name another directory, or pass --force to replace the checkpoint in it'
         : 'name another directory',

@@ -16,7 +16,7 @@ import {
   type OpStatus,
 } from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
-import { CommandError, ToolkitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { waitForExit } from '../process/index.ts';
 import { labels } from './create.ts';
 import {
@@ -28,6 +28,7 @@ import {
 } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
+import { ContainerError } from './error.ts';
 
 export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   name: string;
@@ -158,24 +159,22 @@ function checkpointError(
   status: OpStatus | undefined,
   isDumped: boolean,
 ): unknown {
-  if (!(error instanceof CommandError) || error.code !== 'ERR_CONTAINER') return error;
+  if (!(error instanceof ContainerError) || error.code !== 'ERR_CONTAINER') return error;
   const log = join(container.dir, 'dump.log');
   const { message, hint } = existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
   const step = status?.steps.find((one) => one.result !== 0);
   if (isDumped) {
-    return new CommandError(
+    return new ContainerError(
       'ERR_CONTAINER_CHECKPOINT',
       `${container.name} has ended, and its checkpoint is in ${container.checkpointDir}: ${error.message}`,
-      error.facts,
-      { cause: error, hint: `criu-cuda container restore ${container.name}` },
+      { facts: error.facts, cause: error, hint: `criu-cuda container restore ${container.name}` },
     );
   }
   const reason = step ? `driver's ${step.step}: ${step.name}` : (message ?? error.message);
-  return new CommandError(
+  return new ContainerError(
     'ERR_CONTAINER_CHECKPOINT',
     `cannot checkpoint ${container.name}: ${reason}; it runs as before`,
-    error.facts,
-    { cause: error, hint: hint ?? `the log is ${log}` },
+    { facts: error.facts, cause: error, hint: hint ?? `the log is ${log}` },
   );
 }
 
@@ -211,8 +210,7 @@ export async function checkpointContainer(
 ): Promise<ContainerCheckpointResult> {
   const container = await requireContainer(options.name);
   if (!container.isRunning) {
-    throw new ToolkitError('ERR_CONTAINER', `${container.name} does not run`, {
-      exitCode: 2,
+    throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} does not run`, {
       hint: 'podman ps --all',
     });
   }

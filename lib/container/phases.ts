@@ -5,7 +5,8 @@
  */
 import { z } from 'zod';
 import type { Phase } from '../criu/index.ts';
-import { describeError, ToolkitError } from '../errors.ts';
+import { describeError } from '../errors.ts';
+import { ContainerError } from './error.ts';
 
 export interface ContainerPhase {
   part: Phase['part'] | 'podman';
@@ -30,7 +31,7 @@ export function runtimeMicroseconds(stdout: string, what: 'checkpoint' | 'restor
     const [one] = statistics.parse(JSON.parse(stdout)).container_statistics;
     return (what === 'checkpoint' ? one?.runtime_checkpoint_duration : one?.runtime_restore_duration) ?? 0;
   } catch (error) {
-    throw new ToolkitError(
+    throw new ContainerError(
       'ERR_CONTAINER',
       `podman's statistics are of an unknown form: ${describeError(error)}`,
     );

@@ -6,9 +6,10 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { CriuFlag, CriuFlags } from '../criu/index.ts';
-import { CommandError, EnvironmentError, ToolkitError } from '../errors.ts';
+import { CommandError, EnvironmentError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
+import { ContainerError } from './error.ts';
 
 /** Checkpointing a large container to a slow disk takes a while. */
 export const PODMAN_TIMEOUT_MS = 3_600_000;
@@ -46,7 +47,8 @@ export async function podman(args: readonly string[], options: PodmanOptions = {
     return await exec(podmanProgram(), args, execOptions(options));
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    throw new CommandError('ERR_CONTAINER', `podman: ${error.facts.tail || error.message}`, error.facts, {
+    throw new ContainerError('ERR_CONTAINER', `podman: ${error.facts.tail || error.message}`, {
+      facts: error.facts,
       cause: error.cause,
     });
   }
@@ -83,7 +85,7 @@ export async function findContainer(name: string): Promise<ContainerInfo | undef
   const answer = await execResult(podmanProgram(), ['container', 'inspect', name]);
   if (answer.exitCode !== 0) {
     if (/no such (container|object)/i.test(answer.stderr)) return undefined;
-    throw new ToolkitError('ERR_CONTAINER', `podman: ${answer.stderr.trim()}`);
+    throw new ContainerError('ERR_CONTAINER', `podman: ${answer.stderr.trim()}`);
   }
   const [found] = inspection.parse(JSON.parse(answer.stdout));
   if (!found) return undefined;
@@ -98,12 +100,11 @@ export async function findContainer(name: string): Promise<ContainerInfo | undef
   };
 }
 
-/** @throws {@link ToolkitError} when there is none */
+/** @throws {@link ContainerError} ERR_CONTAINER_STATE when there is none */
 export async function requireContainer(name: string): Promise<ContainerInfo> {
   const found = await findContainer(name);
   if (found) return found;
-  throw new ToolkitError('ERR_CONTAINER', `there is no container ${name}`, {
-    exitCode: 2,
+  throw new ContainerError('ERR_CONTAINER_STATE', `there is no container ${name}`, {
     hint: 'podman ps --all',
   });
 }

@@ -16,7 +16,7 @@ import {
   type OpStatus,
 } from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
-import { CommandError, ToolkitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { execResult } from '../exec.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
@@ -31,6 +31,7 @@ import {
 } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
+import { ContainerError } from './error.ts';
 
 export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   /** The container; of an imported one, the name it gets. */
@@ -83,14 +84,12 @@ async function findTarget({ name, importFrom }: ContainerRestoreOptions): Promis
   }
   if (name === undefined) throw new UsageError('a container or --import FILE is needed');
   const container = await requireContainer(name);
-  if (container.isRunning)
-    throw new ToolkitError('ERR_CONTAINER', `${container.name} runs already`, { exitCode: 2 });
+  if (container.isRunning) throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} runs already`);
   if (!existsSync(join(container.checkpointDir, 'inventory.img'))) {
-    throw new ToolkitError(
-      'ERR_CONTAINER',
+    throw new ContainerError(
+      'ERR_CONTAINER_STATE',
       `${container.name} has no checkpoint in ${container.checkpointDir}`,
       {
-        exitCode: 2,
         hint: `criu-cuda container checkpoint ${container.name}`,
       },
     );
@@ -104,18 +103,14 @@ function restoreError(
   error: unknown,
   status: OpStatus | undefined,
 ): unknown {
-  if (!(error instanceof CommandError) || error.code !== 'ERR_CONTAINER') return error;
+  if (!(error instanceof ContainerError) || error.code !== 'ERR_CONTAINER') return error;
   const log = dir === undefined ? undefined : join(dir, 'restore.log');
   const { message, hint } =
     log !== undefined && existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
-  return new CommandError(
+  return new ContainerError(
     'ERR_CONTAINER_RESTORE',
     `cannot restore ${what}: ${failureOf(status) ?? message ?? error.message}`,
-    error.facts,
-    {
-      cause: error,
-      ...(hint === undefined ? (log === undefined ? {} : { hint: `the log is ${log}` }) : { hint }),
-    },
+    { facts: error.facts, cause: error, hint: hint ?? (log === undefined ? undefined : `the log is ${log}`) },
   );
 }
 
@@ -129,7 +124,7 @@ function failureOf(status: OpStatus | undefined): string | undefined {
 /** The container podman names in its statistics. */
 function restoredId(stdout: string): string {
   const id = /"Id":\s*"([0-9a-f]+)"/.exec(stdout)?.[1];
-  if (id === undefined) throw new ToolkitError('ERR_CONTAINER', 'podman did not say what it restored');
+  if (id === undefined) throw new ContainerError('ERR_CONTAINER', 'podman did not say what it restored');
   return id;
 }
 
@@ -139,7 +134,7 @@ function readLabels(file: string, config: string): Record<string, string> {
   try {
     return exported.parse(JSON.parse(config)).labels ?? {};
   } catch (cause) {
-    throw new ToolkitError('ERR_CONTAINER', `config.dump in ${file} cannot be read`, { cause });
+    throw new ContainerError('ERR_CONTAINER', `config.dump in ${file} cannot be read`, { cause });
   }
 }
 
@@ -201,9 +196,9 @@ async function deviceError(
   container: ContainerInfo,
   failure: string,
   isImported: boolean,
-): Promise<ToolkitError> {
+): Promise<ContainerError> {
   if (isImported) await podman(['rm', '--force', container.id]);
-  return new ToolkitError('ERR_CONTAINER_RESTORE', `cannot restore ${container.name}: ${failure}`, {
+  return new ContainerError('ERR_CONTAINER_RESTORE', `cannot restore ${container.name}: ${failure}`, {
     hint: isImported
       ? 'nothing of it is left'
       : `its checkpoint is still there; the log is ${container.dir}/restore.log`,

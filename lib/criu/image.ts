@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { isErrno } from '../errno.ts';
-import { ToolkitError } from '../errors.ts';
+import { CodedError } from '../errors.ts';
 import { decodeMessage, ProtobufError } from '../protobuf.ts';
 
 const IMG_COMMON_MAGIC = 0x54564319;
@@ -17,7 +17,8 @@ const IMG_SERVICE_MAGIC = 0x55105940;
 export const imageMagic = { inventory: 0x58313116, pstree: 0x50273030, stats: 0x57093306 } as const;
 export type ImageKind = keyof typeof imageMagic;
 
-export class ImageError extends ToolkitError {
+/** An image of CRIU is damaged, or of another version. */
+export class CriuImageError extends CodedError<'ERR_CRIU_IMAGE'> {
   constructor(what: string) {
     super('ERR_CRIU_IMAGE', what, { hint: 'the image is damaged, or of another version of CRIU' });
   }
@@ -29,10 +30,10 @@ function headBytes(bytes: Buffer, kind: ImageKind): number {
   const [first, second] = bytes.length < 8 ? [] : [bytes.readUInt32LE(0), bytes.readUInt32LE(4)];
   if (kind === 'inventory' && first === magic) return 4;
   if ((first === IMG_COMMON_MAGIC || first === IMG_SERVICE_MAGIC) && second === magic) return 8;
-  throw new ImageError(`no ${kind} image`);
+  throw new CriuImageError(`no ${kind} image`);
 }
 
-/** Every message of an image file. Throws {@link ImageError} when it is not an image of this kind. */
+/** Every message of an image file. Throws {@link CriuImageError} when it is not an image of this kind. */
 export function decodeImage<Desc extends DescMessage>(
   bytes: Buffer,
   kind: ImageKind,
@@ -41,9 +42,9 @@ export function decodeImage<Desc extends DescMessage>(
   const messages: MessageShape<Desc>[] = [];
   let at = headBytes(bytes, kind);
   while (at < bytes.length) {
-    if (at + 4 > bytes.length) throw new ImageError(`${kind} image: the last length is cut off`);
+    if (at + 4 > bytes.length) throw new CriuImageError(`${kind} image: the last length is cut off`);
     const end = at + 4 + bytes.readUInt32LE(at);
-    if (end > bytes.length) throw new ImageError(`${kind} image: the last message is cut off`);
+    if (end > bytes.length) throw new CriuImageError(`${kind} image: the last message is cut off`);
     messages.push(decodeMessage(schema, bytes.subarray(at + 4, end)));
     at = end;
   }
@@ -66,8 +67,8 @@ export function readImage<Desc extends DescMessage>(
   try {
     return decodeImage(bytes, kind, schema);
   } catch (error) {
-    if (error instanceof ImageError || error instanceof ProtobufError)
-      throw new ImageError(`${path}: ${error.message}`);
+    if (error instanceof CriuImageError || error instanceof ProtobufError)
+      throw new CriuImageError(`${path}: ${error.message}`);
     throw error;
   }
 }

@@ -22,7 +22,7 @@ export {
   type CriuFlag,
   type CriuFlags,
 } from './flags.ts';
-export { ImageError } from './image.ts';
+export { CriuImageError } from './image.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {
   listOpStatus,

@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isErrno } from '../errno.ts';
-import { ToolkitError } from '../errors.ts';
+import { CriuStatusError } from './error.ts';
 
 const pid = z.int().positive();
 const milliseconds = z.number().nonnegative();
@@ -139,7 +139,7 @@ function parseLine(text: string, number: number): z.infer<typeof line> | undefin
     // lines of a newer plugin that this program does not know
     return events.has(anyLine.parse(value).event) ? line.parse(value) : undefined;
   } catch (error) {
-    throw new ToolkitError('ERR_CRIU_STATUS', `line ${number} of the plugin's status file is not valid`, {
+    throw new CriuStatusError('ERR_CRIU_STATUS', `line ${number} of the plugin's status file is not valid`, {
       cause: error,
       hint: `it reads: ${text.slice(0, 200)}`,
     });

@@ -6,7 +6,7 @@
  */
 import { join } from 'node:path';
 import { InventoryEntrySchema, PstreeEntrySchema } from './gen/images_pb.ts';
-import { ImageError, readImage } from './image.ts';
+import { CriuImageError, readImage } from './image.ts';
 
 /** Ids as the dumped tasks saw them: those of their own pid namespace. */
 export interface ImageTask {
@@ -22,7 +22,7 @@ export interface ImageTask {
 export function readPstree(imagesDir: string): ImageTask[] | undefined {
   const path = join(imagesDir, 'pstree.img');
   return readImage(path, 'pstree', PstreeEntrySchema)?.map(({ pid, ppid, pgid, sid, threads }) => {
-    if (pid === undefined || ppid === undefined) throw new ImageError('pstree.img: a task has no pid');
+    if (pid === undefined || ppid === undefined) throw new CriuImageError('pstree.img: a task has no pid');
     return { pid, ppid, processGroup: pgid ?? pid, session: sid ?? pid, threads };
   });
 }

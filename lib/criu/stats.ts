@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { toNumber } from '../protobuf.ts';
 import { StatsEntrySchema, type StatsEntry } from './gen/images_pb.ts';
-import { ImageError, readImage } from './image.ts';
+import { CriuImageError, readImage } from './image.ts';
 
 const PAGE_BYTES = 4096;
 
@@ -36,7 +36,7 @@ const readStats = (workDir: string, name: string): StatsEntry | undefined =>
   readImage(join(workDir, name), 'stats', StatsEntrySchema)?.[0];
 
 function required<T>(value: T | undefined, name: string): T {
-  if (value === undefined) throw new ImageError(`stats: ${name} is missing`);
+  if (value === undefined) throw new CriuImageError(`stats: ${name} is missing`);
   return value;
 }
 

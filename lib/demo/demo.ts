@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
-import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { EnvironmentError } from '../errors.ts';
 import { builtProgram, interceptorLibrary } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { becomeSubreaper, collectCompanions, isAlive } from '../process/index.ts';
@@ -14,6 +14,7 @@ import { restore, type RestoredProcess, type RestoreResult } from '../restore/in
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
 import { chooseDriver, type DriverChoice } from '../driver/index.ts';
 import { createScratch, type Scratch } from './scratch.ts';
+import { DemoError } from './error.ts';
 
 const MIB = 2 ** 20;
 const ALLOCATIONS = 4;
@@ -88,20 +89,20 @@ const examine = async (workload: Workload): Promise<Evidence> => ({
 
 function compare(before: Evidence, after: Evidence): void {
   if (before.checksum !== after.checksum) {
-    throw new ToolkitError(
+    throw new DemoError(
       'ERR_DEMO_CHECKSUM',
       `device memory changed: ${before.checksum} became ${after.checksum}`,
     );
   }
   if (before.addresses !== after.addresses) {
-    throw new ToolkitError('ERR_DEMO_ADDRESSES', 'allocations are not at their addresses any more');
+    throw new DemoError('ERR_DEMO_ADDRESSES', 'allocations are not at their addresses any more');
   }
 }
 
 async function checkGone(workload: Workload): Promise<void> {
   await workload.ended();
   if (isAlive(workload.pid))
-    throw new ToolkitError('ERR_DEMO_ALIVE', `${workload.pid} is alive after its checkpoint`);
+    throw new DemoError('ERR_DEMO_ALIVE', `${workload.pid} is alive after its checkpoint`);
 }
 
 /** What one run of the demo has made, so that it can be undone at any point. */

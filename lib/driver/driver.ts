@@ -7,11 +7,11 @@
  */
 import { readFileSync } from 'node:fs';
 import koffi, { type LibraryHandle } from 'koffi';
-import { EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { isPid, readThreadState } from '../process/index.ts';
 import { abortable } from './abortable.ts';
 import { bind, requiredFunctions, type Bindings } from './bindings.ts';
-import { DriverError } from './error.ts';
+import { ProcessStateError, DriverError } from './error.ts';
 import { parseUuid, type DevicePair } from './uuid.ts';
 
 /** The driver's word for a process, as CUDA names the states. */
@@ -143,7 +143,7 @@ export function createDriver(path: string, version: number, bindings: Bindings):
     const state = readThreadState(pid, tid);
     if (state !== 'T' && state !== 't') return;
     const how = state === 'T' ? 'stopped' : 'held by a tracer';
-    throw new ToolkitError('ERR_DRIVER_THREAD_STOPPED', `restore thread ${tid} of ${pid} is ${how}`, {
+    throw new ProcessStateError('ERR_DRIVER_THREAD_STOPPED', `restore thread ${tid} of ${pid} is ${how}`, {
       hint: 'the driver works inside that thread: let it run (kill -CONT, or detach the tracer)',
     });
   };
@@ -161,7 +161,7 @@ export function createDriver(path: string, version: number, bindings: Bindings):
       check('cuCheckpointProcessGetState', pid, result);
       const state = processStates[value];
       if (state) return state;
-      throw new ToolkitError('ERR_DRIVER_STATE', `${pid} is in state ${value}, unknown to this program`);
+      throw new ProcessStateError('ERR_DRIVER_STATE', `${pid} is in state ${value}, unknown to this program`);
     },
     lock: async (pid, { timeoutMs = 10_000, signal } = {}) => {
       checkTimeout(timeoutMs);

@@ -3,7 +3,7 @@
  * What the driver's results mean to a user of the checkpoint API.
  * @module
  */
-import { ToolkitError } from '../errors.ts';
+import { CodedError } from '../errors.ts';
 
 const hints: Readonly<Record<string, string>> = {
   CUDA_ERROR_NOT_INITIALIZED:
@@ -21,7 +21,7 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 /** A call into the driver failed; `code` is `ERR_DRIVER_<name without CUDA_ERROR_>`. */
-export class DriverError extends ToolkitError {
+export class DriverError extends CodedError<`ERR_DRIVER_${string}`> {
   /** `cuCheckpointProcessLock` … */
   readonly call: string;
   /** The CUresult. */
@@ -43,3 +43,9 @@ export class DriverError extends ToolkitError {
     this.pid = pid;
   }
 }
+
+/**
+ * The driver was not asked about a process because its restore thread is stopped (`ERR_DRIVER_THREAD_STOPPED`), or gave a
+ * state that this program does not know (`ERR_DRIVER_STATE`).
+ */
+export class ProcessStateError extends CodedError<'ERR_DRIVER_STATE' | 'ERR_DRIVER_THREAD_STOPPED'> {}

@@ -17,5 +17,5 @@ export {
   type ProcessState,
   type RestoreStepOptions,
 } from './driver.ts';
-export { DriverError } from './error.ts';
+export { DriverError, ProcessStateError } from './error.ts';
 export { parseDeviceMap, parseUuid, type DevicePair } from './uuid.ts';

@@ -24,6 +24,7 @@ import { isPluginVariant } from '../variant.ts';
 import { containerHost } from './container-host.ts';
 import { compareAnswers } from './golden.ts';
 import { Server, type ServerOptions } from '../server/index.ts';
+import { BenchmarkError } from '../benchmark/index.ts';
 
 export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'variant' | 'libdir'> {
   server: ServerOptions;
@@ -95,7 +96,7 @@ export function measureGolden(
       };
     } catch (error) {
       if (error instanceof ToolkitError && error.code === 'ERR_GOLDEN')
-        throw new ToolkitError('ERR_BENCHMARK', `${one.name}: ${error.message}`, { cause: error });
+        throw new BenchmarkError('ERR_BENCHMARK', `${one.name}: ${error.message}`, { cause: error });
       throw error;
     } finally {
       await removeContainer(name);

@@ -19,9 +19,10 @@ import {
   type ContainerInfo,
   type ContainerRestoreResult,
 } from '../container/index.ts';
-import { ToolkitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { type Answer, Server, type ServerOptions } from '../server/index.ts';
 import { containerHost } from './container-host.ts';
+import { GoldenError } from './error.ts';
 
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;
@@ -77,7 +78,7 @@ function readRecord(container: ContainerInfo): GoldenRecord | undefined {
   if (!existsSync(path)) return undefined;
   const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
   if (parsed.success) return parsed.data;
-  throw new ToolkitError('ERR_GOLDEN', `${path} is damaged`, {
+  throw new GoldenError('ERR_GOLDEN', `${path} is damaged`, {
     hint: `criu-cuda golden create --force ${container.name}`,
   });
 }
@@ -99,10 +100,13 @@ async function startedContainer(
 ): Promise<void> {
   if (found?.isRunning === true) return;
   if (found) {
-    throw new ToolkitError('ERR_GOLDEN', `${found.name} exists, does not run and has no golden checkpoint`, {
-      exitCode: 2,
-      hint: `criu-cuda golden create --force removes it`,
-    });
+    throw new GoldenError(
+      'ERR_GOLDEN_STATE',
+      `${found.name} exists, does not run and has no golden checkpoint`,
+      {
+        hint: `criu-cuda golden create --force removes it`,
+      },
+    );
   }
   options.onStep?.('starting the container');
   await createContainer(options);
@@ -174,10 +178,10 @@ export interface GoldenRestoreResult {
   answer: Answer;
 }
 
-/** @throws {@link ToolkitError} ERR_GOLDEN when the server says something else than before */
+/** @throws {@link GoldenError} ERR_GOLDEN when the server says something else than before */
 export function compareAnswers(name: string, before: Answer | undefined, after: Answer): void {
   if (before?.text === after.text) return;
-  throw new ToolkitError(
+  throw new GoldenError(
     'ERR_GOLDEN',
     `${name} answers "${after.text.slice(0, 80)}", and answered "${(before?.text ?? '').slice(0, 80)}" before its checkpoint`,
     { hint: 'it runs; where answers differ from request to request, use --no-compare' },
@@ -189,8 +193,7 @@ export async function restoreGolden(options: GoldenRestoreOptions): Promise<Gold
   const { name, criu, variant, compare = true, signal } = options;
   const record = readRecord(await requireContainer(name));
   if (!record) {
-    throw new ToolkitError('ERR_GOLDEN', `${name} has no golden checkpoint`, {
-      exitCode: 2,
+    throw new GoldenError('ERR_GOLDEN_STATE', `${name} has no golden checkpoint`, {
       hint: 'criu-cuda golden create',
     });
   }

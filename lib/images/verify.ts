@@ -6,9 +6,10 @@
  */
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
-import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { EnvironmentError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { builtProgram } from '../paths.ts';
+import { GpuImageError } from './error.ts';
 
 const lineSchema = z.object({
   manifest: z.string(),
@@ -49,7 +50,7 @@ export async function verifyGpuImages(
   });
   const lines = result.stdout.split('\n').filter((line) => line !== '');
   if (lines.length === 0) {
-    throw new ToolkitError('ERR_GPU_IMAGE', tailOf(result.stderr) || `${directory}: no GPU image`);
+    throw new GpuImageError(tailOf(result.stderr) || `${directory}: no GPU image`);
   }
   return lines.map((line) => lineSchema.parse(JSON.parse(line)));
 }

@@ -6,6 +6,7 @@
  * @module
  */
 import { ToolkitError } from '../errors.ts';
+import { InspectError } from './error.ts';
 
 export interface ElfSymbol {
   name: string;
@@ -71,7 +72,7 @@ export interface ElfFile {
 }
 
 function bad(why: string): ToolkitError {
-  return new ToolkitError('ERR_INSPECT_ELF', `not a shared object that can be read: ${why}`);
+  return new InspectError('ERR_INSPECT_ELF', `not a shared object that can be read: ${why}`);
 }
 
 /** Reads with every access checked against the file's end. */

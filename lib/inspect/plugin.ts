@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { isErrno, reasonOf } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 import { parseElf, type ElfFile, type ElfSymbol } from './elf.ts';
+import { InspectError } from './error.ts';
 
 /** CRIU's hooks by number: plugin interface 0.2, CRIU 4.0 to 4.2; the last two are newer. */
 export const hookNames = [
@@ -100,7 +101,7 @@ function readDescriptor(elf: ElfFile, symbol: ElfSymbol): PluginDescriptor {
   const version = elf.readUint32(symbol.address + offsets.version);
   const maxHooks = elf.readUint32(symbol.address + offsets.maxHooks);
   if (maxHooks > MOST_HOOKS) {
-    throw new ToolkitError('ERR_INSPECT_ELF', `its descriptor claims ${maxHooks} hooks`);
+    throw new InspectError('ERR_INSPECT_ELF', `its descriptor claims ${maxHooks} hooks`);
   }
   const hooks = hooksInDescriptor(elf, symbol.address, maxHooks);
   return {
@@ -143,8 +144,7 @@ export function inspectPlugin(path: string): PluginInfo {
   try {
     data = readFileSync(path);
   } catch (error) {
-    throw new ToolkitError('ERR_INSPECT_READ', `${path} cannot be read: ${reasonOf(error)}`, {
-      exitCode: 2,
+    throw new InspectError('ERR_INSPECT_READ', `${path} cannot be read: ${reasonOf(error)}`, {
       cause: error,
     });
   }
@@ -178,7 +178,7 @@ export function inspectDirectory(dir: string): PluginInfo[] {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) {
       return [];
     }
-    throw new ToolkitError('ERR_INSPECT_READ', `${dir} cannot be read`, { exitCode: 2, cause: error });
+    throw new InspectError('ERR_INSPECT_READ', `${dir} cannot be read`, { cause: error });
   }
   return names
     .filter((name) => name.endsWith('.so'))

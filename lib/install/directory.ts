@@ -9,8 +9,9 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { access, constants, copyFile, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, reasonOf } from '../errno.ts';
-import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { EnvironmentError } from '../errors.ts';
 import { backupDirName, type FileTable } from './manifest.ts';
+import { InstallError } from './error.ts';
 
 export interface FileFacts {
   sha256: string;
@@ -127,7 +128,7 @@ export async function withLockedDirectory<T>(libdir: string, run: () => Promise<
     await file.close();
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw error;
-    throw new ToolkitError('ERR_INSTALL_BUSY', `${libdir} is being changed by process ${holder ?? '?'}`, {
+    throw new InstallError('ERR_INSTALL_BUSY', `${libdir} is being changed by process ${holder ?? '?'}`, {
       hint: `wait for it, or remove ${lock}`,
     });
   }

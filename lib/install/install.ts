@@ -21,6 +21,7 @@ import {
   type HistoryEntry,
   type Manifest,
 } from './manifest.ts';
+import { InstallError } from './error.ts';
 
 export interface InstallOptions {
   /** Folder of the built variant. */
@@ -50,7 +51,7 @@ function pluginText(info: PluginInfo): string {
 }
 
 function refuse(message: string, hint: string): ToolkitError {
-  return new ToolkitError('ERR_INSTALL_REFUSED', message, { hint });
+  return new InstallError('ERR_INSTALL_REFUSED', message, { hint });
 }
 
 /** What will be installed: every file of the variant's folder. */

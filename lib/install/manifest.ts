@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ToolkitError } from '../errors.ts';
+import { InstallError } from './error.ts';
 
 /** The folder beside the plugins. */
 export const backupDirName = '.criu-cuda-backup';
@@ -55,7 +55,7 @@ export async function readManifest(libdir: string): Promise<Manifest> {
   try {
     return manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
-    throw new ToolkitError('ERR_INSTALL_MANIFEST', `${path} is damaged`, {
+    throw new InstallError('ERR_INSTALL_MANIFEST', `${path} is damaged`, {
       hint: `put the plugin directory in order by hand, then remove ${join(libdir, backupDirName)}`,
       cause: error,
     });

@@ -5,7 +5,7 @@
  */
 import { dirname, join } from 'node:path';
 import { abortable, driverCandidates } from '../driver/index.ts';
-import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { EnvironmentError, CodedError } from '../errors.ts';
 import { isAddonFailure, loadAddon, type AddonDevice, type AddonProcess } from './addon.ts';
 import { nvmlErrorName } from './nvml-errors.ts';
 
@@ -42,7 +42,7 @@ export interface GpuOptions {
 }
 
 /** A call into NVML failed; `code` is `ERR_NVML_<name>`. */
-export class NvmlError extends ToolkitError {
+export class NvmlError extends CodedError<`ERR_NVML_${string}`> {
   /** `nvmlDeviceGetCount_v2` … */
   readonly call: string;
   /** The nvmlReturn_t. */

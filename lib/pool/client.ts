@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { loadSettings } from '../settings/index.ts';
-import { ToolkitError } from '../errors.ts';
+import { CodedError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 
 const count = z.int().nonnegative();
@@ -84,7 +84,7 @@ export interface PoolStatus {
 }
 
 /** The daemon does not answer, or refused. `ERR_POOL_ABSENT` or `ERR_POOL`. */
-export class PoolError extends ToolkitError {}
+export class PoolError extends CodedError<'ERR_POOL' | 'ERR_POOL_ABSENT'> {}
 
 export interface PoolOptions {
   /** @default CRIU_CUDA_RUN_DIR */

@@ -5,7 +5,7 @@
  * @module
  */
 import koffi from 'koffi';
-import { ToolkitError } from '../errors.ts';
+import { CodedError } from '../errors.ts';
 
 const PR_SET_CHILD_SUBREAPER = 36;
 const PR_GET_CHILD_SUBREAPER = 37;
@@ -16,7 +16,7 @@ const WNOHANG = 1;
 const errnoNames = new Map(Object.entries(koffi.os.errno).map(([name, value]) => [value, name]));
 
 /** A C library call failed; `code` is `ERR_SYSTEM_<errno name>`. */
-export class SystemCallError extends ToolkitError {
+export class SystemCallError extends CodedError<`ERR_SYSTEM_${string}`> {
   readonly errno: number;
 
   constructor(call: string, errno: number, hint?: string) {

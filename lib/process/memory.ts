@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { ToolkitError } from '../errors.ts';
+import { ProcError } from './error.ts';
 
 /** All in bytes. */
 export interface MemorySummary {
@@ -39,7 +40,7 @@ export function parseMemory(text: string): MemorySummary {
   const read = (key: keyof MemorySummary): number => {
     const value = values.get(fields[key]);
     if (value !== undefined) return value;
-    throw new ToolkitError('ERR_PROCESS_MEMORY', `smaps_rollup has no ${fields[key]}`);
+    throw new ProcError('ERR_PROCESS_MEMORY', `smaps_rollup has no ${fields[key]}`);
   };
   return {
     residentBytes: read('residentBytes'),

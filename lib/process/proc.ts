@@ -7,7 +7,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isErrno } from '../errno.ts';
-import { ToolkitError } from '../errors.ts';
+import { ProcError } from './error.ts';
 
 /** Part of /proc/PID/stat. */
 export interface ProcessStat {
@@ -52,7 +52,7 @@ export function parseStat(line: string): ProcessStat {
     startTime: number(22),
   };
   if (open < 0 || close < open || !Number.isSafeInteger(stat.pid) || !Number.isSafeInteger(stat.startTime)) {
-    throw new ToolkitError('ERR_PROCESS_STAT', `not a line of /proc/PID/stat: ${line.slice(0, 80)}`);
+    throw new ProcError('ERR_PROCESS_STAT', `not a line of /proc/PID/stat: ${line.slice(0, 80)}`);
   }
   return stat;
 }

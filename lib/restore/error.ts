@@ -1,24 +1,47 @@
 // SPDX-License-Identifier: MIT
 import { criuFacts, type CriuResult, type CriuRun, type CudaTask } from '../criu/index.ts';
-import { CommandError, ToolkitError, type CommandFacts } from '../errors.ts';
+import {
+  CommandError,
+  CodedError,
+  ToolkitError,
+  type CommandFacts,
+  type ToolkitErrorOptions,
+} from '../errors.ts';
 
 /**
- * A restore failed and nothing of it runs. `code` is ERR_RESTORE_DEVICE when
- * CRIU brought the tasks back but the driver did not bring a device back, else
- * ERR_RESTORE_FAILED.
+ * A restore was refused (`ERR_RESTORE_IMAGES`, `ERR_RESTORE_PID_TAKEN`) or failed, and nothing of it runs. `code` is
+ * `ERR_RESTORE_DEVICE` when CRIU brought the tasks back but the driver did not bring a device back.
  */
-export class RestoreError extends CommandError {
+export class RestoreError extends CodedError<
+  | 'ERR_RESTORE_FAILED'
+  | 'ERR_RESTORE_DEVICE'
+  | 'ERR_RESTORE_IMAGES'
+  | 'ERR_RESTORE_PID'
+  | 'ERR_RESTORE_PID_TAKEN'
+> {
+  /** About the run of criu; `undefined` when it was refused before. */
+  readonly facts: CommandFacts | undefined;
   /** What became of its CUDA processes. */
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
 
-  constructor(code: string, message: string, hint: string, facts: CommandFacts, result: CriuResult) {
-    super(code, message, facts, { cause: result.error, hint });
-    this.tasks = result.status?.tasks ?? [];
-    this.errors = result.log.errors;
+  /** @internal */
+  constructor(
+    code: RestoreError['code'],
+    message: string,
+    options: ToolkitErrorOptions & { run?: CriuRun; result?: CriuResult } = {},
+  ) {
+    const { run, result } = options;
+    super(code, message, options);
+    this.facts = run && result && criuFacts(run, result);
+    this.tasks = result?.status?.tasks ?? [];
+    this.errors = result?.log.errors ?? [];
   }
 }
+
+/** A standby has ended, or did not get its device memory and was killed. */
+export class WakeError extends CodedError<'ERR_WAKE'> {}
 
 /** Tasks whose device did not come back. */
 export const failedTasks = (result: CriuResult): CudaTask[] =>
@@ -36,7 +59,7 @@ function deviceError(run: CriuRun, result: CriuResult, hint: string): RestoreErr
   });
   if (reasons.length === 0) return undefined;
   const message = `device restore of ${reasons.join('; ')}; the restored tasks were killed`;
-  return new RestoreError('ERR_RESTORE_DEVICE', message, hint, criuFacts(run, result), result);
+  return new RestoreError('ERR_RESTORE_DEVICE', message, { hint, cause: result.error, run, result });
 }
 
 /** The error for a run that did not succeed. An interruption by the caller stays what it is. */
@@ -46,11 +69,10 @@ export function restoreError(imagesDir: string, run: CriuRun, result: CriuResult
   const device = deviceError(run, result, logHint);
   if (device) return device;
   const reason = result.log.message ?? (result.stderr || `criu exited with ${result.exitCode ?? 'no code'}`);
-  return new RestoreError(
-    'ERR_RESTORE_FAILED',
-    `cannot restore ${imagesDir}: ${reason}`,
-    result.log.hint ?? logHint,
-    criuFacts(run, result),
+  return new RestoreError('ERR_RESTORE_FAILED', `cannot restore ${imagesDir}: ${reason}`, {
+    hint: result.log.hint ?? logHint,
+    cause: result.error,
+    run,
     result,
-  );
+  });
 }

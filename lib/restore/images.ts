@@ -4,7 +4,7 @@
  * @module
  */
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
-import { ToolkitError } from '../errors.ts';
+import { RestoreError } from './error.ts';
 import { describeProcess, waitUntilCollected, type ProcessStat } from '../process/index.ts';
 
 export interface RestorableImages {
@@ -15,8 +15,8 @@ export interface RestorableImages {
   ownPidNamespace: boolean;
 }
 
-function refuse(code: string, message: string, hint: string): never {
-  throw new ToolkitError(code, message, { exitCode: 2, hint });
+function refuse(code: RestoreError['code'], message: string, hint: string): never {
+  throw new RestoreError(code, message, { hint });
 }
 
 /** Reads what a restore needs to know, or throws what is wrong with the directory. */

@@ -24,7 +24,6 @@ import {
   type OperationOptions,
   type Phase,
 } from '../criu/index.ts';
-import { ToolkitError } from '../errors.ts';
 import { readPageImages } from '../images/index.ts';
 import {
   becomeSubreaper,
@@ -38,7 +37,7 @@ import {
   type ExitStatus,
   type WaitOptions,
 } from '../process/index.ts';
-import { restoreError, succeeded } from './error.ts';
+import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
@@ -175,7 +174,7 @@ async function runRestore(
     throw restoreError(operation.imagesDir, run, result);
   }
   if (pid === undefined) {
-    throw new ToolkitError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
+    throw new RestoreError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
   markRestored(pid);
   // unless somebody has woken it already

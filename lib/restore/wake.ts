@@ -6,9 +6,10 @@
  */
 import { loadSettings } from '../settings/index.ts';
 import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
-import { ToolkitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import { isAlive, killTree, readStat, readTree, wakeTree } from '../process/index.ts';
+import { WakeError } from './error.ts';
 
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
@@ -65,14 +66,14 @@ export async function wake(pid: number, options: WakeOptions = {}): Promise<Wake
   if (failed.length > 0) {
     await killTree(pid); // as after a restore that failed: no part of it runs on
     const reasons = failed.map((task) => `${task.pid}: ${task.reason ?? 'unknown reason'}`);
-    throw new ToolkitError('ERR_WAKE', `${pid} was killed, device memory is lost: ${reasons.join('; ')}`, {
+    throw new WakeError('ERR_WAKE', `${pid} was killed, device memory is lost: ${reasons.join('; ')}`, {
       hint: 'restore it again',
     });
   }
   // one that was about to end when it was woken stood still no more
   if (pids.length === 0 && !isAlive(pid)) {
     await killTree(pid); // what is left of it
-    throw new ToolkitError('ERR_WAKE', `${pid} has ended`, { hint: 'restore it again' });
+    throw new WakeError('ERR_WAKE', `${pid} has ended`, { hint: 'restore it again' });
   }
   return { pids, durationMs: performance.now() - start, tasks };
 }

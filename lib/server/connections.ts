@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ToolkitError } from '../errors.ts';
+import { ServerError } from './error.ts';
 
 const LISTENS = '0A';
 const POLL_MS = 1;
@@ -39,7 +39,7 @@ export async function untilNoConnections(
   const end = performance.now() + timeoutMs;
   for (let open = openConnections(port); open > 0; open = openConnections(port)) {
     if (performance.now() > end)
-      throw new ToolkitError(
+      throw new ServerError(
         'ERR_SERVER',
         `the server on port ${port} still has ${open} connections open after ${timeoutMs} ms`,
         { hint: 'another client of it? CRIU dumps no process with open connections' },

@@ -8,6 +8,7 @@
 import { request, type IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { ToolkitError, UsageError } from '../errors.ts';
+import { ServerError } from './error.ts';
 
 export interface Answer {
   /** HTTP status. */
@@ -64,7 +65,7 @@ class EventStream {
 }
 
 function failed(url: URL, message: string, cause?: unknown): ToolkitError {
-  return new ToolkitError('ERR_SERVER', `${url.href}: ${message}`, cause === undefined ? {} : { cause });
+  return new ServerError('ERR_SERVER', `${url.href}: ${message}`, cause === undefined ? {} : { cause });
 }
 
 async function readAnswer(response: IncomingMessage, start: number): Promise<Answer> {

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { isErrno } from '../errno.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { ask, parseServerUrl, type Answer } from './http.ts';
+import { ServerError } from './error.ts';
 
 export interface ServerOptions {
   /** `http://127.0.0.1:8000` */
@@ -98,7 +99,7 @@ export class Server {
       if (isLost || waited > healthTimeoutMs) {
         const what = isLost ? 'ended' : `is not healthy at ${url} after ${Math.round(waited)} ms`;
         const words = host.lastWords === undefined ? '' : `; its last words:\n${await host.lastWords()}`;
-        throw new ToolkitError(
+        throw new ServerError(
           'ERR_SERVER',
           `${host.name} ${what}${words}`,
           host.hint === undefined ? {} : { hint: host.hint },
@@ -150,7 +151,7 @@ export class Server {
       signal,
     });
     if (answer.status === 200 && answer.text !== '') return answer;
-    throw new ToolkitError(
+    throw new ServerError(
       'ERR_SERVER',
       `${url.href} answered ${answer.status}: ${answer.text.trim().slice(0, 200) || 'nothing'}`,
       { hint: 'see --request-path and --body' },

@@ -7,8 +7,9 @@ import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory } from '../directory.ts';
 import { isErrno, reasonOf } from '../errno.ts';
-import { ToolkitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { acceptedText, definitionOf, settingKeys } from './table.ts';
+import { SettingsFileError } from './error.ts';
 
 /** The file `config init` writes: every setting, explained, at its default and commented out. */
 export function configTemplate(): string {
@@ -42,8 +43,7 @@ export async function writeConfigFile(
     if (isErrno(error, 'EEXIST')) {
       throw new UsageError(`${path} is there already`, 'use --force to replace it');
     }
-    throw new ToolkitError('ERR_CONFIG_WRITE', `${path} cannot be written: ${reasonOf(error)}`, {
-      exitCode: 2,
+    throw new SettingsFileError('ERR_CONFIG_WRITE', `${path} cannot be written: ${reasonOf(error)}`, {
       cause: error,
     });
   } finally {

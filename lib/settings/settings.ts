@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { reasonOf } from '../errno.ts';
-import { ToolkitError } from '../errors.ts';
+import { CodedError } from '../errors.ts';
 import { configFile, type Environment } from '../paths.ts';
 import {
   acceptedText,
@@ -50,11 +50,11 @@ export interface LoadedSettings {
 }
 
 /** A setting is wrong; the message names key, value and what is accepted. */
-export class SettingError extends ToolkitError {
+export class SettingError extends CodedError<'ERR_SETTING'> {
   readonly key: string | undefined;
 
   constructor(message: string, key?: string) {
-    super('ERR_SETTING', message, { exitCode: 2, hint: 'see criu-cuda config show and docs/environment.md' });
+    super('ERR_SETTING', message, { hint: 'see criu-cuda config show and docs/environment.md' });
     this.key = key;
   }
 }

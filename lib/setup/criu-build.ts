@@ -13,6 +13,7 @@ import { tailOf } from '../exec.ts';
 import type { Report } from '../progress.ts';
 import { fetchCriuSource, sourceSuites, type CriuSource } from './criu-source.ts';
 import { completeMarker, type System } from '../machine/index.ts';
+import { SetupError } from './error.ts';
 
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 const TEMPORARY = /^criu-build-(\d+)-/;
@@ -33,7 +34,7 @@ async function make(system: System, dir: string, args: readonly string[], report
   });
   if (result.exitCode !== 0) {
     const reason = tailOf(result.stderr || result.stdout);
-    throw new ToolkitError('ERR_SETUP_BUILD', `make ${args.join(' ')} failed:\n${reason}`);
+    throw new SetupError('ERR_SETUP_BUILD', `make ${args.join(' ')} failed:\n${reason}`);
   }
 }
 
@@ -42,7 +43,7 @@ async function unpack(system: System, source: CriuSource, dir: string): Promise<
   const args = ['-xf', source.tarball, '-C', dir, '--strip-components=1', '--no-same-owner'];
   const result = await system.run('tar', args, { timeoutMs: BUILD_TIMEOUT_MS });
   if (result.exitCode !== 0) {
-    throw new ToolkitError('ERR_SETUP_BUILD', `cannot unpack ${source.tarball}: ${tailOf(result.stderr)}`);
+    throw new SetupError('ERR_SETUP_BUILD', `cannot unpack ${source.tarball}: ${tailOf(result.stderr)}`);
   }
 }
 
@@ -126,5 +127,5 @@ export async function buildCriu(system: System, report: Report): Promise<string>
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  throw new ToolkitError('ERR_SETUP_BUILD', `CRIU could not be built\n${failures.join('\n')}`);
+  throw new SetupError('ERR_SETUP_BUILD', `CRIU could not be built\n${failures.join('\n')}`);
 }

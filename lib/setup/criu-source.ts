@@ -8,11 +8,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ToolkitError } from '../errors.ts';
 import { tailOf, type ExecResult } from '../exec.ts';
 import type { Report } from '../progress.ts';
 import { debianMirrors, readAptSources } from './apt-sources.ts';
 import { compareVersions, oldestCriu, type System } from '../machine/index.ts';
+import { SetupError } from './error.ts';
 
 /** Suites with a CRIU new enough, first choice first. */
 export const sourceSuites = ['sid', 'trixie'] as const;
@@ -69,7 +69,7 @@ async function runApt(
   });
   if (result.exitCode !== 0) {
     const reason = tailOf(result.stderr || result.stdout, 6);
-    throw new ToolkitError('ERR_SETUP_FETCH', `${tool} ${args.join(' ')} failed:\n${reason}`);
+    throw new SetupError('ERR_SETUP_FETCH', `${tool} ${args.join(' ')} failed:\n${reason}`);
   }
   return result;
 }
@@ -107,17 +107,14 @@ async function fetchFrom(
 ): Promise<CriuSource> {
   const keyring = KEYRINGS.find(existsSync);
   if (keyring === undefined) {
-    throw new ToolkitError('ERR_SETUP_FETCH', 'package debian-archive-keyring is not installed');
+    throw new SetupError('ERR_SETUP_FETCH', 'package debian-archive-keyring is not installed');
   }
   const apt = await createPrivateApt(dir, sourceStanza(uri, suite, keyring));
   await runApt(system, apt, 'apt-get', ['update'], report);
   const madison = await runApt(system, apt, 'apt-cache', ['madison', 'criu']);
   const version = parseMadison(madison.stdout)[0];
   if (version === undefined) {
-    throw new ToolkitError(
-      'ERR_SETUP_FETCH',
-      `${suite} has no criu source of version ${oldestCriu} or newer`,
-    );
+    throw new SetupError('ERR_SETUP_FETCH', `${suite} has no criu source of version ${oldestCriu} or newer`);
   }
   await runApt(
     system,
@@ -127,7 +124,7 @@ async function fetchFrom(
     report,
   );
   const tarball = (await readdir(dir)).find((name) => /^criu_.*\.orig\.tar\.\w+$/.test(name));
-  if (tarball === undefined) throw new ToolkitError('ERR_SETUP_FETCH', 'apt-get source left no tarball');
+  if (tarball === undefined) throw new SetupError('ERR_SETUP_FETCH', 'apt-get source left no tarball');
   return { version: upstreamVersion(version), tarball: join(dir, tarball), suite };
 }
 
@@ -147,7 +144,7 @@ export async function fetchCriuSource(
   dir: string,
   report: Report,
 ): Promise<CriuSource> {
-  let failure: unknown = new ToolkitError('ERR_SETUP_FETCH', "apt's source lists name no Debian archive");
+  let failure: unknown = new SetupError('ERR_SETUP_FETCH', "apt's source lists name no Debian archive");
   for (const [index, uri] of findMirrors(system).entries()) {
     try {
       return await fetchFrom(system, uri, suite, join(dir, `mirror-${index}`), report);

@@ -6,8 +6,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { ToolkitError } from '../errors.ts';
 import { isDescendant, killTreeNow, waitForExit, type ProcessStat } from '../process/index.ts';
+import { WorkloadError } from './error.ts';
 
 export class Program {
   readonly pid: number;
@@ -49,7 +49,7 @@ export class Program {
         resolve([error]);
       }),
     );
-    throw new ToolkitError('ERR_WORKLOAD', `${file} could not be started`, { cause });
+    throw new WorkloadError('ERR_WORKLOAD', `${file} could not be started`, { cause });
   }
 
   /** Starts it; `log`: where its output goes, nowhere by default. */

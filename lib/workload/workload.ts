@@ -11,6 +11,7 @@ import { isErrno } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 import { builtProgram } from '../paths.ts';
 import { Program } from './program.ts';
+import { WorkloadError } from './error.ts';
 
 export interface WorkloadOptions {
   /** Another program and its first arguments, with the same protocol. @default workload-pattern */
@@ -40,7 +41,7 @@ const ANSWER_TIMEOUT_MS = 120_000;
 const RETRY_MS = 2;
 
 function failed(message: string, cause?: unknown, hint?: string): ToolkitError {
-  return new ToolkitError('ERR_WORKLOAD', message, {
+  return new WorkloadError('ERR_WORKLOAD', message, {
     cause,
     hint,
   });

@@ -3,7 +3,7 @@ import { mkdtempSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CommandError, ToolkitError } from '../../lib/errors.ts';
+import { CommandError, InterruptedError } from '../../lib/errors.ts';
 import { exec, execResult } from '../../lib/exec.ts';
 
 let dir: string;
@@ -55,7 +55,7 @@ describe('execResult', () => {
     const running = execResult('sh', ['-c', `echo started; sleep 60; touch ${marker}`], {
       signal: stop.signal,
       onLine: () => {
-        stop.abort(new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT'));
+        stop.abort(new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT'));
       },
     });
     await expect(running).rejects.toThrow('stopped by SIGINT');

@@ -20,7 +20,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { ToolkitError } from '../../errors.ts';
+import { SetupError } from '../error.ts';
 
 const entrySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('file'), path: z.string(), sha256: z.string() }),
@@ -65,7 +65,7 @@ export class SetupRecord {
     if (!existsSync(path)) return new SetupRecord(path, []);
     const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
     if (parsed.success) return new SetupRecord(path, parsed.data.entries);
-    throw new ToolkitError('ERR_HOST', `${path} is damaged`, {
+    throw new SetupError('ERR_HOST', `${path} is damaged`, {
       hint: 'it lists what set-up wrote; without it that has to be removed by hand',
     });
   }

@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { configTemplate } from '../../settings/index.ts';
 import { configuredLibdir, runtimeConfig, seccompProfile, settingVariables } from '../../container/index.ts';
-import { EnvironmentError, ToolkitError, UsageError } from '../../errors.ts';
+import { EnvironmentError, UsageError } from '../../errors.ts';
 import { formatBytes } from '../../output.ts';
 import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.ts';
 import type { Report } from '../../progress.ts';
 import { installPackages, missingPackages } from '../packages.ts';
 import { findCriu, type System } from '../../machine/index.ts';
 import { SetupRecord, type PathState } from './record.ts';
+import { SetupError } from '../error.ts';
 
 export interface ContainerSetupOptions {
   /** Directory of the plugin that containers are checkpointed with. */
@@ -103,7 +104,7 @@ const profileSchema = z.looseObject({ syscalls: z.array(z.looseObject({ names: z
 export function withoutIoUring(profile: string): string {
   const parsed = profileSchema.safeParse(JSON.parse(profile));
   if (!parsed.success)
-    throw new ToolkitError('ERR_HOST', 'the seccomp profile of podman is of an unknown form');
+    throw new SetupError('ERR_HOST', 'the seccomp profile of podman is of an unknown form');
   const syscalls = parsed.data.syscalls
     .map((rule) => ({ ...rule, names: rule.names.filter((name) => !name.startsWith('io_uring_')) }))
     .filter((rule) => rule.names.length > 0);
@@ -169,7 +170,7 @@ function storeStep({ system, record, root }: Place, bytes: number, hugePages: bo
         'criu-cuda',
         path,
       ]);
-      if (exitCode !== 0) throw new ToolkitError('ERR_HOST', `${path} cannot be mounted: ${stderr.trim()}`);
+      if (exitCode !== 0) throw new SetupError('ERR_HOST', `${path} cannot be mounted: ${stderr.trim()}`);
       record.addMount(path);
     },
   };
@@ -234,7 +235,7 @@ export async function undoContainerSetup(
     if (!isMounted(root, path)) return;
     const { exitCode, stderr } = await system.run('umount', [path]);
     if (exitCode !== 0) {
-      throw new ToolkitError('ERR_HOST', `${path} cannot be unmounted: ${stderr.trim()}`, {
+      throw new SetupError('ERR_HOST', `${path} cannot be unmounted: ${stderr.trim()}`, {
         hint: 'remove the containers that have their images there: criu-cuda container remove NAME',
       });
     }

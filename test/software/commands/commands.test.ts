@@ -6,7 +6,7 @@ import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ToolkitError } from '../../../lib/errors.ts';
+import { InterruptedError } from '../../../lib/errors.ts';
 import { createIo } from '../../../lib/output.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { killTree, readStat, waitForExit } from '../../../lib/process/index.ts';
@@ -255,7 +255,7 @@ describe('process', () => {
     const stop = new AbortController();
     expect(await workload.ask('spin start')).toBe('ok');
     const lock = cliUntil(stop.signal, 'process', 'lock', '--pid', workload.pid, '--timeout-ms', 0);
-    stop.abort(new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT'));
+    stop.abort(new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT'));
     expect(await workload.ask('spin stop')).toBe('ok');
     expect(await lock).toMatchObject({ code: 1, out: '', err: 'criu-cuda: stopped by SIGINT\n' });
     expect(await machine.state(workload.pid)).toBe('running');

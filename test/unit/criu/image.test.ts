@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StatsEntrySchema } from '../../../lib/criu/gen/images_pb.ts';
 import { decodeImage } from '../../../lib/criu/image.ts';
-import { ImageError, readDumpStats, readInventory, readPstree } from '../../../lib/criu/index.ts';
+import { CriuImageError, readDumpStats, readInventory, readPstree } from '../../../lib/criu/index.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -42,7 +42,7 @@ describe('readDumpStats', () => {
 
   it('names the file that is cut off', () => {
     writeFileSync(join(dir, 'stats-dump'), statsDump.subarray(0, -3));
-    expect(() => readDumpStats(dir)).toThrow(ImageError);
+    expect(() => readDumpStats(dir)).toThrow(CriuImageError);
     expect(() => readDumpStats(dir)).toThrow(/stats-dump: stats image: the last message is cut off/);
   });
 
@@ -50,7 +50,7 @@ describe('readDumpStats', () => {
     const damaged = Buffer.from(statsDump);
     damaged[12] = 0x7f; // a tag with a wire type that does not exist
     writeFileSync(join(dir, 'stats-dump'), damaged);
-    expect(() => readDumpStats(dir)).toThrow(ImageError);
+    expect(() => readDumpStats(dir)).toThrow(CriuImageError);
     expect(() => readDumpStats(dir)).toThrow(/stats-dump: .*wire type 7/);
   });
 
@@ -62,7 +62,7 @@ describe('readDumpStats', () => {
 
 describe('decodeImage', () => {
   it('refuses an image that is shorter than its head', () => {
-    expect(() => decodeImage(Buffer.alloc(5), 'stats', StatsEntrySchema)).toThrow(ImageError);
+    expect(() => decodeImage(Buffer.alloc(5), 'stats', StatsEntrySchema)).toThrow(CriuImageError);
     expect(decodeImage(statsDump.subarray(0, 8), 'stats', StatsEntrySchema)).toEqual([]);
     expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', StatsEntrySchema)).toThrow(
       'the last length is cut off',

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { runDemo } from '../../../lib/demo/index.ts';
 import { chooseDriver } from '../../../lib/driver/index.ts';
 import { parseSize } from '../../../lib/size.ts';
-import { EnvironmentError, ToolkitError, UsageError } from '../../../lib/errors.ts';
+import { EnvironmentError, InterruptedError, UsageError } from '../../../lib/errors.ts';
 import { softcudaLibrary } from '../../../lib/paths.ts';
 import { isAlive, readChildren } from '../../../lib/process/index.ts';
 
@@ -53,7 +53,7 @@ describe('runDemo', { timeout: TIMEOUT_MS }, () => {
   it.each(['checkpoint it', 'restore it'])('cleans up when it is stopped at "%s"', async (where) => {
     const [dirs, children] = [scratchDirs(), readChildren(process.pid)];
     const stop = new AbortController();
-    const reason = new ToolkitError('ERR_INTERRUPTED', 'stopped by SIGINT');
+    const reason = new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT');
     const demo = runDemo({
       software: true,
       bytes,

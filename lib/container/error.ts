@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+import { CodedError, type CommandFacts, type ToolkitErrorOptions } from '../errors.ts';
+
+/**
+ * podman failed (`ERR_CONTAINER`), a container does not exist or is not in the state it has to be in
+ * (`ERR_CONTAINER_STATE`), or it could not be checkpointed or restored.
+ */
+export class ContainerError extends CodedError<
+  'ERR_CONTAINER' | 'ERR_CONTAINER_STATE' | 'ERR_CONTAINER_CHECKPOINT' | 'ERR_CONTAINER_RESTORE'
+> {
+  /** About the run of podman that failed; `undefined` when none did. */
+  readonly facts: CommandFacts | undefined;
+
+  constructor(
+    code: ContainerError['code'],
+    message: string,
+    options: ToolkitErrorOptions & { facts?: CommandFacts | undefined } = {},
+  ) {
+    super(code, message, options);
+    this.facts = options.facts;
+  }
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+import { CodedError } from '../errors.ts';
+
+/** The demo found something else after the restore than before. */
+export class DemoError extends CodedError<'ERR_DEMO_CHECKSUM' | 'ERR_DEMO_ADDRESSES' | 'ERR_DEMO_ALIVE'> {}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+/** Every error code: one class that a program can ask for, one exit code of the command line. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  CommandError,
+  EnvironmentError,
+  InterruptedError,
+  ToolkitError,
+  UsageError,
+} from '../../lib/errors.ts';
+import { errorExitCode } from '../../lib/exit-code.ts';
+import { projectRoot } from '../../lib/paths.ts';
+
+interface Row {
+  code: string;
+  className: string;
+  exitCode: string;
+}
+
+const page = readFileSync(join(projectRoot, 'docs', 'environment.md'), 'utf8');
+const rows = page
+  .split('\n')
+  .filter((line) => line.startsWith('| ERR_'))
+  .map((line): Row => {
+    const [, code = '', className = '', exitCode = ''] = line.split('|').map((cell) => cell.trim());
+    return { code, className, exitCode };
+  });
+/** What is not one of the toolkit's errors has no class. */
+const documented = rows.filter(({ code }) => code !== 'ERR_INTERNAL');
+
+/** The codes that a class says it has, `*` for a name that comes from elsewhere. */
+function codesOf(union: string): string[] {
+  return [...union.matchAll(/['`](ERR_[A-Z_]+)(\$\{string\})?['`]/g)].map(
+    ([, code = '', rest]) => code + (rest === undefined ? '' : '*'),
+  );
+}
+
+const sources = readdirSync(join(projectRoot, 'lib'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => readFileSync(join(projectRoot, 'lib', name), 'utf8'));
+const declared = sources.flatMap((text) =>
+  [...text.matchAll(/class (\w+) extends CodedError<([^>]+)>/g)].flatMap(([, className = '', union = '']) =>
+    codesOf(union).map((code) => ({ code, className })),
+  ),
+);
+
+class AnyError extends ToolkitError {}
+
+describe('error codes', () => {
+  it('belong to one class each, the one that is documented', () => {
+    const byCode = (a: { code: string }, b: { code: string }): number => a.code.localeCompare(b.code);
+    const inDocs = documented.map(({ code, className }) => ({ code, className }));
+    expect(declared.sort(byCode)).toEqual(inDocs.sort(byCode));
+  });
+
+  it('come from nothing but those classes', () => {
+    const others = sources.flatMap((text) => text.match(/class .+ extends ToolkitError\b.*/g) ?? []);
+    expect(others).toEqual(['class CodedError<Code extends string> extends ToolkitError {']);
+  });
+});
+
+describe('exit codes', () => {
+  const refusals = [
+    'ERR_USAGE',
+    'ERR_ENVIRONMENT',
+    'ERR_SETTING',
+    'ERR_CONFIG_WRITE',
+    'ERR_INSPECT_READ',
+    'ERR_CHECKPOINT_NO_PROCESS',
+    'ERR_CHECKPOINT_OWN_TREE',
+    'ERR_CHECKPOINT_IMAGES_DIR',
+    'ERR_RESTORE_IMAGES',
+    'ERR_RESTORE_PID_TAKEN',
+    'ERR_CONTAINER_STATE',
+    'ERR_GOLDEN_STATE',
+  ];
+
+  it.each(documented.map(({ code }) => code))('of %s', (code) => {
+    const error = new AnyError(code.replace('*', 'ESRCH'), 'something failed');
+    expect(errorExitCode(error)).toBe(refusals.includes(code) ? 2 : 1);
+  });
+
+  it('are documented; an interruption has the one of its signal', () => {
+    const inDocs = rows.map(({ code, exitCode }) => [code, exitCode]);
+    const wanted = rows.map(({ code }) => [
+      code,
+      code === 'ERR_INTERRUPTED' ? '130' : refusals.includes(code) ? '2' : '1',
+    ]);
+    expect(inDocs).toEqual(wanted);
+  });
+
+  it('of a mistake in this program is 1', () => {
+    expect([new TypeError('x'), 'text', undefined].map(errorExitCode)).toEqual([1, 1, 1]);
+  });
+});
+
+describe('errors', () => {
+  it('are of their class, of ToolkitError and of Error, under their own name', () => {
+    const facts = {
+      command: 'x',
+      exitCode: 1,
+      signal: undefined,
+      timedOut: false,
+      durationMs: 1,
+      tail: '',
+    };
+    const errors = [
+      [new UsageError('a'), UsageError],
+      [new EnvironmentError('a', [{ what: 'b', remedy: 'c' }]), EnvironmentError],
+      [new InterruptedError('ERR_INTERRUPTED', 'a'), InterruptedError],
+      [new CommandError('ERR_COMMAND_FAILED', 'a', facts), CommandError],
+    ] as const;
+    for (const [error, one] of errors) {
+      expect(error).toBeInstanceOf(one);
+      expect(error).toBeInstanceOf(ToolkitError);
+      expect(error.name).toBe(one.name);
+      expect(error).not.toHaveProperty('exitCode');
+    }
+  });
+});
