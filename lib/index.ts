@@ -13,7 +13,9 @@ export {
   type ToolkitErrorOptions,
 } from './errors.ts';
 export {
-  poolDrop,
+  dropAllImages,
+  dropImages,
+  type PoolDropOptions,
   PoolError,
   poolMark,
   poolMetrics,

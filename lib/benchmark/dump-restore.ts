@@ -19,6 +19,7 @@ import { Workload } from '../workload/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
+import { checkCount, checkPath } from '../check.ts';
 
 /** What a case of a matrix was run with; absent: the variant does not read it. */
 export interface CaseSettings extends TransferSettings {
@@ -281,6 +282,9 @@ function inTurn(cases: readonly BenchmarkCase[], round: number): BenchmarkCase[]
 export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise<Sample[]> {
   const samples: Sample[] = [];
   const { cases, rounds, warmup = 1, isDone = () => false } = options;
+  checkPath('store', options.store);
+  checkCount('rounds', rounds, 1);
+  checkCount('warmup', warmup, 0);
   const measure = options.measure ?? ((one: BenchmarkCase, round: number) => runOnce(one, options, round));
   const isLeft = ({ name }: BenchmarkCase): boolean =>
     Array.from({ length: rounds }, (_, round) => round).some((round) => !isDone(name, round));

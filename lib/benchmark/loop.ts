@@ -17,6 +17,7 @@ import { spreadOf, type Spread } from './summary.ts';
 import { makeDirectory } from '../directory.ts';
 import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
+import { checkCount, checkPath } from '../check.ts';
 
 export interface LoopOptions {
   one: BenchmarkCase;
@@ -65,6 +66,8 @@ interface Round {
  */
 export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
   const { one, rounds, store, signal } = options;
+  checkPath('store', store);
+  checkCount('rounds', rounds, 1);
   becomeSubreaper();
   makeDirectory(store);
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-loop-'));

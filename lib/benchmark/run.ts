@@ -19,6 +19,7 @@ import {
 import { readEnvironment, type BenchmarkEnvironment } from './environment.ts';
 import { Journal } from './journal.ts';
 import { createResult, writeResult, type BenchmarkResult } from './result.ts';
+import { checkCount, checkPath } from '../check.ts';
 
 export interface BenchmarkProgress {
   /** Runs that are over, warm-ups included. */
@@ -106,6 +107,9 @@ function progressOf(run: BenchmarkRun, done: number): (sample: Sample) => void {
  * call goes on from it.
  */
 export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> {
+  checkPath('store', run.store);
+  checkCount('rounds', run.rounds, 1);
+  checkCount('warmup', run.warmup, 0);
   const twice = run.cases.find((one, index) => run.cases.findIndex(({ name }) => name === one.name) < index);
   if (twice) throw new UsageError(`two cases are called ${twice.name}`, 'give them different names');
   const criu = await usableCriu();

@@ -24,6 +24,7 @@ import { copyArtefacts, stripFiles } from './artefacts.ts';
 import { sharedLibraries } from './libraries.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
+import { checkPath } from '../check.ts';
 
 export interface BundleOptions {
   /** The file to write, `….tar.xz`; one that is there is replaced. */
@@ -152,6 +153,7 @@ async function pack(parent: string, folder: string, out: string, options: Bundle
  * @throws `UsageError` for a file name of another kind; `EnvironmentError` when something is not built or missing
  */
 export async function createBundle(options: BundleOptions): Promise<BundleResult> {
+  checkPath('out', options.out);
   const out = resolve(options.out);
   if (!out.endsWith('.tar.xz')) throw new UsageError(`${options.out} is not named ….tar.xz`);
   if (!existsSync(dirname(out))) throw new UsageError(`there is no directory ${dirname(out)}`);

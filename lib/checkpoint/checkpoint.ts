@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  checkOperationOptions,
   criuOptions,
   dumpArguments,
   dumpPhases,
@@ -21,6 +22,7 @@ import {
 } from '../criu/index.ts';
 import {
   becomeSubreaper,
+  checkPid,
   describeProcess,
   isAlive,
   readStat,
@@ -69,6 +71,7 @@ function refuse(code: CheckpointError['code'], message: string, hint: string): n
 
 /** @returns whether the root belongs to a session that is not dumped with it */
 function checkTarget(pid: number): boolean {
+  checkPid(pid);
   const stat = readStat(pid);
   if (!stat || !isAlive(pid)) {
     const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
@@ -162,6 +165,7 @@ async function dump(
 export async function checkpoint(options: CheckpointOptions): Promise<CheckpointResult> {
   const { pid, leaveRunning = false } = options;
   options.signal?.throwIfAborted();
+  checkOperationOptions(options);
   const shellJob = checkTarget(pid);
   const operation = await resolveOperation(options);
   const target = watchProcess(pid);

@@ -4,7 +4,8 @@ import { isAbsolute } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import {
-  poolDrop,
+  dropAllImages,
+  dropImages,
   poolMark,
   poolMetrics,
   poolPrefetch,
@@ -113,7 +114,8 @@ export function registerPool(program: Command, io: Io): void {
     .description('free the device memory of resident images')
     .option('--force', 'golden ones too')
     .action(async (dir: string | undefined, { force }: { force?: boolean | undefined }) => {
-      const dropped = await poolDrop(dir, { force: force === true, signal: io.signal });
+      const options = { force: force === true, signal: io.signal };
+      const dropped = await (dir === undefined ? dropAllImages(options) : dropImages(dir, options));
       io.result({ dropped }, () => `${dropped} dropped`);
     });
   pool

@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { ContainerEdits } from './edits.ts';
 import { makeDirectory } from '../directory.ts';
+import { checkPath } from '../check.ts';
 
 const kind = 'criu-cuda/checkpoint';
 
@@ -53,6 +54,7 @@ export function cdiSpec({ mounts, env }: ContainerEdits): CdiSpec {
 
 /** Writes the file in one step. @throws {@link UsageError} when a file there is not of this program */
 export function writeCdi(path: string, spec: CdiSpec): void {
+  checkPath('path', path);
   if (existsSync(path) && !readFileSync(path, 'utf8').includes(`"${kind}"`))
     throw new UsageError(`${path} is not of criu-cuda`, 'name another file with --output');
   makeDirectory(dirname(path));

@@ -29,6 +29,7 @@ import {
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
+import { checkPath } from '../check.ts';
 
 export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   name: string;
@@ -208,6 +209,9 @@ async function dump(
 export async function checkpointContainer(
   options: ContainerCheckpointOptions,
 ): Promise<ContainerCheckpointResult> {
+  const { store, exportTo } = options;
+  for (const [name, path] of Object.entries({ store, exportTo }))
+    if (path !== undefined) checkPath(name, path);
   const container = await requireContainer(options.name);
   if (!container.isRunning) {
     throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} does not run`, {
@@ -226,7 +230,6 @@ export async function checkpointContainer(
     const status = await runtime.status();
     const runtimeMs = runtimeMicroseconds(stdout, 'checkpoint') / 1000;
     const phases = dumpPhases({ durationMs: runtimeMs, status }, readDumpStats(container.dir));
-    const { exportTo } = options;
     const imagesDir = exportTo === undefined ? container.checkpointDir : undefined;
     return {
       name: container.name,

@@ -18,6 +18,7 @@ import { gpuFlags, type GpuAccess } from './gpu.ts';
 import { podman, requireContainer, type ContainerInfo } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
+import { checkName, checkPath } from '../check.ts';
 
 /** Labels of a container that tell later operations how it was made. */
 export const labels = {
@@ -105,7 +106,10 @@ function storeOf({ store, name }: ContainerCreateOptions): string | undefined {
 /** The whole command line of podman, without the program. */
 export function createArguments(options: ContainerCreateOptions): string[] {
   const { name, image, command = [], preset = 'plain', podmanArgs = [] } = options;
-  if (!/^[a-zA-Z0-9][\w.-]*$/.test(name)) throw new UsageError(`"${name}" is no name for a container`);
+  checkName('name', name);
+  checkName('image', image);
+  if (!/^[a-zA-Z0-9][\w.-]*$/.test(name)) throw new UsageError(`"${name}" is not a name for a container`);
+  if (options.store !== undefined) checkPath('store', options.store);
   const { parts } = findPreset(preset);
   const store = storeOf(options);
   const libdir = containerPluginDir(options);

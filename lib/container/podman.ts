@@ -10,6 +10,7 @@ import { CommandError, EnvironmentError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
 import { ContainerError } from './error.ts';
+import { checkName } from '../check.ts';
 
 /** Checkpointing a large container to a slow disk takes a while. */
 export const PODMAN_TIMEOUT_MS = 3_600_000;
@@ -82,6 +83,7 @@ const inspection = z
 
 /** @returns `undefined` when there is no such container */
 export async function findContainer(name: string): Promise<ContainerInfo | undefined> {
+  checkName('name', name);
   const answer = await execResult(podmanProgram(), ['container', 'inspect', name]);
   if (answer.exitCode !== 0) {
     if (/no such (container|object)/i.test(answer.stderr)) return undefined;

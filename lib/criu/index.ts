@@ -37,6 +37,12 @@ export {
 export { dumpPhases, restorePhases, type Phase } from './phases.ts';
 export { findPluginDir, type PluginChoice } from './plugin-dir.ts';
 export { readInventory, readPstree, type ImageTask, type Inventory } from './pstree.ts';
-export { criuOptions, resolveOperation, type Operation, type OperationOptions } from './operation.ts';
+export {
+  checkOperationOptions,
+  criuOptions,
+  resolveOperation,
+  type Operation,
+  type OperationOptions,
+} from './operation.ts';
 export { collectStatus, criuFacts, isStandby, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
 export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

@@ -12,6 +12,7 @@ import type { Environment } from '../paths.ts';
 import type { CriuOptions } from './arguments.ts';
 import { pickCriuFlags, type CriuFlags } from './flags.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
+import { checkMilliseconds, checkPath } from '../check.ts';
 
 /** Options of both operations; those without a default here are CRIU's own. */
 export interface OperationOptions extends PluginChoice, CriuFlags {
@@ -49,8 +50,18 @@ async function usableCriu(env: Environment, signal: AbortSignal | undefined): Pr
   ]);
 }
 
+/** @throws `UsageError` for a path or a time that cannot be meant */
+export function checkOperationOptions(options: OperationOptions): void {
+  const { workDir, criu, libdir, timeoutMs } = options;
+  checkPath('imagesDir', options.imagesDir);
+  for (const [name, path] of Object.entries({ workDir, criu, libdir }))
+    if (path !== undefined) checkPath(name, path);
+  if (timeoutMs !== undefined) checkMilliseconds('timeoutMs', timeoutMs);
+}
+
 /** Finds every part, or throws the error that names the missing one. */
 export async function resolveOperation(options: OperationOptions): Promise<Operation> {
+  checkOperationOptions(options);
   const env: Environment = { ...process.env, ...options.env };
   const imagesDir = resolve(options.imagesDir);
   return {

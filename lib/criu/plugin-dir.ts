@@ -58,7 +58,7 @@ function choosePluginDir(choice: PluginChoice, env: Environment): string {
   }
   if (choice.variant !== undefined) return variantDirectory(choice.variant, env);
   const candidates = [
-    ...(env.CRIU_LIBS_DIR === undefined ? [] : [env.CRIU_LIBS_DIR]),
+    ...(env.CRIU_LIBS_DIR === undefined || env.CRIU_LIBS_DIR === '' ? [] : [env.CRIU_LIBS_DIR]),
     ...pluginVariants.map((variant) => variantDir(variant, env)),
     ...pluginDirectories,
   ];

@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import koffi, { type LibraryHandle } from 'koffi';
 import { EnvironmentError, UsageError } from '../errors.ts';
-import { isPid, readThreadState } from '../process/index.ts';
+import { checkPid, readThreadState } from '../process/index.ts';
 import { abortable } from './abortable.ts';
 import { bind, requiredFunctions, type Bindings } from './bindings.ts';
 import { ProcessStateError, DriverError } from './error.ts';
@@ -114,11 +114,6 @@ function loadedPath(name: string): string {
 }
 
 const LONGEST_TIMEOUT_MS = 2 ** 32 - 1;
-
-function checkPid(pid: number): void {
-  if (isPid(pid)) return;
-  throw new UsageError(`${pid} is not a pid`);
-}
 
 function checkTimeout(timeoutMs: number): void {
   if (Number.isInteger(timeoutMs) && timeoutMs >= 0 && timeoutMs <= LONGEST_TIMEOUT_MS) return;

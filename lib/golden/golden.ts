@@ -19,10 +19,10 @@ import {
   type ContainerInfo,
   type ContainerRestoreResult,
 } from '../container/index.ts';
-import { UsageError } from '../errors.ts';
 import { type Answer, Server, type ServerOptions } from '../server/index.ts';
 import { containerHost } from './container-host.ts';
 import { GoldenError } from './error.ts';
+import { checkCount } from '../check.ts';
 
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   server: ServerOptions;
@@ -76,11 +76,14 @@ const recordPath = (container: ContainerInfo): string => join(container.dir, 'cr
 function readRecord(container: ContainerInfo): GoldenRecord | undefined {
   const path = recordPath(container);
   if (!existsSync(path)) return undefined;
-  const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-  if (parsed.success) return parsed.data;
-  throw new GoldenError('ERR_GOLDEN', `${path} is damaged`, {
-    hint: `criu-cuda golden create --force ${container.name}`,
-  });
+  try {
+    return recordSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (cause) {
+    throw new GoldenError('ERR_GOLDEN', `${path} is damaged`, {
+      cause,
+      hint: `criu-cuda golden create --force ${container.name}`,
+    });
+  }
 }
 
 const hasCheckpoint = (container: ContainerInfo): boolean =>
@@ -128,8 +131,7 @@ async function warmUp(server: Server, options: GoldenCreateOptions): Promise<Ans
  */
 export async function createGolden(options: GoldenCreateOptions): Promise<GoldenResult> {
   const { name, server: serverOptions, force = false, warmup = 3, store, exportTo, criu, signal } = options;
-  if (warmup < 1)
-    throw new UsageError('at least one warm-up request is needed: its answer is compared later');
+  checkCount('warmup', warmup, 1); // its answer is compared later
   const server = new Server(serverOptions);
   if (force) await removeContainer(name);
   const found = await findContainer(name);

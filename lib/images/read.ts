@@ -11,6 +11,7 @@ import { EnvironmentError } from '../errors.ts';
 import { GpuImageError } from './error.ts';
 import { parseManifest } from './manifest.ts';
 import type { GpuManifest } from './types.ts';
+import { checkPath } from '../check.ts';
 
 export interface GpuStripe {
   name: string;
@@ -31,6 +32,7 @@ export async function listManifests(
   directory: string,
   pattern: RegExp,
 ): Promise<{ name: string; pid: number }[]> {
+  checkPath('directory', directory);
   let names: string[];
   try {
     names = await readdir(directory);

@@ -5,11 +5,13 @@
  * @module
  */
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { EnvironmentError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { builtProgram } from '../paths.ts';
 import { GpuImageError } from './error.ts';
+import { checkPath } from '../check.ts';
 
 const lineSchema = z.object({
   manifest: z.string(),
@@ -38,13 +40,14 @@ export async function verifyGpuImages(
   directory: string,
   options: VerifyOptions = {},
 ): Promise<VerifiedImage[]> {
+  checkPath('directory', directory);
   const program = options.program ?? builtProgram('ccr-image');
   if (!existsSync(program)) {
     throw new EnvironmentError(`${program} is not there`, [
       { what: 'the C programs', remedy: 'criu-cuda build' },
     ]);
   }
-  const result = await execResult(program, ['verify', directory], {
+  const result = await execResult(program, ['verify', resolve(directory)], {
     timeoutMs: TIMEOUT_MS,
     signal: options.signal,
   });

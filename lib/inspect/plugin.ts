@@ -11,6 +11,7 @@ import { isErrno, reasonOf } from '../errno.ts';
 import { ToolkitError } from '../errors.ts';
 import { parseElf, type ElfFile, type ElfSymbol } from './elf.ts';
 import { InspectError } from './error.ts';
+import { checkPath } from '../check.ts';
 
 /** CRIU's hooks by number: plugin interface 0.2, CRIU 4.0 to 4.2; the last two are newer. */
 export const hookNames = [
@@ -171,6 +172,7 @@ export function isCudaPlugin(info: PluginInfo): boolean {
  * @returns an empty list when there is no such directory
  */
 export function inspectDirectory(dir: string): PluginInfo[] {
+  checkPath('dir', dir);
   let names: string[];
   try {
     names = readdirSync(dir);

@@ -22,6 +22,7 @@ import {
   type Manifest,
 } from './manifest.ts';
 import { InstallError } from './error.ts';
+import { checkPath } from '../check.ts';
 
 export interface InstallOptions {
   /** Folder of the built variant. */
@@ -117,6 +118,8 @@ function nextId(history: readonly HistoryEntry[]): string {
 /** Installs a built variant. @throws {@link ToolkitError} when something foreign is in the way */
 export async function install(options: InstallOptions): Promise<InstallResult> {
   const { libdir, source } = options;
+  checkPath('libdir', libdir);
+  checkPath('source', source);
   const { info, files } = readSource(source);
   const summary = {
     libdir,

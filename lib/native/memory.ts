@@ -5,7 +5,7 @@
  */
 import { abortable } from '../driver/index.ts';
 import { UsageError } from '../errors.ts';
-import { isPid, SystemCallError } from '../process/index.ts';
+import { checkPid, SystemCallError } from '../process/index.ts';
 import { isAddonFailure, loadAddon, type CancelHandle } from './addon.ts';
 import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
 
@@ -34,7 +34,7 @@ async function read<T>(
   signal: AbortSignal | undefined,
   run: (cancel: CancelHandle) => Promise<T>,
 ): Promise<T | undefined> {
-  if (!isPid(pid)) throw new UsageError(`${pid} is not a pid`);
+  checkPid(pid);
   const addon = loadAddon();
   const cancel = addon.newCancel();
   try {

@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { loadSettings } from '../settings/index.ts';
 import { CodedError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
+import { checkPath } from '../check.ts';
 
 const count = z.int().nonnegative();
 
@@ -95,6 +96,7 @@ export interface PoolOptions {
 }
 
 export function poolRunDir(options: PoolOptions = {}): string {
+  if (options.runDir !== undefined) checkPath('runDir', options.runDir);
   return options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
 }
 
@@ -127,19 +129,33 @@ async function exchange(path: string, line: string, signal: AbortSignal | undefi
   }
 }
 
+function parseAnswer<T>(path: string, text: string, schema: z.ZodType<T>): T {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new PoolError('ERR_POOL', `the pool daemon at ${path} gave an answer of an unknown form`, {
+      cause,
+      hint: 'is the daemon of the same version as this program?',
+    });
+  }
+}
+
 async function ask<T>(words: readonly string[], schema: z.ZodType<T>, options: PoolOptions): Promise<T> {
   const path = controlSocket(poolRunDir(options));
   const text = await exchange(path, words.join(' '), options.signal);
   if (!text.endsWith('\n'))
     throw new PoolError('ERR_POOL', `the pool daemon at ${path} ended its answer early`);
-  const answer: unknown = JSON.parse(text);
+  const answer = parseAnswer(path, text, z.unknown());
   const refused = errorSchema.safeParse(answer);
   if (refused.success) throw new PoolError('ERR_POOL', refused.data.error.message);
-  return schema.parse(answer);
+  return parseAnswer(path, text, schema);
 }
 
 /** As the daemon reads it: `encodeURIComponent` leaves `*` alone, which means all of them there. */
-const directory = (dir: string): string => encodeURIComponent(resolve(dir)).replaceAll('*', '%2A');
+function directory(dir: string): string {
+  checkPath('dir', dir);
+  return encodeURIComponent(resolve(dir)).replaceAll('*', '%2A');
+}
 
 /** What is warm, what is resident, and counters. @throws {@link PoolError} */
 export async function poolStatus(options: PoolOptions = {}): Promise<PoolStatus> {
@@ -171,20 +187,32 @@ export async function poolPrefetch(
   return (await ask(words, z.object({ resident: count }), options)).resident;
 }
 
-/**
- * Frees the device memory of a directory's images, of all without `dir`.
- * @returns how many were dropped; golden ones only with `force`
- */
-export async function poolDrop(
-  dir: string | undefined,
-  options: PoolOptions & { force?: boolean | undefined } = {},
-): Promise<number> {
-  const words = [
-    'drop',
-    dir === undefined ? '*' : directory(dir),
-    ...(options.force === true ? ['force'] : []),
-  ];
+export interface PoolDropOptions extends PoolOptions {
+  /** Golden images as well. @default false */
+  force?: boolean | undefined;
+}
+
+async function drop(which: string, options: PoolDropOptions): Promise<number> {
+  const words = ['drop', which, ...(options.force === true ? ['force'] : [])];
   return (await ask(words, z.object({ dropped: count }), options)).dropped;
+}
+
+/**
+ * Frees the device memory of the images of a directory.
+ * @returns how many images were dropped; golden ones only with `force`
+ * @throws {@link PoolError}; {@link UsageError} without a directory
+ */
+export async function dropImages(dir: string, options: PoolDropOptions = {}): Promise<number> {
+  return drop(directory(dir), options);
+}
+
+/**
+ * Frees the device memory of all images.
+ * @returns how many images were dropped; golden ones only with `force`
+ * @throws {@link PoolError}
+ */
+export function dropAllImages(options: PoolDropOptions = {}): Promise<number> {
+  return drop('*', options);
 }
 
 /** Marks the resident images of a directory as golden, or takes the mark off. @returns how many */

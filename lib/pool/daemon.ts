@@ -21,6 +21,7 @@ import {
   type PoolOptions,
   type PoolStatus,
 } from './client.ts';
+import { checkMilliseconds } from '../check.ts';
 
 /** A context on each of many GPUs takes a while. */
 const START_TIMEOUT_MS = 120_000;
@@ -115,6 +116,7 @@ export interface PoolStopOptions extends PoolOptions {
  */
 export async function poolStop(options: PoolStopOptions = {}): Promise<number> {
   const { signal, timeoutMs = STOP_TIMEOUT_MS } = options;
+  checkMilliseconds('timeoutMs', timeoutMs);
   const { pid } = await poolStatus(options);
   process.kill(pid, 'SIGTERM');
   const status = await waitForExit(pid, { timeoutMs, signal });

@@ -8,10 +8,10 @@ export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export { SystemCallError } from './libc.ts';
 export { parseMemory, readMemory, type MemorySummary } from './memory.ts';
 export {
+  checkPid,
   describeProcess,
   isAlive,
   isDescendant,
-  isPid,
   isSameProcess,
   parseStat,
   readChildren,

@@ -6,6 +6,7 @@
 import { isErrno } from '../errno.ts';
 import { isSameProcess, readStat, readTree, type ProcessStat } from './proc.ts';
 import { waitForExit } from './wait.ts';
+import { checkMilliseconds } from '../check.ts';
 
 const MAX_ROUNDS = 32;
 // a process in an uninterruptible call may ignore SIGKILL for ever
@@ -50,6 +51,7 @@ export function killTreeNow(pid: number): ProcessStat[] {
  * @param graceMs 0 = SIGKILL at once
  */
 export async function killTree(pid: number, graceMs = 0): Promise<void> {
+  checkMilliseconds('graceMs', graceMs);
   const before = readTree(pid);
   if (graceMs > 0 && sendSignal(pid, 'SIGTERM')) {
     sendSignal(pid, 'SIGCONT');

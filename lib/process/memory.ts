@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { ToolkitError } from '../errors.ts';
 import { ProcError } from './error.ts';
+import { checkPid } from './proc.ts';
 
 /** All in bytes. */
 export interface MemorySummary {
@@ -59,6 +60,7 @@ export function parseMemory(text: string): MemorySummary {
  * @returns `undefined` when there is no such process, it is ending, or this user may not look at it
  */
 export async function readMemory(pid: number): Promise<MemorySummary | undefined> {
+  checkPid(pid);
   try {
     return parseMemory(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'));
   } catch (error) {

@@ -8,6 +8,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isErrno } from '../errno.ts';
 import { ProcError } from './error.ts';
+import { UsageError } from '../errors.ts';
 
 /** Part of /proc/PID/stat. */
 export interface ProcessStat {
@@ -82,8 +83,11 @@ export async function describeProcess(pid: number): Promise<string> {
   return stat.state === 'Z' ? `[${stat.comm}] (zombie)` : `[${stat.comm}]`;
 }
 
-/** Whether a number can be the pid of a process. */
-export const isPid = (pid: number): boolean => Number.isInteger(pid) && pid > 0 && pid < 2 ** 31;
+/** @throws {@link UsageError} for anything that cannot be the pid of a process */
+export function checkPid(pid: unknown): void {
+  if (typeof pid === 'number' && Number.isInteger(pid) && pid > 0 && pid < 2 ** 31) return;
+  throw new UsageError(`${typeof pid === 'string' ? JSON.stringify(pid) : String(pid)} is not a pid`);
+}
 
 /** True while the process runs or is stopped; a zombie is not alive. */
 export function isAlive(pid: number): boolean {
@@ -102,6 +106,7 @@ export function readChildren(pid: number): number[] {
 
 /** A process and all its descendants, parents before children. */
 export function readTree(pid: number): ProcessStat[] {
+  checkPid(pid);
   const tree: ProcessStat[] = [];
   const queue = [pid];
   const seen = new Set(queue);

@@ -16,7 +16,8 @@ import {
   SystemCallError,
   waitpidNoHang,
 } from './libc.ts';
-import { readStat, type ProcessStat } from './proc.ts';
+import { checkPid, readStat, type ProcessStat } from './proc.ts';
+import { checkMilliseconds } from '../check.ts';
 
 /** How a process ended. */
 export type ExitStatus =
@@ -59,6 +60,10 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds; gives up and returns `undefined`. @default never */
   timeoutMs?: number | undefined;
+}
+
+function checkTimeout({ timeoutMs }: WaitOptions): void {
+  if (timeoutMs !== undefined) checkMilliseconds('timeoutMs', timeoutMs);
 }
 
 function noSuchProcess(error: unknown): boolean {
@@ -142,6 +147,8 @@ function untilReadable(fd: number, options: WaitOptions): Promise<boolean> {
  * @returns how it ended, `undefined` at the timeout
  */
 export async function waitForExit(pid: number, options: WaitOptions = {}): Promise<ExitStatus | undefined> {
+  checkPid(pid);
+  checkTimeout(options);
   options.signal?.throwIfAborted();
   const fd = openProcess(pid);
   if (fd === undefined) return { kind: 'unknown' };
@@ -168,12 +175,14 @@ export interface WatchedProcess {
 
 /** @returns `undefined` when there is no such process */
 export function watchProcess(pid: number): WatchedProcess | undefined {
+  checkPid(pid);
   const fd = openProcess(pid);
   if (fd === undefined) return undefined;
   let open = true;
   return {
     pid,
-    ended: (options = {}) => {
+    ended: async (options = {}) => {
+      checkTimeout(options);
       options.signal?.throwIfAborted();
       return untilReadable(fd, options);
     },

@@ -8,8 +8,9 @@ import { loadSettings } from '../settings/index.ts';
 import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { isAlive, killTree, readStat, readTree, wakeTree } from '../process/index.ts';
+import { checkPid, isAlive, killTree, readStat, readTree, wakeTree } from '../process/index.ts';
 import { WakeError } from './error.ts';
+import { checkPath } from '../check.ts';
 
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
@@ -52,6 +53,8 @@ async function findStandby(runDir: string, root: number): Promise<number | undef
  * @throws {@link ToolkitError} ERR_WAKE when it has ended, or a process did not get it and the tree was killed
  */
 export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
+  checkPid(pid);
+  if (options.runDir !== undefined) checkPath('runDir', options.runDir);
   const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
   const criuPid = await findStandby(runDir, pid);
   const start = performance.now();

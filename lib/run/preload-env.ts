@@ -4,6 +4,7 @@
  * @module
  */
 import type { Environment } from '../paths.ts';
+import { checkPath } from '../check.ts';
 
 /** What has to be added to the environment of an application. */
 export type PreloadEnvironment = Record<string, string>;
@@ -18,6 +19,7 @@ export function preloadEnvironment(
   env: Environment = process.env,
 ): PreloadEnvironment {
   if (library === undefined) return {};
+  checkPath('library', library);
   // the loader takes spaces and colons as separators
   const others = (env.LD_PRELOAD ?? '').split(/[ :]+/).filter((one) => one !== '' && one !== library);
   return { LD_PRELOAD: [library, ...others].join(':') };

@@ -9,6 +9,7 @@ import { execa } from 'execa';
 import { UsageError } from '../errors.ts';
 import type { ExitStatus } from '../process/index.ts';
 import { preloadEnvironment } from './preload-env.ts';
+import { checkPath } from '../check.ts';
 
 export interface RunOptions {
   command: string;
@@ -49,6 +50,7 @@ function statusOf({ exitCode, signal }: Ending): ExitStatus {
  */
 export async function run(options: RunOptions): Promise<RunningProgram> {
   const { command, args = [], interceptor } = options;
+  checkPath('command', command);
   const child = execa(command, args, {
     stdio: 'inherit',
     detached: true,

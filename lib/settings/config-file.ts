@@ -10,6 +10,7 @@ import { isErrno, reasonOf } from '../errno.ts';
 import { UsageError } from '../errors.ts';
 import { acceptedText, definitionOf, settingKeys } from './table.ts';
 import { SettingsFileError } from './error.ts';
+import { checkPath } from '../check.ts';
 
 /** The file `config init` writes: every setting, explained, at its default and commented out. */
 export function configTemplate(): string {
@@ -33,6 +34,7 @@ export async function writeConfigFile(
   path: string,
   options: { force?: boolean | undefined } = {},
 ): Promise<void> {
+  checkPath('path', path);
   const temporary = `${path}.${process.pid}.tmp`;
   makeDirectory(dirname(path));
   try {

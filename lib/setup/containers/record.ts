@@ -63,11 +63,14 @@ export class SetupRecord {
   static read(root: string): SetupRecord {
     const path = join(root, 'var/lib/criu-cuda/containers.json');
     if (!existsSync(path)) return new SetupRecord(path, []);
-    const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-    if (parsed.success) return new SetupRecord(path, parsed.data.entries);
-    throw new SetupError('ERR_HOST', `${path} is damaged`, {
-      hint: 'it lists what set-up wrote; without it that has to be removed by hand',
-    });
+    try {
+      return new SetupRecord(path, recordSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).entries);
+    } catch (cause) {
+      throw new SetupError('ERR_HOST', `${path} is damaged`, {
+        cause,
+        hint: 'it lists what set-up wrote; without it that has to be removed by hand',
+      });
+    }
   }
 
   get entries(): readonly SetupEntry[] {

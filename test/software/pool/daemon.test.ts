@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
-import { poolDrop, poolMark, poolPrefetch, type PoolStatus } from '../../../lib/pool/index.ts';
+import { dropImages, poolMark, poolPrefetch, type PoolStatus } from '../../../lib/pool/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';
 
@@ -147,9 +147,9 @@ describe('a golden image', () => {
       await machine.kill(workload.pid);
     }
     await expectFree(begin - MOVED_BYTES);
-    expect(await poolDrop(machine.imagesDir, pool)).toBe(0);
+    expect(await dropImages(machine.imagesDir, pool)).toBe(0);
     expect(await poolMark(machine.imagesDir, false, pool)).toBe(1);
-    expect(await poolDrop(machine.imagesDir, pool)).toBe(1);
+    expect(await dropImages(machine.imagesDir, pool)).toBe(1);
     await expectFree(begin);
   });
 
