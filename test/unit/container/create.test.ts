@@ -66,7 +66,7 @@ describe('createArguments', () => {
   });
 
   it('refuses what would be taken for something else', () => {
-    expect(() => createArguments({ ...options, name: '--rm' })).toThrow('"--rm" is no name');
+    expect(() => createArguments({ ...options, name: '--rm' })).toThrow('name is "--rm", not a name');
     expect(() => createArguments({ ...options, preset: 'fast' })).toThrow('there is no preset "fast"');
   });
 });
