@@ -14,7 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { listGpus, openNativeDriver } from '../dist/index.js';
+import { listGpus, openNativeDriver } from '../dist/api/gpu.js';
 import { Workload } from '../dist/workload/index.js';
 
 const run = promisify(execFile);

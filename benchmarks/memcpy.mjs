@@ -12,7 +12,8 @@ import { availableParallelism, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import koffi from 'koffi';
-import { artefactDir, openDriver } from '../dist/index.js';
+import { openDriver } from '../dist/api/gpu.js';
+import { artefactDir } from '../dist/paths.js';
 
 const { values: options } = parseArgs({
   options: {

@@ -9,7 +9,8 @@
 import { once } from 'node:events';
 import { createServer, request as ask } from 'node:http';
 import { parseArgs } from 'node:util';
-import { describeError, loadSettings, openNativeDriver } from 'criu-cuda-toolkit';
+import { loadSettings } from 'criu-cuda-toolkit';
+import { describeError, openNativeDriver } from 'criu-cuda-toolkit/gpu';
 
 const { values } = parseArgs({
   options: {

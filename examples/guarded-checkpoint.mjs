@@ -6,14 +6,8 @@
 //
 // Exit code 0: done; 1: refused or failed, and the processes are as they were; 2: wrong use.
 import { parseArgs } from 'node:util';
-import {
-  checkpoint,
-  describeError,
-  DriverError,
-  loadSettings,
-  openNativeDriver,
-  readTree,
-} from 'criu-cuda-toolkit';
+import { checkpoint, describeError, loadSettings, readProcessTree } from 'criu-cuda-toolkit';
+import { DriverError, openNativeDriver } from 'criu-cuda-toolkit/gpu';
 
 const { values } = parseArgs({
   options: {
@@ -27,7 +21,7 @@ const { values } = parseArgs({
 async function statesOf(root) {
   const driver = await openNativeDriver(loadSettings().settings.CRIU_CUDA_DRIVER);
   const states = new Map();
-  for (const { pid } of readTree(root)) {
+  for (const { pid } of readProcessTree(root)) {
     try {
       states.set(pid, await driver.state(pid));
     } catch (error) {

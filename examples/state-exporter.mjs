@@ -5,13 +5,8 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import {
-  describeError,
-  listCudaProcesses,
-  listGpus,
-  loadSettings,
-  openNativeDriver,
-} from 'criu-cuda-toolkit';
+import { loadSettings } from 'criu-cuda-toolkit';
+import { describeError, listCudaProcesses, listGpus, openNativeDriver } from 'criu-cuda-toolkit/gpu';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '9464' } } });
 const path = loadSettings().settings.CRIU_CUDA_DRIVER;

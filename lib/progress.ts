@@ -8,7 +8,7 @@ import type { Io } from './output.ts';
 import { formatDuration } from './output.ts';
 
 /** Tells what the running step is at; the last text wins. */
-export type Report = (detail: string) => void;
+export type ProgressListener = (detail: string) => void;
 
 /** Replaces the clock in tests. */
 export interface ProgressTiming {
@@ -88,7 +88,7 @@ function plainView(io: Io, title: string, showAfterMs: number, repeatMs: number)
 export async function withProgress<T>(
   io: Io,
   title: string,
-  run: (report: Report) => Promise<T>,
+  run: (report: ProgressListener) => Promise<T>,
   timing: ProgressTiming = {},
 ): Promise<T> {
   if (io.json) return run(() => undefined);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { poolStart, poolStop } from '../pool/index.ts';
+import { startPool, stopPool } from '../pool/index.ts';
 import { transferVariables } from '../settings/index.ts';
 import { needsDaemon } from './cases.ts';
 import type { BenchmarkCase } from './dump-restore.ts';
@@ -27,13 +27,13 @@ export class BenchmarkDaemon {
     await this.stop();
     if (wanted === undefined) return;
     const signal = this.#signal;
-    await poolStart({ env: { ...process.env, ...env }, signal });
+    await startPool({ env: { ...process.env, ...env }, signal });
     this.#running = wanted;
   }
 
   async stop(): Promise<void> {
     if (this.#running === undefined) return;
     this.#running = undefined;
-    await poolStop();
+    await stopPool();
   }
 }

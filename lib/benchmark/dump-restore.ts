@@ -11,7 +11,7 @@ import { checkpoint } from '../checkpoint/index.ts';
 import type { Phase } from '../criu/index.ts';
 import { exec } from '../exec.ts';
 import { readGpuImages } from '../images/index.ts';
-import { poolPrefetch } from '../pool/index.ts';
+import { prefetchImages } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreOptions, type RestoreResult } from '../restore/index.ts';
 import type { TransferSettings } from '../settings/index.ts';
@@ -178,7 +178,7 @@ export async function prepareRestore(
   pageCache: PageCache | undefined,
 ): Promise<() => Promise<BroughtBack>> {
   const { imagesDir, signal } = options;
-  if (one.prefetch === true) await poolPrefetch(imagesDir, signal === undefined ? {} : { signal });
+  if (one.prefetch === true) await prefetchImages(imagesDir, signal === undefined ? {} : { signal });
   if (pageCache === 'dropped') await dropPageCache(signal);
   if (one.standby !== true) {
     return async () => {

@@ -23,7 +23,7 @@ import { checkpoint } from '../checkpoint/index.ts';
 import { UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { Program } from '../workload/index.ts';
-import { type Answer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
+import { type ServerAnswer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
 import { BenchmarkError } from './error.ts';
 
 export interface ServerBenchOptions {
@@ -55,7 +55,7 @@ interface Running {
 }
 
 /** From `begin` to the first token of an answer that has just ended. */
-const firstTokenSince = (begin: number, { durationMs, firstTokenMs }: Answer): number =>
+const firstTokenSince = (begin: number, { durationMs, firstTokenMs }: ServerAnswer): number =>
   performance.now() - begin - durationMs + firstTokenMs;
 
 class ServerUnderTest {
@@ -116,7 +116,7 @@ class ServerUnderTest {
 }
 
 interface Restored extends BroughtBack {
-  answer: Answer;
+  answer: ServerAnswer;
   firstTokenMs: number;
 }
 
@@ -146,7 +146,7 @@ async function bringBackAndAsk(
   }
 }
 
-function compare(one: BenchmarkCase, before: Answer, after: Answer): void {
+function compare(one: BenchmarkCase, before: ServerAnswer, after: ServerAnswer): void {
   if (before.text === after.text) return;
   const [now, then] = [after, before].map(({ text }) => JSON.stringify(text.slice(0, 80)));
   throw new BenchmarkError(

@@ -13,7 +13,7 @@ import { exec } from '../exec.ts';
 import { buildDir, type Environment, pluginSourceDir } from '../paths.ts';
 import type { PluginVariant } from '../variant.ts';
 import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
-import type { Report } from '../progress.ts';
+import type { ProgressListener } from '../progress.ts';
 import { removeForeignCache } from './cache.ts';
 
 export interface BuildOptions {
@@ -23,7 +23,7 @@ export interface BuildOptions {
   criuSrc?: string | undefined;
   /** For example `address,undefined`; builds beside the normal build. */
   sanitize?: string | undefined;
-  report?: Report | undefined;
+  onProgress?: ProgressListener | undefined;
   signal?: AbortSignal | undefined;
   env?: Environment | undefined;
 }
@@ -87,7 +87,7 @@ export function sanitizedBuildDir(sanitize: string, env: Environment = process.e
 }
 
 /** Configures and builds; a failure throws `CommandError` with the compiler's last lines, and `EnvironmentError` without cmake. */
-export async function build(options: BuildOptions = {}): Promise<BuildResult> {
+export async function buildPlugins(options: BuildOptions = {}): Promise<BuildResult> {
   const env = options.env ?? process.env;
   const out = options.sanitize === undefined ? buildDir(env) : sanitizedBuildDir(options.sanitize, env);
   const include = await criuInclude(options, env);
@@ -97,7 +97,7 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
     ]);
   }
   if (removeForeignCache(out, pluginSourceDir)) {
-    options.report?.(`${out} was configured for another directory: configuring it again`);
+    options.onProgress?.(`${out} was configured for another directory: configuring it again`);
   }
   const definitions = {
     CCR_SANITIZE: options.sanitize ?? '',
@@ -108,7 +108,7 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
   for (const [file, args] of buildCommands(findCmakeJs(), out, definitions, target)) {
     await exec(file, args, {
       timeoutMs: BUILD_TIMEOUT_MS,
-      onLine: options.report,
+      onLine: options.onProgress,
       signal: options.signal,
     });
   }

@@ -1,2 +1,2 @@
 // SPDX-License-Identifier: MIT
-export { build, sanitizedBuildDir, type BuildOptions, type BuildResult } from './build.ts';
+export { buildPlugins, sanitizedBuildDir, type BuildOptions, type BuildResult } from './build.ts';

@@ -19,7 +19,7 @@ import { exec } from '../exec.ts';
 import { artefactDir, projectRoot } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
-import type { Report } from '../progress.ts';
+import type { ProgressListener } from '../progress.ts';
 import { copyArtefacts, stripFiles } from './artefacts.ts';
 import { sharedLibraries } from './libraries.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
@@ -31,7 +31,7 @@ export interface BundleOptions {
   out: string;
   /** Of xz, 0–9: higher takes longer and makes it smaller. @default 6 */
   compressionLevel?: number | undefined;
-  report?: Report | undefined;
+  onProgress?: ProgressListener | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -157,7 +157,7 @@ export async function createBundle(options: BundleOptions): Promise<BundleResult
   const out = resolve(options.out);
   if (!out.endsWith('.tar.xz')) throw new UsageError(`${options.out} is not named ….tar.xz`);
   if (!existsSync(dirname(out))) throw new UsageError(`there is no directory ${dirname(out)}`);
-  const report = options.report ?? (() => undefined);
+  const report = options.onProgress ?? (() => undefined);
   const level = options.compressionLevel ?? 6;
   if (!Number.isInteger(level) || level < 0 || level > 9) {
     throw new UsageError(`compressionLevel ${level} is not a whole number from 0 to 9`);

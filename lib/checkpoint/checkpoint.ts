@@ -26,7 +26,7 @@ import {
   describeProcess,
   isAlive,
   readStat,
-  readTree,
+  readProcessTree,
   waitForExit,
   waitUntilCollected,
   watchProcess,
@@ -77,7 +77,7 @@ function checkTarget(pid: number): boolean {
     const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
     refuse('ERR_CHECKPOINT_NO_PROCESS', `there is no process ${pid}${zombie}`, 'see ps -e');
   }
-  if (readTree(pid).some((one) => one.pid === process.pid)) {
+  if (readProcessTree(pid).some((one) => one.pid === process.pid)) {
     refuse(
       'ERR_CHECKPOINT_OWN_TREE',
       `${pid} is this program or started it`,
@@ -173,7 +173,7 @@ export async function checkpoint(options: CheckpointOptions): Promise<Checkpoint
   const undoSubreaper = becomeSubreaper();
   try {
     const run = createRun(options, operation, shellJob);
-    const descendants = readTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
+    const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);
     const warnings = leaveRunning ? [] : await afterDump(target, descendants);
     return createResult(options, operation, result, readDumpStats(operation.workDir), warnings);

@@ -6,13 +6,13 @@ import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import {
   dropAllImages,
   dropImages,
-  poolMark,
-  poolMetrics,
-  poolPrefetch,
-  poolStart,
-  poolStatus,
-  poolStop,
-  serveMetrics,
+  markGolden,
+  formatPoolMetrics,
+  prefetchImages,
+  startPool,
+  readPoolStatus,
+  stopPool,
+  servePoolMetrics,
   type MetricsAddress,
   type PoolStatus,
 } from '../pool/index.ts';
@@ -52,10 +52,10 @@ function parseAddress(text: string): MetricsAddress {
 
 async function metrics(io: Io, address: MetricsAddress | undefined): Promise<void> {
   if (address === undefined) {
-    io.out(poolMetrics(await poolStatus({ signal: io.signal })));
+    io.out(formatPoolMetrics(await readPoolStatus({ signal: io.signal })));
     return;
   }
-  const server = await serveMetrics(address);
+  const server = await servePoolMetrics(address);
   io.err(
     `serving GET /metrics at ${'socketPath' in address ? address.socketPath : `${address.host}:${address.port}`}`,
   );
@@ -73,7 +73,7 @@ export function registerPool(program: Command, io: Io): void {
     .option('--log <file>', 'its log (default: pool.log in the run directory)')
     .action(async ({ log }: { log?: string | undefined }) => {
       const status = await withProgress(io, 'starting cuda-poold', () =>
-        poolStart({ signal: io.signal, logFile: log }),
+        startPool({ signal: io.signal, logFile: log }),
       );
       io.result(status, () => statusText(status));
     });
@@ -81,7 +81,7 @@ export function registerPool(program: Command, io: Io): void {
     .command('stop')
     .description('end the daemon; operations in progress end first')
     .action(async () => {
-      const pid = await withProgress(io, 'ending cuda-poold', () => poolStop({ signal: io.signal }));
+      const pid = await withProgress(io, 'ending cuda-poold', () => stopPool({ signal: io.signal }));
       io.result({ pid }, () => `cuda-poold ${pid} has ended`);
     });
   pool
@@ -89,7 +89,7 @@ export function registerPool(program: Command, io: Io): void {
     .alias('list')
     .description('what is warm and resident, and what was done')
     .action(async () => {
-      const status = await poolStatus({ signal: io.signal });
+      const status = await readPoolStatus({ signal: io.signal });
       io.result(status, () => statusText(status));
     });
   pool
@@ -100,7 +100,7 @@ export function registerPool(program: Command, io: Io): void {
     .action(async (dir: string, { golden }: { golden?: boolean | undefined }) => {
       const start = performance.now();
       const resident = await withProgress(io, `loading ${dir}`, () =>
-        poolPrefetch(dir, { golden: golden === true, signal: io.signal }),
+        prefetchImages(dir, { golden: golden === true, signal: io.signal }),
       );
       const durationMs = performance.now() - start;
       io.result(
@@ -125,7 +125,7 @@ export function registerPool(program: Command, io: Io): void {
     .description('mark resident images as golden, or take the mark off')
     .action(async (dir: string, word: string) => {
       if (word !== 'on' && word !== 'off') throw new InvalidArgumentError('accepted: on, off');
-      const marked = await poolMark(dir, word === 'on', { signal: io.signal });
+      const marked = await markGolden(dir, word === 'on', { signal: io.signal });
       io.result({ marked }, () => `${marked} marked`);
     });
   pool

@@ -14,7 +14,7 @@ import { checkPath } from '../check.ts';
 const kind = 'criu-cuda/checkpoint';
 
 /** What to say to podman: `--device criu-cuda/checkpoint=all`. */
-export const cdiDevice = `${kind}=all`;
+export const cdiDeviceName = `${kind}=all`;
 
 /** Where engines look, and root may write. */
 export const cdiFile = '/etc/cdi/criu-cuda.json';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Containers of podman whose GPU memory is checkpointed with them. @module */
-export { cdiDevice, cdiFile, cdiSpec, writeCdi, type CdiSpec } from './cdi.ts';
+export { ContainerError } from './error.ts';
+export { cdiDeviceName, cdiFile, cdiSpec, writeCdi, type CdiSpec } from './cdi.ts';
 export {
   checkpointContainer,
   type ContainerCheckpointOptions,

@@ -22,6 +22,7 @@ export {
   type CriuFlag,
   type CriuFlags,
 } from './flags.ts';
+export { CriuStatusError } from './error.ts';
 export { CriuImageError } from './image.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {

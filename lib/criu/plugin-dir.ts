@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
-import { inspectDirectory, isCudaPlugin } from '../inspect/index.ts';
+import { inspectPluginDirectory, isCudaPlugin } from '../inspect/index.ts';
 import { type Environment, pluginDirectories, pluginFileName } from '../paths.ts';
 import { isPluginVariant, pluginVariants, variantDir } from '../variant.ts';
 
@@ -39,7 +39,7 @@ function variantDirectory(variant: string, env: Environment): string {
  */
 export function findPluginDir(choice: PluginChoice, env: Environment = process.env): string {
   const dir = choosePluginDir(choice, env);
-  const plugins = inspectDirectory(dir).filter(isCudaPlugin);
+  const plugins = inspectPluginDirectory(dir).filter(isCudaPlugin);
   if (plugins.length < 2) return dir;
   // CRIU loads all of them, and each would drive the devices
   throw new EnvironmentError(

@@ -16,7 +16,7 @@ import type { FoundCriu, System } from '../machine/index.ts';
  */
 export type CheckStatus = 'ok' | 'warning' | 'missing' | 'broken';
 
-export interface Check {
+export interface MachineCheck {
   /** Stable name, for programs. */
   id: string;
   title: string;
@@ -39,7 +39,7 @@ export interface Patient {
 }
 
 /** One check or several of one subject. */
-export type Examination = (patient: Patient) => Check[] | Promise<Check[]>;
+export type Examination = (patient: Patient) => MachineCheck[] | Promise<MachineCheck[]>;
 
 /** A path of the machine. */
 export function onMachine(patient: Patient, path: string): string {

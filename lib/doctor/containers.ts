@@ -4,7 +4,7 @@
  * @module
  */
 import { findOnPath } from '../machine/index.ts';
-import { ask, type Check, type Examination, type Patient } from './check.ts';
+import { ask, type MachineCheck, type Examination, type Patient } from './check.ts';
 
 async function versionOf(patient: Patient, name: string): Promise<string | undefined> {
   const { env, sbinPath } = patient.system;
@@ -22,7 +22,11 @@ function criuForRuntimes(patient: Patient): string | undefined {
   return `container runtimes start \`criu\` from PATH: criu-cuda setup --containers links ${criu.path} to /usr/local/sbin/criu`;
 }
 
-function examineRuntime(patient: Patient, name: 'runc' | 'crun', version: string | undefined): Check[] {
+function examineRuntime(
+  patient: Patient,
+  name: 'runc' | 'crun',
+  version: string | undefined,
+): MachineCheck[] {
   if (version === undefined) return [];
   const base = { id: name, title: name, found: firstVersion(version) };
   if (name === 'crun' && !version.includes('+CRIU')) {

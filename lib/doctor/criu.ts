@@ -4,7 +4,7 @@
  * @module
  */
 import { compareVersions, oldestCriu } from '../machine/index.ts';
-import { ask, type Check, type Examination, type Patient } from './check.ts';
+import { ask, type MachineCheck, type Examination, type Patient } from './check.ts';
 
 const originText = { environment: 'named by CRIU_CUDA_CRIU', path: 'on PATH', cache: 'built by set-up' };
 
@@ -14,7 +14,7 @@ const features: Record<string, string> = {
   pagemap_scan: 'finding changed pages is slower; Linux 6.7 or newer has it',
 };
 
-async function examineFeatures(patient: Patient, path: string): Promise<Check> {
+async function examineFeatures(patient: Patient, path: string): Promise<MachineCheck> {
   const answers = await Promise.all(
     Object.keys(features).map(async (name) => {
       const answer = await ask(patient, path, ['check', '--feature', name]);

@@ -6,7 +6,7 @@
 import { loadSettings, type LoadedSettings } from '../settings/index.ts';
 import { ToolkitError } from '../errors.ts';
 import { currentSystem, findCriu, type System } from '../machine/index.ts';
-import type { Check, Examination, Patient } from './check.ts';
+import type { MachineCheck, Examination, Patient } from './check.ts';
 import { examineContainers } from './containers.ts';
 import { examineCriu } from './criu.ts';
 import { examineGpu } from './gpu.ts';
@@ -27,7 +27,7 @@ const examinations: readonly Examination[] = [
   examineContainers,
 ];
 
-export interface DoctorOptions {
+export interface CheckMachineOptions {
   /** Where images are to be written. */
   imagesDir?: string | undefined;
   /** @default this machine */
@@ -36,10 +36,10 @@ export interface DoctorOptions {
   root?: string | undefined;
 }
 
-export interface DoctorReport {
+export interface MachineReport {
   /** False when something required is missing or broken. */
   ready: boolean;
-  checks: Check[];
+  checks: MachineCheck[];
 }
 
 function readSettings(system: System): LoadedSettings | Error {
@@ -52,7 +52,7 @@ function readSettings(system: System): LoadedSettings | Error {
 }
 
 /** Looks at everything a checkpoint needs. */
-export async function examine(options: DoctorOptions = {}): Promise<DoctorReport> {
+export async function checkMachine(options: CheckMachineOptions = {}): Promise<MachineReport> {
   const system = options.system ?? currentSystem();
   const patient: Patient = {
     system,

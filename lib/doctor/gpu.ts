@@ -8,7 +8,15 @@ import { existsSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
 import { openDriver, type CheckpointDriver } from '../driver/index.ts';
 import { softcudaLibrary } from '../paths.ts';
-import { ask, isThere, listNames, readText, type Check, type Examination, type Patient } from './check.ts';
+import {
+  ask,
+  isThere,
+  listNames,
+  readText,
+  type MachineCheck,
+  type Examination,
+  type Patient,
+} from './check.ts';
 
 const OLDEST_DRIVER = 570;
 const NVIDIA_VENDOR = '0x10de';
@@ -55,7 +63,7 @@ function hasGpu(patient: Patient): boolean {
   );
 }
 
-function examineDevices(patient: Patient): Check {
+function examineDevices(patient: Patient): MachineCheck {
   const gpus = driverGpus(patient);
   const base = { id: 'gpu', title: 'GPU' };
   if (gpus.length > 0) {
@@ -79,7 +87,7 @@ function examineDevices(patient: Patient): Check {
   };
 }
 
-function examineModule(patient: Patient): Check[] {
+function examineModule(patient: Patient): MachineCheck[] {
   const version = moduleVersion(patient);
   if (version === undefined) return [];
   const base = { id: 'nvidia-module', title: 'NVIDIA kernel module' };
@@ -103,7 +111,7 @@ function softwareHint(patient: Patient): string {
   return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
 }
 
-function examineLibrary(patient: Patient): Check {
+function examineLibrary(patient: Patient): MachineCheck {
   const base = { id: 'cuda-driver', title: 'CUDA driver' };
   const named = patient.settings instanceof Error ? '' : patient.settings.settings.CRIU_CUDA_DRIVER;
   try {
@@ -130,7 +138,7 @@ function examineLibrary(patient: Patient): Check {
   }
 }
 
-async function examineModes(patient: Patient): Promise<Check[]> {
+async function examineModes(patient: Patient): Promise<MachineCheck[]> {
   if (driverGpus(patient).length === 0) return [];
   const base = { id: 'persistence', title: 'persistence mode' };
   const query = '--query-gpu=index,persistence_mode,mig.mode.current';
@@ -148,7 +156,7 @@ async function examineModes(patient: Patient): Promise<Check[]> {
   const gpus = answer.stdout.split('\n').map((line) => line.split(',').map((cell) => cell.trim()));
   const off = gpus.filter(([, persistence]) => persistence !== 'Enabled').map(([index]) => index ?? '');
   const mig = gpus.filter(([, , mode]) => mode === 'Enabled').map(([index]) => index ?? '');
-  const persistence: Check =
+  const persistence: MachineCheck =
     off.length === 0
       ? { ...base, status: 'ok', found: 'on' }
       : {

@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: MIT
-export type { Check, CheckStatus } from './check.ts';
-export { examine, type DoctorOptions, type DoctorReport } from './doctor.ts';
+export type { MachineCheck, CheckStatus } from './check.ts';
+export { checkMachine, type CheckMachineOptions, type MachineReport } from './doctor.ts';

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { isThere, onMachine, readText, type Check, type Examination, type Patient } from './check.ts';
+import { isThere, onMachine, readText, type MachineCheck, type Examination, type Patient } from './check.ts';
 
 function kernelConfig(patient: Patient, release: string): string | undefined {
   try {
@@ -67,7 +67,7 @@ function effectiveCapabilities(patient: Patient): Set<Capability> {
   return new Set(names.filter((name) => ((bits >> BigInt(capabilities[name])) & 1n) === 1n));
 }
 
-function examineCapabilities(patient: Patient): Check {
+function examineCapabilities(patient: Patient): MachineCheck {
   const have = effectiveCapabilities(patient);
   const base = { id: 'capabilities', title: 'rights' };
   const canDump =
@@ -89,7 +89,7 @@ function examineCapabilities(patient: Patient): Check {
   };
 }
 
-function examinePtrace(patient: Patient): Check {
+function examinePtrace(patient: Patient): MachineCheck {
   const scope = readText(patient, 'proc/sys/kernel/yama/ptrace_scope');
   const base = { id: 'ptrace', title: 'ptrace' };
   if (scope === '3') {
@@ -105,7 +105,7 @@ function examinePtrace(patient: Patient): Check {
 
 const LOW_OPEN_FILES = 1024;
 
-function examineLimits(patient: Patient): Check {
+function examineLimits(patient: Patient): MachineCheck {
   const limits = readText(patient, 'proc/self/limits') ?? '';
   const match = /^Max open files\s+(\S+)\s+(\S+)/m.exec(limits);
   const base = { id: 'limits', title: 'open files' };

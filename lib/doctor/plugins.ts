@@ -5,12 +5,12 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { inspectDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
+import { inspectPluginDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
 import { compiledLibdir } from '../install/index.ts';
 import { pluginDirectories } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { findOnPath } from '../machine/index.ts';
-import { onMachine, readText, type Check, type Examination, type Patient } from './check.ts';
+import { onMachine, readText, type MachineCheck, type Examination, type Patient } from './check.ts';
 
 /** Files of options CRIU or a container runtime reads; HOME's comes with the environment. */
 const optionFiles = ['etc/criu/default.conf', 'etc/criu/runc.conf', 'etc/criu/crun.conf'];
@@ -64,8 +64,8 @@ function pluginText(info: PluginInfo): string {
   }
 }
 
-function examineDirectory(patient: Patient, dir: Directory, isUsed: boolean): Check {
-  const plugins = inspectDirectory(onMachine(patient, dir.path));
+function examineDirectory(patient: Patient, dir: Directory, isUsed: boolean): MachineCheck {
+  const plugins = inspectPluginDirectory(onMachine(patient, dir.path));
   const cuda = plugins.filter(isCudaPlugin);
   const foreign = plugins.filter((info) => info.kind === 'not-a-plugin');
   const contents = plugins.length === 0 ? 'no plugins' : plugins.map(pluginText).join('\n');
@@ -96,10 +96,10 @@ function examineDirectory(patient: Patient, dir: Directory, isUsed: boolean): Ch
 }
 
 function isInstalled(patient: Patient, dirs: readonly Directory[]): boolean {
-  return dirs.some((dir) => inspectDirectory(onMachine(patient, dir.path)).some(isCudaPlugin));
+  return dirs.some((dir) => inspectPluginDirectory(onMachine(patient, dir.path)).some(isCudaPlugin));
 }
 
-function examineBuilt(patient: Patient, installed: boolean): Check {
+function examineBuilt(patient: Patient, installed: boolean): MachineCheck {
   const built = pluginVariants
     .map((variant) => variantPlugin(variant, patient.system.env))
     .filter((path) => existsSync(path))

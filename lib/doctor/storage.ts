@@ -7,7 +7,7 @@ import { accessSync, constants, existsSync, statSync, statfsSync } from 'node:fs
 import { dirname, resolve } from 'node:path';
 import { settingKeys } from '../settings/index.ts';
 import { formatBytes } from '../output.ts';
-import { readText, type Check, type Examination, type Patient } from './check.ts';
+import { readText, type MachineCheck, type Examination, type Patient } from './check.ts';
 
 /** Variables of ours that are no settings of the plugin. */
 const otherVariables = ['CRIU_CUDA_CONFIG', 'CRIU_CUDA_CRIU', 'CRIU_CUDA_BUILD_DIR'];
@@ -142,7 +142,9 @@ export const examineImageStore: Examination = (patient) => {
     title: 'image store',
     found: `${patient.imagesDir}: ${kind}, ${formatBytes(freeBytes)} free`,
   };
-  const check = (status: Check['status'], remedy?: string): Check[] => [{ ...base, status, remedy }];
+  const check = (status: MachineCheck['status'], remedy?: string): MachineCheck[] => [
+    { ...base, status, remedy },
+  ];
   if (!isWritable(path)) return check('broken', `${path} cannot be written by this user`);
   const remedy = storeRemedy(mount, freeBytes);
   return remedy === undefined ? check('ok') : check('warning', remedy);

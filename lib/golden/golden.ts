@@ -19,7 +19,7 @@ import {
   type ContainerInfo,
   type ContainerRestoreResult,
 } from '../container/index.ts';
-import { type Answer, Server, type ServerOptions } from '../server/index.ts';
+import { type ServerAnswer, Server, type ServerOptions } from '../server/index.ts';
 import { containerHost } from './container-host.ts';
 import { GoldenError } from './error.ts';
 import { checkCount } from '../check.ts';
@@ -34,7 +34,7 @@ export interface GoldenCreateOptions extends ContainerCreateOptions {
   /** Starts anew although there is a golden checkpoint of this name. @default false */
   force?: boolean | undefined;
   /** Called when a part begins. */
-  onStep?: ((what: string) => void) | undefined;
+  onProgress?: ((what: string) => void) | undefined;
 }
 
 const answerSchema = z.object({
@@ -111,13 +111,13 @@ async function startedContainer(
       },
     );
   }
-  options.onStep?.('starting the container');
+  options.onProgress?.('starting the container');
   await createContainer(options);
 }
 
-async function warmUp(server: Server, options: GoldenCreateOptions): Promise<Answer[]> {
-  const { warmup = 3, onStep, signal } = options;
-  const answers: Answer[] = [];
+async function warmUp(server: Server, options: GoldenCreateOptions): Promise<ServerAnswer[]> {
+  const { warmup = 3, onProgress: onStep, signal } = options;
+  const answers: ServerAnswer[] = [];
   for (let i = 0; i < warmup; i += 1) {
     onStep?.(`request ${i + 1} of ${warmup}`);
     answers.push(await server.ask(signal));
@@ -140,7 +140,7 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
 
   const start = performance.now();
   await startedContainer(options, found);
-  options.onStep?.('waiting until it is healthy');
+  options.onProgress?.('waiting until it is healthy');
   await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;
   const answers = await warmUp(server, options);
@@ -150,10 +150,10 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
     signal,
   };
   if (exportTo !== undefined) {
-    options.onStep?.('checkpoint into a tar file');
+    options.onProgress?.('checkpoint into a tar file');
     await checkpointContainer({ ...shared, exportTo, leaveRunning: true });
   }
-  options.onStep?.('checkpoint');
+  options.onProgress?.('checkpoint');
   const checkpoint = await checkpointContainer({ ...shared, store });
   const container = await requireContainer(name);
   const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
@@ -177,11 +177,11 @@ export interface GoldenRestoreResult {
   healthyMs: number;
   /** From the start of the restore to the first token. Milliseconds. */
   firstTokenMs: number;
-  answer: Answer;
+  answer: ServerAnswer;
 }
 
 /** @throws {@link GoldenError} ERR_GOLDEN when the server says something else than before */
-export function compareAnswers(name: string, before: Answer | undefined, after: Answer): void {
+export function compareAnswers(name: string, before: ServerAnswer | undefined, after: ServerAnswer): void {
   if (before?.text === after.text) return;
   throw new GoldenError(
     'ERR_GOLDEN',

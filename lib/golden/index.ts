@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** Golden checkpoints of inference servers. @module */
+export { GoldenError } from './error.ts';
 export { goldenCases, measureGolden, type GoldenBenchOptions } from './bench.ts';
 export {
   compareAnswers,

@@ -7,5 +7,5 @@ export { GpuImageError } from './error.ts';
 export { parseManifest } from './manifest.ts';
 export { readPageImages } from './pages.ts';
 export { listGpuImages, readGpuImage, readGpuImages, type GpuImage, type GpuStripe } from './read.ts';
-export type { GpuAllocation, GpuChunk, GpuDevice, GpuManifest, PageImage, PageMapping } from './types.ts';
+export type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest, PageImage, PageMapping } from './types.ts';
 export { verifyGpuImages, type VerifiedImage, type VerifyOptions } from './verify.ts';

@@ -11,7 +11,7 @@ import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { ManifestSchema, type Allocation, type Chunk, type Device } from './gen/image_pb.ts';
 import { decodeMessage, ProtobufError, toNumber } from '../protobuf.ts';
-import type { GpuAllocation, GpuChunk, GpuDevice, GpuManifest } from './types.ts';
+import type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest } from './types.ts';
 
 const MAGIC = 'CCRCUIMG';
 const PAGES_MAGIC = 'CCRPAGES';
@@ -74,7 +74,7 @@ export function decodeManifest<Desc extends DescMessage, Value>(
 /** From nanoseconds since 1970. */
 export const dateOf = (nanoseconds: bigint): Date => new Date(Number(nanoseconds / 1_000_000n));
 
-function deviceOf({ uuid, name: model }: Device, index: number, name: string): GpuDevice {
+function deviceOf({ uuid, name: model }: Device, index: number, name: string): ImageGpu {
   if (uuid.length !== 16) {
     throw new GpuImageError(`${name}: devices[${index}].uuid has ${uuid.length} bytes, not 16`);
   }

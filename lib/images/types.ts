@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** GPU images and page files, as they are read. @module */
 
-export interface GpuDevice {
+export interface ImageGpu {
   /** As `nvidia-smi -L` prints it: `GPU-…`. */
   uuid: string;
   name: string;
@@ -46,7 +46,7 @@ export interface GpuManifest {
   /** As cuDriverGetVersion gives it: 13000 is 13.0. */
   driver: number;
   chunkSize: number;
-  devices: GpuDevice[];
+  devices: ImageGpu[];
   allocations: GpuAllocation[];
   /** By allocation, then position, without gaps. */
   chunks: GpuChunk[];

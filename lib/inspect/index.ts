@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
+export { InspectError } from './error.ts';
 export { parseElf, type ElfFile, type ElfSymbol } from './elf.ts';
 export {
   hookNames,
-  inspectDirectory,
+  inspectPluginDirectory,
   inspectPlugin,
   isCudaPlugin,
   type PluginDescriptor,

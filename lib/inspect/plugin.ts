@@ -171,7 +171,7 @@ export function isCudaPlugin(info: PluginInfo): boolean {
  * Everything in a directory that CRIU would load, in the order of names.
  * @returns an empty list when there is no such directory
  */
-export function inspectDirectory(dir: string): PluginInfo[] {
+export function inspectPluginDirectory(dir: string): PluginInfo[] {
   checkPath('dir', dir);
   let names: string[];
   try {

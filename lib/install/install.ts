@@ -9,7 +9,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
-import { inspectDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
+import { inspectPluginDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
 import { pluginFileName } from '../paths.ts';
 import { changeFiles, fileFacts, keepFiles, sameFiles, tableOf, withLockedDirectory } from './directory.ts';
 import {
@@ -71,7 +71,7 @@ function readSource(source: string): { info: PluginInfo; files: FileTable } {
 
 /** Another file that CRIU would load as a CUDA plugin. */
 function refuseSecondPlugin(libdir: string): void {
-  const second = inspectDirectory(libdir).find(
+  const second = inspectPluginDirectory(libdir).find(
     (info) => basename(info.path) !== pluginFileName && isCudaPlugin(info),
   );
   if (second) {
@@ -116,7 +116,7 @@ function nextId(history: readonly HistoryEntry[]): string {
 }
 
 /** Installs a built variant. @throws {@link ToolkitError} when something foreign is in the way */
-export async function install(options: InstallOptions): Promise<InstallResult> {
+export async function installPlugin(options: InstallOptions): Promise<InstallResult> {
   const { libdir, source } = options;
   checkPath('libdir', libdir);
   checkPath('source', source);
@@ -211,7 +211,7 @@ function resultOf(libdir: string, entry: HistoryEntry): InstallResult {
 }
 
 /** Brings back what the last installation replaced. */
-export async function rollback(options: { libdir: string }): Promise<InstallResult> {
+export async function rollBackPlugin(options: { libdir: string }): Promise<InstallResult> {
   const { libdir } = options;
   return withInstalledDirectory(libdir, async () => {
     const manifest = await readManifest(libdir);
@@ -230,7 +230,7 @@ export async function rollback(options: { libdir: string }): Promise<InstallResu
 }
 
 /** Brings the directory back to what it was before the first installation, and forgets everything. */
-export async function uninstall(options: { libdir: string }): Promise<InstallResult> {
+export async function uninstallPlugin(options: { libdir: string }): Promise<InstallResult> {
   const { libdir } = options;
   const result = await withInstalledDirectory(libdir, async () => {
     const manifest = await readManifest(libdir);

@@ -46,7 +46,7 @@ const statusSchema = z.object({
 const errorSchema = z.object({ error: z.object({ errno: z.int(), message: z.string() }) });
 
 /** A GPU of the daemon. Bytes. */
-export interface PoolDevice {
+export interface PoolGpu {
   name: string;
   uuid: string;
   totalBytes: number;
@@ -78,7 +78,7 @@ export interface PoolStatus {
   driver: number;
   /** What images may take of one GPU; 0: no limit. */
   budgetBytes: number;
-  devices: PoolDevice[];
+  devices: PoolGpu[];
   images: PoolImage[];
   /** Since the daemon began: dumps, restores, reused, loads, evictions, failures, bytes_saved, … */
   counters: Record<string, number>;
@@ -158,7 +158,7 @@ function directory(dir: string): string {
 }
 
 /** What is warm, what is resident, and counters. @throws {@link PoolError} */
-export async function poolStatus(options: PoolOptions = {}): Promise<PoolStatus> {
+export async function readPoolStatus(options: PoolOptions = {}): Promise<PoolStatus> {
   const { budget_bytes, devices, images, ...rest } = await ask(['status'], statusSchema, options);
   return {
     ...rest,
@@ -173,26 +173,29 @@ export async function poolStatus(options: PoolOptions = {}): Promise<PoolStatus>
   };
 }
 
+/** How images are brought into device memory. */
+export interface PrefetchOptions extends PoolOptions {
+  /** A restore copies the image, and it stays. @default false */
+  golden?: boolean | undefined;
+}
+
 /**
  * Brings the GPU images of a directory into device memory, and returns when
  * they are there. A restore takes such an image; a golden one is copied and stays.
  * @returns the number of resident images of the directory
  * @throws {@link PoolError} no such image, a damaged one, or no room in the budget
  */
-export async function poolPrefetch(
-  dir: string,
-  options: PoolOptions & { golden?: boolean | undefined } = {},
-): Promise<number> {
+export async function prefetchImages(dir: string, options: PrefetchOptions = {}): Promise<number> {
   const words = ['prefetch', directory(dir), ...(options.golden === true ? ['golden'] : [])];
   return (await ask(words, z.object({ resident: count }), options)).resident;
 }
 
-export interface PoolDropOptions extends PoolOptions {
+export interface DropOptions extends PoolOptions {
   /** Golden images as well. @default false */
   force?: boolean | undefined;
 }
 
-async function drop(which: string, options: PoolDropOptions): Promise<number> {
+async function drop(which: string, options: DropOptions): Promise<number> {
   const words = ['drop', which, ...(options.force === true ? ['force'] : [])];
   return (await ask(words, z.object({ dropped: count }), options)).dropped;
 }
@@ -202,7 +205,7 @@ async function drop(which: string, options: PoolDropOptions): Promise<number> {
  * @returns how many images were dropped; golden ones only with `force`
  * @throws {@link PoolError}; {@link UsageError} without a directory
  */
-export async function dropImages(dir: string, options: PoolDropOptions = {}): Promise<number> {
+export async function dropImages(dir: string, options: DropOptions = {}): Promise<number> {
   return drop(directory(dir), options);
 }
 
@@ -211,12 +214,12 @@ export async function dropImages(dir: string, options: PoolDropOptions = {}): Pr
  * @returns how many images were dropped; golden ones only with `force`
  * @throws {@link PoolError}
  */
-export function dropAllImages(options: PoolDropOptions = {}): Promise<number> {
+export function dropAllImages(options: DropOptions = {}): Promise<number> {
   return drop('*', options);
 }
 
 /** Marks the resident images of a directory as golden, or takes the mark off. @returns how many */
-export async function poolMark(dir: string, golden: boolean, options: PoolOptions = {}): Promise<number> {
+export async function markGolden(dir: string, golden: boolean, options: PoolOptions = {}): Promise<number> {
   const words = ['golden', directory(dir), golden ? 'on' : 'off'];
   return (await ask(words, z.object({ marked: count }), options)).marked;
 }

@@ -17,7 +17,7 @@ import {
   controlSocket,
   PoolError,
   poolRunDir,
-  poolStatus,
+  readPoolStatus,
   type PoolOptions,
   type PoolStatus,
 } from './client.ts';
@@ -27,7 +27,7 @@ import { checkMilliseconds } from '../check.ts';
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 600_000;
 
-export interface PoolStartOptions extends PoolOptions {
+export interface StartPoolOptions extends PoolOptions {
   /** The program. @default the one of the built variant `full` */
   program?: string | undefined;
   /** Its log. @default `pool.log` in the run directory */
@@ -62,14 +62,14 @@ async function untilSocket(path: string, stale: bigint | undefined, signal: Abor
  * Starts the daemon and returns when it answers.
  * @throws {@link PoolError} it ended instead; the message has the end of its log
  */
-export async function poolStart(options: PoolStartOptions = {}): Promise<PoolStatus> {
+export async function startPool(options: StartPoolOptions = {}): Promise<PoolStatus> {
   const runDir = poolRunDir(options);
   const program = options.program ?? join(variantDir('full', options.env), 'cuda-poold');
   if (!existsSync(program))
     throw new EnvironmentError(`${program} is not built`, [
       { what: 'cuda-poold', remedy: 'criu-cuda build' },
     ]);
-  const running = await poolStatus({ ...options, runDir }).catch((error: unknown) => {
+  const running = await readPoolStatus({ ...options, runDir }).catch((error: unknown) => {
     if (error instanceof PoolError && error.code === 'ERR_POOL_ABSENT') return undefined;
     throw error;
   });
@@ -98,13 +98,13 @@ export async function poolStart(options: PoolStartOptions = {}): Promise<PoolSta
     );
   }
   child.unref();
-  return poolStatus({ ...options, runDir }).catch((error: unknown) => {
+  return readPoolStatus({ ...options, runDir }).catch((error: unknown) => {
     child.kill();
     throw error;
   });
 }
 
-export interface PoolStopOptions extends PoolOptions {
+export interface StopPoolOptions extends PoolOptions {
   /** Milliseconds. @default 600_000: dumps in progress are seen through */
   timeoutMs?: number | undefined;
 }
@@ -114,10 +114,10 @@ export interface PoolStopOptions extends PoolOptions {
  * @returns its pid
  * @throws {@link PoolError} it has not ended in time
  */
-export async function poolStop(options: PoolStopOptions = {}): Promise<number> {
+export async function stopPool(options: StopPoolOptions = {}): Promise<number> {
   const { signal, timeoutMs = STOP_TIMEOUT_MS } = options;
   checkMilliseconds('timeoutMs', timeoutMs);
-  const { pid } = await poolStatus(options);
+  const { pid } = await readPoolStatus(options);
   process.kill(pid, 'SIGTERM');
   const status = await waitForExit(pid, { timeoutMs, signal });
   if (status) return pid;

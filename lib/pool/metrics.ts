@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import { lstatSync, rmSync } from 'node:fs';
 import { describeError, UsageError } from '../errors.ts';
-import { poolStatus, type PoolOptions, type PoolStatus } from './client.ts';
+import { readPoolStatus, type PoolOptions, type PoolStatus } from './client.ts';
 
 const PREFIX = 'criu_cuda_pool';
 
@@ -36,7 +36,7 @@ function metricText({ name, type, help, samples }: Metric): string {
 }
 
 /** Prometheus text format, version 0.0.4. Without a status: only that the daemon is down. */
-export function poolMetrics(status: PoolStatus | undefined): string {
+export function formatPoolMetrics(status: PoolStatus | undefined): string {
   const up: Metric = {
     name: 'up',
     type: 'gauge',
@@ -95,20 +95,20 @@ function removeSocket(path: string): void {
  * the server.
  * @throws {@link UsageError} something else than a socket is in the way
  */
-export async function serveMetrics(address: MetricsAddress, options: PoolOptions = {}): Promise<Server> {
+export async function servePoolMetrics(address: MetricsAddress, options: PoolOptions = {}): Promise<Server> {
   const server = createServer((request, response) => {
     if (request.url !== '/metrics' || request.method !== 'GET') {
       response.writeHead(404).end('GET /metrics\n');
       return;
     }
-    poolStatus(options)
+    readPoolStatus(options)
       .catch((error: unknown) => {
         response.setHeader('x-error', encodeURIComponent(describeError(error)));
         return undefined;
       })
       .then((status) => {
         response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
-        response.end(poolMetrics(status));
+        response.end(formatPoolMetrics(status));
       })
       .catch(() => response.destroy());
   });

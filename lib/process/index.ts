@@ -4,9 +4,10 @@
  * @module
  */
 export { collectCompanions } from './companions.ts';
+export { ProcError } from './error.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export { SystemCallError } from './libc.ts';
-export { parseMemory, readMemory, type MemorySummary } from './memory.ts';
+export { parseMemory, readMemorySummary, type MemorySummary } from './memory.ts';
 export {
   checkPid,
   describeProcess,
@@ -17,7 +18,7 @@ export {
   readChildren,
   readStat,
   readThreadState,
-  readTree,
+  readProcessTree,
   type ProcessStat,
 } from './proc.ts';
 export {

@@ -4,7 +4,7 @@
  * @module
  */
 import { isErrno } from '../errno.ts';
-import { isSameProcess, readStat, readTree, type ProcessStat } from './proc.ts';
+import { isSameProcess, readStat, readProcessTree, type ProcessStat } from './proc.ts';
 import { waitForExit } from './wait.ts';
 import { checkMilliseconds } from '../check.ts';
 
@@ -35,7 +35,7 @@ const living = (tree: readonly ProcessStat[]): ProcessStat[] =>
 export function killTreeNow(pid: number): ProcessStat[] {
   const killed = new Map<string, ProcessStat>();
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    const fresh = living(readTree(pid)).filter((stat) => !killed.has(`${stat.pid}:${stat.startTime}`));
+    const fresh = living(readProcessTree(pid)).filter((stat) => !killed.has(`${stat.pid}:${stat.startTime}`));
     if (fresh.length === 0) break;
     for (const stat of fresh) {
       if (isSameProcess(stat)) sendSignal(stat.pid, 'SIGKILL');
@@ -52,7 +52,7 @@ export function killTreeNow(pid: number): ProcessStat[] {
  */
 export async function killTree(pid: number, graceMs = 0): Promise<void> {
   checkMilliseconds('graceMs', graceMs);
-  const before = readTree(pid);
+  const before = readProcessTree(pid);
   if (graceMs > 0 && sendSignal(pid, 'SIGTERM')) {
     sendSignal(pid, 'SIGCONT');
     await waitForExit(pid, { timeoutMs: graceMs });

@@ -59,7 +59,7 @@ export function parseMemory(text: string): MemorySummary {
  * off the event loop.
  * @returns `undefined` when there is no such process, it is ending, or this user may not look at it
  */
-export async function readMemory(pid: number): Promise<MemorySummary | undefined> {
+export async function readMemorySummary(pid: number): Promise<MemorySummary | undefined> {
   checkPid(pid);
   try {
     return parseMemory(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'));

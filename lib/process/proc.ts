@@ -105,7 +105,7 @@ export function readChildren(pid: number): number[] {
 }
 
 /** A process and all its descendants, parents before children. */
-export function readTree(pid: number): ProcessStat[] {
+export function readProcessTree(pid: number): ProcessStat[] {
   checkPid(pid);
   const tree: ProcessStat[] = [];
   const queue = [pid];

@@ -16,7 +16,7 @@ import {
   type HeatMap,
   type PhaseMedian,
 } from './figures.ts';
-import { deviceBytes, type Comparison, type NamedResult, type Report } from './model.ts';
+import { deviceBytes, type Comparison, type NamedResult, type BenchmarkReport } from './model.ts';
 
 export interface Chart {
   /** Unique in the report, fit for an id and a file name. */
@@ -175,7 +175,7 @@ function heatChart({ name }: NamedResult, map: HeatMap): Chart {
 }
 
 /** Restore against device memory over all results, and the least the hardware needs. */
-function sizeChart(report: Report): Chart | undefined {
+function sizeChart(report: BenchmarkReport): Chart | undefined {
   const points = new Map<string, [number, number][]>();
   for (const { result } of report.results) {
     const bytes = deviceBytes(result);
@@ -267,7 +267,7 @@ export function resultCharts(named: NamedResult): Chart[] {
 }
 
 /** The charts over all results. */
-export function reportCharts(report: Report): Chart[] {
+export function reportCharts(report: BenchmarkReport): Chart[] {
   const size = sizeChart(report);
   return [...(size ? [size] : []), ...report.comparisons.map(comparisonChart)];
 }

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { reportCharts, resultCharts, type Chart } from './charts.ts';
 import { echartsFile } from './echarts.ts';
 import { environmentCells } from './figures.ts';
-import type { Report } from './model.ts';
+import type { BenchmarkReport } from './model.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
 
 const style = `
@@ -74,7 +74,7 @@ function chartLibrary(): string {
 /** Text that may stand inside a script element: no tag can begin in it. */
 const inScript = (text: string): string => text.replaceAll('<', String.raw`\u003c`);
 
-function body(report: Report, overall: readonly Chart[], perResult: readonly Chart[][]): string {
+function body(report: BenchmarkReport, overall: readonly Chart[], perResult: readonly Chart[][]): string {
   const parts = [`<h1>${escapeHtml(report.title)}</h1>`];
   if (report.software) parts.push(`<p class="banner">${softwareBanner}</p>`);
   parts.push(...overall.map(figure));
@@ -103,7 +103,7 @@ function body(report: Report, overall: readonly Chart[], perResult: readonly Cha
 }
 
 /** The page. Its only active parts are the charting library and a few lines that draw. */
-export function reportHtml(report: Report): string {
+export function reportHtml(report: BenchmarkReport): string {
   const overall = reportCharts(report);
   const perResult = report.results.map(resultCharts);
   const charts = [...overall, ...perResult.flat()].map(({ id, option }) => ({ id, option }));

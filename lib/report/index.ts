@@ -9,7 +9,7 @@ export {
   loadReport,
   type Comparison,
   type NamedResult,
-  type Report,
-  type ReportOptions,
+  type BenchmarkReport,
+  type BenchmarkReportOptions,
 } from './model.ts';
 export { reportText, resultTable, softwareBanner } from './text.ts';

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { reportCharts, resultCharts, type Chart } from './charts.ts';
 import { echartsFile } from './echarts.ts';
 import { environmentCells } from './figures.ts';
-import type { Report } from './model.ts';
+import type { BenchmarkReport } from './model.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
 
 const WIDTH = 900;
@@ -56,7 +56,7 @@ export interface MarkdownReport {
  * The report as Markdown, with its pictures.
  * @param prefix of the pictures' file names
  */
-export function reportMarkdown(report: Report, prefix: string): MarkdownReport {
+export function reportMarkdown(report: BenchmarkReport, prefix: string): MarkdownReport {
   const pictures = new Map<string, string>();
   const picture = (chart: Chart): string => {
     const file = `${prefix}-${chart.id}.svg`;

@@ -34,7 +34,7 @@ export interface Comparison {
   differences: string[];
 }
 
-export interface Report {
+export interface BenchmarkReport {
   title: string;
   /** On the software driver: the times mean nothing. */
   software: boolean;
@@ -142,7 +142,7 @@ function selectCases(results: readonly NamedResult[], names: readonly string[]):
   });
 }
 
-export interface ReportOptions {
+export interface BenchmarkReportOptions {
   /** An earlier result or a directory of such, to compare with. */
   against?: string | undefined;
   /** Names of the cases to show; all when absent. */
@@ -153,7 +153,7 @@ export interface ReportOptions {
  * Reads all results of a directory, or one file.
  * @throws {@link UsageError} when something is not a result, no result has a case, or software and hardware would meet
  */
-export function loadReport(path: string, { against, cases }: ReportOptions = {}): Report {
+export function loadReport(path: string, { against, cases }: BenchmarkReportOptions = {}): BenchmarkReport {
   const { results: all, limits, ignored } = load(path);
   const results = cases === undefined ? all : selectCases(all, cases);
   const earlier = against === undefined ? undefined : load(against);

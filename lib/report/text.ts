@@ -6,7 +6,7 @@
 import { predict, ratioInterval, valuesOf, type BenchmarkResult } from '../benchmark/index.ts';
 import { formatBytes, table } from '../output.ts';
 import { environmentCells, seconds, summaryCells } from './figures.ts';
-import { deviceBytes, type Comparison, type Report } from './model.ts';
+import { deviceBytes, type Comparison, type BenchmarkReport } from './model.ts';
 
 export const softwareBanner = 'SOFTWARE DRIVER: these times mean nothing';
 
@@ -62,7 +62,7 @@ export function comparisonCells(comparison: Comparison): Cells {
 }
 
 /** What the machine allows beside what was measured; the first case of each variant's best. */
-export function predictionCells(report: Report): Cells | undefined {
+export function predictionCells(report: BenchmarkReport): Cells | undefined {
   const { limits } = report;
   if (!limits) return undefined;
   const rows = report.results.flatMap(({ result }) => {
@@ -92,7 +92,7 @@ export function predictionCells(report: Report): Cells | undefined {
 }
 
 /** The whole report for a terminal. */
-export function reportText(report: Report): string {
+export function reportText(report: BenchmarkReport): string {
   const parts: string[] = report.software ? [softwareBanner] : [];
   for (const { name, result } of report.results) {
     const { head, rows, note } = resultCells(result);

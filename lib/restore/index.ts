@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
 /** Restore of a process tree. @module */
-export { RestoreError } from './error.ts';
+export { RestoreError, WakeError } from './error.ts';
 export { wake, type WakeOptions, type WakeResult } from './wake.ts';
 export { restore, type RestoredProcess, type RestoreOptions, type RestoreResult } from './restore.ts';

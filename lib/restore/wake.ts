@@ -8,7 +8,7 @@ import { loadSettings } from '../settings/index.ts';
 import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { checkPid, isAlive, killTree, readStat, readTree, wakeTree } from '../process/index.ts';
+import { checkPid, isAlive, killTree, readStat, readProcessTree, wakeTree } from '../process/index.ts';
 import { WakeError } from './error.ts';
 import { checkPath } from '../check.ts';
 
@@ -31,7 +31,7 @@ export interface WakeResult {
 
 /** The run of criu whose watcher still waits for a process of this tree. */
 async function findStandby(runDir: string, root: number): Promise<number | undefined> {
-  const pids = new Set(readTree(root).map(({ pid }) => pid));
+  const pids = new Set(readProcessTree(root).map(({ pid }) => pid));
   for (const criuPid of listOpStatus(runDir)) {
     // of what another run has written nothing is expected
     const status = await readOpStatus(runDir, criuPid).catch(() => undefined);

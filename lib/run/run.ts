@@ -11,7 +11,7 @@ import type { ExitStatus } from '../process/index.ts';
 import { preloadEnvironment } from './preload-env.ts';
 import { checkPath } from '../check.ts';
 
-export interface RunOptions {
+export interface StartOptions {
   command: string;
   args?: readonly string[] | undefined;
   /** Added to the environment. */
@@ -48,7 +48,7 @@ function statusOf({ exitCode, signal }: Ending): ExitStatus {
  * signals to the caller that do not mean to stop it go to the program; those
  * that do are the caller's to pass on.
  */
-export async function run(options: RunOptions): Promise<RunningProgram> {
+export async function startProgram(options: StartOptions): Promise<RunningProgram> {
   const { command, args = [], interceptor } = options;
   checkPath('command', command);
   const child = execa(command, args, {

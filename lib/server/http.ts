@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { ServerError } from './error.ts';
 
-export interface Answer {
+export interface ServerAnswer {
   /** HTTP status. */
   status: number;
   /** From the request to the first token: of a stream the first piece with text, else the first byte. Milliseconds. */
@@ -68,7 +68,7 @@ function failed(url: URL, message: string, cause?: unknown): ToolkitError {
   return new ServerError('ERR_SERVER', `${url.href}: ${message}`, cause === undefined ? {} : { cause });
 }
 
-async function readAnswer(response: IncomingMessage, start: number): Promise<Answer> {
+async function readAnswer(response: IncomingMessage, start: number): Promise<ServerAnswer> {
   const isStream = (response.headers['content-type'] ?? '').includes('event-stream');
   const events = new EventStream();
   let whole = '';
@@ -95,7 +95,7 @@ export function parseServerUrl(text: string): URL {
 }
 
 /** Asks once. @throws {@link ToolkitError} ERR_SERVER when there is no answer; an HTTP error is an answer */
-export function ask(url: URL, options: RequestOptions = {}): Promise<Answer> {
+export function ask(url: URL, options: RequestOptions = {}): Promise<ServerAnswer> {
   const { method = 'GET', body, timeoutMs = 120_000, signal } = options;
   const text = body === undefined ? '' : JSON.stringify(body);
   const start = performance.now();

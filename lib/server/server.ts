@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { isErrno } from '../errno.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
-import { ask, parseServerUrl, type Answer } from './http.ts';
+import { ask, parseServerUrl, type ServerAnswer } from './http.ts';
 import { ServerError } from './error.ts';
 
 export interface ServerOptions {
@@ -130,7 +130,7 @@ export class Server {
    * Asks the one request as soon as anybody listens. CRIU restores a listening socket before the process runs, so a
    * request to a server that is being restored waits there for it.
    */
-  async askWhenListening(signal: AbortSignal): Promise<Answer> {
+  async askWhenListening(signal: AbortSignal): Promise<ServerAnswer> {
     for (;;) {
       try {
         return await this.ask(signal);
@@ -142,7 +142,7 @@ export class Server {
   }
 
   /** Asks the one request. @throws {@link ToolkitError} ERR_SERVER for an HTTP error or an empty answer */
-  async ask(signal?: AbortSignal): Promise<Answer> {
+  async ask(signal?: AbortSignal): Promise<ServerAnswer> {
     this.#body ??= await this.#defaultBody(signal);
     const url = new URL(this.#options.requestPath ?? '/v1/completions', this.#base);
     const answer = await ask(url, {

@@ -13,7 +13,7 @@ import { SettingsFileError } from './error.ts';
 import { checkPath } from '../check.ts';
 
 /** The file `config init` writes: every setting, explained, at its default and commented out. */
-export function configTemplate(): string {
+export function settingsTemplate(): string {
   const settings = settingKeys.map((key) => {
     const definition = definitionOf(key);
     return `# ${definition.meaning}\n# accepted: ${acceptedText(definition)}\n#${key} = ${definition.default}`.trimEnd();
@@ -30,7 +30,7 @@ export function configTemplate(): string {
  * Writes the template in one step: a reader sees the old file or the new one.
  * @throws {@link UsageError} when the file exists and `force` is not set
  */
-export async function writeConfigFile(
+export async function writeSettingsFile(
   path: string,
   options: { force?: boolean | undefined } = {},
 ): Promise<void> {
@@ -38,7 +38,7 @@ export async function writeConfigFile(
   const temporary = `${path}.${process.pid}.tmp`;
   makeDirectory(dirname(path));
   try {
-    await writeFile(temporary, configTemplate(), { mode: 0o644, flag: 'wx' });
+    await writeFile(temporary, settingsTemplate(), { mode: 0o644, flag: 'wx' });
     // link() refuses an existing file, rename() replaces it
     await (options.force ? rename(temporary, path) : link(temporary, path));
   } catch (error) {

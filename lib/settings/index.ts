@@ -4,7 +4,8 @@
  * here; that is `setup/`.
  * @module
  */
-export { configTemplate, writeConfigFile } from './config-file.ts';
+export { SettingsFileError } from './error.ts';
+export { settingsTemplate, writeSettingsFile } from './config-file.ts';
 export {
   loadSettings,
   SettingError,

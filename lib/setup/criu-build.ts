@@ -10,7 +10,7 @@ import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { describeError, ToolkitError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
-import type { Report } from '../progress.ts';
+import type { ProgressListener } from '../progress.ts';
 import { fetchCriuSource, sourceSuites, type CriuSource } from './criu-source.ts';
 import { completeMarker, type System } from '../machine/index.ts';
 import { SetupError } from './error.ts';
@@ -26,7 +26,12 @@ export const criuCacheLayout = {
   header: join('include', 'criu-plugin.h'),
 } as const;
 
-async function make(system: System, dir: string, args: readonly string[], report: Report): Promise<void> {
+async function make(
+  system: System,
+  dir: string,
+  args: readonly string[],
+  report: ProgressListener,
+): Promise<void> {
   const result = await system.run('make', [`-j${system.jobs}`, ...args], {
     cwd: dir,
     timeoutMs: BUILD_TIMEOUT_MS,
@@ -48,7 +53,11 @@ async function unpack(system: System, source: CriuSource, dir: string): Promise<
 }
 
 /** The upstream plugin is only compared with, so CRIU without it is still good. */
-async function tryUpstreamPlugin(system: System, tree: string, report: Report): Promise<string | undefined> {
+async function tryUpstreamPlugin(
+  system: System,
+  tree: string,
+  report: ProgressListener,
+): Promise<string | undefined> {
   try {
     await make(system, tree, ['cuda_plugin'], report);
   } catch (error) {
@@ -95,7 +104,12 @@ async function removeLeftovers(cacheDir: string): Promise<void> {
   }
 }
 
-async function buildFromSuite(system: System, suite: string, work: string, report: Report): Promise<string> {
+async function buildFromSuite(
+  system: System,
+  suite: string,
+  work: string,
+  report: ProgressListener,
+): Promise<string> {
   report(`fetching the source from ${suite}`);
   const source = await fetchCriuSource(system, suite, join(work, `apt-${suite}`), report);
   const tree = join(work, `criu-${source.version}`);
@@ -110,7 +124,7 @@ async function buildFromSuite(system: System, suite: string, work: string, repor
  * @returns the cache folder it is in now
  * @throws {@link ToolkitError} with each suite's reason
  */
-export async function buildCriu(system: System, report: Report): Promise<string> {
+export async function buildCriu(system: System, report: ProgressListener): Promise<string> {
   await mkdir(system.cacheDir, { recursive: true });
   await removeLeftovers(system.cacheDir);
   const work = await mkdtemp(join(system.cacheDir, `criu-build-${process.pid}-`));

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tailOf, type ExecResult } from '../exec.ts';
-import type { Report } from '../progress.ts';
+import type { ProgressListener } from '../progress.ts';
 import { debianMirrors, readAptSources } from './apt-sources.ts';
 import { compareVersions, oldestCriu, type System } from '../machine/index.ts';
 import { SetupError } from './error.ts';
@@ -59,7 +59,7 @@ async function runApt(
   apt: PrivateApt,
   tool: string,
   args: readonly string[],
-  report?: Report,
+  report?: ProgressListener,
 ): Promise<ExecResult> {
   const result = await system.run(tool, [...apt.options, ...args], {
     cwd: apt.dir,
@@ -103,7 +103,7 @@ async function fetchFrom(
   uri: string,
   suite: string,
   dir: string,
-  report: Report,
+  report: ProgressListener,
 ): Promise<CriuSource> {
   const keyring = KEYRINGS.find(existsSync);
   if (keyring === undefined) {
@@ -142,7 +142,7 @@ export async function fetchCriuSource(
   system: System,
   suite: string,
   dir: string,
-  report: Report,
+  report: ProgressListener,
 ): Promise<CriuSource> {
   let failure: unknown = new SetupError('ERR_SETUP_FETCH', "apt's source lists name no Debian archive");
   for (const [index, uri] of findMirrors(system).entries()) {

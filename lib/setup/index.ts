@@ -4,6 +4,7 @@
  * checkpointing containers. Values a user chooses are `settings/`; a plugin is put where criu finds it by `install/`.
  * @module
  */
+export { SetupError } from './error.ts';
 export { criuCacheLayout } from './criu-build.ts';
 export { installPackages, missingPackages } from './packages.ts';
-export { planSetup, readSetupState, type Missing, type SetupState, type SetupStep } from './setup.ts';
+export { planSetup, readSetupState, type SetupState, type SetupStep } from './setup.ts';

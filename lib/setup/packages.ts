@@ -5,7 +5,7 @@
  */
 import { CommandError, EnvironmentError } from '../errors.ts';
 import { tailOf, type ExecResult } from '../exec.ts';
-import type { Report } from '../progress.ts';
+import type { ProgressListener } from '../progress.ts';
 import type { System } from '../machine/index.ts';
 
 /** What building and checking this project needs. */
@@ -76,7 +76,7 @@ const APT_TIMEOUT_MS = 20 * 60_000;
 export async function installPackages(
   system: System,
   packages: readonly string[],
-  report: Report,
+  report: ProgressListener,
 ): Promise<void> {
   const options = {
     env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },

@@ -4,18 +4,12 @@
  * done before it runs, so a second set-up does nothing.
  * @module
  */
-import { describeError, EnvironmentError } from '../errors.ts';
-import type { Report } from '../progress.ts';
+import { describeError, EnvironmentError, type Missing } from '../errors.ts';
+import type { ProgressListener } from '../progress.ts';
 import { buildCriu } from './criu-build.ts';
 import { findMirrors } from './criu-source.ts';
 import { type CriuInfo, findCriu, type FoundCriu, oldestCriu, type System } from '../machine/index.ts';
 import { buildPackages, criuPackages, installCommand, installPackages, missingPackages } from './packages.ts';
-
-/** One missing thing and how to get it. */
-export interface Missing {
-  what: string;
-  remedy: string;
-}
 
 export interface SetupState {
   /** Debian packages to install. */
@@ -28,7 +22,7 @@ export interface SetupStep {
   name: string;
   isDone: boolean;
   /** Does it; throws `ToolkitError` when it fails. */
-  run(report: Report): Promise<void>;
+  run(report: ProgressListener): Promise<void>;
 }
 
 function rejectedText(rejected: readonly (CriuInfo & { usable: false })[]): string {
@@ -78,7 +72,7 @@ export async function readSetupState(system: System): Promise<SetupState> {
   return { packages, criu, missing };
 }
 
-async function ensureCriu(system: System, report: Report): Promise<void> {
+async function ensureCriu(system: System, report: ProgressListener): Promise<void> {
   try {
     await buildCriu(system, report);
   } catch (error) {

@@ -22,11 +22,11 @@ import {
   becomeSubreaper,
   killTree,
   killTreeNow,
-  readTree,
+  readProcessTree,
   waitForExit,
   watchProcess,
 } from '../../lib/process/index.ts';
-import { poolStart, poolStatus, type PoolStatus } from '../../lib/pool/index.ts';
+import { startPool, readPoolStatus, type PoolStatus } from '../../lib/pool/index.ts';
 import { criuProgram } from './criu.ts';
 import { Workload } from '../../lib/workload/index.ts';
 import { waitFor, waitUntil } from './wait.ts';
@@ -105,7 +105,7 @@ export class Machine {
 
   /** Real `criu dump` of the tree with our plugin. */
   async dump(workload: Workload, options: CriuOptions = {}): Promise<CriuRun> {
-    const children = readTree(workload.pid).filter((stat) => stat.pid !== workload.pid);
+    const children = readProcessTree(workload.pid).filter((stat) => stat.pid !== workload.pid);
     const run = await this.dumpPid(workload.pid, options);
     if (run.exitCode === 0 && !options.args?.some((arg) => arg.startsWith('--leave'))) {
       await workload.ended();
@@ -185,13 +185,13 @@ export class Machine {
 
   /** The pool daemon of this machine; ends with it. */
   async startPool(env: Record<string, string> = {}): Promise<PoolStatus> {
-    const status = await poolStart({ runDir: this.runDir, env: { ...this.env, ...env } });
+    const status = await startPool({ runDir: this.runDir, env: { ...this.env, ...env } });
     this.#poolPid = status.pid;
     return status;
   }
 
   poolStatus(): Promise<PoolStatus> {
-    return poolStatus({ runDir: this.runDir });
+    return readPoolStatus({ runDir: this.runDir });
   }
 
   /** How the application took its memory: written after criu has ended. */
@@ -225,7 +225,7 @@ export class Machine {
 
   async close(): Promise<void> {
     for (const workload of this.#workloads) {
-      const children = readTree(workload.pid).filter((stat) => stat.pid !== workload.pid);
+      const children = readProcessTree(workload.pid).filter((stat) => stat.pid !== workload.pid);
       await workload.kill();
       for (const { pid } of children) await killTree(pid);
     }

@@ -8,13 +8,19 @@ import { checkpoint } from '../../lib/checkpoint/index.ts';
 import { createContainer, findContainer, removeContainer, writeCdi } from '../../lib/container/index.ts';
 import { createGolden } from '../../lib/golden/index.ts';
 import { readGpuImages, readPageImages, verifyGpuImages } from '../../lib/images/index.ts';
-import { inspectDirectory } from '../../lib/inspect/index.ts';
-import { install } from '../../lib/install/index.ts';
-import { dropImages, poolMark, poolPrefetch, poolStatus, poolStop } from '../../lib/pool/index.ts';
-import { killTree, readMemory, readTree, waitForExit, watchProcess } from '../../lib/process/index.ts';
+import { inspectPluginDirectory } from '../../lib/inspect/index.ts';
+import { installPlugin } from '../../lib/install/index.ts';
+import { dropImages, markGolden, prefetchImages, readPoolStatus, stopPool } from '../../lib/pool/index.ts';
+import {
+  killTree,
+  readMemorySummary,
+  readProcessTree,
+  waitForExit,
+  watchProcess,
+} from '../../lib/process/index.ts';
 import { restore, wake } from '../../lib/restore/index.ts';
-import { preloadEnvironment, run } from '../../lib/run/index.ts';
-import { writeConfigFile } from '../../lib/settings/index.ts';
+import { preloadEnvironment, startProgram } from '../../lib/run/index.ts';
+import { writeSettingsFile } from '../../lib/settings/index.ts';
 import { benchmarkDumpRestore, restoreLoop } from '../../lib/benchmark/index.ts';
 import { createBundle } from '../../lib/bundle/index.ts';
 
@@ -54,8 +60,8 @@ describe('a pid', () => {
   const calls: [string, (pid: never) => unknown][] = [
     ['checkpoint', (pid) => checkpoint({ pid, imagesDir: '/nowhere' })],
     ['wake', (pid) => wake(pid)],
-    ['readTree', (pid) => readTree(pid)],
-    ['readMemory', (pid) => readMemory(pid)],
+    ['readProcessTree', (pid) => readProcessTree(pid)],
+    ['readMemorySummary', (pid) => readMemorySummary(pid)],
     ['waitForExit', (pid) => waitForExit(pid)],
     ['watchProcess', (pid) => watchProcess(pid)],
   ];
@@ -72,16 +78,16 @@ describe('a pid', () => {
 describe('a path', () => {
   const calls: [string, (path: never) => unknown][] = [
     ['dropImages', (path) => dropImages(path)],
-    ['poolPrefetch', (path) => poolPrefetch(path)],
-    ['poolMark', (path) => poolMark(path, true)],
+    ['prefetchImages', (path) => prefetchImages(path)],
+    ['markGolden', (path) => markGolden(path, true)],
     ['checkpoint', (imagesDir) => checkpoint({ pid: process.ppid, imagesDir })],
     ['restore', (imagesDir) => restore({ imagesDir })],
     ['readGpuImages', (path) => readGpuImages(path)],
     ['readPageImages', (path) => readPageImages(path)],
     ['verifyGpuImages', (path) => verifyGpuImages(path)],
-    ['inspectDirectory', (path) => inspectDirectory(path)],
-    ['install', (libdir) => install({ libdir, source: '/nowhere' })],
-    ['writeConfigFile', (path) => writeConfigFile(path)],
+    ['inspectPluginDirectory', (path) => inspectPluginDirectory(path)],
+    ['installPlugin', (libdir) => installPlugin({ libdir, source: '/nowhere' })],
+    ['writeSettingsFile', (path) => writeSettingsFile(path)],
     [
       'writeCdi',
       (path) => {
@@ -89,7 +95,7 @@ describe('a path', () => {
       },
     ],
     ['createBundle', (out) => createBundle({ out })],
-    ['run', (command) => run({ command })],
+    ['startProgram', (command) => startProgram({ command })],
     ['benchmarkDumpRestore', (store) => benchmarkDumpRestore({ cases: [], workload: [], rounds: 1, store })],
     ['restoreLoop', (store) => restoreLoop({ one, workload: [], rounds: 1, store })],
   ];
@@ -104,7 +110,7 @@ describe('a path', () => {
 
   it('that is empty is refused where one may be left out', async () => {
     const refused = { code: 'ERR_USAGE' };
-    await expect(poolStatus({ runDir: '' })).rejects.toMatchObject(refused);
+    await expect(readPoolStatus({ runDir: '' })).rejects.toMatchObject(refused);
     await expect(wake(1, { runDir: '' })).rejects.toMatchObject(refused);
     await expect(restore({ imagesDir: dir, libdir: '' })).rejects.toMatchObject(refused);
     await expect(restore({ imagesDir: dir, workDir: '' })).rejects.toMatchObject(refused);
@@ -122,7 +128,7 @@ describe('a time', () => {
     await expect(watched?.ended({ timeoutMs })).rejects.toMatchObject(refused);
     watched?.close();
     await expect(restore({ imagesDir: dir, timeoutMs })).rejects.toMatchObject(refused);
-    await expect(poolStop({ timeoutMs })).rejects.toMatchObject(refused);
+    await expect(stopPool({ timeoutMs })).rejects.toMatchObject(refused);
     await expect(killTree(2 ** 30, timeoutMs)).rejects.toMatchObject(refused);
   });
 });

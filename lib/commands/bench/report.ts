@@ -10,11 +10,11 @@ import {
   reportHtml,
   reportMarkdown,
   reportText,
-  type ReportOptions,
+  type BenchmarkReportOptions,
 } from '../../report/index.ts';
 import { makeDirectory } from '../../directory.ts';
 
-interface ReportCommandOptions extends ReportOptions {
+interface ReportCommandOptions extends BenchmarkReportOptions {
   out?: string | undefined;
   write: boolean;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { cdiDevice, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../container/index.ts';
+import { cdiDeviceName, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../container/index.ts';
 import type { Io } from '../../output.ts';
 
 interface Flags {
@@ -27,10 +27,10 @@ export function registerCdi(program: Command, io: Io): void {
         return;
       }
       writeCdi(path, spec);
-      io.result({ file: path, device: cdiDevice }, () =>
+      io.result({ file: path, device: cdiDeviceName }, () =>
         [
           `written: ${path}`,
-          `podman run --device nvidia.com/gpu=all --device ${cdiDevice} …`,
+          `podman run --device nvidia.com/gpu=all --device ${cdiDeviceName} …`,
           'where podman knows no CDI: criu-cuda container create',
         ].join('\n'),
       );

@@ -105,7 +105,7 @@ async function create(
       ...containerOptions(name, image, words, flags, io),
       server: serverOptions(flags),
       warmup,
-      onStep: report,
+      onProgress: report,
       variant,
       store,
       exportTo: flags.export,

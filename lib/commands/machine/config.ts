@@ -5,7 +5,7 @@ import {
   definitionOf,
   loadSettings,
   settingKeys,
-  writeConfigFile,
+  writeSettingsFile,
   type LoadedSettings,
   type SettingKey,
 } from '../../settings/index.ts';
@@ -51,7 +51,7 @@ export function registerConfig(program: Command, io: Io): void {
     .option('--force', 'replace a file that is there')
     .option('--file <path>', 'where to', configFile())
     .action(async (options: { force?: boolean | undefined; file: string }) => {
-      await writeConfigFile(options.file, { force: options.force ?? false });
+      await writeSettingsFile(options.file, { force: options.force ?? false });
       io.result({ file: options.file }, () => `written: ${options.file}`);
     });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { examine, type Check, type CheckStatus, type DoctorReport } from '../../doctor/index.ts';
+import { checkMachine, type MachineCheck, type CheckStatus, type MachineReport } from '../../doctor/index.ts';
 import { table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { currentSystem } from '../../machine/index.ts';
@@ -10,11 +10,11 @@ function statusText(io: Io, status: CheckStatus): string {
   return { ok: green, warning: yellow, missing: red, broken: red }[status](status);
 }
 
-function foundText(io: Io, check: Check): string {
+function foundText(io: Io, check: MachineCheck): string {
   return check.remedy === undefined ? check.found : `${check.found}\n${io.colors.dim('→')} ${check.remedy}`;
 }
 
-function reportText(io: Io, report: DoctorReport): string {
+function reportText(io: Io, report: MachineReport): string {
   const rows = report.checks.map((check) => [
     statusText(io, check.status),
     check.title,
@@ -36,7 +36,9 @@ export function registerDoctor(program: Command, io: Io): void {
     .option('--images-dir <dir>', 'also look at this place for images')
     .action(async (options: { imagesDir?: string | undefined }) => {
       const system = currentSystem(io.signal);
-      const report = await withProgress(io, 'examining this machine', () => examine({ ...options, system }));
+      const report = await withProgress(io, 'examining this machine', () =>
+        checkMachine({ ...options, system }),
+      );
       io.result(report, () => reportText(io, report));
       io.exitCode = report.ready ? 0 : 1;
     });

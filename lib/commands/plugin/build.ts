@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { build } from '../../build/index.ts';
+import { buildPlugins } from '../../build/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { isPluginVariant, pluginVariants } from '../../variant.ts';
@@ -22,11 +22,11 @@ export function registerBuild(program: Command, io: Io): void {
         );
       }
       const result = await withProgress(io, 'building the C parts', (report) =>
-        build({
+        buildPlugins({
           variant,
           criuSrc: options.criuSrc,
           sanitize: options.sanitize,
-          report,
+          onProgress: report,
           signal: io.signal,
         }),
       );

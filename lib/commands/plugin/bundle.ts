@@ -6,7 +6,7 @@ import { withProgress } from '../../progress.ts';
 
 async function bundle(io: Io, out: string): Promise<void> {
   const result = await withProgress(io, 'making the bundle', (report) =>
-    createBundle({ out, report, signal: io.signal }),
+    createBundle({ out, onProgress: report, signal: io.signal }),
   );
   io.result(result, () =>
     [

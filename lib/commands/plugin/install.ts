@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.ts';
-import { defaultLibdir, install, type InstallResult } from '../../install/index.ts';
+import { defaultLibdir, installPlugin, type InstallResult } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
 import { isPluginVariant, pluginVariants, variantDir } from '../../variant.ts';
 import { currentSystem } from '../../machine/index.ts';
@@ -28,7 +28,7 @@ export function registerInstall(program: Command, io: Io): void {
         );
       }
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
-      const result = await install({ source: variantDir(variant), libdir });
+      const result = await installPlugin({ source: variantDir(variant), libdir });
       io.result(result, () => resultText(result));
     });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { defaultLibdir, rollback } from '../../install/index.ts';
+import { defaultLibdir, rollBackPlugin } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
 import { currentSystem } from '../../machine/index.ts';
 
@@ -12,7 +12,7 @@ export function registerRollback(program: Command, io: Io): void {
     .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
     .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
-      const result = await rollback({ libdir });
+      const result = await rollBackPlugin({ libdir });
       io.result(result, () => `rolled back; ${libdir} has ${result.replaced ?? 'nothing'} again`);
     });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { defaultLibdir, uninstall } from '../../install/index.ts';
+import { defaultLibdir, uninstallPlugin } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
 import { currentSystem } from '../../machine/index.ts';
 
@@ -12,7 +12,7 @@ export function registerUninstall(program: Command, io: Io): void {
     .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
     .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
-      const result = await uninstall({ libdir });
+      const result = await uninstallPlugin({ libdir });
       io.result(result, () => `uninstalled; ${libdir} has ${result.replaced ?? 'nothing'} again`);
     });
 }

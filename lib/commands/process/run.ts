@@ -5,7 +5,7 @@ import { EnvironmentError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { interceptorLibrary } from '../../paths.ts';
 import { exitCodeOf } from '../../process/index.ts';
-import { run } from '../../run/index.ts';
+import { startProgram } from '../../run/index.ts';
 
 interface RunFlags {
   intercept: boolean;
@@ -20,7 +20,7 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
         remedy: 'criu-cuda build, or run with --no-intercept for variants stock and remap',
       },
     ]);
-  const program = await run({ command, args, ...(flags.intercept ? { interceptor } : {}) });
+  const program = await startProgram({ command, args, ...(flags.intercept ? { interceptor } : {}) });
   io.onStop = program.send;
   try {
     io.exitCode = exitCodeOf(await program.ended);

@@ -7,12 +7,12 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { configTemplate } from '../../settings/index.ts';
+import { settingsTemplate } from '../../settings/index.ts';
 import { configuredLibdir, runtimeConfig, seccompProfile, settingVariables } from '../../container/index.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
 import { formatBytes } from '../../output.ts';
 import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.ts';
-import type { Report } from '../../progress.ts';
+import type { ProgressListener } from '../../progress.ts';
 import { installPackages, missingPackages } from '../packages.ts';
 import { findCriu, type System } from '../../machine/index.ts';
 import { SetupRecord, type PathState } from './record.ts';
@@ -37,7 +37,7 @@ export interface ContainerSetupStep {
   /** For what is in the way: what to do by hand. */
   byHand: string;
   /** Does it; throws `ToolkitError` ERR_HOST when it fails. */
-  run(report: Report): Promise<void>;
+  run(report: ProgressListener): Promise<void>;
 }
 
 /** Where images go. */
@@ -138,7 +138,7 @@ function seccompStep(place: Place): ContainerSetupStep[] {
 /** `criu-cuda config init`'s file, with what the environment says now. */
 export function settingsText(env: Environment): string {
   const values = settingVariables(env);
-  const lines = configTemplate()
+  const lines = settingsTemplate()
     .split('\n')
     .map((line) => {
       const key = /^#(CRIU_CUDA_\w+) =/.exec(line)?.[1] ?? '';

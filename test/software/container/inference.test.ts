@@ -8,7 +8,7 @@ import { execResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 
 import { main } from '../../../lib/program.ts';
-import { type Answer, ask, Server, untilNoConnections } from '../../../lib/server/index.ts';
+import { type ServerAnswer, ask, Server, untilNoConnections } from '../../../lib/server/index.ts';
 import { Program } from '../../../lib/workload/index.ts';
 import { freePort } from '../../helpers/container.ts';
 import { criuProgram } from '../../helpers/criu.ts';
@@ -49,7 +49,7 @@ const command = (python: string): string[] => [python, join(here, 'tiny_server.p
 
 it("answers OpenAI's HTTP, whole and in pieces, and names what is wrong with a request", async (context) => {
   const program = await Program.run(command(await pythonWith(context, 'aiohttp')));
-  const complete = (body: unknown): Promise<Answer> =>
+  const complete = (body: unknown): Promise<ServerAnswer> =>
     ask(new URL('/v1/completions', url), { method: 'POST', body });
   try {
     const host = { name: 'tiny', isRunning: () => Promise.resolve(program.isRunning) };

@@ -12,7 +12,7 @@ import {
   isAlive,
   killTreeNow,
   readChildren,
-  readTree,
+  readProcessTree,
   waitForExit,
   waitUntilStopped,
   wakeTree,
@@ -59,7 +59,7 @@ async function standBy(
   });
 }
 
-const states = (workload: Workload): string[] => readTree(workload.pid).map(({ state }) => state);
+const states = (workload: Workload): string[] => readProcessTree(workload.pid).map(({ state }) => state);
 
 const statusFiles = (): string[] => readdirSync(machine.runDir).filter((name) => name.startsWith('op-'));
 
@@ -67,7 +67,7 @@ describe.each(variants)('%s', (variant) => {
   it('is stopped until it is woken, and has all its memory then', async () => {
     if (variant === 'full') await machine.startPool();
     const workload = await start(variant);
-    const tree = readTree(workload.pid).map(({ pid }) => pid);
+    const tree = readProcessTree(workload.pid).map(({ pid }) => pid);
     const before = await snapshot(workload);
     const standby = await standBy(workload, variant);
     expect(standby.result.tasks.map(({ outcome }) => outcome)).toEqual(['restored', 'restored']);
@@ -85,7 +85,7 @@ describe.each(variants)('%s', (variant) => {
     const workload = await start(variant);
     const standby = await standBy(workload, variant);
     await standby.kill();
-    expect(readTree(workload.pid)).toEqual([]);
+    expect(readProcessTree(workload.pid)).toEqual([]);
     expect(statusFiles()).toEqual([]);
     if (variant === 'full') await expect.poll(free).toEqual(before);
   });
@@ -125,7 +125,7 @@ it('cannot be woken when it has ended', async () => {
   const standby = await standBy(workload, 'stock');
   await killUncollected(workload.pid);
   await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
-  expect(readTree(workload.pid)).toEqual([]);
+  expect(readProcessTree(workload.pid)).toEqual([]);
 });
 
 it('is killed although another operation has left a damaged status file', async () => {
@@ -133,14 +133,14 @@ it('is killed although another operation has left a damaged status file', async 
   const standby = await standBy(workload, 'parallel');
   writeFileSync(opStatusPath(machine.runDir, 1), 'nonsense\n');
   await standby.kill();
-  expect(readTree(workload.pid)).toEqual([]);
+  expect(readProcessTree(workload.pid)).toEqual([]);
 });
 
 it('is none when criu fails: it is cleaned up like any restore', async () => {
   const workload = await start('parallel');
   const script = machine.actionScript('pre-resume', 'kill -9 $PPID');
   await expect(standBy(workload, 'parallel', script)).rejects.toThrow();
-  expect(readTree(workload.pid)).toEqual([]);
+  expect(readProcessTree(workload.pid)).toEqual([]);
   expect(statusFiles()).toEqual([]);
 });
 
@@ -193,6 +193,6 @@ describe('before the pool daemon has given anything', () => {
       if (/^cuda-\d/.test(name)) rmSync(join(machine.imagesDir, name));
     await machine.kill(daemon);
     await expect(standby.wake()).rejects.toMatchObject({ code: 'ERR_WAKE' });
-    expect(readTree(workload.pid)).toEqual([]);
+    expect(readProcessTree(workload.pid)).toEqual([]);
   });
 });

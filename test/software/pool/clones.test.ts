@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
-import { poolPrefetch } from '../../../lib/pool/index.ts';
-import { readTree } from '../../../lib/process/index.ts';
+import { prefetchImages } from '../../../lib/pool/index.ts';
+import { readProcessTree } from '../../../lib/process/index.ts';
 import { askWorkload, Workload } from '../../../lib/workload/index.ts';
 import { criuProgram } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
@@ -51,7 +51,7 @@ async function clone(number: number): Promise<(request: string) => Promise<strin
   namespaces.push(child);
   const [said] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
   expect(String(said)).toContain('restored');
-  const member = readTree(child.pid ?? 0).find((stat) => stat.comm === 'workload-patter');
+  const member = readProcessTree(child.pid ?? 0).find((stat) => stat.comm === 'workload-patter');
   expect(member).toBeDefined();
   const path = `/proc/${member?.pid}/root${join(socketDir, 'w.sock')}`;
   return (request) => askWorkload(path, request, TIMEOUT_MS);
@@ -66,7 +66,7 @@ it('of one golden image run at the same time, and do not meet', async () => {
   const checksum = await workload.verify();
   const addresses = await workload.addresses();
   expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
-  await poolPrefetch(machine.imagesDir, { runDir: machine.runDir, golden: true });
+  await prefetchImages(machine.imagesDir, { runDir: machine.runDir, golden: true });
 
   const clones = await Promise.all(Array.from({ length: CLONES }, (_, number) => clone(number)));
   for (const ask of clones) {

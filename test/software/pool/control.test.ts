@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { controlSocket, poolStart, poolStop, serveMetrics } from '../../../lib/pool/index.ts';
+import { controlSocket, startPool, stopPool, servePoolMetrics } from '../../../lib/pool/index.ts';
 import { watchProcess } from '../../../lib/process/index.ts';
 import { Machine } from '../../helpers/machine.ts';
 
@@ -34,14 +34,14 @@ it('starts again where a daemon was killed, whose socket is still there', async 
   const next = await machine.startPool();
   expect(next.pid).not.toBe(killed.pid);
   expect(next.devices).toHaveLength(1);
-  expect(await poolStop({ runDir: machine.runDir })).toBe(next.pid);
+  expect(await stopPool({ runDir: machine.runDir })).toBe(next.pid);
   expect(existsSync(controlSocket(machine.runDir))).toBe(false);
 });
 
 it('is not started beside a daemon that does not say how it is', async () => {
   const server = await answerWith({ error: { errno: 1, message: 'not now' } });
   try {
-    await expect(poolStart({ runDir: machine.runDir, env: machine.env })).rejects.toThrow('not now');
+    await expect(startPool({ runDir: machine.runDir, env: machine.env })).rejects.toThrow('not now');
     expect(existsSync(join(machine.runDir, 'pool.log'))).toBe(false);
   } finally {
     server.close();
@@ -65,7 +65,7 @@ describe('a daemon that does not end', () => {
   });
 
   it('is not said to have ended', async () => {
-    await expect(poolStop({ runDir: machine.runDir, timeoutMs: 100 })).rejects.toMatchObject({
+    await expect(stopPool({ runDir: machine.runDir, timeoutMs: 100 })).rejects.toMatchObject({
       code: 'ERR_POOL',
       message: `cuda-poold ${daemon.pid} has not ended after 0.1 s`,
     });
@@ -78,7 +78,7 @@ describe('a daemon that does not end', () => {
     daemon.stdout?.once('data', () => {
       caller.abort(reason);
     });
-    const stopped = poolStop({ runDir: machine.runDir, signal: caller.signal, timeoutMs: 20_000 });
+    const stopped = stopPool({ runDir: machine.runDir, signal: caller.signal, timeoutMs: 20_000 });
     await expect(stopped).rejects.toBe(reason);
   });
 });
@@ -87,7 +87,7 @@ describe('the socket of the figures', () => {
   it('does not take the place of a file', async () => {
     const path = join(machine.dir, 'notes.txt');
     writeFileSync(path, 'mine');
-    await expect(serveMetrics({ socketPath: path })).rejects.toThrow(`${path} is there and no socket`);
+    await expect(servePoolMetrics({ socketPath: path })).rejects.toThrow(`${path} is there and no socket`);
     expect(readFileSync(path, 'utf8')).toBe('mine');
   });
 
@@ -96,7 +96,7 @@ describe('the socket of the figures', () => {
     const script = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))`;
     await once(spawn(process.execPath, ['-e', script, path]), 'exit');
     const left = statSync(path).ino;
-    const server = await serveMetrics({ socketPath: path }, { runDir: machine.runDir });
+    const server = await servePoolMetrics({ socketPath: path }, { runDir: machine.runDir });
     expect(statSync(path).isSocket()).toBe(true);
     expect(statSync(path).ino).not.toBe(left);
     server.close();

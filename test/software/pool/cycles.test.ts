@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
-import { poolPrefetch } from '../../../lib/pool/index.ts';
+import { prefetchImages } from '../../../lib/pool/index.ts';
 import { leastOf, Machine } from '../../helpers/machine.ts';
 
 const CYCLES = 300;
@@ -24,7 +24,7 @@ it(`${CYCLES} restores`, { timeout: 300_000 }, async () => {
   });
   const before = `${await workload.verify()} ${await workload.addresses()}`;
   expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
-  await poolPrefetch(machine.imagesDir, { runDir: machine.runDir, golden: true });
+  await prefetchImages(machine.imagesDir, { runDir: machine.runDir, golden: true });
 
   const held = async () => ({
     free: (await machine.poolStatus()).devices.map((device) => device.freeBytes),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
-import { dropImages, poolMark, poolPrefetch, type PoolStatus } from '../../../lib/pool/index.ts';
+import { dropImages, markGolden, prefetchImages, type PoolStatus } from '../../../lib/pool/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';
 
@@ -72,8 +72,8 @@ describe('a restore', () => {
     const workload = await start();
     const before = await snapshot(workload);
     await dump(workload);
-    expect(await poolPrefetch(machine.imagesDir, pool)).toBe(1);
-    expect(await poolPrefetch(machine.imagesDir, pool)).toBe(1); // is there already
+    expect(await prefetchImages(machine.imagesDir, pool)).toBe(1);
+    expect(await prefetchImages(machine.imagesDir, pool)).toBe(1); // is there already
     const { images } = await machine.poolStatus();
     expect(images).toMatchObject([
       { dir: machine.imagesDir, state: 'resident', origin: 'prefetch', bytes: MOVED_BYTES },
@@ -107,7 +107,7 @@ describe('a restore', () => {
     const workload = await start();
     const before = await snapshot(workload);
     await dump(workload);
-    await poolPrefetch(machine.imagesDir, pool);
+    await prefetchImages(machine.imagesDir, pool);
     const manifest = readdirSync(machine.imagesDir).find((name) => /^cuda-\d+\.img$/.test(name)) ?? '';
     utimesSync(join(machine.imagesDir, manifest), 1, 1);
     expect((await restore()).log).toMatch(
@@ -140,7 +140,7 @@ describe('a golden image', () => {
     const workload = await start();
     const before = await snapshot(workload);
     await dump(workload);
-    await poolPrefetch(machine.imagesDir, { ...pool, golden: true });
+    await prefetchImages(machine.imagesDir, { ...pool, golden: true });
     for (let i = 0; i < 3; i++) {
       expect((await restore()).log).toMatch(/1 golden copied/);
       expect(await snapshot(workload)).toBe(before);
@@ -148,7 +148,7 @@ describe('a golden image', () => {
     }
     await expectFree(begin - MOVED_BYTES);
     expect(await dropImages(machine.imagesDir, pool)).toBe(0);
-    expect(await poolMark(machine.imagesDir, false, pool)).toBe(1);
+    expect(await markGolden(machine.imagesDir, false, pool)).toBe(1);
     expect(await dropImages(machine.imagesDir, pool)).toBe(1);
     await expectFree(begin);
   });
@@ -158,7 +158,7 @@ describe('a golden image', () => {
     const workload = await start();
     const before = await snapshot(workload);
     await dump(workload);
-    await poolPrefetch(machine.imagesDir, { ...pool, golden: true });
+    await prefetchImages(machine.imagesDir, { ...pool, golden: true });
     // Even when the settings ask for memory to be kept as it is handed over.
     await restore({ env: { CRIU_CUDA_HANDOVER: 'map' } });
     expect(await workload.ask('fill 77')).toContain('ok');
@@ -177,16 +177,16 @@ describe('the budget', () => {
       expect((await dump(await start(), { imagesDir })).exitCode).toBe(0);
     }
     const [a = '', b = '', c = ''] = dirs;
-    await poolPrefetch(a, pool);
-    await poolPrefetch(b, pool);
-    await poolPrefetch(a, pool);
-    await poolPrefetch(c, pool);
+    await prefetchImages(a, pool);
+    await prefetchImages(b, pool);
+    await prefetchImages(a, pool);
+    await prefetchImages(c, pool);
     const { images, counters } = await machine.poolStatus();
     expect(images.map(({ dir }) => dir).sort()).toEqual([a, c]);
     expect(counters.evictions).toBe(1);
-    await poolMark(a, true, pool);
-    await poolMark(c, true, pool);
-    await expect(poolPrefetch(b, pool)).rejects.toThrow(/does not fit.*CRIU_CUDA_POOL_BUDGET_MB is 80/);
+    await markGolden(a, true, pool);
+    await markGolden(c, true, pool);
+    await expect(prefetchImages(b, pool)).rejects.toThrow(/does not fit.*CRIU_CUDA_POOL_BUDGET_MB is 80/);
   });
 
   it('is dropped for a restore that finds the device full', async () => {
@@ -199,7 +199,7 @@ describe('the budget', () => {
     mkdirSync(other);
     await dump(await start(['--alloc', '100Mx2']), { imagesDir: other });
     await expectFree(begin);
-    await poolPrefetch(other, pool);
+    await prefetchImages(other, pool);
     await restore();
     expect(await snapshot(workload)).toBe(before);
     expect((await machine.poolStatus()).images).toEqual([]);
@@ -213,7 +213,7 @@ describe('requests that cannot be met', () => {
   ])('prefetch of %s', async (_name, dir, message) => {
     await machine.startPool();
     mkdirSync(join(machine.dir, 'nothing'));
-    await expect(poolPrefetch(join(machine.dir, dir), pool)).rejects.toThrow(message);
+    await expect(prefetchImages(join(machine.dir, dir), pool)).rejects.toThrow(message);
   });
 
   it('a second daemon of the run directory', async () => {

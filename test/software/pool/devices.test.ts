@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
-import { poolPrefetch, type PoolStatus } from '../../../lib/pool/index.ts';
+import { prefetchImages, type PoolStatus } from '../../../lib/pool/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine, type CriuRun } from '../../helpers/machine.ts';
 
@@ -39,7 +39,7 @@ it('has a warm context on each, and puts an image where its process was', async 
   const before = await snapshot(workload);
   expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
   await expect.poll(taken).toEqual([0, 0]);
-  await poolPrefetch(machine.imagesDir, { runDir: machine.runDir });
+  await prefetchImages(machine.imagesDir, { runDir: machine.runDir });
   expect((await machine.poolStatus()).devices.map((device) => device.residentBytes)).toEqual([0, 32 * MIB]);
   expect((await restore()).log).toMatch(/1 resident images reused/);
   expect(await snapshot(workload)).toBe(before);
@@ -68,7 +68,7 @@ describe('CRIU_CUDA_DEVICE_MAP', () => {
     const workload = await start(0);
     const before = await snapshot(workload);
     expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
-    await poolPrefetch(machine.imagesDir, { runDir: machine.runDir });
+    await prefetchImages(machine.imagesDir, { runDir: machine.runDir });
     const run = await restore({ CRIU_CUDA_DEVICE_MAP: mapOf(await machine.poolStatus()) });
     expect(run.log).toMatch(/0 resident images reused, 0 golden copied, 1 loading/);
     expect(await snapshot(workload)).toBe(before);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
-import { poolPrefetch, poolStatus } from '../../../lib/pool/index.ts';
+import { prefetchImages, readPoolStatus } from '../../../lib/pool/index.ts';
 import { waitForExit } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine } from '../../helpers/machine.ts';
@@ -60,7 +60,7 @@ describe.each(['KILL', 'TERM'])('SIG%s', (signal) => {
     'at %s: the restore continues',
     async (action) => {
       expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
-      await poolPrefetch(machine.imagesDir, { runDir: machine.runDir });
+      await prefetchImages(machine.imagesDir, { runDir: machine.runDir });
       const restored = await machine.restore({ libdir, args: signalAt(action, signal) });
       expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
       expect(await snapshot()).toBe(before);
@@ -91,7 +91,7 @@ it.each([2, 5, 8, 11, 14, 17, 20])("at copy %i of a tree's restore: each has its
 it('SIGTERM: the sockets are gone at once, the daemon ends after its last operation', async () => {
   expect((await machine.dump(workload, { libdir, args: signalAt('post-dump', 'TERM') })).exitCode).toBe(0);
   await waitForExit(daemon, { timeoutMs: 20_000 });
-  await expect(poolStatus({ runDir: machine.runDir })).rejects.toMatchObject({ code: 'ERR_POOL_ABSENT' });
+  await expect(readPoolStatus({ runDir: machine.runDir })).rejects.toMatchObject({ code: 'ERR_POOL_ABSENT' });
   // The directory is free for another one.
   await machine.startPool();
   expect((await machine.restore({ libdir })).exitCode).toBe(0);

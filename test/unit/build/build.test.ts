@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { build, sanitizedBuildDir } from '../../../lib/build/index.ts';
+import { buildPlugins, sanitizedBuildDir } from '../../../lib/build/index.ts';
 
 describe('build', () => {
   it('refuses a source tree that is not CRIU before anything is built', async () => {
-    await expect(build({ criuSrc: tmpdir() })).rejects.toMatchObject({
+    await expect(buildPlugins({ criuSrc: tmpdir() })).rejects.toMatchObject({
       code: 'ERR_USAGE',
       message: `--criu-src ${tmpdir()} has no criu/include/criu-plugin.h`,
     });
@@ -13,7 +13,7 @@ describe('build', () => {
 
   it('says what is missing on a machine without cmake', async () => {
     const env = { PATH: '/nowhere', CRIU_CUDA_BUILD_DIR: '/nowhere/build' };
-    await expect(build({ env })).rejects.toMatchObject({
+    await expect(buildPlugins({ env })).rejects.toMatchObject({
       message: expect.stringContaining('the C parts cannot be built here') as string,
       missing: [{ what: 'cmake' }],
     });

@@ -25,7 +25,7 @@ import {
   killTree,
   readChildren,
   readStat,
-  readTree,
+  readProcessTree,
   waitForExit,
 } from '../../../lib/process/index.ts';
 import { restore, RestoreError, type RestoredProcess } from '../../../lib/restore/index.ts';
@@ -95,7 +95,7 @@ function actionScript(stage: string, first: string, code: number): string[] {
 }
 
 function track(restored: RestoredProcess): RestoredProcess {
-  started.push(...readTree(restored.result.pid).map((stat) => stat.pid));
+  started.push(...readProcessTree(restored.result.pid).map((stat) => stat.pid));
   return restored;
 }
 
@@ -113,7 +113,7 @@ const sum = (phases: { durationMs: number }[]): number =>
 describe('round trip', { timeout: TIMEOUT_MS }, () => {
   it('brings a tree back, which then ends as our child', async () => {
     const pid = await startTree();
-    const before = readTree(pid).map((stat) => [stat.pid, stat.ppid]);
+    const before = readProcessTree(pid).map((stat) => [stat.pid, stat.ppid]);
     const dumped = await checkpoint({ ...shared, pid });
     expect(dumped).toMatchObject({ pid, leaveRunning: false, tasks: [], warnings: [] });
     expect(dumped.imageBytes).toBeGreaterThan(4096);
@@ -125,7 +125,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     expect(result).toMatchObject({ pid, tasks: [], warnings: [] });
     expect(sum(result.phases)).toBeCloseTo(result.durationMs, 3);
     expect(readStat(pid)?.ppid).toBe(process.pid);
-    expect(readTree(pid).map((stat) => stat.pid)).toEqual(before.map(([one]) => one));
+    expect(readProcessTree(pid).map((stat) => stat.pid)).toEqual(before.map(([one]) => one));
     process.kill(pid, 'SIGUSR1');
     expect(await restored.wait()).toEqual({ kind: 'exited', code: 7 });
     expect(readStat(pid)).toBeUndefined();
@@ -136,7 +136,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     await checkpoint({ ...shared, pid });
     for (let times = 0; times < 2; times += 1) {
       const restored = track(await restore(shared));
-      const tree = readTree(pid).map((stat) => stat.pid);
+      const tree = readProcessTree(pid).map((stat) => stat.pid);
       await restored.kill(0);
       expect(tree.filter((one) => readStat(one) !== undefined)).toEqual([]);
     }
@@ -229,7 +229,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
 describe('images that CRIU wrote', { timeout: TIMEOUT_MS }, () => {
   it('are read as CRIU means them', async () => {
     const pid = await startTree();
-    const tree = readTree(pid);
+    const tree = readProcessTree(pid);
     await checkpoint({ ...shared, pid });
     expect(readPstree(shared.imagesDir)).toEqual(
       tree.map((stat) => ({
@@ -313,7 +313,7 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
   it('of the restore name the file that changed, and leave nothing behind', async () => {
     const pid = await start(': > file; exec 3<>file; sleep 1000 & : > ready; wait');
     await fileAppears('ready');
-    const pids = readTree(pid).map((stat) => stat.pid);
+    const pids = readProcessTree(pid).map((stat) => stat.pid);
     await checkpoint({ ...shared, pid });
     appendFileSync(join(dir, 'file'), 'more');
     const failure = restore(shared);
@@ -347,7 +347,7 @@ describe('an interruption', { timeout: TIMEOUT_MS }, () => {
 
   it('of the restore leaves nothing of it', async () => {
     const pid = await startTree();
-    const pids = readTree(pid).map((stat) => stat.pid);
+    const pids = readProcessTree(pid).map((stat) => stat.pid);
     await checkpoint({ ...shared, pid });
     const stop = new AbortController();
     const restoring = restore({

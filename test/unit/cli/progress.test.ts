@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { withProgress, type Report } from '../../../lib/progress.ts';
+import { withProgress, type ProgressListener } from '../../../lib/progress.ts';
 import { captureIo, type CaptureOptions } from './capture.ts';
 
 // only the clock is replaced: these tests are about when something is shown
@@ -14,7 +14,7 @@ afterEach(() => {
 /** Shows a step that lasts so long and says something at its begin. */
 async function show(ms: number, options: CaptureOptions, fails = false): Promise<string> {
   const { io, stderr, stdout } = captureIo(options);
-  const work = async (report: Report): Promise<number> => {
+  const work = async (report: ProgressListener): Promise<number> => {
     report('first  part');
     await new Promise((resolve) => setTimeout(resolve, ms));
     if (fails) throw new Error('broken');

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { examine, type Check, type DoctorReport } from '../../../lib/doctor/index.ts';
+import { checkMachine, type MachineCheck, type MachineReport } from '../../../lib/doctor/index.ts';
 import { libdirsInOptions } from '../../../lib/doctor/plugins.ts';
 import { findMount } from '../../../lib/doctor/storage.ts';
 import { softcudaLibrary, type Environment } from '../../../lib/paths.ts';
@@ -32,7 +32,7 @@ function write(path: string, content: string | Buffer): void {
   writeFileSync(file, content);
 }
 
-function examineWith(env: Environment = {}, imagesDir?: string): Promise<DoctorReport> {
+function examineWith(env: Environment = {}, imagesDir?: string): Promise<MachineReport> {
   const system = {
     ...machine.system,
     env: {
@@ -43,7 +43,7 @@ function examineWith(env: Environment = {}, imagesDir?: string): Promise<DoctorR
       ...env,
     },
   };
-  return examine({ system, root, ...(imagesDir === undefined ? {} : { imagesDir }) });
+  return checkMachine({ system, root, ...(imagesDir === undefined ? {} : { imagesDir }) });
 }
 
 function confFile(text: string, name = 'cuda.conf'): string {
@@ -52,7 +52,7 @@ function confFile(text: string, name = 'cuda.conf'): string {
   return path;
 }
 
-function get(report: DoctorReport, id: string): Check {
+function get(report: MachineReport, id: string): MachineCheck {
   const check = report.checks.find((candidate) => candidate.id === id);
   if (check === undefined)
     throw new Error(`no check ${id} among ${report.checks.map((c) => c.id).join(' ')}`);

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
-import { inspectDirectory, inspectPlugin, isCudaPlugin, parseElf } from '../../../lib/inspect/index.ts';
+import { inspectPluginDirectory, inspectPlugin, isCudaPlugin, parseElf } from '../../../lib/inspect/index.ts';
 import { cacheDir, projectRoot } from '../../../lib/paths.ts';
 import { variantPlugin } from '../../../lib/variant.ts';
 import { cachedCriuDirs } from '../../../lib/machine/index.ts';
@@ -109,14 +109,14 @@ describe('parseElf', () => {
   });
 });
 
-describe('inspectDirectory', () => {
+describe('inspectPluginDirectory', () => {
   it('lists what CRIU would load', async () => {
     const sub = join(dir, 'plugins');
     mkdirSync(sub);
     const path = await compilePlugin(sub, 'cuda_plugin.so', { name: 'cuda_plugin' });
     symlinkSync(path, join(sub, 'another.so'));
     writeFileSync(join(sub, 'cuda_plugin.so.bak'), '');
-    const found = inspectDirectory(sub);
+    const found = inspectPluginDirectory(sub);
     expect(found.map((info) => [info.path, isCudaPlugin(info)])).toEqual([
       [join(sub, 'another.so'), true],
       [join(sub, 'cuda_plugin.so'), true],
@@ -124,7 +124,7 @@ describe('inspectDirectory', () => {
   });
 
   it('is empty where there is no directory', () => {
-    expect(inspectDirectory(join(dir, 'nothing'))).toEqual([]);
+    expect(inspectPluginDirectory(join(dir, 'nothing'))).toEqual([]);
   });
 });
 

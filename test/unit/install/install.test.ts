@@ -14,11 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  install,
+  installPlugin,
   parseCompiledLibdir,
   readManifest,
-  rollback,
-  uninstall,
+  rollBackPlugin,
+  uninstallPlugin,
 } from '../../../lib/install/index.ts';
 import { inspectPlugin } from '../../../lib/inspect/index.ts';
 import { compilePlugin } from '../inspect/compile.ts';
@@ -65,7 +65,7 @@ describe('install', () => {
   it('creates the directory and records what it did', async () => {
     const source = await variantFolder('stock', '1.0.0');
     const now = () => new Date('2026-01-02T03:04:05Z');
-    expect(await install({ source, libdir, now })).toEqual({
+    expect(await installPlugin({ source, libdir, now })).toEqual({
       libdir,
       changed: true,
       files: ['cuda_plugin.so'],
@@ -81,9 +81,9 @@ describe('install', () => {
 
   it('changes nothing the second time', async () => {
     const source = await variantFolder('stock', '1.0.0');
-    await install({ source, libdir });
+    await installPlugin({ source, libdir });
     const before = statSync(plugin()).ino;
-    expect(await install({ source, libdir })).toMatchObject({ changed: false });
+    expect(await installPlugin({ source, libdir })).toMatchObject({ changed: false });
     expect(statSync(plugin()).ino).toBe(before);
     expect((await readManifest(libdir)).history).toHaveLength(1);
   });
@@ -91,20 +91,20 @@ describe('install', () => {
   it('replaces the file as a whole, so that an open one stays intact', async () => {
     const upstream = await upstreamPlugin();
     const before = statSync(plugin()).ino;
-    const result = await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    const result = await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     expect(result.replaced).toBe("CRIU's own CUDA plugin");
     expect(statSync(plugin()).ino).not.toBe(before);
     expect(readFileSync(join(libdir, '.criu-cuda-backup', '1', 'cuda_plugin.so'))).toEqual(upstream);
   });
 
   it('installs helper programs with their mode', async () => {
-    await install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
+    await installPlugin({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
     expect(statSync(join(libdir, 'cuda-poold')).mode & 0o777).toBe(0o755);
   });
 
   it('refuses a directory with a second CUDA plugin', async () => {
     await upstreamPlugin('cuda_plugin_old.so');
-    const failure = install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    const failure = installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     await expect(failure).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED' });
     await expect(failure).rejects.toThrow(/cuda_plugin_old\.so is CRIU's own CUDA plugin under another name/);
     expect(visible()).toEqual(['cuda_plugin_old.so']);
@@ -113,21 +113,24 @@ describe('install', () => {
   it('leaves other plugins alone', async () => {
     mkdirSync(libdir);
     await compilePlugin(libdir, 'amdgpu_plugin.so', { name: 'amdgpu_plugin' });
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     expect(inspectPlugin(join(libdir, 'amdgpu_plugin.so')).kind).toBe('other');
   });
 
   it.each(['cuda_plugin.so', 'cuda-poold'])('refuses to replace a foreign %s', async (name) => {
     mkdirSync(libdir);
     writeFileSync(join(libdir, name), 'mine');
-    const failure = install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
+    const failure = installPlugin({
+      source: await variantFolder('parallel', '1.0.0', ['cuda-poold']),
+      libdir,
+    });
     await expect(failure).rejects.toThrow(`${join(libdir, name)} was not put there by criu-cuda`);
     expect(visible()).toEqual([name]);
     expect(readFileSync(join(libdir, name), 'utf8')).toBe('mine');
   });
 
   it('says how to get a plugin that is not built', async () => {
-    const failure = install({ source: join(dir, 'nothing'), libdir });
+    const failure = installPlugin({ source: join(dir, 'nothing'), libdir });
     await expect(failure).rejects.toMatchObject({ code: 'ERR_ENVIRONMENT' });
     expect(existsSync(libdir)).toBe(false);
   });
@@ -137,19 +140,19 @@ describe('install', () => {
     const lock = join(libdir, '.criu-cuda-backup', 'lock');
     mkdirSync(join(libdir, '.criu-cuda-backup'), { recursive: true });
     writeFileSync(lock, `${process.pid}`);
-    await expect(install({ source, libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_BUSY' });
+    await expect(installPlugin({ source, libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_BUSY' });
     writeFileSync(lock, '4194305'); // above the highest process id
-    expect(await install({ source, libdir })).toMatchObject({ changed: true });
+    expect(await installPlugin({ source, libdir })).toMatchObject({ changed: true });
     expect(existsSync(lock)).toBe(false);
   });
 
   it('continues after an installation that was cut short', async () => {
-    await install({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
+    await installPlugin({ source: await variantFolder('parallel', '1.0.0', ['cuda-poold']), libdir });
     const old = readFileSync(join(libdir, 'cuda-poold'));
     const newer = await variantFolder('parallel', '2.0.0', ['cuda-poold']);
-    await install({ source: newer, libdir });
+    await installPlugin({ source: newer, libdir });
     writeFileSync(join(libdir, 'cuda-poold'), old); // as if killed before this file
-    expect(await install({ source: newer, libdir })).toMatchObject({ changed: true, version: '2.0.0' });
+    expect(await installPlugin({ source: newer, libdir })).toMatchObject({ changed: true, version: '2.0.0' });
     expect(readFileSync(join(libdir, 'cuda-poold'), 'utf8')).toContain('2.0.0');
   });
 });
@@ -157,37 +160,37 @@ describe('install', () => {
 describe('rollback', () => {
   it('goes back step by step', async () => {
     const upstream = await upstreamPlugin();
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
-    await install({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await installPlugin({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
 
-    expect(await rollback({ libdir })).toMatchObject({ variant: 'stock', version: '1.0.0' });
+    expect(await rollBackPlugin({ libdir })).toMatchObject({ variant: 'stock', version: '1.0.0' });
     expect(inspectPlugin(plugin())).toMatchObject({ kind: 'criu-cuda', version: '1.0.0' });
     expect(visible()).toEqual(['.criu-cuda-backup', 'cuda_plugin.so']);
 
-    expect(await rollback({ libdir })).toMatchObject({ replaced: "CRIU's own CUDA plugin", files: [] });
+    expect(await rollBackPlugin({ libdir })).toMatchObject({ replaced: "CRIU's own CUDA plugin", files: [] });
     expect(readFileSync(plugin())).toEqual(upstream);
-    await expect(rollback({ libdir })).rejects.toThrow('nothing was installed into');
+    await expect(rollBackPlugin({ libdir })).rejects.toThrow('nothing was installed into');
   });
 
   it('removes the plugin when there was none', async () => {
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
-    await rollback({ libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await rollBackPlugin({ libdir });
     expect(existsSync(plugin())).toBe(false);
   });
 
   it('refuses when the plugin was replaced by somebody else', async () => {
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     rmSync(plugin());
     const upstream = await upstreamPlugin();
-    await expect(rollback({ libdir })).rejects.toThrow(/is not what criu-cuda installed/);
+    await expect(rollBackPlugin({ libdir })).rejects.toThrow(/is not what criu-cuda installed/);
     expect(readFileSync(plugin())).toEqual(upstream);
   });
 
   it('refuses kept files that were damaged', async () => {
     await upstreamPlugin();
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     writeFileSync(join(libdir, '.criu-cuda-backup', '1', 'cuda_plugin.so'), 'x');
-    await expect(rollback({ libdir })).rejects.toThrow(/are damaged/);
+    await expect(rollBackPlugin({ libdir })).rejects.toThrow(/are damaged/);
     expect(inspectPlugin(plugin()).version).toBe('1.0.0');
   });
 });
@@ -195,22 +198,22 @@ describe('rollback', () => {
 describe('uninstall', () => {
   it('leaves the directory as it was before the first installation', async () => {
     const upstream = await upstreamPlugin();
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
-    await install({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
-    await uninstall({ libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await installPlugin({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
+    await uninstallPlugin({ libdir });
     expect(visible()).toEqual(['cuda_plugin.so']);
     expect(readFileSync(plugin())).toEqual(upstream);
   });
 
   it('creates nothing where nothing was installed', async () => {
-    await expect(uninstall({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED' });
+    await expect(uninstallPlugin({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED' });
     expect(existsSync(libdir)).toBe(false);
   });
 
   it('names a damaged record', async () => {
-    await install({ source: await variantFolder('stock', '1.0.0'), libdir });
+    await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     writeFileSync(join(libdir, '.criu-cuda-backup', 'manifest.json'), '{"schemaVersion":7}');
-    await expect(uninstall({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_MANIFEST' });
+    await expect(uninstallPlugin({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_MANIFEST' });
   });
 });
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { parseMemory, readMemory } from '../../../lib/process/index.ts';
+import { parseMemory, readMemorySummary } from '../../../lib/process/index.ts';
 
 const MIB = 2 ** 20;
 
-describe('readMemory', () => {
+describe('readMemorySummary', () => {
   it('sees memory that was written to', async () => {
-    const before = await readMemory(process.pid);
+    const before = await readMemorySummary(process.pid);
     const block = Buffer.alloc(64 * MIB, 7);
-    const after = await readMemory(process.pid);
+    const after = await readMemorySummary(process.pid);
     if (!before || !after) throw new Error('this process is there');
     expect(after.anonymousBytes - before.anonymousBytes).toBeGreaterThan(48 * MIB);
     expect(after.residentBytes).toBeGreaterThanOrEqual(after.anonymousBytes);
@@ -16,7 +16,7 @@ describe('readMemory', () => {
   });
 
   it('has nothing of a process that is not there', async () => {
-    expect(await readMemory(2 ** 22 + 1)).toBeUndefined();
+    expect(await readMemorySummary(2 ** 22 + 1)).toBeUndefined();
   });
 
   it('names a field that is missing', () => {

@@ -10,7 +10,7 @@ import {
   isAlive,
   killTree,
   readStat,
-  readTree,
+  readProcessTree,
   waitForExit,
   watchProcess,
 } from '../../../lib/process/index.ts';
@@ -132,15 +132,15 @@ describe('becomeSubreaper', () => {
 describe('killTree', () => {
   it('ends a whole tree and leaves no zombie', async () => {
     const { pid } = await orphan('sleep 60 & sh -c "sleep 60 & wait" & wait');
-    await until(() => readTree(pid).length === 4);
-    const pids = readTree(pid).map((stat) => stat.pid);
+    await until(() => readProcessTree(pid).length === 4);
+    const pids = readProcessTree(pid).map((stat) => stat.pid);
     await killTree(pid);
     expect(pids.filter((one) => readStat(one) !== undefined)).toEqual([]);
   });
 
   it('gives the root time to end by itself', async () => {
     const { pid } = await orphan('trap "exit 0" TERM; sleep 60 & wait');
-    await until(() => readTree(pid).length === 2);
+    await until(() => readProcessTree(pid).length === 2);
     const started = Date.now();
     await killTree(pid, 10_000);
     expect(readStat(pid)).toBeUndefined();
@@ -149,8 +149,8 @@ describe('killTree', () => {
 
   it('kills what ignores SIGTERM, and the orphans it leaves', async () => {
     const { pid } = await orphan('trap "" TERM; sleep 60 & wait');
-    await until(() => readTree(pid).length === 2);
-    const pids = readTree(pid).map((stat) => stat.pid);
+    await until(() => readProcessTree(pid).length === 2);
+    const pids = readProcessTree(pid).map((stat) => stat.pid);
     await killTree(pid, 50);
     expect(pids.filter((one) => readStat(one) !== undefined)).toEqual([]);
   });

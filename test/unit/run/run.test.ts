@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UsageError } from '../../../lib/errors.ts';
 import { readStat, sendSignal } from '../../../lib/process/index.ts';
-import { run } from '../../../lib/run/index.ts';
+import { startProgram } from '../../../lib/run/index.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-const shell = (script: string) => run({ command: 'sh', args: ['-c', script], env: { DIR: dir } });
+const shell = (script: string) => startProgram({ command: 'sh', args: ['-c', script], env: { DIR: dir } });
 
 async function fileAppears(name: string): Promise<string> {
   const path = join(dir, name);
@@ -57,8 +57,8 @@ describe('run', () => {
   });
 
   it('refuses a command that is not there', async () => {
-    await expect(run({ command: join(dir, 'missing') })).rejects.toThrow(UsageError);
-    await expect(run({ command: join(dir, 'missing') })).rejects.toThrow('missing could not be run');
+    await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow(UsageError);
+    await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow('missing could not be run');
   });
 
   it('sets LD_PRELOAD only for an interceptor', async () => {
@@ -66,7 +66,7 @@ describe('run', () => {
     await plain.ended;
     expect(await fileAppears('plain')).toBe(`${process.env.LD_PRELOAD ?? 'unset'}\n`);
     const library = 'libm.so.6';
-    const loaded = await run({
+    const loaded = await startProgram({
       command: 'sh',
       args: ['-c', 'echo "$LD_PRELOAD" > $DIR/loaded'],
       env: { DIR: dir },

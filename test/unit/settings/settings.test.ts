@@ -3,7 +3,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { configTemplate, loadSettings, settingKeys, writeConfigFile } from '../../../lib/settings/index.ts';
+import {
+  settingsTemplate,
+  loadSettings,
+  settingKeys,
+  writeSettingsFile,
+} from '../../../lib/settings/index.ts';
 import { SettingError } from '../../../lib/settings/settings.ts';
 import { definitionOf } from '../../../lib/settings/table.ts';
 import { exec, execResult } from '../../../lib/exec.ts';
@@ -92,9 +97,9 @@ describe('a wrong value', () => {
   });
 });
 
-describe('writeConfigFile', () => {
+describe('writeSettingsFile', () => {
   it('writes every key, readable, and all of it is valid once uncommented', async () => {
-    await writeConfigFile(file);
+    await writeSettingsFile(file);
     expect(statSync(file).mode & 0o777).toBe(0o644);
     const text = readFileSync(file, 'utf8').replaceAll(/^#(?=CRIU)/gm, '');
     const loaded = load(text);
@@ -106,12 +111,12 @@ describe('writeConfigFile', () => {
 
   it('does not overwrite without force, and leaves no other file', async () => {
     writeFileSync(file, 'mine');
-    await expect(writeConfigFile(file)).rejects.toMatchObject({
+    await expect(writeSettingsFile(file)).rejects.toMatchObject({
       message: `${file} is there already`,
     });
     expect(readFileSync(file, 'utf8')).toBe('mine');
-    await writeConfigFile(file, { force: true });
-    expect(readFileSync(file, 'utf8')).toBe(configTemplate());
+    await writeSettingsFile(file, { force: true });
+    expect(readFileSync(file, 'utf8')).toBe(settingsTemplate());
     expect(readdirSync(dir)).toEqual(['cuda.conf']);
   });
 });
@@ -155,7 +160,7 @@ describe('the C side', () => {
   });
 
   it('reads the file config init writes', async () => {
-    await writeConfigFile(file);
+    await writeSettingsFile(file);
     writeFileSync(file, readFileSync(file, 'utf8').replaceAll(/^#(?=CRIU)/gm, ''));
     expect((await execResult(printer, [file])).stderr).toBe('');
   });

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Containers of podman: creating, checkpointing and restoring them, golden checkpoints of inference servers, and CDI
+ * files for engines that create containers themselves.
+ * @module container
+ */
+export { CommandError, describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
+export {
+  cdiDeviceName,
+  cdiSpec,
+  checkpointContainer,
+  containerEdits,
+  ContainerError,
+  createContainer,
+  listPresets,
+  removeContainer,
+  restoreContainer,
+  writeCdi,
+  type CdiSpec,
+  type ContainerCheckpointOptions,
+  type ContainerCheckpointResult,
+  type ContainerCreateOptions,
+  type ContainerEdits,
+  type ContainerInfo,
+  type ContainerMount,
+  type ContainerPhase,
+  type ContainerRestoreOptions,
+  type ContainerRestoreResult,
+  type GpuAccess,
+  type Preset,
+  type PresetPart,
+} from '../container/index.ts';
+export {
+  createGolden,
+  GoldenError,
+  restoreGolden,
+  type GoldenCreateOptions,
+  type GoldenRestoreOptions,
+  type GoldenRestoreResult,
+  type GoldenResult,
+} from '../golden/index.ts';
+export { ServerError, type ServerAnswer, type ServerOptions } from '../server/index.ts';

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/**
+ * GPU images and page files of a checkpoint: what they hold, and whether they are whole.
+ * @module images
+ */
+export { describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
+export {
+  GpuImageError,
+  listGpuImages,
+  readGpuImage,
+  readGpuImages,
+  readPageImages,
+  verifyGpuImages,
+  type GpuAllocation,
+  type GpuChunk,
+  type GpuImage,
+  type GpuManifest,
+  type GpuStripe,
+  type ImageGpu,
+  type PageImage,
+  type PageMapping,
+  type VerifiedImage,
+  type VerifyOptions,
+} from '../images/index.ts';

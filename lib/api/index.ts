@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Checkpoint and restore of process trees, programs to be checkpointed, processes, settings and errors. More is in
+ * `criu-cuda-toolkit/gpu`, `/pool`, `/images`, `/container`, `/bench` and `/setup`.
+ * @module index
+ */
+export {
+  CommandError,
+  describeError,
+  EnvironmentError,
+  InterruptedError,
+  ToolkitError,
+  UsageError,
+  type CommandFacts,
+  type Missing,
+  type ToolkitErrorOptions,
+} from '../errors.ts';
+export {
+  checkpoint,
+  CheckpointError,
+  type CheckpointOptions,
+  type CheckpointResult,
+} from '../checkpoint/index.ts';
+export {
+  restore,
+  RestoreError,
+  wake,
+  WakeError,
+  type RestoredProcess,
+  type RestoreOptions,
+  type RestoreResult,
+  type WakeOptions,
+  type WakeResult,
+} from '../restore/index.ts';
+export {
+  CriuImageError,
+  CriuStatusError,
+  type CriuFlag,
+  type CriuFlags,
+  type CudaTask,
+  type OperationOptions,
+  type Phase,
+  type PluginChoice,
+} from '../criu/index.ts';
+export {
+  preloadEnvironment,
+  startProgram,
+  type PreloadEnvironment,
+  type RunningProgram,
+  type StartOptions,
+} from '../run/index.ts';
+export {
+  becomeSubreaper,
+  ProcError,
+  readMemorySummary,
+  readProcessTree,
+  SystemCallError,
+  waitForExit,
+  watchProcess,
+  type ExitStatus,
+  type MemorySummary,
+  type ProcessStat,
+  type WaitOptions,
+  type WatchedProcess,
+} from '../process/index.ts';
+export {
+  readMemoryMap,
+  readMemoryPages,
+  type MemoryKind,
+  type MemoryMap,
+  type MemoryMapOptions,
+  type MemoryMapping,
+  type MemoryOptions,
+  type MemoryPages,
+  type MemorySums,
+} from '../native/index.ts';
+export {
+  loadSettings,
+  SettingError,
+  type LoadedSettings,
+  type SettingKey,
+  type SettingOrigin,
+  type Settings,
+} from '../settings/index.ts';
+export { interceptorLibrary, type Environment } from '../paths.ts';
+export { listVariants, pluginVariants, type PluginVariant, type VariantInfo } from '../variant.ts';

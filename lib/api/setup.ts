@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Preparing a machine: checking it, getting CRIU, building and installing plugins, containers, settings and bundles.
+ * @module setup
+ */
+export { describeError, EnvironmentError, ToolkitError, UsageError, type Missing } from '../errors.ts';
+export {
+  checkMachine,
+  type CheckMachineOptions,
+  type CheckStatus,
+  type MachineCheck,
+  type MachineReport,
+} from '../doctor/index.ts';
+export {
+  currentSystem,
+  findCriu,
+  type CriuCandidate,
+  type CriuInfo,
+  type CriuOrigin,
+  type FoundCriu,
+  type System,
+} from '../machine/index.ts';
+export { planSetup, readSetupState, SetupError, type SetupState, type SetupStep } from '../setup/index.ts';
+export {
+  planContainerSetup,
+  undoContainerSetup,
+  type ContainerSetupOptions,
+  type ContainerSetupStep,
+  type PathState,
+} from '../setup/containers/index.ts';
+export { buildPlugins, type BuildOptions, type BuildResult } from '../build/index.ts';
+export {
+  inspectPlugin,
+  InspectError,
+  inspectPluginDirectory,
+  isCudaPlugin,
+  type PluginDescriptor,
+  type PluginInfo,
+  type PluginKind,
+} from '../inspect/index.ts';
+export {
+  defaultLibdir,
+  InstallError,
+  installPlugin,
+  rollBackPlugin,
+  uninstallPlugin,
+  type InstallOptions,
+  type InstallResult,
+} from '../install/index.ts';
+export {
+  acceptedText,
+  definitionOf,
+  settingKeys,
+  SettingsFileError,
+  settingsTemplate,
+  writeSettingsFile,
+  type SettingDefinition,
+} from '../settings/index.ts';
+export { createBundle, type BundleFacts, type BundleOptions, type BundleResult } from '../bundle/index.ts';
+export { artefactDir, builtProgram, softcudaLibrary } from '../paths.ts';
+export { variantDir, variantPlugin } from '../variant.ts';
+export type { ExecOptions, ExecResult } from '../exec.ts';
+export type { ProgressListener } from '../progress.ts';
