@@ -3,7 +3,7 @@
  * What a check of the self-test is: a claim of this project, and the run that shows it or throws.
  * @module
  */
-import { ToolkitError } from '../errors.ts';
+import { SelftestError } from './error.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** What a check measured, by name; names of times end in `Ms`, of sizes in `Bytes`. */
@@ -32,12 +32,12 @@ export interface Check {
 /** A check that could not run here; the message is the reason. */
 export class Skipped extends Error {}
 
-/** @throws {@link ToolkitError} ERR_SELFTEST with the message */
+/** @throws {@link SelftestError} ERR_SELFTEST with the message */
 export function ensure(condition: boolean, message: string): void {
-  if (!condition) throw new ToolkitError('ERR_SELFTEST', message);
+  if (!condition) throw new SelftestError('ERR_SELFTEST', message);
 }
 
-/** @throws {@link ToolkitError} ERR_SELFTEST that names what differs */
+/** @throws {@link SelftestError} ERR_SELFTEST that names what differs */
 export function ensureSame(what: string, before: string, after: string): void {
   ensure(before === after, `${what} changed: ${before.slice(0, 200)} became ${after.slice(0, 200)}`);
 }

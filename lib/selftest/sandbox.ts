@@ -8,7 +8,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { checkpoint, type CheckpointOptions, type CheckpointResult } from '../checkpoint/index.ts';
 import { interceptorLibrary } from '../paths.ts';
 import { usesInterceptor, type PluginVariant } from '../variant.ts';
-import { poolPrefetch, poolStart, poolStatus, poolStop, type PoolStatus } from '../pool/index.ts';
+import { prefetchImages, startPool, readPoolStatus, stopPool, type PoolStatus } from '../pool/index.ts';
 import { isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreOptions } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
@@ -153,7 +153,7 @@ export class Sandbox {
 
   /** The pool daemon of this sandbox. */
   async startPool(): Promise<PoolStatus> {
-    const status = await poolStart({
+    const status = await startPool({
       runDir: this.#runDir,
       env: { ...process.env, ...this.#env },
       signal: this.options.signal,
@@ -163,19 +163,19 @@ export class Sandbox {
   }
 
   poolStatus(): Promise<PoolStatus> {
-    return poolStatus({ runDir: this.#runDir });
+    return readPoolStatus({ runDir: this.#runDir });
   }
 
   /** Loads what was dumped last into device memory. */
   prefetch(options: { golden?: boolean } = {}): Promise<number> {
-    return poolPrefetch(this.imagesDir, { runDir: this.#runDir, signal: this.options.signal, ...options });
+    return prefetchImages(this.imagesDir, { runDir: this.#runDir, signal: this.options.signal, ...options });
   }
 
   /** Ends all that was started here, and removes its files. */
   async close(): Promise<void> {
     for (const restored of this.#restored) await this.end(restored);
     for (const workload of this.#workloads) await workload.kill();
-    if (this.#hasPool) await poolStop({ runDir: this.#runDir });
+    if (this.#hasPool) await stopPool({ runDir: this.#runDir });
     rmSync(this.options.dir, { recursive: true, force: true });
   }
 }

@@ -7,7 +7,12 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { controlSocket, poolMetrics, serveMetrics, type PoolStatus } from '../../../lib/pool/index.ts';
+import {
+  controlSocket,
+  formatPoolMetrics,
+  servePoolMetrics,
+  type PoolStatus,
+} from '../../../lib/pool/index.ts';
 import { parseExposition } from '../../helpers/exposition.ts';
 
 const device = (uuid: string, free: number): PoolStatus['devices'][0] => ({
@@ -86,7 +91,7 @@ async function ask(
 
 async function serve(): Promise<{ socketPath: string }> {
   const socketPath = join(dir, 'metrics.sock');
-  server = await serveMetrics({ socketPath }, { runDir: dir });
+  server = await servePoolMetrics({ socketPath }, { runDir: dir });
   return { socketPath };
 }
 
@@ -157,24 +162,24 @@ describe('the server of the figures', () => {
 
   it('listens on a loopback port', async () => {
     await answerWith(wire(status));
-    server = await serveMetrics({ host: '127.0.0.1', port: 0 }, { runDir: dir });
+    server = await servePoolMetrics({ host: '127.0.0.1', port: 0 }, { runDir: dir });
     const { address, port } = server.address() as AddressInfo;
     expect(address).toBe('127.0.0.1');
-    expect((await ask({ port }, '/metrics')).text).toBe(poolMetrics(status));
+    expect((await ask({ port }, '/metrics')).text).toBe(formatPoolMetrics(status));
   });
 });
 
-describe('poolMetrics', () => {
+describe('formatPoolMetrics', () => {
   it('escapes what would end a label', () => {
     const odd = 'a"b\\c\nd';
-    const text = poolMetrics({ ...status, devices: [device(odd, 1)] });
+    const text = formatPoolMetrics({ ...status, devices: [device(odd, 1)] });
     expect(parseExposition(text).get('criu_cuda_pool_device_free_bytes')?.samples).toEqual([
       { labels: { uuid: odd }, value: 1 },
     ]);
   });
 
   it('has no samples of devices where there are none', () => {
-    const families = parseExposition(poolMetrics({ ...status, devices: [] }));
+    const families = parseExposition(formatPoolMetrics({ ...status, devices: [] }));
     expect(families.get('criu_cuda_pool_device_free_bytes')?.samples).toEqual([]);
   });
 });
