@@ -8,13 +8,17 @@
 import { execa } from 'execa';
 import { InterruptedError, CommandError, ToolkitError } from './errors.ts';
 
+/** How a program is run. */
 export interface ExecOptions {
+  /** Its working directory. @default the caller's */
   cwd?: string | undefined;
   /** Added to the environment; `undefined` removes a variable. */
   env?: Record<string, string | undefined> | undefined;
   /** Milliseconds. @default 60_000 */
   timeoutMs?: number | undefined;
+  /** Ends it with its process group. */
   signal?: AbortSignal | undefined;
+  /** What it reads from stdin. */
   input?: string | undefined;
   /** `inherit` gives the child the caller's own stdin, as a terminal. @default ignore, or `input` */
   stdin?: 'inherit' | undefined;
@@ -26,9 +30,13 @@ export interface ExecOptions {
   ownGroup?: boolean | undefined;
 }
 
+/** What a program did. */
 export interface ExecResult {
+  /** All of it, without the last line end. */
   stdout: string;
+  /** All of it, without the last line end. */
   stderr: string;
+  /** As the program returned it. */
   exitCode: number;
   /** Milliseconds. */
   durationMs: number;

@@ -10,6 +10,7 @@ import { artefactDir, pluginFileName, type Environment } from './paths.ts';
 
 /** The plugin's variants, smallest first; see docs/architecture.md. */
 export const pluginVariants = ['stock', 'remap', 'parallel', 'full'] as const;
+/** The name of a variant. */
 export type PluginVariant = (typeof pluginVariants)[number];
 
 export function isPluginVariant(name: string): name is PluginVariant {
@@ -38,11 +39,15 @@ const features: Record<PluginVariant, string> = {
   full: 'parallel, and the pool daemon with warm contexts and resident images, when it runs',
 };
 
+/** A variant, and what of it is built and installed. */
 export interface VariantInfo {
+  /** Name of the variant. */
   name: PluginVariant;
+  /** What it can do, one sentence. */
   has: string;
   /** Of the built file; `undefined` when it is not built. */
   version: string | undefined;
+  /** Where the built file is, or would be. */
   path: string;
   /** The directories of `libdirs` it is installed in. */
   installedIn: string[];

@@ -23,6 +23,7 @@ import { checkCount, checkPath } from '../check.ts';
 
 /** What a case of a matrix was run with; absent: the variant does not read it. */
 export interface CaseSettings extends TransferSettings {
+  /** Variant of the plugin, or the name of the plugin's directory. */
   variant: string;
   /** Directory of the images. */
   store?: string | undefined;
@@ -32,7 +33,9 @@ export interface CaseSettings extends TransferSettings {
   prefetch?: boolean | undefined;
 }
 
+/** What one case of a benchmark is run with. */
 export interface BenchmarkCase {
+  /** Unique in a benchmark. */
   name: string;
   /** Plugin directory. */
   libdir: string;
@@ -67,9 +70,11 @@ export interface OtherProgram {
   question: string;
 }
 
+/** What is measured, how often and where. */
 export interface DumpRestoreOptions {
   /** The program. @default the one that `criu-cuda setup` finds */
   criu?: string | undefined;
+  /** Measured in turn, each once a round. */
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
@@ -92,6 +97,7 @@ export interface DumpRestoreOptions {
   prepare?: ((one: BenchmarkCase) => Promise<void>) | undefined;
   /** Says that a measured sample is there already, from an interrupted run. */
   isDone?: ((caseName: string, round: number) => boolean) | undefined;
+  /** Stops the benchmark. */
   signal?: AbortSignal | undefined;
   /** Called for every sample, warm-ups (`round` below 0) too. */
   onSample?: ((sample: Sample) => void) | undefined;
@@ -99,13 +105,17 @@ export interface DumpRestoreOptions {
 
 /** Where time went; `podman` and `application` for servers in containers. */
 export interface SamplePhase {
+  /** Who spent the time. */
   part: Phase['part'] | 'podman' | 'application';
+  /** What was done, as `read memory`. */
   name: string;
+  /** Milliseconds. */
   durationMs: number;
 }
 
 /** One dump and one restore, or one cold start. Milliseconds. */
 export interface Sample {
+  /** Name of the case. */
   case: string;
   /** 0 for the first measured round; negative while warming up. */
   round: number;
@@ -116,15 +126,18 @@ export interface Sample {
   coldMs?: number | undefined;
   /** 0 for a cold start, which has no dump and no images. */
   dumpMs: number;
+  /** The phases of the dump, which add up to `dumpMs`. */
   dumpPhases: SamplePhase[];
   /** From the start of criu to its end; of a standby its waking, of a cold start until the program listens. */
   restoreMs: number;
+  /** The phases of the restore, which add up to `restoreMs`. */
   restorePhases: SamplePhase[];
   /**
    * From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, of a server to
    * its first token.
    */
   verifiedMs: number;
+  /** Size of the images. */
   imageBytes: number;
   /** Of the allocations in the GPU image; absent where the variant writes none. */
   deviceBytes?: number | undefined;

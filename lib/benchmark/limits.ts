@@ -17,10 +17,13 @@ import { makeDirectory } from '../directory.ts';
 const rate = z.number().positive();
 
 const limitsSchema = z.object({
+  /** Of this record. */
   schemaVersion: z.literal(1),
   /** ISO 8601. */
   date: z.string(),
+  /** Name of the GPU. */
   device: z.string(),
+  /** Measured on the software driver: the numbers mean nothing. */
   software: z.boolean(),
   /** GB/s (10⁹ bytes). */
   limits: z.object({
@@ -39,6 +42,7 @@ const limitsSchema = z.object({
   }),
 });
 
+/** What the GPU, its link, the host's memory and the store can do at most. */
 export type Limits = z.infer<typeof limitsSchema>;
 
 /** @throws {@link UsageError} naming the file */
@@ -81,11 +85,13 @@ const benchSchema = z.object({
     .min(1),
 });
 
+/** What is measured. */
 export interface LimitsOptions {
   /** Directory for the image that is written and read. */
   store: string;
   /** Device memory, as workload sizes are given: `1G`. */
   size: string;
+  /** Stops the measurement. */
   signal?: AbortSignal | undefined;
 }
 

@@ -19,20 +19,27 @@ import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
 import { checkCount, checkPath } from '../check.ts';
 
+/** What is restored, and how often. */
 export interface LoopOptions {
+  /** The case to measure. */
   one: BenchmarkCase;
   /** Options of workload-pattern. */
   workload: readonly string[];
   /** Restores. */
   rounds: number;
+  /** Directory for the images. */
   store: string;
+  /** Stops the loop. */
   signal?: AbortSignal | undefined;
   /** Called after every restore, with the time until its memory was verified. */
   onRound?: ((round: number, verifiedMs: number) => void) | undefined;
 }
 
+/** What the restores took, and whether they lost anything. */
 export interface LoopResult {
+  /** Name of the case. */
   case: string;
+  /** Restores that were done. */
   rounds: number;
   /** From the start of `criu restore` to the answer that every byte is right. Milliseconds. */
   verifiedMs: Spread;

@@ -21,6 +21,7 @@ import { Journal } from './journal.ts';
 import { createResult, writeResult, type BenchmarkResult } from './result.ts';
 import { checkCount, checkPath } from '../check.ts';
 
+/** How far a benchmark is. */
 export interface BenchmarkProgress {
   /** Runs that are over, warm-ups included. */
   done: number;
@@ -28,10 +29,13 @@ export interface BenchmarkProgress {
   total: number;
   /** Judged by the runs so far. */
   remainingMs: number;
+  /** The run that is just over. */
   sample: Sample;
 }
 
+/** A whole benchmark. */
 export interface BenchmarkRun {
+  /** Measured in turn, each once a round. */
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
@@ -41,14 +45,19 @@ export interface BenchmarkRun {
   measure?: NonNullable<DumpRestoreOptions['measure']> | undefined;
   /** What `measure` goes by: a run is continued only with the same. */
   measureOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** Measured rounds, at least 1. */
   rounds: number;
+  /** Rounds before them that are not counted. */
   warmup: number;
+  /** Directory for the images. */
   store: string;
+  /** What is done about the page cache before each restore. */
   pageCache: PageCache;
   /** JSON file of the result; CSV and, until it is finished, the journal go beside it. */
   out?: string | undefined;
   /** Forgets an interrupted run. */
   restart?: boolean | undefined;
+  /** Stops the benchmark. */
   signal?: AbortSignal | undefined;
   /** Called after every sample. */
   onProgress?: ((progress: BenchmarkProgress) => void) | undefined;

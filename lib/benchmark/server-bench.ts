@@ -26,9 +26,11 @@ import { Program } from '../workload/index.ts';
 import { type ServerAnswer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
 import { BenchmarkError } from './error.ts';
 
+/** A server that is started, dumped and restored. */
 export interface ServerBenchOptions {
   /** Program and arguments of the server, on this machine. */
   command: readonly string[];
+  /** How the server is asked. */
   server: ServerOptions;
   /** Requests before each dump, at least one: its answer is what the restored server has to give. @default 3 */
   requests?: number | undefined;
@@ -38,7 +40,9 @@ export interface ServerBenchOptions {
    * @default false
    */
   reuse?: boolean | undefined;
+  /** What is done about the page cache before each restore. */
   pageCache?: PageCache | undefined;
+  /** Stops the benchmark. */
   signal?: AbortSignal | undefined;
 }
 

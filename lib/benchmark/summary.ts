@@ -7,25 +7,39 @@ import { max, median, min, quantile } from 'simple-statistics';
 import { ratioInterval, type Interval } from './bootstrap.ts';
 import type { Sample } from './dump-restore.ts';
 
+/** How values are spread. */
 export interface Spread {
+  /** Half of the values are below it. */
   median: number;
+  /** A tenth of the values is below it. */
   p10: number;
+  /** A tenth of the values is above it. */
   p90: number;
+  /** The smallest value. */
   min: number;
+  /** The largest value. */
   max: number;
+  /** How many values there are. */
   n: number;
 }
 
+/** A number that every sample has. */
 export type Measure = 'dumpMs' | 'restoreMs' | 'verifiedMs';
 export const measures: readonly Measure[] = ['dumpMs', 'restoreMs', 'verifiedMs'];
 
+/** The samples of one case, summarized. Milliseconds and bytes. */
 export interface CaseSummary {
+  /** Name of the case. */
   case: string;
+  /** Of the images. */
   imageBytes: number;
   /** From the start of the program, without a checkpoint; absent in older results. */
   coldMs?: Spread | undefined;
+  /** Of the dumps. */
   dumpMs: Spread;
+  /** Of the restores. */
   restoreMs: Spread;
+  /** Until every byte was right. */
   verifiedMs: Spread;
   /** Median over the baseline's median; 1 for the baseline itself. A cold start has no dump to compare. */
   ratio?: Partial<Record<Measure, number>> | undefined;

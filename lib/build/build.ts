@@ -16,6 +16,7 @@ import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
 import type { ProgressListener } from '../progress.ts';
 import { removeForeignCache } from './cache.ts';
 
+/** What is built, and how. */
 export interface BuildOptions {
   /** Only this variant of the plugin. @default everything */
   variant?: PluginVariant | undefined;
@@ -23,11 +24,15 @@ export interface BuildOptions {
   criuSrc?: string | undefined;
   /** For example `address,undefined`; builds beside the normal build. */
   sanitize?: string | undefined;
+  /** Called with each line of output. */
   onProgress?: ProgressListener | undefined;
+  /** Stops the build. */
   signal?: AbortSignal | undefined;
+  /** The environment that says where it is built. @default the process's own */
   env?: Environment | undefined;
 }
 
+/** Where the build went. */
 export interface BuildResult {
   /** The build directory. */
   buildDir: string;

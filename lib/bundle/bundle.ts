@@ -26,17 +26,23 @@ import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
 import { checkPath } from '../check.ts';
 
+/** The file to write, and how. */
 export interface BundleOptions {
   /** The file to write, `….tar.xz`; one that is there is replaced. */
   out: string;
   /** Of xz, 0–9: higher takes longer and makes it smaller. @default 6 */
   compressionLevel?: number | undefined;
+  /** Called when a part begins. */
   onProgress?: ProgressListener | undefined;
+  /** Stops the work; no file is left. */
   signal?: AbortSignal | undefined;
 }
 
+/** The file that was written, and what is in it. */
 export interface BundleResult extends BundleFacts {
+  /** Absolute path. */
   file: string;
+  /** Size of the file. */
   sizeBytes: number;
   /** The folder inside. */
   folder: string;

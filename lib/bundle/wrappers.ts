@@ -20,10 +20,15 @@ export CRIU_CUDA_CRIU="\${CRIU_CUDA_CRIU:-$here/criu}"
 exec "$here/node" "$here/../app/dist/cli.js" "$@"
 `;
 
+/** What a bundle holds. */
 export interface BundleFacts {
+  /** Version of this package. */
   version: string;
+  /** Version of Node. */
   node: string;
+  /** Version of CRIU. */
   criu: string;
+  /** Architecture, as `x64`. */
   arch: string;
   /** Version of the glibc it was made on: it needs this one or a newer one. */
   glibc: string;

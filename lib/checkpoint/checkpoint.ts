@@ -35,6 +35,7 @@ import {
 import { CheckpointError, checkpointError } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 
+/** What is dumped, and where to. */
 export interface CheckpointOptions extends OperationOptions {
   /** Root of the process tree. */
   pid: number;
@@ -44,18 +45,25 @@ export interface CheckpointOptions extends OperationOptions {
   force?: boolean | undefined;
 }
 
+/** A checkpoint that is complete. */
 export interface CheckpointResult {
+  /** Root of the process tree. */
   pid: number;
+  /** Absolute path of the images directory. */
   imagesDir: string;
+  /** Size of the images. */
   imageBytes: number;
+  /** Whether the process keeps running. */
   leaveRunning: boolean;
   /** From the start of criu to its end; the phases add up to it. Milliseconds. */
   durationMs: number;
   /** How long the process stood still. `undefined` when CRIU wrote no statistics. */
   frozenMs: number | undefined;
+  /** Where the time went, in order. */
   phases: Phase[];
   /** Its CUDA processes. */
   tasks: CudaTask[];
+  /** Sentences for people: what may get in the way of a restore. */
   warnings: string[];
 }
 

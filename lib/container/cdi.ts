@@ -19,13 +19,21 @@ export const cdiDeviceName = `${kind}=all`;
 /** Where engines look, and root may write. */
 export const cdiFile = '/etc/cdi/criu-cuda.json';
 
+/** A specification of the Container Device Interface. */
 export interface CdiSpec {
+  /** Version of the interface. */
   cdiVersion: string;
+  /** Vendor and class of the devices. */
   kind: string;
+  /** The devices of the file. */
   devices: {
+    /** Name of the device. */
     name: string;
+    /** What a container gets with the device. */
     containerEdits: {
+      /** `NAME=value`. */
       env: string[];
+      /** Bind mounts. */
       mounts: { hostPath: string; containerPath: string; options: string[] }[];
     };
   }[];

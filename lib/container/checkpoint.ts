@@ -31,7 +31,9 @@ import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 import { checkPath } from '../check.ts';
 
+/** Which container is checkpointed, and where to. */
 export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
+  /** Name or id of the container. */
   name: string;
   /** The container goes on after the checkpoint. @default false */
   leaveRunning?: boolean | undefined;
@@ -41,23 +43,31 @@ export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir
   compress?: 'none' | 'gzip' | 'zstd' | undefined;
   /** The tar goes without the files that the container changed. */
   ignoreRootfs?: boolean | undefined;
+  /** The tar goes without the container's volumes. */
   ignoreVolumes?: boolean | undefined;
   /** Directory for the images, such as a huge-page tmpfs. @default the one it was created with, else podman's own */
   store?: string | undefined;
 }
 
+/** A checkpoint of a container that is complete. */
 export interface ContainerCheckpointResult {
+  /** Name of the container. */
   name: string;
+  /** Id of the container. */
   id: string;
   /** Where the images are; `undefined` when they went into a tar file. */
   imagesDir: string | undefined;
+  /** Absolute path of the tar file. */
   exportedTo: string | undefined;
   /** Of the images, or of the tar file. */
   bytes: number;
+  /** Whether the container keeps running. */
   isRunning: boolean;
   /** Of podman's whole command; the phases add up to it. Milliseconds. */
   durationMs: number;
+  /** Where the time went, in order. */
   phases: ContainerPhase[];
+  /** Its CUDA processes. */
   tasks: CudaTask[];
 }
 

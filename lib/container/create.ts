@@ -31,8 +31,11 @@ export const labels = {
 /** podman's seccomp profile without io_uring, when set-up has written it. */
 export const seccompProfile = '/etc/criu-cuda/seccomp.json';
 
+/** The container to start. */
 export interface ContainerCreateOptions extends PluginChoice {
+  /** Letters, digits, `_`, `.` and `-`. */
   name: string;
+  /** The container image. */
   image: string;
   /** In the container; the image's own without it. */
   command?: readonly string[] | undefined;
@@ -48,6 +51,7 @@ export interface ContainerCreateOptions extends PluginChoice {
   gpu?: GpuAccess | undefined;
   /** More flags of `podman run`. */
   podmanArgs?: readonly string[] | undefined;
+  /** Stops podman. */
   signal?: AbortSignal | undefined;
 }
 

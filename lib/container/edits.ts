@@ -13,12 +13,17 @@ import { makeDirectory } from '../directory.ts';
 
 /** A directory that is in the container at the path it has outside. */
 export interface ContainerMount {
+  /** The same on the host and in the container. */
   path: string;
+  /** Whether the container may not write there. */
   readOnly: boolean;
 }
 
+/** What a container needs so that it can be checkpointed. */
 export interface ContainerEdits {
+  /** Bind mounts. */
   mounts: ContainerMount[];
+  /** Environment variables. */
   env: Record<string, string>;
 }
 

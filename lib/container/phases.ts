@@ -8,9 +8,13 @@ import type { Phase } from '../criu/index.ts';
 import { describeError } from '../errors.ts';
 import { ContainerError } from './error.ts';
 
+/** A part of the time that podman's command took. */
 export interface ContainerPhase {
+  /** Who spent the time. */
   part: Phase['part'] | 'podman';
+  /** What was done, as `read memory`. */
   name: string;
+  /** Milliseconds. */
   durationMs: number;
 }
 

@@ -57,11 +57,15 @@ export async function podman(args: readonly string[], options: PodmanOptions = {
 
 /** A container as podman knows it. */
 export interface ContainerInfo {
+  /** 64 hexadecimal digits. */
   id: string;
+  /** Name of the container. */
   name: string;
+  /** Whether its first process runs. */
   isRunning: boolean;
   /** Of its first process, as seen here; 0 when it does not run. */
   pid: number;
+  /** Labels by name. */
   labels: Readonly<Record<string, string>>;
   /** podman's own files about it: logs of criu, and the checkpoint. */
   dir: string;

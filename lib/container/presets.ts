@@ -6,20 +6,27 @@
  */
 import { UsageError } from '../errors.ts';
 
+/** One setting, with what it is good for. */
 export interface PresetPart {
   /** Flags of `podman run`. */
   podman?: readonly string[] | undefined;
+  /** Environment variables. */
   env?: Readonly<Record<string, string>> | undefined;
   /** Arguments of the program in the container. */
   args?: readonly string[] | undefined;
+  /** What it makes faster or smaller. */
   saves: string;
+  /** What it makes slower or larger. */
   costs: string;
 }
 
+/** Settings for a kind of server. */
 export interface Preset {
+  /** The word for it. */
   name: string;
   /** For what kind of program. */
   use: string;
+  /** What it consists of. */
   parts: readonly PresetPart[];
 }
 

@@ -33,6 +33,7 @@ import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.t
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 
+/** Which container is restored, and how. */
 export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   /** The container; of an imported one, the name it gets. */
   name?: string | undefined;
@@ -40,14 +41,21 @@ export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'>,
   importFrom?: string | undefined;
   /** The images stay, for another restore. @default false */
   keep?: boolean | undefined;
+  /** The files that the container changed are not restored. */
   ignoreRootfs?: boolean | undefined;
+  /** Its address is not restored. */
   ignoreStaticIp?: boolean | undefined;
+  /** Its MAC address is not restored. */
   ignoreStaticMac?: boolean | undefined;
+  /** Its volumes are not restored. */
   ignoreVolumes?: boolean | undefined;
 }
 
+/** A container that runs again. */
 export interface ContainerRestoreResult {
+  /** Name of the container. */
   name: string;
+  /** Id of the container. */
   id: string;
   /** Of its first process, as seen here. */
   pid: number;
@@ -55,7 +63,9 @@ export interface ContainerRestoreResult {
   durationMs: number;
   /** Until every process had its GPU memory. */
   memoryMs: number;
+  /** Where the time went, in order. */
   phases: ContainerPhase[];
+  /** Its CUDA processes. */
   tasks: CudaTask[];
 }
 

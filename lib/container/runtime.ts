@@ -26,6 +26,7 @@ export interface RuntimeOptions extends PluginChoice {
   criu?: string | undefined;
   /** What the container was made with. @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
+  /** Stops podman; the container stays in the state it was in. */
   signal?: AbortSignal | undefined;
 }
 

@@ -23,7 +23,7 @@ export const criuFlags = {
 export type CriuFlag = keyof typeof criuFlags;
 
 /** What is switched on of them. */
-export type CriuFlags = Partial<Record<CriuFlag, boolean | undefined>>;
+export type CriuFlags = { -readonly [Name in keyof typeof criuFlags]?: boolean | undefined };
 
 export const criuFlagNames = Object.keys(criuFlags) as readonly CriuFlag[];
 

@@ -91,7 +91,9 @@ export interface DriverStep {
 
 /** What became of one CUDA process. */
 export interface CudaTask {
+  /** As seen where criu ran. */
   pid: number;
+  /** What became of it. */
   outcome: 'dumped' | 'restored' | 'failed' | 'rolled-back';
   /** The state the dump found it in. */
   prior: 'running' | 'locked' | 'checkpointed';

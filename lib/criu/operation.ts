@@ -16,6 +16,7 @@ import { checkMilliseconds, checkPath } from '../check.ts';
 
 /** Options of both operations; those without a default here are CRIU's own. */
 export interface OperationOptions extends PluginChoice, CriuFlags {
+  /** The images directory; it has no default. */
   imagesDir: string;
   /** Where logs and statistics go. @default the images directory */
   workDir?: string | undefined;

@@ -8,10 +8,13 @@
 import type { OpStatus } from './op-status.ts';
 import type { DumpStats, RestoreStats } from './stats.ts';
 
+/** A part of the time that a dump or a restore took. */
 export interface Phase {
   /** Who spent the time. */
   part: 'criu' | 'driver' | 'plugin';
+  /** What was done, as `read memory`. */
   name: string;
+  /** Milliseconds. */
   durationMs: number;
 }
 

@@ -10,6 +10,7 @@ import { inspectPluginDirectory, isCudaPlugin } from '../inspect/index.ts';
 import { type Environment, pluginDirectories, pluginFileName } from '../paths.ts';
 import { isPluginVariant, pluginVariants, variantDir } from '../variant.ts';
 
+/** Which plugin criu loads. @default CRIU_LIBS_DIR, else the smallest variant that is built */
 export interface PluginChoice {
   /** A variant of the C build. */
   variant?: string | undefined;

@@ -16,10 +16,13 @@ import type { FoundCriu, System } from '../machine/index.ts';
  */
 export type CheckStatus = 'ok' | 'warning' | 'missing' | 'broken';
 
+/** One thing that was looked at. */
 export interface MachineCheck {
   /** Stable name, for programs. */
   id: string;
+  /** What was looked at. */
   title: string;
+  /** Whether it will do. */
   status: CheckStatus;
   /** What there is, in words. */
   found: string;

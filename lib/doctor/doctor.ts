@@ -27,6 +27,7 @@ const examinations: readonly Examination[] = [
   examineContainers,
 ];
 
+/** What is looked at. */
 export interface CheckMachineOptions {
   /** Where images are to be written. */
   imagesDir?: string | undefined;
@@ -36,9 +37,11 @@ export interface CheckMachineOptions {
   root?: string | undefined;
 }
 
+/** What was found. */
 export interface MachineReport {
   /** False when something required is missing or broken. */
   ready: boolean;
+  /** In a fixed order. */
   checks: MachineCheck[];
 }
 

@@ -26,7 +26,9 @@ import { compareAnswers } from './golden.ts';
 import { Server, type ServerOptions } from '../server/index.ts';
 import { BenchmarkError } from '../benchmark/index.ts';
 
+/** The container that is started, checkpointed and restored. */
 export interface GoldenBenchOptions extends Omit<ContainerCreateOptions, 'variant' | 'libdir'> {
+  /** How the server in it is asked. */
   server: ServerOptions;
   /** Requests between the start and the checkpoint. */
   warmup: number;

@@ -24,12 +24,15 @@ import { containerHost } from './container-host.ts';
 import { GoldenError } from './error.ts';
 import { checkCount } from '../check.ts';
 
+/** The container to start, and how its server is asked. */
 export interface GoldenCreateOptions extends ContainerCreateOptions {
+  /** How the server is asked. */
   server: ServerOptions;
   /** Requests before the checkpoint, at least one: its answer is what a restore is compared with. @default 3 */
   warmup?: number | undefined;
   /** Into a tar file as well. */
   exportTo?: string | undefined;
+  /** The criu program. @default the one that `criu-cuda setup` finds */
   criu?: string | undefined;
   /** Starts anew although there is a golden checkpoint of this name. @default false */
   force?: boolean | undefined;
@@ -38,34 +41,50 @@ export interface GoldenCreateOptions extends ContainerCreateOptions {
 }
 
 const answerSchema = z.object({
+  /** HTTP status. */
   status: z.int(),
+  /** From the request to the first token, milliseconds. */
   firstTokenMs: z.number(),
+  /** To the end of the answer, milliseconds. */
   durationMs: z.number(),
+  /** The answer. */
   text: z.string(),
 });
 
 const recordSchema = z.object({
+  /** Of this record. */
   schemaVersion: z.literal(1),
+  /** How the server is asked. */
   server: z.object({
+    /** `http://127.0.0.1:8000` */
     url: z.string(),
+    /** Path that answers 200 when the server is healthy. */
     healthPath: z.string().optional(),
+    /** Path of the request. */
     requestPath: z.string().optional(),
+    /** JSON of the request. */
     body: z.unknown().optional(),
+    /** Until it is healthy, milliseconds. */
     healthTimeoutMs: z.number().optional(),
   }),
   /** From the start of the container to a healthy server. Milliseconds. */
   healthyMs: z.number(),
+  /** The answers before the checkpoint; the last one is compared with. */
   warmup: z.array(answerSchema).min(1),
 });
 
 /** What is kept with a golden checkpoint. */
 export type GoldenRecord = z.infer<typeof recordSchema>;
 
+/** A golden checkpoint. */
 export interface GoldenResult {
+  /** Name of the container. */
   name: string;
   /** False when it was there already. */
   created: boolean;
+  /** Absolute path of the images directory. */
   imagesDir: string;
+  /** What the server answered before. */
   record: GoldenRecord;
   /** Of this call. */
   checkpoint: ContainerCheckpointResult | undefined;
@@ -161,22 +180,31 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
   return { name, created: true, imagesDir: container.checkpointDir, record, checkpoint };
 }
 
+/** Which golden checkpoint is restored. */
 export interface GoldenRestoreOptions {
+  /** Name of the container. */
   name: string;
+  /** The criu program. @default the one that `criu-cuda setup` finds */
   criu?: string | undefined;
+  /** Variant of the plugin. @default the one it was checkpointed with */
   variant?: string | undefined;
   /** Whether the answer has to be the recorded one: greedy decoding on the same GPU. @default true */
   compare?: boolean | undefined;
+  /** Stops the restore. */
   signal?: AbortSignal | undefined;
 }
 
+/** A golden checkpoint that was restored. */
 export interface GoldenRestoreResult {
+  /** Name of the container. */
   name: string;
+  /** The restore of the container. */
   restore: ContainerRestoreResult;
   /** From the start of the restore to a healthy server. Milliseconds. */
   healthyMs: number;
   /** From the start of the restore to the first token. Milliseconds. */
   firstTokenMs: number;
+  /** What the server answered. */
   answer: ServerAnswer;
 }
 

@@ -13,15 +13,21 @@ import { parseManifest } from './manifest.ts';
 import type { GpuManifest } from './types.ts';
 import { checkPath } from '../check.ts';
 
+/** One file of a GPU image. */
 export interface GpuStripe {
+  /** File name. */
   name: string;
+  /** Bytes. */
   size: number;
 }
 
+/** The GPU image of one process. */
 export interface GpuImage {
   /** File name of the manifest. */
   name: string;
+  /** What the manifest says. */
   manifest: GpuManifest;
+  /** The files with the contents. */
   stripes: GpuStripe[];
 }
 

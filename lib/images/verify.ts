@@ -14,19 +14,28 @@ import { GpuImageError } from './error.ts';
 import { checkPath } from '../check.ts';
 
 const lineSchema = z.object({
+  /** File name of the manifest. */
   manifest: z.string(),
+  /** The process that was dumped. */
   pid: z.number(),
+  /** Every byte is right. */
   ok: z.boolean(),
+  /** Chunks that were looked at. */
   chunks: z.number(),
+  /** Those of them that are zero and not stored. */
   zeroChunks: z.number(),
+  /** Bytes that were read. */
   storedBytes: z.number(),
+  /** What is wrong, with file and field. */
   error: z.string().optional(),
 });
 
 /** What was found out about one image. `error` names the file and the field when it is not ok. */
 export type VerifiedImage = z.infer<typeof lineSchema>;
 
+/** How images are checked. */
 export interface VerifyOptions {
+  /** Stops the check. */
   signal?: AbortSignal | undefined;
   /** @default the program of this project's C build */
   program?: string | undefined;

@@ -30,6 +30,7 @@ export const hookNames = [
   'POST_FORKING',
 ] as const;
 
+/** Whose plugin a file is, if it is one. */
 export type PluginKind =
   /** Made by this project. */
   | 'criu-cuda'
@@ -40,11 +41,15 @@ export type PluginKind =
   /** Not a plugin of CRIU. */
   | 'not-a-plugin';
 
+/** What a plugin tells CRIU about itself. */
 export interface PluginDescriptor {
+  /** The name that goes into the inventory image. */
   name: string;
   /** Of the plugin interface, e.g. `0.2.0`. */
   interfaceVersion: string;
+  /** As many as it knows of. */
   maxHooks: number;
+  /** Names of the hooks that it has. */
   hooks: string[];
   /**
    * `descriptor`: the hooks stand in the file. `names`: constructors fill them in at load time,
@@ -53,18 +58,27 @@ export interface PluginDescriptor {
   hooksFrom: 'descriptor' | 'names';
 }
 
+/** What a file turned out to be. */
 export interface PluginInfo {
+  /** As it was given. */
   path: string;
+  /** What the file is. */
   kind: PluginKind;
+  /** Size of the file. */
   sizeBytes: number;
+  /** Of the whole file, hexadecimal. */
   sha256: string;
+  /** Architecture. */
   machine?: string | undefined;
+  /** GNU build id, hexadecimal. */
   buildId?: string | undefined;
   /** Libraries it needs. */
   needed?: string[] | undefined;
+  /** What it tells CRIU; only of plugins. */
   descriptor?: PluginDescriptor | undefined;
   /** Ours only. */
   version?: string | undefined;
+  /** Only of this project's plugins. */
   variant?: string | undefined;
   /** Why it is not a plugin. */
   reason?: string | undefined;

@@ -24,9 +24,11 @@ import {
 import { InstallError } from './error.ts';
 import { checkPath } from '../check.ts';
 
+/** What is installed where. */
 export interface InstallOptions {
   /** Folder of the built variant. */
   source: string;
+  /** The plugin directory of CRIU. */
   libdir: string;
   /** @default the clock */
   now?: (() => Date) | undefined;
@@ -34,6 +36,7 @@ export interface InstallOptions {
 
 /** What one change did. */
 export interface InstallResult {
+  /** The plugin directory. */
   libdir: string;
   /** False when the directory was as wanted already. */
   changed: boolean;
@@ -41,6 +44,7 @@ export interface InstallResult {
   files: string[];
   /** The variant that is there now, if one of ours. */
   variant?: string | undefined;
+  /** Version of the plugin. */
   version?: string | undefined;
   /** In words, what the change replaced or brought back. */
   replaced?: string | undefined;

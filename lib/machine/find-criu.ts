@@ -12,10 +12,14 @@ import { findOnPath, isExecutable } from './find-on-path.ts';
 import { currentSystem, type System } from './system.ts';
 import { compareVersions, oldestCriu } from './versions.ts';
 
+/** CRIU_CUDA_CRIU, the search path, or the cache of `criu-cuda setup`. */
 export type CriuOrigin = 'environment' | 'path' | 'cache';
 
+/** A CRIU program that was found. */
 export interface CriuCandidate {
+  /** Absolute path, or as CRIU_CUDA_CRIU names it. */
   path: string;
+  /** How it was found. */
   origin: CriuOrigin;
 }
 
@@ -25,6 +29,7 @@ export type CriuInfo = CriuCandidate & {
   version: string | undefined;
 } & ({ usable: true } | { usable: false; reason: string });
 
+/** What a search for CRIU found. */
 export interface FoundCriu {
   /** The one to use. */
   criu: (CriuInfo & { usable: true }) | undefined;

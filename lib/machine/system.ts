@@ -8,18 +8,25 @@ import { availableParallelism } from 'node:os';
 import { execResult, type ExecOptions, type ExecResult } from '../exec.ts';
 import { cacheDir, type Environment } from '../paths.ts';
 
+/** The machine: what is read of it, and how programs are run on it. */
 export interface System {
+  /** The environment. */
   env: Environment;
   /** `ID` and `ID_LIKE` of os-release, e.g. `['debian']`. */
   family: readonly string[];
   /** `VERSION_CODENAME` of os-release, e.g. `bookworm`; empty when unknown. */
   codename: string;
+  /** Whether this program may change the machine. */
   isRoot: boolean;
   /** Where CRIU may be although PATH does not say so, in PATH's form. */
   sbinPath: string;
+  /** The configuration of apt. */
   aptDir: string;
+  /** Where CRIU is built and kept. */
   cacheDir: string;
+  /** Programs to run at a time in a build. */
   jobs: number;
+  /** Stops what runs. */
   signal: AbortSignal | undefined;
   /** Runs a command to its end; see lib/exec.ts. */
   run(file: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>;

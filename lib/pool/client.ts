@@ -47,9 +47,13 @@ const errorSchema = z.object({ error: z.object({ errno: z.int(), message: z.stri
 
 /** A GPU of the daemon. Bytes. */
 export interface PoolGpu {
+  /** As CUDA names it. */
   name: string;
+  /** `GPU-…` */
   uuid: string;
+  /** All device memory. */
   totalBytes: number;
+  /** Free device memory. */
   freeBytes: number;
   /** Of images that stay in its memory. */
   residentBytes: number;
@@ -65,20 +69,27 @@ export interface PoolImage {
   origin: 'prefetch' | 'hold';
   /** It serves any number of restores; others are gone with the first one. */
   isGolden: boolean;
+  /** Being read, ready, or damaged. */
   state: 'loading' | 'resident' | 'failed';
+  /** Device memory it takes. */
   bytes: number;
   /** Milliseconds since it was last used. */
   idleMs: number;
 }
 
+/** What the daemon has. */
 export interface PoolStatus {
+  /** Of the daemon. */
   version: string;
+  /** Of the daemon. */
   pid: number;
   /** CUDA driver API, 13000 for 13.0. */
   driver: number;
   /** What images may take of one GPU; 0: no limit. */
   budgetBytes: number;
+  /** The GPUs with a warm context. */
   devices: PoolGpu[];
+  /** Images in device memory. */
   images: PoolImage[];
   /** Since the daemon began: dumps, restores, reused, loads, evictions, failures, bytes_saved, … */
   counters: Record<string, number>;
@@ -87,9 +98,11 @@ export interface PoolStatus {
 /** The daemon does not answer, or refused. `ERR_POOL_ABSENT` or `ERR_POOL`. */
 export class PoolError extends CodedError<'ERR_POOL' | 'ERR_POOL_ABSENT'> {}
 
+/** Which daemon is asked. */
 export interface PoolOptions {
   /** @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
+  /** The environment that settings are read from. @default the process's own */
   env?: Environment | undefined;
   /** Gives up waiting; the daemon goes on with what it was asked for. */
   signal?: AbortSignal | undefined;
@@ -190,6 +203,7 @@ export async function prefetchImages(dir: string, options: PrefetchOptions = {})
   return (await ask(words, z.object({ resident: count }), options)).resident;
 }
 
+/** Which images are dropped. */
 export interface DropOptions extends PoolOptions {
   /** Golden images as well. @default false */
   force?: boolean | undefined;

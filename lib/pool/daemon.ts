@@ -27,6 +27,7 @@ import { checkMilliseconds } from '../check.ts';
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 600_000;
 
+/** How the daemon is started. */
 export interface StartPoolOptions extends PoolOptions {
   /** The program. @default the one of the built variant `full` */
   program?: string | undefined;
@@ -104,6 +105,7 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
   });
 }
 
+/** How long the daemon is waited for. */
 export interface StopPoolOptions extends PoolOptions {
   /** Milliseconds. @default 600_000: dumps in progress are seen through */
   timeoutMs?: number | undefined;

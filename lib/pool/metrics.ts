@@ -81,6 +81,7 @@ export function formatPoolMetrics(status: PoolStatus | undefined): string {
   return `${metrics.map(metricText).join('\n')}\n`;
 }
 
+/** A path for a Unix socket, or a loopback address with a port; 0 takes any free one. */
 export type MetricsAddress = { socketPath: string } | { host: '127.0.0.1' | '::1'; port: number };
 
 /** What an earlier server left; anything else is somebody's. */

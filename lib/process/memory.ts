@@ -10,6 +10,7 @@ import { checkPid } from './proc.ts';
 
 /** All in bytes. */
 export interface MemorySummary {
+  /** In memory. */
   residentBytes: number;
   /** Resident, shared pages divided by their users. */
   proportionalBytes: number;
@@ -19,7 +20,9 @@ export interface MemorySummary {
   privateDirtyBytes: number;
   /** Of the anonymous ones, in transparent huge pages: copied faster. */
   hugePageBytes: number;
+  /** On the swap device. */
   swappedBytes: number;
+  /** Locked in memory. */
   lockedBytes: number;
 }
 

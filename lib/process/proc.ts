@@ -12,12 +12,17 @@ import { UsageError } from '../errors.ts';
 
 /** Part of /proc/PID/stat. */
 export interface ProcessStat {
+  /** Process id. */
   pid: number;
+  /** Name of the program, at most 15 characters. */
   comm: string;
   /** R running, S sleeping, D disk sleep, T stopped, t traced, Z zombie, X dead … */
   state: string;
+  /** Pid of the parent. */
   ppid: number;
+  /** Pid of the leader of the process group. */
   processGroup: number;
+  /** Pid of the leader of the session. */
   session: number;
   /** Device number of the controlling terminal, 0 without one. */
   terminal: number;

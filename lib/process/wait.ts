@@ -55,6 +55,7 @@ export function becomeSubreaper(): () => void {
   };
 }
 
+/** How long is waited. */
 export interface WaitOptions {
   /** Gives up, with the signal's reason; the process is left alone. */
   signal?: AbortSignal | undefined;
@@ -166,6 +167,7 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
 
 /** A process of anybody's, held on to so that its pid cannot come to mean another one. */
 export interface WatchedProcess {
+  /** Process id. */
   readonly pid: number;
   /** Waits for the end without collecting. @returns false at the timeout */
   ended(options?: WaitOptions): Promise<boolean>;

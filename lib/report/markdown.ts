@@ -46,7 +46,9 @@ export function chartSvg({ option, title, height }: Chart): string {
   }
 }
 
+/** A report and its pictures. */
 export interface MarkdownReport {
+  /** Markdown. */
   text: string;
   /** Content by file name. */
   pictures: Map<string, string>;

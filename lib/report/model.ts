@@ -19,28 +19,37 @@ import {
 import { parseSize } from '../size.ts';
 import { UsageError } from '../errors.ts';
 
+/** A result and the file it came from. */
 export interface NamedResult {
   /** File name without `.json`. */
   name: string;
+  /** Path of the file. */
   path: string;
+  /** What the file holds. */
   result: BenchmarkResult;
 }
 
 /** A result and the earlier one of the same workload. */
 export interface Comparison {
+  /** Of this result. */
   now: NamedResult;
+  /** Of the earlier result. */
   before: NamedResult;
   /** Where the two environments differ, in words: what else may explain a difference. */
   differences: string[];
 }
 
+/** What a report is made from. */
 export interface BenchmarkReport {
+  /** Of the report. */
   title: string;
   /** On the software driver: the times mean nothing. */
   software: boolean;
+  /** In the order of their names. */
   results: NamedResult[];
   /** What the machine allows, when the directory has it. */
   limits: Limits | undefined;
+  /** With earlier results, case by case. */
   comparisons: Comparison[];
   /** JSON files that are no benchmark results. */
   ignored: string[];
@@ -142,6 +151,7 @@ function selectCases(results: readonly NamedResult[], names: readonly string[]):
   });
 }
 
+/** What is in a report. */
 export interface BenchmarkReportOptions {
   /** An earlier result or a directory of such, to compare with. */
   against?: string | undefined;

@@ -44,6 +44,7 @@ import { checkPidsFree, readRestorableImages, type RestorableImages } from './im
 /** The kernel stops a task when it next runs. */
 const STOP_MS = 1000;
 
+/** What is restored, and how. */
 export interface RestoreOptions extends OperationOptions {
   /**
    * The tree stands still until {@link RestoredProcess.wake}: a standby. Device memory that bypasses CRIU's pages is being
@@ -52,20 +53,25 @@ export interface RestoreOptions extends OperationOptions {
   leaveStopped?: boolean | undefined;
 }
 
+/** What a restore did. */
 export interface RestoreResult {
   /** Of the root task, as seen here. */
   pid: number;
+  /** Absolute path of the images directory. */
   imagesDir: string;
   /** From the start of criu to its end; the phases add up to it. Milliseconds. */
   durationMs: number;
+  /** Where the time went, in order. */
   phases: Phase[];
   /** Its CUDA processes. */
   tasks: CudaTask[];
+  /** Sentences for people. */
   warnings: string[];
 }
 
 /** A restored process tree, child of this process as long as this process lives. */
 export interface RestoredProcess {
+  /** What the restore did. */
   readonly result: RestoreResult;
   /** Waits for the end of the root task. @returns `undefined` at the timeout */
   wait(options?: WaitOptions): Promise<ExitStatus | undefined>;

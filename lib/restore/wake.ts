@@ -12,14 +12,17 @@ import { checkPid, isAlive, killTree, readStat, readProcessTree, wakeTree } from
 import { WakeError } from './error.ts';
 import { checkPath } from '../check.ts';
 
+/** How a standby is woken. */
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
+  /** The environment that settings are read from. @default the process's own */
   env?: Environment | undefined;
   /** Gives up waiting; what was woken goes on. */
   signal?: AbortSignal | undefined;
 }
 
+/** What was woken. */
 export interface WakeResult {
   /** Those that stood still. */
   pids: number[];

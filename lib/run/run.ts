@@ -11,8 +11,11 @@ import type { ExitStatus } from '../process/index.ts';
 import { preloadEnvironment } from './preload-env.ts';
 import { checkPath } from '../check.ts';
 
+/** The program to start. */
 export interface StartOptions {
+  /** Path or name of the program. */
   command: string;
+  /** Arguments of the program. @default none */
   args?: readonly string[] | undefined;
   /** Added to the environment. */
   env?: Record<string, string | undefined> | undefined;
@@ -22,9 +25,11 @@ export interface StartOptions {
 
 /** A program that was started. */
 export interface RunningProgram {
+  /** Process id; the program leads a session of its own. */
   readonly pid: number;
   /** Passes a signal on to the program. */
   readonly send: (signal: NodeJS.Signals) => void;
+  /** Settles when the program has ended. */
   readonly ended: Promise<ExitStatus>;
 }
 

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { ServerError } from './error.ts';
 
+/** What a server answered, and when. */
 export interface ServerAnswer {
   /** HTTP status. */
   status: number;

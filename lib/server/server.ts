@@ -11,6 +11,7 @@ import { ToolkitError, UsageError } from '../errors.ts';
 import { ask, parseServerUrl, type ServerAnswer } from './http.ts';
 import { ServerError } from './error.ts';
 
+/** How a server is asked. */
 export interface ServerOptions {
   /** `http://127.0.0.1:8000` */
   url: string;

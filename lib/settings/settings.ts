@@ -33,24 +33,31 @@ export type Settings = {
     : ValueTypes[(typeof settingDefinitions)[K]['type']];
 };
 
+/** Where a value comes from. */
 export interface SettingOrigin {
   /** `line` counts from 1. */
   source: 'default' | 'file' | 'environment';
+  /** Line of the file. */
   line?: number | undefined;
 }
 
+/** The settings in effect. */
 export interface LoadedSettings {
   /** The file that was looked at. */
   file: string;
+  /** Whether there is such a file. */
   fileExists: boolean;
+  /** The values, checked. */
   settings: Settings;
   /** The words each value was read from. */
   raw: Record<SettingKey, string>;
+  /** Where each value comes from. */
   origins: Record<SettingKey, SettingOrigin>;
 }
 
 /** A setting is wrong; the message names key, value and what is accepted. */
 export class SettingError extends CodedError<'ERR_SETTING'> {
+  /** The setting, when it is about one. */
   readonly key: string | undefined;
 
   constructor(message: string, key?: string) {

@@ -13,6 +13,7 @@ interface Common {
   default: string;
 }
 
+/** What a setting means, and what it accepts. */
 export type SettingDefinition = Common &
   (
     | { type: 'number'; min: number; max: number }
@@ -149,6 +150,7 @@ export const settingDefinitions = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
+/** The name of a setting. */
 export type SettingKey = keyof typeof settingDefinitions;
 
 /** Every key, in the order of the table. */

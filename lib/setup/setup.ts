@@ -11,15 +11,21 @@ import { findMirrors } from './criu-source.ts';
 import { type CriuInfo, findCriu, type FoundCriu, oldestCriu, type System } from '../machine/index.ts';
 import { buildPackages, criuPackages, installCommand, installPackages, missingPackages } from './packages.ts';
 
+/** What this machine has and lacks. */
 export interface SetupState {
   /** Debian packages to install. */
   packages: string[];
+  /** The CRIU programs that were found. */
   criu: FoundCriu;
+  /** Everything that is missing, with its remedy. */
   missing: Missing[];
 }
 
+/** One thing to be done. */
 export interface SetupStep {
+  /** For people. */
   name: string;
+  /** Whether it is done already. */
   isDone: boolean;
   /** Does it; throws `ToolkitError` when it fails. */
   run(report: ProgressListener): Promise<void>;

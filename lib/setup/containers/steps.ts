@@ -18,6 +18,7 @@ import { findCriu, type System } from '../../machine/index.ts';
 import { SetupRecord, type PathState } from './record.ts';
 import { SetupError } from '../error.ts';
 
+/** What containers are to have. */
 export interface ContainerSetupOptions {
   /** Directory of the plugin that containers are checkpointed with. */
   libdir: string;
@@ -27,12 +28,15 @@ export interface ContainerSetupOptions {
   envFile?: string | undefined;
   /** @default / */
   root?: string | undefined;
+  /** The environment that settings are read from. */
   env?: Environment | undefined;
 }
 
+/** One thing to be done. */
 export interface ContainerSetupStep {
   /** What will be there afterwards. */
   what: string;
+  /** Whether it is done, can be done, or is in the way. */
   state: PathState;
   /** For what is in the way: what to do by hand. */
   byHand: string;

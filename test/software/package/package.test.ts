@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -80,6 +81,33 @@ function softcuda(): Record<string, string> {
   return { CRIU_CUDA_DRIVER: library, SOFTCUDA_DIR: join(dir, 'devices') };
 }
 
+/** What a program in TypeScript does with every entry point. */
+const consumer = `
+  import { checkpoint, ToolkitError, UsageError, type CheckpointResult } from '${name}';
+  import { runBenchmark, type BenchmarkRun } from '${name}/bench';
+  import { createContainer, type ContainerCreateOptions } from '${name}/container';
+  import { parseDeviceMap, UsageError as GpuUsageError, type DevicePair, type ProcessState } from '${name}/gpu';
+  import { readGpuImages, type GpuImage } from '${name}/images';
+  import { dropImages, type PoolStatus } from '${name}/pool';
+  import { checkMachine, type MachineReport } from '${name}/setup';
+
+  export const used = [runBenchmark, createContainer, readGpuImages, checkMachine];
+  export type Used = [BenchmarkRun, ContainerCreateOptions, GpuImage, PoolStatus, MachineReport];
+  export const state: ProcessState = 'running';
+  const uuid = 'GPU-00000000-0000-0000-0000-000000000000';
+  const pairs: DevicePair[] = parseDeviceMap(uuid + '=' + uuid);
+  const refusal = (run: Promise<unknown>): Promise<boolean> =>
+    run.then(() => false, (error: unknown) => error instanceof UsageError && error instanceof ToolkitError);
+  async function main(): Promise<void> {
+    // @ts-expect-error a pid is a number
+    const result: Promise<CheckpointResult> = checkpoint({ pid: '1', imagesDir: '/nowhere' });
+    // @ts-expect-error a directory is needed
+    const refused = [await refusal(result), await refusal(dropImages(undefined))];
+    console.log(JSON.stringify({ refused, devices: pairs.length, same: GpuUsageError === UsageError }));
+  }
+  void main();
+`;
+
 /** Asks the driver and NVML, and says which addon answered. */
 const ask = `
   const driver = await openNativeDriver(process.env.CRIU_CUDA_DRIVER);
@@ -98,8 +126,9 @@ const expected = (): unknown[] => [
 describe('the package', () => {
   it('has what runs and what builds it, and nothing that was built elsewhere', () => {
     for (const path of [
-      'dist/index.js',
-      'dist/index.d.ts',
+      'dist/api/index.js',
+      'dist/api/index.d.ts',
+      'dist/api/gpu.d.ts',
       'dist/cli.js',
       'native/binding.cc',
       'benchmarks/addon.mjs',
@@ -125,32 +154,74 @@ describe('the package', () => {
   });
 
   it('can be imported', async () => {
-    const script = `import ${names} from '${name}'; ${ask}`;
+    const script = `import ${names} from '${name}/gpu'; ${ask}`;
     const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', script], softcuda());
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual(expected());
   });
 
   it('can be required', async () => {
-    const script = `const ${names} = require('${name}'); (async () => { ${ask} })();`;
+    const script = `const ${names} = require('${name}/gpu'); (async () => { ${ask} })();`;
     const { stdout, stderr } = await run(process.execPath, ['-e', script], softcuda());
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual(expected());
   });
 
-  it('has types', async () => {
-    mkdirSync(join(dir, 'src'));
-    const use = `import { openNativeDriver, type ProcessState } from '${name}';
-      const driver = await openNativeDriver();
-      export const state: ProcessState = await driver.state(1);
-      // @ts-expect-error a pid is a number
-      await driver.state('1');`;
-    writeFileSync(join(dir, 'src', 'use.mts'), use);
-    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--skipLibCheck'];
-    const types = ['--types', 'node', '--typeRoots', join(projectRoot, 'node_modules', '@types')];
-    const tsc = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc');
-    const checked = await run(process.execPath, [tsc, ...options, ...types, join(dir, 'src', 'use.mts')]);
-    expect(checked.exitCode, checked.stdout).toBe(0);
+  const options: Record<string, { file: string; type: string; flags: string[] }> = {
+    node10: { file: 'use.ts', type: 'commonjs', flags: ['--module', 'commonjs'] },
+    node16: { file: 'use.mts', type: 'commonjs', flags: ['--module', 'node16'] },
+    nodenext: { file: 'use.cts', type: 'module', flags: ['--module', 'nodenext'] },
+    bundler: { file: 'use.ts', type: 'module', flags: ['--module', 'esnext'] },
+  };
+
+  it.each(Object.entries(options))(
+    'has types under moduleResolution %s, and what is compiled runs',
+    async (resolution, { file, type, flags }) => {
+      const folder = join(dir, resolution);
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'package.json'), JSON.stringify({ type }));
+      writeFileSync(join(folder, file), consumer);
+      const tsc = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc');
+      const types = ['--types', 'node', '--typeRoots', join(projectRoot, 'node_modules', '@types')];
+      const common = ['--strict', '--target', 'es2023', '--moduleResolution', resolution, ...types];
+      const compiled = await run(process.execPath, [tsc, ...common, ...flags, join(folder, file)]);
+      expect(compiled.exitCode, compiled.stdout).toBe(0);
+      const program = join(folder, file.replace('ts', 'js'));
+      const { stdout, stderr } = await run(process.execPath, ['--no-warnings', program]);
+      expect(stderr).toBe('');
+      expect(JSON.parse(stdout)).toEqual({ refused: [true, true], devices: 1, same: true });
+    },
+  );
+
+  it('loads for ./gpu neither zod, commander nor koffi, in a moment', async () => {
+    const seen = join(dir, 'loaded');
+    const hooks = `import { appendFileSync } from 'node:fs';
+      export function load(url, context, next) {
+        appendFileSync(${JSON.stringify(seen)}, url + '\\n');
+        return next(url, context);
+      }`;
+    const dataUrl = (text: string): string => `data:text/javascript,${encodeURIComponent(text)}`;
+    const register = `import { register } from 'node:module'; register(${JSON.stringify(dataUrl(hooks))});`;
+    const use = `import '${name}/gpu';`;
+    const loaded = await run(process.execPath, [
+      ...['--no-warnings', '--import', dataUrl(register)],
+      ...['--input-type=module', '-e', use],
+    ]);
+    expect(loaded.stderr).toBe('');
+    const urls = readFileSync(seen, 'utf8');
+    expect(urls).toContain(`${name}/dist/api/gpu.js`);
+    expect(urls).not.toMatch(/node_modules\/(?!criu-cuda-toolkit\/dist\/)/);
+
+    const timed = `const start = performance.now();
+      await import('${name}/gpu');
+      console.log(performance.now() - start);`;
+    const times: number[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      const { stdout } = await run(process.execPath, ['--input-type=module', '-e', timed]);
+      times.push(Number(stdout));
+    }
+    // about 20 ms on an idle machine, and should be at most 40; tests run on busy ones
+    expect(Math.min(...times)).toBeLessThan(200);
   });
 
   it('runs its command line on the artifacts that ship', async () => {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/** The public API: what each entry point has. A name that is added or taken away is a change of this file, too. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import * as bench from '../../lib/api/bench.ts';
+import * as container from '../../lib/api/container.ts';
+import * as gpu from '../../lib/api/gpu.ts';
+import * as images from '../../lib/api/images.ts';
+import * as index from '../../lib/api/index.ts';
+import * as pool from '../../lib/api/pool.ts';
+import * as setup from '../../lib/api/setup.ts';
+import { projectRoot } from '../../lib/paths.ts';
+
+const entries: Record<string, Record<string, unknown>> = {
+  index,
+  gpu,
+  pool,
+  images,
+  container,
+  bench,
+  setup,
+};
+
+const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
+  main: string;
+  types: string;
+  typesVersions: { '*': Record<string, string[]> };
+  exports: Record<string, { types: string; default: string }>;
+};
+
+describe('the main entry', () => {
+  it('has what checkpoints and restores', () => {
+    expect(Object.keys(index).sort()).toEqual([
+      'CheckpointError',
+      'CommandError',
+      'CriuImageError',
+      'CriuStatusError',
+      'EnvironmentError',
+      'InterruptedError',
+      'ProcError',
+      'RestoreError',
+      'SettingError',
+      'SystemCallError',
+      'ToolkitError',
+      'UsageError',
+      'WakeError',
+      'becomeSubreaper',
+      'checkpoint',
+      'describeError',
+      'interceptorLibrary',
+      'listVariants',
+      'loadSettings',
+      'pluginVariants',
+      'preloadEnvironment',
+      'readMemoryMap',
+      'readMemoryPages',
+      'readMemorySummary',
+      'readProcessTree',
+      'restore',
+      'startProgram',
+      'waitForExit',
+      'wake',
+      'watchProcess',
+    ]);
+  });
+});
+
+describe('every entry', () => {
+  it('is in package.json, for every way of resolving it', () => {
+    const subpaths = Object.keys(entries).filter((name) => name !== 'index');
+    const target = (name: string) => ({
+      types: `./dist/api/${name}.d.ts`,
+      default: `./dist/api/${name}.js`,
+    });
+    expect(manifest.exports).toEqual({
+      '.': target('index'),
+      ...Object.fromEntries(subpaths.map((name) => [`./${name}`, target(name)])),
+      './package.json': './package.json',
+    });
+    expect([manifest.types, manifest.main]).toEqual(Object.values(target('index')));
+    expect(manifest.typesVersions).toEqual({
+      '*': Object.fromEntries(subpaths.map((name) => [name, [target(name).types]])),
+    });
+  });
+
+  it('means the same by a name that another one has', () => {
+    const known = new Map<string, unknown>();
+    for (const [entry, names] of Object.entries(entries)) {
+      for (const [name, value] of Object.entries(names)) {
+        expect(known.get(name) ?? value, `${entry}: ${name}`).toBe(value);
+        known.set(name, value);
+      }
+    }
+  });
+
+  it('has the base of its errors', () => {
+    for (const [entry, names] of Object.entries(entries)) {
+      expect(names.ToolkitError, entry).toBe(index.ToolkitError);
+      expect(names.UsageError, entry).toBe(index.UsageError);
+    }
+  });
+});
+
+it('every error class can be imported, but for the one of the demo', () => {
+  const names = readdirSync(join(projectRoot, 'lib'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(projectRoot, 'lib', name), 'utf8'))
+    .flatMap((text) => [...text.matchAll(/class (\w+) extends CodedError</g)].map(([, name = '']) => name));
+  const exported = new Set(Object.values(entries).flatMap((entry) => Object.keys(entry)));
+  expect(names.filter((name) => !exported.has(name))).toEqual(['DemoError']);
+});
