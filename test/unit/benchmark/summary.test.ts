@@ -31,6 +31,7 @@ describe('summarize', () => {
     expect(more).toEqual([]);
     expect([base?.case, base?.verifiedMs.median, base?.dumpMs.median]).toEqual(['base', 200, 400]);
     expect([other?.case, other?.verifiedMs.median, other?.verifiedMs.n]).toEqual(['other', 20, 3]);
+    expect(base?.imageBytes).toBe(2 ** 20);
     expect(base?.coldMs).toMatchObject({ median: 1000, n: 3 });
   });
 
