@@ -60,7 +60,7 @@ const remedies: readonly Remedy[] = [
     hint: 'the plugin needs the NVIDIA driver, 570 or newer: see criu-cuda doctor; CRIU_CUDA_DRIVER names a libcuda.so.1 elsewhere',
   },
   {
-    pattern: /stands still, stopped by a signal/,
+    pattern: /is stopped by a signal; send SIGCONT/,
     hint: 'kill -CONT it; one that was restored with --leave-stopped: criu-cuda wake',
   },
   {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The life of a dump: pause (driver Lock, tasks running), checkpoint (tasks
- * stopped), finish (put everything back unless the tasks are about to die).
+ * The steps of a dump: pause (driver Lock, tasks running), checkpoint (tasks
+ * stopped), finish (roll back unless the tasks are about to die).
  */
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
@@ -23,15 +23,15 @@ static int announce(void)
 	if (p->in_inventory)
 		return 0;
 	if (add_inventory_plugin(PLUGIN_NAME)) {
-		ccr_err("cannot add %s to the inventory image", PLUGIN_NAME);
+		ccr_err("cannot add %s to the inventory image; see the errors above", PLUGIN_NAME);
 		return -EIO;
 	}
 	p->in_inventory = true;
 	return 0;
 }
 
-/* The driver would wait for its restore thread for ever, whatever it was asked. */
-static bool stands_still(pid_t restore_tid)
+/* The driver waits for the restore thread forever, whatever it is asked to do. */
+static bool is_stopped(pid_t restore_tid)
 {
 	char state[32] = "";
 
@@ -49,7 +49,8 @@ static int evict_and_lock(struct task *task)
 		return ret;
 	result = ccr__task_lock(task);
 	if (result == CUDA_ERROR_NOT_READY)
-		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld",
+		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld; "
+			"raise it",
 			task->pid, ccr__plugin.settings.lock_timeout_ms);
 	return result == CUDA_SUCCESS ? 0 : -EIO;
 }
@@ -67,21 +68,23 @@ int ccr__pause_devices(int pid)
 	ret = ccr__task_detect(pid, &restore_tid);
 	if (ret)
 		return ret;
-	/* CRIU lets a child go that it could not seize, and pauses it again when it finds it again.
-	 */
+	/* CRIU detaches from a child that it could not seize, and pauses it again when it finds it
+	 * the next time. */
 	if (ccr__task_find(pid))
 		return 0;
-	if (stands_still(restore_tid)) {
-		ccr_err("%d stands still, stopped by a signal: let it go on before the dump", pid);
+	if (is_stopped(restore_tid)) {
+		ccr_err("%d is stopped by a signal; send SIGCONT before dumping", pid);
 		return -EBUSY;
 	}
 	result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
 	if (result != CUDA_SUCCESS) {
-		ccr_err("state of %d: %s", pid, ccr_cuda_error_name(result));
+		ccr_err("cannot get the state of %d: %s", pid, ccr_cuda_error_name(result));
 		return -EIO;
 	}
 	if (state == CU_PROCESS_STATE_FAILED) {
-		ccr_err("%d is in the failed state, which the driver cannot checkpoint", pid);
+		ccr_err("cannot dump %d: the driver reports its state as failed; restart the "
+			"process",
+			pid);
 		return -EIO;
 	}
 	ret = announce();
@@ -100,8 +103,8 @@ int ccr__pause_devices(int pid)
 		return 0;
 	}
 	/*
-	 * CRIU arms an alarm around the freezing of the tree and aborts when it has fired six
-	 * times. Waiting for GPU work has a time limit of its own: CRIU's clock is stopped.
+	 * CRIU arms an alarm while it freezes the tree, and aborts when the alarm has fired six
+	 * times. Waiting for GPU work has its own time limit, so we stop CRIU's alarm meanwhile.
 	 */
 	setitimer(ITIMER_REAL, &off, &alarm_left);
 	ret = evict_and_lock(task);
@@ -118,7 +121,7 @@ int ccr__checkpoint_devices(int pid)
 	int ret;
 
 	ret = ccr__task_detect(pid, &restore_tid);
-	if (ret == -ENOTSUP && ccr__plugin.tasks) { /* beside CUDA processes of its tree */
+	if (ret == -ENOTSUP && ccr__plugin.tasks) { /* its tree has CUDA processes */
 		const int saved = ccr__host_memory_save(pid);
 
 		return saved ? saved : ret;
@@ -127,7 +130,7 @@ int ccr__checkpoint_devices(int pid)
 		return ret;
 	task = ccr__task_find(pid);
 	if (!task) {
-		ccr_err("%d initialised CUDA while the dump began; try again", pid);
+		ccr_err("%d initialized CUDA while the dump began; try again", pid);
 		return -EAGAIN;
 	}
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
@@ -145,7 +148,7 @@ int ccr__checkpoint_devices(int pid)
 	return ret ? ret : ccr__memory_saved(task);
 }
 
-/* True when the task is back in its prior state. */
+/* True when the task is in its prior state again. */
 static bool roll_back(struct task *task)
 {
 	struct restore_thread thread;
@@ -153,7 +156,7 @@ static bool roll_back(struct task *task)
 	CUresult result;
 
 	if (ccr__restore_thread_resume(&thread, task->restore_tid)) {
-		ccr__task_outcome(task, "failed", "its restore thread could not be resumed");
+		ccr__task_outcome(task, "failed", "cannot resume its restore thread");
 		return false;
 	}
 	result = ccr__task_raise(task, task->prior, &failed);
@@ -161,13 +164,13 @@ static bool roll_back(struct task *task)
 	if (result == CUDA_SUCCESS) {
 		if (ccr__memory_roll_back(task) || ccr__watcher_track(task)) {
 			ccr__task_outcome(task, "failed",
-					  "the pool does not give its device memory back");
+					  "the pool does not return its device memory");
 			return false;
 		}
 		ccr__task_outcome(task, "rolled-back", NULL);
 		return true;
 	}
-	ccr_err("%d could not be put back to %s: %s: %s", task->pid, ccr__state_name(task->prior),
+	ccr_err("cannot return %d to the %s state: %s: %s", task->pid, ccr__state_name(task->prior),
 		failed, ccr_cuda_error_name(result));
 	ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
 	return false;
@@ -175,18 +178,17 @@ static bool roll_back(struct task *task)
 
 void ccr__dump_finish(int ret)
 {
-	bool all_back = true;
+	bool all_rolled_back = true;
 
 	if (!ret && opts.final_state == FINAL_DEAD) {
-		/* A failing post-dump script would still keep the tasks alive; the watcher sees
-		 * that. */
+		/* If a post-dump script fails, the tasks stay alive; the watcher handles that. */
 		for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
 			ccr__task_outcome(task, "dumped", NULL);
 		return;
 	}
 	ccr__host_memory_roll_back();
 	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
-		all_back &= roll_back(task);
-	if (all_back)
+		all_rolled_back &= roll_back(task);
+	if (all_rolled_back)
 		ccr__watcher_release();
 }

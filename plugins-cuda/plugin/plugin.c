@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What CRIU sees: the descriptor, the stages, and the hooks with their timing. */
+/* The plugin as CRIU sees it: the descriptor, the stages, and the hooks with their timing. */
 #include "plugin/task/task.h"
 #include "plugin/task/preinit.h"
 #include "plugin/plugin.h"
@@ -16,14 +16,14 @@
 #define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
 #define FAULT_CUDA_FORCE_ENABLE "138" /* CRIU's own fault number for tests without a device */
 
-/* Read by `criu-cuda inspect` from the file. */
+/* `criu-cuda inspect` reads it from the file. */
 extern const char ccr_plugin_info[];
 __attribute__((visibility("default"), used)) const char ccr_plugin_info[] =
 	"ccr-plugin: version=" CCR_VERSION " variant=" CCR_VARIANT;
 
 static void to_criu_log(enum ccr_log_level level, const char *line)
 {
-	/* CRIU's own mark of an error, for whoever greps its logs. */
+	/* CRIU's own marker of an error, for anyone who greps its logs. */
 	print_on_level(level, "%s" PLUGIN_NAME ": %s\n",
 		       level == CCR_LOG_ERROR ? "Error (" PLUGIN_NAME "): " : "", line);
 }
@@ -38,7 +38,7 @@ static bool device_expected(void)
 	return !stat(NVIDIA_GPUS_DIR, &st) && S_ISDIR(st.st_mode);
 }
 
-/* 0 with or without `enabled`, or the error that must stop this run. */
+/* Sets `enabled`. Returns 0, or -errno: the error must stop this run. */
 static int enable(int stage)
 {
 	struct plugin *p = &ccr__plugin;
@@ -54,7 +54,7 @@ static int enable(int stage)
 		p->enabled = true;
 		return 0;
 	}
-	/* A restore without the driver would run the application with its GPU missing. */
+	/* A restore without the driver would run the application without its GPU. */
 	if (stage == STAGE_RESTORE || p->settings.driver[0]) {
 		ccr_err("%s", error);
 		return ret;
@@ -71,7 +71,7 @@ static int plugin_init(int stage)
 
 	ccr_log_set_sink(to_criu_log);
 	p->watcher = &ccr__watcher_ops;
-	if (stage == STAGE_PRE_DUMP) /* device memory cannot be tracked while it is written */
+	if (stage == STAGE_PRE_DUMP) /* device memory cannot be tracked while it changes */
 		return 0;
 	if (stage == STAGE_RESTORE &&
 	    !check_and_remove_inventory_plugin(PLUGIN_NAME, strlen(PLUGIN_NAME)))
@@ -84,7 +84,7 @@ static int plugin_init(int stage)
 		ccr_err("%s", error);
 		return ret;
 	}
-	if (stage != STAGE_RESTORE) /* a roll back stays where it is */
+	if (stage != STAGE_RESTORE) /* a rollback stays on the same devices */
 		p->device_map.count = 0;
 	ret = enable(stage);
 	if (ret || !p->enabled)
@@ -98,7 +98,7 @@ static int plugin_init(int stage)
 	ret = ccr__host_memory_load_begin();
 	if (!ret)
 		ret = ccr__memory_load_begin();
-	if (!ret && !ccr__memory_has_pool()) /* which would hold the GPU just as well */
+	if (!ret && !ccr__memory_has_pool()) /* a pool keeps the GPU initialized itself */
 		ccr__preinit_start();
 	return ret;
 }
@@ -113,7 +113,7 @@ static void plugin_exit(int stage, int ret)
 	if (stage == STAGE_DUMP)
 		ccr__dump_finish(ret);
 	else if (!p->tasks && !ret)
-		ccr_warn("the images name %s, yet no restored task uses CUDA", PLUGIN_NAME);
+		ccr_warn("the images need %s, but no restored process uses CUDA", PLUGIN_NAME);
 	if (stage == STAGE_RESTORE && !p->restore_failed && !ret)
 		ccr__watcher_release();
 	p->hook_ms += ccr__now_ms() - start;
@@ -122,7 +122,7 @@ static void plugin_exit(int stage, int ret)
 		       "ms\":%.3f}",
 		       ccr__stage_name(stage), p->restore_failed ? -EIO : ret, p->driver_ms,
 		       p->hook_ms);
-	ccr_info("hooks took %.1f ms, of it the driver %.1f ms", p->hook_ms, p->driver_ms);
+	ccr_info("hooks took %.1f ms (%.1f ms in the driver)", p->hook_ms, p->driver_ms);
 	ccr_status_close(&p->status);
 	ccr__task_free_all();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The hooks between CRIU and dump.c, restore.c; and watcher.c. */
+/* The hooks of plugin.c that dump.c and restore.c implement, and the watcher. */
 #ifndef CCR_PLUGIN_H
 #define CCR_PLUGIN_H
 

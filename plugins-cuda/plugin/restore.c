@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The life of a restore: CRIU has put the process back with CUDA in the
- * checkpointed state and every thread stopped; the driver brings the device
- * part back through the restore thread. CRIU ignores what the hook returns, so
- * on failure the tasks are killed here: none may run with its GPU missing.
+ * The steps of a restore: CRIU has restored the process, with CUDA in the
+ * checkpointed state and every thread stopped; the driver restores the device
+ * part through the restore thread. CRIU ignores what the hook returns, so on
+ * failure we kill the tasks here: none may run without its GPU.
  */
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
@@ -28,7 +28,7 @@ static void fail_restore(const struct task *task, const char *call, const char *
 	char reason[128];
 
 	snprintf(reason, sizeof(reason), "%s: %s", call, error);
-	ccr_err("device restore of %d failed: %s; the restored tasks are killed", task->pid,
+	ccr_err("device restore of %d failed: %s; killing the restored processes", task->pid,
 		reason);
 	ccr__task_outcome(task, "failed", reason);
 	ccr__plugin.restore_failed = true;
@@ -36,7 +36,7 @@ static void fail_restore(const struct task *task, const char *call, const char *
 		kill_task(t->pid);
 }
 
-/* Whatever it was in at dump, users expect a restored process to run. */
+/* Users expect a restored process to run, whatever state it was in at the dump. */
 static int restore_devices(struct task *task)
 {
 	struct restore_thread thread;
@@ -44,9 +44,9 @@ static int restore_devices(struct task *task)
 	CUresult result;
 	int ret;
 
-	ret = ccr__host_memory_put_back(task->pid);
+	ret = ccr__host_memory_restore(task->pid);
 	if (ret) {
-		fail_restore(task, "its host memory", strerror(-ret));
+		fail_restore(task, "restore of its host memory", strerror(-ret));
 		return ret;
 	}
 	ret = ccr__restore_thread_resume(&thread, task->restore_tid);
@@ -91,8 +91,8 @@ int ccr__resume_devices_late(int pid)
 		return -ENOMEM;
 	}
 	if (ret == -ENOTSUP) {
-		if (ccr__host_memory_put_back(pid))
-			fail_restore(task, "its host memory", "see the log");
+		if (ccr__host_memory_restore(pid))
+			fail_restore(task, "restore of its host memory", "see the log");
 		return ret;
 	}
 	if (!ret)
@@ -100,7 +100,7 @@ int ccr__resume_devices_late(int pid)
 	if (!ret)
 		ret = ccr__watcher_track(task);
 	if (ret) {
-		fail_restore(task, "begin", strerror(-ret));
+		fail_restore(task, "start of the watcher", strerror(-ret));
 		return ret;
 	}
 	return restore_devices(task);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The watcher: a detached process that outlives criu and looks at what it left
- * behind. CRIU does not tell a plugin that a post-dump script failed, and can
- * tell nobody when it is killed; either way the application would stay locked
- * or checkpointed for ever, or a half restored one would run. The watcher gets
- * each task by a socket that only criu holds; end of file means criu is gone.
- * After a dump it puts the prior states back in tasks that still live, and lets
- * the pool drop the memory of the dead; after a restore that was never
- * completed it kills the tasks. It ends when every task has its device memory,
- * though criu may stay as the parent of what it restored.
+ * The watcher: a detached process that outlives criu and handles what criu left
+ * behind. CRIU does not tell a plugin that a post-dump script failed, and cannot
+ * tell anyone when it is killed; in both cases the application would stay locked
+ * or checkpointed forever, or run half restored. The plugin tells the watcher
+ * about each task over a socket that only criu holds; end of file means that
+ * criu has ended. After a dump the watcher returns tasks that are alive to their
+ * prior states, and lets the pool drop the memory of the others. After an
+ * incomplete restore it kills the tasks. It ends when every task has its device
+ * memory, although criu may stay as the parent of what it restored.
  */
 #include "plugin/task/task.h"
 #include "plugin/task/proc_status.h"
@@ -27,12 +27,12 @@
 #include "plugin/device/device.h"
 
 #define MAX_WATCHED 4096
-/* Nothing announces that criu has let a task go; its last scripts may still fail then. */
-#define LET_GO_POLL_MS 1000
+/* Nothing announces that criu has detached from a task, and its last scripts may fail even then. */
+#define DETACH_POLL_MS 1000
 
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
-static bool is_released; /* the plugin itself has put every state back, or restored it */
+static bool is_released; /* the plugin itself has rolled back or restored every task */
 
 static void track(const struct task *task)
 {
@@ -76,9 +76,9 @@ static bool is_traced(pid_t pid)
 
 /*
  * criu traces all tasks until all of them are complete. It may then stay as
- * their parent for as long as they live, and tells plugins nothing before its end.
+ * their parent for as long as they live, and tells plugins nothing until it ends.
  */
-static bool are_let_go(void)
+static bool all_detached(void)
 {
 	size_t nr_living = 0;
 
@@ -91,22 +91,22 @@ static bool are_let_go(void)
 	}
 	return nr_living > 0;
 }
-
+/* Receives the tasks and the descriptors to keep for them, until criu is done with the tasks. */
 /* Collects the tasks, and what the memory part keeps for them, until criu is done with them. */
 static void receive(int stage, int fd)
 {
-	bool was_let_go = false;
+	bool was_detached = false;
 
 	for (;;) {
 		struct pollfd pollers[] = {{.fd = fd, .events = POLLIN},
 					   {.fd = ccr__memory_poll_fd(), .events = POLLIN}};
-		const int ready = poll(pollers, 2, stage == STAGE_RESTORE ? LET_GO_POLL_MS : -1);
+		const int ready = poll(pollers, 2, stage == STAGE_RESTORE ? DETACH_POLL_MS : -1);
 		struct watcher_message message;
 		int fds[WATCHER_FDS];
 
-		if (!ready && are_let_go()) {
-			is_released = was_let_go;
-			was_let_go = true;
+		if (!ready && all_detached()) {
+			is_released = was_detached;
+			was_detached = true;
 			if (is_released)
 				return;
 		}
@@ -127,9 +127,9 @@ static void receive(int stage, int fd)
 }
 
 /*
- * criu was killed while the driver's lock waited for the GPU: the lock is still
- * to come. An unlock has its turn after it; a process that is not locked then
- * refuses it, which is no failure.
+ * criu was killed while the driver's lock waited for the GPU, so the lock may
+ * take effect later. The driver then makes our unlock after it; for a process
+ * that is not locked, the unlock fails, which does no harm.
  */
 static void end_pending_lock(const struct task *task)
 {
@@ -140,7 +140,7 @@ static void end_pending_lock(const struct task *task)
 		ccr__plugin.driver.cuCheckpointProcessUnlock(task->pid, NULL);
 }
 
-static void put_back(struct task *task)
+static void return_to_prior_state(struct task *task)
 {
 	const char *call;
 	CUresult result;
@@ -150,25 +150,25 @@ static void put_back(struct task *task)
 	if (result != CUDA_SUCCESS)
 		ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
 	else if (ccr__memory_roll_back(task))
-		ccr__task_outcome(task, "failed", "the pool does not give its device memory back");
+		ccr__task_outcome(task, "failed", "the pool does not return its device memory");
 	else
 		ccr__task_outcome(task, "rolled-back", NULL);
 }
 
-static void look_after(int stage, struct task *task)
+static void handle_task(int stage, struct task *task)
 {
 	if (ended(task->pidfd) || ccr__is_dying(task->pid)) {
 		if (stage == STAGE_DUMP)
 			ccr__memory_commit(task);
 		task->is_awaited = false;
 	} else if (is_released || (stage == STAGE_DUMP && task->is_awaited)) {
-		return; /* criu itself has put it back */
+		return; /* criu itself has returned it to its prior state */
 	} else if (stage == STAGE_RESTORE) {
 		syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
 		ccr__task_outcome(task, "failed", "criu ended before the restore was complete");
 		task->is_awaited = false;
 	} else {
-		put_back(task);
+		return_to_prior_state(task);
 	}
 }
 
@@ -176,7 +176,7 @@ static void watch(int stage, int fd)
 {
 	receive(stage, fd);
 	for (size_t i = 0; i < nr_watched; i++)
-		look_after(stage, watched[i]);
+		handle_task(stage, watched[i]);
 	ccr__memory_finish(stage, watched, nr_watched);
 	_exit(0);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device memory that does not go through the driver's checkpoint: the seam
- * between the variants. `stock` links none.c, `parallel` and `full`
- * link through_pool.c. A task without the interceptor is left to the driver.
+ * Device memory that bypasses the driver's checkpoint. This header separates
+ * the variants: `stock` and `remap` link none.c, `parallel` and `full` link
+ * through_pool.c. The driver saves the memory of a task without the interceptor.
  */
 #ifndef CCR_PLUGIN_DEVICE_H
 #define CCR_PLUGIN_DEVICE_H
@@ -10,54 +10,55 @@
 #include "plugin/task/watcher_link.h"
 
 /*
- * Dump, task running and not yet locked: the pool takes its device memory over,
- * and copies it to the GPU image from here on. 0, also when the task has no
- * interceptor; -errno: the dump must fail, the task may or may not have its
- * memory and ccr__memory_roll_back knows.
+ * Dump, before the task is locked and while it runs: hands its device memory
+ * over to the pool, which then starts to copy it to the GPU image. Returns 0,
+ * also when the task has no interceptor, or -errno. On failure the dump must
+ * fail; ccr__memory_roll_back finds out whether the task still has its memory.
  */
 int ccr__memory_evict(struct task *task);
 
-/* Dump, before criu writes anything that counts: waits for that copy. 0 or -errno. */
+/* Dump, before criu writes its images: waits until that copy is complete. Returns 0 or -errno. */
 int ccr__memory_saved(struct task *task);
 
 /*
- * Dump, driver state raised again: asks for the memory of an evicted task to
- * be given back, which happens as soon as the task runs. Also for the watcher.
+ * Dump, after the driver state was restored: asks the pool to return the memory
+ * of an evicted task. The task receives it as soon as it runs. Called by criu
+ * and by the watcher. Returns 0 or -errno.
  */
 int ccr__memory_roll_back(struct task *task);
 
-/* Watcher: the task is dead; nothing has to be kept for it. */
+/* Watcher: the task is dead; the pool no longer has to keep its memory. */
 void ccr__memory_commit(const struct task *task);
 
-/* Restore, at init: loading begins while CRIU works. 0, also without GPU images. */
+/* Restore, at init: starts loading while CRIU works. Returns 0 (also without images) or -errno. */
 int ccr__memory_load_begin(void);
 
 /*
- * Restore, device state is back and the task still stopped: lets it fetch its
- * memory when it runs. 0, also when the task has none outside the driver.
+ * Restore, after the driver restored the task, which is still stopped: prepares
+ * it to attach its memory when it runs. Returns 0, also when all of its memory
+ * is the driver's, or -errno.
  */
 int ccr__memory_attach(struct task *task);
 
-/* True once a pool works for this run. */
+/* True once this run is connected to a pool. */
 bool ccr__memory_has_pool(void);
 
-/* ---- what the watcher has for it ---- */
+/* ---- what the watcher needs ---- */
 
-/* Connection to the pool, the descriptor backup's reading end, images directory; -1: there is none.
- */
-/* In criu: those to pass on, which stay open until they were. */
+/* Pool connection, receiving end of the descriptor backup, images directory; -1: none. */
+/* In criu: the descriptors to pass to the watcher. They stay open until ccr__memory_fds_passed. */
 void ccr__memory_fds(int fds[WATCHER_FDS]);
 void ccr__memory_fds_passed(void);
-/* In the watcher: takes over those that are not -1. */
+/* In the watcher: takes ownership of the descriptors that are not -1. */
 void ccr__memory_keep_fds(const int fds[WATCHER_FDS]);
-/* Descriptor to poll together with criu's, or -1, and what to do when it is readable. */
+/* A descriptor to poll together with criu's, or -1, and what to call when it is readable. */
 int ccr__memory_poll_fd(void);
 void ccr__memory_poll(void);
 /*
- * Criu is gone. Waits until each of the tasks that is to take its memory has
- * done so, with another pool where this one dies; whoever cannot be helped is
- * killed. The outcomes go to the status file. Then waits for the pool to end
- * its part.
+ * After criu has ended: waits until each awaited task has its memory. If the
+ * pool dies, a helper replaces it; a task that cannot get its memory is killed.
+ * Writes the outcomes to the status file, then waits until the pool has
+ * finished its work.
  */
 void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr);
 

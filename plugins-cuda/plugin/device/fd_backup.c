@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * While a dump is under way the application's memory is in the pool's hands
- * alone. The watcher keeps a second descriptor of each allocation, which is all
- * that keeps the memory there when the pool is killed.
+ * During a dump only the pool has the application's memory. The watcher keeps a
+ * duplicate descriptor of each allocation, so that the memory survives when the
+ * pool is killed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,24 +17,24 @@
 
 #define SEND_TIMEOUT_MS 30000
 
-struct deposit {
-	struct deposit *next;
+struct backup {
+	struct backup *next;
 	struct ccr_message message;
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 };
 
-static struct deposit *deposits, **last = &deposits;
+static struct backup *backups, **last = &backups;
 
 int ccr__fd_backup_open(void)
 {
 	struct pool_link *link = &ccr__pool_link;
 
-	if (link->fd_backup[1] >= 0) /* the other end is the watcher's by now */
+	if (link->fd_backup[1] >= 0) /* the watcher already has the other end */
 		return 0;
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link->fd_backup) ? -errno : 0;
 }
 
-/* One descriptor for each allocation. */
+/* The watcher needs one descriptor for each allocation. */
 static void raise_file_limit(void)
 {
 	struct rlimit limit;
@@ -47,29 +47,29 @@ static void raise_file_limit(void)
 
 bool ccr__fd_backup_take(void)
 {
-	struct deposit *deposit;
+	struct backup *backup;
 	int ret;
 
 	if (ccr__pool_link.fd_backup[0] < 0)
 		return false;
-	deposit = malloc(sizeof(*deposit));
-	ret = deposit ? ccr_message_receive(ccr__pool_link.fd_backup[0], &deposit->message,
-					    deposit->fds, &deposit->nr_fds, 0)
-		      : -ENOMEM;
+	backup = malloc(sizeof(*backup));
+	ret = backup ? ccr_message_receive(ccr__pool_link.fd_backup[0], &backup->message,
+					   backup->fds, &backup->nr_fds, 0)
+		     : -ENOMEM;
 	if (ret) {
-		free(deposit);
+		free(backup);
 		if (ret == -ETIMEDOUT)
 			return false;
-		/* The other ends are closed: no more is to be had. */
+		/* The other ends are closed: no more messages will come. */
 		close(ccr__pool_link.fd_backup[0]);
 		ccr__pool_link.fd_backup[0] = -1;
 		return false;
 	}
-	if (!deposits)
+	if (!backups)
 		raise_file_limit();
-	deposit->next = NULL;
-	*last = deposit;
-	last = &deposit->next;
+	backup->next = NULL;
+	*last = backup;
+	last = &backup->next;
 	return true;
 }
 
@@ -78,7 +78,7 @@ int ccr__fd_backup_send(uint32_t operation)
 	bool is_complete = false;
 	int ret = 0;
 
-	for (const struct deposit *d = deposits; !ret && d; d = d->next) {
+	for (const struct backup *d = backups; !ret && d; d = d->next) {
 		if (d->message.operation != operation)
 			continue;
 		ret = ccr_message_send_waiting(ccr__pool_link.socket, &d->message, d->fds,
@@ -86,7 +86,7 @@ int ccr__fd_backup_send(uint32_t operation)
 		is_complete |= d->message.type == CCR_MSG_END;
 	}
 	if (!ret && !is_complete) {
-		/* The pool died before the application gave anything up. */
+		/* The pool died before the application handed over any memory. */
 		struct ccr_message end;
 
 		ccr_message_init(&end, CCR_MSG_END, operation);

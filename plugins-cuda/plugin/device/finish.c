@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The watcher's part of device memory: it keeps what a pool that dies would
- * lose, and waits until every task has its memory.
+ * What the watcher does for device memory: it keeps what would be lost if the
+ * pool died, and waits until every task has its memory.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 #include "plugin/task/task.h"
 #include "common/protocol/message.h"
 
-/* Dropping memory takes milliseconds. */
+/* The pool drops memory within milliseconds. */
 #define END_TIMEOUT_MS 10000
 
 void ccr__memory_fds(int fds[WATCHER_FDS])
@@ -29,7 +29,7 @@ void ccr__memory_fds(int fds[WATCHER_FDS])
 
 void ccr__memory_fds_passed(void)
 {
-	/* Its only reader is the watcher from here on: without it the pool must notice. */
+	/* Only the watcher reads it from now on: if the watcher dies, the pool must notice. */
 	if (ccr__pool_link.fd_backup[0] >= 0)
 		close(ccr__pool_link.fd_backup[0]);
 	ccr__pool_link.fd_backup[0] = -1;
@@ -61,8 +61,8 @@ void ccr__memory_poll(void)
 	ccr__fd_backup_take();
 }
 
-/* Not on wrong memory, nor behind a closed gate for ever. */
-static void give_up(struct task *task, const char *reason)
+/* Kills the task: it must not run with wrong memory or wait forever at a closed gate. */
+static void kill_task(struct task *task, const char *reason)
 {
 	task->is_awaited = false;
 	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
@@ -78,8 +78,8 @@ static int reclaim(struct task *task)
 	return ret ? ret : ccr__memory_ready(task);
 }
 
-/* The pool died: everybody who still waits gets the memory from a helper. 0 or -errno. */
-static int ask_another(int stage, struct task *const *tasks, size_t nr)
+/* The pool died: a helper takes over for every task that still waits. Returns 0 or -errno. */
+static int switch_to_helper(int stage, struct task *const *tasks, size_t nr)
 {
 	int ret = ccr__pool_replace();
 
@@ -89,10 +89,10 @@ static int ask_another(int stage, struct task *const *tasks, size_t nr)
 		if (tasks[i]->is_awaited)
 			ret = stage == STAGE_RESTORE ? ccr__memory_request_attach(tasks[i])
 						     : reclaim(tasks[i]);
-	/* Only now: what they answer is not what a request waits for. */
+	/* Only now: a service thread's answer must not arrive while we wait for another reply. */
 	for (size_t i = 0; !ret && i < nr; i++)
 		if (tasks[i]->is_awaited && ccr__memory_signal(tasks[i]))
-			give_up(tasks[i], "its service thread cannot be told");
+			kill_task(tasks[i], "cannot signal its service thread");
 	return ret;
 }
 
@@ -104,8 +104,7 @@ static struct task *awaited(struct task *const *tasks, size_t nr, uint32_t opera
 	return NULL;
 }
 
-/* Until the pool has let go of what it does not keep: whoever waits for us finds the device free.
- */
+/* Waits until the pool has freed what it does not keep: after us, the device is free for others. */
 static void end_session(void)
 {
 	struct ccr_message last;
@@ -130,11 +129,11 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 
 		if (ret && !is_replaced) {
 			is_replaced = true;
-			ret = ask_another(stage, tasks, nr);
+			ret = switch_to_helper(stage, tasks, nr);
 		} else if (!ret && reply.type == CCR_MSG_OP_GIVEN) {
 			task = awaited(tasks, nr, reply.operation);
 			if (task && reply.result)
-				give_up(task, reply.done.text);
+				kill_task(task, reply.done.text);
 			else if (task)
 				task->is_awaited = false;
 		}
@@ -142,7 +141,7 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 			break;
 	}
 	while ((task = awaited(tasks, nr, 0)))
-		give_up(task, "no pool to give its device memory back");
+		kill_task(task, "there is no pool to return its device memory");
 	end_session();
 	ccr__remove_stale_sockets(ccr__plugin.settings.run_dir);
 }

@@ -10,7 +10,7 @@ bool ccr__gpu_images_in(int dir_fd)
 {
 	struct dirent *entry;
 	bool found = false;
-	/* dup would share the offset of CRIU's own descriptor; a new open does not. */
+	/* dup would share the file offset with CRIU's descriptor; opening it again does not. */
 	const int own = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = own < 0 ? NULL : fdopendir(own);
 

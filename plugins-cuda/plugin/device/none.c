@@ -27,7 +27,7 @@ int ccr__memory_load_begin(void)
 {
 	if (!ccr__gpu_images_in(criu_get_image_dir()))
 		return 0;
-	ccr_err("the images hold GPU memory in cuda-<pid>.img, which this variant cannot load; use "
+	ccr_err("this variant cannot load the GPU memory in cuda-<pid>.img; install variant "
 		"parallel or full");
 	return -EINVAL;
 }

@@ -19,7 +19,7 @@
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
 
-/* cuda-poold lies beside the plugin, which is where install puts it. */
+/* cuda-poold is installed next to the plugin. */
 static int helper_path(char *out, size_t size)
 {
 	const char *slash;
@@ -42,7 +42,7 @@ static void exec_helper(const char *path, int fd)
 	int null_fd;
 
 	setsid();
-	/* The grandchild: criu takes the end of a child for the end of a task. */
+	/* Daemonize with a second fork: criu treats the end of a child as the end of a task. */
 	if (fork())
 		_exit(0);
 	null_fd = open("/dev/null", O_RDWR);
@@ -58,8 +58,8 @@ static void exec_helper(const char *path, int fd)
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* criu's own libraries may come by LD_LIBRARY_PATH; the helper finds what it needs the same
-	 * way. */
+	/* Pass on the environment: criu may need LD_LIBRARY_PATH to find its libraries, and then
+	 * the helper does too. */
 	execv(path, args);
 	_exit(127);
 }
@@ -72,12 +72,13 @@ static int start_helper(void)
 
 	ret = helper_path(path, sizeof(path));
 	if (ret) {
-		ccr_err("no cuda-poold beside the plugin: %s", strerror(-ret));
+		ccr_err("cannot start the cuda-poold next to the plugin: %s; run criu-cuda install",
+			strerror(-ret));
 		return ret;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		ret = -errno;
-		ccr_err("socketpair: %s", strerror(-ret));
+		ccr_err("cannot create a socket pair for cuda-poold: %s", strerror(-ret));
 		return ret;
 	}
 	child = fork();
@@ -86,7 +87,7 @@ static int start_helper(void)
 	close(pair[1]);
 	if (child < 0) {
 		close(pair[0]);
-		ccr_err("fork of %s failed", path);
+		ccr_err("cannot fork to start %s", path);
 		return -EAGAIN;
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -136,7 +137,7 @@ int ccr__pool_replace(void)
 {
 	struct pool_link *link = &ccr__pool_link;
 
-	ccr_warn("context pool: the %s has ended, a helper takes over",
+	ccr_warn("context pool: the %s has ended, a helper replaces it",
 		 link->is_daemon ? "daemon" : "helper");
 	if (link->socket >= 0)
 		close(link->socket);
@@ -170,7 +171,7 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	struct ccr_message message;
 	int fds[CCR_OP_MAX_FDS], nr_fds, pidfd = -1, ret;
 
-	/* The pool may be in another PID namespace: there the number says nothing. */
+	/* The pool may be in another PID namespace, where our pid means nothing. */
 	if (which & CCR_OP_PIDFD) {
 		pidfd = syscall(SYS_pidfd_open, task->pid, 0);
 		if (pidfd < 0)
@@ -196,7 +197,7 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	return ret;
 }
 
-/* The result of a copy that is not waited for now; false: this is another message. */
+/* Stores a copy's result that nobody waits for yet. Returns false for any other message. */
 static bool note_result(const struct ccr_message *message, uint32_t awaited)
 {
 	struct task *task = ccr__plugin.tasks;
@@ -221,7 +222,8 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 	do {
 		ret = ccr_message_receive(ccr__pool_link.socket, reply, NULL, NULL, timeout_ms);
 		if (ret) {
-			ccr_err("cuda-poold: %s", ret == -EPIPE ? "has ended" : strerror(-ret));
+			ccr_err("no reply from cuda-poold: %s",
+				ret == -EPIPE ? "it has ended" : strerror(-ret));
 			return ret;
 		}
 		reply->done.text[sizeof(reply->done.text) - 1] = '\0';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pool removes its sockets as its operations end; one that was killed cannot.
- * A pid says nothing about the pool: with clones it is in another PID namespace.
+ * A pool removes the socket of each operation that ends; a pool that was killed
+ * cannot. The pid in the operation number does not tell whether the pool is
+ * alive: with clones the pool is in another PID namespace.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,10 +23,11 @@ static bool is_operation(const char *name, uint32_t *operation)
 }
 
 /*
- * Nobody is bound to it. A datagram socket asks: a pool is another type, so the
- * kernel answers -EPROTOTYPE and the pool's own queue does not see it.
+ * True when no process is bound to the socket. We try to connect a datagram
+ * socket: a live pool's socket has another type, so the kernel returns -EPROTOTYPE
+ * and the pool does not see a connection.
  */
-static bool is_left_over(const char *run_dir, uint32_t operation)
+static bool is_stale(const char *run_dir, uint32_t operation)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	bool is_refused;
@@ -51,7 +53,7 @@ void ccr__remove_stale_sockets(const char *run_dir)
 	if (!dir)
 		return;
 	while ((entry = readdir(dir)))
-		if (is_operation(entry->d_name, &operation) && is_left_over(run_dir, operation))
+		if (is_operation(entry->d_name, &operation) && is_stale(run_dir, operation))
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	closedir(dir);
 }

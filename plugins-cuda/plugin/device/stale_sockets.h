@@ -2,7 +2,7 @@
 #ifndef CCR_PLUGIN_STALE_SOCKETS_H
 #define CCR_PLUGIN_STALE_SOCKETS_H
 
-/* Removes what pools that were killed left in the run directory. */
+/* Removes the sockets that killed pools left in the run directory. */
 void ccr__remove_stale_sockets(const char *run_dir);
 
 #endif

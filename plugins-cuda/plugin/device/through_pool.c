@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Device memory through the pool: the interceptor's service thread in the task
- * hands its allocations to cuda-poold, which moves the bytes. This file only
- * says when, and sends the service signal.
+ * hands its allocations to cuda-poold, which copies the bytes. This file only
+ * decides when, and sends the service signal.
  */
 #include "plugin/device/device.h"
 
@@ -17,9 +17,9 @@
 #include "plugin/device/pool_link.h"
 #include "plugin/task/watcher_link.h"
 
-/* For the pool to start: cuInit and a context on a cold GPU. */
+/* How long the pool may take to start: cuInit and a context on a cold GPU. */
 #define READY_TIMEOUT_MS 60000
-/* Copying has no limit of its own; an hour tells a hung device from a slow disk. */
+/* A copy may take as long as it needs; after an hour the device hangs. */
 #define COPY_TIMEOUT_MS 3600000
 
 int ccr__memory_signal(const struct task *task)
@@ -56,8 +56,7 @@ static bool pool_wanted(const struct task *task)
 	return false;
 }
 
-/* What this pool holds for another task is lost to a new one; the descriptor backup gives it back.
- */
+/* A new pool would not have what this one holds for other tasks. */
 static bool is_in_use(void)
 {
 	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
@@ -86,7 +85,7 @@ static int begin_dump(struct task *task)
 		ret = request_dump(task);
 	if (ret != -EPIPE || !ccr__pool_link.is_daemon || is_in_use())
 		return ret;
-	/* A daemon that is ending, or another version. */
+	/* A daemon that is ending, or one of another version. */
 	ret = ccr__pool_replace();
 	return ret ? ret : request_dump(task);
 }
@@ -114,11 +113,11 @@ int ccr__memory_evict(struct task *task)
 	if (ret)
 		goto kept;
 	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
-	if (ret == -EPIPE) /* before or after the task gave its memory up? The watcher finds out */
+	if (ret == -EPIPE) /* the watcher finds out whether the task still has its memory */
 		return ret;
 	if (ret)
 		goto kept;
-	ccr_info("%d: %llu bytes in %llu allocations taken over in %.1f ms", task->pid,
+	ccr_info("%d: %llu bytes in %llu allocations handed over to the pool in %.1f ms", task->pid,
 		 (unsigned long long)reply.done.bytes, (unsigned long long)reply.done.nr_handles,
 		 reply.done.wait_ms);
 	return 0;
@@ -153,7 +152,7 @@ int ccr__memory_roll_back(struct task *task)
 	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, 0);
 	if (!ret)
 		ret = ccr__memory_signal(task);
-	/* Without the pool the watcher gives back what is in the descriptor backup. */
+	/* Without the pool, the watcher returns the memory from the descriptor backup. */
 	return ret == -EPIPE ? 0 : ret;
 }
 
@@ -214,8 +213,8 @@ int ccr__memory_request_attach(struct task *task)
 	return ret ? ret : ccr__memory_ready(task);
 }
 
-/* The pool died: with this task come those that it may not have given their memory yet. */
-static int attach_by_another(struct task *task)
+/* The pool died: a helper serves this task, and those that may still wait for their memory. */
+static int attach_through_helper(struct task *task)
 {
 	struct task *t;
 	int ret = ccr__pool_replace();
@@ -227,13 +226,13 @@ static int attach_by_another(struct task *task)
 			ret = ccr__memory_request_attach(t);
 	if (!ret)
 		ret = ccr__memory_request_attach(task);
-	/* Only now: what they answer is not what a request waits for. */
+	/* Only now: a service thread's answer must not arrive while we wait for another reply. */
 	for (t = ccr__plugin.tasks; !ret && t; t = t->next) {
 		if (!t->is_awaited)
 			continue;
 		ret = ccr__watcher_track(t);
 		if (!ret)
-			ccr__memory_signal(t); /* one that is gone is told by the pool */
+			ccr__memory_signal(t); /* if it has died, the pool reports that */
 	}
 	return ret;
 }
@@ -249,19 +248,20 @@ int ccr__memory_attach(struct task *task)
 		return 0;
 	task->service_tid = ccr__service_thread(task->pid);
 	if (task->service_tid <= 0) {
-		ccr_err("%d has a GPU image, but no interceptor thread in it", task->pid);
+		ccr_err("cannot attach the GPU image of %d: the process has no interceptor thread",
+			task->pid);
 		return -ESRCH;
 	}
 	ret = ccr__memory_request_attach(task);
 	if (ret == -EPIPE)
-		ret = attach_by_another(task);
+		ret = attach_through_helper(task);
 	if (ret)
 		return ret;
 	task->is_awaited = true;
 	ret = ccr__watcher_track(task);
 	if (!ret)
 		ret = ccr__memory_signal(task);
-	if (!ret) /* the reader of the file waits for the pool's «attach» line of this pid */
+	if (!ret) /* readers of the status file then expect the pool's "attach" line */
 		ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}",
 			       task->pid);
 	return ret;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What criu and its watcher both ask the pool. Each: 0 or -errno. */
+/* Requests to the pool that criu and its watcher both make. Each returns 0 or -errno. */
 #ifndef CCR_PLUGIN_THROUGH_POOL_H
 #define CCR_PLUGIN_THROUGH_POOL_H
 
 #include "plugin/task/state.h"
 
-/* The pool begins to load all images of the directory. */
+/* Asks the pool to load all images of the directory. */
 int ccr__memory_request_load(void);
-/* The task gets a door of its own; its memory comes when its service thread was told. */
+/* Asks the pool for a socket for the task, which attaches its memory once it is signaled. */
 int ccr__memory_request_attach(struct task *task);
-/* Waits until the pool is ready for what was requested, and notes the operation. */
+/* Waits until the pool is ready for the request, and stores the operation's number in the task. */
 int ccr__memory_ready(struct task *task);
-/* Tells the service thread where the pool listens. */
+/* Tells the service thread on which socket the pool listens. */
 int ccr__memory_signal(const struct task *task);
 
 #endif

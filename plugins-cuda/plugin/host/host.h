@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Host memory that does not go through CRIU's page images: the seam between the
- * variants. `stock` links none.c, the others save.c and restore.c.
+ * Host memory that bypasses CRIU's page images. This header separates the
+ * variants: `stock` links none.c, the others link save.c and restore.c.
  */
 #ifndef CCR_PLUGIN_HOST_H
 #define CCR_PLUGIN_HOST_H
@@ -11,40 +11,40 @@
 #include "plugin/task/state.h"
 
 /*
- * Dump, every thread of the tree stopped, before the driver's checkpoint of
- * this task: what it maps now is its own, what comes is the driver's.
+ * Dump, every thread of the tree stopped, before the driver's checkpoint of this
+ * task: notes what the task has mapped. What is added later is the driver's.
  */
 void ccr__host_memory_before(pid_t pid);
 
-/* Then: the driver's checkpoint, with the restore thread running. What the driver answers. */
+/* Then: makes the driver's checkpoint while the restore thread runs. Returns the result. */
 CUresult ccr__host_memory_checkpoint(const struct task *task);
 
 /*
- * Dump, every thread of the tree stopped and the driver done with this task:
- * its large anonymous memory goes to a page file, which the task then maps in
- * its place. 0, also when the task is left as it is; -errno: the dump must
- * fail. The task's memory reads the same before and after, whatever happens.
+ * Dump, every thread of the tree stopped, after the driver's checkpoint of this
+ * task: copies its large anonymous memory to a page file and maps the file there
+ * instead. The task reads the same bytes before and after, even on failure.
+ * Returns 0, also when nothing was remapped, or -errno: the dump must fail.
  */
 int ccr__host_memory_save(pid_t pid);
 
 /*
- * Restore, CRIU's part is done and every thread of the task stopped, before the
- * driver's restore: its memory is anonymous again. 0, also when none of it was
- * saved, or -errno.
+ * Restore, after CRIU's part, every thread of the task stopped, before the
+ * driver's restore: turns its page-file mappings into anonymous memory again.
+ * Returns 0, also when the task has none, or -errno.
  */
-int ccr__host_memory_put_back(pid_t pid);
+int ccr__host_memory_restore(pid_t pid);
 
-/* The same for one task whose page files are known, logged and in the status file. */
+/* The same for one task whose page files are known; writes to the log and the status file. */
 struct ccr_pages;
-int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages);
+int ccr__remap_restore(pid_t pid, const struct ccr_pages *pages);
 
-/* The same for all tasks of a dump that is rolled back. One that fails is sound: it keeps the
- * page file's mappings. */
+/* The same for all tasks of a dump that is rolled back. A task for which it fails keeps its
+ * page-file mappings and can run with them. */
 void ccr__host_memory_roll_back(void);
 
 /*
- * Restore, at init: sees that the page files the images name are there and
- * unchanged, and begins to read ahead. 0 or -errno.
+ * Restore, at init: checks that the page files the images name exist and are
+ * unchanged, and starts to read them ahead. Returns 0 or -errno.
  */
 int ccr__host_memory_load_begin(void);
 

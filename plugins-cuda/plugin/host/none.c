@@ -20,7 +20,7 @@ void ccr__host_memory_roll_back(void)
 {
 }
 
-int ccr__host_memory_put_back(pid_t pid)
+int ccr__host_memory_restore(pid_t pid)
 {
 	return 0;
 }
@@ -32,8 +32,8 @@ int ccr__host_memory_save(pid_t pid)
 
 static int refuse(int dirfd, int pid, void *data)
 {
-	ccr_err("the images hold host memory in cuda-host-%d.img, which this variant cannot "
-		"bring back; use remap, parallel or full",
+	ccr_err("this variant cannot restore the host memory in cuda-host-%d.img; install "
+		"variant remap, parallel or full",
 		pid);
 	return -EINVAL;
 }

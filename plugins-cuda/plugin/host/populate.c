@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The driver's checkpoint maps as much memory as it has to save and populates
- * it, page by page in one thread, before it copies: half of its time. Meanwhile
- * other threads of the task, which criu has stopped, are made to populate the
- * same memory from its end, until they meet. MADV_POPULATE_WRITE changes no
- * byte, so it does not matter who is first. Linux tells nobody that a task has
- * mapped something: the mappings are looked at again and again until the driver
- * is done.
+ * it page by page in one thread before it copies, which takes half of its time.
+ * Meanwhile we make other threads of the task, which criu has stopped, populate
+ * the same memory from its end until they meet the driver. MADV_POPULATE_WRITE
+ * changes no byte, so it does not matter which of them comes first. Linux does
+ * not announce new mappings of another process, so we read the list of mappings
+ * repeatedly until the driver is done.
  */
 #include "plugin/host/populate.h"
 
@@ -22,22 +22,22 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/inject/inject.h"
 
-#define LOOK_EVERY_MS 5
-#define MIN_BYTES     (32ull << 20) /* less is not worth the look */
-#define PIECE	      (64ull << 20) /* between two questions whether the driver is done */
-#define MAX_THREADS   4
+#define POLL_MS	    5
+#define MIN_BYTES   (32ull << 20) /* not worth the effort for less */
+#define PIECE	    (64ull << 20) /* populated between two checks whether the driver is done */
+#define MAX_THREADS 4
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* The threads that populate. */
+/* The threads of the task that populate memory. */
 struct crew {
 	struct injection threads[MAX_THREADS];
 	unsigned int nr;
 };
 
-/* Large private anonymous memory that is not known yet. */
+/* Finds large private anonymous memory that is not in `known`. */
 static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_range *found)
 {
 	unsigned long start, end, inode;
@@ -60,7 +60,7 @@ static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_r
 	return is_found;
 }
 
-/* One piece for each thread, from the end; `*end` is what is left. */
+/* Populates one piece with each thread, from the end; `*end` moves down to what is left. */
 static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
 {
 	unsigned int started = 0;
@@ -104,13 +104,14 @@ static int populate(struct crew *crew, const struct driver_call *call,
 	return ret;
 }
 
-static void accompany(struct crew *crew, const struct driver_call *call, struct remap_ranges *known)
+static void populate_until_done(struct crew *crew, const struct driver_call *call,
+				struct remap_ranges *known)
 {
 	struct remap_range range;
 	uint64_t populated = 0;
 	int ret = 0;
 
-	while (!ret && !ccr__driver_call_is_done(call, LOOK_EVERY_MS)) {
+	while (!ret && !ccr__driver_call_is_done(call, POLL_MS)) {
 		while (!ret && find_new(call->pid, known, &range)) {
 			ret = populate(crew, call, &range, &populated);
 			if (!ret)
@@ -118,42 +119,44 @@ static void accompany(struct crew *crew, const struct driver_call *call, struct 
 		}
 	}
 	if (ret)
-		ccr_warn("%d: populate: %s: the driver goes on alone", call->pid, strerror(-ret));
+		ccr_warn("%d: cannot populate memory for the driver: %s; its checkpoint takes "
+			 "longer",
+			 call->pid, strerror(-ret));
 	if (populated)
 		ccr_info("%d: %llu bytes populated ahead of the driver", call->pid,
 			 (unsigned long long)populated);
 }
 
-/* False when the driver was not called. */
-static bool call_accompanied(struct driver_call *call, struct crew *crew,
-			     struct remap_ranges *known)
+/* Returns false when the driver was not called. */
+static bool call_and_populate(struct driver_call *call, struct crew *crew,
+			      struct remap_ranges *known)
 {
 	if (ccr__driver_call_begin(call))
 		return false;
-	accompany(crew, call, known);
+	populate_until_done(crew, call, known);
 	ccr__driver_call_end(call);
 	return true;
 }
 
-/* ---- who does it ---- */
+/* ---- the threads ---- */
 
-/* Only a thread that would outlive criu: nobody may die for the sake of speed. */
-static int join(struct crew *crew, pid_t tid)
+/* Takes only a thread that would survive the death of criu: speed is not worth a process. */
+static int add_thread(struct crew *crew, pid_t tid)
 {
 	struct injection *in = &crew->threads[crew->nr];
 	const int ret = ccr__inject_begin(in, tid);
 
 	if (ret)
 		return ret == -ENOTSUP ? 0 : ret;
-	if (!in->has_way_back)
+	if (!in->has_resume_code)
 		return ccr__inject_end(in);
 	crew->nr++;
 	return 0;
 }
 
-/* Threads of the task that criu has stopped; the restore thread has its work to do. -ENOTSUP: there
- * is nobody, and all threads are as before. */
-static int gather(struct crew *crew, const struct task *task)
+/* Takes threads that criu has stopped, except for the restore thread, which is busy. Returns 0, or
+ * -errno; -ENOTSUP: the threads cannot be listed. */
+static int add_threads(struct crew *crew, const struct task *task)
 {
 	struct dirent *entry;
 	char path[32];
@@ -168,13 +171,13 @@ static int gather(struct crew *crew, const struct task *task)
 		const pid_t tid = atoi(entry->d_name);
 
 		if (tid > 0 && tid != task->restore_tid)
-			ret = join(crew, tid);
+			ret = add_thread(crew, tid);
 	}
 	closedir(tasks);
 	return ret;
 }
 
-static int dismiss(struct crew *crew)
+static int release_threads(struct crew *crew)
 {
 	int ret = 0;
 
@@ -199,10 +202,10 @@ int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges 
 	for (size_t i = 0; !ret && i < before->nr; i++)
 		ret = ccr__remap_add_range(&known, &before->list[i]) ? -ENOTSUP : 0;
 	if (!ret)
-		ret = gather(&crew, task);
+		ret = add_threads(&crew, task);
 	if (!ret && crew.nr)
-		is_called = call_accompanied(&call, &crew, &known);
-	ended = dismiss(&crew);
+		is_called = call_and_populate(&call, &crew, &known);
+	ended = release_threads(&crew);
 	free(known.list);
 	*result = call.result;
 	if (ret || ended)

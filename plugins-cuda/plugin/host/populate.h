@@ -6,9 +6,10 @@
 #include "plugin/host/remap/remap.h"
 
 /*
- * The driver's checkpoint of a stopped task whose restore thread runs, with the
- * memory populated that it maps beyond `before`. 0 with the driver's answer;
- * -ENOTSUP: the driver was not called, and can be; -errno: the dump must fail.
+ * Makes the driver's checkpoint of a stopped task whose restore thread runs, and
+ * populates the memory that the driver maps, which is what is not in `before`.
+ * Returns 0 with the driver's result in `result`; -ENOTSUP when the driver was
+ * not called, and the caller can call it; or -errno: the dump must fail.
  */
 int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
 			     CUresult *result);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads the page files into the page cache while CRIU works: a mapped file is
- * read where it is touched, a little at a time, which a disk does not like. A
- * background process asks for large pieces. CRIU's own page images are not read ahead:
- * CRIU reads them from front to end, and a second reader only gets in its way.
- * Nothing depends on this; on a file system that lives in memory there is
- * nothing to do.
+ * Reads the page files into the page cache while CRIU works: pages of a mapped
+ * file are read in small pieces when they are touched, which is slow on a disk.
+ * A background process asks for large pieces instead. CRIU's own page images are
+ * not read ahead: CRIU reads them sequentially, and a second reader only slows it
+ * down. If this fails, a restore is slower but correct. A file system in memory
+ * needs none of it.
  */
 #include "plugin/host/readahead.h"
 
@@ -33,10 +33,10 @@
 static struct {
 	char path[PATH_MAX]; /* of the images directory */
 	int fds[MAX_FILES];
-	uint64_t ends[MAX_FILES]; /* number of pieces of this file and those before it */
+	uint64_t ends[MAX_FILES]; /* number of pieces in this file and all before it */
 	size_t nr_files;
 	atomic_ullong next;
-	int criu; /* end of file when criu is gone */
+	int criu; /* socket that reports end of file when criu ends */
 } work;
 
 static bool criu_is_gone(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Page files at a restore: looked at before CRIU maps them, anonymous memory again after. */
+/* Page files at a restore: checked before CRIU maps them, made anonymous memory afterwards. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -12,14 +12,15 @@
 #include "plugin/host/readahead.h"
 #include "plugin/host/remap/remap.h"
 
-int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages)
+int ccr__remap_restore(pid_t pid, const struct ccr_pages *pages)
 {
 	const double start = ccr__now_ms();
 	uint64_t bytes;
 	const int ret = ccr__remap_undo(pid, pages, &bytes);
 
 	if (ret) {
-		ccr_err("%d: its host memory cannot be made anonymous: %s", pid, strerror(-ret));
+		ccr_err("cannot turn the page-file mappings of %d into anonymous memory: %s", pid,
+			strerror(-ret));
 		return ret;
 	}
 	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
@@ -31,7 +32,7 @@ int ccr__remap_put_back(pid_t pid, const struct ccr_pages *pages)
 	return 0;
 }
 
-int ccr__host_memory_put_back(pid_t pid)
+int ccr__host_memory_restore(pid_t pid)
 {
 	const pid_t image_pid = ccr__namespace_pid(pid);
 	struct ccr_pages *pages;
@@ -43,12 +44,12 @@ int ccr__host_memory_put_back(pid_t pid)
 					     sizeof(error));
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	ret = ccr__remap_put_back(pid, pages);
+	ret = ccr__remap_restore(pid, pages);
 	ccr_pages_close(pages);
 	return ret;
 }
 
-/* CRIU opens it by the path it had; one in another mount namespace cannot be looked for here. */
+/* CRIU opens the page file at its old path. We cannot check a path in another mount namespace. */
 static int check_place(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
 {
 	struct stat here, there;
@@ -59,7 +60,7 @@ static int check_place(const struct ccr_pages *pages, int dirfd, char *error, si
 				     !stat(path, &there) && ccr__same_file(&here, &there)))
 		return 0;
 	snprintf(error, error_size,
-		 "%s: CRIU looks for it in %s, where it was dumped to: make a symbolic link there",
+		 "%s: CRIU looks for it in %s, where the dump wrote it; make a symbolic link there",
 		 pages->file, pages->directory);
 	return -ENOENT;
 }

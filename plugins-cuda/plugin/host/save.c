@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Large host memory outside CRIU's page images. CRIU dumps a private mapping of
- * a file as the file's name and whatever differs from it, which here is
- * nothing, and restores it by mmap; the page file is written with many threads
- * and lies beside the images.
+ * Large host memory outside CRIU's page images. CRIU dumps a private file
+ * mapping as the file's name plus the pages that differ from it, which here are
+ * none, and restores it with mmap. Many threads write the page file, which is
+ * next to the images.
  */
 #include "plugin/task/driver_call.h"
 #include "plugin/host/host.h"
@@ -25,20 +25,20 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/state.h"
 
-/* Where the page file is made, and seen by the task. */
+/* Where the page file is created, and how the task sees that directory. */
 struct pages_dir {
-	int dirfd;	     /* criu's own, not to be closed */
+	int dirfd;	     /* criu's; not ours to close */
 	char path[PATH_MAX]; /* of the directory */
 	bool is_foreign;     /* the task has a mount namespace of its own */
 };
 
-/* Mappings of the task whose checkpoint is under way. */
+/* Mappings of the task that is being checkpointed. */
 static struct {
 	pid_t pid;
 	struct remap_ranges ranges;
 } before;
 
-/* Tasks that were remapped by this criu, as far as it got. */
+/* Tasks that this criu has remapped, completely or in part. */
 static struct {
 	struct remapped {
 		pid_t pid;
@@ -49,7 +49,7 @@ static struct {
 
 static int leave(pid_t pid, const char *why, const char *what)
 {
-	ccr_warn("%d: %s%s%s: its host memory is left to CRIU", pid, why, what ? " " : "",
+	ccr_warn("%d: host memory is left to CRIU: %s%s%s", pid, why, what ? ": " : "",
 		 what ? what : "");
 	return -ENOTSUP;
 }
@@ -73,7 +73,7 @@ static void path_in_task(char *out, size_t size, const struct pages_dir *dir, pi
 		snprintf(out, size, "%s/%s", dir->path, name);
 }
 
-/* CRIU finds a file again by its path, which has to lead to the same directory in the task. */
+/* CRIU opens the file by its path, which must lead to the same directory in the task. */
 static int find_pages_dir(struct pages_dir *dir, pid_t pid)
 {
 	char link[48], path[PATH_MAX + 64];
@@ -89,11 +89,11 @@ static int find_pages_dir(struct pages_dir *dir, pid_t pid)
 	dir->path[length] = '\0';
 	path_in_task(path, sizeof(path), dir, pid, ".");
 	if (fstat(dir->dirfd, &here) || stat(path, &there) || !ccr__same_file(&here, &there))
-		return leave(pid, "it does not see the images directory as", dir->path);
+		return leave(pid, "the process does not see the images directory", dir->path);
 	return 0;
 }
 
-/* Creates and fills the page file; `pages` then says what it is. */
+/* Creates and fills the page file, and describes it in `pages`. */
 static int write_page_file(struct ccr_pages *pages, const struct remap_plan *plan,
 			   const struct pages_dir *dir, pid_t pid)
 {
@@ -107,7 +107,7 @@ static int write_page_file(struct ccr_pages *pages, const struct remap_plan *pla
 		ret = -errno;
 	if (!ret)
 		ret = ccr__remap_copy(plan, pid, fd, pages->xxh3);
-	/* Its time of change is the last write's from now on. */
+	/* Set the modification time now, or the writes through the mapping change it later. */
 	if (!ret && (futimens(fd, NULL) || fstat(fd, &st)))
 		ret = -errno;
 	close(fd);
@@ -125,7 +125,7 @@ static int map_page_file(const struct ccr_pages *pages, const struct remap_plan 
 	path_in_task(path, sizeof(path), dir, pid, pages->file);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0) {
-		leave(pid, "cannot open", path);
+		leave(pid, "cannot open the page file", path);
 		return 0;
 	}
 	ret = ccr__remap_map(plan, pid, fd, mapped);
@@ -133,7 +133,7 @@ static int map_page_file(const struct ccr_pages *pages, const struct remap_plan 
 	return ret;
 }
 
-/* With a mapping for each segment, for the time until it is known how many they became. */
+/* Describes one mapping for each segment; `nr_mappings` is set when they are mapped. */
 static struct ccr_pages *describe(const struct remap_plan *plan, const struct pages_dir *dir,
 				  pid_t image_pid)
 {
@@ -170,7 +170,7 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct pa
 	return pages;
 }
 
-/* The page file of an earlier dump to this directory goes when nothing names it any more. */
+/* Writes the manifest, then removes the page file of an earlier dump to this directory. */
 static int commit(const struct ccr_pages *pages, const struct pages_dir *dir)
 {
 	struct ccr_pages *earlier = NULL;
@@ -188,8 +188,8 @@ static int commit(const struct ccr_pages *pages, const struct pages_dir *dir)
 	return ret;
 }
 
-/* Takes `pages` over. */
-static int note_done(pid_t pid, struct ccr_pages *pages)
+/* Takes ownership of `pages`. */
+static int add_done(pid_t pid, struct ccr_pages *pages)
 {
 	struct remapped *more = realloc(done.list, (done.nr + 1) * sizeof(*more));
 
@@ -209,14 +209,14 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct pages_di
 	size_t mapped = 0;
 	int ret;
 
-	if (!pages || note_done(pid, pages)) {
+	if (!pages || add_done(pid, pages)) {
 		ccr_pages_close(pages);
 		return leave(pid, "out of memory", NULL);
 	}
 	ret = write_page_file(pages, plan, dir, pid);
 	copied = ccr__now_ms();
 	if (ret) {
-		leave(pid, strerror(-ret), pages->file);
+		leave(pid, pages->file, strerror(-ret));
 		ret = 0;
 		goto out;
 	}
@@ -238,7 +238,7 @@ static int remap(pid_t pid, const struct remap_plan *plan, const struct pages_di
 		       ccr__now_ms() - copied);
 	return 0;
 out:
-	/* What the task has mapped of it stays until the roll back. */
+	/* What the task has already mapped of the file stays mapped until the rollback. */
 	unlinkat(dir->dirfd, pages->file, 0);
 	return ret;
 }
@@ -255,7 +255,7 @@ int ccr__host_memory_save(pid_t pid)
 	ret = ccr__remap_choose(&plan, pid, (uint64_t)settings->remap_min_mb << 20,
 				before.pid == pid ? &before.ranges : NULL);
 	if (ret)
-		leave(pid, "its mappings cannot be read:", strerror(-ret));
+		leave(pid, "cannot read its mappings", strerror(-ret));
 	else if (plan.nr_segments)
 		ret = remap(pid, &plan, &dir);
 	ccr__remap_free(&plan);
@@ -271,8 +271,9 @@ void ccr__host_memory_before(pid_t pid)
 	if (!ccr__plugin.settings.remap)
 		return;
 	ret = ccr__remap_ranges(&before.ranges, pid);
-	if (ret) /* then all of it is taken for the task's own, which costs time and no more */
-		ccr_warn("%d: its mappings cannot be read: %s", pid, strerror(-ret));
+	if (ret) /* then all memory counts as the task's own, which only costs time */
+		ccr_warn("cannot read the mappings of %d: %s; checkpoint and restore take longer",
+			 pid, strerror(-ret));
 	else
 		before.pid = pid;
 }
@@ -292,8 +293,8 @@ CUresult ccr__host_memory_checkpoint(const struct task *task)
 void ccr__host_memory_roll_back(void)
 {
 	for (size_t i = 0; i < done.nr; i++) {
-		if (ccr__remap_put_back(done.list[i].pid, done.list[i].pages))
-			ccr_warn("%d goes on with memory that is mapped from a page file",
+		if (ccr__remap_restore(done.list[i].pid, done.list[i].pages))
+			ccr_warn("%d keeps running with memory that is mapped from a page file",
 				 done.list[i].pid);
 		ccr_pages_close(done.list[i].pages);
 	}

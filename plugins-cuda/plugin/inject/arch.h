@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What differs between processors: the instruction, and where a call's numbers go. */
+/* What depends on the processor: the system call instruction, and the registers of a call. */
 #ifndef CCR_PLUGIN_INJECT_ARCH_H
 #define CCR_PLUGIN_INJECT_ARCH_H
 
@@ -20,7 +20,7 @@ static inline void inject_set_call(struct user_regs_struct *regs, uint64_t gadge
 {
 	regs->rip = gadget;
 	regs->rax = number;
-	regs->orig_rax = -1; /* not in a call: nothing is to be restarted */
+	regs->orig_rax = -1; /* not in a call: the kernel must not restart one */
 	regs->rdi = a[0];
 	regs->rsi = a[1];
 	regs->rdx = a[2];
@@ -39,7 +39,7 @@ static inline uint64_t inject_ip(const struct user_regs_struct *regs)
 	return regs->rip;
 }
 
-/* Results of an interrupted call that the kernel never shows to a program, linux/errno.h. */
+/* Results of an interrupted call that the kernel never shows to a program; see linux/errno.h. */
 enum { INJECT_RESTART = -512, INJECT_RESTART_LAST = -514, INJECT_RESTART_BLOCK = -516 };
 
 static inline uint8_t *inject_emit(uint8_t *code, const char *opcode, size_t size, uint64_t value)
@@ -50,12 +50,13 @@ static inline uint8_t *inject_emit(uint8_t *code, const char *opcode, size_t siz
 }
 
 /*
- * Code at address `at`: one system call, and then the way back of a thread that
- * nobody traces any more: the signal mask, the registers, the interrupted call.
- * No instruction changes a flag or memory. Returns the size, 0: there is none.
+ * Writes the code for address `at`: one system call, then code for a thread that
+ * is no longer traced, which restores the signal mask and the registers and
+ * continues the interrupted call. No instruction changes a flag or writes to
+ * memory. Returns the size in bytes, or 0 where there is no such code.
  */
-static inline size_t inject_way_back(uint8_t *code, uint64_t at,
-				     const struct user_regs_struct *regs, uint64_t sigmask)
+static inline size_t inject_resume_code(uint8_t *code, uint64_t at,
+					const struct user_regs_struct *regs, uint64_t sigmask)
 {
 	static const char set_mask[] = "\xb8\x0e\x00\x00\x00"	   /* mov $rt_sigprocmask, %eax */
 				       "\xbf\x02\x00\x00\x00"	   /* mov $SIG_SETMASK, %edi */
@@ -88,17 +89,17 @@ static inline size_t inject_way_back(uint8_t *code, uint64_t at,
 	end = inject_emit(end, "\x49\xb9", 2, regs->r9);
 	end = inject_emit(end, "\x49\xba", 2, regs->r10);
 	end = inject_emit(end, "\x49\xbb", 2, regs->r11);
-	memcpy(end, "\xff\x25", 2); /* jmp *disp32(%rip), to the word at 8 */
+	memcpy(end, "\xff\x25", 2); /* jmp *disp32(%rip), to the word at offset 8 */
 	end += 6;
 	memcpy(end - 4, &(int32_t){(int32_t)(code + 8 - end)}, 4);
 	return end - code;
 }
-#define INJECT_WAY_BACK_CALL 16 /* where in it the system call is */
+#define INJECT_RESUME_CALL 16 /* offset of the system call */
 
 #elif defined(__aarch64__)
 
-#define INJECT_INSTRUCTION   "\x01\x00\x00\xd4" /* svc #0 */
-#define INJECT_ALIGN	     4
+#define INJECT_INSTRUCTION "\x01\x00\x00\xd4" /* svc #0 */
+#define INJECT_ALIGN	   4
 
 static inline void inject_set_call(struct user_regs_struct *regs, uint64_t gadget, long number,
 				   const uint64_t a[6])
@@ -119,16 +120,16 @@ static inline uint64_t inject_ip(const struct user_regs_struct *regs)
 	return regs->pc;
 }
 
-/* A branch needs a register here, and so cannot restore all of them. */
-static inline size_t inject_way_back(uint8_t *code, uint64_t at,
-				     const struct user_regs_struct *regs, uint64_t sigmask)
+/* A branch needs a register on this processor, so the code could not restore all of them. */
+static inline size_t inject_resume_code(uint8_t *code, uint64_t at,
+					const struct user_regs_struct *regs, uint64_t sigmask)
 {
 	return 0;
 }
-#define INJECT_WAY_BACK_CALL 0
+#define INJECT_RESUME_CALL 0
 
 #else
-#error "system calls cannot be injected on this processor"
+#error "cannot inject system calls on this processor: write inject/arch.h for it"
 #endif
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A descriptor for the task, by a socket pair made in the task, one end of
- * which criu borrows: neither paths, nor permissions, nor namespaces of the
- * task have a say in it.
+ * Passes a descriptor to the task over a socket pair that is created in the
+ * task; criu borrows one end of it. This works whatever paths, permissions and
+ * namespaces the task has.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "plugin/inject/inject.h"
 #include "common/log.h"
 
-/* What recvmsg is given, as it lies in the scratch page. */
+/* The arguments of recvmsg, as they are laid out in the scratch page. */
 struct receive {
 	struct msghdr msg;
 	struct iovec iov;
@@ -50,7 +50,7 @@ static int call(struct injection *in, int *result, long number, uint64_t a, uint
 	return ret;
 }
 
-/* Sends `fd` from criu through the task's own descriptor `end`. */
+/* Sends `fd` from criu through the task's descriptor `end`. */
 static int send_through(pid_t pid, int end, int fd)
 {
 	char byte = 0;
@@ -98,7 +98,7 @@ static int receive(struct injection *in, int end, int *fd)
 		return 0;
 	if (expect.msg.msg_controllen < CMSG_LEN(sizeof(*fd)) ||
 	    expect.control.head.cmsg_type != SCM_RIGHTS)
-		*fd = -EMFILE; /* the kernel drops what has no room in the task's table */
+		*fd = -EMFILE; /* the task's descriptor table is full: the kernel dropped ours */
 	else
 		memcpy(fd, CMSG_DATA(&expect.control.head), sizeof(*fd));
 	return 0;
@@ -122,7 +122,7 @@ int ccr__inject_fd(struct injection *in, int fd, int *task_fd)
 	return ret ? ret : closed;
 }
 
-int ccr__inject_close_left(struct injection *in)
+int ccr__inject_close_leftovers(struct injection *in)
 {
 	char path[48], target[PATH_MAX];
 	struct dirent *entry;

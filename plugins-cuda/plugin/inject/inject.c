@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PTRACE_SYSCALL stops are used instead of single steps: they raise no signal,
- * so that handlers and dispositions of the task are not touched. The end is a
- * PTRACE_INTERRUPT stop, which the kernel takes before it looks at a system
- * call to be restarted; the registers put back there mean what they meant.
+ * We use PTRACE_SYSCALL stops instead of single steps because they raise no
+ * signal, so the task's handlers and dispositions are not affected. The last
+ * stop is a PTRACE_INTERRUPT stop, which the kernel makes before it restarts an
+ * interrupted system call; the registers that we restore there keep their
+ * meaning.
  */
 #include "plugin/inject/inject.h"
 
@@ -48,13 +49,13 @@ static int failed(pid_t pid, const char *what)
 {
 	const int ret = -errno;
 
-	ccr_warn("%d: %s: %s", pid, what, strerror(-ret));
+	ccr_warn("%d: cannot %s: %s", pid, what, strerror(-ret));
 	return ret ? ret : -EIO;
 }
 
 static int leave(pid_t pid, const char *why)
 {
-	ccr_warn("%d: %s: its host memory is left to CRIU", pid, why);
+	ccr_warn("%d: host memory is left to CRIU: %s", pid, why);
 	return -ENOTSUP;
 }
 
@@ -90,7 +91,7 @@ static uint64_t find_instruction(pid_t pid)
 	return found;
 }
 
-/* A thread moved out of such a section and back would finish it as if nothing had happened. */
+/* The kernel restarts an interrupted section; after our calls the thread would just continue it. */
 static bool in_rseq_section(pid_t pid, uint64_t ip)
 {
 	struct rseq_configuration rseq;
@@ -125,14 +126,14 @@ static int wait_stop(pid_t pid, int *status)
 {
 	while (waitpid(pid, status, __WALL) < 0)
 		if (errno != EINTR)
-			return failed(pid, "wait");
+			return failed(pid, "wait for the thread");
 	if (WIFSTOPPED(*status))
 		return 0;
-	ccr_err("%d ended (status %x)", pid, *status);
+	ccr_err("%d ended during a system call of ours (status %x)", pid, *status);
 	return -ESRCH;
 }
 
-/* Lets it run to its next stop at a system call, */
+/* Resumes the thread until its next stop at a system call, */
 static int run_to_syscall(struct injection *in)
 {
 	return ptrace(PTRACE_SYSCALL, in->pid, NULL, 0)
@@ -140,7 +141,7 @@ static int run_to_syscall(struct injection *in)
 		       : 0;
 }
 
-/* and waits for that. */
+/* and waits for that stop. */
 static int wait_syscall(struct injection *in)
 {
 	for (;;) {
@@ -149,7 +150,7 @@ static int wait_syscall(struct injection *in)
 		ret = wait_stop(in->pid, &status);
 		if (ret || WSTOPSIG(status) == SYSCALL_SIGNAL)
 			return ret;
-		/* SIGSTOP cannot be blocked; it has its turn when criu lets the task go. */
+		/* SIGSTOP cannot be blocked; it is sent again when we are done. */
 		if (!EVENT_OF(status))
 			in->held_signal = WSTOPSIG(status);
 		ret = run_to_syscall(in);
@@ -166,10 +167,10 @@ int ccr__inject_start(struct injection *in, long number, const uint64_t argument
 	inject_set_call(&regs, in->call, number, arguments);
 	ret = set_regs(in->pid, &regs);
 	if (!ret)
-		ret = run_to_syscall(in); /* its entry */
+		ret = run_to_syscall(in); /* stops when the call is entered */
 	if (!ret)
 		ret = wait_syscall(in);
-	return ret ? ret : run_to_syscall(in); /* its exit */
+	return ret ? ret : run_to_syscall(in); /* stops when the call returns */
 }
 
 int ccr__inject_finish(struct injection *in, int64_t *result)
@@ -194,16 +195,16 @@ int ccr__inject_call(struct injection *in, int64_t *result, long number,
 	return ret ? ret : ccr__inject_finish(in, result);
 }
 
-/* Brings the thread from whatever stop it is in to the one criu left it in. */
+/* Brings the thread from any stop to the kind of stop in which criu left it. */
 static int stop_again(struct injection *in)
 {
 	int status, ret;
 
 	if (ptrace(PTRACE_INTERRUPT, in->pid, NULL, 0))
-		return failed(in->pid, "interrupt");
+		return failed(in->pid, "interrupt the thread");
 	do {
 		if (ptrace(PTRACE_CONT, in->pid, NULL, 0))
-			return failed(in->pid, "continue");
+			return failed(in->pid, "continue the thread");
 		ret = wait_stop(in->pid, &status);
 		if (ret)
 			return ret;
@@ -222,14 +223,14 @@ static int unmap_scratch(struct injection *in)
 	return ccr__inject_call(in, &result, SYS_munmap, arguments);
 }
 
-static int put_back(struct injection *in)
+static int restore_thread_state(struct injection *in)
 {
 	int ret = stop_again(in);
 
 	if (!ret)
 		ret = set_regs(in->pid, &in->regs);
 	if (!ret && ptrace(PTRACE_SETSIGMASK, in->pid, sizeof(in->sigmask), &in->sigmask))
-		ret = failed(in->pid, "put signal mask back");
+		ret = failed(in->pid, "restore the signal mask");
 	if (in->held_signal)
 		syscall(SYS_tkill, in->pid, in->held_signal);
 	return ret;
@@ -237,7 +238,7 @@ static int put_back(struct injection *in)
 
 int ccr__inject_end(struct injection *in)
 {
-	const int unmapped = unmap_scratch(in), ret = put_back(in);
+	const int unmapped = unmap_scratch(in), ret = restore_thread_state(in);
 
 	return ret ? ret : unmapped;
 }
@@ -249,34 +250,34 @@ static int check(struct injection *in)
 	int ret;
 
 	if (ptrace(PTRACE_GETSIGINFO, in->pid, NULL, &info))
-		return failed(in->pid, "read its stop");
-	/* As criu leaves a task: interrupted, or at the end of what criu itself ran in it. */
+		return failed(in->pid, "read why it is stopped");
+	/* criu leaves a task interrupted, or at the end of code that criu itself ran in it. */
 	if (info.si_signo != SIGTRAP || info.si_code <= 0)
-		return leave(in->pid, "stopped by a signal");
+		return leave(in->pid, "it is stopped by a signal");
 	ret = get_regs(in->pid, &in->regs, &size);
 	if (ret)
 		return ret;
 	if (size != sizeof(in->regs))
-		return leave(in->pid, "a 32-bit task");
+		return leave(in->pid, "it is a 32-bit process");
 	if (in_rseq_section(in->pid, inject_ip(&in->regs)))
-		return leave(in->pid, "stopped inside a restartable sequence");
+		return leave(in->pid, "it is stopped inside a restartable sequence");
 	in->gadget = find_instruction(in->pid);
 	in->call = in->gadget;
-	return in->gadget ? 0 : leave(in->pid, "no system call instruction in its vdso");
+	return in->gadget ? 0 : leave(in->pid, "its vdso has no system call instruction");
 }
 
 /*
- * The second page of the scratch memory becomes the place of the calls. Not
- * where the task may add no code; then a criu that dies in the middle of a call
- * takes the task along, as its own parasite does.
+ * Puts the resume code in the second scratch page and uses the system call in
+ * it from now on. Not possible where the task may not add code; if criu then dies
+ * during a call, the task dies too, as it does in criu's own parasite code.
  */
-static int make_way_back(struct injection *in)
+static int make_resume_code(struct injection *in)
 {
 	const uint64_t at = in->scratch + CCR_INJECT_SCRATCH;
 	const uint64_t arguments[6] = {at, CCR_INJECT_SCRATCH, PROT_READ | PROT_EXEC};
 	const uint64_t none[6] = {0};
 	uint8_t code[256];
-	const size_t size = inject_way_back(code, at, &in->regs, in->sigmask);
+	const size_t size = inject_resume_code(code, at, &in->regs, in->sigmask);
 	const struct iovec local = {code, size}, remote = {(void *)(uintptr_t)at, size};
 	int64_t result;
 	int ret;
@@ -286,9 +287,9 @@ static int make_way_back(struct injection *in)
 	ret = ccr__inject_call(in, &result, SYS_mprotect, arguments);
 	if (ret || result)
 		return ret;
-	in->call = at + INJECT_WAY_BACK_CALL;
-	in->has_way_back = true;
-	return ccr__inject_call(in, &result, SYS_getpid, none); /* it stands there from now on */
+	in->call = at + INJECT_RESUME_CALL;
+	in->has_resume_code = true;
+	return ccr__inject_call(in, &result, SYS_getpid, none); /* the thread now stops there */
 }
 
 int ccr__inject_begin(struct injection *in, pid_t pid)
@@ -308,19 +309,19 @@ int ccr__inject_begin(struct injection *in, pid_t pid)
 	if (ret)
 		return ret;
 	if (ccr__set_ptrace_options(pid))
-		return leave(pid, "its ptrace options cannot be set");
+		return leave(pid, "cannot set its ptrace options");
 	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask) ||
 	    ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
-		return leave(pid, "its signals cannot be blocked");
+		return leave(pid, "cannot block its signals");
 	ret = ccr__inject_call(in, &result, SYS_mmap, arguments);
 	if (!ret && result < 0)
 		ret = result;
 	if (ret) {
-		put_back(in);
+		restore_thread_state(in);
 		return ret;
 	}
 	in->scratch = result;
-	ret = make_way_back(in);
+	ret = make_resume_code(in);
 	if (ret)
 		ccr__inject_end(in);
 	return ret;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * System calls in a thread that criu has stopped. Registers, signal mask and the
- * kind of stop are afterwards what they were, so that neither criu nor the task
- * sees a difference; and where criu dies in between, the thread finds its way
- * back by itself. Only for the main thread of criu, which is the tracer.
+ * Runs system calls in a thread that criu has stopped. Afterwards the thread has
+ * the same registers, signal mask and kind of stop, so that neither criu nor the
+ * task sees a difference. If criu dies in between, the thread resumes its own
+ * work by itself. Only criu's main thread may call this, because it is the tracer.
  */
 #ifndef CCR_PLUGIN_INJECT_H
 #define CCR_PLUGIN_INJECT_H
@@ -14,42 +14,42 @@
 #include <sys/user.h>
 
 struct injection {
-	pid_t pid;		      /* of the thread */
-	uint64_t gadget;	      /* address of the instruction, in the vdso */
-	uint64_t call;		      /* the one that is used, with the way back behind it */
-	bool has_way_back;	      /* not on every processor, nor where no code may be added */
-	uint64_t scratch;	      /* one page of the task's, for arguments */
-	struct user_regs_struct regs; /* what it had, and gets back */
+	pid_t pid;	 /* of the thread */
+	uint64_t gadget; /* address of a system call instruction in the vdso */
+	uint64_t call;	 /* address of the instruction in use: `gadget`, or in the resume code */
+	bool has_resume_code; /* false on some processors, and where the task may not add code */
+	uint64_t scratch;     /* one page in the task for arguments, then one for the resume code */
+	struct user_regs_struct regs; /* the thread's own, restored at the end */
 	unsigned long long sigmask;
-	int held_signal; /* arrived meanwhile, sent again at the end; 0: none */
+	int held_signal; /* a signal that arrived meanwhile and is sent again at the end; 0: none */
 };
 
 #define CCR_INJECT_SCRATCH 4096
 
 /*
- * `pid`: of a thread. 0, or -ENOTSUP when this task is better left alone (32 bits, stopped by a
- * signal, inside a restartable sequence, no right to, …; the log says why), or -errno. On
- * failure the task is as before.
+ * Prepares the thread `pid`. Returns 0; -ENOTSUP when this task should be left alone (it is a
+ * 32-bit process, is stopped by a signal or inside a restartable sequence, or permissions are
+ * missing: the log says which); or another -errno. On failure the task is as before.
  */
 int ccr__inject_begin(struct injection *in, pid_t pid);
-/* 0 with the call's own result (>= 0 or -errno) in `result`; -errno: the task ended or misbehaves.
- */
+/* Runs one system call. Returns 0 with the call's own result (>= 0 or -errno) in `result`, or
+ * -errno when the task ended or does not respond. */
 int ccr__inject_call(struct injection *in, int64_t *result, long number,
 		     const uint64_t arguments[6]);
-/* The same in two steps, for several threads at once; both are needed, in this order. */
+/* The same in two steps, for several threads at once. Every start needs its finish. */
 int ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6]);
 int ccr__inject_finish(struct injection *in, int64_t *result);
-/* The task is as before; also after a call failed. 0 or -errno. */
+/* Ends the injection, also after a call failed: the task is as before. Returns 0 or -errno. */
 int ccr__inject_end(struct injection *in);
 
 /*
- * A duplicate of `fd` in the task, close-on-exec: `task_fd` is its number there, or the -errno of
- * what the task was not given. 0, or -errno as of ccr__inject_call.
+ * Duplicates `fd` into the task, close-on-exec. Sets `task_fd` to its number there, or to the
+ * -errno of why the task did not get it. Returns 0, or -errno as ccr__inject_call does.
  */
 int ccr__inject_fd(struct injection *in, int fd, int *task_fd);
 
-/* Closes descriptors of page files that a criu, killed in the middle, left in the task. 0 or
- * -errno. */
-int ccr__inject_close_left(struct injection *in);
+/* Closes descriptors of page files that an earlier criu left in the task when it was killed.
+ * Returns 0 or -errno. */
+int ccr__inject_close_leftovers(struct injection *in);
 
 #endif

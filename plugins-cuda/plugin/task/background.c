@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Background processes: detached, beside criu. Each is a fork without
- * exec, made while criu has no other thread; it never returns into CRIU's code,
- * and learns of criu's end by the end of file on its socket.
+ * Background processes: detached from criu. Each is a fork without exec, made
+ * while criu has no other thread. It never returns to CRIU's code, and its
+ * socket reports end of file when criu ends.
  */
 #include "plugin/task/background.h"
 #include "plugin/task/state.h"
@@ -22,7 +22,7 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Descriptors of criu must not be held open beyond its end: a caller may wait for their EOF. */
+/* Must not keep criu's descriptors open: a caller may wait for their end of file. */
 static void close_all_but(int *kept, size_t nr)
 {
 	int low = 0;
@@ -63,18 +63,18 @@ int ccr__background_start(const char *name, void (*run)(int stage, int fd), int 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
 		const int ret = -errno;
 
-		ccr_err("%s: socketpair: %s", name, strerror(-ret));
+		ccr_err("cannot create a socket pair for %s: %s", name, strerror(-ret));
 		return ret;
 	}
 	child = fork();
 	if (child < 0) {
-		ccr_err("%s: fork: %s", name, strerror(errno));
+		ccr_err("cannot fork to start %s: %s", name, strerror(errno));
 		close(fds[0]);
 		close(fds[1]);
 		return -EAGAIN;
 	}
 	if (!child) {
-		/* A grandchild: criu takes the end of a child for the end of a task. */
+		/* Second fork: criu treats the end of a child as the end of a task. */
 		if (fork())
 			_exit(0);
 		detach(name, fds[0]);

@@ -3,8 +3,8 @@
 #define CCR_PLUGIN_BACKGROUND_H
 
 /*
- * Starts `run` in a detached process; the socket to it (it sees the end of file
- * when criu ends), or -errno.
+ * Starts `run` in a detached process. Returns the socket to it, or -errno; the
+ * process sees the end of file on its end when criu ends.
  */
 int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage);
 

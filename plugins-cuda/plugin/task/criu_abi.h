@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The part of CRIU's plugin interface (version 0.2) that this plugin uses,
- * declared by us so that no CRIU source is needed to build. When a
- * criu-plugin.h is found, test/plugin/abi.c compares every number and offset.
+ * declared by us so that the build needs no CRIU source. When the build finds
+ * criu-plugin.h, test/plugin/abi.c compares every number and offset with it.
  * Facts: CRIU's criu/include/{criu-plugin,cr_options,seize,image}.h, 4.0-4.2.1.
  */
 #ifndef CCR_CRIU_ABI_H
@@ -17,7 +17,7 @@ enum {
 	HOOK_RESUME_DEVICES_LATE = 9,
 	HOOK_PAUSE_DEVICES = 10,
 	HOOK_CHECKPOINT_DEVICES = 11,
-	/* What CRIU 4.0 knows. CRIU refuses a plugin that claims more hooks than it has. */
+	/* The hooks of CRIU 4.0. CRIU refuses a plugin with more hooks than it knows. */
 	NR_HOOKS = 12,
 };
 
@@ -35,22 +35,22 @@ struct criu_plugin {
 	void *hooks[NR_HOOKS];
 };
 
-/* Found by CRIU with dlsym. */
+/* CRIU finds it with dlsym. */
 extern struct criu_plugin CR_PLUGIN_DESC;
 
 /* Exported by the criu binary, which is linked with -rdynamic. */
 extern void print_on_level(unsigned int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Adds the plugin to the inventory image, so that a restore without it is refused; 0 or -1. */
+/* Adds the plugin to the inventory image: CRIU refuses a restore without it. Returns 0 or -1. */
 extern int add_inventory_plugin(const char *name);
-/* True when the inventory names the plugin; takes it off CRIU's list of missing ones. */
+/* True when the inventory names the plugin; also removes it from CRIU's list of missing plugins. */
 extern bool check_and_remove_inventory_plugin(const char *name, size_t length);
-/* The images directory; CRIU's own descriptor, not to be closed. */
+/* The images directory: CRIU's own descriptor, which we must not close. */
 extern int criu_get_image_dir(void);
-/* Since 4.1: CRIU seizes with PTRACE_INTERRUPT only, so that a frozen cgroup does not stop the
+/* Since 4.1: makes CRIU seize with PTRACE_INTERRUPT only, so that a frozen cgroup does not stop the
  * restore thread. */
 extern void set_compel_interrupt_only_mode(void) __attribute__((weak));
-/* Only the first field of CRIU's options is at the same place in all 4.x releases. */
+/* Only the first field of CRIU's options has the same offset in all 4.x releases. */
 extern struct {
 	int final_state;
 } opts;

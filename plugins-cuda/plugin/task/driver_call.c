@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Driver calls that wait for the restore thread. A signal may stop that thread,
- * and only its tracer, which is criu's main thread, can let it go on: the call
- * is made in a thread of its own, and the main thread looks after the other.
+ * and only its tracer, criu's main thread, can resume it. So another thread
+ * makes the call, and the main thread watches the restore thread.
  */
 #include "plugin/task/driver_call.h"
 
@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "plugin/task/restore_thread.h"
 
-#define LOOK_EVERY_MS 5
+#define POLL_MS 5
 
 static void *make(void *data)
 {
@@ -31,7 +31,7 @@ int ccr__driver_call_begin(struct driver_call *call)
 
 	if (pipe2(call->done, O_CLOEXEC))
 		return -errno;
-	/* Criu's signal handlers are for its main thread. */
+	/* Only criu's main thread may run its signal handlers. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = -pthread_create(&call->thread, NULL, make, call);
@@ -47,13 +47,13 @@ bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms)
 {
 	struct pollfd poller = {.fd = call->done[0], .events = POLLIN};
 
-	ccr__restore_thread_tend();
+	ccr__restore_thread_keep_running();
 	return poll(&poller, 1, timeout_ms) > 0;
 }
 
 void ccr__driver_call_end(struct driver_call *call)
 {
-	while (!ccr__driver_call_is_done(call, LOOK_EVERY_MS))
+	while (!ccr__driver_call_is_done(call, POLL_MS))
 		;
 	pthread_join(call->thread, NULL);
 	close(call->done[0]);
@@ -64,7 +64,7 @@ CUresult ccr__driver_call(CUresult (*function)(pid_t pid, void *argument), pid_t
 {
 	struct driver_call call = {.function = function, .pid = pid, .argument = argument};
 
-	if (!ccr__restore_thread_is_ours() || ccr__driver_call_begin(&call))
+	if (!ccr__restore_thread_is_running() || ccr__driver_call_begin(&call))
 		return function(pid, argument);
 	ccr__driver_call_end(&call);
 	return call.result;

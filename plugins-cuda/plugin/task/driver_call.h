@@ -12,18 +12,18 @@ struct driver_call {
 	void *argument;
 	CUresult result;
 	pthread_t thread;
-	int done[2]; /* a pipe whose writing end is closed when the call has returned */
+	int done[2]; /* a pipe whose write end is closed when the call has returned */
 };
 
-/* The driver's Checkpoint, as a function to be called. */
+/* The driver's Checkpoint, as a function for ccr__driver_call. */
 CUresult ccr__driver_checkpoint(pid_t pid, void *unused);
-/* Makes the call in a thread of its own; 0 or -errno. */
+/* Starts the call in a separate thread. Returns 0 or -errno. */
 int ccr__driver_call_begin(struct driver_call *call);
-/* Waits up to `timeout_ms`, and lets the restore thread go on when a signal stopped it. */
+/* Waits up to `timeout_ms` for the call's end; resumes the restore thread after a signal. */
 bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms);
-/* Until it has returned; its answer is in `result`. */
+/* Waits until the call has returned; the driver's result is then in `result`. */
 void ccr__driver_call_end(struct driver_call *call);
-/* All of it; without a restore thread to look after, the call itself. */
+/* Makes the call and waits for its end: in this thread if no restore thread was resumed. */
 CUresult ccr__driver_call(CUresult (*function)(pid_t pid, void *argument), pid_t pid,
 			  void *argument);
 

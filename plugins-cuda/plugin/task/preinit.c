@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The preinit process: a background process that initialises CUDA while CRIU restores the tree,
- * and holds it until every task has its memory. The driver's Restore then finds
- * the GPU in use by somebody, which on an H200 saves it 0.1 s. A context would
- * save no more and cost device memory. Nothing depends on it.
+ * The preinit process: a background process that initializes CUDA while CRIU
+ * restores the tree, and keeps it initialized until every task has its memory.
+ * The driver's Restore then finds the GPU in use, which saves 0.1 s on an H200.
+ * A context would not save more time, and would cost device memory. A restore
+ * also works without it.
  */
 #include "plugin/task/preinit.h"
 #include "plugin/task/state.h"

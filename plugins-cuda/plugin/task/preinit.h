@@ -2,8 +2,9 @@
 #ifndef CCR_PLUGIN_PREINIT_H
 #define CCR_PLUGIN_PREINIT_H
 
+/* In criu, at a restore: starts the preinit process. */
 void ccr__preinit_start(void);
-/* The watcher, which has just been forked, keeps it from here on. */
+/* In criu: closes its end of the socket after the watcher, which keeps a copy, was forked. */
 void ccr__preinit_passed(void);
 
 #endif

@@ -28,7 +28,7 @@ int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 	return ret;
 }
 
-#define PF_EXITING 0x4 /* field 9 of /proc/PID/stat; linux/sched.h */
+#define PF_EXITING 0x4 /* in field 9 of /proc/PID/stat; see linux/sched.h */
 
 static bool has_pending_kill(pid_t pid, const char *field)
 {

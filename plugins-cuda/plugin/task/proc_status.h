@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* One field of /proc/PID/status as text, from after its colon; 0 or -errno, -ENOENT when it has
- * none. */
+/* Copies one field of /proc/PID/status, the text after its colon. Returns 0 or -errno; -ENOENT when
+ * there is no such field. */
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
 
-/* True once a SIGKILL is on its way, and when it is gone: nothing more is to be expected of it. */
+/* True once SIGKILL is pending and after the process has ended: it will do nothing more. */
 bool ccr__is_dying(pid_t pid);
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The driver does its checkpoint work in one thread of the target, the restore
- * thread. CRIU has stopped every thread by ptrace when the hooks run, and a
- * stopped restore thread would let the driver's call wait for ever: it is let
- * run for the time of the call, alone and with every signal blocked.
+ * The driver does its checkpoint work in one thread of the process, the restore
+ * thread. When the hooks run, CRIU has stopped every thread with ptrace, and a
+ * driver call would wait forever for a stopped restore thread. So we resume this
+ * thread alone, with every signal blocked, for the duration of the call.
  */
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/state.h"
@@ -18,13 +18,13 @@
 
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
 
-static struct restore_thread *running; /* let run by us */
+static struct restore_thread *running; /* the one that we have resumed */
 
 static int failed(pid_t tid, const char *what)
 {
 	const int ret = -errno;
 
-	ccr_err("restore thread %d: %s: %s", tid, what, strerror(errno));
+	ccr_err("restore thread %d: cannot %s: %s", tid, what, strerror(errno));
 	return ret;
 }
 
@@ -43,51 +43,51 @@ int ccr__set_ptrace_options(pid_t tid)
 int ccr__end_with_criu(pid_t tid, bool is_wanted)
 {
 	return set_options(tid, PTRACE_O_TRACESYSGOOD | (is_wanted ? PTRACE_O_EXITKILL : 0))
-		       ? failed(tid, "set ptrace options")
+		       ? failed(tid, "set its ptrace options")
 		       : 0;
 }
 
-static int put_sigmask_back(const struct restore_thread *thread)
+static int restore_sigmask(const struct restore_thread *thread)
 {
 	return ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(thread->sigmask), &thread->sigmask)
-		       ? failed(thread->tid, "put signal mask back")
+		       ? failed(thread->tid, "restore its signal mask")
 		       : 0;
 }
 
-/* Blocked signals are not left behind. */
+/* For a failure after the signals were blocked: restores the signal mask. */
 static int give_up(const struct restore_thread *thread, const char *what)
 {
 	const int ret = failed(thread->tid, what);
 
-	put_sigmask_back(thread);
+	restore_sigmask(thread);
 	return ret;
 }
 
-/* From a stop that nobody asked for. */
-static int go_on(struct restore_thread *thread, int status)
+/* Resumes the thread from a stop that we did not ask for. */
+static int continue_from_stop(struct restore_thread *thread, int status)
 {
 	int signal = 0;
 
 	if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
-		thread->is_held = false; /* SIGCONT */
+		thread->is_held = false; /* SIGCONT canceled the stop */
 	else if (WSTOPSIG(status) == SIGSTOP)
-		thread->is_held = true; /* cannot be blocked; it has its turn afterwards */
+		thread->is_held = true; /* cannot be blocked; it is sent again afterwards */
 	else
 		signal = WSTOPSIG(status);
 	return ptrace(PTRACE_CONT, thread->tid, NULL, signal) ? failed(thread->tid, "continue") : 0;
 }
 
-bool ccr__restore_thread_is_ours(void)
+bool ccr__restore_thread_is_running(void)
 {
 	return running;
 }
 
-void ccr__restore_thread_tend(void)
+void ccr__restore_thread_keep_running(void)
 {
 	int status;
 
 	if (running && waitpid(running->tid, &status, __WALL | WNOHANG) > 0 && WIFSTOPPED(status))
-		go_on(running, status);
+		continue_from_stop(running, status);
 }
 
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
@@ -96,15 +96,15 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 
 	*thread = (struct restore_thread){.tid = tid};
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask)) {
-		if (errno == ESRCH) /* CRIU has not stopped the task yet, or let it go already */
+		if (errno == ESRCH) /* CRIU has not stopped the task yet, or has detached from it */
 			return 0;
-		return failed(tid, "read signal mask");
+		return failed(tid, "read its signal mask");
 	}
 	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(blocked), &blocked))
-		return failed(tid, "block signals");
-	/* The thread must live under its own seccomp filter while it runs. */
+		return failed(tid, "block its signals");
+	/* The thread must be under its own seccomp filter while it runs. */
 	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, 0))
-		return give_up(thread, "clear ptrace options");
+		return give_up(thread, "clear its ptrace options");
 	if (ptrace(PTRACE_CONT, tid, NULL, 0))
 		return give_up(thread, "continue");
 	thread->resumed = true;
@@ -122,26 +122,27 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 	thread->resumed = false;
 	running = NULL;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
-		return failed(tid, "interrupt");
+		return failed(tid, "interrupt it");
 	for (;;) {
 		if (waitpid(tid, &status, __WALL) < 0) {
 			if (errno == EINTR)
 				continue;
-			return failed(tid, "wait");
+			return failed(tid, "wait for it");
 		}
 		if (!WIFSTOPPED(status)) {
-			ccr_err("restore thread %d ended (status %x)", tid, status);
+			ccr_err("restore thread %d ended during a driver call (status %x)", tid,
+				status);
 			return -ESRCH;
 		}
 		if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
 			break;
-		/* A signal got in first; the stop we asked for is still to come. */
-		if (go_on(thread, status))
+		/* A signal came first; the stop that we asked for is still to come. */
+		if (continue_from_stop(thread, status))
 			return -EIO;
 	}
 	if (thread->is_held)
 		syscall(SYS_tkill, tid, SIGSTOP);
 	if (ccr__set_ptrace_options(tid))
-		return give_up(thread, "set ptrace options");
-	return put_sigmask_back(thread);
+		return give_up(thread, "set its ptrace options");
+	return restore_sigmask(thread);
 }

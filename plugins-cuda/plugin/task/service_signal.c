@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Finding the interceptor in a task and calling it; see common/protocol/protocol.h. */
+/* Finds the interceptor's service thread and signals it; see common/protocol/protocol.h. */
 #include "plugin/task/service_signal.h"
 
 #include <dirent.h>

@@ -5,13 +5,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The interceptor's service thread in `pid` (host view), 0 when there is none, or -errno. */
+/* Finds the service thread of `pid` (host view). Returns its tid, 0 if there is none, or -errno. */
 pid_t ccr__service_thread(pid_t pid);
 
-/* Signals it for an operation; the signal stays pending while the task is stopped. 0 or -errno. */
+/* Signals the thread about an operation. The signal stays pending while the task is stopped.
+ * Returns 0 or -errno. */
 int ccr__service_signal_send(pid_t pid, pid_t service_tid, uint32_t operation);
 
-/* The pid of `pid` in its own namespace, which names its images; or -errno. */
+/* Returns the pid of `pid` in its own namespace, which names its images, or -errno. */
 pid_t ccr__namespace_pid(pid_t pid);
 
 #endif

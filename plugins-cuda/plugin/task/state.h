@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The state of the plugin inside one criu process. CRIU calls every hook from
- * its main thread, one after another: nothing here is locked.
+ * its main thread, one at a time, so nothing here needs a lock.
  */
 #ifndef CCR_PLUGIN_STATE_H
 #define CCR_PLUGIN_STATE_H
@@ -18,21 +18,21 @@
 #include "common/status.h"
 #include "plugin/task/criu_abi.h"
 
-#define PLUGIN_NAME "cuda_plugin" /* upstream's name: images stay exchangeable */
+#define PLUGIN_NAME "cuda_plugin" /* upstream's name: images work with both plugins */
 
 /* One CUDA process of the tree. */
 struct task {
 	struct task *next;
 	pid_t pid;
 	pid_t restore_tid;
-	CUprocessState prior; /* the state it was found in, put back unless the dump is committed */
-	pid_t service_tid;    /* of the interceptor, 0 when the driver keeps the memory */
-	uint32_t operation;   /* of the pool, for the service signal; 0: none */
+	CUprocessState prior; /* the state before the dump, for a rollback */
+	pid_t service_tid;    /* of the interceptor; 0: the driver saves the memory */
+	uint32_t operation;   /* of the pool, sent with the service signal; 0: none */
 	pid_t image_pid;      /* its pid in its own namespace, which names its image */
-	bool is_saved;	      /* the pool has answered about its copy, */
-	int save_result;      /* this */
-	bool is_awaited;      /* it is to take its memory as soon as it runs */
-	int pidfd;	      /* in the watcher */
+	bool is_saved;	      /* the pool has reported the result of the save */
+	int save_result;      /* that result: 0 or -errno */
+	bool is_awaited;      /* the watcher waits until it has its memory */
+	int pidfd;	      /* only in the watcher */
 };
 
 struct watcher_ops;
@@ -47,15 +47,15 @@ struct plugin {
 	struct ccr_status status;
 	struct task *tasks;
 	const struct watcher_ops *watcher;
-	int watcher_fd; /* our end of the socket to the watcher, -1 before the first CUDA process */
-	int preinit_fd; /* the same to the preinit process, which ends when nobody has it any more
-			 */
+	int watcher_fd; /* our end of the socket to the watcher; -1 before the first CUDA process */
+	/* our end of the socket to the preinit process, which ends when all copies are closed */
+	int preinit_fd;
 	double driver_ms, hook_ms;
 };
 
 extern struct plugin ccr__plugin;
 
-/* Milliseconds of a clock that only goes forward. */
+/* Milliseconds of a monotonic clock. */
 double ccr__now_ms(void);
 
 #endif

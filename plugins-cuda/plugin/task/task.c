@@ -37,7 +37,8 @@ int ccr__task_detect(pid_t pid, pid_t *restore_tid)
 		ccr_debug("no CUDA in %d (%s)", pid, ccr_cuda_error_name(result));
 		return -ENOTSUP;
 	default:
-		ccr_err("restore thread of %d: %s", pid, ccr_cuda_error_name(result));
+		ccr_err("cannot find the restore thread of %d: %s", pid,
+			ccr_cuda_error_name(result));
 		return -EIO;
 	}
 }
@@ -47,7 +48,7 @@ struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior)
 	struct task *task = calloc(1, sizeof(*task));
 
 	if (!task) {
-		ccr_err("no memory to track %d", pid);
+		ccr_err("cannot track %d: out of memory", pid);
 		return NULL;
 	}
 	task->pid = pid;
@@ -89,7 +90,7 @@ static CUresult lock(pid_t pid, void *unused)
 	return ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
 }
 
-/* On the devices of the map; without one the driver takes those it was on. */
+/* Restores to the devices of the map; without a map, the driver chooses those from the dump. */
 static CUresult restore(pid_t pid, void *unused)
 {
 	const struct ccr_device_map *map = &ccr__plugin.device_map;
@@ -154,7 +155,7 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 	*failed = "cuCheckpointProcessGetState";
 	result = ccr__driver_call(get_state, task->pid, &state);
 	if (result != CUDA_SUCCESS) {
-		ccr_err("state of %d: %s", task->pid, ccr_cuda_error_name(result));
+		ccr_err("cannot get the state of %d: %s", task->pid, ccr_cuda_error_name(result));
 		return result;
 	}
 	if (state == CU_PROCESS_STATE_CHECKPOINTED && target != CU_PROCESS_STATE_CHECKPOINTED) {
@@ -173,7 +174,8 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 	}
 	if (state == target)
 		return CUDA_SUCCESS;
-	ccr_err("%d is %s, wanted %s", task->pid, ccr__state_name(state), ccr__state_name(target));
+	ccr_err("state of %d is %s, expected %s", task->pid, ccr__state_name(state),
+		ccr__state_name(target));
 	return CUDA_ERROR_ILLEGAL_STATE;
 }
 

@@ -6,24 +6,24 @@
 #include "plugin/task/state.h"
 
 const char *ccr__state_name(CUprocessState state);
-/* Restore thread of `pid`; 0, or -ENOTSUP when it is no CUDA process, or -EIO. */
+/* Finds the restore thread of `pid`. Returns 0, -ENOTSUP when it is not a CUDA process, or -EIO. */
 int ccr__task_detect(pid_t pid, pid_t *restore_tid);
-/* A new entry in ccr__plugin.tasks, NULL without memory. */
+/* Adds an entry to ccr__plugin.tasks. Returns NULL when out of memory. */
 struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior);
 struct task *ccr__task_find(pid_t pid);
 void ccr__task_free_all(void);
-/* One call into the driver, timed, logged and recorded. */
+/* Makes one driver call, measures it, and writes it to the log and the status file. */
 CUresult ccr__task_lock(const struct task *task);
-/* The same for what makes the driver's checkpoint of the task. */
+/* The same for the function that makes the driver's checkpoint of the task. */
 CUresult ccr__task_checkpoint(const struct task *task,
 			      CUresult (*checkpoint)(const struct task *task));
 /*
- * Brings the process to `target` (running, locked or checkpointed) from
- * whatever the driver says it is in now, only ever by Restore and Unlock. The
+ * Brings the process to `target` (running, locked or checkpointed) from the
+ * state that the driver reports, with nothing but Restore and Unlock. The
  * restore thread must be able to run. On failure `*failed` names the call.
  */
 CUresult ccr__task_raise(const struct task *task, CUprocessState target, const char **failed);
-/* One «task» line of the status file. `reason` may be NULL. */
+/* Writes one "task" line to the status file. `reason` may be NULL. */
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason);
 
 #endif

@@ -77,7 +77,7 @@ int ccr__watcher_track(const struct task *task)
 	ccr__plugin.watcher->fds(fds);
 	ret = send_message(&message, fds);
 	if (ret)
-		ccr_err("watcher: %s", strerror(-ret));
+		ccr_err("cannot reach the watcher: %s", strerror(-ret));
 	else
 		ccr__plugin.watcher->fds_passed();
 	return ret;
@@ -88,7 +88,7 @@ void ccr__watcher_release(void)
 	struct watcher_message message = {.kind = WATCHER_RELEASE};
 	const int none[WATCHER_FDS] = {-1, -1, -1};
 
-	/* It may have seen so itself, and be gone. */
+	/* The watcher may have found out itself and ended. */
 	if (ccr__plugin.watcher_fd >= 0)
 		send_message(&message, none);
 }

@@ -83,7 +83,7 @@ describe('the pool', () => {
     // with one thread, for a second one could come to the next call before its process is gone
     await expectRefused(
       { env: { SOFTCUDA_FAIL: kills.join(','), CRIU_CUDA_STREAMS: '1' } },
-      /no pool to give its device memory back/,
+      /there is no pool to return its device memory/,
     );
     await expectStillRestorable();
   });

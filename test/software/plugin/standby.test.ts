@@ -103,7 +103,7 @@ describe.each(variants)('%s', (variant) => {
       env,
     });
     await expect(attempt).rejects.toMatchObject({
-      message: expect.stringContaining(`${workload.pid} stands still, stopped by a signal`) as string,
+      message: expect.stringContaining(`${workload.pid} is stopped by a signal; send SIGCONT`) as string,
       hint: expect.stringContaining('kill -CONT') as string,
     });
     await waitUntilStopped(workload.pid, 20_000); // as it was, once criu has detached

@@ -52,7 +52,7 @@ describe('a log of criu', () => {
     const summary = summarizeCriuLog(
       [
         '(00.010000) cuda_plugin: version 0.1.0, variant stock',
-        '(00.020000) cuda_plugin: 7: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = 100',
+        '(00.020000) cuda_plugin: 7: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = 100; raise it',
         '(00.020100) Error (criu/cr-dump.c:2098): Dumping FAILED.',
       ].join('\n'),
     );

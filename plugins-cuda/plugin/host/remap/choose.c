@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What of a task is mapped from a page file: private anonymous memory that
- * holds large runs of pages, and whatever comes from an earlier page file. A
- * mapping with any property that a file mapping cannot have, or that is not
- * known here, is left alone.
+ * Chooses which memory of a task is mapped from a page file: private anonymous
+ * memory with large runs of pages, and everything that comes from an earlier
+ * page file. A mapping with a property that a file mapping cannot have, or that
+ * this code does not know, is left alone.
  */
 #include "plugin/host/remap/remap.h"
 
@@ -19,7 +19,7 @@
 #include "plugin/host/remap/shared.h"
 #include "plugin/host/remap/smaps.h"
 
-/* /proc/PID/pagemap, one word a page. */
+/* /proc/PID/pagemap has one 64-bit word for each page. */
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
 #define PAGEMAP_GUARD	(1ull << 58)
@@ -32,15 +32,15 @@
 struct chooser {
 	struct remap_plan *plan;
 	int pagemap;
-	uint64_t page, min_bytes, zero_frame; /* zero_frame: 0 when it is not known */
+	uint64_t page, min_bytes, zero_frame; /* zero_frame: 0: unknown */
 	size_t nr_vmas, max_vmas;
 	size_t segment_room, run_room;
 	const struct remap_ranges *before;
 	size_t next_before;
 	pid_t pid;
 	struct shared_memory shared;
-	bool has_shared; /* has looked for it */
-	bool is_fresh;	 /* the runs that are not yet a segment */
+	bool has_shared; /* `shared` has been filled */
+	bool is_fresh;	 /* whether the driver made the runs that are not in a segment yet */
 };
 
 static void *grow(void *array, size_t *room, size_t item)
@@ -86,7 +86,7 @@ static int add_segment(struct chooser *c, const struct mapping *m, uint64_t star
 
 /* ---- the pages of one mapping ---- */
 
-/* Runs since `first` are one segment when they span enough; otherwise they are dropped. */
+/* Makes one segment of the runs since `first` if they span enough memory; otherwise drops them. */
 static int close_segment(struct chooser *c, const struct mapping *m, size_t first)
 {
 	struct remap_plan *plan = c->plan;
@@ -98,7 +98,7 @@ static int close_segment(struct chooser *c, const struct mapping *m, size_t firs
 	last = plan->runs + plan->nr_runs - 1;
 	start = plan->runs[first].address;
 	end = last->address + last->size;
-	/* Each one splits a mapping into three at most. */
+	/* Each segment splits a mapping into three at most. */
 	if (end - start < c->min_bytes ||
 	    c->nr_vmas + 2 * plan->nr_segments + VMAS_TO_SPARE > c->max_vmas) {
 		plan->nr_runs = first;
@@ -107,7 +107,7 @@ static int close_segment(struct chooser *c, const struct mapping *m, size_t firs
 	return add_segment(c, m, start, end);
 }
 
-/* Pages come by address. */
+/* Whether the page was mapped after `before` was taken. Must be called with rising addresses. */
 static bool is_fresh(struct chooser *c, uint64_t address)
 {
 	const struct remap_ranges *before = c->before;
@@ -119,9 +119,8 @@ static bool is_fresh(struct chooser *c, uint64_t address)
 	return c->next_before == before->nr || before->list[c->next_before].start > address;
 }
 
-/* One page that holds something: part of the last run, of the last segment, or the first of a new.
- */
-static int take_page(struct chooser *c, const struct mapping *m, uint64_t address, size_t *first)
+/* Adds a page that holds data: to the last run, or to a new run of this or a new segment. */
+static int add_page(struct chooser *c, const struct mapping *m, uint64_t address, size_t *first)
 {
 	struct remap_plan *plan = c->plan;
 	struct remap_run *last = plan->nr_runs > *first ? plan->runs + plan->nr_runs - 1 : NULL;
@@ -143,8 +142,9 @@ static int take_page(struct chooser *c, const struct mapping *m, uint64_t addres
 	return add_run(c, address, c->page);
 }
 
-/* A page that was only ever read is the kernel's one page of zeroes, and as good as a hole. */
-static bool is_held(const struct chooser *c, uint64_t word)
+/* Whether the page holds data. A page that was only ever read is the kernel's one page of zeroes,
+ * which we treat as a hole. */
+static bool has_data(const struct chooser *c, uint64_t word)
 {
 	return word & PAGEMAP_SWAPPED ||
 	       (word & PAGEMAP_PRESENT &&
@@ -185,8 +185,8 @@ static int choose_pages(struct chooser *c, const struct mapping *m)
 				c->plan->nr_segments = segments_before;
 				return 0;
 			}
-			if (is_held(c, words[i]))
-				ret = take_page(c, m, at + i * c->page, &first);
+			if (has_data(c, words[i]))
+				ret = add_page(c, m, at + i * c->page, &first);
 		}
 		if (ret)
 			return ret;
@@ -200,7 +200,7 @@ static int add_shared(uint64_t start, uint64_t end, void *data)
 	return add_run(data, start, end - start);
 }
 
-/* All of it or nothing: a rest would be shared with the page file by nobody. */
+/* Takes all of the mapping or nothing: the rest could not be shared with the page file. */
 static int choose_shared(struct chooser *c, const struct mapping *m)
 {
 	const size_t runs_before = c->plan->nr_runs;
@@ -233,7 +233,7 @@ static int choose(struct chooser *c, const struct mapping *m)
 	return m->end - m->start < c->min_bytes ? 0 : choose_pages(c, m);
 }
 
-static int consider(const struct mapping *m, void *data)
+static int choose_in_mapping(const struct mapping *m, void *data)
 {
 	struct chooser *c = data;
 
@@ -256,10 +256,10 @@ static size_t map_count_limit(void)
 }
 
 /*
- * Places in the file, in order. A long segment lies there as it lies in memory
- * with respect to huge pages, so that those of a tmpfs can be mapped whole.
+ * Assigns offsets in the file, in order. A long segment has the same alignment
+ * to huge pages in the file as in memory, so that a tmpfs can map huge pages.
  */
-static void place(struct remap_plan *plan)
+static void assign_offsets(struct remap_plan *plan)
 {
 	struct remap_run *run = plan->runs;
 	uint64_t end = 0;
@@ -299,11 +299,11 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
 		return -errno;
 	c.zero_frame = find_zero_frame(c.page);
 	c.max_vmas = map_count_limit();
-	ret = ccr__smaps_for_each(pid, consider, &c);
+	ret = ccr__smaps_for_each(pid, choose_in_mapping, &c);
 	close(c.pagemap);
 	free(c.shared.inodes);
 	if (!ret)
-		place(plan);
+		assign_offsets(plan);
 	return ret;
 }
 

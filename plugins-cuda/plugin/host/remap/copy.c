@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The copy to the page file: threads that each take the next chunk of the file,
- * read the task's pages straight into it, and compute its checksum while it is
- * in their cache. They end before this returns: criu is alone again.
+ * The copy to the page file: each thread takes the next chunk of the file, reads
+ * the task's pages directly into it, and computes the checksum while the chunk
+ * is in the CPU's cache. All threads end before ccr__remap_copy returns, because
+ * criu must have no other thread.
  */
 #include "plugin/host/remap/remap.h"
 
@@ -19,7 +20,7 @@
 struct copy {
 	const struct remap_plan *plan;
 	pid_t pid;
-	char *file; /* mapped, shared */
+	char *file; /* the page file, mapped shared */
 	uint64_t *xxh3;
 	atomic_size_t next;
 	atomic_int result;
@@ -37,7 +38,7 @@ static void update_zeroes(struct ccr_checksum *checksum, uint64_t size)
 	}
 }
 
-/* A full file system shows as EFAULT: the kernel cannot write into the mapped file. */
+/* When the file system is full, the kernel cannot write to the mapped file and returns EFAULT. */
 static int read_pages(const struct copy *copy, uint64_t address, uint64_t offset, uint64_t size)
 {
 	while (size) {
@@ -69,7 +70,7 @@ static int copy_run(const struct copy *copy, const struct remap_run *run, uint64
 	return 0;
 }
 
-/* The first run that ends after `offset`. */
+/* Finds the first run that ends after `offset`. */
 static const struct remap_run *find_run(const struct remap_plan *plan, uint64_t offset)
 {
 	size_t low = 0, high = plan->nr_runs;
@@ -138,7 +139,7 @@ int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *
 	copy.file = mmap(NULL, plan->file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (copy.file == MAP_FAILED)
 		return -errno;
-	madvise(copy.file, plan->file_size, MADV_HUGEPAGE); /* where a tmpfs has «advise» */
+	madvise(copy.file, plan->file_size, MADV_HUGEPAGE); /* for a tmpfs with huge=advise */
 	ccr__remap_threads(copy_some, &copy);
 	munmap(copy.file, plan->file_size);
 	return atomic_load(&copy.result);

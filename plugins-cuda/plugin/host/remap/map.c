@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The page file takes the place of the task's memory. Linux removes what was at
- * a fixed address before it maps the new; where that leaves a gap, the page
- * file has the bytes, and anonymous memory filled from it takes their place.
+ * Maps the page file over the task's memory. Linux removes what was at a fixed
+ * address before it maps the file; if the mapping then fails, we map anonymous
+ * memory there and fill it from the page file.
  */
 #include <errno.h>
 #include <signal.h>
@@ -55,7 +55,7 @@ int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, uns
 		ret = ccr__inject_call(in, &result, SYS_madvise, arguments);
 		if (!ret)
 			ret = result;
-		/* A kernel without huge pages: it had the flag from one that has them. */
+		/* This kernel has no huge pages, the one that set the flag had. */
 		if (ret && !(ret == -EINVAL && table[i].bit & (REMAP_HUGEPAGE | REMAP_NOHUGEPAGE)))
 			return ret;
 	}
@@ -63,10 +63,10 @@ int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, uns
 }
 
 /*
- * Linux maps all of a segment or, having removed what was there, nothing: its
- * first page tells whether the task has lost something.
+ * Linux either maps all of a segment or removes what was there and maps nothing:
+ * the first page tells whether the task has lost memory.
  */
-bool ccr__remap_is_there(pid_t pid, uint64_t address)
+bool ccr__remap_is_mapped(pid_t pid, uint64_t address)
 {
 	char byte;
 	const struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)address, 1};
@@ -95,10 +95,10 @@ static int fill(struct mapper *mapper, const struct remap_segment *s)
 }
 
 /*
- * The segment could not be mapped from the file: anonymous memory with the same
- * bytes. `is_lost`: such memory may be there without them.
+ * The segment could not be mapped from the file: maps anonymous memory and fills
+ * it with the same bytes. `is_lost`: the memory may be mapped without its bytes.
  */
-static int put_back(struct mapper *mapper, const struct remap_segment *s, bool *is_lost)
+static int map_anonymous(struct mapper *mapper, const struct remap_segment *s, bool *is_lost)
 {
 	const int flags = MAP_ANONYMOUS | (s->is_shared ? MAP_SHARED : MAP_PRIVATE) |
 			  (s->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
@@ -121,7 +121,7 @@ static int put_back(struct mapper *mapper, const struct remap_segment *s, bool *
 	return ret ? ret : ccr__remap_advise(&mapper->in, s->address, s->size, s->advice);
 }
 
-/* 0 with `*is_mapped` false: the segment is anonymous memory as before. */
+/* Returns 0 with `*is_mapped` false when the segment is anonymous memory as before. */
 static int map_segment(struct mapper *mapper, const struct remap_segment *s, bool *is_mapped,
 		       bool *is_lost)
 {
@@ -141,11 +141,11 @@ static int map_segment(struct mapper *mapper, const struct remap_segment *s, boo
 	} else {
 		ret = result < 0 ? (int)result : -EFAULT;
 	}
-	ccr_warn("%d: %#llx is not mapped from the page file: %s", mapper->in.pid,
+	ccr_warn("%d: cannot map %#llx from the page file: %s", mapper->in.pid,
 		 (unsigned long long)s->address, strerror(-ret));
-	if (result < 0 && ccr__remap_is_there(mapper->in.pid, s->address))
+	if (result < 0 && ccr__remap_is_mapped(mapper->in.pid, s->address))
 		return 0;
-	return put_back(mapper, s, is_lost);
+	return map_anonymous(mapper, s, is_lost);
 }
 
 static int close_fd(struct mapper *mapper)
@@ -156,7 +156,7 @@ static int close_fd(struct mapper *mapper)
 	return ccr__inject_call(&mapper->in, &result, SYS_close, arguments);
 }
 
-/* In order, up to the first that does not become a mapping of the file. */
+/* Maps the segments in order, up to the first that does not become a mapping of the file. */
 static int map_segments(struct mapper *mapper, const struct remap_plan *plan, size_t *mapped)
 {
 	for (size_t i = 0; i < plan->nr_segments; i++) {
@@ -164,8 +164,8 @@ static int map_segments(struct mapper *mapper, const struct remap_plan *plan, si
 		bool is_mapped = false, is_lost = false;
 		const int ret = map_segment(mapper, s, &is_mapped, &is_lost);
 
-		if (is_lost || (ret && !ccr__remap_is_there(mapper->in.pid, s->address))) {
-			ccr_err("%d: its memory at %#llx could not be put back: %s; it is killed",
+		if (is_lost || (ret && !ccr__remap_is_mapped(mapper->in.pid, s->address))) {
+			ccr_err("killing %d: cannot restore its memory at %#llx: %s",
 				mapper->in.pid, (unsigned long long)s->address, strerror(-ret));
 			kill(mapper->in.pid, SIGKILL);
 		}
@@ -185,7 +185,7 @@ int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *map
 	ret = ccr__inject_begin(&mapper.in, pid);
 	if (ret)
 		return ret == -ENOTSUP ? 0 : ret;
-	ret = ccr__inject_close_left(&mapper.in);
+	ret = ccr__inject_close_leftovers(&mapper.in);
 	if (!ret)
 		ret = ccr__inject_fd(&mapper.in, fd, &mapper.task_fd);
 	if (!ret && mapper.task_fd >= 0) {
@@ -196,7 +196,8 @@ int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *map
 		if (!ret)
 			ret = ended ? ended : close_fd(&mapper);
 	} else if (!ret) {
-		ccr_warn("%d: cannot be given the page file: %s: its host memory is left to CRIU",
+		ccr_warn("%d: host memory is left to CRIU: cannot open the page file in the "
+			 "process: %s",
 			 pid, strerror(-mapper.task_fd));
 	}
 	ended = ccr__inject_end(&mapper.in);

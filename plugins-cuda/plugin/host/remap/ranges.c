@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which addresses a task has mapped, to tell later what is new. */
+/* The addresses that a task has mapped, to find out later which ones are new. */
 #include "plugin/host/remap/remap.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid)
 		struct remap_range *last = ranges->nr ? &ranges->list[ranges->nr - 1] : NULL;
 
 		if (sscanf(line, "%lx-%lx ", &start, &end) != 2)
-			continue; /* the rest of a long path */
+			continue; /* the rest of a long line */
 		if (last && last->end == start)
 			last->end = end;
 		else

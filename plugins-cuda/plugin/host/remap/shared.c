@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A page of shared memory may hold something although no process has it in its
- * page table, so it is the memory's file that is asked for its holes. It has no
- * name: who else maps it is found by looking at every process.
+ * A page of shared memory may hold data although no process has it in its page
+ * table, so we ask the file behind the memory for its holes. That file has no
+ * name; to find out who else maps it, we read the mappings of every process.
  */
 #include "plugin/host/remap/shared.h"
 
@@ -32,8 +32,8 @@ static int add(struct shared_memory *shared, uint64_t inode)
 	return 0;
 }
 
-/* A process that ends meanwhile has none. */
-static int find_of(struct shared_memory *shared, const char *pid)
+/* A process that ends meanwhile has no mappings. */
+static int find_in_process(struct shared_memory *shared, const char *pid)
 {
 	char path[288], line[512];
 	unsigned long inode;
@@ -70,7 +70,7 @@ int ccr__shared_find_all(struct shared_memory *shared)
 	memset(shared, 0, sizeof(*shared));
 	while (!ret && (entry = readdir(proc)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			ret = find_of(shared, entry->d_name);
+			ret = find_in_process(shared, entry->d_name);
 	if (proc)
 		closedir(proc);
 	if (shared->nr)

@@ -11,7 +11,7 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/host/remap/shared.h"
 
-/* True when `line` begins a mapping. */
+/* Parses the first line of a mapping; false when `line` is another one. */
 static bool parse_head(struct mapping *m, char *line)
 {
 	unsigned long start, end, offset, inode;
@@ -34,7 +34,9 @@ static bool parse_head(struct mapping *m, char *line)
 	return true;
 }
 
-/* «VmFlags: rd wr …»: what is to be kept; anything not listed makes the mapping an unknown one. */
+/* Parses "VmFlags: rd wr ...": the flags to keep. Any flag that is not listed makes the mapping
+ * unknown.
+ */
 static void parse_flags(struct mapping *m, const char *flags)
 {
 	static const struct {
@@ -48,7 +50,7 @@ static void parse_flags(struct mapping *m, const char *flags)
 		{"me", 0},
 		{"ac", 0},
 		{"sd", 0}, /* soft-dirty */
-		{"sh", 0}, /* shared, and may be */
+		{"sh", 0}, /* shared, or may be shared */
 		{"ms", 0},
 		{"nr", REMAP_NORESERVE},
 		{"dc", REMAP_DONTFORK},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Threads inside criu, for the time of one call: a hook starts them and waits for their end. */
+/* Threads inside criu for the duration of one call: a hook starts them and waits until they end. */
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -23,7 +23,7 @@ void ccr__remap_threads(void *(*run)(void *data), void *data)
 	long started = 0;
 	sigset_t all, before;
 
-	/* Criu's signal handlers are for its main thread. */
+	/* Only criu's main thread may run its signal handlers. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (started + 1 < threads && started < MAX_THREADS &&

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory mapped from page files becomes anonymous again. A private file mapping
- * reads like anonymous memory, but is not: MADV_DONTNEED brings the file's
- * bytes back where a program expects zeroes, mremap lets it grow into what the
- * file has behind it, MADV_FREE is refused. So a task gets page-file mappings
- * only for the time it is stopped. The new memory is filled elsewhere in the
- * task by many threads and then moved to its place: at every moment the bytes
- * are in the mapping.
+ * reads like anonymous memory but behaves differently: MADV_DONTNEED brings back
+ * the file's bytes where a program expects zeroes, mremap can grow it into the
+ * bytes that follow in the file, MADV_FREE fails. So a task has page-file
+ * mappings only while it is stopped. Many threads fill the new memory elsewhere
+ * in the task, then it is moved to its address: the bytes are mapped there at
+ * every moment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +29,9 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/host/remap/smaps.h"
 
-#define CHUNK	  (2u << 20) /* what a thread takes at a time */
+#define CHUNK	  (2u << 20) /* a thread takes one at a time */
 #define PIECE	  (256u << 10)
-#define PIECE_MAX (PIECE / 4096) /* pages at most */
+#define PIECE_MAX (PIECE / 4096) /* pages, at most */
 #define HUGE_PAGE (2ull << 20)
 #define MAX_FILES 64
 
@@ -40,10 +40,10 @@
 #define PAGEMAP_SWAPPED (1ull << 62)
 #define PAGEMAP_FILE	(1ull << 61)
 
-struct piece_of_task {
+struct piece {
 	uint64_t address, size, offset;
-	uint64_t target; /* where it is filled */
-	uint64_t end;	 /* number of chunks of this one and those before it */
+	uint64_t target; /* where the new memory is filled */
+	uint64_t end;	 /* number of chunks in this piece and all before it */
 	int prot, fd;
 	unsigned int advice;
 	bool is_shared;
@@ -52,7 +52,7 @@ struct piece_of_task {
 struct undo {
 	struct injection in;
 	const struct ccr_pages *pages;
-	struct piece_of_task *list;
+	struct piece *list;
 	size_t nr, room;
 	struct {
 		uint64_t inode;
@@ -61,14 +61,14 @@ struct undo {
 	size_t nr_files;
 	int pagemap;
 	size_t page;
-	uint64_t area, area_size; /* what the targets are in */
+	uint64_t area, area_size; /* the address range with all targets */
 	atomic_ullong next;
 	atomic_int result;
 };
 
-/* ---- what ---- */
+/* ---- the pieces ---- */
 
-/* The file itself, also when its name is gone. */
+/* Opens the file itself, also when it has been unlinked. */
 static int open_file(struct undo *undo, const struct mapping *m)
 {
 	char path[96];
@@ -93,7 +93,7 @@ static int open_file(struct undo *undo, const struct mapping *m)
 static int add(struct undo *undo, const struct mapping *m, int fd, uint64_t start, uint64_t end,
 	       bool is_shared)
 {
-	struct piece_of_task *piece;
+	struct piece *piece;
 
 	if (start >= end)
 		return 0;
@@ -107,19 +107,19 @@ static int add(struct undo *undo, const struct mapping *m, int fd, uint64_t star
 		undo->room = room;
 	}
 	piece = &undo->list[undo->nr++];
-	*piece = (struct piece_of_task){.address = start,
-					.size = end - start,
-					.offset = m->offset + (start - m->start),
-					.prot = m->prot,
-					.fd = fd,
-					.advice = m->advice,
-					.is_shared = is_shared};
+	*piece = (struct piece){.address = start,
+				.size = end - start,
+				.offset = m->offset + (start - m->start),
+				.prot = m->prot,
+				.fd = fd,
+				.advice = m->advice,
+				.is_shared = is_shared};
 	piece->end = (undo->nr > 1 ? piece[-1].end : 0) + (piece->size + CHUNK - 1) / CHUNK;
 	return 0;
 }
 
-/* A mapping less what is the driver's; neighbours in the file may have become one mapping. */
-static int consider(const struct mapping *m, void *data)
+/* Adds a mapping without what is the driver's. Neighbors in the file may have been merged. */
+static int add_mapping(const struct mapping *m, void *data)
 {
 	struct undo *undo = data;
 	uint64_t at = m->start;
@@ -146,7 +146,7 @@ static int consider(const struct mapping *m, void *data)
 	return ret ? ret : add(undo, m, fd, at, m->end, false);
 }
 
-/* ---- where ---- */
+/* ---- the new memory ---- */
 
 static int call(struct undo *undo, long number, const uint64_t arguments[6], uint64_t *result)
 {
@@ -158,7 +158,7 @@ static int call(struct undo *undo, long number, const uint64_t arguments[6], uin
 	return ret ? ret : value < 0 && value > -4096 ? (int)value : 0;
 }
 
-/* One area for all of them; each lies in it as in its own place with respect to huge pages. */
+/* Reserves one area for all targets; each has the same alignment to huge pages as its piece. */
 static int make_area(struct undo *undo)
 {
 	uint64_t end = 0,
@@ -173,7 +173,7 @@ static int make_area(struct undo *undo)
 	ret = call(undo, SYS_mmap, arguments, &undo->area);
 	end = undo->area;
 	for (size_t i = 0; !ret && i < undo->nr; i++) {
-		struct piece_of_task *piece = &undo->list[i];
+		struct piece *piece = &undo->list[i];
 
 		piece->target = end + (piece->address - end) % HUGE_PAGE;
 		end = piece->target + piece->size;
@@ -181,8 +181,8 @@ static int make_area(struct undo *undo)
 	return ret;
 }
 
-/* A mapping of its own, so that memory is accounted for as it was. */
-static int make_target(struct undo *undo, const struct piece_of_task *piece)
+/* Maps each target separately, so that the kernel accounts for the memory as before. */
+static int make_target(struct undo *undo, const struct piece *piece)
 {
 	const int flags = (piece->is_shared ? MAP_SHARED : MAP_PRIVATE) |
 			  (piece->advice & REMAP_NORESERVE ? MAP_NORESERVE : 0);
@@ -199,8 +199,8 @@ static int make_target(struct undo *undo, const struct piece_of_task *piece)
 
 /* ---- filling ---- */
 
-/* Pages that are no longer the file's are read from the task. */
-static int take_changes(const struct undo *undo, uint64_t address, char *buffer, size_t size)
+/* Reads the pages that the task has changed since they were mapped from the file. */
+static int read_changed_pages(const struct undo *undo, uint64_t address, char *buffer, size_t size)
 {
 	uint64_t words[PIECE_MAX];
 	const int ret = ccr_io_pread_full(undo->pagemap, words, size / undo->page * sizeof(*words),
@@ -220,7 +220,7 @@ static int take_changes(const struct undo *undo, uint64_t address, char *buffer,
 	return ret;
 }
 
-/* Writes what is not zero: holes stay holes. */
+/* Writes only pages that are not zero, so that holes stay holes. */
 static int write_target(const struct undo *undo, uint64_t target, char *buffer, size_t size)
 {
 	struct iovec here[PIECE_MAX], there[PIECE_MAX];
@@ -243,7 +243,7 @@ static int write_target(const struct undo *undo, uint64_t target, char *buffer, 
 	return done < 0 ? -errno : (size_t)done == bytes ? 0 : -ENOMEM;
 }
 
-static int fill_chunk(const struct undo *undo, const struct piece_of_task *piece, uint64_t chunk,
+static int fill_chunk(const struct undo *undo, const struct piece *piece, uint64_t chunk,
 		      char *buffer)
 {
 	const uint64_t start = chunk * CHUNK;
@@ -255,7 +255,7 @@ static int fill_chunk(const struct undo *undo, const struct piece_of_task *piece
 
 		ret = ccr_io_pread_full(piece->fd, buffer, size, piece->offset + at);
 		if (!ret)
-			ret = take_changes(undo, piece->address + at, buffer, size);
+			ret = read_changed_pages(undo, piece->address + at, buffer, size);
 		if (!ret)
 			ret = write_target(undo, piece->target + at, buffer, size);
 	}
@@ -270,7 +270,7 @@ static void *fill_some(void *data)
 	int ret = buffer ? 0 : -ENOMEM, none = 0;
 
 	for (size_t i = 0; !ret && i < undo->nr;) {
-		const struct piece_of_task *piece = &undo->list[i];
+		const struct piece *piece = &undo->list[i];
 		const uint64_t first = i ? piece[-1].end : 0;
 
 		if (number >= piece->end) {
@@ -290,7 +290,7 @@ static void *fill_some(void *data)
 
 /* ---- moving ---- */
 
-static int move(struct undo *undo, const struct piece_of_task *piece)
+static int move(struct undo *undo, const struct piece *piece)
 {
 	const uint64_t protect[6] = {piece->target, piece->size, piece->prot};
 	const uint64_t remap[6] = {piece->target, piece->size, piece->size,
@@ -302,8 +302,8 @@ static int move(struct undo *undo, const struct piece_of_task *piece)
 	if (ret)
 		return ret;
 	ret = call(undo, SYS_mremap, remap, NULL);
-	if (ret && piece->prot & PROT_READ && !ccr__remap_is_there(undo->in.pid, piece->address)) {
-		ccr_err("%d: its memory at %#llx is lost: %s; it is killed", undo->in.pid,
+	if (ret && piece->prot & PROT_READ && !ccr__remap_is_mapped(undo->in.pid, piece->address)) {
+		ccr_err("killing %d: cannot restore its memory at %#llx: %s", undo->in.pid,
 			(unsigned long long)piece->address, strerror(-ret));
 		kill(undo->in.pid, SIGKILL);
 	}
@@ -342,7 +342,7 @@ int ccr__remap_undo(pid_t pid, const struct ccr_pages *pages, uint64_t *bytes)
 	*bytes = 0;
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
 	undo.pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	ret = undo.pagemap < 0 ? -errno : ccr__smaps_for_each(pid, consider, &undo);
+	ret = undo.pagemap < 0 ? -errno : ccr__smaps_for_each(pid, add_mapping, &undo);
 	if (ret || !undo.nr)
 		goto out;
 	ret = ccr__inject_begin(&undo.in, pid);
