@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuMemAlloc, cuMemAllocPitch, cuMemFree: large allocations become exportable
- * memory in a reservation of their own. Whatever goes wrong on the way, the
- * driver's own call answers instead.
+ * cuMemAlloc, cuMemAllocPitch, cuMemFree: a large allocation becomes exportable
+ * memory in its own address reservation. If any step fails, we pass the call to
+ * the driver.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/records/contexts.h"
@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Beyond any device: such a size must not overflow when it is rounded up. */
+/* More than any device has: rounding such a size up must not overflow. */
 #define TOO_LARGE (1ull << 48)
 
-/* Mappings whose cuMemFree came while a stream was capturing: waiting for the device then would
- * end the capture. */
+/* Mappings that the program freed while a stream was capturing. Waiting for the device would have
+ * ended the capture. */
 static struct ccr__mapping *deferred;
 
 static CUresult reserve_and_map(struct ccr__mapping *m, uint64_t alignment)
@@ -71,7 +71,7 @@ out_forget:
 	return result;
 }
 
-/* False: the driver should do it. */
+/* Returns false when the driver should make the allocation. */
 static bool replace(CUdeviceptr *dptr, size_t bytes)
 {
 	struct ccr__mapping m = {.is_alloc = true};
@@ -116,7 +116,7 @@ CUresult ccr__wrap_cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pitch, size_t w
 	if (!dptr || !pitch || !ccr__is_active() || !width || !height ||
 	    width > TOO_LARGE / height || width * height < CCR_REPLACE_MIN / 2)
 		return ccr__real.cuMemAllocPitch_v2(dptr, pitch, width, height, element);
-	/* Only the driver knows the stride it would choose: one row tells. */
+	/* Only the driver knows which stride it would choose, so we let it allocate one row. */
 	if (ccr__real.cuMemAllocPitch_v2(&row, &stride, width, 1, element) == CUDA_SUCCESS) {
 		ccr__real.cuMemFree_v2(row);
 		if (stride <= TOO_LARGE / height && replace(dptr, stride * height)) {
@@ -127,7 +127,7 @@ CUresult ccr__wrap_cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pitch, size_t w
 	return ccr__real.cuMemAllocPitch_v2(dptr, pitch, width, height, element);
 }
 
-/* Out of the table already. */
+/* Frees a mapping that is no longer in the table. */
 static void drop(struct ccr__mapping *m)
 {
 	CUresult result = ccr__real.cuMemUnmap(m->base, m->size);
@@ -135,18 +135,18 @@ static void drop(struct ccr__mapping *m)
 	if (result == CUDA_SUCCESS)
 		result = ccr__real.cuMemAddressFree(m->base, m->size);
 	if (result != CUDA_SUCCESS)
-		ccr_err("freeing %#llx: %s", m->base, ccr_cuda_error_name(result));
+		ccr_err("cannot free %#llx: %s", m->base, ccr_cuda_error_name(result));
 	ccr__place_release(m->phys);
 	free(m);
 }
 
-static CUresult synchronise(CUcontext ctx)
+static CUresult synchronize(CUcontext ctx)
 {
 	CUcontext popped;
 	CUresult result = ccr__real.cuCtxPushCurrent_v2(ctx);
 
 	if (result != CUDA_SUCCESS)
-		/* Its context is gone, and with it all work on the memory. */
+		/* The context is gone, and with it all work on the memory. */
 		return CUDA_SUCCESS;
 	result = ccr__real.cuCtxSynchronize();
 	ccr__real.cuCtxPopCurrent_v2(&popped);
@@ -168,7 +168,7 @@ void ccr__alloc_flush(void)
 		struct ccr__mapping *m = list;
 
 		list = m->next;
-		synchronise(m->ctx);
+		synchronize(m->ctx);
 		ccr__memory_lock();
 		drop(m);
 		ccr__memory_unlock();
@@ -182,7 +182,7 @@ static void defer_locked(struct ccr__mapping *m)
 	__atomic_store_n(&deferred, m, __ATOMIC_RELAXED);
 }
 
-/* The mapping, marked as ours to free; NULL when the address is not one of our allocations. */
+/* Returns the mapping, marked so that only we free it, or NULL when it is not one of ours. */
 static struct ccr__mapping *take(CUdeviceptr dptr)
 {
 	struct ccr__mapping *m = NULL;
@@ -209,7 +209,7 @@ static CUresult release(struct ccr__mapping *m)
 		ccr__memory_unlock();
 		return CUDA_SUCCESS;
 	}
-	result = synchronise(m->ctx);
+	result = synchronize(m->ctx);
 	ccr__memory_lock();
 	if (result == CUDA_SUCCESS) {
 		ccr__mapping_remove(m);

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
-/* The wrappers, and what other parts ask of them. */
+/* The wrappers, and what other folders call. */
 #ifndef CCR_INTERCEPT_CALLS_H
 #define CCR_INTERCEPT_CALLS_H
 
 #include "intercept/core/real.h"
 
-/* One for each entry of wrap_list.h. */
+/* One wrapper for each entry of wrap_list.h. */
 #define DECLARE(name, base, since) __typeof__(name) ccr__wrap_##name;
 CCR_WRAPPERS(DECLARE)
 #undef DECLARE
 
 /* alloc.c */
 
-/* Unmaps and frees the cuMemAlloc memory of a context that is gone. */
+/* Unmaps and frees the cuMemAlloc memory of a destroyed context. */
 void ccr__alloc_drop_context(CUcontext ctx);
-/* Frees what was freed by the program while a stream was capturing. */
+/* Frees what the program freed while a stream was capturing. */
 void ccr__alloc_flush(void);
 
-/* capture.c: streams that are being captured now; a futex. */
+/* capture.c: the number of streams that are being captured; a futex. */
 extern uint32_t ccr__nr_captures;
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * How many streams are being captured: synchronising a context that captures
- * would end the capture, so an evict waits until there is none.
+ * Counts the streams that are being captured. Synchronizing a context would end
+ * its captures, so an evict waits until there are none.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/gate/gate.h"
@@ -15,7 +15,7 @@ static CUresult begun(CUresult result)
 	return result;
 }
 
-/* Also a capture that has become invalid ends here, with an error. */
+/* An invalid capture ends here too, with an error. */
 static CUresult ended(CUresult result)
 {
 	uint32_t now = __atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Contexts of the program (their memory goes with them, and all of them are
- * synchronised before memory is moved) and peer access.
+ * Peer access, and the program's contexts: destroying one frees its memory, and
+ * all of them are synchronized before memory is moved.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/copy/threads.h"
@@ -67,8 +67,8 @@ CUresult ccr__wrap_cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice dev)
 	return result;
 }
 
-/* Threads of ours must not outlive the context; whether it ends is not known before. */
-static void before_primary_goes(CUdevice dev)
+/* Our threads must not outlive the context; we cannot know yet whether it will be destroyed. */
+static void before_primary_release(CUdevice dev)
 {
 	const CUcontext ctx = ccr__primary_of(dev);
 
@@ -76,8 +76,8 @@ static void before_primary_goes(CUdevice dev)
 		ccr__copy_threads_end(ctx);
 }
 
-/* `only_inactive`: a release that left other references changes nothing. */
-static CUresult note_primary_gone(CUresult result, CUdevice dev, bool only_inactive)
+/* `only_inactive`: nothing changes when the release left other references. */
+static CUresult note_primary_destroyed(CUresult result, CUdevice dev, bool only_inactive)
 {
 	unsigned int flags;
 	CUcontext ctx;
@@ -96,26 +96,26 @@ static CUresult note_primary_gone(CUresult result, CUdevice dev, bool only_inact
 
 CUresult ccr__wrap_cuDevicePrimaryCtxRelease(CUdevice dev)
 {
-	before_primary_goes(dev);
-	return note_primary_gone(ccr__real.cuDevicePrimaryCtxRelease(dev), dev, true);
+	before_primary_release(dev);
+	return note_primary_destroyed(ccr__real.cuDevicePrimaryCtxRelease(dev), dev, true);
 }
 
 CUresult ccr__wrap_cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
-	before_primary_goes(dev);
-	return note_primary_gone(ccr__real.cuDevicePrimaryCtxRelease_v2(dev), dev, true);
+	before_primary_release(dev);
+	return note_primary_destroyed(ccr__real.cuDevicePrimaryCtxRelease_v2(dev), dev, true);
 }
 
 CUresult ccr__wrap_cuDevicePrimaryCtxReset(CUdevice dev)
 {
-	before_primary_goes(dev);
-	return note_primary_gone(ccr__real.cuDevicePrimaryCtxReset(dev), dev, false);
+	before_primary_release(dev);
+	return note_primary_destroyed(ccr__real.cuDevicePrimaryCtxReset(dev), dev, false);
 }
 
 CUresult ccr__wrap_cuDevicePrimaryCtxReset_v2(CUdevice dev)
 {
-	before_primary_goes(dev);
-	return note_primary_gone(ccr__real.cuDevicePrimaryCtxReset_v2(dev), dev, false);
+	before_primary_release(dev);
+	return note_primary_destroyed(ccr__real.cuDevicePrimaryCtxReset_v2(dev), dev, false);
 }
 
 /* --- peer access --- */
@@ -132,7 +132,7 @@ static CUresult device_of(CUcontext ctx, CUdevice *device)
 	return result;
 }
 
-/* The program's kernels on `accessor` use memory of `owner` as they may use cuMemAlloc memory. */
+/* Lets kernels on `accessor` use our memory of `owner`, as they could use cuMemAlloc memory. */
 static void set_peer(CUcontext owner_ctx, bool enabled)
 {
 	const CUmemAccess_flags flags =
@@ -159,8 +159,8 @@ static void set_peer(CUcontext owner_ctx, bool enabled)
 		if (result == CUDA_SUCCESS)
 			m->access[accessor] = flags;
 		else
-			ccr_err("access of device %d to %#llx: %s", accessor, m->base,
-				ccr_cuda_error_name(result));
+			ccr_err("cannot set the access of device %d to %#llx: %s", accessor,
+				m->base, ccr_cuda_error_name(result));
 	}
 	ccr__memory_unlock();
 }

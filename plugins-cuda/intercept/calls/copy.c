@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The copies that may be ours, and the question whether one is. Anything not
- * known to be pageable host memory on one side and memory of the current
- * context's device on the other is the driver's, as is everything while a stream
- * is being captured.
+ * The copies that may be ours, and the check whether one is. One side must be
+ * pageable host memory, the other memory of the current context's device, and no
+ * stream may be capturing; the driver makes all other copies.
  */
 #include "intercept/calls/calls.h"
 
@@ -12,7 +11,7 @@
 
 #include "intercept/copy/threads.h"
 
-/* --- what an address is --- */
+/* --- kinds of addresses --- */
 
 static bool is_pageable(CUdeviceptr address)
 {
@@ -46,7 +45,7 @@ static bool is_ours(const struct ccr__copy *copy, CUstream stream, CUcontext *ct
 	const CUdeviceptr host = (CUdeviceptr)(uintptr_t)copy->host;
 	CUcontext of_stream;
 
-	/* First, because large copies of pinned memory end here. */
+	/* First, because this excludes large copies of pinned memory. */
 	if (!is_pageable(host) || !is_pageable(host + copy->bytes - 1))
 		return false;
 	if (ccr__real.cuCtxGetCurrent(ctx) != CUDA_SUCCESS || !*ctx ||
@@ -58,11 +57,11 @@ static bool is_ours(const struct ccr__copy *copy, CUstream stream, CUcontext *ct
 	return is_on(copy->device, *device) && is_on(copy->device + copy->bytes - 1, *device);
 }
 
-/* --- doing it --- */
+/* --- the copy --- */
 
 /*
- * By an event, because only a record takes its place among the work of other
- * streams when the stream is the legacy one.
+ * Waits with an event: on the legacy stream, only a record is ordered after the
+ * work of other streams.
  */
 static bool wait_for_stream(CUstream stream)
 {
@@ -89,8 +88,8 @@ static bool do_copy(const struct ccr__copy *copy, CUstream stream)
 
 	if (!is_ours(copy, stream, &ctx, &device))
 		return false;
-	/* A capture that begins now must not be ended by our waiting, nor a thread with our locks.
-	 */
+	/* Our waiting must not end a capture that begins now. A thread must not be canceled while
+	 * it has our locks. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	has_mode = ccr__real.cuThreadExchangeStreamCaptureMode &&
 		   ccr__real.cuThreadExchangeStreamCaptureMode(&mode) == CUDA_SUCCESS;
@@ -102,7 +101,7 @@ static bool do_copy(const struct ccr__copy *copy, CUstream stream)
 	return is_done;
 }
 
-/* During a capture the driver is not even asked what the addresses are. */
+/* During a capture we must not even ask the driver about the addresses. */
 static inline bool may_be_ours(size_t bytes)
 {
 	return bytes >= __atomic_load_n(&ccr__copy_min, __ATOMIC_RELAXED) &&
@@ -123,7 +122,7 @@ static bool to_host(void *dst, CUdeviceptr src, size_t bytes, CUstream stream)
 	return do_copy(&copy, stream);
 }
 
-/* Which side is the host's shows by the addresses. */
+/* The addresses tell which side is host memory. */
 static bool either(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream)
 {
 	if (is_pageable(src))
@@ -131,7 +130,7 @@ static bool either(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stre
 	return to_host((void *)(uintptr_t)dst, src, bytes, stream);
 }
 
-/* --- wrappers; a stream argument of 0 means what the entry point says --- */
+/* --- wrappers; a stream argument of 0 means what the entry point says it means --- */
 
 static CUstream legacy(CUstream stream)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Questions about an address: memory that stands for a cuMemAlloc answers like
- * cuMemAlloc memory, with the size that was asked for and its context. What the
- * driver says right for both kinds is left to it.
+ * Queries about an address: memory that replaces a cuMemAlloc must look like
+ * cuMemAlloc memory, with the requested size and its context. Where the driver's
+ * answer is right for both kinds, we keep it.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/records/records.h"
 
-/* A copy of what is recorded about `dptr`. */
+/* A copy of the record for `dptr`. */
 struct facts {
 	CUdeviceptr base;
 	uint64_t id, requested;
@@ -48,10 +48,10 @@ CUresult ccr__wrap_cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUde
 	return CUDA_SUCCESS;
 }
 
-/* Puts our answer over the driver's where they differ. */
+/* Replaces the driver's answer where ours differs. */
 static void amend(const struct facts *facts, CUpointer_attribute attribute, void *data)
 {
-	/* The program did not ask for what makes its memory exportable. */
+	/* We made the memory exportable; the program did not ask for that. */
 	if (attribute == CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES)
 		*(unsigned long long *)data = facts->asked;
 	if (!facts->is_alloc)
@@ -67,8 +67,7 @@ static void amend(const struct facts *facts, CUpointer_attribute attribute, void
 		*(size_t *)data = facts->requested;
 		break;
 	case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-		/* The driver's number changes with each load; the upper half is never the driver's.
-		 */
+		/* The driver's number changes with each load. It never uses the upper half. */
 		*(unsigned long long *)data = 1ull << 63 | facts->id;
 		break;
 	default:
@@ -106,7 +105,7 @@ CUresult ccr__wrap_cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr dptr)
 	if (!look_up(dptr, &facts) || !facts.is_alloc)
 		return ccr__real.cuIpcGetMemHandle(handle, dptr);
 	if (!__atomic_exchange_n(&ccr__memory.leave_to_driver, true, __ATOMIC_RELAXED))
-		ccr_warn("cuIpcGetMemHandle on large memory is not possible under the interceptor; "
+		ccr_warn("cuIpcGetMemHandle does not support large memory under the interceptor; "
 			 "later allocations are left to the driver");
 	return CUDA_ERROR_NOT_SUPPORTED;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The program's own use of the virtual memory API. Its allocations are created
- * exportable, which it does not see, and known to it by a number of ours. A
- * mapping that we could not put back exactly as it was makes its allocation
- * excluded: the driver keeps it.
+ * The program's own use of the virtual memory API. We make its allocations
+ * exportable without its knowledge, and it knows them by our numbers. If we
+ * could not restore a mapping exactly as it was, we exclude the allocation: the
+ * driver keeps it.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/records/records.h"
@@ -20,7 +20,7 @@ static void exclude(struct ccr__phys *phys, const char *why)
 		 (unsigned long long)phys->id, (unsigned long long)phys->size, why);
 }
 
-/* Memory for other uses (sparse arrays, other handle types, host memory) keeps its real handle. */
+/* Memory for other uses (sparse arrays, other handle types, host) keeps the driver's handle. */
 static bool is_ours(const CUmemAllocationProp *prop)
 {
 	return ccr__is_active() && prop && prop->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
@@ -71,7 +71,7 @@ CUresult ccr__wrap_cuMemRelease(CUmemGenericAllocationHandle handle)
 	phys = ccr__phys_from_app(handle);
 	if (phys) {
 		phys->app_refs--;
-		/* Mapped memory outlives its handle; ours is kept to export it by. */
+		/* Mapped memory outlives its handle; we keep ours to export the memory. */
 		ccr__place_release(phys);
 	}
 	ccr__memory_unlock();
@@ -99,7 +99,7 @@ CUresult ccr__wrap_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
 	return result;
 }
 
-/* First mapping in [ptr, ptr + size), or NULL. */
+/* Returns the first mapping in [ptr, ptr + size), or NULL. */
 static struct ccr__mapping *first_in(CUdeviceptr ptr, size_t size)
 {
 	const size_t index = ccr__mapping_after(ptr);
@@ -140,7 +140,7 @@ static void note_access(struct ccr__mapping *m, const CUmemAccessDesc *desc, siz
 		    desc[i].location.id >= 0 && desc[i].location.id < CCR_MAX_DEVICES)
 			m->access[desc[i].location.id] = desc[i].flags;
 		else
-			exclude(m->phys, "mapped for something that is not a device");
+			exclude(m->phys, "it is mapped for something that is not a device");
 	}
 }
 
@@ -160,7 +160,7 @@ CUresult ccr__wrap_cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAcces
 		if (m->base >= ptr + size)
 			break;
 		if (m->base < ptr || m->base + m->size > ptr + size)
-			exclude(m->phys, "access differs within one mapping");
+			exclude(m->phys, "the access differs within one mapping");
 		note_access(m, desc, count);
 	}
 	ccr__memory_unlock();
@@ -177,12 +177,12 @@ CUresult ccr__wrap_cuMemExportToShareableHandle(void *shareable,
 
 	ccr__memory_lock();
 	phys = ccr__phys_from_app(handle);
-	/* What the program did not ask for it must not get. */
+	/* The program may only export types that it has asked for. */
 	if (phys && (phys->asked & type)) {
 		result = ccr__real.cuMemExportToShareableHandle(shareable, phys->handle, type,
 								flags);
 		if (result == CUDA_SUCCESS)
-			exclude(phys, "exported to another process");
+			exclude(phys, "it is exported to another process");
 	}
 	ccr__memory_unlock();
 	return phys ? result
@@ -197,8 +197,8 @@ CUresult ccr__wrap_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *
 	if (result == CUDA_SUCCESS && ccr__is_active()) {
 		ccr__memory_lock();
 		if (!ccr__memory.nr_foreign++)
-			ccr_warn("memory of another process was imported: it is left to the "
-				 "driver, which cannot restore it");
+			ccr_warn("the program imported memory of another process, which the "
+				 "driver cannot checkpoint and restore");
 		ccr__memory_unlock();
 	}
 	return result;
@@ -236,7 +236,7 @@ CUresult ccr__wrap_cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *han
 	return m ? result : ccr__real.cuMemRetainAllocationHandle(handle, addr);
 }
 
-/* --- uses that tie an allocation to what we do not move --- */
+/* --- uses that prevent us from moving an allocation --- */
 
 static void exclude_range(CUdeviceptr ptr, size_t size, const char *why)
 {
@@ -259,7 +259,7 @@ CUresult ccr__wrap_cuMemGetHandleForAddressRange(void *handle, CUdeviceptr dptr,
 		ccr__real.cuMemGetHandleForAddressRange(handle, dptr, size, type, flags);
 
 	if (result == CUDA_SUCCESS)
-		exclude_range(dptr, size, "given to another device");
+		exclude_range(dptr, size, "it is shared with another device");
 	return result;
 }
 
@@ -275,7 +275,7 @@ CUresult ccr__wrap_cuMulticastBindMem(CUmemGenericAllocationHandle mc, size_t mc
 	result = ccr__real.cuMulticastBindMem(mc, mc_offset, phys ? phys->handle : handle, offset,
 					      size, flags);
 	if (phys && result == CUDA_SUCCESS)
-		exclude(phys, "bound to a multicast object");
+		exclude(phys, "it is bound to a multicast object");
 	ccr__memory_unlock();
 	return result;
 }
@@ -286,6 +286,6 @@ CUresult ccr__wrap_cuMulticastBindAddr(CUmemGenericAllocationHandle mc, size_t m
 	const CUresult result = ccr__real.cuMulticastBindAddr(mc, mc_offset, dptr, size, flags);
 
 	if (result == CUDA_SUCCESS)
-		exclude_range(dptr, size, "bound to a multicast object");
+		exclude_range(dptr, size, "it is bound to a multicast object");
 	return result;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One copy, as all files of this folder know it. */
+/* One copy, as all files of this folder describe it. */
 #ifndef CCR_INTERCEPT_COPY_H
 #define CCR_INTERCEPT_COPY_H
 
@@ -8,7 +8,7 @@
 
 #include "intercept/core/real.h"
 
-/* `device` and `host` are both `bytes` long. */
+/* `device` and `host` both have `bytes` bytes. */
 struct ccr__copy {
 	CUdeviceptr device;
 	char *host;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory nodes, and where copying threads run: on the node of the device where
- * the caller's own mask allows it, never outside that mask, and no less nice
- * than the caller. Everything here is best effort; files of sysfs only.
+ * Memory nodes, and where copying threads run: on the device's node if the
+ * caller's CPU mask allows that, never outside that mask, and at least as nice as
+ * the caller. All of this is best effort, and reads sysfs only.
  */
 #include "intercept/copy/node.h"
 
@@ -89,7 +89,7 @@ struct ccr__node ccr__node_of(CUdevice ordinal)
 	struct ccr__node node = {.number = -1};
 	char path[96], text[4096];
 
-	/* One node: nothing to choose. */
+	/* There is only one node. */
 	if (access("/sys/devices/system/node/node1", F_OK))
 		return node;
 	node.number = number_of(ordinal);
@@ -113,26 +113,26 @@ void ccr__node_prefer(const struct ccr__node *node, void *memory, size_t bytes)
 	syscall(SYS_mbind, memory, bytes, MPOL_PREFERRED, mask, MAX_NODES + 1, 0);
 }
 
-struct ccr__manners ccr__manners_of_caller(const struct ccr__node *node)
+struct ccr__scheduling ccr__scheduling_of_caller(const struct ccr__node *node)
 {
-	struct ccr__manners manners = {.has_cpus = false};
+	struct ccr__scheduling scheduling = {.has_cpus = false};
 	cpu_set_t both;
 
-	manners.has_cpus = !sched_getaffinity(0, sizeof(manners.cpus), &manners.cpus);
-	manners.nice = getpriority(PRIO_PROCESS, 0);
-	if (!manners.has_cpus || node->number < 0)
-		return manners;
-	CPU_AND(&both, &manners.cpus, &node->cpus);
+	scheduling.has_cpus = !sched_getaffinity(0, sizeof(scheduling.cpus), &scheduling.cpus);
+	scheduling.nice = getpriority(PRIO_PROCESS, 0);
+	if (!scheduling.has_cpus || node->number < 0)
+		return scheduling;
+	CPU_AND(&both, &scheduling.cpus, &node->cpus);
 	if (CPU_COUNT(&both))
-		manners.cpus = both;
-	return manners;
+		scheduling.cpus = both;
+	return scheduling;
 }
 
-void ccr__manners_adopt(const struct ccr__manners *wanted, struct ccr__manners *had)
+void ccr__scheduling_apply(const struct ccr__scheduling *wanted, struct ccr__scheduling *had)
 {
 	if (wanted->has_cpus && !(had->has_cpus && CPU_EQUAL(&wanted->cpus, &had->cpus)))
 		sched_setaffinity(0, sizeof(wanted->cpus), &wanted->cpus);
-	/* To Linux each thread has its own; without the privilege a thread stays the nicer one. */
+	/* On Linux, niceness is per thread. Without the privilege a thread stays nicer. */
 	if (wanted->nice != had->nice)
 		setpriority(PRIO_PROCESS, 0, wanted->nice);
 	*had = *wanted;

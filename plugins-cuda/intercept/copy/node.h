@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Where copying threads run and their buffers are. */
+/* Where copying threads run, and where their buffers are. */
 #ifndef CCR_INTERCEPT_NODE_H
 #define CCR_INTERCEPT_NODE_H
 
@@ -9,26 +9,26 @@
 
 #include "intercept/core/real.h"
 
-/* Where copying threads may run, and how politely. */
-struct ccr__manners {
-	bool has_cpus; /* false: the mask could not be asked, leave it */
+/* Where copying threads may run, and their niceness. */
+struct ccr__scheduling {
+	bool has_cpus; /* false: the mask is unknown; do not set it */
 	cpu_set_t cpus;
 	int nice;
 };
 
 struct ccr__node {
-	int number; /* -1: one node only, or unknown */
+	int number; /* -1: there is only one, or it is unknown */
 	cpu_set_t cpus;
 };
-/* The memory node a device is attached to. */
+/* Returns the memory node to which a device is attached. */
 struct ccr__node ccr__node_of(CUdevice ordinal);
-/* A kernel list like "0-3,8"; false, and an empty set, when it is not one. */
+/* Parses a kernel list such as "0-3,8". Returns false, with an empty set, when it is not one. */
 bool ccr__node_parse(const char *list, cpu_set_t *cpus);
-/* Asks the kernel to place the range there; what it answers does not matter. */
+/* Asks the kernel to allocate the range on the node; failure does not matter. */
 void ccr__node_prefer(const struct ccr__node *node, void *memory, size_t bytes);
-/* The calling thread's, with only CPUs of the node where that leaves any. */
-struct ccr__manners ccr__manners_of_caller(const struct ccr__node *node);
-/* Gives them to the calling thread where they differ from what it `had`. */
-void ccr__manners_adopt(const struct ccr__manners *wanted, struct ccr__manners *had);
+/* Returns the calling thread's scheduling, limited to the node's CPUs unless none would be left. */
+struct ccr__scheduling ccr__scheduling_of_caller(const struct ccr__node *node);
+/* Applies `wanted` to the calling thread where it differs from `had`, and updates `had`. */
+void ccr__scheduling_apply(const struct ccr__scheduling *wanted, struct ccr__scheduling *had);
 
 #endif

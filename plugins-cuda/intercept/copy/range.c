@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Host memory before it is touched: a copying thread must not be ended by a page
- * that is missing or protected, because what that means is the driver's to say.
- * Asking for every page costs as much as half a copy, so the kernel is first
- * asked what kind of mapping it is (Linux 6.11; before, every page is asked for).
+ * Checks host memory before it is touched: a copying thread must not crash on a
+ * missing or protected page, because the driver decides what that means.
+ * Checking every page costs as much as half a copy, so we first ask the kernel
+ * what kind of mapping it is (since Linux 6.11; older kernels: every page).
  */
 #include "intercept/copy/range.h"
 
@@ -18,7 +18,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* The kernel's struct procmap_query, of include/uapi/linux/fs.h. */
+/* The kernel's struct procmap_query; see include/uapi/linux/fs.h. */
 struct map_query {
 	uint64_t size, query_flags, query_addr;
 	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Questions to the kernel about host memory. */
+/* Asks the kernel about host memory. */
 #ifndef CCR_INTERCEPT_RANGE_H
 #define CCR_INTERCEPT_RANGE_H
 
@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Nothing but anonymous memory that may be read (`is_written`: and written); false also when the
- * kernel cannot be asked. */
+/* True when the range has only anonymous memory that is readable (`is_written`: and writable).
+ * False also when the kernel does not answer. */
 bool ccr__range_is_plain(const void *memory, size_t bytes, bool is_written);
-/* Faults all pages in, for reading or writing. False: not all of them are there. */
+/* Faults in all pages for reading or writing. Returns false when some are missing or protected. */
 bool ccr__range_populate(const void *memory, size_t bytes, bool is_written);
-/* Whether anonymous memory needs no fault; of at most CCR__RANGE_MAX bytes. */
+/* True when anonymous memory of at most CCR__RANGE_MAX bytes needs no page fault. */
 #define CCR__RANGE_MAX ((size_t)2 << 20)
 bool ccr__range_is_resident(const void *memory, size_t bytes);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The caller's side: finds the threads of its context, makes those that are
- * missing, hands them one copy and waits. It never waits for another caller
- * while threads or buffers are being made: that may take until a kernel ends,
- * and the kernel may need the other caller.
+ * The caller's side: finds the threads of its context, starts those that are
+ * missing, gives them one copy and waits. It never waits while another caller
+ * starts threads or allocates buffers: that may wait for a kernel to end, and the
+ * kernel may depend on this caller.
  */
 #include "intercept/copy/threads.h"
 
@@ -17,7 +17,7 @@
 #define WORTH_COPIES 8
 #define MAX_FAILURES 3
 
-/* Pieces a thread takes of a small copy, and the least a piece is worth taking for. */
+/* Number of pieces for each thread of a small copy, and the smallest size of a piece. */
 #define PIECES_EACH 4
 #define PIECE_MIN   ((size_t)256 << 10)
 #define PIECE_UNIT  ((size_t)64 << 10)
@@ -25,7 +25,7 @@
 static struct {
 	pthread_mutex_t lock;
 	struct ccr__copy_threads of[CCR_MAX_DEVICES];
-	unsigned int nr_failures; /* in a row; atomic */
+	unsigned int nr_failures; /* consecutive ones; atomic */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 size_t ccr__copy_min = SIZE_MAX;
@@ -59,7 +59,7 @@ static void begin(struct ccr__copy_threads *threads, CUcontext ctx, CUdevice ord
 	threads->seen = 0;
 }
 
-/* NULL: more contexts than there is room for. */
+/* Returns NULL when there are more contexts than table entries. */
 static struct ccr__copy_threads *threads_of(CUcontext ctx, CUdevice ordinal)
 {
 	struct ccr__copy_threads *found = NULL;
@@ -91,7 +91,7 @@ static CUcontext context_of(const struct ccr__copy_threads *threads)
 	return ctx;
 }
 
-/* False: somebody else is making what this one would need. */
+/* Returns false when another caller is starting the threads that this copy needs. */
 static bool take(struct ccr__copy_threads *threads)
 {
 	if (pthread_mutex_trylock(&threads->use)) {
@@ -106,10 +106,11 @@ static void plan(struct ccr__copy_job *job, const struct ccr__copy *copy,
 		 const struct ccr__node *node)
 {
 	*job = (struct ccr__copy_job){.copy = *copy, .max_threads = ccr__core.copy_threads};
-	job->manners = ccr__manners_of_caller(node);
+	job->scheduling = ccr__scheduling_of_caller(node);
 	job->is_plain = ccr__range_is_plain(copy->host, copy->bytes, !copy->to_device);
-	if (job->manners.has_cpus && (unsigned int)CPU_COUNT(&job->manners.cpus) < job->max_threads)
-		job->max_threads = CPU_COUNT(&job->manners.cpus);
+	if (job->scheduling.has_cpus &&
+	    (unsigned int)CPU_COUNT(&job->scheduling.cpus) < job->max_threads)
+		job->max_threads = CPU_COUNT(&job->scheduling.cpus);
 	job->piece = copy->bytes / (job->max_threads * PIECES_EACH) / PIECE_UNIT * PIECE_UNIT;
 	if (job->piece < PIECE_MIN)
 		job->piece = PIECE_MIN;
@@ -118,7 +119,7 @@ static void plan(struct ccr__copy_job *job, const struct ccr__copy *copy,
 	job->nr_pieces = (copy->bytes + job->piece - 1) / job->piece;
 }
 
-/* `lock` is held. */
+/* The caller holds `lock`. */
 static bool is_worth_threads(struct ccr__copy_threads *threads, size_t bytes)
 {
 	if (threads->nr_working)
@@ -127,7 +128,7 @@ static bool is_worth_threads(struct ccr__copy_threads *threads, size_t bytes)
 	return threads->seen / WORTH_COPIES >= ccr__core.copy_min;
 }
 
-/* `lock` and `use` are held. True when every piece was copied. */
+/* The caller holds `lock` and `use`. Returns true when every piece was copied. */
 static bool run(struct ccr__copy_threads *threads)
 {
 	const struct ccr__copy_job *job = &threads->job;
@@ -144,14 +145,15 @@ static bool run(struct ccr__copy_threads *threads)
 	return job->nr_done == job->nr_pieces;
 }
 
-/* Threads that never get anywhere, for want of pinned memory or of a newer kernel, are no use. */
-static void judge(bool is_done, bool is_refused)
+/* Gives up on threads that always fail, because of pinned memory or an old kernel. */
+static void count_failures(bool is_done, bool is_refused)
 {
 	if (is_done)
 		__atomic_store_n(&all.nr_failures, 0, __ATOMIC_RELAXED);
 	else if (!is_refused &&
 		 __atomic_add_fetch(&all.nr_failures, 1, __ATOMIC_RELAXED) == MAX_FAILURES) {
-		ccr_warn("large copies are left to the driver: copying threads failed %d times",
+		ccr_warn("large copies are left to the driver: the copying threads failed %d times "
+			 "in a row",
 			 MAX_FAILURES);
 		ccr__copy_disable();
 	}
@@ -165,14 +167,14 @@ bool ccr__copy_by_threads(CUcontext ctx, CUdevice ordinal, const struct ccr__cop
 	if (!threads || !take(threads))
 		return false;
 	pthread_mutex_lock(&threads->lock);
-	/* It may have been given to another context while this one waited. */
+	/* Another context may have got the entry while this caller waited. */
 	if (context_of(threads) == ctx && is_worth_threads(threads, copy->bytes)) {
 		plan(&threads->job, copy, &threads->node);
 		is_done = run(threads);
 		is_tried = true;
 	}
 	if (is_tried)
-		judge(is_done, threads->job.is_refused);
+		count_failures(is_done, threads->job.is_refused);
 	pthread_mutex_unlock(&threads->lock);
 	pthread_mutex_unlock(&threads->use);
 	return is_done;
@@ -182,7 +184,7 @@ static void end(struct ccr__copy_threads *threads)
 {
 	int cancel;
 
-	/* A thread that is cancelled in the wait would keep both locks. */
+	/* A thread that is canceled while it waits would keep both locks. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&threads->use);
 	pthread_mutex_lock(&threads->lock);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A copying thread: pieces of a copy through pinned buffers of its own, on a
- * stream of its own. It makes them with its first piece, and frees them and ends
- * when it was not needed for a while, when it is told to, or when the driver
- * refused something. It calls the driver's functions, never stubs: whoever waits
- * for it is counted by the gate, and it is gone before memory is moved.
+ * A copying thread: copies pieces through its own pinned buffers on its own
+ * stream. It creates them with its first piece. It frees them and ends after it
+ * was idle for a while, when it is told to, or when a driver call failed. It
+ * calls the driver's functions, never stubs: the gate already counts the call
+ * that waits for it, and the thread has ended before memory is moved.
  */
 #include "intercept/copy/worker.h"
 
@@ -21,22 +21,22 @@
 #define BUFFER_BYTES (CCR__COPY_SLOTS * CCR__COPY_CHUNK)
 #define MAP_BYTES    (BUFFER_BYTES + HUGE_PAGE)
 
-/* What a buffer holds while the device works on it. */
+/* A buffer, and the piece in it while the device works on it. */
 struct slot {
 	char *memory;
 	CUevent event;
-	size_t offset, bytes; /* of the copy; 0 bytes: free */
+	size_t offset, bytes; /* of the copy; 0 bytes: the buffer is free */
 };
 
 struct worker {
 	CUstream stream;
 	struct slot slots[CCR__COPY_SLOTS];
 	void *map, *pinned;
-	struct ccr__manners manners;
+	struct ccr__scheduling scheduling;
 	bool is_ready;
 };
 
-/* --- what it holds --- */
+/* --- buffers and stream --- */
 
 static void *map_buffers(struct worker *w, const struct ccr__node *node)
 {
@@ -47,11 +47,11 @@ static void *map_buffers(struct worker *w, const struct ccr__node *node)
 		return NULL;
 	w->map = memory;
 	memory = (void *)(((uintptr_t)memory + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
-	/* A child's copy would part this process's pages from the ones the device knows. */
+	/* In a forked child, copy-on-write would separate our pages from those the device uses. */
 	madvise(memory, BUFFER_BYTES, MADV_DONTFORK);
 	madvise(memory, BUFFER_BYTES, MADV_HUGEPAGE);
 	ccr__node_prefer(node, memory, BUFFER_BYTES);
-	/* Fails on kernels where a copy could not be checked either. */
+	/* Fails on old kernels, which cannot check a copy's pages either. */
 	return ccr__range_populate(memory, BUFFER_BYTES, true) ? memory : NULL;
 }
 
@@ -77,8 +77,8 @@ static bool prepare(struct worker *w, const struct ccr__node *node)
 	return true;
 }
 
-/* Also of what was only half made. */
-static void let_go(struct worker *w)
+/* Also frees what was created only in part. */
+static void free_resources(struct worker *w)
 {
 	for (int i = 0; i < CCR__COPY_SLOTS; i++)
 		if (w->slots[i].event)
@@ -93,8 +93,8 @@ static void let_go(struct worker *w)
 
 /* --- one piece --- */
 
-/* Whether the host side of a piece may be touched. Fresh memory is faulted in at once. */
-static bool is_there(const struct ccr__copy_job *job, const struct slot *slot)
+/* True when the host side of a piece may be touched. Faults in missing pages. */
+static bool is_accessible(const struct ccr__copy_job *job, const struct slot *slot)
 {
 	const bool is_written = !job->copy.to_device;
 	const char *at = job->copy.host + slot->offset;
@@ -116,13 +116,13 @@ static void refuse(struct ccr__copy_job *job, struct slot *slot)
 	slot->bytes = 0;
 }
 
-/* False: the driver refused. */
+/* Starts the transfer of one piece. Returns false when a driver call failed. */
 static bool send(struct worker *w, struct ccr__copy_job *job, struct slot *slot)
 {
 	const struct ccr__copy *copy = &job->copy;
 	CUresult result;
 
-	if (copy->to_device && !is_there(job, slot)) {
+	if (copy->to_device && !is_accessible(job, slot)) {
 		refuse(job, slot);
 		return true;
 	}
@@ -138,7 +138,7 @@ static bool send(struct worker *w, struct ccr__copy_job *job, struct slot *slot)
 	       ccr__real.cuEventRecord(slot->event, w->stream) == CUDA_SUCCESS;
 }
 
-/* The end of what send() began. */
+/* Completes the transfer that send() started. Returns false when a driver call failed. */
 static bool finish_piece(struct ccr__copy_job *job, struct slot *slot)
 {
 	const struct ccr__copy *copy = &job->copy;
@@ -147,7 +147,7 @@ static bool finish_piece(struct ccr__copy_job *job, struct slot *slot)
 		return true;
 	if (ccr__real.cuEventSynchronize(slot->event) != CUDA_SUCCESS)
 		return false;
-	if (!copy->to_device && !is_there(job, slot)) {
+	if (!copy->to_device && !is_accessible(job, slot)) {
 		refuse(job, slot);
 		return true;
 	}
@@ -189,14 +189,14 @@ static bool copy_pieces(struct worker *w, struct ccr__copy_job *job)
 	return true;
 }
 
-/* False: this thread is of no more use. Nothing of the job is in flight afterwards. */
+/* Copies pieces of the job; none is in flight afterwards. False: the thread must end. */
 static bool take_part(struct worker *w, struct ccr__copy_threads *threads)
 {
 	struct ccr__copy_job *job = &threads->job;
 
 	if (__atomic_fetch_add(&job->nr_threads, 1, __ATOMIC_RELAXED) >= job->max_threads)
 		return true;
-	ccr__manners_adopt(&job->manners, &w->manners);
+	ccr__scheduling_apply(&job->scheduling, &w->scheduling);
 	if (!prepare(w, &threads->node))
 		return false;
 	if (copy_pieces(w, job))
@@ -208,7 +208,7 @@ static bool take_part(struct worker *w, struct ccr__copy_threads *threads)
 
 /* --- the thread --- */
 
-/* Until there is a job after `seen`; false when there is none any more. `lock` is held. */
+/* Waits for a job after `seen`; returns false when there will be none. The caller holds `lock`. */
 static bool wait_for_job(struct ccr__copy_threads *threads, uint64_t seen)
 {
 	struct timespec until;
@@ -226,36 +226,36 @@ static void *work(void *argument)
 {
 	struct ccr__copy_threads *threads = argument;
 	CUstreamCaptureMode relaxed = CU_STREAM_CAPTURE_MODE_RELAXED;
-	struct worker w = {.manners = {.has_cpus = false}};
-	bool is_useful;
+	struct worker w = {.scheduling = {.has_cpus = false}};
+	bool is_usable;
 	uint64_t seen;
 
 	pthread_setname_np(pthread_self(), "criu-cuda-copy");
 	pthread_mutex_lock(&threads->lock);
-	/* Its starter holds the lock until the first job is posted. */
+	/* The thread that starts this one holds the lock until it has posted the first job. */
 	seen = threads->round - 1;
 	pthread_mutex_unlock(&threads->lock);
 	if (ccr__real.cuThreadExchangeStreamCaptureMode)
 		ccr__real.cuThreadExchangeStreamCaptureMode(&relaxed);
-	is_useful = ccr__real.cuCtxPushCurrent_v2(threads->ctx) == CUDA_SUCCESS;
+	is_usable = ccr__real.cuCtxPushCurrent_v2(threads->ctx) == CUDA_SUCCESS;
 	pthread_mutex_lock(&threads->lock);
 	for (;;) {
 		if (!wait_for_job(threads, seen))
 			break;
 		seen = threads->round;
 		pthread_mutex_unlock(&threads->lock);
-		is_useful = is_useful && take_part(&w, threads);
+		is_usable = is_usable && take_part(&w, threads);
 		pthread_mutex_lock(&threads->lock);
 		threads->nr_left--;
 		pthread_cond_signal(&threads->changed);
-		if (!is_useful)
+		if (!is_usable)
 			break;
 	}
 	if (!--threads->nr_working)
 		threads->seen = 0;
 	__atomic_store_n(&threads->is_warm, false, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&threads->lock);
-	let_go(&w);
+	free_resources(&w);
 	pthread_mutex_lock(&threads->lock);
 	threads->nr_alive--;
 	pthread_cond_broadcast(&threads->changed);
@@ -274,7 +274,7 @@ int ccr__copy_worker_start(struct ccr__copy_threads *threads)
 		return -ret;
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	/* A fault of the program's memory is the program's to handle, in whatever thread. */
+	/* The program handles faults of its memory, in whatever thread they occur. */
 	sigfillset(&blocked);
 	sigdelset(&blocked, SIGSEGV);
 	sigdelset(&blocked, SIGBUS);

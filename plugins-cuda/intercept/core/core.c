@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* See core.h. Never prints unless CRIU_CUDA_INTERCEPT_DEBUG asks for it, and never ends the host.
- */
+/* See core.h. Prints only what CRIU_CUDA_INTERCEPT_DEBUG allows, and never ends the process. */
 #include "intercept/core/core.h"
 
 #include <pthread.h>
@@ -24,7 +23,7 @@ static void write_line(enum ccr_log_level level, const char *line)
 	length = snprintf(text, sizeof(text), "criu-cuda-intercept[%d]: %s\n", getpid(), line);
 	if (length >= (int)sizeof(text))
 		length = sizeof(text) - 1;
-	/* One write, so that lines of several threads stay whole. */
+	/* One write for each line, so that threads do not mix theirs. */
 	if (length > 0)
 		(void)!write(STDERR_FILENO, text, length);
 }
@@ -36,7 +35,7 @@ static void read_settings(void)
 	const char *debug = getenv("CRIU_CUDA_INTERCEPT_DEBUG");
 
 	ccr_log_set_sink(write_line);
-	/* Wanted even where the rest cannot be read; the table checks it properly below. */
+	/* Set first, so that errors below are printed; ccr_settings_load checks the value. */
 	debug_level = debug ? strtol(debug, NULL, 10) : 0;
 	if (ccr_settings_load(&settings, NULL, error, sizeof(error))) {
 		ccr_err("%s; device memory is left to the driver", error);

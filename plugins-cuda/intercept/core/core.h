@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What every part of the interceptor shares: settings, and whether memory is
- * looked after. There is no constructor; the first driver symbol a program uses
- * starts this.
+ * What all parts of the interceptor share: the settings, and whether it is
+ * active. There is no constructor; the first driver symbol that a program uses
+ * starts it.
  */
 #ifndef CCR_INTERCEPT_CORE_H
 #define CCR_INTERCEPT_CORE_H
@@ -17,20 +17,20 @@
 #include "intercept/core/real.h"
 
 struct ccr__core {
-	bool has_gate;		     /* false: everything passes through, nothing is counted */
-	bool has_memory, has_copies; /* CRIU_CUDA_INTERCEPT; with the gate */
+	bool has_gate;		     /* false: every call passes through, uncounted */
+	bool has_memory, has_copies; /* CRIU_CUDA_INTERCEPT; both need the gate */
 	size_t copy_min;	     /* CRIU_CUDA_MEMCPY_MIN_MB, in bytes */
-	unsigned int copy_threads;   /* of one context */
+	unsigned int copy_threads;   /* maximum for one context */
 	char run_dir[PATH_MAX];
-	/* After cuInit in this very process; false again in a forked child. */
+	/* Set after cuInit in this process, and cleared in a forked child. */
 	atomic_bool is_active;
-	/* A driver function was handed out without a stub: evict refuses. */
+	/* The program got a driver function without a stub, so evict must refuse. */
 	atomic_bool gate_incomplete;
 };
 
 extern struct ccr__core ccr__core;
 
-/* Reads the settings, once. Thread-safe. */
+/* Reads the settings once. Any thread may call it. */
 void ccr__core_init(void);
 
 static inline bool ccr__is_active(void)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * See elf.h. A sanitizer's runtime asks for its own functions through our dlsym
- * before it is ready, and stands in for string functions too: the file is
- * compiled without sanitizers, and what dlsym needs first calls nothing.
+ * See elf.h. A sanitizer's runtime looks up its own functions through our dlsym
+ * before it is ready, and replaces string functions too. So this file is compiled
+ * without sanitizers, and the code that dlsym needs first calls nothing else.
  */
 #include "intercept/core/elf.h"
 
@@ -17,7 +17,7 @@ struct tables {
 	const uint16_t *versions;
 };
 
-/* glibc relocates these in place on most machines, but not where .dynamic is read-only. */
+/* On most machines glibc relocates these in place, but not where .dynamic is read-only. */
 static const void *absolute(const struct ccr__image *image, ElfW(Addr) value)
 {
 	return (const void *)(value < image->base ? value + image->base : value);
@@ -67,7 +67,7 @@ static bool is_same(const struct tables *t, uint32_t index, const char *name)
 	       ccr__elf_same_text(t->strings + s->st_name, name);
 }
 
-/* A hidden version (name@VERSION) is only for programs linked against it. */
+/* Only programs that were linked against a hidden version (name@VERSION) may use it. */
 static bool is_hidden(const struct tables *t, uint32_t index)
 {
 	return t->versions && t->versions[index] & 0x8000;
@@ -187,7 +187,7 @@ bool ccr__elf_image_of(const void *address, struct ccr__image *out)
 	return true;
 }
 
-/* Any address in this library. */
+/* Its address is inside this library. */
 static const char self;
 
 static int visit_next(struct dl_phdr_info *info, size_t size, void *data)
@@ -238,7 +238,7 @@ bool ccr__elf_precedes_us(const void *address)
 
 void *ccr__elf_libc(const char *name)
 {
-	/* Not dl_iterate_phdr: a sanitizer may stand in for it and not be ready. */
+	/* Not dl_iterate_phdr: a sanitizer may replace it and not be ready. */
 	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next) {
 		const struct ccr__image image = {.base = map->l_addr, .dynamic = map->l_ld};
 		const char *base = map->l_name;

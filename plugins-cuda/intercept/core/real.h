@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The driver's own functions, for the wrappers and the service thread: never a stub. One image
-// serves all of them, the one whose function was asked for first. A call the driver lacks is NULL.
+// The driver's own functions, for the wrappers and our threads; never a stub. All of them come from
+// one image, the one whose function was asked for first. NULL: the driver does not have the call.
 #ifndef CCR_INTERCEPT_REAL_H
 #define CCR_INTERCEPT_REAL_H
 
@@ -8,7 +8,7 @@
 #include "intercept/core/extra_abi.h"
 #include "intercept/core/wrap_list.h"
 
-// Used by us, not wrapped.
+// Calls that we use but do not wrap.
 #define CCR_PLAIN_CALLS(P)               \
 	P(cuDeviceGetCount)              \
 	P(cuDeviceGetAttribute)          \
@@ -46,9 +46,9 @@ struct ccr__real {
 
 extern struct ccr__real ccr__real;
 
-// Fills the table from the driver that holds `function`. Idempotent; the caller serialises.
+// Fills the table from the driver that contains `function`, once. The caller serializes the calls.
 void ccr__real_load(const void *function);
-// A function of that driver, or of the next library that has one; NULL: nowhere.
+// Returns a function of that driver, or of the next library that has it; NULL when none has it.
 void *ccr__real_find(const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Calls that are more than passed on: ccr__wrap_<symbol> stands between the stub and the driver.
+// Calls that we change: the stub calls ccr__wrap_<symbol>, which calls the driver.
 // W(symbol, base, since): `base` is its name for cuGetProcAddress, `since` the CUDA version whose
 // ABI the symbol is (a later version of a call has another ABI and is then only gated).
 #ifndef CCR_INTERCEPT_WRAP_LIST_H

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
-/* How a program's calls get to the stubs: symbol lookup, slots, and the start after cuInit. */
+/* How a program's calls reach the stubs: symbol lookup, slots, and the start after cuInit. */
 #ifndef CCR_INTERCEPT_ENTRY_H
 #define CCR_INTERCEPT_ENTRY_H
 
 #include "intercept/core/core.h"
 #include "intercept/gate/gate.h"
 
-/* slots.c: what the program gets instead of `real`, which the driver gave under this name. */
+/* slots.c: returns what the program gets instead of `real`, the driver's function of this name. */
 void *ccr__stub_for(const char *name, void *real);
-/* The same for a name without its ABI version, as cuGetProcAddress takes it. */
+/* The same for a name without ABI version, as cuGetProcAddress takes it. */
 void *ccr__stub_for_base(const char *base, void *real);
-/* Position in hook_list.h, or -1. */
+/* Returns the index in hook_list.h, or -1. */
 int ccr__hook_find(const char *name);
 
 /* lookup.c: glibc's own functions. */
 extern void *(*ccr__real_dlsym)(void *handle, const char *name);
 extern void *(*ccr__real_dlvsym)(void *handle, const char *name, const char *version);
 
-/* In a forked child: nobody looks anything up. */
+/* In a forked child: releases the lock that another thread may have held. */
 void ccr__slots_reset(void);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * dlsym and dlvsym. Only requests for driver functions, and for these two
- * themselves, are ours; every other one is jumped to glibc's function with
- * nothing changed (lookup_<machine>.S), so RTLD_NEXT and RTLD_DEFAULT mean what
- * they mean for the caller. For our own requests the caller's place in the load
- * order is looked up. Compiled without sanitizers, like elf.c.
+ * dlsym and dlvsym. We only answer requests for driver functions and for these
+ * two functions; for all others, lookup_<machine>.S jumps to glibc's function
+ * with unchanged arguments, so that RTLD_NEXT and RTLD_DEFAULT mean what they
+ * mean to the caller. For our own requests we find the caller's position in the
+ * load order. Compiled without sanitizers, like elf.c.
  */
 #include "intercept/entry/entry.h"
 
@@ -25,7 +25,7 @@ static bool is_lookup_name(const char *name)
 	return ccr__elf_same_text(name, "dlsym") || ccr__elf_same_text(name, "dlvsym");
 }
 
-/* Some private helper of a program may be called cuSomething too. */
+/* A program may have private functions called cuSomething too. */
 static bool is_driver(const struct ccr__image *image)
 {
 	return ccr__elf_find(image, "cuInit") && ccr__elf_find(image, "cuDriverGetVersion");
@@ -41,7 +41,7 @@ static void *substitute(const char *name, void *found)
 	return ccr__stub_for(name, found);
 }
 
-/* glibc's refusal, so that dlerror says what it would say. */
+/* Lets glibc fail, so that dlerror returns its usual text. */
 static void *refuse(const char *name)
 {
 	return ccr__real_dlsym(RTLD_NEXT, name);
@@ -71,9 +71,9 @@ static void *in_handle(void *handle, const char *name, const char *version, cons
 	Dl_info info;
 
 	if (found && ccr__is_stub(found))
-		/* Our own export: it only exists if some driver is behind it. */
+		/* Our own export counts only if a driver also has the function. */
 		return ccr__elf_next(name, NULL, NULL) ? found : refuse(name);
-	/* The default scope of a library goes on to what it was opened with. */
+	/* The default scope of a library includes the libraries that were opened with it. */
 	if (!found && handle == RTLD_DEFAULT && !version &&
 	    dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) && map)
 		found = ccr__real_dlsym(map, name);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuGetProcAddress, both versions: the driver answers first, only what it
- * offers is replaced. A wrapper stands for one ABI of a call; whether the
- * driver's answer has that ABI is found by asking it for the version in which
- * that ABI appeared and comparing the addresses.
+ * Both versions of cuGetProcAddress: we ask the driver first, and replace only
+ * what it offers. A wrapper implements one ABI of a call. To find out whether the
+ * driver's function has that ABI, we ask the driver for the version in which the
+ * ABI appeared and compare the addresses.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/entry/entry.h"
@@ -35,7 +35,7 @@ static void *ask(const char *base, int version, cuuint64_t flags)
 	return result == CUDA_SUCCESS ? function : NULL;
 }
 
-/* Hook of the wrapper for this function, or -1. */
+/* Returns the hook whose wrapper fits this function, or -1. */
 static int wrapper_for(const char *base, const void *function, cuuint64_t flags)
 {
 	const bool per_thread = flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM;
@@ -46,7 +46,7 @@ static int wrapper_for(const char *base, const void *function, cuuint64_t flags)
 			continue;
 		if (ask(base, wrapped[i].since, flags) != function)
 			continue;
-		/* The per-thread twin follows its sibling in the list; a newer ABI an older one. */
+		/* In the list, per-thread variants and newer ABIs come later. */
 		best = wrapped[i].hook;
 	}
 	return best;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Which stub stands for which driver function. Entries of hook_list.h have a
- * stub of their own; any other function gets one of the spare stubs, found
- * again by its address. `lock` guards everything but the reads of the stubs.
+ * Assigns stubs to driver functions. Entries of hook_list.h have their own stub;
+ * any other function gets a spare stub, which is found again by the function's
+ * address. `lock` guards everything except what the stubs read.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/entry/entry.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_TABLE  2048 /* powers of two, at most half full */
+#define NAME_TABLE  2048 /* powers of two; at most half full */
 #define SPARE_TABLE 4096
 
 struct ccr__slot ccr__slots[CCR_NR_SLOTS] = {
@@ -25,7 +25,7 @@ static const struct wrapper {
 	int hook;
 	void *function;
 	void **real;
-	const bool *is_wanted; /* NULL: with the gate */
+	const bool *is_wanted; /* NULL: whenever there is a gate */
 } wrappers[] = {
 #define WRAPPER(symbol, wanted) \
 	{CCR_HOOK_##symbol, (void *)ccr__wrap_##symbol, (void **)&ccr__real.symbol, wanted},
@@ -105,8 +105,7 @@ static const struct wrapper *wrapper_of(int hook)
 	return NULL;
 }
 
-/* What a stub calls when the driver has no such function; a program linked to it expects an answer.
- */
+/* A stub calls this when the driver has no such function: a linked program needs a result. */
 static CUresult missing(void)
 {
 	return CUDA_ERROR_SHARED_OBJECT_SYMBOL_NOT_FOUND;
@@ -138,7 +137,7 @@ void ccr__slot_resolve(struct ccr__slot *slot)
 	if (real)
 		bind_locked(slot - ccr__slots, real);
 	else
-		/* Not remembered as the last word: the driver may be loaded later. */
+		/* Not final: the driver may be loaded later. */
 		__atomic_store_n(&slot->target, (void *)missing, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&slots.lock);
 }
@@ -154,7 +153,9 @@ static void *spare_locked(const char *name, void *real, uint32_t kind)
 	slot = &ccr__slots[CCR_NR_HOOKS + slots.nr_spare];
 	if (slots.nr_spare == CCR_SPARE_SLOTS || !(slot->name = strdup(name))) {
 		if (!atomic_exchange(&ccr__core.gate_incomplete, true))
-			ccr_err("no stub left for %s: device memory stays with the driver", name);
+			ccr_err("cannot intercept %s: all spare stubs are in use; device memory is "
+				"left to the driver",
+				name);
 		return real;
 	}
 	slots.nr_spare++;
@@ -174,7 +175,7 @@ static void *stub_locked(int hook, const char *name, void *real)
 	bind_locked(hook, real);
 	if (slot->real == real || wrapper_of(hook))
 		return ccr__stub_at(hook);
-	/* A second function of this name: another interposer's, or another driver's. */
+	/* Another function of this name, from another interposer or another driver. */
 	return spare_locked(name, real, slot->kind);
 }
 
@@ -216,7 +217,7 @@ void *ccr__stub_for_base(const char *base, void *real)
 			continue;
 		if (ccr__slots[hook].kind > kind)
 			kind = ccr__slots[hook].kind;
-		/* By address: which version the driver chose is its business. */
+		/* Compare addresses: the driver chooses the version. */
 		if (!wrapper_of(hook) && ccr__real_find(name) == real)
 			stub = stub_locked(hook, name, real);
 	}

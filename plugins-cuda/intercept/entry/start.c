@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The start in a process that has called cuInit, and the end of it all in a forked child. */
+/* The start in a process that has called cuInit, and the reset in a forked child. */
 #include <pthread.h>
 #include <string.h>
 
@@ -12,19 +12,19 @@
 
 static pthread_mutex_t activate_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The child has no CUDA: what it calls is refused by the driver, as without us. */
+/* The child has no CUDA: the driver refuses its calls, as it would without us. */
 static void in_child(void)
 {
 	atomic_store(&ccr__core.is_active, false);
 	ccr__copy_disable();
 	ccr__gate_reset();
-	/* Whoever held them is not here. */
+	/* The threads that held these locks do not exist in the child. */
 	pthread_mutex_init(&ccr__memory.lock, NULL);
 	ccr__slots_reset();
 	ccr__contexts_reset();
 }
 
-/* cuInit succeeded in this process: starts the service thread, once. */
+/* Called after a successful cuInit in this process: starts the service thread, once. */
 static void activate(void)
 {
 	static bool is_started;
@@ -39,7 +39,8 @@ static void activate(void)
 		if (!ret)
 			ret = ccr__service_start();
 		if (ret)
-			ccr_err("cannot start: %s; device memory is left to the driver",
+			ccr_err("cannot start the service thread: %s; device memory is left to the "
+				"driver",
 				strerror(-ret));
 		else
 			atomic_store_explicit(&ccr__core.is_active, true, memory_order_release);

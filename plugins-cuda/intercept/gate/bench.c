@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * ccr-gate-bench: what a gate stub adds to a call, in nanoseconds of its processor. No driver:
- * the stubs are linked in and lead to a function that does nothing. Prints one
- * JSON object a line; `--limit NS` makes a median above it an error.
+ * ccr-gate-bench: measures what a gate stub adds to a call, in nanoseconds of CPU
+ * time. It needs no driver: the stubs are linked in and call a function that does
+ * nothing. Prints one JSON object per line; with `--limit NS`, a median above the
+ * limit is an error.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ struct job {
 	double ns; /* per call */
 };
 
-/* Of this thread alone: on a busy machine others run in between. An open gate never sleeps. */
+/* CPU time of this thread: on a busy machine others run in between. An open gate never sleeps. */
 static double cpu_ns(void)
 {
 	struct timespec now;
@@ -89,8 +90,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /*
- * Returns the difference of the fastest samples: what else the machine does
- * only ever adds. The median of the paired differences is printed beside it.
+ * Returns the difference between the fastest samples, because other load on the
+ * machine only ever adds time. Also prints the median of the paired differences.
  */
 static double measure(const char *kind, call function, int nr_threads)
 {

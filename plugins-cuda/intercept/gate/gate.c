@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The slow half of the gate; the stubs are in gate_<machine>.S. Runs in
- * whatever thread makes a driver call, also inside signal handlers and while
- * the process exits: atomics and futexes only, errno is kept.
+ * The slow path of the gate; the stubs are in gate_<machine>.S. It runs in any
+ * thread that makes a driver call, also inside signal handlers and while the
+ * process exits: it uses only atomics and futexes, and keeps errno.
  */
 #include "intercept/gate/gate.h"
 
@@ -24,7 +24,7 @@ static struct {
 		uint32_t count;
 	} __attribute__((aligned(64))) counters[NR_COUNTERS];
 	uint32_t next_counter;
-	uint32_t drained; /* changes whenever a call leaves a closed gate */
+	uint32_t drained; /* changes whenever a call ends while the gate is closed */
 } gate;
 
 void ccr__gate_slow(struct ccr__slot *slot);
@@ -53,7 +53,7 @@ int ccr__futex_wait(uint32_t *word, uint32_t value, uint64_t deadline_ns)
 		limit = &timeout;
 	}
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, limit, NULL, 0);
-	return 0; /* a timeout is seen by the next call */
+	return 0; /* the next call notices a timeout */
 }
 
 void ccr__futex_wake(uint32_t *word)
@@ -70,7 +70,7 @@ void ccr__gate_left(void)
 	errno = saved_errno;
 }
 
-/* Whatever a stub needs before it can try (again): its counter, its target, an open gate. */
+/* Provides what a stub needs before it can try again: its counter, its target, an open gate. */
 void ccr__gate_slow(struct ccr__slot *slot)
 {
 	struct ccr__gate_thread *self = &ccr__gate_thread;
@@ -92,9 +92,10 @@ void ccr__gate_slow(struct ccr__slot *slot)
 }
 
 /*
- * An exception, or the end of a cancelled thread, passes through a stub: the
- * call is over. Only stubs that count have this personality, and only while
- * `depth` is set have they counted. Numbers of the C++ ABI for Itanium.
+ * Runs when an exception or the end of a canceled thread unwinds through a stub:
+ * the call is over. Only stubs that count have this personality routine, and only
+ * while `depth` is set have they counted. The constants are those of the Itanium
+ * C++ ABI.
  */
 int ccr__gate_personality(int version, int actions, uint64_t class, void *exception, void *context)
 {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The gate in front of the driver. A stub counts its call, looks whether the
- * gate is closed, calls its target and counts back; a call that finds the gate
- * closed waits on entry. Calls made inside a call pass: they are part of it.
+ * The gate in front of the driver. A stub counts its call, checks whether the
+ * gate is closed, calls its target and counts down again. A call that finds the
+ * gate closed waits before it enters the driver. Calls made inside a call pass,
+ * because they are part of it.
  *
- * Closing: the flag is set, then the sum of the counters is awaited. A stub
- * adds (with a full barrier) before it reads the flag, so a call that missed
+ * Closing sets the flag and waits until the sum of the counters is zero. A stub
+ * counts (with a full barrier) before it reads the flag, so a call that missed
  * the flag is in the sum.
  */
 #ifndef CCR_INTERCEPT_GATE_H
@@ -27,24 +28,24 @@ enum {
 	CCR_NR_SLOTS = CCR_NR_HOOKS + CCR_SPARE_SLOTS,
 };
 
-/* One stub's data. The name of a spare slot is a copy that is never freed. */
+/* The data of one stub. The name of a spare slot is a copy that is never freed. */
 struct ccr__slot {
 	void *target; /* what the stub calls; NULL: not looked up yet */
 	uint32_t kind;
 	uint32_t pad;
 	const char *name;
-	void *real; /* the driver's function; the target unless a wrapper stands before it */
+	void *real; /* the driver's function; equal to the target unless there is a wrapper */
 };
 
 static_assert(sizeof(struct ccr__slot) == 1 << CCR_SLOT_SHIFT, "slot size");
 static_assert(offsetof(struct ccr__slot, target) == CCR_SLOT_TARGET, "slot layout");
 static_assert(offsetof(struct ccr__slot, kind) == CCR_SLOT_KIND, "slot layout");
 
-/* Initial-exec: a stub must not call __tls_get_addr, which may allocate. */
+/* Initial-exec TLS: a stub must not call __tls_get_addr, which may allocate. */
 struct ccr__gate_thread {
 	uint32_t depth; /* 1 inside a counted call */
 	uint32_t pad;
-	uint32_t *count; /* the counter this thread shares with few others */
+	uint32_t *count; /* the counter, which a few other threads may share */
 };
 
 static_assert(offsetof(struct ccr__gate_thread, count) == CCR_THREAD_COUNT, "thread layout");
@@ -65,20 +66,20 @@ static inline bool ccr__is_stub(const void *address)
 }
 
 /*
- * Closes the gate and waits until no call is in flight, at most until
- * `deadline_ns` (CLOCK_MONOTONIC). 0; -ETIMEDOUT, the gate is then open again.
- * One thread at a time.
+ * Closes the gate and waits until no call is in flight, until `deadline_ns`
+ * (CLOCK_MONOTONIC) at the latest. Returns 0, or -ETIMEDOUT: the gate is then
+ * open again. Only one thread may call this at a time.
  */
 int ccr__gate_close(uint64_t deadline_ns);
 void ccr__gate_open(void);
-/* In a forked child: no call is in flight, the gate is open. */
+/* In a forked child: no call is in flight, and the gate is open. */
 void ccr__gate_reset(void);
 
 uint64_t ccr__now_ns(void);
-/* Waits while *word is `value`. 0, or -ETIMEDOUT. */
+/* Waits while *word is `value`. Returns 0 or -ETIMEDOUT. */
 int ccr__futex_wait(uint32_t *word, uint32_t value, uint64_t deadline_ns);
 void ccr__futex_wake(uint32_t *word);
 
-/* Fills in the target of a slot. What is linked with the gate has it: entry/slots.c, or a test. */
+/* Fills in the target of a slot. Defined by entry/slots.c, or by a test. */
 void ccr__slot_resolve(struct ccr__slot *slot);
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Every driver entry point that a program can name when it is linked or compiled, each ABI version
-// of it: the exported stubs are made from this list and nothing else. H(name, kind).
-// Kinds: OPEN touches no device memory and passes the gate unseen; REGS takes all its arguments in
-// registers; STACK has some on the stack. Read by the assembler too: only preprocessor lines here.
-// A call of a newer driver that is missing here gets a stub when the program asks for it by name.
+// Every driver entry point that a program can name when it is compiled or linked, in each ABI
+// version. The exported stubs are made from this list and nothing else. H(name, kind).
+// Kinds: OPEN touches no device memory and passes the gate uncounted; REGS has all its arguments in
+// registers; STACK has some on the stack. The assembler reads this too: preprocessor lines only.
+// A newer driver's call that is not in the list gets a stub when the program asks for its name.
 #ifndef CCR_HOOK_LIST_H
 #define CCR_HOOK_LIST_H
 

@@ -35,7 +35,7 @@ void ccr__context_note(CUcontext ctx)
 	if (contexts.nr_created < contexts.room)
 		contexts.created[contexts.nr_created++] = ctx;
 	else
-		/* It could not be synchronised before memory is moved. */
+		/* We could not synchronize this context before memory is moved. */
 		atomic_store(&ccr__core.gate_incomplete, true);
 	pthread_mutex_unlock(&contexts.lock);
 }
@@ -84,8 +84,7 @@ CUcontext ccr__primary_of(CUdevice device)
 	return ctx;
 }
 
-/* A context to copy in on behalf of nobody: the primary one if it exists, else any, else make it.
- */
+/* Pushes a context for our own copies: the primary one if active, else any, else a new one. */
 CUresult ccr__context_push(CUdevice device, bool *retained)
 {
 	unsigned int flags;

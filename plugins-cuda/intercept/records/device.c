@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What each device can do, asked once. */
+/* What each device can do; asked once. */
 #include "intercept/records/records.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static bool has(CUdevice device, CUdevice_attribute attribute)
 	return ccr__real.cuDeviceGetAttribute(&value, attribute, device) == CUDA_SUCCESS && value;
 }
 
-static void learn(struct ccr__device *d, CUdevice device)
+static void query_device(struct ccr__device *d, CUdevice device)
 {
 	size_t granularity = 0;
 	CUmemAllocationProp prop;
@@ -31,7 +31,9 @@ static void learn(struct ccr__device *d, CUdevice device)
 	d->granularity = granularity;
 	d->is_known = true;
 	if (!d->can_replace)
-		ccr_warn("device %d has no exportable virtual memory: left to the driver", device);
+		ccr_warn("device %d has no exportable virtual memory: its memory is left to the "
+			 "driver",
+			 device);
 }
 
 const struct ccr__device *ccr__device_get(CUdevice device)
@@ -42,7 +44,7 @@ const struct ccr__device *ccr__device_get(CUdevice device)
 		return &none;
 	pthread_mutex_lock(&lock);
 	if (!devices[device].is_known)
-		learn(&devices[device], device);
+		query_device(&devices[device], device);
 	pthread_mutex_unlock(&lock);
 	return &devices[device];
 }
@@ -56,7 +58,7 @@ CUmemAllocationProp ccr__device_prop(CUdevice device)
 	prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
 	prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
 	prop.location.id = device;
-	/* cuMemAlloc memory can be reached by network cards. */
+	/* Network cards can access cuMemAlloc memory, so they must be able to access this. */
 	prop.allocFlags.gpuDirectRDMACapable = devices[device].is_rdma;
 	return prop;
 }

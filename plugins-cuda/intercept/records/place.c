@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The driver side of the records: mapping, access, release. The table's lock is held. */
+/* The driver side of the records: mapping, access, release. The caller holds the table's lock. */
 #include "intercept/records/records.h"
 
 CUresult ccr__place_access(const struct ccr__mapping *mapping)
@@ -30,7 +30,7 @@ CUresult ccr__place_map(const struct ccr__mapping *mapping, CUmemGenericAllocati
 	return result;
 }
 
-/* Those before `end` in the list; all of them for NULL. */
+/* Unmaps those before `end` in the list; with NULL, all of them. */
 static CUresult unmap_some(struct ccr__phys *phys, const struct ccr__mapping *end)
 {
 	CUresult result, first = CUDA_SUCCESS;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Device memory the interceptor looks after: physical allocations (cuMemCreate
- * ones of the program, and those that stand for a cuMemAlloc) and where they
- * are mapped. The program holds an allocation by a number of ours, because the
- * driver's handle changes when the memory comes back from an image.
+ * The device memory that the interceptor manages: physical allocations (those
+ * that the program made with cuMemCreate, and those that replace a cuMemAlloc)
+ * and where they are mapped. The program knows an allocation by our number,
+ * because the driver's handle changes when the memory is loaded again.
  *
- * `lock` guards both tables. It is never held while waiting for the device. With
- * the gate closed only the service thread is here.
+ * `lock` guards both tables. It is never held while waiting for the device. While
+ * the gate is closed, only the service thread uses the tables.
  */
 #ifndef CCR_INTERCEPT_MEMORY_H
 #define CCR_INTERCEPT_MEMORY_H
@@ -25,20 +25,20 @@
 struct ccr__mapping;
 
 struct ccr__phys {
-	struct ccr__phys *next, *prev;	     /* of all */
-	struct ccr__phys *next_id;	     /* of one bucket */
+	struct ccr__phys *next, *prev;	     /* in the list of all */
+	struct ccr__phys *next_id;	     /* in the same bucket */
 	CUmemGenericAllocationHandle handle; /* the driver's; 0 while evicted */
-	CUmemAllocationProp prop;	     /* as we created it */
-	CUmemAllocationHandleType asked;     /* as the program asked */
+	CUmemAllocationProp prop;	     /* with which we created it */
+	CUmemAllocationHandleType asked;     /* the handle type that the program asked for */
 	uint64_t id, size, requested;
 	uint32_t device;
-	uint32_t app_refs; /* handles the program holds */
+	uint32_t app_refs; /* number of handles that the program has */
 	uint32_t nr_maps;
 	struct ccr__mapping *maps; /* where it is mapped */
-	bool is_own_vmm;	   /* the program's cuMemCreate */
-	bool is_excluded;	   /* somebody else may use it: stays where it is */
-	bool is_imported;	   /* the pool's memory, mapped: cannot be exported */
-	bool is_attached;	   /* while memory comes back: it is here already */
+	bool is_own_vmm;	   /* the program made it with cuMemCreate */
+	bool is_excluded;	   /* it is shared with others: the driver keeps it */
+	bool is_imported;	   /* it is the pool's memory, only mapped: cannot be exported */
+	bool is_attached;	   /* during an attach: it is already mapped */
 };
 
 struct ccr__mapping {
@@ -46,9 +46,9 @@ struct ccr__mapping {
 	CUdeviceptr base;
 	uint64_t size, offset;
 	struct ccr__phys *phys;
-	CUcontext ctx; /* of a cuMemAlloc: the one it belongs to */
+	CUcontext ctx; /* the context of a cuMemAlloc */
 	bool is_alloc;
-	bool is_freeing; /* a thread waits for the device, then frees it */
+	bool is_freeing; /* a thread waits for the device and then frees it */
 	uint8_t access[CCR_MAX_DEVICES];
 };
 
@@ -59,8 +59,8 @@ struct ccr__memory {
 	size_t nr_mappings, room;
 	uint64_t next_id;
 	bool is_evicted;
-	bool leave_to_driver; /* the program shares cuMemAlloc memory by IPC */
-	uint32_t nr_foreign;  /* imported handles, which we never hold */
+	bool leave_to_driver; /* the program wants to share cuMemAlloc memory by IPC */
+	uint32_t nr_foreign;  /* number of imported handles, which we do not manage */
 };
 
 extern struct ccr__memory ccr__memory;
@@ -75,22 +75,22 @@ static inline void ccr__memory_unlock(void)
 	pthread_mutex_unlock(&ccr__memory.lock);
 }
 
-/* table.c; all want the lock. */
+/* table.c; the caller holds the lock. */
 
-/* A new record without a handle, or NULL. */
+/* Returns a new record without a handle, or NULL. */
 struct ccr__phys *ccr__phys_new(uint64_t size);
 void ccr__phys_forget(struct ccr__phys *phys);
 struct ccr__phys *ccr__phys_by_id(uint64_t id);
-/* What the program holds <-> the record; NULL for a handle that is not ours. */
+/* Convert between the program's handle and the record; NULL for a handle that is not ours. */
 CUmemGenericAllocationHandle ccr__phys_to_app(const struct ccr__phys *phys);
 struct ccr__phys *ccr__phys_from_app(CUmemGenericAllocationHandle handle);
-/* Index of the first mapping that ends after `address`. */
+/* Returns the index of the first mapping that ends after `address`. */
 size_t ccr__mapping_after(CUdeviceptr address);
-/* The mapping that holds `address`, or NULL. */
+/* Returns the mapping that contains `address`, or NULL. */
 struct ccr__mapping *ccr__mapping_at(CUdeviceptr address);
-/* Copies `mapping` into the table; NULL when there is no memory. */
+/* Copies `mapping` into the table. Returns the copy, or NULL when out of memory. */
 struct ccr__mapping *ccr__mapping_add(const struct ccr__mapping *mapping);
-/* Takes it out of the table, the caller frees it. */
+/* Removes it from the table; the caller frees it. */
 void ccr__mapping_remove(struct ccr__mapping *mapping);
 
 /* device.c */
@@ -100,19 +100,19 @@ struct ccr__device {
 	uint64_t granularity;
 };
 const struct ccr__device *ccr__device_get(CUdevice device);
-/* cuMemCreate properties of memory that stands for a cuMemAlloc. */
+/* The cuMemCreate properties for memory that replaces a cuMemAlloc. */
 CUmemAllocationProp ccr__device_prop(CUdevice device);
 
 /* place.c: the driver side of one mapping or allocation. */
 
-/* Access rights as recorded; several devices at once. */
+/* Sets the recorded access rights, for several devices at once. */
 CUresult ccr__place_access(const struct ccr__mapping *mapping);
-/* Maps `handle` where the record says, with its access rights. Undone on failure. */
+/* Maps `handle` at the recorded address with its access rights. On failure nothing is mapped. */
 CUresult ccr__place_map(const struct ccr__mapping *mapping, CUmemGenericAllocationHandle handle);
 /* The same for all mappings of an allocation. */
 CUresult ccr__place_map_all(struct ccr__phys *phys, CUmemGenericAllocationHandle handle);
 CUresult ccr__place_unmap_all(struct ccr__phys *phys);
-/* Drops the driver's handle when neither the program nor a mapping needs it; forgets the record. */
+/* If neither the program nor a mapping needs the allocation, releases its handle and the record. */
 void ccr__place_release(struct ccr__phys *phys);
 
 #endif

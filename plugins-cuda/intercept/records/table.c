@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The records of memory.h: allocations by id, mappings by address. */
+/* The tables of records.h: allocations by id, mappings by address. */
 #include "intercept/records/records.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NR_BUCKETS 4096
-/* Marks a handle as ours; the driver's are small numbers or pointers. */
+/* Marks a handle as ours; the driver's handles are small numbers or pointers. */
 #define APP_HANDLE_MARK 0xccc5000000000000ull
 #define APP_HANDLE_MASK 0xffff000000000000ull
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * Making memory of somebody else our own: fresh allocations and copies within
- * the device. Only own memory can be exported again, and only a process without
- * imported memory survives the driver's checkpoint. With thousands of
- * allocations what takes the time is each mapping that gets access rights: what
- * the program has mapped already is copied from or to where it is, the rest
- * meets in one window a batch.
+ * Makes the pool's memory our own: new allocations, and copies within the device.
+ * Only our own memory can be exported again, and only a process without imported
+ * memory survives the driver's checkpoint. With thousands of allocations, setting
+ * access rights for each mapping takes the most time. So we copy from or to the
+ * program's own mappings where there are any, and map the rest into one window
+ * for each batch.
  */
 #include "intercept/records/contexts.h"
 #include "intercept/service/adopt.h"
 
-/* Left alone: the driver needs some to work with. */
+/* Left free, because the driver needs some memory to work. */
 #define SPARE_BYTES (64ull << 20)
 
 uint64_t ccr__adopt_room(CUdevice device)
@@ -33,7 +33,7 @@ bool ccr__adopt_fits(const struct ccr__adopt_batch *batch, const struct ccr__phy
 		batch->bytes + phys->size <= CCR__ADOPT_BYTES);
 }
 
-/* Neighbours in a batch may come from the same memory. */
+/* True when the entry comes from the same memory as the previous one. */
 static bool shares_from(const struct ccr__adopt_batch *batch, size_t i)
 {
 	return i && batch->entries[i - 1].from == batch->entries[i].from;
@@ -50,7 +50,7 @@ void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
 	batch->nr++;
 }
 
-/* Where the program itself reaches all of an allocation, or 0. */
+/* Returns the address where the program has mapped all of an allocation, or 0. */
 static CUdeviceptr whole_mapping(const struct ccr__phys *phys)
 {
 	const struct ccr__mapping *m = phys->maps;
@@ -77,7 +77,7 @@ CUresult ccr__adopt_create(struct ccr__adopt_batch *batch)
 	return CUDA_SUCCESS;
 }
 
-/* Appends to what is mapped of a window. */
+/* Maps at the end of what is already mapped of a window. */
 static CUresult map_next(CUdeviceptr window, uint64_t *mapped, CUmemGenericAllocationHandle handle,
 			 uint64_t size, CUdeviceptr *at)
 {
@@ -90,8 +90,8 @@ static CUresult map_next(CUdeviceptr window, uint64_t *mapped, CUmemGenericAlloc
 	return result;
 }
 
-/* Into the window what has no address yet; `*mapped` bytes of it from its beginning. */
-static CUresult map_rest(struct ccr__adopt_batch *batch, CUdeviceptr window, uint64_t *mapped)
+/* Maps into the window what has no address yet; `*mapped` bytes from its beginning are in use. */
+static CUresult map_missing(struct ccr__adopt_batch *batch, CUdeviceptr window, uint64_t *mapped)
 {
 	CUresult result = CUDA_SUCCESS;
 
@@ -150,7 +150,7 @@ CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed
 	result = ccr__real.cuMemAddressReserve(&window, room, 0, 0, 0);
 	if (result != CUDA_SUCCESS)
 		return result;
-	result = map_rest(batch, window, &mapped);
+	result = map_missing(batch, window, &mapped);
 	if (result == CUDA_SUCCESS)
 		result = ccr__real.cuMemSetAccess(window, mapped, &access, 1);
 	if (result == CUDA_SUCCESS)

@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: MIT
-/* Memory of another process becomes our own. */
+/* Makes memory of another process our own. */
 #ifndef CCR_INTERCEPT_ADOPT_H
 #define CCR_INTERCEPT_ADOPT_H
 
 #include "common/protocol/protocol.h"
 #include "intercept/records/records.h"
 
-/* What one batch may be: little more device memory than the program's own is needed. */
+/* Limits of one batch, so that an adoption needs little more device memory than the program. */
 #define CCR__ADOPT_MAX	 CCR_HANDLES_A_MESSAGE
 #define CCR__ADOPT_BYTES (512ull << 20)
 
 /*
- * An allocation that is to get memory of its own, copied from `offset` of
- * `from`, which neighbours may share and which has `from_size` bytes.
+ * An allocation that gets its own memory, which is copied from `offset` of `from`.
+ * `from` has `from_size` bytes, and the next entry may come from it too.
  */
 struct ccr__adoption {
 	struct ccr__phys *phys;
 	CUmemGenericAllocationHandle from, own;
 	uint64_t offset, from_size;
-	CUdeviceptr from_at, own_at; /* during the copy */
+	CUdeviceptr from_at, own_at; /* addresses during the copy */
 };
 
-/* Some of one device. */
+/* Several adoptions on one device. */
 struct ccr__adopt_batch {
 	struct ccr__adoption entries[CCR__ADOPT_MAX];
 	size_t nr;
-	uint64_t bytes, from_bytes; /* of own memory, and of what it comes from */
+	uint64_t bytes, from_bytes; /* of our memory, and of the memory that it comes from */
 };
 
-/* Which side is mapped where the program expects the allocation. */
+/* Which side is mapped at the program's addresses. */
 enum ccr__placed { CCR__FROM_PLACED, CCR__OWN_PLACED };
 
-/* True when one more may be added; a single allocation always may. */
+/* True when the batch has room for one more. An empty batch always has. */
 bool ccr__adopt_fits(const struct ccr__adopt_batch *batch, const struct ccr__phys *phys);
 void ccr__adopt_add(struct ccr__adopt_batch *batch, struct ccr__phys *phys,
 		    CUmemGenericAllocationHandle from, uint64_t offset, uint64_t from_size);
-/* Makes `own` of every entry; on failure nothing of it remains. `from` stays the caller's. */
+/* Creates `own` of every entry. On failure, none remains. The caller still owns `from`. */
 CUresult ccr__adopt_create(struct ccr__adopt_batch *batch);
-/* Copies; of a batch that is not empty. */
+/* Copies all entries of a batch that is not empty. */
 CUresult ccr__adopt_copy(struct ccr__adopt_batch *batch, enum ccr__placed placed);
-/* Gives own memory that found no place back. */
+/* Releases our memory that is not mapped anywhere. */
 void ccr__adopt_undo(struct ccr__adopt_batch *batch);
-/* Bytes that may be created on a device; 0 when it cannot be asked. */
+/* Returns how many bytes can be allocated on a device; 0 when the driver does not say. */
 uint64_t ccr__adopt_room(CUdevice device);
 
 #endif

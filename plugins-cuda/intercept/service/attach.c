@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory back in, at the addresses it had. The gate opens only when all of it
- * is there; until then any failure undoes what was mapped and the thread waits
+ * Maps the memory at its old addresses. The gate opens only when all of it is
+ * mapped; until then, any failure unmaps everything again and the thread waits
  * for the next signal.
  */
 #include "intercept/gate/gate.h"
@@ -49,7 +49,7 @@ static bool is_part(const struct ccr__adoption *a)
 	return a->offset || a->from_size != a->phys->size;
 }
 
-/* Maps what was imported as it is. What is not placed in the end is released by the caller. */
+/* Maps what was imported as it is. The caller releases what was not mapped. */
 static CUresult map_batch(struct ccr__adopt_batch *batch)
 {
 	for (size_t i = 0; i < batch->nr; i++) {
@@ -63,7 +63,7 @@ static CUresult map_batch(struct ccr__adopt_batch *batch)
 	return CUDA_SUCCESS;
 }
 
-/* What is placed when it fails is undone with everything else, by finish. */
+/* On failure, finish() undoes what was mapped, together with everything else. */
 static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 {
 	CUresult result = ccr__adopt_create(batch);
@@ -85,7 +85,7 @@ static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *bat
 
 	if (!batch->nr)
 		return CUDA_SUCCESS;
-	/* A part of something larger cannot be mapped for good. */
+	/* A part of a larger allocation must be copied. */
 	if (is_part(&batch->entries[0]))
 		return adopt_batch(batch);
 	if (a->mode == CCR_ATTACH_MAP ||
@@ -93,14 +93,14 @@ static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *bat
 	     ccr__adopt_room(batch->entries[0].phys->device) < batch->bytes))
 		return map_batch(batch);
 	result = adopt_batch(batch);
-	/* Somebody else was faster with the free memory: nothing of the batch is placed then. */
+	/* Another process took the free memory: nothing of the batch is mapped. */
 	if (result == CUDA_ERROR_OUT_OF_MEMORY && a->mode == CCR_ATTACH_AUTO &&
 	    !batch->entries[0].phys->is_attached)
 		result = map_batch(batch);
 	return result;
 }
 
-/* Each imported handle once, though neighbours share it. */
+/* Releases each imported handle once, although neighboring entries may share it. */
 static void release_imported(const struct ccr__adopt_batch *batch)
 {
 	CUmemGenericAllocationHandle last = 0;
@@ -114,7 +114,7 @@ static void release_imported(const struct ccr__adopt_batch *batch)
 	}
 }
 
-/* Places what was collected and begins anew. 0 or -errno. */
+/* Maps the collected entries and empties the batch. Returns 0 or -errno. */
 static int flush(struct attach *a, struct ccr__adopt_batch *batch)
 {
 	a->result = place_batch(a, batch);
@@ -123,7 +123,7 @@ static int flush(struct attach *a, struct ccr__adopt_batch *batch)
 	return a->result == CUDA_SUCCESS ? 0 : -EIO;
 }
 
-/* One handle of a message; the descriptors stay the caller's. */
+/* Handles one entry of a message; the caller still owns the descriptors. */
 static int take_handle(struct attach *a, uint32_t index, const int *fds,
 		       struct ccr__adopt_batch *batch)
 {
@@ -134,7 +134,7 @@ static int take_handle(struct attach *a, uint32_t index, const int *fds,
 
 	if (ret)
 		return ret;
-	a->what = "placing an allocation";
+	a->what = "cannot map an allocation";
 	ret = ccr__adopt_fits(batch, phys) ? 0 : flush(a, batch);
 	if (ret)
 		return ret;
@@ -151,7 +151,7 @@ static int take_handle(struct attach *a, uint32_t index, const int *fds,
 	return 0;
 }
 
-/* One HANDLES message; takes over the descriptors. */
+/* Handles one HANDLES message; closes the descriptors. */
 static int take_message(struct attach *a, const int *fds, int nr_fds)
 {
 	struct ccr__adopt_batch batch = {.nr = 0};
@@ -186,7 +186,7 @@ static int take_all(struct attach *a)
 		int ret = ccr_message_receive(a->connection->socket, &a->connection->message, fds,
 					      &nr_fds, -1);
 
-		a->what = "the connection to the pool";
+		a->what = "lost the connection to the pool";
 		if (ret)
 			return ret;
 		switch (a->connection->message.type) {
@@ -198,13 +198,13 @@ static int take_all(struct attach *a)
 		case CCR_MSG_END:
 			return check_complete(a);
 		default:
-			a->what = "the pool gave up";
+			a->what = "the pool aborted the operation";
 			return -ECANCELED;
 		}
 	}
 }
 
-/* `keep`: everything is there; otherwise back to evicted. */
+/* `keep`: everything is mapped; otherwise undoes it, and all memory is evicted as before. */
 static void finish(bool keep)
 {
 	for (struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {

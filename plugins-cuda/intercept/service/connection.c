@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/protocol/message.h"
 
-/* For the pool to notice a failure and hang up. */
+/* How long the pool may take to notice a failure and close the connection. */
 #define LINGER_MS 5000
 
 void ccr__connection_fail(struct ccr__connection *connection, int error, CUresult result,
@@ -16,7 +16,7 @@ void ccr__connection_fail(struct ccr__connection *connection, int error, CUresul
 {
 	int ret;
 
-	ccr_err("operation %u: %s: %s (%s)", connection->operation, what, strerror(-error),
+	ccr_err("operation %u failed: %s: %s (%s)", connection->operation, what, strerror(-error),
 		ccr_cuda_error_name(result));
 	ccr_message_init(&connection->message, CCR_MSG_FAILED, connection->operation);
 	connection->message.result = error;
@@ -25,7 +25,7 @@ void ccr__connection_fail(struct ccr__connection *connection, int error, CUresul
 		 what);
 	if (ccr_message_send(connection->socket, &connection->message, NULL, 0))
 		return;
-	/* The pool may be sending: it reads the reason only once that is done. */
+	/* The pool may still be sending, and reads the reason only when it is done. */
 	do
 		ret = ccr_message_receive(connection->socket, &connection->message, NULL, NULL,
 					  LINGER_MS);

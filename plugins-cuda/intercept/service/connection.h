@@ -5,14 +5,14 @@
 #include "common/protocol/protocol.h"
 #include "intercept/core/real.h"
 
-/* With the pool, for one operation. */
+/* A connection to the pool, for one operation. */
 struct ccr__connection {
 	int socket;
 	uint32_t operation;
-	struct ccr_message message; /* the last one received, or the one being built */
+	struct ccr_message message; /* the last one that was received, or the next one to send */
 };
 
-/* Tells the pool what failed, with a result of CUDA where there is one. */
+/* Tells the pool what failed, with a CUDA result if there is one. */
 void ccr__connection_fail(struct ccr__connection *connection, int error, CUresult result,
 			  const char *what);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory out: everything that can be moved is exported to the pool, and let go
- * once the pool has imported all of it. Nothing is released before that, so every
- * way to fail ends with the gate open and the memory where it was.
+ * Exports everything that can be moved to the pool, and releases it once the pool
+ * has imported all of it. Nothing is released before that, so after any failure
+ * the gate is open and the memory is where it was.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/gate/gate.h"
@@ -20,7 +20,7 @@ struct evict {
 	uint32_t timeout_ms;
 	CUresult result;
 	const char *what;
-	int index_of[CCR_MAX_DEVICES]; /* in DEVICES; -1: not used */
+	int index_of[CCR_MAX_DEVICES]; /* index in DEVICES; -1: not used */
 };
 
 static bool is_moved(const struct ccr__phys *phys)
@@ -38,7 +38,7 @@ static CUresult replace_mapping(struct ccr__adoption *a)
 	if (result == CUDA_SUCCESS)
 		result = ccr__place_map_all(phys, a->own);
 	if (result != CUDA_SUCCESS) {
-		/* Back to what the program had. */
+		/* Restore the program's mappings. */
 		ccr__place_map_all(phys, a->from);
 		return result;
 	}
@@ -64,7 +64,7 @@ static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 	return result;
 }
 
-/* Each batch frees what it replaces, so that little room is enough. */
+/* Each batch frees what it replaces, so this needs little free memory. */
 static CUresult adopt_imported(void)
 {
 	struct ccr__adopt_batch batch = {.nr = 0};
@@ -130,7 +130,7 @@ static int add_handle(struct evict *e, const struct ccr__phys *phys, int *fds)
 			CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
 		if (e->result == CUDA_SUCCESS)
 			break;
-		/* The program's limit of open files may be close: send what there is first. */
+		/* The program may be near its limit of open files: send what we have first. */
 		if (attempt || !m->handles.count)
 			return -EIO;
 		ret = flush_handles(e, fds);
@@ -155,11 +155,11 @@ static int send_all(struct evict *e)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], ret, flushed;
 
-	e->what = "the list of allocations cannot be sent";
+	e->what = "cannot send the list of allocations";
 	ret = send_devices(e);
 	if (ret)
 		return ret;
-	e->what = "an allocation cannot be exported";
+	e->what = "cannot export an allocation";
 	ccr_message_init(&e->connection->message, CCR_MSG_HANDLES, e->connection->operation);
 	for (const struct ccr__phys *phys = ccr__memory.all; phys && !ret; phys = phys->next)
 		if (is_moved(phys))
@@ -172,42 +172,41 @@ static int send_all(struct evict *e)
 	return ccr_message_send(e->connection->socket, &e->connection->message, NULL, 0);
 }
 
-/* --- letting go --- */
+/* --- releasing --- */
 
-static void map_back(const struct ccr__phys *end)
+static void map_again(const struct ccr__phys *end)
 {
 	for (struct ccr__phys *phys = ccr__memory.all; phys != end; phys = phys->next)
 		if (is_moved(phys) && ccr__place_map_all(phys, phys->handle) != CUDA_SUCCESS)
-			ccr_err("allocation %llu is not mapped any more",
-				(unsigned long long)phys->id);
+			ccr_err("cannot map allocation %llu again", (unsigned long long)phys->id);
 }
 
 static bool is_connected(int socket)
 {
 	struct pollfd poller = {.fd = socket, .events = POLLIN};
 
-	/* Nothing is to come now: whatever makes it readable is an ABORT or the end. */
+	/* The pool sends nothing now, so the socket is readable only after an ABORT or its end. */
 	return !poll(&poller, 1, 0);
 }
 
-/* Two steps, so that a failure in the first can be taken back. */
-static int let_go(struct evict *e)
+/* First unmaps everything, then releases it, so that a failure to unmap can be undone. */
+static int release_all(struct evict *e)
 {
 	struct ccr__phys *phys;
 
-	e->what = "unmapping an allocation";
+	e->what = "cannot unmap an allocation";
 	for (phys = ccr__memory.all; phys; phys = phys->next) {
 		if (!is_moved(phys))
 			continue;
 		e->result = ccr__place_unmap_all(phys);
 		if (e->result != CUDA_SUCCESS) {
-			map_back(phys->next);
+			map_again(phys->next);
 			return -EIO;
 		}
 	}
 	if (!is_connected(e->connection->socket)) {
-		map_back(NULL);
-		e->what = "the pool went away before the memory was released";
+		map_again(NULL);
+		e->what = "the pool ended before the memory was released";
 		return -EPIPE;
 	}
 	for (phys = ccr__memory.all; phys; phys = phys->next) {
@@ -215,7 +214,7 @@ static int let_go(struct evict *e)
 			continue;
 		e->result = ccr__real.cuMemRelease(phys->handle);
 		if (e->result != CUDA_SUCCESS)
-			ccr_err("releasing allocation %llu: %s", (unsigned long long)phys->id,
+			ccr_err("cannot release allocation %llu: %s", (unsigned long long)phys->id,
 				ccr_cuda_error_name(e->result));
 		phys->handle = 0;
 	}
@@ -228,7 +227,7 @@ static int wait_held(struct evict *e)
 	const int ret =
 		ccr_message_receive(e->connection->socket, &e->connection->message, NULL, NULL, -1);
 
-	e->what = "the pool did not take the memory";
+	e->what = "the pool did not import the memory";
 	if (ret)
 		return ret;
 	return e->connection->message.type == CCR_MSG_HELD ? 0 : -ECANCELED;
@@ -238,14 +237,14 @@ static int evict_quiet(struct evict *e)
 {
 	int ret;
 
-	e->what = "memory mapped from the pool cannot be adopted";
+	e->what = "cannot adopt memory that is mapped from the pool";
 	e->result = adopt_imported();
 	if (e->result != CUDA_SUCCESS)
 		return e->result == CUDA_ERROR_OUT_OF_MEMORY ? -ENOMEM : -EIO;
 	ret = send_all(e);
 	if (!ret)
 		ret = wait_held(e);
-	return ret ? ret : let_go(e);
+	return ret ? ret : release_all(e);
 }
 
 void ccr__evict(struct ccr__connection *connection, uint32_t timeout_ms)
@@ -255,7 +254,7 @@ void ccr__evict(struct ccr__connection *connection, uint32_t timeout_ms)
 
 	if (atomic_load(&ccr__core.gate_incomplete)) {
 		ccr__connection_fail(connection, -ENOTSUP, CUDA_SUCCESS,
-				     "some driver calls of the program are not under the gate");
+				     "some driver calls of the program bypass the gate");
 		return;
 	}
 	ret = ccr__quiesce(ccr__now_ns() + timeout_ms * 1000000ull, &e.result, &e.what);

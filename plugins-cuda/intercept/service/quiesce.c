@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A process at rest: no driver call in flight, no stream being captured, no
- * work on any device. cuCtxSynchronize is the only call that waits for every
- * stream, those of other threads included; it has no time limit, so it runs in
- * a thread of its own that may outlive the attempt.
+ * Brings the process to rest: no driver call in flight, no stream being captured,
+ * no work on any device. cuCtxSynchronize is the only call that waits for every
+ * stream, including those of other threads. It has no timeout, so it runs in a
+ * separate thread that may outlive the attempt.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/copy/threads.h"
@@ -23,10 +23,10 @@ struct waiter {
 	CUresult result;
 	size_t nr_contexts;
 	CUcontext contexts[MAX_CONTEXTS];
-	uint64_t retained; /* primary contexts to give back, a bit per device */
+	uint64_t retained; /* primary contexts to release, one bit per device */
 };
 
-/* Of an earlier attempt that timed out: its kernel may still run. */
+/* The waiter of an earlier attempt that timed out: the kernel may still run. */
 static struct waiter *left_over;
 
 static bool is_gone(CUresult result)
@@ -34,7 +34,7 @@ static bool is_gone(CUresult result)
 	return result == CUDA_ERROR_INVALID_CONTEXT || result == CUDA_ERROR_CONTEXT_IS_DESTROYED;
 }
 
-static void give_back(const struct waiter *w)
+static void release_primary_contexts(const struct waiter *w)
 {
 	for (int device = 0; device < CCR_MAX_DEVICES; device++)
 		if (w->retained & 1ull << device)
@@ -46,7 +46,7 @@ static void *wait_for_contexts(void *argument)
 	struct waiter *w = argument;
 	CUcontext popped;
 
-	/* A thread inherits its name, and the service thread is found by it. */
+	/* A thread inherits its name, and the service thread is found by that name. */
 	pthread_setname_np(pthread_self(), "criu-cuda-wait");
 	for (size_t i = 0; i < w->nr_contexts && w->result == CUDA_SUCCESS; i++) {
 		w->result = ccr__real.cuCtxPushCurrent_v2(w->contexts[i]);
@@ -60,13 +60,13 @@ static void *wait_for_contexts(void *argument)
 		w->result = ccr__real.cuCtxSynchronize();
 		ccr__real.cuCtxPopCurrent_v2(&popped);
 	}
-	give_back(w);
+	release_primary_contexts(w);
 	__atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
 	ccr__futex_wake(&w->done);
 	return NULL;
 }
 
-/* Contexts in use: live primary ones and those the program created. */
+/* Collects the contexts in use: active primary ones and those that the program created. */
 static CUresult collect(struct waiter *w)
 {
 	int nr_devices = 0;
@@ -101,13 +101,13 @@ static int start(struct waiter *w)
 	if (ret)
 		return -ret;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	/* Signals are blocked in it as in the service thread. */
+	/* The thread has signals blocked, as the service thread has. */
 	ret = pthread_create(&thread, &attr, wait_for_contexts, w);
 	pthread_attr_destroy(&attr);
 	return -ret;
 }
 
-/* 0 when the waiter ended by the deadline; its memory is then free again. */
+/* Returns 0 when the waiter ended by the deadline, and then frees it. */
 static int finish(struct waiter *w, uint64_t deadline_ns, CUresult *result)
 {
 	while (!__atomic_load_n(&w->done, __ATOMIC_ACQUIRE))
@@ -121,7 +121,7 @@ static int finish(struct waiter *w, uint64_t deadline_ns, CUresult *result)
 	return 0;
 }
 
-static int synchronise(uint64_t deadline_ns, CUresult *result)
+static int synchronize(uint64_t deadline_ns, CUresult *result)
 {
 	struct waiter *w;
 	int ret;
@@ -134,7 +134,7 @@ static int synchronise(uint64_t deadline_ns, CUresult *result)
 	*result = collect(w);
 	ret = *result == CUDA_SUCCESS ? start(w) : -EIO;
 	if (ret) {
-		give_back(w);
+		release_primary_contexts(w);
 		free(w);
 		return ret;
 	}
@@ -154,7 +154,7 @@ static int close_without_captures(uint64_t deadline_ns)
 		ret = ccr__gate_close(deadline_ns);
 		if (ret)
 			return ret;
-		/* One may have begun before the gate was closed; it cannot end while it is. */
+		/* A capture may have begun before; it cannot end while the gate is closed. */
 		if (!__atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST))
 			return 0;
 		ccr__gate_open();
@@ -171,10 +171,9 @@ int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 				      : "a driver call does not return";
 		return ret == -EBUSY ? -ETIMEDOUT : ret;
 	}
-	ret = synchronise(deadline_ns, result);
+	ret = synchronize(deadline_ns, result);
 	if (!ret) {
-		/* Nobody copies now: threads and pinned buffers of ours are no part of the image.
-		 */
+		/* Nothing is copied now: keep our threads and pinned buffers out of the image. */
 		ccr__copy_threads_end(NULL);
 		return 0;
 	}

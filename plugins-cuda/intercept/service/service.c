@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The service thread sleeps in sigwaitinfo with every signal blocked and holds
- * no file, so that a frozen process has nothing of ours but this thread. It
- * survives criu: the wait is simply repeated, and a signal sent while the process
- * was frozen is still pending. It calls the driver's functions, never stubs.
+ * The service thread sleeps in sigwaitinfo with every signal blocked and has no
+ * open file, so in a frozen process this thread is all that belongs to us. It
+ * survives criu: the wait is repeated, and a signal that was sent while the
+ * process was frozen is still pending. It calls the driver's functions, never
+ * stubs.
  */
 #include "intercept/service/connection.h"
 #include "intercept/service/service.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* For frames of the driver; only what is touched is used. */
+/* Room for the driver's stack frames; untouched pages cost nothing. */
 #define STACK_BYTES (1 << 20)
 
 static int say_hello(struct ccr__connection *connection)
@@ -45,14 +46,15 @@ static void serve(struct ccr__connection *connection)
 	if (!ret)
 		ret = ccr_message_receive(connection->socket, &connection->message, NULL, NULL, -1);
 	if (ret) {
-		ccr_err("operation %u: %s", connection->operation, strerror(-ret));
+		ccr_err("operation %u: lost the connection to the pool: %s", connection->operation,
+			strerror(-ret));
 		return;
 	}
 	switch (connection->message.type) {
 	case CCR_MSG_EVICT:
 		if (ccr__memory.is_evicted)
 			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
-					     "evicted already");
+					     "the memory is already evicted");
 		else
 			ccr__evict(connection, connection->message.evict.timeout_ms);
 		break;
@@ -61,12 +63,13 @@ static void serve(struct ccr__connection *connection)
 			ccr__attach(connection, connection->message.attach.mode);
 		else
 			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
-					     "nothing is evicted");
+					     "no memory is evicted");
 		break;
 	case CCR_MSG_ABORT:
 		break;
 	default:
-		ccr__connection_fail(connection, -EPROTO, CUDA_SUCCESS, "neither EVICT nor ATTACH");
+		ccr__connection_fail(connection, -EPROTO, CUDA_SUCCESS,
+				     "expected EVICT or ATTACH from the pool");
 	}
 }
 
@@ -82,7 +85,8 @@ static void answer(uint32_t operation)
 		ret = connection.socket < 0 ? connection.socket : 0;
 	}
 	if (ret) {
-		ccr_err("operation %u in %s: %s", operation, ccr__core.run_dir, strerror(-ret));
+		ccr_err("operation %u: cannot connect to the pool in %s: %s", operation,
+			ccr__core.run_dir, strerror(-ret));
 		return;
 	}
 	serve(&connection);
@@ -97,7 +101,7 @@ static void *service(void *unused)
 
 	(void)unused;
 	pthread_setname_np(pthread_self(), CCR_SERVICE_COMM);
-	/* A capture in another thread must not be ended by what this one does. */
+	/* What this thread does must not end a capture in another thread. */
 	if (ccr__real.cuThreadExchangeStreamCaptureMode)
 		ccr__real.cuThreadExchangeStreamCaptureMode(&relaxed);
 	sigemptyset(&wanted);

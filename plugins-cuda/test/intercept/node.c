@@ -40,33 +40,33 @@ static int first_of(const cpu_set_t *cpus)
 static void masks(void)
 {
 	struct ccr__node node = {.number = -1};
-	struct ccr__manners manners;
+	struct ccr__scheduling scheduling;
 	cpu_set_t own;
 
 	CHECK(!sched_getaffinity(0, sizeof(own), &own));
-	manners = ccr__manners_of_caller(&node);
-	CHECK(manners.has_cpus && CPU_EQUAL(&manners.cpus, &own));
+	scheduling = ccr__scheduling_of_caller(&node);
+	CHECK(scheduling.has_cpus && CPU_EQUAL(&scheduling.cpus, &own));
 	/* What the node and the caller share. */
 	node.number = 0;
 	CPU_ZERO(&node.cpus);
 	CPU_SET(first_of(&own), &node.cpus);
 	CPU_SET(CPU_SETSIZE - 1, &node.cpus);
-	manners = ccr__manners_of_caller(&node);
-	CHECK(CPU_COUNT(&manners.cpus) == 1 && CPU_ISSET(first_of(&own), &manners.cpus));
+	scheduling = ccr__scheduling_of_caller(&node);
+	CHECK(CPU_COUNT(&scheduling.cpus) == 1 && CPU_ISSET(first_of(&own), &scheduling.cpus));
 	/* Nothing: the caller's wish comes first. */
 	CPU_ZERO(&node.cpus);
 	CPU_SET(CPU_SETSIZE - 1, &node.cpus);
-	manners = ccr__manners_of_caller(&node);
-	CHECK(CPU_EQUAL(&manners.cpus, &own));
+	scheduling = ccr__scheduling_of_caller(&node);
+	CHECK(CPU_EQUAL(&scheduling.cpus, &own));
 }
 
 static void *adopt(void *argument)
 {
-	const struct ccr__manners *wanted = argument;
-	struct ccr__manners had = {.has_cpus = false};
+	const struct ccr__scheduling *wanted = argument;
+	struct ccr__scheduling had = {.has_cpus = false};
 	cpu_set_t now;
 
-	ccr__manners_adopt(wanted, &had);
+	ccr__scheduling_apply(wanted, &had);
 	CHECK(!sched_getaffinity(0, sizeof(now), &now));
 	CHECK(CPU_EQUAL(&now, &wanted->cpus));
 	CHECK(getpriority(PRIO_PROCESS, 0) == wanted->nice);
@@ -77,19 +77,19 @@ static void *adopt(void *argument)
 static void adopted(void)
 {
 	const struct ccr__node node = {.number = -1};
-	struct ccr__manners manners = ccr__manners_of_caller(&node);
-	const struct ccr__manners before = manners;
-	const int only = first_of(&manners.cpus);
+	struct ccr__scheduling scheduling = ccr__scheduling_of_caller(&node);
+	const struct ccr__scheduling before = scheduling;
+	const int only = first_of(&scheduling.cpus);
 	pthread_t thread;
 
-	CPU_ZERO(&manners.cpus);
-	CPU_SET(only, &manners.cpus);
-	manners.nice = before.nice < 19 ? before.nice + 1 : 19;
-	CHECK(!pthread_create(&thread, NULL, adopt, &manners));
+	CPU_ZERO(&scheduling.cpus);
+	CPU_SET(only, &scheduling.cpus);
+	scheduling.nice = before.nice < 19 ? before.nice + 1 : 19;
+	CHECK(!pthread_create(&thread, NULL, adopt, &scheduling));
 	pthread_join(thread, NULL);
 	/* The caller's own are untouched. */
-	manners = ccr__manners_of_caller(&node);
-	CHECK(CPU_EQUAL(&manners.cpus, &before.cpus) && manners.nice == before.nice);
+	scheduling = ccr__scheduling_of_caller(&node);
+	CHECK(CPU_EQUAL(&scheduling.cpus, &before.cpus) && scheduling.nice == before.nice);
 }
 
 /* A node that does not exist, or memory that is none, is no reason to fail. */
