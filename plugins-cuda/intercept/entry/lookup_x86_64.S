@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// dlsym and dlvsym look at their return address to know who asks. ccr__lookup_target says who
-// answers: the real function, jumped to so that nothing has changed for it, or ours, which gets
-// the caller as one more argument.
+// dlsym and dlvsym read their return address to find out who calls them. ccr__lookup_target decides
+// who answers: the real function, to which we jump with unchanged registers and stack, or our own,
+// which gets the caller as an additional argument.
 #if defined(__x86_64__)
 #define ENTRY(name) .globl name; .type name, @function; .p2align 4; name:
 

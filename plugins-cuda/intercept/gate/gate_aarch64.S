@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Stubs for arm64; see gate_x86_64.S for what they do. Free on entry: x9-x17; x8 may carry the
+// Stubs for arm64; see gate_x86_64.S for what they do. On entry we may use x9-x17; x8 may have the
 // address of a result.
 #if defined(__aarch64__)
 #include "intercept/gate/gate_layout.h"
@@ -38,7 +38,7 @@ HIDDEN(ccr__stubs)
 	.endr
 	.size ccr__stubs, . - ccr__stubs
 
-	// Adds to the counter at x20, with the barrier that orders it before the read of the flag.
+	// Adds to the counter at x20, with a barrier so that the flag is read afterwards.
 	.macro COUNT by
 1:	ldaxr	w11, [x20]
 	add	w11, w11, #\by

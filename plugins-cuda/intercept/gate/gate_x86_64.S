@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Stubs for x86-64.
-// Free for us on entry of a call: r10, r11, and xmm8-15; rax carries the number of vector arguments
-// of a variadic call and is handed on.
+// On entry we may use r10, r11 and xmm8-15. rax has the number of vector arguments of a variadic
+// call and is passed on.
 #if defined(__x86_64__)
 #include "intercept/gate/gate_layout.h"
 #include "intercept/gate/hook_list.h"
@@ -38,7 +38,7 @@ HIDDEN(ccr__stubs)
 	.endr
 	.size ccr__stubs, . - ccr__stubs
 
-// r11: the slot. The frame, once it stands: 0(rbp) rbp, -8 rbx = thread offset, -16 r12 = counter.
+// r11: the slot. The frame, when it is complete: 0(rbp) rbp, -8 rbx = thread offset, -16 r12 = counter.
 HIDDEN(ccr__gate)
 	.cfi_startproc
 	.cfi_personality 0x1b, ccr__gate_personality
@@ -67,7 +67,7 @@ HIDDEN(ccr__gate)
 	lock incl (%r12)
 	cmpl	$0, ccr__gate_closed(%rip)
 	jne	.Lclosed
-	// Counted before marked: a signal handler in between counts for itself.
+	// First count, then mark: a call in a signal handler in between counts itself.
 	movl	$1, %fs:CCR_THREAD_DEPTH(%rbx)
 	cmpl	$CCR_KIND_STACK, CCR_SLOT_KIND(%r11)
 	je	.Lcopy
