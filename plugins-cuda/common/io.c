@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* What one call's result means: bytes moved, 0 to try again, or -errno. */
+/* Interprets the result of one call. Returns the bytes moved, 0 to try again, or -errno. */
 static ssize_t outcome(ssize_t moved, int at_end)
 {
 	if (moved > 0)

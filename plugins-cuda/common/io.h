@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Whole transfers on descriptors: interrupted and short ones are carried on.
- * Each returns 0 when every byte was moved; -ENODATA when the file ended first
- * (reads); otherwise -errno. Nothing is printed; safe from any thread.
+ * Complete transfers on descriptors: interrupted and short calls are continued.
+ * Each function returns 0 when every byte was moved, -ENODATA when the file ended
+ * first (reads), or another -errno. They print nothing; any thread may call them.
  */
 #ifndef CCR_IO_H
 #define CCR_IO_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The workload's kernels: names, parameters and exact results. The PTX in
- * kernels_ptx.c does this on a GPU, softcuda/queue/kernels.c on the CPU; both are
+ * kernels_ptx.c runs on a GPU, softcuda/queue/kernels.c on the CPU; both are
  * tested against the reference functions below.
  *
  * A buffer is an array of 64-bit words, cut into blocks of CCR_PATTERN_BLOCK
@@ -15,8 +15,8 @@
  *    words takes n / B steps (pattern.c), not n.
  *
  * All parameters are 64-bit values, in the order of the structs below. The
- * result does not depend on grid and block size: the threads of a launch share
- * the whole range (grid-stride), so a CPU may do it in one loop.
+ * result does not depend on grid and block size, because the threads of a launch
+ * share the whole range (grid-stride). So a CPU may use one loop.
  */
 #ifndef CCR_WORKLOAD_KERNELS_H
 #define CCR_WORKLOAD_KERNELS_H
@@ -40,7 +40,7 @@ struct ccr_fill_u64_params {
 
 /*
  * Atomically adds the sum of ptr[k] * weight(first_word + k), k < nr_words, to
- * the 64-bit word at out. The caller zeroes *out beforehand.
+ * the 64-bit word at out. The caller zeroes *out before.
  */
 struct ccr_checksum_u64_params {
 	uint64_t ptr; /* device address, 8-byte aligned */
@@ -66,13 +66,13 @@ struct ccr_spin_params {
 #define CCR_PATTERN_MUL1   0xbf58476d1ce4e5b9ull
 #define CCR_PATTERN_MUL2   0x94d049bb133111ebull
 
-/* Salts that tell the four sequences apart. */
+/* Salts that distinguish the four sequences. */
 #define CCR_SALT_WORD_LOW    0x1000000000000001ull
 #define CCR_SALT_WORD_HIGH   0x2000000000000003ull
 #define CCR_SALT_WEIGHT_LOW  0x3000000000000005ull
 #define CCR_SALT_WEIGHT_HIGH 0x4000000000000007ull
 
-/* The finaliser of splitmix64: a bijection of 64-bit words. */
+/* The finalizer of splitmix64: a bijection of 64-bit words. */
 static inline uint64_t ccr_mix64(uint64_t x)
 {
 	x = (x ^ (x >> 30)) * CCR_PATTERN_MUL1;
@@ -80,7 +80,7 @@ static inline uint64_t ccr_mix64(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/* Element n of the sequence named by the salt. */
+/* Returns element n of the sequence that the salt selects. */
 static inline uint64_t ccr_sequence(uint64_t n, uint64_t salt)
 {
 	return ccr_mix64(n * CCR_PATTERN_GOLDEN + salt);
@@ -98,7 +98,7 @@ static inline uint64_t ccr_pattern_weight(uint64_t index)
 	       (ccr_sequence(index / CCR_PATTERN_BLOCK, CCR_SALT_WEIGHT_HIGH) | 1);
 }
 
-/* What ccr_fill_u64 does, on host memory. */
+/* What ccr_fill_u64 does, for host memory. */
 static inline void ccr_pattern_fill(uint64_t *words, uint64_t nr_words, uint64_t first_word,
 				    uint64_t key)
 {
@@ -106,7 +106,7 @@ static inline void ccr_pattern_fill(uint64_t *words, uint64_t nr_words, uint64_t
 		words[k] = ccr_pattern_word(first_word + k, key);
 }
 
-/* What ccr_checksum_u64 adds to *out, on host memory. */
+/* What ccr_checksum_u64 adds to *out, for host memory. */
 static inline uint64_t ccr_pattern_checksum(const uint64_t *words, uint64_t nr_words,
 					    uint64_t first_word)
 {

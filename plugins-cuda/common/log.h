@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * One logging front for every artefact. Each program sets its own sink once at
- * start (CRIU's log for the plugin, stderr otherwise); without one nothing is
- * printed. Safe from any thread as long as the sink is.
+ * One logging interface for all artifacts. Each program sets its own sink once at
+ * the start (CRIU's log for the plugin, stderr otherwise); without a sink nothing
+ * is printed. Any thread may log if the sink allows it.
  */
 #ifndef CCR_LOG_H
 #define CCR_LOG_H

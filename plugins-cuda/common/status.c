@@ -17,10 +17,10 @@
 
 #include "common/log.h"
 
-/* Files nobody collected (runs without the CLI) are kept this long after the last line. */
+/* A file that nobody collects (a run without the CLI) is kept this long after its last line. */
 #define KEEP_SECONDS 3600
 
-/* Locked as long as anybody may add to it: criu, its watcher, the pool. */
+/* A file is locked while criu, its watcher or the pool may add to it. */
 static bool is_in_use(int dir_fd, const char *name)
 {
 	const int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -73,8 +73,8 @@ int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
 	prune(dir_fd);
 	stat("/proc/self/ns/pid", &namespace);
 	snprintf(name, sizeof(name), "op-%d-%lu.jsonl", criu, (unsigned long)namespace.st_ino);
-	/* A left-over of an earlier criu with this pid may be held open by a reader: unlink, not
-	 * truncate. */
+	/* A reader may have the file of an earlier criu with this pid open: unlink it instead of
+	 * truncating it. */
 	unlinkat(dir_fd, name, 0);
 	status->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
 	ret = status->fd < 0 || flock(status->fd, LOCK_SH) ? -errno : 0;
@@ -85,7 +85,7 @@ int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
 	errno = -ret;
 err:
 	ret = -errno;
-	ccr_warn("no status file in %s: %s", run_dir, strerror(errno));
+	ccr_warn("cannot create a status file in %s: %s", run_dir, strerror(errno));
 	return ret;
 }
 
@@ -101,13 +101,13 @@ void ccr_status_add(const struct ccr_status *status, const char *format, ...)
 	len = vsnprintf(line, sizeof(line) - 1, format, args);
 	va_end(args);
 	if (len < 0 || (size_t)len >= sizeof(line) - 1) {
-		ccr_warn("status line too long: %.60s", format);
+		ccr_warn("cannot write a status line, because it is too long: %.60s", format);
 		return;
 	}
 	line[len++] = '\n';
-	/* One write: lines of two writers (criu and its watcher) must not mix. */
+	/* One write for each line, so that two writers (criu and its watcher) do not mix theirs. */
 	if (write(status->fd, line, len) != len)
-		ccr_warn("status file: %s", strerror(errno));
+		ccr_warn("cannot write the status file: %s", strerror(errno));
 }
 
 const char *ccr_status_quoted(char *out, size_t size, const char *text)

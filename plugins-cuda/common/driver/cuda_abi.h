@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Our own declarations of the CUDA driver ABI (x86-64 and arm64 Linux) that this project uses, so
-// that nothing here needs a CUDA toolkit to build. Names are CUDA's own: never include this file
-// and cuda.h in the same translation unit. test/softcuda/abi.c compares the two at run time.
+// that it builds without a CUDA toolkit. The names are CUDA's own: never include this file and
+// cuda.h in the same translation unit. test/softcuda/abi.c compares the two at run time.
 //
-// Prototypes carry the exported (versioned) names. They are meant for `typeof(cuInit) *cuInit;`
-// in a table filled by dlsym; only the software driver defines them.
+// Prototypes have the exported (versioned) names. They are meant for `typeof(cuInit) *cuInit;` in a
+// table that dlsym fills; only the software driver defines them.
 #ifndef CCR_CUDA_ABI_H
 #define CCR_CUDA_ABI_H
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Prototypes of the CUDA driver calls the project uses. Included by cuda_abi.h only.
+// Prototypes of the CUDA driver calls that the project uses. Only cuda_abi.h includes this file.
 // A call that takes a stream, or works on the default stream, also exists as *_ptsz or *_ptds
-// (per-thread default stream); those have the same prototype.
+// (per-thread default stream) with the same prototype.
 #ifndef CCR_CUDA_CALLS_H
 #define CCR_CUDA_CALLS_H
 
-// Initialisation, errors, symbols.
+// Initialization, errors, symbols.
 CUresult cuInit(unsigned int flags);
 CUresult cuDriverGetVersion(int *version);
 CUresult cuGetErrorName(CUresult error, const char **str);
@@ -145,7 +145,7 @@ CUresult cuLaunchKernel(CUfunction f, unsigned int grid_x, unsigned int grid_y, 
 			unsigned int shared_bytes, CUstream stream, void **params, void **extra);
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **params, void **extra);
 
-// Checkpoint of a process: any process with the privilege may call these, without cuInit.
+// Checkpoint of a process: any process with sufficient privileges may call these, without cuInit.
 CUresult cuCheckpointProcessGetState(int pid, CUprocessState *state);
 CUresult cuCheckpointProcessGetRestoreThreadId(int pid, int *tid);
 CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs *args);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Names of CUresult values. Constant data only: safe in any thread, before and after fork.
+// Names of CUresult values. Constant data only: safe in any thread, and before and after a fork.
 #include "common/driver/cuda_error.h"
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// CUresult and its names, for places where no driver is loaded to ask.
+// CUresult and its names, for code that has no driver loaded to ask.
 #ifndef CCR_CUDA_ERROR_H
 #define CCR_CUDA_ERROR_H
 
@@ -7,7 +7,7 @@
 extern "C" {
 #endif
 
-// X(symbol, value): every result a driver up to CUDA 13.0 can return.
+// X(symbol, value): every result that a driver up to CUDA 13.0 can return.
 #define CCR_CUDA_RESULTS(X)                               \
 	X(CUDA_SUCCESS, 0)                                \
 	X(CUDA_ERROR_INVALID_VALUE, 1)                    \
@@ -111,7 +111,7 @@ extern "C" {
 	X(CUDA_ERROR_KEY_ROTATION, 916)                   \
 	X(CUDA_ERROR_UNKNOWN, 999)
 
-// A file that has CUDA's own cuda.h needs only the list above.
+// A file that includes CUDA's own cuda.h needs only the list above.
 #ifndef CCR_CUDA_RESULTS_ONLY
 typedef enum cudaError_enum {
 #define CCR_CUDA_RESULT_ENUM(name, value) name = value,
@@ -119,11 +119,11 @@ typedef enum cudaError_enum {
 #undef CCR_CUDA_RESULT_ENUM
 } CUresult;
 
-// Static name of a result ("CUDA_ERROR_NOT_READY"), or "CUDA_ERROR_<unlisted>" for a number that
-// this table does not know. Never NULL; thread-safe.
+// Returns the static name of a result ("CUDA_ERROR_NOT_READY"), or "CUDA_ERROR_<unlisted>" for a
+// number that is not in the table. Never NULL. Any thread may call it.
 const char *ccr_cuda_error_name(CUresult result);
 
-// Value of a name, or -1 when there is no such name.
+// Returns the value of a name, or -1 when there is no such name.
 int ccr_cuda_error_value(const char *name);
 #endif
 

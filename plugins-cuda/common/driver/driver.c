@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* libcuda.so.1 by the loader's own search, then where gpu-operator and WSL-like set-ups put it. */
+/* libcuda.so.1 as the loader finds it, then where gpu-operator, WSL and the like install it. */
 static const char *const candidates[] = {
 	"libcuda.so.1",
 	"/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libcuda.so.1",
@@ -74,7 +74,7 @@ int ccr_driver_open(struct ccr_driver *driver, const char *path, char *error, si
 		if (driver->cuDriverGetVersion)
 			driver->cuDriverGetVersion(&driver->version);
 		snprintf(error, error_size,
-			 "%s has no %s (driver API %d; %d, that is driver 570, or newer is needed)",
+			 "%s has no %s (driver API %d); install driver 570 (API %d) or newer",
 			 *path ? path : "libcuda.so.1", functions[i].name, driver->version,
 			 CCR_DRIVER_MIN_VERSION);
 		return -ENOSYS;

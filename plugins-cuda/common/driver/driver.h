@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The one seam to libcuda: only driver.c opens it. Nothing here calls cuInit,
- * so opening costs a dlopen and no device is touched. The table is for the
- * checkpoint calls; driver_calls.h has those for programs that use a device.
+ * The only access to libcuda: only driver.c opens it. Nothing here calls cuInit,
+ * so opening costs a dlopen and touches no device. The table has the checkpoint
+ * calls; driver_calls.h has those for programs that use a device.
  */
 #ifndef CCR_DRIVER_H
 #define CCR_DRIVER_H
@@ -13,13 +13,13 @@
 #include "common/driver/cuda_abi.h"
 #include "common/driver/cuda_error.h"
 
-/* First driver with cuCheckpointProcess*: r570, which says CUDA 12.8. */
+/* The first driver with cuCheckpointProcess*: r570, which reports CUDA 12.8. */
 #define CCR_DRIVER_MIN_VERSION 12080
 
 struct ccr_driver {
 	void *handle;
 	char path[PATH_MAX]; /* the file that was opened */
-	int version;	     /* as cuDriverGetVersion gives it: 1000 * major + 10 * minor */
+	int version;	     /* as cuDriverGetVersion returns it: 1000 * major + 10 * minor */
 	CUresult (*cuInit)(unsigned int flags);
 	CUresult (*cuDriverGetVersion)(int *version);
 	CUresult (*cuCheckpointProcessGetRestoreThreadId)(int pid, int *tid);
@@ -31,11 +31,11 @@ struct ccr_driver {
 };
 
 /*
- * Opens `path`, or when it is empty the first of libcuda.so.1 (as the loader
- * finds it) and the known driver roots. Returns 0; -ENOENT when there is no
- * driver; -ENOSYS when it has no checkpoint API. `error` then says which file
- * and what is needed. Not thread-safe; the driver stays open for good, since
- * libcuda does not survive dlclose.
+ * Opens `path`; if it is empty, the first of libcuda.so.1 (as the loader finds it)
+ * and the known driver roots. Returns 0; -ENOENT when there is no driver; -ENOSYS
+ * when it has no checkpoint API. `error` then names the file and what is needed.
+ * Only one thread may call this. The driver is never closed, because libcuda does
+ * not survive dlclose.
  */
 int ccr_driver_open(struct ccr_driver *driver, const char *path, char *error, size_t error_size);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The driver calls that work on devices, beside the checkpoint calls of
- * driver.h: for the programs that move device memory. One list makes the table
- * and fills it. Every call is in every driver that has the checkpoint calls.
+ * The driver calls that work on devices, in addition to the checkpoint calls of
+ * driver.h: for the programs that move device memory. The table is declared and
+ * filled from one list. Every driver with the checkpoint calls has all of them.
  */
 #ifndef CCR_DRIVER_CALLS_H
 #define CCR_DRIVER_CALLS_H
@@ -59,8 +59,8 @@ struct ccr_cuda {
 };
 
 /*
- * Fills `cuda` from an opened driver. Returns 0, or -ENOSYS with one sentence in
- * `error` that names the file and the missing call. Calls nothing in the driver.
+ * Fills `cuda` from an open driver without calling it. Returns 0, or -ENOSYS with
+ * one sentence in `error` that names the file and the missing call.
  */
 int ccr_cuda_load(struct ccr_cuda *cuda, const struct ccr_driver *driver, char *error,
 		  size_t error_size);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* 8-4-4-4-12 hexadecimal digits; the rest of the text, or NULL. */
+/* Parses 8-4-4-4-12 hexadecimal digits. Returns the rest of the text, or NULL. */
 static const char *parse_uuid(const char *text, uint8_t uuid[16])
 {
 	if (!strncmp(text, "GPU-", 4))
@@ -46,7 +46,7 @@ int ccr_device_map_parse(struct ccr_device_map *map, const char *text, char *err
 		if (!end) {
 			snprintf(error, error_size,
 				 "CRIU_CUDA_DEVICE_MAP: \"%.80s\"; accepted: "
-				 "GPU-<old UUID>=GPU-<new UUID>,… (%d pairs at most)",
+				 "GPU-<old UUID>=GPU-<new UUID>,... (%d pairs at most)",
 				 text, CCR_MAX_DEVICES);
 			return -EINVAL;
 		}

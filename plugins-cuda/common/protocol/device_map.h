@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* CRIU_CUDA_DEVICE_MAP: on which GPU what was on another one is restored. */
+/* CRIU_CUDA_DEVICE_MAP: to which GPU the memory of another GPU is restored. */
 #ifndef CCR_DEVICE_MAP_H
 #define CCR_DEVICE_MAP_H
 
@@ -9,13 +9,13 @@
 #include "common/protocol/protocol.h"
 
 /*
- * Parses "GPU-<uuid>=GPU-<uuid>,…" (the prefix may be missing, as nvidia-smi -L
- * and the driver write it). 0, or -EINVAL with a sentence that names the part
- * which is not accepted. "" gives an empty map.
+ * Parses "GPU-<uuid>=GPU-<uuid>,..."; the prefix, which nvidia-smi -L prints, may
+ * be missing. "" gives an empty map. Returns 0, or -EINVAL with a sentence in
+ * `error` that names the part that is not accepted.
  */
 int ccr_device_map_parse(struct ccr_device_map *map, const char *text, char *error,
 			 size_t error_size);
-/* Where `uuid` goes: itself when the map does not name it. */
+/* Returns the new UUID of `uuid`: itself when the map does not name it. */
 const uint8_t *ccr_device_map_find(const struct ccr_device_map *map, const uint8_t uuid[16]);
 
 #endif

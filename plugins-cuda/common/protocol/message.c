@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Uses no malloc, no locks: also for the service thread. */
+/* Uses no malloc and no locks, because the service thread uses it too. */
 #include "common/protocol/message.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ union control {
 	char room[CMSG_SPACE(CCR_HANDLES_A_MESSAGE * sizeof(int))];
 };
 
-/* Bytes of a whole message of this type, 0 for an unknown one. */
+/* Returns the bytes of a complete message of this type, or 0 for an unknown type. */
 static size_t wire_size(const struct ccr_message *m)
 {
 	switch (m->type) {
@@ -100,7 +100,7 @@ int ccr_message_send_waiting(int socket, const struct ccr_message *message, cons
 
 		if (ret != -ETOOMANYREFS || i >= tries)
 			return ret;
-		/* The kernel has no event for this. */
+		/* The kernel has no event to wait for. */
 		nanosleep(&pause, NULL);
 	}
 }
@@ -134,8 +134,8 @@ static int take_fds(struct msghdr *msg, int *fds)
 	return nr;
 }
 
-/* Each descriptor is named, in order, and no part lies outside of what is behind it. */
-static bool handles_well_formed(const struct ccr_message *m, int nr_fds)
+/* True when every descriptor is named, in order, and every part lies inside its memory. */
+static bool handles_are_well_formed(const struct ccr_message *m, int nr_fds)
 {
 	uint32_t next = 0;
 
@@ -155,14 +155,14 @@ static bool handles_well_formed(const struct ccr_message *m, int nr_fds)
 	return next == (uint32_t)nr_fds;
 }
 
-static bool well_formed(const struct ccr_message *m, size_t len, int nr_fds)
+static bool is_well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 {
 	if (len < HEAD || m->magic != CCR_PROTOCOL_MAGIC || m->version != CCR_PROTOCOL_VERSION)
 		return false;
 	if (len != wire_size(m))
 		return false;
 	if (m->type == CCR_MSG_HANDLES)
-		return handles_well_formed(m, nr_fds);
+		return handles_are_well_formed(m, nr_fds);
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
 	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_RECLAIM)
@@ -199,7 +199,7 @@ int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *
 		nr = CCR_HANDLES_A_MESSAGE;
 	if (!len)
 		ret = -EPIPE;
-	else if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !well_formed(message, len, nr))
+	else if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !is_well_formed(message, len, nr))
 		ret = -EPROTO;
 	if (ret || !fds) {
 		for (int i = 0; i < nr; i++)

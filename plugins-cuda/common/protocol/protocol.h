@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Who sends what to whom about device memory: the plugin (in criu) and its watcher,
+ * The messages about device memory between the plugin (in criu) and its watcher,
  * the pool (cuda-poold, as a daemon or for one operation) and the service
  * thread of the interceptor (in the application). Unix SEQPACKET sockets; each
- * packet is one struct ccr_message, fixed size per type, with file descriptors
- * by SCM_RIGHTS where said. One host, one byte order, one build of the project
- * on both ends: any other version is refused by name.
+ * packet is one struct ccr_message, whose size depends on its type, with file
+ * descriptors (SCM_RIGHTS) where it says so. Both ends are on the same host and
+ * of the same version of the project: another version is refused.
  *
  * Service signal: the service thread has the comm CCR_SERVICE_COMM and waits for the
  * signal CCR_SERVICE_SIGNAL, sent to that thread alone (rt_tgsigqueueinfo),
@@ -16,23 +16,24 @@
  *
  * Dump, on one connection of the service thread:
  *   HELLO -> <- EVICT; the thread closes the gate, waits until no call is in
- *   flight, synchronises every context; DEVICES ->, HANDLES (with one fd each)
+ *   flight, synchronizes every context; DEVICES ->, HANDLES (with one fd each)
  *   -> as often as needed, END ->; the pool imports all of it, <- HELD; the
  *   thread unmaps and releases; DONE ->, close. The gate stays closed. At any
- *   point before HELD: <- ABORT or a lost connection = nothing was released,
- *   open the gate. The pool copies to files while the dump goes on.
- * Restore, roll back:
+ *   point before HELD, ABORT <- or a lost connection means that nothing was
+ *   released: the thread opens the gate. The pool copies to files while the dump
+ *   continues.
+ * Restore, rollback:
  *   HELLO -> <- ATTACH; <- HANDLES (with one fd each, in any order, as they
  *   become ready), <- END; the thread maps each at its old addresses and, in
  *   mode adopt, copies it into an allocation of its own; it opens the gate;
- *   DONE ->, close. A lost connection before END: the memory is not complete,
- *   the gate stays closed and the thread waits for the next signal.
+ *   DONE ->, close. If the connection is lost before END, the memory is not
+ *   complete: the gate stays closed and the thread waits for the next signal.
  * A step that fails: FAILED -> with the CUresult and a text.
  *
- * Descriptor backup: from HELD on, the application's memory is in the pool's hands alone.
- * The pool sends DEVICES, HANDLES and END on to the backup socket that came with
- * OP_DUMP before it says HELD. The watcher keeps the descriptors; should the
- * pool die, it passes all of it to a new one (OP_RECLAIM, then the messages).
+ * Descriptor backup: from HELD on, only the pool has the application's memory.
+ * Before it sends HELD, it sends DEVICES, HANDLES and END to the backup socket
+ * that came with OP_DUMP. The watcher keeps the descriptors. If the pool dies,
+ * the watcher sends all of it to a new pool (OP_RECLAIM, then the messages).
  */
 #ifndef CCR_PROTOCOL_H
 #define CCR_PROTOCOL_H
@@ -60,8 +61,8 @@ enum ccr_message_type {
 	/* service thread -> pool */
 	CCR_MSG_HELLO = 1,
 	CCR_MSG_DEVICES,
-	CCR_MSG_HANDLES, /* both ways; with the fds that the entries name */
-	CCR_MSG_END,	 /* both ways: no more HANDLES */
+	CCR_MSG_HANDLES, /* both directions; with the fds that the entries name */
+	CCR_MSG_END,	 /* both directions: no more HANDLES */
 	CCR_MSG_DONE,
 	CCR_MSG_FAILED,
 	/* pool -> service thread */
@@ -69,18 +70,19 @@ enum ccr_message_type {
 	CCR_MSG_HELD,
 	CCR_MSG_ATTACH,
 	CCR_MSG_ABORT,
-	/* plugin or watcher -> pool; each with the descriptors that its `op.fds` names, in order */
+	/* plugin or watcher -> pool; each with the descriptors that `op.fds` names, in order */
 	CCR_MSG_OP_DUMP = 64, /* images directory, pidfd; then OP_READY, OP_HELD, OP_RESULT */
-	CCR_MSG_OP_COMMIT,    /* the process is gone for good: drop what is held; no answer */
-	CCR_MSG_OP_ROLL_BACK, /* the process lives: give everything back; then OP_GIVEN */
-	CCR_MSG_OP_RESTORE,   /* images directory: begin loading; then OP_RESULT */
+	CCR_MSG_OP_COMMIT,    /* the process has ended: drop its memory; no reply */
+	CCR_MSG_OP_ROLL_BACK, /* the process is alive: return its memory; then OP_GIVEN */
+	CCR_MSG_OP_RESTORE,   /* images directory: start loading; then OP_RESULT */
 	CCR_MSG_OP_ATTACH,    /* pidfd; then OP_READY, OP_GIVEN */
 	CCR_MSG_OP_RECLAIM,   /* pidfd; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
 	/*
-	 * pool -> plugin or watcher. OP_READY: `operation` is the number to signal
-	 * with. OP_HELD: the application has given up its memory. OP_RESULT:
-	 * everything is saved, loading has begun, or (in place of any answer) why
-	 * not. OP_GIVEN: the application has all of its memory, or was killed.
+	 * pool -> plugin or watcher. OP_READY: `operation` is the number for the
+	 * service signal. OP_HELD: the application has released its memory.
+	 * OP_RESULT: everything is saved, or loading has started; instead of any
+	 * other reply, it says why the request failed. OP_GIVEN: the application
+	 * has all of its memory, or was killed.
 	 */
 	CCR_MSG_OP_RESULT = 96,
 	CCR_MSG_OP_READY,
@@ -96,24 +98,24 @@ enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
 
 /*
- * One physical allocation. Where it is mapped is the application's own
- * knowledge. Its bytes are `size` bytes at `offset` of the memory behind a
- * descriptor of the message: all of it on the way out, and perhaps a part of
- * more (a slab) on the way in, which can only be adopted.
+ * One physical allocation. Only the application knows where it is mapped. Its
+ * `size` bytes are at `offset` of the memory behind a descriptor of the message.
+ * The application sends whole memory; the pool may send a part of a larger one
+ * (a slab), which can only be adopted.
  */
 struct ccr_wire_handle {
-	uint64_t id;	      /* of the interceptor, never reused in one process */
+	uint64_t id;	      /* given by the interceptor, never reused in a process */
 	uint64_t size;	      /* bytes, a multiple of the granularity */
-	uint64_t address;     /* of its first mapping, for people; 0 when it is not mapped */
-	uint64_t requested;   /* bytes asked for by the application, for people */
+	uint64_t address;     /* of its first mapping, for messages; 0 when it is not mapped */
+	uint64_t requested;   /* bytes that the application asked for, for messages */
 	uint64_t offset;      /* bytes */
 	uint64_t memory_size; /* bytes behind the descriptor */
 	uint32_t device;      /* index into DEVICES */
 	uint32_t flags;	      /* CCR_HANDLE_* */
-	uint32_t fd;	      /* index into the descriptors of the message, never falling */
+	uint32_t fd;	      /* index into the descriptors of the message, never decreasing */
 	uint32_t pad;
 };
-/* The application made it itself by cuMemCreate; otherwise it stands for a cuMemAlloc. */
+/* The application made it with cuMemCreate; otherwise it replaces a cuMemAlloc. */
 #define CCR_HANDLE_OWN_VMM 1u
 
 struct ccr_device_pair {
@@ -132,7 +134,7 @@ struct ccr_message {
 	int32_t result; /* FAILED, ABORT, OP_RESULT: 0 or -errno */
 	union {
 		struct {
-			int32_t nspid;	/* pid as the application sees itself */
+			int32_t nspid;	/* pid in the application's own namespace */
 			uint32_t state; /* enum ccr_service_state */
 			uint64_t nr_handles;
 			uint64_t bytes;
@@ -158,15 +160,15 @@ struct ccr_message {
 			char text[252];
 		} failed; /* FAILED, ABORT, OP_RESULT */
 		struct {
-			int32_t pid;	   /* of the application as criu sees it, for people */
+			int32_t pid;	   /* of the application as criu sees it, for messages */
 			int32_t criu;	   /* pid of the criu process */
-			int32_t image_pid; /* pid in the name of the image, OP_DUMP and OP_ATTACH */
+			int32_t image_pid; /* pid in the name of the image: OP_DUMP and OP_ATTACH */
 			uint32_t timeout_ms;
 			uint32_t streams, chunk_mb, verify, io; /* as in settings.h */
 			uint32_t attach_mode;
 			uint32_t fds;	/* CCR_OP_* */
 			uint32_t hold;	/* OP_COMMIT: keep the memory for the next restore */
-			uint32_t again; /* another pool, now dead, may have done it already */
+			uint32_t again; /* another pool, which died, may have done it already */
 			uint32_t pad;
 			struct ccr_device_map map; /* OP_RESTORE */
 		} op;

@@ -60,7 +60,7 @@ int ccr_socket_listen(const char *path, int type)
 
 	if (fd < 0)
 		return fd;
-	/* On the socket before bind: the file never exists with wider rights. */
+	/* Set before bind, so that the file never has wider permissions. */
 	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(fd, 64)) {
 		ret = -errno;

@@ -5,12 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Path of the socket of an operation into `out`; 0 or -ENAMETOOLONG for a Unix address. */
+/* Writes the path of an operation's socket to `out`. Returns 0, or -ENAMETOOLONG. */
 int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t operation);
 
 /*
- * Unix sockets, close-on-exec: the descriptor or -errno. connect: SEQPACKET;
- * listen: of a `type`, and 0600.
+ * Create Unix sockets, close-on-exec: connect a SEQPACKET one; listen on one of
+ * the `type` with mode 0600. Return the descriptor or -errno.
  */
 int ccr_socket_connect(const char *path);
 int ccr_socket_listen(const char *path, int type);

@@ -46,7 +46,7 @@ static void accepted(const struct setting *s, char *out, size_t size)
 	}
 }
 
-/* Position of `word` in "a|b|c", or -1. */
+/* Returns the index of `word` in "a|b|c", or -1. */
 static int word_index(const char *words, const char *word, size_t len)
 {
 	int index = 0;

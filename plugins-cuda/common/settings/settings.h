@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every CRIU_CUDA_* setting, read once. The environment wins over the file
- * (/etc/criu/cuda.conf, or CRIU_CUDA_CONFIG), the file over the default.
- * The table itself is settings_list.h; docs/environment.md explains each key.
+ * Every CRIU_CUDA_* setting, read once. The environment overrides the file
+ * (/etc/criu/cuda.conf, or CRIU_CUDA_CONFIG), and the file overrides the default.
+ * settings_list.h has the table; docs/environment.md explains each key.
  */
 #ifndef CCR_SETTINGS_H
 #define CCR_SETTINGS_H
@@ -24,11 +24,11 @@ struct ccr_settings {
 	long chunk_mb;		/* MiB */
 	long context_pool;	/* bool */
 	long hold;		/* bool */
-	long pool_budget_mb;	/* MiB a device, 0: no limit */
+	long pool_budget_mb;	/* MiB per device; 0: no limit */
 	long remap;		/* bool */
 	long remap_min_mb;	/* MiB */
 	long readahead;		/* bool */
-	long intercept;		/* bits above */
+	long intercept;		/* the bits above */
 	long intercept_debug;	/* 0..4 */
 	long memcpy_min_mb;	/* MiB */
 	long lock_timeout_ms;	/* milliseconds */
@@ -36,19 +36,19 @@ struct ccr_settings {
 	long verify;		/* bool */
 	long io;		/* enum ccr_io */
 	char device_map[4096];	/* device_map.h */
-	char driver[PATH_MAX];	/* "" for the usual search */
+	char driver[PATH_MAX];	/* "": the usual search */
 	char run_dir[PATH_MAX]; /* absolute */
 };
 
 /*
- * Fills `out`. Returns 0, or -EINVAL with one sentence in `error` that names
- * the key, the value and what is accepted, or -EIO when the file exists and
- * cannot be read. `path` NULL: CRIU_CUDA_CONFIG, else the default path; only
- * a file named explicitly has to exist.
+ * Fills `out`. Returns 0; -EINVAL with one sentence in `error` that names the
+ * key, the value and what is accepted; or -EIO when the file exists but cannot be
+ * read. `path` NULL: CRIU_CUDA_CONFIG, else the default path. Only a file that is
+ * named explicitly must exist.
  */
 int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, size_t error_size);
 
-/* Writes the table as JSON to stdout: [{"key":…,"default":…,"type":…,"accepted":…},…]. */
+/* Writes the table as JSON to stdout: [{"key":...,"default":...,"type":...,"accepted":...},...]. */
 void ccr_settings_print_table(void);
 
 #endif

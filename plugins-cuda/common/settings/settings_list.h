@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The one list of settings.
+ * The list of all settings.
  * NUMBER(key, field, default, min, max)   a decimal number
  * CHOICE(key, field, default, "a|b|c")    one word; its position is the value
- * FLAGS(key, field, default, "a|b")       words joined by commas, or «off»; one bit each
+ * FLAGS(key, field, default, "a|b")       words joined by commas, or "off"; one bit each
  * TEXT(key, field, default)               any text that fits
  */
 NUMBER("CRIU_CUDA_PARALLEL_RESTORE", parallel_restore, "1", 0, 1)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * ccr-settings: the settings as C sees them. Without an argument prints the
- * table as JSON; with a file name (or "-" for the usual one) loads and checks.
+ * ccr-settings: the settings as C reads them. Without an argument, prints the
+ * table as JSON; with a file name (or "-" for the usual file), loads and checks it.
  */
 #include "common/settings/settings.h"
 
