@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The control socket: one line in, one line of JSON out, then the end.
+ * The control socket: the client sends one line, and gets one line of JSON back before it closes.
  *   status                          what is warm, resident and counted
- *   prefetch DIR [golden]           answers when every image of DIR is resident
- *   drop DIR|* [force]              `force`: golden ones too
+ *   prefetch DIR [golden]           replies when every image of DIR is resident
+ *   drop DIR|* [force]              `force`: including golden images
  *   golden DIR on|off
- * DIR is an absolute path, percent-encoded where it has other characters than
- * letters, digits and "-_./~". Failures: {"error":{"errno":N,"message":TEXT}}.
+ * DIR is an absolute path; characters other than letters, digits and "-_./~" are percent-encoded.
+ * Failures: {"error":{"errno":N,"message":TEXT}}.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,11 +23,11 @@
 #include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
 
-#define MAX_LINE	(3 * PATH_MAX + 64) /* every byte of the path encoded */
+#define MAX_LINE	(3 * PATH_MAX + 64) /* with every byte of the path encoded */
 #define LINE_TIMEOUT_MS 10000
 #define MAX_WORDS	3
 
-/* Up to the newline, without it; false when there is none in time. */
+/* Reads a line, without its newline. False when none arrives in time. */
 static bool read_line(int socket, char *line, size_t size)
 {
 	struct pollfd poller = {.fd = socket, .events = POLLIN};
@@ -57,7 +57,7 @@ static int hex(char digit)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* In place; false for a wrong escape or a NUL. */
+/* Decodes in place. False for an invalid escape or an encoded NUL. */
 static bool decode(char *text)
 {
 	char *out = text;
@@ -157,7 +157,7 @@ static void answer(FILE *out, char **words)
 	const char *verb = words[0], *dir = words[1], *option = words[2];
 	char real[PATH_MAX];
 
-	/* As the list has it; one that is gone may have been given without links. */
+	/* The list has resolved paths. A directory that is gone is looked up as given. */
 	if (dir && realpath(dir, real))
 		dir = real;
 	if (is_word(verb, "status") && !dir)
@@ -175,7 +175,7 @@ static void answer(FILE *out, char **words)
 			    "golden DIR on|off");
 }
 
-/* The words of the line, decoded; too many, or a wrong one, make no request. */
+/* Splits and decodes the line. words[0] is NULL if a word is invalid or there are too many. */
 static void split(char *line, char *words[MAX_WORDS])
 {
 	char *rest = NULL;

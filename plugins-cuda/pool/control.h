@@ -2,7 +2,7 @@
 #ifndef CCR_POOL_CONTROL_H
 #define CCR_POOL_CONTROL_H
 
-/* Answers one person or program; owns `socket`. */
+/* Serves one client of the control socket; closes `socket`. */
 void control_run(int socket);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The daemon: warm contexts and staging buffers, and a thread per connection.
  * Two sockets in the run directory, 0600: pool.sock for plugins, control.sock
- * for people; or the same two from systemd (LISTEN_FDS), told apart by type.
+ * for users. systemd may pass both (LISTEN_FDS); their types tell them apart.
  */
 #include <errno.h>
 #include <poll.h>
@@ -35,7 +35,7 @@ static struct {
 	int type;
 	void (*serve)(int socket);
 	int fd;
-	bool is_ours; /* bound here, so removed here */
+	bool is_ours; /* we bound it, so we remove it */
 	char path[108];
 } listeners[NR_LISTENERS] = {
 	[POOL] = {CCR_POOL_SOCKET, SOCK_SEQPACKET, session_run, -1},
@@ -122,7 +122,7 @@ static int take_passed(void)
 	return nr;
 }
 
-/* One daemon a run directory: the lock ends with the process. */
+/* One daemon per run directory. The kernel releases the lock when the process ends. */
 static int lock_run_dir(const char *run_dir)
 {
 	char path[PATH_MAX + 16];
@@ -137,12 +137,13 @@ static int lock_run_dir(const char *run_dir)
 	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
 		return 0;
 	ccr_err("%s: %s", path,
-		errno == EWOULDBLOCK ? "another cuda-poold serves this directory"
+		errno == EWOULDBLOCK ? "another cuda-poold serves this directory; stop it or set "
+				       "CRIU_CUDA_RUN_DIR"
 				     : strerror(errno));
 	return -errno;
 }
 
-/* The file appears under its name when it answers; what a daemon that is gone left is replaced. */
+/* The socket gets its name once it listens. A socket left by an earlier daemon is replaced. */
 static int open_listener(int which, const char *run_dir)
 {
 	char fresh[sizeof(listeners[which].path)];
@@ -152,7 +153,8 @@ static int open_listener(int which, const char *run_dir)
 			     listeners[which].name) >= sizeof(fresh) ||
 	    (size_t)snprintf(fresh, sizeof(fresh), "%s/.%s", run_dir, listeners[which].name) >=
 		    sizeof(fresh)) {
-		ccr_err("%s: too long for the path of a socket", run_dir);
+		ccr_err("%s: too long for the path of a socket; set a shorter CRIU_CUDA_RUN_DIR",
+			run_dir);
 		return -ENAMETOOLONG;
 	}
 	unlink(fresh);
@@ -173,7 +175,7 @@ static int open_listeners(const char *run_dir)
 		if (listeners[i].fd >= 0)
 			continue;
 		if (nr_passed) {
-			ccr_err("no socket for %s was passed", listeners[i].name);
+			ccr_err("systemd passed no socket for %s", listeners[i].name);
 			return -EINVAL;
 		}
 		listeners[i].fd = open_listener(i, run_dir);
@@ -194,7 +196,7 @@ static void close_listeners(void)
 	}
 }
 
-/* ---- life ---- */
+/* ---- start and stop ---- */
 
 static int warm_up(void)
 {
@@ -209,14 +211,14 @@ static int warm_up(void)
 		devices[i] = i;
 		ret = pool_device_use(i);
 		if (ret)
-			snprintf(error, sizeof(error), "no context on device %d", i);
+			snprintf(error, sizeof(error), "cannot create a context on device %d", i);
 	}
 	if (!ret)
 		ret = engine_get(&engine, &options, devices, pool.nr_devices, error, sizeof(error));
 	if (ret)
 		ccr_err("%s", error);
 	else
-		ccr_info("context pool initialised: %d devices, %u streams, chunks of %u MiB",
+		ccr_info("context pool initialized: %d devices, %u streams, chunks of %u MiB",
 			 pool.nr_devices, options.streams, options.chunk_mb);
 	return ret;
 }
@@ -227,14 +229,14 @@ static void reload(void)
 	char error[512];
 
 	if (ccr_settings_load(&fresh, NULL, error, sizeof(error))) {
-		ccr_err("settings stay as they are: %s", error);
+		ccr_err("settings not reloaded: %s", error);
 		return;
 	}
 	resident_set_budget((uint64_t)fresh.pool_budget_mb << 20);
 	ccr_info("CRIU_CUDA_POOL_BUDGET_MB = %ld", fresh.pool_budget_mb);
 }
 
-/* False when it is time to end. */
+/* False for a signal that ends the daemon. */
 static bool handle_signal(int signals)
 {
 	struct signalfd_siginfo info;
@@ -264,7 +266,7 @@ static void serve_until_signal(int signals)
 	}
 }
 
-/* Memory of applications is in our hands while a dump runs: that is seen through. */
+/* While a dump runs we hold memory of the application, so we finish it first. */
 static void drain(int signals)
 {
 	struct pollfd pollers[] = {{.fd = signals, .events = POLLIN},
@@ -272,7 +274,7 @@ static void drain(int signals)
 	uint64_t unused;
 
 	while (atomic_load(&nr_connections)) {
-		ccr_info("waiting for %d connections; another signal ends at once",
+		ccr_info("waiting for %d connections to finish; send another signal to end at once",
 			 atomic_load(&nr_connections));
 		if (poll(pollers, 2, -1) < 0)
 			continue;
@@ -292,7 +294,7 @@ int daemon_run(void)
 	sigaddset(&handled, SIGTERM);
 	sigaddset(&handled, SIGINT);
 	sigaddset(&handled, SIGHUP);
-	/* Before any thread is made, so that none gets them. */
+	/* Before any thread is created, so that no thread receives them. */
 	pthread_sigmask(SIG_BLOCK, &handled, NULL);
 	signals = signalfd(-1, &handled, SFD_CLOEXEC);
 	connection_ended = eventfd(0, EFD_CLOEXEC);
@@ -301,7 +303,7 @@ int daemon_run(void)
 	if (signals < 0 || connection_ended < 0 || lock_run_dir(pool.settings.run_dir) ||
 	    warm_up() || open_listeners(pool.settings.run_dir))
 		return 1;
-	pool_notify("READY=1\nSTATUS=%d devices warm", pool.nr_devices);
+	pool_notify("READY=1\nSTATUS=contexts ready on %d devices", pool.nr_devices);
 	serve_until_signal(signals);
 	pool_notify("STOPPING=1");
 	close_listeners();

@@ -2,7 +2,7 @@
 #ifndef CCR_POOL_DAEMON_H
 #define CCR_POOL_DAEMON_H
 
-/* Serves everybody until SIGTERM; the exit code. */
+/* Serves all connections until SIGTERM. Returns the exit code. */
 int daemon_run(void);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuda-poold: the daemon. cuda-poold --once: serves the one criu run whose
- * socket is descriptor 3, then ends. Its memory on the device ends with it.
+ * `cuda-poold` is the daemon. `cuda-poold --once` serves the criu run whose
+ * socket is descriptor 3, then exits, which frees its device memory.
  */
 #include "pool/daemon.h"
 #include "pool/device/device.h"
@@ -24,7 +24,7 @@ static void to_stderr(enum ccr_log_level level, const char *line)
 		fprintf(stderr, "cuda-poold[%d]: %s: %s\n", getpid(), names[level], line);
 }
 
-/* One descriptor for each allocation in transit. */
+/* Each allocation that we move needs a descriptor. */
 static void raise_file_limit(void)
 {
 	struct rlimit limit;
@@ -39,7 +39,8 @@ static int serve_once(void)
 {
 	char error[256];
 
-	prctl(PR_SET_NAME, "cuda-pool-once"); /* whoever collects it tells it from the daemon */
+	prctl(PR_SET_NAME,
+	      "cuda-pool-once"); /* so that the parent that reaps it can tell it from the daemon */
 	pool_device_begin();
 	session_run(ONCE_SOCKET);
 	return pool_device_wait(error, sizeof(error)) ? 1 : 0;

@@ -22,7 +22,7 @@ void pool_notify(const char *format, ...)
 	if (!length || length >= sizeof(address.sun_path))
 		return;
 	memcpy(address.sun_path, path, length);
-	if (*path == '@') /* an abstract address */
+	if (*path == '@') /* an abstract address starts with a NUL */
 		address.sun_path[0] = '\0';
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);

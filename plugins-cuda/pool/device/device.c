@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Device memory in the pool's hands: contexts, import, export, mapping. */
+/* Device memory that the pool holds: contexts, import, export, mapping. */
 #include "pool/device/device.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Logs a failed call; the one place where a CUresult becomes an errno. */
+/* Logs a failed call. Only this function converts a CUresult to an errno. */
 static int checked(CUresult result, const char *call)
 {
 	if (result == CUDA_SUCCESS)
@@ -42,7 +42,7 @@ static int init_driver(char *error, size_t size)
 			ret = CALL(cuDeviceGetUuid_v2, &pool.uuids[i], device);
 	}
 	if (ret)
-		snprintf(error, size, "the CUDA driver does not start: %s", strerror(-ret));
+		snprintf(error, size, "cannot initialize the CUDA driver: %s", strerror(-ret));
 	return ret;
 }
 
@@ -214,7 +214,7 @@ void held_free_all(struct held_list *list)
 	for (size_t i = 0; i < list->nr; i++) {
 		struct held *held = &list->entries[i];
 
-		if (!held->handle) /* planned, not made */
+		if (!held->handle) /* planned, not created yet */
 			continue;
 		CALL(cuMemRelease, held->handle);
 		if (held->fd >= 0)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuda-poold: moves device memory between applications and GPU images. A thread
- * per run of criu (session/session.c), one more per process whose memory goes out or in
- * (session/op_process.c); the daemon also keeps images in device memory (images/residents.c). See
- * common/protocol/protocol.h for who says what.
+ * cuda-poold: moves device memory between applications and GPU images. It has a
+ * thread per run of criu (session/session.c) and one per process whose memory
+ * it saves or loads (session/op_process.c). The daemon also keeps images in
+ * device memory (images/residents.c). common/protocol/protocol.h describes the
+ * messages.
  */
 #ifndef CCR_POOL_H
 #define CCR_POOL_H
@@ -35,7 +36,7 @@ struct pool {
 
 extern struct pool pool;
 
-/* Milliseconds of a clock that only goes forward. */
+/* Milliseconds of the monotonic clock. */
 double now_ms(void);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Between memory in the pool's hands and GPU images: engine.c, save.c and
- * load.c are the only files that know the transfer engine. All of it may be
- * called from any thread.
+ * Copies between memory that the pool holds and GPU images. Only engine.c,
+ * save.c and load.c use the transfer engine. Every function may be called from
+ * any thread.
  */
 #ifndef CCR_POOL_ENGINE_H
 #define CCR_POOL_ENGINE_H
@@ -10,25 +10,25 @@
 #include "pool/device/device.h"
 #include "transfer/transfer.h"
 
-/* Of one operation, as the plugin sent them. */
+/* Options of one operation, as the plugin sent them. */
 struct copy_options {
 	uint32_t streams, chunk_mb, verify, io;
-	/* load */
+	/* load only */
 	enum ccr_attach_mode mode;
 	struct ccr_device_map map;
 };
 
 /*
- * The one engine of the process, made on first use for `devices` with the
- * streams and the chunk size of `options`; later ones get it as it is. 0 or
- * -errno with `error`.
+ * The only engine of the process. The first call creates it for `devices` with
+ * the streams and chunk size of `options`; later calls return the same one.
+ * Returns 0, or -errno with `error`.
  */
 int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *options,
 	       const int *devices, uint32_t nr_devices, char *error, size_t size);
 /* The engine's configuration with verify and io of `options`. */
 struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *engine,
 					  const struct copy_options *options);
-/* Those of the pool's own settings. */
+/* The options in the pool's own settings. */
 struct copy_options engine_own_options(void);
 
 #endif

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* Where an image lies, and which version of it. */
+/* Where an image is, and which version of it. */
 struct image_identity {
 	dev_t dev;
 	ino_t dir, manifest;
@@ -16,11 +16,11 @@ struct image_identity {
 	pid_t pid;
 };
 
-/* 0 or -errno. */
+/* Returns 0 or -errno. */
 int image_identify(int images_dir, pid_t image_pid, struct image_identity *out);
-/* The image of the same process in the same directory, in whatever version. */
+/* True for images of the same process in the same directory, in any version. */
 bool image_is_same(const struct image_identity *a, const struct image_identity *b);
-/* The same version; of an image that is the same. */
+/* True when the version is the same too; call it for the same image only. */
 bool image_is_unchanged(const struct image_identity *a, const struct image_identity *b);
 
 #endif

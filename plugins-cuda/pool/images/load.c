@@ -13,7 +13,7 @@
 
 int load_list_images(int images_dir, pid_t **pids, size_t *nr)
 {
-	/* A new open: an offset of its own. */
+	/* Opened again, so that reading has its own offset. */
 	const int own = openat(images_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = own < 0 ? NULL : fdopendir(own);
 	struct dirent *entry;
@@ -63,7 +63,7 @@ static int find_devices(struct load *load)
 		if (device < 0) {
 			snprintf(load->error, sizeof(load->error),
 				 "%s: devices: this machine has no %s with its UUID; "
-				 "CRIU_CUDA_DEVICE_MAP can name another",
+				 "name another device in CRIU_CUDA_DEVICE_MAP",
 				 image->name, wanted->name);
 			return device;
 		}
@@ -110,7 +110,7 @@ static int load_memory(struct load *load)
 	return ret;
 }
 
-/* With the lock held. */
+/* Call with the lock held. */
 static int export_some(struct load *load, size_t first, size_t end)
 {
 	int ret = 0;
@@ -123,8 +123,8 @@ static int export_some(struct load *load, size_t first, size_t end)
 		ret = held_export(&load->slabs.entries[held->whole]);
 		held->fd = load->slabs.entries[held->whole].fd;
 		if (ret)
-			snprintf(load->error, sizeof(load->error), "export of an allocation: %s",
-				 strerror(-ret));
+			snprintf(load->error, sizeof(load->error),
+				 "cannot export an allocation: %s", strerror(-ret));
 	}
 	return ret;
 }
@@ -135,11 +135,11 @@ static void *load_thread(void *argument)
 	const double start = now_ms();
 	int ret = load_memory(load);
 
-	/* Its files are not kept open, or space of removed ones would stay taken. */
+	/* Close the files now: while they are open, removing them frees no space. */
 	ccr_image_close(load->image);
 	load->image = NULL;
 	pthread_mutex_lock(&load->lock);
-	if (!ret) /* now, rather than when somebody waits for it */
+	if (!ret) /* now, while no process waits for it */
 		ret = export_some(load, 0, load->list.nr);
 	load->ms = now_ms() - start;
 	load->result = ret;
@@ -149,7 +149,7 @@ static void *load_thread(void *argument)
 	return NULL;
 }
 
-/* The list of what the image holds; no memory and no device yet. */
+/* Lists what the image holds, without memory and devices. */
 static int plan(struct load *load)
 {
 	const struct ccr_image *image = load->image;
@@ -260,7 +260,7 @@ ssize_t load_take_ready(struct load *load, size_t first)
 	int ret;
 
 	pthread_mutex_lock(&load->lock);
-	/* In the order of the image: chunks are loaded in that order too. */
+	/* Entries are waited for in the order of the image, in which chunks are loaded. */
 	while (!load->ready[first] && !load->ended)
 		pthread_cond_wait(&load->progress, &load->lock);
 	while (end < load->list.nr && load->ready[end] && end - first < CCR_HANDLES_A_MESSAGE)

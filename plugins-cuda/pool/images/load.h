@@ -4,22 +4,24 @@
 
 #include "pool/images/engine.h"
 
-/* Pids that have a GPU image in the directory; `*pids` is the caller's to free. 0 or -errno. */
+/*
+ * Lists the pids with a GPU image in the directory; the caller frees `*pids`.
+ * Returns 0 or -errno.
+ */
 int load_list_images(int images_dir, pid_t **pids, size_t *nr);
 
-/* One GPU image on its way into device memory, or there. Counted: its memory ends with the last
- * reference. */
+/* A GPU image that is loading or loaded. Dropping the last reference frees its memory. */
 struct load {
-	struct load *next; /* the holder's */
+	struct load *next; /* for lists of the owner */
 	pid_t image_pid;
-	struct held_list list; /* what the image holds: parts of `slabs`, or memory of its own */
+	struct held_list list; /* the allocations: parts of `slabs`, or own memory */
 	struct held_list slabs;
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
 	bool *ready; /* per entry of `list` */
 	bool ended;
-	int result; /* once ended */
-	double ms;  /* from open to the last byte on the device; 0: it never left */
+	int result; /* valid once `ended` */
+	double ms;  /* from open to the last byte on the device; 0 if it never left */
 	char error[384];
 	/* private */
 	unsigned int references;
@@ -30,21 +32,21 @@ struct load {
 	struct cuda_parallel_job job;
 };
 
-/* Opens and checks the image, then allocates and loads in a thread. NULL with `error`. */
+/* Opens and checks the image, then starts a thread that loads it. On failure NULL, with `error`. */
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
 			char *error, size_t size);
-/* Memory that is there already; takes the list over. NULL without memory. */
+/* Wraps memory that is on the device already; takes ownership of the list. NULL: out of memory. */
 struct load *load_of_held(pid_t image_pid, struct held_list *list);
 struct load *load_ref(struct load *load);
-/* False when the process would have to adopt it and the devices have no room for that any more. */
+/* False when the process would have to adopt the memory and the devices lack room for that. */
 bool load_can_be_taken(struct load *load);
-/* The last reference breaks a running load off and frees the memory. NULL is fine. */
+/* Drops a reference. The last one cancels a running load and frees the memory. NULL is fine. */
 void load_put(struct load *load);
 /*
- * Waits until entry `first` is in place and returns the end of the ones in place
- * after it, each with its descriptor; or the -errno of the load.
+ * Waits until entry `first` is loaded. Returns the end of the loaded entries
+ * that start there, each of which has a descriptor, or the -errno of the load.
  */
 ssize_t load_take_ready(struct load *load, size_t first);
-/* Waits for its end; the result. */
+/* Waits for the end of the load. Returns its result: 0 or -errno. */
 int load_wait(struct load *load);
 #endif

@@ -34,14 +34,15 @@ static int count_bytes(int images_dir, struct resident *resident, char *error, s
 
 static int no_room(pid_t image_pid, char *error, size_t size)
 {
-	snprintf(error, size,
-		 "cuda-%d.img does not fit beside what is resident: CRIU_CUDA_POOL_BUDGET_MB is "
-		 "%llu",
-		 image_pid, (unsigned long long)resident_budget() >> 20);
+	snprintf(
+		error, size,
+		"cuda-%d.img does not fit next to the resident images: CRIU_CUDA_POOL_BUDGET_MB is "
+		"%llu",
+		image_pid, (unsigned long long)resident_budget() >> 20);
 	return -ENOSPC;
 }
 
-/* Waits for a load of the residents'; one that failed leaves it. */
+/* Waits for the load of a resident image and removes the image if it failed. */
 static int finish(const struct image_identity *identity, struct load *load, char *error,
 		  size_t size)
 {

@@ -5,12 +5,12 @@
 
 #include "pool/device/device.h"
 
-/* Loads every image of the directory and returns when they are resident. 0 or -errno. */
+/* Loads every image of the directory and waits until they are resident. Returns 0 or -errno. */
 int prefetch_images(const char *dir, bool is_golden, char *error, size_t size);
 
 /*
- * Keeps memory that a dump took out, whose image is written. Takes the list
- * over; -ENOSPC when the budget has no room.
+ * Keeps memory that a dump evicted and whose image is written. Takes ownership
+ * of the list. Returns -ENOSPC when the budget has no room.
  */
 int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list);
 

@@ -25,7 +25,7 @@ static struct resident **find(const struct image_identity *identity)
 	return link;
 }
 
-/* Out of the list; its load is what remains. */
+/* Removes and frees the entry. The caller gets its reference to the load. */
 static struct load *unlink_resident(struct resident **link)
 {
 	struct resident *resident = *link;
@@ -57,7 +57,7 @@ static bool is_ended(struct load *load)
 	return is_ended;
 }
 
-/* Only those that are loaded: one that is coming in is wanted now, and frees nothing. */
+/* Skips images that are still loading: they are needed now, and dropping one frees nothing. */
 static struct resident **least_recent(int device)
 {
 	struct resident **best = NULL;
@@ -73,7 +73,7 @@ static struct resident **least_recent(int device)
 	return best;
 }
 
-/* Chains what has to go onto `victims`; freeing takes time and needs no lock. */
+/* Moves images to `victims` until `wanted` fits. The caller frees them without the lock. */
 static bool make_room(const struct resident *wanted, struct load **victims)
 {
 	const uint64_t limit = budget;
@@ -96,7 +96,7 @@ static bool make_room(const struct resident *wanted, struct load **victims)
 	return true;
 }
 
-/* ---- without ---- */
+/* ---- without the lock ---- */
 
 static void put_all(struct load *loads)
 {

@@ -2,8 +2,9 @@
 /*
  * Images that stay in device memory beyond one operation: prefetched, held
  * after a dump, golden. Each counts against the budget of its devices
- * (CRIU_CUDA_POOL_BUDGET_MB); the least recently used one gives way, golden
- * ones never. Empty in a helper. May be called from any thread.
+ * (CRIU_CUDA_POOL_BUDGET_MB). When the budget is full, the least recently used
+ * image is dropped, but never a golden one. A helper has none. Every function
+ * may be called from any thread.
  */
 #ifndef CCR_POOL_RESIDENTS_H
 #define CCR_POOL_RESIDENTS_H
@@ -17,54 +18,59 @@
 struct resident {
 	struct resident *next;
 	struct image_identity identity;
-	char dir[PATH_MAX]; /* for people, and for drop and golden */
+	char dir[PATH_MAX]; /* shown to users; drop and golden compare it */
 	const char *origin;
 	bool is_golden;
 	double last_used_ms;
 	uint64_t bytes_on[CCR_MAX_DEVICES];
-	struct load *load; /* NULL while its place is only reserved */
+	struct load *load; /* NULL while the entry is only reserved */
 };
 
 struct resident *resident_new(int images_dir, const struct image_identity *identity,
 			      const char *origin, bool is_golden);
 /*
- * Puts it in the list, without memory yet, in place of an older version; others
- * give way to the budget. Takes it over: -ENOSPC and freed when there is no room.
+ * Adds it to the list, still without memory, instead of an older version. Drops
+ * other images if the budget requires it. Takes ownership. Returns -ENOSPC and
+ * frees it when there is no room.
  */
 int resident_reserve(struct resident *resident);
-/* The reserved place gets a reference of its own, or is given up for NULL. */
+/* Stores a new reference to `load` in the reserved entry, or removes the entry for NULL. */
 void resident_finish(const struct image_identity *identity, struct load *load);
-/* Takes a failed load out. */
+/* Removes the entry of a failed load. */
 void resident_give_up(const struct image_identity *identity, struct load *load);
-/* A reference to what is resident and unchanged, marked as used just now; NULL: none. */
+/* Returns a reference to an image that is resident and unchanged and marks it as used, or NULL. */
 struct load *resident_use(const struct image_identity *identity, bool is_golden);
 
 /* How a restore got its image. */
 enum resident_answer { RESIDENT_ABSENT, RESIDENT_CHANGED, RESIDENT_TAKEN, RESIDENT_GOLDEN };
 
 /*
- * The resident image of `image_pid` in the directory, still loading perhaps, as
- * a reference of the caller's; it leaves the list unless it is golden. NULL
- * when there is none, or when the files changed since: that one is dropped.
+ * Returns a reference to the resident image of `image_pid` in the directory,
+ * which may still be loading. The image leaves the list unless it is golden.
+ * NULL when there is none, or when its files have changed; a changed image is
+ * dropped.
  */
 struct load *resident_take(int images_dir, pid_t image_pid, enum resident_answer *answer);
 
-/* Of a directory, NULL for all; `is_forced` takes golden ones too. The number of images dropped. */
+/*
+ * Drops the images of a directory (NULL: all), with `is_forced` golden ones
+ * too. Returns how many.
+ */
 int resident_drop(const char *dir, bool is_forced);
-/* The number of resident images of the directory whose mark was set. */
+/* Marks the resident images of a directory as golden or not. Returns how many there are. */
 int resident_mark(const char *dir, bool is_golden);
 
-/* Drops the least recently used image that is on the device; false when there is none to drop. */
+/* Drops the least recently used image on the device. False when there is none to drop. */
 bool resident_make_room(int device);
 
-/* For each device; 0: no limit. */
+/* Limit for each device; 0: unlimited. */
 void resident_set_budget(uint64_t bytes);
 uint64_t resident_budget(void);
-/* Bytes on a device. */
+/* Resident bytes on a device. */
 uint64_t resident_bytes_on(int device);
-/* Images of a directory. */
+/* Number of resident images of a directory. */
 int resident_count(const char *dir);
-/* A JSON array of what is resident. */
+/* Prints the resident images as a JSON array. */
 void resident_print(FILE *out);
 
 #endif

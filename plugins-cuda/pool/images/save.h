@@ -4,18 +4,19 @@
 
 #include "pool/images/engine.h"
 
-/* One GPU image on its way out. */
+/* A GPU image that is being written. */
 struct save;
-/* Called once, on the thread of the save. `error` is empty for result 0. */
+/* Called once, on the thread that writes the image. `error` is empty when `result` is 0. */
 typedef void (*save_ended)(void *argument, int result, const char *error, double ms);
 
 /*
- * Begins to write `list`, which is mapped and stays so until save_end, as the
- * GPU image of `image_pid`. NULL without memory for it: `ended` is not called.
+ * Starts a thread that writes `list` as the GPU image of `image_pid`. The list
+ * must stay mapped until save_end. NULL when out of memory; then `ended` is not
+ * called.
  */
 struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list *list,
 			const struct copy_options *options, save_ended ended, void *argument);
-/* Breaks it off when it is still running, in which case nothing of the image is left. */
+/* Cancels the save if it is still running, which leaves no file of the image, and frees it. */
 void save_end(struct save *save);
 
 #endif

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #define SLAB_BYTES (512ull << 20)
-/* Left to the driver, and to the process, when memory is counted. */
+/* Kept free for the driver and the process when we check for room. */
 #define SPARE_BYTES (64ull << 20)
 
 bool (*slabs_make_room)(int device);
 
-/* Images that are only kept for later give way to one that is needed now. */
+/* Creates memory. When the device is full, images that are only kept for later are dropped. */
 static int create_one(struct held *held)
 {
 	int ret = pool_device_use(held->device);
@@ -36,7 +36,7 @@ static uint64_t bytes_on(const struct load *load, int device)
 	return bytes;
 }
 
-/* Room on every device for `copies` of what the image holds. */
+/* True when every device has room for `copies` copies of the image. */
 bool slabs_have_room(const struct load *load, uint64_t copies)
 {
 	for (int device = 0; device < pool.nr_devices; device++) {
@@ -51,9 +51,10 @@ bool slabs_have_room(const struct load *load, uint64_t copies)
 }
 
 /*
- * Thousands of small allocations cost less as parts of few large ones, from
- * which the process copies them into its own. That takes twice the memory for a
- * moment; otherwise, and when it is to keep ours, each is one by itself.
+ * Thousands of small allocations cost less as parts of a few large ones, from
+ * which the process copies them to its own. That briefly takes twice the
+ * memory. Without room for it, or when the process keeps our memory, each is
+ * separate.
  */
 static int plan_slabs(struct load *load)
 {
@@ -91,13 +92,15 @@ int slabs_create(struct load *load, struct cuda_parallel_range *ranges)
 
 		ret = create_one(slab);
 		if (ret)
-			snprintf(load->error, sizeof(load->error), "%llu bytes on device %u: %s",
+			snprintf(load->error, sizeof(load->error),
+				 "cannot allocate %llu bytes on device %u: %s",
 				 (unsigned long long)slab->size, slab->device, strerror(-ret));
 	}
 	if (!ret) {
 		ret = held_map_all(&load->slabs);
 		if (ret)
-			snprintf(load->error, sizeof(load->error), "mapping: %s", strerror(-ret));
+			snprintf(load->error, sizeof(load->error), "cannot map device memory: %s",
+				 strerror(-ret));
 	}
 	for (size_t i = 0; !ret && i < load->list.nr; i++) {
 		struct held *held = &load->list.entries[i];

@@ -5,17 +5,17 @@
 
 #include "pool/images/load.h"
 
-/* Room on every device for `copies` of what the image holds. */
+/* True when every device has room for `copies` copies of the image. */
 bool slabs_have_room(const struct load *load, uint64_t copies);
 /*
  * Allocates and maps `load->slabs` for all of `load->list`, and fills in where
- * each entry is. 0, or -errno with `load->error`.
+ * each entry is. Returns 0, or -errno with `load->error`.
  */
 int slabs_create(struct load *load, struct cuda_parallel_range *ranges);
 
 /*
- * Asked for room on a device that is full, until it answers false; NULL: images
- * are loaded for nobody but the one that needs them now.
+ * Called when a device is full, until there is room or it returns false. NULL
+ * in a helper, which keeps no images.
  */
 extern bool (*slabs_make_room)(int device);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Conversations with the service thread of an application; see common/protocol/protocol.h for the
- * order. */
+/*
+ * Exchanges messages with an application's service thread;
+ * common/protocol/protocol.h has the order.
+ */
 #include "pool/session/interceptor.h"
 #include "common/protocol/message.h"
 #include "common/protocol/unix_socket.h"
@@ -14,12 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An answer that needs no waiting for the device: a thread of the application that runs again. */
+/* For an answer that does not wait for the device: the thread only has to be scheduled. */
 #define ANSWER_TIMEOUT_MS 30000
 
 int op_socket_open(struct op_socket *op_socket)
 {
-	/* Several pools may share the run directory: bind decides who has a number. */
+	/* Pools may share the run directory; bind fails for a number that is taken. */
 	uint32_t number = (uint32_t)getpid() << CCR_OP_PID_SHIFT;
 	int ret;
 
@@ -50,7 +52,7 @@ void op_socket_close(struct op_socket *op_socket)
 	op_socket->listener = -1;
 }
 
-/* 1 ready, 0 timeout, -ESRCH when the process ended. */
+/* Returns 1 when a peer connects, 0 on timeout, -ESRCH when the process ended. */
 static int wait_for_peer(int listener, int pidfd, int timeout_ms)
 {
 	struct pollfd pollers[] = {{.fd = listener, .events = POLLIN},
@@ -74,7 +76,8 @@ static bool is_from(int connection, pid_t pid)
 		return false;
 	if (peer.pid == pid)
 		return true;
-	ccr_err("refused pid %d on the socket of an operation on pid %d", peer.pid, pid);
+	ccr_err("refused pid %d: it connected to the socket of an operation on pid %d", peer.pid,
+		pid);
 	return false;
 }
 
@@ -101,7 +104,7 @@ int interceptor_accept(const struct op_socket *op_socket, pid_t pid, int pidfd, 
 	}
 }
 
-/* What a message of an unexpected type, or none, says. */
+/* Describes an unexpected message, or the lack of one, in `error`. */
 static int unexpected(const struct ccr_message *message, int ret, char *error, size_t size)
 {
 	if (ret) {
@@ -134,7 +137,7 @@ static int take_handles(const struct ccr_message *message, const int *fds, int n
 
 	if (message->handles.count != (uint32_t)nr_fds) {
 		close_all(fds, nr_fds);
-		snprintf(error, size, "%u allocations came with %d descriptors",
+		snprintf(error, size, "the message has %u allocations, but %d descriptors",
 			 message->handles.count, nr_fds);
 		return -EPROTO;
 	}
@@ -148,7 +151,7 @@ static int take_handles(const struct ccr_message *message, const int *fds, int n
 				    .flags = wire->flags,
 				    .fd = fds[wire->fd]};
 
-		/* Each is all of what its own descriptor stands for. */
+		/* Each must be the whole memory behind its own descriptor. */
 		if (!ret && (wire->device >= nr_devices || wire->size != wire->memory_size))
 			ret = -EPROTO;
 		if (!ret) {
@@ -166,7 +169,7 @@ static int take_handles(const struct ccr_message *message, const int *fds, int n
 		close(fds[i]);
 	}
 	if (ret)
-		snprintf(error, size, "import of an allocation: %s", strerror(-ret));
+		snprintf(error, size, "cannot import an allocation: %s", strerror(-ret));
 	return ret;
 }
 
@@ -192,16 +195,16 @@ int interceptor_begin_evict(int connection, uint32_t operation, uint32_t timeout
 	return ccr_message_send(connection, &message, NULL, 0);
 }
 
-/* A copy for whoever comes after a pool that died. */
-static int deposit(int fd_backup, const struct ccr_message *message, const int *fds, int nr_fds,
-		   char *error, size_t size)
+/* Sends the message to the watcher too: if we die, another pool uses the copy. */
+static int send_backup(int fd_backup, const struct ccr_message *message, const int *fds, int nr_fds,
+		       char *error, size_t size)
 {
 	const int ret = fd_backup < 0 ? 0
 				      : ccr_message_send_waiting(fd_backup, message, fds, nr_fds,
 								 ANSWER_TIMEOUT_MS);
 
 	if (ret)
-		snprintf(error, size, "the watcher does not take the descriptors: %s",
+		snprintf(error, size, "the watcher does not accept the descriptors: %s",
 			 strerror(-ret));
 	return ret;
 }
@@ -220,7 +223,7 @@ int interceptor_collect(int connection, uint32_t timeout_ms, int fd_backup, stru
 		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES &&
 			    message.type != CCR_MSG_END))
 			return unexpected(&message, ret, error, size);
-		ret = deposit(fd_backup, &message, fds, nr_fds, error, size);
+		ret = send_backup(fd_backup, &message, fds, nr_fds, error, size);
 		if (message.type == CCR_MSG_END)
 			return ret;
 		if (ret) {
@@ -256,7 +259,7 @@ static int wait_done(int connection, int ret, int timeout_ms, char *error, size_
 
 int interceptor_finish_evict(int connection, char *error, size_t size)
 {
-	/* No time limit: only its answer, or its end, says who has the memory now. */
+	/* No time limit: only its answer, or its exit, tells who owns the memory now. */
 	return wait_done(connection, 0, -1, error, size);
 }
 
@@ -265,7 +268,7 @@ int interceptor_finish_attach(int connection, uint32_t operation, char *error, s
 	struct ccr_message message;
 
 	ccr_message_init(&message, CCR_MSG_END, operation);
-	/* It may stand still for as long as its user likes; its end ends the connection. */
+	/* No time limit: the application may stay stopped. If it exits, the connection closes. */
 	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0), -1, error,
 			 size);
 }
@@ -289,8 +292,7 @@ int interceptor_begin_attach(int connection, uint32_t operation, enum ccr_attach
 	return ccr_message_send(connection, &message, NULL, 0);
 }
 
-/* The descriptor of an entry's memory is sent once with a message, however many entries share it.
- */
+/* Entries that share memory share one descriptor in a message. */
 static void add_entry(struct ccr_message *message, const struct held *held, int *fds,
 		      uint32_t *nr_fds)
 {

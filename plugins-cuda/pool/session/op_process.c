@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Out: the memory of a process changes hands at once, and goes to files while
- * criu goes on. Back in: the process takes it as soon as criu let it go, which
- * needs a thread that waits.
+ * On a dump the pool takes over a process's memory at once and writes it to
+ * files while criu continues. On a restore, and when a dump is rolled back, a
+ * thread waits until criu lets the process run, and then gives it the memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 /* The service thread answers the signal at once, unless the machine is very busy. */
 #define SIGNAL_TIMEOUT_MS 30000
 
-/* The number of a process in our PID namespace: -1 for one that has ended, 0 for one above. */
+/* The process's pid in our PID namespace; -1 if it has ended, 0 if it is outside. */
 static pid_t pid_of(int pidfd)
 {
 	char path[64], line[128];
@@ -69,7 +69,7 @@ struct op_process *op_process_find(const struct session *session, uint32_t opera
 	return process;
 }
 
-/* --- out --- */
+/* --- dump --- */
 
 static void send_done(const struct op_process *process, enum ccr_message_type type, int result,
 		      const char *text, double copy_ms)
@@ -103,7 +103,7 @@ static void saved(void *argument, int result, const char *error, double ms)
 {
 	struct op_process *process = argument;
 
-	/* Not before criu was told that the memory is held, or why it is not. */
+	/* Wait until criu was told that the memory is held, or why it is not. */
 	pthread_mutex_lock(&process->evicting);
 	process->is_saved = !result;
 	if (!process->is_refused)
@@ -111,7 +111,7 @@ static void saved(void *argument, int result, const char *error, double ms)
 	pthread_mutex_unlock(&process->evicting);
 }
 
-/* The list is as it was received, and nobody else uses it. */
+/* Afterwards the list is unmapped, as it was received, and no other thread uses it. */
 static void end_save(struct op_process *process)
 {
 	if (process->save)
@@ -121,8 +121,8 @@ static void end_save(struct op_process *process)
 }
 
 /*
- * Once the application was told that its memory is held, nothing is refused
- * any more: what goes wrong from there on is the result of the save.
+ * Once the application knows that its memory is held, the evict cannot be
+ * refused. Later failures are reported as the result of the save.
  */
 static int take_over(struct op_process *process, int connection, const struct ccr_message *request,
 		     char *error, size_t size)
@@ -132,7 +132,7 @@ static int take_over(struct op_process *process, int connection, const struct cc
 					     .verify = request->op.verify,
 					     .io = request->op.io};
 	const uint32_t operation = process->op_socket.operation;
-	/* It exports while the driver starts here. */
+	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 
 	if (!ret)
@@ -147,7 +147,7 @@ static int take_over(struct op_process *process, int connection, const struct cc
 	ret = interceptor_hold(connection, operation);
 	if (ret)
 		return ret;
-	/* It unmaps while we map. */
+	/* The application unmaps while we map. */
 	if (!held_map_all(&process->list))
 		process->save = save_begin(process->session->images_dir, process->image_pid,
 					   &process->list, &options, saved, process);
@@ -163,7 +163,7 @@ static int take_out(struct op_process *process, const struct ccr_message *reques
 	connection = interceptor_accept(&process->op_socket, process->peer_pid, process->pidfd,
 					SIGNAL_TIMEOUT_MS, &hello);
 	if (connection < 0) {
-		snprintf(error, size, "the service thread of %d does not answer: %s", process->pid,
+		snprintf(error, size, "the service thread of %d does not respond: %s", process->pid,
 			 strerror(-connection));
 		return connection;
 	}
@@ -194,7 +194,7 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 		return;
 	}
 	if (!process->save)
-		evict_ended(process, -EIO, "the memory cannot be mapped for the copy", 0);
+		evict_ended(process, -EIO, "cannot map the memory to copy it", 0);
 }
 
 void op_process_commit(struct op_process *process, bool hold)
@@ -214,9 +214,9 @@ void op_process_commit(struct op_process *process, bool hold)
 	held_free_all(&process->list);
 }
 
-/* --- back in --- */
+/* --- restore and rollback --- */
 
-/* Hands over what is ready, waits for more, until all of it was sent or the load failed. */
+/* Sends entries as they become ready, until all are sent or the load fails. */
 static int hand_over(struct op_process *process, int connection, char *error, size_t size)
 {
 	const uint32_t operation = process->op_socket.operation;
@@ -244,7 +244,7 @@ static int give(struct op_process *process, char *error, size_t size)
 	struct ccr_message hello;
 	int connection, ret;
 
-	/* No time limit: criu decides when the application runs; its end ends the wait. */
+	/* No time limit: criu decides when the application runs. If it exits, the wait ends. */
 	connection = interceptor_accept(&process->op_socket, process->peer_pid, process->pidfd, -1,
 					&hello);
 	if (connection < 0) {
@@ -261,7 +261,8 @@ static int give(struct op_process *process, char *error, size_t size)
 							error, size);
 	} else {
 		ret = process->is_again ? 0 : -EALREADY;
-		interceptor_abort(connection, process->op_socket.operation, ret, "memory is there");
+		interceptor_abort(connection, process->op_socket.operation, ret,
+				  "the process has its memory already");
 		if (ret)
 			snprintf(error, size, "the process has its memory already");
 	}
@@ -291,8 +292,8 @@ static void *give_thread(void *argument)
 	const int ret = give(process, error, sizeof(error));
 
 	if (ret) {
-		/* Its gate is closed and its memory incomplete: it must not go on. */
-		ccr_err("%d: %s; the process is killed", process->pid, error);
+		/* Its gate is closed and its memory is incomplete, so it must not continue. */
+		ccr_err("%d: %s; killing the process", process->pid, error);
 		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 	}
 	count_give(process, ret);
@@ -330,7 +331,8 @@ void op_process_abandon(const struct op_process *process)
 {
 	if (process->has_thread || process->load || !process->list.nr)
 		return;
-	ccr_err("%d: criu ended and left its memory here; the process is killed", process->pid);
+	ccr_err("%d: criu ended while the pool holds its memory; killing the process",
+		process->pid);
 	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A process of an operation: its memory on the way out or back in. */
+/* A process whose memory an operation evicts or returns. */
 #ifndef CCR_POOL_OP_PROCESS_H
 #define CCR_POOL_OP_PROCESS_H
 
@@ -8,43 +8,43 @@
 #include "pool/session/interceptor.h"
 #include "pool/session/session.h"
 
-/* Memory of one process, on its way out or back in. */
+/* One process of an operation, and its memory. */
 struct op_process {
 	struct op_process *next;
 	struct session *session;
-	pid_t pid, peer_pid, image_pid; /* as criu, as this process, as the application sees it */
+	pid_t pid, peer_pid, image_pid; /* as criu, this program and the application see it */
 	int pidfd;
 	struct op_socket op_socket;
-	struct held_list list; /* evicted memory, kept until commit or roll back */
-	struct save *save;     /* of it, while it goes to files */
+	struct held_list list; /* evicted memory, kept until commit or rollback */
+	struct save *save;     /* while `list` is written to files */
 	bool is_saved, is_refused;
-	pthread_mutex_t evicting; /* until the answer to the request is sent */
-	struct load *load;	  /* or an image on its way in */
+	pthread_mutex_t evicting; /* locked until the request was answered */
+	struct load *load;	  /* or the image to restore from */
 	enum ccr_attach_mode mode;
-	bool is_again; /* another pool may have given it already */
+	bool is_again; /* it may have its memory already, which is not an error then */
 	double wait_ms;
 	pthread_t thread;
-	bool has_thread; /* that gives memory back */
+	bool has_thread; /* it returns the memory */
 	atomic_bool is_given;
-	int given; /* once is_given: the answer that was sent */
+	int given; /* the result that was sent, once is_given */
 };
 
 /*
- * A record for the process of the session's pidfd, with a socket of its own. NULL when it is
- * gone, or in no PID namespace below ours, or the run directory has no room.
+ * Adds a record, with its own socket, for the process of the session's pidfd.
+ * NULL when the process is gone or outside our PID namespace, or the socket
+ * cannot be created. The session frees it.
  */
 struct op_process *op_process_new(struct session *session, pid_t pid);
 struct op_process *op_process_find(const struct session *session, uint32_t operation);
-/* The conversation up to DONE, then the save goes on by itself and answers OP_RESULT. */
+/* Takes the memory over (up to DONE). The save continues in a thread and answers OP_RESULT. */
 void op_process_evict(struct op_process *process, const struct ccr_message *request);
-/* Waits for the process in a thread, gives it all of its memory and answers OP_GIVEN. 0 or -errno.
- */
+/* Starts a thread that gives the process its memory and answers OP_GIVEN. Returns 0 or -errno. */
 int op_process_give(struct op_process *process);
-/* The process is gone: the memory is dropped, or kept for the next restore. */
+/* The process is gone: drops its memory, or keeps it for the next restore. */
 void op_process_commit(struct op_process *process, bool hold);
-/* Answers a second request to give the memory back; the thread does while it is at it. */
+/* Answers a repeated request to return the memory, unless the thread is still going to. */
 void op_process_again(const struct op_process *process);
-/* Nobody will ask for its memory any more: the process cannot go on without it. */
+/* Kills a process whose memory no one can ask for any more. */
 void op_process_abandon(const struct op_process *process);
 void op_process_free(struct op_process *process);
 

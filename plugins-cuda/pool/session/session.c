@@ -23,7 +23,8 @@ static void op_dump(struct session *s, const struct ccr_message *request)
 	if (process)
 		op_process_evict(process, request);
 	else
-		refuse(s, 0, -EIO, "no socket in the run directory, or the process is gone");
+		refuse(s, 0, -EIO,
+		       "cannot create a socket in the run directory, or the process is gone");
 }
 
 static void op_commit(struct session *s, const struct ccr_message *request)
@@ -38,23 +39,23 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 {
 	struct op_process *process = op_process_find(s, request->operation);
 
-	if (process && process->has_thread) { /* criu asked, and its watcher asks again */
+	if (process && process->has_thread) { /* criu asked before, now its watcher does */
 		op_process_again(process);
 		return;
 	}
 	if (!process) {
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -ENOENT,
-			      "nothing is held for this operation");
+			      "the pool holds no memory of this operation");
 		return;
 	}
 	process->mode = CCR_ATTACH_AUTO;
-	process->is_again = process->is_refused; /* it kept its memory */
+	process->is_again = process->is_refused; /* then it kept its memory */
 	if (op_process_give(process))
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -EAGAIN,
-			      "no thread to give the memory back");
+			      "cannot start the thread that returns device memory");
 }
 
-/* What another pool held: its list comes as the service thread once sent it. */
+/* Memory that another pool held. Its list arrives as the service thread sent it to that pool. */
 static void op_reclaim(struct session *s, const struct ccr_message *request)
 {
 	struct op_process *process = op_process_new(s, request->op.pid);
@@ -62,7 +63,8 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	int ret = pool_device_wait(error, sizeof(error));
 
 	if (!process) {
-		refuse(s, 0, -EIO, "no socket in the run directory, or the process is gone");
+		refuse(s, 0, -EIO,
+		       "cannot create a socket in the run directory, or the process is gone");
 		return;
 	}
 	process->mode = CCR_ATTACH_AUTO;
@@ -73,7 +75,7 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	if (ret)
 		refuse(s, 0, ret, error);
 	else if (op_process_give(process))
-		refuse(s, 0, -EAGAIN, "no thread to give the memory back");
+		refuse(s, 0, -EAGAIN, "cannot start the thread that returns device memory");
 	else
 		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
 }
@@ -89,7 +91,7 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 				  char *error, size_t size)
 {
 	enum resident_answer answer = RESIDENT_ABSENT;
-	/* What is resident is where it is: a map needs a load of its own. */
+	/* Resident images stay on their devices, so a device map needs a new load. */
 	struct load *load =
 		options->map.count ? NULL : resident_take(s->images_dir, image_pid, &answer);
 
@@ -194,12 +196,12 @@ static void serve(struct session *s, const struct ccr_message *request)
 		op_attach(s, request);
 		break;
 	default:
-		ccr_err("message %d is no request", request->type);
-		refuse(s, request->operation, -EPROTO, "not a request");
+		ccr_err("message type %d is not a request", request->type);
+		refuse(s, request->operation, -EPROTO, "the message is not a request");
 	}
 }
 
-/* The number stays what it is: the thread of a process may be using it. */
+/* Keeps the descriptor's number, because the thread of a process may be using it. */
 static void replace(int *fd, int by)
 {
 	if (*fd >= 0 && by >= 0) {
@@ -212,7 +214,7 @@ static void replace(int *fd, int by)
 	*fd = by;
 }
 
-/* Descriptors stay for the requests that follow. */
+/* Descriptors remain valid for later requests. */
 static void take_fds(struct session *s, const struct ccr_message *request, const int *fds)
 {
 	if (request->op.fds & CCR_OP_IMAGES)
@@ -277,6 +279,6 @@ void session_run(int socket)
 		serve(&session, &request);
 	}
 	if (ret != -EPIPE)
-		ccr_err("session ends: %s", strerror(-ret));
+		ccr_err("the connection to criu failed: %s", strerror(-ret));
 	session_end(&session, ret == -EPIPE);
 }

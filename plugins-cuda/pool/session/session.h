@@ -9,19 +9,19 @@
 struct wanted {
 	struct wanted *next;
 	struct load *load;
-	bool is_golden; /* others use it too: it is copied, never given away */
+	bool is_golden; /* shared with other restores: copied, never given away */
 };
 
 struct session {
 	int socket;
-	int images_dir;	      /* of the last request that named one, -1 before */
-	int fd_backup, pidfd; /* the same */
+	int images_dir;	      /* of the last request that had one, or -1 */
+	int fd_backup, pidfd; /* like images_dir */
 	struct ccr_status status;
 	struct op_process *processes;
 	struct wanted *wanted;
 };
 
-/* Serves one criu run until it is done; owns `socket`. */
+/* Serves one criu run until it disconnects; closes `socket`. */
 void session_run(int socket);
 
 /* Sends an answer; `text` may be NULL. */
