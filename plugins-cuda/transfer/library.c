@@ -115,7 +115,7 @@ int cuda_parallel_session_free(struct cuda_parallel_session *session, uint64_t a
 	return ret ? ret : CALL(session, cuMemFree_v2, address);
 }
 
-/* What a job says to the caller. */
+/* Copies the results of a job to the caller. */
 static int answer(const struct cuda_parallel_job *job, int ret, double *seconds, char *error,
 		  size_t error_size)
 {

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
  * The transfer engine: copies between device memory and GPU images with many
- * threads. It knows nothing of where device memory comes from: a range is a
- * device, an address this process can reach, and a length.
+ * threads. It does not care where device memory comes from: a range is a device,
+ * an address that this process can access, and a length.
  *
- * An engine is made once and kept; its threads, streams and registered staging
- * buffers serve any number of jobs. Jobs may be run from several threads at
- * once and then share the engine's threads; an image serves one job at a time.
- * The engine's streams wait for no other stream: nothing that the caller queued
- * may still be touching the ranges.
+ * Create an engine once and keep it: its threads, streams and registered staging
+ * buffers serve any number of jobs. Several threads may run jobs at the same
+ * time, which then share the engine's threads; an image may be used by one job at
+ * a time. The engine's streams do not wait for other streams, so work that the
+ * caller queued on the ranges must be complete.
  *
- * cuda_parallel_*: what libcuda_transfer.so offers. restore: to the device; dump:
- * from it; cuda_parallel_restore_init and _fini serve both, under the names that
- * callers know. transfer_*: the inside of the engine (engine/).
+ * cuda_parallel_* is the API of libcuda_transfer.so: restore copies to the
+ * device, dump copies from it. cuda_parallel_restore_init and _fini serve both;
+ * existing callers use these names. transfer_* is internal (engine/).
  *
- * Functions return 0 or -errno; a sentence that names the file and the field,
- * or the driver's call and its result, is in `error`. Driver failures: -ENOMEM
- * for a full device, -ENODEV for an absent one, else -EIO.
+ * Functions return 0 or -errno. `error` then has a sentence that names the file
+ * and the field, or the driver call and its result. Driver failures are -ENOMEM
+ * for a full device, -ENODEV for a missing one, else -EIO.
  */
 #ifndef CCR_TRANSFER_H
 #define CCR_TRANSFER_H
@@ -30,21 +30,22 @@
 #include "common/settings/settings.h"
 #include "image/image.h"
 
-/* The only symbols that libcuda_transfer.so shows. */
+/* Marks the symbols that libcuda_transfer.so exports. */
 #define CUDA_PARALLEL_API __attribute__((visibility("default")))
 
 #define CUDA_PARALLEL_MAX_THREADS 32
 #define CUDA_PARALLEL_MAX_DEVICES 64
 
 struct cuda_parallel_config {
-	uint32_t streams;     /* threads, each with its own stream; 1-32 */
-	uint32_t spin;	      /* bool: wait for the device by polling; quicker by microseconds */
-	uint64_t chunk_bytes; /* of a staging buffer; 1 MiB-512 MiB, a multiple of 1 MiB */
+	uint32_t streams;     /* number of threads, each with its own stream: 1-32 */
+	uint32_t spin;	      /* bool: wait for the device by polling, which saves microseconds */
+	uint64_t chunk_bytes; /* size of a staging buffer: 1-512 MiB, a multiple of 1 MiB */
 	uint32_t verify;      /* bool: compare checksums on load */
 	uint32_t io;	      /* enum ccr_io */
 	/*
-	 * Bytes of one read or write, so that the checksum finds them in the cache;
-	 * 0: what suits the back-end. Multiples of 4 KiB.
+	 * Bytes per read or write, small enough for the CPU cache, so that the
+	 * checksum need not fetch them again. A multiple of 4 KiB; 0 is the
+	 * default of the back-end.
 	 */
 	uint32_t read_piece, write_piece;
 };
@@ -56,31 +57,31 @@ struct cuda_parallel_range {
 };
 
 /*
- * One piece of work and what became of it. Zero it, set what is needed, read
- * the rest when the call has returned.
+ * A copy and its result. Zero it and set the options before the call; read the
+ * results after it.
  */
 struct cuda_parallel_job {
 	/*
-	 * Called on the engine's threads, one call at a time for a job; while they
-	 * run, threads that have news of the same job wait. Both may be NULL.
-	 * ready: every byte of a range is in place (load) or stored (dump).
+	 * Callbacks, called on the engine's threads, one at a time for a job.
+	 * Other threads that have to call one for the same job wait meanwhile.
+	 * Both may be NULL. ready: all bytes of a range are loaded or stored.
 	 */
 	void (*ready)(void *argument, uint32_t range);
 	void (*progress)(void *argument, uint64_t done_bytes, uint64_t total_bytes);
 	void *argument;
 	atomic_int cancelled; /* set by cuda_parallel_cancel */
-	/* NULL: the engine's own; else verify, io and the pieces of this one count. */
+	/* If not NULL, its verify, io, read_piece and write_piece apply instead of the engine's. */
 	const struct cuda_parallel_config *config;
 
 	uint64_t total_bytes, zero_bytes, stored_bytes;
 	double seconds;
-	char io[24]; /* back-end that was used */
+	char io[24]; /* name of the back-end that was used */
 	char error[512];
 };
 
 struct cuda_parallel_engine;
 
-/* Streams, chunk size, verify and back-end of CRIU_CUDA_* (environment, then cuda.conf). */
+/* Reads streams, chunk size, verify and back-end from CRIU_CUDA_* (environment, then cuda.conf). */
 CUDA_PARALLEL_API int cuda_parallel_config_from_env(struct cuda_parallel_config *config,
 						    char *error, size_t error_size);
 CUDA_PARALLEL_API void cuda_parallel_config_from_settings(struct cuda_parallel_config *config,
@@ -88,9 +89,10 @@ CUDA_PARALLEL_API void cuda_parallel_config_from_settings(struct cuda_parallel_c
 
 /*
  * Starts the threads, allocates and registers the staging buffers and retains
- * the primary contexts of `devices` (others are retained when a job first names
- * them; at least one is needed, because registering memory takes a context).
- * cuInit must have been called; `cuda` must outlive the engine.
+ * the primary contexts of `devices`. It needs at least one device, because
+ * registering memory takes a context; other contexts are retained when a job
+ * first uses them. Call cuInit before. `cuda` must outlive the engine. Free
+ * with cuda_parallel_restore_fini.
  */
 CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **out,
 						 const struct ccr_cuda *cuda,
@@ -98,18 +100,19 @@ CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **o
 						 const int *devices, uint32_t nr_devices,
 						 char *error, size_t error_size);
 
-/* What the engine was made with: images want no fewer writers and no larger chunks. */
+/* The engine's configuration. Images need at least as many writers and at most its chunk size. */
 CUDA_PARALLEL_API const struct cuda_parallel_config *
 cuda_parallel_engine_config(const struct cuda_parallel_engine *engine);
 
-/* Ends the threads and gives everything back; no job may be running. NULL is fine. */
+/* Ends the threads and frees the engine. No job may be running. NULL is fine. */
 CUDA_PARALLEL_API void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
 
 /*
- * Loads an image: allocation i goes to ranges[i], whose length must be the
- * allocation's. Early allocations are ready early. -ECANCELED after
- * cuda_parallel_cancel; -EBADMSG for a wrong checksum. After an error the
- * ranges hold anything. Returns when no copy is in flight any more.
+ * Loads an image: allocation i goes to ranges[i], which must have the same
+ * length. The first allocations are ready first. Returns when no copy is in
+ * flight: 0, -ECANCELED after cuda_parallel_cancel, -EBADMSG for a wrong
+ * checksum, or another -errno. After an error the content of the ranges is
+ * undefined.
  */
 CUDA_PARALLEL_API int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine,
 						   const struct ccr_image *image,
@@ -118,16 +121,17 @@ CUDA_PARALLEL_API int cuda_parallel_restore_memory(struct cuda_parallel_engine *
 						   struct cuda_parallel_job *job);
 
 /*
- * Stores ranges[i] as allocation i of `writer`, which has been given exactly
- * these allocations, at least as many writers as the engine has streams, and a
- * chunk size up to the engine's. Committing or aborting is left to the caller.
+ * Stores ranges[i] as allocation i of `writer`, to which the caller has added
+ * exactly these allocations. It must have at least as many writers as the
+ * engine has streams, and a chunk size up to the engine's. The caller commits
+ * or aborts it.
  */
 CUDA_PARALLEL_API int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine,
 						struct ccr_image_writer *writer,
 						const struct cuda_parallel_range *ranges,
 						uint32_t nr_ranges, struct cuda_parallel_job *job);
 
-/* Copies from ordinary host memory to one range, through the staging buffers; and back. */
+/* Copy between ordinary host memory and a range, through the staging buffers. */
 CUDA_PARALLEL_API int cuda_parallel_restore_buffer(struct cuda_parallel_engine *engine,
 						   const struct cuda_parallel_range *range,
 						   const void *host, struct cuda_parallel_job *job);
@@ -135,7 +139,7 @@ CUDA_PARALLEL_API int cuda_parallel_dump_buffer(struct cuda_parallel_engine *eng
 						const struct cuda_parallel_range *range, void *host,
 						struct cuda_parallel_job *job);
 
-/* From any thread or callback: the job ends with -ECANCELED as soon as its copies in flight end. */
+/* Makes the job return -ECANCELED once its copies in flight are complete. Call from any thread. */
 CUDA_PARALLEL_API void cuda_parallel_cancel(struct cuda_parallel_job *job);
 
 #endif

@@ -162,7 +162,7 @@ static void test_read_errors(struct transfer_test *t)
 		fd = openat(t->dirfd, "cuda-5-0.img", O_WRONLY | O_CLOEXEC);
 		CHECK(fd >= 0 && !ftruncate(fd, image->stripes[0].size - 8192));
 		close(fd);
-		load_from(t, image, -ENODATA, "the file is short");
+		load_from(t, image, -ENODATA, "the file is too short");
 		/* Page 0 of an address space: every read is EIO. */
 		fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 		CHECK(fd >= 0 && dup3(fd, image->stripes[0].fd, O_CLOEXEC) >= 0);
@@ -283,7 +283,7 @@ static void test_wrong_ranges(struct transfer_test *t)
 	t->ranges[3].bytes += 4096;
 	t->ranges[3].device = 1;
 	CHECK(transfer_load(t, 5) == -ENODEV);
-	SAYS(t->job.error, "range 3: device 1 of 1", "");
+	SAYS(t->job.error, "range 3: device 1 does not exist", "");
 	t->ranges[3].device = 0;
 	for (int i = 0; i < 3; i++) {
 		range = good;
@@ -340,7 +340,7 @@ static void test_wrong_config(struct transfer_test *t)
 	REFUSED(io, 9, 1, -EINVAL, "io is 9");
 	REFUSED(read_piece, 100, 1, -EINVAL, "read_piece 100");
 	REFUSED(streams, 2, 0, -EINVAL, "0 devices");
-	REFUSED(streams, 2, 2, -ENODEV, "device 1 of 1");
+	REFUSED(streams, 2, 2, -ENODEV, "device 1 does not exist");
 }
 
 /* As of a file system that wants more than 4 KiB of it. */

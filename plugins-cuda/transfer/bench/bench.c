@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * ccr-transfer-bench: evicts device memory into a GPU image and loads it again,
- * with known content that is compared afterwards. GB are 10^9 bytes.
+ * ccr-transfer-bench: evicts device memory with known content to a GPU image,
+ * loads it again and compares the content. 1 GB is 10^9 bytes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static void open_all(struct bench *bench)
 	bench->init_seconds = bench_now() - start;
 	bench->memory.cuda = &bench->cuda;
 	bench_allocate(&bench->memory, o);
-	/* Without the contexts, which the allocations keep alive now. */
+	/* Does not include creating the contexts, which the allocations keep alive from here on. */
 	cuda_parallel_restore_fini(bench->engine);
 	start = bench_now();
 	open_engine(bench);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Device memory with content that is known and does not compress: pieces of
- * random bytes at an offset that changes from piece to piece, each with its
- * number in the first words; some pieces are zero when asked for.
+ * Device memory with known content that does not compress: pieces of random
+ * bytes, taken from a different offset for each piece, with the piece's number
+ * in the first words. Some pieces are zero if requested.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +107,7 @@ void bench_allocate(struct bench_memory *memory, const struct bench_options *opt
 	}
 }
 
-/* Calls `visit` for every piece, with a number that is unique among all. */
+/* Calls `visit` for every piece, with the piece's unique number. */
 static void each_piece(struct bench_memory *memory,
 		       void (*visit)(struct bench_memory *memory, uint32_t range, uint64_t number,
 				     CUdeviceptr address, uint64_t bytes, void *argument),

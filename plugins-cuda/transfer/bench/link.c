@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What the way to the device gives without images: the yardstick for loads from memory. */
+/* Speed of the link to the device without images, to compare loads from memory with. */
 #include <sys/mman.h>
 
 #include "transfer/bench/bench.h"
@@ -21,7 +21,7 @@ static unsigned char *touch(uint64_t bytes, double *gb_per_second)
 	return memory;
 }
 
-/* Overwrites the first range. */
+/* See bench.h. */
 void bench_measure_link(const struct bench_memory *memory, struct bench_link *link)
 {
 	const struct ccr_cuda *cuda = memory->cuda;
@@ -32,7 +32,7 @@ void bench_measure_link(const struct bench_memory *memory, struct bench_link *li
 	double start;
 
 	bench_cuda(cuda->cuCtxSetCurrent(memory->contexts[0]), "cuCtxSetCurrent");
-	/* Once without a clock: the device wakes up. */
+	/* The first copy is not timed: it wakes the device up. */
 	bench_cuda(cuda->cuMemcpyHtoD_v2(to, from, bytes), "cuMemcpyHtoD");
 	start = bench_now();
 	for (int i = 0; i < REPEATS; i++)

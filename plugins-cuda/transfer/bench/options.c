@@ -12,16 +12,16 @@ static void usage(void)
 {
 	fprintf(stderr,
 		"usage: ccr-transfer-bench --dir DIR [options]\n"
-		"  --size 16G          device memory in all            --allocations 32\n"
+		"  --size 16G          device memory in total          --allocations 32\n"
 		"  --iterations 3      evict, clear, load, compare     --devices 1\n"
 		"  --streams 8         transfer threads                --chunk-mb 8\n"
 		"  --io auto           auto, pread, direct, mmap       --no-verify\n"
-		"  --read-piece-kb 0   0: what suits the back-end      --write-piece-kb 0\n"
+		"  --read-piece-kb 0   0: chosen by back-end           --write-piece-kb 0\n"
 		"  --zero-percent 0    of the content                  --vmm   cuMemCreate memory\n"
 		"  --sync              fsync the image                 --spin  poll the device\n"
 		"  --cold              drop the image from the page cache before the load\n"
-		"  --raw               also read the stripes without a device, O_DIRECT\n"
-		"  --link              also the way to the device alone, and page faults\n"
+		"  --raw               also read the stripes without a device (O_DIRECT)\n"
+		"  --link              also measure the link to the device, and page faults\n"
 		"  --keep              leave the image in DIR          --json\n"
 		"  --driver FILE       libcuda.so.1 to use (CRIU_CUDA_DRIVER)\n");
 	exit(2);
@@ -59,7 +59,7 @@ static uint32_t io_number(const char *word)
 	return 0;
 }
 
-/* What an option sets: a number of 32 or 64 bits, times a unit; a flag; or text. */
+/* An option sets a number of 32 or 64 bits (times a unit), a flag, or text. */
 struct option_row {
 	const char *name;
 	enum { NUMBER32, NUMBER64, FLAG, FLAG_OFF, TEXT, IO } kind;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What the disk alone gives: the yardstick for loads from it. */
+/* Speed of the disk without a device, to compare loads from disk with. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

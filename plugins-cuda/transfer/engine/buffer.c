@@ -31,7 +31,7 @@ static int drain(struct transfer_worker *worker, struct transfer_task *task,
 static const struct transfer_kind to_device_kind = {.fill = fill};
 static const struct transfer_kind from_device_kind = {.drain = drain};
 
-/* As many pieces as keep every worker busy, none larger than a staging buffer. */
+/* Enough pieces to keep every worker busy, none larger than a staging buffer. */
 static uint64_t piece_size(const struct cuda_parallel_engine *engine, uint64_t bytes)
 {
 	const uint64_t smallest = 64 << 10;
@@ -74,7 +74,7 @@ static int copy(struct cuda_parallel_engine *engine, const struct cuda_parallel_
 		chunks[i].length = left < size ? left : size;
 	}
 	task.chunks = chunks;
-	/* `size` as the room: an item is one piece, which fill and drain count on. */
+	/* With `size` as room each item is one piece, as fill and drain require. */
 	ret = transfer_task_plan(&task, size);
 	if (!ret)
 		ret = transfer_task_run(&task);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A worker's side of the driver: contexts, streams, events, staging buffers. */
+/* What a worker uses of the driver: contexts, streams, events, staging buffers. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +47,7 @@ int transfer_device_use(struct transfer_worker *worker, int device, char *error,
 
 	if (worker->current_device == device)
 		return 0;
-	/* Workers that start with different devices make their contexts side by side. */
+	/* A lock per device, so that workers create contexts of different devices in parallel. */
 	pthread_mutex_lock(&d->lock);
 	if (!d->context) {
 		CUdevice handle;
@@ -85,8 +85,8 @@ int transfer_device_stream_open(struct transfer_worker *worker, int device,
 }
 
 /*
- * Page-aligned memory, in huge pages where the kernel gives them: fewer entries
- * for the driver to pin. Touched here, on the thread that will use it.
+ * Page-aligned memory, in huge pages if the kernel has them, because the driver
+ * then has fewer pages to pin. The thread that will use it touches it here.
  */
 static int map_staging(struct transfer_worker *worker, size_t bytes)
 {
@@ -118,7 +118,7 @@ int transfer_worker_init(struct transfer_worker *worker, char *error, size_t siz
 
 	ret = map_staging(worker, TRANSFER_SLOTS * slot_bytes);
 	if (ret) {
-		snprintf(error, size, "staging buffers of %llu bytes: %s",
+		snprintf(error, size, "cannot allocate staging buffers of %llu bytes: %s",
 			 (unsigned long long)(TRANSFER_SLOTS * slot_bytes), strerror(-ret));
 		return ret;
 	}

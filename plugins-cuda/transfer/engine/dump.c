@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Device memory to GPU image. Each worker writes to a stripe of its own. */
+/* Copies device memory to a GPU image. Each worker writes its own stripe. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "transfer/engine/engine.h"
 
-/* Chunks that are stored one after the other, in the staging buffer and in the stripe. */
+/* Chunks that are consecutive both in the staging buffer and in the stripe. */
 struct run {
 	struct transfer_worker *worker;
 	struct transfer_task *task;
@@ -15,7 +15,7 @@ struct run {
 	uint32_t nr;
 	uint64_t bytes;
 	uint64_t offset;      /* in the stripe */
-	uint64_t next_offset; /* of the chunk whose checksum comes next */
+	uint64_t next_offset; /* of the chunk whose checksum is next */
 };
 
 static int no_memory(struct transfer_task *task)
@@ -36,7 +36,7 @@ static int note_chunk(void *argument, size_t index, uint64_t xxh3)
 	return 0;
 }
 
-/* The worker's file, created when the first byte is to be stored. */
+/* Returns the worker's file, which is created when it has the first byte to store. */
 static int own_file(struct transfer_worker *worker, struct transfer_task *task,
 		    struct ccr_io_file **out)
 {
@@ -62,7 +62,7 @@ static int store(struct run *run, const char *data)
 	const uint32_t configured = run->task->config->write_piece;
 	struct transfer_task *task = run->task;
 	const uint64_t wanted = configured ? configured : task->io->write_piece;
-	/* Not the worker's: an item that it loads may be half way through that one. */
+	/* Not worker->cursor, which may be in the middle of an item that the worker loads. */
 	struct transfer_cursor cursor;
 	struct ccr_io_file *file;
 	int ret;

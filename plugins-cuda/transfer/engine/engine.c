@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Beginning and end of an engine. */
+/* Creates and frees an engine. */
 #include "transfer/engine/engine.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@ static int check_devices(struct cuda_parallel_engine *engine, const int *devices
 	const CUresult result = engine->cuda->cuDeviceGetCount(&engine->nr_devices);
 
 	if (result != CUDA_SUCCESS) {
-		snprintf(error, size, "cuDeviceGetCount: %s", ccr_cuda_error_name(result));
+		snprintf(error, size, "cannot count the devices: cuDeviceGetCount: %s",
+			 ccr_cuda_error_name(result));
 		return transfer_cuda_errno(result);
 	}
 	if (engine->nr_devices > CUDA_PARALLEL_MAX_DEVICES)
@@ -27,7 +28,8 @@ static int check_devices(struct cuda_parallel_engine *engine, const int *devices
 	}
 	for (uint32_t i = 0; i < nr_devices; i++) {
 		if (devices[i] < 0 || devices[i] >= engine->nr_devices) {
-			snprintf(error, size, "device %d of %d", devices[i], engine->nr_devices);
+			snprintf(error, size, "device %d does not exist; there are %d", devices[i],
+				 engine->nr_devices);
 			return -ENODEV;
 		}
 		engine->setup_devices[i] = devices[i];
@@ -41,7 +43,7 @@ static int start_workers(struct cuda_parallel_engine *engine, char *error, size_
 	sigset_t all, before;
 	int ret = 0;
 
-	/* Signals are the program's business: none is delivered to an engine thread. */
+	/* Block all signals in engine threads, so that the program's own threads receive them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (!ret && engine->nr_workers < engine->config.streams) {
@@ -56,7 +58,7 @@ static int start_workers(struct cuda_parallel_engine *engine, char *error, size_
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret)
-		snprintf(error, size, "thread: %s", strerror(-ret));
+		snprintf(error, size, "cannot start a transfer thread: %s", strerror(-ret));
 	pthread_mutex_lock(&engine->lock);
 	while (engine->nr_ready < engine->nr_workers)
 		pthread_cond_wait(&engine->ready, &engine->lock);
@@ -92,7 +94,7 @@ int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct c
 		pthread_mutex_init(&engine->devices[i].lock, NULL);
 	ret = check_devices(engine, devices, nr_devices, error, error_size);
 	if (!ret) {
-		/* The checksum's state wants more than malloc's alignment. */
+		/* The checksum state needs a larger alignment than malloc's. */
 		engine->workers = aligned_alloc(alignof(struct transfer_worker),
 						config->streams * sizeof(*engine->workers));
 		if (!engine->workers) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Inside the transfer engine. A job is cut into items: runs of consecutive
- * chunks of one device that fit into one staging buffer. Workers take items in
- * order; each worker has two buffers (slots), so that one is filled or emptied
- * by the CPU while the device copies the other.
+ * Internal header of the transfer engine. A job is split into items: runs of consecutive
+ * chunks of one device that fit into a staging buffer. Workers take items in order. Each
+ * worker has two buffers (slots), so that the CPU fills or empties one while the device
+ * copies the other.
  *
- * engine->lock guards the list of tasks and every field of a task under
- * «state». Workers hold it only to take and to finish an item. The slots, device_streams
- * and the queue of a worker are its own.
+ * engine->lock guards the list of tasks and the fields of a task below "state". Workers
+ * hold it only to take and to finish an item. Only the worker itself uses its slots,
+ * device_streams and queue.
  */
 #ifndef CCR_TRANSFER_ENGINE_H
 #define CCR_TRANSFER_ENGINE_H
@@ -25,7 +25,7 @@ struct transfer_item {
 	size_t first; /* chunk */
 	uint32_t nr;
 	int device;
-	uint64_t bytes; /* in the staging buffer and in the stripe; zero chunks take none */
+	uint64_t bytes; /* in the staging buffer and in the stripe, without zero chunks */
 };
 
 struct transfer_worker;
@@ -34,19 +34,20 @@ struct transfer_task;
 /* What differs between load, dump and the two directions of a host buffer. */
 struct transfer_kind {
 	/*
-	 * To the device: fills `buffer` with `bytes` of an item, from its byte `from` on. An
-	 * item larger than the buffer comes in pieces, one after the other. NULL otherwise.
-	 * Both note their errors themselves and return them.
+	 * To the device, else NULL: fills `buffer` with `bytes` bytes of an
+	 * item, starting at its byte `from`. An item larger than the buffer is
+	 * filled in consecutive pieces. Both functions record their errors and
+	 * return them.
 	 */
 	int (*fill)(struct transfer_worker *worker, struct transfer_task *task,
 		    const struct transfer_item *item, char *buffer, uint64_t from, uint64_t bytes);
-	/* From the device: takes a whole item out of `buffer`. */
+	/* From the device, else NULL: stores a whole item, which is in `buffer`. */
 	int (*drain)(struct transfer_worker *worker, struct transfer_task *task,
 		     const struct transfer_item *item, char *buffer);
 };
 
 struct transfer_queue {
-	size_t next, end; /* items; one queue per device */
+	size_t next, end; /* item indices; one queue per device */
 };
 
 struct transfer_task {
@@ -59,11 +60,11 @@ struct transfer_task {
 	size_t nr_chunks;
 	struct transfer_item *items;
 	size_t nr_items;
-	const struct ccr_image *image;	 /* load */
-	struct ccr_image_writer *writer; /* dump */
-	char *host;			 /* buffer */
+	const struct ccr_image *image;	 /* of a load */
+	struct ccr_image_writer *writer; /* of a dump */
+	char *host;			 /* of a host buffer */
 	const struct ccr_io_ops *io;
-	struct ccr_io_file *files; /* load: per stripe; dump: per worker */
+	struct ccr_io_file *files; /* of a load: per stripe; of a dump: per worker */
 	uint32_t nr_files;
 	const struct cuda_parallel_config *config; /* the job's or the engine's */
 
@@ -71,7 +72,7 @@ struct transfer_task {
 	struct transfer_task *next;
 	struct transfer_queue queues[CUDA_PARALLEL_MAX_DEVICES];
 	uint32_t nr_queues;
-	size_t items_left;     /* neither done nor given up */
+	size_t items_left;     /* neither finished nor dropped */
 	uint32_t *chunks_left; /* per range */
 	int result;
 	pthread_cond_t ended;
@@ -81,15 +82,15 @@ struct transfer_task {
 	atomic_ullong zero_bytes, stored_bytes;
 };
 
-/* Checksums of chunks that pass by in order, in pieces of any size (cursor.c). */
+/* Computes checksums of chunks from consecutive bytes, in pieces of any size (cursor.c). */
 struct transfer_cursor {
 	const struct ccr_image_chunk *chunks;
-	size_t index;  /* the chunk that is passing */
-	uint64_t done; /* of it, its padding included */
+	size_t index;  /* the current chunk */
+	uint64_t done; /* bytes of the current chunk that were seen, including padding */
 	struct ccr_checksum checksum;
 };
 
-/* A device in one worker: the stream belongs to its context. */
+/* What a worker has for one device; the stream belongs to the device's context. */
 struct transfer_device_stream {
 	CUstream stream;
 	CUevent events[TRANSFER_SLOTS];
@@ -97,7 +98,7 @@ struct transfer_device_stream {
 
 struct transfer_slot {
 	char *buffer;
-	bool is_busy; /* the device is copying, or has copied and nobody waited yet */
+	bool is_busy; /* copies were queued and the worker has not waited for them */
 	bool ends_item;
 	struct transfer_task *task;
 	struct transfer_item item;
@@ -115,43 +116,45 @@ struct transfer_worker {
 	struct transfer_slot slots[TRANSFER_SLOTS];
 	struct transfer_device_stream device_streams[CUDA_PARALLEL_MAX_DEVICES];
 	struct ccr_io_queue io_queue;
-	struct transfer_cursor cursor; /* of the item that is being read */
+	struct transfer_cursor cursor; /* for the item that is being read */
 };
 
 struct transfer_device {
-	pthread_mutex_t lock; /* held while the context is made */
+	pthread_mutex_t lock; /* held while the context is created */
 	CUcontext context;
 };
 
 struct cuda_parallel_engine {
 	const struct ccr_cuda *cuda;
 	struct cuda_parallel_config config;
-	int nr_devices; /* that the driver has */
+	int nr_devices; /* number of devices in the driver */
 	struct transfer_device devices[CUDA_PARALLEL_MAX_DEVICES];
 
 	pthread_mutex_t lock;
-	pthread_cond_t work; /* a task came, or the end */
+	pthread_cond_t work; /* signaled for a new task, and at the end */
 	struct transfer_task *tasks;
 	bool is_ending;
-	uint32_t nr_ready; /* workers that are set up, or have failed to be */
+	uint32_t nr_ready; /* workers that have finished their setup, or failed */
 	int setup_result;
 	char setup_error[512];
 	pthread_cond_t ready;
 
-	int setup_devices[CUDA_PARALLEL_MAX_DEVICES]; /* given to init */
+	int setup_devices[CUDA_PARALLEL_MAX_DEVICES]; /* devices passed to init */
 	uint32_t nr_setup_devices;
-	uint32_t nr_workers; /* threads that were started */
+	uint32_t nr_workers; /* started threads */
 	struct transfer_worker *workers;
 };
 
-/* Makes the device's context current in this thread, after retaining it if need be. */
+/* Makes the device's context current in this thread; retains it first if necessary. */
 int transfer_device_use(struct transfer_worker *worker, int device, char *error, size_t size);
 
-/* The worker's stream on a device, made on first use; its context is current afterwards. */
+/* Finds or creates the worker's stream on a device and makes its context current. */
 int transfer_device_stream_open(struct transfer_worker *worker, int device,
 				struct transfer_device_stream **stream, char *error, size_t size);
-/* Buffers, registration and device_streams of a worker, on its own thread; fini undoes any part of
- * it. */
+/*
+ * Allocates and registers a worker's buffers and creates its device_streams.
+ * Call on the worker's thread. fini also cleans up after a partial init.
+ */
 int transfer_worker_init(struct transfer_worker *worker, char *error, size_t size);
 void transfer_worker_fini(struct transfer_worker *worker);
 
@@ -159,24 +162,23 @@ void transfer_worker_fini(struct transfer_worker *worker);
 void *transfer_worker_run(void *worker);
 
 /* task.c */
-/* Cuts the chunks into items; `room` is a staging buffer. 0 or -errno with job->error. */
+/* Splits the chunks into items of at most `room` bytes. Returns 0, or -errno with job->error. */
 int transfer_task_plan(struct transfer_task *task, uint64_t room);
-/* Hands the task to the workers and waits for its end; frees what plan allocated. */
+/* Gives the task to the workers, waits for its end and frees what plan allocated. */
 int transfer_task_run(struct transfer_task *task);
-/* With the lock held: an item for this worker, or false. */
+/* Takes an item for this worker; false if there is none. Call with the lock held. */
 bool transfer_task_take(struct transfer_worker *worker, struct transfer_task **task,
 			struct transfer_item *item);
-/* One item has ended, well or not: counters, callbacks, end of the task (which may be gone then).
- */
+/* Call when an item is finished or failed. Runs callbacks; the task may be freed afterwards. */
 void transfer_task_finish(struct transfer_task *task, const struct transfer_item *item);
-/* Notes the first error of a task, with its text. Returns `ret`. */
+/* Records an error and its text unless the task has one already. Returns `ret`. */
 int transfer_task_error(struct transfer_task *task, int ret, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The same for a driver call. */
+/* The same for a failed driver call. */
 int transfer_task_cuda_error(struct transfer_task *task, CUresult result, const char *call,
 			     int device, CUdeviceptr address, uint64_t bytes);
 int transfer_cuda_errno(CUresult result);
-/* The job's configuration, or the engine's; NULL with job->error when it is not accepted. */
+/* The configuration of the job, else of the engine. NULL with job->error when it is invalid. */
 const struct cuda_parallel_config *transfer_job_config(struct cuda_parallel_engine *engine,
 						       struct cuda_parallel_job *job);
 int transfer_check_config(const struct cuda_parallel_config *config, char *error, size_t size);
@@ -184,8 +186,9 @@ int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parall
 			 const struct cuda_parallel_range *range, uint32_t index);
 
 /*
- * `bytes` more of the run of chunks pass by, each with its padding, without the zero ones;
- * `ended` is called for every chunk whose last byte was among them and may stop it.
+ * Processes the next `bytes` bytes of a run of chunks, which include padding
+ * but no zero chunks. Calls `ended` for every chunk that is complete; its error
+ * stops the processing.
  */
 typedef int (*transfer_chunk_ended)(void *argument, size_t chunk, uint64_t xxh3);
 void transfer_cursor_begin(struct transfer_cursor *cursor, const struct ccr_image_chunk *chunks,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* GPU image to device memory. */
+/* Copies a GPU image to device memory. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static const struct ccr_image_chunk *first_stored(const struct transfer_task *ta
 	return chunk;
 }
 
-/* Reads in pieces, so that the checksum meets each one while it is in the cache. */
+/* Reads in pieces, so that each is still in the CPU cache when its checksum is computed. */
 static int fill(struct transfer_worker *worker, struct transfer_task *task,
 		const struct transfer_item *item, char *buffer, uint64_t from, uint64_t bytes)
 {
@@ -50,7 +50,7 @@ static int fill(struct transfer_worker *worker, struct transfer_task *task,
 			return transfer_task_error(
 				task, ret, "%s: read of %llu bytes at %llu: %s", file->name,
 				(unsigned long long)part, (unsigned long long)offset,
-				ret == -ENODATA ? "the file is short" : strerror(-ret));
+				ret == -ENODATA ? "the file is too short" : strerror(-ret));
 		if (task->config->verify) {
 			ret = transfer_cursor_feed(&worker->cursor, buffer + done, part, compare,
 						   task);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Jobs as the workers see them: items to take, errors, counters, the end. */
+/* A job as the workers see it: its items, errors, counters and end. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,20 +13,22 @@ int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parall
 			 const struct cuda_parallel_range *range, uint32_t index)
 {
 	if (range->device < 0 || range->device >= engine->nr_devices) {
-		snprintf(job->error, sizeof(job->error), "range %u: device %d of %d", index,
-			 range->device, engine->nr_devices);
+		snprintf(job->error, sizeof(job->error),
+			 "range %u: device %d does not exist; there are %d", index, range->device,
+			 engine->nr_devices);
 		return -ENODEV;
 	}
 	if (!range->bytes || !range->address || range->address + range->bytes < range->address) {
-		snprintf(job->error, sizeof(job->error), "range %u: address 0x%llx, %llu bytes",
-			 index, range->address, (unsigned long long)range->bytes);
+		snprintf(job->error, sizeof(job->error),
+			 "range %u: invalid address 0x%llx or length %llu", index, range->address,
+			 (unsigned long long)range->bytes);
 		return -EINVAL;
 	}
 	return 0;
 }
 
-/* With the lock held: nothing more is begun; what is under way ends by itself. */
-static void give_up(struct transfer_task *task)
+/* Drops the items that no worker has taken. Call with the lock held. */
+static void drop_items(struct transfer_task *task)
 {
 	for (uint32_t q = 0; q < task->nr_queues; q++) {
 		task->items_left -= task->queues[q].end - task->queues[q].next;
@@ -46,7 +48,7 @@ int transfer_task_error(struct transfer_task *task, int ret, const char *format,
 		va_start(args, format);
 		vsnprintf(task->job->error, sizeof(task->job->error), format, args);
 		va_end(args);
-		give_up(task);
+		drop_items(task);
 	}
 	pthread_mutex_unlock(&task->engine->lock);
 	return ret;
@@ -65,7 +67,7 @@ int transfer_task_cuda_error(struct transfer_task *task, CUresult result, const 
 				   ccr_cuda_error_name(result));
 }
 
-/* May `chunk` follow in the item whose bytes end at `end` of the stripe? */
+/* True if `chunk` can be added to the item, whose bytes in the stripe end at `end`. */
 static bool fits(const struct transfer_task *task, const struct transfer_item *item,
 		 const struct ccr_image_chunk *stored, const struct ccr_image_chunk *chunk,
 		 uint64_t room)
@@ -77,7 +79,7 @@ static bool fits(const struct transfer_task *task, const struct transfer_item *i
 		return true;
 	if (item->bytes + transfer_round_up(chunk->length) > room)
 		return false;
-	/* When there is a file to read: one read. */
+	/* If there is a file to read, the item must be one read. */
 	return !task->image || !stored ||
 	       (stored->stripe == chunk->stripe && stored->offset + item->bytes == chunk->offset);
 }
@@ -163,9 +165,9 @@ bool transfer_task_take(struct transfer_worker *worker, struct transfer_task **o
 			continue;
 		task->result = -ECANCELED;
 		snprintf(task->job->error, sizeof(task->job->error), "cancelled");
-		give_up(task);
+		drop_items(task);
 	}
-	/* Workers spread over the tasks, and those of one task over its devices. */
+	/* Spread the workers over the tasks, and over the devices of each task. */
 	for (uint32_t i = 0; i < nr_tasks; i++) {
 		struct transfer_task *task = engine->tasks;
 

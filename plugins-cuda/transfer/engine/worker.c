@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What one transfer thread does. It waits for nothing but items and the device. */
+/* A transfer thread. It waits only for items and for the device. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "transfer/engine/engine.h"
 
-/* Waits for the device and finishes what the slot was used for. */
+/* Waits for the device and finishes the slot's item. */
 static void release(struct transfer_worker *worker, struct transfer_slot *slot)
 {
 	struct transfer_task *task = slot->task;
@@ -33,7 +33,7 @@ static void release(struct transfer_worker *worker, struct transfer_slot *slot)
 		transfer_task_finish(task, &slot->item);
 }
 
-/* Slots are used in turn, so the next one is also the oldest. */
+/* Slots are used in turn, so the next one is the oldest. */
 static struct transfer_slot *acquire(struct transfer_worker *worker)
 {
 	struct transfer_slot *slot = &worker->slots[worker->next_slot];
@@ -43,7 +43,7 @@ static struct transfer_slot *acquire(struct transfer_worker *worker)
 	return slot;
 }
 
-/* True when there was a busy slot. */
+/* Releases the oldest busy slot. False when no slot is busy. */
 static bool release_oldest(struct transfer_worker *worker)
 {
 	for (int i = 0; i < TRANSFER_SLOTS; i++) {
@@ -66,8 +66,8 @@ static CUresult copy(const struct ccr_cuda *cuda, bool to_device, CUdeviceptr ad
 }
 
 /*
- * Queues the copies of bytes [from, from + bytes) of an item, which are at
- * `buffer`, and zeroes what is not stored (with the first bytes of the item).
+ * Queues copies of bytes [from, from + bytes) of an item, which are at
+ * `buffer`. The item's zero chunks are queued with its first bytes.
  */
 static int queue_copies(struct transfer_worker *worker, struct transfer_task *task,
 			const struct transfer_item *item, char *buffer, uint64_t from,
@@ -110,7 +110,7 @@ static int queue_copies(struct transfer_worker *worker, struct transfer_task *ta
 	return 0;
 }
 
-/* One buffer's worth of an item. On error nothing of it is in flight. */
+/* Copies as much of an item as fits a buffer. After an error none of it is in flight. */
 static int start_piece(struct transfer_worker *worker, struct transfer_task *task,
 		       const struct transfer_item *item, uint64_t from)
 {
@@ -155,7 +155,7 @@ static void start_item(struct transfer_worker *worker, struct transfer_task *tas
 
 	do {
 		if (start_piece(worker, task, item, from)) {
-			/* An earlier piece may still be on its way. */
+			/* Copies of an earlier piece may still be in flight. */
 			while (release_oldest(worker))
 				;
 			transfer_task_finish(task, item);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Past the page cache: O_DIRECT with several requests in flight per thread
- * (io_uring), or one at a time where the kernel refuses io_uring. File systems
- * without O_DIRECT get ordinary reads and writes.
+ * I/O that bypasses the page cache: O_DIRECT with several io_uring requests in
+ * flight per thread, or one request at a time if the kernel refuses io_uring.
+ * File systems without O_DIRECT get ordinary reads and writes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ static struct ccr_io_ring *ring_of(struct ccr_io_queue *queue)
 	if (queue->ring || queue->is_refused)
 		return queue->ring;
 	queue->ring = malloc(sizeof(*queue->ring));
-	/* Forbidden by seccomp, by a sysctl, or unknown to the kernel: all the same here. */
+	/* Whether seccomp, a sysctl or an old kernel refuses io_uring makes no difference here. */
 	if (queue->ring && io_uring_queue_init(DEPTH, &queue->ring->uring, 0)) {
 		free(queue->ring);
 		queue->ring = NULL;
@@ -59,7 +59,7 @@ static void end(struct ccr_io_file *file)
 	file->is_direct = false;
 }
 
-/* One system call at a time. Direct reads end on a page, so the last one may be short. */
+/* Without io_uring. Direct reads end on a page boundary, so the last one may be short. */
 static int sync_transfer(struct ccr_io_file *file, char *buffer, size_t length, uint64_t offset,
 			 bool is_write)
 {
@@ -73,7 +73,7 @@ struct transfer {
 	size_t length;
 	uint64_t offset;
 	bool is_write;
-	size_t queued; /* bytes handed to the kernel */
+	size_t queued; /* bytes queued so far */
 	unsigned int in_flight;
 	int result;
 };
@@ -93,8 +93,7 @@ static void queue_more(struct io_uring *uring, struct transfer *t)
 		else
 			io_uring_prep_read(sqe, t->file->fd, t->buffer + t->queued, bytes,
 					   t->offset + t->queued);
-		/* Where the request began, to finish a short one: 32 bits are enough, see REQUEST.
-		 */
+		/* Start of the request, to finish a short one. 32 bits are enough, see REQUEST. */
 		io_uring_sqe_set_data64(sqe, t->queued);
 		t->queued += bytes;
 		t->in_flight++;
@@ -115,15 +114,15 @@ static void reap(struct transfer *t, uint64_t start, int moved)
 	}
 	if (moved < 0)
 		moved = 0;
-	/* Rare: a short transfer. The rest must start on a page again. */
+	/* A short transfer is rare. The rest must start on a page again. */
 	moved &= ~4095;
 	t->result = sync_transfer(t->file, t->buffer + start + moved, bytes - moved,
 				  t->offset + start + moved, t->is_write);
 }
 
 /*
- * Fails only when the kernel takes no more requests (-EIO: the ring is then of no
- * use any more); the outcome of the transfer itself is in t->result.
+ * Fails with -EIO only when the kernel accepts no more requests, after which
+ * the ring is unusable. The result of the transfer itself is in t->result.
  */
 static int ring_transfer(struct io_uring *uring, struct transfer *t)
 {
@@ -142,7 +141,7 @@ static int ring_transfer(struct io_uring *uring, struct transfer *t)
 			if (ret)
 				return -EIO;
 			ret = -EIO;
-			t->in_flight -= io_uring_sq_ready(uring); /* never seen by the kernel */
+			t->in_flight -= io_uring_sq_ready(uring); /* the kernel never saw these */
 		}
 		while (!io_uring_peek_cqe(uring, &cqe)) {
 			reap(t, io_uring_cqe_get_data64(cqe), cqe->res);
@@ -183,7 +182,7 @@ static int transfer(struct ccr_io_queue *queue, struct ccr_io_file *file, char *
 		ret = direct_transfer(queue, file, buffer, length, offset, is_write);
 	if (ret != -EINVAL)
 		return ret;
-	if (is_direct) /* the file system wants another alignment */
+	if (is_direct) /* the file system requires a larger alignment */
 		end(file);
 	return sync_transfer(file, buffer, length, offset, is_write);
 }
@@ -195,8 +194,8 @@ static int read_file(struct ccr_io_queue *queue, struct ccr_io_file *file, void 
 }
 
 /*
- * Space is set aside in large steps: writes then need not grow the file, which
- * file systems do one at a time. The image's commit cuts off what was not used.
+ * Allocates space in large steps, because file systems serialize writes that
+ * grow a file. The commit of the image truncates what was not used.
  */
 static int write_file(struct ccr_io_queue *queue, struct ccr_io_file *file, const void *buffer,
 		      size_t length, uint64_t offset)
@@ -208,7 +207,7 @@ static int write_file(struct ccr_io_queue *queue, struct ccr_io_file *file, cons
 			file->set_aside = offset + step;
 		else
 			file->set_aside =
-				UINT64_MAX; /* not supported, or full: the write will say */
+				UINT64_MAX; /* unsupported or full; the write reports a full disk */
 	}
 	return transfer(queue, file, (char *)buffer, length, offset, true);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reads from a mapping of the stripe: no system call copies, so wide loads can
- * be used. Pages are populated by a call that reports errors; what is cut off
- * the file after that still raises SIGBUS, as with any mapping. Writes use
- * pwrite: a mapping reports a full disk by a signal.
+ * Reads from a mapping of the stripe. No system call copies, so we can use wide
+ * load instructions. Pages are populated by a call that reports errors. If the
+ * file is truncated after that, reading raises SIGBUS, as with any mapping.
+ * Writes use pwrite, since a mapping reports a full disk by a signal.
  */
 #include <errno.h>
 #include <string.h>
@@ -45,7 +45,10 @@ static int read_file(struct ccr_io_queue *queue, struct ccr_io_file *file, void 
 	while (madvise(from - slack, length + slack, MADV_POPULATE_READ)) {
 		if (errno == EINTR || errno == EAGAIN)
 			continue;
-		/* No such call before Linux 5.14; a read says what is wrong otherwise, too. */
+		/*
+		 * Before Linux 5.14 there is no such call. For other failures,
+		 * a read reports the cause.
+		 */
 		return ccr_io_pread_full(file->fd, buffer, length, offset);
 	}
 	memcpy(buffer, from, length);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* pread and pwrite: the best there is where files live in memory. */
+/* pread and pwrite, the fastest back-end for files in memory. */
 #include "common/io.h"
 #include "transfer/io/io.h"
 
@@ -23,7 +23,7 @@ static int write_file(struct ccr_io_queue *queue, struct ccr_io_file *file, cons
 	return ccr_io_pwrite_full(file->fd, buffer, length, offset);
 }
 
-/* tmpfs makes pages as large as the write that asks for them: 2 MiB is a huge page. */
+/* tmpfs allocates pages as large as the write allows: 2 MiB gives a huge page. */
 const struct ccr_io_ops ccr_io_pread = {
 	.name = "pread",
 	.read_piece = 256u << 10,

@@ -15,7 +15,7 @@ static const struct ccr_io_ops *by_file_system(int fd)
 	if (fstatfs(fd, &status))
 		return &ccr_io_pread;
 	switch ((unsigned long)status.f_type & 0xffffffff) {
-	case EXT4_SUPER_MAGIC: /* ext2 and ext3 too */
+	case EXT4_SUPER_MAGIC: /* same for ext2 and ext3 */
 	case XFS_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
 	case F2FS_SUPER_MAGIC:
