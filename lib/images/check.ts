@@ -73,13 +73,14 @@ class Checker {
       end += chunk.length;
     }
     if (end === allocations[current]?.size) current += 1;
-    if (current < allocations.length) this.bad(`chunks: they cover allocation ${current} up to ${end} only`);
+    if (current < allocations.length)
+      this.bad(`chunks: allocation ${current} is covered only up to ${end} bytes`);
   }
 
   private place(chunk: GpuChunk, index: number): void {
     if (chunk.zero) {
       const isPlaced = chunk.stripe !== 0 || chunk.offset !== 0 || chunk.xxh3 !== 0n;
-      if (isPlaced) this.bad(`chunks[${index}].zero is set on a chunk with a place`);
+      if (isPlaced) this.bad(`chunks[${index}].zero is set, but the chunk has a place in a stripe`);
       return;
     }
     const size = this.manifest.stripeSizes[chunk.stripe];

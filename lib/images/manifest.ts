@@ -26,10 +26,12 @@ export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GP
   const wanted = kind === 'GPU' ? MAGIC : PAGES_MAGIC;
   const magic = bytes.subarray(0, wanted.length).toString('latin1');
   if (magic !== wanted.slice(0, bytes.length) || bytes.length === 0) {
-    throw new GpuImageError(`${name}: magic: not a ${kind} image of criu-cuda`);
+    throw new GpuImageError(`${name}: not a ${kind} image of criu-cuda: wrong magic`);
   }
   if (bytes.length < HEAD_BYTES) {
-    throw new GpuImageError(`${name}: cut short: ${bytes.length} bytes, the head has ${HEAD_BYTES}`);
+    throw new GpuImageError(
+      `${name}: truncated: the file has ${bytes.length} bytes, its head alone needs ${HEAD_BYTES}`,
+    );
   }
   const version = bytes.readUInt32LE(8);
   if (version !== VERSION) {

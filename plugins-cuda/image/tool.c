@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * ccr-image verify DIR [--threads N]: one line of JSON for every GPU image and
- * every page file in DIR. Exit code 0 when all are whole, 1 when one is not (or there is none to
- * check), 2 for wrong use.
+ * ccr-image verify DIR [--threads N]: checks every GPU image and page file in
+ * DIR and prints a line of JSON for each. Exit code 0 when all are intact, 1
+ * when one is not or there is none, 2 for a usage error.
  */
 #include "image/image.h"
 #include "image/pages/pages.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Every number of a manifest, before anything uses it. */
+/* Checks every number of a manifest before it is used. */
 #include "image/format/format.h"
 #include "image/check/check.h"
 
@@ -52,9 +52,11 @@ static int check_place(const struct sink *sink, size_t index)
 	const struct ccr_image_chunk *c = &sink->image->chunks[index];
 
 	if (c->is_zero)
-		return c->stripe || c->offset || c->xxh3
-			       ? BAD(sink, "chunks[%zu].zero is set on a chunk with a place", index)
-			       : 0;
+		return c->stripe || c->offset || c->xxh3 ? BAD(sink,
+							       "chunks[%zu].zero is set, but the "
+							       "chunk has a place in a stripe",
+							       index)
+							 : 0;
 	if (c->stripe >= sink->image->nr_stripes)
 		return BAD(sink, "chunks[%zu].stripe is %u of %u stripes", index, c->stripe,
 			   sink->image->nr_stripes);
@@ -67,7 +69,7 @@ static int check_place(const struct sink *sink, size_t index)
 	return 0;
 }
 
-/* Chunks come by allocation and position, so covering means: each begins where the last ended. */
+/* Chunks are sorted by allocation and position, so each must begin where the last one ended. */
 static int check_chunks(const struct sink *sink)
 {
 	const struct ccr_image *image = sink->image;
@@ -117,7 +119,7 @@ static int check_chunks(const struct sink *sink)
 	if (allocation < image->nr_allocations && end == image->allocations[allocation].size)
 		allocation++;
 	if (allocation < image->nr_allocations)
-		return BAD(sink, "chunks: they cover allocation %u up to %llu of %llu bytes",
+		return BAD(sink, "chunks: allocation %u is covered only up to %llu of %llu bytes",
 			   allocation, (ull)end, (ull)image->allocations[allocation].size);
 	return 0;
 }

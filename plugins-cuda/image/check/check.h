@@ -4,7 +4,10 @@
 
 #include "image/image.h"
 
-/* Every field of a converted manifest: 0, or -EINVAL with the field's name. */
+/*
+ * Checks every field of a parsed manifest. Returns 0, or -EINVAL with a
+ * sentence naming the field.
+ */
 int ccr__image_check(const struct ccr_image *image, char *error, size_t error_size);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Checksums of everything stored, by several threads that share the list of chunks. */
+/* Compares the checksums of all stored chunks; several threads share the list of chunks. */
 #include "image/format/format.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "common/io.h"
 #include "image/checksum/checksum.h"
 
-/* Small enough for the checksum to find in the cache what read has put there. */
+/* Small enough to be still in the CPU cache when the checksum is computed. */
 #define PIECE	    (256u << 10)
 #define MAX_THREADS 64
 
@@ -111,7 +111,7 @@ int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
 	unsigned int started = 0;
 
 	pthread_mutex_init(&verify.lock, NULL);
-	/* This thread works too; without any other the work is still done. */
+	/* This thread works too, so it does not matter if no other can be started. */
 	while (started + 1 < threads && started < MAX_THREADS &&
 	       !pthread_create(&others[started], NULL, verify_some, &verify))
 		started++;

@@ -3,7 +3,7 @@
 
 #include "image/checksum/checksum_table.h"
 
-/* Cheap enough to ask each time: the compiler's runtime has the answer in a word of memory. */
+/* Asking each time is cheap: the compiler's runtime caches the CPU's features in memory. */
 static const struct ccr_checksum_ops *ops(void)
 {
 #ifdef __x86_64__

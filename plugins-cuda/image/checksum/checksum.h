@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * XXH3 (64 bit) and the test for zeroes, in the widest instructions the CPU
- * has; and CRC-32 (zlib's) for the small manifest. Reentrant.
+ * XXH3 (64 bits) and a test for zeroes, with the widest instructions of the
+ * CPU, and zlib's CRC-32 for the small manifest. Reentrant.
  */
 #ifndef CCR_CHECKSUM_H
 #define CCR_CHECKSUM_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Large enough for the library's own state; a static assertion compares them. */
+/* Large enough for the library's state, which a static assertion checks. */
 struct ccr_checksum {
 	alignas(64) unsigned char state[640];
 };
@@ -21,12 +21,12 @@ void ccr_checksum_begin(struct ccr_checksum *checksum);
 void ccr_checksum_update(struct ccr_checksum *checksum, const void *data, size_t size);
 uint64_t ccr_checksum_end(const struct ccr_checksum *checksum);
 
-/* Stops at the first byte (or so) that is not 0. */
+/* Stops soon after the first byte that is not 0. */
 bool ccr_is_zero(const void *data, size_t size);
 
 uint32_t ccr_crc32(const void *data, size_t size);
 
-/* Which instructions are in use, for reports. */
+/* Name of the instruction set in use, for reports. */
 const char *ccr_checksum_variant(void);
 
 #endif

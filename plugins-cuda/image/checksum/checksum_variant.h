@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Included by one file per instruction set, which is compiled with that set's
- * flags and defines VARIANT(name). Everything of the library is inlined, so
- * each file has copies of its own.
+ * flags and defines VARIANT(name). All library functions are inlined, so each
+ * file has its own copies.
  */
 #include "image/checksum/checksum_table.h"
 
@@ -13,7 +13,8 @@
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
-static_assert(sizeof(XXH3_state_t) <= sizeof(struct ccr_checksum), "state does not fit");
+static_assert(sizeof(XXH3_state_t) <= sizeof(struct ccr_checksum),
+	      "the state of XXH3 does not fit");
 
 static uint64_t one_shot(const void *data, size_t size)
 {
@@ -35,7 +36,7 @@ static uint64_t end(const struct ccr_checksum *checksum)
 	return XXH3_64bits_digest((const XXH3_state_t *)checksum->state);
 }
 
-/* Blocks large enough for the compiler's vectors, small enough to stop early. */
+/* The blocks are large enough to be vectorized and small enough to stop early. */
 static bool is_zero(const void *data, size_t size)
 {
 	enum { WORDS = 64 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What reading and writing have in common: the manifest's head, names and errors. */
+/* Used for reading and for writing: the manifest's head, names and errors. */
 #ifndef CCR_IMAGE_FORMAT_H
 #define CCR_IMAGE_FORMAT_H
 
@@ -11,27 +11,26 @@
 
 struct ProtobufCMessage;
 
-/* In front of the protobuf message; numbers are little-endian. */
+/* Precedes the protobuf message; numbers are little-endian. */
 struct ccr_image_head {
 	char magic[8];
 	uint32_t version;
 	uint32_t crc;	/* CRC-32 of the message */
-	uint64_t bytes; /* of the message; the file ends with it */
+	uint64_t bytes; /* length of the message, which ends the file */
 };
-static_assert(sizeof(struct ccr_image_head) == 24, "file layout");
+static_assert(sizeof(struct ccr_image_head) == 24, "the head of a manifest has 24 bytes");
 
-/* Writes the sentence and returns `ret`. */
+/* Writes a sentence to `error` and returns `ret`. */
 int ccr__image_error(int ret, char *error, size_t error_size, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* A message behind a head with this magic; `*data` is the caller's to free. 0 or -errno.
- */
+/* Packs a head with this magic and the message. The caller frees `*data`. Returns 0 or -errno. */
 int ccr__image_pack_message(const struct ProtobufCMessage *message, const char *magic, void **data,
 			    size_t *size);
-/* The head of a whole manifest file: 0, or -errno with a sentence. */
+/* Checks the head of a manifest file in memory. Returns 0, or -errno with a sentence. */
 int ccr__image_check_head(const void *data, size_t size, const char *magic, const char *name,
 			  char *error, size_t error_size);
-/* A new manifest under a temporary name, renamed when it is whole. 0 or -errno. */
+/* Writes a manifest under a temporary name and renames it. Returns 0 or -errno. */
 int ccr__image_write_manifest(int dirfd, const char *name, const void *data, size_t size);
 
 static inline uint64_t ccr__image_round_up(uint64_t bytes)

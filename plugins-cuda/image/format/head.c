@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The head in front of a manifest's message, and whole manifest files. */
+/* The head of a manifest, and writing manifest files. */
 #include "image/format/format.h"
 
 #include <endian.h>
@@ -26,12 +26,13 @@ int ccr__image_check_head(const void *data, size_t size, const char *magic, cons
 	memcpy(&head, data, got);
 	if (memcmp(head.magic, magic, got < sizeof(head.magic) ? got : sizeof(head.magic)))
 		return ccr__image_error(-EINVAL, error, error_size,
-					"%s: magic: not a%s image of criu-cuda", name,
+					"%s: not a%s image of criu-cuda: wrong magic", name,
 					strcmp(magic, CCR_IMAGE_MAGIC) ? " page" : " GPU");
 	if (size < sizeof(head))
-		return ccr__image_error(-ENODATA, error, error_size,
-					"%s: cut short: %zu bytes, the head has %zu", name, size,
-					sizeof(head));
+		return ccr__image_error(
+			-ENODATA, error, error_size,
+			"%s: truncated: the file has %zu bytes, its head alone needs %zu", name,
+			size, sizeof(head));
 	if (le32toh(head.version) != CCR_IMAGE_VERSION)
 		return ccr__image_error(-EPROTONOSUPPORT, error, error_size,
 					"%s: version is %u; this program reads %u", name,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The manifest of a page file: names, writing and reading. */
+/* Names, writing and reading of a page file's manifest. */
 #include "image/pages/pages.h"
 
 #include <errno.h>
@@ -95,7 +95,7 @@ static int wrong(const struct ccr_pages *pages, char *error, size_t error_size, 
 
 static int check(const struct ccr_pages *p, char *error, size_t error_size)
 {
-	uint64_t end = 0; /* of the mapping before */
+	uint64_t end = 0; /* of the previous mapping */
 
 	if (p->size == 0 || p->size % CCR_IMAGE_ALIGN || p->size > CCR_IMAGE_MAX_BYTES)
 		return wrong(p, error, error_size, "size", p->size);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Whether a page file is what its manifest says. */
+/* Compares a page file with its manifest. */
 #include "image/pages/pages.h"
 
 #include <dirent.h>
@@ -15,7 +15,7 @@
 #include "image/format/format.h"
 #include "image/read/read.h"
 
-/* Small enough for the checksum to find in the cache what read has put there. */
+/* Small enough to be still in the CPU cache when the checksum is computed. */
 #define PIECE (256u << 10)
 
 static int open_page_file(const struct ccr_pages *pages, int dirfd, struct stat *status,

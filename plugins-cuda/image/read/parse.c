@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From the bytes of a manifest to struct ccr_image. */
+/* Parses the bytes of a manifest to a struct ccr_image. */
 #include "image/format/format.h"
 
 #include <errno.h>
@@ -101,7 +101,7 @@ static int convert(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *e
 	image->nr_allocations = pb->n_allocations;
 	image->nr_chunks = pb->n_chunks;
 	image->nr_stripes = pb->n_stripe_sizes;
-	/* One more than needed: calloc of nothing may be NULL. */
+	/* One more than needed, because calloc of 0 bytes may return NULL. */
 	image->devices = calloc(image->nr_devices + 1, sizeof(*image->devices));
 	image->allocations = calloc(image->nr_allocations + 1, sizeof(*image->allocations));
 	image->chunks = calloc(image->nr_chunks + 1, sizeof(*image->chunks));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a writer's threads do; each touches its own struct writer_stripe only. */
+/* The functions for a writer's threads. Each accesses only its own struct writer_stripe. */
 #include "image/write/write.h"
 
 #include <errno.h>
@@ -19,13 +19,13 @@ int ccr_image_writer_stripe(struct ccr_image_writer *writer, uint32_t number,
 	*stripe = file;
 	if (file->fd >= 0)
 		return 0;
-	/* A leftover of a writer that was killed; nobody reads temporary names. */
+	/* A killed writer may have left this file. No reader opens temporary names. */
 	unlinkat(writer->dirfd, file->name, 0);
 	file->fd = openat(writer->dirfd, file->name,
 			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (file->fd >= 0)
 		return 0;
-	return ccr__image_error(-errno, error, error_size, "%s: cannot be created: %s", file->name,
+	return ccr__image_error(-errno, error, error_size, "cannot create %s: %s", file->name,
 				strerror(errno));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A new image gets its names. Order: the old manifest goes first and the new
- * one comes last, so that no manifest ever stands beside stripes of another.
+ * Renames the files of a new image. The old manifest is removed first and the
+ * new one is renamed last, so that a manifest is never there with stripes of
+ * another image.
  */
 #include "image/write/write.h"
 
@@ -17,7 +18,7 @@
 
 struct commit {
 	struct ccr_image_writer *writer;
-	char manifest[CCR_IMAGE_NAME_MAX]; /* its temporary name */
+	char manifest[CCR_IMAGE_NAME_MAX]; /* temporary name of the manifest */
 	uint32_t nr_renamed;
 	char *error;
 	size_t error_size;
@@ -38,7 +39,7 @@ static int by_position(const void *a, const void *b)
 	return x->position < y->position ? -1 : x->position > y->position;
 }
 
-/* Gathers the threads' chunks; stripes are numbered again without the empty ones. */
+/* Collects the chunks of all threads and renumbers the stripes without the empty ones. */
 static int assemble(struct commit *commit)
 {
 	struct ccr_image_writer *writer = commit->writer;
@@ -71,7 +72,7 @@ static int assemble(struct commit *commit)
 	return ccr__image_check(draft, commit->error, commit->error_size);
 }
 
-/* Exact sizes (space may have been set aside beyond them), and on the disk when asked. */
+/* Truncates stripes to their size (more may have been allocated) and syncs them if requested. */
 static int finish_stripes(const struct commit *commit)
 {
 	const struct ccr_image_writer *writer = commit->writer;
@@ -84,14 +85,14 @@ static int finish_stripes(const struct commit *commit)
 			continue;
 		if (ftruncate(file->fd, file->size))
 			return fail(commit, -errno, file->name, "length");
-		if (sync) /* all of them start before the first is waited for */
+		if (sync) /* start writing all of them before we wait for the first */
 			sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	}
 	for (uint32_t i = 0; sync && i < writer->options.nr_writers; i++) {
 		const struct ccr_image_stripe *file = &writer->stripes[i].file;
 
 		if (file->fd >= 0 && fsync(file->fd))
-			return fail(commit, -errno, file->name, "fsync");
+			return fail(commit, -errno, file->name, "cannot fsync");
 	}
 	return 0;
 }
@@ -123,7 +124,7 @@ static int rename_all(struct commit *commit)
 	const struct ccr_image *draft = &writer->draft;
 
 	if (unlinkat(writer->dirfd, draft->name, 0) && errno != ENOENT)
-		return fail(commit, -errno, draft->name, "removing the old one");
+		return fail(commit, -errno, draft->name, "cannot remove the old one");
 	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
 		const struct ccr_image_stripe *file = &writer->stripes[i].file;
 
@@ -131,17 +132,17 @@ static int rename_all(struct commit *commit)
 			continue;
 		if (renameat(writer->dirfd, file->name, writer->dirfd,
 			     draft->stripes[commit->nr_renamed].name))
-			return fail(commit, -errno, file->name, "rename");
+			return fail(commit, -errno, file->name, "cannot rename");
 		commit->nr_renamed++;
 	}
 	if (writer->options.sync && fsync(writer->dirfd))
-		return fail(commit, -errno, "images directory", "fsync");
+		return fail(commit, -errno, "images directory", "cannot fsync");
 	if (renameat(writer->dirfd, commit->manifest, writer->dirfd, draft->name))
-		return fail(commit, -errno, commit->manifest, "rename");
+		return fail(commit, -errno, commit->manifest, "cannot rename");
 	return 0;
 }
 
-/* Stripes of the image that was here before, and files opened for nothing. */
+/* Removes stripes of the replaced image, and our own stripes without chunks. */
 static void remove_leftovers(const struct commit *commit)
 {
 	const struct ccr_image_writer *writer = commit->writer;
@@ -179,7 +180,7 @@ int ccr_image_writer_commit(struct ccr_image_writer *writer, char *error, size_t
 	}
 	remove_leftovers(&commit);
 	if (writer->options.sync && fsync(writer->dirfd))
-		ret = fail(&commit, -errno, "images directory", "fsync");
+		ret = fail(&commit, -errno, "images directory", "cannot fsync");
 	ccr__image_writer_free(writer);
 	return ret;
 }

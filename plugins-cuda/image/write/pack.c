@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From struct ccr_image to the bytes of a manifest. */
+/* Packs a struct ccr_image to the bytes of a manifest. */
 #include "image/format/format.h"
 
 #include <endian.h>
@@ -11,7 +11,7 @@
 #include "image.pb-c.h"
 #include "image/write/write.h"
 
-/* Everything protobuf-c wants to see, in one allocation of each kind. */
+/* The structures that protobuf-c needs, with one allocation for each kind. */
 struct rows {
 	Ccr__Pb__Device *devices;
 	Ccr__Pb__Allocation *allocations;

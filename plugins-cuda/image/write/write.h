@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The writer's state, between writer.c, append.c and commit.c. */
+/* The writer's state, shared by writer.c, append.c and commit.c. */
 #ifndef CCR_IMAGE_WRITE_H
 #define CCR_IMAGE_WRITE_H
 
@@ -7,7 +7,7 @@
 
 #include "image/format/format.h"
 
-/* One thread's part; a cache line of its own at least. */
+/* The state of one thread, in its own cache lines. */
 struct writer_stripe {
 	alignas(128) struct ccr_image_stripe file; /* fd -1 until something is stored */
 	struct ccr_image_chunk *chunks;
@@ -21,10 +21,10 @@ struct ccr_image_writer {
 	struct writer_stripe *stripes;
 };
 
-/* Closes and frees everything but the files. */
+/* Closes all files and frees the writer, but removes no file. */
 void ccr__image_writer_free(struct ccr_image_writer *writer);
 void ccr__image_temporary_name(char *out, const char *name);
-/* The whole manifest file as bytes; `*data` is the caller's to free. */
+/* Packs the whole manifest file. The caller frees `*data`. Returns 0 or -errno. */
 int ccr__image_pack(const struct ccr_image *image, void **data, size_t *size);
 
 #endif

@@ -18,10 +18,10 @@ void ccr__image_temporary_name(char *out, const char *name)
 static int check_options(const struct ccr_image_options *options, int pid, char *error, size_t size)
 {
 	if (pid <= 0)
-		return ccr__image_error(-EINVAL, error, size, "a GPU image needs a pid, not %d",
-					pid);
+		return ccr__image_error(-EINVAL, error, size,
+					"the pid of a GPU image is %d; accepted: 1 and more", pid);
 	if (!options->nr_writers || options->nr_writers > CCR_IMAGE_MAX_STRIPES)
-		return ccr__image_error(-EINVAL, error, size, "%u writers; 1-%u are accepted",
+		return ccr__image_error(-EINVAL, error, size, "%u writers; accepted: 1-%u",
 					options->nr_writers, CCR_IMAGE_MAX_STRIPES);
 	if (!options->chunk_size || options->chunk_size > CCR_IMAGE_MAX_CHUNK ||
 	    options->chunk_size % CCR_IMAGE_ALIGN)
@@ -91,7 +91,7 @@ int ccr_image_writer_begin(struct ccr_image_writer **out, int dirfd, int pid,
 	return 0;
 }
 
-/* Doubles on powers of two, so no room has to be remembered. */
+/* Doubles whenever `nr` is a power of two, so the capacity need not be stored. */
 static void *grow(void *array, uint32_t nr, size_t entry_size)
 {
 	if (nr & (nr - 1))

@@ -103,7 +103,7 @@ static void test_head(void)
 	SAYS(image_error, "magic", "not a GPU image");
 	memcpy(copy, manifest, sizeof(copy));
 	CHECK(parse(copy, 10) == -ENODATA);
-	SAYS(image_error, "cut short", "10 bytes");
+	SAYS(image_error, "truncated", "10 bytes");
 	copy[8] = 9;
 	CHECK(parse(copy, sizeof(copy)) == -EPROTONOSUPPORT);
 	SAYS(image_error, "version is 9", "reads 1");
@@ -158,7 +158,7 @@ static void test_fields(struct ccr_image *image)
 	WITH(image->allocations[1].size, CCR_IMAGE_MAX_BYTES + 1, "allocations[1].size");
 	WITH(image->allocations[1].size, 196 * KIB, "chunks[4].length");
 	WITH(image->allocations[1].size, 204 * KIB, "chunks[5].allocation");
-	WITH(image->allocations[3].size, 72 * KIB, "cover allocation 3");
+	WITH(image->allocations[3].size, 72 * KIB, "allocation 3 is covered");
 	WITH(image->allocations[1].address, UINT64_MAX - 4096, "allocations[1].address");
 	WITH(image->allocations[1].device, 1, "allocations[1].device");
 	WITH(chunk->allocation, 9, "chunks[2].allocation");
@@ -174,7 +174,7 @@ static void test_fields(struct ccr_image *image)
 	WITH(image->chunks[0].offset, 4096, "chunks[0].zero");
 	WITH(image->stripes[0].size, 4097, "stripe_sizes[0]");
 	WITH(image->stripes[0].size, CCR_IMAGE_MAX_BYTES * 2, "stripe_sizes[0]");
-	WITH(image->nr_chunks, image->nr_chunks - 1, "cover allocation 3");
+	WITH(image->nr_chunks, image->nr_chunks - 1, "allocation 3 is covered");
 	WITH(image->nr_allocations, NR - 1, "chunks[");
 	WITH(image->nr_devices, 0, "device");
 }
