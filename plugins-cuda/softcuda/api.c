@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The exported functions. Each one injects a failure if asked to, refuses when cuInit was not
-// called in this process, waits at the gate, and then calls its implementation (SOFT(name)).
+// The exported functions. Each one fails if SOFTCUDA_FAIL says so or if cuInit was not called in
+// this process, waits at the gate, and then calls its implementation (SOFT(name)).
 #include "softcuda/softcuda.h"
 #include "softcuda/api.h"
 
@@ -22,7 +22,7 @@ static CUresult enter(unsigned int id, bool per_thread)
 
 	if (result != CUDA_SUCCESS)
 		return result;
-	if (!ccr_soft_initialised())
+	if (!ccr_soft_initialized())
 		return CUDA_ERROR_NOT_INITIALIZED;
 	ccr_gate_enter();
 	ccr_per_thread_default = per_thread;
@@ -68,7 +68,7 @@ static CUresult enter(unsigned int id, bool per_thread)
 CCR_SOFT_CALLS(X)
 #undef X
 
-// Their parameters do not matter: the result is the same whatever they are.
+// Refused calls. Their parameters do not matter, because the result is always the same.
 #define U(name, version)                         \
 	CUresult name(void);                     \
 	CUresult name(void)                      \
@@ -88,7 +88,7 @@ const struct ccr_symbol ccr_symbols[] = {
 #define X(name, params, args, kind, version) {#name, (void *)name, SYMBOL_##kind(name), version},
 	CCR_SOFT_CALLS(X)
 #undef X
-// The refused ones follow, so that an index below NR_CALLS is a call that can be injected into.
+// Refused calls come last, so that failures can be injected into each call below NR_CALLS.
 #define U(name, version) {#name, (void *)name, NULL, version},
 		CCR_SOFT_REFUSED(U)
 #undef U

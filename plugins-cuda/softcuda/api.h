@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Every call the software driver exports, once: exports, cuGetProcAddress and failure injection
-// are made from this list. X(name, parameters, arguments, kind, CUDA version it appeared in).
-// Kinds: OPEN needs no cuInit and never waits at the gate; GATED does both; PTDS and PTSZ are
-// GATED and exist a second time, with that suffix, for the per-thread default stream.
+// Every call that the software driver exports. Exports, cuGetProcAddress and failure injection are
+// generated from this list: X(name, parameters, arguments, kind, first CUDA version with it).
+// Kinds: OPEN needs no cuInit and never waits at the gate; GATED does both; PTDS and PTSZ are GATED
+// and have a second variant, with that suffix, for the per-thread default stream.
 #ifndef CCR_SOFTCUDA_API_H
 #define CCR_SOFTCUDA_API_H
 
@@ -125,7 +125,7 @@ X(cuFuncGetModule, (CUmodule *a, CUfunction b), (a, b), GATED, 11000) \
 X(cuLaunchKernel, (CUfunction a, unsigned int b, unsigned int c, unsigned int d, unsigned int e, unsigned int f, unsigned int g, unsigned int h, CUstream i, void **j, void **k), (a, b, c, d, e, f, g, h, i, j, k), PTSZ, 4000) \
 X(cuLaunchKernelEx, (const CUlaunchConfig *a, CUfunction b, void **c, void **d), (a, b, c, d), PTSZ, 11060)
 
-// Known calls that are refused with CUDA_ERROR_NOT_SUPPORTED. U(name, CUDA version).
+// Known calls that return CUDA_ERROR_NOT_SUPPORTED: U(name, CUDA version).
 #define CCR_SOFT_REFUSED(U) \
 U(cuMemAllocManaged, 6000) U(cuMemPrefetchAsync, 8000) U(cuMemAdvise, 8000) \
 U(cuMemAllocAsync, 11020) U(cuMemFreeAsync, 11020) U(cuMemAllocFromPoolAsync, 11020) \

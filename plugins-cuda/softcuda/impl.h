@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Prototypes of the implementations behind the exported calls.
+// Prototypes of the implementations of the exported calls.
 #ifndef CCR_SOFTCUDA_IMPL_H
 #define CCR_SOFTCUDA_IMPL_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Failure injection: SOFTCUDA_FAIL="function:nth:code[,...]" makes the nth call (from 1) of the
-// named function in this process return that result without doing anything. Names are the
-// exported ones; "cuMemAlloc" stands for the newest version of it. The code "kill" ends the process
-// by SIGKILL instead, once for all processes that share the devices, so that whoever takes its
-// place in the same environment lives.
+// Failure injection: with SOFTCUDA_FAIL="function:nth:code[,...]" the nth call (from 1) of the
+// named function in this process does nothing and returns that code. Names are those of exports;
+// "cuMemAlloc" means its newest version. The code "kill" kills the process with SIGKILL instead,
+// but only one of the processes that share the devices, so that a process that replaces it in the
+// same environment survives.
 #include "softcuda/impl.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static struct {
 	struct {
 		unsigned int call;
 		unsigned long nth;
-		CUresult result; // CUDA_SUCCESS: kill
+		CUresult result; // CUDA_SUCCESS means kill
 	} rules[MAX_RULES];
 	unsigned int nr_rules;
 	atomic_ulong counts[MAX_CALLS];
@@ -84,7 +84,7 @@ static void parse(void)
 	for (rule = strtok_r(copy, ",", &save); rule; rule = strtok_r(NULL, ",", &save)) {
 		if (parse_rule(rule))
 			continue;
-		// A test that asks for a failure and gets none would pass for the wrong reason.
+		// If an invalid rule were ignored, a test could pass for the wrong reason.
 		fprintf(stderr, "softcuda: SOFTCUDA_FAIL: \"%s\" is not function:nth:code\n", rule);
 		abort();
 	}

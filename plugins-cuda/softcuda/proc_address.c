@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cuGetProcAddress: a base name, the newest version that the asked-for CUDA version knows.
+// cuGetProcAddress: returns the newest version of a call that the requested CUDA version has.
 #include "softcuda/impl.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@ static bool has_version(const char *name)
 	       name[length - 1] <= '9';
 }
 
-// 0 when `name` is not a version of `base`, else the number behind _v (1 when there is none).
+// 0 if `name` is not a version of `base`, else the number after _v (1 without a suffix).
 static int version_of(const char *name, const char *base)
 {
 	size_t length = strlen(base);
@@ -60,7 +60,7 @@ CUresult SOFT(cuGetProcAddress_v2)(const char *symbol, void **pfn, int cudaVersi
 		return CUDA_ERROR_INVALID_VALUE;
 	*pfn = NULL;
 	too_new = false;
-	// Only base names are looked up; the driver chooses the version.
+	// The caller passes a name without version; the driver chooses the version.
 	found = has_version(symbol) ? NULL : find(symbol, cudaVersion, &too_new);
 	if (!found) {
 		if (status)

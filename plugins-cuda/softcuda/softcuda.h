@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Internals of the software CUDA driver. Lock order: use_lock (va.c), mem_lock (va.c), queue lock
-// (queue.c), handle lock (handles.c). None of them is held while a call waits at the gate, so once
-// the process is locked the restore thread may read and change every table without taking any.
+// Internal header of the software CUDA driver. Lock order: use_lock (va.c), mem_lock (va.c), queue
+// lock (queue.c), handle lock (handles.c). A call that waits at the gate holds none of them. So
+// when the process is locked, the restore thread may read and change every table without a lock.
 #ifndef CCR_SOFTCUDA_H
 #define CCR_SOFTCUDA_H
 
@@ -11,16 +11,16 @@
 #include <stdint.h>
 #include "common/driver/cuda_abi.h"
 
-// The implementation behind an exported call; the exported function adds failure injection, the
-// initialisation check and the gate.
+// The implementation of an exported call. The exported function adds failure injection, the check
+// for cuInit and the gate.
 #define SOFT(name) ccr_soft_##name
 
 #define CCR_MAX_DEVICES 16
 #define CCR_MIB		(1024ull * 1024)
 #define CCR_PAGE_2M	(2 * CCR_MIB)
 
-// Device addresses. Chosen below where Linux places ordinary mappings, inside what ASAN and TSAN
-// call application memory. The control page comes first.
+// Device addresses. They are below the addresses at which Linux places ordinary mappings, and
+// inside the application memory of ASAN and TSAN. The control page comes first.
 #define CCR_VA_CONTROL 0x7e8000000000ull
 #define CCR_VA_START   0x7e8040000000ull
 #define CCR_VA_END     0x7ef000000000ull
@@ -30,7 +30,7 @@ static inline uint64_t ccr_round_up(uint64_t value, uint64_t unit)
 	return (value + unit - 1) / unit * unit;
 }
 
-// Settings, read once from the environment (init.c).
+// Settings, read once from the environment (settings.c).
 struct ccr_soft_settings {
 	int nr_devices;
 	uint64_t memory_bytes;
@@ -41,9 +41,9 @@ struct ccr_soft_settings {
 
 const struct ccr_soft_settings *ccr_soft_settings(void);
 // True in a process that called cuInit itself, false in a child it forked afterwards.
-bool ccr_soft_initialised(void);
+bool ccr_soft_initialized(void);
 
-// Handles (handles.c): opaque numbers, never pointers; a stale one is recognised.
+// Handles (handles.c): opaque numbers, not pointers, so that we recognize stale ones.
 enum ccr_handle_type {
 	CCR_HANDLE_CTX = 1,
 	CCR_HANDLE_STREAM,
@@ -53,8 +53,8 @@ enum ccr_handle_type {
 	CCR_HANDLE_MEMORY,
 };
 
-uint64_t ccr_handle_new(enum ccr_handle_type type, void *object); // 0: no memory
-void *ccr_handle_get(enum ccr_handle_type type, uint64_t handle); // NULL: not one
+uint64_t ccr_handle_new(enum ccr_handle_type type, void *object); // 0: out of memory
+void *ccr_handle_get(enum ccr_handle_type type, uint64_t handle); // NULL: not a valid handle
 void ccr_handle_drop(uint64_t handle);
 #define ccr_handle_of(type, h) ccr_handle_get(type, (uint64_t)(uintptr_t)(h))
 
@@ -62,7 +62,7 @@ void ccr_handle_drop(uint64_t handle);
 struct ccr_phys {
 	int device;
 	uint64_t offset, size; // in the device's file
-	int fd;		       // a description of its own, or -1: the device's shared one
+	int fd;		       // its own file description; -1: uses the device's
 	bool is_imported;
 	unsigned int handle_refs, map_refs;
 	uint64_t id;
@@ -74,18 +74,18 @@ struct ccr_phys {
 
 CUresult ccr_phys_new(struct ccr_phys **out, const CUmemAllocationProp *prop, uint64_t size);
 CUresult ccr_phys_import(struct ccr_phys **out, int fd);
-void ccr_phys_put(struct ccr_phys *phys); // frees it when no reference is left
+void ccr_phys_put(struct ccr_phys *phys); // drops a reference, the last one frees it
 
 int ccr_phys_fd(const struct ccr_phys *phys);
-// For the restore thread of a locked process: no locks, no malloc.
+// Only for the restore thread of a locked process. Use no locks and no malloc.
 CUresult ccr_phys_save_all(void);
 void ccr_phys_evict_all(void);
 CUresult ccr_phys_load_all(void);
 bool ccr_phys_on_device(int device);
 bool ccr_phys_has_imported(void);
 
-// The file behind each device (backing.c). `backing` is the number of the physical device, which
-// Restore may change; it is the device's ordinal otherwise.
+// The file behind each device (backing.c). `backing` is the number of the physical device, which is
+// the device's ordinal unless Restore has changed it.
 struct ccr_backing {
 	int shared_fd, probe_fd;
 	int number;
@@ -112,7 +112,7 @@ struct ccr_range {
 
 struct ccr_reservation {
 	struct ccr_range range;
-	bool is_internal; // made by cuMemAlloc
+	bool is_internal; // created by cuMemAlloc
 };
 
 struct ccr_mapping {
@@ -129,24 +129,24 @@ struct ccr_table {
 	size_t item_bytes, count, room;
 };
 
-// Index of the first item that ends after addr (count when there is none).
+// Index of the first item that ends after addr, or count if there is none.
 size_t ccr_table_after(const struct ccr_table *table, CUdeviceptr addr);
 void *ccr_table_at(const struct ccr_table *table, size_t index);
-void *ccr_table_find(const struct ccr_table *table, CUdeviceptr addr); // the item that holds addr
-void *ccr_table_insert(struct ccr_table *table, const void *item);     // NULL: no memory
+void *ccr_table_find(const struct ccr_table *table, CUdeviceptr addr); // item that contains addr
+void *ccr_table_insert(struct ccr_table *table, const void *item);     // NULL: out of memory
 void ccr_table_remove(struct ccr_table *table, size_t index);
 
 extern struct ccr_table ccr_mappings;
 
 void ccr_mem_lock(void);
 void ccr_mem_unlock(void);
-// An operation that touches memory holds `use`; one that takes memory away holds `take`.
+// An operation that accesses memory holds `use`; one that unmaps memory holds `take`.
 void ccr_use_begin(void);
 void ccr_use_end(void);
 void ccr_take_begin(void);
 void ccr_take_end(void);
 
-// All of these want mem_lock held.
+// Call these with mem_lock held.
 CUresult ccr_va_reserve(CUdeviceptr *out, uint64_t size, uint64_t align, CUdeviceptr hint,
 			bool is_internal);
 CUresult ccr_va_free(CUdeviceptr base, uint64_t size);
@@ -154,19 +154,19 @@ CUresult ccr_va_map(CUdeviceptr base, uint64_t size, struct ccr_phys *phys, uint
 		    bool is_internal);
 CUresult ccr_va_unmap(CUdeviceptr base, uint64_t size);
 CUresult ccr_va_set_access(CUdeviceptr base, uint64_t size, int device, CUmemAccess_flags flags);
-// Restore thread only.
+// Only for the restore thread.
 CUresult ccr_va_detach_all(void);
 CUresult ccr_va_attach_all(void);
 
 enum ccr_place { CCR_PLACE_DEVICE, CCR_PLACE_PINNED, CCR_PLACE_PAGEABLE };
 
 enum ccr_place ccr_place_of(CUdeviceptr addr);
-// May `device` (-1: the copy engine) touch these bytes? Takes mem_lock itself.
+// True if `device` (-1: the copy engine) may access these bytes. Takes mem_lock.
 bool ccr_may_access(CUdeviceptr addr, uint64_t size, bool write, int device);
 
-// cuMemAlloc (memory.c) and pinned host memory (host.c); mem_lock held.
+// cuMemAlloc (memory.c) and pinned host memory (host.c). Call with mem_lock held.
 struct ccr_alloc {
-	struct ccr_range range; // what the program asked for
+	struct ccr_range range; // as requested by the program
 	uint64_t id;
 	struct ccr_ctx *ctx;
 };
@@ -192,25 +192,26 @@ struct ccr_ctx {
 	bool is_primary;
 	atomic_bool is_alive;
 	unsigned int retained;
-	unsigned int peers; // bit per device; mem_lock
-	_Atomic int sticky; // error that ends the context, as on hardware
+	unsigned int peers; // a bit per device; guarded by mem_lock
+	_Atomic int sticky; // the error that ended the context, as on hardware
 	struct ccr_stream *legacy;
 	struct ccr_ctx *next;
 };
 
-void ccr_ctx_add(struct ccr_ctx *ctx); // the lock of context.c is held
-// The current contexts of this thread; push: false when there is no room, pop, top: NULL for none.
+void ccr_ctx_add(struct ccr_ctx *ctx); // call with contexts.lock held
+// The stack of current contexts of this thread. push: false if there is no room; pop, top: NULL if
+// it is empty.
 bool ccr_ctx_has_room(void);
 bool ccr_ctx_push(struct ccr_ctx *ctx);
 struct ccr_ctx *ccr_ctx_pop(void);
 struct ccr_ctx *ccr_ctx_top(void);
 CUresult ccr_ctx_current(struct ccr_ctx **out);
 bool ccr_device_in_use(int device);
-// Counts the contexts of `device` that may reach `peer`; mem_lock held.
+// Changes the number of contexts of `device` that may access `peer`. Call with mem_lock held.
 void ccr_peer_change(int device, int peer, int by);
 void ccr_peer_forget(struct ccr_ctx *ctx);
 
-// Streams and their operations (queue.c). One worker thread per stream that has been used.
+// Streams and their operations (queue.c). Each stream in use has a worker thread.
 struct ccr_stream {
 	uint64_t handle;
 	struct ccr_ctx *ctx;
@@ -218,7 +219,7 @@ struct ccr_stream {
 	int priority;
 	unsigned int refs;
 	uint64_t submitted, completed;
-	struct ccr_op *head, *tail; // the head stays until it has been done
+	struct ccr_op *head, *tail; // the head stays until it is done
 	bool has_worker, is_destroyed;
 	struct ccr_stream *next;
 };
@@ -234,7 +235,7 @@ struct ccr_event {
 	struct ccr_ctx *ctx;
 	struct ccr_point point; // stream NULL: never recorded
 	uint64_t time_ns;
-	uint64_t time_seq; // of the record time_ns belongs to
+	uint64_t time_seq; // of the record to which time_ns belongs
 };
 
 struct ccr_dims {
@@ -245,7 +246,7 @@ struct ccr_dims {
 
 struct ccr_kernel {
 	const char *name;
-	unsigned int nr_params; // 64-bit each
+	unsigned int nr_params; // each has 64 bits
 	CUresult (*run)(const uint64_t *params, int device, const struct ccr_dims *dims);
 };
 
@@ -255,11 +256,11 @@ struct ccr_op {
 	struct ccr_op *next;
 	uint64_t seq;			    // in its stream
 	uint64_t ticket;		    // in the process
-	CUresult (*run)(struct ccr_op *op); // NULL: only a point in the stream
+	CUresult (*run)(struct ccr_op *op); // NULL: a mere point in the stream
 	struct ccr_stream *stream;
 	struct ccr_point after;	 // stream NULL: nothing to wait for
 	struct ccr_event *event; // recorded by this operation, or NULL
-	void *staged;		 // freed with the operation
+	void *staged;		 // freed together with the operation
 	union {
 		struct {
 			CUdeviceptr dst, src;
@@ -285,11 +286,11 @@ struct ccr_op {
 	};
 };
 
-// The stream a handle names for the calling thread (0 and the special values included).
+// Finds the stream of a handle (including 0 and the special values) for the calling thread.
 CUresult ccr_stream_of(CUstream handle, struct ccr_stream **out);
 struct ccr_op *ccr_op_new(struct ccr_stream *stream, CUresult (*run)(struct ccr_op *op));
-// Hands the operation over, in stream order; `wait` also waits for its end and returns the
-// context's error. Consumes the operation in any case.
+// Queues the operation. With `wait` it waits for the end and returns the context's error. Always
+// takes ownership of the operation.
 CUresult ccr_queue_submit(struct ccr_op *op, bool wait);
 void ccr_queue_wait(struct ccr_point point);
 bool ccr_queue_is_done(struct ccr_point point);
@@ -298,18 +299,19 @@ bool ccr_queue_is_idle(struct ccr_stream *stream);
 void ccr_queue_lock(void);
 void ccr_queue_unlock(void);
 struct ccr_stream *ccr_stream_new(struct ccr_ctx *ctx, unsigned int flags, int priority);
-void ccr_stream_put(struct ccr_stream *stream); // queue lock held
+void ccr_stream_put(struct ccr_stream *stream); // call with the queue lock held
 void ccr_stream_destroy(struct ccr_stream *stream);
 void ccr_stream_destroy_all(struct ccr_ctx *ctx);
-void ccr_event_put(struct ccr_event *event); // queue lock held
-// Whether the exported call in progress is a per-thread-default-stream variant; set by api.c.
+void ccr_event_put(struct ccr_event *event); // call with the queue lock held
+// True while the exported call is a variant for the per-thread default stream. Set by api.c.
 extern _Thread_local bool ccr_per_thread_default;
 
 // The gate (gate.c).
 void ccr_gate_enter(void);
 void ccr_gate_leave(void);
-void ccr_gate_hold(void); // one more thing to drain: an operation handed to a stream
-// Closes the gate and waits until nothing is in flight; -ETIMEDOUT reopens it. 0 ms: no limit.
+void ccr_gate_hold(void); // counts an operation queued in a stream
+// Closes the gate and waits until the process is idle (0 ms: forever). Returns 0, or -ETIMEDOUT
+// after it has opened the gate again.
 int ccr_gate_close(unsigned int timeout_ms);
 void ccr_gate_open(void);
 
@@ -319,7 +321,7 @@ CUresult ccr_inject(unsigned int call);
 struct ccr_symbol {
 	const char *name;
 	void *plain, *per_thread;
-	int version; // CUDA version it appeared in
+	int version; // first CUDA version with it
 };
 
 extern const struct ccr_symbol ccr_symbols[];
@@ -330,7 +332,7 @@ bool ccr_ptx_has_entry(const char *text, const char *name);
 CUresult ccr_ptx_check(const void *image);
 
 void ccr_module_free_context(struct ccr_ctx *ctx);
-// NULL: not a function.
+// NULL if the handle is not a function.
 const struct ccr_kernel *ccr_function_kernel(CUfunction handle, struct ccr_ctx **ctx);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What Lock, Checkpoint, Restore and Unlock do inside the CUDA process. All of it runs in the
-// restore thread; in the states locked and checkpointed no other thread is inside the driver.
+// Lock, Checkpoint, Restore and Unlock in the CUDA process. Everything here runs in the restore
+// thread. In the states locked and checkpointed no other thread is inside the driver.
 #include "softcuda/checkpoint/checkpoint.h"
 
 static void set_state(struct ccr_control *control, CUprocessState state)
@@ -46,8 +46,8 @@ static CUresult serve_checkpoint(struct ccr_control *control)
 	return CUDA_SUCCESS;
 }
 
-// Which physical device each device in use goes to. Every one of them must be named, no two may
-// share a device.
+// Finds the physical device for each device in use. The request must name each of them, and two may
+// not share a device.
 static CUresult apply_pairs(const struct ccr_request *request, int *numbers)
 {
 	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++) {
@@ -93,7 +93,7 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 		if (result != CUDA_SUCCESS)
 			return result;
 	}
-	// As on hardware: memory of another process cannot come back, and this one is lost.
+	// As on hardware: imported memory cannot be restored, so this process is lost.
 	if (ccr_phys_has_imported()) {
 		set_state(control, CU_PROCESS_STATE_FAILED);
 		return CUDA_ERROR_NOT_SUPPORTED;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// cuCheckpointProcess*: the caller's side, in criu or a command line tool. Works without cuInit,
-// in any thread, across pid and mount namespaces. Leaves no descriptor and no thread behind.
+// cuCheckpointProcess*: the caller's side, in criu or a command line tool. Works without cuInit, in
+// any thread, across pid and mount namespaces. Leaves no open descriptor and no thread.
 #include "softcuda/impl.h"
 #include "softcuda/checkpoint/checkpoint.h"
 
@@ -53,7 +53,7 @@ CUresult SOFT(cuCheckpointProcessGetState)(int pid, CUprocessState *state)
 	return result;
 }
 
-// The innermost id of a task, from its NSpid line; -1 when it is gone.
+// The innermost id of a task, from its NSpid line; -1 if the task is gone.
 static int inner_tid(int pid, const char *tid)
 {
 	char path[80], line[512];
@@ -110,7 +110,7 @@ static int open_pipe(int pid, int fd, int flags)
 	int opened;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-	// O_NONBLOCK: if the program put something else there, opening it must not hang.
+	// O_NONBLOCK, so that opening does not hang if the program replaced the descriptor.
 	opened = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (opened >= 0 && (fstat(opened, &st) || !S_ISFIFO(st.st_mode))) {
 		close(opened);
@@ -150,7 +150,7 @@ out:
 	return result;
 }
 
-// One caller at a time; what an earlier caller left behind when it was killed is thrown away.
+// Waits until no other caller is active. Discards what a killed caller has left in the pipes.
 static void take_turn(const struct channel *channel)
 {
 	char waste[sizeof(struct ccr_request)];
@@ -163,7 +163,7 @@ static void take_turn(const struct channel *channel)
 		;
 }
 
-// Waits for our reply for as long as the process lives; a stopped one is waited for.
+// Waits for our reply until the process exits. A stopped process may take any time.
 static CUresult wait_reply(const struct channel *channel, uint64_t id)
 {
 	for (;;) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The control page and the restore thread, in the CUDA process. After a CRIU restore this thread
-// is the only one that runs for a while: from its first request on it takes no lock, allocates
-// nothing on the heap and blocks every signal.
+// The control page and the restore thread, in the CUDA process. After a CRIU restore only this
+// thread runs for a while. From its first request on it takes no lock, allocates no heap memory and
+// blocks all signals.
 #include "softcuda/checkpoint/checkpoint.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct ccr_request) <= PIPE_BUF, "a request must be written whole");
+_Static_assert(sizeof(struct ccr_request) <= PIPE_BUF, "a request must be written atomically");
 
 static struct ccr_control *const control = (struct ccr_control *)CCR_VA_CONTROL;
 static atomic_int thread_tid;
@@ -95,7 +95,7 @@ static int start_thread(void)
 	return 0;
 }
 
-// Nobody blocks on a full pipe: there is one request or reply in it at a time.
+// A pipe never fills up, since it holds one request or reply at a time.
 static int open_pipes(void)
 {
 	int request[2], reply[2];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The gate that Lock closes. `busy` counts API calls in progress and operations handed to streams;
-// the process is quiet when it is 0. Only atomics and futexes: the restore thread uses this while
-// every other thread may be stopped.
+// The gate that Lock closes. `busy` counts API calls in progress and operations queued in streams;
+// the process is idle when it is 0. Uses only atomics and futexes, because the restore thread may
+// run while all other threads are stopped.
 #include "softcuda/softcuda.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Contexts: made, ended, primary and current ones. contexts.lock guards the list and the primary
+// Creates, ends, retains and selects contexts. contexts.lock guards the list and the primary
 // contexts.
 #include "softcuda/impl.h"
 
@@ -22,7 +22,7 @@ static CUcontext handle_of(const struct ccr_ctx *ctx)
 	return ctx ? (CUcontext)(uintptr_t)ctx->handle : NULL;
 }
 
-// ctx.lock held.
+// Call with contexts.lock held.
 static struct ccr_ctx *new_context(int device, unsigned int flags, bool is_primary)
 {
 	struct ccr_ctx *ctx = calloc(1, sizeof(*ctx));
@@ -45,7 +45,7 @@ static struct ccr_ctx *new_context(int device, unsigned int flags, bool is_prima
 	return ctx;
 }
 
-// Ends the context: its work, streams and memory. A primary one may be brought to life again.
+// Ends a context's work, streams and memory. A primary context may be retained again later.
 static void end_context(struct ccr_ctx *ctx)
 {
 	ccr_queue_wait_context(ctx);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The list of contexts, and the stack of current ones that each thread has. A context's structure
-// is never freed, so a destroyed one that a thread still has current is recognised.
+// The list of contexts, and each thread's stack of current contexts. Structures of contexts are
+// never freed, so that we can recognize a destroyed context that is still current in a thread.
 #include "softcuda/softcuda.h"
 
 #define STACK_DEPTH 64

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the devices say about themselves. Values are modest and constant.
+// Properties of the devices. The values are modest and constant.
 #include "softcuda/impl.h"
 
 #include <stdio.h>
@@ -120,7 +120,7 @@ CUresult SOFT(cuDeviceGetAttribute)(int *value, CUdevice_attribute attrib, CUdev
 			*value = attributes[i].value;
 			return CUDA_SUCCESS;
 		}
-	// Features this driver has never heard of are features it does not have.
+	// An unknown attribute is a feature that this driver does not have.
 	*value = 0;
 	return (int)attrib <= 200 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Handles given to the program: {generation, index, type}. A handle is refused once its object is
-// gone, even when the slot has a new owner.
+// Handles for the program: {generation, index, type}. A handle is invalid once its object is gone,
+// even if the slot is used again.
 #include "softcuda/softcuda.h"
 
 #include <pthread.h>

@@ -13,9 +13,9 @@ static struct {
 	atomic_bool is_done;
 } init = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-bool ccr_soft_initialised(void)
+bool ccr_soft_initialized(void)
 {
-	// The control page is wiped in a forked child: the flag alone would be inherited.
+	// A forked child inherits the flag, but its control page is wiped.
 	return atomic_load(&init.is_done) && ccr_control_is_live();
 }
 
@@ -81,6 +81,6 @@ CUresult SOFT(cuGetErrorName)(CUresult error, const char **str)
 
 CUresult SOFT(cuGetErrorString)(CUresult error, const char **str)
 {
-	// No sentences: programs print this, nobody parses it.
+	// The name is enough: programs only print this.
 	return SOFT(cuGetErrorName)(error, str);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Modules: the text is kept, functions are found by name among the kernels this driver has.
+// Modules keep their PTX text. Functions are looked up by name among the kernels of this driver.
 #include "softcuda/impl.h"
 
 #include <fcntl.h>
@@ -66,7 +66,7 @@ CUresult SOFT(cuModuleLoadData)(CUmodule *module, const void *image)
 CUresult SOFT(cuModuleLoadDataEx)(CUmodule *module, const void *image, unsigned int count,
 				  CUjit_option *options, void **values)
 {
-	// Options steer a compiler that is not there.
+	// The options are for a compiler, which this driver does not have.
 	if (count && (!options || !values))
 		return CUDA_ERROR_INVALID_VALUE;
 	return SOFT(cuModuleLoadData)(module, image);
@@ -123,7 +123,7 @@ static void free_module(struct ccr_module *module)
 	free(module);
 }
 
-// modules.lock held.
+// Call with modules.lock held.
 static bool unlink_module(struct ccr_module *module)
 {
 	struct ccr_module **at = &modules.head;
@@ -217,7 +217,7 @@ CUresult SOFT(cuModuleGetGlobal_v2)(CUdeviceptr *dptr, size_t *bytes, CUmodule h
 		return CUDA_ERROR_INVALID_VALUE;
 	pthread_mutex_lock(&modules.lock);
 	module = ccr_handle_of(CCR_HANDLE_MODULE, handle);
-	// Global variables have no storage here.
+	// Global variables have no storage in this driver.
 	if (module)
 		result = strstr(module->text, name) ? CUDA_ERROR_NOT_SUPPORTED
 						    : CUDA_ERROR_NOT_FOUND;

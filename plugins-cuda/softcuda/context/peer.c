@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Peer access: kernels of the current context's device may then touch the peer's cuMemAlloc
-// memory. VMM memory has access of its own (cuMemSetAccess).
+// Peer access: kernels on the current context's device may access the peer's cuMemAlloc memory. VMM
+// memory has its own access rights (cuMemSetAccess).
 #include "softcuda/impl.h"
 
 void ccr_peer_forget(struct ccr_ctx *ctx)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// As much of PTX as is needed: is this PTX at all, and which entry points does it name?
+// Minimal PTX parsing: checks that a text is PTX and finds its entry points.
 #include "softcuda/softcuda.h"
 
 #include <ctype.h>
@@ -16,7 +16,7 @@ CUresult ccr_ptx_check(const void *image)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!bytes[0])
 		return CUDA_ERROR_INVALID_IMAGE;
-	// Compiled code: real, but not for this device.
+	// Compiled code, which is valid but not for this device.
 	if (!strncmp(image, "\177ELF", 4))
 		return CUDA_ERROR_NO_BINARY_FOR_GPU;
 	if (strnlen(image, 4) == 4) {
@@ -34,7 +34,7 @@ static bool is_word(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '%' || c == '.';
 }
 
-// Steps over blanks and comments.
+// Skips blanks and comments.
 static const char *skip_blank(const char *at)
 {
 	for (;;) {

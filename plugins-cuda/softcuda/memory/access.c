@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What an address is, and who may touch it: asked before every copy, set and kernel access, so
-// that a wrong address is a CUDA error and never a crash.
+// Checks addresses and access rights before every copy, set and kernel access, so that a wrong
+// address is a CUDA error and never a crash.
 #include "softcuda/softcuda.h"
 
-// Contexts of each device that may reach each peer; mem_lock.
+// Number of contexts of each device that may access each peer. Guarded by mem_lock.
 static unsigned int peers[CCR_MAX_DEVICES][CCR_MAX_DEVICES];
 
 void ccr_peer_change(int device, int peer, int by)
@@ -33,7 +33,7 @@ static bool within(const struct ccr_range *range, CUdeviceptr addr, uint64_t siz
 	return range && addr >= range->base && size <= range->size - (addr - range->base);
 }
 
-// Memory of another device: always reachable by a copy, by a kernel only with peer access.
+// A copy may access memory of any device, a kernel that of another device only with peer access.
 static bool access_allowed(const struct ccr_mapping *mapping, bool write, int device)
 {
 	int need = write ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ;
@@ -56,7 +56,7 @@ static bool may_access_mapped(CUdeviceptr addr, uint64_t size, bool write, int d
 
 		if (!mapping || !access_allowed(mapping, write, device))
 			return false;
-		// A cuMemAlloc block is shared by small allocations: stay inside one of them.
+		// Small allocations share a block; an access must stay inside one of them.
 		if (mapping->is_internal)
 			return within(ccr_table_find(&ccr_allocs, addr), addr, size);
 		part = mapping->range.base + mapping->range.size - addr;
@@ -83,13 +83,13 @@ bool ccr_may_access(CUdeviceptr addr, uint64_t size, bool write, int device)
 		break;
 	case CCR_PLACE_PINNED:
 		result = within(ccr_table_find(&ccr_hosts, addr), addr, size);
-		// A copy may run on past the registered part into ordinary memory.
+		// A copy may extend beyond the registered part into ordinary memory.
 		if (device < 0)
 			result = addr + size <= CCR_VA_CONTROL || addr >= CCR_VA_END;
 		break;
 	case CCR_PLACE_PAGEABLE:
-		// The copy engine goes through the CPU; a kernel has no access. Page 0 is never
-		// valid.
+		// The CPU copies, so ordinary memory is valid; a kernel has no access to it. Page 0
+		// is never valid.
 		result = device < 0 && addr >= 4096 &&
 			 (addr + size <= CCR_VA_CONTROL || addr >= CCR_VA_END);
 		break;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The file behind each device, <dir>/device<N>.mem. Memory is claimed by an OFD write lock on a
-// range of it, so it is accounted across processes and given back by the kernel when the last
-// descriptor and mapping of the owner are gone, however the owner ended. Offsets are only names:
-// the file is sparse and far larger than the device, so fragmentation never refuses a request;
-// the device's size limits the sum of all locks.
+// The file behind each device, <dir>/device<N>.mem. A process claims memory with an OFD write lock
+// on a range of the file. So memory is accounted across processes, and the kernel frees it when the
+// owner's last descriptor and mapping are gone, even if the owner was killed. The file is sparse
+// and far larger than the device, so fragmentation never makes a request fail; the device's size
+// limits the sum of all locks.
 //
-// Callers hold mem_lock, or are the restore thread of a locked process. No malloc here.
+// Callers hold mem_lock or are the restore thread of a locked process. Nothing here calls malloc.
 #include "softcuda/softcuda.h"
 
 #include <errno.h>
@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #define OFFSET_END (8ull << 40)
-// Bytes behind all memory: a read lock on the first says that a process uses the device (which is
-// also why CRIU refuses a process that was not checkpointed), a write lock on the second is held
-// while memory is claimed.
+// Two bytes after all memory. A process that uses the device holds a read lock on the first, which
+// is also why CRIU refuses a process that was not checkpointed. A process holds a write lock on the
+// second while it claims memory.
 #define USE_BYTE   OFFSET_END
 #define CLAIM_BYTE (OFFSET_END + 1)
 
@@ -58,7 +58,7 @@ static int set_lock(int fd, short type, uint64_t offset, uint64_t size)
 	return fcntl(fd, F_OFD_SETLK, &lock);
 }
 
-// Any lock in [from, to) that the probe's description sees; it sees all of them.
+// Finds a lock in [from, to). The probe's own file description holds none, so it sees all of them.
 bool ccr_backing_find_lock(int device, uint64_t from, uint64_t to, uint64_t *start, uint64_t *end)
 {
 	struct flock lock = {.l_type = F_WRLCK,
@@ -109,13 +109,13 @@ CUresult ccr_backing_used(int device, uint64_t *used)
 
 static void punch(int fd, uint64_t offset, uint64_t size)
 {
-	// A file system without holes keeps the pages; claim() writes zeros then.
+	// A file system that cannot punch holes keeps the pages; then claim() writes zeros.
 	(void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 			 (off_t)size);
 }
 
-// Keeps two processes from claiming at once. Giving memory back does not need it, nor
-// does writing to it.
+// Prevents two processes from claiming at the same time. Freeing memory and writing to it need no
+// lock.
 static void set_claim_lock(int device, short type)
 {
 	struct flock lock = {
@@ -125,7 +125,7 @@ static void set_claim_lock(int device, short type)
 		;
 }
 
-// Pages left by processes that were killed go back to the system when the next one comes.
+// Frees pages of killed processes. Called when a process opens the device.
 static void free_unclaimed(int device)
 {
 	int fd = ccr_backings[device].shared_fd;
@@ -158,7 +158,8 @@ static int open_file(int device)
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		return -1;
-	// The preset name can be guessed and its parent is open to all: it must be our own.
+	// The default name can be guessed and everyone may create files in its parent, so check the
+	// owner.
 	if (ccr_soft_settings()->dir_is_preset &&
 	    (lstat(dir, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())) {
 		errno = EPERM;
@@ -236,7 +237,8 @@ static int lock_free_range(int device, int fd, uint64_t size, uint64_t *offset)
 			*offset = pos;
 			return 0;
 		}
-		if (errno != EAGAIN && errno != EACCES) // another process may have been faster
+		if (errno != EAGAIN &&
+		    errno != EACCES) // another process may have taken the lock first
 			return -errno;
 	}
 	return -ENOMEM;
@@ -252,7 +254,7 @@ static CUresult claim_range(int device, int fd, uint64_t size, uint64_t *offset)
 	return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-// Claims zeroed memory by a lock of fd's description.
+// Claims zeroed memory with a lock owned by fd's file description.
 CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset)
 {
 	CUresult result;
@@ -263,7 +265,7 @@ CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset)
 	if (result != CUDA_SUCCESS)
 		return result;
 	punch(fd, *offset, size);
-	// Reserves the pages: a full file system is refused here, not by SIGBUS later.
+	// Reserve the pages, so that a full file system is an error here instead of a SIGBUS later.
 	if (!fallocate(fd, 0, (off_t)*offset, (off_t)size))
 		return CUDA_SUCCESS;
 	ccr_backing_release(device, fd, *offset, size);

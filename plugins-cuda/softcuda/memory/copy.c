@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Copies and sets. All of them are operations of a stream. Which calls wait for the end follows
-// CUDA's «API synchronization behavior»: pageable memory never stays in use after the call.
+// Copies and sets, each of which is an operation in a stream. CUDA's "API synchronization behavior"
+// defines which calls wait for completion: pageable memory is never in use after the call.
 #include "softcuda/impl.h"
 
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static CUresult run_copy(struct ccr_op *op)
 	return result;
 }
 
-// The place of a whole range: pinned only if all of it is.
+// Where a range is; it is pinned only if all of it is.
 static enum ccr_place place_of_range(CUdeviceptr addr, size_t bytes)
 {
 	enum ccr_place place = ccr_place_of(addr);
@@ -69,7 +69,7 @@ static CUresult submit_copy(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUst
 		memcpy(op->staged, at(src), bytes);
 	else
 		wait |= from == CCR_PLACE_PAGEABLE;
-	// A synchronous copy between devices does not wait, one with host memory does.
+	// A synchronous copy waits, except between devices.
 	if (!is_async && (from != CCR_PLACE_DEVICE || to != CCR_PLACE_DEVICE))
 		wait = true;
 	return ccr_queue_submit(op, wait);

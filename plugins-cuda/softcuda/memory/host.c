@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pinned host memory. cuMemHostAlloc gives shared anonymous memory, as hardware does; the device
-// sees it at the same address. Registered memory is only written down.
+// Pinned host memory. cuMemHostAlloc returns shared anonymous memory, like the hardware driver, and
+// the device sees it at the same address. Registered memory is only recorded.
 #include "softcuda/impl.h"
 
 #include <sys/mman.h>
@@ -72,7 +72,7 @@ CUresult SOFT(cuMemHostRegister_v2)(void *p, size_t bytes, unsigned int flags)
 	return result;
 }
 
-// Removes the entry that starts at p; waits for copies and kernels that may use it.
+// Waits for copies and kernels that may use the entry at p, and removes it.
 static CUresult take(void *p, bool is_registered, CUresult missing)
 {
 	CUdeviceptr addr = (CUdeviceptr)(uintptr_t)p;

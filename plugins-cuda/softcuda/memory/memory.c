@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// cuMemAlloc and friends. As in the real driver, small allocations share 2 MiB blocks and large
-// ones are rounded up to whole blocks. mem_lock guards the tables.
+// cuMemAlloc and related calls. As in the hardware driver, small allocations share 2 MiB blocks and
+// large ones are rounded up to whole blocks. mem_lock guards the tables.
 #include "softcuda/softcuda.h"
 #include "softcuda/api.h"
 #include "softcuda/impl.h"
@@ -38,7 +38,7 @@ out_phys:
 	return result;
 }
 
-// A gap for a small allocation in a block that this context already shares; 0 when there is none.
+// A gap for a small allocation in a block of this context; 0 if there is none.
 static CUdeviceptr find_gap(const struct ccr_ctx *ctx, uint64_t size)
 {
 	for (size_t i = 0; i < ccr_mappings.count; i++) {
@@ -140,7 +140,7 @@ CUresult SOFT(cuMemFree_v2)(CUdeviceptr dptr)
 	result = ccr_ctx_current(&ctx);
 	if (result != CUDA_SUCCESS || !dptr)
 		return result;
-	// Freeing waits for the work that may still use the memory.
+	// Wait for work that may still use the memory.
 	ccr_queue_wait_context(NULL);
 	ccr_take_begin();
 	ccr_mem_lock();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Physical allocations: a range of a device's file. An exportable one has an open file description
-// of its own, which holds the lock and whose file offset names the range, so the exported
-// descriptor is a plain duplicate and an importer finds range and length by itself.
+// Physical allocations. Each is a range of a device's file. An exportable one has its own open file
+// description, which holds the lock and whose file offset names the range. So an exported
+// descriptor is a plain duplicate from which an importer learns range and length.
 //
 // mem_lock guards the list. The *_all functions run in the restore thread of a locked process.
 #include "softcuda/softcuda.h"
@@ -14,7 +14,7 @@
 
 static struct {
 	struct ccr_phys *head;
-	char *saved; // one anonymous mapping for all allocations
+	char *saved; // an anonymous mapping with the bytes of all allocations
 	uint64_t saved_bytes;
 } phys_list;
 
@@ -45,7 +45,7 @@ static CUresult claim(struct ccr_phys *phys)
 	return result;
 }
 
-// Gives the range back, unless another process holds a duplicate of the description.
+// Frees the range, unless another process has a duplicate of the description.
 static void disclaim(struct ccr_phys *phys)
 {
 	struct ccr_backing *backing = &ccr_backings[phys->device];
@@ -189,8 +189,8 @@ static void drop_saved(void)
 	phys_list.saved_bytes = 0;
 }
 
-// Copies every allocation of this process into one private anonymous mapping. The caller has not
-// taken the device mappings away yet; on failure nothing has changed.
+// Copies every allocation of this process to a private anonymous mapping. Call it while the device
+// mappings still exist. A failure changes nothing.
 CUresult ccr_phys_save_all(void)
 {
 	uint64_t total = 0, at = 0;
@@ -223,7 +223,7 @@ CUresult ccr_phys_save_all(void)
 	return CUDA_SUCCESS;
 }
 
-// Second half of a checkpoint: the physical memory goes.
+// Second half of a checkpoint: frees the physical memory.
 void ccr_phys_evict_all(void)
 {
 	for (struct ccr_phys *p = phys_list.head; p; p = p->next)
@@ -231,8 +231,8 @@ void ccr_phys_evict_all(void)
 	ccr_backing_close_all();
 }
 
-// Claims memory again and copies back. On failure everything claimed is given back, so that the
-// caller may try again.
+// Claims memory again and copies back. On failure it frees what it has claimed, so that the caller
+// may try again.
 CUresult ccr_phys_load_all(void)
 {
 	CUresult result = ccr_backing_open_all();

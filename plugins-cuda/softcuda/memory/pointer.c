@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What an address is, for the program.
+// Pointer attributes: what the program may ask about an address.
 #include "softcuda/impl.h"
 
 struct about {
@@ -118,7 +118,7 @@ CUresult SOFT(cuPointerGetAttribute)(void *data, CUpointer_attribute attribute, 
 	return found ? give(data, attribute, ptr, &about) : CUDA_ERROR_INVALID_VALUE;
 }
 
-// For an address CUDA does not know, the answers are the ones the documentation gives: zeros.
+// As documented, all values are 0 for an address that CUDA does not know.
 CUresult SOFT(cuPointerGetAttributes)(unsigned int count, CUpointer_attribute *attributes,
 				      void **data, CUdeviceptr ptr)
 {
@@ -144,7 +144,7 @@ CUresult SOFT(cuPointerGetAttributes)(unsigned int count, CUpointer_attribute *a
 			continue;
 		}
 		result = give(data[i], attributes[i], found ? ptr : 0, &about);
-		// The host address of device memory is simply absent here, not an error.
+		// Device memory has no host address, which is not an error here.
 		if (attributes[i] == CU_POINTER_ATTRIBUTE_HOST_POINTER && result != CUDA_SUCCESS)
 			*(void **)data[i] = NULL;
 		else if (result != CUDA_SUCCESS)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sorted arrays of non-overlapping address ranges. The owner of a table locks it.
+// Sorted arrays of non-overlapping address ranges. The owner of a table does the locking.
 #include "softcuda/softcuda.h"
 
 #include <stdlib.h>

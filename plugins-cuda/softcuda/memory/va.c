@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The device address space: reservations (PROT_NONE anonymous memory) and mappings of physical
-// allocations at their device addresses. mem_lock guards the tables; use_lock keeps memory from
-// being taken away under a running copy or kernel.
+// allocations at their device addresses. mem_lock guards the tables; use_lock keeps memory mapped
+// while a copy or kernel uses it.
 #include "softcuda/softcuda.h"
 
 #include <errno.h>
@@ -75,7 +75,7 @@ static bool overlaps(const struct ccr_table *table, CUdeviceptr base, uint64_t s
 	return next->base < base + size;
 }
 
-// First fit; what is in the way but not ours is stepped over.
+// First fit. Skips mappings that are not ours.
 static CUdeviceptr reserve_anywhere(uint64_t size, uint64_t align)
 {
 	CUdeviceptr base = ccr_round_up(CCR_VA_START, align);
@@ -160,7 +160,7 @@ static CUresult attach(const struct ccr_mapping *mapping)
 		 ccr_phys_fd(mapping->phys),
 		 (off_t)(mapping->phys->offset + mapping->offset)) == MAP_FAILED)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	// A child must not hold the device's memory; on hardware it cannot reach it either.
+	// A child must not keep the device's memory. On hardware it has no access to it either.
 	madvise(addr, mapping->range.size, MADV_DONTFORK);
 	return CUDA_SUCCESS;
 }
@@ -191,8 +191,8 @@ CUresult ccr_va_map(CUdeviceptr base, uint64_t size, struct ccr_phys *phys, uint
 	return CUDA_SUCCESS;
 }
 
-// The range must consist of whole mappings without a gap. Returns the first one's index, or the
-// table's count when it does not.
+// Returns the index of the first mapping if the range consists of whole mappings without a gap,
+// else the table's count.
 static size_t whole_mappings(CUdeviceptr base, uint64_t size)
 {
 	size_t first = ccr_table_after(&ccr_mappings, base), index = first;

@@ -46,7 +46,7 @@ CUresult SOFT(cuMemAddressFree)(CUdeviceptr ptr, size_t size)
 	return result;
 }
 
-// One more reference for the program; makes the handle when there is none.
+// Gives the program another reference; creates the handle if there is none.
 static CUresult give_handle(CUmemGenericAllocationHandle *handle, struct ccr_phys *phys)
 {
 	if (!phys->handle_refs)
@@ -104,7 +104,7 @@ CUresult SOFT(cuMemMap)(CUdeviceptr ptr, size_t size, size_t offset,
 
 	if (!size || ptr % CCR_PAGE_2M || size % CCR_PAGE_2M || flags)
 		return CUDA_ERROR_INVALID_VALUE;
-	// An offset into the allocation is reserved for later by CUDA itself.
+	// CUDA reserves the offset for later use.
 	if (offset)
 		return CUDA_ERROR_NOT_SUPPORTED;
 	ccr_mem_lock();
@@ -150,7 +150,7 @@ CUresult SOFT(cuMemSetAccess)(CUdeviceptr ptr, size_t size, const CUmemAccessDes
 		     desc[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE))
 			return CUDA_ERROR_INVALID_VALUE;
 	}
-	// Giving access never waits for submitted work, taking it away does.
+	// Granting access does not wait for submitted work; revoking it does.
 	if (takes) {
 		ccr_queue_wait_context(NULL);
 		ccr_take_begin();
@@ -199,7 +199,8 @@ CUresult SOFT(cuMemExportToShareableHandle)(void *shareable, CUmemGenericAllocat
 		return CUDA_ERROR_INVALID_VALUE;
 	ccr_mem_lock();
 	phys = ccr_handle_get(CCR_HANDLE_MEMORY, handle);
-	// As on hardware: only what was created exportable, and never what was imported.
+	// As on hardware: only for memory that was created exportable, and never for imported
+	// memory.
 	if (phys && phys->fd >= 0 && !phys->is_imported) {
 		int fd = fcntl(phys->fd, F_DUPFD_CLOEXEC, 3);
 

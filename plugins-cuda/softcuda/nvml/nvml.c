@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// libnvidia-ml.so.1 over the software devices: what the addon asks NVML for. It opens no device and
-// starts no thread, so a program that only looks does not become a CUDA program. A device handle is
-// its number + 1. SOFTCUDA_NVML_FAIL=<function>:<code> makes that function fail.
+// libnvidia-ml.so.1 for the software devices, with the calls that the addon uses. It opens no
+// device and starts no thread, so a program that only queries does not become a CUDA program. A
+// device handle is the device number + 1. SOFTCUDA_NVML_FAIL=<function>:<code> makes that function
+// fail.
 #include "softcuda/impl.h"
 #include "softcuda/nvml/nvml.h"
 
@@ -197,7 +198,7 @@ int nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, struct pci_info *pci)
 	return NVML_SUCCESS;
 }
 
-// There is no link.
+// Software devices have no PCIe link.
 #define LINK(name)                                                              \
 	EXPORT int name(nvmlDevice_t device, unsigned int *value);              \
 	int name(nvmlDevice_t device, unsigned int *value)                      \

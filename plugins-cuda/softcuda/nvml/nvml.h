@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Between nvml.c and nvml_processes.c.
+// Internal header of the software NVML.
 #ifndef CCR_SOFTCUDA_NVML_H
 #define CCR_SOFTCUDA_NVML_H
 
@@ -14,8 +14,9 @@ struct ccr_nvml_process {
 };
 
 /*
- * Processes that have the device's file open, and the bytes each has claimed in it, from /proc.
- * Returns how many were found, at most CCR_NVML_MAX_PROCESSES. Sees what this user may see.
+ * Finds the processes that have the device's file open, and the bytes that each
+ * has claimed, in /proc. Returns their number, at most CCR_NVML_MAX_PROCESSES.
+ * Finds only processes that this user may inspect.
  */
 size_t ccr_nvml_processes(int device, struct ccr_nvml_process *out);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Who uses a device: the owners of its file's descriptors. A claim is a write lock of a
-// descriptor's description (backing.c), and the kernel lists a descriptor's locks in fdinfo. Called
-// with nothing held; looks at other processes only through /proc.
+// Finds the processes that use a device, which are those with its file open. A claim is a write
+// lock of a file description (backing.c), which the kernel lists in the descriptor's fdinfo. Call
+// it without locks. It reads other processes only through /proc.
 #include "softcuda/nvml/nvml.h"
 #include "softcuda/softcuda.h"
 
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// Locks behind all memory are not claims: see backing.c.
+// Locks beyond the end of memory are not claims; see backing.c.
 #define MEMORY_END (8ull << 40)
 
 static uint64_t claimed(int pid, const char *fd)
@@ -38,7 +38,7 @@ static uint64_t claimed(int pid, const char *fd)
 	return total;
 }
 
-// -1: the process does not have the file open.
+// Bytes that the process has claimed; -1 if it does not have the file open.
 static int64_t used_by(int pid, const struct stat *device)
 {
 	char path[300];

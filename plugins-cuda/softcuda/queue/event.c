@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Events. An event stands for a point of a stream; the operation that passes it writes the time.
+// Events. An event is a point in a stream; the operation at that point records the time.
 #include "softcuda/impl.h"
 
 #include <stdlib.h>

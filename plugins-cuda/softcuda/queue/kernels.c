@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The kernels this driver can run: those of common/kernels.h, on one CPU thread. Addresses are
-// checked before they are touched; a wrong one ends the context, as on hardware.
+// The kernels that this driver can run, which are those in common/kernels.h, on one CPU thread.
+// Addresses are checked before an access. A wrong one ends the context, as on hardware.
 #include "softcuda/softcuda.h"
 #include "common/kernels.h"
 
@@ -10,7 +10,7 @@
 
 #define BLOCK CCR_PATTERN_BLOCK
 
-// The parts of the pattern that repeat in every block.
+// Values of the pattern that repeat in every block.
 static struct {
 	pthread_once_t once;
 	uint64_t word_low[BLOCK], weight_low[BLOCK];
@@ -113,7 +113,7 @@ static const struct ccr_kernel kernels[] = {
 
 #define ONE(name, nr_params) +1
 _Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE),
-	       "common/kernels.h names a kernel that is missing here");
+	       "common/kernels.h has a kernel that is missing here");
 #undef ONE
 
 const struct ccr_kernel *ccr_kernel_find(const char *name)

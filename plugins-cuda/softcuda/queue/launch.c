@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Kernel launch: parameters are copied at the call, the kernel runs in its stream.
+// Kernel launch: the call copies the parameters, and the kernel runs in its stream.
 #include "softcuda/impl.h"
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static bool dims_are_valid(const struct ccr_dims *dims)
 	       dims->grid[2] <= 65535 && dims->shared_bytes <= 49152;
 }
 
-// `extra` packs all parameters in one buffer; ours are 64-bit each.
+// `extra` has all parameters in one buffer. Those of our kernels are 64-bit.
 static CUresult params_from_extra(uint64_t *params, unsigned int count, void **extra)
 {
 	const void *buffer = NULL;

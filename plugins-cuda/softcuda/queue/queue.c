@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Streams as queues, each with a worker thread of its own once it has been used. Every operation
-// has a ticket, in the order of submission in the whole process. The legacy default stream and the
+// Streams as queues. A stream gets its own worker thread when it is first used. Every operation has
+// a ticket, numbered in the order of submission in the process. The legacy default stream and the
 // blocking streams of a context wait for each other's lower tickets, which is CUDA's rule and
-// cannot form a cycle. One lock and one condition for all of it: correctness matters here, speed
-// does not.
+// cannot form a cycle. All streams share one lock and one condition, because only correctness
+// matters here.
 #include "softcuda/softcuda.h"
 
 #include <pthread.h>
@@ -57,7 +57,7 @@ static bool is_blocking(const struct ccr_stream *stream)
 	return !(stream->flags & CU_STREAM_NON_BLOCKING);
 }
 
-// The lock is held by every function below that takes an operation or stream, unless it says so.
+// Functions below that take an operation or stream require the lock, unless they say otherwise.
 static bool may_run(const struct ccr_op *op)
 {
 	const struct ccr_stream *own = op->stream, *legacy = own->ctx->legacy;
@@ -123,7 +123,7 @@ static void *worker(void *arg)
 		while (!may_run(op))
 			wait_change();
 		ccr_queue_unlock();
-		// After an error the context does no more work, but everything still completes.
+		// After an error the context skips all work, but its operations still complete.
 		if (op->run && !atomic_load(&ctx->sticky))
 			result = op->run(op);
 		if (result != CUDA_SUCCESS)
@@ -147,7 +147,7 @@ static bool start_worker(struct ccr_stream *stream)
 	pthread_t thread;
 	int error;
 
-	// The program's signals are handled by the program's threads.
+	// Block all signals, so that the program's own threads receive them.
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
@@ -253,14 +253,15 @@ void ccr_queue_wait_context(struct ccr_ctx *ctx)
 	uint64_t ticket;
 
 	ccr_queue_lock();
-	// Only what was submitted before: a thread that never stops submitting must not stop us.
+	// Wait only for earlier operations, or a thread that keeps submitting would block us
+	// forever.
 	ticket = queue.ticket + 1;
 	while (any_older(ctx, ticket))
 		wait_change();
 	ccr_queue_unlock();
 }
 
-// Nothing left in it; for the legacy stream, nor in the streams it waits for.
+// True if the stream has no operations left; for the legacy stream, also the streams it waits for.
 bool ccr_queue_is_idle(struct ccr_stream *stream)
 {
 	bool is_idle;
@@ -296,7 +297,7 @@ struct ccr_stream *ccr_stream_new(struct ccr_ctx *ctx, unsigned int flags, int p
 	return stream;
 }
 
-// The lock is held. What is queued still runs; the worker then takes the stream away.
+// Call with the lock held. Queued operations still run; then the worker frees the stream.
 static void destroy_locked(struct ccr_stream *stream)
 {
 	if (stream->is_destroyed)

@@ -8,8 +8,8 @@
 
 _Thread_local bool ccr_per_thread_default;
 
-// The default streams of one thread, one per context it used them in. Each entry holds a
-// reference, so a stream that ended with its context is recognised.
+// The per-thread default streams of a thread, one per context in which it used one. Each entry
+// holds a reference, so that we recognize a stream that ended with its context.
 struct own_stream {
 	struct ccr_ctx *ctx;
 	struct ccr_stream *stream;

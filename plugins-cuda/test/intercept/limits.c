@@ -50,7 +50,7 @@ static struct pool_reply evict_in_time(uint32_t timeout_ms)
 	return r;
 }
 
-static void *synchronise(void *stream)
+static void *synchronize(void *stream)
 {
 	OK(cuCtxSetCurrent(test_context(0)));
 	OK(cuStreamSynchronize(stream));
@@ -88,7 +88,7 @@ static void work_that_does_not_end(void)
 		CHECK(holds(at, 4 * MIB, 1));
 	}
 	/* A call that waits for it does not return either. */
-	CHECK(!pthread_create(&thread, NULL, synchronise, stream));
+	CHECK(!pthread_create(&thread, NULL, synchronize, stream));
 	do
 		r = evict_in_time(200);
 	while (strcmp(r.text, "a driver call does not return"));
