@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* --children: a tree of CUDA processes, each initialised after its fork. */
+/* --children: a tree of CUDA processes, each of which calls cuInit after its fork. */
 #include "workloads/kinds.h"
 #include "workloads/workloads.h"
 
@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A packet is bounded by the socket's buffer. */
+/* A packet must fit the socket's buffer. */
 static void answer(int socket, const char *reply)
 {
 	static const char too_long[] =
-		"error answer too long for a child: CUDA_ERROR_INVALID_VALUE";
+		"error the answer is too long for a child: CUDA_ERROR_INVALID_VALUE";
 
 	if (send(socket, reply, strlen(reply), MSG_NOSIGNAL) < 0 && errno == EMSGSIZE)
 		send(socket, too_long, strlen(too_long), MSG_NOSIGNAL);
@@ -28,7 +28,7 @@ static void serve_parent(struct workload *w, int socket)
 	struct failure failure;
 	ssize_t len;
 
-	/* The parent's first request is answered with how the start went. */
+	/* The answer to the parent's first request is the result of the start. */
 	const int started = workload_start(w, &failure) || workload_start_threads(w, &failure);
 
 	while ((len = recv(socket, request, sizeof(request) - 1, 0)) > 0) {
@@ -80,7 +80,7 @@ void children_ask(int socket, const char *request, char *reply, size_t size)
 	if (len > 0)
 		len = recv(socket, reply, size - 1, 0);
 	if (len <= 0)
-		len = snprintf(reply, size, "error %s the child is gone: CUDA_ERROR_DEINITIALIZED",
-			       request);
+		len = snprintf(reply, size,
+			       "error %s the child has exited: CUDA_ERROR_DEINITIALIZED", request);
 	reply[len] = '\0';
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * workload-copies: times copies between host memory and device 0, one line of
- * JSON for each line on stdin, so that two of them, with and without the
- * interceptor, can be asked in turn.
+ * workload-copies: times copies between host memory and device 0. It answers each
+ * line on stdin with a line of JSON, so that a benchmark can ask two processes,
+ * with and without the interceptor, in turn.
  *
  *     to_device|to_host  pageable|huge|fresh|pinned  BYTES
  *
- * pageable: touched memory in ordinary pages; huge: in huge pages where the
- * kernel gives them; fresh: never touched before (to_host only); pinned:
- * registered. Answer: {"seconds":S,"copies":N}, N synchronous copies of
- * BYTES one after the other. The first sample of each case is checked: a byte that
- * arrives wrong ends the program.
+ * pageable: touched memory in ordinary pages; huge: in huge pages if the kernel
+ * has them; fresh: never touched before (to_host only); pinned: registered.
+ * Answer: {"seconds":S,"copies":N} for N consecutive synchronous copies of BYTES.
+ * The first sample of each case is checked: a wrong byte ends the program.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,7 +20,7 @@
 
 #include "common/driver/driver_calls.h"
 
-/* Small copies are repeated until a sample has this many bytes, but not for ever. */
+/* Small copies are repeated until a sample has this many bytes, up to a limit. */
 #define SAMPLE_BYTES (64ull << 20)
 #define MAX_COPIES   2000
 
@@ -95,7 +94,7 @@ static void touch(char *memory, size_t bytes)
 	}
 }
 
-/* Fresh memory is made anew each time, other kinds when they are not large enough. */
+/* Fresh memory is allocated for each sample, other kinds only when they are not large enough. */
 static void provide_host(const char *kind, size_t bytes)
 {
 	const bool is_fresh = !strcmp(kind, "fresh"), is_huge = !strcmp(kind, "huge");
@@ -134,7 +133,7 @@ static void copy(bool to_device, size_t bytes)
 		ok(cuda.cuMemcpyDtoH_v2(host.memory, device.memory, bytes), "cuMemcpyDtoH");
 }
 
-/* One copy onto other bytes, compared in pieces that are too small for the interceptor. */
+/* Copies over different bytes and compares the result, in pieces too small for the interceptor. */
 static void verify(bool to_device, size_t bytes)
 {
 	static char piece[256 << 10];
@@ -149,7 +148,7 @@ static void verify(bool to_device, size_t bytes)
 
 		ok(cuda.cuMemcpyDtoH_v2(piece, device.memory + at, length), "cuMemcpyDtoH");
 		if (memcmp(piece, host.memory + at, length))
-			die("a byte is wrong");
+			die("a copied byte is wrong");
 	}
 }
 
@@ -168,7 +167,7 @@ static void answer(bool to_device, const char *kind, size_t bytes, bool is_first
 	start = now();
 	for (size_t i = 0; i < copies; i++)
 		copy(to_device, bytes);
-	/* To the device a driver may return when the bytes are only staged. */
+	/* A driver may return from a copy to the device when the bytes are only staged. */
 	ok(cuda.cuCtxSynchronize(), "cuCtxSynchronize");
 	seconds = now() - start;
 	printf("{\"seconds\":%.9f,\"copies\":%zu}\n", seconds, copies);
@@ -188,11 +187,12 @@ int main(void)
 		bool is_known = false;
 
 		if (sscanf(line, "%15s %15s %llu", direction, kind, &bytes) != 3 || !bytes)
-			die("a request is: to_device|to_host KIND BYTES");
+			die("invalid request; accepted: to_device|to_host KIND BYTES");
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 			is_known |= !strcmp(kind, kinds[i]);
 		if (!is_known || (strcmp(direction, "to_device") && strcmp(direction, "to_host")))
-			die("a request is: to_device|to_host pageable|huge|fresh|pinned BYTES");
+			die("invalid request; accepted: to_device|to_host "
+			    "pageable|huge|fresh|pinned BYTES");
 		answer(!strcmp(direction, "to_device"), kind, bytes, strcmp(line, last) != 0);
 		memcpy(last, line, sizeof(last));
 	}

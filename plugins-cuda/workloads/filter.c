@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* --seccomp: the process is killed when it makes a socket pair, which it never does by itself. */
+/*
+ * --seccomp: a filter that kills the process if it creates a socket pair, which
+ * it never does itself.
+ */
 #include "workloads/workloads.h"
 
 #include <linux/filter.h>

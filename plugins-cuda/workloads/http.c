@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The face of an inference server: /health, /v1/models and /v1/completions. The
+ * The API of an inference server: /health, /v1/models and /v1/completions. The
  * "tokens" are the digits of the checksum of all device memory, so a restored
- * server that answers the same has the same memory. Requests come one at a time
- * and every connection is closed after its answer: none is open when CRIU comes.
+ * server that gives the same answer has the same memory. Requests are served
+ * one at a time and each connection is closed after its answer, so none is open
+ * when CRIU dumps the process.
  */
 #include "workloads/workloads.h"
 
@@ -21,10 +22,10 @@
 struct request {
 	char method[8], path[64];
 	size_t body_bytes;
-	bool streams; /* the body asks for a stream */
+	bool streams; /* the client asked for a stream */
 };
 
-/* Reads head and body; false when the client sent neither. */
+/* Reads head and body. False if the client sent no request. */
 static bool read_request(FILE *in, struct request *request)
 {
 	char line[512], body[4096];

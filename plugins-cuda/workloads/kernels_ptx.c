@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* The kernels of kernels.h as PTX, so that no CUDA compiler is needed; the driver compiles it for
- * its GPU. */
+/*
+ * The kernels of kernels.h in PTX, which needs no CUDA compiler: the driver
+ * compiles it for the GPU.
+ */
 #include "workloads/workloads.h"
 
-/* splitmix64's finaliser of n * golden + salt, see ccr_sequence(). */
+/* splitmix64's finalizer applied to n * golden + salt, see ccr_sequence(). */
 #define SEQUENCE                                                       \
 	".func (.reg .u64 %r) sequence (.reg .u64 %n, .reg .u64 %s)\n" \
 	"{\n"                                                          \
@@ -31,7 +33,7 @@
 	"  add.u64 %k, %k, %x;\n"      \
 	"  mul.wide.u32 %step, %b, %d;\n"
 
-/* %low, %high = index of word %k inside its block, and of the block. */
+/* %low = index of word %k in its block, %high = index of the block. */
 #define SPLIT_INDEX                   \
 	"  add.u64 %i, %first, %k;\n" \
 	"  and.b64 %low, %i, 4095;\n" \

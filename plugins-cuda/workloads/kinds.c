@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * --kinds: host memory of every kind a process may have, filled with a pattern.
- * It is made before the children are forked, so that they share its pages with
- * their parent until one of them writes; each then writes a page of its own.
- * Two threads keep writing to their stacks and look for lost writes.
+ * --kinds: host memory of every kind that a process may have, filled with a
+ * pattern. It is allocated before the forks, so that children share its pages
+ * with their parent until one of them writes; each process then writes one
+ * page. Two threads keep writing to their stacks and check for lost writes.
  */
 #include "workloads/kinds.h"
 
@@ -28,8 +28,8 @@
 #endif
 
 #define PAGE	     4096u
-#define HOLES_PERIOD (16u << 20) /* of which the first KIND_BYTES are filled */
-#define APART	     (2u << 20)	 /* a huge page */
+#define HOLES_PERIOD (16u << 20) /* the first KIND_BYTES of each are filled */
+#define APART	     (2u << 20)	 /* size of a huge page */
 #define STACK_WORDS  ((2u << 20) / sizeof(uint64_t))
 
 enum { PLAIN, ADVICE, PROTECT, NAMED, LOCKED, GUARDED, HEAP, HOLES };
@@ -37,9 +37,9 @@ enum { PLAIN, ADVICE, PROTECT, NAMED, LOCKED, GUARDED, HEAP, HOLES };
 static struct kind {
 	const char *name;
 	int what, value; /* advice or protection */
-	int flags;	 /* of mmap */
+	int flags;	 /* for mmap */
 	uint64_t bytes;
-	uint64_t *memory; /* NULL: not to be had here */
+	uint64_t *memory; /* NULL: this kernel does not have it */
 } kinds[] = {
 	{"plain", PLAIN, 0, MAP_PRIVATE, KIND_BYTES, NULL},
 	{"small", PLAIN, 0, MAP_PRIVATE, 256u << 10, NULL},
@@ -98,7 +98,7 @@ static int prepare(struct kind *kind)
 	return 0;
 }
 
-/* Between two that cannot be accessed: the kernel makes one mapping of two neighbours of a kind. */
+/* Maps memory between inaccessible pages, because the kernel merges adjacent mappings of a kind. */
 static void *map_apart(const struct kind *kind)
 {
 	const int protection = PROT_READ | PROT_WRITE, flags = kind->flags | MAP_ANONYMOUS;
@@ -123,12 +123,12 @@ static int make(size_t index)
 			kind->memory[i] = word(index, i);
 	if (!prepare(kind))
 		return 0;
-	/* This kernel has no such kind. */
+	/* This kernel does not have the kind. */
 	kind->memory = NULL;
 	return munmap(memory, kind->bytes);
 }
 
-/* Lost and old pages both show as a value that is not this round's. */
+/* A lost page and an old page both have a value from another round. */
 static void *write_stack(void *unused)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
@@ -169,7 +169,7 @@ int kinds_start(int which)
 	return 0;
 }
 
-/* Reads by a system call, which reports a guard page where a load would end the process. */
+/* Reads with a system call, which fails on a guard page, where a load would end the process. */
 static bool is_guarded(const void *address)
 {
 	char byte;

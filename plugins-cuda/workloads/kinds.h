@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Host memory of every kind, for tests of what a dump does to it (--kinds). */
+/* --kinds: host memory of every kind, for tests that dump it. */
 #ifndef CCR_WORKLOAD_KINDS_H
 #define CCR_WORKLOAD_KINDS_H
 
@@ -8,16 +8,21 @@
 
 #define KIND_BYTES (2u << 20) /* of most kinds */
 
-/* Before any fork: 0, or -1 with errno. A kind that this kernel does not have is left out. */
+/* Call before any fork. Skips kinds that this kernel does not have. Returns 0, or -1 with errno. */
 int kinds_make(void);
-/* In process `role` (0: the first, n: its nth child), after the forks: 0 or -1 with errno. */
+/*
+ * Call after the forks in process `role` (0: the first, n: its nth child).
+ * Returns 0, or -1 with errno.
+ */
 int kinds_start(int role);
-/* «ok rounds=N NAME=ADDRESS …» when every byte is what it was, or «error kinds NAME: wrong data».
+/*
+ * Answers "ok rounds=N NAME=ADDRESS ..." if every byte is unchanged, else
+ * "error kinds NAME: wrong data".
  */
 void kinds_answer(char *reply, size_t size);
-/* Overwrites «plain», so that the next answer is an error. */
+/* Overwrites the kind "plain", so that the next answer is an error. */
 void kinds_change(void);
-/* As a compiler at run time does with memory it has: 0 or -1 with errno. */
+/* Makes memory executable, as a JIT compiler does. Returns 0, or -1 with errno. */
 int kinds_make_executable(void);
 
 #endif

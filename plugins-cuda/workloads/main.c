@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Start, then one request line after another from standard input or from clients of a socket. */
+/* Starts, and then serves request lines from standard input or from clients of a socket. */
 #include "workloads/kinds.h"
 #include "workloads/workloads.h"
 
@@ -26,11 +26,11 @@ static bool answer(char *request)
 		children_ask(child_sockets[child], request + skip, reply, sizeof(reply));
 	else
 		snprintf(reply, sizeof(reply),
-			 "error %.60s no such child: CUDA_ERROR_INVALID_VALUE", request);
+			 "error %.60s there is no such child: CUDA_ERROR_INVALID_VALUE", request);
 	return true;
 }
 
-/* Drops the rest of a line that filled the whole buffer; true when there was one. */
+/* True if the request fills the buffer without a newline; then skips the rest of its line. */
 static bool too_long(const char *request, FILE *in)
 {
 	int c = strchr(request, '\n') || feof(in) ? '\n' : ' ';
@@ -41,7 +41,7 @@ static bool too_long(const char *request, FILE *in)
 	return was;
 }
 
-/* False: quit was asked for. */
+/* Serves a client to its end. False after `quit`. */
 static bool serve(FILE *in, FILE *out)
 {
 	char request[256];
@@ -49,7 +49,7 @@ static bool serve(FILE *in, FILE *out)
 	while (fgets(request, sizeof(request), in)) {
 		if (too_long(request, in))
 			snprintf(reply, sizeof(reply),
-				 "error request too long: CUDA_ERROR_INVALID_VALUE");
+				 "error the request is too long: CUDA_ERROR_INVALID_VALUE");
 		else if (!answer(request))
 			return false;
 		fprintf(out, "%s\n", reply);
@@ -59,8 +59,9 @@ static bool serve(FILE *in, FILE *out)
 }
 
 /*
- * Bound under its final name, since CRIU binds a restored socket to the name it
- * was bound to. A client that comes before listen() is refused and tries again.
+ * The socket is bound to its final name, because CRIU binds a restored socket
+ * to the same name. A client that connects before listen() is refused and has
+ * to try again.
  */
 static int listen_at(const char *path)
 {
@@ -72,7 +73,7 @@ static int listen_at(const char *path)
 		return -1;
 	}
 	strcpy(address.sun_path, path);
-	/* Left by one that was killed, for example by a dump. */
+	/* A killed process, for example a dumped one, leaves its socket. */
 	unlink(path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 16))
@@ -131,7 +132,7 @@ int main(int argc, char **argv)
 		perror("workload-pattern: --seccomp");
 		return 1;
 	}
-	/* Ready means the whole tree is. */
+	/* Ready means that the whole tree is ready. */
 	for (int i = 0; i < workload.options.children; i++) {
 		children_ask(child_sockets[i], "status", reply, sizeof(reply));
 		if (strncmp(reply, "ok", 2)) {

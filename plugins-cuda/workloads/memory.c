@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Allocating, filling and verifying; kernels only through cuLaunchKernel. */
+/* Allocates, fills and verifies memory. Launches kernels only with cuLaunchKernel. */
 #include "workloads/workloads.h"
 
 #include <dlfcn.h>
@@ -7,10 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-#define SPIN_START_SECONDS 60 /* a busy machine's worst; a GPU takes microseconds */
+#define SPIN_START_SECONDS 60 /* for a busy machine; a GPU takes microseconds */
 #define BLOCK		   256
 #define GRID_MAX	   1024
-#define WORDS_PER_THREAD   64 /* the threads add to one word: few of them for a small buffer */
+#define WORDS_PER_THREAD   64 /* all threads add to one word, so a small buffer gets few threads */
 
 static unsigned int grid_of(const struct buffer *b)
 {
@@ -84,8 +84,7 @@ static int allocate_buffers(struct workload *w, struct failure *failure)
 		nr += w->options.allocs[i].count;
 	w->buffers = calloc(nr ? nr : 1, sizeof(*w->buffers));
 	if (!w->buffers)
-		return fail(failure, "memory for the list of allocations",
-			    CUDA_ERROR_OUT_OF_MEMORY);
+		return fail(failure, "allocate the list of allocations", CUDA_ERROR_OUT_OF_MEMORY);
 	for (int i = 0; i < w->options.nr_allocs; i++) {
 		for (unsigned int k = 0; k < w->options.allocs[i].count; k++) {
 			struct buffer *b = &w->buffers[w->nr_buffers];
@@ -152,7 +151,7 @@ int workload_start(struct workload *w, struct failure *failure)
 	return workload_fill(w, w->options.seed, failure);
 }
 
-/* Every kernel of ours takes 64-bit values only. */
+/* All parameters of our kernels are 64-bit values. */
 static CUresult launch(struct workload *w, CUfunction function, uint64_t *values, int nr,
 		       unsigned int grid, unsigned int block, CUstream stream)
 {
@@ -167,7 +166,7 @@ int workload_fill(struct workload *w, uint64_t seed, struct failure *failure)
 {
 	CUresult result = CUDA_SUCCESS;
 
-	if (w->spinning) /* it would wait for that kernel for ever */
+	if (w->spinning) /* the copies would wait for that kernel forever */
 		return fail(failure, "a kernel is spinning", CUDA_ERROR_NOT_READY);
 	pthread_rwlock_wrlock(&w->pattern);
 	w->options.seed = seed;
@@ -204,7 +203,7 @@ static int compare(uint64_t found, uint64_t nr_words, uint64_t key, const char *
 	return -1;
 }
 
-/* Launches all checksums over the streams, then reads all results. */
+/* Launches the checksum kernels in all streams, and then reads the results. */
 static int device_sums(struct workload *w, const struct stream_set *set, uint64_t *sums,
 		       struct failure *failure)
 {
@@ -259,7 +258,7 @@ int workload_verify(struct workload *w, const struct stream_set *set, uint64_t *
 
 	*checksum = 0;
 	if (!sums)
-		return fail(failure, "memory for the checksums", CUDA_ERROR_OUT_OF_MEMORY);
+		return fail(failure, "allocate the checksums", CUDA_ERROR_OUT_OF_MEMORY);
 	pthread_rwlock_rdlock(&w->pattern);
 	ret = verify_locked(w, set, sums, checksum, failure);
 	pthread_rwlock_unlock(&w->pattern);
@@ -267,7 +266,7 @@ int workload_verify(struct workload *w, const struct stream_set *set, uint64_t *
 	return ret;
 }
 
-/* One allocation's life; `key` makes it differ from all others. */
+/* Allocates, checks and frees; `key` makes the content unique. */
 int workload_churn(struct workload *w, const struct stream_set *set, uint64_t key, uint64_t *host,
 		   uint64_t words, struct failure *failure)
 {
@@ -290,7 +289,7 @@ int workload_churn(struct workload *w, const struct stream_set *set, uint64_t ke
 	}
 	TRY(cuMemFree_v2, b.address);
 	if (ret)
-		return fail(failure, "a copy or a launch", CUDA_ERROR_UNKNOWN);
+		return fail(failure, "copy or launch", CUDA_ERROR_UNKNOWN);
 	if (compare(sum, words, key, "short-lived allocation", 0, &ignored, failure))
 		return -1;
 	return compare(ccr_pattern_checksum(host, words, 0), words, key, "copy of an allocation", 0,
@@ -304,7 +303,8 @@ int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct fai
 	uint8_t byte = 0;
 
 	if (buffer >= w->nr_buffers || offset >= w->buffers[buffer].bytes)
-		return fail(failure, "poke outside the allocations", CUDA_ERROR_INVALID_VALUE);
+		return fail(failure, "the offset is outside the allocations",
+			    CUDA_ERROR_INVALID_VALUE);
 	address = w->buffers[buffer].address + offset;
 	pthread_rwlock_wrlock(&w->pattern);
 	result = w->cuda.cuMemcpyDtoH_v2(&byte, address, 1);
@@ -341,7 +341,7 @@ int workload_spin(struct workload *w, bool start, struct failure *failure)
 	end = time(NULL) + SPIN_START_SECONDS;
 	while (!__atomic_load_n(&w->spin_flags[CCR_SPIN_RUNNING], __ATOMIC_ACQUIRE))
 		if (time(NULL) > end)
-			return fail(failure, "the kernel does not start", CUDA_ERROR_TIMEOUT);
+			return fail(failure, "the kernel did not start", CUDA_ERROR_TIMEOUT);
 	return 0;
 }
 

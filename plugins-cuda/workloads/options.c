@@ -16,7 +16,7 @@ static const char usage[] =
 
 __attribute__((noreturn)) static void wrong(const char *option, const char *value)
 {
-	fprintf(stderr, "workload-pattern: --%s %s is not accepted\n%s", option, value, usage);
+	fprintf(stderr, "workload-pattern: invalid value for --%s: %s\n%s", option, value, usage);
 	exit(2);
 }
 
@@ -32,7 +32,7 @@ static uint64_t number(const char *option, const char *text, uint64_t max)
 	return value;
 }
 
-/* Bytes, a multiple of 8; `*end` is what follows. */
+/* Parses a number of bytes, a multiple of 8. `*end` is the text after it. */
 static uint64_t size(const char *option, const char *text, char **end)
 {
 	unsigned long long value;

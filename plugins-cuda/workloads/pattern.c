@@ -6,7 +6,7 @@ uint64_t pattern_key(uint64_t seed, uint64_t buffer)
 	return ccr_mix64(seed * CCR_PATTERN_GOLDEN + buffer + 1);
 }
 
-/* The part of a block's sum that is the same in every block of as many words. */
+/* The part of a block's sum that depends only on its number of words. */
 struct inner {
 	uint64_t products, weights;
 };
@@ -33,8 +33,9 @@ static void find_whole_block(void)
 }
 
 /*
- * In block b every word is low(j) + c with c = high(b) + key, every weight
- * wlow(j) * whigh(b): the block's sum is whigh(b) * (sum low*wlow + c * sum wlow).
+ * In block b, word j is low(j) + c with c = high(b) + key, and its weight is
+ * wlow(j) * whigh(b). So the block's sum is whigh(b) * (sum low*wlow + c * sum
+ * wlow).
  */
 static uint64_t block_sum(uint64_t block, struct inner inner, uint64_t key)
 {
@@ -49,7 +50,7 @@ uint64_t pattern_expected(uint64_t nr_words, uint64_t key)
 	const uint64_t blocks = nr_words / CCR_PATTERN_BLOCK, rest = nr_words % CCR_PATTERN_BLOCK;
 	uint64_t sum = 0;
 
-	/* Thousands of buffers are compared in one verify. */
+	/* Computed once, because a verify compares thousands of buffers. */
 	pthread_once(&whole_block_once, find_whole_block);
 	for (uint64_t b = 0; b < blocks; b++)
 		sum += block_sum(b, whole_block, key);

@@ -45,7 +45,8 @@ static int addresses(const struct workload *w, char *reply, size_t size, struct 
 	for (size_t i = 0; i < w->nr_buffers && used < size; i++)
 		used += snprintf(reply + used, size - used, "%s0x%llx", i ? "," : "",
 				 w->buffers[i].address);
-	snprintf(failure->what, sizeof(failure->what), "too many allocations for one line");
+	snprintf(failure->what, sizeof(failure->what),
+		 "there are too many allocations for one line");
 	failure->result = CUDA_ERROR_INVALID_VALUE;
 	return used < size ? 0 : -1;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Each keeps calling the driver, so that a dump meets calls in progress. */
+/* Each thread keeps calling the driver, so that a dump finds calls in progress. */
 static void *verify_forever(void *argument)
 {
 	const struct timespec pause = {.tv_nsec = 2000000};
@@ -25,7 +25,7 @@ out:
 	return NULL;
 }
 
-/* Small and large in turn: those that stay with the driver, and those that do not. */
+/* Alternates small allocations, which stay with the driver, and large ones, which do not. */
 static void *churn_forever(void *argument)
 {
 	enum { MAX_WORDS = 3 << 17 };
@@ -97,7 +97,7 @@ static int start_thread(struct workload *w, void *(*run)(void *), struct failure
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, run, w)) {
-		snprintf(failure->what, sizeof(failure->what), "a thread");
+		snprintf(failure->what, sizeof(failure->what), "start a thread");
 		failure->result = CUDA_ERROR_OUT_OF_MEMORY;
 		return -1;
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * workload-pattern: holds device (and host) memory filled with a seeded
- * pattern and verifies it on request, on a GPU or on the software driver. It
- * writes no file, so that CRIU can restore it again and again.
+ * workload-pattern: fills device (and host) memory with a seeded pattern and
+ * verifies it on request, on a GPU or on the software driver. It writes no
+ * files, so that CRIU can restore it any number of times.
  */
 #ifndef CCR_WORKLOADS_H
 #define CCR_WORKLOADS_H
@@ -21,7 +21,7 @@
 #define MAX_CHILDREN	  16
 #define REPLY_MAX	  (256 * 1024)
 
-/* Everything the workload asks of libcuda; one list makes the table and fills it. */
+/* All calls that the workload uses. This list declares the table of functions and fills it. */
 #define WORKLOAD_CALLS(X)                \
 	X(cuInit)                        \
 	X(cuDeviceGet)                   \
@@ -76,7 +76,7 @@ struct buffer {
 	uint64_t bytes; /* a multiple of 8 */
 };
 
-/* What one verifying thread uses alone: its streams, and a result word per buffer. */
+/* Owned by one verifying thread: its streams, and a result word per buffer. */
 struct stream_set {
 	CUstream streams[MAX_STREAMS];
 	int nr_streams;
@@ -88,73 +88,75 @@ struct workload {
 	struct cuda cuda;
 	CUcontext context;
 	CUfunction fill, checksum, spin;
-	struct stream_set set; /* of the thread that answers requests */
+	struct stream_set set; /* for the thread that answers requests */
 	struct buffer *buffers;
 	size_t nr_buffers;
-	uint64_t bytes; /* device memory held */
+	uint64_t bytes; /* device memory in total */
 	uint64_t *host, *pinned;
 	uint32_t *spin_flags; /* atomic: the kernel reads and writes them too */
 	bool spinning;
 	char device_name[128];
 	pthread_rwlock_t pattern; /* readers verify, the writer fills */
-	uint64_t rounds;	  /* of all verifying threads, atomic */
-	bool mismatch;		  /* one of them found wrong data, atomic */
-	uint64_t longest_pause;	  /* between two beats, ns, atomic */
+	uint64_t rounds;	  /* sum of all verifying threads, atomic */
+	bool mismatch;		  /* a verifying thread found wrong data, atomic */
+	uint64_t longest_pause;	  /* longest time between two beats, in ns, atomic */
 };
 
 extern const char workload_ptx[];
 
-/* A failed step: `what` names it, `result` is the driver's answer (0: the data is wrong). */
+/* A failed step: `what` names it, `result` is the driver's result (0: the data is wrong). */
 struct failure {
 	char what[160];
 	CUresult result;
 };
 
-/* options.c; exits with 2 and a message on wrong use. */
+/* options.c; on a usage error, prints a message and exits with 2. */
 void options_parse(struct options *out, int argc, char **argv);
 
-/* memory.c; each returns 0, or -1 with `failure` filled. */
+/* memory.c; each returns 0, or -1 with `failure`. */
 int workload_start(struct workload *w, struct failure *failure);
 int workload_fill(struct workload *w, uint64_t seed, struct failure *failure);
 int workload_stream_set(struct workload *w, struct stream_set *set, int nr_streams,
 			struct failure *failure);
-/* Reads every byte on the device and compares; `*checksum` is one number for all of it. */
+/* Reads and compares all device memory. `*checksum` is one checksum of all of it. */
 int workload_verify(struct workload *w, const struct stream_set *set, uint64_t *checksum,
 		    struct failure *failure);
-/* Allocates, fills from `host`, checks by a kernel and by a copy back, and frees. */
+/* Allocates memory, fills it from `host`, checks it with a kernel and with a copy, and frees it. */
 int workload_churn(struct workload *w, const struct stream_set *set, uint64_t key, uint64_t *host,
 		   uint64_t words, struct failure *failure);
 int workload_poke(struct workload *w, size_t buffer, uint64_t offset, struct failure *failure);
 int workload_spin(struct workload *w, bool start, struct failure *failure);
-/* Leaves no kernel running behind. */
+/* Ends the running kernel, if any. */
 void workload_stop(struct workload *w);
 
-/* pattern.c: the checksum of a buffer of `nr_words` filled with `key`, in nr_words / block steps.
+/*
+ * pattern.c: the checksum of a buffer of `nr_words` words filled with `key`.
+ * Takes a step per block.
  */
 uint64_t pattern_expected(uint64_t nr_words, uint64_t key);
 uint64_t pattern_key(uint64_t seed, uint64_t buffer);
 
-/* threads.c: threads that verify one buffer after another, for --threads and --continuous. */
+/* threads.c: starts the threads of --threads and --continuous, which keep verifying buffers. */
 int workload_start_threads(struct workload *w, struct failure *failure);
 /*
- * With --heartbeat: the longest time in which no read of device memory came
- * back since the last call. Nanoseconds; the thread beats every millisecond.
+ * With --heartbeat: the longest time in ns in which no read of device memory
+ * completed, since the last call. The thread reads every millisecond.
  */
 uint64_t workload_longest_pause(struct workload *w);
 
-/* protocol.c: one request line to one reply line, without newline. False: quit. */
+/* protocol.c: answers a request line, both without newline. False after `quit`. */
 bool protocol_answer(struct workload *w, const char *request, char *reply, size_t size);
 
-/* http.c: serves loopback HTTP, for ever. http_listen returns a socket, or -1 with errno. */
+/* http.c: http_listen returns a loopback socket, or -1 with errno; http_serve never returns. */
 int http_listen(int port);
 __attribute__((noreturn)) void http_serve(struct workload *w, int listener);
 
-/* filter.c: 0 or -1 with errno; holds for every thread. */
+/* filter.c: applies to all threads. Returns 0, or -1 with errno. */
 int filter_install(void);
 
-/* children.c: forks before CUDA is initialised; each child serves its end of a socket pair. */
+/* children.c: forks before cuInit; each child serves its end of a socket pair. */
 int children_start(struct workload *w, int *sockets);
-/* Passes a request on and waits for the answer. */
+/* Sends a request to a child and waits for the answer. */
 void children_ask(int socket, const char *request, char *reply, size_t size);
 
 #endif

@@ -65,10 +65,10 @@ static void a_tree_answers_member_by_member(void)
 	ANSWER_STARTS(&p, "child 0 verify", "ok checksum=");
 	ANSWER_STARTS(&p, "child 1 fill 4", "ok");
 	ANSWER_STARTS(&p, "child 1 verify", "ok checksum=");
-	ANSWER_STARTS(&p, "child 2 verify", "error child 2 verify no such child");
+	ANSWER_STARTS(&p, "child 2 verify", "error child 2 verify there is no such child");
 
-	ANSWER_STARTS(&p, "child 0 quit", "error quit the child is gone");
-	ANSWER_STARTS(&p, "child 0 status", "error status the child is gone");
+	ANSWER_STARTS(&p, "child 0 quit", "error quit the child has exited");
+	ANSWER_STARTS(&p, "child 0 status", "error status the child has exited");
 	ANSWER_STARTS(&p, "child 1 verify", "ok checksum=");
 	CHECK(!program_end(&p));
 }

@@ -134,7 +134,7 @@ static void refuses_what_it_does_not_know(void)
 	ANSWER_STARTS(&p, "child 0 status", "error ");
 	memset(request, 'x', sizeof(request) - 1);
 	request[sizeof(request) - 1] = '\0';
-	ANSWER_STARTS(&p, request, "error request too long");
+	ANSWER_STARTS(&p, request, "error the request is too long");
 	ANSWER_STARTS(&p, "verify", "ok"); // one answer a line, and only one
 	CHECK(!program_end(&p));
 }
