@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The driver's checkpoint calls as promises. Results of the driver are passed on as numbers:
-// lib/driver gives them names and remedies.
+// lib/gpu gives them names and remedies.
 #ifndef CCR_NATIVE_DRIVER_H
 #define CCR_NATIVE_DRIVER_H
 

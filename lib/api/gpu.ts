@@ -7,29 +7,27 @@
 export { describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
 export {
   DriverError,
-  openDriver,
-  parseDeviceMap,
-  ProcessStateError,
-  type CheckpointDriver,
-  type DevicePair,
-  type LockOptions,
-  type ProcessState,
-  type RestoreStepOptions,
-} from '../driver/index.ts';
-export {
   listCudaProcesses,
   listGpuProcesses,
   listGpus,
   NvmlError,
+  openDriver,
   openNativeDriver,
+  parseDeviceMap,
+  ProcessStateError,
   StateWatcher,
   watchState,
+  type CheckpointDriver,
   type CudaProcess,
+  type DevicePair,
   type Gpu,
   type GpuOptions,
   type GpuProcess,
   type GpuReport,
+  type LockOptions,
+  type ProcessState,
+  type RestoreStepOptions,
   type StateChange,
   type StateEvents,
   type StateWatchOptions,
-} from '../native/index.ts';
+} from '../gpu/index.ts';

@@ -52,28 +52,26 @@ export {
 export {
   becomeSubreaper,
   ProcError,
+  readMemoryMap,
+  readMemoryPages,
   readMemorySummary,
   readProcessTree,
   SystemCallError,
   waitForExit,
   watchProcess,
   type ExitStatus,
-  type MemorySummary,
-  type ProcessStat,
-  type WaitOptions,
-  type WatchedProcess,
-} from '../process/index.ts';
-export {
-  readMemoryMap,
-  readMemoryPages,
   type MemoryKind,
   type MemoryMap,
   type MemoryMapOptions,
   type MemoryMapping,
   type MemoryOptions,
   type MemoryPages,
+  type MemorySummary,
   type MemorySums,
-} from '../native/index.ts';
+  type ProcessStat,
+  type WaitOptions,
+  type WatchedProcess,
+} from '../process/index.ts';
 export {
   loadSettings,
   SettingError,

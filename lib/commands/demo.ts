@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Phase } from '../criu/index.ts';
 import { type DemoResult, runDemo, type ShowStep } from '../demo/index.ts';
 import { parseSize } from '../size.ts';
-import type { DriverChoice } from '../driver/index.ts';
+import type { DriverChoice } from '../gpu/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import type { WorkloadStatus } from '../workload/index.ts';

@@ -12,7 +12,7 @@ import { usesInterceptor } from '../variant.ts';
 import { becomeSubreaper, collectCompanions, isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
-import { chooseDriver, type DriverChoice } from '../driver/index.ts';
+import { chooseDriver, type DriverChoice } from '../gpu/index.ts';
 import { createScratch, type Scratch } from './scratch.ts';
 import { DemoError } from './error.ts';
 

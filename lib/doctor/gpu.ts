@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
-import { openDriver, type CheckpointDriver } from '../driver/index.ts';
+import { openDriver, type CheckpointDriver } from '../gpu/index.ts';
 import { softcudaLibrary } from '../paths.ts';
 import {
   ask,

@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module';
 import { EnvironmentError } from '../errors.ts';
 import { projectRoot } from '../paths.ts';
-import type { Answer } from '../driver/index.ts';
+import type { Answer } from './koffi-driver.ts';
 import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
 
 /** An opened driver inside the addon. */

@@ -1,32 +1,17 @@
 // SPDX-License-Identifier: MIT
 /**
- * The addon: GPUs, CUDA processes and their states without ever blocking the event loop.
+ * Native code: the addon, and foreign function calls through koffi.
  * @module
  */
-export type { AddonDevice } from './addon.ts';
-export { listCudaProcesses, type CudaProcess } from './cuda-processes.ts';
-export { openNativeDriver } from './driver.ts';
+export { isAddonFailure, loadAddon } from './addon.ts';
+export type { Addon, AddonDevice, AddonProcess, CancelHandle, DriverHandle } from './addon.ts';
+export { bind, requiredFunctions, type Answer, type Bindings, type GpuPair } from './koffi-driver.ts';
 export {
-  listGpuProcesses,
-  listGpus,
-  NvmlError,
-  type Gpu,
-  type GpuOptions,
-  type GpuProcess,
-  type GpuReport,
-} from './gpu.ts';
-export {
-  readMemoryMap,
-  readMemoryPages,
-  type MemoryMap,
-  type MemoryMapOptions,
-  type MemoryOptions,
-} from './memory.ts';
+  getChildSubreaper,
+  onReadable,
+  pidfdOpen,
+  setChildSubreaper,
+  SystemCallError,
+  waitpidNoHang,
+} from './libc.ts';
 export type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
-export {
-  StateWatcher,
-  watchState,
-  type StateChange,
-  type StateEvents,
-  type StateWatchOptions,
-} from './watch.ts';

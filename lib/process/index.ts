@@ -6,7 +6,15 @@
 export { collectCompanions } from './companions.ts';
 export { ProcError } from './error.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
-export { SystemCallError } from './libc.ts';
+export { SystemCallError } from '../native/index.ts';
+export {
+  readMemoryMap,
+  readMemoryPages,
+  type MemoryMap,
+  type MemoryMapOptions,
+  type MemoryOptions,
+} from './mappings.ts';
+export type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from '../native/index.ts';
 export { parseMemory, readMemorySummary, type MemorySummary } from './memory.ts';
 export {
   checkPid,

@@ -15,7 +15,7 @@ import {
   setChildSubreaper,
   SystemCallError,
   waitpidNoHang,
-} from './libc.ts';
+} from '../native/index.ts';
 import { checkPid, readStat, type ProcessStat } from './proc.ts';
 import { checkMilliseconds } from '../check.ts';
 

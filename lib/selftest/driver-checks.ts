@@ -5,7 +5,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { listGpuProcesses, listGpus, openNativeDriver } from '../native/index.ts';
+import { listGpuProcesses, listGpus, openNativeDriver } from '../gpu/index.ts';
 import { ensure, ensureSame, Skipped, type Check } from './check.ts';
 import { snapshotOf, type Sandbox } from './sandbox.ts';
 import { spread } from './statistics.ts';

@@ -7,7 +7,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readEnvironment, type BenchmarkEnvironment } from '../benchmark/index.ts';
 import { createScratch } from '../demo/index.ts';
-import { chooseDriver, type DriverChoice } from '../driver/index.ts';
+import { chooseDriver, type DriverChoice } from '../gpu/index.ts';
 import { describeError, EnvironmentError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { becomeSubreaper, collectCompanions } from '../process/index.ts';

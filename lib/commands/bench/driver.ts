@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { chooseDriver } from '../../driver/index.ts';
+import { chooseDriver } from '../../gpu/index.ts';
 import type { Io } from '../../output.ts';
 
 /**

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { loadSettings } from '../../settings/index.ts';
-import { listGpus, type Gpu } from '../../native/index.ts';
+import { listGpus, type Gpu } from '../../gpu/index.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
+import { loadSettings } from '../../settings/index.ts';
 
 const orDash = (value: number | string | null): string => (value === null ? '–' : String(value));
 

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { loadSettings, type Settings } from '../../settings/index.ts';
-import { openDriver, parseDeviceMap, type CheckpointDriver } from '../../driver/index.ts';
+import { UsageError } from '../../errors.ts';
 import {
   listCudaProcesses,
+  openDriver,
   openNativeDriver,
-  readMemoryMap,
-  readMemoryPages,
+  parseDeviceMap,
+  type CheckpointDriver,
   type CudaProcess,
-  type MemoryMap,
-  type MemoryPages,
-} from '../../native/index.ts';
-import { UsageError } from '../../errors.ts';
+} from '../../gpu/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
+import { readMemoryMap, readMemoryPages, type MemoryMap, type MemoryPages } from '../../process/index.ts';
 import { withProgress } from '../../progress.ts';
+import { loadSettings, type Settings } from '../../settings/index.ts';
 import { parsePid, wholeNumber } from '../operation-options.ts';
 
 interface Flags {

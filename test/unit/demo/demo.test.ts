@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { runDemo } from '../../../lib/demo/index.ts';
-import { chooseDriver } from '../../../lib/driver/index.ts';
+import { chooseDriver } from '../../../lib/gpu/index.ts';
 import { parseSize } from '../../../lib/size.ts';
 import { EnvironmentError, InterruptedError, UsageError } from '../../../lib/errors.ts';
 import { softcudaLibrary } from '../../../lib/paths.ts';

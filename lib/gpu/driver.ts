@@ -9,9 +9,9 @@ import { readFileSync } from 'node:fs';
 import koffi, { type LibraryHandle } from 'koffi';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { checkPid, readThreadState } from '../process/index.ts';
-import { abortable } from './abortable.ts';
-import { bind, requiredFunctions, type Bindings } from './bindings.ts';
-import { ProcessStateError, DriverError } from './error.ts';
+import { abortable } from '../abortable.ts';
+import { bind, requiredFunctions, type Bindings } from '../native/index.ts';
+import { ProcessStateError, DriverError } from './driver-error.ts';
 import { parseUuid, type DevicePair } from './uuid.ts';
 
 /** The driver's word for a process, as CUDA names the states. */

@@ -5,7 +5,8 @@
  */
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DriverError, type CheckpointDriver, type ProcessState } from '../driver/index.ts';
+import type { CheckpointDriver, ProcessState } from './driver.ts';
+import { DriverError } from './driver-error.ts';
 import { ToolkitError } from '../errors.ts';
 import { watchProcess, type WatchedProcess } from '../process/index.ts';
 

@@ -3,16 +3,17 @@
  * The driver's checkpoint API through the addon: for programs that ask often and must never wait.
  * @module
  */
+import { EnvironmentError } from '../errors.ts';
 import {
-  createDriver,
-  INSTALL_REMEDY,
+  isAddonFailure,
+  loadAddon,
+  type Addon,
   type Answer,
   type Bindings,
-  type CheckpointDriver,
+  type DriverHandle,
   type GpuPair,
-} from '../driver/index.ts';
-import { EnvironmentError } from '../errors.ts';
-import { isAddonFailure, loadAddon, type Addon, type DriverHandle } from './addon.ts';
+} from '../native/index.ts';
+import { createDriver, INSTALL_REMEDY, type CheckpointDriver } from './driver.ts';
 
 function bytesOf(pairs: readonly GpuPair[]): Uint8Array {
   return Uint8Array.from(pairs.flatMap(({ oldUuid, newUuid }) => [...oldUuid, ...newUuid]));

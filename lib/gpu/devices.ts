@@ -4,9 +4,10 @@
  * @module
  */
 import { dirname, join } from 'node:path';
-import { abortable, driverCandidates } from '../driver/index.ts';
+import { abortable } from '../abortable.ts';
+import { driverCandidates } from './driver.ts';
 import { EnvironmentError, CodedError } from '../errors.ts';
-import { isAddonFailure, loadAddon, type AddonDevice, type AddonProcess } from './addon.ts';
+import { isAddonFailure, loadAddon, type AddonDevice, type AddonProcess } from '../native/index.ts';
 import { nvmlErrorName } from './nvml-errors.ts';
 
 /** One GPU. `null` stands for what the device does not say. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { parseDeviceMap, parseUuid } from '../../../lib/driver/index.ts';
+import { parseDeviceMap, parseUuid } from '../../../lib/gpu/index.ts';
 
 const A = 'GPU-00112233-4455-6677-8899-aabbccddeeff';
 const B = 'ffeeddcc-bbaa-9988-7766-554433221100';

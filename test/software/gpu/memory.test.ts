@@ -3,7 +3,7 @@
 import koffi from 'koffi';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '../../../lib/errors.ts';
-import { readMemoryMap, readMemoryPages, type MemoryMapping } from '../../../lib/native/index.ts';
+import { readMemoryMap, readMemoryPages, type MemoryMapping } from '../../../lib/process/index.ts';
 import { startPlainProcess } from '../../helpers/machine.ts';
 import { waitFor } from '../../helpers/wait.ts';
 

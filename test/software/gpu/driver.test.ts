@@ -3,17 +3,18 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DriverError, type CheckpointDriver } from '../../../lib/driver/index.ts';
 import { EnvironmentError, UsageError } from '../../../lib/errors.ts';
 import {
+  DriverError,
   listCudaProcesses,
   listGpuProcesses,
   listGpus,
   NvmlError,
   openNativeDriver,
   watchState,
+  type CheckpointDriver,
   type CudaProcess,
-} from '../../../lib/native/index.ts';
+} from '../../../lib/gpu/index.ts';
 import { loadAddon } from '../../../lib/native/addon.ts';
 import { execResult } from '../../../lib/exec.ts';
 import { projectRoot, softcudaLibrary } from '../../../lib/paths.ts';

@@ -3,8 +3,8 @@
 import { execFileSync } from 'node:child_process';
 import koffi from 'koffi';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { structs } from '../../../lib/driver/bindings.ts';
-import { DriverError, openDriver, type CheckpointDriver } from '../../../lib/driver/index.ts';
+import { structs } from '../../../lib/native/koffi-driver.ts';
+import { DriverError, openDriver, type CheckpointDriver } from '../../../lib/gpu/index.ts';
 import { EnvironmentError } from '../../../lib/errors.ts';
 import { softcudaLibrary } from '../../../lib/paths.ts';
 import { readThreadState } from '../../../lib/process/index.ts';

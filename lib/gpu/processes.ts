@@ -4,10 +4,11 @@
  * @module
  */
 import { readdir } from 'node:fs/promises';
-import { DriverError, type CheckpointDriver, type ProcessState } from '../driver/index.ts';
+import type { CheckpointDriver, ProcessState } from './driver.ts';
+import { DriverError } from './driver-error.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { describeProcess } from '../process/index.ts';
-import { listGpuProcesses, type GpuOptions } from './gpu.ts';
+import { listGpuProcesses, type GpuOptions } from './devices.ts';
 
 export interface CudaProcess {
   pid: number;

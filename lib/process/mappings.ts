@@ -3,11 +3,19 @@
  * The memory of a process, mapping by mapping and page by page: what CRIU will find.
  * @module
  */
-import { abortable } from '../driver/index.ts';
+import { abortable } from '../abortable.ts';
 import { UsageError } from '../errors.ts';
-import { checkPid, SystemCallError } from '../process/index.ts';
-import { isAddonFailure, loadAddon, type CancelHandle } from './addon.ts';
-import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
+import {
+  isAddonFailure,
+  loadAddon,
+  SystemCallError,
+  type CancelHandle,
+  type MemoryKind,
+  type MemoryMapping,
+  type MemoryPages,
+  type MemorySums,
+} from '../native/index.ts';
+import { checkPid } from './proc.ts';
 
 /** What a process has mapped, from /proc/PID/smaps. */
 export interface MemoryMap extends MemorySums {
