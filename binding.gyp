@@ -10,7 +10,7 @@
         "native/binding.cc",
         "native/driver.cc",
         "native/executor.cc",
-        "native/mailbox.cc",
+        "native/completion_queue.cc",
         "native/nvml.cc",
         "native/nvml_query.cc",
         "native/process_memory.cc",

@@ -3,7 +3,7 @@
 #include <napi.h>
 
 #include "driver.h"
-#include "mailbox.h"
+#include "completion_queue.h"
 #include "nvml_query.h"
 #include "process_memory.h"
 
@@ -12,7 +12,7 @@ namespace
 
 Napi::Object Init(Napi::Env env, Napi::Object exports)
 {
-	ccr::Mailbox::Open(env);
+	ccr::CompletionQueue::Open(env);
 	ccr::AddDriver(env, exports);
 	ccr::AddNvml(env, exports);
 	ccr::AddProcessMemory(env, exports);

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "mailbox.h"
+#include "completion_queue.h"
 
 extern "C" {
 #include "common/driver/driver.h"
@@ -130,8 +130,8 @@ Napi::Value OpenDriverAsync(const Napi::CallbackInfo &info)
 {
 	if (info.Length() < 1 || !info[0].IsString())
 		throw Napi::TypeError::New(info.Env(), "expected a path");
-	return Mailbox::Start(info.Env(),
-			      std::make_unique<Open>(info[0].As<Napi::String>().Utf8Value()));
+	return CompletionQueue::Start(
+		info.Env(), std::make_unique<Open>(info[0].As<Napi::String>().Utf8Value()));
 }
 
 Napi::Value ErrorName(const Napi::CallbackInfo &info)
@@ -145,23 +145,23 @@ Napi::Value ErrorName(const Napi::CallbackInfo &info)
 Napi::Value State(const Napi::CallbackInfo &info)
 {
 	const Target to(info);
-	return Mailbox::Start(info.Env(), std::make_unique<Call>([to](int *value) {
-				      CUprocessState state = CU_PROCESS_STATE_RUNNING;
-				      const CUresult result =
-					      to.driver->cuCheckpointProcessGetState(to.pid,
-										     &state);
-				      *value = static_cast<int>(state);
-				      return result;
-			      }));
+	return CompletionQueue::Start(info.Env(), std::make_unique<Call>([to](int *value) {
+					      CUprocessState state = CU_PROCESS_STATE_RUNNING;
+					      const CUresult result =
+						      to.driver->cuCheckpointProcessGetState(
+							      to.pid, &state);
+					      *value = static_cast<int>(state);
+					      return result;
+				      }));
 }
 
 Napi::Value RestoreThreadId(const Napi::CallbackInfo &info)
 {
 	const Target to(info);
-	return Mailbox::Start(info.Env(), std::make_unique<Call>([to](int *value) {
-				      return to.driver->cuCheckpointProcessGetRestoreThreadId(
-					      to.pid, value);
-			      }));
+	return CompletionQueue::Start(
+		info.Env(), std::make_unique<Call>([to](int *value) {
+			return to.driver->cuCheckpointProcessGetRestoreThreadId(to.pid, value);
+		}));
 }
 
 CUresult UnlockNow(const Target &to)
@@ -183,16 +183,17 @@ Napi::Value Lock(const Napi::CallbackInfo &info)
 		args.timeoutMs = timeout_ms;
 		return to.driver->cuCheckpointProcessLock(to.pid, &args);
 	};
-	return Mailbox::Start(info.Env(), std::make_unique<Call>(lock, [to] { UnlockNow(to); }));
+	return CompletionQueue::Start(info.Env(),
+				      std::make_unique<Call>(lock, [to] { UnlockNow(to); }));
 }
 
 Napi::Value Checkpoint(const Napi::CallbackInfo &info)
 {
 	const Target to(info);
-	return Mailbox::Start(info.Env(), std::make_unique<Call>([to](int *) {
-				      return to.driver->cuCheckpointProcessCheckpoint(to.pid,
-										      nullptr);
-			      }));
+	return CompletionQueue::Start(info.Env(), std::make_unique<Call>([to](int *) {
+					      return to.driver->cuCheckpointProcessCheckpoint(
+						      to.pid, nullptr);
+				      }));
 }
 
 // Third argument: the pairs as bytes, 16 of the old UUID and 16 of the new one each.
@@ -213,23 +214,23 @@ std::vector<CUcheckpointGpuPair> PairsOf(const Napi::CallbackInfo &info)
 Napi::Value Restore(const Napi::CallbackInfo &info)
 {
 	const Target to(info);
-	return Mailbox::Start(info.Env(),
-			      std::make_unique<Call>([to, pairs = PairsOf(info)](int *) mutable {
-				      CUcheckpointRestoreArgs args;
+	return CompletionQueue::Start(
+		info.Env(), std::make_unique<Call>([to, pairs = PairsOf(info)](int *) mutable {
+			CUcheckpointRestoreArgs args;
 
-				      memset(&args, 0, sizeof(args));
-				      args.gpuPairs = pairs.data();
-				      args.gpuPairsCount = static_cast<unsigned int>(pairs.size());
-				      return to.driver->cuCheckpointProcessRestore(
-					      to.pid, pairs.empty() ? nullptr : &args);
-			      }));
+			memset(&args, 0, sizeof(args));
+			args.gpuPairs = pairs.data();
+			args.gpuPairsCount = static_cast<unsigned int>(pairs.size());
+			return to.driver->cuCheckpointProcessRestore(to.pid, pairs.empty() ? nullptr
+											   : &args);
+		}));
 }
 
 Napi::Value Unlock(const Napi::CallbackInfo &info)
 {
 	const Target to(info);
-	return Mailbox::Start(info.Env(),
-			      std::make_unique<Call>([to](int *) { return UnlockNow(to); }));
+	return CompletionQueue::Start(
+		info.Env(), std::make_unique<Call>([to](int *) { return UnlockNow(to); }));
 }
 
 } // namespace

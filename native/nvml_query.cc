@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "mailbox.h"
+#include "completion_queue.h"
 #include "nvml.h"
 
 namespace ccr
@@ -284,7 +284,7 @@ std::vector<std::string> CandidatesOf(const Napi::CallbackInfo &info)
 
 template <class T> Napi::Value Start(const Napi::CallbackInfo &info)
 {
-	return Mailbox::Start(info.Env(), std::make_unique<T>(CandidatesOf(info)));
+	return CompletionQueue::Start(info.Env(), std::make_unique<T>(CandidatesOf(info)));
 }
 
 } // namespace

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "mailbox.h"
+#include "completion_queue.h"
 #include "smaps.h"
 
 namespace ccr
@@ -260,15 +260,16 @@ Napi::Value ReadMap(const Napi::CallbackInfo &info)
 	if (info.Length() < 3 || !info[2].IsNumber())
 		throw Napi::TypeError::New(info.Env(), "expected a number of mappings");
 	const size_t largest = info[2].As<Napi::Number>().Uint32Value();
-	return Mailbox::Start(info.Env(),
-			      std::make_unique<MemoryMap>(pid, CancelOf(info, 1), largest));
+	return CompletionQueue::Start(info.Env(),
+				      std::make_unique<MemoryMap>(pid, CancelOf(info, 1), largest));
 }
 
 Napi::Value ReadPages(const Napi::CallbackInfo &info)
 {
 	const int pid = PidOf(info);
 
-	return Mailbox::Start(info.Env(), std::make_unique<MemoryPages>(pid, CancelOf(info, 1)));
+	return CompletionQueue::Start(info.Env(),
+				      std::make_unique<MemoryPages>(pid, CancelOf(info, 1)));
 }
 
 } // namespace

@@ -94,7 +94,7 @@ int ReadSmaps(int pid, const std::atomic<bool> &is_cancelled, std::vector<Mappin
 		return errno;
 	errno = 0;
 	while (getline(&line, &size, file.get()) >= 0) {
-		// names of fields begin with a capital letter
+		// names of fields begin with a capital completion
 		if (line[0] < 'A' || line[0] > 'Z') {
 			Mapping mapping;
 

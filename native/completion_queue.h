@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// From an operation on a thread of the executor back to a promise. One mailbox per environment
+// From an operation on a thread of the executor back to a promise. One queue per environment
 // (main thread or worker); it keeps the event loop alive only while something is under way. An
 // environment that ends closes it: operations still running then find nobody to tell, and are told
 // so.
-#ifndef CCR_NATIVE_MAILBOX_H
-#define CCR_NATIVE_MAILBOX_H
+#ifndef CCR_NATIVE_COMPLETION_QUEUE_H
+#define CCR_NATIVE_COMPLETION_QUEUE_H
 
 #include <napi.h>
 
@@ -43,7 +43,7 @@ class Operation
 	std::optional<Failure> failure;
 };
 
-class Mailbox
+class CompletionQueue
 {
       public:
 	// JS thread, once per environment.
@@ -52,13 +52,13 @@ class Mailbox
 	static Napi::Promise Start(Napi::Env env, std::unique_ptr<Operation> operation);
 
       private:
-	struct Letter {
+	struct Completion {
 		std::unique_ptr<Operation> operation;
 		Napi::Promise::Deferred deferred;
-		std::shared_ptr<Mailbox> mailbox;
+		std::shared_ptr<CompletionQueue> queue;
 	};
 	static void Deliver(napi_env env, napi_value, void *, void *data);
-	void Post(std::unique_ptr<Letter> letter);
+	void Post(std::unique_ptr<Completion> completion);
 	void Close();
 
 	std::mutex mutex_; // guards function_ against the end of the environment
