@@ -11,11 +11,12 @@
         "native/driver.cc",
         "native/executor.cc",
         "native/completion_queue.cc",
+        "native/libc.cc",
         "native/nvml.cc",
         "native/nvml_query.cc",
         "native/process_memory.cc",
+        "native/readable.cc",
         "native/smaps.cc",
-        "plugins-cuda/common/driver/cuda_error.c",
         "plugins-cuda/common/driver/driver.c"
       ],
       # A worker may be terminated while its addon throws: then nobody is to be told.

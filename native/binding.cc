@@ -2,18 +2,24 @@
 // The addon's table of exports. Node loads it once per environment; nothing here opens a driver.
 #include <napi.h>
 
-#include "driver.h"
 #include "completion_queue.h"
+#include "driver.h"
+#include "libc.h"
 #include "nvml_query.h"
 #include "process_memory.h"
 
 namespace
 {
 
+// Raised with every change of what is exported; lib/native/addon.ts expects the same number.
+constexpr int kInterfaceVersion = 2;
+
 Napi::Object Init(Napi::Env env, Napi::Object exports)
 {
 	ccr::CompletionQueue::Open(env);
+	exports.Set("interfaceVersion", kInterfaceVersion);
 	ccr::AddDriver(env, exports);
+	ccr::AddLibc(env, exports);
 	ccr::AddNvml(env, exports);
 	ccr::AddProcessMemory(env, exports);
 	return exports;

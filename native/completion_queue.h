@@ -18,8 +18,8 @@ namespace ccr
 
 // Why an operation could not be done: becomes properties of the Error that rejects the promise.
 struct Failure {
-	// "open": a library is missing or too old; "nvml": a call into NVML failed; "system": a
-	// file could not be read, `result` is errno
+	// "open": a library is missing or too old; "nvml": a call into NVML failed, `result` is its
+	// nvmlReturn_t; "system": a file could not be read; else `result` is an errno
 	std::string kind;
 	std::string message;
 	std::string call;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,8 @@ namespace
 // for.
 std::mutex drivers_mutex;
 
-const ccr_driver *OpenDriver(const std::string &path, std::string *error)
+// nullptr: `failure` has what ccr_driver_open says; its result is an errno.
+const ccr_driver *OpenDriver(const std::string &path, std::optional<Failure> *failure)
 {
 	static auto *const drivers = new std::map<std::string, std::unique_ptr<ccr_driver>>;
 	std::lock_guard<std::mutex> lock(drivers_mutex);
@@ -35,8 +37,9 @@ const ccr_driver *OpenDriver(const std::string &path, std::string *error)
 		return known->second.get();
 	auto driver = std::make_unique<ccr_driver>();
 	char text[512];
-	if (ccr_driver_open(driver.get(), path.c_str(), text, sizeof(text))) {
-		*error = text;
+	const int result = ccr_driver_open(driver.get(), path.c_str(), text, sizeof(text));
+	if (result) {
+		*failure = Failure{"open", text, path.empty() ? "libcuda.so.1" : path, -result};
 		return nullptr;
 	}
 	return drivers->emplace(path, std::move(driver)).first->second.get();
@@ -51,11 +54,7 @@ class Open : public Operation
 
 	void Run() override
 	{
-		std::string error;
-
-		driver_ = OpenDriver(path_, &error);
-		if (!driver_)
-			failure = Failure{"open", error, "", 0};
+		driver_ = OpenDriver(path_, &failure);
 	}
 
 	Napi::Value Result(Napi::Env env) override
@@ -132,14 +131,6 @@ Napi::Value OpenDriverAsync(const Napi::CallbackInfo &info)
 		throw Napi::TypeError::New(info.Env(), "expected a path");
 	return CompletionQueue::Start(
 		info.Env(), std::make_unique<Open>(info[0].As<Napi::String>().Utf8Value()));
-}
-
-Napi::Value ErrorName(const Napi::CallbackInfo &info)
-{
-	if (info.Length() < 1 || !info[0].IsNumber())
-		throw Napi::TypeError::New(info.Env(), "expected a result");
-	const int result = info[0].As<Napi::Number>().Int32Value();
-	return Napi::String::New(info.Env(), ccr_cuda_error_name(static_cast<CUresult>(result)));
 }
 
 Napi::Value State(const Napi::CallbackInfo &info)
@@ -238,7 +229,6 @@ Napi::Value Unlock(const Napi::CallbackInfo &info)
 void AddDriver(Napi::Env env, Napi::Object exports)
 {
 	exports.Set("openDriver", Napi::Function::New(env, OpenDriverAsync));
-	exports.Set("errorName", Napi::Function::New(env, ErrorName));
 	exports.Set("state", Napi::Function::New(env, State));
 	exports.Set("restoreThreadId", Napi::Function::New(env, RestoreThreadId));
 	exports.Set("lock", Napi::Function::New(env, Lock));

@@ -9,7 +9,7 @@
 namespace ccr
 {
 
-// Adds openDriver, errorName, state, restoreThreadId, lock, checkpoint, restore and unlock.
+// Adds openDriver, state, restoreThreadId, lock, checkpoint, restore and unlock.
 void AddDriver(Napi::Env env, Napi::Object exports);
 
 } // namespace ccr

@@ -117,12 +117,12 @@ class DemoRun {
   #workload: Workload | undefined;
   #restored: RestoredProcess | undefined;
 
-  constructor(options: DemoOptions) {
+  constructor(options: DemoOptions, driver: DriverChoice) {
     this.#options = options;
     this.#variant = options.variant ?? DEFAULT_VARIANT;
     this.#step = options.step ?? ((_title, run) => run());
-    this.driver = chooseDriver(options.software ?? false);
-    const { software } = this.driver;
+    this.driver = driver;
+    const { software } = driver;
     this.#bytes = options.bytes ?? (software ? DEFAULT_SOFTWARE_BYTES : DEFAULT_GPU_BYTES);
     // the software driver's devices are files as well
     const written = software ? 2 * this.#bytes + SOFTWARE_OVERHEAD_BYTES : this.#bytes + OVERHEAD_BYTES;
@@ -194,7 +194,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   if (!existsSync(program)) {
     throw new EnvironmentError('the workload is not built', [{ what: program, remedy: 'criu-cuda build' }]);
   }
-  const run = new DemoRun(options);
+  const run = new DemoRun(options, await chooseDriver(options.software ?? false));
   const undoSubreaper = becomeSubreaper();
   process.once('exit', run.endNow);
   try {

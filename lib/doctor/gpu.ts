@@ -111,11 +111,13 @@ function softwareHint(patient: Patient): string {
   return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
 }
 
-function examineLibrary(patient: Patient): MachineCheck {
+async function examineLibrary(patient: Patient): Promise<MachineCheck> {
   const base = { id: 'cuda-driver', title: 'CUDA driver' };
   const named = patient.settings instanceof Error ? '' : patient.settings.settings.CRIU_CUDA_DRIVER;
   try {
-    const driver = openDriver(named === '' ? undefined : named);
+    const driver = await openDriver(
+      patient.settings instanceof Error ? { path: '' } : { env: patient.system.env },
+    );
     const software = driver.path.includes('/softcuda/') || named === softcudaLibrary(patient.system.env);
     return {
       ...base,
@@ -181,6 +183,6 @@ async function examineModes(patient: Patient): Promise<MachineCheck[]> {
 export const examineGpu: Examination = async (patient) => [
   examineDevices(patient),
   ...examineModule(patient),
-  examineLibrary(patient),
+  await examineLibrary(patient),
   ...(await examineModes(patient)),
 ];

@@ -5,10 +5,11 @@
  * @module
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { loadSettings } from '../settings/index.ts';
-import { MIN_DRIVER_VERSION, openDriver } from './driver.ts';
 import { EnvironmentError } from '../errors.ts';
+import { MIN_DRIVER_VERSION } from '../native/index.ts';
 import { softcudaLibrary, type Environment } from '../paths.ts';
+import { openDriver } from './driver.ts';
+import { driverLibrary } from './library.ts';
 
 /** Where the kernel driver lists its GPUs; the plugin looks there too. */
 const NVIDIA_GPUS_DIR = '/proc/driver/nvidia/gpus';
@@ -37,17 +38,20 @@ function gpuCount(): number {
   }
 }
 
-/** Looks for a GPU with a driver that has the checkpoint calls. Does not initialise CUDA. */
-export function chooseDriver(forceSoftware: boolean, env: Environment = process.env): DriverChoice {
+/** Looks for a GPU with a driver that has the checkpoint calls. Does not initialize CUDA. */
+export async function chooseDriver(
+  forceSoftware: boolean,
+  env: Environment = process.env,
+): Promise<DriverChoice> {
   if (forceSoftware) return software('asked for', env);
-  const named = loadSettings(env).settings.CRIU_CUDA_DRIVER;
+  const named = await driverLibrary(undefined, env);
   if (named !== '') {
-    const { path } = openDriver(named);
+    const { path } = await openDriver({ env });
     return { library: path, software: path === softcudaLibrary(env), reason: 'CRIU_CUDA_DRIVER names it' };
   }
   if (gpuCount() === 0) return software('no NVIDIA GPU on this machine', env);
   try {
-    const { path, version } = openDriver();
+    const { path, version } = await openDriver({ env });
     if (version >= MIN_DRIVER_VERSION)
       return { library: undefined, software: false, reason: `GPU with ${path}` };
     return software(

@@ -4,6 +4,7 @@
  * @module
  */
 import { CodedError } from '../errors.ts';
+import { cudaResultName } from './cuda-results.ts';
 
 const hints: Readonly<Record<string, string>> = {
   CUDA_ERROR_NOT_INITIALIZED:
@@ -30,7 +31,8 @@ export class DriverError extends CodedError<`ERR_DRIVER_${string}`> {
   readonly resultName: string;
   readonly pid: number;
 
-  constructor(call: string, result: number, resultName: string, pid: number) {
+  constructor(call: string, result: number, pid: number) {
+    const resultName = cudaResultName(result);
     const hint = hints[resultName];
     super(
       `ERR_DRIVER_${resultName.replace(/^CUDA_(ERROR_)?/, '')}`,

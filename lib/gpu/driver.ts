@@ -5,32 +5,34 @@
  * is for people and programs that drive the steps themselves.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import koffi, { type LibraryHandle } from 'koffi';
-import { EnvironmentError, UsageError } from '../errors.ts';
-import { checkPid, readThreadState } from '../process/index.ts';
 import { abortable } from '../abortable.ts';
-import { bind, requiredFunctions, type Bindings } from '../native/index.ts';
-import { ProcessStateError, DriverError } from './driver-error.ts';
+import { UsageError } from '../errors.ts';
+import {
+  MIN_DRIVER_VERSION,
+  nativeBackend,
+  processStates,
+  type BackendName,
+  type OpenedDriver,
+} from '../native/index.ts';
+import type { Environment } from '../paths.ts';
+import { checkPid, readThreadState } from '../process/index.ts';
+import { DriverError, ProcessStateError } from './driver-error.ts';
+import { driverLibrary, openError } from './library.ts';
 import { parseUuid, type DevicePair } from './uuid.ts';
 
+export { MIN_DRIVER_VERSION };
+
 /** The driver's word for a process, as CUDA names the states. */
-export type ProcessState = 'running' | 'locked' | 'checkpointed' | 'failed';
+export type ProcessState = (typeof processStates)[number];
 
-const processStates: readonly ProcessState[] = ['running', 'locked', 'checkpointed', 'failed'];
-
-/** First driver API version with the checkpoint calls: driver 570. */
-export const MIN_DRIVER_VERSION = 12080;
-
-/** `libcuda.so.1` by the loader's own search, then where containers and operators put it. */
-export const driverCandidates: readonly string[] = [
-  'libcuda.so.1',
-  '/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libcuda.so.1',
-  '/run/nvidia/driver/usr/lib/aarch64-linux-gnu/libcuda.so.1',
-  '/run/nvidia/driver/usr/lib64/libcuda.so.1',
-  '/usr/local/nvidia/lib64/libcuda.so.1',
-  '/home/kubernetes/bin/nvidia/lib64/libcuda.so.1',
-];
+export interface OpenDriverOptions {
+  /** A libcuda.so.1. Empty: the usual search, whatever is set. @default the setting CRIU_CUDA_DRIVER */
+  path?: string | undefined;
+  /** Forces one way to native code. @default CRIU_CUDA_NATIVE, else the addon where there is one, else koffi */
+  backend?: BackendName | undefined;
+  /** Where CRIU_CUDA_DRIVER, CRIU_CUDA_CONFIG and CRIU_CUDA_NATIVE are looked up. @default process.env */
+  env?: Environment | undefined;
+}
 
 export interface LockOptions {
   /** Milliseconds to wait for the GPU work to end; 0 waits for ever. @default 10_000 */
@@ -68,51 +70,6 @@ export interface CheckpointDriver {
   unlock(pid: number): Promise<void>;
 }
 
-/** For whoever lacks a driver with the checkpoint calls. */
-export const INSTALL_REMEDY = 'install the NVIDIA driver, 570 or newer, or set CRIU_CUDA_DRIVER';
-
-function load(path: string): LibraryHandle | Error {
-  try {
-    return koffi.load(path);
-  } catch (error) {
-    return error as Error;
-  }
-}
-
-function loadFirst(path: string | undefined): { name: string; library: LibraryHandle } {
-  for (const name of path === undefined ? driverCandidates : [path]) {
-    const library = load(name);
-    if (!(library instanceof Error)) return { name, library };
-    if (path === undefined) continue;
-    throw new EnvironmentError(`CRIU_CUDA_DRIVER "${path}" cannot be opened: ${library.message}`, [
-      { what: path, remedy: 'set CRIU_CUDA_DRIVER to a libcuda.so.1, or unset it' },
-    ]);
-  }
-  throw new EnvironmentError('no libcuda.so.1 found', [{ what: 'libcuda.so.1', remedy: INSTALL_REMEDY }]);
-}
-
-function hasFunction(library: LibraryHandle, name: string): boolean {
-  try {
-    library.func(name, 'int', []);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function checkFunctions(name: string, library: LibraryHandle): void {
-  const missing = requiredFunctions.find((one) => !hasFunction(library, one));
-  if (missing === undefined) return;
-  throw new EnvironmentError(`${name} has no ${missing}`, [{ what: name, remedy: INSTALL_REMEDY }]);
-}
-
-/** The loader may have found a name without a path anywhere. */
-function loadedPath(name: string): string {
-  if (name.includes('/')) return name;
-  const maps = readFileSync('/proc/self/maps', 'utf8');
-  return /\/\S*\/libcuda\.so\S*/.exec(maps)?.[0] ?? name;
-}
-
 const LONGEST_TIMEOUT_MS = 2 ** 32 - 1;
 
 function checkTimeout(timeoutMs: number): void {
@@ -120,15 +77,13 @@ function checkTimeout(timeoutMs: number): void {
   throw new UsageError(`timeoutMs ${timeoutMs} is not a whole number from 0 to ${LONGEST_TIMEOUT_MS}`);
 }
 
-/** The same driver, whichever way its functions are reached. */
-export function createDriver(path: string, version: number, bindings: Bindings): CheckpointDriver {
+function createDriver({ path, version, calls }: OpenedDriver): CheckpointDriver {
   const check = (call: string, pid: number, result: number): void => {
-    if (result === 0) return;
-    throw new DriverError(call, result, bindings.errorName(result) ?? 'CUDA_ERROR_UNLISTED', pid);
+    if (result !== 0) throw new DriverError(call, result, pid);
   };
   const restoreThreadId = async (pid: number): Promise<number> => {
     checkPid(pid);
-    const { result, value } = await bindings.restoreThreadId(pid);
+    const { result, value } = await calls.restoreThreadId(pid);
     check('cuCheckpointProcessGetRestoreThreadId', pid, result);
     return value;
   };
@@ -152,7 +107,7 @@ export function createDriver(path: string, version: number, bindings: Bindings):
     restoreThreadId,
     state: async (pid) => {
       await checkThreadRuns(pid);
-      const { result, value } = await bindings.state(pid);
+      const { result, value } = await calls.state(pid);
       check('cuCheckpointProcessGetState', pid, result);
       const state = processStates[value];
       if (state) return state;
@@ -161,40 +116,32 @@ export function createDriver(path: string, version: number, bindings: Bindings):
     lock: async (pid, { timeoutMs = 10_000, signal } = {}) => {
       checkTimeout(timeoutMs);
       const lock = (): Promise<void> =>
-        step('cuCheckpointProcessLock', pid, () => bindings.lock(pid, timeoutMs));
+        step('cuCheckpointProcessLock', pid, () => calls.lock(pid, timeoutMs));
       await abortable(lock, signal, (running) => {
-        running.then(() => bindings.unlock(pid)).catch(() => undefined);
+        running.then(() => calls.unlock(pid)).catch(() => undefined);
       });
     },
-    checkpoint: (pid) => step('cuCheckpointProcessCheckpoint', pid, () => bindings.checkpoint(pid)),
+    checkpoint: (pid) => step('cuCheckpointProcessCheckpoint', pid, () => calls.checkpoint(pid)),
     restore: async (pid, { deviceMap = [] } = {}) => {
       const pairs = deviceMap.map(({ from, to }) => ({ oldUuid: parseUuid(from), newUuid: parseUuid(to) }));
-      await step('cuCheckpointProcessRestore', pid, () => bindings.restore(pid, pairs));
+      await step('cuCheckpointProcessRestore', pid, () => calls.restore(pid, pairs));
     },
-    unlock: (pid) => step('cuCheckpointProcessUnlock', pid, () => bindings.unlock(pid)),
+    unlock: (pid) => step('cuCheckpointProcessUnlock', pid, () => calls.unlock(pid)),
   };
 }
 
-/** libcuda does not survive being closed: one that was opened stays so. */
-const opened = new Map<string, CheckpointDriver>();
-
 /**
- * Opens the driver without initialising CUDA. Throws {@link EnvironmentError}
- * when there is none, or none with the checkpoint calls.
- * @param path a library to use instead of the usual search, the setting CRIU_CUDA_DRIVER
+ * Opens the driver without initializing CUDA, off the event loop. It stays open: libcuda does not survive being closed.
+ * Safe in worker threads; with the addon a lock that is in progress when the worker ends is undone.
+ * @throws `EnvironmentError` when there is no driver, none with the checkpoint calls, or neither addon nor koffi;
+ * `SettingError` when the settings file is wrong
  */
-export function openDriver(path?: string): CheckpointDriver {
-  const known = opened.get(path ?? '');
-  if (known) return known;
-  const { name, library } = loadFirst(path);
-  checkFunctions(name, library);
-  const bindings = bind(library);
-  const version: [number] = [0];
-  const driver = createDriver(
-    loadedPath(name),
-    bindings.driverVersion(version) === 0 ? version[0] : 0,
-    bindings,
-  );
-  opened.set(path ?? '', driver);
-  return driver;
+export async function openDriver(options: OpenDriverOptions = {}): Promise<CheckpointDriver> {
+  const library = await driverLibrary(options.path, options.env);
+  const backend = nativeBackend(options.backend, options.env);
+  try {
+    return createDriver(await backend.openDriver(library));
+  } catch (error) {
+    throw openError(error, library, options.path);
+  }
 }

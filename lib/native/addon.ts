@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: MIT
 /**
- * Loads criu_cuda.node: a prebuilt binary when one fits, else the one built here. Loading opens no driver.
+ * criu_cuda.node as a backend: a prebuilt one when one fits, else the one built here. Loading opens no driver.
  * @module
  */
 import { createRequire } from 'node:module';
-import { EnvironmentError } from '../errors.ts';
 import { projectRoot } from '../paths.ts';
-import type { Answer } from './koffi-driver.ts';
-import type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
+import type {
+  Answer,
+  Backend,
+  DriverCalls,
+  Gpu,
+  GpuPair,
+  GpuProcess,
+  GpuReport,
+  LibcCalls,
+  MemoryMap,
+  MemoryPages,
+  MemorySums,
+} from './types.ts';
+
+/** native/binding.cc has the same number; another one means a binary of another version of this package. */
+const INTERFACE_VERSION = 2;
 
 /** An opened driver inside the addon. */
 declare const handle: unique symbol;
@@ -15,95 +28,88 @@ export interface DriverHandle {
   readonly [handle]: true;
 }
 
-/** As NVML gives it; `null` is what the device does not say. */
-export interface AddonDevice {
-  /** `GPU-…`, as nvidia-smi prints it. */
-  uuid: string;
-  name: string;
-  /** `domain:bus:device.function` in lower case, as in /sys/bus/pci/devices. */
-  pciAddress: string | null;
-  memory: { totalBytes: number; freeBytes: number; usedBytes: number } | null;
-  /** PCIe generation and lanes now; an idle link may be slower than it can be. */
-  linkGeneration: number | null;
-  linkWidth: number | null;
-  maxLinkGeneration: number | null;
-  maxLinkWidth: number | null;
-}
-
-export interface AddonDevices {
-  library: string;
-  driverVersion: string;
-  cudaVersion: number;
-  devices: AddonDevice[];
-}
-
-export interface AddonProcess {
-  pid: number;
-  deviceUuid: string;
-  usedBytes: number | null;
-}
-
-/** Tells a reader of memory to end early. */
+/** Ends a reader of memory early. */
 declare const cancel: unique symbol;
-export interface CancelHandle {
+interface CancelHandle {
   readonly [cancel]: true;
 }
 
-/** What the addon exports; everything with a promise runs on a thread of its own. */
-export interface Addon {
+/** What the addon exports; all that has a promise runs on a thread of the addon and rejects with a NativeFailure. */
+export interface Addon extends LibcCalls {
+  readonly interfaceVersion: number;
   openDriver(path: string): Promise<{ path: string; version: number; handle: DriverHandle }>;
-  errorName(result: number): string;
   state(driver: DriverHandle, pid: number): Promise<Answer>;
   restoreThreadId(driver: DriverHandle, pid: number): Promise<Answer>;
   lock(driver: DriverHandle, pid: number, timeoutMs: number): Promise<Answer>;
   checkpoint(driver: DriverHandle, pid: number): Promise<Answer>;
   restore(driver: DriverHandle, pid: number, pairs: Uint8Array): Promise<Answer>;
   unlock(driver: DriverHandle, pid: number): Promise<Answer>;
-  devices(libraries: readonly string[]): Promise<AddonDevices>;
-  deviceProcesses(libraries: readonly string[]): Promise<AddonProcess[]>;
+  devices(libraries: readonly string[]): Promise<Omit<GpuReport, 'gpus'> & { devices: Omit<Gpu, 'index'>[] }>;
+  deviceProcesses(libraries: readonly string[]): Promise<GpuProcess[]>;
   newCancel(): CancelHandle;
   cancel(handle: CancelHandle): void;
-  memoryMap(
-    pid: number,
-    cancel: CancelHandle,
-    largest: number,
-  ): Promise<{ kinds: Record<MemoryKind, MemorySums>; largest: MemoryMapping[] }>;
+  memoryMap(pid: number, cancel: CancelHandle, largest: number): Promise<Omit<MemoryMap, keyof MemorySums>>;
   memoryPages(pid: number, cancel: CancelHandle): Promise<MemoryPages>;
 }
 
-/** What an operation of the addon rejects with. */
-export interface AddonFailure extends Error {
-  /** `open`: a library is missing or too old; `nvml`: a call into NVML failed; `system`: a file could not be read. */
-  kind: 'open' | 'nvml' | 'system';
-  call?: string | undefined;
-  /** The nvmlReturn_t, or errno. */
-  result?: number | undefined;
-}
-
-const kinds: readonly unknown[] = ['open', 'nvml', 'system'] satisfies AddonFailure['kind'][];
-
-export function isAddonFailure(error: unknown): error is AddonFailure {
-  return error instanceof Error && 'kind' in error && kinds.includes(error.kind);
-}
-
-let addon: Addon | undefined;
-
-/** @throws {@link EnvironmentError} when there is no addon for this machine */
+/** @throws when there is none for this machine, or it is of another version */
 export function loadAddon(): Addon {
-  if (addon) return addon;
-  const require = createRequire(import.meta.url);
+  const find = createRequire(import.meta.url)('node-gyp-build') as (dir: string) => Partial<Addon>;
+  const addon = find(projectRoot);
+  if (addon.interfaceVersion === INTERFACE_VERSION) return addon as Addon;
+  throw new Error('criu_cuda.node is of another version of this package');
+}
+
+function bytesOf(pairs: readonly GpuPair[]): Uint8Array {
+  return Uint8Array.from(pairs.flatMap(({ oldUuid, newUuid }) => [...oldUuid, ...newUuid]));
+}
+
+function driverCalls(addon: Addon, driver: DriverHandle): DriverCalls {
+  const resultOf = async (answer: Promise<Answer>): Promise<number> => (await answer).result;
+  return {
+    restoreThreadId: (pid) => addon.restoreThreadId(driver, pid),
+    state: (pid) => addon.state(driver, pid),
+    lock: (pid, timeoutMs) => resultOf(addon.lock(driver, pid, timeoutMs)),
+    checkpoint: (pid) => resultOf(addon.checkpoint(driver, pid)),
+    restore: (pid, pairs) => resultOf(addon.restore(driver, pid, bytesOf(pairs))),
+    unlock: (pid) => resultOf(addon.unlock(driver, pid)),
+  };
+}
+
+async function cancelable<T>(
+  addon: Addon,
+  signal: AbortSignal | undefined,
+  run: (cancel: CancelHandle) => Promise<T>,
+): Promise<T> {
+  const handle = addon.newCancel();
+  const onAbort = (): void => {
+    addon.cancel(handle);
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    const find = require('node-gyp-build') as (dir: string) => Addon;
-    addon = find(projectRoot);
-    return addon;
-  } catch (error) {
-    const platform = `${process.platform}-${process.arch}`;
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new EnvironmentError(`no addon for ${platform}: ${reason}`, [
-      {
-        what: 'criu_cuda.node',
-        remedy: `no prebuilt one fits; build it in ${projectRoot} with a C++ compiler: npm run build:addon`,
-      },
-    ]);
+    return await run(handle);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
   }
+}
+
+export function addonBackend(addon: Addon): Backend {
+  return {
+    name: 'addon',
+    libc: addon,
+    memory: {
+      map: (pid, largest, signal) =>
+        cancelable(addon, signal, (cancel) => addon.memoryMap(pid, cancel, largest)),
+      pages: (pid, signal) => cancelable(addon, signal, (cancel) => addon.memoryPages(pid, cancel)),
+    },
+    openDriver: async (path) => {
+      const { handle: driver, ...opened } = await addon.openDriver(path);
+      return { ...opened, calls: driverCalls(addon, driver) };
+    },
+    listGpus: async (libraries) => {
+      const { devices, ...report } = await addon.devices(libraries);
+      return { ...report, gpus: devices.map((device, index) => ({ index, ...device })) };
+    },
+    listGpuProcesses: (libraries) => addon.deviceProcesses(libraries),
+  };
 }

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: MIT
 /**
- * Native code: the addon, and foreign function calls through koffi.
+ * The one door to native code: libcuda, NVML, system calls and fast readers of /proc, through the addon or koffi.
+ * Importing it loads neither.
  * @module
  */
-export { isAddonFailure, loadAddon } from './addon.ts';
-export type { Addon, AddonDevice, AddonProcess, CancelHandle, DriverHandle } from './addon.ts';
-export { bind, requiredFunctions, type Answer, type Bindings, type GpuPair } from './koffi-driver.ts';
-export {
-  getChildSubreaper,
-  onReadable,
-  pidfdOpen,
-  setChildSubreaper,
-  SystemCallError,
-  waitpidNoHang,
-} from './libc.ts';
-export type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from './types.ts';
+export { MIN_DRIVER_VERSION, processStates } from './abi.ts';
+export { nativeBackend } from './backend.ts';
+export { isNativeFailure, SystemCallError } from './errors.ts';
+export { getChildSubreaper, onReadable, pidfdOpen, setChildSubreaper, waitpidNoHang } from './libc.ts';
+export { nvmlCandidates, nvmlName } from './libraries.ts';
+export type {
+  Backend,
+  BackendName,
+  Gpu,
+  GpuProcess,
+  GpuReport,
+  MemoryCalls,
+  MemoryKind,
+  MemoryMap,
+  MemoryMapping,
+  MemoryPages,
+  MemorySums,
+  OpenedDriver,
+} from './types.ts';

@@ -1,117 +1,94 @@
 // SPDX-License-Identifier: MIT
 /**
- * The driver's functions as they are: prototypes and struct layouts. Nothing
- * here initialises CUDA, so opening costs a dlopen and touches no device.
+ * The driver's checkpoint calls through koffi; words its failures as plugins-cuda/common does for the addon.
  * @module
  */
-import koffi, { type LibraryHandle } from 'koffi';
+import { constants } from 'node:os';
+import { CUDA_SUCCESS, cudaFunctions, MIN_DRIVER_VERSION } from './abi.ts';
+import { nativeFailure } from './errors.ts';
+import type { Functions, Loader } from './koffi-loader.ts';
+import { driverCandidates } from './libraries.ts';
+import type { Answer, DriverCalls, OpenedDriver } from './types.ts';
 
-/** Sizes and offsets are part of the driver's ABI: 64 bytes each, reserved parts zero. */
-const gpuPair = koffi.struct({
-  oldUuid: koffi.array('uint8_t', 16, 'Array'),
-  newUuid: koffi.array('uint8_t', 16, 'Array'),
-});
-const lockArgs = koffi.struct({
-  timeoutMs: 'uint32_t',
-  reserved0: 'uint32_t',
-  reserved1: koffi.array('uint64_t', 7, 'Array'),
-});
-const restoreArgs = koffi.struct({
-  gpuPairs: koffi.pointer(gpuPair),
-  gpuPairsCount: 'uint32_t',
-  reserved: koffi.array('uint8_t', 44, 'Array'),
-  reserved1: 'uint64_t',
-});
+const { ENOENT, ENOSYS } = constants.errno;
 
-/** For the test that checks them against the ABI. */
-export const structs = { gpuPair, lockArgs, restoreArgs } as const;
+type Library = Exclude<ReturnType<Loader['open']>, string>;
+type CudaFunctions = Functions<keyof typeof cudaFunctions>;
+
+function openFirst(loader: Loader, path: string): Library {
+  if (path !== '') {
+    const opened = loader.open(path);
+    if (typeof opened !== 'string') return opened;
+    throw nativeFailure('open', `CRIU_CUDA_DRIVER "${path}" cannot be opened: ${opened}`, path, ENOENT);
+  }
+  for (const candidate of driverCandidates) {
+    const opened = loader.open(candidate);
+    if (typeof opened !== 'string') return opened;
+  }
+  throw nativeFailure(
+    'open',
+    'no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set CRIU_CUDA_DRIVER',
+    'libcuda.so.1',
+    ENOENT,
+  );
+}
+
+/** 0 for a library without the function. */
+function readVersion(loader: Loader, library: Library): number {
+  const out: [number] = [0];
+  try {
+    const call = library.func('cuDriverGetVersion', 'int', [loader.type('out int *')]);
+    return call(out) === CUDA_SUCCESS ? out[0] : 0;
+  } catch {
+    return 0;
+  }
+}
 
 const zeros = (length: number): number[] => new Array<number>(length).fill(0);
 
-export interface GpuPair {
-  oldUuid: number[];
-  newUuid: number[];
-}
-
-/** A CUresult, and what the call found out when it is 0. */
-export interface Answer {
-  result: number;
-  value: number;
-}
-
-/** Calls on a process may take seconds: they run off the event loop. Numbers are CUresults. */
-export interface Bindings {
-  errorName(result: number): string | undefined;
-  restoreThreadId(pid: number): Promise<Answer>;
-  state(pid: number): Promise<Answer>;
-  lock(pid: number, timeoutMs: number): Promise<number>;
-  checkpoint(pid: number): Promise<number>;
-  restore(pid: number, pairs: readonly GpuPair[]): Promise<number>;
-  unlock(pid: number): Promise<number>;
-}
-
-/** The driver through koffi. */
-export interface LibraryBindings extends Bindings {
-  driverVersion(out: [number]): number;
-}
-
-type Async = (...args: unknown[]) => void;
-
-function later(call: { async: Async }, ...args: unknown[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    call.async(...args, (error: unknown, result: number) => {
-      if (error instanceof Error) reject(error);
-      else resolve(result);
-    });
-  });
-}
-
-async function answer(call: { async: Async }, pid: number): Promise<Answer> {
+async function answer(call: CudaFunctions[keyof CudaFunctions], pid: number): Promise<Answer> {
   const value: [number] = [0];
-  const result = await later(call, pid, value);
+  const result = await call(pid, value);
   return { result, value: value[0] };
 }
 
-/** Functions that `library` must have, in the order in which a missing one is reported. */
-export const requiredFunctions = [
-  'cuDriverGetVersion',
-  'cuGetErrorName',
-  'cuCheckpointProcessGetRestoreThreadId',
-  'cuCheckpointProcessGetState',
-  'cuCheckpointProcessLock',
-  'cuCheckpointProcessCheckpoint',
-  'cuCheckpointProcessRestore',
-  'cuCheckpointProcessUnlock',
-] as const;
-
-export function bind(library: LibraryHandle): LibraryBindings {
-  const out = koffi.out(koffi.pointer('int'));
-  const version = library.func('cuDriverGetVersion', 'int', [out]);
-  const name = library.func('cuGetErrorName', 'int', ['int', koffi.out(koffi.pointer('const char *'))]);
-  const threadId = library.func('cuCheckpointProcessGetRestoreThreadId', 'int', ['int', out]);
-  const state = library.func('cuCheckpointProcessGetState', 'int', ['int', out]);
-  const lock = library.func('cuCheckpointProcessLock', 'int', ['int', koffi.pointer(lockArgs)]);
-  const checkpoint = library.func('cuCheckpointProcessCheckpoint', 'int', ['int', 'void *']);
-  const restore = library.func('cuCheckpointProcessRestore', 'int', ['int', koffi.pointer(restoreArgs)]);
-  const unlock = library.func('cuCheckpointProcessUnlock', 'int', ['int', 'void *']);
+function driverCalls(cuda: CudaFunctions): DriverCalls {
   return {
-    driverVersion: (value) => version(value) as number,
-    errorName: (result) => {
-      const value: [string | null] = [null];
-      return name(result, value) === 0 ? (value[0] ?? undefined) : undefined;
+    restoreThreadId: (pid) => answer(cuda.cuCheckpointProcessGetRestoreThreadId, pid),
+    state: (pid) => answer(cuda.cuCheckpointProcessGetState, pid),
+    lock: (pid, timeoutMs) =>
+      cuda.cuCheckpointProcessLock(pid, { timeoutMs, reserved0: 0, reserved1: zeros(7) }),
+    checkpoint: (pid) => cuda.cuCheckpointProcessCheckpoint(pid, null),
+    restore: (pid, pairs) => {
+      const gpuPairs = pairs.map(({ oldUuid, newUuid }) => ({
+        oldUuid: { bytes: oldUuid },
+        newUuid: { bytes: newUuid },
+      }));
+      const args = { gpuPairs, gpuPairsCount: pairs.length, reserved: zeros(44), reserved1: 0 };
+      return cuda.cuCheckpointProcessRestore(pid, pairs.length === 0 ? null : args);
     },
-    restoreThreadId: (pid) => answer(threadId, pid),
-    state: (pid) => answer(state, pid),
-    lock: (pid, timeoutMs) => later(lock, pid, { timeoutMs, reserved0: 0, reserved1: zeros(7) }),
-    checkpoint: (pid) => later(checkpoint, pid, null),
-    restore: (pid, pairs) =>
-      later(
-        restore,
-        pid,
-        pairs.length === 0
-          ? null
-          : { gpuPairs: pairs, gpuPairsCount: pairs.length, reserved: zeros(44), reserved1: 0 },
-      ),
-    unlock: (pid) => later(unlock, pid, null),
+    unlock: (pid) => cuda.cuCheckpointProcessUnlock(pid, null),
+  };
+}
+
+export function koffiDriver(loader: Loader): (path: string) => Promise<OpenedDriver> {
+  const opened = new Map<string, OpenedDriver>();
+  const open = (path: string): OpenedDriver => {
+    const library = openFirst(loader, path);
+    const version = readVersion(loader, library);
+    const name = path === '' ? 'libcuda.so.1' : path;
+    const needed = `${MIN_DRIVER_VERSION}, that is driver 570, or newer is needed`;
+    const cuda = loader.bind(library, cudaFunctions, (missing) =>
+      nativeFailure('open', `${name} has no ${missing} (driver API ${version}; ${needed})`, name, ENOSYS),
+    );
+    const file = loader.fileOf(library, 'cuDriverGetVersion') ?? name;
+    return { path: file, version, calls: driverCalls(cuda) };
+  };
+  // async: failures are rejections, as the addon's are
+  // eslint-disable-next-line @typescript-eslint/require-await
+  return async (path) => {
+    const driver = opened.get(path) ?? open(path);
+    opened.set(path, driver);
+    return driver;
   };
 }

@@ -1,5 +1,80 @@
 // SPDX-License-Identifier: MIT
-/** What the addon tells about a process's memory. @module */
+/**
+ * What native code does for this library, whichever backend does it. Calls that may take long have a promise and run
+ * off the event loop; none of them initializes CUDA.
+ * @module
+ */
+
+/** `addon`: criu_cuda.node; `koffi`: foreign function calls from JavaScript. */
+export type BackendName = 'addon' | 'koffi';
+
+export const backendNames: readonly BackendName[] = ['addon', 'koffi'];
+
+/** A CUresult, and the value that the call returned when it is 0. */
+export interface Answer {
+  result: number;
+  value: number;
+}
+
+/** Two UUIDs of GPUs, 16 bytes each. */
+export interface GpuPair {
+  oldUuid: readonly number[];
+  newUuid: readonly number[];
+}
+
+/** The driver's checkpoint calls on one process. Numbers are CUresults. */
+export interface DriverCalls {
+  restoreThreadId(pid: number): Promise<Answer>;
+  state(pid: number): Promise<Answer>;
+  lock(pid: number, timeoutMs: number): Promise<number>;
+  checkpoint(pid: number): Promise<number>;
+  restore(pid: number, pairs: readonly GpuPair[]): Promise<number>;
+  unlock(pid: number): Promise<number>;
+}
+
+export interface OpenedDriver {
+  /** The file that was opened. */
+  path: string;
+  /** As cuDriverGetVersion returns it: 1000 × major + 10 × minor. */
+  version: number;
+  calls: DriverCalls;
+}
+
+/** A GPU as NVML describes it; `null` is what the device does not report. */
+export interface Gpu {
+  /** NVML's number; CUDA may count otherwise. */
+  index: number;
+  /** `GPU-…`, as nvidia-smi prints it. */
+  uuid: string;
+  name: string;
+  /** `domain:bus:device.function` in lower case, as in /sys/bus/pci/devices. */
+  pciAddress: string | null;
+  memory: { totalBytes: number; freeBytes: number; usedBytes: number } | null;
+  /** PCIe generation and lanes now; an idle link may be slower than it can be. */
+  linkGeneration: number | null;
+  linkWidth: number | null;
+  maxLinkGeneration: number | null;
+  maxLinkWidth: number | null;
+}
+
+export interface GpuReport {
+  /** The NVML library that answered. */
+  library: string;
+  /** `580.159.04` */
+  driverVersion: string;
+  /** As the driver reports it: 1000 × major + 10 × minor. */
+  cudaVersion: number;
+  gpus: Gpu[];
+}
+
+/** A process with a CUDA context on a GPU; one that is checkpointed has none. */
+export interface GpuProcess {
+  /** In the PID namespace of the driver: inside a container it may be unknown. */
+  pid: number;
+  deviceUuid: string;
+  /** Device memory it holds, bytes; `null` when the driver does not report it. */
+  usedBytes: number | null;
+}
 
 /** What a mapping is of; `device` is a file of a driver, as /dev/nvidia0. */
 export type MemoryKind = 'privateAnonymous' | 'sharedAnonymous' | 'file' | 'device';
@@ -26,14 +101,68 @@ export interface MemoryMapping extends Omit<MemorySums, 'mappings' | 'sizeBytes'
   kind: MemoryKind;
 }
 
-/** Pages by their state, from /proc/PID/pagemap; one may be counted in several. */
+/** Pages by their state, from /proc/PID/pagemap; one may be counted in more than one field. */
 export interface MemoryPages {
   presentBytes: number;
   swappedBytes: number;
   /** Of a file, or shared. */
   fileOrSharedBytes: number;
-  /** Mapped by nobody else. */
+  /** Mapped by no other process. */
   exclusiveBytes: number;
   /** Written to since /proc/PID/clear_refs was last used; 0 on a kernel without CONFIG_MEM_SOFT_DIRTY. */
   softDirtyBytes: number;
+}
+
+/** What a process has mapped, from /proc/PID/smaps. */
+export interface MemoryMap extends MemorySums {
+  kinds: Record<MemoryKind, MemorySums>;
+  /** The mappings with the most resident memory, largest first. */
+  largest: MemoryMapping[];
+}
+
+/** Readers of the host memory of a process. They reject with a {@link NativeFailure} of kind `system`. */
+export interface MemoryCalls {
+  /** @param signal ends it early; what it then returns or throws is of no use */
+  map(
+    pid: number,
+    largest: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Omit<MemoryMap, keyof MemorySums>>;
+  pages(pid: number, signal: AbortSignal | undefined): Promise<MemoryPages>;
+}
+
+/** System calls. All are short; a failed one returns -errno. */
+export interface LibcCalls {
+  /** 1 when orphaned descendants become children of this process. */
+  getChildSubreaper(): number;
+  setChildSubreaper(on: boolean): number;
+  /** @returns a close-on-exec descriptor that becomes readable when the process has ended */
+  pidfdOpen(pid: number): number;
+  /** waitpid with WNOHANG. `result`: the pid, or 0 while it runs; `value`: its wait status. */
+  waitpid(pid: number): Answer;
+  /** Calls back once when a descriptor becomes readable. @returns a function that stops waiting */
+  onReadable(fd: number, callback: () => void): number | (() => void);
+}
+
+/** One way to native code. */
+export interface Backend {
+  readonly name: BackendName;
+  readonly libc: LibcCalls;
+  readonly memory: MemoryCalls;
+  /** @param path a library, or empty for the usual search. Rejects with a {@link NativeFailure} of kind `open`. */
+  openDriver(path: string): Promise<OpenedDriver>;
+  /** Asks the first NVML of `libraries` that can be opened. Rejects with a {@link NativeFailure}, `open` or `nvml`. */
+  listGpus(libraries: readonly string[]): Promise<GpuReport>;
+  /** One row per process and GPU. Rejects as `listGpus` does. */
+  listGpuProcesses(libraries: readonly string[]): Promise<GpuProcess[]>;
+}
+
+/** What an operation of a backend rejects with. */
+export interface NativeFailure extends Error {
+  /** `open`: a library is missing or too old; `nvml`: a call into NVML failed; `system`: a file could not be read. */
+  kind: 'open' | 'nvml' | 'system';
+  /** The function, or the file. */
+  call?: string;
+  /** The nvmlReturn_t, or errno. */
+  result?: number;
 }

@@ -6,15 +6,15 @@
 export { collectCompanions } from './companions.ts';
 export { ProcError } from './error.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
-export { SystemCallError } from '../native/index.ts';
 export {
-  readMemoryMap,
-  readMemoryPages,
+  SystemCallError,
+  type MemoryKind,
   type MemoryMap,
-  type MemoryMapOptions,
-  type MemoryOptions,
-} from './mappings.ts';
-export type { MemoryKind, MemoryMapping, MemoryPages, MemorySums } from '../native/index.ts';
+  type MemoryMapping,
+  type MemoryPages,
+  type MemorySums,
+} from '../native/index.ts';
+export { readMemoryMap, readMemoryPages, type MemoryMapOptions, type MemoryOptions } from './mappings.ts';
 export { parseMemory, readMemorySummary, type MemorySummary } from './memory.ts';
 export {
   checkPid,

@@ -6,27 +6,22 @@
 import { abortable } from '../abortable.ts';
 import { UsageError } from '../errors.ts';
 import {
-  isAddonFailure,
-  loadAddon,
+  isNativeFailure,
+  nativeBackend,
   SystemCallError,
-  type CancelHandle,
-  type MemoryKind,
-  type MemoryMapping,
+  type BackendName,
+  type MemoryCalls,
+  type MemoryMap,
   type MemoryPages,
   type MemorySums,
 } from '../native/index.ts';
 import { checkPid } from './proc.ts';
 
-/** What a process has mapped, from /proc/PID/smaps. */
-export interface MemoryMap extends MemorySums {
-  kinds: Record<MemoryKind, MemorySums>;
-  /** Those with the most resident memory first. */
-  largest: MemoryMapping[];
-}
-
 export interface MemoryOptions {
   /** Gives up, with the signal's reason; a large process may take a second. */
   signal?: AbortSignal | undefined;
+  /** Forces one way to native code. @default CRIU_CUDA_NATIVE, else the addon where there is one, else koffi */
+  backend?: BackendName | undefined;
 }
 
 export interface MemoryMapOptions extends MemoryOptions {
@@ -39,22 +34,15 @@ const isGone = (errno: number | undefined): boolean => errno === 2 || errno === 
 
 async function read<T>(
   pid: number,
-  signal: AbortSignal | undefined,
-  run: (cancel: CancelHandle) => Promise<T>,
+  { signal, backend }: MemoryOptions,
+  run: (memory: MemoryCalls) => Promise<T>,
 ): Promise<T | undefined> {
   checkPid(pid);
-  const addon = loadAddon();
-  const cancel = addon.newCancel();
+  const { memory } = nativeBackend(backend);
   try {
-    return await abortable(
-      () => run(cancel),
-      signal,
-      () => {
-        addon.cancel(cancel);
-      },
-    );
+    return await abortable(() => run(memory), signal);
   } catch (error) {
-    if (!isAddonFailure(error)) throw error;
+    if (!isNativeFailure(error)) throw error;
     if (isGone(error.result)) return undefined;
     throw new SystemCallError(
       `reading ${error.call ?? '/proc'}`,
@@ -69,16 +57,16 @@ async function read<T>(
  * its map: off the event loop.
  * @returns `undefined` when there is no such process
  * @throws `SystemCallError` ERR_SYSTEM_EACCES for a process of somebody else; `UsageError`; `EnvironmentError`
- * without an addon
+ * with neither addon nor koffi
  */
 export async function readMemoryMap(
   pid: number,
-  { largest = 16, signal }: MemoryMapOptions = {},
+  { largest = 16, ...options }: MemoryMapOptions = {},
 ): Promise<MemoryMap | undefined> {
   if (!Number.isInteger(largest) || largest < 0 || largest > MOST_MAPPINGS) {
     throw new UsageError(`largest ${largest} is not a whole number from 0 to ${MOST_MAPPINGS}`);
   }
-  const map = await read(pid, signal, (cancel) => loadAddon().memoryMap(pid, cancel, largest));
+  const map = await read(pid, options, (memory) => memory.map(pid, largest, options.signal));
   if (!map) return undefined;
   const kinds = Object.values(map.kinds);
   const sum = (field: keyof MemorySums): number => kinds.reduce((total, kind) => total + kind[field], 0);
@@ -96,9 +84,6 @@ export async function readMemoryMap(
  * Counts the pages of a process by their state. Mappings without a resident page are skipped: CUDA reserves terabytes.
  * Throws and returns `undefined` as {@link readMemoryMap}.
  */
-export function readMemoryPages(
-  pid: number,
-  { signal }: MemoryOptions = {},
-): Promise<MemoryPages | undefined> {
-  return read(pid, signal, (cancel) => loadAddon().memoryPages(pid, cancel));
+export function readMemoryPages(pid: number, options: MemoryOptions = {}): Promise<MemoryPages | undefined> {
+  return read(pid, options, (memory) => memory.pages(pid, options.signal));
 }

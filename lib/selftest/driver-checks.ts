@@ -5,7 +5,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { listGpuProcesses, listGpus, openNativeDriver } from '../gpu/index.ts';
+import { listGpuProcesses, listGpus, openDriver } from '../gpu/index.ts';
 import { ensure, ensureSame, Skipped, type Check } from './check.ts';
 import { snapshotOf, type Sandbox } from './sandbox.ts';
 import { spread } from './statistics.ts';
@@ -23,7 +23,7 @@ const stateQuery: Check = {
   claim: `the state of a process is known in ${MAX_QUERY_MS} ms`,
   run: async (sandbox, { software }) => {
     const { pid } = await sandbox.start('stock');
-    const driver = await openNativeDriver(sandbox.options.driver);
+    const driver = await openDriver({ path: sandbox.options.driver });
     const samples: number[] = [];
     for (let query = -WARM_UP; query < QUERIES; query += 1) {
       const start = performance.now();
@@ -47,7 +47,7 @@ const eventLoop: Check = {
   run: async (sandbox, { software }) => {
     const workload = await sandbox.start('stock');
     const before = await snapshotOf(workload);
-    const driver = await openNativeDriver(sandbox.options.driver);
+    const driver = await openDriver({ path: sandbox.options.driver });
     const { pid } = workload;
     const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
     await driver.lock(pid);

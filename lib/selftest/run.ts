@@ -117,8 +117,8 @@ async function runCheck(check: Check, sandbox: Sandbox, settings: CheckSettings)
 }
 
 /** Why the self-test cannot run on this machine's own driver; `undefined` where it can. */
-export function selftestObstacle(): string | undefined {
-  const { software, reason } = chooseDriver(false);
+export async function selftestObstacle(): Promise<string | undefined> {
+  const { software, reason } = await chooseDriver(false);
   return software ? `the self-test needs a GPU: ${reason}` : undefined;
 }
 
@@ -153,13 +153,13 @@ function setEnvironment(env: Record<string, string>): () => void {
 export async function runSelftest(options: SelftestOptions = {}): Promise<SelftestResult> {
   const { signal } = options;
   const chosen = select(options.only);
-  const obstacle = options.software === true ? undefined : selftestObstacle();
+  const obstacle = options.software === true ? undefined : await selftestObstacle();
   if (obstacle !== undefined) {
     throw new EnvironmentError(obstacle, [
       { what: 'GPU with driver 570 or newer', remedy: 'run it there, or with --software to test the checks' },
     ]);
   }
-  const driver = chooseDriver(options.software ?? false);
+  const driver = await chooseDriver(options.software ?? false);
   const { criu } = await findCriu(currentSystem(signal));
   if (!criu)
     throw new EnvironmentError('no usable CRIU', [{ what: 'CRIU 4.0 or newer', remedy: 'criu-cuda setup' }]);

@@ -9,7 +9,7 @@ import { runSelftest, selftestChecks, selftestObstacle, type CheckResult } from 
 
 const software = process.env.CCR_GPU_SUITE === 'software';
 const upstream = process.env.CCR_GPU_UPSTREAM;
-const obstacle = software ? undefined : selftestObstacle();
+const obstacle = software ? undefined : await selftestObstacle();
 let results: Map<string, CheckResult>;
 
 beforeAll(async () => {

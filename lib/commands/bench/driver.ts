@@ -6,8 +6,8 @@ import type { Io } from '../../output.ts';
  * Without a GPU a benchmark runs on the software driver, like the demo, so that
  * anybody can try it; its results carry a banner.
  */
-export function useDriver(io: Io): void {
-  const { software, library, reason } = chooseDriver(false);
+export async function useDriver(io: Io): Promise<void> {
+  const { software, library, reason } = await chooseDriver(false);
   if (!software || library === undefined) return;
   // for this program and everything it starts: workload, criu, pool daemon
   process.env.CRIU_CUDA_DRIVER = library;

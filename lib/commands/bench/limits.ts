@@ -47,7 +47,7 @@ function limitsText(limits: Limits, sizes: readonly string[]): string {
 
 async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFlags): Promise<void> {
   for (const one of [size, ...sizes]) parseSize(one);
-  useDriver(io);
+  await useDriver(io);
   const limits = await withProgress(io, 'measuring', () =>
     measureLimits({ store: resolve(store), size, signal: io.signal }),
   );

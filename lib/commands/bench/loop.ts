@@ -45,7 +45,7 @@ export function registerLoop(bench: Command, io: Io): void {
     .option('--rounds <n>', 'restores', wholeNumber(1, 1_000_000), 100)
     .requiredOption('--store <dir>', 'where images go')
     .action(async (flags: LoopFlags) => {
-      useDriver(io);
+      await useDriver(io);
       const one = parseCase(flags.case, flags.upstream);
       const daemon = new BenchmarkDaemon(io.signal);
       const run = withProgress(io, 'restoring', async (report) => {

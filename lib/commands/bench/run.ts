@@ -89,7 +89,7 @@ async function measure(
   command: readonly string[],
 ): Promise<void> {
   const { alloc, question, rounds, warmup, pageCache, out, restart, requests, reuse } = options;
-  useDriver(io);
+  await useDriver(io);
   const server = serverBench(io, options, command);
   const run = withProgress(io, 'benchmark', (report) =>
     runBenchmark({

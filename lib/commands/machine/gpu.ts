@@ -2,7 +2,6 @@
 import type { Command } from 'commander';
 import { listGpus, type Gpu } from '../../gpu/index.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
-import { loadSettings } from '../../settings/index.ts';
 
 const orDash = (value: number | string | null): string => (value === null ? '–' : String(value));
 
@@ -18,8 +17,7 @@ function memoryText({ memory }: Gpu): string[] {
 }
 
 async function show(io: Io): Promise<void> {
-  const { settings } = loadSettings();
-  const report = await listGpus({ driver: settings.CRIU_CUDA_DRIVER });
+  const report = await listGpus();
   io.result(report, () => {
     const rows = report.gpus.map((gpu) => [
       String(gpu.index),

@@ -4,7 +4,6 @@ import { UsageError } from '../../errors.ts';
 import {
   listCudaProcesses,
   openDriver,
-  openNativeDriver,
   parseDeviceMap,
   type CheckpointDriver,
   type CudaProcess,
@@ -70,18 +69,10 @@ const steps: readonly Step[] = [
   },
 ];
 
-/** The driver that the plugin would use. */
-function configured(): { driver: CheckpointDriver; settings: Settings } {
-  const { settings } = loadSettings();
-  return {
-    driver: openDriver(settings.CRIU_CUDA_DRIVER === '' ? undefined : settings.CRIU_CUDA_DRIVER),
-    settings,
-  };
-}
-
 async function runStep(io: Io, step: Step, flags: Flags): Promise<void> {
   const { pid } = flags;
-  const { driver, settings } = configured();
+  const { settings } = loadSettings();
+  const driver = await openDriver();
   const start = performance.now();
   await withProgress(io, `${step.name} of ${pid}`, () => step.run(driver, flags, settings, io.signal));
   const durationMs = performance.now() - start;
@@ -92,12 +83,12 @@ async function runStep(io: Io, step: Step, flags: Flags): Promise<void> {
 }
 
 async function showState(io: Io, { pid }: Flags): Promise<void> {
-  const state = await configured().driver.state(pid);
+  const state = await (await openDriver()).state(pid);
   io.result({ pid, state }, () => state);
 }
 
 async function showRestoreTid(io: Io, { pid }: Flags): Promise<void> {
-  const tid = await configured().driver.restoreThreadId(pid);
+  const tid = await (await openDriver()).restoreThreadId(pid);
   io.result({ pid, restoreTid: tid }, () => String(tid));
 }
 
@@ -109,9 +100,7 @@ function memoryText({ devices }: CudaProcess): string {
 }
 
 async function list(io: Io): Promise<void> {
-  const named = loadSettings().settings.CRIU_CUDA_DRIVER;
-  const driver = await openNativeDriver(named === '' ? undefined : named);
-  const processes = await listCudaProcesses(driver);
+  const processes = await listCudaProcesses(await openDriver());
   io.result({ processes }, () => {
     if (processes.length === 0) return 'no CUDA process that this user may look at';
     const rows = processes.map((one) => [String(one.pid), one.state, memoryText(one), one.command]);

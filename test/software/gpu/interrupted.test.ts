@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-/** Calls of the addon that are given up, or whose process, thread or program ends under them. */
+/** Calls into native code that are given up, or whose process, thread or program ends under them. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadAddon, type DriverHandle } from '../../../lib/native/addon.ts';
-import { DriverError, openNativeDriver, watchState, type CheckpointDriver } from '../../../lib/gpu/index.ts';
+import { nativeBackend } from '../../../lib/native/index.ts';
+import { backendNames } from '../../../lib/native/types.ts';
+import { cudaResultName } from '../../../lib/gpu/cuda-results.ts';
+import { DriverError, openDriver, watchState, type CheckpointDriver } from '../../../lib/gpu/index.ts';
 import { softcudaLibrary } from '../../../lib/paths.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
@@ -15,14 +17,12 @@ import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
 let machine: Machine;
 let driver: CheckpointDriver;
-let handle: DriverHandle;
 let workload: Workload;
 
 beforeAll(async () => {
   machine = new Machine();
   Object.assign(process.env, machine.env);
-  driver = await openNativeDriver(softcudaLibrary());
-  ({ handle } = await loadAddon().openDriver(softcudaLibrary()));
+  driver = await openDriver({ backend: 'addon' });
 });
 beforeEach(async () => {
   workload = await machine.start();
@@ -45,7 +45,11 @@ async function expectUnlocked(checksum: string): Promise<void> {
   expect(await workload.verify()).toBe(checksum);
 }
 
-describe('a lock that is given up', () => {
+describe.each(backendNames)('through the %s a lock that is given up', (backend) => {
+  beforeAll(async () => {
+    driver = await openDriver({ backend });
+  });
+
   it('is undone when it succeeds anyway', async () => {
     const checksum = await workload.verify();
     await workload.ask('spin start');
@@ -121,6 +125,14 @@ describe.each([
     'a question about GPUs',
     `addon.devices([process.env.CRIU_CUDA_DRIVER.replace('libcuda', 'libnvidia-ml')]);`,
   ],
+  [
+    'waiting for the end of a process',
+    'for (let i = 0; i < 8; i++) addon.onReadable(addon.pidfdOpen(pid), () => {});',
+  ],
+  [
+    'a wait that was stopped',
+    'for (let i = 0; i < 8; i++) addon.onReadable(addon.pidfdOpen(pid), () => {})();',
+  ],
   ['reading memory', 'for (let i = 0; i < 8; i++) addon.memoryPages(pid, addon.newCancel());'],
   [
     'all at once',
@@ -158,32 +170,34 @@ it('a checkpoint that a worker had begun is carried out when the worker ends', a
   expect(await workload.verify()).toBe(checksum);
 });
 
-describe('a process that ends in the middle of', () => {
-  const addon = loadAddon();
-  const steps = {
-    lock: () => addon.lock(handle, workload.pid, 0),
-    checkpoint: () => addon.checkpoint(handle, workload.pid),
-    restore: () => addon.restore(handle, workload.pid, new Uint8Array()),
-    unlock: () => addon.unlock(handle, workload.pid),
-  };
-
+describe.each(backendNames)('through the %s a process that ends in the middle of', (backend) => {
   it.each(['lock', 'checkpoint', 'restore', 'unlock'] as const)('%s', async (step) => {
+    const { calls } = await nativeBackend(backend).openDriver(softcudaLibrary());
+    const steps = {
+      lock: () => calls.lock(workload.pid, 0),
+      checkpoint: () => calls.checkpoint(workload.pid),
+      restore: () => calls.restore(workload.pid, []),
+      unlock: () => calls.unlock(workload.pid),
+    };
     const before = { lock: 0, checkpoint: 1, restore: 2, unlock: 1 }[step];
     if (before >= 1) await driver.lock(workload.pid);
     if (before >= 2) await driver.checkpoint(workload.pid);
     await stop();
     const call = steps[step]();
     // the request has to be on its way
-    const again = addon.state(handle, workload.pid);
+    const again = calls.state(workload.pid);
     expect(await again).toEqual({ result: 0, value: before });
     await workload.kill();
-    const { result } = await call;
-    expect(addon.errorName(result)).toBe('CUDA_ERROR_OPERATING_SYSTEM');
+    expect(cudaResultName(await call)).toBe('CUDA_ERROR_OPERATING_SYSTEM');
     await expect(driver.state(workload.pid)).rejects.toThrow(DriverError);
   });
 });
 
-describe('a watch', () => {
+describe.each(backendNames)('through the %s a watch', (backend) => {
+  beforeAll(async () => {
+    driver = await openDriver({ backend });
+  });
+
   it('tells nothing any more once it is closed', async () => {
     const seen: string[] = [];
     const controller = new AbortController();

@@ -75,15 +75,15 @@ describe('runDemo', { timeout: TIMEOUT_MS }, () => {
 });
 
 describe('chooseDriver', () => {
-  it('takes the software driver when asked, or when the settings name it', () => {
-    expect(chooseDriver(true)).toMatchObject({ software: true, library: softcudaLibrary() });
+  it('takes the software driver when asked, or when the settings name it', async () => {
+    expect(await chooseDriver(true)).toMatchObject({ software: true, library: softcudaLibrary() });
     vi.stubEnv('CRIU_CUDA_DRIVER', softcudaLibrary());
-    expect(chooseDriver(false)).toMatchObject({ software: true, library: softcudaLibrary() });
+    expect(await chooseDriver(false)).toMatchObject({ software: true, library: softcudaLibrary() });
   });
 
-  it('names a driver of the settings that is not there', () => {
+  it('names a driver of the settings that is not there', async () => {
     vi.stubEnv('CRIU_CUDA_DRIVER', '/no/such/libcuda.so.1');
-    expect(() => chooseDriver(false)).toThrow('/no/such/libcuda.so.1');
+    await expect(chooseDriver(false)).rejects.toThrow('CRIU_CUDA_DRIVER "/no/such/libcuda.so.1"');
   });
 });
 

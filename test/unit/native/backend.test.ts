@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { UsageError } from '../../../lib/errors.ts';
+import {
+  getChildSubreaper,
+  nativeBackend,
+  onReadable,
+  pidfdOpen,
+  setChildSubreaper,
+  SystemCallError,
+  waitpidNoHang,
+} from '../../../lib/native/index.ts';
+import { backendNames, type BackendName } from '../../../lib/native/types.ts';
+
+const NO_SUCH_PID = 2 ** 22 + 1;
+
+describe('nativeBackend', () => {
+  it('takes the addon where there is one', () => {
+    expect(nativeBackend(undefined, {}).name).toBe('addon');
+    expect(nativeBackend(undefined, { CRIU_CUDA_NATIVE: '' }).name).toBe('addon');
+  });
+
+  it.each(backendNames)('takes %s when the caller or CRIU_CUDA_NATIVE says so', (name) => {
+    const other = backendNames.find((one) => one !== name);
+    expect(nativeBackend(name, { CRIU_CUDA_NATIVE: other }).name).toBe(name);
+    expect(nativeBackend(undefined, { CRIU_CUDA_NATIVE: name }).name).toBe(name);
+  });
+
+  it('refuses a name it does not know, and says which it knows', () => {
+    const refused = () => nativeBackend(undefined, { CRIU_CUDA_NATIVE: 'ffi' });
+    expect(refused).toThrow(UsageError);
+    expect(refused).toThrow('CRIU_CUDA_NATIVE is "ffi"; accepted: addon, koffi');
+    expect(() => nativeBackend('ffi' as BackendName)).toThrow('backend is "ffi"');
+  });
+});
+
+describe.each(backendNames)('system calls through the %s', (backend) => {
+  const use = () => vi.stubEnv('CRIU_CUDA_NATIVE', backend);
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  it('make this process a subreaper, and no more', () => {
+    use();
+    const before = getChildSubreaper();
+    setChildSubreaper(true);
+    expect(getChildSubreaper()).toBe(true);
+    setChildSubreaper(false);
+    expect(getChildSubreaper()).toBe(false);
+    setChildSubreaper(before);
+  });
+
+  it('open a process and call back when it has ended, once', async () => {
+    use();
+    const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+    const fd = pidfdOpen(child.pid ?? 0);
+    expect(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')).toMatch(/^flags:\s+02\d*$/m); // close-on-exec
+    let calls = 0;
+    const stopped = onReadable(fd, () => (calls += 100));
+    stopped();
+    stopped();
+    const ended = new Promise<void>((resolve) => {
+      onReadable(fd, () => {
+        calls += 1;
+        resolve();
+      });
+    });
+    expect(calls).toBe(0);
+    child.stdin.end();
+    await Promise.all([ended, once(child, 'exit')]);
+    expect(calls).toBe(1);
+    closeSync(fd);
+  });
+
+  it('name what failed, and why', () => {
+    use();
+    expect(() => pidfdOpen(NO_SUCH_PID)).toThrow(SystemCallError);
+    expect(() => pidfdOpen(NO_SUCH_PID)).toThrow(`pidfd_open(${NO_SUCH_PID}): ESRCH (3)`);
+    expect(() => waitpidNoHang(NO_SUCH_PID)).toThrow(
+      expect.objectContaining({ code: 'ERR_SYSTEM_ECHILD', errno: constants.errno.ECHILD }) as Error,
+    );
+    expect(() => onReadable(1_000_000, () => undefined)).toThrow(
+      expect.objectContaining({ code: 'ERR_SYSTEM_EBADF' }) as Error,
+    );
+  });
+});
