@@ -14,7 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { listGpus, openNativeDriver } from '../dist/api/gpu.js';
+import { listGpus, openDriver } from '../dist/api/gpu.js';
 import { Workload } from '../dist/workload/index.js';
 
 const run = promisify(execFile);
@@ -126,9 +126,8 @@ if (options.out === undefined) {
   console.error('--out FILE is missing');
   process.exit(2);
 }
-const named = process.env.CRIU_CUDA_DRIVER || undefined;
-const driver = await openNativeDriver(named);
-const { driverVersion, gpus } = await listGpus({ driver: named });
+const driver = await openDriver({ backend: 'addon' });
+const { driverVersion, gpus } = await listGpus({ backend: 'addon' });
 const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-addon-'));
 const workload = await Workload.start({ socketPath: join(dir, 'w.sock'), args: ['--alloc', options.alloc] });
 try {

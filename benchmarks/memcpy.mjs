@@ -46,8 +46,7 @@ const [rounds] = wholeNumbers('rounds', 1);
 const [chunkMb] = wholeNumbers('chunk-mb', 1);
 const [device] = wholeNumbers('device', 0);
 
-const named = process.env.CRIU_CUDA_DRIVER || undefined;
-const { path: driverPath, version } = openDriver(named); // says what is missing
+const { path: driverPath, version } = await openDriver(); // says what is missing
 const cuda = koffi.load(driverPath);
 const engine = koffi.load(join(artefactDir(), 'lib', 'transfer', 'libcuda_transfer.so'));
 
@@ -146,7 +145,7 @@ function ask(name, ...args) {
 
 function byEngine(streams) {
   const opened = [null];
-  ask('open', opened, named ?? '', device, streams, chunkMb, -1, -1);
+  ask('open', opened, driverPath, device, streams, chunkMb, -1, -1);
   try {
     const address = [0];
     ask('allocate', opened[0], bytes, address);

@@ -9,8 +9,7 @@
 import { once } from 'node:events';
 import { createServer, request as ask } from 'node:http';
 import { parseArgs } from 'node:util';
-import { loadSettings } from 'criu-cuda-toolkit';
-import { describeError, openNativeDriver } from 'criu-cuda-toolkit/gpu';
+import { describeError, openDriver } from 'criu-cuda-toolkit/gpu';
 
 const { values } = parseArgs({
   options: {
@@ -22,7 +21,7 @@ const { values } = parseArgs({
 });
 const pid = Number(values.pid);
 const idleMs = Number(values['idle-ms']);
-const driver = await openNativeDriver(loadSettings().settings.CRIU_CUDA_DRIVER);
+const driver = await openDriver();
 
 let requests = 0; // under way
 let timer;

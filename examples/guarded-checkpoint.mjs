@@ -6,8 +6,8 @@
 //
 // Exit code 0: done; 1: refused or failed, and the processes are as they were; 2: wrong use.
 import { parseArgs } from 'node:util';
-import { checkpoint, describeError, loadSettings, readProcessTree } from 'criu-cuda-toolkit';
-import { DriverError, openNativeDriver } from 'criu-cuda-toolkit/gpu';
+import { checkpoint, describeError, readProcessTree } from 'criu-cuda-toolkit';
+import { DriverError, openDriver } from 'criu-cuda-toolkit/gpu';
 
 const { values } = parseArgs({
   options: {
@@ -19,7 +19,7 @@ const { values } = parseArgs({
 
 /** @returns the CUDA processes of the tree, by what the driver says about them */
 async function statesOf(root) {
-  const driver = await openNativeDriver(loadSettings().settings.CRIU_CUDA_DRIVER);
+  const driver = await openDriver();
   const states = new Map();
   for (const { pid } of readProcessTree(root)) {
     try {

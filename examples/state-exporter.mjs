@@ -5,12 +5,10 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { loadSettings } from 'criu-cuda-toolkit';
-import { describeError, listCudaProcesses, listGpus, openNativeDriver } from 'criu-cuda-toolkit/gpu';
+import { describeError, listCudaProcesses, listGpus, openDriver } from 'criu-cuda-toolkit/gpu';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '9464' } } });
-const path = loadSettings().settings.CRIU_CUDA_DRIVER;
-const driver = await openNativeDriver(path);
+const driver = await openDriver();
 const states = ['running', 'locked', 'checkpointed', 'failed', 'stopped'];
 
 function family(name, help, samples) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The Node addon. `node scripts/addon.mjs` builds it with node-gyp. With `--install`, as npm's install script, it
-// does nothing where a prebuilt one fits, and a failed build does not fail the installation: only the library's GPU and
-// driver queries need the addon, and they say what is missing.
+// does nothing where a prebuilt one fits, and a failed build does not fail the installation: koffi does the same,
+// and without it the library says what is missing.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';

@@ -8,22 +8,17 @@
 import { abortable } from '../abortable.ts';
 import { UsageError } from '../errors.ts';
 import {
-  MIN_DRIVER_VERSION,
   nativeBackend,
   processStates,
   type BackendName,
   type OpenedDriver,
+  type ProcessState,
 } from '../native/index.ts';
 import type { Environment } from '../paths.ts';
 import { checkPid, readThreadState } from '../process/index.ts';
 import { DriverError, ProcessStateError } from './driver-error.ts';
 import { driverLibrary, openError } from './library.ts';
 import { parseUuid, type DevicePair } from './uuid.ts';
-
-export { MIN_DRIVER_VERSION };
-
-/** The driver's word for a process, as CUDA names the states. */
-export type ProcessState = (typeof processStates)[number];
 
 export interface OpenDriverOptions {
   /** A libcuda.so.1. Empty: the usual search, whatever is set. @default the setting CRIU_CUDA_DRIVER */

@@ -3,16 +3,21 @@
  * GPUs, CUDA processes and the driver's checkpoint API.
  * @module
  */
-export type { BackendName, Gpu, GpuProcess, GpuReport } from '../native/index.ts';
+export {
+  MIN_DRIVER_VERSION,
+  type BackendName,
+  type Gpu,
+  type GpuProcess,
+  type GpuReport,
+  type ProcessState,
+} from '../native/index.ts';
 export { chooseDriver, type DriverChoice } from './choose.ts';
 export { listGpuProcesses, listGpus, NvmlError, type GpuOptions } from './devices.ts';
 export {
-  MIN_DRIVER_VERSION,
   openDriver,
   type CheckpointDriver,
   type LockOptions,
   type OpenDriverOptions,
-  type ProcessState,
   type RestoreStepOptions,
 } from './driver.ts';
 export { DriverError, ProcessStateError } from './driver-error.ts';

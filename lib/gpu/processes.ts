@@ -4,9 +4,10 @@
  * @module
  */
 import { readdir } from 'node:fs/promises';
-import type { CheckpointDriver, ProcessState } from './driver.ts';
+import type { CheckpointDriver } from './driver.ts';
 import { DriverError } from './driver-error.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
+import type { ProcessState } from '../native/index.ts';
 import { describeProcess } from '../process/index.ts';
 import { listGpuProcesses, type GpuOptions } from './devices.ts';
 
@@ -47,14 +48,14 @@ async function devicesByPid(options: GpuOptions): Promise<Map<number, CudaProces
 
 /**
  * Asks the driver about every process of this PID namespace, and NVML for the memory. Sorted by pid.
- * @param driver from `openNativeDriver`
+ * @param driver from `openDriver`
  * @throws `NvmlError`; a machine without NVML has no `devices`
  */
 export async function listCudaProcesses(
   driver: CheckpointDriver,
   options: GpuOptions = {},
 ): Promise<CudaProcess[]> {
-  const devices = await devicesByPid({ driver: driver.path, ...options });
+  const devices = await devicesByPid({ ...options, driver: options.driver ?? driver.path });
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found: CudaProcess[] = [];
   const next = pids.values();

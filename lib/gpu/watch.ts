@@ -5,9 +5,10 @@
  */
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CheckpointDriver, ProcessState } from './driver.ts';
+import type { CheckpointDriver } from './driver.ts';
 import { DriverError } from './driver-error.ts';
 import { ToolkitError } from '../errors.ts';
+import type { ProcessState } from '../native/index.ts';
 import { watchProcess, type WatchedProcess } from '../process/index.ts';
 
 export interface StateWatchOptions {

@@ -11,8 +11,11 @@ export const MIN_DRIVER_VERSION = 12080;
 
 export const CUDA_SUCCESS = 0;
 
-/** CUprocessState: the index is the value. */
-export const processStates = ['running', 'locked', 'checkpointed', 'failed'] as const;
+/** What a process is in the middle of; CUprocessState. */
+export type ProcessState = 'running' | 'locked' | 'checkpointed' | 'failed';
+
+/** The index is the value. */
+export const processStates: readonly ProcessState[] = ['running', 'locked', 'checkpointed', 'failed'];
 
 export const NVML_SUCCESS = 0;
 export const NVML_ERROR_NOT_SUPPORTED = 3;
