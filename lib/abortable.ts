@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * Runs something that cannot be stopped at once. Aborted, the promise rejects with the signal's reason without
- * waiting; nobody hears what becomes of the rest.
- * @param onAbort what to do about that which is still running: shorten it, or take back what it did
+ * waiting, and the result of the rest is ignored.
+ * @param onAbort what to do about the part that is still running: end it early, or undo what it did
  */
 export async function abortable<T>(
   run: () => Promise<T>,

@@ -160,7 +160,7 @@ CUresult UnlockNow(const Target &to)
 	return to.driver->cuCheckpointProcessUnlock(to.pid, nullptr);
 }
 
-// A lock that nobody hears of would hold the process for ever.
+// A lock that nobody knows of would block the process forever.
 Napi::Value Lock(const Napi::CallbackInfo &info)
 {
 	const Target to(info);

@@ -11,7 +11,7 @@
 namespace ccr
 {
 
-// Any thread. Throws std::system_error when the first thread cannot be made.
+// Any thread. Throws std::system_error when it cannot create the first thread.
 void Execute(std::function<void()> work);
 
 } // namespace ccr

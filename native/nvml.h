@@ -62,7 +62,7 @@ struct Nvml {
 	std::string path; // as it was opened
 };
 
-// Opens and initialises the first of `candidates` that can be opened; it stays so. Any thread.
+// Opens and initializes the first of `candidates` that can be opened; it stays so. Any thread.
 // nullptr: none can be opened or a call is missing (`error` has a sentence, `result` is 0), or
 // nvmlInit failed with `result`.
 const Nvml *OpenNvml(const std::vector<std::string> &candidates, std::string *error, int *result);

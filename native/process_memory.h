@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The memory of a process, from /proc/PID/smaps and pagemap. The kernel holds the process' map
-// while it answers, and waits for whoever holds it: not for the event loop.
+// The memory of a process, from /proc/PID/smaps and pagemap. The kernel locks the map of the
+// process while it answers, and waits for others that have locked it: not for the event loop.
 #ifndef CCR_NATIVE_PROCESS_MEMORY_H
 #define CCR_NATIVE_PROCESS_MEMORY_H
 

@@ -42,7 +42,7 @@ void Readable::Stop()
 	uv_close(reinterpret_cast<uv_handle_t *>(&handle_), OnClosed);
 }
 
-// An error counts as readable: whoever reads then learns about it.
+// An error counts as readable: a read then returns it.
 void Readable::OnEvent(uv_poll_t *handle, int, int)
 {
 	std::shared_ptr<Readable> readable = static_cast<Readable *>(handle->data)->self_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * GPUs and the processes on them, as NVML tells. CUDA is not initialised.
+ * GPUs and the processes on them, as NVML reports them. CUDA is not initialized.
  * @module
  */
 import { abortable } from '../abortable.ts';

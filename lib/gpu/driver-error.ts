@@ -8,7 +8,7 @@ import { cudaResultName } from './cuda-results.ts';
 
 const hints: Readonly<Record<string, string>> = {
   CUDA_ERROR_NOT_INITIALIZED:
-    'the process has not initialised CUDA, or this user may not look at it (root, or CAP_SYS_PTRACE, is needed)',
+    'the process has not initialized CUDA, or this user may not look at it (root, or CAP_SYS_PTRACE, is needed)',
   CUDA_ERROR_OPERATING_SYSTEM: 'there is no such process any more, or this user may not look at it',
   CUDA_ERROR_NOT_READY:
     'its GPU work did not end in time: raise the timeout, or wait for a long kernel to end',

@@ -30,9 +30,9 @@ export interface OpenDriverOptions {
 }
 
 export interface LockOptions {
-  /** Milliseconds to wait for the GPU work to end; 0 waits for ever. @default 10_000 */
+  /** Milliseconds to wait for the GPU work to end; 0 waits forever. @default 10_000 */
   timeoutMs?: number | undefined;
-  /** Stops waiting, with the signal's reason; a lock that comes all the same is taken back. */
+  /** Stops waiting, with the signal's reason; a lock that succeeds anyway is undone. */
   signal?: AbortSignal | undefined;
 }
 
@@ -43,19 +43,19 @@ export interface RestoreStepOptions {
 
 /**
  * What can be asked of the driver. Each call runs off the event loop and throws {@link DriverError} with the
- * driver's result, `ToolkitError` ERR_DRIVER_THREAD_STOPPED when the process' restore thread cannot run, or
- * `UsageError` for something that is no pid. A step that has begun is carried out.
+ * driver's result, `ToolkitError` ERR_DRIVER_THREAD_STOPPED when the process's restore thread cannot run, or
+ * `UsageError` for a number that is not a pid. A step that has begun is carried out.
  */
 export interface CheckpointDriver {
   /** The file that was opened. */
   readonly path: string;
-  /** As the driver says it: 1000 × major + 10 × minor of the CUDA version. */
+  /** As the driver reports it: 1000 × major + 10 × minor of the CUDA version. */
   readonly version: number;
   /** What the process is in the middle of. */
   state(pid: number): Promise<ProcessState>;
   /** The thread that must be able to run while the driver works on the process. */
   restoreThreadId(pid: number): Promise<number>;
-  /** From running to locked: waits for the GPU work under way; new calls into CUDA block in the process. */
+  /** From running to locked: waits for GPU work in progress; new calls into CUDA block in the process. */
   lock(pid: number, options?: LockOptions): Promise<void>;
   /** From locked to checkpointed: device memory goes to host memory of the process, the GPU is given up. */
   checkpoint(pid: number): Promise<void>;
@@ -82,7 +82,7 @@ function createDriver({ path, version, calls }: OpenedDriver): CheckpointDriver 
     check('cuCheckpointProcessGetRestoreThreadId', pid, result);
     return value;
   };
-  /** The driver would wait for ever for a restore thread that is stopped. */
+  /** The driver would wait forever for a restore thread that is stopped. */
   const checkThreadRuns = async (pid: number): Promise<void> => {
     const tid = await restoreThreadId(pid);
     const state = readThreadState(pid, tid);

@@ -37,7 +37,7 @@ const ENDING_MS = 500;
 /**
  * Emits `change` for the state found first and for every other one after it, `end` when the process has ended,
  * `error` when it cannot be asked any more; after `end` or `error` nothing follows. A state that comes and goes
- * between two questions is not seen. While the process' restore thread is stopped, as during a dump, the last
+ * between two questions is not seen. While the process's restore thread is stopped, as during a dump, the last
  * state stands.
  */
 export class StateWatcher extends EventEmitter<StateEvents> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The one door to native code: libcuda, NVML, system calls and fast readers of /proc, through the addon or koffi.
+ * The only way to native code: libcuda, NVML, system calls and fast readers of /proc, through the addon or koffi.
  * Importing it loads neither.
  * @module
  */
