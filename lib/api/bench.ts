@@ -21,6 +21,7 @@ export {
   type CaseSettings,
   type CaseSummary,
   type DumpRestoreOptions,
+  type FirstAndLast,
   type Interval,
   type Limits,
   type LimitsOptions,

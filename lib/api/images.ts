@@ -11,6 +11,7 @@ export {
   readGpuImages,
   readPageImages,
   verifyGpuImages,
+  type FoundManifest,
   type GpuAllocation,
   type GpuChunk,
   type GpuImage,

@@ -19,6 +19,8 @@ export {
   type CriuOrigin,
   type FoundCriu,
   type System,
+  type UnusableCriu,
+  type UsableCriu,
 } from '../machine/index.ts';
 export { planSetup, readSetupState, SetupError, type SetupState, type SetupStep } from '../setup/index.ts';
 export {
@@ -27,6 +29,7 @@ export {
   type ContainerSetupOptions,
   type ContainerSetupStep,
   type PathState,
+  type UndoneSetup,
 } from '../setup/containers/index.ts';
 export { buildPlugins, type BuildOptions, type BuildResult } from '../build/index.ts';
 export {

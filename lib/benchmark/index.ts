@@ -29,7 +29,7 @@ export {
   type LimitsOptions,
   type Prediction,
 } from './limits.ts';
-export { restoreLoop, type LoopOptions, type LoopResult } from './loop.ts';
+export { restoreLoop, type FirstAndLast, type LoopOptions, type LoopResult } from './loop.ts';
 export {
   createResult,
   parseResult,

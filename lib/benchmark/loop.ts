@@ -35,6 +35,14 @@ export interface LoopOptions {
   onRound?: ((round: number, verifiedMs: number) => void) | undefined;
 }
 
+/** A number that must not grow or shrink from restore to restore. */
+export interface FirstAndLast {
+  /** After the first restore. */
+  first: number;
+  /** After the last restore. */
+  last: number;
+}
+
 /** What the restores took, and whether they lost anything. */
 export interface LoopResult {
   /** Name of the case. */
@@ -44,9 +52,9 @@ export interface LoopResult {
   /** From the start of `criu restore` to the answer that every byte is right. Milliseconds. */
   verifiedMs: Spread;
   /** Free device memory while the restored program ran, in bytes: after the first restore and after the last. */
-  freeBytes: { first: number; last: number };
+  freeBytes: FirstAndLast;
   /** Entries of the run directory: after the first restore and after the last. */
-  runDirEntries: { first: number; last: number };
+  runDirEntries: FirstAndLast;
 }
 
 async function freeDeviceMemory(workload: Workload): Promise<number> {

@@ -78,7 +78,10 @@ const resultSchema = z.object({
 });
 
 /** What the file says, its summaries counted anew from its samples. */
-export type BenchmarkResult = z.infer<typeof resultSchema> & { summaries: CaseSummary[] };
+export type BenchmarkResult = z.infer<typeof resultSchema> & {
+  /** Of each case, in the order of the cases. */
+  summaries: CaseSummary[];
+};
 export type ResultCase = z.infer<typeof caseSchema>;
 
 /** Puts a result together; samples in the order of rounds and cases, ratios to the first case. */

@@ -34,7 +34,14 @@ export interface CdiSpec {
       /** `NAME=value`. */
       env: string[];
       /** Bind mounts. */
-      mounts: { hostPath: string; containerPath: string; options: string[] }[];
+      mounts: {
+        /** On the host. */
+        hostPath: string;
+        /** In the container. */
+        containerPath: string;
+        /** Of the mount, as `ro`. */
+        options: string[];
+      }[];
     };
   }[];
 }

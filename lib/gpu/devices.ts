@@ -18,6 +18,7 @@ import {
 import { driverLibrary } from './library.ts';
 import { nvmlErrorName } from './nvml-errors.ts';
 
+/** Which NVML is asked, and how. */
 export interface GpuOptions {
   /** The libcuda in use: the NVML next to it comes first. @default the setting CRIU_CUDA_DRIVER */
   driver?: string | undefined;

@@ -29,6 +29,7 @@ export class DriverError extends CodedError<`ERR_DRIVER_${string}`> {
   readonly result: number;
   /** `CUDA_ERROR_NOT_READY` … */
   readonly resultName: string;
+  /** The process that was asked about. */
   readonly pid: number;
 
   constructor(call: string, result: number, pid: number) {

@@ -20,6 +20,7 @@ import { DriverError, ProcessStateError } from './driver-error.ts';
 import { driverLibrary, openError } from './library.ts';
 import { parseUuid, type DevicePair } from './uuid.ts';
 
+/** Which driver is opened, and how. */
 export interface OpenDriverOptions {
   /** A libcuda.so.1. Empty: the usual search, whatever is set. @default the setting CRIU_CUDA_DRIVER */
   path?: string | undefined;
@@ -29,6 +30,7 @@ export interface OpenDriverOptions {
   env?: Environment | undefined;
 }
 
+/** How long is waited for GPU work in progress. */
 export interface LockOptions {
   /** Milliseconds to wait for the GPU work to end; 0 waits forever. @default 10_000 */
   timeoutMs?: number | undefined;
@@ -36,6 +38,7 @@ export interface LockOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Where device memory goes. */
 export interface RestoreStepOptions {
   /** Empty: the same GPUs. Else it names every GPU of the process. @default [] */
   deviceMap?: readonly DevicePair[] | undefined;
@@ -43,7 +46,7 @@ export interface RestoreStepOptions {
 
 /**
  * What can be asked of the driver. Each call runs off the event loop and throws {@link DriverError} with the
- * driver's result, `ToolkitError` ERR_DRIVER_THREAD_STOPPED when the process's restore thread cannot run, or
+ * driver's result, `ProcessStateError` ERR_DRIVER_THREAD_STOPPED when the process's restore thread cannot run, or
  * `UsageError` for a number that is not a pid. A step that has begun is carried out.
  */
 export interface CheckpointDriver {

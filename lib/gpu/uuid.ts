@@ -3,7 +3,9 @@ import { UsageError } from '../errors.ts';
 
 /** Which GPU takes the place of which, by UUID as `nvidia-smi -L` prints them. */
 export interface DevicePair {
+  /** UUID of the GPU that the process had. */
   from: string;
+  /** UUID of the GPU that takes its place. */
   to: string;
 }
 

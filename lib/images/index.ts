@@ -6,6 +6,13 @@
 export { GpuImageError } from './error.ts';
 export { parseManifest } from './manifest.ts';
 export { readPageImages } from './pages.ts';
-export { listGpuImages, readGpuImage, readGpuImages, type GpuImage, type GpuStripe } from './read.ts';
+export {
+  listGpuImages,
+  readGpuImage,
+  readGpuImages,
+  type FoundManifest,
+  type GpuImage,
+  type GpuStripe,
+} from './read.ts';
 export type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest, PageImage, PageMapping } from './types.ts';
 export { verifyGpuImages, type VerifiedImage, type VerifyOptions } from './verify.ts';

@@ -21,6 +21,14 @@ export interface GpuStripe {
   size: number;
 }
 
+/** A manifest in a directory. */
+export interface FoundManifest {
+  /** File name. */
+  name: string;
+  /** The process that was dumped. */
+  pid: number;
+}
+
 /** The GPU image of one process. */
 export interface GpuImage {
   /** File name of the manifest. */
@@ -34,10 +42,7 @@ export interface GpuImage {
 const manifestName = /^cuda-([1-9]\d*)\.img$/;
 
 /** Names in a directory that match, by the pid that is the pattern's group. */
-export async function listManifests(
-  directory: string,
-  pattern: RegExp,
-): Promise<{ name: string; pid: number }[]> {
+export async function listManifests(directory: string, pattern: RegExp): Promise<FoundManifest[]> {
   checkPath('directory', directory);
   let names: string[];
   try {
@@ -56,7 +61,7 @@ export async function listManifests(
 }
 
 /** Names of the manifests in a directory, by pid. */
-export function listGpuImages(directory: string): Promise<{ name: string; pid: number }[]> {
+export function listGpuImages(directory: string): Promise<FoundManifest[]> {
   return listManifests(directory, manifestName);
 }
 

@@ -23,18 +23,32 @@ export interface CriuCandidate {
   origin: CriuOrigin;
 }
 
+/** A CRIU that will do. */
+export interface UsableCriu {
+  /** It is new enough, and its own check passes. */
+  usable: true;
+}
+
+/** A CRIU that will not do. */
+export interface UnusableCriu {
+  /** It is too old, or its own check fails. */
+  usable: false;
+  /** Why it will not do. */
+  reason: string;
+}
+
 /** A CRIU program and whether it will do. */
 export type CriuInfo = CriuCandidate & {
   /** `undefined` when it does not tell. */
   version: string | undefined;
-} & ({ usable: true } | { usable: false; reason: string });
+} & (UsableCriu | UnusableCriu);
 
 /** What a search for CRIU found. */
 export interface FoundCriu {
   /** The one to use. */
-  criu: (CriuInfo & { usable: true }) | undefined;
+  criu: (CriuInfo & UsableCriu) | undefined;
   /** Those looked at before it (or all, when none will do), with the reason. */
-  rejected: (CriuInfo & { usable: false })[];
+  rejected: (CriuInfo & UnusableCriu)[];
 }
 
 const CHECK_TIMEOUT_MS = 30_000;

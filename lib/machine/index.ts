@@ -11,6 +11,8 @@ export {
   type CriuInfo,
   type CriuOrigin,
   type FoundCriu,
+  type UnusableCriu,
+  type UsableCriu,
 } from './find-criu.ts';
 export { findOnPath } from './find-on-path.ts';
 export { currentSystem, type System } from './system.ts';

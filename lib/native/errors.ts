@@ -10,6 +10,7 @@ errnoNames.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP');
 
 /** A system call failed; `code` is `ERR_SYSTEM_<errno name>`. */
 export class SystemCallError extends CodedError<`ERR_SYSTEM_${string}`> {
+  /** The number behind the name in `code`. */
   readonly errno: number;
 
   constructor(call: string, errno: number, hint?: string) {

@@ -46,17 +46,30 @@ export interface Gpu {
   index: number;
   /** `GPU-…`, as nvidia-smi prints it. */
   uuid: string;
+  /** As NVML names it. */
   name: string;
   /** `domain:bus:device.function` in lower case, as in /sys/bus/pci/devices. */
   pciAddress: string | null;
-  memory: { totalBytes: number; freeBytes: number; usedBytes: number } | null;
+  /** Device memory. */
+  memory: {
+    /** All of it. */
+    totalBytes: number;
+    /** Not in use. */
+    freeBytes: number;
+    /** In use, by processes and the driver. */
+    usedBytes: number;
+  } | null;
   /** PCIe generation and lanes now; an idle link may be slower than it can be. */
   linkGeneration: number | null;
+  /** PCIe lanes now. */
   linkWidth: number | null;
+  /** The highest PCIe generation. */
   maxLinkGeneration: number | null;
+  /** The most PCIe lanes. */
   maxLinkWidth: number | null;
 }
 
+/** What NVML says about this machine. */
 export interface GpuReport {
   /** The NVML library that answered. */
   library: string;
@@ -64,6 +77,7 @@ export interface GpuReport {
   driverVersion: string;
   /** As the driver reports it: 1000 × major + 10 × minor. */
   cudaVersion: number;
+  /** In the order of NVML. */
   gpus: Gpu[];
 }
 
@@ -71,6 +85,7 @@ export interface GpuReport {
 export interface GpuProcess {
   /** In the PID namespace of the driver: inside a container it may be unknown. */
   pid: number;
+  /** `GPU-…` */
   deviceUuid: string;
   /** Device memory it holds, bytes; `null` when the driver does not report it. */
   usedBytes: number | null;
@@ -81,29 +96,37 @@ export type MemoryKind = 'privateAnonymous' | 'sharedAnonymous' | 'file' | 'devi
 
 /** Mappings added up. */
 export interface MemorySums {
+  /** How many mappings there are. */
   mappings: number;
+  /** Address space. */
   sizeBytes: number;
   /** In memory, hugetlbfs included. */
   residentBytes: number;
   /** Of the resident ones, in transparent huge pages or of hugetlbfs: copied faster. */
   hugePageBytes: number;
+  /** On the swap device. */
   swappedBytes: number;
 }
 
 /** One mapping. */
 export interface MemoryMapping extends Omit<MemorySums, 'mappings' | 'sizeBytes'> {
+  /** First address. */
   start: bigint;
+  /** The address after its last byte. */
   end: bigint;
   /** `rwxp` or `rwxs`, `-` for what is missing. */
   permissions: string;
   /** As the kernel writes it, `[heap]` too; empty for anonymous memory. */
   path: string;
+  /** Kind of memory. */
   kind: MemoryKind;
 }
 
 /** Pages by their state, from /proc/PID/pagemap; one may be counted in more than one field. */
 export interface MemoryPages {
+  /** In memory. */
   presentBytes: number;
+  /** On the swap device. */
   swappedBytes: number;
   /** Of a file, or shared. */
   fileOrSharedBytes: number;
@@ -115,6 +138,7 @@ export interface MemoryPages {
 
 /** What a process has mapped, from /proc/PID/smaps. */
 export interface MemoryMap extends MemorySums {
+  /** Sums by kind of memory. */
   kinds: Record<MemoryKind, MemorySums>;
   /** The mappings with the most resident memory, largest first. */
   largest: MemoryMapping[];

@@ -82,7 +82,17 @@ export function formatPoolMetrics(status: PoolStatus | undefined): string {
 }
 
 /** A path for a Unix socket, or a loopback address with a port; 0 takes any free one. */
-export type MetricsAddress = { socketPath: string } | { host: '127.0.0.1' | '::1'; port: number };
+export type MetricsAddress =
+  | {
+      /** Path of a Unix socket; one that is left there is replaced. */
+      socketPath: string;
+    }
+  | {
+      /** A loopback address. */
+      host: '127.0.0.1' | '::1';
+      /** 0 takes any free port. */
+      port: number;
+    };
 
 /** What an earlier server left; anything else is somebody's. */
 function removeSocket(path: string): void {

@@ -17,6 +17,7 @@ import {
 } from '../native/index.ts';
 import { checkPid } from './proc.ts';
 
+/** How memory is read. */
 export interface MemoryOptions {
   /** Gives up, with the signal's reason; a large process may take a second. */
   signal?: AbortSignal | undefined;
@@ -24,6 +25,7 @@ export interface MemoryOptions {
   backend?: BackendName | undefined;
 }
 
+/** How memory is read, and how much of it is listed. */
 export interface MemoryMapOptions extends MemoryOptions {
   /** How many single mappings are wanted. @default 16 */
   largest?: number | undefined;

@@ -16,15 +16,29 @@ import {
   SystemCallError,
   waitpidNoHang,
 } from '../native/index.ts';
-import { checkPid, readStat, type ProcessStat } from './proc.ts';
 import { checkMilliseconds } from '../check.ts';
+import { checkPid, readStat, type ProcessStat } from './proc.ts';
 
 /** How a process ended. */
 export type ExitStatus =
-  | { kind: 'exited'; code: number }
-  | { kind: 'signaled'; signal: number; coreDumped: boolean }
-  /** It was not our child, or somebody else collected it: its status is not ours to know. */
-  | { kind: 'unknown' };
+  | {
+      /** It called exit. */
+      kind: 'exited';
+      /** The exit code, 0-255. */
+      code: number;
+    }
+  | {
+      /** A signal ended it. */
+      kind: 'signaled';
+      /** Number of the signal. */
+      signal: number;
+      /** Whether the kernel wrote a core file. */
+      coreDumped: boolean;
+    }
+  | {
+      /** It was not our child, or another process collected it: its status is not known here. */
+      kind: 'unknown';
+    };
 
 /** Decodes the number that waitpid fills in. */
 export function decodeWaitStatus(status: number): ExitStatus {

@@ -16,11 +16,34 @@ interface Common {
 /** What a setting means, and what it accepts. */
 export type SettingDefinition = Common &
   (
-    | { type: 'number'; min: number; max: number }
-    | { type: 'choice'; words: readonly string[] }
-    /** Any of the words joined by commas, or `off`. */
-    | { type: 'flags'; words: readonly string[] }
-    | { type: 'text'; maxBytes: number; absolutePath?: true | undefined }
+    | {
+        /** A whole number. */
+        type: 'number';
+        /** The smallest. */
+        min: number;
+        /** The largest. */
+        max: number;
+      }
+    | {
+        /** One of the words. */
+        type: 'choice';
+        /** What is accepted. */
+        words: readonly string[];
+      }
+    | {
+        /** Any of the words joined by commas, or `off`. */
+        type: 'flags';
+        /** What is accepted. */
+        words: readonly string[];
+      }
+    | {
+        /** Any text. */
+        type: 'text';
+        /** Its greatest length. */
+        maxBytes: number;
+        /** Whether it has to begin with `/`. */
+        absolutePath?: true | undefined;
+      }
   );
 
 const PATH_BYTES = 4095;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** A machine for containers. @module */
-export { SetupRecord, type SetupEntry, type PathState } from './record.ts';
+export { SetupRecord, type SetupEntry, type PathState, type UndoneSetup } from './record.ts';
 export {
   planContainerSetup,
   settingsText,

@@ -42,6 +42,14 @@ export type PathState =
   /** Somebody else's, or ours and changed since. */
   | 'foreign';
 
+/** What became of everything that setup had put on the machine. */
+export interface UndoneSetup {
+  /** Paths that were removed. */
+  removed: string[];
+  /** Paths that stay, because they were changed since. */
+  left: string[];
+}
+
 /** @returns false when somebody else's files are in it */
 function removeEmpty(dir: string): boolean {
   if (!existsSync(dir)) return true;
@@ -139,7 +147,7 @@ export class SetupRecord {
    * @param unmount ends a mount, which may be gone already: none survives a restart of the machine
    * @returns what was removed, and what was left because somebody changed it
    */
-  async undo(unmount: (path: string) => Promise<void>): Promise<{ removed: string[]; left: string[] }> {
+  async undo(unmount: (path: string) => Promise<void>): Promise<UndoneSetup> {
     const [removed, left]: [string[], string[]] = [[], []];
     for (const entry of [...this.#entries].reverse()) {
       if (!this.isOurs(entry.path)) {

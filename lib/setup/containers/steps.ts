@@ -15,7 +15,7 @@ import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.
 import type { ProgressListener } from '../../progress.ts';
 import { installPackages, missingPackages } from '../packages.ts';
 import { findCriu, type System } from '../../machine/index.ts';
-import { SetupRecord, type PathState } from './record.ts';
+import { SetupRecord, type PathState, type UndoneSetup } from './record.ts';
 import { SetupError } from '../error.ts';
 
 /** What containers are to have. */
@@ -23,7 +23,14 @@ export interface ContainerSetupOptions {
   /** Directory of the plugin that containers are checkpointed with. */
   libdir: string;
   /** Mounts a tmpfs for images. */
-  store?: { bytes: number; hugePages: boolean } | undefined;
+  store?:
+    | {
+        /** Size of the tmpfs. */
+        bytes: number;
+        /** Whether it consists of huge pages. */
+        hugePages: boolean;
+      }
+    | undefined;
   /** Writes the settings that this project's programs take from the environment. */
   envFile?: string | undefined;
   /** @default / */
@@ -231,10 +238,7 @@ export async function planContainerSetup(
 }
 
 /** Takes back what {@link planContainerSetup}'s steps did; packages stay. */
-export async function undoContainerSetup(
-  system: System,
-  root = '/',
-): Promise<{ removed: string[]; left: string[] }> {
+export async function undoContainerSetup(system: System, root = '/'): Promise<UndoneSetup> {
   return SetupRecord.read(root).undo(async (path) => {
     if (!isMounted(root, path)) return;
     const { exitCode, stderr } = await system.run('umount', [path]);

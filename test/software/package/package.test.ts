@@ -168,7 +168,8 @@ describe('the package', () => {
   });
 
   const options: Record<string, { file: string; type: string; flags: string[] }> = {
-    node10: { file: 'use.ts', type: 'commonjs', flags: ['--module', 'commonjs'] },
+    // zod's types need esModuleInterop there
+    node10: { file: 'use.ts', type: 'commonjs', flags: ['--module', 'commonjs', '--esModuleInterop'] },
     node16: { file: 'use.mts', type: 'commonjs', flags: ['--module', 'node16'] },
     nodenext: { file: 'use.cts', type: 'module', flags: ['--module', 'nodenext'] },
     bundler: { file: 'use.ts', type: 'module', flags: ['--module', 'esnext'] },
