@@ -5,20 +5,27 @@
  */
 import { readdir } from 'node:fs/promises';
 import type { CheckpointDriver } from './driver.ts';
-import { DriverError } from './driver-error.ts';
-import { EnvironmentError, ToolkitError } from '../errors.ts';
+import { DriverError, ProcessStateError } from './driver-error.ts';
+import { EnvironmentError } from '../errors.ts';
 import type { ProcessState } from '../native/index.ts';
 import { describeProcess } from '../process/index.ts';
 import { listGpuProcesses, type GpuOptions } from './devices.ts';
 
+/** A process that the driver knows. */
 export interface CudaProcess {
+  /** In the PID namespace of this program. */
   pid: number;
   /** Its command line. */
   command: string;
   /** `stopped`: its restore thread is stopped, as under a debugger or a dump, so that the driver cannot be asked. */
   state: ProcessState | 'stopped';
   /** Device memory by GPU; empty when it holds none, or NVML does not tell. */
-  devices: { uuid: string; usedBytes: number | null }[];
+  devices: {
+    /** `GPU-…` */
+    uuid: string;
+    /** `null` when the driver does not tell. */
+    usedBytes: number | null;
+  }[];
 }
 
 /** Questions to the driver at a time. */
@@ -29,7 +36,7 @@ async function stateOf(driver: CheckpointDriver, pid: number): Promise<CudaProce
     return await driver.state(pid);
   } catch (error) {
     if (error instanceof DriverError) return undefined; // no CUDA process, gone, or not ours to see
-    if (error instanceof ToolkitError && error.code === 'ERR_DRIVER_THREAD_STOPPED') return 'stopped';
+    if (error instanceof ProcessStateError && error.code === 'ERR_DRIVER_THREAD_STOPPED') return 'stopped';
     throw error;
   }
 }

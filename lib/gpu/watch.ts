@@ -6,11 +6,12 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CheckpointDriver } from './driver.ts';
-import { DriverError } from './driver-error.ts';
-import { ToolkitError } from '../errors.ts';
+import { checkMilliseconds } from '../check.ts';
+import { DriverError, ProcessStateError } from './driver-error.ts';
 import type { ProcessState } from '../native/index.ts';
-import { watchProcess, type WatchedProcess } from '../process/index.ts';
+import { checkPid, watchProcess, type WatchedProcess } from '../process/index.ts';
 
+/** How often is asked, and until when. */
 export interface StateWatchOptions {
   /** Milliseconds between two questions to the driver. @default 250 */
   intervalMs?: number | undefined;
@@ -18,16 +19,23 @@ export interface StateWatchOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** A state that is not the one before. */
 export interface StateChange {
+  /** The process that is watched. */
   pid: number;
+  /** The state now. */
   state: ProcessState;
   /** `undefined` for the state found first. */
   previous: ProcessState | undefined;
 }
 
+/** Arguments of the listeners, by event. */
 export interface StateEvents {
+  /** The first state, and every other one after it. */
   change: [StateChange];
+  /** The process has ended. */
   end: [];
+  /** The process cannot be asked. */
   error: [Error];
 }
 
@@ -41,15 +49,19 @@ const ENDING_MS = 500;
  * state stands.
  */
 export class StateWatcher extends EventEmitter<StateEvents> {
+  /** The process that is watched. */
   readonly pid: number;
   readonly #closing = new AbortController();
 
   constructor(driver: CheckpointDriver, pid: number, options: StateWatchOptions = {}) {
     super();
+    const { intervalMs = 250 } = options;
+    checkPid(pid);
+    checkMilliseconds('intervalMs', intervalMs);
     this.pid = pid;
     options.signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (options.signal?.aborted) this.close();
-    void this.#watch(driver, options.intervalMs ?? 250).finally(() => {
+    void this.#watch(driver, intervalMs).finally(() => {
       options.signal?.removeEventListener('abort', this.#onAbort);
     });
   }
@@ -109,7 +121,7 @@ export class StateWatcher extends EventEmitter<StateEvents> {
       return await driver.state(this.pid);
     } catch (error) {
       if (await process.ended({ timeoutMs: ENDING_MS, signal: this.#closing.signal })) return undefined;
-      const stopped = error instanceof ToolkitError && error.code === 'ERR_DRIVER_THREAD_STOPPED';
+      const stopped = error instanceof ProcessStateError && error.code === 'ERR_DRIVER_THREAD_STOPPED';
       if (stopped && previous !== undefined) return previous;
       if (
         error instanceof DriverError &&
