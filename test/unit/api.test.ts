@@ -102,11 +102,28 @@ describe('every entry', () => {
   });
 });
 
-it('every error class can be imported, but for the one of the demo', () => {
+it('every error class can be imported, but for those of the command line alone', () => {
   const names = readdirSync(join(projectRoot, 'lib'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => readFileSync(join(projectRoot, 'lib', name), 'utf8'))
     .flatMap((text) => [...text.matchAll(/class (\w+) extends CodedError</g)].map(([, name = '']) => name));
   const exported = new Set(Object.values(entries).flatMap((entry) => Object.keys(entry)));
-  expect(names.filter((name) => !exported.has(name))).toEqual(['DemoError']);
+  expect(names.filter((name) => !exported.has(name))).toEqual(['DemoError', 'SelftestError']);
+});
+
+it('what docs/library.md and the examples import is there', () => {
+  const examples = readdirSync(join(projectRoot, 'examples')).filter((name) => name.endsWith('.mjs'));
+  const texts = ['docs/library.md', ...examples.map((name) => `examples/${name}`)].map((path) =>
+    readFileSync(join(projectRoot, path), 'utf8'),
+  );
+  const imports = texts.flatMap((text) => [
+    ...text.matchAll(/import \{([^}]+)\} from 'criu-cuda-toolkit(?:\/(\w+))?'/g),
+  ]);
+  expect(imports.length).toBeGreaterThan(examples.length);
+  for (const [, names = '', entry = 'index'] of imports) {
+    const wanted = names.split(',').map((name) => name.trim());
+    expect(Object.keys(entries[entry] ?? {})).toEqual(
+      expect.arrayContaining(wanted.filter((name) => name !== '')),
+    );
+  }
 });

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkpoint } from '../../lib/checkpoint/index.ts';
 import { createContainer, findContainer, removeContainer, writeCdi } from '../../lib/container/index.ts';
 import { createGolden } from '../../lib/golden/index.ts';
+import { watchState } from '../../lib/gpu/index.ts';
 import { readGpuImages, readPageImages, verifyGpuImages } from '../../lib/images/index.ts';
 import { inspectPluginDirectory } from '../../lib/inspect/index.ts';
 import { installPlugin } from '../../lib/install/index.ts';
@@ -17,6 +18,8 @@ import {
   readProcessTree,
   waitForExit,
   watchProcess,
+  readMemoryMap,
+  readMemoryPages,
 } from '../../lib/process/index.ts';
 import { restore, wake } from '../../lib/restore/index.ts';
 import { preloadEnvironment, startProgram } from '../../lib/run/index.ts';
@@ -44,6 +47,8 @@ afterEach(() => {
 const refusal = (call: () => unknown): Promise<unknown> => Promise.resolve().then(call);
 
 const one = { name: 'stock', libdir: '/' };
+/** Nothing is asked of it. */
+const driver = any({});
 const server = { url: 'http://127.0.0.1:1' };
 
 describe('a pid', () => {
@@ -64,6 +69,9 @@ describe('a pid', () => {
     ['readMemorySummary', (pid) => readMemorySummary(pid)],
     ['waitForExit', (pid) => waitForExit(pid)],
     ['watchProcess', (pid) => watchProcess(pid)],
+    ['watchState', (pid) => watchState(driver, pid)],
+    ['readMemoryMap', (pid) => readMemoryMap(pid)],
+    ['readMemoryPages', (pid) => readMemoryPages(pid)],
   ];
   describe.each(pids)('that is %s', (_, pid) => {
     it.each(calls)('is refused by %s', async (_name, call) => {
@@ -130,6 +138,7 @@ describe('a time', () => {
     await expect(restore({ imagesDir: dir, timeoutMs })).rejects.toMatchObject(refused);
     await expect(stopPool({ timeoutMs })).rejects.toMatchObject(refused);
     await expect(killTree(2 ** 30, timeoutMs)).rejects.toMatchObject(refused);
+    expect(() => watchState(driver, process.pid, { intervalMs: timeoutMs })).toThrow('not a number from 0');
   });
 });
 
