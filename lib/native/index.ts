@@ -13,6 +13,7 @@ export type {
   Backend,
   BackendName,
   Gpu,
+  GpuMemory,
   GpuProcess,
   GpuReport,
   MemoryCalls,
