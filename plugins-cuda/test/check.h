@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* For a test that goes on after what is wrong, and counts it. */
+/* For tests that report a failed check, count it and continue. */
 #ifndef CCR_TEST_CHECK_H
 #define CCR_TEST_CHECK_H
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Settings: defaults, order of precedence, and errors that name key, value and what is accepted. */
+/*
+ * Settings: defaults, precedence, and errors that name the key, the value and
+ * the accepted values.
+ */
 #include "common/settings/settings.h"
 
 #include <stdio.h>

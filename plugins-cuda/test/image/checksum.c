@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Checksums: published values, every instruction set alike, pieces like the whole; zero test. */
+/*
+ * Checksums: published values, same results with every instruction set and in
+ * pieces; the test for zeroes.
+ */
 #include "image/checksum/checksum.h"
 
 #include "image/checksum/checksum_table.h"
@@ -9,7 +12,7 @@ static unsigned char data[300000] __attribute__((aligned(64)));
 
 static void test_known_values(void)
 {
-	/* Of the reference implementations: XXH3 of nothing, CRC-32's check value. */
+	/* From the reference implementations: XXH3 of no bytes, and CRC-32's check value. */
 	CHECK(ccr_xxh3("", 0) == 0x2d06800538d394c2ull);
 	CHECK(ccr_crc32("123456789", 9) == 0xcbf43926u);
 	CHECK(ccr_crc32("", 0) == 0);

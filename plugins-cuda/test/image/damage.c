@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Damaged images are refused with the file's and the field's name, and never crash the reader. */
+/*
+ * Damaged images are refused with a message that names the file and the field,
+ * and never crash the reader.
+ */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +56,7 @@ static void test_every_flipped_bit_and_length(void)
 			manifest[at] ^= 1 << bit;
 		}
 	for (size_t size = 0; size < manifest_size; size++) {
-		/* An exact allocation, so that a sanitizer sees a read beyond it. */
+		/* An allocation of the exact size, so that a sanitizer detects a read beyond it. */
 		void *part = malloc(size ? size : 1);
 
 		memcpy(part, manifest, size);
@@ -72,7 +75,7 @@ static void seal(unsigned char *data, size_t size)
 	memcpy(data, &head, sizeof(head));
 }
 
-/* The same behind a right checksum: the fields' own checks have to hold. */
+/* The same with a correct checksum, so that the checks of the fields must detect the damage. */
 static void test_flips_behind_the_checksum(void)
 {
 	unsigned char *copy = malloc(manifest_size);
@@ -115,7 +118,7 @@ static void test_head(void)
 	manifest[manifest_size - 1] ^= 1;
 }
 
-/* Packs a changed image and gives what the reader says to it. */
+/* Packs a changed image and returns the reader's result. */
 static int repack(struct ccr_image *image)
 {
 	void *data;
@@ -145,11 +148,11 @@ static int repack(struct ccr_image *image)
 
 static void test_fields(struct ccr_image *image)
 {
-	struct ccr_image_chunk *chunk = &image->chunks[2]; /* allocation 1, its second */
+	struct ccr_image_chunk *chunk = &image->chunks[2]; /* the second chunk of allocation 1 */
 
 	CHECK(chunk->allocation == 1 && chunk->position == 64 * KIB && !chunk->is_zero);
 	WITH(image->allocations[1].requested, 1 * MIB, "allocations[1].requested");
-	image->allocations[1].requested = 0; /* or it hides what comes after it */
+	image->allocations[1].requested = 0; /* otherwise it hides the next error */
 	WITH(image->pid, 0, "pid");
 	WITH(image->chunk_size, 0, "chunk_size");
 	WITH(image->chunk_size, 64 * KIB + 1, "chunk_size");
@@ -250,7 +253,7 @@ static void test_stripes(int dirfd)
 	SAYS(image_error, "cuda-7.img", "No such file");
 }
 
-/* Another process's image under this name. */
+/* The image of another process has this name. */
 static void test_wrong_pid(int dirfd)
 {
 	CHECK(!renameat(dirfd, "cuda-8.img", dirfd, "cuda-7.img"));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The checked-in image test/fixtures/gpu-image, which the TypeScript reader is
- * tested with too, can still be read. `image_fixture --write DIR` makes it anew.
- * Its second allocation has a field that the format had once: readers pass over it.
+ * Reads the checked-in image test/fixtures/gpu-image, which also tests the
+ * TypeScript reader. `image_fixture --write DIR` creates it. Its second
+ * allocation has a field that the format no longer has, which readers must
+ * ignore.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -6,9 +6,9 @@ foreach(area checksum roundtrip damage pages)
 	ccr_test(image_${area} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${area}.c LIBS image_test)
 endforeach()
 ccr_test(image_bounds SOURCES ${CMAKE_CURRENT_LIST_DIR}/bounds.c LIBS image_test)
-# It makes messages that no writer makes.
+# Packs messages that the writer never creates.
 target_include_directories(test_image_bounds PRIVATE $<TARGET_PROPERTY:ccr_image,INCLUDE_DIRECTORIES>)
-# Not part of what is shipped.
+# Not shipped.
 set(fixture ${PROJECT_SOURCE_DIR}/../test/fixtures/gpu-image)
 if(EXISTS ${fixture})
 	ccr_test(image_fixture SOURCES ${CMAKE_CURRENT_LIST_DIR}/fixture.c LIBS image_test ARGS ${fixture})

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What the tests of GPU images and of the transfer engine share. */
+/* Shared by the tests of GPU images and of the transfer engine. */
 #ifndef CCR_IMAGE_TEST_H
 #define CCR_IMAGE_TEST_H
 
@@ -24,7 +24,7 @@
 		}                                                                         \
 	} while (0)
 
-/* True when `text` holds both words; shows the text otherwise. */
+/* Checks that `text` contains both strings; prints it otherwise. */
 #define SAYS(text, one, two)                                                              \
 	do {                                                                              \
 		if (!strstr(text, one) || !strstr(text, two)) {                           \
@@ -36,24 +36,26 @@
 
 extern char image_error[512];
 
-/* A directory of its own for the test, removed with what is in it at the end of the process. */
+/* Creates a directory for the test, which is removed with its files when the process ends. */
 int image_directory(void);
 const char *image_directory_path(void);
-/* Number of files in it. */
+/* Number of files in the directory. */
 int image_count_files(void);
 void image_remove_files(void);
 
-/* Bytes that depend on seed and position; never zero over 8 bytes. */
+/* Fills with bytes that depend on seed and position; never 8 consecutive zeroes. */
 void image_pattern(void *data, size_t size, uint64_t seed);
 
-/* One writer, `sizes[i]` bytes of pattern i per allocation (0 mod 4: zeroes) in chunks of 64 KiB.
+/*
+ * Writes an image: allocation i has `sizes[i]` bytes of pattern i (zeroes if i
+ * % 4 is 0) in chunks of 64 KiB.
  */
 void image_write(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, uint32_t nr_writers);
 void image_write_chunks(int dirfd, int pid, const uint64_t *sizes, uint32_t nr, uint32_t nr_writers,
 			uint64_t chunk_size);
 void image_expected(void *data, size_t size, uint32_t allocation);
 
-/* Overwrites `size` bytes of a file of the directory. */
+/* Overwrites `size` bytes of a file in the directory. */
 void image_patch(const char *name, uint64_t offset, const void *data, size_t size);
 
 #endif

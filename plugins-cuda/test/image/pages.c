@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Manifests of page files: what was written is read; what cannot be is refused by name. */
+/*
+ * Manifests of page files: written values are read back; the message about an
+ * invalid value names it.
+ */
 #include "image/pages/pages.h"
 
 #include <errno.h>
@@ -12,7 +15,7 @@
 
 static const struct ccr_pages_mapping good[NR] = {
 	{ADDRESS, 8 * KIB, 0, false, false},
-	{ADDRESS + 8 * KIB, 4 * KIB, 60 * KIB, true, false}, /* touches the one before */
+	{ADDRESS + 8 * KIB, 4 * KIB, 60 * KIB, true, false}, /* adjacent to the previous one */
 	{UINT64_MAX - 8 * KIB + 1, 4 * KIB, 8 * KIB, false, true},
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Writing and reading GPU images: content, fields, names, replacing an old one, abort. */
+/* Writing and reading GPU images: content, fields, names, replacing an older image, abort. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -69,7 +69,7 @@ static void test_fields(int dirfd)
 	ccr_image_close(image);
 }
 
-/* A second image of the pid has fewer stripes; the third has none at all. */
+/* The second image of the pid has fewer stripes; the third has none. */
 static void test_replace(int dirfd)
 {
 	const uint64_t one = 64 * KIB;
@@ -83,7 +83,7 @@ static void test_replace(int dirfd)
 	CHECK(image->nr_stripes == 1 && image_count_files() == 2);
 	CHECK(memcmp(image->id, old->id, sizeof(old->id)));
 	check_content(image);
-	check_content(old); /* whoever has it open keeps it */
+	check_content(old); /* an open image can still be read */
 	ccr_image_close(image);
 	ccr_image_close(old);
 	image_write(dirfd, 42, &one, 1, 4);
@@ -109,11 +109,11 @@ static void test_abort_and_leftovers(int dirfd)
 		CHECK(!ccr_image_writer_add_device(writer, &device));
 		CHECK(!ccr_image_writer_add_allocation(writer, &allocation));
 		CHECK(!ccr_image_writer_append(writer, 0, 0, 0, data, 4096, image_error, 512));
-		if (round == 0) { /* given up */
+		if (round == 0) { /* aborted */
 			CHECK(image_count_files() == 1);
 			ccr_image_writer_abort(writer);
 			CHECK(image_count_files() == 0);
-		} else if (round == 1) { /* committed too early: half an allocation */
+		} else if (round == 1) { /* committed too early, with half of an allocation */
 			CHECK(ccr_image_writer_commit(writer, image_error, 512));
 			SAYS(image_error, "cuda-43.img: chunks", "4096 of 8192");
 			CHECK(image_count_files() == 0);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: memory goes to the pool and comes back, whole, at its addresses, in every mode and
- * from both sources; what cannot be moved is refused and nothing is lost. */
+/*
+ * Description: memory goes to the pool and returns, complete and at its
+ * addresses, in every mode and from both sources. Refused evicts and broken
+ * connections lose nothing.
+ */
 #include "test/intercept/intercept_test.h"
 
 #include <errno.h>
@@ -27,7 +30,7 @@ static void verify_all(void)
 		CHECK(holds(at[i], sizes[i] & ~3ull, i + 1));
 }
 
-/* Everything but the last, which is small and stays with the driver. */
+/* All but the last allocation, which is small and stays with the driver. */
 #define NR_MOVED (NR - 1)
 
 static uint64_t moved_bytes(void)
@@ -47,7 +50,7 @@ static void evict_and_check(void)
 	CHECK(!r.error && r.last_type == CCR_MSG_DONE);
 	CHECK(r.nspid == getpid() && r.state == CCR_SERVICE_RESIDENT);
 	CHECK(r.nr_handles == NR_MOVED && r.bytes == moved_bytes());
-	/* The pool has the only references now: dropping them frees the memory. */
+	/* Only the pool has references now, so dropping them frees the memory. */
 	pool_commit();
 	CHECK(pool_free_bytes() == before + moved_bytes());
 }
@@ -63,14 +66,14 @@ static void modes(void)
 		uint64_t before;
 
 		verify_all();
-		/* Also after `map`, when the memory cannot be exported and is adopted first. */
+		/* Also after `map`: that memory cannot be exported, so it is adopted first. */
 		evict_and_check();
 		before = pool_free_bytes();
 		r = pool_attach(all[i], SOURCE_IMAGE, BREAK_NEVER);
 		CHECK(!r.error && r.last_type == CCR_MSG_DONE && r.state == CCR_SERVICE_EVICTED);
 		verify_all();
 		CHECK(pool_free_bytes() == before - moved_bytes());
-		/* The memory is usable, not only readable. */
+		/* The memory must be writable, too. */
 		fill(at[2], sizes[2], 77);
 		CHECK(holds(at[2], sizes[2], 77));
 		fill(at[2], sizes[2], 3);
@@ -100,7 +103,7 @@ static void breaks_of_evict(void)
 		const struct pool_reply r = pool_evict(10000, all[i]);
 
 		CHECK(r.last_type != CCR_MSG_DONE);
-		/* Calls get through: the gate is open again as soon as the thread knows. */
+		/* The gate opens again as soon as the service thread notices, so calls work. */
 		verify_all();
 		CHECK(pool_free_bytes() == before);
 	}
@@ -123,7 +126,7 @@ static void breaks_of_attach(void)
 		if (all[i / 2] == FORGET_ONE)
 			CHECK(r.last_type == CCR_MSG_FAILED && r.error == -ENODATA);
 	}
-	/* Whatever was mapped before a break is gone again; the next try finds it evicted. */
+	/* Memory that was mapped before the break is unmapped again, so it is still evicted. */
 	r = pool_evict(1000, BREAK_NEVER);
 	CHECK(r.error == -EALREADY && r.state == CCR_SERVICE_EVICTED);
 	CHECK(pool_free_bytes() == evicted);

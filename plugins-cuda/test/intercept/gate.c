@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: the stubs alone, without a driver: arguments, results and errno get through, the
- * number of calls in flight is exact whatever ends a call, and a closed gate holds calls back. */
+/*
+ * Description: the stubs alone, without a driver. They pass arguments, results
+ * and errno, the number of calls in flight is exact no matter how a call ends,
+ * and a closed gate blocks calls.
+ */
 #include <errno.h>
 #include <execinfo.h>
 #include <pthread.h>
@@ -75,7 +78,7 @@ static int inside(void)
 
 static int nested(void)
 {
-	/* The gate may be closed by now: a call within a call belongs to it. */
+	/* The gate may be closed by now. A call within a call must still pass. */
 	return CALL(REAL, double (*)(double, ...))(1.0) >= 0 ? 11 : 0;
 }
 
@@ -123,7 +126,7 @@ static void arguments(void)
 
 	for (int i = 0; i < 64; i++)
 		value.data[i] = (char)(i * 3 + 1);
-	for (int round = 0; round < 2; round++) { /* the first looks the target up */
+	for (int round = 0; round < 2; round++) { /* the first round looks the target up */
 		errno = 0;
 		sum = CALL(MANY, __typeof__(&many))(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
 						    15, 16);
@@ -158,7 +161,7 @@ static void let_out(void)
 
 static void *open_later(void *thread)
 {
-	/* The closer waits in a futex of the gate by now, or will find the call gone. */
+	/* The closer is waiting in a futex of the gate, or will find that the call has ended. */
 	let_out();
 	pthread_join(*(pthread_t *)thread, NULL);
 	return NULL;
@@ -218,7 +221,7 @@ static void on_signal(int number)
 	atomic_store(&handled, CALL(NESTED, int (*)(void))());
 }
 
-/* A handler that interrupts a call makes calls of its own, also while the gate is closing. */
+/* A signal handler that interrupts a call makes calls, also while the gate is closing. */
 static void signals(void)
 {
 	const struct sigaction action = {.sa_handler = on_signal};
@@ -313,7 +316,7 @@ static void forks(void)
 	if (!child) {
 		ccr__gate_reset();
 		CALL(REAL, __typeof__(&real_numbers))(1, 2, 3, 4, 5, 6, 7, 8, 9);
-		/* The call of the parent's other thread is not in flight here. */
+		/* In the child, the call of the parent's other thread is not in flight. */
 		_exit(ccr__gate_close(soon(1000)) ? 1 : 0);
 	}
 	CHECK(waitpid(child, &status, 0) == child && !status);
@@ -329,7 +332,7 @@ int main(void)
 	arguments();
 	closing();
 	many_threads();
-#ifndef __SANITIZE_THREAD__ /* it holds signals back until a call that it knows */
+#ifndef __SANITIZE_THREAD__ /* it delays signals until a call that it intercepts */
 	signals();
 	ends_of_threads();
 #endif

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# The interceptor on the software driver: programs linked to it, started with LD_PRELOAD.
+# The interceptor on the software driver. The programs are linked to the driver and started with LD_PRELOAD.
 if(TARGET cuda_intercept AND TARGET softcuda)
 	set(here ${CMAKE_CURRENT_LIST_DIR})
 	set(preload $<TARGET_FILE:cuda_intercept>)
-	# A sanitizer's runtime insists on being the first library.
+	# A sanitizer's runtime must be the first library.
 	if(CCR_SANITIZE MATCHES "address|thread")
 		string(REGEX REPLACE "^.*(address|thread).*$" "\\1" runtime "${CCR_SANITIZE}")
 		string(SUBSTRING ${runtime} 0 1 runtime)
@@ -27,7 +27,7 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 	foreach(area order failures)
 		intercept_test(copy_${area} ${here}/copy/${area}.c ${here}/copy/copy_test.c)
 	endforeach()
-	# The same where memory is the driver's: an evict finds none, and ends the threads.
+	# The same when all memory is the driver's: an evict finds no memory, but ends the threads.
 	add_test(NAME intercept_copy_only COMMAND test_intercept_copy_order)
 	set_tests_properties(intercept_copy_only PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600
 		ENVIRONMENT "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT=memcpy")
@@ -40,7 +40,7 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 	intercept_test(lookup ${here}/lookup.c)
 	target_link_libraries(test_intercept_lookup PRIVATE intercept_second)
 
-	# Opened by path: with that name of its own nothing else takes it for a driver.
+	# Opened by path. Its name keeps other programs from using it as a driver.
 	add_library(intercept_mock MODULE ${here}/mock.c)
 	ccr_test(intercept_names SOURCES ${here}/names.c LIBS ccr_common
 		ARGS $<TARGET_FILE:intercept_mock> ENV "LD_PRELOAD=${preload}")

@@ -70,7 +70,7 @@ static void start_pool(const char *program)
 	snprintf(out, sizeof(out), "%d", replies[1]);
 	CHECK(!preload || strlen(preload) < sizeof(before));
 	strcpy(before, preload ? preload : "");
-	/* A sanitizer's runtime stays; the interceptor, the last in the list, goes. */
+	/* Removes the interceptor, which is last in the list, but keeps a sanitizer's runtime. */
 	strcpy(runtime, before);
 	if (strchr(runtime, ':'))
 		*strchr(runtime, ':') = '\0';
@@ -92,7 +92,7 @@ void test_begin(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "--pool"))
 		pool_main(atoi(argv[2]), atoi(argv[3]));
 	if (!getenv("LD_PRELOAD")) {
-		fprintf(stderr, "LD_PRELOAD is to name libcuda_intercept.so\n");
+		fprintf(stderr, "start this test with LD_PRELOAD=libcuda_intercept.so\n");
 		exit(77);
 	}
 	snprintf(test.dir, sizeof(test.dir), "/dev/shm/ccr-intercept-XXXXXX");
@@ -132,7 +132,9 @@ static struct pool_reply ask(const struct pool_request *request)
 	return reply;
 }
 
-/* The socket exists before the signal is sent; the conversation itself is the pool's second answer.
+/*
+ * The pool replies twice: when the socket exists, after which we send the
+ * signal, and at the end.
  */
 static struct pool_reply converse(struct pool_request *request)
 {
@@ -238,7 +240,7 @@ void signal_service(pid_t pid, uint32_t operation)
 	siginfo_t info = {.si_signo = CCR_SERVICE_SIGNAL, .si_code = SI_QUEUE};
 	pid_t tid = 0;
 
-	/* The thread names itself just after cuInit started it. */
+	/* cuInit starts the thread, which then sets its name. */
 	while (!(tid = service_tid(pid)))
 		sched_yield();
 	info.si_pid = getpid();

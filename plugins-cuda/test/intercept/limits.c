@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Description: what holds an evict up (work that does not end, calls that do not return, few file
- * descriptors) ends in a refusal or a wait, and the program goes on. */
+/*
+ * Description: when work does not end, calls do not return or file descriptors
+ * are few, an evict is refused or waits, and the program continues.
+ */
 #include "test/elapsed.h"
 #include "test/intercept/intercept_test.h"
 
@@ -32,7 +34,7 @@ static void await(const bool *flag)
 	pthread_mutex_unlock(&lock);
 }
 
-/* Runs in a stream, so the work before it has ended and what follows has not. */
+/* Runs in a stream, so earlier work has ended and later work has not started. */
 static void hold(void *unused)
 {
 	announce(&has_begun);
@@ -77,7 +79,7 @@ static void work_that_does_not_end(void)
 	has_begun = may_end = false;
 	OK(cuMemAlloc_v2(&at, 4 * MIB));
 	fill(at, 4 * MIB, 1);
-	/* Not in the legacy stream's order: no wait on that one would see it. */
+	/* The legacy stream does not wait for this one, so waiting for that is not enough. */
 	OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
 	OK(cuLaunchHostFunc(stream, hold, NULL));
 	await(&has_begun);
@@ -87,7 +89,7 @@ static void work_that_does_not_end(void)
 		CHECK(!strcmp(r.text, "work on a device does not end"));
 		CHECK(holds(at, 4 * MIB, 1));
 	}
-	/* A call that waits for it does not return either. */
+	/* A call that waits for the stream does not return either. */
 	CHECK(!pthread_create(&thread, NULL, synchronize, stream));
 	do
 		r = evict_in_time(200);
@@ -127,7 +129,7 @@ static void *use_memory(void *at)
 	return NULL;
 }
 
-/* Calls wait while the memory is away, and none of them is lost. */
+/* Calls wait while the memory is evicted, and all of them complete. */
 static void calls_wait(void)
 {
 	pthread_t thread;
@@ -172,7 +174,7 @@ static void few_descriptors(void)
 	before = nr_open_files();
 	CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
 	small = limit;
-	/* The software driver has a descriptor per allocation open: some 24 more are left. */
+	/* The software driver has a descriptor open per allocation. Allow 24 more. */
 	small.rlim_cur = before + 24;
 	CHECK(!setrlimit(RLIMIT_NOFILE, &small));
 	r = pool_evict(10000, BREAK_NEVER);
@@ -181,7 +183,7 @@ static void few_descriptors(void)
 	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
 	CHECK(!pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER).error);
 	pool_commit();
-	/* The thread that has answered closes its socket after it. */
+	/* The service thread closes its socket after its answer. */
 	while (nr_open_files() != before)
 		sched_yield();
 	for (int i = 0; i < NR; i++) {
@@ -193,7 +195,7 @@ static void few_descriptors(void)
 	}
 }
 
-/* Nothing of ours but the thread, between two conversations. */
+/* Between operations, only the service thread exists. */
 static void idle(void)
 {
 	const int files = nr_open_files();
@@ -202,7 +204,10 @@ static void idle(void)
 	CHECK(!pool_evict(10000, BREAK_NEVER).error);
 	CHECK(!pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER).error);
 	pool_commit();
-	/* DONE is sent before the socket is closed: a second signal is answered only after that. */
+	/*
+	 * DONE is sent before the socket is closed. The second signal is
+	 * handled only after that.
+	 */
 	CHECK(pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_AFTER_HELLO).last_type);
 	CHECK(!pthread_create(&thread, NULL, alloc_and_free, NULL));
 	pthread_join(thread, NULL);

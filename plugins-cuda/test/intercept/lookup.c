@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: whichever way a program obtains a driver function, it is a stub that leads to the
- * driver's; every other request is answered as glibc answers it. */
+/*
+ * Description: however a program looks up a driver function, it gets a stub
+ * that calls the driver's function. Every other lookup has the result that
+ * glibc gives.
+ */
 #include "test/intercept/intercept_test.h"
 
 #include <dlfcn.h>
@@ -8,7 +11,7 @@
 
 #define INTERCEPTOR "libcuda_intercept.so"
 
-/* intercept_second.c, a library of its own. */
+/* In second.c, which is another library. */
 void *second_next(const char *name);
 void *second_default(const char *name);
 CUresult second_plt(int *count);
@@ -50,7 +53,7 @@ static void by_dlsym(void)
 	CHECK(is_ours(dlsym(driver, "cuMemcpyHtoD_v2_ptds")));
 }
 
-/* What the driver does not have is not offered, though we export a name for it. */
+/* A function that the driver does not have cannot be found, although we export its name. */
 static void what_is_missing(void)
 {
 	dlerror();
@@ -72,11 +75,11 @@ static void other_names(void)
 	CHECK(libc);
 	CHECK(is_in(dlsym(libc, "strlen"), "libc.so") || dlsym(libc, "strlen"));
 	CHECK(dlsym(RTLD_DEFAULT, "second_next") == (void *)second_next);
-	/* RTLD_NEXT is relative to the caller: seen from the library, itself is not next. */
+	/* RTLD_NEXT is relative to the caller, so a library does not find itself. */
 	CHECK(dlsym(RTLD_NEXT, "second_next") == (void *)second_next);
 	CHECK(!second_next("second_next"));
 	CHECK(!dlsym(RTLD_DEFAULT, "no_such_name"));
-	/* A lookup function found by a lookup must not be a way around. */
+	/* A lookup function that was itself looked up must not bypass the stubs. */
 	*(void **)&lookup = dlsym(libc, "dlsym");
 	CHECK(lookup && is_ours((void *)lookup));
 	CHECK(is_ours(lookup(driver, "cuInit")));
@@ -112,7 +115,7 @@ static void by_proc_address(void)
 	CHECK(proc("cuLaunchKernel", 13000, 2) == dlsym(driver, "cuLaunchKernel_ptsz"));
 	CHECK(proc("cuMemcpyHtoD", 13000, 2) == dlsym(driver, "cuMemcpyHtoD_v2_ptds"));
 	CHECK(proc("cuMemcpyHtoD", 13000, 1) == dlsym(driver, "cuMemcpyHtoD_v2"));
-	/* Versions: the two generations of this very call differ in their arguments. */
+	/* The two versions of this call have different arguments. */
 	CHECK(proc("cuGetProcAddress", 12000, 0) == dlsym(driver, "cuGetProcAddress_v2"));
 	CHECK(proc("cuGetProcAddress", 11030, 0) == dlsym(driver, "cuGetProcAddress"));
 	*(void **)&alloc = proc("cuMemAlloc", 13000, 0);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
-/* Description: memory that stands for a cuMemAlloc answers like cuMemAlloc memory, goes with its
- * context, is reachable by enabled peers, and every failure falls back to the driver. */
+/*
+ * Description: memory that replaces a cuMemAlloc behaves like cuMemAlloc
+ * memory, is freed with its context and is accessible to enabled peers. After a
+ * failure the driver allocates instead.
+ */
 #include "test/intercept/intercept_test.h"
 
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Ours is the number of handles the service thread would move. */
+/* The number of allocations that are ours, which the service thread would move. */
 static uint64_t nr_moved(void)
 {
 	const struct pool_reply r = pool_evict(10000, ABORT_AFTER_END);
@@ -66,13 +69,13 @@ static void queries(void)
 	OK(cuPointerGetAttribute(&id, CU_POINTER_ATTRIBUTE_BUFFER_ID, at));
 	OK(cuPointerGetAttribute(&again, CU_POINTER_ATTRIBUTE_BUFFER_ID, at + 4096));
 	CHECK(id && id == again);
-	/* The number of a buffer stays while its memory moves. */
+	/* The buffer id stays the same when the memory moves. */
 	CHECK(!pool_evict(10000, BREAK_NEVER).error);
 	CHECK(!pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER).error);
 	pool_commit();
 	OK(cuPointerGetAttribute(&again, CU_POINTER_ATTRIBUTE_BUFFER_ID, at));
 	CHECK(id == again);
-	/* Not something a program may do to cuMemAlloc memory. */
+	/* A program may not do this with cuMemAlloc memory. */
 	FAILS(cuMemUnmap(at, 6 * MIB), CUDA_ERROR_INVALID_VALUE);
 	CUmemGenericAllocationHandle handle;
 	FAILS(cuMemRetainAllocationHandle(&handle, (void *)(uintptr_t)at),
@@ -149,7 +152,7 @@ static void peers(void)
 	OK(cuMemAlloc_v2(&after, 2 * MIB));
 	CHECK(access_of(after, 0) == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 	fill(after, 2 * MIB, 5);
-	/* Rights come back with the memory. */
+	/* Access rights are restored with the memory. */
 	CHECK(!pool_evict(10000, BREAK_NEVER).error);
 	CHECK(!pool_attach(CCR_ATTACH_MAP, SOURCE_IMAGE, BREAK_NEVER).error);
 	CHECK(access_of(after, 0) == CU_MEM_ACCESS_FLAGS_PROT_READWRITE && access_of(after, 1));
@@ -161,7 +164,7 @@ static void peers(void)
 	CHECK(!nr_moved());
 }
 
-/* In a forked child the driver refuses, as it does without us, and nothing hangs. */
+/* In a forked child the driver refuses calls, as without us, and nothing hangs. */
 static void forked(void)
 {
 	CUdeviceptr at, mine;
@@ -196,13 +199,13 @@ static void shared_by_ipc(void)
 	OK(cuMemAlloc_v2(&before, 4 * MIB));
 	FAILS(get(handle, before), CUDA_ERROR_NOT_SUPPORTED);
 	OK(cuMemAlloc_v2(&after, 4 * MIB));
-	/* The earlier one still moves, the later one is the driver's. */
+	/* The earlier allocation is still ours, the later one is the driver's. */
 	CHECK(nr_moved() == 1);
 	OK(cuMemFree_v2(before));
 	OK(cuMemFree_v2(after));
 }
 
-/* The nth call of a step fails: the program gets its memory from the driver and sees nothing. */
+/* If the nth call of a step fails, the driver allocates and the program notices nothing. */
 static void fall_backs(const char *program)
 {
 	static const char *const steps[] = {"cuMemAddressReserve:1:2", "cuMemCreate:1:2",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A driver for tests that only has names: every call of hook_list.h answers with a number of its
-// own, and there are more calls that the list does not know than the interceptor has stubs for.
+// A mock driver: every call in hook_list.h returns its own number. It also has more calls that are
+// not in the list than the interceptor has stubs for.
 #include "intercept/gate/gate.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -11,7 +11,7 @@
 		return answer(CCR_HOOK_##symbol); \
 	}
 
-/* Calls that the interceptor makes itself succeed and change nothing: no device, no context. */
+/* Calls that the interceptor itself makes succeed without effect: no device, no context. */
 static int answer(int hook)
 {
 	switch (hook) {
@@ -33,7 +33,7 @@ static int answer(int hook)
 
 CCR_HOOKS(NAME)
 
-/* cuUnlisted0 and on: addresses are all that is asked of them. */
+/* cuUnlisted0 and more, of which only the addresses matter. */
 __asm__(".text\n"
 	".p2align 4\n"
 	"unlisted:\n"

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: each name of hook_list.h leads to the driver's function of that name; a driver with
- * more calls than stubs makes an evict refuse; an evict waits for the end of a stream capture. */
+/*
+ * Description: each stub in hook_list.h calls the driver's function of that
+ * name. An evict is refused if the driver has more calls than there are stubs,
+ * and waits for the end of a stream capture.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -124,7 +127,7 @@ static int begin_evict(uint32_t timeout_ms)
 	return connection;
 }
 
-/* Aborts an evict that got so far as to send its list. */
+/* Aborts an evict that has sent its list. */
 static struct ccr_message end_evict(int connection)
 {
 	struct ccr_message m, abort;
@@ -164,7 +167,7 @@ static void captures(void)
 		m = end_evict(begin_evict(100));
 		CHECK(m.type == CCR_MSG_FAILED && m.result == -ETIMEDOUT);
 		CHECK(!strcmp(m.failed.text, "a stream is being captured"));
-		/* With time enough it waits, and calls still get through meanwhile. */
+		/* With a longer timeout it waits, and calls still work meanwhile. */
 		connection = begin_evict(20000);
 		CHECK(call("cuCtxGetFlags") > 1000);
 		CHECK(!call(pairs[i][1]));
@@ -201,7 +204,7 @@ int main(int argc, char **argv)
 
 	CHECK(argc == 2 && mkdtemp(dir));
 	setenv("CRIU_CUDA_RUN_DIR", dir, 1);
-	CHECK(!dlsym(RTLD_DEFAULT, "cuInit")); /* we export it, but there is no driver yet */
+	CHECK(!dlsym(RTLD_DEFAULT, "cuInit")); /* we export it, but no driver is loaded yet */
 	driver = dlopen(argv[1], RTLD_NOW);
 	CHECK(driver);
 	CHECK(!call("cuInit"));

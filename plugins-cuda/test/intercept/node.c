@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: where copying threads may run: lists of the kernel, the caller's mask within the
- * device's node, masks and niceness of the thread that adopts them. */
+/*
+ * Description: where copying threads may run: CPU lists of the kernel, the
+ * caller's mask within the device's node, mask and niceness of a thread that
+ * adopts them.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -9,7 +12,7 @@
 #include "intercept/copy/node.h"
 #include "test/intercept/intercept_test.h"
 
-/* Of slots.c; nothing here has a driver. */
+/* Replaces the table of slots.c. These tests use no driver. */
 struct ccr__real ccr__real;
 
 static void lists(void)
@@ -46,14 +49,14 @@ static void masks(void)
 	CHECK(!sched_getaffinity(0, sizeof(own), &own));
 	scheduling = ccr__scheduling_of_caller(&node);
 	CHECK(scheduling.has_cpus && CPU_EQUAL(&scheduling.cpus, &own));
-	/* What the node and the caller share. */
+	/* CPUs that both the node and the caller have. */
 	node.number = 0;
 	CPU_ZERO(&node.cpus);
 	CPU_SET(first_of(&own), &node.cpus);
 	CPU_SET(CPU_SETSIZE - 1, &node.cpus);
 	scheduling = ccr__scheduling_of_caller(&node);
 	CHECK(CPU_COUNT(&scheduling.cpus) == 1 && CPU_ISSET(first_of(&own), &scheduling.cpus));
-	/* Nothing: the caller's wish comes first. */
+	/* No common CPU: the caller's mask has priority. */
 	CPU_ZERO(&node.cpus);
 	CPU_SET(CPU_SETSIZE - 1, &node.cpus);
 	scheduling = ccr__scheduling_of_caller(&node);
@@ -87,12 +90,12 @@ static void adopted(void)
 	scheduling.nice = before.nice < 19 ? before.nice + 1 : 19;
 	CHECK(!pthread_create(&thread, NULL, adopt, &scheduling));
 	pthread_join(thread, NULL);
-	/* The caller's own are untouched. */
+	/* The caller's own mask and niceness have not changed. */
 	scheduling = ccr__scheduling_of_caller(&node);
 	CHECK(CPU_EQUAL(&scheduling.cpus, &before.cpus) && scheduling.nice == before.nice);
 }
 
-/* A node that does not exist, or memory that is none, is no reason to fail. */
+/* A missing node or invalid memory must not be an error. */
 static void placed(void)
 {
 	static char page[8192];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The pool of the interceptor's tests: the other end of the protocol, in a
- * process of its own. It keeps what it was sent (for a roll back) and its bytes
- * in host memory (the image), and can break off anywhere.
+ * The pool process of the interceptor's tests. It keeps the descriptors (for a
+ * rollback) and the bytes in host memory (the image), and can break off at any
+ * step.
  */
 #include "test/intercept/intercept_test.h"
 #include "common/protocol/message.h"
@@ -44,7 +44,7 @@ static int device_of(const uint8_t *uuid)
 	return -1;
 }
 
-/* Copies between an allocation, imported or made here, and host memory. */
+/* Copies between host memory and an allocation, which is imported or was created here. */
 static void copy(struct held *held, CUmemGenericAllocationHandle handle, bool to_device)
 {
 	const CUmemAccessDesc access = {{CU_MEM_LOCATION_TYPE_DEVICE, held->device},
@@ -111,7 +111,7 @@ static int send_type(enum ccr_message_type type, const struct pool_request *requ
 	return ccr_message_send(pool.connection, &message, NULL, 0);
 }
 
-/* True when the conversation ends here. */
+/* Breaks off or aborts if the request says so. True if it did. */
 static bool stops(const struct pool_request *request, enum pool_break here, enum pool_break abort)
 {
 	if (request->stop == here)
@@ -187,7 +187,7 @@ static int evict(const struct pool_request *request, struct pool_reply *reply)
 	return ret ? ret : receive(reply, NULL, NULL);
 }
 
-/* Fresh memory with the bytes of the image, for one handle. */
+/* Creates memory with the bytes of the image for one handle. */
 static int make_fd(struct held *held)
 {
 	const CUmemAllocationProp prop = {
@@ -217,13 +217,13 @@ static int attach(const struct pool_request *request, struct pool_reply *reply)
 		return ret;
 	while (!ret && done < nr) {
 		struct ccr_message message;
-		/* Small messages, so that a break in the middle is one. */
+		/* Small messages, so that breaking off in the middle is possible. */
 		const size_t count = nr - done < 7 ? nr - done : 7;
 
 		ccr_message_init(&message, CCR_MSG_HANDLES, request->operation);
 		message.handles.count = count;
 		for (size_t i = 0; i < count; i++, done++) {
-			/* From the last to the first: any order is allowed. */
+			/* In reverse order, since any order is allowed. */
 			struct held *held = &pool.held[nr - 1 - done];
 
 			message.handles.entry[i] = held->wire;
@@ -281,7 +281,7 @@ static void serve(const struct pool_request *request, struct pool_reply *reply)
 	}
 	if (request->what == POOL_EVICT || request->what == POOL_ATTACH) {
 		close(pool.connection);
-		/* An evict that failed leaves the memory with the application. */
+		/* After a failed evict the application keeps its memory. */
 		if (request->what == POOL_EVICT && reply->last_type != CCR_MSG_DONE)
 			drop_fds();
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A second library of intercept_lookup.c: who asks matters to dlsym.
+// A second library for lookup.c, because the result of dlsym depends on the caller.
 #include <dlfcn.h>
 
 #include "common/driver/cuda_abi.h"
@@ -10,7 +10,7 @@ EXPORT void *second_next(const char *name);
 EXPORT void *second_default(const char *name);
 EXPORT CUresult second_plt(int *count);
 
-/* The volatile keeps the calls from being tail calls, which would hide the caller. */
+/* volatile prevents tail calls, which would hide the caller. */
 void *second_next(const char *name)
 {
 	void *volatile found = dlsym(RTLD_NEXT, name);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: eight threads allocate, copy, launch, verify and free all the time while memory goes
- * out and comes back fifty times, in every mode; no byte is wrong and no call is refused. */
+/*
+ * Description: eight threads allocate, copy, launch, verify and free while
+ * memory is evicted and attached 50 times, in every mode. No byte is wrong and
+ * no call fails.
+ */
 #include "test/intercept/intercept_test.h"
 
 #include <pthread.h>
@@ -89,7 +92,10 @@ static void one_cycle(int i)
 	struct pool_reply r;
 
 	if (i % 5 == 4) {
-		/* Given up after everything was sent: the program keeps its memory. */
+		/*
+		 * The pool breaks off after everything was sent, and the
+		 * program keeps its memory.
+		 */
 		r = pool_evict(60000, i % 2 ? ABORT_AFTER_END : BREAK_AFTER_END);
 		CHECK(r.last_type == CCR_MSG_END);
 		return;
@@ -114,7 +120,7 @@ int main(int argc, char **argv)
 		for (int t = 0; t < NR_THREADS; t++)
 			seen[t] = atomic_load(&rounds[t]);
 		one_cycle(i);
-		/* The next one finds threads at work. */
+		/* Wait until the threads are working again. */
 		while (atomic_load(&rounds[i % NR_THREADS]) < seen[i % NR_THREADS] + 1)
 			sched_yield();
 	}

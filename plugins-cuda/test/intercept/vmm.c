@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Description: a program's own virtual memory management works as without us and survives a cycle:
- * aliases, memory mapped after its handle was released, growing segments, handles without mapping.
+/*
+ * Description: a program's own virtual memory management works as without us
+ * and survives a cycle: aliases, mappings of released handles, growing
+ * segments, handles without mappings.
  */
 #include "test/intercept/intercept_test.h"
 
@@ -55,7 +57,7 @@ static void cycle(enum ccr_attach_mode mode, uint64_t expected)
 	CHECK(!r.error && r.last_type == CCR_MSG_DONE);
 }
 
-/* One allocation at two addresses, one of them only for half of it and read-only. */
+/* An allocation at two addresses; at one of them only half of it, and read-only. */
 static void aliases(enum ccr_attach_mode mode)
 {
 	CUmemGenericAllocationHandle handle = create(8 * MIB), again;
@@ -72,10 +74,10 @@ static void aliases(enum ccr_attach_mode mode)
 	CHECK(holds(one, 8 * MIB, 21) && holds(two + 4 * MIB, 4 * MIB, 21));
 	OK(cuMemGetAccess(&flags, &here, two + 4 * MIB));
 	CHECK(flags == CU_MEM_ACCESS_FLAGS_PROT_READ);
-	/* Still one memory behind both. */
+	/* Both mappings still have the same memory. */
 	fill(one, 8 * MIB, 22);
 	CHECK(holds(two + 4 * MIB, 4 * MIB, 22));
-	/* The handle is the same number as before, and good for more mappings. */
+	/* The handle has the same number as before and can be mapped again. */
 	OK(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)(two + 5 * MIB)));
 	CHECK(again == handle);
 	OK(cuMemRelease(again));
@@ -89,7 +91,10 @@ static void aliases(enum ccr_attach_mode mode)
 	OK(cuMemAddressFree(two, 16 * MIB));
 }
 
-/* As PyTorch does: a large reservation, filled chunk by chunk, handles released or kept. */
+/*
+ * Like PyTorch: a large reservation that is mapped chunk by chunk, with handles
+ * released or kept.
+ */
 static void segments(enum ccr_attach_mode mode)
 {
 	enum { NR = 6 };
@@ -106,7 +111,7 @@ static void segments(enum ccr_attach_mode mode)
 	fill(at, NR * 2 * MIB, 31);
 	cycle(mode, NR);
 	CHECK(holds(at, NR * 2 * MIB, 31));
-	OK(cuMemUnmap(at + 2 * MIB, 4 * MIB)); /* 1 goes, 2 is held by its handle */
+	OK(cuMemUnmap(at + 2 * MIB, 4 * MIB)); /* 1 is freed, 2 is kept by its handle */
 	cycle(mode, NR - 1);
 	CHECK(holds(at, 2 * MIB, 31));
 	map(at + 20 * MIB, 2 * MIB, handles[2]);
@@ -118,7 +123,7 @@ static void segments(enum ccr_attach_mode mode)
 	OK(cuMemAddressFree(at, 64 * MIB));
 }
 
-/* Never mapped while it was away: its bytes are there when it is mapped again. */
+/* Memory that is not mapped during a cycle has its bytes when it is mapped again. */
 static void unmapped(enum ccr_attach_mode mode)
 {
 	CUmemGenericAllocationHandle handle = create(4 * MIB);
@@ -145,7 +150,7 @@ static void properties(void)
 
 	OK(cuMemGetAllocationPropertiesFromHandle(&got, plain));
 	CHECK(got.requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE);
-	/* What was not asked for is not given, as without us. */
+	/* Memory that was not created exportable cannot be exported, as without us. */
 	FAILS(cuMemExportToShareableHandle(&fd, plain, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
 	      CUDA_ERROR_INVALID_VALUE);
 	map(at, 2 * MIB, plain);
@@ -161,7 +166,10 @@ static void properties(void)
 	OK(cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)fd,
 					  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
 	close(fd);
-	/* Both handles of the shared memory stay with the driver: only the other one moves. */
+	/*
+	 * Both handles of the shared memory stay with the driver; only the
+	 * other allocation moves.
+	 */
 	cycle(CCR_ATTACH_ADOPT, 1);
 	CHECK(holds(at + 2 * MIB, 2 * MIB, 51));
 	OK(cuMemRelease(imported));

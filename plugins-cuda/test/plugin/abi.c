@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Our own declaration of CRIU's plugin interface says what CRIU's header says. */
+/* Compares our declaration of CRIU's plugin interface with CRIU's header. */
 #include <stdio.h>
 
 #ifdef HAVE_CRIU_PLUGIN_H
@@ -32,7 +32,7 @@ int main(void)
 	SAME(offsetof(struct criu_plugin, max_hooks), offsetof(cr_plugin_desc_t, max_hooks));
 	SAME(offsetof(struct criu_plugin, hooks), offsetof(cr_plugin_desc_t, hooks));
 	if ((int)NR_HOOKS > (int)CR_PLUGIN_HOOK__MAX) {
-		printf("this CRIU knows %d hooks, we claim %d\n", CR_PLUGIN_HOOK__MAX, NR_HOOKS);
+		printf("CRIU has %d hooks, we declare %d\n", CR_PLUGIN_HOOK__MAX, NR_HOOKS);
 		bad = 1;
 	}
 	return bad;

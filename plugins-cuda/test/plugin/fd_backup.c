@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The descriptor backup: one for all tasks of a dump, read by the watcher until the last writer is
- * gone. */
+/*
+ * The descriptor backup: shared by all tasks of a dump and read by the watcher
+ * until the last writer closes it.
+ */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -29,7 +31,10 @@ int main(void)
 	writer = fd_backup[1];
 	deposit(writer, 1);
 
-	/* The first task's reading end was passed on; the second has the same backup. */
+	/*
+	 * The reading end was passed to the watcher with the first task; the
+	 * second has the same backup.
+	 */
 	fd_backup[0] = -1;
 	CHECK(!ccr__fd_backup_open());
 	CHECK(fd_backup[0] == -1 && fd_backup[1] == writer);

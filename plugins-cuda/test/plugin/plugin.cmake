@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The plugin's interface: against CRIU's own header where one is found, and its symbols.
+# The plugin's interface: its symbols, and a comparison with CRIU's header if it is found.
 find_path(CRIU_PLUGIN_INCLUDE criu-plugin.h
 	HINTS ${CRIU_SRC}/criu/include $ENV{CRIU_CUDA_CRIU_INCLUDE}
 	PATH_SUFFIXES criu DOC "Directory of criu-plugin.h, for the ABI check only")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a run removes from the run directory: left-overs of the dead, nothing of the living. */
+/* What a run removes from the run directory: files of processes that have ended, and no others. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "plugin/device/pool_link.h"
 #include "test/check.h"
 
-/* No process here has this pid, as none has that of a pool in another PID namespace. */
+/* No process has this pid, like the pid of a pool in another PID namespace. */
 #define FOREIGN_PID ((1u << 22) - 1)
 #define OPERATION   (FOREIGN_PID << CCR_OP_PID_SHIFT)
 
@@ -73,13 +73,16 @@ static void test_sweep(void)
 	CHECK(is_there(live_name));
 	CHECK(!is_there(dead_name));
 	CHECK(is_there(other_name));
-	/* The pool has not noticed: nobody waits to be accepted. */
+	/* The pool must not notice, so no connection may be waiting for it. */
 	CHECK(!fcntl(living, F_SETFL, O_NONBLOCK) && accept(living, NULL, NULL) < 0);
 	make_old(live_name);
 	close(living);
 }
 
-/* Of the last of those that have it open: criu, its watcher, the pool. */
+/*
+ * Of the processes that have a status file open (criu, its watcher, the pool)
+ * the last one prunes.
+ */
 static void test_prune(void)
 {
 	struct ccr_status status, other;

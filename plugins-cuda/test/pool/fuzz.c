@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Whatever comes from outside as bytes: packets of the pool's sockets, lines of
- * its control socket, GPU image manifests, device maps. The first byte of an
- * input chooses. With libFuzzer (CCR_FUZZ, clang) this is a fuzzer; the test
- * built by every compiler runs it over corpus.tar.gz.
+ * Parses untrusted bytes: packets of the pool's sockets, lines of its control
+ * socket, GPU image manifests, device maps. The first byte of an input selects
+ * the parser. With libFuzzer (CCR_FUZZ, clang) this is a fuzzer. The test,
+ * which any compiler can build, runs it over corpus.tar.gz.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		}                                                                       \
 	} while (0)
 
-/* All of them: a lost one may lie behind one that was closed. */
+/* Counts all descriptors, because a leaked one may have a higher number than a closed one. */
 static int open_files(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -47,7 +47,7 @@ static int open_files(void)
 	return nr;
 }
 
-/* Sends bytes as one packet, with up to 255 descriptors. */
+/* Sends the bytes in one packet, with up to 255 descriptors. */
 static void send_packet(int socket, const uint8_t *data, size_t size, int nr_fds)
 {
 	union {
@@ -93,7 +93,7 @@ static void fuzz_packet(const uint8_t *data, size_t size)
 	close(pair[1]);
 }
 
-/* A whole session of requests, each one after a byte for its descriptors and two for its length. */
+/* A session of requests. Each follows a byte for its descriptors and two bytes for its length. */
 static void fuzz_session(const uint8_t *data, size_t size)
 {
 	int pair[2];
@@ -124,7 +124,7 @@ static void fuzz_control(const uint8_t *data, size_t size)
 	got = send(pair[0], data, size, MSG_DONTWAIT);
 	shutdown(pair[0], SHUT_WR);
 	control_run(pair[1]);
-	/* A whole line is answered, and with one line. */
+	/* The answer to a complete line must be one line. */
 	if (got == (ssize_t)size && memchr(data, '\n', size)) {
 		got = recv(pair[0], answer, sizeof(answer), 0);
 		CHECK(got <= 0 || answer[0] == '{');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Runs fuzz.c over the files of a directory: what a fuzzer once found stays found. */
+/* Runs fuzz.c over the files of a directory, which has inputs that a fuzzer has found. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Our declarations of the CUDA ABI against cuda.h, where one was found at build time.
+// Compares our declarations of the CUDA ABI with cuda.h, if it was found at build time.
 #include <stdio.h>
 #include <string.h>
 #include "common/driver/cuda_abi.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The same table from cuda.h, and our prototypes against cuda.h's. Of our own headers only the
-// lists of names are used here: the declarations would clash.
+// The same table from cuda.h, and a comparison of our prototypes with cuda.h's. Of our headers only
+// the lists of names can be used here, because the declarations would conflict.
 #ifdef HAVE_CUDA_H
-// Declares the older versions of functions under their exported names too.
+// Also declares older versions of functions under their exported names.
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
 #if CUDA_VERSION >= 13000
@@ -10,7 +10,7 @@
 #endif
 #endif
 
-// Only the list of names: the enumerators themselves come from cuda.h.
+// Use only the list of names; the enumerators come from cuda.h.
 #define CCR_CUDA_RESULTS_ONLY
 #include "common/driver/cuda_error.h"
 #include "test/softcuda/abi_list.h"
@@ -21,7 +21,7 @@
 const struct abi_row abi_cuda_rows[] = {ABI_ROWS};
 const unsigned int abi_nr_cuda_rows = sizeof(abi_cuda_rows) / sizeof(abi_cuda_rows[0]);
 
-// The driver's definitions agree with api.h (its compiler says so); here api.h with cuda.h.
+// The compiler checks the driver's definitions against api.h; here it checks api.h against cuda.h.
 #define X(name, params, args, kind, version)                                            \
 	_Static_assert(__builtin_types_compatible_p(__typeof__(name), CUresult params), \
 		       #name " is declared differently in cuda.h");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What of the CUDA ABI is compared: V(constant), S(type), O(struct, field). Expanded once with our
-// declarations and once with cuda.h's.
+// The parts of the CUDA ABI to compare: V(constant), S(type), O(struct, field). Expanded once with
+// our declarations and once with cuda.h's.
 #ifndef CCR_SOFTCUDA_ABI_LIST_H
 #define CCR_SOFTCUDA_ABI_LIST_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Initialisation, symbols, devices, contexts, fork.
+// Initialization, symbols, devices, contexts, fork.
 #include "test/softcuda/softcuda_test.h"
 
 #include <dlfcn.h>
@@ -31,7 +31,7 @@ static void test_symbols(void)
 	RESULT_IS(cuGetProcAddress_v2("cuMemAlloc_v2", &pfn, 13000, 0, &status),
 		  CUDA_ERROR_NOT_FOUND);
 	RESULT_IS(cuGetProcAddress_v2(NULL, &pfn, 13000, 0, &status), CUDA_ERROR_INVALID_VALUE);
-	// Known to us, and said to be missing: never a silent success.
+	// A known but missing call must be reported as missing.
 	OK(cuGetProcAddress_v2("cuMemAllocManaged", &pfn, 13000, 0, &status));
 	RESULT_IS(((CUresult(*)(CUdeviceptr *, size_t, unsigned int))pfn)(NULL, 1, 1),
 		  CUDA_ERROR_NOT_SUPPORTED);
@@ -108,7 +108,7 @@ static void test_contexts(void)
 	OK(cuMemAlloc_v2(&ptr, MIB));
 	CHECK(free_memory() == 62 * MIB);
 	OK(cuCtxPushCurrent_v2(primary));
-	OK(cuCtxDestroy_v2(made)); // frees its memory
+	OK(cuCtxDestroy_v2(made)); // also frees its memory
 	RESULT_IS(cuCtxDestroy_v2(made), CUDA_ERROR_INVALID_CONTEXT);
 	OK(cuCtxPopCurrent_v2(&current));
 	CHECK(current == primary);
@@ -142,7 +142,7 @@ static void test_peers(void)
 	OK(cuCtxSetCurrent(second));
 	OK(cuMemAlloc_v2(&far, 4096));
 	OK(cuCtxSetCurrent(first));
-	// A copy reaches the other device without more ado, a kernel needs peer access.
+	// A copy can access the other device without peer access, a kernel cannot.
 	OK(cuMemsetD8_v2(near, 0x11, 4096));
 	OK(cuMemcpyPeer(far, second, near, first, 4096));
 	OK(cuMemcpyDtoH_v2(&word, far + 8, 8));
@@ -173,7 +173,7 @@ static void test_fork(void)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {
-		// The device does not follow a fork, and cuInit does not help.
+		// A forked child cannot use the device, even if it calls cuInit.
 		int count;
 
 		RESULT_IS(cuInit(0), CUDA_ERROR_NOT_INITIALIZED);

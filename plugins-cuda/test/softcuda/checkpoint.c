@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checkpoint of another process, call by call: states, addresses, bytes, what is left behind.
+// Checkpoint of another process, call by call: states, addresses, bytes, and leftovers.
 #include "test/softcuda/softcuda_test.h"
 
 #include <sched.h>
@@ -35,7 +35,7 @@ static void worker(int from, int to)
 			CHECK(byte == 0x42);
 			say(to, 'v');
 			break;
-		case 'e': // still exportable, and the address space still whole
+		case 'e': // must still be exportable, and the address space complete
 			OK(cuMemExportToShareableHandle(
 				&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
 			close(fd);
@@ -51,7 +51,7 @@ static void worker(int from, int to)
 	}
 }
 
-// How often a line of /proc/<pid>/maps or an entry of fd names a device file.
+// Number of lines in /proc/<pid>/maps and of open descriptors that refer to a device file.
 static int device_traces(pid_t pid)
 {
 	char path[300], target[300], line[600];
@@ -115,7 +115,7 @@ static void test_cycle(const struct child *child)
 	CHECK(ask(child, 'v') == 'v');
 }
 
-// A process that is number 1 of its own pid namespace, seen from outside.
+// A process that is pid 1 of its own pid namespace, checkpointed from outside.
 static void test_namespace(void)
 {
 	struct child child;

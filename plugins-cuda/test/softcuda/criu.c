@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A real `criu dump` and `criu restore` of a checkpointed process, without any plugin: whatever
-// the driver leaves in a process must be something CRIU can carry.
+// A real `criu dump` and `criu restore` of a checkpointed process, without a plugin. CRIU must be
+// able to dump everything that the driver leaves in a process.
 #include "test/softcuda/softcuda_test.h"
 
 #include <fcntl.h>
@@ -82,7 +82,7 @@ static void verify(CUdeviceptr plain, CUdeviceptr vmm, CUdeviceptr bare, const c
 	OK(cuMemAddressFree(bare, 256 * MIB));
 }
 
-// SIGUSR1 means: verify, and end with the result.
+// On SIGUSR1 the process verifies its memory and exits with the result.
 static void target(int ready)
 {
 	CUmemGenericAllocationHandle handle;
@@ -167,7 +167,9 @@ int main(void)
 						    : "no CRIU 4.0 or newer found");
 		return SKIP;
 	}
-	/* The log of ctest, which grows while others run: CRIU refuses a file whose size changed.
+	/*
+	 * Close the log of ctest: other tests write to it, and CRIU refuses a
+	 * file whose size changed.
 	 */
 	syscall(SYS_close_range, 3, ~0U, 0);
 	own_devices(1, 64);
@@ -176,7 +178,8 @@ int main(void)
 	pid = start_target();
 	OK(cuCheckpointProcessGetRestoreThreadId(pid, &tid));
 	snprintf(pid_text, sizeof(pid_text), "%d", pid);
-	// As with hardware, a process that still holds its device cannot be dumped; it goes on.
+	// As on hardware, a process that still has its device open cannot be dumped and keeps
+	// running.
 	CHECK(run((const char *[]){criu, "dump", "-t", pid_text, "-D", dir, "-o", "refused.log",
 				   NULL}));
 	CHECK(state_of(pid) == CU_PROCESS_STATE_RUNNING);
@@ -186,7 +189,7 @@ int main(void)
 				   NULL},
 		  dir, "dump.log");
 	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
-	// Twice from one image.
+	// Restore twice from one image.
 	for (int round = 0; round < 2; round++) {
 		criu_step((const char *[]){criu, "restore", "-d", "-D", dir, "-v4", "-o",
 					   "restore.log", NULL},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// SOFTCUDA_FAIL: the nth call of a function in this process fails, the others do not; «kill» ends
+// SOFTCUDA_FAIL: the nth call of a function in this process fails, and no other call. "kill" kills
 // one process there.
 #include "test/softcuda/softcuda_test.h"
 
@@ -10,7 +10,7 @@ static void target(int from, int to)
 	hear(from);
 }
 
-/* Its second device memory: never in the first process that asks, always in the next. */
+/* The second allocation kills the first process that makes it, and succeeds in the next one. */
 static void allocate(int from, int to)
 {
 	CUdeviceptr ptr;
@@ -59,7 +59,7 @@ int main(void)
 	OK(cuMemAlloc_v2(&ptr, 64));
 	RESULT_IS(cuCtxSynchronize(), CUDA_ERROR_ILLEGAL_ADDRESS);
 	OK(cuCtxSynchronize());
-	// The checkpoint calls fail in the caller; the other process never hears of it.
+	// Checkpoint calls fail in the caller and do not reach the other process.
 	OK(cuCheckpointProcessLock(child.pid, NULL));
 	RESULT_IS(cuCheckpointProcessCheckpoint(child.pid, NULL), CUDA_ERROR_OPERATING_SYSTEM);
 	CHECK(state_of(child.pid) == CU_PROCESS_STATE_LOCKED);

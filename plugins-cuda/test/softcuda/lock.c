@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Lock: what it waits for, what it blocks, and what happens when the process does not answer.
+// Lock: what it waits for, what it blocks, and what happens if the process does not respond.
 #include "test/elapsed.h"
 #include "test/softcuda/softcuda_test.h"
 
@@ -11,7 +11,7 @@
 #include <sys/ptrace.h>
 
 static struct {
-	atomic_ulong calls[2]; // by each thread of the child
+	atomic_ulong calls[2]; // made by each thread of the child
 } * shared;
 
 static void *busy(void *arg)
@@ -48,7 +48,7 @@ static void wait_for_more(int thread)
 	CHECK(atomic_load(&shared->calls[thread]) > before + 1);
 }
 
-// After Lock has returned not one more call may get through, in any thread.
+// After Lock has returned, no call in any thread may pass.
 static void test_blocks_calls(void)
 {
 	struct child child = start_child(busy_child);
@@ -65,8 +65,8 @@ static void test_blocks_calls(void)
 			OK(cuCheckpointProcessCheckpoint(child.pid, NULL));
 			OK(cuCheckpointProcessRestore(child.pid, NULL));
 		}
-		usleep(100000);		    // time in which a leak would show
-		for (int i = 0; i < 2; i++) // the call in progress was counted after it returned
+		usleep(100000);		    // enough time for a call to pass by mistake
+		for (int i = 0; i < 2; i++) // the call in progress is counted after it returns
 			CHECK(atomic_load(&shared->calls[i]) <= calls[i] + 1);
 		OK(cuCheckpointProcessUnlock(child.pid, NULL));
 	}
@@ -113,13 +113,13 @@ static void test_timeout(void)
 	args.timeoutMs = 20000;
 	OK(cuCheckpointProcessLock(child.pid, &args));
 	OK(cuCheckpointProcessUnlock(child.pid, NULL));
-	// The gate was opened again after the timeout: launching works.
+	// The gate was opened again after the timeout, so launching works.
 	CHECK(ask(&child, 'l') == 'l');
 	CHECK(ask(&child, 's') == 's');
 	end_child(&child);
 }
 
-// A caller in a process of its own: how its Lock ended is what it writes.
+// A caller in another process, which writes the result of its Lock.
 static struct child start_caller(pid_t target)
 {
 	struct child caller = {0};
@@ -177,8 +177,8 @@ static void thaw(pid_t tid)
 	CHECK(!ptrace(PTRACE_DETACH, tid, NULL, NULL));
 }
 
-// State and restore thread can be asked of a stopped process; a call waits until the restore
-// thread, and only that one, may run.
+// The state and the restore thread of a stopped process can be queried. Other calls wait until the
+// restore thread may run, which is sufficient.
 static void test_frozen(void)
 {
 	struct child child = start_child(spinning_child), caller;
@@ -206,7 +206,7 @@ static void test_frozen(void)
 	end_child(&child);
 }
 
-// Two callers take turns; both get an answer, also when the process dies while they wait.
+// Two callers take turns, and both get an answer even if the process dies while they wait.
 static void test_dying(void)
 {
 	struct child child = start_child(spinning_child), first, second;
@@ -223,7 +223,7 @@ static void test_dying(void)
 	waitpid(second.pid, NULL, 0);
 }
 
-// What a killed caller asked for is not carried out when the process runs again.
+// The request of a killed caller is dropped before the process runs again.
 static void test_abandoned(void)
 {
 	struct child child = start_child(spinning_child), caller;
@@ -237,7 +237,7 @@ static void test_abandoned(void)
 	caller = start_caller(child.pid);
 	CHECK(!has_answered(&caller, 100));
 	CHECK(!kill(child.pid, SIGCONT));
-	// One Lock, not two: the second would have met the wrong state.
+	// If the first request had been carried out, this Lock would fail.
 	CHECK(hear(caller.from) == 'y');
 	waitpid(caller.pid, NULL, 0);
 	OK(cuCheckpointProcessUnlock(child.pid, NULL));

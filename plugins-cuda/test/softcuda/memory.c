@@ -20,7 +20,7 @@ static void test_contents_and_bounds(void)
 	OK(cuMemcpyDtoD_v2(b + 16, a, 100));
 	OK(cuMemcpyDtoH_v2(back, b, sizeof(host)));
 	CHECK(back[15] == 0xee && !memcmp(back + 16, host, 100) && back[116] == 0xee);
-	// One byte past the end of an allocation is not ours, though the block goes on.
+	// A byte past the end of an allocation is invalid, although its block is larger.
 	RESULT_IS(cuMemcpyDtoH_v2(back, a + 1, sizeof(host)), CUDA_ERROR_INVALID_VALUE);
 	RESULT_IS(cuMemsetD8_v2(a - 1, 0, 2), CUDA_ERROR_INVALID_VALUE);
 	RESULT_IS(cuMemsetD32_v2(a + 1, 0, 1), CUDA_ERROR_INVALID_VALUE);
@@ -64,7 +64,7 @@ static void test_accounting(void)
 	RESULT_IS(cuMemAlloc_v2(&a, 65 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
 	OK(cuMemAlloc_v2(&a, 64 * MIB));
 	RESULT_IS(cuMemAlloc_v2(&small[0], 1), CUDA_ERROR_OUT_OF_MEMORY);
-	// The bytes written above must not come back.
+	// The bytes written above must not be visible.
 	OK(cuMemcpyDtoH_v2(&byte, a + 3 * MIB, 1));
 	CHECK(byte == 0);
 	OK(cuMemFree_v2(a));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Modules and kernels: PTX lookup, launch arguments, results against the reference functions.
+// Modules and kernels: PTX lookup, launch arguments, results compared with the reference functions.
 #include "test/softcuda/softcuda_test.h"
 
 static void test_loading(void)
@@ -45,7 +45,7 @@ static void test_loading(void)
 	OK(cuModuleUnload(module));
 }
 
-// Odd lengths and starts: the blocks of the pattern must not show.
+// Odd lengths and offsets, so that ranges do not match the blocks of the pattern.
 static void test_results(void)
 {
 	static const struct {
@@ -102,7 +102,7 @@ static void test_arguments(void)
 	config.numAttrs = 0;
 	packed.key = 4;
 	OK(cuLaunchKernelEx(&config, function, params, NULL));
-	packed.key = 5; // parameters were copied at the call
+	packed.key = 5; // the call has copied the parameters
 	OK(cuMemcpyDtoH_v2(&word, ptr, 8));
 	CHECK(word == ccr_pattern_word(0, 4));
 	RESULT_IS(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, params, extra),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Restore when it cannot simply succeed: memory of others, a full device, another device.
+// Difficult restores: memory of other processes, a full device, another device.
 #include "test/softcuda/softcuda_test.h"
 
 #include <sys/syscall.h>
 
 #define BYTES (16 * MIB)
 
-static int fd_to_import; // inherited by the importer before it initialises
+static int fd_to_import; // inherited by the importer before its cuInit
 
 static void holder(int from, int to)
 {
@@ -64,7 +64,8 @@ static void test_other_device(void)
 	OK(cuDeviceGetUuid(&pairs[0].newUuid, 1));
 	OK(cuCheckpointProcessLock(child.pid, NULL));
 	OK(cuCheckpointProcessCheckpoint(child.pid, NULL));
-	// The list does not name the device that was checkpointed; then one that does not exist.
+	// First the list lacks the device that was checkpointed, then it has a device that does not
+	// exist.
 	RESULT_IS(cuCheckpointProcessRestore(child.pid, &args), CUDA_ERROR_INVALID_VALUE);
 	OK(cuDeviceGetUuid(&pairs[0].oldUuid, 0));
 	pairs[0].newUuid.bytes[15] = 9;
@@ -83,7 +84,7 @@ static void test_other_device(void)
 	CHECK(free_bytes == total - BYTES);
 	OK(cuCtxPopCurrent_v2(NULL));
 	CHECK(free_memory() == 64 * MIB);
-	// And back, by another cycle.
+	// Move it back with another cycle.
 	OK(cuCheckpointProcessLock(child.pid, NULL));
 	OK(cuCheckpointProcessCheckpoint(child.pid, NULL));
 	OK(cuDeviceGetUuid(&pairs[0].oldUuid, 1));
@@ -112,7 +113,7 @@ static void importer(int from, int to)
 	CHECK(checksum(ptr, BYTES) == expected_checksum(BYTES, 8));
 	close(fd_to_import);
 	say(to, 'i');
-	if (hear(from) == 'd') { // drops it again
+	if (hear(from) == 'd') { // frees it again
 		OK(cuMemUnmap(ptr, BYTES));
 		OK(cuMemRelease(handle));
 		say(to, 'd');
@@ -131,8 +132,7 @@ static void exporter(int from, int to)
 	OK(cuCtxSynchronize());
 	OK(cuMemExportToShareableHandle(&fd_to_import, handle,
 					CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-	// Given away by hand: the other process opens it through /proc, which keeps the
-	// description.
+	// The other process opens our descriptor through /proc, which shares the file description.
 	CHECK(write(to, &fd_to_import, sizeof(fd_to_import)) == sizeof(fd_to_import));
 	if (hear(from) == 'v') {
 		CHECK(checksum(ptr, BYTES) == expected_checksum(BYTES, 8));
@@ -176,7 +176,7 @@ static void import_cycle(bool drop)
 		RESULT_IS(cuCheckpointProcessUnlock(in.pid, NULL), CUDA_ERROR_ILLEGAL_STATE);
 		RESULT_IS(cuCheckpointProcessRestore(in.pid, NULL), CUDA_ERROR_ILLEGAL_STATE);
 	}
-	// The owner of the memory is not harmed.
+	// The owner still has its memory.
 	CHECK(ask(&out, 'v') == 'v');
 	end_child(&in);
 	end_child(&out);
@@ -192,7 +192,8 @@ static void test_dropped(void)
 	import_cycle(true);
 }
 
-// A checkpointed exporter lets go, and gets memory of its own back; the importer keeps the old one.
+// A checkpoint of the exporter drops the shared memory. Its restore gets new memory, and the
+// importer keeps the old one.
 static void test_checkpointed_exporter(void)
 {
 	struct child out = start_child(exporter);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The software CUDA driver's contract, area by area, and our CUDA declarations against cuda.h.
+# The contract of the software CUDA driver, and a comparison of our CUDA declarations with cuda.h.
 if(TARGET softcuda)
 	set(here ${CMAKE_CURRENT_LIST_DIR})
 	add_library(softcuda_test STATIC ${here}/softcuda_test.c ${PROJECT_SOURCE_DIR}/common/driver/cuda_error.c)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the tests of the software driver share. A failed check prints where and ends the program.
+// Shared by the tests of the software driver. A failed check prints its place and exits.
 #ifndef CCR_SOFTCUDA_TEST_H
 #define CCR_SOFTCUDA_TEST_H
 
@@ -41,7 +41,8 @@
 
 #define OK(call) RESULT_IS(call, CUDA_SUCCESS)
 
-// The kernels of common/kernels.h, as far as this driver reads them, and one it does not have.
+// The kernels of common/kernels.h, with as much PTX as this driver reads, and one that it does not
+// have.
 #define TEST_PTX                                                  \
 	".version 7.0\n.target sm_70\n.address_size 64\n"         \
 	"// .entry commented_out\n/* .entry also_commented */\n"  \
@@ -50,7 +51,7 @@
 	".visible .entry ccr_spin(.param .u64 a){ret;}\n"         \
 	".visible .entry without_implementation(.param .u64 a){ret;}\n"
 
-// A directory of this test's own for the devices, gone when the process that made it ends.
+// Creates a directory with devices for this test, which is removed when this process ends.
 void own_devices(int count, int megabytes);
 CUcontext start_device(int ordinal);
 size_t free_memory(void);
@@ -60,7 +61,7 @@ uint64_t checksum(CUdeviceptr ptr, size_t bytes);
 uint64_t expected_checksum(size_t bytes, uint64_t key);
 CUdeviceptr vmm_alloc(size_t bytes, bool exportable, CUmemGenericAllocationHandle *handle);
 
-// A process under test: forked before cuInit, talking over two pipes a byte at a time.
+// A process under test, forked before cuInit. It exchanges single bytes with us over two pipes.
 struct child {
 	pid_t pid;
 	int to, from;
@@ -68,12 +69,12 @@ struct child {
 
 struct child start_child(void (*body)(int from, int to));
 void say(int fd, char byte);
-char hear(int fd); // 0 at the end of file
-// What the child answers to a command.
+char hear(int fd); // 0 at end of file
+// Sends a command and returns the child's answer.
 char ask(const struct child *child, char command);
 void end_child(struct child *child); // kills and reaps
 CUprocessState state_of(pid_t pid);
-// Runs a test in a process that has not initialised CUDA yet; fails when it does.
+// Runs a test in a process without cuInit; fails if the test fails.
 void in_own_process(void (*test)(void));
 
 #endif

@@ -7,7 +7,7 @@
 
 #define BYTES (1 * MIB)
 
-static _Atomic uint32_t *flags; // of the spin kernel, pinned
+static _Atomic uint32_t *flags; // flags of the spin kernel, pinned
 
 static void spin(CUstream stream)
 {
@@ -37,7 +37,7 @@ static void test_overlap(void)
 	OK(cuEventCreate(&event, 0));
 	OK(cuMemAlloc_v2(&ptr, BYTES));
 	OK(cuStreamQuery(blocking));
-	// A kernel in a non-blocking stream holds up nobody else.
+	// A kernel in a non-blocking stream does not block other streams.
 	spin(independent);
 	RESULT_IS(cuStreamQuery(independent), CUDA_ERROR_NOT_READY);
 	OK(cuMemsetD8_v2(ptr, 5, BYTES));
@@ -46,7 +46,8 @@ static void test_overlap(void)
 	OK(cuStreamSynchronize(blocking));
 	stop_spin();
 	OK(cuStreamSynchronize(independent));
-	// One in a blocking stream holds up the legacy stream, and that the other blocking streams.
+	// A kernel in a blocking stream blocks the legacy stream, which blocks the other blocking
+	// streams.
 	spin(blocking);
 	OK(cuMemsetD8_v2(ptr, 6, BYTES));
 	OK(cuMemsetD8Async(ptr, 7, BYTES / 2, other));
@@ -117,14 +118,15 @@ static void test_pageable(void)
 
 	OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
 	OK(cuMemAlloc_v2(&ptr, sizeof(large)));
-	// A small pageable source may be changed at once, although the stream is busy.
+	// A small pageable source may be changed right after the call, although the stream is busy.
 	spin(stream);
 	memset(small, 1, sizeof(small));
 	OK(cuMemcpyHtoDAsync_v2(ptr, small, sizeof(small), stream));
 	memset(small, 2, sizeof(small));
 	RESULT_IS(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
 	stop_spin();
-	OK(cuMemcpyDtoHAsync_v2(back, ptr, sizeof(small), stream)); // to pageable: waits
+	OK(cuMemcpyDtoHAsync_v2(back, ptr, sizeof(small),
+				stream)); // waits, since the memory is pageable
 	CHECK(back[0] == 1 && back[999] == 1);
 	memset(large, 3, sizeof(large));
 	OK(cuMemcpyHtoDAsync_v2(ptr, large, sizeof(large), stream));
@@ -204,7 +206,7 @@ static void test_errors(void)
 	OK(cuEventCreate(&event, 0));
 	fill(ptr + 4, 8, 1, NULL);
 	RESULT_IS(cuCtxSynchronize(), CUDA_ERROR_MISALIGNED_ADDRESS);
-	// The context is over, as on hardware, until the device is reset.
+	// As on hardware, the context is unusable until the device is reset.
 	RESULT_IS(cuMemAlloc_v2(&ptr, 4096), CUDA_ERROR_MISALIGNED_ADDRESS);
 	OK(cuDevicePrimaryCtxReset_v2(0));
 	start_device(0);

@@ -33,7 +33,7 @@ static void test_life(void)
 	RESULT_IS(cuMemMap(ptr, BYTES, 0, handle, 0), CUDA_ERROR_INVALID_VALUE);
 	RESULT_IS(cuMemMap(ptr + 4 * BYTES, BYTES, 0, handle, 0), CUDA_ERROR_INVALID_VALUE);
 	RESULT_IS(cuMemMap(ptr + BYTES, 2 * BYTES, 0, handle, 0), CUDA_ERROR_INVALID_VALUE);
-	// Mapped is not yet accessible.
+	// Mapped memory is not accessible yet.
 	RESULT_IS(cuMemsetD8_v2(ptr, 1, 1), CUDA_ERROR_INVALID_VALUE);
 	OK(cuMemSetAccess(ptr, BYTES, &read_write, 1));
 	OK(cuMemGetAccess(&flags, &read_write.location, ptr + 100));
@@ -42,13 +42,13 @@ static void test_life(void)
 	CHECK(byte == 0);
 	OK(cuMemGetAddressRange_v2(&base, &size, ptr + 5));
 	CHECK(base == ptr && size == BYTES);
-	// The same memory at a second address.
+	// Map the same memory at a second address.
 	OK(cuMemMap(ptr + BYTES, BYTES, 0, handle, 0));
 	OK(cuMemSetAccess(ptr, 2 * BYTES, &read_write, 1));
 	OK(cuMemsetD8_v2(ptr + 7, 0x77, 1));
 	OK(cuMemcpyDtoH_v2(&byte, ptr + BYTES + 7, 1));
 	CHECK(byte == 0x77);
-	// A range over two mappings is one range to a copy.
+	// A copy may span two mappings.
 	OK(cuMemsetD8_v2(ptr, 0x55, 2 * BYTES));
 	RESULT_IS(cuMemsetD8_v2(ptr, 0x55, 2 * BYTES + 1), CUDA_ERROR_INVALID_VALUE);
 	OK(cuMemRetainAllocationHandle(&second, (void *)(uintptr_t)(ptr + 10)));
@@ -68,7 +68,7 @@ static void test_life(void)
 	CHECK(free_memory() == 64 * MIB);
 	RESULT_IS(cuMemAddressFree(ptr, BYTES), CUDA_ERROR_INVALID_VALUE);
 	OK(cuMemAddressFree(ptr, 4 * BYTES));
-	// A free address can be asked for again.
+	// A free address can be reserved again.
 	OK(cuMemAddressReserve(&base, 4 * BYTES, 0, ptr, 0));
 	CHECK(base == ptr);
 	OK(cuMemAddressFree(ptr, 4 * BYTES));
@@ -88,7 +88,7 @@ static void test_read_only(void)
 	RESULT_IS(cuMemsetD8_v2(ptr, 4, BYTES), CUDA_ERROR_INVALID_VALUE);
 	OK(cuMemcpyDtoH_v2(&byte, ptr, 1));
 	CHECK(byte == 3);
-	// Not created exportable.
+	// It was not created exportable.
 	RESULT_IS(cuMemExportToShareableHandle(&fd, handle,
 					       CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
 		  CUDA_ERROR_INVALID_VALUE);
@@ -169,14 +169,14 @@ static void test_sharing(struct child *child)
 	OK(cuMemMap(ptr, BYTES, 0, handle, 0));
 	OK(cuMemSetAccess(ptr, BYTES, &read_write, 1));
 	CHECK(checksum(ptr, BYTES) == expected_checksum(BYTES, 77));
-	// Killed without a word: its own memory is free again, what we hold stays.
+	// When the process is killed, its own memory is freed and imported memory remains.
 	end_child(child);
 	CHECK(free_memory() == 64 * MIB - BYTES);
 	CHECK(checksum(ptr, BYTES) == expected_checksum(BYTES, 77));
 	OK(cuMemUnmap(ptr, BYTES));
 	OK(cuMemRelease(handle));
 	CHECK(free_memory() == 64 * MIB - BYTES);
-	// The descriptor alone keeps it and can be imported again.
+	// The descriptor alone keeps the memory and can be imported again.
 	OK(cuMemImportFromShareableHandle(&handle, (void *)(intptr_t)fd,
 					  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
 	OK(cuMemMap(ptr, BYTES, 0, handle, 0));
@@ -208,7 +208,7 @@ static void contender(int from, int to)
 	hear(from);
 }
 
-// Eight processes share a device that just holds them all: nobody may ever be refused.
+// Eight processes share a device with just enough memory for all, so no allocation may fail.
 static void test_contention(void)
 {
 	struct child children[8];

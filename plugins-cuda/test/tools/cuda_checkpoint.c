@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * cuda-checkpoint for tests: NVIDIA's command line, as CRIU's own plugin uses
- * it, over the driver API of whatever CRIU_CUDA_DRIVER names. With it the
- * upstream plugin runs on the software driver.
+ * cuda-checkpoint for tests: has the options of NVIDIA's program that CRIU's
+ * own plugin uses, and calls the driver that CRIU_CUDA_DRIVER names. With it,
+ * the upstream plugin runs on the software driver.
  */
 #include <getopt.h>
 #include <stdio.h>

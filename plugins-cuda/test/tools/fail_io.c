@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * LD_PRELOAD library for tests: input or output of GPU images fails with EIO,
- * as on a broken disk. CCR_FAIL_IO=pwrite:N (or pread:N) names the first call,
- * from 1, on a stripe that fails; all that follow fail too.
+ * LD_PRELOAD library for tests: reading or writing GPU images fails with EIO,
+ * as on a broken disk. CCR_FAIL_IO=pwrite:N (or pread:N) makes the Nth call on
+ * a stripe fail, counted from 1, and all later ones.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +20,7 @@
 ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset);
 ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset);
 
-/* `cuda-<pid>-<stripe>.img`, under its temporary name too. */
+/* True for `cuda-<pid>-<stripe>.img`, also under its temporary name. */
 static bool is_stripe(int fd)
 {
 	char link[32], path[PATH_MAX];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * LD_PRELOAD library for tests: the Nth ptrace(PTRACE_SYSCALL, …) of a process
- * fails with EIO, as when the task is torn away; N is CCR_FAIL_PTRACE, from 1.
- * With «N:kill» the process is killed there instead. With «seccomp» nobody may
- * suspend a filter, as without CAP_SYS_ADMIN. With «seize» the second process
- * that criu seizes is not to be had the first time.
+ * LD_PRELOAD library for tests: with CCR_FAIL_PTRACE=N, the Nth
+ * ptrace(PTRACE_SYSCALL, …) of a process fails with EIO, counted from 1, as if
+ * the task had died. "N:kill" kills the calling process there instead. With
+ * "seccomp" filters cannot be suspended, as without CAP_SYS_ADMIN. With "seize"
+ * the first attempt to seize criu's second process fails.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Of the leader of its threads. */
+/* True the second time that a thread group leader is seized. */
 static bool is_second_seize(enum __ptrace_request request, pid_t pid)
 {
 	static atomic_uint seized;

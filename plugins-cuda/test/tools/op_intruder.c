@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * op-intruder RUN_DIR: somebody else connects to the socket of every operation
- * in the run directory, introduces itself as a service thread would and asks
- * for the memory. One line for each socket: «op-N.sock refused», or what came.
+ * op-intruder RUN_DIR: a foreign process that connects to the socket of every
+ * operation in the run directory and sends a service thread's HELLO to get the
+ * memory. Prints a line for each socket: "op-N.sock refused", or the answer.
  */
 #include "common/protocol/protocol.h"
 #include "common/protocol/unix_socket.h"

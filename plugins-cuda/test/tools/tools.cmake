@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the TypeScript tests of whole dumps and restores need: not tests themselves.
+# Tools for the TypeScript tests of complete dumps and restores.
 add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint.c)
 target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What goes wrong while copying: each failure ends the job with a text that
- * names file or driver call, leaves no file behind, and the engine goes on.
+ * Failures while copying: each ends the job with a message that names the file
+ * or the driver call, leaves no files, and the engine remains usable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "transfer/io/io.h"
 #include "test/transfer/transfer_test.h"
 
-static const char *failing_call; /* what SAYS looks for */
+static const char *failing_call; /* SAYS looks for it */
 
 static void add_some(struct transfer_test *t)
 {
@@ -93,7 +93,7 @@ static void test_wrong_checksum(struct transfer_test *t)
 	add_some(t);
 	CHECK(!transfer_dump(t, 5));
 	CHECK(!ccr_image_open(&image, t->dirfd, 5, image_error, 512));
-	/* In the last chunk that is stored: everything before it is fine. */
+	/* Damage the last stored chunk, so that everything before it is correct. */
 	const struct ccr_image_chunk *chunk = &image->chunks[image->nr_chunks - 1];
 
 	while (chunk->is_zero)
@@ -112,11 +112,11 @@ static void test_wrong_checksum(struct transfer_test *t)
 	transfer_stop(t);
 	t->config.verify = 0;
 	transfer_start(t, 1);
-	CHECK(!transfer_load(t, 5)); /* asked not to look */
+	CHECK(!transfer_load(t, 5)); /* verify is off */
 	ccr_image_close(image);
 }
 
-/* The same for a chunk that passes through a smaller buffer in pieces. */
+/* The same for a chunk that is read in pieces because the buffer is smaller. */
 static void test_wrong_checksum_in_pieces(struct transfer_test *t)
 {
 	const unsigned char byte = 0xee;
@@ -145,7 +145,7 @@ static void load_from(struct transfer_test *t, struct ccr_image *image, int expe
 	SAYS(t->job.error, "cuda-5-0.img: read of", word);
 }
 
-/* Files that change after they were opened, and a disk that fails. */
+/* Files that change after they were opened, and a failing disk. */
 static void test_read_errors(struct transfer_test *t)
 {
 	for (int io = CCR_IO_PREAD; io <= CCR_IO_MMAP; io++) {
@@ -163,7 +163,7 @@ static void test_read_errors(struct transfer_test *t)
 		CHECK(fd >= 0 && !ftruncate(fd, image->stripes[0].size - 8192));
 		close(fd);
 		load_from(t, image, -ENODATA, "the file is too short");
-		/* Page 0 of an address space: every read is EIO. */
+		/* Reading page 0 of an address space always fails with EIO. */
 		fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 		CHECK(fd >= 0 && dup3(fd, image->stripes[0].fd, O_CLOEXEC) >= 0);
 		close(fd);
@@ -209,7 +209,8 @@ static void test_full_disk(struct transfer_test *t)
 		add_some(t);
 		if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 		    mount("tmpfs", image_directory_path(), "tmpfs", 0, "size=2m")) {
-			printf("full disk: not tested: mount: %s\n", strerror(errno));
+			printf("full disk: not tested: cannot mount a tmpfs: %s\n",
+			       strerror(errno));
 			return;
 		}
 		close(t->dirfd);
@@ -226,7 +227,7 @@ static void test_full_disk(struct transfer_test *t)
 	}
 }
 
-/* Would end the process by SIGXFSZ if an engine thread let the signal in. */
+/* SIGXFSZ would end the process if engine threads did not block it. */
 static void test_size_limit(struct transfer_test *t)
 {
 	const struct rlimit limit = {.rlim_cur = MIB, .rlim_max = MIB};
@@ -295,7 +296,7 @@ static void test_wrong_ranges(struct transfer_test *t)
 			range.bytes = UINT64_MAX;
 		CHECK(cuda_parallel_restore_buffer(t->engine, &range, byte, &t->job) == -EINVAL);
 	}
-	/* Addresses that nobody allocated: the driver's refusal is passed on. */
+	/* The driver refuses addresses that were not allocated, and the job reports it. */
 	CHECK(cuda_parallel_restore_buffer(t->engine, &good, byte, &t->job) == -EIO);
 	SAYS(t->job.error, "cuMemcpyHtoDAsync of 4096 bytes at 0x1000 of device 0", "CUDA_ERROR");
 	CHECK(!transfer_load(t, 5));
@@ -343,7 +344,7 @@ static void test_wrong_config(struct transfer_test *t)
 	REFUSED(streams, 2, 2, -ENODEV, "device 1 does not exist");
 }
 
-/* As of a file system that wants more than 4 KiB of it. */
+/* Simulates a file system that requires an alignment of more than 4 KiB. */
 static void test_wrong_alignment(struct transfer_test *t)
 {
 	static char out[64 * KIB + 8], in[64 * KIB + 8];

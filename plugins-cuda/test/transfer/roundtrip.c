@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Device memory to a GPU image and back: odd sizes, zeroes, many small ranges,
- * several devices, every back-end, host buffers, callbacks, several jobs at once.
+ * Copies device memory to a GPU image and back: odd sizes, zeroes, many small
+ * ranges, several devices, every back-end, host buffers, callbacks, concurrent
+ * jobs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +81,7 @@ static void test_auto_on_memory(struct transfer_test *t)
 	CHECK(!rmdir(path));
 }
 
-/* A kernel, or a container's filter, without io_uring. */
+/* io_uring may be missing in the kernel or forbidden by a container's filter. */
 static void test_direct_without_uring(struct transfer_test *t)
 {
 	struct sock_filter code[] = {
@@ -115,13 +116,13 @@ static void test_many_small(struct transfer_test *t)
 static void test_devices(struct transfer_test *t)
 {
 	t->config.streams = 5;
-	transfer_start(t, 2); /* the third device's context is made by the job */
+	transfer_start(t, 2); /* the job creates the context of the third device */
 	for (int i = 0; i < 30; i++)
 		transfer_add(t, i % 3, (i + 1) * 100 * KIB);
 	transfer_round_trip(t, 5);
 }
 
-/* Written with large chunks, read with small buffers, and the other way. */
+/* Write with large chunks and read with small buffers, and vice versa. */
 static void test_chunk_sizes(struct transfer_test *t)
 {
 	t->config.chunk_bytes = 4 * MIB;
@@ -162,7 +163,7 @@ static void test_pieces(struct transfer_test *t)
 	transfer_round_trip(t, 5);
 }
 
-/* What the gap after an odd chunk holds in the file: nothing of other memory. */
+/* The padding after a chunk of odd size must not contain other memory. */
 static void test_padding(struct transfer_test *t)
 {
 	static const unsigned char zero[4096];
@@ -187,7 +188,7 @@ static void test_padding(struct transfer_test *t)
 	ccr_image_close(image);
 }
 
-/* An image whose chunks lie in a stripe in an order that this engine would not choose. */
+/* An image whose chunks are in a stripe in an order that this engine does not write. */
 static void test_foreign_order(struct transfer_test *t)
 {
 	unsigned char *data = malloc(MIB);
@@ -284,7 +285,7 @@ static void test_callbacks(struct transfer_test *t)
 }
 
 struct part {
-	struct transfer_test t; /* ranges of its own on the shared engine */
+	struct transfer_test t; /* its own ranges on the shared engine */
 	int pid;
 };
 

@@ -133,7 +133,7 @@ void transfer_clear(struct transfer_test *t)
 	for (uint32_t i = 0; i < t->nr; i++) {
 		use(t, t->ranges[i].device);
 		cuda(t->cuda.cuMemsetD8_v2(t->ranges[i].address, 0xa5, t->ranges[i].bytes));
-		/* Or it would run beside the engine's streams. */
+		/* Otherwise it would run concurrently with the engine's streams. */
 		cuda(t->cuda.cuCtxSynchronize());
 	}
 }
@@ -186,7 +186,7 @@ struct ccr_image_writer *transfer_writer(struct transfer_test *t, int pid)
 	return writer;
 }
 
-/* Keeps callbacks, forgets results. */
+/* Clears the results, but keeps the callbacks. */
 static void reset_job(struct transfer_test *t)
 {
 	t->job = (struct cuda_parallel_job){

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The pattern's arithmetic: the closed form of the expected checksum against the sum itself, and
-// what the checksum is sure to notice.
+// The pattern's arithmetic: compares the closed form of the expected checksum with the sum, and
+// tests which changes the checksum is certain to detect.
 #include <stdio.h>
 #include <stdlib.h>
 #include "workloads/workloads.h"
@@ -87,8 +87,8 @@ static void swapped_and_lost_pieces_are_seen(void)
 	CHECK(ccr_pattern_checksum(words, MAX_WORDS, 0) != expected);
 }
 
-// The key's weight in the sum must not vanish modulo 2^64, least of all for the powers of two that
-// people use: else an allocation that holds another's bytes would pass.
+// The key's weight in the sum must not be 0 modulo 2^64, especially for sizes that are powers of
+// two. Otherwise an allocation with the bytes of another one would pass.
 static void other_keys_are_seen_at_every_size(void)
 {
 	for (int shift = 12; shift <= 33; shift++) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// More than one at work: verifying threads, and trees of processes.
+// Several threads or processes: verifying threads, and trees of processes.
 #include "test/workload/workload_test.h"
 
 #include <time.h>
 
 #define PATIENCE_SECONDS 60
 
-// Asks for the status until a number in it satisfies the test's wish.
+// Waits until a number in the status is at least `at_least`.
 static void await_status(struct program *p, const char *key, unsigned long long at_least)
 {
 	const time_t end = time(NULL) + PATIENCE_SECONDS;
@@ -25,7 +25,7 @@ static void threads_verify_all_the_time(void)
 	program_start(&p, options);
 	await_status(&p, "rounds", 20);
 	CHECK(program_number(&p, "mismatch") == 0);
-	ANSWER_STARTS(&p, "fill 9", "ok"); // they never see it half done
+	ANSWER_STARTS(&p, "fill 9", "ok"); // they never see a partial fill
 	ANSWER_STARTS(&p, "status", "ok");
 	await_status(&p, "rounds", program_number(&p, "rounds") + 20);
 	CHECK(program_number(&p, "mismatch") == 0);
@@ -53,7 +53,7 @@ static void a_tree_answers_member_by_member(void)
 	for (int i = 0; i < 3; i++)
 		CHECK(state_of(pids[i]) == CU_PROCESS_STATE_RUNNING);
 
-	// Each has data of its own.
+	// Each process has its own data.
 	for (int i = 0; i < 3; i++) {
 		ANSWER_STARTS(&p, requests[i], "ok checksum=");
 		snprintf(checksums[i], sizeof(checksums[i]), "%.16s", p.line + 12);
@@ -90,7 +90,8 @@ static void a_parent_may_do_without_cuda(void)
 
 static void a_child_that_cannot_start_is_named(void)
 {
-	char *options[] = {"--alloc", "40M", "--children", "1", NULL}; // twice is too much
+	char *options[] = {"--alloc", "40M", "--children", "1",
+			   NULL}; // the device has room for one process only
 	char text[4096];
 
 	CHECK(program_fails(options, text, sizeof(text)) == 1);
@@ -102,7 +103,7 @@ static bool is_alive(pid_t pid)
 	return !kill(pid, 0) || errno != ESRCH;
 }
 
-// Becomes the parent of orphans, so that their end can be awaited.
+// Becomes the parent of orphans, so that it can wait for them.
 static void children_end_with_their_parent(int signal)
 {
 	char *options[] = {"--alloc", "64K", "--children", "2", NULL};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One process over standard input: what it holds, how it answers, and that it finds wrong bytes.
+// One process over standard input: what it allocates, how it answers, and that it finds wrong
+// bytes.
 #include "test/workload/workload_test.h"
 
 #define MAX_ADDRESSES 64
@@ -71,7 +72,7 @@ static void fill_decides_the_checksum(void)
 	CHECK(!program_end(&p));
 }
 
-// Allocation by allocation, at both ends and in the middle.
+// In each allocation, at both ends and in the middle.
 static void finds_one_flipped_bit(void)
 {
 	static const unsigned long sizes[] = {MIB, MIB, 65544};
@@ -118,7 +119,7 @@ static void a_spinning_kernel_keeps_the_lock_away(void)
 	OK(cuCheckpointProcessLock(p.pid, &later));
 	OK(cuCheckpointProcessUnlock(p.pid, NULL));
 	ANSWER_STARTS(&p, "fill 3", "ok");
-	// The end of input ends it with a kernel running, too.
+	// It exits at the end of input even if a kernel is running.
 	ANSWER_STARTS(&p, "spin start", "ok");
 	CHECK(!program_end(&p));
 }
@@ -135,7 +136,7 @@ static void refuses_what_it_does_not_know(void)
 	memset(request, 'x', sizeof(request) - 1);
 	request[sizeof(request) - 1] = '\0';
 	ANSWER_STARTS(&p, request, "error the request is too long");
-	ANSWER_STARTS(&p, "verify", "ok"); // one answer a line, and only one
+	ANSWER_STARTS(&p, "verify", "ok"); // exactly one answer per line
 	CHECK(!program_end(&p));
 }
 

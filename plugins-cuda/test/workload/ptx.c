@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The kernels' text must be PTX that a real assembler takes, for the oldest and newest GPUs it
-// knows among those we name. Skipped where there is no ptxas.
+// A real assembler must accept the kernels' PTX for the GPUs listed here that it supports. Skipped
+// without ptxas.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-// As any client: until it listens there is nothing, or a refusal.
+// Connects like any client. Until the program listens, there is no socket or it refuses.
 static FILE *connect_client(void)
 {
 	const time_t end = time(NULL) + PATIENCE_SECONDS;
@@ -37,7 +37,7 @@ static void ask_client(FILE *client, const char *request, char *line, size_t siz
 	CHECK(fgets(line, size, client));
 }
 
-// Descriptors of the process that are sockets.
+// Number of open sockets of the process.
 static int open_sockets(pid_t pid)
 {
 	char path[64], target[PATH_MAX];
@@ -81,7 +81,7 @@ static void serves_clients_in_turn(struct program *p)
 		fclose(client);
 		await_only_the_listener(p->pid);
 	}
-	// One that says nothing, and one that leaves in the middle of a line.
+	// A client that sends nothing, and one that disconnects in the middle of a line.
 	fclose(connect_client());
 	client = connect_client();
 	fprintf(client, "veri");
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		program_start(&p, options);
 		serves_clients_in_turn(&p);
 		if (round == 0) {
-			// A killed one leaves its socket file, which the next replaces.
+			// A killed process leaves its socket file, which the next one replaces.
 			CHECK(!kill(p.pid, SIGKILL) && waitpid(p.pid, NULL, 0) == p.pid);
 			fclose(p.to);
 			fclose(p.from);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# workload-pattern: its arithmetic, its kernels' text, and its line protocol on the software driver.
+# workload-pattern: its arithmetic, its kernels' PTX, and its line protocol on the software driver.
 set(workload_dir ${PROJECT_SOURCE_DIR}/workloads)
 ccr_test(workload_pattern SOURCES ${CMAKE_CURRENT_LIST_DIR}/pattern.c ${workload_dir}/pattern.c)
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs workload-pattern on a software device of the test's own and talks to it.
+// Runs workload-pattern on its own software device and sends requests to it.
 #ifndef CCR_WORKLOAD_TEST_H
 #define CCR_WORKLOAD_TEST_H
 
@@ -15,25 +15,25 @@ struct program {
 // The program's path, from the command line of the test.
 extern const char *workload_path;
 
-// Starts it with these options, NULL at the end; in stdin mode waits until it is ready.
+// Starts it with these options, which end with NULL. In stdin mode, waits until it is ready.
 void program_start(struct program *p, char *const options[]);
-// Sends one request and returns the answer; fails when the program is gone.
+// Sends a request and returns the answer. Fails if the program has exited.
 const char *program_ask(struct program *p, const char *request);
-// What follows `key=` in the last answer.
+// The number after `key=` in the last answer.
 unsigned long long program_number(const struct program *p, const char *key);
-// Closes its input and returns its exit status.
+// Closes the program's input and returns its exit status.
 int program_end(struct program *p);
-// Exit status of a start that must fail, with what it wrote to stderr.
+// Runs a start that must fail. Returns its exit status; `text` is what it wrote to stderr.
 int program_fails(char *const options[], char *text, size_t size);
 
-#define ANSWER_STARTS(p, request, start)                                                         \
-	do {                                                                                     \
-		const char *have_ = program_ask(p, request);                                     \
-		if (strncmp(have_, start, strlen(start))) {                                      \
-			fprintf(stderr, "%s:%d: %s: «%s», expected «%s…»\n", __FILE__, __LINE__, \
-				request, have_, start);                                          \
-			exit(1);                                                                 \
-		}                                                                                \
+#define ANSWER_STARTS(p, request, start)                                                     \
+	do {                                                                                 \
+		const char *have_ = program_ask(p, request);                                 \
+		if (strncmp(have_, start, strlen(start))) {                                  \
+			fprintf(stderr, "%s:%d: %s: \"%s\", expected \"%s...\"\n", __FILE__, \
+				__LINE__, request, have_, start);                            \
+			exit(1);                                                             \
+		}                                                                            \
 	} while (0)
 
 #endif

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: large copies of pageable memory by every entry point, at all sizes around the
- * threshold and all alignments; which copies are left to the driver; when the threads are there. */
+/*
+ * Description: large copies of pageable memory with every entry point, sizes
+ * around the threshold and all alignments; which copies are left to the driver;
+ * when there are copying threads.
+ */
 #include "test/intercept/copy/copy_test.h"
 
 #include <sched.h>
@@ -9,7 +12,7 @@
 
 #define ROOM (24 * MIB)
 
-/* Calls the program's own names: the stubs. */
+/* Calls to these names in the program reach the stubs. */
 CUresult cuMemcpy_ptds(CUdeviceptr dst, CUdeviceptr src, size_t bytes);
 CUresult cuMemcpyAsync_ptsz(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream);
 CUresult cuMemcpyHtoD_v2_ptds(CUdeviceptr dst, const void *src, size_t bytes);
@@ -26,7 +29,7 @@ static CUdeviceptr as_device(const void *address)
 	return (CUdeviceptr)(uintptr_t)address;
 }
 
-/* One way of each pair; the other way is checked by the synchronous call of it. */
+/* One direction of each pair; the synchronous call checks the other one. */
 enum way {
 	SYNC,
 	SYNC_THREAD,
@@ -88,7 +91,7 @@ static CUresult get(enum way way, char *dst, CUdeviceptr src, size_t bytes)
 	}
 }
 
-/* There and back; nothing beside the range is touched on either side. */
+/* Copies to the device and back, and checks that no byte outside the range changes. */
 static void round_trip(enum way there, enum way home, size_t at, size_t on_device, size_t bytes,
 		       uint32_t seed)
 {
@@ -99,7 +102,7 @@ static void round_trip(enum way there, enum way home, size_t at, size_t on_devic
 	OK(cuMemsetD8_v2(device + on_device - margin, 0x5a, bytes + 2 * margin));
 	OK(cuCtxSynchronize());
 	OK(put(there, device + on_device, host + at, bytes));
-	/* The source is the caller's again. */
+	/* The caller may change the source again. */
 	memset(host + at, 0, bytes);
 	memset(back + at - margin, 0x3c, bytes + 2 * margin);
 	OK(cuCtxSynchronize());
@@ -123,7 +126,7 @@ static void found_by(const char *name, const void *plain, const void *per_thread
 	CHECK(found == per_thread);
 }
 
-/* The CUDA runtime finds its calls this way. */
+/* The CUDA runtime looks up its calls this way. */
 static void looked_up(void)
 {
 	found_by("cuMemcpy", (void *)cuMemcpy, (void *)cuMemcpy_ptds);
@@ -179,7 +182,7 @@ static void sizes_and_alignments(void)
 		}
 }
 
-/* Kinds of host memory whose pages are not there yet, or come from a file. */
+/* Host memory whose pages do not exist yet, or are those of a file. */
 static void kinds_of_memory(void)
 {
 	const size_t bytes = 9 * MIB + 1;
@@ -191,7 +194,7 @@ static void kinds_of_memory(void)
 	fresh = mmap(NULL, 10 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(file != MAP_FAILED && fresh != MAP_FAILED);
 	OK(cuMemsetD8_v2(device, 1, ROOM));
-	/* Never touched: zeros. Then never touched and written to. */
+	/* Copies from untouched memory, which is zero, and then to untouched memory. */
 	OK(cuMemcpyHtoD_v2(device + 1, fresh + 3, bytes));
 	OK(cuMemcpyDtoH_v2(back, device, bytes + 2));
 	CHECK(back[0] == 1 && back[bytes + 1] == 1);
@@ -204,7 +207,7 @@ static void kinds_of_memory(void)
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
 	OK(cuMemcpyDtoH_v2(fresh, device, bytes));
 	CHECK(has_pattern(fresh, bytes, 200));
-	/* A file, there and back, through another mapping of it. */
+	/* A mapped file to the device, and back through another mapping of it. */
 	OK(cuMemcpyDtoH_v2(file + 5, device, bytes));
 	CHECK(pread(fd, back, bytes, 5) == (ssize_t)bytes && has_pattern(back, bytes, 200));
 	OK(cuMemsetD8_v2(device, 1, bytes));
@@ -217,7 +220,7 @@ static void kinds_of_memory(void)
 	close(fd);
 }
 
-/* Afterwards there are no threads: none of these was ours. */
+/* None of these copies is ours, so afterwards there are no threads. */
 static void left_to_the_driver(void)
 {
 	CUdeviceptr other, found;
@@ -245,7 +248,7 @@ static void left_to_the_driver(void)
 		OK(cuMemcpyDtoH_v2(back, device, MIB - 1));
 	CHECK(has_pattern(back, MIB - 4, 8));
 
-	/* Not memory of the device that is current. */
+	/* Memory of a device that is not current. */
 	OK(cuCtxSetCurrent(test_context(1)));
 	OK(cuMemAlloc_v2(&other, 16 * MIB));
 	OK(cuCtxSetCurrent(test_context(0)));
@@ -253,7 +256,7 @@ static void left_to_the_driver(void)
 	memset(back, 0, 16 * MIB);
 	OK(cuMemcpyDtoH_v2(back, other, 16 * MIB));
 	CHECK(has_pattern(back, 16 * MIB, 8));
-	/* Nor a stream of the context that is current. */
+	/* A stream of a context that is not current. */
 	OK(cuCtxCreate_v2(&own, 0, 0));
 	OK(cuMemcpyHtoDAsync_v2(device, host, 16 * MIB, stream));
 	OK(cuStreamSynchronize(stream));
@@ -261,7 +264,7 @@ static void left_to_the_driver(void)
 	OK(cuCtxSetCurrent(test_context(0)));
 	OK(cuMemFree_v2(other));
 
-	/* Refused as ever, and nothing is written. */
+	/* Refused as without us, and nothing is written. */
 	memset(back, 0, 16 * MIB);
 	OK(cuMemsetD8_v2(device, 1, ROOM));
 	OK(cuCtxSynchronize());
@@ -272,7 +275,7 @@ static void left_to_the_driver(void)
 	CHECK(!copy_threads());
 }
 
-/* A context takes its threads along, its successor gets its own. */
+/* The threads end with their context. The next context gets new ones. */
 static void contexts_end(void)
 {
 	for (int i = 0; i < 3; i++) {
@@ -307,7 +310,7 @@ int main(int argc, char **argv)
 	CHECK(host && back);
 	memset(host, 1, ROOM);
 
-	/* A program that copies little gets no threads. */
+	/* There are no threads in a program that copies little. */
 	OK(cuMemcpyHtoD_v2(device, host, 7 * MIB));
 	CHECK(!copy_threads());
 	looked_up();
@@ -317,7 +320,7 @@ int main(int argc, char **argv)
 	left_to_the_driver();
 	contexts_end();
 
-	/* Without work they end on their own. */
+	/* Idle threads end by themselves. */
 	round_trip(SYNC, SYNC, 4096, 4096, 16 * MIB, 99);
 	CHECK(copy_threads() > 0);
 	copy_threads_gone();

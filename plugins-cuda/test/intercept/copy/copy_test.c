@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* See intercept_copy.h. */
+/* See copy_test.h. */
 #include "test/elapsed.h"
 #include "test/intercept/copy/copy_test.h"
 
@@ -52,7 +52,7 @@ int copy_threads(void)
 	return nr;
 }
 
-/* The one kind of anonymous mapping here that has 4 MiB and is kept from children. */
+/* Only these anonymous mappings have 4 MiB and are not inherited by children. */
 int copy_buffers(void)
 {
 	FILE *file = fopen("/proc/self/smaps", "re");
@@ -87,7 +87,7 @@ void copy_threads_told(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	copy_threads_gone();
-	CHECK(ms_since(&start) < 4500); /* of themselves they end when idle for 5 s */
+	CHECK(ms_since(&start) < 4500); /* without being told, they end after 5 s without work */
 }
 
 void copy_threads_release(void)
@@ -109,7 +109,7 @@ static uint32_t value(size_t i, uint32_t seed)
 	return x ^ x >> 15;
 }
 
-/* Word by word for speed; the place of a byte decides, not its address. */
+/* Writes words for speed. A byte depends on its offset, not on its address. */
 void pattern(char *at, size_t bytes, uint32_t seed)
 {
 	size_t i;

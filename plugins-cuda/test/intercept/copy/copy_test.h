@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// For the tests of large copies: what they share beside intercept_test.h.
+// For the tests of large copies, in addition to intercept_test.h.
 #ifndef CCR_INTERCEPT_COPY_TEST_H
 #define CCR_INTERCEPT_COPY_TEST_H
 
@@ -9,22 +9,22 @@
 
 #define COPY_COMM "criu-cuda-copy"
 
-/* Before the first driver call: copies of 1 MiB and more, threads after 8 MiB, at most 4. */
+/* Call before the first driver call: copies from 1 MiB, threads after 8 MiB, at most 4 threads. */
 void copy_settings(void);
-/* 0, or the test cannot be: the kernel lacks what copying threads need (exit code 77). */
+/* Returns 0, or 77 (skip) if the kernel lacks a feature that copying threads need. */
 int copy_unsupported(void);
-/* Copying threads of this process. */
+/* Number of copying threads of this process. */
 int copy_threads(void);
-/* Pinned buffers of such threads, by what the kernel says about mappings. */
+/* Number of pinned buffers of these threads, according to /proc/self/smaps. */
 int copy_buffers(void);
-/* Until there are none; they are ending, or idle for five seconds. */
+/* Waits until there are no copying threads: they are ending, or end after 5 s without work. */
 void copy_threads_gone(void);
-/* The same when they were told to end, which is long before they would on their own. */
+/* The same after they were told to end, which must be faster than without work. */
 void copy_threads_told(void);
-/* Memory goes out and comes back: the threads are gone. */
+/* Evicts and attaches, which ends the threads. */
 void copy_threads_release(void);
 
-/* Pattern bytes that differ with seed and place, at any alignment. */
+/* Bytes that depend on seed and offset, at any alignment. */
 void pattern(char *at, size_t bytes, uint32_t seed);
 bool has_pattern(const char *at, size_t bytes, uint32_t seed);
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: each driver call of a large copy fails once, and host memory is missing or
- * protected: the bytes are right, or the answer is the driver's own; no thread is left behind. */
+/*
+ * Description: each driver call of a large copy fails once, and host memory is
+ * missing or protected. Either the bytes are correct or the result is the
+ * driver's own, and all threads end.
+ */
 #include "test/intercept/copy/copy_test.h"
 
 #include <fcntl.h>
@@ -11,7 +14,7 @@
 
 #define BYTES (9 * MIB + 4)
 
-/* What the program under test calls itself is not in the list, so that only our calls fail. */
+/* Without the calls that the program under test makes itself, so that only ours fail. */
 static const char *const calls[] = {
 	"cuPointerGetAttribute", "cuPointerGetAttributes", "cuCtxGetCurrent",
 	"cuCtxGetDevice",	 "cuStreamGetCtx",	   "cuEventCreate",
@@ -20,7 +23,7 @@ static const char *const calls[] = {
 	"cuStreamCreate",	 "cuStreamDestroy_v2",	   "cuMemcpyHtoDAsync_v2",
 	"cuMemcpyDtoHAsync_v2",
 };
-#ifdef __SANITIZE_THREAD__ /* which is there for the threads, and ten times slower */
+#ifdef __SANITIZE_THREAD__ /* it tests only the threads and is ten times slower */
 static const int nths[] = {12};
 #else
 static const int nths[] = {1, 4, 12, 30};
@@ -56,14 +59,14 @@ static void copies(void)
 		OK(cuMemcpyDtoH_v2(back, device, BYTES));
 		CHECK(has_pattern(back, BYTES, seed + 10));
 	}
-	/* The threads end with the context, also when what they give back is refused. */
+	/* The threads end with the context, even if the driver refuses to free their resources. */
 	OK(cuDevicePrimaryCtxReset_v2(0));
 	copy_threads_told();
 	free(host);
 	free(back);
 }
 
-/* --- memory that is not there: the driver is asked, and it ends as it ends without us --- */
+/* --- missing memory: the driver gets the call, and the result is the same as without us --- */
 
 static char *with_hole(const char *what)
 {
@@ -88,7 +91,7 @@ static char *with_hole(const char *what)
 	return at;
 }
 
-/* What a copying thread would die of on its own is told apart by the name of the thread. */
+/* The thread's name tells whether a copying thread has caused the fault itself. */
 static void on_fault(int signal)
 {
 	char comm[16] = "";
@@ -143,7 +146,7 @@ static void every_call_fails(void)
 			char rule[128];
 			int status;
 
-			/* The same call three times in a row, as a lasting cause would do. */
+			/* The same call fails three times in a row, as with a permanent cause. */
 			snprintf(rule, sizeof(rule), "%s:%d:2,%s:%d:2,%s:%d:2", calls[c], nths[n],
 				 calls[c], nths[n] + 1, calls[c], nths[n] + 2);
 			status = run(rule, "copies", NULL);
@@ -162,7 +165,10 @@ static void holes(void)
 			const bool is_fine = to_device && !strcmp(kinds[i], "read-only");
 			const int status = run("", kinds[i], to_device ? "to_device" : "to_host");
 
-			/* The software driver's own thread faults: by a signal it has blocked. */
+			/*
+			 * A thread of the software driver faults, which raises
+			 * a signal that it has blocked.
+			 */
 			if (is_fine)
 				CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 98);
 			else

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Description: switched off, or with a setting that is refused, the library passes every call on:
- * no stub, no thread, no message unless one was asked for. Half of it can be switched off. */
+/*
+ * Description: when it is switched off or a setting is invalid, the library
+ * passes every call to the driver: no stub, no thread, no message unless
+ * requested. Each half of it can be switched off.
+ */
 #include "test/intercept/copy/copy_test.h"
 
 #include <dlfcn.h>
@@ -38,14 +41,14 @@ static void passes_through(void)
 	CHECK(holds(at, 4 * MIB, 6));
 	OK(cuPointerGetAttribute(&types, CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES, at));
 	CHECK(!types);
-	/* The driver's own handle: none of our numbers. */
+	/* The driver's own handle, not one of our numbers. */
 	OK(cuMemCreate(&handle, 2 * MIB, &prop, 0));
 	CHECK(handle >> 48 != 0xccc5);
 	OK(cuMemRelease(handle));
 	OK(cuMemFree_v2(at));
 }
 
-/* Only the copies are ours. */
+/* Only copies are switched on. */
 static void copies_only(void)
 {
 	const CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
@@ -64,7 +67,7 @@ static void copies_only(void)
 	fill(at, 16 * MIB, 7);
 	CHECK(holds(at, 16 * MIB, 7));
 	CHECK(copy_threads() > 0);
-	/* What ends the threads before a checkpoint. */
+	/* The service thread, which ends the copying threads before a checkpoint. */
 	while (!service_tid(getpid()))
 		sched_yield();
 	OK(cuMemFree_v2(at));
@@ -82,7 +85,7 @@ static void memory_only(void)
 	OK(cuMemFree_v2(at));
 }
 
-/* Runs this program with one setting; whether it said something on stderr. */
+/* Runs this program with one setting. True if it printed something on stderr. */
 static bool speaks(const char *child_name, const char *key, const char *value, const char *debug)
 {
 	char *argv[] = {"intercept_off", (char *)child_name, NULL}, text[4096];

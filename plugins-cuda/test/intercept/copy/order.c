@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Description: large copies keep their place among the work of streams: after what their stream
- * had before, legacy and per-thread rules included, before what comes later; several callers at
- * once; evicts while copies go on; a forked child. */
+/*
+ * Description: large copies keep their order among the work of streams: after
+ * earlier and before later work, according to the rules of legacy and
+ * per-thread default streams. Also concurrent callers, evicts during copies,
+ * and a forked child.
+ */
 #include "test/intercept/copy/copy_test.h"
 
 #include <errno.h>
@@ -31,8 +34,7 @@ static void sleep_until(const struct timespec *until)
 		;
 }
 
-/* Holds its stream for a moment in which a copy that does not wait would be seen: `a` is watched.
- */
+/* Blocks its stream for a moment and watches `a`, so that it detects a copy that does not wait. */
 static void hold(void *unused)
 {
 	const char *const bytes = (const char *)(uintptr_t)a;
@@ -67,7 +69,7 @@ static void start_with(uint32_t old, uint32_t new)
 	pattern(host, BYTES, new);
 }
 
-/* `before` gets work and then the copy runs on `stream`, which comes after it. */
+/* Queues work in `before` and then a copy in `stream`, which must wait for it. */
 static void comes_after(CUstream before, CUstream stream, bool is_async)
 {
 	start_with(1, 2);
@@ -95,7 +97,7 @@ static void earlier_work(void)
 	comes_after(free_running, free_running, true);
 	comes_after(NULL, NULL, true);
 	comes_after(NULL, NULL, false);
-	/* The legacy stream comes after all blocking streams, and they after it. */
+	/* The legacy stream waits for all blocking streams, and they wait for it. */
 	comes_after(blocking, NULL, false);
 	comes_after(blocking, CU_STREAM_LEGACY, true);
 	comes_after(NULL, blocking, true);
@@ -105,7 +107,7 @@ static void earlier_work(void)
 	OK(cuStreamDestroy_v2(free_running));
 }
 
-/* What it need not wait for it does not wait for: the post comes after the copy. */
+/* A copy does not wait for unrelated work, which here ends only after the copy. */
 static void unrelated_work(void)
 {
 	static const unsigned int flags[] = {CU_STREAM_DEFAULT, CU_STREAM_NON_BLOCKING};
@@ -121,7 +123,7 @@ static void unrelated_work(void)
 		OK(cuMemcpyHtoDAsync_v2(a, host, BYTES, stream));
 		CHECK(device_has(a, 4));
 		if (flags[i] == CU_STREAM_NON_BLOCKING)
-			OK(cuMemcpyDtoH_v2(back, a, BYTES)); /* the legacy stream */
+			OK(cuMemcpyDtoH_v2(back, a, BYTES)); /* in the legacy stream */
 		else
 			OK(cuMemcpyDtoHAsync_v2(back, a, BYTES, CU_STREAM_PER_THREAD));
 		CHECK(has_pattern(back, BYTES, 4));
@@ -133,7 +135,7 @@ static void unrelated_work(void)
 	sem_destroy(&semaphore);
 }
 
-/* Later work of the stream, and of others through an event, finds the bytes. */
+/* Later work in the stream, and in other streams after an event, sees the bytes. */
 static void later_work(void)
 {
 	CUstream first, second;
@@ -152,7 +154,7 @@ static void later_work(void)
 		OK(cuMemsetD8Async(a, 0, BYTES, second));
 		memset(back, 0, BYTES);
 		OK(cuMemcpyDtoHAsync_v2(back, b, BYTES, second));
-		/* To pageable memory it is complete on return. */
+		/* A copy to pageable memory is complete when the call returns. */
 		CHECK(has_pattern(back, BYTES, seed));
 		OK(cuEventRecord(event, second));
 		OK(cuStreamWaitEvent(first, event, 0));
@@ -199,7 +201,7 @@ static void *caller(void *argument)
 	return NULL;
 }
 
-/* While they copy, memory goes out and comes back; nothing of ours is left in between. */
+/* Memory is evicted and attached while they copy. In between, we keep no threads and buffers. */
 static void evicts_among_callers(void)
 {
 	pthread_t threads[NR_CALLERS];
@@ -241,7 +243,7 @@ static void evict_in_the_middle(void)
 	start_with(21, 22);
 	OK(cuLaunchHostFunc(stream, wait_for_post, &held));
 	CHECK(!pthread_create(&thread, NULL, copy_behind, stream));
-	/* In whatever state it finds the copy, it gives up and nothing is lost. */
+	/* In any state of the copy, the evict gives up and no byte is lost. */
 	r = pool_evict(300, BREAK_NEVER);
 	CHECK(r.last_type == CCR_MSG_FAILED && r.error == -ETIMEDOUT);
 	CHECK(device_has(a, 21));
@@ -265,13 +267,15 @@ static void forked_child(void)
 	child = fork();
 	CHECK(child >= 0);
 	if (!child) {
-		/* Refused by the driver as without us, and nobody waits for the parent's threads.
+		/*
+		 * The driver refuses, as without us. The copy must not wait for
+		 * the parent's threads.
 		 */
 		if (cuMemcpyHtoD_v2(a, host, BYTES) == CUDA_SUCCESS)
 			_exit(1);
 		_exit(cuCtxDestroy_v2(test_context(0)) == CUDA_SUCCESS);
 	}
-	/* The parent's buffers are still the ones the device knows. */
+	/* The parent's buffers are still registered with the device. */
 	OK(cuMemcpyHtoD_v2(a, host, BYTES));
 	memset(back, 0, BYTES);
 	OK(cuMemcpyDtoH_v2(back, a, BYTES));
