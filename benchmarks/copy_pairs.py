@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""How fast copies between host memory and the GPU are with the interceptor, and without it, in pairs.
+"""Compares the speed of copies between host memory and the GPU with and without the interceptor, in pairs.
 
-Two processes of workload-copies stay side by side, one of them under the interceptor; for each case they are asked in
-turn, and each is first in its turn. Two processes differ by chance (addresses, cores) and by which was started first, so
-several such couples can be started one after the other, each time another one first. `--also control` adds a process
-without the interceptor to each, which shows how much that chance is; memory and memcpy add one with that part of it.
-Result: JSON on stdout with every sample, those of each couple together, and a table on stderr with the ratios' medians
-and 95 % bootstrap intervals over the couples. Each process's first answer for a case is not counted. Exit code 1 when a
-process ends early, which it does when a byte arrives wrong.
+Two processes of workload-copies run at the same time, one of them with the interceptor. For each case they are asked
+alternately, and each is asked first in every other pair. Two processes differ by chance (addresses, cores) and by which
+was started first, so `--couples` starts several couples, one after the other, each time with another one first. `--also
+control` adds a second process without the interceptor to each couple, which shows how large the difference by chance
+is; memory and memcpy add a process with only that part of the interceptor. Prints JSON with all samples, couple by
+couple, on stdout, and a table on stderr with the medians of the ratios and 95 % bootstrap intervals over the couples.
+The first answer of each process for a case does not count. Exit code 1 when a process ends early, as it does when a
+copied byte is wrong.
 
     copy_pairs.py --interceptor LIB --workload PROGRAM [--kinds a,b] [--directions a,b] [--sizes 1K,1M,…] [--pairs N]
         [--couples N] [--also control,…]
 
-CRIU_CUDA_* settings are taken from the environment. Times of the software driver mean nothing.
+CRIU_CUDA_* settings come from the environment. Times of the software driver mean nothing.
 """
 
 import argparse
@@ -42,13 +43,13 @@ def rate(process, direction, kind, size_bytes):
 
 
 def turned(names, by):
-    """The same names, another one first."""
+    """The same names, rotated so that another one is first."""
     names = list(names)
     return names[by % len(names) :] + names[: by % len(names)]
 
 
 def couple(processes, case, pairs):
-    """Adds the samples of these processes to a case; what they answer first is not counted."""
+    """Adds the samples of these processes to a case. Their first answers do not count."""
     for pair in range(pairs + 1):
         for name in turned(processes, pair):
             sample = rate(processes[name], case["direction"], case["kind"], case["bytes"])
@@ -57,7 +58,7 @@ def couple(processes, case, pairs):
 
 
 def summary(case, names, pairs):
-    """Medians of all samples, and of what each couple says of the ratio to the first of its processes."""
+    """Medians of all samples, and medians over the couples of the ratio to the process without the interceptor."""
     result = {"median": {name: statistics.median(case[name]) for name in names}}
     for name in names[1:]:
         ratios = [b / a for a, b in zip(case["without"], case[name], strict=True)]
@@ -90,7 +91,7 @@ def environment(software):
 
 
 def all_cases(options, names):
-    # The largest first: the memory is then made once.
+    # The largest size first, so that the memory is allocated only once.
     sizes = sorted((size(text) for text in options.sizes.split(",")), reverse=True)
     for kind in options.kinds.split(","):
         for direction in options.directions.split(","):
@@ -115,7 +116,7 @@ def table(cases, names):
 
 
 def start(name, options):
-    """The program as `name` says: without the interceptor, with it, or with a part of it."""
+    """Starts the program without the interceptor, with it, or with a part of it, according to `name`."""
     env = {"CRIU_CUDA_INTERCEPT": name} if name in PARTS else {}
     return Asked([options.workload], None if name in ("without", "control") else options.interceptor, env)
 
@@ -129,11 +130,11 @@ def main():
     parser.add_argument("--sizes", default=SIZES)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--couples", type=int, default=1)
-    parser.add_argument("--also", default="", help="joined by commas: control, memory, memcpy")
+    parser.add_argument("--also", default="", help="comma-separated: control, memory, memcpy")
     options = parser.parse_args()
     names = ["without", "with", *filter(None, options.also.split(","))]
     if not set(names[2:]) <= {"control", *PARTS}:
-        parser.error(f"--also {options.also}: takes control, memory, memcpy")
+        parser.error(f"--also {options.also}: accepted: control, memory, memcpy")
     cases = list(all_cases(options, names))
     for number in range(options.couples):
         processes = {name: start(name, options) for name in turned(names, number)}

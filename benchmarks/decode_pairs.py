@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the interceptor costs a program: throughput with it over throughput without it, in pairs.
+"""Measures what the interceptor costs a program: throughput with it relative to throughput without it, in pairs.
 
-Two processes of the same program run side by side, one of them under the interceptor; they are asked in turn, and who
-is first alternates. Two processes differ by chance (addresses, cores), so several such couples are started one after
-the other. The program is asked by a line on its stdin and answers a line of JSON that holds "tokens_per_s" and "digest";
-its first line says that it is ready (workloads/torch_decode.py). Result: JSON on stdout with every sample. Exit code 1
-when the two did not compute the same.
+Two processes of the same program run at the same time, one of them with the interceptor. They are asked alternately,
+and each is asked first in every other pair. Two processes differ by chance (addresses, cores), so several couples are
+started one after the other. The program answers a line on its stdin with a line of JSON that has "tokens_per_s" and
+"digest"; its first line means that it is ready (workloads/torch_decode.py). Prints JSON with all samples on stdout.
+Exit code 1 when the results of the two differ.
 
     decode_pairs.py --interceptor LIB [--couples N] [--pairs N] -- PROGRAM…
 """
@@ -20,7 +20,7 @@ from pairs import Asked, interval
 
 
 def couple(options, number):
-    """The pairs of one couple of processes; the first of them is not counted."""
+    """Yields the pairs of one couple of processes, without the first one, which does not count."""
     plain, under = Asked(options.program, None), Asked(options.program, options.interceptor)
     plain.ready()
     under.ready()
@@ -44,11 +44,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--interceptor", required=True, type=os.path.abspath)
     parser.add_argument("--couples", type=int, default=5)
-    parser.add_argument("--pairs", type=int, default=4, help="counted pairs of each couple")
+    parser.add_argument("--pairs", type=int, default=4, help="number of pairs per couple that count")
     parser.add_argument("program", nargs="+")
     options = parser.parse_args()
     if not os.path.exists(options.interceptor):
-        parser.error(f"{options.interceptor} is not there")
+        parser.error(f"{options.interceptor} does not exist")
     samples = []
     for number in range(options.couples):
         samples += couple(options, number)
@@ -74,7 +74,7 @@ def main():
     }
     print(json.dumps(result, indent=2))
     if len(digests) > 1:
-        raise SystemExit(f"not the same was computed: digests {', '.join(digests)}")
+        raise SystemExit(f"the results differ: digests {', '.join(digests)}")
 
 
 if __name__ == "__main__":

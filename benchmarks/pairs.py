@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Programs that are asked in turn, with the interceptor and without it, and what their pairs say."""
+"""Programs that run with and without the interceptor and are asked alternately, and statistics of their pairs."""
 
 import json
 import os
@@ -11,7 +11,7 @@ RESAMPLES = 2000
 
 
 class Asked:
-    """A running program that answers a line of JSON to each line, with the library preloaded or without."""
+    """A running program that answers each line with a line of JSON. `preload` is the interceptor, or None."""
 
     def __init__(self, program, preload, settings=None):
         env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
@@ -25,18 +25,18 @@ class Asked:
         self.is_software = False
 
     def ready(self):
-        """Waits for its first line, and looks whether it runs with the library as it should."""
+        """Waits for the first line, and checks that the interceptor is loaded if and only if it should be."""
         self.line()
         with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
             text = maps.read()
         self.is_software = "/softcuda/" in text
         if ("libcuda_intercept.so" in text) != bool(self.preload):
-            raise SystemExit(f"the interceptor is {'not ' if self.preload else ''}in {self.process.args[0]}")
+            raise SystemExit(f"the interceptor is {'not ' if self.preload else ''}loaded in {self.process.args[0]}")
 
     def line(self):
         text = self.process.stdout.readline()
         if not text:
-            raise SystemExit(f"{self.process.args[0]} ended with status {self.process.wait()}")
+            raise SystemExit(f"{self.process.args[0]} exited with status {self.process.wait()}")
         return json.loads(text)
 
     def ask(self, question=""):
@@ -50,7 +50,7 @@ class Asked:
 
 
 def interval(medians):
-    """A 95 % bootstrap interval of the median of what each couple of processes gave; None for fewer than three."""
+    """A 95 % bootstrap interval of the median over couples of processes; None for fewer than three couples."""
     if len(medians) < 3:
         return None
     draw = random.Random(1)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch's copies under the interceptor and without it: the same bytes, and how long a model's weights take.
+"""Compares PyTorch's copies with and without the interceptor: their bytes, and the time to load a model's weights.
 
     torch_copies.py check   --interceptor LIB
     torch_copies.py weights --interceptor LIB --file DIR/weights.safetensors [--gb 3] [--rounds N]
 
-`check` runs every case of `cases()` twice, in a process with the library preloaded and in one without: dtypes, strides,
-sizes around the threshold, pinned and pageable, blocking or not, streams, events, threads, a graph capture. Each result
-comes back as a digest; exit code 1 when any differs or a process fails. `weights` starts a process for each sample,
-in turn with and without, which loads the file to the GPU by safetensors and by torch.load (made when they are missing,
-in the page cache afterwards), and prints every sample and the medians. Results are JSON on stdout.
+`check` runs every case of `cases()` twice, in a process with the interceptor and in one without it: dtypes, strides,
+sizes around the threshold, pinned and pageable memory, blocking or not, streams, events, threads, a graph capture. Each
+result is a digest; exit code 1 when two differ or a process fails. `weights` starts a process for each sample,
+alternately with and without the interceptor. It loads the file to the GPU with safetensors and with torch.load (missing
+files are created and are then in the page cache). Prints all samples and the medians. Results are JSON on stdout.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import threading
 import time
 
 MIB = 1 << 20
-SLEEP_CYCLES = 200_000_000  # of the GPU: about 0.1 s
+SLEEP_CYCLES = 200_000_000  # GPU cycles: about 0.1 s
 
 
 def digest(tensor):
@@ -55,7 +55,7 @@ def dtypes():
 
 
 def plain_copies(threshold):
-    """Every dtype and size, there and back, from pinned and pageable memory, blocking or not."""
+    """Copies every dtype and size to the device and back, from pinned and pageable memory, blocking or not."""
     import torch
 
     sizes = (4096, threshold - 16, threshold, threshold + 16, 3 * threshold + 4096)
@@ -100,7 +100,7 @@ def strided_copies(threshold):
 
 
 def reuse_of_source(threshold):
-    """A pageable source is the program's again when the call returns, also of a copy that does not block."""
+    """The program may change a pageable source when the call returns, even if the copy is non-blocking."""
     import torch
 
     for size in (threshold // 2, threshold, 16 * threshold):
@@ -113,7 +113,7 @@ def reuse_of_source(threshold):
 
 
 def order_in_a_stream(threshold):
-    """Earlier work of the stream sees the old bytes, later work the new ones; other streams through events."""
+    """Earlier work in the stream sees the old bytes, later work the new ones, as do other streams after an event."""
     import torch
 
     for size in (threshold // 2, threshold, 16 * threshold):
@@ -132,11 +132,11 @@ def order_in_a_stream(threshold):
             seen = old + 1
             home = torch.empty(size, dtype=torch.uint8)
             home.copy_(seen, non_blocking=True)
-            unsynchronised = digest(home)
+            unsynchronized = digest(home)
         torch.cuda.synchronize()
         for name, tensor in (("before", before), ("after", after), ("seen", seen)):
             yield f"order {size} {name}", digest(tensor)
-        yield f"order {size} home", unsynchronised
+        yield f"order {size} home", unsynchronized
 
 
 def threads_at_once(threshold):
@@ -163,11 +163,11 @@ def threads_at_once(threshold):
 
 
 def during_a_capture(threshold):
-    """Copies of another thread while this one captures a graph; the graph then works."""
+    """Another thread copies while this one captures a graph, which must then work."""
     import torch
 
     x = torch.arange(1024, device="cuda", dtype=torch.float32)
-    x * 2  # the kernel is loaded before the capture
+    x * 2  # load the kernel before the capture
     torch.cuda.synchronize()
     graph, begun, copied = torch.cuda.CUDAGraph(), threading.Event(), threading.Event()
     results = []
@@ -212,7 +212,7 @@ def cases(threshold):
 
 def run_cases():
     threshold = int(os.environ.get("CRIU_CUDA_MEMCPY_MIN_MB", "16")) * MIB
-    # A program that copies little is left alone: begin with more.
+    # The interceptor ignores programs that copy little, so copy more first.
     source(dtypes()[0], 16 * threshold, 1).to("cuda")
     print(json.dumps(dict(cases(threshold))))
 
@@ -223,7 +223,7 @@ def make_weights(path, gigabytes):
 
     if os.path.exists(path) and os.path.exists(path + ".pt"):
         return
-    # Like a model: a few large matrices among layers of 32 to 128 MiB.
+    # Sizes as in a model: a few large matrices and layers of 32 to 128 MiB.
     left, weights = int(gigabytes * 1e9), {}
     sizes = [512 * MIB] + [32 * MIB, 32 * MIB, 128 * MIB, 128 * MIB, 8192] * 1000
     for number, size in enumerate(sizes):
@@ -237,7 +237,7 @@ def make_weights(path, gigabytes):
 
 
 def run_load(path):
-    """One sample of each way, in a process that has used the GPU a little."""
+    """Takes one sample of each way to load, after some use of the GPU."""
     import torch
     from safetensors.torch import load_file
 
@@ -287,7 +287,7 @@ def weights(options):
     for number in range(options.rounds + 1):
         for side in ("without", "with") if number % 2 else ("with", "without"):
             sample = child(["load", options.file], options.interceptor if side == "with" else None)
-            # The first brings the files into the page cache.
+            # The first round brings the files into the page cache and does not count.
             if number:
                 samples[side].append(sample)
     ways, digests = {}, set()

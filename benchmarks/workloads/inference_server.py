@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""An inference server with OpenAI's HTTP API and a Qwen2 model of random weights: what a benchmark restores.
+"""An inference server with OpenAI's HTTP API and a Qwen2 model with random weights, which benchmarks restore.
 
     inference_server.py --model-dir DIR [--config NAME|FILE.json] [--kv-gib 4] [--port 8000]
 
-The first start makes the weights (seeded) and keeps them in DIR as safetensors; --prepare ends after that. From then on
-a start is what it is for any server: import, load, listen. It listens when it can answer. One process, no network but
-its port, no tokenizer (see inference/face.py), SIGTERM ends it. Needs torch, transformers and aiohttp.
+The first start creates the weights from a seed and saves them in DIR as safetensors; --prepare exits after that. Later
+starts are those of any server: import, load, listen. It listens once it can answer. It is one process without a
+tokenizer (see inference/face.py), uses no network but its port, and exits on SIGTERM. Needs torch, transformers and
+aiohttp.
 """
 
 import argparse

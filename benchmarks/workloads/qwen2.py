@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Qwen2-1.5B with random weights: what takes the time and memory of a language model, and downloads nothing."""
+"""Qwen2-1.5B with random weights: takes as much time and memory as the real model, but needs no download."""
 
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -17,12 +17,12 @@ QWEN2_1_5B = {
 
 
 def random_model(config, device="cuda"):
-    """The same weights each time, in bf16."""
+    """A model in bf16 with the same weights each time."""
     torch.manual_seed(0)
     with torch.device(device):
         return Qwen2ForCausalLM(config).to(torch.bfloat16)
 
 
 def with_layers(layers, **more):
-    """A model on the GPU, ready to be asked."""
+    """A model on the GPU, ready for inference."""
     return random_model(Qwen2Config(**{**QWEN2_1_5B, "num_hidden_layers": layers, **more})).eval()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Greedy decode with a language model of random weights: for every line on stdin one line of JSON on stdout.
+"""Greedy decoding with a language model with random weights: prints a line of JSON for every line on stdin.
 
     {"tokens": 128, "seconds": 3.2, "tokens_per_s": 40.0, "digest": "…"}
 
-The digest is that of the tokens: two processes with the same options give the same one. The first line, {"ready": true},
-comes when the model has decoded once. Plain eager mode, one sequence: the most driver calls for a token that a model
-makes. Needs torch and transformers; downloads nothing. It ends with its stdin.
+The digest is that of the tokens, so two processes with the same options print the same one. The first line is
+{"ready": true}, after the model has decoded once. It decodes one sequence in plain eager mode, which makes the most
+driver calls per token. Needs torch and transformers; downloads nothing. Exits at the end of stdin.
 
     torch_decode.py [--layers N] [--tokens N] [--prompt N]      (28 layers, the default, are Qwen2-1.5B)
 """
@@ -22,7 +22,7 @@ from qwen2 import with_layers
 
 @torch.inference_mode()
 def decode(model, prompt, tokens):
-    """Seconds for `tokens` steps after the prompt's, and the tokens."""
+    """Returns the seconds for `tokens` steps after the prompt, and the tokens."""
     output = model(prompt, use_cache=True)
     chosen = [output.logits[:, -1:].argmax(-1)]
     torch.cuda.synchronize()

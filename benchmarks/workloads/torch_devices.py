@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Random bytes on every visible GPU, in tensors of 512 MiB, that answers `sums` on a Unix socket.
+"""Keeps random bytes on every visible GPU, in tensors of 512 MiB, and answers `sums` on a Unix socket.
 
-The answer has one exact sum per GPU, computed there. The same process asked before a dump and after a restore must give
-the same. Needs torch.
+The answer has an exact sum per GPU, computed there. The sums before a dump and after the restore must be the same.
+Needs torch.
 
     torch_devices.py --socket PATH [--gib N]      (N GiB on each GPU, 16 by default)
 """

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A causal language model with random weights that answers `logits` on a Unix socket.
 
-The answer names a digest of the logits of a fixed prompt, computed eagerly, and of a captured CUDA graph's replay. The
-same process asked before a dump and after a restore must give the same digests. Needs torch and transformers; downloads
-nothing.
+The answer has digests of the logits of a fixed prompt, computed eagerly and by replaying a captured CUDA graph. The
+digests before a dump and after the restore must be the same. Needs torch and transformers; downloads nothing.
 
     torch_logits.py --socket PATH [--layers N]      (28 layers, the default, are Qwen2-1.5B)
 """
@@ -22,7 +21,7 @@ def digest(tensor):
 
 @torch.inference_mode()
 def capture(model, prompt):
-    """A graph of one forward pass, and the tensor its replay fills."""
+    """Returns a graph of one forward pass, and the tensor that a replay fills."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

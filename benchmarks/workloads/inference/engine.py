@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A causal language model with random weights, and slots of key-value cache for its requests.
 
-The weights are made once and kept as safetensors, so that a start reads them from files as a server of a trained model
-does. Needs torch and transformers (5 or newer); downloads nothing.
+The weights are created once and saved as safetensors, so that a start reads them from files like a server of a trained
+model. Needs torch and transformers (5 or newer); downloads nothing.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import torch
 from qwen2 import QWEN2_1_5B, random_model
 from transformers import Qwen2Config, Qwen2ForCausalLM, StaticCache
 
-#: What `--config` takes by name: fields of transformers' Qwen2Config.
+#: Names that `--config` accepts: fields of transformers' Qwen2Config.
 CONFIGS = {
     "qwen2-1.5b": QWEN2_1_5B,
     "tiny": {
@@ -31,7 +31,7 @@ CONFIGS = {
 
 
 def read_config(name):
-    """The configuration of that name, or of that JSON file."""
+    """The configuration with this name or in this JSON file."""
     if name in CONFIGS:
         return Qwen2Config(**CONFIGS[name])
     try:
@@ -42,7 +42,7 @@ def read_config(name):
 
 
 def make_weights(config, directory, device):
-    """Saves a model of random weights to `directory`, unless one is there; whole or not at all."""
+    """Saves a model with random weights to `directory` atomically, unless it exists."""
     if os.path.exists(os.path.join(directory, "config.json")):
         return
     os.makedirs(os.path.dirname(os.path.abspath(directory)), exist_ok=True)
@@ -56,7 +56,7 @@ def make_weights(config, directory, device):
 
 
 class Engine:
-    """What the HTTP face asks: the model and its cache. `generate` is called by one thread, a request after the other."""
+    """The model and its cache, for the HTTP API. Call `generate` from one thread, for one request at a time."""
 
     def __init__(self, directory, kv_bytes, slot_tokens, device):
         self.device = device
@@ -75,7 +75,7 @@ class Engine:
         for _ in range(max(1, kv_bytes // slot_bytes)):
             slot = StaticCache(config=self.config, max_cache_len=self.max_len)
             slot.early_initialization(1, heads, head_dim, torch.bfloat16, self.device)
-            for layer in slot.layers:  # as after use: zeroes would cost a checkpoint nothing
+            for layer in slot.layers:  # as after use, because a checkpoint of zeroes is cheap
                 layer.keys.normal_()
                 layer.values.normal_()
             slots.append(slot)
@@ -83,7 +83,7 @@ class Engine:
 
     @torch.inference_mode()
     def generate(self, prompt, max_tokens, temperature, seed):
-        """Yields `max_tokens` token ids, each request in the next slot of the cache. `prompt`: ids."""
+        """Yields `max_tokens` token ids. Each request uses the next slot of the cache. `prompt` is a list of ids."""
         slot = next(self.slots)
         random = torch.Generator(self.device).manual_seed(seed)
         tokens = torch.tensor([prompt], device=self.device)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP face of an inference server, as OpenAI's API has it: GET /health, GET /v1/models, POST /v1/completions.
+"""The HTTP API of an inference server, like OpenAI's: GET /health, GET /v1/models, POST /v1/completions.
 
 There is no tokenizer: a prompt is a list of token ids, or text whose UTF-8 bytes are the ids; the text of a token is
 its id after a space. The engine has `model_id`, `vocab_size`, `max_len` and `generate(prompt, max_tokens, temperature,
-seed)`, which yields token ids; it runs in a thread of its own, one request at a time.
+seed)`, which yields token ids and runs in another thread, one request at a time.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class BadRequest(Exception):
 
 
 def number_of(body, name, default, low, high, kind=int):
-    """A field of the request within its limits."""
+    """Returns a field of the request after checking its limits."""
     value = body.get(name)
     if value is None:
         return default
@@ -41,7 +41,7 @@ def prompt_ids(prompt, vocab_size):
 
 
 def parse_request(body, engine):
-    """(arguments of generate, whether it streams), or BadRequest."""
+    """Returns the arguments of generate and whether to stream; raises BadRequest."""
     if not isinstance(body, dict):
         raise BadRequest("the request must be a JSON object")
     if body.get("model", engine.model_id) != engine.model_id:
@@ -85,7 +85,7 @@ class Face:
             return await (self._stream if streams else self._whole)(request, arguments)
 
     async def _tokens(self, arguments):
-        """Token ids as they come, and whether each is the last."""
+        """Yields each token id, and whether it is the last one."""
         loop, tokens = asyncio.get_running_loop(), self.engine.generate(**arguments)
         for index in itertools.count(1):
             token = await loop.run_in_executor(self._thread, next, tokens, DONE)
@@ -122,7 +122,7 @@ class Face:
 
 
 def serve(engine, host, port):
-    """Answers until SIGTERM or SIGINT. Asks for no io_uring: asyncio's own selector."""
+    """Answers until SIGTERM or SIGINT. Uses asyncio's selector, without io_uring."""
 
     async def application():
         face = Face(engine)
