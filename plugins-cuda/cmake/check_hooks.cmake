@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # cmake -DCC=cc -DINCLUDE=dir -DLIST=hook_list.h -P check_hooks.cmake
-# Every function that the header in INCLUDE declares, under every name its macros can give it, has
-# a stub of its own, and one with more arguments than registers hands the stack on.
+# Fails unless every function that the header in INCLUDE declares, under every name that its macros
+# can give it, has a stub, and the stub passes the stack if the arguments do not fit the registers.
 file(STRINGS ${LIST} lines REGEX "H\\(cu")
 string(REGEX MATCHALL "H\\(cu[A-Za-z0-9_]*, [A-Z]*\\)" hooks "${lines}")
 foreach(hook ${hooks})
@@ -19,7 +19,7 @@ foreach(mode " " -D__CUDA_API_VERSION_INTERNAL -DCUDA_API_PER_THREAD_DEFAULT_STR
 	foreach(header cuda.h cudaProfiler.h)
 		execute_process(COMMAND ${CC} -E -P ${mode} -I${INCLUDE} ${INCLUDE}/${header}
 			OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
-		# A list of CMake ends items at semicolons, and so does a declaration; brackets would join them.
+		# Semicolons end declarations and also separate the items of a CMake list. Brackets would join items.
 		string(REGEX REPLACE "[][]" "" text "${text}")
 		foreach(item ${text})
 			string(REGEX REPLACE "[ \n\t]+" " " item "${item}")
@@ -35,15 +35,15 @@ foreach(mode " " -D__CUDA_API_VERSION_INTERNAL -DCUDA_API_PER_THREAD_DEFAULT_STR
 			endif()
 			string(REGEX MATCHALL "," commas "${arguments}")
 			list(LENGTH commas commas)
-			# Structures by value take the stack too.
+			# Structures that are passed by value also use the stack.
 			if((commas GREATER 5 OR arguments MATCHES "CUipc[A-Za-z]*Handle(_v1)? [a-z]") AND
 			   NOT kind_${name} STREQUAL STACK)
-				message(SEND_ERROR "${name} has arguments on the stack, hook_list.h says ${kind_${name}}")
+				message(SEND_ERROR "${name} has arguments on the stack, but hook_list.h says ${kind_${name}}")
 			endif()
 		endforeach()
 	endforeach()
 endforeach()
 if(nr LESS 1000)
-	message(FATAL_ERROR "only ${nr} declarations were found in ${INCLUDE}: this check sees nothing")
+	message(FATAL_ERROR "found only ${nr} declarations in ${INCLUDE}; this check needs at least 1000")
 endif()
 message(STATUS "${nr} declarations checked")

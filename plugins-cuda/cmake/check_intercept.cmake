@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # cmake -DNM=nm -DREADELF=readelf -DFILE=lib.so -DOBJECTS=a.o,b.o -DSOURCES=dir -P check_intercept.cmake
-# What must hold for a library that is loaded into every process of a job: it runs nothing by being
-# loaded, its thread data needs no allocation, and it never calls the dlsym it stands in for.
+# Checks the interceptor, which is loaded into every process of a job: it must not run code when it
+# is loaded, allocate thread-local data, or call the dlsym that it replaces.
 string(REPLACE "," ";" OBJECTS "${OBJECTS}")
 foreach(object ${OBJECTS})
 	execute_process(COMMAND ${READELF} -SW ${object} OUTPUT_VARIABLE sections
@@ -32,6 +32,6 @@ foreach(source ${sources})
 	endif()
 	file(STRINGS ${source} lines REGEX "__attribute__[(][(]constructor|(^|[^_A-Za-z0-9])(printf|puts|exit|abort)[ \t]*\\(")
 	if(lines AND NOT source MATCHES "/bench\\.c$")
-		message(SEND_ERROR "${source} does to its host what it must not: ${lines}")
+		message(SEND_ERROR "${source} must not do this in the process of an application: ${lines}")
 	endif()
 endforeach()
