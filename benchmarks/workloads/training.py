@@ -3,9 +3,9 @@
 
     training.py --socket PATH [--backend torch|driver]
 
-`status` is answered by `ok`, `train N` by N steps and their losses, `digest` by a hash of all weights. `torch` needs
-PyTorch with CUDA; `driver` needs nothing but a libcuda (CRIU_CUDA_DRIVER): its weights are in device memory, its
-arithmetic is not.
+It answers `status` with `ok`, `train N` with the losses of N steps, and `digest` with a hash of all weights. `torch`
+needs PyTorch with CUDA. `driver` needs only a libcuda (CRIU_CUDA_DRIVER): its weights are in device memory, but the CPU
+computes.
 
 Losses are printed exactly, as hexadecimal floats. Between two requests no connection is open, so that CRIU can dump
 the process.
@@ -23,7 +23,7 @@ SEED = 20
 
 
 class Torch:
-    """A perceptron with momentum, and dropout, whose state is in the random generator of the device."""
+    """A perceptron with momentum and with dropout, which uses the state of the device's random generator."""
 
     def __init__(self):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -42,7 +42,7 @@ class Torch:
         self.target = torch.randn(512, 512, device="cuda")
 
     def step(self):
-        """Draws a batch on the device, and moves the weights."""
+        """Draws a batch on the device and updates the weights."""
         batch = self.torch.randn(256, 512, device="cuda")
         loss = self.torch.nn.functional.mse_loss(self.model(batch), batch @ self.target / 22.0)
         self.optimizer.zero_grad()
