@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The last value of a field that is accepted and the first that is refused, and what a killed
- * writer left. */
+/*
+ * The limits of each field: the last accepted value and the first refused one.
+ * Also leftovers of a killed writer.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -13,7 +15,7 @@
 
 #define CHUNK 8192ull
 
-/* Two allocations of one chunk each, side by side in one stripe. */
+/* Two allocations of one chunk each, which are adjacent in a stripe. */
 struct sound {
 	struct ccr_image_device devices[1];
 	struct ccr_image_allocation allocations[2];
@@ -60,7 +62,7 @@ static int check(const struct ccr_image *image)
 	return ccr__image_check(image, image_error, sizeof(image_error));
 }
 
-/* A field with this value is accepted, or refused by its name. */
+/* Checks that a value is accepted, or refused with a message that names the field. */
 #define ACCEPTS(field, value)            \
 	do {                             \
 		make_sound(&s);          \
@@ -104,7 +106,7 @@ static void test_numbers(void)
 	REFUSES(chunks[1].offset, CHUNK + 1, "chunks[1].offset");
 }
 
-/* Places in a stripe may touch, and must not overlap by a byte, from either side. */
+/* Chunks may be adjacent in a stripe, but must not overlap by a byte at either end. */
 static void test_overlaps(void)
 {
 	struct sound s;
@@ -117,7 +119,7 @@ static void test_overlaps(void)
 
 		s.chunks[1].offset = offset;
 		CHECK(check(&s.image) == (overlaps ? -EINVAL : 0));
-		/* the later one is named first */
+		/* the message names the later chunk first */
 		if (overlaps && offset < 2 * CHUNK)
 			SAYS(image_error, "chunks[0].offset is", "an overlap with chunk 1");
 		else if (overlaps && offset > 2 * CHUNK)
@@ -148,7 +150,7 @@ static int parse(const Ccr__Pb__Manifest *message)
 	return ret;
 }
 
-/* A list that is one entry too long. */
+/* Checks that a list with one entry too many is refused. */
 #define REFUSES_MORE(list, count, entry, word)                          \
 	do {                                                            \
 		Ccr__Pb__Manifest message = CCR__PB__MANIFEST__INIT;    \
@@ -189,7 +191,7 @@ static void leave(int dirfd, const char *name)
 	close(fd);
 }
 
-/* The next dump into the directory replaces them. */
+/* The next dump to the directory replaces them. */
 static void test_left_overs_of_a_killed_writer(int dirfd)
 {
 	const uint64_t sizes[] = {4 * KIB, 64 * KIB};
@@ -217,7 +219,7 @@ static void test_left_over_manifest(int dirfd)
 	CHECK(faccessat(dirfd, "cuda-host-7.img.tmp", F_OK, 0));
 }
 
-/* An image that was only parsed has no descriptors to close: not even 0. */
+/* Closing an image that was only parsed must not close any descriptor, not even 0. */
 static void test_parsed_image_has_no_files(void)
 {
 	const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -236,7 +238,7 @@ static void test_parsed_image_has_no_files(void)
 	CHECK(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 }
 
-/* A length that is wrong is told with both numbers. */
+/* The message about a wrong length has both numbers. */
 static void test_length_in_message(void)
 {
 	Ccr__Pb__Manifest message = CCR__PB__MANIFEST__INIT;
