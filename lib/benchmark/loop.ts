@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
 import { loadSettings } from '../settings/index.ts';
-import { becomeSubreaper, collectCompanions } from '../process/index.ts';
+import { becomeSubreaper, collectBackgroundProcesses } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
 import { caseEnvironment, type BenchmarkCase } from './dump-restore.ts';
@@ -117,7 +117,7 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
           'ERR_BENCHMARK',
           `restore ${round + 1} of ${one.name} has other memory than the dump`,
         );
-      await collectCompanions(); // what the restore left is not lost
+      await collectBackgroundProcesses(); // what the restore left is not lost
       const free = await freeDeviceMemory(workload);
       await workload.kill();
       done.push({ verifiedMs, free, entries: runDirEntries() });

@@ -8,7 +8,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
-import { collectCompanions, waitForExit } from '../process/index.ts';
+import { collectBackgroundProcesses, waitForExit } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
 import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op-status.ts';
@@ -132,7 +132,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   }
   const durationMs = performance.now() - start;
   // what ends a moment after criu, nobody waits for
-  collectCompanions().catch(() => undefined);
+  collectBackgroundProcesses().catch(() => undefined);
   const criuPid = started.pid ?? 0;
   return {
     criuPid,

@@ -9,7 +9,7 @@ import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { builtProgram, interceptorLibrary } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
-import { becomeSubreaper, collectCompanions, isAlive } from '../process/index.ts';
+import { becomeSubreaper, collectBackgroundProcesses, isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
 import { chooseDriver, type DriverChoice } from '../gpu/index.ts';
@@ -177,7 +177,7 @@ class DemoRun {
   async end(): Promise<void> {
     await this.#restored?.kill(0);
     await this.#workload?.kill();
-    await collectCompanions();
+    await collectBackgroundProcesses();
     if (this.#options.keep !== true) this.scratch.remove();
   }
 

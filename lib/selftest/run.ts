@@ -10,7 +10,7 @@ import { createScratch } from '../demo/index.ts';
 import { chooseDriver, type DriverChoice } from '../gpu/index.ts';
 import { describeError, EnvironmentError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
-import { becomeSubreaper, collectCompanions } from '../process/index.ts';
+import { becomeSubreaper, collectBackgroundProcesses } from '../process/index.ts';
 import { currentSystem, findCriu } from '../machine/index.ts';
 import { Skipped, type Check, type CheckSettings, type Figures } from './check.ts';
 import { driverChecks } from './driver-checks.ts';
@@ -104,7 +104,7 @@ async function runCheck(check: Check, sandbox: Sandbox, settings: CheckSettings)
   }
   try {
     await sandbox.close();
-    await collectCompanions();
+    await collectBackgroundProcesses();
   } catch (error) {
     if (outcome.status === 'failed') return outcome;
     return result({

@@ -15,7 +15,7 @@ const names = /^cuda-(preinit|readahead|pool-once)$/;
 const ENDING_MS = 5000;
 
 /** Collects them as they end. @returns when there is none any more, or after some seconds */
-export async function collectCompanions(): Promise<void> {
+export async function collectBackgroundProcesses(): Promise<void> {
   const ours = readChildren(process.pid).filter((pid) => names.test(readStat(pid)?.comm ?? ''));
   await Promise.all(ours.map((pid) => waitForExit(pid, { timeoutMs: ENDING_MS })));
 }
