@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
 /**
- * What the plugin leaves beside criu for a moment: its companions, and the pool
- * that serves one run. They come to this process as their subreaper, which
- * nobody else collects: without that each dump would leave a zombie.
+ * The processes that the plugin leaves behind when criu ends: its background processes, and the pool that serves one
+ * run. This process is their subreaper and has to collect them; otherwise every dump would leave a zombie.
  * @module
  */
 import { readChildren, readStat } from './proc.ts';
 import { waitForExit } from './wait.ts';
 
-/** Their names, as the plugin and `cuda-poold --once` set them; the watcher is waited for by whoever reads what it writes. */
+/**
+ * Names that the plugin and `cuda-poold --once` give them. The watcher is not here: the reader of the status file waits
+ * for it.
+ */
 const names = /^cuda-(preinit|readahead|pool-once)$/;
 
-/** They end a moment after criu. */
+/** They end a moment after criu. Milliseconds. */
 const ENDING_MS = 5000;
 
-/** Collects them as they end. @returns when there is none any more, or after some seconds */
+/** Collects them as they end. @returns when all have ended, or after 5 seconds */
 export async function collectBackgroundProcesses(): Promise<void> {
   const ours = readChildren(process.pid).filter((pid) => names.test(readStat(pid)?.comm ?? ''));
   await Promise.all(ours.map((pid) => waitForExit(pid, { timeoutMs: ENDING_MS })));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Ending a process tree that is not led by a child of Node.
+ * Ends process trees whose root is not a child of Node.
  * @module
  */
 import { isErrno } from '../errno.ts';
@@ -9,10 +9,10 @@ import { waitForExit } from './wait.ts';
 import { checkMilliseconds } from '../check.ts';
 
 const MAX_ROUNDS = 32;
-// a process in an uninterruptible call may ignore SIGKILL for ever
+// a process in an uninterruptible call may ignore SIGKILL forever
 const KILL_TIMEOUT_MS = 10_000;
 
-/** Sends a signal; a process that is gone already is no error. @returns whether it was there */
+/** Sends a signal; a process that has already ended is ignored. @returns whether the process existed */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   try {
     process.kill(pid, signal);
@@ -27,9 +27,8 @@ const living = (tree: readonly ProcessStat[]): ProcessStat[] =>
   tree.filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
 
 /**
- * Sends SIGKILL to a tree until nothing of it lives: a process may fork while
- * its siblings are being killed. Does not wait and does not collect; safe in
- * an `exit` handler.
+ * Sends SIGKILL until no process of the tree is alive: a process may fork while its siblings are being killed. Does not
+ * wait and does not collect; safe in an `exit` handler.
  * @returns everything that was killed
  */
 export function killTreeNow(pid: number): ProcessStat[] {
@@ -46,9 +45,9 @@ export function killTreeNow(pid: number): ProcessStat[] {
 }
 
 /**
- * Ends a process tree: SIGTERM to the root, which goes on if it stood still, and SIGKILL to whatever is left
- * after `graceMs`. Collects those that are children of this process.
- * @param graceMs 0 = SIGKILL at once
+ * Ends a process tree: SIGTERM to the root, which is resumed if it was stopped, then SIGKILL to everything that is left
+ * after `graceMs`. Collects the processes that are children of this one.
+ * @param graceMs milliseconds; 0 sends SIGKILL at once
  */
 export async function killTree(pid: number, graceMs = 0): Promise<void> {
   checkMilliseconds('graceMs', graceMs);
@@ -61,6 +60,6 @@ export async function killTree(pid: number, graceMs = 0): Promise<void> {
   const killed = left.flatMap((stat) => killTreeNow(stat.pid));
   const pids = new Set([...left, ...killed].map((stat) => stat.pid));
   await Promise.all([...pids].map((one) => waitForExit(one, { timeoutMs: KILL_TIMEOUT_MS })));
-  // one that ended before its parent did becomes our child, to be collected, only afterwards
+  // a process that ended before its parent becomes our child, and ours to collect, only when the parent has ended
   for (const one of pids) if (readStat(one)?.state === 'Z') await waitForExit(one);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * How much memory a process has, as the kernel sums it up (/proc/PID/smaps_rollup).
+ * How much memory a process has: the kernel's sums in /proc/PID/smaps_rollup.
  * @module
  */
 import { readFile } from 'node:fs/promises';
@@ -8,21 +8,21 @@ import { ToolkitError } from '../errors.ts';
 import { ProcError } from './error.ts';
 import { checkPid } from './proc.ts';
 
-/** All in bytes. */
+/** Memory of a process. Bytes. */
 export interface MemorySummary {
-  /** In memory. */
+  /** Resident memory. */
   residentBytes: number;
-  /** Resident, shared pages divided by their users. */
+  /** Resident memory, where a page shared by n processes counts 1/n. */
   proportionalBytes: number;
-  /** Resident and not of a file: what CRIU has to store. */
+  /** Resident memory that no file backs: what CRIU has to store. */
   anonymousBytes: number;
-  /** Resident and changed, in memory that others do not see. */
+  /** Resident, modified, and mapped by this process only. */
   privateDirtyBytes: number;
-  /** Of the anonymous ones, in transparent huge pages: copied faster. */
+  /** The part of `anonymous` in transparent huge pages, which are faster to copy. */
   hugePageBytes: number;
-  /** On the swap device. */
+  /** Swapped out. */
   swappedBytes: number;
-  /** Locked in memory. */
+  /** Locked in memory (mlock). */
   lockedBytes: number;
 }
 
@@ -58,9 +58,9 @@ export function parseMemory(text: string): MemorySummary {
 }
 
 /**
- * Sums up the memory of a process. The kernel walks all its pages, which takes long for a large one: it does so
+ * Sums up the memory of a process. The kernel walks all its pages, which takes long for a large process, so this reads
  * off the event loop.
- * @returns `undefined` when there is no such process, it is ending, or this user may not look at it
+ * @returns `undefined` when there is no such process, it is ending, or this user must not read it
  */
 export async function readMemorySummary(pid: number): Promise<MemorySummary | undefined> {
   checkPid(pid);

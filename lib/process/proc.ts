@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Readers of /proc. A process may end at any moment: a reader of one that is
- * gone returns `undefined`, never throws for it.
+ * Reads /proc. A process may end at any moment: for one that has ended, these functions return `undefined` and never
+ * throw.
  * @module
  */
 import { readFileSync, readdirSync } from 'node:fs';
@@ -10,13 +10,13 @@ import { isErrno } from '../errno.ts';
 import { ProcError } from './error.ts';
 import { UsageError } from '../errors.ts';
 
-/** Part of /proc/PID/stat. */
+/** Some fields of /proc/PID/stat. */
 export interface ProcessStat {
   /** Process id. */
   pid: number;
   /** Name of the program, at most 15 characters. */
   comm: string;
-  /** R running, S sleeping, D disk sleep, T stopped, t traced, Z zombie, X dead … */
+  /** R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie, X dead … */
   state: string;
   /** Pid of the parent. */
   ppid: number;
@@ -26,7 +26,9 @@ export interface ProcessStat {
   session: number;
   /** Device number of the controlling terminal, 0 without one. */
   terminal: number;
-  /** Clock ticks since boot; with the pid it names a process for good. */
+  /**
+   * Start time in clock ticks since boot. Pid and start time together identify a process even after its pid is reused.
+   */
   startTime: number;
 }
 
@@ -41,7 +43,7 @@ function attempt<T>(read: () => T): T | undefined {
 
 const readText = (path: string): string | undefined => attempt(() => readFileSync(path, 'utf8'));
 
-/** Parses one line of /proc/PID/stat; the command may hold spaces and brackets. */
+/** Parses one line of /proc/PID/stat; the command may contain spaces and parentheses. */
 export function parseStat(line: string): ProcessStat {
   const open = line.indexOf('(');
   const close = line.lastIndexOf(')');
@@ -63,21 +65,22 @@ export function parseStat(line: string): ProcessStat {
   return stat;
 }
 
-/** `undefined` when there is no such process. A zombie is still there. */
+/** Reads the stat of a process; a zombie still has one. @returns `undefined` when there is no such process */
 export function readStat(pid: number): ProcessStat | undefined {
   const line = readText(`/proc/${pid}/stat`);
   return line === undefined ? undefined : parseStat(line);
 }
 
-/** State letter of one thread, `undefined` when it is gone. */
+/** State letter of one thread. @returns `undefined` when it has ended */
 export function readThreadState(pid: number, tid: number): string | undefined {
   const line = readText(`/proc/${pid}/task/${tid}/stat`);
   return line === undefined ? undefined : parseStat(line).state;
 }
 
 /**
- * Command line for people: the arguments, or the name in brackets for a zombie or kernel thread. It is in the
- * process' own memory, and the kernel waits while somebody changes the map of that: off the event loop.
+ * Command line for display: the arguments, or the name in brackets for a zombie or kernel thread. The arguments are in
+ * the process's own memory, and the kernel waits while its memory map is being changed, so this reads off the event
+ * loop.
  */
 export async function describeProcess(pid: number): Promise<string> {
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
@@ -94,13 +97,13 @@ export function checkPid(pid: unknown): void {
   throw new UsageError(`${typeof pid === 'string' ? JSON.stringify(pid) : String(pid)} is not a pid`);
 }
 
-/** True while the process runs or is stopped; a zombie is not alive. */
+/** Whether the process exists and is not a zombie; a stopped one is alive. */
 export function isAlive(pid: number): boolean {
   const state = readStat(pid)?.state;
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
-/** Direct children, whichever thread made them. */
+/** Direct children of all threads of the process. */
 export function readChildren(pid: number): number[] {
   const threads = attempt(() => readdirSync(`/proc/${pid}/task`)) ?? [];
   return threads.flatMap((tid) => {
@@ -128,7 +131,7 @@ export function readProcessTree(pid: number): ProcessStat[] {
   return tree;
 }
 
-/** True for a child of this process, and theirs. */
+/** Whether the process is a child of this one, or a descendant of a child. */
 export function isDescendant(pid: number): boolean {
   for (let stat = readStat(pid); stat && stat.ppid > 0; stat = readStat(stat.ppid)) {
     if (stat.ppid === process.pid) return true;
@@ -136,7 +139,7 @@ export function isDescendant(pid: number): boolean {
   return false;
 }
 
-/** True when `pid` still is the process that `stat` was read from. */
+/** Whether `pid` is still the process that `stat` was read from. */
 export function isSameProcess(stat: ProcessStat): boolean {
   return readStat(stat.pid)?.startTime === stat.startTime;
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
- * Waiting for processes that libuv did not start: restored ones, orphans that
- * came to us as their subreaper, and processes of others. A pidfd becomes
- * readable when a process ends, so nothing polls; only the named pid is
- * collected, so libuv keeps its own children.
+ * Waits for processes that libuv did not start: restored ones, orphans that this process adopted as their subreaper,
+ * and processes of others. A pidfd becomes readable when its process ends, so nothing is polled. Only the given pid is
+ * collected, so libuv still collects its own children.
  * @module
  */
 import { closeSync } from 'node:fs';
@@ -48,7 +47,7 @@ export function decodeWaitStatus(status: number): ExitStatus {
     : { kind: 'signaled', signal, coreDumped: (status & 0x80) !== 0 };
 }
 
-/** As a shell reports it: the exit code, or 128 + the signal; 1 when it is not known. */
+/** The exit code as a shell reports it: the process's own, or 128 + the signal; 1 when it is not known. */
 export function exitCodeOf(status: ExitStatus): number {
   switch (status.kind) {
     case 'exited':
@@ -60,7 +59,7 @@ export function exitCodeOf(status: ExitStatus): number {
   }
 }
 
-/** Makes orphaned descendants children of this process. @returns a function that puts the prior state back */
+/** Makes orphaned descendants children of this process. @returns a function that restores the prior setting */
 export function becomeSubreaper(): () => void {
   if (getChildSubreaper()) return () => undefined;
   setChildSubreaper(true);
@@ -69,11 +68,11 @@ export function becomeSubreaper(): () => void {
   };
 }
 
-/** How long is waited. */
+/** How long to wait. */
 export interface WaitOptions {
-  /** Gives up, with the signal's reason; the process is left alone. */
+  /** Stops waiting and throws the signal's reason; the process is not touched. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds; gives up and returns `undefined`. @default never */
+  /** Milliseconds, after which the wait ends without a result. @default no timeout */
   timeoutMs?: number | undefined;
 }
 
@@ -94,10 +93,10 @@ function openProcess(pid: number): number | undefined {
   }
 }
 
-/** Children that came by a restore, with their start times: Node does not know them, and collects none of them. */
+/** Restored children and their start times. Node does not know these processes and collects none of them. */
 const restored = new Map<number, number>();
 
-/** Marks a child that has been restored: {@link waitUntilCollected} collects it when nobody waits for it. */
+/** Marks a restored child: {@link waitUntilCollected} collects it if no {@link waitForExit} does. */
 export function markRestored(pid: number): void {
   const stat = readStat(pid);
   if (stat?.ppid === process.pid) restored.set(pid, stat.startTime);
@@ -107,8 +106,8 @@ const COLLECT_POLL_MS = 5;
 const COLLECT_TIMEOUT_MS = 10_000;
 
 /**
- * Collects a process that has ended. One that is traced, as by a criu that has just killed it, is its parent's only
- * when the tracer lets go, which nothing announces.
+ * Collects a process that has ended. While it is traced, as by a criu that has just killed it, its parent cannot
+ * collect it, and nothing tells when the tracer detaches: so this polls.
  */
 async function collect(pid: number): Promise<ExitStatus> {
   const end = performance.now() + COLLECT_TIMEOUT_MS;
@@ -157,8 +156,8 @@ function untilReadable(fd: number, options: WaitOptions): Promise<boolean> {
 }
 
 /**
- * Waits for the end of a process and collects it when it is our child. Never
- * call it for a child that Node started: Node waits for that one itself.
+ * Waits for the end of a process, and collects it if it is our child. Never call this for a child that Node started:
+ * Node collects those itself.
  * @returns how it ended, `undefined` at the timeout
  */
 export async function waitForExit(pid: number, options: WaitOptions = {}): Promise<ExitStatus | undefined> {
@@ -168,7 +167,7 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
   const fd = openProcess(pid);
   if (fd === undefined) return { kind: 'unknown' };
   const mark = restored.get(pid);
-  restored.delete(pid); // it is collected here, with its status
+  restored.delete(pid); // collected below, with its status
   let status: ExitStatus | undefined;
   try {
     if (await untilReadable(fd, options)) status = await collect(pid);
@@ -179,17 +178,17 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
   }
 }
 
-/** A process of anybody's, held on to so that its pid cannot come to mean another one. */
+/** Any process, held by a pidfd so that its pid cannot be mistaken for a later process. */
 export interface WatchedProcess {
   /** Process id. */
   readonly pid: number;
-  /** Waits for the end without collecting. @returns false at the timeout */
+  /** Waits for the end without collecting. @returns `false` at the timeout */
   ended(options?: WaitOptions): Promise<boolean>;
-  /** Stops watching; the process goes on. */
+  /** Stops watching; the process keeps running. */
   close(): void;
 }
 
-/** @returns `undefined` when there is no such process */
+/** Starts watching a process. @returns `undefined` when there is no such process */
 export function watchProcess(pid: number): WatchedProcess | undefined {
   checkPid(pid);
   const fd = openProcess(pid);
@@ -210,10 +209,9 @@ export function watchProcess(pid: number): WatchedProcess | undefined {
 }
 
 /**
- * Waits until a process that has ended is collected by its parent, which
- * nothing announces; an init may take a second or two. One that this program
- * has restored is collected here.
- * @returns what is left of it at the timeout, `undefined` when its pid is free
+ * Waits until the parent of a zombie has collected it. Nothing announces that, so this polls; an init may take a second
+ * or two. A zombie that this program restored is collected here.
+ * @returns the process at the timeout, or `undefined` once its pid is free
  */
 export async function waitUntilCollected(pid: number, timeoutMs: number): Promise<ProcessStat | undefined> {
   const end = performance.now() + timeoutMs;

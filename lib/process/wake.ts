@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Processes that stand still, as `restore` leaves them when asked to.
+ * Stops and wakes restored process trees.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { readProcessTree } from './proc.ts';
 
 const POLL_MS = 2;
 
-/** Waits until nothing of a tree runs, or the timeout. Only a parent is told that a process stopped, so this looks. */
+/** Waits until no process of a tree runs, or for the timeout. Only a parent is notified of a stop, so this polls. */
 export async function waitUntilStopped(pid: number, timeoutMs: number): Promise<void> {
   const end = performance.now() + timeoutMs;
   const isRunning = (): boolean => readProcessTree(pid).some(({ state }) => state !== 'T' && state !== 'Z');
@@ -17,9 +17,8 @@ export async function waitUntilStopped(pid: number, timeoutMs: number): Promise<
 }
 
 /**
- * Lets every process of a tree go on that stands still or is about to, children
- * before their parents, so that no parent sees a child stopped.
- * @returns those that stood still, in that order; empty as well when there is no such process
+ * Sends SIGCONT to every process of a tree, children before parents, so that no parent sees a stopped child.
+ * @returns the pids of those that were stopped, in that order; none when there is no such process
  */
 export function wakeTree(pid: number): number[] {
   const tree = readProcessTree(pid).reverse();

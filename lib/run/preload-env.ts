@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
 /**
- * The only place that edits LD_PRELOAD.
+ * The only file that edits LD_PRELOAD.
  * @module
  */
 import type { Environment } from '../paths.ts';
 import { checkPath } from '../check.ts';
 
-/** What has to be added to the environment of an application. */
+/** Variables to add to the environment of an application. */
 export type PreloadEnvironment = Record<string, string>;
 
 /**
- * Puts a library in front of what is preloaded already; once, however often it
- * is asked for.
- * @param library of the interceptor; `undefined` in the variant `stock`, which has none
+ * Puts a library in front of those that are already preloaded; never twice.
+ * @param library path of the interceptor; `undefined` for variant `stock`, which does not use one
  */
 export function preloadEnvironment(
   library: string | undefined,
@@ -20,7 +19,7 @@ export function preloadEnvironment(
 ): PreloadEnvironment {
   if (library === undefined) return {};
   checkPath('library', library);
-  // the loader takes spaces and colons as separators
+  // the loader accepts spaces and colons as separators
   const others = (env.LD_PRELOAD ?? '').split(/[ :]+/).filter((one) => one !== '' && one !== library);
   return { LD_PRELOAD: [library, ...others].join(':') };
 }

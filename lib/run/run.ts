@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Runs a program so that it can be checkpointed: leader of a session of its
- * own, with what the plugin's variant wants preloaded.
+ * Runs a program so that it can be checkpointed: as the leader of its own session, with the interceptor preloaded where
+ * the variant needs it.
  * @module
  */
 import { constants } from 'node:os';
@@ -19,21 +19,21 @@ export interface StartOptions {
   args?: readonly string[] | undefined;
   /** Added to the environment. */
   env?: Record<string, string | undefined> | undefined;
-  /** Library to preload. @default none */
+  /** Path of a library to preload. @default none */
   interceptor?: string | undefined;
 }
 
 /** A program that was started. */
 export interface RunningProgram {
-  /** Process id; the program leads a session of its own. */
+  /** Pid of the program, which leads its own session. */
   readonly pid: number;
-  /** Passes a signal on to the program. */
+  /** Sends a signal to the program. */
   readonly send: (signal: NodeJS.Signals) => void;
-  /** Settles when the program has ended. */
+  /** Resolves when the program has ended. */
   readonly ended: Promise<ExitStatus>;
 }
 
-/** Signals that a user sends to a program, besides those that stop one. */
+/** Signals that a user may send to a program, except those that stop it. */
 const passedOn = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGALRM', 'SIGCONT'] as const;
 
 interface Ending {
@@ -49,9 +49,9 @@ function statusOf({ exitCode, signal }: Ending): ExitStatus {
 }
 
 /**
- * Starts a program on the caller's stdin, stdout and stderr. While it runs,
- * signals to the caller that do not mean to stop it go to the program; those
- * that do are the caller's to pass on.
+ * Starts a program with the caller's stdin, stdout and stderr. While it runs, signals to the caller are passed on to
+ * it, except those that stop a program: passing those on is up to the caller.
+ * @throws {@link UsageError} the program cannot be run
  */
 export async function startProgram(options: StartOptions): Promise<RunningProgram> {
   const { command, args = [], interceptor } = options;
@@ -67,7 +67,7 @@ export async function startProgram(options: StartOptions): Promise<RunningProgra
   const { pid } = child;
   if (pid === undefined) {
     const { originalMessage } = await child;
-    throw new UsageError(`${command} could not be run: ${originalMessage ?? 'unknown reason'}`);
+    throw new UsageError(`cannot run ${command}: ${originalMessage ?? 'unknown reason'}`);
   }
   const send = (signal: NodeJS.Signals): void => void child.kill(signal);
   const listeners = passedOn.map((signal) => ({

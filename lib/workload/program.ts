@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * A program that is to be dumped: started with nothing open and in a session of
- * its own, so that CRIU can take it away and bring it back.
+ * A program that is going to be dumped: it starts with no descriptors but 0 to 2, in its own session, so that CRIU can
+ * dump and restore it.
  * @module
  */
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -25,9 +25,10 @@ export class Program {
   }
 
   /**
+   * Starts a program.
    * @param env added to the environment
-   * @param log file that its output is appended to
-   * @throws {@link ToolkitError} ERR_WORKLOAD when it cannot be started
+   * @param log file to which its output is appended
+   * @throws {@link WorkloadError} it cannot be started
    */
   protected static async spawn(
     command: readonly string[],
@@ -49,10 +50,15 @@ export class Program {
         resolve([error]);
       }),
     );
-    throw new WorkloadError('ERR_WORKLOAD', `${file} could not be started`, { cause });
+    throw new WorkloadError('ERR_WORKLOAD', `cannot start ${file}`, { cause });
   }
 
-  /** Starts it; `log`: where its output goes, nowhere by default. */
+  /**
+   * Starts a program.
+   * @param env added to the environment
+   * @param log file to which its output is appended; discarded by default
+   * @throws {@link WorkloadError} it cannot be started
+   */
   static async run(
     command: readonly string[],
     env: Readonly<Record<string, string | undefined>> = {},
@@ -62,28 +68,31 @@ export class Program {
     return new Program(child, pid);
   }
 
-  /** Until the process that was started here has ended. */
+  /** Whether the process that was started here is still running; says nothing about a restored one. */
   get isRunning(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** The end of the process as this program started it: after a dump that kills it. */
+  /** Waits for the end of the process that was started here; a dump ends it. */
   ended(): Promise<void> {
     return this.#ended;
   }
 
-  /** The end of the process, started or restored, whose pid is free then. */
+  /** Waits for the end of the process, started or restored; its pid is free afterwards. */
   async gone(): Promise<void> {
     await this.#ended;
     await waitForExit(this.pid);
   }
 
-  /** As {@link kill}, without waiting. @returns what was killed: nothing where a foreign process has the pid by now */
+  /**
+   * Like {@link kill}, without waiting.
+   * @returns what was killed: nothing if an unrelated process has the pid by now
+   */
   killNow(): ProcessStat[] {
     return this.isRunning || isDescendant(this.pid) ? killTreeNow(this.pid) : [];
   }
 
-  /** Ends it and its descendants, whether it is still the process that was started or a restored one. */
+  /** Ends the process and its descendants, whether it was started here or restored. */
   async kill(): Promise<void> {
     const killed = this.killNow();
     await this.#ended;

@@ -14,28 +14,28 @@ import { Program } from './program.ts';
 import { WorkloadError } from './error.ts';
 
 export interface WorkloadOptions {
-  /** Another program and its first arguments, with the same protocol. @default workload-pattern */
+  /** A different program and its first arguments, with the same protocol. @default workload-pattern */
   program?: readonly string[] | undefined;
-  /** Where it listens; the path must not be longer than a Unix address. */
+  /** Path of the socket on which it listens; at most as long as a Unix socket address allows. */
   socketPath: string;
-  /** Its own options, for example `['--alloc', '512Mx32']`. */
+  /** Further arguments, for example `['--alloc', '512Mx32']`. */
   args: readonly string[];
   /** Added to the environment. */
   env?: Record<string, string | undefined> | undefined;
-  /** Ends it while it starts. */
+  /** Ends it while it is starting. */
   signal?: AbortSignal | undefined;
 }
 
 export interface WorkloadStatus {
   device: string;
-  /** On the software driver: times mean nothing. */
+  /** Whether it runs on the software driver, where times mean nothing. */
   software: boolean;
   allocations: number;
-  /** Device memory it holds. */
+  /** Device memory it holds, in bytes. */
   bytes: number;
 }
 
-/** Filling many gigabytes takes a while on a cold machine. */
+/** Filling many gigabytes takes long on a cold machine. */
 const START_TIMEOUT_MS = 120_000;
 const ANSWER_TIMEOUT_MS = 120_000;
 const RETRY_MS = 2;
@@ -47,19 +47,22 @@ function failed(message: string, cause?: unknown, hint?: string): ToolkitError {
   });
 }
 
-/** One request on a connection of its own: none is open when CRIU comes. */
+/**
+ * Sends one request on its own connection, so that no connection is open during a dump.
+ * @returns the line of the answer
+ */
 export function askWorkload(socketPath: string, request: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     const lines = createInterface({ input: socket });
     socket.setTimeout(timeoutMs, () =>
-      socket.destroy(failed(`no answer to «${request}» in ${timeoutMs} ms`)),
+      socket.destroy(failed(`no answer to "${request}" within ${timeoutMs} ms`)),
     );
     socket.once('error', reject);
     socket.once('close', () => {
-      reject(failed(`the workload closed the connection instead of answering «${request}»`));
+      reject(failed(`the workload closed the connection instead of answering "${request}"`));
     });
-    lines.on('error', () => undefined); // the socket's own error is the one that counts
+    lines.on('error', () => undefined); // the socket's own error is reported instead
     lines.once('line', (line) => {
       resolve(line);
       socket.destroy();
@@ -68,10 +71,13 @@ export function askWorkload(socketPath: string, request: string, timeoutMs: numb
   });
 }
 
-/** Its output goes nowhere, for CRIU would have to dump where it goes: how to see what it says. */
+/**
+ * A hint with the command that shows the workload's output; here it is discarded, because CRIU would have to dump its
+ * destination.
+ */
 function byHand(command: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): string {
   const driver = env.CRIU_CUDA_DRIVER ?? process.env.CRIU_CUDA_DRIVER;
-  return `to see why, start it by hand: ${driver === undefined ? '' : `CRIU_CUDA_DRIVER=${driver} `}${command.join(' ')}`;
+  return `start it by hand to see its output: ${driver === undefined ? '' : `CRIU_CUDA_DRIVER=${driver} `}${command.join(' ')}`;
 }
 
 export class Workload extends Program {
@@ -82,7 +88,7 @@ export class Workload extends Program {
     this.socketPath = socketPath;
   }
 
-  /** Starts one and waits until it answers. */
+  /** Starts a workload and waits until it answers. @throws {@link WorkloadError} it ended, or did not answer in time */
   static async start(options: WorkloadOptions): Promise<Workload> {
     const { socketPath, args, env, signal } = options;
     const command = options.program ?? [builtProgram('workload-pattern')];
@@ -97,7 +103,7 @@ export class Workload extends Program {
     }
   }
 
-  /** Until it listens nothing tells that it will, so it is asked again and again. */
+  /** Polls until it answers; nothing announces that it listens. */
   async #answering(timeoutMs: number, hint: string, signal: AbortSignal | undefined): Promise<void> {
     const end = performance.now() + timeoutMs;
     for (;;) {
@@ -106,9 +112,9 @@ export class Workload extends Program {
         return;
       } catch (error) {
         if (!isErrno(error, 'ENOENT', 'ECONNREFUSED')) throw error;
-        if (!this.isRunning) throw failed('the workload ended at its start', undefined, hint);
+        if (!this.isRunning) throw failed('the workload ended before it answered', undefined, hint);
         if (performance.now() > end)
-          throw failed(`the workload did not start in ${timeoutMs} ms`, error, hint);
+          throw failed(`the workload did not answer within ${timeoutMs} ms`, error, hint);
         await delay(RETRY_MS, undefined, { signal });
       }
     }
@@ -118,7 +124,11 @@ export class Workload extends Program {
     return askWorkload(this.socketPath, request, timeoutMs);
   }
 
-  /** Reads every byte on the device. @returns the checksum; throws when a byte is wrong */
+  /**
+   * Compares every byte in device memory.
+   * @returns the checksum
+   * @throws {@link WorkloadError} a byte is wrong
+   */
   async verify(prefix = ''): Promise<string> {
     const answer = await this.ask(`${prefix}verify`);
     const checksum = /^ok checksum=([0-9a-f]{16}) /.exec(answer)?.[1];
@@ -126,7 +136,7 @@ export class Workload extends Program {
     return checksum;
   }
 
-  /** Device addresses of its allocations, joined by commas. */
+  /** Device addresses of its allocations, separated by commas. */
   async addresses(prefix = ''): Promise<string> {
     const answer = await this.ask(`${prefix}addresses`);
     if (!answer.startsWith('ok ')) throw failed(answer);

@@ -181,7 +181,7 @@ it('says what is wrong with a server, and leaves none behind', async () => {
 
   const missing = captureIo();
   expect(await main([...words, '--', join(machine.dir, 'no-such-server')], missing.io)).toBe(1);
-  expect(missing.stderr()).toContain('no-such-server could not be started');
+  expect(missing.stderr()).toContain('cannot start no-such-server');
 
   const broken = captureIo();
   expect(await main([...words, '--cases', `broken=${machine.dir}`, '--', ...program], broken.io)).not.toBe(0);
@@ -195,7 +195,7 @@ it('says what is wrong with a server, and leaves none behind', async () => {
   await once(other, 'listening');
   const taken = captureIo();
   expect(await main([...words, '--', ...program], taken.io)).toBe(2);
-  expect(taken.stderr()).toContain(`something answers at ${url} already`);
+  expect(taken.stderr()).toContain(`something already answers at ${url}`);
   other.close();
 });
 

@@ -58,7 +58,9 @@ describe('run', () => {
 
   it('refuses a command that is not there', async () => {
     await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow(UsageError);
-    await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow('missing could not be run');
+    await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow(
+      `cannot run ${join(dir, 'missing')}`,
+    );
   });
 
   it('sets LD_PRELOAD only for an interceptor', async () => {
