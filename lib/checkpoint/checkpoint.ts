@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Dumps a process tree, device memory included, with criu and the plugin. The
- * plugin puts everything back when the dump fails.
+ * Dumps a process tree, including its device memory, with criu and the plugin. When the dump fails, the plugin rolls it
+ * back.
  * @module
  */
 import {
@@ -35,49 +35,52 @@ import {
 import { CheckpointError, checkpointError } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 
-/** What is dumped, and where to. */
+/** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
   /** Root of the process tree. */
   pid: number;
-  /** The process goes on after the dump. @default false */
+  /** Whether the process keeps running after the dump. @default false */
   leaveRunning?: boolean | undefined;
-  /** Replaces a checkpoint that is in the images directory once the new one is complete. @default false */
+  /** Whether to replace an existing checkpoint in the images directory, once the new one is complete. @default false */
   force?: boolean | undefined;
 }
 
-/** A checkpoint that is complete. */
+/** A complete checkpoint. */
 export interface CheckpointResult {
   /** Root of the process tree. */
   pid: number;
   /** Absolute path of the images directory. */
   imagesDir: string;
-  /** Size of the images. */
+  /** Size of the images in bytes. */
   imageBytes: number;
   /** Whether the process keeps running. */
   leaveRunning: boolean;
-  /** From the start of criu to its end; the phases add up to it. Milliseconds. */
+  /** From the start of criu to its end, in milliseconds; the phases add up to it. */
   durationMs: number;
-  /** How long the process stood still. `undefined` when CRIU wrote no statistics. */
+  /** How long the process was frozen, in milliseconds. `undefined` when CRIU wrote no statistics. */
   frozenMs: number | undefined;
-  /** Where the time went, in order. */
+  /** What took how long, in order. */
   phases: Phase[];
-  /** Its CUDA processes. */
+  /** The CUDA processes of the tree. */
   tasks: CudaTask[];
-  /** Sentences for people: what may get in the way of a restore. */
+  /** Messages for the user about what may prevent a restore. */
   warnings: string[];
 }
 
-/** A killed process needs this long at most to give its memory back. */
+/** How long a killed process may take to free its memory. */
 const EXIT_TIMEOUT_MS = 60_000;
 const COLLECT_MS = 5000;
-/** One that was killed may be seen a little longer. */
+/** How long a killed process may still be visible. */
 const KILLED_MS = 1000;
 
 function refuse(code: CheckpointError['code'], message: string, hint: string): never {
   throw new CheckpointError(code, message, { hint });
 }
 
-/** @returns whether the root belongs to a session that is not dumped with it */
+/**
+ * Refuses a process that cannot be checkpointed.
+ * @returns whether the root belongs to a session that is not dumped with it
+ */
 function checkTarget(pid: number): boolean {
   checkPid(pid);
   const stat = readStat(pid);
@@ -95,18 +98,18 @@ function checkTarget(pid: number): boolean {
   return stat.session !== pid;
 }
 
-/** Waits until what was dumped is gone, so that its pids are free for a restore. */
+/** Waits until the dumped processes are gone, so that a restore can use their pids. */
 async function afterDump(target: WatchedProcess, descendants: readonly number[]): Promise<string[]> {
   const { pid } = target;
   if (!(await target.ended({ timeoutMs: EXIT_TIMEOUT_MS }))) {
     return [`${pid} has not ended ${EXIT_TIMEOUT_MS / 1000} s after its dump`];
   }
-  // when the tree is of our own making, its orphans are ours to collect
+  // orphans of a tree that this process started are its own to collect
   await Promise.all(descendants.map((one) => waitForExit(one, { timeoutMs: EXIT_TIMEOUT_MS })));
   const stat = await waitUntilCollected(pid, COLLECT_MS);
   if (stat?.state !== 'Z') return [];
   return [
-    `${pid} is a zombie until its parent ${stat.ppid} (${await describeProcess(stat.ppid)}) collects it: a restore here has to wait for that`,
+    `${pid} is a zombie until its parent ${stat.ppid} (${await describeProcess(stat.ppid)}) collects it; it cannot be restored here before that`,
   ];
 }
 
@@ -144,7 +147,7 @@ function createResult(
   };
 }
 
-/** The images are in the directory afterwards, or those that were there before. */
+/** Dumps into the directory; if the dump fails, the images that were there before are there again. */
 async function dump(
   run: CriuRun,
   target: WatchedProcess,
@@ -158,7 +161,7 @@ async function dump(
     keepImages(imagesDir);
     return result;
   } catch (error) {
-    // a criu that was stopped at its very end has ended the process, and its images are all there is
+    // a criu killed at the very end has already ended the process: then its images are all that is left, and complete
     const isDumped = hasCheckpoint(imagesDir) && (await target.ended({ timeoutMs: KILLED_MS }));
     (isDumped ? keepImages : rollBackImages)(imagesDir);
     throw error;
@@ -166,9 +169,9 @@ async function dump(
 }
 
 /**
- * Checkpoints the tree of `pid` into a directory. Throws {@link CheckpointError}
- * when it fails, after the plugin has put back the state the process was in; an
- * earlier checkpoint that it was to replace is still there.
+ * Checkpoints the tree of `pid` into a directory. When the dump fails, the plugin returns the processes to the state
+ * they were in, and an earlier checkpoint in the directory is kept.
+ * @throws {@link CheckpointError} the checkpoint was refused, or the dump failed
  */
 export async function checkpoint(options: CheckpointOptions): Promise<CheckpointResult> {
   const { pid, leaveRunning = false } = options;

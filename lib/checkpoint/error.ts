@@ -9,8 +9,8 @@ import {
 } from '../errors.ts';
 
 /**
- * A checkpoint was refused, or the dump failed (`ERR_CHECKPOINT_FAILED`). The process keeps running in the state it was
- * in, unless `tasks` says otherwise.
+ * A checkpoint was refused, or the dump failed (`ERR_CHECKPOINT_FAILED`). The processes are in the state they were in
+ * before, unless `tasks` says otherwise.
  */
 export class CheckpointError extends CodedError<
   | 'ERR_CHECKPOINT_FAILED'
@@ -18,9 +18,9 @@ export class CheckpointError extends CodedError<
   | 'ERR_CHECKPOINT_OWN_TREE'
   | 'ERR_CHECKPOINT_IMAGES_DIR'
 > {
-  /** About the run of criu; `undefined` when it was refused before. */
+  /** The run of criu; `undefined` when the checkpoint was refused before criu started. */
   readonly facts: CommandFacts | undefined;
-  /** What became of its CUDA processes. */
+  /** The outcome for each CUDA process. */
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
@@ -39,7 +39,7 @@ export class CheckpointError extends CodedError<
   }
 }
 
-/** The error for a criu that did not succeed. An interruption by the caller stays what it is. */
+/** The error for a run of criu that did not succeed; if the caller aborted it, the abort reason. */
 export function checkpointError(pid: number, run: CriuRun, result: CriuResult): ToolkitError {
   if (result.error instanceof ToolkitError && !(result.error instanceof CommandError)) return result.error;
   const step = result.status?.steps.find((one) => one.result !== 0);
@@ -48,7 +48,8 @@ export function checkpointError(pid: number, run: CriuRun, result: CriuResult): 
   const reason =
     driver ?? result.log.message ?? (result.stderr || `criu exited with ${result.exitCode ?? 'no code'}`);
   const aftermath = lost.map(
-    (task) => `; ${task.pid} is not back in its state (${task.prior}): ${task.reason ?? 'unknown reason'}`,
+    (task) =>
+      `; ${task.pid} could not be returned to its prior state (${task.prior}): ${task.reason ?? 'unknown reason'}`,
   );
   return new CheckpointError('ERR_CHECKPOINT_FAILED', `cannot dump ${pid}: ${reason}${aftermath.join('')}`, {
     hint: result.log.hint ?? `the log is ${run.workDir}/dump.log`,

@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import { makeDirectory } from '../directory.ts';
 import { CheckpointError } from './error.ts';
 
-/** Below the images directory: the checkpoint that is being replaced, until the new one is complete. */
+/** Subdirectory of the images directory for the checkpoint being replaced, until the new one is complete. */
 const PREVIOUS = 'criu-cuda-previous';
-/** The same while only some of its images are there, the others in the images directory itself. */
+/**
+ * The same subdirectory while files are being moved: some images are in it, the others still in the images directory.
+ */
 const MOVING = 'criu-cuda-moving';
 
 const INVENTORY = 'inventory.img';
@@ -18,7 +20,7 @@ const isImage = (name: string): boolean => name.endsWith('.img') || /^stats-(dum
 const isLog = (name: string): boolean => name.endsWith('.log');
 const holds = (dir: string, name: string): boolean => existsSync(join(dir, name));
 
-/** Whether a complete checkpoint is in the directory. */
+/** Whether the directory contains a complete checkpoint. */
 export const hasCheckpoint = (dir: string): boolean => holds(dir, INVENTORY);
 
 function moveImages(from: string, to: string): void {
@@ -44,17 +46,17 @@ export function keepImages(dir: string): void {
 }
 
 /**
- * Removes the images of a dump that failed, and leaves its log and everything that is not CRIU's. The checkpoint that
- * it was to replace is there again.
+ * Removes the images of a failed dump but keeps its log and all files that are not CRIU's. Restores the checkpoint that
+ * was to be replaced.
  */
 export function rollBackImages(dir: string): void {
-  // first what makes it a checkpoint: cut short, it is none
+  // the inventory first: without it, a directory whose removal is cut short is not a checkpoint
   rmSync(join(dir, INVENTORY), { force: true });
   for (const name of readdirSync(dir)) if (isImage(name)) rmSync(join(dir, name));
   putBack(dir);
 }
 
-/** One checkpoint is left of what a killed run was replacing: the new one when it is complete. */
+/** Finishes what a killed run was replacing: keeps the new checkpoint if it is complete, else the old one. */
 function settle(dir: string): void {
   if (holds(dir, MOVING)) putBack(dir);
   else if (hasCheckpoint(dir)) keepImages(dir);
@@ -62,9 +64,9 @@ function settle(dir: string): void {
 }
 
 /**
- * Makes sure of a directory without images that only its owner may read: images hold the memory of the process. Logs
- * of an earlier try may be there. {@link keepImages} or {@link rollBackImages} follows.
- * @param force puts an earlier checkpoint aside, until the new one is complete
+ * Prepares a directory without images that only its owner can read: images contain the memory of the process. Logs of
+ * an earlier attempt may be in it. The caller calls {@link keepImages} or {@link rollBackImages} afterwards.
+ * @param force sets an existing checkpoint aside until the new one is complete
  */
 export function prepareImagesDir(dir: string, force: boolean): void {
   makeDirectory(dir, 0o700);
@@ -84,7 +86,7 @@ export function prepareImagesDir(dir: string, force: boolean): void {
   putAside(dir);
 }
 
-/** Size of the images in bytes. */
+/** Size of the images, in bytes. */
 export function imagesBytes(dir: string): number {
   return readdirSync(dir)
     .filter(isImage)

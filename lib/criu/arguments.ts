@@ -6,17 +6,17 @@
 
 import { criuFlagNames, criuFlagWords, type CriuFlags } from './flags.ts';
 
-/** What dump and restore have in common. */
+/** Options of both dump and restore. */
 export interface CriuOptions extends CriuFlags {
-  /** Absolute. */
+  /** Absolute path. */
   imagesDir: string;
-  /** Absolute; logs and statistics go there. */
+  /** Absolute path of the directory for logs and statistics. */
   workDir: string;
-  /** Where CRIU looks for plugins; its own default when missing. */
+  /** Directory where CRIU looks for plugins. @default CRIU's own */
   libdir?: string | undefined;
-  /** 0 to 4, see CRIU's `-v`. @default 3 */
+  /** Log level from 0 to 4, see CRIU's `-v`. @default 3 */
   verbosity?: number | undefined;
-  /** Added as they are; CRIU lets the last of two equal options win. */
+  /** Added unchanged at the end; when an option occurs twice, CRIU uses the last one. */
   extraArgs?: readonly string[] | undefined;
 }
 
@@ -26,9 +26,9 @@ export interface DumpArguments extends CriuOptions {
 }
 
 export interface RestoreArguments extends CriuOptions {
-  /** Absolute; CRIU writes the root task's pid there and refuses a file that exists. */
+  /** Absolute path of a file for the root task's pid; CRIU refuses a file that exists. */
   pidFile: string;
-  /** The tasks stand still, as after SIGSTOP. */
+  /** Leave the tasks stopped, as after SIGSTOP. */
   leaveStopped?: boolean | undefined;
 }
 
@@ -61,7 +61,7 @@ export function dumpArguments(options: DumpArguments): string[] {
   ];
 }
 
-/** Arguments of `criu` for a restore that leaves the tasks to the nearest subreaper. */
+/** Arguments of `criu` for a restore whose tasks are adopted by the nearest subreaper. */
 export function restoreArguments(options: RestoreArguments): string[] {
   return [
     'restore',

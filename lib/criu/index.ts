@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Everything about the program criu: its command line, its logs, its images,
- * and what the plugin reports from inside it.
+ * The program criu: its command line, its logs, its images, and what the plugin reports from inside it.
  * @module
  */
 export {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads CRIU's log: what went wrong, and what a user can do about it.
+ * Reads CRIU's log: what went wrong, and what the user can do about it.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -8,13 +8,13 @@ import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
 
 export interface CriuLogSummary {
-  /** One line that says what went wrong, without time stamp and source position. */
+  /** One line that says what went wrong, without timestamp and source position. */
   message: string | undefined;
-  /** What the user can do, when the error is a well-known one. */
+  /** What the user can do, if the error is a known one. */
   hint: string | undefined;
   /** The last errors, oldest first. */
   errors: string[];
-  /** The last lines as they are. */
+  /** The last lines, unchanged. */
   tail: string;
 }
 
@@ -23,7 +23,7 @@ const STAMP = /^\(\d+\.\d+\)\s*(?:\d+: )?\s*/;
 const ERROR_LINE = /^Error \([^)]*\): (.*)$/;
 const PLUGIN_LINE = /^cuda_plugin: (.*)$/;
 
-/** Follow from another error, which is the one to show, or do no harm. */
+/** Errors that follow from another error, which is the one to show, or that are harmless. */
 const consequences: readonly RegExp[] = [
   /^rlimit: Can't setup RLIMIT_NOFILE/,
   /^(Dumping|Restoring|Pre-dumping) FAILED/,
@@ -41,62 +41,65 @@ interface Remedy {
   hint: string;
 }
 
-/** The first that matches any error wins. */
+/** The first entry that matches any error is used. */
 const remedies: readonly Remedy[] = [
   {
     pattern: /Missing required plugin/,
-    hint: 'the images were made with that plugin: install it (criu-cuda install), or name its directory with --libdir',
+    hint: 'the checkpoint was made with that plugin: install it (criu-cuda install), or pass its directory with --libdir',
   },
   {
     pattern: /has bad size/,
-    hint: 'the file changed after the dump: put back what it was then; let programs that are to be restored more than once log to a pipe or /dev/null',
+    hint: 'the file changed after the dump: restore its old content; let programs that are restored more than once log to a pipe or /dev/null',
   },
   {
     pattern: /Can't fork for \d+: File exists/,
-    hint: 'the pid is taken: end the process that has it, or, if it is a zombie, its parent; or restore in a pid namespace',
+    hint: 'the pid is in use: end the process that has it (of a zombie, its parent), or restore in a pid namespace',
   },
   {
     pattern: /libcuda\.so|CRIU_CUDA_DRIVER/,
-    hint: 'the plugin needs the NVIDIA driver, 570 or newer: see criu-cuda doctor; CRIU_CUDA_DRIVER names a libcuda.so.1 elsewhere',
+    hint: 'the plugin needs the NVIDIA driver 570 or newer: see criu-cuda doctor, or set CRIU_CUDA_DRIVER to the path of libcuda.so.1',
   },
   {
     pattern: /is stopped by a signal; send SIGCONT/,
-    hint: 'kill -CONT it; one that was restored with --leave-stopped: criu-cuda wake',
+    hint: 'resume it with kill -CONT PID, or with criu-cuda wake PID if it was restored with --leave-stopped',
   },
   {
     pattern: /is not a session leader|Consider using --shell-job/,
-    hint: 'the process belongs to a session that is not dumped with it: pass --shell-job, to the restore too',
+    hint: 'the process belongs to a session that is not dumped with it: pass --shell-job to the checkpoint and to the restore',
   },
   {
     pattern: /Don't have tty to inherit session from/,
-    hint: 'the images hold a terminal: restore from a terminal, with --shell-job',
+    hint: 'the checkpoint includes a terminal: restore from a terminal, with --shell-job',
   },
   {
     pattern: /--tcp-established/,
-    hint: 'the process has open TCP connections: pass --tcp-established, to the restore too',
+    hint: 'the process has open TCP connections: pass --tcp-established to the checkpoint and to the restore',
   },
   {
     pattern: /External socket (is used|found)|--ext-unix-sk/,
-    hint: 'the process is connected to a Unix socket of another process: close it, or pass --ext-unix-sk, to the restore too',
+    hint: 'the process is connected to a Unix socket of another process: close it, or pass --ext-unix-sk to the checkpoint and to the restore',
   },
-  { pattern: /--file-locks/, hint: 'the process holds file locks: pass --file-locks, to the restore too' },
+  {
+    pattern: /--file-locks/,
+    hint: 'the process holds file locks: pass --file-locks to the checkpoint and to the restore',
+  },
   {
     pattern: /--link-remap/,
-    hint: 'the process has deleted files open: pass --link-remap, so that CRIU may link them back',
+    hint: 'the process has open files that have been deleted: pass --link-remap, which lets CRIU link them again',
   },
   {
     pattern: /ghost file|ghost-limit/,
-    hint: 'a deleted file that is still open is larger than CRIU keeps: add «-- --ghost-limit SIZE»',
+    hint: 'a deleted file that is still open is larger than CRIU stores: add -- --ghost-limit SIZE',
   },
   {
     pattern: /io_uring/,
-    hint: 'CRIU cannot dump io_uring: switch it off in the program (UV_USE_IO_URING=0 for libuv)',
+    hint: 'CRIU cannot dump io_uring: disable it in the program (UV_USE_IO_URING=0 for libuv)',
   },
   {
     pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,
-    hint: 'a device is open that no loaded plugin takes care of: check that the CUDA plugin is found and not disabled, further up in the log',
+    hint: 'no loaded plugin handles a device that is open: check further up in the log that the CUDA plugin was found and not disabled',
   },
-  { pattern: /No space left on device/, hint: 'free space where the images are written' },
+  { pattern: /No space left on device/, hint: 'free some space on the file system of the images directory' },
   {
     pattern: /CAP_(SYS_ADMIN|CHECKPOINT_RESTORE)|Unable to (seize|interrupt).*not permitted/i,
     hint: 'run as root; a process that is traced by a debugger cannot be dumped',
@@ -108,7 +111,7 @@ export function summarizeCriuLog(text: string): CriuLogSummary {
   const lines = text.split('\n').map((line) => line.replace(STAMP, ''));
   const errors = lines.flatMap((line) => ERROR_LINE.exec(line)?.[1] ?? []);
   const causes = errors.filter((error) => !consequences.some((pattern) => pattern.test(error)));
-  // a plugin's line carries no level: it is what went wrong when CRIU itself names nothing
+  // a plugin's line has no level: it is the cause when CRIU itself names none
   const plugin = lines.flatMap((line) => PLUGIN_LINE.exec(line)?.[1] ?? []).at(-1);
   if (causes.length === 0 && plugin !== undefined) causes.push(plugin);
   const known = remedies
@@ -122,7 +125,7 @@ export function summarizeCriuLog(text: string): CriuLogSummary {
   };
 }
 
-/** The same for a file. A log that was never written is an empty one. */
+/** The same for a file; a log that was never written counts as empty. */
 export function readCriuLog(path: string): CriuLogSummary {
   let text = '';
   try {

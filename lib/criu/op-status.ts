@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The plugin's status file: what became of each CUDA process of one run of
- * criu. CRIU ends well when a device restore failed; only this file tells.
+ * The plugin's status file: the outcome for each CUDA process of one run of criu. Criu exits with 0 even if a device
+ * restore failed; only this file says so.
  * @module
  */
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -79,25 +79,25 @@ const events = new Set<string>([
   'end',
 ]);
 
-/** One call into the driver. */
+/** One driver call. */
 export interface DriverStep {
   pid: number;
   step: 'lock' | 'checkpoint' | 'restore' | 'unlock';
-  /** The CUresult, 0 when it went well, and its name. */
+  /** The CUresult, 0 for success, and its name. */
   result: number;
   name: string;
   ms: number;
 }
 
-/** What became of one CUDA process. */
+/** The outcome for one CUDA process. */
 export interface CudaTask {
-  /** As seen where criu ran. */
+  /** Pid in the namespace of criu. */
   pid: number;
   /** What became of it. */
   outcome: 'dumped' | 'restored' | 'failed' | 'rolled-back';
-  /** The state the dump found it in. */
+  /** The driver state in which the dump found it. */
   prior: 'running' | 'locked' | 'checkpointed';
-  /** Only when it failed. */
+  /** Why it failed. */
   reason?: string | undefined;
 }
 
@@ -121,15 +121,15 @@ export interface OpStatus {
   variant: string;
   stage: 'dump' | 'restore';
   steps: DriverStep[];
-  /** The last word about each process. */
+  /** The latest outcome of each process. */
   tasks: CudaTask[];
-  /** The process that looks after the tasks once criu is gone; it may still add to the file. */
+  /** The watcher, which takes over when criu has ended and may still append to the file. */
   watcherPid: number | undefined;
   /** The daemon, or the last helper, that moved device memory. */
   poolPid: number | undefined;
-  /** Processes that are still to take their memory. */
+  /** Processes that have not taken their device memory yet. */
   attaching: number[];
-  /** Copying host memory to page files and mapping it from there, all processes. */
+  /** Copying host memory to page files and mapping it from them, over all processes. Milliseconds. */
   hostMemoryMs: number;
   /** Missing when criu died before the plugin's last hook. */
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
@@ -138,7 +138,7 @@ export interface OpStatus {
 function parseLine(text: string, number: number): z.infer<typeof line> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    // lines of a newer plugin that this program does not know
+    // events of a newer plugin are ignored
     return events.has(anyLine.parse(value).event) ? line.parse(value) : undefined;
   } catch (error) {
     throw new CriuStatusError('ERR_CRIU_STATUS', `line ${number} of the plugin's status file is not valid`, {
@@ -149,9 +149,8 @@ function parseLine(text: string, number: number): z.infer<typeof line> | undefin
 }
 
 /**
- * Parses the status file. A last line without its end is one that was being
- * written when criu was killed, and is left out.
- * @returns `undefined` when not even the beginning was written
+ * Parses the status file. An incomplete last line was being written when criu was killed, and is ignored.
+ * @returns `undefined` when not even the first event was written
  */
 export function parseOpStatus(text: string): OpStatus | undefined {
   const lines = text
@@ -185,15 +184,15 @@ export function parseOpStatus(text: string): OpStatus | undefined {
   };
 }
 
-/** Programs in several PID namespaces share a run directory. */
+/** Programs in more than one pid namespace may share a run directory. */
 const namespaceOf = (): number => statSync('/proc/self/ns/pid').ino;
 
-/** Where a criu in this program's PID namespace writes it. */
+/** Path of the status file of a criu in this program's pid namespace. */
 export function opStatusPath(runDir: string, criuPid: number): string {
   return join(runDir, `op-${criuPid}-${namespaceOf()}.jsonl`);
 }
 
-/** The pid of each criu in this program's PID namespace that has a status file. */
+/** The pid of each criu in this program's pid namespace that has a status file. */
 export function listOpStatus(runDir: string): number[] {
   const names = existsSync(runDir) ? readdirSync(runDir) : [];
   return names
@@ -201,7 +200,10 @@ export function listOpStatus(runDir: string): number[] {
     .filter((criuPid, index) => opStatusPath('', criuPid) === names[index]);
 }
 
-/** `undefined` when criu met no CUDA process, or the plugin was not loaded. */
+/**
+ * Reads the status file of one run.
+ * @returns `undefined` when criu found no CUDA process, or the plugin was not loaded
+ */
 export async function readOpStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
   try {
     return parseOpStatus(await readFile(opStatusPath(runDir, criuPid), 'utf8'));

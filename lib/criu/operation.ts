@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a checkpoint and a restore need besides the images: the program criu,
- * the plugin, and the directory of the plugin's status file.
+ * What both checkpoint and restore need besides the images: the criu program, the plugin, and the run directory for the
+ * plugin's status file.
  * @module
  */
 import { resolve } from 'node:path';
@@ -14,23 +14,23 @@ import { pickCriuFlags, type CriuFlags } from './flags.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
 import { checkMilliseconds, checkPath } from '../check.ts';
 
-/** Options of both operations; those without a default here are CRIU's own. */
+/** Options of both operations. An option without a default here has CRIU's own. */
 export interface OperationOptions extends PluginChoice, CriuFlags {
-  /** The images directory; it has no default. */
+  /** The images directory; required. */
   imagesDir: string;
-  /** Where logs and statistics go. @default the images directory */
+  /** Directory for logs and statistics. @default the images directory */
   workDir?: string | undefined;
-  /** The program. @default the one that `criu-cuda setup` finds or built */
+  /** Path of the criu program. @default the one that `criu-cuda setup` finds or builds */
   criu?: string | undefined;
-  /** Added to the environment of criu, and so of the plugin. */
+  /** Added to the environment of criu and of the plugin. */
   env?: Record<string, string | undefined> | undefined;
-  /** @default 3 */
+  /** Log level from 0 to 4. @default 3 */
   verbosity?: number | undefined;
-  /** Passed to criu as they are. */
+  /** Passed to criu unchanged. */
   extraArgs?: readonly string[] | undefined;
   /** Ends criu and cleans up. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds for the run of criu. @default one hour */
+  /** Timeout for the run of criu, in milliseconds. @default one hour */
   timeoutMs?: number | undefined;
 }
 
@@ -45,13 +45,13 @@ export interface Operation {
 async function usableCriu(env: Environment, signal: AbortSignal | undefined): Promise<string> {
   const { criu, rejected } = await findCriu(currentSystem(signal, env));
   if (criu) return criu.path;
-  throw new EnvironmentError('no usable criu found', [
+  throw new EnvironmentError('cannot find a usable criu', [
     ...rejected.map(({ path, reason }) => ({ what: path, remedy: reason })),
     { what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' },
   ]);
 }
 
-/** @throws `UsageError` for a path or a time that cannot be meant */
+/** @throws {@link UsageError} an option is not a valid path or time */
 export function checkOperationOptions(options: OperationOptions): void {
   const { workDir, criu, libdir, timeoutMs } = options;
   checkPath('imagesDir', options.imagesDir);
@@ -60,7 +60,7 @@ export function checkOperationOptions(options: OperationOptions): void {
   if (timeoutMs !== undefined) checkMilliseconds('timeoutMs', timeoutMs);
 }
 
-/** Finds every part, or throws the error that names the missing one. */
+/** Finds criu, the plugin and the run directory. @throws an error that names what is missing */
 export async function resolveOperation(options: OperationOptions): Promise<Operation> {
   checkOperationOptions(options);
   const env: Environment = { ...process.env, ...options.env };
@@ -74,7 +74,7 @@ export async function resolveOperation(options: OperationOptions): Promise<Opera
   };
 }
 
-/** The part of criu's command line that dump and restore share. */
+/** The options of criu that dump and restore share. */
 export function criuOptions(operation: Operation, options: OperationOptions, shellJob: boolean): CriuOptions {
   const { verbosity, extraArgs } = options;
   return {

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where the time of a dump or a restore went. The phases of one run add up to
- * its whole duration: what neither the driver, the plugin nor CRIU's own
- * statistics account for is CRIU's rest.
+ * How the time of a dump or a restore was spent. The phases of one run add up to its duration: what the driver, the
+ * plugin and CRIU's statistics do not account for is CRIU's "rest".
  * @module
  */
 import type { OpStatus } from './op-status.ts';
 import type { DumpStats, RestoreStats } from './stats.ts';
 
-/** A part of the time that a dump or a restore took. */
+/** One phase of a dump or a restore. */
 export interface Phase {
-  /** Who spent the time. */
+  /** What spent the time. */
   part: 'criu' | 'driver' | 'plugin';
-  /** What was done, as `read memory`. */
+  /** What was done, such as `read memory`. */
   name: string;
   /** Milliseconds. */
   durationMs: number;
@@ -23,7 +22,9 @@ interface Whole {
   status: OpStatus | undefined;
 }
 
-/** The driver's steps over all processes, in the order they first came, then the plugin's own work. */
+/**
+ * The driver's steps summed over all processes, in the order in which they first occurred, then the plugin's own work.
+ */
 function devicePhases(status: OpStatus | undefined): Phase[] {
   if (!status) return [];
   const steps = new Map<string, number>();
@@ -39,7 +40,10 @@ function devicePhases(status: OpStatus | undefined): Phase[] {
 
 const total = (phases: readonly Phase[]): number => phases.reduce((sum, phase) => sum + phase.durationMs, 0);
 
-/** Clocks of three programs meet here: what was measured twice is taken from the parts, never below zero. */
+/**
+ * Three programs measured with their own clocks, so the phases may add up to more than the whole: "rest" is never below
+ * zero.
+ */
 function withRest(phases: readonly Phase[], durationMs: number): Phase[] {
   return [...phases, { part: 'criu', name: 'rest', durationMs: Math.max(0, durationMs - total(phases)) }];
 }

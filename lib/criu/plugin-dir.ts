@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Which directory criu loads the CUDA plugin from.
+ * Finds the directory from which criu loads the CUDA plugin.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -12,9 +12,9 @@ import { isPluginVariant, pluginVariants, variantDir } from '../variant.ts';
 
 /** Which plugin criu loads. @default CRIU_LIBS_DIR, else the smallest variant that is built */
 export interface PluginChoice {
-  /** A variant of the C build. */
+  /** A variant from the C build. */
   variant?: string | undefined;
-  /** A directory; wins over `variant`. */
+  /** A plugin directory; overrides `variant`. */
   libdir?: string | undefined;
 }
 
@@ -35,17 +35,17 @@ function variantDirectory(variant: string, env: Environment): string {
 }
 
 /**
- * The directory that was asked for, else CRIU_LIBS_DIR, else the smallest
- * variant that is built, else the first place of CRIU's own that has a plugin.
+ * The given directory or variant, else CRIU_LIBS_DIR, else the smallest variant that is built, else the first of CRIU's
+ * default directories that has a plugin.
  */
 export function findPluginDir(choice: PluginChoice, env: Environment = process.env): string {
   const dir = choosePluginDir(choice, env);
   const plugins = inspectPluginDirectory(dir).filter(isCudaPlugin);
   if (plugins.length < 2) return dir;
-  // CRIU loads all of them, and each would drive the devices
+  // CRIU loads every plugin it finds, and each would checkpoint the devices
   throw new EnvironmentError(
-    `${dir} holds ${plugins.length} CUDA plugins`,
-    plugins.map(({ path, kind }) => ({ what: path, remedy: `${kind}: leave one of them there` })),
+    `${dir} contains ${plugins.length} CUDA plugins`,
+    plugins.map(({ path, kind }) => ({ what: path, remedy: `${kind}: keep only one of them` })),
   );
 }
 
@@ -53,7 +53,7 @@ function choosePluginDir(choice: PluginChoice, env: Environment): string {
   if (choice.libdir !== undefined) {
     const dir = resolve(choice.libdir);
     if (hasPlugin(dir)) return dir;
-    throw new EnvironmentError(`${dir} has no ${pluginFileName}`, [
+    throw new EnvironmentError(`${dir} does not contain ${pluginFileName}`, [
       { what: join(dir, pluginFileName), remedy: `criu-cuda install --libdir ${dir}` },
     ]);
   }
@@ -65,7 +65,7 @@ function choosePluginDir(choice: PluginChoice, env: Environment): string {
   ];
   const found = candidates.find(hasPlugin);
   if (found !== undefined) return found;
-  throw new EnvironmentError('no CUDA plugin for CRIU found', [
+  throw new EnvironmentError('cannot find a CUDA plugin for CRIU', [
     { what: pluginFileName, remedy: 'criu-cuda setup, or criu-cuda install' },
   ]);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * One run of criu, from its start until everything that writes about it has
- * ended: criu itself and the plugin's watcher.
+ * One run of criu, from its start until everything that reports about it has ended: criu itself and the plugin's
+ * watcher.
  * @module
  */
 import { rmSync } from 'node:fs';
@@ -13,9 +13,9 @@ import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
 import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op-status.ts';
 
-/** Dumping a terabyte takes a while; a hang must not last for ever. */
+/** Dumping a terabyte takes long, but a hang must not last forever. */
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
-/** The watcher may have to bring device memory back. */
+/** The watcher may have to restore device memory. */
 const WATCHER_TIMEOUT_MS = 600_000;
 
 export interface CriuRun {
@@ -29,7 +29,7 @@ export interface CriuRun {
   env?: Record<string, string | undefined> | undefined;
   signal?: AbortSignal | undefined;
   timeoutMs?: number | undefined;
-  /** The tasks stand still afterwards, and take their device memory when they are woken. */
+  /** The tasks are left stopped, and take their device memory when they are woken. */
   leaveStopped?: boolean | undefined;
   /** Criu shares our session and terminal: for shell jobs. */
   keepTerminal?: boolean | undefined;
@@ -42,33 +42,33 @@ export interface CriuResult {
   /** From the start of criu to its end. Milliseconds. */
   durationMs: number;
   log: CriuLogSummary;
-  /** What criu said before it had a log. */
+  /** What criu wrote to stderr, before it had a log. */
   stderr: string;
   status: OpStatus | undefined;
-  /** Why criu gave no exit code. */
+  /** Why criu returned no exit code. */
   error: unknown;
 }
 
-/** Whoever nobody has heard of since it was to take its memory does not count as restored. */
+/** Marks a process as failed if it was to take its memory and no result was ever reported. */
 function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
   if (!attaching.includes(task.pid)) return task;
-  return { ...task, outcome: 'failed', reason: 'the watcher ended before it had its device memory' };
+  return { ...task, outcome: 'failed', reason: 'the watcher ended before the process had its device memory' };
 }
 
-/** Its processes were restored, and are still to take their device memory. */
+/** Whether the processes were restored and have not taken their device memory yet. */
 export const isStandby = ({ attaching, tasks }: OpStatus): boolean =>
   attaching.length > 0 && tasks.every(({ outcome }) => outcome !== 'failed');
 
 export interface CollectOptions {
-  /** Processes that wait for their memory go on doing so, and the file stays. */
+  /** Leave the processes of a standby waiting for their memory, and keep the file. */
   leaveStopped?: boolean | undefined;
-  /** Gives up waiting. */
+  /** Stops waiting. */
   signal?: AbortSignal | undefined;
 }
 
 /**
  * Waits for the watcher, which ends when every process has its memory; reads and removes the status file.
- * @returns `undefined` when the plugin wrote none: criu met no CUDA process
+ * @returns `undefined` when the plugin wrote none: criu found no CUDA process
  */
 export async function collectStatus(
   runDir: string,
@@ -80,7 +80,7 @@ export async function collectStatus(
   if (!first || (leaveStopped && isStandby(first))) return first;
   if (first.watcherPid !== undefined) {
     const ended = await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS, ...wait });
-    if (ended === undefined) return first; // it is still at work, and has more to say
+    if (ended === undefined) return first; // still running, and going to write more
   }
   try {
     const status = await readOpStatus(runDir, criuPid);
@@ -103,16 +103,15 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
 
 const logOf = (run: CriuRun): string => join(run.workDir, run.stage === 'dump' ? dumpLog : restoreLog);
 
-/** What an earlier run left must not be taken for what this one says. */
+/** Removes the logs of an earlier run, which must not be mistaken for those of this one. */
 function removeLeftOvers(run: CriuRun): void {
   for (const path of [logOf(run), join(run.workDir, `stats-${run.stage}`)]) rmSync(path, { force: true });
 }
 
 /**
- * Runs criu to its end. A failing criu is a result, not an error, because
- * there is more to say about it than its exit code; only criu that could not be
- * started at all throws. The caller should be a subreaper, so that the watcher
- * is collected.
+ * Runs criu to its end. A failed criu is a result, not an error, because its exit code says too little. The caller
+ * should be a subreaper, so that it collects the watcher.
+ * @throws `CommandError` only when criu could not be started at all
  */
 export async function runCriu(run: CriuRun): Promise<CriuResult> {
   const started: { pid?: number | undefined } = {};
@@ -131,7 +130,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     if (error instanceof CommandError) ended.stderr = error.facts.tail;
   }
   const durationMs = performance.now() - start;
-  // what ends a moment after criu, nobody waits for
+  // nothing has to wait for processes that end a moment after criu
   collectBackgroundProcesses().catch(() => undefined);
   const criuPid = started.pid ?? 0;
   return {
@@ -147,7 +146,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   };
 }
 
-/** Facts about a run, for an error. */
+/** The facts about a run that go into an error. */
 export function criuFacts(run: CriuRun, result: CriuResult): CommandFacts {
   const facts = result.error instanceof CommandError ? result.error.facts : undefined;
   return {

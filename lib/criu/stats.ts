@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The numbers CRIU writes about a dump or a restore: `stats-dump` and
- * `stats-restore` in its work directory.
+ * The statistics CRIU writes about a dump or a restore: `stats-dump` and `stats-restore` in its work directory.
  * @module
  */
 import { join } from 'node:path';
@@ -12,22 +11,22 @@ import { CriuImageError, readImage } from './image.ts';
 const PAGE_BYTES = 4096;
 
 export interface DumpStats {
-  /** Until all tasks stood still; the driver's lock is part of it. Milliseconds, as all below. */
+  /** Until all tasks were frozen; includes the driver's lock. Milliseconds, as all times below. */
   freezingMs: number;
-  /** How long the tasks stood still. */
+  /** How long the tasks were frozen. */
   frozenMs: number;
-  /** Reading and writing the tasks' memory. */
+  /** Reading and writing the memory of the tasks. */
   memdumpMs: number;
-  /** The writing of it. */
+  /** Writing it, which is a part of `memdumpMs`. */
   memwriteMs: number;
   pagesWritten: number;
   pagesBytes: number;
 }
 
 export interface RestoreStats {
-  /** Making the tasks. Milliseconds, as below. */
+  /** Creating the tasks. Milliseconds, as below. */
   forkingMs: number;
-  /** From the first task to the last being complete, except for its devices. */
+  /** From the first task until all are complete, except for their devices. */
   restoreMs: number;
   pagesRestored: number;
 }
@@ -40,7 +39,7 @@ function required<T>(value: T | undefined, name: string): T {
   return value;
 }
 
-/** `undefined` when CRIU wrote none, because it failed before. */
+/** @returns `undefined` when CRIU wrote no statistics because it failed earlier */
 export function readDumpStats(workDir: string): DumpStats | undefined {
   const dump = readStats(workDir, 'stats-dump')?.dump;
   if (!dump) return undefined;
@@ -55,7 +54,7 @@ export function readDumpStats(workDir: string): DumpStats | undefined {
   };
 }
 
-/** `undefined` when CRIU wrote none, because it failed before. */
+/** @returns `undefined` when CRIU wrote no statistics because it failed earlier */
 export function readRestoreStats(workDir: string): RestoreStats | undefined {
   const restore = readStats(workDir, 'stats-restore')?.restore;
   if (!restore) return undefined;

@@ -9,8 +9,8 @@ import {
 } from '../errors.ts';
 
 /**
- * A restore was refused (`ERR_RESTORE_IMAGES`, `ERR_RESTORE_PID_TAKEN`) or failed, and nothing of it runs. `code` is
- * `ERR_RESTORE_DEVICE` when CRIU brought the tasks back but the driver did not bring a device back.
+ * A restore was refused (`ERR_RESTORE_IMAGES`, `ERR_RESTORE_PID_TAKEN`) or failed; no restored process is left running.
+ * `code` is `ERR_RESTORE_DEVICE` when CRIU restored the processes but the driver could not restore device memory.
  */
 export class RestoreError extends CodedError<
   | 'ERR_RESTORE_FAILED'
@@ -19,9 +19,9 @@ export class RestoreError extends CodedError<
   | 'ERR_RESTORE_PID'
   | 'ERR_RESTORE_PID_TAKEN'
 > {
-  /** About the run of criu; `undefined` when it was refused before. */
+  /** The run of criu; `undefined` when the restore was refused before criu started. */
   readonly facts: CommandFacts | undefined;
-  /** What became of its CUDA processes. */
+  /** The outcome for each CUDA process. */
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
@@ -43,11 +43,11 @@ export class RestoreError extends CodedError<
 /** A standby has ended, or did not get its device memory and was killed. */
 export class WakeError extends CodedError<'ERR_WAKE'> {}
 
-/** Tasks whose device did not come back. */
+/** The CUDA processes whose device memory was not restored. */
 export const failedTasks = (result: CriuResult): CudaTask[] =>
   result.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
 
-/** Whether the restore succeeded, whatever criu's exit code says. */
+/** Whether the restore succeeded. CRIU's exit code alone does not say so. */
 export const succeeded = (result: CriuResult): boolean =>
   result.exitCode === 0 && failedTasks(result).length === 0 && (result.status?.end?.ret ?? 0) === 0;
 
@@ -58,11 +58,11 @@ function deviceError(run: CriuRun, result: CriuResult, hint: string): RestoreErr
     return `${task.pid}: ${step ? `${step.step}: ${step.name} (${step.result})` : said}`;
   });
   if (reasons.length === 0) return undefined;
-  const message = `device restore of ${reasons.join('; ')}; the restored tasks were killed`;
+  const message = `cannot restore device memory of ${reasons.join('; ')}; the restored tasks were killed`;
   return new RestoreError('ERR_RESTORE_DEVICE', message, { hint, cause: result.error, run, result });
 }
 
-/** The error for a run that did not succeed. An interruption by the caller stays what it is. */
+/** The error for a run that did not succeed; if the caller aborted it, the abort reason. */
 export function restoreError(imagesDir: string, run: CriuRun, result: CriuResult): ToolkitError {
   if (result.error instanceof ToolkitError && !(result.error instanceof CommandError)) return result.error;
   const logHint = `the log is ${run.workDir}/restore.log`;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What has to be right about an images directory before criu is started on it.
+ * Checks an images directory before criu starts.
  * @module
  */
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
@@ -11,7 +11,7 @@ export interface RestorableImages {
   tasks: ImageTask[];
   root: ImageTask;
   inventory: Inventory;
-  /** The tasks lived in a pid namespace of their own: their pids here are not known before. */
+  /** The tasks had their own pid namespace, so their pids on this side are not known in advance. */
   ownPidNamespace: boolean;
 }
 
@@ -19,7 +19,10 @@ function refuse(code: RestoreError['code'], message: string, hint: string): neve
   throw new RestoreError(code, message, { hint });
 }
 
-/** Reads what a restore needs to know, or throws what is wrong with the directory. */
+/**
+ * Reads what a restore needs from the images.
+ * @throws {@link RestoreError} the directory does not contain a complete checkpoint
+ */
 export function readRestorableImages(dir: string): RestorableImages {
   const tasks = readPstree(dir);
   const inventory = readInventory(dir);
@@ -27,32 +30,35 @@ export function readRestorableImages(dir: string): RestorableImages {
   if (!tasks || !root)
     refuse(
       'ERR_RESTORE_IMAGES',
-      `${dir} holds no checkpoint: it has no pstree.img`,
-      'name the directory of a checkpoint',
+      `${dir} does not contain a checkpoint: pstree.img is missing`,
+      'pass the images directory of a checkpoint',
     );
   if (!inventory) {
     refuse(
       'ERR_RESTORE_IMAGES',
-      `${dir} holds no complete checkpoint: it has no inventory.img`,
-      'the dump into it failed: make another',
+      `${dir} does not contain a complete checkpoint: inventory.img is missing`,
+      'the dump into it failed; checkpoint the process again',
     );
   }
   return { tasks, root, inventory, ownPidNamespace: root.pid === 1 };
 }
 
-/** The parent of one that has just ended gets this long to collect it. */
+/** How long the parent of a process that has just ended may take to collect it. */
 const COLLECT_MS = 5000;
 
 function takenHint(stat: ProcessStat): string {
   if (stat.state !== 'Z') {
-    return 'a restored process gets its old pid: end the one that has it now, or restore in a pid namespace';
+    return 'a restored process gets its old pid: end the process that has it now, or restore in a pid namespace';
   }
   return stat.ppid === 1
-    ? 'it has ended, and init does not collect it: restore in a pid namespace, or run under an init that does'
-    : 'it has ended and is a zombie until its parent collects it: end the parent';
+    ? 'the process has ended, but init does not collect it: restore in a pid namespace, or run under an init that does'
+    : 'the process is a zombie until its parent collects it: end the parent';
 }
 
-/** CRIU gives every thread the id it had: each has to be free. */
+/**
+ * Checks that no pid or thread id of the checkpoint is in use: CRIU restores each with its old id.
+ * @throws {@link RestoreError} ERR_RESTORE_PID_TAKEN
+ */
 export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages): Promise<void> {
   if (ownPidNamespace) return;
   for (const id of tasks.flatMap((task) => [task.pid, ...task.threads])) {
@@ -60,7 +66,7 @@ export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages
     if (!stat) continue;
     refuse(
       'ERR_RESTORE_PID_TAKEN',
-      `pid ${id} is taken by ${await describeProcess(id)}, whose parent is ${stat.ppid} (${await describeProcess(stat.ppid)})`,
+      `pid ${id} is in use by ${await describeProcess(id)}, whose parent is ${stat.ppid} (${await describeProcess(stat.ppid)})`,
       takenHint(stat),
     );
   }

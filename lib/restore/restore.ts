@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Restores a process tree, device memory included, with criu and the plugin,
- * and stays its parent: restored tasks become children of this process, which
- * is made their subreaper, so that their end is noticed and collected.
+ * Restores a process tree, including its device memory, with criu and the plugin. This process becomes a subreaper and
+ * so the parent of the restored processes: it notices when they end, and collects them.
  * @module
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -41,45 +40,46 @@ import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
-/** The kernel stops a task when it next runs. */
+/** The kernel stops a task only when it next runs. Milliseconds. */
 const STOP_MS = 1000;
 
-/** What is restored, and how. */
+/** What to restore, and how. */
 export interface RestoreOptions extends OperationOptions {
   /**
-   * The tree stands still until {@link RestoredProcess.wake}: a standby. Device memory that bypasses CRIU's pages is being
-   * loaded, by a pool that keeps it until then.
+   * Leave the tree stopped until {@link RestoredProcess.wake}: a standby. Meanwhile a pool loads the device memory that
+   * bypasses CRIU's pages, and keeps it until then.
+   * @default false
    */
   leaveStopped?: boolean | undefined;
 }
 
 /** What a restore did. */
 export interface RestoreResult {
-  /** Of the root task, as seen here. */
+  /** Pid of the root task in this pid namespace. */
   pid: number;
   /** Absolute path of the images directory. */
   imagesDir: string;
-  /** From the start of criu to its end; the phases add up to it. Milliseconds. */
+  /** From the start of criu to its end, in milliseconds; the phases add up to it. */
   durationMs: number;
-  /** Where the time went, in order. */
+  /** What took how long, in order. */
   phases: Phase[];
-  /** Its CUDA processes. */
+  /** The CUDA processes of the tree. */
   tasks: CudaTask[];
-  /** Sentences for people. */
+  /** Messages for the user. */
   warnings: string[];
 }
 
-/** A restored process tree, child of this process as long as this process lives. */
+/** A restored process tree; a child of this process for as long as this process lives. */
 export interface RestoredProcess {
   /** What the restore did. */
   readonly result: RestoreResult;
-  /** Waits for the end of the root task. @returns `undefined` at the timeout */
+  /** Waits for the end of the root task. @returns how it ended, `undefined` at the timeout */
   wait(options?: WaitOptions): Promise<ExitStatus | undefined>;
-  /** SIGTERM, and SIGKILL to all that is left after `graceMs`. @default 5000 */
+  /** Sends SIGTERM, and SIGKILL to all that is left after `graceMs` milliseconds. @default 5000 */
   kill(graceMs?: number): Promise<void>;
-  /** SIGKILL to all, without waiting: for `exit` handlers. */
+  /** Sends SIGKILL to all, without waiting: for `exit` handlers. */
   killNow(): void;
-  /** Lets a tree go on that stands still, and waits until it has its device memory, see {@link wake}. */
+  /** Resumes a stopped tree and waits until it has its device memory; see {@link wake}. */
   wake(options?: Pick<WakeOptions, 'signal'>): Promise<WakeResult>;
 }
 
@@ -108,7 +108,7 @@ function createRun(
   };
 }
 
-/** The root task's pid here, which CRIU writes as soon as it is known. */
+/** The root task's pid in this namespace; CRIU writes it as soon as it is known. */
 function readPidFile(pidFile: string): number | undefined {
   try {
     const pid = Number(readFileSync(pidFile, 'utf8').trim());
@@ -118,7 +118,7 @@ function readPidFile(pidFile: string): number | undefined {
   }
 }
 
-/** Ends what a failed run left: those pids were free before, so tasks of ours that have them came from it. */
+/** Ends what a failed restore left. Its pids were free before, so any descendant of ours that has one came from it. */
 async function endLeftOvers(images: RestorableImages, rootPid: number | undefined): Promise<void> {
   const pids = images.ownPidNamespace ? [] : images.tasks.map((task) => task.pid);
   for (const pid of new Set([...(rootPid === undefined ? [] : [rootPid]), ...pids])) {
@@ -129,11 +129,11 @@ async function endLeftOvers(images: RestorableImages, rootPid: number | undefine
 function findWarnings(images: RestorableImages, result: CriuResult): string[] {
   if (!images.inventory.plugins.includes('cuda_plugin') || result.status) return [];
   return [
-    'the plugin left no status file, so whether the devices came back is not known: it is not of this project, or the run directory cannot be written',
+    'the plugin wrote no status file, so it is not known whether device memory was restored: either the plugin is not from this project, or the run directory is not writable',
   ];
 }
 
-/** @param criuPid of the run whose status file a standby has left */
+/** @param criuPid the run of criu whose status file a standby has left */
 function createProcess(result: RestoreResult, runDir: string, criuPid: number | undefined): RestoredProcess {
   const { pid } = result;
   let standby = criuPid;
@@ -183,7 +183,7 @@ async function runRestore(
     throw new RestoreError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
   markRestored(pid);
-  // unless somebody has woken it already
+  // returns at once if something has already woken it
   if (run.leaveStopped === true) await waitUntilStopped(pid, STOP_MS);
   return createProcess(
     {
@@ -200,14 +200,14 @@ async function runRestore(
 }
 
 /**
- * Restores the checkpoint in a directory. Throws {@link RestoreError} when CRIU
- * or the driver fails; then nothing of it runs any more.
+ * Restores the checkpoint in a directory. After a failure no restored process is left running.
+ * @throws {@link RestoreError} the restore was refused, or CRIU or the driver failed
  */
 export async function restore(options: RestoreOptions): Promise<RestoredProcess> {
   options.signal?.throwIfAborted();
   const operation = await resolveOperation(options);
   const images = readRestorableImages(operation.imagesDir);
-  await readPageImages(operation.imagesDir); // CRIU would find out half-way
+  await readPageImages(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));

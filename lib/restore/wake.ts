@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The second half of a restore that left its tasks standing still: they go on,
- * and take the device memory that the pool has for them.
+ * The second half of a restore that left its tasks stopped: resumes them, and waits until they have taken their device
+ * memory from the pool.
  * @module
  */
 import { loadSettings } from '../settings/index.ts';
@@ -12,38 +12,38 @@ import { checkPid, isAlive, killTree, readStat, readProcessTree, wakeTree } from
 import { WakeError } from './error.ts';
 import { checkPath } from '../check.ts';
 
-/** How a standby is woken. */
+/** How to wake a standby. */
 export interface WakeOptions {
   /** @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
   /** The environment that settings are read from. @default the process's own */
   env?: Environment | undefined;
-  /** Gives up waiting; what was woken goes on. */
+  /** Stops waiting; processes that were woken keep running. */
   signal?: AbortSignal | undefined;
 }
 
 /** What was woken. */
 export interface WakeResult {
-  /** Those that stood still. */
+  /** The processes that were stopped. */
   pids: number[];
-  /** Until all that waited for device memory had it. Milliseconds. */
+  /** Until every waiting process had its device memory. Milliseconds. */
   durationMs: number;
-  /** Those that had waited for it. */
+  /** The CUDA processes that waited for device memory. */
   tasks: CudaTask[];
 }
 
-/** The run of criu whose watcher still waits for a process of this tree. */
+/** Finds the run of criu whose watcher still waits for a process of this tree. */
 async function findStandby(runDir: string, root: number): Promise<number | undefined> {
   const pids = new Set(readProcessTree(root).map(({ pid }) => pid));
   for (const criuPid of listOpStatus(runDir)) {
-    // of what another run has written nothing is expected
+    // status files of other runs need not be readable
     const status = await readOpStatus(runDir, criuPid).catch(() => undefined);
     if (status?.watcherPid === undefined || readStat(status.watcherPid)?.comm !== 'cuda-watcher') continue;
     if (!status.attaching.some((pid) => pids.has(pid))) continue;
     const other = status.attaching.find((pid) => !pids.has(pid) && isAlive(pid));
     if (other === undefined) return criuPid;
     throw new UsageError(
-      `${root} was restored with ${other}, which is not below it`,
+      `${root} was restored together with ${other}, which is not one of its descendants`,
       'wake the root of the tree',
     );
   }
@@ -51,9 +51,9 @@ async function findStandby(runDir: string, root: number): Promise<number | undef
 }
 
 /**
- * Lets a process tree go on that stands still, as `restore` with `leaveStopped`
- * leaves it, and waits until it has its device memory.
- * @throws {@link ToolkitError} ERR_WAKE when it has ended, or a process did not get it and the tree was killed
+ * Resumes a tree that `restore` with `leaveStopped` left stopped, and waits until it has its device memory.
+ * @throws {@link ToolkitError} ERR_WAKE when the tree has ended, or when a process did not get its memory and the tree
+ * was killed
  */
 export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
   checkPid(pid);
@@ -70,15 +70,19 @@ export async function wake(pid: number, options: WakeOptions = {}): Promise<Wake
   const tasks = status?.tasks ?? [];
   const failed = tasks.filter(({ outcome }) => outcome === 'failed');
   if (failed.length > 0) {
-    await killTree(pid); // as after a restore that failed: no part of it runs on
+    await killTree(pid); // as after a failed restore: no part of the tree keeps running
     const reasons = failed.map((task) => `${task.pid}: ${task.reason ?? 'unknown reason'}`);
-    throw new WakeError('ERR_WAKE', `${pid} was killed, device memory is lost: ${reasons.join('; ')}`, {
-      hint: 'restore it again',
-    });
+    throw new WakeError(
+      'ERR_WAKE',
+      `${pid} was killed because its device memory is lost: ${reasons.join('; ')}`,
+      {
+        hint: 'restore it again',
+      },
+    );
   }
-  // one that was about to end when it was woken stood still no more
+  // a process that was ending when it was woken is no longer stopped
   if (pids.length === 0 && !isAlive(pid)) {
-    await killTree(pid); // what is left of it
+    await killTree(pid); // the rest of the tree
     throw new WakeError('ERR_WAKE', `${pid} has ended`, { hint: 'restore it again' });
   }
   return { pids, durationMs: performance.now() - start, tasks };

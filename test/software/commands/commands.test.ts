@@ -232,7 +232,9 @@ describe('a failed device restore', () => {
     expect(code).toBe(1);
     const { error } = JSON.parse(out) as Failure;
     expect(error.code).toBe('ERR_RESTORE_DEVICE');
-    expect(error.message).toContain(`device restore of ${pid}: ${step}: CUDA_ERROR_NOT_PERMITTED (800)`);
+    expect(error.message).toContain(
+      `cannot restore device memory of ${pid}: ${step}: CUDA_ERROR_NOT_PERMITTED (800)`,
+    );
     expect(error.tasks).toMatchObject([{ outcome: 'failed' }]);
     expect(readStat(pid)).toBeUndefined();
     expect((await cli('restore', '--images-dir', machine.imagesDir, '--detach')).code).toBe(0);

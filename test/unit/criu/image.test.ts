@@ -43,7 +43,7 @@ describe('readDumpStats', () => {
   it('names the file that is cut off', () => {
     writeFileSync(join(dir, 'stats-dump'), statsDump.subarray(0, -3));
     expect(() => readDumpStats(dir)).toThrow(CriuImageError);
-    expect(() => readDumpStats(dir)).toThrow(/stats-dump: stats image: the last message is cut off/);
+    expect(() => readDumpStats(dir)).toThrow(/stats-dump: stats image: truncated in a message/);
   });
 
   it('names the file that is damaged', () => {
@@ -56,7 +56,7 @@ describe('readDumpStats', () => {
 
   it('refuses a file of another kind', () => {
     writeFileSync(join(dir, 'pstree.img'), statsDump);
-    expect(() => readPstree(dir)).toThrow(/pstree.img: no pstree image/);
+    expect(() => readPstree(dir)).toThrow(/pstree.img: not a CRIU pstree image/);
   });
 });
 
@@ -65,7 +65,7 @@ describe('decodeImage', () => {
     expect(() => decodeImage(Buffer.alloc(5), 'stats', StatsEntrySchema)).toThrow(CriuImageError);
     expect(decodeImage(statsDump.subarray(0, 8), 'stats', StatsEntrySchema)).toEqual([]);
     expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', StatsEntrySchema)).toThrow(
-      'the last length is cut off',
+      'truncated in the length of a message',
     );
   });
 });

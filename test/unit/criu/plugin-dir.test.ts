@@ -44,7 +44,7 @@ describe('findPluginDir', () => {
     copyFileSync(variantPlugin('stock'), join(both, 'cuda_plugin.so'));
     expect(findPluginDir({ libdir: both })).toBe(both);
     copyFileSync(variantPlugin('stock'), join(both, 'other.so'));
-    expect(() => findPluginDir({ libdir: both })).toThrow('holds 2 CUDA plugins');
+    expect(() => findPluginDir({ libdir: both })).toThrow('contains 2 CUDA plugins');
   });
 
   it('says which variant has to be built, and knows no others', () => {
