@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Benchmarks: dumps and restores of a workload, of a server or of golden checkpoints, the limits of a machine, and
- * reports of the results.
+ * Benchmarks: dumps and restores of a workload, a server or golden checkpoints; the limits of a machine; reports of the
+ * results.
  * @module bench
  */
 export { describeError, ToolkitError, UsageError } from '../errors.ts';

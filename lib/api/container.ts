@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Containers of podman: creating, checkpointing and restoring them, golden checkpoints of inference servers, and CDI
- * files for engines that create containers themselves.
+ * Podman containers: creates, checkpoints and restores them. Golden checkpoints of inference servers, and CDI files for
+ * engines that create containers themselves.
  * @module container
  */
 export { CommandError, describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * GPUs, CUDA processes and the driver's checkpoint API. Loads in a few milliseconds: neither settings nor anything of
- * the command line comes with it.
+ * GPUs, CUDA processes and the driver's checkpoint API. Loads within milliseconds: it imports neither settings nor the
+ * command line.
  * @module gpu
  */
 export { describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * GPU images and page files of a checkpoint: what they hold, and whether they are whole.
+ * The GPU images and page files of a checkpoint: what they contain, and whether they are complete.
  * @module images
  */
 export { describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';

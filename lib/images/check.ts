@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The rules a manifest keeps, the same as the C reader's: chunks cover every
- * allocation once, and each stored chunk has a place of its own in a stripe;
- * mappings of a page file lie in it, and apart from each other in memory.
+ * The rules for manifests, the same as those of the C reader. The chunks cover every allocation exactly once, and each
+ * stored chunk has its own place in a stripe. The mappings of a page file lie inside it and do not overlap in memory.
  * @module
  */
 import { GpuImageError } from './error.ts';
@@ -103,7 +102,7 @@ class Checker {
   }
 }
 
-/** Throws {@link GpuImageError} for the first rule that is broken. */
+/** Checks the manifest of a GPU image. @throws {@link GpuImageError} naming the first field that breaks a rule */
 export function checkManifest(manifest: GpuManifest, name: string): void {
   const checker = new Checker(manifest, name);
   checker.numbers();
@@ -112,7 +111,7 @@ export function checkManifest(manifest: GpuManifest, name: string): void {
   checker.sharing();
 }
 
-/** The same for the manifest of a page file. */
+/** Checks the manifest of a page file. @throws {@link GpuImageError} naming the first field that breaks a rule */
 export function checkPages(
   pages: { size: number; stored: number; mappings: readonly PageMapping[] },
   name: string,

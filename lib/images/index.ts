@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * GPU images: reading their manifests and checking their contents.
+ * GPU images: reads their manifests and checks their contents.
  * @module
  */
 export { GpuImageError } from './error.ts';

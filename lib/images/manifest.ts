@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The manifest of a GPU image, `cuda-<pid>.img`: from bytes to a checked value.
- * The layout is that of plugins-cuda/image/image.proto; docs/images.md has
- * every field.
+ * Reads the manifest of a GPU image, `cuda-<pid>.img`, and checks it. plugins-cuda/image/image.proto defines the
+ * layout; docs/images.md describes every field.
  * @module
  */
 import { crc32 } from 'node:zlib';
@@ -18,10 +17,10 @@ const PAGES_MAGIC = 'CCRPAGES';
 const VERSION = 1;
 const HEAD_BYTES = 24;
 
-/** Flag of an allocation that the application made itself by cuMemCreate. */
+/** Flag of an allocation that the application made with cuMemCreate. */
 const OWN_VMM = 1;
 
-/** The head of a manifest of either kind; returns the message behind it. */
+/** Checks the header of a manifest of either kind; returns the message after it. */
 export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GPU'): Buffer {
   const wanted = kind === 'GPU' ? MAGIC : PAGES_MAGIC;
   const magic = bytes.subarray(0, wanted.length).toString('latin1');
@@ -56,8 +55,8 @@ function formatUuid(bytes: Uint8Array): string {
 }
 
 /**
- * One message, and what a caller makes of it; `name` is what errors call its file.
- * @throws {@link GpuImageError} for bytes that are not such a message, and for what `convert` refuses
+ * Reads one message and converts it; `name` is the file name for errors.
+ * @throws {@link GpuImageError} the bytes are not such a message, or `convert` refused it
  */
 export function decodeManifest<Desc extends DescMessage, Value>(
   bytes: Buffer,
@@ -73,7 +72,7 @@ export function decodeManifest<Desc extends DescMessage, Value>(
   }
 }
 
-/** From nanoseconds since 1970. */
+/** Converts nanoseconds since 1970. */
 export const dateOf = (nanoseconds: bigint): Date => new Date(Number(nanoseconds / 1_000_000n));
 
 function deviceOf({ uuid, name: model }: Device, index: number, name: string): ImageGpu {
@@ -103,7 +102,7 @@ const chunkOf = ({ allocation, position, length, stripe, offset, xxh3, zero }: C
 });
 
 /**
- * Reads a manifest; `name` is what error messages call it.
+ * Reads a manifest; `name` is the file name for errors.
  * @throws {@link GpuImageError} naming the field that is wrong
  */
 export function parseManifest(bytes: Buffer, name: string): GpuManifest {

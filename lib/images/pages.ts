@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Page files: host memory beside CRIU's images, `cuda-host-<pid>.img` and the
- * file it names. The layout is that of plugins-cuda/image/pages.proto.
+ * Page files: host memory stored outside CRIU's own images, in `cuda-host-<pid>.img` and the file it names.
+ * plugins-cuda/image/pages.proto defines the layout.
  * @module
  */
 import { readFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import type { PageImage } from './types.ts';
 const manifestName = /^cuda-host-([1-9]\d*)\.img$/;
 
 /**
- * Reads the manifest of one process and looks for its page file.
+ * Reads the manifest of one process and checks that its page file exists and has its length.
  * @throws {@link GpuImageError} naming the file and what is wrong
  */
 async function readPageImage(directory: string, pid: number): Promise<PageImage> {
@@ -46,7 +46,10 @@ async function readPageImage(directory: string, pid: number): Promise<PageImage>
   return pages;
 }
 
-/** Reads the manifests of all page files of a directory; each file is there and has its length. */
+/**
+ * Reads the manifests of all page files of a directory.
+ * @throws {@link GpuImageError} naming the file and what is wrong
+ */
 export async function readPageImages(directory: string): Promise<PageImage[]> {
   const images: PageImage[] = [];
   for (const { pid } of await listManifests(directory, manifestName)) {

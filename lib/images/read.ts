@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * GPU images in a directory: their manifests, and whether their stripes are
- * there in full. Contents are {@link verifyImages}'s business.
+ * Reads the GPU images of a directory: their manifests, and whether their stripes are complete. {@link verifyGpuImages}
+ * checks the contents.
  * @module
  */
 import { lstat, readdir, readFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { checkPath } from '../check.ts';
 export interface GpuStripe {
   /** File name. */
   name: string;
-  /** Bytes. */
+  /** Size in bytes. */
   size: number;
 }
 
@@ -33,15 +33,18 @@ export interface FoundManifest {
 export interface GpuImage {
   /** File name of the manifest. */
   name: string;
-  /** What the manifest says. */
+  /** The manifest's contents. */
   manifest: GpuManifest;
-  /** The files with the contents. */
+  /** The files that hold the device memory. */
   stripes: GpuStripe[];
 }
 
 const manifestName = /^cuda-([1-9]\d*)\.img$/;
 
-/** Names in a directory that match, by the pid that is the pattern's group. */
+/**
+ * File names in a directory that match `pattern`, sorted by the pid that is its first group.
+ * @throws {@link EnvironmentError} the directory cannot be read
+ */
 export async function listManifests(directory: string, pattern: RegExp): Promise<FoundManifest[]> {
   checkPath('directory', directory);
   let names: string[];
@@ -49,7 +52,7 @@ export async function listManifests(directory: string, pattern: RegExp): Promise
     names = await readdir(directory);
   } catch (error) {
     throw new EnvironmentError(`${directory}: ${error instanceof Error ? error.message : String(error)}`, [
-      { what: directory, remedy: 'name the directory that criu dump wrote to' },
+      { what: directory, remedy: 'pass the images directory of a checkpoint' },
     ]);
   }
   return names
@@ -60,12 +63,12 @@ export async function listManifests(directory: string, pattern: RegExp): Promise
     .sort((a, b) => a.pid - b.pid);
 }
 
-/** Names of the manifests in a directory, by pid. */
+/** File names and pids of the manifests in a directory, sorted by pid. */
 export function listGpuImages(directory: string): Promise<FoundManifest[]> {
   return listManifests(directory, manifestName);
 }
 
-/** A file that a manifest names is there and has its length. */
+/** Checks that a file named by a manifest exists and has the right length. */
 export async function checkImageFile(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
   let status;
   try {
@@ -80,10 +83,7 @@ export async function checkImageFile(directory: string, stripe: GpuStripe, manif
   }
 }
 
-/**
- * Reads one image.
- * @throws {@link GpuImageError} naming the file and what is wrong
- */
+/** Reads the image of one process. @throws {@link GpuImageError} naming the file and what is wrong */
 export async function readGpuImage(directory: string, pid: number): Promise<GpuImage> {
   const name = `cuda-${pid}.img`;
   const manifest = parseManifest(await readFile(join(directory, name)), name);
@@ -93,7 +93,7 @@ export async function readGpuImage(directory: string, pid: number): Promise<GpuI
   return { name, manifest, stripes };
 }
 
-/** Reads every image of a directory. */
+/** Reads all images of a directory. @throws {@link GpuImageError} naming the file and what is wrong */
 export async function readGpuImages(directory: string): Promise<GpuImage[]> {
   const images: GpuImage[] = [];
   for (const { pid } of await listGpuImages(directory)) images.push(await readGpuImage(directory, pid));

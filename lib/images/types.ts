@@ -1,41 +1,44 @@
 // SPDX-License-Identifier: MIT
-/** GPU images and page files, as they are read. @module */
+/**
+ * The contents of GPU images and page files.
+ * @module
+ */
 
 /** A GPU of the process that was dumped. */
 export interface ImageGpu {
   /** As `nvidia-smi -L` prints it: `GPU-…`. */
   uuid: string;
-  /** As CUDA names it. */
+  /** Name from the CUDA driver. */
   name: string;
 }
 
 /** One allocation of device memory. */
 export interface GpuAllocation {
-  /** The interceptor's number. */
+  /** Number that the interceptor gave it. */
   id: number;
-  /** Of its first mapping; 0 when it was not mapped. */
+  /** Address of its first mapping; 0 if it was not mapped. */
   address: bigint;
-  /** Bytes that it takes. */
+  /** Size in bytes. */
   size: number;
   /** Bytes the application asked for. */
   requested: number;
-  /** Index into the devices. */
+  /** Index into `devices`. */
   device: number;
-  /** The application made it by cuMemCreate; otherwise it stands for a cuMemAlloc. */
+  /** Whether the application made it with cuMemCreate; otherwise it replaces a cuMemAlloc. */
   isOwnVmm: boolean;
 }
 
-/** A piece of an allocation. One that is `zero` is not stored. */
+/** A piece of an allocation. A piece that is `zero` is not stored. */
 export interface GpuChunk {
-  /** Index into the allocations. */
+  /** Index into `allocations`. */
   allocation: number;
-  /** In the allocation. Bytes. */
+  /** Offset in the allocation, in bytes. */
   position: number;
-  /** Bytes. */
+  /** Length in bytes. */
   length: number;
-  /** Index of the stripe that has it. */
+  /** Index of the stripe that contains it. */
   stripe: number;
-  /** In the stripe. Bytes. */
+  /** Offset in the stripe, in bytes. */
   offset: number;
   /** Checksum of its bytes. */
   xxh3: bigint;
@@ -43,7 +46,7 @@ export interface GpuChunk {
   zero: boolean;
 }
 
-/** What the manifest of a GPU image says. */
+/** The manifest of a GPU image. */
 export interface GpuManifest {
   /** Version of the format. */
   version: number;
@@ -51,35 +54,35 @@ export interface GpuManifest {
   id: string;
   /** When it was dumped. */
   created: Date;
-  /** Version of the writer. */
+  /** Version of the program that wrote it. */
   tool: string;
-  /** The process that was dumped. */
+  /** Pid of the process that was dumped. */
   pid: number;
-  /** As cuDriverGetVersion gives it: 13000 is 13.0. */
+  /** Version of the CUDA driver API: 13000 is 13.0. */
   driver: number;
-  /** Bytes of the largest chunk. */
+  /** Length of the largest chunk, in bytes. */
   chunkSize: number;
   /** The GPUs of the process. */
   devices: ImageGpu[];
   /** In the order in which the process made them. */
   allocations: GpuAllocation[];
-  /** By allocation, then position, without gaps. */
+  /** Sorted by allocation and position, without gaps. */
   chunks: GpuChunk[];
-  /** Bytes of each stripe. */
+  /** Size of each stripe, in bytes. */
   stripeSizes: number[];
 }
 
-/** A piece of a process's memory, and where the page file has it. */
+/** A range of a process's memory, and its place in the page file. */
 export interface PageMapping {
-  /** Where the process has it. */
+  /** Address in the process. */
   address: bigint;
-  /** Bytes. */
+  /** Size in bytes. */
   size: number;
-  /** In the page file. Bytes. */
+  /** Offset in the page file, in bytes. */
   offset: number;
-  /** Memory that the driver allocated for its checkpoint. */
+  /** Whether the driver allocated it for its checkpoint. */
   drivers: boolean;
-  /** Shared anonymous memory. */
+  /** Whether it is shared anonymous memory. */
   shared: boolean;
 }
 
@@ -89,18 +92,18 @@ export interface PageImage {
   name: string;
   /** File name of the page file. */
   file: string;
-  /** The process that was dumped. */
+  /** Pid of the process that was dumped. */
   pid: number;
   /** When it was dumped. */
   created: Date;
-  /** Version of the writer. */
+  /** Version of the program that wrote it. */
   tool: string;
-  /** Where the page file was at the dump, and CRIU looks for it; empty for a mount namespace of its own. */
+  /** Path of the page file at the dump, where CRIU looks for it; empty if the process had its own mount namespace. */
   directory: string;
-  /** Of the page file, holes included. */
+  /** Size of the page file, holes included. Bytes. */
   size: number;
-  /** Bytes of it that hold something. */
+  /** Bytes of it that are not holes. */
   stored: number;
-  /** What of the process is in the file, by address. */
+  /** The memory ranges in the file, sorted by address. */
   mappings: PageMapping[];
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Checks what the stripes hold, by the C program that shares its code with the
- * loader: there is one implementation of the checksum.
+ * Verifies the contents of stripes with the C program that shares its code with the loader, so there is only one
+ * implementation of the checksum.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -16,35 +16,38 @@ import { checkPath } from '../check.ts';
 const lineSchema = z.object({
   /** File name of the manifest. */
   manifest: z.string(),
-  /** The process that was dumped. */
+  /** Pid of the process that was dumped. */
   pid: z.number(),
-  /** Every byte is right. */
+  /** Whether every byte is right. */
   ok: z.boolean(),
-  /** Chunks that were looked at. */
+  /** Chunks that were checked. */
   chunks: z.number(),
-  /** Those of them that are zero and not stored. */
+  /** The zero chunks among them, which are not stored. */
   zeroChunks: z.number(),
   /** Bytes that were read. */
   storedBytes: z.number(),
-  /** What is wrong, with file and field. */
+  /** What is wrong, with the names of file and field. */
   error: z.string().optional(),
 });
 
-/** What was found out about one image. `error` names the file and the field when it is not ok. */
+/** The result for one image. If it is not ok, `error` names file and field. */
 export type VerifiedImage = z.infer<typeof lineSchema>;
 
-/** How images are checked. */
+/** How to verify images. */
 export interface VerifyOptions {
   /** Stops the check. */
   signal?: AbortSignal | undefined;
-  /** @default the program of this project's C build */
+  /** Path of the program. @default `ccr-image` of this project's C build */
   program?: string | undefined;
 }
 
-/** Terabytes take a while, and a directory without progress is stopped by its caller. */
+/** Verifying terabytes takes long; a caller that sees no progress can abort. */
 const TIMEOUT_MS = 24 * 3600 * 1000;
 
-/** Reads all of every GPU image in a directory. An image that is not whole is in the result, not thrown. */
+/**
+ * Reads every byte of every GPU image in a directory. A damaged image is part of the result, not an error.
+ * @throws {@link GpuImageError} the directory contains no GPU image
+ */
 export async function verifyGpuImages(
   directory: string,
   options: VerifyOptions = {},
@@ -52,7 +55,7 @@ export async function verifyGpuImages(
   checkPath('directory', directory);
   const program = options.program ?? builtProgram('ccr-image');
   if (!existsSync(program)) {
-    throw new EnvironmentError(`${program} is not there`, [
+    throw new EnvironmentError(`${program} is not built`, [
       { what: 'the C programs', remedy: 'criu-cuda build' },
     ]);
   }
@@ -62,7 +65,7 @@ export async function verifyGpuImages(
   });
   const lines = result.stdout.split('\n').filter((line) => line !== '');
   if (lines.length === 0) {
-    throw new GpuImageError(tailOf(result.stderr) || `${directory}: no GPU image`);
+    throw new GpuImageError(tailOf(result.stderr) || `${directory} does not contain a GPU image`);
   }
   return lines.map((line) => lineSchema.parse(JSON.parse(line)));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The control socket of the pool daemon: one line out, one line of JSON back
+ * The control socket of the pool daemon: a request is one line, its answer one line of JSON
  * (plugins-cuda/pool/control.c has the grammar).
  * @module
  */
@@ -45,17 +45,17 @@ const statusSchema = z.object({
 
 const errorSchema = z.object({ error: z.object({ errno: z.int(), message: z.string() }) });
 
-/** A GPU of the daemon. Bytes. */
+/** A GPU of the daemon; sizes in bytes. */
 export interface PoolGpu {
-  /** As CUDA names it. */
+  /** Name from the CUDA driver. */
   name: string;
   /** `GPU-…` */
   uuid: string;
-  /** All device memory. */
+  /** Total device memory. */
   totalBytes: number;
   /** Free device memory. */
   freeBytes: number;
-  /** Of images that stay in its memory. */
+  /** Device memory that resident images use. */
   residentBytes: number;
 }
 
@@ -63,48 +63,48 @@ export interface PoolGpu {
 export interface PoolImage {
   /** Images directory. */
   dir: string;
-  /** The pid in the name of the image. */
+  /** Pid of the dumped process, as in the image's file name. */
   pid: number;
-  /** How it came: read from its files, or kept after a dump. */
+  /** How the image became resident: read from its files, or held after a dump. */
   origin: 'prefetch' | 'hold';
-  /** It serves any number of restores; others are gone with the first one. */
+  /** A golden image serves any number of restores; others are removed by the first one. */
   isGolden: boolean;
   /** Being read, ready, or damaged. */
   state: 'loading' | 'resident' | 'failed';
-  /** Device memory it takes. */
+  /** Device memory that the image uses. */
   bytes: number;
   /** Milliseconds since it was last used. */
   idleMs: number;
 }
 
-/** What the daemon has. */
+/** What the daemon reports about itself. */
 export interface PoolStatus {
-  /** Of the daemon. */
+  /** Version of the daemon. */
   version: string;
-  /** Of the daemon. */
+  /** Pid of the daemon. */
   pid: number;
-  /** CUDA driver API, 13000 for 13.0. */
+  /** Version of the CUDA driver API: 13000 is 13.0. */
   driver: number;
-  /** What images may take of one GPU; 0: no limit. */
+  /** Limit of device memory for resident images per GPU, in bytes; 0 means no limit. */
   budgetBytes: number;
   /** The GPUs with a warm context. */
   devices: PoolGpu[];
   /** Images in device memory. */
   images: PoolImage[];
-  /** Since the daemon began: dumps, restores, reused, loads, evictions, failures, bytes_saved, … */
+  /** Counters since the daemon started: dumps, restores, reused, loads, evictions, failures, bytes_saved, … */
   counters: Record<string, number>;
 }
 
-/** The daemon does not answer, or refused. `ERR_POOL_ABSENT` or `ERR_POOL`. */
+/** The daemon does not answer (`ERR_POOL_ABSENT`) or refused the request (`ERR_POOL`). */
 export class PoolError extends CodedError<'ERR_POOL' | 'ERR_POOL_ABSENT'> {}
 
-/** Which daemon is asked. */
+/** Which daemon to ask. */
 export interface PoolOptions {
-  /** @default CRIU_CUDA_RUN_DIR */
+  /** The daemon's run directory. @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
   /** The environment that settings are read from. @default the process's own */
   env?: Environment | undefined;
-  /** Gives up waiting; the daemon goes on with what it was asked for. */
+  /** Stops waiting; the daemon continues with the request. */
   signal?: AbortSignal | undefined;
 }
 
@@ -117,7 +117,7 @@ export const controlSocket = (runDir: string): string => join(runDir, 'control.s
 
 function absent(path: string, cause: unknown): PoolError {
   return new PoolError('ERR_POOL_ABSENT', `no pool daemon answers at ${path}`, {
-    hint: 'criu-cuda pool start',
+    hint: 'start one with criu-cuda pool start',
     cause,
   });
 }
@@ -146,10 +146,14 @@ function parseAnswer<T>(path: string, text: string, schema: z.ZodType<T>): T {
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new PoolError('ERR_POOL', `the pool daemon at ${path} gave an answer of an unknown form`, {
-      cause,
-      hint: 'is the daemon of the same version as this program?',
-    });
+    throw new PoolError(
+      'ERR_POOL',
+      `the pool daemon at ${path} sent an answer that this program cannot parse`,
+      {
+        cause,
+        hint: 'check that the daemon and this program have the same version',
+      },
+    );
   }
 }
 
@@ -157,20 +161,23 @@ async function ask<T>(words: readonly string[], schema: z.ZodType<T>, options: P
   const path = controlSocket(poolRunDir(options));
   const text = await exchange(path, words.join(' '), options.signal);
   if (!text.endsWith('\n'))
-    throw new PoolError('ERR_POOL', `the pool daemon at ${path} ended its answer early`);
+    throw new PoolError(
+      'ERR_POOL',
+      `the pool daemon at ${path} closed the connection before the end of its answer`,
+    );
   const answer = parseAnswer(path, text, z.unknown());
   const refused = errorSchema.safeParse(answer);
   if (refused.success) throw new PoolError('ERR_POOL', refused.data.error.message);
   return parseAnswer(path, text, schema);
 }
 
-/** As the daemon reads it: `encodeURIComponent` leaves `*` alone, which means all of them there. */
+/** Encodes a path for the daemon. `encodeURIComponent` leaves `*` unchanged, but there it means "all". */
 function directory(dir: string): string {
   checkPath('dir', dir);
   return encodeURIComponent(resolve(dir)).replaceAll('*', '%2A');
 }
 
-/** What is warm, what is resident, and counters. @throws {@link PoolError} */
+/** Reads the daemon's devices, resident images and counters. @throws {@link PoolError} no daemon answers */
 export async function readPoolStatus(options: PoolOptions = {}): Promise<PoolStatus> {
   const { budget_bytes, devices, images, ...rest } = await ask(['status'], statusSchema, options);
   return {
@@ -186,26 +193,26 @@ export async function readPoolStatus(options: PoolOptions = {}): Promise<PoolSta
   };
 }
 
-/** How images are brought into device memory. */
+/** How to load images. */
 export interface PrefetchOptions extends PoolOptions {
-  /** A restore copies the image, and it stays. @default false */
+  /** Whether restores copy the image, which stays resident. @default false */
   golden?: boolean | undefined;
 }
 
 /**
- * Brings the GPU images of a directory into device memory, and returns when
- * they are there. A restore takes such an image; a golden one is copied and stays.
+ * Loads the GPU images of a directory into device memory and returns when they are resident. A restore takes such an
+ * image away; a golden one is copied and stays.
  * @returns the number of resident images of the directory
- * @throws {@link PoolError} no such image, a damaged one, or no room in the budget
+ * @throws {@link PoolError} no such image, a damaged one, or not enough room in the budget
  */
 export async function prefetchImages(dir: string, options: PrefetchOptions = {}): Promise<number> {
   const words = ['prefetch', directory(dir), ...(options.golden === true ? ['golden'] : [])];
   return (await ask(words, z.object({ resident: count }), options)).resident;
 }
 
-/** Which images are dropped. */
+/** Which images to drop. */
 export interface DropOptions extends PoolOptions {
-  /** Golden images as well. @default false */
+  /** Whether to drop golden images too. @default false */
   force?: boolean | undefined;
 }
 
@@ -215,24 +222,25 @@ async function drop(which: string, options: DropOptions): Promise<number> {
 }
 
 /**
- * Frees the device memory of the images of a directory.
+ * Frees the device memory of the resident images of a directory.
  * @returns how many images were dropped; golden ones only with `force`
- * @throws {@link PoolError}; {@link UsageError} without a directory
+ * @throws {@link PoolError} no daemon answers, or it refused
+ * @throws {@link UsageError} no directory was given
  */
 export async function dropImages(dir: string, options: DropOptions = {}): Promise<number> {
   return drop(directory(dir), options);
 }
 
 /**
- * Frees the device memory of all images.
+ * Frees the device memory of all resident images.
  * @returns how many images were dropped; golden ones only with `force`
- * @throws {@link PoolError}
+ * @throws {@link PoolError} no daemon answers, or it refused
  */
 export function dropAllImages(options: DropOptions = {}): Promise<number> {
   return drop('*', options);
 }
 
-/** Marks the resident images of a directory as golden, or takes the mark off. @returns how many */
+/** Marks the resident images of a directory as golden, or removes the mark. @returns how many images were changed */
 export async function markGolden(dir: string, golden: boolean, options: PoolOptions = {}): Promise<number> {
   const words = ['golden', directory(dir), golden ? 'on' : 'off'];
   return (await ask(words, z.object({ marked: count }), options)).marked;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Starting and ending the pool daemon by hand; services have systemd for it.
+ * Starts and stops the pool daemon by hand; a service uses systemd instead.
  * @module
  */
 import { spawn } from 'node:child_process';
@@ -23,27 +23,30 @@ import {
 } from './client.ts';
 import { checkMilliseconds } from '../check.ts';
 
-/** A context on each of many GPUs takes a while. */
+/** Creating a context on each of many GPUs takes long. */
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 600_000;
 
-/** How the daemon is started. */
+/** How to start the daemon. */
 export interface StartPoolOptions extends PoolOptions {
-  /** The program. @default the one of the built variant `full` */
+  /** Path of the program. @default `cuda-poold` of the built variant `full` */
   program?: string | undefined;
-  /** Its log. @default `pool.log` in the run directory */
+  /** Path of the log file. @default `pool.log` in the run directory */
   logFile?: string | undefined;
 }
 
 const inodeOf = (path: string): bigint | undefined =>
   statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 
-/** @param stale inode of the socket that an ended daemon left; the new one replaces it when it answers */
+/**
+ * Waits for the daemon's socket.
+ * @param stale inode of a socket that an earlier daemon left; the new daemon replaces that socket once it can answer
+ */
 async function untilSocket(path: string, stale: bigint | undefined, signal: AbortSignal): Promise<boolean> {
   const isThere = (): boolean => ![undefined, stale].includes(inodeOf(path));
   try {
     const changes = watch(join(path, '..'), { signal });
-    // The watch begins with the first step of the loop.
+    // Watching begins with the first call of next().
     const first = changes[Symbol.asyncIterator]();
     let next = first.next();
     while (!isThere()) {
@@ -61,7 +64,7 @@ async function untilSocket(path: string, stale: bigint | undefined, signal: Abor
 
 /**
  * Starts the daemon and returns when it answers.
- * @throws {@link PoolError} it ended instead; the message has the end of its log
+ * @throws {@link PoolError} the daemon ended; the message contains the end of its log
  */
 export async function startPool(options: StartPoolOptions = {}): Promise<PoolStatus> {
   const runDir = poolRunDir(options);
@@ -74,7 +77,8 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
     if (error instanceof PoolError && error.code === 'ERR_POOL_ABSENT') return undefined;
     throw error;
   });
-  if (running) throw new PoolError('ERR_POOL', `a pool daemon serves ${runDir} already: pid ${running.pid}`);
+  if (running)
+    throw new PoolError('ERR_POOL', `a pool daemon is already running for ${runDir}: pid ${running.pid}`);
   makeDirectory(runDir, 0o700);
   const logFile = options.logFile ?? join(runDir, 'pool.log');
   const log = openSync(logFile, 'a', 0o600);
@@ -95,7 +99,7 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
     child.kill();
     throw new PoolError(
       'ERR_POOL',
-      `${basename(program)} did not start: ${tailOf(readFileSync(logFile).subarray(logged).toString())}`,
+      `cannot start ${basename(program)}: ${tailOf(readFileSync(logFile).subarray(logged).toString())}`,
     );
   }
   child.unref();
@@ -105,16 +109,16 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
   });
 }
 
-/** How long the daemon is waited for. */
+/** How long to wait for the daemon. */
 export interface StopPoolOptions extends PoolOptions {
-  /** Milliseconds. @default 600_000: dumps in progress are seen through */
+  /** Milliseconds; long, because dumps in progress finish first. @default 600_000 */
   timeoutMs?: number | undefined;
 }
 
 /**
- * Ends the daemon; what is resident is dropped, operations in progress end first.
- * @returns its pid
- * @throws {@link PoolError} it has not ended in time
+ * Stops the daemon: operations in progress finish first, resident images are dropped.
+ * @returns the daemon's pid
+ * @throws {@link PoolError} no daemon answers, or it did not end in time
  */
 export async function stopPool(options: StopPoolOptions = {}): Promise<number> {
   const { signal, timeoutMs = STOP_TIMEOUT_MS } = options;
@@ -124,6 +128,6 @@ export async function stopPool(options: StopPoolOptions = {}): Promise<number> {
   const status = await waitForExit(pid, { timeoutMs, signal });
   if (status) return pid;
   throw new PoolError('ERR_POOL', `cuda-poold ${pid} has not ended after ${timeoutMs / 1000} s`, {
-    hint: 'it was told to, and ends when its operations have; a standby is one until it is woken; a second SIGTERM ends it at once',
+    hint: 'it ends when its operations have finished; a standby counts as one until it is woken; a second SIGTERM ends it at once',
   });
 }

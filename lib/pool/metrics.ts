@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The daemon's figures for Prometheus.
+ * The daemon's metrics for Prometheus.
  * @module
  */
 import { createServer, type Server } from 'node:http';
@@ -35,12 +35,12 @@ function metricText({ name, type, help, samples }: Metric): string {
   ].join('\n');
 }
 
-/** Prometheus text format, version 0.0.4. Without a status: only that the daemon is down. */
+/** Formats metrics as Prometheus text, version 0.0.4; without a status, only that the daemon is down. */
 export function formatPoolMetrics(status: PoolStatus | undefined): string {
   const up: Metric = {
     name: 'up',
     type: 'gauge',
-    help: '1 when the pool daemon answers.',
+    help: '1 if the pool daemon answers, otherwise 0.',
     samples: [{ value: status ? 1 : 0 }],
   };
   if (!status) return `${metricText(up)}\n`;
@@ -56,35 +56,39 @@ export function formatPoolMetrics(status: PoolStatus | undefined): string {
   });
   const metrics: Metric[] = [
     up,
-    perDevice('device_memory_bytes', 'Memory of the GPU.', (device) => device.totalBytes),
-    perDevice('device_free_bytes', 'Free memory of the GPU.', (device) => device.freeBytes),
-    perDevice('resident_bytes', 'Memory that resident images take.', (device) => device.residentBytes),
+    perDevice('device_memory_bytes', 'Total memory of the GPU in bytes.', (device) => device.totalBytes),
+    perDevice('device_free_bytes', 'Free memory of the GPU in bytes.', (device) => device.freeBytes),
+    perDevice(
+      'resident_bytes',
+      'Device memory that resident images use, in bytes.',
+      (device) => device.residentBytes,
+    ),
     {
       name: 'budget_bytes',
       type: 'gauge',
-      help: 'What resident images may take of one GPU; 0 is no limit.',
+      help: 'Limit of device memory for resident images per GPU, in bytes; 0 means no limit.',
       samples: [{ value: status.budgetBytes }],
     },
     {
       name: 'images',
       type: 'gauge',
-      help: 'Images in device memory.',
+      help: 'Number of resident images.',
       samples: [{ value: status.images.length }],
     },
     ...Object.entries(status.counters).map(([name, value]): Metric => ({
       name: `${name}_total`,
       type: 'counter',
-      help: `${name.replaceAll('_', ' ')} since the daemon began.`,
+      help: `${name.replaceAll('_', ' ')} since the daemon started.`,
       samples: [{ value }],
     })),
   ];
   return `${metrics.map(metricText).join('\n')}\n`;
 }
 
-/** A path for a Unix socket, or a loopback address with a port; 0 takes any free one. */
+/** Path of a Unix socket, or a loopback address with a port; port 0 means any free one. */
 export type MetricsAddress =
   | {
-      /** Path of a Unix socket; one that is left there is replaced. */
+      /** Path of a Unix socket; a socket that an earlier server left there is replaced. */
       socketPath: string;
     }
   | {
@@ -94,17 +98,16 @@ export type MetricsAddress =
       port: number;
     };
 
-/** What an earlier server left; anything else is somebody's. */
+/** Removes the socket that an earlier server left; any other file is not ours to remove. */
 function removeSocket(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat && !stat.isSocket()) throw new UsageError(`${path} is there and no socket`);
+  if (stat && !stat.isSocket()) throw new UsageError(`${path} exists and is not a socket`);
   rmSync(path, { force: true });
 }
 
 /**
- * Serves `GET /metrics` at a Unix socket or a loopback port. The caller closes
- * the server.
- * @throws {@link UsageError} something else than a socket is in the way
+ * Serves `GET /metrics` on a Unix socket or a loopback port. The caller closes the server.
+ * @throws {@link UsageError} the path exists and is not a socket
  */
 export async function servePoolMetrics(address: MetricsAddress, options: PoolOptions = {}): Promise<Server> {
   const server = createServer((request, response) => {

@@ -87,7 +87,9 @@ describe('the socket of the figures', () => {
   it('does not take the place of a file', async () => {
     const path = join(machine.dir, 'notes.txt');
     writeFileSync(path, 'mine');
-    await expect(servePoolMetrics({ socketPath: path })).rejects.toThrow(`${path} is there and no socket`);
+    await expect(servePoolMetrics({ socketPath: path })).rejects.toThrow(
+      `${path} exists and is not a socket`,
+    );
     expect(readFileSync(path, 'utf8')).toBe('mine');
   });
 

@@ -218,7 +218,7 @@ describe('requests that cannot be met', () => {
 
   it('a second daemon of the run directory', async () => {
     await machine.startPool();
-    await expect(machine.startPool()).rejects.toThrow(/a pool daemon serves .* already/);
+    await expect(machine.startPool()).rejects.toThrow(/a pool daemon is already running for .*: pid/);
     expect((await machine.poolStatus()).devices).toHaveLength(1);
   });
 

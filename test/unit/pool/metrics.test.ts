@@ -135,7 +135,7 @@ describe('the server of the figures', () => {
   it.each([
     ['there is no daemon', undefined, 'no pool daemon answers'],
     ['the daemon refuses', '{"error":{"errno":1,"message":"not now"}}\n', 'not now'],
-    ['the daemon breaks off', '{"version":', 'ended its answer early'],
+    ['the daemon breaks off', '{"version":', 'closed the connection before the end of its answer'],
   ])('says only that it is down when %s, and why in a header', async (_when, said, reason) => {
     if (said !== undefined) await answerWith(said);
     const answer = await ask(await serve(), '/metrics');
