@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /**
- * How sure a ratio is: samples are drawn again from the samples, many times.
+ * How reliable a ratio is, by bootstrap: samples are drawn with replacement from the samples, many times.
  * @module
  */
 import { median, quantile, sampleWithReplacement } from 'simple-statistics';
 
 const DRAWS = 2000;
 
-/** Lower and upper end of a 95 % interval. */
+/** Lower and upper end of a 95% interval. */
 export type Interval = readonly [number, number];
 
-/** The same numbers in every run, so that a report of the same samples is the same report. */
+/** A random generator with a fixed seed, so that the same samples always give the same report. */
 function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -23,7 +23,7 @@ function seededRandom(seed: number): () => number {
 
 /**
  * Bootstrap interval of median(values) / median(baseline).
- * @returns `undefined` for fewer than three samples on either side: there is nothing to draw from
+ * @returns `undefined` with fewer than three samples on either side, which are too few
  */
 export function ratioInterval(values: readonly number[], baseline: readonly number[]): Interval | undefined {
   if (values.length < 3 || baseline.length < 3) return undefined;

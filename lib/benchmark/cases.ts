@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a benchmark compares: named cases, and every combination of settings.
+ * What a benchmark compares: named cases, or every combination of settings.
  * @module
  */
 import { resolve } from 'node:path';
@@ -10,10 +10,10 @@ import { transferEnv } from '../settings/index.ts';
 import { isPluginVariant, pluginVariants, usesInterceptor, variantDir } from '../variant.ts';
 import type { BenchmarkCase, CaseSettings } from './dump-restore.ts';
 
-/** Variants that hand memory to the pool daemon when it runs. */
+/** Variants that use the pool daemon when it runs. */
 const pooled: readonly string[] = ['full'];
 
-/** Cases with the pool daemon: what is different from `full`. */
+/** Cases with the pool daemon, and how each differs from `full`. */
 const poolCases: Readonly<Record<string, Partial<BenchmarkCase>>> = {
   full: {},
   'full-no-daemon': { env: { CRIU_CUDA_CONTEXT_POOL: '0' } },
@@ -24,7 +24,7 @@ const poolCases: Readonly<Record<string, Partial<BenchmarkCase>>> = {
 
 const coldStart = 'cold-start';
 
-/** The words that `--cases` takes, besides NAME=DIR. */
+/** The names that `--cases` accepts, besides NAME=DIR. */
 export const caseNames: readonly string[] = [
   coldStart,
   'upstream',
@@ -40,15 +40,18 @@ function pluginCase(name: string, variant: string): BenchmarkCase {
   };
 }
 
-/** Any directory with a plugin; what is beside the plugin, like `cuda-checkpoint`, comes first on PATH. */
+/**
+ * A case for any directory with a plugin. The directory comes first in PATH, for programs such as `cuda-checkpoint`
+ * next to the plugin.
+ */
 function directoryCase(name: string, dir: string): BenchmarkCase {
   return { name, libdir: resolve(dir), path: resolve(dir) };
 }
 
 /**
- * One case of `--cases`: a variant, `upstream`, one with the pool daemon, or NAME=DIR;
- * each with `@PROGRAM` for another criu.
- * @throws {@link UsageError} naming the word
+ * Parses one case of `--cases`: a variant, `upstream`, a case with the pool daemon, or NAME=DIR. Each may end in
+ * `@PROGRAM` to use a different criu.
+ * @throws {@link UsageError} naming the case
  */
 export function parseCase(word: string, upstream?: string): BenchmarkCase {
   const [, base = '', criu = ''] = /^([^@]+)@(.+)$/.exec(word) ?? [];
@@ -58,20 +61,22 @@ export function parseCase(word: string, upstream?: string): BenchmarkCase {
   if (word === coldStart) return { name: word, libdir: '', coldStart: true };
   if (word === 'upstream') {
     if (upstream === undefined)
-      throw new UsageError('case upstream needs --upstream DIR, with cuda_plugin.so and cuda-checkpoint');
+      throw new UsageError(
+        'case upstream needs --upstream DIR, a directory with cuda_plugin.so and cuda-checkpoint',
+      );
     return directoryCase(word, upstream);
   }
   const poolCase = poolCases[word];
   if (poolCase) return { ...pluginCase(word, 'full'), ...poolCase };
   if (!isPluginVariant(word))
     throw new UsageError(
-      `"${word}" is no case`,
-      `cases: ${caseNames.join(', ')}, NAME=DIR; with @CRIU for another criu`,
+      `"${word}" is not a case`,
+      `cases: ${caseNames.join(', ')}, NAME=DIR; append @PATH to use a different criu`,
     );
   return pluginCase(word, word);
 }
 
-/** True for a case that wants the pool daemon to run. */
+/** Whether a case needs the pool daemon. */
 export function needsDaemon(one: BenchmarkCase): boolean {
   const usesPool = one.settings === undefined ? one.name in poolCases : pooled.includes(one.settings.variant);
   return usesPool && one.env?.CRIU_CUDA_CONTEXT_POOL !== '0';
@@ -85,17 +90,17 @@ export interface MatrixAxes {
   streams: readonly number[];
   /** CRIU_CUDA_CHUNK_MB. */
   chunksMb: readonly number[];
-  /** CRIU_CUDA_CONTEXT_POOL, for variants that know the daemon. */
+  /** CRIU_CUDA_CONTEXT_POOL, for variants that use the daemon. */
   pools: readonly (0 | 1)[];
   /** Directories for images. */
   stores: readonly string[];
-  /** The pool daemon loads the image before the restore; only where the pool is used. */
+  /** Whether the pool daemon loads the image before the restore; only where the pool is used. */
   prefetch: readonly boolean[];
 }
 
 type Combination = Omit<CaseSettings, 'variant' | 'store'>;
 
-/** What can be combined for a variant: settings it does not read are left out. */
+/** The combinations for a variant, without the settings that it does not read. */
 function combinations(name: string, axes: MatrixAxes): Combination[] {
   const variant = name.replace(/@.*/, '');
   if (!usesInterceptor(variant)) return [{}];
@@ -128,7 +133,10 @@ function matrixEnv({ pool, ...transfer }: Combination): Record<string, string> {
   };
 }
 
-/** All cases of a matrix, each once; names say the settings: `parallel s8 c4`. */
+/**
+ * All cases of a matrix, each once. Names contain the settings: `parallel s8 c4`.
+ * @throws {@link UsageError} two plugins have the same name
+ */
 export function matrixCases(axes: MatrixAxes, upstream?: string): BenchmarkCase[] {
   const stores = axes.stores.map((store) => resolve(store));
   const cases = axes.variants.flatMap((word) => {
@@ -149,6 +157,7 @@ export function matrixCases(axes: MatrixAxes, upstream?: string): BenchmarkCase[
   });
   const distinct = new Map(cases.map((one) => [one.name, one]));
   const clash = cases.find((one) => distinct.get(one.name)?.libdir !== one.libdir);
-  if (clash) throw new UsageError(`two plugins are called ${clash.name}`, 'give them different names');
+  if (clash)
+    throw new UsageError(`two plugins have the same name, ${clash.name}`, 'give them different names');
   return [...distinct.values()];
 }

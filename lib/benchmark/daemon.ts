@@ -4,12 +4,12 @@ import { transferVariables } from '../settings/index.ts';
 import { needsDaemon } from './cases.ts';
 import type { BenchmarkCase } from './dump-restore.ts';
 
-/** What the daemon reads of a case's settings, at its start only. */
+/** Settings of a case that the daemon reads only when it starts. */
 const daemonSettings = Object.values(transferVariables);
 
 /**
- * The pool daemon of a benchmark: there for the cases that want it, with their
- * settings, and gone for the others, which would find the GPU warm.
+ * The pool daemon of a benchmark. It runs with a case's settings where the case needs it, and is stopped for all other
+ * cases, which would otherwise find a warm GPU.
  */
 export class BenchmarkDaemon {
   readonly #signal: AbortSignal | undefined;
@@ -19,7 +19,7 @@ export class BenchmarkDaemon {
     this.#signal = signal;
   }
 
-  /** To be called before each sample. */
+  /** Starts, restarts or stops the daemon as a case needs it; call it before each sample. */
   async prepare(one: BenchmarkCase): Promise<void> {
     const env = Object.fromEntries(daemonSettings.map((name) => [name, one.env?.[name]]));
     const wanted = needsDaemon(one) ? JSON.stringify(env) : undefined;

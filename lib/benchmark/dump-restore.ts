@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Dump and restore of workload-pattern, for several cases in turn: every round
- * runs each case once, so that a drift of the machine meets all of them.
+ * Dumps and restores workload-pattern for several cases in turn. Every round runs each case once, so that drift of the
+ * machine affects all of them.
  * @module
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
 import { checkCount, checkPath } from '../check.ts';
 
-/** What a case of a matrix was run with; absent: the variant does not read it. */
+/** The settings of a case in a matrix; a setting that the variant does not read is absent. */
 export interface CaseSettings extends TransferSettings {
   /** Variant of the plugin, or the name of the plugin's directory. */
   variant: string;
@@ -29,121 +29,121 @@ export interface CaseSettings extends TransferSettings {
   store?: string | undefined;
   /** CRIU_CUDA_CONTEXT_POOL. */
   pool?: 0 | 1 | undefined;
-  /** The pool daemon loaded the image before the restore. */
+  /** Whether the pool daemon loads the image before the restore. */
   prefetch?: boolean | undefined;
 }
 
-/** What one case of a benchmark is run with. */
+/** How to run one case of a benchmark. */
 export interface BenchmarkCase {
   /** Unique in a benchmark. */
   name: string;
   /** Plugin directory. */
   libdir: string;
-  /** Preloaded into the workload, for variants that need the interceptor. */
+  /** Library to preload into the workload, for variants that need the interceptor. */
   preload?: string | undefined;
-  /** Put in front of PATH for criu, for a plugin that runs a helper program. */
+  /** Directory that comes first in criu's PATH, for a plugin that runs a helper program. */
   path?: string | undefined;
-  /** Another criu. @default the benchmark's */
+  /** Path of a different criu. @default the benchmark's */
   criu?: string | undefined;
   /** Settings of the plugin. */
   env?: Record<string, string> | undefined;
-  /** Before the restore the pool daemon, which must run, loads the image. */
+  /** Whether the pool daemon loads the image before the restore; the daemon must run. */
   prefetch?: boolean | undefined;
-  /** The process is restored ahead of time and stands still; measured is from its waking on. */
+  /** Whether the process is restored ahead of time and left stopped; the time is measured from its waking. */
   standby?: boolean | undefined;
-  /** Where this case's images go. @default the benchmark's store */
+  /** Directory for this case's images. @default the benchmark's store */
   store?: string | undefined;
-  /** No checkpoint at all: the start of the program. */
+  /** No checkpoint: measures the start of the program. */
   coldStart?: boolean | undefined;
-  /** Where the case is in a matrix. */
+  /** The settings of a case in a matrix. */
   settings?: CaseSettings | undefined;
 }
 
-/** What is done about the page cache before each restore; a tmpfs has none. */
+/** State of the page cache before each restore; does not apply to a tmpfs. */
 export type PageCache = 'warm' | 'dropped';
 
-/** Asked the same before and after, it has to answer the same. */
+/** A program that answers a question the same way before and after the checkpoint. */
 export interface OtherProgram {
   /** Program and arguments; `--socket PATH` is added. */
   command: readonly string[];
-  /** One line, answered by one that begins with `ok`. */
+  /** A request of one line; its answer begins with `ok`. */
   question: string;
 }
 
-/** What is measured, how often and where. */
+/** What to measure, how often and where. */
 export interface DumpRestoreOptions {
-  /** The program. @default the one that `criu-cuda setup` finds */
+  /** Path of the criu program. @default the one that `criu-cuda setup` finds */
   criu?: string | undefined;
-  /** Measured in turn, each once a round. */
+  /** The cases, each measured once per round. */
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
-  /** Another program instead, with the protocol of workload-pattern's socket. */
+  /** A program to measure instead, with the socket protocol of workload-pattern. */
   program?: OtherProgram | undefined;
   /**
-   * Measures one sample in a store, and leaves nothing behind.
+   * Measures one sample in a store, and removes what it wrote there.
    * @default a dump and a restore of workload-pattern
    */
   measure?: ((one: BenchmarkCase, round: number, store: string) => Promise<Sample>) | undefined;
   /** Measured rounds. */
   rounds: number;
-  /** Rounds that are run and not counted: memory is touched for the first time. @default 1 */
+  /** Rounds that are run first and not counted, because memory is touched for the first time. @default 1 */
   warmup?: number | undefined;
-  /** A directory of its own is made and removed here for every run. */
+  /** Directory for images; every run uses its own subdirectory and removes it. */
   store: string;
-  /** @default warm: images are read while the system still has them in memory */
+  /** State of the page cache before each restore. @default warm: images are read while they are cached */
   pageCache?: PageCache | undefined;
-  /** What a case needs around it, before each of its samples. */
+  /** Prepares what a case needs, before each of its samples. */
   prepare?: ((one: BenchmarkCase) => Promise<void>) | undefined;
-  /** Says that a measured sample is there already, from an interrupted run. */
+  /** Whether an interrupted run has already measured this sample. */
   isDone?: ((caseName: string, round: number) => boolean) | undefined;
   /** Stops the benchmark. */
   signal?: AbortSignal | undefined;
-  /** Called for every sample, warm-ups (`round` below 0) too. */
+  /** Called for every sample, including warm-ups (`round` below 0). */
   onSample?: ((sample: Sample) => void) | undefined;
 }
 
-/** Where time went; `podman` and `application` for servers in containers. */
+/** How the time was spent; `podman` and `application` occur for servers in containers. */
 export interface SamplePhase {
-  /** Who spent the time. */
+  /** What spent the time. */
   part: Phase['part'] | 'podman' | 'application';
-  /** What was done, as `read memory`. */
+  /** What was done, such as `read memory`. */
   name: string;
   /** Milliseconds. */
   durationMs: number;
 }
 
-/** One dump and one restore, or one cold start. Milliseconds. */
+/** One dump and one restore, or one cold start. Times in milliseconds. */
 export interface Sample {
   /** Name of the case. */
   case: string;
   /** 0 for the first measured round; negative while warming up. */
   round: number;
   /**
-   * From the start of the program to the first answer that every byte is right, of a server to its first token: no
-   * checkpoint involved. Absent where the program ran already.
+   * Without a checkpoint: from the start of the program to the first answer that every byte is right, or of a server to
+   * its first token. Absent if the program was already running.
    */
   coldMs?: number | undefined;
-  /** 0 for a cold start, which has no dump and no images. */
+  /** Duration of the dump; 0 for a cold start, which has neither dump nor images. */
   dumpMs: number;
   /** The phases of the dump, which add up to `dumpMs`. */
   dumpPhases: SamplePhase[];
-  /** From the start of criu to its end; of a standby its waking, of a cold start until the program listens. */
+  /** From the start of criu to its end; of a standby, its waking; of a cold start, until the program listens. */
   restoreMs: number;
   /** The phases of the restore, which add up to `restoreMs`. */
   restorePhases: SamplePhase[];
   /**
-   * From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, of a server to
-   * its first token.
+   * From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, or of a
+   * server to its first token.
    */
   verifiedMs: number;
-  /** Size of the images. */
+  /** Size of the images, in bytes. */
   imageBytes: number;
-  /** Of the allocations in the GPU image; absent where the variant writes none. */
+  /** Size of the allocations in the GPU images, in bytes; absent if the variant writes none. */
   deviceBytes?: number | undefined;
 }
 
-/** The device memory that the GPU images of a dump hold. */
+/** Device memory stored in the GPU images of a dump. */
 export async function imagedDevice(imagesDir: string): Promise<Pick<Sample, 'deviceBytes'>> {
   const images = await readGpuImages(imagesDir);
   if (images.length === 0) return {};
@@ -151,7 +151,7 @@ export async function imagedDevice(imagesDir: string): Promise<Pick<Sample, 'dev
   return { deviceBytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
-/** What criu is run with for a case. */
+/** Environment of criu for a case. */
 export function caseEnvironment(one: BenchmarkCase): Record<string, string> {
   return {
     ...one.env,
@@ -159,32 +159,32 @@ export function caseEnvironment(one: BenchmarkCase): Record<string, string> {
   };
 }
 
-/** The proof that all device memory is there: of other programs, what they answer. */
+/** Proves that device memory is complete: workload-pattern verifies it, other programs answer a question. */
 async function examine(workload: Workload, program: OtherProgram | undefined): Promise<string> {
   if (!program) return workload.verify();
   const answer = await workload.ask(program.question);
   if (answer.startsWith('ok')) return answer;
-  throw new WorkloadError('ERR_WORKLOAD', `«${program.question}» was answered by «${answer.slice(0, 200)}»`);
+  throw new WorkloadError(
+    'ERR_WORKLOAD',
+    `unexpected answer to "${program.question}": "${answer.slice(0, 200)}"`,
+  );
 }
 
-/** Images as large as the memory, to a slow disk. */
+/** Enough for images as large as the memory on a slow disk. */
 const SYNC_TIMEOUT_MS = 3_600_000;
 
-/** Gives the page cache back, images included: what comes next is read from the storage. */
+/** Empties the page cache, so that images are read from storage next. */
 export async function dropPageCache(signal: AbortSignal | undefined): Promise<void> {
   await exec('sync', [], { timeoutMs: SYNC_TIMEOUT_MS, signal });
   writeFileSync('/proc/sys/vm/drop_caches', '3\n');
 }
 
-/** What is measured of a restore. */
+/** The measured part of a restore. */
 export interface BroughtBack extends Pick<RestoreResult, 'durationMs' | 'phases'> {
   restored: RestoredProcess;
 }
 
-/**
- * What is done between a dump and the restore that is measured.
- * @returns the measured part: the restore, or the waking of a standby
- */
+/** Prepares a restore, without measuring it. @returns the part to measure: the restore, or the waking of a standby */
 export async function prepareRestore(
   one: BenchmarkCase,
   options: RestoreOptions,
@@ -206,7 +206,11 @@ export async function prepareRestore(
   };
 }
 
-/** @param startedMs from the start of the program until it listened */
+/**
+ * The sample of a cold start.
+ * @param startedMs from the start of the program until it listened
+ * @param coldMs from the start of the program to its first answer
+ */
 export function coldSample(one: BenchmarkCase, round: number, startedMs: number, coldMs: number): Sample {
   return {
     case: one.name,
@@ -260,7 +264,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     if (checksum !== before || (program ? '' : await workload.addresses()) !== addresses) {
       throw new BenchmarkError(
         'ERR_BENCHMARK',
-        `${one.name}: the restored process has other memory than the dumped one`,
+        `${one.name}: memory of the restored process differs from that of the dumped one`,
       );
     }
     return {
@@ -282,15 +286,15 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   }
 }
 
-/** The cases of a round, begun by another one each time, so that no case is always the first. */
+/** The cases in the order of a round. Each round starts with the next case, so that no case is always first. */
 function inTurn(cases: readonly BenchmarkCase[], round: number): BenchmarkCase[] {
   const first = ((round % cases.length) + cases.length) % cases.length;
   return [...cases.slice(first), ...cases.slice(0, first)];
 }
 
 /**
- * Runs all rounds; a failing run ends the benchmark, for a wrong byte is no sample.
- * @returns the measured samples of this run, without those that were done before
+ * Runs all rounds. A failing run ends the benchmark: a run with a wrong byte does not count as a sample.
+ * @returns the samples measured now, without those that {@link DumpRestoreOptions.isDone} skipped
  */
 export async function benchmarkDumpRestore(options: DumpRestoreOptions): Promise<Sample[]> {
   const samples: Sample[] = [];

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where a measurement was made: what has to be the same for two results to be
- * compared.
+ * Describes where a measurement was made: two results are comparable only if these facts are the same.
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -22,20 +21,20 @@ export interface BenchmarkEnvironment {
   date: string;
   kernel: string;
   cpus: string;
-  /** Bytes. */
+  /** Host memory in bytes. */
   memory: number;
-  /** The THP setting in force: always, madvise or never. */
+  /** Transparent huge pages: always, madvise or never. */
   transparentHugePages: string;
   imageStore: ImageStore;
-  /** All of them, where a matrix has several. */
+  /** All image stores, if a matrix uses more than one. */
   imageStores?: ImageStore[] | undefined;
-  /** Before each restore; absent in older results, which were `warm`. */
+  /** State of the page cache before each restore; absent in older results, where it was `warm`. */
   pageCache?: PageCache | undefined;
   criu: string;
-  /** As nvidia-smi says it; absent on the software driver. */
+  /** From nvidia-smi; absent on the software driver. */
   gpu?: string | undefined;
   driver?: string | undefined;
-  /** Measured on the software driver: the times mean nothing. */
+  /** Whether it was measured on the software driver, where times mean nothing. */
   software: boolean;
 }
 
@@ -43,7 +42,7 @@ function readIfThere(path: string): string {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
-/** The mount that holds a path: the longest mount point that is a prefix of it. */
+/** Finds the mount of a path: the longest mount point that is a prefix of it. */
 export function findMount(path: string, mounts: string): ImageStore {
   let best = { mountPoint: '', type: 'unknown', options: '' };
   for (const line of mounts.split('\n')) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
 import { CodedError } from '../errors.ts';
 
-/** A restored process has other memory or other answers than the dumped one, or there was nothing to measure. */
+/** Memory or answers of a restored process differ from those before the dump, or there was nothing to measure. */
 export class BenchmarkError extends CodedError<'ERR_BENCHMARK'> {}

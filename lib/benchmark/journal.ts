@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Samples as they come, one JSON line each, beside the result they will become:
- * what an interrupted benchmark goes on from.
+ * The samples of a benchmark so far, one JSON line each, in a file next to the future result. An interrupted benchmark
+ * continues from it.
  * @module
  */
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,12 +13,12 @@ import type { BenchmarkEnvironment } from './environment.ts';
 import { environmentSchema, sampleSchema } from './result.ts';
 import { makeDirectory } from '../directory.ts';
 
-/** What has to be the same for two runs to be one: cases, workload, rounds, in JSON. */
+/** What must be the same to continue a run: cases, workload, rounds, as JSON. */
 export type Plan = Readonly<Record<string, unknown>>;
 
 export class Journal {
   readonly path: string;
-  /** The environment the first samples were measured in. */
+  /** The environment in which the first samples were measured. */
   readonly environment: BenchmarkEnvironment;
   readonly #samples: Sample[];
 
@@ -29,9 +29,9 @@ export class Journal {
   }
 
   /**
-   * Goes on with the journal of an interrupted run, or begins one.
-   * @param out the result's path
-   * @throws {@link UsageError} when the journal there is of another plan or machine
+   * Opens the journal of an interrupted run, or creates one.
+   * @param out path of the result
+   * @throws {@link UsageError} the journal is from a different plan or machine
    */
   static open(out: string, plan: Plan, environment: BenchmarkEnvironment, restart: boolean): Journal {
     const path = `${out}.partial`;
@@ -46,29 +46,29 @@ export class Journal {
     const text = readFileSync(path, 'utf8');
     const refuse = (what: string): never => {
       throw new UsageError(
-        `${path} is of ${what}`,
-        'finish that one, remove the file, or begin anew with --restart',
+        `cannot continue from ${path}: ${what}`,
+        'repeat the command that wrote it, remove the file, or start over with --restart',
       );
     };
-    // a last line without its end was being written when the run was ended
+    // an incomplete last line was being written when the run was interrupted
     const [first = '', ...rest] = text
       .slice(0, text.lastIndexOf('\n') + 1)
       .trim()
       .split('\n');
     try {
       const { plan, environment } = JSON.parse(first) as { plan: unknown; environment: unknown };
-      if (!isDeepStrictEqual(plan, head.plan)) return refuse('a benchmark with other options');
+      if (!isDeepStrictEqual(plan, head.plan)) return refuse('it is from a benchmark with other options');
       const before = environmentSchema.parse(environment);
       const { date: _then, ...then } = before;
       const { date: _now, ...now } = head.environment;
       if (!isDeepStrictEqual(then, JSON.parse(JSON.stringify(now))))
-        return refuse('another machine or driver');
+        return refuse('it is from another machine or driver');
       const samples = rest.map((line) => sampleSchema.parse(JSON.parse(line)));
       writeFileSync(path, `${[first, ...rest].join('\n')}\n`);
       return new Journal(path, before, samples);
     } catch (error) {
       if (error instanceof UsageError) throw error;
-      return refuse('no benchmark, or damaged');
+      return refuse('it is not a journal, or it is damaged');
     }
   }
 
@@ -85,7 +85,7 @@ export class Journal {
     appendFileSync(this.path, `${JSON.stringify(sample)}\n`);
   }
 
-  /** The result has been written. */
+  /** Removes the journal once the result has been written. */
   remove(): void {
     rmSync(this.path, { force: true });
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a machine allows: rates measured without any checkpoint, and the time a
- * restore would take at those rates.
+ * The limits of a machine: transfer rates measured without a checkpoint, and how long a restore would take at those
+ * rates.
  * @module
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -17,54 +17,54 @@ import { makeDirectory } from '../directory.ts';
 const rate = z.number().positive();
 
 const limitsSchema = z.object({
-  /** Of this record. */
+  /** Version of this format. */
   schemaVersion: z.literal(1),
   /** ISO 8601. */
   date: z.string(),
   /** Name of the GPU. */
   device: z.string(),
-  /** Measured on the software driver: the numbers mean nothing. */
+  /** Whether it was measured on the software driver, where rates mean nothing. */
   software: z.boolean(),
   /** GB/s (10⁹ bytes). */
   limits: z.object({
-    /** Pinned host memory to the device: what no restore from host memory can beat. */
+    /** Pinned host memory to the device: the upper limit for any restore from host memory. */
     pcie: rate,
-    /** Ordinary host memory to the device, as a driver without staging has it. */
+    /** Ordinary host memory to the device, as in a driver without staging. */
     pageable: rate,
-    /** GPU image to device through staging buffers. */
+    /** GPU image to device, through staging buffers. */
     load: rate,
-    /** Device to GPU image. */
+    /** Device to GPU image, through staging buffers. */
     store: rate,
-    /** The image's files read without a device, O_DIRECT where the file system has it. */
+    /** Reading the image's files without a device, with O_DIRECT where the file system supports it. */
     read: rate,
-    /** First touch of fresh memory by one thread: what CRIU does for every page it restores. */
+    /** First touch of fresh memory by one thread, which CRIU does for every page it restores. */
     pageFaults: rate,
   }),
 });
 
-/** What the GPU, its link, the host's memory and the store can do at most. */
+/** The highest rates of the GPU, its link, the host's memory and the store. */
 export type Limits = z.infer<typeof limitsSchema>;
 
-/** @throws {@link UsageError} naming the file */
+/** Checks the value of a limits file. @throws {@link UsageError} naming the file */
 export function parseLimits(value: unknown, path: string): Limits {
   const parsed = limitsSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new UsageError(
-    `${path} is no file of \`criu-cuda bench limits\`: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
+    `${path} was not written by \`criu-cuda bench limits\`: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
   );
 }
 
-/** The least that each part of a restore takes. Milliseconds. */
+/** The shortest time that each part of a restore can take. Milliseconds. */
 export interface Prediction {
   pcieMs: number;
   readMs: number;
   loadMs: number;
-  /** The way without GPU images: pages into fresh memory, then pageable to the device. */
+  /** Without GPU images: CRIU reads pages into fresh memory, which the driver copies as pageable memory. */
   pageableMs: number;
 }
 
-/** @param bytes of device memory */
+/** Predicts the shortest times. @param bytes size of the device memory */
 export function predict({ limits }: Limits, bytes: number): Prediction {
   const at = (gbPerSecond: number): number => bytes / gbPerSecond / 1e6;
   return {
@@ -85,11 +85,11 @@ const benchSchema = z.object({
     .min(1),
 });
 
-/** What is measured. */
+/** What to measure. */
 export interface LimitsOptions {
   /** Directory for the image that is written and read. */
   store: string;
-  /** Device memory, as workload sizes are given: `1G`. */
+  /** Size of the device memory, in the notation of workload sizes: `1G`. */
   size: string;
   /** Stops the measurement. */
   signal?: AbortSignal | undefined;
@@ -103,7 +103,10 @@ function benchProgram(): string {
   ]);
 }
 
-/** Measures this machine; about ten times the time of one copy of `size`. */
+/**
+ * Measures this machine; takes about ten times as long as one copy of `size`.
+ * @throws {@link EnvironmentError} the C parts are not built
+ */
 export async function measureLimits(options: LimitsOptions): Promise<Limits> {
   const program = benchProgram();
   makeDirectory(options.store);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * One checkpoint restored again and again: what is lost with each restore shows
- * after a hundred.
+ * Restores one checkpoint many times: something that every restore leaks shows after a hundred.
  * @module
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -19,13 +18,13 @@ import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
 import { checkCount, checkPath } from '../check.ts';
 
-/** What is restored, and how often. */
+/** What to restore, and how often. */
 export interface LoopOptions {
   /** The case to measure. */
   one: BenchmarkCase;
   /** Options of workload-pattern. */
   workload: readonly string[];
-  /** Restores. */
+  /** Number of restores. */
   rounds: number;
   /** Directory for the images. */
   store: string;
@@ -47,7 +46,7 @@ export interface FirstAndLast {
 export interface LoopResult {
   /** Name of the case. */
   case: string;
-  /** Restores that were done. */
+  /** Number of restores. */
   rounds: number;
   /** From the start of `criu restore` to the answer that every byte is right. Milliseconds. */
   verifiedMs: Spread;
@@ -75,10 +74,7 @@ interface Round {
   entries: number;
 }
 
-/**
- * Dumps a workload once and restores it `rounds` times.
- * @throws {@link ToolkitError} ERR_BENCHMARK for a wrong byte
- */
+/** Dumps a workload once and restores it `rounds` times. @throws {@link BenchmarkError} a byte is wrong */
 export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
   const { one, rounds, store, signal } = options;
   checkPath('store', store);
@@ -115,9 +111,9 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
       if (found !== checksum)
         throw new BenchmarkError(
           'ERR_BENCHMARK',
-          `restore ${round + 1} of ${one.name} has other memory than the dump`,
+          `${one.name}: memory after restore ${round + 1} differs from that of the dumped process`,
         );
-      await collectBackgroundProcesses(); // what the restore left is not lost
+      await collectBackgroundProcesses(); // what still ends after a restore is not a leak
       const free = await freeDeviceMemory(workload);
       await workload.kill();
       done.push({ verifiedMs, free, entries: runDirEntries() });
@@ -129,7 +125,7 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
     rmSync(scratch, { recursive: true, force: true });
   }
   const [first, last] = [done[0], done.at(-1)];
-  if (!first || !last) throw new BenchmarkError('ERR_BENCHMARK', 'there was no restore to measure');
+  if (!first || !last) throw new BenchmarkError('ERR_BENCHMARK', 'there is no restore to measure');
   return {
     case: one.name,
     rounds,

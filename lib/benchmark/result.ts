@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * A benchmark's result as a file: JSON with every sample, and the same samples as CSV.
+ * The result of a benchmark as a file: JSON with every sample, and the same samples as CSV.
  * @module
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ export const environmentSchema = z.object({
   memory: count,
   transparentHugePages: z.string(),
   imageStore,
-  /** Of a matrix with several. */
+  /** All image stores, if a matrix uses more than one. */
   imageStores: z.array(imageStore).optional(),
   pageCache: z.enum(['warm', 'dropped']).optional(),
   criu: z.string(),
@@ -84,7 +84,7 @@ export type BenchmarkResult = z.infer<typeof resultSchema> & {
 };
 export type ResultCase = z.infer<typeof caseSchema>;
 
-/** Puts a result together; samples in the order of rounds and cases, ratios to the first case. */
+/** Creates a result: samples sorted by round and case, ratios to the first case. */
 export function createResult(parts: Omit<BenchmarkResult, 'schemaVersion' | 'summaries'>): BenchmarkResult {
   const place = new Map(parts.cases.map(({ name }, index) => [name, index]));
   const order = (sample: Sample): number => sample.round * place.size + (place.get(sample.case) ?? 0);
@@ -92,7 +92,7 @@ export function createResult(parts: Omit<BenchmarkResult, 'schemaVersion' | 'sum
   return { schemaVersion: 1, ...parts, samples, summaries: summarize(samples, parts.cases[0]?.name) };
 }
 
-/** The path of the error, as one would write it: `samples[3].dumpMs`. */
+/** The path of an invalid field: `samples[3].dumpMs`. */
 function issueText(error: z.ZodError): string {
   const [issue] = error.issues;
   if (!issue) return error.message;
@@ -100,12 +100,12 @@ function issueText(error: z.ZodError): string {
   return `${path.replace(/^\./, '')}: ${issue.message}`;
 }
 
-/** Reads any JSON file. @throws {@link UsageError} naming it */
+/** Reads a JSON file. @throws {@link UsageError} naming the file */
 export function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new UsageError(`${path} cannot be read: ${describeError(error)}`);
+    throw new UsageError(`cannot read ${path}: ${describeError(error)}`);
   }
 }
 
@@ -113,21 +113,21 @@ export function readJson(path: string): unknown {
 export function parseResult(value: unknown, path: string): BenchmarkResult {
   const parsed = resultSchema.safeParse(value);
   if (!parsed.success)
-    throw new UsageError(`${path} is no benchmark result of this version: ${issueText(parsed.error)}`);
+    throw new UsageError(`${path} is not a benchmark result of this version: ${issueText(parsed.error)}`);
   const { data } = parsed;
   const known = new Set(data.cases.map(({ name }) => name));
   const stray = data.samples.find((sample) => !known.has(sample.case));
   if (stray)
-    throw new UsageError(`${path}: a sample is of case "${stray.case}", which the file does not list`);
+    throw new UsageError(`${path}: a sample belongs to case "${stray.case}", which the file does not list`);
   return createResult(data);
 }
 
-/** Reads and checks a result file. @throws `ToolkitError` naming the file and the field that is wrong */
+/** Reads and checks a result file. @throws {@link UsageError} naming the file and the field that is wrong */
 export function readResult(path: string): BenchmarkResult {
   return parseResult(readJson(path), path);
 }
 
-/** A row per sample; times in milliseconds, sizes in bytes. */
+/** The samples as CSV, one row each; times in milliseconds, sizes in bytes. */
 export function resultCsv(result: BenchmarkResult): string {
   const cases = new Map(result.cases.map((one) => [one.name, one]));
   const rows = result.samples.map((sample) => {
@@ -152,7 +152,7 @@ export function resultCsv(result: BenchmarkResult): string {
   return stringify(rows, { header: true });
 }
 
-/** Writes `path` and, beside it, the same name with `.csv`. @returns both */
+/** Writes `path` and, next to it, the same name with `.csv`. @returns both paths */
 export function writeResult(path: string, result: BenchmarkResult): string[] {
   const csv = `${path.replace(/\.json$/, '')}.csv`;
   makeDirectory(dirname(path));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * A whole benchmark: environment, pool daemon, samples with a journal, result.
+ * A complete benchmark: environment, pool daemon, samples with a journal, result.
  * @module
  */
 import { resolve } from 'node:path';
@@ -21,41 +21,41 @@ import { Journal } from './journal.ts';
 import { createResult, writeResult, type BenchmarkResult } from './result.ts';
 import { checkCount, checkPath } from '../check.ts';
 
-/** How far a benchmark is. */
+/** How far a benchmark has come. */
 export interface BenchmarkProgress {
-  /** Runs that are over, warm-ups included. */
+  /** Finished runs, including warm-ups. */
   done: number;
-  /** Of so many in this session. */
+  /** Number of runs after which the benchmark is done, without those of an interrupted session. */
   total: number;
-  /** Judged by the runs so far. */
+  /** Estimate from the runs so far. Milliseconds. */
   remainingMs: number;
-  /** The run that is just over. */
+  /** The run that has just finished. */
   sample: Sample;
 }
 
-/** A whole benchmark. */
+/** A complete benchmark. */
 export interface BenchmarkRun {
-  /** Measured in turn, each once a round. */
+  /** The cases, each measured once per round. */
   cases: readonly BenchmarkCase[];
   /** Options of workload-pattern. */
   workload: readonly string[];
-  /** Instead of workload-pattern. */
+  /** A program to measure instead of workload-pattern. */
   program?: OtherProgram | undefined;
-  /** See {@link benchmarkDumpRestore}. @default a dump and a restore of the workload */
+  /** Measures one sample, see {@link benchmarkDumpRestore}. @default a dump and a restore of the workload */
   measure?: NonNullable<DumpRestoreOptions['measure']> | undefined;
-  /** What `measure` goes by: a run is continued only with the same. */
+  /** Options of `measure`: a run is continued only if they are the same. */
   measureOptions?: Readonly<Record<string, unknown>> | undefined;
   /** Measured rounds, at least 1. */
   rounds: number;
-  /** Rounds before them that are not counted. */
+  /** Rounds before those, which are not counted. */
   warmup: number;
   /** Directory for the images. */
   store: string;
-  /** What is done about the page cache before each restore. */
+  /** State of the page cache before each restore. */
   pageCache: PageCache;
-  /** JSON file of the result; CSV and, until it is finished, the journal go beside it. */
+  /** JSON file for the result; the CSV file and, until the end, the journal are next to it. */
   out?: string | undefined;
-  /** Forgets an interrupted run. */
+  /** Discards an interrupted run. */
   restart?: boolean | undefined;
   /** Stops the benchmark. */
   signal?: AbortSignal | undefined;
@@ -70,7 +70,7 @@ interface Criu {
 
 async function usableCriu(): Promise<Criu> {
   const { criu } = await findCriu();
-  if (criu === undefined) throw new UsageError('no usable CRIU', 'criu-cuda setup');
+  if (criu === undefined) throw new UsageError('cannot find a usable criu', 'criu-cuda setup');
   return criu;
 }
 
@@ -86,7 +86,7 @@ async function environmentOf(run: BenchmarkRun, criu: Criu): Promise<BenchmarkEn
   };
 }
 
-/** What makes two runs the same, so that the second may go on where the first was interrupted. */
+/** What must be the same for a run to continue an interrupted one. */
 function planOf({
   cases,
   workload,
@@ -99,7 +99,7 @@ function planOf({
   return { cases, workload, program, measureOptions, rounds, store: resolve(store), pageCache };
 }
 
-/** Counts runs and tells how long the rest will take. */
+/** Counts runs and estimates how long the rest will take. */
 function progressOf(run: BenchmarkRun, done: number): (sample: Sample) => void {
   const total = run.cases.length * (run.rounds + run.warmup) - done;
   const start = performance.now();
@@ -112,15 +112,16 @@ function progressOf(run: BenchmarkRun, done: number): (sample: Sample) => void {
 }
 
 /**
- * Measures all cases in turn. Interrupted, it leaves the journal, and the same
- * call goes on from it.
+ * Measures all cases in turn. If interrupted, it leaves the journal, and the same call continues from there.
+ * @throws {@link UsageError} a wrong option, or a journal of a different run
+ * @throws {@link BenchmarkError} memory of a restored process differs
  */
 export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> {
   checkPath('store', run.store);
   checkCount('rounds', run.rounds, 1);
   checkCount('warmup', run.warmup, 0);
   const twice = run.cases.find((one, index) => run.cases.findIndex(({ name }) => name === one.name) < index);
-  if (twice) throw new UsageError(`two cases are called ${twice.name}`, 'give them different names');
+  if (twice) throw new UsageError(`two cases have the same name, ${twice.name}`, 'give them different names');
   const criu = await usableCriu();
   const environment = await environmentOf(run, criu);
   const journal =

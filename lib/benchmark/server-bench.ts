@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Cold start against restore of an inference server that runs without a
- * container, to the first token of an answer by HTTP. One runs at a time, for
- * the port is its.
+ * Compares the cold start of an inference server without a container to its restore, until the first token of an answer
+ * over HTTP. Only one server runs at a time, because they share the port.
  * @module
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -26,21 +25,21 @@ import { Program } from '../workload/index.ts';
 import { type ServerAnswer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
 import { BenchmarkError } from './error.ts';
 
-/** A server that is started, dumped and restored. */
+/** The server to start, dump and restore. */
 export interface ServerBenchOptions {
-  /** Program and arguments of the server, on this machine. */
+  /** Program and arguments of the server. */
   command: readonly string[];
-  /** How the server is asked. */
+  /** How to send requests to the server. */
   server: ServerOptions;
-  /** Requests before each dump, at least one: its answer is what the restored server has to give. @default 3 */
+  /** Requests before each dump, at least one; the restored server must repeat the last answer. @default 3 */
   requests?: number | undefined;
   /**
-   * Each dump is of what the sample before restored, as long as the preloaded library is the same: only the first has a
-   * cold start.
+   * Whether each dump is of the server that the previous sample restored, if the preloaded library is the same; then
+   * only the first sample has a cold start.
    * @default false
    */
   reuse?: boolean | undefined;
-  /** What is done about the page cache before each restore. */
+  /** State of the page cache before each restore. */
   pageCache?: PageCache | undefined;
   /** Stops the benchmark. */
   signal?: AbortSignal | undefined;
@@ -58,7 +57,7 @@ interface Running {
   preload: string | undefined;
 }
 
-/** From `begin` to the first token of an answer that has just ended. */
+/** From `begin` to the first token of an answer that has just been received. */
 const firstTokenSince = (begin: number, { durationMs, firstTokenMs }: ServerAnswer): number =>
   performance.now() - begin - durationMs + firstTokenMs;
 
@@ -73,12 +72,12 @@ class ServerUnderTest {
     this.http = new Server(options.server);
   }
 
-  /** Starts it, after the end of the one that runs. */
+  /** Starts the server, after stopping the one that runs. */
   async start(preload: string | undefined): Promise<ColdStart> {
     const { command, server, signal } = this.#options;
     await this.stop();
     if (await this.http.isHealthy(signal))
-      throw new UsageError(`something answers at ${server.url} already`, 'end it, or take another port');
+      throw new UsageError(`something already answers at ${server.url}`, 'stop it, or use another port');
     this.#scratch ??= mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
     const log = join(this.#scratch, 'server.log');
     rmSync(log, { force: true });
@@ -97,14 +96,14 @@ class ServerUnderTest {
     return { healthyMs, firstTokenMs: firstTokenSince(begin, first) };
   }
 
-  /** The server for a case, which is started unless it runs already. */
+  /** The server for a case; started unless it is already running. */
   async obtain(one: BenchmarkCase): Promise<{ program: Program; cold: ColdStart | undefined }> {
     const current = this.#running;
     if (current && this.#options.reuse === true && current.preload === one.preload)
       return { program: current.program, cold: undefined };
     const cold = await this.start(one.preload);
     const started = this.#running;
-    if (!started) throw new BenchmarkError('ERR_BENCHMARK', 'the server was ended while it started');
+    if (!started) throw new BenchmarkError('ERR_BENCHMARK', 'the server was stopped while it was starting');
     return { program: started.program, cold };
   }
 
@@ -124,7 +123,7 @@ interface Restored extends BroughtBack {
   firstTokenMs: number;
 }
 
-/** Brings it back, and asks from the first moment on, as a client would that waits for the server. */
+/** Restores the server, and meanwhile sends requests from the start, like a client that waits for it. */
 async function bringBackAndAsk(
   http: Server,
   bringBack: () => Promise<BroughtBack>,
@@ -138,10 +137,10 @@ async function bringBackAndAsk(
       answer,
       firstTokenMs: firstTokenSince(start, answer),
     }));
-  asking.catch(() => undefined); // when the restore fails, its error is the one that counts
+  asking.catch(() => undefined); // if the restore fails, its error is thrown instead
   try {
     const back = await bringBack();
-    // whoever dumps it next waits until its pid is free
+    // the next dump waits until the pid is free
     void back.restored.wait();
     return { ...back, ...(await asking) };
   } catch (error) {
@@ -155,23 +154,25 @@ function compare(one: BenchmarkCase, before: ServerAnswer, after: ServerAnswer):
   const [now, then] = [after, before].map(({ text }) => JSON.stringify(text.slice(0, 80)));
   throw new BenchmarkError(
     'ERR_BENCHMARK',
-    `${one.name}: the restored server answers ${now ?? ''}, and answered ${then ?? ''} before its dump`,
+    `${one.name}: the restored server answers ${now ?? ''}; before the dump it answered ${then ?? ''}`,
   );
 }
 
-/** Measures samples for `runBenchmark`; {@link ServerBench.close} ends what it left running. */
+/** Measures samples for {@link runBenchmark}; {@link ServerBench.close} stops the server that is left running. */
 export class ServerBench {
   readonly #options: ServerBenchOptions;
   readonly #server: ServerUnderTest;
 
   constructor(options: ServerBenchOptions) {
     if ((options.requests ?? REQUESTS) < 1)
-      throw new UsageError('at least one request is needed: its answer is compared later');
+      throw new UsageError(
+        'at least one request is needed: its answer is compared with that of the restored server',
+      );
     this.#options = options;
     this.#server = new ServerUnderTest(options);
   }
 
-  /** One cold start, or one dump and one restore. The time of the first token is `verifiedMs`. */
+  /** Measures one cold start, or one dump and one restore; `verifiedMs` is the time of the first token. */
   async measure(one: BenchmarkCase, round: number, store: string): Promise<Sample> {
     if (one.coldStart === true) return this.#measureCold(one, round);
     const imagesDir = mkdtempSync(join(store, 'images-'));
@@ -225,7 +226,7 @@ export class ServerBench {
     };
   }
 
-  /** Ends what still runs. */
+  /** Stops the server, if it is running. */
   close(): Promise<void> {
     return this.#server.close();
   }

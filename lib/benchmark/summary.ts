@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: MIT
 /**
- * Medians and spread of samples, and each case against a baseline.
+ * Medians and spread of samples, and each case compared with a baseline.
  * @module
  */
 import { max, median, min, quantile } from 'simple-statistics';
 import { ratioInterval, type Interval } from './bootstrap.ts';
 import type { Sample } from './dump-restore.ts';
 
-/** How values are spread. */
+/** The distribution of values. */
 export interface Spread {
-  /** Half of the values are below it. */
+  /** The median. */
   median: number;
-  /** A tenth of the values is below it. */
+  /** The 10th percentile. */
   p10: number;
-  /** A tenth of the values is above it. */
+  /** The 90th percentile. */
   p90: number;
   /** The smallest value. */
   min: number;
   /** The largest value. */
   max: number;
-  /** How many values there are. */
+  /** Number of values. */
   n: number;
 }
 
-/** A number that every sample has. */
+/** A number in every sample. */
 export type Measure = 'dumpMs' | 'restoreMs' | 'verifiedMs';
 export const measures: readonly Measure[] = ['dumpMs', 'restoreMs', 'verifiedMs'];
 
-/** The samples of one case, summarized. Milliseconds and bytes. */
+/** Summary of the samples of one case. Milliseconds and bytes. */
 export interface CaseSummary {
   /** Name of the case. */
   case: string;
-  /** Of the images. */
+  /** Size of the images. */
   imageBytes: number;
-  /** From the start of the program, without a checkpoint; absent in older results. */
+  /** Start of the program without a checkpoint; absent in older results. */
   coldMs?: Spread | undefined;
-  /** Of the dumps. */
+  /** Duration of the dumps. */
   dumpMs: Spread;
-  /** Of the restores. */
+  /** Duration of the restores. */
   restoreMs: Spread;
-  /** Until every byte was right. */
+  /** Time until every byte was verified. */
   verifiedMs: Spread;
-  /** Median over the baseline's median; 1 for the baseline itself. A cold start has no dump to compare. */
+  /** Median divided by the baseline's median; 1 for the baseline itself. A cold start has no ratio for the dump. */
   ratio?: Partial<Record<Measure, number>> | undefined;
-  /** 95 % bootstrap intervals of the ratios; absent for the baseline, and for fewer than three samples. */
+  /** 95% bootstrap intervals of the ratios; absent for the baseline, and with fewer than three samples. */
   ratioInterval?: Partial<Record<Measure, Interval>> | undefined;
 }
 
@@ -58,7 +58,7 @@ export function spreadOf(values: number[]): Spread {
   };
 }
 
-/** Samples of one case, one measure. */
+/** The values of one measure for one case. */
 export function valuesOf(samples: readonly Sample[], name: string, measure: Measure): number[] {
   return samples.filter((sample) => sample.case === name).map((sample) => sample[measure]);
 }
@@ -77,7 +77,7 @@ function summaryOf(samples: readonly Sample[], name: string): CaseSummary {
   };
 }
 
-/** What there is of each measure. */
+/** Collects a value for each measure that has one. */
 function byMeasure<T>(of: (measure: Measure) => T | undefined): Partial<Record<Measure, T>> {
   const found: Partial<Record<Measure, T>> = {};
   for (const measure of measures) {
@@ -87,7 +87,7 @@ function byMeasure<T>(of: (measure: Measure) => T | undefined): Partial<Record<M
   return found;
 }
 
-/** One summary per case, in the order of their first samples. */
+/** One summary per case, in the order in which the cases first occur. */
 export function summarize(samples: readonly Sample[], baseline?: string): CaseSummary[] {
   const names = [...new Set(samples.map((sample) => sample.case))];
   const summaries = names.map((name) => summaryOf(samples, name));

@@ -69,10 +69,10 @@ it('measures another program, which has to answer the same', async () => {
   // an answer with a time in it is never the same
   const bad = captureIo();
   expect(await main([...words, '--question', 'verify', '--', ...program], bad.io)).toBe(1);
-  expect(bad.stderr()).toContain('the restored process has other memory than the dumped one');
+  expect(bad.stderr()).toContain('memory of the restored process differs from that of the dumped one');
   const none = captureIo();
   expect(await main([...words, '--restart', '--', ...program], none.io)).toBe(1);
-  expect(none.stderr()).toContain('«answer» was answered by «error answer unknown request');
+  expect(none.stderr()).toContain('unexpected answer to "answer": "error answer unknown request');
 });
 
 it('measures every combination, cleans up when it is stopped, and continues where it was', async () => {

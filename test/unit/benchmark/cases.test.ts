@@ -29,7 +29,7 @@ it('a case that the pool daemon makes is none of a golden benchmark', () => {
 it('two cases of one name are refused before anything runs', async () => {
   const cases = ['mine=/one', 'mine=/two'].map((word) => parseCase(word));
   const rest = { workload: [], rounds: 1, warmup: 0, store: '/nowhere', pageCache: 'warm' } as const;
-  await expect(runBenchmark({ cases, ...rest })).rejects.toThrow('two cases are called mine');
+  await expect(runBenchmark({ cases, ...rest })).rejects.toThrow('two cases have the same name, mine');
 });
 
 describe('matrixCases', () => {
@@ -55,7 +55,7 @@ describe('matrixCases', () => {
 
   it('refuses two plugins of one name', () => {
     const variants = ['mine=/one', 'mine=/two'];
-    expect(() => matrixCases({ ...axes, variants })).toThrow('two plugins are called mine');
+    expect(() => matrixCases({ ...axes, variants })).toThrow('two plugins have the same name, mine');
   });
 
   it('prefetches only where the pool is used, and names stores when there are several', () => {
@@ -101,7 +101,7 @@ describe('parseCase', () => {
   });
 
   it('names the word it does not know', () => {
-    expect(() => parseCase('fast')).toThrow('"fast" is no case');
+    expect(() => parseCase('fast')).toThrow('"fast" is not a case');
     expect(() => parseCase('upstream')).toThrow('--upstream DIR');
   });
 });

@@ -41,9 +41,9 @@ describe('a result as a file', () => {
     write({ ...good, samples: [{ ...good.samples[0], dumpMs: 'fast' }] });
     expect(() => readResult(path)).toThrow('samples[0].dumpMs');
     write({ ...good, samples: [{ ...good.samples[0], case: 'b' }] });
-    expect(() => readResult(path)).toThrow('a sample is of case "b"');
+    expect(() => readResult(path)).toThrow('a sample belongs to case "b"');
     writeFileSync(path, '{');
-    expect(() => readResult(path)).toThrow(`${path} cannot be read`);
+    expect(() => readResult(path)).toThrow(`cannot read ${path}`);
   });
 });
 
@@ -79,6 +79,8 @@ describe('Journal', () => {
     const out = join(dir, 'r.json');
     const { path } = Journal.open(out, plan, environment(), false);
     appendFileSync(path, '{"case":1}\n');
-    expect(() => Journal.open(out, plan, later, false)).toThrow(`${path} is of no benchmark, or damaged`);
+    expect(() => Journal.open(out, plan, later, false)).toThrow(
+      `cannot continue from ${path}: it is not a journal`,
+    );
   });
 });
