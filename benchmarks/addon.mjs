@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What the addon costs: a state query beside an exec of cuda-checkpoint, what many queries leave behind, and how long
-// the event loop waits while a large process is checkpointed.
+// What the addon costs: a state query compared with running cuda-checkpoint, what many queries leak, and how long the
+// event loop is blocked while a large process is checkpointed.
 //
 //   node benchmarks/addon.mjs --out FILE [--cuda-checkpoint PROGRAM] [--alloc 512Mx32] [--queries 10000] [--pairs 50]
 //
-// All times in milliseconds. On the software driver they mean nothing, and the output says so.
+// All times are in milliseconds. On the software driver they mean nothing, and the output says so.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, release, tmpdir } from 'node:os';
@@ -34,7 +34,7 @@ const { values: options } = parseArgs({
 function wholeNumber(name) {
   const value = Number(options[name]);
   if (Number.isInteger(value) && value > 0) return value;
-  console.error(`--${name} ${options[name]}: accepted is a whole number above 0`);
+  console.error(`--${name} ${options[name]}: not a whole number above 0`);
   process.exit(2);
 }
 
@@ -58,7 +58,7 @@ async function timed(work) {
   return performance.now() - start;
 }
 
-/** Both ways in turn, so that what the machine does beside it meets both. */
+/** Measures both ways in turn, so that other load on the machine affects both. */
 async function stateQueries(driver, pid, pairs, tool) {
   const ask = () => driver.state(pid);
   const exec = () => run(tool, ['--get-state', '--pid', String(pid)]);
@@ -81,7 +81,7 @@ function footprint() {
 async function leaks(driver, pid, queries) {
   const rounds = 10;
   const series = [];
-  for (let i = 0; i < 1000; i++) await driver.state(pid); // what is made once is there now
+  for (let i = 0; i < 1000; i++) await driver.state(pid); // what is allocated only once exists now
   const before = footprint();
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < queries / rounds; i++) await driver.state(pid);
@@ -92,7 +92,7 @@ async function leaks(driver, pid, queries) {
 
 const RESOLUTION_MS = 1;
 
-/** Delay of a timer beyond its time, while `work` lasts. */
+/** How late a timer fires while `work` runs. */
 async function loopDelay(work) {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   histogram.enable();
@@ -116,14 +116,14 @@ async function checkpointDelay(driver, workload) {
   const checkpoint = await loopDelay(() => driver.checkpoint(pid));
   const restore = await loopDelay(() => driver.restore(pid));
   await driver.unlock(pid);
-  if ((await workload.verify()) !== checksum) throw new Error('device memory is not what it was');
+  if ((await workload.verify()) !== checksum) throw new Error('device memory has changed');
   return { idle, checkpoint, restore, checksum };
 }
 
 const queries = wholeNumber('queries');
 const pairs = wholeNumber('pairs');
 if (options.out === undefined) {
-  console.error('--out FILE is missing');
+  console.error('--out FILE is required');
   process.exit(2);
 }
 const driver = await openDriver({ backend: 'addon' });
@@ -156,8 +156,8 @@ try {
       `state query, median: ${ms(state.addon.median)}` +
         (state.ratio === null
           ? ' (no cuda-checkpoint named)'
-          : `; exec of cuda-checkpoint ${ms(state.cudaCheckpoint.median)}, ${state.ratio.toFixed(0)} times as long`),
-      `${queries} queries: ${grown.toFixed(2)} MiB more resident, ${many.after.files - many.before.files} more open files`,
+          : `; exec of cuda-checkpoint ${ms(state.cudaCheckpoint.median)}, ${state.ratio.toFixed(0)}× as long`),
+      `${queries} queries: ${grown.toFixed(2)} MiB more resident memory, ${many.after.files - many.before.files} more open files`,
       `event loop, p99: ${ms(eventLoop.checkpoint.p99)} during a checkpoint of ${ms(eventLoop.checkpoint.durationMs)}; ` +
         `${ms(eventLoop.restore.p99)} during the restore; ${ms(eventLoop.idle.p99)} idle`,
       `written: ${options.out}`,

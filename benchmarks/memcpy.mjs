@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// How fast host memory goes to the device and back: by the driver's own copy, from ordinary and from pinned memory,
-// and by the transfer engine (libcuda_transfer.so) with 1, 2, 4 … threads. Both libraries are called as they are,
-// through koffi: nothing has to be compiled.
+// How fast data moves between host memory and the device: with the driver's own copy, from ordinary and from pinned
+// memory, and with the transfer engine (libcuda_transfer.so) on 1, 2, 4 … threads. Both libraries are called through
+// koffi, so nothing has to be compiled.
 //
-//   node benchmarks/memcpy.mjs --out FILE [--size-mb 1024] [--rounds 10] [--streams 1,2,4,8,16] [--chunk-mb 4] [--device 0]
+//   node benchmarks/memcpy.mjs --out FILE [--size-mb 1024] [--rounds 10] [--streams 1,2,4,8,16] [--chunk-mb 4]
+//     [--device 0]
 //
 // Every byte that comes back is compared. On the software driver the rates mean nothing, and the output says so.
 import { Buffer } from 'node:buffer';
@@ -34,13 +35,13 @@ function fail(message) {
 function wholeNumbers(name, least) {
   const numbers = options[name].split(',').map(Number);
   if (numbers.every((value) => Number.isInteger(value) && value >= least)) return numbers;
-  return fail(`--${name} ${options[name]}: accepted are whole numbers, ${least} or more`);
+  return fail(`--${name} ${options[name]}: not whole numbers of at least ${least}`);
 }
 
-const MOST_MIB = 4095; // of a Buffer
-if (options.out === undefined) fail('--out FILE is missing');
+const MOST_MIB = 4095; // largest size of a Buffer
+if (options.out === undefined) fail('--out FILE is required');
 const [sizeMb] = wholeNumbers('size-mb', 1);
-if (sizeMb > MOST_MIB) fail(`--size-mb ${sizeMb}: accepted is up to ${MOST_MIB}`);
+if (sizeMb > MOST_MIB) fail(`--size-mb ${sizeMb}: at most ${MOST_MIB}`);
 const bytes = sizeMb * 2 ** 20;
 const [rounds] = wholeNumbers('rounds', 1);
 const [chunkMb] = wholeNumbers('chunk-mb', 1);
@@ -50,7 +51,7 @@ const { path: driverPath, version } = await openDriver(); // says what is missin
 const cuda = koffi.load(driverPath);
 const engine = koffi.load(join(artefactDir(), 'lib', 'transfer', 'libcuda_transfer.so'));
 
-/** A call of the driver; whatever is not CUDA_SUCCESS is thrown. */
+/** Calls the driver; throws every result but CUDA_SUCCESS. */
 function call(prototype) {
   const run = cuda.func(prototype);
   return (...args) => {
@@ -74,7 +75,7 @@ const cu = {
   unpin: call('int cuMemHostUnregister(void *host)'),
 };
 
-/** What was copied before is not to be found again; the driver does it in its own time. */
+/** Overwrites what was copied before; waits, because the driver does it asynchronously. */
 function clear(address) {
   cu.memset(address, 0, bytes);
   cu.synchronize();
@@ -93,10 +94,10 @@ function median(samples) {
 
 const source = Buffer.alloc(bytes);
 for (let at = 0; at < bytes; at += 8) source.writeDoubleLE(at + 1, at);
-const target = Buffer.alloc(bytes, 0xff); // touched: only the copies are measured
+const target = Buffer.alloc(bytes, 0xff); // touches the memory, so that only the copies are measured
 const cases = [];
 
-/** One way of copying: `copy(toDevice)` returns seconds. */
+/** Measures one way of copying; `copy(toDevice)` returns seconds. */
 function measure(way, streams, address, copy) {
   const samples = { toDevice: [], toHost: [] };
   for (let round = -1; round < rounds; round++) {
@@ -104,8 +105,8 @@ function measure(way, streams, address, copy) {
     target.fill(0xff);
     const there = copy(true);
     const back = copy(false);
-    if (!target.equals(source)) throw new Error(`${way}: other bytes came back`);
-    if (round < 0) continue; // the first one warms up
+    if (!target.equals(source)) throw new Error(`${way}: the bytes that came back differ`);
+    if (round < 0) continue; // the first copy is a warm-up
     samples.toDevice.push(there);
     samples.toHost.push(back);
   }
@@ -137,7 +138,7 @@ const session = {
   ),
 };
 
-/** Calls the engine, whose last two arguments take a sentence about a failure. */
+/** Calls the engine, whose last two arguments receive a message about a failure. */
 function ask(name, ...args) {
   const error = [' '.repeat(256)];
   if (session[name](...args, error, 256) !== 0) throw new Error(`${name}: ${error[0].trim()}`);

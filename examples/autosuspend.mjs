@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A proxy before an inference server that gives the GPU's memory back while nobody asks: after a while without a
-// request the server's device memory goes to the host, with the next request it returns.
+// A proxy in front of an inference server that frees the GPU while nobody sends requests. After an idle time it moves
+// the server's device memory to host memory; the next request brings it back.
 //
 //   node autosuspend.mjs --pid 4711 --server 8000 --listen 9000 --idle-ms 30000
 //
-// The server keeps running as a process; what it lacks meanwhile is its device memory. It is awake again when this
-// program is ended by SIGINT or SIGTERM.
+// The server process keeps running; only its device memory is away. On SIGINT or SIGTERM this program resumes the
+// server and ends.
 import { once } from 'node:events';
 import { createServer, request as ask } from 'node:http';
 import { parseArgs } from 'node:util';
@@ -23,9 +23,9 @@ const pid = Number(values.pid);
 const idleMs = Number(values['idle-ms']);
 const driver = await openDriver();
 
-let requests = 0; // under way
+let requests = 0; // requests in progress
 let timer;
-let last = Promise.resolve(); // suspending and resuming, one after the other
+let last = Promise.resolve(); // suspends and resumes, one after the other
 
 function inTurn(step) {
   last = last.then(step, step);
@@ -58,7 +58,7 @@ function whenIdle() {
   timer = setTimeout(() => {
     inTurn(suspend).catch((error) => {
       console.error(`not suspended: ${describeError(error)}`);
-      whenIdle(); // the server may be at work by itself
+      whenIdle(); // the server may be busy with work of its own
     });
   }, idleMs);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Checkpoints a process tree unless somebody else is already working on one of its CUDA processes: one that is locked
-// or checkpointed would be dumped in the middle of another tool's operation.
+// Checkpoints a process tree unless another tool is already working on one of its CUDA processes: a process that is
+// locked or checkpointed would be dumped in the middle of that tool's operation.
 //
 //   node guarded-checkpoint.mjs --pid 4711 --images-dir /dev/shm/img --variant parallel
 //
@@ -17,7 +17,7 @@ const { values } = parseArgs({
   },
 });
 
-/** @returns the CUDA processes of the tree, by what the driver says about them */
+/** @returns the CUDA processes of the tree and their checkpoint states */
 async function statesOf(root) {
   const driver = await openDriver();
   const states = new Map();
@@ -25,7 +25,7 @@ async function statesOf(root) {
     try {
       states.set(pid, await driver.state(pid));
     } catch (error) {
-      if (!(error instanceof DriverError)) throw error; // a DriverError: no CUDA process
+      if (!(error instanceof DriverError)) throw error; // DriverError: not a CUDA process
     }
   }
   return states;
@@ -41,7 +41,7 @@ async function main(pid, imagesDir, variant) {
 }
 
 if (values.pid === undefined || values['images-dir'] === undefined) {
-  console.error('--pid and --images-dir are needed');
+  console.error('--pid and --images-dir are required');
   process.exitCode = 2;
 } else {
   await main(Number(values.pid), values['images-dir'], values.variant).catch((error) => {

@@ -19,7 +19,7 @@ function family(name, help, samples) {
   return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...lines, ''].join('\n');
 }
 
-/** Asked anew for every scrape: a question to the driver takes less than a millisecond. */
+/** Reads everything for each scrape: a query to the driver takes less than a millisecond. */
 async function metrics() {
   const [processes, { gpus }] = await Promise.all([
     listCudaProcesses(driver),
@@ -35,9 +35,13 @@ async function metrics() {
   );
   const free = gpus.filter(({ memory }) => memory).map(({ uuid, memory }) => [{ uuid }, memory.freeBytes]);
   return [
-    family('cuda_process_state', '1 for the checkpoint state the process is in.', perState),
-    family('cuda_process_memory_bytes', 'Device memory the process holds.', perDevice),
-    family('cuda_gpu_free_bytes', 'Free memory of the GPU.', free),
+    family(
+      'cuda_process_state',
+      '1 for the current checkpoint state of the process, 0 for the others.',
+      perState,
+    ),
+    family('cuda_process_memory_bytes', 'Device memory of the process in bytes.', perDevice),
+    family('cuda_gpu_free_bytes', 'Free memory of the GPU in bytes.', free),
   ].join('');
 }
 
