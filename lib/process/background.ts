@@ -11,13 +11,13 @@ import { waitForExit } from './wait.ts';
  * Names that the plugin and `cuda-poold --once` give them. The watcher is not here: the reader of the status file waits
  * for it.
  */
-const names = /^cuda-(preinit|readahead|pool-once)$/;
+export const backgroundNames = /^cuda-(preinit|readahead|pool-once)$/;
 
 /** They end a moment after criu. Milliseconds. */
 const ENDING_MS = 5000;
 
 /** Collects them as they end. @returns when all have ended, or after 5 seconds */
 export async function collectBackgroundProcesses(): Promise<void> {
-  const ours = readChildren(process.pid).filter((pid) => names.test(readStat(pid)?.comm ?? ''));
+  const ours = readChildren(process.pid).filter((pid) => backgroundNames.test(readStat(pid)?.comm ?? ''));
   await Promise.all(ours.map((pid) => waitForExit(pid, { timeoutMs: ENDING_MS })));
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readCriuLog, summarizeCriuLog } from '../../../lib/criu/index.ts';
+import { projectRoot } from '../../../lib/paths.ts';
 
 const fixture = (name: string): string => join(import.meta.dirname, '../../fixtures/criu-logs', name);
 
 describe('a log of criu', () => {
   it.each([
-    ['bad-size.log', /^File var\/log\/app\.log has bad size 512 \(expect 128\)$/, /put back/],
-    ['pid-taken.log', /^Can't fork for \d+: File exists$/, /the pid is taken/],
+    ['bad-size.log', /^File var\/log\/app\.log has bad size 512 \(expect 128\)$/, /restore its old content/],
+    ['pid-taken.log', /^Can't fork for \d+: File exists$/, /the pid is in use/],
     ['missing-plugin.log', /^Missing required plugin: cuda_plugin$/, /--libdir/],
     [
       'missing-driver.log',
@@ -68,5 +69,32 @@ describe('a log of criu', () => {
     );
     expect(summary.message).toBe('one broke');
     expect(summary.errors).toEqual(['one broke', 'two broke', 'three broke']);
+  });
+});
+
+/** C sources below a folder of plugins-cuda, with string literals that are split over lines joined. */
+const cSources = (...folders: string[]): string =>
+  folders
+    .flatMap((folder) => {
+      const path = join(projectRoot, 'plugins-cuda', folder);
+      return readdirSync(path, { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.c'))
+        .map((name) => readFileSync(join(path, name), 'utf8'));
+    })
+    .join('\n')
+    .replace(/"\s*\n\s*"/g, '');
+
+describe('a message of our plugin', () => {
+  it.each([
+    ['%d is stopped by a signal; send SIGCONT before dumping', /criu-cuda wake/],
+    [
+      'no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set CRIU_CUDA_DRIVER',
+      /criu-cuda doctor/,
+    ],
+    [String.raw`CRIU_CUDA_DRIVER \"%s\" cannot be opened: %s`, /criu-cuda doctor/],
+  ])('%j is printed by the C sources and has a hint', (literal, hint) => {
+    expect(cSources('plugin', 'common')).toContain(`"${literal}"`);
+    const line = `(00.1) cuda_plugin: ${literal.replaceAll('\\"', '"').replace('%d', '7').replaceAll('%s', '/x')}`;
+    expect(summarizeCriuLog(line).hint).toMatch(hint);
   });
 });

@@ -30,9 +30,9 @@ async function warningsOf(plugins: readonly string[], script = start): Promise<s
   return restored.result.warnings;
 }
 
-it('warns when the images need the plugin and it left no status file', async () => {
+it('warns when the images need the plugin and it wrote no status file', async () => {
   const warnings = await warningsOf(['cuda_plugin']);
-  expect(warnings).toEqual([expect.stringMatching(/plugin left no status file.*run directory/)]);
+  expect(warnings).toEqual([expect.stringMatching(/plugin wrote no status file.*run directory/)]);
 });
 
 it('does not warn when the images need no CUDA plugin', async () => {
