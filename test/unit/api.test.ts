@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The public API: what each entry point has. A name that is added or taken away is a change of this file, too. */
+/** The public API: the names of each entry point. Adding or removing a name changes this file, too. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -29,8 +29,8 @@ const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf
   exports: Record<string, { types: string; default: string }>;
 };
 
-describe('the main entry', () => {
-  it('has what checkpoints and restores', () => {
+describe('the main entry point', () => {
+  it('exports checkpoint, restore and what they need', () => {
     expect(Object.keys(index).sort()).toEqual([
       'CheckpointError',
       'CommandError',
@@ -66,8 +66,8 @@ describe('the main entry', () => {
   });
 });
 
-describe('every entry', () => {
-  it('is in package.json, for every way of resolving it', () => {
+describe('every entry point', () => {
+  it('is in package.json, for every kind of resolution', () => {
     const subpaths = Object.keys(entries).filter((name) => name !== 'index');
     const target = (name: string) => ({
       types: `./dist/api/${name}.d.ts`,
@@ -84,7 +84,7 @@ describe('every entry', () => {
     });
   });
 
-  it('means the same by a name that another one has', () => {
+  it('exports the same thing under a name that another one has', () => {
     const known = new Map<string, unknown>();
     for (const [entry, names] of Object.entries(entries)) {
       for (const [name, value] of Object.entries(names)) {
@@ -94,7 +94,7 @@ describe('every entry', () => {
     }
   });
 
-  it('has the base of its errors', () => {
+  it('exports the base class of its errors', () => {
     for (const [entry, names] of Object.entries(entries)) {
       expect(names.ToolkitError, entry).toBe(index.ToolkitError);
       expect(names.UsageError, entry).toBe(index.UsageError);

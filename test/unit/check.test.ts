@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** What a JavaScript program passes by mistake is refused, and never means "everything" or "here". */
+/** What a JavaScript program passes by mistake is refused; it never means "everything" or "here". */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ import { writeSettingsFile } from '../../lib/settings/index.ts';
 import { benchmarkDumpRestore, restoreLoop } from '../../lib/benchmark/index.ts';
 import { createBundle } from '../../lib/bundle/index.ts';
 
-/** Anything, as a program without types passes it. */
+/** Anything, as from a program without types. */
 const any = (value: unknown): never => value as never;
 
 let cwd: string;
@@ -35,7 +35,7 @@ let dir: string;
 beforeEach(() => {
   cwd = process.cwd();
   dir = mkdtempSync(join(tmpdir(), 'criu-cuda-check-'));
-  process.chdir(dir); // what is written to the current directory by mistake is seen
+  process.chdir(dir); // anything written to the current directory by mistake is noticed
 });
 afterEach(() => {
   expect(readdirSync(dir)).toEqual([]);
@@ -43,7 +43,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** Runs a call whether it throws at once or rejects. */
+/** Runs a call, whether it throws at once or rejects. */
 const refusal = (call: () => unknown): Promise<unknown> => Promise.resolve().then(call);
 
 const one = { name: 'stock', libdir: '/' };
@@ -116,7 +116,7 @@ describe('a path', () => {
     });
   });
 
-  it('that is empty is refused where one may be left out', async () => {
+  it('that is empty is refused even if it is optional', async () => {
     const refused = { code: 'ERR_USAGE' };
     await expect(readPoolStatus({ runDir: '' })).rejects.toMatchObject(refused);
     await expect(wake(1, { runDir: '' })).rejects.toMatchObject(refused);

@@ -13,7 +13,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-it('makes what is missing, with its mode, and leaves what is there', () => {
+it('creates what is missing with the given mode, and leaves the rest unchanged', () => {
   makeDirectory(join(dir, 'a', 'b'), 0o700);
   makeDirectory(join(dir, 'a', 'b'));
   for (const path of ['a', 'a/b']) expect(statSync(join(dir, path)).mode & 0o777).toBe(0o700);

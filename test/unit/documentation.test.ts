@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What the pages promise: every setting and error code in docs/environment.md, paths and links that exist,
+ * What the documentation promises: every setting and error code in docs/environment.md, paths and links that exist,
  * messages that the programs really print.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const rows = new Map(
 
 const sourceEnds = ['.ts'];
 
-/** Text of the files below a folder of the project whose names end so; not of what a build left there. */
+/** Contents of the files below a folder of the project with these endings, without build output. */
 function sources(dir: string, ends: readonly string[] = sourceEnds): string[] {
   return readdirSync(join(projectRoot, dir), { recursive: true, encoding: 'utf8' })
     .filter((name) => ends.some((end) => name.endsWith(end)) && !/(?:^|\/)(?:build[^/]*|corpus)\//.test(name))
@@ -42,7 +42,7 @@ const pages = [
 const headings = (path: string): string[] =>
   [...read(path).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.replaceAll('`', ''));
 
-/** As GitHub makes the anchor of a heading. */
+/** The anchor that GitHub creates for a heading. */
 const anchorOf = (heading: string): string =>
   heading
     .toLowerCase()
@@ -50,13 +50,13 @@ const anchorOf = (heading: string): string =>
     .replaceAll(' ', '-');
 
 describe('docs/environment.md', () => {
-  it('has every setting with its default', () => {
+  it('lists every setting with its default', () => {
     for (const key of settingKeys) {
       expect([key, rows.get(key)]).toEqual([key, definitionOf(key).default || '–']);
     }
   });
 
-  it('has every error code, and no other', () => {
+  it('lists every error code, and no other', () => {
     const used = new Set(
       sources('lib').flatMap((text) => [...text.matchAll(/'(ERR_[A-Z_]+)'/g)].map((match) => match[1] ?? '')),
     );
@@ -92,7 +92,7 @@ describe('pages', () => {
     expect(missing).toEqual([]);
   });
 
-  it('have the sections that the code sends readers to', () => {
+  it('have the sections that the code refers to', () => {
     const texts = [
       ...sources('lib'),
       ...sources('plugins-cuda', ['.c', '.h', '.S', '.proto']),
@@ -128,7 +128,7 @@ describe('docs/troubleshooting.md', () => {
   it('quotes messages as the programs print them', () => {
     const program = [...sources('lib'), ...sources('plugins-cuda', ['.c', '.h'])]
       .join('\n')
-      .replace(/"\s*"|' \+\s*'/g, ''); // a message is often split over lines
+      .replace(/"\s*"|' \+\s*'/g, ''); // messages are often split over lines
     const symptoms = [...read('docs/troubleshooting.md').matchAll(/^\| (.+?) +\|/gm)].map(
       ([, cell = '']) => cell,
     );

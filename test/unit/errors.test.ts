@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Every error code: one class that a program can ask for, one exit code of the command line. */
+/** Every error code belongs to one class, which a program can test for, and has one exit code of the command line. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -27,10 +27,10 @@ const rows = page
     const [, code = '', className = '', exitCode = ''] = line.split('|').map((cell) => cell.trim());
     return { code, className, exitCode };
   });
-/** What is not one of the toolkit's errors has no class. */
+/** Errors that are not the toolkit's have no class. */
 const documented = rows.filter(({ code }) => code !== 'ERR_INTERNAL');
 
-/** The codes that a class says it has, `*` for a name that comes from elsewhere. */
+/** The codes that a class declares; `*` stands for a name from elsewhere. */
 function codesOf(union: string): string[] {
   return [...union.matchAll(/['`](ERR_[A-Z_]+)(\$\{string\})?['`]/g)].map(
     ([, code = '', rest]) => code + (rest === undefined ? '' : '*'),
@@ -55,7 +55,7 @@ describe('error codes', () => {
     expect(declared.sort(byCode)).toEqual(inDocs.sort(byCode));
   });
 
-  it('come from nothing but those classes', () => {
+  it('occur only in those classes', () => {
     const others = sources.flatMap((text) => text.match(/class .+ extends ToolkitError\b.*/g) ?? []);
     expect(others).toEqual(['class CodedError<Code extends string> extends ToolkitError {']);
   });
@@ -82,7 +82,7 @@ describe('exit codes', () => {
     expect(errorExitCode(error)).toBe(refusals.includes(code) ? 2 : 1);
   });
 
-  it('are documented; an interruption has the one of its signal', () => {
+  it('are documented; an interruption has that of its signal', () => {
     const inDocs = rows.map(({ code, exitCode }) => [code, exitCode]);
     const wanted = rows.map(({ code }) => [
       code,
@@ -91,13 +91,13 @@ describe('exit codes', () => {
     expect(inDocs).toEqual(wanted);
   });
 
-  it('of a mistake in this program is 1', () => {
+  it('of a bug in this program is 1', () => {
     expect([new TypeError('x'), 'text', undefined].map(errorExitCode)).toEqual([1, 1, 1]);
   });
 });
 
 describe('errors', () => {
-  it('are of their class, of ToolkitError and of Error, under their own name', () => {
+  it('are instances of their class, ToolkitError and Error, and have the name of their class', () => {
     const facts = {
       command: 'x',
       exitCode: 1,

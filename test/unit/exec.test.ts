@@ -16,7 +16,7 @@ afterEach(() => {
 
 const isAlive = (pid: number): boolean => {
   try {
-    // a zombie has been killed too; only its parent has not asked yet
+    // a zombie has also been killed; its parent has not collected it yet
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
@@ -29,7 +29,7 @@ describe('execResult', () => {
     expect(result).toMatchObject({ stdout: 'out', stderr: 'err', exitCode: 3 });
   });
 
-  it('hands lines out as they come', async () => {
+  it('reports lines as they arrive', async () => {
     const lines: string[] = [];
     await execResult('sh', ['-c', 'echo a; echo b'], { onLine: (line) => lines.push(line) });
     expect(lines).toEqual(['a', 'b']);
@@ -62,7 +62,7 @@ describe('execResult', () => {
     expect(existsSync(marker)).toBe(false);
   });
 
-  it('removes a variable given as undefined', async () => {
+  it('removes a variable that is undefined', async () => {
     const result = await execResult('sh', ['-c', 'echo ${HOME:-none}'], { env: { HOME: undefined } });
     expect(result.stdout).toBe('none');
   });

@@ -8,12 +8,12 @@ const decode = (...bytes: number[]) => decodeMessage(ManifestSchema, Uint8Array.
 const key = (number: number, wireType: number): number => number * 8 + wireType;
 
 describe('decodeMessage', () => {
-  it('gives defaults for what is absent', () => {
+  it('returns defaults for absent fields', () => {
     expect(decode()).toMatchObject({ id: new Uint8Array(), created: 0n, tool: '', pid: 0, chunks: [] });
     expect(decodeMessage(PstreeEntrySchema, new Uint8Array())).toMatchObject({ threads: [] });
   });
 
-  it('tells an absent number from 0 where the layout says optional', () => {
+  it('distinguishes an absent number from 0 where the layout says optional', () => {
     const task = decodeMessage(PstreeEntrySchema, Uint8Array.of(key(2, 0), 0));
     expect(task.ppid).toBe(0);
     expect(task.pid).toBeUndefined();
@@ -42,11 +42,11 @@ describe('decodeMessage', () => {
     });
   });
 
-  it('takes the last of equal fields', () => {
+  it('uses the last of repeated single fields', () => {
     expect(decode(key(4, 0), 5, key(4, 0), 6).pid).toBe(6);
   });
 
-  it('skips fields it does not know, whatever they hold', () => {
+  it('skips unknown fields, whatever they contain', () => {
     const big = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     const message = decode(
       ...[key(12, 0), ...big],

@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { listVariants, pluginVariants, variantDir, variantPlugin } from '../../lib/variant.ts';
 import { compilePlugin } from './inspect/compile.ts';
 
-it('tells which variants are built and where they are installed', async () => {
+it('lists which variants are built and where they are installed', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'ccr-variants-'));
   try {
     const env = { CRIU_CUDA_BUILD_DIR: join(dir, 'build') };

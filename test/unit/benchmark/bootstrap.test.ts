@@ -4,7 +4,7 @@ import { ratioInterval, summarize } from '../../../lib/benchmark/index.ts';
 import { result } from '../../helpers/results.ts';
 
 describe('ratioInterval', () => {
-  it('holds the ratio, and is the same every time', () => {
+  it('contains the ratio, and is the same every time', () => {
     const fast = [100, 101, 99, 102, 98];
     const slow = [200, 205, 195, 202, 198];
     const interval = ratioInterval(fast, slow);
@@ -15,7 +15,7 @@ describe('ratioInterval', () => {
     expect(ratioInterval(fast, slow)).toEqual(interval);
   });
 
-  it('is one point where nothing varies, and nothing where there is too little', () => {
+  it('is a single point if nothing varies, and undefined for too few samples', () => {
     expect(ratioInterval([3, 3, 3], [6, 6, 6])).toEqual([0.5, 0.5]);
     expect(ratioInterval([3, 3], [6, 6, 6])).toBeUndefined();
   });
@@ -30,7 +30,7 @@ describe('ratioInterval', () => {
 });
 
 describe('summarize', () => {
-  it('gives every case its ratio to the baseline, and an interval to all but that', () => {
+  it('gives every case its ratio to the baseline, and all but the baseline an interval', () => {
     const [base, half] = summarize(result({ base: [10, 20, 30], half: [5, 10, 15] }).samples, 'base');
     expect(base?.verifiedMs).toMatchObject({ median: 20, min: 10, max: 30, n: 3 });
     expect(base?.ratio?.verifiedMs).toBe(1);
@@ -41,7 +41,7 @@ describe('summarize', () => {
     expect(half?.coldMs?.median).toBe(1000);
   });
 
-  it('compares with a cold start what a cold start has', () => {
+  it('compares with a cold start only what a cold start has', () => {
     const { samples } = result({ cold: [10, 20, 30], half: [5, 10, 15] });
     for (const one of samples) if (one.case === 'cold') one.dumpMs = 0;
     const [cold, half] = summarize(samples, 'cold');

@@ -20,20 +20,20 @@ const axes: MatrixAxes = {
   prefetch: [false],
 };
 
-it('a case that the pool daemon makes is none of a golden benchmark', () => {
+it('a golden benchmark rejects cases that differ only in the pool daemon', () => {
   expect(goldenCases(['full', 'mine=/one']).map(({ name }) => name)).toEqual(['full', 'mine']);
   for (const word of ['cold-start', 'full-prefetched'])
     expect(() => goldenCases([word])).toThrow(`${word} is no variant`);
 });
 
-it('two cases of one name are refused before anything runs', async () => {
+it('two cases with the same name are refused before anything runs', async () => {
   const cases = ['mine=/one', 'mine=/two'].map((word) => parseCase(word));
   const rest = { workload: [], rounds: 1, warmup: 0, store: '/nowhere', pageCache: 'warm' } as const;
   await expect(runBenchmark({ cases, ...rest })).rejects.toThrow('two cases have the same name, mine');
 });
 
 describe('matrixCases', () => {
-  it('combines what a variant reads, and leaves out what it does not', () => {
+  it('combines the settings that a variant reads, and leaves out the others', () => {
     const cases = matrixCases(axes);
     expect(cases.map((one) => one.name)).toEqual([
       'stock',
@@ -53,12 +53,12 @@ describe('matrixCases', () => {
     });
   });
 
-  it('refuses two plugins of one name', () => {
+  it('refuses two plugins with the same name', () => {
     const variants = ['mine=/one', 'mine=/two'];
     expect(() => matrixCases({ ...axes, variants })).toThrow('two plugins have the same name, mine');
   });
 
-  it('prefetches only where the pool is used, and names stores when there are several', () => {
+  it('prefetches only where the pool is used, and names the stores if there are more than one', () => {
     const cases = matrixCases({
       ...axes,
       variants: ['full'],
@@ -84,7 +84,7 @@ describe('matrixCases', () => {
 });
 
 describe('parseCase', () => {
-  it('takes any plugin directory under a name', () => {
+  it('accepts any plugin directory under a name', () => {
     expect(parseCase('mine=/opt/plugin')).toEqual({
       name: 'mine',
       libdir: '/opt/plugin',
@@ -92,7 +92,7 @@ describe('parseCase', () => {
     });
   });
 
-  it('takes a criu program with any of them', () => {
+  it('accepts a criu program with any of them', () => {
     expect(parseCase('stock@/opt/criu')).toEqual({
       ...parseCase('stock'),
       name: 'stock@/opt/criu',
@@ -100,7 +100,7 @@ describe('parseCase', () => {
     });
   });
 
-  it('names the word it does not know', () => {
+  it('names an unknown word', () => {
     expect(() => parseCase('fast')).toThrow('"fast" is not a case');
     expect(() => parseCase('upstream')).toThrow('--upstream DIR');
   });

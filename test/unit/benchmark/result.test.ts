@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 describe('a result as a file', () => {
-  it('is read as it was written, and its CSV has a row per sample', () => {
+  it('is read back unchanged, and its CSV has one row per sample', () => {
     const written = result(
       { 'a, quoted': [10, 20] },
       { cases: [resultCase('a, quoted', { variant: 'parallel', streams: 8, chunkMb: 4, pool: 1 })] },
@@ -30,7 +30,7 @@ describe('a result as a file', () => {
     ]);
   });
 
-  it('is refused with the field that is wrong', () => {
+  it('is refused, naming the wrong field', () => {
     const path = join(dir, 'bad.json');
     const good = result({ a: [10] });
     const write = (value: unknown): void => {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-/** Statistics of samples whose answers are known without a computer. */
+/** Statistics of samples whose results are easy to calculate by hand. */
 import { describe, expect, it } from 'vitest';
 import { spreadOf, summarize } from '../../../lib/benchmark/summary.ts';
 import { sample } from '../../helpers/results.ts';
 
-/** 0, 1 … n, in an order that is neither up nor down. */
+/** 0, 1 … n, in neither ascending nor descending order. */
 const upTo = (n: number): number[] => Array.from({ length: n + 1 }, (_, index) => (index * 37) % (n + 1));
 
 describe('spreadOf', () => {
@@ -12,12 +12,12 @@ describe('spreadOf', () => {
     expect(spreadOf(upTo(100))).toEqual({ median: 50, p10: 10, p90: 90, min: 0, max: 100, n: 101 });
   });
 
-  it('is told apart from its ends by uneven samples', () => {
+  it('differs from minimum and maximum for uneven samples', () => {
     const values = [...Array.from({ length: 18 }, () => 10), 1, 1000];
     expect(spreadOf(values)).toEqual({ median: 10, p10: 10, p90: 10, min: 1, max: 1000, n: 20 });
   });
 
-  it('is the sample itself when there is one', () => {
+  it('is the sample itself if there is only one', () => {
     expect(spreadOf([7])).toEqual({ median: 7, p10: 7, p90: 7, min: 7, max: 7, n: 1 });
   });
 });
@@ -35,7 +35,7 @@ describe('summarize', () => {
     expect(base?.coldMs).toMatchObject({ median: 1000, n: 3 });
   });
 
-  it('has no cold start where none was measured', () => {
+  it('has no cold start if none was measured', () => {
     const running = samples.map((one) => {
       const { coldMs, ...rest } = one;
       expect(coldMs).toBe(1000);
@@ -44,14 +44,14 @@ describe('summarize', () => {
     for (const one of summarize(running)) expect(one).not.toHaveProperty('coldMs');
   });
 
-  it('has ratios only against a baseline that is there', () => {
+  it('has ratios only if the baseline exists', () => {
     for (const one of [...summarize(samples), ...summarize(samples, 'missing')]) {
       expect(one).not.toHaveProperty('ratio');
       expect(one).not.toHaveProperty('ratioInterval');
     }
   });
 
-  it('measures every case by the median of the baseline, and the baseline by itself', () => {
+  it('divides every median by that of the baseline, including its own', () => {
     const [base, other] = summarize(samples, 'base');
     expect(base?.ratio).toEqual({ dumpMs: 1, restoreMs: 1, verifiedMs: 1 });
     expect(base).not.toHaveProperty('ratioInterval');
@@ -60,7 +60,7 @@ describe('summarize', () => {
     expect(low).toBeGreaterThan(0);
     expect(low).toBeLessThan(0.1);
     expect(high).toBeGreaterThan(0.1);
-    // of three samples each no draw is further off than the least over the most
+    // with three samples each, no draw is outside least/greatest and greatest/least
     expect([low, high].every((end) => end >= 10 / 300 - 1e-9 && end <= 30 / 100 + 1e-9)).toBe(true);
   });
 

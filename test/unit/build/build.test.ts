@@ -11,7 +11,7 @@ describe('build', () => {
     });
   });
 
-  it('says what is missing on a machine without cmake', async () => {
+  it('names what is missing on a machine without cmake', async () => {
     const env = { PATH: '/nowhere', CRIU_CUDA_BUILD_DIR: '/nowhere/build' };
     await expect(buildPlugins({ env })).rejects.toMatchObject({
       message: expect.stringContaining('the C parts cannot be built here') as string,
@@ -19,7 +19,7 @@ describe('build', () => {
     });
   });
 
-  it('keeps sanitized builds apart', () => {
+  it('keeps sanitized builds in their own directories', () => {
     const env = { CRIU_CUDA_BUILD_DIR: '/b' };
     expect(sanitizedBuildDir('address,undefined', env)).toBe('/b-address-undefined');
   });

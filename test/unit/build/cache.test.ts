@@ -26,13 +26,13 @@ function configured(home: string, cacheDir: string): void {
 const isConfigured = (): boolean => existsSync(join(build, 'CMakeCache.txt')) && existsSync(join(build, 'CMakeFiles'));
 
 describe('removeForeignCache', () => {
-  it('leaves the configuration of this directory', () => {
+  it('keeps the configuration of this directory', () => {
     configured(source, build);
     expect(removeForeignCache(build, source)).toBe(false);
     expect(isConfigured()).toBe(true);
   });
 
-  it('leaves it when the checkout is reached by another path', () => {
+  it('keeps it when the checkout is reached through a different path', () => {
     configured(source, build);
     symlinkSync(source, join(dir, 'link'));
     expect(removeForeignCache(join(dir, 'link', 'build-address'), join(dir, 'link'))).toBe(false);
@@ -40,22 +40,22 @@ describe('removeForeignCache', () => {
   });
 
   it.each([
-    ['the sources of a checkout that is still there', 'other', 'plugins-cuda/build-address'],
-    ['a build directory that is still there', 'plugins-cuda', 'other/build'],
+    ['the sources of a checkout that still exists', 'other', 'plugins-cuda/build-address'],
+    ['a build directory that still exists', 'plugins-cuda', 'other/build'],
     ['a checkout that was moved', 'gone/plugins-cuda', 'gone/plugins-cuda/build-address'],
-  ])('removes that of %s', (_, home, cacheDir) => {
+  ])('removes the configuration of %s', (_, home, cacheDir) => {
     configured(join(dir, home), join(dir, cacheDir));
     expect(removeForeignCache(build, source)).toBe(true);
     expect(existsSync(join(build, 'CMakeCache.txt'))).toBe(false);
     expect(existsSync(join(build, 'CMakeFiles'))).toBe(false);
   });
 
-  it('removes one that names no directory', () => {
+  it('removes one that does not name a directory', () => {
     writeFileSync(join(build, 'CMakeCache.txt'), '# cut short\n');
     expect(removeForeignCache(build, source)).toBe(true);
   });
 
-  it('does nothing where nothing is configured', () => {
+  it('does nothing if nothing is configured', () => {
     expect(removeForeignCache(build, source)).toBe(false);
     expect(removeForeignCache(join(dir, 'missing'), source)).toBe(false);
   });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseLdd, runtimePackages } from '../../../lib/bundle/index.ts';
 
 describe('parseLdd', () => {
-  it("leaves the kernel's and glibc's own out", () => {
+  it('leaves out libraries of the kernel and of glibc', () => {
     const text = `
 	linux-vdso.so.1 (0x00007f04034ca000)
 	libnl-3.so.200 => /lib/x86_64-linux-gnu/libnl-3.so.200 (0x00007f04032be000)
@@ -49,7 +49,7 @@ describe('runtimePackages', () => {
     rmSync(dir, { recursive: true });
   });
 
-  it('follows dependencies as Node does, also where npm put them beside us', () => {
+  it('follows dependencies as Node does, also those that npm hoisted', () => {
     const targets = runtimePackages(root, 'app').map(({ name, target }) => [name, target]);
     expect(targets).toEqual([
       ['a', 'app/node_modules/a'],
@@ -59,7 +59,7 @@ describe('runtimePackages', () => {
     ]);
   });
 
-  it('names one that is not installed', () => {
+  it('names a dependency that is not installed', () => {
     rmSync(join(dir, 'node_modules', '@scope'), { recursive: true });
     expect(() => runtimePackages(root, 'app')).toThrow('package @scope/b is not installed');
   });

@@ -50,7 +50,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** A shell in a session of its own, running `script` until it is waiting for something. */
+/** A shell in its own session that runs `script` until it waits for something. */
 async function start(script: string): Promise<number> {
   const child = spawn('sh', ['-c', script], {
     detached: true,
@@ -81,7 +81,7 @@ async function fileAppears(name: string): Promise<void> {
   }
 }
 
-/** An action script of criu that ends with `code` at one stage, after `first`. */
+/** A criu action script that runs `first` and then exits with `code` at one stage. */
 function actionScript(stage: string, first: string, code: number): string[] {
   const path = join(dir, 'action.sh');
   writeFileSync(
@@ -99,7 +99,7 @@ function track(restored: RestoredProcess): RestoredProcess {
   return restored;
 }
 
-/** Every image and its bytes. */
+/** Every image and its contents. */
 const imagesOf = (imagesDir: string): Record<string, string> =>
   Object.fromEntries(
     readdirSync(imagesDir)
@@ -151,7 +151,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     await expect(restore(shared)).rejects.toMatchObject({ code: 'ERR_RESTORE_PID_TAKEN' });
   });
 
-  it('finds out by itself that a process shares its session', async () => {
+  it('detects that a process shares its session', async () => {
     const leader = await start('sleep 1000 & echo $! > child; : > ready; wait');
     await fileAppears('ready');
     const pid = Number(readFileSync(join(dir, 'child'), 'utf8'));
@@ -178,7 +178,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     expect(imagesOf(shared.imagesDir)).toEqual(before);
   });
 
-  it('has the earlier checkpoint still when the one that was to replace it fails', async () => {
+  it('keeps the earlier checkpoint if the one that should replace it fails', async () => {
     const pid = await startTree();
     await checkpoint({ ...shared, pid, leaveRunning: true });
     const before = imagesOf(shared.imagesDir);
@@ -215,9 +215,9 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     expect(imagesOf(imagesDir)).not.toEqual(before);
   });
 
-  it('keeps the images of a process that is gone, though criu was stopped', async () => {
+  it('keeps the images of a process that is gone even if criu was interrupted', async () => {
     const pid = await startTree();
-    // criu has written everything; then, as when it is stopped a moment later, no process is left to continue
+    // criu has written everything; then no process is left to continue, as after an interruption a moment later
     const extraArgs = actionScript('post-dump', `kill -9 ${pid} $PPID; sleep 1000`, 0);
     await expect(checkpoint({ ...shared, pid, extraArgs })).rejects.toThrow(CheckpointError);
     await waitForExit(pid);
@@ -227,7 +227,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
 });
 
 describe('images that CRIU wrote', { timeout: TIMEOUT_MS }, () => {
-  it('are read as CRIU means them', async () => {
+  it('are read the way CRIU means them', async () => {
     const pid = await startTree();
     const tree = readProcessTree(pid);
     await checkpoint({ ...shared, pid });
@@ -254,7 +254,7 @@ describe('images that CRIU wrote', { timeout: TIMEOUT_MS }, () => {
 });
 
 describe('refusals', { timeout: TIMEOUT_MS }, () => {
-  it('of a pid that is not there', async () => {
+  it('of a pid that does not exist', async () => {
     const pid = await start('exit 0');
     await waitForExit(pid);
     const failure = checkpoint({ ...shared, pid });
@@ -276,12 +276,12 @@ describe('refusals', { timeout: TIMEOUT_MS }, () => {
     expect(isAlive(pid)).toBe(true);
   });
 
-  it('of a directory that holds no checkpoint', async () => {
+  it('of a directory that does not contain a checkpoint', async () => {
     await expect(restore({ ...shared, imagesDir: dir })).rejects.toMatchObject({
       code: 'ERR_RESTORE_IMAGES',
     });
     await expect(restore({ ...shared, imagesDir: '/etc/passwd' })).rejects.toThrow(
-      '/etc/passwd holds no checkpoint',
+      '/etc/passwd does not contain a checkpoint',
     );
   });
 
@@ -289,12 +289,12 @@ describe('refusals', { timeout: TIMEOUT_MS }, () => {
     const pid = await startTree();
     await checkpoint({ ...shared, pid });
     rmSync(join(shared.imagesDir, 'inventory.img'));
-    await expect(restore(shared)).rejects.toThrow('no complete checkpoint');
+    await expect(restore(shared)).rejects.toThrow('does not contain a complete checkpoint');
   });
 });
 
 describe('failures', { timeout: TIMEOUT_MS }, () => {
-  it('of the dump leave the process running and no images', async () => {
+  it('during the dump leave the process running and no images', async () => {
     const pid = await startTree();
     const failure = checkpoint({ ...shared, pid, extraArgs: actionScript('post-dump', '', 3) });
     await expect(failure).rejects.toThrow(CheckpointError);
@@ -304,13 +304,13 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
     await checkpoint({ ...shared, pid });
   });
 
-  it('before criu has a log are told by what it printed', async () => {
+  it('before criu has a log are reported with what it printed', async () => {
     const pid = await startTree();
     const failure = checkpoint({ ...shared, pid, extraArgs: ['--no-such-option'] });
     await expect(failure).rejects.toThrow('no-such-option');
   });
 
-  it('of the restore name the file that changed, and leave nothing behind', async () => {
+  it('during the restore name the file that changed, and leave nothing behind', async () => {
     const pid = await start(': > file; exec 3<>file; sleep 1000 & : > ready; wait');
     await fileAppears('ready');
     const pids = readProcessTree(pid).map((stat) => stat.pid);
@@ -320,7 +320,7 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
     await expect(failure).rejects.toThrow(RestoreError);
     await expect(failure).rejects.toThrow(/file has bad size 4 \(expect 0\)/);
     await expect(failure).rejects.toMatchObject({ code: 'ERR_RESTORE_FAILED' });
-    await expect(failure).rejects.toHaveProperty('hint', expect.stringContaining('put back'));
+    await expect(failure).rejects.toHaveProperty('hint', expect.stringContaining('restore its old content'));
     expect(pids.filter((one) => readStat(one) !== undefined)).toEqual([]);
   });
 });
@@ -328,7 +328,7 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
 describe('an interruption', { timeout: TIMEOUT_MS }, () => {
   const interrupt = new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT');
 
-  it('of the dump lets the process keep running', async () => {
+  it('of the dump leaves the process running', async () => {
     const pid = await startTree();
     const stop = new AbortController();
     const dumping = checkpoint({
@@ -345,7 +345,7 @@ describe('an interruption', { timeout: TIMEOUT_MS }, () => {
     expect(await waitForExit(pid)).toBeDefined();
   });
 
-  it('of the restore leaves nothing of it', async () => {
+  it('of the restore leaves nothing behind', async () => {
     const pid = await startTree();
     const pids = readProcessTree(pid).map((stat) => stat.pid);
     await checkpoint({ ...shared, pid });

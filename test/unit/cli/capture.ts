@@ -9,12 +9,12 @@ export interface Captured {
 
 export interface CaptureOptions {
   json?: boolean;
-  /** stderr is a terminal of 60 columns. */
+  /** Whether stderr is a terminal of 60 columns. */
   terminal?: boolean;
   signal?: AbortSignal;
 }
 
-/** An Io that keeps what is written to it. */
+/** An Io that records what is written to it. */
 export function captureIo(options: CaptureOptions = {}): Captured {
   const out: string[] = [];
   const err: string[] = [];

@@ -23,8 +23,8 @@ afterEach(() => {
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s ends what runs and exits with %d', async (signal, exitCode) => {
-  expect(existsSync(program), `${program} is there: npm run build:ts`).toBe(true);
+] as const)('%s ends what is running and exits with %d', async (signal, exitCode) => {
+  expect(existsSync(program), `${program} exists: npm run build:ts`).toBe(true);
   const pipe = join(machine.dir, 'pipe');
   await exec('mkfifo', [pipe]);
   const criu = machine.script('bin/criu', `echo $$ > ${pipe}; exec sleep 600`);

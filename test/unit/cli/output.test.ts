@@ -18,7 +18,7 @@ describe('result', () => {
 });
 
 describe('table', () => {
-  it('aligns columns, keeps several lines in a cell and leaves no trailing spaces', () => {
+  it('aligns columns, keeps the lines of a cell and leaves no trailing spaces', () => {
     const text = table(
       ['name', 'n'],
       [

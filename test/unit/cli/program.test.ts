@@ -38,7 +38,7 @@ describe('main', () => {
     for (const name of names.split(' ')) expect(stdout()).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
   });
 
-  it('shows its help when asked for nothing', async () => {
+  it('shows its help without arguments', async () => {
     const { stderr, stdout, code } = await call();
     expect(stderr()).toContain('Usage: criu-cuda');
     expect([stdout(), code]).toEqual(['', 2]);
@@ -66,7 +66,7 @@ describe('main', () => {
     ['--image-store', '1G'],
     ['--write-env', './.env'],
     ['--no-huge-pages'],
-  ])('does not install because --containers was forgotten: %s', async (...flags) => {
+  ])('refuses options that need --containers, instead of installing: %s', async (...flags) => {
     const { stderr, stdout, code } = await call('setup', ...flags);
     expect(stderr()).toBe(`criu-cuda: ${flags[0]} belongs to --containers\n`);
     expect([stdout(), code]).toEqual(['', 2]);
@@ -86,7 +86,7 @@ describe('main', () => {
     expect([stderr(), code]).toEqual(['', 2]);
   });
 
-  it('can fail without an error', async () => {
+  it('can exit with an error code without an error', async () => {
     const path = join(dir, 'text.so');
     writeFileSync(path, 'text');
     const { stdout, code } = await call('inspect', path, '--json');
@@ -96,13 +96,13 @@ describe('main', () => {
 });
 
 describe('wantsJson', () => {
-  it('leaves the command line of others alone', () => {
+  it('does not touch the command line of another program', () => {
     expect(wantsJson(['doctor', '--json'])).toBe(true);
     expect(wantsJson(['run', '--', 'tool', '--json'])).toBe(false);
   });
 });
 
-it('runs nothing without the interceptor unless told to', async () => {
+it('runs nothing without the interceptor unless asked to', async () => {
   vi.stubEnv('CRIU_CUDA_BUILD_DIR', '/nowhere');
   try {
     const { io, stderr } = captureIo();

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { withProgress, type ProgressListener } from '../../../lib/progress.ts';
 import { captureIo, type CaptureOptions } from './capture.ts';
 
-// only the clock is replaced: these tests are about when something is shown
+// only the clock is replaced: these tests check when something is shown
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
 });
@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Shows a step that lasts so long and says something at its begin. */
+/** Shows a step that takes this long and reports something at its start. */
 async function show(ms: number, options: CaptureOptions, fails = false): Promise<string> {
   const { io, stderr, stdout } = captureIo(options);
   const work = async (report: ProgressListener): Promise<number> => {
@@ -33,7 +33,7 @@ describe('withProgress', () => {
     expect(await show(400, { terminal: true })).toBe('');
   });
 
-  it('writes plain lines where there is no terminal', async () => {
+  it('writes plain lines without a terminal', async () => {
     expect(await show(25_000, {})).toBe(
       'working …\nworking: 12 s, first part\nworking: 22 s, first part\nworking: done in 25.0 s\n',
     );

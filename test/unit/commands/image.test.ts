@@ -43,7 +43,7 @@ async function run(args: readonly string[], json = false): Promise<{ out: string
 }
 
 describe('image show', () => {
-  it('prints facts for people', async () => {
+  it('prints a summary for people', async () => {
     const { out } = await run(['show', dir]);
     expect(out).toContain('cuda-4242.img  pid 4242, id ');
     expect(out).toContain('CUDA driver API 13.0');
@@ -112,7 +112,7 @@ describe('image show', () => {
       'cuda-4242.img: length',
     ],
     [
-      'a stripe that is a link',
+      'a stripe that is a symbolic link',
       () => {
         renameSync(file('cuda-4242-0.img'), file('aside'));
         symlinkSync('aside', file('cuda-4242-0.img'));
@@ -127,7 +127,7 @@ describe('image show', () => {
     await expect(failure).rejects.toThrow(message);
   });
 
-  it('says when there is no image or no directory', async () => {
+  it('says if there is no image or no directory', async () => {
     rmSync(file('cuda-4242.img'));
     await expect(run(['show', dir])).rejects.toThrow('no GPU image');
     await expect(run(['show', file('nothing')])).rejects.toThrow(EnvironmentError);
@@ -140,7 +140,7 @@ describe('image verify', () => {
     if (!existsSync(program)) context.skip(`${program} is not built`);
   }
 
-  it('accepts what is whole', async (context) => {
+  it('accepts undamaged images', async (context) => {
     needsProgram(context);
     const { out, exitCode } = await run(['verify', dir]);
     expect(out).toBe('cuda-4242.img: ok, 10 chunks, 20.6 KiB read\n');
@@ -167,13 +167,13 @@ describe('image verify', () => {
     expect(out).toContain('cuda-4242-0.img: missing');
   });
 
-  it('says when there is no image', async (context) => {
+  it('says if there is no image', async (context) => {
     needsProgram(context);
     rmSync(file('cuda-4242.img'));
     await expect(run(['verify', dir])).rejects.toThrow('no GPU image');
   });
 
-  it('says how to get the program', async () => {
+  it('says how to build the program', async () => {
     const failure = verifyGpuImages(dir, { program: file('not-built') });
     await expect(failure).rejects.toThrow(EnvironmentError);
     await expect(failure).rejects.toHaveProperty('hint', 'the C programs: criu-cuda build');

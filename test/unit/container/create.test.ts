@@ -33,7 +33,7 @@ const pairs = (words: readonly string[], flag: string): string[] =>
 describe('createArguments', () => {
   const options = { name: 'one', image: 'an/image', gpu: 'none' } as const;
 
-  it('mounts the run directory and preloads the interceptor, from where it is outside', () => {
+  it('mounts the run directory and the interceptor at their own paths, and preloads the interceptor', () => {
     const words = createArguments({ ...options, variant: 'parallel' });
     const library = interceptorLibrary();
     expect(pairs(words, '--volume')).toEqual([
@@ -49,7 +49,7 @@ describe('createArguments', () => {
     expect(words.join(' ')).not.toContain('LD_PRELOAD');
   });
 
-  it("puts the caller's arguments last, where they win", () => {
+  it("puts the caller's arguments last, so that they take precedence", () => {
     const words = createArguments({
       ...options,
       variant: 'stock',
@@ -65,7 +65,7 @@ describe('createArguments', () => {
     expect(pairs(words, '--env')).toContain('UV_USE_IO_URING=0');
   });
 
-  it('refuses what would be taken for something else', () => {
+  it('refuses a name that podman would read as an option, and unknown presets', () => {
     expect(() => createArguments({ ...options, name: '--rm' })).toThrow('name is "--rm", not a name');
     expect(() => createArguments({ ...options, preset: 'fast' })).toThrow('there is no preset "fast"');
   });
@@ -74,20 +74,20 @@ describe('createArguments', () => {
 describe('limitFlags', () => {
   const limits = 'Max processes    96365    unlimited    processes\nMax open files   1024    20000   files\n';
 
-  it('asks for no more than this process may have', () => {
+  it('asks for no more than the limits of this process', () => {
     expect(limitFlags('CapEff:\t000001fffeffffff\n', limits, 32768)).toEqual([
       ...['--ulimit', 'nproc=32768:32768'],
       ...['--ulimit', 'nofile=1024:20000'],
     ]);
   });
 
-  it('leaves it to podman where limits can be raised', () => {
+  it('leaves limits to podman if this process can raise them', () => {
     expect(limitFlags('CapEff:\t000001ffffffffff\n', limits, 32768)).toEqual([]);
   });
 });
 
 describe('gpuFlags', () => {
-  it("passes on every device node and the driver's libraries by name", () => {
+  it("passes every device node, and the driver's libraries by name", () => {
     const dev = join(dir, 'dev');
     mkdirSync(dev);
     for (const name of ['nvidia0', 'nvidiactl', 'nvidia-uvm', 'nvidia-caps', 'null'])
@@ -107,7 +107,7 @@ describe('gpuFlags', () => {
 });
 
 describe('containerPluginDir', () => {
-  it("says so where criu's own file would win over what was asked for", () => {
+  it("refuses if criu's own configuration file would override an option", () => {
     const path = join(dir, 'runc.conf');
     writeFileSync(path, '# ours\nlibdir /usr/lib/criu\nghost-limit 1M\n');
     expect(configuredLibdir(path)).toBe('/usr/lib/criu');
@@ -128,7 +128,7 @@ describe('a CDI file', () => {
     env: { LD_PRELOAD: '/lib/ours/libcuda_intercept.so' },
   };
 
-  it('says what the flags say', () => {
+  it('has the same contents as the flags', () => {
     expect(editFlags(edits)).toEqual([
       ...['--volume', '/run/criu-cuda:/run/criu-cuda', '--volume', '/lib/ours:/lib/ours:ro'],
       ...['--env', 'LD_PRELOAD=/lib/ours/libcuda_intercept.so'],
@@ -141,7 +141,7 @@ describe('a CDI file', () => {
     ]);
   });
 
-  it('replaces its own file, and no other', () => {
+  it('replaces its own file but no other', () => {
     const path = join(dir, 'cdi', 'one.json');
     writeCdi(path, cdiSpec(edits));
     writeCdi(path, cdiSpec({ ...edits, env: {} }));
@@ -154,7 +154,7 @@ describe('a CDI file', () => {
 });
 
 describe('presets', () => {
-  it('say of every part what it is for', () => {
+  it('describe every part', () => {
     for (const { name, parts } of listPresets()) {
       for (const part of parts) {
         expect(part.saves, name).not.toBe('');

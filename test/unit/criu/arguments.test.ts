@@ -12,7 +12,7 @@ describe('dumpArguments', () => {
     ]);
   });
 
-  it('with everything, the free arguments last so that they win', () => {
+  it('with everything; extra arguments come last, so that they take precedence', () => {
     const args = dumpArguments({
       ...dirs,
       pid: 42,
@@ -32,14 +32,14 @@ describe('dumpArguments', () => {
     ]);
   });
 
-  it('leaves out what is switched off', () => {
+  it('leaves out flags that are off', () => {
     const args = dumpArguments({ ...dirs, pid: 1, shellJob: false, leaveRunning: false, fileLocks: false });
     expect(args.filter((arg) => /shell|leave|locks/.test(arg))).toEqual([]);
   });
 });
 
 describe('restoreArguments', () => {
-  it('leave the tasks to the nearest subreaper and tell the pid', () => {
+  it('leave the tasks to the nearest subreaper and write the pid to a file', () => {
     expect(
       restoreArguments({ ...dirs, pidFile: '/tmp/pid', shellJob: true, extraArgs: ['--weak-sysctls'] }),
     ).toEqual([

@@ -34,19 +34,19 @@ describe('readDumpStats', () => {
     });
   });
 
-  it('knows nothing when CRIU wrote none', () => {
+  it('returns undefined when CRIU wrote none', () => {
     expect(readDumpStats(dir)).toBeUndefined();
     expect(readPstree(dir)).toBeUndefined();
     expect(readInventory(dir)).toBeUndefined();
   });
 
-  it('names the file that is cut off', () => {
+  it('names a truncated file', () => {
     writeFileSync(join(dir, 'stats-dump'), statsDump.subarray(0, -3));
     expect(() => readDumpStats(dir)).toThrow(CriuImageError);
     expect(() => readDumpStats(dir)).toThrow(/stats-dump: stats image: truncated in a message/);
   });
 
-  it('names the file that is damaged', () => {
+  it('names a damaged file', () => {
     const damaged = Buffer.from(statsDump);
     damaged[12] = 0x7f; // a tag with a wire type that does not exist
     writeFileSync(join(dir, 'stats-dump'), damaged);
@@ -61,7 +61,7 @@ describe('readDumpStats', () => {
 });
 
 describe('decodeImage', () => {
-  it('refuses an image that is shorter than its head', () => {
+  it('refuses an image that is shorter than its header', () => {
     expect(() => decodeImage(Buffer.alloc(5), 'stats', StatsEntrySchema)).toThrow(CriuImageError);
     expect(decodeImage(statsDump.subarray(0, 8), 'stats', StatsEntrySchema)).toEqual([]);
     expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', StatsEntrySchema)).toThrow(

@@ -33,7 +33,7 @@ afterEach(() => {
 });
 
 describe('the status file', () => {
-  it('is read whole, without what this program does not know', () => {
+  it('is read completely, except for unknown events', () => {
     expect(parseOpStatus(lines.join('\n'))).toEqual({
       version: '0.1.0',
       variant: 'stock',
@@ -58,7 +58,7 @@ describe('the status file', () => {
     });
   });
 
-  it('keeps the last word about each task', () => {
+  it('keeps the latest outcome of each task', () => {
     const task = (outcome: string): string =>
       `{"event":"task","pid":5,"outcome":"${outcome}","prior":"running"}\n`;
     const status = parseOpStatus(`${begin}\n${task('dumped')}${task('rolled-back')}`);
@@ -66,7 +66,7 @@ describe('the status file', () => {
     expect(status?.end).toBeUndefined();
   });
 
-  it('may end in the middle of a line, as criu was killed', () => {
+  it('may end in the middle of a line when criu was killed', () => {
     expect(parseOpStatus(`${begin}\n{"event":"task","pi`)?.tasks).toEqual([]);
     expect(parseOpStatus('{"event":"beg')).toBeUndefined();
   });
@@ -75,7 +75,7 @@ describe('the status file', () => {
     ['no JSON', 'nonsense'],
     ['a wrong type', '{"event":"task","pid":"12","outcome":"failed","prior":"running"}'],
     ['an unknown outcome', '{"event":"task","pid":12,"outcome":"lost","prior":"running"}'],
-  ])('with %s is refused with the line', (_, line) => {
+  ])('with %s is refused, naming the line', (_, line) => {
     expect(() => parseOpStatus(`${begin}\n${line}\n`)).toThrow('line 2 of the plugin');
   });
 

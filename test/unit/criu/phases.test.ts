@@ -40,7 +40,7 @@ describe('phases', () => {
     ]);
   });
 
-  it('of a restore tell forking from restoring', () => {
+  it('of a restore separate forking from restoring', () => {
     const stats = { forkingMs: 4, restoreMs: 30, pagesRestored: 9 };
     expect(restorePhases({ durationMs: 50, status: undefined }, stats)).toEqual([
       { part: 'criu', name: 'fork', durationMs: 4 },
@@ -49,7 +49,7 @@ describe('phases', () => {
     ]);
   });
 
-  it('are never negative, and are one when nothing is known', () => {
+  it('are never negative, and only one if nothing is known', () => {
     expect(dumpPhases({ durationMs: 120, status }, dumpStats).at(-1)?.durationMs).toBe(0);
     expect(dumpPhases({ durationMs: 7, status: undefined }, undefined)).toEqual([
       { part: 'criu', name: 'rest', durationMs: 7 },

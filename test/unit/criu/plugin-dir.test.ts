@@ -23,7 +23,7 @@ function addPlugin(...path: string[]): string {
 }
 
 describe('findPluginDir', () => {
-  it('takes the directory that was asked for, and no other', () => {
+  it('uses only the directory that was asked for', () => {
     addPlugin('lib/stock');
     const chosen = addPlugin('chosen');
     const env = { CRIU_CUDA_BUILD_DIR: dir };
@@ -31,7 +31,7 @@ describe('findPluginDir', () => {
     expect(() => findPluginDir({ libdir: join(dir, 'lib') }, env)).toThrow(EnvironmentError);
   });
 
-  it('takes CRIU_LIBS_DIR before what is built', () => {
+  it('prefers CRIU_LIBS_DIR to what is built', () => {
     const built = addPlugin('lib/stock');
     const other = addPlugin('other');
     expect(findPluginDir({}, { CRIU_CUDA_BUILD_DIR: dir })).toBe(built);
@@ -47,7 +47,7 @@ describe('findPluginDir', () => {
     expect(() => findPluginDir({ libdir: both })).toThrow('contains 2 CUDA plugins');
   });
 
-  it('says which variant has to be built, and knows no others', () => {
+  it('names the variant that is not built, and rejects unknown ones', () => {
     const env = { CRIU_CUDA_BUILD_DIR: dir };
     expect(() => findPluginDir({ variant: 'stock' }, env)).toThrow('variant stock is not built');
     expect(() => findPluginDir({ variant: 'turbo' }, env)).toThrow(UsageError);

@@ -25,7 +25,7 @@ afterEach(() => {
 });
 
 describe('runDemo', { timeout: TIMEOUT_MS }, () => {
-  it('proves the way there and back, and leaves nothing', async () => {
+  it('proves a round trip and leaves nothing behind', async () => {
     const before = scratchDirs();
     const devices: string[] = [];
     const result = await runDemo({ software: true, bytes, onDevice: ({ device }) => devices.push(device) });

@@ -81,7 +81,7 @@ describe('a machine with a GPU and nothing else', () => {
     for (const check of report.checks) if (check.status !== 'ok') expect(check.remedy).toBeTruthy();
   });
 
-  it('sees a card without a driver', async () => {
+  it('finds a card without a driver', async () => {
     write('sys/bus/pci/devices/0000:01:00.0/vendor', '0x10de\n');
     write('sys/bus/pci/devices/0000:01:00.0/class', '0x030200\n');
     write('sys/bus/pci/devices/0000:02:00.0/vendor', '0x10de\n');
@@ -101,14 +101,14 @@ describe('a machine with a GPU and nothing else', () => {
 });
 
 describe('kernel and rights', () => {
-  it('is content with a usual machine', async () => {
+  it('passes on an ordinary machine', async () => {
     const report = await examineWith();
     for (const id of ['kernel', 'capabilities', 'ptrace', 'limits', 'thp', 'settings', 'run-dir']) {
       expect(get(report, id), id).toMatchObject({ status: 'ok' });
     }
   });
 
-  it('tells a kernel without checkpoint support from one that does not tell', async () => {
+  it('distinguishes a kernel without checkpoint support from one that does not say', async () => {
     write('proc/config.gz', gzipSync('# CONFIG_CHECKPOINT_RESTORE is not set\n'));
     expect(get(await examineWith(), 'kernel').status).toBe('missing');
     rmSync(join(root, 'proc/config.gz'));
@@ -117,7 +117,7 @@ describe('kernel and rights', () => {
     expect(get(await examineWith(), 'kernel').status).toBe('ok');
   });
 
-  it('misses rights, tracing, open files and huge pages', async () => {
+  it('reports missing rights, tracing, open files and huge pages', async () => {
     write('proc/self/status', 'CapEff:\t0000000000000000\n');
     write('proc/sys/kernel/yama/ptrace_scope', '3\n');
     write('proc/self/limits', 'Max open files            256                  512                  files\n');
@@ -136,7 +136,7 @@ describe('kernel and rights', () => {
 });
 
 describe('plugin directories', () => {
-  it('says what is in the one CRIU uses', async () => {
+  it('lists the contents of the one that CRIU uses', async () => {
     addCriu('/opt/lib/criu');
     const dir = join(root, 'opt/lib/criu');
     expect(get(await examineWith(), 'plugin-dir:/opt/lib/criu')).toMatchObject({ status: 'warning' });
@@ -169,11 +169,11 @@ describe('plugin directories', () => {
 });
 
 describe('containers', () => {
-  it('does not ask for any', async () => {
+  it('does not require any', async () => {
     expect(get(await examineWith(), 'podman')).toMatchObject({ status: 'ok' });
   });
 
-  it('wants a runtime with CRIU', async () => {
+  it('requires a runtime with CRIU', async () => {
     machine.script('bin/podman', 'echo "podman version 4.3.1"');
     machine.script('bin/crun', 'echo "crun version 1.8.1"; echo "+SYSTEMD +SELINUX"');
     const report = await examineWith();
@@ -186,7 +186,7 @@ describe('containers', () => {
     expect(get(await examineWith(), 'podman')).toMatchObject({ status: 'ok', found: '4.3.1' });
   });
 
-  it('says how runtimes find a CRIU that is not on PATH', async () => {
+  it('says how runtimes can find a CRIU outside PATH', async () => {
     machine.script('bin/runc', 'echo "runc version 1.1.5"');
     machine.script('cache/criu-4.2.1/criu', criuScript('4.2.1'));
     writeFileSync(join(machine.dir, 'cache/criu-4.2.1/COMPLETE'), '{}');
@@ -195,7 +195,7 @@ describe('containers', () => {
 });
 
 describe('settings and folders', () => {
-  it('repeats what is wrong with a setting', async () => {
+  it('reports what is wrong with a setting', async () => {
     const report = await examineWith({
       CRIU_CUDA_CONFIG: confFile('CRIU_CUDA_STREAMS = 99\n', 'wrong.conf'),
     });
@@ -204,13 +204,13 @@ describe('settings and folders', () => {
     expect(report.ready).toBe(false);
   });
 
-  it('notices variables nobody reads', async () => {
+  it('reports variables that nothing reads', async () => {
     expect(get(await examineWith({ CRIU_CUDA_STREAM: '4' }), 'settings')).toMatchObject({
       status: 'warning',
     });
   });
 
-  it('looks at the run directory', async () => {
+  it('checks the run directory', async () => {
     const path = join(machine.dir, 'run');
     expect(get(await examineWith(), 'run-dir').found).toContain('will be created');
     mkdirSync(path);
@@ -221,7 +221,7 @@ describe('settings and folders', () => {
     );
   });
 
-  it('looks at the image store', async () => {
+  it('checks the image store', async () => {
     write('proc/self/mountinfo', `1 0 0:1 / / rw - tmpfs tmpfs rw,size=1g\n`);
     const report = await examineWith({}, join(machine.dir, 'images', 'one'));
     const store = get(report, 'image-store');
@@ -231,7 +231,7 @@ describe('settings and folders', () => {
 });
 
 describe('findMount', () => {
-  it('takes the longest mount point, the last of two, and reads escapes', () => {
+  it('picks the longest mount point, the last of two equal ones, and decodes escapes', () => {
     const text = [
       '1 0 0:1 / / rw - ext4 /dev/a rw',
       '2 1 0:2 / /mnt rw - ext4 /dev/b rw',
@@ -255,7 +255,7 @@ describe('libdirsInOptions', () => {
 describe('the software driver', () => {
   it('is recognized', async (context) => {
     const library = softcudaLibrary();
-    if (!existsSync(library)) context.skip('the C build is not there: criu-cuda build');
+    if (!existsSync(library)) context.skip('the C parts are not built: criu-cuda build');
     const report = await examineWith({ CRIU_CUDA_DRIVER: library });
     expect(get(report, 'cuda-driver')).toMatchObject({ status: 'ok' });
     expect(get(report, 'cuda-driver').found).toContain('it is the software driver');

@@ -6,7 +6,7 @@ const A = 'GPU-00112233-4455-6677-8899-aabbccddeeff';
 const B = 'ffeeddcc-bbaa-9988-7766-554433221100';
 
 describe('parseUuid', () => {
-  it('gives the bytes in the order they are written', () => {
+  it('returns the bytes in the order in which they are written', () => {
     expect(parseUuid(A)).toEqual([0, 17, 34, 51, 68, 85, 102, 119, 136, 153, 170, 187, 204, 221, 238, 255]);
     expect(parseUuid(B)[0]).toBe(0xff);
   });

@@ -10,7 +10,7 @@ const HEAD_BYTES = 24;
 const fixture = readFileSync(join(projectRoot, 'test/fixtures/gpu-image/cuda-4242.img'));
 const parse = (bytes: Buffer) => parseManifest(bytes, 'cuda-4242.img');
 
-/** The fixture with bytes replaced, behind a right checksum. */
+/** The fixture with bytes replaced, and a matching checksum. */
 function sealed(change: (bytes: Buffer) => void, length = fixture.length): Buffer {
   const bytes = Buffer.from(fixture.subarray(0, length));
   change(bytes);
@@ -85,7 +85,7 @@ describe('parseManifest', () => {
     }
   });
 
-  it('refuses or reads whatever stands behind a right checksum, and throws nothing else', () => {
+  it('reads or refuses any contents with a matching checksum, and throws nothing else', () => {
     let refused = 0;
     for (let at = HEAD_BYTES; at < fixture.length; at += 1) {
       for (const value of [0x00, 0x01, 0x7f, 0x80, 0xff]) {
@@ -97,7 +97,7 @@ describe('parseManifest', () => {
     expect(refused).toBeGreaterThan(fixture.length);
   });
 
-  it('names what is not an image and versions it does not know', () => {
+  it('names a file that is not an image, and unknown versions', () => {
     expect(refusal(Buffer.from('\x54\x56\x43\x19 something of CRIU'))).toContain('not a GPU image');
     const other = Buffer.from(fixture);
     other.writeUInt32LE(7, 8);

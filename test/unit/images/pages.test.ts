@@ -43,7 +43,7 @@ it.each([
   }).toThrow(new GpuImageError(`cuda-host-7.img: ${message}`));
 });
 
-it('refuses sizes that cannot be', () => {
+it('refuses impossible sizes', () => {
   expect(() => {
     check([], 0);
   }).toThrow('cuda-host-7.img: size is 0');

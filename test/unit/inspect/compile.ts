@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-/** Compiles small CRIU plugins, so that tests read files a linker made. */
+/** Compiles small CRIU plugins, so that tests read files that a linker made. */
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { exec } from '../../../lib/exec.ts';
 
 export interface PluginSource {
   name: string;
-  /** Content of `ccr_plugin_info`. */
+  /** Contents of `ccr_plugin_info`. */
   identity?: string;
-  /** Numbers of hooks that stand in the descriptor. */
+  /** Numbers of the hooks in the descriptor. */
   hooks?: readonly number[];
   /** Number of a hook that a constructor registers. */
   constructorHook?: number;
-  /** Number of a hook in the descriptor that is the function `exported` of `extra`. */
+  /** Number of a hook in the descriptor whose function is `exported` from `extra`. */
   exportedHook?: number;
-  /** More C source. */
+  /** Additional C source. */
   extra?: string;
 }
 

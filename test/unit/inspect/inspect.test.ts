@@ -28,7 +28,7 @@ afterAll(() => {
 });
 
 describe('inspectPlugin', () => {
-  it('reads hooks that stand in the descriptor', async () => {
+  it('reads hooks in the descriptor', async () => {
     const path = await compilePlugin(dir, 'cuda_plugin.so', {
       name: 'cuda_plugin',
       identity: 'ccr-plugin: version=9.8.7 variant=stock',
@@ -49,7 +49,7 @@ describe('inspectPlugin', () => {
     });
   });
 
-  it('tells hooks that constructors register from the names, also when stripped', async () => {
+  it('finds hooks that constructors register by their names, also in a stripped file', async () => {
     const path = await compilePlugin(dir, 'constructors.so', { name: 'cuda_plugin', constructorHook: 10 });
     await exec('strip', [path]);
     expect(inspectPlugin(path)).toMatchObject({
@@ -100,7 +100,7 @@ describe('inspectPlugin', () => {
 });
 
 describe('parseElf', () => {
-  it('agrees with readelf about a real library', async () => {
+  it('agrees with readelf on a real library', async () => {
     const path = await compilePlugin(dir, 'compare.so', { name: 'x', hooks: [11] });
     const elf = parseElf(readFileSync(path));
     const { stdout } = await exec('readelf', ['-Wn', '-d', path]);
@@ -123,7 +123,7 @@ describe('inspectPluginDirectory', () => {
     ]);
   });
 
-  it('is empty where there is no directory', () => {
+  it('is empty if there is no directory', () => {
     expect(inspectPluginDirectory(join(dir, 'nothing'))).toEqual([]);
   });
 });
@@ -133,8 +133,8 @@ const upstream = cachedCriuDirs(cacheDir())
   .find((path) => existsSync(path));
 
 describe("CRIU's own plugin", () => {
-  it('is told from ours', (context) => {
-    if (upstream === undefined) return context.skip('setup has built no CRIU here');
+  it('is distinguished from ours', (context) => {
+    if (upstream === undefined) return context.skip('setup has not built CRIU here');
     expect(inspectPlugin(upstream)).toMatchObject({
       kind: 'upstream-cuda',
       descriptor: {
@@ -149,7 +149,7 @@ describe("CRIU's own plugin", () => {
 
 describe('our plugin', () => {
   it('says what it is', (context) => {
-    if (!existsSync(variantPlugin('stock'))) context.skip('the C build is not there: criu-cuda build');
+    if (!existsSync(variantPlugin('stock'))) context.skip('the C parts are not built: criu-cuda build');
     const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
       version: string;
     };

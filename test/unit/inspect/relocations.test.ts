@@ -42,7 +42,10 @@ function read(bytes: Buffer) {
   return { addressOf, pointer: (name: string, offset = 0) => elf.readPointer(addressOf(name) + offset) };
 }
 
-/** Gives the relocation of an address a type that no machine has. An entry is r_offset, then r_info with the type first. */
+/**
+ * Gives the relocation of an address a type that does not exist on any machine. An entry is r_offset, then r_info with
+ * the type first.
+ */
 function damage(bytes: Buffer, address: number): void {
   const offset = Buffer.alloc(8);
   offset.writeBigUInt64LE(BigInt(address));
@@ -52,20 +55,20 @@ function damage(bytes: Buffer, address: number): void {
 }
 
 describe('a pointer that is relocated by a symbol', () => {
-  it('points to the symbol, as far beside it as the addend says', () => {
+  it('points to the symbol plus the addend', () => {
     const { addressOf, pointer } = read(readFileSync(path));
     expect(pointer('to_function')).toBe(addressOf('exported'));
     expect(pointer('to_element')).toBe(addressOf('table') + 8);
     expect(pointer('to_before')).toBe(addressOf('table') - 4);
   });
 
-  it('is a name when the symbol is of another library, and nothing when it is null', () => {
+  it('is a name if the symbol is from another library, and undefined if it is null', () => {
     const { pointer } = read(readFileSync(path));
     expect(pointer('to_other')).toBe('puts');
     expect(pointer('pointers', 8)).toBeUndefined();
   });
 
-  it('is refused when the type of the relocation is not known', () => {
+  it('is refused if the type of the relocation is unknown', () => {
     const bytes = readFileSync(path);
     damage(bytes, read(bytes).addressOf('to_element'));
     expect(() => read(bytes).pointer('to_element')).toThrow('relocation type 99 is not known');
@@ -79,7 +82,7 @@ it('finds hooks that are exported functions in the descriptor', () => {
   });
 });
 
-it('is told from a file that only looks like one when a relocation is damaged', () => {
+it('is not recognized if a relocation is damaged', () => {
   const bytes = readFileSync(path);
   const elf = parseElf(bytes);
   const descriptor = elf.dynamicSymbols.find(({ name }) => name === 'CR_PLUGIN_DESC');

@@ -33,7 +33,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** Builds a variant's folder: a plugin of ours and helper programs beside it. */
+/** Builds the folder of a variant: our plugin and its helper programs. */
 async function variantFolder(
   variant: string,
   version: string,
@@ -135,7 +135,7 @@ describe('install', () => {
     expect(existsSync(libdir)).toBe(false);
   });
 
-  it('waits for no other installation, and takes over from a killed one', async () => {
+  it('does not wait for another installation, and takes over from a killed one', async () => {
     const source = await variantFolder('stock', '1.0.0');
     const lock = join(libdir, '.criu-cuda-backup', 'lock');
     mkdirSync(join(libdir, '.criu-cuda-backup'), { recursive: true });
@@ -158,7 +158,7 @@ describe('install', () => {
 });
 
 describe('rollback', () => {
-  it('goes back step by step', async () => {
+  it('rolls back step by step', async () => {
     const upstream = await upstreamPlugin();
     await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     await installPlugin({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
@@ -178,7 +178,7 @@ describe('rollback', () => {
     expect(existsSync(plugin())).toBe(false);
   });
 
-  it('refuses when the plugin was replaced by somebody else', async () => {
+  it('refuses if another program replaced the plugin', async () => {
     await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     rmSync(plugin());
     const upstream = await upstreamPlugin();
@@ -186,7 +186,7 @@ describe('rollback', () => {
     expect(readFileSync(plugin())).toEqual(upstream);
   });
 
-  it('refuses kept files that were damaged', async () => {
+  it('refuses damaged backups', async () => {
     await upstreamPlugin();
     await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     writeFileSync(join(libdir, '.criu-cuda-backup', '1', 'cuda_plugin.so'), 'x');
@@ -196,7 +196,7 @@ describe('rollback', () => {
 });
 
 describe('uninstall', () => {
-  it('leaves the directory as it was before the first installation', async () => {
+  it('restores the directory as it was before the first installation', async () => {
     const upstream = await upstreamPlugin();
     await installPlugin({ source: await variantFolder('stock', '1.0.0'), libdir });
     await installPlugin({ source: await variantFolder('parallel', '2.0.0', ['cuda-poold']), libdir });
@@ -205,7 +205,7 @@ describe('uninstall', () => {
     expect(readFileSync(plugin())).toEqual(upstream);
   });
 
-  it('creates nothing where nothing was installed', async () => {
+  it('creates nothing if nothing was installed', async () => {
     await expect(uninstallPlugin({ libdir })).rejects.toMatchObject({ code: 'ERR_INSTALL_REFUSED' });
     expect(existsSync(libdir)).toBe(false);
   });

@@ -21,14 +21,14 @@ function cacheCriu(version: string, complete = true): string {
 }
 
 describe('findCriu', () => {
-  it('takes the one on PATH when it will do', async () => {
+  it('uses the one on PATH if it is good enough', async () => {
     const path = machine.script('bin/criu', criuScript('4.0'));
     cacheCriu('4.2.1');
     const found = await findCriu(machine.system);
     expect(found).toEqual({ criu: { path, origin: 'path', version: '4.0', usable: true }, rejected: [] });
   });
 
-  it('passes over one that is too old and takes the newest of the cache', async () => {
+  it('skips one that is too old and uses the newest in the cache', async () => {
     const old = machine.script('bin/criu', criuScript('3.17.1'));
     cacheCriu('4.1.1');
     const path = cacheCriu('4.10');
@@ -46,7 +46,7 @@ describe('findCriu', () => {
     ]);
   });
 
-  it('tells why criu check fails', async () => {
+  it('says why criu check fails', async () => {
     const check = 'echo "Warn  (x): odd" >&2; echo "Error (cr-check.c:1): no such call" >&2; exit 1';
     machine.script('bin/criu', criuScript('4.2.1', check));
     const found = await findCriu(machine.system);
@@ -54,7 +54,7 @@ describe('findCriu', () => {
     expect(found.rejected[0]?.reason).toBe('criu check fails: Error (cr-check.c:1): no such call');
   });
 
-  it('wants no other when CRIU_CUDA_CRIU names one', async () => {
+  it('uses no other if CRIU_CUDA_CRIU names one', async () => {
     cacheCriu('4.2.1');
     const chosen = join(machine.dir, 'nothing-here');
     const env = { ...machine.system.env, CRIU_CUDA_CRIU: chosen };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The figures for Prometheus, asked for as Prometheus does. */
+/** The daemon's metrics, requested the way Prometheus does. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request, type IncomingHttpHeaders, type Server as HttpServer } from 'node:http';
@@ -48,7 +48,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** A daemon that gives every question at its control socket this answer. */
+/** A daemon that answers every request at its control socket like this. */
 async function answerWith(text: string): Promise<void> {
   daemon = createServer((socket) => socket.end(text));
   daemon.listen(controlSocket(dir));
@@ -95,8 +95,8 @@ async function serve(): Promise<{ socketPath: string }> {
   return { socketPath };
 }
 
-describe('the server of the figures', () => {
-  it('answers with what the daemon says, in the text format of Prometheus', async () => {
+describe('the metrics server', () => {
+  it('answers with the status of the daemon in the text format of Prometheus', async () => {
     await answerWith(wire(status));
     const answer = await ask(await serve(), '/metrics');
     expect(answer.status).toBe(200);
@@ -135,8 +135,12 @@ describe('the server of the figures', () => {
   it.each([
     ['there is no daemon', undefined, 'no pool daemon answers'],
     ['the daemon refuses', '{"error":{"errno":1,"message":"not now"}}\n', 'not now'],
-    ['the daemon breaks off', '{"version":', 'closed the connection before the end of its answer'],
-  ])('says only that it is down when %s, and why in a header', async (_when, said, reason) => {
+    [
+      'the daemon closes the connection early',
+      '{"version":',
+      'closed the connection before the end of its answer',
+    ],
+  ])('says only that the daemon is down when %s, and why in a header', async (_when, said, reason) => {
     if (said !== undefined) await answerWith(said);
     const answer = await ask(await serve(), '/metrics');
     expect(answer.status).toBe(200);
@@ -152,7 +156,7 @@ describe('the server of the figures', () => {
     ['/metrics/more', 'GET'],
     ['/metrics', 'POST'],
     ['/metrics', 'DELETE'],
-  ])('has nothing at %s for %s, and does not ask the daemon', async (path, method) => {
+  ])('answers %s for %s with an error, without asking the daemon', async (path, method) => {
     let asked = 0;
     await answerWith(wire(status));
     daemon?.on('connection', () => (asked += 1));
@@ -170,7 +174,7 @@ describe('the server of the figures', () => {
 });
 
 describe('formatPoolMetrics', () => {
-  it('escapes what would end a label', () => {
+  it('escapes characters that would end a label', () => {
     const odd = 'a"b\\c\nd';
     const text = formatPoolMetrics({ ...status, devices: [device(odd, 1)] });
     expect(parseExposition(text).get('criu_cuda_pool_device_free_bytes')?.samples).toEqual([
@@ -178,7 +182,7 @@ describe('formatPoolMetrics', () => {
     ]);
   });
 
-  it('has no samples of devices where there are none', () => {
+  it('has no samples of devices if there are none', () => {
     const families = parseExposition(formatPoolMetrics({ ...status, devices: [] }));
     expect(families.get('criu_cuda_pool_device_free_bytes')?.samples).toEqual([]);
   });

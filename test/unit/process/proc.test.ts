@@ -12,7 +12,7 @@ import {
 } from '../../../lib/process/index.ts';
 
 describe('parseStat', () => {
-  it('copes with spaces and brackets in the name', () => {
+  it('accepts spaces and parentheses in the name', () => {
     const line = '42 (a) (b c) S 7 40 39 34816 42 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1';
     expect(parseStat(line)).toEqual({
       pid: 42,

@@ -23,7 +23,7 @@ afterEach(() => {
   undo();
 });
 
-/** A shell that ends at once leaves `script` behind, which may read a line from fd 3 to wait for `go`. */
+/** A shell that ends at once and leaves `script` behind; the script may read a line from fd 3 to wait for `go`. */
 async function orphan(script: string): Promise<{ pid: number; go: () => void }> {
   const shell = spawn('sh', ['-c', `sh -c '${script}' >&2 & echo $!`], {
     stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
@@ -36,7 +36,7 @@ async function orphan(script: string): Promise<{ pid: number; go: () => void }> 
   return { pid: Number(text), go: () => gate.end('go\n') };
 }
 
-/** Waits for a condition that another process brings about and gives no event for. */
+/** Waits for a condition that another process causes and for which there is no event. */
 async function until(holds: () => boolean): Promise<void> {
   const end = Date.now() + 5000;
   while (!holds() && Date.now() < end) await new Promise((resolve) => setImmediate(resolve));
@@ -51,7 +51,7 @@ describe('waitForExit', () => {
     expect(readStat(pid)).toBeUndefined();
   });
 
-  it('tells the signal that ended an orphan', async () => {
+  it('reports the signal that ended an orphan', async () => {
     const { pid } = await orphan('exec sleep 60');
     expect(readStat(pid)?.ppid).toBe(process.pid);
     process.kill(pid, 'SIGUSR1');
@@ -75,7 +75,7 @@ describe('waitForExit', () => {
     expect(readStat(pid)).toBeUndefined();
   });
 
-  it('leaves the children of Node to Node', async () => {
+  it('does not collect children that Node started', async () => {
     const child = spawn('sh', ['-c', 'exit 5']);
     const closed = once(child, 'exit');
     const { pid, go } = await orphan('read line <&3; exit 3');
@@ -95,21 +95,21 @@ describe('waitForExit', () => {
     await parentEnded;
   });
 
-  it('returns at once for a pid that is not there', async () => {
+  it('returns at once for a pid that does not exist', async () => {
     const { pid, go } = await orphan('read line <&3; exit 0');
     go();
     await waitForExit(pid);
     expect(await waitForExit(pid)).toEqual({ kind: 'unknown' });
   });
 
-  it('gives up at the timeout and leaves the process alone', async () => {
+  it('stops waiting at the timeout and does not touch the process', async () => {
     const { pid } = await orphan('exec sleep 60');
     expect(await waitForExit(pid, { timeoutMs: 20 })).toBeUndefined();
     expect(isAlive(pid)).toBe(true);
     await killTree(pid);
   });
 
-  it('gives up with the reason of the abort', async () => {
+  it('stops waiting with the reason of the abort', async () => {
     const { pid } = await orphan('exec sleep 60');
     const stop = new AbortController();
     const waiting = waitForExit(pid, { signal: stop.signal });
@@ -120,7 +120,7 @@ describe('waitForExit', () => {
 });
 
 describe('becomeSubreaper', () => {
-  it('is undone only by the one who asked first', async () => {
+  it('is undone only by the first caller', async () => {
     const inner = becomeSubreaper();
     inner();
     const { pid } = await orphan('exec sleep 60');
@@ -138,7 +138,7 @@ describe('killTree', () => {
     expect(pids.filter((one) => readStat(one) !== undefined)).toEqual([]);
   });
 
-  it('gives the root time to end by itself', async () => {
+  it('gives the root time to end', async () => {
     const { pid } = await orphan('trap "exit 0" TERM; sleep 60 & wait');
     await until(() => readProcessTree(pid).length === 2);
     const started = Date.now();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The page in a real browser: charts are drawn, nothing is loaded, nothing complains. */
+/** The page in a real browser: charts are drawn, nothing is loaded, no error is reported. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { environment, result, resultCase, sample } from '../../helpers/results.t
 const browsers = ['chromium-headless-shell', 'chromium', 'google-chrome'];
 const program = browsers.map((name) => findOnPath(name, process.env.PATH)).find((path) => path !== undefined);
 
-/** A matrix of four cells, so that every kind of chart is there. */
+/** A matrix of four cells, so that every kind of chart occurs. */
 function matrix(): BenchmarkResult {
   const cases = [1, 8].flatMap((streams) =>
     [4, 32].map((chunkMb) =>
@@ -31,7 +31,7 @@ function matrix(): BenchmarkResult {
 function brightness(color: string): number {
   const hex = (/^#(..)(..)(..)$/.exec(color) ?? []).slice(1).map((digits) => parseInt(digits, 16));
   const channels = hex.length === 3 ? hex : (color.match(/\d+/g) ?? []).map(Number);
-  if (channels.length !== 3) throw new Error(`${color} is not a color this test knows`);
+  if (channels.length !== 3) throw new Error(`${color} is not a color that this test can parse`);
   return channels.reduce((sum, channel) => sum + channel, 0) / (3 * 255);
 }
 
@@ -80,7 +80,7 @@ describe('the page of a report', () => {
       expect(await tab.locator('.banner').innerText()).toContain('SOFTWARE DRIVER');
       expect(await tab.locator('h2').allInnerTexts()).toEqual(['<matrix>', 'plain']);
       expect(await tab.locator('td', { hasText: '</script><b>' }).count()).toBe(1);
-      // the text of a chart is bright on dark, and dark on light
+      // text in charts is bright on dark, and dark on bright
       const fill = await charts.first().locator('svg text[fill]').first().getAttribute('fill');
       expect(brightness(fill ?? '') > 0.5).toBe(colorScheme === 'dark');
       expect(complaints).toEqual([]);

@@ -35,7 +35,7 @@ const onSoftware = (one: BenchmarkResult): BenchmarkResult => ({
 });
 
 describe('loadReport', () => {
-  it('takes all results of a directory, and says what it left out', () => {
+  it('reads all results of a directory, and says what it left out', () => {
     put('b.json', result({ stock: [10] }));
     put('a.json', result({ stock: [20] }));
     const other = put('package.json', { name: 'x' });
@@ -45,7 +45,7 @@ describe('loadReport', () => {
     expect(report.software).toBe(false);
   });
 
-  it('refuses to put software beside hardware, in one directory, as comparison, and as limit', () => {
+  it('refuses to mix software and hardware results: in one directory, as a comparison, and as limits', () => {
     const hardware = put('gpu.json', result({ stock: [10] }));
     const software = put('soft.json', onSoftware(result({ stock: [10] })));
     expect(() => loadReport(dir)).toThrow(`${software} was measured on the software driver`);
@@ -62,7 +62,7 @@ describe('loadReport', () => {
     expect(() => loadReport(dir)).toThrow('limits.pcie');
   });
 
-  it('compares with an earlier result of the same workload, and tells what else changed', () => {
+  it('compares with an earlier result of the same workload, and says what else changed', () => {
     const now = put('now.json', result({ stock: [10, 11, 12], parallel: [1, 1, 1] }));
     const before = put(
       'before.json',
@@ -77,7 +77,7 @@ describe('loadReport', () => {
 });
 
 describe('the cases of a report', () => {
-  it('are those asked for, in that order, and the first one is what the others are measured by', () => {
+  it('are the requested ones, in that order, and the first one is the baseline', () => {
     put('a.json', result({ stock: [100], parallel: [10], full: [4] }));
     put('b.json', result({ remap: [50] }));
     const report = loadReport(dir, { cases: ['parallel', 'full'] });
@@ -90,7 +90,7 @@ describe('the cases of a report', () => {
     expect(reportText(report)).not.toContain('stock');
   });
 
-  it('name those that are nowhere', () => {
+  it('are refused if no result has them', () => {
     put('a.json', result({ stock: [100] }));
     expect(() => loadReport(dir, { cases: ['stock', 'fast'] })).toThrow('no result has a case "fast"');
   });
@@ -101,8 +101,8 @@ describe('the cases of a report', () => {
   });
 });
 
-describe('the figures', () => {
-  it('add up: the phases of a restore are the time to verified', () => {
+describe('the numbers', () => {
+  it('add up: the phases of a restore are its time until verified', () => {
     const phases = phaseMedians(result({ stock: [90, 100, 110] }), 'stock', 'restore');
     expect(phases.map(({ name }) => name)).toEqual([
       'driver: restore',
@@ -112,7 +112,7 @@ describe('the figures', () => {
     expect(phases.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(100);
   });
 
-  it('map streams against chunks, with a gap where nothing was measured', () => {
+  it('are a map of streams against chunks, with a gap where nothing was measured', () => {
     const cell = (streams: number, chunkMb: number) => ({
       ...resultCase(`s${streams} c${chunkMb}`, { variant: 'parallel', streams, chunkMb, store: '/a' }),
     });
@@ -131,18 +131,18 @@ describe('the figures', () => {
     ]);
   });
 
-  it('know the device memory of a workload', () => {
+  it('include the device memory of a workload', () => {
     const workload = (...words: string[]) => result({ stock: [1] }, { workload: words });
     expect(deviceBytes(workload('--alloc', '512Mx32', '--alloc', '1G'))).toBe(17 * 2 ** 30);
     expect(deviceBytes(workload('--other'))).toBeUndefined();
   });
 
-  it('take the device memory of another program from its images', () => {
+  it('include the device memory of another program, from its images', () => {
     const samples = [sample('stock', 0, 10), { ...sample('full', 0, 5), deviceBytes: 2 ** 31 }];
     expect(deviceBytes(result({}, { workload: ['server'], samples }))).toBe(2 ** 31);
   });
 
-  it('predict from rates', () => {
+  it('include predictions from rates', () => {
     expect(predict(limits, 100e9)).toEqual({
       pcieMs: 2000,
       readMs: 5000,
@@ -157,7 +157,7 @@ describe('the figures', () => {
 });
 
 describe('reportMarkdown', () => {
-  it('has a picture for every chart it shows, each an SVG with the names of its cases', () => {
+  it('has an SVG for every chart, with the names of its cases', () => {
     put('one.json', onSoftware(result({ stock: [10, 11], 'par|allel': [5, 6] })));
     const { text, pictures } = reportMarkdown(loadReport(dir), 'r');
     expect(text).toContain('> **SOFTWARE DRIVER: these times mean nothing**');

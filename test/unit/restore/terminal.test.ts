@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A shell job gets its terminal from criu, which therefore has to have ours. */
+/** A shell job gets its terminal from criu, so criu needs to have ours. */
 import { mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,13 +19,16 @@ afterEach(() => {
 });
 
 interface Seen {
-  /** Criu's stdin. */
+  /** Stdin of criu. */
   stdin: string;
   processGroup: number;
   args: string[];
 }
 
-/** Restores by a criu that only looks around and fails. @param session of the dumped root, whose pid is 1 */
+/**
+ * Restores with a criu that only records its environment and fails.
+ * @param session of the dumped root, whose pid is 1
+ */
 async function look(session: number, options: Partial<RestoreOptions> = {}): Promise<Seen> {
   const imagesDir = join(dir, 'images');
   writeImages(imagesDir, { session });
@@ -47,7 +50,7 @@ const own = {
   processGroup: readStat(process.pid)?.processGroup,
 };
 
-it('gives criu our stdin and leaves it in our process group for a shell job on a terminal', async () => {
+it('gives criu our stdin and keeps it in our process group for a shell job on a terminal', async () => {
   process.stdin.isTTY = true;
   const seen = await look(0);
   expect(seen).toMatchObject(own);
@@ -58,16 +61,13 @@ it.each([
   ['for a shell job without a terminal', 0, false, {}, true],
   ['for a tree that leads its session', 1, true, {}, false],
   ['when told that it is not a shell job', 0, true, { shellJob: false }, false],
-] as const)(
-  'runs criu in a group of its own, with no input, %s',
-  async (_when, session, tty, options, job) => {
-    process.stdin.isTTY = tty;
-    const seen = await look(session, options);
-    expect(seen.stdin).toBe('/dev/null');
-    expect(seen.processGroup).not.toBe(own.processGroup);
-    expect(seen.args.includes('--shell-job')).toBe(job);
-  },
-);
+] as const)('runs criu in its own group, without input, %s', async (_when, session, tty, options, job) => {
+  process.stdin.isTTY = tty;
+  const seen = await look(session, options);
+  expect(seen.stdin).toBe('/dev/null');
+  expect(seen.processGroup).not.toBe(own.processGroup);
+  expect(seen.args.includes('--shell-job')).toBe(job);
+});
 
 it('gives criu the terminal when told that it is a shell job', async () => {
   process.stdin.isTTY = true;

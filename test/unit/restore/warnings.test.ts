@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/** CRIU ends well when a device restore failed; only the plugin's status file tells. What is said without one. */
+/**
+ * CRIU exits with 0 even if a device restore failed; only the plugin's status file says so. What is reported without
+ * one.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +24,7 @@ afterEach(async () => {
 
 const start = 'sleep 1000 >/dev/null 2>&1 & echo $! > "$pidfile"';
 
-/** Restores by a criu that starts a task and says that all is well. */
+/** Restores with a criu that starts a task and reports success. */
 async function warningsOf(plugins: readonly string[], script = start): Promise<string[]> {
   const imagesDir = join(dir, 'images');
   writeImages(imagesDir, { plugins });
@@ -35,7 +38,7 @@ it('warns when the images need the plugin and it wrote no status file', async ()
   expect(warnings).toEqual([expect.stringMatching(/plugin wrote no status file.*run directory/)]);
 });
 
-it('does not warn when the images need no CUDA plugin', async () => {
+it('does not warn when the images do not need the CUDA plugin', async () => {
   expect(await warningsOf([])).toEqual([]);
   await restored?.kill(0);
   expect(await warningsOf(['amdgpu_plugin'])).toEqual([]);

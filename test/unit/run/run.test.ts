@@ -52,11 +52,11 @@ describe('run', () => {
     await fileAppears('usr1');
     program.send('SIGTERM');
     expect(await program.ended).toEqual({ kind: 'exited', code: 3 });
-    sendSignal(-program.pid, 'SIGKILL'); // its last sleep, if it has come to it
+    sendSignal(-program.pid, 'SIGKILL'); // its last sleep, if it has been started
     expect(process.listenerCount('SIGUSR1')).toBe(0);
   });
 
-  it('refuses a command that is not there', async () => {
+  it('refuses a command that does not exist', async () => {
     await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow(UsageError);
     await expect(startProgram({ command: join(dir, 'missing') })).rejects.toThrow(
       `cannot run ${join(dir, 'missing')}`,

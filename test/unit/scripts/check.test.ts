@@ -57,7 +57,7 @@ describe('scripts/licenses.mjs', () => {
     return run('licenses.mjs');
   };
 
-  it('accepts what is on its list, and a choice with one that is', async () => {
+  it('accepts what is on its list, and a choice that includes one', async () => {
     const packages = {
       'node_modules/a': { license: 'MIT' },
       'node_modules/b': { license: '(GPL-3.0-only OR ISC)' },
@@ -98,7 +98,7 @@ describe('scripts/metadata.mjs', () => {
     write('dist/cli.js', '');
   };
 
-  it('writes the copies, and then finds them right', async () => {
+  it('writes the copies, and then accepts them', async () => {
     files('1.2.3', '# Changelog\n\n## Unreleased\n\n## 1.2.3 - 2031-05-06\n');
     expect(await run('metadata.mjs')).toEqual([
       1,
@@ -134,7 +134,7 @@ describe('scripts/metadata.mjs', () => {
 });
 
 describe('scripts/skips.mjs', () => {
-  it('accepts what a machine rules out, and nothing that could be installed', async () => {
+  it('accepts reasons that a machine imposes, but nothing that could be installed', async () => {
     const skips = [
       'ctest softcuda_abi: no cuda.h was found at build time',
       'containers: podman is not installed: criu-cuda setup --containers',
@@ -152,7 +152,7 @@ describe('scripts/skips.mjs', () => {
 });
 
 describe('scripts/check.mjs', () => {
-  it('runs the checks that are named, and lists them for a name it does not have', async () => {
+  it('runs the named checks, and lists all of them for an unknown name', async () => {
     expect(await run('check.mjs', '--only', 'metadata,licenses')).toEqual([0, []]);
     const [code, lines] = await run('check.mjs', '--only', 'metadata,spelling');
     expect(code).toBe(2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The mutator of C files: what it changes, and what it leaves alone. */
+/** The mutator of C files: what it changes, and what it does not. */
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

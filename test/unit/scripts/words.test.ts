@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The tool that keeps the English plain: every entry of its vocabulary bites, and it reads prose only. */
+/** The tool that keeps the English plain: every entry of its vocabulary matches, and it reads prose only. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -33,7 +33,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** Checks one file of this text, and returns what the tool says, a finding a line: "LINE: TEXT". */
+/** Checks one file with this text. @returns the findings, one per line: "LINE: TEXT" */
 async function check(
   name: string,
   text: string,
@@ -56,7 +56,7 @@ describe('the vocabulary', () => {
     expect(ofText.length).toBeGreaterThan(50);
   });
 
-  // One file for all: an example a paragraph, on odd lines.
+  // One file for all: one example per paragraph, on odd lines.
   it.each([
     ['docs.md', (text: string) => text],
     ['comment.c', (text: string) => `/* ${text} */`],

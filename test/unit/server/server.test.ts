@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-/** An inference server that answers what it should not. */
+/** An inference server with wrong answers. */
 import { once } from 'node:events';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Server } from '../../../lib/server/index.ts';
 
-/** What was asked for, in order: `GET /health`. */
+/** The requests, in order: `GET /health`. */
 let asked: string[];
 let bodies: string[];
 let http: HttpServer;
@@ -41,7 +41,7 @@ describe('a request', () => {
   it.each([
     ['is not known', 404, 'no such page', 'answered 404: no such page'],
     ['fails', 500, completion, 'answered 500: Paris'],
-    ['is answered by nothing', 200, '', 'answered 200: nothing'],
+    ['closes the connection', 200, '', 'answered 200: nothing'],
     ['has no content', 204, '', 'answered 204: nothing'],
   ])('that %s is an error with the address and the status', async (_what, status, text, said) => {
     routes['POST /v1/completions'] = reply(status, text);
@@ -88,7 +88,7 @@ describe('the health of a server', () => {
     expect(await new Server({ url }).isHealthy()).toBe(healthy);
   });
 
-  it('is bad when it breaks off, and when nobody listens', async () => {
+  it('is bad when it closes the connection, and when nothing listens', async () => {
     routes['GET /health'] = (response) => {
       response.destroy();
     };
@@ -97,7 +97,7 @@ describe('the health of a server', () => {
     expect(await new Server({ url }).isHealthy()).toBe(false);
   });
 
-  it('is asked for until it is well, at the path that was given', async () => {
+  it('is polled at the given path until it is good', async () => {
     let left = 3;
     routes['GET /ready'] = (response) => {
       reply((left -= 1) === 0 ? 200 : 503, '')(response);
@@ -107,7 +107,7 @@ describe('the health of a server', () => {
     expect(asked).toEqual(['GET /ready', 'GET /ready', 'GET /ready']);
   });
 
-  it('is given up after the time, with the last words of its host', async () => {
+  it('is not awaited beyond the timeout, and the error has the last output of its host', async () => {
     const host = {
       name: 'box',
       isRunning: () => Promise.resolve(true),

@@ -30,7 +30,7 @@ function load(text: string, env: Environment = {}): ReturnType<typeof loadSettin
 }
 
 describe('loadSettings', () => {
-  it('has the defaults where the file says nothing', () => {
+  it('has the defaults for what the file does not set', () => {
     const loaded = load('');
     expect(loaded.settings).toMatchObject({
       CRIU_CUDA_STREAMS: 8,
@@ -42,7 +42,7 @@ describe('loadSettings', () => {
     expect(loaded.origins.CRIU_CUDA_STREAMS).toEqual({ source: 'default' });
   });
 
-  it('takes the environment before the file and remembers the line', () => {
+  it('prefers the environment to the file, and remembers the line', () => {
     const loaded = load(
       '# threads\n\n  CRIU_CUDA_STREAMS = 4 \nCRIU_CUDA_IO=direct\nCRIU_CUDA_CHUNK_MB=2\n',
       {
@@ -64,12 +64,12 @@ describe('loadSettings', () => {
     expect(load('CRIU_CUDA_INTERCEPT = off').settings.CRIU_CUDA_INTERCEPT).toEqual([]);
   });
 
-  it('wants a file that was named', () => {
+  it('requires a file that was named', () => {
     expect(() => loadSettings({ CRIU_CUDA_CONFIG: file })).toThrow(/cuda\.conf: cannot be read: ENOENT/);
   });
 });
 
-/** Each line is wrong for a reason of its own; C has to refuse it too, with the same sentence. */
+/** Each line is wrong for its own reason; C must refuse it too, with the same message. */
 const wrongLines: [string, string][] = [
   ['CRIU_CUDA_STREAMS = 33', 'CRIU_CUDA_STREAMS is "33"; accepted: 1-32'],
   ['CRIU_CUDA_STREAMS = 8x', 'CRIU_CUDA_STREAMS is "8x"; accepted: 1-32'],
@@ -91,14 +91,14 @@ describe('a wrong value', () => {
     expect(failure).toThrow(message);
   });
 
-  it('names the line of the file, and the environment', () => {
+  it('names the line of the file, or the environment', () => {
     expect(() => load('\nCRIU_CUDA_STREAMS = 0')).toThrow(`${file}:2: CRIU_CUDA_STREAMS`);
     expect(() => load('', { CRIU_CUDA_STREAMS: '0' })).toThrow('environment: CRIU_CUDA_STREAMS is "0"');
   });
 });
 
 describe('writeSettingsFile', () => {
-  it('writes every key, readable, and all of it is valid once uncommented', async () => {
+  it('writes every key, and all of it is valid once uncommented', async () => {
     await writeSettingsFile(file);
     expect(statSync(file).mode & 0o777).toBe(0o644);
     const text = readFileSync(file, 'utf8').replaceAll(/^#(?=CRIU)/gm, '');
@@ -125,7 +125,7 @@ const printer = builtProgram('ccr-settings');
 
 describe('the C side', () => {
   beforeEach((context) => {
-    if (!existsSync(printer)) context.skip('the C build is not there: criu-cuda build');
+    if (!existsSync(printer)) context.skip('the C parts are not built: criu-cuda build');
   });
 
   interface Row {

@@ -38,7 +38,7 @@ describe('parseDeb822', () => {
     ]);
   });
 
-  it('reads a key block over several lines and comments inside a stanza', () => {
+  it('reads a key block of more than one line, and comments inside a stanza', () => {
     const [source] = parseDeb822(
       'Types: deb\nURIs: http://a.example/x\n# why\nSuites: stable\nComponents: main\nSigned-By:\n -----BEGIN\n .\n AAAA\n',
     );
@@ -46,7 +46,7 @@ describe('parseDeb822', () => {
     expect(source?.signedBy).toContain('AAAA');
   });
 
-  it('reads several addresses and Windows line ends', () => {
+  it('reads more than one address, and Windows line ends', () => {
     const [source] = parseDeb822(
       'Types: deb\r\nURIs: http://a.example/debian http://b.example/debian\r\nSuites: sid\r\n',
     );
@@ -84,7 +84,7 @@ describe('parseOneLine', () => {
 });
 
 describe('debianMirrors', () => {
-  it('takes the own release from the main archive only', () => {
+  it('uses the release of the machine from the main archive only', () => {
     expect(debianMirrors(parseDeb822(deb822), 'bookworm')).toEqual(['http://mirror.example/debian']);
   });
 
@@ -127,7 +127,7 @@ describe('readAptSources', () => {
     }
   });
 
-  it('is empty where there is no apt', () => {
+  it('is empty without apt', () => {
     expect(readAptSources('/nonexistent/apt')).toEqual([]);
   });
 });

@@ -40,7 +40,7 @@ function put(path: string, content: string): string {
   return full;
 }
 
-/** Everything below the root, with its content. */
+/** Everything below the root, with contents. */
 function tree(): Record<string, string> {
   const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).sort();
   return Object.fromEntries(
@@ -77,7 +77,7 @@ async function runAll(): Promise<void> {
 }
 
 describe('planContainerSetup', () => {
-  it('says everything first, does it once, and takes all of it back', async () => {
+  it('announces everything, does it once, and undoes all of it', async () => {
     const before = tree();
     expect(await states()).toEqual(['done', 'free', 'free', 'free', 'free', 'free']);
     expect(tree()).toEqual(before);
@@ -113,7 +113,7 @@ describe('planContainerSetup', () => {
     expect(readFileSync(join(root, 'etc/criu/cuda.conf'), 'utf8')).toBe('CRIU_CUDA_STREAMS = 2\n');
   });
 
-  it('takes a foreign file that names the same plugin as good, and replaces what it wrote before', async () => {
+  it('accepts a foreign file that names the same plugin, and replaces its own earlier file', async () => {
     put('etc/criu/runc.conf', 'ghost-limit 300M\nlibdir /plugins/parallel\n');
     expect((await states())[3]).toBe('done');
     await runAll();
@@ -157,7 +157,7 @@ describe('planContainerSetup', () => {
     ['is gone after a restart', 'nothing', false],
     ['was removed by hand', 'directory', false],
     ['holds files again, which stay', 'file', true],
-  ])('takes everything back when the store %s', async (_name, what, isLeft) => {
+  ])('undoes everything when the store %s', async (_name, what, isLeft) => {
     const before = tree();
     put('proc/self/mounts', '');
     machine.script('bin/mount', 'true');
@@ -174,7 +174,7 @@ describe('planContainerSetup', () => {
     expect((await states())[1]).toBe('free');
   });
 
-  it('has nothing to begin with where criu is missing', async () => {
+  it('refuses to begin without criu', async () => {
     machine.remove();
     await expect(planContainerSetup(machine.system, options)).rejects.toThrow('no usable CRIU');
   });

@@ -36,7 +36,7 @@ describe('versions', () => {
 });
 
 describe('sourceStanza', () => {
-  it('is a source list apt reads back', () => {
+  it('is a source list that apt can read', () => {
     expect(parseDeb822(sourceStanza('http://m.example/debian', 'sid', '/k.gpg'))).toEqual([
       {
         types: ['deb-src'],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A machine of its own in a temporary folder: programs are real scripts on its PATH. */
+/** A machine in a temporary folder: programs are real scripts on its PATH. */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';

@@ -45,7 +45,7 @@ async function failureOf(system: System): Promise<EnvironmentError> {
     if (error instanceof EnvironmentError) return error;
     throw error;
   }
-  throw new Error('planSetup() found nothing wrong');
+  throw new Error('planSetup() did not find anything missing');
 }
 
 describe('missingPackages', () => {
@@ -54,7 +54,7 @@ describe('missingPackages', () => {
     expect(await missingPackages(system, ['dpkg', 'no-such-package-here'])).toEqual(['no-such-package-here']);
   });
 
-  it('does not count removed packages, but what another one provides', async () => {
+  it('does not count removed packages, but counts what another one provides', async () => {
     machine.script(
       'bin/dpkg-query',
       `printf 'config-files cmake \\ninstalled pkgconf pkg-config (= 1.8), pkgconfig\\n'`,
@@ -64,7 +64,7 @@ describe('missingPackages', () => {
 });
 
 describe('planSetup', () => {
-  it('has nothing to do on a machine that is ready', async () => {
+  it('has nothing to do on a complete machine', async () => {
     machine.script('bin/criu', criuScript('4.2.1'));
     installedAre(buildPackages);
     const state = await readSetupState(machine.system);
@@ -95,14 +95,14 @@ describe('planSetup', () => {
     ]);
   });
 
-  it('does not guess on other systems', async () => {
+  it('does not guess package names on other systems', async () => {
     installedAre([]);
     const error = await failureOf({ ...machine.system, family: ['fedora'] });
     expect(error.message).toContain('on Debian only');
     expect(error.missing.at(-1)?.remedy).toContain('CRIU_CUDA_CRIU');
   });
 
-  it('does not build a CRIU when the chosen one is broken', async () => {
+  it('does not build a CRIU when the configured one is broken', async () => {
     useDebianArchive();
     installedAre(packages);
     const env = { CRIU_CUDA_CRIU: machine.script('old/criu', criuScript('3.17.1')) };
@@ -132,7 +132,7 @@ describe('installPackages', () => {
     expect(calls[1]).toMatch(/install --no-install-recommends cmake uuid-dev$/);
   });
 
-  it('reports both failures and the command to type', async () => {
+  it('reports both failures and the command to run', async () => {
     machine.script('bin/apt-get', aptGet(100, 100));
     const failure = installPackages(inMachine(), ['cmake'], () => undefined);
     await expect(failure).rejects.toThrow(/foreign list[\s\S]*no package/);

@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** A process that is nobody's child here, as one that got a free pid. */
+/** A process that is not a child of this one, like one that got a reused pid. */
 async function foreign(): Promise<number> {
   const shell = spawn('sh', ['-c', 'setsid sleep 1000 >/dev/null 2>&1 & echo $!'], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -26,7 +26,7 @@ async function foreign(): Promise<number> {
   return Number(chunk.toString());
 }
 
-it('ends what it started, and not a foreign process that has its pid by now', async () => {
+it('ends what it started, but not an unrelated process that has its pid by now', async () => {
   const program = await Program.run(['true']);
   await program.gone();
   const pid = await foreign();
@@ -44,7 +44,7 @@ it('ends what it started, and not a foreign process that has its pid by now', as
   expect(isAlive(running.pid)).toBe(false);
 });
 
-it('leaves no workload behind that was stopped while it started', async () => {
+it('leaves no workload behind that was interrupted while it started', async () => {
   const pidFile = join(dir, 'pid');
   const stop = new AbortController();
   const program = ['sh', '-c', `echo $$ > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 1000`];
