@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
- * The self-test as a vitest project: `npm run test:gpu`. Set CCR_GPU_UPSTREAM to a directory with CRIU's own
- * cuda_plugin.so and NVIDIA's cuda-checkpoint for what compares with them, and CCR_GPU_SUITE=software to run the checks
- * on the software driver.
+ * Runs the self-test as a vitest project: `npm run test:gpu`. Set CCR_GPU_UPSTREAM to a directory with CRIU's own
+ * cuda_plugin.so and NVIDIA's cuda-checkpoint to compare with them, and CCR_GPU_SUITE=software to run the checks on the
+ * software driver.
  */
 import { beforeAll, expect, it } from 'vitest';
 import { runSelftest, selftestChecks, selftestObstacle, type CheckResult } from '../../lib/selftest/index.ts';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/** The addon in another thread or process: plain JavaScript, because Node runs no TypeScript there. */
+/** Runs the addon in another thread or process, in plain JavaScript because Node does not run TypeScript there. */
 import { createRequire } from 'node:module';
 import { projectRoot } from '../../lib/paths.ts';
 
-/** JavaScript (CommonJS) in which `addon` is the addon and `driver` the opened driver's handle. */
+/** JavaScript (CommonJS) code in which `addon` is the addon and `driver` the handle of the opened driver. */
 export function addonScript(body: string): string {
   const finder = createRequire(import.meta.url).resolve('node-gyp-build');
   return `

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * A root file system with a shell, glibc and libstdc++ and nothing else, to prove that a bundle brings the rest:
- * no node, no criu, no compiler, none of the libraries of either.
+ * A root file system with a shell, glibc and libstdc++ only, which proves that a bundle brings everything else: it has
+ * no node, criu or compiler, and none of their libraries.
  */
 import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { execResult, type ExecResult } from '../../lib/exec.ts';
 
 const programs = ['sh', 'dirname', 'readlink', 'env', 'umount'];
 
-/** Beside what these programs need: what node and koffi need, which any distribution has. */
+/** Files that node and koffi need in addition; every distribution has them. */
 const base = ['libc', 'libm', 'libdl', 'libpthread', 'librt', 'libstdc++', 'libgcc_s'];
 
 function librariesOf(file: string): string[] {
@@ -23,7 +23,7 @@ function copyInto(root: string, path: string): void {
   copyFileSync(path, join(root, path));
 }
 
-/** Builds it in an empty directory. */
+/** Builds the root file system in an empty directory. */
 export function makeBareRoot(root: string): void {
   for (const dir of ['dev', 'proc', 'sys', 'tmp', 'run', 'old', 'etc', 'root', 'opt', 'bin']) {
     mkdirSync(join(root, dir), { recursive: true });
@@ -57,7 +57,7 @@ cd /
 shift
 exec /bin/env -i HOME=/root PATH=/bin "$@"`;
 
-/** Runs a command with the bare root as `/`, in an environment with HOME and PATH only. */
+/** Runs a command with the bare root as `/`; its environment has only HOME and PATH. */
 export function runInBareRoot(root: string, words: readonly string[]): Promise<ExecResult> {
   return execResult('unshare', ['--mount', 'sh', '-c', ENTER, 'sh', root, ...words], { timeoutMs: 120_000 });
 }

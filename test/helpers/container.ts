@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** An image of workload-pattern and the libraries it needs, made of this machine's own files. */
+/** A container image with workload-pattern and the libraries it needs, made from files of this machine. */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ async function librariesOf(program: string): Promise<string[]> {
   return [...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] ?? '');
 }
 
-/** @returns the image's name */
+/** Builds the image. @returns its name */
 async function buildPatternImage(): Promise<string> {
   const name = 'localhost/criu-cuda-test-pattern';
   const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-image-'));
@@ -39,10 +39,10 @@ async function buildPatternImage(): Promise<string> {
   }
 }
 
-/** What a test needs, or why there are no containers here. */
+/** What tests with containers need, or why they cannot run here. */
 export type Containers = { image: string; reason?: never } | { image?: never; reason: string };
 
-/** podman's own failures have this exit code; a container's program has its own. */
+/** podman's exit code for its own failures; a container's program has its own. */
 const PODMAN_FAILED = 125;
 
 /** Builds the image and starts it once. */
@@ -69,13 +69,13 @@ export async function prepareContainers(): Promise<Containers> {
     : { image };
 }
 
-/** A port nobody listens at, at this moment. */
+/** A port that is free at the moment. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  if (address === null || typeof address === 'string') throw new Error('cannot find a free port');
   return address.port;
 }

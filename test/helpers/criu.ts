@@ -9,7 +9,7 @@ const { criu } = await findCriu();
 
 export function criuProgram(): string {
   if (criu) return criu.path;
-  throw new Error('no usable CRIU: run `npm run setup`');
+  throw new Error('cannot find a usable criu: run `npm run setup`');
 }
 
 /** CRIU's own CUDA plugin, which setup builds next to CRIU for comparison. */

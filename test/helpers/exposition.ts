@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads the text format of Prometheus, version 0.0.4, and refuses what Prometheus refuses or misreads:
+ * Reads the text format of Prometheus, version 0.0.4, and rejects what Prometheus rejects or misreads:
  * https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 export interface Family {
@@ -18,7 +18,7 @@ const types = ['counter', 'gauge', 'histogram', 'summary', 'untyped'];
 const unescape = (text: string): string =>
   text.replaceAll(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped));
 
-/** @throws with the line that is wrong */
+/** @throws an error naming the wrong line */
 export function parseExposition(text: string): Map<string, Family> {
   const families = new Map<string, Family>();
   const closed = new Set<string>();
@@ -26,16 +26,16 @@ export function parseExposition(text: string): Map<string, Family> {
   const refuse = (why: string, line: string): never => {
     throw new Error(`${why}: ${line}`);
   };
-  /** All lines of a family stand together. */
+  /** Checks that all lines of a family are together. */
   const open = (name: string, line: string): Family => {
-    if (name !== current && closed.has(name)) refuse('lines of a family stand apart', line);
+    if (name !== current && closed.has(name)) refuse('lines of a family are not together', line);
     if (name !== current) closed.add(name);
     current = name;
     const family = families.get(name) ?? { type: '', help: '', samples: [] };
     families.set(name, family);
     return family;
   };
-  if (!text.endsWith('\n')) refuse('the last line has no end', text.slice(-80));
+  if (!text.endsWith('\n')) refuse('the last line does not end in a newline', text.slice(-80));
   for (const line of text.slice(0, -1).split('\n')) {
     const [, keyword, about = '', rest = ''] = new RegExp(`^# (HELP|TYPE) (${NAME}) (.*)$`).exec(line) ?? [];
     if (keyword !== undefined) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-/** What tests of host memory look at: page files, CRIU's page images, the mappings of a process. */
+/** Reads what tests of host memory check: page files, CRIU's page images, the mappings of a process. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Bytes in CRIU's own page images. */
+/** Size of CRIU's own page images in bytes. */
 export function pageImageBytes(dir: string): number {
   return readdirSync(dir)
     .filter((name) => /^pages-\d+\.img$/.test(name))
     .reduce((total, name) => total + statSync(join(dir, name)).size, 0);
 }
 
-/** Paths of the page files beside the images. */
+/** Paths of the page files in an images directory. */
 export function pageFiles(dir: string): string[] {
   return readdirSync(dir)
     .filter((name) => name.startsWith('cuda-pages-'))
@@ -40,12 +40,12 @@ export function readMappings(pid: number): Mapping[] {
   return mappings;
 }
 
-/** Those that come from a page file. */
+/** The mappings that are backed by a page file. */
 export function pageFileMappings(pid: number): Mapping[] {
   return readMappings(pid).filter(({ path }) => path.includes('/cuda-pages-'));
 }
 
-/** The answer to `kinds`: name of the kind to its address. Throws when a byte is wrong. */
+/** Parses the answer to `kinds`: the address of each kind. Throws when a byte is wrong. */
 export function parseKinds(answer: string): Map<string, number> {
   if (!answer.startsWith('ok ')) throw new Error(answer);
   const pairs = answer.split(' ').slice(2);

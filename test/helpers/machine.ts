@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * A software GPU machine of a test's own: its devices, run directory and images
- * are private, so that tests do not meet each other. Close it in `afterEach`.
+ * A machine with software GPUs for one test: devices, run directory and images are private, so tests do not affect each
+ * other. Close it in `afterEach`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -63,7 +63,7 @@ export interface CriuOptions {
   libdir?: string;
   args?: readonly string[];
   imagesDir?: string;
-  /** Leaves the status file for a later look: more is written to it after criu has ended. */
+  /** Keeps the status file for later: more is written to it after criu has ended. */
   keepStatus?: boolean;
 }
 
@@ -109,7 +109,7 @@ export class Machine {
     const run = await this.dumpPid(workload.pid, options);
     if (run.exitCode === 0 && !options.args?.some((arg) => arg.startsWith('--leave'))) {
       await workload.ended();
-      // Orphans come to us; as zombies they would keep the pids that a restore needs.
+      // Orphans become our children; as zombies they would keep the pids that a restore needs.
       await Promise.all(children.map(({ pid }) => waitForExit(pid)));
     }
     return run;
@@ -124,7 +124,7 @@ export class Machine {
     return this.#criu('restore', ['--restore-detached'], options);
   }
 
-  /** `criu restore` that stays as the parent of what it restored. */
+  /** `criu restore` that stays as the parent of the processes it restored. */
   restoreAndStay(libdir: string): { criu: ChildProcess; ended: Promise<unknown> } {
     const args = ['restore', '--images-dir', this.imagesDir, '--libdir', libdir];
     const criu = spawn(criuProgram(), args, { env: { ...process.env, ...this.env }, stdio: 'ignore' });
@@ -153,7 +153,7 @@ export class Machine {
     };
   }
 
-  /** An action script of CRIU that does something at one stage. */
+  /** A CRIU action script that does something at one stage. */
   actionScript(stage: string, command: string): string[] {
     const path = join(this.dir, 'action.sh');
     writeFileSync(path, `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${stage} ] || exit 0\n${command}\n`, {
@@ -168,7 +168,7 @@ export class Machine {
     return names.map((name) => join(this.runDir, name));
   }
 
-  /** All status files, in no particular order of runs. A line still being written is left out. */
+  /** Reads all status files, in no particular order of runs; a line that is still being written is left out. */
   readStatus(): StatusEvent[] {
     return this.#statusFiles().flatMap((path) => {
       const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
@@ -176,14 +176,14 @@ export class Machine {
     });
   }
 
-  /** The same, and removes them. */
+  /** The same, and removes the files. */
   takeStatus(): StatusEvent[] {
     const events = this.readStatus();
     for (const path of this.#statusFiles()) rmSync(path);
     return events;
   }
 
-  /** The pool daemon of this machine; ends with it. */
+  /** Starts the pool daemon of this machine; closing the machine ends it. */
   async startPool(env: Record<string, string> = {}): Promise<PoolStatus> {
     const status = await startPool({ runDir: this.runDir, env: { ...this.env, ...env } });
     this.#poolPid = status.pid;
@@ -194,7 +194,7 @@ export class Machine {
     return readPoolStatus({ runDir: this.runDir });
   }
 
-  /** How the application took its memory: written after criu has ended. */
+  /** How the application got its memory: written after criu has ended. */
   async attachResult(): Promise<{ status: StatusEvent | undefined }> {
     let status: StatusEvent | undefined;
     await waitUntil(() => {
@@ -204,7 +204,7 @@ export class Machine {
     return { status };
   }
 
-  /** The driver's state of a process, asked from outside as an operator would. */
+  /** The driver's state of a process, read from outside like an operator would. */
   async state(pid: number): Promise<string> {
     const result = await this.driver(['--get-state', '--pid', String(pid)]);
     return result.exitCode === 0 ? result.stdout.trim() : result.stderr.trim();
@@ -218,7 +218,7 @@ export class Machine {
     return execResult(join(buildDir(), 'test-tools', 'cuda-checkpoint'), args, { env: this.env });
   }
 
-  /** Ends a restored process and collects it, so that its pid is free again. */
+  /** Ends a restored process and collects it, so that its pid is free. */
   kill(pid: number): Promise<void> {
     return killTree(pid);
   }
@@ -237,7 +237,7 @@ export class Machine {
   }
 }
 
-/** Ends a tree, and leaves its root for others to collect. */
+/** Ends a tree, but leaves its root for others to collect. */
 export async function killUncollected(pid: number): Promise<void> {
   const root = watchProcess(pid);
   killTreeNow(pid);
@@ -245,7 +245,7 @@ export async function killUncollected(pid: number): Promise<void> {
   root?.close();
 }
 
-/** The least of many looks at a number that is higher for a moment now and then: what is always there. */
+/** The smallest of many readings of a number that is briefly higher now and then. */
 export async function leastOf(count: () => number, between: () => Promise<unknown>): Promise<number> {
   let least = count();
   for (let i = 0; i < 50; i++) {
@@ -255,10 +255,10 @@ export async function leastOf(count: () => number, between: () => Promise<unknow
   return least;
 }
 
-/** A process with no CUDA in it, in a session of its own, with nothing open. */
+/** A process without CUDA, in its own session, with no open files. */
 export function startPlainProcess(): { pid: number; ended: Promise<unknown> } {
   const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
-  if (child.pid === undefined) throw new Error('sleep did not start');
+  if (child.pid === undefined) throw new Error('cannot start sleep');
   const ended = new Promise((resolve) => child.once('exit', resolve));
   return { pid: child.pid, ended };
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/** For tests of variant `parallel`: a machine with one application under the interceptor, and what must hold after failures. */
+/**
+ * For tests of variant `parallel`: a machine with one application under the interceptor, and what must be true after
+ * failures.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -9,7 +12,7 @@ import { readStat } from '../../lib/process/index.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import { Machine, type CriuOptions, type CriuRun, type StatusEvent } from './machine.ts';
 
-/** Five allocations that move (35 MiB) and one that the driver keeps. */
+/** Five allocations that the interceptor moves (35 MiB) and one that stays with the driver. */
 const ARGS = ['--alloc', '8Mx4', '--alloc', '1M', '--alloc', '3M'];
 
 export const testTool = (name: string): string => join(buildDir(), 'test-tools', name);
@@ -21,7 +24,7 @@ export class ParallelMachine extends Machine {
     return this.start({ args, env: { LD_PRELOAD: interceptorLibrary(), ...env } });
   }
 
-  /** Like `dump`, but criu may be killed: the exit code is -1 then. */
+  /** Like `dump`, but criu may be killed; the exit code is then -1. */
   async tryDump(workload: Workload, options: CriuOptions = {}): Promise<CriuRun> {
     return this.#attempt(this.dump(workload, { libdir: variantDir('parallel'), ...options }));
   }
@@ -39,7 +42,7 @@ export class ParallelMachine extends Machine {
     return result;
   }
 
-  /** Manifests of GPU images; a directory without any holds none that looks complete. */
+  /** Manifests of GPU images; without one, a directory does not look complete. */
   manifests(imagesDir = this.imagesDir): string[] {
     return readdirSync(imagesDir).filter((name) => /^cuda-\d+\.img$/.test(name));
   }
@@ -57,12 +60,12 @@ export class ParallelMachine extends Machine {
   }
 }
 
-/** Checksum of all device memory, and where it is. */
+/** Checksum and addresses of all device memory. */
 export async function snapshot(workload: Workload): Promise<string> {
   return `${await workload.verify()} ${await workload.addresses()}`;
 }
 
-/** What the plugin, and CRIU's errors, say in a log. */
+/** What the plugin and CRIU's errors say in a log. */
 export function errorsIn(log: string): string {
   const lines = log.split('\n').filter((line) => /cuda_plugin: |Error/.test(line));
   return lines.map((line) => line.replace(/^\(\d+\.\d+\) */, '')).join('\n');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Benchmark results with numbers that a test can work out in its head. */
+/** Benchmark results with numbers that can be checked by mental arithmetic. */
 import {
   createResult,
   type BenchmarkEnvironment,
@@ -24,7 +24,7 @@ export function environment(changes: Partial<BenchmarkEnvironment> = {}): Benchm
   };
 }
 
-/** A restore of `verifiedMs`, a tenth of which is not criu's; the dump takes twice as long. */
+/** A restore that is verified after `verifiedMs`, a tenth of which is not criu's; the dump takes twice as long. */
 export function sample(name: string, round: number, verifiedMs: number): Sample {
   const restoreMs = verifiedMs * 0.9;
   return {
@@ -47,7 +47,7 @@ export function resultCase(name: string, settings?: ResultCase['settings']): Res
   return { name, interceptor: false, env: {}, ...(settings === undefined ? {} : { settings }) };
 }
 
-/** @param times milliseconds of restore to verified, by case */
+/** @param times milliseconds from restore to verified, by case */
 export function result(
   times: Readonly<Record<string, readonly number[]>>,
   changes: Partial<BenchmarkResult> = {},

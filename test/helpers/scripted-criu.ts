@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Images that say what a test wants, and a shell script in criu's place: for what a restore decides before and
- * after criu, which a real criu would only let a test see by luck.
+ * Images with the contents a test needs, and a shell script instead of criu: for decisions that a restore makes before
+ * and after criu, which a test with a real criu would see only by luck.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const COMMON_MAGIC = 0x54564319;
 const PSTREE_MAGIC = 0x50273030;
 const INVENTORY_MAGIC = 0x58313116;
 
-/** A message as CRIU's image files hold it, with its length in front. */
+/** A message as in CRIU's image files, with its length in front. */
 function entry(message: Uint8Array): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32LE(message.length);
@@ -25,7 +25,7 @@ function head(...magic: number[]): Buffer {
 }
 
 export interface ImagesOptions {
-  /** Session of the only task, whose pid is 1: in a PID namespace of its own. @default 1, which it leads */
+  /** Session of the only task, whose pid is 1: in its own pid namespace. @default 1, which it leads */
   session?: number;
   /** Plugins that a restore needs. @default none */
   plugins?: readonly string[];
@@ -51,8 +51,8 @@ export function writeImages(dir: string, { session = 1, plugins = [] }: ImagesOp
 }
 
 /**
- * Writes a program that stands in for criu, and a file that passes for its plugin. In the script, `$pidfile` is what
- * `--pidfile` says; a process that the script starts in the background is its restored task.
+ * Writes a program that replaces criu, and a file that passes for its plugin. In the script, `$pidfile` is the value of
+ * `--pidfile`; a process that the script starts in the background is its restored task.
  */
 export function writeCriu(dir: string, script: string): { criu: string; libdir: string } {
   const criu = join(dir, 'criu');

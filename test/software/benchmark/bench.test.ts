@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A matrix on real CRIU: interrupted, continued, reported. */
+/** A matrix with real CRIU: interrupted, continued, reported. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -31,7 +31,7 @@ afterEach(async () => {
   await machine.close();
 });
 
-/** Command lines of everything that runs. */
+/** Command lines of all running processes. */
 function commandLines(): string[] {
   return readdirSync('/proc').flatMap((name) => {
     try {
@@ -42,13 +42,13 @@ function commandLines(): string[] {
   });
 }
 
-it('restores one checkpoint repeatedly, and reports what is lost', async () => {
+it('restores one checkpoint repeatedly, and reports leaks', async () => {
   const { io, stdout } = captureIo({ json: true });
   const words = ['bench', 'loop', '--case', 'parallel', '--alloc', '8Mx3', '--rounds', '5', '--json'];
   expect(await main([...words, '--store', join(machine.dir, 's')], io), stdout()).toBe(0);
   const result = JSON.parse(stdout()) as LoopResult & { losses: string[] };
   expect(result).toMatchObject({ case: 'parallel', rounds: 5, losses: [], verifiedMs: { n: 5 } });
-  // all of the device but what the program holds
+  // all of the device but the memory of the program
   expect(result.freeBytes.last).toBe(result.freeBytes.first);
   expect(result.freeBytes.last).toBeLessThanOrEqual((256 - 24) * 2 ** 20);
   const lossy = {
@@ -59,14 +59,14 @@ it('restores one checkpoint repeatedly, and reports what is lost', async () => {
   expect(lossesOf(lossy)).toEqual(['1 MiB of device memory', '2 entries of the run directory']);
 });
 
-it('measures another program, which has to answer the same', async () => {
+it('measures another program, which must give the same answer', async () => {
   const out = join(machine.dir, 'other.json');
   const program = [builtProgram('workload-pattern'), '--alloc', '4Mx2'];
   const words = ['bench', '--store', join(machine.dir, 's'), '--rounds', '1', '--warmup', '0', '--out', out];
   const good = captureIo();
   expect(await main([...words, '--question', 'addresses', '--', ...program], good.io), good.stderr()).toBe(0);
   expect(readResult(out)).toMatchObject({ workload: program, samples: [{ case: 'stock', round: 0 }] });
-  // an answer with a time in it is never the same
+  // an answer that contains the time is never the same
   const bad = captureIo();
   expect(await main([...words, '--question', 'verify', '--', ...program], bad.io)).toBe(1);
   expect(bad.stderr()).toContain('memory of the restored process differs from that of the dumped one');
@@ -75,7 +75,7 @@ it('measures another program, which has to answer the same', async () => {
   expect(none.stderr()).toContain('unexpected answer to "answer": "error answer unknown request');
 });
 
-it('measures every combination, cleans up when it is stopped, and continues where it was', async () => {
+it('measures every combination, cleans up when it is interrupted, and continues from there', async () => {
   const stores = ['a', 'b'].map((name) => join(machine.dir, name));
   const out = join(machine.dir, 'results', 'matrix.json');
   const stop = new AbortController();

@@ -41,7 +41,7 @@ it('benchmarks/addon.mjs keeps every sample and says that it ran on the software
   });
 });
 
-it('benchmarks/memcpy.mjs compares what it copied by each way', async () => {
+it('benchmarks/memcpy.mjs compares what it copied each way', async () => {
   const out = join(machine.dir, 'memcpy.json');
   const small = ['--size-mb', '4', '--rounds', '2', '--streams', '1,3', '--chunk-mb', '1'];
   const { stdout, stderr, exitCode } = await benchmark('memcpy.mjs', '--out', out, ...small);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Servers measured over HTTP, on real CRIU: their tokens are digits of the checksum of all device memory. */
+/** Servers measured over HTTP, with real CRIU: their tokens are digits of the checksum of all device memory. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
@@ -45,7 +45,7 @@ afterEach(async () => {
 const total = (phases: Sample['restorePhases']): number =>
   phases.reduce((sum, one) => sum + one.durationMs, 0);
 
-/** Pids of servers of this test that run. */
+/** Pids of this test's servers that are running. */
 function servers(): string[] {
   return readdirSync('/proc').filter((name) => {
     try {
@@ -73,7 +73,7 @@ it('measures all cases to the first token, and dumps a restored server again', a
     expect(total(sample.dumpPhases)).toBeCloseTo(sample.dumpMs, 3);
     expect(total(sample.restorePhases)).toBeCloseTo(sample.restoreMs, 3);
     expect(sample.verifiedMs).toBeGreaterThan(0);
-    // what the GPU image holds; the others write none
+    // contents of the GPU images; the other variants write none
     const isImaged = /^(parallel|full)/.test(sample.case);
     expect(sample.deviceBytes, sample.case).toEqual(isImaged ? 24 * 2 ** 20 : undefined);
   }
@@ -82,7 +82,7 @@ it('measures all cases to the first token, and dumps a restored server again', a
     expect(one).toMatchObject({ dumpMs: 0, imageBytes: 0, coldMs: one.verifiedMs });
     expect(one.verifiedMs).toBeGreaterThan(one.restoreMs);
   }
-  // five cases of a round have the interceptor: one start is enough for them, unless a cold start came between
+  // five cases of a round have the interceptor and share one start, unless a cold start came between them
   const started = samples.filter((one) => one.coldMs !== undefined).map((one) => `${one.round} ${one.case}`);
   expect(started).toEqual(['0 cold-start', '0 stock', '0 parallel', '1 cold-start', '1 stock', '1 parallel']);
 
@@ -96,7 +96,7 @@ it('measures all cases to the first token, and dumps a restored server again', a
   expect(row).not.toMatch(/NaN|Infinity/);
 }, 120_000);
 
-it('ends the server when it is stopped, and continues where it was', async () => {
+it('stops the server when it is interrupted, and continues from there', async () => {
   const stop = new AbortController();
   const run = async (signal: AbortSignal, onSample: () => void): Promise<BenchmarkResult> => {
     const bench = new ServerBench({ command: program, server: { url }, requests: 1, reuse: true, signal });
@@ -136,7 +136,7 @@ it('ends the server when it is stopped, and continues where it was', async () =>
   expect(servers()).toEqual([]);
 });
 
-it('measures a matrix, each sample with a server of its own', async () => {
+it('measures a matrix, each sample with its own server', async () => {
   const out = join(machine.dir, 'matrix.json');
   const words = [
     'bench',
@@ -164,7 +164,7 @@ it('measures a matrix, each sample with a server of its own', async () => {
   expect(servers()).toEqual([]);
 });
 
-it('says what is wrong with a server, and leaves none behind', async () => {
+it('says what is wrong with a server, and leaves none running', async () => {
   const words = ['bench', '--store', store, '--rounds', '1', '--warmup', '0', '--url', url];
   const none = captureIo();
   expect(await main(words, none.io)).toBe(2);
@@ -199,7 +199,7 @@ it('says what is wrong with a server, and leaves none behind', async () => {
   other.close();
 });
 
-it('waits for the connections of a server to be closed', async () => {
+it('waits until the connections of a server are closed', async () => {
   const port = Number(new URL(url).port);
   const server = createServer().listen(port, '127.0.0.1');
   await once(server, 'listening');

@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(parent, { recursive: true, force: true });
 });
 
-/** A checkout with what a build needs. */
+/** A checkout with everything that a build needs. */
 function copyCheckout(from: string, to: string): void {
   const isKept = (path: string): boolean => !/\/plugins-cuda\/(?:build[^/]*|test)$/.test(path);
   for (const name of ['dist', 'package.json', 'plugins-cuda']) {
@@ -25,7 +25,7 @@ function copyCheckout(from: string, to: string): void {
   }
 }
 
-/** The installed packages, but for one. */
+/** The installed packages, except for one. */
 function linkModules(root: string, without?: string): void {
   mkdirSync(join(root, 'node_modules'));
   for (const name of readdirSync(join(projectRoot, 'node_modules'))) {
@@ -40,7 +40,7 @@ async function buildStock(root: string): Promise<void> {
   });
 }
 
-it('configures a copied build directory for the place that it is in', { timeout: 300_000 }, async () => {
+it('configures a copied build directory for its new place', { timeout: 300_000 }, async () => {
   const [original, copy] = [join(parent, 'original'), join(parent, 'copy')];
   copyCheckout(projectRoot, original);
   linkModules(original);
@@ -53,7 +53,7 @@ it('configures a copied build directory for the place that it is in', { timeout:
   await buildStock(copy);
   const plugin = (root: string): string =>
     readFileSync(join(root, 'plugins-cuda', 'build', 'lib', 'stock', 'cuda_plugin.so'), 'latin1');
-  // not toContain: its message would be the file
+  // not toContain: its message would contain the file
   expect(plugin(copy).includes(MARK)).toBe(true);
   expect(plugin(original).includes(MARK)).toBe(false);
 });

@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-/** The program itself, as an operator runs it. */
+/** The program itself, the way an operator runs it. */
 function cli(args: readonly string[], env: Record<string, string> = {}): Promise<ExecResult> {
   return execResult(process.execPath, [join(projectRoot, 'dist', 'cli.js'), ...args], {
     env: { ...machine.env, ...env },
@@ -40,7 +40,7 @@ it.each(['stock', 'parallel'])('checkpoint and restore --detach with variant %s'
   await machine.kill(workload.pid);
 });
 
-it("restore fails with exit code 1 and the driver's reason when device memory does not come back", async () => {
+it("restore fails with exit code 1 and the driver's reason when device memory is not restored", async () => {
   const workload = await machine.start();
   const where = ['--images-dir', machine.imagesDir, '--variant', 'stock'];
   expect((await cli(['checkpoint', '--pid', String(workload.pid), ...where])).exitCode).toBe(0);
@@ -55,7 +55,7 @@ it("restore fails with exit code 1 and the driver's reason when device memory do
   expect([undefined, 'Z']).toContain(readStat(workload.pid)?.state);
 });
 
-it('restore fails when device memory turns out wrong after criu has ended', async () => {
+it('restore fails when device memory proves wrong after criu has ended', async () => {
   const workload = await machine.start({ env: preload });
   const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
   expect((await cli(['checkpoint', '--pid', String(workload.pid), ...where])).exitCode).toBe(0);
@@ -76,7 +76,7 @@ it.each([
 ])('run %j: device memory goes into %i GPU image', async (flags, images) => {
   const socketPath = join(machine.dir, 'run.sock');
   const command = [builtProgram('workload-pattern'), '--alloc', '4M', '--socket', socketPath];
-  // The program inherits our streams; a socket to the test among them could not be dumped.
+  // The program inherits our streams; if one were a socket to the test, it could not be dumped.
   const quiet = ['-c', 'exec "$0" "$@" </dev/null >/dev/null 2>&1', process.execPath];
   const words = [join(projectRoot, 'dist', 'cli.js'), 'run', ...flags, '--', ...command];
   const running = execResult('sh', [...quiet, ...words], { env: machine.env });
@@ -95,7 +95,7 @@ it.each([
   expect((await running).exitCode).toBe(0);
 });
 
-it('lists GPUs and CUDA processes, for people and programs', async () => {
+it('lists GPUs and CUDA processes, as text and as JSON', async () => {
   const { pid } = await machine.start();
   const { gpus } = JSON.parse((await cli(['gpu', '--json'])).stdout) as { gpus: { uuid: string }[] };
   expect(gpus).toMatchObject([{ name: 'softcuda software device 0', memory: { totalBytes: 2 ** 28 } }]);
@@ -110,7 +110,7 @@ it('lists GPUs and CUDA processes, for people and programs', async () => {
   );
 });
 
-it('names the process that is not there', async () => {
+it('names a process that does not exist', async () => {
   const result = await cli(['checkpoint', '--json', '--pid', '4194000', '--images-dir', machine.imagesDir]);
   expect(result.exitCode).toBe(2);
   expect(result.stdout).toContain('no process 4194000');

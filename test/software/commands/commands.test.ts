@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The commands checkpoint, restore, process and demo, from their words to exit code and output. */
+/** The commands checkpoint, restore, process and demo, from their arguments to exit code and output. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, renameSync } from 'node:fs';
@@ -40,7 +40,7 @@ interface Outcome {
   err: string;
 }
 
-/** One command line in this process. */
+/** Runs one command line in this process. */
 const cli = (...words: (string | number)[]): Promise<Outcome> =>
   cliUntil(new AbortController().signal, ...words);
 
@@ -81,7 +81,7 @@ async function dump(...more: string[]): Promise<void> {
 }
 
 describe('checkpoint and restore', () => {
-  it('bring device memory back and account for the time', async () => {
+  it('restore device memory and account for the time', async () => {
     const { pid } = workload;
     const dumped = await cli('checkpoint', '--pid', pid, '--images-dir', machine.imagesDir, '--json');
     expect(dumped.code, dumped.out).toBe(0);
@@ -119,7 +119,7 @@ describe('checkpoint and restore', () => {
     expect(gone.err).toContain(`there is no process ${workload.pid}`);
   });
 
-  it('refuse a page file that is missing, before criu is started', async () => {
+  it('refuse a missing page file before criu is started', async () => {
     const images = ['--images-dir', machine.imagesDir];
     const dumped = await cli('checkpoint', '--pid', workload.pid, ...images, '--variant', 'remap', '--json');
     expect(dumped.code, dumped.out).toBe(0);
@@ -143,7 +143,7 @@ describe('checkpoint and restore', () => {
     expect(await workload.verify()).toBe(checksum);
   });
 
-  it('replace the images that the process was restored from, whose page files it has mapped', async () => {
+  it('replace the images from which the process was restored and whose page files it maps', async () => {
     await dump('--variant', 'remap');
     const back = ['restore', '--images-dir', machine.imagesDir, '--variant', 'remap', '--detach'];
     expect((await cli(...back)).code).toBe(0);
@@ -158,7 +158,7 @@ describe('checkpoint and restore', () => {
     expect(await workload.verify()).toBe(filled);
   });
 
-  it('say it in a table for people', async () => {
+  it('print a table for people', async () => {
     const { code, out } = await cli(
       ...['checkpoint', '--pid', workload.pid, '--images-dir', machine.imagesDir, '--leave-running'],
     );
@@ -253,7 +253,7 @@ describe('a failed device restore', () => {
 });
 
 describe('process', () => {
-  it('unlocks a process whose lock succeeds after the interruption', async () => {
+  it('unlocks a process whose lock succeeds after an interruption', async () => {
     const stop = new AbortController();
     expect(await workload.ask('spin start')).toBe('ok');
     const lock = cliUntil(stop.signal, 'process', 'lock', '--pid', workload.pid, '--timeout-ms', 0);
@@ -264,7 +264,7 @@ describe('process', () => {
     expect(await workload.verify()).toBe(checksum);
   });
 
-  it('drives the steps and shows the state', async () => {
+  it('runs the steps and shows the state', async () => {
     const state = async (): Promise<string> =>
       (await cli('process', 'state', '--pid', workload.pid)).out.trim();
     expect(await state()).toBe('running');
@@ -288,7 +288,7 @@ describe('process', () => {
     expect(await cli('process', 'memory', '--pid', 2 ** 22)).toMatchObject({ code: 2 });
   });
 
-  it('tells wrong use from a failed step', async () => {
+  it('distinguishes wrong use from a failed step', async () => {
     expect(await cli('process', 'lock', '--pid', 'x')).toMatchObject({ code: 2 });
     const failed = await cli('process', 'unlock', '--pid', workload.pid);
     expect(failed).toMatchObject({
@@ -298,10 +298,10 @@ describe('process', () => {
   });
 });
 
-describe('restore that stays', () => {
+describe('a restore that stays', () => {
   const program = join(projectRoot, 'dist', 'cli.js');
 
-  /** The real program, once it has said that the process is restored. */
+  /** The real program, once it has reported that the process is restored. */
   async function start(): Promise<{ child: ChildProcess; ended: Promise<unknown[]> }> {
     const child = spawn(process.execPath, [program, 'restore', '--images-dir', machine.imagesDir], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -312,7 +312,7 @@ describe('restore that stays', () => {
     return { child, ended };
   }
 
-  it('exits as the restored process does', async () => {
+  it('exits with the code of the restored process', async () => {
     await dump();
     const { ended } = await start();
     expect(await workload.verify()).toBe(checksum);
@@ -321,7 +321,7 @@ describe('restore that stays', () => {
     expect(readStat(workload.pid)).toBeUndefined();
   });
 
-  it('ends the restored process when it is stopped', async () => {
+  it('ends the restored process when it is interrupted', async () => {
     await dump();
     const { child, ended } = await start();
     child.kill('SIGINT');

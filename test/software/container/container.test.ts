@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Containers with podman, runc and real CRIU: GPU memory before equals after, byte by byte. */
+/** Containers with podman, runc and real CRIU: device memory is the same before and after, byte by byte. */
 import {
   existsSync,
   mkdirSync,
@@ -47,7 +47,7 @@ beforeEach((context: TestContext) => {
   machine = new Machine();
   for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
   vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
-  // in the run directory, which is at the same path in the container
+  // in the run directory, which has the same path in the container
   socketPath = join(machine.runDir, 'w.sock');
 });
 afterEach(async () => {
@@ -62,7 +62,7 @@ async function ask(request: string): Promise<string> {
 
 const checksum = async (): Promise<string> => /checksum=(\w+)/.exec(await ask('verify'))?.[1] ?? 'none';
 
-/** Another program of this name, found first. */
+/** A different program with this name, which is found first. */
 function scriptOnPath(program: string, line: string): void {
   const bin = join(machine.dir, 'bin');
   mkdirSync(bin);
@@ -80,7 +80,7 @@ const isRunning = async (one = name): Promise<boolean | undefined> => (await fin
 
 describe('a container in place', () => {
   for (const variant of ['stock', 'parallel']) {
-    it(`comes back with its GPU memory, twice from the same images (${variant})`, async () => {
+    it(`is restored with its device memory, twice from the same images (${variant})`, async () => {
       const before = await start(variant);
       const dumped = await checkpointContainer({ name });
       expect(dumped).toMatchObject({ name, isRunning: false, exportedTo: undefined });
@@ -102,12 +102,12 @@ describe('a container in place', () => {
       expect(second.memoryMs).toBeGreaterThanOrEqual(second.durationMs);
       expect(await checksum()).toBe(before);
       expect(existsSync(dumped.imagesDir ?? '')).toBe(false);
-      // nothing of the plugin's is left lying about
+      // the plugin left no files behind
       expect(readdirSync(machine.runDir).filter((file) => file.endsWith('.jsonl'))).toEqual([]);
     });
   }
 
-  it('keeps running if asked to, and its images are in the store', async () => {
+  it('keeps running if asked to, with its images in the store', async () => {
     const before = await start('parallel');
     const store = join(machine.dir, 'store');
     const dumped = await checkpointContainer({ name, leaveRunning: true, store });
@@ -128,7 +128,7 @@ describe('a container in place', () => {
     expect(readdirSync(store)).toEqual([]);
   });
 
-  it("keeps host memory out of CRIU's images where it sees its store", async () => {
+  it("keeps host memory out of CRIU's images if the store is mounted in it", async () => {
     const store = join(machine.dir, 'store');
     const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
     await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
@@ -152,7 +152,7 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(before);
   });
 
-  it('runs on after a failed checkpoint, and its earlier one is still there', async () => {
+  it('keeps running after a failed checkpoint, and keeps its earlier one', async () => {
     const before = await start('parallel');
     const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
     const kept = statSync(join(imagesDir, 'inventory.img')).ino;
@@ -177,7 +177,7 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(before);
   });
 
-  it('has an earlier checkpoint still that a killed run had put aside', async () => {
+  it('keeps an earlier checkpoint that a killed run had set aside', async () => {
     const before = await start('parallel');
     const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
     const kept = statSync(join(imagesDir, 'inventory.img')).ino;
@@ -199,7 +199,7 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(before);
   });
 
-  it('keeps its checkpoint when it has ended and the tar file cannot be written', async () => {
+  it('keeps its checkpoint when it has ended but the tar file cannot be written', async () => {
     const before = await start('parallel');
     const exportTo = join(machine.dir, 'none', 'export.tar');
     await expect(checkpointContainer({ name, exportTo })).rejects.toMatchObject({
@@ -211,7 +211,7 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(before);
   });
 
-  it('is not restored on damaged GPU memory, and keeps its checkpoint', async () => {
+  it('is not restored from damaged device memory, and keeps its checkpoint', async () => {
     await start('parallel');
     const { imagesDir = '' } = await checkpointContainer({ name });
     const stripe = readdirSync(imagesDir).find((file) => /^cuda-\d+-0\.img$/.test(file)) ?? '';
@@ -231,7 +231,7 @@ describe('a container in place', () => {
 });
 
 describe('a tar file', () => {
-  it('brings a removed container back, GPU images included', async () => {
+  it('restores a removed container, including GPU images', async () => {
     const before = await start('parallel');
     const tar = join(machine.dir, 'golden.tar');
     const dumped = await checkpointContainer({ name, exportTo: tar });
@@ -245,7 +245,7 @@ describe('a tar file', () => {
     expect(await checksum()).toBe(before);
   });
 
-  it('makes a container whose removal leaves the first one its checkpoint, and others their files', async () => {
+  it('creates a container whose removal keeps the checkpoint of the first one, and files of others', async () => {
     const store = join(machine.dir, 'store');
     const command = ['/bin/workload-pattern', '--alloc', '4M', '--host', '16M', '--socket', socketPath];
     await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
@@ -263,7 +263,7 @@ describe('a tar file', () => {
     expect(readdirSync(join(store, name))).toEqual(['notes.txt']);
   });
 
-  it('that is still being looked at when the caller gives up leaves nothing', async () => {
+  it('that is still being read when the caller aborts leaves nothing behind', async () => {
     const importFrom = join(machine.dir, 'export.tar');
     const pipe = join(machine.dir, 'pipe');
     writeFileSync(importFrom, '');
@@ -285,10 +285,10 @@ describe('a tar file', () => {
 });
 
 describe('a CDI device', () => {
-  it('gives a container what our own flags give it', async () => {
+  it('gives a container the same as our own flags', async () => {
     const file = `/var/run/cdi/${name}.json`;
     mkdirSync('/var/run/cdi', { recursive: true });
-    // of its own kind, so that it does not meet the machine's
+    // of a separate kind, so that it does not conflict with the machine's
     writeCdi(file, { ...cdiSpec(containerEdits(true)), kind: 'criu-cuda-test/checkpoint' });
     try {
       const limits = limitFlags('CapEff: 0', readFileSync('/proc/self/limits', 'utf8'), 32_768);
@@ -306,8 +306,8 @@ describe('a CDI device', () => {
   });
 });
 
-describe('the criu below podman', () => {
-  it('is the one that was asked for, with the settings of the caller', async () => {
+describe('the criu that podman runs', () => {
+  it('is the requested one, with the settings of the caller', async () => {
     await start('parallel');
     const criu = join(machine.dir, 'criu');
     const seen = join(machine.dir, 'seen');

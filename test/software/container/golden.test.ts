@@ -53,7 +53,7 @@ async function stop(): Promise<void> {
   await exec('podman', ['wait', name]);
 }
 
-it('is made once, and restored in place and from a tar file with the same answer', async () => {
+it('is created once, and gives the same answer restored in place and from a tar file', async () => {
   const tar = join(machine.dir, 'golden.tar');
   const store = join(machine.dir, 'store');
   const made = await createGolden({ ...options, store, exportTo: tar });
@@ -84,7 +84,7 @@ it('is made once, and restored in place and from a tar file with the same answer
   expect(answer.text).toBe(first?.text);
 });
 
-it('leaves a running container when it fails, and continues with it', async () => {
+it('leaves the container running when it fails, and continues with it', async () => {
   await expect(createGolden({ ...options, criu: '/bin/false' })).rejects.toMatchObject({
     code: 'ERR_CONTAINER_CHECKPOINT',
   });
@@ -94,7 +94,7 @@ it('leaves a running container when it fails, and continues with it', async () =
   expect((await findContainer(name))?.id).toBe(left?.id);
 });
 
-it('says why a server does not come up, with its last words', async () => {
+it('says why a server does not start, with its last output', async () => {
   const command = ['/bin/workload-pattern', '--alloc', '8000G', '--http', '1'];
   await expect(createGolden({ ...options, command })).rejects.toThrow(
     /ended; its last words:\n.*OUT_OF_MEMORY/,
@@ -104,7 +104,7 @@ it('says why a server does not come up, with its last words', async () => {
   await expect(restoreGolden({ name: 'none-such' })).rejects.toThrow('there is no container none-such');
 });
 
-it('notices another answer', async () => {
+it('notices a different answer', async () => {
   await createGolden(options);
   const record = join((await findContainer(name))?.dir ?? '', 'criu-cuda-golden.json');
   const text = readFileSync(record, 'utf8');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The inference server of the benchmarks: its HTTP face, dumped and restored. */
+/** The inference server of the benchmarks: its HTTP API, and dump and restore. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest';
@@ -18,13 +18,13 @@ import { captureIo } from '../../unit/cli/capture.ts';
 const workloads = join(projectRoot, 'benchmarks', 'workloads');
 const here = join(projectRoot, 'test', 'inference');
 
-/** A python that has a module: a user's own or the system's. */
+/** A python that has a module: the user's or the system's. */
 async function pythonWith(context: TestContext, module: string): Promise<string> {
   for (const python of ['python3', '/usr/bin/python3']) {
     const answer = await execResult(python, ['-c', `import ${module}`]).catch(() => undefined);
     if (answer?.exitCode === 0) return python;
   }
-  return context.skip(`no python3 with the module ${module}`);
+  return context.skip(`cannot find a python3 with the module ${module}`);
 }
 
 let machine: Machine;
@@ -47,7 +47,7 @@ afterEach(async () => {
 
 const command = (python: string): string[] => [python, join(here, 'tiny_server.py'), workloads, String(port)];
 
-it("answers OpenAI's HTTP, whole and in pieces, and names what is wrong with a request", async (context) => {
+it("answers OpenAI's HTTP API, with and without streaming, and names what is wrong with a request", async (context) => {
   const program = await Program.run(command(await pythonWith(context, 'aiohttp')));
   const complete = (body: unknown): Promise<ServerAnswer> =>
     ask(new URL('/v1/completions', url), { method: 'POST', body });
@@ -61,11 +61,11 @@ it("answers OpenAI's HTTP, whole and in pieces, and names what is wrong with a r
     const request = { model: 'counting', prompt: [1, 2, 3], max_tokens: 4, temperature: 0 };
     expect(await complete(request)).toMatchObject({ status: 200, text: ' 6 10 15 21' });
     expect(await complete({ ...request, stream: true })).toMatchObject({ status: 200, text: ' 6 10 15 21' });
-    // bytes of a text are its tokens: A is 65
+    // the tokens of a text are its bytes: A is 65
     expect((await complete({ ...request, prompt: 'A', max_tokens: 2 })).text).toBe(' 66 68');
     expect((await complete({ ...request, max_tokens: 1, temperature: 0.5, seed: 4 })).text).toBe(' 60');
     expect((await server.ask()).text.split(' ')).toHaveLength(1 + 8);
-    // requests that come together are answered one after the other, each with its own tokens
+    // requests that arrive together are answered one after the other, each with its own tokens
     const together = await Promise.all(
       [10, 20, 30].map((one) => complete({ ...request, prompt: [one], stream: one === 20 })),
     );

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Calls into native code that are given up, or whose process, thread or program ends under them. */
+/** Calls of the addon that are aborted, or whose process, thread or program ends meanwhile. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
@@ -30,7 +30,7 @@ beforeEach(async () => {
 afterEach(() => workload.kill());
 afterAll(() => machine.close());
 
-/** Stops every thread of the process, so that no call on it can come to its end. */
+/** Stops every thread of the process, so that no call on it can finish. */
 async function stop(): Promise<void> {
   const { pid } = workload;
   const tid = await driver.restoreThreadId(pid);
@@ -38,7 +38,7 @@ async function stop(): Promise<void> {
   await waitUntil(() => readThreadState(pid, tid) === 'T', { interval: 1 });
 }
 
-/** Proves that nobody holds the lock: it can be taken, and the memory is as it was. */
+/** Proves that the process is not locked: it can be locked, and its memory is unchanged. */
 async function expectUnlocked(checksum: string): Promise<void> {
   await waitFor(() => driver.lock(workload.pid), { interval: 5 });
   await driver.unlock(workload.pid);
@@ -55,20 +55,20 @@ describe.each(backendNames)('through the %s a lock that is given up', (backend) 
     await workload.ask('spin start');
     const controller = new AbortController();
     const lock = driver.lock(workload.pid, { timeoutMs: 0, signal: controller.signal });
-    const reason = new Error('not any more');
+    const reason = new Error('no longer needed');
     controller.abort(reason);
     await expect(lock).rejects.toBe(reason);
     expect(await workload.ask('spin stop')).toBe('ok');
     await expectUnlocked(checksum);
   });
 
-  it('is not asked for when the signal was aborted before', async () => {
+  it('is not requested if the signal was aborted before', async () => {
     const lock = driver.lock(workload.pid, { signal: AbortSignal.abort(new Error('too late')) });
     await expect(lock).rejects.toThrow('too late');
     expect(await driver.state(workload.pid)).toBe('running');
   });
 
-  it('is kept when the signal is aborted after it came', async () => {
+  it('is kept if the signal is aborted after it was taken', async () => {
     const controller = new AbortController();
     await driver.lock(workload.pid, { signal: controller.signal });
     controller.abort();
@@ -81,10 +81,10 @@ describe('a worker thread', () => {
   const code = (body: string): string =>
     addonScript(`const { parentPort, workerData } = require('node:worker_threads'); ${body}`);
 
-  it('asks as the main thread does', async () => {
+  it('gets the same answers as the main thread', async () => {
     const body = 'parentPort.postMessage(await addon.state(driver, workerData));';
     const worker = new Worker(code(body), { eval: true, workerData: workload.pid });
-    // one that has ended before its message is read sends both at once
+    // a process that has ended before its message is read sends both at once
     const [message, exit] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
     expect(message).toEqual([{ result: 0, value: 0 }]);
     expect(exit).toEqual([0]);
@@ -103,14 +103,14 @@ describe('a worker thread', () => {
 });
 
 describe('a program that ends', () => {
-  it('does not wait for a call that cannot come to its end', async () => {
+  it('does not wait for a call that cannot finish', async () => {
     await stop();
     const body = 'addon.lock(driver, Number(process.argv[1]), 0); setImmediate(() => process.exit(7));';
     const child = spawn(process.execPath, ['-e', addonScript(body), String(workload.pid)]);
     expect(await once(child, 'exit')).toEqual([7, null]);
   });
 
-  it('does wait for one whose promise it awaits', async () => {
+  it('waits for a call whose promise it awaits', async () => {
     const body = `console.log(JSON.stringify(await addon.state(driver, Number(process.argv[1]))));`;
     const child = spawn(process.execPath, ['-e', addonScript(body), String(workload.pid)]);
     const [text] = (await once(child.stdout, 'data')) as [Buffer];
@@ -119,7 +119,7 @@ describe('a program that ends', () => {
 });
 
 describe.each([
-  ['it has loaded the addon', ''],
+  ['it has only loaded the addon', ''],
   ['a question', 'addon.state(driver, pid);'],
   [
     'a question about GPUs',
@@ -139,13 +139,13 @@ describe.each([
     'for (let i = 0; i < 100; i++) { addon.state(driver, pid); addon.restoreThreadId(driver, pid); }',
   ],
 ])('%s', (_, body) => {
-  it('does not hinder the end of a program', async () => {
+  it('does not delay the end of a program', async () => {
     const code = `const pid = Number(process.argv[1]); ${body} process.exit(7);`;
     const child = spawn(process.execPath, ['-e', addonScript(code), String(workload.pid)]);
     expect(await once(child, 'exit')).toEqual([7, null]);
   });
 
-  it('does not hinder the end of worker threads', async () => {
+  it('does not delay the end of worker threads', async () => {
     const code = `const { parentPort, workerData: pid } = require('node:worker_threads'); ${body} parentPort.postMessage(0);`;
     const workers = [0, 1].map(() => new Worker(addonScript(code), { eval: true, workerData: workload.pid }));
     await Promise.all(workers.map((worker) => once(worker, 'message')));
@@ -154,7 +154,7 @@ describe.each([
   });
 });
 
-it('a checkpoint that a worker had begun is carried out when the worker ends', async () => {
+it('a checkpoint that a worker started is completed even if the worker ends', async () => {
   const checksum = await workload.verify();
   await driver.lock(workload.pid);
   const code = `const { parentPort, workerData: pid } = require('node:worker_threads');
@@ -215,7 +215,7 @@ describe.each(backendNames)('through the %s a watch', (backend) => {
     expect(seen).toEqual(['running']);
   });
 
-  it('ends for a process that was never there, and fails for one without CUDA', async () => {
+  it('ends for a process that never existed, and fails for one without CUDA', async () => {
     const { pid } = workload;
     await workload.kill();
     await once(watchState(driver, pid), 'end');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A bundle, unpacked where nothing but a shell and the C and C++ libraries is. */
+/** A bundle, unpacked in a place with only a shell and the C and C++ libraries. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ function cli(...words: string[]): Promise<ExecResult> {
 
 describe('a bundle on a bare machine', () => {
   beforeEach((context) => {
-    if (process.geteuid?.() !== 0) context.skip('a root file system of its own needs root');
+    if (process.geteuid?.() !== 0) context.skip('a private root file system needs root');
   });
 
   it.each(pluginVariants)('dumps and restores with variant %s, every byte checked', async (variant) => {
@@ -44,7 +44,7 @@ describe('a bundle on a bare machine', () => {
     });
   });
 
-  /** A program of the bundle on the software driver. */
+  /** Runs a program of the bundle on the software driver. */
   function withSoftcuda(program: string, ...words: string[]): Promise<ExecResult> {
     const softcuda = `/opt/${bundle.folder}/app/plugins-cuda/build/lib/softcuda/libcuda.so.1`;
     const set = ['/bin/env', `CRIU_CUDA_DRIVER=${softcuda}`, 'SOFTCUDA_DIR=/tmp'];
@@ -66,7 +66,7 @@ describe('a bundle on a bare machine', () => {
     expect(stdout, stderr).toContain('written: /tmp/out.json');
   });
 
-  it('runs its self-test, without the part that needs Python', async () => {
+  it('runs its self-test, except for the part that needs Python', async () => {
     const checks = ['round-trip-parallel', 'standby', 'state-query', 'training-full'];
     const { stdout, stderr, exitCode } = await cli('selftest', '--software', '--json', ...checks);
     expect(exitCode, stdout + stderr).toBe(0);
@@ -79,7 +79,7 @@ describe('a bundle on a bare machine', () => {
     ]);
   });
 
-  it('tells its doctor that its own CRIU and plugins will do', async () => {
+  it('has a doctor that accepts its own CRIU and plugins', async () => {
     const { checks } = JSON.parse((await cli('doctor', '--json')).stdout) as {
       checks: { id: string; status: string; found: string }[];
     };
@@ -91,7 +91,7 @@ describe('a bundle on a bare machine', () => {
 });
 
 describe('a bundle', () => {
-  it('is small, holds no file of somebody and nothing that is only for building', () => {
+  it('is small, and contains no private files and nothing that only a build needs', () => {
     expect(statSync(bundle.file).size).toBeLessThan(60 * MIB);
     const app = join(root, 'opt', bundle.folder, 'app');
     for (const name of ['cmake-js', 'echarts']) {
@@ -106,7 +106,7 @@ describe('a bundle', () => {
     for (const line of owners.trim().split('\n')) expect(line).toMatch(/^\S+ 0\/0 /);
   });
 
-  it('refuses another kind of file, a missing directory, and to be made of what is not built', async () => {
+  it('refuses a wrong file type, a missing directory, and parts that are not built', async () => {
     await expect(createBundle({ out: join(dir, 'x.zip') })).rejects.toThrow(UsageError);
     await expect(createBundle({ out: join(dir, 'no', 'x.tar.xz') })).rejects.toThrow(`${dir}/no`);
     const before = process.env.CRIU_CUDA_BUILD_DIR;

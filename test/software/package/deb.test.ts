@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(out, { recursive: true, force: true });
 });
 
-/** Mode and path of everything but directories; of a link also its target. */
+/** Mode and path of everything but directories; for a link also its target. */
 function contents(listing: string): string[] {
   return listing
     .split('\n')
@@ -26,7 +26,7 @@ function contents(listing: string): string[] {
 }
 
 it(
-  'holds the plugins, the interceptor, the pool daemon and its units',
+  'contains the plugins, the interceptor, the pool daemon and its units',
   { timeout: 600_000 },
   async (context) => {
     for (const tool of ['dpkg-buildpackage', 'dh']) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The examples, as their readers would run them. */
+/** The examples, run the way a reader would run them. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -34,7 +34,7 @@ class Program {
     return this.#child.pid ?? 0;
   }
 
-  /** Waits for the next line that is like this. */
+  /** Waits for the next line that matches. */
   async line(pattern: RegExp): Promise<string> {
     const found = await waitUntil(() => this.lines.find((line) => pattern.test(line)));
     this.lines.splice(0, this.lines.indexOf(found) + 1);
@@ -67,7 +67,7 @@ afterEach(async () => {
   await machine.close();
 });
 
-it('state-exporter tells the state and memory of each process', async () => {
+it('state-exporter reports the state and memory of each process', async () => {
   const { pid } = await machine.start();
   const exporter = start(process.execPath, example('state-exporter'), '--port', '0');
   const url = await exporter.line(/^http/);
@@ -112,7 +112,7 @@ it('guarded-checkpoint refuses a locked process, and dumps it when it is free', 
   await machine.kill(pid);
 });
 
-it('autosuspend takes the memory of an idle server off the GPU and brings it back with the request', async () => {
+it('autosuspend frees the device memory of an idle server and restores it for the next request', async () => {
   const port = String(await freePort());
   const server = start(builtProgram('workload-pattern'), '--alloc', '8Mx3', '--http', port);
   const direct = `http://127.0.0.1:${port}`;

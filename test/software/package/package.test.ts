@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** What `npm pack` makes, installed in an empty folder without a compiler on PATH, and used from there. */
+/** The result of `npm pack`, installed in an empty folder without a compiler on PATH, and used from there. */
 import {
   existsSync,
   mkdirSync,
@@ -18,7 +18,7 @@ import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { prebuiltDir, projectRoot } from '../../../lib/paths.ts';
 import { findOnPath } from '../../../lib/machine/index.ts';
 
-/** What npm, its scripts and our programs start. */
+/** Programs that npm, its scripts and our programs run. */
 const tools = ['node', 'npm', 'sh', 'env', 'dirname', 'readlink', 'uname'];
 const noNetwork = /EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH/;
 const name = 'criu-cuda-toolkit';
@@ -31,7 +31,7 @@ function run(file: string, args: readonly string[], env: Record<string, string> 
   return execResult(file, args, { cwd: dir, env: { PATH: join(dir, 'bin'), ...env }, timeoutMs: 240_000 });
 }
 
-/** @returns the name of the file */
+/** Packs the project. @returns the name of the file */
 async function pack(): Promise<string> {
   const packed = await run('npm', ['pack', projectRoot, '--ignore-scripts', '--json']);
   expect(packed.exitCode, packed.stderr).toBe(0);
@@ -67,7 +67,7 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** Bytes of the files below a directory. */
+/** Size in bytes of the files below a directory. */
 function sizeOf(path: string): number {
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -81,7 +81,7 @@ function softcuda(): Record<string, string> {
   return { CRIU_CUDA_DRIVER: library, SOFTCUDA_DIR: join(dir, 'devices') };
 }
 
-/** What a program in TypeScript does with every entry point. */
+/** A TypeScript program that uses every entry point. */
 const consumer = `
   import { checkpoint, ToolkitError, UsageError, type CheckpointResult } from '${name}';
   import { runBenchmark, type BenchmarkRun } from '${name}/bench';
@@ -108,7 +108,7 @@ const consumer = `
   void main();
 `;
 
-/** Asks the driver and NVML, and says which addon answered. */
+/** Queries the driver and NVML, and says which addon answered. */
 const ask = `
   const driver = await openDriver();
   const { gpus } = await listGpus();
@@ -124,7 +124,7 @@ const expected = (): unknown[] => [
 ];
 
 describe('the package', () => {
-  it('has what runs and what builds it, and nothing that was built elsewhere', () => {
+  it('contains what runs and its sources, and nothing that was built here', () => {
     for (const path of [
       'dist/api/index.js',
       'dist/api/index.d.ts',
@@ -141,7 +141,7 @@ describe('the package', () => {
     expect(files.filter((path) => /^(?:plugins-cuda\/)?(?:build|test\/)|tsbuildinfo/.test(path))).toEqual([]);
   });
 
-  it('takes less than 30 MiB with all that it depends on', () => {
+  it('takes less than 30 MiB with all its dependencies', () => {
     expect(sizeOf(join(dir, 'node_modules'))).toBeLessThan(30 * 1024 * 1024);
     for (const name of ['echarts', 'cmake-js']) {
       expect(existsSync(join(dir, 'node_modules', name))).toBe(false);
@@ -176,7 +176,7 @@ describe('the package', () => {
   };
 
   it.each(Object.entries(options))(
-    'has types under moduleResolution %s, and what is compiled runs',
+    'has types under moduleResolution %s, and the compiled program runs',
     async (resolution, { file, type, flags }) => {
       const folder = join(dir, resolution);
       mkdirSync(folder);
@@ -194,7 +194,7 @@ describe('the package', () => {
     },
   );
 
-  it('loads for ./gpu neither zod, commander nor koffi, in a moment', async () => {
+  it('loads ./gpu quickly, without zod, commander and koffi', async () => {
     const seen = join(dir, 'loaded');
     const hooks = `import { appendFileSync } from 'node:fs';
       export function load(url, context, next) {
@@ -225,7 +225,7 @@ describe('the package', () => {
     expect(Math.min(...times)).toBeLessThan(200);
   });
 
-  it('runs its command line on the artifacts that ship', async () => {
+  it('runs its command line with the prebuilt artifacts', async () => {
     const program = join(dir, 'node_modules', '.bin', 'criu-cuda');
     const { variants } = JSON.parse((await run(program, ['variants', '--json'])).stdout) as {
       variants: { name: string; version?: string; path: string }[];

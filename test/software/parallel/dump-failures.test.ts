@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * Everything that can end in the middle of a dump with variant `parallel`, at each step: the application runs again
- * with the same bytes, nothing of the attempt is left, and the next dump into the same directory works.
+ * with the same bytes, the attempt leaves nothing behind, and the next dump into the same directory works.
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ async function expectRunningAsBefore(): Promise<void> {
   await machine.expectNothingLeft();
 }
 
-/** Whatever the failed attempt left in the directory is not in the way. */
+/** Files that the failed attempt left in the directory do no harm. */
 async function expectNextDumpWorks(): Promise<void> {
   const dumped = await machine.tryDump(workload);
   expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
@@ -75,7 +75,7 @@ describe('the pool', () => {
     await expectNextDumpWorks();
   });
 
-  it('is killed when it is to give the memory back after --leave-running', async () => {
+  it('is killed when it should return the memory after --leave-running', async () => {
     await start();
     const dumped = await machine.tryDump(workload, {
       args: ['--leave-running'],
@@ -108,7 +108,7 @@ describe('criu', () => {
 });
 
 describe('criu and its watcher', () => {
-  it('are killed: the application, whose memory nobody can give back, ends as well', async () => {
+  it('are killed: the application ends as well, because nothing is left to return its memory', async () => {
     await start();
     const args = machine.actionScript('post-dump', 'kill -STOP $PPID');
     const dump = machine.dump(workload, { libdir: variantDir('parallel'), args, keepStatus: true });
@@ -133,7 +133,7 @@ describe('a tree', () => {
     all = await snapshots();
   });
 
-  it('has its memory back once, even when the first attempt to return a process failed', async () => {
+  it('gets its memory back once, even if the first attempt to return a process failed', async () => {
     await machine.tryDump(workload, {
       args: ['--leave-running'],
       env: { SOFTCUDA_FAIL: 'cuCheckpointProcessRestore:2:999' },
@@ -147,7 +147,7 @@ describe('a tree', () => {
     expect(outcomes.sort()).toEqual(['failed', 'rolled-back', 'rolled-back', 'rolled-back']);
   });
 
-  it('has its memory back after a child could not be seized at first, and was paused twice', async () => {
+  it('gets its memory back after a child could not be seized at first, and was paused twice', async () => {
     const dumped = await machine.tryDump(workload, {
       args: machine.actionScript('post-dump', 'exit 7'),
       env: { LD_PRELOAD: testTool('fail-ptrace.so'), CCR_FAIL_PTRACE: 'seize' },
@@ -165,7 +165,7 @@ describe('the application', () => {
     ['releases', 'cuMemRelease:2'],
   ] as const;
 
-  it.each(steps)('is killed while it %s its memory: nothing of it stays anywhere', async (_name, call) => {
+  it.each(steps)('is killed while it %s its memory: nothing is left of it', async (_name, call) => {
     const free = /free=(\d+)/;
     const other = await machine.start({ args: ['--alloc', '4M'] });
     const freeBefore = free.exec(await other.ask('mem'))?.[1];
@@ -187,7 +187,7 @@ describe('the application', () => {
     await expectNextDumpWorks();
   });
 
-  it('has work on the device that does not end', async () => {
+  it('has GPU work that does not end', async () => {
     await start();
     await workload.ask('spin start');
     const dumped = await failingDump({ env: { CRIU_CUDA_LOCK_TIMEOUT_MS: '300' } });
@@ -198,7 +198,7 @@ describe('the application', () => {
     await expectNextDumpWorks();
   });
 
-  it('has work that does not end, and criu is killed meanwhile: it keeps what it never gave away', async () => {
+  it('has GPU work that does not end, and criu is killed meanwhile: it keeps its memory', async () => {
     await start();
     await workload.ask('spin start');
     const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '5000' };
@@ -236,7 +236,7 @@ describe('the image store', () => {
     await expectNextDumpWorks();
   });
 
-  it('does not take a write', async () => {
+  it('refuses a write', async () => {
     await start();
     const dumped = await failingDump({
       env: { LD_PRELOAD: testTool('fail-io.so'), CCR_FAIL_IO: 'pwrite:3' },

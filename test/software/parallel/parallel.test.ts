@@ -45,7 +45,7 @@ describe('round trip', () => {
     ['threads that call the driver', ['--alloc', '4Mx4', '--threads', '3', '--streams', '2'], ['']],
     ['a tree of three processes', ['--alloc', '4Mx2', '--children', '2'], ['', 'child 0 ', 'child 1 ']],
     ['two hundred allocations', ['--alloc', '2Mx60', '--alloc', '64Kx140'], ['']],
-  ])("brings back %s, and their bytes are not in CRIU's pages", async (_name, args, members) => {
+  ])("restores %s, whose bytes are not in CRIU's pages", async (_name, args, members) => {
     const workload = await start(args);
     const before = await Promise.all(members.map((who) => snapshot(workload, who)));
     const { bytes } = await workload.status();
@@ -78,7 +78,7 @@ describe('round trip', () => {
     expect(await snapshot(workload)).toBe(before);
   });
 
-  it('leaves a process without the interceptor to the driver', async () => {
+  it('leaves the memory of a process without the interceptor to the driver', async () => {
     const workload = await machine.start({ args: ARGS });
     const before = await snapshot(workload);
     expect((await dump(workload)).exitCode).toBe(0);
@@ -105,11 +105,11 @@ describe('round trip', () => {
   });
 });
 
-describe('roll back', () => {
+describe('rollback', () => {
   it.each([
     ['--leave-running', ['--leave-running'], 0],
     ['a failing post-dump script', ['--action-script', 'SCRIPT'], 1],
-  ])('%s: the process has its memory again', async (_name, words, failed) => {
+  ])('%s: the process gets its memory back', async (_name, words, failed) => {
     const script = join(machine.dir, 'fail.sh');
     writeFileSync(script, '#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] && exit 7\nexit 0\n', {
       mode: 0o755,
@@ -126,7 +126,7 @@ describe('roll back', () => {
     expect(await snapshot(workload)).toBe(before);
   });
 
-  it('a kernel that does not end: the dump fails in time, nothing is lost', async () => {
+  it('a kernel that does not end: the dump fails at the timeout, nothing is lost', async () => {
     const workload = await start();
     const before = await snapshot(workload);
     await workload.ask('spin start');
@@ -136,7 +136,7 @@ describe('roll back', () => {
     expect(await snapshot(workload)).toBe(before);
   });
 
-  it.each(['Lock', 'Checkpoint'])("the driver's %s fails after the memory was given up", async (call) => {
+  it.each(['Lock', 'Checkpoint'])("the driver's %s fails after the memory was evicted", async (call) => {
     const workload = await start();
     const before = await snapshot(workload);
     const dumped = await dump(workload, { env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:800` } });
@@ -145,7 +145,7 @@ describe('roll back', () => {
   });
 });
 
-describe('a damaged image is refused and nothing of it runs', () => {
+describe('a damaged image is refused, and no process of it runs', () => {
   const manifest = (): string => gpuImages().find((name) => /^cuda-\d+\.img$/.test(name)) ?? '';
   const stripe = (): string => gpuImages().find((name) => /^cuda-\d+-\d+\.img$/.test(name)) ?? '';
 

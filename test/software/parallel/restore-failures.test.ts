@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * Everything that can end in the middle of a restore with variant `parallel`, at each step: either the application runs
- * with its bytes, or nothing of it is left, the reason is on record, and the images still restore.
+ * with its bytes, or nothing of it is left, the reason is in the status file, and the images can still be restored.
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ async function expectRunningAsBefore(restored: CriuRun): Promise<void> {
   await machine.expectNothingLeft();
 }
 
-/** Neither the process nor its pool. */
+/** Neither the process nor its pool is left. */
 async function expectGone(): Promise<void> {
   await expect.poll(() => readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
   await machine.kill(workload.pid);
@@ -47,7 +47,7 @@ async function expectStillRestorable(): Promise<void> {
   await expectRunningAsBefore(await machine.tryRestore());
 }
 
-/** The last word about the application in the status file. */
+/** The latest outcome of the application in the status file. */
 async function reasonOf(run: CriuRun): Promise<string> {
   const failed = (events: StatusEvent[]): StatusEvent | undefined =>
     events.find((e) => (e.event === 'attach' && e.result !== 0) || e.outcome === 'failed');
@@ -71,16 +71,16 @@ describe('the pool', () => {
     ['exports', 'cuMemExportToShareableHandle:1', /cannot export an allocation/],
   ] as const;
 
-  it.each(steps)('is killed while it %s: another one continues', async (_name, call) => {
+  it.each(steps)('is killed while it %s: another one takes over', async (_name, call) => {
     await startAndDump();
     await expectRunningAsBefore(await machine.tryRestore({ env: { SOFTCUDA_FAIL: `${call}:kill` } }));
   });
 
-  it('is killed, and so is each that takes over', async () => {
+  it('is killed, and so is each one that takes over', async () => {
     await startAndDump();
-    // One is the plugin's to replace and one the watcher's.
+    // The plugin may replace one, and the watcher another.
     const kills = [1, 2, 3].map((nth) => `cuMemcpyHtoDAsync:${nth}:kill`);
-    // with one thread, for a second one could come to the next call before its process is gone
+    // with one thread: a second one could reach the next call before its process is gone
     await expectRefused(
       { env: { SOFTCUDA_FAIL: kills.join(','), CRIU_CUDA_STREAMS: '1' } },
       /there is no pool to return its device memory/,
@@ -97,10 +97,10 @@ describe('the pool', () => {
     },
   );
 
-  it('finds too little memory on the device', async () => {
+  it('does not find enough memory on the device', async () => {
     await startAndDump();
     const other = await machine.start({ args: ['--alloc', '225M'] });
-    // The second one, pool or driver.
+    // The second process, pool or driver.
     await expectRefused({}, /bytes on device 0: Cannot allocate memory|Restore: CUDA_ERROR_OUT_OF_MEMORY/);
     await other.kill();
     await expectStillRestorable();
@@ -113,7 +113,7 @@ describe('the pool', () => {
     await expectStillRestorable();
   });
 
-  it('has no such device', async () => {
+  it('does not have the device', async () => {
     await startAndDump({}, ['--alloc', '4Mx2', '--device', '1']);
     await expectRefused(
       { env: { SOFTCUDA_DEVICES: '1' } },
@@ -139,7 +139,7 @@ describe('criu', () => {
   });
 });
 
-it('criu stays as the parent of what it restored: the watcher does not, and its end ends nothing', async () => {
+it('criu stays as the parent of what it restored: the watcher ends, and takes nothing with it', async () => {
   await startAndDump();
   const { criu, ended } = machine.restoreAndStay(variantDir('parallel'));
   const watcher = await waitUntil(() => machine.readStatus().find((e) => e.event === 'watcher')?.pid);
@@ -161,7 +161,7 @@ describe('the application', () => {
   it.each(steps)('is killed while it %s its memory', async (_name, call, reason) => {
     await startAndDump({ SOFTCUDA_FAIL: `${call}:kill` });
     await expectRefused({}, reason);
-    await expectStillRestorable(); // the call kills once
+    await expectStillRestorable(); // the call kills only once
   });
 
   it.each(steps)('gets an error of the driver while it %s its memory: it is killed', async (_name, call) => {
@@ -170,7 +170,7 @@ describe('the application', () => {
   });
 });
 
-it('gives the memory to nobody but the process', async () => {
+it('gives the memory only to the process', async () => {
   await startAndDump();
   const answers = join(machine.dir, 'answers');
   const intrude = `${testTool('op-intruder')} ${machine.runDir} > ${answers}`;
@@ -183,7 +183,7 @@ it('refuses an image of another version by name', async () => {
   await startAndDump();
   const [manifest = ''] = machine.manifests();
   const fd = openSync(join(machine.imagesDir, manifest), 'r+');
-  const head = 8; // of it the magic; the version follows
+  const head = 8; // the magic number; the version follows
   writeSync(fd, Buffer.from([9]), 0, 1, head);
   closeSync(fd);
   const restored = await machine.tryRestore();

@@ -45,7 +45,7 @@ it('by a restore, after they have ended', async () => {
   expect(await workload.verify()).toBe(before);
 });
 
-it('and a caller that does wait learns how they ended', async () => {
+it('by a caller that waits and learns how they ended', async () => {
   const restored = await bringBack();
   expect(await restored.wait({ timeoutMs: 1 })).toBeUndefined();
   const ended = restored.wait();

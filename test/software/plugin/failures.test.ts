@@ -21,12 +21,12 @@ function reasons(status: { outcome?: string; reason?: string }[]): string {
     .join('\n');
 }
 
-/** No process with the dumped pid: nothing of a refused restore may run. */
+/** No process has the dumped pid: no process of a refused restore may run. */
 function expectGone(pid: number): void {
   expect(['Z', undefined]).toContain(readStat(pid)?.state);
 }
 
-describe('a driver call fails at the dump', () => {
+describe('a driver call fails during the dump', () => {
   it.each(['GetState', 'Lock', 'Checkpoint'])('%s: the application keeps running as before', async (call) => {
     const workload = await machine.start();
     const checksum = await workload.verify();
@@ -39,7 +39,7 @@ describe('a driver call fails at the dump', () => {
     expect(await machine.state(workload.pid)).toBe('running');
   });
 
-  it('GetRestoreThreadId: the dump fails instead of taking it for a process without CUDA', async () => {
+  it('GetRestoreThreadId: the dump fails instead of treating the process as one without CUDA', async () => {
     const workload = await machine.start();
     const checksum = await workload.verify();
     const dump = await machine.dump(workload, {
@@ -52,19 +52,22 @@ describe('a driver call fails at the dump', () => {
   it.each([
     ['Restore', 'checkpointed', ['restore', 'unlock']],
     ['Unlock', 'locked', ['unlock']],
-  ])('%s while rolling back: on record, and an operator can finish it', async (call, left, actions) => {
-    const workload = await machine.start();
-    const checksum = await workload.verify();
-    // Each process counts its calls: criu's first one fails, and the watcher's too.
-    const dump = await machine.dump(workload, {
-      args: ['--leave-running'],
-      env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:${NOT_PERMITTED}` },
-    });
-    expect(reasons(dump.status)).toContain('CUDA_ERROR_NOT_PERMITTED');
-    expect(await machine.state(workload.pid)).toBe(left);
-    for (const action of actions) expect((await machine.action(workload.pid, action)).exitCode).toBe(0);
-    expect(await workload.verify()).toBe(checksum);
-  });
+  ])(
+    '%s during the rollback: it is in the status file, and an operator can finish the rollback',
+    async (call, left, actions) => {
+      const workload = await machine.start();
+      const checksum = await workload.verify();
+      // Each process counts its own calls: criu's first one fails, and so does the watcher's.
+      const dump = await machine.dump(workload, {
+        args: ['--leave-running'],
+        env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:${NOT_PERMITTED}` },
+      });
+      expect(reasons(dump.status)).toContain('CUDA_ERROR_NOT_PERMITTED');
+      expect(await machine.state(workload.pid)).toBe(left);
+      for (const action of actions) expect((await machine.action(workload.pid, action)).exitCode).toBe(0);
+      expect(await workload.verify()).toBe(checksum);
+    },
+  );
 
   it('in the second process of a tree: both keep running', async () => {
     const workload = await machine.start({ args: ['--alloc', '4M', '--children', '1'] });
@@ -77,9 +80,9 @@ describe('a driver call fails at the dump', () => {
   });
 });
 
-describe('a driver call fails at the restore', () => {
+describe('a driver call fails during the restore', () => {
   it.each(['GetRestoreThreadId', 'GetState', 'Restore', 'Unlock'])(
-    '%s: nothing runs, the reason is on record, and the images still restore',
+    '%s: nothing runs, the status file has the reason, and the images can still be restored',
     async (call) => {
       const workload = await machine.start();
       const checksum = await workload.verify();
@@ -158,7 +161,7 @@ describe('settings', () => {
     expect(await workload.verify()).toBe(checksum);
   });
 
-  it('reads the settings file where the environment says nothing', async () => {
+  it('reads the settings file for what the environment does not set', async () => {
     const workload = await machine.start();
     const config = join(machine.dir, 'other.conf');
     writeFileSync(config, 'CRIU_CUDA_LOCK_TIMEOUT_MS = 250\n');

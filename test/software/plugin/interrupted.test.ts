@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A dump of a tree that gets no further than its first process: nobody stays locked. */
+/** A dump of a tree that fails after its first process: no process stays locked. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine } from '../../helpers/machine.ts';
@@ -20,7 +20,7 @@ beforeEach(async () => {
   before = await snapshots();
   const statuses = await Promise.all(MEMBERS.map((who) => workload.ask(`${who}status`)));
   pids = statuses.map((status) => Number(/pid=(\d+)/.exec(status)?.[1]));
-  // Its lock waits, after the parent's was taken.
+  // Its lock waits; the parent's was already taken.
   expect(await workload.ask('child 0 spin start')).toBe('ok');
 });
 afterEach(() => machine.close());

@@ -39,7 +39,7 @@ const args = ['--alloc', '4M', '--kinds'];
 async function dump(workload: Workload, options: CriuOptions = {}): Promise<string> {
   const run = await machine.dump(workload, { libdir, ...options });
   expect(run.exitCode, run.log.slice(-3000)).toBe(0);
-  // A restored process is our child, to be collected by us.
+  // A restored process is our child, which we must collect.
   if (options.args === undefined) await machine.kill(workload.pid);
   return run.log;
 }
@@ -61,7 +61,7 @@ it("keeps the device memory of a program without the interceptor out of CRIU's i
   }
 });
 
-it('populates what the driver saves to, ahead of it', async () => {
+it('populates the memory the driver saves to in advance', async () => {
   const workload = await machine.start({ args: ['--alloc', '224M'] });
   const before = await workload.verify();
   expect(await dump(workload)).toMatch(/: [1-9]\d* bytes populated ahead of the driver/);
@@ -69,7 +69,7 @@ it('populates what the driver saves to, ahead of it', async () => {
   expect(await workload.verify()).toBe(before);
 });
 
-it('keeps every kind of mapping of a tree, and leaves those alone that a file cannot stand for', async () => {
+it('keeps every kind of mapping of a tree, and does not move those that a file cannot replace', async () => {
   const workload = await machine.start({ args: [...args, '--children', '2'] });
   const requests = ['kinds', 'child 0 kinds', 'child 1 kinds'];
   const ask = (): Promise<string[]> => Promise.all(requests.map((request) => workload.ask(request)));
@@ -102,17 +102,17 @@ it('keeps every kind of mapping of a tree, and leaves those alone that a file ca
   expect(await workload.ask('kinds exec')).toBe('ok');
   for (const file of pageFiles(machine.imagesDir)) {
     expect(statSync(file).mode & 0o7777).toBe(0o400);
-    // Three processes of 64 MiB of address space with holes, and 10 others of 2 MiB.
+    // Three processes with 64 MiB of address space with holes, and 10 others of 2 MiB.
     expect(statSync(file).blocks * 512).toBeLessThan(44 * MiB);
   }
-  // Stacks were being written while it was dumped, and still are.
+  // Stacks were being written to during the dump, and still are.
   const rounds = async (): Promise<number> =>
     Number(/rounds=(\d+)/.exec(await workload.ask('child 1 kinds'))?.[1]);
   const first = await rounds();
   await expect.poll(rounds).toBeGreaterThan(first);
 });
 
-it('saves shared memory that no other process has, and makes it shared again', async () => {
+it('saves shared memory that no other process maps, and restores it as shared', async () => {
   const workload = await machine.start({ args });
   const kinds = parseKinds(await workload.ask('kinds'));
   const address = kinds.get('shared') ?? 0;
@@ -144,7 +144,7 @@ it('restores the same bytes again after the restored process has written to them
   parseKinds(await workload.ask('kinds'));
 });
 
-it('dumps a restored process to images that do not need the first ones', async () => {
+it('dumps a restored process to images that do not depend on the first ones', async () => {
   const workload = await machine.start({ args });
   const before = await workload.verify();
   const imagesDir = join(machine.dir, 'second');
@@ -160,7 +160,7 @@ it('dumps a restored process to images that do not need the first ones', async (
   expect(await workload.verify()).toBe(before);
 });
 
-it('dumps over the images a process was restored from', async () => {
+it('dumps over the images from which the process was restored', async () => {
   const workload = await machine.start({ args });
   for (let round = 0; round < 2; round += 1) {
     await dump(workload);
@@ -170,7 +170,7 @@ it('dumps over the images a process was restored from', async () => {
   }
 });
 
-it('leaves a process that keeps running with the same memory', async () => {
+it('leaves the memory of a process that keeps running unchanged', async () => {
   const workload = await machine.start({ args });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
   await dump(workload, { args: ['--leave-running'] });
@@ -182,7 +182,7 @@ it('leaves a process that keeps running with the same memory', async () => {
   expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
 });
 
-it('remaps a process whose filter forbids what is done to it', async () => {
+it('remaps a process whose seccomp filter forbids the injected calls', async () => {
   const workload = await machine.start({ args: [...args, '--seccomp'] });
   const before = await workload.verify();
   await dump(workload);
@@ -192,7 +192,7 @@ it('remaps a process whose filter forbids what is done to it', async () => {
   parseKinds(await workload.ask('kinds'));
 });
 
-it('remaps a process without the right to suspend filters', async () => {
+it('remaps a process without the permission to suspend filters', async () => {
   const workload = await machine.start({ args: ['--alloc', '224M', '--kinds'] });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
   const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
@@ -211,7 +211,7 @@ it('leaves all memory to CRIU with CRIU_CUDA_REMAP=0', async () => {
   parseKinds(await workload.ask('kinds'));
 });
 
-it('takes only mappings of CRIU_CUDA_REMAP_MIN_MB and more', async () => {
+it('moves only mappings of at least CRIU_CUDA_REMAP_MIN_MB', async () => {
   const workload = await machine.start({ args: ['--alloc', '16M', '--kinds'] });
   await dump(workload, { env: { CRIU_CUDA_REMAP_MIN_MB: '8' } });
   await restore();
@@ -221,7 +221,7 @@ it('takes only mappings of CRIU_CUDA_REMAP_MIN_MB and more', async () => {
   for (const { size } of image?.mappings ?? []) expect(size).toBeGreaterThanOrEqual(8 * MiB);
 });
 
-it('does with images on a file system from which nothing may be executed', async () => {
+it('works with images on a file system mounted noexec', async () => {
   const workload = await machine.start({ args });
   const imagesDir = join(machine.dir, 'noexec');
   mkdirSync(imagesDir);
@@ -237,7 +237,7 @@ it('does with images on a file system from which nothing may be executed', async
   }
 });
 
-it('leaves memory alone when the page file does not fit', async () => {
+it('does not move memory when the page file does not fit', async () => {
   const workload = await machine.start({ args });
   const imagesDir = join(machine.dir, 'small');
   mkdirSync(imagesDir);
@@ -253,7 +253,7 @@ it('leaves memory alone when the page file does not fit', async () => {
   }
 });
 
-it('gives a task its own memory back when the manifest cannot be written', async () => {
+it('returns a task its own memory when the manifest cannot be written', async () => {
   const workload = await machine.start({ args });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
   const inTheWay = join(machine.imagesDir, `cuda-host-${workload.pid}.img`);
@@ -291,19 +291,19 @@ it.each([1, 2, 4, 7, 12, 20, 41, 44, 50])(
   },
 );
 
-/** criu ends where it is about to let a thread run to a system call, or out of one. */
+/** criu ends just before it lets a thread run to a system call, or out of one. */
 async function killCriuAt(workload: Workload, step: number): Promise<void> {
   const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
   const env = { LD_PRELOAD: preload, CCR_FAIL_PTRACE: `${step}:kill` };
   await expect(machine.dump(workload, { libdir, env })).rejects.toThrow('was ended by SIGKILL');
 }
 
-it.each([40, 41, 44])('outlives criu, killed at step %i of injection, with its memory', async (step) => {
+it.each([40, 41, 44])('outlives a criu killed at step %i of the injection, with its memory', async (step) => {
   const workload = await machine.start({ args });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
   await killCriuAt(workload, step);
   expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
-  // what criu left behind is of no use to anyone
+  // what criu left behind is useless
   rmSync(machine.imagesDir, { recursive: true });
   mkdirSync(machine.imagesDir);
   await dump(workload);
@@ -312,7 +312,7 @@ it.each([40, 41, 44])('outlives criu, killed at step %i of injection, with its m
 });
 
 it.each([50, 55, 60])(
-  'ends with criu, killed at step %i, where memory is being replaced under threads that write',
+  'ends with a criu killed at step %i, while memory is being replaced under threads that write',
   async (step) => {
     const workload = await machine.start({ args });
     await killCriuAt(workload, step);
@@ -320,7 +320,7 @@ it.each([50, 55, 60])(
   },
 );
 
-it('refuses a page file that is missing or changed, by name', async () => {
+it('refuses a missing or changed page file by name', async () => {
   const workload = await machine.start({ args });
   const before = await workload.verify();
   await dump(workload);
@@ -338,7 +338,7 @@ it('refuses a page file that is missing or changed, by name', async () => {
   expect(await refused()).toContain(`${name}: missing`);
   writeFileSync(file, bytes.subarray(4096), { mode: 0o400 });
   expect(await refused()).toContain(`${name}: length is ${bytes.length - 4096}`);
-  // A changed copy is told from a true one by its contents.
+  // Only the contents distinguish a changed copy from a correct one.
   const changed = Buffer.from(bytes);
   changed.writeUInt8(bytes.readUInt8(70_000) ^ 1, 70_000);
   writeFileSync(file, changed);
@@ -349,7 +349,7 @@ it('refuses a page file that is missing or changed, by name', async () => {
   parseKinds(await workload.ask('kinds'));
 });
 
-it('reads page files ahead from a disk, and not from memory', async () => {
+it('reads page files ahead from a disk, but not from memory', async () => {
   const workload = await machine.start({ args });
   const before = await workload.verify();
   const imagesDir = mkdtempSync(join(tmpdir(), 'ccr-remap-'));
@@ -371,7 +371,7 @@ it('reads page files ahead from a disk, and not from memory', async () => {
   }
 });
 
-it('restores images that were moved once their old place leads to them', async () => {
+it('restores images that were moved if their old path leads to them', async () => {
   const workload = await machine.start({ args });
   await dump(workload);
   const imagesDir = join(machine.dir, 'moved');

@@ -17,7 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => machine.close());
 
-/** An action script of CRIU that does something at one stage. */
+/** A CRIU action script that does something at one stage. */
 function actionScript(stage: string, command: string): string[] {
   const path = join(machine.dir, 'action.sh');
   writeFileSync(path, `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${stage} ] || exit 0\n${command}\n`);
@@ -31,7 +31,7 @@ async function expectRunningAsBefore(): Promise<void> {
   expect(await machine.state(workload.pid)).toBe('running');
 }
 
-it('leaves the process running when asked to, and the images restore too', async () => {
+it('leaves the process running when asked to, and the images can be restored', async () => {
   const dump = await machine.dump(workload, { args: ['--leave-running'] });
   expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
   expect(dump.status).toContainEqual(expect.objectContaining({ event: 'task', outcome: 'rolled-back' }));
@@ -61,7 +61,7 @@ it('rolls back after a failing post-dump script', async () => {
   await expectRunningAsBefore();
 });
 
-// Later stages have CRIU's parasite in the task, with which CRIU itself takes the task along.
+// In later stages CRIU's parasite is in the task, and CRIU's end takes the task along.
 it.each(['post-dump', 'pre-dump'])('rolls back when criu is killed at %s', async (stage) => {
   const args = actionScript(stage, 'kill -9 $PPID');
   await machine.dump(workload, { args }).catch(() => undefined);
@@ -106,7 +106,7 @@ it.each([
   await expectRunningAsBefore();
 });
 
-it('fails the dump in time when a kernel does not end, and the program keeps running', async () => {
+it('fails the dump at the timeout when a kernel does not end, and the program keeps running', async () => {
   expect(await workload.ask('spin start')).toBe('ok');
   const dump = await machine.dump(workload, { env: { CRIU_CUDA_LOCK_TIMEOUT_MS: '300' } });
   expect(dump.exitCode).not.toBe(0);

@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-it('brings device memory back at the same addresses', async () => {
+it('restores device memory at the same addresses', async () => {
   const workload = await machine.start();
   const before = { checksum: await workload.verify(), addresses: await workload.addresses() };
 
@@ -68,19 +68,19 @@ it('restores a process to the second device', async () => {
   const workload = await machine.start({ args: ['--alloc', '200M', '--device', '1'] });
   const before = `${await workload.verify()} ${await workload.addresses()}`;
   expect((await machine.dump(workload)).exitCode).toBe(0);
-  // Only there is room for it.
+  // Only that device has enough free memory.
   await machine.start({ args: ['--alloc', '200M', '--device', '0'] });
   const restore = await machine.restore();
   expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
   expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
 });
 
-it('leaves nothing of the device in the dumped process and uses it again after restore', async () => {
+it('leaves no trace of the device in the dumped process, and uses it again after the restore', async () => {
   const workload = await machine.start();
   await machine.dump(workload);
   const other = await machine.start({ args: ['--alloc', '240M'] });
   await other.verify();
-  // The device holds 256 MiB: the restored process does not fit beside the other one.
+  // The device has 256 MiB: the restored process does not fit next to the other one.
   const refused = await machine.restore();
   expect(refused.exitCode).not.toBe(0);
   expect(refused.status).toContainEqual(
@@ -143,13 +143,13 @@ it('leaves no background process when criu stays as the parent of what it restor
   const before = await workload.verify();
   await machine.dump(workload);
   const { criu, ended } = machine.restoreAndStay(variantDir('stock'));
-  const companions = () =>
+  const background = () =>
     readChildren(process.pid).filter((pid) => {
       const stat = readStat(pid);
       return stat !== undefined && stat.state !== 'Z' && stat.comm.startsWith('cuda-');
     });
-  await expect.poll(() => companions().length).toBeGreaterThan(1);
-  await expect.poll(companions).toEqual([]);
+  await expect.poll(() => background().length).toBeGreaterThan(1);
+  await expect.poll(background).toEqual([]);
   expect(await workload.verify()).toBe(before);
   expect(criu.exitCode).toBeNull();
   criu.kill('SIGKILL');

@@ -16,7 +16,7 @@ afterEach(() => machine.close());
 const variants = ['stock', 'remap'] as const;
 const args = ['--alloc', '600M'];
 
-/** The restore thread runs, and criu has stopped the first one. */
+/** The restore thread runs while criu has stopped the first one. */
 function isDriverAtWork(pid: number): boolean {
   if (readStat(pid)?.state !== 't') return false;
   const threads = readdirSync(`/proc/${pid}/task`).map((tid) =>
@@ -30,14 +30,14 @@ const untilDriverWorks = (pid: number, event: string) =>
     interval: 1,
   });
 
-it.each(variants)('%s: SIGSTOP and SIGCONT during a dump harm nobody', async (variant) => {
+it.each(variants)('%s: SIGSTOP and SIGCONT during a dump do no harm', async (variant) => {
   const workload = await machine.start({ args });
   const before = await workload.verify();
   const dump = machine.dump(workload, { libdir: variantDir(variant), args: ['--leave-running'] });
   await untilDriverWorks(workload.pid, 'step');
   process.kill(workload.pid, 'SIGSTOP');
   process.kill(workload.pid, 'SIGCONT');
-  // CRIU's own work in the task may be disturbed; then it refuses, and the process has its state back
+  // CRIU's own work in the task may be disturbed; then the dump fails, and the process has its prior state again
   expect([0, 1]).toContain((await dump).exitCode);
   expect(await machine.state(workload.pid)).toBe('running');
   expect(await workload.verify()).toBe(before);

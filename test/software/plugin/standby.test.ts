@@ -64,7 +64,7 @@ const states = (workload: Workload): string[] => readProcessTree(workload.pid).m
 const statusFiles = (): string[] => readdirSync(machine.runDir).filter((name) => name.startsWith('op-'));
 
 describe.each(variants)('%s', (variant) => {
-  it('is stopped until it is woken, and has all its memory then', async () => {
+  it('is stopped until it is woken, and then has all its memory', async () => {
     if (variant === 'full') await machine.startPool();
     const workload = await start(variant);
     const tree = readProcessTree(workload.pid).map(({ pid }) => pid);
@@ -78,7 +78,7 @@ describe.each(variants)('%s', (variant) => {
     expect((await standby.wake()).pids).toEqual([]);
   });
 
-  it('ends without having been woken, and gives its device memory back', async () => {
+  it('ends without having been woken, and frees its device memory', async () => {
     const free = async () => (await machine.poolStatus()).devices.map((device) => device.freeBytes);
     if (variant === 'full') await machine.startPool();
     const before = variant === 'full' ? await free() : [];
@@ -90,7 +90,7 @@ describe.each(variants)('%s', (variant) => {
     if (variant === 'full') await expect.poll(free).toEqual(before);
   });
 
-  it('cannot be dumped while it is stopped, and is unharmed by the attempt', async () => {
+  it('cannot be dumped while it is stopped; the attempt does no harm', async () => {
     const workload = await start(variant);
     const before = await snapshot(workload);
     process.kill(workload.pid, 'SIGSTOP');
@@ -106,7 +106,7 @@ describe.each(variants)('%s', (variant) => {
       message: expect.stringContaining(`${workload.pid} is stopped by a signal; send SIGCONT`) as string,
       hint: expect.stringContaining('kill -CONT') as string,
     });
-    await waitUntilStopped(workload.pid, 20_000); // as it was, once criu has detached
+    await waitUntilStopped(workload.pid, 20_000); // as before, once criu has detached
     expect(wakeTree(workload.pid)).toEqual([workload.pid]);
     expect(await snapshot(workload)).toEqual(before);
   });
@@ -128,7 +128,7 @@ it('cannot be woken when it has ended', async () => {
   expect(readProcessTree(workload.pid)).toEqual([]);
 });
 
-it('is killed although another operation has left a damaged status file', async () => {
+it('can be killed although another operation left a damaged status file', async () => {
   const workload = await start('parallel');
   const standby = await standBy(workload, 'parallel');
   writeFileSync(opStatusPath(machine.runDir, 1), 'nonsense\n');
@@ -136,7 +136,7 @@ it('is killed although another operation has left a damaged status file', async 
   expect(readProcessTree(workload.pid)).toEqual([]);
 });
 
-it('is none when criu fails: it is cleaned up like any restore', async () => {
+it('does not exist when criu fails: it is cleaned up like any restore', async () => {
   const workload = await start('parallel');
   const script = machine.actionScript('pre-resume', 'kill -9 $PPID');
   await expect(standBy(workload, 'parallel', script)).rejects.toThrow();
@@ -144,7 +144,7 @@ it('is none when criu fails: it is cleaned up like any restore', async () => {
   expect(statusFiles()).toEqual([]);
 });
 
-describe('before the pool daemon has given anything', () => {
+describe('before the pool daemon has handed over any memory', () => {
   let daemon: number;
   let workload: Workload;
   let before: string[];
@@ -154,7 +154,7 @@ describe('before the pool daemon has given anything', () => {
     ({ pid: daemon } = await machine.startPool());
     workload = await start('full');
     before = await snapshot(workload);
-    // a task runs for an instant before it stops: the daemon must not give it anything then
+    // a task runs for an instant before it stops; the daemon must not hand it any memory then
     standby = await standBy(workload, 'full', machine.actionScript('pre-resume', `kill -STOP ${daemon}`));
   });
 
@@ -163,7 +163,7 @@ describe('before the pool daemon has given anything', () => {
     expect(await snapshot(workload)).toEqual(before);
   }
 
-  it('a standby is woken by its root, not by a part of it', async () => {
+  it('a standby is woken by its root, not by a child', async () => {
     const [child = 0] = readChildren(workload.pid);
     await expect(wake(child, { runDir: machine.runDir })).rejects.toThrow(UsageError);
     expect(states(workload)).toEqual(['T', 'T']);
@@ -177,7 +177,7 @@ describe('before the pool daemon has given anything', () => {
     await expectWokenByHelper();
   });
 
-  it('it is told to end, waits for the standby, and is told again: a helper loads the memory', async () => {
+  it('it gets SIGTERM, waits for the standby, and gets it again: a helper loads the memory', async () => {
     process.kill(daemon, 'SIGCONT');
     const sockets = () => readdirSync(machine.runDir).filter((name) => name.startsWith('pool'));
     process.kill(daemon, 'SIGTERM');
@@ -188,7 +188,7 @@ describe('before the pool daemon has given anything', () => {
     await expectWokenByHelper();
   });
 
-  it('it dies, and the images are gone too: the wake says so, and nothing runs on', async () => {
+  it('it dies, and the images are gone too: wake reports it, and nothing keeps running', async () => {
     for (const name of readdirSync(machine.imagesDir))
       if (/^cuda-\d/.test(name)) rmSync(join(machine.imagesDir, name));
     await machine.kill(daemon);

@@ -36,14 +36,14 @@ it(
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       const dumped = await machine.dump(workload, { libdir: variantDir('full'), args: ['--leave-running'] });
       expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
-      // Every thread still computes what it should, and continues to.
+      // Every thread still computes correct results, and continues.
       expect(`${await workload.verify()} ${await workload.addresses()}`).toBe(before);
       const last = rounds;
       await expect.poll(async () => (rounds = await roundsOf())).toBeGreaterThan(last);
       expect(await workload.ask('status')).toContain('mismatch=0');
       rmSync(machine.imagesDir, { recursive: true });
       mkdirSync(machine.imagesDir);
-      // the threads open and close files all the time, the pool when a session ends
+      // the threads open and close files all the time, and so does the pool when a session ends
       if (cycle === 0) atStart.push(await leastOf(fds, ask), await leastOf(poolFds, ask));
     }
     const [files = 0, poolFiles = 0] = atStart;

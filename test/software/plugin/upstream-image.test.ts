@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-/** CRIU's own plugin, with our stand-in for the cuda-checkpoint binary first on PATH. */
+/** CRIU's own plugin, with our replacement for the cuda-checkpoint program first in PATH. */
 function upstream(): { libdir: string; env: Record<string, string> } {
   return {
     libdir: dirname(upstreamPlugin() ?? ''),
@@ -27,7 +27,7 @@ it.for([
   ['our image with the upstream plugin', false],
   ['an upstream image with our plugin', true],
 ] as const)('restores %s', async ([, upstreamDumps], { skip }) => {
-  if (upstreamPlugin() === undefined) skip(`no upstream cuda_plugin.so beside ${criuProgram()}`);
+  if (upstreamPlugin() === undefined) skip(`no upstream cuda_plugin.so next to ${criuProgram()}`);
   const workload = await machine.start();
   const before = { checksum: await workload.verify(), addresses: await workload.addresses() };
   const dump = await machine.dump(workload, upstreamDumps ? upstream() : {});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** One golden image, several processes with the same pid, each in namespaces of its own. */
+/** One golden image, and more than one process with the same pid, each in its own namespaces. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
@@ -36,8 +36,8 @@ afterEach(async () => {
 });
 
 /**
- * Restores in a new PID and mount namespace, where the directory of the
- * workload's socket is private; the answer is a function that asks the clone.
+ * Restores in a new pid and mount namespace, in which the directory of the workload's socket is private.
+ * @returns a function that sends the clone a request
  */
 async function clone(number: number): Promise<(request: string) => Promise<string>> {
   const script = `mount -t tmpfs none '${socketDir}' && "$@" >/dev/null && echo restored && exec sleep infinity`;
@@ -57,7 +57,7 @@ async function clone(number: number): Promise<(request: string) => Promise<strin
   return (request) => askWorkload(path, request, TIMEOUT_MS);
 }
 
-it('of one golden image run at the same time, and do not meet', async () => {
+it('of one golden image run at the same time without affecting each other', async () => {
   const workload = await Workload.start({
     socketPath: join(socketDir, 'w.sock'),
     args: ['--alloc', '8Mx3', '--alloc', '2Mx4'],
@@ -73,12 +73,12 @@ it('of one golden image run at the same time, and do not meet', async () => {
     expect(await ask('verify')).toContain(checksum);
     expect(await ask('addresses')).toContain(addresses);
   }
-  // What one writes is its own.
+  // What one of them writes is its own.
   const [first, ...others] = clones;
   expect(await first?.('fill 99')).toBe('ok');
   for (const ask of others) expect(await ask('verify')).toContain(checksum);
   expect(await first?.('verify')).not.toContain(checksum);
-  // a restore is counted when its session has ended, after criu has
+  // a restore is counted when its session has ended, after criu
   await expect
     .poll(async () => (await machine.poolStatus()).counters)
     .toMatchObject({ restores: CLONES, loads: 0, failures: 0 });

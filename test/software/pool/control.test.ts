@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Starting and ending the daemon, and its figures, where things are not as they should be. */
+/** Starting and stopping the daemon, and its metrics, under unusual conditions. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-/** Gives every question at the control socket this answer. */
+/** Answers every request at the control socket like this. */
 async function answerWith(answer: unknown): Promise<Server> {
   mkdirSync(machine.runDir);
   const server = createServer((socket) => socket.end(`${JSON.stringify(answer)}\n`));
@@ -25,7 +25,7 @@ async function answerWith(answer: unknown): Promise<Server> {
   return server;
 }
 
-it('starts again where a daemon was killed, whose socket is still there', async () => {
+it('starts after a daemon was killed and left its socket', async () => {
   const killed = await machine.startPool();
   const exit = watchProcess(killed.pid)?.ended();
   process.kill(killed.pid, 'SIGKILL');
@@ -38,7 +38,7 @@ it('starts again where a daemon was killed, whose socket is still there', async 
   expect(existsSync(controlSocket(machine.runDir))).toBe(false);
 });
 
-it('is not started beside a daemon that does not say how it is', async () => {
+it('is not started next to a daemon that does not report its status', async () => {
   const server = await answerWith({ error: { errno: 1, message: 'not now' } });
   try {
     await expect(startPool({ runDir: machine.runDir, env: machine.env })).rejects.toThrow('not now');
@@ -64,7 +64,7 @@ describe('a daemon that does not end', () => {
     server.close();
   });
 
-  it('is not said to have ended', async () => {
+  it('is not reported as ended', async () => {
     await expect(stopPool({ runDir: machine.runDir, timeoutMs: 100 })).rejects.toMatchObject({
       code: 'ERR_POOL',
       message: `cuda-poold ${daemon.pid} has not ended after 0.1 s`,
@@ -72,7 +72,7 @@ describe('a daemon that does not end', () => {
     expect(daemon.exitCode).toBeNull();
   });
 
-  it('is not waited for when the caller gives up', async () => {
+  it('is not waited for when the caller aborts', async () => {
     const caller = new AbortController();
     const reason = new Error('enough');
     daemon.stdout?.once('data', () => {
@@ -83,8 +83,8 @@ describe('a daemon that does not end', () => {
   });
 });
 
-describe('the socket of the figures', () => {
-  it('does not take the place of a file', async () => {
+describe('the metrics socket', () => {
+  it('does not replace a file', async () => {
     const path = join(machine.dir, 'notes.txt');
     writeFileSync(path, 'mine');
     await expect(servePoolMetrics({ socketPath: path })).rejects.toThrow(
@@ -93,7 +93,7 @@ describe('the socket of the figures', () => {
     expect(readFileSync(path, 'utf8')).toBe('mine');
   });
 
-  it('takes the place of one that an ended server left', async () => {
+  it('replaces one that an ended server left', async () => {
     const path = join(machine.dir, 'metrics.sock');
     const script = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))`;
     await once(spawn(process.execPath, ['-e', script, path]), 'exit');

@@ -43,7 +43,7 @@ it(`${CYCLES} restores`, { timeout: 300_000 }, async () => {
   await expect.poll(held).toEqual(atStart);
   await expect.poll(() => count('fd')).toBe(fds);
   await expect.poll(() => count('task')).toBe(threads);
-  // a restore is counted when its session has ended, after criu has
+  // a restore is counted when its session has ended, after criu
   await expect
     .poll(async () => (await machine.poolStatus()).counters)
     .toMatchObject({ restores: CYCLES, loads: 0, failures: 0 });

@@ -50,7 +50,7 @@ async function expectFree(bytes: number): Promise<PoolStatus> {
 const freeOf = (status: PoolStatus): number => status.devices[0]?.freeBytes ?? 0;
 
 describe('a restore', () => {
-  it('loads by the daemon, and leaves nothing in it', async () => {
+  it('is used for a load, and keeps nothing', async () => {
     const begin = freeOf(await machine.startPool());
     const workload = await start();
     const before = await snapshot(workload);
@@ -67,13 +67,13 @@ describe('a restore', () => {
     expect(counters).toMatchObject({ dumps: 1, restores: 1, loads: 1, reused: 0, failures: 0 });
   });
 
-  it('takes a prefetched image', async () => {
+  it('uses a prefetched image', async () => {
     const begin = freeOf(await machine.startPool());
     const workload = await start();
     const before = await snapshot(workload);
     await dump(workload);
     expect(await prefetchImages(machine.imagesDir, pool)).toBe(1);
-    expect(await prefetchImages(machine.imagesDir, pool)).toBe(1); // is there already
+    expect(await prefetchImages(machine.imagesDir, pool)).toBe(1); // is already resident
     const { images } = await machine.poolStatus();
     expect(images).toMatchObject([
       { dir: machine.imagesDir, state: 'resident', origin: 'prefetch', bytes: MOVED_BYTES },
@@ -86,7 +86,7 @@ describe('a restore', () => {
     await expectFree(begin);
   });
 
-  it('takes what a dump left on the device when CRIU_CUDA_HOLD is 1', async () => {
+  it('uses what a dump left on the device when CRIU_CUDA_HOLD is 1', async () => {
     await machine.startPool();
     const workload = await start();
     const before = await snapshot(workload);
@@ -95,14 +95,14 @@ describe('a restore', () => {
     await expect
       .poll(async () => (await machine.poolStatus()).images)
       .toMatchObject([{ origin: 'hold', bytes: MOVED_BYTES }]);
-    // Not read again: without its files the image is still there.
+    // Not read again: the image is still resident without its files.
     const stripes = readdirSync(machine.imagesDir).filter((name) => /^cuda-\d+-\d+\.img$/.test(name));
     for (const name of stripes) rmSync(join(machine.imagesDir, name));
     expect((await restore()).log).toMatch(/1 resident images reused/);
     expect(await snapshot(workload)).toBe(before);
   });
 
-  it('does not take an image that changed since it was prefetched', async () => {
+  it('does not use an image that changed since it was prefetched', async () => {
     await machine.startPool();
     const workload = await start();
     const before = await snapshot(workload);
@@ -159,7 +159,7 @@ describe('a golden image', () => {
     const before = await snapshot(workload);
     await dump(workload);
     await prefetchImages(machine.imagesDir, { ...pool, golden: true });
-    // Even when the settings ask for memory to be kept as it is handed over.
+    // Even if the settings ask for memory to stay mapped as it was handed over.
     await restore({ env: { CRIU_CUDA_HANDOVER: 'map' } });
     expect(await workload.ask('fill 77')).toContain('ok');
     await machine.kill(workload.pid);
@@ -169,7 +169,7 @@ describe('a golden image', () => {
 });
 
 describe('the budget', () => {
-  it('refuses what does not fit, and lets the least recently used go', async () => {
+  it('refuses what does not fit, and drops the least recently used image', async () => {
     await machine.startPool({ CRIU_CUDA_POOL_BUDGET_MB: '80' });
     const dirs = ['a', 'b', 'c'].map((name) => join(machine.dir, name));
     for (const imagesDir of dirs) {
@@ -194,7 +194,7 @@ describe('the budget', () => {
     const workload = await start(['--alloc', '100M']);
     const before = await snapshot(workload);
     await dump(workload);
-    await expectFree(begin); // its process has ended before its memory is free again
+    await expectFree(begin); // its process ends before its memory is free
     const other = join(machine.dir, 'other');
     mkdirSync(other);
     await dump(await start(['--alloc', '100Mx2']), { imagesDir: other });
@@ -206,7 +206,7 @@ describe('the budget', () => {
   });
 });
 
-describe('requests that cannot be met', () => {
+describe('requests that are refused', () => {
   it.each([
     ['no images', 'nothing', /holds no GPU image/],
     ['no directory', 'missing', /missing: No such file/],
@@ -216,7 +216,7 @@ describe('requests that cannot be met', () => {
     await expect(prefetchImages(join(machine.dir, dir), pool)).rejects.toThrow(message);
   });
 
-  it('a second daemon of the run directory', async () => {
+  it('a second daemon for the run directory', async () => {
     await machine.startPool();
     await expect(machine.startPool()).rejects.toThrow(/a pool daemon is already running for .*: pid/);
     expect((await machine.poolStatus()).devices).toHaveLength(1);
@@ -227,7 +227,7 @@ describe('requests that cannot be met', () => {
   });
 });
 
-it('gives the memory back after a dump that leaves the process running', async () => {
+it('returns the memory after a dump that leaves the process running', async () => {
   await machine.startPool();
   const workload = await start();
   const before = await snapshot(workload);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Several software GPUs: memory of each, processes on each, and a restore onto others. */
+/** More than one software GPU: memory of each, processes on each, and a restore onto other GPUs. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
@@ -24,7 +24,7 @@ const start = (device: number, args = ['--alloc', '8Mx3', '--alloc', '2Mx4']): P
 const snapshot = async (workload: Workload): Promise<string> =>
   `${await workload.verify()} ${await workload.addresses()}`;
 
-/** Bytes that are taken of each device, in MiB. */
+/** Used memory of each device, in MiB. */
 const taken = async (): Promise<number[]> =>
   freeOf(await machine.poolStatus()).map((free, i) => Math.round(((begin[i] ?? 0) - free) / MIB));
 
@@ -34,7 +34,7 @@ async function restore(env: Record<string, string> = {}): Promise<CriuRun> {
   return run;
 }
 
-it('has a warm context on each, and puts an image where its process was', async () => {
+it('has a warm context on each, and loads an image on the device of its process', async () => {
   const workload = await start(1);
   const before = await snapshot(workload);
   expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
@@ -77,7 +77,7 @@ describe('CRIU_CUDA_DEVICE_MAP', () => {
   it.each([
     ['GPU-1=GPU-2', /CRIU_CUDA_DEVICE_MAP: "GPU-1=GPU-2"; accepted: GPU-<old UUID>=GPU-<new UUID>/],
     ['GPU-00000000-0000-0000-0000-000000000000', /CRIU_CUDA_DEVICE_MAP: .*accepted/],
-  ])('%s is refused by name, the process runs on', async (map, message) => {
+  ])('%s is refused by name, and the process keeps running', async (map, message) => {
     const workload = await start(0);
     const before = await snapshot(workload);
     const dumped = await machine.dump(workload, { libdir, env: { CRIU_CUDA_DEVICE_MAP: map } });

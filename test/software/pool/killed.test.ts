@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The daemon ends, by SIGKILL or SIGTERM, while an operation is under way. */
+/** The daemon ends, by SIGKILL or SIGTERM, while an operation is in progress. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ beforeEach(async () => {
 });
 afterEach(() => machine.close());
 
-/** An action script of CRIU that signals the daemon at one action, and fails where told. */
+/** A CRIU action script that signals the daemon at one action, and fails if told to. */
 function signalAt(action: string, signal: string, exitCode = 0): string[] {
   const script = join(machine.dir, 'signal.sh');
   const lines = ['#!/bin/sh', `[ "$CRTOOLS_SCRIPT_ACTION" = ${action} ] || exit 0`];
@@ -50,7 +50,7 @@ describe.each(['KILL', 'TERM'])('SIG%s', (signal) => {
     expect(await snapshot()).toBe(before);
   });
 
-  it('at post-dump that fails: the process has its memory again', async () => {
+  it('at a post-dump that fails: the process gets its memory back', async () => {
     const dumped = await machine.dump(workload, { libdir, args: signalAt('post-dump', signal, 7) });
     expect(dumped.exitCode).not.toBe(0);
     expect(await snapshot()).toBe(before);
@@ -68,37 +68,40 @@ describe.each(['KILL', 'TERM'])('SIG%s', (signal) => {
   );
 });
 
-it.each([2, 5, 8, 11, 14, 17, 20])("at copy %i of a tree's restore: each has its memory", async (nr) => {
-  process.kill(daemon, 'SIGTERM');
-  await waitForExit(daemon, { timeoutMs: 20_000 });
-  await machine.startPool({ SOFTCUDA_FAIL: `cuMemcpyHtoDAsync:${nr}:kill` });
-  const members = ['', 'child 0 ', 'child 1 '];
-  const tree = await machine.start({
-    args: ['--alloc', '2Mx7', '--children', '2'],
-    env: { LD_PRELOAD: interceptorLibrary() },
-  });
-  const ask = (): Promise<string[]> =>
-    Promise.all(members.map(async (who) => `${await tree.verify(who)} ${await tree.addresses(who)}`));
-  const all = await ask();
-  const dumped = await machine.dump(tree, { libdir });
-  expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
-  const restored = await machine.restore({ libdir });
-  expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
-  expect(await ask()).toEqual(all);
-  await expect(machine.poolStatus()).rejects.toMatchObject({ code: 'ERR_POOL_ABSENT' });
-});
+it.each([2, 5, 8, 11, 14, 17, 20])(
+  "at copy %i of a tree's restore: each process has its memory",
+  async (nr) => {
+    process.kill(daemon, 'SIGTERM');
+    await waitForExit(daemon, { timeoutMs: 20_000 });
+    await machine.startPool({ SOFTCUDA_FAIL: `cuMemcpyHtoDAsync:${nr}:kill` });
+    const members = ['', 'child 0 ', 'child 1 '];
+    const tree = await machine.start({
+      args: ['--alloc', '2Mx7', '--children', '2'],
+      env: { LD_PRELOAD: interceptorLibrary() },
+    });
+    const ask = (): Promise<string[]> =>
+      Promise.all(members.map(async (who) => `${await tree.verify(who)} ${await tree.addresses(who)}`));
+    const all = await ask();
+    const dumped = await machine.dump(tree, { libdir });
+    expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+    const restored = await machine.restore({ libdir });
+    expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+    expect(await ask()).toEqual(all);
+    await expect(machine.poolStatus()).rejects.toMatchObject({ code: 'ERR_POOL_ABSENT' });
+  },
+);
 
 it('SIGTERM: the sockets are gone at once, the daemon ends after its last operation', async () => {
   expect((await machine.dump(workload, { libdir, args: signalAt('post-dump', 'TERM') })).exitCode).toBe(0);
   await waitForExit(daemon, { timeoutMs: 20_000 });
   await expect(readPoolStatus({ runDir: machine.runDir })).rejects.toMatchObject({ code: 'ERR_POOL_ABSENT' });
-  // The directory is free for another one.
+  // The directory is free for another daemon.
   await machine.startPool();
   expect((await machine.restore({ libdir })).exitCode).toBe(0);
   expect(await snapshot()).toBe(before);
 });
 
-it('SIGHUP: the budget is read again, a wrong file changes nothing', async () => {
+it('SIGHUP: the budget is read again, and an invalid file changes nothing', async () => {
   const config = join(machine.dir, 'cuda.conf');
   const budget = async (): Promise<number | undefined> => (await machine.poolStatus()).budgetBytes;
   writeFileSync(config, 'CRIU_CUDA_POOL_BUDGET_MB = 3\n');

@@ -20,7 +20,7 @@ afterEach(() => machine.close());
 const start = (args: string[]): Promise<Workload> =>
   machine.start({ args, env: { LD_PRELOAD: interceptorLibrary() } });
 
-/** An action script of CRIU that kills the pool at one action, and ends with `exitCode` there. */
+/** A CRIU action script that kills the pool at one action, and exits with `exitCode` there. */
 function killPoolAt(action: string, exitCode: number): string[] {
   const script = join(machine.dir, 'kill-pool.sh');
   writeFileSync(
@@ -41,7 +41,7 @@ const snapshot = async (workload: Workload, who = ''): Promise<string> =>
 it.each([
   ['one process', ['--alloc', '4Mx3', '--alloc', '2Mx70'], ['']],
   ['a tree of three', ['--alloc', '4Mx3', '--children', '2'], ['', 'child 0 ', 'child 1 ']],
-])('%s has its memory again after a dump that failed', async (_name, args, members) => {
+])('%s gets its memory back after a failed dump', async (_name, args, members) => {
   const workload = await start(args);
   const before = await Promise.all(members.map((who) => snapshot(workload, who)));
   const dumped = await machine.dump(workload, { libdir, args: killPoolAt('post-dump', 7) });
@@ -56,7 +56,7 @@ it.each([
   expect(await Promise.all(members.map((who) => snapshot(workload, who)))).toEqual(before);
 });
 
-it('the dump that succeeded restores', async () => {
+it('a successful dump can be restored', async () => {
   const workload = await start(['--alloc', '4Mx3']);
   const before = await snapshot(workload);
   expect((await machine.dump(workload, { libdir, args: killPoolAt('post-dump', 0) })).exitCode).toBe(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The suite for machines with a GPU, on the software driver: that its checks can be passed, and that they can fail. */
+/** The suite for machines with a GPU, on the software driver: its checks can pass, and they can fail. */
 import {
   copyFileSync,
   mkdirSync,
@@ -27,7 +27,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** CRIU's own plugin with our stand-in for cuda-checkpoint. */
+/** CRIU's own plugin with our replacement for cuda-checkpoint. */
 function upstreamDir(): string | undefined {
   const plugin = upstreamPlugin();
   if (plugin === undefined) return undefined;
@@ -48,7 +48,7 @@ function selftest(...words: string[]): Promise<ExecResult> {
 
 it('passes as the vitest project gpu, every check of it', { timeout: TIMEOUT_MS }, async ({ skip }) => {
   const upstream = upstreamDir();
-  if (upstream === undefined) return skip(`no upstream cuda_plugin.so beside ${criuProgram()}`);
+  if (upstream === undefined) return skip(`no upstream cuda_plugin.so next to ${criuProgram()}`);
   const report = join(dir, 'report.json');
   const vitest = join(projectRoot, 'node_modules', 'vitest', 'vitest.mjs');
   const args = [vitest, 'run', '--project', 'gpu', '--reporter=json', `--outputFile=${report}`];
@@ -108,7 +108,7 @@ it(
   },
 );
 
-it('notices a training that does not repeat itself', { timeout: TIMEOUT_MS }, async () => {
+it('notices a training that is not reproducible', { timeout: TIMEOUT_MS }, async () => {
   const source = readFileSync(join(projectRoot, 'benchmarks', 'workloads', 'training.py'), 'utf8');
   writeFileSync(join(dir, 'other.py'), source.replace('SEED = 20', 'SEED = os.getpid()'));
   const python = join(dir, 'python');
@@ -135,7 +135,7 @@ it('refuses a check that does not exist', async () => {
   expect(stderr).toContain('round-trip-stock');
 });
 
-it('does not take the software driver for a GPU', async () => {
+it('does not mistake the software driver for a GPU', async () => {
   const cli = join(projectRoot, 'dist', 'cli.js');
   const { exitCode, stderr } = await execResult(process.execPath, [cli, 'selftest'], {
     env: { CRIU_CUDA_DRIVER: softcudaLibrary() },
