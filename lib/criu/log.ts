@@ -61,7 +61,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /is stopped by a signal; send SIGCONT/,
-    hint: 'resume it with kill -CONT PID, or with criu-cuda wake PID if it was restored with --leave-stopped',
+    hint: 'resume it with kill -CONT PID, or with criu-cuda wake --pid PID if it was restored with --leave-stopped',
   },
   {
     pattern: /is not a session leader|Consider using --shell-job/,
