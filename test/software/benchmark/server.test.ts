@@ -181,7 +181,7 @@ it('says what is wrong with a server, and leaves none running', async () => {
 
   const missing = captureIo();
   expect(await main([...words, '--', join(machine.dir, 'no-such-server')], missing.io)).toBe(1);
-  expect(missing.stderr()).toContain('cannot start no-such-server');
+  expect(missing.stderr()).toContain(`cannot start ${join(machine.dir, 'no-such-server')}`);
 
   const broken = captureIo();
   expect(await main([...words, '--cases', `broken=${machine.dir}`, '--', ...program], broken.io)).not.toBe(0);
