@@ -20,7 +20,7 @@ import { artefactDir, projectRoot } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
 import type { ProgressListener } from '../progress.ts';
-import { copyArtefacts, stripFiles } from './artefacts.ts';
+import { copyArtefacts, stripFiles } from './artifacts.ts';
 import { sharedLibraries } from './libraries.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
