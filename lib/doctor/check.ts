@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a check of the doctor is, and what it looks at.
+ * What a check of the doctor returns, and the machine that it checks.
  * @module
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -11,8 +11,8 @@ import type { ExecResult } from '../exec.ts';
 import type { FoundCriu, System } from '../machine/index.ts';
 
 /**
- * `ok`; `warning`: works, but worse than it could; `missing`: required and not there;
- * `broken`: there, and cannot be used.
+ * `ok`; `warning`: works, but not as well as it could; `missing`: required, but not found; `broken`: found, but
+ * unusable.
  */
 export type CheckStatus = 'ok' | 'warning' | 'missing' | 'broken';
 
@@ -24,16 +24,16 @@ export interface MachineCheck {
   title: string;
   /** Whether it will do. */
   status: CheckStatus;
-  /** What there is, in words. */
+  /** What was found, in words. */
   found: string;
-  /** What to do about it; for everything that is not ok. */
+  /** What to do about it, for everything that is not `ok`. */
   remedy?: string | undefined;
 }
 
-/** The machine the doctor looks at; tests make one in a folder. */
-export interface Patient {
+/** The machine to check; tests create one in a directory. */
+export interface Machine {
   system: System;
-  /** Where `/proc`, `/sys`, `/etc` and `/dev` are read: `/`. */
+  /** Directory with `proc`, `sys`, `etc` and `dev`: `/`, except in tests. */
   root: string;
   criu: FoundCriu;
   /** The settings, or why they cannot be read. */
@@ -41,46 +41,46 @@ export interface Patient {
   imagesDir: string | undefined;
 }
 
-/** One check or several of one subject. */
-export type Examination = (patient: Patient) => MachineCheck[] | Promise<MachineCheck[]>;
+/** Runs the checks of one subject. */
+export type CheckFunction = (machine: Machine) => MachineCheck[] | Promise<MachineCheck[]>;
 
-/** A path of the machine. */
-export function onMachine(patient: Patient, path: string): string {
-  return join(patient.root, path);
+/** A path relative to the root of the machine, as a path of this system. */
+export function onMachine(machine: Machine, path: string): string {
+  return join(machine.root, path);
 }
 
-/** A file's text without the last line end, or `undefined` when it cannot be read. */
-export function readText(patient: Patient, path: string): string | undefined {
+/** A file's text without the trailing newline, or `undefined` if it cannot be read. */
+export function readText(machine: Machine, path: string): string | undefined {
   try {
-    return readFileSync(onMachine(patient, path), 'utf8').trimEnd();
+    return readFileSync(onMachine(machine, path), 'utf8').trimEnd();
   } catch {
     return undefined;
   }
 }
 
-/** Names in a folder; none when it cannot be read. */
-export function listNames(patient: Patient, path: string): string[] {
+/** Names in a directory; none if it cannot be read. */
+export function listNames(machine: Machine, path: string): string[] {
   try {
-    return readdirSync(onMachine(patient, path)).sort();
+    return readdirSync(onMachine(machine, path)).sort();
   } catch {
     return [];
   }
 }
 
-export function isThere(patient: Patient, path: string): boolean {
-  return existsSync(onMachine(patient, path));
+export function isThere(machine: Machine, path: string): boolean {
+  return existsSync(onMachine(machine, path));
 }
 
 const ASK_TIMEOUT_MS = 10_000;
 
-/** Asks a program; `undefined` when it is not there or gives no answer. */
+/** Runs a program; `undefined` if it is missing or does not answer. */
 export async function ask(
-  patient: Patient,
+  machine: Machine,
   file: string,
   args: readonly string[],
 ): Promise<ExecResult | undefined> {
   try {
-    return await patient.system.run(file, args, { timeoutMs: ASK_TIMEOUT_MS });
+    return await machine.system.run(file, args, { timeoutMs: ASK_TIMEOUT_MS });
   } catch (error) {
     if (error instanceof CommandError) return undefined;
     throw error;

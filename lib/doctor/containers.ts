@@ -1,32 +1,28 @@
 // SPDX-License-Identifier: MIT
 /**
- * Container engines: only needed by who wants containers, so nothing here is missing.
+ * Container engines. They are optional, so nothing here is reported as missing.
  * @module
  */
 import { findOnPath } from '../machine/index.ts';
-import { ask, type MachineCheck, type Examination, type Patient } from './check.ts';
+import { ask, type MachineCheck, type CheckFunction, type Machine } from './check.ts';
 
-async function versionOf(patient: Patient, name: string): Promise<string | undefined> {
-  const { env, sbinPath } = patient.system;
+async function versionOf(machine: Machine, name: string): Promise<string | undefined> {
+  const { env, sbinPath } = machine.system;
   const path = findOnPath(name, env.PATH) ?? findOnPath(name, sbinPath);
   if (path === undefined) return undefined;
-  const answer = await ask(patient, path, ['--version']);
+  const answer = await ask(machine, path, ['--version']);
   return answer?.exitCode === 0 ? answer.stdout : undefined;
 }
 
 const firstVersion = (text: string): string => /\d+\.\d+[\w.+~-]*/.exec(text)?.[0] ?? 'unknown version';
 
-function criuForRuntimes(patient: Patient): string | undefined {
-  const { criu } = patient.criu;
+function criuForRuntimes(machine: Machine): string | undefined {
+  const { criu } = machine.criu;
   if (criu === undefined || criu.origin === 'path') return undefined;
-  return `container runtimes start \`criu\` from PATH: criu-cuda setup --containers links ${criu.path} to /usr/local/sbin/criu`;
+  return `container runtimes run \`criu\` from PATH: criu-cuda setup --containers makes /usr/local/sbin/criu a link to ${criu.path}`;
 }
 
-function examineRuntime(
-  patient: Patient,
-  name: 'runc' | 'crun',
-  version: string | undefined,
-): MachineCheck[] {
+function checkRuntime(machine: Machine, name: 'runc' | 'crun', version: string | undefined): MachineCheck[] {
   if (version === undefined) return [];
   const base = { id: name, title: name, found: firstVersion(version) };
   if (name === 'crun' && !version.includes('+CRIU')) {
@@ -35,24 +31,24 @@ function examineRuntime(
         ...base,
         status: 'warning',
         found: `${base.found}, built without CRIU`,
-        remedy: 'use runc for containers to be checkpointed: podman --runtime runc',
+        remedy: 'use runc for containers that you checkpoint: podman --runtime runc',
       },
     ];
   }
-  const remedy = criuForRuntimes(patient);
+  const remedy = criuForRuntimes(machine);
   return [remedy === undefined ? { ...base, status: 'ok' } : { ...base, status: 'warning', remedy }];
 }
 
-export const examineContainers: Examination = async (patient) => {
+export const checkContainers: CheckFunction = async (machine) => {
   const [podman, runc, crun] = await Promise.all(
-    ['podman', 'runc', 'crun'].map((name) => versionOf(patient, name)),
+    ['podman', 'runc', 'crun'].map((name) => versionOf(machine, name)),
   );
   const base = { id: 'podman', title: 'podman' };
   if (podman === undefined) {
     return [
-      { ...base, status: 'ok', found: 'not installed; only needed for containers' },
-      ...examineRuntime(patient, 'runc', runc),
-      ...examineRuntime(patient, 'crun', crun),
+      { ...base, status: 'ok', found: 'not installed; needed only for containers' },
+      ...checkRuntime(machine, 'runc', runc),
+      ...checkRuntime(machine, 'crun', crun),
     ];
   }
   const usable = runc !== undefined || crun?.includes('+CRIU') === true;
@@ -65,7 +61,7 @@ export const examineContainers: Examination = async (patient) => {
           found: `${firstVersion(podman)}, no runtime that can checkpoint`,
           remedy: 'criu-cuda setup --containers',
         },
-    ...examineRuntime(patient, 'runc', runc),
-    ...examineRuntime(patient, 'crun', crun),
+    ...checkRuntime(machine, 'runc', runc),
+    ...checkRuntime(machine, 'crun', crun),
   ];
 };

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
 /**
- * CRIU: which one, whether it will do, what it can.
+ * CRIU: which one is used, whether it is usable, and what it supports.
  * @module
  */
 import { compareVersions, oldestCriu } from '../machine/index.ts';
-import { ask, type MachineCheck, type Examination, type Patient } from './check.ts';
+import { ask, type MachineCheck, type CheckFunction, type Machine } from './check.ts';
 
-const originText = { environment: 'named by CRIU_CUDA_CRIU', path: 'on PATH', cache: 'built by set-up' };
+const originText = { environment: 'named by CRIU_CUDA_CRIU', path: 'on PATH', cache: 'built by setup' };
 
-/** What a person misses without the feature. */
+/** What is missing without the feature. */
 const features: Record<string, string> = {
   network_lock_nftables: 'dump TCP connections with --network-lock iptables or skip instead',
   pagemap_scan: 'finding changed pages is slower; Linux 6.7 or newer has it',
 };
 
-async function examineFeatures(patient: Patient, path: string): Promise<MachineCheck> {
+async function checkFeatures(machine: Machine, path: string): Promise<MachineCheck> {
   const answers = await Promise.all(
     Object.keys(features).map(async (name) => {
-      const answer = await ask(patient, path, ['check', '--feature', name]);
+      const answer = await ask(machine, path, ['check', '--feature', name]);
       return { name, has: answer?.exitCode === 0 };
     }),
   );
@@ -37,25 +37,25 @@ function hooksOf(version: string): string {
   return compareVersions(version, '4.2') >= 0 ? 'device hooks and POST_FORKING' : 'device hooks';
 }
 
-export const examineCriu: Examination = async (patient) => {
-  const { criu, rejected } = patient.criu;
+export const checkCriu: CheckFunction = async (machine) => {
+  const { criu, rejected } = machine.criu;
   const base = { id: 'criu', title: 'CRIU' };
   if (criu === undefined) {
     const why = rejected.map((info) => `${info.path}: ${info.reason}`).join('; ');
-    const tooOld = `version ${oldestCriu} or newer that passes \`criu check\``;
+    const required = `version ${oldestCriu} or newer that passes \`criu check\``;
     return [
       {
         ...base,
         status: rejected.length === 0 ? 'missing' : 'broken',
         found: rejected.length === 0 ? 'not found' : why,
         remedy: rejected.some((info) => info.origin === 'environment')
-          ? `unset CRIU_CUDA_CRIU or point it at ${tooOld}`
-          : `criu-cuda setup builds one; or install ${tooOld}, or name it in CRIU_CUDA_CRIU`,
+          ? `unset CRIU_CUDA_CRIU, or set it to a criu of ${required}`
+          : `run criu-cuda setup to build one, or install a criu of ${required}, or name it in CRIU_CUDA_CRIU`,
       },
     ];
   }
   const version = criu.version ?? '';
-  const passed = rejected.map((info) => `; passed over ${info.path}: ${info.reason}`).join('');
+  const passed = rejected.map((info) => `; skipped ${info.path}: ${info.reason}`).join('');
   const found = `${version} at ${criu.path}, ${originText[criu.origin]}; ${hooksOf(version)}; criu check passes${passed}`;
-  return [{ ...base, status: 'ok', found }, await examineFeatures(patient, criu.path)];
+  return [{ ...base, status: 'ok', found }, await checkFeatures(machine, criu.path)];
 };

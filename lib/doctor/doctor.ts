@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: MIT
 /**
- * All examinations, one report. Nothing is changed and CUDA is not initialised.
+ * Runs all checks and reports the results. Nothing is changed, and CUDA is not initialized.
  * @module
  */
 import { loadSettings, type LoadedSettings } from '../settings/index.ts';
 import { ToolkitError } from '../errors.ts';
 import { currentSystem, findCriu, type System } from '../machine/index.ts';
-import type { MachineCheck, Examination, Patient } from './check.ts';
-import { examineContainers } from './containers.ts';
-import { examineCriu } from './criu.ts';
-import { examineGpu } from './gpu.ts';
-import { examineHugePages, examineKernel, examineRights } from './kernel.ts';
-import { examinePlugins } from './plugins.ts';
-import { examineImageStore, examineRunDir, examineSettings } from './storage.ts';
+import type { MachineCheck, CheckFunction, Machine } from './check.ts';
+import { checkContainers } from './containers.ts';
+import { checkCriu } from './criu.ts';
+import { checkGpu } from './gpu.ts';
+import { checkHugePages, checkKernel, checkRights } from './kernel.ts';
+import { checkPlugins } from './plugins.ts';
+import { checkImageStore, checkRunDir, checkSettings } from './storage.ts';
 
-const examinations: readonly Examination[] = [
-  examineKernel,
-  examineRights,
-  examineCriu,
-  examineGpu,
-  examinePlugins,
-  examineSettings,
-  examineRunDir,
-  examineHugePages,
-  examineImageStore,
-  examineContainers,
+const checkFunctions: readonly CheckFunction[] = [
+  checkKernel,
+  checkRights,
+  checkCriu,
+  checkGpu,
+  checkPlugins,
+  checkSettings,
+  checkRunDir,
+  checkHugePages,
+  checkImageStore,
+  checkContainers,
 ];
 
 /** What is looked at. */
 export interface CheckMachineOptions {
-  /** Where images are to be written. */
+  /** Directory for images, to be checked as well. */
   imagesDir?: string | undefined;
   /** @default this machine */
   system?: System | undefined;
-  /** Where the machine's files are read. @default / */
+  /** Directory that has the machine's files. @default / */
   root?: string | undefined;
 }
 
@@ -54,17 +54,17 @@ function readSettings(system: System): LoadedSettings | Error {
   }
 }
 
-/** Looks at everything a checkpoint needs. */
+/** Checks everything that a checkpoint needs. */
 export async function checkMachine(options: CheckMachineOptions = {}): Promise<MachineReport> {
   const system = options.system ?? currentSystem();
-  const patient: Patient = {
+  const machine: Machine = {
     system,
     root: options.root ?? '/',
     criu: await findCriu(system),
     settings: readSettings(system),
     imagesDir: options.imagesDir,
   };
-  const results = await Promise.all(examinations.map(async (examination) => examination(patient)));
+  const results = await Promise.all(checkFunctions.map(async (check) => check(machine)));
   const checks = results.flat();
   return { ready: checks.every(({ status }) => status === 'ok' || status === 'warning'), checks };
 }

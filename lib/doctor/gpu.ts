@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * NVIDIA: devices, kernel module, user-space driver, persistence mode. Looks
- * only; CUDA is not initialised.
+ * NVIDIA: devices, kernel module, user-space driver, persistence mode. CUDA is not initialized.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -14,20 +13,20 @@ import {
   listNames,
   readText,
   type MachineCheck,
-  type Examination,
-  type Patient,
+  type CheckFunction,
+  type Machine,
 } from './check.ts';
 
 const OLDEST_DRIVER = 570;
 const NVIDIA_VENDOR = '0x10de';
 
 /** PCI devices that are NVIDIA display or 3D controllers. */
-function pciGpus(patient: Patient): string[] {
+function pciGpus(machine: Machine): string[] {
   const devices = 'sys/bus/pci/devices';
-  return listNames(patient, devices).filter(
+  return listNames(machine, devices).filter(
     (name) =>
-      readText(patient, `${devices}/${name}/vendor`) === NVIDIA_VENDOR &&
-      (readText(patient, `${devices}/${name}/class`) ?? '').startsWith('0x03'),
+      readText(machine, `${devices}/${name}/vendor`) === NVIDIA_VENDOR &&
+      (readText(machine, `${devices}/${name}/class`) ?? '').startsWith('0x03'),
   );
 }
 
@@ -37,45 +36,45 @@ interface Gpu {
   bus: string;
 }
 
-function driverGpus(patient: Patient): Gpu[] {
+function driverGpus(machine: Machine): Gpu[] {
   const gpus = 'proc/driver/nvidia/gpus';
-  return listNames(patient, gpus).map((bus) => {
-    const text = readText(patient, `${gpus}/${bus}/information`) ?? '';
+  return listNames(machine, gpus).map((bus) => {
+    const text = readText(machine, `${gpus}/${bus}/information`) ?? '';
     const field = (name: string): string =>
       new RegExp(`^${name}:\\s*(.+)$`, 'm').exec(text)?.[1] ?? 'unknown';
     return { model: field('Model'), uuid: field('GPU UUID'), bus };
   });
 }
 
-/** `580.159.04` of the kernel module that is loaded. */
-function moduleVersion(patient: Patient): string | undefined {
+/** Version of the loaded kernel module, such as `580.159.04`. */
+function moduleVersion(machine: Machine): string | undefined {
   return /Kernel Module(?: for \S+)?\s+([\d.]+)/.exec(
-    readText(patient, 'proc/driver/nvidia/version') ?? '',
+    readText(machine, 'proc/driver/nvidia/version') ?? '',
   )?.[1];
 }
 
 /** True when a program could reach an NVIDIA GPU here, or should be able to. */
-function hasGpu(patient: Patient): boolean {
+function hasGpu(machine: Machine): boolean {
   return (
-    isThere(patient, 'proc/driver/nvidia/gpus') ||
-    isThere(patient, 'dev/nvidiactl') ||
-    pciGpus(patient).length > 0
+    isThere(machine, 'proc/driver/nvidia/gpus') ||
+    isThere(machine, 'dev/nvidiactl') ||
+    pciGpus(machine).length > 0
   );
 }
 
-function examineDevices(patient: Patient): MachineCheck {
-  const gpus = driverGpus(patient);
+function checkDevices(machine: Machine): MachineCheck {
+  const gpus = driverGpus(machine);
   const base = { id: 'gpu', title: 'GPU' };
   if (gpus.length > 0) {
     const found = gpus.map((gpu) => `${gpu.model} (${gpu.uuid})`).join('\n');
     return { ...base, status: 'ok', found };
   }
-  const pci = pciGpus(patient);
+  const pci = pciGpus(machine);
   if (pci.length > 0) {
     return {
       ...base,
       status: 'missing',
-      found: `${pci.length} NVIDIA device(s) at ${pci.join(', ')}, no kernel module for them`,
+      found: `${pci.length} NVIDIA device(s) at ${pci.join(', ')}, but no kernel module`,
       remedy: `install and load the NVIDIA driver, ${OLDEST_DRIVER} or newer`,
     };
   }
@@ -83,12 +82,12 @@ function examineDevices(patient: Patient): MachineCheck {
     ...base,
     status: 'warning',
     found: 'none',
-    remedy: 'only the software CUDA driver can be used here: criu-cuda demo runs on it',
+    remedy: 'only the software driver can be used here; criu-cuda demo runs on it',
   };
 }
 
-function examineModule(patient: Patient): MachineCheck[] {
-  const version = moduleVersion(patient);
+function checkModule(machine: Machine): MachineCheck[] {
+  const version = moduleVersion(machine);
   if (version === undefined) return [];
   const base = { id: 'nvidia-module', title: 'NVIDIA kernel module' };
   if (Number.parseInt(version, 10) >= OLDEST_DRIVER) return [{ ...base, status: 'ok', found: version }];
@@ -106,14 +105,14 @@ function cudaVersion(driver: CheckpointDriver): string {
   return `CUDA ${Math.floor(driver.version / 1000)}.${Math.floor((driver.version % 1000) / 10)}`;
 }
 
-function softwareHint(patient: Patient): string {
-  const library = softcudaLibrary(patient.system.env);
+function softwareHint(machine: Machine): string {
+  const library = softcudaLibrary(machine.system.env);
   return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
 }
 
 async function examineLibrary(patient: Patient): Promise<MachineCheck> {
   const base = { id: 'cuda-driver', title: 'CUDA driver' };
-  const named = patient.settings instanceof Error ? '' : patient.settings.settings.CRIU_CUDA_DRIVER;
+  const named = machine.settings instanceof Error ? '' : machine.settings.settings.CRIU_CUDA_DRIVER;
   try {
     const driver = await openDriver(
       patient.settings instanceof Error ? { path: '' } : { env: patient.system.env },
@@ -126,8 +125,8 @@ async function examineLibrary(patient: Patient): Promise<MachineCheck> {
     };
   } catch (error) {
     if (!(error instanceof EnvironmentError)) throw error;
-    // without a GPU nobody expects a driver; one that was named has to work
-    const expected = named !== '' || hasGpu(patient);
+    // without a GPU a driver is optional, but one that was named must work
+    const expected = named !== '' || hasGpu(machine);
     const absent = error.missing.some(({ what }) => what === 'libcuda.so.1');
     return {
       ...base,
@@ -135,23 +134,23 @@ async function examineLibrary(patient: Patient): Promise<MachineCheck> {
       found: error.message,
       remedy: expected
         ? error.missing.map(({ remedy }) => remedy).join('; ')
-        : `none is needed without a GPU${softwareHint(patient)}`,
+        : `none is needed without a GPU${softwareHint(machine)}`,
     };
   }
 }
 
-async function examineModes(patient: Patient): Promise<MachineCheck[]> {
-  if (driverGpus(patient).length === 0) return [];
+async function checkModes(machine: Machine): Promise<MachineCheck[]> {
+  if (driverGpus(machine).length === 0) return [];
   const base = { id: 'persistence', title: 'persistence mode' };
   const query = '--query-gpu=index,persistence_mode,mig.mode.current';
-  const answer = await ask(patient, 'nvidia-smi', [query, '--format=csv,noheader']);
+  const answer = await ask(machine, 'nvidia-smi', [query, '--format=csv,noheader']);
   if (answer?.exitCode !== 0) {
     return [
       {
         ...base,
         status: 'warning',
-        found: 'unknown: nvidia-smi is not there or does not answer',
-        remedy: 'install nvidia-smi, or make sure that nvidia-persistenced runs',
+        found: 'unknown: nvidia-smi is missing or does not answer',
+        remedy: 'install nvidia-smi, or make sure that nvidia-persistenced is running',
       },
     ];
   }
@@ -165,7 +164,7 @@ async function examineModes(patient: Patient): Promise<MachineCheck[]> {
           ...base,
           status: 'warning',
           found: `off on GPU ${off.join(', ')}`,
-          remedy: 'nvidia-smi -pm 1: else each restore waits for the GPU to be initialised, or fails',
+          remedy: 'run nvidia-smi -pm 1; otherwise each restore waits until the GPU is initialized, or fails',
         };
   if (mig.length === 0) return [persistence];
   return [

@@ -5,27 +5,34 @@
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { isThere, onMachine, readText, type MachineCheck, type Examination, type Patient } from './check.ts';
+import {
+  isThere,
+  onMachine,
+  readText,
+  type MachineCheck,
+  type CheckFunction,
+  type Machine,
+} from './check.ts';
 
-function kernelConfig(patient: Patient, release: string): string | undefined {
+function kernelConfig(machine: Machine, release: string): string | undefined {
   try {
-    return gunzipSync(readFileSync(onMachine(patient, 'proc/config.gz'))).toString('utf8');
+    return gunzipSync(readFileSync(onMachine(machine, 'proc/config.gz'))).toString('utf8');
   } catch {
-    return readText(patient, `boot/config-${release}`);
+    return readText(machine, `boot/config-${release}`);
   }
 }
 
-/** `undefined` when the machine does not tell. */
-function hasCheckpointRestore(patient: Patient, release: string): boolean | undefined {
-  const config = kernelConfig(patient, release);
+/** `undefined` if it cannot be determined. */
+function hasCheckpointRestore(machine: Machine, release: string): boolean | undefined {
+  const config = kernelConfig(machine, release);
   if (config !== undefined) return /^CONFIG_CHECKPOINT_RESTORE=y$/m.test(config);
   // this file exists only with the option
-  return isThere(patient, 'proc/sys/kernel/ns_last_pid') ? true : undefined;
+  return isThere(machine, 'proc/sys/kernel/ns_last_pid') ? true : undefined;
 }
 
-export const examineKernel: Examination = (patient) => {
-  const release = readText(patient, 'proc/sys/kernel/osrelease') ?? 'unknown';
-  const supported = hasCheckpointRestore(patient, release);
+export const checkKernel: CheckFunction = (machine) => {
+  const release = readText(machine, 'proc/sys/kernel/osrelease') ?? 'unknown';
+  const supported = hasCheckpointRestore(machine, release);
   const base = { id: 'kernel', title: 'kernel' };
   if (supported === true)
     return [{ ...base, status: 'ok', found: `${release}, CONFIG_CHECKPOINT_RESTORE=y` }];
@@ -39,13 +46,13 @@ export const examineKernel: Examination = (patient) => {
   ];
 };
 
-export const examineHugePages: Examination = (patient) => {
-  const text = readText(patient, 'sys/kernel/mm/transparent_hugepage/enabled');
+export const checkHugePages: CheckFunction = (machine) => {
+  const text = readText(machine, 'sys/kernel/mm/transparent_hugepage/enabled');
   const mode = /\[(\w+)\]/.exec(text ?? '')?.[1];
   const base = { id: 'thp', title: 'transparent huge pages' };
   if (mode === 'always') return [{ ...base, status: 'ok', found: mode }];
   const remedy =
-    'echo always > /sys/kernel/mm/transparent_hugepage/enabled makes the driver’s own copies about 30 % faster';
+    "echo always > /sys/kernel/mm/transparent_hugepage/enabled makes the driver's own copies about 30 % faster";
   if (mode === undefined)
     return [{ ...base, status: 'warning', found: 'not supported by this kernel', remedy }];
   return [{ ...base, status: mode === 'never' ? 'warning' : 'ok', found: mode, remedy }];
@@ -60,15 +67,15 @@ const capabilities = {
 } as const;
 type Capability = keyof typeof capabilities;
 
-function effectiveCapabilities(patient: Patient): Set<Capability> {
-  const hex = /^CapEff:\s*([0-9a-f]+)/m.exec(readText(patient, 'proc/self/status') ?? '')?.[1] ?? '0';
+function effectiveCapabilities(machine: Machine): Set<Capability> {
+  const hex = /^CapEff:\s*([0-9a-f]+)/m.exec(readText(machine, 'proc/self/status') ?? '')?.[1] ?? '0';
   const bits = BigInt(`0x${hex}`);
   const names = Object.keys(capabilities) as Capability[];
   return new Set(names.filter((name) => ((bits >> BigInt(capabilities[name])) & 1n) === 1n));
 }
 
-function examineCapabilities(patient: Patient): MachineCheck {
-  const have = effectiveCapabilities(patient);
+function checkCapabilities(machine: Machine): MachineCheck {
+  const have = effectiveCapabilities(machine);
   const base = { id: 'capabilities', title: 'rights' };
   const canDump =
     have.has('CAP_SYS_PTRACE') && (have.has('CAP_SYS_ADMIN') || have.has('CAP_CHECKPOINT_RESTORE'));
@@ -76,7 +83,7 @@ function examineCapabilities(patient: Patient): MachineCheck {
     return {
       ...base,
       status: 'missing',
-      found: have.size === 0 ? 'none of an administrator’s' : [...have].join(', '),
+      found: have.size === 0 ? 'none of the required capabilities' : [...have].join(', '),
       remedy: 'run as root, or with CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE',
     };
   }
@@ -85,19 +92,20 @@ function examineCapabilities(patient: Patient): MachineCheck {
     ...base,
     status: 'warning',
     found: `${[...have].join(', ')}; no CAP_SYS_RESOURCE`,
-    remedy: 'limits cannot be raised at restore: start containers with --ulimit nofile=… no higher than here',
+    remedy:
+      'a restore cannot raise limits: start containers with --ulimit nofile=… not above the limit of this machine',
   };
 }
 
-function examinePtrace(patient: Patient): MachineCheck {
-  const scope = readText(patient, 'proc/sys/kernel/yama/ptrace_scope');
+function checkPtrace(machine: Machine): MachineCheck {
+  const scope = readText(machine, 'proc/sys/kernel/yama/ptrace_scope');
   const base = { id: 'ptrace', title: 'ptrace' };
   if (scope === '3') {
     return {
       ...base,
       status: 'broken',
-      found: 'kernel.yama.ptrace_scope = 3: nobody may trace',
-      remedy: 'boot with sysctl kernel.yama.ptrace_scope below 3; it cannot be lowered while running',
+      found: 'kernel.yama.ptrace_scope = 3: no process may trace another',
+      remedy: 'set sysctl kernel.yama.ptrace_scope below 3 and reboot; it cannot be lowered at run time',
     };
   }
   return { ...base, status: 'ok', found: scope === undefined ? 'not restricted' : `ptrace_scope ${scope}` };
@@ -105,8 +113,8 @@ function examinePtrace(patient: Patient): MachineCheck {
 
 const LOW_OPEN_FILES = 1024;
 
-function examineLimits(patient: Patient): MachineCheck {
-  const limits = readText(patient, 'proc/self/limits') ?? '';
+function checkLimits(machine: Machine): MachineCheck {
+  const limits = readText(machine, 'proc/self/limits') ?? '';
   const match = /^Max open files\s+(\S+)\s+(\S+)/m.exec(limits);
   const base = { id: 'limits', title: 'open files' };
   const hard = match?.[2] ?? 'unknown';
@@ -120,8 +128,8 @@ function examineLimits(patient: Patient): MachineCheck {
   };
 }
 
-export const examineRights: Examination = (patient) => [
-  examineCapabilities(patient),
-  examinePtrace(patient),
-  examineLimits(patient),
+export const checkRights: CheckFunction = (machine) => [
+  checkCapabilities(machine),
+  checkPtrace(machine),
+  checkLimits(machine),
 ];

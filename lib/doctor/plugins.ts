@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Plugins: what is built, and what CRIU would load from each directory it may look into.
+ * Plugins: which are built, and what CRIU would load from each directory that it may search.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -10,9 +10,9 @@ import { compiledLibdir } from '../install/index.ts';
 import { pluginDirectories } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { findOnPath } from '../machine/index.ts';
-import { onMachine, readText, type MachineCheck, type Examination, type Patient } from './check.ts';
+import { onMachine, readText, type MachineCheck, type CheckFunction, type Machine } from './check.ts';
 
-/** Files of options CRIU or a container runtime reads; HOME's comes with the environment. */
+/** Option files that CRIU or a container runtime reads; the one in HOME is added where they are used. */
 const optionFiles = ['etc/criu/default.conf', 'etc/criu/runc.conf', 'etc/criu/crun.conf'];
 
 /** `libdir DIR` or `libdir=DIR` lines. */
@@ -23,28 +23,28 @@ export function libdirsInOptions(text: string): string[] {
 
 interface Directory {
   path: string;
-  /** Who says that it is one. */
+  /** Why it is a plugin directory. */
   reasons: string[];
 }
 
-async function directories(patient: Patient): Promise<{ all: Directory[]; used: string }> {
+async function directories(machine: Machine): Promise<{ all: Directory[]; used: string }> {
   const reasons = new Map<string, string[]>();
   const add = (path: string, reason: string): void => {
     const key = resolve(path);
     reasons.set(key, [...(reasons.get(key) ?? []), reason]);
   };
-  const { env } = patient.system;
-  const { criu } = patient.criu;
-  const compiled = criu && (await compiledLibdir(patient.system, criu.path));
+  const { env } = machine.system;
+  const { criu } = machine.criu;
+  const compiled = criu && (await compiledLibdir(machine.system, criu.path));
   if (env.CRIU_LIBS_DIR !== undefined && env.CRIU_LIBS_DIR !== '') add(env.CRIU_LIBS_DIR, 'CRIU_LIBS_DIR');
   if (compiled !== undefined) add(compiled, 'compiled into criu');
   const home = env.HOME === undefined ? [] : [`${env.HOME}/.criu/default.conf`];
   for (const file of [...optionFiles, ...home]) {
-    for (const dir of libdirsInOptions(readText(patient, file) ?? ''))
+    for (const dir of libdirsInOptions(readText(machine, file) ?? ''))
       add(dir, `libdir in /${file.replace(/^\//, '')}`);
   }
   for (const dir of pluginDirectories) {
-    if (existsSync(onMachine(patient, dir))) add(dir, 'usual place');
+    if (existsSync(onMachine(machine, dir))) add(dir, 'default directory');
   }
   const all = [...reasons].map(([path, why]) => ({ path, reasons: why }));
   return { all, used: all[0]?.path ?? pluginDirectories[0] };
@@ -54,7 +54,7 @@ function pluginText(info: PluginInfo): string {
   const name = basename(info.path);
   switch (info.kind) {
     case 'criu-cuda':
-      return `${name}: ours, variant ${info.variant ?? ''} ${info.version ?? ''}`;
+      return `${name}: criu-cuda, variant ${info.variant ?? ''} ${info.version ?? ''}`;
     case 'upstream-cuda':
       return `${name}: CRIU's own CUDA plugin`;
     case 'other':
@@ -64,8 +64,8 @@ function pluginText(info: PluginInfo): string {
   }
 }
 
-function examineDirectory(patient: Patient, dir: Directory, isUsed: boolean): MachineCheck {
-  const plugins = inspectPluginDirectory(onMachine(patient, dir.path));
+function checkDirectory(machine: Machine, dir: Directory, isUsed: boolean): MachineCheck {
+  const plugins = inspectPluginDirectory(onMachine(machine, dir.path));
   const cuda = plugins.filter(isCudaPlugin);
   const foreign = plugins.filter((info) => info.kind === 'not-a-plugin');
   const contents = plugins.length === 0 ? 'no plugins' : plugins.map(pluginText).join('\n');
@@ -78,30 +78,34 @@ function examineDirectory(patient: Patient, dir: Directory, isUsed: boolean): Ma
     return {
       ...base,
       status: 'broken',
-      remedy: `CRIU would load all of them: leave one, then criu-cuda install`,
+      remedy: 'CRIU would load all of them: keep one, then run criu-cuda install',
     };
   }
   if (foreign.length > 0) {
-    return { ...base, status: 'broken', remedy: 'CRIU stops at a .so file that is no plugin: move it away' };
+    return {
+      ...base,
+      status: 'broken',
+      remedy: 'CRIU fails on a .so file that is not a plugin: move it elsewhere',
+    };
   }
   if (cuda.length === 0 && isUsed) {
     return {
       ...base,
       status: 'warning',
       remedy:
-        'criu and container engines find no CUDA plugin: criu-cuda install (criu-cuda checkpoint uses the one it built)',
+        'criu and container engines find no CUDA plugin: run criu-cuda install (criu-cuda checkpoint uses the built one)',
     };
   }
   return { ...base, status: 'ok' };
 }
 
-function isInstalled(patient: Patient, dirs: readonly Directory[]): boolean {
-  return dirs.some((dir) => inspectPluginDirectory(onMachine(patient, dir.path)).some(isCudaPlugin));
+function isInstalled(machine: Machine, dirs: readonly Directory[]): boolean {
+  return dirs.some((dir) => inspectPluginDirectory(onMachine(machine, dir.path)).some(isCudaPlugin));
 }
 
-function examineBuilt(patient: Patient, installed: boolean): MachineCheck {
+function checkBuilt(machine: Machine, installed: boolean): MachineCheck {
   const built = pluginVariants
-    .map((variant) => variantPlugin(variant, patient.system.env))
+    .map((variant) => variantPlugin(variant, machine.system.env))
     .filter((path) => existsSync(path))
     .map((path) => inspectPlugin(path));
   const base = { id: 'plugin-build', title: 'built plugins' };
@@ -109,17 +113,17 @@ function examineBuilt(patient: Patient, installed: boolean): MachineCheck {
     const names = built.map((info) => `${info.variant ?? 'unknown'} ${info.version ?? ''}`).join(', ');
     return { ...base, status: 'ok', found: names };
   }
-  const compiler = findOnPath('cc', patient.system.env.PATH) && findOnPath('cmake', patient.system.env.PATH);
+  const compiler = findOnPath('cc', machine.system.env.PATH) && findOnPath('cmake', machine.system.env.PATH);
   const remedy = compiler
     ? 'criu-cuda build'
-    : 'criu-cuda setup installs a compiler and cmake, then criu-cuda build; or install plugins built elsewhere';
+    : 'run criu-cuda setup for a compiler and cmake, then criu-cuda build; or install plugins built elsewhere';
   return { ...base, status: installed ? 'warning' : 'missing', found: 'none', remedy };
 }
 
-export const examinePlugins: Examination = async (patient) => {
-  const { all, used } = await directories(patient);
+export const checkPlugins: CheckFunction = async (machine) => {
+  const { all, used } = await directories(machine);
   return [
-    examineBuilt(patient, isInstalled(patient, all)),
-    ...all.map((dir) => examineDirectory(patient, dir, dir.path === used)),
+    checkBuilt(machine, isInstalled(machine, all)),
+    ...all.map((dir) => checkDirectory(machine, dir, dir.path === used)),
   ];
 };

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT
 /**
- * Files and folders: settings, run directory, image store.
+ * Files and directories: settings, run directory, image store.
  * @module
  */
 import { accessSync, constants, existsSync, statSync, statfsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { settingKeys } from '../settings/index.ts';
 import { formatBytes } from '../output.ts';
-import { readText, type MachineCheck, type Examination, type Patient } from './check.ts';
+import { readText, type MachineCheck, type CheckFunction, type Machine } from './check.ts';
 
-/** Variables of ours that are no settings of the plugin. */
+/** Our variables that are not settings of the plugin. */
 const otherVariables = ['CRIU_CUDA_CONFIG', 'CRIU_CUDA_CRIU', 'CRIU_CUDA_BUILD_DIR'];
 
-function unknownVariables(patient: Patient): string[] {
+function unknownVariables(machine: Machine): string[] {
   const known = new Set<string>([...settingKeys, ...otherVariables]);
-  return Object.keys(patient.system.env).filter((name) => name.startsWith('CRIU_CUDA_') && !known.has(name));
+  return Object.keys(machine.system.env).filter((name) => name.startsWith('CRIU_CUDA_') && !known.has(name));
 }
 
-export const examineSettings: Examination = (patient) => {
+export const checkSettings: CheckFunction = (machine) => {
   const base = { id: 'settings', title: 'settings' };
-  const { settings } = patient;
+  const { settings } = machine;
   if (settings instanceof Error) {
     return [
       { ...base, status: 'broken', found: settings.message, remedy: 'correct the value, or remove the line' },
     ];
   }
-  const unknown = unknownVariables(patient);
+  const unknown = unknownVariables(machine);
   if (unknown.length > 0) {
     return [
       {
         ...base,
         status: 'warning',
-        found: `in the environment, known to nobody: ${unknown.join(', ')}`,
+        found: `unknown variables in the environment: ${unknown.join(', ')}`,
         remedy: 'criu-cuda config show lists the names',
       },
     ];
@@ -52,16 +52,16 @@ function isWritable(path: string): boolean {
   }
 }
 
-/** The folder itself, or the nearest one above it that exists. */
+/** The directory itself, or its nearest parent that exists. */
 function nearestExisting(path: string): string {
   let current = resolve(path);
   while (!existsSync(current)) current = dirname(current);
   return current;
 }
 
-export const examineRunDir: Examination = (patient) => {
-  if (patient.settings instanceof Error) return [];
-  const path = patient.settings.settings.CRIU_CUDA_RUN_DIR;
+export const checkRunDir: CheckFunction = (machine) => {
+  if (machine.settings instanceof Error) return [];
+  const path = machine.settings.settings.CRIU_CUDA_RUN_DIR;
   const base = { id: 'run-dir', title: 'run directory' };
   if (!existsSync(path)) {
     const parent = dirname(resolve(path));
@@ -71,7 +71,7 @@ export const examineRunDir: Examination = (patient) => {
       {
         ...base,
         status: 'missing',
-        found: `${path} is not there and cannot be created`,
+        found: `${path} does not exist and cannot be created`,
         remedy: `install -d -m 0700 ${path}, or set CRIU_CUDA_RUN_DIR`,
       },
     ];
@@ -85,12 +85,12 @@ export const examineRunDir: Examination = (patient) => {
         ...base,
         status: 'broken',
         found,
-        remedy: `it has to be a folder this user may write: remove ${path}`,
+        remedy: `it must be a directory that this user can write: remove ${path}`,
       },
     ];
   }
   if ((stat.mode & 0o077) === 0) return [{ ...base, status: 'ok', found }];
-  return [{ ...base, status: 'warning', found, remedy: `others can look into it: chmod 0700 ${path}` }];
+  return [{ ...base, status: 'warning', found, remedy: `other users can read it: chmod 0700 ${path}` }];
 };
 
 interface Mount {
@@ -99,7 +99,7 @@ interface Mount {
   options: string;
 }
 
-/** The mount a path is on, from the text of mountinfo. */
+/** The mount that a path is on, from the text of mountinfo. */
 export function findMount(mountinfo: string, path: string): Mount | undefined {
   let best: Mount | undefined;
   for (const line of mountinfo.split('\n')) {
@@ -110,7 +110,7 @@ export function findMount(mountinfo: string, path: string): Mount | undefined {
       String.fromCharCode(parseInt(octal, 8)),
     );
     const isAbove = path === point || path.startsWith(point.endsWith('/') ? point : `${point}/`);
-    // a later line of the same length covers the earlier one
+    // of two mounts on the same path, the later one hides the earlier
     if (isAbove && point.length >= (best?.point.length ?? 0)) {
       best = { point, type, options: `${mountOptions},${superOptions}` };
     }
@@ -122,30 +122,30 @@ const LOW_SPACE = 2 ** 30;
 
 function storeRemedy(mount: Mount | undefined, freeBytes: number): string | undefined {
   if (freeBytes < LOW_SPACE)
-    return 'make room: an image takes the memory of the process, GPU memory included';
+    return 'free some space: an image is as large as the memory of the process, including GPU memory';
   if (mount?.type !== 'tmpfs') return undefined;
   const huge = /(?:^|,)huge=(\w+)/.exec(mount.options)?.[1];
   if (huge === 'always' || huge === 'within_size') return undefined;
   return `mount -o remount,huge=always ${mount.point}: images are read and written faster in huge pages`;
 }
 
-export const examineImageStore: Examination = (patient) => {
-  if (patient.imagesDir === undefined) return [];
-  const path = nearestExisting(patient.imagesDir);
+export const checkImageStore: CheckFunction = (machine) => {
+  if (machine.imagesDir === undefined) return [];
+  const path = nearestExisting(machine.imagesDir);
   const stats = statfsSync(path);
   const freeBytes = stats.bavail * stats.bsize;
-  const mount = findMount(readText(patient, 'proc/self/mountinfo') ?? '', path);
+  const mount = findMount(readText(machine, 'proc/self/mountinfo') ?? '', path);
   const huge = /(?:^|,)(huge=\w+)/.exec(mount?.options ?? '')?.[1];
   const kind = `${mount?.type ?? 'unknown file system'}${huge === undefined ? '' : ` (${huge})`}`;
   const base = {
     id: 'image-store',
     title: 'image store',
-    found: `${patient.imagesDir}: ${kind}, ${formatBytes(freeBytes)} free`,
+    found: `${machine.imagesDir}: ${kind}, ${formatBytes(freeBytes)} free`,
   };
   const check = (status: MachineCheck['status'], remedy?: string): MachineCheck[] => [
     { ...base, status, remedy },
   ];
-  if (!isWritable(path)) return check('broken', `${path} cannot be written by this user`);
+  if (!isWritable(path)) return check('broken', `this user cannot write ${path}`);
   const remedy = storeRemedy(mount, freeBytes);
   return remedy === undefined ? check('ok') : check('warning', remedy);
 };

@@ -146,7 +146,7 @@ describe('plugin directories', () => {
     const report = await examineWith();
     expect(get(report, 'plugin-dir:/opt/lib/criu')).toMatchObject({
       status: 'ok',
-      found: 'cuda_plugin.so: ours, variant stock 1.2.3 (compiled into criu)',
+      found: 'cuda_plugin.so: criu-cuda, variant stock 1.2.3 (compiled into criu)',
     });
     expect(get(report, 'plugin-build').status).toBe('warning');
   });
