@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The charts of a report as options of the charting library: plain data, so
- * that a page can carry them and a program can draw them without a browser.
+ * The charts of a report as options of the charting library: plain data, so that a page can contain them and a
+ * program can draw them without a browser.
  * @module
  */
 import type { BarSeriesOption, EChartsOption } from 'echarts';
@@ -19,7 +19,7 @@ import {
 import { deviceBytes, type Comparison, type NamedResult, type BenchmarkReport } from './model.ts';
 
 export interface Chart {
-  /** Unique in the report, fit for an id and a file name. */
+  /** Unique in the report, and usable as an id and a file name. */
   id: string;
   title: string;
   /** CSS pixels. */
@@ -28,10 +28,10 @@ export interface Chart {
 }
 
 const BAR_HEIGHT = 34;
-/** A phase that is so much shorter than the longest one is narrower than a pixel. */
+/** A phase this many times shorter than the longest one is narrower than a pixel. */
 const INVISIBLE = 1000;
 const AXES_HEIGHT = 140;
-/** Shades of one colour for each part, readable on light and dark. */
+/** Shades of one color for each part, readable on light and dark backgrounds. */
 const palette: Readonly<Record<PhaseMedian['part'], readonly string[]>> = {
   criu: ['#2f6db5', '#5b94d6', '#8fb8e8', '#1f4f87', '#a9c9ee'],
   driver: ['#3c9a5f', '#67bd87', '#98d8b0', '#2a7346'],
@@ -43,9 +43,9 @@ const palette: Readonly<Record<PhaseMedian['part'], readonly string[]>> = {
 const round = (ms: number): number => Math.round(ms * 100) / 100;
 const named = { nameLocation: 'middle', nameGap: 28 } as const;
 const milliseconds = { type: 'value', name: 'ms', min: 0, ...named } as const;
-/** Room on the left, for where there is no browser to measure a label. */
+/** Room on the left: without a browser, labels cannot be measured. */
 const grid = { left: 30, right: 30, bottom: 44, containLabel: true } as const;
-/** Of cases: told apart on light and dark, by the colour-blind too. */
+/** Colors of cases, distinguishable on light and dark backgrounds and for color-blind readers. */
 const color = ['#2f6db5', '#d98a2b', '#3c9a5f', '#8c6bb1', '#c05a5a', '#5b94d6', '#ecb066', '#67bd87'];
 
 export function slug(text: string): string {
@@ -59,7 +59,8 @@ function phaseSeries(result: NamedResult['result'], what: 'dump' | 'restore'): B
   const perCase = result.summaries.map((one) => phaseMedians(result, one.case, what));
   const longest = Math.max(...perCase.flat().map(({ ms }) => ms));
   const all = perCase.flat().filter(({ ms }) => ms >= longest / INVISIBLE);
-  // what the application does comes last, whichever cases have which phases, and its check at the very end
+  // phases of the application come last, with its verification at the very end, no matter which cases have which
+  // phases
   const place = ({ part, name }: PhaseMedian): number =>
     name === untilVerified ? 2 : Number(part === 'application');
   const inOrder = all.sort((a, b) => place(a) - place(b));
@@ -154,7 +155,7 @@ function heatChart({ name }: NamedResult, map: HeatMap): Chart {
       left: 'center',
       bottom: 0,
       calculable: true,
-      // dark text is readable on all of them, on a light page and a dark one
+      // dark text is readable on these colors, on light and dark pages
       inRange: { color: ['#8fc1a9', '#f2e8cf', '#e9a178'] },
     },
     series: [
@@ -174,7 +175,7 @@ function heatChart({ name }: NamedResult, map: HeatMap): Chart {
   };
 }
 
-/** Restore against device memory over all results, and the least the hardware needs. */
+/** Restore time against device memory for all results, and the least time that the hardware allows. */
 function sizeChart(report: BenchmarkReport): Chart | undefined {
   const points = new Map<string, [number, number][]>();
   for (const { result } of report.results) {
@@ -266,7 +267,7 @@ export function resultCharts(named: NamedResult): Chart[] {
   ];
 }
 
-/** The charts over all results. */
+/** The charts of all results together. */
 export function reportCharts(report: BenchmarkReport): Chart[] {
   const size = sizeChart(report);
   return [...(size ? [size] : []), ...report.comparisons.map(comparisonChart)];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where the charting library is: one file, which the build copies next to the compiled library, so that packages do not
- * depend on the whole of it.
+ * Finds the charting library: one file, which the build copies next to the compiled code, so that the package does
+ * not depend on all of it.
  * @module
  */
 import { existsSync } from 'node:fs';

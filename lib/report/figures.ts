@@ -8,6 +8,7 @@ import {
   valuesOf,
   type BenchmarkResult,
   type CaseSummary,
+  type Interval,
   type Measure,
   type ResultCase,
   type SamplePhase,
@@ -28,12 +29,12 @@ export interface PhaseMedian {
 }
 
 const VERIFIED = 'until verified';
-/** The phase of a restore that ends it. */
+/** The last phase of a restore. */
 export const untilVerified = `application: ${VERIFIED}`;
 
 /**
- * The median of each phase of one case. A restore ends with what comes after
- * criu: the application waits for its memory, and every byte is verified.
+ * The median of each phase of one case. A restore does not end with criu: the application waits for its memory, and
+ * every byte is verified.
  */
 export function phaseMedians(
   result: BenchmarkResult,
@@ -120,18 +121,24 @@ export function heatMaps(result: BenchmarkResult): HeatMap[] {
 
 export const seconds = (ms: number): string => (ms / 1000).toFixed(3);
 
-/** Two digits that count, also of a twentieth. */
-const twoDigits = (ratio: number): string => ratio.toFixed(ratio < 0.1 ? 3 : 2);
+/** A speedup with three significant digits: `13.2×`, `1.04×`, `0.95×`. */
+export const speedupText = (speedup: number): string =>
+  `${speedup.toFixed(speedup < 10 ? 2 : speedup < 100 ? 1 : 0)}×`;
 
-function plainRatio(summary: CaseSummary, measure: Measure): string {
-  const ratio = summary.ratio?.[measure];
-  return ratio === undefined ? '' : `${twoDigits(ratio)}×`;
+/** The bounds of a speedup, from those of the ratio of times. */
+export function speedupRange([low, high]: Interval): string {
+  return `${speedupText(1 / high).slice(0, -1)}–${speedupText(1 / low)}`;
 }
 
-function ratioWithInterval(summary: CaseSummary, measure: Measure): string {
+function plainSpeedup(summary: CaseSummary, measure: Measure): string {
+  const ratio = summary.ratio?.[measure];
+  return ratio === undefined ? '' : speedupText(1 / ratio);
+}
+
+function speedupWithInterval(summary: CaseSummary, measure: Measure): string {
   const interval = summary.ratioInterval?.[measure];
-  const ratio = plainRatio(summary, measure);
-  return interval ? `${ratio} (${interval.map(twoDigits).join('–')})` : ratio;
+  const speedup = plainSpeedup(summary, measure);
+  return interval ? `${speedup} (${speedupRange(interval)})` : speedup;
 }
 
 /** The table of one result: a row per case. */
@@ -141,24 +148,24 @@ export function summaryCells(result: BenchmarkResult): { head: string[]; rows: s
     'case',
     'cold start, s',
     'dump, s',
-    '',
+    'speedup',
     'restore, s',
-    '',
+    'speedup',
     'restore to verified, s',
     'p10–p90',
-    'ratio',
+    'speedup',
     'images',
   ];
   const rows = result.summaries.map((one) => [
     one.case,
     one.coldMs === undefined ? '' : seconds(one.coldMs.median),
     one.imageBytes === 0 ? '' : seconds(one.dumpMs.median),
-    isAlone ? '' : plainRatio(one, 'dumpMs'),
+    isAlone ? '' : plainSpeedup(one, 'dumpMs'),
     seconds(one.restoreMs.median),
-    isAlone ? '' : plainRatio(one, 'restoreMs'),
+    isAlone ? '' : plainSpeedup(one, 'restoreMs'),
     seconds(one.verifiedMs.median),
     `${seconds(one.verifiedMs.p10)}–${seconds(one.verifiedMs.p90)}`,
-    isAlone ? '' : ratioWithInterval(one, 'verifiedMs'),
+    isAlone ? '' : speedupWithInterval(one, 'verifiedMs'),
     one.imageBytes === 0 ? '' : formatBytes(one.imageBytes),
   ]);
   return { head, rows };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * A report as one HTML page that needs nothing else: the charting library is in
- * it, and its content policy forbids to load anything.
+ * A report as one self-contained HTML page: it includes the charting library, and its content security policy forbids
+ * loading anything.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ figcaption { font-weight: 600; margin-bottom: .25rem; }
 @media print { figure { break-inside: avoid; } }
 `;
 
-/** Draws every chart, again when the reader's colour scheme changes. */
+/** Draws every chart, and draws it again when the reader's color scheme changes. */
 const script = `
 const charts = JSON.parse(document.getElementById('charts').textContent);
 const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -71,7 +71,7 @@ function chartLibrary(): string {
   return readFileSync(echartsFile(), 'utf8');
 }
 
-/** Text that may stand inside a script element: no tag can begin in it. */
+/** Text that is safe inside a script element: no tag can begin in it. */
 const inScript = (text: string): string => text.replaceAll('<', String.raw`\u003c`);
 
 function body(report: BenchmarkReport, overall: readonly Chart[], perResult: readonly Chart[][]): string {
@@ -80,13 +80,13 @@ function body(report: BenchmarkReport, overall: readonly Chart[], perResult: rea
   parts.push(...overall.map(figure));
   for (const comparison of report.comparisons) {
     parts.push(
-      `<h2>${escapeHtml(`${comparison.now.name} against ${comparison.before.name}`)}</h2>`,
+      `<h2>${escapeHtml(`${comparison.now.name} compared with ${comparison.before.name}`)}</h2>`,
       htmlTable(comparisonCells(comparison)),
       ...comparison.differences.map((one) => `<p class="note">differs: ${escapeHtml(one)}</p>`),
     );
   }
   const prediction = predictionCells(report);
-  if (prediction) parts.push('<h2>What the machine allows</h2>', htmlTable(prediction));
+  if (prediction) parts.push('<h2>Limits of the machine</h2>', htmlTable(prediction));
   for (const [index, { name, result }] of report.results.entries()) {
     const cells = resultCells(result);
     parts.push(
@@ -102,7 +102,7 @@ function body(report: BenchmarkReport, overall: readonly Chart[], perResult: rea
   return parts.join('\n');
 }
 
-/** The page. Its only active parts are the charting library and a few lines that draw. */
+/** The page. Its only scripts are the charting library and a few lines that draw. */
 export function reportHtml(report: BenchmarkReport): string {
   const overall = reportCharts(report);
   const perResult = report.results.map(resultCharts);

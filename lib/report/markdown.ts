@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * A report as Markdown, its charts as SVG files beside it.
+ * A report as Markdown, with its charts as SVG files next to it.
  * @module
  */
 import { createRequire } from 'node:module';
@@ -11,7 +11,7 @@ import type { BenchmarkReport } from './model.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
 
 const WIDTH = 900;
-/** Without a browser the library only guesses how wide a text is. */
+/** Without a browser the library only estimates how wide a text is. */
 const roomForText = { itemGap: 30, itemWidth: 18 };
 
 const escapeCell = (text: string): string => text.replaceAll('|', String.raw`\|`);
@@ -23,7 +23,7 @@ function markdownTable({ head, rows }: Cells): string {
 
 /** Draws a chart without a browser, on white so that it is readable anywhere. */
 export function chartSvg({ option, title, height }: Chart): string {
-  // Only when a report is made: it is a large module.
+  // loaded only when a report is written: it is a large module
   const require = createRequire(import.meta.url);
   const { init } = require(echartsFile()) as typeof import('echarts');
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: height + 40 });
@@ -70,13 +70,13 @@ export function reportMarkdown(report: BenchmarkReport, prefix: string): Markdow
   parts.push(...reportCharts(report).map(picture));
   for (const comparison of report.comparisons) {
     parts.push(
-      `## ${comparison.now.name} against ${comparison.before.name}`,
+      `## ${comparison.now.name} compared with ${comparison.before.name}`,
       markdownTable(comparisonCells(comparison)),
       ...comparison.differences.map((one) => `- differs: ${one}`),
     );
   }
   const prediction = predictionCells(report);
-  if (prediction) parts.push('## What the machine allows', markdownTable(prediction));
+  if (prediction) parts.push('## Limits of the machine', markdownTable(prediction));
   for (const named of report.results) {
     const cells = resultCells(named.result);
     parts.push(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a report is about: the results of a directory, and an earlier one to
- * compare with. Software and hardware never meet in one report.
+ * The contents of a report: the results of a directory, and earlier ones to compare with. A report never mixes
+ * results of the software driver and of hardware.
  * @module
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
@@ -35,7 +35,7 @@ export interface Comparison {
   now: NamedResult;
   /** Of the earlier result. */
   before: NamedResult;
-  /** Where the two environments differ, in words: what else may explain a difference. */
+  /** How the two environments differ, in words: other possible reasons for a difference. */
   differences: string[];
 }
 
@@ -47,11 +47,11 @@ export interface BenchmarkReport {
   software: boolean;
   /** In the order of their names. */
   results: NamedResult[];
-  /** What the machine allows, when the directory has it. */
+  /** The limits of the machine, if the directory has them. */
   limits: Limits | undefined;
   /** With earlier results, case by case. */
   comparisons: Comparison[];
-  /** JSON files that are no benchmark results. */
+  /** JSON files that are not benchmark results. */
   ignored: string[];
 }
 
@@ -85,18 +85,18 @@ function load(path: string): Loaded {
     } else loaded.ignored.push(file);
   }
   if (loaded.results.length === 0)
-    throw new UsageError(`${path} holds no benchmark result`, 'criu-cuda bench run --out DIR/NAME.json');
+    throw new UsageError(`${path} contains no benchmark result`, 'criu-cuda bench run --out DIR/NAME.json');
   return loaded;
 }
 
-/** Software times say nothing about hardware, so they are never put side by side. */
+/** Times of the software driver say nothing about hardware, so the two are never compared. */
 function refuseMixture(loaded: readonly { path: string; software: boolean }[]): void {
   const software = loaded.find((one) => one.software);
   const hardware = loaded.find((one) => !one.software);
   if (!software || !hardware) return;
   throw new UsageError(
     `${software.path} was measured on the software driver, ${hardware.path} on a GPU: they cannot be compared`,
-    'report them from directories of their own',
+    'keep them in separate directories',
   );
 }
 
@@ -110,7 +110,7 @@ const comparedFields = {
   pageCache: 'page cache',
 } as const satisfies Partial<Record<keyof BenchmarkEnvironment, string>>;
 
-/** Where two measurements were made differently. */
+/** How the environments of two measurements differ. */
 export function environmentDifferences(now: BenchmarkResult, before: BenchmarkResult): string[] {
   const fields = (Object.keys(comparedFields) as (keyof typeof comparedFields)[]).flatMap((key) => {
     const [a, b] = [before.environment[key] ?? '–', now.environment[key] ?? '–'];
@@ -130,18 +130,18 @@ function compare(results: readonly NamedResult[], earlier: Loaded): Comparison[]
   });
   if (comparisons.length === 0)
     throw new UsageError(
-      'no earlier result has the workload of a present one, and its name where there are several',
+      'no earlier result has the workload of a current one (and its name, if more than one has)',
       `earlier: ${earlier.results.map(({ name, result }) => `${name} (${result.workload.join(' ')})`).join(', ')}`,
     );
   return comparisons;
 }
 
-/** The results with some of their cases only, in the order asked for: ratios are to the first. */
+/** The results with only the named cases, in that order: speedups are relative to the first. */
 function selectCases(results: readonly NamedResult[], names: readonly string[]): NamedResult[] {
   const known = new Set(results.flatMap(({ result }) => result.cases.map((one) => one.name)));
   const unknown = names.find((name) => !known.has(name));
   if (unknown !== undefined)
-    throw new UsageError(`no result has a case "${unknown}"`, `there are: ${[...known].join(', ')}`);
+    throw new UsageError(`no result has a case "${unknown}"`, `cases: ${[...known].join(', ')}`);
   return results.flatMap((named) => {
     const { cases, samples } = named.result;
     const chosen = names.flatMap((name) => cases.find((one) => one.name === name) ?? []);
@@ -153,15 +153,16 @@ function selectCases(results: readonly NamedResult[], names: readonly string[]):
 
 /** What is in a report. */
 export interface BenchmarkReportOptions {
-  /** An earlier result or a directory of such, to compare with. */
+  /** An earlier result, or a directory of results, to compare with. */
   against?: string | undefined;
-  /** Names of the cases to show; all when absent. */
+  /** Names of the cases to show. @default all */
   cases?: readonly string[] | undefined;
 }
 
 /**
  * Reads all results of a directory, or one file.
- * @throws {@link UsageError} when something is not a result, no result has a case, or software and hardware would meet
+ * @throws {@link UsageError} when there is no result, no result has a named case, or results of the software driver
+ * and of hardware are mixed
  */
 export function loadReport(path: string, { against, cases }: BenchmarkReportOptions = {}): BenchmarkReport {
   const { results: all, limits, ignored } = load(path);
@@ -185,7 +186,7 @@ export function loadReport(path: string, { against, cases }: BenchmarkReportOpti
   };
 }
 
-/** What `--alloc` asks workload-pattern for, in bytes. */
+/** The device memory that `--alloc` requests from workload-pattern, in bytes. */
 function allocatedBytes(workload: readonly string[]): number | undefined {
   let sum = 0;
   for (const [index, word] of workload.entries()) {
@@ -197,7 +198,9 @@ function allocatedBytes(workload: readonly string[]): number | undefined {
   return sum === 0 ? undefined : sum;
 }
 
-/** Device memory of the workload in bytes; of other programs what a GPU image held, `undefined` without one. */
+/**
+ * Device memory of the workload in bytes; for other programs the size of their GPU image, `undefined` without one.
+ */
 export function deviceBytes({
   workload,
   samples,

@@ -5,7 +5,7 @@
  */
 import { predict, ratioInterval, valuesOf, type BenchmarkResult } from '../benchmark/index.ts';
 import { formatBytes, table } from '../output.ts';
-import { environmentCells, seconds, summaryCells } from './figures.ts';
+import { environmentCells, seconds, speedupRange, speedupText, summaryCells } from './figures.ts';
 import { deviceBytes, type Comparison, type BenchmarkReport } from './model.ts';
 
 export const softwareBanner = 'SOFTWARE DRIVER: these times mean nothing';
@@ -18,7 +18,7 @@ export interface Cells {
 function countText({ summaries, cases }: BenchmarkResult): string {
   const runs = `medians of ${summaries[0]?.verifiedMs.n ?? 0} runs`;
   if (summaries.length === 1) return runs;
-  return `${runs}; ratios to ${cases[0]?.name ?? ''}${summaries.some((one) => one.ratioInterval) ? ', with a 95 % bootstrap interval' : ''}`;
+  return `${runs}; speedup relative to ${cases[0]?.name ?? ''}${summaries.some((one) => one.ratioInterval) ? ', with a 95 % bootstrap interval' : ''}`;
 }
 
 /** Columns that are empty in every row are left out. */
@@ -44,7 +44,7 @@ function change(comparison: Comparison, name: string): string {
   const interval = ratioInterval(values(comparison.now.result), values(comparison.before.result));
   if (!interval) return 'too few runs to tell';
   const [low, high] = interval;
-  const range = `${low.toFixed(2)}–${high.toFixed(2)}`;
+  const range = speedupRange(interval);
   if (low > 1) return `slower (${range})`;
   return high < 1 ? `faster (${range})` : `no difference shown (${range})`;
 }
@@ -56,12 +56,12 @@ export function comparisonCells(comparison: Comparison): Cells {
     const other = before.result.summaries.find((summary) => summary.case === one.case);
     if (!other) return [];
     const [a, b] = [other.verifiedMs.median, one.verifiedMs.median];
-    return [[one.case, seconds(a), seconds(b), `${(b / a).toFixed(2)}×`, change(comparison, one.case)]];
+    return [[one.case, seconds(a), seconds(b), speedupText(a / b), change(comparison, one.case)]];
   });
-  return { head: ['case', 'before, s', 'now, s', 'ratio', '95 % interval'], rows };
+  return { head: ['case', 'before, s', 'now, s', 'speedup', '95 % interval'], rows };
 }
 
-/** What the machine allows beside what was measured; the first case of each variant's best. */
+/** The least times that the machine allows, and the measured times. */
 export function predictionCells(report: BenchmarkReport): Cells | undefined {
   const { limits } = report;
   if (!limits) return undefined;
@@ -79,15 +79,7 @@ export function predictionCells(report: BenchmarkReport): Cells | undefined {
       `${((least.pcieMs / one.verifiedMs.median) * 100).toFixed(0)} %`,
     ]);
   });
-  const head = [
-    'device memory',
-    'case',
-    'PCIe, s',
-    'reading, s',
-    'loading, s',
-    'measured, s',
-    'PCIe of measured',
-  ];
+  const head = ['device memory', 'case', 'PCIe, s', 'reading, s', 'loading, s', 'measured, s', 'PCIe share'];
   return rows.length === 0 ? undefined : { head, rows };
 }
 
@@ -107,13 +99,13 @@ export function reportText(report: BenchmarkReport): string {
     const { now, before, differences } = comparison;
     parts.push(
       [
-        `${now.name} against ${before.path}`,
+        `${now.name} compared with ${before.path}`,
         table(head, rows),
         ...differences.map((one) => `differs: ${one}`),
       ].join('\n'),
     );
   }
   const prediction = predictionCells(report);
-  if (prediction) parts.push(`what the machine allows\n${table(prediction.head, prediction.rows)}`);
+  if (prediction) parts.push(`limits of the machine\n${table(prediction.head, prediction.rows)}`);
   return parts.join('\n\n');
 }

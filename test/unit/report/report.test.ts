@@ -56,7 +56,7 @@ describe('loadReport', () => {
   });
 
   it('names what is missing or damaged', () => {
-    expect(() => loadReport(dir)).toThrow(`${dir} holds no benchmark result`);
+    expect(() => loadReport(dir)).toThrow(`${dir} contains no benchmark result`);
     expect(() => loadReport(join(dir, 'none'))).toThrow('does not exist');
     put('limits.json', { ...limits, limits: { pcie: 0 } });
     expect(() => loadReport(dir)).toThrow('limits.pcie');
@@ -70,7 +70,7 @@ describe('loadReport', () => {
     );
     const report = loadReport(now, { against: before });
     expect(report.comparisons[0]?.differences).toEqual(['driver: 570.1 → 580.1']);
-    expect(reportText(report)).toMatch(/stock +0\.022 +0\.011 +0\.50× +faster \(/);
+    expect(reportText(report)).toMatch(/stock +0\.022 +0\.011 +2\.00× +faster \(/);
     const other = put('other.json', result({ stock: [1] }, { workload: ['--alloc', '1G'] }));
     expect(() => loadReport(now, { against: other })).toThrow('no earlier result has the workload');
   });
@@ -95,9 +95,9 @@ describe('the cases of a report', () => {
     expect(() => loadReport(dir, { cases: ['stock', 'fast'] })).toThrow('no result has a case "fast"');
   });
 
-  it('say a small ratio with two digits', () => {
+  it('say a speedup with three digits', () => {
     put('a.json', result({ upstream: [1000], full: [43] }));
-    expect(reportText(loadReport(dir))).toMatch(/full .* 0\.043×/);
+    expect(reportText(loadReport(dir))).toMatch(/full .* 23\.3×/);
   });
 });
 
