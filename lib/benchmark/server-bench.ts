@@ -88,7 +88,7 @@ class ServerUnderTest {
     const host = {
       name: command.join(' '),
       isRunning: () => Promise.resolve(program.isRunning),
-      lastWords: () => Promise.resolve(tailOf(readFileSync(log, 'utf8'))),
+      lastOutput: () => Promise.resolve(tailOf(readFileSync(log, 'utf8'))),
     };
     await this.http.untilHealthy(host, signal);
     const healthyMs = performance.now() - begin;

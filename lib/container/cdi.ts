@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * A file of the Container Device Interface (CDI 0.5): engines that know it give
- * a container what it needs by one flag, beside NVIDIA's own device.
+ * A file of the Container Device Interface (CDI 0.5): engines that support it give a container what it needs with one
+ * flag, in addition to NVIDIA's own device.
  * @module
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -13,10 +13,10 @@ import { checkPath } from '../check.ts';
 
 const kind = 'criu-cuda/checkpoint';
 
-/** What to say to podman: `--device criu-cuda/checkpoint=all`. */
+/** The device for podman: `--device criu-cuda/checkpoint=all`. */
 export const cdiDeviceName = `${kind}=all`;
 
-/** Where engines look, and root may write. */
+/** A path that engines read and root may write. */
 export const cdiFile = '/etc/cdi/criu-cuda.json';
 
 /** A specification of the Container Device Interface. */
@@ -46,7 +46,7 @@ export interface CdiSpec {
   }[];
 }
 
-/** A CDI specification that gives a container what containerEdits lists; see {@link writeCdi}. */
+/** A CDI specification with the mounts and variables of containerEdits; see {@link writeCdi}. */
 export function cdiSpec({ mounts, env }: ContainerEdits): CdiSpec {
   return {
     cdiVersion: '0.5.0',
@@ -67,11 +67,11 @@ export function cdiSpec({ mounts, env }: ContainerEdits): CdiSpec {
   };
 }
 
-/** Writes the file in one step. @throws {@link UsageError} when a file there is not of this program */
+/** Writes the file atomically. @throws {@link UsageError} when this program did not write the existing file */
 export function writeCdi(path: string, spec: CdiSpec): void {
   checkPath('path', path);
   if (existsSync(path) && !readFileSync(path, 'utf8').includes(`"${kind}"`))
-    throw new UsageError(`${path} is not of criu-cuda`, 'name another file with --output');
+    throw new UsageError(`${path} was not written by criu-cuda`, 'name another file with --output');
   makeDirectory(dirname(path));
   writeFileSync(`${path}.tmp`, `${JSON.stringify(spec, null, 2)}\n`);
   renameSync(`${path}.tmp`, path);

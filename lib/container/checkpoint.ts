@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Checkpoints a container with podman and our plugin, and says what became of
- * its GPU memory.
+ * Checkpoints a container with podman and our plugin, and reports what happened to its GPU memory.
  * @module
  */
 import { existsSync, lstatSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
@@ -35,17 +34,19 @@ import { checkPath } from '../check.ts';
 export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   /** Name or id of the container. */
   name: string;
-  /** The container goes on after the checkpoint. @default false */
+  /** Keep the container running after the checkpoint. @default false */
   leaveRunning?: boolean | undefined;
-  /** Into this tar file: GPU images, CRIU's images and the container's changed files. */
+  /** Write this tar file: GPU images, CRIU's images and the container's changed files. */
   exportTo?: string | undefined;
-  /** Of the tar file. @default none: GPU memory hardly gets smaller, and it takes longer */
+  /** Compression of the tar file. @default none: GPU memory hardly gets smaller, and it takes longer */
   compress?: 'none' | 'gzip' | 'zstd' | undefined;
-  /** The tar goes without the files that the container changed. */
+  /** Leave files that the container changed out of the tar file. */
   ignoreRootfs?: boolean | undefined;
   /** The tar goes without the container's volumes. */
   ignoreVolumes?: boolean | undefined;
-  /** Directory for the images, such as a huge-page tmpfs. @default the one it was created with, else podman's own */
+  /**
+   * Directory for the images, such as a huge-page tmpfs. @default the one it was created with, otherwise podman's own
+   */
   store?: string | undefined;
 }
 
@@ -55,11 +56,11 @@ export interface ContainerCheckpointResult {
   name: string;
   /** Id of the container. */
   id: string;
-  /** Where the images are; `undefined` when they went into a tar file. */
+  /** Where the images are; `undefined` when they are in a tar file. */
   imagesDir: string | undefined;
   /** Absolute path of the tar file. */
   exportedTo: string | undefined;
-  /** Of the images, or of the tar file. */
+  /** Size of the images, or of the tar file. */
   bytes: number;
   /** Whether the container keeps running. */
   isRunning: boolean;
@@ -71,12 +72,12 @@ export interface ContainerCheckpointResult {
   tasks: CudaTask[];
 }
 
-/** A container that was killed may be seen a little longer. */
+/** A container that was killed may remain visible a little longer. */
 const KILLED_MS = 1000;
 
 const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
-/** Puts a place for images where podman will look, and takes it back when nothing came of it. */
+/** Provides the images directory where podman looks for it, and removes it after a failure. */
 class CheckpointPlace {
   readonly #link: string;
   readonly #kept: string;
@@ -92,10 +93,10 @@ class CheckpointPlace {
     else this.#target = store === undefined ? undefined : join(resolve(store), container.id);
   }
 
-  /** An earlier checkpoint is put aside: files of two dumps must not mix. */
+  /** Renames an earlier checkpoint: files of two dumps must not mix. */
   prepare(): void {
-    this.#settle();
-    // of two checkpoints in one store each has a directory of its own
+    this.#recover();
+    // two checkpoints in one store have different directories
     const target =
       this.#target !== undefined && existsSync(this.#target) ? `${this.#target}-${Date.now()}` : this.#target;
     if (target !== undefined) makeDirectory(target, 0o700);
@@ -103,14 +104,14 @@ class CheckpointPlace {
     if (target !== undefined) symlinkSync(target, this.#link);
   }
 
-  /** One checkpoint is left of what a killed run put aside: the new one when it is complete. */
-  #settle(): void {
+  /** After a killed run, keeps one of the two checkpoints: the new one if it is complete. */
+  #recover(): void {
     if (!isThere(this.#kept)) return;
     if (hasCheckpoint(this.#link)) removeCheckpoint(this.#kept);
     else this.rollBack();
   }
 
-  /** @param isInPlace false when the images went into a tar file: what was here stays */
+  /** @param isInPlace false when the images are in a tar file: the earlier checkpoint stays */
   commit(isInPlace: boolean): void {
     if (isInPlace) removeCheckpoint(this.#kept);
     else this.rollBack();
@@ -132,7 +133,7 @@ export function removeCheckpoint(path: string): void {
 function checkpointArguments(options: ContainerCheckpointOptions, id: string): string[] {
   const { leaveRunning, exportTo, compress = 'none', ignoreRootfs, ignoreVolumes } = options;
   if (exportTo !== undefined && options.store !== undefined)
-    throw new UsageError('a checkpoint goes into a store or into a tar file, not both');
+    throw new UsageError('a checkpoint is written to a store or to a tar file, not both');
   const flag = (name: string, isOn: boolean | undefined): string[] => (isOn === true ? [name] : []);
   return [
     // --keep: criu's log and statistics
@@ -146,7 +147,7 @@ function checkpointArguments(options: ContainerCheckpointOptions, id: string): s
   ];
 }
 
-/** The libdir and run directory a container was made for, unless the caller says otherwise. */
+/** The libdir and run directory that a container was created for, unless the caller chooses others. */
 export function runtimeFor(
   options: Omit<RuntimeOptions, 'runDir'>,
   made: ContainerInfo['labels'],
@@ -184,12 +185,14 @@ function checkpointError(
   const reason = step ? `driver's ${step.step}: ${step.name}` : (message ?? error.message);
   return new ContainerError(
     'ERR_CONTAINER_CHECKPOINT',
-    `cannot checkpoint ${container.name}: ${reason}; it runs as before`,
+    `cannot checkpoint ${container.name}: ${reason}; it is still running`,
     { facts: error.facts, cause: error, hint: hint ?? `the log is ${log}` },
   );
 }
 
-/** Of a container that does not end, the earlier checkpoint is there again. @returns what podman printed */
+/**
+ * Runs podman. If it fails and the container has not ended, the earlier checkpoint is restored. @returns the output
+ */
 async function dump(
   container: ContainerInfo,
   args: readonly string[],
@@ -201,7 +204,7 @@ async function dump(
     const options = { path: runtime.path, signal };
     return (await podman(args, options)).stdout;
   } catch (error) {
-    // as where the tar file did not fit: the images of a container that has ended are all there is
+    // for example when the tar file did not fit: the images are all that is left of a container that has ended
     const isDumped =
       hasCheckpoint(container.checkpointDir) &&
       (await waitForExit(container.pid, { timeoutMs: KILLED_MS })) !== undefined;
@@ -212,9 +215,8 @@ async function dump(
 }
 
 /**
- * Checkpoints a running container. When it fails the container runs on, and an
- * earlier checkpoint of it is still there; one that has ended all the same has
- * this one, and the error says so.
+ * Checkpoints a running container. When it fails, the container keeps running and an earlier checkpoint is kept. If
+ * the container has ended anyway, it has the new checkpoint, and the error says so.
  */
 export async function checkpointContainer(
   options: ContainerCheckpointOptions,
@@ -224,7 +226,7 @@ export async function checkpointContainer(
     if (path !== undefined) checkPath(name, path);
   const container = await requireContainer(options.name);
   if (!container.isRunning) {
-    throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} does not run`, {
+    throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} is not running`, {
       hint: 'podman ps --all',
     });
   }

@@ -20,7 +20,7 @@ import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
 import { checkName, checkPath } from '../check.ts';
 
-/** Labels of a container that tell later operations how it was made. */
+/** Labels of a container that tell later operations how it was created. */
 export const labels = {
   libdir: 'criu-cuda.libdir',
   runDir: 'criu-cuda.run-dir',
@@ -28,7 +28,7 @@ export const labels = {
   store: 'criu-cuda.store',
 } as const;
 
-/** podman's seccomp profile without io_uring, when set-up has written it. */
+/** podman's seccomp profile without io_uring, if setup has written it. */
 export const seccompProfile = '/etc/criu-cuda/seccomp.json';
 
 /** The container to start. */
@@ -37,7 +37,7 @@ export interface ContainerCreateOptions extends PluginChoice {
   name: string;
   /** The container image. */
   image: string;
-  /** In the container; the image's own without it. */
+  /** Command to run in the container. @default the one of the image */
   command?: readonly string[] | undefined;
   /** @default plain */
   preset?: string | undefined;
@@ -47,7 +47,7 @@ export interface ContainerCreateOptions extends PluginChoice {
    * @default podman's own, which no container sees
    */
   store?: string | undefined;
-  /** How GPUs get into the container. @default cdi on a machine with a GPU, else none */
+  /** How the container gets GPUs. @default cdi on a machine with a GPU, otherwise none */
   gpu?: GpuAccess | undefined;
   /** More flags of `podman run`. */
   podmanArgs?: readonly string[] | undefined;
@@ -69,9 +69,8 @@ const limitNames: Readonly<Record<string, string>> = {
 const CAP_SYS_RESOURCE = 24n;
 
 /**
- * podman asks for more files and processes than this one may have, and only
- * CAP_SYS_RESOURCE may raise a limit. podman itself has lowered the one of
- * processes to the system's largest pid.
+ * podman requests higher limits of files and processes than this process has, and raising a limit needs
+ * CAP_SYS_RESOURCE. podman itself has lowered the limit of processes to the system's largest pid.
  */
 export function limitFlags(status: string, limits: string, pidMax: number): string[] {
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
@@ -93,7 +92,7 @@ export function limitFlags(status: string, limits: string, pidMax: number): stri
   ]);
 }
 
-/** runc can checkpoint wherever it is; crun only when it was built with CRIU. */
+/** runc can always checkpoint; crun only if it was built with CRIU. */
 function runtimeFlags(): string[] {
   const { env, sbinPath } = currentSystem();
   const runc = findOnPath('runc', env.PATH) ?? findOnPath('runc', sbinPath);
@@ -107,7 +106,7 @@ function storeOf({ store, name }: ContainerCreateOptions): string | undefined {
   return store === undefined ? undefined : join(resolve(store), name);
 }
 
-/** The whole command line of podman, without the program. */
+/** The arguments of podman. */
 export function createArguments(options: ContainerCreateOptions): string[] {
   const { name, image, command = [], preset = 'plain', podmanArgs = [] } = options;
   checkName('name', name);
@@ -144,13 +143,13 @@ export function createArguments(options: ContainerCreateOptions): string[] {
     ...podmanArgs,
     image,
     ...command.slice(0, 1),
-    // of the program's arguments the last one counts: the caller's
+    // the last one of repeated arguments counts: the caller's
     ...parts.flatMap((part) => part.args ?? []),
     ...command.slice(1),
   ];
 }
 
-/** Starts a container. @returns it, running */
+/** Starts a container. @returns the running container */
 export async function createContainer(options: ContainerCreateOptions): Promise<ContainerInfo> {
   const { name, signal } = options;
   const store = storeOf(options);

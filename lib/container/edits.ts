@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a container needs besides its image so that its GPU memory can be
- * moved: the same for podman's flags and for a CDI file.
+ * What a container needs besides its image so that its GPU memory can be moved, for both podman's flags and a CDI
+ * file.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { EnvironmentError } from '../errors.ts';
 import { interceptorLibrary, softcudaLibrary, type Environment } from '../paths.ts';
 import { makeDirectory } from '../directory.ts';
 
-/** A directory that is in the container at the path it has outside. */
+/** A directory that has the same path in the container and outside. */
 export interface ContainerMount {
   /** The same on the host and in the container. */
   path: string;
@@ -27,7 +27,7 @@ export interface ContainerEdits {
   env: Record<string, string>;
 }
 
-/** Where the software driver keeps its devices when nothing else is said. */
+/** Where the software driver keeps its devices by default. */
 const softcudaDir = (env: Environment): string =>
   env.SOFTCUDA_DIR ?? `/dev/shm/softcuda-${process.geteuid?.() ?? 0}`;
 
@@ -40,7 +40,7 @@ export function softcudaVariables(env: Environment = process.env): Record<string
   );
 }
 
-/** Settings that the environment says, which reach nothing behind podman by themselves. */
+/** Settings from the environment, which podman does not pass on by itself. */
 export function settingVariables(env: Environment = process.env): Record<string, string> {
   return Object.fromEntries(
     settingKeys.flatMap((key) => {
@@ -75,7 +75,7 @@ function interceptor(env: Environment): ContainerEdits {
 
 /**
  * Mounts and variables that a container needs to be checkpointed.
- * @param intercept whether the application gets the interceptor, which every variant but `stock` needs
+ * @param intercept whether the application gets the interceptor, which variants `parallel` and `full` need
  */
 export function containerEdits(intercept: boolean, env: Environment = process.env): ContainerEdits {
   const { settings } = loadSettings(env);
@@ -92,7 +92,7 @@ export function containerEdits(intercept: boolean, env: Environment = process.en
   };
 }
 
-/** The edits as podman's flags, for engines that know no CDI. */
+/** The edits as flags of podman, for engines without CDI. */
 export function editFlags({ mounts, env }: ContainerEdits): string[] {
   return [
     ...mounts.flatMap(({ path, readOnly }) => ['--volume', `${path}:${path}${readOnly ? ':ro' : ''}`]),

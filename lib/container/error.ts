@@ -2,8 +2,8 @@
 import { CodedError, type CommandFacts, type ToolkitErrorOptions } from '../errors.ts';
 
 /**
- * podman failed (`ERR_CONTAINER`), a container does not exist or is not in the state it has to be in
- * (`ERR_CONTAINER_STATE`), or it could not be checkpointed or restored.
+ * podman failed (`ERR_CONTAINER`), a container does not exist or is in the wrong state (`ERR_CONTAINER_STATE`), or it
+ * could not be checkpointed or restored.
  */
 export class ContainerError extends CodedError<
   'ERR_CONTAINER' | 'ERR_CONTAINER_STATE' | 'ERR_CONTAINER_CHECKPOINT' | 'ERR_CONTAINER_RESTORE'

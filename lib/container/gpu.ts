@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Real GPUs in a container: by NVIDIA's CDI file, or by explicit flags where
- * there is none.
+ * Gives a container real GPUs: with NVIDIA's CDI file, or with explicit flags if there is none.
  * @module
  */
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
@@ -33,7 +32,7 @@ function deviceNodes(dev: string): string[] {
     .map((name) => join(dev, name));
 }
 
-/** Names below which a program in the container looks for them, and the files they are. */
+/** Mounts the files of the libraries under the names by which programs in the container look for them. */
 function libraries(dirs: readonly string[]): string[] {
   return driverLibraries.flatMap((name) => {
     const link = dirs.map((dir) => join(dir, name)).find((path) => existsSync(path));
@@ -41,7 +40,7 @@ function libraries(dirs: readonly string[]): string[] {
   });
 }
 
-/** Flags of podman. @throws {@link EnvironmentError} when there is no GPU to pass on */
+/** Flags of podman. @throws {@link EnvironmentError} when there is no GPU */
 export function gpuFlags(
   access: GpuAccess = hasGpu() ? 'cdi' : 'none',
   dev = '/dev',
@@ -51,7 +50,7 @@ export function gpuFlags(
   if (access === 'cdi') return ['--device', 'nvidia.com/gpu=all'];
   const nodes = deviceNodes(dev);
   if (nodes.length === 0) {
-    throw new EnvironmentError('there is no GPU to pass on', [
+    throw new EnvironmentError('there is no GPU for the container', [
       { what: `${dev}/nvidia0`, remedy: 'install the NVIDIA driver, or use --gpu none' },
     ]);
   }

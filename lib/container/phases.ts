@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where the time of podman's command went.
+ * The phases of a podman command.
  * @module
  */
 import { z } from 'zod';
@@ -29,7 +29,7 @@ const statistics = z.object({
     .min(1),
 });
 
-/** What the runtime took, criu included, out of `--print-stats`. Microseconds. */
+/** The time of the runtime, including criu, from the output of `--print-stats`. Microseconds. */
 export function runtimeMicroseconds(stdout: string, what: 'checkpoint' | 'restore'): number {
   try {
     const [one] = statistics.parse(JSON.parse(stdout)).container_statistics;
@@ -37,13 +37,13 @@ export function runtimeMicroseconds(stdout: string, what: 'checkpoint' | 'restor
   } catch (error) {
     throw new ContainerError(
       'ERR_CONTAINER',
-      `podman's statistics are of an unknown form: ${describeError(error)}`,
+      `podman's statistics have an unknown format: ${describeError(error)}`,
     );
   }
 }
 
-/** The phases of the runtime, and podman's own time as the last one, so that they add up to the whole. */
+/** The phases of the runtime and, as the last one, podman's own time, so that they add up to the total. */
 export function withPodman(phases: readonly Phase[], durationMs: number): ContainerPhase[] {
   const sum = phases.reduce((all, phase) => all + phase.durationMs, 0);
-  return [...phases, { part: 'podman', name: 'around it', durationMs: Math.max(0, durationMs - sum) }];
+  return [...phases, { part: 'podman', name: 'other work', durationMs: Math.max(0, durationMs - sum) }];
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * podman, as far as it is needed here.
+ * Runs podman and reads the state of containers.
  * @module
  */
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { currentSystem, findOnPath } from '../machine/index.ts';
 import { ContainerError } from './error.ts';
 import { checkName } from '../check.ts';
 
-/** Checkpointing a large container to a slow disk takes a while. */
+/** Checkpointing a large container to a slow disk takes long. */
 export const PODMAN_TIMEOUT_MS = 3_600_000;
 
 /** The flags of criu that podman passes on. */
@@ -20,7 +20,7 @@ export const podmanCriuFlags = ['tcpEstablished', 'fileLocks'] as const satisfie
 export type PodmanCriuFlags = Pick<CriuFlags, (typeof podmanCriuFlags)[number]>;
 
 export interface PodmanOptions {
-  /** Replaces PATH: podman, and the runtime below it, find criu there. */
+  /** Replaces PATH: podman and the runtime find criu there. */
   path?: string | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -42,7 +42,7 @@ function execOptions({ path, signal }: PodmanOptions) {
   };
 }
 
-/** Runs podman; a failure throws `ERR_CONTAINER` with what podman said. */
+/** Runs podman. @throws {@link ContainerError} ERR_CONTAINER with the message of podman */
 export async function podman(args: readonly string[], options: PodmanOptions = {}): Promise<ExecResult> {
   try {
     return await exec(podmanProgram(), args, execOptions(options));
@@ -55,7 +55,7 @@ export async function podman(args: readonly string[], options: PodmanOptions = {
   }
 }
 
-/** A container as podman knows it. */
+/** A container, as podman describes it. */
 export interface ContainerInfo {
   /** 64 hexadecimal digits. */
   id: string;
@@ -63,13 +63,13 @@ export interface ContainerInfo {
   name: string;
   /** Whether its first process runs. */
   isRunning: boolean;
-  /** Of its first process, as seen here; 0 when it does not run. */
+  /** Of its first process, as seen from the host; 0 when it is not running. */
   pid: number;
   /** Labels by name. */
   labels: Readonly<Record<string, string>>;
-  /** podman's own files about it: logs of criu, and the checkpoint. */
+  /** podman's directory for it: logs of criu, and the checkpoint. */
   dir: string;
-  /** Where podman puts the images of a checkpoint. */
+  /** Where podman writes the images of a checkpoint. */
   checkpointDir: string;
 }
 

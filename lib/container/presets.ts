@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * How to start common servers so that their checkpoints are small, quick and
- * possible at all; each part says what it saves and what it costs.
+ * How to start common servers so that they can be checkpointed, quickly and to small images. Each option says what it
+ * saves and what it costs.
  * @module
  */
 import { UsageError } from '../errors.ts';
@@ -24,7 +24,7 @@ export interface PresetPart {
 export interface Preset {
   /** The word for it. */
   name: string;
-  /** For what kind of program. */
+  /** The kind of program it is for. */
   use: string;
   /** What it consists of. */
   parts: readonly PresetPart[];
@@ -32,34 +32,34 @@ export interface Preset {
 
 const hostNetwork: PresetPart = {
   podman: ['--network', 'host'],
-  saves: 'no network namespace to dump and to build up again',
+  saves: 'a network namespace to dump and restore',
   costs: 'the server listens on the host; one container per port',
 };
 
-/** CRIU cannot dump an io_uring; asyncio, uvloop and libuv take epoll or select without one. */
+/** CRIU cannot dump an io_uring; without one, asyncio, uvloop and libuv use epoll or select. */
 const withoutUring: PresetPart = {
   env: {
     ASYNCIO_DEFAULT_BACKEND: 'select',
     PYTHON_ASYNCIO_NO_IO_URING: '1',
     UV_USE_IO_URING: '0',
   },
-  saves: 'the dump itself: CRIU refuses a process with an io_uring',
+  saves: 'a failed dump: CRIU refuses a process with an io_uring',
   costs: 'nothing measurable for a server that waits for a GPU',
 };
 
 const presetList: readonly Preset[] = [
-  { name: 'plain', use: 'any program; nothing is changed', parts: [] },
-  { name: 'python-server', use: 'asyncio servers of your own', parts: [hostNetwork, withoutUring] },
+  { name: 'plain', use: 'any program, unchanged', parts: [] },
+  { name: 'python-server', use: 'your own asyncio servers', parts: [hostNetwork, withoutUring] },
   {
     name: 'vllm',
-    use: 'vLLM’s OpenAI server; your own arguments after -- win over these',
+    use: "vLLM's OpenAI server; your arguments after -- override these",
     parts: [
       hostNetwork,
       withoutUring,
       {
         args: ['--gpu-memory-utilization', '0.30'],
-        saves: 'image size and time in proportion: the KV cache takes what is left of this share',
-        costs: 'fewer tokens in flight; the weights have to fit into it too',
+        saves: 'image size and time in proportion: the KV cache takes the rest of this share',
+        costs: 'fewer tokens in flight; the weights must fit in this share, too',
       },
       {
         args: ['--max-model-len', '1024'],
@@ -74,12 +74,12 @@ const presetList: readonly Preset[] = [
       {
         args: ['--load-format', 'safetensors'],
         saves: 'weights are mapped instead of unpickled: less private host memory in the image',
-        costs: 'the model has to exist in this format',
+        costs: 'the model must be available in this format',
       },
       {
         env: { VLLM_NO_USAGE_STATS: '1', DO_NOT_TRACK: '1' },
-        saves: 'a TCP connection to elsewhere, which CRIU would have to carry over',
-        costs: 'vLLM’s authors get no statistics',
+        saves: 'an outgoing TCP connection, which CRIU would have to restore',
+        costs: "no usage statistics for vLLM's authors",
       },
     ],
   },
@@ -87,19 +87,19 @@ const presetList: readonly Preset[] = [
 
 export const presetNames: readonly string[] = presetList.map(({ name }) => name);
 
-/** How to start common servers, and what each part saves and costs. */
+/** How to start common servers, and what each option saves and costs. */
 export function listPresets(): readonly Preset[] {
   return presetList;
 }
 
-/** @throws {@link UsageError} naming what there is */
+/** @throws {@link UsageError} naming the presets that exist */
 export function findPreset(name: string): Preset {
   const preset = presetList.find((one) => one.name === name);
   if (preset) return preset;
   throw new UsageError(`there is no preset "${name}"`, `presets: ${presetNames.join(', ')}`);
 }
 
-/** A part as one would type it. */
+/** An option as typed on a command line. */
 export function partText({ podman = [], env = {}, args = [] }: PresetPart): string {
   const variables = Object.entries(env).map(([key, value]) => `${key}=${value}`);
   return [...podman, ...variables, ...args].join(' ');

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Restores a container with podman and our plugin, in place or from a tar
- * file, and returns when its GPU memory is back.
+ * Restores a container with podman and our plugin, in place or from a tar file, and returns when its GPU memory is
+ * restored.
  * @module
  */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
@@ -35,11 +35,11 @@ import { ContainerError } from './error.ts';
 
 /** Which container is restored, and how. */
 export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
-  /** The container; of an imported one, the name it gets. */
+  /** The container; for an imported one, its new name. */
   name?: string | undefined;
   /** Tar file of a checkpoint. */
   importFrom?: string | undefined;
-  /** The images stay, for another restore. @default false */
+  /** Keep the images for another restore. @default false */
   keep?: boolean | undefined;
   /** The files that the container changed are not restored. */
   ignoreRootfs?: boolean | undefined;
@@ -57,11 +57,11 @@ export interface ContainerRestoreResult {
   name: string;
   /** Id of the container. */
   id: string;
-  /** Of its first process, as seen here. */
+  /** Of its first process, as seen from the host. */
   pid: number;
   /** Of podman's whole command; the phases add up to it. Milliseconds. */
   durationMs: number;
-  /** Until every process had its GPU memory. */
+  /** Until every process had its GPU memory. Milliseconds. */
   memoryMs: number;
   /** Where the time went, in order. */
   phases: ContainerPhase[];
@@ -73,7 +73,7 @@ function restoreArguments(options: ContainerRestoreOptions, target: ContainerInf
   const { name, importFrom } = options;
   const flag = (word: string, isOn: boolean | undefined): string[] => (isOn === true ? [word] : []);
   return [
-    // --keep: podman would remove the images before the memory is known to be back
+    // --keep: podman would remove the images before the memory is known to be restored
     ...['container', 'restore', '--print-stats', '--keep'],
     ...(importFrom === undefined ? [] : ['--import', resolve(importFrom)]),
     ...(importFrom === undefined || name === undefined ? [] : ['--name', name]),
@@ -86,15 +86,16 @@ function restoreArguments(options: ContainerRestoreOptions, target: ContainerInf
   ];
 }
 
-/** What is to be restored; `undefined` for a tar file, which becomes a new container. */
+/** What to restore; `undefined` for a tar file, which becomes a new container. */
 async function findTarget({ name, importFrom }: ContainerRestoreOptions): Promise<ContainerInfo | undefined> {
   if (importFrom !== undefined) {
     if (!existsSync(importFrom)) throw new UsageError(`${importFrom} does not exist`);
     return undefined;
   }
-  if (name === undefined) throw new UsageError('a container or --import FILE is needed');
+  if (name === undefined) throw new UsageError('name a container, or pass --import FILE');
   const container = await requireContainer(name);
-  if (container.isRunning) throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} runs already`);
+  if (container.isRunning)
+    throw new ContainerError('ERR_CONTAINER_STATE', `${container.name} is already running`);
   if (!existsSync(join(container.checkpointDir, 'inventory.img'))) {
     throw new ContainerError(
       'ERR_CONTAINER_STATE',
@@ -124,17 +125,18 @@ function restoreError(
   );
 }
 
-/** Why a device did not come back; criu itself may not have noticed. */
+/** Why device memory was not restored; criu itself may not have noticed. */
 function failureOf(status: OpStatus | undefined): string | undefined {
   const failed = status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
   if (failed.length === 0) return undefined;
   return `device memory of ${failed.map((task) => `${task.pid}: ${task.reason ?? 'unknown reason'}`).join('; ')}`;
 }
 
-/** The container podman names in its statistics. */
+/** The ID of the container in podman's statistics. */
 function restoredId(stdout: string): string {
   const id = /"Id":\s*"([0-9a-f]+)"/.exec(stdout)?.[1];
-  if (id === undefined) throw new ContainerError('ERR_CONTAINER', 'podman did not say what it restored');
+  if (id === undefined)
+    throw new ContainerError('ERR_CONTAINER', 'podman did not report which container it restored');
   return id;
 }
 
@@ -144,11 +146,14 @@ function readLabels(file: string, config: string): Record<string, string> {
   try {
     return exported.parse(JSON.parse(config)).labels ?? {};
   } catch (cause) {
-    throw new ContainerError('ERR_CONTAINER', `config.dump in ${file} cannot be read`, { cause });
+    throw new ContainerError('ERR_CONTAINER', `cannot read config.dump in ${file}`, { cause });
   }
 }
 
-/** A directory that the exported container has mounted, and that went with it or never was on this machine. */
+/**
+ * Creates the directory that the exported container has mounted: it may have been removed, or never existed on this
+ * machine.
+ */
 async function makeStore(file: string, signal: AbortSignal | undefined): Promise<void> {
   const { stdout, exitCode } = await execResult('tar', ['-xOf', resolve(file), 'config.dump'], {
     // tar reads a compressed file to its end
@@ -160,8 +165,7 @@ async function makeStore(file: string, signal: AbortSignal | undefined): Promise
 }
 
 /**
- * Restores a container. When it fails, a container in place has its checkpoint
- * still, and an imported one is gone again.
+ * Restores a container. When it fails, a container in place still has its checkpoint, and an imported one is removed.
  */
 export async function restoreContainer(options: ContainerRestoreOptions): Promise<ContainerRestoreResult> {
   const target = await findTarget(options);
@@ -201,7 +205,7 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
   }
 }
 
-/** The plugin has killed what it could not give its memory; podman notices that by itself. */
+/** The plugin has killed the processes whose memory it could not restore; podman notices that by itself. */
 async function deviceError(
   container: ContainerInfo,
   failure: string,
@@ -210,12 +214,15 @@ async function deviceError(
   if (isImported) await podman(['rm', '--force', container.id]);
   return new ContainerError('ERR_CONTAINER_RESTORE', `cannot restore ${container.name}: ${failure}`, {
     hint: isImported
-      ? 'nothing of it is left'
+      ? 'the new container was removed'
       : `its checkpoint is still there; the log is ${container.dir}/restore.log`,
   });
 }
 
-/** The directory may be of others too: of the container that this one was made from, or of somebody with files there. */
+/**
+ * Removes the container's files. The directory may have others: those of the container that this one was made from,
+ * or of a user.
+ */
 function leaveStore(store: string, id: string): void {
   if (!existsSync(store)) return;
   const names = readdirSync(store);

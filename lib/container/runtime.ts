@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The criu below podman. podman hands PATH to the runtime and, on a checkpoint,
- * nothing else of the environment; so a small script called criu comes first
- * on PATH, which sets what criu and the plugin need and becomes the real one.
+ * The criu that podman runs. On a checkpoint, podman passes only PATH of the environment to the runtime. So a small
+ * script called criu comes first on PATH: it sets what criu and the plugin need, and executes the real one.
  * @module
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,40 +17,40 @@ import {
 import { UsageError } from '../errors.ts';
 import { settingVariables, softcudaVariables } from './edits.ts';
 
-/** runc and crun tell criu to read this file, and what it says wins over everything else. */
+/** runc and crun make criu read this file, which overrides everything else. */
 export const runtimeConfig = '/etc/criu/runc.conf';
 
 export interface RuntimeOptions extends PluginChoice {
-  /** The program criu. @default the one that set-up finds */
+  /** Path of the criu program. @default the one that setup finds */
   criu?: string | undefined;
-  /** What the container was made with. @default CRIU_CUDA_RUN_DIR */
+  /** The run directory that the container was created with. @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
   /** Stops podman; the container stays in the state it was in. */
   signal?: AbortSignal | undefined;
 }
 
-/** `libdir` in criu's own file for runtimes. */
+/** The `libdir` in criu's configuration file for runtimes. */
 export function configuredLibdir(path = runtimeConfig): string | undefined {
   if (!existsSync(path)) return undefined;
   return /^\s*libdir\s+(\S+)\s*$/m.exec(readFileSync(path, 'utf8'))?.[1];
 }
 
-/** The plugin's directory, and an error where criu would take another one. */
+/** The directory of the plugin. @throws {@link UsageError} if criu would use another one */
 export function containerPluginDir(choice: PluginChoice, configured = configuredLibdir()): string {
   const isAsked = choice.variant !== undefined || choice.libdir !== undefined;
   const dir = findPluginDir(isAsked || configured === undefined ? choice : { libdir: configured });
   if (configured === undefined || configured === dir) return dir;
   throw new UsageError(
-    `${runtimeConfig} says libdir ${configured}, which criu prefers to ${dir}`,
+    `${runtimeConfig} has libdir ${configured}, which overrides ${dir}`,
     `remove the line, or use the plugin it names`,
   );
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
-/** A criu for one operation of podman. */
+/** The criu for one operation of podman. */
 export class ContainerRuntime {
-  /** For podman. */
+  /** PATH for podman. */
   readonly path: string;
   readonly runDir: string;
   readonly #dir: string;
@@ -77,7 +76,7 @@ export class ContainerRuntime {
     const lines = [
       '#!/bin/sh',
       `echo $$ >> ${quote(join(dir, 'pids'))}`,
-      // CRIU's own plugin starts cuda-checkpoint, which may lie beside it
+      // CRIU's own plugin starts cuda-checkpoint, which may be next to it
       `export PATH=${quote(libdir)}:"$PATH"`,
       ...Object.entries(variables).map(([key, value]) => `export ${key}=${quote(value)}`),
       `exec ${quote(operation.criu)} "$@"`,
@@ -87,9 +86,8 @@ export class ContainerRuntime {
   }
 
   /**
-   * What the plugin said, once everything is done: device memory saved, or back
-   * in the restored processes. The runtime asks criu for its version first;
-   * those runs leave nothing.
+   * What the plugin reported, once everything is done: device memory is saved, or restored in the processes. The
+   * runtime first runs criu for its version; those runs report nothing.
    */
   async status(): Promise<OpStatus | undefined> {
     const file = join(this.#dir, 'pids');

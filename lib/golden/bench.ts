@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Cold start against restore of a server in a container, to the first token:
- * one sample is a start, a checkpoint and a restore.
+ * Compares cold start and restore of a server in a container, up to the first token. One sample is a start, a
+ * checkpoint and a restore.
  * @module
  */
 import {
@@ -40,8 +40,8 @@ export function goldenCases(variants: readonly string[]): BenchmarkCase[] {
     const word = variant.replace(/@.*/, '');
     if (caseNames.includes(word) && !isPluginVariant(word))
       throw new UsageError(
-        `${word} is no variant`,
-        'cold starts are measured in any case, the pool as it runs',
+        `${word} is not a variant`,
+        'cold starts are always measured, and the pool is used if it runs',
       );
     return parseCase(variant);
   });
@@ -61,8 +61,8 @@ export function measureGolden(
     const server = new Server(options.server);
     if (await findContainer(name))
       throw new UsageError(
-        `there is a container ${name}`,
-        'a benchmark starts and removes one of its own: name another',
+        `the container ${name} already exists`,
+        'a benchmark starts and removes its own container: choose another name',
       );
     try {
       const begin = performance.now();

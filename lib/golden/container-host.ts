@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** A container as the host of a server. @module */
+/** A container that runs a server. @module */
 import { findContainer } from '../container/index.ts';
 import { execResult, tailOf } from '../exec.ts';
 import type { Host } from '../server/index.ts';
@@ -13,7 +13,7 @@ export function containerHost(name: string): Host {
   return {
     name,
     isRunning: async () => (await findContainer(name))?.isRunning === true,
-    lastWords: () => logsOf(name),
+    lastOutput: () => logsOf(name),
     hint: `podman logs ${name}`,
   };
 }

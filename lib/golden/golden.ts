@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Golden checkpoints: a server is started, warmed up and checkpointed once, and
- * restored as often as it is wanted. What it answered is kept with it.
+ * Golden checkpoints: a server is started, warmed up and checkpointed once, and then restored any number of times.
+ * Its answers are kept with the checkpoint.
  * @module
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -28,15 +28,15 @@ import { checkCount } from '../check.ts';
 export interface GoldenCreateOptions extends ContainerCreateOptions {
   /** How the server is asked. */
   server: ServerOptions;
-  /** Requests before the checkpoint, at least one: its answer is what a restore is compared with. @default 3 */
+  /** Requests before the checkpoint, at least one: a restore is compared with the last answer. @default 3 */
   warmup?: number | undefined;
-  /** Into a tar file as well. */
+  /** Also write the checkpoint to this tar file. */
   exportTo?: string | undefined;
   /** The criu program. @default the one that `criu-cuda setup` finds */
   criu?: string | undefined;
-  /** Starts anew although there is a golden checkpoint of this name. @default false */
+  /** Create it again even if a golden checkpoint of this name exists. @default false */
   force?: boolean | undefined;
-  /** Called when a part begins. */
+  /** Called when a step begins. */
   onProgress?: ((what: string) => void) | undefined;
 }
 
@@ -80,13 +80,13 @@ export type GoldenRecord = z.infer<typeof recordSchema>;
 export interface GoldenResult {
   /** Name of the container. */
   name: string;
-  /** False when it was there already. */
+  /** False if it existed already. */
   created: boolean;
   /** Absolute path of the images directory. */
   imagesDir: string;
   /** What the server answered before. */
   record: GoldenRecord;
-  /** Of this call. */
+  /** The checkpoint of this call, if it took one. */
   checkpoint: ContainerCheckpointResult | undefined;
 }
 
@@ -115,7 +115,7 @@ function finished(container: ContainerInfo): GoldenResult | undefined {
   return { name, created: false, imagesDir: checkpointDir, record, checkpoint: undefined };
 }
 
-/** The running container to go on with: a new one, or the one an earlier call left. */
+/** The running container to continue with: a new one, or the one that an earlier call left. */
 async function startedContainer(
   options: GoldenCreateOptions,
   found: ContainerInfo | undefined,
@@ -124,7 +124,7 @@ async function startedContainer(
   if (found) {
     throw new GoldenError(
       'ERR_GOLDEN_STATE',
-      `${found.name} exists, does not run and has no golden checkpoint`,
+      `${found.name} exists, is not running and has no golden checkpoint`,
       {
         hint: `criu-cuda golden create --force removes it`,
       },
@@ -145,12 +145,12 @@ async function warmUp(server: Server, options: GoldenCreateOptions): Promise<Ser
 }
 
 /**
- * Makes a golden checkpoint. Called again it does nothing; after a failure the
- * container runs on as it is, and the next call goes on with it.
+ * Creates a golden checkpoint. A second call does nothing. After a failure the container keeps running, and the next
+ * call continues with it.
  */
 export async function createGolden(options: GoldenCreateOptions): Promise<GoldenResult> {
   const { name, server: serverOptions, force = false, warmup = 3, store, exportTo, criu, signal } = options;
-  checkCount('warmup', warmup, 1); // its answer is compared later
+  checkCount('warmup', warmup, 1); // a restore is compared with the last answer
   const server = new Server(serverOptions);
   if (force) await removeContainer(name);
   const found = await findContainer(name);
@@ -169,10 +169,10 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
     signal,
   };
   if (exportTo !== undefined) {
-    options.onProgress?.('checkpoint into a tar file');
+    options.onProgress?.('writing a checkpoint to a tar file');
     await checkpointContainer({ ...shared, exportTo, leaveRunning: true });
   }
-  options.onProgress?.('checkpoint');
+  options.onProgress?.('checkpointing');
   const checkpoint = await checkpointContainer({ ...shared, store });
   const container = await requireContainer(name);
   const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
@@ -188,7 +188,7 @@ export interface GoldenRestoreOptions {
   criu?: string | undefined;
   /** Variant of the plugin. @default the one it was checkpointed with */
   variant?: string | undefined;
-  /** Whether the answer has to be the recorded one: greedy decoding on the same GPU. @default true */
+  /** Whether the answer must be the recorded one, as with greedy decoding on the same GPU. @default true */
   compare?: boolean | undefined;
   /** Stops the restore. */
   signal?: AbortSignal | undefined;
@@ -208,17 +208,17 @@ export interface GoldenRestoreResult {
   answer: ServerAnswer;
 }
 
-/** @throws {@link GoldenError} ERR_GOLDEN when the server says something else than before */
+/** @throws {@link GoldenError} ERR_GOLDEN when the server's answer differs from the recorded one */
 export function compareAnswers(name: string, before: ServerAnswer | undefined, after: ServerAnswer): void {
   if (before?.text === after.text) return;
   throw new GoldenError(
     'ERR_GOLDEN',
     `${name} answers "${after.text.slice(0, 80)}", and answered "${(before?.text ?? '').slice(0, 80)}" before its checkpoint`,
-    { hint: 'it runs; where answers differ from request to request, use --no-compare' },
+    { hint: 'the server is running; if its answers differ from request to request, use --no-compare' },
   );
 }
 
-/** Restores a golden checkpoint, which stays, and asks the server what it was asked before. */
+/** Restores a golden checkpoint, which is kept, and sends the server the recorded request again. */
 export async function restoreGolden(options: GoldenRestoreOptions): Promise<GoldenRestoreResult> {
   const { name, criu, variant, compare = true, signal } = options;
   const record = readRecord(await requireContainer(name));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Golden checkpoints of inference servers. @module */
+/** Golden checkpoints of inference servers in containers. @module */
 export { GoldenError } from './error.ts';
 export { goldenCases, measureGolden, type GoldenBenchOptions } from './bench.ts';
 export {

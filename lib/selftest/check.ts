@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a check of the self-test is: a claim of this project, and the run that shows it or throws.
+ * A check of the self-test: a claim of this project, and a function that verifies it or throws.
  * @module
  */
 import { SelftestError } from './error.ts';
@@ -11,13 +11,13 @@ export type Figures = Readonly<Record<string, number | string>>;
 
 /** What all checks share. */
 export interface CheckSettings {
-  /** On the software driver: times are measured and not judged. */
+  /** On the software driver: times are measured, but not judged. */
   software: boolean;
   /** Directory with CRIU's own `cuda_plugin.so` and NVIDIA's `cuda-checkpoint`. */
   upstream?: string | undefined;
   /** The Python that may have PyTorch. */
   python: string;
-  /** How many times faster than upstream `full` has to restore. */
+  /** How many times faster than upstream `full` must restore. */
   minSpeedup: number;
 }
 
@@ -29,7 +29,7 @@ export interface Check {
   run: (sandbox: Sandbox, settings: CheckSettings) => Promise<Figures>;
 }
 
-/** A check that could not run here; the message is the reason. */
+/** A check that cannot run here; the message is the reason. */
 export class Skipped extends Error {}
 
 /** @throws {@link SelftestError} ERR_SELFTEST with the message */
@@ -37,7 +37,7 @@ export function ensure(condition: boolean, message: string): void {
   if (!condition) throw new SelftestError('ERR_SELFTEST', message);
 }
 
-/** @throws {@link SelftestError} ERR_SELFTEST that names what differs */
+/** @throws {@link SelftestError} ERR_SELFTEST naming what differs */
 export function ensureSame(what: string, before: string, after: string): void {
   ensure(before === after, `${what} changed: ${before.slice(0, 200)} became ${after.slice(0, 200)}`);
 }

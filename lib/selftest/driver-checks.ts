@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What asking and watching a process costs, and what a dump leaves in device memory.
+ * What querying and watching a process costs, and what a dump leaves in device memory.
  * @module
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -15,12 +15,12 @@ const WARM_UP = 50;
 /** Measured on an H200: 0.09 ms. */
 const MAX_QUERY_MS = 1;
 const RESOLUTION_MS = 1;
-/** Measured on an H200 during a checkpoint: 0.6 ms; a timer of a busy machine is later. */
+/** Measured on an H200 during a checkpoint: 0.6 ms; timers of a busy machine are later. */
 const MAX_DELAY_MS = 50;
 
 const stateQuery: Check = {
   name: 'state-query',
-  claim: `the state of a process is known in ${MAX_QUERY_MS} ms`,
+  claim: `a query of a process's state takes at most ${MAX_QUERY_MS} ms`,
   run: async (sandbox, { software }) => {
     const { pid } = await sandbox.start('stock');
     const driver = await openDriver({ path: sandbox.options.driver });
@@ -43,7 +43,7 @@ const stateQuery: Check = {
 
 const eventLoop: Check = {
   name: 'event-loop',
-  claim: `the event loop is never held up for ${MAX_DELAY_MS} ms while the driver checkpoints and restores`,
+  claim: `the event loop is never blocked for ${MAX_DELAY_MS} ms while the driver checkpoints and restores`,
   run: async (sandbox, { software }) => {
     const workload = await sandbox.start('stock');
     const before = await snapshotOf(workload);
@@ -63,7 +63,7 @@ const eventLoop: Check = {
     const maxDelayMs = Math.max(0, histogram.max / 1e6 - RESOLUTION_MS);
     ensure(
       software || maxDelayMs <= MAX_DELAY_MS,
-      `the event loop was held up for ${maxDelayMs.toFixed(1)} ms`,
+      `the event loop was blocked for ${maxDelayMs.toFixed(1)} ms`,
     );
     return {
       checkpointMs,
@@ -73,7 +73,7 @@ const eventLoop: Check = {
   },
 };
 
-/** The driver gives the memory of a process back a moment after its end. */
+/** The driver frees the memory of a process a moment after its end. */
 const RETURN_TIMEOUT_MS = 20_000;
 const LOOK_MS = 20;
 
@@ -83,7 +83,7 @@ async function usedBytes(sandbox: Sandbox): Promise<number> {
   return gpus.reduce((sum, { memory }) => sum + (memory?.usedBytes ?? 0), 0);
 }
 
-/** Waits until no more is used than that. NVML has no event for it. */
+/** Waits until at most that much is used. NVML has no event for it. */
 async function untilUsed(sandbox: Sandbox, wanted: number, when: string): Promise<void> {
   const end = performance.now() + RETURN_TIMEOUT_MS;
   let used = await usedBytes(sandbox);
@@ -91,25 +91,26 @@ async function untilUsed(sandbox: Sandbox, wanted: number, when: string): Promis
     await delay(LOOK_MS);
     used = await usedBytes(sandbox);
   }
-  ensure(used <= wanted, `${used} bytes of device memory are used ${when}, ${wanted} were before`);
+  ensure(used <= wanted, `${used} bytes of device memory are in use ${when}, ${wanted} were before`);
 }
 
 const deviceMemory: Check = {
   name: 'device-memory',
-  claim: 'a dump frees all device memory of a program, a restore takes as much again, and its end frees it',
+  claim:
+    'a dump frees all device memory of a program, a restore allocates the same again, and the end of the program frees it',
   run: async (sandbox) => {
     const others = await listGpuProcesses({ driver: sandbox.options.driver });
     if (others.length > 0) throw new Skipped(`other programs use the GPUs: ${others[0]?.pid ?? 'unknown'}`);
     const idle = await usedBytes(sandbox);
     const workload = await sandbox.start('parallel');
     const running = await usedBytes(sandbox);
-    ensure(running >= idle + sandbox.options.bytes, `the program holds ${running - idle} bytes only`);
+    ensure(running >= idle + sandbox.options.bytes, `the program has only ${running - idle} bytes`);
     const { snapshot } = await sandbox.dump(workload, 'parallel');
     await untilUsed(sandbox, idle, 'after the dump');
     const restored = await sandbox.restore('parallel');
     ensureSame('device memory', snapshot, await snapshotOf(workload));
     const again = await usedBytes(sandbox);
-    ensure(again >= idle + sandbox.options.bytes, `the restored program holds ${again - idle} bytes only`);
+    ensure(again >= idle + sandbox.options.bytes, `the restored program has only ${again - idle} bytes`);
     await sandbox.end(restored);
     await untilUsed(sandbox, idle, 'after the end of the restored program');
     return { idleBytes: idle, runningBytes: running, restoredBytes: again };

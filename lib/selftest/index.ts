@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Shows that what this project claims holds on a machine. @module */
+/** Verifies this project's claims on a machine. @module */
 export { SelftestError } from './error.ts';
 export type { CheckSettings, Figures } from './check.ts';
 export {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Images that are in device memory before the restore, and processes that are.
+ * Images that are in device memory before a restore, and processes that are restored ahead of time.
  * @module
  */
 import { readStat } from '../process/index.ts';
@@ -8,7 +8,7 @@ import type { RestoredProcess } from '../restore/index.ts';
 import { ensure, ensureSame, type Check } from './check.ts';
 import { snapshotOf, type Dumped, type Sandbox } from './sandbox.ts';
 
-/** Restores with a proof of the memory. Times in milliseconds. */
+/** Restores and verifies the memory. Times in milliseconds. */
 async function restoreAndVerify(
   sandbox: Sandbox,
   { workload, snapshot }: Dumped,
@@ -32,7 +32,7 @@ async function residentImage(sandbox: Sandbox): Promise<{ origin: string; state:
 
 const prefetch: Check = {
   name: 'prefetch',
-  claim: 'an image that the daemon has loaded is taken by the restore, which loads nothing',
+  claim: 'a restore takes an image that the daemon has prefetched, and loads nothing',
   run: async (sandbox) => {
     await sandbox.startPool();
     const dumped = await sandbox.dump(await sandbox.start('full'), 'full');
@@ -40,7 +40,7 @@ const prefetch: Check = {
     await sandbox.prefetch();
     const prefetchMs = performance.now() - start;
     const { origin, bytes } = await residentImage(sandbox);
-    ensure(origin === 'prefetch', `the image came by ${origin}`);
+    ensure(origin === 'prefetch', `the origin of the image is ${origin}`);
     const { restoreMs, verifiedMs } = await restoreAndVerify(sandbox, dumped);
     const { images, counters } = await sandbox.poolStatus();
     ensure(images.length === 0, 'the image is still resident after the restore');
@@ -51,13 +51,13 @@ const prefetch: Check = {
 
 const held: Check = {
   name: 'held',
-  claim: 'memory that the daemon holds after a dump is taken by the restore',
+  claim: 'a restore takes the memory that the daemon holds after a dump',
   run: async (sandbox) => {
     await sandbox.startPool();
     const workload = await sandbox.start('full');
     const dumped = await sandbox.dump(workload, 'full', { env: { CRIU_CUDA_HOLD: '1' } });
     const { origin, bytes } = await residentImage(sandbox);
-    ensure(origin === 'hold', `the image came by ${origin}`);
+    ensure(origin === 'hold', `the origin of the image is ${origin}`);
     const { restoreMs, verifiedMs } = await restoreAndVerify(sandbox, dumped);
     return { dumpMs: dumped.result.durationMs, restoreMs, verifiedMs, residentBytes: bytes };
   },
@@ -65,7 +65,7 @@ const held: Check = {
 
 const golden: Check = {
   name: 'golden',
-  claim: 'a golden image serves several restores and stays resident',
+  claim: 'a golden image serves more than one restore and stays resident',
   run: async (sandbox) => {
     await sandbox.startPool();
     const dumped = await sandbox.dump(await sandbox.start('full'), 'full');
@@ -80,7 +80,7 @@ const golden: Check = {
 
 const standby: Check = {
   name: 'standby',
-  claim: 'a process restored ahead of time is stopped until it is woken, and then has its memory',
+  claim: 'a standby process is stopped until it is woken, and then has its memory',
   run: async (sandbox) => {
     await sandbox.startPool();
     const { workload, snapshot } = await sandbox.dump(await sandbox.start('full'), 'full');

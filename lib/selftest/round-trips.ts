@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * A program is dumped, is gone, and comes back with every byte where it was.
+ * A program is dumped, ends, and is restored with every byte where it was.
  * @module
  */
 import { pluginVariants, type PluginVariant } from '../variant.ts';
@@ -32,13 +32,13 @@ export async function roundTrip(
 
 const perVariant = (variant: PluginVariant): Check => ({
   name: `round-trip-${variant}`,
-  claim: `variant ${variant} brings every byte back to its address`,
+  claim: `variant ${variant} restores every byte at its address`,
   run: (sandbox) => roundTrip(sandbox, variant),
 });
 
 const leaveRunning = (variant: PluginVariant): Check => ({
   name: `leave-running-${variant}`,
-  claim: `a program that ${variant} dumps and leaves running keeps its memory, and its images restore`,
+  claim: `a program that ${variant} dumps and leaves running keeps its memory, and its images can be restored`,
   run: async (sandbox) => {
     const workload = await sandbox.start(variant);
     const { snapshot, result } = await sandbox.dump(workload, variant, { leaveRunning: true });
@@ -53,7 +53,7 @@ const leaveRunning = (variant: PluginVariant): Check => ({
 /** @throws {@link Skipped} without it */
 function upstreamOf({ upstream }: CheckSettings): { upstream: string } {
   if (upstream !== undefined) return { upstream };
-  throw new Skipped('no --upstream DIR with cuda_plugin.so of CRIU and cuda-checkpoint');
+  throw new Skipped("no --upstream DIR with CRIU's own cuda_plugin.so and cuda-checkpoint");
 }
 
 const fromUpstream: Check = {
@@ -72,7 +72,7 @@ const ROUNDS = 3;
 
 const floor: Check = {
   name: 'speed-up',
-  claim: "full, with the pool daemon, restores faster than CRIU's own plugin by the factor asked for",
+  claim: "full with the pool daemon restores faster than CRIU's own plugin by at least the requested factor",
   run: async (sandbox, settings) => {
     const upstream = upstreamOf(settings);
     const [slow, fast]: [number[], number[]] = [[], []];
@@ -85,7 +85,7 @@ const floor: Check = {
     const figures: Figures = { upstreamMs: median(slow), fullMs: median(fast), speedup };
     ensure(
       settings.software || speedup >= settings.minSpeedup,
-      `full restores ${speedup.toFixed(1)} times faster than upstream, less than ${settings.minSpeedup}`,
+      `full restores ${speedup.toFixed(1)} times as fast as upstream, less than ${settings.minSpeedup}`,
     );
     return figures;
   },

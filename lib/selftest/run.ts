@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Runs the checks one after the other, each in a sandbox of its own.
+ * Runs the checks one after the other, each in its own sandbox.
  * @module
  */
 import { rmSync } from 'node:fs';
@@ -30,7 +30,7 @@ export const selftestChecks: readonly Pick<Check, 'name' | 'claim'>[] = checks.m
 const MIB = 2 ** 20;
 const GPU_BYTES = 2048 * MIB;
 const SOFTWARE_BYTES = 32 * MIB;
-/** Context state on a GPU; what the programs hold beside the pattern. */
+/** Context state on a GPU, and memory of the programs in addition to the pattern. */
 const OVERHEAD_BYTES = 1024 * MIB;
 const DEFAULT_MIN_SPEEDUP = 3;
 
@@ -39,7 +39,7 @@ export interface SelftestOptions {
   upstream?: string | undefined;
   /** The Python that may have PyTorch. @default python3 */
   python?: string | undefined;
-  /** How many times faster than upstream `full` has to restore. @default 3 */
+  /** How many times faster than upstream `full` must restore. @default 3 */
   minSpeedup?: number | undefined;
   /** The checks to run, by name. @default all */
   only?: readonly string[] | undefined;
@@ -81,7 +81,7 @@ function select(only: readonly string[] | undefined): readonly Check[] {
   return only === undefined || only.length === 0 ? checks : checks.filter(({ name }) => only.includes(name));
 }
 
-/** An error with all that is known: the end of criu's log as well. */
+/** An error with everything known about it, including the end of criu's log. */
 function explain(error: unknown): string {
   const facts = error instanceof Error && 'facts' in error ? (error.facts as { tail?: string }) : {};
   const tail = facts.tail === undefined || facts.tail === '' ? '' : `\n${tailOf(facts.tail)}`;
@@ -145,7 +145,7 @@ function setEnvironment(env: Record<string, string>): () => void {
 }
 
 /**
- * Shows that what this project claims holds on this machine. On the software driver it can run once in a process, whose
+ * Verifies this project's claims on this machine. On the software driver it can run once per process, because the
  * driver keeps the devices of the first run.
  * @throws `EnvironmentError` without a GPU (and without `software`), a usable CRIU or a build; `UsageError` for an
  * unknown check. A check that fails is a result, not an error.
@@ -166,7 +166,7 @@ export async function runSelftest(options: SelftestOptions = {}): Promise<Selfte
   const bytes = options.bytes ?? (driver.software ? SOFTWARE_BYTES : GPU_BYTES);
   const scratch = createScratch(driver.software ? 4 * bytes : 2 * bytes + OVERHEAD_BYTES);
   const env = environmentOf(driver, scratch.devicesDir, bytes);
-  // the addon's libraries read it in this process
+  // the addon's libraries read it from the environment of this process
   const undoEnvironment = setEnvironment(env);
   const settings: CheckSettings = {
     software: driver.software,

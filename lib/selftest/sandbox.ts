@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where one check runs: its own images, run directory and programs, all gone when it is closed.
+ * Where one check runs: its own images, run directory and programs, all removed when it is closed.
  * @module
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ export interface SandboxOptions {
   dir: string;
   /** The criu program. */
   criu: string;
-  /** The library to use as driver. @default the usual search */
+  /** The library to use as the driver. @default the first one found */
   driver?: string | undefined;
   /** Added to the environment of everything that is started. */
   env: Record<string, string>;
@@ -36,15 +36,15 @@ const ALLOCATIONS = 8;
 const preload = (plugin: Plugin): Record<string, string> =>
   typeof plugin === 'string' && usesInterceptor(plugin) ? { LD_PRELOAD: interceptorLibrary() } : {};
 
-/** One dump of a workload, and what has to be the same after it. */
+/** One dump of a workload, and what must be the same after it. */
 export interface Dumped {
   workload: Workload;
-  /** Checksum of the device memory, and where it is. */
+  /** Checksum of the device memory, and its addresses. */
   snapshot: string;
   result: CheckpointResult;
 }
 
-/** Every byte of a workload's device memory, and its addresses. */
+/** Verifies a workload's device memory. @returns its checksum and its addresses */
 export async function snapshotOf(workload: Workload): Promise<string> {
   return `${await workload.verify()} at ${await workload.addresses()}`;
 }
@@ -63,7 +63,7 @@ export class Sandbox {
     this.imagesDir = join(options.dir, 'images');
     this.#runDir = join(options.dir, 'run');
     mkdirSync(this.imagesDir, { recursive: true });
-    // settings of this machine must not change what is measured
+    // settings of this machine must not influence the results
     const config = join(options.dir, 'cuda.conf');
     writeFileSync(config, '# the defaults\n');
     this.#env = { ...options.env, CRIU_CUDA_RUN_DIR: this.#runDir, CRIU_CUDA_CONFIG: config };
@@ -108,7 +108,7 @@ export class Sandbox {
     return 'SOFTCUDA_DIR' in this.#env ? { PATH, CRIU_FAULT: '138' } : { PATH };
   }
 
-  /** Dumps a workload with the proof of its memory. It is gone afterwards, unless it is left running. */
+  /** Dumps a workload and takes a snapshot of its memory. The workload ends, unless it is left running. */
   async dump(
     workload: Workload,
     plugin: Plugin,
@@ -119,7 +119,7 @@ export class Sandbox {
     return { workload, snapshot, result };
   }
 
-  /** The same of any program, without a proof. */
+  /** The same for any program, without a snapshot. */
   async dumpProgram(
     workload: Workload,
     plugin: Plugin,
@@ -127,10 +127,10 @@ export class Sandbox {
   ): Promise<CheckpointResult> {
     const { pid } = workload;
     const result = await checkpoint({ ...this.#shared(plugin, env), pid, leaveRunning, force: true });
-    ensure(result.tasks.length > 0 || typeof plugin !== 'string', 'the dump met no CUDA process');
+    ensure(result.tasks.length > 0 || typeof plugin !== 'string', 'the dump found no CUDA process');
     if (!leaveRunning) {
       await workload.ended();
-      ensure(!isAlive(pid), `process ${pid} outlived its dump`);
+      ensure(!isAlive(pid), `process ${pid} is still running after its dump`);
     }
     return result;
   }
@@ -171,7 +171,7 @@ export class Sandbox {
     return prefetchImages(this.imagesDir, { runDir: this.#runDir, signal: this.options.signal, ...options });
   }
 
-  /** Ends all that was started here, and removes its files. */
+  /** Ends everything that was started here, and removes its files. */
   async close(): Promise<void> {
     for (const restored of this.#restored) await this.end(restored);
     for (const workload of this.#workloads) await workload.kill();

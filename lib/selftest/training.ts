@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * A training run that is dumped in its middle continues like one that never was.
+ * A training run that is dumped in the middle continues like one that was not.
  * @module
  */
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ async function backendOf({ python, software }: CheckSettings): Promise<'torch' |
   const asked = await execResult(python, ['-c', words], { timeoutMs: IMPORT_TIMEOUT_MS }).catch(
     () => undefined,
   );
-  if (!asked) throw new Skipped(`${python} cannot be run`);
+  if (!asked) throw new Skipped(`cannot run ${python}`);
   if (asked.exitCode === 0) return software ? 'driver' : 'torch';
   throw new Skipped(`${python}: ${asked.stderr.trim().split('\n').at(-1) ?? 'import torch failed'}`);
 }
@@ -34,7 +34,7 @@ async function train(workload: Workload): Promise<string> {
 
 const training = (variant: PluginVariant): Check => ({
   name: `training-${variant}`,
-  claim: `a PyTorch training that ${variant} dumps in its middle has the losses and weights of one left alone`,
+  claim: `a PyTorch training that ${variant} dumps in the middle has the same losses and weights as one without a dump`,
   run: async (sandbox: Sandbox, settings) => {
     const backend = await backendOf(settings);
     const options = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The connections that a server still has open: CRIU refuses to dump those.
+ * The connections that a server still has open: CRIU refuses to dump a process with open connections.
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -11,7 +11,8 @@ const LISTENS = '0A';
 const POLL_MS = 1;
 
 /**
- * Connections of a port that a process holds; those that only the kernel still knows, as in TIME_WAIT, have no inode.
+ * Counts the connections of a port that belong to a process; those that only the kernel still has, as in TIME_WAIT,
+ * have no inode.
  * @param table of /proc/net/tcp or /proc/net/tcp6
  */
 export function countConnections(table: string, port: number): number {
@@ -28,7 +29,7 @@ function openConnections(port: number): number {
 }
 
 /**
- * Waits until a server on this machine has closed its side of all connections; nothing announces that.
+ * Waits until a server on this machine has closed its side of all connections. There is no event for that.
  * @throws {@link ToolkitError} ERR_SERVER at the timeout
  */
 export async function untilNoConnections(
@@ -42,7 +43,7 @@ export async function untilNoConnections(
       throw new ServerError(
         'ERR_SERVER',
         `the server on port ${port} still has ${open} connections open after ${timeoutMs} ms`,
-        { hint: 'another client of it? CRIU dumps no process with open connections' },
+        { hint: 'close the other clients: CRIU cannot dump a process with open connections' },
       );
     await delay(POLL_MS, undefined, signal === undefined ? {} : { signal });
   }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Requests to an inference server, with the time of the first token. Every
- * request has a connection of its own, which is closed with the answer: none
- * is open when CRIU comes.
+ * Requests to an inference server, with the time of the first token. Every request has its own connection, which is
+ * closed after the answer, so that none is open during a dump.
  * @module
  */
 import { request, type IncomingMessage } from 'node:http';
@@ -14,9 +13,12 @@ import { ServerError } from './error.ts';
 export interface ServerAnswer {
   /** HTTP status. */
   status: number;
-  /** From the request to the first token: of a stream the first piece with text, else the first byte. Milliseconds. */
+  /**
+   * From the request to the first token: the first piece of a stream that has text, otherwise the first byte.
+   * Milliseconds.
+   */
   firstTokenMs: number;
-  /** To the end of the answer. Milliseconds. */
+  /** From the request to the end of the answer. Milliseconds. */
   durationMs: number;
   /** All pieces together. */
   text: string;
@@ -26,7 +28,7 @@ export interface RequestOptions {
   method?: 'GET' | 'POST' | undefined;
   /** JSON. */
   body?: unknown;
-  /** Milliseconds without anything from the server. @default 120_000 */
+  /** How long the server may send nothing. Milliseconds. @default 120_000 */
   timeoutMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -38,7 +40,7 @@ const choice = z.object({
 });
 const completion = z.object({ choices: z.array(choice).min(1) });
 
-/** The text of a completion or of one piece of it; anything else is its own text. */
+/** The text of a completion or of one piece of it; anything else is returned as is. */
 function textOf(json: string): string {
   try {
     const [first] = completion.parse(JSON.parse(json)).choices;
@@ -48,7 +50,7 @@ function textOf(json: string): string {
   }
 }
 
-/** Puts the lines `data: …` of an event stream together, wherever the network cut them. */
+/** Assembles the lines `data: …` of an event stream, no matter how the network split them. */
 class EventStream {
   text = '';
   #rest = '';
@@ -88,14 +90,14 @@ async function readAnswer(response: IncomingMessage, start: number): Promise<Ser
   };
 }
 
-/** An URL that this program can ask. @throws {@link UsageError} */
+/** Parses a URL that this program can send requests to. @throws {@link UsageError} */
 export function parseServerUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === 'http:') return url;
-  throw new UsageError(`"${text}" is no address of a server`, 'accepted: http://HOST:PORT');
+  throw new UsageError(`"${text}" is not the address of a server`, 'accepted: http://HOST:PORT');
 }
 
-/** Asks once. @throws {@link ToolkitError} ERR_SERVER when there is no answer; an HTTP error is an answer */
+/** Sends one request. @throws {@link ToolkitError} ERR_SERVER when there is no answer; an HTTP error is an answer */
 export function ask(url: URL, options: RequestOptions = {}): Promise<ServerAnswer> {
   const { method = 'GET', body, timeoutMs = 120_000, signal } = options;
   const text = body === undefined ? '' : JSON.stringify(body);
@@ -113,14 +115,14 @@ export function ask(url: URL, options: RequestOptions = {}): Promise<ServerAnswe
       signal,
     });
     outgoing.setTimeout(timeoutMs, () => {
-      outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`));
+      outgoing.destroy(new Error(`no answer within ${timeoutMs} ms`));
     });
     outgoing.once('error', (error) => {
       reject(signal?.aborted === true ? (signal.reason as Error) : failed(url, error.message, error));
     });
     outgoing.once('response', (response) => {
       readAnswer(response, start).then(resolve, (error: unknown) => {
-        reject(failed(url, 'the answer broke off', error));
+        reject(failed(url, 'the answer is incomplete', error));
       });
     });
     outgoing.end(text);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * An inference server as seen from outside: when it is healthy, and what it
- * answers to one request.
+ * An inference server as its clients see it: whether it is healthy, and what it answers.
  * @module
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -21,14 +20,14 @@ export interface ServerOptions {
   requestPath?: string | undefined;
   /** JSON of the request. @default a short completion with temperature 0 from the first model of /v1/models */
   body?: unknown;
-  /** Until it is healthy. Milliseconds. @default 600_000 */
+  /** How long it may take to become healthy. Milliseconds. @default 600_000 */
   healthTimeoutMs?: number | undefined;
 }
 
 const POLL_MS = 5;
 const LISTEN_POLL_MS = 2;
 const PROBE_TIMEOUT_MS = 5000;
-/** Asking podman takes as long as many probes. */
+/** Probes between two questions to podman, which take much longer than a probe. */
 const LOOK_EVERY = 200;
 
 const models = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
@@ -38,7 +37,7 @@ export function parseBody(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new UsageError(`the request is no JSON: ${text.slice(0, 80)}`);
+    throw new UsageError(`the request is not JSON: ${text.slice(0, 80)}`);
   }
 }
 
@@ -46,12 +45,12 @@ function isRefused(error: unknown): boolean {
   return error instanceof ToolkitError && isErrno(error.cause, 'ECONNREFUSED');
 }
 
-/** Whoever runs the server, and may know that it is no more. */
+/** What runs the server, and may know that it has ended. */
 export interface Host {
   name: string;
   isRunning: () => Promise<boolean>;
-  /** For the error when it ended. */
-  lastWords?: (() => Promise<string>) | undefined;
+  /** The last output of the server, for the error after it has ended. */
+  lastOutput?: (() => Promise<string>) | undefined;
   hint?: string | undefined;
 }
 
@@ -71,7 +70,7 @@ export class Server {
     return Number(this.#base.port === '' ? 80 : this.#base.port);
   }
 
-  /** Whether it says that it is well, at this moment. */
+  /** Whether it reports that it is healthy now. */
   async isHealthy(signal?: AbortSignal): Promise<boolean> {
     const url = new URL(this.#options.healthPath ?? '/health', this.#base);
     try {
@@ -87,9 +86,9 @@ export class Server {
   }
 
   /**
-   * Asks until it is healthy; nothing else tells from outside that a server has begun to listen.
+   * Sends requests until it is healthy: from outside there is no event for a server that begins to listen.
    * @returns how long it took, in milliseconds
-   * @throws {@link ToolkitError} ERR_SERVER with the host's last words when it ends
+   * @throws {@link ToolkitError} ERR_SERVER with the last output of the server when it ends
    */
   async untilHealthy(host: Host, signal?: AbortSignal): Promise<number> {
     const { healthTimeoutMs = 600_000, url } = this.#options;
@@ -99,7 +98,7 @@ export class Server {
       const isLost = probe % LOOK_EVERY === 0 && !(await host.isRunning());
       if (isLost || waited > healthTimeoutMs) {
         const what = isLost ? 'ended' : `is not healthy at ${url} after ${Math.round(waited)} ms`;
-        const words = host.lastWords === undefined ? '' : `; its last words:\n${await host.lastWords()}`;
+        const words = host.lastOutput === undefined ? '' : `; its last output:\n${await host.lastOutput()}`;
         throw new ServerError(
           'ERR_SERVER',
           `${host.name} ${what}${words}`,
@@ -111,10 +110,10 @@ export class Server {
     return performance.now() - start;
   }
 
-  /** The model to ask for; servers that list none take any. */
+  /** The model to request; servers that list none accept any. */
   async #defaultBody(signal?: AbortSignal): Promise<unknown> {
     const answer = await ask(new URL('/v1/models', this.#base), signal === undefined ? {} : { signal });
-    // the answer's text is JSON that is no completion, and so is left as it is
+    // the text of the answer is JSON but not a completion, so it is returned as is
     const listed = answer.status === 200 ? models.safeParse(parseBody(answer.text)) : undefined;
     const model = listed?.success === true ? listed.data.data[0]?.id : undefined;
     return {
@@ -128,8 +127,8 @@ export class Server {
   }
 
   /**
-   * Asks the one request as soon as anybody listens. CRIU restores a listening socket before the process runs, so a
-   * request to a server that is being restored waits there for it.
+   * Sends the request as soon as something listens. CRIU restores a listening socket before the process runs, so a
+   * request to a server that is being restored waits there.
    */
   async askWhenListening(signal: AbortSignal): Promise<ServerAnswer> {
     for (;;) {
@@ -142,7 +141,7 @@ export class Server {
     }
   }
 
-  /** Asks the one request. @throws {@link ToolkitError} ERR_SERVER for an HTTP error or an empty answer */
+  /** Sends the request. @throws {@link ToolkitError} ERR_SERVER for an HTTP error or an empty answer */
   async ask(signal?: AbortSignal): Promise<ServerAnswer> {
     this.#body ??= await this.#defaultBody(signal);
     const url = new URL(this.#options.requestPath ?? '/v1/completions', this.#base);

@@ -23,7 +23,7 @@ const axes: MatrixAxes = {
 it('a golden benchmark rejects cases that differ only in the pool daemon', () => {
   expect(goldenCases(['full', 'mine=/one']).map(({ name }) => name)).toEqual(['full', 'mine']);
   for (const word of ['cold-start', 'full-prefetched'])
-    expect(() => goldenCases([word])).toThrow(`${word} is no variant`);
+    expect(() => goldenCases([word])).toThrow(`${word} is not a variant`);
 });
 
 it('two cases with the same name are refused before anything runs', async () => {

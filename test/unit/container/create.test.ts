@@ -101,7 +101,7 @@ describe('gpuFlags', () => {
     expect(pairs(words, '--volume')).toEqual([
       `${join(dir, 'libcuda.so.580.1')}:${join(dir, 'libcuda.so.1')}:ro`,
     ]);
-    expect(() => gpuFlags('devices', dir, [dir])).toThrow('there is no GPU to pass on');
+    expect(() => gpuFlags('devices', dir, [dir])).toThrow('there is no GPU for the container');
     expect(gpuFlags('cdi')).toEqual(['--device', 'nvidia.com/gpu=all']);
   });
 });
@@ -115,7 +115,7 @@ describe('containerPluginDir', () => {
     const configured = variantDir('parallel');
     expect(containerPluginDir({}, configured)).toBe(configured);
     expect(containerPluginDir({ variant: 'parallel' }, configured)).toBe(configured);
-    expect(() => containerPluginDir({ variant: 'stock' }, configured)).toThrow(`says libdir ${configured}`);
+    expect(() => containerPluginDir({ variant: 'stock' }, configured)).toThrow(`has libdir ${configured}`);
   });
 });
 
@@ -149,7 +149,7 @@ describe('a CDI file', () => {
     writeFileSync(path, '{"kind":"nvidia.com/gpu"}');
     expect(() => {
       writeCdi(path, cdiSpec(edits));
-    }).toThrow(`${path} is not of criu-cuda`);
+    }).toThrow(`${path} was not written by criu-cuda`);
   });
 });
 

@@ -111,13 +111,13 @@ describe('the health of a server', () => {
     const host = {
       name: 'box',
       isRunning: () => Promise.resolve(true),
-      lastWords: () => Promise.resolve('out of memory'),
+      lastOutput: () => Promise.resolve('out of memory'),
       hint: 'podman logs box',
     };
     const failure = new Server({ url, healthTimeoutMs: 0 }).untilHealthy(host);
     await expect(failure).rejects.toMatchObject({ code: 'ERR_SERVER', hint: 'podman logs box' });
     await expect(failure).rejects.toThrow(
-      /^box is not healthy at .* after \d+ ms; its last words:\nout of memory$/,
+      /^box is not healthy at .* after \d+ ms; its last output:\nout of memory$/,
     );
   });
 });
