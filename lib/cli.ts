@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 /**
- * The program `criu-cuda`. Only this file calls process.exit and listens to
- * signals: the first one aborts what runs, so that it cleans up after itself;
- * the second one ends at once. Stopped by a signal, the exit code is 128 + its number.
+ * The program `criu-cuda`. Only this file calls process.exit and listens for signals. The first signal aborts the
+ * command, which then cleans up; the second ends the program at once. The exit code after a signal is 128 plus its
+ * number.
  * @module
  */
 import { InterruptedError } from './errors.ts';
@@ -32,7 +32,7 @@ for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
     }
     if (stoppedBy) process.exit(signalExitCodes[name]);
     stoppedBy = name;
-    stop.abort(new InterruptedError('ERR_INTERRUPTED', `stopped by ${name}`));
+    stop.abort(new InterruptedError('ERR_INTERRUPTED', `interrupted by ${name}`));
   });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Making directories that a user named.
+ * Creates directories that a user named.
  * @module
  */
 import { existsSync, mkdirSync, statSync } from 'node:fs';
@@ -8,10 +8,10 @@ import { dirname, resolve } from 'node:path';
 import { describeError, UsageError } from './errors.ts';
 
 /**
- * Makes a directory and what is missing above it, one after the other: asked to do all of it at once, Node never
- * comes back from a path below /proc.
- * @param mode of each that is made
- * @throws {@link UsageError} naming what is in the way
+ * Creates a directory and its missing parents, one at a time: with `recursive`, Node never returns for a path below
+ * /proc.
+ * @param mode of each directory that is created
+ * @throws {@link UsageError} naming the path that is not a directory or cannot be created
  */
 export function makeDirectory(path: string, mode?: number): void {
   const missing: string[] = [];
@@ -22,8 +22,8 @@ export function makeDirectory(path: string, mode?: number): void {
     try {
       mkdirSync(one, { mode });
     } catch (error) {
-      if (existsSync(one)) continue; // somebody else has just made it
-      throw new UsageError(`${one} cannot be made: ${describeError(error)}`);
+      if (existsSync(one)) continue; // another process has just created it
+      throw new UsageError(`cannot create ${one}: ${describeError(error)}`);
     }
   }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /**
- * What Node's errors of system calls carry in `code`: `ENOENT`, `ECONNREFUSED` …
+ * The `code` of Node's errors from system calls: `ENOENT`, `ECONNREFUSED` …
  * @module
  */
 
-/** The system call failed with one of these. */
+/** Whether a system call failed with one of these codes. */
 export function isErrno(error: unknown, ...names: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && names.includes(String(error.code));
 }
 
-/** Why something failed, in a word where there is one. */
+/** Why something failed: the code of the error, or its text if it has none. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /**
- * Typed errors of the toolkit. `code` is the contract, the text is not. Each code belongs to one class:
- * docs/environment.md has the list.
+ * Typed errors of the toolkit. `code` is part of the API, the text is not. Each code belongs to one class;
+ * docs/environment.md lists them.
  * @module
  */
 
 /** What an error may carry besides its code and message. */
 export interface ToolkitErrorOptions {
-  /** What the user can do about it, one sentence. */
+  /** What the user can do about it, in one sentence. */
   hint?: string | undefined;
-  /** The error this one follows from. */
+  /** The error that caused this one. */
   cause?: unknown;
 }
 
@@ -28,7 +28,7 @@ export abstract class ToolkitError extends Error {
   }
 }
 
-/** Base of the classes: each says which codes it has, and no other class has them. */
+/** Base of the concrete classes. Each names its codes, and no other class uses them. */
 export abstract class CodedError<Code extends string> extends ToolkitError {
   declare readonly code: Code;
 
@@ -54,7 +54,7 @@ export interface Missing {
 
 /** Something this machine lacks. */
 export class EnvironmentError extends CodedError<'ERR_ENVIRONMENT'> {
-  /** Every missing part, each with its remedy. */
+  /** What is missing, each with its remedy. */
   readonly missing: readonly Missing[];
 
   constructor(message: string, missing: readonly Missing[]) {
@@ -65,18 +65,18 @@ export class EnvironmentError extends CodedError<'ERR_ENVIRONMENT'> {
   }
 }
 
-/** The operation was stopped by a signal to this program, or by its caller. */
+/** The operation was interrupted by a signal to this program, or aborted by its caller. */
 export class InterruptedError extends CodedError<'ERR_INTERRUPTED'> {}
 
 /** Facts about a child process that failed. */
 export interface CommandFacts {
   /** The program and its arguments. */
   command: string;
-  /** `undefined` when it was ended by a signal. */
+  /** `undefined` when it was killed by a signal. */
   exitCode: number | undefined;
-  /** The signal that ended it, as `SIGKILL`. */
+  /** The signal that killed it, such as `SIGKILL`. */
   signal: string | undefined;
-  /** It did not finish in the time it was given. */
+  /** It did not finish within its timeout. */
   timedOut: boolean;
   /** Milliseconds from spawn to exit. */
   durationMs: number;
@@ -84,7 +84,10 @@ export interface CommandFacts {
   tail: string;
 }
 
-/** A child process could not run to its end (`ERR_COMMAND_RUN`) or exited with an error (`ERR_COMMAND_FAILED`). */
+/**
+ * A child process could not be run, timed out or was killed by a signal (`ERR_COMMAND_RUN`), or exited with an error
+ * (`ERR_COMMAND_FAILED`).
+ */
 export class CommandError extends CodedError<'ERR_COMMAND_RUN' | 'ERR_COMMAND_FAILED'> {
   /** About the process. */
   readonly facts: CommandFacts;
@@ -100,7 +103,7 @@ export class CommandError extends CodedError<'ERR_COMMAND_RUN' | 'ERR_COMMAND_FA
   }
 }
 
-/** One line for a person: the message, and the message of its cause. */
+/** The message of an error and the message of its cause, for people. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';

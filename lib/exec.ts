@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The only place that starts short-lived child processes. Every child leads a
- * process group of its own, has a timeout, and is killed with its group when
- * the caller gives up or this process ends.
+ * The only place that starts short-lived child processes. Every child leads its own process group, has a timeout, and
+ * is killed with its group when the caller aborts or this process ends.
  * @module
  */
 import { execa } from 'execa';
@@ -20,7 +19,7 @@ export interface ExecOptions {
   signal?: AbortSignal | undefined;
   /** What it reads from stdin. */
   input?: string | undefined;
-  /** `inherit` gives the child the caller's own stdin, as a terminal. @default ignore, or `input` */
+  /** `inherit` gives the child the caller's own stdin, such as a terminal. @default ignore, or `input` */
   stdin?: 'inherit' | undefined;
   /** Called with the child's pid as soon as it exists. */
   onSpawn?: ((pid: number) => void) | undefined;
@@ -45,7 +44,7 @@ export interface ExecResult {
 const TAIL_LINES = 12;
 const KILL_AFTER_MS = 5000;
 
-/** Process groups to be killed should this process end before them. */
+/** Process groups to kill if this process ends before they do. */
 const liveGroups = new Set<number>();
 process.once('exit', () => {
   for (const group of liveGroups) killGroup(group, 'SIGKILL');
@@ -64,7 +63,7 @@ function killGroup(target: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Ends a child at its timeout or when the caller aborts. */
+/** Kills a child at its timeout or when the caller aborts. */
 class Deadline {
   timedOut = false;
   aborted = false;
@@ -109,7 +108,7 @@ function spawn(file: string, args: readonly string[], options: ExecOptions) {
     reject: false,
     stdin: options.stdin ?? (options.input === undefined ? 'ignore' : 'pipe'),
     detached: options.ownGroup ?? true,
-    // execa takes no undefined
+    // execa does not accept undefined
     ...(options.input === undefined ? {} : { input: options.input }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
@@ -120,7 +119,7 @@ async function readLines(child: ReturnType<typeof spawn>, onLine: (line: string)
   const streams = (['stdout', 'stderr'] as const).map(async (from) => {
     for await (const line of child.iterable({ from })) onLine(line);
   });
-  // a failure of the child shows in its result
+  // the child's result reports a failure
   await Promise.allSettled(streams);
 }
 
@@ -132,13 +131,13 @@ function runFailure(
 ): Error {
   if (deadline.aborted) {
     if (reason instanceof ToolkitError) return reason;
-    return new InterruptedError('ERR_INTERRUPTED', `${file} was stopped`, { cause: reason });
+    return new InterruptedError('ERR_INTERRUPTED', `${file} was interrupted`, { cause: reason });
   }
   const message = deadline.timedOut
     ? `${file} did not finish in ${result.durationMs.toFixed(0)} ms`
     : result.signal === undefined
-      ? `${file} could not be run: ${result.originalMessage ?? 'unknown reason'}`
-      : `${file} was ended by ${result.signal}`;
+      ? `cannot run ${file}: ${result.originalMessage ?? 'unknown reason'}`
+      : `${file} was killed by ${result.signal}`;
   return new CommandError(
     'ERR_COMMAND_RUN',
     message,
@@ -155,9 +154,9 @@ function runFailure(
 }
 
 /**
- * Runs a command to its end; a non-zero exit is returned, not thrown. Throws
- * {@link CommandError} when it cannot be run, times out or dies by a signal,
- * and the signal's reason when the caller aborts it.
+ * Runs a command until it exits; a non-zero exit code is returned, not thrown.
+ * @throws {@link CommandError} when it cannot be run, times out or is killed by a signal; the reason of `signal` when
+ * the caller aborts it
  */
 export async function execResult(
   file: string,
@@ -186,7 +185,7 @@ export async function execResult(
   }
 }
 
-/** Runs a command; any failure throws {@link CommandError} with the last lines of its output. */
+/** Runs a command. @throws {@link CommandError} for any failure, with the last lines of the output */
 export async function exec(
   file: string,
   args: readonly string[],

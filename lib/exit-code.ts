@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /**
- * The exit code of the command line for an error: the only place that knows it. docs/environment.md has the same list.
+ * The exit codes of the command line for errors, defined only here. docs/environment.md has the same list.
  * @module
  */
 import { ToolkitError } from './errors.ts';
 
-/** Codes that mean wrong use, or something that this machine lacks: nothing was begun. */
+/** Codes for wrong use or for something missing on this machine: nothing was started. */
 const refusals: ReadonlySet<string> = new Set([
   'ERR_USAGE',
   'ERR_ENVIRONMENT',
@@ -21,7 +21,7 @@ const refusals: ReadonlySet<string> = new Set([
   'ERR_GOLDEN_STATE',
 ]);
 
-/** 2 for wrong use or a lacking machine, 1 for an operation that failed and for mistakes of this program. */
+/** 2 for wrong use or something missing on this machine; 1 for a failed operation or a bug in this program. */
 export function errorExitCode(error: unknown): 1 | 2 {
   return error instanceof ToolkitError && refusals.has(error.code) ? 2 : 1;
 }

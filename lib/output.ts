@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a command may use to talk to its caller. Library code never prints;
- * commands get an {@link Io} and nothing else writes to stdout or stderr.
+ * Output of commands. Library code never prints: commands get an {@link Io}, and nothing else writes to stdout or
+ * stderr.
  * @module
  */
 import Table from 'cli-table3';
 import pc from 'picocolors';
 
-/** The part of picocolors in use; plain functions from text to text. */
+/** The functions of picocolors that color a text. */
 export type Colors = ReturnType<typeof pc.createColors>;
 
 export interface Io {
-  /** `--json`: one JSON document on stdout, nothing else there, no progress. */
+  /** `--json`: one JSON document on stdout and nothing else, no progress. */
   readonly json: boolean;
-  /** A person watches stderr: a terminal, and not `--json`. */
+  /** Stderr is a terminal, and `--json` was not given. */
   readonly interactive: boolean;
-  /** Width of the terminal, 80 when there is none. */
+  /** Columns of the terminal, 80 without one. */
   readonly columns: number;
   readonly colors: Colors;
-  /** Aborted by Ctrl-C, SIGTERM and SIGHUP; pass it on to everything that takes long. */
+  /** Aborted by Ctrl-C, SIGTERM and SIGHUP; pass it to everything that may take long. */
   readonly signal: AbortSignal;
-  /** Set by a command that passes stop signals on to a program: then they neither abort nor end this one. */
+  /** Set by a command that forwards these signals to a program; they then neither abort nor end this one. */
   onStop: ((signal: NodeJS.Signals) => void) | undefined;
   /** Exit code of a command that returns normally; a thrown error has its own. @default 0 */
   exitCode: number;
@@ -28,14 +28,14 @@ export interface Io {
   out(text: string): void;
   /** One or more lines on stderr. */
   err(text: string): void;
-  /** Text on stderr as it is, without a line end: for progress. */
+  /** Text on stderr without a newline, for progress. */
   rawErr(text: string): void;
-  /** The result of a command: the value with `--json`, else the text. */
+  /** The result of a command: the value with `--json`, otherwise the text. */
   result(value: unknown, text: () => string): void;
 }
 
 export interface OutputStream {
-  /** As of Node's streams. */
+  /** As in Node's streams. */
   write: (text: string) => unknown;
   isTTY?: boolean | undefined;
 }
@@ -48,7 +48,7 @@ export interface IoStreams {
 export interface IoOptions extends IoStreams {
   json: boolean;
   signal: AbortSignal;
-  /** @default what picocolors finds out about the terminal */
+  /** @default what picocolors detects */
   color?: boolean | undefined;
 }
 
@@ -59,7 +59,7 @@ function jsonValue(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }
 
-/** What a command of the command line talks to: text for people, or one JSON document. */
+/** Creates the output of a command: text for people, or one JSON document. */
 export function createIo(options: IoOptions): Io {
   const { stdout, stderr, json } = options;
   const color = options.color ?? (pc.isColorSupported && stdout.isTTY === true);
@@ -104,7 +104,7 @@ export interface TableOptions {
   align?: readonly ('left' | 'right')[] | undefined;
 }
 
-/** Columns of text under a head line; cells may hold several lines. */
+/** Columns of text under a header; cells may have more than one line. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],

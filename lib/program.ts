@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * One command line from its words to its exit code: 0 ok, 1 the operation
- * failed, 2 wrong use or environment.
+ * Runs one command line. Exit codes: 0 for success, 1 for a failed operation, 2 for wrong use or something missing on
+ * this machine.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ function packageVersion(): string {
   return manifest.version;
 }
 
-/** `--json` counts before `--` only: after it begins somebody else's command line. */
+/** `--json` counts only before `--`: what follows is the command line of another program. */
 export function wantsJson(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
@@ -67,16 +67,16 @@ function reportError(io: Io, error: unknown): number {
   return errorExitCode(error);
 }
 
-/** Help and version that were asked for are not errors; everything else commander throws is wrong use. */
+/** Requested help and version are not errors; everything else that commander throws is wrong use. */
 function fromCommander(error: CommanderError): UsageError | undefined {
   if (error.exitCode === 0) return undefined;
   const help = 'see criu-cuda --help';
-  // thrown for a command that has subcommands and was given none
+  // thrown for a command with subcommands that was called without one
   if (error.code === 'commander.help') return new UsageError('a subcommand is missing', help);
   return new UsageError(error.message.replace(/^error: /, ''), help);
 }
 
-/** What stopped the command, when a signal did and the error only followed from it. */
+/** The signal, when it interrupted the command and the error is only a consequence. */
 function sourceOf(io: Io, error: unknown): unknown {
   return io.signal.aborted && !(error instanceof ToolkitError) ? io.signal.reason : error;
 }

@@ -7,14 +7,14 @@
 import type { Io } from './output.ts';
 import { formatDuration } from './output.ts';
 
-/** Tells what the running step is at; the last text wins. */
+/** Reports what the running step is doing; the last text is shown. */
 export type ProgressListener = (detail: string) => void;
 
-/** Replaces the clock in tests. */
+/** Times that tests replace. */
 export interface ProgressTiming {
-  /** Nothing is shown before. @default 500 on a terminal, 1500 elsewhere */
+  /** Milliseconds before anything is shown. @default 500 on a terminal, 1500 elsewhere */
   showAfterMs?: number | undefined;
-  /** Between two plain «still running» lines. @default 10_000 */
+  /** Milliseconds between two plain "still running" lines. @default 10_000 */
   repeatMs?: number | undefined;
 }
 
@@ -82,8 +82,8 @@ function plainView(io: Io, title: string, showAfterMs: number, repeatMs: number)
 }
 
 /**
- * Runs one step and shows it while it lasts. Short steps show nothing.
- * @returns what `run` returns; its error passes through
+ * Runs one step and shows its progress. Short steps show nothing.
+ * @returns what `run` returns; errors of `run` pass through
  */
 export async function withProgress<T>(
   io: Io,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads protobuf messages by generated schemas, see scripts/protobuf.mjs. Unknown fields are skipped.
+ * Reads protobuf messages with generated schemas (see scripts/protobuf.mjs). Unknown fields are skipped.
  * @module
  */
 import { fromBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
@@ -8,7 +8,7 @@ import { fromBinary, type DescMessage, type MessageShape } from '@bufbuild/proto
 /** The bytes are not a message of this schema. */
 export class ProtobufError extends Error {}
 
-/** A number of 64 bits. @throws {@link ProtobufError} above 2^53 */
+/** Converts a 64-bit number. @throws {@link ProtobufError} above 2^53 */
 export function toNumber(value: bigint): number {
   const number = Number(value);
   if (!Number.isSafeInteger(number)) throw new ProtobufError('a number is above 2^53');

@@ -3,7 +3,11 @@ import { UsageError } from './errors.ts';
 
 const units: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
-/** `256M`, `2G`, as the workload takes them: powers of 1024. */
+/**
+ * Parses a size such as `256M` or `2G`; units are powers of 1024.
+ * @returns bytes
+ * @throws {@link UsageError} for anything else
+ */
 export function parseSize(text: string): number {
   const [, digits = '', unit = ''] = /^(\d+)([KMG])$/i.exec(text.trim()) ?? [];
   const bytes = Number(digits) * (units[unit.toUpperCase()] ?? Number.NaN);

@@ -20,7 +20,7 @@ const SOFTWARE_NOTE = 'software driver: the times mean nothing';
 
 function phaseRows(operation: string, phases: readonly Phase[], durationMs: number): string[][] {
   const rows = phases.map(({ part, name, durationMs: ms }) => [operation, part, name, formatDuration(ms)]);
-  return [...rows, [operation, 'whole', '', formatDuration(durationMs)]];
+  return [...rows, [operation, 'total', '', formatDuration(durationMs)]];
 }
 
 function resultText(io: Io, result: DemoResult): string {
@@ -44,7 +44,7 @@ function resultText(io: Io, result: DemoResult): string {
     ...(imagesDir === undefined
       ? []
       : [
-          `images: ${imagesDir}; once more: ${[...environment, 'criu-cuda'].join(' ')} restore --images-dir ${imagesDir} --variant ${result.variant}`,
+          `images: ${imagesDir}; to restore them again: ${[...environment, 'criu-cuda'].join(' ')} restore --images-dir ${imagesDir} --variant ${result.variant}`,
         ]),
   ].join('\n');
 }
@@ -54,7 +54,7 @@ function deviceText(io: Io, { device, software }: WorkloadStatus, { reason }: Dr
   return software ? `${where}\n${io.colors.yellow(SOFTWARE_NOTE)}` : where;
 }
 
-/** Each step leaves a line, however short it was. */
+/** Prints a line for each step, even a short one. */
 function showSteps(io: Io): ShowStep {
   return async (title, run) => {
     const start = performance.now();
@@ -84,10 +84,12 @@ async function demo(io: Io, flags: Flags): Promise<void> {
 export function registerDemo(program: Command, io: Io): void {
   program
     .command('demo')
-    .description('checkpoint and restore a GPU program, with proof; on the software driver without a GPU')
+    .description(
+      'checkpoint and restore a GPU program and verify its memory; without a GPU, on the software driver',
+    )
     .option('--size <size>', 'device memory of the program, e.g. 512M (default: 2G on a GPU, else 256M)')
     .option('--software', 'use the software driver even when there is a GPU')
     .option('--variant <name>', 'variant of the plugin', 'parallel')
-    .option('--keep', 'leave the images')
+    .option('--keep', 'keep the images')
     .action((flags: Flags) => demo(io, flags));
 }

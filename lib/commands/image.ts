@@ -70,7 +70,7 @@ function asText(image: GpuImage, options: ShowOptions): string {
       String(entry.device),
       entry.isOwnVmm ? 'cuMemCreate' : 'cuMemAlloc',
     ]);
-    lines.push(table(['id', 'address', 'bytes', 'requested', 'device', 'made by'], rows));
+    lines.push(table(['id', 'address', 'bytes', 'requested', 'device', 'allocated with'], rows));
   }
   if (options.chunks === true) {
     const rows = image.manifest.chunks.map((chunk) => [
@@ -109,7 +109,7 @@ function pagesAsText(image: PageImage, options: ShowOptions): string {
       entry.drivers ? 'driver' : 'application',
       entry.shared ? 'shared' : 'private',
     ]);
-    lines.push(table(['address', 'bytes', 'offset', 'made by', 'kind'], rows));
+    lines.push(table(['address', 'bytes', 'offset', 'mapped by', 'kind'], rows));
   }
   return lines.join('\n');
 }
@@ -153,11 +153,11 @@ async function verify(io: Io, directory: string): Promise<void> {
 export function registerImage(program: Command, io: Io): void {
   const image = program
     .command('image')
-    .description('look into GPU images and page files, the memory beside CRIU’s images');
+    .description("inspect GPU images and page files, which hold memory outside of CRIU's images");
   image
     .command('show')
     .argument('<dir>', 'images directory')
-    .description('print what the GPU images and page files of a directory hold')
+    .description('show what the GPU images and page files of a directory contain')
     .option('--allocations', 'list every allocation')
     .option('--chunks', 'list every chunk')
     .option('--mappings', 'list every mapping of host memory')
@@ -165,6 +165,6 @@ export function registerImage(program: Command, io: Io): void {
   image
     .command('verify')
     .argument('<dir>', 'images directory')
-    .description('read the GPU images and page files of a directory and compare every checksum')
+    .description('read the GPU images and page files of a directory and verify every checksum')
     .action((directory: string) => verify(io, directory));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Every command of the CLI, in the order `--help` shows them. A command is one
- * thin file: options, one call into the library, one result.
+ * Every command of the CLI, in the order `--help` shows them. A command is one small file: options, one call to the
+ * library, one result.
  * @module
  */
 import type { Command } from 'commander';

@@ -42,14 +42,14 @@ export function addCriuFlags(command: Command, names: readonly CriuFlag[]): Comm
 /** Adds the shared options; what follows `--` goes to criu. */
 export function addOperationOptions(command: Command): Command {
   command
-    .requiredOption('--images-dir <dir>', 'directory of the images')
-    .option('--work-dir <dir>', 'directory of logs and statistics (default: the images directory)')
-    .option('--variant <name>', 'variant of the plugin, as built')
+    .requiredOption('--images-dir <dir>', 'images directory')
+    .option('--work-dir <dir>', 'directory for logs and statistics (default: the images directory)')
+    .option('--variant <name>', 'variant of the plugin, from the build')
     .option('--libdir <dir>', 'directory of the plugin');
   return addCriuFlags(command, criuFlagNames)
-    .option('--no-shell-job', 'the opposite')
-    .option('--verbosity <level>', "level of CRIU's log", wholeNumber(0, 4))
-    .argument('[criu-options...]', 'after --: passed to criu as they are');
+    .option('--no-shell-job', 'never pass --shell-job')
+    .option('--verbosity <level>', "CRIU's log level", wholeNumber(0, 4))
+    .argument('[criu-options...]', 'after --: options passed to criu unchanged');
 }
 
 /** The library's options for what was given on the command line. */
@@ -71,16 +71,16 @@ export function toOperationOptions(
   };
 }
 
-/** Where the time went, and the whole. */
+/** The phases and the total, with their durations. */
 export function phaseTable(
   phases: readonly (Omit<Phase, 'part'> & { part: string })[],
   durationMs: number,
 ): string {
   const rows = phases.map(({ part, name, durationMs: ms }) => [`  ${part}: ${name}`, formatDuration(ms)]);
-  return table([], [...rows, ['  whole', formatDuration(durationMs)]], { align: ['left', 'right'] });
+  return table([], [...rows, ['  total', formatDuration(durationMs)]], { align: ['left', 'right'] });
 }
 
-/** Warnings go to stderr; with `--json` they are in the document. */
+/** Warnings go to stderr; with `--json` they are part of the document. */
 export function showWarnings(io: Io, warnings: readonly string[]): void {
   if (io.json) return;
   for (const warning of warnings) io.err(`${io.colors.yellow('warning')}: ${warning}`);

@@ -21,7 +21,7 @@ import { withProgress } from '../progress.ts';
 function statusText(status: PoolStatus): string {
   const { pid, version, budgetBytes, devices, images, counters } = status;
   const lines = [
-    `cuda-poold ${version}, pid ${pid}, budget ${budgetBytes === 0 ? 'without limit' : `${formatBytes(budgetBytes)} a GPU`}`,
+    `cuda-poold ${version}, pid ${pid}, budget ${budgetBytes === 0 ? 'unlimited' : `${formatBytes(budgetBytes)} per GPU`}`,
     table(
       ['GPU', 'name', 'free', 'resident'],
       devices.map((d) => [d.uuid, d.name, formatBytes(d.freeBytes), formatBytes(d.residentBytes)]),
@@ -66,11 +66,11 @@ async function metrics(io: Io, address: MetricsAddress | undefined): Promise<voi
 export function registerPool(program: Command, io: Io): void {
   const pool = program
     .command('pool')
-    .description('the pool daemon: warm contexts, images that stay in device memory');
+    .description('control the pool daemon, which keeps contexts ready and images in device memory');
   pool
     .command('start')
     .description('start the daemon and wait until it answers')
-    .option('--log <file>', 'its log (default: pool.log in the run directory)')
+    .option('--log <file>', 'log file (default: pool.log in the run directory)')
     .action(async ({ log }: { log?: string | undefined }) => {
       const status = await withProgress(io, 'starting cuda-poold', () =>
         startPool({ signal: io.signal, logFile: log }),
@@ -79,7 +79,7 @@ export function registerPool(program: Command, io: Io): void {
     });
   pool
     .command('stop')
-    .description('end the daemon; operations in progress end first')
+    .description('end the daemon after the operations in progress')
     .action(async () => {
       const pid = await withProgress(io, 'ending cuda-poold', () => stopPool({ signal: io.signal }));
       io.result({ pid }, () => `cuda-poold ${pid} has ended`);
@@ -87,7 +87,7 @@ export function registerPool(program: Command, io: Io): void {
   pool
     .command('status')
     .alias('list')
-    .description('what is warm and resident, and what was done')
+    .description('show devices, resident images and counters')
     .action(async () => {
       const status = await readPoolStatus({ signal: io.signal });
       io.result(status, () => statusText(status));
@@ -95,8 +95,8 @@ export function registerPool(program: Command, io: Io): void {
   pool
     .command('prefetch')
     .argument('<dir>', 'images directory')
-    .description('bring the GPU images of a directory into device memory')
-    .option('--golden', 'they serve any number of restores')
+    .description('load the GPU images of a directory into device memory')
+    .option('--golden', 'keep them for any number of restores')
     .action(async (dir: string, { golden }: { golden?: boolean | undefined }) => {
       const start = performance.now();
       const resident = await withProgress(io, `loading ${dir}`, () =>
@@ -110,9 +110,9 @@ export function registerPool(program: Command, io: Io): void {
     });
   pool
     .command('drop')
-    .argument('[dir]', 'images directory (default: everything)')
+    .argument('[dir]', 'images directory (default: all resident images)')
     .description('free the device memory of resident images')
-    .option('--force', 'golden ones too')
+    .option('--force', 'drop golden images too')
     .action(async (dir: string | undefined, { force }: { force?: boolean | undefined }) => {
       const options = { force: force === true, signal: io.signal };
       const dropped = await (dir === undefined ? dropAllImages(options) : dropImages(dir, options));
@@ -122,7 +122,7 @@ export function registerPool(program: Command, io: Io): void {
     .command('golden')
     .argument('<dir>', 'images directory')
     .argument('<on|off>')
-    .description('mark resident images as golden, or take the mark off')
+    .description('mark resident images as golden, or remove the mark')
     .action(async (dir: string, word: string) => {
       if (word !== 'on' && word !== 'off') throw new InvalidArgumentError('accepted: on, off');
       const marked = await markGolden(dir, word === 'on', { signal: io.signal });
@@ -130,7 +130,11 @@ export function registerPool(program: Command, io: Io): void {
     });
   pool
     .command('metrics')
-    .description('print figures for Prometheus, or serve them')
-    .option('--listen <address>', 'a Unix socket path, 127.0.0.1:PORT or [::1]:PORT', parseAddress)
+    .description('print metrics for Prometheus, or serve them')
+    .option(
+      '--listen <address>',
+      'serve them at a Unix socket path, 127.0.0.1:PORT or [::1]:PORT',
+      parseAddress,
+    )
     .action(({ listen }: { listen?: MetricsAddress | undefined }) => metrics(io, listen));
 }

@@ -85,18 +85,21 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
 export function registerSelftest(program: Command, io: Io): void {
   program
     .command('selftest')
-    .argument('[check...]', 'names of checks; default: all')
-    .description('show on a machine with a GPU that what this project claims holds there')
-    .option('--list', 'list the checks and what each one shows')
-    .option('--upstream <dir>', "CRIU's own cuda_plugin.so and NVIDIA's cuda-checkpoint, to compare with")
+    .argument('[check...]', 'names of checks (default: all)')
+    .description("verify this project's claims on a machine with a GPU")
+    .option('--list', 'list the checks and the claim of each')
+    .option(
+      '--upstream <dir>',
+      "directory with CRIU's own cuda_plugin.so and NVIDIA's cuda-checkpoint, for comparison",
+    )
     .option(
       '--min-speedup <factor>',
-      'what the restore has to gain over --upstream (default: 3)',
+      'how many times faster than --upstream a restore must be (default: 3)',
       parseSpeedup,
     )
     .option('--size <size>', 'device memory of the test program, e.g. 16G (default: 2G)')
-    .option('--python <program>', 'the Python that has PyTorch (default: python3)')
+    .option('--python <program>', 'Python interpreter that has PyTorch (default: python3)')
     .option('--software', 'run on the software driver, to test the checks themselves')
-    .option('--out <file>', 'write the results and all figures as JSON')
+    .option('--out <file>', 'write the results and all figures to this file as JSON')
     .action((names: string[], flags: Flags) => selftest(io, names, flags));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Options of commands that ask a server. */
+/** Options of commands that send requests to a server. */
 import type { Command } from 'commander';
 import { parseBody, type ServerOptions } from '../server/index.ts';
 import { wholeNumber } from './operation-options.ts';
@@ -18,11 +18,20 @@ export function serverOptions(flags: ServerFlags): ServerOptions {
   return { url, healthPath, requestPath, healthTimeoutMs, body };
 }
 
-/** All of them but `--url`, which is required or not. */
+/** Adds all of them except `--url`, which only some commands require. */
 export function addServerOptions(command: Command): Command {
   return command
-    .option('--health-path <path>', 'answers 200 when the server is ready', '/health')
-    .option('--request-path <path>', 'takes one request by POST', '/v1/completions')
-    .option('--body <json>', 'the request (default: a completion of 8 tokens, temperature 0)', parseBody)
-    .option('--health-timeout <seconds>', 'until it is healthy', wholeNumber(1, 86_400), 600);
+    .option('--health-path <path>', 'path that answers 200 when the server is ready', '/health')
+    .option('--request-path <path>', 'path that takes a POST request', '/v1/completions')
+    .option(
+      '--body <json>',
+      'body of the request (default: a completion of 8 tokens, temperature 0)',
+      parseBody,
+    )
+    .option(
+      '--health-timeout <seconds>',
+      'how long the server may take to become healthy',
+      wholeNumber(1, 86_400),
+      600,
+    );
 }

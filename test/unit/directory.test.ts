@@ -26,5 +26,5 @@ it('names what is in the way', () => {
   }).toThrow(`${dir}/file is not a directory`);
   expect(() => {
     makeDirectory('/proc/none/of/this');
-  }).toThrow('/proc/none cannot be made');
+  }).toThrow('cannot create /proc/none');
 });

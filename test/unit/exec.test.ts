@@ -38,7 +38,7 @@ describe('execResult', () => {
   it('says which program could not be run', async () => {
     const failure = execResult(join(dir, 'missing'), []);
     await expect(failure).rejects.toThrow(CommandError);
-    await expect(failure).rejects.toThrow(/missing could not be run: .*ENOENT/);
+    await expect(failure).rejects.toThrow(/cannot run .*missing: .*ENOENT/);
   });
 
   it('kills grandchildren at the timeout', async () => {
@@ -55,10 +55,10 @@ describe('execResult', () => {
     const running = execResult('sh', ['-c', `echo started; sleep 60; touch ${marker}`], {
       signal: stop.signal,
       onLine: () => {
-        stop.abort(new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT'));
+        stop.abort(new InterruptedError('ERR_INTERRUPTED', 'interrupted by SIGINT'));
       },
     });
-    await expect(running).rejects.toThrow('stopped by SIGINT');
+    await expect(running).rejects.toThrow('interrupted by SIGINT');
     expect(existsSync(marker)).toBe(false);
   });
 

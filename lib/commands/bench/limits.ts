@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** `bench limits`: what this machine allows. */
+/** `bench limits`: the limits of this machine. */
 import { writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -20,11 +20,11 @@ interface LimitsFlags {
 
 const rateNames: Readonly<Record<keyof Limits['limits'], string>> = {
   pcie: 'pinned memory to the device',
-  pageable: 'ordinary memory to the device',
+  pageable: 'pageable memory to the device',
   load: 'GPU image to the device',
   store: 'device to a GPU image',
-  read: 'reading the image’s files',
-  pageFaults: 'first touch of memory, one thread',
+  read: 'reading the files of a GPU image',
+  pageFaults: 'page faults, one thread',
 };
 
 function limitsText(limits: Limits, sizes: readonly string[]): string {
@@ -35,14 +35,14 @@ function limitsText(limits: Limits, sizes: readonly string[]): string {
     { align: ['left', 'right'] },
   );
   const predicted = table(
-    ['device memory', 'PCIe', 'reading', 'GPU image', 'through pages of CRIU'],
+    ['device memory', 'PCIe', 'reading', 'GPU image', "through CRIU's pages"],
     sizes.map((size) => {
       const bytes = parseSize(size);
       const { pcieMs, readMs, loadMs, pageableMs } = predict(limits, bytes);
       return [formatBytes(bytes), ...[pcieMs, readMs, loadMs, pageableMs].map(formatDuration)];
     }),
   );
-  return `${limits.software ? `${softwareBanner}\n` : ''}${rates}\n\nthe least that it takes to bring back\n${predicted}`;
+  return `${limits.software ? `${softwareBanner}\n` : ''}${rates}\n\nleast time to restore\n${predicted}`;
 }
 
 async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFlags): Promise<void> {
@@ -62,16 +62,19 @@ export function registerLimits(bench: Command, io: Io): void {
   bench
     .command('limits')
     .description(
-      'what this machine allows: PCIe, staging, storage, page faults; and what a restore takes at least',
+      'measure the limits of this machine (PCIe, staging, storage, page faults) and predict the least time of a restore',
     )
-    .requiredOption('--store <dir>', 'where images go')
+    .requiredOption('--store <dir>', 'directory for images')
     .option('--size <size>', 'device memory to measure with', '1G')
     .option(
       '--predict <sizes>',
-      'device memory to predict for, joined by commas',
+      'sizes of device memory to predict for, joined by commas',
       (text: string) => text.split(','),
       ['1G', '16G', '64G'],
     )
-    .option('--out <file>', 'keep it as JSON; a report of the directory shows it beside what was measured')
+    .option(
+      '--out <file>',
+      'write the limits as JSON; a report of that directory compares them with measured times',
+    )
     .action((flags: LimitsFlags) => runLimits(io, flags));
 }

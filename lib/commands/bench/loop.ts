@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** `bench loop`: one checkpoint, many restores, nothing lost. */
+/** `bench loop`: restores one checkpoint many times and looks for leaks. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { BenchmarkDaemon, parseCase, restoreLoop, type LoopResult } from '../../benchmark/index.ts';
@@ -16,34 +16,34 @@ interface LoopFlags {
   store: string;
 }
 
-/** What was lost from the first restore to the last, in words. */
+/** What was lost between the first restore and the last, in words. */
 export function lossesOf({ freeBytes, runDirEntries }: LoopResult): string[] {
   const memory = freeBytes.first - freeBytes.last;
   const entries = runDirEntries.last - runDirEntries.first;
   return [
     ...(memory > 0 ? [`${formatBytes(memory)} of device memory`] : []),
-    ...(entries > 0 ? [`${entries} entries of the run directory`] : []),
+    ...(entries > 0 ? [`${entries} files left in the run directory`] : []),
   ];
 }
 
 function loopText(result: LoopResult, losses: readonly string[]): string {
   const { rounds, verifiedMs } = result;
   return [
-    `${result.case}: ${rounds} restores, every byte right each time`,
+    `${result.case}: ${rounds} restores, every byte correct each time`,
     `restore to verified: median ${formatDuration(verifiedMs.median)}, ${formatDuration(verifiedMs.min)} to ${formatDuration(verifiedMs.max)}`,
-    losses.length === 0 ? 'nothing was lost' : `lost from the first to the last: ${losses.join(', ')}`,
+    losses.length === 0 ? 'nothing was lost' : `lost between the first and the last: ${losses.join(', ')}`,
   ].join('\n');
 }
 
 export function registerLoop(bench: Command, io: Io): void {
   bench
     .command('loop')
-    .description('restore one checkpoint again and again, and fail when device memory or files are lost')
+    .description('restore one checkpoint repeatedly, and fail if device memory or files leak')
     .option('--case <name>', 'as in --cases of bench run', 'stock')
-    .option('--upstream <dir>', 'directory of case upstream')
+    .option('--upstream <dir>', 'directory for the case upstream')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
-    .option('--rounds <n>', 'restores', wholeNumber(1, 1_000_000), 100)
-    .requiredOption('--store <dir>', 'where images go')
+    .option('--rounds <n>', 'number of restores', wholeNumber(1, 1_000_000), 100)
+    .requiredOption('--store <dir>', 'directory for images')
     .action(async (flags: LoopFlags) => {
       await useDriver(io);
       const one = parseCase(flags.case, flags.upstream);

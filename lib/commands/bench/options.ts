@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** What the options of several `bench` commands have in common. */
+/** What options of more than one `bench` command share. */
 
 /** A list joined by commas. */
 export const words = (text: string): string[] => text.split(',').map((word) => word.trim());

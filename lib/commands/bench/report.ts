@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** `bench report`: what was measured, for a terminal, a repository and a browser. */
+/** `bench report`: results for a terminal, a repository and a browser. */
 import { statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -38,7 +38,7 @@ function runReport(io: Io, path: string, options: ReportCommandOptions): void {
   const report = loadReport(resolve(path), options);
   const beside = statSync(path).isDirectory() ? path : dirname(path);
   const files = options.write ? writeReport(report, resolve(options.out ?? beside)) : [];
-  if (!io.json) for (const file of report.ignored) io.err(`no benchmark result, left out: ${file}`);
+  if (!io.json) for (const file of report.ignored) io.err(`ignored, not a benchmark result: ${file}`);
   io.result({ ...report, files }, () =>
     [
       reportText(report),
@@ -51,10 +51,12 @@ export function registerReport(bench: Command, io: Io): void {
   bench
     .command('report')
     .argument('<dir>', 'directory of results, or one result')
-    .description('tables and charts of results: on the terminal, report.md with pictures, report.html')
-    .option('--against <path>', 'an earlier result, or a directory of such, to compare with')
-    .option('--cases <list>', 'only these, joined by commas; ratios are to the first', words)
-    .option('--out <dir>', 'where the files go (default: beside the results)')
+    .description(
+      'show results as tables and charts: on the terminal, in report.md with pictures, in report.html',
+    )
+    .option('--against <path>', 'earlier result, or directory of results, to compare with')
+    .option('--cases <list>', 'only these, joined by commas; speedups are relative to the first', words)
+    .option('--out <dir>', 'directory for the files (default: next to the results)')
     .option('--no-write', 'only print')
     .action((path: string, options: ReportCommandOptions) => {
       runReport(io, path, options);

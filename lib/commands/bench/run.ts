@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** `bench run` and `bench matrix`: measuring. */
+/** `bench run` and `bench matrix`: measure dumps and restores. */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import {
@@ -66,11 +66,11 @@ function switches(text: string): (0 | 1)[] {
   });
 }
 
-/** The program is a server, asked by HTTP. */
+/** The benchmark of a server, if `--url` names one. */
 function serverBench(io: Io, options: RunOptions, command: readonly string[]): ServerBench | undefined {
   const { url, requests, reuse, pageCache } = options;
   if (url === undefined) return undefined;
-  if (command.length === 0) throw new UsageError('--url needs the program that listens there, after --');
+  if (command.length === 0) throw new UsageError('--url needs the command of the server after --');
   return new ServerBench({
     command,
     server: serverOptions({ ...options, url }),
@@ -127,44 +127,45 @@ async function measure(
 
 function addRunOptions(command: Command): Command {
   const described = command
-    .argument(
-      '[program...]',
-      'after --: another program with the socket protocol of workload-pattern, or a server',
-    )
+    .argument('[program...]', 'after --: a program with the socket protocol of workload-pattern, or a server')
     .option(
       '--question <line>',
-      'what that program is asked; it has to answer the same after a restore',
+      'request to that program; its answer must be the same after a restore',
       'answer',
     )
     .option(
       '--url <url>',
-      'that program is an inference server (health and completions as vLLM has them) at http://HOST:PORT: times are to its first token',
+      'the program is an inference server at http://HOST:PORT with the health and completions endpoints of vLLM; times are to its first token',
     )
-    .option('--requests <n>', 'answers of such a server before each dump', wholeNumber(1, 10_000), 3)
-    .option('--reuse', 'start it once: each dump is of what the restore before brought back');
+    .option('--requests <n>', 'requests to such a server before each dump', wholeNumber(1, 10_000), 3)
+    .option('--reuse', 'start the program once, and dump the process of the previous restore');
   return addServerOptions(described)
-    .option('--upstream <dir>', 'directory with CRIU’s own cuda_plugin.so and NVIDIA’s cuda-checkpoint')
+    .option('--upstream <dir>', "directory with CRIU's own cuda_plugin.so and NVIDIA's cuda-checkpoint")
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'measured rounds', count, 5)
-    .option('--warmup <n>', 'rounds before them', count, 1)
+    .option('--warmup <n>', 'rounds before the measured ones', count, 1)
     .addOption(
-      new Option('--page-cache <what>', 'before each restore').choices(['warm', 'dropped']).default('warm'),
+      new Option('--page-cache <what>', 'page cache before each restore')
+        .choices(['warm', 'dropped'])
+        .default('warm'),
     )
-    .option('--out <file>', 'keep all samples as JSON, and as CSV beside it; an interrupted run goes on')
-    .option('--restart', 'forget an interrupted run');
+    .option('--out <file>', 'write all samples as JSON, and as CSV next to it; an interrupted run continues')
+    .option('--restart', 'discard an interrupted run and start over');
 }
 
 export function registerRun(bench: Command, io: Io): void {
   const command = bench
     .command('run', { isDefault: true })
-    .description('time dump and restore of a workload, several plugins in turn; every run checks every byte')
+    .description(
+      'measure dump and restore of a workload with one or more plugins; every run checks every byte',
+    )
     .option(
       '--cases <list>',
-      `${caseNames.join(', ')} or NAME=DIR of any plugin, each with @CRIU for another criu, joined by commas; ratios are to the first`,
+      `${caseNames.join(', ')} or NAME=DIR of any plugin, joined by commas; @CRIU after one sets the path of the criu program; speedups are relative to the first`,
       words,
       ['stock'],
     )
-    .requiredOption('--store <dir>', 'where images go');
+    .requiredOption('--store <dir>', 'directory for images');
   addRunOptions(command).action((program: string[], options: CasesOptions) =>
     measure(
       io,
@@ -179,7 +180,7 @@ export function registerRun(bench: Command, io: Io): void {
 export function registerMatrix(bench: Command, io: Io): void {
   const command = bench
     .command('matrix')
-    .description('the same for every combination of settings; each value list is joined by commas')
+    .description('measure every combination of settings; lists are joined by commas')
     .option('--variants <list>', `cold-start, upstream, ${pluginVariants.join(', ')} or NAME=DIR`, words, [
       'stock',
       'parallel',
@@ -187,8 +188,13 @@ export function registerMatrix(bench: Command, io: Io): void {
     .option('--streams <list>', 'CRIU_CUDA_STREAMS', counts, [8])
     .option('--chunk-mb <list>', 'CRIU_CUDA_CHUNK_MB', counts, [4])
     .option('--pool <list>', 'CRIU_CUDA_CONTEXT_POOL (variant full)', switches, [0, 1])
-    .option('--prefetch <list>', 'the daemon loads the image before the restore (pool 1)', switches, [0])
-    .requiredOption('--store <dirs>', 'where images go', words);
+    .option(
+      '--prefetch <list>',
+      'whether the daemon loads the image before the restore (needs pool 1)',
+      switches,
+      [0],
+    )
+    .requiredOption('--store <dirs>', 'directory for images', words);
   addRunOptions(command).action((program: string[], options: MatrixOptions) => {
     const cases = matrixCases(
       {

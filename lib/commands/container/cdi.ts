@@ -13,12 +13,12 @@ interface Flags {
 export function registerCdi(program: Command, io: Io): void {
   program
     .command('cdi')
-    .description('what a container needs, as a device for engines that know CDI')
+    .description('describe what a container needs as a CDI device')
     .command('generate')
-    .description('print the file, or write it where engines look')
-    .option('--write', `to ${cdiFile}`)
-    .option('--output <file>', 'to another file; engines read /etc/cdi and /var/run/cdi')
-    .option('--no-intercept', 'without the interceptor: for variant stock')
+    .description('print the CDI file, or write it where container engines look for it')
+    .option('--write', `write it to ${cdiFile}`)
+    .option('--output <file>', 'write it to this file; engines read /etc/cdi and /var/run/cdi')
+    .option('--no-intercept', 'leave out the interceptor, for variant stock')
     .action(({ output, write, intercept }: Flags) => {
       const spec = cdiSpec(containerEdits(intercept));
       const path = output === undefined ? (write === true ? cdiFile : undefined) : resolve(output);
@@ -31,7 +31,7 @@ export function registerCdi(program: Command, io: Io): void {
         [
           `written: ${path}`,
           `podman run --device nvidia.com/gpu=all --device ${cdiDeviceName} …`,
-          'where podman knows no CDI: criu-cuda container create',
+          'for a podman without CDI: criu-cuda container create',
         ].join('\n'),
       );
     });

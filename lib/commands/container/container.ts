@@ -41,9 +41,9 @@ export function containerCheckpointText(result: ContainerCheckpointResult): stri
 export function containerRestoreText(result: ContainerRestoreResult): string {
   const { name, pid, tasks, phases, durationMs, memoryMs } = result;
   return [
-    `${name} runs again: pid ${pid}, ${tasksText(tasks.length)}`,
+    `${name} is running again: pid ${pid}, ${tasksText(tasks.length)}`,
     phaseTable(phases, durationMs),
-    `GPU memory was back after ${formatDuration(memoryMs)}`,
+    `GPU memory was restored after ${formatDuration(memoryMs)}`,
   ].join('\n');
 }
 
@@ -64,10 +64,10 @@ async function create(
       podmanArgs: podmanArg,
     }),
   );
-  io.result(container, () => `${container.name} runs: pid ${container.pid}`);
+  io.result(container, () => `${container.name} is running: pid ${container.pid}`);
 }
 
-/** Options of both operations. */
+/** Options that choose the plugin. */
 function addPluginOptions(command: Command): Command {
   return command
     .option('--variant <name>', 'variant of the plugin (default: the one it was created for)')
@@ -76,9 +76,9 @@ function addPluginOptions(command: Command): Command {
 
 function addOperation(command: Command): Command {
   addPluginOptions(command)
-    .option('--criu <program>', 'another criu')
-    .option('--ignore-rootfs', 'without the files that the container changed (tar file)')
-    .option('--ignore-volumes', 'without its volumes (tar file)');
+    .option('--criu <program>', 'path of the criu program')
+    .option('--ignore-rootfs', 'leave files that the container changed out of the tar file')
+    .option('--ignore-volumes', 'leave its volumes out of the tar file');
   return addCriuFlags(command, podmanCriuFlags);
 }
 
@@ -91,17 +91,16 @@ function registerCreate(container: Command, io: Io): void {
     .argument('[command...]', 'after --: program and arguments in the container')
     .addOption(new Option('--preset <name>', 'see criu-cuda presets').choices(presetNames).default('plain'))
     .addOption(
-      new Option('--gpu <access>', 'how GPUs get in (default: cdi where there is a GPU)').choices([
-        'cdi',
-        'devices',
-        'none',
-      ]),
+      new Option(
+        '--gpu <access>',
+        'how the container gets GPUs (default: cdi on a machine with a GPU)',
+      ).choices(['cdi', 'devices', 'none']),
     )
     .option(
       '--store <dir>',
-      'where its images go; it is mounted in it, so that host memory can be mapped from page files',
+      'directory for its images, also mounted in the container, so that it can map page files',
     )
-    .option('--podman-arg <word...>', 'more for podman run, such as --podman-arg=--env=A=b');
+    .option('--podman-arg <word...>', 'more arguments for podman run, such as --podman-arg=--env=A=b');
   addPluginOptions(command).action((name: string, image: string, words: string[], flags: CreateFlags) =>
     create(io, name, image, words, flags),
   );
@@ -112,12 +111,14 @@ function registerCheckpoint(container: Command, io: Io): void {
     .command('checkpoint')
     .description('checkpoint a running container, in place or into a tar file')
     .argument('<name>')
-    .option('--leave-running', 'the container goes on')
-    .option('--export <file>', 'into a tar file, GPU images included')
+    .option('--leave-running', 'keep the container running')
+    .option('--export <file>', 'write a tar file, including GPU images')
     .addOption(
-      new Option('--compress <how>', 'the tar file').choices(['none', 'gzip', 'zstd']).default('none'),
+      new Option('--compress <how>', 'compression of the tar file')
+        .choices(['none', 'gzip', 'zstd'])
+        .default('none'),
     )
-    .option('--store <dir>', 'where the images go, such as a huge-page tmpfs');
+    .option('--store <dir>', 'directory for the images, such as a huge-page tmpfs');
   addOperation(command).action(async (name: string, flags: CheckpointFlags) => {
     const { export: exportTo, ...rest } = flags;
     const result = await withProgress(io, `checkpoint of ${name}`, () =>
@@ -137,10 +138,10 @@ function registerRestore(container: Command, io: Io): void {
     .command('restore')
     .description('restore a container in place, or a new one from a tar file')
     .argument('[name]')
-    .option('--import <file>', 'tar file of a checkpoint; [name] is what the new container is called')
-    .option('--keep', 'the images stay, for another restore')
-    .option('--ignore-static-ip', 'another IP address than before')
-    .option('--ignore-static-mac', 'another MAC address than before');
+    .option('--import <file>', 'tar file of a checkpoint; [name] is the name of the new container')
+    .option('--keep', 'keep the images for another restore')
+    .option('--ignore-static-ip', 'use a new IP address')
+    .option('--ignore-static-mac', 'use a new MAC address');
   addOperation(command).action(async (name: string | undefined, flags: RestoreFlags) => {
     const { import: importFrom, ...rest } = flags;
     const result = await withProgress(io, `restore of ${name ?? importFrom ?? ''}`, () =>
@@ -158,7 +159,7 @@ function registerRestore(container: Command, io: Io): void {
 export function registerContainer(program: Command, io: Io): void {
   const container = program
     .command('container')
-    .description('containers of podman: create, checkpoint, restore');
+    .description('create, checkpoint and restore podman containers');
   registerCreate(container, io);
   registerCheckpoint(container, io);
   registerRestore(container, io);
@@ -169,7 +170,7 @@ export function registerContainer(program: Command, io: Io): void {
     .action(async (name: string) => {
       const removed = await removeContainer(name);
       io.result({ removed: removed?.id ?? null }, () =>
-        removed ? `${name} is removed` : `there is no container ${name}`,
+        removed ? `removed ${name}` : `there is no container ${name}`,
       );
     });
 }
@@ -177,7 +178,7 @@ export function registerContainer(program: Command, io: Io): void {
 export function registerPresets(program: Command, io: Io): void {
   program
     .command('presets')
-    .description('how to start common servers, and what each part saves and costs')
+    .description('show how to start common servers, and what each option saves and costs')
     .action(() => {
       const presets = listPresets();
       io.result(presets, () =>

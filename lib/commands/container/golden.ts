@@ -69,9 +69,9 @@ function goldenText({ name, created, imagesDir, record, checkpoint }: GoldenResu
   return [
     created
       ? `golden checkpoint of ${name}`
-      : `${name} has a golden checkpoint in ${imagesDir} (--force makes it anew)`,
+      : `${name} has a golden checkpoint in ${imagesDir} (--force creates it again)`,
     `healthy ${formatDuration(record.healthyMs)} after its start`,
-    table(['request', 'first token', 'whole answer', 'answer'], rows),
+    table(['request', 'first token', 'full answer', 'answer'], rows),
     ...(checkpoint === undefined ? [] : [containerCheckpointText(checkpoint)]),
     `restore it with: criu-cuda golden restore ${name}`,
   ].join('\n');
@@ -79,17 +79,17 @@ function goldenText({ name, created, imagesDir, record, checkpoint }: GoldenResu
 
 function addContainerOptions(command: Command): Command {
   const described = command
-    .argument('<name>', 'of the container')
+    .argument('<name>', 'name of the container')
     .argument('<image>')
     .argument('[command...]', 'after --: program and arguments in the container')
-    .requiredOption('--url <url>', 'where the server listens, such as http://127.0.0.1:8000');
+    .requiredOption('--url <url>', 'address of the server, such as http://127.0.0.1:8000');
   return addServerOptions(described)
     .option('--warmup <n>', 'requests before the checkpoint', wholeNumber(1, 10_000), 3)
     .addOption(
       new Option('--preset <name>', 'see criu-cuda presets').choices(presetNames).default('python-server'),
     )
-    .addOption(new Option('--gpu <access>', 'as for container create').choices(['cdi', 'devices', 'none']))
-    .option('--podman-arg <word...>', 'more for podman run');
+    .addOption(new Option('--gpu <access>', 'as in container create').choices(['cdi', 'devices', 'none']))
+    .option('--podman-arg <word...>', 'more arguments for podman run');
 }
 
 async function create(
@@ -145,24 +145,26 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
 export function registerGolden(program: Command, io: Io): void {
   const golden = program
     .command('golden')
-    .description('a server started, warmed up and checkpointed once, restored as often as wanted');
+    .description('checkpoint a warmed-up server in a container once, and restore it any number of times');
   addContainerOptions(golden.command('create'))
-    .description('start, wait until healthy, warm up, checkpoint; does nothing when it is there already')
+    .description(
+      'start a server, wait until it is healthy, warm it up and checkpoint it, unless that is already done',
+    )
     .option('--variant <name>', 'variant of the plugin')
-    .option('--store <dir>', 'where the images go, such as a huge-page tmpfs')
-    .option('--export <file>', 'into a tar file as well')
-    .option('--criu <program>', 'another criu')
-    .option('--force', 'anew, although it is there')
+    .option('--store <dir>', 'directory for the images, such as a huge-page tmpfs')
+    .option('--export <file>', 'also write a tar file')
+    .option('--criu <program>', 'path of the criu program')
+    .option('--force', 'create it again even if it exists')
     .action((name: string, image: string, words: string[], flags: CreateFlags) =>
       create(io, name, image, words, flags),
     );
   golden
     .command('restore')
-    .description('restore it, ask it, and compare its answer; the checkpoint stays')
+    .description('restore the server and compare its answer with the recorded one; the checkpoint is kept')
     .argument('<name>')
     .option('--variant <name>', 'variant of the plugin (default: the one it was created for)')
-    .option('--criu <program>', 'another criu')
-    .option('--no-compare', 'any answer will do')
+    .option('--criu <program>', 'path of the criu program')
+    .option('--no-compare', 'accept any answer')
     .action(async (name: string, flags: Omit<GoldenRestoreOptions, 'name'>) => {
       const result = await withProgress(io, `restore of ${name}`, () =>
         restoreGolden({ ...flags, name, signal: io.signal }),
@@ -176,18 +178,18 @@ export function registerGolden(program: Command, io: Io): void {
     });
   addContainerOptions(golden.command('bench'))
     .description(
-      'cold start against restore, to the first token; each round removes and starts the container',
+      'compare cold start and restore up to the first token; each round removes and starts the container',
     )
     .option(
       '--variants <list>',
-      'of the plugin, joined by commas, or NAME=DIR',
+      'variants of the plugin or NAME=DIR, joined by commas',
       (text: string) => text.split(','),
       ['stock'],
     )
     .option('--rounds <n>', 'measured rounds', wholeNumber(1, 10_000), 5)
-    .requiredOption('--store <dir>', 'where the images go')
-    .option('--out <file>', 'keep all samples as JSON and CSV; an interrupted run goes on')
-    .option('--restart', 'forget an interrupted run')
+    .requiredOption('--store <dir>', 'directory for the images')
+    .option('--out <file>', 'write all samples as JSON and CSV; an interrupted run continues')
+    .option('--restart', 'discard an interrupted run and start over')
     .action((name: string, image: string, words: string[], flags: BenchFlags) =>
       bench(io, name, image, words, flags),
     );

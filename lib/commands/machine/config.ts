@@ -41,15 +41,15 @@ export function registerConfig(program: Command, io: Io): void {
   const config = program.command('config').description('show the settings, or write a settings file');
   config
     .command('show')
-    .description('every setting, its value and where it comes from')
+    .description('show every setting, its value and where it comes from')
     .action(() => {
       showConfig(io);
     });
   config
     .command('init')
     .description('write a settings file that explains every setting')
-    .option('--force', 'replace a file that is there')
-    .option('--file <path>', 'where to', configFile())
+    .option('--force', 'replace an existing file')
+    .option('--file <path>', 'path of the file to write', configFile())
     .action(async (options: { force?: boolean | undefined; file: string }) => {
       await writeSettingsFile(options.file, { force: options.force ?? false });
       io.result({ file: options.file }, () => `written: ${options.file}`);

@@ -25,18 +25,18 @@ function reportText(io: Io, report: MachineReport): string {
   const bad = count(['missing', 'broken']);
   const summary = report.ready
     ? `ready, ${count(['warning'])} warning(s)`
-    : `not ready: ${bad} part(s) missing or broken, ${count(['warning'])} warning(s)`;
+    : `not ready: ${bad} check(s) missing or broken, ${count(['warning'])} warning(s)`;
   return `${table([], rows)}\n\n${summary}`;
 }
 
 export function registerDoctor(program: Command, io: Io): void {
   program
     .command('doctor')
-    .description('examine this machine: what is there, what is missing, how to get it')
-    .option('--images-dir <dir>', 'also look at this place for images')
+    .description('check this machine: what it has, what is missing, and how to get it')
+    .option('--images-dir <dir>', 'also check this directory for images')
     .action(async (options: { imagesDir?: string | undefined }) => {
       const system = currentSystem(io.signal);
-      const report = await withProgress(io, 'examining this machine', () =>
+      const report = await withProgress(io, 'checking this machine', () =>
         checkMachine({ ...options, system }),
       );
       io.result(report, () => reportText(io, report));

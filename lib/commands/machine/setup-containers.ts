@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** `setup --containers`: a machine on which containers can be checkpointed. */
+/** `setup --containers`: prepares this machine for checkpointing containers. */
 import { resolve } from 'node:path';
 import { findPluginDir } from '../../criu/index.ts';
 import { parseSize } from '../../size.ts';
@@ -26,7 +26,7 @@ function lineOf(io: Io, what: string, state: PathState | 'made' | 'removed', byH
   const { green, yellow, dim } = io.colors;
   switch (state) {
     case 'done':
-      return `${dim('there already')}  ${what}`;
+      return `${dim('already done')}   ${what}`;
     case 'free':
       return `${yellow('to do')}          ${what}`;
     case 'made':
@@ -34,7 +34,7 @@ function lineOf(io: Io, what: string, state: PathState | 'made' | 'removed', byH
     case 'removed':
       return `${green('removed')}        ${what}`;
     case 'foreign':
-      return `${yellow('left alone')}     ${what}\n               it is not of criu-cuda; by hand: ${byHand}`;
+      return `${yellow('left alone')}     ${what}\n               not created by criu-cuda; to do by hand: ${byHand}`;
   }
 }
 
@@ -44,9 +44,9 @@ async function undo(io: Io): Promise<void> {
     [
       ...removed.map((path) => lineOf(io, path, 'removed', '')),
       ...left.map((path) =>
-        lineOf(io, `${path} was changed since`, 'foreign', 'remove it if nobody needs it'),
+        lineOf(io, `${path} has changed since setup`, 'foreign', 'remove it if it is not needed'),
       ),
-      ...(removed.length + left.length === 0 ? ['there is nothing to take back'] : ['packages stay']),
+      ...(removed.length + left.length === 0 ? ['there is nothing to undo'] : ['packages stay installed']),
     ].join('\n'),
   );
 }
@@ -56,7 +56,7 @@ interface Done {
   state: PathState | 'made';
 }
 
-/** Shows every step, and does those that are to do. */
+/** Shows every step, and runs those that are not done yet. */
 export async function runContainersSetup(io: Io, flags: ContainersFlags): Promise<void> {
   if (flags.undo === true) {
     await undo(io);

@@ -25,7 +25,7 @@ function stateText(state: SetupState): string {
   const { criu } = state.criu;
   return [
     ...(criu === undefined ? [] : [`CRIU ${criu.version ?? ''}: ${criu.path}`]),
-    ...(state.missing.length === 0 ? ['everything needed is there'] : ['missing:']),
+    ...(state.missing.length === 0 ? ['nothing is missing'] : ['missing:']),
     ...state.missing.flatMap((item) => [`  ${item.what}`, `    ${item.remedy}`]),
   ].join('\n');
 }
@@ -58,12 +58,12 @@ async function runSetup(io: Io, options: SetupOptions): Promise<void> {
   report(io, await readSetupState(system), done);
 }
 
-/** Who asks for a dry run must not get a real one because another option is missing. */
+/** A dry run must not become a real one because `--containers` was forgotten. */
 function checkFlags(command: Command): void {
   const isLost = (name: string): boolean =>
     containersOnly.some((one) => one === name) && command.getOptionValueSource(name) === 'cli';
   const lost = command.options.find((option) => isLost(option.attributeName()));
-  if (lost) throw new UsageError(`${lost.long ?? lost.flags} belongs to --containers`);
+  if (lost) throw new UsageError(`${lost.long ?? lost.flags} needs --containers`);
 }
 
 export function registerSetup(program: Command, io: Io): void {
@@ -80,11 +80,14 @@ export function registerSetup(program: Command, io: Io): void {
     )
     .option('--containers', 'prepare this machine for checkpointing containers')
     .option('--variant <name>', 'with --containers: variant of the plugin for plain podman')
-    .option('--image-store <size>', 'with --containers: a tmpfs for images, such as 64G')
-    .option('--no-huge-pages', 'with --containers: the tmpfs in small pages')
-    .option('--write-env <file>', 'with --containers: settings for scripts, such as ./.env')
+    .option('--image-store <size>', 'with --containers: mount a tmpfs of this size for images, such as 64G')
+    .option('--no-huge-pages', 'with --containers: use no huge pages in the tmpfs')
+    .option(
+      '--write-env <file>',
+      'with --containers: write settings for scripts to this file, such as ./.env',
+    )
     .option('--dry-run', 'with --containers: only show the steps')
-    .addOption(new Option('--undo', 'with --containers: take back what it did').conflicts('dryRun'))
+    .addOption(new Option('--undo', 'with --containers: undo what it did').conflicts('dryRun'))
     .action(async (options: SetupOptions & ContainersFlags & { containers?: boolean | undefined }) => {
       if (options.containers === true) return runContainersSetup(io, options);
       checkFlags(setup);

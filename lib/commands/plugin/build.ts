@@ -12,7 +12,10 @@ export function registerBuild(program: Command, io: Io): void {
     .description('build the plugins, the software driver and the workload')
     .option('--variant <name>', `only this variant of the plugin: ${pluginVariants.join(', ')}`)
     .option('--criu-src <dir>', 'check our plugin interface against this CRIU source tree')
-    .option('--sanitize <list>', 'a second build with sanitizers, for example address,undefined')
+    .option(
+      '--sanitize <list>',
+      'build with sanitizers, such as address,undefined, in a directory next to the normal build',
+    )
     .action(async (options: { variant?: string; criuSrc?: string; sanitize?: string }) => {
       const { variant } = options;
       if (variant !== undefined && !isPluginVariant(variant)) {

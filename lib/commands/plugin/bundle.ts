@@ -5,7 +5,7 @@ import { formatBytes, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 
 async function bundle(io: Io, out: string): Promise<void> {
-  const result = await withProgress(io, 'making the bundle', (report) =>
+  const result = await withProgress(io, 'creating the bundle', (report) =>
     createBundle({ out, onProgress: report, signal: io.signal }),
   );
   io.result(result, () =>

@@ -6,8 +6,8 @@ import { formatBytes, table, type Io } from '../../output.ts';
 const kindText: Record<PluginKind, string> = {
   'criu-cuda': "criu-cuda's CUDA plugin",
   'upstream-cuda': "CRIU's own CUDA plugin",
-  other: 'a plugin of CRIU, not for CUDA',
-  'not-a-plugin': 'not a plugin of CRIU',
+  other: 'a CRIU plugin, not for CUDA',
+  'not-a-plugin': 'not a CRIU plugin',
 };
 
 function infoText(info: PluginInfo): string {
@@ -23,7 +23,7 @@ function infoText(info: PluginInfo): string {
     [
       'hooks used',
       descriptor &&
-        `${descriptor.hooks.join('\n')}${descriptor.hooksFrom === 'names' ? '\n(told from function names: constructors register them)' : ''}`,
+        `${descriptor.hooks.join('\n')}${descriptor.hooksFrom === 'names' ? '\n(inferred from function names: constructors register the hooks)' : ''}`,
     ],
     ['needs', info.needed?.join('\n')],
     ['machine', info.machine],
@@ -40,7 +40,7 @@ function infoText(info: PluginInfo): string {
 export function registerInspect(program: Command, io: Io): void {
   program
     .command('inspect')
-    .description('tell what a plugin file is, without running it')
+    .description('show what a plugin file is, without running it')
     .argument('<plugin.so>')
     .action((path: string) => {
       const info = inspectPlugin(path);

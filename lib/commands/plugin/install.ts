@@ -9,16 +9,16 @@ import { currentSystem } from '../../machine/index.ts';
 
 function resultText(result: InstallResult): string {
   const what = `${result.variant ?? ''} ${result.version ?? ''}`;
-  if (!result.changed) return `${what} is installed in ${result.libdir} already`;
+  if (!result.changed) return `${what} is already installed in ${result.libdir}`;
   return `installed ${what} in ${result.libdir} (${result.files.join(', ')}); it replaces ${result.replaced ?? 'nothing'}`;
 }
 
 export function registerInstall(program: Command, io: Io): void {
   program
     .command('install')
-    .description('install a built variant where CRIU loads its plugins from; keeps what it replaces')
+    .description('install a built variant where CRIU loads plugins, and keep what it replaces')
     .option('--variant <name>', `one of ${pluginVariants.join(', ')}`, pluginVariants.at(-1))
-    .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
+    .option('--libdir <dir>', "plugin directory (default: CRIU's own)")
     .action(async (options: { variant: string; libdir?: string | undefined }) => {
       const { variant } = options;
       if (!isPluginVariant(variant)) {

@@ -8,11 +8,11 @@ import { currentSystem } from '../../machine/index.ts';
 export function registerRollback(program: Command, io: Io): void {
   program
     .command('rollback')
-    .description('bring back what the last installation replaced')
-    .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
+    .description('reinstall what the last installation replaced')
+    .option('--libdir <dir>', "plugin directory (default: CRIU's own)")
     .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
       const result = await rollBackPlugin({ libdir });
-      io.result(result, () => `rolled back; ${libdir} has ${result.replaced ?? 'nothing'} again`);
+      io.result(result, () => `rolled back; ${libdir} has ${result.replaced ?? 'no plugin'} again`);
     });
 }

@@ -8,11 +8,11 @@ import { currentSystem } from '../../machine/index.ts';
 export function registerUninstall(program: Command, io: Io): void {
   program
     .command('uninstall')
-    .description('bring a plugin directory back to what it was before the first installation')
-    .option('--libdir <dir>', "the plugin directory; default: CRIU's own")
+    .description('return a plugin directory to its state before the first installation')
+    .option('--libdir <dir>', "plugin directory (default: CRIU's own)")
     .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
       const result = await uninstallPlugin({ libdir });
-      io.result(result, () => `uninstalled; ${libdir} has ${result.replaced ?? 'nothing'} again`);
+      io.result(result, () => `uninstalled; ${libdir} has ${result.replaced ?? 'no plugin'} again`);
     });
 }

@@ -9,7 +9,7 @@ import { pluginDirectories } from '../../paths.ts';
 export function registerVariants(program: Command, io: Io): void {
   program
     .command('variants')
-    .description('list the variants of the plugin: what each has, whether it is built and installed')
+    .description('list the variants of the plugin: what each does, where it is built and installed')
     .action(async () => {
       const libdirs = new Set([await defaultLibdir(currentSystem(io.signal)), ...pluginDirectories]);
       const variants = listVariants([...libdirs]);

@@ -24,7 +24,7 @@ function resultText(result: CheckpointResult): string {
   return [
     `checkpoint of ${pid} in ${imagesDir}: ${formatBytes(imageBytes)}, ${cuda}`,
     phaseTable(result.phases, durationMs),
-    ...(frozenMs === undefined ? [] : [`the process stood still for ${formatDuration(frozenMs)}`]),
+    ...(frozenMs === undefined ? [] : [`the process was paused for ${formatDuration(frozenMs)}`]),
     leaveRunning ? 'it is running' : 'it has ended',
   ].join('\n');
 }
@@ -40,10 +40,10 @@ async function runCheckpoint(io: Io, flags: Flags, extraArgs: string[]): Promise
 export function registerCheckpoint(program: Command, io: Io): void {
   const command = program
     .command('checkpoint')
-    .description('write a process tree with its device memory to a directory, and end it')
-    .requiredOption('--pid <pid>', 'root of the process tree', parsePid)
-    .option('--leave-running', 'the process goes on after the dump')
-    .option('--force', 'replace the checkpoint that is in the directory, once the new one is complete');
+    .description('write a process tree with its device memory to a directory, then end it')
+    .requiredOption('--pid <pid>', 'process ID of the root of the tree', parsePid)
+    .option('--leave-running', 'keep the process running after the dump')
+    .option('--force', 'replace an existing checkpoint in the directory once the new one is complete');
   addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
     runCheckpoint(io, flags, extraArgs),
   );

@@ -34,9 +34,9 @@ const DAY_MS = 86_400_000;
 const steps: readonly Step[] = [
   {
     name: 'lock',
-    description: 'let GPU work end and hold further CUDA calls back',
+    description: 'wait for GPU work to finish, then block new CUDA calls',
     run: async (driver, { pid, timeoutMs }, settings, signal) => {
-      // the driver's own signal would not do: this program has ended before a late lock is taken back
+      // not by passing the signal to the driver: this program would exit before a late lock is undone
       await driver.lock(pid, { timeoutMs: timeoutMs ?? settings.CRIU_CUDA_LOCK_TIMEOUT_MS });
       if (!signal.aborted) return;
       await driver.unlock(pid);
@@ -45,26 +45,29 @@ const steps: readonly Step[] = [
     options: (command) =>
       command.option(
         '--timeout-ms <ms>',
-        'how long GPU work may take to end, 0 for ever (default: CRIU_CUDA_LOCK_TIMEOUT_MS)',
+        'how long to wait for GPU work, 0 forever (default: CRIU_CUDA_LOCK_TIMEOUT_MS)',
         wholeNumber(0, DAY_MS),
       ),
   },
   {
     name: 'checkpoint',
-    description: 'move device memory into host memory and let go of the GPU',
+    description: 'move device memory to host memory and release the GPU',
     run: (driver, { pid }) => driver.checkpoint(pid),
   },
   {
     name: 'restore',
-    description: 'take the GPU again and move the memory back',
+    description: 'acquire the GPU and move device memory back to it',
     run: (driver, { pid, deviceMap }, settings) =>
       driver.restore(pid, { deviceMap: parseDeviceMap(deviceMap ?? settings.CRIU_CUDA_DEVICE_MAP) }),
     options: (command) =>
-      command.option('--device-map <pairs>', 'old UUID=new UUID,… (default: CRIU_CUDA_DEVICE_MAP)'),
+      command.option(
+        '--device-map <pairs>',
+        'old UUID=new UUID, joined by commas (default: CRIU_CUDA_DEVICE_MAP)',
+      ),
   },
   {
     name: 'unlock',
-    description: 'let CUDA calls go on',
+    description: 'allow CUDA calls again',
     run: (driver, { pid }) => driver.unlock(pid),
   },
 ];
@@ -102,7 +105,7 @@ function memoryText({ devices }: CudaProcess): string {
 async function list(io: Io): Promise<void> {
   const processes = await listCudaProcesses(await openDriver());
   io.result({ processes }, () => {
-    if (processes.length === 0) return 'no CUDA process that this user may look at';
+    if (processes.length === 0) return 'no CUDA process is visible to this user';
     const rows = processes.map((one) => [String(one.pid), one.state, memoryText(one), one.command]);
     return table(['pid', 'state', 'device memory', 'command'], rows);
   });
@@ -125,7 +128,7 @@ function memoryTables(map: MemoryMap, pages: MemoryPages): string {
   const { exclusiveBytes, fileOrSharedBytes, softDirtyBytes } = pages;
   return [
     table(['kind', 'mappings', 'size', 'resident', 'huge pages', 'swapped'], kinds),
-    `of its own ${formatBytes(exclusiveBytes)}, of files or shared ${formatBytes(fileOrSharedBytes)}, soft-dirty ${formatBytes(softDirtyBytes)}`,
+    `exclusive ${formatBytes(exclusiveBytes)}, file-backed or shared ${formatBytes(fileOrSharedBytes)}, soft-dirty ${formatBytes(softDirtyBytes)}`,
     table(['address', '', 'resident', 'path'], largest),
   ].join('\n');
 }
@@ -141,18 +144,22 @@ async function showMemory(io: Io, { pid }: Flags): Promise<void> {
 }
 
 export function registerProcess(program: Command, io: Io): void {
-  const group = program.command('process').description("the driver's own steps on one CUDA process");
+  const group = program
+    .command('process')
+    .description("look at CUDA processes, or run one of the driver's checkpoint steps");
   const add = (name: string, description: string): Command =>
-    group.command(name).description(description).requiredOption('--pid <pid>', 'the process', parsePid);
+    group.command(name).description(description).requiredOption('--pid <pid>', 'process ID', parsePid);
   group
     .command('list')
-    .description('every CUDA process with its state, checkpointed ones included')
+    .description('list every CUDA process with its state, including checkpointed ones')
     .action(() => list(io));
-  add('memory', 'what it has mapped: what CRIU stores beside device memory').action((flags: Flags) =>
-    showMemory(io, flags),
+  add('memory', 'show its mapped host memory, which CRIU stores besides device memory').action(
+    (flags: Flags) => showMemory(io, flags),
   );
-  add('state', 'running, locked, checkpointed or failed').action((flags: Flags) => showState(io, flags));
-  add('restore-tid', 'the thread that the driver works in').action((flags: Flags) =>
+  add('state', 'print its state: running, locked, checkpointed or failed').action((flags: Flags) =>
+    showState(io, flags),
+  );
+  add('restore-tid', "print the thread ID of the driver's restore thread").action((flags: Flags) =>
     showRestoreTid(io, flags),
   );
   for (const step of steps) {

@@ -21,11 +21,11 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
   return [
     `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
     phaseTable(result.phases, result.durationMs),
-    ...(leaveStopped ? [`it stands still until: criu-cuda wake --pid ${result.pid}`] : []),
+    ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake --pid ${result.pid}`] : []),
   ].join('\n');
 }
 
-/** Stays until the restored process ends; when stopped, ends it first. */
+/** Waits until the restored process ends. When interrupted, kills it. */
 async function stay(io: Io, restored: RestoredProcess): Promise<void> {
   const killNow = (): void => {
     restored.killNow();
@@ -54,9 +54,9 @@ async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<vo
 export function registerRestore(program: Command, io: Io): void {
   const command = program
     .command('restore')
-    .description('bring a process tree back; stays until it ends and exits as it does')
-    .option('--detach', 'return at once and leave the process to the nearest outer reaper')
-    .option('--leave-stopped', 'the tree stands still until `criu-cuda wake`');
+    .description('restore a process tree, wait until it ends, and exit with its status')
+    .option('--detach', 'return at once; init or the nearest subreaper adopts the process')
+    .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
   addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
     runRestore(io, flags, extraArgs),
   );

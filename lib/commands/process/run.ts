@@ -32,9 +32,9 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
 export function registerRun(program: Command, io: Io): void {
   program
     .command('run')
-    .description('run a program so that it can be checkpointed; signals and exit status pass through')
+    .description('run a program that can be checkpointed; forward signals and exit with its status')
     .usage('-- <command> [arguments...]')
     .argument('<command...>')
-    .option('--no-intercept', 'without the interceptor: all device memory is left to the driver')
+    .option('--no-intercept', 'run without the interceptor; the driver moves all device memory')
     .action((words: string[], flags: RunFlags) => runProgram(io, words, flags));
 }

@@ -13,7 +13,7 @@ async function runWake(io: Io, pid: number): Promise<void> {
   const { pids, durationMs } = result;
   io.result({ pid, ...result }, () =>
     pids.length === 0
-      ? `nothing of ${pid} stood still`
+      ? `no process in tree ${pid} was stopped`
       : `woke ${pids.join(', ')} in ${formatDuration(durationMs)}`,
   );
 }
@@ -21,7 +21,7 @@ async function runWake(io: Io, pid: number): Promise<void> {
 export function registerWake(program: Command, io: Io): void {
   program
     .command('wake')
-    .description('let a process tree go on that was restored with --leave-stopped')
-    .requiredOption('--pid <pid>', 'root of the process tree', parsePid)
+    .description('resume a process tree that was restored with --leave-stopped')
+    .requiredOption('--pid <pid>', 'process ID of the root of the tree', parsePid)
     .action(({ pid }: { pid: number }) => runWake(io, pid));
 }

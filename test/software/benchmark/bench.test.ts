@@ -56,7 +56,7 @@ it('restores one checkpoint repeatedly, and reports leaks', async () => {
     freeBytes: { first: 2 ** 21, last: 2 ** 20 },
     runDirEntries: { first: 1, last: 3 },
   };
-  expect(lossesOf(lossy)).toEqual(['1 MiB of device memory', '2 entries of the run directory']);
+  expect(lossesOf(lossy)).toEqual(['1 MiB of device memory', '2 files left in the run directory']);
 });
 
 it('measures another program, which must give the same answer', async () => {
@@ -136,6 +136,6 @@ it('measures every combination, cleans up when it is interrupted, and continues 
   const { io, stdout } = captureIo();
   expect(await main(['bench', 'report', join(machine.dir, 'results')], io)).toBe(0);
   expect(stdout()).toContain('SOFTWARE DRIVER');
-  expect(stdout()).toContain('what the machine allows');
+  expect(stdout()).toContain('limits of the machine');
   expect(readFileSync(join(machine.dir, 'results', 'report.html'), 'utf8')).toContain('Streams × chunk');
 }, 120_000);

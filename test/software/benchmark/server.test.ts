@@ -168,7 +168,7 @@ it('says what is wrong with a server, and leaves none running', async () => {
   const words = ['bench', '--store', store, '--rounds', '1', '--warmup', '0', '--url', url];
   const none = captureIo();
   expect(await main(words, none.io)).toBe(2);
-  expect(none.stderr()).toContain('--url needs the program that listens there, after --');
+  expect(none.stderr()).toContain('--url needs the command of the server after --');
 
   const small = captureIo();
   expect(

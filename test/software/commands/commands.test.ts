@@ -106,13 +106,13 @@ describe('checkpoint and restore', () => {
     await dump('--variant', 'parallel');
     const images = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
     const back = await cli('restore', ...images, '--leave-stopped', '--detach');
-    expect(back.out, back.err).toContain(`stands still until: criu-cuda wake --pid ${workload.pid}`);
+    expect(back.out, back.err).toContain(`it is stopped; to wake it: criu-cuda wake --pid ${workload.pid}`);
     expect(readStat(workload.pid)?.state).toBe('T');
     const woken = await cli('wake', '--pid', workload.pid, '--json');
     expect(JSON.parse(woken.out)).toMatchObject({ pid: workload.pid, pids: [workload.pid] });
     expect(await workload.verify()).toBe(checksum);
     const again = await cli('wake', '--pid', workload.pid);
-    expect(again).toMatchObject({ code: 0, out: `nothing of ${workload.pid} stood still\n` });
+    expect(again).toMatchObject({ code: 0, out: `no process in tree ${workload.pid} was stopped\n` });
     await workload.kill();
     const gone = await cli('wake', '--pid', workload.pid);
     expect(gone.code).toBe(2);
@@ -164,7 +164,7 @@ describe('checkpoint and restore', () => {
     );
     expect(code).toBe(0);
     expect(out).toMatch(/CUDA processes: 1\n.*driver: lock +[\d.]+ ms\n/);
-    expect(out).toMatch(/whole +[\d.]+ m?s\nthe process stood still for [\d.]+ m?s\nit is running\n$/);
+    expect(out).toMatch(/total +[\d.]+ m?s\nthe process was paused for [\d.]+ m?s\nit is running\n$/);
     expect(await workload.verify()).toBe(checksum);
   });
 
@@ -257,9 +257,9 @@ describe('process', () => {
     const stop = new AbortController();
     expect(await workload.ask('spin start')).toBe('ok');
     const lock = cliUntil(stop.signal, 'process', 'lock', '--pid', workload.pid, '--timeout-ms', 0);
-    stop.abort(new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT'));
+    stop.abort(new InterruptedError('ERR_INTERRUPTED', 'interrupted by SIGINT'));
     expect(await workload.ask('spin stop')).toBe('ok');
-    expect(await lock).toMatchObject({ code: 1, out: '', err: 'criu-cuda: stopped by SIGINT\n' });
+    expect(await lock).toMatchObject({ code: 1, out: '', err: 'criu-cuda: interrupted by SIGINT\n' });
     expect(await machine.state(workload.pid)).toBe('running');
     expect(await workload.verify()).toBe(checksum);
   });

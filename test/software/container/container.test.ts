@@ -193,7 +193,7 @@ describe('a container in place', () => {
   it('keeps its checkpoint when only the report about it fails', async () => {
     const before = await start('parallel');
     scriptOnPath('podman', `[ "$2" = checkpoint ] && exec >/dev/null; exec ${podmanPath} "$@"`);
-    await expect(checkpointContainer({ name })).rejects.toThrow('statistics are of an unknown form');
+    await expect(checkpointContainer({ name })).rejects.toThrow('statistics have an unknown format');
     expect(await isRunning()).toBe(false);
     await restoreContainer({ name });
     expect(await checksum()).toBe(before);
@@ -326,10 +326,10 @@ describe('the criu that podman runs', () => {
 describe('wrong use', () => {
   it('names what is wrong', async () => {
     await expect(checkpointContainer({ name })).rejects.toThrow(`there is no container ${name}`);
-    await expect(restoreContainer({})).rejects.toThrow('a container or --import FILE');
+    await expect(restoreContainer({})).rejects.toThrow('name a container, or pass --import FILE');
     await expect(restoreContainer({ importFrom: '/none.tar' })).rejects.toThrow('/none.tar does not exist');
     await start('stock');
-    await expect(restoreContainer({ name })).rejects.toThrow('runs already');
+    await expect(restoreContainer({ name })).rejects.toThrow('is already running');
     await expect(checkpointContainer({ name, store: '/a', exportTo: '/b' })).rejects.toThrow('not both');
     await exec('podman', ['kill', '--signal', 'KILL', name]);
     await exec('podman', ['wait', name]);

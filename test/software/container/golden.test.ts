@@ -118,7 +118,7 @@ it('notices a different answer', async () => {
   const bench = captureIo();
   const words = ['golden', 'bench', name, image, '--url', url, '--store', join(machine.dir, 's')];
   expect(await main(words, bench.io)).toBe(2);
-  expect(bench.stderr()).toContain(`there is a container ${name}`);
+  expect(bench.stderr()).toContain(`the container ${name} already exists`);
   expect(await isRunning()).toBe(true);
 });
 

@@ -73,7 +73,7 @@ describe('a bundle on a bare machine', () => {
     const { results } = JSON.parse(stdout) as SelftestResult;
     expect(results.map(({ name, status, reason }) => [name, status, reason])).toEqual([
       ['round-trip-parallel', 'passed', undefined],
-      ['training-full', 'skipped', 'python3 cannot be run'],
+      ['training-full', 'skipped', 'cannot run python3'],
       ['standby', 'passed', undefined],
       ['state-query', 'passed', undefined],
     ]);

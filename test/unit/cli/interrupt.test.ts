@@ -38,6 +38,6 @@ it.each([
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.kill(signal);
   expect(await once(child, 'close')).toEqual([exitCode, null]);
-  expect(stderr).toBe(`criu-cuda: stopped by ${signal}\n`);
+  expect(stderr).toBe(`criu-cuda: interrupted by ${signal}\n`);
   expect(isAlive(pid)).toBe(false);
 });

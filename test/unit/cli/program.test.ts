@@ -68,13 +68,13 @@ describe('main', () => {
     ['--no-huge-pages'],
   ])('refuses options that need --containers, instead of installing: %s', async (...flags) => {
     const { stderr, stdout, code } = await call('setup', ...flags);
-    expect(stderr()).toBe(`criu-cuda: ${flags[0]} belongs to --containers\n`);
+    expect(stderr()).toBe(`criu-cuda: ${flags[0]} needs --containers\n`);
     expect([stdout(), code]).toEqual(['', 2]);
   });
 
   it('prints one line for a known error, and its hint', async () => {
     const { stderr, code } = await call('inspect', join(dir, 'missing.so'));
-    expect(stderr()).toMatch(/^criu-cuda: .*missing\.so cannot be read: ENOENT/);
+    expect(stderr()).toMatch(/^criu-cuda: cannot read .*missing\.so: ENOENT/);
     expect(code).toBe(2);
   });
 

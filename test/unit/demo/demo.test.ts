@@ -53,7 +53,7 @@ describe('runDemo', { timeout: TIMEOUT_MS }, () => {
   it.each(['checkpoint it', 'restore it'])('cleans up when it is stopped at "%s"', async (where) => {
     const [dirs, children] = [scratchDirs(), readChildren(process.pid)];
     const stop = new AbortController();
-    const reason = new InterruptedError('ERR_INTERRUPTED', 'stopped by SIGINT');
+    const reason = new InterruptedError('ERR_INTERRUPTED', 'interrupted by SIGINT');
     const demo = runDemo({
       software: true,
       bytes,
