@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The Node addon. `node scripts/addon.mjs` builds it with node-gyp. With `--install`, as npm's install script, it
-// does nothing where a prebuilt one fits, and a failed build does not fail the installation: koffi does the same,
-// and without it the library says what is missing.
+// does nothing if a prebuilt one fits, and a failed build does not fail the installation: only the library's GPU and
+// driver queries need the addon, and they say what is missing.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
@@ -30,7 +30,7 @@ if (!installing || !fits()) {
   );
   if (status !== 0) {
     console.error(`${stdout ?? ''}${stderr ?? ''}${error ? error.message : ''}`.trim());
-    console.error('the addon criu_cuda.node could not be built; a C++ compiler, make and python3 are needed');
+    console.error('cannot build the addon criu_cuda.node: it needs a C++ compiler, make and python3');
     process.exit(installing ? 0 : 1);
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From a fresh clone to a command: node_modules, TypeScript, the machine's setup, the C build, then what was asked
-// for. `check` needs node_modules alone. Every step does nothing when it was done before. Plain JavaScript without
+// From a fresh clone to a command: node_modules, TypeScript, the machine's setup, the C build, then the requested
+// task. `check` needs only node_modules. A step that is already done does nothing. Plain JavaScript without
 // dependencies, because it runs first.
 import { spawn } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -14,7 +14,7 @@ const [task = 'setup', ...rest] = process.argv.slice(2);
 const tasks = ['setup', 'demo', 'test', 'check'];
 const running = new Set();
 
-/** Ends this script, and what runs beside the step that failed. */
+/** Ends this script and what runs in parallel with the failed step. */
 function end(code) {
   for (const child of running) child.kill();
   process.exit(code);
@@ -25,7 +25,7 @@ function fail(message, code = 2) {
   end(code);
 }
 
-// A terminal's Ctrl-C reaches the step too; it cleans up, and its exit code ends this script.
+// Ctrl-C in a terminal reaches the step, too; it cleans up, and this script ends with its exit code.
 process.on('SIGINT', () => {});
 for (const name of ['SIGTERM', 'SIGHUP'])
   process.on(name, () => running.forEach((child) => child.kill(name)));
@@ -36,7 +36,7 @@ async function run(file, args) {
   running.add(child);
   const [code, signal] = await new Promise((resolve) => {
     child.on('exit', (...how) => resolve(how));
-    child.on('error', (error) => fail(`${file} could not be run: ${error.message}`));
+    child.on('error', (error) => fail(`cannot run ${file}: ${error.message}`));
   });
   running.delete(child);
   if (signal !== null) end(128 + constants.signals[signal]);
@@ -88,14 +88,14 @@ if (task === 'check') {
 await node('scripts/compile.mjs');
 await cli('setup', ...(task === 'setup' ? rest : ['--quiet-if-ready']));
 const isCi = task === 'test' && process.env.CI;
-// tests compare with NVIDIA's headers and assembler, which the C build looks for here
+// tests compare with NVIDIA's headers and assembler, which the C build finds here
 if (isCi) process.env.CUDA_HOME ??= toolkit();
 // packages are fetched while compilers run
 await Promise.all([
   ...(task === 'setup' ? [] : [cli('build')]),
   ...(isCi ? [run('sh', ['scripts/ci-packages.sh'])] : []),
 ]);
-if (isCi) process.env.PREBUILDS_ONLY ??= '1'; // what ships is what is tested
+if (isCi) process.env.PREBUILDS_ONLY ??= '1'; // tests use what ships
 if (task === 'test') {
   await (process.env.PREBUILDS_ONLY
     ? node('scripts/prebuilds.mjs', ...(isCi ? [] : ['--possible']))
@@ -103,6 +103,6 @@ if (task === 'test') {
   await node('scripts/test.mjs', ...rest);
 }
 if (task === 'demo') {
-  await node('scripts/addon.mjs', '--install'); // `gpu`, `process` and `bundle` are what comes next
+  await node('scripts/addon.mjs', '--install'); // the commands `gpu` and `process` and the bundle need the addon
   await cli('demo', ...rest);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// `npm run check`: everything that can be said about the sources without running them. Every check runs, so that one
-// call shows all that is wrong; the exit code is 1 when one failed. Tests are not checks: `npm test` runs them.
-//   --only NAME,…  these checks alone
+// `npm run check`: checks the sources without running them. Every check runs, so that one call shows everything that
+// is wrong; the exit code is 1 if one failed. Tests are not checks: `npm test` runs them.
+//   --only NAME,…  only these checks
 //   --write        formats the files instead
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ import { sourceFiles } from './sources.mjs';
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** A program of node_modules, of this folder, or of a Python package. */
+/** A program of node_modules, of this directory, or of a Python package. */
 const bin = (name, ...args) => [join('node_modules/.bin', name), ...args];
 const script = (name, ...args) => [process.execPath, join('scripts', name), ...args];
 const python = (name, ...args) => [join(pythonEnvironment('check'), 'bin', name), ...args];

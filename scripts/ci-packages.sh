@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What tests use when it is there and CI must have: containers, the report's page in a browser, the inference server's
-# HTTP face, the addon for arm64 and a node for arm64 to load it under emulation, the Debian package.
+# Installs the packages that tests use if they are there, and that CI must have: for containers, for the report's page in
+# a browser, for the HTTP interface of the inference server, for the Debian package, and for the addon on arm64 with a
+# node for arm64 that loads it under emulation.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Compiles lib/ to dist/, and copies the charting library of reports to dist/vendor. The command line is made executable:
-// `npx criu-cuda` in a clone does that only the first time.
+// Compiles lib/ to dist/, and copies the charting library of reports to dist/vendor. The command line is made
+// executable: `npx criu-cuda` in a clone does this only the first time.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// `npm run deb [DIR]`: the Debian package of the plugins, the interceptor, the pool daemon and its units, into DIR, by
-// default build/deb. It is built in a copy of the sources, because dpkg-buildpackage writes beside the directory it
-// builds.
+// `npm run deb [DIR]`: the Debian package of the plugins, the interceptor, the pool daemon and its units, into DIR,
+// by default build/deb. It is built in a copy of the sources, because dpkg-buildpackage writes next to the directory
+// that it builds.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -7,7 +7,7 @@ import { sourceFiles } from './sources.mjs';
 const isSource =
   /\.(?:c|h|cc|S|map|proto|cmake|ts|js|mjs|py|sh|service|socket|postinst|prerm)$|(?:^|\/)CMakeLists\.txt$|^\.ci\/run$/;
 
-// in two parts, or `reuse lint` reads it as the license of this file
+// in two parts; otherwise `reuse lint` reads it as the license of this file
 const tag = `SPDX-${'License-Identifier:'}`;
 
 /** Tests that are compiled with a file of plugins-cuda/plugin carry its license. */
@@ -16,7 +16,7 @@ function licensesOf(path) {
   return path.startsWith('plugins-cuda/test/') ? ['MIT', 'GPL-2.0-only'] : ['MIT'];
 }
 
-/** What is wrong with the header of a file; undefined when nothing is. */
+/** What is wrong with the header of a file; undefined if it is correct. */
 export function headerProblem(path, text) {
   if (!isSource.test(path)) return undefined;
   if (text === '') return undefined; // Python's empty __init__.py

@@ -15,7 +15,7 @@ export function isAllowed(expression, allowed) {
     : names.every((name) => allowed.includes(name.trim()));
 }
 
-/** What is wrong with the licenses of a parsed package-lock.json, a line each. */
+/** What is wrong with the licenses in a parsed package-lock.json, one line each. */
 export function licenseProblems(lock) {
   return Object.entries(lock.packages)
     .filter(([path]) => path !== '')

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
-// The version, the date of the release and the maintainer stand in package.json and CHANGELOG.md. What else must repeat
-// them is compared here.
+// The version, the date of the release and the maintainer are defined in package.json and CHANGELOG.md. This script
+// compares all copies of them.
 //   --write    writes the copies instead
-//   --release  also fails for what must not be published: placeholders, changes outside of a dated section, and a package
-//              without the files that are built
+//   --release  also fails for what must not be published: placeholders, changes outside of a dated section, and missing build results
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** Reserved for names that must not exist (RFC 2606): the mark of a placeholder. */
 const PLACEHOLDER = 'example.invalid';
 
-/** What is built for a package, and not in the repository. */
+/** Files of the package that are built, and not in the repository. */
 const built = ['dist/cli.js', 'prebuilds/linux-x64/criu_cuda.node', 'prebuilds/linux-arm64/criu_cuda.node'];
 
-/** The dated sections of a changelog, newest first, and the text of its section "Unreleased". */
+/** Parses a changelog: its dated sections, newest first, and the text of its section "Unreleased". */
 export function readChangelog(text) {
   const parts = text.split(/^## /m).slice(1);
   const unreleased = parts.find((part) => part.startsWith('Unreleased')) ?? '';
@@ -24,13 +23,13 @@ export function readChangelog(text) {
   return { releases, unreleased: unreleased.split('\n').slice(1).join('\n').trim() };
 }
 
-/** debian/changelog, whose one entry refers to CHANGELOG.md. */
+/** The content of debian/changelog, whose only entry refers to CHANGELOG.md. */
 export function debianChangelog({ version, author }, date) {
   const day = new Date(`${date}T00:00:00Z`).toUTCString().replace('GMT', '+0000');
   return `criu-cuda-toolkit (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${author}  ${day}\n`;
 }
 
-/** Every file that repeats something, with the text that it should have. */
+/** Every file that has copies, with the text that it should have. */
 export function copies(manifest, date, read) {
   const { version, author } = manifest;
   const lock = JSON.parse(read('package-lock.json'));
@@ -44,7 +43,7 @@ export function copies(manifest, date, read) {
   };
 }
 
-/** What keeps this from being published, a line each. */
+/** What prevents publishing, one line each. */
 export function releaseProblems(manifest, changelog) {
   const problems = Object.entries(manifest)
     .filter(([, value]) => JSON.stringify(value).includes(PLACEHOLDER))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Breaks the code on purpose, in many small ways, and lists what no test noticed. TypeScript goes to StrykerJS with the
-// unit tests of the file's folder, C to our own mutator with the C tests of its folder. Not a part of CI: it takes minutes, and each survivor wants a reader.
+// Breaks the code on purpose, in many small ways, and lists the changes that no test noticed. TypeScript goes to
+// StrykerJS with the unit tests of the file's directory, C to our own mutator with the C tests of its directory. Not
+// part of CI: it takes minutes, and someone has to judge each survivor.
 import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -15,7 +16,7 @@ const usage = `npm run mutants -- [FILE…] [options]
   --base REF     (default: main)
   --max N        C mutants of each file, chosen by the seed (default: 40)
   --seed N       (default: 1)
-  --tests REGEX  ctest's -R, instead of the tests of the file's folder
+  --tests REGEX  ctest's -R, instead of the tests of the file's directory
   --minutes N    give up after (default: 20)
   --json FILE    write every mutant with its verdict
 `;
@@ -60,7 +61,7 @@ function changedFiles(base) {
 function wholeNumber(values, name) {
   const value = Number(values[name]);
   if (!Number.isSafeInteger(value) || value < 1)
-    fail(`--${name} ${values[name]}: accepted is a whole number above 0`);
+    fail(`--${name} ${values[name]}: accepted: a whole number above 0`);
   return value;
 }
 
@@ -121,4 +122,4 @@ try {
 }
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(judged, null, 2)}\n`);
 summarize(judged);
-if (!complete) console.log(`not all: ${minutes} minutes are over`);
+if (!complete) console.log(`incomplete: the limit of ${minutes} minutes is reached`);

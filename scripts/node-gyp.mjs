@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Where node-gyp and Node's headers are.
+// Finds node-gyp and Node's headers.
 import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
-/** The one npm brings along, as npm names it to its scripts or beside npm on PATH; else a node-gyp on PATH. */
+/** The one that comes with npm, as npm tells its scripts or next to npm on PATH; otherwise a node-gyp on PATH. */
 export function nodeGyp() {
   const named = process.env.npm_config_node_gyp;
   if (named) return named;
@@ -15,7 +15,7 @@ export function nodeGyp() {
   return beside && existsSync(beside) ? beside : 'node-gyp';
 }
 
-/** Node's prefix when it was installed with its headers, so that nothing is downloaded. */
+/** Node's prefix if it was installed with its headers, so that nothing is downloaded. */
 export function headersPrefix() {
   const prefix = dirname(dirname(process.execPath));
   return existsSync(join(prefix, 'include/node/node_api.h')) ? prefix : undefined;

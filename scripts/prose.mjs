@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// What of a file is prose: the text of Markdown, comments and string literals of code. The result has the length of
-// the file; everything that is not prose is NUL, so that offsets and line numbers stay right and no phrase is found
-// across code. What continues over lines (a block comment, line comments in a row, strings that are joined) reads on.
+// Extracts the prose of a file: the text of Markdown; comments and string literals of code. The result has the length
+// of the file; everything else is NUL, so that offsets and line numbers stay correct and no phrase is found across
+// code. Prose continues over lines in block comments, consecutive line comments and joined strings.
 
 const C = { line: ['//'], block: true, quotes: ['"'], character: true };
 const SCRIPT = { line: ['//'], block: true, quotes: ["'", '"', '`'], regex: true };
 const PYTHON = { line: ['#'], quotes: ['"""', "'''", '"', "'"] };
 const SHELL = { line: ['#'], quotes: ['"', "'"], spaced: true };
 
-/** Languages by the end of a file's name. Anything else is not read. */
+/** Languages by the extension of a file. Other files are not read. */
 const languages = new Map([
   ...['.md', '.service', '.socket', '.timer', 'debian/control', 'debian/changelog'].map((end) => [
     end,
@@ -27,7 +27,7 @@ export function languageOf(path) {
 /** Whether a `/` after this code begins a regular expression, not a division. */
 const beforeRegex = /(?:^|[=(,:[!&|?{};+\n]|\b(?:return|case|typeof|await|of|in))\s*$/;
 
-/** End of a literal that was opened before `from`; where it does not end, the end of the line or of the text. */
+/** End of a literal that was opened before `from`; without an end, the end of the line or of the text. */
 function endOfLiteral(text, from, close, multiline) {
   for (let i = from; i < text.length; i++) {
     if (text[i] === '\\') i++;
@@ -48,7 +48,7 @@ function endOfRegex(text, from) {
   return undefined;
 }
 
-/** Reads a template from behind its backtick: the pieces of text, and what is prose in its code. @returns its end */
+/** Reads a template after its backtick: its text, and the prose in its code. @returns its end */
 function readTemplate(text, from, language, found) {
   let start = from;
   let i = from;
@@ -65,7 +65,7 @@ function readTemplate(text, from, language, found) {
 }
 
 /**
- * Reads code up to an unpaired `close`, or to the end, and adds what is prose to `found`.
+ * Reads code up to an unpaired `close`, or to the end, and adds its prose to `found`.
  * @returns {number} where it ended
  */
 function readCode(text, from, language, found, close) {
@@ -85,7 +85,7 @@ function readCode(text, from, language, found, close) {
       found.push({ start: i + 2, end, kind: 'block' });
       i = end + 2;
     } else if (language.character && text[i] === "'") {
-      // a character; a single quote inside a number of C++ is none
+      // a character; a single quote inside a number of C++ does not start one
       const isDigits = /[0-9a-fA-F]/.test(text[i - 1] ?? '');
       i = isDigits ? i + 1 : endOfLiteral(text, i + 1, "'", false) + 1;
     } else if (language.regex && text[i] === '/' && beforeRegex.test(text.slice(Math.max(0, i - 40), i))) {
@@ -111,7 +111,7 @@ function segmentsOf(text, language) {
   return found;
 }
 
-/** Whether what lies between two pieces only says that the second continues the first. */
+/** Whether the gap between two segments only means that the second continues the first. */
 function isContinued(previous, gap, next) {
   if (previous.kind === 'line' && next.kind === 'line') return /^\s*(?:\/\/|#)$/.test(gap);
   if (previous.kind !== 'string' || next.kind !== 'string') return false;
@@ -120,7 +120,7 @@ function isContinued(previous, gap, next) {
 
 const blank = (text, by) => text.replace(/[^\n]/g, by);
 
-/** A comment or string as prose: without what starts its lines, and without escapes. */
+/** A comment or string as prose, without comment markers and escapes. */
 function readable(text, { kind }, isAlone) {
   if (kind === 'block')
     return text.replace(/(\n[ \t]*)(\*+)/g, (_all, space, stars) => space + blank(stars, ' '));
@@ -140,7 +140,7 @@ function withoutNames(prose) {
 /**
  * @param {string} path decides the language
  * @param {string} text
- * @returns {string | undefined} as long as `text`; undefined when the file is of no language we read
+ * @returns {string | undefined} as long as `text`; undefined for a language that is not read
  */
 export function proseOf(path, text) {
   const language = languageOf(path);

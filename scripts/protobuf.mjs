@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Generates the TypeScript of the image layouts from their .proto files, with protoc and protoc-gen-es. With --check it
-// compares what it would write to what is there, and fails when they differ.
+// Generates the TypeScript of the image layouts from their .proto files, with protoc and protoc-gen-es. With --check
+// it writes nothing, and fails if the files differ from what it would write.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Folder of .proto files, and where the TypeScript of each goes. */
+/** Directories of .proto files, and the directory for the TypeScript of each. */
 const sets = [
   { from: 'plugins-cuda/image', to: 'lib/images/gen' },
   { from: 'lib/criu/proto', to: 'lib/criu/gen' },
@@ -24,14 +24,14 @@ function generate(from, to) {
   });
   if (error) {
     console.error(
-      `protoc could not be run: ${error.message}\ninstall it: criu-cuda setup, or apt-get install protobuf-compiler`,
+      `cannot run protoc: ${error.message}\ninstall it: criu-cuda setup, or apt-get install protobuf-compiler`,
     );
     process.exit(2);
   }
   if (status !== 0) process.exit(1);
 }
 
-/** By name; the folder holds nothing else. */
+/** File contents by name; the directory has nothing else. */
 const contents = (dir) =>
   JSON.stringify(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name), 'utf8')]));
 
@@ -47,8 +47,7 @@ function isCurrent(from, to) {
 
 if (process.argv.includes('--check')) {
   const old = sets.filter(({ from, to }) => !isCurrent(from, to));
-  for (const { from, to } of old)
-    console.error(`${to} is not what ${from} gives: run npm run build:protobuf`);
+  for (const { from, to } of old) console.error(`${to} does not match ${from}: run npm run build:protobuf`);
   process.exit(old.length > 0 ? 1 : 0);
 }
 for (const { from, to } of sets) generate(from, join(root, to));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Programs from Python packages of exact versions: scripts/python/NAME.txt is installed once into a virtual environment
-// below node_modules/.cache, never into the system.
+// Programs from Python packages of exact versions. scripts/python/NAME.txt is installed once in a virtual environment
+// below node_modules/.cache, never in the system.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -23,7 +23,7 @@ function hasVenv() {
   return spawnSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore' }).status === 0;
 }
 
-/** Debian has the modules that make a virtual environment in a package of their own. */
+/** Debian has the modules for virtual environments in a separate package. */
 function needVenv() {
   if (hasVenv()) return;
   const apt = spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0;
@@ -37,8 +37,9 @@ function needVenv() {
 }
 
 /**
- * Directory of the virtual environment with the packages of scripts/python/NAME.txt, made when it is missing, was made
- * for other versions, or was copied from elsewhere (its programs name the directory they were installed in).
+ * Directory of the virtual environment with the packages of scripts/python/NAME.txt, created if it is missing, was
+ * created for other versions, or was copied from elsewhere (its programs contain the path of the directory they were
+ * installed in).
  */
 export function pythonEnvironment(name) {
   const wanted = readFileSync(join(root, 'scripts/python', `${name}.txt`), 'utf8');

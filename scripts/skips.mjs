@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which tests may be skipped in CI: those that this machine's kernel or devices rule out. Packages are installed by
-// scripts/ci-packages.sh, so that a test that is skipped without them is a failure.
+// Tests that may be skipped in CI: those that the machine's kernel or devices rule out. scripts/ci-packages.sh
+// installs packages, so a test that is skipped because a package is missing counts as a failure.
 
 /** The reasons, as the tests print them. */
 const accepted = [

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Runs the C tests (ctest) and the TypeScript tests (vitest) of what is built, lists what was skipped and why, and
-// prints the sum as the last line. In CI the C tests run again under the address, undefined-behavior and thread
-// sanitizers, and a test that is skipped because something is not installed fails the run. Words after `npm test --` go
-// to vitest.
+// Runs the C tests (ctest) and the TypeScript tests (vitest) on what is built, lists what was skipped and why, and
+// prints the totals as the last line. In CI the C tests run again under the address, undefined-behavior and thread
+// sanitizers, and a test that is skipped because something is not installed fails the run. Arguments after `npm test
+// --` go to vitest.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ const total = { passed: 0, failed: 0, skipped: [] };
 
 function run(file, args, env = {}) {
   const { status, error } = spawnSync(file, args, { stdio: 'inherit', env: { ...process.env, ...env } });
-  if (error) console.error(`${file} could not be run: ${error.message}`);
+  if (error) console.error(`cannot run ${file}: ${error.message}`);
   return status ?? 1;
 }
 
@@ -50,7 +50,7 @@ function countCtest(title, report, status) {
     }
   }
   if (cases.length === 0 || (status !== 0 && !cases.some(([, , state]) => state === 'fail'))) {
-    console.error(`${title} did not run to its end`);
+    console.error(`${title} did not finish`);
     total.failed += 1;
   }
 }
@@ -82,12 +82,12 @@ function vitest(words) {
   total.failed += summary.failed;
   total.skipped.push(...summary.skipped);
   if (status !== 0 && summary.failed === 0) {
-    console.error('vitest did not run to its end');
+    console.error('vitest did not finish');
     total.failed += 1;
   }
 }
 
-/** The CRIU that setup found, for the C tests that dump themselves. */
+/** The CRIU that setup found, for C tests that dump themselves. */
 function criuEnv() {
   const args = ['dist/cli.js', 'setup', '--check', '--json'];
   const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
@@ -98,7 +98,7 @@ function criuEnv() {
 if (process.env.CI) process.env.CCR_ARTIFACTS ??= 'build/artifacts';
 const env = criuEnv();
 ctest('ctest', 'plugins-cuda/build', env);
-/** What has threads: the interceptor, the transfer engine, the pool's sessions. */
+/** Tests of multithreaded code: the interceptor, the transfer engine, the pool's sessions. */
 const THREADED = ['-R', 'intercept|transfer|image|fuzz'];
 
 function sanitized(sanitizers, more) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A reporter that writes what scripts/test.mjs adds up, with the reason of each skipped test (vitest's own JSON leaves
-// it out): { passed, failed, skipped: ["name: reason"] } into the file CCR_VITEST_SUMMARY names.
+// A reporter that writes a summary for scripts/test.mjs with the reason of each skipped test, which vitest's own JSON
+// lacks: { passed, failed, skipped: ["name: reason"] }, to the file that CCR_VITEST_SUMMARY names.
 import { writeFileSync } from 'node:fs';
 
 function skipReason(test) {
   const result = test.result();
   if (result.note) return result.note;
-  return test.options.mode === 'todo' ? 'not written yet' : 'switched off in the file';
+  return test.options.mode === 'todo' ? 'not written yet' : 'disabled in the file';
 }
 
 export default class Summary {

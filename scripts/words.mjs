@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Keeps the English of docs, help, messages and comments plain: scripts/words.txt says which phrases are not used and
-// what to write instead.
+// Keeps the English of docs, help, messages and comments plain: scripts/words.txt lists phrases to avoid and what to
+// write instead.
 //   node scripts/words.mjs [--only AREA[,AREA…]] [FILE or FOLDER…]
-// Exit code 0: nothing found; 1: something was; 2: wrong use. A line is exempt with "words-ok: REASON" on it, or in a
-// comment of its own on the line above.
+// Exit code 0: nothing found; 1: something was; 2: wrong use. A line is exempt if it contains "words-ok: REASON", or
+// if a comment on the line above does.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -22,7 +22,7 @@ const areas = {
   benchmarks: /^benchmarks\//,
   packaging: /^(?:packaging|debian)\//,
 };
-/** Quotes of others, generated files, and the vocabulary itself. */
+/** Text of others, generated files, and the vocabulary itself. */
 const unchecked =
   /^(?:LICENSES|test\/fixtures|benchmarks\/results)\/|\/(?:corpus|gen)\/|^scripts\/words\.|^test\/unit\/scripts\/words\.test\.ts$/;
 
@@ -42,7 +42,7 @@ function glossary() {
   );
 }
 
-/** A phrase stands for itself over the end of a line, and not as part of a longer word or identifier. */
+/** A phrase also matches across the end of a line, but not as part of a longer word or identifier. */
 function expression(source) {
   if (source.startsWith('[')) return new RegExp(source, 'g');
   return new RegExp(`(?<![\\w$])(?:${source.replaceAll(' ', '\\s+')})(?!\\w)`, 'gi');
@@ -83,7 +83,7 @@ function* matches({ find, allow }, prose) {
 
 const asPhrase = (text) => text.replace(/\s+/g, ' ').trim();
 
-/** Findings in the name of a file: its words, without the extension. */
+/** Findings in the words of a file's name, without the extension. */
 function checkName(path, vocabulary) {
   const words = path
     .replace(/\.\w+$/, '')
@@ -97,7 +97,7 @@ function checkName(path, vocabulary) {
   );
 }
 
-/** Which lines are exempt: line number → where the marker is. Markers without a reason are findings. */
+/** Exempt lines: line number → position of the marker. A marker without a reason is a finding. */
 function exemptions(lines) {
   const exempt = new Map();
   const findings = [];

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What may go wrong in one line of C: other operators, negated conditions, constants that are one off, statements and
-// early returns that are gone. Text is changed, not a syntax tree; what does not compile is left out by the caller.
+// Mistakes in one line of C: different operators, negated conditions, constants that are off by one, missing
+// statements and early returns. They change text, not a syntax tree; the caller skips what does not compile.
 
-/** Comments, strings, character constants and preprocessor lines as blanks, so that offsets stay. */
+/**
+ * The source with comments, strings, character constants and preprocessor lines blanked out, so that offsets stay the
+ * same.
+ */
 export function maskC(source) {
   const blank = (text) => text.replaceAll(/[^\n]/g, ' ');
   const token =
@@ -10,7 +13,7 @@ export function maskC(source) {
   return source.replaceAll(token, blank);
 }
 
-/** Where the bracket that opens at `at` is closed; -1 without one. */
+/** Offset of the bracket that closes the one at `at`; -1 without one. */
 function closing(code, at) {
   let depth = 0;
   for (let index = at; index < code.length; index += 1) {
@@ -21,7 +24,7 @@ function closing(code, at) {
   return -1;
 }
 
-/** [kind, pattern, replacement]; the first group is what is replaced, else the whole match. */
+/** [kind, pattern, replacement]; the first group is replaced, or the whole match without one. */
 const replacements = [
   ['comparison', / (==) /g, '!='],
   ['comparison', / (!=) /g, '=='],
@@ -54,7 +57,7 @@ function byPattern(code) {
   );
 }
 
-/** `if (x)` that is never or always so; loops only never, for the other would not end. */
+/** Conditions that are never or always true; those of loops only never, because otherwise they would not end. */
 function byCondition(code) {
   return [...code.matchAll(/\b(if|while) \(/g)].flatMap((match) => {
     const open = match.index + match[0].length - 1;
@@ -65,7 +68,7 @@ function byCondition(code) {
   });
 }
 
-/** Calls, assignments and early returns that are gone. */
+/** Removed calls, assignments and early returns. */
 function byStatement(code) {
   const statement = /^[ \t]+((?:\w[\w>.[\]-]*(?: [+|-]?= |\()|return\b|continue\b|break\b|goto )[^;{}]*;)$/gm;
   return [...code.matchAll(statement)].map((match) => ({
@@ -76,7 +79,7 @@ function byStatement(code) {
   }));
 }
 
-/** Every mutation of a source file, in the order of the file: { kind, offset, length, text, line, from }. */
+/** Every mutation of a source file, in file order: { kind, offset, length, text, line, from }. */
 export function mutationsOf(source) {
   const code = maskC(source);
   return [...byPattern(code), ...byCondition(code), ...byStatement(code)]
@@ -89,12 +92,15 @@ export function mutationsOf(source) {
     }));
 }
 
-/** The source with one mutation in it. */
+/** The source with one mutation. */
 export function apply(source, { offset, length, text }) {
   return source.slice(0, offset) + text + source.slice(offset + length);
 }
 
-/** The same choice for the same seed. @returns at most `count` of the items, in their order */
+/**
+ * Chooses items by the seed, always the same ones for the same seed. @returns at most `count` of the items, in their
+ * order
+ */
 export function sample(items, count, seed) {
   let state = seed >>> 0;
   const random = () => {

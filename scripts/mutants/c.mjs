@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Mutants of C files: each is built in a copy of plugins-cuda, and ctest has to notice it.
+// Mutants of C files: each is built in a copy of plugins-cuda, and ctest should notice it.
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -7,7 +7,9 @@ import { basename, join, relative, sep } from 'node:path';
 import { apply, mutationsOf, sample } from './c-mutations.mjs';
 import { must, run } from './run.mjs';
 
-/** The tests that look at a folder of plugins-cuda, as ctest's -R; where none are named, those with its name. */
+/**
+ * The tests of each directory of plugins-cuda, as ctest's -R; a directory without an entry has those with its name.
+ */
 const subjects = {
   common: 'settings|run_dir|protocol|vault|transfer|intercept|workload',
   image: 'image|transfer|fuzz',
@@ -24,7 +26,7 @@ const LEAST_TIMEOUT_S = 20;
 const BUILD_TIMEOUT_MS = 600_000;
 const jobs = String(availableParallelism());
 
-/** A copy of plugins-cuda with a build of its own. */
+/** A copy of plugins-cuda with its own build. */
 class Scratch {
   constructor(sourceDir) {
     this.dir = mkdtempSync(join(tmpdir(), 'criu-cuda-mutants-'));
@@ -59,7 +61,7 @@ class Scratch {
     return ['--test-dir', this.build, '--output-on-failure', '-R', this.tests, ...slow, '-j', jobs, ...stop];
   }
 
-  /** Builds and tests the original of a file; what follows is judged against it. */
+  /** Builds and tests the original of a file, against which its mutants are judged. */
   async begin(file, tests) {
     await must('cmake', this.#buildArgs(), { timeoutMs: BUILD_TIMEOUT_MS });
     this.slow = [];
@@ -68,7 +70,7 @@ class Scratch {
     const { output } = await must('ctest', this.#ctest(600), options);
     const times = [...output.matchAll(/Test +#\d+: (\S+) \.+ +Passed +([\d.]+) sec/g)];
     const isSlow = ([, , seconds]) => Number(seconds) > SLOW_S;
-    // all of them where all are slow
+    // all of them if all are slow
     this.slow = times.every(isSlow) ? [] : times.filter(isSlow).map(([, name]) => name);
     if (this.slow.length > 0) console.error(`left out, for they are slow: ${this.slow.join(', ')}`);
     const start = performance.now();
@@ -114,9 +116,9 @@ class Scratch {
 /**
  * Mutates C files.
  * @param sourceDir plugins-cuda @param files relative to it
- * @param options seed, max (mutants of each file), tests (ctest's -R instead of the usual), until (of performance.now():
- * no mutant is begun after it), report (called with each judged mutant)
- * @returns { judged, complete }: every mutant with its verdict, and whether there was time for all
+ * @param options seed, max (mutants of each file), tests (ctest's -R instead of the usual), until (of
+ * performance.now(): no mutant is started after it), report (called with each judged mutant)
+ * @returns { judged, complete }: every mutant with its verdict, and whether there was time for all of them
  */
 export async function mutateC(sourceDir, files, { seed, max, tests, until, report }) {
   const judged = [];

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Runs programs that may do anything: a mutant can kill the wrong process, or never end. They get a PID namespace of
-// their own, which nothing outside is in and which ends with all that is left in it.
+// Runs programs that may do anything: a mutant can kill the wrong process, or never end. Each gets its own PID
+// namespace, which ends with everything that is left in it.
 import { spawn, spawnSync } from 'node:child_process';
 
 const namespace = ['--pid', '--fork', '--kill-child', '--mount-proc'];
 
-/** @throws Error where there are no namespaces */
+/** @throws Error if namespaces are not available */
 function findUnshare() {
   for (const rights of [[], ['--user', '--map-root-user']]) {
     const args = [...rights, ...namespace];
@@ -17,7 +17,7 @@ function findUnshare() {
 let unshare;
 
 /**
- * Runs a program to its end, or to the timeout.
+ * Runs a program until it ends, or until the timeout.
  * @param options timeoutMs, env (added), show (output goes to the terminal instead of the result), contained (in a
  * PID namespace)
  * @returns { code, output }; code is 1 after a timeout
@@ -46,7 +46,7 @@ export function run(file, args, { timeoutMs, env = {}, show = false, contained =
   });
 }
 
-/** The same for what has to succeed. @throws Error with the end of its output */
+/** The same for a program that must succeed. @throws Error with the end of its output */
 export async function must(file, args, options) {
   const result = await run(file, args, options);
   if (result.code === 0) return result;

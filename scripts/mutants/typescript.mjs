@@ -10,7 +10,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const stryker = join(here, 'node_modules', '@stryker-mutator', 'core', 'bin', 'stryker.js');
 const INSTALL_TIMEOUT_MS = 600_000;
 
-/** vitest is the project's own: StrykerJS must not bring another. */
+/** vitest is the project's own: StrykerJS must not install another one. */
 async function install() {
   if (existsSync(stryker)) return;
   console.error('installing StrykerJS …');
@@ -24,7 +24,7 @@ function configuration(scratch, files) {
     testRunner: 'vitest',
     vitest: { configFile: join('scripts', 'mutants', 'vitest.config.mjs'), related: true },
     plugins: [join(here, 'node_modules', '@stryker-mutator', 'vitest-runner', 'dist', 'src', 'index.js')],
-    // of texts only a reader can tell whether they are right, and module-level tables need all tests for each mutant
+    // only a reader can tell whether a text is correct, and module-level tables need all tests for each mutant
     mutator: { excludedMutations: ['StringLiteral'] },
     ignoreStatic: true,
     disableTypeChecks: false,
@@ -46,7 +46,7 @@ function configuration(scratch, files) {
 
 const verdicts = { Killed: 'killed', Timeout: 'killed', Survived: 'survived', NoCoverage: 'survived' };
 
-/** StrykerJS' report as the C mutants have it. */
+/** StrykerJS's report in the form of the C mutants. */
 function judgedIn(report) {
   return Object.entries(report.files).flatMap(([file, { source, mutants }]) => {
     const lines = source.split('\n');
@@ -70,7 +70,7 @@ function judgedIn(report) {
   });
 }
 
-/** A folder of lib and the tests that have its name: those of a file's own subject have to notice a mutant. */
+/** A directory of lib and the tests with its name: the tests of a file's own subject should notice a mutant. */
 function groupsOf(root, files) {
   const groups = new Map();
   for (const file of files) {
@@ -103,8 +103,8 @@ async function runStryker(root, files, tests, timeoutMs) {
 
 /**
  * Mutates TypeScript files. @param files relative to `root`
- * @param options until (of performance.now(): what runs then is given up)
- * @returns { judged, complete }: every judged mutant with its verdict, and whether there was time for all
+ * @param options until (of performance.now(): what still runs then is aborted)
+ * @returns { judged, complete }: every judged mutant with its verdict, and whether there was time for all of them
  */
 export async function mutateTypeScript(root, files, { until }) {
   await install();
