@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Writes a settings file that explains itself.
+ * Writes a settings file that explains every setting.
  * @module
  */
 import { link, rename, rm, writeFile } from 'node:fs/promises';
@@ -12,22 +12,22 @@ import { acceptedText, definitionOf, settingKeys } from './table.ts';
 import { SettingsFileError } from './error.ts';
 import { checkPath } from '../check.ts';
 
-/** The file `config init` writes: every setting, explained, at its default and commented out. */
+/** The file that `config init` writes: every setting with an explanation and its default, commented out. */
 export function settingsTemplate(): string {
   const settings = settingKeys.map((key) => {
     const definition = definitionOf(key);
     return `# ${definition.meaning}\n# accepted: ${acceptedText(definition)}\n#${key} = ${definition.default}`.trimEnd();
   });
   const head = [
-    '# Settings of the CRIU CUDA plugin and of criu-cuda, one `key = value` a line.',
-    '# The environment wins over this file. Container engines do not pass their',
+    '# Settings of the CRIU CUDA plugin and of criu-cuda, one `key = value` per line.',
+    '# The environment overrides this file. Container engines do not pass their',
     '# environment on to CRIU when they checkpoint, so settings for them go here.',
   ].join('\n');
   return `${[head, ...settings].join('\n\n')}\n`;
 }
 
 /**
- * Writes the template in one step: a reader sees the old file or the new one.
+ * Writes the template atomically: a reader sees the old file or the new one.
  * @throws {@link UsageError} when the file exists and `force` is not set
  */
 export async function writeSettingsFile(
@@ -43,9 +43,9 @@ export async function writeSettingsFile(
     await (options.force ? rename(temporary, path) : link(temporary, path));
   } catch (error) {
     if (isErrno(error, 'EEXIST')) {
-      throw new UsageError(`${path} is there already`, 'use --force to replace it');
+      throw new UsageError(`${path} already exists`, 'use --force to replace it');
     }
-    throw new SettingsFileError('ERR_CONFIG_WRITE', `${path} cannot be written: ${reasonOf(error)}`, {
+    throw new SettingsFileError('ERR_CONFIG_WRITE', `cannot write ${path}: ${reasonOf(error)}`, {
       cause: error,
     });
   } finally {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Settings: the values a user chooses, from the environment and the settings file. Nothing on the machine is changed
- * here; that is `setup/`.
+ * Settings: the values that users choose, from the environment and the settings file. Nothing on the machine is
+ * changed here; `setup/` does that.
  * @module
  */
 export { SettingsFileError } from './error.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads the settings: environment over file over default, each value checked
- * and with its origin. The C side reads the same file by the same rules.
+ * Reads the settings: the environment overrides the file, and the file overrides the defaults. Every value is checked
+ * and has its origin. The C code reads the same file by the same rules.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -43,19 +43,19 @@ export interface SettingOrigin {
 
 /** The settings in effect. */
 export interface LoadedSettings {
-  /** The file that was looked at. */
+  /** The path of the settings file. */
   file: string;
   /** Whether there is such a file. */
   fileExists: boolean;
   /** The values, checked. */
   settings: Settings;
-  /** The words each value was read from. */
+  /** The text that each value was read from. */
   raw: Record<SettingKey, string>;
   /** Where each value comes from. */
   origins: Record<SettingKey, SettingOrigin>;
 }
 
-/** A setting is wrong; the message names key, value and what is accepted. */
+/** A setting is invalid; the message names key, value and what is accepted. */
 export class SettingError extends CodedError<'ERR_SETTING'> {
   /** The setting, when it is about one. */
   readonly key: string | undefined;
@@ -108,7 +108,7 @@ interface FileEntry {
   line: number;
 }
 
-/** Lines `key = value`; empty ones and those that begin with `#` do not count. @throws {@link SettingError} */
+/** Parses lines `key = value`; empty lines and those that begin with `#` are ignored. @throws {@link SettingError} */
 export function parseConfigFile(text: string, path: string): FileEntry[] {
   const entries: FileEntry[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
@@ -143,7 +143,7 @@ function readConfigFile(env: Environment): { path: string; text: string | undefi
   }
 }
 
-/** Reads and checks everything. @throws {@link SettingError} for the first value that is wrong */
+/** Reads and checks everything. @throws {@link SettingError} for the first invalid value */
 export function loadSettings(env: Environment = process.env): LoadedSettings {
   const { path, text } = readConfigFile(env);
   const raw: Partial<Record<SettingKey, string>> = {};

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /**
- * The settings as one table; the C side has the same one in
- * plugins-cuda/common/settings/settings_list.h, and a test compares them.
+ * The settings as one table; the C code has the same one in plugins-cuda/common/settings/settings_list.h, and a test
+ * compares them.
  * @module
  */
 import { defaultRunDir } from '../paths.ts';
 
 interface Common {
-  /** One line for a person. */
+  /** One line for people. */
   meaning: string;
-  /** As it would stand in the file; empty for none. */
+  /** As written in the file; empty for none. */
   default: string;
 }
 
@@ -63,7 +63,13 @@ export const settingDefinitions = {
     max: 32,
     meaning: 'transfer threads, each with its own stream and two staging buffers',
   },
-  CRIU_CUDA_CHUNK_MB: { type: 'number', default: '4', min: 1, max: 512, meaning: 'staging chunk, MiB' },
+  CRIU_CUDA_CHUNK_MB: {
+    type: 'number',
+    default: '4',
+    min: 1,
+    max: 512,
+    meaning: 'size of a staging chunk, MiB',
+  },
   CRIU_CUDA_CONTEXT_POOL: {
     type: 'number',
     default: '1',
@@ -83,7 +89,7 @@ export const settingDefinitions = {
     default: '0',
     min: 0,
     max: 16_777_216,
-    meaning: 'device memory of one GPU that the pool daemon may keep images in, MiB; 0: no limit',
+    meaning: 'device memory per GPU that the pool daemon may use for images, MiB; 0: no limit',
   },
   CRIU_CUDA_REMAP: {
     type: 'number',
@@ -124,27 +130,27 @@ export const settingDefinitions = {
     default: '16',
     min: 1,
     max: 1_048_576,
-    meaning: 'smallest copy between pageable host memory and a device that the interceptor makes, MiB',
+    meaning: 'smallest copy between pageable host memory and a device that the interceptor handles, MiB',
   },
   CRIU_CUDA_LOCK_TIMEOUT_MS: {
     type: 'number',
     default: '10000',
     min: 1,
     max: 3_600_000,
-    meaning: 'how long GPU work in progress may take to end, milliseconds',
+    meaning: 'how long to wait for GPU work in progress, milliseconds',
   },
   CRIU_CUDA_HANDOVER: {
     type: 'choice',
     default: 'auto',
     words: ['auto', 'adopt', 'map'],
-    meaning: 'whether a restored process copies the memory it was handed, or keeps it',
+    meaning: "whether a restored process copies the pool's memory (adopt) or keeps it mapped (map)",
   },
   CRIU_CUDA_VERIFY: {
     type: 'number',
     default: '1',
     min: 0,
     max: 1,
-    meaning: 'check chunk checksums on load',
+    meaning: 'verify chunk checksums on load',
   },
   CRIU_CUDA_DEVICE_MAP: {
     type: 'text',
@@ -169,7 +175,7 @@ export const settingDefinitions = {
     default: defaultRunDir,
     maxBytes: PATH_BYTES,
     absolutePath: true,
-    meaning: 'status files and sockets, mode 0700',
+    meaning: 'directory of status files and sockets, mode 0700',
   },
 } as const satisfies Record<string, SettingDefinition>;
 
@@ -183,12 +189,12 @@ export function isSettingKey(name: string): name is SettingKey {
   return Object.hasOwn(settingDefinitions, name);
 }
 
-/** The definition of one key, in its general form. */
+/** The definition of one key, as the general type. */
 export function definitionOf(key: SettingKey): SettingDefinition {
   return settingDefinitions[key];
 }
 
-/** What a value may be, for messages and for the file. */
+/** What a value may be, for messages and for the settings file. */
 export function acceptedText(definition: SettingDefinition): string {
   switch (definition.type) {
     case 'number':
@@ -196,7 +202,7 @@ export function acceptedText(definition: SettingDefinition): string {
     case 'choice':
       return definition.words.join('|');
     case 'flags':
-      return `off, or of ${definition.words.join('|')} joined by commas`;
+      return `off, or any of ${definition.words.join('|')} joined by commas`;
     case 'text':
       return definition.absolutePath ? 'an absolute path' : `at most ${definition.maxBytes} characters`;
   }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
-/** The settings of the transfer engine that a benchmark tries. @module */
+/** The settings of the transfer engine that a benchmark varies. @module */
 import type { SettingKey } from './table.ts';
 
-/** How device memory is moved; what is missing is left to the settings file and the default. */
+/** How device memory is copied; what is absent comes from the settings file or the default. */
 export interface TransferSettings {
-  /** CRIU_CUDA_STREAMS: copies at a time for each device. */
+  /** CRIU_CUDA_STREAMS: concurrent copies per device. */
   streams?: number | undefined;
-  /** CRIU_CUDA_CHUNK_MB: MiB of one copy. */
+  /** CRIU_CUDA_CHUNK_MB: size of one copy, MiB. */
   chunkMb?: number | undefined;
 }
 
-/** The variable of each. */
+/** The variable of each setting. */
 export const transferVariables = {
   streams: 'CRIU_CUDA_STREAMS',
   chunkMb: 'CRIU_CUDA_CHUNK_MB',
 } as const satisfies Record<keyof TransferSettings, SettingKey>;
 
-/** What is set of them, for the environment of criu or of the pool daemon. */
+/** Those that are set, as variables for criu or the pool daemon. */
 export function transferEnv(settings: TransferSettings): Record<string, string> {
   const names = Object.keys(transferVariables) as (keyof TransferSettings)[];
   return Object.fromEntries(

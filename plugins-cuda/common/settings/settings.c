@@ -38,7 +38,7 @@ static void accepted(const struct setting *s, char *out, size_t size)
 		snprintf(out, size, "%s", s->words);
 		break;
 	case KIND_FLAGS:
-		snprintf(out, size, "off, or of %s joined by commas", s->words);
+		snprintf(out, size, "off, or any of %s joined by commas", s->words);
 		break;
 	case KIND_TEXT:
 		snprintf(out, size, "at most %zu characters", s->size - 1);

@@ -77,7 +77,7 @@ const wrongLines: [string, string][] = [
   ['CRIU_CUDA_HANDOVER = both', 'CRIU_CUDA_HANDOVER is "both"; accepted: auto|adopt|map'],
   [
     'CRIU_CUDA_INTERCEPT = memory,all',
-    'CRIU_CUDA_INTERCEPT is "memory,all"; accepted: off, or of memory|memcpy',
+    'CRIU_CUDA_INTERCEPT is "memory,all"; accepted: off, or any of memory|memcpy',
   ],
   ['CRIU_CUDA_RUN_DIR = run', 'CRIU_CUDA_RUN_DIR is "run"; accepted: an absolute path'],
   ['CRIU_CUDA_STREAM = 8', 'unknown setting "CRIU_CUDA_STREAM"'],
@@ -112,7 +112,7 @@ describe('writeSettingsFile', () => {
   it('does not overwrite without force, and leaves no other file', async () => {
     writeFileSync(file, 'mine');
     await expect(writeSettingsFile(file)).rejects.toMatchObject({
-      message: `${file} is there already`,
+      message: `${file} already exists`,
     });
     expect(readFileSync(file, 'utf8')).toBe('mine');
     await writeSettingsFile(file, { force: true });
