@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import koffi from 'koffi';
 import { openDriver } from '../dist/api/gpu.js';
-import { artefactDir } from '../dist/paths.js';
+import { artifactDir } from '../dist/paths.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -49,7 +49,7 @@ const [device] = wholeNumbers('device', 0);
 
 const { path: driverPath, version } = await openDriver(); // says what is missing
 const cuda = koffi.load(driverPath);
-const engine = koffi.load(join(artefactDir(), 'lib', 'transfer', 'libcuda_transfer.so'));
+const engine = koffi.load(join(artifactDir(), 'lib', 'transfer', 'libcuda_transfer.so'));
 
 /** Calls the driver; throws every result but CUDA_SUCCESS. */
 function call(prototype) {

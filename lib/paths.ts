@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where things are. The disk is asked for one thing only: whether the C parts were built here or came prebuilt.
+ * Paths of the package and of the system. The file system is read for one thing only: whether the C parts were built
+ * here or came prebuilt.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -11,13 +12,13 @@ import { fileURLToPath } from 'node:url';
 /** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The package's root: the folder above `lib/` or `dist/`. */
+/** The package's root: the directory above `lib/` or `dist/`. */
 export const projectRoot: string = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Sources of everything in C. */
 export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');
 
-/** File name every CUDA plugin of CRIU has. */
+/** File name of every CUDA plugin of CRIU. */
 export const pluginFileName = 'cuda_plugin.so';
 
 /** The C build's output; CRIU_CUDA_BUILD_DIR overrides it. */
@@ -25,14 +26,16 @@ export function buildDir(env: Environment = process.env): string {
   return env.CRIU_CUDA_BUILD_DIR ?? join(pluginSourceDir, 'build');
 }
 
-/** What came with the package, made by `npm run prebuilds`: the addon, and the C build's `lib` and `bin`. */
+/**
+ * Binaries that come with the package, built by `npm run prebuilds`: the addon, and `lib` and `bin` of the C build.
+ */
 export const prebuiltDir: string = join(projectRoot, 'prebuilds', `linux-${process.arch}`);
 
 /**
- * Where `lib` and `bin` of the C parts are: what CRIU_CUDA_BUILD_DIR names, else the prebuilt ones where PREBUILDS_ONLY
- * is set, else the build's output, else the prebuilt ones.
+ * The directory with `lib` and `bin` of the C parts: CRIU_CUDA_BUILD_DIR if it is set; the prebuilt one if
+ * PREBUILDS_ONLY is set, or if only that one exists; otherwise the build's output.
  */
-export function artefactDir(env: Environment = process.env): string {
+export function artifactDir(env: Environment = process.env): string {
   const built = buildDir(env);
   if (env.CRIU_CUDA_BUILD_DIR !== undefined) return built;
   if (env.PREBUILDS_ONLY) return prebuiltDir;
@@ -41,17 +44,17 @@ export function artefactDir(env: Environment = process.env): string {
 
 /** The software CUDA driver. */
 export function softcudaLibrary(env: Environment = process.env): string {
-  return join(artefactDir(env), 'lib', 'softcuda', 'libcuda.so.1');
+  return join(artifactDir(env), 'lib', 'softcuda', 'libcuda.so.1');
 }
 
-/** Preloaded into an application, so that its device memory can be moved beside CRIU. */
+/** The interceptor, preloaded into an application so that its device memory can bypass CRIU. */
 export function interceptorLibrary(env: Environment = process.env): string {
-  return join(artefactDir(env), 'lib', 'intercept', 'libcuda_intercept.so');
+  return join(artifactDir(env), 'lib', 'intercept', 'libcuda_intercept.so');
 }
 
 /** A program of the C build, e.g. `workload-pattern`. */
 export function builtProgram(name: string, env: Environment = process.env): string {
-  return join(artefactDir(env), 'bin', name);
+  return join(artifactDir(env), 'bin', name);
 }
 
 /** The user's cache of this project: CRIU builds and apt lists. */
@@ -60,17 +63,17 @@ export function cacheDir(env: Environment = process.env): string {
   return join(base, 'criu-cuda');
 }
 
-/** Where CRIU programs look for plugins when nothing else is said. */
+/** Directories in which criu looks for plugins by default. */
 export const pluginDirectories = ['/usr/lib/criu', '/usr/local/lib/criu', '/usr/lib64/criu'] as const;
 
-/** The settings file's default place; CRIU_CUDA_CONFIG overrides it. */
+/** Default path of the settings file; CRIU_CUDA_CONFIG overrides it. */
 export const defaultConfigFile = '/etc/criu/cuda.conf';
 
-/** The settings file in use, whether it is there or not. */
+/** The settings file in use; it need not exist. */
 export function configFile(env: Environment = process.env): string {
   const named = env.CRIU_CUDA_CONFIG;
   return named === undefined || named === '' ? defaultConfigFile : named;
 }
 
-/** The run directory's default place; the setting CRIU_CUDA_RUN_DIR overrides it. */
+/** The default run directory; the setting CRIU_CUDA_RUN_DIR overrides it. */
 export const defaultRunDir = '/run/criu-cuda';

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspectPlugin } from './inspect/index.ts';
-import { artefactDir, pluginFileName, type Environment } from './paths.ts';
+import { artifactDir, pluginFileName, type Environment } from './paths.ts';
 
 /** The plugin's variants, smallest first; see docs/architecture.md. */
 export const pluginVariants = ['stock', 'remap', 'parallel', 'full'] as const;
@@ -22,9 +22,9 @@ export function usesInterceptor(variant: string): boolean {
   return variant === 'parallel' || variant === 'full';
 }
 
-/** The directory of one variant: to be given to CRIU with `--libdir`. */
+/** The directory of one variant, for criu's `--libdir`. */
 export function variantDir(variant: PluginVariant, env: Environment = process.env): string {
-  return join(artefactDir(env), 'lib', variant);
+  return join(artifactDir(env), 'lib', variant);
 }
 
 /** The plugin file of one variant. */
@@ -34,9 +34,9 @@ export function variantPlugin(variant: PluginVariant, env: Environment = process
 
 const features: Record<PluginVariant, string> = {
   stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",
-  remap: 'stock, and large host memory goes to page files that the process maps, not through CRIU’s images',
+  remap: "stock, and large host memory goes to page files that the process maps, not through CRIU's images",
   parallel: 'remap, and GPU memory goes to a GPU image by parallel transfers (needs the interceptor)',
-  full: 'parallel, and the pool daemon with warm contexts and resident images, when it runs',
+  full: 'parallel, and uses the pool daemon, if it runs: warm contexts and resident images',
 };
 
 /** A variant, and what of it is built and installed. */
@@ -45,11 +45,11 @@ export interface VariantInfo {
   name: PluginVariant;
   /** What it can do, one sentence. */
   has: string;
-  /** Of the built file; `undefined` when it is not built. */
+  /** Version of the built file; `undefined` when it is not built. */
   version: string | undefined;
   /** Where the built file is, or would be. */
   path: string;
-  /** The directories of `libdirs` it is installed in. */
+  /** Those of `libdirs` in which it is installed. */
   installedIn: string[];
 }
 
@@ -58,7 +58,7 @@ function variantIn(path: string): string | undefined {
 }
 
 /**
- * The variants with what is built and installed of them.
+ * Lists the variants, and where each is built and installed.
  * @param libdirs plugin directories to look at
  */
 export function listVariants(libdirs: readonly string[], env: Environment = process.env): VariantInfo[] {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `npm run prebuilds`: what ships in the package, so that installing it needs no compiler.
-//   prebuilds/linux-x64/    the addon (N-API 8: one for every Node); beside it lib/ and bin/ of the C build
+//   prebuilds/linux-x64/    the addon (N-API 8: one for every Node), and lib/ and bin/ of the C build
 //   prebuilds/linux-arm64/  the addon, cross-compiled (Debian: g++-aarch64-linux-gnu); the C parts are for x86-64
-// Words choose architectures. --possible leaves out the one whose compiler is missing.
+// Arguments choose architectures. --possible skips those whose compiler is missing.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { arch as ownArch, tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import prebuildify from 'prebuildify';
-import { copyArtefacts } from '../dist/bundle/index.js';
+import { copyArtifacts } from '../dist/bundle/index.js';
 import { buildDir } from '../dist/paths.js';
 import { headersPrefix, nodeGyp } from './node-gyp.mjs';
 
@@ -25,7 +25,7 @@ for (const word of named) {
   process.exit(2);
 }
 
-/** Prefix of the compilers' names. */
+/** Prefix of the names of the compilers. */
 const prefixOf = (arch) => (arch === ownArch() ? '' : tools[arch]);
 const hasCompiler = (arch) =>
   spawnSync(`${prefixOf(arch)}g++`, ['--version'], { stdio: 'ignore' }).error === undefined;
@@ -35,7 +35,7 @@ async function prebuild(arch) {
   const beside = mkdtempSync(join(tmpdir(), 'criu-cuda-prebuild-'));
   rmSync(join(root, 'prebuilds', `linux-${arch}`), { recursive: true, force: true });
   try {
-    if (arch === ownArch() && arch === 'x64') await copyArtefacts(buildDir(), beside);
+    if (arch === ownArch() && arch === 'x64') await copyArtifacts(buildDir(), beside);
     process.env.CC = `${prefix}gcc`;
     process.env.CXX = `${prefix}g++`;
     await promisify(prebuildify)({
@@ -59,13 +59,13 @@ async function prebuild(arch) {
 const headers = headersPrefix();
 if (headers !== undefined) process.env.npm_config_nodedir = headers;
 Object.assign(process.env, { JOBS: '2', npm_config_loglevel: 'error' });
-// node-gyp builds all of them in build/, where this machine's is to be left
+// node-gyp builds all of them in build/, where the build for this machine must stay
 const wanted = (named.length > 0 ? named : Object.keys(tools)).sort(
   (a, b) => (a === ownArch()) - (b === ownArch()),
 );
 for (const arch of wanted) {
   if (words.includes('--possible') && !hasCompiler(arch)) {
-    console.log(`prebuilds/linux-${arch} is left out: there is no ${prefixOf(arch)}g++`);
+    console.log(`prebuilds/linux-${arch} skipped: there is no ${prefixOf(arch)}g++`);
     continue;
   }
   await prebuild(arch);

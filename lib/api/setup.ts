@@ -60,7 +60,7 @@ export {
   type SettingDefinition,
 } from '../settings/index.ts';
 export { createBundle, type BundleFacts, type BundleOptions, type BundleResult } from '../bundle/index.ts';
-export { artefactDir, builtProgram, softcudaLibrary } from '../paths.ts';
+export { artifactDir, builtProgram, softcudaLibrary } from '../paths.ts';
 export { variantDir, variantPlugin } from '../variant.ts';
 export type { ExecOptions, ExecResult } from '../exec.ts';
 export type { ProgressListener } from '../progress.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The C build, into `plugins-cuda/build`, never into `build/`, which belongs to
- * node-gyp: through cmake-js where it is installed, else by CMake itself.
+ * Builds the C parts in `plugins-cuda/build` (`build/` belongs to node-gyp): with cmake-js if it is installed,
+ * otherwise with CMake.
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ export interface BuildOptions {
   variant?: PluginVariant | undefined;
   /** A CRIU source tree, to check our declarations against its header. */
   criuSrc?: string | undefined;
-  /** For example `address,undefined`; builds beside the normal build. */
+  /** Sanitizers, such as `address,undefined`. The build is in a directory next to the normal one. */
   sanitize?: string | undefined;
   /** Called with each line of output. */
   onProgress?: ProgressListener | undefined;
@@ -40,7 +40,7 @@ export interface BuildResult {
 
 const BUILD_TIMEOUT_MS = 900_000;
 
-/** The program of cmake-js, which packages of this project do not depend on; `undefined` when it is not installed. */
+/** The program of cmake-js, which this package does not depend on; `undefined` when it is not installed. */
 function findCmakeJs(): string | undefined {
   let manifest: string;
   try {
@@ -52,7 +52,7 @@ function findCmakeJs(): string | undefined {
   return join(dirname(manifest), bin['cmake-js'] ?? 'bin/cmake-js');
 }
 
-/** The commands of a build: one of cmake-js, or CMake's own, which configure a directory once. */
+/** The commands of a build: one of cmake-js, or those of CMake, which configures a directory only once. */
 function buildCommands(
   cmakeJs: string | undefined,
   out: string,
@@ -86,19 +86,22 @@ async function criuInclude(options: BuildOptions, env: Environment): Promise<str
   return include !== undefined && existsSync(join(include, 'criu-plugin.h')) ? include : undefined;
 }
 
-/** Where a build with these sanitizers goes. */
+/** The directory of a build with these sanitizers. */
 export function sanitizedBuildDir(sanitize: string, env: Environment = process.env): string {
   return `${buildDir(env)}-${sanitize.replaceAll(',', '-')}`;
 }
 
-/** Configures and builds; a failure throws `CommandError` with the compiler's last lines, and `EnvironmentError` without cmake. */
+/**
+ * Configures and builds.
+ * @throws `CommandError` with the compiler's last lines when the build fails, `EnvironmentError` without cmake
+ */
 export async function buildPlugins(options: BuildOptions = {}): Promise<BuildResult> {
   const env = options.env ?? process.env;
   const out = options.sanitize === undefined ? buildDir(env) : sanitizedBuildDir(options.sanitize, env);
   const include = await criuInclude(options, env);
   if (findOnPath('cmake', env.PATH) === undefined) {
-    throw new EnvironmentError('the C parts cannot be built here', [
-      { what: 'cmake', remedy: 'criu-cuda setup, or install cmake, make and a C compiler' },
+    throw new EnvironmentError('cannot build the C parts', [
+      { what: 'cmake', remedy: 'run criu-cuda setup, or install cmake, make and a C compiler' },
     ]);
   }
   if (removeForeignCache(out, pluginSourceDir)) {

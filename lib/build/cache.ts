@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * CMake's cache names the directories that it was made for. In a copied or moved checkout a build with it would compile
- * the sources of the original.
+ * CMake's cache names the directories that it was created for. In a copied or moved checkout, a build with it would
+ * compile the sources of the original.
  * @module
  */
 import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
@@ -16,8 +16,8 @@ function isSame(named: string | undefined, dir: string): boolean {
 }
 
 /**
- * Removes the configuration of a build directory that was made elsewhere or for other sources, so that the next build
- * configures again. Does nothing for a directory that is not configured.
+ * Removes the configuration of a build directory that was created elsewhere or for other sources, so that the next
+ * build configures again. Does nothing for a directory that is not configured.
  * @returns whether it was removed
  */
 export function removeForeignCache(buildDir: string, sourceDir: string): boolean {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What ships of the C build: without what only its own build and tests need, and without debug information.
+ * The part of the C build that ships: no files that only builds and tests need, and no debug information.
  * @module
  */
 import { lstatSync } from 'node:fs';
@@ -10,15 +10,15 @@ import { exec } from '../exec.ts';
 
 const programs = ['workload-pattern', 'ccr-image', 'ccr-settings', 'ccr-transfer-bench', 'ccr-gate-bench'];
 
-/** Takes everything out of ELF files that running them does not need. */
+/** Removes everything from ELF files that is not needed to run them. */
 export async function stripFiles(paths: readonly string[]): Promise<void> {
   await exec('strip', ['--strip-unneeded', ...paths]);
 }
 
-/** Copies `lib` and `bin` below `target`. @param from `buildDir()` or `artefactDir()` */
-export async function copyArtefacts(from: string, target: string): Promise<void> {
+/** Copies `lib` and `bin` below `target`. @param from `buildDir()` or `artifactDir()` */
+export async function copyArtifacts(from: string, target: string): Promise<void> {
   await mkdir(join(target, 'bin'), { recursive: true });
-  // links are for linking with
+  // symbolic links are only for the linker
   const filter = (path: string): boolean => !lstatSync(path).isSymbolicLink();
   await cp(join(from, 'lib'), join(target, 'lib'), { recursive: true, filter });
   for (const name of programs) await cp(join(from, 'bin', name), join(target, 'bin', name));

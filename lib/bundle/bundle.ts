@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * A relocatable folder with everything that a machine without compilers needs:
+ * A bundle is a relocatable directory with everything that a machine without compilers needs:
  *
  *     bin/      criu-cuda, criu, node
  *     criu/     CRIU and its shared libraries
@@ -16,11 +16,11 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
-import { artefactDir, projectRoot } from '../paths.ts';
+import { artifactDir, projectRoot } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
 import type { ProgressListener } from '../progress.ts';
-import { copyArtefacts, stripFiles } from './artifacts.ts';
+import { copyArtifacts, stripFiles } from './artifacts.ts';
 import { sharedLibraries } from './libraries.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
@@ -28,9 +28,9 @@ import { checkPath } from '../check.ts';
 
 /** The file to write, and how. */
 export interface BundleOptions {
-  /** The file to write, `….tar.xz`; one that is there is replaced. */
+  /** The file to write, `….tar.xz`; an existing one is replaced. */
   out: string;
-  /** Of xz, 0–9: higher takes longer and makes it smaller. @default 6 */
+  /** Level of xz, 0 to 9: higher ones take longer and make it smaller. @default 6 */
   compressionLevel?: number | undefined;
   /** Called when a part begins. */
   onProgress?: ProgressListener | undefined;
@@ -44,13 +44,13 @@ export interface BundleResult extends BundleFacts {
   file: string;
   /** Size of the file. */
   sizeBytes: number;
-  /** The folder inside. */
+  /** The directory inside. */
   folder: string;
 }
 
 const PACK_TIMEOUT_MS = 900_000;
 
-/** Run on machines with a GPU, by this bundle's node and by the machine's Python. */
+/** Scripts for machines with a GPU, run by this bundle's node and by the machine's Python. */
 const scripts = ['benchmarks/addon.mjs', 'benchmarks/memcpy.mjs', 'benchmarks/workloads/training.py'];
 
 interface Sources {
@@ -70,7 +70,7 @@ function findAddon(): string | undefined {
   }
 }
 
-/** Everything that is copied has to be there first. */
+/** Finds everything to copy before anything is copied. */
 async function findSources(signal: AbortSignal | undefined): Promise<Sources> {
   const { criu } = await findCriu(currentSystem(signal));
   const unbuilt = pluginVariants.filter((variant) => !existsSync(variantPlugin(variant)));
@@ -85,7 +85,7 @@ async function findSources(signal: AbortSignal | undefined): Promise<Sources> {
     ...tools.map((name) => ({ what: name, remedy: `install ${name}` })),
   ];
   if (!criu || addon === undefined || missing.length > 0) {
-    throw new EnvironmentError('a bundle needs more than is here', missing);
+    throw new EnvironmentError('cannot create a bundle', missing);
   }
   return {
     criu: { path: criu.path, version: criu.version ?? 'unknown' },
@@ -126,7 +126,7 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
   const addon = join(app, relative(projectRoot, sources.addon));
   await mkdir(dirname(addon), { recursive: true });
   await cp(sources.addon, addon);
-  await copyArtefacts(artefactDir(), join(app, 'plugins-cuda', 'build'));
+  await copyArtifacts(artifactDir(), join(app, 'plugins-cuda', 'build'));
   for (const one of runtimePackages(projectRoot, 'app')) await copyPackage(one, dir);
 }
 
@@ -155,13 +155,14 @@ async function pack(parent: string, folder: string, out: string, options: Bundle
 }
 
 /**
- * Makes a bundle of what this machine uses.
- * @throws `UsageError` for a file name of another kind; `EnvironmentError` when something is not built or missing
+ * Creates a bundle of what this machine uses.
+ * @throws `UsageError` for a file name that does not end in `.tar.xz`; `EnvironmentError` when something is missing
+ * or not built
  */
 export async function createBundle(options: BundleOptions): Promise<BundleResult> {
   checkPath('out', options.out);
   const out = resolve(options.out);
-  if (!out.endsWith('.tar.xz')) throw new UsageError(`${options.out} is not named ….tar.xz`);
+  if (!out.endsWith('.tar.xz')) throw new UsageError(`${options.out} does not end in .tar.xz`);
   if (!existsSync(dirname(out))) throw new UsageError(`there is no directory ${dirname(out)}`);
   const report = options.onProgress ?? (() => undefined);
   const level = options.compressionLevel ?? 6;

@@ -13,14 +13,14 @@ interface Manifest {
   optionalDependencies?: Record<string, string> | undefined;
 }
 
-/** Only building needs it. */
+/** Needed only to build. */
 const buildOnly = new Set(['node-addon-api']);
 
 function readManifest(dir: string): Manifest {
   return JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as Manifest;
 }
 
-/** As Node looks for it: in `node_modules` of the folder and of every one above. */
+/** Finds a package as Node does: in `node_modules` of the directory and of each of its parents. */
 function findPackage(name: string, from: string): string | undefined {
   for (let dir = from; ; dir = dirname(dir)) {
     const candidate = join(dir, 'node_modules', name);
@@ -32,7 +32,7 @@ function findPackage(name: string, from: string): string | undefined {
 export interface InstalledPackage {
   name: string;
   dir: string;
-  /** Relative to the folder above the package that needs them, so that Node finds the same ones from there. */
+  /** Relative to the directory above the package that needs them, so that Node finds the same ones from there. */
   target: string;
 }
 
@@ -45,8 +45,8 @@ function targetOf(root: string, app: string, at: string): string {
 }
 
 /**
- * Every package that the one in `root` needs at run time, each once. The one in `root` itself is to become
- * the folder `app`.
+ * Every package that the one in `root` needs at run time, each once. The one in `root` itself becomes the directory
+ * `app`.
  * @throws `EnvironmentError` when one is not installed
  */
 export function runtimePackages(root: string, app: string): InstalledPackage[] {
@@ -57,7 +57,7 @@ export function runtimePackages(root: string, app: string): InstalledPackage[] {
       if (buildOnly.has(name)) continue;
       const at = findPackage(name, dir);
       if (at === undefined) {
-        if (name in optionalDependencies) continue; // of another platform
+        if (name in optionalDependencies) continue; // for another platform
         throw new EnvironmentError(`package ${name} is not installed`, [
           { what: `node_modules/${name}`, remedy: 'npm ci' },
         ]);

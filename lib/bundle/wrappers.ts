@@ -6,7 +6,7 @@
 
 const here = 'here=$(dirname "$(readlink -f "$0")")';
 
-/** The bundle's libraries are for criu alone; what criu starts of the machine's own gets them too. */
+/** The bundle's libraries are for criu; programs of the machine that criu starts get them, too. */
 export const criuWrapper = `#!/bin/sh
 # CRIU with the libraries it was built with.
 ${here}
@@ -30,7 +30,7 @@ export interface BundleFacts {
   criu: string;
   /** Architecture, as `x64`. */
   arch: string;
-  /** Version of the glibc it was made on: it needs this one or a newer one. */
+  /** Version of the glibc that it was created with: it needs this one or a newer one. */
   glibc: string;
 }
 
@@ -38,15 +38,16 @@ export function readme(facts: BundleFacts): string {
   return `criu-cuda-toolkit ${facts.version}
 
 CRIU ${facts.criu}, the CUDA plugins, the interceptor, the pool daemon, the software CUDA driver, node ${facts.node}.
-Runs from any folder on Linux ${facts.arch} with glibc ${facts.glibc} or newer and libstdc++; nothing is to be compiled.
+Runs from any directory on Linux ${facts.arch} with glibc ${facts.glibc} or newer and libstdc++;
+nothing has to be compiled.
 
   bin/criu-cuda doctor     what this machine has and lacks
   bin/criu-cuda demo       a dump and a restore, every byte checked
-  bin/criu-cuda selftest   on a GPU: what this project claims, shown on this machine
+  bin/criu-cuda selftest   on a GPU: verifies this project's claims on this machine
   bin/criu-cuda --help
 
 app/packaging/systemd has units for the pool daemon; set the path in ExecStart.
 
-app/LICENSES and the licences below app/node_modules say who may do what; CRIU is GPL-2.0-only.
+The licenses are in app/LICENSES and below app/node_modules; CRIU is GPL-2.0-only.
 `;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The whole way once: a GPU program is checkpointed with real CRIU and the
- * plugin, is gone, comes back, and proves that its device memory did.
+ * One full round trip: a GPU program is checkpointed with real CRIU and the plugin, ends, is restored, and verifies
+ * its device memory.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -21,12 +21,12 @@ const ALLOCATIONS = 4;
 const DEFAULT_VARIANT = 'parallel';
 const DEFAULT_GPU_BYTES = 2048 * MIB;
 const DEFAULT_SOFTWARE_BYTES = 256 * MIB;
-/** Context state that a driver saves beside the program's own memory. */
+/** Context state that a driver saves in addition to the program's own memory. */
 const OVERHEAD_BYTES = 768 * MIB;
-/** What the software driver and the program have besides the pattern. */
+/** Memory of the software driver and the program in addition to the pattern. */
 const SOFTWARE_OVERHEAD_BYTES = 64 * MIB;
 
-/** Shows one step while it lasts. */
+/** Runs one step and shows its progress. */
 export type ShowStep = <T>(title: string, run: () => Promise<T>) => Promise<T>;
 
 export interface DemoOptions {
@@ -34,7 +34,7 @@ export interface DemoOptions {
   bytes?: number | undefined;
   /** Use the software driver even when there is a GPU. @default false */
   software?: boolean | undefined;
-  /** Leave the images. @default false */
+  /** Keep the images. @default false */
   keep?: boolean | undefined;
   /** Variant of the plugin. @default parallel */
   variant?: string | undefined;
@@ -52,15 +52,15 @@ export interface DemoResult {
   timesMeaningful: boolean;
   deviceBytes: number;
   allocations: number;
-  /** The same before and after, or the demo has failed. */
+  /** Checksum of the device memory; it is the same before and after, or the demo fails. */
   checksum: string;
   checkpoint: CheckpointResult;
   restore: RestoreResult;
-  /** Only when they were kept. */
+  /** Directory of the images, if they were kept. */
   imagesDir: string | undefined;
-  /** Of the plugin. */
+  /** Variant of the plugin. */
   variant: string;
-  /** What has to be in the environment to restore the images once more. */
+  /** Variables that must be set to restore the images again. */
   env: Record<string, string>;
 }
 
@@ -95,17 +95,17 @@ function compare(before: Evidence, after: Evidence): void {
     );
   }
   if (before.addresses !== after.addresses) {
-    throw new DemoError('ERR_DEMO_ADDRESSES', 'allocations are not at their addresses any more');
+    throw new DemoError('ERR_DEMO_ADDRESSES', 'allocations are no longer at their addresses');
   }
 }
 
 async function checkGone(workload: Workload): Promise<void> {
   await workload.ended();
   if (isAlive(workload.pid))
-    throw new DemoError('ERR_DEMO_ALIVE', `${workload.pid} is alive after its checkpoint`);
+    throw new DemoError('ERR_DEMO_ALIVE', `${workload.pid} is still running after its checkpoint`);
 }
 
-/** What one run of the demo has made, so that it can be undone at any point. */
+/** What one run of the demo has created, so that it can be removed at any point. */
 class DemoRun {
   readonly driver: DriverChoice;
   readonly scratch: Scratch;
@@ -124,7 +124,7 @@ class DemoRun {
     this.driver = driver;
     const { software } = driver;
     this.#bytes = options.bytes ?? (software ? DEFAULT_SOFTWARE_BYTES : DEFAULT_GPU_BYTES);
-    // the software driver's devices are files as well
+    // the software driver's devices are files, too
     const written = software ? 2 * this.#bytes + SOFTWARE_OVERHEAD_BYTES : this.#bytes + OVERHEAD_BYTES;
     this.scratch = createScratch(written);
     this.env = environment(this.driver, this.scratch, this.#bytes);
@@ -173,7 +173,7 @@ class DemoRun {
     };
   }
 
-  /** Ends the program, whichever of its two lives it is in. */
+  /** Ends the program, before or after its restore. */
   async end(): Promise<void> {
     await this.#restored?.kill(0);
     await this.#workload?.kill();
@@ -181,14 +181,14 @@ class DemoRun {
     if (this.#options.keep !== true) this.scratch.remove();
   }
 
-  /** The same without waiting, for the end of this process. */
+  /** The same without waiting, for when this process exits. */
   readonly endNow = (): void => {
     this.#workload?.killNow();
     if (this.#options.keep !== true) this.scratch.remove();
   };
 }
 
-/** Runs the demo. Throws when anything on the way fails, and cleans up in any case. */
+/** Runs the demo, and cleans up in any case. @throws `ToolkitError` when a step fails */
 export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   const program = builtProgram('workload-pattern');
   if (!existsSync(program)) {

@@ -33,7 +33,7 @@ function availableMemory(): number {
   return Number(kibibytes ?? 0) * 1024;
 }
 
-/** Memory is where images are fast; it has to hold the process as well. */
+/** Images are fastest in memory, which must also have room for the process. */
 function chooseParent(bytes: number): string {
   if (freeBytes('/dev/shm') >= bytes && availableMemory() >= 2 * bytes) return '/dev/shm';
   const parent = tmpdir();

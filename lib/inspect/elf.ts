@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The parts of an ELF file that tell what a shared object exports and what its
- * data will hold once loaded. The file is only read: no code of it runs.
- * 64-bit little-endian files, which is all CRIU runs on here.
+ * Reads those parts of an ELF file that show what a shared object exports and what its data contains once it is
+ * loaded. None of its code runs. Only 64-bit little-endian files are supported.
  * @module
  */
 import { ToolkitError } from '../errors.ts';
@@ -12,7 +11,7 @@ export interface ElfSymbol {
   name: string;
   address: number;
   size: number;
-  /** False for what the file wants from others. */
+  /** False for a symbol that the file imports. */
   isDefined: boolean;
   isFunction: boolean;
 }
@@ -32,7 +31,7 @@ interface Segment {
   fileSize: number;
 }
 
-/** What the loader will put at an address. */
+/** A value that the loader writes at an address. */
 interface Relocation {
   address: number;
   type: number;
@@ -52,30 +51,30 @@ const machines: Readonly<Record<number, { name: string; relative: number; symbol
   183: { name: 'aarch64', relative: 1027, symbolic: [257, 1025] },
 };
 
-/** A shared object or program. Addresses are those of the file, before it is loaded anywhere. */
+/** A shared object or program. Addresses are those in the file, before it is loaded. */
 export interface ElfFile {
   machine: string;
   soname: string | undefined;
   /** Names of the libraries it needs. */
   needed: string[];
   buildId: string | undefined;
-  /** What others may see: the dynamic symbols. */
+  /** The dynamic symbols: imports and exports. */
   dynamicSymbols: ElfSymbol[];
   /** Every symbol that is left in the file; none when it is stripped. */
   allSymbols: ElfSymbol[];
-  /** 32 bits of initialised data. */
+  /** 32 bits of initialized data. */
   readUint32(address: number): number;
-  /** Where a pointer will point: an address of this file, `undefined` for null, or a name it takes from others. */
+  /** The target of a pointer: an address in this file, the name of an imported symbol, or `undefined` for null. */
   readPointer(address: number): number | string | undefined;
-  /** A string that ends with a zero byte. */
+  /** A NUL-terminated string. */
   readString(address: number): string;
 }
 
 function bad(why: string): ToolkitError {
-  return new InspectError('ERR_INSPECT_ELF', `not a shared object that can be read: ${why}`);
+  return new InspectError('ERR_INSPECT_ELF', `not a readable shared object: ${why}`);
 }
 
-/** Reads with every access checked against the file's end. */
+/** Reads bytes; every access is checked against the end of the file. */
 class Reader {
   private readonly data: Buffer;
 
@@ -122,7 +121,7 @@ class Reader {
   string(offset: number): string {
     this.check(offset, 1);
     const end = this.data.indexOf(0, offset);
-    if (end === -1) throw bad('a string has no end');
+    if (end === -1) throw bad('a string is not terminated');
     return this.data.toString('latin1', offset, end);
   }
 }
@@ -224,7 +223,7 @@ function checkHeader(reader: Reader, size: number): void {
   if (reader.u8(4) !== 2 || reader.u8(5) !== 1) throw bad('it is not 64-bit little-endian');
 }
 
-/** @throws {@link ToolkitError} when the bytes are not such a file, or end too early */
+/** @throws {@link ToolkitError} when the bytes are not such a file or are truncated */
 export function parseElf(data: Buffer): ElfFile {
   const reader = new Reader(data);
   checkHeader(reader, data.length);
@@ -246,7 +245,7 @@ export function parseElf(data: Buffer): ElfFile {
     const { symbol, addend, type } = relocation;
     if (type === machine?.relative) return addend;
     if (symbol === undefined || machine?.symbolic.includes(type) !== true) {
-      throw bad(`relocation type ${type} is not known`);
+      throw bad(`unknown relocation type ${type}`);
     }
     return symbol.isDefined ? symbol.address + addend : symbol.name;
   };

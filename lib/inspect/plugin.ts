@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What a CRIU plugin is, read from its file: the descriptor CRIU will look at,
- * and our own identification. Nothing of the plugin is executed.
+ * Identifies a CRIU plugin from its file: the descriptor that CRIU reads, and our own identification. The plugin is
+ * not executed.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -36,24 +36,24 @@ export type PluginKind =
   | 'criu-cuda'
   /** CRIU's own CUDA plugin. */
   | 'upstream-cuda'
-  /** Another plugin of CRIU. */
+  /** A CRIU plugin for something else. */
   | 'other'
-  /** Not a plugin of CRIU. */
+  /** Not a CRIU plugin. */
   | 'not-a-plugin';
 
 /** What a plugin tells CRIU about itself. */
 export interface PluginDescriptor {
   /** The name that goes into the inventory image. */
   name: string;
-  /** Of the plugin interface, e.g. `0.2.0`. */
+  /** Version of the plugin interface, such as `0.2.0`. */
   interfaceVersion: string;
   /** As many as it knows of. */
   maxHooks: number;
   /** Names of the hooks that it has. */
   hooks: string[];
   /**
-   * `descriptor`: the hooks stand in the file. `names`: constructors fill them in at load time,
-   * so they are told from the functions' names.
+   * `descriptor`: the hooks are in the file. `names`: constructors register them at load time, so they are inferred
+   * from function names.
    */
   hooksFrom: 'descriptor' | 'names';
 }
@@ -76,7 +76,7 @@ export interface PluginInfo {
   needed?: string[] | undefined;
   /** What it tells CRIU; only of plugins. */
   descriptor?: PluginDescriptor | undefined;
-  /** Ours only. */
+  /** Only for our own plugins. */
   version?: string | undefined;
   /** Only of this project's plugins. */
   variant?: string | undefined;
@@ -153,13 +153,15 @@ function describe(elf: ElfFile): Omit<PluginInfo, 'path' | 'sizeBytes' | 'sha256
   return { ...common, kind: descriptor.name === 'cuda_plugin' ? 'upstream-cuda' : 'other', descriptor };
 }
 
-/** @throws {@link ToolkitError} when the file cannot be read; a file that is no plugin is told by its `kind` */
+/**
+ * @throws {@link ToolkitError} when the file cannot be read; the `kind` of the result tells whether it is a plugin
+ */
 export function inspectPlugin(path: string): PluginInfo {
   let data: Buffer;
   try {
     data = readFileSync(path);
   } catch (error) {
-    throw new InspectError('ERR_INSPECT_READ', `${path} cannot be read: ${reasonOf(error)}`, {
+    throw new InspectError('ERR_INSPECT_READ', `cannot read ${path}: ${reasonOf(error)}`, {
       cause: error,
     });
   }
@@ -176,14 +178,14 @@ export function inspectPlugin(path: string): PluginInfo {
   }
 }
 
-/** True for what drives CUDA devices, whoever made it. */
+/** True for CUDA plugins, both ours and CRIU's own. */
 export function isCudaPlugin(info: PluginInfo): boolean {
   return info.kind === 'criu-cuda' || info.kind === 'upstream-cuda';
 }
 
 /**
- * Everything in a directory that CRIU would load, in the order of names.
- * @returns an empty list when there is no such directory
+ * Everything in a directory that CRIU would load, sorted by name.
+ * @returns an empty list if the directory does not exist
  */
 export function inspectPluginDirectory(dir: string): PluginInfo[] {
   checkPath('dir', dir);
@@ -194,7 +196,7 @@ export function inspectPluginDirectory(dir: string): PluginInfo[] {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) {
       return [];
     }
-    throw new InspectError('ERR_INSPECT_READ', `${dir} cannot be read`, { cause: error });
+    throw new InspectError('ERR_INSPECT_READ', `cannot read ${dir}`, { cause: error });
   }
   return names
     .filter((name) => name.endsWith('.so'))

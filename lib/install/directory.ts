@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * One plugin directory under change: its lock, and files put in and taken out
- * in single steps.
+ * Changes to one plugin directory: its lock, and files that are added and removed atomically.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -24,7 +23,7 @@ export function fileFacts(path: string): FileFacts | undefined {
   return { sha256, mode: statSync(path).mode & 0o777 };
 }
 
-/** Facts of those names that exist in `dir`. */
+/** Facts about those of the named files that exist in `dir`. */
 export function tableOf(dir: string, names: readonly string[]): FileTable {
   const table: FileTable = {};
   for (const name of names) {
@@ -39,9 +38,9 @@ export function sameFiles(a: FileTable, b: FileTable): boolean {
   return [...names].every((name) => a[name] !== undefined && a[name].sha256 === b[name]?.sha256);
 }
 
-/** Puts one file in place; who opens the name sees the old file or the new one, whole. */
+/** Replaces one file atomically: a reader sees the old file or the new one. */
 export async function putFile(from: string, to: string, mode: number): Promise<void> {
-  // the name does not end in .so, so that CRIU passes over it
+  // the name does not end in .so, so that CRIU ignores it
   const temporary = `${to}.${process.pid}.tmp`;
   try {
     await copyFile(from, temporary);
@@ -68,9 +67,9 @@ async function syncDirectory(dir: string): Promise<void> {
 }
 
 /**
- * Turns the files `from` (as they are in `libdir`) into those of `to`: new ones are put in
- * place first, then those that are no longer wanted go.
- * @param source folder with the files of `to`
+ * Replaces the files `from` in `libdir` with the files `to`: new ones are added first, then those no longer wanted
+ * are removed.
+ * @param source directory with the files of `to`
  */
 export async function changeFiles(
   libdir: string,
@@ -87,7 +86,7 @@ export async function changeFiles(
   await syncDirectory(libdir);
 }
 
-/** Keeps copies of files. */
+/** Keeps backup copies of files. */
 export async function keepFiles(libdir: string, table: FileTable, target: string): Promise<void> {
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
@@ -101,7 +100,7 @@ async function prepare(libdir: string): Promise<void> {
     await mkdir(join(libdir, backupDirName), { recursive: true });
     await access(libdir, constants.W_OK);
   } catch (error) {
-    throw new EnvironmentError(`${libdir} cannot be written: ${reasonOf(error)}`, [
+    throw new EnvironmentError(`cannot write ${libdir}: ${reasonOf(error)}`, [
       { what: `write access to ${libdir}`, remedy: 'run as root, or choose another --libdir' },
     ]);
   }
@@ -111,16 +110,19 @@ function holderOf(lock: string): number | undefined {
   try {
     return Number(readFileSync(lock, 'utf8'));
   } catch {
-    return undefined; // released meanwhile
+    return undefined; // released in the meantime
   }
 }
 
-/** Runs with the directory locked against another installation. The folder for backups exists then. */
+/**
+ * Runs a function while the directory is locked against other installations. The directory for backups exists by
+ * then.
+ */
 export async function withLockedDirectory<T>(libdir: string, run: () => Promise<T>): Promise<T> {
   await prepare(libdir);
   const lock = join(libdir, backupDirName, 'lock');
   const holder = holderOf(lock);
-  // left by one that was killed
+  // left by a process that was killed
   if (holder !== undefined && !existsSync(`/proc/${holder}`)) await rm(lock, { force: true });
   try {
     const file = await open(lock, 'wx', 0o644);
@@ -136,7 +138,7 @@ export async function withLockedDirectory<T>(libdir: string, run: () => Promise<
     return await run();
   } finally {
     await rm(lock, { force: true });
-    // refused before anything was kept: leave nothing behind
+    // refused before anything was backed up: leave nothing behind
     await rmdir(join(libdir, backupDirName)).catch(() => undefined);
   }
 }

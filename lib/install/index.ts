@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Install: a plugin is put where criu finds it, and taken away again. The machine itself is prepared by `setup/`. @module */
+/** Installs a plugin where criu finds it, and removes it. `setup/` prepares the machine itself. @module */
 export { InstallError } from './error.ts';
 export {
   installPlugin,

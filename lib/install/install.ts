@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Installs a plugin variant into a directory CRIU loads plugins from, keeps
- * what it replaces, and takes it back. A directory never holds two CUDA
- * plugins afterwards, and nothing that is not a CUDA plugin is replaced.
+ * Installs a plugin variant in a plugin directory of CRIU, keeps what it replaces, and reinstalls that on request. A
+ * directory never has two CUDA plugins afterwards, and only CUDA plugins are replaced.
  * @module
  */
 import { existsSync, readdirSync } from 'node:fs';
@@ -26,7 +25,7 @@ import { checkPath } from '../check.ts';
 
 /** What is installed where. */
 export interface InstallOptions {
-  /** Folder of the built variant. */
+  /** Directory of the built variant. */
   source: string;
   /** The plugin directory of CRIU. */
   libdir: string;
@@ -38,15 +37,15 @@ export interface InstallOptions {
 export interface InstallResult {
   /** The plugin directory. */
   libdir: string;
-  /** False when the directory was as wanted already. */
+  /** False if this was already installed. */
   changed: boolean;
-  /** Files of ours that are there now. */
+  /** Our files that are there now. */
   files: string[];
-  /** The variant that is there now, if one of ours. */
+  /** The variant that is there now, if it is one of ours. */
   variant?: string | undefined;
   /** Version of the plugin. */
   version?: string | undefined;
-  /** In words, what the change replaced or brought back. */
+  /** What the change replaced or reinstalled, in words. */
   replaced?: string | undefined;
 }
 
@@ -59,21 +58,21 @@ function refuse(message: string, hint: string): ToolkitError {
   return new InstallError('ERR_INSTALL_REFUSED', message, { hint });
 }
 
-/** What will be installed: every file of the variant's folder. */
+/** What will be installed: every file of the variant's directory. */
 function readSource(source: string): { info: PluginInfo; files: FileTable } {
   const path = join(source, pluginFileName);
   if (fileFacts(path) === undefined) {
     throw new EnvironmentError('the plugin is not built', [{ what: path, remedy: 'criu-cuda build' }]);
   }
   const info = inspectPlugin(path);
-  if (info.kind !== 'criu-cuda') throw refuse(`${path} is not our plugin`, 'criu-cuda build makes it');
+  if (info.kind !== 'criu-cuda') throw refuse(`${path} is not our plugin`, 'criu-cuda build creates it');
   const names = readdirSync(source, { withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
     .map((entry) => entry.name);
   return { info, files: tableOf(source, names) };
 }
 
-/** Another file that CRIU would load as a CUDA plugin. */
+/** Refuses a directory with another file that CRIU would load as a CUDA plugin. */
 function refuseSecondPlugin(libdir: string): void {
   const second = inspectPluginDirectory(libdir).find(
     (info) => basename(info.path) !== pluginFileName && isCudaPlugin(info),
@@ -86,24 +85,24 @@ function refuseSecondPlugin(libdir: string): void {
   }
 }
 
-/** True for a file we installed or replaced once: an installation may have been cut short. */
+/** True for a file that we once installed or replaced: an installation may have been interrupted. */
 function isKnown(manifest: Manifest, name: string, sha256: string): boolean {
   const tables = [manifest.current?.files ?? {}, ...manifest.history.map((entry) => entry.files)];
   return tables.some((table) => table[name]?.sha256 === sha256);
 }
 
-/** Refuses to replace what neither we nor CRIU put there. */
+/** Refuses to replace files that neither we nor CRIU installed. */
 function refuseForeign(libdir: string, files: FileTable, manifest: Manifest): void {
   for (const name of Object.keys(files)) {
     const path = join(libdir, name);
     const facts = fileFacts(path);
     if (facts === undefined || isKnown(manifest, name, facts.sha256)) continue;
     if (name === pluginFileName && isCudaPlugin(inspectPlugin(path))) continue;
-    throw refuse(`${path} was not put there by criu-cuda`, 'move it away, or choose another --libdir');
+    throw refuse(`${path} was not installed by criu-cuda`, 'move it away, or choose another --libdir');
   }
 }
 
-/** What lies in the directory now and would be replaced. */
+/** The files in the directory that would be replaced. */
 function presentFiles(libdir: string, manifest: Manifest, wanted: FileTable): FileTable {
   const names = new Set([...Object.keys(manifest.current?.files ?? {}), ...Object.keys(wanted)]);
   return tableOf(libdir, [...names]);
@@ -119,7 +118,7 @@ function nextId(history: readonly HistoryEntry[]): string {
   return String(history.reduce((highest, entry) => Math.max(highest, Number(entry.id)), 0) + 1);
 }
 
-/** Installs a built variant. @throws {@link ToolkitError} when something foreign is in the way */
+/** Installs a built variant. @throws {@link ToolkitError} when a file that is not ours is in the way */
 export async function installPlugin(options: InstallOptions): Promise<InstallResult> {
   const { libdir, source } = options;
   checkPath('libdir', libdir);
@@ -151,7 +150,7 @@ export async function installPlugin(options: InstallOptions): Promise<InstallRes
     };
     const installedAt = (options.now ?? (() => new Date()))().toISOString();
     await keepFiles(libdir, present, join(libdir, backupDirName, entry.id));
-    // the manifest first: killed in between, the copies are known and the next run starts over
+    // the manifest first: if this process is killed in between, the next run knows the copies and starts over
     await writeManifest(libdir, {
       schemaVersion: 1,
       current: { variant: summary.variant, version: summary.version, installedAt, files },
@@ -162,7 +161,7 @@ export async function installPlugin(options: InstallOptions): Promise<InstallRes
   });
 }
 
-/** Our files as they are; refuses when somebody changed them since. */
+/** Our files as they are now; refuses if they have changed since the installation. */
 function checkUnchanged(libdir: string, manifest: Manifest): FileTable {
   const expected = manifest.current?.files ?? {};
   const present = tableOf(libdir, Object.keys(expected));
@@ -170,7 +169,7 @@ function checkUnchanged(libdir: string, manifest: Manifest): FileTable {
   if (odd !== undefined) {
     throw refuse(
       `${join(libdir, odd)} is not what criu-cuda installed`,
-      `if it is to stay, remove ${join(libdir, backupDirName)} and the installation is forgotten`,
+      `to keep it, remove ${join(libdir, backupDirName)}, and criu-cuda forgets the installation`,
     );
   }
   return present;
@@ -178,7 +177,7 @@ function checkUnchanged(libdir: string, manifest: Manifest): FileTable {
 
 function nothingInstalled(libdir: string): ToolkitError {
   return refuse(
-    `nothing was installed into ${libdir} by criu-cuda`,
+    `criu-cuda has installed nothing in ${libdir}`,
     'see criu-cuda doctor for the plugin directories',
   );
 }
@@ -188,17 +187,17 @@ function requireEntry(libdir: string, entry: HistoryEntry | undefined): HistoryE
   throw nothingInstalled(libdir);
 }
 
-/** Like {@link withLockedDirectory}, for a directory that was installed into. */
+/** Like {@link withLockedDirectory}, for a directory with an installation. */
 async function withInstalledDirectory<T>(libdir: string, run: () => Promise<T>): Promise<T> {
   if (!existsSync(manifestPath(libdir))) throw nothingInstalled(libdir);
   return withLockedDirectory(libdir, run);
 }
 
-/** The kept files, checked against what was kept. */
+/** The backup copies, checked against their checksums. */
 function checkKept(libdir: string, entry: HistoryEntry): string {
   const kept = join(libdir, backupDirName, entry.id);
   if (!sameFiles(tableOf(kept, Object.keys(entry.files)), entry.files)) {
-    throw refuse(`the files kept in ${kept} are damaged`, 'install the plugin you want again');
+    throw refuse(`the files kept in ${kept} are damaged`, 'install the plugin that you want');
   }
   return kept;
 }
@@ -214,7 +213,7 @@ function resultOf(libdir: string, entry: HistoryEntry): InstallResult {
   };
 }
 
-/** Brings back what the last installation replaced. */
+/** Reinstalls what the last installation replaced. */
 export async function rollBackPlugin(options: { libdir: string }): Promise<InstallResult> {
   const { libdir } = options;
   return withInstalledDirectory(libdir, async () => {
@@ -233,7 +232,7 @@ export async function rollBackPlugin(options: { libdir: string }): Promise<Insta
   });
 }
 
-/** Brings the directory back to what it was before the first installation, and forgets everything. */
+/** Returns the directory to its state before the first installation, and removes the backup copies. */
 export async function uninstallPlugin(options: { libdir: string }): Promise<InstallResult> {
   const { libdir } = options;
   const result = await withInstalledDirectory(libdir, async () => {

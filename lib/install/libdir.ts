@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where a CRIU program looks for plugins.
+ * Where criu looks for plugins.
  * @module
  */
 import { pluginDirectories, type Environment } from '../paths.ts';
@@ -8,7 +8,7 @@ import { findCriu, type System } from '../machine/index.ts';
 
 const DEFAULT_DIR = pluginDirectories[0];
 
-/** The directory compiled into a CRIU program, as its help tells. */
+/** The directory compiled into a criu program, from its help text. */
 export function parseCompiledLibdir(help: string): string | undefined {
   const dir = /--libdir\s.*\(by default\s+([^)\s]+)\s*\)/.exec(help)?.[1];
   return dir === undefined || dir === '/' ? dir : dir.replace(/\/+$/, '');
@@ -19,7 +19,7 @@ export async function compiledLibdir(system: System, criuPath: string): Promise<
   return parseCompiledLibdir(stdout || stderr);
 }
 
-/** The directory to install into when none was named: the one CRIU will use. */
+/** The default directory to install into: the one that criu uses. */
 export async function defaultLibdir(system: System, env: Environment = system.env): Promise<string> {
   if (env.CRIU_LIBS_DIR !== undefined && env.CRIU_LIBS_DIR !== '') return env.CRIU_LIBS_DIR;
   const { criu } = await findCriu(system);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What was installed into a plugin directory and what it replaced. It lives in
- * a folder of that directory, because CRIU loads only the `*.so` files in the
- * directory itself.
+ * What was installed into a plugin directory and what it replaced. The manifest is in a subdirectory, because CRIU
+ * loads only the `*.so` files in the directory itself.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -11,7 +10,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { InstallError } from './error.ts';
 
-/** The folder beside the plugins. */
+/** The directory next to the plugins. */
 export const backupDirName = '.criu-cuda-backup';
 
 const fileName = z.string().regex(/^[\w.-]+$/);
@@ -19,16 +18,16 @@ const files = z.record(fileName, z.object({ sha256: z.string(), mode: z.number()
 
 const manifestSchema = z.object({
   schemaVersion: z.literal(1),
-  /** What lies in the directory now; `null` after a roll-back to what was not ours. */
+  /** The installed plugin; `null` after a rollback to files that are not ours. */
   current: z.object({ variant: z.string(), version: z.string(), installedAt: z.string(), files }).nullable(),
-  /** What was there before each installation, oldest first. */
+  /** What each installation replaced, oldest first. */
   history: z.array(
     z.object({
-      /** Folder in the backup folder that keeps the files. */
+      /** Directory with the files, in the backup directory. */
       id: z.string().regex(/^\d+$/),
-      /** For a person, e.g. `CRIU's own CUDA plugin`; `nothing` when there were no files. */
+      /** A description for people, such as `CRIU's own CUDA plugin`; `nothing` when there were no files. */
       what: z.string(),
-      /** The installation these files were, if they were ours. */
+      /** Variant and version of these files, if they were ours. */
       installation: z
         .object({ variant: z.string(), version: z.string(), installedAt: z.string() })
         .nullable(),
@@ -48,7 +47,7 @@ export function manifestPath(libdir: string): string {
   return join(libdir, backupDirName, 'manifest.json');
 }
 
-/** @returns the empty manifest where nothing was ever installed */
+/** @returns an empty manifest if nothing was ever installed */
 export async function readManifest(libdir: string): Promise<Manifest> {
   const path = manifestPath(libdir);
   if (!existsSync(path)) return emptyManifest;
@@ -56,13 +55,13 @@ export async function readManifest(libdir: string): Promise<Manifest> {
     return manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
     throw new InstallError('ERR_INSTALL_MANIFEST', `${path} is damaged`, {
-      hint: `put the plugin directory in order by hand, then remove ${join(libdir, backupDirName)}`,
+      hint: `repair the plugin directory by hand, then remove ${join(libdir, backupDirName)}`,
       cause: error,
     });
   }
 }
 
-/** Writes text so that a crash leaves the old file or the new one. */
+/** Writes a text file so that a crash leaves the old file or the new one. */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   const file = await open(temporary, 'w', 0o644);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Finds the CRIU to use: CRIU_CUDA_CRIU, else the one on PATH, else the one
- * set-up built into the user's cache. It is usable when it is new enough for
- * the device hooks and its own `criu check` passes.
+ * Finds the CRIU to use: CRIU_CUDA_CRIU, otherwise the one on PATH, otherwise the one that setup built in the user's
+ * cache. A CRIU is usable if it is new enough for the device hooks and its own `criu check` passes.
  * @module
  */
 import { existsSync, readdirSync } from 'node:fs';
@@ -39,7 +38,7 @@ export interface UnusableCriu {
 
 /** A CRIU program and whether it will do. */
 export type CriuInfo = CriuCandidate & {
-  /** `undefined` when it does not tell. */
+  /** `undefined` if it does not report one. */
   version: string | undefined;
 } & (UsableCriu | UnusableCriu);
 
@@ -53,10 +52,10 @@ export interface FoundCriu {
 
 const CHECK_TIMEOUT_MS = 30_000;
 
-/** File that marks a finished build in the cache. */
+/** File that marks a complete build in the cache. */
 export const completeMarker = 'COMPLETE';
 
-/** Finished CRIU builds in the cache, newest version first. */
+/** Complete CRIU builds in the cache, newest version first. */
 export function cachedCriuDirs(cacheDir: string): string[] {
   if (!existsSync(cacheDir)) return [];
   return readdirSync(cacheDir)
@@ -67,7 +66,7 @@ export function cachedCriuDirs(cacheDir: string): string[] {
 
 function candidates(system: System): CriuCandidate[] {
   const chosen = system.env.CRIU_CUDA_CRIU;
-  // somebody who names one wants no other
+  // a named program is the only candidate
   if (chosen !== undefined && chosen !== '') return [{ path: chosen, origin: 'environment' }];
   const first = findOnPath('criu', system.env.PATH) ?? findOnPath('criu', system.sbinPath);
   return [
@@ -78,7 +77,7 @@ function candidates(system: System): CriuCandidate[] {
 
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
-/** Asks one CRIU program for its version and its own check. */
+/** Runs a criu program to get its version and the result of `criu check`. */
 export async function probeCriu(system: System, candidate: CriuCandidate): Promise<CriuInfo> {
   const refuse = (reason: string, version?: string): CriuInfo => ({
     ...candidate,
@@ -92,7 +91,7 @@ export async function probeCriu(system: System, candidate: CriuCandidate): Promi
     const asked = await system.run(candidate.path, ['--version'], options);
     const version = /Version:\s*(\S+)/.exec(asked.stdout)?.[1];
     if (version === undefined) {
-      return refuse(`it does not tell its version: ${firstLine(asked.stderr || asked.stdout)}`);
+      return refuse(`it does not report its version: ${firstLine(asked.stderr || asked.stdout)}`);
     }
     if (compareVersions(version, oldestCriu) < 0) {
       return refuse(`version ${version} is older than ${oldestCriu}`, version);
@@ -112,7 +111,7 @@ function firstError(text: string): string {
   return firstLine(text.split('\n').find((line) => line.includes('Error')) ?? text);
 }
 
-/** The first CRIU that will do. Looks only; builds nothing. */
+/** Finds the first usable CRIU. Builds nothing. */
 export async function findCriu(system: System = currentSystem()): Promise<FoundCriu> {
   const rejected: FoundCriu['rejected'] = [];
   for (const candidate of candidates(system)) {

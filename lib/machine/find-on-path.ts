@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/** Programs on a PATH-like list. @module */
+/** Finds programs. @module */
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Whether a path names a file that this process may run. */
+/** Whether a path names a file that this process may execute. */
 export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -13,7 +13,7 @@ export function isExecutable(path: string): boolean {
   }
 }
 
-/** A program on a PATH-like list. */
+/** Finds a program in a PATH-like list of directories. @returns its path */
 export function findOnPath(name: string, path: string | undefined): string | undefined {
   return (path ?? '')
     .split(delimiter)

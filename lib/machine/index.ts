@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What this machine is and has: its system, the programs on PATH, the CRIU to use. Looks only; `setup/` changes it.
+ * What this machine has: its distribution, the programs on PATH, the CRIU to use. Nothing is changed; `setup/` does
+ * that.
  * @module
  */
 export {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The machine as set-up sees it; tests hand in another one.
+ * The machine as setup sees it; tests pass their own.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ export interface System {
   codename: string;
   /** Whether this program may change the machine. */
   isRoot: boolean;
-  /** Where CRIU may be although PATH does not say so, in PATH's form. */
+  /** More directories that may have criu, in the form of PATH. */
   sbinPath: string;
   /** The configuration of apt. */
   aptDir: string;
@@ -28,7 +28,7 @@ export interface System {
   jobs: number;
   /** Stops what runs. */
   signal: AbortSignal | undefined;
-  /** Runs a command to its end; see lib/exec.ts. */
+  /** Runs a command until it exits; see lib/exec.ts. */
   run(file: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>;
 }
 

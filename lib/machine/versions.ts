@@ -4,7 +4,10 @@
 /** First release with the hooks a CUDA plugin needs. */
 export const oldestCriu = '4.0';
 
-/** `4.2.1` against `4.0`: below, at or above zero. Suffixes such as `-rc1` do not count. */
+/**
+ * Compares versions such as `4.2.1` and `4.0`; suffixes such as `-rc1` are ignored.
+ * @returns a number below, equal to or above zero
+ */
 export function compareVersions(a: string, b: string): number {
   const parts = (version: string): number[] => (version.match(/\d+/g) ?? []).slice(0, 3).map(Number);
   const [left, right] = [parts(a), parts(b)];

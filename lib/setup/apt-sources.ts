@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads apt's source lists, both formats, to find out where this machine gets
- * Debian from.
+ * Reads apt's source lists, in both formats, to find the Debian mirrors of this machine.
  * @module
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** One archive as apt knows it. */
+/** One archive of apt's source lists. */
 export interface AptSource {
   types: string[];
   uris: string[];
@@ -19,7 +18,7 @@ export interface AptSource {
 
 const words = (text: string | undefined): string[] => (text ?? '').split(/\s+/).filter((word) => word !== '');
 
-/** Fields of one stanza; keys in lower case, continuation lines joined by line ends. */
+/** Fields of one stanza; keys in lower case, continuation lines joined by newlines. */
 function parseStanza(stanza: string): Map<string, string> {
   const fields = new Map<string, string>();
   let last: string | undefined;
@@ -77,7 +76,7 @@ function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return ''; // apt itself ignores a list that is not there
+    return ''; // apt itself ignores a missing list
   }
 }
 
@@ -89,7 +88,7 @@ function listOrEmpty(path: string): string[] {
   }
 }
 
-/** Everything below one apt configuration folder. @param aptDir usually `/etc/apt` */
+/** All archives of one apt configuration directory. @param aptDir usually `/etc/apt` */
 export function readAptSources(aptDir = '/etc/apt'): AptSource[] {
   const parts = join(aptDir, 'sources.list.d');
   return [
@@ -102,9 +101,8 @@ export function readAptSources(aptDir = '/etc/apt'): AptSource[] {
 }
 
 /**
- * Addresses of Debian's main archive, likeliest first: the sources that carry
- * the machine's own release and component main, not the security archive, and
- * not signed by somebody else's key.
+ * Addresses of Debian's main archive, likeliest first: the sources with the machine's own release and component main,
+ * except the security archive and those signed with another key.
  */
 export function debianMirrors(sources: readonly AptSource[], codename: string): string[] {
   const score = (uri: string): number => (/\/debian\/?$/.test(uri) ? 0 : 1);

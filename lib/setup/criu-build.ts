@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Builds CRIU into the user's cache: `criu-<version>/` with the program, the
- * upstream CUDA plugin (for comparisons), the plugin header and the marker
- * that says the folder is whole. The system's own CRIU is never touched.
+ * Builds CRIU into the user's cache: `criu-<version>/` with the program, the upstream CUDA plugin (for comparisons),
+ * the plugin header, and a marker file that says that the build is complete. The system's own CRIU is never touched.
  * @module
  */
 import { existsSync, readdirSync } from 'node:fs';
@@ -18,7 +17,7 @@ import { SetupError } from './error.ts';
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 const TEMPORARY = /^criu-build-(\d+)-/;
 
-/** What a cache folder holds. */
+/** The files of a cache directory. */
 export const criuCacheLayout = {
   program: 'criu',
   upstreamPlugin: 'cuda_plugin.so',
@@ -52,7 +51,7 @@ async function unpack(system: System, source: CriuSource, dir: string): Promise<
   }
 }
 
-/** The upstream plugin is only compared with, so CRIU without it is still good. */
+/** The upstream plugin is only for comparisons, so a failure to build it does not matter. */
 async function tryUpstreamPlugin(
   system: System,
   tree: string,
@@ -67,7 +66,7 @@ async function tryUpstreamPlugin(
   return existsSync(plugin) ? plugin : undefined;
 }
 
-/** Puts a built tree's results into place in one step. @returns the cache folder */
+/** Moves the results of a build to the cache in one step. @returns the cache directory */
 async function publish(
   system: System,
   source: CriuSource,
@@ -83,7 +82,7 @@ async function publish(
   const marker = { version: source.version, suite: source.suite, upstreamPlugin: plugin !== undefined };
   await writeFile(join(staged, completeMarker), `${JSON.stringify(marker)}\n`);
   const target = join(system.cacheDir, `criu-${source.version}`);
-  // another set-up may have been faster; its result is as good
+  // another setup may have finished first; its result is just as good
   if (existsSync(join(target, completeMarker))) return target;
   await rm(target, { recursive: true, force: true });
   await rename(staged, target);
@@ -120,9 +119,9 @@ async function buildFromSuite(
 }
 
 /**
- * Fetches and builds CRIU; if the newest suite's does not build here, the next one's.
- * @returns the cache folder it is in now
- * @throws {@link ToolkitError} with each suite's reason
+ * Fetches and builds CRIU from the first suite whose version builds here.
+ * @returns the cache directory of the build
+ * @throws {@link ToolkitError} with the error of each suite
  */
 export async function buildCriu(system: System, report: ProgressListener): Promise<string> {
   await mkdir(system.cacheDir, { recursive: true });
@@ -141,5 +140,5 @@ export async function buildCriu(system: System, report: ProgressListener): Promi
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  throw new SetupError('ERR_SETUP_BUILD', `CRIU could not be built\n${failures.join('\n')}`);
+  throw new SetupError('ERR_SETUP_BUILD', `cannot build CRIU\n${failures.join('\n')}`);
 }

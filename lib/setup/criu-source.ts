@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Fetches CRIU's upstream tarball out of a newer Debian suite. apt does it, so
- * that the archive's signature is checked; its lists live in a private folder
- * and the system's own package lists and sources stay as they are.
+ * Fetches CRIU's upstream tarball from a newer Debian suite. It uses apt, so that the archive's signature is checked,
+ * with lists in a private directory: the system's package lists and sources are not touched.
  * @module
  */
 import { existsSync } from 'node:fs';
@@ -14,7 +13,7 @@ import { debianMirrors, readAptSources } from './apt-sources.ts';
 import { compareVersions, oldestCriu, type System } from '../machine/index.ts';
 import { SetupError } from './error.ts';
 
-/** Suites with a CRIU new enough, first choice first. */
+/** Suites that have a recent enough CRIU, in order of preference. */
 export const sourceSuites = ['sid', 'trixie'] as const;
 
 const KEYRINGS = [
@@ -23,7 +22,7 @@ const KEYRINGS = [
 ];
 const FETCH_TIMEOUT_MS = 10 * 60_000;
 
-/** apt with lists, cache and sources of its own below one folder. */
+/** apt with its own lists, cache and sources below one directory. */
 export interface PrivateApt {
   dir: string;
   options: readonly string[];
@@ -44,11 +43,11 @@ async function createPrivateApt(dir: string, stanza: string): Promise<PrivateApt
     'Dir::Etc::sourceparts': '/dev/null',
     'Dir::State::lists': join(dir, 'lists'),
     'Dir::Cache': join(dir, 'cache'),
-    // apt's own unprivileged user cannot look into a private folder
+    // apt's unprivileged user cannot read a private directory
     'APT::Sandbox::User': '',
     'Acquire::Languages': 'none',
     'Acquire::Retries': '3',
-    // else an archive that cannot be reached is only a warning
+    // otherwise an unreachable archive is only a warning
     'APT::Update::Error-Mode': 'any',
   };
   return { dir, options: Object.entries(settings).map(([key, value]) => `--option=${key}=${value}`) };
@@ -74,7 +73,7 @@ async function runApt(
   return result;
 }
 
-/** Source versions out of `apt-cache madison`, newest first, too old ones left out. */
+/** Source versions from the output of `apt-cache madison`, newest first, without those that are too old. */
 export function parseMadison(text: string): string[] {
   const versions = text
     .split('\n')
@@ -135,8 +134,8 @@ export function findMirrors(system: System): string[] {
 
 /**
  * Downloads one suite's CRIU from the first mirror that has it.
- * @param dir an empty folder for apt's private files and the tarball
- * @throws {@link ToolkitError} with the reason of the last mirror
+ * @param dir an empty directory for apt's private files and the tarball
+ * @throws {@link ToolkitError} the error of the last mirror
  */
 export async function fetchCriuSource(
   system: System,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Set-up: preparing a machine. Here for checkpointing at all (packages, a CRIU that will do), in `containers/` for
- * checkpointing containers. Values a user chooses are `settings/`; a plugin is put where criu finds it by `install/`.
+ * Setup prepares a machine: packages and a usable CRIU here, checkpointing of containers in `containers/`. Values
+ * that users choose are in `settings/`; `install/` puts a plugin where criu finds it.
  * @module
  */
 export { SetupError } from './error.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Debian packages: which are missing, and installing them.
+ * Finds and installs missing Debian packages.
  * @module
  */
 import { CommandError, EnvironmentError } from '../errors.ts';
@@ -36,12 +36,12 @@ export const criuPackages = [
   'libaio-dev',
 ] as const;
 
-/** The command a person would type for these packages. */
+/** The command that installs these packages. */
 export function installCommand(packages: readonly string[]): string {
   return `apt-get update && apt-get install --no-install-recommends ${packages.join(' ')}`;
 }
 
-/** Those of `packages` that dpkg does not know as installed. */
+/** Those of `packages` that dpkg does not list as installed. */
 export async function missingPackages(system: System, packages: readonly string[]): Promise<string[]> {
   let result: ExecResult;
   try {
@@ -69,8 +69,8 @@ const aptOptions = [
 const APT_TIMEOUT_MS = 20 * 60_000;
 
 /**
- * Installs packages as root. A source list that cannot be fetched does not
- * matter as long as the packages can be installed all the same.
+ * Installs packages as root. A package list that cannot be fetched is ignored if the packages can be installed
+ * anyway.
  * @throws {@link EnvironmentError} when they cannot
  */
 export async function installPackages(
@@ -94,7 +94,7 @@ export async function installPackages(
     .filter((result) => result.exitCode !== 0)
     .map((result) => tailOf(result.stderr || result.stdout, 6))
     .join('\n');
-  throw new EnvironmentError(`apt-get could not install packages:\n${reason}`, [
+  throw new EnvironmentError(`apt-get cannot install packages:\n${reason}`, [
     { what: `packages ${packages.join(' ')}`, remedy: installCommand(packages) },
   ]);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Set-up: what is missing, and getting it. Each step is asked whether it is
- * done before it runs, so a second set-up does nothing.
+ * Setup: finds what is missing and installs it. A step runs only if it is not done yet, so a second setup does
+ * nothing.
  * @module
  */
 import { describeError, EnvironmentError, type Missing } from '../errors.ts';
@@ -27,7 +27,7 @@ export interface SetupStep {
   name: string;
   /** Whether it is done already. */
   isDone: boolean;
-  /** Does it; throws `ToolkitError` when it fails. */
+  /** Runs it. @throws `ToolkitError` when it fails */
   run(report: ProgressListener): Promise<void>;
 }
 
@@ -35,20 +35,20 @@ function rejectedText(rejected: readonly (CriuInfo & { usable: false })[]): stri
   return rejected.map((info) => `${info.path}: ${info.reason}`).join('; ');
 }
 
-/** Why another CRIU would not help, if so. */
+/** Why setup cannot provide a usable CRIU; `undefined` if it can. */
 function criuObstacle(system: System, found: FoundCriu): Missing | undefined {
   const chosen = found.rejected.find((info) => info.origin === 'environment');
   if (chosen) {
     return {
       what: `CRIU_CUDA_CRIU is ${chosen.path}: ${chosen.reason}`,
-      remedy: `unset it, or point it at CRIU ${oldestCriu} or newer`,
+      remedy: `unset it, or set it to CRIU ${oldestCriu} or newer`,
     };
   }
   if (!system.family.includes('debian') || findMirrors(system).length === 0) {
     return {
       what: `CRIU ${oldestCriu} or newer that passes \`criu check\`${found.rejected.length === 0 ? '' : ` (${rejectedText(found.rejected)})`}`,
       remedy:
-        'install it so that `criu` is on PATH, or build it and set CRIU_CUDA_CRIU to the program; set-up builds it only where apt knows a Debian archive',
+        'install it so that `criu` is on PATH, or build it and set CRIU_CUDA_CRIU to the program; setup builds it only if apt has a Debian archive',
     };
   }
   return undefined;
@@ -60,12 +60,12 @@ function criuMissing(system: System, found: FoundCriu): Missing {
     criuObstacle(system, found) ?? {
       what: `CRIU ${oldestCriu} or newer that passes \`criu check\`${why}`,
       remedy:
-        'run `criu-cuda setup` as root with network access; it builds CRIU from Debian’s source package',
+        "run `criu-cuda setup` as root with network access; it builds CRIU from Debian's source package",
     }
   );
 }
 
-/** Looks at the machine; changes nothing. */
+/** Finds out what is missing; changes nothing. */
 export async function readSetupState(system: System): Promise<SetupState> {
   const criu = await findCriu(system);
   const wanted = criu.criu === undefined ? [...buildPackages, ...criuPackages] : buildPackages;
@@ -97,7 +97,7 @@ async function ensureCriu(system: System, report: ProgressListener): Promise<voi
 
 /**
  * The steps that make this machine ready.
- * @throws {@link EnvironmentError} listing everything, when this user or this system cannot get it
+ * @throws {@link EnvironmentError} listing what is missing, when this user or this system cannot install it
  */
 export function planSetup(system: System, state: SetupState): SetupStep[] {
   const needsCriu = state.criu.criu === undefined;
@@ -105,11 +105,11 @@ export function planSetup(system: System, state: SetupState): SetupStep[] {
   const cannotInstall = state.packages.length > 0 && !system.family.includes('debian');
   if (state.missing.length > 0 && (!system.isRoot || obstacle !== undefined || cannotInstall)) {
     const reason = !system.isRoot
-      ? 'set-up needs root'
+      ? 'setup must run as root'
       : cannotInstall
-        ? 'set-up installs packages on Debian only'
-        : 'set-up cannot get everything by itself';
-    throw new EnvironmentError(`${reason}; missing here:`, state.missing);
+        ? 'setup installs packages only on Debian'
+        : 'setup cannot install everything';
+    throw new EnvironmentError(`${reason}; missing:`, state.missing);
   }
   return [
     {

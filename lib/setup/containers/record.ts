@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What set-up put on this machine, so that it can be taken away again, and
- * nothing else ever is.
+ * The record of what setup created on this machine, so that undo removes that and nothing else.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -33,13 +32,13 @@ export type SetupEntry = z.infer<typeof entrySchema>;
 
 const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex');
 
-/** How a path stands to what set-up wants there. */
+/** The state of a path, compared with what setup wants there. */
 export type PathState =
-  /** As wanted, whoever put it there. */
+  /** As wanted, no matter who created it. */
   | 'done'
-  /** Nothing is there, or what is there is an earlier version of ours. */
+  /** Nothing is there, or an earlier version that setup wrote. */
   | 'free'
-  /** Somebody else's, or ours and changed since. */
+  /** Not written by setup, or changed since then. */
   | 'foreign';
 
 /** What became of everything that setup had put on the machine. */
@@ -67,7 +66,7 @@ export class SetupRecord {
     this.#entries = entries;
   }
 
-  /** @param root below which everything is; `/` but for tests */
+  /** @param root directory that contains everything: `/`, except in tests */
   static read(root: string): SetupRecord {
     const path = join(root, 'var/lib/criu-cuda/containers.json');
     if (!existsSync(path)) return new SetupRecord(path, []);
@@ -76,7 +75,7 @@ export class SetupRecord {
     } catch (cause) {
       throw new SetupError('ERR_HOST', `${path} is damaged`, {
         cause,
-        hint: 'it lists what set-up wrote; without it that has to be removed by hand',
+        hint: 'it lists what setup created; without it, remove that by hand',
       });
     }
   }
@@ -94,7 +93,7 @@ export class SetupRecord {
     renameSync(`${this.path}.tmp`, this.path);
   }
 
-  /** Recorded before it is done: cut short, it is known and taken back. */
+  /** Recorded before the step runs, so that an interrupted step can be undone. */
   #add(entry: SetupEntry): void {
     this.#entries = [...this.#entries.filter((one) => one.path !== entry.path), entry];
     this.#save();
@@ -143,9 +142,9 @@ export class SetupRecord {
   }
 
   /**
-   * Takes everything back, last first.
-   * @param unmount ends a mount, which may be gone already: none survives a restart of the machine
-   * @returns what was removed, and what was left because somebody changed it
+   * Undoes everything, last step first.
+   * @param unmount unmounts a path if it is still mounted; after a reboot it is not
+   * @returns the paths that were removed, and those that were left because they have changed
    */
   async undo(unmount: (path: string) => Promise<void>): Promise<UndoneSetup> {
     const [removed, left]: [string[], string[]] = [[], []];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Prepares a machine for checkpointing containers: what has to be where, each
- * part shown before it is done. Nothing that is somebody else's is overwritten.
+ * Prepares a machine for checkpointing containers. Each step can be shown before it runs. Files that setup did not
+ * write are never overwritten.
  * @module
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ import { SetupError } from '../error.ts';
 
 /** What containers are to have. */
 export interface ContainerSetupOptions {
-  /** Directory of the plugin that containers are checkpointed with. */
+  /** Directory of the plugin to checkpoint containers with. */
   libdir: string;
   /** Mounts a tmpfs for images. */
   store?:
@@ -41,17 +41,17 @@ export interface ContainerSetupOptions {
 
 /** One thing to be done. */
 export interface ContainerSetupStep {
-  /** What will be there afterwards. */
+  /** What the step creates. */
   what: string;
   /** Whether it is done, can be done, or is in the way. */
   state: PathState;
-  /** For what is in the way: what to do by hand. */
+  /** What to do by hand if something else is in the way. */
   byHand: string;
-  /** Does it; throws `ToolkitError` ERR_HOST when it fails. */
+  /** Runs it. @throws `SetupError` ERR_HOST when it fails */
   run(report: ProgressListener): Promise<void>;
 }
 
-/** Where images go. */
+/** Directory for images. */
 export const storeDir = '/var/lib/criu-cuda/images';
 
 const packages = ['podman', 'runc'] as const;
@@ -101,7 +101,7 @@ async function criuStep({ system, record, root }: Place): Promise<ContainerSetup
   return {
     what: isFound ? `criu on PATH: ${criu.path}` : `/usr/local/sbin/criu, a link to ${criu.path}, for runc`,
     state: isFound ? 'done' : record.linkState(path, criu.path),
-    byHand: `make ${criu.path} the criu that is first on PATH`,
+    byHand: `make ${criu.path} the first criu on PATH`,
     run: () => {
       record.makeLink(path, criu.path);
       return Promise.resolve();
@@ -114,8 +114,7 @@ const profileSchema = z.looseObject({ syscalls: z.array(z.looseObject({ names: z
 /** A seccomp profile without io_uring, which CRIU cannot dump: programs fall back to epoll. */
 export function withoutIoUring(profile: string): string {
   const parsed = profileSchema.safeParse(JSON.parse(profile));
-  if (!parsed.success)
-    throw new SetupError('ERR_HOST', 'the seccomp profile of podman is of an unknown form');
+  if (!parsed.success) throw new SetupError('ERR_HOST', "podman's seccomp profile has an unknown format");
   const syscalls = parsed.data.syscalls
     .map((rule) => ({ ...rule, names: rule.names.filter((name) => !name.startsWith('io_uring_')) }))
     .filter((rule) => rule.names.length > 0);
@@ -126,13 +125,13 @@ function seccompStep(place: Place): ContainerSetupStep[] {
   const source = join(place.root, podmanProfile);
   // it comes with podman's packages, which a dry run has not installed
   const content = existsSync(source) ? withoutIoUring(readFileSync(source, 'utf8')) : '';
-  const what = 'podman’s system-call filter without io_uring';
+  const what = "podman's seccomp profile without io_uring";
   const step = fileStep(
     place,
     seccompProfile,
     content,
     what,
-    `write ${podmanProfile} without io_uring there`,
+    `write a copy of ${podmanProfile} without io_uring there`,
   );
   return [
     {
@@ -146,7 +145,7 @@ function seccompStep(place: Place): ContainerSetupStep[] {
   ];
 }
 
-/** `criu-cuda config init`'s file, with what the environment says now. */
+/** The file of `criu-cuda config init`, with the values that the environment sets. */
 export function settingsText(env: Environment): string {
   const values = settingVariables(env);
   const lines = settingsTemplate()
@@ -168,7 +167,7 @@ function storeStep({ system, record, root }: Place, bytes: number, hugePages: bo
   const path = join(root, storeDir);
   const options = [`size=${bytes}`, 'mode=0700', ...(hugePages ? ['huge=always'] : [])].join(',');
   return {
-    what: `${storeDir}: tmpfs of ${formatBytes(bytes)}${hugePages ? ' in huge pages' : ''}, until the next start of the machine`,
+    what: `${storeDir}: tmpfs of ${formatBytes(bytes)}${hugePages ? ' in huge pages' : ''}, until the next reboot`,
     state: isMounted(root, path) ? (record.isOurs(path) ? 'done' : 'foreign') : 'free',
     byHand: `mount -t tmpfs -o ${options} criu-cuda ${storeDir}`,
     run: async () => {
@@ -181,7 +180,7 @@ function storeStep({ system, record, root }: Place, bytes: number, hugePages: bo
         'criu-cuda',
         path,
       ]);
-      if (exitCode !== 0) throw new SetupError('ERR_HOST', `${path} cannot be mounted: ${stderr.trim()}`);
+      if (exitCode !== 0) throw new SetupError('ERR_HOST', `cannot mount ${path}: ${stderr.trim()}`);
       record.addMount(path);
     },
   };
@@ -194,23 +193,23 @@ function envStep(place: Place, path: string, libdir: string, env: Environment): 
   return fileStep(place, path, `${ownerText}${lines.join('\n')}\n`, 'settings for scripts', lines.join('; '));
 }
 
-/** A file of somebody else's is as good when it names the same plugin. */
+/** A file that setup did not write is accepted if it names the same plugin. */
 function runtimeStep(place: Place, libdir: string): ContainerSetupStep {
   const line = `libdir ${libdir}`;
   const step = fileStep(place, runtimeConfig, `${ownerText}${line}\n`, `plugin ${libdir}`, line);
   return configuredLibdir(join(place.root, runtimeConfig)) === libdir ? { ...step, state: 'done' } : step;
 }
 
-/** All steps, in order. Looks only. */
+/** All steps, in order. Changes nothing. */
 export async function planContainerSetup(
   system: System,
   options: ContainerSetupOptions,
 ): Promise<ContainerSetupStep[]> {
   const { libdir, store, envFile, root = '/', env = process.env } = options;
   if (root === '/' && !system.isRoot)
-    throw new EnvironmentError('set-up needs root', [{ what: 'root', remedy: 'run it with sudo' }]);
+    throw new EnvironmentError('setup must run as root', [{ what: 'root', remedy: 'run it with sudo' }]);
   if (envFile !== undefined && !envFile.startsWith('/'))
-    throw new UsageError(`${envFile} is no absolute path`);
+    throw new UsageError(`${envFile} is not an absolute path`);
   const place: Place = { system, record: SetupRecord.read(root), root };
   const runDir = settingVariables(env).CRIU_CUDA_RUN_DIR ?? defaultRunDir;
   return [
@@ -229,7 +228,7 @@ export async function planContainerSetup(
       place,
       '/etc/tmpfiles.d/criu-cuda.conf',
       `${ownerText}d ${runDir} 0700 root root -\n`,
-      `makes ${runDir}, which containers mount, at every start`,
+      `creates ${runDir}, which containers mount, at every boot`,
       `d ${runDir} 0700 root root -`,
     ),
     ...(store === undefined ? [] : [storeStep(place, store.bytes, store.hugePages)]),
@@ -243,7 +242,7 @@ export async function undoContainerSetup(system: System, root = '/'): Promise<Un
     if (!isMounted(root, path)) return;
     const { exitCode, stderr } = await system.run('umount', [path]);
     if (exitCode !== 0) {
-      throw new SetupError('ERR_HOST', `${path} cannot be unmounted: ${stderr.trim()}`, {
+      throw new SetupError('ERR_HOST', `cannot unmount ${path}: ${stderr.trim()}`, {
         hint: 'remove the containers that have their images there: criu-cuda container remove NAME',
       });
     }

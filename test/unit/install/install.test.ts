@@ -124,7 +124,7 @@ describe('install', () => {
       source: await variantFolder('parallel', '1.0.0', ['cuda-poold']),
       libdir,
     });
-    await expect(failure).rejects.toThrow(`${join(libdir, name)} was not put there by criu-cuda`);
+    await expect(failure).rejects.toThrow(`${join(libdir, name)} was not installed by criu-cuda`);
     expect(visible()).toEqual([name]);
     expect(readFileSync(join(libdir, name), 'utf8')).toBe('mine');
   });
@@ -169,7 +169,7 @@ describe('rollback', () => {
 
     expect(await rollBackPlugin({ libdir })).toMatchObject({ replaced: "CRIU's own CUDA plugin", files: [] });
     expect(readFileSync(plugin())).toEqual(upstream);
-    await expect(rollBackPlugin({ libdir })).rejects.toThrow('nothing was installed into');
+    await expect(rollBackPlugin({ libdir })).rejects.toThrow('has installed nothing in');
   });
 
   it('removes the plugin when there was none', async () => {

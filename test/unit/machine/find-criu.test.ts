@@ -73,6 +73,6 @@ describe('findCriu', () => {
     machine.script('bin/criu', 'echo hello');
     mkdirSync(machine.system.cacheDir);
     const found = await findCriu(machine.system);
-    expect(found.rejected[0]?.reason).toBe('it does not tell its version: hello');
+    expect(found.rejected[0]?.reason).toBe('it does not report its version: hello');
   });
 });

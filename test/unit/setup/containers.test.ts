@@ -101,7 +101,7 @@ describe('planContainerSetup', () => {
     const criu = put('usr/local/sbin/criu', 'mine');
     const plan = await planContainerSetup(machine.system, options);
     expect(plan.filter(({ state }) => state === 'foreign').map(({ byHand }) => byHand)).toEqual([
-      `make ${join(machine.dir, 'cache/criu-4.2.1/criu')} the criu that is first on PATH`,
+      `make ${join(machine.dir, 'cache/criu-4.2.1/criu')} the first criu on PATH`,
       'libdir /plugins/parallel',
     ]);
     await runAll();

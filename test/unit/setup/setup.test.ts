@@ -85,7 +85,7 @@ describe('planSetup', () => {
     installedAre(packages.filter((name) => name !== 'cmake'));
     const error = await failureOf({ ...machine.system, isRoot: false });
     expect(errorExitCode(error)).toBe(2);
-    expect(error.message).toContain('needs root');
+    expect(error.message).toContain('must run as root');
     expect(error.missing).toEqual([
       {
         what: 'packages cmake',
@@ -98,7 +98,7 @@ describe('planSetup', () => {
   it('does not guess package names on other systems', async () => {
     installedAre([]);
     const error = await failureOf({ ...machine.system, family: ['fedora'] });
-    expect(error.message).toContain('on Debian only');
+    expect(error.message).toContain('only on Debian');
     expect(error.missing.at(-1)?.remedy).toContain('CRIU_CUDA_CRIU');
   });
 
