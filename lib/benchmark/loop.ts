@@ -42,7 +42,7 @@ export interface FirstAndLast {
   last: number;
 }
 
-/** What the restores took, and whether they lost anything. */
+/** How long the restores took, and whether they leaked anything. */
 export interface LoopResult {
   /** Name of the case. */
   case: string;

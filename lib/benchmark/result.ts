@@ -77,7 +77,7 @@ const resultSchema = z.object({
   samples: z.array(sampleSchema).min(1),
 });
 
-/** What the file says, its summaries counted anew from its samples. */
+/** The contents of the file, and summaries computed from its samples. */
 export type BenchmarkResult = z.infer<typeof resultSchema> & {
   /** Of each case, in the order of the cases. */
   summaries: CaseSummary[];

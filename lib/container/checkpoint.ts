@@ -30,7 +30,7 @@ import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 import { checkPath } from '../check.ts';
 
-/** Which container is checkpointed, and where to. */
+/** Which container is checkpointed, and where its checkpoint goes. */
 export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
   /** Name or id of the container. */
   name: string;

@@ -110,14 +110,14 @@ function softwareHint(machine: Machine): string {
   return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
 }
 
-async function examineLibrary(patient: Patient): Promise<MachineCheck> {
+async function checkLibrary(machine: Machine): Promise<MachineCheck> {
   const base = { id: 'cuda-driver', title: 'CUDA driver' };
   const named = machine.settings instanceof Error ? '' : machine.settings.settings.CRIU_CUDA_DRIVER;
   try {
     const driver = await openDriver(
-      patient.settings instanceof Error ? { path: '' } : { env: patient.system.env },
+      machine.settings instanceof Error ? { path: '' } : { env: machine.system.env },
     );
-    const software = driver.path.includes('/softcuda/') || named === softcudaLibrary(patient.system.env);
+    const software = driver.path.includes('/softcuda/') || named === softcudaLibrary(machine.system.env);
     return {
       ...base,
       status: 'ok',
@@ -179,9 +179,9 @@ async function checkModes(machine: Machine): Promise<MachineCheck[]> {
   ];
 }
 
-export const examineGpu: Examination = async (patient) => [
-  examineDevices(patient),
-  ...examineModule(patient),
-  await examineLibrary(patient),
-  ...(await examineModes(patient)),
+export const checkGpu: CheckFunction = async (machine) => [
+  checkDevices(machine),
+  ...checkModule(machine),
+  await checkLibrary(machine),
+  ...(await checkModes(machine)),
 ];

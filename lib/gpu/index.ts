@@ -7,7 +7,6 @@ export {
   MIN_DRIVER_VERSION,
   type BackendName,
   type Gpu,
-  type GpuMemory,
   type GpuProcess,
   type GpuReport,
   type ProcessState,
@@ -22,7 +21,7 @@ export {
   type RestoreStepOptions,
 } from './driver.ts';
 export { DriverError, ProcessStateError } from './driver-error.ts';
-export { listCudaProcesses, type CudaProcess, type DeviceUse } from './processes.ts';
+export { listCudaProcesses, type CudaProcess } from './processes.ts';
 export { parseDeviceMap, parseUuid, type DevicePair } from './uuid.ts';
 export {
   StateWatcher,

@@ -13,7 +13,6 @@ export type {
   Backend,
   BackendName,
   Gpu,
-  GpuMemory,
   GpuProcess,
   GpuReport,
   MemoryCalls,

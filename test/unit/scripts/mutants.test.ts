@@ -82,7 +82,7 @@ describe('sample', () => {
 describe('npm run mutants', () => {
   it.each([
     [['README.md'], 'README.md is not a .ts file of lib or a .c file of plugins-cuda'],
-    [['--max', '0'], '--max 0: accepted is a whole number above 0'],
+    [['--max', '0'], '--max 0: accepted: a whole number above 0'],
     [['--base', 'no-such-branch'], 'cannot compare with no-such-branch'],
     [['--no-such-option'], 'FILE…'],
   ])('refuses %j', async (words, message) => {
