@@ -105,7 +105,7 @@ function benchProgram(): string {
 
 /**
  * Measures this machine; takes about ten times as long as one copy of `size`.
- * @throws {@link EnvironmentError} the C parts are not built
+ * @throws `EnvironmentError` the C parts are not built
  */
 export async function measureLimits(options: LimitsOptions): Promise<Limits> {
   const program = benchProgram();
