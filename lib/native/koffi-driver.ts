@@ -77,9 +77,9 @@ export function koffiDriver(loader: Loader): (path: string) => Promise<OpenedDri
     const library = openFirst(loader, path);
     const version = readVersion(loader, library);
     const name = path === '' ? 'libcuda.so.1' : path;
-    const needed = `${MIN_DRIVER_VERSION}, that is driver 570, or newer is needed`;
+    const remedy = `install driver 570 (API ${MIN_DRIVER_VERSION}) or newer`;
     const cuda = loader.bind(library, cudaFunctions, (missing) =>
-      nativeFailure('open', `${name} has no ${missing} (driver API ${version}; ${needed})`, name, ENOSYS),
+      nativeFailure('open', `${name} has no ${missing} (driver API ${version}); ${remedy}`, name, ENOSYS),
     );
     const file = loader.fileOf(library, 'cuDriverGetVersion') ?? name;
     return { path: file, version, calls: driverCalls(cuda) };

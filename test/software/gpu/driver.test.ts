@@ -216,7 +216,7 @@ describe.each(backendNames)('through the %s', (backend) => {
         missing: [{ what: '/no/such/libcuda.so.1' }],
       });
       await expect(open('libm.so.6')).rejects.toMatchObject({
-        message: 'libm.so.6 has no cuInit (driver API 0; 12080, that is driver 570, or newer is needed)',
+        message: 'libm.so.6 has no cuInit (driver API 0); install driver 570 (API 12080) or newer',
         missing: [{ what: 'checkpoint calls of libm.so.6' }],
       });
       await expect(
@@ -233,7 +233,7 @@ describe.each(backendNames)('through the %s', (backend) => {
         const { listGpus, openDriver } = await import(process.argv[1]);
         const told = (error) => [error.code, error.missing?.[0].what, error.hint];
         console.log(JSON.stringify([await listGpus().catch(told), await openDriver().catch(told)]));`;
-      const library = join(projectRoot, 'dist', 'index.js');
+      const library = join(projectRoot, 'dist', 'api', 'gpu.js');
       const env = { CRIU_CUDA_DRIVER: '', CRIU_CUDA_NATIVE: options.backend };
       const words = ['--input-type=module', '-e', script, library];
       const { stdout, stderr } = await execResult(process.execPath, words, { env });
@@ -267,7 +267,7 @@ describe.each(backendNames)('through the %s', (backend) => {
         const driver = await openDriver({ backend: process.argv[3] });
         process.setuid(65534);
         await driver.state(Number(process.argv[2])).catch(({ code }) => console.log(code));`;
-      const library = join(projectRoot, 'dist', 'index.js');
+      const library = join(projectRoot, 'dist', 'api', 'gpu.js');
       const words = ['--input-type=module', '-e', script, library, String(workload.pid), options.backend];
       const { stdout, stderr } = await execResult(process.execPath, words);
       expect(stdout, stderr).toBe('ERR_DRIVER_OPERATING_SYSTEM');
