@@ -7,7 +7,8 @@
  * descriptors (SCM_RIGHTS) where it says so. Both ends are on the same host and
  * of the same version of the project: another version is refused.
  *
- * Service signal: the service thread has the comm CCR_SERVICE_COMM and waits for the
+ * Service signal: the service thread has the comm CCR_SERVICE_COMM, or CCR_SERVICE_COMM_GATED
+ * while the gate is closed, so that anyone can tell from outside; it waits for the
  * signal CCR_SERVICE_SIGNAL, sent to that thread alone (rt_tgsigqueueinfo),
  * whose value is an operation number N; it connects to `<run dir>/op-N.sock`,
  * says HELLO and does what it is told. It holds no connection at other times,
@@ -45,14 +46,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CCR_PROTOCOL_MAGIC   0x50524343u /* "CCRP" */
-#define CCR_PROTOCOL_VERSION 2u
-#define CCR_SERVICE_COMM     "criu-cuda-svc"
-#define CCR_SERVICE_SIGNAL   (SIGRTMAX - 2)
-#define CCR_OP_SOCKET_FORMAT "op-%u.sock"   /* in the run directory; %u is the operation */
-#define CCR_OP_PID_SHIFT     10		    /* an operation is its pool's pid << 10, and a number */
-#define CCR_POOL_SOCKET	     "pool.sock"    /* of the daemon, for plugins */
-#define CCR_CONTROL_SOCKET   "control.sock" /* the same, for people; see pool/control.c */
+#define CCR_PROTOCOL_MAGIC     0x50524343u /* "CCRP" */
+#define CCR_PROTOCOL_VERSION   2u
+#define CCR_SERVICE_COMM       "criu-cuda-svc"
+#define CCR_SERVICE_COMM_GATED "criu-cuda-gated" /* the kernel keeps 15 characters */
+#define CCR_SERVICE_SIGNAL     (SIGRTMAX - 2)
+#define CCR_OP_SOCKET_FORMAT   "op-%u.sock" /* in the run directory; %u is the operation */
+#define CCR_OP_PID_SHIFT       10	    /* an operation is its pool's pid << 10, and a number */
+#define CCR_POOL_SOCKET	       "pool.sock"  /* of the daemon, for plugins */
+#define CCR_CONTROL_SOCKET     "control.sock" /* the same, for people; see pool/control.c */
 
 #define CCR_MAX_DEVICES	      64
 #define CCR_HANDLES_A_MESSAGE 64 /* fds of one packet, under the kernel's 253 */

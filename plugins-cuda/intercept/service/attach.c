@@ -4,7 +4,6 @@
  * mapped; until then, any failure unmaps everything again and the thread waits
  * for the next signal.
  */
-#include "intercept/gate/gate.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
 #include "common/protocol/message.h"
@@ -234,7 +233,7 @@ void ccr__attach(struct ccr__connection *connection, enum ccr_attach_mode mode)
 		ccr__connection_fail(connection, ret, a.result, a.what);
 		return;
 	}
-	ccr__gate_open();
+	ccr__service_open_gate();
 	ccr_message_init(&connection->message, CCR_MSG_DONE, connection->operation);
 	ccr_message_send(connection->socket, &connection->message, NULL, 0);
 }

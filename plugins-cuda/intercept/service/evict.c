@@ -264,7 +264,7 @@ void ccr__evict(struct ccr__connection *connection, uint32_t timeout_ms)
 		ret = evict_quiet(&e);
 		ccr__memory_unlock();
 		if (ret)
-			ccr__gate_open();
+			ccr__service_open_gate();
 	}
 	if (ret) {
 		ccr__connection_fail(connection, ret, e.result, e.what);

@@ -142,6 +142,24 @@ static int synchronize(uint64_t deadline_ns, CUresult *result)
 	return ret ? ret : *result == CUDA_SUCCESS ? 0 : -EIO;
 }
 
+/* The name changes first, so that it is right when a call of the program blocks or continues. */
+int ccr__service_close_gate(uint64_t deadline_ns)
+{
+	int ret;
+
+	pthread_setname_np(pthread_self(), CCR_SERVICE_COMM_GATED);
+	ret = ccr__gate_close(deadline_ns);
+	if (ret)
+		pthread_setname_np(pthread_self(), CCR_SERVICE_COMM);
+	return ret;
+}
+
+void ccr__service_open_gate(void)
+{
+	pthread_setname_np(pthread_self(), CCR_SERVICE_COMM);
+	ccr__gate_open();
+}
+
 static int close_without_captures(uint64_t deadline_ns)
 {
 	for (;;) {
@@ -151,13 +169,13 @@ static int close_without_captures(uint64_t deadline_ns)
 		while ((captures = __atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST)))
 			if (ccr__futex_wait(&ccr__nr_captures, captures, deadline_ns))
 				return -EBUSY;
-		ret = ccr__gate_close(deadline_ns);
+		ret = ccr__service_close_gate(deadline_ns);
 		if (ret)
 			return ret;
 		/* A capture may have begun before; it cannot end while the gate is closed. */
 		if (!__atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST))
 			return 0;
-		ccr__gate_open();
+		ccr__service_open_gate();
 	}
 }
 
@@ -178,6 +196,6 @@ int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 		return 0;
 	}
 	*what = ret == -ETIMEDOUT ? "work on a device does not end" : "cuCtxSynchronize";
-	ccr__gate_open();
+	ccr__service_open_gate();
 	return ret;
 }

@@ -9,6 +9,13 @@
 /* Starts the thread, once in a process. Returns 0 or -errno. */
 int ccr__service_start(void);
 
+/*
+ * quiesce.c: close and open the gate. Only the service thread calls them, and its name says whether
+ * the gate is closed. close returns what ccr__gate_close returns.
+ */
+int ccr__service_close_gate(uint64_t deadline_ns);
+void ccr__service_open_gate(void);
+
 /* quiesce.c: closes the gate when nothing runs on any device. Returns 0, or -errno with the gate
  * open and the reason in `what` and `result`. */
 int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what);

@@ -28,7 +28,10 @@ static bool is_service(int task_dir, const char *tid)
 		return false;
 	len = read(fd, comm, sizeof(comm) - 1);
 	close(fd);
-	return len == sizeof(CCR_SERVICE_COMM) && !strncmp(comm, CCR_SERVICE_COMM "\n", len);
+	if (len <= 0)
+		return false;
+	comm[len] = '\0';
+	return !strcmp(comm, CCR_SERVICE_COMM "\n") || !strcmp(comm, CCR_SERVICE_COMM_GATED "\n");
 }
 
 pid_t ccr__service_thread(pid_t pid)

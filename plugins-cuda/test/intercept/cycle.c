@@ -50,7 +50,8 @@ static void evict_and_check(void)
 	CHECK(!r.error && r.last_type == CCR_MSG_DONE);
 	CHECK(r.nspid == getpid() && r.state == CCR_SERVICE_RESIDENT);
 	CHECK(r.nr_handles == NR_MOVED && r.bytes == moved_bytes());
-	/* Only the pool has references now, so dropping them frees the memory. */
+	CHECK(is_shown_gated());
+	/* The pool has the only references now: dropping them frees the memory. */
 	pool_commit();
 	CHECK(pool_free_bytes() == before + moved_bytes());
 }
@@ -72,6 +73,7 @@ static void modes(void)
 		r = pool_attach(all[i], SOURCE_IMAGE, BREAK_NEVER);
 		CHECK(!r.error && r.last_type == CCR_MSG_DONE && r.state == CCR_SERVICE_EVICTED);
 		verify_all();
+		CHECK(!is_shown_gated());
 		CHECK(pool_free_bytes() == before - moved_bytes());
 		/* The memory must be writable, too. */
 		fill(at[2], sizes[2], 77);
@@ -106,6 +108,7 @@ static void breaks_of_evict(void)
 		/* The gate opens again as soon as the service thread notices, so calls work. */
 		verify_all();
 		CHECK(pool_free_bytes() == before);
+		CHECK(!is_shown_gated());
 	}
 }
 
@@ -125,6 +128,7 @@ static void breaks_of_attach(void)
 		CHECK(r.state == CCR_SERVICE_EVICTED);
 		if (all[i / 2] == FORGET_ONE)
 			CHECK(r.last_type == CCR_MSG_FAILED && r.error == -ENODATA);
+		CHECK(is_shown_gated());
 	}
 	/* Memory that was mapped before the break is unmapped again, so it is still evicted. */
 	r = pool_evict(1000, BREAK_NEVER);

@@ -208,6 +208,11 @@ bool holds(CUdeviceptr at, size_t bytes, uint32_t seed)
 	return same;
 }
 
+static bool is_service(const char *comm)
+{
+	return !strcmp(comm, CCR_SERVICE_COMM "\n") || !strcmp(comm, CCR_SERVICE_COMM_GATED "\n");
+}
+
 pid_t service_tid(pid_t pid)
 {
 	char path[64], comm[32];
@@ -225,7 +230,7 @@ pid_t service_tid(pid_t pid)
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		if (fgets(comm, sizeof(comm), file) && !strcmp(comm, CCR_SERVICE_COMM "\n")) {
+		if (fgets(comm, sizeof(comm), file) && is_service(comm)) {
 			CHECK(!found);
 			found = atoi(entry->d_name);
 		}
@@ -233,6 +238,18 @@ pid_t service_tid(pid_t pid)
 	}
 	closedir(dir);
 	return found;
+}
+
+bool is_shown_gated(void)
+{
+	char path[64], comm[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/comm", service_tid(getpid()));
+	file = fopen(path, "re");
+	CHECK(file && fgets(comm, sizeof(comm), file));
+	fclose(file);
+	return !strcmp(comm, CCR_SERVICE_COMM_GATED "\n");
 }
 
 void signal_service(pid_t pid, uint32_t operation)

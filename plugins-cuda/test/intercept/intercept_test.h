@@ -97,6 +97,8 @@ void fill(CUdeviceptr at, size_t bytes, uint32_t seed);
 bool holds(CUdeviceptr at, size_t bytes, uint32_t seed);
 
 pid_t service_tid(pid_t pid);
+/* Whether the name of this process's service thread says that the gate is closed. */
+bool is_shown_gated(void);
 void signal_service(pid_t pid, uint32_t operation);
 const char *run_dir(void);
 

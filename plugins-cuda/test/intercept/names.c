@@ -90,7 +90,9 @@ static pid_t service(void)
 
 		snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", entry->d_name);
 		file = fopen(path, "re");
-		if (file && fgets(comm, sizeof(comm), file) && !strcmp(comm, CCR_SERVICE_COMM "\n"))
+		if (file && fgets(comm, sizeof(comm), file) &&
+		    (!strcmp(comm, CCR_SERVICE_COMM "\n") ||
+		     !strcmp(comm, CCR_SERVICE_COMM_GATED "\n")))
 			found = atoi(entry->d_name);
 		if (file)
 			fclose(file);
