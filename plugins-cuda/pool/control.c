@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The control socket: the client sends one line, and gets one line of JSON back before it closes.
- *   status                          what is warm, resident and counted
+ *   status                          what is warm, in progress, resident and counted
+ *   contexts                        only contexts and operations; asks the driver nothing
  *   prefetch DIR [golden]           replies when every image of DIR is resident
  *   drop DIR|* [force]              `force`: including golden images
  *   golden DIR on|off
@@ -22,6 +23,7 @@
 #include "pool/device/device.h"
 #include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
+#include "pool/session/operations.h"
 
 #define MAX_LINE	(3 * PATH_MAX + 64) /* with every byte of the path encoded */
 #define LINE_TIMEOUT_MS 10000
@@ -87,22 +89,60 @@ static void print_error(FILE *out, int ret, const char *text)
 		ccr_status_quoted(quoted, sizeof(quoted), text));
 }
 
+static void print_uuid(FILE *out, int device)
+{
+	const uint8_t *u = (const uint8_t *)pool.uuids[device].bytes;
+
+	fputs("\"uuid\":\"GPU-", out);
+	for (int b = 0; b < 16; b++)
+		fprintf(out, "%s%02x", b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "", u[b]);
+	fputc('"', out);
+}
+
 static void print_devices(FILE *out)
 {
 	for (int i = 0; i < pool.nr_devices; i++) {
-		const uint8_t *u = (const uint8_t *)pool.uuids[i].bytes;
 		size_t free_bytes = 0, total_bytes = 0;
 		char name[128] = "";
 
 		pool_device_memory(i, &free_bytes, &total_bytes);
 		pool.cuda.cuDeviceGetName(name, sizeof(name), i);
-		fprintf(out, "%s{\"name\":\"%s\",\"uuid\":\"GPU-", i ? "," : "", name);
-		for (int b = 0; b < 16; b++)
-			fprintf(out, "%s%02x", b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "",
-				u[b]);
-		fprintf(out, "\",\"total_bytes\":%zu,\"free_bytes\":%zu,\"resident_bytes\":%llu}",
+		fprintf(out, "%s{\"name\":\"%s\",", i ? "," : "", name);
+		print_uuid(out, i);
+		fprintf(out, ",\"total_bytes\":%zu,\"free_bytes\":%zu,\"resident_bytes\":%llu}",
 			total_bytes, free_bytes, (unsigned long long)resident_bytes_on(i));
 	}
+}
+
+/* The pool's primary contexts, the threads that serve all of them, and the operations in progress.
+ */
+static void print_work(FILE *out)
+{
+	uint64_t staging_bytes;
+	const char *comma = "";
+	uint32_t streams;
+
+	engine_size(&streams, &staging_bytes);
+	fprintf(out, "\"streams\":%u,\"staging_bytes\":%llu,\"contexts\":[", streams,
+		(unsigned long long)staging_bytes);
+	for (int i = 0; i < pool.nr_devices; i++) {
+		if (!pool_device_is_in_use(i))
+			continue;
+		fprintf(out, "%s{", comma);
+		print_uuid(out, i);
+		fprintf(out, ",\"memory_bytes\":%llu}",
+			(unsigned long long)atomic_load(&pool.memory_bytes[i]));
+		comma = ",";
+	}
+	fputs("],\"operations\":", out);
+	operations_print(out);
+}
+
+static void print_contexts(FILE *out)
+{
+	fprintf(out, "{\"version\":\"%s\",\"pid\":%d,", CCR_VERSION, getpid());
+	print_work(out);
+	fputc('}', out);
 }
 
 static void print_status(FILE *out)
@@ -111,7 +151,9 @@ static void print_status(FILE *out)
 		CCR_VERSION, getpid(), pool.driver.version, (unsigned long long)resident_budget());
 	fputs("\"devices\":[", out);
 	print_devices(out);
-	fputs("],\"images\":", out);
+	fputs("],", out);
+	print_work(out);
+	fputs(",\"images\":", out);
 	resident_print(out);
 	fputs(",\"counters\":{", out);
 #define COUNTER(name, comma) \
@@ -162,6 +204,8 @@ static void answer(FILE *out, char **words)
 		dir = real;
 	if (is_word(verb, "status") && !dir)
 		print_status(out);
+	else if (is_word(verb, "contexts") && !dir)
+		print_contexts(out);
 	else if (is_word(verb, "prefetch") && dir && (!option || is_word(option, "golden")))
 		prefetch(out, dir, option);
 	else if (is_word(verb, "drop") && dir && (!option || is_word(option, "force")))
@@ -171,7 +215,8 @@ static void answer(FILE *out, char **words)
 		print_count(out, "marked", resident_mark(dir, is_word(option, "on")));
 	else
 		print_error(out, -EINVAL,
-			    "accepted: status | prefetch DIR [golden] | drop DIR|* [force] | "
+			    "accepted: status | contexts | prefetch DIR [golden] | drop DIR|* "
+			    "[force] | "
 			    "golden DIR on|off");
 }
 

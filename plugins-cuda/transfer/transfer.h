@@ -104,6 +104,9 @@ CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **o
 CUDA_PARALLEL_API const struct cuda_parallel_config *
 cuda_parallel_engine_config(const struct cuda_parallel_engine *engine);
 
+/* Host bytes of its staging buffers. */
+uint64_t cuda_parallel_engine_staging(const struct cuda_parallel_engine *engine);
+
 /* Ends the threads and frees the engine. No job may be running. NULL is fine. */
 CUDA_PARALLEL_API void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine);
 

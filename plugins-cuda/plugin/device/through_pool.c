@@ -147,7 +147,8 @@ int ccr__memory_roll_back(struct task *task)
 
 	if (!task->operation)
 		return 0;
-	ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}", task->pid);
+	ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}",
+		       task->pid, task->operation);
 	task->is_awaited = true;
 	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, 0);
 	if (!ret)
@@ -262,8 +263,9 @@ int ccr__memory_attach(struct task *task)
 	if (!ret)
 		ret = ccr__memory_signal(task);
 	if (!ret) /* readers of the status file then expect the pool's "attach" line */
-		ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d}",
-			       task->pid);
+		ccr_status_add(&ccr__plugin.status,
+			       "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}", task->pid,
+			       task->operation);
 	return ret;
 }
 

@@ -91,6 +91,16 @@ int pool_device_use(int device)
 	return ret ? ret : CALL(cuCtxSetCurrent, pool.contexts[device]);
 }
 
+bool pool_device_is_in_use(int device)
+{
+	bool is_in_use;
+
+	pthread_mutex_lock(&context_lock);
+	is_in_use = pool.contexts[device];
+	pthread_mutex_unlock(&context_lock);
+	return is_in_use;
+}
+
 int pool_device_find(const uint8_t uuid[16])
 {
 	for (int i = 0; i < pool.nr_devices; i++)
@@ -184,10 +194,18 @@ void held_unmap_all(struct held_list *list)
 	list->nr_arenas = 0;
 }
 
+static int counted(const struct held *held, int ret)
+{
+	if (!ret)
+		atomic_fetch_add(&pool.memory_bytes[held->device], held->size);
+	return ret;
+}
+
 int held_import(struct held *held)
 {
-	return CALL(cuMemImportFromShareableHandle, &held->handle, (void *)(intptr_t)held->fd,
-		    CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+	return counted(held,
+		       CALL(cuMemImportFromShareableHandle, &held->handle,
+			    (void *)(intptr_t)held->fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
 }
 
 int held_create(struct held *held)
@@ -198,7 +216,7 @@ int held_create(struct held *held)
 		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = held->device},
 	};
 
-	return CALL(cuMemCreate, &held->handle, held->size, &prop, 0);
+	return counted(held, CALL(cuMemCreate, &held->handle, held->size, &prop, 0));
 }
 
 int held_export(struct held *held)
@@ -206,6 +224,13 @@ int held_export(struct held *held)
 	return held->fd >= 0 ? 0
 			     : CALL(cuMemExportToShareableHandle, &held->fd, held->handle,
 				    CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+}
+
+void held_release(struct held *held)
+{
+	CALL(cuMemRelease, held->handle);
+	atomic_fetch_sub(&pool.memory_bytes[held->device], held->size);
+	held->handle = 0;
 }
 
 void held_free_all(struct held_list *list)
@@ -216,7 +241,7 @@ void held_free_all(struct held_list *list)
 
 		if (!held->handle) /* planned, not created yet */
 			continue;
-		CALL(cuMemRelease, held->handle);
+		held_release(held);
 		if (held->fd >= 0)
 			close(held->fd);
 	}

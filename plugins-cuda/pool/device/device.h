@@ -47,6 +47,8 @@ void pool_device_begin(void);
 int pool_device_wait(char *error, size_t size);
 /* Retains the primary context of a device and makes it current in this thread. */
 int pool_device_use(int device);
+/* Whether the pool has a context on a device. */
+bool pool_device_is_in_use(int device);
 /* Ordinal of the device with this UUID, or -ENODEV. */
 int pool_device_find(const uint8_t uuid[16]);
 /* Free and total bytes of a device. */
@@ -64,6 +66,8 @@ int held_export(struct held *held);
  */
 int held_map_all(struct held_list *list);
 void held_unmap_all(struct held_list *list);
+/* Drops our reference to the memory of one entry; its descriptor stays open. */
+void held_release(struct held *held);
 /* Drops our references; the driver frees memory when its last reference is gone. */
 void held_free_all(struct held_list *list);
 

@@ -28,6 +28,8 @@ struct pool {
 	int nr_devices;
 	CUcontext contexts[CCR_MAX_DEVICES];
 	CUuuid uuids[CCR_MAX_DEVICES];
+	/* Physical memory that the pool has references to, created or imported. */
+	atomic_ullong memory_bytes[CCR_MAX_DEVICES];
 	struct {
 		atomic_ullong dumps, restores, roll_backs, reused, loads, prefetches, holds,
 			evictions, failures, bytes_saved, bytes_attached;

@@ -33,6 +33,14 @@ struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *eng
 	return config;
 }
 
+void engine_size(uint32_t *streams, uint64_t *staging_bytes)
+{
+	pthread_mutex_lock(&lock);
+	*streams = the_engine ? cuda_parallel_engine_config(the_engine)->streams : 0;
+	*staging_bytes = the_engine ? cuda_parallel_engine_staging(the_engine) : 0;
+	pthread_mutex_unlock(&lock);
+}
+
 struct copy_options engine_own_options(void)
 {
 	return (struct copy_options){.streams = pool.settings.streams,

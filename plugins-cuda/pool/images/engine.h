@@ -18,6 +18,12 @@ struct copy_options {
 	struct ccr_device_map map;
 };
 
+/* Progress of a copy. The copying threads write it, any thread may read it. */
+struct copy_progress {
+	atomic_ullong done_bytes, total_bytes;
+	atomic_bool is_complete, is_failed; /* one of them is set when the copy ends */
+};
+
 /*
  * The only engine of the process. The first call creates it for `devices` with
  * the streams and chunk size of `options`; later calls return the same one.
@@ -28,6 +34,11 @@ int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *
 /* The engine's configuration with verify and io of `options`. */
 struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *engine,
 					  const struct copy_options *options);
+/*
+ * The number of its threads, which share all devices in use, and the host bytes of their staging
+ * buffers; both 0 before the first engine_get.
+ */
+void engine_size(uint32_t *streams, uint64_t *staging_bytes);
 /* The options in the pool's own settings. */
 struct copy_options engine_own_options(void);
 

@@ -50,6 +50,14 @@ static void range_ready(void *argument, uint32_t range)
 	pthread_mutex_unlock(&load->lock);
 }
 
+static void progressed(void *argument, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct load *load = argument;
+
+	(void)total_bytes;
+	atomic_store(&load->copied.done_bytes, done_bytes);
+}
+
 static int find_devices(struct load *load)
 {
 	const struct ccr_image *image = load->image;
@@ -81,6 +89,7 @@ static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 	if (ret)
 		return ret;
 	load->job.ready = range_ready;
+	load->job.progress = progressed;
 	load->job.argument = load;
 	load->job.config = &config;
 	ret = cuda_parallel_restore_memory(engine, load->image, ranges, load->list.nr, &load->job);
@@ -144,6 +153,7 @@ static void *load_thread(void *argument)
 	load->ms = now_ms() - start;
 	load->result = ret;
 	load->ended = true;
+	atomic_store(ret ? &load->copied.is_failed : &load->copied.is_complete, true);
 	pthread_cond_broadcast(&load->progress);
 	pthread_mutex_unlock(&load->lock);
 	return NULL;
@@ -167,6 +177,7 @@ static int plan(struct load *load)
 
 		ret = held_add(&load->list, &held);
 	}
+	atomic_store(&load->copied.total_bytes, load->list.bytes);
 	load->ready = calloc(load->list.nr + 1, sizeof(*load->ready));
 	return load->ready ? ret : -ENOMEM;
 }
@@ -214,6 +225,9 @@ struct load *load_of_held(pid_t image_pid, struct held_list *list)
 	memset(load->ready, true, list->nr + 1);
 	load->ended = true;
 	load->list = *list;
+	atomic_store(&load->copied.done_bytes, list->bytes);
+	atomic_store(&load->copied.total_bytes, list->bytes);
+	atomic_store(&load->copied.is_complete, true);
 	memset(list, 0, sizeof(*list));
 	return load;
 }

@@ -19,6 +19,7 @@ struct load {
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
 	bool *ready; /* per entry of `list` */
+	struct copy_progress copied;
 	bool ended;
 	int result; /* valid once `ended` */
 	double ms;  /* from open to the last byte on the device; 0 if it never left */

@@ -13,6 +13,7 @@ struct save {
 	pid_t image_pid;
 	const struct held_list *list;
 	struct copy_options options;
+	struct copy_progress *copied;
 	save_ended ended;
 	void *argument;
 	pthread_t thread;
@@ -62,6 +63,14 @@ static int describe(struct ccr_image_writer *writer, const struct held_list *lis
 	return ret;
 }
 
+static void progressed(void *argument, uint64_t done_bytes, uint64_t total_bytes)
+{
+	const struct save *save = argument;
+
+	(void)total_bytes;
+	atomic_store(&save->copied->done_bytes, done_bytes);
+}
+
 static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		       struct cuda_parallel_range *ranges)
 {
@@ -80,6 +89,8 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		return ret;
 	ret = describe(writer, save->list, ranges);
 	save->job.config = &config;
+	save->job.progress = progressed;
+	save->job.argument = save;
 	if (!ret)
 		ret = cuda_parallel_dump_memory(engine, writer, ranges, save->list->nr, &save->job);
 	if (!ret)
@@ -119,7 +130,8 @@ static void *save_thread(void *argument)
 }
 
 struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list *list,
-			const struct copy_options *options, save_ended ended, void *argument)
+			const struct copy_options *options, struct copy_progress *copied,
+			save_ended ended, void *argument)
 {
 	struct save *save = calloc(1, sizeof(*save));
 
@@ -128,6 +140,8 @@ struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list 
 	save->image_pid = image_pid;
 	save->list = list;
 	save->options = *options;
+	save->copied = copied;
+	atomic_store(&copied->total_bytes, list->bytes);
 	save->ended = ended;
 	save->argument = argument;
 	save->images_dir = fcntl(images_dir, F_DUPFD_CLOEXEC, 0);

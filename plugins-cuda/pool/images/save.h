@@ -11,11 +11,12 @@ typedef void (*save_ended)(void *argument, int result, const char *error, double
 
 /*
  * Starts a thread that writes `list` as the GPU image of `image_pid`. The list
- * must stay mapped until save_end. NULL when out of memory; then `ended` is not
- * called.
+ * must stay mapped until save_end, and `copied` is kept up to date until then.
+ * NULL when out of memory; then `ended` is not called.
  */
 struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list *list,
-			const struct copy_options *options, save_ended ended, void *argument);
+			const struct copy_options *options, struct copy_progress *copied,
+			save_ended ended, void *argument);
 /* Cancels the save if it is still running, which leaves no file of the image, and frees it. */
 void save_end(struct save *save);
 

@@ -164,7 +164,7 @@ static int take_handles(const struct ccr_message *message, const int *fds, int n
 			ret = held_add(list, &held);
 			if (!ret)
 				continue;
-			pool.cuda.cuMemRelease(held.handle);
+			held_release(&held);
 		}
 		close(fds[i]);
 	}

@@ -60,6 +60,24 @@ struct op_process *op_process_new(struct session *session, pid_t pid)
 	return process;
 }
 
+/* Lists the operation, or changes its state. */
+static void begin(struct op_process *process, const struct ccr_message *request,
+		  enum operation_state state)
+{
+	struct operation *operation = &process->operation;
+
+	if (!operation->is_listed)
+		*operation = (struct operation){
+			.is_restore = process->load,
+			.number = process->op_socket.operation,
+			.pid = process->peer_pid,
+			.image_pid = process->load ? process->load->image_pid : process->image_pid,
+			.criu = request->op.criu,
+			.progress = process->load ? &process->load->copied : &process->copied,
+		};
+	operation_begin(operation, state);
+}
+
 struct op_process *op_process_find(const struct session *session, uint32_t operation)
 {
 	struct op_process *process = session->processes;
@@ -106,6 +124,7 @@ static void saved(void *argument, int result, const char *error, double ms)
 	/* Wait until criu was told that the memory is held, or why it is not. */
 	pthread_mutex_lock(&process->evicting);
 	process->is_saved = !result;
+	operation_change(&process->operation, result ? OPERATION_FAILED : OPERATION_HELD);
 	if (!process->is_refused)
 		evict_ended(process, result, error, ms);
 	pthread_mutex_unlock(&process->evicting);
@@ -149,8 +168,9 @@ static int take_over(struct op_process *process, int connection, const struct cc
 		return ret;
 	/* The application unmaps while we map. */
 	if (!held_map_all(&process->list))
-		process->save = save_begin(process->session->images_dir, process->image_pid,
-					   &process->list, &options, saved, process);
+		process->save =
+			save_begin(process->session->images_dir, process->image_pid, &process->list,
+				   &options, &process->copied, saved, process);
 	return interceptor_finish_evict(connection, error, size);
 }
 
@@ -179,28 +199,38 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 	int ret;
 
 	process->image_pid = request->op.image_pid;
+	begin(process, request, OPERATION_EVICTING);
+	ccr_status_add(&process->session->status,
+		       "{\"event\":\"evicting\",\"pid\":%d,\"operation\":%u}", process->pid,
+		       process->op_socket.operation);
 	session_reply(process->session, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
 	pthread_mutex_lock(&process->evicting);
 	ret = take_out(process, request, error, sizeof(error));
 	process->wait_ms = now_ms() - start;
 	process->is_refused = ret;
-	if (!ret)
+	if (!ret) {
+		operation_change(&process->operation, OPERATION_SAVING);
 		send_done(process, CCR_MSG_OP_HELD, 0, "", 0);
+	}
 	pthread_mutex_unlock(&process->evicting);
 	if (ret) { /* the application kept its own references */
+		operation_end(&process->operation);
 		end_save(process);
 		held_free_all(&process->list);
 		evict_ended(process, ret, error, 0);
 		return;
 	}
-	if (!process->save)
-		evict_ended(process, -EIO, "cannot map the memory to copy it", 0);
+	if (process->save)
+		return;
+	operation_change(&process->operation, OPERATION_FAILED);
+	evict_ended(process, -EIO, "cannot map the memory to copy it", 0);
 }
 
 void op_process_commit(struct op_process *process, bool hold)
 {
 	if (process->has_thread)
 		return;
+	operation_end(&process->operation);
 	end_save(process);
 	if (hold && process->is_saved) {
 		const int ret = prefetch_hold(process->session->images_dir, process->image_pid,
@@ -252,6 +282,8 @@ static int give(struct op_process *process, char *error, size_t size)
 		return connection;
 	}
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
+		if (process->load)
+			operation_change(&process->operation, OPERATION_ATTACHING);
 		ret = interceptor_begin_attach(connection, process->op_socket.operation,
 					       process->mode);
 		if (!ret)
@@ -302,6 +334,7 @@ static void *give_thread(void *argument)
 		       "3f,\"reason\":\"%s\"}",
 		       process->pid, ret, now_ms() - start, process->load ? process->load->ms : 0.0,
 		       ccr_status_quoted(quoted, sizeof(quoted), error));
+	operation_end(&process->operation);
 	op_socket_close(&process->op_socket);
 	held_free_all(&process->list);
 	process->given = ret;
@@ -317,11 +350,12 @@ void op_process_again(const struct op_process *process)
 			      process->given, "");
 }
 
-int op_process_give(struct op_process *process)
+int op_process_give(struct op_process *process, const struct ccr_message *request)
 {
 	int ret;
 
 	end_save(process);
+	begin(process, request, process->load ? OPERATION_LOADING : OPERATION_RETURNING);
 	ret = pthread_create(&process->thread, NULL, give_thread, process);
 	process->has_thread = !ret;
 	return -ret;
@@ -340,6 +374,7 @@ void op_process_free(struct op_process *process)
 {
 	if (process->has_thread)
 		pthread_join(process->thread, NULL);
+	operation_end(&process->operation);
 	end_save(process);
 	op_socket_close(&process->op_socket);
 	held_free_all(&process->list);

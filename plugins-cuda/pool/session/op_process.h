@@ -6,6 +6,7 @@
 #include "pool/images/load.h"
 #include "pool/images/save.h"
 #include "pool/session/interceptor.h"
+#include "pool/session/operations.h"
 #include "pool/session/session.h"
 
 /* One process of an operation, and its memory. */
@@ -27,6 +28,8 @@ struct op_process {
 	bool has_thread; /* it returns the memory */
 	atomic_bool is_given;
 	int given; /* the result that was sent, once is_given */
+	struct operation operation;
+	struct copy_progress copied; /* how far `save` is */
 };
 
 /*
@@ -39,7 +42,7 @@ struct op_process *op_process_find(const struct session *session, uint32_t opera
 /* Takes the memory over (up to DONE). The save continues in a thread and answers OP_RESULT. */
 void op_process_evict(struct op_process *process, const struct ccr_message *request);
 /* Starts a thread that gives the process its memory and answers OP_GIVEN. Returns 0 or -errno. */
-int op_process_give(struct op_process *process);
+int op_process_give(struct op_process *process, const struct ccr_message *request);
 /* The process is gone: drops its memory, or keeps it for the next restore. */
 void op_process_commit(struct op_process *process, bool hold);
 /* Answers a repeated request to return the memory, unless the thread is still going to. */

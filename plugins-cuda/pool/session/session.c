@@ -50,7 +50,7 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 	}
 	process->mode = CCR_ATTACH_AUTO;
 	process->is_again = process->is_refused; /* then it kept its memory */
-	if (op_process_give(process))
+	if (op_process_give(process, request))
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -EAGAIN,
 			      "cannot start the thread that returns device memory");
 }
@@ -74,7 +74,7 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 					  error, sizeof(error));
 	if (ret)
 		refuse(s, 0, ret, error);
-	else if (op_process_give(process))
+	else if (op_process_give(process, request))
 		refuse(s, 0, -EAGAIN, "cannot start the thread that returns device memory");
 	else
 		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
@@ -107,7 +107,7 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 	return load ? load : load_begin(s->images_dir, image_pid, options, error, size);
 }
 
-static int want(struct session *s, pid_t image_pid, const struct copy_options *options,
+static int want(struct session *s, pid_t criu, pid_t image_pid, const struct copy_options *options,
 		struct summary *summary, char *error, size_t size)
 {
 	const uint32_t golden_before = summary->golden;
@@ -123,6 +123,13 @@ static int want(struct session *s, pid_t image_pid, const struct copy_options *o
 	wanted->is_golden = summary->golden > golden_before;
 	wanted->next = s->wanted;
 	s->wanted = wanted;
+	wanted->operation = (struct operation){
+		.is_restore = true,
+		.image_pid = image_pid,
+		.criu = criu,
+		.progress = &wanted->load->copied,
+	};
+	operation_begin(&wanted->operation, OPERATION_LOADING);
 	return 0;
 }
 
@@ -141,7 +148,7 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 	int ret = s->images_dir < 0 ? -EBADF : load_list_images(s->images_dir, &pids, &nr);
 
 	for (size_t i = 0; !ret && i < nr; i++)
-		ret = want(s, pids[i], &options, &summary, text, sizeof(text));
+		ret = want(s, request->op.criu, pids[i], &options, &summary, text, sizeof(text));
 	free(pids);
 	if (ret && !*text)
 		snprintf(text, sizeof(text), "%s", strerror(-ret));
@@ -155,18 +162,19 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 
 static void op_attach(struct session *s, const struct ccr_message *request)
 {
-	const struct wanted *wanted = s->wanted;
+	struct wanted *wanted = s->wanted;
 	struct op_process *process;
 
 	while (wanted && wanted->load->image_pid != request->op.image_pid)
 		wanted = wanted->next;
 	process = wanted ? op_process_new(s, request->op.pid) : NULL;
 	if (process) {
+		operation_end(&wanted->operation);
 		process->load = load_ref(wanted->load);
 		process->is_again = request->op.again;
 		process->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
 	}
-	if (!process || op_process_give(process))
+	if (!process || op_process_give(process, request))
 		refuse(s, 0, -ENOENT, "no GPU image was loaded for this process");
 	else
 		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
@@ -244,6 +252,7 @@ static void session_end(struct session *s, bool is_abandoned)
 		struct wanted *wanted = s->wanted;
 
 		s->wanted = wanted->next;
+		operation_end(&wanted->operation);
 		load_put(wanted->load);
 		free(wanted);
 	}

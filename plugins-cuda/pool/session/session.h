@@ -4,12 +4,14 @@
 #define CCR_POOL_SESSION_H
 
 #include "pool/images/load.h"
+#include "pool/session/operations.h"
 
 /* An image that this run restores. */
 struct wanted {
 	struct wanted *next;
 	struct load *load;
-	bool is_golden; /* shared with other restores: copied, never given away */
+	bool is_golden;		    /* shared with other restores: copied, never given away */
+	struct operation operation; /* listed until a process asks for it */
 };
 
 struct session {

@@ -119,6 +119,15 @@ cuda_parallel_engine_config(const struct cuda_parallel_engine *engine)
 	return &engine->config;
 }
 
+uint64_t cuda_parallel_engine_staging(const struct cuda_parallel_engine *engine)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < engine->nr_workers; i++)
+		bytes += engine->workers[i].staging_bytes;
+	return bytes;
+}
+
 void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine)
 {
 	if (!engine)
