@@ -14,6 +14,7 @@
         "native/libc.cc",
         "native/nvml.cc",
         "native/nvml_query.cc",
+        "native/probe.cc",
         "native/process_memory.cc",
         "native/readable.cc",
         "native/smaps.cc",

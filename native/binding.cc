@@ -6,13 +6,14 @@
 #include "driver.h"
 #include "libc.h"
 #include "nvml_query.h"
+#include "probe.h"
 #include "process_memory.h"
 
 namespace
 {
 
 // Raised with every change of what is exported; lib/native/addon.ts expects the same number.
-constexpr int kInterfaceVersion = 2;
+constexpr int kInterfaceVersion = 3;
 
 Napi::Object Init(Napi::Env env, Napi::Object exports)
 {
@@ -21,6 +22,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports)
 	ccr::AddDriver(env, exports);
 	ccr::AddLibc(env, exports);
 	ccr::AddNvml(env, exports);
+	ccr::AddProbe(env, exports);
 	ccr::AddProcessMemory(env, exports);
 	return exports;
 }

@@ -3,7 +3,9 @@
 
 #include <climits>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -220,6 +222,8 @@ class Processes : public Query
 				process.Set("usedBytes", env.Null());
 			else
 				process.Set("usedBytes", static_cast<double>(info.usedGpuMemory));
+			process.Set("gpuInstanceId", IdOrNull(env, info.gpuInstanceId));
+			process.Set("computeInstanceId", IdOrNull(env, info.computeInstanceId));
 			list.Set(i, process);
 		}
 		return list;
@@ -228,20 +232,42 @@ class Processes : public Query
       protected:
 	void Ask() override
 	{
-		for (unsigned int i = 0, count = Count(); i < count; i++) {
-			NvmlDevice device = Device(i);
-			const std::string uuid = Uuid(device);
-
+		for (const auto &[device, uuid] : KnownDevices())
 			for (const NvmlProcessInfo &info : On(device))
 				found_.push_back({uuid, info});
-		}
 	}
 
       private:
+	// All bits set outside MIG.
+	static Napi::Value IdOrNull(Napi::Env env, unsigned int id)
+	{
+		return id == UINT_MAX ? Napi::Value(env.Null())
+				      : Napi::Value(Napi::Number::New(env, id));
+	}
+
 	struct Found {
 		std::string uuid;
 		NvmlProcessInfo info;
 	};
+
+	// Handles and UUIDs stay as they are until GPUs come or go: asked for once, because
+	// processes are asked for often.
+	std::vector<std::pair<NvmlDevice, std::string>> KnownDevices()
+	{
+		static std::mutex mutex;
+		static auto *const known =
+			new std::map<const Nvml *, std::vector<std::pair<NvmlDevice, std::string>>>;
+		std::lock_guard<std::mutex> lock(mutex);
+		auto &devices = (*known)[nvml];
+		const unsigned int count = Count();
+
+		if (devices.size() != count) {
+			devices.clear();
+			for (unsigned int i = 0; i < count; i++)
+				devices.emplace_back(Device(i), Uuid(Device(i)));
+		}
+		return devices;
+	}
 
 	// Processes come and go between two calls: asked again until they fit.
 	std::vector<NvmlProcessInfo> On(NvmlDevice device)

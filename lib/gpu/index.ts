@@ -30,3 +30,4 @@ export {
   type StateEvents,
   type StateWatchOptions,
 } from './watch.ts';
+export { openProber, serviceComm, type Prober } from './probe.ts';

@@ -17,10 +17,11 @@ import type {
   MemoryMap,
   MemoryPages,
   MemorySums,
+  Probe,
 } from './types.ts';
 
 /** native/binding.cc has the same number; another one means a binary of another version of this package. */
-const INTERFACE_VERSION = 2;
+const INTERFACE_VERSION = 3;
 
 /** An opened driver inside the addon. */
 declare const handle: unique symbol;
@@ -46,6 +47,13 @@ export interface Addon extends LibcCalls {
   unlock(driver: DriverHandle, pid: number): Promise<Answer>;
   devices(libraries: readonly string[]): Promise<Omit<GpuReport, 'gpus'> & { devices: Omit<Gpu, 'index'>[] }>;
   deviceProcesses(libraries: readonly string[]): Promise<GpuProcess[]>;
+  probe(
+    driver: DriverHandle,
+    pid: number,
+    startTime: number,
+    restoreTid: number,
+    serviceTid: number,
+  ): Promise<Probe | null>;
   newCancel(): CancelHandle;
   cancel(handle: CancelHandle): void;
   memoryMap(pid: number, cancel: CancelHandle, largest: number): Promise<Omit<MemoryMap, keyof MemorySums>>;
@@ -73,6 +81,8 @@ function driverCalls(addon: Addon, driver: DriverHandle): DriverCalls {
     checkpoint: (pid) => resultOf(addon.checkpoint(driver, pid)),
     restore: (pid, pairs) => resultOf(addon.restore(driver, pid, bytesOf(pairs))),
     unlock: (pid) => resultOf(addon.unlock(driver, pid)),
+    probe: (pid, { startTime, restoreTid, serviceTid }) =>
+      addon.probe(driver, pid, startTime, restoreTid, serviceTid),
   };
 }
 

@@ -22,4 +22,6 @@ export type {
   MemoryPages,
   MemorySums,
   OpenedDriver,
+  Probe,
+  ProbeHints,
 } from './types.ts';

@@ -26,6 +26,8 @@ type Device = bigint;
 
 const TEXT_BYTES = 96;
 const ALL_BITS = 2n ** 64n - 1n;
+/** Of an instance, outside MIG. */
+const NO_INSTANCE = 2 ** 32 - 1;
 
 function openFirst(loader: Loader, libraries: readonly string[]): Nvml {
   let reason = '';
@@ -123,6 +125,14 @@ function processReader(loader: Loader): (nvml: Nvml, device: Device) => Promise<
   const size = koffi.sizeof(info);
   const pidAt = koffi.offsetof(info, 'pid');
   const usedAt = koffi.offsetof(info, 'usedGpuMemory');
+  const idAt = (
+    infos: Buffer,
+    index: number,
+    field: 'gpuInstanceId' | 'computeInstanceId',
+  ): number | null => {
+    const id = infos.readUInt32LE(index * size + koffi.offsetof(info, field));
+    return id === NO_INSTANCE ? null : id;
+  };
   return async (nvml, device) => {
     const deviceUuid = await readText(nvml, 'nvmlDeviceGetUUID', device);
     const name = 'nvmlDeviceGetComputeRunningProcesses_v3';
@@ -143,6 +153,8 @@ function processReader(loader: Loader): (nvml: Nvml, device: Device) => Promise<
           pid: infos.readUInt32LE(index * size + pidAt),
           deviceUuid,
           usedBytes: used === ALL_BITS ? null : Number(used),
+          gpuInstanceId: idAt(infos, index, 'gpuInstanceId'),
+          computeInstanceId: idAt(infos, index, 'computeInstanceId'),
         };
       });
     }

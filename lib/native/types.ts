@@ -22,6 +22,28 @@ export interface GpuPair {
   newUuid: readonly number[];
 }
 
+/** What {@link DriverCalls.probe} may take from an earlier one; 0 where nothing is known. */
+export interface ProbeHints {
+  /** Of the process that the rest is about. */
+  startTime: number;
+  restoreTid: number;
+  /** -1: it has no service thread, none is searched for. */
+  serviceTid: number;
+}
+
+/** One look at a process. */
+export interface Probe extends ProbeHints {
+  comm: string;
+  /** State letter of its main thread, as in /proc/PID/stat. */
+  mainState: string;
+  /** CUresult of the call that failed; 0 when none did. */
+  result: number;
+  /** Index into `processStates`; -1: not asked, because the restore thread is stopped. */
+  state: number;
+  /** The interceptor holds CUDA calls back. */
+  isGated: boolean;
+}
+
 /** The driver's checkpoint calls on one process. Numbers are CUresults. */
 export interface DriverCalls {
   restoreThreadId(pid: number): Promise<Answer>;
@@ -30,6 +52,8 @@ export interface DriverCalls {
   checkpoint(pid: number): Promise<number>;
   restore(pid: number, pairs: readonly GpuPair[]): Promise<number>;
   unlock(pid: number): Promise<number>;
+  /** Only the addon has it: one look off the event loop. @returns `null` when there is no such process */
+  probe?: (pid: number, hints: ProbeHints) => Promise<Probe | null>;
 }
 
 export interface OpenedDriver {
@@ -89,6 +113,9 @@ export interface GpuProcess {
   deviceUuid: string;
   /** Device memory it holds, bytes; `null` when the driver does not report it. */
   usedBytes: number | null;
+  /** Of the MIG instance it runs in; `null` on a GPU that is not split. */
+  gpuInstanceId: number | null;
+  computeInstanceId: number | null;
 }
 
 /** What a mapping is of; `device` is a file of a driver, as /dev/nvidia0. */
