@@ -12,6 +12,7 @@ import { loadSettings } from '../settings/index.ts';
 import { CodedError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import { checkPath } from '../check.ts';
+import { workOf, workSchema, type PoolWork } from './work.ts';
 
 const count = z.int().nonnegative();
 
@@ -33,9 +34,7 @@ const imageSchema = z.object({
   idle_ms: count,
 });
 
-const statusSchema = z.object({
-  version: z.string(),
-  pid: z.int().positive(),
+const statusSchema = workSchema.extend({
   driver: z.int(),
   budget_bytes: count,
   devices: z.array(deviceSchema),
@@ -77,13 +76,9 @@ export interface PoolImage {
   idleMs: number;
 }
 
-/** What the daemon reports about itself. */
-export interface PoolStatus {
-  /** Version of the daemon. */
-  version: string;
-  /** Pid of the daemon. */
-  pid: number;
-  /** Version of the CUDA driver API: 13000 is 13.0. */
+/** What the daemon has. */
+export interface PoolStatus extends PoolWork {
+  /** CUDA driver API, 13000 for 13.0. */
   driver: number;
   /** Limit of device memory for resident images per GPU, in bytes; 0 means no limit. */
   budgetBytes: number;
@@ -177,11 +172,22 @@ function directory(dir: string): string {
   return encodeURIComponent(resolve(dir)).replaceAll('*', '%2A');
 }
 
-/** Reads the daemon's devices, resident images and counters. @throws {@link PoolError} no daemon answers */
+/**
+ * The part of {@link readPoolStatus} that the daemon knows without asking the driver.
+ * @throws {@link PoolError}; a daemon of an earlier version refuses it
+ */
+export async function readPoolWork(options: PoolOptions = {}): Promise<PoolWork> {
+  return workOf(await ask(['contexts'], workSchema, options));
+}
+
+/** What is warm, in progress and resident, and counters. @throws {@link PoolError} */
 export async function readPoolStatus(options: PoolOptions = {}): Promise<PoolStatus> {
-  const { budget_bytes, devices, images, ...rest } = await ask(['status'], statusSchema, options);
+  const answer = await ask(['status'], statusSchema, options);
+  const { driver, budget_bytes, devices, images, counters } = answer;
   return {
-    ...rest,
+    ...workOf(answer),
+    driver,
+    counters,
     budgetBytes: budget_bytes,
     devices: devices.map(({ total_bytes, free_bytes, resident_bytes, ...device }) => ({
       ...device,

@@ -6,3 +6,4 @@
 export * from './client.ts';
 export * from './daemon.ts';
 export * from './metrics.ts';
+export type { PoolContext, PoolOperation, PoolWork } from './work.ts';

@@ -25,6 +25,10 @@ const device = (uuid: string, free: number): PoolStatus['devices'][0] => ({
 const status: PoolStatus = {
   version: '1',
   pid: 42,
+  streams: 8,
+  stagingBytes: 1024,
+  contexts: [],
+  operations: [],
   driver: 13_000,
   budgetBytes: 2 ** 33,
   devices: [device('GPU-a', 5), device('GPU-b', 7)],
