@@ -33,6 +33,7 @@ export {
   type CudaTask,
   type DriverStep,
   type OpStatus,
+  type PoolTask,
 } from './op-status.ts';
 export { dumpPhases, restorePhases, type Phase } from './phases.ts';
 export { findPluginDir, type PluginChoice } from './plugin-dir.ts';

@@ -38,7 +38,10 @@ const taskLine = z.object({
 });
 const watcherLine = z.object({ event: z.literal('watcher'), pid });
 const poolLine = z.object({ event: z.literal('pool'), pid });
-const attachingLine = z.object({ event: z.literal('attaching'), pid });
+const operation = z.int().nonnegative();
+const evictingLine = z.object({ event: z.literal('evicting'), pid, operation });
+const evictLine = z.object({ event: z.literal('evict'), pid, result: z.int() });
+const attachingLine = z.object({ event: z.literal('attaching'), pid, operation: operation.optional() });
 const attachLine = z.object({
   event: z.literal('attach'),
   pid,
@@ -61,6 +64,8 @@ const line = z.discriminatedUnion('event', [
   taskLine,
   watcherLine,
   poolLine,
+  evictingLine,
+  evictLine,
   attachingLine,
   attachLine,
   remapLine,
@@ -73,6 +78,8 @@ const events = new Set<string>([
   'task',
   'watcher',
   'pool',
+  'evicting',
+  'evict',
   'attaching',
   'attach',
   'remap',
@@ -116,6 +123,15 @@ const taskOf = ({ pid, outcome, prior, reason }: z.infer<typeof taskLine>): Cuda
   reason,
 });
 
+/** A process whose device memory is the pool's business. */
+export interface PoolTask {
+  pid: number;
+  /** As in the run directory; `undefined` in a file of an earlier version. */
+  operation: number | undefined;
+  /** `out`: to files; `saved`: it is in files, the pool keeps it until criu has ended; `in`: back to the process. */
+  way: 'out' | 'saved' | 'in';
+}
+
 export interface OpStatus {
   version: string;
   variant: string;
@@ -129,7 +145,9 @@ export interface OpStatus {
   poolPid: number | undefined;
   /** Processes that have not taken their device memory yet. */
   attaching: number[];
-  /** Copying host memory to page files and mapping it from them, over all processes. Milliseconds. */
+  /** Processes whose memory the pool was last told to move. */
+  inPool: PoolTask[];
+  /** Copying host memory to page files and mapping it from there, all processes. */
   hostMemoryMs: number;
   /** Missing when criu died before the plugin's last hook. */
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
@@ -146,6 +164,35 @@ function parseLine(text: string, number: number): z.infer<typeof line> | undefin
       hint: `it reads: ${text.slice(0, 200)}`,
     });
   }
+}
+
+/** What the next line changes. */
+function noteMove(tasks: Map<number, PoolTask>, one: z.infer<typeof line>): void {
+  switch (one.event) {
+    case 'evicting':
+      tasks.set(one.pid, { pid: one.pid, operation: one.operation, way: 'out' });
+      break;
+    case 'evict': {
+      const task = tasks.get(one.pid);
+      if (one.result !== 0) tasks.delete(one.pid);
+      else if (task) tasks.set(one.pid, { ...task, way: 'saved' });
+      break;
+    }
+    case 'attaching':
+      tasks.set(one.pid, { pid: one.pid, operation: one.operation, way: 'in' });
+      break;
+    case 'attach':
+      tasks.delete(one.pid);
+      break;
+    default:
+      break;
+  }
+}
+
+function poolTasksOf(lines: readonly z.infer<typeof line>[]): PoolTask[] {
+  const tasks = new Map<number, PoolTask>();
+  for (const one of lines) noteMove(tasks, one);
+  return [...tasks.values()];
 }
 
 /**
@@ -179,6 +226,7 @@ export function parseOpStatus(text: string): OpStatus | undefined {
     watcherPid: lines.find((one) => one.event === 'watcher')?.pid,
     poolPid: lines.findLast((one) => one.event === 'pool')?.pid,
     attaching: [...attaching],
+    inPool: poolTasksOf(lines),
     hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
   };

@@ -53,6 +53,7 @@ describe('the status file', () => {
       watcherPid: 80,
       poolPid: undefined,
       attaching: [],
+      inPool: [],
       hostMemoryMs: 7.25,
       end: { ret: -5, driverMs: 302.75, hookMs: 304 },
     });
@@ -66,7 +67,25 @@ describe('the status file', () => {
     expect(status?.end).toBeUndefined();
   });
 
-  it('may end in the middle of a line when criu was killed', () => {
+  it.each([
+    ['going out', ['evicting'], 'out'],
+    ['saved', ['evicting', 'evict'], 'saved'],
+    ['going back', ['evicting', 'evict', 'attaching'], 'in'],
+    ['back', ['evicting', 'evict', 'attaching', 'attach'], undefined],
+    ['being restored', ['attaching'], 'in'],
+  ])('knows of device memory that it is %s', (_, events, way) => {
+    const rest = '"pid":5,"operation":4096,"result":0,"ms":1,"reason":""';
+    const text = events.map((event) => `{"event":"${event}",${rest}}\n`).join('');
+    const expected = way === undefined ? [] : [{ pid: 5, operation: 4096, way }];
+    expect(parseOpStatus(`${begin}\n${text}`)?.inPool).toEqual(expected);
+  });
+
+  it('forgets device memory that a process has kept', () => {
+    const text = '{"event":"evicting","pid":5,"operation":1}\n{"event":"evict","pid":5,"result":-5}\n';
+    expect(parseOpStatus(`${begin}\n${text}`)?.inPool).toEqual([]);
+  });
+
+  it('may end in the middle of a line, as criu was killed', () => {
     expect(parseOpStatus(`${begin}\n{"event":"task","pi`)?.tasks).toEqual([]);
     expect(parseOpStatus('{"event":"beg')).toBeUndefined();
   });

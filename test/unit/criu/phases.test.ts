@@ -15,6 +15,7 @@ const status: OpStatus = {
   watcherPid: undefined,
   poolPid: undefined,
   attaching: [],
+  inPool: [],
   hostMemoryMs: 20,
   end: { ret: 0, driverMs: 105, hookMs: 126.5 },
 };
