@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What is different between two snapshots.
+ * @module
+ */
+import type { ContextSnapshot, GpuContext } from './types.ts';
+
+/** A difference, and everything as it is now. */
+export interface ContextChange {
+  snapshot: ContextSnapshot;
+  appeared: GpuContext[];
+  changed: { previous: GpuContext; current: GpuContext }[];
+  gone: GpuContext[];
+  /** The pool's part is different. */
+  isPoolChanged: boolean;
+}
+
+const keyOf = ({ pid, startTime, deviceUuid, mig }: GpuContext): string =>
+  JSON.stringify([pid, startTime, deviceUuid, mig]);
+
+const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** @param previous `undefined`: everything has appeared. @returns `undefined` when nothing is different */
+export function compareSnapshots(
+  previous: ContextSnapshot | undefined,
+  snapshot: ContextSnapshot,
+): ContextChange | undefined {
+  const before = new Map(previous?.contexts.map((context) => [keyOf(context), context]));
+  const appeared: GpuContext[] = [];
+  const changed: ContextChange['changed'] = [];
+  for (const current of snapshot.contexts) {
+    const key = keyOf(current);
+    const known = before.get(key);
+    before.delete(key);
+    if (!known) appeared.push(current);
+    else if (!isSame(known, current)) changed.push({ previous: known, current });
+  }
+  const gone = [...before.values()];
+  const isPoolChanged = !isSame(previous?.pool ?? null, snapshot.pool);
+  const isDifferent = [appeared, changed, gone].some((list) => list.length > 0) || isPoolChanged;
+  if (previous !== undefined && !isDifferent) return undefined;
+  return { snapshot, appeared, changed, gone, isPoolChanged };
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What processes have on GPUs, and who has their memory at present.
+ * @module
+ */
+export { compareSnapshots, type ContextChange } from './compare.ts';
+export { parseContainer, type Container } from './container.ts';
+export { listContexts, type ContextOptions } from './list.ts';
+export { OverheadMeter } from './pool-reader.ts';
+export { ContextReader, type ReaderOptions } from './reader.ts';
+export type {
+  ContextSnapshot,
+  GpuContext,
+  InterceptorState,
+  MemoryOwner,
+  OwnerKind,
+  PoolContextUse,
+  PoolUse,
+} from './types.ts';
+export { ContextWatcher, watchContexts, type ContextEvents, type ContextWatchOptions } from './watch.ts';

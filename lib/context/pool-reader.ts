@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The daemon's part of a snapshot.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import type { GpuProcess } from '../gpu/index.ts';
+import type { PoolContext, PoolWork } from '../pool/index.ts';
+import type { PoolContextUse, PoolUse } from './types.ts';
+
+/** A daemon that does not answer for this long has other worries than to be listed. */
+const ANSWER_MS = 2000;
+
+/** Device memory of the daemon's contexts, from what NVML says of its process. */
+export class OverheadMeter {
+  /** The last that was measured; the memory of a context does not change. */
+  readonly #measured = new Map<string, number>();
+
+  /** @param isIdle no operation is in progress, whose memory NVML may count for two processes */
+  measure(
+    pid: number,
+    { uuid, memoryBytes }: PoolContext,
+    isIdle: boolean,
+    gpus: readonly GpuProcess[],
+  ): PoolContextUse {
+    const key = `${pid} ${uuid}`;
+    const used = gpus.find((gpu) => gpu.pid === pid && gpu.deviceUuid === uuid)?.usedBytes ?? null;
+    if (isIdle && used !== null) this.#measured.set(key, Math.max(0, used - memoryBytes));
+    return { uuid, memoryBytes, overheadBytes: this.#measured.get(key) ?? null };
+  }
+}
+
+export class PoolReader {
+  readonly runDir: string;
+  readonly #pool: typeof import('../pool/index.ts');
+  readonly #meter = new OverheadMeter();
+
+  private constructor(runDir: string, pool: typeof import('../pool/index.ts')) {
+    this.runDir = runDir;
+    this.#pool = pool;
+  }
+
+  static async open(runDir: string | undefined): Promise<PoolReader> {
+    // its parser takes longer to load than all of the rest
+    const pool = await import('../pool/index.ts');
+    return new PoolReader(pool.poolRunDir({ runDir }), pool);
+  }
+
+  /** `null`: no daemon answers, or one of an earlier version does. */
+  async read(): Promise<PoolWork | null> {
+    const { controlSocket, poolWork, PoolError } = this.#pool;
+    if (!existsSync(controlSocket(this.runDir))) return null;
+    try {
+      return await poolWork({ runDir: this.runDir, signal: AbortSignal.timeout(ANSWER_MS) });
+    } catch (error) {
+      if (error instanceof PoolError) return null;
+      throw error;
+    }
+  }
+
+  withOverhead(work: PoolWork | null, gpus: readonly GpuProcess[]): PoolUse | null {
+    if (!work) return null;
+    const isIdle = work.operations.length === 0;
+    return {
+      ...work,
+      contexts: work.contexts.map((context) => this.#meter.measure(work.pid, context, isIdle, gpus)),
+    };
+  }
+}
