@@ -11,6 +11,7 @@ import { registerBuild } from './plugin/build.ts';
 import { registerBundle } from './plugin/bundle.ts';
 import { registerCdi } from './container/cdi.ts';
 import { registerCheckpoint } from './process/checkpoint.ts';
+import { registerContext } from './context.ts';
 import { registerConfig } from './machine/config.ts';
 import { registerContainer, registerPresets } from './container/container.ts';
 import { registerDemo } from './demo.ts';
@@ -51,6 +52,7 @@ export const commands: readonly Register[] = [
   registerWake,
   registerGpu,
   registerProcess,
+  registerContext,
   registerImage,
   registerPool,
   registerContainer,

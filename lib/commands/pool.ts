@@ -16,9 +16,18 @@ import {
   type MetricsAddress,
   type PoolStatus,
 } from '../pool/index.ts';
+import { measurePool, type PoolContextUse } from '../context/index.ts';
 import { withProgress } from '../progress.ts';
+import { workText } from './pool-work.ts';
 
-function statusText(status: PoolStatus): string {
+type MeasuredStatus = Omit<PoolStatus, 'contexts'> & { contexts: PoolContextUse[] };
+
+const measured = async (status: PoolStatus): Promise<MeasuredStatus> => ({
+  ...status,
+  contexts: await measurePool(status),
+});
+
+function statusText(status: MeasuredStatus): string {
   const { pid, version, budgetBytes, devices, images, counters } = status;
   const lines = [
     `cuda-poold ${version}, pid ${pid}, budget ${budgetBytes === 0 ? 'unlimited' : `${formatBytes(budgetBytes)} per GPU`}`,
@@ -26,6 +35,7 @@ function statusText(status: PoolStatus): string {
       ['GPU', 'name', 'free', 'resident'],
       devices.map((d) => [d.uuid, d.name, formatBytes(d.freeBytes), formatBytes(d.residentBytes)]),
     ),
+    ...workText(status),
   ];
   if (images.length > 0) {
     const rows = images.map((image) => [
@@ -72,8 +82,8 @@ export function registerPool(program: Command, io: Io): void {
     .description('start the daemon and wait until it answers')
     .option('--log <file>', 'log file (default: pool.log in the run directory)')
     .action(async ({ log }: { log?: string | undefined }) => {
-      const status = await withProgress(io, 'starting cuda-poold', () =>
-        startPool({ signal: io.signal, logFile: log }),
+      const status = await withProgress(io, 'starting cuda-poold', async () =>
+        measured(await startPool({ signal: io.signal, logFile: log })),
       );
       io.result(status, () => statusText(status));
     });
@@ -87,9 +97,9 @@ export function registerPool(program: Command, io: Io): void {
   pool
     .command('status')
     .alias('list')
-    .description('show devices, resident images and counters')
+    .description('what is warm, in progress and resident, and what was done')
     .action(async () => {
-      const status = await readPoolStatus({ signal: io.signal });
+      const status = await measured(await readPoolStatus({ signal: io.signal }));
       io.result(status, () => statusText(status));
     });
   pool

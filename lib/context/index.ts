@@ -6,7 +6,7 @@
 export { compareSnapshots, type ContextChange } from './compare.ts';
 export { parseContainer, type Container } from './container.ts';
 export { listContexts, type ContextOptions } from './list.ts';
-export { OverheadMeter } from './pool-reader.ts';
+export { measurePool, OverheadMeter } from './pool-reader.ts';
 export { ContextReader, type ReaderOptions } from './reader.ts';
 export type {
   ContextSnapshot,

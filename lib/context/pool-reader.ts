@@ -4,7 +4,8 @@
  * @module
  */
 import { existsSync } from 'node:fs';
-import type { GpuProcess } from '../gpu/index.ts';
+import { EnvironmentError } from '../errors.ts';
+import { listGpuProcesses, NvmlError, type GpuProcess } from '../gpu/index.ts';
 import type { PoolContext, PoolWork } from '../pool/index.ts';
 import type { PoolContextUse, PoolUse } from './types.ts';
 
@@ -28,6 +29,16 @@ export class OverheadMeter {
     if (isIdle && used !== null) this.#measured.set(key, Math.max(0, used - memoryBytes));
     return { uuid, memoryBytes, overheadBytes: this.#measured.get(key) ?? null };
   }
+}
+
+/** The daemon's contexts with what NVML says of them; where it does not answer the overhead is `null`. */
+export async function measurePool(work: PoolWork): Promise<PoolContextUse[]> {
+  const gpus = await listGpuProcesses().catch((error: unknown) => {
+    if (error instanceof EnvironmentError || error instanceof NvmlError) return [];
+    throw error;
+  });
+  const meter = new OverheadMeter();
+  return work.contexts.map((context) => meter.measure(work.pid, context, work.operations.length === 0, gpus));
 }
 
 export class PoolReader {

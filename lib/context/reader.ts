@@ -124,7 +124,8 @@ export class ContextReader {
     const pool = this.#pool.withOverhead(await asked.pool, gpus);
     const operations = await this.#operations(looks.seen, pool);
     const contexts = [...looks.seen].flatMap(([pid, seen]) => {
-      const onGpus = gpus.filter((gpu) => gpu.pid === pid);
+      // a GPU that it has only opened, or has given up in a checkpoint, has nothing of it
+      const onGpus = gpus.filter((gpu) => gpu.pid === pid && gpu.usedBytes !== 0);
       const rows: (GpuProcess | undefined)[] = onGpus.length === 0 ? [undefined] : onGpus;
       return rows.map((gpu) => contextOf(pid, seen, operations.get(pid), gpu));
     });
