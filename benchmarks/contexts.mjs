@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What listContexts costs, and of what: the driver's answer, NVML's, and the daemon's.
 //
-//   node benchmarks/contexts.mjs [--out FILE] [--processes 8] [--queries 200] [--alloc 64M]
+//   node benchmarks/contexts.mjs --out FILE [--processes 8] [--queries 200] [--alloc 64M]
 //
 // Starts programs that hold device memory, and asks about them; a daemon of the run directory is asked, too, where one
 // answers. All times in milliseconds. On the software driver they mean nothing, and the output says so.
@@ -12,7 +12,7 @@ import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { listContexts, watchContexts } from '../dist/context/index.js';
 import { listGpuProcesses, listGpus, openDriver, openProber } from '../dist/gpu/index.js';
-import { poolWork } from '../dist/pool/index.js';
+import { readPoolWork } from '../dist/pool/index.js';
 import { Workload } from '../dist/workload/index.js';
 
 const { values: options } = parseArgs({
@@ -27,11 +27,16 @@ const { values: options } = parseArgs({
 function wholeNumber(name) {
   const value = Number(options[name]);
   if (Number.isInteger(value) && value > 0) return value;
-  console.error(`--${name} ${options[name]}: accepted is a whole number above 0`);
+  console.error(`--${name} ${options[name]}: not a whole number above 0`);
   process.exit(2);
 }
 
 const queries = wholeNumber('queries');
+const processes = wholeNumber('processes');
+if (options.out === undefined) {
+  console.error('--out FILE is missing');
+  process.exit(2);
+}
 
 function summary(samples) {
   const sorted = [...samples].sort((a, b) => a - b);
@@ -74,7 +79,7 @@ const driver = await openDriver();
 const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-contexts-'));
 const workloads = [];
 try {
-  for (let i = 0; i < wholeNumber('processes'); i++) {
+  for (let i = 0; i < processes; i++) {
     const socketPath = join(dir, `${i}.sock`);
     workloads.push(await Workload.start({ socketPath, args: ['--alloc', options.alloc] }));
   }
@@ -97,7 +102,7 @@ try {
     probes: await measure(() => Promise.all(pid.map(probeOf))),
     state: await measure(() => driver.state(pid[0])),
     nvmlProcesses: await measure(() => listGpuProcesses()),
-    daemon: snapshot.pool ? await measure(() => poolWork()) : null,
+    daemon: snapshot.pool ? await measure(() => readPoolWork()) : null,
     watch: await measureWatch(driver, pid),
   };
   const environment = {
@@ -110,10 +115,8 @@ try {
     kernel: release(),
     cpus: availableParallelism(),
   };
-  if (options.out !== undefined) {
-    const result = { schemaVersion: 1, environment, processes: pid.length, ...results };
-    writeFileSync(options.out, `${JSON.stringify(result, null, 2)}\n`);
-  }
+  const result = { schemaVersion: 1, environment, processes: pid.length, ...results };
+  writeFileSync(options.out, `${JSON.stringify(result, null, 2)}\n`);
   const labels = {
     contexts: `listContexts of ${pid.length} processes`,
     allContexts: 'listContexts of all processes',

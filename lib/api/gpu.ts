@@ -32,3 +32,22 @@ export {
   type StateEvents,
   type StateWatchOptions,
 } from '../gpu/index.ts';
+export {
+  ContextWatcher,
+  listContexts,
+  watchContexts,
+  type Container,
+  type ContextChange,
+  type ContextEvents,
+  type ContextOptions,
+  type ContextSnapshot,
+  type ContextSource,
+  type ContextWatchOptions,
+  type GpuContext,
+  type InterceptorState,
+  type MemoryOwner,
+  type MigInstance,
+  type OwnerKind,
+  type PoolContextUse,
+  type PoolUse,
+} from '../context/index.ts';

@@ -101,6 +101,6 @@ export function registerContext(program: Command, io: Io): void {
     ({ pid }: { pid?: number }) => list(io, pid),
   );
   add('watch', 'print each change until interrupted; with --pid until the process ends')
-    .option('--interval-ms <ms>', 'between two looks (default: 250)', wholeNumber(1, DAY_MS))
+    .option('--interval-ms <ms>', 'between two looks (default: 250)', wholeNumber(0, DAY_MS))
     .action((options: { pid?: number; intervalMs?: number }) => watch(io, options));
 }

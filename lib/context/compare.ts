@@ -5,13 +5,17 @@
  */
 import type { ContextSnapshot, GpuContext } from './types.ts';
 
-/** A difference, and everything as it is now. */
+/** A difference between two snapshots. */
 export interface ContextChange {
+  /** Everything as it is now. */
   snapshot: ContextSnapshot;
+  /** Contexts that were not there before. */
   appeared: GpuContext[];
+  /** Contexts that are different. */
   changed: { previous: GpuContext; current: GpuContext }[];
+  /** Contexts that are not there any more, as they were. */
   gone: GpuContext[];
-  /** The pool's part is different. */
+  /** Whether the pool's part is different. */
   isPoolChanged: boolean;
 }
 

@@ -6,7 +6,7 @@
 
 /** A container. */
 export interface Container {
-  /** `kubernetes`: a pod's, whose runtime the path does not name. */
+  /** What runs it. `kubernetes`: it belongs to a pod, and the path does not name its runtime. */
   engine: 'podman' | 'docker' | 'containerd' | 'cri-o' | 'kubernetes';
   /** 64 hexadecimal digits. */
   id: string;

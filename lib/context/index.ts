@@ -7,12 +7,13 @@ export { compareSnapshots, type ContextChange } from './compare.ts';
 export { parseContainer, type Container } from './container.ts';
 export { listContexts, type ContextOptions } from './list.ts';
 export { measurePool, OverheadMeter } from './pool-reader.ts';
-export { ContextReader, type ReaderOptions } from './reader.ts';
+export { ContextReader, type ContextSource } from './reader.ts';
 export type {
   ContextSnapshot,
   GpuContext,
   InterceptorState,
   MemoryOwner,
+  MigInstance,
   OwnerKind,
   PoolContextUse,
   PoolUse,

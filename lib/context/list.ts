@@ -4,23 +4,23 @@
  * @module
  */
 import { abortable } from '../abortable.ts';
-import { UsageError } from '../errors.ts';
-import { isPid } from '../process/index.ts';
-import { ContextReader, type ReaderOptions } from './reader.ts';
+import { checkPid } from '../process/index.ts';
+import { ContextReader, type ContextSource } from './reader.ts';
 import type { ContextSnapshot } from './types.ts';
 
-export interface ContextOptions extends ReaderOptions {
+/** Which contexts are listed. */
+export interface ContextOptions extends ContextSource {
   /** Only these processes. @default every process that this user may look at */
   pid?: number | readonly number[] | undefined;
   /** Gives up waiting, with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** What was learned serves the next call, so that a program that asks often need not watch. */
+/** Kept, so that a program that asks often need not watch. */
 const readers = new Map<string, Promise<ContextReader>>();
 
 /** One for each driver, backend and run directory. An error is not kept. */
-export function readerFor({ driver, backend, runDir }: ReaderOptions): Promise<ContextReader> {
+export function readerFor({ driver, backend, runDir }: ContextSource): Promise<ContextReader> {
   const { CRIU_CUDA_DRIVER, CRIU_CUDA_RUN_DIR, CRIU_CUDA_NATIVE, CRIU_CUDA_CONFIG } = process.env;
   const set = [CRIU_CUDA_DRIVER, CRIU_CUDA_RUN_DIR, CRIU_CUDA_NATIVE, CRIU_CUDA_CONFIG];
   const key = JSON.stringify([driver ?? null, backend ?? null, runDir ?? null, ...set]);
@@ -32,20 +32,21 @@ export function readerFor({ driver, backend, runDir }: ReaderOptions): Promise<C
   return reader;
 }
 
-/** @throws {@link UsageError} for something that is no pid */
+/** @throws `UsageError` for something that is not a pid */
 export function pidsOf(pid: ContextOptions['pid']): readonly number[] | undefined {
-  const pids = typeof pid === 'number' ? [pid] : pid;
-  const wrong = pids?.find((one) => !isPid(one));
-  if (wrong !== undefined) throw new UsageError(`${wrong} is not a pid`);
-  return pids && [...new Set(pids)];
+  if (pid === undefined) return undefined;
+  const pids = Array.isArray(pid) ? (pid as readonly number[]) : [pid];
+  pids.forEach(checkPid);
+  return [...new Set(pids as readonly number[])];
 }
 
 /**
- * Lists what each process has on each GPU, checkpointed processes included, and the pool's own contexts. CUDA is not
- * initialized, the event loop does not wait, and what cannot change for a process is asked once: later calls are faster.
- * A pid without CUDA, or one that this user may not look at, has no entry.
- * @throws `UsageError` for something that is no pid; `EnvironmentError` without a driver, or with neither addon nor
- * koffi; `NvmlError` when NVML refuses (a machine without NVML has no `deviceUuid` and no `usedBytes`)
+ * Lists what each process has on each GPU, checkpointed processes included, and the contexts of the pool daemon. CUDA is
+ * not initialized, and the event loop does not wait. What cannot change for a process is asked once, so later calls are
+ * faster. A process without CUDA, or that this user may not look at, has no entry.
+ * @throws `UsageError` for something that is not a pid; `EnvironmentError` without a driver, or with neither addon nor
+ * koffi; `SettingError` for a wrong settings file; `NvmlError` when NVML refuses. Without NVML, `deviceUuid` and
+ * `usedBytes` are `null`.
  */
 export async function listContexts(options: ContextOptions = {}): Promise<ContextSnapshot> {
   const pids = pidsOf(options.pid);

@@ -9,15 +9,15 @@ import { listGpuProcesses, NvmlError, type GpuProcess } from '../gpu/index.ts';
 import type { PoolContext, PoolWork } from '../pool/index.ts';
 import type { PoolContextUse, PoolUse } from './types.ts';
 
-/** A daemon that does not answer for this long has other worries than to be listed. */
+/** A daemon that takes longer is listed as absent. */
 const ANSWER_MS = 2000;
 
-/** Device memory of the daemon's contexts, from what NVML says of its process. */
+/** Measures the device memory of the daemon's contexts by what NVML reports for its process. */
 export class OverheadMeter {
-  /** The last that was measured; the memory of a context does not change. */
+  /** The last values; the memory of a context does not change. */
   readonly #measured = new Map<string, number>();
 
-  /** @param isIdle no operation is in progress, whose memory NVML may count for two processes */
+  /** @param isIdle no operation is in progress: NVML may count the memory of one for two processes */
   measure(
     pid: number,
     { uuid, memoryBytes }: PoolContext,
@@ -31,7 +31,7 @@ export class OverheadMeter {
   }
 }
 
-/** The daemon's contexts with what NVML says of them; where it does not answer the overhead is `null`. */
+/** The daemon's contexts with their overhead, which is `null` when NVML does not answer. */
 export async function measurePool(work: PoolWork): Promise<PoolContextUse[]> {
   const gpus = await listGpuProcesses().catch((error: unknown) => {
     if (error instanceof EnvironmentError || error instanceof NvmlError) return [];
@@ -59,10 +59,10 @@ export class PoolReader {
 
   /** `null`: no daemon answers, or one of an earlier version does. */
   async read(): Promise<PoolWork | null> {
-    const { controlSocket, poolWork, PoolError } = this.#pool;
+    const { controlSocket, readPoolWork, PoolError } = this.#pool;
     if (!existsSync(controlSocket(this.runDir))) return null;
     try {
-      return await poolWork({ runDir: this.runDir, signal: AbortSignal.timeout(ANSWER_MS) });
+      return await readPoolWork({ runDir: this.runDir, signal: AbortSignal.timeout(ANSWER_MS) });
     } catch (error) {
       if (error instanceof PoolError) return null;
       throw error;

@@ -15,7 +15,8 @@ import { PoolReader } from './pool-reader.ts';
 import { readFileOperations } from './status-files.ts';
 import type { ContextSnapshot, GpuContext, PoolUse } from './types.ts';
 
-export interface ReaderOptions {
+/** Where contexts are read from. */
+export interface ContextSource {
   /** A libcuda.so.1. @default the setting CRIU_CUDA_DRIVER */
   driver?: string | undefined;
   /** Forces one way to native code. @default CRIU_CUDA_NATIVE, else the addon where there is one, else koffi */
@@ -96,14 +97,14 @@ export class ContextReader {
   /** Processes without CUDA, and when they are asked again. */
   readonly #others = new Map<number, number>();
 
-  private constructor(probe: Prober, pool: PoolReader, { driver, backend }: ReaderOptions) {
+  private constructor(probe: Prober, pool: PoolReader, { driver, backend }: ContextSource) {
     this.#probe = probe;
     this.#pool = pool;
     this.#gpuOptions = { driver, backend };
   }
 
   /** @throws as `openDriver` */
-  static async open(options: ReaderOptions): Promise<ContextReader> {
+  static async open(options: ContextSource): Promise<ContextReader> {
     const [probe, pool] = await Promise.all([
       openProber(options.driver, options.backend),
       PoolReader.open(options.runDir),

@@ -5,39 +5,36 @@
  */
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { UsageError } from '../errors.ts';
+import { checkMilliseconds } from '../check.ts';
 import { compareSnapshots, type ContextChange } from './compare.ts';
 import { pidsOf, readerFor, type ContextOptions } from './list.ts';
 import type { ContextSnapshot } from './types.ts';
 
+/** What is watched, and how often. */
 export interface ContextWatchOptions extends Omit<ContextOptions, 'signal'> {
-  /** Milliseconds from one answer to the next question, 1 or more. @default 250 */
+  /** Milliseconds from one look to the next. @default 250 */
   intervalMs?: number | undefined;
   /** Ends the watch, as {@link ContextWatcher.close} does. */
   signal?: AbortSignal | undefined;
 }
 
+/** The arguments of each event. */
 export interface ContextEvents {
+  /** What is found first, and every difference after it. */
   change: [ContextChange];
+  /** All of the named processes have ended. */
   end: [];
+  /** Why it cannot look any more. */
   error: [Error];
 }
 
 const DEFAULT_INTERVAL_MS = 250;
 
-/** More is a mistake, and more than a timer can wait. */
-const LONGEST_INTERVAL_MS = 86_400_000;
-
-function intervalOf({ intervalMs = DEFAULT_INTERVAL_MS }: ContextWatchOptions): number {
-  if (intervalMs >= 1 && intervalMs <= LONGEST_INTERVAL_MS) return intervalMs;
-  throw new UsageError(`intervalMs ${intervalMs} is not a number from 1 to ${LONGEST_INTERVAL_MS}`);
-}
-
 /**
  * Emits `change` for what is found first and for every difference after it, `end` when all of the named processes have
- * ended (never without `pid`), `error` when it cannot ask any more; after `end`, `error` or {@link close} nothing
- * follows. As an async iterable it yields the same changes: a loop that takes long over one gets all that happened
- * meanwhile as the next one, and leaving a loop closes the watch. What comes and goes between two questions is not seen.
+ * ended (never without `pid`), `error` when it cannot look any more; after `end`, `error` or {@link close} nothing
+ * follows. As an async iterable it yields the same changes. If a loop is busy, everything that happens meanwhile is one
+ * change, the next one; leaving a loop closes the watch. What comes and goes between two looks is not seen.
  */
 export class ContextWatcher extends EventEmitter<ContextEvents> implements AsyncIterable<ContextChange> {
   readonly #closing = new AbortController();
@@ -48,11 +45,13 @@ export class ContextWatcher extends EventEmitter<ContextEvents> implements Async
   readonly #waiting = new Set<() => void>();
   #loops = 0;
 
-  /** @throws `UsageError` for something that is no pid, or no interval */
+  /** @throws `UsageError` for something that is not a pid, or not an interval */
   constructor(options: ContextWatchOptions = {}) {
     super();
     const { signal } = options;
-    const watch = this.#watch(options, pidsOf(options.pid), intervalOf(options));
+    const { intervalMs = DEFAULT_INTERVAL_MS } = options;
+    checkMilliseconds('intervalMs', intervalMs);
+    const watch = this.#watch(options, pidsOf(options.pid), intervalMs);
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (signal?.aborted) this.close();
     void watch.finally(() => {
@@ -64,7 +63,7 @@ export class ContextWatcher extends EventEmitter<ContextEvents> implements Async
     this.close();
   };
 
-  /** Stops asking: no event follows, and loops over it end. */
+  /** Stops the watch: no event follows, and loops over it end. */
   close(): void {
     this.#closing.abort();
     this.#finish();
@@ -137,7 +136,7 @@ export class ContextWatcher extends EventEmitter<ContextEvents> implements Async
   }
 }
 
-/** Watches contexts; see {@link ContextWatcher}. @throws `UsageError` for something that is no pid, or no interval */
+/** Watches contexts; see {@link ContextWatcher}. @throws `UsageError` for something that is not a pid, or not an interval */
 export function watchContexts(options: ContextWatchOptions = {}): ContextWatcher {
   return new ContextWatcher(options);
 }

@@ -61,8 +61,24 @@ it('benchmarks/memcpy.mjs compares what it copied each way', async () => {
   for (const { seconds } of result.cases) expect(seconds).toHaveLength(2);
 });
 
+it('benchmarks/contexts.mjs keeps every sample, of all parts', async () => {
+  const out = join(machine.dir, 'contexts.json');
+  const small = ['--processes', '2', '--queries', '5', '--alloc', '2M'];
+  const { stdout, stderr, exitCode } = await benchmark('contexts.mjs', '--out', out, ...small);
+  expect(exitCode, stderr).toBe(0);
+  expect(stdout).toContain('software driver: the times mean nothing');
+  const five = { n: 5, samples: expect.arrayContaining([expect.any(Number)]) as number[] };
+  expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({
+    environment: { software: true },
+    processes: 2,
+    ...{ contexts: five, allContexts: five, probe: five, probes: five, state: five },
+    ...{ nvmlProcesses: five, daemon: null, watch: five },
+  });
+});
+
 it.each([
   ['addon.mjs', '--queries', '0', 'not a whole number above 0'],
+  ['contexts.mjs', '--processes', 'many', 'not a whole number above 0'],
   ['memcpy.mjs', '--size-mb', '5000', 'at most 4095'],
 ])('benchmarks/%s names a wrong option', async (name, option, value, problem) => {
   const wrong = await benchmark(name, '--out', join(machine.dir, 'x'), option, value);

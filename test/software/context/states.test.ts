@@ -9,7 +9,7 @@ import { listContexts, type GpuContext } from '../../../lib/context/index.ts';
 import { openDriver } from '../../../lib/gpu/index.ts';
 import { backendNames } from '../../../lib/native/types.ts';
 import { interceptorLibrary } from '../../../lib/paths.ts';
-import { poolPrefetch, poolStop } from '../../../lib/pool/index.ts';
+import { prefetchImages, stopPool } from '../../../lib/pool/index.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import { restore } from '../../../lib/restore/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
@@ -37,7 +37,7 @@ beforeEach(() => {
 afterEach(async () => {
   for (const workload of workloads.splice(0)) await workload.kill();
   machine.takeStatus();
-  if (existsSync(join(machine.runDir, 'control.sock'))) await poolStop({ runDir: machine.runDir });
+  if (existsSync(join(machine.runDir, 'control.sock'))) await stopPool({ runDir: machine.runDir });
 });
 afterAll(() => machine.close());
 
@@ -208,11 +208,11 @@ describe.each(['parallel', 'full'] as const)('with variant %s', (variant) => {
     });
     expect(shown?.owner.poolPid).toBe((shown?.owner.operation ?? 0) >>> 10);
     if (isDaemon) {
+      // it may have begun to take its memory when the stop reached it
+      const state: unknown = expect.stringMatching(/^(?:ready|attaching)$/);
       await expect
         .poll(async () => (await machine.poolStatus()).operations)
-        .toMatchObject([
-          { kind: 'restore', state: 'ready', pid, doneBytes: MOVED_BYTES, totalBytes: MOVED_BYTES },
-        ]);
+        .toMatchObject([{ kind: 'restore', state, pid, doneBytes: MOVED_BYTES, totalBytes: MOVED_BYTES }]);
     }
     await standby.wake();
     expect(await contextOf(pid)).toMatchObject({
@@ -241,7 +241,7 @@ describe('the pool', () => {
     ]);
     const workload = await startIntercepted();
     await machine.dump(workload, { imagesDir, libdir: variantDir('full') });
-    await poolPrefetch(imagesDir, { runDir: machine.runDir, golden: true });
+    await prefetchImages(imagesDir, { runDir: machine.runDir, golden: true });
     const { contexts, pool } = await listContexts();
     expect(pool?.contexts.map(({ memoryBytes }) => memoryBytes)).toEqual([MOVED_BYTES, 0]);
     const ours = contexts.filter((context) => context.pid === pid);
@@ -264,7 +264,7 @@ describe('the query', () => {
     expect(Math.min(...times)).toBeLessThan(20);
   });
 
-  it('refuses what is no pid', async () => {
+  it('refuses what is not a pid', async () => {
     await expect(listContexts({ pid: -1 })).rejects.toThrow('-1 is not a pid');
     await expect(listContexts({ pid: [1, 0.5] })).rejects.toThrow('0.5 is not a pid');
   });

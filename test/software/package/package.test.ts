@@ -132,6 +132,7 @@ describe('the package', () => {
       'dist/cli.js',
       'native/binding.cc',
       'benchmarks/addon.mjs',
+      'benchmarks/contexts.mjs',
     ]) {
       expect(files).toContain(path);
     }
