@@ -177,7 +177,7 @@ it('says what is wrong with a server, and leaves none running', async () => {
       small.io,
     ),
   ).toBe(1);
-  expect(small.stderr()).toMatch(/ended; its last words:\n.*OUT_OF_MEMORY/);
+  expect(small.stderr()).toMatch(/ended; its last output:\n.*OUT_OF_MEMORY/);
 
   const missing = captureIo();
   expect(await main([...words, '--', join(machine.dir, 'no-such-server')], missing.io)).toBe(1);
