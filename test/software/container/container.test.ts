@@ -333,7 +333,7 @@ describe('wrong use', () => {
     await expect(checkpointContainer({ name, store: '/a', exportTo: '/b' })).rejects.toThrow('not both');
     await exec('podman', ['kill', '--signal', 'KILL', name]);
     await exec('podman', ['wait', name]);
-    await expect(checkpointContainer({ name })).rejects.toThrow('does not run');
+    await expect(checkpointContainer({ name })).rejects.toThrow('is not running');
     await expect(restoreContainer({ name })).rejects.toThrow('has no checkpoint in');
   });
 });

@@ -99,7 +99,7 @@ it('says why a server does not start, with its last output', async () => {
   await expect(createGolden({ ...options, command })).rejects.toThrow(
     /ended; its last output:\n.*OUT_OF_MEMORY/,
   );
-  await expect(createGolden(options)).rejects.toThrow('does not run and has no golden checkpoint');
+  await expect(createGolden(options)).rejects.toThrow('is not running and has no golden checkpoint');
   expect(await createGolden({ ...options, force: true })).toMatchObject({ created: true });
   await expect(restoreGolden({ name: 'none-such' })).rejects.toThrow('there is no container none-such');
 });
