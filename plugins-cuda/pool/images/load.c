@@ -286,6 +286,16 @@ ssize_t load_take_ready(struct load *load, size_t first)
 	return ret ? ret : (ssize_t)end;
 }
 
+double load_duration_ms(struct load *load)
+{
+	double ms;
+
+	pthread_mutex_lock(&load->lock);
+	ms = load->ms;
+	pthread_mutex_unlock(&load->lock);
+	return ms;
+}
+
 int load_wait(struct load *load)
 {
 	int result;

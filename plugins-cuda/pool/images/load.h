@@ -50,4 +50,6 @@ void load_put(struct load *load);
 ssize_t load_take_ready(struct load *load, size_t first);
 /* Waits for the end of the load. Returns its result: 0 or -errno. */
 int load_wait(struct load *load);
+/* Milliseconds from open to the last byte on the device; 0 until then, or if it never left. */
+double load_duration_ms(struct load *load);
 #endif

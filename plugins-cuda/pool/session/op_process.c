@@ -332,7 +332,8 @@ static void *give_thread(void *argument)
 	ccr_status_add(&process->session->status,
 		       "{\"event\":\"attach\",\"pid\":%d,\"result\":%d,\"ms\":%.3f,\"load_ms\":%."
 		       "3f,\"reason\":\"%s\"}",
-		       process->pid, ret, now_ms() - start, process->load ? process->load->ms : 0.0,
+		       process->pid, ret, now_ms() - start,
+		       process->load ? load_duration_ms(process->load) : 0.0,
 		       ccr_status_quoted(quoted, sizeof(quoted), error));
 	operation_end(&process->operation);
 	op_socket_close(&process->op_socket);
