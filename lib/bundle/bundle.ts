@@ -51,7 +51,12 @@ export interface BundleResult extends BundleFacts {
 const PACK_TIMEOUT_MS = 900_000;
 
 /** Scripts for machines with a GPU, run by this bundle's node and by the machine's Python. */
-const scripts = ['benchmarks/addon.mjs', 'benchmarks/memcpy.mjs', 'benchmarks/workloads/training.py'];
+const scripts = [
+  'benchmarks/addon.mjs',
+  'benchmarks/contexts.mjs',
+  'benchmarks/memcpy.mjs',
+  'benchmarks/workloads/training.py',
+];
 
 interface Sources {
   criu: { path: string; version: string };
