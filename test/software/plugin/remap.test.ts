@@ -295,7 +295,7 @@ it.each([1, 2, 4, 7, 12, 20, 41, 44, 50])(
 async function killCriuAt(workload: Workload, step: number): Promise<void> {
   const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
   const env = { LD_PRELOAD: preload, CCR_FAIL_PTRACE: `${step}:kill` };
-  await expect(machine.dump(workload, { libdir, env })).rejects.toThrow('was ended by SIGKILL');
+  await expect(machine.dump(workload, { libdir, env })).rejects.toThrow('was killed by SIGKILL');
 }
 
 it.each([40, 41, 44])('outlives a criu killed at step %i of the injection, with its memory', async (step) => {
