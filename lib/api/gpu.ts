@@ -36,6 +36,7 @@ export {
   ContextWatcher,
   listContexts,
   watchContexts,
+  type ChangedContext,
   type Container,
   type ContextChange,
   type ContextEvents,

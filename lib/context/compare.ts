@@ -5,6 +5,14 @@
  */
 import type { ContextSnapshot, GpuContext } from './types.ts';
 
+/** A context that is different. */
+export interface ChangedContext {
+  /** As it was. */
+  previous: GpuContext;
+  /** As it is now. */
+  current: GpuContext;
+}
+
 /** A difference between two snapshots. */
 export interface ContextChange {
   /** Everything as it is now. */
@@ -12,7 +20,7 @@ export interface ContextChange {
   /** Contexts that were not there before. */
   appeared: GpuContext[];
   /** Contexts that are different. */
-  changed: { previous: GpuContext; current: GpuContext }[];
+  changed: ChangedContext[];
   /** Contexts that are not there any more, as they were. */
   gone: GpuContext[];
   /** Whether the pool's part is different. */
@@ -31,7 +39,7 @@ export function compareSnapshots(
 ): ContextChange | undefined {
   const before = new Map(previous?.contexts.map((context) => [keyOf(context), context]));
   const appeared: GpuContext[] = [];
-  const changed: ContextChange['changed'] = [];
+  const changed: ChangedContext[] = [];
   for (const current of snapshot.contexts) {
     const key = keyOf(current);
     const known = before.get(key);

@@ -3,7 +3,7 @@
  * What processes have on GPUs, and who has their memory at present.
  * @module
  */
-export { compareSnapshots, type ContextChange } from './compare.ts';
+export { compareSnapshots, type ChangedContext, type ContextChange } from './compare.ts';
 export { parseContainer, type Container } from './container.ts';
 export { listContexts, type ContextOptions } from './list.ts';
 export { measurePool, OverheadMeter } from './pool-reader.ts';

@@ -69,6 +69,7 @@ export class ContextWatcher extends EventEmitter<ContextEvents> implements Async
     this.#finish();
   }
 
+  /** The changes, from the first look on; leaving the loop closes the watch. Throws what `error` would say. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ContextChange, void, undefined> {
     let seen: ContextSnapshot | undefined;
     this.#loops += 1;

@@ -115,6 +115,7 @@ export interface GpuProcess {
   usedBytes: number | null;
   /** Of the MIG instance it runs in; `null` on a GPU that is not split. */
   gpuInstanceId: number | null;
+  /** Of the compute instance in it; `null` as well. */
   computeInstanceId: number | null;
 }
 
