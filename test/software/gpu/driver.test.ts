@@ -25,6 +25,8 @@ import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
 const MIB = 2 ** 20;
+/** softcuda has no MIG devices. */
+const noMig = { gpuInstanceId: null, computeInstanceId: null };
 let machine: Machine;
 let driver: CheckpointDriver;
 let workload: Workload;
@@ -75,7 +77,7 @@ describe.each(backendNames)('through the %s', (backend) => {
       const { pid } = workload;
       const processes = await listGpuProcesses(options);
       const [gpu] = (await listGpus(options)).gpus;
-      expect(processes).toContainEqual({ pid, deviceUuid: gpu?.uuid, usedBytes: 28 * MIB });
+      expect(processes).toContainEqual({ pid, deviceUuid: gpu?.uuid, usedBytes: 28 * MIB, ...noMig });
       await driver.lock(pid);
       await driver.checkpoint(pid);
       expect(await listGpuProcesses(options)).toEqual([]);
@@ -142,7 +144,7 @@ describe.each(backendNames)('through the %s', (backend) => {
       await driver.unlock(pid);
       expect(await workload.verify()).toBe(checksum);
       const processes = await listGpuProcesses(options);
-      expect(processes).toContainEqual({ pid, deviceUuid: second, usedBytes: 28 * MIB });
+      expect(processes).toContainEqual({ pid, deviceUuid: second, usedBytes: 28 * MIB, ...noMig });
     });
 
     it('name the call, the result and what can be done when the order is wrong', async () => {
