@@ -50,10 +50,15 @@ function rowOf(context: GpuContext): string[] {
   ];
 }
 
-/** At most 100 columns. */
-export function snapshotText({ contexts, pool }: ContextSnapshot): string {
+const nothingText = (pid: number | undefined): string =>
+  pid === undefined
+    ? 'no CUDA process that this user may look at'
+    : `process ${pid} does not exist, does not use CUDA, or belongs to a user that this one may not look at`;
+
+/** At most 100 columns. @param pid the only process that was asked for */
+export function snapshotText({ contexts, pool }: ContextSnapshot, pid?: number): string {
   const text: string[] = [];
-  if (contexts.length === 0) text.push('no CUDA process that this user may look at');
+  if (contexts.length === 0) text.push(nothingText(pid));
   else text.push(table(['pid', 'GPU', 'used', 'state', 'memory', 'gate', 'command'], contexts.map(rowOf)));
   if (pool) text.push(`cuda-poold ${pool.version}, pid ${pool.pid}`, ...workText(pool));
   return text.join('\n');
@@ -81,7 +86,7 @@ export function changeText({ appeared, changed, gone }: ContextChange): string {
 
 async function list(io: Io, pid: number | undefined): Promise<void> {
   const snapshot = await listContexts({ pid, signal: io.signal });
-  io.result(snapshot, () => snapshotText(snapshot));
+  io.result(snapshot, () => snapshotText(snapshot, pid));
 }
 
 async function watch(io: Io, options: { pid?: number; intervalMs?: number }): Promise<void> {

@@ -66,6 +66,7 @@ describe('the table of contexts', () => {
     });
     expect(text).toMatch(/4194303 +– +– +checkpointed +application +– +python3 -m/);
     expect(snapshotText({ contexts: [], pool: null })).toBe('no CUDA process that this user may look at');
+    expect(snapshotText({ contexts: [], pool: null }, 4711)).toContain('process 4711 does not exist');
   });
 });
 
