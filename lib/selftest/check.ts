@@ -3,7 +3,6 @@
  * A check of the self-test: a claim of this project, and a function that verifies it or throws.
  * @module
  */
-import { SelftestError } from './error.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** What a check measured, by name; names of times end in `Ms`, of sizes in `Bytes`. */
@@ -31,13 +30,3 @@ export interface Check {
 
 /** A check that cannot run here; the message is the reason. */
 export class Skipped extends Error {}
-
-/** @throws {@link SelftestError} ERR_SELFTEST with the message */
-export function ensure(condition: boolean, message: string): void {
-  if (!condition) throw new SelftestError('ERR_SELFTEST', message);
-}
-
-/** @throws {@link SelftestError} ERR_SELFTEST naming what differs */
-export function ensureSame(what: string, before: string, after: string): void {
-  ensure(before === after, `${what} changed: ${before.slice(0, 200)} became ${after.slice(0, 200)}`);
-}

@@ -6,7 +6,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { listGpuProcesses, listGpus, openDriver } from '../gpu/index.ts';
-import { ensure, ensureSame, Skipped, type Check } from './check.ts';
+import { Skipped, type Check } from './check.ts';
+import { ensure, ensureSame } from './ensure.ts';
 import { snapshotOf, type Sandbox } from './sandbox.ts';
 import { spread } from './statistics.ts';
 

@@ -5,7 +5,8 @@
  */
 import { readStat } from '../process/index.ts';
 import type { RestoredProcess } from '../restore/index.ts';
-import { ensure, ensureSame, type Check } from './check.ts';
+import type { Check } from './check.ts';
+import { ensure, ensureSame } from './ensure.ts';
 import { snapshotOf, type Dumped, type Sandbox } from './sandbox.ts';
 
 /** Restores and verifies the memory. Times in milliseconds. */

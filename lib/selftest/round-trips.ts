@@ -4,7 +4,8 @@
  * @module
  */
 import { pluginVariants, type PluginVariant } from '../variant.ts';
-import { ensure, ensureSame, Skipped, type Check, type CheckSettings, type Figures } from './check.ts';
+import { Skipped, type Check, type CheckSettings, type Figures } from './check.ts';
+import { ensure, ensureSame } from './ensure.ts';
 import { snapshotOf, type Plugin, type Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 

@@ -12,7 +12,7 @@ import { prefetchImages, startPool, readPoolStatus, stopPool, type PoolStatus } 
 import { isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreOptions } from '../restore/index.ts';
 import { Workload } from '../workload/index.ts';
-import { ensure } from './check.ts';
+import { ensure } from './ensure.ts';
 
 export interface SandboxOptions {
   /** Made here, removed at the end. */

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { execResult } from '../exec.ts';
 import { projectRoot } from '../paths.ts';
 import type { PluginVariant } from '../variant.ts';
-import { ensure, ensureSame, Skipped, type Check, type CheckSettings } from './check.ts';
+import { Skipped, type Check, type CheckSettings } from './check.ts';
+import { ensure, ensureSame } from './ensure.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Workload } from '../workload/index.ts';
 
