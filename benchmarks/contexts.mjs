@@ -34,7 +34,7 @@ function wholeNumber(name) {
 const queries = wholeNumber('queries');
 const processes = wholeNumber('processes');
 if (options.out === undefined) {
-  console.error('--out FILE is missing');
+  console.error('--out FILE is required');
   process.exit(2);
 }
 
