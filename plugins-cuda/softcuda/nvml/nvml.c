@@ -94,6 +94,12 @@ int nvmlInit_v2(void)
 	return NVML_SUCCESS;
 }
 
+EXPORT int nvmlShutdown(void);
+int nvmlShutdown(void)
+{
+	return NVML_SUCCESS;
+}
+
 EXPORT int nvmlSystemGetDriverVersion(char *version, unsigned int length);
 int nvmlSystemGetDriverVersion(char *version, unsigned int length)
 {
