@@ -152,6 +152,13 @@ export const settingDefinitions = {
     max: 1,
     meaning: 'verify chunk checksums on load',
   },
+  CRIU_CUDA_FORCE: {
+    type: 'number',
+    default: '0',
+    min: 0,
+    max: 1,
+    meaning: 'dump although a check guesses that it cannot be restored (criu-cuda check)',
+  },
   CRIU_CUDA_DEVICE_MAP: {
     type: 'text',
     default: '',

@@ -34,6 +34,7 @@ struct ccr_settings {
 	long lock_timeout_ms;	/* milliseconds */
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */
+	long force;		/* bool */
 	long io;		/* enum ccr_io */
 	char device_map[4096];	/* device_map.h */
 	char driver[PATH_MAX];	/* "": the usual search */

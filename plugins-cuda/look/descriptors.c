@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "look/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The longer prefix first. */
+static const struct {
+	const char *prefix;
+	unsigned int evidence;
+} devices[] = {
+	{"/dev/nvidia-fs", SEEN_NVIDIA_FS},	  {"/dev/nvidia", SEEN_GPU},
+	{"/dev/infiniband/", SEEN_RDMA},	  {"/dev/gdrdrv", SEEN_GDRCOPY},
+	{"anon_inode:[io_uring]", SEEN_IO_URING},
+};
+
+/* The devices of the software driver are files: <SOFTCUDA_DIR>/device<N>.mem. */
+static bool is_softcuda(const char *path)
+{
+	const char *dir = getenv("SOFTCUDA_DIR"), *slash = strrchr(path, '/');
+	int device, end = 0;
+
+	if (!slash || sscanf(slash, "/device%d.mem%n", &device, &end) != 1 || !end)
+		return false;
+	if (dir && *dir)
+		return !strncmp(path, dir, slash - path) && !dir[slash - path];
+	return !strncmp(path, "/dev/shm/softcuda-", strlen("/dev/shm/softcuda-"));
+}
+
+static unsigned int evidence_of(const char *path)
+{
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+		if (!strncmp(path, devices[i].prefix, strlen(devices[i].prefix)))
+			return devices[i].evidence;
+	return is_softcuda(path) ? SEEN_GPU : 0;
+}
+
+static void note_socket(struct sockets *sockets, const char *path)
+{
+	uint64_t *inode;
+	unsigned long number;
+
+	if (!sockets || sscanf(path, "socket:[%lu]", &number) != 1)
+		return;
+	inode = ccr__list_add(&sockets->inodes, sizeof(*inode));
+	if (inode)
+		*inode = number;
+}
+
+void ccr__look_descriptors(struct process *process, int root, struct sockets *sockets)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "proc/%d/fd", process->pid);
+	fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		ssize_t len;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		process->nr_descriptors++;
+		len = readlinkat(dirfd(dir), entry->d_name, path, sizeof(path) - 1);
+		if (len <= 0)
+			continue;
+		path[len] = '\0';
+		process->evidence |= evidence_of(path);
+		note_socket(sockets, path);
+	}
+	closedir(dir);
+}

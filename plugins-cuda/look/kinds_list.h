@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that the look can find, one row each; docs/checks.md has the same table, and a test
+ * compares them. KIND(id, name, severity, text, remedy, carried) severity  REFUSE: not dumped;
+ * GUESS: not dumped unless forced; WARN: dumped, and said text      follows the pid: "4711 is
+ * stopped by a signal" carried   NULL, or the version since which it is dumped and restored; the
+ * look is then silent about it
+ */
+KIND(IMPORTED_MEMORY, "imported-memory", REFUSE, "maps device memory of another process",
+     "let it close what it has imported (CUDA IPC handles, shared allocations, NCCL communicators)",
+     NULL)
+KIND(EXPORTED_MEMORY, "exported-memory", GUESS,
+     "has exported device memory, which another process may use",
+     "let it free what it has exported, or make sure that no process uses it", NULL)
+KIND(NCCL, "nccl", GUESS, "has an NCCL communicator with other processes",
+     "destroy the communicators before the dump (torch.distributed.destroy_process_group())", NULL)
+KIND(CUDA_IPC, "cuda-ipc", WARN,
+     "may share tensors in device memory with another process (a guess)",
+     "release shared CUDA tensors before the dump: a process that still uses one cannot be "
+     "restored",
+     NULL)
+KIND(FORKED_CHILD, "forked-child", REFUSE, "holds GPU device files, but has not initialized CUDA",
+     "start child processes before CUDA is initialized, or with exec (spawn instead of fork), or "
+     "end this one",
+     NULL)
+KIND(HOST_MEMORY, "host-memory", GUESS,
+     "has more device memory than there is host memory for the driver's copy of it",
+     "start it with the interceptor (criu-cuda run) and use variant parallel or full, which need "
+     "no such copy; or free "
+     "host memory",
+     NULL)
+KIND(RESTORE_MEMORY, "restore-memory", GUESS,
+     "needs more host memory for the restore than is available",
+     "free host memory, or raise the memory limit of the cgroup; a checkpoint by variant parallel "
+     "or full with the "
+     "interceptor (criu-cuda run) needs none for its device memory",
+     NULL)
+KIND(STORE_SPACE, "store-space", GUESS, "needs more space than the images directory has",
+     "free space there, or choose a directory on another file system", NULL)
+KIND(IO_URING, "io-uring", REFUSE, "uses io_uring, which CRIU cannot dump",
+     "start it under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda "
+     "setup-containers writes one for "
+     "podman",
+     NULL)
+KIND(RDMA, "rdma", REFUSE,
+     "holds RDMA devices (/dev/infiniband), whose registrations cannot be restored",
+     "let it close them before the dump (NCCL: NCCL_IB_DISABLE=1 from the start)", NULL)
+KIND(GDRCOPY, "gdrcopy", REFUSE, "holds /dev/gdrdrv (gdrcopy), whose mappings cannot be restored",
+     "let it call gdr_close() before the dump, or start it without gdrcopy", NULL)
+KIND(NVIDIA_FS, "nvidia-fs", REFUSE,
+     "holds nvidia-fs (GPUDirect Storage), whose registrations cannot be restored",
+     "let it call cuFileDriverClose() before the dump", NULL)
+KIND(PROFILER, "profiler", REFUSE,
+     "runs under a CUDA profiler, and the driver does not lock such a process",
+     "start it without the profiler (Nsight Systems, Nsight Compute, CUDA_INJECTION64_PATH)", NULL)
+KIND(PROFILER_GUESS, "profiler-guess", GUESS,
+     "may be profiled through CUPTI, and the driver does not lock such a process",
+     "end the profiling session, or start it without CUDA_INJECTION64_PATH", NULL)
+KIND(FROZEN, "frozen", REFUSE, "is frozen by its cgroup",
+     "thaw it before the dump (podman unpause, systemctl thaw)", NULL)
+KIND(STOPPED, "stopped", REFUSE, "is stopped by a signal", "send SIGCONT before dumping", NULL)
+KIND(TRACED, "traced", REFUSE, "is traced by another process", "detach the debugger or strace",
+     NULL)
+KIND(DEAD_LEADER, "dead-leader", REFUSE,
+     "has ended, but is not collected or has threads that still run",
+     "let its parent collect it, or let the threads end", NULL)
+KIND(ADDRESS_SPACE, "address-space", GUESS,
+     "has a limit of address space that its device memory would exceed",
+     "raise RLIMIT_AS (prlimit --as=unlimited --pid PID)", NULL)
+KIND(DESCRIPTORS, "descriptors", GUESS, "has almost as many descriptors open as it may",
+     "raise RLIMIT_NOFILE (prlimit --nofile=1048576:1048576 --pid PID)", NULL)
+KIND(MAPPINGS, "mappings", GUESS, "has almost as many mappings as the kernel allows",
+     "raise vm.max_map_count (sysctl -w vm.max_map_count=1048576)", NULL)
+KIND(RUN_DIR, "run-dir", WARN,
+     "cannot use the pool daemon: the path of the run directory is too long for a socket",
+     "set CRIU_CUDA_RUN_DIR to a shorter path", NULL)
+KIND(SERVICE_THREAD, "service-thread", WARN,
+     "has the interceptor, but the interceptor's service thread did not start",
+     "the driver moves all of its device memory; start it with larger thread stacks (ulimit -s), "
+     "or see "
+     "CRIU_CUDA_INTERCEPT_DEBUG",
+     NULL)
+KIND(PROTOCOL, "protocol", REFUSE, "was started with an interceptor of another version",
+     "restart it with the interceptor of this version, or use variant stock or remap", NULL)
+KIND(DRIVER, "driver", REFUSE, "uses a GPU, and the driver cannot checkpoint it",
+     "install the NVIDIA driver 570 or newer, or set CRIU_CUDA_DRIVER", NULL)
+KIND(SHARED_GPU, "shared-gpu", WARN,
+     "shares its GPU with a process outside the tree, which may take the memory that the "
+     "dump frees for a while",
+     "use variant parallel or full with the interceptor, or end the other process first", NULL)

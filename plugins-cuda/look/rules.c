@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+/* What one process of a tree that uses CUDA has, is and lacks. */
+#include "look/state.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+#include "common/protocol/protocol.h"
+
+/* What CRIU and the plugin may need in a process for a while. */
+#define SPARE_DESCRIPTORS 16
+#define SPARE_MAPPINGS	  256
+#define SPARE_BYTES	  (64ull << 20)
+
+static void judge_devices(struct state *s, const struct process *p)
+{
+	static const struct {
+		unsigned int evidence;
+		enum ccr_look_kind kind;
+	} held[] = {
+		{SEEN_IO_URING, CCR_LOOK_IO_URING},
+		{SEEN_RDMA, CCR_LOOK_RDMA},
+		{SEEN_GDRCOPY, CCR_LOOK_GDRCOPY},
+		{SEEN_NVIDIA_FS, CCR_LOOK_NVIDIA_FS},
+	};
+
+	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
+		if (p->evidence & held[i].evidence)
+			ccr__look_found(s, held[i].kind, p->pid);
+	if (!(p->evidence & SEEN_GPU))
+		return;
+	if (!s->request->driver)
+		ccr__look_add(s, CCR_LOOK_DRIVER, p->pid, "%s",
+			      s->request->driver_error ? s->request->driver_error : "");
+	else if (!p->has_cuda)
+		ccr__look_found(s, CCR_LOOK_FORKED_CHILD, p->pid);
+}
+
+static void judge_profiler(struct state *s, const struct process *p)
+{
+	if (!p->has_cuda)
+		return;
+	if (p->evidence & SEEN_PROFILER)
+		ccr__look_add(s, CCR_LOOK_PROFILER, p->pid, "%s is loaded", p->profiler);
+	else if (p->evidence & SEEN_INJECTION)
+		ccr__look_add(s, CCR_LOOK_PROFILER_GUESS, p->pid, "CUDA_INJECTION64_PATH is set");
+	else if (p->evidence & SEEN_CUPTI && p->evidence & SEEN_NVPERF)
+		ccr__look_add(s, CCR_LOOK_PROFILER_GUESS, p->pid,
+			      "CUPTI's profiling library is loaded");
+}
+
+static void judge_state(struct state *s, const struct process *p)
+{
+	if (ccr__look_is_frozen(p, s->root, &s->text))
+		ccr__look_found(s, CCR_LOOK_FROZEN, p->pid);
+	/* CRIU dumps a stopped process, but the driver waits for its restore thread forever. */
+	if (p->has_cuda && p->stopped_tid)
+		ccr__look_found(s, CCR_LOOK_STOPPED, p->pid);
+	if (p->tracer)
+		ccr__look_add(s, CCR_LOOK_TRACED, p->pid, "%d traces its thread %d", p->tracer,
+			      p->traced_tid);
+}
+
+static void judge_limits(struct state *s, const struct process *p)
+{
+	const uint64_t added = ccr__look_is_copied(s, p) ? p->device_bytes : 0;
+	uint64_t max_mappings;
+
+	if (p->has_cuda && p->max_address_space != UINT64_MAX &&
+	    p->address_space + added + SPARE_BYTES > p->max_address_space) {
+		char size[32];
+
+		ccr__look_add(s, CCR_LOOK_ADDRESS_SPACE, p->pid, "RLIMIT_AS is %s",
+			      ccr__look_size(size, sizeof(size), p->max_address_space));
+	}
+	if (p->nr_descriptors + SPARE_DESCRIPTORS > p->max_descriptors)
+		ccr__look_add(s, CCR_LOOK_DESCRIPTORS, p->pid, "%zu of %llu", p->nr_descriptors,
+			      (unsigned long long)p->max_descriptors);
+	ccr__text_read(&s->text, s->root, "proc/sys/vm/max_map_count");
+	max_mappings = ccr__text_number(&s->text, "", UINT64_MAX);
+	if (p->nr_mappings + SPARE_MAPPINGS > max_mappings)
+		ccr__look_add(s, CCR_LOOK_MAPPINGS, p->pid, "%zu of %llu", p->nr_mappings,
+			      (unsigned long long)max_mappings);
+}
+
+static void judge_interceptor(struct state *s, const struct process *p)
+{
+	if (!s->request->uses_pool || !p->has_cuda || !(p->evidence & SEEN_INTERCEPTOR))
+		return;
+	if (!(p->evidence & (SEEN_SERVICE_THREAD | SEEN_INTERCEPT_OFF)))
+		ccr__look_found(s, CCR_LOOK_SERVICE_THREAD, p->pid);
+}
+
+/* Only the daemon's sockets are in the run directory. */
+static void judge_run_dir(struct state *s)
+{
+	const struct ccr_settings *settings = s->request->settings;
+	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+
+	if (s->request->uses_daemon && settings->context_pool &&
+	    strlen(settings->run_dir) + strlen("/" CCR_CONTROL_SOCKET) + 1 > room)
+		ccr__look_add(s, CCR_LOOK_RUN_DIR, s->request->pid, "%.100s…", settings->run_dir);
+}
+
+void ccr__look_judge(struct state *s, const struct process *p)
+{
+	const bool is_root = p == s->processes.items;
+
+	if (is_root)
+		judge_run_dir(s);
+	if (p->state == 'Z' || p->state == 'X') {
+		/* CRIU dumps the zombies among the descendants. */
+		if (is_root || p->nr_threads > 1)
+			ccr__look_found(s, CCR_LOOK_DEAD_LEADER, p->pid);
+		return;
+	}
+	judge_devices(s, p);
+	judge_profiler(s, p);
+	judge_state(s, p);
+	judge_limits(s, p);
+	judge_interceptor(s, p);
+}

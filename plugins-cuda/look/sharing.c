@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Device memory that two processes share cannot be restored. The interceptor counts
+ * imports and exports; without it, only the signs of a library that shares are left.
+ * A loaded library tells nothing: torch always links NCCL.
+ */
+#include "look/state.h"
+
+static bool shares_tensors(const struct process *a, const struct process *b)
+{
+	for (size_t i = 0; i < a->nr_ipc_files; i++)
+		for (size_t k = 0; k < b->nr_ipc_files; k++)
+			if (a->ipc_files[i] == b->ipc_files[k])
+				return true;
+	return false;
+}
+
+static void judge_tensors(struct state *s, const struct process *p)
+{
+	each_process(other, s)
+	{
+		if (other == p || !other->has_cuda || !shares_tensors(p, other))
+			continue;
+		ccr__look_add(s, CCR_LOOK_CUDA_IPC, p->pid, "%d maps the same torch counters",
+			      other->pid);
+		return;
+	}
+}
+
+/* A communicator with one rank has threads, too, so it takes two processes with them. */
+static void judge_nccl(struct state *s, const struct process *p)
+{
+	if (p->evidence & SEEN_NCCL_MEMORY)
+		ccr__look_add(s, CCR_LOOK_NCCL, p->pid, "it maps /dev/shm/nccl-*");
+	else if (p->evidence & SEEN_NCCL_THREAD && s->nr_nccl > 1)
+		ccr__look_add(s, CCR_LOOK_NCCL, p->pid,
+			      "it has NCCL's threads, and so do %zu other processes of the tree",
+			      s->nr_nccl - 1);
+}
+
+static bool is_in_tree(const struct state *s, pid_t pid)
+{
+	for (size_t i = 0; i < s->look->nr_pids; i++)
+		if (s->look->pids[i] == pid)
+			return true;
+	return false;
+}
+
+static bool uses_device(const struct state *s, pid_t pid, unsigned int device)
+{
+	for (size_t i = 0; i < s->nr_uses; i++)
+		if (s->uses[i].pid == pid && s->uses[i].device == device)
+			return true;
+	return false;
+}
+
+static void judge_neighbors(struct state *s, const struct process *p)
+{
+	if (!s->request->keeps_running || !ccr__look_is_copied(s, p))
+		return;
+	for (size_t i = 0; i < s->nr_uses; i++) {
+		const struct ccr_gpu_use *use = &s->uses[i];
+
+		if (is_in_tree(s, use->pid) || !uses_device(s, p->pid, use->device))
+			continue;
+		ccr__look_add(s, CCR_LOOK_SHARED_GPU, p->pid, "%d on GPU %u", use->pid,
+			      use->device);
+		return;
+	}
+}
+
+void ccr__look_judge_sharing(struct state *s, const struct process *p)
+{
+	if (!p->has_cuda)
+		return;
+	judge_nccl(s, p);
+	judge_tensors(s, p);
+	judge_neighbors(s, p);
+}
