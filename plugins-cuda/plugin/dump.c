@@ -65,7 +65,9 @@ int ccr__pause_devices(int pid)
 	CUresult result;
 	int ret;
 
-	ret = ccr__task_detect(pid, &restore_tid);
+	ret = ccr__look_before_dump(pid);
+	if (!ret)
+		ret = ccr__task_detect(pid, &restore_tid);
 	if (ret)
 		return ret;
 	/* CRIU detaches from a child that it could not seize, and pauses it again when it finds it

@@ -95,7 +95,9 @@ static int plugin_init(int stage)
 		set_compel_interrupt_only_mode();
 	if (stage != STAGE_RESTORE)
 		return 0;
-	ret = ccr__host_memory_load_begin();
+	ret = ccr__look_before_restore();
+	if (!ret)
+		ret = ccr__host_memory_load_begin();
 	if (!ret)
 		ret = ccr__memory_load_begin();
 	if (!ret && !ccr__memory_has_pool()) /* a pool keeps the GPU initialized itself */

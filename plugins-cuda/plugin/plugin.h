@@ -5,6 +5,10 @@
 
 #include "plugin/task/watcher_link.h"
 
+/* look.c; both return 0, or -EBUSY after telling in log and status file why not. */
+int ccr__look_before_dump(pid_t pid);
+int ccr__look_before_restore(void);
+
 /* dump.c */
 int ccr__pause_devices(int pid);
 int ccr__checkpoint_devices(int pid);

@@ -43,7 +43,8 @@ describe('a driver call fails during the dump', () => {
     const workload = await machine.start();
     const checksum = await workload.verify();
     const dump = await machine.dump(workload, {
-      env: { SOFTCUDA_FAIL: `cuCheckpointProcessGetRestoreThreadId:1:${NOT_PERMITTED}` },
+      // the look asks first; PAUSE_DEVICES asks again
+      env: { SOFTCUDA_FAIL: `cuCheckpointProcessGetRestoreThreadId:2:${NOT_PERMITTED}` },
     });
     expect(dump.exitCode).not.toBe(0);
     expect(await workload.verify()).toBe(checksum);
