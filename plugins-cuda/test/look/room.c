@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/* Description: host memory for the driver's copy, by the machine and by cgroups; space in the
+ * store. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test/look/look_test.h"
+
+static void use_device_memory(pid_t pid, unsigned long long gib)
+{
+	char uses[64];
+
+	snprintf(uses, sizeof(uses), "%d:0:%llu", pid, gib * GIB);
+	setenv("LOOK_TEST_NVML", uses, 1);
+}
+
+/* JAX takes three quarters of the device at its start. */
+static void test_machine(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	use_device_memory(ROOT_PID, 60);
+	CHECK(look_finds(""));
+	use_device_memory(ROOT_PID, 104);
+	CHECK(look_finds("host-memory 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_HOST_MEMORY), "104.0 GiB, and 64.0 GiB are available"));
+	CHECK(look_at()->device_bytes == 104 * GIB);
+}
+
+static void test_interceptor(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	fake_map(ROOT_PID,
+		 "7f1000000000-7f1000010000 r-xp 00000000 08:02 7 /opt/libcuda_intercept.so");
+	fake_thread(ROOT_PID, ROOT_PID + 9, "criu-cuda-svc", "S (sleeping)", 0);
+	use_device_memory(ROOT_PID, 104);
+	CHECK(look_finds("host-memory 5000000"));
+	request.uses_pool = true;
+	CHECK(look_finds(""));
+	settings.parallel_restore = 0;
+	CHECK(look_finds("host-memory 5000000"));
+}
+
+/* The limit is two levels up; page cache is free memory. */
+static void test_cgroup(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	use_device_memory(ROOT_PID, 20);
+	fake_file("sys/fs/cgroup/work/memory.max", "%llu\n", 32 * GIB);
+	fake_file("sys/fs/cgroup/work/memory.current", "%llu\n", 16 * GIB);
+	fake_file("sys/fs/cgroup/work/memory.stat", "anon 1\ninactive_file %llu\nactive_file 0\n",
+		  2 * GIB);
+	CHECK(look_finds("host-memory 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_HOST_MEMORY),
+		      "20.0 GiB, and the memory limit of the cgroup /work leaves 18.0 GiB"));
+	fake_file("sys/fs/cgroup/work/memory.stat", "inactive_file %llu\nactive_file %llu\n",
+		  2 * GIB, 3 * GIB);
+	CHECK(look_finds(""));
+}
+
+static void test_cgroup_version1(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	use_device_memory(ROOT_PID, 20);
+	fake_file("proc/5000000/cgroup", "5:memory:/box\n0::/\n");
+	fake_file("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "%llu\n", 32 * GIB);
+	fake_file("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "%llu\n", 16 * GIB);
+	CHECK(look_finds("host-memory 5000000"));
+	fake_file("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "9223372036854771712\n");
+	CHECK(look_finds(""));
+}
+
+/* Two processes that fit alone, but not together. */
+static void test_sum(void)
+{
+	char uses[96];
+
+	fake_cuda(ROOT_PID, 0);
+	fake_cuda(CHILD_PID, ROOT_PID);
+	snprintf(uses, sizeof(uses), "%d:0:%llu %d:1:%llu", ROOT_PID, 40 * GIB, CHILD_PID,
+		 40 * GIB);
+	setenv("LOOK_TEST_NVML", uses, 1);
+	CHECK(look_finds("host-memory 5000000"));
+	CHECK(!strncmp(detail_of(CCR_LOOK_HOST_MEMORY), "80.0 GiB", strlen("80.0 GiB")));
+}
+
+static void test_store(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	request.uses_pool = true; /* so that only the store is too small */
+	fake_thread(ROOT_PID, ROOT_PID + 9, "criu-cuda-svc", "S (sleeping)", 0);
+	request.images_dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	use_device_memory(ROOT_PID, 0);
+	CHECK(look_finds(""));
+	use_device_memory(ROOT_PID, 1ull << 30);
+	CHECK(look_finds("store-space 5000000"));
+	close(request.images_dir);
+}
+
+int main(int argc, char **argv)
+{
+	void (*const tests[])(void) = {
+		test_machine,	      test_interceptor, test_cgroup,
+		test_cgroup_version1, test_sum,		test_store,
+	};
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		look_begin(argv[1]);
+		tests[i]();
+		look_end();
+	}
+	return failures ? 1 : 0;
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+/* Description: NCCL, torch's CUDA IPC, neighbors on a GPU; and what must not be mistaken for them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "test/look/look_test.h"
+
+#define NCCL_LIBRARY "7f1000000000-7f1000010000 r-xp 00000000 08:02 7 /opt/libnccl.so.2"
+#define NCCL_SEGMENT                                        \
+	"7f3000000000-7f3000900000 rw-s 00000000 00:1a 77 " \
+	"/dev/shm/nccl-Xa81Bc (deleted)"
+#define COUNTERS "7f4000000000-7f4000014000 rw-s 00000000 00:1a %d /dev/shm/torch_123_4_5 (deleted)"
+
+static void two_ranks(void)
+{
+	fake_process(ROOT_PID, 0);
+	fake_cuda(CHILD_PID, ROOT_PID);
+	fake_cuda(OTHER_PID, ROOT_PID);
+	fake_map(CHILD_PID, NCCL_LIBRARY);
+	fake_map(OTHER_PID, NCCL_LIBRARY);
+}
+
+static void test_nccl_segment(void)
+{
+	two_ranks();
+	CHECK(look_finds(""));
+	fake_map(CHILD_PID, NCCL_SEGMENT);
+	fake_map(OTHER_PID, NCCL_SEGMENT);
+	CHECK(look_finds("nccl 5000001, nccl 5000002"));
+	CHECK(ccr_look_refuses(look_at(), false) && !ccr_look_refuses(look_at(), true));
+}
+
+static void test_nccl_threads(void)
+{
+	two_ranks();
+	/* vLLM on one GPU: a communicator with one rank */
+	fake_thread(CHILD_PID, CHILD_PID + 10, "NCCL Progress 0", "S (sleeping)", 0);
+	CHECK(look_finds(""));
+	fake_thread(OTHER_PID, OTHER_PID + 20, "NCCL Service 0", "S (sleeping)", 0);
+	CHECK(look_finds("nccl 5000001, nccl 5000002"));
+}
+
+static void map_counters(pid_t pid, int inode)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), COUNTERS, inode);
+	fake_map(pid, line);
+}
+
+static void test_ipc(void)
+{
+	two_ranks();
+	map_counters(CHILD_PID, 31);
+	map_counters(OTHER_PID, 32);
+	CHECK(look_finds(""));
+	map_counters(OTHER_PID, 31);
+	CHECK(look_finds("cuda-ipc 5000001, cuda-ipc 5000002"));
+	CHECK(!ccr_look_refuses(look_at(), false));
+}
+
+/* DataLoader's workers share CPU tensors of any size, and have no CUDA. */
+static void test_data_loader(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	fake_process(CHILD_PID, ROOT_PID);
+	map_counters(ROOT_PID, 31);
+	map_counters(CHILD_PID, 31);
+	fake_map(ROOT_PID, "7f5000000000-7f5000900000 rw-s 00000000 00:1a 40 /dev/shm/torch_123_9");
+	fake_map(CHILD_PID,
+		 "7f5000000000-7f5000900000 rw-s 00000000 00:1a 40 /dev/shm/torch_123_9");
+	CHECK(look_finds(""));
+}
+
+static void test_neighbor(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	setenv("LOOK_TEST_NVML", "5000000:0:1048576 77:1:99 78:0:99", 1);
+	CHECK(look_finds("")); /* it ends, and needs no memory back */
+	request.keeps_running = true;
+	CHECK(look_finds("shared-gpu 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_SHARED_GPU), "78 on GPU 0"));
+	setenv("LOOK_TEST_NVML", "5000000:0:1048576 77:1:99", 1);
+	CHECK(look_finds(""));
+}
+
+int main(int argc, char **argv)
+{
+	void (*const tests[])(void) = {
+		test_nccl_segment, test_nccl_threads, test_ipc, test_data_loader, test_neighbor,
+	};
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		look_begin(argv[1]);
+		tests[i]();
+		look_end();
+	}
+	return failures ? 1 : 0;
+}
