@@ -18,6 +18,8 @@ export {
 export {
   checkpoint,
   CheckpointError,
+  checkProcess,
+  type CheckOptions,
   type CheckpointOptions,
   type CheckpointResult,
 } from '../checkpoint/index.ts';
@@ -35,12 +37,14 @@ export {
 export {
   CriuImageError,
   CriuStatusError,
+  type CheckResult,
   type CriuFlag,
   type CriuFlags,
   type CudaTask,
   type OperationOptions,
   type Phase,
   type PluginChoice,
+  type Reason,
 } from '../criu/index.ts';
 export {
   preloadEnvironment,

@@ -6,12 +6,15 @@
  */
 import {
   checkOperationOptions,
+  chooseNetworkLock,
   criuOptions,
   dumpArguments,
   dumpPhases,
+  lookAt,
   readDumpStats,
   resolveOperation,
   runCriu,
+  type CheckResult,
   type CriuResult,
   type CriuRun,
   type CudaTask,
@@ -22,18 +25,18 @@ import {
 } from '../criu/index.ts';
 import {
   becomeSubreaper,
-  checkPid,
   describeProcess,
-  isAlive,
-  readStat,
   readProcessTree,
   waitForExit,
   waitUntilCollected,
   watchProcess,
   type WatchedProcess,
 } from '../process/index.ts';
-import { CheckpointError, checkpointError } from './error.ts';
+import { CommandError } from '../errors.ts';
+import { lookWarnings, refusal } from './check.ts';
+import { checkpointError } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
+import { checkTarget, refuse } from './target.ts';
 
 /** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
@@ -73,31 +76,6 @@ const COLLECT_MS = 5000;
 /** How long a killed process may still be visible. */
 const KILLED_MS = 1000;
 
-function refuse(code: CheckpointError['code'], message: string, hint: string): never {
-  throw new CheckpointError(code, message, { hint });
-}
-
-/**
- * Refuses a process that cannot be checkpointed.
- * @returns whether the root belongs to a session that is not dumped with it
- */
-function checkTarget(pid: number): boolean {
-  checkPid(pid);
-  const stat = readStat(pid);
-  if (!stat || !isAlive(pid)) {
-    const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
-    refuse('ERR_CHECKPOINT_NO_PROCESS', `there is no process ${pid}${zombie}`, 'see ps -e');
-  }
-  if (readProcessTree(pid).some((one) => one.pid === process.pid)) {
-    refuse(
-      'ERR_CHECKPOINT_OWN_TREE',
-      `${pid} is this program or started it`,
-      'start the checkpoint from another session',
-    );
-  }
-  return stat.session !== pid;
-}
-
 /** Waits until the dumped processes are gone, so that a restore can use their pids. */
 async function afterDump(target: WatchedProcess, descendants: readonly number[]): Promise<string[]> {
   const { pid } = target;
@@ -113,12 +91,31 @@ async function afterDump(target: WatchedProcess, descendants: readonly number[])
   ];
 }
 
-function createRun(options: CheckpointOptions, operation: Operation, shellJob: boolean): CriuRun {
+/** Refuses a tree that cannot be dumped, with every reason, before criu is started. The plugin looks again. */
+async function look(options: CheckpointOptions, operation: Operation): Promise<CheckResult | undefined> {
+  const { pid, leaveRunning, env, signal } = options;
+  const { libdir, imagesDir } = operation;
+  try {
+    const found = await lookAt({ libdir, pid, imagesDir, leaveRunning, env, signal });
+    if (found?.refused === true) throw refusal(pid, found);
+    return found;
+  } catch (error) {
+    if (error instanceof CommandError) return undefined; // the process may have just ended
+    throw error;
+  }
+}
+
+function createRun(
+  options: CheckpointOptions,
+  operation: Operation,
+  shellJob: boolean,
+  networkLock: string | undefined,
+): CriuRun {
   const { pid, leaveRunning = false, env, signal, timeoutMs } = options;
   return {
     stage: 'dump',
     criu: operation.criu,
-    args: dumpArguments({ ...criuOptions(operation, options, shellJob), pid, leaveRunning }),
+    args: dumpArguments({ ...criuOptions(operation, options, shellJob), pid, leaveRunning, networkLock }),
     workDir: operation.workDir,
     runDir: operation.runDir,
     env,
@@ -179,14 +176,23 @@ export async function checkpoint(options: CheckpointOptions): Promise<Checkpoint
   checkOperationOptions(options);
   const shellJob = checkTarget(pid);
   const operation = await resolveOperation(options);
+  const found = await look(options, operation);
+  const networkLock =
+    found && found.connections > 0 && options.tcpEstablished === true
+      ? await chooseNetworkLock(operation.criu, options.extraArgs, options.signal)
+      : undefined;
   const target = watchProcess(pid);
   if (!target) refuse('ERR_CHECKPOINT_NO_PROCESS', `${pid} has just ended`, 'see ps -e');
   const undoSubreaper = becomeSubreaper();
   try {
-    const run = createRun(options, operation, shellJob);
+    const run = createRun(options, operation, shellJob, networkLock?.method);
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);
-    const warnings = leaveRunning ? [] : await afterDump(target, descendants);
+    const warnings = [
+      ...(found ? lookWarnings(found) : []),
+      ...(networkLock ? [networkLock.warning] : []),
+      ...(leaveRunning ? [] : await afterDump(target, descendants)),
+    ];
     return createResult(options, operation, result, readDumpStats(operation.workDir), warnings);
   } finally {
     target.close();

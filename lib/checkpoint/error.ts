@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { criuFacts, type CriuResult, type CriuRun, type CudaTask } from '../criu/index.ts';
+import { criuFacts, type CriuResult, type CriuRun, type CudaTask, type Reason } from '../criu/index.ts';
 import {
   CommandError,
   CodedError,
@@ -15,6 +15,7 @@ import {
 export class CheckpointError extends CodedError<
   | 'ERR_CHECKPOINT_FAILED'
   | 'ERR_CHECKPOINT_NO_PROCESS'
+  | 'ERR_CHECKPOINT_REFUSED'
   | 'ERR_CHECKPOINT_OWN_TREE'
   | 'ERR_CHECKPOINT_IMAGES_DIR'
 > {
@@ -24,18 +25,21 @@ export class CheckpointError extends CodedError<
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
+  /** Why the tree must not be dumped (`ERR_CHECKPOINT_REFUSED`), each with its remedy. */
+  readonly reasons: readonly Reason[];
 
   /** @internal */
   constructor(
     code: CheckpointError['code'],
     message: string,
-    options: ToolkitErrorOptions & { run?: CriuRun; result?: CriuResult } = {},
+    options: ToolkitErrorOptions & { run?: CriuRun; result?: CriuResult; reasons?: readonly Reason[] } = {},
   ) {
     const { run, result } = options;
     super(code, message, options);
     this.facts = run && result && criuFacts(run, result);
     this.tasks = result?.status?.tasks ?? [];
     this.errors = result?.log.errors ?? [];
+    this.reasons = options.reasons ?? [];
   }
 }
 

@@ -9,6 +9,7 @@ import type { Io } from '../output.ts';
 import { registerBench } from './bench/index.ts';
 import { registerBuild } from './plugin/build.ts';
 import { registerBundle } from './plugin/bundle.ts';
+import { registerCheck } from './process/check.ts';
 import { registerCdi } from './container/cdi.ts';
 import { registerCheckpoint } from './process/checkpoint.ts';
 import { registerContext } from './context.ts';
@@ -47,6 +48,7 @@ export const commands: readonly Register[] = [
   registerUninstall,
   registerRollback,
   registerRun,
+  registerCheck,
   registerCheckpoint,
   registerRestore,
   registerWake,

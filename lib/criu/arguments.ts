@@ -23,6 +23,8 @@ export interface CriuOptions extends CriuFlags {
 export interface DumpArguments extends CriuOptions {
   pid: number;
   leaveRunning?: boolean | undefined;
+  /** How packets of TCP connections are kept away. @default CRIU's own */
+  networkLock?: string | undefined;
 }
 
 export interface RestoreArguments extends CriuOptions {
@@ -57,6 +59,7 @@ export function dumpArguments(options: DumpArguments): string[] {
     String(options.pid),
     ...commonArguments(options, dumpLog),
     ...(options.leaveRunning === true ? ['--leave-running'] : []),
+    ...(options.networkLock === undefined ? [] : ['--network-lock', options.networkLock]),
     ...(options.extraArgs ?? []),
   ];
 }

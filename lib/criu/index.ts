@@ -23,6 +23,8 @@ export {
 } from './flags.ts';
 export { CriuStatusError } from './error.ts';
 export { CriuImageError } from './image.ts';
+export { lookAt, lookProgram, type CheckResult, type LookOptions, type Reason } from './look.ts';
+export { chooseNetworkLock, type NetworkLock, type NetworkLockChoice } from './network-lock.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {
   listOpStatus,

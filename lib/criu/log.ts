@@ -93,7 +93,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /io_uring/,
-    hint: 'CRIU cannot dump io_uring: disable it in the program (UV_USE_IO_URING=0 for libuv)',
+    hint: 'CRIU cannot dump io_uring: start the program under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda setup-containers writes one for podman',
   },
   {
     pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,

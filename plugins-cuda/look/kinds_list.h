@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that the look can find, one row each; docs/checks.md has the same table, and a test
- * compares them. KIND(id, name, severity, text, remedy, carried) severity  REFUSE: not dumped;
- * GUESS: not dumped unless forced; WARN: dumped, and said text      follows the pid: "4711 is
- * stopped by a signal" carried   NULL, or the version since which it is dumped and restored; the
- * look is then silent about it
+ * Everything that the look can find, one row each; docs/checks.md has the same table.
+ *
+ * KIND(id, name, severity, text, remedy, carried)
+ *
+ * severity: REFUSE is not dumped; GUESS is not dumped unless forced; WARN is dumped, and printed.
+ *
+ * text: follows the pid, as in "4711 is stopped by a signal".
+ *
+ * carried: NULL, or the version since which it is dumped and restored; the look is then silent.
  */
 KIND(IMPORTED_MEMORY, "imported-memory", REFUSE, "maps device memory of another process",
      "let it close what it has imported (CUDA IPC handles, shared allocations, NCCL communicators)",
@@ -58,7 +62,10 @@ KIND(PROFILER_GUESS, "profiler-guess", GUESS,
      "end the profiling session, or start it without CUDA_INJECTION64_PATH", NULL)
 KIND(FROZEN, "frozen", REFUSE, "is frozen by its cgroup",
      "thaw it before the dump (podman unpause, systemctl thaw)", NULL)
-KIND(STOPPED, "stopped", REFUSE, "is stopped by a signal", "send SIGCONT before dumping", NULL)
+KIND(STOPPED, "stopped", REFUSE, "is stopped by a signal",
+     "send SIGCONT before dumping (kill -CONT PID, or criu-cuda wake --pid PID if it was restored "
+     "with --leave-stopped)",
+     NULL)
 KIND(TRACED, "traced", REFUSE, "is traced by another process", "detach the debugger or strace",
      NULL)
 KIND(DEAD_LEADER, "dead-leader", REFUSE,

@@ -46,6 +46,7 @@ describe('the main entry point', () => {
       'UsageError',
       'WakeError',
       'becomeSubreaper',
+      'checkProcess',
       'checkpoint',
       'describeError',
       'interceptorLibrary',

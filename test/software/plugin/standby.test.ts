@@ -103,7 +103,8 @@ describe.each(variants)('%s', (variant) => {
       env,
     });
     await expect(attempt).rejects.toMatchObject({
-      message: expect.stringContaining(`${workload.pid} is stopped by a signal; send SIGCONT`) as string,
+      code: 'ERR_CHECKPOINT_REFUSED',
+      message: expect.stringContaining(`${workload.pid} is stopped by a signal`) as string,
       hint: expect.stringContaining('kill -CONT') as string,
     });
     await waitUntilStopped(workload.pid, 20_000); // as before, once criu has detached

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Whether a process tree can be dumped, asked without dumping it.
+ * @module
+ */
+import { join, resolve } from 'node:path';
+import { checkPath } from '../check.ts';
+import {
+  findPluginDir,
+  lookAt,
+  lookProgram,
+  type CheckResult,
+  type PluginChoice,
+  type Reason,
+} from '../criu/index.ts';
+import { EnvironmentError } from '../errors.ts';
+import { checkTarget } from './target.ts';
+import { CheckpointError } from './error.ts';
+
+/** Which process tree to check, and for what kind of dump. */
+export interface CheckOptions extends PluginChoice {
+  /** Root of the process tree. */
+  pid: number;
+  /** Where the images would be: then the space there is checked, too. */
+  imagesDir?: string | undefined;
+  /** Whether the process would keep running after the dump. @default false */
+  leaveRunning?: boolean | undefined;
+  /** Whether to override guesses. @default the setting CRIU_CUDA_FORCE */
+  force?: boolean | undefined;
+  /** Added to the environment, for settings. */
+  env?: Record<string, string | undefined> | undefined;
+  /** Stops it. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Looks at the tree of `pid` as a dump would, and changes nothing. Takes milliseconds.
+ * @throws {@link CheckpointError} there is no such process
+ * @throws {@link EnvironmentError} there is no plugin, or it is not this project's
+ */
+export async function checkProcess(options: CheckOptions): Promise<CheckResult> {
+  const { pid, imagesDir, leaveRunning, force, env, signal } = options;
+  checkTarget(pid);
+  if (imagesDir !== undefined) checkPath('imagesDir', imagesDir);
+  const libdir = findPluginDir(options, { ...process.env, ...env });
+  const look = await lookAt({
+    libdir,
+    pid,
+    imagesDir: imagesDir === undefined ? undefined : resolve(imagesDir),
+    leaveRunning,
+    env: force === undefined ? env : { ...env, CRIU_CUDA_FORCE: force ? '1' : '0' },
+    signal,
+  });
+  if (look) return look;
+  throw new EnvironmentError(`the plugin in ${libdir} makes no checks`, [
+    { what: join(libdir, lookProgram), remedy: 'criu-cuda install, or choose a --variant' },
+  ]);
+}
+
+const isRefusal = ({ severity }: Reason, forced: boolean): boolean =>
+  severity === 'refuse' || (severity === 'guess' && !forced);
+
+/** The error for a tree that must not be dumped, with every reason and remedy. */
+export function refusal(pid: number, look: CheckResult): CheckpointError {
+  const reasons = look.reasons.filter((reason) => isRefusal(reason, look.forced));
+  const remedies = [...new Set(reasons.map(({ remedy }) => remedy))];
+  const hasGuess = reasons.some(({ severity }) => severity === 'guess');
+  return new CheckpointError(
+    'ERR_CHECKPOINT_REFUSED',
+    `cannot dump ${pid}: ${reasons.map(({ text }) => text).join('; ')}`,
+    {
+      hint: [...remedies, ...(hasGuess ? ['if a guess is wrong, set CRIU_CUDA_FORCE=1'] : [])].join('\n'),
+      reasons,
+    },
+  );
+}
+
+/** The warnings of a look, each with its remedy. */
+export const lookWarnings = (look: CheckResult): string[] =>
+  look.reasons
+    .filter((reason) => !isRefusal(reason, look.forced))
+    .map(({ text, remedy }) => `${text}; ${remedy}`);

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { checkProcess } from '../../checkpoint/index.ts';
+import type { CheckResult, Reason } from '../../criu/index.ts';
+import { UsageError } from '../../errors.ts';
+import { formatBytes, table, type Io } from '../../output.ts';
+import { parsePid } from '../operation-options.ts';
+
+interface Flags {
+  pid?: number | undefined;
+  imagesDir?: string | undefined;
+  variant?: string | undefined;
+  libdir?: string | undefined;
+  leaveRunning?: boolean | undefined;
+  force?: boolean | undefined;
+}
+
+const REFUSED = 2;
+
+function treeText({ pids, threads, mappings, deviceBytes }: CheckResult): string {
+  const device = deviceBytes === 0 ? '' : `, device memory: ${formatBytes(deviceBytes)}`;
+  return `processes: ${pids.length}, threads: ${threads}, mappings: ${mappings}${device}`;
+}
+
+function reasonRow(io: Io, { severity, text, remedy }: Reason): string[] {
+  const { red, yellow, dim } = io.colors;
+  return [severity === 'warn' ? yellow(severity) : red(severity), `${text}\n${dim('→')} ${remedy}`];
+}
+
+function resultText(io: Io, pid: number, look: CheckResult): string {
+  const guesses = look.refused && look.reasons.every(({ severity }) => severity !== 'refuse');
+  const verdict = look.usesCuda
+    ? `${pid} ${look.refused ? 'cannot' : 'can'} be dumped (${treeText(look)})`
+    : `${pid} does not use CUDA: only CRIU can tell whether it can be dumped`;
+  return [
+    verdict,
+    ...(look.reasons.length === 0
+      ? []
+      : [
+          table(
+            [],
+            look.reasons.map((reason) => reasonRow(io, reason)),
+          ),
+        ]),
+    ...(guesses ? ['all reasons are guesses; CRIU_CUDA_FORCE=1 overrides them'] : []),
+  ].join('\n');
+}
+
+async function runCheck(io: Io, word: number | undefined, { pid: flag, ...options }: Flags): Promise<void> {
+  const pid = flag ?? word;
+  if (pid === undefined || (flag !== undefined && word !== undefined && flag !== word)) {
+    throw new UsageError('check needs one process ID', 'criu-cuda check --pid PID');
+  }
+  const look = await checkProcess({ ...options, pid, signal: io.signal });
+  io.result({ pid, ...look }, () => resultText(io, pid, look));
+  io.exitCode = look.refused ? REFUSED : 0;
+}
+
+export function registerCheck(program: Command, io: Io): void {
+  program
+    .command('check')
+    .description('say whether a process tree can be dumped, and every reason why not, without touching it')
+    .argument('[pid]', 'process ID of the root of the tree', parsePid)
+    .option('--pid <pid>', 'the same', parsePid)
+    .option('--images-dir <dir>', 'also check the space in this directory')
+    .option('--variant <name>', 'variant of the plugin, from the build')
+    .option('--libdir <dir>', 'directory of the plugin')
+    .option('--leave-running', 'for a dump after which the process keeps running')
+    .option('--force', 'override guesses, like CRIU_CUDA_FORCE=1')
+    .action((pid: number | undefined, flags: Flags) => runCheck(io, pid, flags));
+}
