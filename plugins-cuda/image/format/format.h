@@ -30,8 +30,13 @@ int ccr__image_pack_message(const struct ProtobufCMessage *message, const char *
 /* Checks the head of a manifest file in memory. Returns 0, or -errno with a sentence. */
 int ccr__image_check_head(const void *data, size_t size, const char *magic, const char *name,
 			  char *error, size_t error_size);
-/* Writes a manifest under a temporary name and renames it. Returns 0 or -errno. */
-int ccr__image_write_manifest(int dirfd, const char *name, const void *data, size_t size);
+/*
+ * Writes a manifest under a temporary name and renames it. With `sync`, file
+ * and directory are on disk when it returns. Returns 0, or -errno: the file is
+ * not there, or is still the earlier one.
+ */
+int ccr__image_write_manifest(int dirfd, const char *name, const void *data, size_t size,
+			      bool sync);
 
 static inline uint64_t ccr__image_round_up(uint64_t bytes)
 {

@@ -73,7 +73,7 @@ int ccr__image_pack_message(const ProtobufCMessage *message, const char *magic, 
 	return 0;
 }
 
-int ccr__image_write_manifest(int dirfd, const char *name, const void *data, size_t size)
+int ccr__image_write_manifest(int dirfd, const char *name, const void *data, size_t size, bool sync)
 {
 	char temporary[CCR_IMAGE_NAME_MAX];
 	int fd, ret;
@@ -84,11 +84,19 @@ int ccr__image_write_manifest(int dirfd, const char *name, const void *data, siz
 	if (fd < 0)
 		return -errno;
 	ret = ccr_io_write_full(fd, data, size);
+	if (!ret && sync && fsync(fd))
+		ret = -errno;
 	if (close(fd) && !ret)
 		ret = -errno;
 	if (!ret && renameat(dirfd, temporary, dirfd, name))
 		ret = -errno;
-	if (ret)
+	if (ret) {
 		unlinkat(dirfd, temporary, 0);
+		return ret;
+	}
+	if (sync && fsync(dirfd)) {
+		ret = -errno;
+		unlinkat(dirfd, name, 0);
+	}
 	return ret;
 }

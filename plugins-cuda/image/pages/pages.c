@@ -77,7 +77,8 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 	pb.mappings = rows;
 	ret = ccr__image_pack_message(&pb.base, CCR_PAGES_MAGIC, &data, &size);
 	if (!ret)
-		ret = ccr__image_write_manifest(dirfd, pages->name, data, size);
+		ret = ccr__image_write_manifest(dirfd, pages->name, data, size,
+						pages->sync);
 out:
 	free(data);
 	free(mappings);

@@ -35,6 +35,7 @@ struct ccr_pages {
 	char file[CCR_IMAGE_NAME_MAX]; /* of the page file */
 	char tool[32];
 	char directory[PATH_MAX];
+	bool sync; /* fsync the manifest when it is written; not in the file */
 	uint64_t created_ns, modified_ns;
 	uint64_t size, stored, chunk_size; /* bytes */
 	size_t nr_chunks;		   /* size / chunk_size, rounded up */

@@ -23,8 +23,10 @@ int ccr_image_writer_stripe(struct ccr_image_writer *writer, uint32_t number,
 	unlinkat(writer->dirfd, file->name, 0);
 	file->fd = openat(writer->dirfd, file->name,
 			  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (file->fd >= 0)
+	if (file->fd >= 0) {
+		writer->stripes[number].is_created = true;
 		return 0;
+	}
 	return ccr__image_error(-errno, error, error_size, "cannot create %s: %s", file->name,
 				strerror(errno));
 }

@@ -19,6 +19,7 @@
 struct commit {
 	struct ccr_image_writer *writer;
 	char manifest[CCR_IMAGE_NAME_MAX]; /* temporary name of the manifest */
+	bool is_replacing;		   /* the old manifest has been removed */
 	uint32_t nr_renamed;
 	char *error;
 	size_t error_size;
@@ -73,7 +74,7 @@ static int assemble(struct commit *commit)
 }
 
 /* Truncates stripes to their size (more may have been allocated) and syncs them if requested. */
-static int finish_stripes(const struct commit *commit)
+static int sync_stripes(const struct commit *commit)
 {
 	const struct ccr_image_writer *writer = commit->writer;
 	const bool sync = writer->options.sync;
@@ -93,6 +94,22 @@ static int finish_stripes(const struct commit *commit)
 
 		if (file->fd >= 0 && fsync(file->fd))
 			return fail(commit, -errno, file->name, "cannot fsync");
+	}
+	return 0;
+}
+
+/* A file system on a network may report a failed write only when the file is closed. */
+static int close_stripes(const struct commit *commit)
+{
+	struct ccr_image_writer *writer = commit->writer;
+
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+		struct ccr_image_stripe *file = &writer->stripes[i].file;
+		const int fd = file->fd;
+
+		file->fd = -1; /* closed even if close fails */
+		if (fd >= 0 && close(fd))
+			return fail(commit, -errno, file->name, "cannot close");
 	}
 	return 0;
 }
@@ -118,30 +135,6 @@ static int write_manifest(const struct commit *commit)
 	return ret ? fail(commit, ret, commit->manifest, "write") : 0;
 }
 
-static int rename_all(struct commit *commit)
-{
-	const struct ccr_image_writer *writer = commit->writer;
-	const struct ccr_image *draft = &writer->draft;
-
-	if (unlinkat(writer->dirfd, draft->name, 0) && errno != ENOENT)
-		return fail(commit, -errno, draft->name, "cannot remove the old one");
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
-		const struct ccr_image_stripe *file = &writer->stripes[i].file;
-
-		if (!file->size)
-			continue;
-		if (renameat(writer->dirfd, file->name, writer->dirfd,
-			     draft->stripes[commit->nr_renamed].name))
-			return fail(commit, -errno, file->name, "cannot rename");
-		commit->nr_renamed++;
-	}
-	if (writer->options.sync && fsync(writer->dirfd))
-		return fail(commit, -errno, "images directory", "cannot fsync");
-	if (renameat(writer->dirfd, commit->manifest, writer->dirfd, draft->name))
-		return fail(commit, -errno, commit->manifest, "cannot rename");
-	return 0;
-}
-
 /* Removes stripes of the replaced image, and our own stripes without chunks. */
 static void remove_leftovers(const struct commit *commit)
 {
@@ -154,8 +147,54 @@ static void remove_leftovers(const struct commit *commit)
 			break;
 	}
 	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
-		if (writer->stripes[i].file.fd >= 0 && !writer->stripes[i].file.size)
+		if (writer->stripes[i].is_created && !writer->stripes[i].file.size)
 			unlinkat(writer->dirfd, writer->stripes[i].file.name, 0);
+}
+
+static int sync_directory(const struct commit *commit)
+{
+	if (!commit->writer->options.sync || !fsync(commit->writer->dirfd))
+		return 0;
+	return fail(commit, -errno, "images directory", "cannot fsync");
+}
+
+static int rename_all(struct commit *commit)
+{
+	const struct ccr_image_writer *writer = commit->writer;
+	const struct ccr_image *draft = &writer->draft;
+	int ret;
+
+	if (unlinkat(writer->dirfd, draft->name, 0) && errno != ENOENT)
+		return fail(commit, -errno, draft->name, "cannot remove the old one");
+	commit->is_replacing = true;
+	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+		const struct ccr_image_stripe *file = &writer->stripes[i].file;
+
+		if (!file->size)
+			continue;
+		if (renameat(writer->dirfd, file->name, writer->dirfd,
+			     draft->stripes[commit->nr_renamed].name))
+			return fail(commit, -errno, file->name, "cannot rename");
+		commit->nr_renamed++;
+	}
+	ret = sync_directory(commit);
+	if (ret)
+		return ret;
+	if (renameat(writer->dirfd, commit->manifest, writer->dirfd, draft->name))
+		return fail(commit, -errno, commit->manifest, "cannot rename");
+	remove_leftovers(commit);
+	return sync_directory(commit);
+}
+
+static void remove_all(const struct commit *commit)
+{
+	const struct ccr_image_writer *writer = commit->writer;
+
+	unlinkat(writer->dirfd, commit->manifest, 0);
+	if (commit->is_replacing)
+		unlinkat(writer->dirfd, writer->draft.name, 0);
+	for (uint32_t i = 0; i < commit->nr_renamed; i++)
+		unlinkat(writer->dirfd, writer->draft.stripes[i].name, 0);
 }
 
 int ccr_image_writer_commit(struct ccr_image_writer *writer, char *error, size_t error_size)
@@ -166,21 +205,18 @@ int ccr_image_writer_commit(struct ccr_image_writer *writer, char *error, size_t
 	ccr__image_temporary_name(commit.manifest, writer->draft.name);
 	ret = assemble(&commit);
 	if (!ret)
-		ret = finish_stripes(&commit);
+		ret = sync_stripes(&commit);
+	if (!ret)
+		ret = close_stripes(&commit);
 	if (!ret)
 		ret = write_manifest(&commit);
 	if (!ret)
 		ret = rename_all(&commit);
-	if (ret) {
-		unlinkat(writer->dirfd, commit.manifest, 0);
-		for (uint32_t i = 0; i < commit.nr_renamed; i++)
-			unlinkat(writer->dirfd, writer->draft.stripes[i].name, 0);
-		ccr_image_writer_abort(writer);
-		return ret;
+	if (!ret) {
+		ccr__image_writer_free(writer);
+		return 0;
 	}
-	remove_leftovers(&commit);
-	if (writer->options.sync && fsync(writer->dirfd))
-		ret = fail(&commit, -errno, "images directory", "cannot fsync");
-	ccr__image_writer_free(writer);
+	remove_all(&commit);
+	ccr_image_writer_abort(writer);
 	return ret;
 }

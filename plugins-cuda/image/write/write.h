@@ -10,6 +10,7 @@
 /* The state of one thread, in its own cache lines. */
 struct writer_stripe {
 	alignas(128) struct ccr_image_stripe file; /* fd -1 until something is stored */
+	bool is_created;			   /* the file has its temporary name */
 	struct ccr_image_chunk *chunks;
 	size_t nr_chunks, room;
 };

@@ -179,7 +179,7 @@ void ccr_image_writer_abort(struct ccr_image_writer *writer)
 	if (!writer)
 		return;
 	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
-		if (writer->stripes[i].file.fd >= 0)
+		if (writer->stripes[i].is_created)
 			unlinkat(writer->dirfd, writer->stripes[i].file.name, 0);
 	ccr__image_writer_free(writer);
 }

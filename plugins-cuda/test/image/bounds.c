@@ -212,7 +212,7 @@ static void test_left_over_manifest(int dirfd)
 	int fd;
 
 	leave(dirfd, "cuda-host-7.img.tmp");
-	CHECK(!ccr__image_write_manifest(dirfd, "cuda-host-7.img", "whole", 6));
+	CHECK(!ccr__image_write_manifest(dirfd, "cuda-host-7.img", "whole", 6, true));
 	fd = openat(dirfd, "cuda-host-7.img", O_RDONLY | O_CLOEXEC);
 	CHECK(fd >= 0 && read(fd, found, sizeof(found)) == 6 && !strcmp(found, "whole"));
 	close(fd);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * LD_PRELOAD library for tests: reading or writing GPU images fails with EIO,
- * as on a broken disk. CCR_FAIL_IO=pwrite:N (or pread:N) makes the Nth call on
- * a stripe fail, counted from 1, and all later ones.
+ * as on a broken disk. CCR_FAIL_IO=CALL:N makes the Nth call of CALL on a
+ * stripe fail, counted from 1, and all later ones. CALL is pread, pwrite, fsync
+ * or close; the latter two report late what a server on a network did not store.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -73,6 +74,35 @@ EXPORTED ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
 	if (!real)
 		real = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
 	return real(fd, buffer, length, offset);
+}
+
+EXPORTED int fsync(int fd)
+{
+	static int (*real)(int);
+
+	if (is_broken("fsync", fd)) {
+		errno = EIO;
+		return -1;
+	}
+	if (!real)
+		real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+	return real(fd);
+}
+
+/* Closes the descriptor even if it reports an error, as the kernel does. */
+EXPORTED int close(int fd)
+{
+	static int (*real)(int);
+	const bool fails = is_broken("close", fd);
+	int ret;
+
+	if (!real)
+		real = (int (*)(int))dlsym(RTLD_NEXT, "close");
+	ret = real(fd);
+	if (!fails)
+		return ret;
+	errno = EIO;
+	return -1;
 }
 
 EXPORTED ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset)
