@@ -171,6 +171,12 @@ export const settingDefinitions = {
     words: ['auto', 'pread', 'direct', 'mmap'],
     meaning: 'how GPU images are read and written',
   },
+  CRIU_CUDA_SYNC: {
+    type: 'choice',
+    default: 'auto',
+    words: ['auto', '0', '1'],
+    meaning: 'fsync GPU images and page files before they count as saved; auto: unless they are in memory',
+  },
   CRIU_CUDA_DRIVER: {
     type: 'text',
     default: '',

@@ -187,6 +187,7 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	message.op.chunk_mb = s->chunk_mb;
 	message.op.verify = s->verify;
 	message.op.io = s->io;
+	message.op.sync = s->sync;
 	message.op.attach_mode = s->handover;
 	message.op.hold = s->hold;
 	message.op.again = ccr__pool_link.is_replaced;

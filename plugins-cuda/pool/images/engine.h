@@ -13,6 +13,7 @@
 /* Options of one operation, as the plugin sent them. */
 struct copy_options {
 	uint32_t streams, chunk_mb, verify, io;
+	uint32_t sync; /* save only: enum ccr_sync */
 	/* load only */
 	enum ccr_attach_mode mode;
 	struct ccr_device_map map;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/sync.h"
 #include "pool/images/save.h"
 
 struct save {
@@ -79,6 +80,7 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		.nr_writers = config.streams,
 		.driver_version = pool.driver.version,
 		.chunk_size = config.chunk_bytes,
+		.sync = ccr_sync_wanted(save->options.sync, save->images_dir),
 	};
 	struct ccr_image_writer *writer = NULL;
 	int ret;

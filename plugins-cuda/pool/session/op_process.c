@@ -149,7 +149,8 @@ static int take_over(struct op_process *process, int connection, const struct cc
 	const struct copy_options options = {.streams = request->op.streams,
 					     .chunk_mb = request->op.chunk_mb,
 					     .verify = request->op.verify,
-					     .io = request->op.io};
+					     .io = request->op.io,
+					     .sync = request->op.sync};
 	const uint32_t operation = process->op_socket.operation;
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);

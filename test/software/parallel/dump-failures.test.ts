@@ -236,10 +236,14 @@ describe('the image store', () => {
     await expectNextDumpWorks();
   });
 
-  it('refuses a write', async () => {
+  it.each([
+    ['refuses a write', 'pwrite:3'],
+    ['reports at the end of a stripe, when it is synced, that not all was stored', 'fsync:2'],
+    ['reports at the end of a stripe, when it is closed, that not all was stored', 'close:2'],
+  ])('%s', async (_name, rule) => {
     await start();
     const dumped = await failingDump({
-      env: { LD_PRELOAD: testTool('fail-io.so'), CCR_FAIL_IO: 'pwrite:3' },
+      env: { LD_PRELOAD: testTool('fail-io.so'), CCR_FAIL_IO: rule, CRIU_CUDA_SYNC: '1' },
     });
     expect(errorsIn(dumped.log)).toMatch(/cuda-poold: .*cuda-\d+-\d+\.img.*Input\/output error/);
     expect(machine.manifests()).toEqual([]);
