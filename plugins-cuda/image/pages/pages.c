@@ -10,6 +10,7 @@
 #include "image/format/format.h"
 #include "pages.pb-c.h"
 #include "image/read/read.h"
+#include "image/read/wire.h"
 
 void ccr_pages_name(struct ccr_pages *pages)
 {
@@ -77,8 +78,7 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 	pb.mappings = rows;
 	ret = ccr__image_pack_message(&pb.base, CCR_PAGES_MAGIC, &data, &size);
 	if (!ret)
-		ret = ccr__image_write_manifest(dirfd, pages->name, data, size,
-						pages->sync);
+		ret = ccr__image_write_manifest(dirfd, pages->name, data, size, pages->sync);
 out:
 	free(data);
 	free(mappings);
@@ -86,6 +86,11 @@ out:
 	return ret ? ccr__image_error(ret, error, error_size, "%s: %s", pages->name, strerror(-ret))
 		   : 0;
 }
+
+static const struct ccr__wire_limit limits[] = {
+	{"xxh3", CCR_PAGES_MAX_CHUNKS},
+	{"mappings", CCR_PAGES_MAX_MAPPINGS},
+};
 
 static int wrong(const struct ccr_pages *pages, char *error, size_t error_size, const char *field,
 		 uint64_t value)
@@ -129,10 +134,6 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 		return wrong(pages, error, error_size, "the length of id", pb->id.len);
 	if ((int)pb->pid != pages->pid)
 		return wrong(pages, error, error_size, "pid", pb->pid);
-	if (pb->n_xxh3 > CCR_PAGES_MAX_CHUNKS)
-		return wrong(pages, error, error_size, "the number of xxh3", pb->n_xxh3);
-	if (pb->n_mappings > CCR_PAGES_MAX_MAPPINGS)
-		return wrong(pages, error, error_size, "the number of mappings", pb->n_mappings);
 	memcpy(pages->id, pb->id.data, sizeof(pages->id));
 	ccr_pages_name(pages);
 	pages->created_ns = pb->created;
@@ -162,6 +163,7 @@ int ccr_pages_open(struct ccr_pages **out, int dirfd, int pid, char *error, size
 {
 	struct ccr_pages *pages = calloc(1, sizeof(*pages));
 	Ccr__Pb__PageManifest *pb = NULL;
+	const uint8_t *message;
 	void *data = NULL;
 	size_t size;
 	int ret;
@@ -178,8 +180,14 @@ int ccr_pages_open(struct ccr_pages **out, int dirfd, int pid, char *error, size
 	ret = ccr__image_check_head(data, size, CCR_PAGES_MAGIC, pages->name, error, error_size);
 	if (ret)
 		goto out;
-	pb = ccr__pb__page_manifest__unpack(NULL, size - sizeof(struct ccr_image_head),
-					    (uint8_t *)data + sizeof(struct ccr_image_head));
+	size -= sizeof(struct ccr_image_head);
+	message = (uint8_t *)data + sizeof(struct ccr_image_head);
+	ret = ccr__image_check_wire(&ccr__pb__page_manifest__descriptor, message, size, limits,
+				    sizeof(limits) / sizeof(limits[0]), pages->name, error,
+				    error_size);
+	if (ret)
+		goto out;
+	pb = ccr__pb__page_manifest__unpack(NULL, size, message);
 	ret = pb ? convert(pages, pb, error, error_size)
 		 : ccr__image_error(-EINVAL, error, error_size,
 				    "%s: message: not the protobuf message of a manifest",

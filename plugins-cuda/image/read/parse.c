@@ -9,34 +9,14 @@
 
 #include "image.pb-c.h"
 #include "image/check/check.h"
+#include "image/read/wire.h"
 
-static int too_many(const char *name, const char *field, size_t count, size_t limit, char *error,
-		    size_t error_size)
-{
-	return count <= limit ? 0
-			      : ccr__image_error(-EINVAL, error, error_size,
-						 "%s: %s has %zu entries; at most %zu are accepted",
-						 name, field, count, limit);
-}
-
-static int check_counts(const Ccr__Pb__Manifest *pb, const char *name, char *error, size_t size)
-{
-	int ret;
-
-	ret = too_many(name, "devices", pb->n_devices, CCR_IMAGE_MAX_DEVICES, error, size);
-	if (!ret)
-		ret = too_many(name, "allocations", pb->n_allocations, CCR_IMAGE_MAX_ALLOCATIONS,
-			       error, size);
-	if (!ret)
-		ret = too_many(name, "chunks", pb->n_chunks, CCR_IMAGE_MAX_CHUNKS, error, size);
-	if (!ret)
-		ret = too_many(name, "stripe_sizes", pb->n_stripe_sizes, CCR_IMAGE_MAX_STRIPES,
-			       error, size);
-	if (!ret && pb->id.len != sizeof(((struct ccr_image *)0)->id))
-		ret = ccr__image_error(-EINVAL, error, size, "%s: id has %zu bytes, not 16", name,
-				       pb->id.len);
-	return ret;
-}
+static const struct ccr__wire_limit limits[] = {
+	{"devices", CCR_IMAGE_MAX_DEVICES},
+	{"allocations", CCR_IMAGE_MAX_ALLOCATIONS},
+	{"chunks", CCR_IMAGE_MAX_CHUNKS},
+	{"stripe_sizes", CCR_IMAGE_MAX_STRIPES},
+};
 
 static int copy_devices(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *error,
 			size_t error_size)
@@ -122,6 +102,7 @@ static int convert(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *e
 int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const char *name,
 		    char *error, size_t error_size)
 {
+	const uint8_t *message;
 	struct ccr_image *image;
 	Ccr__Pb__Manifest *pb;
 	int ret;
@@ -129,19 +110,28 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
 	ret = ccr__image_check_head(data, size, CCR_IMAGE_MAGIC, name, error, error_size);
 	if (ret)
 		return ret;
-	pb = ccr__pb__manifest__unpack(NULL, size - sizeof(struct ccr_image_head),
-				       (const uint8_t *)data + sizeof(struct ccr_image_head));
+	message = (const uint8_t *)data + sizeof(struct ccr_image_head);
+	size -= sizeof(struct ccr_image_head);
+	ret = ccr__image_check_wire(&ccr__pb__manifest__descriptor, message, size, limits,
+				    sizeof(limits) / sizeof(limits[0]), name, error, error_size);
+	if (ret)
+		return ret;
+	pb = ccr__pb__manifest__unpack(NULL, size, message);
 	if (!pb)
 		return ccr__image_error(-EINVAL, error, error_size,
 					"%s: message: not the protobuf message of a manifest",
 					name);
-	ret = check_counts(pb, name, error, error_size);
-	if (ret)
+	if (pb->id.len != sizeof(image->id)) {
+		ret = ccr__image_error(-EINVAL, error, error_size, "%s: id has %zu bytes, not 16",
+				       name, pb->id.len);
 		goto out_free;
+	}
 	ret = -ENOMEM;
 	image = calloc(1, sizeof(*image));
-	if (!image)
+	if (!image) {
+		ccr__image_error(ret, error, error_size, "%s: out of memory", name);
 		goto out_free;
+	}
 	snprintf(image->name, sizeof(image->name), "%s", name);
 	ret = convert(image, pb, error, error_size);
 	if (ret)

@@ -3,12 +3,15 @@
  * The limits of each field: the last accepted value and the first refused one.
  * Also leftovers of a killed writer.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "image.pb-c.h"
 #include "image/check/check.h"
+#include "image/checksum/checksum.h"
 #include "image/format/format.h"
 #include "image/write/write.h"
 #include "test/image/image_test.h"
@@ -183,6 +186,92 @@ static void test_counts(void)
 	SAYS(image_error, "stripe_sizes has 1025", "at most 1024");
 }
 
+static long most_kib(void)
+{
+	struct rusage usage;
+
+	CHECK(!getrusage(RUSAGE_SELF, &usage));
+	return usage.ru_maxrss;
+}
+
+/* Parses a manifest of `size` bytes whose message repeats `bytes`. */
+static int parse_repeated(size_t size, const void *bytes, size_t length)
+{
+	struct ccr_image_head head = {.magic = CCR_IMAGE_MAGIC,
+				      .version = htole32(CCR_IMAGE_VERSION),
+				      .bytes = htole64(size - sizeof(head))};
+	unsigned char *data = malloc(size + length);
+	struct ccr_image *image;
+	int ret;
+
+	CHECK(data);
+	for (size_t at = sizeof(head); at < size; at += length)
+		memcpy(data + at, bytes, length);
+	/* Without the part of one more that may follow the last one. */
+	head.bytes = htole64((size - sizeof(head)) / length * length);
+	head.crc = htole32(ccr_crc32(data + sizeof(head), le64toh(head.bytes)));
+	memcpy(data, &head, sizeof(head));
+	image_error[0] = '\0';
+	ret = ccr_image_parse(&image, data, sizeof(head) + le64toh(head.bytes), "cuda-7.img",
+			      image_error, sizeof(image_error));
+	if (!ret)
+		ccr_image_close(image);
+	free(data);
+	return ret;
+}
+
+/*
+ * Two bytes of the file become a hundred and more in memory. The daemon is
+ * root's and opens images that others made, so it must find out before.
+ */
+static void test_memory(void)
+{
+	/* Entries of devices, allocations and chunks; chunks in entries; unknown fields. */
+	static const struct {
+		const char *bytes;
+		size_t length;
+		const char *says;
+	} cases[] = {
+		{"\x3a\x00", 2, "devices has 4194292 entries; at most 64"},
+		{"\x42\x00", 2, "allocations has 4194292 entries; at most 1048576"},
+		{"\x4a\x00", 2, "chunks has 4194292 entries; at most 2097152"},
+		{"\x50\x01", 2, "stripe_sizes has 4194292 entries; at most 1024"},
+		{"\x52\x10\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1", 18, "at most 1024"},
+		{"\x4a\x10\x50\1\x50\1\x50\1\x50\1\x50\1\x50\1\x50\1\x50\1", 18,
+		 "3728256 fields that this version does not know"},
+		{"\x78\x01", 2, "4194292 fields that this version does not know"},
+		{"\x20\x07", 2, "4194292 fields"}, /* pid, again and again */
+	};
+	long before;
+
+	before = most_kib();
+	CHECK(parse_repeated(CCR_IMAGE_MAX_MANIFEST, "\x4a\x00", 2) == -EINVAL);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CHECK(parse_repeated(8 * MIB, cases[i].bytes, cases[i].length) == -EINVAL);
+		SAYS(image_error, "cuda-7.img: ", cases[i].says);
+	}
+	CHECK(most_kib() - before < 256 << 10); /* 128 MiB are the inputs */
+}
+
+/* The same in few entries, which are within the limits. */
+static void test_fields_of_an_entry(void)
+{
+	unsigned char data[sizeof(struct ccr_image_head) + 3 + 256];
+	struct ccr_image_head head = {.magic = CCR_IMAGE_MAGIC,
+				      .version = htole32(CCR_IMAGE_VERSION),
+				      .bytes = htole64(sizeof(data) - sizeof(head))};
+	struct ccr_image *image;
+
+	memcpy(data + sizeof(head), "\x4a\x80\x02", 3);
+	for (size_t at = sizeof(head) + 3; at < sizeof(data); at += 2)
+		memcpy(data + at, "\x08\x00", 2);
+	head.crc = htole32(ccr_crc32(data + sizeof(head), sizeof(data) - sizeof(head)));
+	memcpy(data, &head, sizeof(head));
+	CHECK(ccr_image_parse(&image, data, sizeof(data), "cuda-7.img", image_error,
+			      sizeof(image_error)) == -EINVAL);
+	SAYS(image_error, "cuda-7.img: message", "not the protobuf message");
+}
+
 static void leave(int dirfd, const char *name)
 {
 	const int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -264,6 +353,8 @@ int main(void)
 	test_numbers();
 	test_overlaps();
 	test_counts();
+	test_memory();
+	test_fields_of_an_entry();
 	test_left_overs_of_a_killed_writer(dirfd);
 	test_left_over_manifest(dirfd);
 	test_parsed_image_has_no_files();
