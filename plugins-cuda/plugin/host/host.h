@@ -38,6 +38,18 @@ int ccr__host_memory_restore(pid_t pid);
 struct ccr_pages;
 int ccr__remap_restore(pid_t pid, const struct ccr_pages *pages);
 
+/*
+ * Undo of a dump, for criu and for the watcher, while every thread of the task is stopped by the
+ * caller's ptrace: fills the memory that was emptied, as the manifest says. To be called while
+ * host_state is HOST_EMPTYING or HOST_EMPTY; may be repeated until a thread of the task has run.
+ * Returns 0 or -errno: the task must not run; kill it.
+ */
+int ccr__host_memory_undo(pid_t pid);
+
+/* Removes the page file and the manifest that the task's record names, if they exist: the dump has
+ * failed. Changes nothing in the task. */
+void ccr__host_memory_discard(const struct task *task);
+
 /* The same for all tasks of a dump that is rolled back. A task for which it fails keeps its
  * page-file mappings and can run with them. */
 void ccr__host_memory_roll_back(void);

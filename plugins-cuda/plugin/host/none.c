@@ -20,6 +20,15 @@ void ccr__host_memory_roll_back(void)
 {
 }
 
+int ccr__host_memory_undo(pid_t pid)
+{
+	return 0;
+}
+
+void ccr__host_memory_discard(const struct task *task)
+{
+}
+
 int ccr__host_memory_restore(pid_t pid)
 {
 	return 0;

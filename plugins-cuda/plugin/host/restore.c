@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "image/pages/pages.h"
 #include "plugin/task/service_signal.h"
@@ -47,6 +48,29 @@ int ccr__host_memory_restore(pid_t pid)
 	ret = ccr__remap_restore(pid, pages);
 	ccr_pages_close(pages);
 	return ret;
+}
+
+int ccr__host_memory_undo(pid_t pid)
+{
+	return ccr__host_memory_restore(pid);
+}
+
+void ccr__host_memory_discard(const struct task *task)
+{
+	struct ccr_pages record = {.pid = task->image_pid}, *written;
+	const int dirfd = criu_get_image_dir();
+	char error[512];
+
+	if (task->host_state == HOST_NONE)
+		return;
+	memcpy(record.id, task->host_id, sizeof(record.id));
+	ccr_pages_name(&record);
+	unlinkat(dirfd, record.file, 0);
+	if (ccr_pages_open(&written, dirfd, record.pid, error, sizeof(error)))
+		return;
+	if (!memcmp(written->id, record.id, sizeof(record.id)))
+		unlinkat(dirfd, record.name, 0);
+	ccr_pages_close(written);
 }
 
 /* CRIU opens the page file at its old path. We cannot check a path in another mount namespace. */

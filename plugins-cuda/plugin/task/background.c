@@ -2,7 +2,8 @@
 /*
  * Background processes: detached from criu. Each is a fork without exec, made
  * while criu has no other thread. It never returns to CRIU's code, and its
- * socket reports end of file when criu ends.
+ * socket reports end of file when criu ends. It keeps criu's descriptor of the
+ * images directory: the watcher reads the manifests of host memory there.
  */
 #include "plugin/task/background.h"
 #include "plugin/task/state.h"
@@ -39,7 +40,7 @@ static void close_all_but(int *kept, size_t nr)
 
 static void detach(const char *name, int fd)
 {
-	int kept[] = {fd, ccr__plugin.status.fd, ccr__plugin.preinit_fd};
+	int kept[] = {fd, ccr__plugin.status.fd, ccr__plugin.preinit_fd, criu_get_image_dir()};
 	sigset_t none;
 
 	setsid();

@@ -20,7 +20,16 @@
 
 #define PLUGIN_NAME "cuda_plugin" /* upstream's name: images work with both plugins */
 
-/* One CUDA process of the tree. */
+/* What was done to the host memory of a task. Each state is recorded before the step that needs it. */
+enum host_state {
+	HOST_NONE,     /* nothing */
+	HOST_SAVING,   /* a page file may exist, the memory is untouched */
+	HOST_EMPTYING, /* the manifest is written; any part of the memory may be empty */
+	HOST_EMPTY,    /* all of the saved memory is empty */
+	HOST_FILLED,   /* the memory is as before */
+};
+
+/* One process of the tree that was changed: all that an undo needs to know. */
 struct task {
 	struct task *next;
 	pid_t pid;
@@ -33,6 +42,9 @@ struct task {
 	int save_result;      /* that result: 0 or -errno */
 	bool is_awaited;      /* the watcher waits until it has its memory */
 	int pidfd;	      /* only in the watcher */
+	bool is_plain;	      /* a process without CUDA: only its host memory was changed */
+	enum host_state host_state;
+	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
 };
 
 struct watcher_ops;
