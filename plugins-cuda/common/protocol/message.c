@@ -157,9 +157,10 @@ static bool handles_are_well_formed(const struct ccr_message *m, int nr_fds)
 
 static bool is_well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 {
-	if (len < HEAD || m->magic != CCR_PROTOCOL_MAGIC || m->version != CCR_PROTOCOL_VERSION)
+	if (len < HEAD || m->magic != CCR_PROTOCOL_MAGIC || !ccr_protocol_is_supported(m->version))
 		return false;
-	if (len != wire_size(m))
+	/* What an earlier version does not have yet is zero. */
+	if (len > wire_size(m) || (len < wire_size(m) && m->version == CCR_PROTOCOL_VERSION))
 		return false;
 	if (m->type == CCR_MSG_HANDLES)
 		return handles_are_well_formed(m, nr_fds);

@@ -27,7 +27,7 @@ int ccr_message_send_waiting(int socket, const struct ccr_message *message, cons
  * CCR_HANDLES_A_MESSAGE close-on-exec descriptors, `*nr_fds` is set to how many
  * came; both may be NULL, then all that come are closed. Returns 0; -ETIMEDOUT;
  * -EPIPE when the peer has ended; -EPROTO, with all descriptors closed, for
- * anything but a complete message of this version; or another -errno.
+ * anything but a complete message of a version that we understand; or another -errno.
  */
 int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *nr_fds,
 			int timeout_ms);

@@ -4,8 +4,10 @@
  * the pool (cuda-poold, as a daemon or for one operation) and the service
  * thread of the interceptor (in the application). Unix SEQPACKET sockets; each
  * packet is one struct ccr_message, whose size depends on its type, with file
- * descriptors (SCM_RIGHTS) where it says so. Both ends are on the same host and
- * of the same version of the project: another version is refused.
+ * descriptors (SCM_RIGHTS) where it says so. Both ends are on the same host, but
+ * the interceptor is part of an image and may be older than the others. So a
+ * version that is not in the range of ccr_protocol_is_supported is refused, and
+ * the messages of a later version may only have more at their ends.
  *
  * Service signal: the service thread has the comm CCR_SERVICE_COMM, or CCR_SERVICE_COMM_GATED
  * while the gate is closed, so that anyone can tell from outside; it waits for the
@@ -47,7 +49,8 @@
 #include <sys/types.h>
 
 #define CCR_PROTOCOL_MAGIC     0x50524343u /* "CCRP" */
-#define CCR_PROTOCOL_VERSION   2u
+#define CCR_PROTOCOL_VERSION   3u	   /* that we speak */
+#define CCR_PROTOCOL_MIN       3u	   /* the earliest that we understand, as in images */
 #define CCR_SERVICE_COMM       "criu-cuda-svc"
 #define CCR_SERVICE_COMM_GATED "criu-cuda-gated" /* the kernel keeps 15 characters */
 #define CCR_SERVICE_SIGNAL     (SIGRTMAX - 2)
@@ -181,6 +184,12 @@ struct ccr_message {
 		} done;
 	};
 };
+
+/* True for the versions that this build understands: of messages, mailboxes and images. */
+static inline bool ccr_protocol_is_supported(uint32_t version)
+{
+	return version - CCR_PROTOCOL_MIN <= CCR_PROTOCOL_VERSION - CCR_PROTOCOL_MIN;
+}
 
 static_assert(sizeof(struct ccr_wire_handle) == 64, "wire layout");
 static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 64, "wire layout");

@@ -5,6 +5,7 @@
 
 #include "intercept/calls/calls.h"
 #include "intercept/copy/threads.h"
+#include "intercept/core/mailbox.h"
 #include "intercept/entry/entry.h"
 #include "intercept/records/contexts.h"
 #include "intercept/records/records.h"
@@ -36,6 +37,8 @@ static void activate(void)
 	if (!is_started) {
 		is_started = true;
 		ret = -pthread_atfork(NULL, NULL, in_child);
+		if (!ret)
+			ret = ccr__mailbox_create();
 		if (!ret)
 			ret = ccr__service_start();
 		if (ret)
