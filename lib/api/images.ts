@@ -7,6 +7,7 @@ export { describeError, EnvironmentError, ToolkitError, UsageError } from '../er
 export {
   GpuImageError,
   listGpuImages,
+  protocolRefusal,
   readGpuImage,
   readGpuImages,
   readPageImages,

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import {
   GpuImageError,
+  protocolRefusal,
   readGpuImages,
   readPageImages,
   verifyGpuImages,
@@ -26,6 +27,7 @@ function summary(image: GpuImage) {
   return {
     name: image.name,
     ...rest,
+    refusal: protocolRefusal(image.manifest, image.name) ?? null,
     created: created.toISOString(),
     bytes: sum(allocations.map((entry) => entry.size)),
     storedBytes: sum(image.stripes.map((stripe) => stripe.size)),
@@ -54,7 +56,8 @@ function asText(image: GpuImage, options: ShowOptions): string {
   const facts = summary(image);
   const lines = [
     `${facts.name}  pid ${facts.pid}, id ${facts.id}`,
-    `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${driverText(facts.driver)}`,
+    `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${driverText(facts.driver)}, protocol ${facts.protocol}`,
+    ...(facts.refusal === null ? [] : [`  cannot be restored: ${facts.refusal}`]),
     `  ${facts.nrAllocations} allocations, ${formatBytes(facts.bytes)}: ${formatBytes(facts.storedBytes)} stored, ` +
       `${formatBytes(facts.zeroBytes)} zero`,
     `  ${facts.nrChunks} chunks of at most ${formatBytes(facts.chunkSize)}, ${facts.nrZeroChunks} zero`,
@@ -122,6 +125,7 @@ async function show(io: Io, directory: string, options: ShowOptions): Promise<vo
       `${directory}: no GPU image (cuda-<pid>.img) and no page file (cuda-host-<pid>.img)`,
     );
   }
+  if (images.some((image) => protocolRefusal(image.manifest, image.name) !== undefined)) io.exitCode = 1;
   const json = {
     images: images.map((image) => asJson(image, options)),
     pages: pages.map((image) => pagesAsJson(image, options)),

@@ -5,6 +5,7 @@
  */
 export { GpuImageError } from './error.ts';
 export { parseManifest } from './manifest.ts';
+export { protocolRefusal, supportedProtocols } from './protocol.ts';
 export { readPageImages } from './pages.ts';
 export {
   listGpuImages,

@@ -10,18 +10,23 @@ import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { ManifestSchema, type Allocation, type Chunk, type Device } from './gen/image_pb.ts';
 import { decodeMessage, ProtobufError, toNumber } from '../protobuf.ts';
+import { protocolBeforeTheField } from './protocol.ts';
 import type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest } from './types.ts';
 
 const MAGIC = 'CCRCUIMG';
 const PAGES_MAGIC = 'CCRPAGES';
 const VERSION = 1;
 const HEAD_BYTES = 24;
+const MAX_BYTES = 64 * 2 ** 20;
 
 /** Flag of an allocation that the application made with cuMemCreate. */
 const OWN_VMM = 1;
 
 /** Checks the header of a manifest of either kind; returns the message after it. */
 export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GPU'): Buffer {
+  if (bytes.length > MAX_BYTES) {
+    throw new GpuImageError(`${name}: length is ${bytes.length}; at most ${MAX_BYTES} is accepted`);
+  }
   const wanted = kind === 'GPU' ? MAGIC : PAGES_MAGIC;
   const magic = bytes.subarray(0, wanted.length).toString('latin1');
   if (magic !== wanted.slice(0, bytes.length) || bytes.length === 0) {
@@ -116,6 +121,7 @@ export function parseManifest(bytes: Buffer, name: string): GpuManifest {
       tool,
       pid,
       driver,
+      protocol: manifest.protocol === 0 ? protocolBeforeTheField : manifest.protocol,
       chunkSize: toNumber(manifest.chunkSize),
       devices: manifest.devices.map((device, index) => deviceOf(device, index, name)),
       allocations: manifest.allocations.map(allocationOf),

@@ -60,6 +60,8 @@ export interface GpuManifest {
   pid: number;
   /** Version of the CUDA driver API: 13000 is 13.0. */
   driver: number;
+  /** What the interceptor in the process speaks; {@link protocolRefusal} says whether this version understands it. */
+  protocol: number;
   /** Length of the largest chunk, in bytes. */
   chunkSize: number;
   /** The GPUs of the process. */

@@ -68,6 +68,7 @@ struct ccr_image {
 	uint64_t created_ns;
 	char tool[32];
 	uint32_t driver_version;
+	uint32_t protocol; /* of the interceptor in the process; see common/protocol */
 	uint64_t chunk_size;
 	uint64_t bytes; /* sum of all allocations */
 	uint32_t nr_devices, nr_allocations, nr_stripes;
@@ -83,7 +84,8 @@ struct ccr_image {
  * contents of chunks. The caller keeps `dirfd` and may close it afterwards.
  * Free the image with ccr_image_close. Returns 0, or -ENOENT: there is no
  * image; -EINVAL: not a manifest, or a field is wrong; -EPROTONOSUPPORT:
- * another version; -ENODATA: the manifest or a stripe is short or missing;
+ * another version, or a process whose interceptor this version does not
+ * understand; -ENODATA: the manifest or a stripe is short or missing;
  * -EBADMSG: the manifest's checksum is wrong; or another -errno of open and
  * read.
  */
@@ -96,6 +98,13 @@ void ccr_image_close(struct ccr_image *image); /* NULL is fine */
  */
 int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const char *name,
 		    char *error, size_t error_size);
+
+/*
+ * Whether a process with this image can be restored: the interceptor is part of
+ * it and speaks the protocol of the version that dumped it. Returns 0, or
+ * -EPROTONOSUPPORT with both versions and the remedy in `error`.
+ */
+int ccr_image_check_protocol(const struct ccr_image *image, char *error, size_t error_size);
 
 /* File names of the manifest and of a stripe of `pid`. `out` has CCR_IMAGE_NAME_MAX bytes. */
 void ccr_image_manifest_name(char *out, int pid);
@@ -123,6 +132,7 @@ void ccr_image_explain_checksum(const struct ccr_image *image, size_t chunk, uin
 struct ccr_image_options {
 	uint32_t nr_writers; /* number of threads that append, each to its own stripe */
 	uint32_t driver_version;
+	uint32_t protocol;   /* of the interceptor in the process; 0: that of this build */
 	uint64_t chunk_size; /* largest length of a chunk */
 	bool sync;	     /* fsync all files before they are renamed */
 };

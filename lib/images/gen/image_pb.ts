@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file image.proto.
  */
 export const file_image: GenFile = /*@__PURE__*/
-  fileDesc("CgtpbWFnZS5wcm90bxIGY2NyLnBiIiQKBkRldmljZRIMCgR1dWlkGAEgASgMEgwKBG5hbWUYAiABKAkiaQoKQWxsb2NhdGlvbhIKCgJpZBgBIAEoBBIPCgdhZGRyZXNzGAIgASgGEgwKBHNpemUYAyABKAQSEQoJcmVxdWVzdGVkGAQgASgEEg4KBmRldmljZRgFIAEoDRINCgVmbGFncxgGIAEoDSJ5CgVDaHVuaxISCgphbGxvY2F0aW9uGAEgASgNEhAKCHBvc2l0aW9uGAIgASgEEg4KBmxlbmd0aBgDIAEoBBIOCgZzdHJpcGUYBCABKA0SDgoGb2Zmc2V0GAUgASgEEgwKBHh4aDMYBiABKAYSDAoEemVybxgHIAEoCCLlAQoITWFuaWZlc3QSCgoCaWQYASABKAwSDwoHY3JlYXRlZBgCIAEoBhIMCgR0b29sGAMgASgJEgsKA3BpZBgEIAEoDRIOCgZkcml2ZXIYBSABKA0SEgoKY2h1bmtfc2l6ZRgGIAEoBBIfCgdkZXZpY2VzGAcgAygLMg4uY2NyLnBiLkRldmljZRInCgthbGxvY2F0aW9ucxgIIAMoCzISLmNjci5wYi5BbGxvY2F0aW9uEh0KBmNodW5rcxgJIAMoCzINLmNjci5wYi5DaHVuaxIUCgxzdHJpcGVfc2l6ZXMYCiADKARiBnByb3RvMw");
+  fileDesc("CgtpbWFnZS5wcm90bxIGY2NyLnBiIiQKBkRldmljZRIMCgR1dWlkGAEgASgMEgwKBG5hbWUYAiABKAkiaQoKQWxsb2NhdGlvbhIKCgJpZBgBIAEoBBIPCgdhZGRyZXNzGAIgASgGEgwKBHNpemUYAyABKAQSEQoJcmVxdWVzdGVkGAQgASgEEg4KBmRldmljZRgFIAEoDRINCgVmbGFncxgGIAEoDSJ5CgVDaHVuaxISCgphbGxvY2F0aW9uGAEgASgNEhAKCHBvc2l0aW9uGAIgASgEEg4KBmxlbmd0aBgDIAEoBBIOCgZzdHJpcGUYBCABKA0SDgoGb2Zmc2V0GAUgASgEEgwKBHh4aDMYBiABKAYSDAoEemVybxgHIAEoCCL3AQoITWFuaWZlc3QSCgoCaWQYASABKAwSDwoHY3JlYXRlZBgCIAEoBhIMCgR0b29sGAMgASgJEgsKA3BpZBgEIAEoDRIOCgZkcml2ZXIYBSABKA0SEgoKY2h1bmtfc2l6ZRgGIAEoBBIfCgdkZXZpY2VzGAcgAygLMg4uY2NyLnBiLkRldmljZRInCgthbGxvY2F0aW9ucxgIIAMoCzISLmNjci5wYi5BbGxvY2F0aW9uEh0KBmNodW5rcxgJIAMoCzINLmNjci5wYi5DaHVuaxIUCgxzdHJpcGVfc2l6ZXMYCiADKAQSEAoIcHJvdG9jb2wYCyABKA1iBnByb3RvMw");
 
 /**
  * @generated from message ccr.pb.Device
@@ -214,6 +214,13 @@ export type Manifest = Message<"ccr.pb.Manifest"> & {
    * @generated from field: repeated uint64 stripe_sizes = 10;
    */
   stripeSizes: bigint[];
+
+  /**
+   * that the interceptor in the process speaks; absent in images of 0.1.0 and 0.2.0, which is 2
+   *
+   * @generated from field: uint32 protocol = 11;
+   */
+  protocol: number;
 };
 
 /**

@@ -110,6 +110,8 @@ int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size
 		ret = ccr__image_error(-EINVAL, error, error_size, "%s: pid is %d", name,
 				       image->pid);
 	if (!ret)
+		ret = ccr_image_check_protocol(image, error, error_size);
+	if (!ret)
 		ret = open_stripes(image, dirfd, error, error_size);
 	if (ret)
 		ccr_image_close(image);

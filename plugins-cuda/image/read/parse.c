@@ -11,6 +11,9 @@
 #include "image/check/check.h"
 #include "image/read/wire.h"
 
+/* Of the images that do not say it. */
+#define PROTOCOL_BEFORE_THE_FIELD 2
+
 static const struct ccr__wire_limit limits[] = {
 	{"devices", CCR_IMAGE_MAX_DEVICES},
 	{"allocations", CCR_IMAGE_MAX_ALLOCATIONS},
@@ -75,6 +78,7 @@ static int convert(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *e
 	image->pid = pb->pid;
 	image->created_ns = pb->created;
 	image->driver_version = pb->driver;
+	image->protocol = pb->protocol ? pb->protocol : PROTOCOL_BEFORE_THE_FIELD;
 	image->chunk_size = pb->chunk_size;
 	snprintf(image->tool, sizeof(image->tool), "%s", pb->tool);
 	image->nr_devices = pb->n_devices;

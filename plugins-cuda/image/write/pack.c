@@ -105,6 +105,7 @@ static void fill(Ccr__Pb__Manifest *pb, struct rows *rows, const struct ccr_imag
 	pb->tool = (char *)image->tool;
 	pb->pid = image->pid;
 	pb->driver = image->driver_version;
+	pb->protocol = image->protocol;
 	pb->chunk_size = image->chunk_size;
 	pb->n_devices = image->nr_devices;
 	pb->devices = rows->device_rows;

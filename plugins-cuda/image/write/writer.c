@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/protocol/protocol.h"
+
 void ccr__image_temporary_name(char *out, const char *name)
 {
 	snprintf(out, CCR_IMAGE_NAME_MAX, "%.*s.tmp", CCR_IMAGE_NAME_MAX - 5, name);
@@ -38,6 +40,7 @@ static int describe(struct ccr_image *draft, int pid, const struct ccr_image_opt
 	draft->pid = pid;
 	ccr_image_manifest_name(draft->name, pid);
 	draft->driver_version = options->driver_version;
+	draft->protocol = options->protocol ? options->protocol : CCR_PROTOCOL_VERSION;
 	draft->chunk_size = options->chunk_size;
 	snprintf(draft->tool, sizeof(draft->tool), "%s", CCR_VERSION);
 	clock_gettime(CLOCK_REALTIME, &now);

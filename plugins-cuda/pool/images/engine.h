@@ -13,7 +13,9 @@
 /* Options of one operation, as the plugin sent them. */
 struct copy_options {
 	uint32_t streams, chunk_mb, verify, io;
-	uint32_t sync; /* save only: enum ccr_sync */
+	/* save only */
+	uint32_t sync;	   /* enum ccr_sync */
+	uint32_t protocol; /* of the interceptor */
 	/* load only */
 	enum ccr_attach_mode mode;
 	struct ccr_device_map map;

@@ -79,6 +79,7 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 	const struct ccr_image_options image_options = {
 		.nr_writers = config.streams,
 		.driver_version = pool.driver.version,
+		.protocol = save->options.protocol,
 		.chunk_size = config.chunk_bytes,
 		.sync = ccr_sync_wanted(save->options.sync, save->images_dir),
 	};

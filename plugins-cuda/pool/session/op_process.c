@@ -150,7 +150,8 @@ static int take_over(struct op_process *process, int connection, const struct cc
 					     .chunk_mb = request->op.chunk_mb,
 					     .verify = request->op.verify,
 					     .io = request->op.io,
-					     .sync = request->op.sync};
+					     .sync = request->op.sync,
+					     .protocol = process->protocol};
 	const uint32_t operation = process->op_socket.operation;
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
@@ -188,6 +189,7 @@ static int take_out(struct op_process *process, const struct ccr_message *reques
 			 strerror(-connection));
 		return connection;
 	}
+	process->protocol = hello.version;
 	ret = take_over(process, connection, request, error, size);
 	close(connection);
 	return ret;

@@ -18,6 +18,7 @@ struct op_process {
 	struct op_socket op_socket;
 	struct held_list list; /* evicted memory, kept until commit or rollback */
 	struct save *save;     /* while `list` is written to files */
+	uint32_t protocol;     /* of its interceptor */
 	bool is_saved, is_refused;
 	pthread_mutex_t evicting; /* locked until the request was answered */
 	struct load *load;	  /* or the image to restore from */

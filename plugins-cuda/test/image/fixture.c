@@ -3,12 +3,14 @@
  * Reads the checked-in image test/fixtures/gpu-image, which also tests the
  * TypeScript reader. `image_fixture --write DIR` creates it. Its second
  * allocation has a field that the format no longer has, which readers must
- * ignore.
+ * ignore. gpu-image-protocol-2 is the same image as 0.1.0 wrote it, which is
+ * refused.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "common/protocol/protocol.h"
 #include "test/image/image_test.h"
 
 #define PID    4242
@@ -54,13 +56,40 @@ static void check(const char *path)
 	close(fd);
 }
 
+static void check_refused(const char *path)
+{
+	struct ccr_image *image;
+	const int fd = open_directory(path);
+
+	CHECK(ccr_image_open(&image, fd, PID, image_error, sizeof(image_error)) ==
+	      -EPROTONOSUPPORT);
+	CHECK(!strcmp(image_error, "cuda-4242.img: protocol is 2 (criu-cuda 0.1.0); this version "
+				   "restores protocol 3 and later: make the checkpoint again"));
+	close(fd);
+}
+
+/* Those between are supported; an image of a later version names the version to use. */
+static void check_range(void)
+{
+	struct ccr_image image = {.name = "cuda-7.img", .tool = "9.9.9"};
+
+	for (image.protocol = CCR_PROTOCOL_MIN; image.protocol <= CCR_PROTOCOL_VERSION;
+	     image.protocol++)
+		CHECK(!ccr_image_check_protocol(&image, image_error, sizeof(image_error)));
+	CHECK(ccr_image_check_protocol(&image, image_error, sizeof(image_error)) ==
+	      -EPROTONOSUPPORT);
+	SAYS(image_error, "cuda-7.img: protocol is ", "use version 9.9.9 or later");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "--write")) {
 		image_write_chunks(open_directory(argv[2]), PID, sizes, NR, 2, CHUNKS);
 		return 0;
 	}
-	CHECK(argc == 2);
+	CHECK(argc == 3);
 	check(argv[1]);
+	check_refused(argv[2]);
+	check_range();
 	return 0;
 }

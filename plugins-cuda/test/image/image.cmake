@@ -14,5 +14,6 @@ target_link_options(test_image_io_errors PRIVATE
 # Not shipped.
 set(fixture ${PROJECT_SOURCE_DIR}/../test/fixtures/gpu-image)
 if(EXISTS ${fixture})
-	ccr_test(image_fixture SOURCES ${CMAKE_CURRENT_LIST_DIR}/fixture.c LIBS image_test ARGS ${fixture})
+	ccr_test(image_fixture SOURCES ${CMAKE_CURRENT_LIST_DIR}/fixture.c LIBS image_test
+		 ARGS ${fixture} ${fixture}-protocol-2)
 endif()

@@ -3,12 +3,14 @@
  * Everything that can end in the middle of a restore with variant `parallel`, at each step: either the application runs
  * with its bytes, or nothing of it is left, the reason is in the status file, and the images can still be restored.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ManifestSchema } from '../../../lib/images/gen/image_pb.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { readStat, waitForExit } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { changeManifest } from '../../helpers/gpu-image.ts';
 import type { CriuOptions, CriuRun, StatusEvent } from '../../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../../helpers/parallel.ts';
 import { waitUntil } from '../../helpers/wait.ts';
@@ -119,6 +121,29 @@ describe('the pool', () => {
       { env: { SOFTCUDA_DEVICES: '1' } },
       new RegExp(`cuda-${workload.pid}.img: devices: this machine has no `),
     );
+    await expectStillRestorable();
+  });
+});
+
+describe('an image of another protocol is refused before anything is restored, and names the remedy', () => {
+  it.each([
+    [2, 'make the checkpoint again'],
+    [200, 'or later'],
+  ])('%i', async (protocol, remedy) => {
+    await startAndDump();
+    const manifest = join(machine.imagesDir, `cuda-${workload.pid}.img`);
+    const original = readFileSync(manifest);
+    changeManifest(manifest, ManifestSchema, (message) => (message.protocol = protocol));
+    const restored = await machine.tryRestore();
+    expect(restored.exitCode).not.toBe(0);
+    expect(errorsIn(restored.log)).toMatch(
+      new RegExp(`cuda-${workload.pid}\\.img: protocol is ${protocol}.*this version restores.*${remedy}`),
+    );
+    // CRIU's first message about a process: it made none.
+    expect(restored.log).not.toContain('Forking task');
+    expect(readStat(workload.pid)).toBeUndefined();
+    await machine.expectNothingLeft();
+    writeFileSync(manifest, original);
     await expectStillRestorable();
   });
 });

@@ -42,6 +42,11 @@ async function run(args: readonly string[], json = false): Promise<{ out: string
   return { out, exitCode: io.exitCode };
 }
 
+function needsProgram(context: TestContext): void {
+  const program = builtProgram('ccr-image');
+  if (!existsSync(program)) context.skip(`${program} is not built`);
+}
+
 describe('image show', () => {
   it('prints a summary for people', async () => {
     const { out } = await run(['show', dir]);
@@ -66,6 +71,8 @@ describe('image show', () => {
     expect(images).toHaveLength(1);
     expect(images[0]).toMatchObject({
       pid: 4242,
+      protocol: 3,
+      refusal: null,
       bytes: 33385,
       nrChunks: 10,
       nrZeroChunks: 3,
@@ -134,12 +141,34 @@ describe('image show', () => {
   });
 });
 
-describe('image verify', () => {
-  function needsProgram(context: TestContext): void {
-    const program = builtProgram('ccr-image');
-    if (!existsSync(program)) context.skip(`${program} is not built`);
-  }
+describe('an image of protocol 2, whose process speaks to no later version', () => {
+  const refusal =
+    'cuda-4242.img: protocol is 2 (criu-cuda 0.1.0); this version restores protocol 3 and later: make the checkpoint again';
+  const old = join(projectRoot, 'test/fixtures/gpu-image-protocol-2');
 
+  it('is shown with the reason and the remedy', async () => {
+    const { out, exitCode } = await run(['show', old]);
+    expect(out).toContain(`  cannot be restored: ${refusal}\n`);
+    expect(exitCode).toBe(1);
+  });
+
+  it('is shown with them as JSON', async () => {
+    const { out, exitCode } = await run(['show', old], true);
+    expect(JSON.parse(out)).toMatchObject({ images: [{ protocol: 2, refusal, nrChunks: 10 }] });
+    expect(exitCode).toBe(1);
+  });
+
+  it('is refused by verify', async (context) => {
+    needsProgram(context);
+    const text = await run(['verify', old]);
+    expect(text).toEqual({ out: `cuda-4242.img: ${refusal}\n`, exitCode: 1 });
+    const { out, exitCode } = await run(['verify', old], true);
+    expect(JSON.parse(out)).toMatchObject({ images: [{ ok: false, error: refusal }] });
+    expect(exitCode).toBe(1);
+  });
+});
+
+describe('image verify', () => {
   it('accepts undamaged images', async (context) => {
     needsProgram(context);
     const { out, exitCode } = await run(['verify', dir]);

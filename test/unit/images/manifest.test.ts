@@ -3,7 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { GpuImageError, parseManifest } from '../../../lib/images/index.ts';
+import {
+  GpuImageError,
+  parseManifest,
+  protocolRefusal,
+  supportedProtocols,
+} from '../../../lib/images/index.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 
 const HEAD_BYTES = 24;
@@ -29,6 +34,27 @@ function refusal(bytes: Buffer): string | undefined {
     throw error;
   }
 }
+
+describe('protocolRefusal', () => {
+  it('has the range of the C code', () => {
+    const header = readFileSync(join(projectRoot, 'plugins-cuda/common/protocol/protocol.h'), 'utf8');
+    const number = (name: string): number => Number(new RegExp(`#define ${name} +(\\d+)u`).exec(header)?.[1]);
+    expect({ min: number('CCR_PROTOCOL_MIN'), max: number('CCR_PROTOCOL_VERSION') }).toEqual(
+      supportedProtocols,
+    );
+  });
+
+  it('refuses what is outside of the range, each side with its remedy', () => {
+    const { min, max } = supportedProtocols;
+    const refusalOf = (protocol: number): string | undefined =>
+      protocolRefusal({ protocol, tool: '9.9.9' }, 'cuda-1.img');
+    expect(refusalOf(min - 1)).toMatch(
+      /^cuda-1\.img: protocol is \d+ \(criu-cuda 9\.9\.9\).*make the checkpoint again$/,
+    );
+    for (let protocol = min; protocol <= max; protocol += 1) expect(refusalOf(protocol)).toBeUndefined();
+    expect(refusalOf(max + 1)).toMatch(/^cuda-1\.img: protocol is \d+;.*use version 9\.9\.9 or later$/);
+  });
+});
 
 describe('parseManifest', () => {
   it('reads what the C writer wrote', () => {
