@@ -236,10 +236,33 @@ bool ccr__elf_precedes_us(const void *address)
 	return search.passed;
 }
 
+/* musl's list is somewhere else. Both are weak, so that the other loader accepts this library. */
+extern struct r_debug _r_debug __attribute__((weak));
+extern struct r_debug *const _dl_debug_addr __attribute__((weak));
+
+static const struct link_map *first_map(void)
+{
+	if (&_r_debug)
+		return _r_debug.r_map;
+	return &_dl_debug_addr && _dl_debug_addr ? _dl_debug_addr->r_map : NULL;
+}
+
+/* musl has one library for everything, which is also its loader. */
+static bool is_libc(const char *name)
+{
+	static const char musl[] = "ld-musl-";
+	size_t i = 0;
+
+	while (musl[i] && name[i] == musl[i])
+		i++;
+	return !musl[i] || ccr__elf_same_text(name, "libc.so.6") ||
+	       ccr__elf_same_text(name, "libdl.so.2");
+}
+
 void *ccr__elf_libc(const char *name)
 {
 	/* Not dl_iterate_phdr: a sanitizer may replace it and not be ready. */
-	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next) {
+	for (const struct link_map *map = first_map(); map; map = map->l_next) {
 		const struct ccr__image image = {.base = map->l_addr, .dynamic = map->l_ld};
 		const char *base = map->l_name;
 		void *address;
@@ -247,8 +270,7 @@ void *ccr__elf_libc(const char *name)
 		for (const char *p = base; *p; p++)
 			if (*p == '/')
 				base = p + 1;
-		if (!ccr__elf_same_text(base, "libc.so.6") &&
-		    !ccr__elf_same_text(base, "libdl.so.2"))
+		if (!is_libc(base))
 			continue;
 		address = ccr__elf_find(&image, name);
 		if (address)

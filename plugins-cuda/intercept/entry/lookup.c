@@ -15,6 +15,9 @@ void *(*ccr__real_dlvsym)(void *handle, const char *name, const char *version);
 
 void *ccr__lookup_target(const char *name, int versioned);
 
+/* musl does not have it. */
+extern __typeof__(dladdr1) dladdr1 __attribute__((weak));
+
 static bool is_driver_name(const char *name)
 {
 	return name[0] == 'c' && name[1] == 'u' && name[2] >= 'A' && name[2] <= 'Z';
@@ -74,7 +77,7 @@ static void *in_handle(void *handle, const char *name, const char *version, cons
 		/* Our own export counts only if a driver also has the function. */
 		return ccr__elf_next(name, NULL, NULL) ? found : refuse(name);
 	/* The default scope of a library includes the libraries that were opened with it. */
-	if (!found && handle == RTLD_DEFAULT && !version &&
+	if (!found && handle == RTLD_DEFAULT && !version && dladdr1 &&
 	    dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) && map)
 		found = ccr__real_dlsym(map, name);
 	return substitute(name, found);
@@ -123,7 +126,8 @@ void *ccr__lookup_target(const char *name, int versioned)
 		__atomic_store_n((void **)&ccr__real_dlsym, ccr__elf_libc("dlsym"),
 				 __ATOMIC_RELEASE);
 	}
-	if (!ccr__real_dlsym || !ccr__real_dlvsym)
+	/* musl has no dlvsym. */
+	if (!ccr__real_dlsym || (versioned && !ccr__real_dlvsym))
 		return (void *)no_lookup;
 	if (name && (is_driver_name(name) || is_lookup_name(name)))
 		target = versioned ? (void *)lookup_versioned : (void *)lookup_plain;

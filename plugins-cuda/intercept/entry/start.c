@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The start in a process that has called cuInit, and the reset in a forked child. */
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -10,6 +11,14 @@
 #include "intercept/records/contexts.h"
 #include "intercept/records/records.h"
 #include "intercept/service/service.h"
+
+/*
+ * What glibc's pthread_atfork calls. musl does not have it; there is no driver for
+ * musl, but its loader must accept this library.
+ */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+			     void *dso_handle) __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
 
 static pthread_mutex_t activate_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -36,7 +45,8 @@ static void activate(void)
 	pthread_mutex_lock(&activate_lock);
 	if (!is_started) {
 		is_started = true;
-		ret = -pthread_atfork(NULL, NULL, in_child);
+		ret = __register_atfork ? -__register_atfork(NULL, NULL, in_child, &__dso_handle)
+					: -ENOSYS;
 		if (!ret)
 			ret = ccr__mailbox_create();
 		if (!ret)

@@ -54,6 +54,32 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 			"-DOBJECTS=$<JOIN:$<TARGET_OBJECTS:ccr_gate>;$<TARGET_OBJECTS:ccr_intercept>,$<COMMA>>"
 			-P ${PROJECT_SOURCE_DIR}/cmake/check_intercept.cmake)
 	endif()
+	if(NOT CCR_SANITIZE AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+		# Programs of other systems, without this machine's startup files.
+		add_executable(foreign_glibc ${here}/foreign/old_glibc.c)
+		target_compile_options(foreign_glibc PRIVATE -fno-stack-protector)
+		target_link_options(foreign_glibc PRIVATE -nostartfiles
+			-Wl,--push-state,--no-as-needed,-l:libpthread.so.0,-l:libdl.so.2,--pop-state)
+		add_executable(foreign_musl ${here}/foreign/musl.c)
+		target_compile_options(foreign_musl PRIVATE -fno-stack-protector -fno-builtin)
+		target_link_options(foreign_musl PRIVATE -nostdlib -nostartfiles)
+		add_library(foreign_musl_libc SHARED ${here}/foreign/musl_libc.c)
+		target_compile_options(foreign_musl_libc PRIVATE -fno-builtin)
+		target_link_options(foreign_musl_libc PRIVATE -nostdlib)
+		set_target_properties(foreign_musl_libc PROPERTIES NO_SONAME ON)
+		target_link_options(foreign_musl_libc PRIVATE -Wl,-soname,libc.so)
+		target_link_libraries(foreign_musl PRIVATE foreign_musl_libc)
+		set(old_glibc ${PROJECT_SOURCE_DIR}/../tmp/old-glibc)
+		set(run sh ${here}/foreign/run.sh)
+		add_test(NAME intercept_host_libc COMMAND ${run} host "" $<TARGET_FILE:cuda_intercept>
+			$<TARGET_FILE:foreign_glibc> $<TARGET_FILE:intercept_mock>)
+		add_test(NAME intercept_old_glibc COMMAND ${run} glibc ${old_glibc} $<TARGET_FILE:cuda_intercept>
+			$<TARGET_FILE:foreign_glibc> $<TARGET_FILE:intercept_mock>)
+		add_test(NAME intercept_musl COMMAND ${run} musl /lib/ld-musl-x86_64.so.1 $<TARGET_FILE:cuda_intercept>
+			$<TARGET_FILE:foreign_musl>)
+		set_tests_properties(intercept_host_libc intercept_old_glibc intercept_musl PROPERTIES
+			SKIP_RETURN_CODE 77 TIMEOUT 60)
+	endif()
 	find_path(CUDA_INCLUDE cuda.h
 		HINTS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include
 		DOC "Directory of cuda.h, for the ABI check only")
