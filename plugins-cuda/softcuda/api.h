@@ -70,6 +70,15 @@ X(cuMemImportFromShareableHandle, (CUmemGenericAllocationHandle *a, void *b, CUm
 X(cuMemGetAllocationGranularity, (size_t *a, const CUmemAllocationProp *b, CUmemAllocationGranularity_flags c), (a, b, c), GATED, 10020) \
 X(cuMemGetAllocationPropertiesFromHandle, (CUmemAllocationProp *a, CUmemGenericAllocationHandle b), (a, b), GATED, 10020) \
 X(cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle *a, void *b), (a, b), GATED, 11000) \
+X(cuIpcGetMemHandle, (CUipcMemHandle *a, CUdeviceptr b), (a, b), GATED, 4010) \
+X(cuIpcOpenMemHandle_v2, (CUdeviceptr *a, CUipcMemHandle b, unsigned int c), (a, b, c), GATED, 11000) \
+X(cuIpcCloseMemHandle, (CUdeviceptr a), (a), GATED, 4010) \
+X(cuMulticastCreate, (CUmemGenericAllocationHandle *a, const CUmulticastObjectProp *b), (a, b), GATED, 12010) \
+X(cuMulticastAddDevice, (CUmemGenericAllocationHandle a, CUdevice b), (a, b), GATED, 12010) \
+X(cuMulticastBindMem, (CUmemGenericAllocationHandle a, size_t b, CUmemGenericAllocationHandle c, size_t d, size_t e, unsigned long long f), (a, b, c, d, e, f), GATED, 12010) \
+X(cuMulticastBindMem_v2, (CUmemGenericAllocationHandle a, CUdevice b, size_t c, CUmemGenericAllocationHandle d, size_t e, size_t f, unsigned long long g), (a, b, c, d, e, f, g), GATED, 13010) \
+X(cuMulticastBindAddr, (CUmemGenericAllocationHandle a, size_t b, CUdeviceptr c, size_t d, unsigned long long e), (a, b, c, d, e), GATED, 12010) \
+X(cuMulticastBindAddr_v2, (CUmemGenericAllocationHandle a, CUdevice b, size_t c, CUdeviceptr d, size_t e, unsigned long long f), (a, b, c, d, e, f), GATED, 13010) \
 X(cuMemHostAlloc, (void **a, size_t b, unsigned int c), (a, b, c), GATED, 2020) \
 X(cuMemAllocHost_v2, (void **a, size_t b), (a, b), GATED, 3020) \
 X(cuMemFreeHost, (void *a), (a), GATED, 2000) \
@@ -104,6 +113,10 @@ X(cuStreamWaitEvent, (CUstream a, CUevent b, unsigned int c), (a, b, c), PTSZ, 3
 X(cuStreamGetFlags, (CUstream a, unsigned int *b), (a, b), PTSZ, 5050) \
 X(cuStreamGetPriority, (CUstream a, int *b), (a, b), PTSZ, 5050) \
 X(cuStreamGetCtx, (CUstream a, CUcontext *b), (a, b), PTSZ, 9020) \
+X(cuStreamBeginCapture, (CUstream a), (a), PTSZ, 10000) \
+X(cuStreamBeginCapture_v2, (CUstream a, CUstreamCaptureMode b), (a, b), PTSZ, 10010) \
+X(cuStreamEndCapture, (CUstream a, CUgraph *b), (a, b), PTSZ, 10000) \
+X(cuStreamIsCapturing, (CUstream a, int *b), (a, b), PTSZ, 10000) \
 X(cuLaunchHostFunc, (CUstream a, CUhostFn b, void *c), (a, b, c), PTSZ, 10000) \
 X(cuStreamAddCallback, (CUstream a, CUstreamCallback b, void *c, unsigned int d), (a, b, c, d), PTSZ, 5000) \
 X(cuEventCreate, (CUevent *a, unsigned int b), (a, b), GATED, 2000) \
@@ -138,18 +151,18 @@ U(cuMemsetD2D8_v2, 3020) U(cuMemsetD2D16_v2, 3020) U(cuMemsetD2D32_v2, 3020) \
 U(cuMemcpyDtoA_v2, 3020) U(cuMemcpyAtoD_v2, 3020) U(cuMemcpyHtoA_v2, 3020) U(cuMemcpyAtoH_v2, 3020) \
 U(cuArrayCreate_v2, 3020) U(cuArrayDestroy, 2000) U(cuArray3DCreate_v2, 3020) \
 U(cuTexObjectCreate, 5000) U(cuTexObjectDestroy, 5000) U(cuSurfObjectCreate, 5000) \
-U(cuIpcGetMemHandle, 4010) U(cuIpcOpenMemHandle_v2, 11000) U(cuIpcCloseMemHandle, 4010) \
+\
 U(cuIpcGetEventHandle, 4010) U(cuIpcOpenEventHandle, 4010) \
 U(cuLibraryLoadData, 12000) U(cuLibraryLoadFromFile, 12000) U(cuLibraryUnload, 12000) \
 U(cuLibraryGetKernel, 12000) U(cuLibraryGetModule, 12000) U(cuKernelGetFunction, 12000) \
 U(cuLinkCreate_v2, 6050) U(cuLinkAddData_v2, 6050) U(cuLinkComplete, 5050) U(cuLinkDestroy, 5050) \
-U(cuStreamBeginCapture_v2, 10010) U(cuStreamEndCapture, 10000) U(cuStreamIsCapturing, 10000) \
+\
 U(cuStreamWaitValue32_v2, 11070) U(cuStreamWriteValue32_v2, 11070) U(cuStreamBatchMemOp_v2, 11070) \
 U(cuGraphCreate, 10000) U(cuGraphDestroy, 10000) U(cuGraphInstantiateWithFlags, 11040) \
 U(cuGraphLaunch, 10000) U(cuGraphExecDestroy, 10000) U(cuGraphAddKernelNode_v2, 12000) \
 U(cuLaunchCooperativeKernel, 9000) U(cuCtxGetLimit, 3010) U(cuCtxSetLimit, 3010) \
-U(cuCtxCreate_v3, 11040) U(cuMulticastCreate, 12010) U(cuMulticastAddDevice, 12010) \
-U(cuMulticastBindMem, 12010) U(cuMemMapArrayAsync, 11010) U(cuMemGetHandleForAddressRange, 11070) \
+U(cuCtxCreate_v3, 11040) \
+U(cuMemMapArrayAsync, 11010) U(cuMemGetHandleForAddressRange, 11070) \
 U(cuImportExternalMemory, 10000) U(cuDeviceGetP2PAttribute, 8000) U(cuGetExportTable, 3000) \
 U(cuOccupancyMaxActiveBlocksPerMultiprocessor, 6050) U(cuProfilerStart, 4000) U(cuProfilerStop, 4000)
 // clang-format on

@@ -51,6 +51,7 @@ enum ccr_handle_type {
 	CCR_HANDLE_MODULE,
 	CCR_HANDLE_FUNCTION,
 	CCR_HANDLE_MEMORY,
+	CCR_HANDLE_MULTICAST,
 };
 
 uint64_t ccr_handle_new(enum ccr_handle_type type, void *object); // 0: out of memory
@@ -74,6 +75,7 @@ struct ccr_phys {
 
 CUresult ccr_phys_new(struct ccr_phys **out, const CUmemAllocationProp *prop, uint64_t size);
 CUresult ccr_phys_import(struct ccr_phys **out, int fd);
+CUresult ccr_phys_import_range(struct ccr_phys **out, int device, uint64_t offset, uint64_t size);
 void ccr_phys_put(struct ccr_phys *phys); // drops a reference, the last one frees it
 
 int ccr_phys_fd(const struct ccr_phys *phys);
@@ -221,6 +223,7 @@ struct ccr_stream {
 	uint64_t submitted, completed;
 	struct ccr_op *head, *tail; // the head stays until it is done
 	bool has_worker, is_destroyed;
+	bool is_capturing, is_invalidated; // by cuStreamBeginCapture; its end gives an error
 	struct ccr_stream *next;
 };
 
@@ -295,6 +298,9 @@ CUresult ccr_queue_submit(struct ccr_op *op, bool wait);
 void ccr_queue_wait(struct ccr_point point);
 bool ccr_queue_is_done(struct ccr_point point);
 void ccr_queue_wait_context(struct ccr_ctx *ctx); // NULL: every context
+// Ends the captures in a context with an error. Returns whether there were any.
+bool ccr_queue_end_captures(const struct ccr_ctx *ctx);
+bool ccr_multicast_release(CUmemGenericAllocationHandle mc); // share.c; false: it is none
 bool ccr_queue_is_idle(struct ccr_stream *stream);
 void ccr_queue_lock(void);
 void ccr_queue_unlock(void);

@@ -258,6 +258,8 @@ CUresult SOFT(cuCtxSynchronize)(void)
 
 	if (result != CUDA_SUCCESS)
 		return result;
+	if (ccr_queue_end_captures(ctx))
+		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	ccr_queue_wait_context(ctx);
 	return (CUresult)atomic_load(&ctx->sticky);
 }

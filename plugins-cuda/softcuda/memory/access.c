@@ -57,6 +57,8 @@ static bool may_access_mapped(CUdeviceptr addr, uint64_t size, bool write, int d
 		if (!mapping || !access_allowed(mapping, write, device))
 			return false;
 		// Small allocations share a block; an access must stay inside one of them.
+		if (mapping->is_internal && mapping->phys->is_imported)
+			return within(&mapping->range, addr, size);
 		if (mapping->is_internal)
 			return within(ccr_table_find(&ccr_allocs, addr), addr, size);
 		part = mapping->range.base + mapping->range.size - addr;

@@ -125,6 +125,36 @@ CUresult ccr_phys_import(struct ccr_phys **out, int fd)
 	return CUDA_SUCCESS;
 }
 
+// A range of the device's file that another process has claimed, without a lock of our own.
+CUresult ccr_phys_import_range(struct ccr_phys **out, int device, uint64_t offset, uint64_t size)
+{
+	CUresult result = ccr_backing_open(device);
+	uint64_t start, end;
+	struct ccr_phys *phys;
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	if (!ccr_backing_find_lock(device, offset, offset + size, &start, &end))
+		return CUDA_ERROR_INVALID_VALUE;
+	phys = calloc(1, sizeof(*phys));
+	if (!phys)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	phys->fd = fcntl(ccr_backings[device].shared_fd, F_DUPFD_CLOEXEC, 3);
+	if (phys->fd < 0) {
+		free(phys);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	phys->device = device;
+	phys->offset = offset;
+	phys->size = size;
+	phys->is_imported = true;
+	phys->prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+	phys->prop.location = (CUmemLocation){CU_MEM_LOCATION_TYPE_DEVICE, device};
+	link_phys(phys);
+	*out = phys;
+	return CUDA_SUCCESS;
+}
+
 void ccr_phys_put(struct ccr_phys *phys)
 {
 	if (phys->handle_refs || phys->map_refs)

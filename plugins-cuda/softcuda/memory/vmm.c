@@ -93,7 +93,7 @@ CUresult SOFT(cuMemRelease)(CUmemGenericAllocationHandle handle)
 		ccr_phys_put(phys);
 	}
 	ccr_mem_unlock();
-	return phys ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+	return phys || ccr_multicast_release(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult SOFT(cuMemMap)(CUdeviceptr ptr, size_t size, size_t offset,

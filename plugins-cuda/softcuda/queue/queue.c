@@ -188,6 +188,12 @@ CUresult ccr_queue_submit(struct ccr_op *op, bool wait)
 	uint64_t seq;
 
 	ccr_queue_lock();
+	if (stream->is_capturing) {
+		stream->is_invalidated |= wait;
+		ccr_queue_unlock();
+		free_op(op);
+		return wait ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
+	}
 	if (stream->is_destroyed || (!stream->has_worker && !start_worker(stream))) {
 		CUresult result =
 			stream->is_destroyed ? CUDA_ERROR_INVALID_HANDLE : CUDA_ERROR_OUT_OF_MEMORY;
@@ -259,6 +265,21 @@ void ccr_queue_wait_context(struct ccr_ctx *ctx)
 	while (any_older(ctx, ticket))
 		wait_change();
 	ccr_queue_unlock();
+}
+
+bool ccr_queue_end_captures(const struct ccr_ctx *ctx)
+{
+	bool found = false;
+
+	ccr_queue_lock();
+	for (struct ccr_stream *s = queue.streams; s; s = s->next) {
+		if (s->ctx != ctx || !s->is_capturing)
+			continue;
+		s->is_invalidated = true;
+		found = true;
+	}
+	ccr_queue_unlock();
+	return found;
 }
 
 // True if the stream has no operations left; for the legacy stream, also the streams it waits for.
