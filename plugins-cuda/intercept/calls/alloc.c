@@ -7,6 +7,7 @@
 #include "intercept/calls/calls.h"
 #include "intercept/records/contexts.h"
 #include "intercept/records/records.h"
+#include "intercept/records/shared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -221,11 +222,30 @@ static CUresult release(struct ccr__mapping *m)
 	return result;
 }
 
+/* Memory that is freed is shared with nobody. */
+static CUresult free_of_driver(CUdeviceptr dptr)
+{
+	bool was_shared;
+	CUresult result;
+
+	/* Before the call: the address may be used again at once. */
+	ccr__memory_lock();
+	was_shared = ccr__shared_drop_all(CCR__EXPORTED_ADDRESS, dptr);
+	ccr__memory_unlock();
+	result = ccr__real.cuMemFree_v2(dptr);
+	if (result == CUDA_SUCCESS || !was_shared)
+		return result;
+	ccr__memory_lock();
+	ccr__shared_add(CCR__EXPORTED_ADDRESS, dptr);
+	ccr__memory_unlock();
+	return result;
+}
+
 CUresult ccr__wrap_cuMemFree_v2(CUdeviceptr dptr)
 {
 	struct ccr__mapping *m = take(dptr);
 
-	return m ? release(m) : ccr__real.cuMemFree_v2(dptr);
+	return m ? release(m) : free_of_driver(dptr);
 }
 
 CUresult ccr__wrap_cuMemFreeAsync(CUdeviceptr dptr, CUstream stream)

@@ -19,5 +19,10 @@ void ccr__alloc_flush(void);
 
 /* capture.c: the number of streams that are being captured; a futex. */
 extern uint32_t ccr__nr_captures;
+/* Forgets the captures of a destroyed context, and of the default streams of ended threads. */
+void ccr__captures_drop_context(CUcontext ctx);
+void ccr__captures_drop_ended_threads(void);
+/* In a forked child: nothing is captured, and the lock is free. */
+void ccr__captures_reset(void);
 
 #endif

@@ -40,6 +40,7 @@ CUresult ccr__wrap_cuCtxCreate_v4(CUcontext *ctx, CUctxCreateParams *params, uns
 static CUresult note_destroyed(CUresult result, CUcontext ctx)
 {
 	if (result == CUDA_SUCCESS && ccr__is_active()) {
+		ccr__captures_drop_context(ctx);
 		ccr__context_forget(ctx);
 		ccr__alloc_drop_context(ctx);
 	}
@@ -89,8 +90,10 @@ static CUresult note_primary_destroyed(CUresult result, CUdevice dev, bool only_
 	    (ccr__real.cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS || active))
 		return result;
 	ctx = ccr__primary_of(dev);
-	if (ctx)
+	if (ctx) {
+		ccr__captures_drop_context(ctx);
 		ccr__alloc_drop_context(ctx);
+	}
 	return result;
 }
 

@@ -97,15 +97,3 @@ CUresult ccr__wrap_cuPointerGetAttributes(unsigned int count, CUpointer_attribut
 				amend(&facts, attributes[i], data[i]);
 	return result;
 }
-
-CUresult ccr__wrap_cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr dptr)
-{
-	struct facts facts;
-
-	if (!look_up(dptr, &facts) || !facts.is_alloc)
-		return ccr__real.cuIpcGetMemHandle(handle, dptr);
-	if (!__atomic_exchange_n(&ccr__memory.leave_to_driver, true, __ATOMIC_RELAXED))
-		ccr_warn("cuIpcGetMemHandle does not support large memory under the interceptor; "
-			 "later allocations are left to the driver");
-	return CUDA_ERROR_NOT_SUPPORTED;
-}

@@ -7,18 +7,10 @@
  */
 #include "intercept/calls/calls.h"
 #include "intercept/records/records.h"
+#include "intercept/records/shared.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static void exclude(struct ccr__phys *phys, const char *why)
-{
-	if (phys->is_excluded)
-		return;
-	phys->is_excluded = true;
-	ccr_info("allocation %llu (%llu bytes) is left to the driver: %s",
-		 (unsigned long long)phys->id, (unsigned long long)phys->size, why);
-}
 
 /* Memory for other uses (sparse arrays, other handle types, host) keeps the driver's handle. */
 static bool is_ours(const CUmemAllocationProp *prop)
@@ -65,6 +57,7 @@ CUresult ccr__wrap_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size
 
 CUresult ccr__wrap_cuMemRelease(CUmemGenericAllocationHandle handle)
 {
+	CUresult result = CUDA_SUCCESS;
 	struct ccr__phys *phys;
 
 	ccr__memory_lock();
@@ -73,9 +66,16 @@ CUresult ccr__wrap_cuMemRelease(CUmemGenericAllocationHandle handle)
 		phys->app_refs--;
 		/* Mapped memory outlives its handle; we keep ours to export the memory. */
 		ccr__place_release(phys);
+	} else {
+		/* With the lock, because the number may be used again at once. */
+		result = ccr__real.cuMemRelease(handle);
+		if (result == CUDA_SUCCESS) {
+			ccr__shared_drop(CCR__IMPORTED_HANDLE, handle);
+			ccr__shared_drop_all(CCR__EXPORTED_HANDLE, handle);
+		}
 	}
 	ccr__memory_unlock();
-	return phys ? CUDA_SUCCESS : ccr__real.cuMemRelease(handle);
+	return result;
 }
 
 CUresult ccr__wrap_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
@@ -87,8 +87,11 @@ CUresult ccr__wrap_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset,
 	ccr__memory_lock();
 	m.phys = ccr__phys_from_app(handle);
 	if (!m.phys) {
+		result = ccr__real.cuMemMap(ptr, size, offset, handle, flags);
+		if (result == CUDA_SUCCESS)
+			ccr__shared_mapped(handle, ptr, size);
 		ccr__memory_unlock();
-		return ccr__real.cuMemMap(ptr, size, offset, handle, flags);
+		return result;
 	}
 	result = ccr__real.cuMemMap(ptr, size, offset, m.phys->handle, flags);
 	if (result == CUDA_SUCCESS && !ccr__mapping_add(&m)) {
@@ -129,6 +132,8 @@ CUresult ccr__wrap_cuMemUnmap(CUdeviceptr ptr, size_t size)
 		free(m);
 		ccr__place_release(phys);
 	}
+	if (result == CUDA_SUCCESS)
+		ccr__shared_unmapped(ptr, size);
 	ccr__memory_unlock();
 	return result;
 }
@@ -140,7 +145,8 @@ static void note_access(struct ccr__mapping *m, const CUmemAccessDesc *desc, siz
 		    desc[i].location.id >= 0 && desc[i].location.id < CCR_MAX_DEVICES)
 			m->access[desc[i].location.id] = desc[i].flags;
 		else
-			exclude(m->phys, "it is mapped for something that is not a device");
+			ccr__phys_exclude(m->phys,
+					  "it is mapped for something that is not a device");
 	}
 }
 
@@ -160,7 +166,7 @@ CUresult ccr__wrap_cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAcces
 		if (m->base >= ptr + size)
 			break;
 		if (m->base < ptr || m->base + m->size > ptr + size)
-			exclude(m->phys, "the access differs within one mapping");
+			ccr__phys_exclude(m->phys, "the access differs within one mapping");
 		note_access(m, desc, count);
 	}
 	ccr__memory_unlock();
@@ -181,12 +187,18 @@ CUresult ccr__wrap_cuMemExportToShareableHandle(void *shareable,
 	if (phys && (phys->asked & type)) {
 		result = ccr__real.cuMemExportToShareableHandle(shareable, phys->handle, type,
 								flags);
+		if (result == CUDA_SUCCESS) {
+			ccr__phys_exclude(phys, "it is exported to another process");
+			ccr__shared_exported(phys);
+		}
+	}
+	if (!phys) {
+		result = ccr__real.cuMemExportToShareableHandle(shareable, handle, type, flags);
 		if (result == CUDA_SUCCESS)
-			exclude(phys, "it is exported to another process");
+			ccr__shared_add(CCR__EXPORTED_HANDLE, handle);
 	}
 	ccr__memory_unlock();
-	return phys ? result
-		    : ccr__real.cuMemExportToShareableHandle(shareable, handle, type, flags);
+	return result;
 }
 
 CUresult ccr__wrap_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle,
@@ -194,11 +206,9 @@ CUresult ccr__wrap_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *
 {
 	const CUresult result = ccr__real.cuMemImportFromShareableHandle(handle, os_handle, type);
 
-	if (result == CUDA_SUCCESS && ccr__is_active()) {
+	if (result == CUDA_SUCCESS) {
 		ccr__memory_lock();
-		if (!ccr__memory.nr_foreign++)
-			ccr_warn("the program imported memory of another process, which the "
-				 "driver cannot checkpoint and restore");
+		ccr__shared_add(CCR__IMPORTED_HANDLE, *handle);
 		ccr__memory_unlock();
 	}
 	return result;
@@ -232,60 +242,11 @@ CUresult ccr__wrap_cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *han
 		*handle = ccr__phys_to_app(m->phys);
 		result = CUDA_SUCCESS;
 	}
-	ccr__memory_unlock();
-	return m ? result : ccr__real.cuMemRetainAllocationHandle(handle, addr);
-}
-
-/* --- uses that prevent us from moving an allocation --- */
-
-static void exclude_range(CUdeviceptr ptr, size_t size, const char *why)
-{
-	if (!ccr__is_active())
-		return;
-	ccr__memory_lock();
-	for (size_t i = ccr__mapping_after(ptr); i < ccr__memory.nr_mappings; i++) {
-		if (ccr__memory.mappings[i]->base >= ptr + size)
-			break;
-		exclude(ccr__memory.mappings[i]->phys, why);
+	if (!m) {
+		result = ccr__real.cuMemRetainAllocationHandle(handle, addr);
+		if (result == CUDA_SUCCESS)
+			ccr__shared_retained(*handle, (uintptr_t)addr);
 	}
 	ccr__memory_unlock();
-}
-
-CUresult ccr__wrap_cuMemGetHandleForAddressRange(void *handle, CUdeviceptr dptr, size_t size,
-						 CUmemRangeHandleType type,
-						 unsigned long long flags)
-{
-	const CUresult result =
-		ccr__real.cuMemGetHandleForAddressRange(handle, dptr, size, type, flags);
-
-	if (result == CUDA_SUCCESS)
-		exclude_range(dptr, size, "it is shared with another device");
-	return result;
-}
-
-CUresult ccr__wrap_cuMulticastBindMem(CUmemGenericAllocationHandle mc, size_t mc_offset,
-				      CUmemGenericAllocationHandle handle, size_t offset,
-				      size_t size, unsigned long long flags)
-{
-	struct ccr__phys *phys;
-	CUresult result;
-
-	ccr__memory_lock();
-	phys = ccr__phys_from_app(handle);
-	result = ccr__real.cuMulticastBindMem(mc, mc_offset, phys ? phys->handle : handle, offset,
-					      size, flags);
-	if (phys && result == CUDA_SUCCESS)
-		exclude(phys, "it is bound to a multicast object");
-	ccr__memory_unlock();
-	return result;
-}
-
-CUresult ccr__wrap_cuMulticastBindAddr(CUmemGenericAllocationHandle mc, size_t mc_offset,
-				       CUdeviceptr dptr, size_t size, unsigned long long flags)
-{
-	const CUresult result = ccr__real.cuMulticastBindAddr(mc, mc_offset, dptr, size, flags);
-
-	if (result == CUDA_SUCCESS)
-		exclude_range(dptr, size, "it is bound to a multicast object");
 	return result;
 }

@@ -6,12 +6,16 @@
 
 #include "common/driver/cuda_abi.h"
 
-typedef struct CUipcMemHandle_st CUipcMemHandle;
-typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUgraphEdgeData_st CUgraphEdgeData;
 typedef struct CUexecAffinityParam_st CUexecAffinityParam;
-typedef int CUstreamCaptureMode;
+typedef struct CUstreamCigCaptureParams_st CUstreamCigCaptureParams;
+typedef CUresult (*CUgraphRecaptureCallback)(void);
+typedef struct CUmemPoolHandle_st *CUmemoryPool;
+typedef struct CUextMemory_st *CUexternalMemory;
+typedef struct CUDA_EXTERNAL_MEMORY_HANDLE_DESC_st CUDA_EXTERNAL_MEMORY_HANDLE_DESC;
+typedef unsigned int CUlogicalEndpointId;
+typedef int CUlogicalEndpointIpcHandleType;
 typedef int CUmemRangeHandleType;
 
 #define CU_STREAM_CAPTURE_MODE_RELAXED 2
@@ -24,17 +28,26 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice dev);
 CUresult cuDevicePrimaryCtxReset(CUdevice dev);
 CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream stream);
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr dptr, CUstream stream);
-CUresult cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr dptr);
+CUresult cuIpcOpenMemHandle(CUdeviceptr *dptr, CUipcMemHandle handle, unsigned int flags);
 CUresult cuMemGetHandleForAddressRange(void *handle, CUdeviceptr dptr, size_t size,
 				       CUmemRangeHandleType type, unsigned long long flags);
-CUresult cuMulticastBindMem(CUmemGenericAllocationHandle mc, size_t mc_offset,
-			    CUmemGenericAllocationHandle handle, size_t offset, size_t size,
-			    unsigned long long flags);
-CUresult cuMulticastBindAddr(CUmemGenericAllocationHandle mc, size_t mc_offset, CUdeviceptr dptr,
-			     size_t size, unsigned long long flags);
-CUresult cuStreamBeginCapture(CUstream stream);
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *pool, void *handle,
+					    CUmemAllocationHandleType type,
+					    unsigned long long flags);
+CUresult cuMemPoolDestroy(CUmemoryPool pool);
+CUresult cuImportExternalMemory(CUexternalMemory *memory,
+				const CUDA_EXTERNAL_MEMORY_HANDLE_DESC *desc);
+CUresult cuDestroyExternalMemory(CUexternalMemory memory);
+CUresult cuLogicalEndpointImport(CUlogicalEndpointId endpoint, const void *handle,
+				 CUlogicalEndpointIpcHandleType type);
+CUresult cuLogicalEndpointDestroy(CUlogicalEndpointId endpoint);
+CUresult cuLogicalEndpointBindMem(CUlogicalEndpointId endpoint, CUdevice dev, cuuint64_t offset,
+				  CUmemGenericAllocationHandle handle, cuuint64_t mem_offset,
+				  cuuint64_t size, unsigned long long flags);
+CUresult cuLogicalEndpointBindAddr(CUlogicalEndpointId endpoint, CUdevice dev, cuuint64_t offset,
+				   void *ptr, cuuint64_t size, unsigned long long flags);
+CUresult cuStreamDestroy(CUstream stream);
 CUresult cuStreamBeginCapture_ptsz(CUstream stream);
-CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode);
 CUresult cuStreamBeginCapture_v2_ptsz(CUstream stream, CUstreamCaptureMode mode);
 CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode *nodes,
 				     const CUgraphEdgeData *edges, size_t nr_nodes,
@@ -42,7 +55,15 @@ CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgra
 CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph, const CUgraphNode *nodes,
 					  const CUgraphEdgeData *edges, size_t nr_nodes,
 					  CUstreamCaptureMode mode);
-CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph);
+CUresult cuStreamBeginRecaptureToGraph(CUstream stream, CUstreamCaptureMode mode, CUgraph graph,
+				       CUgraphRecaptureCallback callback, void *data);
+CUresult cuStreamBeginRecaptureToGraph_ptsz(CUstream stream, CUstreamCaptureMode mode,
+					    CUgraph graph, CUgraphRecaptureCallback callback,
+					    void *data);
+CUresult cuStreamBeginCaptureToCig(CUstream stream, CUstreamCigCaptureParams *params);
+CUresult cuStreamBeginCaptureToCig_ptsz(CUstream stream, CUstreamCigCaptureParams *params);
+CUresult cuStreamEndCaptureToCig(CUstream stream);
+CUresult cuStreamEndCaptureToCig_ptsz(CUstream stream);
 CUresult cuStreamEndCapture_ptsz(CUstream stream, CUgraph *graph);
 CUresult cuMemcpy_ptds(CUdeviceptr dst, CUdeviceptr src, size_t bytes);
 CUresult cuMemcpyAsync_ptsz(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream);

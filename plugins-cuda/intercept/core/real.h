@@ -27,7 +27,6 @@
 	P(cuMemHostUnregister)           \
 	P(cuMemcpyDtoDAsync_v2)          \
 	P(cuStreamCreate)                \
-	P(cuStreamDestroy_v2)            \
 	P(cuStreamGetCtx)                \
 	P(cuStreamSynchronize)           \
 	P(cuEventCreate)                 \

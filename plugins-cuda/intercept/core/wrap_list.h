@@ -25,28 +25,49 @@ W(cuStreamBeginCapture_v2, cuStreamBeginCapture, 10010) \
 W(cuStreamBeginCapture_v2_ptsz, cuStreamBeginCapture, 10010) \
 W(cuStreamBeginCaptureToGraph, cuStreamBeginCaptureToGraph, 12030) \
 W(cuStreamBeginCaptureToGraph_ptsz, cuStreamBeginCaptureToGraph, 12030) \
+W(cuStreamBeginRecaptureToGraph, cuStreamBeginRecaptureToGraph, 13030) \
+W(cuStreamBeginRecaptureToGraph_ptsz, cuStreamBeginRecaptureToGraph, 13030) \
+W(cuStreamBeginCaptureToCig, cuStreamBeginCaptureToCig, 13020) \
+W(cuStreamBeginCaptureToCig_ptsz, cuStreamBeginCaptureToCig, 13020) \
 W(cuStreamEndCapture, cuStreamEndCapture, 10000) \
-W(cuStreamEndCapture_ptsz, cuStreamEndCapture, 10000)
+W(cuStreamEndCapture_ptsz, cuStreamEndCapture, 10000) \
+W(cuStreamEndCaptureToCig, cuStreamEndCaptureToCig, 13020) \
+W(cuStreamEndCaptureToCig_ptsz, cuStreamEndCaptureToCig, 13020) \
+W(cuStreamDestroy, cuStreamDestroy, 2000) W(cuStreamDestroy_v2, cuStreamDestroy, 4000) \
+W(cuMemFree_v2, cuMemFree, 3020) W(cuMemRelease, cuMemRelease, 10020) \
+W(cuMemMap, cuMemMap, 10020) W(cuMemUnmap, cuMemUnmap, 10020) \
+W(cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000) \
+W(cuMemExportToShareableHandle, cuMemExportToShareableHandle, 10020) \
+W(cuMemImportFromShareableHandle, cuMemImportFromShareableHandle, 10020) \
+W(cuIpcGetMemHandle, cuIpcGetMemHandle, 4010) \
+W(cuIpcOpenMemHandle, cuIpcOpenMemHandle, 4010) \
+W(cuIpcOpenMemHandle_v2, cuIpcOpenMemHandle, 11000) \
+W(cuIpcCloseMemHandle, cuIpcCloseMemHandle, 4010) \
+W(cuMemPoolImportFromShareableHandle, cuMemPoolImportFromShareableHandle, 11020) \
+W(cuMemPoolDestroy, cuMemPoolDestroy, 11020) \
+W(cuImportExternalMemory, cuImportExternalMemory, 10000) \
+W(cuDestroyExternalMemory, cuDestroyExternalMemory, 10000) \
+W(cuLogicalEndpointImport, cuLogicalEndpointImport, 13030) \
+W(cuLogicalEndpointDestroy, cuLogicalEndpointDestroy, 13030)
 
 #define CCR_WRAPPERS_MEMORY(W) \
 W(cuCtxEnablePeerAccess, cuCtxEnablePeerAccess, 4000) \
 W(cuCtxDisablePeerAccess, cuCtxDisablePeerAccess, 4000) \
 W(cuMemAlloc_v2, cuMemAlloc, 3020) W(cuMemAllocPitch_v2, cuMemAllocPitch, 3020) \
-W(cuMemFree_v2, cuMemFree, 3020) \
 W(cuMemFreeAsync, cuMemFreeAsync, 11020) W(cuMemFreeAsync_ptsz, cuMemFreeAsync, 11020) \
 W(cuMemGetAddressRange_v2, cuMemGetAddressRange, 3020) \
 W(cuPointerGetAttribute, cuPointerGetAttribute, 4000) \
 W(cuPointerGetAttributes, cuPointerGetAttributes, 7000) \
-W(cuIpcGetMemHandle, cuIpcGetMemHandle, 4010) \
 W(cuMemGetHandleForAddressRange, cuMemGetHandleForAddressRange, 11070) \
-W(cuMemCreate, cuMemCreate, 10020) W(cuMemRelease, cuMemRelease, 10020) \
-W(cuMemMap, cuMemMap, 10020) W(cuMemUnmap, cuMemUnmap, 10020) \
+W(cuMemCreate, cuMemCreate, 10020) \
 W(cuMemSetAccess, cuMemSetAccess, 10020) \
-W(cuMemExportToShareableHandle, cuMemExportToShareableHandle, 10020) \
-W(cuMemImportFromShareableHandle, cuMemImportFromShareableHandle, 10020) \
 W(cuMemGetAllocationPropertiesFromHandle, cuMemGetAllocationPropertiesFromHandle, 10020) \
-W(cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000) \
-W(cuMulticastBindMem, cuMulticastBindMem, 12010) W(cuMulticastBindAddr, cuMulticastBindAddr, 12010)
+W(cuMulticastBindMem, cuMulticastBindMem, 12010) \
+W(cuMulticastBindMem_v2, cuMulticastBindMem, 13010) \
+W(cuMulticastBindAddr, cuMulticastBindAddr, 12010) \
+W(cuMulticastBindAddr_v2, cuMulticastBindAddr, 13010) \
+W(cuLogicalEndpointBindMem, cuLogicalEndpointBindMem, 13030) \
+W(cuLogicalEndpointBindAddr, cuLogicalEndpointBindAddr, 13030)
 
 #define CCR_WRAPPERS_COPY(W) \
 W(cuMemcpy, cuMemcpy, 4000) W(cuMemcpy_ptds, cuMemcpy, 7000) \

@@ -32,6 +32,7 @@ static void in_child(void)
 	pthread_mutex_init(&ccr__memory.lock, NULL);
 	ccr__slots_reset();
 	ccr__contexts_reset();
+	ccr__captures_reset();
 }
 
 /* Called after a successful cuInit in this process: starts the service thread, once. */

@@ -37,6 +37,7 @@ struct ccr__phys {
 	struct ccr__mapping *maps; /* where it is mapped */
 	bool is_own_vmm;	   /* the program made it with cuMemCreate */
 	bool is_excluded;	   /* it is shared with others: the driver keeps it */
+	bool is_exported;	   /* counted in the mailbox */
 	bool is_imported;	   /* it is the pool's memory, only mapped: cannot be exported */
 	bool is_attached;	   /* during an attach: it is already mapped */
 };
@@ -60,7 +61,6 @@ struct ccr__memory {
 	uint64_t next_id;
 	bool is_evicted;
 	bool leave_to_driver; /* the program wants to share cuMemAlloc memory by IPC */
-	uint32_t nr_foreign;  /* number of imported handles, which we do not manage */
 };
 
 extern struct ccr__memory ccr__memory;
@@ -80,6 +80,8 @@ static inline void ccr__memory_unlock(void)
 /* Returns a new record without a handle, or NULL. */
 struct ccr__phys *ccr__phys_new(uint64_t size);
 void ccr__phys_forget(struct ccr__phys *phys);
+/* We could not restore it or its mappings exactly as they are: the driver keeps it. */
+void ccr__phys_exclude(struct ccr__phys *phys, const char *why);
 struct ccr__phys *ccr__phys_by_id(uint64_t id);
 /* Convert between the program's handle and the record; NULL for a handle that is not ours. */
 CUmemGenericAllocationHandle ccr__phys_to_app(const struct ccr__phys *phys);

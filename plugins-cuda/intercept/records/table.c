@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "intercept/core/mailbox.h"
+
 #define NR_BUCKETS 4096
 /* Marks a handle as ours; the driver's handles are small numbers or pointers. */
 #define APP_HANDLE_MARK 0xccc5000000000000ull
@@ -36,6 +38,8 @@ void ccr__phys_forget(struct ccr__phys *phys)
 {
 	struct ccr__phys **link = &buckets[phys->id % NR_BUCKETS];
 
+	if (phys->is_exported)
+		__atomic_sub_fetch(&ccr__mailbox->exports, 1, __ATOMIC_RELAXED);
 	while (*link != phys)
 		link = &(*link)->next_id;
 	*link = phys->next_id;
@@ -46,6 +50,15 @@ void ccr__phys_forget(struct ccr__phys *phys)
 	if (phys->next)
 		phys->next->prev = phys->prev;
 	free(phys);
+}
+
+void ccr__phys_exclude(struct ccr__phys *phys, const char *why)
+{
+	if (phys->is_excluded)
+		return;
+	phys->is_excluded = true;
+	ccr_info("allocation %llu (%llu bytes) is left to the driver: %s",
+		 (unsigned long long)phys->id, (unsigned long long)phys->size, why);
 }
 
 struct ccr__phys *ccr__phys_by_id(uint64_t id)

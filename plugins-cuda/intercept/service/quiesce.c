@@ -166,6 +166,7 @@ static int close_without_captures(uint64_t deadline_ns)
 		uint32_t captures;
 		int ret;
 
+		ccr__captures_drop_ended_threads();
 		while ((captures = __atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST)))
 			if (ccr__futex_wait(&ccr__nr_captures, captures, deadline_ns))
 				return -EBUSY;

@@ -19,7 +19,7 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 		set_tests_properties(intercept_${name} PROPERTIES ENVIRONMENT "LD_PRELOAD=${preload}")
 	endfunction()
 
-	foreach(area cycle memory vmm limits stress)
+	foreach(area cycle memory vmm share capture limits stress)
 		intercept_test(${area} ${here}/${area}.c)
 	endforeach()
 	intercept_test(off ${here}/copy/off.c ${here}/copy/copy_test.c)
@@ -47,7 +47,7 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 
 	if(NOT CCR_SANITIZE)
 		add_test(NAME intercept_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DFILE=$<TARGET_FILE:cuda_intercept>
-			"-DALLOWED=cu[A-Z][A-Za-z0-9_]*|dlsym|dlvsym" "-DUNDEFINED=__cxa_finalize"
+			"-DALLOWED=cu[A-Z][A-Za-z0-9_]*|dlsym|dlvsym" "-DUNDEFINED=__cxa_finalize|_r_debug|_dl_debug_addr"
 			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
 		add_test(NAME intercept_elf COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
 			-DREADELF=${CMAKE_READELF} -DFILE=$<TARGET_FILE:cuda_intercept> -DSOURCES=${PROJECT_SOURCE_DIR}/intercept
