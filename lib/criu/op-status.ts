@@ -4,11 +4,12 @@
  * restore failed; only this file says so.
  * @module
  */
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { constants, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isErrno } from '../errno.ts';
+import { checkRunDir } from '../run-dir.ts';
 import { CriuStatusError } from './error.ts';
 
 const pid = z.int().positive();
@@ -232,6 +233,8 @@ export function parseOpStatus(text: string): OpStatus | undefined {
   };
 }
 
+const readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 /** Programs in more than one pid namespace may share a run directory. */
 const namespaceOf = (): number => statSync('/proc/self/ns/pid').ino;
 
@@ -250,11 +253,15 @@ export function listOpStatus(runDir: string): number[] {
 
 /**
  * Reads the status file of one run.
+ * @throws `EnvironmentError` when other users may write to the run directory
  * @returns `undefined` when criu found no CUDA process, or the plugin was not loaded
  */
 export async function readOpStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
   try {
-    return parseOpStatus(await readFile(opStatusPath(runDir, criuPid), 'utf8'));
+    checkRunDir(runDir);
+    return parseOpStatus(
+      await readFile(opStatusPath(runDir, criuPid), { encoding: 'utf8', flag: readFlags }),
+    );
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;

@@ -9,6 +9,7 @@ import { loadSettings } from '../settings/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { currentSystem, findCriu, oldestCriu } from '../machine/index.ts';
 import type { Environment } from '../paths.ts';
+import { checkRunDir } from '../run-dir.ts';
 import type { CriuOptions } from './arguments.ts';
 import { pickCriuFlags, type CriuFlags } from './flags.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
@@ -65,12 +66,14 @@ export async function resolveOperation(options: OperationOptions): Promise<Opera
   checkOperationOptions(options);
   const env: Environment = { ...process.env, ...options.env };
   const imagesDir = resolve(options.imagesDir);
+  const runDir = loadSettings(env).settings.CRIU_CUDA_RUN_DIR;
+  checkRunDir(runDir);
   return {
     criu: options.criu ?? (await usableCriu(env, options.signal)),
     imagesDir,
     workDir: resolve(options.workDir ?? imagesDir),
     libdir: findPluginDir(options, env),
-    runDir: loadSettings(env).settings.CRIU_CUDA_RUN_DIR,
+    runDir,
   };
 }
 

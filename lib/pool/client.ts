@@ -5,12 +5,15 @@
  * @module
  */
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { closeSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { isErrno } from '../errno.ts';
 import { loadSettings } from '../settings/index.ts';
-import { CodedError } from '../errors.ts';
+import { CodedError, EnvironmentError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
+import { openRunDir, socketBelow } from '../run-dir.ts';
 import { checkPath } from '../check.ts';
 import { workOf, workSchema, type PoolWork } from './work.ts';
 
@@ -108,7 +111,9 @@ export function poolRunDir(options: PoolOptions = {}): string {
   return options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
 }
 
-export const controlSocket = (runDir: string): string => join(runDir, 'control.sock');
+const CONTROL_SOCKET = 'control.sock';
+
+export const controlSocket = (runDir: string): string => join(runDir, CONTROL_SOCKET);
 
 function absent(path: string, cause: unknown): PoolError {
   return new PoolError('ERR_POOL_ABSENT', `no pool daemon answers at ${path}`, {
@@ -117,14 +122,28 @@ function absent(path: string, cause: unknown): PoolError {
   });
 }
 
-async function exchange(path: string, line: string, signal: AbortSignal | undefined): Promise<string> {
-  const socket = connect({ path });
-  const stop = (): void => void socket.destroy(new PoolError('ERR_POOL', 'interrupted'));
+/**
+ * Connects to the daemon's socket, in the directory that was checked.
+ * @throws `EnvironmentError` when others may have made the directory or the socket
+ */
+async function connectTo(runDir: string): Promise<Socket> {
+  let fd: number | undefined;
   try {
+    fd = openRunDir(runDir);
+    if (fd === undefined) throw new Error(`${runDir} does not exist`);
+    const socket = connect({ path: socketBelow(fd, runDir, CONTROL_SOCKET) });
     await once(socket, 'connect');
+    return socket;
   } catch (error) {
-    throw absent(path, error);
+    throw error instanceof EnvironmentError ? error : absent(controlSocket(runDir), error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
+}
+
+async function exchange(runDir: string, line: string, signal: AbortSignal | undefined): Promise<string> {
+  const socket = await connectTo(runDir);
+  const stop = (): void => void socket.destroy(new PoolError('ERR_POOL', 'interrupted'));
   if (signal?.aborted) stop();
   signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -132,6 +151,9 @@ async function exchange(path: string, line: string, signal: AbortSignal | undefi
     let text = '';
     for await (const part of socket) text += String(part);
     return text;
+  } catch (error) {
+    if (isErrno(error, 'EPIPE', 'ECONNRESET')) return '';
+    throw error;
   } finally {
     signal?.removeEventListener('abort', stop);
   }
@@ -153,12 +175,14 @@ function parseAnswer<T>(path: string, text: string, schema: z.ZodType<T>): T {
 }
 
 async function ask<T>(words: readonly string[], schema: z.ZodType<T>, options: PoolOptions): Promise<T> {
-  const path = controlSocket(poolRunDir(options));
-  const text = await exchange(path, words.join(' '), options.signal);
+  const runDir = poolRunDir(options);
+  const path = controlSocket(runDir);
+  const text = await exchange(runDir, words.join(' '), options.signal);
   if (!text.endsWith('\n'))
     throw new PoolError(
       'ERR_POOL',
       `the pool daemon at ${path} closed the connection before the end of its answer`,
+      { hint: `its log may say why: ${join(runDir, 'pool.log')}, or journalctl -u cuda-poold` },
     );
   const answer = parseAnswer(path, text, z.unknown());
   const refused = errorSchema.safeParse(answer);

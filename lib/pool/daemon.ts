@@ -5,12 +5,13 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { makeDirectory } from '../directory.ts';
 import { EnvironmentError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
+import { checkRunDir } from '../run-dir.ts';
 import { variantDir } from '../variant.ts';
 import { waitForExit } from '../process/index.ts';
 import {
@@ -26,6 +27,10 @@ import { checkMilliseconds } from '../check.ts';
 /** Creating a context on each of many GPUs takes long. */
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 600_000;
+
+/** A link or a FIFO in the place of our own log is an error; a caller may name one. */
+const ownLogFlags =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** How to start the daemon. */
 export interface StartPoolOptions extends PoolOptions {
@@ -80,8 +85,9 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
   if (running)
     throw new PoolError('ERR_POOL', `a pool daemon is already running for ${runDir}: pid ${running.pid}`);
   makeDirectory(runDir, 0o700);
+  checkRunDir(runDir);
   const logFile = options.logFile ?? join(runDir, 'pool.log');
-  const log = openSync(logFile, 'a', 0o600);
+  const log = openSync(logFile, options.logFile === undefined ? ownLogFlags : 'a', 0o600);
   const { size: logged } = fstatSync(log);
   const stale = inodeOf(controlSocket(runDir));
   const env = { ...process.env, ...options.env, CRIU_CUDA_RUN_DIR: runDir };

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/run_dir.h"
 
 /* A file that nobody collects (a run without the CLI) is kept this long after its last line. */
 #define KEEP_SECONDS 3600
@@ -61,31 +62,29 @@ static void prune(int dir_fd)
 int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
 {
 	struct stat namespace = {0};
-	char name[64];
-	int dir_fd, ret = 0;
+	char name[64], why[256];
+	int dir_fd, ret;
 
 	status->fd = -1;
-	if (mkdir(run_dir, 0700) && errno != EEXIST)
-		goto err;
-	dir_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0)
-		goto err;
+	dir_fd = ccr_run_dir_make(run_dir, why, sizeof(why));
+	if (dir_fd < 0) {
+		ccr_warn("cannot create a status file in %s: %s", run_dir, why);
+		return dir_fd;
+	}
 	prune(dir_fd);
 	stat("/proc/self/ns/pid", &namespace);
 	snprintf(name, sizeof(name), "op-%d-%lu.jsonl", criu, (unsigned long)namespace.st_ino);
 	/* A reader may have the file of an earlier criu with this pid open: unlink it instead of
 	 * truncating it. */
 	unlinkat(dir_fd, name, 0);
-	status->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+	status->fd = openat(dir_fd, name,
+			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600);
 	ret = status->fd < 0 || flock(status->fd, LOCK_SH) ? -errno : 0;
 	close(dir_fd);
 	if (!ret)
 		return 0;
 	ccr_status_close(status);
-	errno = -ret;
-err:
-	ret = -errno;
-	ccr_warn("cannot create a status file in %s: %s", run_dir, strerror(errno));
+	ccr_warn("cannot create a status file in %s: %s", run_dir, strerror(-ret));
 	return ret;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/run_dir.h"
 #include "plugin/host/host.h"
 #include "plugin/device/device.h"
 
@@ -63,6 +64,21 @@ static int enable(int stage)
 	return 0;
 }
 
+/* Another user could forge what is in it. Nothing has been done to any process yet. */
+static int check_run_dir(void)
+{
+	const char *path = ccr__plugin.settings.run_dir;
+	char why[256];
+	const int fd = ccr_run_dir_open(path, why, sizeof(why));
+
+	if (fd >= 0)
+		close(fd);
+	if (fd != -EPERM)
+		return 0;
+	ccr_err("the run directory %s is refused: %s", path, why);
+	return fd;
+}
+
 static int plugin_init(int stage)
 {
 	struct plugin *p = &ccr__plugin;
@@ -88,6 +104,9 @@ static int plugin_init(int stage)
 		p->device_map.count = 0;
 	ret = enable(stage);
 	if (ret || !p->enabled)
+		return ret;
+	ret = check_run_dir();
+	if (ret)
 		return ret;
 	ccr_info("version %s, variant %s, driver %s (API %d)", CCR_VERSION, CCR_VARIANT,
 		 p->driver.path, p->driver.version);

@@ -15,7 +15,7 @@
 
 #include "plugin/task/state.h"
 #include "common/protocol/message.h"
-#include "common/protocol/unix_socket.h"
+#include "common/run_dir.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
 
@@ -100,20 +100,21 @@ static int connect_daemon(void)
 {
 #ifdef CCR_POOL_DAEMON
 	const struct ccr_settings *settings = &ccr__plugin.settings;
-	char path[PATH_MAX + 16];
+	char why[256];
 	int fd;
 
 	if (!settings->context_pool) {
 		ccr_info("context pool: not used, CRIU_CUDA_CONTEXT_POOL=0");
 		return -ENOTSUP;
 	}
-	snprintf(path, sizeof(path), "%s/" CCR_POOL_SOCKET, settings->run_dir);
-	fd = ccr_socket_connect(path);
+	fd = ccr_run_dir_connect(settings->run_dir, CCR_POOL_SOCKET, why, sizeof(why));
 	if (fd >= 0)
-		ccr_info("context pool: connected to the daemon at %s", path);
+		ccr_info("context pool: connected to the daemon at %s/" CCR_POOL_SOCKET,
+			 settings->run_dir);
 	else
-		ccr_info("context pool: no daemon at %s (%s), a helper serves this run", path,
-			 strerror(-fd));
+		ccr_info("context pool: no daemon at %s/" CCR_POOL_SOCKET
+			 " (%s), a helper serves this run",
+			 settings->run_dir, why);
 	return fd;
 #else
 	return -ENOTSUP;
