@@ -18,27 +18,36 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "common/log.h"
 #include "common/status.h"
 #include "pool/control.h"
+#include "pool/peer.h"
 #include "pool/device/device.h"
 #include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
 #include "pool/session/operations.h"
 
-#define MAX_LINE	(3 * PATH_MAX + 64) /* with every byte of the path encoded */
-#define LINE_TIMEOUT_MS 10000
-#define MAX_WORDS	3
+#define MAX_LINE  (3 * PATH_MAX + 64) /* with every byte of the path encoded */
+#define MAX_WORDS 3
 
-/* Reads a line, without its newline. False when none arrives in time. */
+/* Reads a line, without its newline. False when it is not complete in time. */
 static bool read_line(int socket, char *line, size_t size)
 {
+	const double end_ms = now_ms() + PEER_TIMEOUT_MS;
 	struct pollfd poller = {.fd = socket, .events = POLLIN};
 	size_t length = 0;
 
-	while (length < size && poll(&poller, 1, LINE_TIMEOUT_MS) > 0) {
-		const ssize_t got = recv(socket, line + length, size - length, 0);
+	while (length < size) {
+		const double left_ms = end_ms - now_ms();
+		ssize_t got;
 		char *end;
 
+		if (left_ms <= 0 || poll(&poller, 1, 1 + (int)left_ms) <= 0) {
+			ccr_warn("dropped a client that sent no complete line in %d ms",
+				 PEER_TIMEOUT_MS);
+			return false;
+		}
+		got = recv(socket, line + length, size - length, 0);
 		if (got <= 0)
 			return false;
 		end = memchr(line + length, '\n', got);
@@ -49,6 +58,20 @@ static bool read_line(int socket, char *line, size_t size)
 		return true;
 	}
 	return false;
+}
+
+/* Gives up on a client that does not read. */
+static void send_answer(int socket, const char *text, size_t size)
+{
+	const struct timeval timeout = {.tv_sec = PEER_TIMEOUT_MS / 1000};
+	ssize_t sent;
+
+	setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	for (; size; text += sent, size -= sent) {
+		sent = send(socket, text, size, MSG_NOSIGNAL);
+		if (sent <= 0)
+			return;
+	}
 }
 
 static int hex(char digit)
@@ -249,7 +272,7 @@ void control_run(int socket)
 		answer(out, words);
 		fputc('\n', out);
 		if (!fclose(out))
-			send(socket, text, size, MSG_NOSIGNAL);
+			send_answer(socket, text, size);
 		free(text);
 	}
 	close(socket);

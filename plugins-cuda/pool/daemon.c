@@ -21,14 +21,19 @@
 #include "pool/daemon.h"
 #include "pool/images/engine.h"
 #include "pool/notify.h"
+#include "pool/peer.h"
 #include "pool/images/residents.h"
 #include "pool/images/slabs.h"
 #include "pool/session/session.h"
 #include "common/protocol/unix_socket.h"
+#include "common/run_dir.h"
 
 #define FIRST_PASSED_FD 3 /* sd_listen_fds(3) */
+#define ROOM_RETRY_MS	1000
 
 enum { POOL, CONTROL, NR_LISTENERS };
+
+static void serve_pool(int socket);
 
 static struct {
 	const char *name;
@@ -38,7 +43,7 @@ static struct {
 	bool is_ours; /* we bound it, so we remove it */
 	char path[108];
 } listeners[NR_LISTENERS] = {
-	[POOL] = {CCR_POOL_SOCKET, SOCK_SEQPACKET, session_run, -1},
+	[POOL] = {CCR_POOL_SOCKET, SOCK_SEQPACKET, serve_pool, -1},
 	[CONTROL] = {CCR_CONTROL_SOCKET, SOCK_STREAM, control_run, -1},
 };
 
@@ -64,28 +69,21 @@ static void *connection_thread(void *argument)
 	return NULL;
 }
 
-static bool is_allowed(int socket)
+/* A run of criu may be silent for long, but not before its first request. */
+static void serve_pool(int socket)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size))
-		return false;
-	if (!peer.uid || peer.uid == geteuid())
-		return true;
-	ccr_warn("refused user %u, pid %d", peer.uid, peer.pid);
-	return false;
+	if (peer_speaks(socket, PEER_TIMEOUT_MS))
+		session_run(socket);
+	else
+		close(socket);
 }
 
-static void accept_one(int which)
+static void serve_connection(int which, int socket)
 {
-	const int socket = accept4(listeners[which].fd, NULL, NULL, SOCK_CLOEXEC);
-	struct connection *connection;
+	struct connection *connection =
+		peer_is_allowed(socket) ? malloc(sizeof(*connection)) : NULL;
 	pthread_t thread;
 
-	if (socket < 0)
-		return;
-	connection = is_allowed(socket) ? malloc(sizeof(*connection)) : NULL;
 	if (connection) {
 		*connection = (struct connection){listeners[which].serve, socket};
 		atomic_fetch_add(&nr_connections, 1);
@@ -97,6 +95,24 @@ static void accept_one(int which)
 		free(connection);
 	}
 	close(socket);
+}
+
+/*
+ * False when the connection stays in the queue for now, because there is no descriptor or memory
+ * for it. The listener remains readable then.
+ */
+static bool accept_one(int which)
+{
+	const int socket = accept4(listeners[which].fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (socket >= 0) {
+		serve_connection(which, socket);
+		return true;
+	}
+	if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
+		return true; /* the client has gone */
+	ccr_warn("a client must wait: %s", strerror(errno));
+	return false;
 }
 
 /* ---- sockets ---- */
@@ -125,22 +141,24 @@ static int take_passed(void)
 /* One daemon per run directory. The kernel releases the lock when the process ends. */
 static int lock_run_dir(const char *run_dir)
 {
-	char path[PATH_MAX + 16];
-	int fd;
+	const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	char why[256];
+	const int dir = ccr_run_dir_make(run_dir, why, sizeof(why));
+	int fd, ret;
 
-	if (mkdir(run_dir, 0700) && errno != EEXIST) {
-		ccr_err("%s: %s", run_dir, strerror(errno));
-		return -errno;
+	if (dir < 0) {
+		ccr_err("the run directory %s is refused: %s", run_dir, why);
+		return dir;
 	}
-	snprintf(path, sizeof(path), "%s/pool.lock", run_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
-		return 0;
-	ccr_err("%s: %s", path,
-		errno == EWOULDBLOCK ? "another cuda-poold serves this directory; stop it or set "
-				       "CRIU_CUDA_RUN_DIR"
-				     : strerror(errno));
-	return -errno;
+	fd = openat(dir, "pool.lock", flags, 0600);
+	ret = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0;
+	close(dir);
+	if (ret)
+		ccr_err("%s/pool.lock: %s", run_dir,
+			ret == -EWOULDBLOCK ? "another cuda-poold serves this directory; stop it "
+					      "or set CRIU_CUDA_RUN_DIR"
+					    : strerror(-ret));
+	return ret;
 }
 
 /* The socket gets its name once it listens. A socket left by an earlier daemon is replaced. */
@@ -249,6 +267,17 @@ static bool handle_signal(int signals)
 	return true;
 }
 
+/* Waits for room for the next connection: one that ends, or something else that frees a descriptor.
+ */
+static void wait_for_room(struct pollfd *signals)
+{
+	struct pollfd pollers[] = {*signals, {.fd = connection_ended, .events = POLLIN}};
+	uint64_t unused;
+
+	if (poll(pollers, 2, ROOM_RETRY_MS) > 0 && pollers[1].revents)
+		(void)!read(connection_ended, &unused, sizeof(unused));
+}
+
 static void serve_until_signal(int signals)
 {
 	struct pollfd pollers[1 + NR_LISTENERS] = {{.fd = signals, .events = POLLIN}};
@@ -261,8 +290,8 @@ static void serve_until_signal(int signals)
 		if (pollers[0].revents && !handle_signal(signals))
 			return;
 		for (int i = 0; i < NR_LISTENERS; i++)
-			if (pollers[1 + i].revents)
-				accept_one(i);
+			if (pollers[1 + i].revents && !accept_one(i))
+				wait_for_room(pollers);
 	}
 }
 
@@ -303,6 +332,7 @@ int daemon_run(void)
 	if (signals < 0 || connection_ended < 0 || lock_run_dir(pool.settings.run_dir) ||
 	    warm_up() || open_listeners(pool.settings.run_dir))
 		return 1;
+	peer_keep_room();
 	pool_notify("READY=1\nSTATUS=contexts ready on %d devices", pool.nr_devices);
 	serve_until_signal(signals);
 	pool_notify("STOPPING=1");

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+ccr_test(pool_peer SOURCES ${CMAKE_CURRENT_LIST_DIR}/peer.c LIBS ccr_pool)
