@@ -150,6 +150,14 @@ static void free_unclaimed(int device)
 	}
 }
 
+static bool is_same_file(int a, int b)
+{
+	struct stat first, second;
+
+	return !fstat(a, &first) && !fstat(b, &second) && first.st_dev == second.st_dev &&
+	       first.st_ino == second.st_ino;
+}
+
 static int open_file(int device)
 {
 	const char *dir = ccr_soft_settings()->dir;
@@ -189,6 +197,7 @@ CUresult ccr_backing_open(int device)
 	backing->shared_fd = open_file(device);
 	backing->probe_fd = open_file(device);
 	if (backing->shared_fd < 0 || backing->probe_fd < 0 ||
+	    !is_same_file(backing->shared_fd, backing->probe_fd) ||
 	    set_lock(backing->shared_fd, F_RDLCK, USE_BYTE, 1)) {
 		int error = errno;
 
@@ -218,10 +227,18 @@ void ccr_backing_close_all(void)
 		close_one(&ccr_backings[i]);
 }
 
+// When the directory was removed, the path leads to a new file. Locks in it would not be seen in
+// ours, and so nobody would know which memory is free.
 CUresult ccr_backing_new_fd(int device, int *fd)
 {
 	*fd = open_file(device);
-	return *fd >= 0 ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+	if (*fd < 0)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	if (is_same_file(*fd, ccr_backings[device].shared_fd))
+		return CUDA_SUCCESS;
+	close(*fd);
+	*fd = -1;
+	return CUDA_ERROR_OPERATING_SYSTEM;
 }
 
 static int lock_free_range(int device, int fd, uint64_t size, uint64_t *offset)
@@ -280,14 +297,9 @@ void ccr_backing_release(int device, int fd, uint64_t offset, uint64_t size)
 
 int ccr_backing_device_of(int fd)
 {
-	struct stat want, have;
-
-	if (fstat(fd, &want))
-		return -1;
 	for (int i = 0; i < ccr_soft_settings()->nr_devices; i++)
 		if (ccr_backing_open(i) == CUDA_SUCCESS &&
-		    !fstat(ccr_backings[i].shared_fd, &have) && want.st_dev == have.st_dev &&
-		    want.st_ino == have.st_ino)
+		    is_same_file(fd, ccr_backings[i].shared_fd))
 			return i;
 	return -1;
 }

@@ -2,6 +2,7 @@
 // Virtual memory management and memory shared between processes.
 #include "test/softcuda/softcuda_test.h"
 
+#include <limits.h>
 #include <sys/socket.h>
 
 #define BYTES (4 * MIB)
@@ -221,6 +222,40 @@ static void test_contention(void)
 		end_child(&children[i]);
 }
 
+// The directory of the devices is removed and made again under a running process. A new file would
+// have locks of its own: such a process once looked for free memory without end.
+static void vanished(int from, int to)
+{
+	CUmemAllocationProp prop = plain_prop;
+	CUmemGenericAllocationHandle handle;
+	char command[PATH_MAX + 16];
+	CUresult results[2];
+	CUdeviceptr ptr;
+
+	prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+	start_device(0);
+	OK(cuMemAlloc_v2(&ptr, BYTES));
+	snprintf(command, sizeof(command), "rm -r %s", getenv("SOFTCUDA_DIR"));
+	CHECK(!system(command));
+	alarm(20);
+	// The first would get the beginning of the new file, and so would the second.
+	for (int i = 0; i < 2; i++)
+		results[i] = cuMemCreate(&handle, BYTES, &prop, 0);
+	RESULT_IS(results[0], CUDA_ERROR_OPERATING_SYSTEM);
+	RESULT_IS(results[1], CUDA_ERROR_OPERATING_SYSTEM);
+	OK(cuMemFree_v2(ptr)); // what it has already is still good
+	say(to, 'd');
+	hear(from);
+}
+
+static void test_vanished_directory(void)
+{
+	struct child child = start_child(vanished);
+
+	CHECK(hear(child.from) == 'd');
+	end_child(&child);
+}
+
 int main(void)
 {
 	struct child child;
@@ -228,6 +263,7 @@ int main(void)
 	own_devices(1, 64);
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
 	test_contention();
+	test_vanished_directory();
 	child = start_child(exporter);
 	start_device(0);
 	test_sharing(&child);
