@@ -58,8 +58,10 @@ static void open_files(void)
 
 		if (strncmp(entry->d_name, CCR_PAGES_PREFIX, strlen(CCR_PAGES_PREFIX)))
 			continue;
-		fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || fstat(fd, &st)) {
+		/* A FIFO of this name would keep us until somebody writes to it. */
+		fd = openat(dirfd(dir), entry->d_name,
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 			if (fd >= 0)
 				close(fd);
 			continue;

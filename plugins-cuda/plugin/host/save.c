@@ -123,7 +123,7 @@ static int map_page_file(const struct ccr_pages *pages, const struct remap_plan 
 	int fd, ret;
 
 	path_in_task(path, sizeof(path), dir, pid, pages->file);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0) {
 		leave(pid, "cannot open the page file", path);
 		return 0;

@@ -15,6 +15,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
 import { readPageImages } from '../../../lib/images/index.ts';
 import { buildDir } from '../../../lib/paths.ts';
+import { isAlive, readChildren, readStat } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import {
@@ -366,6 +367,24 @@ it('reads page files ahead from a disk, but not from memory', async () => {
       expect(await workload.verify()).toBe(before);
       await machine.kill(workload.pid);
     }
+  } finally {
+    rmSync(imagesDir, { recursive: true });
+  }
+});
+
+it('does not wait for a FIFO among the page files', async () => {
+  const workload = await machine.start({ args });
+  const before = await workload.verify();
+  const imagesDir = mkdtempSync(join(tmpdir(), 'ccr-remap-'));
+  try {
+    await dump(workload, { imagesDir });
+    await exec('mkfifo', [join(imagesDir, 'cuda-pages-fifo.img')]);
+    const run = await machine.restore({ libdir, imagesDir, env: { CRIU_CUDA_READAHEAD: '1' } });
+    expect(run.exitCode, run.log.slice(-3000)).toBe(0);
+    expect(await workload.verify()).toBe(before);
+    const readers = (): number[] =>
+      readChildren(process.pid).filter((pid) => readStat(pid)?.comm === 'cuda-readahead' && isAlive(pid));
+    await expect.poll(readers, { timeout: 5000 }).toEqual([]);
   } finally {
     rmSync(imagesDir, { recursive: true });
   }
