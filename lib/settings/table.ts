@@ -139,6 +139,20 @@ export const settingDefinitions = {
     max: 3_600_000,
     meaning: 'how long to wait for GPU work in progress, milliseconds',
   },
+  CRIU_CUDA_STEP_TIMEOUT_MS: {
+    type: 'number',
+    default: '600000',
+    min: 100,
+    max: 86_400_000,
+    meaning: 'how long one step of a dump or restore may take before it counts as hung, milliseconds',
+  },
+  CRIU_CUDA_UNDO_TIMEOUT_MS: {
+    type: 'number',
+    default: '60000',
+    min: 100,
+    max: 86_400_000,
+    meaning: 'how long to keep trying to return a process to the state before the dump, milliseconds',
+  },
   CRIU_CUDA_HANDOVER: {
     type: 'choice',
     default: 'auto',

@@ -33,6 +33,8 @@ struct ccr_settings {
 	long intercept_debug;	/* 0..4 */
 	long memcpy_min_mb;	/* MiB */
 	long lock_timeout_ms;	/* milliseconds */
+	long step_timeout_ms;	/* milliseconds */
+	long undo_timeout_ms;	/* milliseconds */
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */
 	long force;		/* bool */
