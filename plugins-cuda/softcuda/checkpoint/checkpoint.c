@@ -112,15 +112,25 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 	return result;
 }
 
+static CUresult work(struct ccr_control *control, const struct ccr_request *request)
+{
+	CUresult result;
+
+	atomic_store(&control->is_working, 1);
+	result = request->op == CCR_REQUEST_CHECKPOINT ? serve_checkpoint(control)
+						       : serve_restore(control, request);
+	atomic_store(&control->is_working, 0);
+	return result;
+}
+
 CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request)
 {
 	switch (request->op) {
 	case CCR_REQUEST_LOCK:
 		return serve_lock(control, request->timeout_ms);
 	case CCR_REQUEST_CHECKPOINT:
-		return serve_checkpoint(control);
 	case CCR_REQUEST_RESTORE:
-		return serve_restore(control, request);
+		return work(control, request);
 	case CCR_REQUEST_UNLOCK:
 		return serve_unlock(control);
 	}

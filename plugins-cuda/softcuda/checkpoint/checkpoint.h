@@ -9,7 +9,7 @@
 #include "softcuda/softcuda.h"
 
 #define CCR_CONTROL_MAGIC   0x6c74636475737363ull
-#define CCR_CONTROL_VERSION 1u
+#define CCR_CONTROL_VERSION 2u
 #define CCR_RESTORE_COMM    "softcuda-rst"
 
 // Results for a pid without CUDA.
@@ -21,7 +21,8 @@ struct ccr_control {
 	uint64_t magic; // written last; wiped in a forked child
 	uint32_t version;
 	_Atomic uint32_t state; // CUprocessState
-	int32_t tid;		// of the restore thread, in the process's pid namespace
+	_Atomic uint32_t is_working; // a Checkpoint or Restore is in progress
+	int32_t tid;		     // of the restore thread, in the process's pid namespace
 	// The process keeps both ends of both pipes open; a caller opens them through /proc.
 	int32_t request_fds[2], reply_fds[2];
 };

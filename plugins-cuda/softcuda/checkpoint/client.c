@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 struct channel {
@@ -40,14 +41,18 @@ static CUresult read_control(int pid, struct ccr_control *control)
 						       : CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
 }
 
+// As on hardware, it waits until a Checkpoint or Restore in progress has ended.
 CUresult SOFT(cuCheckpointProcessGetState)(int pid, CUprocessState *state)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
 	struct ccr_control control;
 	CUresult result;
 
 	if (!state)
 		return CUDA_ERROR_INVALID_VALUE;
-	result = read_control(pid, &control);
+	while ((result = read_control(pid, &control)) == CUDA_SUCCESS &&
+	       atomic_load(&control.is_working))
+		nanosleep(&pause, NULL);
 	if (result == CUDA_SUCCESS)
 		*state = (CUprocessState)atomic_load(&control.state);
 	return result;

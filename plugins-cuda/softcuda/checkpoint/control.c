@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,6 +58,16 @@ static int write_full(int fd, const void *buffer, size_t size)
 	return 0;
 }
 
+// A caller holds this lock until it has its reply. As on hardware, a request that has not been begun
+// when its caller dies is dropped; one that has been begun is completed.
+static bool has_caller(void)
+{
+	if (flock(control->reply_fds[0], LOCK_EX | LOCK_NB))
+		return true;
+	flock(control->reply_fds[0], LOCK_UN);
+	return false;
+}
+
 static void *restore_thread(void *arg)
 {
 	static struct ccr_request request;
@@ -65,6 +76,9 @@ static void *restore_thread(void *arg)
 	syscall(SYS_futex, &thread_tid, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 	while (!read_full(control->request_fds[0], &request, sizeof(request))) {
 		struct ccr_reply reply = {.id = request.id};
+
+		if (!has_caller())
+			continue;
 
 		reply.result = (uint32_t)ccr_checkpoint_serve(control, &request);
 		if (write_full(control->reply_fds[1], &reply, sizeof(reply)))
