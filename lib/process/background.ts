@@ -11,7 +11,7 @@ import { waitForExit } from './wait.ts';
  * Names that the plugin and `cuda-poold --once` give them. The watcher is not here: the reader of the status file waits
  * for it.
  */
-export const backgroundNames = /^cuda-(preinit|readahead|pool-once)$/;
+export const backgroundNames = /^cuda-(preinit|readahead|driver|pool-once)$/;
 
 /** They end a moment after criu. Milliseconds. */
 const ENDING_MS = 5000;

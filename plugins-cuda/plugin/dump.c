@@ -45,14 +45,23 @@ static int evict_and_lock(struct task *task)
 	int ret;
 
 	ret = ccr__memory_evict(task);
+	task->is_locking = true;
+	if (!ret)
+		ret = ccr__watcher_track(task);
 	if (ret)
 		return ret;
 	result = ccr__task_lock(task);
+	task->is_locking = false;
+	ret = ccr__watcher_track(task);
+	if (result == CUDA_ERROR_TIMEOUT)
+		ccr_err("%d does not answer the driver; is it frozen by its cgroup, or stopped by a "
+			"debugger?",
+			task->pid);
 	if (result == CUDA_ERROR_NOT_READY)
 		ccr_err("%d: its GPU work did not end within CRIU_CUDA_LOCK_TIMEOUT_MS = %ld; "
 			"raise it",
 			task->pid, ccr__plugin.settings.lock_timeout_ms);
-	return result == CUDA_SUCCESS ? 0 : -EIO;
+	return result == CUDA_SUCCESS ? ret : -EIO;
 }
 
 int ccr__pause_devices(int pid)
@@ -78,11 +87,9 @@ int ccr__pause_devices(int pid)
 		ccr_err("%d is stopped by a signal; send SIGCONT before dumping", pid);
 		return -EBUSY;
 	}
-	result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
-	if (result != CUDA_SUCCESS) {
-		ccr_err("cannot get the state of %d: %s", pid, ccr_cuda_error_name(result));
+	result = ccr__task_state(pid, &state);
+	if (result != CUDA_SUCCESS)
 		return -EIO;
-	}
 	if (state == CU_PROCESS_STATE_FAILED) {
 		ccr_err("cannot dump %d: the driver reports its state as failed; restart the "
 			"process",
@@ -90,10 +97,9 @@ int ccr__pause_devices(int pid)
 		return -EIO;
 	}
 	ret = announce();
-	if (!ret)
-		ret = ccr__begin(STAGE_DUMP);
 	if (ret)
 		return ret;
+	ccr__begin(STAGE_DUMP);
 	task = ccr__task_add(pid, restore_tid, state);
 	if (!task)
 		return -ENOMEM;
@@ -150,32 +156,18 @@ int ccr__checkpoint_devices(int pid)
 	return ret ? ret : ccr__memory_saved(task);
 }
 
-/* True when the task is in its prior state again. */
+/* True when nothing of the task is left to the watcher. */
 static bool roll_back(struct task *task)
 {
 	struct restore_thread thread;
-	const char *failed;
-	CUresult result;
+	int ret;
 
-	if (ccr__restore_thread_resume(&thread, task->restore_tid)) {
-		ccr__task_outcome(task, "failed", "cannot resume its restore thread");
+	if (ccr__restore_thread_resume(&thread, task->restore_tid))
 		return false;
-	}
-	result = ccr__task_raise(task, task->prior, &failed);
+	ret = ccr__undo(task, true);
 	ccr__restore_thread_stop(&thread);
-	if (result == CUDA_SUCCESS) {
-		if (ccr__memory_roll_back(task) || ccr__watcher_track(task)) {
-			ccr__task_outcome(task, "failed",
-					  "the pool does not return its device memory");
-			return false;
-		}
-		ccr__task_outcome(task, "rolled-back", NULL);
-		return true;
-	}
-	ccr_err("cannot return %d to the %s state: %s: %s", task->pid, ccr__state_name(task->prior),
-		failed, ccr_cuda_error_name(result));
-	ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
-	return false;
+	/* The watcher tries again what failed, but must not do again what is done. */
+	return !ccr__watcher_track(task) && !ret;
 }
 
 void ccr__dump_finish(int ret)

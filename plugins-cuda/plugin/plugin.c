@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The plugin as CRIU sees it: the descriptor, the stages, and the hooks with their timing. */
 #include "plugin/task/task.h"
+#include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
+#include "plugin/task/watcher_link.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
@@ -79,6 +81,19 @@ static int check_run_dir(void)
 	return fd;
 }
 
+static int load_begin(void)
+{
+	int ret = ccr__look_before_restore();
+
+	if (!ret)
+		ret = ccr__host_memory_load_begin();
+	if (!ret)
+		ret = ccr__memory_load_begin();
+	if (!ret && !ccr__memory_has_pool()) /* a pool keeps the GPU initialized itself */
+		ccr__preinit_start();
+	return ret;
+}
+
 static int plugin_init(int stage)
 {
 	struct plugin *p = &ccr__plugin;
@@ -112,15 +127,12 @@ static int plugin_init(int stage)
 		 p->driver.path, p->driver.version);
 	if (set_compel_interrupt_only_mode)
 		set_compel_interrupt_only_mode();
-	if (stage != STAGE_RESTORE)
-		return 0;
-	ret = ccr__look_before_restore();
+	if (stage == STAGE_RESTORE)
+		ret = load_begin();
 	if (!ret)
-		ret = ccr__host_memory_load_begin();
+		ret = ccr__watcher_start(stage);
 	if (!ret)
-		ret = ccr__memory_load_begin();
-	if (!ret && !ccr__memory_has_pool()) /* a pool keeps the GPU initialized itself */
-		ccr__preinit_start();
+		ret = ccr__driver_call_start();
 	return ret;
 }
 

@@ -14,6 +14,13 @@ int ccr__pause_devices(int pid);
 int ccr__checkpoint_devices(int pid);
 void ccr__dump_finish(int ret);
 
+/*
+ * undo.c: returns a task to the state before the dump and writes the outcome to the status file.
+ * Returns 0; -EAGAIN: call it again later, but at the last try (`is_last`) that is a failure; or
+ * another -errno, and the task is not in its prior state. Its restore thread must be able to run.
+ */
+int ccr__undo(struct task *task, bool is_last);
+
 /* restore.c */
 int ccr__resume_devices_late(int pid);
 

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plugin/device/device.h"
@@ -29,9 +30,13 @@
 #define MAX_WATCHED 4096
 /* Nothing announces that criu has detached from a task, and its last scripts may fail even then. */
 #define DETACH_POLL_MS 1000
+/* Between two tries to undo. */
+#define UNDO_PAUSE_MIN_NS 10000000
+#define UNDO_PAUSE_MAX_NS 640000000
 
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
+static int driver_pidfd = -1; /* of the process that makes criu's driver calls */
 static bool is_released; /* the plugin itself has rolled back or restored every task */
 
 static void track(const struct task *task)
@@ -91,7 +96,7 @@ static bool all_detached(void)
 	}
 	return nr_living > 0;
 }
-/* Receives the tasks and the descriptors to keep for them, until criu is done with the tasks. */
+
 /* Collects the tasks, and what the memory part keeps for them, until criu is done with them. */
 static void receive(int stage, int fd)
 {
@@ -102,7 +107,7 @@ static void receive(int stage, int fd)
 					   {.fd = ccr__memory_poll_fd(), .events = POLLIN}};
 		const int ready = poll(pollers, 2, stage == STAGE_RESTORE ? DETACH_POLL_MS : -1);
 		struct watcher_message message;
-		int fds[WATCHER_FDS];
+		int fds[WATCHER_SLOTS];
 
 		if (!ready && all_detached()) {
 			is_released = was_detached;
@@ -119,6 +124,12 @@ static void receive(int stage, int fd)
 		if (!ccr__watcher_receive(fd, &message, fds))
 			return;
 		ccr__memory_keep_fds(fds);
+		if (fds[WATCHER_STATUS_FD] >= 0)
+			ccr__plugin.status.fd = fds[WATCHER_STATUS_FD];
+		if (fds[WATCHER_DRIVER_FD] >= 0) {
+			close(driver_pidfd);
+			driver_pidfd = fds[WATCHER_DRIVER_FD];
+		}
 		if (message.kind == WATCHER_RELEASE)
 			is_released = true;
 		else
@@ -127,63 +138,112 @@ static void receive(int stage, int fd)
 }
 
 /*
+ * The driver completes a call whose caller has died, and until then the state of
+ * the process says little. The process that makes criu's calls ends after the one
+ * in progress. For a lock we do not wait: it may take as long as the GPU works.
+ */
+static void await_driver_call(bool is_lock)
+{
+	struct pollfd poller = {.fd = driver_pidfd, .events = POLLIN};
+	const double deadline =
+		ccr__now_ms() + (is_lock ? 0 : ccr__plugin.settings.step_timeout_ms);
+	int ready;
+
+	if (driver_pidfd < 0)
+		return;
+	do {
+		const double left = deadline - ccr__now_ms();
+
+		ready = poll(&poller, 1, left > 0 ? (int)left : 0);
+	} while (ready < 0 && errno == EINTR);
+	if (!ready)
+		syscall(SYS_pidfd_send_signal, driver_pidfd, SIGKILL, NULL, 0);
+}
+
+/*
  * criu was killed while the driver's lock waited for the GPU, so the lock may
  * take effect later. The driver then makes our unlock after it; for a process
  * that is not locked, the unlock fails, which does no harm.
  */
-static void end_pending_lock(const struct task *task)
+static void end_pending_lock(struct task *task)
 {
-	CUprocessState state;
-
-	if (ccr__plugin.driver.cuCheckpointProcessGetState(task->pid, &state) == CUDA_SUCCESS &&
-	    state == CU_PROCESS_STATE_RUNNING)
-		ccr__plugin.driver.cuCheckpointProcessUnlock(task->pid, NULL);
+	if (task->is_locking)
+		ccr__task_unlock(task->pid);
+	task->is_locking = false;
 }
 
-static void return_to_prior_state(struct task *task)
-{
-	const char *call;
-	CUresult result;
-
-	end_pending_lock(task);
-	result = ccr__task_raise(task, task->prior, &call);
-	if (result != CUDA_SUCCESS)
-		ccr__task_outcome(task, "failed", ccr_cuda_error_name(result));
-	else if (ccr__memory_roll_back(task))
-		ccr__task_outcome(task, "failed", "the pool does not return its device memory");
-	else
-		ccr__task_outcome(task, "rolled-back", NULL);
-}
-
-static void handle_task(int stage, struct task *task)
+/* Finds out what there is to do about a task. Returns true if a dump has to be undone for it. */
+static bool needs_undo(int stage, struct task *task)
 {
 	if (ended(task->pidfd) || ccr__is_dying(task->pid)) {
 		if (stage == STAGE_DUMP)
 			ccr__memory_commit(task);
 		task->is_awaited = false;
-	} else if (is_released || (stage == STAGE_DUMP && task->is_awaited)) {
-		return; /* criu itself has returned it to its prior state */
-	} else if (stage == STAGE_RESTORE) {
-		syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
-		ccr__task_outcome(task, "failed", "criu ended before the restore was complete");
-		task->is_awaited = false;
-	} else {
-		return_to_prior_state(task);
+		return false;
+	}
+	/* criu itself has returned it to its prior state */
+	if (is_released || (stage == STAGE_DUMP && task->is_awaited))
+		return false;
+	if (stage == STAGE_DUMP)
+		return !task->is_undone;
+	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
+	ccr__task_outcome(task, "failed", "criu ended before the restore was complete");
+	task->is_awaited = false;
+	return false;
+}
+
+/* Tries once for each task that is left. Returns how many have to be tried again. */
+static size_t undo_some(struct task **tasks, size_t nr, bool is_last)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (ended(tasks[i]->pidfd))
+			continue;
+		end_pending_lock(tasks[i]);
+		if (ccr__undo(tasks[i], is_last) == -EAGAIN)
+			tasks[left++] = tasks[i];
+	}
+	return left;
+}
+
+static void undo_all(int stage)
+{
+	struct timespec pause = {.tv_nsec = UNDO_PAUSE_MIN_NS};
+	struct task *tasks[MAX_WATCHED];
+	bool is_locking = false;
+	double deadline;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < nr_watched; i++) {
+		is_locking |= watched[i]->is_locking;
+		if (needs_undo(stage, watched[i]))
+			tasks[nr++] = watched[i];
+	}
+	if (!nr)
+		return;
+	await_driver_call(is_locking);
+	deadline = ccr__now_ms() + ccr__plugin.settings.undo_timeout_ms;
+	/* No event tells that a neighbor has freed device memory. */
+	while ((nr = undo_some(tasks, nr, ccr__now_ms() > deadline))) {
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < UNDO_PAUSE_MAX_NS)
+			pause.tv_nsec *= 2;
 	}
 }
 
 static void watch(int stage, int fd)
 {
 	receive(stage, fd);
-	for (size_t i = 0; i < nr_watched; i++)
-		handle_task(stage, watched[i]);
+	undo_all(stage);
 	ccr__memory_finish(stage, watched, nr_watched);
 	_exit(0);
 }
 
 static void watcher_main(int stage, int fd)
 {
-	ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
+	if (ccr__plugin.status.fd >= 0)
+		ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
 	watch(stage, fd);
 }
 

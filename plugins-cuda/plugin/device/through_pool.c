@@ -194,9 +194,8 @@ int ccr__memory_load_begin(void)
 	ccr__pool_link.images_dir = criu_get_image_dir();
 	if (!ccr__gpu_images_in(ccr__pool_link.images_dir))
 		return 0;
-	ret = ccr__begin(STAGE_RESTORE);
-	if (!ret)
-		ret = ccr__pool_connect();
+	ccr__begin(STAGE_RESTORE);
+	ret = ccr__pool_connect();
 	if (!ret)
 		ret = ccr__memory_request_load();
 	if (ret == -EPIPE && ccr__pool_link.is_daemon) {

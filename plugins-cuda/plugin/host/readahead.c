@@ -129,6 +129,6 @@ void ccr__readahead_start(int dirfd)
 		return;
 	work.path[length] = '\0';
 	/* Our end stays open in criu, close-on-exec, until criu ends. */
-	if (ccr__background_start("cuda-readahead", readahead_main, STAGE_RESTORE) >= 0)
+	if (ccr__background_start("cuda-readahead", readahead_main, STAGE_RESTORE, NULL) >= 0)
 		ccr_info("reading ahead in %s", work.path);
 }

@@ -25,6 +25,7 @@
 #include "plugin/inject/arch.h"
 #include "plugin/task/state.h"
 #include "plugin/task/restore_thread.h"
+#include "plugin/task/tracee.h"
 
 #define VDSO_MAX	 (64u << 10)
 #define SCRATCH_PAGES	 2
@@ -124,13 +125,11 @@ static int set_regs(pid_t pid, const struct user_regs_struct *regs)
 
 static int wait_stop(pid_t pid, int *status)
 {
-	while (waitpid(pid, status, __WALL) < 0)
-		if (errno != EINTR)
-			return failed(pid, "wait for the thread");
-	if (WIFSTOPPED(*status))
-		return 0;
-	ccr_err("%d ended during a system call of ours (status %x)", pid, *status);
-	return -ESRCH;
+	const int ret = ccr__wait_stop(pid, status);
+
+	if (ret)
+		ccr_err("%d does not stop after a system call of ours: %s", pid, strerror(-ret));
+	return ret;
 }
 
 /* Resumes the thread until its next stop at a system call, */

@@ -56,10 +56,33 @@ static void detach(const char *name, int fd)
 		_exit(1);
 }
 
-int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage)
+/* In the child that ends at once: tells criu the pid of the process that stays. */
+static void report(int fd, pid_t pid)
 {
+	send(fd, &pid, sizeof(pid), MSG_NOSIGNAL);
+	_exit(0);
+}
+
+static pid_t fork_detached(const char *name, void (*run)(int stage, int fd), int stage, int fd)
+{
+	const pid_t child = fork();
+	pid_t pid;
+
+	if (child)
+		return child;
+	/* Second fork: criu treats the end of a child as the end of a task. */
+	pid = fork();
+	if (pid)
+		report(fd, pid);
+	detach(name, fd);
+	run(stage, fd);
+	_exit(0);
+}
+
+int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage, pid_t *pid)
+{
+	pid_t child, started = -1;
 	int fds[2], status;
-	pid_t child;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
 		const int ret = -errno;
@@ -67,23 +90,20 @@ int ccr__background_start(const char *name, void (*run)(int stage, int fd), int 
 		ccr_err("cannot create a socket pair for %s: %s", name, strerror(-ret));
 		return ret;
 	}
-	child = fork();
-	if (child < 0) {
-		ccr_err("cannot fork to start %s: %s", name, strerror(errno));
-		close(fds[0]);
+	child = fork_detached(name, run, stage, fds[0]);
+	close(fds[0]);
+	if (child > 0) {
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+		if (recv(fds[1], &started, sizeof(started), MSG_DONTWAIT) != sizeof(started))
+			started = -1;
+	}
+	if (started < 0) {
+		ccr_err("cannot fork to start %s", name);
 		close(fds[1]);
 		return -EAGAIN;
 	}
-	if (!child) {
-		/* Second fork: criu treats the end of a child as the end of a task. */
-		if (fork())
-			_exit(0);
-		detach(name, fds[0]);
-		run(stage, fds[0]);
-		_exit(0);
-	}
-	close(fds[0]);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
+	if (pid)
+		*pid = started;
 	return fds[1];
 }

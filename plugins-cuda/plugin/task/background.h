@@ -2,10 +2,13 @@
 #ifndef CCR_PLUGIN_BACKGROUND_H
 #define CCR_PLUGIN_BACKGROUND_H
 
+#include <sys/types.h>
+
 /*
- * Starts `run` in a detached process. Returns the socket to it, or -errno; the
- * process sees the end of file on its end when criu ends.
+ * Starts `run` in a detached process and stores its pid in `pid` (NULL: not
+ * wanted). Returns the socket to it, or -errno; the process sees the end of file
+ * on its end when criu ends.
  */
-int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage);
+int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage, pid_t *pid);
 
 #endif

@@ -1,76 +1,191 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Driver calls that wait for the restore thread. A signal may stop that thread,
- * and only its tracer, criu's main thread, can resume it. So another thread
- * makes the call, and the main thread watches the restore thread.
+ * The background process "cuda-driver" and the calls that it makes for criu or
+ * the watcher, each of which has its own. It is a process, not a thread: a thread
+ * inside a call that never returns would keep criu from ending, and would share
+ * criu's descriptors, which guard.c does not allow. It outlives criu until the
+ * call in progress has returned.
  */
 #include "plugin/task/driver_call.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "plugin/task/background.h"
+#include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
 
 #define POLL_MS 5
+/* How often to look whether the target process has ended, which not every call notices. */
+#define LOOK_MS 500
 
-static void *make(void *data)
+/* A function is at the same address in both processes, because one is a fork of the other. */
+struct request {
+	CUresult (*function)(pid_t pid, int *answer);
+	pid_t pid;
+};
+
+struct reply {
+	CUresult result;
+	int answer;
+};
+
+static struct {
+	int fd; /* -1: there is no process */
+	int pidfd;
+	bool is_busy;
+	double deadline, next_look;
+	bool was_dying;
+	struct reply reply; /* of the last call */
+} worker = {.fd = -1, .pidfd = -1};
+
+static bool is_alone(int fd)
 {
-	struct driver_call *call = data;
+	struct pollfd poller = {.fd = fd};
 
-	call->result = call->function(call->pid, call->argument);
-	close(call->done[1]);
-	return NULL;
+	return poll(&poller, 1, 0) > 0 && poller.revents & POLLHUP;
+}
+
+static void serve(int stage, int fd)
+{
+	struct request request;
+
+	close(ccr__plugin.status.fd);
+	close(ccr__plugin.preinit_fd);
+	/* What a caller asked for just before it died must not begin afterwards. */
+	while (recv(fd, &request, sizeof(request), 0) == sizeof(request) && !is_alone(fd)) {
+		struct reply reply = {.answer = 0};
+
+		reply.result = request.function(request.pid, &reply.answer);
+		if (send(fd, &reply, sizeof(reply), MSG_NOSIGNAL) != sizeof(reply))
+			return;
+	}
+}
+
+static void forget_worker(void)
+{
+	close(worker.fd);
+	if (worker.pidfd >= 0)
+		close(worker.pidfd);
+	worker.fd = worker.pidfd = -1;
+	worker.is_busy = false;
+}
+
+int ccr__driver_call_start(void)
+{
+	pid_t pid;
+
+	if (worker.fd >= 0)
+		return 0;
+	worker.fd = ccr__background_start("cuda-driver", serve, STAGE_DUMP, &pid);
+	if (worker.fd < 0)
+		return worker.fd;
+	worker.pidfd = syscall(SYS_pidfd_open, pid, 0);
+	return 0;
+}
+
+static void abandon(const struct driver_call *call, CUresult result, const char *why)
+{
+	ccr_err("a driver call on %d does not return and is abandoned: %s", call->pid, why);
+	if (worker.pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, worker.pidfd, SIGKILL, NULL, 0);
+	forget_worker();
+	worker.reply = (struct reply){.result = result};
 }
 
 int ccr__driver_call_begin(struct driver_call *call)
 {
-	sigset_t all, before;
+	const struct request request = {call->function, call->pid};
+	const double now = ccr__now_ms();
 	int ret;
 
-	if (pipe2(call->done, O_CLOEXEC))
-		return -errno;
-	/* Only criu's main thread may run its signal handlers. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = -pthread_create(&call->thread, NULL, make, call);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret) {
-		close(call->done[0]);
-		close(call->done[1]);
+	for (int tries = 0;; tries++) {
+		ret = ccr__driver_call_start();
+		if (ret)
+			return ret;
+		if (send(worker.fd, &request, sizeof(request), MSG_NOSIGNAL) == sizeof(request))
+			break;
+		ret = -errno;
+		forget_worker(); /* it was killed while it had nothing to do */
+		if (tries)
+			return ret;
 	}
-	return ret;
+	worker.is_busy = true;
+	worker.was_dying = false;
+	worker.next_look = now + LOOK_MS;
+	worker.deadline = now + (call->timeout_ms ? call->timeout_ms
+						  : ccr__plugin.settings.step_timeout_ms);
+	return 0;
+}
+
+static void take_reply(const struct driver_call *call)
+{
+	if (recv(worker.fd, &worker.reply, sizeof(worker.reply), 0) == sizeof(worker.reply))
+		worker.is_busy = false;
+	else
+		abandon(call, CUDA_ERROR_OPERATING_SYSTEM, "the process that made it has ended");
+}
+
+static void look(const struct driver_call *call)
+{
+	const double now = ccr__now_ms();
+
+	if (now > worker.deadline) {
+		abandon(call, CUDA_ERROR_TIMEOUT, "its time limit has passed");
+	} else if (now > worker.next_look) {
+		const bool is_dying = ccr__is_dying(call->pid);
+
+		if (is_dying && worker.was_dying)
+			abandon(call, CUDA_ERROR_OPERATING_SYSTEM, "the process has ended");
+		worker.was_dying = is_dying;
+		worker.next_look = now + LOOK_MS;
+	}
 }
 
 bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms)
 {
-	struct pollfd poller = {.fd = call->done[0], .events = POLLIN};
+	struct pollfd poller = {.fd = worker.fd, .events = POLLIN};
 
 	ccr__restore_thread_keep_running();
-	return poll(&poller, 1, timeout_ms) > 0;
+	if (!worker.is_busy)
+		return true;
+	if (poll(&poller, 1, timeout_ms) > 0)
+		take_reply(call);
+	else
+		look(call);
+	return !worker.is_busy;
 }
 
 void ccr__driver_call_end(struct driver_call *call)
 {
 	while (!ccr__driver_call_is_done(call, POLL_MS))
 		;
-	pthread_join(call->thread, NULL);
-	close(call->done[0]);
+	call->result = worker.reply.result;
+	call->answer = worker.reply.answer;
 }
 
-CUresult ccr__driver_call(CUresult (*function)(pid_t pid, void *argument), pid_t pid,
-			  void *argument)
+CUresult ccr__driver_call(CUresult (*function)(pid_t pid, int *answer), pid_t pid, int *answer)
 {
-	struct driver_call call = {.function = function, .pid = pid, .argument = argument};
+	struct driver_call call = {.function = function, .pid = pid};
 
-	if (!ccr__restore_thread_is_running() || ccr__driver_call_begin(&call))
-		return function(pid, argument);
+	if (ccr__driver_call_begin(&call))
+		return CUDA_ERROR_OPERATING_SYSTEM;
 	ccr__driver_call_end(&call);
+	if (answer)
+		*answer = call.answer;
 	return call.result;
 }
 
-CUresult ccr__driver_checkpoint(pid_t pid, void *unused)
+CUresult ccr__driver_checkpoint(pid_t pid, int *unused)
 {
 	return ccr__plugin.driver.cuCheckpointProcessCheckpoint(pid, NULL);
+}
+
+int ccr__driver_call_pidfd(void)
+{
+	return worker.pidfd;
 }

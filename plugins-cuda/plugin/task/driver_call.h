@@ -1,30 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Driver calls about another process. A call may never return, and some wait for
+ * the restore thread, which only its tracer can resume after a signal. So a
+ * background process makes the calls, one at a time; the caller watches the
+ * restore thread, and abandons a call at its deadline.
+ */
 #ifndef CCR_PLUGIN_DRIVER_CALL_H
 #define CCR_PLUGIN_DRIVER_CALL_H
-
-#include <pthread.h>
 
 #include "plugin/task/state.h"
 
 struct driver_call {
-	CUresult (*function)(pid_t pid, void *argument);
+	CUresult (*function)(pid_t pid, int *answer); /* called in the background process */
 	pid_t pid;
-	void *argument;
-	CUresult result;
-	pthread_t thread;
-	int done[2]; /* a pipe whose write end is closed when the call has returned */
+	int timeout_ms;	 /* 0: CRIU_CUDA_STEP_TIMEOUT_MS */
+	int answer;	 /* what the function wrote */
+	CUresult result; /* CUDA_ERROR_TIMEOUT: it did not return in time and was abandoned */
 };
 
 /* The driver's Checkpoint, as a function for ccr__driver_call. */
-CUresult ccr__driver_checkpoint(pid_t pid, void *unused);
-/* Starts the call in a separate thread. Returns 0 or -errno. */
+CUresult ccr__driver_checkpoint(pid_t pid, int *unused);
+/* Starts the background process, if there is none; calls do it as well. Returns 0 or -errno. */
+int ccr__driver_call_start(void);
+/* Starts the call. Returns 0 or -errno. */
 int ccr__driver_call_begin(struct driver_call *call);
 /* Waits up to `timeout_ms` for the call's end; resumes the restore thread after a signal. */
 bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms);
-/* Waits until the call has returned; the driver's result is then in `result`. */
+/* Waits until the call has returned or was abandoned, and fills in `result` and `answer`. */
 void ccr__driver_call_end(struct driver_call *call);
-/* Makes the call and waits for its end: in this thread if no restore thread was resumed. */
-CUresult ccr__driver_call(CUresult (*function)(pid_t pid, void *argument), pid_t pid,
-			  void *argument);
+/* Makes the call and waits for its end. `answer` may be NULL. */
+CUresult ccr__driver_call(CUresult (*function)(pid_t pid, int *answer), pid_t pid, int *answer);
+/* A pidfd of the background process, or -1. It ends after its caller and the call in progress. */
+int ccr__driver_call_pidfd(void);
 
 #endif

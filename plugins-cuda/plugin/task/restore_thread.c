@@ -7,6 +7,7 @@
  */
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/state.h"
+#include "plugin/task/tracee.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -124,15 +125,11 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
 		return failed(tid, "interrupt it");
 	for (;;) {
-		if (waitpid(tid, &status, __WALL) < 0) {
-			if (errno == EINTR)
-				continue;
-			return failed(tid, "wait for it");
-		}
-		if (!WIFSTOPPED(status)) {
-			ccr_err("restore thread %d ended during a driver call (status %x)", tid,
-				status);
-			return -ESRCH;
+		const int ret = ccr__wait_stop(tid, &status);
+
+		if (ret) {
+			ccr_err("restore thread %d does not stop: %s", tid, strerror(-ret));
+			return ret;
 		}
 		if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
 			break;

@@ -41,6 +41,8 @@ struct task {
 	bool is_saved;	      /* the pool has reported the result of the save */
 	int save_result;      /* that result: 0 or -errno */
 	bool is_awaited;      /* the watcher waits until it has its memory */
+	bool is_locking;      /* the driver's lock may be in progress */
+	bool is_undone;	      /* the undo is complete, or cannot be completed */
 	int pidfd;	      /* only in the watcher */
 	bool is_plain;	      /* a process without CUDA: only its host memory was changed */
 	enum host_state host_state;
@@ -59,7 +61,10 @@ struct plugin {
 	struct ccr_status status;
 	struct task *tasks;
 	const struct watcher_ops *watcher;
-	int watcher_fd; /* our end of the socket to the watcher; -1 before the first CUDA process */
+	bool has_begun; /* the status file was opened, or there cannot be one */
+	pid_t watcher_pid;
+	int watcher_fd;		 /* our end of the socket to the watcher; -1: not started */
+	bool watcher_has_status; /* the watcher can write to the status file */
 	/* our end of the socket to the preinit process, which ends when all copies are closed */
 	int preinit_fd;
 	double driver_ms, hook_ms;

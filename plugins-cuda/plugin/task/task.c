@@ -9,6 +9,9 @@
 
 #include "plugin/task/driver_call.h"
 
+/* The driver ends a lock at the time limit itself, unless the process does not run. */
+#define LOCK_MARGIN_MS 5000
+
 const char *ccr__state_name(CUprocessState state)
 {
 	switch (state) {
@@ -24,15 +27,20 @@ const char *ccr__state_name(CUprocessState state)
 	return "unknown";
 }
 
+static CUresult get_restore_tid(pid_t pid, int *tid)
+{
+	return ccr__plugin.driver.cuCheckpointProcessGetRestoreThreadId(pid, tid);
+}
+
 int ccr__task_detect(pid_t pid, pid_t *restore_tid)
 {
-	const CUresult result =
-		ccr__plugin.driver.cuCheckpointProcessGetRestoreThreadId(pid, restore_tid);
+	const CUresult result = ccr__driver_call(get_restore_tid, pid, restore_tid);
 
 	switch (result) {
 	case CUDA_SUCCESS:
 		return 0;
 	case CUDA_ERROR_NOT_INITIALIZED:  /* a process that has not called cuInit */
+	case CUDA_ERROR_INVALID_VALUE:	  /* one that the driver does not know */
 	case CUDA_ERROR_OPERATING_SYSTEM: /* one that is gone, or a zombie */
 		ccr_debug("no CUDA in %d (%s)", pid, ccr_cuda_error_name(result));
 		return -ENOTSUP;
@@ -78,12 +86,27 @@ void ccr__task_free_all(void)
 	}
 }
 
-static CUresult get_state(pid_t pid, void *state)
+static CUresult get_state(pid_t pid, int *answer)
 {
-	return ccr__plugin.driver.cuCheckpointProcessGetState(pid, state);
+	CUprocessState state = CU_PROCESS_STATE_FAILED;
+	const CUresult result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
+
+	*answer = state;
+	return result;
 }
 
-static CUresult lock(pid_t pid, void *unused)
+CUresult ccr__task_state(pid_t pid, CUprocessState *state)
+{
+	int answer = CU_PROCESS_STATE_FAILED;
+	const CUresult result = ccr__driver_call(get_state, pid, &answer);
+
+	*state = answer;
+	if (result != CUDA_SUCCESS)
+		ccr_err("cannot get the state of %d: %s", pid, ccr_cuda_error_name(result));
+	return result;
+}
+
+static CUresult lock(pid_t pid, int *unused)
 {
 	CUcheckpointLockArgs args = {.timeoutMs = ccr__plugin.settings.lock_timeout_ms};
 
@@ -91,7 +114,7 @@ static CUresult lock(pid_t pid, void *unused)
 }
 
 /* Restores to the devices of the map; without a map, the driver chooses those from the dump. */
-static CUresult restore(pid_t pid, void *unused)
+static CUresult restore(pid_t pid, int *unused)
 {
 	const struct ccr_device_map *map = &ccr__plugin.device_map;
 	CUcheckpointGpuPair pairs[CCR_MAX_DEVICES];
@@ -104,7 +127,7 @@ static CUresult restore(pid_t pid, void *unused)
 	return ccr__plugin.driver.cuCheckpointProcessRestore(pid, map->count ? &args : NULL);
 }
 
-static CUresult unlock(pid_t pid, void *unused)
+static CUresult unlock(pid_t pid, int *unused)
 {
 	return ccr__plugin.driver.cuCheckpointProcessUnlock(pid, NULL);
 }
@@ -125,17 +148,26 @@ static CUresult note(const struct task *task, const char *step, CUresult result,
 }
 
 static CUresult make(const struct task *task, const char *step,
-		     CUresult (*call)(pid_t pid, void *unused))
+		     CUresult (*function)(pid_t pid, int *unused), int timeout_ms)
 {
+	struct driver_call call = {
+		.function = function, .pid = task->pid, .timeout_ms = timeout_ms};
 	const double start = ccr__now_ms();
-	const CUresult result = ccr__driver_call(call, task->pid, NULL);
 
-	return note(task, step, result, ccr__now_ms() - start);
+	call.result = CUDA_ERROR_OPERATING_SYSTEM;
+	if (!ccr__driver_call_begin(&call))
+		ccr__driver_call_end(&call);
+	return note(task, step, call.result, ccr__now_ms() - start);
 }
 
 CUresult ccr__task_lock(const struct task *task)
 {
-	return make(task, "lock", lock);
+	return make(task, "lock", lock, ccr__plugin.settings.lock_timeout_ms + LOCK_MARGIN_MS);
+}
+
+void ccr__task_unlock(pid_t pid)
+{
+	ccr__driver_call(unlock, pid, NULL);
 }
 
 CUresult ccr__task_checkpoint(const struct task *task,
@@ -153,21 +185,19 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 	CUresult result;
 
 	*failed = "cuCheckpointProcessGetState";
-	result = ccr__driver_call(get_state, task->pid, &state);
-	if (result != CUDA_SUCCESS) {
-		ccr_err("cannot get the state of %d: %s", task->pid, ccr_cuda_error_name(result));
+	result = ccr__task_state(task->pid, &state);
+	if (result != CUDA_SUCCESS)
 		return result;
-	}
 	if (state == CU_PROCESS_STATE_CHECKPOINTED && target != CU_PROCESS_STATE_CHECKPOINTED) {
 		*failed = "cuCheckpointProcessRestore";
-		result = make(task, "restore", restore);
+		result = make(task, "restore", restore, 0);
 		if (result != CUDA_SUCCESS)
 			return result;
 		state = CU_PROCESS_STATE_LOCKED;
 	}
 	if (state == CU_PROCESS_STATE_LOCKED && target == CU_PROCESS_STATE_RUNNING) {
 		*failed = "cuCheckpointProcessUnlock";
-		result = make(task, "unlock", unlock);
+		result = make(task, "unlock", unlock, 0);
 		if (result != CUDA_SUCCESS)
 			return result;
 		state = CU_PROCESS_STATE_RUNNING;

@@ -12,11 +12,15 @@ int ccr__task_detect(pid_t pid, pid_t *restore_tid);
 struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior);
 struct task *ccr__task_find(pid_t pid);
 void ccr__task_free_all(void);
+/* Asks the driver for the state of a process; logs a failure. */
+CUresult ccr__task_state(pid_t pid, CUprocessState *state);
 /* Makes one driver call, measures it, and writes it to the log and the status file. */
 CUresult ccr__task_lock(const struct task *task);
 /* The same for the function that makes the driver's checkpoint of the task. */
 CUresult ccr__task_checkpoint(const struct task *task,
 			      CUresult (*checkpoint)(const struct task *task));
+/* An unlock that may be refused, which is not recorded. */
+void ccr__task_unlock(pid_t pid);
 /*
  * Brings the process to `target` (running, locked or checkpointed) from the
  * state that the driver reports, with nothing but Restore and Unlock. The

@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include "plugin/task/background.h"
+#include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
 
 union fd_room {
 	struct cmsghdr head;
-	char room[CMSG_SPACE(WATCHER_FDS * sizeof(int))];
+	char room[CMSG_SPACE(WATCHER_SLOTS * sizeof(int))];
 };
 
 const char *ccr__stage_name(int stage)
@@ -19,32 +20,38 @@ const char *ccr__stage_name(int stage)
 	return stage == STAGE_RESTORE ? "restore" : "dump";
 }
 
-static int start_watcher(int stage)
+int ccr__watcher_start(int stage)
 {
-	const int fd = ccr__background_start("cuda-watcher", ccr__plugin.watcher->run, stage);
+	struct plugin *p = &ccr__plugin;
+	const int fd = ccr__background_start("cuda-watcher", p->watcher->run, stage,
+					     &p->watcher_pid);
 
 	if (fd < 0)
 		return fd;
-	ccr__plugin.watcher_fd = fd;
+	p->watcher_fd = fd;
+	p->watcher_has_status = p->status.fd >= 0;
 	ccr__preinit_passed();
 	return 0;
 }
 
-int ccr__begin(int stage)
+void ccr__begin(int stage)
 {
 	struct plugin *p = &ccr__plugin;
 
-	if (p->watcher_fd >= 0)
-		return 0;
+	if (p->has_begun)
+		return;
+	p->has_begun = true;
 	ccr_status_open(&p->status, p->settings.run_dir, getpid());
 	ccr_status_add(&p->status,
 		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
 		       "\"variant\":\"%s\"}",
 		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
-	return start_watcher(stage);
+	/* At a restore with a pool, the watcher is not started yet, and announces itself. */
+	if (p->watcher_fd >= 0)
+		ccr_status_add(&p->status, "{\"event\":\"watcher\",\"pid\":%d}", p->watcher_pid);
 }
 
-static int send_message(struct watcher_message *message, const int fds[WATCHER_FDS])
+static int send_message(struct watcher_message *message, const int fds[WATCHER_SLOTS])
 {
 	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -52,7 +59,7 @@ static int send_message(struct watcher_message *message, const int fds[WATCHER_F
 	ssize_t len;
 	int nr = 0;
 
-	for (int i = 0; i < WATCHER_FDS; i++) {
+	for (int i = 0; i < WATCHER_SLOTS; i++) {
 		if (fds[i] < 0)
 			continue;
 		memcpy(CMSG_DATA(&control.head) + nr++ * sizeof(int), &fds[i], sizeof(int));
@@ -72,41 +79,48 @@ static int send_message(struct watcher_message *message, const int fds[WATCHER_F
 int ccr__watcher_track(const struct task *task)
 {
 	struct watcher_message message = {.kind = WATCHER_TRACK, .task = *task};
-	int fds[WATCHER_FDS], ret;
+	struct plugin *p = &ccr__plugin;
+	int fds[WATCHER_SLOTS], ret;
 
-	ccr__plugin.watcher->fds(fds);
+	p->watcher->fds(fds);
+	fds[WATCHER_STATUS_FD] = p->watcher_has_status ? -1 : p->status.fd;
+	fds[WATCHER_DRIVER_FD] = ccr__driver_call_pidfd();
 	ret = send_message(&message, fds);
-	if (ret)
+	if (ret) {
 		ccr_err("cannot reach the watcher: %s", strerror(-ret));
-	else
-		ccr__plugin.watcher->fds_passed();
-	return ret;
+		return ret;
+	}
+	p->watcher_has_status |= p->status.fd >= 0;
+	p->watcher->fds_passed();
+	return 0;
 }
 
 void ccr__watcher_release(void)
 {
 	struct watcher_message message = {.kind = WATCHER_RELEASE};
-	const int none[WATCHER_FDS] = {-1, -1, -1};
+	int none[WATCHER_SLOTS];
 
+	for (int i = 0; i < WATCHER_SLOTS; i++)
+		none[i] = -1;
 	/* The watcher may have found out itself and ended. */
 	if (ccr__plugin.watcher_fd >= 0)
 		send_message(&message, none);
 }
 
 static void take_fds(const struct watcher_message *message, struct msghdr *msg,
-		     int fds[WATCHER_FDS])
+		     int fds[WATCHER_SLOTS])
 {
 	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
 	int nr = 0;
 
-	for (int i = 0; i < WATCHER_FDS; i++) {
+	for (int i = 0; i < WATCHER_SLOTS; i++) {
 		fds[i] = -1;
 		if (head && message->fds & 1u << i)
 			memcpy(&fds[i], CMSG_DATA(head) + nr++ * sizeof(int), sizeof(int));
 	}
 }
 
-bool ccr__watcher_receive(int fd, struct watcher_message *message, int fds[WATCHER_FDS])
+bool ccr__watcher_receive(int fd, struct watcher_message *message, int fds[WATCHER_SLOTS])
 {
 	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
 	union fd_room control;

@@ -7,6 +7,9 @@
 
 /* Number of the pool's descriptors that the watcher keeps; see device/device.h. */
 #define WATCHER_FDS 3
+/* The slots of a message: those of the pool, then the status file, then the pidfd of the process
+ * that makes criu's driver calls. */
+enum { WATCHER_STATUS_FD = WATCHER_FDS, WATCHER_DRIVER_FD, WATCHER_SLOTS };
 
 /* What the layers above supply: the watcher's main function, and the descriptors that it keeps. */
 struct watcher_ops {
@@ -19,24 +22,26 @@ struct watcher_ops {
 
 enum watcher_message_kind { WATCHER_TRACK, WATCHER_RELEASE };
 
-/* One packet; WATCHER_TRACK carries those of the descriptors that `fds` names, in order. */
+/* One packet, which carries the descriptors of the slots that `fds` has bits for, in order. */
 struct watcher_message {
 	enum watcher_message_kind kind;
 	uint32_t fds;
 	struct task task;
 };
 
-/* At the first CUDA process: opens the status file and starts the watcher. Returns 0 or -errno. */
-int ccr__begin(int stage);
+/* At init: starts the watcher, before there is anything to undo. Returns 0 or -errno. */
+int ccr__watcher_start(int stage);
+/* At the first CUDA process: opens the status file. */
+void ccr__begin(int stage);
 /* The name of the stage in the status file. */
 const char *ccr__stage_name(int stage);
-/* Tells the watcher about a task: before the first driver call on it, and again when the pool
- * starts an operation for it. Returns 0 or -errno. */
+/* Sends the task's record to the watcher: before each step that an undo would have to undo. Returns
+ * 0 or -errno. */
 int ccr__watcher_track(const struct task *task);
 /* The prior states are restored, or the restore is complete: only device memory is missing. */
 void ccr__watcher_release(void);
 
 /* In the watcher: receives a message with its descriptors; false when criu has ended. */
-bool ccr__watcher_receive(int fd, struct watcher_message *message, int fds[WATCHER_FDS]);
+bool ccr__watcher_receive(int fd, struct watcher_message *message, int fds[WATCHER_SLOTS]);
 
 #endif

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiting for a thread that we trace. waitpid has no time limit, and never
+ * reports a thread-group leader that has ended while other threads of the process
+ * exist, which happens to every process that is killed while it is traced. The
+ * kernel has no descriptor for the stops of one thread, so this file asks again
+ * and again: at first without a pause, because most stops follow within
+ * microseconds.
+ */
+#include "plugin/task/tracee.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "plugin/task/proc_status.h"
+#include "plugin/task/state.h"
+
+#define YIELDS	     100
+#define PAUSE_MIN_NS 50000
+#define PAUSE_MAX_NS 1000000
+
+static bool has_ended(pid_t tid)
+{
+	char state[32];
+	char first;
+
+	if (ccr__proc_status(tid, "State", state, sizeof(state)))
+		return true;
+	first = state[strspn(state, "\t ")];
+	return first == 'Z' || first == 'X';
+}
+
+int ccr__wait_stop(pid_t tid, int *status)
+{
+	const double deadline = ccr__now_ms() + ccr__plugin.settings.step_timeout_ms;
+	struct timespec pause = {.tv_nsec = PAUSE_MIN_NS};
+
+	for (unsigned int tries = 0;; tries++) {
+		const pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+
+		if (got > 0)
+			return WIFSTOPPED(*status) ? 0 : -ESRCH;
+		if (got < 0 && errno != EINTR)
+			return errno == ECHILD ? -ESRCH : -errno;
+		if (tries < YIELDS) {
+			sched_yield();
+			continue;
+		}
+		if (has_ended(tid))
+			return -ESRCH;
+		if (ccr__now_ms() > deadline)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < PAUSE_MAX_NS)
+			pause.tv_nsec *= 2;
+	}
+}
