@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "plugin/task/service_signal.h"
+#include "plugin/task/service_thread.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "image/pages/pages.h"
-#include "plugin/task/service_signal.h"
+#include "plugin/task/service_thread.h"
 #include "plugin/host/host.h"
 #include "plugin/host/readahead.h"
 #include "plugin/host/remap/remap.h"

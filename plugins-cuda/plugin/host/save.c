@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "image/pages/pages.h"
-#include "plugin/task/service_signal.h"
+#include "plugin/task/service_thread.h"
 #include "plugin/host/populate.h"
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/state.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#ifndef CCR_PLUGIN_SERVICE_SIGNAL_H
-#define CCR_PLUGIN_SERVICE_SIGNAL_H
+#ifndef CCR_PLUGIN_SERVICE_THREAD_H
+#define CCR_PLUGIN_SERVICE_THREAD_H
 
 #include <stdint.h>
 #include <sys/types.h>

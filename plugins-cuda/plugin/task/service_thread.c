@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Finds the interceptor's service thread and signals it; see common/protocol/protocol.h. */
-#include "plugin/task/service_signal.h"
+#include "plugin/task/service_thread.h"
 
 #include <dirent.h>
 #include <errno.h>
