@@ -9,13 +9,11 @@
  * version that is not in the range of ccr_protocol_is_supported is refused, and
  * the messages of a later version may only have more at their ends.
  *
- * Service signal: the service thread has the comm CCR_SERVICE_COMM, or CCR_SERVICE_COMM_GATED
- * while the gate is closed, so that anyone can tell from outside; it waits for the
- * signal CCR_SERVICE_SIGNAL, sent to that thread alone (rt_tgsigqueueinfo),
- * whose value is an operation number N; it connects to `<run dir>/op-N.sock`,
- * says HELLO and does what it is told. It holds no connection at other times,
- * so that CRIU finds none. The pool checks SO_PEERCRED against the pid that the
- * plugin named.
+ * Connection: the service thread has the comm CCR_SERVICE_COMM, or CCR_SERVICE_COMM_GATED
+ * while the gate is closed, so that anyone can tell from outside. The plugin makes
+ * a socket pair in the application (mailbox.h), takes one end and sends it to the
+ * pool with the request. The thread has the other end, says HELLO and does what
+ * it is told. It has no connection at other times, so that CRIU finds none.
  *
  * Dump, on one connection of the service thread:
  *   HELLO -> <- EVICT; the thread closes the gate, waits until no call is in
@@ -30,7 +28,7 @@
  *   become ready), <- END; the thread maps each at its old addresses and, in
  *   mode adopt, copies it into an allocation of its own; it opens the gate;
  *   DONE ->, close. If the connection is lost before END, the memory is not
- *   complete: the gate stays closed and the thread waits for the next signal.
+ *   complete: the gate stays closed and the thread waits for the next connection.
  * A step that fails: FAILED -> with the CUresult and a text.
  *
  * Descriptor backup: from HELD on, only the pool has the application's memory.
@@ -42,7 +40,6 @@
 #define CCR_PROTOCOL_H
 
 #include <assert.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,10 +50,8 @@
 #define CCR_PROTOCOL_MIN       3u	   /* the earliest that we understand, as in images */
 #define CCR_SERVICE_COMM       "criu-cuda-svc"
 #define CCR_SERVICE_COMM_GATED "criu-cuda-gated" /* the kernel keeps 15 characters */
-#define CCR_SERVICE_SIGNAL     (SIGRTMAX - 2)
-#define CCR_OP_SOCKET_FORMAT   "op-%u.sock" /* in the run directory; %u is the operation */
-#define CCR_OP_PID_SHIFT       10	    /* an operation is its pool's pid << 10, and a number */
-#define CCR_POOL_SOCKET	       "pool.sock"  /* of the daemon, for plugins */
+#define CCR_OP_PID_SHIFT       10 /* an operation is the pid of its criu << 10, and a number */
+#define CCR_POOL_SOCKET	       "pool.sock"    /* of the daemon, for plugins */
 #define CCR_CONTROL_SOCKET     "control.sock" /* the same, for people; see pool/control.c */
 
 #define CCR_MAX_DEVICES	      64
@@ -76,15 +71,15 @@ enum ccr_message_type {
 	CCR_MSG_ATTACH,
 	CCR_MSG_ABORT,
 	/* plugin or watcher -> pool; each with the descriptors that `op.fds` names, in order */
-	CCR_MSG_OP_DUMP = 64, /* images directory, pidfd; then OP_READY, OP_HELD, OP_RESULT */
+	CCR_MSG_OP_DUMP = 64, /* all of them; then OP_READY, OP_HELD, OP_RESULT */
 	CCR_MSG_OP_COMMIT,    /* the process has ended: drop its memory; no reply */
-	CCR_MSG_OP_ROLL_BACK, /* the process is alive: return its memory; then OP_GIVEN */
+	CCR_MSG_OP_ROLL_BACK, /* connection; the process is alive: return its memory; OP_GIVEN */
 	CCR_MSG_OP_RESTORE,   /* images directory: start loading; then OP_RESULT */
-	CCR_MSG_OP_ATTACH,    /* pidfd; then OP_READY, OP_GIVEN */
-	CCR_MSG_OP_RECLAIM,   /* pidfd; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
+	CCR_MSG_OP_ATTACH,    /* pidfd, connection; then OP_READY, OP_GIVEN */
+	CCR_MSG_OP_RECLAIM,   /* the same; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
 	/*
-	 * pool -> plugin or watcher. OP_READY: `operation` is the number for the
-	 * service signal. OP_HELD: the application has released its memory.
+	 * pool -> plugin or watcher. OP_READY: the request is accepted. OP_HELD:
+	 * the application has released its memory.
 	 * OP_RESULT: everything is saved, or loading has started; instead of any
 	 * other reply, it says why the request failed. OP_GIVEN: the application
 	 * has all of its memory, or was killed.
@@ -96,8 +91,14 @@ enum ccr_message_type {
 };
 
 /* Bits of op.fds, in the order of the descriptors. */
-enum { CCR_OP_IMAGES = 1, CCR_OP_STATUS = 2, CCR_OP_FD_BACKUP = 4, CCR_OP_PIDFD = 8 };
-#define CCR_OP_MAX_FDS 4
+enum {
+	CCR_OP_IMAGES = 1,
+	CCR_OP_STATUS = 2,
+	CCR_OP_FD_BACKUP = 4,
+	CCR_OP_PIDFD = 8,
+	CCR_OP_CONNECTION = 16, /* with the service thread; for this request only */
+};
+#define CCR_OP_MAX_FDS 5
 
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };

@@ -2,24 +2,11 @@
 #include "common/protocol/unix_socket.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "common/protocol/protocol.h"
-
-int ccr_op_socket_path(char *out, size_t size, const char *run_dir, uint32_t operation)
-{
-	const int len = snprintf(out, size, "%s/" CCR_OP_SOCKET_FORMAT, run_dir, operation);
-
-	if (len < 0 || (size_t)len >= size ||
-	    (size_t)len >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return -ENAMETOOLONG;
-	return 0;
-}
 
 static int unix_socket(const char *path, int type, struct sockaddr_un *address)
 {

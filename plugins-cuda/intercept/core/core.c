@@ -42,7 +42,6 @@ static void read_settings(void)
 		return;
 	}
 	debug_level = settings.intercept_debug;
-	strcpy(ccr__core.run_dir, settings.run_dir);
 	ccr__core.has_memory = settings.intercept & CCR_INTERCEPT_MEMORY;
 	ccr__core.has_copies = settings.intercept & CCR_INTERCEPT_MEMCPY;
 	ccr__core.has_gate = settings.intercept;

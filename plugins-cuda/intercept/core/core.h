@@ -21,7 +21,6 @@ struct ccr__core {
 	bool has_memory, has_copies; /* CRIU_CUDA_INTERCEPT; both need the gate */
 	size_t copy_min;	     /* CRIU_CUDA_MEMCPY_MIN_MB, in bytes */
 	unsigned int copy_threads;   /* maximum for one context */
-	char run_dir[PATH_MAX];
 	/* Set after cuInit in this process, and cleared in a forked child. */
 	atomic_bool is_active;
 	/* The program got a driver function without a stub, so evict must refuse. */

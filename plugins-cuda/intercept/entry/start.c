@@ -28,6 +28,7 @@ static void in_child(void)
 	atomic_store(&ccr__core.is_active, false);
 	ccr__copy_disable();
 	ccr__gate_reset();
+	ccr__service_reset();
 	/* The threads that held these locks do not exist in the child. */
 	pthread_mutex_init(&ccr__memory.lock, NULL);
 	ccr__slots_reset();

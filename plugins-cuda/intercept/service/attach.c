@@ -2,7 +2,7 @@
 /*
  * Maps the memory at its old addresses. The gate opens only when all of it is
  * mapped; until then, any failure unmaps everything again and the thread waits
- * for the next signal.
+ * for the next connection.
  */
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"

@@ -7,6 +7,7 @@
  */
 #include "intercept/calls/calls.h"
 #include "intercept/copy/threads.h"
+#include "intercept/core/mailbox.h"
 #include "intercept/gate/gate.h"
 #include "intercept/records/contexts.h"
 #include "intercept/service/service.h"
@@ -142,21 +143,27 @@ static int synchronize(uint64_t deadline_ns, CUresult *result)
 	return ret ? ret : *result == CUDA_SUCCESS ? 0 : -EIO;
 }
 
+static void show_gate(bool is_closed)
+{
+	pthread_setname_np(pthread_self(), is_closed ? CCR_SERVICE_COMM_GATED : CCR_SERVICE_COMM);
+	ccr__mailbox->gate_closed = is_closed;
+}
+
 /* The name changes first, so that it is right when a call of the program blocks or continues. */
 int ccr__service_close_gate(uint64_t deadline_ns)
 {
 	int ret;
 
-	pthread_setname_np(pthread_self(), CCR_SERVICE_COMM_GATED);
+	show_gate(true);
 	ret = ccr__gate_close(deadline_ns);
 	if (ret)
-		pthread_setname_np(pthread_self(), CCR_SERVICE_COMM);
+		show_gate(false);
 	return ret;
 }
 
 void ccr__service_open_gate(void)
 {
-	pthread_setname_np(pthread_self(), CCR_SERVICE_COMM);
+	show_gate(false);
 	ccr__gate_open();
 }
 

@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: MIT
 /*
- * The service thread sleeps in sigwaitinfo with every signal blocked and has no
+ * The service thread sleeps in a futex wait with every signal blocked and has no
  * open file, so in a frozen process this thread is all that belongs to us. It
- * survives criu: the wait is repeated, and a signal that was sent while the
- * process was frozen is still pending. It calls the driver's functions, never
- * stubs.
+ * survives criu: the wait is repeated, and a connection that was put in the
+ * mailbox while the process was frozen is still there. It calls the driver's
+ * functions, never stubs.
  */
 #include "intercept/service/connection.h"
 #include "intercept/service/service.h"
+#include "intercept/core/mailbox.h"
+#include "intercept/gate/gate.h"
 #include "common/protocol/message.h"
-#include "common/protocol/unix_socket.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Room for the driver's stack frames; untouched pages cost nothing. */
 #define STACK_BYTES (1 << 20)
 
+/* The socket that is in use, or -1. */
+static int connected = -1;
+
 static int say_hello(struct ccr__connection *connection)
 {
 	struct ccr_message *m = &connection->message;
 
-	ccr_message_init(m, CCR_MSG_HELLO, connection->operation);
+	ccr_message_init(m, CCR_MSG_HELLO, 0);
 	ccr__memory_lock();
 	m->hello.nspid = getpid();
 	m->hello.state = ccr__memory.is_evicted ? CCR_SERVICE_EVICTED : CCR_SERVICE_RESIDENT;
@@ -46,10 +49,10 @@ static void serve(struct ccr__connection *connection)
 	if (!ret)
 		ret = ccr_message_receive(connection->socket, &connection->message, NULL, NULL, -1);
 	if (ret) {
-		ccr_err("operation %u: lost the connection to the pool: %s", connection->operation,
-			strerror(-ret));
+		ccr_err("lost the connection to the pool: %s", strerror(-ret));
 		return;
 	}
+	connection->operation = connection->message.operation;
 	switch (connection->message.type) {
 	case CCR_MSG_EVICT:
 		if (ccr__memory.is_evicted)
@@ -73,42 +76,50 @@ static void serve(struct ccr__connection *connection)
 	}
 }
 
-static void answer(uint32_t operation)
+/* Waits for the next connection. Its other end was in this process too, but is the plugin's. */
+static int next_connection(void)
 {
-	struct ccr__connection connection = {.operation = operation};
-	char path[PATH_MAX + 32];
-	int ret;
+	union {
+		uint64_t ends;
+		int32_t end[2];
+	} taken;
 
-	ret = ccr_op_socket_path(path, sizeof(path), ccr__core.run_dir, operation);
-	if (!ret) {
-		connection.socket = ccr_socket_connect(path);
-		ret = connection.socket < 0 ? connection.socket : 0;
-	}
-	if (ret) {
-		ccr_err("operation %u: cannot connect to the pool in %s: %s", operation,
-			ccr__core.run_dir, strerror(-ret));
-		return;
-	}
-	serve(&connection);
-	close(connection.socket);
+	while ((connected = __atomic_load_n(&ccr__mailbox->end[1], __ATOMIC_ACQUIRE)) == -1)
+		ccr__futex_wait((uint32_t *)&ccr__mailbox->end[1], -1, UINT64_MAX);
+	taken.ends =
+		__atomic_exchange_n(&ccr__mailbox->ends, CCR_MAILBOX_NO_ENDS, __ATOMIC_ACQ_REL);
+	close(taken.end[0]);
+	return taken.end[1];
+}
+
+void ccr__service_reset(void)
+{
+	for (int i = 0; i < 2; i++)
+		if (ccr__mailbox->end[i] >= 0)
+			close(ccr__mailbox->end[i]);
+	ccr__mailbox->ends = CCR_MAILBOX_NO_ENDS;
+	ccr__mailbox->gate_closed = 0;
+	if (connected >= 0)
+		close(connected);
+	connected = -1;
 }
 
 static void *service(void *unused)
 {
 	CUstreamCaptureMode relaxed = CU_STREAM_CAPTURE_MODE_RELAXED;
-	sigset_t wanted;
-	siginfo_t info;
 
 	(void)unused;
 	pthread_setname_np(pthread_self(), CCR_SERVICE_COMM);
 	/* What this thread does must not end a capture in another thread. */
 	if (ccr__real.cuThreadExchangeStreamCaptureMode)
 		ccr__real.cuThreadExchangeStreamCaptureMode(&relaxed);
-	sigemptyset(&wanted);
-	sigaddset(&wanted, CCR_SERVICE_SIGNAL);
-	for (;;)
-		if (sigwaitinfo(&wanted, &info) == CCR_SERVICE_SIGNAL && info.si_code == SI_QUEUE)
-			answer(info.si_value.sival_int);
+	for (;;) {
+		struct ccr__connection connection = {.socket = next_connection()};
+
+		serve(&connection);
+		connected = -1;
+		close(connection.socket);
+	}
 	return NULL;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The service thread: serves the pool, from the service signal to the end of the connection.
+// The service thread: serves the pool, one connection after another.
 #ifndef CCR_INTERCEPT_SERVICE_H
 #define CCR_INTERCEPT_SERVICE_H
 
@@ -8,6 +8,8 @@
 
 /* Starts the thread, once in a process. Returns 0 or -errno. */
 int ccr__service_start(void);
+/* In a forked child, which has no such thread: closes the connections that it has inherited. */
+void ccr__service_reset(void);
 
 /*
  * quiesce.c: close and open the gate. Only the service thread calls them, and its name says whether

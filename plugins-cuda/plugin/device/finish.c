@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,8 +13,9 @@
 #include "plugin/device/device.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/fd_backup.h"
-#include "plugin/device/stale_sockets.h"
+#include "plugin/device/fetch.h"
 #include "plugin/device/pool_link.h"
+#include "plugin/task/proc_status.h"
 #include "plugin/task/task.h"
 #include "common/protocol/message.h"
 
@@ -71,11 +73,10 @@ static void kill_task(struct task *task, const char *reason)
 
 static int reclaim(struct task *task)
 {
-	int ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, CCR_OP_STATUS | CCR_OP_PIDFD);
+	const uint32_t fds = CCR_OP_STATUS | CCR_OP_PIDFD | CCR_OP_CONNECTION;
+	const int ret = ccr__pool_request(CCR_MSG_OP_RECLAIM, task, fds);
 
-	if (!ret)
-		ret = ccr__fd_backup_send(task->operation);
-	return ret ? ret : ccr__memory_ready(task);
+	return ret ? ret : ccr__fd_backup_send(task->operation);
 }
 
 /* The pool died: a helper takes over for every task that still waits. Returns 0 or -errno. */
@@ -86,13 +87,10 @@ static int switch_to_helper(int stage, struct task *const *tasks, size_t nr)
 	if (!ret && stage == STAGE_RESTORE)
 		ret = ccr__memory_request_load();
 	for (size_t i = 0; !ret && i < nr; i++)
-		if (tasks[i]->is_awaited)
-			ret = stage == STAGE_RESTORE ? ccr__memory_request_attach(tasks[i])
-						     : reclaim(tasks[i]);
-	/* Only now: a service thread's answer must not arrive while we wait for another reply. */
-	for (size_t i = 0; !ret && i < nr; i++)
-		if (tasks[i]->is_awaited && ccr__memory_signal(tasks[i]))
-			kill_task(tasks[i], "cannot signal its service thread");
+		if (tasks[i]->is_awaited &&
+		    (stage == STAGE_RESTORE ? ccr__memory_request_attach(tasks[i])
+					    : reclaim(tasks[i])))
+			kill_task(tasks[i], "cannot connect it to another pool");
 	return ret;
 }
 
@@ -102,6 +100,44 @@ static struct task *awaited(struct task *const *tasks, size_t nr, uint32_t opera
 		if (tasks[i]->is_awaited && (!operation || tasks[i]->operation == operation))
 			return tasks[i];
 	return NULL;
+}
+
+static bool is_stopped(const struct task *task)
+{
+	char state[32] = "";
+
+	ccr__proc_status(task->service_tid, "State", state, sizeof(state));
+	return strchr("Tt", state[strspn(state, "\t ")]);
+}
+
+/*
+ * The pool waits for a service thread without a limit, because the task may stay
+ * stopped. One that runs and has not taken its connection since the last time
+ * never will.
+ */
+static void check_pending(struct task *const *tasks, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		const bool was_pending = tasks[i]->was_pending;
+
+		tasks[i]->was_pending = tasks[i]->is_awaited && !is_stopped(tasks[i]) &&
+					ccr__fetch_is_pending(tasks[i]);
+		if (was_pending && tasks[i]->was_pending)
+			kill_task(tasks[i], "its service thread does not take its connection");
+	}
+}
+
+static void note_given(struct task *task, const struct ccr_message *reply)
+{
+	/* criu could not connect to the service thread; now the task may run. */
+	if (reply->result == -ENOTCONN && !task->is_asked_again) {
+		task->is_asked_again = true;
+		if (!ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, CCR_OP_CONNECTION))
+			return;
+	}
+	if (reply->result)
+		kill_task(task, reply->done.text);
+	task->is_awaited = false;
 }
 
 /* Waits until the pool has freed what it does not keep: after us, the device is free for others. */
@@ -125,17 +161,22 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 		;
 	while (awaited(tasks, nr, 0)) {
 		struct ccr_message reply;
-		int ret = ccr_message_receive(ccr__pool_link.socket, &reply, NULL, NULL, -1);
+		int ret = ccr_message_receive(ccr__pool_link.socket, &reply, NULL, NULL,
+					      ccr__plugin.settings.lock_timeout_ms);
 
+		if (ret == -ETIMEDOUT) {
+			check_pending(tasks, nr);
+			continue;
+		}
 		if (ret && !is_replaced) {
 			is_replaced = true;
 			ret = switch_to_helper(stage, tasks, nr);
-		} else if (!ret && reply.type == CCR_MSG_OP_GIVEN) {
+		} else if (!ret) {
 			task = awaited(tasks, nr, reply.operation);
-			if (task && reply.result)
+			if (task && reply.type == CCR_MSG_OP_GIVEN)
+				note_given(task, &reply);
+			else if (task && is_replaced && reply.type == CCR_MSG_OP_RESULT)
 				kill_task(task, reply.done.text);
-			else if (task)
-				task->is_awaited = false;
 		}
 		if (ret)
 			break;
@@ -143,5 +184,4 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 	while ((task = awaited(tasks, nr, 0)))
 		kill_task(task, "there is no pool to return its device memory");
 	end_session();
-	ccr__remove_stale_sockets(ccr__plugin.settings.run_dir);
 }

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plugin/device/fetch.h"
 #include "plugin/task/state.h"
 #include "common/protocol/message.h"
 #include "common/run_dir.h"
@@ -148,11 +149,11 @@ int ccr__pool_replace(void)
 	return link->socket < 0 ? link->socket : 0;
 }
 
-static int collect_fds(uint32_t which, int pidfd, int *fds, uint32_t *given)
+static int collect_fds(uint32_t which, int pidfd, int connection, int *fds, uint32_t *given)
 {
 	const struct pool_link *link = &ccr__pool_link;
-	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->fd_backup[1],
-				 pidfd};
+	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->fd_backup[1], pidfd,
+				 connection};
 	int nr = 0;
 
 	*given = 0;
@@ -169,8 +170,8 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 {
 	const struct plugin *p = &ccr__plugin;
 	const struct ccr_settings *s = &p->settings;
+	int fds[CCR_OP_MAX_FDS], nr_fds, pidfd = -1, connection = -1, ret;
 	struct ccr_message message;
-	int fds[CCR_OP_MAX_FDS], nr_fds, pidfd = -1, ret;
 
 	/* The pool may be in another PID namespace, where our pid means nothing. */
 	if (which & CCR_OP_PIDFD) {
@@ -178,8 +179,16 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 		if (pidfd < 0)
 			return -errno;
 	}
+	if (which & CCR_OP_CONNECTION) {
+		connection = ccr__fetch(task);
+		if (connection < 0 && type != CCR_MSG_OP_ROLL_BACK) {
+			if (pidfd >= 0)
+				close(pidfd);
+			return connection;
+		}
+	}
 	ccr_message_init(&message, type, task ? task->operation : 0);
-	nr_fds = collect_fds(which, pidfd, fds, &message.op.fds);
+	nr_fds = collect_fds(which, pidfd, connection, fds, &message.op.fds);
 	message.op.pid = task ? task->pid : 0;
 	message.op.image_pid = task ? task->image_pid : 0;
 	message.op.criu = getpid();
@@ -196,6 +205,8 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	ret = ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
 	if (pidfd >= 0)
 		close(pidfd);
+	if (connection >= 0)
+		close(connection);
 	return ret;
 }
 

@@ -23,7 +23,9 @@ int ccr__pool_replace(void);
 
 /*
  * Sends a request about `task` (NULL: about all images), with the settings of
- * this run and the descriptors in `fds` (CCR_OP_*). Returns 0 or -errno.
+ * this run and the descriptors in `fds` (CCR_OP_*). Returns 0 or -errno. A
+ * roll-back is sent without a connection when there cannot be one, because the
+ * pool may not need it.
  */
 int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint32_t fds);
 

@@ -2,7 +2,7 @@
 /*
  * Device memory through the pool: the interceptor's service thread in the task
  * hands its allocations to cuda-poold, which copies the bytes. This file only
- * decides when, and sends the service signal.
+ * decides when, and sends the pool a connection to that thread.
  */
 #include "plugin/device/device.h"
 
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "plugin/task/service_thread.h"
 #include "plugin/device/through_pool.h"
@@ -22,24 +23,19 @@
 /* A copy may take as long as it needs; after an hour the device hangs. */
 #define COPY_TIMEOUT_MS 3600000
 
-int ccr__memory_signal(const struct task *task)
-{
-	const int ret = ccr__service_signal_send(task->pid, task->service_tid, task->operation);
-
-	if (ret)
-		ccr_err("%d: cannot signal its service thread %d: %s", task->pid, task->service_tid,
-			strerror(-ret));
-	return ret;
-}
-
-int ccr__memory_ready(struct task *task)
+static int wait_ready(const struct task *task)
 {
 	struct ccr_message reply;
-	const int ret = ccr__pool_reply(CCR_MSG_OP_READY, 0, &reply, READY_TIMEOUT_MS);
 
-	if (!ret)
-		task->operation = reply.operation;
-	return ret;
+	return ccr__pool_reply(CCR_MSG_OP_READY, task->operation, &reply, READY_TIMEOUT_MS);
+}
+
+/* The number of the next operation, for which the watcher knows the task before it begins. */
+static uint32_t next_operation(void)
+{
+	static uint32_t number;
+
+	return ((uint32_t)getpid() << CCR_OP_PID_SHIFT) + number++;
 }
 
 /* ---- dump ---- */
@@ -57,20 +53,21 @@ static bool pool_wanted(const struct task *task)
 }
 
 /* A new pool would not have what this one holds for other tasks. */
-static bool is_in_use(void)
+static bool is_in_use(const struct task *task)
 {
 	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
-		if (t->operation)
+		if (t != task && t->operation)
 			return true;
 	return false;
 }
 
 static int request_dump(struct task *task)
 {
-	const uint32_t fds = CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | CCR_OP_PIDFD;
+	const uint32_t fds =
+		CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | CCR_OP_PIDFD | CCR_OP_CONNECTION;
 	const int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
 
-	return ret ? ret : ccr__memory_ready(task);
+	return ret ? ret : wait_ready(task);
 }
 
 static int begin_dump(struct task *task)
@@ -81,9 +78,12 @@ static int begin_dump(struct task *task)
 	ret = ccr__fd_backup_open();
 	if (!ret)
 		ret = ccr__pool_connect();
+	task->operation = next_operation();
+	if (!ret)
+		ret = ccr__watcher_track(task);
 	if (!ret)
 		ret = request_dump(task);
-	if (ret != -EPIPE || !ccr__pool_link.is_daemon || is_in_use())
+	if (ret != -EPIPE || !ccr__pool_link.is_daemon || is_in_use(task))
 		return ret;
 	/* A daemon that is ending, or one of another version. */
 	ret = ccr__pool_replace();
@@ -106,10 +106,6 @@ int ccr__memory_evict(struct task *task)
 	if (task->image_pid < 0)
 		return task->image_pid;
 	ret = begin_dump(task);
-	if (!ret)
-		ret = ccr__watcher_track(task);
-	if (!ret)
-		ret = ccr__memory_signal(task);
 	if (ret)
 		goto kept;
 	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
@@ -150,9 +146,7 @@ int ccr__memory_roll_back(struct task *task)
 	ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}",
 		       task->pid, task->operation);
 	task->is_awaited = true;
-	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, 0);
-	if (!ret)
-		ret = ccr__memory_signal(task);
+	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, CCR_OP_CONNECTION);
 	/* Without the pool, the watcher returns the memory from the descriptor backup. */
 	return ret == -EPIPE ? 0 : ret;
 }
@@ -208,9 +202,16 @@ int ccr__memory_load_begin(void)
 
 int ccr__memory_request_attach(struct task *task)
 {
-	const int ret = ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD);
+	if (!task->operation)
+		task->operation = next_operation();
+	return ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD | CCR_OP_CONNECTION);
+}
 
-	return ret ? ret : ccr__memory_ready(task);
+static int attach(struct task *task)
+{
+	const int ret = ccr__memory_request_attach(task);
+
+	return ret ? ret : wait_ready(task);
 }
 
 /* The pool died: a helper serves this task, and those that may still wait for their memory. */
@@ -223,18 +224,8 @@ static int attach_through_helper(struct task *task)
 		ret = ccr__memory_request_load();
 	for (t = ccr__plugin.tasks; !ret && t; t = t->next)
 		if (t->is_awaited)
-			ret = ccr__memory_request_attach(t);
-	if (!ret)
-		ret = ccr__memory_request_attach(task);
-	/* Only now: a service thread's answer must not arrive while we wait for another reply. */
-	for (t = ccr__plugin.tasks; !ret && t; t = t->next) {
-		if (!t->is_awaited)
-			continue;
-		ret = ccr__watcher_track(t);
-		if (!ret)
-			ccr__memory_signal(t); /* if it has died, the pool reports that */
-	}
-	return ret;
+			ret = attach(t);
+	return ret ? ret : attach(task);
 }
 
 int ccr__memory_attach(struct task *task)
@@ -252,15 +243,13 @@ int ccr__memory_attach(struct task *task)
 			task->pid);
 		return -ESRCH;
 	}
-	ret = ccr__memory_request_attach(task);
+	ret = attach(task);
 	if (ret == -EPIPE)
 		ret = attach_through_helper(task);
 	if (ret)
 		return ret;
 	task->is_awaited = true;
 	ret = ccr__watcher_track(task);
-	if (!ret)
-		ret = ccr__memory_signal(task);
 	if (!ret) /* readers of the status file then expect the pool's "attach" line */
 		ccr_status_add(&ccr__plugin.status,
 			       "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}", task->pid,

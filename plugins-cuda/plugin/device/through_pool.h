@@ -7,11 +7,7 @@
 
 /* Asks the pool to load all images of the directory. */
 int ccr__memory_request_load(void);
-/* Asks the pool for a socket for the task, which attaches its memory once it is signaled. */
+/* Asks the pool to give the task its memory as soon as it runs; OP_READY follows. */
 int ccr__memory_request_attach(struct task *task);
-/* Waits until the pool is ready for the request, and stores the operation's number in the task. */
-int ccr__memory_ready(struct task *task);
-/* Tells the service thread on which socket the pool listens. */
-int ccr__memory_signal(const struct task *task);
 
 #endif

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Finds the interceptor's service thread and signals it; see common/protocol/protocol.h. */
 #include "plugin/task/service_thread.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
@@ -50,20 +47,6 @@ pid_t ccr__service_thread(pid_t pid)
 			found = strtol(entry->d_name, NULL, 10);
 	closedir(dir);
 	return found;
-}
-
-int ccr__service_signal_send(pid_t pid, pid_t service_tid, uint32_t operation)
-{
-	siginfo_t info;
-
-	memset(&info, 0, sizeof(info));
-	info.si_signo = CCR_SERVICE_SIGNAL;
-	info.si_code = SI_QUEUE;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = operation;
-	return syscall(SYS_rt_tgsigqueueinfo, pid, service_tid, CCR_SERVICE_SIGNAL, &info) ? -errno
-											   : 0;
 }
 
 pid_t ccr__namespace_pid(pid_t pid)

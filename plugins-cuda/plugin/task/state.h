@@ -36,17 +36,20 @@ struct task {
 	pid_t restore_tid;
 	CUprocessState prior; /* the state before the dump, for a rollback */
 	pid_t service_tid;    /* of the interceptor; 0: the driver saves the memory */
-	uint32_t operation;   /* of the pool, sent with the service signal; 0: none */
+	uint32_t operation;   /* of the pool; 0: none */
 	pid_t image_pid;      /* its pid in its own namespace, which names its image */
 	bool is_saved;	      /* the pool has reported the result of the save */
 	int save_result;      /* that result: 0 or -errno */
 	bool is_awaited;      /* the watcher waits until it has its memory */
 	bool is_locking;      /* the driver's lock may be in progress */
 	bool is_undone;	      /* the undo is complete, or cannot be completed */
-	int pidfd;	      /* only in the watcher */
 	bool is_plain;	      /* a process without CUDA: only its host memory was changed */
 	enum host_state host_state;
 	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
+	/* only in the watcher */
+	int pidfd;
+	bool is_asked_again; /* the pool was asked a second time to return its memory */
+	bool was_pending;    /* its service thread had not taken its connection */
 };
 
 struct watcher_ops;

@@ -5,103 +5,41 @@
  */
 #include "pool/session/interceptor.h"
 #include "common/protocol/message.h"
-#include "common/protocol/unix_socket.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* For an answer that does not wait for the device: the thread only has to be scheduled. */
 #define ANSWER_TIMEOUT_MS 30000
 
-int op_socket_open(struct op_socket *op_socket)
+bool interceptor_is_connection(int fd)
 {
-	/* Pools may share the run directory; bind fails for a number that is taken. */
-	uint32_t number = (uint32_t)getpid() << CCR_OP_PID_SHIFT;
-	int ret;
+	int domain = 0, type = 0;
+	socklen_t size = sizeof(int);
 
-	if (mkdir(pool.settings.run_dir, 0700) && errno != EEXIST)
-		return -errno;
-	for (int tries = 0; tries < 1 << CCR_OP_PID_SHIFT; tries++, number++) {
-		ret = ccr_op_socket_path(op_socket->path, sizeof(op_socket->path),
-					 pool.settings.run_dir, number);
-		if (ret)
-			return ret;
-		op_socket->listener = ccr_socket_listen(op_socket->path, SOCK_SEQPACKET);
-		if (op_socket->listener >= 0) {
-			op_socket->operation = number;
-			return 0;
-		}
-		if (op_socket->listener != -EADDRINUSE)
-			return op_socket->listener;
-	}
-	return -EADDRINUSE;
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) && domain == AF_UNIX &&
+	       !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET;
 }
 
-void op_socket_close(struct op_socket *op_socket)
+int interceptor_wait_hello(int connection, int pidfd, int timeout_ms, struct ccr_message *hello)
 {
-	if (op_socket->listener < 0)
-		return;
-	unlink(op_socket->path);
-	close(op_socket->listener);
-	op_socket->listener = -1;
-}
-
-/* Returns 1 when a peer connects, 0 on timeout, -ESRCH when the process ended. */
-static int wait_for_peer(int listener, int pidfd, int timeout_ms)
-{
-	struct pollfd pollers[] = {{.fd = listener, .events = POLLIN},
+	struct pollfd pollers[] = {{.fd = connection, .events = POLLIN},
 				   {.fd = pidfd, .events = POLLIN}};
-	int ready;
+	int ready, ret;
 
 	do
 		ready = poll(pollers, 2, timeout_ms);
 	while (ready < 0 && errno == EINTR);
 	if (ready <= 0)
-		return ready < 0 ? -errno : 0;
-	return pollers[0].revents ? 1 : -ESRCH;
-}
-
-static bool is_from(int connection, pid_t pid)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size))
-		return false;
-	if (peer.pid == pid)
-		return true;
-	ccr_err("refused pid %d: it connected to the socket of an operation on pid %d", peer.pid,
-		pid);
-	return false;
-}
-
-int interceptor_accept(const struct op_socket *op_socket, pid_t pid, int pidfd, int timeout_ms,
-		       struct ccr_message *hello)
-{
-	for (;;) {
-		int connection, ret = wait_for_peer(op_socket->listener, pidfd, timeout_ms);
-
-		if (ret <= 0)
-			return ret ? ret : -ETIMEDOUT;
-		connection = accept4(op_socket->listener, NULL, NULL, SOCK_CLOEXEC);
-		if (connection < 0)
-			continue;
-		if (!is_from(connection, pid)) {
-			close(connection);
-			continue;
-		}
-		ret = ccr_message_receive(connection, hello, NULL, NULL, timeout_ms);
-		if (!ret && hello->type == CCR_MSG_HELLO)
-			return connection;
-		close(connection);
-		return ret ? ret : -EPROTO;
-	}
+		return ready < 0 ? -errno : -ETIMEDOUT;
+	if (!pollers[0].revents)
+		return -ESRCH;
+	ret = ccr_message_receive(connection, hello, NULL, NULL, 0);
+	return ret || hello->type == CCR_MSG_HELLO ? ret : -EPROTO;
 }
 
 /* Describes an unexpected message, or the lack of one, in `error`. */
@@ -209,8 +147,8 @@ static int send_backup(int fd_backup, const struct ccr_message *message, const i
 	return ret;
 }
 
-int interceptor_collect(int connection, uint32_t timeout_ms, int fd_backup, struct held_list *list,
-			char *error, size_t size)
+int interceptor_collect(int connection, uint32_t operation, uint32_t timeout_ms, int fd_backup,
+			struct held_list *list, char *error, size_t size)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
 	struct ccr_message message;
@@ -223,6 +161,7 @@ int interceptor_collect(int connection, uint32_t timeout_ms, int fd_backup, stru
 		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES &&
 			    message.type != CCR_MSG_END))
 			return unexpected(&message, ret, error, size);
+		message.operation = operation;
 		ret = send_backup(fd_backup, &message, fds, nr_fds, error, size);
 		if (message.type == CCR_MSG_END)
 			return ret;
@@ -248,29 +187,28 @@ int interceptor_hold(int connection, uint32_t operation)
 	return ccr_message_send(connection, &message, NULL, 0);
 }
 
-static int wait_done(int connection, int ret, int timeout_ms, char *error, size_t size)
+int interceptor_finish_evict(int connection, uint32_t timeout_ms, bool *is_kept, char *error,
+			     size_t size)
 {
 	struct ccr_message message;
+	const int ret = ccr_message_receive(connection, &message, NULL, NULL,
+					    timeout_ms + ANSWER_TIMEOUT_MS);
 
-	if (!ret)
-		ret = ccr_message_receive(connection, &message, NULL, NULL, timeout_ms);
+	*is_kept = !ret && message.type == CCR_MSG_FAILED;
 	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
-}
-
-int interceptor_finish_evict(int connection, char *error, size_t size)
-{
-	/* No time limit: only its answer, or its exit, tells who owns the memory now. */
-	return wait_done(connection, 0, -1, error, size);
 }
 
 int interceptor_finish_attach(int connection, uint32_t operation, char *error, size_t size)
 {
 	struct ccr_message message;
+	int ret;
 
 	ccr_message_init(&message, CCR_MSG_END, operation);
+	ret = ccr_message_send(connection, &message, NULL, 0);
 	/* No time limit: the application may stay stopped. If it exits, the connection closes. */
-	return wait_done(connection, ccr_message_send(connection, &message, NULL, 0), -1, error,
-			 size);
+	if (!ret)
+		ret = ccr_message_receive(connection, &message, NULL, NULL, -1);
+	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
 }
 
 void interceptor_abort(int connection, uint32_t operation, int result, const char *text)

@@ -18,9 +18,6 @@
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
 
-/* The service thread answers the signal at once, unless the machine is very busy. */
-#define SIGNAL_TIMEOUT_MS 30000
-
 /* The process's pid in our PID namespace; -1 if it has ended, 0 if it is outside. */
 static pid_t pid_of(int pidfd)
 {
@@ -37,24 +34,47 @@ static pid_t pid_of(int pidfd)
 	return pid;
 }
 
-struct op_process *op_process_new(struct session *session, pid_t pid)
+void op_process_connect(struct op_process *process)
+{
+	int *const given = &process->session->connection;
+
+	if (*given < 0 || !interceptor_is_connection(*given))
+		return;
+	if (process->connection >= 0)
+		close(process->connection);
+	process->connection = *given;
+	*given = -1;
+}
+
+static void disconnect(struct op_process *process)
+{
+	if (process->connection >= 0)
+		close(process->connection);
+	process->connection = -1;
+}
+
+struct op_process *op_process_new(struct session *session, const struct ccr_message *request)
 {
 	struct op_process *process = calloc(1, sizeof(*process));
 
 	if (!process)
 		return NULL;
 	process->session = session;
-	process->pid = pid;
-	process->peer_pid = pid_of(session->pidfd);
-	process->op_socket.listener = -1;
-	pthread_mutex_init(&process->evicting, NULL);
-	process->pidfd = process->peer_pid > 0 ? fcntl(session->pidfd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (process->pidfd < 0 || op_socket_open(&process->op_socket)) {
+	process->number = request->operation;
+	process->pid = request->op.pid;
+	process->own_pid = pid_of(session->pidfd);
+	process->connection = -1;
+	process->pidfd = process->own_pid >= 0 ? fcntl(session->pidfd, F_DUPFD_CLOEXEC, 0) : -1;
+	op_process_connect(process);
+	if (process->pidfd < 0 || process->connection < 0 ||
+	    op_process_find(session, process->number)) {
 		if (process->pidfd >= 0)
 			close(process->pidfd);
+		disconnect(process);
 		free(process);
 		return NULL;
 	}
+	pthread_mutex_init(&process->evicting, NULL);
 	process->next = session->processes;
 	session->processes = process;
 	return process;
@@ -69,8 +89,8 @@ static void begin(struct op_process *process, const struct ccr_message *request,
 	if (!operation->is_listed)
 		*operation = (struct operation){
 			.is_restore = process->load,
-			.number = process->op_socket.operation,
-			.pid = process->peer_pid,
+			.number = process->number,
+			.pid = process->own_pid,
 			.image_pid = process->load ? process->load->image_pid : process->image_pid,
 			.criu = request->op.criu,
 			.progress = process->load ? &process->load->copied : &process->copied,
@@ -82,7 +102,7 @@ struct op_process *op_process_find(const struct session *session, uint32_t opera
 {
 	struct op_process *process = session->processes;
 
-	while (process && process->op_socket.operation != operation)
+	while (process && process->number != operation)
 		process = process->next;
 	return process;
 }
@@ -94,7 +114,7 @@ static void send_done(const struct op_process *process, enum ccr_message_type ty
 {
 	struct ccr_message message;
 
-	ccr_message_init(&message, type, process->op_socket.operation);
+	ccr_message_init(&message, type, process->number);
 	message.result = result;
 	message.done.nr_handles = process->list.nr;
 	message.done.bytes = process->list.bytes;
@@ -141,7 +161,8 @@ static void end_save(struct op_process *process)
 
 /*
  * Once the application knows that its memory is held, the evict cannot be
- * refused. Later failures are reported as the result of the save.
+ * refused. Later failures are reported as the result of the save. -EPIPE means
+ * that nobody knows who has the memory.
  */
 static int take_over(struct op_process *process, int connection, const struct ccr_message *request,
 		     char *error, size_t size)
@@ -152,14 +173,14 @@ static int take_over(struct op_process *process, int connection, const struct cc
 					     .io = request->op.io,
 					     .sync = request->op.sync,
 					     .protocol = process->protocol};
-	const uint32_t operation = process->op_socket.operation;
+	const uint32_t operation = process->number;
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 
 	if (!ret)
 		ret = pool_device_wait(error, size);
 	if (!ret)
-		ret = interceptor_collect(connection, request->op.timeout_ms,
+		ret = interceptor_collect(connection, operation, request->op.timeout_ms,
 					  process->session->fd_backup, &process->list, error, size);
 	if (ret) {
 		interceptor_abort(connection, operation, ret, error);
@@ -173,25 +194,30 @@ static int take_over(struct op_process *process, int connection, const struct cc
 		process->save =
 			save_begin(process->session->images_dir, process->image_pid, &process->list,
 				   &options, &process->copied, saved, process);
-	return interceptor_finish_evict(connection, error, size);
+	ret = interceptor_finish_evict(connection, request->op.timeout_ms, &process->is_kept, error,
+				       size);
+	return ret && !process->is_kept ? -EPIPE : ret; /* then criu asks us to return it */
 }
 
 static int take_out(struct op_process *process, const struct ccr_message *request, char *error,
 		    size_t size)
 {
 	struct ccr_message hello;
-	int connection, ret;
+	int ret;
 
-	connection = interceptor_accept(&process->op_socket, process->peer_pid, process->pidfd,
-					SIGNAL_TIMEOUT_MS, &hello);
-	if (connection < 0) {
-		snprintf(error, size, "the service thread of %d does not respond: %s", process->pid,
-			 strerror(-connection));
-		return connection;
+	process->is_kept = true;
+	ret = interceptor_wait_hello(process->connection, process->pidfd, request->op.timeout_ms,
+				     &hello);
+	if (ret)
+		snprintf(error, size,
+			 "the service thread of %d does not answer within "
+			 "CRIU_CUDA_LOCK_TIMEOUT_MS = %u: %s",
+			 process->pid, request->op.timeout_ms, strerror(-ret));
+	if (!ret) {
+		process->protocol = hello.version;
+		ret = take_over(process, process->connection, request, error, size);
 	}
-	process->protocol = hello.version;
-	ret = take_over(process, connection, request, error, size);
-	close(connection);
+	disconnect(process);
 	return ret;
 }
 
@@ -205,8 +231,8 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 	begin(process, request, OPERATION_EVICTING);
 	ccr_status_add(&process->session->status,
 		       "{\"event\":\"evicting\",\"pid\":%d,\"operation\":%u}", process->pid,
-		       process->op_socket.operation);
-	session_reply(process->session, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
+		       process->number);
+	session_reply(process->session, CCR_MSG_OP_READY, process->number, 0, NULL);
 	pthread_mutex_lock(&process->evicting);
 	ret = take_out(process, request, error, sizeof(error));
 	process->wait_ms = now_ms() - start;
@@ -216,10 +242,11 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 		send_done(process, CCR_MSG_OP_HELD, 0, "", 0);
 	}
 	pthread_mutex_unlock(&process->evicting);
-	if (ret) { /* the application kept its own references */
+	if (ret) {
 		operation_end(&process->operation);
 		end_save(process);
-		held_free_all(&process->list);
+		if (process->is_kept)
+			held_free_all(&process->list);
 		evict_ended(process, ret, error, 0);
 		return;
 	}
@@ -252,7 +279,7 @@ void op_process_commit(struct op_process *process, bool hold)
 /* Sends entries as they become ready, until all are sent or the load fails. */
 static int hand_over(struct op_process *process, int connection, char *error, size_t size)
 {
-	const uint32_t operation = process->op_socket.operation;
+	const uint32_t operation = process->number;
 	struct load *load = process->load;
 	ssize_t end;
 	int ret = 0;
@@ -274,34 +301,31 @@ static int hand_over(struct op_process *process, int connection, char *error, si
 
 static int give(struct op_process *process, char *error, size_t size)
 {
+	const int connection = process->connection;
 	struct ccr_message hello;
-	int connection, ret;
+	int ret;
 
 	/* No time limit: criu decides when the application runs. If it exits, the wait ends. */
-	connection = interceptor_accept(&process->op_socket, process->peer_pid, process->pidfd, -1,
-					&hello);
-	if (connection < 0) {
+	ret = interceptor_wait_hello(connection, process->pidfd, -1, &hello);
+	if (ret) {
 		snprintf(error, size, "the process ended before it took its memory");
-		return connection;
+		return ret;
 	}
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
 		if (process->load)
 			operation_change(&process->operation, OPERATION_ATTACHING);
-		ret = interceptor_begin_attach(connection, process->op_socket.operation,
-					       process->mode);
+		ret = interceptor_begin_attach(connection, process->number, process->mode);
 		if (!ret)
 			ret = hand_over(process, connection, error, size);
 		if (!ret)
-			ret = interceptor_finish_attach(connection, process->op_socket.operation,
-							error, size);
+			ret = interceptor_finish_attach(connection, process->number, error, size);
 	} else {
 		ret = process->is_again ? 0 : -EALREADY;
-		interceptor_abort(connection, process->op_socket.operation, ret,
+		interceptor_abort(connection, process->number, ret,
 				  "the process has its memory already");
 		if (ret)
 			snprintf(error, size, "the process has its memory already");
 	}
-	close(connection);
 	if (ret && !*error)
 		snprintf(error, size, "the application's service thread: %s",
 			 ret == -EPIPE ? "connection lost" : strerror(-ret));
@@ -323,7 +347,7 @@ static void *give_thread(void *argument)
 {
 	struct op_process *process = argument;
 	const double start = now_ms();
-	char error[384] = "", quoted[768];
+	char error[384] = "";
 	const int ret = give(process, error, sizeof(error));
 
 	if (ret) {
@@ -332,17 +356,13 @@ static void *give_thread(void *argument)
 		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 	}
 	count_give(process, ret);
-	ccr_status_add(&process->session->status,
-		       "{\"event\":\"attach\",\"pid\":%d,\"result\":%d,\"ms\":%.3f,\"load_ms\":%."
-		       "3f,\"reason\":\"%s\"}",
-		       process->pid, ret, now_ms() - start,
-		       process->load ? load_duration_ms(process->load) : 0.0,
-		       ccr_status_quoted(quoted, sizeof(quoted), error));
+	session_note_attach(process->session, process->pid, ret, now_ms() - start,
+			    process->load ? load_duration_ms(process->load) : 0.0, error);
 	operation_end(&process->operation);
-	op_socket_close(&process->op_socket);
+	disconnect(process);
 	held_free_all(&process->list);
 	process->given = ret;
-	session_reply(process->session, CCR_MSG_OP_GIVEN, process->op_socket.operation, ret, error);
+	session_reply(process->session, CCR_MSG_OP_GIVEN, process->number, ret, error);
 	atomic_store(&process->is_given, true);
 	return NULL;
 }
@@ -350,8 +370,8 @@ static void *give_thread(void *argument)
 void op_process_again(const struct op_process *process)
 {
 	if (atomic_load(&process->is_given))
-		session_reply(process->session, CCR_MSG_OP_GIVEN, process->op_socket.operation,
-			      process->given, "");
+		session_reply(process->session, CCR_MSG_OP_GIVEN, process->number, process->given,
+			      "");
 }
 
 int op_process_give(struct op_process *process, const struct ccr_message *request)
@@ -380,7 +400,7 @@ void op_process_free(struct op_process *process)
 		pthread_join(process->thread, NULL);
 	operation_end(&process->operation);
 	end_save(process);
-	op_socket_close(&process->op_socket);
+	disconnect(process);
 	held_free_all(&process->list);
 	load_put(process->load);
 	pthread_mutex_destroy(&process->evicting);

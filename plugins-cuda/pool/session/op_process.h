@@ -13,13 +13,16 @@
 struct op_process {
 	struct op_process *next;
 	struct session *session;
-	pid_t pid, peer_pid, image_pid; /* as criu, this program and the application see it */
+	uint32_t number;
+	pid_t pid, own_pid,
+		image_pid; /* as criu, this program (0: not at all), the application see it */
 	int pidfd;
-	struct op_socket op_socket;
+	int connection;	       /* to its service thread, or -1 */
 	struct held_list list; /* evicted memory, kept until commit or rollback */
 	struct save *save;     /* while `list` is written to files */
 	uint32_t protocol;     /* of its interceptor */
 	bool is_saved, is_refused;
+	bool is_kept;		  /* the evict was refused before the process released anything */
 	pthread_mutex_t evicting; /* locked until the request was answered */
 	struct load *load;	  /* or the image to restore from */
 	enum ccr_attach_mode mode;
@@ -34,14 +37,15 @@ struct op_process {
 };
 
 /*
- * Adds a record, with its own socket, for the process of the session's pidfd.
- * NULL when the process is gone or outside our PID namespace, or the socket
- * cannot be created. The session frees it.
+ * Adds a record for the process of the session's pidfd, and takes its connection.
+ * NULL when the process is gone or the request is not complete. The session frees it.
  */
-struct op_process *op_process_new(struct session *session, pid_t pid);
+struct op_process *op_process_new(struct session *session, const struct ccr_message *request);
 struct op_process *op_process_find(const struct session *session, uint32_t operation);
 /* Takes the memory over (up to DONE). The save continues in a thread and answers OP_RESULT. */
 void op_process_evict(struct op_process *process, const struct ccr_message *request);
+/* Replaces the connection to the service thread by the one that came with a request, if any. */
+void op_process_connect(struct op_process *process);
 /* Starts a thread that gives the process its memory and answers OP_GIVEN. Returns 0 or -errno. */
 int op_process_give(struct op_process *process, const struct ccr_message *request);
 /* The process is gone: drops its memory, or keeps it for the next restore. */

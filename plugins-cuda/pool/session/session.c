@@ -18,13 +18,12 @@ static void refuse(const struct session *s, uint32_t operation, int ret, const c
 
 static void op_dump(struct session *s, const struct ccr_message *request)
 {
-	struct op_process *process = s->images_dir < 0 ? NULL : op_process_new(s, request->op.pid);
+	struct op_process *process = s->images_dir < 0 ? NULL : op_process_new(s, request);
 
 	if (process)
 		op_process_evict(process, request);
 	else
-		refuse(s, 0, -EIO,
-		       "cannot create a socket in the run directory, or the process is gone");
+		refuse(s, request->operation, -ESRCH, "the process is gone");
 }
 
 static void op_commit(struct session *s, const struct ccr_message *request)
@@ -43,9 +42,16 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 		op_process_again(process);
 		return;
 	}
-	if (!process) {
-		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -ENOENT,
-			      "the pool holds no memory of this operation");
+	/* The request to dump it did not arrive, or was refused before anything was released. */
+	if (!process || process->is_kept) {
+		session_note_attach(s, request->op.pid, 0, 0, 0, "");
+		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, 0, NULL);
+		return;
+	}
+	op_process_connect(process);
+	if (process->connection < 0) {
+		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -ENOTCONN,
+			      "cannot connect to its service thread");
 		return;
 	}
 	process->mode = CCR_ATTACH_AUTO;
@@ -58,26 +64,26 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 /* Memory that another pool held. Its list arrives as the service thread sent it to that pool. */
 static void op_reclaim(struct session *s, const struct ccr_message *request)
 {
-	struct op_process *process = op_process_new(s, request->op.pid);
+	struct op_process *process = op_process_new(s, request);
 	char error[256] = "";
 	int ret = pool_device_wait(error, sizeof(error));
 
 	if (!process) {
-		refuse(s, 0, -EIO,
-		       "cannot create a socket in the run directory, or the process is gone");
+		refuse(s, request->operation, -ESRCH, "the process is gone");
 		return;
 	}
 	process->mode = CCR_ATTACH_AUTO;
 	process->is_again = true;
 	if (!ret)
-		ret = interceptor_collect(s->socket, request->op.timeout_ms, -1, &process->list,
-					  error, sizeof(error));
+		ret = interceptor_collect(s->socket, process->number, request->op.timeout_ms, -1,
+					  &process->list, error, sizeof(error));
 	if (ret)
-		refuse(s, 0, ret, error);
+		refuse(s, process->number, ret, error);
 	else if (op_process_give(process, request))
-		refuse(s, 0, -EAGAIN, "cannot start the thread that returns device memory");
+		refuse(s, process->number, -EAGAIN,
+		       "cannot start the thread that returns device memory");
 	else
-		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
+		session_reply(s, CCR_MSG_OP_READY, process->number, 0, NULL);
 }
 
 /* --- restore --- */
@@ -167,7 +173,7 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 
 	while (wanted && wanted->load->image_pid != request->op.image_pid)
 		wanted = wanted->next;
-	process = wanted ? op_process_new(s, request->op.pid) : NULL;
+	process = wanted ? op_process_new(s, request) : NULL;
 	if (process) {
 		operation_end(&wanted->operation);
 		process->load = load_ref(wanted->load);
@@ -175,9 +181,9 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 		process->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
 	}
 	if (!process || op_process_give(process, request))
-		refuse(s, 0, -ENOENT, "no GPU image was loaded for this process");
+		refuse(s, request->operation, -ENOENT, "no GPU image was loaded for this process");
 	else
-		session_reply(s, CCR_MSG_OP_READY, process->op_socket.operation, 0, NULL);
+		session_reply(s, CCR_MSG_OP_READY, process->number, 0, NULL);
 }
 
 /* --- the session --- */
@@ -235,6 +241,8 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 		replace(&s->fd_backup, *fds++);
 	if (request->op.fds & CCR_OP_PIDFD)
 		replace(&s->pidfd, *fds++);
+	if (request->op.fds & CCR_OP_CONNECTION)
+		s->connection = *fds++;
 }
 
 /* `is_abandoned`: criu and its watcher have both gone. */
@@ -274,6 +282,7 @@ void session_run(int socket)
 				  .images_dir = -1,
 				  .fd_backup = -1,
 				  .pidfd = -1,
+				  .connection = -1,
 				  .status = {.fd = -1}};
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 	struct ccr_message request;
@@ -286,6 +295,7 @@ void session_run(int socket)
 			while (nr_fds)
 				close(fds[--nr_fds]);
 		serve(&session, &request);
+		replace(&session.connection, -1); /* no operation has taken it */
 	}
 	if (ret != -EPIPE)
 		ccr_err("the connection to criu failed: %s", strerror(-ret));

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* See intercept_test.h. */
 #include "test/intercept/intercept_test.h"
+#include "test/intercept/connect.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +24,11 @@ static struct {
 	CUcontext contexts[CCR_MAX_DEVICES];
 } test;
 
+union fd_room {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
 void check_result(CUresult result, CUresult expected, const char *call, const char *file, int line)
 {
 	if (result == expected)
@@ -33,11 +36,6 @@ void check_result(CUresult result, CUresult expected, const char *call, const ch
 	fprintf(stderr, "%s:%d: %s: %s, not %s\n", file, line, call, ccr_cuda_error_name(result),
 		ccr_cuda_error_name(expected));
 	exit(1);
-}
-
-const char *run_dir(void)
-{
-	return test.run_dir;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -64,7 +62,7 @@ static void start_pool(const char *program)
 	char before[2 * PATH_MAX], runtime[2 * PATH_MAX];
 	const char *preload = getenv("LD_PRELOAD");
 
-	CHECK(!pipe2(requests, 0) && !pipe2(replies, 0));
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, requests) && !pipe2(replies, 0));
 	CHECK(!fcntl(requests[1], F_SETFD, FD_CLOEXEC) && !fcntl(replies[0], F_SETFD, FD_CLOEXEC));
 	snprintf(in, sizeof(in), "%d", requests[0]);
 	snprintf(out, sizeof(out), "%d", replies[1]);
@@ -123,28 +121,57 @@ CUcontext test_context(int device)
 	return test.contexts[device];
 }
 
-static struct pool_reply ask(const struct pool_request *request)
+void send_request(int socket, const struct pool_request *request, int fd)
+{
+	struct iovec iov = {(void *)request, sizeof(*request)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union fd_room control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)),
+					  .cmsg_level = SOL_SOCKET,
+					  .cmsg_type = SCM_RIGHTS}};
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	CHECK(sendmsg(socket, &msg, MSG_NOSIGNAL) == sizeof(*request));
+}
+
+bool receive_request(int socket, struct pool_request *request, int *fd)
+{
+	struct iovec iov = {request, sizeof(*request)};
+	union fd_room control;
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+
+	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) != sizeof(*request))
+		return false;
+	*fd = -1;
+	if (msg.msg_controllen >= CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(&control.head), sizeof(*fd));
+	return true;
+}
+
+static struct pool_reply ask(const struct pool_request *request, int fd)
 {
 	struct pool_reply reply;
 
-	CHECK(write(test.requests, request, sizeof(*request)) == sizeof(*request));
+	send_request(test.requests, request, fd);
+	if (fd >= 0)
+		close(fd);
 	CHECK(read(test.replies, &reply, sizeof(reply)) == sizeof(reply));
 	return reply;
 }
 
-/*
- * The pool replies twice: when the socket exists, after which we send the
- * signal, and at the end.
- */
 static struct pool_reply converse(struct pool_request *request)
 {
-	struct pool_request listen = {.what = POOL_LISTEN, .operation = ++test.next_operation};
-	const struct pool_reply ready = ask(&listen);
+	const int connection = connect_service();
 
-	CHECK(!ready.error);
-	request->operation = listen.operation;
-	signal_service(getpid(), listen.operation);
-	return ask(request);
+	CHECK(connection >= 0);
+	request->operation = ++test.next_operation;
+	return ask(request, connection);
 }
 
 struct pool_reply pool_evict(uint32_t timeout_ms, enum pool_break stop)
@@ -167,14 +194,14 @@ void pool_commit(void)
 {
 	const struct pool_request request = {.what = POOL_COMMIT};
 
-	CHECK(!ask(&request).error);
+	CHECK(!ask(&request, -1).error);
 }
 
 uint64_t pool_free_bytes(void)
 {
 	const struct pool_request request = {.what = POOL_FREE_BYTES};
 
-	return ask(&request).free_bytes;
+	return ask(&request, -1).free_bytes;
 }
 
 static uint32_t word(uint32_t seed, size_t i)
@@ -250,18 +277,4 @@ bool is_shown_gated(void)
 	CHECK(file && fgets(comm, sizeof(comm), file));
 	fclose(file);
 	return !strcmp(comm, CCR_SERVICE_COMM_GATED "\n");
-}
-
-void signal_service(pid_t pid, uint32_t operation)
-{
-	siginfo_t info = {.si_signo = CCR_SERVICE_SIGNAL, .si_code = SI_QUEUE};
-	pid_t tid = 0;
-
-	/* cuInit starts the thread, which then sets its name. */
-	while (!(tid = service_tid(pid)))
-		sched_yield();
-	info.si_pid = getpid();
-	info.si_uid = getuid();
-	info.si_value.sival_int = operation;
-	CHECK(!syscall(SYS_rt_tgsigqueueinfo, pid, tid, CCR_SERVICE_SIGNAL, &info));
 }

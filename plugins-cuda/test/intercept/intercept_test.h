@@ -60,8 +60,9 @@ enum pool_break {
 
 enum pool_source { SOURCE_KEPT, SOURCE_IMAGE };
 
-enum pool_what { POOL_LISTEN, POOL_EVICT, POOL_ATTACH, POOL_COMMIT, POOL_FREE_BYTES };
+enum pool_what { POOL_EVICT, POOL_ATTACH, POOL_COMMIT, POOL_FREE_BYTES };
 
+/* POOL_EVICT and POOL_ATTACH come with a connection to the service thread. */
 struct pool_request {
 	uint32_t what; /* enum pool_what */
 	uint32_t operation;
@@ -83,7 +84,7 @@ struct pool_reply {
 	char text[256];
 };
 
-/* Signal the service thread of this process and let the pool process do the request. */
+/* Connect the service thread of this process to the pool process, which does the request. */
 struct pool_reply pool_evict(uint32_t timeout_ms, enum pool_break stop);
 struct pool_reply pool_attach(enum ccr_attach_mode mode, enum pool_source source,
 			      enum pool_break stop);
@@ -99,8 +100,10 @@ bool holds(CUdeviceptr at, size_t bytes, uint32_t seed);
 pid_t service_tid(pid_t pid);
 /* Whether the name of this process's service thread says that the gate is closed. */
 bool is_shown_gated(void);
-void signal_service(pid_t pid, uint32_t operation);
-const char *run_dir(void);
+
+/* Send and receive a request with a descriptor (-1: none). False at the end of file. */
+void send_request(int socket, const struct pool_request *request, int fd);
+bool receive_request(int socket, struct pool_request *request, int *fd);
 
 /* pool.c */
 void pool_main(int requests, int replies) __attribute__((noreturn));

@@ -10,16 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <dirent.h>
-#include <unistd.h>
 
 #include "common/protocol/protocol.h"
-#include "common/protocol/unix_socket.h"
 #include "common/protocol/message.h"
 #include "intercept/gate/gate.h"
 #include "intercept/core/wrap_list.h"
+#include "test/intercept/connect.h"
 
 #define CHECK(condition)                                                                \
 	do {                                                                            \
@@ -77,53 +73,16 @@ static void listed_names(void)
 
 /* --- a pool that has nothing to move --- */
 
-static pid_t service(void)
-{
-	char path[64], comm[32];
-	struct dirent *entry;
-	pid_t found = 0;
-	DIR *dir = opendir("/proc/self/task");
-
-	CHECK(dir);
-	while ((entry = readdir(dir))) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", entry->d_name);
-		file = fopen(path, "re");
-		if (file && fgets(comm, sizeof(comm), file) &&
-		    (!strcmp(comm, CCR_SERVICE_COMM "\n") ||
-		     !strcmp(comm, CCR_SERVICE_COMM_GATED "\n")))
-			found = atoi(entry->d_name);
-		if (file)
-			fclose(file);
-	}
-	closedir(dir);
-	return found;
-}
-
 static int begin_evict(uint32_t timeout_ms)
 {
-	siginfo_t info = {.si_signo = CCR_SERVICE_SIGNAL, .si_code = SI_QUEUE};
+	const int connection = connect_service();
 	static uint32_t operation;
 	struct ccr_message m;
-	int listener, connection;
-	char path[108];
-	pid_t tid;
 
-	info.si_value.sival_int = ++operation;
-	CHECK(!ccr_op_socket_path(path, sizeof(path), getenv("CRIU_CUDA_RUN_DIR"), operation));
-	listener = ccr_socket_listen(path, SOCK_SEQPACKET);
-	CHECK(listener >= 0);
-	while (!(tid = service()))
-		sched_yield();
-	CHECK(!syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, CCR_SERVICE_SIGNAL, &info));
-	connection = accept(listener, NULL, NULL);
 	CHECK(connection >= 0);
-	close(listener);
-	unlink(path);
 	CHECK(!ccr_message_receive(connection, &m, NULL, NULL, 10000));
 	CHECK(m.type == CCR_MSG_HELLO && !m.hello.nr_handles);
-	ccr_message_init(&m, CCR_MSG_EVICT, operation);
+	ccr_message_init(&m, CCR_MSG_EVICT, ++operation);
 	m.evict.timeout_ms = timeout_ms;
 	CHECK(!ccr_message_send(connection, &m, NULL, 0));
 	return connection;
@@ -203,10 +162,7 @@ static void unlisted_names(void)
 
 int main(int argc, char **argv)
 {
-	char dir[] = "/tmp/ccr-names-XXXXXX";
-
-	CHECK(argc == 2 && mkdtemp(dir));
-	setenv("CRIU_CUDA_RUN_DIR", dir, 1);
+	CHECK(argc == 2);
 	CHECK(!dlsym(RTLD_DEFAULT, "cuInit")); /* we export it, but no driver is loaded yet */
 	driver = dlopen(argv[1], RTLD_NOW);
 	CHECK(driver);
@@ -214,6 +170,5 @@ int main(int argc, char **argv)
 	listed_names();
 	captures();
 	unlisted_names();
-	rmdir(dir);
 	return 0;
 }

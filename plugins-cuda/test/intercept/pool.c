@@ -6,7 +6,6 @@
  */
 #include "test/intercept/intercept_test.h"
 #include "common/protocol/message.h"
-#include "common/protocol/unix_socket.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,8 +22,7 @@ struct held {
 };
 
 static struct {
-	int listener, connection;
-	char path[108];
+	int connection;
 	struct held held[MAX_HELD];
 	size_t nr_held;
 	struct ccr_message message;
@@ -136,15 +134,10 @@ static int receive(struct pool_reply *reply, int *fds, int *nr_fds)
 	return pool.message.result ? pool.message.result : -EIO;
 }
 
-static int accept_one(const struct pool_request *request, struct pool_reply *reply)
+static int receive_hello(struct pool_reply *reply)
 {
-	int ret;
+	const int ret = receive(reply, NULL, NULL);
 
-	pool.connection = accept4(pool.listener, NULL, NULL, SOCK_CLOEXEC);
-	close(pool.listener);
-	unlink(pool.path);
-	CHECK(pool.connection >= 0);
-	ret = receive(reply, NULL, NULL);
 	CHECK(ret || pool.message.type == CCR_MSG_HELLO);
 	reply->state = pool.message.hello.state;
 	reply->nspid = pool.message.hello.nspid;
@@ -154,7 +147,7 @@ static int accept_one(const struct pool_request *request, struct pool_reply *rep
 static int evict(const struct pool_request *request, struct pool_reply *reply)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
-	int ret = accept_one(request, reply);
+	int ret = receive_hello(reply);
 
 	if (ret || stops(request, BREAK_AFTER_HELLO, ABORT_AFTER_HELLO))
 		return ret;
@@ -208,7 +201,7 @@ static int make_fd(struct held *held)
 static int attach(const struct pool_request *request, struct pool_reply *reply)
 {
 	size_t nr = pool.nr_held - (request->stop == FORGET_ONE), done = 0;
-	int fds[CCR_HANDLES_A_MESSAGE], ret = accept_one(request, reply);
+	int fds[CCR_HANDLES_A_MESSAGE], ret = receive_hello(reply);
 
 	if (ret || stops(request, BREAK_AFTER_HELLO, ABORT_AFTER_HELLO))
 		return ret;
@@ -242,15 +235,6 @@ static int attach(const struct pool_request *request, struct pool_reply *reply)
 	return ret ? ret : receive(reply, NULL, NULL);
 }
 
-static void listen_for(const struct pool_request *request, struct pool_reply *reply)
-{
-	reply->error = ccr_op_socket_path(pool.path, sizeof(pool.path), getenv("CRIU_CUDA_RUN_DIR"),
-					  request->operation);
-	pool.listener = ccr_socket_listen(pool.path, SOCK_SEQPACKET);
-	if (pool.listener < 0)
-		reply->error = pool.listener;
-}
-
 static uint64_t free_bytes(void)
 {
 	size_t free_now, total;
@@ -263,9 +247,6 @@ static uint64_t free_bytes(void)
 static void serve(const struct pool_request *request, struct pool_reply *reply)
 {
 	switch (request->what) {
-	case POOL_LISTEN:
-		listen_for(request, reply);
-		return;
 	case POOL_EVICT:
 		reply->error = evict(request, reply);
 		for (size_t i = 0; i < pool.nr_held; i++)
@@ -296,7 +277,7 @@ void pool_main(int requests, int replies)
 	OK(cuDeviceGetCount(&pool.nr_devices));
 	for (int i = 0; i < pool.nr_devices; i++)
 		OK(cuDevicePrimaryCtxRetain(&pool.contexts[i], i));
-	while (read(requests, &request, sizeof(request)) == sizeof(request)) {
+	while (receive_request(requests, &request, &pool.connection)) {
 		struct pool_reply reply = {.error = 0};
 
 		serve(&request, &reply);

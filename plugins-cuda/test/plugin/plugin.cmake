@@ -9,8 +9,7 @@ if(CRIU_PLUGIN_INCLUDE)
 	target_include_directories(test_plugin_abi PRIVATE ${CRIU_PLUGIN_INCLUDE})
 endif()
 
-ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c ${PROJECT_SOURCE_DIR}/plugin/device/stale_sockets.c
-	LIBS ccr_common)
+ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c LIBS ccr_common)
 ccr_test(fd_backup SOURCES ${CMAKE_CURRENT_LIST_DIR}/fd_backup.c ${PROJECT_SOURCE_DIR}/plugin/device/fd_backup.c
 	LIBS ccr_common)
 

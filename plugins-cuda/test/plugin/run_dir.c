@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What a run removes from the run directory: files of processes that have ended, and no others. */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/protocol/protocol.h"
-#include "common/protocol/unix_socket.h"
 #include "common/status.h"
-#include "plugin/device/stale_sockets.h"
-#include "plugin/device/pool_link.h"
 #include "test/check.h"
 
-/* No process has this pid, like the pid of a pool in another PID namespace. */
+/* No process has this pid. */
 #define FOREIGN_PID ((1u << 22) - 1)
-#define OPERATION   (FOREIGN_PID << CCR_OP_PID_SHIFT)
 
 static char dir[] = "/tmp/ccr-run-dir-XXXXXX";
 
@@ -31,17 +26,6 @@ static const char *path_of(const char *name)
 static bool is_there(const char *name)
 {
 	return !access(path_of(name), F_OK);
-}
-
-static int listen_at(uint32_t operation)
-{
-	char path[128];
-	int fd;
-
-	CHECK(!ccr_op_socket_path(path, sizeof(path), dir, operation));
-	fd = ccr_socket_listen(path, SOCK_SEQPACKET);
-	CHECK(fd >= 0);
-	return fd;
 }
 
 static void make_file(const char *name)
@@ -59,26 +43,6 @@ static void make_old(const char *name)
 	CHECK(!utimensat(AT_FDCWD, path_of(name), times, 0));
 }
 
-static void test_sweep(void)
-{
-	const int living = listen_at(OPERATION), dead = listen_at(OPERATION + 1);
-	char live_name[32], dead_name[32], other_name[48];
-
-	snprintf(live_name, sizeof(live_name), CCR_OP_SOCKET_FORMAT, OPERATION);
-	snprintf(dead_name, sizeof(dead_name), CCR_OP_SOCKET_FORMAT, OPERATION + 1);
-	snprintf(other_name, sizeof(other_name), CCR_OP_SOCKET_FORMAT ".other", OPERATION + 1);
-	make_file(other_name);
-	close(dead);
-	ccr__remove_stale_sockets(dir);
-	CHECK(is_there(live_name));
-	CHECK(!is_there(dead_name));
-	CHECK(is_there(other_name));
-	/* The pool must not notice, so no connection may be waiting for it. */
-	CHECK(!fcntl(living, F_SETFL, O_NONBLOCK) && accept(living, NULL, NULL) < 0);
-	make_old(live_name);
-	close(living);
-}
-
 /*
  * Of the processes that have a status file open (criu, its watcher, the pool)
  * the last one prunes.
@@ -86,11 +50,10 @@ static void test_sweep(void)
 static void test_prune(void)
 {
 	struct ccr_status status, other;
-	char live_name[32], old_name[64];
+	char old_name[64];
 	struct stat namespace;
 	int watchers;
 
-	snprintf(live_name, sizeof(live_name), CCR_OP_SOCKET_FORMAT, OPERATION);
 	CHECK(!stat("/proc/self/ns/pid", &namespace));
 	snprintf(old_name, sizeof(old_name), "op-%u-%lu.jsonl", FOREIGN_PID,
 		 (unsigned long)namespace.st_ino);
@@ -107,7 +70,6 @@ static void test_prune(void)
 	ccr_status_close(&other);
 	CHECK(!is_there(old_name));
 	CHECK(is_there("op-1-2.jsonl"));
-	CHECK(is_there(live_name));
 }
 
 int main(void)
@@ -115,7 +77,6 @@ int main(void)
 	char command[64];
 
 	CHECK(mkdtemp(dir));
-	test_sweep();
 	test_prune();
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	CHECK(!system(command));

@@ -3,9 +3,6 @@
 add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint.c)
 target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
 
-add_executable(op-intruder ${CMAKE_CURRENT_LIST_DIR}/op_intruder.c)
-target_link_libraries(op-intruder PRIVATE ccr_common)
-
 add_executable(pool-client ${CMAKE_CURRENT_LIST_DIR}/pool_client.c)
 target_link_libraries(pool-client PRIVATE ccr_common)
 
@@ -15,5 +12,5 @@ foreach(call io ptrace)
 	target_link_libraries(fail-${call} PRIVATE dl)
 endforeach()
 
-set_target_properties(cuda-checkpoint op-intruder pool-client fail-io fail-ptrace PROPERTIES
+set_target_properties(cuda-checkpoint pool-client fail-io fail-ptrace PROPERTIES
 	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)

@@ -195,15 +195,6 @@ describe('the application', () => {
   });
 });
 
-it('gives the memory only to the process', async () => {
-  await startAndDump();
-  const answers = join(machine.dir, 'answers');
-  const intrude = `${testTool('op-intruder')} ${machine.runDir} > ${answers}`;
-  const restored = await machine.tryRestore({ args: machine.actionScript('pre-resume', intrude) });
-  expect(readFileSync(answers, 'utf8')).toMatch(/^op-\d+\.sock refused\n$/);
-  await expectRunningAsBefore(restored);
-});
-
 it('refuses an image of another version by name', async () => {
   await startAndDump();
   const [manifest = ''] = machine.manifests();
