@@ -213,7 +213,7 @@ static int take_out(struct op_process *process, const struct ccr_message *reques
 			 "the service thread of %d does not answer within "
 			 "CRIU_CUDA_LOCK_TIMEOUT_MS = %u: %s",
 			 process->pid, request->op.timeout_ms, strerror(-ret));
-	if (!ret) {
+	else {
 		process->protocol = hello.version;
 		ret = take_over(process, process->connection, request, error, size);
 	}
