@@ -39,7 +39,7 @@ KIND(RESTORE_MEMORY, "restore-memory", GUESS,
      "or full with the "
      "interceptor (criu-cuda run) needs none for its device memory",
      NULL)
-KIND(STORE_SPACE, "store-space", GUESS, "needs more space than the images directory has",
+KIND(STORE_SPACE, "store-space", WARN, "may need more space than the images directory has",
      "free space there, or choose a directory on another file system", NULL)
 KIND(IO_URING, "io-uring", REFUSE, "uses io_uring, which CRIU cannot dump",
      "start it under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda "
