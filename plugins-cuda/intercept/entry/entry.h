@@ -13,6 +13,14 @@ void *ccr__stub_for_base(const char *base, void *real);
 /* Returns the index in hook_list.h, or -1. */
 int ccr__hook_find(const char *name);
 
+/*
+ * versions.c: whether only known versions of a call may be used, by its name without
+ * version; and whether a name is such a call in a version that we do not know.
+ */
+bool ccr__is_guarded(const char *base);
+bool ccr__is_unknown_version(const char *name);
+void ccr__report_unknown_version(const char *name);
+
 /* lookup.c: glibc's own functions. */
 extern void *(*ccr__real_dlsym)(void *handle, const char *name);
 extern void *(*ccr__real_dlvsym)(void *handle, const char *name, const char *version);

@@ -9,6 +9,7 @@
 #include "intercept/entry/entry.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 
 void *(*ccr__real_dlsym)(void *handle, const char *name);
 void *(*ccr__real_dlvsym)(void *handle, const char *name, const char *version);
@@ -34,6 +35,23 @@ static bool is_driver(const struct ccr__image *image)
 	return ccr__elf_find(image, "cuInit") && ccr__elf_find(image, "cuDriverGetVersion");
 }
 
+/* Lets glibc fail, so that dlerror returns its usual text. */
+static void *refuse(const char *name)
+{
+	return ccr__real_dlsym(RTLD_NEXT, name);
+}
+
+static void *refuse_version(const char *name)
+{
+	char text[256];
+
+	ccr__report_unknown_version(name);
+	/* A name that nothing has, because the driver has the function. */
+	snprintf(text, sizeof(text), "%s (not offered by libcuda_intercept.so, which is older)",
+		 name);
+	return ccr__real_dlsym(RTLD_NEXT, text);
+}
+
 static void *substitute(const char *name, void *found)
 {
 	struct ccr__image image;
@@ -41,13 +59,7 @@ static void *substitute(const char *name, void *found)
 	if (!found || ccr__is_stub(found) || !ccr__elf_image_of(found, &image) ||
 	    !is_driver(&image))
 		return found;
-	return ccr__stub_for(name, found);
-}
-
-/* Lets glibc fail, so that dlerror returns its usual text. */
-static void *refuse(const char *name)
-{
-	return ccr__real_dlsym(RTLD_NEXT, name);
+	return ccr__is_unknown_version(name) ? refuse_version(name) : ccr__stub_for(name, found);
 }
 
 static void *next_after(const char *name, const void *caller)

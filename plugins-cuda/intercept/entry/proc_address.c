@@ -3,7 +3,8 @@
  * Both versions of cuGetProcAddress: we ask the driver first, and replace only
  * what it offers. A wrapper implements one ABI of a call. To find out whether the
  * driver's function has that ABI, we ask the driver for the version in which the
- * ABI appeared and compare the addresses.
+ * ABI appeared and compare the addresses. versions.c says which calls the program
+ * gets only in versions that we know.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/entry/entry.h"
@@ -52,23 +53,45 @@ static int wrapper_for(const char *base, const void *function, cuuint64_t flags)
 	return best;
 }
 
-static void substitute(const char *base, void **function, cuuint64_t flags)
+/* Every CUDA version whose calls we know: hook_list.h has those of the last one. */
+static bool is_known(const char *base, const void *function, cuuint64_t flags)
+{
+	static const struct {
+		int major, last; /* minor versions go from 0 to last */
+	} known[] = {{13, 5}, {12, 9}, {11, 8}, {10, 2}, {9, 2}, {8, 0},
+		     {7, 5},  {6, 5},  {5, 5},	{4, 2},	 {3, 2}, {2, 3}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		for (int minor = known[i].last; minor >= 0; minor--)
+			if (ask(base, known[i].major * 1000 + minor * 10, flags) == function)
+				return true;
+	return false;
+}
+
+/* Returns false for a version of the call that the program must not use. */
+static bool substitute(const char *base, void **function, cuuint64_t flags)
 {
 	int hook;
 
 	if (!*function || ccr__is_stub(*function) || !ccr__core.has_gate)
-		return;
+		return true;
 	hook = wrapper_for(base, *function, flags);
+	if (hook < 0 && ccr__is_guarded(base) && !is_known(base, *function, flags)) {
+		ccr__report_unknown_version(base);
+		*function = NULL;
+		return false;
+	}
 	*function = hook < 0 ? ccr__stub_for_base(base, *function)
 			     : ccr__stub_for(ccr__slots[hook].name, *function);
+	return true;
 }
 
 CUresult ccr__wrap_cuGetProcAddress(const char *symbol, void **pfn, int version, cuuint64_t flags)
 {
 	const CUresult result = ccr__real.cuGetProcAddress(symbol, pfn, version, flags);
 
-	if (result == CUDA_SUCCESS && pfn)
-		substitute(symbol, pfn, flags);
+	if (result == CUDA_SUCCESS && pfn && !substitute(symbol, pfn, flags))
+		return CUDA_ERROR_NOT_FOUND;
 	return result;
 }
 
@@ -77,7 +100,10 @@ CUresult ccr__wrap_cuGetProcAddress_v2(const char *symbol, void **pfn, int versi
 {
 	const CUresult result = ccr__real.cuGetProcAddress_v2(symbol, pfn, version, flags, status);
 
-	if (result == CUDA_SUCCESS && pfn)
-		substitute(symbol, pfn, flags);
+	if (result == CUDA_SUCCESS && pfn && !substitute(symbol, pfn, flags)) {
+		if (status)
+			*status = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+		return CUDA_ERROR_NOT_FOUND;
+	}
 	return result;
 }

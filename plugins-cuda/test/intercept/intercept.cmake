@@ -45,6 +45,10 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 	ccr_test(intercept_names SOURCES ${here}/names.c LIBS ccr_common
 		ARGS $<TARGET_FILE:intercept_mock> ENV "LD_PRELOAD=${preload}")
 
+	add_library(intercept_versions_driver MODULE ${here}/versions_driver.c)
+	ccr_test(intercept_versions SOURCES ${here}/versions.c ARGS $<TARGET_FILE:intercept_versions_driver>
+		ENV "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT_DEBUG=1")
+
 	if(NOT CCR_SANITIZE)
 		add_test(NAME intercept_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DFILE=$<TARGET_FILE:cuda_intercept>
 			"-DALLOWED=cu[A-Z][A-Za-z0-9_]*|dlsym|dlvsym" "-DUNDEFINED=__cxa_finalize|_r_debug|_dl_debug_addr"
