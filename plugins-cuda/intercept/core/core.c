@@ -13,19 +13,23 @@ struct ccr__core ccr__core;
 static long debug_level;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void write_line(enum ccr_log_level level, const char *line)
+void ccr__core_report(const char *line)
 {
 	char text[1200];
 	int length;
 
-	if ((long)level > debug_level)
-		return;
 	length = snprintf(text, sizeof(text), "criu-cuda-intercept[%d]: %s\n", getpid(), line);
 	if (length >= (int)sizeof(text))
 		length = sizeof(text) - 1;
 	/* One write for each line, so that threads do not mix theirs. */
 	if (length > 0)
 		(void)!write(STDERR_FILENO, text, length);
+}
+
+static void write_line(enum ccr_log_level level, const char *line)
+{
+	if ((long)level <= debug_level)
+		ccr__core_report(line);
 }
 
 static void read_settings(void)

@@ -32,6 +32,9 @@ extern struct ccr__core ccr__core;
 /* Reads the settings once. Any thread may call it. */
 void ccr__core_init(void);
 
+/* Writes a line to the program's stderr, whatever CRIU_CUDA_INTERCEPT_DEBUG says. */
+void ccr__core_report(const char *text);
+
 static inline bool ccr__is_active(void)
 {
 	return atomic_load_explicit(&ccr__core.is_active, memory_order_acquire);

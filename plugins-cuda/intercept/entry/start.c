@@ -2,6 +2,7 @@
 /* The start in a process that has called cuInit, and the reset in a forked child. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "intercept/calls/calls.h"
@@ -36,6 +37,19 @@ static void in_child(void)
 	ccr__captures_reset();
 }
 
+/* Always printed: such a process cannot be dumped with its device memory, and nothing else says so.
+ */
+static void report_failure(int error)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "cannot start the service thread: %s; device memory is left to the driver, and a "
+		 "dump with it may be refused",
+		 strerror(-error));
+	ccr__core_report(text);
+}
+
 /* Called after a successful cuInit in this process: starts the service thread, once. */
 static void activate(void)
 {
@@ -54,9 +68,7 @@ static void activate(void)
 		if (!ret)
 			ret = ccr__service_start();
 		if (ret)
-			ccr_err("cannot start the service thread: %s; device memory is left to the "
-				"driver",
-				strerror(-ret));
+			report_failure(ret);
 		else
 			atomic_store_explicit(&ccr__core.is_active, true, memory_order_release);
 		if (!ret && ccr__core.has_copies)

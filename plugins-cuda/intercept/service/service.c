@@ -6,6 +6,7 @@
  * mailbox while the process was frozen is still there. It calls the driver's
  * functions, never stubs.
  */
+#include "intercept/core/thread.h"
 #include "intercept/service/connection.h"
 #include "intercept/service/service.h"
 #include "intercept/core/mailbox.h"
@@ -127,18 +128,16 @@ int ccr__service_start(void)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
-	pthread_t thread;
 	int ret;
 
-	ret = pthread_attr_init(&attr);
+	ret = -pthread_attr_init(&attr);
 	if (ret)
-		return -ret;
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
+		return ret;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&thread, &attr, service, NULL);
+	ret = ccr__thread_create(&attr, STACK_BYTES, service, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-	return -ret;
+	return ret;
 }

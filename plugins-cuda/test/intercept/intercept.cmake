@@ -50,6 +50,12 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 		ENV "LD_PRELOAD=${preload};CRIU_CUDA_INTERCEPT_DEBUG=1")
 
 	if(NOT CCR_SANITIZE)
+		# Memory of threads: more than a thread's usual stack, and more than we ever make room for.
+		foreach(mib 3 80)
+			ccr_test(intercept_tls_${mib} SOURCES ${here}/tls.c LIBS ccr_common
+				ARGS $<TARGET_FILE:intercept_mock> ENV "LD_PRELOAD=${preload}")
+			target_compile_definitions(test_intercept_tls_${mib} PRIVATE TLS_MIB=${mib})
+		endforeach()
 		add_test(NAME intercept_exports COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DFILE=$<TARGET_FILE:cuda_intercept>
 			"-DALLOWED=cu[A-Z][A-Za-z0-9_]*|dlsym|dlvsym" "-DUNDEFINED=__cxa_finalize|_r_debug|_dl_debug_addr"
 			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
