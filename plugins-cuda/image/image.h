@@ -19,6 +19,11 @@
 #define CCR_IMAGE_ALIGN	   4096u /* alignment of chunks and of a stripe's size */
 #define CCR_IMAGE_NAME_MAX 48	 /* "cuda-<pid>-<stripe>.img.tmp" */
 
+/* Random bytes that all manifests of a dump have in common; see index/index.h. */
+#define CCR_CHECKPOINT_ID_SIZE 16
+/* True for the id in manifests of tools, and of 0.2.0 and before: they belong to no checkpoint. */
+bool ccr_checkpoint_id_is_none(const uint8_t id[CCR_CHECKPOINT_ID_SIZE]);
+
 /* An image that exceeds these limits is considered damaged. */
 #define CCR_IMAGE_MAX_MANIFEST	  (64u << 20)
 #define CCR_IMAGE_MAX_STRIPES	  1024u
@@ -65,6 +70,7 @@ struct ccr_image {
 	int pid;
 	char name[CCR_IMAGE_NAME_MAX];
 	uint8_t id[16];
+	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE]; /* zeroes: it belongs to none */
 	uint64_t created_ns;
 	char tool[32];
 	uint32_t driver_version;
@@ -112,6 +118,12 @@ void ccr_image_stripe_name(char *out, int pid, uint32_t stripe);
 /* The pid in the name of a manifest, or 0 if it is not the name of one. */
 int ccr_image_pid_of_name(const char *name);
 
+/*
+ * Calls `each` with every name in the directory until it returns a value other
+ * than 0, and returns that value, or -errno of reading the directory.
+ */
+int ccr_image_for_each_name(int dirfd, int (*each)(const char *name, void *data), void *data);
+
 struct ccr_image_verify_result {
 	uint64_t chunks, stored_bytes, zero_chunks;
 };
@@ -134,7 +146,8 @@ struct ccr_image_options {
 	uint32_t driver_version;
 	uint32_t protocol;   /* of the interceptor in the process; 0: that of this build */
 	uint64_t chunk_size; /* largest length of a chunk */
-	bool sync;	     /* fsync all files before they are renamed */
+	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE]; /* zeroes: none */
+	bool sync;				    /* fsync all files before they are renamed */
 };
 
 struct ccr_image_writer;

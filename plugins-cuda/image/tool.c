@@ -5,6 +5,7 @@
  * when one is not or there is none, 2 for a usage error.
  */
 #include "image/image.h"
+#include "image/index/index.h"
 #include "image/pages/pages.h"
 
 #include <dirent.h>
@@ -84,6 +85,23 @@ static int verify_pages(int dirfd, int pid, void *data)
 	return 0;
 }
 
+static void note_stray(const char *name)
+{
+	fprintf(stderr, "%s is ignored: another dump to this directory left it\n", name);
+}
+
+/* What is missing, and what belongs to another checkpoint. */
+static int verify_index(int dirfd)
+{
+	const struct ccr_image_verify_result none = {0};
+	struct ccr_index *index;
+	char error[512];
+	const int ret = ccr_index_check(&index, dirfd, note_stray, error, sizeof(error));
+
+	ccr_index_close(index);
+	return ret ? print_result(CCR_INDEX_NAME, 0, ret, &none, error) : 0;
+}
+
 static int by_number(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
@@ -122,6 +140,8 @@ static int verify_directory(const char *path, unsigned int threads)
 		tally.failed += verify_image(dirfd, pids[i], threads) != 0;
 	free(pids);
 	ccr_pages_for_each(dirfd, verify_pages, &tally);
+	if (!tally.failed)
+		tally.failed += verify_index(dirfd) != 0;
 	closedir(dir);
 	if (!nr && !tally.checked)
 		fprintf(stderr, "%s: no GPU image (cuda-<pid>.img)\n", path);

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file image.proto.
  */
 export const file_image: GenFile = /*@__PURE__*/
-  fileDesc("CgtpbWFnZS5wcm90bxIGY2NyLnBiIiQKBkRldmljZRIMCgR1dWlkGAEgASgMEgwKBG5hbWUYAiABKAkiaQoKQWxsb2NhdGlvbhIKCgJpZBgBIAEoBBIPCgdhZGRyZXNzGAIgASgGEgwKBHNpemUYAyABKAQSEQoJcmVxdWVzdGVkGAQgASgEEg4KBmRldmljZRgFIAEoDRINCgVmbGFncxgGIAEoDSJ5CgVDaHVuaxISCgphbGxvY2F0aW9uGAEgASgNEhAKCHBvc2l0aW9uGAIgASgEEg4KBmxlbmd0aBgDIAEoBBIOCgZzdHJpcGUYBCABKA0SDgoGb2Zmc2V0GAUgASgEEgwKBHh4aDMYBiABKAYSDAoEemVybxgHIAEoCCL3AQoITWFuaWZlc3QSCgoCaWQYASABKAwSDwoHY3JlYXRlZBgCIAEoBhIMCgR0b29sGAMgASgJEgsKA3BpZBgEIAEoDRIOCgZkcml2ZXIYBSABKA0SEgoKY2h1bmtfc2l6ZRgGIAEoBBIfCgdkZXZpY2VzGAcgAygLMg4uY2NyLnBiLkRldmljZRInCgthbGxvY2F0aW9ucxgIIAMoCzISLmNjci5wYi5BbGxvY2F0aW9uEh0KBmNodW5rcxgJIAMoCzINLmNjci5wYi5DaHVuaxIUCgxzdHJpcGVfc2l6ZXMYCiADKAQSEAoIcHJvdG9jb2wYCyABKA1iBnByb3RvMw");
+  fileDesc("CgtpbWFnZS5wcm90bxIGY2NyLnBiIiQKBkRldmljZRIMCgR1dWlkGAEgASgMEgwKBG5hbWUYAiABKAkiaQoKQWxsb2NhdGlvbhIKCgJpZBgBIAEoBBIPCgdhZGRyZXNzGAIgASgGEgwKBHNpemUYAyABKAQSEQoJcmVxdWVzdGVkGAQgASgEEg4KBmRldmljZRgFIAEoDRINCgVmbGFncxgGIAEoDSJ5CgVDaHVuaxISCgphbGxvY2F0aW9uGAEgASgNEhAKCHBvc2l0aW9uGAIgASgEEg4KBmxlbmd0aBgDIAEoBBIOCgZzdHJpcGUYBCABKA0SDgoGb2Zmc2V0GAUgASgEEgwKBHh4aDMYBiABKAYSDAoEemVybxgHIAEoCCKLAgoITWFuaWZlc3QSCgoCaWQYASABKAwSDwoHY3JlYXRlZBgCIAEoBhIMCgR0b29sGAMgASgJEgsKA3BpZBgEIAEoDRIOCgZkcml2ZXIYBSABKA0SEgoKY2h1bmtfc2l6ZRgGIAEoBBIfCgdkZXZpY2VzGAcgAygLMg4uY2NyLnBiLkRldmljZRInCgthbGxvY2F0aW9ucxgIIAMoCzISLmNjci5wYi5BbGxvY2F0aW9uEh0KBmNodW5rcxgJIAMoCzINLmNjci5wYi5DaHVuaxIUCgxzdHJpcGVfc2l6ZXMYCiADKAQSEAoIcHJvdG9jb2wYCyABKA0SEgoKY2hlY2twb2ludBgMIAEoDGIGcHJvdG8z");
 
 /**
  * @generated from message ccr.pb.Device
@@ -221,6 +221,13 @@ export type Manifest = Message<"ccr.pb.Manifest"> & {
    * @generated from field: uint32 protocol = 11;
    */
   protocol: number;
+
+  /**
+   * id of the checkpoint, as in cuda.img; absent: it belongs to none
+   *
+   * @generated from field: bytes checkpoint = 12;
+   */
+  checkpoint: Uint8Array;
 };
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pages.proto.
  */
 export const file_pages: GenFile = /*@__PURE__*/
-  fileDesc("CgtwYWdlcy5wcm90bxIGY2NyLnBiIl0KC1BhZ2VNYXBwaW5nEg8KB2FkZHJlc3MYASABKAYSDAoEc2l6ZRgCIAEoBBIOCgZvZmZzZXQYAyABKAQSDwoHZHJpdmVycxgEIAEoCBIOCgZzaGFyZWQYBSABKAgi0gEKDFBhZ2VNYW5pZmVzdBIKCgJpZBgBIAEoDBIPCgdjcmVhdGVkGAIgASgGEgwKBHRvb2wYAyABKAkSCwoDcGlkGAQgASgNEhEKCWRpcmVjdG9yeRgFIAEoCRIMCgRzaXplGAYgASgEEhAKCG1vZGlmaWVkGAcgASgGEg4KBnN0b3JlZBgIIAEoBBISCgpjaHVua19zaXplGAkgASgEEgwKBHh4aDMYCiADKAYSJQoIbWFwcGluZ3MYCyADKAsyEy5jY3IucGIuUGFnZU1hcHBpbmdiBnByb3RvMw");
+  fileDesc("CgtwYWdlcy5wcm90bxIGY2NyLnBiIl0KC1BhZ2VNYXBwaW5nEg8KB2FkZHJlc3MYASABKAYSDAoEc2l6ZRgCIAEoBBIOCgZvZmZzZXQYAyABKAQSDwoHZHJpdmVycxgEIAEoCBIOCgZzaGFyZWQYBSABKAgi5gEKDFBhZ2VNYW5pZmVzdBIKCgJpZBgBIAEoDBIPCgdjcmVhdGVkGAIgASgGEgwKBHRvb2wYAyABKAkSCwoDcGlkGAQgASgNEhEKCWRpcmVjdG9yeRgFIAEoCRIMCgRzaXplGAYgASgEEhAKCG1vZGlmaWVkGAcgASgGEg4KBnN0b3JlZBgIIAEoBBISCgpjaHVua19zaXplGAkgASgEEgwKBHh4aDMYCiADKAYSJQoIbWFwcGluZ3MYCyADKAsyEy5jY3IucGIuUGFnZU1hcHBpbmcSEgoKY2hlY2twb2ludBgNIAEoDGIGcHJvdG8z");
 
 /**
  * @generated from message ccr.pb.PageMapping
@@ -135,6 +135,13 @@ export type PageManifest = Message<"ccr.pb.PageManifest"> & {
    * @generated from field: repeated ccr.pb.PageMapping mappings = 11;
    */
   mappings: PageMapping[];
+
+  /**
+   * id of the checkpoint, as in cuda.img; absent in images of 0.2.0
+   *
+   * @generated from field: bytes checkpoint = 13;
+   */
+  checkpoint: Uint8Array;
 };
 
 /**

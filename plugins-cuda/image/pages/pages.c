@@ -64,6 +64,9 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 		rows[i]->shared = pages->mappings[i].is_shared;
 	}
 	pb.id = (ProtobufCBinaryData){sizeof(pages->id), (uint8_t *)pages->id};
+	if (!ccr_checkpoint_id_is_none(pages->checkpoint))
+		pb.checkpoint = (ProtobufCBinaryData){sizeof(pages->checkpoint),
+						      (uint8_t *)pages->checkpoint};
 	pb.created = pages->created_ns;
 	pb.tool = (char *)pages->tool;
 	pb.pid = pages->pid;
@@ -134,6 +137,11 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 		return wrong(pages, error, error_size, "the length of id", pb->id.len);
 	if ((int)pb->pid != pages->pid)
 		return wrong(pages, error, error_size, "pid", pb->pid);
+	if (pb->checkpoint.len && pb->checkpoint.len != sizeof(pages->checkpoint))
+		return wrong(pages, error, error_size, "the length of checkpoint",
+			     pb->checkpoint.len);
+	if (pb->checkpoint.len)
+		memcpy(pages->checkpoint, pb->checkpoint.data, sizeof(pages->checkpoint));
 	memcpy(pages->id, pb->id.data, sizeof(pages->id));
 	ccr_pages_name(pages);
 	pages->created_ns = pb->created;

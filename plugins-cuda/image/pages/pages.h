@@ -31,8 +31,9 @@ struct ccr_pages_mapping {
 struct ccr_pages {
 	int pid;
 	uint8_t id[8];
-	char name[CCR_IMAGE_NAME_MAX]; /* of the manifest */
-	char file[CCR_IMAGE_NAME_MAX]; /* of the page file */
+	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE]; /* zeroes: an image of 0.2.0 */
+	char name[CCR_IMAGE_NAME_MAX];		    /* of the manifest */
+	char file[CCR_IMAGE_NAME_MAX];		    /* of the page file */
 	char tool[32];
 	char directory[PATH_MAX];
 	bool sync; /* fsync the manifest when it is written; not in the file */

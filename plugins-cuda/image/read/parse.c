@@ -21,6 +21,15 @@ static const struct ccr__wire_limit limits[] = {
 	{"stripe_sizes", CCR_IMAGE_MAX_STRIPES},
 };
 
+static int check_id(const char *field, const ProtobufCBinaryData *id, const char *name, char *error,
+		    size_t error_size)
+{
+	return id->len == 16
+		       ? 0
+		       : ccr__image_error(-EINVAL, error, error_size,
+					  "%s: %s has %zu bytes, not 16", name, field, id->len);
+}
+
 static int copy_devices(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *error,
 			size_t error_size)
 {
@@ -75,6 +84,8 @@ static int convert(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *e
 	int ret;
 
 	memcpy(image->id, pb->id.data, sizeof(image->id));
+	if (pb->checkpoint.len)
+		memcpy(image->checkpoint, pb->checkpoint.data, sizeof(image->checkpoint));
 	image->pid = pb->pid;
 	image->created_ns = pb->created;
 	image->driver_version = pb->driver;
@@ -125,11 +136,11 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
 		return ccr__image_error(-EINVAL, error, error_size,
 					"%s: message: not the protobuf message of a manifest",
 					name);
-	if (pb->id.len != sizeof(image->id)) {
-		ret = ccr__image_error(-EINVAL, error, error_size, "%s: id has %zu bytes, not 16",
-				       name, pb->id.len);
+	ret = check_id("id", &pb->id, name, error, error_size);
+	if (!ret && pb->checkpoint.len)
+		ret = check_id("checkpoint", &pb->checkpoint, name, error, error_size);
+	if (ret)
 		goto out_free;
-	}
 	ret = -ENOMEM;
 	image = calloc(1, sizeof(*image));
 	if (!image) {

@@ -102,6 +102,10 @@ static void fill(Ccr__Pb__Manifest *pb, struct rows *rows, const struct ccr_imag
 	pb->id.data = (uint8_t *)image->id;
 	pb->id.len = sizeof(image->id);
 	pb->created = image->created_ns;
+	if (!ccr_checkpoint_id_is_none(image->checkpoint)) {
+		pb->checkpoint.data = (uint8_t *)image->checkpoint;
+		pb->checkpoint.len = sizeof(image->checkpoint);
+	}
 	pb->tool = (char *)image->tool;
 	pb->pid = image->pid;
 	pb->driver = image->driver_version;

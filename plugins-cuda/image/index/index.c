@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "image/index/index.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "image/format/format.h"
+#include "image/read/read.h"
+#include "image/read/wire.h"
+#include "index.pb-c.h"
+
+int ccr_index_add(struct ccr_index *index, const struct ccr_index_member *member)
+{
+	struct ccr_index_member *members;
+	size_t place = index->nr_members;
+
+	members = realloc(index->members, (index->nr_members + 1) * sizeof(*members));
+	if (!members)
+		return -ENOMEM;
+	index->members = members;
+	while (place && members[place - 1].pid > member->pid)
+		place--;
+	memmove(&members[place + 1], &members[place],
+		(index->nr_members - place) * sizeof(*members));
+	members[place] = *member;
+	index->nr_members++;
+	return 0;
+}
+
+int ccr_index_write(const struct ccr_index *index, int dirfd, bool sync, char *error,
+		    size_t error_size)
+{
+	Ccr__Pb__IndexMember *members = calloc(index->nr_members + 1, sizeof(*members));
+	Ccr__Pb__IndexMember **rows = calloc(index->nr_members + 1, sizeof(*rows));
+	Ccr__Pb__Index pb = CCR__PB__INDEX__INIT;
+	struct timespec now;
+	void *data = NULL;
+	int ret = -ENOMEM;
+	size_t size;
+
+	if (!members || !rows)
+		goto out;
+	for (size_t i = 0; i < index->nr_members; i++) {
+		rows[i] = &members[i];
+		ccr__pb__index_member__init(rows[i]);
+		rows[i]->pid = index->members[i].pid;
+		rows[i]->gpu = index->members[i].has_gpu;
+		rows[i]->host = index->members[i].has_host;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	pb.id = (ProtobufCBinaryData){sizeof(index->id), (uint8_t *)index->id};
+	pb.created = now.tv_sec * 1000000000ull + now.tv_nsec;
+	pb.tool = CCR_VERSION;
+	pb.n_members = index->nr_members;
+	pb.members = rows;
+	ret = ccr__image_pack_message(&pb.base, CCR_INDEX_MAGIC, &data, &size);
+	if (!ret)
+		ret = ccr__image_write_manifest(dirfd, CCR_INDEX_NAME, data, size, sync);
+out:
+	free(data);
+	free(members);
+	free(rows);
+	return ret ? ccr__image_error(ret, error, error_size, CCR_INDEX_NAME ": %s", strerror(-ret))
+		   : 0;
+}
+
+static int wrong(char *error, size_t error_size, const char *field, uint64_t value)
+{
+	return ccr__image_error(-EINVAL, error, error_size, CCR_INDEX_NAME ": %s is %llu", field,
+				(unsigned long long)value);
+}
+
+static int convert(struct ccr_index *index, const Ccr__Pb__Index *pb, char *error,
+		   size_t error_size)
+{
+	int last = 0;
+
+	if (pb->id.len != sizeof(index->id))
+		return wrong(error, error_size, "the length of id", pb->id.len);
+	memcpy(index->id, pb->id.data, sizeof(index->id));
+	index->members = calloc(pb->n_members + 1, sizeof(*index->members));
+	if (!index->members)
+		return ccr__image_error(-ENOMEM, error, error_size,
+					CCR_INDEX_NAME ": out of memory");
+	for (size_t i = 0; i < pb->n_members; i++) {
+		const Ccr__Pb__IndexMember *from = pb->members[i];
+
+		if (from->pid > INT_MAX || (int)from->pid <= last)
+			return wrong(error, error_size, "the pid of a member", from->pid);
+		last = from->pid;
+		index->members[index->nr_members++] =
+			(struct ccr_index_member){from->pid, from->gpu, from->host};
+	}
+	return 0;
+}
+
+int ccr_index_open(struct ccr_index **out, int dirfd, char *error, size_t error_size)
+{
+	static const struct ccr__wire_limit limits[] = {{"members", CCR_INDEX_MAX_MEMBERS}};
+	struct ccr_index *index = calloc(1, sizeof(*index));
+	Ccr__Pb__Index *pb = NULL;
+	const uint8_t *message;
+	void *data = NULL;
+	size_t size;
+	int ret;
+
+	if (!index)
+		return ccr__image_error(-ENOMEM, error, error_size, "out of memory");
+	ret = ccr__image_read_manifest(dirfd, CCR_INDEX_NAME, &data, &size, error, error_size);
+	if (ret) {
+		data = NULL;
+		goto out;
+	}
+	ret = ccr__image_check_head(data, size, CCR_INDEX_MAGIC, CCR_INDEX_NAME, error, error_size);
+	if (ret)
+		goto out;
+	message = (const uint8_t *)data + sizeof(struct ccr_image_head);
+	size -= sizeof(struct ccr_image_head);
+	ret = ccr__image_check_wire(&ccr__pb__index__descriptor, message, size, limits, 1,
+				    CCR_INDEX_NAME, error, error_size);
+	if (ret)
+		goto out;
+	pb = ccr__pb__index__unpack(NULL, size, message);
+	ret = pb ? convert(index, pb, error, error_size)
+		 : ccr__image_error(-EINVAL, error, error_size,
+				    CCR_INDEX_NAME ": message: not the protobuf message of an "
+						   "index");
+out:
+	if (pb)
+		ccr__pb__index__free_unpacked(pb, NULL);
+	free(data);
+	if (ret)
+		ccr_index_close(index);
+	else
+		*out = index;
+	return ret;
+}
+
+void ccr_index_close(struct ccr_index *index)
+{
+	if (!index)
+		return;
+	free(index->members);
+	free(index);
+}
+
+const struct ccr_index_member *ccr_index_find(const struct ccr_index *index, int pid)
+{
+	for (size_t i = 0; i < index->nr_members; i++)
+		if (index->members[i].pid == pid)
+			return &index->members[i];
+	return NULL;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which files of an images directory belong together. All manifests of a dump
+ * carry its checkpoint id, and `cuda.img`, the index, has the id and lists the
+ * processes. So files that an earlier dump left in the directory are not taken
+ * for those of a later one, and a missing file has a name. Functions return 0,
+ * or -errno with a sentence in `error` that names the file. Reentrant.
+ */
+#ifndef CCR_IMAGE_INDEX_H
+#define CCR_IMAGE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "image/image.h"
+
+#define CCR_INDEX_MAGIC	      "CCRINDEX"
+#define CCR_INDEX_NAME	      "cuda.img"
+#define CCR_INDEX_MAX_MEMBERS 65536u
+
+struct ccr_index_member {
+	int pid; /* as in the names of the files */
+	bool has_gpu, has_host;
+};
+
+struct ccr_index {
+	uint8_t id[CCR_CHECKPOINT_ID_SIZE];
+	size_t nr_members;
+	struct ccr_index_member *members; /* sorted by pid */
+};
+
+/* Adds what the process has. Returns 0 or -ENOMEM. */
+int ccr_index_add(struct ccr_index *index, const struct ccr_index_member *member);
+/* Replaces the index of the directory; on failure, the earlier one stays or there is none. */
+int ccr_index_write(const struct ccr_index *index, int dirfd, bool sync, char *error,
+		    size_t error_size);
+/* Reads it. Returns -ENOENT when there is none. Free it with ccr_index_close. */
+int ccr_index_open(struct ccr_index **out, int dirfd, char *error, size_t error_size);
+void ccr_index_close(struct ccr_index *index); /* NULL is fine */
+/* What the index says about the process; NULL: nothing of it belongs to the checkpoint. */
+const struct ccr_index_member *ccr_index_find(const struct ccr_index *index, int pid);
+
+/*
+ * Before a restore: every file that the index lists is there, with its id, and
+ * can be restored by this version. `*out` is the index, or NULL for a directory
+ * without one, in which all files belong to the checkpoint. Calls `stray` for
+ * each manifest of another checkpoint, which is to be ignored. Returns -ENODATA:
+ * a file is missing; -EINVAL: it has another id; or the result of
+ * ccr_image_open and ccr_pages_open.
+ */
+int ccr_index_check(struct ccr_index **out, int dirfd, void (*stray)(const char *name), char *error,
+		    size_t error_size);
+
+/*
+ * After a dump that failed: removes the files with its id, and files that no
+ * reader opens: those with temporary names, and those that no manifest names.
+ */
+void ccr_index_remove_checkpoint(int dirfd, const uint8_t id[CCR_CHECKPOINT_ID_SIZE]);
+/* True when the directory has an index, or a manifest of a GPU image or of host memory. */
+bool ccr_index_is_needed(int dirfd);
+
+#endif
