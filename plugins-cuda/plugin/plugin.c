@@ -2,6 +2,7 @@
 /* The plugin as CRIU sees it: the descriptor, the stages, and the hooks with their timing. */
 #include "plugin/task/task.h"
 #include "plugin/task/driver_call.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/task/preinit.h"
 #include "plugin/task/watcher_link.h"
 #include "plugin/plugin.h"
@@ -125,6 +126,9 @@ static int plugin_init(int stage)
 		return ret;
 	ccr_info("version %s, variant %s, driver %s (API %d)", CCR_VERSION, CCR_VARIANT,
 		 p->driver.path, p->driver.version);
+	ret = ccr__files_begin(stage);
+	if (ret)
+		return ret;
 	if (set_compel_interrupt_only_mode)
 		set_compel_interrupt_only_mode();
 	if (stage == STAGE_RESTORE)
@@ -143,6 +147,8 @@ static void plugin_exit(int stage, int ret)
 
 	if (!p->enabled)
 		return;
+	if (stage == STAGE_DUMP && !ret)
+		ccr__files_complete();
 	if (stage == STAGE_DUMP)
 		ccr__dump_finish(ret);
 	else if (!p->tasks && !ret)
@@ -178,9 +184,18 @@ static int pause_devices(int pid)
 	return timed(ccr__pause_devices, pid);
 }
 
+/* CRIU calls it for every process of the tree, and ours may have saved host memory of any. */
+static int checkpoint_and_list(int pid)
+{
+	const int ret = ccr__checkpoint_devices(pid);
+	const int listed = ret && ret != -ENOTSUP ? 0 : ccr__files_saved(pid);
+
+	return listed ? listed : ret;
+}
+
 static int checkpoint_devices(int pid)
 {
-	return timed(ccr__checkpoint_devices, pid);
+	return timed(checkpoint_and_list, pid);
 }
 
 static int resume_devices_late(int pid)

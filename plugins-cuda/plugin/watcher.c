@@ -11,6 +11,7 @@
  * memory, although criu may stay as the parent of what it restored.
  */
 #include "plugin/task/task.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/plugin.h"
 
@@ -237,6 +238,8 @@ static void watch(int stage, int fd)
 	receive(stage, fd);
 	undo_all(stage);
 	ccr__memory_finish(stage, watched, nr_watched);
+	if (stage == STAGE_DUMP)
+		ccr__files_remove();
 	_exit(0);
 }
 

@@ -47,6 +47,11 @@ export class ParallelMachine extends Machine {
     return readdirSync(imagesDir).filter((name) => /^cuda-\d+\.img$/.test(name));
   }
 
+  /** All files that are not CRIU's: the index, manifests, stripes, page files, and those with temporary names. */
+  ownFiles(imagesDir = this.imagesDir): string[] {
+    return readdirSync(imagesDir).filter((name) => name.startsWith('cuda'));
+  }
+
   /** Every pool and watcher of these runs has ended, and no socket of an operation is left. */
   async expectNothingLeft(): Promise<void> {
     const ours = (): number[] =>

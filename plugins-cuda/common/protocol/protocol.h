@@ -176,6 +176,7 @@ struct ccr_message {
 			uint32_t hold;	/* OP_COMMIT: keep the memory for the next restore */
 			uint32_t again; /* another pool, which died, may have done it already */
 			uint32_t sync;	/* OP_DUMP: enum ccr_sync */
+			uint8_t checkpoint[16];	   /* OP_DUMP: its id, for the manifest */
 			struct ccr_device_map map; /* OP_RESTORE */
 		} op;
 		struct {

@@ -62,7 +62,4 @@ void ccr__memory_poll(void);
  */
 void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr);
 
-/* True when the images directory holds a GPU image (cuda-<pid>.img). */
-bool ccr__gpu_images_in(int dir_fd);
-
 #endif

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "plugin/task/checkpoint_files.h"
+
 int ccr__memory_evict(struct task *task)
 {
 	return 0;
@@ -25,7 +27,7 @@ void ccr__memory_commit(const struct task *task)
 
 int ccr__memory_load_begin(void)
 {
-	if (!ccr__gpu_images_in(criu_get_image_dir()))
+	if (!ccr__files_have_gpu_images())
 		return 0;
 	ccr_err("this variant cannot load the GPU memory in cuda-<pid>.img; install variant "
 		"parallel or full");

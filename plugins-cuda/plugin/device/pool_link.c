@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "plugin/device/fetch.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/task/state.h"
 #include "common/protocol/message.h"
 #include "common/run_dir.h"
@@ -201,6 +202,7 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	message.op.attach_mode = s->handover;
 	message.op.hold = s->hold;
 	message.op.again = ccr__pool_link.is_replaced;
+	memcpy(message.op.checkpoint, ccr__files_id(), sizeof(message.op.checkpoint));
 	message.op.map = p->device_map;
 	ret = ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
 	if (pidfd >= 0)

@@ -7,12 +7,12 @@
 #include "plugin/device/device.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "plugin/task/service_thread.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"
@@ -159,15 +159,6 @@ void ccr__memory_commit(const struct task *task)
 
 /* ---- restore ---- */
 
-static bool has_gpu_image(pid_t image_pid)
-{
-	char name[32];
-	struct stat st;
-
-	snprintf(name, sizeof(name), "cuda-%d.img", image_pid);
-	return !fstatat(ccr__pool_link.images_dir, name, &st, 0);
-}
-
 int ccr__memory_request_load(void)
 {
 	struct ccr_message reply;
@@ -186,7 +177,7 @@ int ccr__memory_load_begin(void)
 	int ret;
 
 	ccr__pool_link.images_dir = criu_get_image_dir();
-	if (!ccr__gpu_images_in(ccr__pool_link.images_dir))
+	if (!ccr__files_have_gpu_images())
 		return 0;
 	ccr__begin(STAGE_RESTORE);
 	ret = ccr__pool_connect();
@@ -235,7 +226,7 @@ int ccr__memory_attach(struct task *task)
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;
-	if (!has_gpu_image(task->image_pid))
+	if (!ccr__files_have_gpu(task->image_pid))
 		return 0;
 	task->service_tid = ccr__service_thread(task->pid);
 	if (task->service_tid <= 0) {

@@ -9,6 +9,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/task/service_thread.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/host/host.h"
 #include "plugin/host/readahead.h"
 #include "plugin/host/remap/remap.h"
@@ -40,6 +41,8 @@ int ccr__host_memory_restore(pid_t pid)
 	char error[512];
 	int ret;
 
+	if (image_pid > 0 && !ccr__files_have_host(image_pid))
+		return 0;
 	ret = image_pid < 0 ? image_pid
 			    : ccr_pages_open(&pages, criu_get_image_dir(), image_pid, error,
 					     sizeof(error));
@@ -95,6 +98,8 @@ static int check_one(int dirfd, int pid, void *data)
 	char error[PATH_MAX + 512];
 	int ret;
 
+	if (!ccr__files_have_host(pid))
+		return 0;
 	ret = ccr_pages_open(&pages, dirfd, pid, error, sizeof(error));
 	if (!ret) {
 		ret = ccr_pages_check(pages, dirfd, error, sizeof(error));

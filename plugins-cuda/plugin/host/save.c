@@ -19,8 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/sync.h"
 #include "image/pages/pages.h"
 #include "plugin/task/service_thread.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/host/populate.h"
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/state.h"
@@ -110,7 +112,10 @@ static int write_page_file(struct ccr_pages *pages, const struct remap_plan *pla
 	/* Set the modification time now, or the writes through the mapping change it later. */
 	if (!ret && (futimens(fd, NULL) || fstat(fd, &st)))
 		ret = -errno;
-	close(fd);
+	if (!ret && pages->sync && fsync(fd))
+		ret = -errno;
+	if (close(fd) && !ret)
+		ret = -errno;
 	if (!ret)
 		pages->modified_ns = st.st_mtim.tv_sec * 1000000000ull + st.st_mtim.tv_nsec;
 	return ret;
@@ -153,6 +158,8 @@ static struct ccr_pages *describe(const struct remap_plan *plan, const struct pa
 		 dir->is_foreign ? "" : dir->path);
 	snprintf(pages->tool, sizeof(pages->tool), "%s", CCR_VERSION);
 	clock_gettime(CLOCK_REALTIME, &now);
+	memcpy(pages->checkpoint, ccr__files_id(), sizeof(pages->checkpoint));
+	pages->sync = ccr_sync_wanted(ccr__plugin.settings.sync, dir->dirfd);
 	pages->created_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
 	if (!pages->xxh3 || !pages->mappings ||
 	    getrandom(pages->id, sizeof(pages->id), 0) != sizeof(pages->id)) {

@@ -5,10 +5,10 @@
 #include "pool/images/engine.h"
 
 /*
- * Lists the pids with a GPU image in the directory; the caller frees `*pids`.
- * Returns 0 or -errno.
+ * Lists the pids with a GPU image in the checkpoint of the directory; the caller
+ * frees `*pids`. Returns 0, or -errno, then with a sentence in `error` or none.
  */
-int load_list_images(int images_dir, pid_t **pids, size_t *nr);
+int load_list_images(int images_dir, pid_t **pids, size_t *nr, char *error, size_t size);
 
 /* A GPU image that is loading or loaded. Dropping the last reference frees its memory. */
 struct load {

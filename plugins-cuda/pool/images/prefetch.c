@@ -93,7 +93,7 @@ int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)
 	int ret;
 
 	*error = '\0';
-	ret = images_dir < 0 ? -errno : load_list_images(images_dir, &pids, &nr);
+	ret = images_dir < 0 ? -errno : load_list_images(images_dir, &pids, &nr, error, size);
 	if (!ret && !nr) {
 		ret = -ENOENT;
 		snprintf(error, size, "%s holds no GPU image (cuda-<pid>.img)", dir);

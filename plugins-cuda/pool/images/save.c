@@ -76,7 +76,7 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		       struct cuda_parallel_range *ranges)
 {
 	const struct cuda_parallel_config config = engine_config(engine, &save->options);
-	const struct ccr_image_options image_options = {
+	struct ccr_image_options image_options = {
 		.nr_writers = config.streams,
 		.driver_version = pool.driver.version,
 		.protocol = save->options.protocol,
@@ -86,6 +86,8 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 	struct ccr_image_writer *writer = NULL;
 	int ret;
 
+	memcpy(image_options.checkpoint, save->options.checkpoint,
+	       sizeof(image_options.checkpoint));
 	ret = ccr_image_writer_begin(&writer, save->images_dir, save->image_pid, &image_options,
 				     save->error, sizeof(save->error));
 	if (ret)

@@ -167,13 +167,15 @@ static void end_save(struct op_process *process)
 static int take_over(struct op_process *process, int connection, const struct ccr_message *request,
 		     char *error, size_t size)
 {
-	const struct copy_options options = {.streams = request->op.streams,
-					     .chunk_mb = request->op.chunk_mb,
-					     .verify = request->op.verify,
-					     .io = request->op.io,
-					     .sync = request->op.sync,
-					     .protocol = process->protocol};
+	struct copy_options options = {.streams = request->op.streams,
+				       .chunk_mb = request->op.chunk_mb,
+				       .verify = request->op.verify,
+				       .io = request->op.io,
+				       .sync = request->op.sync,
+				       .protocol = process->protocol};
 	const uint32_t operation = process->number;
+
+	memcpy(options.checkpoint, request->op.checkpoint, sizeof(options.checkpoint));
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 

@@ -151,7 +151,9 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 	char text[256] = "";
 	pid_t *pids = NULL;
 	size_t nr = 0;
-	int ret = s->images_dir < 0 ? -EBADF : load_list_images(s->images_dir, &pids, &nr);
+	int ret = s->images_dir < 0
+			  ? -EBADF
+			  : load_list_images(s->images_dir, &pids, &nr, text, sizeof(text));
 
 	for (size_t i = 0; !ret && i < nr; i++)
 		ret = want(s, request->op.criu, pids[i], &options, &summary, text, sizeof(text));

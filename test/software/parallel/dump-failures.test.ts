@@ -62,7 +62,7 @@ describe('the pool', () => {
     await start();
     await failingDump({ env: { SOFTCUDA_FAIL: `${call}:kill` } });
     await expectRunningAsBefore();
-    expect(machine.manifests()).toEqual([]);
+    expect(machine.ownFiles()).toEqual([]);
     await expectNextDumpWorks();
   });
 
@@ -71,7 +71,7 @@ describe('the pool', () => {
     const dumped = await failingDump({ env: { SOFTCUDA_FAIL: `${call}:999` } });
     expect(errorsIn(dumped.log)).toMatch(/cuda-poold: .*(CUDA|driver|import|cannot map|GPU)/);
     await expectRunningAsBefore();
-    expect(machine.manifests()).toEqual([]);
+    expect(machine.ownFiles()).toEqual([]);
     await expectNextDumpWorks();
   });
 
@@ -91,6 +91,7 @@ describe('criu', () => {
     await start();
     await failingDump({ env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:kill` } });
     await expectRunningAsBefore();
+    expect(machine.ownFiles()).toEqual([]);
     await expectNextDumpWorks();
   });
 
@@ -228,8 +229,8 @@ describe('the image store', () => {
     try {
       const dumped = await failingDump({ imagesDir });
       expect(errorsIn(dumped.log)).toMatch(/cuda-poold: .*cuda-\d+-\d+\.img.*No space left on device/);
-      expect(machine.manifests(imagesDir)).toEqual([]);
       await expectRunningAsBefore();
+      expect(machine.ownFiles(imagesDir)).toEqual([]);
     } finally {
       await execResult('umount', ['-l', imagesDir]);
     }
@@ -246,8 +247,8 @@ describe('the image store', () => {
       env: { LD_PRELOAD: testTool('fail-io.so'), CCR_FAIL_IO: rule, CRIU_CUDA_SYNC: '1' },
     });
     expect(errorsIn(dumped.log)).toMatch(/cuda-poold: .*cuda-\d+-\d+\.img.*Input\/output error/);
-    expect(machine.manifests()).toEqual([]);
     await expectRunningAsBefore();
+    expect(machine.ownFiles()).toEqual([]);
     await expectNextDumpWorks();
   });
 });

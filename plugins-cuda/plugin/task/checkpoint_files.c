@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "plugin/task/checkpoint_files.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/sync.h"
+#include "image/index/index.h"
+#include "image/pages/pages.h"
+#include "plugin/task/proc_status.h"
+#include "plugin/task/state.h"
+#include "plugin/task/task.h"
+
+/* The dump's index as far as it is written. */
+static struct ccr_index written;
+/* In memory that criu and its watcher share, so that the watcher knows it when criu is gone. */
+static atomic_bool *is_complete;
+/* The index of the checkpoint to restore; NULL: there is none, and all files belong to it. */
+static struct ccr_index *to_restore;
+
+static void ignore(const char *name)
+{
+	ccr_warn("%s is ignored: another dump to this directory left it", name);
+}
+
+static int choose_id(void)
+{
+	void *shared = mmap(NULL, sizeof(*is_complete), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED ||
+	    getrandom(written.id, sizeof(written.id), 0) != sizeof(written.id)) {
+		ccr_err("cannot choose an id for the checkpoint: %s", strerror(errno));
+		return -EAGAIN;
+	}
+	is_complete = shared;
+	return 0;
+}
+
+int ccr__files_begin(int stage)
+{
+	char error[512];
+	int ret;
+
+	if (stage == STAGE_DUMP)
+		return choose_id();
+	ret = ccr_index_check(&to_restore, criu_get_image_dir(), ignore, error, sizeof(error));
+	if (ret)
+		ccr_err("%s", error);
+	return ret;
+}
+
+const uint8_t *ccr__files_id(void)
+{
+	return written.id;
+}
+
+/* The pid in CRIU's images: in the innermost PID namespace of the process. */
+static pid_t image_pid_of(pid_t pid)
+{
+	const char *last;
+	char pids[256];
+	const int ret = ccr__proc_status(pid, "NSpid", pids, sizeof(pids));
+
+	if (ret)
+		return ret;
+	last = strrchr(pids, '\t');
+	return last ? strtol(last, NULL, 10) : -EINVAL;
+}
+
+static bool has_host_memory(int dirfd, pid_t image_pid)
+{
+	struct ccr_pages *pages;
+	char error[512];
+	bool is_ours;
+
+	if (ccr_pages_open(&pages, dirfd, image_pid, error, sizeof(error)))
+		return false;
+	is_ours = !memcmp(pages->checkpoint, written.id, sizeof(written.id));
+	ccr_pages_close(pages);
+	return is_ours;
+}
+
+int ccr__files_saved(pid_t pid)
+{
+	const struct task *task = ccr__task_find(pid);
+	const int dirfd = criu_get_image_dir();
+	struct ccr_index_member member = {.pid = image_pid_of(pid)};
+	char error[512];
+	int ret;
+
+	if (!ccr__plugin.tasks)
+		return 0;
+	if (member.pid < 0) {
+		ccr_err("cannot read the pid of %d in its namespace: %s", pid,
+			strerror(-member.pid));
+		return member.pid;
+	}
+	member.has_gpu = task && task->operation;
+	member.has_host = has_host_memory(dirfd, member.pid);
+	/* Without files of ours, an index is only needed where others would be taken for them. */
+	if (!member.has_gpu && !member.has_host && !written.nr_members &&
+	    !ccr_index_is_needed(dirfd))
+		return 0;
+	ret = ccr_index_add(&written, &member);
+	if (ret) {
+		ccr_err("cannot list %d in the index: %s", pid, strerror(-ret));
+		return ret;
+	}
+	ret = ccr_index_write(&written, dirfd, ccr_sync_wanted(ccr__plugin.settings.sync, dirfd),
+			      error, sizeof(error));
+	if (ret)
+		ccr_err("%s", error);
+	return ret;
+}
+
+void ccr__files_complete(void)
+{
+	if (is_complete)
+		atomic_store(is_complete, true);
+}
+
+void ccr__files_remove(void)
+{
+	if (is_complete && !atomic_load(is_complete))
+		ccr_index_remove_checkpoint(criu_get_image_dir(), written.id);
+}
+
+/* What the index says about the process. Without an index, what the directory has. */
+static struct ccr_index_member member_of(pid_t image_pid)
+{
+	struct ccr_index_member member = {.pid = image_pid};
+	const struct ccr_index_member *listed;
+	const int dirfd = criu_get_image_dir();
+	char name[CCR_IMAGE_NAME_MAX];
+
+	if (to_restore) {
+		listed = ccr_index_find(to_restore, image_pid);
+		return listed ? *listed : member;
+	}
+	ccr_image_manifest_name(name, image_pid);
+	member.has_gpu = !faccessat(dirfd, name, F_OK, 0);
+	snprintf(name, sizeof(name), "cuda-host-%d.img", image_pid);
+	member.has_host = !faccessat(dirfd, name, F_OK, 0);
+	return member;
+}
+
+bool ccr__files_have_gpu(pid_t image_pid)
+{
+	return member_of(image_pid).has_gpu;
+}
+
+bool ccr__files_have_host(pid_t image_pid)
+{
+	return member_of(image_pid).has_host;
+}
+
+static int is_gpu_image(const char *name, void *unused)
+{
+	return ccr_image_pid_of_name(name);
+}
+
+bool ccr__files_have_gpu_images(void)
+{
+	if (!to_restore)
+		return ccr_image_for_each_name(criu_get_image_dir(), is_gpu_image, NULL) > 0;
+	for (size_t i = 0; i < to_restore->nr_members; i++)
+		if (to_restore->members[i].has_gpu)
+			return true;
+	return false;
+}
