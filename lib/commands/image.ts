@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
 import {
+  checkpointRefusal,
   GpuImageError,
+  isStray,
+  missingFiles,
   protocolRefusal,
+  readCheckpointIndex,
   readGpuImages,
   readPageImages,
   verifyGpuImages,
+  type CheckpointIndex,
   type GpuImage,
   type PageImage,
 } from '../images/index.ts';
@@ -21,13 +26,38 @@ interface ShowOptions {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, next) => total + next, 0);
 
-function summary(image: GpuImage) {
+/** Whether a restore takes an image from its directory: ignored, refused with a reason, or neither. */
+interface Standing {
+  stray: boolean;
+  refusal: string | null;
+}
+
+function standingOf(image: GpuImage, index: CheckpointIndex | undefined): Standing {
+  const { name, manifest } = image;
+  const described = { ...manifest, name, kind: 'gpu' } as const;
+  const stray = isStray(index, described);
+  const refusal = protocolRefusal(manifest, name) ?? checkpointRefusal(index, described);
+  return { stray, refusal: stray ? null : (refusal ?? null) };
+}
+
+function standingOfPages(image: PageImage, index: CheckpointIndex | undefined): Standing {
+  const described = { ...image, kind: 'host' } as const;
+  const stray = isStray(index, described);
+  return { stray, refusal: stray ? null : (checkpointRefusal(index, described) ?? null) };
+}
+
+function standingText({ stray, refusal }: Standing): string[] {
+  if (stray) return ['  ignored: another dump to this directory left it'];
+  return refusal === null ? [] : [`  cannot be restored: ${refusal}`];
+}
+
+function summary(image: GpuImage, index: CheckpointIndex | undefined) {
   const { chunks, allocations, created, ...rest } = image.manifest;
   const zero = chunks.filter((chunk) => chunk.zero);
   return {
     name: image.name,
     ...rest,
-    refusal: protocolRefusal(image.manifest, image.name) ?? null,
+    ...standingOf(image, index),
     created: created.toISOString(),
     bytes: sum(allocations.map((entry) => entry.size)),
     storedBytes: sum(image.stripes.map((stripe) => stripe.size)),
@@ -39,10 +69,14 @@ function summary(image: GpuImage) {
   };
 }
 
-function asJson(image: GpuImage, options: ShowOptions): Record<string, unknown> {
+function asJson(
+  image: GpuImage,
+  index: CheckpointIndex | undefined,
+  options: ShowOptions,
+): Record<string, unknown> {
   const { allocations, chunks } = image.manifest;
   return {
-    ...summary(image),
+    ...summary(image, index),
     ...(options.allocations === true ? { allocations } : {}),
     ...(options.chunks === true ? { chunks } : {}),
   };
@@ -52,12 +86,12 @@ function driverText(version: number): string {
   return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
 }
 
-function asText(image: GpuImage, options: ShowOptions): string {
-  const facts = summary(image);
+function asText(image: GpuImage, index: CheckpointIndex | undefined, options: ShowOptions): string {
+  const facts = summary(image, index);
   const lines = [
     `${facts.name}  pid ${facts.pid}, id ${facts.id}`,
     `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${driverText(facts.driver)}, protocol ${facts.protocol}`,
-    ...(facts.refusal === null ? [] : [`  cannot be restored: ${facts.refusal}`]),
+    ...standingText(facts),
     `  ${facts.nrAllocations} allocations, ${formatBytes(facts.bytes)}: ${formatBytes(facts.storedBytes)} stored, ` +
       `${formatBytes(facts.zeroBytes)} zero`,
     `  ${facts.nrChunks} chunks of at most ${formatBytes(facts.chunkSize)}, ${facts.nrZeroChunks} zero`,
@@ -88,21 +122,27 @@ function asText(image: GpuImage, options: ShowOptions): string {
   return lines.join('\n');
 }
 
-function pagesAsJson(image: PageImage, options: ShowOptions): Record<string, unknown> {
+function pagesAsJson(
+  image: PageImage,
+  index: CheckpointIndex | undefined,
+  options: ShowOptions,
+): Record<string, unknown> {
   const { mappings, created, ...rest } = image;
   return {
     ...rest,
+    ...standingOfPages(image, index),
     created: created.toISOString(),
     nrMappings: mappings.length,
     ...(options.mappings === true ? { mappings } : {}),
   };
 }
 
-function pagesAsText(image: PageImage, options: ShowOptions): string {
+function pagesAsText(image: PageImage, index: CheckpointIndex | undefined, options: ShowOptions): string {
   const lines = [
     `${image.name}  pid ${image.pid}, host memory`,
     `  written ${image.created.toISOString()} by criu-cuda ${image.tool}${image.directory === '' ? '' : ` to ${image.directory}`}`,
     `  ${image.mappings.length} mappings of ${image.file}  ${formatBytes(image.stored)} stored`,
+    ...standingText(standingOfPages(image, index)),
   ];
   if (options.mappings === true) {
     const rows = image.mappings.map((entry) => [
@@ -120,20 +160,28 @@ function pagesAsText(image: PageImage, options: ShowOptions): string {
 async function show(io: Io, directory: string, options: ShowOptions): Promise<void> {
   const images = await readGpuImages(directory);
   const pages = await readPageImages(directory);
+  const index = await readCheckpointIndex(directory);
   if (images.length + pages.length === 0) {
     throw new GpuImageError(
       `${directory}: no GPU image (cuda-<pid>.img) and no page file (cuda-host-<pid>.img)`,
     );
   }
-  if (images.some((image) => protocolRefusal(image.manifest, image.name) !== undefined)) io.exitCode = 1;
+  const missing = missingFiles(index, new Set([...images, ...pages].map(({ name }) => name))).map(
+    (name) => `${name}: missing; cuda.img lists it`,
+  );
   const json = {
-    images: images.map((image) => asJson(image, options)),
-    pages: pages.map((image) => pagesAsJson(image, options)),
+    checkpoint: index?.id ?? null,
+    missing,
+    images: images.map((image) => asJson(image, index, options)),
+    pages: pages.map((image) => pagesAsJson(image, index, options)),
   };
+  const isRefused = [...json.images, ...json.pages].some(({ refusal }) => refusal !== null);
+  if (isRefused || missing.length > 0) io.exitCode = 1;
   io.result(json, () =>
     [
-      ...images.map((image) => asText(image, options)),
-      ...pages.map((image) => pagesAsText(image, options)),
+      ...images.map((image) => asText(image, index, options)),
+      ...pages.map((image) => pagesAsText(image, index, options)),
+      ...missing,
     ].join('\n'),
   );
 }

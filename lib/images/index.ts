@@ -3,6 +3,8 @@
  * GPU images: reads their manifests and checks their contents.
  * @module
  */
+export { checkCheckpoint, missingFiles } from './check-checkpoint.ts';
+export { checkpointRefusal, isStray, readCheckpointIndex } from './checkpoint-index.ts';
 export { GpuImageError } from './error.ts';
 export { parseManifest } from './manifest.ts';
 export { protocolRefusal, supportedProtocols } from './protocol.ts';
@@ -15,5 +17,14 @@ export {
   type GpuImage,
   type GpuStripe,
 } from './read.ts';
-export type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest, PageImage, PageMapping } from './types.ts';
+export type {
+  CheckpointIndex,
+  CheckpointMember,
+  GpuAllocation,
+  GpuChunk,
+  ImageGpu,
+  GpuManifest,
+  PageImage,
+  PageMapping,
+} from './types.ts';
 export { verifyGpuImages, type VerifiedImage, type VerifyOptions } from './verify.ts';

@@ -13,8 +13,7 @@ import { decodeMessage, ProtobufError, toNumber } from '../protobuf.ts';
 import { protocolBeforeTheField } from './protocol.ts';
 import type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest } from './types.ts';
 
-const MAGIC = 'CCRCUIMG';
-const PAGES_MAGIC = 'CCRPAGES';
+const MAGICS = { GPU: 'CCRCUIMG', page: 'CCRPAGES', index: 'CCRINDEX' } as const;
 const VERSION = 1;
 const HEAD_BYTES = 24;
 const MAX_BYTES = 64 * 2 ** 20;
@@ -22,12 +21,12 @@ const MAX_BYTES = 64 * 2 ** 20;
 /** Flag of an allocation that the application made with cuMemCreate. */
 const OWN_VMM = 1;
 
-/** Checks the header of a manifest of either kind; returns the message after it. */
-export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GPU'): Buffer {
+/** Checks the header of a manifest of any kind; returns the message after it. */
+export function readHead(bytes: Buffer, name: string, kind: keyof typeof MAGICS = 'GPU'): Buffer {
   if (bytes.length > MAX_BYTES) {
     throw new GpuImageError(`${name}: length is ${bytes.length}; at most ${MAX_BYTES} is accepted`);
   }
-  const wanted = kind === 'GPU' ? MAGIC : PAGES_MAGIC;
+  const wanted = MAGICS[kind];
   const magic = bytes.subarray(0, wanted.length).toString('latin1');
   if (magic !== wanted.slice(0, bytes.length) || bytes.length === 0) {
     throw new GpuImageError(`${name}: not a ${kind} image of criu-cuda: wrong magic`);
@@ -52,6 +51,10 @@ export function readHead(bytes: Buffer, name: string, kind: 'GPU' | 'page' = 'GP
   }
   return bytes.subarray(HEAD_BYTES);
 }
+
+/** An id as hexadecimal digits; null if it is absent. */
+export const formatId = (id: Uint8Array): string | null =>
+  id.length === 0 ? null : Buffer.from(id).toString('hex');
 
 function formatUuid(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes).toString('hex');
@@ -117,6 +120,7 @@ export function parseManifest(bytes: Buffer, name: string): GpuManifest {
     return {
       version: VERSION,
       id: Buffer.from(id).toString('hex'),
+      checkpoint: formatId(manifest.checkpoint),
       created: dateOf(created),
       tool,
       pid,

@@ -10,8 +10,8 @@ import { checkPages } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { toNumber } from '../protobuf.ts';
 import { PageManifestSchema } from './gen/pages_pb.ts';
-import { dateOf, decodeManifest, readHead } from './manifest.ts';
-import { checkImageFile, listManifests } from './read.ts';
+import { dateOf, decodeManifest, formatId, readHead } from './manifest.ts';
+import { checkImageFile, listManifests, type FoundManifest } from './read.ts';
 import type { PageImage } from './types.ts';
 
 const manifestName = /^cuda-host-([1-9]\d*)\.img$/;
@@ -20,12 +20,13 @@ const manifestName = /^cuda-host-([1-9]\d*)\.img$/;
  * Reads the manifest of one process and checks that its page file exists and has its length.
  * @throws {@link GpuImageError} naming the file and what is wrong
  */
-async function readPageImage(directory: string, pid: number): Promise<PageImage> {
+export async function readPageImage(directory: string, pid: number): Promise<PageImage> {
   const name = `cuda-host-${pid}.img`;
   const message = readHead(await readFile(join(directory, name)), name, 'page');
   const pages = decodeManifest(message, PageManifestSchema, name, (manifest): PageImage => ({
     name,
     file: `cuda-pages-${pid}-${Buffer.from(manifest.id).toString('hex')}.img`,
+    checkpoint: formatId(manifest.checkpoint),
     pid: manifest.pid,
     created: dateOf(manifest.created),
     tool: manifest.tool,
@@ -46,13 +47,18 @@ async function readPageImage(directory: string, pid: number): Promise<PageImage>
   return pages;
 }
 
+/** File names and pids of the manifests of page files in a directory, sorted by pid. */
+export function listPageImages(directory: string): Promise<FoundManifest[]> {
+  return listManifests(directory, manifestName);
+}
+
 /**
  * Reads the manifests of all page files of a directory.
  * @throws {@link GpuImageError} naming the file and what is wrong
  */
 export async function readPageImages(directory: string): Promise<PageImage[]> {
   const images: PageImage[] = [];
-  for (const { pid } of await listManifests(directory, manifestName)) {
+  for (const { pid } of await listPageImages(directory)) {
     images.push(await readPageImage(directory, pid));
   }
   return images;

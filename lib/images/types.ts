@@ -52,6 +52,8 @@ export interface GpuManifest {
   version: number;
   /** 32 hexadecimal digits. */
   id: string;
+  /** The checkpoint it belongs to, 32 hexadecimal digits; null in an image of 0.2.0 or of a tool. */
+  checkpoint: string | null;
   /** When it was dumped. */
   created: Date;
   /** Version of the program that wrote it. */
@@ -94,6 +96,8 @@ export interface PageImage {
   name: string;
   /** File name of the page file. */
   file: string;
+  /** The checkpoint it belongs to, 32 hexadecimal digits; null in an image of 0.2.0. */
+  checkpoint: string | null;
   /** Pid of the process that was dumped. */
   pid: number;
   /** When it was dumped. */
@@ -108,4 +112,26 @@ export interface PageImage {
   stored: number;
   /** The memory ranges in the file, sorted by address. */
   mappings: PageMapping[];
+}
+
+/** What one process has in a checkpoint. */
+export interface CheckpointMember {
+  /** Pid in the names of its files. */
+  pid: number;
+  /** Whether it has a GPU image. */
+  gpu: boolean;
+  /** Whether it has host memory outside of CRIU's images. */
+  host: boolean;
+}
+
+/** Which files of a directory belong together. */
+export interface CheckpointIndex {
+  /** The checkpoint, 32 hexadecimal digits. */
+  id: string;
+  /** When the index was written last. */
+  created: Date;
+  /** Version of the program that wrote it. */
+  tool: string;
+  /** Sorted by pid. */
+  members: CheckpointMember[];
 }

@@ -23,7 +23,7 @@ import {
   type OperationOptions,
   type Phase,
 } from '../criu/index.ts';
-import { readPageImages } from '../images/index.ts';
+import { checkCheckpoint } from '../images/index.ts';
 import {
   becomeSubreaper,
   killTree,
@@ -207,7 +207,7 @@ export async function restore(options: RestoreOptions): Promise<RestoredProcess>
   options.signal?.throwIfAborted();
   const operation = await resolveOperation(options);
   const images = readRestorableImages(operation.imagesDir);
-  await readPageImages(operation.imagesDir); // CRIU would notice only halfway
+  await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));

@@ -6,18 +6,30 @@ import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufb
 
 const HEAD_BYTES = 24;
 
+/** Writes a file with the head of a manifest and one message. */
+export function writeManifest<Desc extends DescMessage>(
+  path: string,
+  magic: string,
+  schema: Desc,
+  message: MessageShape<Desc>,
+): void {
+  const bytes = toBinary(schema, message);
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.write(magic, 'latin1');
+  head.writeUInt32LE(1, 8);
+  head.writeUInt32LE(crc32(bytes), 12);
+  head.writeBigUInt64LE(BigInt(bytes.length), 16);
+  writeFileSync(path, Buffer.concat([head, bytes]));
+}
+
 /** Changes one message in a file that begins with the head of a manifest. */
 export function changeManifest<Desc extends DescMessage>(
   path: string,
   schema: Desc,
   change: (message: MessageShape<Desc>) => void,
 ): void {
-  const bytes = readFileSync(path);
-  const head = bytes.subarray(0, HEAD_BYTES);
-  const message = fromBinary(schema, bytes.subarray(HEAD_BYTES));
+  const file = readFileSync(path);
+  const message = fromBinary(schema, file.subarray(HEAD_BYTES));
   change(message);
-  const changed = toBinary(schema, message);
-  head.writeUInt32LE(crc32(changed), 12);
-  head.writeBigUInt64LE(BigInt(changed.length), 16);
-  writeFileSync(path, Buffer.concat([head, changed]));
+  writeManifest(path, file.toString('latin1', 0, 8), schema, message);
 }

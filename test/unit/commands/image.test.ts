@@ -12,13 +12,17 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { registerImage } from '../../../lib/commands/image.ts';
 import { EnvironmentError } from '../../../lib/errors.ts';
-import { GpuImageError, verifyGpuImages } from '../../../lib/images/index.ts';
+import { checkCheckpoint, GpuImageError, verifyGpuImages } from '../../../lib/images/index.ts';
+import { IndexSchema } from '../../../lib/images/gen/index_pb.ts';
+import { ManifestSchema } from '../../../lib/images/gen/image_pb.ts';
 import { createIo } from '../../../lib/output.ts';
 import { builtProgram, projectRoot } from '../../../lib/paths.ts';
+import { changeManifest, writeManifest } from '../../helpers/gpu-image.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -138,6 +142,92 @@ describe('image show', () => {
     rmSync(file('cuda-4242.img'));
     await expect(run(['show', dir])).rejects.toThrow('no GPU image');
     await expect(run(['show', file('nothing')])).rejects.toThrow(EnvironmentError);
+  });
+});
+
+describe('a directory with an index', () => {
+  const one = Buffer.from('0123456789abcdef0123456789abcdef', 'hex');
+
+  function writeIndex(...members: { pid: number; gpu?: boolean; host?: boolean }[]): void {
+    const index = create(IndexSchema, { id: one, tool: '0.3.0', members });
+    writeManifest(file('cuda.img'), 'CCRINDEX', IndexSchema, index);
+  }
+  function setCheckpoint(id: Uint8Array): void {
+    changeManifest(file('cuda-4242.img'), ManifestSchema, (manifest) => (manifest.checkpoint = id));
+  }
+
+  it('is shown with the id of the checkpoint', async () => {
+    writeIndex({ pid: 4242, gpu: true });
+    setCheckpoint(one);
+    const { out, exitCode } = await run(['show', dir], true);
+    const id = one.toString('hex');
+    const images = [{ pid: 4242, checkpoint: id, refusal: null, stray: false }];
+    expect(JSON.parse(out)).toMatchObject({ checkpoint: id, missing: [], images });
+    expect(exitCode).toBe(0);
+  });
+
+  it('says which image another dump left, which is no error', async () => {
+    writeIndex();
+    const { out, exitCode } = await run(['show', dir]);
+    expect(out).toContain('  ignored: another dump to this directory left it\n');
+    expect(exitCode).toBe(0);
+  });
+
+  it('refuses an image of another checkpoint', async () => {
+    writeIndex({ pid: 4242, gpu: true });
+    const { out, exitCode } = await run(['show', dir]);
+    expect(out).toContain('  cannot be restored: cuda-4242.img: belongs to another checkpoint than cuda.img');
+    expect(exitCode).toBe(1);
+  });
+
+  it.each(['show', 'verify'])('names what is missing (%s)', async (command) => {
+    writeIndex({ pid: 7, gpu: true, host: true }, { pid: 4242, gpu: true });
+    setCheckpoint(one);
+    const { out, exitCode } = await run([command, dir]);
+    expect(out).toContain('cuda-7.img: missing; cuda.img lists it');
+    expect(exitCode).toBe(1);
+  });
+
+  it('refuses an image of a checkpoint whose index is missing', async () => {
+    setCheckpoint(one);
+    const { out, exitCode } = await run(['show', dir]);
+    expect(out).toContain('cuda.img: missing, and cuda-4242.img belongs to a checkpoint');
+    expect(exitCode).toBe(1);
+  });
+
+  it('names a damaged index', async () => {
+    writeIndex({ pid: 4242, gpu: true });
+    truncateSync(file('cuda.img'), 30);
+    await expect(run(['show', dir])).rejects.toThrow('cuda.img: length');
+  });
+});
+
+describe('checkCheckpoint', () => {
+  it('accepts a directory without files of ours', async () => {
+    await checkCheckpoint(join(projectRoot, 'test/unit/images'));
+  });
+
+  it('refuses a GPU image of protocol 2, and one whose index is missing', async () => {
+    const old = join(projectRoot, 'test/fixtures/gpu-image-protocol-2');
+    await expect(checkCheckpoint(old)).rejects.toThrow('protocol is 2');
+    changeManifest(file('cuda-4242.img'), ManifestSchema, (m) => (m.checkpoint = Buffer.alloc(16, 7)));
+    await expect(checkCheckpoint(dir)).rejects.toThrow('cuda.img: missing, and cuda-4242.img belongs');
+  });
+
+  it('names a listed file that is missing', async () => {
+    const index = create(IndexSchema, { id: Buffer.alloc(16, 7), members: [{ pid: 7, host: true }] });
+    writeManifest(file('cuda.img'), 'CCRINDEX', IndexSchema, index);
+    const failure = checkCheckpoint(dir);
+    await expect(failure).rejects.toThrow(GpuImageError);
+    await expect(failure).rejects.toThrow('cuda-host-7.img: missing; cuda.img lists it');
+  });
+
+  it('ignores what another dump left, also if it is damaged', async () => {
+    const index = create(IndexSchema, { id: Buffer.alloc(16, 7) });
+    writeManifest(file('cuda.img'), 'CCRINDEX', IndexSchema, index);
+    truncateSync(file('cuda-4242.img'), 30);
+    writeFileSync(file('cuda-host-9.img'), 'damaged');
+    await checkCheckpoint(dir);
   });
 });
 
