@@ -6,11 +6,15 @@ target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
 add_executable(pool-client ${CMAKE_CURRENT_LIST_DIR}/pool_client.c)
 target_link_libraries(pool-client PRIVATE ccr_common)
 
+add_library(fault-points MODULE ${CMAKE_CURRENT_LIST_DIR}/fault_points.c)
+set_target_properties(fault-points PROPERTIES PREFIX "")
+target_link_libraries(fault-points PRIVATE dl)
+
 foreach(call io ptrace)
 	add_library(fail-${call} MODULE ${CMAKE_CURRENT_LIST_DIR}/fail_${call}.c)
 	set_target_properties(fail-${call} PROPERTIES PREFIX "")
 	target_link_libraries(fail-${call} PRIVATE dl)
 endforeach()
 
-set_target_properties(cuda-checkpoint pool-client fail-io fail-ptrace PROPERTIES
+set_target_properties(cuda-checkpoint pool-client fail-io fail-ptrace fault-points PROPERTIES
 	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)
