@@ -103,6 +103,20 @@ static void die_once(unsigned int call, unsigned long nth)
 		kill(getpid(), SIGKILL);
 }
 
+static void mark_failed(unsigned int call)
+{
+	const char *dir = getenv("SOFTCUDA_FAIL_MARKS");
+	char mark[PATH_MAX];
+	int fd;
+
+	if (!dir)
+		return;
+	snprintf(mark, sizeof(mark), "%s/failed-%s", dir, ccr_symbols[call].name);
+	fd = open(mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
 CUresult ccr_inject(unsigned int call)
 {
 	unsigned long count;
@@ -116,6 +130,7 @@ CUresult ccr_inject(unsigned int call)
 			continue;
 		if (inject.rules[i].result == CUDA_SUCCESS)
 			die_once(call, count);
+		mark_failed(call);
 		return inject.rules[i].result;
 	}
 	return CUDA_SUCCESS;

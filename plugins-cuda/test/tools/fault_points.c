@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -114,7 +115,7 @@ static enum role role_of_name(void)
 	name[strcspn(name, "\n")] = '\0';
 	if (!strcmp(name, "cuda-watcher"))
 		return WATCHER;
-	if (!strcmp(name, "cuda-poold"))
+	if (!strncmp(name, "cuda-pool", 9)) /* the daemon, or a helper */
 		return POOL;
 	if (shim.criu)
 		return shim.criu == getpid() ? CRIU : TASK;
@@ -293,6 +294,74 @@ EXPORTED int close(int fd)
 		return result;
 	errno = error;
 	return -1;
+}
+
+/* Reads a limit of a process from /proc. Returns 0 or -1. */
+static int read_limit(pid_t pid, int resource, struct rlimit64 *limit)
+{
+	static const char *const names[RLIM_NLIMITS] = {
+		[RLIMIT_CPU] = "Max cpu time",
+		[RLIMIT_FSIZE] = "Max file size",
+		[RLIMIT_DATA] = "Max data size",
+		[RLIMIT_STACK] = "Max stack size",
+		[RLIMIT_CORE] = "Max core file size",
+		[RLIMIT_RSS] = "Max resident set",
+		[RLIMIT_NPROC] = "Max processes",
+		[RLIMIT_NOFILE] = "Max open files",
+		[RLIMIT_MEMLOCK] = "Max locked memory",
+		[RLIMIT_AS] = "Max address space",
+		[RLIMIT_LOCKS] = "Max file locks",
+		[RLIMIT_SIGPENDING] = "Max pending signals",
+		[RLIMIT_MSGQUEUE] = "Max msgqueue size",
+		[RLIMIT_NICE] = "Max nice priority",
+		[RLIMIT_RTPRIO] = "Max realtime priority",
+		[RLIMIT_RTTIME] = "Max realtime timeout",
+	};
+	char path[32], line[128], soft[32], hard[32];
+	int ret = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+	f = fopen(path, "re");
+	while (f && ret && fgets(line, sizeof(line), f)) {
+		const size_t length = strlen(names[resource]);
+
+		if (strncmp(line, names[resource], length) ||
+		    sscanf(line + length, "%31s %31s", soft, hard) != 2)
+			continue;
+		limit->rlim_cur =
+			*soft == 'u' ? RLIM64_INFINITY : (rlim64_t)strtoull(soft, NULL, 10);
+		limit->rlim_max =
+			*hard == 'u' ? RLIM64_INFINITY : (rlim64_t)strtoull(hard, NULL, 10);
+		ret = 0;
+	}
+	if (f)
+		fclose(f);
+	return ret;
+}
+
+/*
+ * On a machine that does not give root CAP_SYS_RESOURCE, criu cannot read the
+ * limits of a process of a different user. It calls the kernel directly.
+ */
+EXPORTED long syscall(long number, ...)
+{
+	static long (*real)(long, ...);
+	long arguments[6], result;
+	va_list args;
+
+	va_start(args, number);
+	for (int i = 0; i < 6; i++)
+		arguments[i] = va_arg(args, long);
+	va_end(args);
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	result = real(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
+		      arguments[5]);
+	if (number != SYS_prlimit64 || !result || errno != EPERM || !shim.counts || arguments[2] ||
+	    (unsigned long)arguments[1] >= RLIM_NLIMITS)
+		return result;
+	return read_limit((pid_t)arguments[0], (int)arguments[1], (struct rlimit64 *)arguments[3]);
 }
 
 EXPORTED long ptrace(enum __ptrace_request request, ...)

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// `npm run campaign -- --minutes N`: runs test/campaign in namespaces of its own, where every process and mount
+// is the campaign's. Whatever a cycle leaves is seen, and nothing outlives the campaign.
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+const loader = join(root, 'scripts', 'typescript.mjs');
+const main = join(root, 'test', 'campaign', 'main.ts');
+
+if (process.getuid() !== 0) {
+  console.error('the campaign needs root: it creates namespaces, and CRIU dumps processes of several users');
+  process.exit(2);
+}
+const words = [...namespaces, process.execPath, '--import', loader, main, ...process.argv.slice(2)];
+const child = spawn('unshare', words, { stdio: 'inherit' });
+child.on('error', (error) => {
+  console.error(`cannot run unshare: ${error.message}`);
+  process.exit(2);
+});
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));
+child.on('exit', (code, signal) => {
+  process.exitCode = code ?? 128 + constants.signals[signal];
+});

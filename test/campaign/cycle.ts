@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+/** One cycle: a program, a fault in an operation, and what must be true afterwards. */
+import { existsSync, readFileSync } from 'node:fs';
+import { hasCheckpoint } from '../../lib/checkpoint/images-dir.ts';
+import { isAlive, killTree } from '../../lib/process/index.ts';
+import { FaultInjector, makeCounts } from './faults.ts';
+import { compare, takeFingerprint, type Fingerprint } from './fingerprint.ts';
+import { findLeftovers } from './leftovers.ts';
+import { CampaignMachine } from './machine.ts';
+import { Operator, type Call, type OperationResult } from './operator.ts';
+import { killAll } from './processes.ts';
+import { startProgram } from './program.ts';
+import { stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
+
+type EndedResult = Exclude<OperationResult, { kind: 'stuck' }>;
+
+/** Ends a cycle early: what was found is its outcome. */
+class Verdict extends Error {
+  readonly outcome: Outcome;
+
+  constructor(outcome: Outcome, detail: string) {
+    super(detail);
+    this.outcome = outcome;
+  }
+}
+
+/** Durations of operations that had no fault, for faults after a delay. */
+const EXPECTED_MS = { dump: 250, restore: 300 };
+
+class Cycle {
+  readonly machine = new CampaignMachine();
+  readonly plan: Plan;
+  readonly #operator: Operator;
+  #injector: FaultInjector | undefined;
+  #before: Fingerprint = new Map();
+  #pid = 0;
+  /** The last result of the operation with the fault. */
+  #result: EndedResult | undefined;
+
+  constructor(plan: Plan) {
+    this.plan = plan;
+    this.#operator = new Operator(this.machine, plan);
+  }
+
+  #call(changes: Partial<Call> = {}): Call {
+    return {
+      ...{
+        env: FaultInjector.shim(this.machine),
+        extraArgs: [],
+        leaveRunning: false,
+        signal: new AbortController().signal,
+      },
+      onSpawn: () => undefined,
+      ...changes,
+    };
+  }
+
+  async #start(): Promise<void> {
+    const { plan, machine } = this;
+    makeCounts(machine);
+    const inDaemon = plan.step.kind === 'call' && plan.step.role === 'pool';
+    if (plan.variant === 'full+daemon')
+      await machine.startPool(inDaemon ? FaultInjector.environment(machine, plan) : {});
+    this.#pid = await startProgram(machine, plan.program);
+    this.#before = await takeFingerprint(machine, this.#pid);
+  }
+
+  /** Runs an operation without a fault, which must succeed. */
+  async #must(what: string, work: Promise<OperationResult>): Promise<void> {
+    const result = await work;
+    if (result.kind === 'stuck') throw new Verdict('stuck', `${what} does not end`);
+    if (result.kind === 'failed') throw new Verdict('lost', `${what}: ${result.message}`);
+  }
+
+  /** Runs the operation with the fault. */
+  async #withFault(
+    run: (call: Call) => Promise<OperationResult>,
+    leaveRunning: boolean,
+  ): Promise<EndedResult> {
+    const { machine, plan } = this;
+    const controller = new AbortController();
+    let commandPid: number | undefined;
+    const subject = {
+      pid: this.#pid,
+      abort: () => {
+        controller.abort();
+      },
+      commandPid: () => commandPid,
+    };
+    makeCounts(machine); // counts of this operation only
+    const injector = new FaultInjector(machine, plan, subject);
+    this.#injector = injector;
+    await injector.arm();
+    const call = this.#call({
+      env: FaultInjector.environment(machine, plan),
+      extraArgs: injector.arguments(),
+      leaveRunning,
+      signal: controller.signal,
+      onSpawn: (pid) => {
+        commandPid = pid;
+      },
+    });
+    const work = run(call);
+    injector.started(EXPECTED_MS[stageOf(plan.operation)]);
+    const result = await work;
+    if (result.kind === 'stuck') throw new Verdict('stuck', `the ${stageOf(plan.operation)} does not end`);
+    this.#result = result;
+    await injector.disarm();
+    return result;
+  }
+
+  async #checkIdentical(when: string): Promise<void> {
+    let after: Fingerprint;
+    try {
+      after = await takeFingerprint(this.machine, this.#pid);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new Verdict(isAlive(this.#pid) ? 'stuck' : 'lost', `${when}: ${message}`);
+    }
+    const difference = compare(this.#before, after);
+    if (difference !== '') throw new Verdict('wrong', `${when}: ${difference}`);
+  }
+
+  async #restoreCleanly(when: string): Promise<void> {
+    await this.#must(`the restore ${when}`, this.#operator.restore(this.#call()));
+    await this.#checkIdentical(`after the restore ${when}`);
+  }
+
+  /** Whether the fault itself may have ended the program. */
+  get #mayBeGone(): boolean {
+    const { fault } = this.plan;
+    if (fault.kind === 'memory') return fault.target === 'program';
+    return fault.kind === 'signal' && (fault.target === 'program' || fault.target === 'criu+watcher');
+  }
+
+  async #dumpWithFault(leaveRunning: boolean): Promise<Outcome> {
+    const result = await this.#withFault((call) => this.#operator.dump(this.#pid, call), leaveRunning);
+    const { imagesDir } = this.machine;
+    if (result.kind === 'done') {
+      if (leaveRunning) {
+        await this.#checkIdentical('after the dump');
+        await killTree(this.#pid);
+      } else if (isAlive(this.#pid))
+        throw new Verdict('wrong', 'the dump succeeded, and the program has not ended');
+      await this.#restoreCleanly('after the dump');
+      return 'restored';
+    }
+    if (isAlive(this.#pid)) return this.#survive(result.message);
+    if (hasCheckpoint(imagesDir)) {
+      await this.#restoreCleanly('from a dump that failed at its end');
+      return 'restored';
+    }
+    if (this.#mayBeGone) return 'gone';
+    throw new Verdict('lost', `it has ended without an image: ${result.message}`);
+  }
+
+  async #survive(message: string): Promise<Outcome> {
+    const { machine } = this;
+    await this.#checkIdentical(`after the failed dump (${message})`);
+    const files = machine.list(machine.imagesDir).filter((name) => !name.endsWith('.log'));
+    if (files.length > 0)
+      throw new Verdict('leftover', `a failed dump leaves ${files.slice(0, 4).join(', ')} (${message})`);
+    if (!this.plan.again) return 'survived';
+    await this.#must('a second dump', this.#operator.dump(this.#pid, this.#call()));
+    await this.#restoreCleanly('from a second dump');
+    return 'survived';
+  }
+
+  async #restoreWithFault(): Promise<Outcome> {
+    const result = await this.#withFault((call) => this.#operator.restore(call), false);
+    if (result.kind === 'done') {
+      if (!isAlive(this.#pid) && this.#mayBeGone) return this.#restoreAgain('after it was killed');
+      await this.#checkIdentical('after the restore with a fault');
+      return 'restored';
+    }
+    if (isAlive(this.#pid))
+      throw new Verdict('leftover', `the restore failed, and a process is left (${result.message})`);
+    return this.#restoreAgain(`after a failed one (${result.message})`);
+  }
+
+  async #restoreAgain(when: string): Promise<Outcome> {
+    await killTree(this.#pid);
+    await this.#restoreCleanly(when);
+    return 'restored';
+  }
+
+  async #operate(): Promise<Outcome> {
+    const { operation } = this.plan;
+    if (operation === 'dump' || operation === 'leave-running')
+      return this.#dumpWithFault(operation !== 'dump');
+    await this.#must('the dump', this.#operator.dump(this.#pid, this.#call()));
+    if (operation === 'restore-twice') {
+      await this.#restoreCleanly('before the fault');
+      await killTree(this.#pid);
+    }
+    return this.#restoreWithFault();
+  }
+
+  async run(): Promise<{ outcome: Outcome; detail: string }> {
+    try {
+      await this.#start();
+      const outcome = await this.#operate();
+      if (this.#pid > 0) await killTree(this.#pid);
+      const leftovers = await findLeftovers(this.machine);
+      if (leftovers !== '') return { outcome: 'leftover', detail: leftovers };
+      const message = this.#result?.kind === 'failed' ? this.#result.message : '';
+      return { outcome, detail: message };
+    } catch (error) {
+      if (error instanceof Verdict) return { outcome: error.outcome, detail: error.message };
+      throw error;
+    }
+  }
+
+  get isHit(): boolean {
+    return this.#injector?.isHit ?? false;
+  }
+
+  counts(): number[] {
+    return this.#injector?.counts() ?? [];
+  }
+
+  /** The logs of criu, for a cycle that went wrong. */
+  logs(): string {
+    const names = ['dump.log', 'restore.log'].map((name) => `${this.machine.imagesDir}/${name}`);
+    return names
+      .flatMap((path) => (existsSync(path) ? [`== ${path}`, readFileSync(path, 'utf8')] : []))
+      .join('\n');
+  }
+
+  async close(): Promise<void> {
+    await this.#injector?.disarm();
+    await killAll();
+    this.#injector?.close();
+    this.machine.close();
+  }
+}
+
+/** Runs one cycle. @param keep called with the cycle's directory and logs before they are removed */
+export async function runCycle(
+  plan: Plan,
+  keep: (result: CycleResult, cycle: { counts: number[]; logs: string }) => void = () => undefined,
+): Promise<CycleResult> {
+  const start = performance.now();
+  const cycle = new Cycle(plan);
+  try {
+    const { outcome, detail } = await cycle.run();
+    const result = { outcome, detail, hit: cycle.isHit, ms: Math.round(performance.now() - start) };
+    keep(result, { counts: cycle.counts(), logs: cycle.logs() });
+    return result;
+  } finally {
+    await cycle.close();
+  }
+}

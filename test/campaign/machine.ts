@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/** The directories and the environment of one cycle, in a tmpfs that only the campaign sees. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { softcudaLibrary } from '../../lib/paths.ts';
+import { startPool } from '../../lib/pool/index.ts';
+import { waitForExit } from '../../lib/process/index.ts';
+
+const ROOT = '/dev/shm';
+
+/** Gives this process file systems of its own; call it once, in mount and network namespaces of its own. */
+export function isolate(): void {
+  execFileSync('mount', ['--make-rprivate', '/']);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=1777', 'campaign', ROOT]);
+  const scratch = join(ROOT, 'tmp');
+  mkdirSync(scratch);
+  process.env.TMPDIR = scratch;
+}
+
+export class CampaignMachine {
+  readonly dir = join(ROOT, 'cycle');
+  readonly imagesDir = join(this.dir, 'images');
+  readonly runDir = join(this.dir, 'run');
+  readonly filesDir = join(this.dir, 'files');
+  readonly faultDir = join(this.dir, 'fault');
+  readonly #devices = join(this.dir, 'devices');
+  readonly socketPath = join(this.filesDir, 'socket');
+  readonly env: Record<string, string>;
+  #poolPid: number | undefined;
+  #isSmall = false;
+
+  constructor() {
+    rmSync(this.dir, { recursive: true, force: true });
+    for (const dir of [this.dir, this.imagesDir, this.runDir, this.filesDir, this.faultDir]) mkdirSync(dir);
+    mkdirSync(this.#devices);
+    // the program may belong to a user without privileges
+    for (const dir of [this.dir, this.filesDir, this.#devices]) chmodSync(dir, 0o777);
+    chmodSync(this.runDir, 0o700);
+    writeFileSync(join(this.dir, 'cuda.conf'), '# nothing is set\n');
+    this.env = {
+      CRIU_CUDA_DRIVER: softcudaLibrary(),
+      CRIU_CUDA_RUN_DIR: this.runDir,
+      CRIU_CUDA_CONFIG: join(this.dir, 'cuda.conf'),
+      CRIU_CUDA_LOCK_TIMEOUT_MS: '3000',
+      CRIU_CUDA_STREAMS: '2',
+      SOFTCUDA_DIR: this.#devices,
+      SOFTCUDA_MEMORY_MB: '1100', // the pool's slabs have 512 MiB
+    };
+  }
+
+  async startPool(env: Record<string, string>): Promise<void> {
+    const { pid } = await startPool({ runDir: this.runDir, env: { ...this.env, ...env } });
+    this.#poolPid = pid;
+    // device files of a GPU are for all users
+    for (const name of this.list(this.#devices)) chmodSync(join(this.#devices, name), 0o666);
+  }
+
+  get poolPid(): number | undefined {
+    return this.#poolPid;
+  }
+
+  /** A small file system for the images. */
+  limitImages(kib: number): void {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k,mode=700`, 'images', this.imagesDir]);
+    this.#isSmall = true;
+  }
+
+  /** Makes it large again, for the restore that proves that nothing was lost. */
+  growImages(): void {
+    if (this.#isSmall) execFileSync('mount', ['-o', 'remount,size=4g', this.imagesDir]);
+  }
+
+  /** Ends the daemon. @returns whether it ended */
+  async stopPool(): Promise<boolean> {
+    const pid = this.#poolPid;
+    this.#poolPid = undefined;
+    if (pid === undefined || !existsSync(`/proc/${pid}`)) return true;
+    process.kill(pid, 'SIGCONT');
+    process.kill(pid, 'SIGTERM');
+    return (await waitForExit(pid, { timeoutMs: 10_000 })) !== undefined;
+  }
+
+  close(): void {
+    if (this.#isSmall) execFileSync('umount', [this.imagesDir]);
+    this.#isSmall = false;
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** What is in a directory; nothing if there is none. */
+  list(dir: string): string[] {
+    return existsSync(dir) ? readdirSync(dir) : [];
+  }
+}

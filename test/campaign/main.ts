@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Injects faults into dumps and restores of random programs, and checks after each that nothing was lost. Run it with
+ * `npm run campaign`; it needs the namespaces that scripts/campaign.mjs makes.
+ */
+import { runCycle } from './cycle.ts';
+import { canUseCgroups } from './faults.ts';
+import { isolate } from './machine.ts';
+import { parseOptions, usage, type CampaignOptions } from './options.ts';
+import { choosePlan, type PlanOptions } from './plan.ts';
+import { Report } from './report.ts';
+import { isBad } from './types.ts';
+
+const PROGRESS_CYCLES = 100;
+
+function planOptions(options: CampaignOptions): PlanOptions {
+  const { seed, baseline, variant } = options;
+  const cgroups = canUseCgroups();
+  if (!cgroups)
+    console.log('no cgroups of the old hierarchy here: neither frozen programs nor limits of memory');
+  return { seed, baseline, variant, cgroups };
+}
+
+function repeatCommand(options: CampaignOptions, cycle: number): string {
+  const more = [
+    options.baseline ? ' --baseline' : '',
+    options.variant === undefined ? '' : ` --variant ${options.variant}`,
+  ];
+  return `npm run campaign -- --seed ${options.seed} --cycle ${cycle}${more.join('')}`;
+}
+
+async function runOne(options: CampaignOptions, cycle: number): Promise<number> {
+  const plan = choosePlan(planOptions(options), cycle);
+  console.log(JSON.stringify(plan, null, 2));
+  const result = await runCycle(plan, (_, { logs }) => {
+    console.log(logs);
+  });
+  console.log(JSON.stringify(result));
+  return isBad(result.outcome) ? 1 : 0;
+}
+
+async function runMany(options: CampaignOptions): Promise<number> {
+  const plans = planOptions(options);
+  const report = new Report(options.out);
+  const end = performance.now() + options.minutes * 60_000;
+  for (let cycle = 0; performance.now() < end; cycle++) {
+    const plan = choosePlan(plans, cycle);
+    const result = await runCycle(plan);
+    report.add(plan, result);
+    if (isBad(result.outcome)) console.log(`${report.bad.at(-1) ?? ''}\n  ${repeatCommand(options, cycle)}`);
+    if (isBad(result.outcome) && !options.keepGoing) break;
+    if (cycle % PROGRESS_CYCLES === PROGRESS_CYCLES - 1) console.log(report.summary);
+  }
+  console.log(`\n${report.coverage()}\n\nseed ${options.seed}: ${report.summary}`);
+  return report.bad.length > 0 ? 1 : 0;
+}
+
+async function main(): Promise<number> {
+  let options: CampaignOptions;
+  try {
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    return 2;
+  }
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit(130));
+  console.log(`seed ${options.seed}`);
+  isolate();
+  return options.cycle === undefined ? runMany(options) : runOne(options, options.cycle);
+}
+
+process.exit(await main());

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/** The arguments of `npm run campaign`. */
+import { parseArgs } from 'node:util';
+import { variants, type Variant } from './types.ts';
+
+export interface CampaignOptions {
+  minutes: number;
+  seed: string;
+  /** Path of a file to which results are appended. */
+  out: string | undefined;
+  /** Only this cycle. */
+  cycle: number | undefined;
+  variant: Variant | undefined;
+  baseline: boolean;
+  /** Continues after a bad outcome. */
+  keepGoing: boolean;
+}
+
+export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--baseline]
+  --minutes N     how long to run (default 3)
+  --seed S        repeats a run (default: from the time)
+  --out FILE      appends a JSON line per cycle
+  --cycle K       only cycle K of the seed, with its logs
+  --variant NAME  only this variant: ${variants.join(', ')}
+  --baseline      criu alone, without CUDA and plugin: what CRIU itself loses
+  --fail-fast     ends at the first bad outcome`;
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text)) throw new Error(`--${name} ${text}: not a whole number`);
+  return value;
+}
+
+function variantOf(name: string | undefined): Variant | undefined {
+  const found = variants.find((one) => one === name);
+  if (name !== undefined && found === undefined)
+    throw new Error(`--variant ${name}: accepted are ${variants.join(', ')}`);
+  return found;
+}
+
+/** @throws when an argument is wrong */
+export function parseOptions(args: readonly string[]): CampaignOptions {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...{ minutes: text, seed: text, out: text, cycle: text, variant: text },
+      ...{ baseline: flag, 'fail-fast': flag },
+    },
+  });
+  return {
+    minutes: values.minutes === undefined ? 3 : Number(values.minutes),
+    seed: values.seed ?? String(Date.now() % 1_000_000_000),
+    out: values.out,
+    cycle: values.cycle === undefined ? undefined : wholeNumber('cycle', values.cycle),
+    variant: variantOf(values.variant),
+    baseline: values.baseline,
+    keepGoing: !values['fail-fast'],
+  };
+}

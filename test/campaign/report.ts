@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/** What a run found: a JSON line per cycle, and at the end which fault was injected how often at which step. */
+import { appendFileSync } from 'node:fs';
+import { faultLabel, stepLabel } from './steps.ts';
+import { isBad, stageOf, type CycleResult, type Plan } from './types.ts';
+
+function programWords({ program }: Plan): string {
+  const { regions, children, threads, allocKib, uid, asMib, interceptor, cuda } = program;
+  return [
+    `${regions} mappings`,
+    `${children} children`,
+    `${threads} threads`,
+    cuda ? `device ${allocKib.join('+')} KiB` : 'no CUDA',
+    ...(interceptor ? ['interceptor'] : []),
+    ...(uid > 0 ? [`uid ${uid}`] : []),
+    ...(asMib > 0 ? ['RLIMIT_AS'] : []),
+  ].join(', ');
+}
+
+export class Report {
+  readonly #out: string | undefined;
+  readonly #coverage = new Map<string, Map<string, number>>();
+  readonly #outcomes = new Map<string, number>();
+  readonly #bad: string[] = [];
+  #hits = 0;
+  #cycles = 0;
+
+  constructor(out: string | undefined) {
+    this.#out = out;
+  }
+
+  add(plan: Plan, result: CycleResult): void {
+    const stage = stageOf(plan.operation);
+    const step = stepLabel(stage, plan.step);
+    const fault = faultLabel(plan.fault);
+    const { outcome, detail, hit, ms } = result;
+    const { seed, cycle, variant, operation, face } = plan;
+    const line = {
+      seed,
+      cycle,
+      program: programWords(plan),
+      variant,
+      operation,
+      face,
+      step,
+      fault,
+      hit,
+      outcome,
+      detail,
+      ms,
+    };
+    if (this.#out !== undefined) appendFileSync(this.#out, `${JSON.stringify(line)}\n`);
+    this.#cycles += 1;
+    this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
+    if (isBad(outcome))
+      this.#bad.push(`${cycle} ${outcome}: ${variant}, ${operation}, ${step}, ${fault}: ${detail}`);
+    if (!hit) return;
+    this.#hits += 1;
+    const faults = this.#coverage.get(step) ?? new Map<string, number>();
+    faults.set(fault, (faults.get(fault) ?? 0) + 1);
+    this.#coverage.set(step, faults);
+  }
+
+  get bad(): readonly string[] {
+    return this.#bad;
+  }
+
+  get summary(): string {
+    const outcomes = [...this.#outcomes].sort().map(([name, count]) => `${count} ${name}`);
+    return `${this.#cycles} cycles, ${this.#hits} faults: ${outcomes.join(', ')}`;
+  }
+
+  /** Steps and the faults that were injected there. */
+  coverage(): string {
+    const rows = [...this.#coverage].sort(([a], [b]) => a.localeCompare(b));
+    return rows
+      .map(([step, faults]) => {
+        const total = [...faults.values()].reduce((sum, count) => sum + count, 0);
+        const words = [...faults].sort().map(([fault, count]) => `${fault} ${count}`);
+        return `${step.padEnd(32)} ${String(total).padStart(5)}  ${words.join(', ')}`;
+      })
+      .join('\n');
+  }
+}
