@@ -4,11 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { hasCheckpoint } from '../../lib/checkpoint/images-dir.ts';
 import { isAlive, killTree } from '../../lib/process/index.ts';
 import { FaultInjector, makeCounts } from './faults.ts';
-import { compare, takeFingerprint, type Fingerprint } from './fingerprint.ts';
+import { compare, hasParasite, takeFingerprint, type Fingerprint } from './fingerprint.ts';
 import { findLeftovers } from './leftovers.ts';
 import { CampaignMachine } from './machine.ts';
 import { Operator, type Call, type OperationResult } from './operator.ts';
-import { killAll } from './processes.ts';
+import { killAll, remaining, untilCollected } from './processes.ts';
 import { startProgram } from './program.ts';
 import { stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
 
@@ -27,6 +27,12 @@ class Verdict extends Error {
 /** Durations of operations that had no fault, for faults after a delay. */
 const EXPECTED_MS = { dump: 250, restore: 300 };
 
+/** How long criu and the plugin's processes may work after their caller was killed. */
+const BACKGROUND_MS = 20_000;
+
+/** Criu, or a process that the plugin started. */
+const isOurs = (comm: string): boolean => /^(?:criu|cuda-)/.test(comm);
+
 class Cycle {
   readonly machine = new CampaignMachine();
   readonly plan: Plan;
@@ -34,6 +40,7 @@ class Cycle {
   #injector: FaultInjector | undefined;
   #before: Fingerprint = new Map();
   #pid = 0;
+  #criusOwn = false;
   /** The last result of the operation with the fault. */
   #result: EndedResult | undefined;
 
@@ -106,6 +113,10 @@ class Cycle {
     if (result.kind === 'stuck') throw new Verdict('stuck', `the ${stageOf(plan.operation)} does not end`);
     this.#result = result;
     await injector.disarm();
+    // a caller that was killed waits for nothing
+    const busy = await remaining(({ pid, comm }) => pid !== machine.poolPid && isOurs(comm), BACKGROUND_MS);
+    if (busy.length > 0)
+      throw new Verdict('stuck', `${busy.map(({ comm }) => comm).join(', ')} does not end`);
     return result;
   }
 
@@ -117,13 +128,23 @@ class Cycle {
       const message = error instanceof Error ? error.message : String(error);
       throw new Verdict(isAlive(this.#pid) ? 'stuck' : 'lost', `${when}: ${message}`);
     }
-    const difference = compare(this.#before, after);
+    const parasite = hasParasite(after) && !this.#endsCriu ? "CRIU's parasite is left; " : '';
+    this.#criusOwn ||= hasParasite(after);
+    const difference = parasite + compare(this.#before, after);
     if (difference !== '') throw new Verdict('wrong', `${when}: ${difference}`);
   }
 
   async #restoreCleanly(when: string): Promise<void> {
     await this.#must(`the restore ${when}`, this.#operator.restore(this.#call()));
     await this.#checkIdentical(`after the restore ${when}`);
+  }
+
+  /** Whether the fault ends criu while it works in a task; then CRIU itself leaves its parasite there. */
+  get #endsCriu(): boolean {
+    const { fault } = this.plan;
+    if (fault.kind === 'memory') return fault.target === 'criu';
+    const isCriu = fault.kind === 'signal' && ['criu', 'caller', 'criu+watcher'].includes(fault.target);
+    return isCriu && fault.signal !== 'SIGSTOP';
   }
 
   /** Whether the fault itself may have ended the program. */
@@ -137,15 +158,16 @@ class Cycle {
     const result = await this.#withFault((call) => this.#operator.dump(this.#pid, call), leaveRunning);
     const { imagesDir } = this.machine;
     if (result.kind === 'done') {
-      if (leaveRunning) {
+      if (leaveRunning && (isAlive(this.#pid) || !this.#mayBeGone)) {
         await this.#checkIdentical('after the dump');
         await killTree(this.#pid);
-      } else if (isAlive(this.#pid))
+      } else if (!leaveRunning && isAlive(this.#pid))
         throw new Verdict('wrong', 'the dump succeeded, and the program has not ended');
       await this.#restoreCleanly('after the dump');
       return 'restored';
     }
     if (isAlive(this.#pid)) return this.#survive(result.message);
+    await untilCollected(BACKGROUND_MS);
     if (hasCheckpoint(imagesDir)) {
       await this.#restoreCleanly('from a dump that failed at its end');
       return 'restored';
@@ -169,7 +191,11 @@ class Cycle {
   async #restoreWithFault(): Promise<Outcome> {
     const result = await this.#withFault((call) => this.#operator.restore(call), false);
     if (result.kind === 'done') {
-      if (!isAlive(this.#pid) && this.#mayBeGone) return this.#restoreAgain('after it was killed');
+      if (!isAlive(this.#pid)) {
+        const restored = await this.#restoreAgain('after it was killed');
+        if (this.#mayBeGone) return restored;
+        throw new Verdict('wrong', 'the restore is said to have succeeded, and the program has ended');
+      }
       await this.#checkIdentical('after the restore with a fault');
       return 'restored';
     }
@@ -180,6 +206,7 @@ class Cycle {
 
   async #restoreAgain(when: string): Promise<Outcome> {
     await killTree(this.#pid);
+    await untilCollected(BACKGROUND_MS);
     await this.#restoreCleanly(when);
     return 'restored';
   }
@@ -204,7 +231,8 @@ class Cycle {
       const leftovers = await findLeftovers(this.machine);
       if (leftovers !== '') return { outcome: 'leftover', detail: leftovers };
       const message = this.#result?.kind === 'failed' ? this.#result.message : '';
-      return { outcome, detail: message };
+      const own = this.#criusOwn ? "CRIU's parasite is left in the process; " : '';
+      return { outcome, detail: own + message };
     } catch (error) {
       if (error instanceof Verdict) return { outcome: error.outcome, detail: error.message };
       throw error;

@@ -88,13 +88,14 @@ function withoutThreadMemory(mappings: readonly Mapping[]): Mapping[] {
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 
-function mappingLines(pid: number): string[] {
+/** @param isChild CRIU does not lock memory of a child again that its parent has at the same address */
+function mappingLines(pid: number, isChild: boolean): string[] {
   const lines = withoutThreadMemory(merge(parseMappings(read(`/proc/${pid}/smaps`))));
-  return lines.map(({ start, end, rest, offset }) =>
-    rest.includes('[stack]')
-      ? `stack to ${end} ${rest}`
-      : `${start}-${end} ${rest}${offset < 0 ? '' : ` at ${offset}`}`,
-  );
+  return lines.map(({ start, end, rest: all, offset }) => {
+    const rest = isChild ? all.replace(/ lo(?= |$)/, '') : all;
+    if (rest.includes('[stack]')) return `stack to ${end} ${rest}`;
+    return `${start}-${end} ${rest}${offset < 0 ? '' : ` at ${offset}`}`;
+  });
 }
 
 /** Descriptors with their kind, flags and position. */
@@ -126,10 +127,10 @@ function threadLines(pid: number): string[] {
   });
 }
 
-function outside(pid: number): [string, string][] {
+function outside(pid: number, isChild: boolean): [string, string][] {
   const of = (name: string, lines: readonly string[]): [string, string] => [name, lines.join('\n')];
   return [
-    of('mappings', mappingLines(pid)),
+    of('mappings', mappingLines(pid, isChild)),
     of('descriptors', descriptorLines(pid)),
     of('threads', threadLines(pid)),
     of('limits', [read(`/proc/${pid}/limits`)]),
@@ -147,9 +148,18 @@ export async function takeFingerprint(machine: CampaignMachine, pid: number): Pr
     fingerprint.set(word.slice(0, at), word.slice(at + 1));
   }
   for (const { pid: member } of readProcessTree(pid))
-    for (const [name, text] of outside(member)) fingerprint.set(`${member} ${name}`, text);
+    for (const [name, text] of outside(member, member !== pid)) fingerprint.set(`${member} ${name}`, text);
   return fingerprint;
 }
+
+/** Memory of the parasite: code that CRIU maps into a task, and that stays there when criu is killed meanwhile. */
+const PARASITE = '/memfd:CRIUMFD';
+
+const withoutParasite = (text: string): string =>
+  text
+    .split('\n')
+    .filter((line) => !line.includes(PARASITE))
+    .join('\n');
 
 /** The first lines that differ. */
 function lineDifference(before: string, after: string): string {
@@ -162,12 +172,16 @@ function lineDifference(before: string, after: string): string {
   );
 }
 
-/** What differs, in words; empty when they are identical. */
+/** Whether CRIU's parasite is in a process of the tree. */
+export const hasParasite = (fingerprint: Fingerprint): boolean =>
+  [...fingerprint.values()].some((text) => text.includes(PARASITE));
+
+/** What differs, in words; empty when they are identical. CRIU's parasite is left out. */
 export function compare(before: Fingerprint, after: Fingerprint): string {
   const names = new Set([...before.keys(), ...after.keys()]);
   const differences = [...names].flatMap((name) => {
     const was = before.get(name) ?? '';
-    const is = after.get(name) ?? '';
+    const is = withoutParasite(after.get(name) ?? '');
     return was === is ? [] : [`${name}: ${lineDifference(was, is)}`];
   });
   return differences.slice(0, 6).join('; ');

@@ -28,7 +28,7 @@ const mountPoints = (): string[] =>
 export async function findLeftovers(machine: CampaignMachine): Promise<string> {
   const { runDir, poolPid } = machine;
   const hasDaemon = poolPid !== undefined;
-  const processes = await remaining(hasDaemon ? [poolPid] : [], ENDING_MS);
+  const processes = await remaining(({ pid }) => pid !== poolPid, ENDING_MS);
   const files = machine.list(runDir).filter((name) => !hasDaemon || !ofDaemon.test(name));
   const isStopped = await machine.stopPool();
   const shared = machine.list('/dev/shm').filter((name) => name !== 'cycle' && name !== 'tmp');

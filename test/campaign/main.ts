@@ -14,16 +14,17 @@ import { isBad } from './types.ts';
 const PROGRESS_CYCLES = 100;
 
 function planOptions(options: CampaignOptions): PlanOptions {
-  const { seed, baseline, variant } = options;
+  const { seed, baseline, variant, rootOnly } = options;
   const cgroups = canUseCgroups();
   if (!cgroups)
     console.log('no cgroups of the old hierarchy here: neither frozen programs nor limits of memory');
-  return { seed, baseline, variant, cgroups };
+  return { seed, baseline, variant, rootOnly, cgroups };
 }
 
 function repeatCommand(options: CampaignOptions, cycle: number): string {
   const more = [
     options.baseline ? ' --baseline' : '',
+    options.rootOnly ? ' --root-only' : '',
     options.variant === undefined ? '' : ` --variant ${options.variant}`,
   ];
   return `npm run campaign -- --seed ${options.seed} --cycle ${cycle}${more.join('')}`;

@@ -3,14 +3,15 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkpoint } from '../../lib/checkpoint/index.ts';
-import { hasCheckpoint, prepareImagesDir, rollBackImages } from '../../lib/checkpoint/images-dir.ts';
+import { prepareImagesDir, rollBackImages } from '../../lib/checkpoint/images-dir.ts';
 import { dumpArguments, restoreArguments, runCriu } from '../../lib/criu/index.ts';
 import { execResult } from '../../lib/exec.ts';
 import { projectRoot } from '../../lib/paths.ts';
+import { isAlive } from '../../lib/process/index.ts';
 import { restore } from '../../lib/restore/index.ts';
 import type { PluginVariant } from '../../lib/variant.ts';
 import { criuProgram } from '../helpers/criu.ts';
-import { untilGone } from './processes.ts';
+import { killAll, untilCollected } from './processes.ts';
 import type { CampaignMachine } from './machine.ts';
 import type { Plan } from './types.ts';
 
@@ -112,7 +113,7 @@ export class Operator {
         onSpawn: call.onSpawn,
       },
     );
-    if (exitCode !== 0) throw new Error(stderr.trim().split('\n')[0] ?? `exit code ${exitCode}`);
+    if (exitCode !== 0) throw new Error(stderr.trim().split('\n').at(-1) ?? `exit code ${exitCode}`);
   }
 
   /** Options of criu without a plugin: its plugin directory is empty. */
@@ -138,14 +139,20 @@ export class Operator {
     try {
       await this.#plainRun('dump', dumpArguments({ ...this.#plainOptions(call), pid, leaveRunning }), call);
     } catch (error) {
-      if (!hasCheckpoint(this.#machine.imagesDir)) rollBackImages(this.#machine.imagesDir);
+      await untilCollected(WAIT_MS);
+      if (isAlive(pid)) rollBackImages(this.#machine.imagesDir);
       throw error;
     }
-    if (!leaveRunning) await untilGone(pid, WAIT_MS);
+    if (!leaveRunning) await untilCollected(WAIT_MS);
   }
 
   async #criuRestore(call: Call): Promise<void> {
     const pidFile = join(this.#machine.dir, `pid-${performance.now()}`);
-    await this.#plainRun('restore', restoreArguments({ ...this.#plainOptions(call), pidFile }), call);
+    try {
+      await this.#plainRun('restore', restoreArguments({ ...this.#plainOptions(call), pidFile }), call);
+    } catch (error) {
+      await killAll(); // as the library does
+      throw error;
+    }
   }
 }

@@ -12,6 +12,8 @@ export interface CampaignOptions {
   cycle: number | undefined;
   variant: Variant | undefined;
   baseline: boolean;
+  /** No programs of other users. */
+  rootOnly: boolean;
   /** Continues after a bad outcome. */
   keepGoing: boolean;
 }
@@ -23,6 +25,7 @@ export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] 
   --cycle K       only cycle K of the seed, with its logs
   --variant NAME  only this variant: ${variants.join(', ')}
   --baseline      criu alone, without CUDA and plugin: what CRIU itself loses
+  --root-only     no programs of other users
   --fail-fast     ends at the first bad outcome`;
 
 function wholeNumber(name: string, text: string): number {
@@ -46,7 +49,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     args: [...args],
     options: {
       ...{ minutes: text, seed: text, out: text, cycle: text, variant: text },
-      ...{ baseline: flag, 'fail-fast': flag },
+      ...{ baseline: flag, 'root-only': flag, 'fail-fast': flag },
     },
   });
   return {
@@ -56,6 +59,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     cycle: values.cycle === undefined ? undefined : wholeNumber('cycle', values.cycle),
     variant: variantOf(values.variant),
     baseline: values.baseline,
+    rootOnly: values['root-only'],
     keepGoing: !values['fail-fast'],
   };
 }

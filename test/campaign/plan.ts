@@ -18,6 +18,7 @@ export interface PlanOptions {
   /** No CUDA and no plugin. */
   baseline: boolean;
   cgroups: boolean;
+  rootOnly: boolean;
   variant?: Variant | undefined;
 }
 
@@ -41,7 +42,7 @@ export function choosePlan(options: PlanOptions, cycle: number): Plan {
       random.pick([4, 64, 1024, 2048, 3072, 4096]),
     ),
     pinnedKib: random.pick([0, 64, 1024]),
-    uid: random.chance(0.3) ? 1000 : 0,
+    uid: random.chance(0.2) && !options.rootOnly ? 1000 : 0,
     asMib: random.chance(0.2) ? random.between(16, 128) : 0,
     nofile: random.chance(0.3) ? random.between(80, 300) : 0,
     stackKib: random.chance(0.3) ? random.pick([1024, 8192]) : 0,
@@ -50,10 +51,11 @@ export function choosePlan(options: PlanOptions, cycle: number): Plan {
     interceptor: cuda && random.chance(variant === 'stock' || variant === 'remap' ? 0.3 : 0.8),
   };
   const operation: OperationName = random.weighted(operations.map((name) => [name === 'dump' ? 4 : 2, name]));
+  const face = cycle % 50 === 49 ? 'command' : 'library';
   return {
     ...{ seed, cycle, program, variant, operation },
-    ...chooseFault(random, stageOf(operation), variant, options.cgroups),
-    face: cycle % 50 === 49 ? 'command' : 'library',
+    ...chooseFault(random, stageOf(operation), variant, { cgroups: options.cgroups, face }),
+    face,
     again: random.chance(0.25),
   };
 }

@@ -41,22 +41,24 @@ export async function killAll(): Promise<void> {
   }
 }
 
-/** Waits until a process and all zombies of this process are collected. */
-export async function untilGone(pid: number, timeoutMs: number): Promise<void> {
+/** Collects all zombies, and waits until Node has collected its own. */
+export async function untilCollected(timeoutMs: number): Promise<void> {
   const end = performance.now() + timeoutMs;
-  const isThere = (): boolean => readStat(pid) !== undefined || allProcesses().some((stat) => isEnded(stat));
-  while (isThere() && performance.now() < end) {
+  while (allProcesses().some(isEnded) && performance.now() < end) {
     await collectZombies();
     await delay(1);
   }
 }
 
-/** Waits until nothing is left but these, for what ends a moment later. @returns what is left */
-export async function remaining(allowed: readonly number[], timeoutMs: number): Promise<ProcessStat[]> {
+/** Waits until no such process is left, for what ends a moment later. @returns what is left */
+export async function remaining(
+  isMeant: (stat: ProcessStat) => boolean,
+  timeoutMs: number,
+): Promise<ProcessStat[]> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     await collectZombies();
-    const left = allProcesses().filter(({ pid }) => !allowed.includes(pid));
+    const left = allProcesses().filter(isMeant);
     if (left.length === 0 || performance.now() > end) return left;
     await delay(2);
   }

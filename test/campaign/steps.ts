@@ -147,7 +147,12 @@ function chooseStep(random: Random, stage: Stage, variant: Variant, role?: Role)
   return isLine ? lineStep(random, stage, random.pick(lines)) : callStep(random, stage, random.pick(between));
 }
 
-function chooseSignal(random: Random, stage: Stage, variant: Variant): { step: Step; fault: Fault } {
+function chooseSignal(
+  random: Random,
+  stage: Stage,
+  variant: Variant,
+  face: Plan['face'],
+): { step: Step; fault: Fault } {
   const plugin = variant === 'none' ? 0 : 1;
   const target: Target = random.weighted<Target>([
     [5, 'criu'],
@@ -165,8 +170,9 @@ function chooseSignal(random: Random, stage: Stage, variant: Variant): { step: S
     [1, 'SIGSTOP'],
   ] as const);
   // a program that handles SIGTERM by ending is not our concern
-  const sent =
-    ['program', 'task', 'criu+watcher'].includes(target) && signal !== 'SIGSTOP' ? 'SIGKILL' : signal;
+  const isKilled = ['program', 'task', 'criu+watcher'].includes(target) && signal !== 'SIGSTOP';
+  // the library is asked to stop by an AbortSignal, whatever the signal
+  const sent = isKilled ? 'SIGKILL' : target === 'caller' && face === 'library' ? 'SIGTERM' : signal;
   const role =
     target === 'task'
       ? 'task'
@@ -202,7 +208,7 @@ export function chooseFault(
   random: Random,
   stage: Stage,
   variant: Variant,
-  cgroups: boolean,
+  { cgroups, face }: { cgroups: boolean; face: Plan['face'] },
 ): Pick<Plan, 'step' | 'fault'> {
   const before: Step = { kind: 'before' };
   const plugin = variant === 'none' ? 0 : 1;
@@ -218,7 +224,7 @@ export function chooseFault(
   ] as const);
   switch (kind) {
     case 'signal':
-      return chooseSignal(random, stage, variant);
+      return chooseSignal(random, stage, variant, face);
     case 'errno':
       return chooseErrno(random, stage, variant);
     case 'disk-full':
