@@ -35,6 +35,13 @@ export {
   type WakeResult,
 } from '../restore/index.ts';
 export {
+  StopError,
+  stopProcess,
+  type StopOptions,
+  type StoppedProcess,
+  type StopResult,
+} from '../stop/index.ts';
+export {
   CriuImageError,
   CriuStatusError,
   type CheckResult,

@@ -15,6 +15,7 @@ import { prefetchImages } from '../pool/index.ts';
 import { becomeSubreaper } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreOptions, type RestoreResult } from '../restore/index.ts';
 import type { TransferSettings } from '../settings/index.ts';
+import { endProgram } from '../stop/index.ts';
 import { Workload } from '../workload/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { WorkloadError } from '../workload/index.ts';
@@ -280,7 +281,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       ...device,
     };
   } finally {
-    await workload?.kill();
+    await endProgram(workload);
     rmSync(imagesDir, { recursive: true, force: true });
     rmSync(scratch, { recursive: true, force: true });
   }

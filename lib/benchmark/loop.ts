@@ -10,6 +10,7 @@ import { checkpoint } from '../checkpoint/index.ts';
 import { loadSettings } from '../settings/index.ts';
 import { becomeSubreaper, collectBackgroundProcesses } from '../process/index.ts';
 import { restore } from '../restore/index.ts';
+import { endProgram } from '../stop/index.ts';
 import { Workload } from '../workload/index.ts';
 import { caseEnvironment, type BenchmarkCase } from './dump-restore.ts';
 import { spreadOf, type Spread } from './summary.ts';
@@ -115,12 +116,12 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
         );
       await collectBackgroundProcesses(); // what still ends after a restore is not a leak
       const free = await freeDeviceMemory(workload);
-      await workload.kill();
+      await endProgram(workload);
       done.push({ verifiedMs, free, entries: runDirEntries() });
       options.onRound?.(round, verifiedMs);
     }
   } finally {
-    await workload?.kill();
+    await endProgram(workload);
     rmSync(imagesDir, { recursive: true, force: true });
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -21,6 +21,7 @@ import {
 import { checkpoint } from '../checkpoint/index.ts';
 import { UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
+import { endProgram } from '../stop/index.ts';
 import { Program } from '../workload/index.ts';
 import { type ServerAnswer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
 import { BenchmarkError } from './error.ts';
@@ -108,7 +109,7 @@ class ServerUnderTest {
   }
 
   async stop(): Promise<void> {
-    await this.#running?.program.kill();
+    await endProgram(this.#running?.program);
     this.#running = undefined;
   }
 

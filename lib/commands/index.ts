@@ -29,6 +29,7 @@ import { registerRollback } from './plugin/rollback.ts';
 import { registerRun } from './process/run.ts';
 import { registerSelftest } from './selftest.ts';
 import { registerSetup } from './machine/setup.ts';
+import { registerStop } from './process/stop.ts';
 import { registerUninstall } from './plugin/uninstall.ts';
 import { registerVariants } from './plugin/variants.ts';
 import { registerWake } from './process/wake.ts';
@@ -52,6 +53,7 @@ export const commands: readonly Register[] = [
   registerCheckpoint,
   registerRestore,
   registerWake,
+  registerStop,
   registerGpu,
   registerProcess,
   registerContext,

@@ -18,6 +18,7 @@ import {
 import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
 import { execResult } from '../exec.ts';
+import { releaseDevices } from '../stop/index.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
 import {
@@ -236,6 +237,7 @@ export async function removeContainer(name: string): Promise<ContainerInfo | und
   const container = await findContainer(name);
   if (!container) return undefined;
   removeCheckpoint(container.checkpointDir);
+  if (container.isRunning) await releaseDevices(container.pid);
   await podman(['rm', '--force', '--time', '0', container.id]);
   const store = container.labels[labels.store];
   if (store !== undefined) leaveStore(store, container.id);

@@ -11,6 +11,7 @@ import { builtProgram, interceptorLibrary } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { becomeSubreaper, collectBackgroundProcesses, isAlive } from '../process/index.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../restore/index.ts';
+import { endProgram } from '../stop/index.ts';
 import { Workload, type WorkloadStatus } from '../workload/index.ts';
 import { chooseDriver, type DriverChoice } from '../gpu/index.ts';
 import { createScratch, type Scratch } from './scratch.ts';
@@ -175,8 +176,8 @@ class DemoRun {
 
   /** Ends the program, before or after its restore. */
   async end(): Promise<void> {
+    await endProgram(this.#workload, { env: this.env });
     await this.#restored?.kill(0);
-    await this.#workload?.kill();
     await collectBackgroundProcesses();
     if (this.#options.keep !== true) this.scratch.remove();
   }
