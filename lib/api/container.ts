@@ -22,6 +22,7 @@ export {
   type ContainerCreateOptions,
   type ContainerEdits,
   type ContainerInfo,
+  type CreatedContainer,
   type ContainerMount,
   type ContainerPhase,
   type ContainerRestoreOptions,

@@ -8,13 +8,14 @@ import { findPluginDir, type PluginChoice } from '../criu/index.ts';
 import { loadSettings } from '../settings/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
-import { inspectPlugin } from '../inspect/index.ts';
+import { inspectPlugin, type Preloadable } from '../inspect/index.ts';
 import { pluginFileName } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
 import { join, resolve } from 'node:path';
 import { containerEdits, editFlags } from './edits.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
+import { imagePreloadable } from './image.ts';
 import { podman, requireContainer, type ContainerInfo } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
@@ -106,8 +107,20 @@ function storeOf({ store, name }: ContainerCreateOptions): string | undefined {
   return store === undefined ? undefined : join(resolve(store), name);
 }
 
-/** The arguments of podman. */
-export function createArguments(options: ContainerCreateOptions): string[] {
+/** Whether the plugin's variant moves memory of programs with the interceptor. */
+function wantsInterceptor(options: PluginChoice): boolean {
+  const plugin = join(findPluginDir({ libdir: containerPluginDir(options) }), pluginFileName);
+  return usesInterceptor(inspectPlugin(plugin).variant ?? '');
+}
+
+/**
+ * The arguments of podman.
+ * @param intercept whether its programs get the interceptor
+ */
+export function createArguments(
+  options: ContainerCreateOptions,
+  intercept: boolean = wantsInterceptor(options),
+): string[] {
   const { name, image, command = [], preset = 'plain', podmanArgs = [] } = options;
   checkName('name', name);
   checkName('image', image);
@@ -116,9 +129,6 @@ export function createArguments(options: ContainerCreateOptions): string[] {
   const { parts } = findPreset(preset);
   const store = storeOf(options);
   const libdir = containerPluginDir(options);
-  const intercept = usesInterceptor(
-    inspectPlugin(join(findPluginDir({ libdir }), pluginFileName)).variant ?? '',
-  );
   const marks = {
     [labels.libdir]: libdir,
     [labels.runDir]: loadSettings().settings.CRIU_CUDA_RUN_DIR,
@@ -149,11 +159,28 @@ export function createArguments(options: ContainerCreateOptions): string[] {
   ];
 }
 
-/** Starts a container. @returns the running container */
-export async function createContainer(options: ContainerCreateOptions): Promise<ContainerInfo> {
-  const { name, signal } = options;
+/** A container that was started. */
+export interface CreatedContainer extends ContainerInfo {
+  /** Why its programs do not get the interceptor, although the variant uses it: one sentence without a full stop. */
+  withoutInterceptor?: string | undefined;
+}
+
+/**
+ * Starts a container. If programs of its image cannot have the interceptor, it is left out, and the driver moves all
+ * device memory.
+ * @returns the running container
+ */
+export async function createContainer(options: ContainerCreateOptions): Promise<CreatedContainer> {
+  const { name, image, signal, podmanArgs = [] } = options;
   const store = storeOf(options);
+  // refuses wrong options before podman fetches the image
+  let args = createArguments(options);
+  const how = signal === undefined ? {} : { signal };
+  const found: Preloadable = wantsInterceptor(options)
+    ? await imagePreloadable(image, podmanArgs, how)
+    : { ok: true };
+  if (!found.ok) args = createArguments(options, false);
   if (store !== undefined) makeDirectory(store, 0o700);
-  await podman(createArguments(options), signal === undefined ? {} : { signal });
-  return requireContainer(name);
+  await podman(args, how);
+  return { ...(await requireContainer(name)), ...(found.ok ? {} : { withoutInterceptor: found.reason }) };
 }

@@ -22,6 +22,7 @@ export {
   limitFlags,
   seccompProfile,
   type ContainerCreateOptions,
+  type CreatedContainer,
 } from './create.ts';
 export { gpuFlags, hasGpu, type GpuAccess } from './gpu.ts';
 export { type ContainerPhase } from './phases.ts';

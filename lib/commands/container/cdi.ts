@@ -2,12 +2,14 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { cdiDeviceName, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../container/index.ts';
+import { preloadable, type Preloadable } from '../../inspect/index.ts';
 import type { Io } from '../../output.ts';
 
 interface Flags {
   output?: string | undefined;
   write?: boolean | undefined;
   intercept: boolean;
+  root?: string | undefined;
 }
 
 export function registerCdi(program: Command, io: Io): void {
@@ -19,8 +21,11 @@ export function registerCdi(program: Command, io: Io): void {
     .option('--write', `write it to ${cdiFile}`)
     .option('--output <file>', 'write it to this file; engines read /etc/cdi and /var/run/cdi')
     .option('--no-intercept', 'leave out the interceptor, for variant stock')
-    .action(({ output, write, intercept }: Flags) => {
-      const spec = cdiSpec(containerEdits(intercept));
+    .option('--root <dir>', "an image's root: leave out the interceptor if its programs cannot have it")
+    .action(({ output, write, intercept, root }: Flags) => {
+      const found: Preloadable = root === undefined || !intercept ? { ok: true } : preloadable(root);
+      if (!found.ok) io.err(`the device is without the interceptor: in ${root ?? ''}, ${found.reason ?? ''}`);
+      const spec = cdiSpec(containerEdits(intercept && found.ok));
       const path = output === undefined ? (write === true ? cdiFile : undefined) : resolve(output);
       if (path === undefined) {
         io.out(JSON.stringify(spec, null, 2));

@@ -64,6 +64,10 @@ async function create(
       podmanArgs: podmanArg,
     }),
   );
+  const { withoutInterceptor } = container;
+  if (withoutInterceptor !== undefined) {
+    io.err(`${name} runs without the interceptor: ${withoutInterceptor}; the driver moves all device memory`);
+  }
   io.result(container, () => `${container.name} is running: pid ${container.pid}`);
 }
 

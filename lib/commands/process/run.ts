@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EnvironmentError } from '../../errors.ts';
+import { preloadable, type Preloadable } from '../../inspect/index.ts';
+import { findOnPath } from '../../machine/index.ts';
 import type { Io } from '../../output.ts';
 import { interceptorLibrary } from '../../paths.ts';
 import { exitCodeOf } from '../../process/index.ts';
@@ -9,6 +12,11 @@ import { startProgram } from '../../run/index.ts';
 
 interface RunFlags {
   intercept: boolean;
+}
+
+/** The file that will be run; a name that is not found is left to the error of running it. */
+function pathOf(command: string): string {
+  return resolve(command.includes('/') ? command : (findOnPath(command, process.env.PATH) ?? command));
 }
 
 async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunFlags): Promise<void> {
@@ -20,7 +28,11 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
         remedy: 'criu-cuda build, or run with --no-intercept for variants stock and remap',
       },
     ]);
-  const program = await startProgram({ command, args, ...(flags.intercept ? { interceptor } : {}) });
+  const found: Preloadable = flags.intercept ? preloadable('/', pathOf(command)) : { ok: false };
+  if (found.reason !== undefined) {
+    io.err(`${command} runs without the interceptor: ${found.reason}; the driver moves all device memory`);
+  }
+  const program = await startProgram({ command, args, ...(found.ok ? { interceptor } : {}) });
   io.onStop = program.send;
   try {
     io.exitCode = exitCodeOf(await program.ended);
