@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
-import { buildDir, softcudaLibrary } from '../../lib/paths.ts';
+import { buildDir, builtProgram, softcudaLibrary } from '../../lib/paths.ts';
 import { variantDir } from '../../lib/variant.ts';
 import {
   becomeSubreaper,
@@ -35,6 +35,8 @@ export interface StartOptions {
   /** Options of workload-pattern. @default three allocations of 8 MiB and one of 1 MiB, and host memory */
   args?: readonly string[];
   env?: Record<string, string>;
+  /** Put in front of the program: words of a command that executes it. */
+  under?: readonly string[] | undefined;
 }
 
 const DEFAULT_ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--pinned', '1M'];
@@ -94,7 +96,9 @@ export class Machine {
   }
 
   async start(options: StartOptions = {}): Promise<Workload> {
+    const { under } = options;
     const workload = await Workload.start({
+      program: under && [...under, builtProgram('workload-pattern')],
       socketPath: join(this.dir, `w${this.#started++}.sock`),
       args: options.args ?? DEFAULT_ARGS,
       env: { ...this.env, ...options.env },

@@ -20,8 +20,12 @@ export const testTool = (name: string): string => join(buildDir(), 'test-tools',
 export class ParallelMachine extends Machine {
   readonly #events: StatusEvent[] = [];
 
-  startIntercepted(env: Record<string, string> = {}, args: readonly string[] = ARGS): Promise<Workload> {
-    return this.start({ args, env: { LD_PRELOAD: interceptorLibrary(), ...env } });
+  startIntercepted(
+    env: Record<string, string> = {},
+    args: readonly string[] = ARGS,
+    under?: readonly string[],
+  ): Promise<Workload> {
+    return this.start({ args, under, env: { LD_PRELOAD: interceptorLibrary(), ...env } });
   }
 
   /** Like `dump`, but criu may be killed; the exit code is then -1. */
@@ -52,7 +56,7 @@ export class ParallelMachine extends Machine {
     return readdirSync(imagesDir).filter((name) => name.startsWith('cuda'));
   }
 
-  /** Every pool and watcher of these runs has ended, and no socket of an operation is left. */
+  /** Every pool and watcher of these runs has ended, and no socket is left. */
   async expectNothingLeft(): Promise<void> {
     const ours = (): number[] =>
       [...this.#events, ...this.readStatus()]

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The plugin connects to the service thread of any program, of any user and under any filter, and
+ * leaves nothing in it.
+ */
+import { chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { variantDir } from '../../../lib/variant.ts';
+import { ParallelMachine, snapshot } from '../../helpers/parallel.ts';
+
+let machine: ParallelMachine;
+beforeEach(() => {
+  // host memory is left to CRIU, so that mappings can be compared
+  machine = new ParallelMachine({ CRIU_CUDA_REMAP: '0' });
+  chmodSync(machine.dir, 0o1777); // for other users
+});
+afterEach(() => machine.close());
+
+const MAILBOX = '/memfd:criu-cuda-mailbox (deleted)';
+
+/** What others see of a process, but not what the software driver has and what malloc and threads come and go with. */
+function lookAt(pid: number): { descriptors: string[]; threads: string[]; mappings: string[] } {
+  const targets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  const tids = readdirSync(`/proc/${pid}/task`);
+  const mappings = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n');
+  return {
+    descriptors: targets
+      .map((text) => text.replace(/\d+\]$/, ']'))
+      .filter((text) => !isDevice(text))
+      .sort(),
+    threads: tids.map((tid) => `${tid} ${readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim()}`),
+    mappings: mappings
+      // CRIU gives anonymous shared memory another name
+      .map((line) => line.replace(/ [0-9a-f]+:[0-9a-f]+ \d+ +/, ' ').replace('/memfd:/dev/zero', '/dev/zero'))
+      .filter((line) => /\S{2}$/.test(line) && !isDevice(line) && !/ \[(stack|heap)\]$| $/.test(line)),
+  };
+}
+
+const isDevice = (text: string): boolean => text.endsWith('/device0.mem');
+
+/** Compares when the program has closed the connection on which it was asked. */
+const expectAsBefore = (pid: number, before: ReturnType<typeof lookAt>): Promise<void> =>
+  expect.poll(() => lookAt(pid)).toEqual(before);
+
+const programs: [string, { under?: string[]; args?: string[] }][] = [
+  ['of root', {}],
+  ['of another user', { under: ['setpriv', '--reuid', '1000', '--regid', '1000', '--clear-groups'] }],
+  ['in a user namespace of its own', { under: ['unshare', '--user', '--map-root-user'] }],
+  ['without CAP_SYS_PTRACE', { under: ['setpriv', '--bounding-set', '-sys_ptrace', '--inh-caps', '-all'] }],
+  ['under a filter of its own that kills it for a socketpair', { args: ['--seccomp'] }],
+];
+
+describe.each(['parallel', 'full'] as const)('variant %s', (variant) => {
+  const libdir = variantDir(variant);
+
+  it.each(programs)(
+    'a program %s keeps its memory, threads, descriptors and mappings',
+    async (_name, how) => {
+      const args = ['--alloc', '8Mx3', '--alloc', '1M', '--threads', '2', ...(how.args ?? [])];
+      const { under } = how;
+      if (variant === 'full') {
+        await machine.startPool();
+        for (const name of ['.', ...readdirSync(machine.env.SOFTCUDA_DIR ?? '')])
+          chmodSync(join(machine.env.SOFTCUDA_DIR ?? '', name), 0o777); // as the device files of a GPU
+      }
+      const workload = await machine.startIntercepted({}, args, under);
+      const bytes = await snapshot(workload);
+      await expect
+        .poll(() => lookAt(workload.pid).descriptors.filter((text) => text === 'socket:[]'))
+        .toHaveLength(1);
+      const before = lookAt(workload.pid);
+      expect(before.mappings.filter((line) => line.endsWith(MAILBOX))).toHaveLength(1);
+
+      const restoreAsBefore = async (): Promise<void> => {
+        const restored = await machine.tryRestore({ libdir });
+        expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+        expect(await snapshot(workload)).toBe(bytes);
+        await expectAsBefore(workload.pid, before);
+      };
+
+      const left = await machine.tryDump(workload, { libdir, args: ['--leave-running'] });
+      expect(left.exitCode, left.log.slice(-2000)).toBe(0);
+      expect(machine.manifests()).toHaveLength(1);
+      expect(await snapshot(workload)).toBe(bytes);
+      await expectAsBefore(workload.pid, before);
+
+      const dumped = await machine.tryDump(workload, { libdir });
+      expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+      await restoreAsBefore();
+      const again = await machine.dumpPid(workload.pid, { libdir });
+      expect(again.exitCode, again.log.slice(-2000)).toBe(0);
+      await machine.kill(workload.pid); // collects it
+      await restoreAsBefore();
+      await machine.kill(workload.pid);
+      if (variant === 'parallel') await machine.expectNothingLeft();
+    },
+  );
+});
