@@ -40,7 +40,7 @@ class Cycle {
   #injector: FaultInjector | undefined;
   #before: Fingerprint = new Map();
   #pid = 0;
-  #criusOwn = false;
+  readonly #notes: string[] = [];
   /** The last result of the operation with the fault. */
   #result: EndedResult | undefined;
 
@@ -77,6 +77,22 @@ class Cycle {
     const result = await work;
     if (result.kind === 'stuck') throw new Verdict('stuck', `${what} does not end`);
     if (result.kind === 'failed') throw new Verdict('lost', `${what}: ${result.message}`);
+  }
+
+  /** Dumps without a fault. @returns why the dump was refused, of a program that is identical afterwards */
+  async #dumpCleanly(what: string): Promise<string | undefined> {
+    const result = await this.#operator.dump(this.#pid, this.#call());
+    if (result.kind === 'stuck') throw new Verdict('stuck', `${what} does not end`);
+    if (result.kind === 'done') return undefined;
+    if (!isAlive(this.#pid)) throw new Verdict('lost', `${what}: ${result.message}`);
+    await this.#checkIdentical(`after ${what} (${result.message})`);
+    this.#note(`${what} is refused: ${result.message}`);
+    return result.message;
+  }
+
+  /** Adds to what the result says of a cycle that went well. */
+  #note(text: string): void {
+    this.#notes.push(text);
   }
 
   /** Runs the operation with the fault. */
@@ -129,12 +145,14 @@ class Cycle {
       throw new Verdict(isAlive(this.#pid) ? 'stuck' : 'lost', `${when}: ${message}`);
     }
     const parasite = hasParasite(after) && !this.#endsCriu ? "CRIU's parasite is left; " : '';
-    this.#criusOwn ||= hasParasite(after);
+    if (hasParasite(after)) this.#note("CRIU's parasite is left in the process");
     const difference = parasite + compare(this.#before, after);
     if (difference !== '') throw new Verdict('wrong', `${when}: ${difference}`);
   }
 
   async #restoreCleanly(when: string): Promise<void> {
+    await untilCollected(BACKGROUND_MS);
+    if (this.machine.removeGhosts()) this.#note("CRIU's ghost file was left");
     await this.#must(`the restore ${when}`, this.#operator.restore(this.#call()));
     await this.#checkIdentical(`after the restore ${when}`);
   }
@@ -183,8 +201,8 @@ class Cycle {
     if (files.length > 0)
       throw new Verdict('leftover', `a failed dump leaves ${files.slice(0, 4).join(', ')} (${message})`);
     if (!this.plan.again) return 'survived';
-    await this.#must('a second dump', this.#operator.dump(this.#pid, this.#call()));
-    await this.#restoreCleanly('from a second dump');
+    if ((await this.#dumpCleanly('a second dump')) === undefined)
+      await this.#restoreCleanly('from a second dump');
     return 'survived';
   }
 
@@ -215,11 +233,13 @@ class Cycle {
     const { operation } = this.plan;
     if (operation === 'dump' || operation === 'leave-running')
       return this.#dumpWithFault(operation !== 'dump');
-    await this.#must('the dump', this.#operator.dump(this.#pid, this.#call()));
+    const refusal = await this.#dumpCleanly('the dump');
+    if (refusal !== undefined) return 'survived';
     if (operation === 'restore-twice') {
       await this.#restoreCleanly('before the fault');
       await killTree(this.#pid);
     }
+    await untilCollected(BACKGROUND_MS);
     return this.#restoreWithFault();
   }
 
@@ -230,9 +250,8 @@ class Cycle {
       if (this.#pid > 0) await killTree(this.#pid);
       const leftovers = await findLeftovers(this.machine);
       if (leftovers !== '') return { outcome: 'leftover', detail: leftovers };
-      const message = this.#result?.kind === 'failed' ? this.#result.message : '';
-      const own = this.#criusOwn ? "CRIU's parasite is left in the process; " : '';
-      return { outcome, detail: own + message };
+      if (this.#result?.kind === 'failed') this.#note(this.#result.message);
+      return { outcome, detail: this.#notes.join('; ') };
     } catch (error) {
       if (error instanceof Verdict) return { outcome: error.outcome, detail: error.message };
       throw error;

@@ -86,13 +86,24 @@ function withoutThreadMemory(mappings: readonly Mapping[]): Mapping[] {
   return mappings.filter((one, at) => !isPair(one, mappings[at + 1]) && !isPair(mappings[at - 1], one));
 }
 
+/** Under RLIMIT_AS a thread gets no arena; then each of its allocations is a small mapping. */
+const isSmallAllocation = ({ start, end, rest }: Mapping): boolean =>
+  /^rw-p {2}rd wr mr mw me$/.test(rest) && parseInt(end, 16) - parseInt(start, 16) <= 64 * 1024;
+
 const read = (path: string): string => readFileSync(path, 'utf8');
 
-/** @param isChild CRIU does not lock memory of a child again that its parent has at the same address */
-function mappingLines(pid: number, isChild: boolean): string[] {
-  const lines = withoutThreadMemory(merge(parseMappings(read(`/proc/${pid}/smaps`))));
-  return lines.map(({ start, end, rest: all, offset }) => {
-    const rest = isChild ? all.replace(/ lo(?= |$)/, '') : all;
+interface Member {
+  /** CRIU does not lock memory of a child again that its parent has at the same address. */
+  isChild: boolean;
+  /** It has a limit of its address space. */
+  hasLimit: boolean;
+}
+
+function mappingLines(pid: number, { isChild, hasLimit }: Member): string[] {
+  const all = withoutThreadMemory(merge(parseMappings(read(`/proc/${pid}/smaps`))));
+  const lines = hasLimit ? all.filter((one) => !isSmallAllocation(one)) : all;
+  return lines.map(({ start, end, rest: whole, offset }) => {
+    const rest = isChild ? whole.replace(/ lo(?= |$)/, '') : whole;
     if (rest.includes('[stack]')) return `stack to ${end} ${rest}`;
     return `${start}-${end} ${rest}${offset < 0 ? '' : ` at ${offset}`}`;
   });
@@ -127,10 +138,10 @@ function threadLines(pid: number): string[] {
   });
 }
 
-function outside(pid: number, isChild: boolean): [string, string][] {
+function outside(pid: number, member: Member): [string, string][] {
   const of = (name: string, lines: readonly string[]): [string, string] => [name, lines.join('\n')];
   return [
-    of('mappings', mappingLines(pid, isChild)),
+    of('mappings', mappingLines(pid, member)),
     of('descriptors', descriptorLines(pid)),
     of('threads', threadLines(pid)),
     of('limits', [read(`/proc/${pid}/limits`)]),
@@ -138,6 +149,9 @@ function outside(pid: number, isChild: boolean): [string, string][] {
     of('cwd', [readlinkSync(`/proc/${pid}/cwd`)]),
   ];
 }
+
+const hasLimit = (pid: number): boolean =>
+  !/^Max address space +unlimited/m.test(read(`/proc/${pid}/limits`));
 
 /** @throws when the program does not answer */
 export async function takeFingerprint(machine: CampaignMachine, pid: number): Promise<Fingerprint> {
@@ -148,7 +162,8 @@ export async function takeFingerprint(machine: CampaignMachine, pid: number): Pr
     fingerprint.set(word.slice(0, at), word.slice(at + 1));
   }
   for (const { pid: member } of readProcessTree(pid))
-    for (const [name, text] of outside(member, member !== pid)) fingerprint.set(`${member} ${name}`, text);
+    for (const [name, text] of outside(member, { isChild: member !== pid, hasLimit: hasLimit(member) }))
+      fingerprint.set(`${member} ${name}`, text);
   return fingerprint;
 }
 

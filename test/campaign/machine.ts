@@ -81,6 +81,13 @@ export class CampaignMachine {
     return (await waitForExit(pid, { timeoutMs: 10_000 })) !== undefined;
   }
 
+  /** Removes names that a killed criu has given to deleted files. @returns whether there were any */
+  removeGhosts(): boolean {
+    const ghosts = this.list(this.filesDir).filter((name) => name.endsWith('.ghost'));
+    for (const name of ghosts) rmSync(join(this.filesDir, name));
+    return ghosts.length > 0;
+  }
+
   close(): void {
     if (this.#isSmall) execFileSync('umount', [this.imagesDir]);
     this.#isSmall = false;
