@@ -8,14 +8,14 @@ import { startPool } from '../../lib/pool/index.ts';
 import { waitForExit } from '../../lib/process/index.ts';
 
 const ROOT = '/dev/shm';
+const SCRATCH = join(ROOT, 'tmp');
 
 /** Gives this process file systems of its own; call it once, in mount and network namespaces of its own. */
 export function isolate(): void {
   execFileSync('mount', ['--make-rprivate', '/']);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=1777', 'campaign', ROOT]);
-  const scratch = join(ROOT, 'tmp');
-  mkdirSync(scratch);
-  process.env.TMPDIR = scratch;
+  mkdirSync(SCRATCH);
+  process.env.TMPDIR = SCRATCH;
 }
 
 export class CampaignMachine {
@@ -31,8 +31,10 @@ export class CampaignMachine {
   #isSmall = false;
 
   constructor() {
-    rmSync(this.dir, { recursive: true, force: true });
-    for (const dir of [this.dir, this.imagesDir, this.runDir, this.filesDir, this.faultDir]) mkdirSync(dir);
+    // a cycle that was stuck has left its own
+    for (const name of this.list(ROOT)) rmSync(join(ROOT, name), { recursive: true, force: true });
+    for (const dir of [SCRATCH, this.dir, this.imagesDir, this.runDir, this.filesDir, this.faultDir])
+      mkdirSync(dir);
     mkdirSync(this.#devices);
     // the program may belong to a user without privileges
     for (const dir of [this.dir, this.filesDir, this.#devices]) chmodSync(dir, 0o777);

@@ -141,9 +141,10 @@ function lineStep(random: Random, stage: Stage, line: (typeof logLines)['dump'][
 function chooseStep(random: Random, stage: Stage, variant: Variant, role?: Role): Step {
   const isPossible = (one: Role): boolean =>
     variant === 'none' ? one === 'criu' || one === 'task' : one !== 'pool' || usesPool(variant);
+  const isPlain = (call: Call): boolean => variant !== 'none' || !['memory', 'status'].includes(call);
   const lines = logLines[stage].filter(([one]) => role === undefined || one === role);
   const between = calls[stage].filter(([one]) => (role === undefined || one === role) && isPossible(one));
-  const isLine = lines.length > 0 && (variant === 'none' || random.chance(0.5));
+  const isLine = lines.length > 0 && random.chance(0.5);
   return isLine ? lineStep(random, stage, random.pick(lines)) : callStep(random, stage, random.pick(between));
 }
 
