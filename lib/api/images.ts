@@ -23,6 +23,7 @@ export {
   type GpuStripe,
   type ImageGpu,
   type PageImage,
+  type EmptiedMapping,
   type PageMapping,
   type VerifiedImage,
   type VerifyOptions,

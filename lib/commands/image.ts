@@ -127,13 +127,13 @@ function pagesAsJson(
   index: CheckpointIndex | undefined,
   options: ShowOptions,
 ): Record<string, unknown> {
-  const { mappings, created, ...rest } = image;
+  const { mappings, emptied, created, ...rest } = image;
   return {
     ...rest,
     ...standingOfPages(image, index),
     created: created.toISOString(),
     nrMappings: mappings.length,
-    ...(options.mappings === true ? { mappings } : {}),
+    ...(options.mappings === true ? { mappings, emptied } : {}),
   };
 }
 

@@ -20,6 +20,7 @@ export {
 export type {
   CheckpointIndex,
   CheckpointMember,
+  EmptiedMapping,
   GpuAllocation,
   GpuChunk,
   ImageGpu,

@@ -40,6 +40,11 @@ export async function readPageImage(directory: string, pid: number): Promise<Pag
       drivers,
       shared,
     })),
+    emptied: manifest.emptied.map(({ address, size, hidden }) => ({
+      address,
+      size: toNumber(size),
+      hidden,
+    })),
   }));
   if (pages.pid !== pid) throw new GpuImageError(`${name}: pid is ${pages.pid}`);
   checkPages(pages, name);

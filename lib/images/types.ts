@@ -90,6 +90,16 @@ export interface PageMapping {
   shared: boolean;
 }
 
+/** A mapping of the process whose bytes are only in the page file: CRIU's images have it without pages. */
+export interface EmptiedMapping {
+  /** Address in the process. */
+  address: bigint;
+  /** Size in bytes. */
+  size: number;
+  /** Whether all access to it was taken away until it is filled. */
+  hidden: boolean;
+}
+
 /** The page file of one process. */
 export interface PageImage {
   /** File name of the manifest. */
@@ -112,6 +122,8 @@ export interface PageImage {
   stored: number;
   /** The memory ranges in the file, sorted by address. */
   mappings: PageMapping[];
+  /** By address. Images of version 0.2.0 have none: there the process maps the page file. */
+  emptied: EmptiedMapping[];
 }
 
 /** What one process has in a checkpoint. */

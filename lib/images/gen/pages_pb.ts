@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pages.proto.
  */
 export const file_pages: GenFile = /*@__PURE__*/
-  fileDesc("CgtwYWdlcy5wcm90bxIGY2NyLnBiIl0KC1BhZ2VNYXBwaW5nEg8KB2FkZHJlc3MYASABKAYSDAoEc2l6ZRgCIAEoBBIOCgZvZmZzZXQYAyABKAQSDwoHZHJpdmVycxgEIAEoCBIOCgZzaGFyZWQYBSABKAgi5gEKDFBhZ2VNYW5pZmVzdBIKCgJpZBgBIAEoDBIPCgdjcmVhdGVkGAIgASgGEgwKBHRvb2wYAyABKAkSCwoDcGlkGAQgASgNEhEKCWRpcmVjdG9yeRgFIAEoCRIMCgRzaXplGAYgASgEEhAKCG1vZGlmaWVkGAcgASgGEg4KBnN0b3JlZBgIIAEoBBISCgpjaHVua19zaXplGAkgASgEEgwKBHh4aDMYCiADKAYSJQoIbWFwcGluZ3MYCyADKAsyEy5jY3IucGIuUGFnZU1hcHBpbmcSEgoKY2hlY2twb2ludBgNIAEoDGIGcHJvdG8z");
+  fileDesc("CgtwYWdlcy5wcm90bxIGY2NyLnBiIl0KC1BhZ2VNYXBwaW5nEg8KB2FkZHJlc3MYASABKAYSDAoEc2l6ZRgCIAEoBBIOCgZvZmZzZXQYAyABKAQSDwoHZHJpdmVycxgEIAEoCBIOCgZzaGFyZWQYBSABKAgiTQoORW1wdGllZE1hcHBpbmcSDwoHYWRkcmVzcxgBIAEoBhIMCgRzaXplGAIgASgEEgwKBHByb3QYAyABKA0SDgoGaGlkZGVuGAQgASgIIo8CCgxQYWdlTWFuaWZlc3QSCgoCaWQYASABKAwSDwoHY3JlYXRlZBgCIAEoBhIMCgR0b29sGAMgASgJEgsKA3BpZBgEIAEoDRIRCglkaXJlY3RvcnkYBSABKAkSDAoEc2l6ZRgGIAEoBBIQCghtb2RpZmllZBgHIAEoBhIOCgZzdG9yZWQYCCABKAQSEgoKY2h1bmtfc2l6ZRgJIAEoBBIMCgR4eGgzGAogAygGEiUKCG1hcHBpbmdzGAsgAygLMhMuY2NyLnBiLlBhZ2VNYXBwaW5nEicKB2VtcHRpZWQYDCADKAsyFi5jY3IucGIuRW1wdGllZE1hcHBpbmcSEgoKY2hlY2twb2ludBgNIAEoDGIGcHJvdG8z");
 
 /**
  * @generated from message ccr.pb.PageMapping
@@ -58,6 +58,42 @@ export type PageMapping = Message<"ccr.pb.PageMapping"> & {
  */
 export const PageMappingSchema: GenMessage<PageMapping> = /*@__PURE__*/
   messageDesc(file_pages, 0);
+
+/**
+ * @generated from message ccr.pb.EmptiedMapping
+ */
+export type EmptiedMapping = Message<"ccr.pb.EmptiedMapping"> & {
+  /**
+   * @generated from field: fixed64 address = 1;
+   */
+  address: bigint;
+
+  /**
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * as for mprotect: what the process may do with it
+   *
+   * @generated from field: uint32 prot = 3;
+   */
+  prot: number;
+
+  /**
+   * the dump took all access away (PROT_NONE), and the restore returns it
+   *
+   * @generated from field: bool hidden = 4;
+   */
+  hidden: boolean;
+};
+
+/**
+ * Describes the message ccr.pb.EmptiedMapping.
+ * Use `create(EmptiedMappingSchema)` to create a new message.
+ */
+export const EmptiedMappingSchema: GenMessage<EmptiedMapping> = /*@__PURE__*/
+  messageDesc(file_pages, 1);
 
 /**
  * @generated from message ccr.pb.PageManifest
@@ -132,9 +168,18 @@ export type PageManifest = Message<"ccr.pb.PageManifest"> & {
   xxh3: bigint[];
 
   /**
+   * Pieces of memory. Those inside an emptied mapping are filled; the process maps the others from the page file.
+   *
    * @generated from field: repeated ccr.pb.PageMapping mappings = 11;
    */
   mappings: PageMapping[];
+
+  /**
+   * empty in the images of 0.2.0, in which all pieces are mapped
+   *
+   * @generated from field: repeated ccr.pb.EmptiedMapping emptied = 12;
+   */
+  emptied: EmptiedMapping[];
 
   /**
    * id of the checkpoint, as in cuda.img; absent in images of 0.2.0
@@ -149,5 +194,5 @@ export type PageManifest = Message<"ccr.pb.PageManifest"> & {
  * Use `create(PageManifestSchema)` to create a new message.
  */
 export const PageManifestSchema: GenMessage<PageManifest> = /*@__PURE__*/
-  messageDesc(file_pages, 1);
+  messageDesc(file_pages, 2);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "image/format/format.h"
 #include "pages.pb-c.h"
@@ -48,11 +49,14 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 	Ccr__Pb__PageManifest pb = CCR__PB__PAGE_MANIFEST__INIT;
 	Ccr__Pb__PageMapping *mappings = calloc(pages->nr_mappings + 1, sizeof(*mappings));
 	Ccr__Pb__PageMapping **rows = calloc(pages->nr_mappings + 1, sizeof(*rows));
+	Ccr__Pb__EmptiedMapping *emptied = calloc(pages->nr_emptied + 1, sizeof(*emptied));
+	Ccr__Pb__EmptiedMapping **emptied_rows =
+		calloc(pages->nr_emptied + 1, sizeof(*emptied_rows));
 	void *data = NULL;
 	size_t size;
 	int ret = -ENOMEM;
 
-	if (!mappings || !rows)
+	if (!mappings || !rows || !emptied || !emptied_rows)
 		goto out;
 	for (size_t i = 0; i < pages->nr_mappings; i++) {
 		rows[i] = &mappings[i];
@@ -62,6 +66,14 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 		rows[i]->offset = pages->mappings[i].offset;
 		rows[i]->drivers = pages->mappings[i].is_drivers;
 		rows[i]->shared = pages->mappings[i].is_shared;
+	}
+	for (size_t i = 0; i < pages->nr_emptied; i++) {
+		emptied_rows[i] = &emptied[i];
+		ccr__pb__emptied_mapping__init(emptied_rows[i]);
+		emptied_rows[i]->address = pages->emptied[i].address;
+		emptied_rows[i]->size = pages->emptied[i].size;
+		emptied_rows[i]->prot = pages->emptied[i].prot;
+		emptied_rows[i]->hidden = pages->emptied[i].is_hidden;
 	}
 	pb.id = (ProtobufCBinaryData){sizeof(pages->id), (uint8_t *)pages->id};
 	if (!ccr_checkpoint_id_is_none(pages->checkpoint))
@@ -79,6 +91,8 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 	pb.xxh3 = pages->xxh3;
 	pb.n_mappings = pages->nr_mappings;
 	pb.mappings = rows;
+	pb.n_emptied = pages->nr_emptied;
+	pb.emptied = emptied_rows;
 	ret = ccr__image_pack_message(&pb.base, CCR_PAGES_MAGIC, &data, &size);
 	if (!ret)
 		ret = ccr__image_write_manifest(dirfd, pages->name, data, size, pages->sync);
@@ -86,13 +100,34 @@ out:
 	free(data);
 	free(mappings);
 	free(rows);
+	free(emptied);
+	free(emptied_rows);
 	return ret ? ccr__image_error(ret, error, error_size, "%s: %s", pages->name, strerror(-ret))
 		   : 0;
+}
+
+size_t ccr_pages_find_emptied(const struct ccr_pages *pages, uint64_t address)
+{
+	size_t low = 0, high = pages->nr_emptied;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct ccr_pages_emptied *e = &pages->emptied[middle];
+
+		if (e->address + e->size <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < pages->nr_emptied && pages->emptied[low].address <= address
+		       ? low
+		       : pages->nr_emptied;
 }
 
 static const struct ccr__wire_limit limits[] = {
 	{"xxh3", CCR_PAGES_MAX_CHUNKS},
 	{"mappings", CCR_PAGES_MAX_MAPPINGS},
+	{"emptied", CCR_PAGES_MAX_MAPPINGS},
 };
 
 static int wrong(const struct ccr_pages *pages, char *error, size_t error_size, const char *field,
@@ -100,6 +135,37 @@ static int wrong(const struct ccr_pages *pages, char *error, size_t error_size, 
 {
 	return ccr__image_error(-EINVAL, error, error_size, "%s: %s is %llu", pages->name, field,
 				(unsigned long long)value);
+}
+
+/* A piece lies inside an emptied mapping or outside all of them. */
+static int check_emptied(const struct ccr_pages *p, char *error, size_t error_size)
+{
+	uint64_t end = 0; /* of the previous one */
+
+	for (size_t i = 0; i < p->nr_emptied; i++) {
+		const struct ccr_pages_emptied *e = &p->emptied[i];
+
+		if (e->size == 0 || e->size % CCR_IMAGE_ALIGN || e->size > CCR_IMAGE_MAX_BYTES)
+			return wrong(p, error, error_size, "the size of an emptied mapping",
+				     e->size);
+		if (e->address % CCR_IMAGE_ALIGN || e->address < end ||
+		    e->address > UINT64_MAX - e->size)
+			return wrong(p, error, error_size, "the address of an emptied mapping",
+				     e->address);
+		if (e->prot & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
+			return wrong(p, error, error_size, "the protection of an emptied mapping",
+				     e->prot);
+		end = e->address + e->size;
+	}
+	for (size_t i = 0; i < p->nr_mappings; i++) {
+		const struct ccr_pages_mapping *m = &p->mappings[i];
+
+		if (ccr_pages_find_emptied(p, m->address) !=
+		    ccr_pages_find_emptied(p, m->address + m->size - 1))
+			return wrong(p, error, error_size, "the end of a mapping",
+				     m->address + m->size);
+	}
+	return 0;
 }
 
 static int check(const struct ccr_pages *p, char *error, size_t error_size)
@@ -127,7 +193,7 @@ static int check(const struct ccr_pages *p, char *error, size_t error_size)
 			return wrong(p, error, error_size, "the address of a mapping", m->address);
 		end = m->address + m->size;
 	}
-	return 0;
+	return check_emptied(p, error, error_size);
 }
 
 static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, char *error,
@@ -155,7 +221,9 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 	pages->nr_mappings = pb->n_mappings;
 	pages->xxh3 = calloc(pages->nr_chunks + 1, sizeof(*pages->xxh3));
 	pages->mappings = calloc(pages->nr_mappings + 1, sizeof(*pages->mappings));
-	if (!pages->xxh3 || !pages->mappings)
+	pages->nr_emptied = pb->n_emptied;
+	pages->emptied = calloc(pages->nr_emptied + 1, sizeof(*pages->emptied));
+	if (!pages->xxh3 || !pages->mappings || !pages->emptied)
 		return ccr__image_error(-ENOMEM, error, error_size, "%s: out of memory",
 					pages->name);
 	if (pages->nr_chunks)
@@ -164,6 +232,10 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 		pages->mappings[i] = (struct ccr_pages_mapping){
 			pb->mappings[i]->address, pb->mappings[i]->size, pb->mappings[i]->offset,
 			pb->mappings[i]->drivers, pb->mappings[i]->shared};
+	for (size_t i = 0; i < pages->nr_emptied; i++)
+		pages->emptied[i] =
+			(struct ccr_pages_emptied){pb->emptied[i]->address, pb->emptied[i]->size,
+						   pb->emptied[i]->prot, pb->emptied[i]->hidden};
 	return check(pages, error, error_size);
 }
 
@@ -217,5 +289,6 @@ void ccr_pages_close(struct ccr_pages *pages)
 		return;
 	free(pages->xxh3);
 	free(pages->mappings);
+	free(pages->emptied);
 	free(pages);
 }

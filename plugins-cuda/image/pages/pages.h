@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Page files: the bytes of large host memory. A dumped process maps them, so
- * that they are not in CRIU's own images. `cuda-pages-<pid>-<id>.img` is the
+ * Page files: the bytes of large host memory, which the process no longer has
+ * when CRIU dumps it, so that they are not in CRIU's own images. `cuda-pages-<pid>-<id>.img` is the
  * page file, immutable once its manifest `cuda-host-<pid>.img` exists.
  * Functions return 0, or -errno with a sentence in `error` that names the file.
  * Reentrant.
@@ -28,6 +28,14 @@ struct ccr_pages_mapping {
 	bool is_shared;	 /* shared anonymous memory that no other process maps */
 };
 
+/* A whole mapping of the process that has lost its bytes; the pieces inside it say where they are.
+ */
+struct ccr_pages_emptied {
+	uint64_t address, size; /* in bytes */
+	uint32_t prot;		/* PROT_*, as before the dump */
+	bool is_hidden;		/* its protection is PROT_NONE until it is filled */
+};
+
 struct ccr_pages {
 	int pid;
 	uint8_t id[8];
@@ -43,6 +51,8 @@ struct ccr_pages {
 	uint64_t *xxh3;			   /* one per chunk */
 	size_t nr_mappings;
 	struct ccr_pages_mapping *mappings; /* sorted by address */
+	size_t nr_emptied;
+	struct ccr_pages_emptied *emptied; /* sorted by address */
 };
 
 /* Sets `name` and `file` from `pid` and `id`. */
@@ -59,14 +69,16 @@ int ccr_pages_open(struct ccr_pages **out, int dirfd, int pid, char *error, size
 void ccr_pages_close(struct ccr_pages *pages); /* NULL is fine */
 
 /*
- * Checks that the page file exists and has the size and modification time in
- * the manifest. If only the time differs (a copy), it reads and compares the
- * contents. Returns 0, or -ENODATA: missing or short; -EINVAL: another size;
- * -EBADMSG: changed.
+ * Checks that the page file exists and has the size in the manifest; its bytes
+ * are compared by whatever uses them. Returns 0, or -ENODATA: missing or short;
+ * -EINVAL: another size.
  */
 int ccr_pages_check(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size);
-/* Reads the whole page file and compares checksums. Returns the same as ccr_pages_check. */
+/* Also reads the whole page file and compares checksums. Returns the same, or -EBADMSG: changed. */
 int ccr_pages_verify(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size);
+
+/* The index of the emptied mapping that contains the address, or `nr_emptied`. */
+size_t ccr_pages_find_emptied(const struct ccr_pages *pages, uint64_t address);
 
 /*
  * Calls `each` for the manifest of every pid in the directory, sorted by pid,

@@ -83,34 +83,28 @@ static int compare(const struct ccr_pages *pages, int fd, char *error, size_t er
 	return ret;
 }
 
-static uint64_t modified_ns(const struct stat *status)
-{
-	return status->st_mtim.tv_sec * 1000000000ull + status->st_mtim.tv_nsec;
-}
-
-static int examine(const struct ccr_pages *pages, int dirfd, bool always, char *error,
-		   size_t error_size)
+int ccr_pages_check(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
 {
 	struct stat status;
 	const int fd = open_page_file(pages, dirfd, &status, error, error_size);
-	int ret = 0;
 
 	if (fd < 0)
 		return fd;
-	if (always || modified_ns(&status) != pages->modified_ns)
-		ret = compare(pages, fd, error, error_size);
 	close(fd);
-	return ret;
-}
-
-int ccr_pages_check(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
-{
-	return examine(pages, dirfd, false, error, error_size);
+	return 0;
 }
 
 int ccr_pages_verify(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
 {
-	return examine(pages, dirfd, true, error, error_size);
+	struct stat status;
+	const int fd = open_page_file(pages, dirfd, &status, error, error_size);
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	ret = compare(pages, fd, error, error_size);
+	close(fd);
+	return ret;
 }
 
 static int is_manifest(const struct dirent *entry)
