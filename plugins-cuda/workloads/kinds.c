@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -235,6 +236,46 @@ void kinds_change(void)
 	for (size_t i = 0; i < NR_KINDS; i++)
 		if (!strcmp(kinds[i].name, "plain"))
 			memset(kinds[i].memory, 0xff, kinds[i].bytes);
+}
+
+static size_t find_kind(const char *name)
+{
+	size_t i = 0;
+
+	while (i < NR_KINDS && strcmp(kinds[i].name, name))
+		i++;
+	return i;
+}
+
+bool kinds_drop(void)
+{
+	const size_t index = find_kind("plain");
+	struct kind *kind = &kinds[index];
+	bool is_zero = !madvise(kind->memory, kind->bytes, MADV_DONTNEED);
+
+	for (uint64_t i = 0; is_zero && i < kind->bytes / sizeof(uint64_t); i++)
+		is_zero = !kind->memory[i];
+	for (uint64_t i = 0; i < kind->bytes / sizeof(uint64_t); i++)
+		kind->memory[i] = word(index, i);
+	return is_zero;
+}
+
+bool kinds_share(void)
+{
+	struct kind *kind = &kinds[find_kind("shared")];
+	const uint64_t own = kind->memory[0];
+	const pid_t child = fork();
+	int status = -1;
+	bool is_seen;
+
+	if (!child) {
+		kind->memory[0] = ~own;
+		_exit(0);
+	}
+	is_seen = child > 0 && waitpid(child, &status, 0) == child && !status &&
+		  kind->memory[0] == ~own;
+	kind->memory[0] = own;
+	return is_seen;
 }
 
 int kinds_make_executable(void)

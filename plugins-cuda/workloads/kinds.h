@@ -3,6 +3,7 @@
 #ifndef CCR_WORKLOAD_KINDS_H
 #define CCR_WORKLOAD_KINDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +25,10 @@ void kinds_answer(char *reply, size_t size);
 void kinds_change(void);
 /* Makes memory executable, as a JIT compiler does. Returns 0, or -1 with errno. */
 int kinds_make_executable(void);
+/* Returns whether memory that is dropped reads as zeroes afterwards; its bytes are then restored.
+ */
+bool kinds_drop(void);
+/* Returns whether what a new child writes to shared memory can be read here. */
+bool kinds_share(void);
 
 #endif

@@ -81,6 +81,10 @@ static bool answer_kinds(const char *request, char *reply, size_t size)
 		kinds_answer(reply, size);
 	else if (!strcmp(request, "kinds change"))
 		kinds_change();
+	else if (!strcmp(request, "kinds drop"))
+		snprintf(reply, size, kinds_drop() ? "ok" : "error kinds drop: not zeroes");
+	else if (!strcmp(request, "kinds share"))
+		snprintf(reply, size, kinds_share() ? "ok" : "error kinds share: not shared");
 	else if (strcmp(request, "kinds exec"))
 		return false;
 	else if (kinds_make_executable())
