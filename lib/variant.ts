@@ -34,7 +34,7 @@ export function variantPlugin(variant: PluginVariant, env: Environment = process
 
 const features: Record<PluginVariant, string> = {
   stock: "the driver's checkpoint API inside criu; GPU memory goes through CRIU's images",
-  remap: "stock, and large host memory goes to page files that the process maps, not through CRIU's images",
+  remap: "stock, and large host memory goes to page files, not through CRIU's images",
   parallel: 'remap, and GPU memory goes to a GPU image by parallel transfers (needs the interceptor)',
   full: 'parallel, and uses the pool daemon, if it runs: warm contexts and resident images',
 };

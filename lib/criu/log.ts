@@ -44,6 +44,10 @@ interface Remedy {
 /** The first entry that matches any error is used. */
 const remedies: readonly Remedy[] = [
   {
+    pattern: /Missing required plugin: cuda-host-/,
+    hint: 'host memory of this checkpoint is missing: the file must be in the images directory, and the plugin must be at least as new as the one of the dump',
+  },
+  {
     pattern: /Missing required plugin/,
     hint: 'the checkpoint was made with that plugin: install it (criu-cuda install), or pass its directory with --libdir',
   },

@@ -103,7 +103,7 @@ export const settingDefinitions = {
     default: '1',
     min: 1,
     max: 1_048_576,
-    meaning: 'smallest mapping that is remapped, MiB',
+    meaning: 'least data in a mapping that is remapped, MiB',
   },
   CRIU_CUDA_READAHEAD: {
     type: 'number',

@@ -177,12 +177,14 @@ void ccr__dump_finish(int ret)
 	if (!ret && opts.final_state == FINAL_DEAD) {
 		/* If a post-dump script fails, the tasks stay alive; the watcher handles that. */
 		for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
-			ccr__task_outcome(task, "dumped", NULL);
+			if (!task->is_plain)
+				ccr__task_outcome(task, "dumped", NULL);
 		return;
 	}
-	ccr__host_memory_roll_back();
+	ccr__host_memory_roll_back(!ret);
 	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
-		all_rolled_back &= roll_back(task);
+		if (!task->is_plain)
+			all_rolled_back &= roll_back(task);
 	if (all_rolled_back)
 		ccr__watcher_release();
 }

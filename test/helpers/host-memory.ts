@@ -2,6 +2,7 @@
 /** Reads what tests of host memory check: page files, CRIU's page images, the mappings of a process. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { readPageImages } from '../../lib/images/index.ts';
 
 /** Size of CRIU's own page images in bytes. */
 export function pageImageBytes(dir: string): number {
@@ -15,6 +16,11 @@ export function pageFiles(dir: string): string[] {
   return readdirSync(dir)
     .filter((name) => name.startsWith('cuda-pages-'))
     .map((name) => join(dir, name));
+}
+
+/** Names of page files and their manifests in an images directory. */
+export function hostFiles(dir: string): string[] {
+  return readdirSync(dir).filter((name) => /^cuda-(pages|host)-/.test(name));
 }
 
 export interface Mapping {
@@ -40,9 +46,22 @@ export function readMappings(pid: number): Mapping[] {
   return mappings;
 }
 
+/** The program's mappings, without those of softcuda's devices. */
+export function programMappings(pid: number): Mapping[] {
+  return readMappings(pid).filter(({ path }) => !path.includes('/devices/'));
+}
+
 /** The mappings that are backed by a page file. */
 export function pageFileMappings(pid: number): Mapping[] {
   return readMappings(pid).filter(({ path }) => path.includes('/cuda-pages-'));
+}
+
+/** Which kinds of memory of the first process in an images directory were stored in its page file. */
+export async function savedKinds(dir: string, kinds: ReadonlyMap<string, number>): Promise<string[]> {
+  const [image] = await readPageImages(dir);
+  const isSaved = (address: bigint): boolean =>
+    image?.emptied.some((m) => address >= m.address && address < m.address + BigInt(m.size)) ?? false;
+  return [...kinds].filter(([, address]) => isSaved(BigInt(address))).map(([name]) => name);
 }
 
 /** Parses the answer to `kinds`: the address of each kind. Throws when a byte is wrong. */

@@ -21,22 +21,18 @@ CUresult ccr__host_memory_checkpoint(const struct task *task);
 
 /*
  * Dump, every thread of the tree stopped, after the driver's checkpoint of this
- * task: copies its large anonymous memory to a page file and maps the file there
- * instead. The task reads the same bytes before and after, even on failure.
- * Returns 0, also when nothing was remapped, or -errno: the dump must fail.
+ * task: stores its large anonymous memory in a page file and empties it. What
+ * cannot be stored is left to CRIU. Returns 0, also when nothing was stored, or
+ * -errno: the dump must fail, and an undo is necessary.
  */
 int ccr__host_memory_save(pid_t pid);
 
 /*
  * Restore, after CRIU's part, every thread of the task stopped, before the
- * driver's restore: turns its page-file mappings into anonymous memory again.
- * Returns 0, also when the task has none, or -errno.
+ * driver's restore: fills its memory from the page file. Returns 0, also when the
+ * task has none, or -errno: the task must not run.
  */
 int ccr__host_memory_restore(pid_t pid);
-
-/* The same for one task whose page files are known; writes to the log and the status file. */
-struct ccr_pages;
-int ccr__remap_restore(pid_t pid, const struct ccr_pages *pages);
 
 /*
  * Undo of a dump, for criu and for the watcher, while every thread of the task is stopped by the
@@ -50,13 +46,13 @@ int ccr__host_memory_undo(pid_t pid);
  * failed. Changes nothing in the task. */
 void ccr__host_memory_discard(const struct task *task);
 
-/* The same for all tasks of a dump that is rolled back. A task for which it fails keeps its
- * page-file mappings and can run with them. */
-void ccr__host_memory_roll_back(void);
+/* In criu: the undo of all tasks. A task that cannot be filled is killed. `is_dumped`: the dump has
+ * succeeded, so its files stay. */
+void ccr__host_memory_roll_back(bool is_dumped);
 
 /*
- * Restore, at init: checks that the page files the images name exist and are
- * unchanged, and starts to read them ahead. Returns 0 or -errno.
+ * Restore, at init: checks that the page files that the checkpoint needs are
+ * there, and starts to read them ahead. Returns 0 or -errno.
  */
 int ccr__host_memory_load_begin(void);
 

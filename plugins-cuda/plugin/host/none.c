@@ -16,7 +16,7 @@ CUresult ccr__host_memory_checkpoint(const struct task *task)
 	return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
 }
 
-void ccr__host_memory_roll_back(void)
+void ccr__host_memory_roll_back(bool is_dumped)
 {
 }
 

@@ -35,6 +35,8 @@
 struct crew {
 	struct injection threads[MAX_THREADS];
 	unsigned int nr;
+	bool was_called; /* there was something to populate */
+	int failed;	 /* 0, or -errno: a thread does not respond */
 };
 
 /* Finds large private anonymous memory that is not in `known`. */
@@ -59,6 +61,60 @@ static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_r
 		fclose(maps);
 	return is_found;
 }
+
+/* ---- the threads ---- */
+
+/* Takes only a thread that would survive the death of criu: speed is not worth a process. */
+static int add_thread(struct crew *crew, pid_t tid)
+{
+	struct injection *in = &crew->threads[crew->nr];
+	const int ret = ccr__inject_begin(in, tid);
+
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
+	if (!in->has_resume_code)
+		return ccr__inject_end(in);
+	crew->nr++;
+	return 0;
+}
+
+/* Takes threads that criu has stopped, except for the restore thread, which is busy. Returns 0, or
+ * -errno: a thread does not respond. */
+static int add_threads(struct crew *crew, const struct task *task)
+{
+	struct dirent *entry;
+	char path[32];
+	int ret = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", task->pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return 0;
+	while (!ret && crew->nr < MAX_THREADS && (entry = readdir(tasks))) {
+		const pid_t tid = atoi(entry->d_name);
+
+		if (tid > 0 && tid != task->restore_tid)
+			ret = add_thread(crew, tid);
+	}
+	closedir(tasks);
+	return ret;
+}
+
+static int release_threads(struct crew *crew)
+{
+	int ret = 0;
+
+	while (crew->nr) {
+		const int ended = ccr__inject_end(&crew->threads[--crew->nr]);
+
+		if (!ret)
+			ret = ended;
+	}
+	return ret;
+}
+
+/* ---- the memory ---- */
 
 /* Populates one piece with each thread, from the end; `*end` moves down to what is left. */
 static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
@@ -104,8 +160,18 @@ static int populate(struct crew *crew, const struct driver_call *call,
 	return ret;
 }
 
-static void populate_until_done(struct crew *crew, const struct driver_call *call,
-				struct remap_ranges *known)
+/* Threads are only disturbed once there is something to populate. */
+static int populate_new(struct crew *crew, const struct task *task, const struct driver_call *call,
+			const struct remap_range *range, uint64_t *populated)
+{
+	if (!crew->was_called)
+		crew->failed = add_threads(crew, task);
+	crew->was_called = true;
+	return crew->failed || !crew->nr ? crew->failed : populate(crew, call, range, populated);
+}
+
+static void populate_until_done(struct crew *crew, const struct task *task,
+				const struct driver_call *call, struct remap_ranges *known)
 {
 	struct remap_range range;
 	uint64_t populated = 0;
@@ -113,7 +179,7 @@ static void populate_until_done(struct crew *crew, const struct driver_call *cal
 
 	while (!ret && !ccr__driver_call_is_done(call, POLL_MS)) {
 		while (!ret && find_new(call->pid, known, &range)) {
-			ret = populate(crew, call, &range, &populated);
+			ret = populate_new(crew, task, call, &range, &populated);
 			if (!ret)
 				ret = ccr__remap_add_range(known, &range);
 		}
@@ -127,88 +193,24 @@ static void populate_until_done(struct crew *crew, const struct driver_call *cal
 			 (unsigned long long)populated);
 }
 
-/* Returns false when the driver was not called. */
-static bool call_and_populate(struct driver_call *call, struct crew *crew,
-			      struct remap_ranges *known)
-{
-	if (ccr__driver_call_begin(call))
-		return false;
-	populate_until_done(crew, call, known);
-	ccr__driver_call_end(call);
-	return true;
-}
-
-/* ---- the threads ---- */
-
-/* Takes only a thread that would survive the death of criu: speed is not worth a process. */
-static int add_thread(struct crew *crew, pid_t tid)
-{
-	struct injection *in = &crew->threads[crew->nr];
-	const int ret = ccr__inject_begin(in, tid);
-
-	if (ret)
-		return ret == -ENOTSUP ? 0 : ret;
-	if (!in->has_resume_code)
-		return ccr__inject_end(in);
-	crew->nr++;
-	return 0;
-}
-
-/* Takes threads that criu has stopped, except for the restore thread, which is busy. Returns 0, or
- * -errno; -ENOTSUP: the threads cannot be listed. */
-static int add_threads(struct crew *crew, const struct task *task)
-{
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *tasks;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", task->pid);
-	tasks = opendir(path);
-	if (!tasks)
-		return -ENOTSUP;
-	while (!ret && crew->nr < MAX_THREADS && (entry = readdir(tasks))) {
-		const pid_t tid = atoi(entry->d_name);
-
-		if (tid > 0 && tid != task->restore_tid)
-			ret = add_thread(crew, tid);
-	}
-	closedir(tasks);
-	return ret;
-}
-
-static int release_threads(struct crew *crew)
-{
-	int ret = 0;
-
-	while (crew->nr) {
-		const int ended = ccr__inject_end(&crew->threads[--crew->nr]);
-
-		if (!ret)
-			ret = ended;
-	}
-	return ret;
-}
-
 int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
 			     CUresult *result)
 {
 	struct driver_call call = {.function = ccr__driver_checkpoint, .pid = task->pid};
 	struct remap_ranges known = {0};
 	struct crew crew = {.nr = 0};
-	bool is_called = false;
 	int ret = 0, ended;
 
 	for (size_t i = 0; !ret && i < before->nr; i++)
-		ret = ccr__remap_add_range(&known, &before->list[i]) ? -ENOTSUP : 0;
-	if (!ret)
-		ret = add_threads(&crew, task);
-	if (!ret && crew.nr)
-		is_called = call_and_populate(&call, &crew, &known);
+		ret = ccr__remap_add_range(&known, &before->list[i]);
+	if (ret || ccr__driver_call_begin(&call)) {
+		free(known.list);
+		return -ENOTSUP;
+	}
+	populate_until_done(&crew, task, &call, &known);
+	ccr__driver_call_end(&call);
 	ended = release_threads(&crew);
 	free(known.list);
 	*result = call.result;
-	if (ret || ended)
-		return ret ? ret : ended;
-	return is_called ? 0 : -ENOTSUP;
+	return crew.failed ? crew.failed : ended;
 }

@@ -1,28 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Page files at a restore: checked before CRIU maps them, made anonymous memory afterwards. */
+/* Host memory comes back: at a restore, and at the undo of a dump. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "image/pages/pages.h"
-#include "plugin/task/service_thread.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/host/host.h"
 #include "plugin/host/readahead.h"
 #include "plugin/host/remap/remap.h"
+#include "plugin/task/service_thread.h"
+#include "plugin/task/watcher_link.h"
 
-int ccr__remap_restore(pid_t pid, const struct ccr_pages *pages)
+static int fill(pid_t pid, const struct ccr_pages *pages, bool is_restore)
 {
 	const double start = ccr__now_ms();
+	const int fd = openat(criu_get_image_dir(), pages->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	uint64_t bytes;
-	const int ret = ccr__remap_undo(pid, pages, &bytes);
+	int ret;
 
+	if (fd < 0) {
+		ret = -errno;
+		ccr_err("%s: %s", pages->file, strerror(-ret));
+		return ret;
+	}
+	ret = ccr__remap_fill(pid, pages, fd, is_restore, &bytes);
+	close(fd);
 	if (ret) {
-		ccr_err("cannot turn the page-file mappings of %d into anonymous memory: %s", pid,
-			strerror(-ret));
+		ccr_err("cannot return the host memory of %d: %s", pid, strerror(-ret));
 		return ret;
 	}
 	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
@@ -34,28 +45,51 @@ int ccr__remap_restore(pid_t pid, const struct ccr_pages *pages)
 	return 0;
 }
 
-int ccr__host_memory_restore(pid_t pid)
+/* Returns -ENOENT when the task has no manifest. */
+static int open_manifest(struct ccr_pages **pages, pid_t pid)
 {
 	const pid_t image_pid = ccr__namespace_pid(pid);
-	struct ccr_pages *pages;
 	char error[512];
 	int ret;
 
-	if (image_pid > 0 && !ccr__files_have_host(image_pid))
-		return 0;
-	ret = image_pid < 0 ? image_pid
-			    : ccr_pages_open(&pages, criu_get_image_dir(), image_pid, error,
-					     sizeof(error));
+	if (image_pid < 0)
+		return image_pid;
+	if (!ccr__files_have_host(image_pid))
+		return -ENOENT;
+	ret = ccr_pages_open(pages, criu_get_image_dir(), image_pid, error, sizeof(error));
+	if (ret && ret != -ENOENT)
+		ccr_err("%s", error);
+	return ret;
+}
+
+int ccr__host_memory_restore(pid_t pid)
+{
+	struct ccr_pages *pages;
+	int ret;
+
+	ret = open_manifest(&pages, pid);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	ret = ccr__remap_restore(pid, pages);
+	ret = fill(pid, pages, true);
 	ccr_pages_close(pages);
 	return ret;
 }
 
+/* ---- the undo of a dump ---- */
+
 int ccr__host_memory_undo(pid_t pid)
 {
-	return ccr__host_memory_restore(pid);
+	struct ccr_pages *pages;
+	int ret;
+
+	ret = open_manifest(&pages, pid);
+	if (ret) {
+		ccr_err("%d: its host memory is lost: no manifest", pid);
+		return ret;
+	}
+	ret = fill(pid, pages, false);
+	ccr_pages_close(pages);
+	return ret;
 }
 
 void ccr__host_memory_discard(const struct task *task)
@@ -76,20 +110,64 @@ void ccr__host_memory_discard(const struct task *task)
 	ccr_pages_close(written);
 }
 
-/* CRIU opens the page file at its old path. We cannot check a path in another mount namespace. */
+static void roll_back(struct task *task)
+{
+	if (task->host_state != HOST_EMPTYING && task->host_state != HOST_EMPTY)
+		return;
+	if (ccr__host_memory_undo(task->pid)) {
+		ccr_err("killing %d: it must not run without its memory", task->pid);
+		kill(task->pid, SIGKILL);
+		return;
+	}
+	task->host_state = HOST_FILLED;
+	ccr__watcher_track(task);
+}
+
+void ccr__host_memory_roll_back(bool is_dumped)
+{
+	for (struct task *task = ccr__plugin.tasks; task; task = task->next) {
+		roll_back(task);
+		if (!is_dumped)
+			ccr__host_memory_discard(task);
+	}
+}
+
+/* ---- before a restore ---- */
+
+static bool has_mapped_pieces(const struct ccr_pages *pages)
+{
+	for (size_t i = 0; i < pages->nr_mappings; i++)
+		if (ccr_pages_find_emptied(pages, pages->mappings[i].address) == pages->nr_emptied)
+			return true;
+	return false;
+}
+
+/* CRIU opens a page file that a process maps at its old path. We cannot check a path in another
+ * mount namespace. */
 static int check_place(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
 {
 	struct stat here, there;
 	char path[PATH_MAX + CCR_IMAGE_NAME_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", pages->directory, pages->file);
-	if (!pages->directory[0] || (!fstatat(dirfd, pages->file, &here, 0) &&
-				     !stat(path, &there) && ccr__same_file(&here, &there)))
+	if (!pages->directory[0] || !has_mapped_pieces(pages) ||
+	    (!fstatat(dirfd, pages->file, &here, 0) && !stat(path, &there) &&
+	     ccr__same_file(&here, &there)))
 		return 0;
 	snprintf(error, error_size,
 		 "%s: CRIU looks for it in %s, where the dump wrote it; make a symbolic link there",
 		 pages->file, pages->directory);
 	return -ENOENT;
+}
+
+static int check_pages(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size)
+{
+	int ret;
+
+	/* CRIU refuses a restore in which a name of its inventory was not removed. */
+	check_and_remove_inventory_plugin(pages->name, strlen(pages->name));
+	ret = ccr_pages_check(pages, dirfd, error, error_size);
+	return ret ? ret : check_place(pages, dirfd, error, error_size);
 }
 
 static int check_one(int dirfd, int pid, void *data)
@@ -102,9 +180,7 @@ static int check_one(int dirfd, int pid, void *data)
 		return 0;
 	ret = ccr_pages_open(&pages, dirfd, pid, error, sizeof(error));
 	if (!ret) {
-		ret = ccr_pages_check(pages, dirfd, error, sizeof(error));
-		if (!ret)
-			ret = check_place(pages, dirfd, error, sizeof(error));
+		ret = check_pages(pages, dirfd, error, sizeof(error));
 		ccr_pages_close(pages);
 	}
 	if (ret)

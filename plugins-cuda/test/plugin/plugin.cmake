@@ -13,6 +13,18 @@ ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c LIBS ccr_common)
 ccr_test(fd_backup SOURCES ${CMAKE_CURRENT_LIST_DIR}/fd_backup.c ${PROJECT_SOURCE_DIR}/plugin/device/fd_backup.c
 	LIBS ccr_common)
 
+set(plugin ${PROJECT_SOURCE_DIR}/plugin)
+add_library(host_test STATIC
+	${plugin}/host/remap/smaps.c ${plugin}/host/remap/pagemap.c ${plugin}/host/remap/shared.c
+	${plugin}/host/remap/ranges.c ${plugin}/host/remap/in_use.c ${plugin}/host/remap/choose.c
+	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/fill.c
+	${plugin}/host/remap/write.c ${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c
+	${plugin}/host/remap/threads.c ${plugin}/inject/inject.c ${plugin}/inject/fd.c
+	${plugin}/task/state.c ${plugin}/task/restore_thread.c)
+target_link_libraries(host_test PUBLIC ccr_image)
+ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)
+ccr_test(host_choose SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_choose.c LIBS host_test)
+
 if(NOT CCR_SANITIZE)
 	foreach(variant stock remap parallel)
 		add_test(NAME plugin_exports_${variant} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}

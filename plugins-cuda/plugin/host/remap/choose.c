@@ -1,236 +1,174 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Chooses which memory of a task is mapped from a page file: private anonymous
- * memory with large runs of pages, and everything that comes from an earlier
- * page file. A mapping with a property that a file mapping cannot have, or that
- * this code does not know, is left alone.
+ * Chooses which memory of a task is stored in a page file. A mapping is taken as
+ * a whole, because a part of it could only be handled by splitting it, and the
+ * number of mappings is limited. A mapping with a property that this code does
+ * not know is left to CRIU, and so is memory that the task shares with another
+ * process, also by copy-on-write: CRIU restores it as shared, filling it would
+ * give each process a copy.
  */
 #include "plugin/host/remap/remap.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/io.h"
+#include "image/pages/pages.h"
 #include "plugin/host/remap/shared.h"
 #include "plugin/host/remap/smaps.h"
 
-/* /proc/PID/pagemap has one 64-bit word for each page. */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_SWAPPED (1ull << 62)
-#define PAGEMAP_GUARD	(1ull << 58)
-#define PAGEMAP_FRAME	((1ull << 55) - 1)
-#define PAGEMAP_BATCH	8192
-
-#define HUGE_PAGE     (2ull << 20)
+#define HUGE_PAGE (2ull << 20)
+/* Between two pieces. To read as many zeroes takes as long as to handle another piece. */
+#define MIN_GAP (64ull << 10)
+/* CRIU and the injection need some mappings of their own. */
 #define VMAS_TO_SPARE 64
+/* Each mapping takes two system calls of the stopped task at a dump and up to two at a restore,
+ * together 0.1 ms. That is less than CRIU takes for 1 MiB, the least that a mapping has, but the
+ * pause must have an end: with this number it is 2 s. */
+#define MAX_MAPPINGS 16384
 
 struct chooser {
 	struct remap_plan *plan;
-	int pagemap;
-	uint64_t page, min_bytes, zero_frame; /* zero_frame: 0: unknown */
-	size_t nr_vmas, max_vmas;
-	size_t segment_room, run_room;
-	const struct remap_ranges *before;
-	size_t next_before;
+	const struct remap_wishes *wishes;
+	struct remap_pagemap pagemap;
 	pid_t pid;
-	struct shared_memory shared;
-	bool has_shared; /* `shared` has been filled */
-	bool is_fresh;	 /* whether the driver made the runs that are not in a segment yet */
+	size_t nr_vmas, room;
 };
 
-static void *grow(void *array, size_t *room, size_t item)
-{
-	const size_t more = *room ? *room * 2 : 256;
-	void *bigger = realloc(array, more * item);
-
-	if (bigger)
-		*room = more;
-	return bigger;
-}
-
-static int add_run(struct chooser *c, uint64_t address, uint64_t size)
+static int add_mapping(struct chooser *c, const struct remap_mapping *mapping)
 {
 	struct remap_plan *plan = c->plan;
 
-	if (plan->nr_runs == c->run_room) {
-		void *bigger = grow(plan->runs, &c->run_room, sizeof(*plan->runs));
+	if (plan->nr_mappings == c->room) {
+		const size_t room = c->room ? c->room * 2 : 256;
+		void *bigger = realloc(plan->mappings, room * sizeof(*plan->mappings));
 
 		if (!bigger)
 			return -ENOMEM;
-		plan->runs = bigger;
+		plan->mappings = bigger;
+		c->room = room;
 	}
-	plan->runs[plan->nr_runs++] = (struct remap_run){address, size, 0};
+	plan->mappings[plan->nr_mappings++] = *mapping;
 	return 0;
 }
 
-static int add_segment(struct chooser *c, const struct mapping *m, uint64_t start, uint64_t end)
+/* Adds the mapping with the runs since `first` if they are worth it, or else drops them. `shared`:
+ * the bytes that another process has, too. */
+static int close_mapping(struct chooser *c, struct remap_mapping *mapping, size_t first,
+			 uint64_t shared)
 {
 	struct remap_plan *plan = c->plan;
 
-	if (plan->nr_segments == c->segment_room) {
-		void *bigger = grow(plan->segments, &c->segment_room, sizeof(*plan->segments));
-
-		if (!bigger)
-			return -ENOMEM;
-		plan->segments = bigger;
-	}
-	plan->segments[plan->nr_segments++] = (struct remap_segment){
-		start, end - start, 0, m->prot, m->advice, m->is_shared, c->is_fresh};
+	for (size_t i = first; i < plan->nr_runs; i++)
+		mapping->data += plan->runs[i].size;
+	mapping->first_run = first;
+	mapping->nr_runs = plan->nr_runs - first;
+	if (shared <= mapping->data / 2 && mapping->data &&
+	    (mapping->data >= c->wishes->min_bytes || mapping->is_page_file))
+		return add_mapping(c, mapping);
+	plan->nr_runs = first;
 	return 0;
 }
 
-/* ---- the pages of one mapping ---- */
-
-/* Makes one segment of the runs since `first` if they span enough memory; otherwise drops them. */
-static int close_segment(struct chooser *c, const struct mapping *m, size_t first)
+static bool is_in_use(const struct remap_plan *plan, uint64_t start, uint64_t end)
 {
-	struct remap_plan *plan = c->plan;
-	const struct remap_run *last;
-	uint64_t start, end;
+	const size_t next = ccr__remap_find_range(&plan->in_use, start);
 
-	if (plan->nr_runs == first)
-		return 0;
-	last = plan->runs + plan->nr_runs - 1;
-	start = plan->runs[first].address;
-	end = last->address + last->size;
-	/* Each segment splits a mapping into three at most. */
-	if (end - start < c->min_bytes ||
-	    c->nr_vmas + 2 * plan->nr_segments + VMAS_TO_SPARE > c->max_vmas) {
-		plan->nr_runs = first;
-		return 0;
-	}
-	return add_segment(c, m, start, end);
+	return next < plan->in_use.nr && plan->in_use.list[next].start < end;
 }
 
-/* Whether the page was mapped after `before` was taken. Must be called with rising addresses. */
-static bool is_fresh(struct chooser *c, uint64_t address)
+/* Takes what lies between two addresses of a private mapping. */
+static int choose_part(struct chooser *c, const struct mapping *m, uint64_t start, uint64_t end,
+		       bool is_drivers)
 {
-	const struct remap_ranges *before = c->before;
+	struct remap_mapping mapping = {.address = start,
+					.size = end - start,
+					.prot = m->prot,
+					.flags = m->flags,
+					.is_drivers = is_drivers,
+					.is_in_use = is_in_use(c->plan, start, end)};
+	const size_t first = c->plan->nr_runs;
+	uint64_t shared;
+	int ret;
+
+	if (end - start < c->wishes->min_bytes)
+		return 0;
+	mapping.is_mapped = is_drivers && c->wishes->can_map && !mapping.is_in_use;
+	ret = ccr__remap_add_runs(c->plan, &c->pagemap, start, end, &shared);
+	if (!ret)
+		return close_mapping(c, &mapping, first, shared);
+	c->plan->nr_runs = first;
+	return ret == -ENOTSUP ? 0 : ret;
+}
+
+/* The driver's memory may have become one mapping with its neighbors. */
+static int choose_private(struct chooser *c, const struct mapping *m)
+{
+	const struct remap_ranges *before = c->wishes->before;
+	uint64_t at = m->start;
+	int ret = 0;
 
 	if (!before)
-		return false;
-	while (c->next_before < before->nr && before->list[c->next_before].end <= address)
-		c->next_before++;
-	return c->next_before == before->nr || before->list[c->next_before].start > address;
-}
+		return choose_part(c, m, m->start, m->end, false);
+	while (!ret && at < m->end) {
+		const size_t next = ccr__remap_find_range(before, at);
+		const bool is_new = next == before->nr || before->list[next].start > at;
+		uint64_t end = m->end;
 
-/* Adds a page that holds data: to the last run, or to a new run of this or a new segment. */
-static int add_page(struct chooser *c, const struct mapping *m, uint64_t address, size_t *first)
-{
-	struct remap_plan *plan = c->plan;
-	struct remap_run *last = plan->nr_runs > *first ? plan->runs + plan->nr_runs - 1 : NULL;
-	const bool fresh = is_fresh(c, address);
-	const uint64_t gap = last ? address - (last->address + last->size) : 0;
-
-	if (last && !gap && fresh == c->is_fresh) {
-		last->size += c->page;
-		return 0;
-	}
-	if (last && (gap >= c->min_bytes || fresh != c->is_fresh)) {
-		const int ret = close_segment(c, m, *first);
-
-		if (ret)
-			return ret;
-		*first = plan->nr_runs;
-	}
-	c->is_fresh = fresh;
-	return add_run(c, address, c->page);
-}
-
-/* Whether the page holds data. A page that was only ever read is the kernel's one page of zeroes,
- * which we treat as a hole. */
-static bool has_data(const struct chooser *c, uint64_t word)
-{
-	return word & PAGEMAP_SWAPPED ||
-	       (word & PAGEMAP_PRESENT &&
-		(!c->zero_frame || (word & PAGEMAP_FRAME) != c->zero_frame));
-}
-
-static uint64_t find_zero_frame(uint64_t page)
-{
-	volatile char *memory = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t word = 0;
-
-	if (memory != MAP_FAILED && fd >= 0 && !memory[0] &&
-	    ccr_io_pread_full(fd, &word, sizeof(word), (uintptr_t)memory / page * sizeof(word)))
-		word = 0;
-	if (fd >= 0)
-		close(fd);
-	if (memory != MAP_FAILED)
-		munmap((void *)memory, page);
-	return word & PAGEMAP_FRAME;
-}
-
-static int choose_pages(struct chooser *c, const struct mapping *m)
-{
-	const size_t runs_before = c->plan->nr_runs, segments_before = c->plan->nr_segments;
-	size_t first = runs_before;
-	uint64_t words[PAGEMAP_BATCH];
-
-	for (uint64_t at = m->start; at < m->end;) {
-		const uint64_t left = (m->end - at) / c->page;
-		const size_t nr = left < PAGEMAP_BATCH ? left : PAGEMAP_BATCH;
-		int ret = ccr_io_pread_full(c->pagemap, words, nr * sizeof(*words),
-					    at / c->page * sizeof(*words));
-
-		for (size_t i = 0; !ret && i < nr; i++) {
-			if (words[i] & PAGEMAP_GUARD) {
-				c->plan->nr_runs = runs_before;
-				c->plan->nr_segments = segments_before;
-				return 0;
-			}
-			if (has_data(c, words[i]))
-				ret = add_page(c, m, at + i * c->page, &first);
+		if (next < before->nr) {
+			end = is_new ? before->list[next].start : before->list[next].end;
+			end = end < m->end ? end : m->end;
 		}
-		if (ret)
-			return ret;
-		at += nr * c->page;
+		ret = choose_part(c, m, at, end, is_new);
+		at = end;
 	}
-	return close_segment(c, m, first);
+	return ret;
 }
 
 static int add_shared(uint64_t start, uint64_t end, void *data)
 {
-	return add_run(data, start, end - start);
+	return ccr__remap_add_run(data, start, end - start);
 }
 
-/* Takes all of the mapping or nothing: the rest could not be shared with the page file. */
+/* Nothing of the task may be in the way while the memory cannot be accessed. */
 static int choose_shared(struct chooser *c, const struct mapping *m)
 {
-	const size_t runs_before = c->plan->nr_runs;
-	int ret = 0;
-
-	if (m->end - m->start < c->min_bytes || is_fresh(c, m->start))
-		return 0;
-	if (!c->has_shared)
-		ret = ccr__shared_find_all(&c->shared);
-	c->has_shared = true;
-	if (!ret)
-		ret = ccr__shared_for_each(&c->shared, c->pid, m, add_shared, c);
-	if (ret)
-		c->plan->nr_runs = runs_before;
-	if (ret || c->plan->nr_runs == runs_before)
-		return ret == -ENOTSUP ? 0 : ret;
-	c->is_fresh = false;
-	return add_segment(c, m, m->start, m->end);
-}
-
-static int choose(struct chooser *c, const struct mapping *m)
-{
+	struct remap_mapping mapping = {.address = m->start,
+					.size = m->end - m->start,
+					.prot = m->prot,
+					.flags = m->flags,
+					.is_shared = true};
+	const size_t first = c->plan->nr_runs;
+	struct remap_range unused;
 	int ret;
 
-	if (m->is_page_file) { /* all of it: the new images must not need the old page file */
-		c->is_fresh = false;
-		ret = add_run(c, m->start, m->end - m->start);
-		return ret ? ret : add_segment(c, m, m->start, m->end);
-	}
-	return m->end - m->start < c->min_bytes ? 0 : choose_pages(c, m);
+	if (mapping.size < c->wishes->min_bytes || !(m->prot & PROT_WRITE) ||
+	    is_in_use(c->plan, m->start, m->end) ||
+	    (c->wishes->before &&
+	     ccr__remap_find_new(c->wishes->before, m->start, m->end, 1, &unused)))
+		return 0;
+	ret = ccr__shared_for_each(c->pid, m, add_shared, c->plan);
+	if (!ret)
+		return close_mapping(c, &mapping, first, 0);
+	c->plan->nr_runs = first;
+	return ret == -ENOTSUP ? 0 : ret;
+}
+
+/* A criu of version 0.2.0 that was killed left it: what is dumped now must not need its file. */
+static int choose_page_file(struct chooser *c, const struct mapping *m)
+{
+	struct remap_mapping mapping = {.address = m->start,
+					.size = m->end - m->start,
+					.prot = m->prot,
+					.flags = m->flags,
+					.is_page_file = true};
+	const size_t first = c->plan->nr_runs;
+	const int ret = ccr__remap_add_run(c->plan, m->start, m->end - m->start);
+
+	return ret ? ret : close_mapping(c, &mapping, first, 0);
 }
 
 static int choose_in_mapping(const struct mapping *m, void *data)
@@ -240,7 +178,56 @@ static int choose_in_mapping(const struct mapping *m, void *data)
 	c->nr_vmas++;
 	if (!m->is_known || !(m->prot & PROT_READ))
 		return 0;
-	return m->is_shared ? choose_shared(c, m) : m->is_private ? choose(c, m) : 0;
+	if (m->is_page_file)
+		return choose_page_file(c, m);
+	if (m->is_shared)
+		return choose_shared(c, m);
+	/* Memory that could never be written to has no data worth the effort, and to make it
+	 * writable would change how the kernel accounts for it. */
+	if (!m->is_private ||
+	    (!(m->prot & PROT_WRITE) && !(m->flags & (MAPPING_ACCOUNTED | MAPPING_NORESERVE))) ||
+	    m->in_memory < c->wishes->min_bytes)
+		return 0;
+	return choose_private(c, m);
+}
+
+/* ---- the budget ---- */
+
+static int by_data(const void *a, const void *b)
+{
+	const struct remap_mapping *left = a, *right = b;
+
+	if (left->is_page_file != right->is_page_file)
+		return left->is_page_file ? -1 : 1;
+	return (left->data < right->data) - (left->data > right->data);
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct remap_mapping *left = a, *right = b;
+
+	return (left->address > right->address) - (left->address < right->address);
+}
+
+/* Drops the mappings with least data, and the runs of all that were dropped. */
+static void keep_largest(struct remap_plan *plan)
+{
+	size_t nr_runs = 0;
+
+	if (plan->nr_mappings > MAX_MAPPINGS) {
+		qsort(plan->mappings, plan->nr_mappings, sizeof(*plan->mappings), by_data);
+		plan->nr_mappings = MAX_MAPPINGS;
+		qsort(plan->mappings, plan->nr_mappings, sizeof(*plan->mappings), by_address);
+	}
+	for (size_t i = 0; i < plan->nr_mappings; i++) {
+		struct remap_mapping *m = &plan->mappings[i];
+
+		memmove(plan->runs + nr_runs, plan->runs + m->first_run,
+			m->nr_runs * sizeof(*plan->runs));
+		m->first_run = nr_runs;
+		nr_runs += m->nr_runs;
+	}
+	plan->nr_runs = nr_runs;
 }
 
 static size_t map_count_limit(void)
@@ -255,61 +242,103 @@ static size_t map_count_limit(void)
 	return limit;
 }
 
-/*
- * Assigns offsets in the file, in order. A long segment has the same alignment
- * to huge pages in the file as in memory, so that a tmpfs can map huge pages.
- */
-static void assign_offsets(struct remap_plan *plan)
+/* A mapping of the file splits a mapping into three at most. */
+static void limit_mapped(struct remap_plan *plan, size_t nr_vmas)
 {
-	struct remap_run *run = plan->runs;
-	uint64_t end = 0;
+	size_t nr_mapped = 0;
 
-	plan->stored = 0;
-	for (size_t i = 0; i < plan->nr_segments; i++) {
-		struct remap_segment *s = &plan->segments[i];
-
-		s->offset = end;
-		if (s->size >= HUGE_PAGE)
-			s->offset += (s->address - end) % HUGE_PAGE;
-		for (; run < plan->runs + plan->nr_runs && run->address < s->address + s->size;
-		     run++) {
-			run->offset = s->offset + (run->address - s->address);
-			plan->stored += run->size;
-		}
-		end = s->offset + s->size;
-	}
-	plan->file_size = end;
+	for (size_t i = 0; i < plan->nr_mappings; i++)
+		nr_mapped += plan->mappings[i].is_mapped;
+	if (nr_vmas + 2 * nr_mapped + VMAS_TO_SPARE <= map_count_limit())
+		return;
+	for (size_t i = 0; i < plan->nr_mappings; i++)
+		plan->mappings[i].is_mapped = false;
 }
 
-int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
-		      const struct remap_ranges *before)
+/* ---- the file ---- */
+
+/*
+ * Assigns the offset. A long piece has the same alignment to huge pages in the
+ * file as in memory, so that a tmpfs can use huge pages.
+ */
+static void add_piece(struct remap_plan *plan, const struct remap_mapping *m, uint64_t start,
+		      uint64_t end)
 {
-	struct chooser c = {.plan = plan,
-			    .page = getpagesize(),
-			    .min_bytes = min_bytes,
-			    .before = before,
-			    .pid = pid};
-	char path[48];
+	uint64_t offset = plan->file_size;
+
+	if (end - start >= HUGE_PAGE)
+		offset += (start - offset) % HUGE_PAGE;
+	plan->pieces[plan->nr_pieces++] = (struct remap_piece){start, end - start, offset, m};
+	plan->file_size = offset + (end - start);
+}
+
+/* Runs with less than `gap` between them are one piece. */
+static void add_pieces(struct remap_plan *plan, const struct remap_mapping *m, uint64_t gap)
+{
+	struct remap_run *runs = plan->runs + m->first_run;
+
+	for (size_t i = 0, next; i < m->nr_runs; i = next) {
+		uint64_t start = runs[i].address, end = start + runs[i].size;
+
+		for (next = i + 1;
+		     next < m->nr_runs && (m->is_mapped || runs[next].address - end < gap); next++)
+			end = runs[next].address + runs[next].size;
+		if (m->is_mapped) {
+			start = m->address;
+			end = m->address + m->size;
+		}
+		add_piece(plan, m, start, end);
+		for (size_t j = i; j < next; j++) {
+			runs[j].offset = plan->file_size - (end - runs[j].address);
+			plan->stored += runs[j].size;
+		}
+	}
+}
+
+static bool gap_is_wide_enough(struct remap_plan *plan, uint64_t gap)
+{
+	plan->nr_pieces = 0;
+	plan->file_size = plan->stored = 0;
+	for (size_t i = 0; i < plan->nr_mappings; i++)
+		add_pieces(plan, &plan->mappings[i], gap);
+	return plan->nr_pieces <= CCR_PAGES_MAX_MAPPINGS;
+}
+
+static int lay_out(struct remap_plan *plan)
+{
+	plan->pieces = calloc(plan->nr_runs + 1, sizeof(*plan->pieces));
+	if (!plan->pieces)
+		return -ENOMEM;
+	for (uint64_t gap = MIN_GAP; !gap_is_wide_enough(plan, gap); gap *= 4)
+		;
+	return plan->file_size / REMAP_CHUNK < CCR_PAGES_MAX_CHUNKS ? 0 : -E2BIG;
+}
+
+int ccr__remap_choose(struct remap_plan *plan, pid_t pid, const struct remap_wishes *wishes)
+{
+	struct chooser c = {.plan = plan, .wishes = wishes, .pid = pid};
 	int ret;
 
 	memset(plan, 0, sizeof(*plan));
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	c.pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	if (c.pagemap < 0)
-		return -errno;
-	c.zero_frame = find_zero_frame(c.page);
-	c.max_vmas = map_count_limit();
-	ret = ccr__smaps_for_each(pid, choose_in_mapping, &c);
-	close(c.pagemap);
-	free(c.shared.inodes);
+	ret = ccr__remap_in_use(&plan->in_use, pid);
 	if (!ret)
-		assign_offsets(plan);
-	return ret;
+		ret = ccr__remap_pagemap_open(&c.pagemap, pid);
+	if (ret)
+		return ret;
+	ret = ccr__smaps_for_each(pid, choose_in_mapping, &c);
+	close(c.pagemap.fd);
+	if (ret)
+		return ret;
+	keep_largest(plan);
+	limit_mapped(plan, c.nr_vmas);
+	return lay_out(plan);
 }
 
 void ccr__remap_free(struct remap_plan *plan)
 {
-	free(plan->segments);
+	free(plan->mappings);
+	free(plan->pieces);
 	free(plan->runs);
+	free(plan->in_use.list);
 	memset(plan, 0, sizeof(*plan));
 }

@@ -51,19 +51,47 @@ int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid)
 	return ret;
 }
 
+size_t ccr__remap_find_range(const struct remap_ranges *ranges, uint64_t address)
+{
+	size_t low = 0, high = ranges->nr;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (ranges->list[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 int ccr__remap_add_range(struct remap_ranges *ranges, const struct remap_range *range)
 {
-	size_t at = 0;
+	const size_t at = range->start ? ccr__remap_find_range(ranges, range->start - 1) : 0;
+	struct remap_range merged = *range;
+	size_t last = at;
 
-	while (at < ranges->nr && ranges->list[at].start < range->start)
-		at++;
-	return insert(ranges, at, range->start, range->end);
+	while (last < ranges->nr && ranges->list[last].start <= range->end) {
+		if (ranges->list[last].start < merged.start)
+			merged.start = ranges->list[last].start;
+		if (ranges->list[last].end > merged.end)
+			merged.end = ranges->list[last].end;
+		last++;
+	}
+	if (last == at)
+		return insert(ranges, at, merged.start, merged.end);
+	ranges->list[at] = merged;
+	memmove(ranges->list + at + 1, ranges->list + last,
+		(ranges->nr - last) * sizeof(*ranges->list));
+	ranges->nr -= last - at - 1;
+	return 0;
 }
 
 bool ccr__remap_find_new(const struct remap_ranges *ranges, uint64_t start, uint64_t end,
 			 uint64_t min_bytes, struct remap_range *found)
 {
-	for (size_t i = 0; i <= ranges->nr; i++) {
+	for (size_t i = ccr__remap_find_range(ranges, start); i <= ranges->nr; i++) {
 		const struct remap_range *known = i < ranges->nr ? &ranges->list[i] : NULL;
 		const uint64_t stop = known && known->start < end ? known->start : end;
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The steps of a remap: choose memory, copy it, map the copy. Undo reverses it. */
+/*
+ * The steps of a dump: choose mappings, copy their bytes to the page file, empty
+ * them. A restore and an undo fill them again.
+ */
 #ifndef CCR_PLUGIN_REMAP_H
 #define CCR_PLUGIN_REMAP_H
 
@@ -9,63 +12,103 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* Properties of a mapping that its replacement must have too; bits of remap_segment.advice. */
-enum remap_advice {
-	REMAP_DONTFORK = 1,
-	REMAP_DONTDUMP = 2,
-	REMAP_HUGEPAGE = 4,
-	REMAP_NOHUGEPAGE = 8,
-	REMAP_SEQUENTIAL = 16,
-	REMAP_RANDOM = 32,
-	REMAP_NORESERVE = 64, /* a flag of mmap, not of madvise */
-};
-
-/* A piece of one mapping that will be mapped from the file. Sizes in bytes, multiples of a page. */
-struct remap_segment {
-	uint64_t address, size, offset;
+/* A whole mapping of the task, or all that the driver or the program has of one. Sizes in bytes,
+ * multiples of a page. */
+struct remap_mapping {
+	uint64_t address, size;
+	uint64_t data; /* in its runs */
 	int prot;
-	unsigned int advice;
-	bool is_shared;	 /* shared anonymous memory that no other task has mapped */
-	bool is_drivers; /* the driver allocated it for its checkpoint; a restore frees it */
+	unsigned int flags; /* enum mapping_flags */
+	bool is_shared;	    /* shared anonymous memory that no other task has mapped */
+	bool is_drivers;    /* the driver allocated it for its checkpoint; a restore frees it */
+	bool is_mapped;	    /* will be a mapping of the page file; otherwise it is emptied */
+	bool is_page_file;  /* is a mapping of an earlier page file */
+	bool is_in_use;	    /* the kernel needs a part of it even while the task is stopped */
+	size_t first_run, nr_runs;
 };
 
-/* Pages of a segment that hold data; between two runs the file has a hole. */
+/* A piece of a mapping, and its place in the page file. */
+struct remap_piece {
+	uint64_t address, size, offset;
+	const struct remap_mapping *mapping;
+};
+
+/* Pages that hold data; between two runs of a piece the file has a hole. */
 struct remap_run {
 	uint64_t address, size, offset;
 };
 
+/* A range of addresses. */
+struct remap_range {
+	uint64_t start, end;
+};
+
+/* Ranges of addresses, in order. */
+struct remap_ranges {
+	struct remap_range *list; /* the caller frees it */
+	size_t nr, room;
+};
+
+/* All lists are in order of addresses; pieces and runs so also in order of offsets. */
 struct remap_plan {
-	struct remap_segment *segments; /* in order of addresses, and so of offsets */
-	size_t nr_segments;
-	struct remap_run *runs; /* in the same order */
+	struct remap_mapping *mappings;
+	size_t nr_mappings;
+	struct remap_piece *pieces;
+	size_t nr_pieces;
+	struct remap_run *runs;
 	size_t nr_runs;
+	struct remap_ranges in_use; /* pages that stay in place; see in_use.c */
 	uint64_t file_size, stored; /* in bytes; stored: the sum of all runs */
 };
 
-/* Ranges of mapped addresses, in order. */
-struct remap_ranges {
-	struct remap_range {
-		uint64_t start, end;
-	} * list; /* the caller frees it */
-	size_t nr, room;
-};
-/* Reads all ranges of the task. Returns 0 or -errno; the caller frees the list in both cases. */
+/* Reads all ranges that the task has mapped. Returns 0 or -errno; the caller frees the list in both
+ * cases. */
 int ccr__remap_ranges(struct remap_ranges *ranges, pid_t pid);
-/* Adds a range that overlaps none of the others. Returns 0 or -ENOMEM. */
+/* Adds a range; those that it overlaps or touches become one with it. Returns 0 or -ENOMEM. */
 int ccr__remap_add_range(struct remap_ranges *ranges, const struct remap_range *range);
 /* Finds the first piece between `start` and `end` outside all ranges, of `min_bytes` or more. */
 bool ccr__remap_find_new(const struct remap_ranges *ranges, uint64_t start, uint64_t end,
 			 uint64_t min_bytes, struct remap_range *found);
+/* The index of the first range that ends after `address`; `nr` if there is none. */
+size_t ccr__remap_find_range(const struct remap_ranges *ranges, uint64_t address);
 
 /*
- * Chooses what to map from a page file. Each segment has at least `min_bytes`;
- * memory that is mapped from an earlier page file is always chosen. Memory
- * outside the ranges in `before` is the driver's; with NULL, none is. Returns 0,
- * also when nothing was chosen, or -errno. The caller frees the plan either way.
+ * Finds the pages that the kernel reads or writes for a thread of the stopped
+ * task although no instruction of the task runs. Returns 0 or -errno; the caller
+ * frees the list in both cases.
  */
-int ccr__remap_choose(struct remap_plan *plan, pid_t pid, uint64_t min_bytes,
-		      const struct remap_ranges *before);
+int ccr__remap_in_use(struct remap_ranges *ranges, pid_t pid);
+
+/* What ccr__remap_choose looks for. */
+struct remap_wishes {
+	uint64_t min_bytes;		   /* of data in a mapping */
+	const struct remap_ranges *before; /* memory outside is the driver's; NULL: none is */
+	bool can_map;			   /* the driver's memory may be mapped from the file */
+};
+
+/*
+ * Chooses mappings, those with most data first. Returns 0, also when nothing was
+ * chosen, or -errno. The caller frees the plan either way.
+ */
+int ccr__remap_choose(struct remap_plan *plan, pid_t pid, const struct remap_wishes *wishes);
 void ccr__remap_free(struct remap_plan *plan);
+
+/* /proc/PID/pagemap */
+struct remap_pagemap {
+	int fd;
+	uint64_t page, zero_frame; /* the size of a page; the frame of the page of zeroes, or 0 */
+};
+/* Opens it. Returns 0 or -errno; the caller closes `fd`. */
+int ccr__remap_pagemap_open(struct remap_pagemap *pagemap, pid_t pid);
+/*
+ * Adds the runs of one private mapping between two addresses to the plan, without the pages in use.
+ * Sets `shared` to the bytes in them that another process has mapped, too, until one of them
+ * writes. Returns 0; -ENOTSUP when the mapping has guard pages; or another -errno.
+ */
+int ccr__remap_add_runs(struct remap_plan *plan, const struct remap_pagemap *pagemap,
+			uint64_t start, uint64_t end, uint64_t *shared);
+/* Adds one run, which touches none before it. Returns 0 or -ENOMEM. */
+int ccr__remap_add_run(struct remap_plan *plan, uint64_t address, uint64_t size);
 
 /* The page file has one checksum for each chunk of this size. */
 #define REMAP_CHUNK (4ull << 20)
@@ -77,27 +120,36 @@ void ccr__remap_free(struct remap_plan *plan);
 int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3);
 
 /*
- * Maps the segments in the task from `fd`, criu's descriptor for the file as the
- * task sees it. Sets `mapped` to the number of segments that were mapped, the
- * first ones of the plan. Returns 0 when the task's memory is intact, even if
- * not all segments were mapped, or -errno when it is not.
+ * Empties the mappings of the task, or maps the page file there: `fd` is criu's
+ * descriptor for the file as the task sees it, -1 if it does not. A mapping that
+ * the kernel refuses to empty keeps its bytes. Returns 0 with the number of
+ * mappings in `emptied`; -ENOTSUP when nothing was done; or another -errno: the
+ * task must be filled before it runs.
  */
-int ccr__remap_map(const struct remap_plan *plan, pid_t pid, int fd, size_t *mapped);
+int ccr__remap_empty(const struct remap_plan *plan, pid_t pid, int fd, size_t *emptied);
 
 struct ccr_pages;
 /*
- * The reverse: what the task has mapped from page files becomes anonymous memory
- * with its current bytes, private or shared as the manifest says. Leaves out
- * what is the driver's. Sets `bytes` to the size. Returns 0, or -errno: the task
- * keeps some page-file mappings and can run with them, or was killed.
+ * Fills the emptied mappings of a stopped task from the page file `fd`, with many threads, and
+ * compares every chunk that is used with its checksum; with `is_restore`, also those that the task
+ * maps. Mappings of the page file in which images of 0.2.0 have the program's own memory become
+ * anonymous memory first. Sets `bytes` to what was filled. Returns 0; -EBADMSG when the page file
+ * is not what was written, with the chunk in the log; or another -errno. Unless it returns 0, the
+ * task must not run.
  */
-int ccr__remap_undo(pid_t pid, const struct ccr_pages *pages, uint64_t *bytes);
+int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, bool is_restore,
+		    uint64_t *bytes);
 
 struct injection;
-/* Calls madvise in the task for the bits in `advice`. Returns 0 or -errno. */
-int ccr__remap_advise(struct injection *in, uint64_t address, uint64_t size, unsigned int advice);
-/* True when readable memory is mapped at the address. */
-bool ccr__remap_is_mapped(pid_t pid, uint64_t address);
+/*
+ * Maps anonymous memory in place of the mapping, private or shared as `is_shared` says, with its
+ * flags and the protection `prot`. Returns 0 or -errno.
+ */
+int ccr__remap_make_anonymous(struct injection *in, const struct remap_mapping *mapping, int prot);
+
+/* Writes `size` bytes to the task, except for pages of zeroes, which are empty there. Returns 0 or
+ * -errno. */
+int ccr__remap_write(pid_t pid, uint64_t address, const char *bytes, size_t size);
 
 /* Calls `run` on as many threads as CRIU_CUDA_STREAMS and the CPUs allow, until all have ended. */
 void ccr__remap_threads(void *(*run)(void *data), void *data);

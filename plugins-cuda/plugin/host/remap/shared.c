@@ -2,13 +2,17 @@
 /*
  * A page of shared memory may hold data although no process has it in its page
  * table, so we ask the file behind the memory for its holes. That file has no
- * name; to find out who else maps it, we read the mappings of every process.
+ * name; to find out who else maps it, we read the mappings of every process,
+ * once in each run of criu: while its tree is frozen, only a process that has
+ * such memory already could map it once more, and that we see.
  */
 #include "plugin/host/remap/shared.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,18 +21,35 @@
 
 #include "plugin/host/remap/smaps.h"
 
-static int add(struct shared_memory *shared, uint64_t inode)
+bool ccr__is_shared_anonymous(const char *path)
+{
+	return !strcmp(path, "/dev/zero (deleted)") || !strcmp(path, "/memfd:/dev/zero (deleted)");
+}
+
+struct file {
+	uint64_t inode;
+	uint32_t device[2];
+};
+
+/* Every such mapping of all processes, sorted by file. */
+static struct shared_memory {
+	struct file *files;
+	size_t nr, room;
+	bool is_complete;
+} all;
+
+static int add(struct shared_memory *shared, const struct file *file)
 {
 	if (shared->nr == shared->room) {
 		const size_t room = shared->room ? shared->room * 2 : 64;
-		void *bigger = realloc(shared->inodes, room * sizeof(*shared->inodes));
+		void *bigger = realloc(shared->files, room * sizeof(*shared->files));
 
 		if (!bigger)
 			return -ENOMEM;
-		shared->inodes = bigger;
+		shared->files = bigger;
 		shared->room = room;
 	}
-	shared->inodes[shared->nr++] = inode;
+	shared->files[shared->nr++] = *file;
 	return 0;
 }
 
@@ -36,7 +57,7 @@ static int add(struct shared_memory *shared, uint64_t inode)
 static int find_in_process(struct shared_memory *shared, const char *pid)
 {
 	char path[288], line[512];
-	unsigned long inode;
+	struct file file;
 	FILE *maps;
 	int ret = 0;
 
@@ -45,9 +66,11 @@ static int find_in_process(struct shared_memory *shared, const char *pid)
 	while (maps && !ret && fgets(line, sizeof(line), maps)) {
 		int at = 0;
 
-		if (sscanf(line, "%*s %*s %*s 00:01 %lu %n", &inode, &at) == 1 && at &&
-		    !strncmp(line + at, CCR_SHARED_ANONYMOUS, strlen(CCR_SHARED_ANONYMOUS)))
-			ret = add(shared, inode);
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%*s %*s %*s %x:%x %" SCNu64 " %n", &file.device[0],
+			   &file.device[1], &file.inode, &at) == 3 &&
+		    at && ccr__is_shared_anonymous(line + at))
+			ret = add(shared, &file);
 	}
 	if (maps)
 		fclose(maps);
@@ -56,48 +79,59 @@ static int find_in_process(struct shared_memory *shared, const char *pid)
 
 static int compare(const void *a, const void *b)
 {
-	const uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+	const struct file *left = a, *right = b;
 
-	return (left > right) - (left < right);
+	if (left->inode != right->inode)
+		return left->inode < right->inode ? -1 : 1;
+	return memcmp(left->device, right->device, sizeof(left->device));
 }
 
-int ccr__shared_find_all(struct shared_memory *shared)
+static int find_all(struct shared_memory *shared)
 {
-	DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	int ret = proc ? 0 : -errno;
+	DIR *proc;
+	int ret;
 
-	memset(shared, 0, sizeof(*shared));
+	if (shared->is_complete)
+		return 0;
+	proc = opendir("/proc");
+	ret = proc ? 0 : -errno;
+	shared->nr = 0;
 	while (!ret && (entry = readdir(proc)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
 			ret = find_in_process(shared, entry->d_name);
 	if (proc)
 		closedir(proc);
 	if (shared->nr)
-		qsort(shared->inodes, shared->nr, sizeof(*shared->inodes), compare);
+		qsort(shared->files, shared->nr, sizeof(*shared->files), compare);
+	shared->is_complete = !ret;
 	return ret;
 }
 
-static bool is_alone(const struct shared_memory *shared, uint64_t inode)
+static bool is_alone(const struct shared_memory *shared, const struct mapping *m)
 {
-	const uint64_t *found =
-		shared->nr ? bsearch(&inode, shared->inodes, shared->nr, sizeof(inode), compare)
+	const struct file file = {m->inode, {m->device[0], m->device[1]}};
+	const struct file *found =
+		shared->nr ? bsearch(&file, shared->files, shared->nr, sizeof(file), compare)
 			   : NULL;
 
-	return found && (found == shared->inodes || found[-1] != inode) &&
-	       (found + 1 == shared->inodes + shared->nr || found[1] != inode);
+	return found && (found == shared->files || compare(found - 1, &file)) &&
+	       (found + 1 == shared->files + shared->nr || compare(found + 1, &file));
 }
 
-int ccr__shared_for_each(const struct shared_memory *shared, pid_t pid, const struct mapping *m,
+int ccr__shared_for_each(pid_t pid, const struct mapping *m,
 			 int (*each)(uint64_t start, uint64_t end, void *data), void *data)
 {
 	const off_t size = m->end - m->start;
 	struct stat st;
 	char path[96];
 	off_t from = 0, to = 0;
-	int fd, ret = 0;
+	int fd, ret;
 
-	if (!is_alone(shared, m->inode))
+	ret = find_all(&all);
+	if (ret)
+		return ret;
+	if (!is_alone(&all, m))
 		return -ENOTSUP;
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid,
 		 (unsigned long long)m->start, (unsigned long long)m->end);

@@ -3,30 +3,22 @@
 #ifndef CCR_PLUGIN_SHARED_H
 #define CCR_PLUGIN_SHARED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Its name in /proc/PID/maps. */
-#define CCR_SHARED_ANONYMOUS "/dev/zero (deleted)"
-
 struct mapping;
 
-/* Every such mapping of all processes: inodes, sorted. */
-struct shared_memory {
-	uint64_t *inodes; /* the caller frees it */
-	size_t nr, room;
-};
-
-/* Fills `shared` from all processes. Returns 0 or -errno. */
-int ccr__shared_find_all(struct shared_memory *shared);
+/* Whether this is its name in /proc/PID/maps; CRIU restores it with another name. */
+bool ccr__is_shared_anonymous(const char *path);
 
 /*
  * Calls `each` for every piece of the mapping that holds data, in order of
  * addresses. Stops and returns the result when `each` does not return 0. Returns
  * -ENOTSUP when the memory is also mapped elsewhere, or another -errno.
  */
-int ccr__shared_for_each(const struct shared_memory *shared, pid_t pid, const struct mapping *m,
+int ccr__shared_for_each(pid_t pid, const struct mapping *m,
 			 int (*each)(uint64_t start, uint64_t end, void *data), void *data);
 
 #endif

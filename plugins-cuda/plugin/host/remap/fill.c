@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fills emptied memory from the page file. Many threads take a chunk of the file
+ * at a time, read it in pieces that stay in the CPU's cache, and write them to
+ * the task; the kernel makes the pages of the task, and huge ones where the
+ * mapping may have them. A chunk is compared with its checksum when all of it
+ * has been read: if it is wrong, the task is not allowed to run.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "common/io.h"
+#include "image/checksum/checksum.h"
+#include "image/pages/pages.h"
+#include "plugin/host/remap/from_file.h"
+#include "plugin/host/remap/remap.h"
+#include "plugin/inject/inject.h"
+#include "plugin/task/state.h"
+
+#define PIECE (256u << 10)
+
+struct fill {
+	pid_t pid;
+	const struct ccr_pages *pages;
+	int fd;
+	struct from_file_list from_file;
+	const struct ccr_pages_mapping **pieces; /* those to write, in order of offsets */
+	size_t nr_pieces;
+	bool is_restore, is_verified;
+	atomic_size_t next, wrong_chunk;
+	atomic_int result;
+};
+
+/* ---- one chunk ---- */
+
+/* Finds the first piece that ends after `offset`. */
+static size_t find_piece(const struct fill *fill, uint64_t offset)
+{
+	size_t low = 0, high = fill->nr_pieces;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct ccr_pages_mapping *piece = fill->pieces[middle];
+
+		if (piece->offset + piece->size <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Writes what was read at `offset` to all places in the task that it belongs to. */
+static int write_pieces(const struct fill *fill, const char *buffer, uint64_t offset, size_t size)
+{
+	const uint64_t end = offset + size;
+	int ret = 0;
+
+	for (size_t i = find_piece(fill, offset);
+	     !ret && i < fill->nr_pieces && fill->pieces[i]->offset < end; i++) {
+		const struct ccr_pages_mapping *piece = fill->pieces[i];
+		const uint64_t from = piece->offset > offset ? piece->offset : offset;
+		const uint64_t piece_end = piece->offset + piece->size;
+		const uint64_t to = piece_end < end ? piece_end : end;
+
+		ret = ccr__remap_write(fill->pid, piece->address + (from - piece->offset),
+				       buffer + (from - offset), to - from);
+	}
+	return ret;
+}
+
+static bool is_needed(const struct fill *fill, uint64_t start, uint64_t end)
+{
+	const size_t i = find_piece(fill, start);
+
+	return (fill->is_restore && fill->is_verified) ||
+	       (i < fill->nr_pieces && fill->pieces[i]->offset < end);
+}
+
+static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
+{
+	const struct ccr_pages *pages = fill->pages;
+	const uint64_t start = chunk * pages->chunk_size, left = pages->size - start;
+	const uint64_t end = start + (left < pages->chunk_size ? left : pages->chunk_size);
+	struct ccr_checksum checksum;
+
+	if (!is_needed(fill, start, end))
+		return 0;
+	ccr_checksum_begin(&checksum);
+	for (uint64_t at = start; at < end; at += PIECE) {
+		const size_t size = end - at < PIECE ? end - at : PIECE;
+		int ret = ccr_io_pread_full(fill->fd, buffer, size, at);
+
+		if (!ret && fill->is_verified)
+			ccr_checksum_update(&checksum, buffer, size);
+		if (!ret)
+			ret = write_pieces(fill, buffer, at, size);
+		if (ret)
+			return ret;
+	}
+	if (!fill->is_verified || ccr_checksum_end(&checksum) == pages->xxh3[chunk])
+		return 0;
+	atomic_store(&fill->wrong_chunk, chunk);
+	return -EBADMSG;
+}
+
+static void *fill_some(void *data)
+{
+	struct fill *fill = data;
+	char *buffer = malloc(PIECE);
+	int ret = buffer ? 0 : -ENOMEM, none = 0;
+
+	while (!ret && !atomic_load(&fill->result)) {
+		const size_t chunk = atomic_fetch_add(&fill->next, 1);
+
+		if (chunk >= fill->pages->nr_chunks)
+			break;
+		ret = fill_chunk(fill, chunk, buffer);
+	}
+	if (ret)
+		atomic_compare_exchange_strong(&fill->result, &none, ret);
+	free(buffer);
+	return NULL;
+}
+
+static int write_all(struct fill *fill)
+{
+	int ret;
+
+	ccr__remap_threads(fill_some, fill);
+	ret = atomic_load(&fill->result);
+	if (ret == -EBADMSG)
+		ccr_err("%s: chunk %zu at offset %llu: its xxh3 is not the one in %s: the file was "
+			"changed",
+			fill->pages->file, atomic_load(&fill->wrong_chunk),
+			(unsigned long long)(atomic_load(&fill->wrong_chunk) *
+					     fill->pages->chunk_size),
+			fill->pages->name);
+	else if (ret)
+		ccr_err("%d: cannot fill its memory from %s: %s", fill->pid, fill->pages->file,
+			strerror(-ret));
+	return ret;
+}
+
+/* ---- protection ---- */
+
+static int protect(struct injection *in, const struct ccr_pages_emptied *m, int prot)
+{
+	const uint64_t arguments[6] = {m->address, m->size, prot};
+	int64_t result = 0;
+	const int ret = ccr__inject_call(in, &result, SYS_mprotect, arguments);
+
+	if (!ret && result)
+		ccr_err("%d: cannot change the protection of its memory at %#llx: %s", in->pid,
+			(unsigned long long)m->address, strerror(-(int)result));
+	return ret ? ret : (int)result;
+}
+
+static bool is_writable(const struct ccr_pages_emptied *m)
+{
+	return !m->is_hidden && m->prot & PROT_WRITE;
+}
+
+static bool needs_injection(const struct fill *fill)
+{
+	for (size_t i = 0; i < fill->pages->nr_emptied; i++)
+		if (!is_writable(&fill->pages->emptied[i]))
+			return true;
+	return fill->from_file.nr;
+}
+
+static int fill_protected(struct fill *fill)
+{
+	const struct ccr_pages *pages = fill->pages;
+	struct injection in;
+	int ret, ended;
+
+	ret = ccr__inject_begin(&in, fill->pid);
+	if (ret)
+		return ret;
+	ret = ccr__from_file_replace(&fill->from_file, &in);
+	for (size_t i = 0; !ret && i < pages->nr_emptied; i++)
+		if (!is_writable(&pages->emptied[i]))
+			ret = protect(&in, &pages->emptied[i],
+				      pages->emptied[i].prot | PROT_READ | PROT_WRITE);
+	if (!ret)
+		ret = write_all(fill);
+	for (size_t i = 0; !ret && i < pages->nr_emptied; i++)
+		if (!(pages->emptied[i].prot & PROT_WRITE))
+			ret = protect(&in, &pages->emptied[i], pages->emptied[i].prot);
+	if (!ret)
+		ret = ccr__from_file_protect(&fill->from_file, &in);
+	ended = ccr__inject_end(&in);
+	return ret ? ret : ended;
+}
+
+/* ---- what to write ---- */
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct ccr_pages_mapping *left = *(const struct ccr_pages_mapping *const *)a,
+				       *right = *(const struct ccr_pages_mapping *const *)b;
+
+	return (left->offset > right->offset) - (left->offset < right->offset);
+}
+
+static int choose_pieces(struct fill *fill, uint64_t *bytes)
+{
+	const struct ccr_pages *pages = fill->pages;
+	const size_t most = pages->nr_mappings + fill->from_file.nr;
+
+	*bytes = 0;
+	fill->pieces = calloc(most + 1, sizeof(*fill->pieces));
+	if (!fill->pieces)
+		return -ENOMEM;
+	for (size_t i = 0; i < pages->nr_mappings; i++)
+		if (ccr_pages_find_emptied(pages, pages->mappings[i].address) < pages->nr_emptied)
+			fill->pieces[fill->nr_pieces++] = &pages->mappings[i];
+	for (size_t i = 0; i < fill->from_file.nr; i++)
+		fill->pieces[fill->nr_pieces++] = &fill->from_file.list[i].piece;
+	for (size_t i = 0; i < fill->nr_pieces; i++)
+		*bytes += fill->pieces[i]->size;
+	if (fill->nr_pieces)
+		qsort(fill->pieces, fill->nr_pieces, sizeof(*fill->pieces), by_offset);
+	return 0;
+}
+
+int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, bool is_restore,
+		    uint64_t *bytes)
+{
+	struct fill fill = {.pid = pid,
+			    .pages = pages,
+			    .fd = fd,
+			    .is_restore = is_restore,
+			    .is_verified = ccr__plugin.settings.verify};
+	int ret;
+
+	*bytes = 0;
+	ret = ccr__from_file_find(&fill.from_file, pid, pages);
+	if (!ret)
+		ret = choose_pieces(&fill, bytes);
+	if (!ret)
+		ret = needs_injection(&fill) ? fill_protected(&fill) : write_all(&fill);
+	free(fill.pieces);
+	free(fill.from_file.list);
+	return ret;
+}
