@@ -42,7 +42,7 @@ static int restore_devices(struct task *task)
 	struct restore_thread thread;
 	const char *call;
 	CUresult result;
-	int ret;
+	int ret, compared;
 
 	ret = ccr__host_memory_restore(task->pid);
 	if (ret) {
@@ -55,6 +55,7 @@ static int restore_devices(struct task *task)
 		return ret;
 	}
 	result = ccr__task_raise(task, CU_PROCESS_STATE_RUNNING, &call);
+	compared = ccr__host_memory_restored();
 	ret = ccr__restore_thread_stop(&thread);
 	if (result != CUDA_SUCCESS) {
 		fail_restore(task, call, ccr_cuda_error_name(result));
@@ -63,6 +64,10 @@ static int restore_devices(struct task *task)
 	if (ret) {
 		fail_restore(task, "stop of the restore thread", strerror(-ret));
 		return ret;
+	}
+	if (compared) {
+		fail_restore(task, "restore of its host memory", strerror(-compared));
+		return compared;
 	}
 	ret = ccr__memory_attach(task);
 	if (ret) {

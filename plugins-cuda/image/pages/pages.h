@@ -77,6 +77,13 @@ int ccr_pages_check(const struct ccr_pages *pages, int dirfd, char *error, size_
 /* Also reads the whole page file and compares checksums. Returns the same, or -EBADMSG: changed. */
 int ccr_pages_verify(const struct ccr_pages *pages, int dirfd, char *error, size_t error_size);
 
+/* Small enough to be still in the CPU's cache when the checksum is computed. */
+#define CCR_PAGES_BUFFER (256u << 10)
+/* Reads one chunk of the page file `fd`, through a buffer of CCR_PAGES_BUFFER bytes, and compares
+ * its checksum. Returns 0; -EBADMSG: it was changed; or another -errno. */
+int ccr_pages_compare_chunk(const struct ccr_pages *pages, int fd, size_t chunk, void *buffer,
+			    char *error, size_t error_size);
+
 /* The index of the emptied mapping that contains the address, or `nr_emptied`. */
 size_t ccr_pages_find_emptied(const struct ccr_pages *pages, uint64_t address);
 

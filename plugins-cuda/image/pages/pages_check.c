@@ -15,9 +15,6 @@
 #include "image/format/format.h"
 #include "image/read/read.h"
 
-/* Small enough to be still in the CPU cache when the checksum is computed. */
-#define PIECE (256u << 10)
-
 static int open_page_file(const struct ccr_pages *pages, int dirfd, struct stat *status,
 			  char *error, size_t error_size)
 {
@@ -37,8 +34,8 @@ static int open_page_file(const struct ccr_pages *pages, int dirfd, struct stat 
 				(unsigned long long)pages->size);
 }
 
-static int compare_chunk(const struct ccr_pages *pages, int fd, size_t chunk, void *buffer,
-			 char *error, size_t error_size)
+int ccr_pages_compare_chunk(const struct ccr_pages *pages, int fd, size_t chunk, void *buffer,
+			    char *error, size_t error_size)
 {
 	const uint64_t start = chunk * pages->chunk_size;
 	const uint64_t rest = pages->size - start;
@@ -48,7 +45,8 @@ static int compare_chunk(const struct ccr_pages *pages, int fd, size_t chunk, vo
 
 	ccr_checksum_begin(&checksum);
 	for (uint64_t done = 0; done < length;) {
-		const size_t piece = length - done < PIECE ? length - done : PIECE;
+		const size_t piece =
+			length - done < CCR_PAGES_BUFFER ? length - done : CCR_PAGES_BUFFER;
 		const int ret = ccr_io_pread_full(fd, buffer, piece, start + done);
 
 		if (ret)
@@ -71,14 +69,14 @@ static int compare_chunk(const struct ccr_pages *pages, int fd, size_t chunk, vo
 
 static int compare(const struct ccr_pages *pages, int fd, char *error, size_t error_size)
 {
-	void *buffer = malloc(PIECE);
+	void *buffer = malloc(CCR_PAGES_BUFFER);
 	int ret = 0;
 
 	if (!buffer)
 		return ccr__image_error(-ENOMEM, error, error_size, "%s: out of memory",
 					pages->file);
 	for (size_t i = 0; !ret && i < pages->nr_chunks; i++)
-		ret = compare_chunk(pages, fd, i, buffer, error, error_size);
+		ret = ccr_pages_compare_chunk(pages, fd, i, buffer, error, error_size);
 	free(buffer);
 	return ret;
 }

@@ -34,6 +34,10 @@ int ccr__host_memory_save(pid_t pid);
  */
 int ccr__host_memory_restore(pid_t pid);
 
+/* Then, after the driver's restore, also a failed one: whether what the driver has read from the
+ * page file was right. Returns 0 or -errno: the task must not run. */
+int ccr__host_memory_restored(void);
+
 /*
  * Undo of a dump, for criu and for the watcher, while every thread of the task is stopped by the
  * caller's ptrace: fills the memory that was emptied, as the manifest says. To be called while

@@ -34,6 +34,11 @@ int ccr__host_memory_restore(pid_t pid)
 	return 0;
 }
 
+int ccr__host_memory_restored(void)
+{
+	return 0;
+}
+
 int ccr__host_memory_save(pid_t pid)
 {
 	return 0;

@@ -18,20 +18,23 @@
 #include "plugin/task/service_thread.h"
 #include "plugin/task/watcher_link.h"
 
-static int fill(pid_t pid, const struct ccr_pages *pages, bool is_restore)
+static int open_page_file(const struct ccr_pages *pages)
+{
+	const int fd = openat(criu_get_image_dir(), pages->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	const int ret = fd < 0 ? -errno : fd;
+
+	if (fd < 0)
+		ccr_err("%s: %s", pages->file, strerror(-ret));
+	return ret;
+}
+
+static int fill(pid_t pid, const struct ccr_pages *pages, int fd)
 {
 	const double start = ccr__now_ms();
-	const int fd = openat(criu_get_image_dir(), pages->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	uint64_t bytes;
 	int ret;
 
-	if (fd < 0) {
-		ret = -errno;
-		ccr_err("%s: %s", pages->file, strerror(-ret));
-		return ret;
-	}
-	ret = ccr__remap_fill(pid, pages, fd, is_restore, &bytes);
-	close(fd);
+	ret = ccr__remap_fill(pid, pages, fd, &bytes);
 	if (ret) {
 		ccr_err("cannot return the host memory of %d: %s", pid, strerror(-ret));
 		return ret;
@@ -65,14 +68,28 @@ static int open_manifest(struct ccr_pages **pages, pid_t pid)
 int ccr__host_memory_restore(pid_t pid)
 {
 	struct ccr_pages *pages;
-	int ret;
+	int fd, ret;
 
+	ccr__remap_compare_end(); /* if an earlier task failed in between */
 	ret = open_manifest(&pages, pid);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	ret = fill(pid, pages, true);
+	fd = open_page_file(pages);
+	if (fd >= 0)
+		ret = fill(pid, pages, fd);
+	if (fd >= 0 && !ret) {
+		ccr__remap_compare_begin(pages, fd);
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
 	ccr_pages_close(pages);
-	return ret;
+	return fd < 0 ? fd : ret;
+}
+
+int ccr__host_memory_restored(void)
+{
+	return ccr__remap_compare_end();
 }
 
 /* ---- the undo of a dump ---- */
@@ -80,14 +97,17 @@ int ccr__host_memory_restore(pid_t pid)
 int ccr__host_memory_undo(pid_t pid)
 {
 	struct ccr_pages *pages;
-	int ret;
+	int fd, ret;
 
 	ret = open_manifest(&pages, pid);
 	if (ret) {
 		ccr_err("%d: its host memory is lost: no manifest", pid);
 		return ret;
 	}
-	ret = fill(pid, pages, false);
+	fd = open_page_file(pages);
+	ret = fd < 0 ? fd : fill(pid, pages, fd);
+	if (fd >= 0)
+		close(fd);
 	ccr_pages_close(pages);
 	return ret;
 }

@@ -196,7 +196,7 @@ static void test_round_trip(void)
 
 	/* May be repeated. */
 	for (int round = 0; round < 2; round++) {
-		CHECK(!ccr__remap_fill(pid, &pages, fd, false, &bytes));
+		CHECK(!ccr__remap_fill(pid, &pages, fd, &bytes));
 		after = read_maps(pid);
 		CHECK(!strcmp(before, after));
 		free(after);
@@ -209,7 +209,7 @@ static void test_round_trip(void)
 	CHECK(!ccr__remap_empty(&plan, pid, -1, &nr));
 	CHECK(pwrite(fd, &wrong, sizeof(wrong), plan.pieces[plan.nr_pieces - 1].offset) ==
 	      sizeof(wrong));
-	CHECK(ccr__remap_fill(pid, &pages, fd, false, &bytes) == -EBADMSG);
+	CHECK(ccr__remap_fill(pid, &pages, fd, &bytes) == -EBADMSG);
 
 	stop(pid);
 	close(fd);
@@ -252,6 +252,18 @@ static bool has_line(const char *maps, const char *address, const char *perms, c
 		      : !memchr(line, '/', end - line));
 }
 
+static struct ccr_pages *copy_pages(const struct ccr_pages *pages)
+{
+	struct ccr_pages *copy = calloc(1, sizeof(*copy));
+
+	*copy = *pages;
+	copy->xxh3 = calloc(pages->nr_chunks, sizeof(*copy->xxh3));
+	copy->mappings = calloc(pages->nr_mappings, sizeof(*copy->mappings));
+	memcpy(copy->xxh3, pages->xxh3, pages->nr_chunks * sizeof(*copy->xxh3));
+	memcpy(copy->mappings, pages->mappings, pages->nr_mappings * sizeof(*copy->mappings));
+	return copy;
+}
+
 static void test_old_image(void)
 {
 	uint64_t xxh3[4];
@@ -283,7 +295,7 @@ static void test_old_image(void)
 		CHECK(!ccr_io_pwrite_full(fd, bytes, BYTES, i * BYTES));
 	}
 	pid = start(map_page_file);
-	CHECK(!ccr__remap_fill(pid, &pages, fd, true, &filled) && filled == 3 * BYTES);
+	CHECK(!ccr__remap_fill(pid, &pages, fd, &filled) && filled == 3 * BYTES);
 	maps = read_maps(pid);
 	CHECK(has_line(maps, plain, " rw-p ", "") && has_line(maps, readonly, " r--p ", ""));
 	CHECK(has_line(maps, shared, " rw-s ", "/dev/zero"));
@@ -291,9 +303,13 @@ static void test_old_image(void)
 	CHECK(has_pattern(pid, plain, BYTES, PAGE, 1) &&
 	      has_pattern(pid, readonly, BYTES, PAGE, 2));
 	CHECK(has_pattern(pid, shared, BYTES, PAGE, 3) && has_pattern(pid, sparse, BYTES, PAGE, 4));
-	/* What the driver will read is compared, too. */
+	/* What the driver reads is compared, too. */
+	ccr__remap_compare_begin(copy_pages(&pages), dup(fd));
+	CHECK(!ccr__remap_compare_end());
 	xxh3[3]++;
-	CHECK(ccr__remap_fill(pid, &pages, fd, true, &filled) == -EBADMSG);
+	ccr__remap_compare_begin(copy_pages(&pages), dup(fd));
+	CHECK(ccr__remap_compare_end() == -EBADMSG);
+	CHECK(!ccr__remap_compare_end());
 	stop(pid);
 	close(fd);
 	unlink(old_file);

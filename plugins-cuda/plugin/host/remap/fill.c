@@ -18,10 +18,9 @@
 #include "image/pages/pages.h"
 #include "plugin/host/remap/from_file.h"
 #include "plugin/host/remap/remap.h"
+#include "plugin/host/remap/threads.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/state.h"
-
-#define PIECE (256u << 10)
 
 struct fill {
 	pid_t pid;
@@ -30,7 +29,7 @@ struct fill {
 	struct from_file_list from_file;
 	const struct ccr_pages_mapping **pieces; /* those to write, in order of offsets */
 	size_t nr_pieces;
-	bool is_restore, is_verified;
+	bool is_verified;
 	atomic_size_t next, wrong_chunk;
 	atomic_int result;
 };
@@ -77,8 +76,7 @@ static bool is_needed(const struct fill *fill, uint64_t start, uint64_t end)
 {
 	const size_t i = find_piece(fill, start);
 
-	return (fill->is_restore && fill->is_verified) ||
-	       (i < fill->nr_pieces && fill->pieces[i]->offset < end);
+	return i < fill->nr_pieces && fill->pieces[i]->offset < end;
 }
 
 static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
@@ -91,8 +89,8 @@ static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
 	if (!is_needed(fill, start, end))
 		return 0;
 	ccr_checksum_begin(&checksum);
-	for (uint64_t at = start; at < end; at += PIECE) {
-		const size_t size = end - at < PIECE ? end - at : PIECE;
+	for (uint64_t at = start; at < end; at += CCR_PAGES_BUFFER) {
+		const size_t size = end - at < CCR_PAGES_BUFFER ? end - at : CCR_PAGES_BUFFER;
 		int ret = ccr_io_pread_full(fill->fd, buffer, size, at);
 
 		if (!ret && fill->is_verified)
@@ -111,7 +109,7 @@ static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
 static void *fill_some(void *data)
 {
 	struct fill *fill = data;
-	char *buffer = malloc(PIECE);
+	char *buffer = malloc(CCR_PAGES_BUFFER);
 	int ret = buffer ? 0 : -ENOMEM, none = 0;
 
 	while (!ret && !atomic_load(&fill->result)) {
@@ -229,14 +227,10 @@ static int choose_pieces(struct fill *fill, uint64_t *bytes)
 	return 0;
 }
 
-int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, bool is_restore,
-		    uint64_t *bytes)
+int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, uint64_t *bytes)
 {
-	struct fill fill = {.pid = pid,
-			    .pages = pages,
-			    .fd = fd,
-			    .is_restore = is_restore,
-			    .is_verified = ccr__plugin.settings.verify};
+	struct fill fill = {
+		.pid = pid, .pages = pages, .fd = fd, .is_verified = ccr__plugin.settings.verify};
 	int ret;
 
 	*bytes = 0;

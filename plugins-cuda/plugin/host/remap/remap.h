@@ -131,14 +131,20 @@ int ccr__remap_empty(const struct remap_plan *plan, pid_t pid, int fd, size_t *e
 struct ccr_pages;
 /*
  * Fills the emptied mappings of a stopped task from the page file `fd`, with many threads, and
- * compares every chunk that is used with its checksum; with `is_restore`, also those that the task
- * maps. Mappings of the page file in which images of 0.2.0 have the program's own memory become
- * anonymous memory first. Sets `bytes` to what was filled. Returns 0; -EBADMSG when the page file
- * is not what was written, with the chunk in the log; or another -errno. Unless it returns 0, the
- * task must not run.
+ * compares every chunk that is used with its checksum. Mappings of the page file in which images of
+ * 0.2.0 have the program's own memory become anonymous memory first. Sets `bytes` to what was
+ * filled. Returns 0; -EBADMSG when the page file is not what was written, with the chunk in the
+ * log; or another -errno. Unless it returns 0, the task must not run.
  */
-int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, bool is_restore,
-		    uint64_t *bytes);
+int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, uint64_t *bytes);
+
+/*
+ * Compares the chunks that a restored task maps from the page file, while the driver reads them:
+ * starts threads. Takes ownership of `pages` and `fd`.
+ */
+void ccr__remap_compare_begin(struct ccr_pages *pages, int fd);
+/* Waits for them. Returns 0, also when there was nothing to compare, or as ccr__remap_fill does. */
+int ccr__remap_compare_end(void);
 
 struct injection;
 /*
@@ -150,9 +156,6 @@ int ccr__remap_make_anonymous(struct injection *in, const struct remap_mapping *
 /* Writes `size` bytes to the task, except for pages of zeroes, which are empty there. Returns 0 or
  * -errno. */
 int ccr__remap_write(pid_t pid, uint64_t address, const char *bytes, size_t size);
-
-/* Calls `run` on as many threads as CRIU_CUDA_STREAMS and the CPUs allow, until all have ended. */
-void ccr__remap_threads(void *(*run)(void *data), void *data);
 
 static inline bool ccr__same_file(const struct stat *a, const struct stat *b)
 {

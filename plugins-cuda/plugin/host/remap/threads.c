@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Threads inside criu for the duration of one call: a hook starts them and waits until they end. */
-#include <pthread.h>
+#include "plugin/host/remap/threads.h"
+
 #include <signal.h>
 #include <unistd.h>
 
 #include "plugin/task/state.h"
-#include "plugin/host/remap/remap.h"
-
-#define MAX_THREADS 64
 
 static long wanted_threads(void)
 {
@@ -16,21 +13,33 @@ static long wanted_threads(void)
 	return cpus > 0 && cpus < wanted ? cpus : wanted;
 }
 
-void ccr__remap_threads(void *(*run)(void *data), void *data)
+void ccr__remap_threads_begin(struct remap_threads *threads, long spared, void *(*run)(void *data),
+			      void *data)
 {
-	const long threads = wanted_threads();
-	pthread_t others[MAX_THREADS];
-	long started = 0;
+	const long wanted = wanted_threads() - spared;
 	sigset_t all, before;
 
+	threads->nr = 0;
 	/* Only criu's main thread may run its signal handlers. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started + 1 < threads && started < MAX_THREADS &&
-	       !pthread_create(&others[started], NULL, run, data))
-		started++;
+	while (threads->nr < wanted && threads->nr < REMAP_MAX_THREADS &&
+	       !pthread_create(&threads->list[threads->nr], NULL, run, data))
+		threads->nr++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void ccr__remap_threads_end(struct remap_threads *threads)
+{
+	while (threads->nr)
+		pthread_join(threads->list[--threads->nr], NULL);
+}
+
+void ccr__remap_threads(void *(*run)(void *data), void *data)
+{
+	struct remap_threads others;
+
+	ccr__remap_threads_begin(&others, 1, run, data);
 	run(data);
-	while (started)
-		pthread_join(others[--started], NULL);
+	ccr__remap_threads_end(&others);
 }
