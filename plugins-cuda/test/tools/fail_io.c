@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * LD_PRELOAD library for tests: reading or writing GPU images fails with EIO,
- * as on a broken disk. CCR_FAIL_IO=CALL:N makes the Nth call of CALL on a
- * stripe fail, counted from 1, and all later ones. CALL is pread, pwrite, fsync
- * or close; the latter two report late what a server on a network did not store.
+ * LD_PRELOAD library for tests: reading or writing GPU images and page files
+ * fails with EIO, as on a broken disk. CCR_FAIL_IO=CALL:N makes the Nth call of
+ * CALL on a stripe or page file fail, counted from 1, and all later ones. CALL is pread, pwrite,
+ * fsync or close; the latter two report late what a server on a network did not store.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,8 +21,8 @@
 ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset);
 ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset);
 
-/* True for `cuda-<pid>-<stripe>.img`, also under its temporary name. */
-static bool is_stripe(int fd)
+/* True for `cuda-<pid>-<stripe>.img`, also under its temporary name, and for page files. */
+static bool is_ours(int fd)
 {
 	char link[32], path[PATH_MAX];
 	int pid, stripe;
@@ -35,7 +35,8 @@ static bool is_stripe(int fd)
 		return false;
 	path[len] = '\0';
 	name = strstr(path, "cuda-");
-	while (name && sscanf(name, "cuda-%d-%d.", &pid, &stripe) != 2)
+	while (name && sscanf(name, "cuda-%d-%d.", &pid, &stripe) != 2 &&
+	       sscanf(name, "cuda-pages-%d-", &pid) != 1)
 		name = strstr(name + 1, "cuda-");
 	return name;
 }
@@ -46,7 +47,7 @@ static bool is_broken(const char *call, int fd)
 	const char *rule = getenv("CCR_FAIL_IO");
 	const size_t length = strlen(call);
 
-	return rule && !strncmp(rule, call, length) && rule[length] == ':' && is_stripe(fd) &&
+	return rule && !strncmp(rule, call, length) && rule[length] == ':' && is_ours(fd) &&
 	       atomic_fetch_add(&calls, 1) + 1 >= strtoul(rule + length + 1, NULL, 10);
 }
 

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, statSync } 
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
+import { readPageImages } from '../../../lib/images/index.ts';
 import { buildDir } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
@@ -82,6 +83,22 @@ it('leaves a program as it was, and no files, when the dump fails on a full disk
   }
 });
 
+it.each(['close:1', 'fsync:1'])(
+  'leaves memory to CRIU when %s reports that the page file was not stored',
+  async (rule) => {
+    const workload = await machine.start({ args });
+    const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
+    const preload = join(buildDir(), 'test-tools', 'fail-io.so');
+    const env = { LD_PRELOAD: preload, CCR_FAIL_IO: rule, CRIU_CUDA_SYNC: '1' };
+    expect(await dump(workload, { env })).toMatch(
+      /host memory is left to CRIU: cuda-pages-.*: Input\/output error/,
+    );
+    expect(hostFiles(machine.imagesDir)).toEqual([]);
+    await restore();
+    expect([await workload.verify(), parseKinds(await workload.ask('kinds'))]).toEqual(before);
+  },
+);
+
 it('leaves memory to CRIU when the manifest cannot be written', async () => {
   const workload = await machine.start({ args });
   const before = [await workload.verify(), parseKinds(await workload.ask('kinds'))];
@@ -145,6 +162,21 @@ it('refuses a missing or changed page file by name', async () => {
   await restore();
   expect(await workload.verify()).toBe(before);
   parseKinds(await workload.ask('kinds'));
+});
+
+it('kills a process whose driver reads a changed page file', async () => {
+  const workload = await machine.start({ args: ['--alloc', '32M'] });
+  await dump(workload);
+  const [image] = await readPageImages(machine.imagesDir);
+  const { offset = 0 } = image?.mappings.find(({ drivers }) => drivers) ?? {};
+  const [file = ''] = pageFiles(machine.imagesDir);
+  const bytes = readFileSync(file);
+  bytes.fill(0, offset + 8 * MiB, offset + 9 * MiB);
+  writeFileSync(file, bytes);
+  const run = await machine.restore({ libdir });
+  expect(run.exitCode).not.toBe(0);
+  expect(run.log).toMatch(/cuda-pages-.*: chunk \d+ at offset \d+: xxh3 is/);
+  await waitForExit(workload.pid);
 });
 
 it('refuses a checkpoint whose manifest is missing', async () => {

@@ -202,6 +202,20 @@ it('restores the protection and the flags of what it stored', async () => {
   expect(parseKinds(await workload.ask('kinds'))).toEqual(kinds);
 });
 
+it('needs no more address space than CRIU itself', async () => {
+  const workload = await machine.start({ args });
+  const kinds = parseKinds(await workload.ask('kinds'));
+  const kib = Number(/VmSize:\s+(\d+)/.exec(readFileSync(`/proc/${workload.pid}/status`, 'utf8'))?.[1]);
+  await exec('prlimit', ['--pid', String(workload.pid), `--as=${kib * 1024 + 8 * MiB}`]);
+  const before = programMappings(workload.pid);
+  await dump(workload, { args: ['--leave-running'] });
+  expect(programMappings(workload.pid)).toEqual(before);
+  await dump(workload);
+  expect(await savedKinds(machine.imagesDir, kinds)).toContain('holes');
+  await restore();
+  expect(parseKinds(await workload.ask('kinds'))).toEqual(kinds);
+});
+
 it('remaps a process whose seccomp filter forbids the injected calls', async () => {
   const workload = await machine.start({ args: [...args, '--seccomp'] });
   const before = await workload.verify();
