@@ -20,6 +20,8 @@
 
 /* A file that nobody collects (a run without the CLI) is kept this long after its last line. */
 #define KEEP_SECONDS 3600
+/* Of a status file: some 300 lines. */
+#define RESERVED_BYTES (64 << 10)
 
 /* A file is locked while criu, its watcher or the pool may add to it. */
 static bool is_in_use(int dir_fd, const char *name)
@@ -59,33 +61,73 @@ static void prune(int dir_fd)
 	closedir(dir);
 }
 
-int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
+static void file_name(char *out, size_t size, pid_t criu)
 {
 	struct stat namespace = {0};
-	char name[64], why[256];
-	int dir_fd, ret;
 
-	status->fd = -1;
-	dir_fd = ccr_run_dir_make(run_dir, why, sizeof(why));
-	if (dir_fd < 0) {
-		ccr_warn("cannot create a status file in %s: %s", run_dir, why);
-		return dir_fd;
-	}
-	prune(dir_fd);
 	stat("/proc/self/ns/pid", &namespace);
-	snprintf(name, sizeof(name), "op-%d-%lu.jsonl", criu, (unsigned long)namespace.st_ino);
+	snprintf(out, size, "op-%d-%lu.jsonl", criu, (unsigned long)namespace.st_ino);
+}
+
+static int create_file(struct ccr_status *status, int dir_fd, const char *name)
+{
 	/* A reader may have the file of an earlier criu with this pid open: unlink it instead of
 	 * truncating it. */
 	unlinkat(dir_fd, name, 0);
-	status->fd = openat(dir_fd, name,
-			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600);
-	ret = status->fd < 0 || flock(status->fd, LOCK_SH) ? -errno : 0;
-	close(dir_fd);
-	if (!ret)
-		return 0;
-	ccr_status_close(status);
-	ccr_warn("cannot create a status file in %s: %s", run_dir, strerror(-ret));
+	status->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600);
+	if (status->fd < 0 || flock(status->fd, LOCK_SH))
+		return -errno;
+	/*
+	 * The outcome is written after all that cannot be undone, so it must not
+	 * need space then. File systems that cannot reserve any are left as they are.
+	 */
+	if (fallocate(status->fd, FALLOC_FL_KEEP_SIZE, 0, RESERVED_BYTES) && errno != EOPNOTSUPP)
+		return -errno;
+	return 0;
+}
+
+int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
+{
+	char name[64], why[256];
+	const int dir_fd = ccr_run_dir_make(run_dir, why, sizeof(why));
+	int ret = dir_fd < 0 ? dir_fd : 0;
+
+	status->fd = -1;
+	if (!ret) {
+		prune(dir_fd);
+		file_name(name, sizeof(name), criu);
+		ret = create_file(status, dir_fd, name);
+		if (ret) {
+			ccr_status_close(status);
+			unlinkat(dir_fd, name, 0);
+		}
+		close(dir_fd);
+	}
+	if (ret)
+		ccr_err("cannot create a status file in %s: %s; %s", run_dir,
+			dir_fd < 0 ? why : strerror(-ret),
+			ret == -ENOSPC || ret == -EDQUOT
+				? "free space there, or name another directory in CRIU_CUDA_RUN_DIR"
+				: "name another directory in CRIU_CUDA_RUN_DIR");
 	return ret;
+}
+
+int ccr_status_probe(const char *run_dir)
+{
+	struct ccr_status status;
+	char name[64], why[256];
+	int dir_fd, ret = ccr_status_open(&status, run_dir, getpid());
+
+	if (ret)
+		return ret;
+	ccr_status_close(&status);
+	dir_fd = ccr_run_dir_open(run_dir, why, sizeof(why));
+	if (dir_fd < 0)
+		return dir_fd;
+	file_name(name, sizeof(name), getpid());
+	unlinkat(dir_fd, name, 0);
+	close(dir_fd);
+	return 0;
 }
 
 void ccr_status_add(const struct ccr_status *status, const char *format, ...)

@@ -16,8 +16,13 @@ struct ccr_status {
 	int fd; /* -1: nothing is recorded */
 };
 
-/* Creates the run directory (0700) and a new file. Returns 0, or -errno with fd -1; logs why. */
+/*
+ * Creates the run directory (0700) and a new file, and reserves space for the
+ * lines. Returns 0, or -errno with fd -1; logs why.
+ */
 int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu);
+/* Returns the same without leaving a file: before a restore, which cannot be undone. */
+int ccr_status_probe(const char *run_dir);
 /* Appends one line; `format` gives the JSON object without newline. Logs a failed write and
  * continues.
  */

@@ -97,9 +97,10 @@ int ccr__pause_devices(int pid)
 		return -EIO;
 	}
 	ret = announce();
+	if (!ret)
+		ret = ccr__begin(STAGE_DUMP);
 	if (ret)
 		return ret;
-	ccr__begin(STAGE_DUMP);
 	task = ccr__task_add(pid, restore_tid, state);
 	if (!task)
 		return -ENOMEM;

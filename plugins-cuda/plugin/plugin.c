@@ -126,7 +126,11 @@ static int plugin_init(int stage)
 		return ret;
 	ccr_info("version %s, variant %s, driver %s (API %d)", CCR_VERSION, CCR_VARIANT,
 		 p->driver.path, p->driver.version);
-	ret = ccr__files_begin(stage);
+	/* A dump looks for it when it finds the first CUDA process. */
+	if (stage == STAGE_RESTORE)
+		ret = ccr_status_probe(p->settings.run_dir);
+	if (!ret)
+		ret = ccr__files_begin(stage);
 	if (ret)
 		return ret;
 	if (set_compel_interrupt_only_mode)

@@ -100,10 +100,10 @@ int ccr__resume_devices_late(int pid)
 			fail_restore(task, "restore of its host memory", "see the log");
 		return ret;
 	}
-	if (!ret) {
-		ccr__begin(STAGE_RESTORE);
+	if (!ret)
+		ret = ccr__begin(STAGE_RESTORE);
+	if (!ret)
 		ret = ccr__watcher_track(task);
-	}
 	if (ret) {
 		fail_restore(task, "start of the watcher", strerror(-ret));
 		return ret;

@@ -179,8 +179,9 @@ int ccr__memory_load_begin(void)
 	ccr__pool_link.images_dir = criu_get_image_dir();
 	if (!ccr__files_have_gpu_images())
 		return 0;
-	ccr__begin(STAGE_RESTORE);
-	ret = ccr__pool_connect();
+	ret = ccr__begin(STAGE_RESTORE);
+	if (!ret)
+		ret = ccr__pool_connect();
 	if (!ret)
 		ret = ccr__memory_request_load();
 	if (ret == -EPIPE && ccr__pool_link.is_daemon) {

@@ -34,14 +34,17 @@ int ccr__watcher_start(int stage)
 	return 0;
 }
 
-void ccr__begin(int stage)
+int ccr__begin(int stage)
 {
 	struct plugin *p = &ccr__plugin;
+	int ret;
 
 	if (p->has_begun)
-		return;
+		return 0;
+	ret = ccr_status_open(&p->status, p->settings.run_dir, getpid());
+	if (ret)
+		return ret;
 	p->has_begun = true;
-	ccr_status_open(&p->status, p->settings.run_dir, getpid());
 	ccr_status_add(&p->status,
 		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
 		       "\"variant\":\"%s\"}",
@@ -49,6 +52,7 @@ void ccr__begin(int stage)
 	/* At a restore with a pool, the watcher is not started yet, and announces itself. */
 	if (p->watcher_fd >= 0)
 		ccr_status_add(&p->status, "{\"event\":\"watcher\",\"pid\":%d}", p->watcher_pid);
+	return 0;
 }
 
 static int send_message(struct watcher_message *message, const int fds[WATCHER_SLOTS])

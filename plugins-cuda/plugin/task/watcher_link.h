@@ -31,8 +31,8 @@ struct watcher_message {
 
 /* At init: starts the watcher, before there is anything to undo. Returns 0 or -errno. */
 int ccr__watcher_start(int stage);
-/* At the first CUDA process: opens the status file. */
-void ccr__begin(int stage);
+/* At the first CUDA process: opens the status file. Returns 0 or -errno. */
+int ccr__begin(int stage);
 /* The name of the stage in the status file. */
 const char *ccr__stage_name(int stage);
 /* Sends the task's record to the watcher: before each step that an undo would have to undo. Returns

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What a run removes from the run directory: files of processes that have ended, and no others. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,12 +75,42 @@ static void test_prune(void)
 	CHECK(is_there("op-1-2.jsonl"));
 }
 
+/* On a full file system: the outcome of a run could not be written, so there must be no run. */
+static void test_full(void)
+{
+	struct ccr_status status;
+	char filler[96];
+	int fd;
+
+	if (mount("none", dir, "tmpfs", 0, "size=32k")) {
+		fprintf(stderr, "not tested: cannot mount a tmpfs\n");
+		return;
+	}
+	CHECK(ccr_status_open(&status, dir, getpid()) == -ENOSPC && status.fd == -1);
+	CHECK(ccr_status_probe(dir) == -ENOSPC);
+	CHECK(!mount("none", dir, "tmpfs", MS_REMOUNT, "size=256k"));
+	CHECK(!ccr_status_open(&status, dir, getpid()));
+	/* Fill the rest: the lines that follow have their place. */
+	snprintf(filler, sizeof(filler), "%s/filler", dir);
+	fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(fd >= 0);
+	while (write(fd, filler, sizeof(filler)) > 0)
+		;
+	close(fd);
+	for (int i = 0; i < 300; i++)
+		ccr_status_add(&status, "{\"line\":%0100d}", i);
+	CHECK(lseek(status.fd, 0, SEEK_END) == 300 * (100 + (off_t)strlen("{\"line\":}\n")));
+	ccr_status_close(&status);
+	CHECK(!umount(dir));
+}
+
 int main(void)
 {
 	char command[64];
 
 	CHECK(mkdtemp(dir));
 	test_prune();
+	test_full();
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	CHECK(!system(command));
 	return failures ? 1 : 0;
