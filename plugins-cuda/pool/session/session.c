@@ -23,7 +23,8 @@ static void op_dump(struct session *s, const struct ccr_message *request)
 	if (process)
 		op_process_evict(process, request);
 	else
-		refuse(s, request->operation, -ESRCH, "the process is gone");
+		refuse(s, request->operation, -ESRCH,
+		       "the process is gone, or its service thread is not connected");
 }
 
 static void op_commit(struct session *s, const struct ccr_message *request)
@@ -69,7 +70,8 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	int ret = pool_device_wait(error, sizeof(error));
 
 	if (!process) {
-		refuse(s, request->operation, -ESRCH, "the process is gone");
+		refuse(s, request->operation, -ESRCH,
+		       "the process is gone, or its service thread is not connected");
 		return;
 	}
 	process->mode = CCR_ATTACH_AUTO;

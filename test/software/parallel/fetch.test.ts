@@ -3,11 +3,14 @@
  * The plugin connects to the service thread of any program, of any user and under any filter, and
  * leaves nothing in it.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantDir } from '../../../lib/variant.ts';
-import { ParallelMachine, snapshot } from '../../helpers/parallel.ts';
+import { errorsIn, ParallelMachine, snapshot, testTool } from '../../helpers/parallel.ts';
+import { waitUntil } from '../../helpers/wait.ts';
 
 let machine: ParallelMachine;
 beforeEach(() => {
@@ -43,10 +46,29 @@ const isDevice = (text: string): boolean => text.endsWith('/device0.mem');
 const expectAsBefore = (pid: number, before: ReturnType<typeof lookAt>): Promise<void> =>
   expect.poll(() => lookAt(pid)).toEqual(before);
 
-const programs: [string, { under?: string[]; args?: string[] }][] = [
+/** Without it, as in a container, CRIU cannot read the limits of a process of another user. */
+const hasSysResource =
+  ((BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`) >> 24n) &
+    1n) ===
+  1n;
+
+interface How {
+  under?: string[];
+  args?: string[];
+  /** False where CRIU itself fails after the memory was handed over: then it must be as before. */
+  isDumped?: boolean;
+  /** False where CRIU itself cannot restore the program. */
+  isRestored?: boolean;
+}
+
+const programs: [string, How][] = [
   ['of root', {}],
-  ['of another user', { under: ['setpriv', '--reuid', '1000', '--regid', '1000', '--clear-groups'] }],
-  ['in a user namespace of its own', { under: ['unshare', '--user', '--map-root-user'] }],
+  [
+    'of another user',
+    { under: ['setpriv', '--reuid', '1000', '--regid', '1000', '--clear-groups'], isDumped: hasSysResource },
+  ],
+  // CRIU has to mount /proc there, which needs a PID namespace as well: see the tests of containers
+  ['in a user namespace', { under: ['unshare', '--user', '--map-root-user'], isRestored: false }],
   ['without CAP_SYS_PTRACE', { under: ['setpriv', '--bounding-set', '-sys_ptrace', '--inh-caps', '-all'] }],
   ['under a filter of its own that kills it for a socketpair', { args: ['--seccomp'] }],
 ];
@@ -80,13 +102,16 @@ describe.each(['parallel', 'full'] as const)('variant %s', (variant) => {
       };
 
       const left = await machine.tryDump(workload, { libdir, args: ['--leave-running'] });
-      expect(left.exitCode, left.log.slice(-2000)).toBe(0);
-      expect(machine.manifests()).toHaveLength(1);
+      expect(left.exitCode, left.log.slice(-2000)).toBe(how.isDumped === false ? 1 : 0);
+      expect(left.log).toMatch(/\d+ bytes in \d allocations handed over to the pool/);
+      expect(machine.manifests()).toHaveLength(how.isDumped === false ? 0 : 1);
       expect(await snapshot(workload)).toBe(bytes);
       await expectAsBefore(workload.pid, before);
+      if (how.isDumped === false) return;
 
       const dumped = await machine.tryDump(workload, { libdir });
       expect(dumped.exitCode, dumped.log.slice(-2000)).toBe(0);
+      if (how.isRestored === false) return;
       await restoreAsBefore();
       const again = await machine.dumpPid(workload.pid, { libdir });
       expect(again.exitCode, again.log.slice(-2000)).toBe(0);
@@ -96,4 +121,56 @@ describe.each(['parallel', 'full'] as const)('variant %s', (variant) => {
       if (variant === 'parallel') await machine.expectNothingLeft();
     },
   );
+});
+
+describe('a hand-over', () => {
+  it.each(['SIGTERM', 'SIGKILL'] as const)('that waits when criu gets %s ends everywhere', async (signal) => {
+    const workload = await machine.startIntercepted();
+    const before = await snapshot(workload);
+    expect(await workload.ask('spin start')).toBe('ok');
+    const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '2000' };
+    const dump = machine.tryDump(workload, { env });
+    const criu = await waitUntil(() => {
+      const events = machine.readStatus();
+      return (
+        events.some(({ event }) => event === 'evicting') && events.find((e) => e.event === 'begin')?.criu
+      );
+    });
+    process.kill(criu, signal);
+    expect((await dump).exitCode).not.toBe(0);
+    await machine.expectNothingLeft(); // the pool waits for the GPU until the timeout
+    expect(await workload.ask('spin stop')).toBe('ok');
+    expect(await snapshot(workload)).toBe(before);
+    expect(await machine.state(workload.pid)).toBe('running');
+    expect((await machine.tryDump(workload)).exitCode).toBe(0);
+    expect((await machine.tryRestore()).exitCode).toBe(0);
+    expect(await snapshot(workload)).toBe(before);
+  });
+
+  it('that cannot begin is tried until the lock timeout, and the program keeps its memory', async () => {
+    const workload = await machine.startIntercepted();
+    const before = await snapshot(workload);
+    const { threads } = lookAt(workload.pid);
+    const [tid = ''] = threads.find((text) => text.endsWith(' criu-cuda-svc'))?.split(' ') ?? [];
+    const tracer = spawn(testTool('trace-thread'), [tid], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(tracer.stdout, 'data');
+    const start = performance.now();
+    const refused = await machine.tryDump(workload, { env: { CRIU_CUDA_LOCK_TIMEOUT_MS: '700' } });
+    expect(refused.exitCode).not.toBe(0);
+    expect(performance.now() - start).toBeGreaterThan(700);
+    expect(errorsIn(refused.log)).toMatch(
+      /service thread \d+ within CRIU_CUDA_LOCK_TIMEOUT_MS = 700: .*tracer/,
+    );
+    expect(await snapshot(workload)).toBe(before);
+    await machine.expectNothingLeft();
+
+    // the tracer ends while the next dump tries
+    const dump = machine.tryDump(workload);
+    await waitUntil(() => machine.readStatus().some(({ event }) => event === 'begin'));
+    tracer.stdin.end();
+    const dumped = await dump;
+    expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
+    expect((await machine.tryRestore()).exitCode).toBe(0);
+    expect(await snapshot(workload)).toBe(before);
+  });
 });
