@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { buildDir } from '../../lib/paths.ts';
-import { readProcessTree, sendSignal } from '../../lib/process/index.ts';
+import { readProcessTree, readStat, sendSignal } from '../../lib/process/index.ts';
 import type { CampaignMachine } from './machine.ts';
 import { findByName, pause } from './processes.ts';
 import type { Plan, Target } from './types.ts';
@@ -56,6 +56,8 @@ export class FaultInjector {
   readonly #subject: Subject;
   #server: Server | undefined;
   #isHit = false;
+  /** Of the criu that is at the step. */
+  #criuPid: number | undefined;
   #injected: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
@@ -119,8 +121,9 @@ export class FaultInjector {
   async #answer(socket: Socket): Promise<void> {
     socket.on('error', () => undefined); // it was killed
     const [line] = (await once(socket, 'data')) as [Buffer];
-    const pid = Number(line.toString().split(' ')[1]);
-    await this.#inject(pid);
+    const [role = '', pid = ''] = line.toString().trim().split(' ');
+    if (role === 'criu') this.#criuPid = Number(pid);
+    await this.#inject(Number(pid));
     socket.end('\n');
   }
 
@@ -138,7 +141,12 @@ export class FaultInjector {
     if (target === 'program') return [pid];
     if (target === 'caller') return [commandPid() ?? -1].filter((one) => one > 0);
     const found = findByName(names[target] ?? /^$/);
-    return target === 'criu' ? found.slice(0, 1) : found;
+    // CRIU has children of the same name
+    const criu = this.#criuPid ?? found.find((one) => readStat(one)?.comm === 'criu');
+    if (target === 'criu') return criu === undefined ? [] : [criu];
+    return target === 'criu+watcher'
+      ? found.filter((one) => one === criu || readStat(one)?.comm !== 'criu')
+      : found;
   }
 
   async #signal(target: Target, signal: NodeJS.Signals, asking: number | undefined): Promise<void> {

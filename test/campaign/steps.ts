@@ -143,7 +143,9 @@ function chooseStep(random: Random, stage: Stage, variant: Variant, role?: Role)
     variant === 'none' ? one === 'criu' || one === 'task' : one !== 'pool' || usesPool(variant);
   const isPlain = (call: Call): boolean => variant !== 'none' || !['memory', 'status'].includes(call);
   const lines = logLines[stage].filter(([one]) => role === undefined || one === role);
-  const between = calls[stage].filter(([one]) => (role === undefined || one === role) && isPossible(one));
+  const between = calls[stage].filter(
+    ([one, call]) => (role === undefined || one === role) && isPossible(one) && isPlain(call),
+  );
   const isLine = lines.length > 0 && random.chance(0.5);
   return isLine ? lineStep(random, stage, random.pick(lines)) : callStep(random, stage, random.pick(between));
 }
