@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /**
- * Paths of the package and of the system. The file system is read for one thing only: whether the C parts were built
- * here or came prebuilt.
+ * Paths of the package and of the system. The file system is read for two things only: whether the C parts were built
+ * here or came prebuilt, and which build of the interceptor is the newest.
  * @module
  */
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,9 +47,31 @@ export function softcudaLibrary(env: Environment = process.env): string {
   return join(artifactDir(env), 'lib', 'softcuda', 'libcuda.so.1');
 }
 
-/** The interceptor, preloaded into an application so that its device memory can bypass CRIU. */
+/** The interceptor's name without its build id: a link to the newest build. */
+export const interceptorFileName = 'libcuda_intercept.so';
+
+/** Names of the interceptor: of one build, or of the newest. */
+export const interceptorFileNames = /^libcuda_intercept(?:-[0-9a-f]{16})?\.so$/;
+
+/** The newest build of the interceptor in a directory: where the link points, or else the youngest file. */
+export function newestInterceptor(dir: string): string {
+  const plain = join(dir, interceptorFileName);
+  if (lstatSync(plain, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+    const target = readlinkSync(plain);
+    if (interceptorFileNames.test(target)) return join(dir, target);
+  }
+  const builds = (existsSync(dir) ? readdirSync(dir) : [])
+    .filter((name) => name !== interceptorFileName && interceptorFileNames.test(name))
+    .map((name) => ({ path: join(dir, name), age: -statSync(join(dir, name)).mtimeMs }));
+  return builds.sort((one, other) => one.age - other.age)[0]?.path ?? plain;
+}
+
+/**
+ * The interceptor, preloaded into an application so that its device memory can bypass CRIU. Its name has its build id,
+ * because images name the file: a later build is another file, and this one stays.
+ */
 export function interceptorLibrary(env: Environment = process.env): string {
-  return join(artifactDir(env), 'lib', 'intercept', 'libcuda_intercept.so');
+  return newestInterceptor(join(artifactDir(env), 'lib', 'intercept'));
 }
 
 /** A program of the C build, e.g. `workload-pattern`. */

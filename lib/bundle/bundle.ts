@@ -20,7 +20,7 @@ import { artifactDir, projectRoot } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
 import type { ProgressListener } from '../progress.ts';
-import { copyArtifacts, stripFiles } from './artifacts.ts';
+import { copyArtifacts, linkInterceptor, stripFiles } from './artifacts.ts';
 import { sharedLibraries } from './libraries.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
@@ -131,7 +131,9 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
   const addon = join(app, relative(projectRoot, sources.addon));
   await mkdir(dirname(addon), { recursive: true });
   await cp(sources.addon, addon);
-  await copyArtifacts(artifactDir(), join(app, 'plugins-cuda', 'build'));
+  const artifacts = join(app, 'plugins-cuda', 'build');
+  await copyArtifacts(artifactDir(), artifacts);
+  await linkInterceptor(artifacts);
   for (const one of runtimePackages(projectRoot, 'app')) await copyPackage(one, dir);
 }
 

@@ -3,14 +3,16 @@
  * The only file that edits LD_PRELOAD.
  * @module
  */
-import type { Environment } from '../paths.ts';
+import { basename } from 'node:path';
+import { interceptorFileNames, type Environment } from '../paths.ts';
 import { checkPath } from '../check.ts';
 
 /** Variables to add to the environment of an application. */
 export type PreloadEnvironment = Record<string, string>;
 
 /**
- * Puts a library in front of those that are already preloaded; never twice.
+ * Puts a library in front of those that are already preloaded; never twice, and never beside the interceptor of
+ * another build.
  * @param library path of the interceptor; `undefined` for variant `stock`, which does not use one
  */
 export function preloadEnvironment(
@@ -20,6 +22,8 @@ export function preloadEnvironment(
   if (library === undefined) return {};
   checkPath('library', library);
   // the loader accepts spaces and colons as separators
-  const others = (env.LD_PRELOAD ?? '').split(/[ :]+/).filter((one) => one !== '' && one !== library);
+  const others = (env.LD_PRELOAD ?? '')
+    .split(/[ :]+/)
+    .filter((one) => one !== '' && one !== library && !interceptorFileNames.test(basename(one)));
   return { LD_PRELOAD: [library, ...others].join(':') };
 }

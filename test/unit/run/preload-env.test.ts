@@ -21,4 +21,11 @@ describe('preloadEnvironment', () => {
     expect(once).toEqual({ LD_PRELOAD: `${LIBRARY}:/lib/a.so` });
     expect(preloadEnvironment(LIBRARY, once)).toEqual(once);
   });
+
+  it('never preloads two builds of the interceptor', () => {
+    const [one, two] = ['a', 'b'].map((digit) => `/opt/libcuda_intercept-${digit.repeat(16)}.so`);
+    expect(preloadEnvironment(one, { LD_PRELOAD: `${two}:${LIBRARY} /lib/a.so` })).toEqual({
+      LD_PRELOAD: `${one}:/lib/a.so`,
+    });
+  });
 });
