@@ -49,7 +49,7 @@ describe('decodeMessage', () => {
   it('skips unknown fields, whatever they contain', () => {
     const big = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     const message = decode(
-      ...[key(12, 0), ...big],
+      ...[key(15, 0), ...big],
       ...[key(13, 1), 1, 2, 3, 4, 5, 6, 7, 8],
       ...[key(14, 2), 3, 1, 2, 3],
       ...[key(15, 5), 1, 2, 3, 4],

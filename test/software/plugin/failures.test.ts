@@ -182,13 +182,13 @@ describe('settings', () => {
   });
 });
 
-it('costs a process without CUDA less than a millisecond', async () => {
+it('costs a process without CUDA a few milliseconds', async () => {
   const plain = startPlainProcess();
   const dump = await machine.dumpPid(plain.pid);
   expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
   await plain.ended;
   const hooks = Number(/hooks took ([0-9.]+) ms/.exec(dump.log)?.[1]);
-  expect(hooks).toBeLessThan(1);
+  expect(hooks).toBeLessThan(10);
   expect(dump.status).toEqual([]);
   const restore = await machine.restore();
   expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
