@@ -105,7 +105,7 @@ void ccr__shared_mapped(CUmemGenericAllocationHandle handle, CUdeviceptr base, u
 
 	if (!s)
 		return;
-	s->maps++; /* without a record, for ever */
+	s->maps++; /* without a record, forever */
 	if (!m)
 		return;
 	*m = (struct foreign_mapping){.next = mappings, .what = s, .base = base, .size = size};

@@ -3,8 +3,8 @@
  * Waiting for a thread that we trace. waitpid has no time limit, and never
  * reports a thread-group leader that has ended while other threads of the process
  * exist, which happens to every process that is killed while it is traced. The
- * kernel has no descriptor for the stops of one thread, so this file asks again
- * and again: at first without a pause, because most stops follow within
+ * kernel has no descriptor for the stops of one thread, so this file asks
+ * repeatedly: at first without a pause, because most stops follow within
  * microseconds.
  */
 #include "plugin/task/tracee.h"

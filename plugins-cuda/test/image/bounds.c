@@ -240,7 +240,7 @@ static void test_memory(void)
 		{"\x4a\x10\x50\1\x50\1\x50\1\x50\1\x50\1\x50\1\x50\1\x50\1", 18,
 		 "3728256 fields that this version does not know"},
 		{"\x78\x01", 2, "4194292 fields that this version does not know"},
-		{"\x20\x07", 2, "4194292 fields"}, /* pid, again and again */
+		{"\x20\x07", 2, "4194292 fields"}, /* pid, many times */
 	};
 	long before;
 

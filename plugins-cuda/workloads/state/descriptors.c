@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Open files of every kind. A check reads what is in them and puts it back. */
+/* Open files of every kind. A check reads what is in them and writes it again. */
 #include "workloads/state/state.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Description: a program for musl, which run.sh starts with the interceptor. It
- * checks that dlsym still finds functions, and that our exports are no driver.
+ * checks that dlsym still finds functions, and that our exports are not a driver.
  */
 #include <stddef.h>
 
