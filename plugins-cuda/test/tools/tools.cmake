@@ -12,11 +12,14 @@ add_library(fault-points MODULE ${CMAKE_CURRENT_LIST_DIR}/fault_points.c)
 set_target_properties(fault-points PROPERTIES PREFIX "")
 target_link_libraries(fault-points PRIVATE dl)
 
+add_executable(kept-workload ${CMAKE_CURRENT_LIST_DIR}/kept_workload.c)
+target_link_libraries(kept-workload PRIVATE ccr_common)
+
 foreach(call io ptrace)
 	add_library(fail-${call} MODULE ${CMAKE_CURRENT_LIST_DIR}/fail_${call}.c)
 	set_target_properties(fail-${call} PROPERTIES PREFIX "")
 	target_link_libraries(fail-${call} PRIVATE dl)
 endforeach()
 
-set_target_properties(cuda-checkpoint pool-client trace-thread fail-io fail-ptrace fault-points PROPERTIES
+set_target_properties(cuda-checkpoint pool-client trace-thread kept-workload fail-io fail-ptrace fault-points PROPERTIES
 	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)
