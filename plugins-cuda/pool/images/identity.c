@@ -16,7 +16,8 @@ int image_identify(int images_dir, pid_t image_pid, struct image_identity *out)
 	if (fstat(images_dir, &dir) || fstatat(images_dir, name, &manifest, 0))
 		return -errno;
 	memset(out, 0, sizeof(*out));
-	out->dev = dir.st_dev;
+	out->dir_dev = dir.st_dev;
+	out->manifest_dev = manifest.st_dev;
 	out->dir = dir.st_ino;
 	out->manifest = manifest.st_ino;
 	out->mtime = manifest.st_mtim;
@@ -27,11 +28,12 @@ int image_identify(int images_dir, pid_t image_pid, struct image_identity *out)
 
 bool image_is_same(const struct image_identity *a, const struct image_identity *b)
 {
-	return a->dev == b->dev && a->dir == b->dir && a->pid == b->pid;
+	return a->dir_dev == b->dir_dev && a->dir == b->dir && a->pid == b->pid;
 }
 
 bool image_is_unchanged(const struct image_identity *a, const struct image_identity *b)
 {
-	return a->manifest == b->manifest && a->bytes == b->bytes &&
-	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+	return a->manifest_dev == b->manifest_dev && a->manifest == b->manifest &&
+	       a->bytes == b->bytes && a->mtime.tv_sec == b->mtime.tv_sec &&
+	       a->mtime.tv_nsec == b->mtime.tv_nsec;
 }

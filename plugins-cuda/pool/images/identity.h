@@ -9,7 +9,7 @@
 
 /* Where an image is, and which version of it. */
 struct image_identity {
-	dev_t dev;
+	dev_t dir_dev, manifest_dev; /* inode numbers are only unique on a device */
 	ino_t dir, manifest;
 	struct timespec mtime;
 	off_t bytes;

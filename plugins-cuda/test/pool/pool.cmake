@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: MIT
 ccr_test(pool_peer SOURCES ${CMAKE_CURRENT_LIST_DIR}/peer.c LIBS ccr_pool)
+ccr_test(pool_identity SOURCES ${CMAKE_CURRENT_LIST_DIR}/identity.c LIBS ccr_pool)
