@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Description: a session whose application does not answer, breaks off, or is not
+ * connected at all. No hand-over is waited for without a limit, and a roll-back is
+ * answered with what the application has said.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/protocol/message.h"
+#include "pool/device/device.h"
+#include "pool/session/session.h"
+#include "test/check.h"
+
+#define TIMEOUT_MS 300
+#define WAIT_MS	   60000
+
+static int criu; /* our end of the session */
+
+static void *serve(void *socket)
+{
+	session_run((intptr_t)socket);
+	return NULL;
+}
+
+/* `connection` is closed here, as the plugin does. */
+static void request(enum ccr_message_type type, uint32_t operation, int connection)
+{
+	const int dir = open("/tmp", O_RDONLY | O_DIRECTORY),
+		  self = syscall(SYS_pidfd_open, getpid(), 0);
+	const int fds[] = {dir, self, connection};
+	struct ccr_message m;
+
+	ccr_message_init(&m, type, operation);
+	m.op.fds = CCR_OP_IMAGES | CCR_OP_PIDFD | (connection >= 0 ? CCR_OP_CONNECTION : 0);
+	m.op.pid = getpid();
+	m.op.timeout_ms = TIMEOUT_MS;
+	CHECK(!ccr_message_send(criu, &m, fds, connection >= 0 ? 3 : 2));
+	close(dir);
+	close(self);
+	if (connection >= 0)
+		close(connection);
+}
+
+static void expect_reply(enum ccr_message_type type, uint32_t operation, int result)
+{
+	struct ccr_message m;
+
+	CHECK(!ccr_message_receive(criu, &m, NULL, NULL, WAIT_MS));
+	if (m.type != type || m.operation != operation || m.result != result)
+		fprintf(stderr, "message %d of %u: %d (%.100s), expected %d of %u: %d\n", m.type,
+			m.operation, m.result, m.done.text, type, operation, result);
+	CHECK(m.type == type && m.operation == operation && m.result == result);
+}
+
+/* The pool's end; `*application` is that of the service thread. */
+static int connect_to(int *application)
+{
+	int pair[2];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+	*application = pair[1];
+	return pair[0];
+}
+
+static void say(int application, enum ccr_message_type type, uint32_t state)
+{
+	struct ccr_message m;
+
+	ccr_message_init(&m, type, 0);
+	if (type == CCR_MSG_HELLO)
+		m.hello.state = state;
+	CHECK(!ccr_message_send(application, &m, NULL, 0));
+}
+
+static void hear(int application, enum ccr_message_type type)
+{
+	struct ccr_message m;
+
+	CHECK(!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS) && m.type == type);
+}
+
+static void not_connected(void)
+{
+	int ends[2];
+
+	request(CCR_MSG_OP_ROLL_BACK, 1, -1);
+	expect_reply(CCR_MSG_OP_GIVEN, 1, 0);
+	request(CCR_MSG_OP_DUMP, 1, -1);
+	expect_reply(CCR_MSG_OP_RESULT, 1, -ESRCH);
+	/* What the application names may be any descriptor of its own. */
+	CHECK(!pipe2(ends, O_CLOEXEC));
+	request(CCR_MSG_OP_DUMP, 1, ends[0]);
+	expect_reply(CCR_MSG_OP_RESULT, 1, -ESRCH);
+	close(ends[1]);
+}
+
+static void does_not_answer(void)
+{
+	int application;
+	const int connection = connect_to(&application);
+	const double start = now_ms();
+
+	request(CCR_MSG_OP_DUMP, 2, connection);
+	expect_reply(CCR_MSG_OP_READY, 2, 0);
+	expect_reply(CCR_MSG_OP_RESULT, 2, -ETIMEDOUT);
+	CHECK(now_ms() - start >= TIMEOUT_MS && now_ms() - start < WAIT_MS);
+	request(CCR_MSG_OP_ROLL_BACK, 2, -1);
+	expect_reply(CCR_MSG_OP_GIVEN, 2, 0);
+	close(application);
+}
+
+/* Answers up to HELD, and then does not say whether it has released its memory. */
+static void breaks_off(void)
+{
+	int application, next;
+
+	request(CCR_MSG_OP_DUMP, 3, connect_to(&application));
+	expect_reply(CCR_MSG_OP_READY, 3, 0);
+	say(application, CCR_MSG_HELLO, CCR_SERVICE_RESIDENT);
+	hear(application, CCR_MSG_EVICT);
+	say(application, CCR_MSG_END, 0);
+	hear(application, CCR_MSG_HELD);
+	close(application);
+	expect_reply(CCR_MSG_OP_RESULT, 3, -EPIPE);
+	request(CCR_MSG_OP_ROLL_BACK, 3, -1);
+	expect_reply(CCR_MSG_OP_GIVEN, 3, -ENOTCONN);
+	request(CCR_MSG_OP_ROLL_BACK, 3, connect_to(&next));
+	say(next, CCR_MSG_HELLO, CCR_SERVICE_RESIDENT);
+	hear(next, CCR_MSG_ABORT);
+	expect_reply(CCR_MSG_OP_GIVEN, 3, 0);
+	close(next);
+}
+
+int main(void)
+{
+	pthread_t thread;
+	char error[256];
+	int pair[2];
+
+	CHECK(!ccr_settings_load(&pool.settings, NULL, error, sizeof(error)));
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+	criu = pair[0];
+	pool_device_begin();
+	CHECK(!pthread_create(&thread, NULL, serve, (void *)(intptr_t)pair[1]));
+	not_connected();
+	does_not_answer();
+	breaks_off();
+	close(criu);
+	CHECK(!pthread_join(thread, NULL));
+	return failures ? 1 : 0;
+}
