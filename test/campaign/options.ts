@@ -34,6 +34,12 @@ function wholeNumber(name: string, text: string): number {
   return value;
 }
 
+function minutesOf(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`--minutes ${text}: not a number of minutes`);
+  return value;
+}
+
 function variantOf(name: string | undefined): Variant | undefined {
   const found = variants.find((one) => one === name);
   if (name !== undefined && found === undefined)
@@ -53,7 +59,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     },
   });
   return {
-    minutes: values.minutes === undefined ? 3 : Number(values.minutes),
+    minutes: minutesOf(values.minutes ?? '3'),
     seed: values.seed ?? String(Date.now() % 1_000_000_000),
     out: values.out,
     cycle: values.cycle === undefined ? undefined : wholeNumber('cycle', values.cycle),
