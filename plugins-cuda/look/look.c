@@ -106,7 +106,9 @@ static int add_process(struct state *s, pid_t pid, struct list *children)
 	if (p->evidence & (SEEN_LIBCUDA | SEEN_GPU))
 		ccr__look_environment(p, s->root, &s->text);
 	ask_driver(p, s->request->driver);
-	s->look->uses_cuda |= p->has_cuda || p->evidence & SEEN_GPU;
+	/* What a process has does not show once its first thread has ended. */
+	s->look->uses_cuda |=
+		p->has_cuda || p->evidence & SEEN_GPU || (p->state == 'Z' && p->nr_threads > 1);
 	s->look->nr_mappings += p->nr_mappings;
 	s->look->nr_threads += p->nr_threads;
 	s->nr_nccl += !!(p->evidence & SEEN_NCCL_THREAD);

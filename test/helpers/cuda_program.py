@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""A program with device memory that also does what cannot be dumped: each argument is one such thing.
+
+Prints "ready" when all of it is done, or one line that says what this kernel lacks. CRIU_CUDA_DRIVER is the driver.
+"""
+
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import sys
+import threading
+
+libc = ctypes.CDLL(None, use_errno=True)
+cuda = ctypes.CDLL(os.environ["CRIU_CUDA_DRIVER"])
+kept = []
+
+
+def check(result):
+    assert result == 0, result
+
+
+def allocate():
+    context, address = ctypes.c_void_p(), ctypes.c_uint64()
+    check(cuda.cuInit(0))
+    check(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0))
+    check(cuda.cuCtxSetCurrent(context))
+    check(cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(8 << 20)))
+
+
+def fork_child():
+    parent_end, child_end = os.pipe()
+    if os.fork() == 0:
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        os.write(child_end, b".")
+        signal.pause()
+    os.read(parent_end, 1)
+
+
+def io_uring():
+    fd = libc.syscall(425, 4, ctypes.create_string_buffer(120))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "io_uring_setup")
+    kept.append(fd)
+
+
+def nccl_memory():
+    path = f"/dev/shm/nccl-{os.getpid()}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.ftruncate(fd, 4096)
+    kept.append(mmap.mmap(fd, 4096))
+    os.unlink(path)
+    os.close(fd)
+
+
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 4,) * 2)
+
+
+def small_address_space():
+    with open("/proc/self/statm") as statm:
+        used = int(statm.read().split()[0]) * mmap.PAGESIZE
+    resource.setrlimit(resource.RLIMIT_AS, (used + (16 << 20),) * 2)
+
+
+def dead_leader():
+    threading.Thread(target=signal.pause).start()
+
+
+def cupti():
+    """A file that is mapped under the name of a profiler's library."""
+    path = os.path.join(sys.argv[1], "libToolsInjection64.so")
+    with open(path, "wb") as file:
+        file.write(bytes(4096))
+    with open(path, "rb") as file:
+        kept.append(mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ))
+
+
+def main():
+    allocate()
+    for name in sys.argv[2:]:
+        globals()[name]()
+    print("ready", flush=True)
+    if "dead_leader" in sys.argv:
+        libc.syscall(60, 0)  # exit of this thread alone
+    signal.pause()
+
+
+try:
+    main()
+except OSError as error:
+    print(error, flush=True)
