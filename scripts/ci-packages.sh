@@ -29,6 +29,12 @@ if [ -n "$missing" ]; then
 	}
 fi
 
+# cuda.h of each CUDA version, to compare the interceptor's list of calls with.
+node scripts/cuda-calls.mjs --fetch || {
+	echo "CI needs cuda.h, and pip cannot fetch it" >&2
+	exit 1
+}
+
 # Mirrors drop old releases: without this one, a test is skipped.
 sh scripts/old-glibc.sh || echo "there is no older glibc to test with" >&2
 
