@@ -20,7 +20,7 @@
 struct ccr_control {
 	uint64_t magic; // written last; wiped in a forked child
 	uint32_t version;
-	_Atomic uint32_t state; // CUprocessState
+	_Atomic uint32_t state;	     // CUprocessState
 	_Atomic uint32_t is_working; // a Checkpoint or Restore is in progress
 	int32_t tid;		     // of the restore thread, in the process's pid namespace
 	// The process keeps both ends of both pipes open; a caller opens them through /proc.

@@ -58,8 +58,8 @@ static int write_full(int fd, const void *buffer, size_t size)
 	return 0;
 }
 
-// A caller holds this lock until it has its reply. As on hardware, a request that has not been begun
-// when its caller dies is dropped; one that has been begun is completed.
+// A caller holds this lock until it has its reply. As on hardware, a request that has not been
+// begun when its caller dies is dropped; one that has been begun is completed.
 static bool has_caller(void)
 {
 	if (flock(control->reply_fds[0], LOCK_EX | LOCK_NB))
