@@ -9,6 +9,7 @@
 #include "plugin/plugin.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -54,7 +55,8 @@ static int evict_and_lock(struct task *task)
 	task->is_locking = false;
 	ret = ccr__watcher_track(task);
 	if (result == CUDA_ERROR_TIMEOUT)
-		ccr_err("%d does not answer the driver; is it frozen by its cgroup, or stopped by a "
+		ccr_err("%d does not answer the driver; is it frozen by its cgroup, or stopped by "
+			"a "
 			"debugger?",
 			task->pid);
 	if (result == CUDA_ERROR_NOT_READY)
@@ -171,6 +173,18 @@ static bool roll_back(struct task *task)
 	return !ccr__watcher_track(task) && !ret;
 }
 
+/* A task whose memory is empty stays stopped when CRIU detaches from it, until the watcher has
+ * filled the memory. Any other no longer needs its guard. */
+static void release_guards(void)
+{
+	for (const struct task *task = ccr__plugin.tasks; task; task = task->next) {
+		if (task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY)
+			kill(task->pid, SIGSTOP);
+		else
+			ccr__guard_disarm(task->pid, false);
+	}
+}
+
 void ccr__dump_finish(int ret)
 {
 	bool all_rolled_back = true;
@@ -180,12 +194,14 @@ void ccr__dump_finish(int ret)
 		for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
 			if (!task->is_plain)
 				ccr__task_outcome(task, "dumped", NULL);
+		release_guards();
 		return;
 	}
 	ccr__host_memory_roll_back(!ret);
 	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
 		if (!task->is_plain)
 			all_rolled_back &= roll_back(task);
+	release_guards();
 	if (all_rolled_back)
 		ccr__watcher_release();
 }

@@ -139,7 +139,7 @@ static int plugin_init(int stage)
 		ret = load_begin();
 	if (!ret)
 		ret = ccr__watcher_start(stage);
-	if (!ret)
+	if (!ret && stage == STAGE_DUMP) /* at a restore, criu is busy anyway when it is needed */
 		ret = ccr__driver_call_start();
 	return ret;
 }
@@ -204,7 +204,11 @@ static int checkpoint_devices(int pid)
 
 static int resume_devices_late(int pid)
 {
-	return timed(ccr__resume_devices_late, pid);
+	const int ret = timed(ccr__resume_devices_late, pid);
+
+	/* criu may stay as the parent of what it restored; no background process should. */
+	ccr__driver_call_stop();
+	return ret;
 }
 
 __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {

@@ -95,6 +95,11 @@ int ccr__resume_devices_late(int pid)
 		ccr__plugin.restore_failed = true;
 		return -ENOMEM;
 	}
+	task->is_plain = ret == -ENOTSUP;
+	if (ccr__end_all_with_criu(pid) || (task->is_plain && ccr__watcher_track(task))) {
+		fail_restore(task, "preparation for the death of criu", "see the log");
+		return -EIO;
+	}
 	if (ret == -ENOTSUP) {
 		if (ccr__host_memory_restore(pid))
 			fail_restore(task, "restore of its host memory", "see the log");

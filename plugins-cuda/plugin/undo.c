@@ -57,6 +57,10 @@ int ccr__undo(struct task *task, bool is_last)
 
 	if (task->is_undone)
 		return 0;
+	if (task->is_plain) {
+		task->is_undone = true;
+		return 0;
+	}
 	ret = undo_driver(task, is_last);
 	if (ret)
 		return ret;

@@ -13,6 +13,7 @@
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/proc_status.h"
+#include "plugin/task/seize.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
@@ -27,8 +28,11 @@
 #include <unistd.h>
 
 #include "plugin/device/device.h"
+#include "plugin/host/host.h"
+#include "plugin/inject/inject.h"
 
-#define MAX_WATCHED 4096
+#define MAX_WATCHED  4096
+#define MAX_INJECTED 64
 /* Nothing announces that criu has detached from a task, and its last scripts may fail even then. */
 #define DETACH_POLL_MS 1000
 /* Between two tries to undo. */
@@ -37,12 +41,14 @@
 
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
+static int criu_pidfd = -1;
 static int driver_pidfd = -1; /* of the process that makes criu's driver calls */
-static bool is_released; /* the plugin itself has rolled back or restored every task */
+static bool is_released;      /* the plugin itself has rolled back or restored every task */
 
 static void track(const struct task *task)
 {
 	struct task *mine = NULL;
+	bool was_injected = false;
 	int pidfd;
 
 	for (size_t i = 0; !mine && i < nr_watched; i++)
@@ -60,9 +66,61 @@ static void track(const struct task *task)
 		watched[nr_watched++] = mine;
 	} else {
 		pidfd = mine->pidfd;
+		was_injected = mine->was_injected;
 	}
 	*mine = *task;
 	mine->pidfd = pidfd;
+	mine->was_injected = was_injected;
+}
+
+/* The threads that criu injects into. */
+static struct injected injected[MAX_INJECTED];
+static size_t nr_injected;
+
+static void forget_injected(pid_t tid)
+{
+	for (size_t i = 0; i < nr_injected; i++)
+		if (injected[i].tid == tid)
+			injected[i--] = injected[--nr_injected];
+}
+
+static void note_injected(const struct injected *one)
+{
+	for (size_t i = 0; i < nr_watched; i++)
+		watched[i]->was_injected |= watched[i]->pid == one->pid;
+	forget_injected(one->tid);
+	if (nr_injected < MAX_INJECTED)
+		injected[nr_injected++] = *one;
+}
+
+/* criu waits for the answer before it changes the process. */
+static void take_guard(int fd, const struct watcher_message *message, const int fds[GUARD_FDS])
+{
+	const int answer = ccr__guard_take(message->guard.id, message->guard.is_thread, fds);
+
+	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
+}
+
+static void receive_one(int fd, const struct watcher_message *message, const int fds[WATCHER_SLOTS])
+{
+	switch (message->kind) {
+	case WATCHER_TRACK:
+		track(&message->task);
+		break;
+	case WATCHER_RELEASE:
+		is_released = true;
+		break;
+	case WATCHER_GUARD:
+		take_guard(fd, message, fds + WATCHER_GUARD_FD);
+		break;
+	case WATCHER_INJECTED:
+		note_injected(&message->injected);
+		break;
+	case WATCHER_INJECTION_ENDED:
+		forget_injected(message->injected.tid);
+		ccr__guard_disarm(message->injected.tid, true);
+		break;
+	}
 }
 
 static bool ended(int pidfd)
@@ -89,9 +147,11 @@ static bool all_detached(void)
 	size_t nr_living = 0;
 
 	for (size_t i = 0; i < nr_watched; i++) {
+		const bool traced = is_traced(watched[i]->pid);
+
 		if (ended(watched[i]->pidfd))
 			continue;
-		if (is_traced(watched[i]->pid))
+		if (traced)
 			return false;
 		nr_living++;
 	}
@@ -131,10 +191,7 @@ static void receive(int stage, int fd)
 			close(driver_pidfd);
 			driver_pidfd = fds[WATCHER_DRIVER_FD];
 		}
-		if (message.kind == WATCHER_RELEASE)
-			is_released = true;
-		else
-			track(&message.task);
+		receive_one(fd, &message, fds);
 	}
 }
 
@@ -176,7 +233,8 @@ static void end_pending_lock(struct task *task)
 /* Finds out what there is to do about a task. Returns true if a dump has to be undone for it. */
 static bool needs_undo(int stage, struct task *task)
 {
-	if (ended(task->pidfd) || ccr__is_dying(task->pid)) {
+	/* The pidfd is asked last: by then the pid may belong to another process. */
+	if (ccr__is_dying(task->pid) || ended(task->pidfd)) {
 		if (stage == STAGE_DUMP)
 			ccr__memory_commit(task);
 		task->is_awaited = false;
@@ -188,9 +246,74 @@ static bool needs_undo(int stage, struct task *task)
 	if (stage == STAGE_DUMP)
 		return !task->is_undone;
 	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
-	ccr__task_outcome(task, "failed", "criu ended before the restore was complete");
+	if (!task->is_plain)
+		ccr__task_outcome(task, "failed", "criu ended before the restore was complete");
 	task->is_awaited = false;
 	return false;
+}
+
+/* Once the process is stopped, a guard must not stop it again; SIGKILL stays armed. */
+static void disarm_stop(pid_t pid)
+{
+	ccr__guard_disarm_stop(pid);
+	for (size_t i = 0; i < nr_injected; i++)
+		if (injected[i].pid == pid)
+			ccr__guard_disarm(injected[i].tid, true);
+}
+
+/*
+ * Puts back what must not be seen: the registers of threads that were injected
+ * into, and host memory. A process that was changed is under guard, so the death
+ * of criu has stopped it. Returns 0 or -errno.
+ */
+static int undo_stopped(struct task *task)
+{
+	int ret = ccr__seize(task->pid);
+
+	if (!ret) {
+		disarm_stop(task->pid);
+		ret = ccr__seize_continue(task->pid);
+	}
+	for (size_t i = 0; !ret && i < nr_injected; i++)
+		if (injected[i].pid == task->pid)
+			ret = ccr__inject_recover(&injected[i]);
+	if (!ret && (task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY))
+		ret = ccr__host_memory_undo(task->pid);
+	if (ret)
+		return ret;
+	task->host_state = HOST_FILLED;
+	ccr__guard_disarm(task->pid, false);
+	return ccr__seize_end(task->pid);
+}
+
+static bool is_injected(pid_t pid)
+{
+	for (size_t i = 0; i < nr_injected; i++)
+		if (injected[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* criu announces the end of an injection before it disarms the guard, and may die in between. */
+static bool was_stopped(const struct task *task)
+{
+	return task->was_injected && ccr__is_stopping(task->pid);
+}
+
+/* Before anything is asked of the driver, which cannot work in a stopped process. */
+static void undo_guarded(struct task *task)
+{
+	int ret;
+
+	if (!ccr__guard_is_armed(task->pid) && !is_injected(task->pid) && !was_stopped(task))
+		return;
+	ret = undo_stopped(task);
+	if (!ret)
+		return;
+	/* It must not run on wrong memory, or with our system calls. */
+	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
+	ccr__task_outcome(task, "failed", "its memory cannot be filled again; it was killed");
+	task->is_undone = true;
 }
 
 /* Tries once for each task that is left. Returns how many have to be tried again. */
@@ -208,6 +331,15 @@ static size_t undo_some(struct task **tasks, size_t nr, bool is_last)
 	return left;
 }
 
+/* Only then are all threads released that it traced. */
+static void await_criu(void)
+{
+	struct pollfd poller = {.fd = criu_pidfd, .events = POLLIN};
+
+	if (criu_pidfd >= 0)
+		poll(&poller, 1, ccr__plugin.settings.step_timeout_ms);
+}
+
 static void undo_all(int stage)
 {
 	struct timespec pause = {.tv_nsec = UNDO_PAUSE_MIN_NS};
@@ -223,6 +355,9 @@ static void undo_all(int stage)
 	}
 	if (!nr)
 		return;
+	await_criu();
+	for (size_t i = 0; i < nr; i++)
+		undo_guarded(tasks[i]);
 	await_driver_call(is_locking);
 	deadline = ccr__now_ms() + ccr__plugin.settings.undo_timeout_ms;
 	/* No event tells that a neighbor has freed device memory. */
@@ -245,6 +380,9 @@ static void watch(int stage, int fd)
 
 static void watcher_main(int stage, int fd)
 {
+	if (ccr__guard_watch())
+		_exit(1);
+	criu_pidfd = syscall(SYS_pidfd_open, ccr__plugin.criu_pid, 0);
 	if (ccr__plugin.status.fd >= 0)
 		ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
 	watch(stage, fd);

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,28 +22,16 @@
 #include <unistd.h>
 
 #include "plugin/inject/arch.h"
+#include "plugin/inject/target.h"
 #include "plugin/task/state.h"
+#include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/tracee.h"
+#include "plugin/task/watcher_link.h"
 
-#define VDSO_MAX	 (64u << 10)
 #define SCRATCH_PAGES	 2
 #define SYSCALL_SIGNAL	 (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */
 #define EVENT_OF(status) ((status) >> 16)
-
-#ifndef PTRACE_GET_RSEQ_CONFIGURATION /* Linux 5.13 */
-#define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
-#endif
-
-/* Linux's struct ptrace_rseq_configuration and struct rseq_cs. */
-struct rseq_configuration {
-	uint64_t pointer;
-	uint32_t size, signature, flags, pad;
-};
-struct rseq_section {
-	uint32_t version, flags;
-	uint64_t start, length, abort;
-};
 
 static int failed(pid_t pid, const char *what)
 {
@@ -58,52 +45,6 @@ static int leave(pid_t pid, const char *why)
 {
 	ccr_warn("%d: host memory is left to CRIU: %s", pid, why);
 	return -ENOTSUP;
-}
-
-static bool read_task(pid_t pid, uint64_t address, void *out, size_t size)
-{
-	const struct iovec local = {out, size}, remote = {(void *)(uintptr_t)address, size};
-
-	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
-}
-
-static uint64_t find_instruction(pid_t pid)
-{
-	const size_t length = sizeof(INJECT_INSTRUCTION) - 1;
-	uint64_t start = 0, end = 0, found = 0;
-	char path[32], line[512], *code;
-	FILE *maps;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	maps = fopen(path, "re");
-	while (maps && fgets(line, sizeof(line), maps))
-		if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
-			break;
-	if (maps)
-		fclose(maps);
-	if (!start || end - start > VDSO_MAX)
-		return 0;
-	code = malloc(end - start);
-	if (code && read_task(pid, start, code, end - start))
-		for (uint64_t at = 0; !found && at + length <= end - start; at += INJECT_ALIGN)
-			if (!memcmp(code + at, INJECT_INSTRUCTION, length))
-				found = start + at;
-	free(code);
-	return found;
-}
-
-/* The kernel restarts an interrupted section; after our calls the thread would just continue it. */
-static bool in_rseq_section(pid_t pid, uint64_t ip)
-{
-	struct rseq_configuration rseq;
-	struct rseq_section section;
-	uint64_t pointer;
-
-	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof(rseq), &rseq) < 0 || !rseq.pointer)
-		return false;
-	return read_task(pid, rseq.pointer + 8, &pointer, sizeof(pointer)) && pointer &&
-	       read_task(pid, pointer, &section, sizeof(section)) &&
-	       ip - section.start < section.length;
 }
 
 static int get_regs(pid_t pid, struct user_regs_struct *regs, size_t *size)
@@ -235,11 +176,77 @@ static int restore_thread_state(struct injection *in)
 	return ret;
 }
 
+/* Signals that ask criu to end wait: a thread must not be left inside a call of ours. */
+static void defer_signals(bool is_wanted)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	static unsigned int depth; /* injections in progress */
+	static sigset_t before;
+	sigset_t deferred;
+
+	if (!is_wanted && --depth)
+		return;
+	if (!is_wanted) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		return;
+	}
+	if (depth++)
+		return;
+	sigemptyset(&deferred);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&deferred, signals[i]);
+	sigprocmask(SIG_BLOCK, &deferred, &before);
+}
+
+static int announce(const struct injection *in, pid_t tgid)
+{
+	const struct injected injected = {.pid = tgid,
+					  .tid = in->pid,
+					  .gadget = in->gadget,
+					  .scratch = in->scratch,
+					  .sigmask = in->sigmask,
+					  .regs = in->regs};
+
+	return ccr__watcher_injected(&injected);
+}
+
+/* Nothing of ours is left in the thread. */
+static void finish(struct injection *in)
+{
+	ccr__watcher_injection_ended(in->pid);
+	defer_signals(false);
+}
+
 int ccr__inject_end(struct injection *in)
 {
 	const int unmapped = unmap_scratch(in), ret = restore_thread_state(in);
 
+	finish(in);
 	return ret ? ret : unmapped;
+}
+
+int ccr__inject_recover(const struct injected *injected)
+{
+	struct injection in = {.pid = injected->tid,
+			       .gadget = injected->gadget,
+			       .scratch = injected->scratch,
+			       .sigmask = injected->sigmask,
+			       .regs = injected->regs};
+	struct user_regs_struct now;
+	size_t size;
+	int ret = 0;
+
+	if (ccr__set_ptrace_options(in.pid))
+		return failed(in.pid, "set its ptrace options");
+	/* The call that maps the scratch page may have returned without a criu that took the
+	 * result. */
+	if (!in.scratch && !get_regs(in.pid, &now, &size) &&
+	    inject_ip(&now) == in.gadget + sizeof(INJECT_INSTRUCTION) - 1 &&
+	    inject_result(&now) > 0)
+		in.scratch = inject_result(&now);
+	if (in.scratch)
+		ret = unmap_scratch(&in);
+	return ret ? ret : restore_thread_state(&in);
 }
 
 static int check(struct injection *in)
@@ -258,9 +265,9 @@ static int check(struct injection *in)
 		return ret;
 	if (size != sizeof(in->regs))
 		return leave(in->pid, "it is a 32-bit process");
-	if (in_rseq_section(in->pid, inject_ip(&in->regs)))
+	if (ccr__inject_in_rseq(in->pid, inject_ip(&in->regs)))
 		return leave(in->pid, "it is stopped inside a restartable sequence");
-	in->gadget = find_instruction(in->pid);
+	in->gadget = ccr__inject_gadget(in->pid);
 	in->call = in->gadget;
 	return in->gadget ? 0 : leave(in->pid, "its vdso has no system call instruction");
 }
@@ -291,7 +298,7 @@ static int make_resume_code(struct injection *in)
 	return ccr__inject_call(in, &result, SYS_getpid, none); /* the thread now stops there */
 }
 
-int ccr__inject_begin(struct injection *in, pid_t pid)
+static int make_scratch(struct injection *in, pid_t tgid)
 {
 	const uint64_t arguments[6] = {0,
 				       SCRATCH_PAGES * CCR_INJECT_SCRATCH,
@@ -299,8 +306,28 @@ int ccr__inject_begin(struct injection *in, pid_t pid)
 				       MAP_PRIVATE | MAP_ANONYMOUS,
 				       -1,
 				       0};
-	const unsigned long long blocked = ~0ULL;
 	int64_t result;
+	int ret = ccr__inject_call(in, &result, SYS_mmap, arguments);
+
+	if (!ret && result < 0)
+		ret = result;
+	if (ret)
+		return ret;
+	in->scratch = result;
+	return announce(in, tgid);
+}
+
+static pid_t group_of(pid_t tid)
+{
+	char text[32];
+
+	return ccr__proc_status(tid, "Tgid", text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
+}
+
+int ccr__inject_begin(struct injection *in, pid_t pid)
+{
+	const unsigned long long blocked = ~0ULL;
+	const pid_t tgid = group_of(pid);
 	int ret;
 
 	*in = (struct injection){.pid = pid};
@@ -309,17 +336,24 @@ int ccr__inject_begin(struct injection *in, pid_t pid)
 		return ret;
 	if (ccr__set_ptrace_options(pid))
 		return leave(pid, "cannot set its ptrace options");
-	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask) ||
-	    ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
-		return leave(pid, "cannot block its signals");
-	ret = ccr__inject_call(in, &result, SYS_mmap, arguments);
-	if (!ret && result < 0)
-		ret = result;
+	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask))
+		return leave(pid, "cannot read its signal mask");
+	if (ccr__watcher_guard(pid, true))
+		return leave(pid, "it cannot be guarded");
+	defer_signals(true);
+	ret = announce(in, tgid);
+	if (!ret && ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
+		ret = leave(pid, "cannot block its signals");
 	if (ret) {
-		restore_thread_state(in);
+		finish(in);
 		return ret;
 	}
-	in->scratch = result;
+	ret = make_scratch(in, tgid);
+	if (ret) {
+		restore_thread_state(in);
+		finish(in);
+		return ret;
+	}
 	ret = make_resume_code(in);
 	if (ret)
 		ccr__inject_end(in);

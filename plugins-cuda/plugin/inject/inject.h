@@ -2,8 +2,10 @@
 /*
  * Runs system calls in a thread that criu has stopped. Afterwards the thread has
  * the same registers, signal mask and kind of stop, so that neither criu nor the
- * task sees a difference. If criu dies in between, the thread resumes its own
- * work by itself. Only criu's main thread may call this, because it is the tracer.
+ * task sees a difference. If criu dies in between, the guard stops the thread and
+ * the watcher returns it to its work; if both die, the thread does that itself,
+ * except in the calls that make and remove the scratch page. Only criu's main thread may call this,
+ * because it is the tracer.
  */
 #ifndef CCR_PLUGIN_INJECT_H
 #define CCR_PLUGIN_INJECT_H
@@ -41,6 +43,11 @@ int ccr__inject_start(struct injection *in, long number, const uint64_t argument
 int ccr__inject_finish(struct injection *in, int64_t *result);
 /* Ends the injection, also after a call failed: the task is as before. Returns 0 or -errno. */
 int ccr__inject_end(struct injection *in);
+
+/* In the watcher: returns a thread to its own work whose criu died during an injection. The thread
+ * is stopped as by ccr__seize. Returns 0 or -errno. */
+struct injected;
+int ccr__inject_recover(const struct injected *injected);
 
 /*
  * Duplicates `fd` into the task, close-on-exec. Sets `task_fd` to its number there, or to the

@@ -75,6 +75,12 @@ static void forget_worker(void)
 	worker.is_busy = false;
 }
 
+void ccr__driver_call_stop(void)
+{
+	if (worker.fd >= 0)
+		forget_worker();
+}
+
 int ccr__driver_call_start(void)
 {
 	pid_t pid;
@@ -117,8 +123,8 @@ int ccr__driver_call_begin(struct driver_call *call)
 	worker.is_busy = true;
 	worker.was_dying = false;
 	worker.next_look = now + LOOK_MS;
-	worker.deadline = now + (call->timeout_ms ? call->timeout_ms
-						  : ccr__plugin.settings.step_timeout_ms);
+	worker.deadline =
+		now + (call->timeout_ms ? call->timeout_ms : ccr__plugin.settings.step_timeout_ms);
 	return 0;
 }
 

@@ -23,7 +23,8 @@ static void preinit_main(int stage, int fd)
 
 void ccr__preinit_start(void)
 {
-	ccr__plugin.preinit_fd = ccr__background_start("cuda-preinit", preinit_main, STAGE_RESTORE, NULL);
+	ccr__plugin.preinit_fd =
+		ccr__background_start("cuda-preinit", preinit_main, STAGE_RESTORE, NULL);
 }
 
 void ccr__preinit_passed(void)

@@ -9,8 +9,11 @@
 #include "plugin/task/state.h"
 #include "plugin/task/tracee.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -20,6 +23,7 @@
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
 
 static struct restore_thread *running; /* the one that we have resumed */
+static uintptr_t lasting_options;      /* part of all options that are set */
 
 static int failed(pid_t tid, const char *what)
 {
@@ -31,6 +35,7 @@ static int failed(pid_t tid, const char *what)
 
 static int set_options(pid_t tid, uintptr_t options)
 {
+	options |= lasting_options;
 	if (!ptrace(PTRACE_SETOPTIONS, tid, NULL, options | PTRACE_O_SUSPEND_SECCOMP))
 		return 0;
 	return errno == EPERM ? ptrace(PTRACE_SETOPTIONS, tid, NULL, options) : -1;
@@ -46,6 +51,28 @@ int ccr__end_with_criu(pid_t tid, bool is_wanted)
 	return set_options(tid, PTRACE_O_TRACESYSGOOD | (is_wanted ? PTRACE_O_EXITKILL : 0))
 		       ? failed(tid, "set its ptrace options")
 		       : 0;
+}
+
+int ccr__end_all_with_criu(pid_t pid)
+{
+	struct dirent *entry;
+	char path[32];
+	int ret = 0;
+	DIR *threads;
+
+	lasting_options = PTRACE_O_EXITKILL;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	threads = opendir(path);
+	if (!threads)
+		return failed(pid, "list its threads");
+	while (!ret && (entry = readdir(threads))) {
+		const pid_t tid = strtol(entry->d_name, NULL, 10);
+
+		if (tid > 0 && set_options(tid, 0))
+			ret = failed(tid, "set its ptrace options");
+	}
+	closedir(threads);
+	return ret;
 }
 
 static int restore_sigmask(const struct restore_thread *thread)
@@ -104,7 +131,7 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(blocked), &blocked))
 		return failed(tid, "block its signals");
 	/* The thread must be under its own seccomp filter while it runs. */
-	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, 0))
+	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, lasting_options))
 		return give_up(thread, "clear its ptrace options");
 	if (ptrace(PTRACE_CONT, tid, NULL, 0))
 		return give_up(thread, "continue");

@@ -31,5 +31,11 @@ int ccr__set_ptrace_options(pid_t tid);
  * last replacement would be lost. Returns 0 or -errno.
  */
 int ccr__end_with_criu(pid_t tid, bool is_wanted);
+/*
+ * At a restore: makes the kernel kill the process if criu dies before it has
+ * detached from all its threads, because a process that is not complete must not
+ * run, and the images still exist. Returns 0 or -errno.
+ */
+int ccr__end_all_with_criu(pid_t pid);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include <time.h>
 
-struct plugin ccr__plugin = {.watcher_fd = -1, .preinit_fd = -1, .status = {.fd = -1}};
+struct plugin ccr__plugin = {
+	.watcher_fd = -1, .watcher_keeps = {-1, -1}, .preinit_fd = -1, .status = {.fd = -1}};
 
 double ccr__now_ms(void)
 {

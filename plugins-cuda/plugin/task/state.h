@@ -20,7 +20,8 @@
 
 #define PLUGIN_NAME "cuda_plugin" /* upstream's name: images work with both plugins */
 
-/* What was done to the host memory of a task. Each state is recorded before the step that needs it. */
+/* What was done to the host memory of a task. Each state is recorded before the step that needs it.
+ */
 enum host_state {
 	HOST_NONE,     /* nothing */
 	HOST_SAVING,   /* a page file may exist, the memory is untouched */
@@ -48,6 +49,7 @@ struct task {
 	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
 	/* only in the watcher */
 	int pidfd;
+	bool was_injected;
 	bool is_asked_again; /* the pool was asked a second time to return its memory */
 	bool was_pending;    /* its service thread had not taken its connection */
 };
@@ -65,8 +67,9 @@ struct plugin {
 	struct task *tasks;
 	const struct watcher_ops *watcher;
 	bool has_begun; /* the status file was opened, or there cannot be one */
-	pid_t watcher_pid;
+	pid_t criu_pid, watcher_pid;
 	int watcher_fd;		 /* our end of the socket to the watcher; -1: not started */
+	int watcher_keeps[2];	 /* descriptors that only the watcher inherits */
 	bool watcher_has_status; /* the watcher can write to the status file */
 	/* our end of the socket to the preinit process, which ends when all copies are closed */
 	int preinit_fd;

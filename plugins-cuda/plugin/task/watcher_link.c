@@ -2,6 +2,7 @@
 #include "plugin/task/watcher_link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,9 +24,16 @@ const char *ccr__stage_name(int stage)
 int ccr__watcher_start(int stage)
 {
 	struct plugin *p = &ccr__plugin;
-	const int fd = ccr__background_start("cuda-watcher", p->watcher->run, stage,
-					     &p->watcher_pid);
+	int fd, ret = stage == STAGE_DUMP ? ccr__guard_create() : 0;
 
+	if (ret) {
+		ccr_err("cannot create the guards of the processes: %s", strerror(-ret));
+		return ret;
+	}
+	p->criu_pid = getpid();
+	ccr__guard_writers(p->watcher_keeps);
+	fd = ccr__background_start("cuda-watcher", p->watcher->run, stage, &p->watcher_pid);
+	p->watcher_keeps[0] = p->watcher_keeps[1] = -1;
 	if (fd < 0)
 		return fd;
 	p->watcher_fd = fd;
@@ -80,12 +88,64 @@ static int send_message(struct watcher_message *message, const int fds[WATCHER_S
 	return len == sizeof(*message) ? 0 : -errno;
 }
 
+static void no_fds(int fds[WATCHER_SLOTS])
+{
+	for (int i = 0; i < WATCHER_SLOTS; i++)
+		fds[i] = -1;
+}
+
+static int await_answer(void)
+{
+	struct pollfd poller = {.fd = ccr__plugin.watcher_fd, .events = POLLIN};
+	int answer, ready;
+
+	do
+		ready = poll(&poller, 1, ccr__plugin.settings.step_timeout_ms);
+	while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return ready ? -errno : -ETIMEDOUT;
+	return recv(poller.fd, &answer, sizeof(answer), 0) == sizeof(answer) ? answer : -EPIPE;
+}
+
+int ccr__watcher_guard(pid_t id, bool is_thread)
+{
+	struct watcher_message message = {.kind = WATCHER_GUARD, .guard = {id, is_thread}};
+	int fds[WATCHER_SLOTS], ret;
+
+	no_fds(fds);
+	ret = ccr__guard_arm(id, is_thread, fds + WATCHER_GUARD_FD);
+	if (!ret)
+		return 0;
+	if (ret > 0)
+		ret = send_message(&message, fds);
+	if (!ret)
+		ret = await_answer();
+	if (!ret)
+		return 0;
+	ccr_err("cannot guard %d: %s", id, strerror(-ret));
+	ccr__guard_disarm(id, is_thread);
+	return ret;
+}
+
+/* Empty memory must not be run on, even if there is no one left to fill it. */
+static int guard(const struct task *task)
+{
+	const bool is_empty = task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY;
+	const int ret = is_empty ? ccr__watcher_guard(task->pid, false) : 0;
+
+	return ret ? ret : ccr__guard_kill(task->pid, is_empty);
+}
+
 int ccr__watcher_track(const struct task *task)
 {
 	struct watcher_message message = {.kind = WATCHER_TRACK, .task = *task};
 	struct plugin *p = &ccr__plugin;
 	int fds[WATCHER_SLOTS], ret;
 
+	ret = guard(task);
+	if (ret)
+		return ret;
+	no_fds(fds);
 	p->watcher->fds(fds);
 	fds[WATCHER_STATUS_FD] = p->watcher_has_status ? -1 : p->status.fd;
 	fds[WATCHER_DRIVER_FD] = ccr__driver_call_pidfd();
@@ -99,16 +159,37 @@ int ccr__watcher_track(const struct task *task)
 	return 0;
 }
 
+int ccr__watcher_injected(const struct injected *injected)
+{
+	struct watcher_message message = {.kind = WATCHER_INJECTED, .injected = *injected};
+	int fds[WATCHER_SLOTS];
+
+	if (ccr__plugin.watcher_fd < 0)
+		return 0;
+	no_fds(fds);
+	return send_message(&message, fds);
+}
+
+void ccr__watcher_injection_ended(pid_t tid)
+{
+	struct watcher_message message = {.kind = WATCHER_INJECTION_ENDED, .injected.tid = tid};
+	int fds[WATCHER_SLOTS];
+
+	no_fds(fds);
+	if (ccr__plugin.watcher_fd >= 0)
+		send_message(&message, fds);
+	ccr__guard_disarm(tid, true);
+}
+
 void ccr__watcher_release(void)
 {
 	struct watcher_message message = {.kind = WATCHER_RELEASE};
-	int none[WATCHER_SLOTS];
+	int fds[WATCHER_SLOTS];
 
-	for (int i = 0; i < WATCHER_SLOTS; i++)
-		none[i] = -1;
+	no_fds(fds);
 	/* The watcher may have found out itself and ended. */
 	if (ccr__plugin.watcher_fd >= 0)
-		send_message(&message, none);
+		send_message(&message, fds);
 }
 
 static void take_fds(const struct watcher_message *message, struct msghdr *msg,

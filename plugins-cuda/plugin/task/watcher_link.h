@@ -3,13 +3,21 @@
 #ifndef CCR_PLUGIN_WATCHER_LINK_H
 #define CCR_PLUGIN_WATCHER_LINK_H
 
+#include <sys/user.h>
+
+#include "plugin/task/guard.h"
 #include "plugin/task/state.h"
 
 /* Number of the pool's descriptors that the watcher keeps; see device/device.h. */
 #define WATCHER_FDS 3
 /* The slots of a message: those of the pool, then the status file, then the pidfd of the process
- * that makes criu's driver calls. */
-enum { WATCHER_STATUS_FD = WATCHER_FDS, WATCHER_DRIVER_FD, WATCHER_SLOTS };
+ * that makes criu's driver calls, then a guard. */
+enum {
+	WATCHER_STATUS_FD = WATCHER_FDS,
+	WATCHER_DRIVER_FD,
+	WATCHER_GUARD_FD,
+	WATCHER_SLOTS = WATCHER_GUARD_FD + GUARD_FDS,
+};
 
 /* What the layers above supply: the watcher's main function, and the descriptors that it keeps. */
 struct watcher_ops {
@@ -20,13 +28,34 @@ struct watcher_ops {
 	void (*fds_passed)(void);
 };
 
-enum watcher_message_kind { WATCHER_TRACK, WATCHER_RELEASE };
+enum watcher_message_kind {
+	WATCHER_TRACK,
+	WATCHER_RELEASE,
+	WATCHER_GUARD,		/* `guard`; the watcher answers */
+	WATCHER_INJECTED,	/* `injected` */
+	WATCHER_INJECTION_ENDED /* the same */
+};
+
+/* A thread that runs our system calls: what is needed to return it to its own work. */
+struct injected {
+	pid_t pid, tid;
+	uint64_t gadget, scratch; /* as in struct injection; 0: there is no scratch page yet */
+	unsigned long long sigmask;
+	struct user_regs_struct regs;
+};
 
 /* One packet, which carries the descriptors of the slots that `fds` has bits for, in order. */
 struct watcher_message {
 	enum watcher_message_kind kind;
 	uint32_t fds;
-	struct task task;
+	union {
+		struct task task;
+		struct injected injected;
+		struct {
+			pid_t id;
+			bool is_thread;
+		} guard;
+	};
 };
 
 /* At init: starts the watcher, before there is anything to undo. Returns 0 or -errno. */
@@ -38,6 +67,13 @@ const char *ccr__stage_name(int stage);
 /* Sends the task's record to the watcher: before each step that an undo would have to undo. Returns
  * 0 or -errno. */
 int ccr__watcher_track(const struct task *task);
+/* Puts a process, or one thread, under guard and waits until the watcher has its part of it. Does
+ * nothing at a restore. Returns 0 or -errno. */
+int ccr__watcher_guard(pid_t id, bool is_thread);
+/* Tells the watcher about a thread that is injected into, and that it no longer is. Returns 0 or
+ * -errno. */
+int ccr__watcher_injected(const struct injected *injected);
+void ccr__watcher_injection_ended(pid_t tid);
 /* The prior states are restored, or the restore is complete: only device memory is missing. */
 void ccr__watcher_release(void);
 

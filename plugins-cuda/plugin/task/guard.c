@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A guard is a pipe whose write end only criu holds, and a read end that belongs
+ * to the guarded process and asks for a signal (O_ASYNC, F_SETOWN_EX, F_SETSIG).
+ * A process that exits closes its descriptors before it releases the threads that
+ * it traces (do_exit: exit_files and exit_task_work, then exit_notify). So the
+ * signal is pending before a thread can run. The watcher holds the read ends.
+ *
+ * The signal goes to the whole process, which is enough while all its threads are
+ * stopped: the first to run takes it and stops the others, all under one lock. A
+ * thread that is injected into while another runs has a guard of its own.
+ *
+ * For SIGKILL, both criu and the watcher hold write and read ends, and the last
+ * one to exit must close a write end before the read end. Linux closes
+ * descriptors in the order of their numbers, but releases the files in that order
+ * or in the opposite one, depending on its version. So there are two such pipes: P
+ * has its write end at a lower number than its read ends, Q at a higher number. For the
+ * same reason there are two read ends for SIGSTOP, one below and one above all of
+ * these: a watcher that loses the last of them is no longer a writer of P or Q,
+ * so that the death of criu counts as the last.
+ */
+#include "plugin/task/guard.h"
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The pipes, and the places of a guard's read ends. */
+enum { STOP_LOW, STOP_HIGH, KILL_P, KILL_Q };
+/* Descriptor numbers of criu: below those that CRIU itself chooses. */
+#define CRIU_TOP 1024
+/* Those of the watcher, which has a read end for each guard in each range. */
+#define WATCHER_TOP 32768
+
+struct guard {
+	struct guard *next;
+	pid_t id;
+	bool is_thread; /* the leader of a process may have one as a thread, too */
+	int fds[GUARD_FDS];
+};
+
+static struct {
+	bool is_open; /* in criu, at a dump */
+	int stop[2], p[2], q[2];
+	int p_end, q_begin, stop_high; /* numbers that divide the ranges */
+	struct guard *list;
+} guards = {.stop = {-1, -1}, .p = {-1, -1}, .q = {-1, -1}};
+
+/* Moves a descriptor to a number in [min, max). Returns 0 or -errno; it is closed then. */
+static int place(int *fd, int min, int max)
+{
+	const int placed = fcntl(*fd, F_DUPFD_CLOEXEC, min);
+	const int ret = placed < 0 ? -errno : placed < max ? 0 : -EMFILE;
+
+	close(*fd);
+	*fd = placed;
+	if (ret && placed >= 0)
+		close(placed);
+	if (ret)
+		*fd = -1;
+	return ret;
+}
+
+static int top(int wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > (rlim_t)wanted)
+		return wanted;
+	return limit.rlim_cur;
+}
+
+static int place_writers(int size)
+{
+	int ret;
+
+	guards.p_end = size / 2;
+	guards.q_begin = size / 2;
+	guards.stop_high = size * 3 / 4 + 1;
+	ret = place(&guards.p[1], size / 4, size / 4 + 1);
+	return ret ? ret : place(&guards.q[1], size * 3 / 4, size * 3 / 4 + 1);
+}
+
+int ccr__guard_create(void)
+{
+	if (pipe2(guards.stop, O_CLOEXEC) || pipe2(guards.p, O_CLOEXEC) ||
+	    pipe2(guards.q, O_CLOEXEC))
+		return -errno;
+	guards.is_open = true;
+	return place_writers(top(CRIU_TOP));
+}
+
+/* Opens the read end once more: a file of its own, with its own owner and signal. */
+static int open_end(int end, int signal, pid_t id, bool is_thread, bool is_armed)
+{
+	const struct f_owner_ex owner = {is_thread ? F_OWNER_TID : F_OWNER_PID, id};
+	char path[32];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", end);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (!fcntl(fd, F_SETSIG, signal) && !fcntl(fd, F_SETOWN_EX, &owner) &&
+	    !fcntl(fd, F_SETFL, O_NONBLOCK | (is_armed ? O_ASYNC : 0)))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static struct guard *find(pid_t id, bool is_thread)
+{
+	struct guard *guard = guards.list;
+
+	while (guard && (guard->id != id || guard->is_thread != is_thread))
+		guard = guard->next;
+	return guard;
+}
+
+static void remove_guard(struct guard *guard)
+{
+	struct guard **link = &guards.list;
+
+	/* Also for the descriptors of the other process: the file is the same. */
+	for (int i = 0; i < GUARD_FDS; i++)
+		fcntl(guard->fds[i], F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < GUARD_FDS; i++)
+		if (guard->fds[i] >= 0)
+			close(guard->fds[i]);
+	while (*link && *link != guard)
+		link = &(*link)->next;
+	if (*link)
+		*link = guard->next;
+	free(guard);
+}
+
+static struct guard *add(pid_t id, bool is_thread)
+{
+	struct guard *guard = calloc(1, sizeof(*guard));
+
+	if (!guard)
+		return NULL;
+	guard->id = id;
+	guard->is_thread = is_thread;
+	guard->next = guards.list;
+	guards.list = guard;
+	for (int i = 0; i < GUARD_FDS; i++)
+		guard->fds[i] = -1;
+	return guard;
+}
+
+static int open_kill(struct guard *guard)
+{
+	int fd = open_end(guards.p[0], SIGKILL, guard->id, false, false);
+
+	if (fd < 0)
+		return fd;
+	guard->fds[KILL_P] = fd;
+	fd = open_end(guards.q[0], SIGKILL, guard->id, false, false);
+	if (fd < 0)
+		return fd;
+	guard->fds[KILL_Q] = fd;
+	fd = place(&guard->fds[KILL_P], guards.p[1] + 1, guards.p_end);
+	return fd ? fd : place(&guard->fds[KILL_Q], guards.q_begin, guards.q[1]);
+}
+
+int ccr__guard_arm(pid_t id, bool is_thread, int fds[GUARD_FDS])
+{
+	struct guard *guard;
+	int ret = 0;
+
+	if (!guards.is_open || find(id, is_thread))
+		return 0;
+	guard = add(id, is_thread);
+	if (!guard)
+		return -ENOMEM;
+	for (int i = STOP_LOW; !ret && i <= STOP_HIGH; i++) {
+		guard->fds[i] = open_end(guards.stop[0], SIGSTOP, id, is_thread, true);
+		ret = guard->fds[i] < 0 ? guard->fds[i] : 0;
+	}
+	if (!ret && !is_thread)
+		ret = open_kill(guard);
+	if (ret) {
+		remove_guard(guard);
+		return ret;
+	}
+	for (int i = 0; i < GUARD_FDS; i++)
+		fds[i] = guard->fds[i];
+	return 1;
+}
+
+int ccr__guard_kill(pid_t pid, bool is_armed)
+{
+	const struct guard *guard = find(pid, false);
+
+	for (int i = KILL_P; guard && i <= KILL_Q; i++)
+		if (fcntl(guard->fds[i], F_SETFL, O_NONBLOCK | (is_armed ? O_ASYNC : 0)))
+			return -errno;
+	return 0;
+}
+
+void ccr__guard_disarm(pid_t id, bool is_thread)
+{
+	struct guard *guard = find(id, is_thread);
+
+	if (guard)
+		remove_guard(guard);
+}
+
+void ccr__guard_disarm_stop(pid_t pid)
+{
+	const struct guard *guard = find(pid, false);
+
+	for (int i = STOP_LOW; guard && i <= STOP_HIGH; i++)
+		fcntl(guard->fds[i], F_SETFL, O_NONBLOCK);
+}
+
+bool ccr__guard_is_armed(pid_t pid)
+{
+	return find(pid, false);
+}
+
+void ccr__guard_enter_thread(void)
+{
+	if (!guards.is_open || unshare(CLONE_FILES))
+		return;
+	close(guards.stop[1]);
+	close(guards.p[1]);
+	close(guards.q[1]);
+}
+
+void ccr__guard_writers(int fds[2])
+{
+	fds[0] = guards.p[1];
+	fds[1] = guards.q[1];
+}
+
+int ccr__guard_watch(void)
+{
+	struct rlimit limit;
+
+	if (!guards.is_open)
+		return 0;
+	guards.is_open = false;
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	return place_writers(top(WATCHER_TOP));
+}
+
+int ccr__guard_take(pid_t id, bool is_thread, const int fds[GUARD_FDS])
+{
+	struct guard *guard = add(id, is_thread);
+	int ret;
+
+	for (int i = 0; guard && i < GUARD_FDS; i++)
+		guard->fds[i] = fds[i];
+	if (!guard)
+		return -ENOMEM;
+	ret = place(&guard->fds[STOP_LOW], 3, guards.p[1]);
+	if (!ret)
+		ret = place(&guard->fds[STOP_HIGH], guards.stop_high, WATCHER_TOP);
+	if (!ret && guard->fds[KILL_P] >= 0)
+		ret = place(&guard->fds[KILL_P], guards.p[1] + 1, guards.p_end);
+	if (!ret && guard->fds[KILL_Q] >= 0)
+		ret = place(&guard->fds[KILL_Q], guards.q_begin, guards.q[1]);
+	if (ret)
+		remove_guard(guard);
+	return ret;
+}

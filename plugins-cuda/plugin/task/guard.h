@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What happens to a process when criu dies while it is changed. Its threads would
+ * run at once, before anyone can put back what was changed. With a guard, the
+ * kernel stops them before they run one instruction, and the watcher undoes the
+ * change and resumes them. If the watcher dies too, the kernel kills the process,
+ * if that was asked for.
+ */
+#ifndef CCR_PLUGIN_GUARD_H
+#define CCR_PLUGIN_GUARD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The descriptors of one guard: two for SIGSTOP, two for SIGKILL (-1: not for threads). */
+#define GUARD_FDS 4
+
+/* ---- in criu ---- */
+
+/* Creates the pipes, before the watcher is forked. Returns 0 or -errno. */
+int ccr__guard_create(void);
+/*
+ * Creates the guard of a process, or of one thread of it, and arms its SIGSTOP. Returns 1 with the
+ * descriptors in `fds`, which the watcher must get before the process is changed; 0 when it is
+ * armed already, or there are no guards (at a restore, in the watcher); or -errno.
+ */
+int ccr__guard_arm(pid_t id, bool is_thread, int fds[GUARD_FDS]);
+/* Arms or disarms SIGKILL for the case that both criu and the watcher die. Returns 0 or -errno. */
+int ccr__guard_kill(pid_t pid, bool is_armed);
+/* Removes a guard; nothing happens if there is none. */
+void ccr__guard_disarm(pid_t id, bool is_thread);
+/* True if the process has a guard. */
+bool ccr__guard_is_armed(pid_t pid);
+/*
+ * The first call of a thread that criu starts: the thread must not keep the pipes open when criu is
+ * killed, and criu's main thread ends first. From then on it has descriptors of its own.
+ */
+void ccr__guard_enter_thread(void);
+
+/* The only descriptors that the watcher inherits. */
+void ccr__guard_writers(int fds[2]);
+
+/* ---- in the watcher ---- */
+
+/* Disarms only SIGSTOP, once criu has died and the process is stopped: the end of any read end
+ * sends the signal once more to those that are still armed. */
+void ccr__guard_disarm_stop(pid_t pid);
+/* Keeps what the watcher needs of the pipes. Returns 0 or -errno. */
+int ccr__guard_watch(void);
+/* Takes over a guard's descriptors. Returns 0 or -errno. */
+int ccr__guard_take(pid_t id, bool is_thread, const int fds[GUARD_FDS]);
+
+#endif
