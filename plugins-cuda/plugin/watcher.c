@@ -241,7 +241,7 @@ static bool needs_undo(int stage, struct task *task)
 		return false;
 	}
 	/* criu itself has returned it to its prior state */
-	if (task->is_plain || is_released || (stage == STAGE_DUMP && task->is_awaited))
+	if (is_released || (stage == STAGE_DUMP && task->is_awaited))
 		return false;
 	if (stage == STAGE_DUMP)
 		return !task->is_undone;
