@@ -74,7 +74,8 @@ static int create_file(struct ccr_status *status, int dir_fd, const char *name)
 	/* A reader may have the file of an earlier criu with this pid open: unlink it instead of
 	 * truncating it. */
 	unlinkat(dir_fd, name, 0);
-	status->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600);
+	status->fd = openat(dir_fd, name,
+			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600);
 	if (status->fd < 0 || flock(status->fd, LOCK_SH))
 		return -errno;
 	/*

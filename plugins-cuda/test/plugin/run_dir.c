@@ -82,13 +82,13 @@ static void test_full(void)
 	char filler[96];
 	int fd;
 
-	if (mount("none", dir, "tmpfs", 0, "size=32k")) {
+	if (mount("none", dir, "tmpfs", 0, "size=32k,mode=0700")) {
 		fprintf(stderr, "not tested: cannot mount a tmpfs\n");
 		return;
 	}
 	CHECK(ccr_status_open(&status, dir, getpid()) == -ENOSPC && status.fd == -1);
 	CHECK(ccr_status_probe(dir) == -ENOSPC);
-	CHECK(!mount("none", dir, "tmpfs", MS_REMOUNT, "size=256k"));
+	CHECK(!mount("none", dir, "tmpfs", MS_REMOUNT, "size=256k,mode=0700"));
 	CHECK(!ccr_status_open(&status, dir, getpid()));
 	/* Fill the rest: the lines that follow have their place. */
 	snprintf(filler, sizeof(filler), "%s/filler", dir);

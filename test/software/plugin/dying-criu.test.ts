@@ -74,7 +74,9 @@ function restoreThread(pid: number): number {
 
 /** Starts a dump, and does something to criu while the driver's Checkpoint is in progress. */
 async function duringCheckpoint(variant: 'stock' | 'remap', act: (criu: number) => void): Promise<void> {
-  const dump = machine.dump(workload, { libdir: variantDir(variant), keepStatus: true }).catch(() => undefined);
+  const dump = machine
+    .dump(workload, { libdir: variantDir(variant), keepStatus: true })
+    .catch(() => undefined);
   const criu = await waitUntil(
     () =>
       machine.readStatus().some(({ step }) => step === 'lock') &&
