@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The version, the date of the release and the maintainer are defined in package.json and CHANGELOG.md. This script
+// The version, the date of the release, the maintainer and the address for reports are defined in package.json and
+// CHANGELOG.md. This script
 // compares all copies of them.
 //   --write    writes the copies instead
 //   --release  also fails for what must not be published: placeholders, changes outside of a dated section, and missing build results
@@ -31,7 +32,7 @@ export function debianChangelog({ version, author }, date) {
 
 /** Every file that has copies, with the text that it should have. */
 export function copies(manifest, date, read) {
-  const { version, author } = manifest;
+  const { version, author, bugs } = manifest;
   const lock = JSON.parse(read('package-lock.json'));
   lock.version = version;
   lock.packages[''].version = version;
@@ -39,6 +40,7 @@ export function copies(manifest, date, read) {
     'package-lock.json': `${JSON.stringify(lock, null, 2)}\n`,
     'plugins-cuda/VERSION': `${version}\n`,
     'debian/changelog': debianChangelog(manifest, date),
+    'SECURITY.md': read('SECURITY.md').replace(/<[^<>\s]+@[^<>\s]+>/, `<${bugs.email}>`),
     'debian/control': read('debian/control').replace(/^Maintainer: .*$/m, `Maintainer: ${author}`),
   };
 }

@@ -13,7 +13,7 @@ import { pluginFileName } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
 import { join, resolve } from 'node:path';
-import { containerEdits, editFlags } from './edits.ts';
+import { containerEdits, editFlags, type ContainerEdits } from './edits.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
 import { imagePreloadable } from './image.ts';
 import { podman, requireContainer, type ContainerInfo } from './podman.ts';
@@ -107,11 +107,19 @@ function storeOf({ store, name }: ContainerCreateOptions): string | undefined {
   return store === undefined ? undefined : join(resolve(store), name);
 }
 
+/** podman's profile without io_uring, or podman's own. */
+export const profileInUse = (): string =>
+  existsSync(seccompProfile) ? seccompProfile : '/usr/share/containers/seccomp.json';
+
 /** Whether the plugin's variant moves memory of programs with the interceptor. */
-function wantsInterceptor(options: PluginChoice): boolean {
-  const plugin = join(findPluginDir({ libdir: containerPluginDir(options) }), pluginFileName);
+function wantsInterceptor(choice: PluginChoice): boolean {
+  const plugin = join(findPluginDir({ libdir: containerPluginDir(choice) }), pluginFileName);
   return usesInterceptor(inspectPlugin(plugin).variant ?? '');
 }
+
+/** What a container gets for its variant. */
+export const expectedEdits = (choice: PluginChoice): ContainerEdits =>
+  containerEdits(wantsInterceptor(choice));
 
 /**
  * The arguments of podman.

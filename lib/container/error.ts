@@ -3,10 +3,14 @@ import { CodedError, type CommandFacts, type ToolkitErrorOptions } from '../erro
 
 /**
  * podman failed (`ERR_CONTAINER`), a container does not exist or is in the wrong state (`ERR_CONTAINER_STATE`), or it
- * could not be checkpointed or restored.
+ * could not be checkpointed or restored; `ERR_CONTAINER_IMPORT`: a tar file was refused before podman saw it.
  */
 export class ContainerError extends CodedError<
-  'ERR_CONTAINER' | 'ERR_CONTAINER_STATE' | 'ERR_CONTAINER_CHECKPOINT' | 'ERR_CONTAINER_RESTORE'
+  | 'ERR_CONTAINER'
+  | 'ERR_CONTAINER_STATE'
+  | 'ERR_CONTAINER_CHECKPOINT'
+  | 'ERR_CONTAINER_RESTORE'
+  | 'ERR_CONTAINER_IMPORT'
 > {
   /** About the run of podman that failed; `undefined` when none did. */
   readonly facts: CommandFacts | undefined;

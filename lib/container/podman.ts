@@ -25,7 +25,7 @@ export interface PodmanOptions {
   signal?: AbortSignal | undefined;
 }
 
-function podmanProgram(): string {
+export function podmanProgram(): string {
   const { env, sbinPath } = currentSystem();
   const program = findOnPath('podman', env.PATH) ?? findOnPath('podman', sbinPath);
   if (program !== undefined) return program;

@@ -6,7 +6,6 @@
  */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
 import {
   criuFlagWords,
   readCriuLog,
@@ -15,9 +14,7 @@ import {
   type CudaTask,
   type OpStatus,
 } from '../criu/index.ts';
-import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
-import { execResult } from '../exec.ts';
 import { releaseDevices } from '../stop/index.ts';
 import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
@@ -25,7 +22,6 @@ import {
   findContainer,
   podman,
   podmanCriuFlags,
-  PODMAN_TIMEOUT_MS,
   requireContainer,
   type ContainerInfo,
   type PodmanCriuFlags,
@@ -33,9 +29,11 @@ import {
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
+import { Import, type ImportOptions } from './import.ts';
 
 /** Which container is restored, and how. */
-export interface ContainerRestoreOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
+export interface ContainerRestoreOptions
+  extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags, Omit<ImportOptions, 'name'> {
   /** The container; for an imported one, its new name. */
   name?: string | undefined;
   /** Tar file of a checkpoint. */
@@ -141,40 +139,16 @@ function restoredId(stdout: string): string {
   return id;
 }
 
-const exported = z.object({ labels: z.record(z.string(), z.string()).optional() });
-
-function readLabels(file: string, config: string): Record<string, string> {
-  try {
-    return exported.parse(JSON.parse(config)).labels ?? {};
-  } catch (cause) {
-    throw new ContainerError('ERR_CONTAINER', `cannot read config.dump in ${file}`, { cause });
-  }
-}
-
-/**
- * Creates the directory that the exported container has mounted: it may have been removed, or never existed on this
- * machine.
- */
-async function makeStore(file: string, signal: AbortSignal | undefined): Promise<void> {
-  const { stdout, exitCode } = await execResult('tar', ['-xOf', resolve(file), 'config.dump'], {
-    // tar reads a compressed file to its end
-    timeoutMs: PODMAN_TIMEOUT_MS,
-    signal,
-  });
-  const store = exitCode === 0 ? readLabels(file, stdout)[labels.store] : undefined;
-  if (store !== undefined) makeDirectory(store, 0o700);
-}
-
 /**
  * Restores a container. When it fails, a container in place still has its checkpoint, and an imported one is removed.
  */
 export async function restoreContainer(options: ContainerRestoreOptions): Promise<ContainerRestoreResult> {
   const target = await findTarget(options);
   const what = target?.name ?? options.importFrom ?? '';
+  const { importFrom, signal } = options;
+  const imported = importFrom === undefined ? undefined : await Import.begin(importFrom, options);
   const runtime = await ContainerRuntime.create(runtimeFor(options, target?.labels ?? {}));
   try {
-    const { importFrom, signal } = options;
-    if (importFrom !== undefined) await makeStore(importFrom, signal);
     const start = performance.now();
     const args = restoreArguments(options, target);
     const { stdout } = await podman(args, {
@@ -186,7 +160,7 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
     const memoryMs = performance.now() - start;
     const container = await requireContainer(restoredId(stdout));
     const failure = failureOf(status);
-    if (failure !== undefined) throw await deviceError(container, failure, target === undefined);
+    if (failure !== undefined) throw deviceError(container, failure, target === undefined);
     const runtimeMs = runtimeMicroseconds(stdout, 'restore') / 1000;
     const phases = restorePhases({ durationMs: runtimeMs, status }, readRestoreStats(container.dir));
     if (options.keep !== true) removeCheckpoint(container.checkpointDir);
@@ -200,19 +174,16 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
       tasks: status?.tasks ?? [],
     };
   } catch (error) {
-    throw restoreError(what, target?.dir, error, await runtime.status());
+    const status = await runtime.status();
+    await imported?.undo();
+    throw restoreError(what, target?.dir, error, status);
   } finally {
     runtime.remove();
   }
 }
 
 /** The plugin has killed the processes whose memory it could not restore; podman notices that by itself. */
-async function deviceError(
-  container: ContainerInfo,
-  failure: string,
-  isImported: boolean,
-): Promise<ContainerError> {
-  if (isImported) await podman(['rm', '--force', container.id]);
+function deviceError(container: ContainerInfo, failure: string, isImported: boolean): ContainerError {
   return new ContainerError('ERR_CONTAINER_RESTORE', `cannot restore ${container.name}: ${failure}`, {
     hint: isImported
       ? 'the new container was removed'

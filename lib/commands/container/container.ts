@@ -143,6 +143,19 @@ function registerRestore(container: Command, io: Io): void {
     .description('restore a container in place, or a new one from a tar file')
     .argument('[name]')
     .option('--import <file>', 'tar file of a checkpoint; [name] is the name of the new container')
+    .addOption(
+      new Option('--preset <name>', 'with --import: the preset it was created with')
+        .choices(presetNames)
+        .default('plain'),
+    )
+    .addOption(
+      new Option('--gpu <access>', 'with --import: how it gets GPUs').choices(['cdi', 'devices', 'none']),
+    )
+    .option('--store <dir>', 'with --import: the store it was created with')
+    .option(
+      '--accept-config',
+      'with --import: restore it with the privileges, mounts and user that the archive names',
+    )
     .option('--keep', 'keep the images for another restore')
     .option('--ignore-static-ip', 'use a new IP address')
     .option('--ignore-static-mac', 'use a new MAC address');

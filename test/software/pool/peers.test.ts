@@ -105,7 +105,7 @@ describe('a client that says nothing', () => {
   }, 40_000);
 });
 
-it('waits at the limit of descriptors without using the processor, and then serves those that waited', async () => {
+it('waits at the limit of descriptors without using the processor, and then serves the client that waited', async () => {
   const { pid } = await machine.startPool();
   await exec('prlimit', ['--pid', String(pid), '--nofile=3:4096']);
   const answer = machine.poolStatus();

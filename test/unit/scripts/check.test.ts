@@ -87,12 +87,14 @@ describe('scripts/licenses.mjs', () => {
 
 describe('scripts/metadata.mjs', () => {
   const author = 'A Maintainer <maintainer@example.org>';
+  const bugs = { url: 'https://example.org/bugs', email: 'reports@example.org' };
   const files = (version: string, changelog: string): void => {
-    write('package.json', JSON.stringify({ version, author, bugs: 'https://example.org/bugs' }));
+    write('package.json', JSON.stringify({ version, author, bugs }));
     write('package-lock.json', `${JSON.stringify({ version, packages: { '': { version } } }, null, 2)}\n`);
     write('plugins-cuda/VERSION', `${version}\n`);
     write('debian/control', `Source: x\nMaintainer: ${author}\n`);
     write('debian/changelog', '');
+    write('SECURITY.md', `Report to <${bugs.email}>.\n`);
     write('CHANGELOG.md', changelog);
     for (const arch of ['x64', 'arm64']) write(`prebuilds/linux-${arch}/criu_cuda.node`, '');
     write('dist/cli.js', '');
@@ -118,7 +120,10 @@ describe('scripts/metadata.mjs', () => {
 
   it('rejects placeholders, changes without a release, and a package without its binaries', async () => {
     files('1.2.3', '# Changelog\n\n## Unreleased\n\n- a change\n\n## 1.2.3 - 2031-05-06\n');
-    write('package.json', JSON.stringify({ version: '1.2.3', author, bugs: 'https://example.invalid/bugs' }));
+    write(
+      'package.json',
+      JSON.stringify({ version: '1.2.3', author, bugs: { ...bugs, email: 'security@example.invalid' } }),
+    );
     await run('metadata.mjs', '--write');
     expect(await run('metadata.mjs')).toEqual([0, []]);
     rmSync(join(dir, 'prebuilds', 'linux-arm64'), { recursive: true });

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Decides whether the container in a tar file is restored, and removes what a failed import has made.
+ * @module
+ */
+import { existsSync, readFileSync, rmdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { makeDirectory } from '../directory.ts';
+import { execResult } from '../exec.ts';
+import { loadSettings } from '../settings/index.ts';
+import { checkPath } from '../check.ts';
+import type { PluginChoice } from '../criu/index.ts';
+import { readArchive, type ArchivedConfig } from './archive.ts';
+import { configDifferences, configSchema, type Expected } from './compare.ts';
+import { expectedEdits, labels, profileInUse } from './create.ts';
+import { ContainerError } from './error.ts';
+import { hasGpu, type GpuAccess } from './gpu.ts';
+import { findContainer, podman, podmanProgram } from './podman.ts';
+import { findPreset } from './presets.ts';
+import { containerPluginDir } from './runtime.ts';
+
+/** What the container in an archive may have. */
+export interface ImportOptions extends PluginChoice {
+  /** Name of the new container. @default the one in the archive */
+  name?: string | undefined;
+  /** The preset it was created with. @default plain */
+  preset?: string | undefined;
+  /** How it gets GPUs. @default cdi on a machine with a GPU, otherwise none */
+  gpu?: GpuAccess | undefined;
+  /** The store it was created with. @default none */
+  store?: string | undefined;
+  /** Restore it with the privileges, mounts and user that the archive names, whatever they are. @default false */
+  acceptConfig?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+type Config = z.infer<typeof configSchema>;
+
+async function userOfImage({ rootfsImageID, rootfsImageName }: Config): Promise<string | undefined> {
+  for (const image of [rootfsImageID, rootfsImageName]) {
+    if (image === undefined || !/^[\w][\w.:/@-]*$/.test(image)) continue;
+    const words = ['image', 'inspect', '--format', '{{.Config.User}}', image];
+    const { stdout, exitCode } = await execResult(podmanProgram(), words);
+    if (exitCode === 0) return stdout.trim();
+  }
+  return undefined;
+}
+
+/** The directory for images that the container has mounted. */
+function storeOf(config: Config, { store, acceptConfig }: ImportOptions): string | undefined {
+  if (store !== undefined) return join(resolve(store), config.name);
+  return acceptConfig === true ? config.labels?.[labels.store] : undefined;
+}
+
+async function expectedFor(config: Config, options: ImportOptions): Promise<Expected> {
+  const { preset = 'plain', gpu = hasGpu() ? 'cdi' : 'none' } = options;
+  const flags = findPreset(preset).parts.flatMap((part) => part.podman ?? []);
+  const { mounts } = expectedEdits(options);
+  const images = storeOf(config, options);
+  return {
+    mounts: images === undefined ? mounts : [...mounts, { path: images, readOnly: true }],
+    labels: {
+      [labels.libdir]: containerPluginDir(options),
+      [labels.runDir]: loadSettings().settings.CRIU_CUDA_RUN_DIR,
+      [labels.store]: images ?? '',
+    },
+    hostNetwork: flags.join(' ').includes('--network host'),
+    hasGpu: gpu !== 'none',
+    imageUser: await userOfImage(config),
+    seccomp: readFileSync(profileInUse(), 'utf8'),
+  };
+}
+
+function parseConfig(file: string, { config }: ArchivedConfig): Config {
+  const parsed = configSchema.safeParse(config);
+  if (parsed.success) return parsed.data;
+  throw new ContainerError('ERR_CONTAINER_IMPORT', `cannot read config.dump in ${file}`, {
+    cause: parsed.error,
+  });
+}
+
+function differences(file: string, archived: ArchivedConfig, expected: Expected): string[] {
+  try {
+    return configDifferences(archived, expected);
+  } catch (cause) {
+    if (!(cause instanceof z.ZodError)) throw cause;
+    throw new ContainerError('ERR_CONTAINER_IMPORT', `cannot read spec.dump in ${file}`, { cause });
+  }
+}
+
+/** An import that has begun. */
+export class Import {
+  readonly #name: string;
+  readonly #made: readonly string[];
+
+  private constructor(name: string, made: readonly string[]) {
+    this.#name = name;
+    this.#made = made;
+  }
+
+  /**
+   * Compares the archive with what was asked for, and makes the directory that its container has mounted.
+   * @throws {@link ContainerError} ERR_CONTAINER_IMPORT with every difference
+   */
+  static async begin(file: string, options: ImportOptions): Promise<Import> {
+    if (options.store !== undefined) checkPath('store', options.store);
+    const archived = await readArchive(file, options.signal);
+    const config = parseConfig(file, archived);
+    if (options.acceptConfig !== true) {
+      const found = differences(file, archived, await expectedFor(config, options));
+      if (found.length > 0) {
+        throw new ContainerError(
+          'ERR_CONTAINER_IMPORT',
+          `${file} is not restored: its container has more than was asked for\n${found.map((one) => `- ${one}`).join('\n')}`,
+          {
+            hint: 'pass the --preset, --gpu, --variant and --store it was created with, or --accept-config if you trust the archive',
+          },
+        );
+      }
+    }
+    const name = options.name ?? config.name;
+    if (await findContainer(name))
+      throw new ContainerError('ERR_CONTAINER_STATE', `there is a container ${name} already`, {
+        hint: 'choose another name: criu-cuda container restore --import FILE NAME',
+      });
+    return new Import(name, makeStore(storeOf(config, options)));
+  }
+
+  /** Removes the container, if it was made, and the directory for its images. */
+  async undo(): Promise<void> {
+    const container = await findContainer(this.#name);
+    if (container) await podman(['rm', '--force', '--time', '0', container.id]);
+    for (const dir of this.#made) if (existsSync(dir)) rmdirSync(dir);
+  }
+}
+
+/** @returns the directories that were made, innermost first */
+function makeStore(store: string | undefined): string[] {
+  if (store === undefined) return [];
+  const made: string[] = [];
+  for (let dir = resolve(store); !existsSync(dir); dir = dirname(dir)) made.push(dir);
+  makeDirectory(store, 0o700);
+  return made;
+}
