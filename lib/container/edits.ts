@@ -8,7 +8,8 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { loadSettings, settingKeys } from '../settings/index.ts';
 import { EnvironmentError } from '../errors.ts';
-import { interceptorLibrary, softcudaLibrary, type Environment } from '../paths.ts';
+import { softcudaLibrary, type Environment } from '../paths.ts';
+import { programInterceptor } from '../install/index.ts';
 import { makeDirectory } from '../directory.ts';
 
 /** A directory that has the same path in the container and outside. */
@@ -64,7 +65,7 @@ function softwareDriver(env: Environment): ContainerEdits {
 }
 
 function interceptor(env: Environment): ContainerEdits {
-  const library = interceptorLibrary(env);
+  const library = programInterceptor(env);
   if (!existsSync(library)) {
     throw new EnvironmentError('the interceptor is not built', [
       { what: library, remedy: 'criu-cuda build' },

@@ -8,5 +8,6 @@ export {
   type InstallOptions,
   type InstallResult,
 } from './install.ts';
+export { programInterceptor } from './interceptor.ts';
 export { compiledLibdir, defaultLibdir, parseCompiledLibdir } from './libdir.ts';
 export { backupDirName, readManifest, type Manifest } from './manifest.ts';

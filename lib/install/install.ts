@@ -11,6 +11,7 @@ import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { inspectPluginDirectory, inspectPlugin, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
 import { pluginFileName } from '../paths.ts';
 import { changeFiles, fileFacts, keepFiles, sameFiles, tableOf, withLockedDirectory } from './directory.ts';
+import { addInterceptor, removeInterceptors, selectInterceptor } from './interceptor.ts';
 import {
   backupDirName,
   manifestPath,
@@ -29,6 +30,8 @@ export interface InstallOptions {
   source: string;
   /** The plugin directory of CRIU. */
   libdir: string;
+  /** The interceptor, for variants that use it: the file with its build id in its name. @default none */
+  interceptor?: string | undefined;
   /** @default the clock */
   now?: (() => Date) | undefined;
 }
@@ -124,6 +127,13 @@ export async function installPlugin(options: InstallOptions): Promise<InstallRes
   checkPath('libdir', libdir);
   checkPath('source', source);
   const { info, files } = readSource(source);
+  const { interceptor } = options;
+  const build = interceptor === undefined ? undefined : basename(interceptor);
+  if (interceptor !== undefined && fileFacts(interceptor) === undefined) {
+    throw new EnvironmentError('the interceptor is not built', [
+      { what: interceptor, remedy: 'criu-cuda build' },
+    ]);
+  }
   const summary = {
     libdir,
     files: Object.keys(files),
@@ -135,7 +145,9 @@ export async function installPlugin(options: InstallOptions): Promise<InstallRes
     refuseSecondPlugin(libdir);
     refuseForeign(libdir, files, manifest);
     const present = presentFiles(libdir, manifest, files);
-    if (manifest.current && sameFiles(present, files)) return { ...summary, changed: false };
+    if (manifest.current && sameFiles(present, files) && manifest.current.interceptor === build) {
+      return { ...summary, changed: false };
+    }
 
     const what = describePresent(libdir, present);
     const { current } = manifest;
@@ -144,16 +156,28 @@ export async function installPlugin(options: InstallOptions): Promise<InstallRes
       id: nextId(manifest.history),
       what,
       installation: wasOurs
-        ? { variant: current.variant, version: current.version, installedAt: current.installedAt }
+        ? {
+            variant: current.variant,
+            version: current.version,
+            installedAt: current.installedAt,
+            ...(current.interceptor === undefined ? {} : { interceptor: current.interceptor }),
+          }
         : null,
       files: present,
     };
     const installedAt = (options.now ?? (() => new Date()))().toISOString();
     await keepFiles(libdir, present, join(libdir, backupDirName, entry.id));
+    if (interceptor !== undefined) await addInterceptor(libdir, interceptor);
     // the manifest first: if this process is killed in between, the next run knows the copies and starts over
     await writeManifest(libdir, {
       schemaVersion: 1,
-      current: { variant: summary.variant, version: summary.version, installedAt, files },
+      current: {
+        variant: summary.variant,
+        version: summary.version,
+        installedAt,
+        ...(build === undefined ? {} : { interceptor: build }),
+        files,
+      },
       history: [...manifest.history, entry],
     });
     await changeFiles(libdir, present, source, files);
@@ -222,6 +246,7 @@ export async function rollBackPlugin(options: { libdir: string }): Promise<Insta
     const present = checkUnchanged(libdir, manifest);
     const kept = checkKept(libdir, entry);
     await changeFiles(libdir, present, kept, entry.files);
+    await selectInterceptor(libdir, entry.installation?.interceptor);
     await writeManifest(libdir, {
       schemaVersion: 1,
       current: entry.installation === null ? null : { ...entry.installation, files: entry.files },
@@ -242,6 +267,7 @@ export async function uninstallPlugin(options: { libdir: string }): Promise<Inst
     await changeFiles(libdir, present, checkKept(libdir, entry), entry.files);
     return resultOf(libdir, entry);
   });
+  await removeInterceptors(libdir);
   await rm(join(libdir, backupDirName), { recursive: true, force: true });
   return result;
 }

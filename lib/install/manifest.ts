@@ -16,10 +16,18 @@ export const backupDirName = '.criu-cuda-backup';
 const fileName = z.string().regex(/^[\w.-]+$/);
 const files = z.record(fileName, z.object({ sha256: z.string(), mode: z.number().int() }));
 
+const installation = {
+  variant: z.string(),
+  version: z.string(),
+  installedAt: z.string(),
+  /** Name of the interceptor's build, for variants that use it. */
+  interceptor: fileName.optional(),
+};
+
 const manifestSchema = z.object({
   schemaVersion: z.literal(1),
   /** The installed plugin; `null` after a rollback to files that are not ours. */
-  current: z.object({ variant: z.string(), version: z.string(), installedAt: z.string(), files }).nullable(),
+  current: z.object({ ...installation, files }).nullable(),
   /** What each installation replaced, oldest first. */
   history: z.array(
     z.object({
@@ -28,9 +36,7 @@ const manifestSchema = z.object({
       /** A description for people, such as `CRIU's own CUDA plugin`; `nothing` when there were no files. */
       what: z.string(),
       /** Variant and version of these files, if they were ours. */
-      installation: z
-        .object({ variant: z.string(), version: z.string(), installedAt: z.string() })
-        .nullable(),
+      installation: z.object(installation).nullable(),
       files,
     }),
   ),

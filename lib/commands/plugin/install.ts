@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { UsageError } from '../../errors.ts';
 import { defaultLibdir, installPlugin, type InstallResult } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
-import { isPluginVariant, pluginVariants, variantDir } from '../../variant.ts';
+import { interceptorLibrary } from '../../paths.ts';
+import { isPluginVariant, pluginVariants, usesInterceptor, variantDir } from '../../variant.ts';
 import { currentSystem } from '../../machine/index.ts';
 
 function resultText(result: InstallResult): string {
@@ -28,7 +29,11 @@ export function registerInstall(program: Command, io: Io): void {
         );
       }
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));
-      const result = await installPlugin({ source: variantDir(variant), libdir });
+      const result = await installPlugin({
+        source: variantDir(variant),
+        libdir,
+        ...(usesInterceptor(variant) ? { interceptor: interceptorLibrary() } : {}),
+      });
       io.result(result, () => resultText(result));
     });
 }

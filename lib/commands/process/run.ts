@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EnvironmentError } from '../../errors.ts';
+import { programInterceptor } from '../../install/index.ts';
 import { preloadable, type Preloadable } from '../../inspect/index.ts';
 import { findOnPath } from '../../machine/index.ts';
 import type { Io } from '../../output.ts';
-import { interceptorLibrary } from '../../paths.ts';
 import { exitCodeOf } from '../../process/index.ts';
 import { startProgram } from '../../run/index.ts';
 
@@ -20,7 +20,7 @@ function pathOf(command: string): string {
 }
 
 async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunFlags): Promise<void> {
-  const interceptor = interceptorLibrary();
+  const interceptor = programInterceptor();
   if (flags.intercept && !existsSync(interceptor))
     throw new EnvironmentError('the interceptor is not built', [
       {

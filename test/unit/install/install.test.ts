@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -16,6 +17,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   installPlugin,
   parseCompiledLibdir,
+  programInterceptor,
   readManifest,
   rollBackPlugin,
   uninstallPlugin,
@@ -222,5 +224,52 @@ describe('parseCompiledLibdir', () => {
     const help = '  -L|--libdir           path to a plugin directory (by default /usr/lib/criu/)\n';
     expect(parseCompiledLibdir(help)).toBe('/usr/lib/criu');
     expect(parseCompiledLibdir('nothing of the kind')).toBeUndefined();
+  });
+});
+
+describe('the interceptor beside the plugin', () => {
+  const nameOf = (digit: string) => `libcuda_intercept-${digit.repeat(16)}.so`;
+  const build = (digit: string) => {
+    mkdirSync(join(dir, digit), { recursive: true });
+    const path = join(dir, digit, nameOf(digit));
+    writeFileSync(path, `build ${digit}`);
+    return path;
+  };
+  const installed = () => join(libdir, 'criu-cuda');
+  const selected = () => readlinkSync(join(installed(), 'libcuda_intercept.so'));
+
+  it('stays after an upgrade, is chosen again by a rollback, and goes with the last plugin', async () => {
+    await installPlugin({ source: await variantFolder('full', '1'), libdir, interceptor: build('a') });
+    expect(selected()).toBe(nameOf('a'));
+    const { ino } = statSync(join(installed(), nameOf('a')));
+    await installPlugin({ source: await variantFolder('full', '2'), libdir, interceptor: build('b') });
+    expect(selected()).toBe(nameOf('b'));
+    expect(programInterceptor({}, [join(dir, 'none'), libdir])).toBe(join(installed(), nameOf('b')));
+    expect(statSync(join(installed(), nameOf('a'))).ino).toBe(ino);
+    expect(readFileSync(join(installed(), nameOf('a')), 'utf8')).toBe('build a');
+    await rollBackPlugin({ libdir });
+    expect(selected()).toBe(nameOf('a'));
+    await uninstallPlugin({ libdir });
+    expect(existsSync(installed())).toBe(false);
+  });
+
+  it('is upgraded alone, too, and the same build again changes nothing', async () => {
+    const source = await variantFolder('full', '1');
+    await installPlugin({ source, libdir, interceptor: build('a') });
+    expect(await installPlugin({ source, libdir, interceptor: build('a') })).toMatchObject({
+      changed: false,
+    });
+    expect(await installPlugin({ source, libdir, interceptor: build('b') })).toMatchObject({ changed: true });
+    expect(selected()).toBe(nameOf('b'));
+  });
+
+  it('is not chosen for variants without it, and must be built', async () => {
+    const source = await variantFolder('stock', '1');
+    await installPlugin({ source, libdir });
+    expect(existsSync(installed())).toBe(false);
+    expect(programInterceptor({ CRIU_CUDA_BUILD_DIR: dir }, [libdir])).toContain(dir);
+    await expect(
+      installPlugin({ source: await variantFolder('full', '1'), libdir, interceptor: join(dir, 'no.so') }),
+    ).rejects.toThrow('the interceptor is not built');
   });
 });
