@@ -33,9 +33,11 @@ function repeatCommand(options: CampaignOptions, cycle: number): string {
 async function runOne(options: CampaignOptions, cycle: number): Promise<number> {
   const plan = choosePlan(planOptions(options), cycle);
   console.log(JSON.stringify(plan, null, 2));
+  let text = '';
   const result = await runCycle(plan, (_, { logs }) => {
-    console.log(logs);
+    text = logs;
   });
+  await new Promise((resolve) => process.stdout.write(`${text}\n`, resolve)); // all of it, also to a pipe
   console.log(JSON.stringify(result));
   return isBad(result.outcome) ? 1 : 0;
 }
