@@ -43,8 +43,8 @@ export interface ContainerCreateOptions extends PluginChoice {
   /** @default plain */
   preset?: string | undefined;
   /**
-   * Directory for its images, such as a huge-page tmpfs. The container sees its own directory there, read-only: large
-   * host memory is then mapped from page files instead of being read by CRIU.
+   * Directory for its images, such as a huge-page tmpfs. The container sees its own directory there, read-only: what the
+   * driver saved is then mapped from page files instead of being copied.
    * @default podman's own, which no container sees
    */
   store?: string | undefined;

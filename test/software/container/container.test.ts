@@ -152,6 +152,24 @@ describe('a container in place', () => {
     expect(await checksum()).toBe(before);
   });
 
+  it("keeps host memory out of CRIU's images if it does not see the images directory", async () => {
+    const command = ['/bin/workload-pattern', '--alloc', '8M', '--host', '16M', '--socket', socketPath];
+    await createContainer({ name, image, command, variant: 'remap', gpu: 'none' });
+    const before = await checksum();
+    const { imagesDir = '' } = await checkpointContainer({ name });
+    const [pages] = await readPageImages(imagesDir);
+    expect(pages?.directory).toBe('');
+    // What the driver has saved, too, which is mapped from the page file elsewhere.
+    const driver = pages?.mappings.find(({ drivers }) => drivers)?.address ?? 0n;
+    const holds = ({ address, size }: { address: bigint; size: number }) =>
+      driver >= address && driver < address + BigInt(size);
+    expect(pages?.emptied.some(holds)).toBe(true);
+    expect(pages?.stored).toBeGreaterThan(24 * 2 ** 20);
+    expect(pageImageBytes(imagesDir)).toBeLessThan(4 * 2 ** 20);
+    await restoreContainer({ name });
+    expect(await checksum()).toBe(before);
+  });
+
   it('keeps running after a failed checkpoint, and keeps its earlier one', async () => {
     const before = await start('parallel');
     const { imagesDir = '' } = await checkpointContainer({ name, leaveRunning: true });
