@@ -29,6 +29,10 @@
  * together 0.1 ms. That is less than CRIU takes for 1 MiB, the least that a mapping has, but the
  * pause must have an end: with this number it is 2 s. */
 #define MAX_MAPPINGS 16384
+/* To look for pages takes 50 ms for this much, also where there are none: a larger mapping must
+ * have enough data for that. Reserved address space can have terabytes. */
+#define MAX_SPARSE   (64ull << 30)
+#define MIN_FRACTION 1024
 
 struct chooser {
 	struct remap_plan *plan;
@@ -186,7 +190,8 @@ static int choose_in_mapping(const struct mapping *m, void *data)
 	 * writable would change how the kernel accounts for it. */
 	if (!m->is_private ||
 	    (!(m->prot & PROT_WRITE) && !(m->flags & (MAPPING_ACCOUNTED | MAPPING_NORESERVE))) ||
-	    m->in_memory < c->wishes->min_bytes)
+	    m->in_memory < c->wishes->min_bytes ||
+	    (m->end - m->start > MAX_SPARSE && m->in_memory < (m->end - m->start) / MIN_FRACTION))
 		return 0;
 	return choose_private(c, m);
 }

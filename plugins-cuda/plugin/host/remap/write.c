@@ -19,12 +19,10 @@ static int write_parts(pid_t pid, const struct iovec *here, const struct iovec *
 
 int ccr__remap_write(pid_t pid, uint64_t address, const char *bytes, size_t size)
 {
-	static size_t page;
+	const size_t page = getpagesize();
 	struct iovec here[MAX_PARTS], there[MAX_PARTS];
 	size_t nr = 0, total = 0;
 
-	if (!page)
-		page = getpagesize();
 	for (size_t at = 0; at < size; at += page) {
 		if (ccr_is_zero(bytes + at, page))
 			continue;
