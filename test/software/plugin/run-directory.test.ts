@@ -17,7 +17,7 @@ beforeEach(async () => {
   machine = new Machine();
   mkdirSync(machine.runDir);
   // The smallest tmpfs: one page.
-  await mount(['-t', 'tmpfs', '-o', 'size=4k', 'none', machine.runDir]);
+  await mount(['-t', 'tmpfs', '-o', 'size=4k,mode=0700', 'none', machine.runDir]);
 });
 afterEach(async () => {
   await execResult('umount', ['-l', machine.runDir]);
