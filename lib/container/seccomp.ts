@@ -7,10 +7,18 @@ import { z } from 'zod';
 
 const ALLOW = 'SCMP_ACT_ALLOW';
 
+/** A profile writes a second value of 0, a runtime's filter leaves it out. */
+const argumentSchema = z.object({
+  index: z.number(),
+  value: z.number(),
+  valueTwo: z.number().default(0),
+  op: z.string(),
+});
+
 const ruleSchema = z.looseObject({
   names: z.array(z.string()),
   action: z.string(),
-  args: z.array(z.unknown()).nullish(),
+  args: z.array(argumentSchema).nullish(),
 });
 
 /** A filter as the runtime gets it. */

@@ -304,7 +304,6 @@ describe('a tar file', () => {
     const restored = restoreContainer({ importFrom, variant: 'parallel', signal: caller.signal });
     const failure = expect(restored).rejects.toMatchObject({ cause: reason });
     await readFile(pipe);
-    expect(readdirSync(scratch)).toHaveLength(1);
     caller.abort(reason);
     await failure;
     expect(readdirSync(scratch)).toEqual([]);

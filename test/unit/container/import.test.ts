@@ -201,6 +201,19 @@ it('a rule that depends on a capability counts only with it', () => {
   expect(differences()).toEqual(['seccomp: it allows bpf']);
 });
 
+it("podman's filter of the profile is no more than the profile", () => {
+  const rules = (args: object) => ({
+    defaultAction: 'SCMP_ACT_ERRNO',
+    syscalls: [{ names: ['personality'], action: 'SCMP_ACT_ALLOW', args: [args] }],
+  });
+  const argument = { index: 0, value: 8, op: 'SCMP_CMP_EQ' };
+  expected = { ...expected, seccomp: JSON.stringify(rules({ ...argument, valueTwo: 0 })) };
+  archived.spec.linux.seccomp = rules(argument);
+  expect(differences()).toEqual([]);
+  archived.spec.linux.seccomp = rules({ ...argument, value: 9 });
+  expect(differences()).toEqual(['seccomp: it allows personality']);
+});
+
 it("the GPU's devices, libraries and hook are accepted with a GPU only", () => {
   archived.spec.linux.devices = [{ path: '/dev/nvidia0' }];
   archived.spec.hooks = { createContainer: [{ path: '/usr/bin/nvidia-ctk' }] };
