@@ -5,7 +5,9 @@
  * the task had died. "N:kill" kills the calling process there instead; not the
  * watcher, which is a fork of criu. With
  * "seccomp" filters cannot be suspended, as without CAP_SYS_ADMIN. With "seize"
- * the first attempt to seize criu's second process fails.
+ * the first attempt to seize criu's second process fails. With "thread:N" the first
+ * N attempts to seize a thread that is not the first of its process fail, as if
+ * something else traced it.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,6 +31,15 @@ static bool is_second_seize(enum __ptrace_request request, pid_t pid)
 
 	return request == PTRACE_SEIZE && !syscall(SYS_tgkill, pid, pid, 0) &&
 	       atomic_fetch_add(&seized, 1) == 1;
+}
+
+static bool is_seized_thread(enum __ptrace_request request, pid_t pid, const char *which)
+{
+	static atomic_ulong seized;
+
+	return request == PTRACE_SEIZE && !strncmp(which, "thread:", 7) &&
+	       syscall(SYS_tgkill, pid, pid, 0) &&
+	       atomic_fetch_add(&seized, 1) < strtoul(which + 7, NULL, 10);
 }
 
 static bool is_watcher(void)
@@ -64,7 +75,8 @@ __attribute__((visibility("default"))) long ptrace(enum __ptrace_request request
 		errno = EPERM;
 		return -1;
 	}
-	if (which && !strcmp(which, "seize") && is_second_seize(request, pid)) {
+	if (which && ((!strcmp(which, "seize") && is_second_seize(request, pid)) ||
+		      is_seized_thread(request, pid, which))) {
 		errno = EPERM;
 		return -1;
 	}
