@@ -100,6 +100,7 @@ static int add_process(struct state *s, pid_t pid, struct list *children)
 	p->pid = pid;
 	ccr__look_threads(p, s->root, &s->text, children);
 	ccr__look_maps(p, s->root, &s->text);
+	ccr__look_mailbox(p, s->root);
 	ccr__look_descriptors(p, s->root, s->request->counts_connections ? &s->sockets : NULL);
 	ccr__look_limits(p, s->root, &s->text);
 	ccr__look_cgroups(p, s->root, &s->text);

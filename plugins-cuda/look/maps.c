@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAILBOX "/memfd:criu-cuda-mailbox"
+#define MAILBOX "/memfd:" CCR_MAILBOX_NAME
 
 /* torch keeps the counters of its shared CUDA tensors in files of this size, and nothing else. */
 #define TORCH_SHARED	   "/dev/shm/torch_"
@@ -77,7 +77,7 @@ static void note_mapping(struct process *process, char *line)
 	start = strtoull(line, &end, 16);
 	stop = strtoull(end + 1, NULL, 16);
 	if (begins(path, MAILBOX))
-		process->mailbox = start;
+		process->mailbox_address = start;
 	if (begins(path, TORCH_SHARED) && sscanf(line, "%*s %*s %*s %*s %lu", &inode) == 1)
 		note_shared_tensors(process, stop - start, inode);
 }

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/protocol/mailbox.h"
+
 /* Bits of `evidence`. */
 enum {
 	SEEN_LIBCUDA = 1 << 0,
@@ -43,7 +45,8 @@ struct process {
 	uint64_t address_space, anonymous;	     /* bytes */
 	uint64_t max_address_space, max_descriptors; /* soft limits */
 	uint64_t device_bytes;			     /* as NVML says */
-	uint64_t mailbox;			     /* its address; 0: none */
+	uint64_t mailbox_address;		     /* 0: none */
+	struct ccr_mailbox mailbox;		     /* magic 0: none, or not one */
 	uint64_t ipc_files[MAX_IPC_FILES]; /* inodes of torch's counters of shared tensors */
 	size_t nr_ipc_files;
 	char profiler[64];	    /* the library */
@@ -69,6 +72,9 @@ void ccr__look_threads(struct process *process, int root, struct text *text, str
 void ccr__look_limits(struct process *process, int root, struct text *text);	  /* limits.c */
 void ccr__look_environment(struct process *process, int root, struct text *text); /* limits.c */
 void ccr__look_cgroups(struct process *process, int root, struct text *text);	  /* cgroup.c */
+
+/* mailbox.c; after the maps. */
+void ccr__look_mailbox(struct process *process, int root);
 
 /* cgroup.c: */
 bool ccr__look_is_frozen(const struct process *process, int root, struct text *text);

@@ -83,11 +83,26 @@ static void judge_limits(struct state *s, const struct process *p)
 			      (unsigned long long)max_mappings);
 }
 
+/* An interceptor of another version, such as one from before there was a mailbox. */
+static void judge_protocol(struct state *s, const struct process *p)
+{
+	const uint32_t protocol = p->mailbox_address ? p->mailbox.protocol : 2;
+	const bool is_unread = p->mailbox_address && !p->mailbox.magic;
+
+	if (!is_unread && !ccr_protocol_is_supported(protocol))
+		ccr__look_add(s, CCR_LOOK_PROTOCOL, p->pid,
+			      "it speaks protocol %u, and this version %u to %u", protocol,
+			      CCR_PROTOCOL_MIN, CCR_PROTOCOL_VERSION);
+}
+
 static void judge_interceptor(struct state *s, const struct process *p)
 {
-	if (!s->request->uses_pool || !p->has_cuda || !(p->evidence & SEEN_INTERCEPTOR))
+	if (!s->request->uses_pool || !s->request->settings->parallel_restore || !p->has_cuda ||
+	    !(p->evidence & SEEN_INTERCEPTOR))
 		return;
-	if (!(p->evidence & (SEEN_SERVICE_THREAD | SEEN_INTERCEPT_OFF)))
+	if (p->evidence & SEEN_SERVICE_THREAD)
+		judge_protocol(s, p);
+	else if (!(p->evidence & SEEN_INTERCEPT_OFF))
 		ccr__look_found(s, CCR_LOOK_SERVICE_THREAD, p->pid);
 }
 

@@ -69,11 +69,29 @@ static void judge_neighbors(struct state *s, const struct process *p)
 	}
 }
 
+static void judge_counters(struct state *s, const struct process *p)
+{
+	const struct ccr_mailbox *mailbox = &p->mailbox;
+
+	if (mailbox->imports)
+		ccr__look_add(s, CCR_LOOK_IMPORTED_MEMORY, p->pid,
+			      "it has imported %llu allocations",
+			      (unsigned long long)mailbox->imports);
+	if (mailbox->exports)
+		ccr__look_add(s, CCR_LOOK_EXPORTED_MEMORY, p->pid,
+			      "it has exported %llu allocations",
+			      (unsigned long long)mailbox->exports);
+}
+
 void ccr__look_judge_sharing(struct state *s, const struct process *p)
 {
 	if (!p->has_cuda)
 		return;
-	judge_nccl(s, p);
-	judge_tensors(s, p);
+	if (p->mailbox.magic) {
+		judge_counters(s, p);
+	} else {
+		judge_nccl(s, p);
+		judge_tensors(s, p);
+	}
 	judge_neighbors(s, p);
 }

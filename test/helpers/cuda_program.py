@@ -9,6 +9,7 @@ import mmap
 import os
 import resource
 import signal
+import struct
 import sys
 import threading
 
@@ -43,6 +44,15 @@ def io_uring():
     if fd < 0:
         raise OSError(ctypes.get_errno(), "io_uring_setup")
     kept.append(fd)
+
+
+def import_memory():
+    """Memory of this process, imported into it as another process would."""
+    properties = struct.pack("<iiiiQQ", 1, 1, 1, 0, 0, 0)  # pinned, as a descriptor, on device 0
+    handle, imported, fd = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_int()
+    check(cuda.cuMemCreate(ctypes.byref(handle), ctypes.c_size_t(2 << 20), properties, ctypes.c_uint64(0)))
+    check(cuda.cuMemExportToShareableHandle(ctypes.byref(fd), handle, 1, ctypes.c_uint64(0)))
+    check(cuda.cuMemImportFromShareableHandle(ctypes.byref(imported), ctypes.c_void_p(fd.value), 1))
 
 
 def nccl_memory():

@@ -10,8 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/protocol/protocol.h"
+
 struct ccr_look_request request;
 struct ccr_settings settings;
+
+const struct ccr_mailbox quiet_mailbox = {
+	.magic = CCR_MAILBOX_MAGIC,
+	.protocol = CCR_PROTOCOL_VERSION,
+	.size = sizeof(quiet_mailbox),
+};
 
 static char root[] = "/tmp/ccr-look-XXXXXX";
 static struct ccr_driver driver;
@@ -138,6 +146,24 @@ void fake_cuda(pid_t pid, pid_t parent)
 	fake_map(pid, "7f0000000000-7f0000100000 r-xp 00000000 08:02 99 /usr/lib/libcuda.so.570.1");
 	fake_descriptor(pid, 3, "/dev/nvidiactl");
 	fake_descriptor(pid, 4, "/dev/nvidia0");
+}
+
+void fake_interceptor(pid_t pid, const struct ccr_mailbox *mailbox)
+{
+	const off_t address = 0x10000;
+	char path[PATH_MAX];
+	FILE *memory;
+
+	fake_map(pid, "7f1000000000-7f1000010000 r-xp 00000000 08:02 7 /opt/libcuda_intercept.so");
+	fake_thread(pid, pid + 9, "criu-cuda-svc", "S (sleeping)", 0);
+	if (!mailbox)
+		return;
+	fake_map(pid, "00010000-00011000 rw-p 00000000 00:01 5 /memfd:criu-cuda-mailbox (deleted)");
+	full_path(path, sizeof(path), in_proc(pid, "mem"));
+	memory = fopen(path, "w");
+	CHECK(memory && !fseek(memory, address, SEEK_SET));
+	CHECK(fwrite(mailbox, sizeof(*mailbox), 1, memory) == 1);
+	CHECK(!fclose(memory));
 }
 
 void look_begin(const char *libcuda)

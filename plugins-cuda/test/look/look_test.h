@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "common/protocol/mailbox.h"
 #include "look/look.h"
 #include "test/check.h"
 
@@ -37,6 +38,11 @@ void fake_cuda(pid_t pid, pid_t parent);
 void fake_thread(pid_t pid, pid_t tid, const char *name, const char *state, pid_t tracer);
 void fake_map(pid_t pid, const char *line);
 void fake_descriptor(pid_t pid, int number, const char *target);
+
+/* A mailbox of this version, of a process that shares nothing. */
+extern const struct ccr_mailbox quiet_mailbox;
+/* The interceptor, its service thread and its mailbox; NULL: it is older than mailboxes. */
+void fake_interceptor(pid_t pid, const struct ccr_mailbox *mailbox);
 
 /* Looks at the tree; the result stays until the next look. */
 const struct ccr_look *look_at(void);

@@ -32,9 +32,7 @@ static void test_machine(void)
 static void test_interceptor(void)
 {
 	fake_cuda(ROOT_PID, 0);
-	fake_map(ROOT_PID,
-		 "7f1000000000-7f1000010000 r-xp 00000000 08:02 7 /opt/libcuda_intercept.so");
-	fake_thread(ROOT_PID, ROOT_PID + 9, "criu-cuda-svc", "S (sleeping)", 0);
+	fake_interceptor(ROOT_PID, &quiet_mailbox);
 	use_device_memory(ROOT_PID, 104);
 	CHECK(look_finds("host-memory 5000000"));
 	request.uses_pool = true;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/protocol/protocol.h"
 #include "test/look/look_test.h"
 
 #define NCCL_LIBRARY "7f1000000000-7f1000010000 r-xp 00000000 08:02 7 /opt/libnccl.so.2"
@@ -73,6 +74,48 @@ static void test_data_loader(void)
 	CHECK(look_finds(""));
 }
 
+/* The interceptor counts; what is only evidence then says nothing. */
+static void test_counters(void)
+{
+	struct ccr_mailbox mailbox = quiet_mailbox;
+
+	fake_cuda(ROOT_PID, 0);
+	fake_map(ROOT_PID, NCCL_SEGMENT);
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds(""));
+	mailbox.imports = 2;
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds("imported-memory 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_IMPORTED_MEMORY), "it has imported 2 allocations"));
+	CHECK(ccr_look_refuses(look_at(), true));
+	mailbox.imports = 0;
+	mailbox.exports = 1;
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds("exported-memory 5000000"));
+	CHECK(ccr_look_refuses(look_at(), false) && !ccr_look_refuses(look_at(), true));
+	/* an interceptor that does not count yet */
+	mailbox.size = offsetof(struct ccr_mailbox, imports);
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds(""));
+}
+
+static void test_protocol(void)
+{
+	struct ccr_mailbox mailbox = quiet_mailbox;
+
+	fake_cuda(ROOT_PID, 0);
+	request.uses_pool = true;
+	fake_interceptor(ROOT_PID, NULL); /* of a version without a mailbox */
+	CHECK(look_finds("protocol 5000000"));
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds(""));
+	mailbox.protocol = CCR_PROTOCOL_VERSION + 1;
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds("protocol 5000000"));
+	request.uses_pool = false; /* the driver moves its memory */
+	CHECK(look_finds(""));
+}
+
 static void test_neighbor(void)
 {
 	fake_cuda(ROOT_PID, 0);
@@ -88,7 +131,8 @@ static void test_neighbor(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_nccl_segment, test_nccl_threads, test_ipc, test_data_loader, test_neighbor,
+		test_nccl_segment, test_nccl_threads, test_ipc,	     test_data_loader,
+		test_counters,	   test_protocol,     test_neighbor,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

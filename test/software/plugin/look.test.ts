@@ -19,7 +19,7 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { killTree, readProcessTree, readStat } from '../../../lib/process/index.ts';
-import { projectRoot } from '../../../lib/paths.ts';
+import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
 import { pluginVariants, variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { criuProgram } from '../../helpers/criu.ts';
@@ -91,7 +91,8 @@ async function startProgram(names: readonly string[], env: Record<string, string
     process.kill(pid, 'SIGKILL'); // also threads that have outlived the first one
     return killTree(pid);
   });
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const { value: line } = (await lines.next()) as { value: string | undefined };
   expect(line).toBe('ready');
   return pid;
 }
@@ -154,27 +155,6 @@ describe.each(pluginVariants)('%s refuses, and leaves as it was,', (variant) => 
     expect(reasonsOf(run)[0]?.text).toContain(`${tracer.pid} traces`);
     expect(await workload.verify()).toBe(checksum);
   });
-
-  it('memory that does not fit, unless forced: the store', async () => {
-    const small = join(machine.dir, 'small');
-    mkdirSync(small);
-    await exec('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', small]);
-    cleanups.push(async () => {
-      await exec('umount', [small]);
-      rmdirSync(small);
-    });
-    const { workload, checksum } = await startIdle();
-    await expectRefused(workload.pid, ['store-space'], { libdir, imagesDir: small });
-    const forced = await machine.dumpPid(workload.pid, {
-      libdir,
-      imagesDir: small,
-      env: { CRIU_CUDA_FORCE: '1' },
-    });
-    expect(forced.exitCode).not.toBe(0); // it was not a guess
-    expect(reasonsOf(forced)).toEqual([]);
-    expect(forced.status.some(({ event }) => event === 'step' || event === 'evicting')).toBe(true);
-    expect(await workload.verify()).toBe(checksum);
-  });
 });
 
 it.each([
@@ -216,6 +196,26 @@ function makeCgroup(controller: string, context: TestContext): string {
   });
   return dir;
 }
+
+it.each(pluginVariants)('%s refuses imported memory, which the interceptor counts', async (variant) => {
+  const pid = await startProgram(['import_memory'], { LD_PRELOAD: interceptorLibrary() });
+  const run = await expectRefused(pid, ['imported-memory', 'exported-memory'], {
+    libdir: variantDir(variant),
+  });
+  expect(reasonsOf(run)[0]?.text).toContain('it has imported 1 allocations');
+});
+
+it('warns of a store that may be too small', async () => {
+  const small = join(machine.dir, 'small');
+  mkdirSync(small);
+  await exec('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', small]);
+  cleanups.push(() => exec('umount', [small]));
+  const { workload, checksum } = await startIdle();
+  const run = await machine.dumpPid(workload.pid, { imagesDir: small });
+  expect(run.exitCode).not.toBe(0);
+  expect(run.log).toContain(`${workload.pid} may need more space than the images directory has`);
+  expect(await workload.verify()).toBe(checksum);
+});
 
 describe('a cgroup', () => {
   it('that is frozen: refused, where criu would wait', async (context) => {
