@@ -77,7 +77,11 @@ export async function collectStatus(
 ): Promise<OpStatus | undefined> {
   const { leaveStopped = false, ...wait } = options;
   const first = await readOpStatus(runDir, criuPid);
-  if (!first || (leaveStopped && isStandby(first))) return first;
+  if (!first) {
+    removeOpStatus(runDir, criuPid); // criu ended, or the disk was full, before its first line
+    return undefined;
+  }
+  if (leaveStopped && isStandby(first)) return first;
   if (first.watcherPid !== undefined) {
     const ended = await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS, ...wait });
     if (ended === undefined) return first; // still running, and going to write more

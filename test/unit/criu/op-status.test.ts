@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  collectStatus,
   listOpStatus,
   opStatusPath,
   parseOpStatus,
@@ -107,5 +108,14 @@ describe('the status file', () => {
     expect((await readOpStatus(dir, 77))?.steps).toHaveLength(2);
     removeOpStatus(dir, 77);
     expect(existsSync(opStatusPath(dir, 77))).toBe(false);
+  });
+
+  it('is removed after a run that ended before its first line', async () => {
+    const path = opStatusPath(dir, 78);
+    for (const text of ['', '{"event":"beg', '{"event":"watcher","pid":80}\n']) {
+      writeFileSync(path, text);
+      expect(await collectStatus(dir, 78)).toBeUndefined();
+      expect(existsSync(path), text).toBe(false);
+    }
   });
 });
