@@ -44,6 +44,9 @@ export interface ExecResult {
 const TAIL_LINES = 12;
 const KILL_AFTER_MS = 5000;
 
+/** How long a child's output may be held open by others after its end. Milliseconds. */
+const OUTPUT_MS = 2000;
+
 /** Process groups to kill if this process ends before they do. */
 const liveGroups = new Set<number>();
 process.once('exit', () => {
@@ -115,6 +118,16 @@ function spawn(file: string, args: readonly string[], options: ExecOptions) {
   });
 }
 
+/** What a child leaves behind may have its output, like criu's probes; it is not waited for. */
+function closeOutputAfterExit(child: ReturnType<typeof spawn>): void {
+  child.once('exit', () => {
+    setTimeout(() => {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    }, OUTPUT_MS).unref();
+  });
+}
+
 async function readLines(child: ReturnType<typeof spawn>, onLine: (line: string) => void): Promise<void> {
   const streams = (['stdout', 'stderr'] as const).map(async (from) => {
     for await (const line of child.iterable({ from })) onLine(line);
@@ -165,6 +178,7 @@ export async function execResult(
 ): Promise<ExecResult> {
   options.signal?.throwIfAborted();
   const child = spawn(file, args, options);
+  closeOutputAfterExit(child);
   if (child.pid !== undefined) options.onSpawn?.(child.pid);
   const ownGroup = options.ownGroup ?? true;
   const target = child.pid === undefined ? undefined : ownGroup ? -child.pid : child.pid;

@@ -35,6 +35,18 @@ describe('execResult', () => {
     expect(lines).toEqual(['a', 'b']);
   });
 
+  it('does not wait for processes that a child leaves behind with its output', async () => {
+    const start = performance.now();
+    const ended = await execResult('sh', ['-c', 'sleep 60 & echo $! $$; exit 3']);
+    expect(ended.exitCode).toBe(3);
+    const [sleeper, shell] = ended.stdout.split(' ').map(Number);
+    const killed = execResult('sh', ['-c', 'sleep 60 & echo $! > pid; kill -9 $$'], { cwd: dir });
+    await expect(killed).rejects.toThrow('sh was killed by SIGKILL');
+    expect(performance.now() - start).toBeLessThan(20_000);
+    expect(isAlive(Number(shell))).toBe(false);
+    for (const pid of [Number(sleeper), Number(readFileSync(join(dir, 'pid'), 'utf8'))]) process.kill(pid);
+  });
+
   it('says which program could not be run', async () => {
     const failure = execResult(join(dir, 'missing'), []);
     await expect(failure).rejects.toThrow(CommandError);
