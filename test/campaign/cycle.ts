@@ -8,7 +8,7 @@ import { compare, hasParasite, takeFingerprint, type Fingerprint } from './finge
 import { findLeftovers } from './leftovers.ts';
 import { CampaignMachine } from './machine.ts';
 import { Operator, type Call, type OperationResult } from './operator.ts';
-import { killAll, remaining, untilCollected } from './processes.ts';
+import { killAll, killCriusChildren, remaining, untilCollected } from './processes.ts';
 import { startProgram } from './program.ts';
 import { stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
 
@@ -130,6 +130,8 @@ class Cycle {
     this.#result = result;
     await injector.disarm();
     // a caller that was killed waits for nothing
+    if (this.#endsCriu && !this.#isCallerKilled && (await killCriusChildren()))
+      this.#note("CRIU's own child was left");
     const busy = await remaining(({ pid, comm }) => pid !== machine.poolPid && isOurs(comm), BACKGROUND_MS);
     if (busy.length > 0)
       throw new Verdict('stuck', `${busy.map(({ comm }) => comm).join(', ')} does not end`);
@@ -165,6 +167,12 @@ class Cycle {
     return isCriu && fault.signal !== 'SIGSTOP';
   }
 
+  /** The command line was killed: criu works on, and nobody removes what it leaves. */
+  get #isCallerKilled(): boolean {
+    const { fault } = this.plan;
+    return fault.kind === 'signal' && fault.target === 'caller' && fault.signal === 'SIGKILL';
+  }
+
   /** Whether the fault itself may have ended the program. */
   get #mayBeGone(): boolean {
     const { fault } = this.plan;
@@ -198,7 +206,8 @@ class Cycle {
     const { machine } = this;
     await this.#checkIdentical(`after the failed dump (${message})`);
     const files = machine.list(machine.imagesDir).filter((name) => !name.endsWith('.log'));
-    if (files.length > 0)
+    if (this.#isCallerKilled) machine.clearImages();
+    else if (files.length > 0)
       throw new Verdict('leftover', `a failed dump leaves ${files.slice(0, 4).join(', ')} (${message})`);
     if (!this.plan.again) return 'survived';
     if ((await this.#dumpCleanly('a second dump')) === undefined)

@@ -90,6 +90,11 @@ export class CampaignMachine {
     return ghosts.length > 0;
   }
 
+  /** Nobody removes the images of a failed dump whose caller was killed. */
+  clearImages(): void {
+    for (const name of this.list(this.imagesDir)) rmSync(join(this.imagesDir, name), { recursive: true });
+  }
+
   close(): void {
     if (this.#isSmall) execFileSync('umount', [this.imagesDir]);
     this.#isSmall = false;

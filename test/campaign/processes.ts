@@ -64,6 +64,18 @@ export async function remaining(
   }
 }
 
+/**
+ * Ends the processes in which a criu that was killed tried what the kernel can do: traced by it, they wait for ever.
+ * @returns whether there were any
+ */
+export async function killCriusChildren(): Promise<boolean> {
+  const isLeft = ({ comm, ppid, state }: ProcessStat): boolean =>
+    comm === 'criu' && ppid === process.pid && state !== 'Z';
+  const left = await remaining(isLeft, 500);
+  for (const { pid } of left) sendSignal(pid, 'SIGKILL');
+  return left.length > 0;
+}
+
 /** Stops a process, waits until it has stopped, and continues it. */
 export async function pause(pid: number, ms: number): Promise<void> {
   if (!sendSignal(pid, 'SIGSTOP')) return;
