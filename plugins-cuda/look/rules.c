@@ -10,7 +10,7 @@
 /* What CRIU and the plugin may need in a process for a while. */
 #define SPARE_DESCRIPTORS 16
 #define SPARE_MAPPINGS	  256
-#define SPARE_BYTES	  (64ull << 20)
+#define SPARE_BYTES	  (4ull << 20)
 
 static void judge_devices(struct state *s, const struct process *p)
 {

@@ -206,7 +206,7 @@ it('needs no more address space than CRIU itself', async () => {
   const workload = await machine.start({ args });
   const kinds = parseKinds(await workload.ask('kinds'));
   const kib = Number(/VmSize:\s+(\d+)/.exec(readFileSync(`/proc/${workload.pid}/status`, 'utf8'))?.[1]);
-  await exec('prlimit', ['--pid', String(workload.pid), `--as=${kib * 1024 + 8 * MiB}`]);
+  await exec('prlimit', ['--pid', String(workload.pid), `--as=${kib * 1024 + 16 * MiB}`]);
   const before = programMappings(workload.pid);
   await dump(workload, { args: ['--leave-running'] });
   expect(programMappings(workload.pid)).toEqual(before);
