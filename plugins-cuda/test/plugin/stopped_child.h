@@ -5,6 +5,7 @@
 #define CCR_TEST_STOPPED_CHILD_H
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@ static inline pid_t start(void (*prepare)(void))
 		return -1;
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prepare();
 		close(ready[1]);
 		close(ready[0]);
