@@ -7,6 +7,7 @@
  */
 #include "intercept/calls/calls.h"
 #include "intercept/copy/threads.h"
+#include "intercept/core/thread.h"
 #include "intercept/core/mailbox.h"
 #include "intercept/gate/gate.h"
 #include "intercept/records/contexts.h"
@@ -18,6 +19,8 @@
 #include <string.h>
 
 #define MAX_CONTEXTS 256
+/* Of the thread that waits; untouched pages cost nothing. */
+#define STACK_BYTES (1 << 20)
 
 struct waiter {
 	uint32_t done; /* futex */
@@ -96,16 +99,15 @@ static CUresult collect(struct waiter *w)
 static int start(struct waiter *w)
 {
 	pthread_attr_t attr;
-	pthread_t thread;
-	int ret = pthread_attr_init(&attr);
+	int ret = -pthread_attr_init(&attr);
 
 	if (ret)
-		return -ret;
+		return ret;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* The thread has signals blocked, as the service thread has. */
-	ret = pthread_create(&thread, &attr, wait_for_contexts, w);
+	ret = ccr__thread_create(&attr, STACK_BYTES, wait_for_contexts, w);
 	pthread_attr_destroy(&attr);
-	return -ret;
+	return ret;
 }
 
 /* Returns 0 when the waiter ended by the deadline, and then frees it. */
