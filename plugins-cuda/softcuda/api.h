@@ -116,7 +116,7 @@ X(cuStreamGetCtx, (CUstream a, CUcontext *b), (a, b), PTSZ, 9020) \
 X(cuStreamBeginCapture, (CUstream a), (a), PTSZ, 10000) \
 X(cuStreamBeginCapture_v2, (CUstream a, CUstreamCaptureMode b), (a, b), PTSZ, 10010) \
 X(cuStreamEndCapture, (CUstream a, CUgraph *b), (a, b), PTSZ, 10000) \
-X(cuStreamIsCapturing, (CUstream a, int *b), (a, b), PTSZ, 10000) \
+X(cuStreamIsCapturing, (CUstream a, CUstreamCaptureStatus *b), (a, b), PTSZ, 10000) \
 X(cuLaunchHostFunc, (CUstream a, CUhostFn b, void *c), (a, b, c), PTSZ, 10000) \
 X(cuStreamAddCallback, (CUstream a, CUstreamCallback b, void *c, unsigned int d), (a, b, c, d), PTSZ, 5000) \
 X(cuEventCreate, (CUevent *a, unsigned int b), (a, b), GATED, 2000) \

@@ -50,7 +50,7 @@ CUresult SOFT(cuStreamEndCapture)(CUstream handle, CUgraph *graph)
 	return result;
 }
 
-CUresult SOFT(cuStreamIsCapturing)(CUstream handle, int *status)
+CUresult SOFT(cuStreamIsCapturing)(CUstream handle, CUstreamCaptureStatus *status)
 {
 	struct ccr_stream *stream;
 	CUresult result = ccr_stream_of(handle, &stream);
@@ -60,7 +60,9 @@ CUresult SOFT(cuStreamIsCapturing)(CUstream handle, int *status)
 	if (result != CUDA_SUCCESS)
 		return result;
 	ccr_queue_lock();
-	*status = stream->is_invalidated ? 2 : stream->is_capturing;
+	*status = stream->is_invalidated ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+		  : stream->is_capturing ? CU_STREAM_CAPTURE_STATUS_ACTIVE
+					 : CU_STREAM_CAPTURE_STATUS_NONE;
 	ccr_queue_unlock();
 	return CUDA_SUCCESS;
 }

@@ -60,15 +60,15 @@ static CUstream begin(void)
 static void ended_by_call(CUdeviceptr kept)
 {
 	CUstream stream = begin();
+	CUstreamCaptureStatus status;
 	CUgraph graph;
-	int status;
 
 	FAILS(cuStreamBeginCapture_v2(stream, 0), CUDA_ERROR_ILLEGAL_STATE);
 	FAILS(cuStreamBeginCapture_v2(CU_STREAM_LEGACY, 0), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
 	CHECK(captures() == 1);
 	refused();
 	OK(cuStreamIsCapturing(stream, &status));
-	CHECK(status == 1);
+	CHECK(status == CU_STREAM_CAPTURE_STATUS_ACTIVE);
 	OK(cuStreamEndCapture(stream, &graph));
 	CHECK(!captures());
 	FAILS(cuStreamEndCapture(stream, &graph), CUDA_ERROR_ILLEGAL_STATE);

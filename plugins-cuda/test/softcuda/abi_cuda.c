@@ -8,6 +8,14 @@
 #if CUDA_VERSION >= 13000
 #define USABLE
 #endif
+/* Calls that are younger than this header, as later ones declare them. */
+#if CUDA_VERSION < 13010
+CUresult cuMulticastBindMem_v2(CUmemGenericAllocationHandle mc, CUdevice dev, size_t mc_offset,
+			       CUmemGenericAllocationHandle handle, size_t offset, size_t size,
+			       unsigned long long flags);
+CUresult cuMulticastBindAddr_v2(CUmemGenericAllocationHandle mc, CUdevice dev, size_t mc_offset,
+				CUdeviceptr dptr, size_t size, unsigned long long flags);
+#endif
 #endif
 
 // Use only the list of names; the enumerators come from cuda.h.
