@@ -151,11 +151,12 @@ function collect() {
 function listText(rows) {
   const versions = releases.map(versionOf);
   return `// SPDX-License-Identifier: MIT
-// Written by scripts/cuda-calls.mjs from cuda.h of CUDA ${versions.join(', ')}. Calls that the
-// interceptor must know one by one: C(symbol, kind, argument, since). HANDLE takes an allocation
-// handle as that argument, GIVES returns one there, RANGE shares the memory at that address, IMPORT
-// takes memory of others, CAPTURE begins or ends a capture. \`since\` is the first version with the
-// call; 12080 is 12.8 or earlier.
+// Written by scripts/cuda-calls.mjs from cuda.h of CUDA
+// ${versions.join(', ')}.
+// Calls that the interceptor must know one by one: C(symbol, kind, argument, since). HANDLE takes
+// an allocation handle as that argument, GIVES returns one there, RANGE shares the memory at that
+// address, IMPORT takes memory of others, CAPTURE begins or ends a capture. \`since\` is the first
+// version with the call; 12080 is 12.8 or earlier.
 #ifndef CCR_INTERCEPT_CUDA_CALLS_LIST_H
 #define CCR_INTERCEPT_CUDA_CALLS_LIST_H
 

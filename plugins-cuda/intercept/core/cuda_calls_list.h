@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Written by scripts/cuda-calls.mjs from cuda.h of
-// CUDA 12.8, 12.9, 13.0, 13.1, 13.2, 13.3, 13.4, 13.5. Calls that the interceptor must know one by
-// one: C(symbol, kind, argument, since). HANDLE takes an allocation handle as that argument, GIVES
-// returns one there, RANGE shares the memory at that address, IMPORT takes memory of others,
-// CAPTURE begins or ends a capture. `since` is the first version with the call; 12080 is 12.8 or
-// earlier.
+// Written by scripts/cuda-calls.mjs from cuda.h of CUDA
+// 12.8, 12.9, 13.0, 13.1, 13.2, 13.3, 13.4, 13.5.
+// Calls that the interceptor must know one by one: C(symbol, kind, argument, since). HANDLE takes
+// an allocation handle as that argument, GIVES returns one there, RANGE shares the memory at that
+// address, IMPORT takes memory of others, CAPTURE begins or ends a capture. `since` is the first
+// version with the call; 12080 is 12.8 or earlier.
 #ifndef CCR_INTERCEPT_CUDA_CALLS_LIST_H
 #define CCR_INTERCEPT_CUDA_CALLS_LIST_H
 
