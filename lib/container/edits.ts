@@ -75,15 +75,14 @@ function interceptor(env: Environment): ContainerEdits {
 }
 
 /**
- * Mounts and variables that a container needs to be checkpointed.
+ * Mounts and variables that a container needs to be checkpointed. Nothing of the host is in it but directories of
+ * libraries, read-only; the software driver, for tests, also has its devices there.
  * @param intercept whether the application gets the interceptor, which variants `parallel` and `full` need
  */
 export function containerEdits(intercept: boolean, env: Environment = process.env): ContainerEdits {
   const { settings } = loadSettings(env);
-  const runDir = settings.CRIU_CUDA_RUN_DIR;
-  makeDirectory(runDir, 0o700);
   const parts: ContainerEdits[] = [
-    { mounts: [{ path: runDir, readOnly: false }], env: settingVariables(env) },
+    { mounts: [], env: settingVariables(env) },
     ...(settings.CRIU_CUDA_DRIVER === softcudaLibrary(env) ? [softwareDriver(env)] : []),
     ...(intercept ? [interceptor(env)] : []),
   ];

@@ -228,7 +228,7 @@ export async function planContainerSetup(
       place,
       '/etc/tmpfiles.d/criu-cuda.conf',
       `${ownerText}d ${runDir} 0700 root root -\n`,
-      `creates ${runDir}, which containers mount, at every boot`,
+      `creates ${runDir} at every boot`,
       `d ${runDir} 0700 root root -`,
     ),
     ...(store === undefined ? [] : [storeStep(place, store.bytes, store.hugePages)]),

@@ -47,8 +47,8 @@ beforeEach((context: TestContext) => {
   machine = new Machine();
   for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
   vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
-  // in the run directory, which has the same path in the container
-  socketPath = join(machine.runDir, 'w.sock');
+  // with the software driver's devices, which have the same path in the container
+  socketPath = join(machine.env.SOFTCUDA_DIR ?? '', 'w.sock');
 });
 afterEach(async () => {
   for (const one of [name, `${name}-2`]) await removeContainer(one);

@@ -33,13 +33,10 @@ const pairs = (words: readonly string[], flag: string): string[] =>
 describe('createArguments', () => {
   const options = { name: 'one', image: 'an/image', gpu: 'none' } as const;
 
-  it('mounts the run directory and the interceptor at their own paths, and preloads the interceptor', () => {
+  it('mounts the interceptor at its own path, read-only, and nothing else, and preloads it', () => {
     const words = createArguments({ ...options, variant: 'parallel' });
     const library = interceptorLibrary();
-    expect(pairs(words, '--volume')).toEqual([
-      `${join(dir, 'run')}:${join(dir, 'run')}`,
-      `${join(library, '..')}:${join(library, '..')}:ro`,
-    ]);
+    expect(pairs(words, '--volume')).toEqual([`${join(library, '..')}:${join(library, '..')}:ro`]);
     expect(pairs(words, '--env')).toContain(`LD_PRELOAD=${library}`);
     expect(pairs(words, '--label')).toContain(`criu-cuda.libdir=${variantDir('parallel')}`);
   });
