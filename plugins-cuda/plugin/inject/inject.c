@@ -244,8 +244,12 @@ int ccr__inject_recover(const struct injected *injected)
 	    inject_ip(&now) == in.gadget + sizeof(INJECT_INSTRUCTION) - 1 &&
 	    inject_result(&now) > 0)
 		in.scratch = inject_result(&now);
-	if (in.scratch)
-		ret = unmap_scratch(&in);
+	in.call = in.gadget;
+	if (in.scratch) {
+		ret = ccr__inject_close_leftovers(&in);
+		if (!ret)
+			ret = unmap_scratch(&in);
+	}
 	return ret ? ret : restore_thread_state(&in);
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "plugin/task/guard.h"
 #include "plugin/task/state.h"
 
 static long wanted_threads(void)
@@ -13,18 +14,27 @@ static long wanted_threads(void)
 	return cpus > 0 && cpus < wanted ? cpus : wanted;
 }
 
+static void *start(void *data)
+{
+	const struct remap_threads *threads = data;
+
+	/* From here on the thread has descriptors of its own: those that are open now. */
+	ccr__guard_enter_thread();
+	return threads->run(threads->data);
+}
+
 void ccr__remap_threads_begin(struct remap_threads *threads, long spared, void *(*run)(void *data),
 			      void *data)
 {
 	const long wanted = wanted_threads() - spared;
 	sigset_t all, before;
 
-	threads->nr = 0;
+	*threads = (struct remap_threads){.run = run, .data = data};
 	/* Only criu's main thread may run its signal handlers. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (threads->nr < wanted && threads->nr < REMAP_MAX_THREADS &&
-	       !pthread_create(&threads->list[threads->nr], NULL, run, data))
+	       !pthread_create(&threads->list[threads->nr], NULL, start, threads))
 		threads->nr++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

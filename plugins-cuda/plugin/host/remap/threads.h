@@ -9,6 +9,8 @@
 #define REMAP_MAX_THREADS 64
 
 struct remap_threads {
+	void *(*run)(void *data);
+	void *data;
 	pthread_t list[REMAP_MAX_THREADS];
 	long nr;
 };
