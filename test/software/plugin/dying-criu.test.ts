@@ -3,7 +3,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { buildDir } from '../../../lib/paths.ts';
+import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
@@ -13,7 +13,7 @@ import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
 let machine: Machine;
 let workload: Workload;
-let before: unknown;
+let before: Fingerprint;
 
 beforeEach(() => {
   machine = new Machine({ SOFTCUDA_MEMORY_MB: '1024' });
@@ -42,7 +42,15 @@ function descriptors(pid: number): string[] {
 }
 
 /** What the program and the kernel say about the process. */
-async function fingerprint(): Promise<unknown> {
+interface Fingerprint {
+  memory: string;
+  addresses: string;
+  mappings: unknown[];
+  descriptors: string[];
+  threads: string[];
+}
+
+async function fingerprint(): Promise<Fingerprint> {
   const { pid } = workload;
   return {
     memory: await workload.verify(),
@@ -53,17 +61,22 @@ async function fingerprint(): Promise<unknown> {
   };
 }
 
-async function start(args: string[]): Promise<void> {
-  workload = await machine.start({ args });
+async function start(args: string[], env: Record<string, string> = {}): Promise<void> {
+  workload = await machine.start({ args, env });
   await workload.verify(); // the program's own buffers exist from now on
   before = await fingerprint();
 }
 
-async function expectAsBefore(): Promise<void> {
+/** @param grows the interceptor's threads have allocated memory of their own */
+async function expectAsBefore(grows = false): Promise<void> {
   await waitFor(async () => {
     expect(await machine.state(workload.pid)).toBe('running');
   });
-  expect(await fingerprint()).toEqual(before);
+  const { mappings: now, ...rest } = await fingerprint();
+  const { mappings: then, ...expected } = before;
+  if (grows) expect(now).toEqual(expect.arrayContaining(then));
+  else expect({ ...rest, mappings: now }).toEqual({ ...expected, mappings: then });
+  expect(rest).toEqual(expected);
 }
 
 /** The restore thread, which the driver uses. */
@@ -99,16 +112,59 @@ describe.each(['stock', 'remap'] as const)('%s: during the driver checkpoint', (
   });
 });
 
+describe.each(['stock', 'remap', 'parallel', 'full'] as const)(
+  '%s: after the memory was saved',
+  (variant) => {
+    const env = { LD_PRELOAD: interceptorLibrary() };
+    const args = ['--alloc', '8Mx4', '--alloc', '1M', '--host', '20M', '--pinned', '4M'];
+
+    it.each([
+      ['a post-dump script fails', 'exit 7'],
+      ['criu is killed by a post-dump script', 'kill -9 $PPID'],
+    ])('%s', async (_, command) => {
+      const intercepted = variant === 'parallel' || variant === 'full';
+      await start(args, intercepted ? env : {});
+      const dump = machine.dump(workload, {
+        libdir: variantDir(variant),
+        args: machine.actionScript('post-dump', command),
+        keepStatus: true,
+      });
+      await dump.catch(() => undefined);
+      await expectAsBefore(intercepted);
+      expect(machine.readStatus().findLast(({ event }) => event === 'task')?.outcome).toBe('rolled-back');
+    });
+  },
+);
+
+it('criu and its watcher are killed: a program whose memory is empty does not run', async () => {
+  await start(['--alloc', '8M', '--host', '20M']);
+  const dump = machine.dump(workload, {
+    libdir: variantDir('remap'),
+    args: machine.actionScript('post-dump', 'kill -STOP $PPID'),
+    keepStatus: true,
+  });
+  const criu = await waitUntil(() => machine.readStatus().find(({ event }) => event === 'begin')?.criu);
+  await waitUntil(() => readThreadState(criu, criu) === 'T');
+  const watcher = machine.readStatus().find(({ event }) => event === 'watcher')?.pid ?? 0;
+  process.kill(watcher, 'SIGKILL');
+  process.kill(criu, 'SIGKILL');
+  await expect(dump).rejects.toThrow('was killed by SIGKILL');
+  await workload.ended();
+});
+
 describe('criu is killed', () => {
   // the first steps make the scratch page, which was not safe
-  it.each([1, 2, 3, 4, 5, 6, 9, 13, 18, 24, 31])('at step %i of an injection', async (step) => {
-    await start(['--alloc', '48M', '--host', '20M', '--pinned', '4M']);
-    const env = {
-      LD_PRELOAD: join(buildDir(), 'test-tools', 'fail-ptrace.so'),
-      CCR_FAIL_PTRACE: `${step}:kill`,
-    };
-    const dump = machine.dump(workload, { libdir: variantDir('remap'), env });
-    await expect(dump).rejects.toThrow('was killed by SIGKILL');
-    await expectAsBefore();
-  });
+  it.each([1, 2, 3, 4, 5, 6, 9, 13, 18, 24, 31, 38, 44, 50])(
+    'at step %i of an injection',
+    async (step) => {
+      await start(['--alloc', '48M', '--host', '20M', '--pinned', '4M']);
+      const env = {
+        LD_PRELOAD: join(buildDir(), 'test-tools', 'fail-ptrace.so'),
+        CCR_FAIL_PTRACE: `${step}:kill`,
+      };
+      const dump = machine.dump(workload, { libdir: variantDir('remap'), env });
+      await expect(dump).rejects.toThrow('was killed by SIGKILL');
+      await expectAsBefore();
+    },
+  );
 });

@@ -1,0 +1,20 @@
+import { Machine } from '../helpers/machine.ts';
+import { variantDir } from '../../lib/variant.ts';
+import { join } from 'node:path';
+import { buildDir } from '../../lib/paths.ts';
+import { execSync } from 'node:child_process';
+const [step = '41'] = process.argv.slice(2);
+const m = new Machine();
+const w = await m.start({ args: ['--alloc', '48M', '--host', '20M', '--pinned', '4M', '--kinds'] });
+const before = await w.verify();
+const fds = () => execSync(`ls -l /proc/${w.pid}/fd | awk '{print $11}' | grep -v socket | sort | tr '\\n' ' '`).toString();
+const f0 = fds();
+const preload = join(buildDir(), 'test-tools', 'fail-ptrace.so');
+await m.dump(w, { libdir: variantDir('remap'), keepStatus: true, env: { LD_PRELOAD: preload, CCR_FAIL_PTRACE: `${step}:kill` } }).then((r) => console.log('exit', r.exitCode), (e) => console.log(e.message));
+const t = Date.now();
+const after = await w.verify().catch((e) => String(e));
+console.log(step, after === before, fds() === f0, Date.now() - t, 'ms');
+if (after !== before) console.log(m.readStatus().slice(-3));
+if (fds() !== f0) console.log(f0, '\n', fds());
+try { process.kill(w.pid, 'SIGKILL'); } catch {}
+process.exit(0);
