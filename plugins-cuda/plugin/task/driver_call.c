@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The background process "cuda-driver" and the calls that it makes for criu or
+ * The background process for driver calls, and the calls that it makes for criu or
  * the watcher, each of which has its own. It is a process, not a thread: a thread
  * inside a call that never returns would keep criu from ending, and would share
  * criu's descriptors, which guard.c does not allow. It outlives criu until the
