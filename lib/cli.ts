@@ -3,7 +3,7 @@
 /**
  * The program `criu-cuda`. Only this file calls process.exit and listens for signals. The first signal aborts the
  * command, which then cleans up; the second ends the program at once. The exit code after a signal is 128 plus its
- * number.
+ * number, unless the operation was complete anyway.
  * @module
  */
 import { InterruptedError } from './errors.ts';
@@ -37,4 +37,4 @@ for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
 }
 
 const exitCode = await main(argv, io);
-process.exit(stoppedBy ? signalExitCodes[stoppedBy] : exitCode);
+process.exit(stoppedBy && !io.isComplete ? signalExitCodes[stoppedBy] : exitCode);

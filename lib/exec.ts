@@ -25,6 +25,8 @@ export interface ExecOptions {
   onSpawn?: ((pid: number) => void) | undefined;
   /** Called with each line of stdout and stderr as it arrives. */
   onLine?: ((line: string) => void) | undefined;
+  /** An exit code of 0 counts even if the caller aborted or the time was over just before. @default false */
+  keepSuccess?: boolean | undefined;
   /** `false` leaves the child in the caller's session and group, with its terminal. @default true */
   ownGroup?: boolean | undefined;
 }
@@ -188,7 +190,9 @@ export async function execResult(
     const reading = options.onLine ? readLines(child, options.onLine) : undefined;
     const result = await child;
     await reading;
-    if (result.exitCode === undefined || deadline.timedOut || deadline.aborted) {
+    const isStopped = deadline.timedOut || deadline.aborted;
+    const counts = !isStopped || (options.keepSuccess === true && result.exitCode === 0);
+    if (result.exitCode === undefined || !counts) {
       throw runFailure(file, result, deadline, options.signal?.reason);
     }
     const { stdout, stderr, exitCode, durationMs } = result;

@@ -24,6 +24,8 @@ export interface Io {
   onStop: ((signal: NodeJS.Signals) => void) | undefined;
   /** Exit code of a command that returns normally; a thrown error has its own. @default 0 */
   exitCode: number;
+  /** The operation was complete before a signal could stop it, so its exit code counts. @default false */
+  isComplete: boolean;
   /** One or more lines on stdout. */
   out(text: string): void;
   /** One or more lines on stderr. */
@@ -71,6 +73,7 @@ export function createIo(options: IoOptions): Io {
     signal: options.signal,
     onStop: undefined,
     exitCode: 0,
+    isComplete: false,
     out: (text) => void stdout.write(withLineEnd(text)),
     err: (text) => void stderr.write(withLineEnd(text)),
     rawErr: (text) => void stderr.write(text),

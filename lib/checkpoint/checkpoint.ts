@@ -32,9 +32,9 @@ import {
   watchProcess,
   type WatchedProcess,
 } from '../process/index.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, InterruptedError } from '../errors.ts';
 import { lookWarnings, refusal } from './check.ts';
-import { checkpointError } from './error.ts';
+import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import { checkTarget, refuse } from './target.ts';
 
@@ -151,17 +151,22 @@ async function dump(
   imagesDir: string,
   force: boolean,
 ): Promise<CriuResult> {
+  let result: CriuResult | undefined;
   prepareImagesDir(imagesDir, force);
   try {
-    const result = await runCriu(run);
+    result = await runCriu(run);
     if (result.exitCode !== 0) throw checkpointError(target.pid, run, result);
     keepImages(imagesDir);
     return result;
   } catch (error) {
     // a criu killed at the very end has already ended the process: then its images are all that is left, and complete
-    const isDumped = hasCheckpoint(imagesDir) && (await target.ended({ timeoutMs: KILLED_MS }));
-    (isDumped ? keepImages : rollBackImages)(imagesDir);
-    throw error;
+    const isComplete = hasCheckpoint(imagesDir);
+    const hasEnded = await target.ended({ timeoutMs: isComplete ? KILLED_MS : 0 });
+    (isComplete && hasEnded ? keepImages : rollBackImages)(imagesDir);
+    if (!(error instanceof InterruptedError)) throw error;
+    const lost = result?.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
+    const aftermath = { hasEnded, hasCheckpoint: hasCheckpoint(imagesDir), lost };
+    throw interruptedError(target.pid, imagesDir, aftermath, error);
   }
 }
 
@@ -188,6 +193,7 @@ export async function checkpoint(options: CheckpointOptions): Promise<Checkpoint
     const run = createRun(options, operation, shellJob, networkLock?.method);
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);
+    if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);
     const warnings = [
       ...(found ? lookWarnings(found) : []),
       ...(networkLock ? [networkLock.warning] : []),

@@ -3,6 +3,7 @@ import { criuFacts, type CriuResult, type CriuRun, type CudaTask, type Reason } 
 import {
   CommandError,
   CodedError,
+  InterruptedError,
   ToolkitError,
   type CommandFacts,
   type ToolkitErrorOptions,
@@ -58,6 +59,57 @@ export function checkpointError(pid: number, run: CriuRun, result: CriuResult): 
   return new CheckpointError('ERR_CHECKPOINT_FAILED', `cannot dump ${pid}: ${reason}${aftermath.join('')}`, {
     hint: result.log.hint ?? `the log is ${run.workDir}/dump.log`,
     cause: result.error,
+    run,
+    result,
+  });
+}
+
+/** What an interrupted dump left. */
+export interface Aftermath {
+  /** The process has ended. */
+  hasEnded: boolean;
+  /** The directory has a complete checkpoint: this one if the process has ended, else an earlier one. */
+  hasCheckpoint: boolean;
+  /** The CUDA processes that are not in their prior state. */
+  lost: readonly CudaTask[];
+}
+
+const reasonsOf = (tasks: readonly CudaTask[]): string =>
+  tasks.map((task) => `${task.pid} (${task.reason ?? 'unknown reason'})`).join(', ');
+
+/** Says in one sentence what runs and what the directory has. */
+export function interruptedError(
+  pid: number,
+  imagesDir: string,
+  aftermath: Aftermath,
+  cause: InterruptedError,
+): InterruptedError {
+  const { hasEnded, hasCheckpoint, lost } = aftermath;
+  const process = hasEnded
+    ? `${pid} has ended`
+    : lost.length > 0
+      ? `${pid} is NOT running: ${reasonsOf(lost)}`
+      : `${pid} runs as before`;
+  const images = !hasCheckpoint
+    ? `there is no checkpoint in ${imagesDir}`
+    : hasEnded
+      ? `its checkpoint in ${imagesDir} is complete`
+      : `the earlier checkpoint in ${imagesDir} was kept`;
+  const restart = hasCheckpoint ? 'to continue it: criu-cuda restore' : 'start the program again';
+  const hint = hasEnded ? restart : 'to try again: criu-cuda checkpoint';
+  return new InterruptedError('ERR_INTERRUPTED', `${cause.message}: ${process}, and ${images}`, {
+    hint,
+    cause,
+  });
+}
+
+/** For a dump that was to leave the processes running. @throws {@link CheckpointError} when one is not running */
+export function throwIfLost(pid: number, run: CriuRun, result: CriuResult, imagesDir: string): void {
+  const lost = result.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
+  if (lost.length === 0) return;
+  const message = `the checkpoint of ${pid} in ${imagesDir} is complete, but it is NOT running: ${reasonsOf(lost)}`;
+  throw new CheckpointError('ERR_CHECKPOINT_FAILED', message, {
+    hint: `free device memory and return it to the running state, or end it and restore it from ${imagesDir}`,
     run,
     result,
   });

@@ -8,15 +8,15 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
-import { collectBackgroundProcesses, waitForExit } from '../process/index.ts';
+import { collectBackgroundProcesses, waitForExit, watcherName } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
 import { readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op-status.ts';
 
 /** Dumping a terabyte takes long, but a hang must not last forever. */
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;
-/** The watcher may have to restore device memory. */
-const WATCHER_TIMEOUT_MS = 600_000;
+/** The watcher may have to wait for a driver call, and then to restore device memory. */
+const WATCHER_TIMEOUT_MS = 900_000;
 
 export interface CriuRun {
   stage: 'dump' | 'restore';
@@ -101,6 +101,7 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
     ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
     env: run.env,
     signal: run.signal,
+    keepSuccess: true,
     onSpawn,
   };
 }
@@ -137,6 +138,10 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   // nothing has to wait for processes that end a moment after criu
   collectBackgroundProcesses().catch(() => undefined);
   const criuPid = started.pid ?? 0;
+  const status = await collectStatus(run.runDir, criuPid, {
+    leaveStopped: run.leaveStopped === true && ended.exitCode === 0,
+  });
+  if (!status) collectBackgroundProcesses(watcherName).catch(() => undefined);
   return {
     criuPid,
     exitCode: ended.exitCode,
@@ -144,9 +149,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     error: ended.error,
     log: readCriuLog(logOf(run)),
     stderr: tailOf(ended.stderr ?? ''),
-    status: await collectStatus(run.runDir, criuPid, {
-      leaveStopped: run.leaveStopped === true && ended.exitCode === 0,
-    }),
+    status,
   };
 }
 

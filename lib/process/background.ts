@@ -16,8 +16,11 @@ export const backgroundNames = /^cuda-(preinit|readahead|driver|pool-once)$/;
 /** They end a moment after criu. Milliseconds. */
 const ENDING_MS = 5000;
 
+/** A watcher that had nothing to report. */
+export const watcherName = /^cuda-watcher$/;
+
 /** Collects them as they end. @returns when all have ended, or after 5 seconds */
-export async function collectBackgroundProcesses(): Promise<void> {
-  const ours = readChildren(process.pid).filter((pid) => backgroundNames.test(readStat(pid)?.comm ?? ''));
+export async function collectBackgroundProcesses(names = backgroundNames): Promise<void> {
+  const ours = readChildren(process.pid).filter((pid) => names.test(readStat(pid)?.comm ?? ''));
   await Promise.all(ours.map((pid) => waitForExit(pid, { timeoutMs: ENDING_MS })));
 }

@@ -3,7 +3,7 @@
  * Processes that Node did not start: reading, waiting, ending.
  * @module
  */
-export { collectBackgroundProcesses } from './background.ts';
+export { collectBackgroundProcesses, watcherName } from './background.ts';
 export { ProcError } from './error.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export {

@@ -74,6 +74,22 @@ describe('execResult', () => {
     expect(existsSync(marker)).toBe(false);
   });
 
+  it('keeps the success of a program that finished although it was told to end', async () => {
+    const stop = new AbortController();
+    const running = execResult(
+      'sh',
+      ['-c', "trap 'exit 0' TERM; echo started; while :; do sleep 0.05; done"],
+      {
+        signal: stop.signal,
+        keepSuccess: true,
+        onLine: () => {
+          stop.abort(new InterruptedError('ERR_INTERRUPTED', 'interrupted by SIGINT'));
+        },
+      },
+    );
+    await expect(running).resolves.toMatchObject({ exitCode: 0, stdout: 'started' });
+  });
+
   it('removes a variable that is undefined', async () => {
     const result = await execResult('sh', ['-c', 'echo ${HOME:-none}'], { env: { HOME: undefined } });
     expect(result.stdout).toBe('none');

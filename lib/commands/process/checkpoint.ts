@@ -33,6 +33,7 @@ async function runCheckpoint(io: Io, flags: Flags, extraArgs: string[]): Promise
   const { pid, leaveRunning = false, force = false } = flags;
   const options = { ...toOperationOptions(flags, extraArgs, io), pid, leaveRunning, force };
   const result = await withProgress(io, `checkpoint of ${pid}`, () => checkpoint(options));
+  io.isComplete = true;
   io.result(result, () => resultText(result));
   showWarnings(io, result.warnings);
 }

@@ -46,6 +46,7 @@ async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<vo
   const leaveStopped = flags.leaveStopped === true;
   const options = { ...toOperationOptions(flags, extraArgs, io), leaveStopped };
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
+  io.isComplete = flags.detach === true;
   io.result(restored.result, () => resultText(restored.result, leaveStopped));
   showWarnings(io, restored.result.warnings);
   if (flags.detach !== true) await stay(io, restored);

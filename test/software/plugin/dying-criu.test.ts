@@ -79,6 +79,14 @@ async function expectAsBefore(grows = false): Promise<void> {
   expect(rest).toEqual(expected);
 }
 
+/** The watcher writes the outcome last. */
+async function expectRolledBack(): Promise<void> {
+  await waitFor(() => {
+    const last = machine.readStatus().findLast(({ event }) => event === 'task');
+    expect(last?.outcome).toBe('rolled-back');
+  });
+}
+
 /** The restore thread, which the driver uses. */
 function restoreThread(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`).map(Number);
@@ -107,8 +115,7 @@ describe.each(['stock', 'remap'] as const)('%s: during the driver checkpoint', (
     await start(['--alloc', '600M']);
     await duringCheckpoint(variant, (criu) => process.kill(criu, signal));
     await expectAsBefore();
-    const outcome = machine.readStatus().findLast(({ event }) => event === 'task')?.outcome;
-    expect(outcome).toBe('rolled-back');
+    await expectRolledBack();
   });
 });
 
@@ -131,7 +138,7 @@ describe.each(['stock', 'remap', 'parallel', 'full'] as const)(
       });
       await dump.catch(() => undefined);
       await expectAsBefore(intercepted);
-      expect(machine.readStatus().findLast(({ event }) => event === 'task')?.outcome).toBe('rolled-back');
+      await expectRolledBack();
     });
   },
 );
@@ -154,17 +161,14 @@ it('criu and its watcher are killed: a program whose memory is empty does not ru
 
 describe('criu is killed', () => {
   // the first steps make the scratch page, which was not safe
-  it.each([1, 2, 3, 4, 5, 6, 9, 13, 18, 24, 31, 38, 44, 50])(
-    'at step %i of an injection',
-    async (step) => {
-      await start(['--alloc', '48M', '--host', '20M', '--pinned', '4M']);
-      const env = {
-        LD_PRELOAD: join(buildDir(), 'test-tools', 'fail-ptrace.so'),
-        CCR_FAIL_PTRACE: `${step}:kill`,
-      };
-      const dump = machine.dump(workload, { libdir: variantDir('remap'), env });
-      await expect(dump).rejects.toThrow('was killed by SIGKILL');
-      await expectAsBefore();
-    },
-  );
+  it.each([1, 2, 3, 4, 5, 6, 9, 13, 18, 24, 31, 38, 44, 50])('at step %i of an injection', async (step) => {
+    await start(['--alloc', '48M', '--host', '20M', '--pinned', '4M']);
+    const env = {
+      LD_PRELOAD: join(buildDir(), 'test-tools', 'fail-ptrace.so'),
+      CCR_FAIL_PTRACE: `${step}:kill`,
+    };
+    const dump = machine.dump(workload, { libdir: variantDir('remap'), env });
+    await expect(dump).rejects.toThrow('was killed by SIGKILL');
+    await expectAsBefore();
+  });
 });

@@ -337,7 +337,11 @@ describe('an interruption', { timeout: TIMEOUT_MS }, () => {
       signal: stop.signal,
       extraArgs: actionScript('post-dump', `: > ${dir}/inside; exec sleep 1000`, 0),
     });
-    const failed = expect(dumping).rejects.toBe(interrupt);
+    const failed = expect(dumping).rejects.toMatchObject({
+      code: 'ERR_INTERRUPTED',
+      message: `stopped by SIGINT: ${pid} runs as before, and there is no checkpoint in ${shared.imagesDir}`,
+      cause: interrupt,
+    });
     await fileAppears('inside');
     stop.abort(interrupt);
     await failed;
