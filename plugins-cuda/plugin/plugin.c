@@ -103,6 +103,7 @@ static int plugin_init(int stage)
 
 	ccr_log_set_sink(to_criu_log);
 	p->watcher = &ccr__watcher_ops;
+	p->stage = stage;
 	if (stage == STAGE_PRE_DUMP) /* device memory cannot be tracked while it changes */
 		return 0;
 	if (stage == STAGE_RESTORE &&
@@ -204,11 +205,7 @@ static int checkpoint_devices(int pid)
 
 static int resume_devices_late(int pid)
 {
-	const int ret = timed(ccr__resume_devices_late, pid);
-
-	/* criu may stay as the parent of what it restored; no background process should. */
-	ccr__driver_call_stop();
-	return ret;
+	return timed(ccr__resume_devices_late, pid);
 }
 
 __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {

@@ -262,7 +262,7 @@ static void disarm_stop(pid_t pid)
 }
 
 /*
- * Puts back what must not be seen: the registers of threads that were injected
+ * Restores what must not be seen changed: the registers of threads that were injected
  * into, and host memory. A process that was changed is under guard, so the death
  * of criu has stopped it. Returns 0 or -errno.
  */

@@ -22,6 +22,7 @@
 #define POLL_MS 5
 /* How often to look whether the target process has ended, which not every call notices. */
 #define LOOK_MS 500
+#define IDLE_MS 1000
 
 /* A function is at the same address in both processes, because one is a fork of the other. */
 struct request {
@@ -50,6 +51,17 @@ static bool is_alone(int fd)
 	return poll(&poller, 1, 0) > 0 && poller.revents & POLLHUP;
 }
 
+/* Waits for a request. At a restore criu may stay as the parent of what it restored, so the process
+ * ends when there is none for a while; a caller that comes later starts another. */
+static bool receive(int stage, int fd, struct request *request)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+
+	if (stage == STAGE_RESTORE && !poll(&poller, 1, IDLE_MS))
+		shutdown(fd, SHUT_RD); /* no request can arrive unnoticed from here on */
+	return recv(fd, request, sizeof(*request), 0) == sizeof(*request);
+}
+
 static void serve(int stage, int fd)
 {
 	struct request request;
@@ -57,7 +69,7 @@ static void serve(int stage, int fd)
 	close(ccr__plugin.status.fd);
 	close(ccr__plugin.preinit_fd);
 	/* What a caller asked for just before it died must not begin afterwards. */
-	while (recv(fd, &request, sizeof(request), 0) == sizeof(request) && !is_alone(fd)) {
+	while (receive(stage, fd, &request) && !is_alone(fd)) {
 		struct reply reply = {.answer = 0};
 
 		reply.result = request.function(request.pid, &reply.answer);
@@ -75,19 +87,13 @@ static void forget_worker(void)
 	worker.is_busy = false;
 }
 
-void ccr__driver_call_stop(void)
-{
-	if (worker.fd >= 0)
-		forget_worker();
-}
-
 int ccr__driver_call_start(void)
 {
 	pid_t pid;
 
 	if (worker.fd >= 0)
 		return 0;
-	worker.fd = ccr__background_start("cuda-driver", serve, STAGE_DUMP, &pid);
+	worker.fd = ccr__background_start("cuda-driver", serve, ccr__plugin.stage, &pid);
 	if (worker.fd < 0)
 		return worker.fd;
 	worker.pidfd = syscall(SYS_pidfd_open, pid, 0);

@@ -13,7 +13,7 @@
  * For SIGKILL, both criu and the watcher hold write and read ends, and the last
  * one to exit must close a write end before the read end. Linux closes
  * descriptors in the order of their numbers, but releases the files in that order
- * or in the opposite one, depending on its version. So there are two such pipes: P
+ * or in reverse order, depending on its version. So there are two such pipes: P
  * has its write end at a lower number than its read ends, Q at a higher number. For the
  * same reason there are two read ends for SIGSTOP, one below and one above all of
  * these: a watcher that loses the last of them is no longer a writer of P or Q,
@@ -84,9 +84,11 @@ static int place_writers(int size)
 
 	guards.p_end = size / 2;
 	guards.q_begin = size / 2;
-	guards.stop_high = size * 3 / 4 + 1;
-	ret = place(&guards.p[1], size / 4, size / 4 + 1);
-	return ret ? ret : place(&guards.q[1], size * 3 / 4, size * 3 / 4 + 1);
+	ret = place(&guards.p[1], size / 4, size / 2);
+	if (!ret)
+		ret = place(&guards.q[1], size * 3 / 4, size);
+	guards.stop_high = guards.q[1] + 1;
+	return ret;
 }
 
 int ccr__guard_create(void)

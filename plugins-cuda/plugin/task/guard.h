@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What happens to a process when criu dies while it is changed. Its threads would
- * run at once, before anyone can put back what was changed. With a guard, the
+ * run at once, before anyone can undo the change. With a guard, the
  * kernel stops them before they run one instruction, and the watcher undoes the
  * change and resumes them. If the watcher dies too, the kernel kills the process,
  * if that was asked for.

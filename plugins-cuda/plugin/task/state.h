@@ -57,6 +57,7 @@ struct task {
 struct watcher_ops;
 
 struct plugin {
+	int stage; /* STAGE_* */
 	bool enabled;
 	bool in_inventory;
 	bool restore_failed; /* one device restore failed: no task of the tree may run */
