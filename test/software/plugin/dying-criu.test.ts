@@ -37,7 +37,13 @@ function mappings(pid: number): Omit<Mapping, 'flags'>[] {
 
 /** Open files; without sockets, because this test's own connections come and go. */
 function descriptors(pid: number): string[] {
-  const targets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  const targets = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return []; // a connection that was just closed
+    }
+  });
   return targets.filter((target) => !target.startsWith('socket:')).sort();
 }
 

@@ -184,11 +184,15 @@ describe('settings', () => {
 
 it('costs a process without CUDA a few milliseconds', async () => {
   const plain = startPlainProcess();
+  const hooksOf = (log: string): number => Number(/hooks took ([0-9.]+) ms/.exec(log)?.[1]);
+  // another process answers, so a busy machine needs more than one try
+  const tries: number[] = [];
+  for (let i = 0; i < 8; i++)
+    tries.push(hooksOf((await machine.dumpPid(plain.pid, { args: ['--leave-running'] })).log));
+  expect(Math.min(...tries)).toBeLessThan(5);
   const dump = await machine.dumpPid(plain.pid);
   expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
   await plain.ended;
-  const hooks = Number(/hooks took ([0-9.]+) ms/.exec(dump.log)?.[1]);
-  expect(hooks).toBeLessThan(10);
   expect(dump.status).toEqual([]);
   const restore = await machine.restore();
   expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
