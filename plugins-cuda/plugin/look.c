@@ -70,29 +70,18 @@ static void report_reason(const struct ccr_look_reason *reason)
 		       ccr_status_quoted(remedy, sizeof(remedy), row->remedy));
 }
 
-/* Without a watcher nobody else opens the status file of this run. */
-static void open_status(int stage)
-{
-	struct ccr_status *status = &ccr__plugin.status;
-
-	if (ccr__plugin.watcher_fd >= 0 ||
-	    ccr_status_open(status, ccr__plugin.settings.run_dir, getpid()))
-		return;
-	ccr_status_add(status,
-		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
-		       "\"variant\":\"%s\"}",
-		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
-}
-
 static int judge(const struct ccr_look *look, int stage)
 {
 	const bool refuses = ccr_look_refuses(look, ccr__plugin.settings.force);
+	int ret;
 
 	for (size_t i = 0; i < look->nr_reasons; i++)
 		log_reason(&look->reasons[i], refuses);
 	if (!refuses)
 		return 0;
-	open_status(stage);
+	ret = ccr__begin(stage); /* opens the status file */
+	if (ret)
+		return ret;
 	for (size_t i = 0; i < look->nr_reasons; i++)
 		report_reason(&look->reasons[i]);
 	return -EBUSY;
