@@ -226,6 +226,10 @@ class Cycle {
       await this.#checkIdentical('after the restore with a fault');
       return 'restored';
     }
+    if (isAlive(this.#pid) && this.#isCallerKilled) {
+      await this.#checkIdentical('after a restore whose command line was killed');
+      return 'restored';
+    }
     if (isAlive(this.#pid))
       throw new Verdict('leftover', `the restore failed, and a process is left (${result.message})`);
     return this.#restoreAgain(`after a failed one (${result.message})`);
