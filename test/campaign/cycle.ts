@@ -261,7 +261,7 @@ class Cycle {
       await this.#start();
       const outcome = await this.#operate();
       if (this.#pid > 0) await killTree(this.#pid);
-      const leftovers = await findLeftovers(this.machine);
+      const leftovers = await findLeftovers(this.machine, this.#isCallerKilled);
       if (leftovers !== '') return { outcome: 'leftover', detail: leftovers };
       if (this.#result?.kind === 'failed') this.#note(this.#result.message);
       return { outcome, detail: this.#notes.join('; ') };

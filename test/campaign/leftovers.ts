@@ -24,8 +24,11 @@ const mountPoints = (): string[] =>
     .split('\n')
     .map((line) => line.split(' ')[1] ?? '');
 
-/** @returns what is left, in words; empty when there is nothing */
-export async function findLeftovers(machine: CampaignMachine): Promise<string> {
+/**
+ * @param isCallerKilled its files are left, because nobody else may remove them
+ * @returns what is left, in words; empty when there is nothing
+ */
+export async function findLeftovers(machine: CampaignMachine, isCallerKilled: boolean): Promise<string> {
   const { runDir, poolPid } = machine;
   const hasDaemon = poolPid !== undefined;
   const processes = await remaining(({ pid }) => pid !== poolPid, ENDING_MS);
@@ -39,9 +42,9 @@ export async function findLeftovers(machine: CampaignMachine): Promise<string> {
   const mounts = mountPoints().filter((path) => path.startsWith(machine.dir) && path !== machine.imagesDir);
   const found = {
     processes: processes.map(({ pid, comm, state }) => `${comm} (${pid}, ${state})`),
-    'files in the run directory': files,
+    'files in the run directory': isCallerKilled ? [] : files,
     'shared memory': shared,
-    'scratch directories': scratch.map((name) => join('tmp', name)),
+    'scratch directories': (isCallerKilled ? [] : scratch).map((name) => join('tmp', name)),
     sockets,
     mounts,
   };
