@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugin/task/proc_status.h"
 #include "plugin/task/service_thread.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/device/through_pool.h"
@@ -220,6 +221,25 @@ static int attach_through_helper(struct task *task)
 	return ret ? ret : attach(task);
 }
 
+/*
+ * A process that has given its memory away waits behind its gate until it gets
+ * it back. Without a file of ours in the directory, only this tells that one is
+ * missing.
+ */
+static int check_without_image(const struct task *task)
+{
+	const pid_t tid = ccr__service_thread(task->pid);
+	char name[32] = "";
+
+	if (tid <= 0 || ccr__proc_status(tid, "Name", name, sizeof(name)) ||
+	    strcmp(name + strspn(name, "\t "), CCR_SERVICE_COMM_GATED))
+		return 0;
+	ccr_err("%d: the device memory of the process is in no file: cuda-%d.img is missing; make "
+		"the checkpoint again",
+		task->pid, task->image_pid);
+	return -ENODATA;
+}
+
 int ccr__memory_attach(struct task *task)
 {
 	int ret;
@@ -228,7 +248,7 @@ int ccr__memory_attach(struct task *task)
 	if (task->image_pid < 0)
 		return task->image_pid;
 	if (!ccr__files_have_gpu(task->image_pid))
-		return 0;
+		return check_without_image(task);
 	task->service_tid = ccr__service_thread(task->pid);
 	if (task->service_tid <= 0) {
 		ccr_err("cannot attach the GPU image of %d: the process has no interceptor thread",

@@ -85,6 +85,22 @@ describe('a missing file is named before anything is restored', () => {
   });
 });
 
+it('a process whose device memory is in no file is not left waiting for it', async () => {
+  // Of a process with host memory outside of its images, CRIU's inventory tells that the file is missing.
+  await workload.kill();
+  workload = await machine.startIntercepted({}, ['--alloc', '8M']);
+  await dump();
+  expect(existsSync(file(`cuda-host-${workload.pid}.img`))).toBe(false);
+  for (const name of machine.ownFiles()) rmSync(file(name));
+  const restored = await machine.tryRestore();
+  expect(errorsIn(restored.log)).toMatch(
+    new RegExp(`device memory of the process is in no file: cuda-${workload.pid}\\.img is missing`),
+  );
+  await expect.poll(() => readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
+  await machine.kill(workload.pid);
+  await machine.expectNothingLeft();
+});
+
 describe('a dump that fails after everything was saved', () => {
   it('leaves no file of ours', async () => {
     // CRIU cannot write the images of the process itself.
