@@ -23,6 +23,11 @@ KIND(CUDA_IPC, "cuda-ipc", WARN,
      "release shared CUDA tensors before the dump: a process that still uses one cannot be "
      "restored",
      NULL)
+KIND(IPC_SEGMENT, "ipc-segment", GUESS,
+     "shares device memory or events with another process through CUDA IPC",
+     "release what is shared (CUDA IPC handles, CUDA tensors in queues) and end the processes that "
+     "hold it",
+     NULL)
 KIND(FORKED_CHILD, "forked-child", REFUSE, "holds GPU device files, but has not initialized CUDA",
      "start child processes before CUDA is initialized, or with exec (spawn instead of fork), or "
      "end this one",
@@ -30,8 +35,7 @@ KIND(FORKED_CHILD, "forked-child", REFUSE, "holds GPU device files, but has not 
 KIND(HOST_MEMORY, "host-memory", GUESS,
      "has more device memory than there is host memory for the driver's copy of it",
      "start it with the interceptor (criu-cuda run) and use variant parallel or full, which need "
-     "no such copy; or free "
-     "host memory",
+     "no such copy; or free host memory, or choose an images directory on a disk",
      NULL)
 KIND(RESTORE_MEMORY, "restore-memory", GUESS,
      "needs more host memory for the restore than is available",

@@ -24,6 +24,7 @@ static const struct {
 	{"libcuda_intercept", SEEN_INTERCEPTOR},
 	{"libnccl.so", SEEN_LIBNCCL},
 	{"/dev/shm/nccl-", SEEN_NCCL_MEMORY},
+	{"/dev/shm/cuda.shm.", SEEN_IPC_SEGMENT},
 	{"anon_inode:[io_uring]", SEEN_IO_URING},
 	/* Nsight Systems, Nsight Compute, Compute Sanitizer */
 	{"libToolsInjection", SEEN_PROFILER},

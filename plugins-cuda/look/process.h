@@ -30,6 +30,8 @@ enum {
 	SEEN_INJECTION = 1 << 13,   /* CUDA_INJECTION64_PATH is set */
 	SEEN_CUPTI = 1 << 14,
 	SEEN_NVPERF = 1 << 15, /* CUPTI loads it when it profiles */
+	SEEN_IPC_SEGMENT =
+		1 << 16, /* the driver's, of a process that exports, also in one that imports */
 };
 
 #define MAX_IPC_FILES 16

@@ -20,6 +20,13 @@ static uint64_t available_memory(struct state *s)
 	return kib == UINT64_MAX ? kib : kib << 10;
 }
 
+static bool is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return fd >= 0 && !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+}
+
 static uint64_t copied_of(const struct state *s, const struct process *p)
 {
 	return ccr__look_is_copied(s, p) ? p->device_bytes : 0;
@@ -61,11 +68,16 @@ static bool is_short(struct state *s, const struct process *p, enum ccr_look_kin
 	return true;
 }
 
+/* While the driver's copy is there, it is written to the images: once more if they are in memory.
+ */
 static void judge_host_memory(struct state *s, uint64_t copied, uint64_t available)
 {
+	const uint64_t written = is_in_memory(s->request->images_dir) ? copied : 0;
+
 	each_process(p, s)
 	{
-		const uint64_t need = copied > available ? copied : copied_in_cgroup(s, p);
+		const uint64_t all = copied + written;
+		const uint64_t need = all > available ? all : copied_in_cgroup(s, p);
 
 		if (copied_of(s, p) &&
 		    is_short(s, p, CCR_LOOK_HOST_MEMORY, p->pid, need, available))
@@ -85,7 +97,7 @@ static void judge_store(struct state *s, uint64_t copied, uint64_t available)
 	each_process(p, s) need += p->anonymous;
 	room = (uint64_t)fs.f_bavail * fs.f_bsize;
 	/* A tmpfs takes its space from the memory into which the driver copies. */
-	if (fs.f_type == TMPFS_MAGIC && available != UINT64_MAX) {
+	if (is_in_memory(s->request->images_dir) && available != UINT64_MAX) {
 		const uint64_t rest = available > copied ? available - copied : 0;
 
 		room = room < rest ? room : rest;

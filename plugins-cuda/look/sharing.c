@@ -92,6 +92,9 @@ void ccr__look_judge_sharing(struct state *s, const struct process *p)
 	} else {
 		judge_nccl(s, p);
 		judge_tensors(s, p);
+		if (p->evidence & SEEN_IPC_SEGMENT)
+			ccr__look_add(s, CCR_LOOK_IPC_SEGMENT, p->pid,
+				      "it maps /dev/shm/cuda.shm.*");
 	}
 	judge_neighbors(s, p);
 }

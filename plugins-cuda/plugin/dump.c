@@ -3,6 +3,7 @@
  * The steps of a dump: pause (driver Lock, tasks running), checkpoint (tasks
  * stopped), finish (roll back unless the tasks are about to die).
  */
+#include "look/look.h"
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/proc_status.h"
@@ -40,20 +41,21 @@ static bool is_stopped(pid_t restore_tid)
 	return state[strspn(state, "\t ")] == 'T';
 }
 
-static int evict_and_lock(struct task *task)
+static int lock(struct task *task, CUresult (*make)(const struct task *task))
 {
 	CUresult result;
 	int ret;
 
-	ret = ccr__memory_evict(task);
 	task->is_locking = true;
-	if (!ret)
-		ret = ccr__watcher_track(task);
+	ret = ccr__watcher_track(task);
 	if (ret)
 		return ret;
-	result = ccr__task_lock(task);
+	result = make(task);
 	task->is_locking = false;
 	ret = ccr__watcher_track(task);
+	if (result == CUDA_ERROR_NOT_SUPPORTED)
+		ccr_err("%d %s; %s", task->pid, ccr_look_rows[CCR_LOOK_PROFILER].text,
+			ccr_look_rows[CCR_LOOK_PROFILER].remedy);
 	if (result == CUDA_ERROR_TIMEOUT)
 		ccr_err("%d does not answer the driver; is it frozen by its cgroup, or stopped by "
 			"a "
@@ -64,6 +66,17 @@ static int evict_and_lock(struct task *task)
 			"raise it",
 			task->pid, ccr__plugin.settings.lock_timeout_ms);
 	return result == CUDA_SUCCESS ? ret : -EIO;
+}
+
+/* What the driver does not lock, a process under a profiler, is found before its memory moves. */
+static int evict_and_lock(struct task *task)
+{
+	const int is_moved = ccr__memory_is_moved(task);
+	int ret = is_moved < 0 ? is_moved : is_moved ? lock(task, ccr__task_try_lock) : 0;
+
+	if (!ret)
+		ret = ccr__memory_evict(task);
+	return ret ? ret : lock(task, ccr__task_lock);
 }
 
 int ccr__pause_devices(int pid)

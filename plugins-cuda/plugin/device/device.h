@@ -9,6 +9,10 @@
 
 #include "plugin/task/watcher_link.h"
 
+/* Dump, before anything: finds the interceptor, and whether ccr__memory_evict moves memory. Returns
+ * 1, 0 or -errno. */
+int ccr__memory_is_moved(struct task *task);
+
 /*
  * Dump, before the task is locked and while it runs: hands its device memory
  * over to the pool, which then starts to copy it to the GPU image. Returns 0,

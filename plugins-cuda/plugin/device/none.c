@@ -6,6 +6,11 @@
 
 #include "plugin/task/checkpoint_files.h"
 
+int ccr__memory_is_moved(struct task *task)
+{
+	return 0;
+}
+
 int ccr__memory_evict(struct task *task)
 {
 	return 0;

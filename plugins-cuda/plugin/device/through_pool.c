@@ -91,18 +91,24 @@ static int begin_dump(struct task *task)
 	return ret ? ret : request_dump(task);
 }
 
+int ccr__memory_is_moved(struct task *task)
+{
+	task->service_tid = ccr__service_thread(task->pid);
+	if (task->service_tid < 0)
+		return task->service_tid;
+	if (pool_wanted(task))
+		return 1;
+	task->service_tid = 0;
+	return 0;
+}
+
 int ccr__memory_evict(struct task *task)
 {
 	struct ccr_message reply;
 	int ret;
 
-	task->service_tid = ccr__service_thread(task->pid);
-	if (task->service_tid < 0)
-		return task->service_tid;
-	if (!pool_wanted(task)) {
-		task->service_tid = 0;
+	if (!task->service_tid)
 		return 0;
-	}
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;

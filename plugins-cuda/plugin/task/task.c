@@ -147,22 +147,38 @@ static CUresult note(const struct task *task, const char *step, CUresult result,
 	return result;
 }
 
-static CUresult make(const struct task *task, const char *step,
-		     CUresult (*function)(pid_t pid, int *unused), int timeout_ms)
+static CUresult call_within(pid_t pid, CUresult (*function)(pid_t pid, int *unused), int timeout_ms)
 {
-	struct driver_call call = {
-		.function = function, .pid = task->pid, .timeout_ms = timeout_ms};
-	const double start = ccr__now_ms();
+	struct driver_call call = {.function = function, .pid = pid, .timeout_ms = timeout_ms};
 
 	call.result = CUDA_ERROR_OPERATING_SYSTEM;
 	if (!ccr__driver_call_begin(&call))
 		ccr__driver_call_end(&call);
-	return note(task, step, call.result, ccr__now_ms() - start);
+	return call.result;
+}
+
+static CUresult make(const struct task *task, const char *step,
+		     CUresult (*function)(pid_t pid, int *unused), int timeout_ms)
+{
+	const double start = ccr__now_ms();
+	const CUresult result = call_within(task->pid, function, timeout_ms);
+
+	return note(task, step, result, ccr__now_ms() - start);
 }
 
 CUresult ccr__task_lock(const struct task *task)
 {
 	return make(task, "lock", lock, ccr__plugin.settings.lock_timeout_ms + LOCK_MARGIN_MS);
+}
+
+CUresult ccr__task_try_lock(const struct task *task)
+{
+	const CUresult result =
+		call_within(task->pid, lock, ccr__plugin.settings.lock_timeout_ms + LOCK_MARGIN_MS);
+
+	if (result == CUDA_SUCCESS)
+		ccr__task_unlock(task->pid);
+	return result;
 }
 
 void ccr__task_unlock(pid_t pid)

@@ -29,6 +29,17 @@ static void test_machine(void)
 	CHECK(look_at()->device_bytes == 104 * GIB);
 }
 
+/* Images in memory take as much again while the driver's copy is written to them. */
+static void test_images_in_memory(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	use_device_memory(ROOT_PID, 60);
+	request.images_dir = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(ccr_look_refuses(look_at(), false));
+	CHECK(!strcmp(detail_of(CCR_LOOK_HOST_MEMORY), "120.0 GiB, and 64.0 GiB are available"));
+	close(request.images_dir);
+}
+
 static void test_interceptor(void)
 {
 	fake_cuda(ROOT_PID, 0);
@@ -100,8 +111,9 @@ static void test_store(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_machine,	      test_interceptor, test_cgroup,
-		test_cgroup_version1, test_sum,		test_store,
+		test_machine, test_images_in_memory, test_interceptor,
+		test_cgroup,  test_cgroup_version1,  test_sum,
+		test_store,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

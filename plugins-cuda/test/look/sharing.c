@@ -50,6 +50,15 @@ static void map_counters(pid_t pid, int inode)
 	fake_map(pid, line);
 }
 
+static void test_ipc_segment(void)
+{
+	two_ranks();
+	fake_map(CHILD_PID,
+		 "7f5000000000-7f5000001000 rw-s 00000000 00:1a 78 /dev/shm/cuda.shm.0.1d9.1");
+	CHECK(look_finds("ipc-segment 5000001"));
+	CHECK(ccr_look_refuses(look_at(), false) && !ccr_look_refuses(look_at(), true));
+}
+
 static void test_ipc(void)
 {
 	two_ranks();
@@ -131,8 +140,8 @@ static void test_neighbor(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_nccl_segment, test_nccl_threads, test_ipc,	     test_data_loader,
-		test_counters,	   test_protocol,     test_neighbor,
+		test_nccl_segment, test_nccl_threads, test_ipc_segment, test_ipc,
+		test_data_loader,  test_counters,     test_protocol,	test_neighbor,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
