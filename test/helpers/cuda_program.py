@@ -71,7 +71,7 @@ def few_descriptors():
 def small_address_space():
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * mmap.PAGESIZE
-    resource.setrlimit(resource.RLIMIT_AS, (used + (16 << 20),) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20),) * 2)
 
 
 def dead_leader():

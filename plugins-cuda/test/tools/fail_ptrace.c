@@ -75,7 +75,7 @@ __attribute__((visibility("default"))) long ptrace(enum __ptrace_request request
 		errno = EPERM;
 		return -1;
 	}
-	if (which && ((!strcmp(which, "seize") && is_second_seize(request, pid)) ||
+	if (which && ((!strcmp(which, "seize") && !is_watcher() && is_second_seize(request, pid)) ||
 		      is_seized_thread(request, pid, which))) {
 		errno = EPERM;
 		return -1;

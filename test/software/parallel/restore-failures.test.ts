@@ -23,10 +23,14 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-async function startAndDump(env: Record<string, string> = {}, args?: string[]): Promise<void> {
+async function startAndDump(
+  env: Record<string, string> = {},
+  args?: string[],
+  dumpEnv: Record<string, string> = {},
+): Promise<void> {
   workload = await machine.startIntercepted(env, args);
   before = await snapshot(workload);
-  const dumped = await machine.tryDump(workload);
+  const dumped = await machine.tryDump(workload, { env: dumpEnv });
   expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
   await machine.expectNothingLeft();
 }
@@ -109,7 +113,7 @@ describe('the pool', () => {
   });
 
   it('cannot read a stripe', async () => {
-    await startAndDump();
+    await startAndDump({}, undefined, { CRIU_CUDA_REMAP: '0' });
     const env = { LD_PRELOAD: testTool('fail-io.so'), CCR_FAIL_IO: 'pread:3' };
     await expectRefused({ env }, /cuda-\d+-\d+\.img.*Input\/output error/);
     await expectStillRestorable();
