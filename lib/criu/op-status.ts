@@ -224,7 +224,7 @@ export function parseOpStatus(text: string): OpStatus | undefined {
     stage: first.stage,
     steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
     tasks: [...tasks.values()],
-    watcherPid: lines.find((one) => one.event === 'watcher')?.pid,
+    watcherPid: lines.findLast((one) => one.event === 'watcher')?.pid,
     poolPid: lines.findLast((one) => one.event === 'pool')?.pid,
     attaching: [...attaching],
     inPool: poolTasksOf(lines),

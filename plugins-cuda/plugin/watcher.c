@@ -12,6 +12,7 @@
  */
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
+#include "plugin/task/driver_call.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/seize.h"
 #include "plugin/plugin.h"
@@ -390,11 +391,11 @@ static void watch(int stage, int fd)
 
 static void watcher_main(int stage, int fd)
 {
+	ccr__driver_call_forget();
+	ccr__memory_forget_fds();
 	if (ccr__guard_watch())
 		_exit(1);
 	criu_pidfd = syscall(SYS_pidfd_open, ccr__plugin.criu_pid, 0);
-	if (ccr__plugin.status.fd >= 0)
-		ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}", getpid());
 	watch(stage, fd);
 }
 

@@ -53,6 +53,8 @@ bool ccr__memory_has_pool(void);
 /* In criu: the descriptors to pass to the watcher. They stay open until ccr__memory_fds_passed. */
 void ccr__memory_fds(int fds[WATCHER_FDS]);
 void ccr__memory_fds_passed(void);
+/* In the watcher, before that: criu's own descriptors are closed here. */
+void ccr__memory_forget_fds(void);
 /* In the watcher: takes ownership of the descriptors that are not -1. */
 void ccr__memory_keep_fds(const int fds[WATCHER_FDS]);
 /* A descriptor to poll together with criu's, or -1, and what to call when it is readable. */

@@ -37,6 +37,13 @@ void ccr__memory_fds_passed(void)
 	ccr__pool_link.fd_backup[0] = -1;
 }
 
+void ccr__memory_forget_fds(void)
+{
+	struct pool_link *link = &ccr__pool_link;
+
+	link->socket = link->images_dir = link->fd_backup[0] = link->fd_backup[1] = -1;
+}
+
 static void keep(int *mine, int fd)
 {
 	if (fd < 0)

@@ -59,6 +59,10 @@ void ccr__memory_fds_passed(void)
 {
 }
 
+void ccr__memory_forget_fds(void)
+{
+}
+
 void ccr__memory_keep_fds(const int fds[WATCHER_FDS])
 {
 }

@@ -87,6 +87,12 @@ static void forget_worker(void)
 	worker.is_busy = false;
 }
 
+void ccr__driver_call_forget(void)
+{
+	worker.fd = worker.pidfd = -1;
+	worker.is_busy = false;
+}
+
 int ccr__driver_call_start(void)
 {
 	pid_t pid;

@@ -22,6 +22,8 @@ struct driver_call {
 CUresult ccr__driver_checkpoint(pid_t pid, int *unused);
 /* Starts the background process, if there is none; calls do it as well. Returns 0 or -errno. */
 int ccr__driver_call_start(void);
+/* In a fork of criu, whose descriptors are closed: the background process is not this one's. */
+void ccr__driver_call_forget(void);
 /* Starts the call. Returns 0 or -errno. */
 int ccr__driver_call_begin(struct driver_call *call);
 /* Waits up to `timeout_ms` for the call's end; resumes the restore thread after a signal. */

@@ -240,6 +240,15 @@ void ccr__guard_enter_thread(void)
 	close(guards.q[1]);
 }
 
+int ccr__guard_for_each(int (*give)(pid_t id, bool is_thread, const int fds[GUARD_FDS]))
+{
+	int ret = 0;
+
+	for (const struct guard *guard = guards.list; !ret && guard; guard = guard->next)
+		ret = give(guard->id, guard->is_thread, guard->fds);
+	return ret;
+}
+
 void ccr__guard_writers(int fds[2])
 {
 	fds[0] = guards.p[1];
@@ -253,6 +262,7 @@ int ccr__guard_watch(void)
 	if (!guards.is_open)
 		return 0;
 	guards.is_open = false;
+	guards.list = NULL; /* criu's, whose descriptors are closed here */
 	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);

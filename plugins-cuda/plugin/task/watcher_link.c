@@ -11,6 +11,12 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
 
+#define MAX_INJECTED 64
+
+/* The threads that run our system calls, for a watcher that takes the place of another. */
+static struct injected injected[MAX_INJECTED];
+static size_t nr_injected;
+
 union fd_room {
 	struct cmsghdr head;
 	char room[CMSG_SPACE(WATCHER_SLOTS * sizeof(int))];
@@ -21,25 +27,42 @@ const char *ccr__stage_name(int stage)
 	return stage == STAGE_RESTORE ? "restore" : "dump";
 }
 
-int ccr__watcher_start(int stage)
+static void announce(void)
+{
+	ccr_status_add(&ccr__plugin.status, "{\"event\":\"watcher\",\"pid\":%d}",
+		       ccr__plugin.watcher_pid);
+}
+
+static int start(void)
 {
 	struct plugin *p = &ccr__plugin;
-	int fd, ret = stage == STAGE_DUMP ? ccr__guard_create() : 0;
+	int fd;
 
-	if (ret) {
-		ccr_err("cannot create the guards of the processes: %s", strerror(-ret));
-		return ret;
-	}
-	p->criu_pid = getpid();
 	ccr__guard_writers(p->watcher_keeps);
-	fd = ccr__background_start("cuda-watcher", p->watcher->run, stage, &p->watcher_pid);
+	fd = ccr__background_start("cuda-watcher", p->watcher->run, p->stage, &p->watcher_pid);
 	p->watcher_keeps[0] = p->watcher_keeps[1] = -1;
 	if (fd < 0)
 		return fd;
 	p->watcher_fd = fd;
 	p->watcher_has_status = p->status.fd >= 0;
-	ccr__preinit_passed();
+	if (p->watcher_has_status)
+		announce();
 	return 0;
+}
+
+int ccr__watcher_start(int stage)
+{
+	int ret = stage == STAGE_DUMP ? ccr__guard_create() : 0;
+
+	if (ret) {
+		ccr_err("cannot create the guards of the processes: %s", strerror(-ret));
+		return ret;
+	}
+	ccr__plugin.criu_pid = getpid();
+	ret = start();
+	if (!ret)
+		ccr__preinit_passed();
+	return ret;
 }
 
 int ccr__begin(int stage)
@@ -57,9 +80,9 @@ int ccr__begin(int stage)
 		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
 		       "\"variant\":\"%s\"}",
 		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
-	/* At a restore with a pool, the watcher is not started yet, and announces itself. */
+	/* At a restore with a pool, the watcher is not started yet, and announced then. */
 	if (p->watcher_fd >= 0)
-		ccr_status_add(&p->status, "{\"event\":\"watcher\",\"pid\":%d}", p->watcher_pid);
+		announce();
 	return 0;
 }
 
@@ -107,19 +130,77 @@ static int await_answer(void)
 	return recv(poller.fd, &answer, sizeof(answer), 0) == sizeof(answer) ? answer : -EPIPE;
 }
 
-int ccr__watcher_guard(pid_t id, bool is_thread)
+static int give_guard(pid_t id, bool is_thread, const int guard_fds[GUARD_FDS])
 {
 	struct watcher_message message = {.kind = WATCHER_GUARD, .guard = {id, is_thread}};
 	int fds[WATCHER_SLOTS], ret;
 
 	no_fds(fds);
-	ret = ccr__guard_arm(id, is_thread, fds + WATCHER_GUARD_FD);
+	memcpy(fds + WATCHER_GUARD_FD, guard_fds, GUARD_FDS * sizeof(int));
+	ret = send_message(&message, fds);
+	return ret ? ret : await_answer();
+}
+
+static int send_task(const struct task *task)
+{
+	struct watcher_message message = {.kind = WATCHER_TRACK, .task = *task};
+	struct plugin *p = &ccr__plugin;
+	int fds[WATCHER_SLOTS], ret;
+
+	no_fds(fds);
+	p->watcher->fds(fds);
+	fds[WATCHER_STATUS_FD] = p->watcher_has_status ? -1 : p->status.fd;
+	fds[WATCHER_DRIVER_FD] = ccr__driver_call_pidfd();
+	ret = send_message(&message, fds);
+	if (ret)
+		return ret;
+	p->watcher_has_status |= p->status.fd >= 0;
+	p->watcher->fds_passed();
+	return 0;
+}
+
+static int send_injected(const struct injected *one)
+{
+	struct watcher_message message = {.kind = WATCHER_INJECTED, .injected = *one};
+	int fds[WATCHER_SLOTS];
+
+	no_fds(fds);
+	return send_message(&message, fds);
+}
+
+/* The watcher was killed: another one takes its place, and learns all that it knew. */
+static int replace(void)
+{
+	int ret;
+
+	ccr_warn("the watcher %d has ended, another one is started", ccr__plugin.watcher_pid);
+	close(ccr__plugin.watcher_fd);
+	ccr__plugin.watcher_fd = -1;
+	ret = start();
+	for (const struct task *task = ccr__plugin.tasks; !ret && task; task = task->next)
+		ret = send_task(task);
+	if (!ret)
+		ret = ccr__guard_for_each(give_guard);
+	for (size_t i = 0; !ret && i < nr_injected; i++)
+		ret = send_injected(&injected[i]);
+	return ret;
+}
+
+/* After a message that did not arrive. Returns 0 when a new watcher has all that it said. */
+static int replace_after(int ret)
+{
+	return ret == -EPIPE || ret == -ECONNRESET ? replace() : ret;
+}
+
+int ccr__watcher_guard(pid_t id, bool is_thread)
+{
+	int fds[GUARD_FDS], ret;
+
+	ret = ccr__guard_arm(id, is_thread, fds);
 	if (!ret)
 		return 0;
 	if (ret > 0)
-		ret = send_message(&message, fds);
-	if (!ret)
-		ret = await_answer();
+		ret = replace_after(give_guard(id, is_thread, fds));
 	if (!ret)
 		return 0;
 	ccr_err("cannot guard %d: %s", id, strerror(-ret));
@@ -138,36 +219,32 @@ static int guard(const struct task *task)
 
 int ccr__watcher_track(const struct task *task)
 {
-	struct watcher_message message = {.kind = WATCHER_TRACK, .task = *task};
-	struct plugin *p = &ccr__plugin;
-	int fds[WATCHER_SLOTS], ret;
+	int ret = guard(task);
 
-	ret = guard(task);
 	if (ret)
 		return ret;
-	no_fds(fds);
-	p->watcher->fds(fds);
-	fds[WATCHER_STATUS_FD] = p->watcher_has_status ? -1 : p->status.fd;
-	fds[WATCHER_DRIVER_FD] = ccr__driver_call_pidfd();
-	ret = send_message(&message, fds);
-	if (ret) {
+	ret = replace_after(send_task(task));
+	if (ret)
 		ccr_err("cannot reach the watcher: %s", strerror(-ret));
-		return ret;
-	}
-	p->watcher_has_status |= p->status.fd >= 0;
-	p->watcher->fds_passed();
-	return 0;
+	return ret;
 }
 
-int ccr__watcher_injected(const struct injected *injected)
+static void forget_injected(pid_t tid)
 {
-	struct watcher_message message = {.kind = WATCHER_INJECTED, .injected = *injected};
-	int fds[WATCHER_SLOTS];
+	for (size_t i = 0; i < nr_injected; i++)
+		if (injected[i].tid == tid)
+			injected[i--] = injected[--nr_injected];
+}
 
+int ccr__watcher_injected(const struct injected *one)
+{
 	if (ccr__plugin.watcher_fd < 0)
 		return 0;
-	no_fds(fds);
-	return send_message(&message, fds);
+	forget_injected(one->tid);
+	if (nr_injected == MAX_INJECTED)
+		return -EMFILE;
+	injected[nr_injected++] = *one;
+	return replace_after(send_injected(one));
 }
 
 void ccr__watcher_injection_ended(pid_t tid)
@@ -175,6 +252,7 @@ void ccr__watcher_injection_ended(pid_t tid)
 	struct watcher_message message = {.kind = WATCHER_INJECTION_ENDED, .injected.tid = tid};
 	int fds[WATCHER_SLOTS];
 
+	forget_injected(tid);
 	no_fds(fds);
 	if (ccr__plugin.watcher_fd >= 0)
 		send_message(&message, fds);
@@ -184,11 +262,14 @@ void ccr__watcher_injection_ended(pid_t tid)
 void ccr__watcher_release(void)
 {
 	struct watcher_message message = {.kind = WATCHER_RELEASE};
-	int fds[WATCHER_SLOTS];
+	int fds[WATCHER_SLOTS], ret;
 
+	if (ccr__plugin.watcher_fd < 0)
+		return;
 	no_fds(fds);
-	/* The watcher may have found out itself and ended. */
-	if (ccr__plugin.watcher_fd >= 0)
+	ret = send_message(&message, fds);
+	/* At a restore, it may have found out itself and ended. */
+	if (ret && ccr__plugin.stage == STAGE_DUMP && !replace_after(ret))
 		send_message(&message, fds);
 }
 

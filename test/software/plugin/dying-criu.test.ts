@@ -8,7 +8,7 @@ import { variantDir } from '../../../lib/variant.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { readMappings, type Mapping } from '../../helpers/host-memory.ts';
-import { Machine } from '../../helpers/machine.ts';
+import { Machine, type CriuRun } from '../../helpers/machine.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
 let machine: Machine;
@@ -148,6 +148,44 @@ describe.each(['stock', 'remap', 'parallel', 'full'] as const)(
     });
   },
 );
+
+/** Starts a dump, and kills its watcher as soon as the driver has made its checkpoint: before host memory is saved. */
+async function withoutWatcher(variant: 'remap' | 'full', args: string[]): Promise<CriuRun | undefined> {
+  const dump = machine
+    .dump(workload, { libdir: variantDir(variant), args, keepStatus: true })
+    .catch(() => undefined);
+  const watcher = await waitUntil(
+    () =>
+      machine.readStatus().some(({ step }) => step === 'checkpoint') &&
+      machine.readStatus().find(({ event }) => event === 'watcher')?.pid,
+    { interval: 1 },
+  );
+  process.kill(watcher, 'SIGKILL');
+  const run = await dump;
+  const watchers = machine.readStatus().filter(({ event }) => event === 'watcher');
+  expect(watchers.map(({ pid }) => pid === watcher)).toEqual([true, false]);
+  return run;
+}
+
+describe.each(['remap', 'full'] as const)('%s: the watcher is killed, criu is not', (variant) => {
+  const env = variant === 'full' ? { LD_PRELOAD: interceptorLibrary() } : {};
+  const args = ['--alloc', '8Mx4', '--host', '200M', '--pinned', '4M'];
+
+  it('a dump that leaves the program running succeeds', async () => {
+    await start(args, env);
+    const dump = await withoutWatcher(variant, ['--leave-running']);
+    expect(dump?.exitCode, dump?.log).toBe(0);
+    await expectAsBefore(variant === 'full');
+    await expectRolledBack();
+  });
+
+  it('the next watcher returns the program when criu is killed too', async () => {
+    await start(args, env);
+    await withoutWatcher(variant, machine.actionScript('post-dump', 'kill -9 $PPID'));
+    await expectAsBefore(variant === 'full');
+    await expectRolledBack();
+  });
+});
 
 it('criu and its watcher are killed: a program whose memory is empty does not run', async () => {
   await start(['--alloc', '8M', '--host', '20M']);
