@@ -136,6 +136,31 @@ int ccr__pause_devices(int pid)
 	return ret;
 }
 
+/* Resumes the restore thread; the watcher knows before what to put back. Returns 0 or -errno. */
+static int resume(struct task *task, struct restore_thread *thread)
+{
+	int ret = ccr__restore_thread_sigmask(task->restore_tid, &task->sigmask);
+
+	if (ret && ret != -ESRCH)
+		return ret;
+	task->is_resumed = !ret;
+	if (task->is_resumed) {
+		ret = ccr__watcher_track(task);
+		if (ret)
+			return ret;
+	}
+	return ccr__restore_thread_resume(thread, task->restore_tid);
+}
+
+/* Stops it again. If that fails, the watcher puts the signal mask back. */
+static int stop(struct task *task, struct restore_thread *thread)
+{
+	const int ret = ccr__restore_thread_stop(thread);
+
+	task->is_resumed &= ret != 0;
+	return ret;
+}
+
 int ccr__checkpoint_devices(int pid)
 {
 	struct restore_thread thread;
@@ -160,11 +185,13 @@ int ccr__checkpoint_devices(int pid)
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
 		return ccr__host_memory_save(pid);
 	ccr__host_memory_before(pid);
-	ret = ccr__restore_thread_resume(&thread, restore_tid);
+	ret = resume(task, &thread);
 	if (ret)
 		return ret;
 	result = ccr__task_checkpoint(task, ccr__host_memory_checkpoint);
-	ret = ccr__restore_thread_stop(&thread);
+	ret = stop(task, &thread);
+	if (!ret)
+		ret = ccr__watcher_track(task);
 	if (result != CUDA_SUCCESS)
 		return -EIO;
 	if (!ret)
@@ -178,10 +205,10 @@ static bool roll_back(struct task *task)
 	struct restore_thread thread;
 	int ret;
 
-	if (ccr__restore_thread_resume(&thread, task->restore_tid))
+	if (resume(task, &thread))
 		return false;
 	ret = ccr__undo(task, true);
-	ccr__restore_thread_stop(&thread);
+	stop(task, &thread);
 	/* The watcher tries again what failed, but must not do again what is done. */
 	return !ccr__watcher_track(task) && !ret;
 }

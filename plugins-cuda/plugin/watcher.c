@@ -14,6 +14,7 @@
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/proc_status.h"
+#include "plugin/task/restore_thread.h"
 #include "plugin/task/seize.h"
 #include "plugin/plugin.h"
 
@@ -370,6 +371,9 @@ static void undo_all(int stage)
 	for (size_t i = 0; i < nr; i++)
 		undo_guarded(tasks[i]);
 	await_driver_call(is_locking);
+	for (size_t i = 0; i < nr; i++)
+		if (tasks[i]->is_resumed)
+			ccr__restore_thread_unblock(tasks[i]->restore_tid, tasks[i]->sigmask);
 	deadline = ccr__now_ms() + ccr__plugin.settings.undo_timeout_ms;
 	/* No event tells that a neighbor has freed device memory. */
 	while ((nr = undo_some(tasks, nr, ccr__now_ms() > deadline))) {

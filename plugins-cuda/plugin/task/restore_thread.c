@@ -118,16 +118,40 @@ void ccr__restore_thread_keep_running(void)
 		continue_from_stop(running, status);
 }
 
+int ccr__restore_thread_sigmask(pid_t tid, uint64_t *sigmask)
+{
+	if (!ptrace(PTRACE_GETSIGMASK, tid, sizeof(*sigmask), sigmask))
+		return 0;
+	return errno == ESRCH ? -ESRCH : failed(tid, "read its signal mask");
+}
+
+int ccr__restore_thread_unblock(pid_t tid, uint64_t sigmask)
+{
+	int status, ret;
+
+	if (ptrace(PTRACE_SEIZE, tid, NULL, 0))
+		return failed(tid, "trace it");
+	ret = ptrace(PTRACE_INTERRUPT, tid, NULL, 0) ? failed(tid, "interrupt it")
+						     : ccr__wait_stop(tid, &status);
+	if (!ret && ptrace(PTRACE_SETSIGMASK, tid, sizeof(sigmask), &sigmask))
+		ret = failed(tid, "restore its signal mask");
+	/* A signal that came first is passed on. */
+	if (ptrace(PTRACE_DETACH, tid, NULL,
+		   ret || PTRACE_EVENT_OF(status) ? 0 : WSTOPSIG(status)) &&
+	    !ret)
+		ret = failed(tid, "detach from it");
+	return ret;
+}
+
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 {
-	const unsigned long long blocked = ~(1ULL << (SIGTRAP - 1));
+	const uint64_t blocked = ~(1ULL << (SIGTRAP - 1));
+	int ret;
 
 	*thread = (struct restore_thread){.tid = tid};
-	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(thread->sigmask), &thread->sigmask)) {
-		if (errno == ESRCH) /* CRIU has not stopped the task yet, or has detached from it */
-			return 0;
-		return failed(tid, "read its signal mask");
-	}
+	ret = ccr__restore_thread_sigmask(tid, &thread->sigmask);
+	if (ret) /* CRIU has not stopped the task yet, or has detached from it */
+		return ret == -ESRCH ? 0 : ret;
 	if (ptrace(PTRACE_SETSIGMASK, tid, sizeof(blocked), &blocked))
 		return failed(tid, "block its signals");
 	/* The thread must be under its own seccomp filter while it runs. */

@@ -3,14 +3,20 @@
 #define CCR_PLUGIN_RESTORE_THREAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct restore_thread {
 	pid_t tid;
 	bool resumed; /* false: CRIU had not stopped it, so it runs anyway */
 	bool is_held; /* a SIGSTOP arrived and is sent again at the end */
-	unsigned long long sigmask;
+	uint64_t sigmask;
 };
+/* Reads the signal mask of a thread that CRIU has stopped, which a resume changes. Returns 0;
+ * -ESRCH when CRIU has not stopped it; or another -errno. */
+int ccr__restore_thread_sigmask(pid_t tid, uint64_t *sigmask);
+/* For the watcher: sets the signal mask of a thread that nobody traces. Returns 0 or -errno. */
+int ccr__restore_thread_unblock(pid_t tid, uint64_t sigmask);
 /* Resumes the one thread in which the driver works. Returns 0 or -errno. */
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
 /* Stops it again as CRIU had stopped it. Returns 0 or -errno. */

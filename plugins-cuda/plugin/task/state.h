@@ -45,6 +45,8 @@ struct task {
 	bool is_locking;      /* the driver's lock may be in progress */
 	bool is_undone;	      /* the undo is complete, or cannot be completed */
 	bool is_plain;	      /* a process without CUDA: only its host memory was changed */
+	bool is_resumed;      /* its restore thread may have its signals blocked by us */
+	uint64_t sigmask;     /* of that thread before */
 	enum host_state host_state;
 	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
 	/* only in the watcher */

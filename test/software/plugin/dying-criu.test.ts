@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** A criu that is killed, told to end, or refused by a script: afterwards the program is what it was. */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
@@ -47,6 +47,14 @@ function descriptors(pid: number): string[] {
   return targets.filter((target) => !target.startsWith('socket:')).sort();
 }
 
+/** The threads, and the signals that each has blocked. */
+function threads(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).map((tid) => {
+    const status = readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8');
+    return `${tid} ${/^SigBlk:\s*(\w+)$/m.exec(status)?.[1] ?? ''}`;
+  });
+}
+
 /** What the program and the kernel say about the process. */
 interface Fingerprint {
   memory: string;
@@ -63,7 +71,7 @@ async function fingerprint(): Promise<Fingerprint> {
     addresses: await workload.addresses(),
     mappings: mappings(pid),
     descriptors: descriptors(pid),
-    threads: readdirSync(`/proc/${pid}/task`),
+    threads: threads(pid),
   };
 }
 
