@@ -21,7 +21,8 @@ int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 	while (ret && fgets(line, sizeof(line), file)) {
 		if (strncmp(line, field, length) || line[length] != ':')
 			continue;
-		snprintf(value, size, "%s", line + length + 1);
+		snprintf(value, size, "%.*s", (int)strcspn(line + length + 1, "\n"),
+			 line + length + 1);
 		ret = 0;
 	}
 	fclose(file);
