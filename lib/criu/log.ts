@@ -44,8 +44,8 @@ interface Remedy {
 /** The first entry that matches any error is used. */
 const remedies: readonly Remedy[] = [
   {
-    pattern: /Missing required plugin: cuda-host-/,
-    hint: 'host memory of this checkpoint is missing: the file must be in the images directory, and the plugin must be at least as new as the one of the dump',
+    pattern: /Missing required plugin: cuda-(host-)?\d+\.img/,
+    hint: 'a file of this checkpoint is missing, or the plugin does not know about it: the file must be in the images directory, and the plugin must be at least as new as the one of the dump',
   },
   {
     pattern: /Missing required plugin/,

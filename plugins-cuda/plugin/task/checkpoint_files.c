@@ -13,6 +13,7 @@
 #include "common/sync.h"
 #include "image/index/index.h"
 #include "image/pages/pages.h"
+#include "plugin/task/criu_abi.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/state.h"
 #include "plugin/task/task.h"
@@ -43,17 +44,46 @@ static int choose_id(void)
 	return 0;
 }
 
+/* CRIU refuses a restore in which a name of its inventory is left. */
+static int is_present(const char *name, void *unused)
+{
+	check_and_remove_inventory_plugin(name, strlen(name));
+	return 0;
+}
+
 int ccr__files_begin(int stage)
 {
+	const int dirfd = criu_get_image_dir();
 	char error[512];
 	int ret;
 
 	if (stage == STAGE_DUMP)
 		return choose_id();
-	ret = ccr_index_check(&to_restore, criu_get_image_dir(), ignore, error, sizeof(error));
-	if (ret)
+	ret = ccr_index_check(&to_restore, dirfd, ignore, error, sizeof(error));
+	if (ret) {
 		ccr_err("%s", error);
+		return ret;
+	}
+	ret = ccr_image_for_each_name(dirfd, is_present, NULL);
+	if (ret)
+		ccr_err("cannot read the images directory: %s", strerror(-ret));
 	return ret;
+}
+
+/*
+ * A process without its device memory waits behind its gate. So CRIU itself must
+ * refuse a restore when the manifest is missing, or by a plugin that does not
+ * know about it: earlier versions, and CRIU's own.
+ */
+static int require_gpu_image(pid_t image_pid)
+{
+	char name[CCR_IMAGE_NAME_MAX];
+
+	ccr_image_manifest_name(name, image_pid);
+	if (!add_inventory_plugin(name))
+		return 0;
+	ccr_err("cannot add %s to the inventory image; see the errors above", name);
+	return -EIO;
 }
 
 const uint8_t *ccr__files_id(void)
@@ -113,6 +143,9 @@ int ccr__files_saved(pid_t pid)
 		ccr_err("cannot list %d in the index: %s", pid, strerror(-ret));
 		return ret;
 	}
+	ret = member.has_gpu ? require_gpu_image(member.pid) : 0;
+	if (ret)
+		return ret;
 	ret = ccr_index_write(&written, dirfd, ccr_sync_wanted(ccr__plugin.settings.sync, dirfd),
 			      error, sizeof(error));
 	if (ret)

@@ -3,7 +3,16 @@
  * The files of one checkpoint belong together: what an earlier dump left in the directory is not taken for a part of a
  * later one, a missing file is named before anything is restored, and a dump that fails late takes its files away.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readStat } from '../../../lib/process/index.ts';
@@ -85,20 +94,34 @@ describe('a missing file is named before anything is restored', () => {
   });
 });
 
-it('a process whose device memory is in no file is not left waiting for it', async () => {
-  // Of a process with host memory outside of its images, CRIU's inventory tells that the file is missing.
-  await workload.kill();
-  workload = await machine.startIntercepted({}, ['--alloc', '8M']);
-  expect((await machine.tryDump(workload, { env: { CRIU_CUDA_REMAP: '0' } })).exitCode).toBe(0);
-  expect(existsSync(file(`cuda-host-${workload.pid}.img`))).toBe(false);
-  for (const name of machine.ownFiles()) rmSync(file(name));
-  const restored = await machine.tryRestore();
-  expect(errorsIn(restored.log)).toMatch(
-    new RegExp(`device memory of the process is in no file: cuda-${workload.pid}\\.img is missing`),
-  );
-  await expect.poll(() => readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
-  await machine.kill(workload.pid);
-  await machine.expectNothingLeft();
+describe('without any file of ours', () => {
+  /** Host memory stays in CRIU's images, so that only device memory is missing. */
+  async function dumpAndRemoveFiles(): Promise<void> {
+    const dumped = await machine.tryDump(workload, { env: { CRIU_CUDA_REMAP: '0' } });
+    expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
+    expect(existsSync(file(`cuda-host-${workload.pid}.img`))).toBe(false);
+    for (const name of machine.ownFiles()) rmSync(file(name));
+  }
+
+  it("CRIU's inventory tells that the GPU image is missing", async () => {
+    await dumpAndRemoveFiles();
+    await expectRefused(new RegExp(`Missing required plugin: cuda-${workload.pid}\\.img`));
+  });
+
+  it('a process is not left waiting for its device memory, whatever the inventory names', async () => {
+    await dumpAndRemoveFiles();
+    // The name becomes a field that CRIU does not know.
+    const inventory = readFileSync(file('inventory.img'));
+    inventory[inventory.indexOf(`cuda-${workload.pid}.img`) - 2] = (15 << 3) | 2;
+    writeFileSync(file('inventory.img'), inventory);
+    const restored = await machine.tryRestore();
+    expect(errorsIn(restored.log)).toMatch(
+      new RegExp(`device memory of the process is in no file: cuda-${workload.pid}\\.img is missing`),
+    );
+    await expect.poll(() => readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
+    await machine.kill(workload.pid);
+    await machine.expectNothingLeft();
+  });
 });
 
 describe('a dump that fails after everything was saved', () => {

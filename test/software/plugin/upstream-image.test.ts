@@ -2,7 +2,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { buildDir } from '../../../lib/paths.ts';
+import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
+import { isAlive } from '../../../lib/process/index.ts';
+import { variantDir } from '../../../lib/variant.ts';
 import { criuProgram, upstreamPlugin } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
 
@@ -37,4 +39,21 @@ it.for([
   expect(existsSync(join(machine.imagesDir, 'inventory.img'))).toBe(true);
   expect(await workload.verify()).toBe(before.checksum);
   expect(await workload.addresses()).toBe(before.addresses);
+});
+
+it('an image with device memory outside of it is refused by the upstream plugin', async ({ skip }) => {
+  if (upstreamPlugin() === undefined) skip(`no upstream cuda_plugin.so next to ${criuProgram()}`);
+  const libdir = variantDir('parallel');
+  const workload = await machine.start({ env: { LD_PRELOAD: interceptorLibrary() } });
+  const before = await workload.verify();
+  // With host memory outside of the images as well, its file would be the reason.
+  const dump = await machine.dump(workload, { libdir, env: { CRIU_CUDA_REMAP: '0' } });
+  expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
+  const refused = await machine.restore(upstream());
+  expect(refused.exitCode).not.toBe(0);
+  expect(refused.log).toContain(`Missing required plugin: cuda-${workload.pid}.img`);
+  expect(isAlive(workload.pid)).toBe(false);
+  const restore = await machine.restore({ libdir });
+  expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
+  expect(await workload.verify()).toBe(before);
 });
