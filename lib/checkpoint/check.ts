@@ -3,6 +3,7 @@
  * Whether a process tree can be dumped, asked without dumping it.
  * @module
  */
+import { closeSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { checkPath } from '../check.ts';
 import {
@@ -13,7 +14,9 @@ import {
   type PluginChoice,
   type Reason,
 } from '../criu/index.ts';
+import { isErrno } from '../errno.ts';
 import { EnvironmentError } from '../errors.ts';
+import { readProcessTree } from '../process/index.ts';
 import { checkTarget } from './target.ts';
 import { CheckpointError } from './error.ts';
 
@@ -33,14 +36,29 @@ export interface CheckOptions extends PluginChoice {
   signal?: AbortSignal | undefined;
 }
 
+/** Nothing can be said about a process whose mappings are secret: the look would take it for one without CUDA. */
+function checkPermitted(pid: number): void {
+  for (const one of readProcessTree(pid)) {
+    try {
+      closeSync(openSync(`/proc/${one.pid}/maps`, 'r'));
+    } catch (error) {
+      if (!isErrno(error, 'EACCES', 'EPERM')) continue; // it has just ended
+      throw new EnvironmentError(`cannot look at process ${one.pid}: permission denied`, [
+        { what: `the right to look at process ${one.pid}`, remedy: 'run as root' },
+      ]);
+    }
+  }
+}
+
 /**
  * Looks at the tree of `pid` as a dump would, and changes nothing. Takes milliseconds.
  * @throws {@link CheckpointError} there is no such process
- * @throws {@link EnvironmentError} there is no plugin, or it is not this project's
+ * @throws {@link EnvironmentError} there is no plugin, or it is not this project's; or the user may not look at the tree
  */
 export async function checkProcess(options: CheckOptions): Promise<CheckResult> {
   const { pid, imagesDir, leaveRunning, force, env, signal } = options;
   checkTarget(pid);
+  checkPermitted(pid);
   if (imagesDir !== undefined) checkPath('imagesDir', imagesDir);
   const libdir = findPluginDir(options, { ...process.env, ...env });
   const look = await lookAt({
