@@ -3,7 +3,7 @@
  * Creates directories that a user named.
  * @module
  */
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { describeError, UsageError } from './errors.ts';
 
@@ -25,5 +25,14 @@ export function makeDirectory(path: string, mode?: number): void {
       if (existsSync(one)) continue; // another process has just created it
       throw new UsageError(`cannot create ${one}: ${describeError(error)}`);
     }
+  }
+}
+
+/** @throws {@link UsageError} no file can be created in the directory, and why */
+export function checkWritable(path: string, hint?: string): void {
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new UsageError(`cannot write to ${path}: ${describeError(error)}`, hint);
   }
 }

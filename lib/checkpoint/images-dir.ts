@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory } from '../directory.ts';
+import { checkWritable, makeDirectory } from '../directory.ts';
 import { CheckpointError } from './error.ts';
 
 /** Subdirectory of the images directory for the checkpoint being replaced, until the new one is complete. */
@@ -70,6 +70,7 @@ function settle(dir: string): void {
  */
 export function prepareImagesDir(dir: string, force: boolean): void {
   makeDirectory(dir, 0o700);
+  checkWritable(dir, 'name another directory');
   const isCheckpoint = [INVENTORY, PREVIOUS, MOVING].some((name) => holds(dir, name));
   const isReplaced = (name: string): boolean =>
     force && isCheckpoint && (isImage(name) || name === PREVIOUS || name === MOVING);

@@ -6,6 +6,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkWritable } from '../directory.ts';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
 import { collectBackgroundProcesses, waitForExit, watcherName } from '../process/index.ts';
@@ -117,10 +118,12 @@ function removeLeftOvers(run: CriuRun): void {
  * Runs criu to its end. A failed criu is a result, not an error, because its exit code says too little. The caller
  * should be a subreaper, so that it collects the watcher.
  * @throws `CommandError` only when criu could not be started at all
+ * @throws `UsageError` criu could not write its log
  */
 export async function runCriu(run: CriuRun): Promise<CriuResult> {
   const started: { pid?: number | undefined } = {};
   const ended: { exitCode?: number | undefined; error?: unknown; stderr?: string | undefined } = {};
+  checkWritable(run.workDir, 'choose a directory for logs with --work-dir');
   removeLeftOvers(run);
   const start = performance.now();
   try {

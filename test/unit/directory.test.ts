@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { makeDirectory } from '../../lib/directory.ts';
+import { checkWritable, makeDirectory } from '../../lib/directory.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -27,4 +27,13 @@ it('names what is in the way', () => {
   expect(() => {
     makeDirectory('/proc/none/of/this');
   }).toThrow('cannot create /proc/none');
+});
+
+it('says why a directory cannot be written to', () => {
+  checkWritable(dir);
+  const write = (): void => {
+    checkWritable(join(dir, 'missing'), 'name another directory');
+  };
+  expect(write).toThrow(`cannot write to ${dir}/missing: ENOENT`);
+  expect(write).toThrow(expect.objectContaining({ hint: 'name another directory' }) as Error);
 });
