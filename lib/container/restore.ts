@@ -6,6 +6,7 @@
  */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   criuFlagWords,
   readCriuLog,
@@ -30,6 +31,10 @@ import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.t
 import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 import { Import, type ImportOptions } from './import.ts';
+
+/** How long podman may be busy with a container that is being removed. */
+const BUSY_MS = 10_000;
+const BUSY_RETRY_MS = 200;
 
 /** Which container is restored, and how. */
 export interface ContainerRestoreOptions
@@ -203,13 +208,28 @@ function leaveStore(store: string, id: string): void {
   if (own.length === names.length) rmdirSync(store);
 }
 
+/** podman unmounts the container's shared memory a second time, in the background, when a program has just ended. */
+async function podmanRemove(id: string): Promise<void> {
+  const end = performance.now() + BUSY_MS;
+  for (;;) {
+    try {
+      await podman(['rm', '--force', '--ignore', '--time', '0', id]);
+      return;
+    } catch (error) {
+      const isBusy = error instanceof ContainerError && error.message.includes('device or resource busy');
+      if (!isBusy || performance.now() > end) throw error;
+      await delay(BUSY_RETRY_MS);
+    }
+  }
+}
+
 /** Removes a container, running or not, and its images wherever they are, and nothing else. */
 export async function removeContainer(name: string): Promise<ContainerInfo | undefined> {
   const container = await findContainer(name);
   if (!container) return undefined;
   removeCheckpoint(container.checkpointDir);
   if (container.isRunning) await releaseDevices(container.pid);
-  await podman(['rm', '--force', '--time', '0', container.id]);
+  await podmanRemove(container.id);
   const store = container.labels[labels.store];
   if (store !== undefined) leaveStore(store, container.id);
   return container;
