@@ -77,7 +77,8 @@ it('is created once, and gives the same answer restored in place and from a tar 
   }
 
   await removeContainer(name);
-  await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel' });
+  const { preset, gpu } = options;
+  await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', preset, gpu, store });
   const answer = await waitFor(() =>
     ask(new URL('/v1/completions', url), { method: 'POST', body: { prompt: 'x' } }),
   );
