@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Containers of two tenants, each with root, beside a daemon: what of the host is in them. */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest';
 import { createContainer, removeContainer, type ContainerInfo } from '../../../lib/container/index.ts';
 import { execResult } from '../../../lib/exec.ts';
@@ -22,6 +22,10 @@ beforeEach(async (context: TestContext) => {
   for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
   vi.stubEnv('CRIU_CUDA_CRIU', criuProgram());
   await machine.startPool();
+  // softcuda's devices are files, which root of a user namespace must reach
+  const devices = join(machine.dir, 'devices');
+  for (const dir of [machine.dir, devices]) chmodSync(dir, 0o1777);
+  for (const file of readdirSync(devices)) chmodSync(join(devices, file), 0o666);
 });
 afterEach(async () => {
   for (const one of names) await removeContainer(one);
@@ -32,7 +36,8 @@ afterEach(async () => {
 const start = (name: string, podmanArgs: string[] = []): Promise<ContainerInfo> =>
   createContainer({
     ...{ name, image, variant: 'full', gpu: 'none', podmanArgs },
-    command: ['/bin/workload-pattern', '--alloc', '1M'],
+    // without a socket, it would end with its standard input
+    command: ['/bin/workload-pattern', '--alloc', '1M', '--socket', '/dev/shm/w.sock'],
   });
 
 /** Mount points of bind mounts that podman has not made for every container, with their options. */
@@ -70,9 +75,14 @@ it('one in a user namespace is not answered even if it gets to the socket', asyn
   const { pid } = await start(names[0] ?? '', ['--uidmap', map, '--gidmap', map]).catch((error: unknown) => {
     throw new Error('podman cannot start a container with --uidmap here', { cause: error });
   });
-  const inside = ['--user', '--target', String(pid), '--setuid', '0', '--setgid', '0'];
-  const { stdout } = await execResult('nsenter', [...inside, testTool('pool-client'), machine.runDir]);
+  expect(pid).toBeGreaterThan(0);
+  const inside = ['--user', '--target', String(pid), '--preserve-credentials'];
+  const { stdout, stderr } = await execResult('nsenter', [
+    ...inside,
+    testTool('pool-client'),
+    machine.runDir,
+  ]);
   // root of the host, in the container's user namespace: the descriptor check passes, the daemon refuses
-  expect(stdout).toMatch(/^(refused: .*|connected\ndropped)$/);
+  expect(stdout, stderr).toMatch(/^(refused: .*|connected\ndropped)$/);
   expect((await machine.poolStatus()).operations).toEqual([]);
 });
