@@ -5,7 +5,7 @@
  * @module
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   collectStatus,
@@ -133,8 +133,35 @@ function findWarnings(images: RestorableImages, result: CriuResult): string[] {
   ];
 }
 
-/** @param criuPid the run of criu whose status file a standby has left */
-function createProcess(result: RestoreResult, runDir: string, criuPid: number | undefined): RestoredProcess {
+/**
+ * A criu that SIGTERM or SIGINT ended during the restore kills what it has restored, and exits with 0.
+ * @returns how the root task has already ended; `undefined` while it runs
+ */
+async function checkRestored(pid: number, imagesDir: string, run: CriuRun): Promise<ExitStatus | undefined> {
+  if (isAlive(pid)) return undefined;
+  const status = await waitForExit(pid);
+  const wasKilled = status?.kind === 'signaled' && status.signal === constants.signals.SIGKILL;
+  if (status !== undefined && status.kind !== 'unknown' && !wasKilled) return status;
+  const what = wasKilled ? `${pid} was killed by SIGKILL` : `there is no process ${pid}`;
+  throw new RestoreError(
+    'ERR_RESTORE_FAILED',
+    `cannot restore ${imagesDir}: criu exited with 0, but ${what}`,
+    {
+      hint: `the checkpoint is unchanged: restore it again, and do not signal criu meanwhile; the log is ${run.workDir}/restore.log`,
+    },
+  );
+}
+
+/**
+ * @param criuPid the run of criu whose status file a standby has left
+ * @param ended how it has already ended and was collected
+ */
+function createProcess(
+  result: RestoreResult,
+  runDir: string,
+  criuPid: number | undefined,
+  ended: ExitStatus | undefined,
+): RestoredProcess {
   const { pid } = result;
   let standby = criuPid;
   const collect = async (): Promise<void> => {
@@ -144,15 +171,17 @@ function createProcess(result: RestoreResult, runDir: string, criuPid: number | 
   return {
     result,
     wait: async (options) => {
-      const status = await waitForExit(pid, options);
+      const status = ended ?? (await waitForExit(pid, options));
       if (status !== undefined) await collect();
       return status;
     },
     kill: async (graceMs = 5000) => {
-      await killTree(pid, graceMs);
+      if (!ended) await killTree(pid, graceMs);
       await collect();
     },
-    killNow: () => void killTreeNow(pid),
+    killNow: () => {
+      if (!ended) killTreeNow(pid);
+    },
     wake: async (options) => {
       try {
         const woken = await wake(pid, { runDir, ...options });
@@ -182,6 +211,10 @@ async function runRestore(
   if (pid === undefined) {
     throw new RestoreError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
+  const ended = await checkRestored(pid, operation.imagesDir, run).catch(async (error: unknown) => {
+    await endLeftOvers(images, pid);
+    throw error;
+  });
   markRestored(pid);
   // returns at once if something has already woken it
   if (run.leaveStopped === true) await waitUntilStopped(pid, STOP_MS);
@@ -196,6 +229,7 @@ async function runRestore(
     },
     operation.runDir,
     run.leaveStopped === true && result.status && isStandby(result.status) ? result.criuPid : undefined,
+    ended,
   );
 }
 
