@@ -106,6 +106,7 @@ export class CommandError extends CodedError<'ERR_COMMAND_RUN' | 'ERR_COMMAND_FA
 /** The message of an error and the message of its cause, for people. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+  const said = error.cause instanceof Error ? error.cause.message : '';
+  const cause = error.message.includes(said) ? '' : ` (${said})`;
   return `${error.message}${cause}`;
 }

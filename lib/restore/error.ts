@@ -3,6 +3,7 @@ import { criuFacts, type CriuResult, type CriuRun, type CudaTask } from '../criu
 import {
   CommandError,
   CodedError,
+  InterruptedError,
   ToolkitError,
   type CommandFacts,
   type ToolkitErrorOptions,
@@ -62,8 +63,17 @@ function deviceError(run: CriuRun, result: CriuResult, hint: string): RestoreErr
   return new RestoreError('ERR_RESTORE_DEVICE', message, { hint, cause: result.error, run, result });
 }
 
+/** Says what an interrupted restore left; the caller has ended what it had restored. */
+const interruptedError = (imagesDir: string, cause: InterruptedError): InterruptedError =>
+  new InterruptedError(
+    'ERR_INTERRUPTED',
+    `${cause.message}: no restored process is left, and the checkpoint in ${imagesDir} is unchanged`,
+    { hint: 'to try again: criu-cuda restore', cause },
+  );
+
 /** The error for a run that did not succeed; if the caller aborted it, the abort reason. */
 export function restoreError(imagesDir: string, run: CriuRun, result: CriuResult): ToolkitError {
+  if (result.error instanceof InterruptedError) return interruptedError(imagesDir, result.error);
   if (result.error instanceof ToolkitError && !(result.error instanceof CommandError)) return result.error;
   const logHint = `the log is ${run.workDir}/restore.log`;
   const device = deviceError(run, result, logHint);

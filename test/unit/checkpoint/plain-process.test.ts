@@ -359,7 +359,11 @@ describe('an interruption', { timeout: TIMEOUT_MS }, () => {
       signal: stop.signal,
       extraArgs: actionScript('post-restore', `: > ${dir}/inside; exec sleep 1000`, 0),
     });
-    const failed = expect(restoring).rejects.toBe(interrupt);
+    const failed = expect(restoring).rejects.toMatchObject({
+      code: 'ERR_INTERRUPTED',
+      message: `stopped by SIGINT: no restored process is left, and the checkpoint in ${shared.imagesDir} is unchanged`,
+      cause: interrupt,
+    });
     await fileAppears('inside');
     stop.abort(interrupt);
     await failed;
