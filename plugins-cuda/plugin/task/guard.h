@@ -37,7 +37,8 @@ bool ccr__guard_is_armed(pid_t pid);
  */
 void ccr__guard_enter_thread(void);
 
-/* Calls `give` for each guard until it fails: another watcher takes them over. Returns its result. */
+/* Calls `give` for each guard until it fails: another watcher takes them over. Returns its result.
+ */
 int ccr__guard_for_each(int (*give)(pid_t id, bool is_thread, const int fds[GUARD_FDS]));
 
 /* The only descriptors that the watcher inherits. */

@@ -141,8 +141,7 @@ static void test_missing_files(int dirfd)
 	}
 	write_both(dirfd);
 	CHECK(!unlinkat(dirfd, "cuda-7-0.img", 0));
-	CHECK(check(dirfd) == -ENODATA);
-	SAYS(image_error, "cuda-7-0.img: missing", "cuda-7.img");
+	CHECK(!check(dirfd)); /* the pool looks for stripes when it loads them */
 	write_both(dirfd);
 	CHECK(!unlinkat(dirfd, "cuda.img", 0));
 	CHECK(check(dirfd) == -ENODATA);
