@@ -46,6 +46,7 @@ static int lock(struct task *task, CUresult (*make)(const struct task *task))
 	CUresult result;
 	int ret;
 
+	task->is_changed = true;
 	task->is_locking = true;
 	ret = ccr__watcher_track(task);
 	if (ret)
@@ -136,7 +137,7 @@ int ccr__pause_devices(int pid)
 	return ret;
 }
 
-/* Resumes the restore thread; the watcher knows before what to put back. Returns 0 or -errno. */
+/* Resumes the restore thread; the watcher knows before what to restore. Returns 0 or -errno. */
 static int resume(struct task *task, struct restore_thread *thread)
 {
 	int ret = ccr__restore_thread_sigmask(task->restore_tid, &task->sigmask);
@@ -152,7 +153,7 @@ static int resume(struct task *task, struct restore_thread *thread)
 	return ccr__restore_thread_resume(thread, task->restore_tid);
 }
 
-/* Stops it again. If that fails, the watcher puts the signal mask back. */
+/* Stops it again. If that fails, the watcher restores the signal mask. */
 static int stop(struct task *task, struct restore_thread *thread)
 {
 	const int ret = ccr__restore_thread_stop(thread);
@@ -185,6 +186,7 @@ int ccr__checkpoint_devices(int pid)
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
 		return ccr__host_memory_save(pid);
 	ccr__host_memory_before(pid);
+	task->is_changed = true;
 	ret = resume(task, &thread);
 	if (ret)
 		return ret;
@@ -214,15 +216,12 @@ static bool roll_back(struct task *task)
 }
 
 /* A task whose memory is empty stays stopped when CRIU detaches from it, until the watcher has
- * filled the memory. Any other no longer needs its guard. */
-static void release_guards(void)
+ * filled the memory. */
+static void stop_empty(void)
 {
-	for (const struct task *task = ccr__plugin.tasks; task; task = task->next) {
+	for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
 		if (task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY)
 			kill(task->pid, SIGSTOP);
-		else
-			ccr__guard_disarm(task->pid, false);
-	}
 }
 
 void ccr__dump_finish(int ret)
@@ -234,14 +233,14 @@ void ccr__dump_finish(int ret)
 		for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
 			if (!task->is_plain)
 				ccr__task_outcome(task, "dumped", NULL);
-		release_guards();
+		stop_empty();
 		return;
 	}
 	ccr__host_memory_roll_back(!ret);
 	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
 		if (!task->is_plain)
 			all_rolled_back &= roll_back(task);
-	release_guards();
+	stop_empty();
 	if (all_rolled_back)
 		ccr__watcher_release();
 }

@@ -4,11 +4,11 @@
  * behind. CRIU does not tell a plugin that a post-dump script failed, and cannot
  * tell anyone when it is killed; in both cases the application would stay locked
  * or checkpointed forever, or run half restored. The plugin tells the watcher
- * about each task over a socket that only criu holds; end of file means that
- * criu has ended. After a dump the watcher returns tasks that are alive to their
- * prior states, and lets the pool drop the memory of the others. After an
- * incomplete restore it kills the tasks. It ends when every task has its device
- * memory, although criu may stay as the parent of what it restored.
+ * about each task over a socket that only criu holds; end of file means that criu
+ * has ended. After a dump the watcher returns tasks that are alive to their prior
+ * states, and lets the pool drop the memory of the others. After an incomplete
+ * restore it kills the tasks. It ends when every task has its device memory, though
+ * criu may stay as the parent of what it restored.
  */
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
@@ -257,7 +257,7 @@ static bool needs_undo(int stage, struct task *task)
 /* Once the process is stopped, a guard must not stop it again; SIGKILL stays armed. */
 static void disarm_stop(pid_t pid)
 {
-	ccr__guard_disarm_stop(pid);
+	ccr__guard_stop(pid, false, false);
 	for (size_t i = 0; i < nr_injected; i++)
 		if (injected[i].pid == pid)
 			ccr__guard_disarm(injected[i].tid, true);
@@ -277,10 +277,10 @@ static int undo_stopped(struct task *task)
 {
 	int ret = ccr__seize(task->pid);
 
-	if (!ret) {
+	if (!ret)
 		disarm_stop(task->pid);
+	if (!ret)
 		ret = ccr__seize_continue(task->pid);
-	}
 	for (size_t i = 0; !ret && i < nr_injected; i++)
 		if (injected[i].pid == task->pid)
 			ret = ccr__inject_recover(&injected[i]);
@@ -289,7 +289,6 @@ static int undo_stopped(struct task *task)
 	if (ret)
 		return ret;
 	task->host_state = HOST_FILLED;
-	ccr__guard_disarm(task->pid, false);
 	return ccr__seize_end(task->pid);
 }
 
@@ -312,7 +311,7 @@ static void undo_guarded(struct task *task)
 {
 	int ret;
 
-	if (!ccr__guard_is_armed(task->pid) && !is_injected(task->pid) && !was_stopped(task))
+	if (!ccr__guard_stops(task->pid) && !is_injected(task->pid) && !was_stopped(task))
 		return;
 	/* criu has filled its memory and disarmed the guard, so nothing stopped it. */
 	if (!is_empty(task) && !is_injected(task->pid) && !ccr__is_stopping(task->pid)) {
@@ -390,6 +389,8 @@ static void watch(int stage, int fd)
 	ccr__memory_finish(stage, watched, nr_watched);
 	if (stage == STAGE_DUMP)
 		ccr__files_remove();
+	for (size_t i = 0; i < nr_watched; i++)
+		ccr__guard_disarm(watched[i]->pid, false);
 	_exit(0);
 }
 

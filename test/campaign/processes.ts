@@ -65,7 +65,7 @@ export async function remaining(
 }
 
 /**
- * Ends the processes in which a criu that was killed tried what the kernel can do: traced by it, they wait for ever.
+ * Ends the processes in which a criu that was killed tried what the kernel can do: traced by it, they wait forever.
  * @returns whether there were any
  */
 export async function killCriusChildren(): Promise<boolean> {

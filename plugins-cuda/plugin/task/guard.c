@@ -101,7 +101,7 @@ int ccr__guard_create(void)
 }
 
 /* Opens the read end once more: a file of its own, with its own owner and signal. */
-static int open_end(int end, int signal, pid_t id, bool is_thread, bool is_armed)
+static int open_end(int end, int signal, pid_t id, bool is_thread)
 {
 	const struct f_owner_ex owner = {is_thread ? F_OWNER_TID : F_OWNER_PID, id};
 	char path[32];
@@ -112,7 +112,7 @@ static int open_end(int end, int signal, pid_t id, bool is_thread, bool is_armed
 	if (fd < 0)
 		return -errno;
 	if (!fcntl(fd, F_SETSIG, signal) && !fcntl(fd, F_SETOWN_EX, &owner) &&
-	    !fcntl(fd, F_SETFL, O_NONBLOCK | (is_armed ? O_ASYNC : 0)))
+	    !fcntl(fd, F_SETFL, O_NONBLOCK))
 		return fd;
 	ret = -errno;
 	close(fd);
@@ -162,12 +162,12 @@ static struct guard *add(pid_t id, bool is_thread)
 
 static int open_kill(struct guard *guard)
 {
-	int fd = open_end(guards.p[0], SIGKILL, guard->id, false, false);
+	int fd = open_end(guards.p[0], SIGKILL, guard->id, false);
 
 	if (fd < 0)
 		return fd;
 	guard->fds[KILL_P] = fd;
-	fd = open_end(guards.q[0], SIGKILL, guard->id, false, false);
+	fd = open_end(guards.q[0], SIGKILL, guard->id, false);
 	if (fd < 0)
 		return fd;
 	guard->fds[KILL_Q] = fd;
@@ -175,7 +175,15 @@ static int open_kill(struct guard *guard)
 	return fd ? fd : place(&guard->fds[KILL_Q], guards.q_begin, guards.q[1]);
 }
 
-int ccr__guard_arm(pid_t id, bool is_thread, int fds[GUARD_FDS])
+static int arm(const struct guard *guard, int first, int last, bool is_armed)
+{
+	for (int i = first; i <= last; i++)
+		if (fcntl(guard->fds[i], F_SETFL, O_NONBLOCK | (is_armed ? O_ASYNC : 0)))
+			return -errno;
+	return 0;
+}
+
+int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS])
 {
 	struct guard *guard;
 	int ret = 0;
@@ -186,7 +194,7 @@ int ccr__guard_arm(pid_t id, bool is_thread, int fds[GUARD_FDS])
 	if (!guard)
 		return -ENOMEM;
 	for (int i = STOP_LOW; !ret && i <= STOP_HIGH; i++) {
-		guard->fds[i] = open_end(guards.stop[0], SIGSTOP, id, is_thread, true);
+		guard->fds[i] = open_end(guards.stop[0], SIGSTOP, id, is_thread);
 		ret = guard->fds[i] < 0 ? guard->fds[i] : 0;
 	}
 	if (!ret && !is_thread)
@@ -200,14 +208,18 @@ int ccr__guard_arm(pid_t id, bool is_thread, int fds[GUARD_FDS])
 	return 1;
 }
 
+int ccr__guard_stop(pid_t id, bool is_thread, bool is_armed)
+{
+	const struct guard *guard = find(id, is_thread);
+
+	return guard ? arm(guard, STOP_LOW, STOP_HIGH, is_armed) : 0;
+}
+
 int ccr__guard_kill(pid_t pid, bool is_armed)
 {
 	const struct guard *guard = find(pid, false);
 
-	for (int i = KILL_P; guard && i <= KILL_Q; i++)
-		if (fcntl(guard->fds[i], F_SETFL, O_NONBLOCK | (is_armed ? O_ASYNC : 0)))
-			return -errno;
-	return 0;
+	return guard ? arm(guard, KILL_P, KILL_Q, is_armed) : 0;
 }
 
 void ccr__guard_disarm(pid_t id, bool is_thread)
@@ -218,17 +230,11 @@ void ccr__guard_disarm(pid_t id, bool is_thread)
 		remove_guard(guard);
 }
 
-void ccr__guard_disarm_stop(pid_t pid)
+bool ccr__guard_stops(pid_t pid)
 {
 	const struct guard *guard = find(pid, false);
 
-	for (int i = STOP_LOW; guard && i <= STOP_HIGH; i++)
-		fcntl(guard->fds[i], F_SETFL, O_NONBLOCK);
-}
-
-bool ccr__guard_is_armed(pid_t pid)
-{
-	return find(pid, false);
+	return guard && fcntl(guard->fds[STOP_LOW], F_GETFL) & O_ASYNC;
 }
 
 void ccr__guard_enter_thread(void)

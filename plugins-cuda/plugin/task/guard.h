@@ -20,17 +20,23 @@
 /* Creates the pipes, before the watcher is forked. Returns 0 or -errno. */
 int ccr__guard_create(void);
 /*
- * Creates the guard of a process, or of one thread of it, and arms its SIGSTOP. Returns 1 with the
- * descriptors in `fds`, which the watcher must get before the process is changed; 0 when it is
- * armed already, or there are no guards (at a restore, in the watcher); or -errno.
+ * Creates the guard of a process, or of one thread of it, with nothing armed. Returns 1 with the
+ * descriptors in `fds`, which the watcher must get before the process is changed; 0 when it exists
+ * already, or there are no guards (at a restore, in the watcher); or -errno.
  */
-int ccr__guard_arm(pid_t id, bool is_thread, int fds[GUARD_FDS]);
-/* Arms or disarms SIGKILL for the case that both criu and the watcher die. Returns 0 or -errno. */
+int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS]);
+/*
+ * Arms or disarms SIGSTOP for the death of criu; nothing happens if there is no guard. The watcher
+ * disarms it once the process is stopped: the end of any read end sends the signal again. Returns 0
+ * or -errno.
+ */
+int ccr__guard_stop(pid_t id, bool is_thread, bool is_armed);
+/* The same for SIGKILL, for the case that both criu and the watcher die. */
 int ccr__guard_kill(pid_t pid, bool is_armed);
 /* Removes a guard; nothing happens if there is none. */
 void ccr__guard_disarm(pid_t id, bool is_thread);
-/* True if the process has a guard. */
-bool ccr__guard_is_armed(pid_t pid);
+/* True if the death of criu stops the process. Either of both may have armed it. */
+bool ccr__guard_stops(pid_t pid);
 /*
  * The first call of a thread that criu starts: the thread must not keep the pipes open when criu is
  * killed, and criu's main thread ends first. From then on it has descriptors of its own.
@@ -46,9 +52,6 @@ void ccr__guard_writers(int fds[2]);
 
 /* ---- in the watcher ---- */
 
-/* Disarms only SIGSTOP, once criu has died and the process is stopped: the end of any read end
- * sends the signal once more to those that are still armed. */
-void ccr__guard_disarm_stop(pid_t pid);
 /* Keeps what the watcher needs of the pipes. Returns 0 or -errno. */
 int ccr__guard_watch(void);
 /* Takes over a guard's descriptors. Returns 0 or -errno. */

@@ -192,13 +192,11 @@ static int replace_after(int ret)
 	return ret == -EPIPE || ret == -ECONNRESET ? replace() : ret;
 }
 
-int ccr__watcher_guard(pid_t id, bool is_thread)
+static int add_guard(pid_t id, bool is_thread)
 {
 	int fds[GUARD_FDS], ret;
 
-	ret = ccr__guard_arm(id, is_thread, fds);
-	if (!ret)
-		return 0;
+	ret = ccr__guard_add(id, is_thread, fds);
 	if (ret > 0)
 		ret = replace_after(give_guard(id, is_thread, fds));
 	if (!ret)
@@ -208,13 +206,27 @@ int ccr__watcher_guard(pid_t id, bool is_thread)
 	return ret;
 }
 
-/* Empty memory must not be run on, even if there is no one left to fill it. */
+int ccr__watcher_guard(pid_t id, bool is_thread)
+{
+	const int ret = add_guard(id, is_thread);
+
+	return ret ? ret : ccr__guard_stop(id, is_thread, true);
+}
+
+/*
+ * Empty memory must not be run on. A process that was changed in any way waits for
+ * someone who returns it to its prior state; with nobody left it would wait forever.
+ */
 static int guard(const struct task *task)
 {
 	const bool is_empty = task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY;
-	const int ret = is_empty ? ccr__watcher_guard(task->pid, false) : 0;
+	const bool is_changed =
+		is_empty || (task->is_changed && (!task->is_undone || task->is_awaited));
+	int ret = is_changed ? add_guard(task->pid, false) : 0;
 
-	return ret ? ret : ccr__guard_kill(task->pid, is_empty);
+	if (!ret)
+		ret = ccr__guard_stop(task->pid, false, is_empty);
+	return ret ? ret : ccr__guard_kill(task->pid, is_changed);
 }
 
 int ccr__watcher_track(const struct task *task)

@@ -161,7 +161,7 @@ static pid_t start_tracer(pid_t target, bool is_armed)
 	shared->watcher = watcher;
 	close(sockets[1]);
 	stop_all();
-	if (ccr__guard_arm(target, false, fds) != 1)
+	if (ccr__guard_add(target, false, fds) != 1 || ccr__guard_stop(target, false, true))
 		_exit(7);
 	send_fds(sockets[0], fds);
 	if (ccr__guard_kill(target, true))

@@ -195,10 +195,17 @@ describe.each(['remap', 'full'] as const)('%s: the watcher is killed, criu is no
   });
 });
 
-it('criu and its watcher are killed: a program whose memory is empty does not run', async () => {
-  await start(['--alloc', '8M', '--host', '20M']);
+it.each([
+  ['stock', 'that only the driver could bring back'],
+  ['remap', 'whose memory is empty'],
+  ['parallel', 'whose device memory is in the pool'],
+] as const)('%s: criu and its watcher are killed: a program %s is killed', async (variant) => {
+  await start(
+    ['--alloc', '8M', '--host', '20M'],
+    variant === 'parallel' ? { LD_PRELOAD: interceptorLibrary() } : {},
+  );
   const dump = machine.dump(workload, {
-    libdir: variantDir('remap'),
+    libdir: variantDir(variant),
     args: machine.actionScript('post-dump', 'kill -STOP $PPID'),
     keepStatus: true,
   });
