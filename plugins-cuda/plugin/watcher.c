@@ -33,8 +33,7 @@
 #include "plugin/host/host.h"
 #include "plugin/inject/inject.h"
 
-#define MAX_WATCHED  4096
-#define MAX_INJECTED 64
+#define MAX_WATCHED 4096
 /* Nothing announces that criu has detached from a task, and its last scripts may fail even then. */
 #define DETACH_POLL_MS 1000
 /* Between two tries to undo. */

@@ -11,8 +11,6 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
 
-#define MAX_INJECTED 64
-
 /* The threads that run our system calls, for a watcher that takes the place of another. */
 static struct injected injected[MAX_INJECTED];
 static size_t nr_injected;

@@ -36,6 +36,9 @@ enum watcher_message_kind {
 	WATCHER_INJECTION_ENDED /* the same */
 };
 
+/* How many threads run our system calls at a time. */
+#define MAX_INJECTED 64
+
 /* A thread that runs our system calls: what is needed to return it to its own work. */
 struct injected {
 	pid_t pid, tid;
