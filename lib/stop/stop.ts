@@ -11,6 +11,7 @@ import {
   isAlive,
   isSameProcess,
   killTreeNow,
+  readProcessTree,
   readStat,
   waitForExit,
   watchProcess,
@@ -80,7 +81,7 @@ async function killAll(root: ProcessStat): Promise<number[]> {
  * Ends a process and its descendants. The driver locks and checkpoints every CUDA process first, so that none is killed
  * while it uses a GPU: that has hung machines with some drivers. Where the driver cannot do it, or not in time, the
  * processes are killed as they are, and the result says why. Their memory is not saved: use `checkpoint` for that.
- * @throws {@link UsageError} there is no such process
+ * @throws {@link UsageError} there is no such process, or its tree has this program, as that of process 1 does
  * @throws {@link StopError} ERR_STOP a process was killed and has not ended after 10 seconds
  */
 export async function stopProcess(pid: number, options: StopOptions = {}): Promise<StopResult> {
@@ -90,6 +91,12 @@ export async function stopProcess(pid: number, options: StopOptions = {}): Promi
   if (driver !== undefined) checkPath('driver', driver);
   const root = readStat(pid);
   if (!root || !isAlive(pid)) throw new UsageError(`there is no process ${pid}`);
+  if (readProcessTree(pid).some((one) => one.pid === process.pid)) {
+    throw new UsageError(
+      `${pid} is this program or started it`,
+      'name a process that did not start this program',
+    );
+  }
   const start = performance.now();
   const { processes, reason } = await releaseDevices(pid, { timeoutMs, driver, env });
   const left = await killAll(root);
