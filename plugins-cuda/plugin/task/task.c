@@ -113,6 +113,13 @@ static CUresult lock(pid_t pid, int *unused)
 	return ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
 }
 
+static CUresult try_lock(pid_t pid, int *unused)
+{
+	CUcheckpointLockArgs args = {.timeoutMs = 1};
+
+	return ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
+}
+
 /* Restores to the devices of the map; without a map, the driver chooses those from the dump. */
 static CUresult restore(pid_t pid, int *unused)
 {
@@ -173,12 +180,11 @@ CUresult ccr__task_lock(const struct task *task)
 
 CUresult ccr__task_try_lock(const struct task *task)
 {
-	const CUresult result =
-		call_within(task->pid, lock, ccr__plugin.settings.lock_timeout_ms + LOCK_MARGIN_MS);
+	const CUresult result = call_within(task->pid, try_lock, LOCK_MARGIN_MS);
 
 	if (result == CUDA_SUCCESS)
 		ccr__task_unlock(task->pid);
-	return result;
+	return result == CUDA_ERROR_NOT_READY ? CUDA_SUCCESS : result; /* it is only busy */
 }
 
 void ccr__task_unlock(pid_t pid)

@@ -16,7 +16,8 @@ void ccr__task_free_all(void);
 CUresult ccr__task_state(pid_t pid, CUprocessState *state);
 /* Makes one driver call, measures it, and writes it to the log and the status file. */
 CUresult ccr__task_lock(const struct task *task);
-/* Locks and unlocks, to find out whether the driver does it. Not in the log or the status file. */
+/* Whether the driver locks the process at all: locks and unlocks it, and does not wait for its GPU
+ * work. Not in the log or the status file. */
 CUresult ccr__task_try_lock(const struct task *task);
 /* The same for the function that makes the driver's checkpoint of the task. */
 CUresult ccr__task_checkpoint(const struct task *task,
