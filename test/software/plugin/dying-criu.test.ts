@@ -196,10 +196,10 @@ describe.each(['remap', 'full'] as const)('%s: the watcher is killed, criu is no
 });
 
 it.each([
-  ['stock', 'that only the driver could bring back'],
-  ['remap', 'whose memory is empty'],
-  ['parallel', 'whose device memory is in the pool'],
-] as const)('%s: criu and its watcher are killed: a program %s is killed', async (variant) => {
+  { variant: 'stock', what: 'that only the driver could bring back' },
+  { variant: 'remap', what: 'whose memory is empty' },
+  { variant: 'parallel', what: 'whose device memory is in the pool' },
+] as const)('$variant: criu and its watcher are killed: a program $what is killed', async ({ variant }) => {
   await start(
     ['--alloc', '8M', '--host', '20M'],
     variant === 'parallel' ? { LD_PRELOAD: interceptorLibrary() } : {},
