@@ -12,12 +12,15 @@
 #include "common/protocol/protocol.h"
 
 #define NCCL_THREAD "NCCL " /* "NCCL Progress 0", "NCCL Service 0" */
+#define TORCH_THREAD \
+	"pt_nccl_" /* torch's process group on NCCL: pt_nccl_watchdg, pt_nccl_heartbt */
 
 static void note_name(struct process *process, const char *name)
 {
 	if (!strcmp(name, CCR_SERVICE_COMM) || !strcmp(name, CCR_SERVICE_COMM_GATED))
 		process->evidence |= SEEN_SERVICE_THREAD;
-	if (!strncmp(name, NCCL_THREAD, strlen(NCCL_THREAD)))
+	if (!strncmp(name, NCCL_THREAD, strlen(NCCL_THREAD)) ||
+	    !strncmp(name, TORCH_THREAD, strlen(TORCH_THREAD)))
 		process->evidence |= SEEN_NCCL_THREAD;
 }
 

@@ -42,6 +42,16 @@ static void test_nccl_threads(void)
 	CHECK(look_finds("nccl 5000001, nccl 5000002"));
 }
 
+/* On two H200, NCCL names no thread and leaves no segment. */
+static void test_nccl_torch(void)
+{
+	two_ranks();
+	fake_thread(CHILD_PID, CHILD_PID + 10, "pt_nccl_watchdg", "S (sleeping)", 0);
+	CHECK(look_finds(""));
+	fake_thread(OTHER_PID, OTHER_PID + 20, "pt_nccl_watchdg", "S (sleeping)", 0);
+	CHECK(look_finds("nccl 5000001, nccl 5000002"));
+}
+
 static void map_counters(pid_t pid, int inode)
 {
 	char line[128];
@@ -140,8 +150,8 @@ static void test_neighbor(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_nccl_segment, test_nccl_threads, test_ipc_segment, test_ipc,
-		test_data_loader,  test_counters,     test_protocol,	test_neighbor,
+		test_nccl_torch,  test_nccl_segment, test_nccl_threads, test_ipc_segment, test_ipc,
+		test_data_loader, test_counters,     test_protocol,	test_neighbor,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
