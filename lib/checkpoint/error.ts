@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: MIT
-import { criuFacts, type CriuResult, type CriuRun, type CudaTask, type Reason } from '../criu/index.ts';
+import {
+  criuFacts,
+  type CriuResult,
+  type CriuRun,
+  type CudaTask,
+  type DriverStep,
+  type Reason,
+} from '../criu/index.ts';
 import {
   CommandError,
   CodedError,
@@ -44,6 +51,12 @@ export class CheckpointError extends CodedError<
   }
 }
 
+/** The driver does not lock a process that is profiled. */
+const profilerHint = (step: DriverStep | undefined): string | undefined =>
+  step?.step === 'lock' && step.name === 'CUDA_ERROR_NOT_SUPPORTED'
+    ? 'a profiler is attached (Nsight, CUPTI, torch.profiler): end its session, or start the program without it'
+    : undefined;
+
 /** The error for a run of criu that did not succeed; if the caller aborted it, the abort reason. */
 export function checkpointError(pid: number, run: CriuRun, result: CriuResult): ToolkitError {
   if (result.error instanceof ToolkitError && !(result.error instanceof CommandError)) return result.error;
@@ -57,7 +70,7 @@ export function checkpointError(pid: number, run: CriuRun, result: CriuResult): 
       `; ${task.pid} could not be returned to its prior state (${task.prior}): ${task.reason ?? 'unknown reason'}`,
   );
   return new CheckpointError('ERR_CHECKPOINT_FAILED', `cannot dump ${pid}: ${reason}${aftermath.join('')}`, {
-    hint: result.log.hint ?? `the log is ${run.workDir}/dump.log`,
+    hint: profilerHint(step) ?? result.log.hint ?? `the log is ${run.workDir}/dump.log`,
     cause: result.error,
     run,
     result,
