@@ -320,6 +320,7 @@ static void test_old_image(void)
 
 int main(void)
 {
+	ccr__plugin.settings.step_timeout_ms = 60000;
 	ccr__plugin.settings.streams = 8;
 	ccr__plugin.settings.verify = 1;
 	plain = map(BYTES, MAP_PRIVATE);
