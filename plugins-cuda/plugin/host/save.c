@@ -21,7 +21,6 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/proc_status.h"
-#include "plugin/task/service_thread.h"
 #include "plugin/task/task.h"
 #include "plugin/task/watcher_link.h"
 

@@ -91,19 +91,6 @@ const uint8_t *ccr__files_id(void)
 	return written.id;
 }
 
-/* The pid in CRIU's images: in the innermost PID namespace of the process. */
-static pid_t image_pid_of(pid_t pid)
-{
-	const char *last;
-	char pids[256];
-	const int ret = ccr__proc_status(pid, "NSpid", pids, sizeof(pids));
-
-	if (ret)
-		return ret;
-	last = strrchr(pids, '\t');
-	return last ? strtol(last, NULL, 10) : -EINVAL;
-}
-
 static bool has_host_memory(int dirfd, pid_t image_pid)
 {
 	struct ccr_pages *pages;
@@ -121,7 +108,7 @@ int ccr__files_saved(pid_t pid)
 {
 	const struct task *task = ccr__task_find(pid);
 	const int dirfd = criu_get_image_dir();
-	struct ccr_index_member member = {.pid = image_pid_of(pid)};
+	struct ccr_index_member member = {.pid = ccr__namespace_pid(pid)};
 	char error[512];
 	int ret;
 

@@ -56,3 +56,15 @@ bool ccr__is_dying(pid_t pid)
 		fclose(file);
 	return gone || is_killed || flags & PF_EXITING;
 }
+
+pid_t ccr__namespace_pid(pid_t pid)
+{
+	char pids[256];
+	const char *last;
+	const int ret = ccr__proc_status(pid, "NSpid", pids, sizeof(pids));
+
+	if (ret)
+		return ret;
+	last = strrchr(pids, '\t');
+	return last ? strtol(last, NULL, 10) : -EINVAL;
+}

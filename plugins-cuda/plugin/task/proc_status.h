@@ -10,6 +10,9 @@
  * there is no such field. */
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
 
+/* Returns the pid of `pid` in its own namespace, which names its images, or -errno. */
+pid_t ccr__namespace_pid(pid_t pid);
+
 /* True once SIGKILL is pending and after the process has ended: it will do nothing more. */
 bool ccr__is_dying(pid_t pid);
 

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
-#include "plugin/task/proc_status.h"
 
 static bool is_service(int task_dir, const char *tid)
 {
@@ -47,16 +46,4 @@ pid_t ccr__service_thread(pid_t pid)
 			found = strtol(entry->d_name, NULL, 10);
 	closedir(dir);
 	return found;
-}
-
-pid_t ccr__namespace_pid(pid_t pid)
-{
-	char pids[256];
-	const char *last;
-	const int ret = ccr__proc_status(pid, "NSpid", pids, sizeof(pids));
-
-	if (ret)
-		return ret;
-	last = strrchr(pids, '\t');
-	return last ? strtol(last, NULL, 10) : -EINVAL;
 }

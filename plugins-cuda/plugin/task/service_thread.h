@@ -7,7 +7,4 @@
 /* Finds the service thread of `pid` (host view). Returns its tid, 0 if there is none, or -errno. */
 pid_t ccr__service_thread(pid_t pid);
 
-/* Returns the pid of `pid` in its own namespace, which names its images, or -errno. */
-pid_t ccr__namespace_pid(pid_t pid);
-
 #endif
