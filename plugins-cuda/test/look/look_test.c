@@ -131,7 +131,7 @@ void fake_process(pid_t pid, pid_t parent)
 		"Limit                     Soft Limit           Hard Limit           Units     \n"
 		"Max open files            1024                 4096                 files     \n"
 		"Max address space         unlimited            unlimited            bytes     \n");
-	fake_file(in_proc(pid, "cgroup"), "0::/work/job\n");
+	fake_file(in_proc(pid, "cgroup"), "0::/inference/job\n");
 	fake_file(in_proc(pid, "environ"), "HOME=/root");
 	if (!parent)
 		return;
@@ -188,8 +188,8 @@ void look_begin(const char *libcuda)
 	fake_file("proc/meminfo", "MemTotal: 134217728 kB\nMemAvailable:   67108864 kB\n");
 	fake_file("proc/sys/vm/max_map_count", "65530\n");
 	fake_file("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
-	fake_file("sys/fs/cgroup/work/job/cgroup.events", "populated 1\nfrozen 0\n");
-	fake_file("sys/fs/cgroup/work/job/memory.max", "max\n");
+	fake_file("sys/fs/cgroup/inference/job/cgroup.events", "populated 1\nfrozen 0\n");
+	fake_file("sys/fs/cgroup/inference/job/memory.max", "max\n");
 }
 
 void look_end(void)

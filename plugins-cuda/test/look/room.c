@@ -57,14 +57,14 @@ static void test_cgroup(void)
 {
 	fake_cuda(ROOT_PID, 0);
 	use_device_memory(ROOT_PID, 20);
-	fake_file("sys/fs/cgroup/work/memory.max", "%llu\n", 32 * GIB);
-	fake_file("sys/fs/cgroup/work/memory.current", "%llu\n", 16 * GIB);
-	fake_file("sys/fs/cgroup/work/memory.stat", "anon 1\ninactive_file %llu\nactive_file 0\n",
+	fake_file("sys/fs/cgroup/inference/memory.max", "%llu\n", 32 * GIB);
+	fake_file("sys/fs/cgroup/inference/memory.current", "%llu\n", 16 * GIB);
+	fake_file("sys/fs/cgroup/inference/memory.stat", "anon 1\ninactive_file %llu\nactive_file 0\n",
 		  2 * GIB);
 	CHECK(look_finds("host-memory 5000000"));
 	CHECK(!strcmp(detail_of(CCR_LOOK_HOST_MEMORY),
-		      "20.0 GiB, and the memory limit of the cgroup /work leaves 18.0 GiB"));
-	fake_file("sys/fs/cgroup/work/memory.stat", "inactive_file %llu\nactive_file %llu\n",
+		      "20.0 GiB, and the memory limit of the cgroup /inference leaves 18.0 GiB"));
+	fake_file("sys/fs/cgroup/inference/memory.stat", "inactive_file %llu\nactive_file %llu\n",
 		  2 * GIB, 3 * GIB);
 	CHECK(look_finds(""));
 }

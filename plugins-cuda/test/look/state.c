@@ -45,7 +45,7 @@ static void test_traced_by_us(void)
 static void test_frozen(void)
 {
 	fake_cuda(ROOT_PID, 0);
-	fake_file("sys/fs/cgroup/work/job/cgroup.events", "populated 1\nfrozen 1\n");
+	fake_file("sys/fs/cgroup/inference/job/cgroup.events", "populated 1\nfrozen 1\n");
 	CHECK(look_finds("frozen 5000000"));
 }
 
