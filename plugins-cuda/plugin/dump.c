@@ -5,6 +5,7 @@
  */
 #include "look/look.h"
 #include "plugin/task/task.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/plugin.h"
@@ -21,15 +22,10 @@
 static int announce(void)
 {
 	struct plugin *p = &ccr__plugin;
+	const int ret = p->in_inventory ? 0 : ccr__files_require(PLUGIN_NAME);
 
-	if (p->in_inventory)
-		return 0;
-	if (add_inventory_plugin(PLUGIN_NAME)) {
-		ccr_err("cannot add %s to the inventory image; see the errors above", PLUGIN_NAME);
-		return -EIO;
-	}
-	p->in_inventory = true;
-	return 0;
+	p->in_inventory |= !ret;
+	return ret;
 }
 
 /* The driver waits for the restore thread forever, whatever it is asked to do. */

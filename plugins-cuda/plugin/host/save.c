@@ -19,6 +19,7 @@
 #include "plugin/host/page_file.h"
 #include "plugin/host/populate.h"
 #include "plugin/host/remap/remap.h"
+#include "plugin/task/checkpoint_files.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/task.h"
@@ -83,15 +84,6 @@ static int empty(struct task *task, const struct ccr_pages *pages, const struct 
 	return ret;
 }
 
-/* A restore must notice that the manifest is missing: CRIU requires what its inventory names. */
-static int announce(const struct ccr_pages *pages)
-{
-	if (!add_inventory_plugin(pages->name))
-		return 0;
-	ccr_err("cannot add %s to the inventory image; see the errors above", pages->name);
-	return -EIO;
-}
-
 static void report(pid_t pid, const struct ccr_pages *pages, size_t emptied, double start,
 		   double copied)
 {
@@ -135,7 +127,7 @@ static int save(struct task *task, struct ccr_pages *pages, const struct remap_p
 	if (!ret)
 		ret = record(task, HOST_EMPTY);
 	if (!ret)
-		ret = announce(pages);
+		ret = ccr__files_require(pages->name); /* a restore must notice that it is missing */
 	if (!ret)
 		report(task->pid, pages, emptied, start, copied);
 	return ret;

@@ -70,6 +70,14 @@ int ccr__files_begin(int stage)
 	return ret;
 }
 
+int ccr__files_require(const char *name)
+{
+	if (!add_inventory_plugin(name))
+		return 0;
+	ccr_err("cannot add %s to the inventory image; see the errors above", name);
+	return -EIO;
+}
+
 /*
  * A process without its device memory waits behind its gate. So CRIU itself must
  * refuse a restore when the manifest is missing, or by a plugin that does not
@@ -80,10 +88,7 @@ static int require_gpu_image(pid_t image_pid)
 	char name[CCR_IMAGE_NAME_MAX];
 
 	ccr_image_manifest_name(name, image_pid);
-	if (!add_inventory_plugin(name))
-		return 0;
-	ccr_err("cannot add %s to the inventory image; see the errors above", name);
-	return -EIO;
+	return ccr__files_require(name);
 }
 
 const uint8_t *ccr__files_id(void)

@@ -23,6 +23,9 @@ int ccr__files_begin(int stage);
 
 /* The id for the manifests of this dump, CCR_CHECKPOINT_ID_SIZE bytes. */
 const uint8_t *ccr__files_id(void);
+/* Adds a name to CRIU's inventory: a restore without what has that name is refused by CRIU itself.
+ * Returns 0 or -errno. */
+int ccr__files_require(const char *name);
 /*
  * The process is checkpointed and its files are written: lists them in the
  * index. Returns 0, or -errno: the dump must fail.
