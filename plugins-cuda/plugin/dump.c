@@ -216,7 +216,7 @@ static bool roll_back(struct task *task)
 static void stop_empty(void)
 {
 	for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
-		if (task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY)
+		if (ccr__host_is_empty(task))
 			kill(task->pid, SIGSTOP);
 }
 

@@ -262,11 +262,6 @@ static void disarm_stop(pid_t pid)
 			ccr__guard_disarm(injected[i].tid, true);
 }
 
-static bool is_empty(const struct task *task)
-{
-	return task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY;
-}
-
 /*
  * Restores what must not be seen changed: the registers of threads that were injected
  * into, and host memory. A process that was changed is under guard, so the death
@@ -283,7 +278,7 @@ static int undo_stopped(struct task *task)
 	for (size_t i = 0; !ret && i < nr_injected; i++)
 		if (injected[i].pid == task->pid)
 			ret = ccr__inject_recover(&injected[i]);
-	if (!ret && is_empty(task))
+	if (!ret && ccr__host_is_empty(task))
 		ret = ccr__host_memory_undo(task->pid);
 	if (ret)
 		return ret;
@@ -313,7 +308,7 @@ static void undo_guarded(struct task *task)
 	if (!ccr__guard_stops(task->pid) && !is_injected(task->pid) && !was_stopped(task))
 		return;
 	/* criu has filled its memory and disarmed the guard, so nothing stopped it. */
-	if (!is_empty(task) && !is_injected(task->pid) && !ccr__is_stopping(task->pid)) {
+	if (!ccr__host_is_empty(task) && !is_injected(task->pid) && !ccr__is_stopping(task->pid)) {
 		ccr__guard_disarm(task->pid, false);
 		return;
 	}

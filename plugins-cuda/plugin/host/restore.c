@@ -132,7 +132,7 @@ void ccr__host_memory_discard(const struct task *task)
 
 static void roll_back(struct task *task)
 {
-	if (task->host_state != HOST_EMPTYING && task->host_state != HOST_EMPTY)
+	if (!ccr__host_is_empty(task))
 		return;
 	if (ccr__host_memory_undo(task->pid)) {
 		ccr_err("killing %d: it must not run without its memory", task->pid);

@@ -57,6 +57,12 @@ struct task {
 	bool was_pending;    /* its service thread had not taken its connection */
 };
 
+/* The task must not run until its host memory is filled. */
+static inline bool ccr__host_is_empty(const struct task *task)
+{
+	return task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY;
+}
+
 struct watcher_ops;
 
 struct plugin {

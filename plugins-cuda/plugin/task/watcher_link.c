@@ -217,7 +217,7 @@ int ccr__watcher_guard(pid_t id, bool is_thread)
  */
 static int guard(const struct task *task)
 {
-	const bool is_empty = task->host_state == HOST_EMPTYING || task->host_state == HOST_EMPTY;
+	const bool is_empty = ccr__host_is_empty(task);
 	const bool is_changed =
 		is_empty || (task->is_changed && (!task->is_undone || task->is_awaited));
 	int ret = is_changed ? add_guard(task->pid, false) : 0;
