@@ -57,16 +57,11 @@ void ccr__look_descriptors(struct process *process, int root, struct sockets *so
 	char path[PATH_MAX];
 	struct dirent *entry;
 	DIR *dir;
-	int fd;
 
 	snprintf(path, sizeof(path), "proc/%d/fd", process->pid);
-	fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
+	dir = ccr__dir_open(root, path);
+	if (!dir)
 		return;
-	}
 	while ((entry = readdir(dir))) {
 		ssize_t len;
 

@@ -113,3 +113,13 @@ void *ccr__list_add(struct list *list, size_t size)
 	}
 	return memset((char *)list->items + list->count++ * size, 0, size);
 }
+
+DIR *ccr__dir_open(int root, const char *path)
+{
+	const int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}

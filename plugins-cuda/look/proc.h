@@ -3,6 +3,7 @@
 #ifndef CCR_LOOK_PROC_H
 #define CCR_LOOK_PROC_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,5 +34,8 @@ struct list {
 
 /* Returns the new item, filled with zeros; NULL without memory. */
 void *ccr__list_add(struct list *list, size_t size);
+
+/* Opens a directory by its path below `root`. Returns NULL if it cannot be read. */
+DIR *ccr__dir_open(int root, const char *path);
 
 #endif

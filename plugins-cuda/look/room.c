@@ -131,16 +131,12 @@ static bool is_host_memory(const char *name)
 /* The bytes that the files of host memory really have; holes are never filled. */
 static uint64_t bytes_of_images(int images_dir)
 {
-	const int fd = openat(images_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = ccr__dir_open(images_dir, ".");
 	struct dirent *entry;
 	uint64_t sum = 0;
 
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
+	if (!dir)
 		return 0;
-	}
 	while ((entry = readdir(dir))) {
 		struct stat st;
 

@@ -75,16 +75,11 @@ void ccr__look_threads(struct process *process, int root, struct text *text, str
 	struct dirent *entry;
 	char path[32];
 	DIR *dir;
-	int fd;
 
 	snprintf(path, sizeof(path), "proc/%d/task", process->pid);
-	fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
+	dir = ccr__dir_open(root, path);
+	if (!dir)
 		return;
-	}
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' ||
 		    ccr__text_read(text, dirfd(dir), "%s/status", entry->d_name))

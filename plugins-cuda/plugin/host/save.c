@@ -127,7 +127,8 @@ static int save(struct task *task, struct ccr_pages *pages, const struct remap_p
 	if (!ret)
 		ret = record(task, HOST_EMPTY);
 	if (!ret)
-		ret = ccr__files_require(pages->name); /* a restore must notice that it is missing */
+		ret = ccr__files_require(
+			pages->name); /* a restore must notice that it is missing */
 	if (!ret)
 		report(task->pid, pages, emptied, start, copied);
 	return ret;

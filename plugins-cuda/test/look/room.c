@@ -59,8 +59,8 @@ static void test_cgroup(void)
 	use_device_memory(ROOT_PID, 20);
 	fake_file("sys/fs/cgroup/inference/memory.max", "%llu\n", 32 * GIB);
 	fake_file("sys/fs/cgroup/inference/memory.current", "%llu\n", 16 * GIB);
-	fake_file("sys/fs/cgroup/inference/memory.stat", "anon 1\ninactive_file %llu\nactive_file 0\n",
-		  2 * GIB);
+	fake_file("sys/fs/cgroup/inference/memory.stat",
+		  "anon 1\ninactive_file %llu\nactive_file 0\n", 2 * GIB);
 	CHECK(look_finds("host-memory 5000000"));
 	CHECK(!strcmp(detail_of(CCR_LOOK_HOST_MEMORY),
 		      "20.0 GiB, and the memory limit of the cgroup /inference leaves 18.0 GiB"));
