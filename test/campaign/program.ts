@@ -2,9 +2,10 @@
 /** A running workload-state: how it is started, asked and ended. */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isErrno } from '../../lib/errno.ts';
-import { builtProgram, interceptorLibrary } from '../../lib/paths.ts';
+import { buildDir, interceptorLibrary } from '../../lib/paths.ts';
 import { isAlive } from '../../lib/process/index.ts';
 import { Program } from '../../lib/workload/index.ts';
 import type { CampaignMachine } from './machine.ts';
@@ -30,7 +31,7 @@ function argumentsOf(plan: ProgramPlan): string[] {
 /** Starts it and waits until it answers. @returns its pid */
 export async function startProgram(machine: CampaignMachine, plan: ProgramPlan): Promise<number> {
   const { socketPath, filesDir, env } = machine;
-  const words = [builtProgram('workload-state'), '--socket', socketPath, '--dir', filesDir];
+  const words = [join(buildDir(), 'test-tools', 'workload-state'), '--socket', socketPath, '--dir', filesDir];
   const log = `${machine.dir}/program.log`;
   const preload = plan.interceptor ? { LD_PRELOAD: interceptorLibrary() } : {};
   const program = await Program.run([...words, ...argumentsOf(plan)], { ...env, ...preload }, log);
