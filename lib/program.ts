@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { commands } from './commands/index.ts';
+import { addCommands, commands } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError, UsageError } from './errors.ts';
 import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
@@ -24,7 +24,8 @@ export function wantsJson(argv: readonly string[]): boolean {
   return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
 }
 
-function createProgram(io: Io): Command {
+/** The program with its commands; what is not used is not loaded, see `loadAllCommands`. */
+export function createProgram(io: Io): Command {
   const program = new Command('criu-cuda')
     .description('Checkpoint running CUDA processes with CRIU and restore them fast')
     .version(packageVersion())
@@ -36,7 +37,7 @@ function createProgram(io: Io): Command {
       },
       writeErr: () => undefined, // usage errors are printed by reportError, in one format
     });
-  for (const register of commands) register(program, io);
+  addCommands(program, commands, io);
   return program;
 }
 

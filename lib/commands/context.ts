@@ -96,10 +96,7 @@ async function watch(io: Io, options: { pid?: number; intervalMs?: number }): Pr
   }
 }
 
-export function registerContext(program: Command, io: Io): void {
-  const group = program
-    .command('context')
-    .description('what processes have on GPUs, and who has their memory');
+export function defineContext(group: Command, io: Io): void {
   const add = (name: string, description: string): Command =>
     group.command(name).description(description).option('--pid <pid>', 'only this process', parsePid);
   add('list', 'each CUDA process and GPU: memory, state, owner, gate; and the contexts of the pool').action(

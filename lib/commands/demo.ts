@@ -81,12 +81,8 @@ async function demo(io: Io, flags: Flags): Promise<void> {
   showWarnings(io, [...result.checkpoint.warnings, ...result.restore.warnings]);
 }
 
-export function registerDemo(program: Command, io: Io): void {
-  program
-    .command('demo')
-    .description(
-      'checkpoint and restore a GPU program and verify its memory; without a GPU, on the software driver',
-    )
+export function defineDemo(command: Command, io: Io): void {
+  command
     .option('--size <size>', 'device memory of the program, e.g. 512M (default: 2G on a GPU, else 256M)')
     .option('--software', 'use the software driver even when there is a GPU')
     .option('--variant <name>', 'variant of the plugin', 'parallel')

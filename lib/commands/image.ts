@@ -202,10 +202,7 @@ async function verify(io: Io, directory: string): Promise<void> {
   );
 }
 
-export function registerImage(program: Command, io: Io): void {
-  const image = program
-    .command('image')
-    .description("inspect GPU images and page files, which hold memory outside of CRIU's images");
+export function defineImage(image: Command, io: Io): void {
   image
     .command('show')
     .argument('<dir>', 'images directory')

@@ -73,10 +73,7 @@ async function metrics(io: Io, address: MetricsAddress | undefined): Promise<voi
   server.close();
 }
 
-export function registerPool(program: Command, io: Io): void {
-  const pool = program
-    .command('pool')
-    .description('control the pool daemon, which keeps contexts ready and images in device memory');
+export function definePool(pool: Command, io: Io): void {
   pool
     .command('start')
     .description('start the daemon and wait until it answers')

@@ -82,11 +82,9 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
   if (result.results.some(({ status }) => status === 'failed')) io.exitCode = 1;
 }
 
-export function registerSelftest(program: Command, io: Io): void {
-  program
-    .command('selftest')
+export function defineSelftest(command: Command, io: Io): void {
+  command
     .argument('[check...]', 'names of checks (default: all)')
-    .description("verify this project's claims on a machine with a GPU")
     .option('--list', 'list the checks and the claim of each')
     .option(
       '--upstream <dir>',

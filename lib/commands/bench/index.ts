@@ -1,18 +1,40 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
 import type { Io } from '../../output.ts';
-import { registerLimits } from './limits.ts';
-import { registerLoop } from './loop.ts';
-import { registerReport } from './report.ts';
-import { registerMatrix, registerRun } from './run.ts';
+import { addCommands, type CommandEntry } from '../table.ts';
 
-export function registerBench(program: Command, io: Io): void {
-  const bench = program
-    .command('bench')
-    .description('measure dump and restore, and report what was measured');
-  registerRun(bench, io);
-  registerMatrix(bench, io);
-  registerLoop(bench, io);
-  registerLimits(bench, io);
-  registerReport(bench, io);
+const commands: readonly CommandEntry[] = [
+  {
+    name: 'run',
+    description:
+      'measure dump and restore of a workload with one or more plugins; every run checks every byte',
+    isDefault: true,
+    load: async () => (await import('./run.ts')).defineRun,
+  },
+  {
+    name: 'matrix',
+    description: 'measure every combination of settings; lists are joined by commas',
+    load: async () => (await import('./run.ts')).defineMatrix,
+  },
+  {
+    name: 'loop',
+    description: 'restore one checkpoint repeatedly, and fail if device memory or files leak',
+    load: async () => (await import('./loop.ts')).defineLoop,
+  },
+  {
+    name: 'limits',
+    description:
+      'measure the limits of this machine (PCIe, staging, storage, page faults) and predict the least time of a restore',
+    load: async () => (await import('./limits.ts')).defineLimits,
+  },
+  {
+    name: 'report',
+    description:
+      'show results as tables and charts: on the terminal, in report.md with pictures, in report.html',
+    load: async () => (await import('./report.ts')).defineReport,
+  },
+];
+
+export function defineBench(bench: Command, io: Io): void {
+  addCommands(bench, commands, io);
 }

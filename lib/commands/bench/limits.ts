@@ -58,12 +58,8 @@ async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFla
   io.result(limits, () => limitsText(limits, sizes));
 }
 
-export function registerLimits(bench: Command, io: Io): void {
-  bench
-    .command('limits')
-    .description(
-      'measure the limits of this machine (PCIe, staging, storage, page faults) and predict the least time of a restore',
-    )
+export function defineLimits(command: Command, io: Io): void {
+  command
     .requiredOption('--store <dir>', 'directory for images')
     .option('--size <size>', 'device memory to measure with', '1G')
     .option(

@@ -35,10 +35,8 @@ function loopText(result: LoopResult, losses: readonly string[]): string {
   ].join('\n');
 }
 
-export function registerLoop(bench: Command, io: Io): void {
-  bench
-    .command('loop')
-    .description('restore one checkpoint repeatedly, and fail if device memory or files leak')
+export function defineLoop(command: Command, io: Io): void {
+  command
     .option('--case <name>', 'as in --cases of bench run', 'stock')
     .option('--upstream <dir>', 'directory for the case upstream')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])

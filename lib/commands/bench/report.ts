@@ -47,13 +47,9 @@ function runReport(io: Io, path: string, options: ReportCommandOptions): void {
   );
 }
 
-export function registerReport(bench: Command, io: Io): void {
-  bench
-    .command('report')
+export function defineReport(command: Command, io: Io): void {
+  command
     .argument('<dir>', 'directory of results, or one result')
-    .description(
-      'show results as tables and charts: on the terminal, in report.md with pictures, in report.html',
-    )
     .option('--against <path>', 'earlier result, or directory of results, to compare with')
     .option('--cases <list>', 'only these, joined by commas; speedups are relative to the first', words)
     .option('--out <dir>', 'directory for the files (default: next to the results)')

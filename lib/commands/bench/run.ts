@@ -153,12 +153,8 @@ function addRunOptions(command: Command): Command {
     .option('--restart', 'discard an interrupted run and start over');
 }
 
-export function registerRun(bench: Command, io: Io): void {
-  const command = bench
-    .command('run', { isDefault: true })
-    .description(
-      'measure dump and restore of a workload with one or more plugins; every run checks every byte',
-    )
+export function defineRun(command: Command, io: Io): void {
+  command
     .option(
       '--cases <list>',
       `${caseNames.join(', ')} or NAME=DIR of any plugin, joined by commas; @CRIU after one sets the path of the criu program; speedups are relative to the first`,
@@ -177,10 +173,8 @@ export function registerRun(bench: Command, io: Io): void {
   );
 }
 
-export function registerMatrix(bench: Command, io: Io): void {
-  const command = bench
-    .command('matrix')
-    .description('measure every combination of settings; lists are joined by commas')
+export function defineMatrix(command: Command, io: Io): void {
+  command
     .option('--variants <list>', `cold-start, upstream, ${pluginVariants.join(', ')} or NAME=DIR`, words, [
       'stock',
       'parallel',

@@ -12,10 +12,8 @@ interface Flags {
   root?: string | undefined;
 }
 
-export function registerCdi(program: Command, io: Io): void {
-  program
-    .command('cdi')
-    .description('describe what a container needs as a CDI device')
+export function defineCdi(command: Command, io: Io): void {
+  command
     .command('generate')
     .description('print the CDI file, or write it where container engines look for it')
     .option('--write', `write it to ${cdiFile}`)

@@ -86,7 +86,7 @@ function addOperation(command: Command): Command {
   return addCriuFlags(command, podmanCriuFlags);
 }
 
-function registerCreate(container: Command, io: Io): void {
+function defineCreate(container: Command, io: Io): void {
   const command = container
     .command('create')
     .description('start a container that can be checkpointed with its GPU memory')
@@ -110,7 +110,7 @@ function registerCreate(container: Command, io: Io): void {
   );
 }
 
-function registerCheckpoint(container: Command, io: Io): void {
+function defineCheckpoint(container: Command, io: Io): void {
   const command = container
     .command('checkpoint')
     .description('checkpoint a running container, in place or into a tar file')
@@ -137,7 +137,7 @@ function registerCheckpoint(container: Command, io: Io): void {
   });
 }
 
-function registerRestore(container: Command, io: Io): void {
+function defineRestore(container: Command, io: Io): void {
   const command = container
     .command('restore')
     .description('restore a container in place, or a new one from a tar file')
@@ -173,13 +173,10 @@ function registerRestore(container: Command, io: Io): void {
   });
 }
 
-export function registerContainer(program: Command, io: Io): void {
-  const container = program
-    .command('container')
-    .description('create, checkpoint and restore podman containers');
-  registerCreate(container, io);
-  registerCheckpoint(container, io);
-  registerRestore(container, io);
+export function defineContainer(container: Command, io: Io): void {
+  defineCreate(container, io);
+  defineCheckpoint(container, io);
+  defineRestore(container, io);
   container
     .command('remove')
     .description('remove a container, running or not, and its images')
@@ -192,20 +189,17 @@ export function registerContainer(program: Command, io: Io): void {
     });
 }
 
-export function registerPresets(program: Command, io: Io): void {
-  program
-    .command('presets')
-    .description('show how to start common servers, and what each option saves and costs')
-    .action(() => {
-      const presets = listPresets();
-      io.result(presets, () =>
-        presets
-          .map(({ name, use, parts }) => {
-            const rows = parts.map((part) => [`  ${partText(part)}`, part.saves, part.costs]);
-            const head = ['  what', 'saves', 'costs'];
-            return `${io.colors.bold(name)}: ${use}${rows.length === 0 ? '' : `\n${table(head, rows)}`}`;
-          })
-          .join('\n\n'),
-      );
-    });
+export function definePresets(command: Command, io: Io): void {
+  command.action(() => {
+    const presets = listPresets();
+    io.result(presets, () =>
+      presets
+        .map(({ name, use, parts }) => {
+          const rows = parts.map((part) => [`  ${partText(part)}`, part.saves, part.costs]);
+          const head = ['  what', 'saves', 'costs'];
+          return `${io.colors.bold(name)}: ${use}${rows.length === 0 ? '' : `\n${table(head, rows)}`}`;
+        })
+        .join('\n\n'),
+    );
+  });
 }

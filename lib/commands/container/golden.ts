@@ -142,10 +142,7 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
   io.result(result, () => resultTable(result));
 }
 
-export function registerGolden(program: Command, io: Io): void {
-  const golden = program
-    .command('golden')
-    .description('checkpoint a warmed-up server in a container once, and restore it any number of times');
+export function defineGolden(golden: Command, io: Io): void {
   addContainerOptions(golden.command('create'))
     .description(
       'start a server, wait until it is healthy, warm it up and checkpoint it, unless that is already done',

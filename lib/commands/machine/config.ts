@@ -37,8 +37,7 @@ function showConfig(io: Io): void {
   });
 }
 
-export function registerConfig(program: Command, io: Io): void {
-  const config = program.command('config').description('show the settings, or write a settings file');
+export function defineConfig(config: Command, io: Io): void {
   config
     .command('show')
     .description('show every setting, its value and where it comes from')

@@ -29,10 +29,8 @@ function reportText(io: Io, report: MachineReport): string {
   return `${table([], rows)}\n\n${summary}`;
 }
 
-export function registerDoctor(program: Command, io: Io): void {
-  program
-    .command('doctor')
-    .description('check this machine: what it has, what is missing, and how to get it')
+export function defineDoctor(command: Command, io: Io): void {
+  command
     .option('--images-dir <dir>', 'also check this directory for images')
     .action(async (options: { imagesDir?: string | undefined }) => {
       const system = currentSystem(io.signal);

@@ -32,9 +32,6 @@ async function show(io: Io): Promise<void> {
   });
 }
 
-export function registerGpu(program: Command, io: Io): void {
-  program
-    .command('gpu')
-    .description('list the GPUs: memory, address, link, driver; CUDA is not initialized')
-    .action(() => show(io));
+export function defineGpu(command: Command, io: Io): void {
+  command.action(() => show(io));
 }

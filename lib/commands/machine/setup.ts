@@ -66,10 +66,8 @@ function checkFlags(command: Command): void {
   if (lost) throw new UsageError(`${lost.long ?? lost.flags} needs --containers`);
 }
 
-export function registerSetup(program: Command, io: Io): void {
-  const setup = program
-    .command('setup')
-    .description('install what is missing: Debian packages, CRIU')
+export function defineSetup(command: Command, io: Io): void {
+  const setup = command
     .addOption(
       new Option('--check', 'only report what is missing (exit code 2 if something is)').conflicts(
         'containers',

@@ -6,10 +6,8 @@ import type { Io } from '../../output.ts';
 import { isPluginVariant, pluginVariants } from '../../variant.ts';
 import { withProgress } from '../../progress.ts';
 
-export function registerBuild(program: Command, io: Io): void {
-  program
-    .command('build')
-    .description('build the plugins, the software driver and the workload')
+export function defineBuild(command: Command, io: Io): void {
+  command
     .option('--variant <name>', `only this variant of the plugin: ${pluginVariants.join(', ')}`)
     .option('--criu-src <dir>', 'check our plugin interface against this CRIU source tree')
     .option(

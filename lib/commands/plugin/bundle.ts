@@ -17,10 +17,8 @@ async function bundle(io: Io, out: string): Promise<void> {
   );
 }
 
-export function registerBundle(program: Command, io: Io): void {
-  program
-    .command('bundle')
-    .description('pack CRIU, plugins, node and this program for machines without compilers')
+export function defineBundle(command: Command, io: Io): void {
+  command
     .requiredOption('--out <file.tar.xz>', 'the file to write')
     .action(({ out }: { out: string }) => bundle(io, out));
 }

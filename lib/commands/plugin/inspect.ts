@@ -37,14 +37,10 @@ function infoText(info: PluginInfo): string {
   );
 }
 
-export function registerInspect(program: Command, io: Io): void {
-  program
-    .command('inspect')
-    .description('show what a plugin file is, without running it')
-    .argument('<plugin.so>')
-    .action((path: string) => {
-      const info = inspectPlugin(path);
-      io.result(info, () => infoText(info));
-      if (info.kind === 'not-a-plugin') io.exitCode = 1;
-    });
+export function defineInspect(command: Command, io: Io): void {
+  command.argument('<plugin.so>').action((path: string) => {
+    const info = inspectPlugin(path);
+    io.result(info, () => infoText(info));
+    if (info.kind === 'not-a-plugin') io.exitCode = 1;
+  });
 }

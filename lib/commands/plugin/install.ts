@@ -14,10 +14,8 @@ function resultText(result: InstallResult): string {
   return `installed ${what} in ${result.libdir} (${result.files.join(', ')}); it replaces ${result.replaced ?? 'nothing'}`;
 }
 
-export function registerInstall(program: Command, io: Io): void {
-  program
-    .command('install')
-    .description('install a built variant where CRIU loads plugins, and keep what it replaces')
+export function defineInstall(command: Command, io: Io): void {
+  command
     .option('--variant <name>', `one of ${pluginVariants.join(', ')}`, pluginVariants.at(-1))
     .option('--libdir <dir>', "plugin directory (default: CRIU's own)")
     .action(async (options: { variant: string; libdir?: string | undefined }) => {

@@ -5,10 +5,8 @@ import { defaultLibdir, rollBackPlugin } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
 import { currentSystem } from '../../machine/index.ts';
 
-export function registerRollback(program: Command, io: Io): void {
-  program
-    .command('rollback')
-    .description('reinstall what the last installation replaced')
+export function defineRollback(command: Command, io: Io): void {
+  command
     .option('--libdir <dir>', "plugin directory (default: CRIU's own)")
     .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));

@@ -5,10 +5,8 @@ import { defaultLibdir, uninstallPlugin } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
 import { currentSystem } from '../../machine/index.ts';
 
-export function registerUninstall(program: Command, io: Io): void {
-  program
-    .command('uninstall')
-    .description('return a plugin directory to its state before the first installation')
+export function defineUninstall(command: Command, io: Io): void {
+  command
     .option('--libdir <dir>', "plugin directory (default: CRIU's own)")
     .action(async (options: { libdir?: string | undefined }) => {
       const libdir = resolve(options.libdir ?? (await defaultLibdir(currentSystem(io.signal))));

@@ -6,23 +6,20 @@ import { defaultLibdir } from '../../install/index.ts';
 import { table, type Io } from '../../output.ts';
 import { pluginDirectories } from '../../paths.ts';
 
-export function registerVariants(program: Command, io: Io): void {
-  program
-    .command('variants')
-    .description('list the variants of the plugin: what each does, where it is built and installed')
-    .action(async () => {
-      const libdirs = new Set([await defaultLibdir(currentSystem(io.signal)), ...pluginDirectories]);
-      const variants = listVariants([...libdirs]);
-      io.result({ variants }, () =>
-        table(
-          ['variant', 'built', 'installed', 'has'],
-          variants.map(({ name, version, installedIn, has }) => [
-            name,
-            version ?? 'no',
-            installedIn.join('\n') || 'no',
-            has,
-          ]),
-        ),
-      );
-    });
+export function defineVariants(command: Command, io: Io): void {
+  command.action(async () => {
+    const libdirs = new Set([await defaultLibdir(currentSystem(io.signal)), ...pluginDirectories]);
+    const variants = listVariants([...libdirs]);
+    io.result({ variants }, () =>
+      table(
+        ['variant', 'built', 'installed', 'has'],
+        variants.map(({ name, version, installedIn, has }) => [
+          name,
+          version ?? 'no',
+          installedIn.join('\n') || 'no',
+          has,
+        ]),
+      ),
+    );
+  });
 }

@@ -56,10 +56,8 @@ async function runCheck(io: Io, word: number | undefined, { pid: flag, ...option
   io.exitCode = look.refused ? REFUSED : 0;
 }
 
-export function registerCheck(program: Command, io: Io): void {
-  program
-    .command('check')
-    .description('say whether a process tree can be dumped, and every reason why not, without touching it')
+export function defineCheck(command: Command, io: Io): void {
+  command
     .argument('[pid]', 'process ID of the root of the tree', parsePid)
     .option('--pid <pid>', 'the same', parsePid)
     .option('--images-dir <dir>', 'also check the space in this directory')

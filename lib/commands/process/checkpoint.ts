@@ -38,10 +38,8 @@ async function runCheckpoint(io: Io, flags: Flags, extraArgs: string[]): Promise
   showWarnings(io, result.warnings);
 }
 
-export function registerCheckpoint(program: Command, io: Io): void {
-  const command = program
-    .command('checkpoint')
-    .description('write a process tree with its device memory to a directory, then end it')
+export function defineCheckpoint(command: Command, io: Io): void {
+  command
     .requiredOption('--pid <pid>', 'process ID of the root of the tree', parsePid)
     .option('--leave-running', 'keep the process running after the dump')
     .option('--force', 'replace an existing checkpoint in the directory once the new one is complete');

@@ -143,10 +143,7 @@ async function showMemory(io: Io, { pid }: Flags): Promise<void> {
   io.result({ pid, ...map, pages }, () => memoryTables(map, pages));
 }
 
-export function registerProcess(program: Command, io: Io): void {
-  const group = program
-    .command('process')
-    .description("look at CUDA processes, or run one of the driver's checkpoint steps");
+export function defineProcess(group: Command, io: Io): void {
   const add = (name: string, description: string): Command =>
     group.command(name).description(description).requiredOption('--pid <pid>', 'process ID', parsePid);
   group

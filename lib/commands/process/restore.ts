@@ -52,10 +52,8 @@ async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<vo
   if (flags.detach !== true) await stay(io, restored);
 }
 
-export function registerRestore(program: Command, io: Io): void {
-  const command = program
-    .command('restore')
-    .description('restore a process tree, wait until it ends, and exit with its status')
+export function defineRestore(command: Command, io: Io): void {
+  command
     .option('--detach', 'return at once; init or the nearest subreaper adopts the process')
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
   addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>

@@ -41,10 +41,8 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
   }
 }
 
-export function registerRun(program: Command, io: Io): void {
-  program
-    .command('run')
-    .description('run a program that can be checkpointed; forward signals and exit with its status')
+export function defineRun(command: Command, io: Io): void {
+  command
     .usage('-- <command> [arguments...]')
     .argument('<command...>')
     .option('--no-intercept', 'run without the interceptor; the driver moves all device memory')

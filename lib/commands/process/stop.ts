@@ -34,10 +34,8 @@ async function runStop(io: Io, positional: number | undefined, flags: Flags): Pr
   io.result(result, () => stopText(result));
 }
 
-export function registerStop(program: Command, io: Io): void {
-  program
-    .command('stop')
-    .description('end a process tree; the driver takes its CUDA processes off the GPU first')
+export function defineStop(command: Command, io: Io): void {
+  command
     .argument('[pid]', 'process ID of the root of the tree', parsePid)
     .option('--pid <pid>', 'the same', parsePid)
     .option('--timeout-ms <ms>', 'how long the driver may take (default: 30000)', wholeNumber(0, DAY_MS))

@@ -18,10 +18,8 @@ async function runWake(io: Io, pid: number): Promise<void> {
   );
 }
 
-export function registerWake(program: Command, io: Io): void {
-  program
-    .command('wake')
-    .description('resume a process tree that was restored with --leave-stopped')
+export function defineWake(command: Command, io: Io): void {
+  command
     .requiredOption('--pid <pid>', 'process ID of the root of the tree', parsePid)
     .action(({ pid }: { pid: number }) => runWake(io, pid));
 }

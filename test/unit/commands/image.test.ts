@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { registerImage } from '../../../lib/commands/image.ts';
+import { defineImage } from '../../../lib/commands/image.ts';
 import { EnvironmentError } from '../../../lib/errors.ts';
 import { checkCheckpoint, GpuImageError, verifyGpuImages } from '../../../lib/images/index.ts';
 import { IndexSchema } from '../../../lib/images/gen/index_pb.ts';
@@ -41,7 +41,7 @@ async function run(args: readonly string[], json = false): Promise<{ out: string
   const stderr = { write: () => undefined };
   const io = createIo({ stdout, stderr, json, signal: new AbortController().signal, color: false });
   const program = new Command().exitOverride();
-  registerImage(program, io);
+  defineImage(program.command('image'), io);
   await program.parseAsync(['image', ...args], { from: 'user' });
   return { out, exitCode: io.exitCode };
 }
