@@ -1,40 +1,15 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 /**
- * The program `criu-cuda`. Only this file calls process.exit and listens for signals. The first signal aborts the
- * command, which then cleans up; the second ends the program at once. The exit code after a signal is 128 plus its
- * number, unless the operation was complete anyway.
+ * The program `criu-cuda`. Node 22 and later keep the compiled code of what is loaded after this file.
  * @module
  */
-import { InterruptedError } from './errors.ts';
-import { createIo } from './output.ts';
-import { main, wantsJson } from './program.ts';
+import module from 'node:module';
+import { ownCacheDir } from './own-cache.ts';
 
-const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-type StopSignal = keyof typeof signalExitCodes;
+const { enableCompileCache } = module as { enableCompileCache?: (directory: string) => unknown };
+const compiled = enableCompileCache && ownCacheDir('compiled');
+if (compiled !== undefined) enableCompileCache?.(compiled);
 
-const argv = process.argv.slice(2);
-const stop = new AbortController();
-let stoppedBy: StopSignal | undefined;
-
-const io = createIo({
-  stdout: process.stdout,
-  stderr: process.stderr,
-  json: wantsJson(argv),
-  signal: stop.signal,
-});
-
-for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
-  process.on(name, () => {
-    if (io.onStop) {
-      io.onStop(name);
-      return;
-    }
-    if (stoppedBy) process.exit(signalExitCodes[name]);
-    stoppedBy = name;
-    stop.abort(new InterruptedError('ERR_INTERRUPTED', `interrupted by ${name}`));
-  });
-}
-
-const exitCode = await main(argv, io);
-process.exit(stoppedBy && !io.isComplete ? signalExitCodes[stoppedBy] : exitCode);
+const { runCommandLine } = await import('./command-line.ts');
+await runCommandLine();

@@ -12,8 +12,13 @@ import { fileURLToPath } from 'node:url';
 /** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The package's root: the directory above `lib/` or `dist/`. */
-export const projectRoot: string = dirname(dirname(fileURLToPath(import.meta.url)));
+function packageOf(dir: string): string {
+  const above = dirname(dir);
+  return existsSync(join(above, 'package.json')) || above === dir ? above : packageOf(above);
+}
+
+/** The package's root: this file is in `lib/`, `dist/` or, bundled with others, `dist/cli/`. */
+export const projectRoot: string = packageOf(dirname(fileURLToPath(import.meta.url)));
 
 /** Sources of everything in C. */
 export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Compiles lib/ to dist/, and copies the charting library of reports to dist/vendor. The command line is made
-// executable: `npx criu-cuda` in a clone does this only the first time.
+// Compiles lib/ to dist/, bundles the command line, and copies the charting library of reports to dist/vendor.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { bundleProgram } from './program.mjs';
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const { status } = spawnSync(
@@ -12,7 +12,7 @@ const { status } = spawnSync(
   { stdio: 'inherit' },
 );
 if (status === 0) {
-  chmodSync(path('dist/cli.js'), 0o755);
+  await bundleProgram();
   // .cjs: in this package .js is an ES module
   for (const [from, to] of [
     ['dist/echarts.min.js', 'echarts.min.cjs'],

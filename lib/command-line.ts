@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: MIT
+/**
+ * The program `criu-cuda`. Only this file calls process.exit and listens for signals. The first signal aborts the
+ * command, which then cleans up; the second ends the program at once. The exit code after a signal is 128 plus its
+ * number, unless the operation was complete anyway.
+ * @module
+ */
+import { InterruptedError } from './errors.ts';
+import { createIo } from './output.ts';
+import { main, wantsJson } from './program.ts';
+
+const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+type StopSignal = keyof typeof signalExitCodes;
+
+/** Ends the process with the exit code of the command. */
+export async function runCommandLine(): Promise<never> {
+  const argv = process.argv.slice(2);
+  const stop = new AbortController();
+  let stoppedBy: StopSignal | undefined;
+  const io = createIo({
+    stdout: process.stdout,
+    stderr: process.stderr,
+    json: wantsJson(argv),
+    signal: stop.signal,
+  });
+  for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
+    process.on(name, () => {
+      if (io.onStop) {
+        io.onStop(name);
+        return;
+      }
+      if (stoppedBy) process.exit(signalExitCodes[name]);
+      stoppedBy = name;
+      stop.abort(new InterruptedError('ERR_INTERRUPTED', `interrupted by ${name}`));
+    });
+  }
+  const exitCode = await main(argv, io);
+  process.exit(stoppedBy && !io.isComplete ? signalExitCodes[stoppedBy] : exitCode);
+}
