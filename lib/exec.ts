@@ -4,7 +4,8 @@
  * is killed with its group when the caller aborts or this process ends.
  * @module
  */
-import { execa } from 'execa';
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { InterruptedError, CommandError, ToolkitError } from './errors.ts';
 
 /** How a program is run. */
@@ -46,6 +47,9 @@ export interface ExecResult {
 const TAIL_LINES = 12;
 const KILL_AFTER_MS = 5000;
 
+/** What one output of a child may have. Characters. */
+const MAX_OUTPUT = 100_000_000;
+
 /** How long a child's output may be held open by others after its end. Milliseconds. */
 const OUTPUT_MS = 2000;
 
@@ -68,10 +72,11 @@ function killGroup(target: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Kills a child at its timeout or when the caller aborts. */
+/** Kills a child at its timeout, when the caller aborts, or when it writes too much. */
 class Deadline {
   timedOut = false;
   aborted = false;
+  tooLong = false;
   private readonly target: number | undefined;
   private readonly signal: AbortSignal | undefined;
   private readonly timer: NodeJS.Timeout;
@@ -92,6 +97,11 @@ class Deadline {
     this.stop();
   };
 
+  stopTooLong(): void {
+    this.tooLong = true;
+    this.stop();
+  }
+
   private stop(): void {
     const { target } = this;
     if (target === undefined) return;
@@ -108,64 +118,121 @@ class Deadline {
   }
 }
 
-function spawn(file: string, args: readonly string[], options: ExecOptions) {
-  return execa(file, args, {
-    reject: false,
-    stdin: options.stdin ?? (options.input === undefined ? 'ignore' : 'pipe'),
-    detached: options.ownGroup ?? true,
-    // execa does not accept undefined
-    ...(options.input === undefined ? {} : { input: options.input }),
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: options.env }),
+/** Collects one output of a child: all of it, and each line as it arrives. */
+function collect(
+  stream: Readable | null,
+  onLine: ((line: string) => void) | undefined,
+  onFull: () => void,
+): () => string {
+  let text = '';
+  let lineStart = 0;
+  stream?.setEncoding('utf8').on('data', (part: string) => {
+    if (text.length > MAX_OUTPUT) return;
+    text += part;
+    if (text.length > MAX_OUTPUT) onFull();
+    if (!onLine) return;
+    for (let end = text.indexOf('\n', lineStart); end !== -1; end = text.indexOf('\n', lineStart)) {
+      onLine(text.slice(lineStart, end).replace(/\r$/, ''));
+      lineStart = end + 1;
+    }
   });
+  // a child that is killed while it writes is no error of its own
+  stream
+    ?.on('error', () => undefined)
+    .once('end', () => {
+      if (onLine && lineStart < text.length) onLine(text.slice(lineStart));
+    });
+  return () => text.replace(/\r?\n$/, '');
 }
 
-/** What a child leaves behind may have its output, like criu's probes; it is not waited for. */
-function closeOutputAfterExit(child: ReturnType<typeof spawn>): void {
+function start(file: string, args: readonly string[], options: ExecOptions): ChildProcess {
+  const { cwd, env, input, stdin } = options;
+  const child = spawn(file, args, {
+    cwd,
+    stdio: [stdin ?? (input === undefined ? 'ignore' : 'pipe'), 'pipe', 'pipe'],
+    detached: options.ownGroup ?? true,
+    env: { ...process.env, ...env },
+  });
+  // one that ends without reading its input is no error
+  child.stdin?.on('error', () => undefined).end(input);
+  return child;
+}
+
+interface Ending {
+  exitCode: number | undefined;
+  signal: string | undefined;
+  error: Error | undefined;
+}
+
+/** Waits for the end of a child and of its output. What it leaves behind may have its output, too: that is not waited for. */
+function ending(child: ChildProcess): Promise<Ending> {
   child.once('exit', () => {
     setTimeout(() => {
-      child.stdout.destroy();
-      child.stderr.destroy();
+      child.stdout?.destroy();
+      child.stderr?.destroy();
     }, OUTPUT_MS).unref();
   });
-}
-
-async function readLines(child: ReturnType<typeof spawn>, onLine: (line: string) => void): Promise<void> {
-  const streams = (['stdout', 'stderr'] as const).map(async (from) => {
-    for await (const line of child.iterable({ from })) onLine(line);
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      if (child.pid === undefined) resolve({ exitCode: undefined, signal: undefined, error });
+    });
+    child.once('close', (code, signal) => {
+      resolve({ exitCode: code ?? undefined, signal: signal ?? undefined, error: undefined });
+    });
   });
-  // the child's result reports a failure
-  await Promise.allSettled(streams);
 }
 
-function runFailure(
-  file: string,
-  result: Awaited<ReturnType<typeof spawn>>,
-  deadline: Deadline,
-  reason: unknown,
-): Error {
+interface Run extends Ending {
+  command: string;
+  stdout: string;
+  stderr: string;
+  durationMs: number;
+}
+
+function runFailure(file: string, run: Run, deadline: Deadline, reason: unknown): Error {
   if (deadline.aborted) {
     if (reason instanceof ToolkitError) return reason;
     return new InterruptedError('ERR_INTERRUPTED', `${file} was interrupted`, { cause: reason });
   }
   const message = deadline.timedOut
-    ? `${file} did not finish in ${result.durationMs.toFixed(0)} ms`
-    : result.signal === undefined
-      ? `cannot run ${file}: ${result.originalMessage ?? 'unknown reason'}`
-      : `${file} was killed by ${result.signal}`;
+    ? `${file} did not finish in ${run.durationMs.toFixed(0)} ms`
+    : deadline.tooLong
+      ? `${file} was killed: it wrote more than ${MAX_OUTPUT} characters`
+      : run.signal === undefined
+        ? `cannot run ${file}: ${run.error?.message ?? 'unknown reason'}`
+        : `${file} was killed by ${run.signal}`;
   return new CommandError(
     'ERR_COMMAND_RUN',
     message,
     {
-      command: result.command,
-      exitCode: result.exitCode,
-      signal: result.signal,
+      command: run.command,
+      exitCode: run.exitCode,
+      signal: run.signal,
       timedOut: deadline.timedOut,
-      durationMs: result.durationMs,
-      tail: tailOf(result.stderr || result.stdout),
+      durationMs: run.durationMs,
+      tail: tailOf(run.stderr || run.stdout),
     },
-    { cause: result.cause },
+    { cause: run.error },
   );
+}
+
+/** Starts a child; one that cannot be started because of its arguments fails like one whose program is missing. */
+function tryStart(file: string, args: readonly string[], options: ExecOptions): ChildProcess {
+  try {
+    return start(file, args, options);
+  } catch (error) {
+    const command = [file, ...args].join(' ');
+    const facts = {
+      command,
+      exitCode: undefined,
+      signal: undefined,
+      timedOut: false,
+      durationMs: 0,
+      tail: '',
+    };
+    const message = `cannot run ${file}: ${error instanceof Error ? error.message : String(error)}`;
+    throw new CommandError('ERR_COMMAND_RUN', message, facts, { cause: error });
+  }
 }
 
 /**
@@ -179,24 +246,34 @@ export async function execResult(
   options: ExecOptions = {},
 ): Promise<ExecResult> {
   options.signal?.throwIfAborted();
-  const child = spawn(file, args, options);
-  closeOutputAfterExit(child);
-  if (child.pid !== undefined) options.onSpawn?.(child.pid);
+  const begin = performance.now();
+  const child = tryStart(file, args, options);
+  const { pid } = child;
+  if (pid !== undefined) options.onSpawn?.(pid);
   const ownGroup = options.ownGroup ?? true;
-  const target = child.pid === undefined ? undefined : ownGroup ? -child.pid : child.pid;
+  const target = pid === undefined ? undefined : ownGroup ? -pid : pid;
   if (target !== undefined) liveGroups.add(target);
   const deadline = new Deadline(target, options.timeoutMs ?? 60_000, options.signal);
+  const onFull = (): void => {
+    deadline.stopTooLong();
+  };
+  const stdout = collect(child.stdout, options.onLine, onFull);
+  const stderr = collect(child.stderr, options.onLine, onFull);
   try {
-    const reading = options.onLine ? readLines(child, options.onLine) : undefined;
-    const result = await child;
-    await reading;
-    const isStopped = deadline.timedOut || deadline.aborted;
-    const counts = !isStopped || (options.keepSuccess === true && result.exitCode === 0);
-    if (result.exitCode === undefined || !counts) {
-      throw runFailure(file, result, deadline, options.signal?.reason);
+    const ended = await ending(child);
+    const run: Run = {
+      ...ended,
+      command: [file, ...args].join(' '),
+      stdout: stdout(),
+      stderr: stderr(),
+      durationMs: performance.now() - begin,
+    };
+    const isStopped = deadline.timedOut || deadline.aborted || deadline.tooLong;
+    const counts = !isStopped || (options.keepSuccess === true && run.exitCode === 0);
+    if (run.exitCode === undefined || !counts) {
+      throw runFailure(file, run, deadline, options.signal?.reason);
     }
-    const { stdout, stderr, exitCode, durationMs } = result;
-    return { stdout, stderr, exitCode, durationMs };
+    return { stdout: run.stdout, stderr: run.stderr, exitCode: run.exitCode, durationMs: run.durationMs };
   } finally {
     deadline.end();
     if (target !== undefined) liveGroups.delete(target);

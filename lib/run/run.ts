@@ -4,9 +4,10 @@
  * the variant needs it.
  * @module
  */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:os';
-import { execa } from 'execa';
-import { UsageError } from '../errors.ts';
+import { describeError, UsageError } from '../errors.ts';
 import type { ExitStatus } from '../process/index.ts';
 import { preloadEnvironment } from './preload-env.ts';
 import { checkPath } from '../check.ts';
@@ -36,16 +37,21 @@ export interface RunningProgram {
 /** Signals that a user may send to a program, except those that stop it. */
 const passedOn = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGALRM', 'SIGCONT'] as const;
 
-interface Ending {
-  exitCode?: number | undefined;
-  signal?: string | undefined;
+function statusOf(code: number | null, signal: NodeJS.Signals | null): ExitStatus {
+  if (code !== null) return { kind: 'exited', code };
+  if (signal === null) return { kind: 'unknown' };
+  return { kind: 'signaled', signal: constants.signals[signal], coreDumped: false };
 }
 
-function statusOf({ exitCode, signal }: Ending): ExitStatus {
-  if (exitCode !== undefined) return { kind: 'exited', code: exitCode };
-  const numbers: Readonly<Record<string, number | undefined>> = constants.signals;
-  const number = signal === undefined ? undefined : numbers[signal];
-  return number === undefined ? { kind: 'unknown' } : { kind: 'signaled', signal: number, coreDumped: false };
+const cannotRun = (command: string, error: unknown): UsageError =>
+  new UsageError(`cannot run ${command}: ${describeError(error)}`);
+
+function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
+  try {
+    return spawn(command, args, { stdio: 'inherit', detached: true, env });
+  } catch (error) {
+    throw cannotRun(command, error); // such as too many arguments
+  }
 }
 
 /**
@@ -56,18 +62,15 @@ function statusOf({ exitCode, signal }: Ending): ExitStatus {
 export async function startProgram(options: StartOptions): Promise<RunningProgram> {
   const { command, args = [], interceptor } = options;
   checkPath('command', command);
-  const child = execa(command, args, {
-    stdio: 'inherit',
-    detached: true,
-    reject: false,
-    cleanup: false,
-    forceKillAfterDelay: false,
-    env: { ...options.env, ...preloadEnvironment(interceptor, { ...process.env, ...options.env }) },
+  const child = start(command, args, {
+    ...process.env,
+    ...options.env,
+    ...preloadEnvironment(interceptor, { ...process.env, ...options.env }),
   });
   const { pid } = child;
   if (pid === undefined) {
-    const { originalMessage } = await child;
-    throw new UsageError(`cannot run ${command}: ${originalMessage ?? 'unknown reason'}`);
+    const [error] = (await once(child, 'error')) as [Error];
+    throw cannotRun(command, error);
   }
   const send = (signal: NodeJS.Signals): void => void child.kill(signal);
   const listeners = passedOn.map((signal) => ({
@@ -77,9 +80,11 @@ export async function startProgram(options: StartOptions): Promise<RunningProgra
     },
   }));
   for (const { signal, listener } of listeners) process.on(signal, listener);
-  const ended = child.then((result) => {
-    for (const { signal, listener } of listeners) process.off(signal, listener);
-    return statusOf(result);
+  const ended = new Promise<ExitStatus>((resolve) => {
+    child.once('exit', (code, signal) => {
+      for (const { signal: one, listener } of listeners) process.off(one, listener);
+      resolve(statusOf(code, signal));
+    });
   });
   return { pid, send, ended };
 }

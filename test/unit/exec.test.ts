@@ -53,6 +53,29 @@ describe('execResult', () => {
     await expect(failure).rejects.toThrow(/cannot run .*missing: .*ENOENT/);
   });
 
+  it('fails alike when the arguments are too long', async () => {
+    const failure = execResult('true', ['x'.repeat(1_000_000)]);
+    await expect(failure).rejects.toMatchObject({ code: 'ERR_COMMAND_RUN' });
+    await expect(failure).rejects.toThrow(/cannot run true: .*E2BIG/);
+  });
+
+  it('gives input, and accepts a program that does not read it', async () => {
+    expect((await execResult('cat', [], { input: 'text\r\n' })).stdout).toBe('text');
+    expect((await execResult('true', [], { input: 'x'.repeat(10_000_000) })).exitCode).toBe(0);
+  });
+
+  it('reports a last line without an end, and characters that arrive in parts', async () => {
+    const lines: string[] = [];
+    const script = String.raw`printf 'a\303'; sleep 0.2; printf '\244\r\nb'`;
+    const { stdout } = await execResult('sh', ['-c', script], { onLine: (line) => lines.push(line) });
+    expect(lines).toEqual(['a\u00e4', 'b']);
+    expect(stdout).toBe('a\u00e4\r\nb');
+  });
+
+  it('kills a program that writes without end', async () => {
+    await expect(execResult('cat', ['/dev/zero'])).rejects.toThrow('cat was killed: it wrote more than');
+  });
+
   it('kills grandchildren at the timeout', async () => {
     const pidFile = join(dir, 'pid');
     const failure = execResult('sh', ['-c', `sleep 60 & echo $! > ${pidFile}; wait`], { timeoutMs: 2000 });
