@@ -5,7 +5,7 @@ import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
 import { currentSystem } from '../../machine/index.ts';
-import { runContainersSetup, type ContainersFlags } from './setup-containers.ts';
+import { runContainersSetup, type ContainersFlags } from '../container/setup.ts';
 
 const containersOnly: readonly (keyof ContainersFlags)[] = [
   'variant',
