@@ -7,8 +7,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { configureHelp, helpOfReached, settleWords, usageError } from './command-line/index.ts';
 import { addCommands, commands } from './commands/index.ts';
-import { describeError, EnvironmentError, ToolkitError, UsageError } from './errors.ts';
+import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
 import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
 import { projectRoot } from './paths.ts';
@@ -37,7 +38,7 @@ export function createProgram(io: Io): Command {
       },
       writeErr: () => undefined, // usage errors are printed by reportError, in one format
     });
-  addCommands(program, commands, io);
+  addCommands(configureHelp(program), commands, io);
   return program;
 }
 
@@ -56,25 +57,26 @@ function errorFields(error: unknown): Record<string, unknown> {
   };
 }
 
+/** The lines of a hint that its message does not have already. */
+function hintBeside(message: string, hint = ''): string {
+  return hint
+    .split('\n')
+    .filter((line) => !message.includes(line))
+    .join('\n');
+}
+
 function reportError(io: Io, error: unknown): number {
   const known = error instanceof ToolkitError;
   if (io.json) {
     io.out(JSON.stringify({ error: errorFields(error) }, null, 2));
   } else {
-    io.err(`criu-cuda: ${describeError(error)}`);
-    if (known && error.hint !== undefined) io.err(error.hint);
+    const message = describeError(error);
+    io.err(`criu-cuda: ${message}`);
+    const hint = known ? hintBeside(message, error.hint) : '';
+    if (hint !== '') io.err(hint);
     if (!known && error instanceof Error && error.stack !== undefined) io.err(error.stack);
   }
   return errorExitCode(error);
-}
-
-/** Requested help and version are not errors; everything else that commander throws is wrong use. */
-function fromCommander(error: CommanderError): UsageError | undefined {
-  if (error.exitCode === 0) return undefined;
-  const help = 'see criu-cuda --help';
-  // thrown for a command with subcommands that was called without one
-  if (error.code === 'commander.help') return new UsageError('a subcommand is missing', help);
-  return new UsageError(error.message.replace(/^error: /, ''), help);
 }
 
 /** The signal, when it interrupted the command and the error is only a consequence. */
@@ -89,13 +91,21 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     io.err(program.helpInformation());
     return 2;
   }
+  program.hook('preAction', (_program, command) => {
+    settleWords(command, argv);
+  });
   try {
     await program.parseAsync(argv, { from: 'user' });
     return io.exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) return reportError(io, sourceOf(io, error));
-    const usage = fromCommander(error);
-    if (usage) return reportError(io, usage);
-    return error.exitCode;
+    // requested help and version
+    if (error.exitCode === 0) return 0;
+    // a group without one of its commands, which answers like the program without one
+    if (error.code === 'commander.help' && !io.json) {
+      io.err(helpOfReached(program));
+      return 2;
+    }
+    return reportError(io, usageError(program, error));
   }
 }

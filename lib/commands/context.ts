@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOperands, pidOperand, withOptions } from '../command-line/index.ts';
 import {
   listContexts,
   watchContexts,
@@ -97,12 +98,16 @@ async function watch(io: Io, options: { pid?: number; intervalMs?: number }): Pr
 }
 
 export function defineContext(group: Command, io: Io): void {
+  const pid = { ...pidOperand(parsePid, 'only this process'), isOptional: true };
   const add = (name: string, description: string): Command =>
-    group.command(name).description(description).option('--pid <pid>', 'only this process', parsePid);
-  add('list', 'each CUDA process and GPU: memory, state, owner, gate; and the contexts of the pool').action(
-    ({ pid }: { pid?: number }) => list(io, pid),
-  );
-  add('watch', 'print each change until interrupted; with --pid until the process ends')
+    addOperands(group.command(name).description(description), [pid]);
+  const listed = add(
+    'list',
+    'each CUDA process and GPU: memory, state, owner, gate; and the contexts of the pool',
+  ).action(withOptions((flags: { pid?: number }) => list(io, flags.pid)));
+  addExamples(listed, 'criu-cuda context list', 'criu-cuda context list 4711 --json');
+  const watched = add('watch', 'print each change until interrupted; of one process until it ends')
     .option('--interval-ms <ms>', 'between two looks (default: 250)', wholeNumber(0, DAY_MS))
-    .action((options: { pid?: number; intervalMs?: number }) => watch(io, options));
+    .action(withOptions((options: { pid?: number; intervalMs?: number }) => watch(io, options)));
+  addExamples(watched, 'criu-cuda context watch', 'criu-cuda context watch 4711 --json');
 }

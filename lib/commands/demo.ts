@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples } from '../command-line/index.ts';
 import type { Phase } from '../criu/index.ts';
 import { type DemoResult, runDemo, type ShowStep } from '../demo/index.ts';
 import { parseSize } from '../size.ts';
@@ -44,7 +45,7 @@ function resultText(io: Io, result: DemoResult): string {
     ...(imagesDir === undefined
       ? []
       : [
-          `images: ${imagesDir}; to restore them again: ${[...environment, 'criu-cuda'].join(' ')} restore --images-dir ${imagesDir} --variant ${result.variant}`,
+          `images: ${imagesDir}; to restore them again: ${[...environment, 'criu-cuda'].join(' ')} restore ${imagesDir} --variant ${result.variant}`,
         ]),
   ].join('\n');
 }
@@ -82,6 +83,7 @@ async function demo(io: Io, flags: Flags): Promise<void> {
 }
 
 export function defineDemo(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda demo', 'criu-cuda demo --software --size 512M --keep');
   command
     .option('--size <size>', 'device memory of the program, e.g. 512M (default: 2G on a GPU, else 256M)')
     .option('--software', 'use the software driver even when there is a GPU')

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOperands, imagesDirOperand, withOptions } from '../command-line/index.ts';
 import {
   checkpointRefusal,
   GpuImageError,
@@ -203,17 +204,24 @@ async function verify(io: Io, directory: string): Promise<void> {
 }
 
 export function defineImage(image: Command, io: Io): void {
-  image
+  const shown = image
     .command('show')
-    .argument('<dir>', 'images directory')
-    .description('show what the GPU images and page files of a directory contain')
+    .description('show what the GPU images and page files of a directory contain');
+  addOperands(shown, [imagesDirOperand()])
     .option('--allocations', 'list every allocation')
     .option('--chunks', 'list every chunk')
     .option('--mappings', 'list every mapping of host memory')
-    .action((directory: string, options: ShowOptions) => show(io, directory, options));
-  image
+    .action(withOptions((flags: ShowOptions & { imagesDir: string }) => show(io, flags.imagesDir, flags)));
+  addExamples(
+    shown,
+    'criu-cuda image show /var/lib/images',
+    'criu-cuda image show /var/lib/images --chunks --json',
+  );
+  const verified = image
     .command('verify')
-    .argument('<dir>', 'images directory')
-    .description('read the GPU images and page files of a directory and verify every checksum')
-    .action((directory: string) => verify(io, directory));
+    .description('read the GPU images and page files of a directory and verify every checksum');
+  addOperands(verified, [imagesDirOperand()]).action(
+    withOptions(({ imagesDir }: { imagesDir: string }) => verify(io, imagesDir)),
+  );
+  addExamples(verified, 'criu-cuda image verify /var/lib/images');
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Options that `checkpoint` and `restore` share. */
 import { InvalidArgumentError, type Command } from 'commander';
+import type { Rest } from '../command-line/index.ts';
 import {
   criuFlagNames,
   criuFlags,
@@ -15,6 +16,7 @@ import { formatDuration, table, type Io } from '../output.ts';
 
 export interface CommonFlags extends CriuFlags {
   imagesDir: string;
+  criuOptions: string[];
   workDir?: string | undefined;
   variant?: string | undefined;
   libdir?: string | undefined;
@@ -39,26 +41,27 @@ export function addCriuFlags(command: Command, names: readonly CriuFlag[]): Comm
   return command;
 }
 
-/** Adds the shared options; what follows `--` goes to criu. */
+/** What follows `--`. */
+export const criuOptions: Rest = {
+  name: 'criu-options',
+  description: 'options passed to criu unchanged',
+  hint: 'options of criu follow --',
+};
+
+/** Adds the shared options. */
 export function addOperationOptions(command: Command): Command {
   command
-    .requiredOption('--images-dir <dir>', 'images directory')
     .option('--work-dir <dir>', 'directory for logs and statistics (default: the images directory)')
     .option('--variant <name>', 'variant of the plugin, from the build')
     .option('--libdir <dir>', 'directory of the plugin');
   return addCriuFlags(command, criuFlagNames)
     .option('--no-shell-job', 'never pass --shell-job')
-    .option('--verbosity <level>', "CRIU's log level", wholeNumber(0, 4))
-    .argument('[criu-options...]', 'after --: options passed to criu unchanged');
+    .option('--verbosity <level>', "CRIU's log level", wholeNumber(0, 4));
 }
 
 /** The library's options for what was given on the command line. */
-export function toOperationOptions(
-  flags: CommonFlags,
-  extraArgs: readonly string[],
-  io: Io,
-): OperationOptions {
-  const { imagesDir, workDir, variant, libdir, verbosity } = flags;
+export function toOperationOptions(flags: CommonFlags, io: Io): OperationOptions {
+  const { imagesDir, criuOptions: extraArgs, workDir, variant, libdir, verbosity } = flags;
   return {
     imagesDir,
     extraArgs,

@@ -2,6 +2,13 @@
 import { once } from 'node:events';
 import { isAbsolute } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
+import {
+  addExamples,
+  addOperands,
+  imagesDirOperand,
+  withOptions,
+  type Operand,
+} from '../command-line/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import {
   dropAllImages,
@@ -19,6 +26,21 @@ import {
 import { measurePool, type PoolContextUse } from '../context/index.ts';
 import { withProgress } from '../progress.ts';
 import { workText } from './pool-work.ts';
+
+interface PrefetchFlags {
+  imagesDir: string;
+  golden?: boolean | undefined;
+}
+
+interface DropFlags {
+  imagesDir?: string | undefined;
+  force?: boolean | undefined;
+}
+
+interface GoldenFlags {
+  imagesDir: string;
+  state: 'on' | 'off';
+}
 
 type MeasuredStatus = Omit<PoolStatus, 'contexts'> & { contexts: PoolContextUse[] };
 
@@ -73,8 +95,67 @@ async function metrics(io: Io, address: MetricsAddress | undefined): Promise<voi
   server.close();
 }
 
+const onOrOff: Operand = {
+  name: 'state',
+  description: 'on or off',
+  parse: (word) => {
+    if (word === 'on' || word === 'off') return word;
+    throw new InvalidArgumentError('accepted: on, off');
+  },
+};
+
+async function prefetch(io: Io, { imagesDir: dir, golden }: PrefetchFlags): Promise<void> {
+  const start = performance.now();
+  const resident = await withProgress(io, `loading ${dir}`, () =>
+    prefetchImages(dir, { golden: golden === true, signal: io.signal }),
+  );
+  const durationMs = performance.now() - start;
+  io.result({ dir, resident, durationMs }, () => `${resident} resident after ${formatDuration(durationMs)}`);
+}
+
+async function drop(io: Io, { imagesDir: dir, force }: DropFlags): Promise<void> {
+  const options = { force: force === true, signal: io.signal };
+  const dropped = await (dir === undefined ? dropAllImages(options) : dropImages(dir, options));
+  io.result({ dropped }, () => `${dropped} dropped`);
+}
+
+async function golden(io: Io, { imagesDir, state }: GoldenFlags): Promise<void> {
+  const marked = await markGolden(imagesDir, state === 'on', { signal: io.signal });
+  io.result({ marked }, () => `${marked} marked`);
+}
+
+/** Commands about the images of a directory. */
+function defineResident(pool: Command, io: Io): void {
+  const prefetched = pool
+    .command('prefetch')
+    .description('load the GPU images of a directory into device memory');
+  addOperands(prefetched, [imagesDirOperand()])
+    .option('--golden', 'keep them for any number of restores')
+    .action(withOptions((flags: PrefetchFlags) => prefetch(io, flags)));
+  addExamples(
+    prefetched,
+    'criu-cuda pool prefetch /var/lib/images',
+    'criu-cuda pool prefetch /var/lib/images --golden',
+  );
+  const dropped = pool.command('drop').description('free the device memory of resident images');
+  const all = { ...imagesDirOperand('images directory (default: all resident images)'), isOptional: true };
+  addOperands(dropped, [all])
+    .option('--force', 'drop golden images too')
+    .action(withOptions((flags: DropFlags) => drop(io, flags)));
+  addExamples(dropped, 'criu-cuda pool drop /var/lib/images', 'criu-cuda pool drop --force');
+  const marked = pool.command('golden').description('mark resident images as golden, or remove the mark');
+  addOperands(marked, [imagesDirOperand(), onOrOff]).action(
+    withOptions((flags: GoldenFlags) => golden(io, flags)),
+  );
+  addExamples(
+    marked,
+    'criu-cuda pool golden /var/lib/images on',
+    'criu-cuda pool golden /var/lib/images off',
+  );
+}
+
 export function definePool(pool: Command, io: Io): void {
-  pool
+  const started = pool
     .command('start')
     .description('start the daemon and wait until it answers')
     .option('--log <file>', 'log file (default: pool.log in the run directory)')
@@ -84,14 +165,16 @@ export function definePool(pool: Command, io: Io): void {
       );
       io.result(status, () => statusText(status));
     });
-  pool
+  addExamples(started, 'criu-cuda pool start');
+  const stopped = pool
     .command('stop')
     .description('end the daemon after the operations in progress')
     .action(async () => {
       const pid = await withProgress(io, 'ending cuda-poold', () => stopPool({ signal: io.signal }));
       io.result({ pid }, () => `cuda-poold ${pid} has ended`);
     });
-  pool
+  addExamples(stopped, 'criu-cuda pool stop');
+  const status = pool
     .command('status')
     .alias('list')
     .description('what is warm, in progress and resident, and what was done')
@@ -99,43 +182,9 @@ export function definePool(pool: Command, io: Io): void {
       const status = await measured(await readPoolStatus({ signal: io.signal }));
       io.result(status, () => statusText(status));
     });
-  pool
-    .command('prefetch')
-    .argument('<dir>', 'images directory')
-    .description('load the GPU images of a directory into device memory')
-    .option('--golden', 'keep them for any number of restores')
-    .action(async (dir: string, { golden }: { golden?: boolean | undefined }) => {
-      const start = performance.now();
-      const resident = await withProgress(io, `loading ${dir}`, () =>
-        prefetchImages(dir, { golden: golden === true, signal: io.signal }),
-      );
-      const durationMs = performance.now() - start;
-      io.result(
-        { dir, resident, durationMs },
-        () => `${resident} resident after ${formatDuration(durationMs)}`,
-      );
-    });
-  pool
-    .command('drop')
-    .argument('[dir]', 'images directory (default: all resident images)')
-    .description('free the device memory of resident images')
-    .option('--force', 'drop golden images too')
-    .action(async (dir: string | undefined, { force }: { force?: boolean | undefined }) => {
-      const options = { force: force === true, signal: io.signal };
-      const dropped = await (dir === undefined ? dropAllImages(options) : dropImages(dir, options));
-      io.result({ dropped }, () => `${dropped} dropped`);
-    });
-  pool
-    .command('golden')
-    .argument('<dir>', 'images directory')
-    .argument('<on|off>')
-    .description('mark resident images as golden, or remove the mark')
-    .action(async (dir: string, word: string) => {
-      if (word !== 'on' && word !== 'off') throw new InvalidArgumentError('accepted: on, off');
-      const marked = await markGolden(dir, word === 'on', { signal: io.signal });
-      io.result({ marked }, () => `${marked} marked`);
-    });
-  pool
+  addExamples(status, 'criu-cuda pool status', 'criu-cuda pool status --json');
+  defineResident(pool, io);
+  const served = pool
     .command('metrics')
     .description('print metrics for Prometheus, or serve them')
     .option(
@@ -144,4 +193,5 @@ export function definePool(pool: Command, io: Io): void {
       parseAddress,
     )
     .action(({ listen }: { listen?: MetricsAddress | undefined }) => metrics(io, listen));
+  addExamples(served, 'criu-cuda pool metrics', 'criu-cuda pool metrics --listen 127.0.0.1:9400');
 }

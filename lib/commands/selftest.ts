@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
+import { addExamples, addOutput } from '../command-line/index.ts';
 import { UsageError } from '../errors.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { parseSize } from '../size.ts';
@@ -13,7 +14,7 @@ interface Flags {
   upstream?: string;
   python?: string;
   minSpeedup?: number;
-  out?: string;
+  output?: string;
 }
 
 function parseSpeedup(text: string): number {
@@ -55,7 +56,7 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
     );
     return;
   }
-  const { software = false, size, upstream, python, minSpeedup, out } = flags;
+  const { software = false, size, upstream, python, minSpeedup, output } = flags;
   const result = await runSelftest({
     only,
     software,
@@ -71,11 +72,13 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
       if (!io.json) io.out(resultText(io, one));
     },
   });
-  if (out !== undefined) {
+  if (output !== undefined) {
     try {
-      writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+      writeFileSync(output, `${JSON.stringify(result, null, 2)}\n`);
     } catch (cause) {
-      throw new UsageError(`cannot write ${out}: ${cause instanceof Error ? cause.message : String(cause)}`);
+      throw new UsageError(
+        `cannot write ${output}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      );
     }
   }
   io.result(result, () => summaryText(result));
@@ -83,6 +86,12 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
 }
 
 export function defineSelftest(command: Command, io: Io): void {
+  addExamples(
+    command,
+    'criu-cuda selftest',
+    'criu-cuda selftest --list',
+    'criu-cuda selftest --size 16G --output selftest.json',
+  );
   command
     .argument('[check...]', 'names of checks (default: all)')
     .option('--list', 'list the checks and the claim of each')
@@ -97,7 +106,8 @@ export function defineSelftest(command: Command, io: Io): void {
     )
     .option('--size <size>', 'device memory of the test program, e.g. 16G (default: 2G)')
     .option('--python <program>', 'Python interpreter that has PyTorch (default: python3)')
-    .option('--software', 'run on the software driver, to test the checks themselves')
-    .option('--out <file>', 'write the results and all figures to this file as JSON')
-    .action((names: string[], flags: Flags) => selftest(io, names, flags));
+    .option('--software', 'run on the software driver, to test the checks themselves');
+  addOutput(command, { description: 'write the results and all figures to this file as JSON' }).action(
+    (names: string[], flags: Flags) => selftest(io, names, flags),
+  );
 }

@@ -30,7 +30,7 @@ export function podmanProgram(): string {
   const program = findOnPath('podman', env.PATH) ?? findOnPath('podman', sbinPath);
   if (program !== undefined) return program;
   throw new EnvironmentError('podman is not installed', [
-    { what: 'podman and runc', remedy: 'criu-cuda setup --containers' },
+    { what: 'podman and runc', remedy: 'criu-cuda container setup' },
   ]);
 }
 

@@ -65,7 +65,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /is stopped by a signal; send SIGCONT/,
-    hint: 'resume it with kill -CONT PID, or with criu-cuda wake --pid PID if it was restored with --leave-stopped',
+    hint: 'resume it with kill -CONT PID, or with criu-cuda wake PID if it was restored with --leave-stopped',
   },
   {
     pattern: /is not a session leader|Consider using --shell-job/,
@@ -97,7 +97,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /io_uring/,
-    hint: 'CRIU cannot dump io_uring: start the program under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda setup-containers writes one for podman',
+    hint: 'CRIU cannot dump io_uring: start the program under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda container setup writes one for podman',
   },
   {
     pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,

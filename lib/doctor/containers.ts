@@ -19,7 +19,7 @@ const firstVersion = (text: string): string => /\d+\.\d+[\w.+~-]*/.exec(text)?.[
 function criuForRuntimes(machine: Machine): string | undefined {
   const { criu } = machine.criu;
   if (criu === undefined || criu.origin === 'path') return undefined;
-  return `container runtimes run \`criu\` from PATH: criu-cuda setup --containers makes /usr/local/sbin/criu a link to ${criu.path}`;
+  return `container runtimes run \`criu\` from PATH: criu-cuda container setup makes /usr/local/sbin/criu a link to ${criu.path}`;
 }
 
 function checkRuntime(machine: Machine, name: 'runc' | 'crun', version: string | undefined): MachineCheck[] {
@@ -59,7 +59,7 @@ export const checkContainers: CheckFunction = async (machine) => {
           ...base,
           status: 'warning',
           found: `${firstVersion(podman)}, no runtime that can checkpoint`,
-          remedy: 'criu-cuda setup --containers',
+          remedy: 'criu-cuda container setup',
         },
     ...checkRuntime(machine, 'runc', runc),
     ...checkRuntime(machine, 'crun', crun),

@@ -12,8 +12,7 @@ const hints: Readonly<Record<string, string>> = {
   CUDA_ERROR_OPERATING_SYSTEM: 'there is no such process any more, or this user may not look at it',
   CUDA_ERROR_NOT_READY:
     'its GPU work did not end in time: raise the timeout, or wait for a long kernel to end',
-  CUDA_ERROR_ILLEGAL_STATE:
-    'the order is lock, checkpoint, restore, unlock; see criu-cuda process state --pid PID',
+  CUDA_ERROR_ILLEGAL_STATE: 'the order is lock, checkpoint, restore, unlock; see criu-cuda process state PID',
   CUDA_ERROR_NOT_SUPPORTED:
     'the process holds something this driver cannot checkpoint, such as memory imported from another process',
   CUDA_ERROR_OUT_OF_MEMORY: 'the GPU, or the host, has not enough free memory for what was saved',

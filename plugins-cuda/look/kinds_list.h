@@ -46,9 +46,8 @@ KIND(RESTORE_MEMORY, "restore-memory", GUESS,
 KIND(STORE_SPACE, "store-space", WARN, "may need more space than the images directory has",
      "free space there, or choose a directory on another file system", NULL)
 KIND(IO_URING, "io-uring", REFUSE, "uses io_uring, which CRIU cannot dump",
-     "start it under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda "
-     "setup-containers writes one for "
-     "podman",
+     "start it under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda container "
+     "setup writes one for podman",
      NULL)
 KIND(RDMA, "rdma", REFUSE,
      "holds RDMA devices (/dev/infiniband), whose registrations cannot be restored",
@@ -67,7 +66,7 @@ KIND(PROFILER_GUESS, "profiler-guess", GUESS,
 KIND(FROZEN, "frozen", REFUSE, "is frozen by its cgroup",
      "thaw it before the dump (podman unpause, systemctl thaw)", NULL)
 KIND(STOPPED, "stopped", REFUSE, "is stopped by a signal",
-     "send SIGCONT before dumping (kill -CONT PID, or criu-cuda wake --pid PID if it was restored "
+     "send SIGCONT before dumping (kill -CONT PID, or criu-cuda wake PID if it was restored "
      "with --leave-stopped)",
      NULL)
 KIND(TRACED, "traced", REFUSE, "is traced by another process", "detach the debugger or strace",

@@ -49,7 +49,7 @@ const PODMAN_FAILED = 125;
 export async function prepareContainers(): Promise<Containers> {
   for (const name of ['podman', 'runc']) {
     if (findOnPath(name, searchPath) === undefined)
-      return { reason: `${name} is not installed: criu-cuda setup --containers` };
+      return { reason: `${name} is not installed: criu-cuda container setup` };
   }
   const image = await buildPatternImage();
   const limits = limitFlags(

@@ -8,7 +8,6 @@ const commands: readonly CommandEntry[] = [
     name: 'run',
     description:
       'measure dump and restore of a workload with one or more plugins; every run checks every byte',
-    isDefault: true,
     load: async () => (await import('./run.ts')).defineRun,
   },
   {

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { addExamples, addOutput, requiredOption } from '../../command-line/index.ts';
 import { measureLimits, predict, type Limits } from '../../benchmark/index.ts';
 import { parseSize } from '../../size.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
@@ -15,7 +16,7 @@ interface LimitsFlags {
   store: string;
   size: string;
   predict: string[];
-  out?: string | undefined;
+  output?: string | undefined;
 }
 
 const rateNames: Readonly<Record<keyof Limits['limits'], string>> = {
@@ -45,32 +46,35 @@ function limitsText(limits: Limits, sizes: readonly string[]): string {
   return `${limits.software ? `${softwareBanner}\n` : ''}${rates}\n\nleast time to restore\n${predicted}`;
 }
 
-async function runLimits(io: Io, { store, size, predict: sizes, out }: LimitsFlags): Promise<void> {
+async function runLimits(io: Io, { store, size, predict: sizes, output }: LimitsFlags): Promise<void> {
   for (const one of [size, ...sizes]) parseSize(one);
   await useDriver(io);
   const limits = await withProgress(io, 'measuring', () =>
     measureLimits({ store: resolve(store), size, signal: io.signal }),
   );
-  if (out !== undefined) {
-    makeDirectory(dirname(resolve(out)));
-    writeFileSync(out, `${JSON.stringify(limits, null, 1)}\n`);
+  if (output !== undefined) {
+    makeDirectory(dirname(resolve(output)));
+    writeFileSync(output, `${JSON.stringify(limits, null, 1)}\n`);
   }
   io.result(limits, () => limitsText(limits, sizes));
 }
 
 export function defineLimits(command: Command, io: Io): void {
+  addExamples(
+    command,
+    'criu-cuda bench limits --store /mnt/images',
+    'criu-cuda bench limits --store /mnt/images --size 4G --output results/limits.json',
+  );
   command
-    .requiredOption('--store <dir>', 'directory for images')
+    .addOption(requiredOption('--store <dir>', 'directory for images'))
     .option('--size <size>', 'device memory to measure with', '1G')
     .option(
       '--predict <sizes>',
       'sizes of device memory to predict for, joined by commas',
       (text: string) => text.split(','),
       ['1G', '16G', '64G'],
-    )
-    .option(
-      '--out <file>',
-      'write the limits as JSON; a report of that directory compares them with measured times',
-    )
-    .action((flags: LimitsFlags) => runLimits(io, flags));
+    );
+  addOutput(command, {
+    description: 'write the limits as JSON; a report of that directory compares them with measured times',
+  }).action((flags: LimitsFlags) => runLimits(io, flags));
 }

@@ -2,6 +2,7 @@
 /** `bench loop`: restores one checkpoint many times and looks for leaks. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { addExamples, requiredOption } from '../../command-line/index.ts';
 import { BenchmarkDaemon, parseCase, restoreLoop, type LoopResult } from '../../benchmark/index.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
@@ -36,12 +37,17 @@ function loopText(result: LoopResult, losses: readonly string[]): string {
 }
 
 export function defineLoop(command: Command, io: Io): void {
+  addExamples(
+    command,
+    'criu-cuda bench loop --store /mnt/images',
+    'criu-cuda bench loop --store /mnt/images --case full --rounds 1000',
+  );
   command
     .option('--case <name>', 'as in --cases of bench run', 'stock')
     .option('--upstream <dir>', 'directory for the case upstream')
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'number of restores', wholeNumber(1, 1_000_000), 100)
-    .requiredOption('--store <dir>', 'directory for images')
+    .addOption(requiredOption('--store <dir>', 'directory for images'))
     .action(async (flags: LoopFlags) => {
       await useDriver(io);
       const one = parseCase(flags.case, flags.upstream);

@@ -3,6 +3,7 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { addExamples, addOutput } from '../../command-line/index.ts';
 import { words } from './options.ts';
 import type { Io } from '../../output.ts';
 import {
@@ -15,7 +16,7 @@ import {
 import { makeDirectory } from '../../directory.ts';
 
 interface ReportCommandOptions extends BenchmarkReportOptions {
-  out?: string | undefined;
+  output?: string | undefined;
   write: boolean;
 }
 
@@ -37,7 +38,7 @@ function writeReport(report: ReturnType<typeof loadReport>, dir: string): string
 function runReport(io: Io, path: string, options: ReportCommandOptions): void {
   const report = loadReport(resolve(path), options);
   const beside = statSync(path).isDirectory() ? path : dirname(path);
-  const files = options.write ? writeReport(report, resolve(options.out ?? beside)) : [];
+  const files = options.write ? writeReport(report, resolve(options.output ?? beside)) : [];
   if (!io.json) for (const file of report.ignored) io.err(`ignored, not a benchmark result: ${file}`);
   io.result({ ...report, files }, () =>
     [
@@ -48,13 +49,20 @@ function runReport(io: Io, path: string, options: ReportCommandOptions): void {
 }
 
 export function defineReport(command: Command, io: Io): void {
+  addExamples(
+    command,
+    'criu-cuda bench report results',
+    'criu-cuda bench report results --against earlier --output /tmp/report',
+  );
   command
     .argument('<dir>', 'directory of results, or one result')
     .option('--against <path>', 'earlier result, or directory of results, to compare with')
     .option('--cases <list>', 'only these, joined by commas; speedups are relative to the first', words)
-    .option('--out <dir>', 'directory for the files (default: next to the results)')
-    .option('--no-write', 'only print')
-    .action((path: string, options: ReportCommandOptions) => {
-      runReport(io, path, options);
-    });
+    .option('--no-write', 'only print');
+  addOutput(command, {
+    value: 'dir',
+    description: 'directory for the files (default: next to the results)',
+  }).action((path: string, options: ReportCommandOptions) => {
+    runReport(io, path, options);
+  });
 }

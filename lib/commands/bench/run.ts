@@ -2,6 +2,7 @@
 /** `bench run` and `bench matrix`: measure dumps and restores. */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { addExamples, addOutput, requiredOption } from '../../command-line/index.ts';
 import {
   type BenchmarkCase,
   type BenchmarkResult,
@@ -29,7 +30,7 @@ interface RunOptions extends Omit<ServerFlags, 'url'> {
   rounds: number;
   warmup: number;
   pageCache: PageCache;
-  out?: string | undefined;
+  output?: string | undefined;
   restart?: boolean | undefined;
   url?: string | undefined;
   requests: number;
@@ -88,7 +89,7 @@ async function measure(
   options: RunOptions,
   command: readonly string[],
 ): Promise<void> {
-  const { alloc, question, rounds, warmup, pageCache, out, restart, requests, reuse } = options;
+  const { alloc, question, rounds, warmup, pageCache, output, restart, requests, reuse } = options;
   await useDriver(io);
   const server = serverBench(io, options, command);
   const run = withProgress(io, 'benchmark', (report) =>
@@ -112,7 +113,7 @@ async function measure(
       store,
       pageCache,
       signal: io.signal,
-      ...(out === undefined ? {} : { out: resolve(out) }),
+      ...(output === undefined ? {} : { out: resolve(output) }),
       restart,
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
@@ -139,7 +140,7 @@ function addRunOptions(command: Command): Command {
     )
     .option('--requests <n>', 'requests to such a server before each dump', wholeNumber(1, 10_000), 3)
     .option('--reuse', 'start the program once, and dump the process of the previous restore');
-  return addServerOptions(described)
+  addServerOptions(described)
     .option('--upstream <dir>', "directory with CRIU's own cuda_plugin.so and NVIDIA's cuda-checkpoint")
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option('--rounds <n>', 'measured rounds', count, 5)
@@ -149,8 +150,10 @@ function addRunOptions(command: Command): Command {
         .choices(['warm', 'dropped'])
         .default('warm'),
     )
-    .option('--out <file>', 'write all samples as JSON, and as CSV next to it; an interrupted run continues')
     .option('--restart', 'discard an interrupted run and start over');
+  return addOutput(command, {
+    description: 'write all samples as JSON, and as CSV next to it; an interrupted run continues',
+  });
 }
 
 export function defineRun(command: Command, io: Io): void {
@@ -161,7 +164,7 @@ export function defineRun(command: Command, io: Io): void {
       words,
       ['stock'],
     )
-    .requiredOption('--store <dir>', 'directory for images');
+    .addOption(requiredOption('--store <dir>', 'directory for images'));
   addRunOptions(command).action((program: string[], options: CasesOptions) =>
     measure(
       io,
@@ -170,6 +173,11 @@ export function defineRun(command: Command, io: Io): void {
       options,
       program,
     ),
+  );
+  addExamples(
+    command,
+    'criu-cuda bench run --store /mnt/images --cases stock,full --output results/run.json',
+    'criu-cuda bench run --store /mnt/images --url http://127.0.0.1:8000 -- python3 server.py',
   );
 }
 
@@ -188,7 +196,7 @@ export function defineMatrix(command: Command, io: Io): void {
       switches,
       [0],
     )
-    .requiredOption('--store <dirs>', 'directory for images', words);
+    .addOption(requiredOption('--store <dirs>', 'directories for images, joined by commas').argParser(words));
   addRunOptions(command).action((program: string[], options: MatrixOptions) => {
     const cases = matrixCases(
       {
@@ -203,4 +211,9 @@ export function defineMatrix(command: Command, io: Io): void {
     );
     return measure(io, cases, options.store[0] ?? '', options, program);
   });
+  addExamples(
+    command,
+    'criu-cuda bench matrix --store /mnt/images --variants stock,full',
+    'criu-cuda bench matrix --store /mnt/images --streams 4,8 --chunk-mb 2,4 --output results/matrix.json',
+  );
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { cdiDeviceName, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../container/index.ts';
 import { preloadable, type Preloadable } from '../../inspect/index.ts';
 import type { Io } from '../../output.ts';
@@ -13,7 +14,7 @@ interface Flags {
 }
 
 export function defineCdi(command: Command, io: Io): void {
-  command
+  const generate = command
     .command('generate')
     .description('print the CDI file, or write it where container engines look for it')
     .option('--write', `write it to ${cdiFile}`)
@@ -38,4 +39,5 @@ export function defineCdi(command: Command, io: Io): void {
         ].join('\n'),
       );
     });
+  addExamples(generate, 'criu-cuda cdi generate', 'criu-cuda cdi generate --write');
 }

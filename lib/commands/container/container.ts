@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Option, type Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import {
   checkpointContainer,
   createContainer,
@@ -18,6 +19,7 @@ import {
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { addCriuFlags, phaseTable } from '../operation-options.ts';
+import { addContainersSetup, type ContainersFlags } from './setup-options.ts';
 
 type CreateFlags = Omit<ContainerCreateOptions, 'name' | 'image' | 'command' | 'podmanArgs'> & {
   podmanArg?: string[] | undefined;
@@ -108,6 +110,11 @@ function defineCreate(container: Command, io: Io): void {
   addPluginOptions(command).action((name: string, image: string, words: string[], flags: CreateFlags) =>
     create(io, name, image, words, flags),
   );
+  addExamples(
+    command,
+    'criu-cuda container create web IMAGE -- python3 server.py',
+    'criu-cuda container create web IMAGE --variant parallel --store /var/lib/criu-cuda/images -- python3 server.py',
+  );
 }
 
 function defineCheckpoint(container: Command, io: Io): void {
@@ -135,6 +142,11 @@ function defineCheckpoint(container: Command, io: Io): void {
     );
     io.result(result, () => containerCheckpointText(result));
   });
+  addExamples(
+    command,
+    'criu-cuda container checkpoint web',
+    'criu-cuda container checkpoint web --leave-running --export web.tar --compress zstd',
+  );
 }
 
 function defineRestore(container: Command, io: Io): void {
@@ -171,13 +183,35 @@ function defineRestore(container: Command, io: Io): void {
     );
     io.result(result, () => containerRestoreText(result));
   });
+  addExamples(
+    command,
+    'criu-cuda container restore web --keep',
+    'criu-cuda container restore web2 --import web.tar',
+  );
+}
+
+function defineSetup(container: Command, io: Io): void {
+  const command = container
+    .command('setup')
+    .description('prepare this machine for checkpointing containers, or undo it');
+  addContainersSetup(command).action(async (flags: ContainersFlags) => {
+    const { runContainersSetup } = await import('./setup.ts');
+    await runContainersSetup(io, flags);
+  });
+  addExamples(
+    command,
+    'criu-cuda container setup --variant parallel --image-store 64G --dry-run',
+    'criu-cuda container setup --variant parallel --image-store 64G',
+    'criu-cuda container setup --undo',
+  );
 }
 
 export function defineContainer(container: Command, io: Io): void {
   defineCreate(container, io);
   defineCheckpoint(container, io);
   defineRestore(container, io);
-  container
+  defineSetup(container, io);
+  const remove = container
     .command('remove')
     .description('remove a container, running or not, and its images')
     .argument('<name>')
@@ -187,9 +221,11 @@ export function defineContainer(container: Command, io: Io): void {
         removed ? `removed ${name}` : `there is no container ${name}`,
       );
     });
+  addExamples(remove, 'criu-cuda container remove web');
 }
 
 export function definePresets(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda presets');
   command.action(() => {
     const presets = listPresets();
     io.result(presets, () =>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
+import { addExamples, addOldName, addOutput, requiredOption } from '../../command-line/index.ts';
 import { runBenchmark } from '../../benchmark/index.ts';
 import { presetNames, type ContainerCreateOptions } from '../../container/index.ts';
 import {
@@ -19,7 +20,7 @@ import { wholeNumber } from '../operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
 interface ContainerFlags extends ServerFlags {
-  warmup: number;
+  requests: number;
   preset: string;
   gpu?: 'cdi' | 'devices' | 'none' | undefined;
   podmanArg?: string[] | undefined;
@@ -36,8 +37,9 @@ interface CreateFlags extends ContainerFlags {
 interface BenchFlags extends ContainerFlags {
   variants: string[];
   rounds: number;
+  warmup: number;
   store: string;
-  out?: string | undefined;
+  output?: string | undefined;
   restart?: boolean | undefined;
 }
 
@@ -77,14 +79,14 @@ function goldenText({ name, created, imagesDir, record, checkpoint }: GoldenResu
   ].join('\n');
 }
 
-function addContainerOptions(command: Command): Command {
+function addContainerOptions(command: Command, requests: Option): Command {
   const described = command
     .argument('<name>', 'name of the container')
     .argument('<image>')
     .argument('[command...]', 'after --: program and arguments in the container')
-    .requiredOption('--url <url>', 'address of the server, such as http://127.0.0.1:8000');
+    .addOption(requiredOption('--url <url>', 'address of the server, such as http://127.0.0.1:8000'));
   return addServerOptions(described)
-    .option('--warmup <n>', 'requests before the checkpoint', wholeNumber(1, 10_000), 3)
+    .addOption(requests)
     .addOption(
       new Option('--preset <name>', 'see criu-cuda presets').choices(presetNames).default('python-server'),
     )
@@ -99,12 +101,12 @@ async function create(
   words: string[],
   flags: CreateFlags,
 ): Promise<void> {
-  const { variant, store, criu, force, warmup } = flags;
+  const { variant, store, criu, force, requests } = flags;
   const result = await withProgress(io, `golden checkpoint of ${name}`, (report) =>
     createGolden({
       ...containerOptions(name, image, words, flags, io),
       server: serverOptions(flags),
-      warmup,
+      warmup: requests,
       onProgress: report,
       variant,
       store,
@@ -117,20 +119,25 @@ async function create(
 }
 
 async function bench(io: Io, name: string, image: string, words: string[], flags: BenchFlags): Promise<void> {
-  const { variants, rounds, warmup, store, out, restart } = flags;
+  const { variants, rounds, warmup, requests, store, output, restart } = flags;
   const container = containerOptions(name, image, words, flags, io);
   const result = await withProgress(io, 'benchmark', (report) =>
     runBenchmark({
       cases: goldenCases(variants),
       workload: [image, ...words],
-      measure: measureGolden({ ...container, server: serverOptions(flags), warmup }),
-      measureOptions: { server: serverOptions(flags), warmup, preset: flags.preset, gpu: flags.gpu },
+      measure: measureGolden({ ...container, server: serverOptions(flags), warmup: requests }),
+      measureOptions: {
+        server: serverOptions(flags),
+        warmup: requests,
+        preset: flags.preset,
+        gpu: flags.gpu,
+      },
       rounds,
-      warmup: 1,
+      warmup,
       store,
       pageCache: 'warm',
       signal: io.signal,
-      ...(out === undefined ? {} : { out: resolve(out) }),
+      ...(output === undefined ? {} : { out: resolve(output) }),
       restart,
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
@@ -142,8 +149,14 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
   io.result(result, () => resultTable(result));
 }
 
-export function defineGolden(golden: Command, io: Io): void {
-  addContainerOptions(golden.command('create'))
+const newRequests = (): Option =>
+  new Option('--requests <n>', 'requests to the server before the checkpoint')
+    .argParser(wholeNumber(1, 10_000))
+    .default(3);
+
+function defineCreate(golden: Command, io: Io): void {
+  const requests = newRequests();
+  const command = addContainerOptions(golden.command('create'), requests)
     .description(
       'start a server, wait until it is healthy, warm it up and checkpoint it, unless that is already done',
     )
@@ -155,7 +168,15 @@ export function defineGolden(golden: Command, io: Io): void {
     .action((name: string, image: string, words: string[], flags: CreateFlags) =>
       create(io, name, image, words, flags),
     );
-  golden
+  addOldName(command, requests, '--warmup');
+  addExamples(
+    command,
+    'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 --variant full -- python3 server.py',
+  );
+}
+
+function defineRestore(golden: Command, io: Io): void {
+  const command = golden
     .command('restore')
     .description('restore the server and compare its answer with the recorded one; the checkpoint is kept')
     .argument('<name>')
@@ -173,7 +194,11 @@ export function defineGolden(golden: Command, io: Io): void {
         ].join('\n'),
       );
     });
-  addContainerOptions(golden.command('bench'))
+  addExamples(command, 'criu-cuda golden restore web', 'criu-cuda golden restore web --no-compare');
+}
+
+function defineBench(golden: Command, io: Io): void {
+  const command = addContainerOptions(golden.command('bench'), newRequests())
     .description(
       'compare cold start and restore up to the first token; each round removes and starts the container',
     )
@@ -184,10 +209,22 @@ export function defineGolden(golden: Command, io: Io): void {
       ['stock'],
     )
     .option('--rounds <n>', 'measured rounds', wholeNumber(1, 10_000), 5)
-    .requiredOption('--store <dir>', 'directory for the images')
-    .option('--out <file>', 'write all samples as JSON and CSV; an interrupted run continues')
-    .option('--restart', 'discard an interrupted run and start over')
-    .action((name: string, image: string, words: string[], flags: BenchFlags) =>
-      bench(io, name, image, words, flags),
-    );
+    .option('--warmup <n>', 'rounds before the measured ones', wholeNumber(0, 10_000), 1)
+    .addOption(requiredOption('--store <dir>', 'directory for the images'))
+    .option('--restart', 'discard an interrupted run and start over');
+  addOutput(command, {
+    description: 'write all samples as JSON and CSV; an interrupted run continues',
+  }).action((name: string, image: string, words: string[], flags: BenchFlags) =>
+    bench(io, name, image, words, flags),
+  );
+  addExamples(
+    command,
+    'criu-cuda golden bench web IMAGE --url http://127.0.0.1:8000 --store /mnt/images -- python3 server.py',
+  );
+}
+
+export function defineGolden(golden: Command, io: Io): void {
+  defineCreate(golden, io);
+  defineRestore(golden, io);
+  defineBench(golden, io);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** `setup --containers`: prepares this machine for checkpointing containers. */
+/** `container setup`: prepares this machine for checkpointing containers. */
 import { resolve } from 'node:path';
 import { findPluginDir } from '../../criu/index.ts';
 import { parseSize } from '../../size.ts';
@@ -12,15 +12,7 @@ import {
 } from '../../setup/containers/index.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-
-export interface ContainersFlags {
-  variant?: string | undefined;
-  imageStore?: string | undefined;
-  hugePages: boolean;
-  writeEnv?: string | undefined;
-  dryRun?: boolean | undefined;
-  undo?: boolean | undefined;
-}
+import type { ContainersFlags } from './setup-options.ts';
 
 function lineOf(io: Io, what: string, state: PathState | 'made' | 'removed', byHand: string): string {
   const { green, yellow, dim } = io.colors;

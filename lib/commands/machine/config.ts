@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOutput } from '../../command-line/index.ts';
 import {
   acceptedText,
   definitionOf,
@@ -38,19 +39,24 @@ function showConfig(io: Io): void {
 }
 
 export function defineConfig(config: Command, io: Io): void {
-  config
+  const shown = config
     .command('show')
     .description('show every setting, its value and where it comes from')
     .action(() => {
       showConfig(io);
     });
-  config
+  addExamples(shown, 'criu-cuda config show', 'criu-cuda config show --json');
+  const written = config
     .command('init')
     .description('write a settings file that explains every setting')
-    .option('--force', 'replace an existing file')
-    .option('--file <path>', 'path of the file to write', configFile())
-    .action(async (options: { force?: boolean | undefined; file: string }) => {
-      await writeSettingsFile(options.file, { force: options.force ?? false });
-      io.result({ file: options.file }, () => `written: ${options.file}`);
-    });
+    .option('--force', 'replace an existing file');
+  addOutput(written, {
+    description: 'the file to write',
+    old: '--file',
+    standard: configFile(),
+  }).action(async ({ force = false, output }: { force?: boolean; output: string }) => {
+    await writeSettingsFile(output, { force });
+    io.result({ file: output }, () => `written: ${output}`);
+  });
+  addExamples(written, 'criu-cuda config init', 'criu-cuda config init --output ./cuda.conf');
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
 import { checkMachine, type MachineCheck, type CheckStatus, type MachineReport } from '../../doctor/index.ts';
 import { table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
@@ -29,15 +30,17 @@ function reportText(io: Io, report: MachineReport): string {
   return `${table([], rows)}\n\n${summary}`;
 }
 
+async function doctor(io: Io, options: { imagesDir?: string | undefined }): Promise<void> {
+  const system = currentSystem(io.signal);
+  const report = await withProgress(io, 'checking this machine', () => checkMachine({ ...options, system }));
+  io.result(report, () => reportText(io, report));
+  io.exitCode = report.ready ? 0 : 1;
+}
+
 export function defineDoctor(command: Command, io: Io): void {
-  command
-    .option('--images-dir <dir>', 'also check this directory for images')
-    .action(async (options: { imagesDir?: string | undefined }) => {
-      const system = currentSystem(io.signal);
-      const report = await withProgress(io, 'checking this machine', () =>
-        checkMachine({ ...options, system }),
-      );
-      io.result(report, () => reportText(io, report));
-      io.exitCode = report.ready ? 0 : 1;
-    });
+  const imagesDir = { ...imagesDirOperand('also check this directory for images'), isOptional: true };
+  addOperands(command, [imagesDir]).action(
+    withOptions((options: { imagesDir?: string }) => doctor(io, options)),
+  );
+  addExamples(command, 'criu-cuda doctor', 'criu-cuda doctor /var/lib/images');
 }

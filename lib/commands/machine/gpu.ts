@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { listGpus, type Gpu } from '../../gpu/index.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
 
@@ -33,5 +34,6 @@ async function show(io: Io): Promise<void> {
 }
 
 export function defineGpu(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda gpu', 'criu-cuda gpu --json');
   command.action(() => show(io));
 }

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { Option, type Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
 import { currentSystem } from '../../machine/index.ts';
-import { runContainersSetup, type ContainersFlags } from '../container/setup.ts';
-
-const containersOnly: readonly (keyof ContainersFlags)[] = [
-  'variant',
-  'imageStore',
-  'hugePages',
-  'writeEnv',
-  'dryRun',
-  'undo',
-];
+import { containersOptions, type ContainersFlags } from '../container/setup-options.ts';
 
 interface SetupOptions {
   check?: boolean | undefined;
@@ -59,15 +51,23 @@ async function runSetup(io: Io, options: SetupOptions): Promise<void> {
 }
 
 /** A dry run must not become a real one because `--containers` was forgotten. */
-function checkFlags(command: Command): void {
-  const isLost = (name: string): boolean =>
-    containersOnly.some((one) => one === name) && command.getOptionValueSource(name) === 'cli';
-  const lost = command.options.find((option) => isLost(option.attributeName()));
-  if (lost) throw new UsageError(`${lost.long ?? lost.flags} needs --containers`);
+function checkFlags(command: Command, only: readonly Option[]): void {
+  const lost = only.find((option) => command.getOptionValueSource(option.attributeName()) === 'cli');
+  if (lost) throw new UsageError(`${lost.long ?? ''} is an option of container setup`, CONTAINERS_HINT);
+}
+
+const CONTAINERS_HINT = 'see criu-cuda container setup --help';
+
+/** `setup --containers`, the old name of `container setup`. */
+async function runContainers(io: Io, flags: ContainersFlags): Promise<void> {
+  if (!io.json) io.err('setup --containers is now criu-cuda container setup; this form still works');
+  const { runContainersSetup } = await import('../container/setup.ts');
+  await runContainersSetup(io, flags);
 }
 
 export function defineSetup(command: Command, io: Io): void {
-  const setup = command
+  const only = containersOptions();
+  command
     .addOption(
       new Option('--check', 'only report what is missing (exit code 2 if something is)').conflicts(
         'containers',
@@ -76,19 +76,12 @@ export function defineSetup(command: Command, io: Io): void {
     .addOption(
       new Option('--quiet-if-ready', 'print nothing when nothing is missing').conflicts('containers'),
     )
-    .option('--containers', 'prepare this machine for checkpointing containers')
-    .option('--variant <name>', 'with --containers: variant of the plugin for plain podman')
-    .option('--image-store <size>', 'with --containers: mount a tmpfs of this size for images, such as 64G')
-    .option('--no-huge-pages', 'with --containers: use no huge pages in the tmpfs')
-    .option(
-      '--write-env <file>',
-      'with --containers: write settings for scripts to this file, such as ./.env',
-    )
-    .option('--dry-run', 'with --containers: only show the steps')
-    .addOption(new Option('--undo', 'with --containers: undo what it did').conflicts('dryRun'))
+    .addOption(new Option('--containers', 'container setup').hideHelp())
     .action(async (options: SetupOptions & ContainersFlags & { containers?: boolean | undefined }) => {
-      if (options.containers === true) return runContainersSetup(io, options);
-      checkFlags(setup);
+      if (options.containers === true) return runContainers(io, options);
+      checkFlags(command, only);
       return runSetup(io, options);
     });
+  for (const option of only) command.addOption(option.hideHelp());
+  addExamples(command, 'criu-cuda setup --check', 'criu-cuda setup');
 }

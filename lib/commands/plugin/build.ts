@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { buildPlugins } from '../../build/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
@@ -7,6 +8,7 @@ import { isPluginVariant, pluginVariants } from '../../variant.ts';
 import { withProgress } from '../../progress.ts';
 
 export function defineBuild(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda build', 'criu-cuda build --variant full');
   command
     .option('--variant <name>', `only this variant of the plugin: ${pluginVariants.join(', ')}`)
     .option('--criu-src <dir>', 'check our plugin interface against this CRIU source tree')

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOutput } from '../../command-line/index.ts';
 import { createBundle } from '../../bundle/index.ts';
 import { formatBytes, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
@@ -18,7 +19,10 @@ async function bundle(io: Io, out: string): Promise<void> {
 }
 
 export function defineBundle(command: Command, io: Io): void {
-  command
-    .requiredOption('--out <file.tar.xz>', 'the file to write')
-    .action(({ out }: { out: string }) => bundle(io, out));
+  addExamples(command, 'criu-cuda bundle --output criu-cuda.tar.xz');
+  addOutput(command, {
+    value: 'file.tar.xz',
+    description: 'the file to write',
+    isRequired: true,
+  }).action(({ output }: { output: string }) => bundle(io, output));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { inspectPlugin, type PluginInfo, type PluginKind } from '../../inspect/index.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
 
@@ -38,6 +39,7 @@ function infoText(info: PluginInfo): string {
 }
 
 export function defineInspect(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda inspect /usr/lib/criu/cuda_plugin.so');
   command.argument('<plugin.so>').action((path: string) => {
     const info = inspectPlugin(path);
     io.result(info, () => infoText(info));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { UsageError } from '../../errors.ts';
 import { defaultLibdir, installPlugin, type InstallResult } from '../../install/index.ts';
 import type { Io } from '../../output.ts';
@@ -15,6 +16,7 @@ function resultText(result: InstallResult): string {
 }
 
 export function defineInstall(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda install', 'criu-cuda install --variant parallel --libdir /usr/lib/criu');
   command
     .option('--variant <name>', `one of ${pluginVariants.join(', ')}`, pluginVariants.at(-1))
     .option('--libdir <dir>', "plugin directory (default: CRIU's own)")

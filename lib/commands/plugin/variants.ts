@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { listVariants } from '../../variant.ts';
 import { currentSystem } from '../../machine/index.ts';
 import { defaultLibdir } from '../../install/index.ts';
@@ -7,6 +8,7 @@ import { table, type Io } from '../../output.ts';
 import { pluginDirectories } from '../../paths.ts';
 
 export function defineVariants(command: Command, io: Io): void {
+  addExamples(command, 'criu-cuda variants');
   command.action(async () => {
     const libdirs = new Set([await defaultLibdir(currentSystem(io.signal)), ...pluginDirectories]);
     const variants = listVariants([...libdirs]);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import {
+  addExamples,
+  addOperands,
+  imagesDirOperand,
+  pidOperand,
+  withOptions,
+} from '../../command-line/index.ts';
 import { checkProcess } from '../../checkpoint/index.ts';
 import type { CheckResult, Reason } from '../../criu/index.ts';
-import { UsageError } from '../../errors.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
 import { parsePid } from '../operation-options.ts';
 
 interface Flags {
-  pid?: number | undefined;
+  pid: number;
   imagesDir?: string | undefined;
   variant?: string | undefined;
   libdir?: string | undefined;
@@ -46,24 +52,20 @@ function resultText(io: Io, pid: number, look: CheckResult): string {
   ].join('\n');
 }
 
-async function runCheck(io: Io, word: number | undefined, { pid: flag, ...options }: Flags): Promise<void> {
-  const pid = flag ?? word;
-  if (pid === undefined || (flag !== undefined && word !== undefined && flag !== word)) {
-    throw new UsageError('check needs one process ID', 'criu-cuda check --pid PID');
-  }
-  const look = await checkProcess({ ...options, pid, signal: io.signal });
+async function runCheck(io: Io, options: Flags): Promise<void> {
+  const { pid } = options;
+  const look = await checkProcess({ ...options, signal: io.signal });
   io.result({ pid, ...look }, () => resultText(io, pid, look));
   io.exitCode = look.refused ? REFUSED : 0;
 }
 
 export function defineCheck(command: Command, io: Io): void {
-  command
-    .argument('[pid]', 'process ID of the root of the tree', parsePid)
-    .option('--pid <pid>', 'the same', parsePid)
-    .option('--images-dir <dir>', 'also check the space in this directory')
+  const imagesDir = { ...imagesDirOperand('also check the space in this directory'), isOptional: true };
+  addOperands(command, [pidOperand(parsePid), imagesDir])
     .option('--variant <name>', 'variant of the plugin, from the build')
     .option('--libdir <dir>', 'directory of the plugin')
     .option('--leave-running', 'for a dump after which the process keeps running')
     .option('--force', 'override guesses, like CRIU_CUDA_FORCE=1')
-    .action((pid: number | undefined, flags: Flags) => runCheck(io, pid, flags));
+    .action(withOptions((flags: Flags) => runCheck(io, flags)));
+  addExamples(command, 'criu-cuda check 4711', 'criu-cuda check 4711 /var/lib/images --leave-running');
 }

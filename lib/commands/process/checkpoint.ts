@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import {
+  addExamples,
+  addOperands,
+  imagesDirOperand,
+  pidOperand,
+  withOptions,
+} from '../../command-line/index.ts';
 import { checkpoint, type CheckpointResult } from '../../checkpoint/index.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import {
   addOperationOptions,
+  criuOptions,
   parsePid,
   phaseTable,
   showWarnings,
@@ -29,9 +37,9 @@ function resultText(result: CheckpointResult): string {
   ].join('\n');
 }
 
-async function runCheckpoint(io: Io, flags: Flags, extraArgs: string[]): Promise<void> {
+async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
   const { pid, leaveRunning = false, force = false } = flags;
-  const options = { ...toOperationOptions(flags, extraArgs, io), pid, leaveRunning, force };
+  const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force };
   const result = await withProgress(io, `checkpoint of ${pid}`, () => checkpoint(options));
   io.isComplete = true;
   io.result(result, () => resultText(result));
@@ -39,11 +47,14 @@ async function runCheckpoint(io: Io, flags: Flags, extraArgs: string[]): Promise
 }
 
 export function defineCheckpoint(command: Command, io: Io): void {
-  command
-    .requiredOption('--pid <pid>', 'process ID of the root of the tree', parsePid)
+  addOperands(command, [pidOperand(parsePid), imagesDirOperand()], criuOptions)
     .option('--leave-running', 'keep the process running after the dump')
     .option('--force', 'replace an existing checkpoint in the directory once the new one is complete');
-  addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
-    runCheckpoint(io, flags, extraArgs),
+  addOperationOptions(command).action(withOptions((flags: Flags) => runCheckpoint(io, flags)));
+  addExamples(
+    command,
+    'criu-cuda checkpoint 4711 /var/lib/images',
+    'criu-cuda checkpoint 4711 /var/lib/images --leave-running --tcp-established',
+    'criu-cuda checkpoint 4711 /var/lib/images -- --ghost-limit 64M',
   );
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOperands, pidOperand, withOptions } from '../../command-line/index.ts';
 import { UsageError } from '../../errors.ts';
 import {
   listCudaProcesses,
@@ -144,23 +145,25 @@ async function showMemory(io: Io, { pid }: Flags): Promise<void> {
 }
 
 export function defineProcess(group: Command, io: Io): void {
-  const add = (name: string, description: string): Command =>
-    group.command(name).description(description).requiredOption('--pid <pid>', 'process ID', parsePid);
-  group
+  const add = (name: string, description: string, run: (flags: Flags) => Promise<void>): Command => {
+    const command = group.command(name).description(description);
+    addOperands(command, [pidOperand(parsePid, 'process ID')]).action(withOptions(run));
+    return addExamples(command, `criu-cuda process ${name} 4711`);
+  };
+  const listed = group
     .command('list')
     .description('list every CUDA process with its state, including checkpointed ones')
     .action(() => list(io));
-  add('memory', 'show its mapped host memory, which CRIU stores besides device memory').action(
-    (flags: Flags) => showMemory(io, flags),
+  addExamples(listed, 'criu-cuda process list', 'criu-cuda process list --json');
+  add('memory', 'show its mapped host memory, which CRIU stores besides device memory', (flags) =>
+    showMemory(io, flags),
   );
-  add('state', 'print its state: running, locked, checkpointed or failed').action((flags: Flags) =>
-    showState(io, flags),
-  );
-  add('restore-tid', "print the thread ID of the driver's restore thread").action((flags: Flags) =>
+  add('state', 'print its state: running, locked, checkpointed or failed', (flags) => showState(io, flags));
+  add('restore-tid', "print the thread ID of the driver's restore thread", (flags) =>
     showRestoreTid(io, flags),
   );
   for (const step of steps) {
-    const command = add(step.name, step.description);
-    (step.options?.(command) ?? command).action((flags: Flags) => runStep(io, step, flags));
+    const command = add(step.name, step.description, (flags) => runStep(io, step, flags));
+    step.options?.(command);
   }
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { exitCodeOf } from '../../process/index.ts';
 import { withProgress } from '../../progress.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../../restore/index.ts';
 import {
   addOperationOptions,
+  criuOptions,
   phaseTable,
   showWarnings,
   toOperationOptions,
@@ -21,7 +23,7 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
   return [
     `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
     phaseTable(result.phases, result.durationMs),
-    ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake --pid ${result.pid}`] : []),
+    ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake ${result.pid}`] : []),
   ].join('\n');
 }
 
@@ -42,9 +44,9 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
   }
 }
 
-async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<void> {
+async function runRestore(io: Io, flags: Flags): Promise<void> {
   const leaveStopped = flags.leaveStopped === true;
-  const options = { ...toOperationOptions(flags, extraArgs, io), leaveStopped };
+  const options = { ...toOperationOptions(flags, io), leaveStopped };
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
   io.isComplete = flags.detach === true;
   io.result(restored.result, () => resultText(restored.result, leaveStopped));
@@ -53,10 +55,13 @@ async function runRestore(io: Io, flags: Flags, extraArgs: string[]): Promise<vo
 }
 
 export function defineRestore(command: Command, io: Io): void {
-  command
+  addOperands(command, [imagesDirOperand()], criuOptions)
     .option('--detach', 'return at once; init or the nearest subreaper adopts the process')
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
-  addOperationOptions(command).action((extraArgs: string[], flags: Flags) =>
-    runRestore(io, flags, extraArgs),
+  addOperationOptions(command).action(withOptions((flags: Flags) => runRestore(io, flags)));
+  addExamples(
+    command,
+    'criu-cuda restore /var/lib/images',
+    'criu-cuda restore /var/lib/images --detach --tcp-established',
   );
 }

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { addExamples } from '../../command-line/index.ts';
 import { EnvironmentError } from '../../errors.ts';
 import { programInterceptor } from '../../install/index.ts';
 import { preloadable, type Preloadable } from '../../inspect/index.ts';
@@ -47,4 +48,5 @@ export function defineRun(command: Command, io: Io): void {
     .argument('<command...>')
     .option('--no-intercept', 'run without the interceptor; the driver moves all device memory')
     .action((words: string[], flags: RunFlags) => runProgram(io, words, flags));
+  addExamples(command, 'criu-cuda run -- python3 server.py');
 }

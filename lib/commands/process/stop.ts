@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
-import { UsageError } from '../../errors.ts';
+import { addExamples, addOperands, pidOperand, withOptions } from '../../command-line/index.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { stopProcess, type StopResult } from '../../stop/index.ts';
@@ -20,24 +20,18 @@ export function stopText({ pid, processes, reason, durationMs }: StopResult): st
 }
 
 interface Flags {
-  pid?: number | undefined;
+  pid: number;
   timeoutMs?: number | undefined;
 }
 
-async function runStop(io: Io, positional: number | undefined, flags: Flags): Promise<void> {
-  const pid = flags.pid ?? positional;
-  if (pid === undefined) throw new UsageError('name a process: criu-cuda stop --pid PID');
-  if (positional !== undefined && positional !== pid)
-    throw new UsageError(`two processes are named, ${positional} and ${pid}`);
-  const { timeoutMs } = flags;
+async function runStop(io: Io, { pid, timeoutMs }: Flags): Promise<void> {
   const result = await withProgress(io, `stop ${pid}`, () => stopProcess(pid, { timeoutMs }));
   io.result(result, () => stopText(result));
 }
 
 export function defineStop(command: Command, io: Io): void {
-  command
-    .argument('[pid]', 'process ID of the root of the tree', parsePid)
-    .option('--pid <pid>', 'the same', parsePid)
+  addOperands(command, [pidOperand(parsePid)])
     .option('--timeout-ms <ms>', 'how long the driver may take (default: 30000)', wholeNumber(0, DAY_MS))
-    .action((positional: number | undefined, flags: Flags) => runStop(io, positional, flags));
+    .action(withOptions((flags: Flags) => runStop(io, flags)));
+  addExamples(command, 'criu-cuda stop 4711', 'criu-cuda stop 4711 --timeout-ms 5000');
 }

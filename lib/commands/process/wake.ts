@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
+import { addExamples, addOperands, pidOperand, withOptions } from '../../command-line/index.ts';
 import { UsageError } from '../../errors.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { readStat } from '../../process/index.ts';
@@ -19,7 +20,8 @@ async function runWake(io: Io, pid: number): Promise<void> {
 }
 
 export function defineWake(command: Command, io: Io): void {
-  command
-    .requiredOption('--pid <pid>', 'process ID of the root of the tree', parsePid)
-    .action(({ pid }: { pid: number }) => runWake(io, pid));
+  addOperands(command, [pidOperand(parsePid)]).action(
+    withOptions(({ pid }: { pid: number }) => runWake(io, pid)),
+  );
+  addExamples(command, 'criu-cuda wake 4711');
 }

@@ -56,7 +56,7 @@ export const storeDir = '/var/lib/criu-cuda/images';
 
 const packages = ['podman', 'runc'] as const;
 const podmanProfile = '/usr/share/containers/seccomp.json';
-const ownerText = '# Written by `criu-cuda setup --containers`; `--undo` removes it.\n';
+const ownerText = '# Written by `criu-cuda container setup`; `--undo` removes it.\n';
 
 interface Place {
   system: System;

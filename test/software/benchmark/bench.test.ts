@@ -62,7 +62,18 @@ it('restores one checkpoint repeatedly, and reports leaks', async () => {
 it('measures another program, which must give the same answer', async () => {
   const out = join(machine.dir, 'other.json');
   const program = [builtProgram('workload-pattern'), '--alloc', '4Mx2'];
-  const words = ['bench', '--store', join(machine.dir, 's'), '--rounds', '1', '--warmup', '0', '--out', out];
+  const words = [
+    'bench',
+    'run',
+    '--store',
+    join(machine.dir, 's'),
+    '--rounds',
+    '1',
+    '--warmup',
+    '0',
+    '--out',
+    out,
+  ];
   const good = captureIo();
   expect(await main([...words, '--question', 'addresses', '--', ...program], good.io), good.stderr()).toBe(0);
   expect(readResult(out)).toMatchObject({ workload: program, samples: [{ case: 'stock', round: 0 }] });

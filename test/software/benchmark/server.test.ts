@@ -165,7 +165,7 @@ it('measures a matrix, each sample with its own server', async () => {
 });
 
 it('says what is wrong with a server, and leaves none running', async () => {
-  const words = ['bench', '--store', store, '--rounds', '1', '--warmup', '0', '--url', url];
+  const words = ['bench', 'run', '--store', store, '--rounds', '1', '--warmup', '0', '--url', url];
   const none = captureIo();
   expect(await main(words, none.io)).toBe(2);
   expect(none.stderr()).toContain('--url needs the command of the server after --');

@@ -106,7 +106,7 @@ describe('checkpoint and restore', () => {
     await dump('--variant', 'parallel');
     const images = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
     const back = await cli('restore', ...images, '--leave-stopped', '--detach');
-    expect(back.out, back.err).toContain(`it is stopped; to wake it: criu-cuda wake --pid ${workload.pid}`);
+    expect(back.out, back.err).toContain(`it is stopped; to wake it: criu-cuda wake ${workload.pid}`);
     expect(readStat(workload.pid)?.state).toBe('T');
     const woken = await cli('wake', '--pid', workload.pid, '--json');
     expect(JSON.parse(woken.out)).toMatchObject({ pid: workload.pid, pids: [workload.pid] });

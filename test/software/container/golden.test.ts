@@ -138,7 +138,7 @@ it('is measured against a cold start, with a result that can be reported', async
     '--store',
     join(machine.dir, 's'),
   ];
-  const more = ['--variants', 'stock,parallel', '--rounds', '1', '--warmup', '1', '--out', out, '--'];
+  const more = ['--variants', 'stock,parallel', '--rounds', '1', '--requests', '1', '--output', out, '--'];
   expect(await main([...words, ...more, ...(options.command ?? [])], io), stderr()).toBe(0);
   const result = readResult(out);
   expect(result.samples.map((sample) => sample.case)).toEqual(['stock', 'parallel']);

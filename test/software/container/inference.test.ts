@@ -101,7 +101,7 @@ it('is dumped and restored repeatedly, with the same tokens', async (context) =>
   const python = await pythonWith(context, 'aiohttp');
   const out = join(machine.dir, 'result.json');
   const store = join(machine.dir, 'store');
-  const words = ['bench', '--cases', 'cold-start,stock', '--url', url, '--store', store, '--out', out];
+  const words = ['bench', 'run', '--cases', 'cold-start,stock', '--url', url, '--store', store, '--out', out];
   const { io, stderr } = captureIo();
   expect(
     await main([...words, '--rounds', '2', '--warmup', '0', '--', ...command(python)], io),

@@ -44,6 +44,21 @@ describe('main', () => {
     expect([stdout(), code]).toEqual(['', 2]);
   });
 
+  it.each([['config'], ['process'], ['bench'], ['pool'], ['container'], ['cdi']])(
+    'shows the help of a group without one of its commands: %s',
+    async (group) => {
+      const { stderr, stdout, code } = await call(group);
+      expect(stderr()).toContain(`Usage: criu-cuda ${group} [options] [command]`);
+      expect([stdout(), code]).toEqual(['', 2]);
+      const { error } = JSON.parse((await call(group, '--json')).stdout()) as { error: unknown };
+      expect(error).toEqual({
+        code: 'ERR_USAGE',
+        message: 'a command is missing',
+        hint: `see criu-cuda ${group} --help`,
+      });
+    },
+  );
+
   it.each([
     [['nothing']],
     [['inspect']],
@@ -66,9 +81,11 @@ describe('main', () => {
     ['--image-store', '1G'],
     ['--write-env', './.env'],
     ['--no-huge-pages'],
-  ])('refuses options that need --containers, instead of installing: %s', async (...flags) => {
+  ])('refuses options of container setup, instead of installing: %s', async (...flags) => {
     const { stderr, stdout, code } = await call('setup', ...flags);
-    expect(stderr()).toBe(`criu-cuda: ${flags[0]} needs --containers\n`);
+    expect(stderr()).toBe(
+      `criu-cuda: ${flags[0]} is an option of container setup\nsee criu-cuda container setup --help\n`,
+    );
     expect([stdout(), code]).toEqual(['', 2]);
   });
 
@@ -81,7 +98,11 @@ describe('main', () => {
   it('prints errors as JSON on stdout with --json', async () => {
     const { stdout, stderr, code } = await call('variants', '--wrong', '--json');
     expect(JSON.parse(stdout())).toEqual({
-      error: { code: 'ERR_USAGE', message: "unknown option '--wrong'", hint: 'see criu-cuda --help' },
+      error: {
+        code: 'ERR_USAGE',
+        message: "unknown option '--wrong'",
+        hint: 'see criu-cuda variants --help',
+      },
     });
     expect([stderr(), code]).toEqual(['', 2]);
   });

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { settleWords } from '../../../lib/command-line/index.ts';
 import { defineImage } from '../../../lib/commands/image.ts';
 import { EnvironmentError } from '../../../lib/errors.ts';
 import { checkCheckpoint, GpuImageError, verifyGpuImages } from '../../../lib/images/index.ts';
@@ -42,6 +43,9 @@ async function run(args: readonly string[], json = false): Promise<{ out: string
   const io = createIo({ stdout, stderr, json, signal: new AbortController().signal, color: false });
   const program = new Command().exitOverride();
   defineImage(program.command('image'), io);
+  program.hook('preAction', (_program, command) => {
+    settleWords(command, ['image', ...args]);
+  });
   await program.parseAsync(['image', ...args], { from: 'user' });
   return { out, exitCode: io.exitCode };
 }

@@ -179,7 +179,7 @@ describe('containers', () => {
     const report = await examineWith();
     expect(get(report, 'podman')).toMatchObject({
       status: 'warning',
-      remedy: 'criu-cuda setup --containers',
+      remedy: 'criu-cuda container setup',
     });
     expect(get(report, 'crun').found).toBe('1.8.1, built without CRIU');
     machine.script('bin/runc', 'echo "runc version 1.1.5+ds1"');

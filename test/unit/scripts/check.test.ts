@@ -142,7 +142,7 @@ describe('scripts/skips.mjs', () => {
   it('accepts reasons that a machine imposes, but nothing that could be installed', async () => {
     const skips = [
       'ctest softcuda_abi: no cuda.h was found at build time',
-      'containers: podman is not installed: criu-cuda setup --containers',
+      'containers: podman is not installed: criu-cuda container setup',
       'ctest under address softcuda_criu: criu cannot dump a sanitized program',
       'intercept_copy: this kernel has no MADV_POPULATE_READ',
       'a test: no reason given',

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+import type { Command } from 'commander';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { commandName, commandSpec, isRequired, settleWords } from '../../../lib/command-line/index.ts';
+import { loadAllCommands } from '../../../lib/commands/index.ts';
+import { createProgram, main } from '../../../lib/program.ts';
+import { captureIo } from '../cli/capture.ts';
+
+async function loaded(): Promise<Command> {
+  const program = createProgram(captureIo().io);
+  await loadAllCommands(program);
+  return program;
+}
+
+/** The commands that do something: not groups, not `help`. */
+const leaves = (command: Command): Command[] =>
+  command.commands.length === 0
+    ? command.name() === 'help'
+      ? []
+      : [command]
+    : command.commands.flatMap(leaves);
+
+let commands: Command[];
+beforeAll(async () => {
+  commands = leaves(await loaded());
+});
+
+/** Splits an example as a shell would, where no word has quotes or spaces. */
+const wordsOf = (example: string): string[] => example.split(' ');
+
+/** Parses a command line up to the action, which only remembers that it was reached. */
+async function reached(argv: readonly string[]): Promise<string | undefined> {
+  let name: string | undefined;
+  const program = await loaded();
+  for (const command of leaves(program)) {
+    command.action(() => {
+      name = commandName(command);
+    });
+  }
+  program.hook('preAction', (_program, command) => {
+    settleWords(command, argv);
+  });
+  await program.parseAsync([...argv], { from: 'user' });
+  return name;
+}
+
+describe('examples', () => {
+  it('are in the help of every command', async () => {
+    expect(commands.length).toBeGreaterThan(45);
+    const without = commands.filter((one) => commandSpec(one).examples.length === 0).map(commandName);
+    expect(without).toEqual([]);
+    const { io, stdout } = captureIo();
+    expect(await main(['checkpoint', '--help'], io)).toBe(0);
+    expect(stdout()).toMatch(/\nExamples:\n {2}criu-cuda checkpoint 4711 /);
+  });
+
+  it('are command lines of their command', async () => {
+    for (const command of commands) {
+      for (const example of commandSpec(command).examples) {
+        const [program, ...argv] = wordsOf(example);
+        expect([program, example, await reached(argv)]).toEqual(['criu-cuda', example, commandName(command)]);
+      }
+    }
+  });
+});
+
+describe('help', () => {
+  it('marks what is required', () => {
+    for (const command of commands) {
+      const help = command.helpInformation().replaceAll(/\s+/g, ' ');
+      for (const option of command.options.filter(isRequired)) {
+        const description = `${option.description} (required)`.replaceAll(/\s+/g, ' ');
+        expect([commandName(command), help.includes(description)]).toEqual([commandName(command), true]);
+      }
+    }
+    expect(commands.flatMap((one) => one.options.filter(isRequired)).length).toBeGreaterThan(6);
+  });
+
+  it('has one name for a file that is written, and one meaning of --warmup', () => {
+    const shown = (long: string): Set<string> =>
+      new Set(
+        commands.flatMap((one) =>
+          one.options.filter((option) => option.long === long && !option.hidden).map((o) => o.description),
+        ),
+      );
+    expect([...shown('--out'), ...shown('--file')]).toEqual([]);
+    expect([...shown('--warmup')]).toEqual(['rounds before the measured ones']);
+    expect(shown('--output').size).toBeGreaterThan(4);
+  });
+});
