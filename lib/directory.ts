@@ -5,6 +5,7 @@
  */
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { isErrno } from './errno.ts';
 import { describeError, UsageError } from './errors.ts';
 
 /**
@@ -28,8 +29,19 @@ export function makeDirectory(path: string, mode?: number): void {
   }
 }
 
+/** Why a path cannot be read as a directory; `undefined` when it is one, or may be one. */
+export function directoryProblem(path: string): string | undefined {
+  try {
+    return statSync(path).isDirectory() ? undefined : `${path} is not a directory`;
+  } catch (error) {
+    return isErrno(error, 'ENOENT', 'ENOTDIR') ? `${path} does not exist` : undefined;
+  }
+}
+
 /** @throws {@link UsageError} no file can be created in the directory, and why */
 export function checkWritable(path: string, hint?: string): void {
+  const problem = directoryProblem(path);
+  if (problem !== undefined) throw new UsageError(problem, hint);
   try {
     accessSync(path, constants.W_OK | constants.X_OK);
   } catch (error) {

@@ -59,7 +59,9 @@ export class EnvironmentError extends CodedError<'ERR_ENVIRONMENT'> {
 
   constructor(message: string, missing: readonly Missing[]) {
     super('ERR_ENVIRONMENT', message, {
-      hint: missing.map((item) => `${item.what}: ${item.remedy}`).join('\n'),
+      hint: [...groupByRemedy(missing)]
+        .map(([remedy, items]) => `${items.map(({ what }) => what).join(', ')}: ${remedy}`)
+        .join('\n'),
     });
     this.missing = missing;
   }
@@ -103,10 +105,21 @@ export class CommandError extends CodedError<'ERR_COMMAND_RUN' | 'ERR_COMMAND_FA
   }
 }
 
+/** Whether a message has what its cause says: all of it, or the code of a system call such as `ENOENT`. */
+function saysCause(message: string, cause: Error): boolean {
+  return message.includes(cause.message) || ('code' in cause && message.includes(String(cause.code)));
+}
+
 /** The message of an error and the message of its cause, for people. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const said = error.cause instanceof Error ? error.cause.message : '';
-  const cause = error.message.includes(said) ? '' : ` (${said})`;
-  return `${error.message}${cause}`;
+  const { message, cause } = error;
+  return cause instanceof Error && !saysCause(message, cause) ? `${message} (${cause.message})` : message;
+}
+
+/** Things with the same remedy, so that it is said once. */
+export function groupByRemedy<T extends { remedy: string }>(all: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) groups.set(one.remedy, [...(groups.get(one.remedy) ?? []), one]);
+  return groups;
 }

@@ -15,7 +15,7 @@ import {
   type Reason,
 } from '../criu/index.ts';
 import { isErrno } from '../errno.ts';
-import { EnvironmentError } from '../errors.ts';
+import { EnvironmentError, groupByRemedy } from '../errors.ts';
 import { readProcessTree } from '../process/index.ts';
 import { checkTarget } from './target.ts';
 import { CheckpointError } from './error.ts';
@@ -94,7 +94,9 @@ export function refusal(pid: number, look: CheckResult): CheckpointError {
 }
 
 /** The warnings of a look, each with its remedy. */
-export const lookWarnings = (look: CheckResult): string[] =>
-  look.reasons
-    .filter((reason) => !isRefusal(reason, look.forced))
-    .map(({ text, remedy }) => `${text}; ${remedy}`);
+export function lookWarnings(look: CheckResult): string[] {
+  const warnings = look.reasons.filter((reason) => !isRefusal(reason, look.forced));
+  return [...groupByRemedy(warnings)].map(
+    ([remedy, reasons]) => `${reasons.map(({ text }) => text).join('; ')}; ${remedy}`,
+  );
+}

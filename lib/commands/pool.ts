@@ -9,6 +9,8 @@ import {
   withOptions,
   type Operand,
 } from '../command-line/index.ts';
+import { directoryProblem } from '../directory.ts';
+import { UsageError } from '../errors.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import {
   dropAllImages,
@@ -105,6 +107,8 @@ const onOrOff: Operand = {
 };
 
 async function prefetch(io: Io, { imagesDir: dir, golden }: PrefetchFlags): Promise<void> {
+  const problem = directoryProblem(dir);
+  if (problem !== undefined) throw new UsageError(problem, 'pass the images directory of a checkpoint');
   const start = performance.now();
   const resident = await withProgress(io, `loading ${dir}`, () =>
     prefetchImages(dir, { golden: golden === true, signal: io.signal }),

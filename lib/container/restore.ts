@@ -4,7 +4,7 @@
  * restored.
  * @module
  */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -94,6 +94,12 @@ function restoreArguments(options: ContainerRestoreOptions, target: ContainerInf
 async function findTarget({ name, importFrom }: ContainerRestoreOptions): Promise<ContainerInfo | undefined> {
   if (importFrom !== undefined) {
     if (!existsSync(importFrom)) throw new UsageError(`${importFrom} does not exist`);
+    if (statSync(importFrom).isDirectory()) {
+      throw new UsageError(
+        `${importFrom} is a directory`,
+        'pass the tar file that criu-cuda container checkpoint --export has written',
+      );
+    }
     return undefined;
   }
   if (name === undefined) throw new UsageError('name a container, or pass --import FILE');

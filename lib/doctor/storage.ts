@@ -140,7 +140,7 @@ export const checkImageStore: CheckFunction = (machine) => {
   const base = {
     id: 'image-store',
     title: 'image store',
-    found: `${machine.imagesDir}: ${kind}, ${formatBytes(freeBytes)} free`,
+    found: `${machine.imagesDir}${existsSync(machine.imagesDir) ? '' : ' (does not exist yet)'}: ${kind}, ${formatBytes(freeBytes)} free`,
   };
   const check = (status: MachineCheck['status'], remedy?: string): MachineCheck[] => [
     { ...base, status, remedy },

@@ -6,7 +6,8 @@
  */
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../errno.ts';
+import { directoryProblem } from '../directory.ts';
+import { isErrno, reasonOf } from '../errno.ts';
 import { EnvironmentError } from '../errors.ts';
 import { GpuImageError } from './error.ts';
 import { parseManifest } from './manifest.ts';
@@ -41,6 +42,19 @@ export interface GpuImage {
 
 const manifestName = /^cuda-([1-9]\d*)\.img$/;
 
+/** The error for a directory that is missing, or whose names cannot be read. */
+function unreadable(directory: string, error: unknown): EnvironmentError {
+  const problem = directoryProblem(directory) ?? `cannot read ${directory}: ${reasonOf(error)}`;
+  return new EnvironmentError(problem, [
+    { what: directory, remedy: 'pass the images directory of a checkpoint' },
+  ]);
+}
+
+/** @throws {@link EnvironmentError} the images directory does not exist */
+export function checkImagesDirectory(directory: string): void {
+  if (directoryProblem(directory) !== undefined) throw unreadable(directory, undefined);
+}
+
 /**
  * File names in a directory that match `pattern`, sorted by the pid that is its first group.
  * @throws {@link EnvironmentError} the directory cannot be read
@@ -51,9 +65,7 @@ export async function listManifests(directory: string, pattern: RegExp): Promise
   try {
     names = await readdir(directory);
   } catch (error) {
-    throw new EnvironmentError(`${directory}: ${error instanceof Error ? error.message : String(error)}`, [
-      { what: directory, remedy: 'pass the images directory of a checkpoint' },
-    ]);
+    throw unreadable(directory, error);
   }
   return names
     .flatMap((name) => {

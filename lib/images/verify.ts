@@ -11,6 +11,7 @@ import { EnvironmentError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { builtProgram } from '../paths.ts';
 import { GpuImageError } from './error.ts';
+import { checkImagesDirectory } from './read.ts';
 import { checkPath } from '../check.ts';
 
 const lineSchema = z.object({
@@ -47,12 +48,14 @@ const TIMEOUT_MS = 24 * 3600 * 1000;
 /**
  * Reads every byte of every GPU image in a directory. A damaged image is part of the result, not an error.
  * @throws {@link GpuImageError} the directory contains no GPU image
+ * @throws {@link EnvironmentError} there is no such directory
  */
 export async function verifyGpuImages(
   directory: string,
   options: VerifyOptions = {},
 ): Promise<VerifiedImage[]> {
   checkPath('directory', directory);
+  checkImagesDirectory(directory);
   const program = options.program ?? builtProgram('ccr-image');
   if (!existsSync(program)) {
     throw new EnvironmentError(`${program} is not built`, [

@@ -118,7 +118,8 @@ export const controlSocket = (runDir: string): string => join(runDir, CONTROL_SO
 function absent(path: string, cause: unknown): PoolError {
   return new PoolError('ERR_POOL_ABSENT', `no pool daemon answers at ${path}`, {
     hint: 'start one with criu-cuda pool start',
-    cause,
+    // a socket that is not there says no more, and its path here is one of /proc
+    cause: isErrno(cause, 'ENOENT') ? undefined : cause,
   });
 }
 
@@ -130,12 +131,14 @@ async function connectTo(runDir: string): Promise<Socket> {
   let fd: number | undefined;
   try {
     fd = openRunDir(runDir);
-    if (fd === undefined) throw new Error(`${runDir} does not exist`);
+    if (fd === undefined) throw absent(controlSocket(runDir), undefined);
     const socket = connect({ path: socketBelow(fd, runDir, CONTROL_SOCKET) });
     await once(socket, 'connect');
     return socket;
   } catch (error) {
-    throw error instanceof EnvironmentError ? error : absent(controlSocket(runDir), error);
+    throw error instanceof EnvironmentError || error instanceof PoolError
+      ? error
+      : absent(controlSocket(runDir), error);
   } finally {
     if (fd !== undefined) closeSync(fd);
   }

@@ -9,7 +9,8 @@ import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, st
 import { watch } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { makeDirectory } from '../directory.ts';
-import { EnvironmentError } from '../errors.ts';
+import { reasonOf } from '../errno.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { checkRunDir } from '../run-dir.ts';
 import { variantDir } from '../variant.ts';
@@ -67,6 +68,15 @@ async function untilSocket(path: string, stale: bigint | undefined, signal: Abor
   }
 }
 
+/** @throws {@link UsageError} the file cannot be written */
+function openLog(path: string, flags: string | number): number {
+  try {
+    return openSync(path, flags, 0o600);
+  } catch (error) {
+    throw new UsageError(`cannot write the log ${path}: ${reasonOf(error)}`, 'name another file with --log');
+  }
+}
+
 /**
  * Starts the daemon and returns when it answers.
  * @throws {@link PoolError} the daemon ended; the message contains the end of its log
@@ -87,7 +97,7 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
   makeDirectory(runDir, 0o700);
   checkRunDir(runDir);
   const logFile = options.logFile ?? join(runDir, 'pool.log');
-  const log = openSync(logFile, options.logFile === undefined ? ownLogFlags : 'a', 0o600);
+  const log = openLog(logFile, options.logFile === undefined ? ownLogFlags : 'a');
   const { size: logged } = fstatSync(log);
   const stale = inodeOf(controlSocket(runDir));
   const env = { ...process.env, ...options.env, CRIU_CUDA_RUN_DIR: runDir };

@@ -4,6 +4,7 @@
  * @module
  */
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
+import { directoryProblem } from '../directory.ts';
 import { RestoreError } from './error.ts';
 import { describeProcess, waitUntilCollected, type ProcessStat } from '../process/index.ts';
 
@@ -24,6 +25,9 @@ function refuse(code: RestoreError['code'], message: string, hint: string): neve
  * @throws {@link RestoreError} the directory does not contain a complete checkpoint
  */
 export function readRestorableImages(dir: string): RestorableImages {
+  const problem = directoryProblem(dir);
+  if (problem !== undefined)
+    refuse('ERR_RESTORE_IMAGES', problem, 'pass the images directory of a checkpoint');
   const tasks = readPstree(dir);
   const inventory = readInventory(dir);
   const root = tasks?.[0];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   CommandError,
+  describeError,
   EnvironmentError,
   InterruptedError,
   ToolkitError,
@@ -119,5 +120,25 @@ describe('errors', () => {
       expect(error.name).toBe(one.name);
       expect(error).not.toHaveProperty('exitCode');
     }
+  });
+});
+
+describe('for people', () => {
+  it('a cause is added once, and a code of a system call is enough', () => {
+    const cause = Object.assign(new Error("ENOENT: no such file or directory, open 'x'"), { code: 'ENOENT' });
+    const say = (message: string): string => describeError(new Error(message, { cause }));
+    expect(say('cannot read x: ENOENT')).toBe('cannot read x: ENOENT');
+    expect(say('cannot read x')).toBe(`cannot read x (${cause.message})`);
+    expect(say(`cannot read x: ${cause.message}`)).toBe(`cannot read x: ${cause.message}`);
+  });
+
+  it('a remedy is given once for everything it mends', () => {
+    const missing = [
+      { what: 'one', remedy: 'criu-cuda build' },
+      { what: 'two', remedy: 'criu-cuda setup' },
+      { what: 'three', remedy: 'criu-cuda build' },
+    ];
+    const { hint } = new EnvironmentError('not ready', missing);
+    expect(hint).toBe('one, three: criu-cuda build\ntwo: criu-cuda setup');
   });
 });

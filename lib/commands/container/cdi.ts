@@ -3,6 +3,8 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { addExamples } from '../../command-line/index.ts';
 import { cdiDeviceName, cdiFile, cdiSpec, containerEdits, writeCdi } from '../../container/index.ts';
+import { directoryProblem } from '../../directory.ts';
+import { UsageError } from '../../errors.ts';
 import { preloadable, type Preloadable } from '../../inspect/index.ts';
 import type { Io } from '../../output.ts';
 
@@ -22,6 +24,8 @@ export function defineCdi(command: Command, io: Io): void {
     .option('--no-intercept', 'leave out the interceptor, for variant stock')
     .option('--root <dir>', "an image's root: leave out the interceptor if its programs cannot have it")
     .action(({ output, write, intercept, root }: Flags) => {
+      const problem = root === undefined ? undefined : directoryProblem(root);
+      if (problem !== undefined) throw new UsageError(problem, 'pass the root directory of an image');
       const found: Preloadable = root === undefined || !intercept ? { ok: true } : preloadable(root);
       if (!found.ok) io.err(`the device is without the interceptor: in ${root ?? ''}, ${found.reason ?? ''}`);
       const spec = cdiSpec(containerEdits(intercept && found.ok));

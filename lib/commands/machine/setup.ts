@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { Option, type Command } from 'commander';
 import { addExamples } from '../../command-line/index.ts';
-import { UsageError } from '../../errors.ts';
+import { groupByRemedy, UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
@@ -18,7 +18,10 @@ function stateText(state: SetupState): string {
   return [
     ...(criu === undefined ? [] : [`CRIU ${criu.version ?? ''}: ${criu.path}`]),
     ...(state.missing.length === 0 ? ['nothing is missing'] : ['missing:']),
-    ...state.missing.flatMap((item) => [`  ${item.what}`, `    ${item.remedy}`]),
+    ...[...groupByRemedy(state.missing)].flatMap(([remedy, items]) => [
+      ...items.map(({ what }) => `  ${what}`),
+      `    ${remedy}`,
+    ]),
   ].join('\n');
 }
 

@@ -9,6 +9,7 @@ import {
 } from '../../command-line/index.ts';
 import { checkProcess } from '../../checkpoint/index.ts';
 import type { CheckResult, Reason } from '../../criu/index.ts';
+import { groupByRemedy } from '../../errors.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
 import { parsePid } from '../operation-options.ts';
 
@@ -28,9 +29,11 @@ function treeText({ pids, threads, mappings, deviceBytes }: CheckResult): string
   return `processes: ${pids.length}, threads: ${threads}, mappings: ${mappings}${device}`;
 }
 
-function reasonRow(io: Io, { severity, text, remedy }: Reason): string[] {
+/** Reasons with the same remedy, each with its severity. */
+function reasonRow(io: Io, reasons: readonly Reason[], remedy: string): string[] {
   const { red, yellow, dim } = io.colors;
-  return [severity === 'warn' ? yellow(severity) : red(severity), `${text}\n${dim('→')} ${remedy}`];
+  const severities = reasons.map(({ severity }) => (severity === 'warn' ? yellow(severity) : red(severity)));
+  return [severities.join('\n'), [...reasons.map(({ text }) => text), `${dim('→')} ${remedy}`].join('\n')];
 }
 
 function resultText(io: Io, pid: number, look: CheckResult): string {
@@ -45,7 +48,7 @@ function resultText(io: Io, pid: number, look: CheckResult): string {
       : [
           table(
             [],
-            look.reasons.map((reason) => reasonRow(io, reason)),
+            [...groupByRemedy(look.reasons)].map(([remedy, reasons]) => reasonRow(io, reasons, remedy)),
           ),
         ]),
     ...(guesses ? ['all reasons are guesses; CRIU_CUDA_FORCE=1 overrides them'] : []),

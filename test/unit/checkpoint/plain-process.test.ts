@@ -281,7 +281,7 @@ describe('refusals', { timeout: TIMEOUT_MS }, () => {
       code: 'ERR_RESTORE_IMAGES',
     });
     await expect(restore({ ...shared, imagesDir: '/etc/passwd' })).rejects.toThrow(
-      '/etc/passwd does not contain a checkpoint',
+      '/etc/passwd is not a directory',
     );
   });
 
