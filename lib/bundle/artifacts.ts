@@ -9,7 +9,14 @@ import { basename, dirname, join } from 'node:path';
 import { exec } from '../exec.ts';
 import { interceptorFileName, interceptorFileNames, newestInterceptor } from '../paths.ts';
 
-const programs = ['workload-pattern', 'ccr-image', 'ccr-settings', 'ccr-transfer-bench', 'ccr-gate-bench'];
+const programs = [
+  'workload-pattern',
+  'cuda-checkpoint',
+  'ccr-image',
+  'ccr-settings',
+  'ccr-transfer-bench',
+  'ccr-gate-bench',
+];
 
 /** Removes everything from ELF files that is not needed to run them. */
 export async function stripFiles(paths: readonly string[]): Promise<void> {

@@ -111,8 +111,8 @@ static int plugin_init(int stage)
 		return 0;
 	ret = ccr_settings_load(&p->settings, NULL, error, sizeof(error));
 	if (!ret)
-		ret = ccr_device_map_parse(&p->device_map, p->settings.device_map, error,
-					   sizeof(error));
+		ret = ccr_device_map_parse(&p->device_map, "CRIU_CUDA_DEVICE_MAP",
+					   p->settings.device_map, error, sizeof(error));
 	if (ret) {
 		ccr_err("%s", error);
 		return ret;

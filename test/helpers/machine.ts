@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
-import { buildDir, builtProgram, softcudaLibrary } from '../../lib/paths.ts';
+import { builtProgram, softcudaLibrary } from '../../lib/paths.ts';
 import { variantDir } from '../../lib/variant.ts';
 import {
   becomeSubreaper,
@@ -219,7 +219,7 @@ export class Machine {
   }
 
   driver(args: string[]): Promise<ExecResult> {
-    return execResult(join(buildDir(), 'test-tools', 'cuda-checkpoint'), args, { env: this.env });
+    return execResult(builtProgram('cuda-checkpoint'), args, { env: this.env });
   }
 
   /** Ends a restored process and collects it, so that its pid is free. */

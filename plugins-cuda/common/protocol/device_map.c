@@ -34,8 +34,8 @@ static const char *parse_pair(const char *text, struct ccr_device_pair *pair)
 	return text && (*text == ',' || !*text) ? text : NULL;
 }
 
-int ccr_device_map_parse(struct ccr_device_map *map, const char *text, char *error,
-			 size_t error_size)
+int ccr_device_map_parse(struct ccr_device_map *map, const char *name, const char *text,
+			 char *error, size_t error_size)
 {
 	memset(map, 0, sizeof(*map));
 	while (*text) {
@@ -45,9 +45,9 @@ int ccr_device_map_parse(struct ccr_device_map *map, const char *text, char *err
 
 		if (!end) {
 			snprintf(error, error_size,
-				 "CRIU_CUDA_DEVICE_MAP: \"%.80s\"; accepted: "
+				 "%s: \"%.80s\"; accepted: "
 				 "GPU-<old UUID>=GPU-<new UUID>,... (%d pairs at most)",
-				 text, CCR_MAX_DEVICES);
+				 name, text, CCR_MAX_DEVICES);
 			return -EINVAL;
 		}
 		map->count++;

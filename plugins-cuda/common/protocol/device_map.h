@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* CRIU_CUDA_DEVICE_MAP: to which GPU the memory of another GPU is restored. */
+/* CRIU_CUDA_DEVICE_MAP and --device-map: to which GPU the memory of another GPU is restored. */
 #ifndef CCR_DEVICE_MAP_H
 #define CCR_DEVICE_MAP_H
 
@@ -11,10 +11,11 @@
 /*
  * Parses "GPU-<uuid>=GPU-<uuid>,..."; the prefix, which nvidia-smi -L prints, may
  * be missing. "" gives an empty map. Returns 0, or -EINVAL with a sentence in
- * `error` that names the part that is not accepted.
+ * `error` that begins with `name`, the option or setting, and names the part that
+ * is not accepted.
  */
-int ccr_device_map_parse(struct ccr_device_map *map, const char *text, char *error,
-			 size_t error_size);
+int ccr_device_map_parse(struct ccr_device_map *map, const char *name, const char *text,
+			 char *error, size_t error_size);
 /* Returns the new UUID of `uuid`: itself when the map does not name it. */
 const uint8_t *ccr_device_map_find(const struct ccr_device_map *map, const uint8_t uuid[16]);
 

@@ -150,7 +150,7 @@ static void fuzz_device_map(const uint8_t *data, size_t size)
 		return;
 	memcpy(text, data, size);
 	text[size] = '\0';
-	if (!ccr_device_map_parse(&map, text, error, sizeof(error)))
+	if (!ccr_device_map_parse(&map, "map", text, error, sizeof(error)))
 		CHECK(map.count <= CCR_MAX_DEVICES);
 }
 

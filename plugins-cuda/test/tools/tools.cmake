@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
 # Tools for the TypeScript tests of complete dumps and restores.
-add_executable(cuda-checkpoint ${CMAKE_CURRENT_LIST_DIR}/cuda_checkpoint.c)
-target_link_libraries(cuda-checkpoint PRIVATE ccr_common)
-
 add_executable(pool-client ${CMAKE_CURRENT_LIST_DIR}/pool_client.c)
 target_link_libraries(pool-client PRIVATE ccr_common)
 
@@ -19,5 +16,5 @@ foreach(call io ptrace)
 	target_link_libraries(fail-${call} PRIVATE dl)
 endforeach()
 
-set_target_properties(cuda-checkpoint pool-client kept-workload fail-io fail-ptrace fault-points PROPERTIES
+set_target_properties(pool-client kept-workload fail-io fail-ptrace fault-points PROPERTIES
 	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)

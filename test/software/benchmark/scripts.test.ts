@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
-import { buildDir, projectRoot } from '../../../lib/paths.ts';
+import { builtProgram, projectRoot } from '../../../lib/paths.ts';
 import { Machine } from '../../helpers/machine.ts';
 
 let machine: Machine;
@@ -19,7 +19,7 @@ function benchmark(name: string, ...words: string[]) {
 
 it('benchmarks/addon.mjs keeps every sample and says that it ran on the software driver', async () => {
   const out = join(machine.dir, 'addon.json');
-  const tool = join(buildDir(), 'test-tools', 'cuda-checkpoint');
+  const tool = builtProgram('cuda-checkpoint');
   const small = ['--alloc', '8Mx4', '--queries', '1000', '--pairs', '2'];
   const { stdout, stderr, exitCode } = await benchmark(
     'addon.mjs',

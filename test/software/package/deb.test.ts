@@ -42,6 +42,7 @@ it(
     expect(contents(named)).toEqual([
       '-rw-r--r-- lib/systemd/system/cuda-poold.service',
       '-rw-r--r-- lib/systemd/system/cuda-poold.socket',
+      '-rwxr-xr-x usr/lib/criu-cuda/bin/cuda-checkpoint',
       '-rwxr-xr-x usr/lib/criu-cuda/full/cuda-look',
       '-rwxr-xr-x usr/lib/criu-cuda/full/cuda-poold',
       '-rw-r--r-- usr/lib/criu-cuda/full/cuda_plugin.so',

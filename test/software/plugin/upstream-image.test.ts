@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
+import { builtProgram, interceptorLibrary } from '../../../lib/paths.ts';
 import { isAlive } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { criuProgram, upstreamPlugin } from '../../helpers/criu.ts';
@@ -14,12 +14,12 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-/** CRIU's own plugin, with our replacement for the cuda-checkpoint program first in PATH. */
+/** CRIU's own plugin, with our cuda-checkpoint first in PATH. */
 function upstream(): { libdir: string; env: Record<string, string> } {
   return {
     libdir: dirname(upstreamPlugin() ?? ''),
     env: {
-      PATH: `${join(buildDir(), 'test-tools')}:${process.env.PATH ?? ''}`,
+      PATH: `${dirname(builtProgram('cuda-checkpoint'))}:${process.env.PATH ?? ''}`,
       CRIU_FAULT: '138', // CRIU's own switch: use the plugin although there is no GPU
     },
   };

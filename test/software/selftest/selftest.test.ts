@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
-import { buildDir, projectRoot, softcudaLibrary } from '../../../lib/paths.ts';
+import { builtProgram, projectRoot, softcudaLibrary } from '../../../lib/paths.ts';
 import { selftestChecks, type SelftestResult } from '../../../lib/selftest/index.ts';
 import { criuProgram, upstreamPlugin } from '../../helpers/criu.ts';
 
@@ -27,14 +27,14 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** CRIU's own plugin with our replacement for cuda-checkpoint. */
+/** CRIU's own plugin with our cuda-checkpoint. */
 function upstreamDir(): string | undefined {
   const plugin = upstreamPlugin();
   if (plugin === undefined) return undefined;
   const path = join(dir, 'upstream');
   mkdirSync(path);
   copyFileSync(plugin, join(path, 'cuda_plugin.so'));
-  copyFileSync(join(buildDir(), 'test-tools', 'cuda-checkpoint'), join(path, 'cuda-checkpoint'));
+  copyFileSync(builtProgram('cuda-checkpoint'), join(path, 'cuda-checkpoint'));
   return path;
 }
 
