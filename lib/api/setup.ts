@@ -45,10 +45,14 @@ export {
   defaultLibdir,
   InstallError,
   installPlugin,
+  installProgram,
   rollBackPlugin,
   uninstallPlugin,
+  uninstallProgram,
   type InstallOptions,
   type InstallResult,
+  type ProgramOptions,
+  type ProgramResult,
 } from '../install/index.ts';
 export {
   acceptedText,

@@ -138,6 +138,7 @@ describe('the package', () => {
     }
     expect(files).toContain('plugins-cuda/CMakeLists.txt');
     expect(files).toContain(`prebuilds/linux-${process.arch}/lib/full/cuda_plugin.so`);
+    expect(files).toContain(`prebuilds/linux-${process.arch}/bin/cuda-checkpoint`);
     expect(files).toContain('packaging/systemd/cuda-poold.service');
     expect(files.filter((path) => /^(?:plugins-cuda\/)?(?:build|test\/)|tsbuildinfo/.test(path))).toEqual([]);
   });
