@@ -26,15 +26,16 @@ function upstream(): { libdir: string; env: Record<string, string> } {
 }
 
 it.for([
-  ['our image with the upstream plugin', false],
-  ['an upstream image with our plugin', true],
-] as const)('restores %s', async ([, upstreamDumps], { skip }) => {
+  ['our image with the upstream plugin', false, true],
+  ['an upstream image with our plugin', true, false],
+  ['an upstream image with the upstream plugin', true, true],
+] as const)('restores %s', async ([, upstreamDumps, upstreamRestores], { skip }) => {
   if (upstreamPlugin() === undefined) skip(`no upstream cuda_plugin.so next to ${criuProgram()}`);
   const workload = await machine.start();
   const before = { checksum: await workload.verify(), addresses: await workload.addresses() };
   const dump = await machine.dump(workload, upstreamDumps ? upstream() : {});
   expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
-  const restore = await machine.restore(upstreamDumps ? {} : upstream());
+  const restore = await machine.restore(upstreamRestores ? upstream() : {});
   expect(restore.exitCode, restore.log.slice(-2000)).toBe(0);
   expect(existsSync(join(machine.imagesDir, 'inventory.img'))).toBe(true);
   expect(await workload.verify()).toBe(before.checksum);
