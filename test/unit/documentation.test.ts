@@ -97,6 +97,9 @@ describe('pages', () => {
       ...sources('lib'),
       ...sources('plugins-cuda', ['.c', '.h', '.S', '.proto']),
       ...sources('native', ['.cc', '.h']),
+      ...sources('scripts', ['.mjs']),
+      ...sources('packaging', ['.service', '.socket']),
+      ...pages.map(read),
     ];
     const named = texts.flatMap((text) => [...text.matchAll(/docs\/([\w-]+\.md)(?:, section ([\w -]+))?/g)]);
     expect(named.length).toBeGreaterThan(5);
