@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
+import { unmountedRoot } from '../machine/index.ts';
 
 export interface CriuLogSummary {
   /** One line that says what went wrong, without timestamp and source position. */
@@ -43,6 +44,7 @@ interface Remedy {
 
 /** The first entry that matches any error is used. */
 const remedies: readonly Remedy[] = [
+  { pattern: unmountedRoot.pattern, hint: unmountedRoot.remedy },
   {
     pattern: /Missing required plugin: cuda-(host-)?\d+\.img/,
     hint: 'a file of this checkpoint is missing, or the plugin does not know about it: the file must be in the images directory, and the plugin must be at least as new as the one of the dump',

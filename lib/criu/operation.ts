@@ -47,8 +47,13 @@ async function usableCriu(env: Environment, signal: AbortSignal | undefined): Pr
   const { criu, rejected } = await findCriu(currentSystem(signal, env));
   if (criu) return criu.path;
   throw new EnvironmentError('cannot find a usable criu', [
-    ...rejected.map(({ path, reason }) => ({ what: path, remedy: reason })),
-    { what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' },
+    ...rejected.map(({ path, reason, remedy }) => ({
+      what: `${path}: ${reason}`,
+      remedy: remedy ?? 'see docs/troubleshooting.md, section CRIU',
+    })),
+    ...(rejected.some(({ remedy }) => remedy !== undefined)
+      ? []
+      : [{ what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' }]),
   ]);
 }
 

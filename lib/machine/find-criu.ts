@@ -8,6 +8,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { findOnPath, isExecutable } from './find-on-path.ts';
+import { hostRemedy } from './host-obstacle.ts';
 import { currentSystem, type System } from './system.ts';
 import { compareVersions, oldestCriu } from './versions.ts';
 
@@ -34,6 +35,8 @@ export interface UnusableCriu {
   usable: false;
   /** Why it will not do. */
   reason: string;
+  /** What to change on this machine, when every other criu would fail as well. */
+  remedy?: string | undefined;
 }
 
 /** A CRIU program and whether it will do. */
@@ -98,13 +101,19 @@ export async function probeCriu(system: System, candidate: CriuCandidate): Promi
     }
     const check = await system.run(candidate.path, ['check'], options);
     if (check.exitCode !== 0) {
-      return refuse(`criu check fails: ${firstError(check.stderr || check.stdout)}`, version);
+      const text = check.stderr || check.stdout;
+      return { ...refuse(`criu check fails: ${firstError(text)}`, version), ...remedyOf(text) };
     }
     return { ...candidate, version, usable: true };
   } catch (error) {
     if (error instanceof ToolkitError && error.code !== 'ERR_INTERRUPTED') return refuse(error.message);
     throw error;
   }
+}
+
+function remedyOf(text: string): { remedy?: string } {
+  const remedy = hostRemedy(text);
+  return remedy === undefined ? {} : { remedy };
 }
 
 function firstError(text: string): string {

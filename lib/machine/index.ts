@@ -16,5 +16,6 @@ export {
   type UsableCriu,
 } from './find-criu.ts';
 export { findOnPath } from './find-on-path.ts';
+export { unmountedRoot } from './host-obstacle.ts';
 export { currentSystem, type System } from './system.ts';
 export { compareVersions, oldestCriu } from './versions.ts';

@@ -44,6 +44,8 @@ function criuObstacle(system: System, found: FoundCriu): Missing | undefined {
       remedy: `unset it, or set it to CRIU ${oldestCriu} or newer`,
     };
   }
+  const onHost = found.rejected.find((info) => info.remedy !== undefined);
+  if (onHost?.remedy !== undefined) return { what: rejectedText([onHost]), remedy: onHost.remedy };
   if (!system.family.includes('debian') || findMirrors(system).length === 0) {
     return {
       what: `CRIU ${oldestCriu} or newer that passes \`criu check\`${found.rejected.length === 0 ? '' : ` (${rejectedText(found.rejected)})`}`,
@@ -90,7 +92,12 @@ async function ensureCriu(system: System, report: ProgressListener): Promise<voi
   const found = await findCriu(system);
   if (found.criu === undefined) {
     throw new EnvironmentError('the CRIU built here cannot be used', [
-      { what: rejectedText(found.rejected), remedy: 'see docs/troubleshooting.md, section CRIU' },
+      {
+        what: rejectedText(found.rejected),
+        remedy:
+          found.rejected.find(({ remedy }) => remedy !== undefined)?.remedy ??
+          'see docs/troubleshooting.md, section CRIU',
+      },
     ]);
   }
 }

@@ -32,6 +32,13 @@ describe('a log of criu', () => {
     expect(summary.errors.join('\n')).not.toMatch(/FAILED/);
   });
 
+  it('in a plain chroot names the missing mount', () => {
+    const { hint } = summarizeCriuLog(
+      'Error (criu/mount.c:381): mnt: No parent found for mountpoint 164 (@./tmp)',
+    );
+    expect(hint).toMatch(/^the root directory is not a mount point.*mount --bind DIR DIR/);
+  });
+
   it('of a success has no error', () => {
     const summary = readCriuLog(fixture('success.log'));
     expect(summary).toMatchObject({ message: undefined, hint: undefined, errors: [] });

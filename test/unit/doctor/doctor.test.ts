@@ -8,7 +8,7 @@ import { libdirsInOptions } from '../../../lib/doctor/plugins.ts';
 import { findMount } from '../../../lib/doctor/storage.ts';
 import { softcudaLibrary, type Environment } from '../../../lib/paths.ts';
 import { compilePlugin } from '../inspect/compile.ts';
-import { createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
+import { checkInChroot, createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
 
 let machine: TestMachine;
 let root: string;
@@ -195,6 +195,14 @@ describe('containers', () => {
 });
 
 describe('settings and folders', () => {
+  it('proposes no other criu where none can work', async () => {
+    machine.script('bin/criu', criuScript('4.2.1', checkInChroot));
+    expect(get(await examineWith(), 'criu')).toMatchObject({
+      status: 'broken',
+      remedy: expect.stringMatching(/^the root directory is not a mount point/) as string,
+    });
+  });
+
   it('reports what is wrong with a setting', async () => {
     const report = await examineWith({
       CRIU_CUDA_CONFIG: confFile('CRIU_CUDA_STREAMS = 99\n', 'wrong.conf'),

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findCriu } from '../../../lib/machine/index.ts';
-import { createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
+import { checkInChroot, createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
 
 let machine: TestMachine;
 beforeEach(() => {
@@ -52,6 +52,15 @@ describe('findCriu', () => {
     const found = await findCriu(machine.system);
     expect(found.criu).toBeUndefined();
     expect(found.rejected[0]?.reason).toBe('criu check fails: Error (cr-check.c:1): no such call');
+  });
+
+  it('says what to change on the machine when no criu can work there', async () => {
+    machine.script('bin/criu', criuScript('4.2.1', checkInChroot));
+    const found = await findCriu(machine.system);
+    expect(found.rejected[0]).toMatchObject({
+      reason: expect.stringContaining('No parent found for mountpoint 164') as string,
+      remedy: expect.stringContaining('mount --bind DIR DIR') as string,
+    });
   });
 
   it('uses no other if CRIU_CUDA_CRIU names one', async () => {

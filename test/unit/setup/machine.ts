@@ -54,3 +54,7 @@ export function createMachine(overrides: Partial<System> = {}): TestMachine {
 export function criuScript(version: string, check = 'echo "Looks good."'): string {
   return `case "$1" in --version) echo "Version: ${version}";; check) ${check};; *) exit 9;; esac`;
 }
+
+/** What `criu check` prints in a plain chroot. */
+export const checkInChroot =
+  'echo "Error (criu/mount.c:381): mnt: No parent found for mountpoint 164 (@./tmp)" >&2; exit 1';

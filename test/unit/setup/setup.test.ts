@@ -12,7 +12,7 @@ import {
 } from '../../../lib/setup/packages.ts';
 import { planSetup, readSetupState } from '../../../lib/setup/index.ts';
 import type { System } from '../../../lib/machine/index.ts';
-import { createMachine, criuScript, type TestMachine } from './machine.ts';
+import { checkInChroot, createMachine, criuScript, type TestMachine } from './machine.ts';
 
 let machine: TestMachine;
 beforeEach(() => {
@@ -100,6 +100,19 @@ describe('planSetup', () => {
     const error = await failureOf({ ...machine.system, family: ['fedora'] });
     expect(error.message).toContain('only on Debian');
     expect(error.missing.at(-1)?.remedy).toContain('CRIU_CUDA_CRIU');
+  });
+
+  it('does not build a CRIU where no criu can work, and says why', async () => {
+    installedAre(packages);
+    useDebianArchive();
+    machine.script('bin/criu', criuScript('4.2.1', checkInChroot));
+    const { missing } = await failureOf(machine.system);
+    expect(missing).toEqual([
+      {
+        what: expect.stringContaining('criu check fails') as string,
+        remedy: expect.stringContaining('the root directory is not a mount point') as string,
+      },
+    ]);
   });
 
   it('does not build a CRIU when the configured one is broken', async () => {

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/** What stops every criu on a machine, so that another one would not help. @module */
+
+interface HostObstacle {
+  /** What criu prints. */
+  pattern: RegExp;
+  /** What it means, and what to do. */
+  remedy: string;
+}
+
+/** The root directory of a plain chroot is a directory of some mount; CRIU describes mounts from the root on. */
+export const unmountedRoot: HostObstacle = {
+  pattern: /No parent found for mountpoint|Can't find (?:the )?root mount/i,
+  remedy:
+    'the root directory is not a mount point, as after a plain chroot: run `mount --bind DIR DIR` on the new root first, or enter it with pivot_root',
+};
+
+const obstacles: readonly HostObstacle[] = [unmountedRoot];
+
+/** The remedy for an error of criu that lies in the machine; `undefined` for all other errors. */
+export function hostRemedy(text: string): string | undefined {
+  return obstacles.find(({ pattern }) => pattern.test(text))?.remedy;
+}
