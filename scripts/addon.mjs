@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { headersPrefix, nodeGyp } from './node-gyp.mjs';
+import { headersPrefix, missingForAddon, nodeGyp } from './node-gyp.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const installing = process.argv.includes('--install');
@@ -30,7 +30,12 @@ if (!installing || !fits()) {
   );
   if (status !== 0) {
     console.error(`${stdout ?? ''}${stderr ?? ''}${error ? error.message : ''}`.trim());
-    console.error('cannot build the addon criu_cuda.node: it needs a C++ compiler, make and python3');
+    const missing = missingForAddon({ output: `${stdout ?? ''}${stderr ?? ''}`, prefix, env: process.env });
+    console.error(
+      missing.length === 0
+        ? 'cannot build the addon criu_cuda.node: node-gyp says above why'
+        : ['cannot build the addon criu_cuda.node; missing:', ...missing].join('\n  '),
+    );
     process.exit(installing ? 0 : 1);
   }
 }

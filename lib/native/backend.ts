@@ -13,7 +13,7 @@ import { backendNames, type Backend, type BackendName } from './types.ts';
 const remedies: Record<BackendName, { what: string; remedy: string }> = {
   addon: {
     what: 'criu_cuda.node',
-    remedy: `build it in ${projectRoot} with a C++ compiler, make and python3: npm run build:addon`,
+    remedy: `build it in ${projectRoot} with a C++ compiler, make, python3 and Node's headers: npm run build:addon`,
   },
   koffi: { what: 'koffi', remedy: 'npm install koffi' },
 };
