@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// From a fresh clone to a command: node_modules, TypeScript, the machine's setup, the C build, then the requested
-// task. `check` needs only node_modules. A step that is already done does nothing. Plain JavaScript without
-// dependencies, because it runs first.
+// From a fresh clone to a command: node_modules, TypeScript, the machine's setup with `criu-cuda` in PATH, the C build,
+// then the requested task. `check` needs only node_modules, and `setup` with options builds nothing. A step that is
+// already done does nothing. Plain JavaScript without dependencies, because it runs first.
 import { spawn } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -90,11 +90,9 @@ await cli('setup', ...(task === 'setup' ? rest : ['--quiet-if-ready']));
 const isCi = task === 'test' && process.env.CI;
 // tests compare with NVIDIA's headers and assembler, which the C build finds here
 if (isCi) process.env.CUDA_HOME ??= toolkit();
+if (task === 'setup' && rest.length > 0) process.exit();
 // packages are fetched while compilers run
-await Promise.all([
-  ...(task === 'setup' ? [] : [cli('build')]),
-  ...(isCi ? [run('sh', ['scripts/ci-packages.sh'])] : []),
-]);
+await Promise.all([cli('build'), ...(isCi ? [run('sh', ['scripts/ci-packages.sh'])] : [])]);
 if (isCi) process.env.PREBUILDS_ONLY ??= '1'; // tests use what ships
 if (task === 'test') {
   await (process.env.PREBUILDS_ONLY
@@ -102,7 +100,6 @@ if (task === 'test') {
     : node('scripts/addon.mjs'));
   await node('scripts/test.mjs', ...rest);
 }
-if (task === 'demo') {
-  await node('scripts/addon.mjs', '--install'); // the commands `gpu` and `process` and the bundle need the addon
-  await cli('demo', ...rest);
-}
+// the commands `gpu` and `process` and the bundle need the addon
+else await node('scripts/addon.mjs', '--install');
+if (task === 'demo') await cli('demo', ...rest);

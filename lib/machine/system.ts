@@ -20,6 +20,8 @@ export interface System {
   isRoot: boolean;
   /** More directories that may have criu, in the form of PATH. */
   sbinPath: string;
+  /** The directory in PATH for programs that no package manager installs. */
+  programDir: string;
   /** The configuration of apt. */
   aptDir: string;
   /** Where CRIU is built and kept. */
@@ -62,6 +64,7 @@ export function currentSystem(signal?: AbortSignal, env: Environment = process.e
     codename: release.get('VERSION_CODENAME') ?? '',
     isRoot: process.geteuid?.() === 0,
     sbinPath: '/usr/local/sbin:/usr/sbin:/sbin',
+    programDir: '/usr/local/bin',
     aptDir: '/etc/apt',
     cacheDir: cacheDir(env),
     jobs: availableParallelism(),

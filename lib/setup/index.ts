@@ -7,4 +7,11 @@
 export { SetupError } from './error.ts';
 export { criuCacheLayout } from './criu-build.ts';
 export { installPackages, missingPackages } from './packages.ts';
+export {
+  readLauncher,
+  removeLauncher,
+  writeLauncher,
+  type Launcher,
+  type LauncherState,
+} from './launcher.ts';
 export { planSetup, readSetupState, type SetupState, type SetupStep } from './setup.ts';

@@ -92,6 +92,11 @@ describe('pages', () => {
     expect(missing).toEqual([]);
   });
 
+  it.each(pages)('%s runs the program that setup or npm puts in PATH', (path) => {
+    // npx fetches a package of the same name from the registry where none is installed
+    expect(read(path).match(/npx criu-cuda|node dist\/cli\.js/g)).toBeNull();
+  });
+
   it('have the sections that the code refers to', () => {
     const texts = [
       ...sources('lib'),

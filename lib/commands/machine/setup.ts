@@ -1,56 +1,89 @@
 // SPDX-License-Identifier: MIT
 import { Option, type Command } from 'commander';
 import { addExamples } from '../../command-line/index.ts';
-import { groupByRemedy, UsageError } from '../../errors.ts';
+import { groupByRemedy, UsageError, type Missing } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { planSetup, readSetupState, type SetupState } from '../../setup/index.ts';
-import { currentSystem } from '../../machine/index.ts';
+import {
+  planSetup,
+  readLauncher,
+  readSetupState,
+  type Launcher,
+  type SetupState,
+} from '../../setup/index.ts';
+import { currentSystem, type System } from '../../machine/index.ts';
 import { containersOptions, type ContainersFlags } from '../container/setup-options.ts';
+import { ensureLauncher, undoLauncher } from './setup-launcher.ts';
 
 interface SetupOptions {
   check?: boolean | undefined;
   quietIfReady?: boolean | undefined;
+  undo?: boolean | undefined;
 }
 
-function stateText(state: SetupState): string {
-  const { criu } = state.criu;
+/** What setup found and did. */
+interface Outcome {
+  state: SetupState;
+  launcher: Launcher | undefined;
+  done: readonly string[];
+}
+
+const missingOf = ({ state, launcher }: Outcome): Missing[] => [
+  ...state.missing,
+  ...(launcher?.missing === undefined ? [] : [launcher.missing]),
+];
+
+function outcomeText(outcome: Outcome): string {
+  const { criu } = outcome.state.criu;
+  const missing = missingOf(outcome);
   return [
     ...(criu === undefined ? [] : [`CRIU ${criu.version ?? ''}: ${criu.path}`]),
-    ...(state.missing.length === 0 ? ['nothing is missing'] : ['missing:']),
-    ...[...groupByRemedy(state.missing)].flatMap(([remedy, items]) => [
+    ...(outcome.launcher?.state === 'done' ? [`criu-cuda: ${outcome.launcher.path}`] : []),
+    ...(missing.length === 0 ? ['nothing is missing'] : ['missing:']),
+    ...[...groupByRemedy(missing)].flatMap(([remedy, items]) => [
       ...items.map(({ what }) => `  ${what}`),
       `    ${remedy}`,
     ]),
   ].join('\n');
 }
 
-function report(io: Io, state: SetupState, done: readonly string[]): void {
-  const { criu } = state.criu;
-  io.result({ ready: state.missing.length === 0, criu: criu ?? null, missing: state.missing, done }, () =>
-    stateText(state),
+function report(io: Io, outcome: Outcome): void {
+  const { state, launcher, done } = outcome;
+  const missing = missingOf(outcome);
+  const ready = missing.length === 0;
+  io.result({ ready, criu: state.criu.criu ?? null, launcher: launcher?.path ?? null, missing, done }, () =>
+    outcomeText(outcome),
   );
+  if (!ready) io.exitCode = 2;
 }
 
-async function runSetup(io: Io, options: SetupOptions): Promise<void> {
-  const system = currentSystem(io.signal);
-  const state = await readSetupState(system);
-  if (options.check) {
-    report(io, state, []);
-    io.exitCode = state.missing.length === 0 ? 0 : 2;
-    return;
-  }
-  if (state.missing.length === 0) {
-    if (!options.quietIfReady || io.json) report(io, state, []);
-    return;
-  }
+async function runSteps(io: Io, system: System, state: SetupState): Promise<string[]> {
   const done: string[] = [];
   for (const step of planSetup(system, state)) {
     if (step.isDone) continue;
     await withProgress(io, step.name, (report) => step.run(report));
     done.push(step.name);
   }
-  report(io, await readSetupState(system), done);
+  return done;
+}
+
+async function runSetup(io: Io, { check = false, quietIfReady = false }: SetupOptions): Promise<void> {
+  const system = currentSystem(io.signal);
+  const state = await readSetupState(system);
+  if (check) {
+    report(io, { state, launcher: readLauncher(system), done: [] });
+    return;
+  }
+  const done = state.missing.length === 0 ? [] : await runSteps(io, system, state);
+  const launcher = ensureLauncher(io, system, done);
+  const outcome = { state: done.length === 0 ? state : await readSetupState(system), launcher, done };
+  if (!quietIfReady || io.json) {
+    report(io, outcome);
+    return;
+  }
+  // a demo and the tests run without the launcher
+  if (done.length > 0) report(io, { ...outcome, launcher: undefined });
+  if (launcher?.missing !== undefined) io.err(`${launcher.missing.what}: ${launcher.missing.remedy}`);
 }
 
 /** A dry run must not become a real one because `--containers` was forgotten. */
@@ -69,7 +102,7 @@ async function runContainers(io: Io, flags: ContainersFlags): Promise<void> {
 }
 
 export function defineSetup(command: Command, io: Io): void {
-  const only = containersOptions();
+  const only = containersOptions().filter((option) => option.attributeName() !== 'undo');
   command
     .addOption(
       new Option('--check', 'only report what is missing (exit code 2 if something is)').conflicts(
@@ -79,10 +112,20 @@ export function defineSetup(command: Command, io: Io): void {
     .addOption(
       new Option('--quiet-if-ready', 'print nothing when nothing is missing').conflicts('containers'),
     )
+    .addOption(
+      new Option('--undo', 'remove criu-cuda from PATH; packages and CRIU stay').conflicts([
+        'check',
+        'quietIfReady',
+      ]),
+    )
     .addOption(new Option('--containers', 'container setup').hideHelp())
     .action(async (options: SetupOptions & ContainersFlags & { containers?: boolean | undefined }) => {
       if (options.containers === true) return runContainers(io, options);
       checkFlags(command, only);
+      if (options.undo === true) {
+        undoLauncher(io);
+        return undefined;
+      }
       return runSetup(io, options);
     });
   for (const option of only) command.addOption(option.hideHelp());

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { prebuiltDir, projectRoot } from '../../../lib/paths.ts';
@@ -21,9 +21,11 @@ import { findOnPath } from '../../../lib/machine/index.ts';
 /** Programs that npm, its scripts and our programs run. */
 const tools = ['node', 'npm', 'sh', 'env', 'dirname', 'readlink', 'uname'];
 const noNetwork = /EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH/;
+const quiet = ['--loglevel=error', '--no-audit', '--no-fund', '--prefer-offline'];
 const name = 'criu-cuda-toolkit';
 let dir: string;
 let installed: string;
+let archive: string;
 let files: string[];
 let missing: string | undefined;
 
@@ -52,9 +54,8 @@ beforeAll(async () => {
     const path = findOnPath(tool, process.env.PATH);
     if (path !== undefined) symlinkSync(path, join(dir, 'bin', tool));
   }
-  const archive = await pack();
+  archive = await pack();
   writeFileSync(join(dir, 'package.json'), '{ "private": true }');
-  const quiet = ['--loglevel=error', '--no-audit', '--no-fund', '--prefer-offline'];
   const install = await run('npm', ['install', `./${archive}`, ...quiet]);
   if (install.exitCode !== 0 && noNetwork.test(install.stderr))
     missing = 'the package registry is not reachable';
@@ -154,6 +155,25 @@ describe('the package', () => {
     expect(existsSync(join(installed, 'build'))).toBe(false);
     expect(existsSync(join(installed, 'plugins-cuda', 'build'))).toBe(false);
   });
+
+  it('puts criu-cuda in PATH when it is installed globally, and nothing of setup', async () => {
+    const prefix = join(dir, 'prefix');
+    const global = await run('npm', ['install', '--global', '--prefix', prefix, `./${archive}`, ...quiet]);
+    expect(global.exitCode, global.stderr).toBe(0);
+    const PATH = [join(prefix, 'bin'), join(dir, 'bin')].join(delimiter);
+    const criuCuda = (command: string): Promise<ExecResult> =>
+      run('sh', ['-c', `cd / && criu-cuda ${command}`], { PATH });
+    const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect((await criuCuda('--version')).stdout).toContain(version);
+    const { launcher } = JSON.parse((await criuCuda('setup --check --json')).stdout) as {
+      launcher: string | null;
+    };
+    expect(launcher).toBeNull();
+    const root = join(prefix, 'lib', 'node_modules', name, 'prebuilds');
+    expect((await criuCuda('variants --json')).stdout).toContain(join(root, `linux-${process.arch}`));
+  }, 120_000);
 
   it('can be imported', async () => {
     const script = `import ${names} from '${name}/gpu'; ${ask}`;

@@ -67,6 +67,7 @@ describe('main', () => {
     [['config']],
     [['setup', '--check', '--containers']],
     [['setup', '--containers', '--undo', '--dry-run']],
+    [['setup', '--undo', '--check']],
   ])('exits with 2 on wrong use: %j', async (argv) => {
     const { stderr, stdout, code } = await call(...argv);
     expect(code).toBe(2);
@@ -76,7 +77,6 @@ describe('main', () => {
 
   it.each([
     ['--dry-run'],
-    ['--undo'],
     ['--variant', 'stock'],
     ['--image-store', '1G'],
     ['--write-env', './.env'],

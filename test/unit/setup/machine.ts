@@ -29,6 +29,7 @@ export function createMachine(overrides: Partial<System> = {}): TestMachine {
       codename: 'bookworm',
       isRoot: true,
       sbinPath: '',
+      programDir: join(dir, 'programs'),
       aptDir: join(dir, 'apt'),
       cacheDir: join(dir, 'cache'),
       jobs: 1,
