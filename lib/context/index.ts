@@ -4,7 +4,7 @@
  * @module
  */
 export { compareSnapshots, type ChangedContext, type ContextChange } from './compare.ts';
-export { parseContainer, type Container } from './container.ts';
+export type { Container } from '../process/index.ts';
 export { listContexts, type ContextOptions } from './list.ts';
 export { measurePool, OverheadMeter } from './pool-reader.ts';
 export { ContextReader, type ContextSource } from './reader.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { PoolContext, PoolWork } from '../pool/index.ts';
-import type { Container } from './container.ts';
+import type { Container } from '../process/index.ts';
 
 /**
  * Where the device memory of a process is. `application`: on the device, it belongs to the process. `pool`: an operation

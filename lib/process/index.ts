@@ -4,6 +4,7 @@
  * @module
  */
 export { collectBackgroundProcesses, watcherName } from './background.ts';
+export { parseContainer, type Container } from './container.ts';
 export { ProcError } from './error.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { parseContainer } from '../../../lib/context/index.ts';
+import { parseContainer } from '../../../lib/process/index.ts';
 
 const id = '0123456789abcdef'.repeat(4);
 const pod = '11111111-2222-3333-4444-555555555555';
