@@ -17,7 +17,7 @@ import {
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, groupByRemedy } from '../errors.ts';
 import { readProcessTree } from '../process/index.ts';
-import { checkTarget } from './target.ts';
+import { findTarget } from './target.ts';
 import { CheckpointError } from './error.ts';
 
 /** Which process tree to check, and for what kind of dump. */
@@ -56,8 +56,8 @@ function checkPermitted(pid: number): void {
  * @throws {@link EnvironmentError} there is no plugin, or it is not this project's; or the user may not look at the tree
  */
 export async function checkProcess(options: CheckOptions): Promise<CheckResult> {
-  const { pid, imagesDir, leaveRunning, force, env, signal } = options;
-  checkTarget(pid);
+  const { imagesDir, leaveRunning, force, env, signal } = options;
+  const { pid } = findTarget(options.pid);
   checkPermitted(pid);
   if (imagesDir !== undefined) checkPath('imagesDir', imagesDir);
   const libdir = findPluginDir(options, { ...process.env, ...env });

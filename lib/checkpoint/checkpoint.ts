@@ -36,11 +36,11 @@ import { CommandError, InterruptedError } from '../errors.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
-import { checkTarget, refuse } from './target.ts';
+import { findTarget, refuse } from './target.ts';
 
 /** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
-  /** Root of the process tree. */
+  /** Root of the process tree, or the `criu-cuda run` that started it. */
   pid: number;
   /** Whether the process keeps running after the dump. @default false */
   leaveRunning?: boolean | undefined;
@@ -52,6 +52,8 @@ export interface CheckpointOptions extends OperationOptions {
 export interface CheckpointResult {
   /** Root of the process tree. */
   pid: number;
+  /** The `criu-cuda run` that was named instead of the root, which it started; otherwise `undefined`. */
+  runPid: number | undefined;
   /** Absolute path of the images directory. */
   imagesDir: string;
   /** Size of the images in bytes. */
@@ -129,10 +131,12 @@ function createResult(
   operation: Operation,
   result: CriuResult,
   stats: DumpStats | undefined,
+  runPid: number | undefined,
   warnings: string[],
 ): CheckpointResult {
   return {
     pid: options.pid,
+    runPid,
     imagesDir: operation.imagesDir,
     imageBytes: imagesBytes(operation.imagesDir),
     leaveRunning: options.leaveRunning ?? false,
@@ -175,11 +179,12 @@ async function dump(
  * they were in, and an earlier checkpoint in the directory is kept.
  * @throws {@link CheckpointError} the checkpoint was refused, or the dump failed
  */
-export async function checkpoint(options: CheckpointOptions): Promise<CheckpointResult> {
-  const { pid, leaveRunning = false } = options;
-  options.signal?.throwIfAborted();
-  checkOperationOptions(options);
-  const shellJob = checkTarget(pid);
+export async function checkpoint(given: CheckpointOptions): Promise<CheckpointResult> {
+  given.signal?.throwIfAborted();
+  checkOperationOptions(given);
+  const { pid, runPid, shellJob } = findTarget(given.pid);
+  const options = { ...given, pid };
+  const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);
   const found = await look(options, operation);
   const networkLock =
@@ -199,7 +204,7 @@ export async function checkpoint(options: CheckpointOptions): Promise<Checkpoint
       ...(networkLock ? [networkLock.warning] : []),
       ...(leaveRunning ? [] : await afterDump(target, descendants)),
     ];
-    return createResult(options, operation, result, readDumpStats(operation.workDir), warnings);
+    return createResult(options, operation, result, readDumpStats(operation.workDir), runPid, warnings);
   } finally {
     target.close();
     undoSubreaper();

@@ -25,6 +25,7 @@ export class CheckpointError extends CodedError<
   | 'ERR_CHECKPOINT_NO_PROCESS'
   | 'ERR_CHECKPOINT_REFUSED'
   | 'ERR_CHECKPOINT_OWN_TREE'
+  | 'ERR_CHECKPOINT_CONTAINER'
   | 'ERR_CHECKPOINT_IMAGES_DIR'
 > {
   /** The run of criu; `undefined` when the checkpoint was refused before criu started. */

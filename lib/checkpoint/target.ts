@@ -1,28 +1,97 @@
 // SPDX-License-Identifier: MIT
-import { checkPid, isAlive, readProcessTree, readStat } from '../process/index.ts';
+/**
+ * Which process tree a pid names, and whether it can be the target of a checkpoint at all.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import {
+  checkPid,
+  isAlive,
+  parseContainer,
+  readChildren,
+  readProcessTree,
+  readStat,
+  usesOuterTerminal,
+  type Container,
+} from '../process/index.ts';
 import { CheckpointError } from './error.ts';
+
+/** The tree that is dumped. */
+export interface Target {
+  /** Its root. */
+  pid: number;
+  /** The pid of the `criu-cuda run` that was named, whose program the root is. */
+  runPid: number | undefined;
+  /** Whether it belongs to a session, or uses a terminal, that is not dumped with it. */
+  shellJob: boolean;
+}
 
 export function refuse(code: CheckpointError['code'], message: string, hint: string): never {
   throw new CheckpointError(code, message, { hint });
 }
 
-/**
- * Refuses a process that cannot be checkpointed.
- * @returns whether the root belongs to a session that is not dumped with it
- */
-export function checkTarget(pid: number): boolean {
-  checkPid(pid);
-  const stat = readStat(pid);
-  if (!stat || !isAlive(pid)) {
-    const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
-    refuse('ERR_CHECKPOINT_NO_PROCESS', `there is no process ${pid}${zombie}`, 'see ps -e');
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // it has ended, or belongs to another user
   }
-  if (readProcessTree(pid).some((one) => one.pid === process.pid)) {
+}
+
+/** Whether the process is `criu-cuda run`, which waits for the program that it has started. */
+function isRun(pid: number): boolean {
+  if (readStat(pid)?.comm === 'criu-cuda-run') return true;
+  const [node = '', program = '', ...words] = readText(`/proc/${pid}/cmdline`).split('\0');
+  const isOurs = basename(node) === 'node' && /(?:^|\/)(?:criu-cuda|cli\.m?js)$/.test(program);
+  return isOurs && words.find((word) => !word.startsWith('-')) === 'run';
+}
+
+/** The program of a `criu-cuda run`; for any other process, itself. */
+function programOf(pid: number): number {
+  if (!isRun(pid)) return pid;
+  return readChildren(pid).find((child) => readStat(child)?.session === child) ?? pid;
+}
+
+const containerOf = (pid: number | 'self'): Container | null =>
+  parseContainer(readText(`/proc/${pid}/cgroup`));
+
+/** A container is checkpointed as a whole, by its engine; this program may itself be in one. */
+function refuseContained(pid: number): void {
+  const container = containerOf(pid);
+  if (container === null || container.id === containerOf('self')?.id) return;
+  const { engine, id } = container;
+  const short = id.slice(0, 12);
+  refuse(
+    'ERR_CHECKPOINT_CONTAINER',
+    `${pid} is in a container of ${engine} (${short}), which is checkpointed as a whole`,
+    engine === 'podman'
+      ? `criu-cuda container checkpoint ${short}`
+      : 'criu-cuda checkpoints containers of podman: see docs/containers.md',
+  );
+}
+
+/**
+ * Finds the tree that `pid` names: its own, or that of the program that the `criu-cuda run` of this pid started.
+ * @throws {@link CheckpointError} the tree cannot be checkpointed from here
+ */
+export function findTarget(named: number): Target {
+  checkPid(named);
+  const stat = readStat(named);
+  if (!stat || !isAlive(named)) {
+    const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
+    refuse('ERR_CHECKPOINT_NO_PROCESS', `there is no process ${named}${zombie}`, 'see ps -e');
+  }
+  const pid = programOf(named);
+  const tree = readProcessTree(pid).map((one) => one.pid);
+  if (tree.includes(process.pid)) {
     refuse(
       'ERR_CHECKPOINT_OWN_TREE',
       `${pid} is this program or started it`,
       'start the checkpoint from another session',
     );
   }
-  return stat.session !== pid;
+  refuseContained(pid);
+  const shellJob = readStat(pid)?.session !== pid || usesOuterTerminal(tree);
+  return { pid, runPid: pid === named ? undefined : named, shellJob };
 }

@@ -42,4 +42,5 @@ export {
   type WaitOptions,
   type WatchedProcess,
 } from './wait.ts';
+export { usesOuterTerminal } from './terminal.ts';
 export { waitUntilStopped, wakeTree } from './wake.ts';

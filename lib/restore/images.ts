@@ -3,15 +3,22 @@
  * Checks an images directory before criu starts.
  * @module
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
 import { directoryProblem } from '../directory.ts';
 import { RestoreError } from './error.ts';
 import { describeProcess, waitUntilCollected, type ProcessStat } from '../process/index.ts';
 
+/** CRIU writes it when a task has a terminal open. */
+const terminalsImage = 'tty-info.img';
+
 export interface RestorableImages {
   tasks: ImageTask[];
   root: ImageTask;
   inventory: Inventory;
+  /** The root belongs to a session, or the tree uses a terminal, that may not be in the images. */
+  shellJob: boolean;
   /** The tasks had their own pid namespace, so their pids on this side are not known in advance. */
   ownPidNamespace: boolean;
 }
@@ -44,7 +51,8 @@ export function readRestorableImages(dir: string): RestorableImages {
       'the dump into it failed; checkpoint the process again',
     );
   }
-  return { tasks, root, inventory, ownPidNamespace: root.pid === 1 };
+  const shellJob = root.session !== root.pid || existsSync(join(dir, terminalsImage));
+  return { tasks, root, inventory, shellJob, ownPidNamespace: root.pid === 1 };
 }
 
 /** How long the parent of a process that has just ended may take to collect it. */

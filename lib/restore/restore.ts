@@ -200,8 +200,8 @@ async function runRestore(
   images: RestorableImages,
   pidFile: string,
 ): Promise<RestoredProcess> {
-  const { root } = images;
-  const run = createRun(options, operation, pidFile, root.session !== root.pid);
+  const { root, shellJob } = images;
+  const run = createRun(options, operation, pidFile, shellJob);
   const result = await runCriu(run);
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {

@@ -27,9 +27,10 @@ interface Flags extends CommonFlags {
 }
 
 function resultText(result: CheckpointResult): string {
-  const { pid, imagesDir, imageBytes, durationMs, frozenMs, leaveRunning } = result;
+  const { pid, runPid, imagesDir, imageBytes, durationMs, frozenMs, leaveRunning } = result;
   const cuda = result.tasks.length === 0 ? 'no CUDA process' : `CUDA processes: ${result.tasks.length}`;
   return [
+    ...(runPid === undefined ? [] : [`${runPid} is criu-cuda run; its program is ${pid}`]),
     `checkpoint of ${pid} in ${imagesDir}: ${formatBytes(imageBytes)}, ${cuda}`,
     phaseTable(result.phases, durationMs),
     ...(frozenMs === undefined ? [] : [`the process was paused for ${formatDuration(frozenMs)}`]),

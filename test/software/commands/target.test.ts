@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/** What a person may name as the target of a checkpoint. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { createContainer, removeContainer, requireContainer } from '../../../lib/container/index.ts';
+import { execResult, type ExecResult } from '../../../lib/exec.ts';
+import { builtProgram, projectRoot } from '../../../lib/paths.ts';
+import { isAlive, killTree, readStat } from '../../../lib/process/index.ts';
+import { askWorkload } from '../../../lib/workload/index.ts';
+import { freePort, prepareContainers } from '../../helpers/container.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { waitFor, waitUntil } from '../../helpers/wait.ts';
+
+const cliWords = [process.execPath, join(projectRoot, 'dist', 'cli.js')];
+let machine: Machine;
+let socketPath: string;
+let program: string[];
+const children: ChildProcess[] = [];
+
+beforeEach(() => {
+  machine = new Machine();
+  socketPath = join(machine.dir, 'w.sock');
+  program = [builtProgram('workload-pattern'), '--alloc', '4M', '--socket', socketPath];
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  for (const child of children.splice(0)) if (child.pid !== undefined) await killTree(child.pid);
+  await machine.close();
+});
+
+const cli = (...args: string[]): Promise<ExecResult> =>
+  execResult(cliWords[0] ?? '', [...cliWords.slice(1), ...args], { env: machine.env });
+
+function start(words: readonly string[]): ChildProcess {
+  const [file = '', ...args] = words;
+  const child = spawn(file, args, {
+    stdio: 'ignore', // the program inherits it, and a pipe to the test could not be dumped
+    env: { ...process.env, ...machine.env },
+  });
+  children.push(child);
+  return child;
+}
+
+/** Starts words in a terminal, as a shell does. */
+const startInTerminal = (words: readonly string[]): ChildProcess =>
+  start(['script', '--quiet', '--return', '--command', words.join(' '), '/dev/null']);
+
+const ask = async (request: string): Promise<string> => {
+  await waitUntil(() => existsSync(socketPath));
+  return waitFor(() => askWorkload(socketPath, request, 10_000));
+};
+const checksum = async (): Promise<string> => /checksum=\w+/.exec(await ask('verify'))?.[0] ?? '';
+const pidOf = (status: string): number => Number(/pid=(\d+)/.exec(status)?.[1]);
+
+const openFiles = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+
+it("takes the pid of criu-cuda run for its program's, and says so", async () => {
+  const run = start([...cliWords, 'run', '--', ...program]);
+  const pid = pidOf(await ask('status'));
+  expect(pid).not.toBe(run.pid);
+  const before = await checksum();
+
+  const checked = await cli('check', '--pid', String(run.pid), '--json');
+  expect(JSON.parse(checked.stdout)).toMatchObject({ refused: false, usesCuda: true });
+  const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
+  const dumped = await cli('checkpoint', '--leave-running', '--pid', String(run.pid), ...where);
+  expect(dumped.exitCode, dumped.stderr).toBe(0);
+  expect(dumped.stdout).toContain(`${run.pid} is criu-cuda run; its program is ${pid}`);
+  expect(dumped.stdout).toContain(`checkpoint of ${pid} in`);
+  expect(readdirSync(machine.imagesDir)).toContain(`core-${pid}.img`);
+  expect(await checksum()).toBe(before);
+});
+
+it('dumps and restores what was started in a terminal, without being asked', async () => {
+  startInTerminal([...cliWords, 'run', '--', ...program]);
+  const pid = pidOf(await ask('status'));
+  const before = await checksum();
+  expect(openFiles(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
+
+  const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
+  const dumped = await cli('checkpoint', '--pid', String(pid), ...where);
+  expect(dumped.exitCode, dumped.stderr).toBe(0);
+  expect(readStat(pid)?.state).not.toBe('S');
+
+  const restored = startInTerminal([...cliWords, 'restore', ...where]);
+  await waitUntil(() => isAlive(pid));
+  expect(await checksum()).toBe(before);
+  expect(openFiles(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
+  const ended = once(restored, 'exit');
+  await ask('quit').catch(() => undefined);
+  expect(await ended).toEqual([0, null]);
+});
+
+it('answers the pid of a containerized process with the command for its container', async (context) => {
+  const { image, reason } = await prepareContainers();
+  if (image === undefined) return context.skip(reason);
+  const name = `criu-cuda-target-${process.pid}`;
+  const command = ['/bin/workload-pattern', '--alloc', '4M', '--http', String(await freePort())];
+  for (const [key, value] of Object.entries(machine.env)) vi.stubEnv(key, value);
+  await createContainer({ name, image, command, gpu: 'none', variant: 'parallel' });
+  try {
+    const { id, pid } = await requireContainer(name);
+    const refused = await cli('checkpoint', '--pid', String(pid), '--images-dir', machine.imagesDir);
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain(
+      `${pid} is in a container of podman (${id.slice(0, 12)}), which is checkpointed as a whole`,
+    );
+    expect(refused.stderr).toContain(`criu-cuda container checkpoint ${id.slice(0, 12)}`);
+    expect(readdirSync(machine.imagesDir)).toEqual([]);
+    expect(isAlive(pid)).toBe(true);
+  } finally {
+    await removeContainer(name);
+  }
+});
