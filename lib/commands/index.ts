@@ -16,7 +16,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'setup',
-    description: 'install what is missing: Debian packages, CRIU',
+    description: 'install what is missing: Debian packages, CRIU, and criu-cuda in PATH',
     load: async () => (await import('./machine/setup.ts')).defineSetup,
   },
   {

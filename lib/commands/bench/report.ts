@@ -14,6 +14,7 @@ import {
   type BenchmarkReportOptions,
 } from '../../report/index.ts';
 import { makeDirectory } from '../../directory.ts';
+import { UsageError } from '../../errors.ts';
 
 interface ReportCommandOptions extends BenchmarkReportOptions {
   output?: string | undefined;
@@ -35,8 +36,23 @@ function writeReport(report: ReturnType<typeof loadReport>, dir: string): string
   });
 }
 
-function runReport(io: Io, path: string, options: ReportCommandOptions): void {
-  const report = loadReport(resolve(path), options);
+/** What is reported, and what it is compared with: `report OLD NEW` is `report NEW --against OLD`. */
+function chooseResults(first: string, second: string | undefined, against: string | undefined) {
+  if (second === undefined) return { path: first, against };
+  if (against === undefined) return { path: second, against: first };
+  throw new UsageError(
+    `two earlier results are named, ${first} and ${against}`,
+    'criu-cuda bench report OLD NEW',
+  );
+}
+
+function runReport(
+  io: Io,
+  [first, second]: [string, string | undefined],
+  options: ReportCommandOptions,
+): void {
+  const { path, against } = chooseResults(first, second, options.against);
+  const report = loadReport(resolve(path), { ...options, against });
   const beside = statSync(path).isDirectory() ? path : dirname(path);
   const files = options.write ? writeReport(report, resolve(options.output ?? beside)) : [];
   if (!io.json) for (const file of report.ignored) io.err(`ignored, not a benchmark result: ${file}`);
@@ -52,17 +68,18 @@ export function defineReport(command: Command, io: Io): void {
   addExamples(
     command,
     'criu-cuda bench report results',
-    'criu-cuda bench report results --against earlier --output /tmp/report',
+    'criu-cuda bench report earlier results --output /tmp/report',
   );
   command
-    .argument('<dir>', 'directory of results, or one result')
+    .argument('<results>', 'directory of results, or one result')
+    .argument('[newer]', 'the same: these are shown, compared with the first')
     .option('--against <path>', 'earlier result, or directory of results, to compare with')
     .option('--cases <list>', 'only these, joined by commas; speedups are relative to the first', words)
     .option('--no-write', 'only print');
   addOutput(command, {
     value: 'dir',
     description: 'directory for the files (default: next to the results)',
-  }).action((path: string, options: ReportCommandOptions) => {
-    runReport(io, path, options);
+  }).action((first: string, second: string | undefined, options: ReportCommandOptions) => {
+    runReport(io, [first, second], options);
   });
 }
