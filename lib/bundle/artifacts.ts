@@ -12,6 +12,7 @@ import { interceptorFileName, interceptorFileNames, newestInterceptor } from '..
 const programs = [
   'workload-pattern',
   'cuda-checkpoint',
+  'criu-cuda-run',
   'ccr-image',
   'ccr-settings',
   'ccr-transfer-bench',

@@ -43,6 +43,7 @@ it(
       '-rw-r--r-- lib/systemd/system/cuda-poold.service',
       '-rw-r--r-- lib/systemd/system/cuda-poold.socket',
       '-rwxr-xr-x usr/lib/criu-cuda/bin/cuda-checkpoint',
+      '-rwxr-xr-x usr/lib/criu-cuda/criu-cuda-run',
       '-rwxr-xr-x usr/lib/criu-cuda/full/cuda-look',
       '-rwxr-xr-x usr/lib/criu-cuda/full/cuda-poold',
       '-rw-r--r-- usr/lib/criu-cuda/full/cuda_plugin.so',
