@@ -2,12 +2,15 @@
 #include "libc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "readable.h"
 
@@ -86,6 +89,27 @@ Napi::Value OnReadable(const Napi::CallbackInfo &info)
 				   [readable](const Napi::CallbackInfo &) { readable->Stop(); });
 }
 
+// -errno, or nothing: then this process is another program. Node closes standard input, output and
+// error on exec; they are kept.
+Napi::Value Execv(const Napi::CallbackInfo &info)
+{
+	if (info.Length() < 2 || !info[1].IsArray())
+		throw Napi::TypeError::New(info.Env(), "expected a path and arguments");
+	const std::string path = info[0].ToString().Utf8Value();
+	const Napi::Array given = info[1].As<Napi::Array>();
+	std::vector<std::string> arguments;
+	std::vector<char *> pointers;
+
+	for (uint32_t i = 0; i < given.Length(); i++)
+		arguments.push_back(given.Get(i).ToString().Utf8Value());
+	for (std::string &argument : arguments)
+		pointers.push_back(argument.data());
+	pointers.push_back(nullptr);
+	for (int fd = 0; fd <= 2; fd++)
+		fcntl(fd, F_SETFD, 0);
+	return Napi::Number::New(info.Env(), OrErrno(execv(path.c_str(), pointers.data())));
+}
+
 } // namespace
 
 void AddLibc(Napi::Env env, Napi::Object exports)
@@ -95,6 +119,7 @@ void AddLibc(Napi::Env env, Napi::Object exports)
 	exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));
 	exports.Set("waitpid", Napi::Function::New(env, WaitPid));
 	exports.Set("onReadable", Napi::Function::New(env, OnReadable));
+	exports.Set("execv", Napi::Function::New(env, Execv));
 }
 
 } // namespace ccr

@@ -9,7 +9,7 @@
 namespace ccr
 {
 
-// Adds getChildSubreaper, setChildSubreaper, pidfdOpen, waitpid and onReadable.
+// Adds getChildSubreaper, setChildSubreaper, pidfdOpen, waitpid and onReadable and execv.
 void AddLibc(Napi::Env env, Napi::Object exports);
 
 } // namespace ccr

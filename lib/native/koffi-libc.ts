@@ -13,6 +13,7 @@ const PR_GET_CHILD_SUBREAPER = 37;
 const SYS_PIDFD_OPEN = 434;
 const WNOHANG = 1;
 const F_GETFD = 1;
+const F_SETFD = 2;
 
 export function koffiLibc(koffi: Koffi): LibcCalls {
   const libc = koffi.load('libc.so.6');
@@ -22,6 +23,7 @@ export function koffiLibc(koffi: Koffi): LibcCalls {
   const syscall = libc.func('long syscall(long number, ...)');
   const waitpid = libc.func('waitpid', 'int', ['int', koffi.out(koffi.pointer('int')), 'int']);
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
+  const execv = libc.func('int execv(const char *path, const char **arguments)');
   const orErrno = (result: unknown): number => (Number(result) < 0 ? -koffi.errno() : Number(result));
   return {
     getChildSubreaper: () => {
@@ -50,6 +52,10 @@ export function koffiLibc(koffi: Koffi): LibcCalls {
         handle.close();
       };
       return stop;
+    },
+    execv: (path, args) => {
+      for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 'int', 0);
+      return orErrno(execv(path, [...args, null]));
     },
   };
 }

@@ -31,6 +31,14 @@ export function waitpidNoHang(pid: number): number | undefined {
   return check(`waitpid(${pid})`, result) === pid ? value : undefined;
 }
 
+/**
+ * This process becomes another program, which keeps its pid, variables, stdin, stdout and stderr.
+ * @throws {@link SystemCallError} it cannot be executed
+ */
+export function execv(path: string, args: readonly string[]): never {
+  throw new SystemCallError(`execv(${path})`, -nativeBackend().libc.execv(path, [path, ...args]));
+}
+
 /** Calls back once when `fd` becomes readable. @returns a function that stops waiting, any number of times */
 export function onReadable(fd: number, callback: () => void): () => void {
   const stop = nativeBackend().libc.onReadable(fd, callback);

@@ -194,6 +194,8 @@ export interface LibcCalls {
   waitpid(pid: number): Answer;
   /** Calls back once when a descriptor becomes readable. @returns a function that stops waiting */
   onReadable(fd: number, callback: () => void): number | (() => void);
+  /** This process becomes another program, which keeps stdin, stdout and stderr. @returns -errno, or not at all */
+  execv(path: string, args: readonly string[]): number;
 }
 
 /** One way to native code. */

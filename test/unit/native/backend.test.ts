@@ -3,9 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../../../lib/errors.ts';
 import {
+  execv,
   getChildSubreaper,
   nativeBackend,
   onReadable,
@@ -14,6 +17,7 @@ import {
   SystemCallError,
   waitpidNoHang,
 } from '../../../lib/native/index.ts';
+import { projectRoot } from '../../../lib/paths.ts';
 import { backendNames, type BackendName } from '../../../lib/native/types.ts';
 
 const NO_SUCH_PID = 2 ** 22 + 1;
@@ -74,6 +78,29 @@ describe.each(backendNames)('system calls through the %s', (backend) => {
     await Promise.all([ended, once(child, 'exit')]);
     expect(calls).toBe(1);
     closeSync(fd);
+  });
+
+  it('make this process another program, with its pid, its variables and its streams', async () => {
+    // what it prints before is there, and descriptors of Node are not
+    const script = `
+      import { execv } from ${JSON.stringify(join(projectRoot, 'dist', 'native', 'index.js'))};
+      process.stderr.write('before ');
+      process.env.ADDED = 'variable';
+      execv('/bin/sh', ['-c', 'echo $$ "$ADDED" "$0" "$1" >&2; readlink /proc/$$/fd/* >&2; cat', 'ä', '']);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, CRIU_CUDA_NATIVE: backend },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    child.stdin.end('through');
+    const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    expect(out).toBe('through');
+    expect(err).toContain(`before ${child.pid} variable ä \n`);
+    expect(err).not.toContain('anon_inode');
+  });
+
+  it('say why a program cannot be executed, and go on', () => {
+    use();
+    expect(() => execv('/dev/null', [])).toThrow('execv(/dev/null): EACCES (13)');
   });
 
   it('name what failed, and why', () => {
