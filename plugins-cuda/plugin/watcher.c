@@ -74,24 +74,11 @@ static void track(const struct task *task)
 	mine->was_injected = was_injected;
 }
 
-/* The threads that criu injects into. */
-static struct injected injected[MAX_INJECTED];
-static size_t nr_injected;
-
-static void forget_injected(pid_t tid)
-{
-	for (size_t i = 0; i < nr_injected; i++)
-		if (injected[i].tid == tid)
-			injected[i--] = injected[--nr_injected];
-}
-
 static void note_injected(const struct injected *one)
 {
 	for (size_t i = 0; i < nr_watched; i++)
 		watched[i]->was_injected |= watched[i]->pid == one->pid;
-	forget_injected(one->tid);
-	if (nr_injected < MAX_INJECTED)
-		injected[nr_injected++] = *one;
+	ccr__injected_note(one);
 }
 
 /* criu waits for the answer before it changes the process. */
@@ -118,7 +105,7 @@ static void receive_one(int fd, const struct watcher_message *message, const int
 		note_injected(&message->injected);
 		break;
 	case WATCHER_INJECTION_ENDED:
-		forget_injected(message->injected.tid);
+		ccr__injected_forget(message->injected.tid);
 		ccr__guard_disarm(message->injected.tid, true);
 		break;
 	}
@@ -253,13 +240,17 @@ static bool needs_undo(int stage, struct task *task)
 	return false;
 }
 
+static int disarm_thread(const struct injected *one)
+{
+	ccr__guard_disarm(one->tid, true);
+	return 0;
+}
+
 /* Once the process is stopped, a guard must not stop it again; SIGKILL stays armed. */
 static void disarm_stop(pid_t pid)
 {
 	ccr__guard_stop(pid, false, false);
-	for (size_t i = 0; i < nr_injected; i++)
-		if (injected[i].pid == pid)
-			ccr__guard_disarm(injected[i].tid, true);
+	ccr__injected_for_each(pid, disarm_thread);
 }
 
 /*
@@ -275,23 +266,14 @@ static int undo_stopped(struct task *task)
 		disarm_stop(task->pid);
 	if (!ret)
 		ret = ccr__seize_continue(task->pid);
-	for (size_t i = 0; !ret && i < nr_injected; i++)
-		if (injected[i].pid == task->pid)
-			ret = ccr__inject_recover(&injected[i]);
+	if (!ret)
+		ret = ccr__injected_for_each(task->pid, ccr__inject_recover);
 	if (!ret && ccr__host_is_empty(task))
 		ret = ccr__host_memory_undo(task->pid);
 	if (ret)
 		return ret;
 	task->host_state = HOST_FILLED;
 	return ccr__seize_end(task->pid);
-}
-
-static bool is_injected(pid_t pid)
-{
-	for (size_t i = 0; i < nr_injected; i++)
-		if (injected[i].pid == pid)
-			return true;
-	return false;
 }
 
 /* criu announces the end of an injection before it disarms the guard, and may die in between. */
@@ -305,10 +287,11 @@ static void undo_guarded(struct task *task)
 {
 	int ret;
 
-	if (!ccr__guard_stops(task->pid) && !is_injected(task->pid) && !was_stopped(task))
+	if (!ccr__guard_stops(task->pid) && !ccr__injected_any(task->pid) && !was_stopped(task))
 		return;
 	/* criu has filled its memory and disarmed the guard, so nothing stopped it. */
-	if (!ccr__host_is_empty(task) && !is_injected(task->pid) && !ccr__is_stopping(task->pid)) {
+	if (!ccr__host_is_empty(task) && !ccr__injected_any(task->pid) &&
+	    !ccr__is_stopping(task->pid)) {
 		ccr__guard_disarm(task->pid, false);
 		return;
 	}
@@ -392,6 +375,7 @@ static void watcher_main(int stage, int fd)
 {
 	ccr__driver_call_forget();
 	ccr__memory_forget_fds();
+	ccr__injected_clear(); /* criu sends it again */
 	if (ccr__guard_watch())
 		_exit(1);
 	criu_pidfd = syscall(SYS_pidfd_open, ccr__plugin.criu_pid, 0);

@@ -11,10 +11,6 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
 
-/* The threads that run our system calls, for a watcher that takes the place of another. */
-static struct injected injected[MAX_INJECTED];
-static size_t nr_injected;
-
 union fd_room {
 	struct cmsghdr head;
 	char room[CMSG_SPACE(WATCHER_SLOTS * sizeof(int))];
@@ -179,9 +175,7 @@ static int replace(void)
 		ret = send_task(task);
 	if (!ret)
 		ret = ccr__guard_for_each(give_guard);
-	for (size_t i = 0; !ret && i < nr_injected; i++)
-		ret = send_injected(&injected[i]);
-	return ret;
+	return ret ? ret : ccr__injected_for_each(0, send_injected);
 }
 
 /* After a message that did not arrive. Returns 0 when a new watcher has all that it said. */
@@ -239,22 +233,14 @@ int ccr__watcher_track(const struct task *task)
 	return ret;
 }
 
-static void forget_injected(pid_t tid)
-{
-	for (size_t i = 0; i < nr_injected; i++)
-		if (injected[i].tid == tid)
-			injected[i--] = injected[--nr_injected];
-}
-
 int ccr__watcher_injected(const struct injected *one)
 {
+	int ret;
+
 	if (ccr__plugin.watcher_fd < 0)
 		return 0;
-	forget_injected(one->tid);
-	if (nr_injected == MAX_INJECTED)
-		return -EMFILE;
-	injected[nr_injected++] = *one;
-	return replace_after(send_injected(one));
+	ret = ccr__injected_note(one);
+	return ret ? ret : replace_after(send_injected(one));
 }
 
 void ccr__watcher_injection_ended(pid_t tid)
@@ -262,7 +248,7 @@ void ccr__watcher_injection_ended(pid_t tid)
 	struct watcher_message message = {.kind = WATCHER_INJECTION_ENDED, .injected.tid = tid};
 	int fds[WATCHER_SLOTS];
 
-	forget_injected(tid);
+	ccr__injected_forget(tid);
 	no_fds(fds);
 	if (ccr__plugin.watcher_fd >= 0)
 		send_message(&message, fds);

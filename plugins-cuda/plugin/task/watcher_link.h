@@ -3,9 +3,8 @@
 #ifndef CCR_PLUGIN_WATCHER_LINK_H
 #define CCR_PLUGIN_WATCHER_LINK_H
 
-#include <sys/user.h>
-
 #include "plugin/task/guard.h"
+#include "plugin/task/injected.h"
 #include "plugin/task/state.h"
 
 /* Number of the pool's descriptors that the watcher keeps; see device/device.h. */
@@ -34,17 +33,6 @@ enum watcher_message_kind {
 	WATCHER_GUARD,		/* `guard`; the watcher answers */
 	WATCHER_INJECTED,	/* `injected` */
 	WATCHER_INJECTION_ENDED /* the same */
-};
-
-/* How many threads run our system calls at a time. */
-#define MAX_INJECTED 64
-
-/* A thread that runs our system calls: what is needed to return it to its own work. */
-struct injected {
-	pid_t pid, tid;
-	uint64_t gadget, scratch; /* as in struct injection; 0: there is no scratch page yet */
-	unsigned long long sigmask;
-	struct user_regs_struct regs;
 };
 
 /* One packet, which carries the descriptors of the slots that `fds` has bits for, in order. */
