@@ -74,18 +74,24 @@ static void track(const struct task *task)
 	mine->was_injected = was_injected;
 }
 
-static void note_injected(const struct injected *one)
+/* The death of criu may stop the process from now on. */
+static void note_stoppable(pid_t pid)
 {
 	for (size_t i = 0; i < nr_watched; i++)
-		watched[i]->was_injected |= watched[i]->pid == one->pid;
-	ccr__injected_note(one);
+		watched[i]->was_injected |= watched[i]->pid == pid;
 }
 
 /* criu waits for the answer before it changes the process. */
-static void take_guard(int fd, const struct watcher_message *message, const int fds[GUARD_FDS])
+static void take_guards(int fd, const struct watcher_message *message, const int *fds)
 {
-	const int answer = ccr__guard_take(message->guard.id, message->guard.is_thread, fds);
+	const struct watcher_guards *guards = &message->guards;
+	int answer = 0;
 
+	for (uint32_t i = 0; !answer && i < message->nr; i++) {
+		answer = ccr__guard_take(guards->ids[i], guards->are_threads, fds + i * GUARD_FDS);
+		if (guards->are_threads)
+			note_stoppable(ccr__process_of(guards->ids[i]));
+	}
 	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
 }
 
@@ -99,14 +105,19 @@ static void receive_one(int fd, const struct watcher_message *message, const int
 		is_released = true;
 		break;
 	case WATCHER_GUARD:
-		take_guard(fd, message, fds + WATCHER_GUARD_FD);
+		take_guards(fd, message, fds + WATCHER_GUARD_FD);
 		break;
 	case WATCHER_INJECTED:
-		note_injected(&message->injected);
+		for (uint32_t i = 0; i < message->nr; i++) {
+			ccr__injected_note(&message->injected[i]);
+			note_stoppable(message->injected[i].pid);
+		}
 		break;
 	case WATCHER_INJECTION_ENDED:
-		ccr__injected_forget(message->injected.tid);
-		ccr__guard_disarm(message->injected.tid, true);
+		for (uint32_t i = 0; i < message->nr; i++) {
+			ccr__injected_forget(message->threads[i]);
+			ccr__guard_disarm(message->threads[i], true);
+		}
 		break;
 	}
 }
@@ -118,14 +129,6 @@ static bool ended(int pidfd)
 	return poll(&poller, 1, 0) > 0;
 }
 
-static bool is_traced(pid_t pid)
-{
-	char tracer[32];
-
-	return !ccr__proc_status(pid, "TracerPid", tracer, sizeof(tracer)) &&
-	       strtol(tracer, NULL, 10) != 0;
-}
-
 /*
  * criu traces all tasks until all of them are complete. It may then stay as
  * their parent for as long as they live, and tells plugins nothing until it ends.
@@ -135,7 +138,7 @@ static bool all_detached(void)
 	size_t nr_living = 0;
 
 	for (size_t i = 0; i < nr_watched; i++) {
-		const bool traced = is_traced(watched[i]->pid);
+		const bool traced = ccr__tracer_of(watched[i]->pid) > 0;
 
 		if (ended(watched[i]->pidfd))
 			continue;

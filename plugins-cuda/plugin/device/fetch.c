@@ -162,14 +162,6 @@ static int fetch_running(const struct task *task, double deadline)
 	return ret;
 }
 
-static bool is_traced_by_us(pid_t tid)
-{
-	char tracer[32];
-
-	return !ccr__proc_status(tid, "TracerPid", tracer, sizeof(tracer)) &&
-	       strtol(tracer, NULL, 10) == getpid();
-}
-
 /* Stopped by a signal; nothing can be injected where it is; criu is ending and still traces it. */
 static bool is_worth_a_retry(int ret)
 {
@@ -191,7 +183,7 @@ int ccr__fetch(const struct task *task)
 	const double deadline = ccr__now_ms() + timeout;
 	int ret;
 
-	if (is_traced_by_us(task->service_tid)) {
+	if (ccr__tracer_of(task->service_tid) == getpid()) {
 		ret = fetch_stopped(task);
 	} else {
 		ret = fetch_running(task, deadline);

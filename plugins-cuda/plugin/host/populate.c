@@ -10,7 +10,6 @@
  */
 #include "plugin/host/populate.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,23 +19,22 @@
 #include <unistd.h>
 
 #include "plugin/task/driver_call.h"
-#include "plugin/inject/inject.h"
+#include "plugin/inject/crew.h"
 
-#define POLL_MS	    5
-#define MIN_BYTES   (32ull << 20) /* not worth the effort for less */
-#define PIECE	    (64ull << 20) /* populated between two checks whether the driver is done */
-#define MAX_THREADS 4
+#define POLL_MS	  5
+#define MIN_BYTES (32ull << 20) /* not worth the effort for less */
+#define PIECE	  (64ull << 20) /* populated between two checks whether the driver is done */
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* The threads of the task that populate memory. */
-struct crew {
-	struct injection threads[MAX_THREADS];
-	unsigned int nr;
-	bool was_called; /* there was something to populate */
-	int failed;	 /* 0, or -errno: a thread does not respond */
+struct populate {
+	struct crew crew;
+	uint64_t bytes;	    /* populated */
+	double first, last; /* when it began and ended */
+	bool was_called;    /* there was something to populate */
+	int failed;	    /* 0, or -errno: threads do not respond */
 };
 
 /* Finds large private anonymous memory that is not in `known`. */
@@ -61,60 +59,6 @@ static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_r
 		fclose(maps);
 	return is_found;
 }
-
-/* ---- the threads ---- */
-
-/* Takes only a thread that would survive the death of criu: speed is not worth a process. */
-static int add_thread(struct crew *crew, pid_t tid)
-{
-	struct injection *in = &crew->threads[crew->nr];
-	const int ret = ccr__inject_begin(in, tid);
-
-	if (ret)
-		return ret == -ENOTSUP ? 0 : ret;
-	if (!in->has_resume_code)
-		return ccr__inject_end(in);
-	crew->nr++;
-	return 0;
-}
-
-/* Takes threads that criu has stopped, except for the restore thread, which is busy. Returns 0, or
- * -errno: a thread does not respond. */
-static int add_threads(struct crew *crew, const struct task *task)
-{
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *tasks;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", task->pid);
-	tasks = opendir(path);
-	if (!tasks)
-		return 0;
-	while (!ret && crew->nr < MAX_THREADS && (entry = readdir(tasks))) {
-		const pid_t tid = atoi(entry->d_name);
-
-		if (tid > 0 && tid != task->restore_tid)
-			ret = add_thread(crew, tid);
-	}
-	closedir(tasks);
-	return ret;
-}
-
-static int release_threads(struct crew *crew)
-{
-	int ret = 0;
-
-	while (crew->nr) {
-		const int ended = ccr__inject_end(&crew->threads[--crew->nr]);
-
-		if (!ret)
-			ret = ended;
-	}
-	return ret;
-}
-
-/* ---- the memory ---- */
 
 /* Populates one piece with each thread, from the end; `*end` moves down to what is left. */
 static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
@@ -144,8 +88,8 @@ static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
 	return ret;
 }
 
-static int populate(struct crew *crew, const struct driver_call *call,
-		    const struct remap_range *range, uint64_t *populated)
+static int populate(struct populate *p, const struct driver_call *call,
+		    const struct remap_range *range)
 {
 	uint64_t end = range->end;
 	int ret = 0;
@@ -153,33 +97,39 @@ static int populate(struct crew *crew, const struct driver_call *call,
 	while (!ret && end > range->start && !ccr__driver_call_is_done(call, 0)) {
 		const uint64_t before = end;
 
-		ret = populate_some(crew, range->start, &end);
+		ret = populate_some(&p->crew, range->start, &end);
 		if (!ret)
-			*populated += before - end;
+			p->bytes += before - end;
+		p->last = ccr__now_ms();
 	}
 	return ret;
 }
 
 /* Threads are only disturbed once there is something to populate. */
-static int populate_new(struct crew *crew, const struct task *task, const struct driver_call *call,
-			const struct remap_range *range, uint64_t *populated)
+static int populate_new(struct populate *p, const struct driver_call *call,
+			const struct remap_range *range)
 {
-	if (!crew->was_called)
-		crew->failed = add_threads(crew, task);
-	crew->was_called = true;
-	return crew->failed || !crew->nr ? crew->failed : populate(crew, call, range, populated);
-}
-
-static void populate_until_done(struct crew *crew, const struct task *task,
-				const struct driver_call *call, struct remap_ranges *known)
-{
-	struct remap_range range;
-	uint64_t populated = 0;
 	int ret = 0;
 
-	while (!ret && !ccr__driver_call_is_done(call, POLL_MS)) {
+	if (!p->was_called) {
+		ret = ccr__crew_begin(&p->crew);
+		p->first = ccr__now_ms();
+	}
+	p->was_called = true;
+	p->failed = ret == -ENOTSUP ? 0 : ret;
+	return ret ? ret : populate(p, call, range);
+}
+
+static void populate_until_done(struct populate *p, const struct driver_call *call,
+				struct remap_ranges *known)
+{
+	const double start = ccr__now_ms();
+	struct remap_range range;
+	int ret = 0;
+
+	while (p->crew.nr && !ret && !ccr__driver_call_is_done(call, POLL_MS)) {
 		while (!ret && find_new(call->pid, known, &range)) {
-			ret = populate_new(crew, task, call, &range, &populated);
+			ret = populate_new(p, call, &range);
 			if (!ret)
 				ret = ccr__remap_add_range(known, &range);
 		}
@@ -188,29 +138,36 @@ static void populate_until_done(struct crew *crew, const struct task *task,
 		ccr_warn("%d: cannot populate memory for the driver: %s; its checkpoint takes "
 			 "longer",
 			 call->pid, strerror(-ret));
-	if (populated)
-		ccr_info("%d: %llu bytes populated ahead of the driver", call->pid,
-			 (unsigned long long)populated);
+	if (p->bytes)
+		ccr_info("%d: %llu bytes populated ahead of the driver, from %.1f to %.1f ms after "
+			 "it was called",
+			 call->pid, (unsigned long long)p->bytes, p->first - start,
+			 p->last - start);
 }
 
 int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
 			     CUresult *result)
 {
 	struct driver_call call = {.function = ccr__driver_checkpoint, .pid = task->pid};
+	struct populate populate = {.crew.nr = 0};
 	struct remap_ranges known = {0};
-	struct crew crew = {.nr = 0};
+	bool is_called = false;
 	int ret = 0, ended;
 
 	for (size_t i = 0; !ret && i < before->nr; i++)
 		ret = ccr__remap_add_range(&known, &before->list[i]);
-	if (ret || ccr__driver_call_begin(&call)) {
-		free(known.list);
-		return -ENOTSUP;
+	if (!ret)
+		ret = ccr__crew_prepare(&populate.crew, task->pid, task->restore_tid);
+	if (!ret)
+		is_called = !ccr__driver_call_begin(&call);
+	if (is_called) {
+		populate_until_done(&populate, &call, &known);
+		ccr__driver_call_end(&call);
 	}
-	populate_until_done(&crew, task, &call, &known);
-	ccr__driver_call_end(&call);
-	ended = release_threads(&crew);
+	ended = ccr__crew_end(&populate.crew);
 	free(known.list);
 	*result = call.result;
-	return crew.failed ? crew.failed : ended;
+	if (!is_called)
+		return ended ? ended : -ENOTSUP;
+	return populate.failed ? populate.failed : ended;
 }

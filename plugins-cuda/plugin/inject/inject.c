@@ -41,9 +41,10 @@ static int failed(pid_t pid, const char *what)
 	return ret ? ret : -EIO;
 }
 
-static int leave(pid_t pid, const char *why)
+/* Nothing may be injected into this thread. */
+static int refuse(struct injection *in, const char *why)
 {
-	ccr_warn("%d: host memory is left to CRIU: %s", pid, why);
+	in->refusal = why;
 	return -ENOTSUP;
 }
 
@@ -163,7 +164,7 @@ static int unmap_scratch(struct injection *in)
 	return ccr__inject_call(in, &result, SYS_munmap, arguments);
 }
 
-static int restore_thread_state(struct injection *in)
+int ccr__inject_leave(struct injection *in)
 {
 	int ret = stop_again(in);
 
@@ -176,8 +177,7 @@ static int restore_thread_state(struct injection *in)
 	return ret;
 }
 
-/* Signals that ask criu to end wait: a thread must not be left inside a call of ours. */
-static void defer_signals(bool is_wanted)
+void ccr__inject_defer_signals(bool is_wanted)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 	static unsigned int depth; /* injections in progress */
@@ -198,28 +198,23 @@ static void defer_signals(bool is_wanted)
 	sigprocmask(SIG_BLOCK, &deferred, &before);
 }
 
-static int announce(const struct injection *in, pid_t tgid)
+static int announce(const struct injection *in)
 {
-	const struct injected injected = {.pid = tgid,
-					  .tid = in->pid,
-					  .gadget = in->gadget,
-					  .scratch = in->scratch,
-					  .sigmask = in->sigmask,
-					  .regs = in->regs};
+	const struct injected injected = ccr__inject_record(in);
 
-	return ccr__watcher_injected(&injected);
+	return ccr__watcher_injected(&injected, 1);
 }
 
 /* Nothing of ours is left in the thread. */
 static void finish(struct injection *in)
 {
-	ccr__watcher_injection_ended(in->pid);
-	defer_signals(false);
+	ccr__watcher_injection_ended(&in->pid, 1);
+	ccr__inject_defer_signals(false);
 }
 
 int ccr__inject_end(struct injection *in)
 {
-	const int unmapped = unmap_scratch(in), ret = restore_thread_state(in);
+	const int unmapped = unmap_scratch(in), ret = ccr__inject_leave(in);
 
 	finish(in);
 	return ret ? ret : unmapped;
@@ -240,7 +235,7 @@ int ccr__inject_recover(const struct injected *injected)
 		return failed(in.pid, "set its ptrace options");
 	/* The call that maps the scratch page may have returned without a criu that took the
 	 * result. */
-	if (!in.scratch && !get_regs(in.pid, &now, &size) &&
+	if (!injected->is_bare && !in.scratch && !get_regs(in.pid, &now, &size) &&
 	    inject_ip(&now) == in.gadget + sizeof(INJECT_INSTRUCTION) - 1 &&
 	    inject_result(&now) > 0)
 		in.scratch = inject_result(&now);
@@ -250,30 +245,56 @@ int ccr__inject_recover(const struct injected *injected)
 		if (!ret)
 			ret = unmap_scratch(&in);
 	}
-	return ret ? ret : restore_thread_state(&in);
+	return ret ? ret : ccr__inject_leave(&in);
 }
 
-static int check(struct injection *in)
+int ccr__inject_look(struct injection *in, pid_t tid)
 {
 	siginfo_t info;
 	size_t size;
 	int ret;
 
-	if (ptrace(PTRACE_GETSIGINFO, in->pid, NULL, &info))
-		return failed(in->pid, "read why it is stopped");
+	*in = (struct injection){.pid = tid, .tgid = ccr__process_of(tid)};
+	if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &info))
+		return failed(tid, "read why it is stopped");
 	/* criu leaves a task interrupted, or at the end of code that criu itself ran in it. */
 	if (info.si_signo != SIGTRAP || info.si_code <= 0)
-		return leave(in->pid, "it is stopped by a signal");
-	ret = get_regs(in->pid, &in->regs, &size);
+		return refuse(in, "it is stopped by a signal");
+	ret = get_regs(tid, &in->regs, &size);
 	if (ret)
 		return ret;
 	if (size != sizeof(in->regs))
-		return leave(in->pid, "it is a 32-bit process");
-	if (ccr__inject_in_rseq(in->pid, inject_ip(&in->regs)))
-		return leave(in->pid, "it is stopped inside a restartable sequence");
-	in->gadget = ccr__inject_gadget(in->pid);
+		return refuse(in, "it is a 32-bit process");
+	if (ccr__inject_in_rseq(tid, inject_ip(&in->regs)))
+		return refuse(in, "it is stopped inside a restartable sequence");
+	in->gadget = ccr__inject_gadget(tid);
 	in->call = in->gadget;
-	return in->gadget ? 0 : leave(in->pid, "its vdso has no system call instruction");
+	if (!in->gadget)
+		return refuse(in, "its vdso has no system call instruction");
+	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(in->sigmask), &in->sigmask))
+		return refuse(in, "cannot read its signal mask");
+	return 0;
+}
+
+struct injected ccr__inject_record(const struct injection *in)
+{
+	return (struct injected){.pid = in->tgid,
+				 .tid = in->pid,
+				 .gadget = in->gadget,
+				 .scratch = in->scratch,
+				 .sigmask = in->sigmask,
+				 .regs = in->regs};
+}
+
+int ccr__inject_enter(struct injection *in)
+{
+	const unsigned long long blocked = ~0ULL;
+
+	if (ccr__set_ptrace_options(in->pid))
+		return refuse(in, "cannot set its ptrace options");
+	if (ptrace(PTRACE_SETSIGMASK, in->pid, sizeof(blocked), &blocked))
+		return refuse(in, "cannot block its signals");
+	return 0;
 }
 
 /*
@@ -302,7 +323,7 @@ static int make_resume_code(struct injection *in)
 	return ccr__inject_call(in, &result, SYS_getpid, none); /* the thread now stops there */
 }
 
-static int make_scratch(struct injection *in, pid_t tgid)
+static int make_scratch(struct injection *in)
 {
 	const uint64_t arguments[6] = {0,
 				       SCRATCH_PAGES * CCR_INJECT_SCRATCH,
@@ -318,48 +339,43 @@ static int make_scratch(struct injection *in, pid_t tgid)
 	if (ret)
 		return ret;
 	in->scratch = result;
-	return announce(in, tgid);
+	return announce(in);
 }
 
-static pid_t group_of(pid_t tid)
+/* From here on the thread is changed, and a dead criu stops it. */
+static int begin(struct injection *in)
 {
-	char text[32];
-
-	return ccr__proc_status(tid, "Tgid", text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
-}
-
-int ccr__inject_begin(struct injection *in, pid_t pid)
-{
-	const unsigned long long blocked = ~0ULL;
-	const pid_t tgid = group_of(pid);
 	int ret;
 
-	*in = (struct injection){.pid = pid};
-	ret = check(in);
-	if (ret)
-		return ret;
-	if (ccr__set_ptrace_options(pid))
-		return leave(pid, "cannot set its ptrace options");
-	if (ptrace(PTRACE_GETSIGMASK, pid, sizeof(in->sigmask), &in->sigmask))
-		return leave(pid, "cannot read its signal mask");
-	if (ccr__watcher_guard(pid, true))
-		return leave(pid, "it cannot be guarded");
-	defer_signals(true);
-	ret = announce(in, tgid);
-	if (!ret && ptrace(PTRACE_SETSIGMASK, pid, sizeof(blocked), &blocked))
-		ret = leave(pid, "cannot block its signals");
+	if (ccr__watcher_guard(in->pid, true))
+		return refuse(in, "it cannot be guarded");
+	ccr__inject_defer_signals(true);
+	ret = announce(in);
+	if (!ret)
+		ret = ccr__inject_enter(in);
 	if (ret) {
 		finish(in);
 		return ret;
 	}
-	ret = make_scratch(in, tgid);
+	ret = make_scratch(in);
 	if (ret) {
-		restore_thread_state(in);
+		ccr__inject_leave(in);
 		finish(in);
 		return ret;
 	}
 	ret = make_resume_code(in);
 	if (ret)
 		ccr__inject_end(in);
+	return ret;
+}
+
+int ccr__inject_begin(struct injection *in, pid_t pid)
+{
+	int ret = ccr__inject_look(in, pid);
+
+	if (!ret)
+		ret = begin(in);
+	if (ret == -ENOTSUP && in->refusal)
+		ccr_warn("%d: host memory is left to CRIU: %s", pid, in->refusal);
 	return ret;
 }

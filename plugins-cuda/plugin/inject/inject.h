@@ -17,6 +17,7 @@
 
 struct injection {
 	pid_t pid;	 /* of the thread */
+	pid_t tgid;	 /* of its process */
 	uint64_t gadget; /* address of a system call instruction in the vdso */
 	uint64_t call;	 /* address of the instruction in use: `gadget`, or in the resume code */
 	bool has_resume_code; /* false on some processors, and where the task may not add code */
@@ -24,6 +25,7 @@ struct injection {
 	struct user_regs_struct regs; /* the thread's own, restored at the end */
 	unsigned long long sigmask;
 	int held_signal; /* a signal that arrived meanwhile and is sent again at the end; 0: none */
+	const char *refusal; /* why nothing may be injected, after -ENOTSUP; otherwise NULL */
 };
 
 #define CCR_INJECT_SCRATCH 4096
@@ -48,6 +50,21 @@ int ccr__inject_end(struct injection *in);
  * is stopped as by ccr__seize. Returns 0 or -errno. */
 struct injected;
 int ccr__inject_recover(const struct injected *injected);
+
+/* ---- the steps of ccr__inject_begin and ccr__inject_end without a scratch page; see crew.h ----
+ */
+
+/* Reads what an injection needs. Changes nothing. Returns as ccr__inject_begin does. */
+int ccr__inject_look(struct injection *in, pid_t tid);
+/* What the watcher has to know before the thread is changed. */
+struct injected ccr__inject_record(const struct injection *in);
+/* Blocks its signals: it may run system calls now. Returns 0, -ENOTSUP or another -errno. */
+int ccr__inject_enter(struct injection *in);
+/* Returns the thread to where it was. Returns 0 or -errno. */
+int ccr__inject_leave(struct injection *in);
+/* Signals that ask criu to end wait: a thread must not be left inside a call of ours. Every call
+ * with true needs one with false. */
+void ccr__inject_defer_signals(bool is_wanted);
 
 /*
  * Duplicates `fd` into the task, close-on-exec. Sets `task_fd` to its number there, or to the

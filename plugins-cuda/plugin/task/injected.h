@@ -18,6 +18,7 @@
 struct injected {
 	pid_t pid, tid;
 	uint64_t gadget, scratch; /* as in struct injection; 0: there is no scratch page yet */
+	bool is_bare;		  /* there will be none */
 	unsigned long long sigmask;
 	struct user_regs_struct regs;
 };

@@ -29,6 +29,23 @@ int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 	return ret;
 }
 
+static pid_t pid_in(pid_t tid, const char *field)
+{
+	char text[32];
+
+	return ccr__proc_status(tid, field, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
+}
+
+pid_t ccr__process_of(pid_t tid)
+{
+	return pid_in(tid, "Tgid");
+}
+
+pid_t ccr__tracer_of(pid_t tid)
+{
+	return pid_in(tid, "TracerPid");
+}
+
 #define PF_EXITING 0x4 /* in field 9 of /proc/PID/stat; see linux/sched.h */
 
 static bool has_pending_kill(pid_t pid, const char *field)

@@ -10,6 +10,11 @@
  * there is no such field. */
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
 
+/* The process that the thread belongs to, and the process that traces it (0: none); -1 if the
+ * thread has ended. */
+pid_t ccr__process_of(pid_t tid);
+pid_t ccr__tracer_of(pid_t tid);
+
 /* Returns the pid of `pid` in its own namespace, which names its images, or -errno. */
 pid_t ccr__namespace_pid(pid_t pid);
 

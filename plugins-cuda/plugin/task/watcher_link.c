@@ -124,15 +124,23 @@ static int await_answer(void)
 	return recv(poller.fd, &answer, sizeof(answer), 0) == sizeof(answer) ? answer : -EPIPE;
 }
 
-static int give_guard(pid_t id, bool is_thread, const int guard_fds[GUARD_FDS])
+/* `fds` has GUARD_FDS for each of the `nr` ids. */
+static int give_guards(const pid_t *ids, size_t nr, bool are_threads, const int *guard_fds)
 {
-	struct watcher_message message = {.kind = WATCHER_GUARD, .guard = {id, is_thread}};
+	struct watcher_message message = {
+		.kind = WATCHER_GUARD, .nr = nr, .guards.are_threads = are_threads};
 	int fds[WATCHER_SLOTS], ret;
 
+	memcpy(message.guards.ids, ids, nr * sizeof(*ids));
 	no_fds(fds);
-	memcpy(fds + WATCHER_GUARD_FD, guard_fds, GUARD_FDS * sizeof(int));
+	memcpy(fds + WATCHER_GUARD_FD, guard_fds, nr * GUARD_FDS * sizeof(int));
 	ret = send_message(&message, fds);
 	return ret ? ret : await_answer();
+}
+
+static int give_guard(pid_t id, bool is_thread, const int guard_fds[GUARD_FDS])
+{
+	return give_guards(&id, 1, is_thread, guard_fds);
 }
 
 static int send_task(const struct task *task)
@@ -153,13 +161,19 @@ static int send_task(const struct task *task)
 	return 0;
 }
 
-static int send_injected(const struct injected *one)
+static int send_injected(const struct injected *list, size_t nr)
 {
-	struct watcher_message message = {.kind = WATCHER_INJECTED, .injected = *one};
+	struct watcher_message message = {.kind = WATCHER_INJECTED, .nr = nr};
 	int fds[WATCHER_SLOTS];
 
+	memcpy(message.injected, list, nr * sizeof(*list));
 	no_fds(fds);
 	return send_message(&message, fds);
+}
+
+static int send_one_injected(const struct injected *one)
+{
+	return send_injected(one, 1);
 }
 
 /* The watcher was killed: another one takes its place, and learns all that it knew. */
@@ -175,7 +189,7 @@ static int replace(void)
 		ret = send_task(task);
 	if (!ret)
 		ret = ccr__guard_for_each(give_guard);
-	return ret ? ret : ccr__injected_for_each(0, send_injected);
+	return ret ? ret : ccr__injected_for_each(0, send_one_injected);
 }
 
 /* After a message that did not arrive. Returns 0 when a new watcher has all that it said. */
@@ -184,23 +198,35 @@ static int replace_after(int ret)
 	return ret == -EPIPE || ret == -ECONNRESET ? replace() : ret;
 }
 
-static int add_guard(pid_t id, bool is_thread)
+static int add_guards(const pid_t *ids, size_t nr, bool are_threads)
 {
-	int fds[GUARD_FDS], ret;
+	int fds[WATCHER_MAX_THREADS * GUARD_FDS], ret = 0;
+	pid_t added[WATCHER_MAX_THREADS];
+	size_t nr_added = 0;
 
-	ret = ccr__guard_add(id, is_thread, fds);
-	if (ret > 0)
-		ret = replace_after(give_guard(id, is_thread, fds));
+	for (size_t i = 0; ret >= 0 && i < nr; i++) {
+		ret = ccr__guard_add(ids[i], are_threads, fds + nr_added * GUARD_FDS);
+		if (ret > 0)
+			added[nr_added++] = ids[i];
+	}
+	if (ret >= 0)
+		ret = nr_added ? replace_after(give_guards(added, nr_added, are_threads, fds)) : 0;
 	if (!ret)
 		return 0;
-	ccr_err("cannot guard %d: %s", id, strerror(-ret));
-	ccr__guard_disarm(id, is_thread);
+	ccr_err("cannot guard %d: %s", ids[0], strerror(-ret));
+	while (nr_added)
+		ccr__guard_disarm(added[--nr_added], are_threads);
 	return ret;
+}
+
+int ccr__watcher_prepare_guards(const pid_t *tids, size_t nr)
+{
+	return add_guards(tids, nr, true);
 }
 
 int ccr__watcher_guard(pid_t id, bool is_thread)
 {
-	const int ret = add_guard(id, is_thread);
+	const int ret = add_guards(&id, 1, is_thread);
 
 	return ret ? ret : ccr__guard_stop(id, is_thread, true);
 }
@@ -214,7 +240,7 @@ static int guard(const struct task *task)
 	const bool is_empty = ccr__host_is_empty(task);
 	const bool is_changed =
 		is_empty || (task->is_changed && (!task->is_undone || task->is_awaited));
-	int ret = is_changed ? add_guard(task->pid, false) : 0;
+	int ret = is_changed ? add_guards(&task->pid, 1, false) : 0;
 
 	if (!ret)
 		ret = ccr__guard_stop(task->pid, false, is_empty);
@@ -233,26 +259,30 @@ int ccr__watcher_track(const struct task *task)
 	return ret;
 }
 
-int ccr__watcher_injected(const struct injected *one)
+int ccr__watcher_injected(const struct injected *list, size_t nr)
 {
-	int ret;
+	int ret = 0;
 
 	if (ccr__plugin.watcher_fd < 0)
 		return 0;
-	ret = ccr__injected_note(one);
-	return ret ? ret : replace_after(send_injected(one));
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = ccr__injected_note(&list[i]);
+	return ret ? ret : replace_after(send_injected(list, nr));
 }
 
-void ccr__watcher_injection_ended(pid_t tid)
+void ccr__watcher_injection_ended(const pid_t *tids, size_t nr)
 {
-	struct watcher_message message = {.kind = WATCHER_INJECTION_ENDED, .injected.tid = tid};
+	struct watcher_message message = {.kind = WATCHER_INJECTION_ENDED, .nr = nr};
 	int fds[WATCHER_SLOTS];
 
-	ccr__injected_forget(tid);
+	for (size_t i = 0; i < nr; i++)
+		ccr__injected_forget(tids[i]);
+	memcpy(message.threads, tids, nr * sizeof(*tids));
 	no_fds(fds);
 	if (ccr__plugin.watcher_fd >= 0)
 		send_message(&message, fds);
-	ccr__guard_disarm(tid, true);
+	for (size_t i = 0; i < nr; i++)
+		ccr__guard_disarm(tids[i], true);
 }
 
 void ccr__watcher_release(void)

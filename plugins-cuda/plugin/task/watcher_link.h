@@ -9,13 +9,15 @@
 
 /* Number of the pool's descriptors that the watcher keeps; see device/device.h. */
 #define WATCHER_FDS 3
+/* How many threads of a process one message may be about. */
+#define WATCHER_MAX_THREADS 4
 /* The slots of a message: those of the pool, then the status file, then the pidfd of the process
- * that makes criu's driver calls, then a guard. */
+ * that makes criu's driver calls, then guards. */
 enum {
 	WATCHER_STATUS_FD = WATCHER_FDS,
 	WATCHER_DRIVER_FD,
 	WATCHER_GUARD_FD,
-	WATCHER_SLOTS = WATCHER_GUARD_FD + GUARD_FDS,
+	WATCHER_SLOTS = WATCHER_GUARD_FD + WATCHER_MAX_THREADS * GUARD_FDS,
 };
 
 /* What the layers above supply: the watcher's main function, and the descriptors that it keeps. */
@@ -30,22 +32,24 @@ struct watcher_ops {
 enum watcher_message_kind {
 	WATCHER_TRACK,
 	WATCHER_RELEASE,
-	WATCHER_GUARD,		/* `guard`; the watcher answers */
+	WATCHER_GUARD,		/* `guards`; the watcher answers */
 	WATCHER_INJECTED,	/* `injected` */
-	WATCHER_INJECTION_ENDED /* the same */
+	WATCHER_INJECTION_ENDED /* `threads` */
 };
 
 /* One packet, which carries the descriptors of the slots that `fds` has bits for, in order. */
 struct watcher_message {
 	enum watcher_message_kind kind;
 	uint32_t fds;
+	uint32_t nr; /* of `injected`, `guards.ids` or `threads` */
 	union {
 		struct task task;
-		struct injected injected;
-		struct {
-			pid_t id;
-			bool is_thread;
-		} guard;
+		struct injected injected[WATCHER_MAX_THREADS];
+		struct watcher_guards {
+			bool are_threads; /* otherwise one process */
+			pid_t ids[WATCHER_MAX_THREADS];
+		} guards;
+		pid_t threads[WATCHER_MAX_THREADS];
 	};
 };
 
@@ -61,10 +65,14 @@ int ccr__watcher_track(const struct task *task);
 /* Puts a process, or one thread, under guard and waits until the watcher has its part of it. Does
  * nothing at a restore. Returns 0 or -errno. */
 int ccr__watcher_guard(pid_t id, bool is_thread);
-/* Tells the watcher about a thread that is injected into, and that it no longer is. Returns 0 or
+/* Prepares guards of `nr` threads, at most WATCHER_MAX_THREADS, with one exchange; ccr__guard_stop
+ * arms them. Returns 0 or -errno. */
+int ccr__watcher_prepare_guards(const pid_t *tids, size_t nr);
+/* Tells the watcher about threads of a process that are injected into; as many. Returns 0 or
  * -errno. */
-int ccr__watcher_injected(const struct injected *injected);
-void ccr__watcher_injection_ended(pid_t tid);
+int ccr__watcher_injected(const struct injected *injected, size_t nr);
+/* They no longer are, or they never were. Their guards are removed. */
+void ccr__watcher_injection_ended(const pid_t *tids, size_t nr);
 /* The prior states are restored, or the restore is complete: only device memory is missing. */
 void ccr__watcher_release(void);
 

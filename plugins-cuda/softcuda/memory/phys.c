@@ -12,6 +12,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_WRITE // Linux 5.14
+#define MADV_POPULATE_WRITE 23
+#endif
+
 static struct {
 	struct ccr_phys *head;
 	char *saved; // an anonymous mapping with the bytes of all allocations
@@ -236,6 +240,9 @@ CUresult ccr_phys_save_all(void)
 			return CUDA_ERROR_OUT_OF_MEMORY;
 		phys_list.saved = saved;
 		phys_list.saved_bytes = total;
+		// As on hardware: the memory is populated by one call, and until it returns the
+		// kernel lets no thread change the list of mappings. It may fail without harm.
+		madvise(saved, total, MADV_POPULATE_WRITE);
 	}
 	for (p = phys_list.head; p; p = p->next) {
 		CUresult result;
