@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `npm run campaign -- --minutes N`: runs test/campaign in namespaces of its own, where every process and mount
 // is the campaign's. Whatever a cycle leaves is seen, and nothing outlives the campaign.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,8 @@ if (process.getuid() !== 0) {
   console.error('the campaign needs root: it creates namespaces, and CRIU dumps processes of several users');
   process.exit(2);
 }
+// compiles, so that the campaign itself never loads the compiler: each fork would copy its pages
+spawnSync(process.execPath, ['--import', loader, main, '--help'], { stdio: 'ignore' });
 const words = [...namespaces, process.execPath, '--import', loader, main, ...process.argv.slice(2)];
 const child = spawn('unshare', words, { stdio: 'inherit' });
 child.on('error', (error) => {

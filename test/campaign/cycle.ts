@@ -175,9 +175,10 @@ class Cycle {
 
   /** Whether the fault itself may have ended the program. */
   get #mayBeGone(): boolean {
-    const { fault } = this.plan;
+    const { fault, needsUndo } = this.plan;
     if (fault.kind === 'memory') return fault.target === 'program';
-    return fault.kind === 'signal' && (fault.target === 'program' || fault.target === 'criu+watcher');
+    if (fault.kind !== 'signal') return false;
+    return ['program', 'criu+watcher'].includes(fault.target) || (needsUndo && fault.target === 'watcher');
   }
 
   async #dumpWithFault(leaveRunning: boolean): Promise<Outcome> {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { buildDir } from '../../lib/paths.ts';
 import { readProcessTree, readStat, sendSignal } from '../../lib/process/index.ts';
-import type { CampaignMachine } from './machine.ts';
+import { campaignId, type CampaignMachine } from './machine.ts';
 import { findByName, pause } from './processes.ts';
 import type { Plan, Target } from './types.ts';
 
@@ -19,8 +19,9 @@ const PAUSE_MS = 20;
 /** The shim's page: 5 × 16 counters, calls that match the rule, calls at which the fault was injected. */
 const HITS_OFFSET = (5 * 16 + 1) * 4;
 const COUNTS_BYTES = 4096;
-const FREEZER = '/sys/fs/cgroup/freezer/criu-cuda-campaign';
-const MEMORY = '/sys/fs/cgroup/memory/criu-cuda-campaign';
+const NAME = `criu-cuda-campaign-${campaignId}`;
+const FREEZER = `/sys/fs/cgroup/freezer/${NAME}`;
+const MEMORY = `/sys/fs/cgroup/memory/${NAME}`;
 const errnos = { EIO: 5, ENOSPC: 28 };
 
 /** Whether this machine lets the campaign make cgroups of the old hierarchy. */
@@ -85,15 +86,14 @@ export class FaultInjector {
 
   /** Arguments of criu that inject the fault. */
   arguments(): string[] {
-    const { step } = this.#plan;
-    if (step.kind !== 'script') return [];
+    const { step, needsUndo } = this.#plan;
+    const at = step.kind === 'script' ? step.at : needsUndo ? 'post-dump' : undefined;
+    if (at === undefined) return [];
     const path = join(this.#machine.faultDir, 'action.sh');
     const mark = join(this.#machine.faultDir, 'script-failed');
-    writeFileSync(
-      path,
-      `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${step.at} ] || exit 0\n: > ${mark}\nexit 1\n`,
-      { mode: 0o755 },
-    );
+    writeFileSync(path, `#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = ${at} ] || exit 0\n: > ${mark}\nexit 1\n`, {
+      mode: 0o755,
+    });
     return ['--action-script', path];
   }
 

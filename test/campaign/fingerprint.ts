@@ -26,7 +26,7 @@ const ARENA_BYTES = 64 * 2 ** 20;
 const STACK_BYTES = [1, 2, 8].map((mib) => mib * 2 ** 20);
 
 /** Device memory is wherever the driver puts it in its files. */
-const isDevice = (path: string): boolean => path.includes('/cycle/devices/');
+const isDevice = (path: string): boolean => /\/cycle-\d+\/devices\//.test(path);
 
 function parseMappings(smaps: string): Mapping[] {
   const mappings: Mapping[] = [];

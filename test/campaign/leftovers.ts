@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What a cycle must not leave behind. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { CampaignMachine } from './machine.ts';
 import { remaining } from './processes.ts';
 
@@ -34,7 +34,7 @@ export async function findLeftovers(machine: CampaignMachine, isCallerKilled: bo
   const processes = await remaining(({ pid }) => pid !== poolPid, ENDING_MS);
   const files = machine.list(runDir).filter((name) => !hasDaemon || !ofDaemon.test(name));
   const isStopped = await machine.stopPool();
-  const shared = machine.list('/dev/shm').filter((name) => name !== 'cycle' && name !== 'tmp');
+  const shared = machine.list('/dev/shm').filter((name) => ![basename(machine.dir), 'tmp'].includes(name));
   const scratch = machine.list('/dev/shm/tmp');
   const sockets = namedSockets(machine.dir).filter(
     (name) => name !== machine.socketPath && !name.startsWith(machine.faultDir),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** The directories and the environment of one cycle, in a tmpfs that only the campaign sees. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { softcudaLibrary } from '../../lib/paths.ts';
 import { startPool } from '../../lib/pool/index.ts';
@@ -10,7 +10,10 @@ import { waitForExit } from '../../lib/process/index.ts';
 const ROOT = '/dev/shm';
 const SCRATCH = join(ROOT, 'tmp');
 
-/** Gives this process file systems of its own; call it once, in mount and network namespaces of its own. */
+/** A number that no other campaign on this machine has: that of its namespace of pids. */
+export const campaignId = statSync('/proc/self/ns/pid').ino;
+
+/** Gives this process file systems of its own; call it once, in a mount namespace of its own. */
 export function isolate(): void {
   execFileSync('mount', ['--make-rprivate', '/']);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=1777', 'campaign', ROOT]);
@@ -19,7 +22,8 @@ export function isolate(): void {
 }
 
 export class CampaignMachine {
-  readonly dir = join(ROOT, 'cycle');
+  /** Names of sockets are seen in all mount namespaces, so that of the directory is this campaign's. */
+  readonly dir = join(ROOT, `cycle-${campaignId}`);
   readonly imagesDir = join(this.dir, 'images');
   readonly runDir = join(this.dir, 'run');
   readonly filesDir = join(this.dir, 'files');

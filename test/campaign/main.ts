@@ -66,6 +66,10 @@ async function main(): Promise<number> {
     console.error(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
     return 2;
   }
+  if (options.help) {
+    console.log(usage);
+    return 0;
+  }
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit(130));
   console.log(`seed ${options.seed}`);
   isolate();

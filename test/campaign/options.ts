@@ -18,6 +18,8 @@ export interface CampaignOptions {
   tolerated: number;
   /** Continues after a bad outcome. */
   keepGoing: boolean;
+  /** Only says what the arguments are. */
+  help: boolean;
 }
 
 export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--baseline] [--tolerate N]
@@ -58,7 +60,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     args: [...args],
     options: {
       ...{ minutes: text, seed: text, out: text, cycle: text, variant: text, tolerate: text },
-      ...{ baseline: flag, 'root-only': flag, 'fail-fast': flag },
+      ...{ baseline: flag, 'root-only': flag, 'fail-fast': flag, help: flag },
     },
   });
   return {
@@ -71,5 +73,6 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     tolerated: wholeNumber('tolerate', values.tolerate ?? '0'),
     rootOnly: values['root-only'],
     keepGoing: !values['fail-fast'],
+    help: values.help,
   };
 }

@@ -52,6 +52,12 @@ export class Random {
     return found;
   }
 
+  /** A copy in random order. */
+  shuffled<T>(list: readonly T[]): T[] {
+    const keyed = list.map((value) => ({ key: this.fraction(), value }));
+    return keyed.sort((one, other) => one.key - other.key).map(({ value }) => value);
+  }
+
   /** Picks by weight. */
   weighted<T>(list: readonly (readonly [weight: number, value: T])[]): T {
     let left = this.fraction() * list.reduce((sum, [weight]) => sum + weight, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** What a run found: a JSON line per cycle, and at the end which fault was injected how often at which step. */
 import { appendFileSync } from 'node:fs';
-import { faultLabel, stepLabel } from './steps.ts';
-import { isBad, stageOf, type CycleResult, type Plan } from './types.ts';
+import { faultLabel } from './steps.ts';
+import { isBad, type CycleResult, type Plan } from './types.ts';
 
 function programWords({ program }: Plan): string {
   const { regions, children, threads, allocKib, uid, asMib, interceptor, cuda } = program;
@@ -30,8 +30,7 @@ export class Report {
   }
 
   add(plan: Plan, result: CycleResult): void {
-    const stage = stageOf(plan.operation);
-    const step = stepLabel(stage, plan.step);
+    const step = plan.site;
     const fault = faultLabel(plan.fault);
     const { outcome, detail, hit, ms } = result;
     const { seed, cycle, variant, operation, face } = plan;

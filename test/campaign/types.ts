@@ -33,7 +33,7 @@ export type Call = 'log' | 'status' | 'image' | 'close' | 'ptrace' | 'memory' | 
 
 /** When a fault happens. */
 export type Step =
-  | { kind: 'call'; role: Role; call: Call; nth: number; text: string; label: string }
+  | { kind: 'call'; role: Role; call: Call; nth: number; text: string }
   | { kind: 'script'; at: string }
   | { kind: 'delay'; fraction: number }
   /** Before criu starts. */
@@ -57,10 +57,14 @@ export interface Plan {
   program: ProgramPlan;
   variant: Variant;
   operation: OperationName;
+  /** Where the fault is, as the coverage table names it. */
+  site: string;
   step: Step;
   fault: Fault;
   /** The library in this process, or the command line. */
   face: 'library' | 'command';
+  /** A post-dump script fails as well, so that the watcher has something to undo. */
+  needsUndo: boolean;
   /** A program that survived is dumped and restored once more. */
   again: boolean;
 }

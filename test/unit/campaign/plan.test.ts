@@ -5,7 +5,8 @@ import { compare, hasParasite, type Fingerprint } from '../../campaign/fingerpri
 import { parseOptions } from '../../campaign/options.ts';
 import { choosePlan, type PlanOptions } from '../../campaign/plan.ts';
 import { Random } from '../../campaign/random.ts';
-import { faultLabel, stepLabel } from '../../campaign/steps.ts';
+import { sites } from '../../campaign/sites.ts';
+import { faultLabel } from '../../campaign/steps.ts';
 import { stageOf, type Plan } from '../../campaign/types.ts';
 
 const options: PlanOptions = { seed: '7', baseline: false, rootOnly: false, cgroups: true };
@@ -16,6 +17,12 @@ const fingerprint = (lines: Record<string, string>): Fingerprint => new Map(Obje
 it('repeats a cycle from seed and number, and no other seed does', () => {
   expect(choosePlan(options, 12)).toEqual(choosePlan(options, 12));
   expect(plans({})).not.toEqual(plans({ seed: '8' }));
+});
+
+it('chooses every site equally often', () => {
+  const count = new Map<string, number>();
+  for (const { site } of plans({})) count.set(site, (count.get(site) ?? 0) + 1);
+  for (const { label, weight } of sites) expect(count.get(label), label).toBeGreaterThanOrEqual(2 * weight);
 });
 
 it('chooses every fault, every stage and, every 50th time, the command line', () => {
@@ -31,10 +38,10 @@ it('leaves out what a machine without cgroups, or criu alone, cannot do', () => 
   const kinds = plans({ cgroups: false }).map(({ fault }) => fault.kind);
   expect(kinds).not.toContain('frozen');
   expect(kinds).not.toContain('memory');
-  for (const { program, variant, step, fault } of plans({ baseline: true })) {
+  for (const { program, variant, site, fault } of plans({ baseline: true })) {
     expect([program.cuda, program.interceptor, variant]).toEqual([false, false, 'none']);
     expect(fault.kind).not.toBe('driver');
-    expect(stepLabel('dump', step)).not.toMatch(/watcher|pool/);
+    expect(site).not.toMatch(/watcher|pool/);
     expect(faultLabel(fault)).not.toMatch(/watcher|pool/);
   }
 });
