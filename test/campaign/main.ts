@@ -48,7 +48,9 @@ async function runMany(options: CampaignOptions): Promise<number> {
   const end = performance.now() + options.minutes * 60_000;
   for (let cycle = 0; performance.now() < end; cycle++) {
     const plan = choosePlan(plans, cycle);
-    const result = await runCycle(plan);
+    const result = await runCycle(plan, (found, { logs }) => {
+      if (isBad(found.outcome)) report.keepLogs(cycle, logs);
+    });
     report.add(plan, result);
     if (isBad(result.outcome)) console.log(`${report.bad.at(-1) ?? ''}\n  ${repeatCommand(options, cycle)}`);
     if (isBad(result.outcome) && !options.keepGoing) break;

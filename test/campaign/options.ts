@@ -25,7 +25,7 @@ export interface CampaignOptions {
 export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--baseline] [--tolerate N]
   --minutes N     how long to run (default 3)
   --seed S        repeats a run (default: from the time)
-  --out FILE      appends a JSON line per cycle
+  --out FILE      appends a JSON line per cycle, and writes CRIU's logs of bad ones to FILE-CYCLE.log
   --cycle K       only cycle K of the seed, with its logs
   --variant NAME  only this variant: ${variants.join(', ')}
   --baseline      criu alone, without CUDA and plugin: what CRIU itself loses

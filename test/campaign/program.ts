@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /** A running workload-state: how it is started, asked and ended. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isErrno } from '../../lib/errno.ts';
 import { buildDir, interceptorLibrary } from '../../lib/paths.ts';
-import { isAlive } from '../../lib/process/index.ts';
+import { isAlive, readProcessTree } from '../../lib/process/index.ts';
 import { Program } from '../../lib/workload/index.ts';
 import type { CampaignMachine } from './machine.ts';
 import type { ProgramPlan } from './types.ts';
@@ -28,6 +28,16 @@ function argumentsOf(plan: ProgramPlan): string[] {
   ];
 }
 
+/** Whether a thread of the driver or the interceptor has started but not taken its name and its signal mask yet. */
+function isStarting(pid: number): boolean {
+  return readProcessTree(pid).some((member) =>
+    readdirSync(`/proc/${member.pid}/task`).some((tid) => {
+      const status = readFileSync(`/proc/${member.pid}/task/${tid}/status`, 'utf8');
+      return /^Name:\tworkload-state$/m.test(status) && /^SigBlk:\tf{11}bfeff$/m.test(status);
+    }),
+  );
+}
+
 /** Starts it and waits until it answers. @returns its pid */
 export async function startProgram(machine: CampaignMachine, plan: ProgramPlan): Promise<number> {
   const { socketPath, filesDir, env } = machine;
@@ -39,6 +49,7 @@ export async function startProgram(machine: CampaignMachine, plan: ProgramPlan):
   for (;;) {
     try {
       await askProgram(machine, START_MS);
+      while (isStarting(program.pid) && performance.now() < end) await delay(RETRY_MS);
       return program.pid;
     } catch (error) {
       if (!isAlive(program.pid)) throw new Error(`the program did not start: ${readFileSync(log, 'utf8')}`);

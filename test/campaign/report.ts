@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** What a run found: a JSON line per cycle, and at the end which fault was injected how often at which step. */
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { faultLabel } from './steps.ts';
 import { isBad, type CycleResult, type Plan } from './types.ts';
 
@@ -58,6 +58,11 @@ export class Report {
     const faults = this.#coverage.get(step) ?? new Map<string, number>();
     faults.set(fault, (faults.get(fault) ?? 0) + 1);
     this.#coverage.set(step, faults);
+  }
+
+  /** Logs of CRIU in a cycle that went wrong: not all of them can be repeated. */
+  keepLogs(cycle: number, logs: string): void {
+    if (this.#out !== undefined) writeFileSync(`${this.#out}-${cycle}.log`, logs);
   }
 
   get bad(): readonly string[] {
