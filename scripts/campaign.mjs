@@ -23,7 +23,8 @@ child.on('error', (error) => {
   console.error(`cannot run unshare: ${error.message}`);
   process.exit(2);
 });
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));
+// unshare ignores other signals; with it, all of its namespace ends
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => child.kill('SIGKILL'));
 child.on('exit', (code, signal) => {
   process.exitCode = code ?? 128 + constants.signals[signal];
 });
