@@ -59,6 +59,7 @@ int main(int argc, char **argv)
 			"it\n");
 		return 2;
 	}
+	pool.is_daemon = !once;
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	if (ccr_settings_load(&pool.settings, NULL, error, sizeof(error))) {

@@ -70,7 +70,8 @@ struct cuda_parallel_job {
 	void (*progress)(void *argument, uint64_t done_bytes, uint64_t total_bytes);
 	void *argument;
 	atomic_int cancelled; /* set by cuda_parallel_cancel */
-	/* If not NULL, its verify, io, read_piece and write_piece apply instead of the engine's. */
+	/* If not NULL, it applies instead of the engine's; of streams and chunk_bytes at most what
+	 * the engine has. */
 	const struct cuda_parallel_config *config;
 
 	uint64_t total_bytes, zero_bytes, stored_bytes;
@@ -100,7 +101,8 @@ CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **o
 						 const int *devices, uint32_t nr_devices,
 						 char *error, size_t error_size);
 
-/* The engine's configuration. Images need at least as many writers and at most its chunk size. */
+/* The engine's configuration. An image has at least as many writers as its copy has streams, and at
+ * most its chunk size. */
 CUDA_PARALLEL_API const struct cuda_parallel_config *
 cuda_parallel_engine_config(const struct cuda_parallel_engine *engine);
 
@@ -125,9 +127,9 @@ CUDA_PARALLEL_API int cuda_parallel_restore_memory(struct cuda_parallel_engine *
 
 /*
  * Stores ranges[i] as allocation i of `writer`, to which the caller has added
- * exactly these allocations. It must have at least as many writers as the
- * engine has streams, and a chunk size up to the engine's. The caller commits
- * or aborts it.
+ * exactly these allocations. It must have at least as many writers as the copy
+ * has streams, and a chunk size up to that of the copy. The caller commits or
+ * aborts it.
  */
 CUDA_PARALLEL_API int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine,
 						struct ccr_image_writer *writer,

@@ -23,6 +23,7 @@
 
 struct pool {
 	struct ccr_settings settings;
+	bool is_daemon; /* else a helper, for one run of criu */
 	struct ccr_driver driver;
 	struct ccr_cuda cuda;
 	int nr_devices;

@@ -24,10 +24,18 @@ int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *
 }
 
 struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *engine,
-					  const struct copy_options *options)
+					  const struct copy_options *options,
+					  struct copy_progress *copied)
 {
 	struct cuda_parallel_config config = *cuda_parallel_engine_config(engine);
+	const uint64_t chunk_bytes = (uint64_t)options->chunk_mb << 20;
 
+	if (options->streams && options->streams < config.streams)
+		config.streams = options->streams;
+	if (chunk_bytes && chunk_bytes < config.chunk_bytes)
+		config.chunk_bytes = chunk_bytes;
+	atomic_store(&copied->streams, config.streams);
+	atomic_store(&copied->chunk_mb, config.chunk_bytes >> 20);
 	config.verify = options->verify;
 	config.io = options->io;
 	return config;

@@ -25,6 +25,8 @@ struct copy_options {
 /* Progress of a copy. The copying threads write it, any thread may read it. */
 struct copy_progress {
 	atomic_ullong done_bytes, total_bytes;
+	atomic_uint streams,
+		chunk_mb; /* that it uses; 0 before it begins, and if nothing is copied */
 	atomic_bool is_complete, is_failed; /* one of them is set when the copy ends */
 };
 
@@ -35,9 +37,13 @@ struct copy_progress {
  */
 int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *options,
 	       const int *devices, uint32_t nr_devices, char *error, size_t size);
-/* The engine's configuration with verify and io of `options`. */
+/*
+ * The configuration of a copy with these options: streams and chunk size up to those of the
+ * engine. Stores both in `copied`.
+ */
 struct cuda_parallel_config engine_config(const struct cuda_parallel_engine *engine,
-					  const struct copy_options *options);
+					  const struct copy_options *options,
+					  struct copy_progress *copied);
 /*
  * The number of its threads, which share all devices in use, and the host bytes of their staging
  * buffers; both 0 before the first engine_get.

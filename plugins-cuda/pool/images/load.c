@@ -107,7 +107,8 @@ static int find_devices(struct load *load)
 static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 		   struct cuda_parallel_range *ranges)
 {
-	const struct cuda_parallel_config config = engine_config(engine, &load->options);
+	const struct cuda_parallel_config config =
+		engine_config(engine, &load->options, &load->copied);
 	int ret = slabs_create(load, ranges);
 
 	if (ret)

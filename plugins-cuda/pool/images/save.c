@@ -75,7 +75,8 @@ static void progressed(void *argument, uint64_t done_bytes, uint64_t total_bytes
 static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		       struct cuda_parallel_range *ranges)
 {
-	const struct cuda_parallel_config config = engine_config(engine, &save->options);
+	const struct cuda_parallel_config config =
+		engine_config(engine, &save->options, save->copied);
 	struct ccr_image_options image_options = {
 		.nr_writers = config.streams,
 		.driver_version = pool.driver.version,

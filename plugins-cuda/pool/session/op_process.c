@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * On a dump the pool takes over a process's memory at once and writes it to
- * files while criu continues. On a restore, and when a dump is rolled back, a
- * thread waits until criu lets the process run, and then gives it the memory.
+ * One process of an operation. On a dump the pool takes over its memory at once
+ * and writes it to files while criu continues; op_process_give.c returns it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +45,7 @@ void op_process_connect(struct op_process *process)
 	*given = -1;
 }
 
-static void disconnect(struct op_process *process)
+void op_process_disconnect(struct op_process *process)
 {
 	if (process->connection >= 0)
 		close(process->connection);
@@ -70,7 +69,7 @@ struct op_process *op_process_new(struct session *session, const struct ccr_mess
 	    op_process_find(session, process->number)) {
 		if (process->pidfd >= 0)
 			close(process->pidfd);
-		disconnect(process);
+		op_process_disconnect(process);
 		free(process);
 		return NULL;
 	}
@@ -80,9 +79,8 @@ struct op_process *op_process_new(struct session *session, const struct ccr_mess
 	return process;
 }
 
-/* Lists the operation, or changes its state. */
-static void begin(struct op_process *process, const struct ccr_message *request,
-		  enum operation_state state)
+void op_process_list(struct op_process *process, const struct ccr_message *request,
+		     enum operation_state state)
 {
 	struct operation *operation = &process->operation;
 
@@ -126,11 +124,14 @@ static void send_done(const struct op_process *process, enum ccr_message_type ty
 
 static void evict_ended(struct op_process *process, int result, const char *error, double copy_ms)
 {
-	ccr_status_add(&process->session->status,
-		       "{\"event\":\"evict\",\"pid\":%d,\"result\":%d,\"allocations\":%zu,"
-		       "\"bytes\":%llu,\"wait_ms\":%.3f,\"copy_ms\":%.3f}",
-		       process->pid, result, process->list.nr,
-		       (unsigned long long)process->list.bytes, process->wait_ms, copy_ms);
+	session_note_evict(process->session, &(struct moved){.pid = process->pid,
+							     .result = result,
+							     .allocations = process->list.nr,
+							     .bytes = process->list.bytes,
+							     .options = &process->options,
+							     .copied = &process->copied,
+							     .wait_ms = process->wait_ms,
+							     .copy_ms = copy_ms});
 	atomic_fetch_add(result ? &pool.counters.failures : &pool.counters.dumps, 1);
 	if (!result)
 		atomic_fetch_add(&pool.counters.bytes_saved, process->list.bytes);
@@ -150,8 +151,7 @@ static void saved(void *argument, int result, const char *error, double ms)
 	pthread_mutex_unlock(&process->evicting);
 }
 
-/* Afterwards the list is unmapped, as it was received, and no other thread uses it. */
-static void end_save(struct op_process *process)
+void op_process_end_save(struct op_process *process)
 {
 	if (process->save)
 		save_end(process->save);
@@ -167,15 +167,10 @@ static void end_save(struct op_process *process)
 static int take_over(struct op_process *process, int connection, const struct ccr_message *request,
 		     char *error, size_t size)
 {
-	struct copy_options options = {.streams = request->op.streams,
-				       .chunk_mb = request->op.chunk_mb,
-				       .verify = request->op.verify,
-				       .io = request->op.io,
-				       .sync = request->op.sync,
-				       .protocol = process->protocol};
 	const uint32_t operation = process->number;
 
-	memcpy(options.checkpoint, request->op.checkpoint, sizeof(options.checkpoint));
+	process->options = session_copy_options(request);
+	process->options.protocol = process->protocol;
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 
@@ -195,7 +190,7 @@ static int take_over(struct op_process *process, int connection, const struct cc
 	if (!held_map_all(&process->list))
 		process->save =
 			save_begin(process->session->images_dir, process->image_pid, &process->list,
-				   &options, &process->copied, saved, process);
+				   &process->options, &process->copied, saved, process);
 	ret = interceptor_finish_evict(connection, request->op.timeout_ms, &process->is_kept, error,
 				       size);
 	return ret && !process->is_kept ? -EPIPE : ret; /* then criu asks us to return it */
@@ -219,7 +214,7 @@ static int take_out(struct op_process *process, const struct ccr_message *reques
 		process->protocol = hello.version;
 		ret = take_over(process, process->connection, request, error, size);
 	}
-	disconnect(process);
+	op_process_disconnect(process);
 	return ret;
 }
 
@@ -230,7 +225,7 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 	int ret;
 
 	process->image_pid = request->op.image_pid;
-	begin(process, request, OPERATION_EVICTING);
+	op_process_list(process, request, OPERATION_EVICTING);
 	ccr_status_add(&process->session->status,
 		       "{\"event\":\"evicting\",\"pid\":%d,\"operation\":%u}", process->pid,
 		       process->number);
@@ -246,7 +241,7 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 	pthread_mutex_unlock(&process->evicting);
 	if (ret) {
 		operation_end(&process->operation);
-		end_save(process);
+		op_process_end_save(process);
 		if (process->is_kept)
 			held_free_all(&process->list);
 		evict_ended(process, ret, error, 0);
@@ -263,7 +258,7 @@ void op_process_commit(struct op_process *process, bool hold)
 	if (process->has_thread)
 		return;
 	operation_end(&process->operation);
-	end_save(process);
+	op_process_end_save(process);
 	if (hold && process->is_saved) {
 		const int ret = prefetch_hold(process->session->images_dir, process->image_pid,
 					      &process->list);
@@ -274,117 +269,6 @@ void op_process_commit(struct op_process *process, bool hold)
 			atomic_fetch_add(&pool.counters.holds, 1);
 	}
 	held_free_all(&process->list);
-}
-
-/* --- restore and rollback --- */
-
-/* Sends entries as they become ready, until all are sent or the load fails. */
-static int hand_over(struct op_process *process, int connection, char *error, size_t size)
-{
-	const uint32_t operation = process->number;
-	struct load *load = process->load;
-	ssize_t end;
-	int ret = 0;
-
-	if (!load)
-		return interceptor_send_held(connection, operation, process->list.entries,
-					     process->list.nr);
-	for (size_t sent = 0; !ret && sent < load->list.nr; sent = end) {
-		end = load_take_ready(load, sent);
-		if (end < 0) {
-			snprintf(error, size, "%s", load->error);
-			return end;
-		}
-		ret = interceptor_send_held(connection, operation, &load->list.entries[sent],
-					    end - sent);
-	}
-	return ret;
-}
-
-static int give(struct op_process *process, char *error, size_t size)
-{
-	const int connection = process->connection;
-	struct ccr_message hello;
-	int ret;
-
-	/* No time limit: criu decides when the application runs. If it exits, the wait ends. */
-	ret = interceptor_wait_hello(connection, process->pidfd, -1, &hello);
-	if (ret) {
-		snprintf(error, size, "the process ended before it took its memory");
-		return ret;
-	}
-	if (hello.hello.state == CCR_SERVICE_EVICTED) {
-		if (process->load)
-			operation_change(&process->operation, OPERATION_ATTACHING);
-		ret = interceptor_begin_attach(connection, process->number, process->mode);
-		if (!ret)
-			ret = hand_over(process, connection, error, size);
-		if (!ret)
-			ret = interceptor_finish_attach(connection, process->number, error, size);
-	} else {
-		ret = process->is_again ? 0 : -EALREADY;
-		interceptor_abort(connection, process->number, ret,
-				  "the process has its memory already");
-		if (ret)
-			snprintf(error, size, "the process has its memory already");
-	}
-	if (ret && !*error)
-		snprintf(error, size, "the application's service thread: %s",
-			 ret == -EPIPE ? "connection lost" : strerror(-ret));
-	return ret;
-}
-
-static void count_give(const struct op_process *process, int ret)
-{
-	if (ret) {
-		atomic_fetch_add(&pool.counters.failures, 1);
-		return;
-	}
-	atomic_fetch_add(process->load ? &pool.counters.restores : &pool.counters.roll_backs, 1);
-	atomic_fetch_add(&pool.counters.bytes_attached,
-			 process->load ? process->load->list.bytes : process->list.bytes);
-}
-
-static void *give_thread(void *argument)
-{
-	struct op_process *process = argument;
-	const double start = now_ms();
-	char error[384] = "";
-	const int ret = give(process, error, sizeof(error));
-
-	if (ret) {
-		/* Its gate is closed and its memory is incomplete, so it must not continue. */
-		ccr_err("%d: %s; killing the process", process->pid, error);
-		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
-	}
-	count_give(process, ret);
-	session_note_attach(process->session, process->pid, ret, now_ms() - start,
-			    process->load ? load_duration_ms(process->load) : 0.0, error);
-	operation_end(&process->operation);
-	disconnect(process);
-	held_free_all(&process->list);
-	process->given = ret;
-	session_reply(process->session, CCR_MSG_OP_GIVEN, process->number, ret, error);
-	atomic_store(&process->is_given, true);
-	return NULL;
-}
-
-void op_process_again(const struct op_process *process)
-{
-	if (atomic_load(&process->is_given))
-		session_reply(process->session, CCR_MSG_OP_GIVEN, process->number, process->given,
-			      "");
-}
-
-int op_process_give(struct op_process *process, const struct ccr_message *request)
-{
-	int ret;
-
-	end_save(process);
-	begin(process, request, process->load ? OPERATION_LOADING : OPERATION_RETURNING);
-	ret = pthread_create(&process->thread, NULL, give_thread, process);
-	process->has_thread = !ret;
-	return -ret;
 }
 
 void op_process_abandon(const struct op_process *process)
@@ -401,8 +285,8 @@ void op_process_free(struct op_process *process)
 	if (process->has_thread)
 		pthread_join(process->thread, NULL);
 	operation_end(&process->operation);
-	end_save(process);
-	disconnect(process);
+	op_process_end_save(process);
+	op_process_disconnect(process);
 	held_free_all(&process->list);
 	load_put(process->load);
 	pthread_mutex_destroy(&process->evicting);

@@ -17,14 +17,16 @@ struct op_process {
 	pid_t pid, own_pid,
 		image_pid; /* as criu, this program (0: not at all), the application see it */
 	int pidfd;
-	int connection;	       /* to its service thread, or -1 */
-	struct held_list list; /* evicted memory, kept until commit or rollback */
-	struct save *save;     /* while `list` is written to files */
-	uint32_t protocol;     /* of its interceptor */
+	int connection;		     /* to its service thread, or -1 */
+	struct held_list list;	     /* evicted memory, kept until commit or rollback */
+	struct save *save;	     /* while `list` is written to files */
+	struct copy_options options; /* of the save */
+	uint32_t protocol;	     /* of its interceptor */
 	bool is_saved, is_refused;
 	bool is_kept;		  /* the evict was refused before the process released anything */
 	pthread_mutex_t evicting; /* locked until the request was answered */
 	struct load *load;	  /* or the image to restore from */
+	const char *source;	  /* where `load` comes from; see struct moved */
 	enum ccr_attach_mode mode;
 	bool is_again; /* it may have its memory already, which is not an error then */
 	double wait_ms;
@@ -55,5 +57,12 @@ void op_process_again(const struct op_process *process);
 /* Kills a process whose memory no one can ask for any more. */
 void op_process_abandon(const struct op_process *process);
 void op_process_free(struct op_process *process);
+
+/* For op_process.c and op_process_give.c. Lists the operation, or changes its state. */
+void op_process_list(struct op_process *process, const struct ccr_message *request,
+		     enum operation_state state);
+/* Afterwards the list is unmapped, as it was received, and no other thread uses it. */
+void op_process_end_save(struct op_process *process);
+void op_process_disconnect(struct op_process *process);
 
 #endif

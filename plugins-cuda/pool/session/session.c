@@ -45,7 +45,8 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 	}
 	/* The request to dump it did not arrive, or was refused before anything was released. */
 	if (!process || process->is_kept) {
-		session_note_attach(s, request->op.pid, 0, 0, 0, "");
+		session_note_attach(
+			s, &(struct moved){.pid = request->op.pid, .source = "held", .reason = ""});
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, 0, NULL);
 		return;
 	}
@@ -88,6 +89,22 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 		session_reply(s, CCR_MSG_OP_READY, process->number, 0, NULL);
 }
 
+struct copy_options session_copy_options(const struct ccr_message *request)
+{
+	struct copy_options options = {
+		.streams = request->op.streams,
+		.chunk_mb = request->op.chunk_mb,
+		.verify = request->op.verify,
+		.io = request->op.io,
+		.sync = request->op.sync,
+		.mode = request->op.attach_mode,
+		.map = request->op.map,
+	};
+
+	memcpy(options.checkpoint, request->op.checkpoint, sizeof(options.checkpoint));
+	return options;
+}
+
 /* --- restore --- */
 
 struct summary {
@@ -118,7 +135,7 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 static int want(struct session *s, pid_t criu, pid_t image_pid, const struct copy_options *options,
 		struct summary *summary, char *error, size_t size)
 {
-	const uint32_t golden_before = summary->golden;
+	const uint32_t golden_before = summary->golden, loading_before = summary->loading;
 	struct wanted *wanted = calloc(1, sizeof(*wanted));
 
 	if (!wanted)
@@ -128,6 +145,7 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 		free(wanted);
 		return -EIO;
 	}
+	wanted->is_resident = summary->loading == loading_before;
 	wanted->is_golden = summary->golden > golden_before;
 	wanted->next = s->wanted;
 	s->wanted = wanted;
@@ -143,12 +161,7 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 
 static void op_restore(struct session *s, const struct ccr_message *request)
 {
-	const struct copy_options options = {.streams = request->op.streams,
-					     .chunk_mb = request->op.chunk_mb,
-					     .verify = request->op.verify,
-					     .io = request->op.io,
-					     .mode = request->op.attach_mode,
-					     .map = request->op.map};
+	const struct copy_options options = session_copy_options(request);
 	struct summary summary = {0};
 	char text[256] = "";
 	pid_t *pids = NULL;
@@ -181,6 +194,9 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 	if (process) {
 		operation_end(&wanted->operation);
 		process->load = load_ref(wanted->load);
+		process->source = wanted->is_golden	? "golden"
+				  : wanted->is_resident ? "resident"
+							: "files";
 		process->is_again = request->op.again;
 		process->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
 	}

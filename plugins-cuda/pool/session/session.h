@@ -10,6 +10,7 @@
 struct wanted {
 	struct wanted *next;
 	struct load *load;
+	bool is_resident;	    /* it was in device memory before this run */
 	bool is_golden;		    /* shared with other restores: copied, never given away */
 	struct operation operation; /* listed until a process asks for it */
 };
@@ -30,8 +31,23 @@ void session_run(int socket);
 /* Sends an answer; `text` may be NULL. */
 void session_reply(const struct session *session, enum ccr_message_type type, uint32_t operation,
 		   int result, const char *text);
-/* Writes to the status file that the process `pid` of criu has its memory, or why not. */
-void session_note_attach(struct session *session, pid_t pid, int result, double ms, double load_ms,
-			 const char *reason);
+/* The options that a request has for a copy. */
+struct copy_options session_copy_options(const struct ccr_message *request);
+
+/* The memory of a process that was moved, or is to be. */
+struct moved {
+	pid_t pid; /* as criu sees it */
+	int result;
+	size_t allocations;
+	uint64_t bytes;
+	const char *source;		    /* of an attach: files, resident, golden, or held */
+	const struct copy_options *options; /* what the request asked for; NULL: no copy */
+	const struct copy_progress *copied;
+	double wait_ms, copy_ms; /* of an attach: until it has its memory, until it was loaded */
+	const char *reason;
+};
+/* Write to the status file that memory of a process was saved, or is in the process, or why not. */
+void session_note_evict(const struct session *session, const struct moved *moved);
+void session_note_attach(const struct session *session, const struct moved *moved);
 
 #endif

@@ -32,21 +32,19 @@ static const struct transfer_kind to_device_kind = {.fill = fill};
 static const struct transfer_kind from_device_kind = {.drain = drain};
 
 /* Enough pieces to keep every worker busy, none larger than a staging buffer. */
-static uint64_t piece_size(const struct cuda_parallel_engine *engine, uint64_t bytes)
+static uint64_t piece_size(const struct transfer_task *task, uint64_t bytes)
 {
 	const uint64_t smallest = 64 << 10;
-	const uint64_t share =
-		transfer_round_up(bytes / (TRANSFER_SLOTS * engine->config.streams) + 1);
+	const uint64_t share = transfer_round_up(bytes / (TRANSFER_SLOTS * task->streams) + 1);
 
-	if (share > engine->config.chunk_bytes)
-		return engine->config.chunk_bytes;
+	if (share > task->chunk_bytes)
+		return task->chunk_bytes;
 	return share < smallest ? smallest : share;
 }
 
 static int copy(struct cuda_parallel_engine *engine, const struct cuda_parallel_range *range,
 		void *host, const struct transfer_kind *kind, struct cuda_parallel_job *job)
 {
-	const uint64_t size = piece_size(engine, range->bytes);
 	struct transfer_task task = {
 		.kind = kind,
 		.engine = engine,
@@ -56,11 +54,15 @@ static int copy(struct cuda_parallel_engine *engine, const struct cuda_parallel_
 		.host = host,
 	};
 	struct ccr_image_chunk *chunks;
+	uint64_t size;
 	int ret;
 
-	ret = transfer_check_range(engine, job, range, 0);
+	ret = transfer_task_configure(&task);
+	if (!ret)
+		ret = transfer_check_range(engine, job, range, 0);
 	if (ret)
 		return ret;
+	size = piece_size(&task, range->bytes);
 	task.nr_chunks = (range->bytes + size - 1) / size;
 	chunks = calloc(task.nr_chunks, sizeof(*chunks));
 	if (!chunks) {

@@ -50,13 +50,19 @@ int transfer_check_config(const struct cuda_parallel_config *config, char *error
 	return 0;
 }
 
-const struct cuda_parallel_config *transfer_job_config(struct cuda_parallel_engine *engine,
-						       struct cuda_parallel_job *job)
+int transfer_task_configure(struct transfer_task *task)
 {
-	if (!job->config)
-		return &engine->config;
-	return transfer_check_config(job->config, job->error, sizeof(job->error)) ? NULL
-										  : job->config;
+	const struct cuda_parallel_config *own = &task->engine->config;
+	struct cuda_parallel_job *job = task->job;
+	const struct cuda_parallel_config *config = job->config ? job->config : own;
+
+	if (transfer_check_config(config, job->error, sizeof(job->error)))
+		return -EINVAL;
+	task->config = config;
+	task->streams = config->streams < own->streams ? config->streams : own->streams;
+	task->chunk_bytes =
+		config->chunk_bytes < own->chunk_bytes ? config->chunk_bytes : own->chunk_bytes;
+	return 0;
 }
 
 void cuda_parallel_cancel(struct cuda_parallel_job *job)

@@ -31,7 +31,8 @@ static int note_chunk(void *argument, size_t index, uint64_t xxh3)
 	chunk.xxh3 = xxh3;
 	chunk.offset = run->next_offset;
 	run->next_offset += transfer_round_up(chunk.length);
-	if (ccr_image_writer_add_chunk(run->task->writer, run->worker->number, &chunk))
+	if (ccr_image_writer_add_chunk(run->task->writer,
+				       transfer_task_seat(run->task, run->worker), &chunk))
 		return no_memory(run->task);
 	return 0;
 }
@@ -40,7 +41,8 @@ static int note_chunk(void *argument, size_t index, uint64_t xxh3)
 static int own_file(struct transfer_worker *worker, struct transfer_task *task,
 		    struct ccr_io_file **out)
 {
-	struct ccr_io_file *file = &task->files[worker->number];
+	const uint32_t seat = transfer_task_seat(task, worker);
+	struct ccr_io_file *file = &task->files[seat];
 	const struct ccr_image_stripe *stripe;
 	char error[256];
 	int ret;
@@ -48,7 +50,7 @@ static int own_file(struct transfer_worker *worker, struct transfer_task *task,
 	*out = file;
 	if (file->fd >= 0)
 		return 0;
-	ret = ccr_image_writer_stripe(task->writer, worker->number, &stripe, error, sizeof(error));
+	ret = ccr_image_writer_stripe(task->writer, seat, &stripe, error, sizeof(error));
 	if (ret)
 		return transfer_task_error(task, ret, "%s", error);
 	file->fd = stripe->fd;
@@ -70,7 +72,8 @@ static int store(struct run *run, const char *data)
 	ret = own_file(run->worker, task, &file);
 	if (ret)
 		return ret;
-	run->offset = ccr_image_writer_reserve(task->writer, run->worker->number, run->bytes);
+	run->offset = ccr_image_writer_reserve(task->writer, transfer_task_seat(task, run->worker),
+					       run->bytes);
 	run->next_offset = run->offset;
 	transfer_cursor_begin(&cursor, task->chunks, run->first);
 	for (uint64_t done = 0; done < run->bytes;) {
@@ -98,7 +101,7 @@ static int note_zero(struct transfer_worker *worker, struct transfer_task *task,
 	struct ccr_image_chunk chunk = task->chunks[index];
 
 	chunk.is_zero = true;
-	if (ccr_image_writer_add_chunk(task->writer, worker->number, &chunk))
+	if (ccr_image_writer_add_chunk(task->writer, transfer_task_seat(task, worker), &chunk))
 		return no_memory(task);
 	atomic_fetch_add(&task->zero_bytes, chunk.length);
 	return 0;
@@ -135,24 +138,26 @@ static int drain(struct transfer_worker *worker, struct transfer_task *task,
 
 static const struct transfer_kind dump_kind = {.drain = drain};
 
-static int check_writer(struct cuda_parallel_engine *engine, struct ccr_image_writer *writer,
-			const struct cuda_parallel_range *ranges, uint32_t nr_ranges,
-			struct cuda_parallel_job *job)
+static int check_writer(const struct transfer_task *task, struct ccr_image_writer *writer)
 {
+	const struct cuda_parallel_range *ranges = task->ranges;
+	struct cuda_parallel_job *job = task->job;
+	const uint32_t nr_ranges = task->nr_ranges;
+
 	if (ccr_image_writer_nr_allocations(writer) != nr_ranges ||
-	    ccr_image_writer_nr_writers(writer) < engine->config.streams ||
-	    ccr_image_writer_chunk_size(writer) > engine->config.chunk_bytes) {
+	    ccr_image_writer_nr_writers(writer) < task->streams ||
+	    ccr_image_writer_chunk_size(writer) > task->chunk_bytes) {
 		snprintf(job->error, sizeof(job->error),
 			 "the image has %u allocations, %u writers and chunks of %llu bytes; the "
-			 "engine has %u ranges, %u streams and buffers of %llu",
+			 "copy has %u ranges, %u streams and buffers of %llu",
 			 ccr_image_writer_nr_allocations(writer),
 			 ccr_image_writer_nr_writers(writer),
 			 (unsigned long long)ccr_image_writer_chunk_size(writer), nr_ranges,
-			 engine->config.streams, (unsigned long long)engine->config.chunk_bytes);
+			 task->streams, (unsigned long long)task->chunk_bytes);
 		return -EINVAL;
 	}
 	for (uint32_t i = 0; i < nr_ranges; i++) {
-		const int ret = transfer_check_range(engine, job, &ranges[i], i);
+		const int ret = transfer_check_range(task->engine, job, &ranges[i], i);
 
 		if (ret)
 			return ret;
@@ -193,7 +198,7 @@ static struct ccr_image_chunk *cut_ranges(const struct cuda_parallel_range *rang
 
 static int run_dump(struct transfer_task *task)
 {
-	task->nr_files = task->engine->config.streams;
+	task->nr_files = task->streams;
 	task->files = calloc(task->nr_files, sizeof(*task->files));
 	if (!task->files) {
 		snprintf(task->job->error, sizeof(task->job->error), "out of memory");
@@ -215,12 +220,13 @@ int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_im
 		.ranges = ranges,
 		.nr_ranges = nr_ranges,
 		.writer = writer,
-		.config = transfer_job_config(engine, job),
 	};
 	struct ccr_image_chunk *chunks;
 	int ret;
 
-	ret = task.config ? check_writer(engine, writer, ranges, nr_ranges, job) : -EINVAL;
+	ret = transfer_task_configure(&task);
+	if (!ret)
+		ret = check_writer(&task, writer);
 	if (ret)
 		return ret;
 	task.io = ccr_io_select(task.config->io, ccr_image_writer_dirfd(writer));
@@ -233,7 +239,7 @@ int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_im
 		return -ENOMEM;
 	}
 	task.chunks = chunks;
-	ret = transfer_task_plan(&task, engine->config.chunk_bytes);
+	ret = transfer_task_plan(&task, task.chunk_bytes);
 	if (!ret)
 		ret = run_dump(&task);
 	for (uint32_t i = 0; task.files && i < task.nr_files; i++)

@@ -67,13 +67,17 @@ struct transfer_task {
 	struct ccr_io_file *files; /* of a load: per stripe; of a dump: per worker */
 	uint32_t nr_files;
 	const struct cuda_parallel_config *config; /* the job's or the engine's */
+	uint32_t streams;     /* workers that may take part, at most the engine's */
+	uint64_t chunk_bytes; /* of a staging buffer that is used, at most the engine's */
 
 	/* state */
 	struct transfer_task *next;
 	struct transfer_queue queues[CUDA_PARALLEL_MAX_DEVICES];
 	uint32_t nr_queues;
-	size_t items_left;     /* neither finished nor dropped */
-	uint32_t *chunks_left; /* per range */
+	uint32_t nr_seats;			  /* workers that take part */
+	uint8_t seats[CUDA_PARALLEL_MAX_THREADS]; /* of each worker, from 1; 0: none */
+	size_t items_left;			  /* neither finished nor dropped */
+	uint32_t *chunks_left;			  /* per range */
 	int result;
 	pthread_cond_t ended;
 
@@ -178,9 +182,17 @@ int transfer_task_error(struct transfer_task *task, int ret, const char *format,
 int transfer_task_cuda_error(struct transfer_task *task, CUresult result, const char *call,
 			     int device, CUdeviceptr address, uint64_t bytes);
 int transfer_cuda_errno(CUresult result);
-/* The configuration of the job, else of the engine. NULL with job->error when it is invalid. */
-const struct cuda_parallel_config *transfer_job_config(struct cuda_parallel_engine *engine,
-						       struct cuda_parallel_job *job);
+/*
+ * Sets the task's configuration: the job's, else the engine's, and how much of the engine it may
+ * use. Returns 0, or -EINVAL with job->error.
+ */
+int transfer_task_configure(struct transfer_task *task);
+/* The number of the worker in the task, from 0; its own once it has taken an item. */
+static inline uint32_t transfer_task_seat(const struct transfer_task *task,
+					  const struct transfer_worker *worker)
+{
+	return task->seats[worker->number] - 1;
+}
 int transfer_check_config(const struct cuda_parallel_config *config, char *error, size_t size);
 int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parallel_job *job,
 			 const struct cuda_parallel_range *range, uint32_t index);

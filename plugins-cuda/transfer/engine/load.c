@@ -118,11 +118,12 @@ int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine, const stru
 		.chunks = image->chunks,
 		.nr_chunks = image->nr_chunks,
 		.image = image,
-		.config = transfer_job_config(engine, job),
 	};
 	int ret;
 
-	ret = task.config ? check_ranges(engine, image, ranges, nr_ranges, job) : -EINVAL;
+	ret = transfer_task_configure(&task);
+	if (!ret)
+		ret = check_ranges(engine, image, ranges, nr_ranges, job);
 	if (ret)
 		return ret;
 	task.io = image->nr_stripes ? ccr_io_select(task.config->io, image->stripes[0].fd)
@@ -133,7 +134,7 @@ int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine, const stru
 			task.zero_bytes += image->chunks[i].length;
 	ret = open_files(&task);
 	if (!ret)
-		ret = transfer_task_plan(&task, engine->config.chunk_bytes);
+		ret = transfer_task_plan(&task, task.chunk_bytes);
 	else
 		snprintf(job->error, sizeof(job->error), "out of memory");
 	if (!ret)

@@ -140,6 +140,16 @@ int transfer_task_plan(struct transfer_task *task, uint64_t room)
 	return 0;
 }
 
+/* The first workers that want to take part in the task do so until its end. */
+static bool has_seat(struct transfer_task *task, const struct transfer_worker *worker)
+{
+	uint8_t *seat = &task->seats[worker->number];
+
+	if (!*seat && task->nr_seats < task->streams)
+		*seat = ++task->nr_seats;
+	return *seat;
+}
+
 static bool take_from(struct transfer_task *task, uint32_t turn, struct transfer_item *item)
 {
 	for (uint32_t i = 0; i < task->nr_queues; i++) {
@@ -173,7 +183,8 @@ bool transfer_task_take(struct transfer_worker *worker, struct transfer_task **o
 
 		for (uint32_t skip = (worker->number + i) % nr_tasks; skip; skip--)
 			task = task->next;
-		if (take_from(task, worker->number / nr_tasks, item)) {
+		if (task->items_left && has_seat(task, worker) &&
+		    take_from(task, worker->number / nr_tasks, item)) {
 			*out = task;
 			return true;
 		}

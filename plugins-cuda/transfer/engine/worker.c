@@ -115,7 +115,7 @@ static int start_piece(struct transfer_worker *worker, struct transfer_task *tas
 		       const struct transfer_item *item, uint64_t from)
 {
 	const struct ccr_cuda *cuda = worker->engine->cuda;
-	const uint64_t room = worker->engine->config.chunk_bytes;
+	const uint64_t room = task->chunk_bytes;
 	const uint64_t bytes = item->bytes - from < room ? item->bytes - from : room;
 	struct transfer_slot *slot = acquire(worker);
 	struct transfer_device_stream *stream;
@@ -161,7 +161,7 @@ static void start_item(struct transfer_worker *worker, struct transfer_task *tas
 			transfer_task_finish(task, item);
 			return;
 		}
-		from += worker->engine->config.chunk_bytes;
+		from += task->chunk_bytes;
 	} while (from < item->bytes);
 }
 

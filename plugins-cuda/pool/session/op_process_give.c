@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/*
+ * On a restore, and when a dump is rolled back, a thread waits until criu lets
+ * the process run, and then gives it its memory.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/protocol/message.h"
+#include "pool/session/op_process.h"
+
+/* Sends entries as they become ready, until all are sent or the load fails. */
+static int hand_over(struct op_process *process, int connection, char *error, size_t size)
+{
+	const uint32_t operation = process->number;
+	struct load *load = process->load;
+	ssize_t end;
+	int ret = 0;
+
+	if (!load)
+		return interceptor_send_held(connection, operation, process->list.entries,
+					     process->list.nr);
+	for (size_t sent = 0; !ret && sent < load->list.nr; sent = end) {
+		end = load_take_ready(load, sent);
+		if (end < 0) {
+			snprintf(error, size, "%s", load->error);
+			return end;
+		}
+		ret = interceptor_send_held(connection, operation, &load->list.entries[sent],
+					    end - sent);
+	}
+	return ret;
+}
+
+static int give(struct op_process *process, char *error, size_t size)
+{
+	const int connection = process->connection;
+	struct ccr_message hello;
+	int ret;
+
+	/* No time limit: criu decides when the application runs. If it exits, the wait ends. */
+	ret = interceptor_wait_hello(connection, process->pidfd, -1, &hello);
+	if (ret) {
+		snprintf(error, size, "the process ended before it took its memory");
+		return ret;
+	}
+	if (hello.hello.state == CCR_SERVICE_EVICTED) {
+		if (process->load)
+			operation_change(&process->operation, OPERATION_ATTACHING);
+		ret = interceptor_begin_attach(connection, process->number, process->mode);
+		if (!ret)
+			ret = hand_over(process, connection, error, size);
+		if (!ret)
+			ret = interceptor_finish_attach(connection, process->number, error, size);
+	} else {
+		ret = process->is_again ? 0 : -EALREADY;
+		interceptor_abort(connection, process->number, ret,
+				  "the process has its memory already");
+		if (ret)
+			snprintf(error, size, "the process has its memory already");
+	}
+	if (ret && !*error)
+		snprintf(error, size, "the application's service thread: %s",
+			 ret == -EPIPE ? "connection lost" : strerror(-ret));
+	return ret;
+}
+
+static void count_give(const struct op_process *process, int ret)
+{
+	if (ret) {
+		atomic_fetch_add(&pool.counters.failures, 1);
+		return;
+	}
+	atomic_fetch_add(process->load ? &pool.counters.restores : &pool.counters.roll_backs, 1);
+	atomic_fetch_add(&pool.counters.bytes_attached,
+			 process->load ? process->load->list.bytes : process->list.bytes);
+}
+
+static void note_give(const struct op_process *process, int ret, double ms, const char *error)
+{
+	struct load *load = process->load;
+	const bool is_copied = load && !strcmp(process->source, "files");
+
+	session_note_attach(process->session,
+			    &(struct moved){.pid = process->pid,
+					    .result = ret,
+					    .bytes = load ? load->list.bytes : process->list.bytes,
+					    .source = load ? process->source : "held",
+					    .options = is_copied ? &load->options : NULL,
+					    .copied = is_copied ? &load->copied : NULL,
+					    .wait_ms = ms,
+					    .copy_ms = load ? load_duration_ms(load) : 0.0,
+					    .reason = error});
+}
+
+static void *give_thread(void *argument)
+{
+	struct op_process *process = argument;
+	const double start = now_ms();
+	char error[384] = "";
+	const int ret = give(process, error, sizeof(error));
+
+	if (ret) {
+		/* Its gate is closed and its memory is incomplete, so it must not continue. */
+		ccr_err("%d: %s; killing the process", process->pid, error);
+		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+	}
+	count_give(process, ret);
+	note_give(process, ret, now_ms() - start, error);
+	operation_end(&process->operation);
+	op_process_disconnect(process);
+	held_free_all(&process->list);
+	process->given = ret;
+	session_reply(process->session, CCR_MSG_OP_GIVEN, process->number, ret, error);
+	atomic_store(&process->is_given, true);
+	return NULL;
+}
+
+void op_process_again(const struct op_process *process)
+{
+	if (atomic_load(&process->is_given))
+		session_reply(process->session, CCR_MSG_OP_GIVEN, process->number, process->given,
+			      "");
+}
+
+int op_process_give(struct op_process *process, const struct ccr_message *request)
+{
+	int ret;
+
+	op_process_end_save(process);
+	op_process_list(process, request, process->load ? OPERATION_LOADING : OPERATION_RETURNING);
+	ret = pthread_create(&process->thread, NULL, give_thread, process);
+	process->has_thread = !ret;
+	return -ret;
+}
