@@ -22,6 +22,8 @@ export interface ExecOptions {
   input?: string | undefined;
   /** `inherit` gives the child the caller's own stdin, such as a terminal. @default ignore, or `input` */
   stdin?: 'inherit' | undefined;
+  /** Open descriptors that the child gets as 3, 4, and so on. @default none */
+  descriptors?: readonly number[] | undefined;
   /** Called with the child's pid as soon as it exists. */
   onSpawn?: ((pid: number) => void) | undefined;
   /** Called with each line of stdout and stderr as it arrives. */
@@ -149,7 +151,12 @@ function start(file: string, args: readonly string[], options: ExecOptions): Chi
   const { cwd, env, input, stdin } = options;
   const child = spawn(file, args, {
     cwd,
-    stdio: [stdin ?? (input === undefined ? 'ignore' : 'pipe'), 'pipe', 'pipe'],
+    stdio: [
+      stdin ?? (input === undefined ? 'ignore' : 'pipe'),
+      'pipe',
+      'pipe',
+      ...(options.descriptors ?? []),
+    ],
     detached: options.ownGroup ?? true,
     env: { ...process.env, ...env },
   });

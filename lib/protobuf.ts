@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads protobuf messages with generated schemas (see scripts/protobuf.mjs). Unknown fields are skipped.
+ * Reads and writes protobuf messages with generated schemas (see scripts/protobuf.mjs).
  * @module
  */
-import { fromBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
+import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
 
 /** The bytes are not a message of this schema. */
 export class ProtobufError extends Error {}
@@ -17,13 +17,26 @@ export function toNumber(value: bigint): number {
 
 /**
  * Reads one message.
+ * @param keepUnknown whether {@link encodeMessage} writes the fields that the schema does not have
  * @throws {@link ProtobufError} saying what is wrong with the bytes
  */
-export function decodeMessage<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
+export function decodeMessage<Desc extends DescMessage>(
+  schema: Desc,
+  bytes: Uint8Array,
+  keepUnknown = false,
+): MessageShape<Desc> {
   try {
-    return fromBinary(schema, bytes, { readUnknownFields: false });
+    return fromBinary(schema, bytes, { readUnknownFields: keepUnknown });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ProtobufError(reason, { cause: error });
   }
+}
+
+/** Writes one message. */
+export function encodeMessage<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): Uint8Array {
+  return toBinary(schema, message);
 }

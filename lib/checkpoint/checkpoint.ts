@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  adjustImages,
   checkOperationOptions,
   chooseNetworkLock,
   criuOptions,
@@ -34,6 +35,7 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError } from '../errors.ts';
 import { lookWarnings, refusal } from './check.ts';
+import { outsideWarnings } from './outside.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import { findTarget, refuse } from './target.ts';
@@ -77,6 +79,11 @@ const EXIT_TIMEOUT_MS = 60_000;
 const COLLECT_MS = 5000;
 /** How long a killed process may still be visible. */
 const KILLED_MS = 1000;
+/**
+ * Nothing keeps packets away: the ends of connections inside the tree are all frozen, and the others are closed by a
+ * restore.
+ */
+const unlocked = { method: 'skip', warning: undefined } as const;
 
 /** Waits until the dumped processes are gone, so that a restore can use their pids. */
 async function afterDump(target: WatchedProcess, descendants: readonly number[]): Promise<string[]> {
@@ -187,10 +194,10 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);
   const found = await look(options, operation);
-  const networkLock =
-    found && found.connections > 0 && options.tcpEstablished === true
-      ? await chooseNetworkLock(operation.criu, options.extraArgs, options.signal)
-      : undefined;
+  const keepConnections = options.tcpEstablished === true;
+  const networkLock = keepConnections
+    ? await chooseNetworkLock(operation.criu, options.extraArgs, options.signal)
+    : unlocked;
   const target = watchProcess(pid);
   if (!target) refuse('ERR_CHECKPOINT_NO_PROCESS', `${pid} has just ended`, 'see ps -e');
   const undoSubreaper = becomeSubreaper();
@@ -199,9 +206,11 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);
     if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);
+    const adjusted = adjustImages(operation.imagesDir, keepConnections);
     const warnings = [
       ...(found ? lookWarnings(found) : []),
-      ...(networkLock ? [networkLock.warning] : []),
+      ...(networkLock?.warning === undefined ? [] : [networkLock.warning]),
+      ...outsideWarnings(adjusted),
       ...(leaveRunning ? [] : await afterDump(target, descendants)),
     ];
     return createResult(options, operation, result, readDumpStats(operation.workDir), runPid, warnings);

@@ -32,6 +32,8 @@ export interface RestoreArguments extends CriuOptions {
   pidFile: string;
   /** Leave the tasks stopped, as after SIGSTOP. */
   leaveStopped?: boolean | undefined;
+  /** Resources of the images that take the place of ours, see CRIU's `--inherit-fd`: `fd[3]:pipe:[42]`. */
+  inheritFds?: readonly string[] | undefined;
 }
 
 export const dumpLog = 'dump.log';
@@ -51,6 +53,12 @@ function commonArguments(options: CriuOptions, log: string): string[] {
   ];
 }
 
+/**
+ * Clients whose connection was not accepted yet connect again. Deleted files that are open are in the images, however
+ * large: CRIU's limit of 1 MiB refuses most of them.
+ */
+const dumpDefaults = ['--skip-in-flight', '--ghost-limit', '1024G'];
+
 /** Arguments of `criu` for a dump. */
 export function dumpArguments(options: DumpArguments): string[] {
   return [
@@ -58,6 +66,7 @@ export function dumpArguments(options: DumpArguments): string[] {
     '--tree',
     String(options.pid),
     ...commonArguments(options, dumpLog),
+    ...dumpDefaults,
     ...(options.leaveRunning === true ? ['--leave-running'] : []),
     ...(options.networkLock === undefined ? [] : ['--network-lock', options.networkLock]),
     ...(options.extraArgs ?? []),
@@ -73,6 +82,7 @@ export function restoreArguments(options: RestoreArguments): string[] {
     options.pidFile,
     ...commonArguments(options, restoreLog),
     ...(options.leaveStopped === true ? ['--leave-stopped'] : []),
+    ...(options.inheritFds ?? []).flatMap((one) => ['--inherit-fd', one]),
     ...(options.extraArgs ?? []),
   ];
 }

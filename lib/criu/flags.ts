@@ -15,14 +15,19 @@ export const criuFlags = {
    * @default detected at dump and restore
    */
   shellJob: 'the process belongs to a session that is not dumped (default: detected)',
-  /** Allow open TCP connections. @default false */
-  tcpEstablished: 'with open TCP connections',
-  /** Allow Unix sockets that are connected to other processes. @default false */
-  extUnixSk: 'with Unix sockets connected to other processes',
-  /** Allow file locks. @default false */
-  fileLocks: 'with file locks',
-  /** Allow open files that have been deleted. @default false */
-  linkRemap: 'with open files that have been deleted',
+  /**
+   * Keep TCP connections to processes outside the tree open, where the restore can have the same addresses and ports.
+   * @default such connections are closed by the restore; those inside the tree are always kept
+   */
+  tcpEstablished: 'keep TCP connections to processes outside the tree open (default: a restore closes them)',
+  /** Close all TCP connections, those inside the tree too. @default false */
+  tcpClose: 'let the restore close all TCP connections',
+  /** Allow datagram Unix sockets that are connected to other processes. @default true */
+  extUnixSk: 'with Unix sockets connected to other processes (default)',
+  /** Allow file locks. @default true */
+  fileLocks: 'with file locks (default)',
+  /** Allow open files that have been deleted. @default true */
+  linkRemap: 'with open files that have been deleted (default)',
 } as const;
 
 /** Name of an option that is a criu flag. */
@@ -52,4 +57,15 @@ export function criuFlagWords<Name extends CriuFlag>(
   names: readonly Name[],
 ): string[] {
   return names.filter((name) => flags[name] === true).map(flagWord);
+}
+
+/** What any server may have; a restore without the flags that the dump had would fail, or lose a lock silently. */
+const always: CriuFlags = { extUnixSk: true, fileLocks: true, linkRemap: true };
+
+/** The flags for criu: what was chosen, and for the rest what lets any tree be dumped and restored. */
+export function completeFlags(chosen: CriuFlags): CriuFlags {
+  const given = Object.fromEntries(
+    Object.entries(pickCriuFlags(chosen)).filter(([, value]) => value !== undefined),
+  );
+  return { ...always, tcpEstablished: chosen.tcpClose !== true, ...given };
 }

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: MIT
 /**
- * Reads CRIU's small image files: two magic numbers, then protobuf messages, each preceded by its 32-bit length.
+ * Reads and changes CRIU's small image files: two magic numbers, then protobuf messages, each preceded by its 32-bit
+ * length.
  * @module
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { isErrno } from '../errno.ts';
 import { CodedError } from '../errors.ts';
-import { decodeMessage, ProtobufError } from '../protobuf.ts';
+import { decodeMessage, encodeMessage, ProtobufError } from '../protobuf.ts';
 
 const IMG_COMMON_MAGIC = 0x54564319;
 const IMG_SERVICE_MAGIC = 0x55105940;
 
 /** The second magic number: the kind of the image. */
-export const imageMagic = { inventory: 0x58313116, pstree: 0x50273030, stats: 0x57093306 } as const;
+export const imageMagic = {
+  fdinfo: 0x56213732,
+  files: 0x56303138,
+  inventory: 0x58313116,
+  pstree: 0x50273030,
+  stats: 0x57093306,
+} as const;
 export type ImageKind = keyof typeof imageMagic;
 
 /** A CRIU image is damaged, or of another version. */
@@ -32,23 +40,67 @@ function headBytes(bytes: Buffer, kind: ImageKind): number {
   throw new CriuImageError(`not a CRIU ${kind} image`);
 }
 
-/** Reads every message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
-export function decodeImage<Desc extends DescMessage>(
-  bytes: Buffer,
-  kind: ImageKind,
-  schema: Desc,
-): MessageShape<Desc>[] {
-  const messages: MessageShape<Desc>[] = [];
+/** The bytes of each message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
+function* messagesOf(bytes: Buffer, kind: ImageKind): Generator<Buffer> {
   let at = headBytes(bytes, kind);
   while (at < bytes.length) {
     if (at + 4 > bytes.length)
       throw new CriuImageError(`${kind} image: truncated in the length of a message`);
     const end = at + 4 + bytes.readUInt32LE(at);
     if (end > bytes.length) throw new CriuImageError(`${kind} image: truncated in a message`);
-    messages.push(decodeMessage(schema, bytes.subarray(at + 4, end)));
+    yield bytes.subarray(at + 4, end);
     at = end;
   }
-  return messages;
+}
+
+/** Reads every message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
+export function decodeImage<Desc extends DescMessage>(
+  bytes: Buffer,
+  kind: ImageKind,
+  schema: Desc,
+): MessageShape<Desc>[] {
+  return [...messagesOf(bytes, kind)].map((message) => decodeMessage(schema, message));
+}
+
+function withLength(message: Uint8Array): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(message.length);
+  return Buffer.concat([length, message]);
+}
+
+/**
+ * The image with some of its messages changed; the bytes of all others stay as they are.
+ * @param change changes a message in place. @returns whether it did
+ */
+export function changeMessages<Desc extends DescMessage>(
+  bytes: Buffer,
+  kind: ImageKind,
+  schema: Desc,
+  change: (message: MessageShape<Desc>) => boolean,
+): Buffer {
+  const messages = [...messagesOf(bytes, kind)].map((raw) => {
+    const message = decodeMessage(schema, raw, true);
+    return withLength(change(message) ? encodeMessage(schema, message) : raw);
+  });
+  return Buffer.concat([bytes.subarray(0, headBytes(bytes, kind)), ...messages]);
+}
+
+/** Name of the file that replaces an image, until it is complete. */
+const NEW_IMAGE = 'criu-cuda-new.img';
+
+/** Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once. */
+export function changeImage<Desc extends DescMessage>(
+  path: string,
+  kind: ImageKind,
+  schema: Desc,
+  change: (message: MessageShape<Desc>) => boolean,
+): void {
+  const before = readFileSync(path);
+  const after = changeMessages(before, kind, schema, change);
+  if (after.equals(before)) return;
+  const scratch = join(dirname(path), NEW_IMAGE);
+  writeFileSync(scratch, after, { mode: 0o600, flush: true });
+  renameSync(scratch, path);
 }
 
 /** Reads every message of an image file. @returns `undefined` when the file or its directory does not exist */

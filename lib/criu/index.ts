@@ -13,6 +13,7 @@ export {
   type RestoreArguments,
 } from './arguments.ts';
 export {
+  completeFlags,
   criuFlags,
   criuFlagNames,
   criuFlagWords,
@@ -25,6 +26,13 @@ export { CriuStatusError } from './error.ts';
 export { CriuImageError } from './image.ts';
 export { lookAt, lookProgram, type CheckResult, type LookOptions, type Reason } from './look.ts';
 export { chooseNetworkLock, type NetworkLock, type NetworkLockChoice } from './network-lock.ts';
+export {
+  adjustImages,
+  readOutsidePipes,
+  type AdjustedImages,
+  type OutsideConnection,
+  type OutsidePipe,
+} from './open-files.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {
   listOpStatus,

@@ -55,7 +55,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /has bad size/,
-    hint: 'the file changed after the dump: restore its old content; let programs that are restored more than once log to a pipe or /dev/null',
+    hint: 'the file changed after the dump: restore its old content; let programs write logs to stdout, or open them for appending',
   },
   {
     pattern: /Can't fork for \d+: File exists/,
@@ -75,7 +75,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /Don't have tty to inherit session from/,
-    hint: 'the checkpoint includes a terminal: restore from a terminal, with --shell-job',
+    hint: "the checkpoint includes a terminal: restore it from one, or give it one: script -qfc 'criu-cuda restore DIR' LOG",
   },
   {
     pattern: /--tcp-established/,
@@ -83,7 +83,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /External socket (is used|found)|--ext-unix-sk/,
-    hint: 'the process is connected to a Unix socket of another process: close it, or pass --ext-unix-sk to the checkpoint and to the restore',
+    hint: 'the process is connected to a Unix socket of another process, whose name was not there: start that process first',
   },
   {
     pattern: /--file-locks/,

@@ -11,7 +11,7 @@ import { currentSystem, findCriu, oldestCriu } from '../machine/index.ts';
 import type { Environment } from '../paths.ts';
 import { checkRunDir } from '../run-dir.ts';
 import type { CriuOptions } from './arguments.ts';
-import { pickCriuFlags, type CriuFlags } from './flags.ts';
+import { completeFlags, type CriuFlags } from './flags.ts';
 import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
 import { checkMilliseconds, checkPath } from '../check.ts';
 
@@ -86,7 +86,7 @@ export async function resolveOperation(options: OperationOptions): Promise<Opera
 export function criuOptions(operation: Operation, options: OperationOptions, shellJob: boolean): CriuOptions {
   const { verbosity, extraArgs } = options;
   return {
-    ...pickCriuFlags(options),
+    ...completeFlags(options),
     imagesDir: operation.imagesDir,
     workDir: operation.workDir,
     libdir: operation.libdir,

@@ -30,10 +30,12 @@ export function readPstree(imagesDir: string): ImageTask[] | undefined {
 export interface Inventory {
   /** Names of the plugins that a restore needs. */
   plugins: string[];
+  /** All TCP connections are closed; CRIU wants to be told at the restore. */
+  tcpClose: boolean;
 }
 
 /** Reads the inventory. @returns `undefined` when the dump into this directory was never completed */
 export function readInventory(imagesDir: string): Inventory | undefined {
   const [entry] = readImage(join(imagesDir, 'inventory.img'), 'inventory', InventoryEntrySchema) ?? [];
-  return entry && { plugins: entry.pluginsEntry?.plugins ?? [] };
+  return entry && { plugins: entry.pluginsEntry?.plugins ?? [], tcpClose: entry.tcpClose === true };
 }

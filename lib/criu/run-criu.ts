@@ -32,6 +32,8 @@ export interface CriuRun {
   timeoutMs?: number | undefined;
   /** The tasks are left stopped, and take their device memory when they are woken. */
   leaveStopped?: boolean | undefined;
+  /** Open descriptors that criu gets as 3, 4, and so on. */
+  descriptors?: readonly number[] | undefined;
   /** Criu shares our session and terminal: for shell jobs. */
   keepTerminal?: boolean | undefined;
 }
@@ -100,6 +102,7 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
     timeoutMs: run.timeoutMs ?? DEFAULT_CRIU_TIMEOUT_MS,
     ownGroup: run.keepTerminal !== true,
     ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
+    descriptors: run.descriptors,
     env: run.env,
     signal: run.signal,
     keepSuccess: true,

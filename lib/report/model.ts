@@ -85,7 +85,10 @@ function load(path: string): Loaded {
     } else loaded.ignored.push(file);
   }
   if (loaded.results.length === 0)
-    throw new UsageError(`${path} contains no benchmark result`, 'criu-cuda bench run --output DIR/NAME.json');
+    throw new UsageError(
+      `${path} contains no benchmark result`,
+      'criu-cuda bench run --output DIR/NAME.json',
+    );
   return loaded;
 }
 

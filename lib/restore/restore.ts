@@ -38,6 +38,7 @@ import {
 } from '../process/index.ts';
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
+import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
@@ -51,6 +52,11 @@ export interface RestoreOptions extends OperationOptions {
    * @default false
    */
   leaveStopped?: boolean | undefined;
+  /**
+   * File to which the program's output is appended if it went into a pipe to a process outside its tree.
+   * @default the caller's own stdout and stderr
+   */
+  log?: string | undefined;
 }
 
 /** What a restore did. */
@@ -87,17 +93,21 @@ function createRun(
   options: RestoreOptions,
   operation: Operation,
   pidFile: string,
-  shellJob: boolean,
+  images: RestorableImages,
+  joined: JoinedPipes,
 ): CriuRun {
   const { env, signal, timeoutMs } = options;
   const words = options.extraArgs ?? [];
   const leaveStopped =
     options.leaveStopped === true || words.includes('--leave-stopped') || words.includes('-s');
-  const shared = criuOptions(operation, options, shellJob);
+  const { inventory, shellJob } = images;
+  const tcpClose = options.tcpClose ?? inventory.tcpClose;
+  const shared = criuOptions(operation, { ...options, tcpClose }, shellJob);
   return {
     stage: 'restore',
     criu: operation.criu,
-    args: restoreArguments({ ...shared, pidFile, leaveStopped }),
+    args: restoreArguments({ ...shared, pidFile, leaveStopped, inheritFds: joined.inheritFds }),
+    descriptors: joined.descriptors,
     workDir: operation.workDir,
     runDir: operation.runDir,
     keepTerminal: shared.shellJob === true && process.stdin.isTTY,
@@ -200,9 +210,12 @@ async function runRestore(
   images: RestorableImages,
   pidFile: string,
 ): Promise<RestoredProcess> {
-  const { root, shellJob } = images;
-  const run = createRun(options, operation, pidFile, shellJob);
-  const result = await runCriu(run);
+  const { root } = images;
+  const joined = joinOutsidePipes(operation.imagesDir, options.log);
+  const run = createRun(options, operation, pidFile, images, joined);
+  const result = await runCriu(run).finally(() => {
+    joined.close();
+  });
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {
     await endLeftOvers(images, pid);
@@ -225,7 +238,7 @@ async function runRestore(
       durationMs: result.durationMs,
       phases: restorePhases(result, readRestoreStats(operation.workDir)),
       tasks: result.status?.tasks ?? [],
-      warnings: findWarnings(images, result),
+      warnings: [...findWarnings(images, result), ...joined.warnings],
     },
     operation.runDir,
     run.leaveStopped === true && result.status && isStandby(result.status) ? result.criuPid : undefined,

@@ -216,6 +216,8 @@ __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {
 	.max_hooks = NR_HOOKS,
 	.hooks =
 		{
+			[HOOK_DUMP_UNIX_SK] = ccr__dump_outside_socket,
+			[HOOK_RESTORE_UNIX_SK] = ccr__restore_outside_socket,
 			[HOOK_PAUSE_DEVICES] = pause_devices,
 			[HOOK_CHECKPOINT_DEVICES] = checkpoint_devices,
 			[HOOK_RESUME_DEVICES_LATE] = resume_devices_late,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The hooks of plugin.c that dump.c and restore.c implement, and the watcher. */
+/* The hooks of plugin.c that other files implement, and the watcher. */
 #ifndef CCR_PLUGIN_H
 #define CCR_PLUGIN_H
 
@@ -23,6 +23,14 @@ int ccr__undo(struct task *task, bool is_last);
 
 /* restore.c */
 int ccr__resume_devices_late(int pid);
+
+/*
+ * outside_socket.c. At a dump, CRIU asks about each Unix socket that is connected to a process
+ * outside the tree: returns 0 if the plugin takes care of it, -ENOTSUP if not, another -errno if the
+ * dump must fail. At a restore it asks for the descriptor: one whose peer has hung up.
+ */
+int ccr__dump_outside_socket(int fd, int inode);
+int ccr__restore_outside_socket(int inode);
 
 /* watcher.c */
 extern const struct watcher_ops ccr__watcher_ops;

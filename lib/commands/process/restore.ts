@@ -17,6 +17,7 @@ import {
 interface Flags extends CommonFlags {
   detach?: boolean | undefined;
   leaveStopped?: boolean | undefined;
+  log?: string | undefined;
 }
 
 function resultText(result: RestoreResult, leaveStopped: boolean): string {
@@ -46,7 +47,7 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
 
 async function runRestore(io: Io, flags: Flags): Promise<void> {
   const leaveStopped = flags.leaveStopped === true;
-  const options = { ...toOperationOptions(flags, io), leaveStopped };
+  const options = { ...toOperationOptions(flags, io), leaveStopped, log: flags.log };
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
   io.isComplete = flags.detach === true;
   io.result(restored.result, () => resultText(restored.result, leaveStopped));
@@ -57,6 +58,7 @@ async function runRestore(io: Io, flags: Flags): Promise<void> {
 export function defineRestore(command: Command, io: Io): void {
   addOperands(command, [imagesDirOperand()], criuOptions)
     .option('--detach', 'return at once; init or the nearest subreaper adopts the process')
+    .option('--log <file>', 'append output to a file, if it went into a pipe to a process outside the tree')
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
   addOperationOptions(command).action(withOptions((flags: Flags) => runRestore(io, flags)));
   addExamples(

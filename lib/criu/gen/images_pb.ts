@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file images.proto.
  */
 export const file_images: GenFile = /*@__PURE__*/
-  fileDesc("CgxpbWFnZXMucHJvdG8SCGNjci5jcml1IooBCgtQc3RyZWVFbnRyeRIQCgNwaWQYASABKA1IAIgBARIRCgRwcGlkGAIgASgNSAGIAQESEQoEcGdpZBgDIAEoDUgCiAEBEhAKA3NpZBgEIAEoDUgDiAEBEg8KB3RocmVhZHMYBSADKA1CBgoEX3BpZEIHCgVfcHBpZEIHCgVfcGdpZEIGCgRfc2lkIj8KDkludmVudG9yeUVudHJ5Ei0KDXBsdWdpbnNfZW50cnkYDCABKAsyFi5jY3IuY3JpdS5QbHVnaW5zRW50cnkiHwoMUGx1Z2luc0VudHJ5Eg8KB3BsdWdpbnMYDCADKAkiYgoKU3RhdHNFbnRyeRImCgRkdW1wGAEgASgLMhguY2NyLmNyaXUuRHVtcFN0YXRzRW50cnkSLAoHcmVzdG9yZRgCIAEoCzIbLmNjci5jcml1LlJlc3RvcmVTdGF0c0VudHJ5IvABCg5EdW1wU3RhdHNFbnRyeRIaCg1mcmVlemluZ190aW1lGAEgASgNSACIAQESGAoLZnJvemVuX3RpbWUYAiABKA1IAYgBARIZCgxtZW1kdW1wX3RpbWUYAyABKA1IAogBARIaCg1tZW13cml0ZV90aW1lGAQgASgNSAOIAQESGgoNcGFnZXNfd3JpdHRlbhgHIAEoBEgEiAEBQhAKDl9mcmVlemluZ190aW1lQg4KDF9mcm96ZW5fdGltZUIPCg1fbWVtZHVtcF90aW1lQhAKDl9tZW13cml0ZV90aW1lQhAKDl9wYWdlc193cml0dGVuIoMBChFSZXN0b3JlU3RhdHNFbnRyeRIZCgxmb3JraW5nX3RpbWUYAyABKA1IAIgBARIZCgxyZXN0b3JlX3RpbWUYBCABKA1IAYgBARIWCg5wYWdlc19yZXN0b3JlZBgFIAEoBEIPCg1fZm9ya2luZ190aW1lQg8KDV9yZXN0b3JlX3RpbWViBnByb3RvMw");
+  fileDesc("CgxpbWFnZXMucHJvdG8SCGNjci5jcml1IooBCgtQc3RyZWVFbnRyeRIQCgNwaWQYASABKA1IAIgBARIRCgRwcGlkGAIgASgNSAGIAQESEQoEcGdpZBgDIAEoDUgCiAEBEhAKA3NpZBgEIAEoDUgDiAEBEg8KB3RocmVhZHMYBSADKA1CBgoEX3BpZEIHCgVfcHBpZEIHCgVfcGdpZEIGCgRfc2lkImUKDkludmVudG9yeUVudHJ5EhYKCXRjcF9jbG9zZRgKIAEoCEgAiAEBEi0KDXBsdWdpbnNfZW50cnkYDCABKAsyFi5jY3IuY3JpdS5QbHVnaW5zRW50cnlCDAoKX3RjcF9jbG9zZSIfCgxQbHVnaW5zRW50cnkSDwoHcGx1Z2lucxgMIAMoCSJiCgpTdGF0c0VudHJ5EiYKBGR1bXAYASABKAsyGC5jY3IuY3JpdS5EdW1wU3RhdHNFbnRyeRIsCgdyZXN0b3JlGAIgASgLMhsuY2NyLmNyaXUuUmVzdG9yZVN0YXRzRW50cnki8AEKDkR1bXBTdGF0c0VudHJ5EhoKDWZyZWV6aW5nX3RpbWUYASABKA1IAIgBARIYCgtmcm96ZW5fdGltZRgCIAEoDUgBiAEBEhkKDG1lbWR1bXBfdGltZRgDIAEoDUgCiAEBEhoKDW1lbXdyaXRlX3RpbWUYBCABKA1IA4gBARIaCg1wYWdlc193cml0dGVuGAcgASgESASIAQFCEAoOX2ZyZWV6aW5nX3RpbWVCDgoMX2Zyb3plbl90aW1lQg8KDV9tZW1kdW1wX3RpbWVCEAoOX21lbXdyaXRlX3RpbWVCEAoOX3BhZ2VzX3dyaXR0ZW4igwEKEVJlc3RvcmVTdGF0c0VudHJ5EhkKDGZvcmtpbmdfdGltZRgDIAEoDUgAiAEBEhkKDHJlc3RvcmVfdGltZRgEIAEoDUgBiAEBEhYKDnBhZ2VzX3Jlc3RvcmVkGAUgASgEQg8KDV9mb3JraW5nX3RpbWVCDwoNX3Jlc3RvcmVfdGltZSK2AgoJRmlsZUVudHJ5EhEKBHR5cGUYASABKA1IAIgBARIPCgJpZBgCIAEoDUgBiAEBEigKA3JlZxgDIAEoCzIWLmNjci5jcml1LlJlZ0ZpbGVFbnRyeUgCiAEBEicKA2lzaxgEIAEoCzIVLmNjci5jcml1LkluZXRTa0VudHJ5SAOIAQESKAoDdGZkGAwgASgLMhYuY2NyLmNyaXUuVGltZXJmZEVudHJ5SASIAQESJwoDdXNrGBAgASgLMhUuY2NyLmNyaXUuVW5peFNrRW50cnlIBYgBARImCgRwaXBlGBIgASgLMhMuY2NyLmNyaXUuUGlwZUVudHJ5SAaIAQFCBwoFX3R5cGVCBQoDX2lkQgYKBF9yZWdCBgoEX2lza0IGCgRfdGZkQgYKBF91c2tCBwoFX3BpcGUifgoMUmVnRmlsZUVudHJ5EhIKBWZsYWdzGAIgASgNSACIAQESEAoDcG9zGAMgASgESAGIAQESEQoEbmFtZRgGIAEoCUgCiAEBEhEKBHNpemUYCCABKARIA4gBAUIICgZfZmxhZ3NCBgoEX3Bvc0IHCgVfbmFtZUIHCgVfc2l6ZSK7AgoLSW5ldFNrRW50cnkSEwoGZmFtaWx5GAMgASgNSACIAQESEQoEdHlwZRgEIAEoDUgBiAEBEhIKBXByb3RvGAUgASgNSAKIAQESEgoFc3RhdGUYBiABKA1IA4gBARIVCghzcmNfcG9ydBgHIAEoDUgEiAEBEhUKCGRzdF9wb3J0GAggASgNSAWIAQESFAoIc3JjX2FkZHIYCyADKA1CAhAAEhQKCGRzdF9hZGRyGAwgAygNQgIQABISCgVuc19pZBgSIAEoDUgGiAEBEhUKCHNodXRkb3duGBMgASgNSAeIAQFCCQoHX2ZhbWlseUIHCgVfdHlwZUIICgZfcHJvdG9CCAoGX3N0YXRlQgsKCV9zcmNfcG9ydEILCglfZHN0X3BvcnRCCAoGX25zX2lkQgsKCV9zaHV0ZG93biKCAQoMVGltZXJmZEVudHJ5EhEKBHZzZWMYByABKARIAIgBARISCgV2bnNlYxgIIAEoBEgBiAEBEhEKBGlzZWMYCSABKARIAogBARISCgVpbnNlYxgKIAEoBEgDiAEBQgcKBV92c2VjQggKBl92bnNlY0IHCgVfaXNlY0IICgZfaW5zZWMifwoLVW5peFNrRW50cnkSEAoDaW5vGAIgASgNSACIAQESEQoEdHlwZRgDIAEoDUgBiAEBEhMKBnVmbGFncxgGIAEoDUgCiAEBEhEKBHBlZXIYCCABKA1IA4gBAUIGCgRfaW5vQgcKBV90eXBlQgkKB191ZmxhZ3NCBwoFX3BlZXIiSwoJUGlwZUVudHJ5EhQKB3BpcGVfaWQYAiABKA1IAIgBARISCgVmbGFncxgDIAEoDUgBiAEBQgoKCF9waXBlX2lkQggKBl9mbGFncyJZCgtGZGluZm9FbnRyeRIPCgJpZBgBIAEoDUgAiAEBEhEKBHR5cGUYAyABKA1IAYgBARIPCgJmZBgEIAEoDUgCiAEBQgUKA19pZEIHCgVfdHlwZUIFCgNfZmRiBnByb3RvMw");
 
 /**
  * pstree.img, one message a task, root first.
@@ -61,6 +61,11 @@ export const PstreeEntrySchema: GenMessage<PstreeEntry> = /*@__PURE__*/
  * @generated from message ccr.criu.InventoryEntry
  */
 export type InventoryEntry = Message<"ccr.criu.InventoryEntry"> & {
+  /**
+   * @generated from field: optional bool tcp_close = 10;
+   */
+  tcpClose?: boolean | undefined;
+
   /**
    * @generated from field: ccr.criu.PluginsEntry plugins_entry = 12;
    */
@@ -178,4 +183,262 @@ export type RestoreStatsEntry = Message<"ccr.criu.RestoreStatsEntry"> & {
  */
 export const RestoreStatsEntrySchema: GenMessage<RestoreStatsEntry> = /*@__PURE__*/
   messageDesc(file_images, 5);
+
+/**
+ * files.img, one message an open file. It is also written: fields that are not listed here are kept.
+ *
+ * @generated from message ccr.criu.FileEntry
+ */
+export type FileEntry = Message<"ccr.criu.FileEntry"> & {
+  /**
+   * @generated from field: optional uint32 type = 1;
+   */
+  type?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 id = 2;
+   */
+  id?: number | undefined;
+
+  /**
+   * @generated from field: optional ccr.criu.RegFileEntry reg = 3;
+   */
+  reg?: RegFileEntry | undefined;
+
+  /**
+   * @generated from field: optional ccr.criu.InetSkEntry isk = 4;
+   */
+  isk?: InetSkEntry | undefined;
+
+  /**
+   * @generated from field: optional ccr.criu.TimerfdEntry tfd = 12;
+   */
+  tfd?: TimerfdEntry | undefined;
+
+  /**
+   * @generated from field: optional ccr.criu.UnixSkEntry usk = 16;
+   */
+  usk?: UnixSkEntry | undefined;
+
+  /**
+   * @generated from field: optional ccr.criu.PipeEntry pipe = 18;
+   */
+  pipe?: PipeEntry | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.FileEntry.
+ * Use `create(FileEntrySchema)` to create a new message.
+ */
+export const FileEntrySchema: GenMessage<FileEntry> = /*@__PURE__*/
+  messageDesc(file_images, 6);
+
+/**
+ * @generated from message ccr.criu.RegFileEntry
+ */
+export type RegFileEntry = Message<"ccr.criu.RegFileEntry"> & {
+  /**
+   * @generated from field: optional uint32 flags = 2;
+   */
+  flags?: number | undefined;
+
+  /**
+   * @generated from field: optional uint64 pos = 3;
+   */
+  pos?: bigint | undefined;
+
+  /**
+   * @generated from field: optional string name = 6;
+   */
+  name?: string | undefined;
+
+  /**
+   * @generated from field: optional uint64 size = 8;
+   */
+  size?: bigint | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.RegFileEntry.
+ * Use `create(RegFileEntrySchema)` to create a new message.
+ */
+export const RegFileEntrySchema: GenMessage<RegFileEntry> = /*@__PURE__*/
+  messageDesc(file_images, 7);
+
+/**
+ * @generated from message ccr.criu.InetSkEntry
+ */
+export type InetSkEntry = Message<"ccr.criu.InetSkEntry"> & {
+  /**
+   * @generated from field: optional uint32 family = 3;
+   */
+  family?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 type = 4;
+   */
+  type?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 proto = 5;
+   */
+  proto?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 state = 6;
+   */
+  state?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 src_port = 7;
+   */
+  srcPort?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 dst_port = 8;
+   */
+  dstPort?: number | undefined;
+
+  /**
+   * @generated from field: repeated uint32 src_addr = 11 [packed = false];
+   */
+  srcAddr: number[];
+
+  /**
+   * @generated from field: repeated uint32 dst_addr = 12 [packed = false];
+   */
+  dstAddr: number[];
+
+  /**
+   * @generated from field: optional uint32 ns_id = 18;
+   */
+  nsId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 shutdown = 19;
+   */
+  shutdown?: number | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.InetSkEntry.
+ * Use `create(InetSkEntrySchema)` to create a new message.
+ */
+export const InetSkEntrySchema: GenMessage<InetSkEntry> = /*@__PURE__*/
+  messageDesc(file_images, 8);
+
+/**
+ * @generated from message ccr.criu.TimerfdEntry
+ */
+export type TimerfdEntry = Message<"ccr.criu.TimerfdEntry"> & {
+  /**
+   * @generated from field: optional uint64 vsec = 7;
+   */
+  vsec?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 vnsec = 8;
+   */
+  vnsec?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 isec = 9;
+   */
+  isec?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 insec = 10;
+   */
+  insec?: bigint | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.TimerfdEntry.
+ * Use `create(TimerfdEntrySchema)` to create a new message.
+ */
+export const TimerfdEntrySchema: GenMessage<TimerfdEntry> = /*@__PURE__*/
+  messageDesc(file_images, 9);
+
+/**
+ * @generated from message ccr.criu.UnixSkEntry
+ */
+export type UnixSkEntry = Message<"ccr.criu.UnixSkEntry"> & {
+  /**
+   * @generated from field: optional uint32 ino = 2;
+   */
+  ino?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 type = 3;
+   */
+  type?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 uflags = 6;
+   */
+  uflags?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 peer = 8;
+   */
+  peer?: number | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.UnixSkEntry.
+ * Use `create(UnixSkEntrySchema)` to create a new message.
+ */
+export const UnixSkEntrySchema: GenMessage<UnixSkEntry> = /*@__PURE__*/
+  messageDesc(file_images, 10);
+
+/**
+ * @generated from message ccr.criu.PipeEntry
+ */
+export type PipeEntry = Message<"ccr.criu.PipeEntry"> & {
+  /**
+   * @generated from field: optional uint32 pipe_id = 2;
+   */
+  pipeId?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 flags = 3;
+   */
+  flags?: number | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.PipeEntry.
+ * Use `create(PipeEntrySchema)` to create a new message.
+ */
+export const PipeEntrySchema: GenMessage<PipeEntry> = /*@__PURE__*/
+  messageDesc(file_images, 11);
+
+/**
+ * fdinfo-ID.img, one message a descriptor.
+ *
+ * @generated from message ccr.criu.FdinfoEntry
+ */
+export type FdinfoEntry = Message<"ccr.criu.FdinfoEntry"> & {
+  /**
+   * @generated from field: optional uint32 id = 1;
+   */
+  id?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 type = 3;
+   */
+  type?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 fd = 4;
+   */
+  fd?: number | undefined;
+};
+
+/**
+ * Describes the message ccr.criu.FdinfoEntry.
+ * Use `create(FdinfoEntrySchema)` to create a new message.
+ */
+export const FdinfoEntrySchema: GenMessage<FdinfoEntry> = /*@__PURE__*/
+  messageDesc(file_images, 12);
 

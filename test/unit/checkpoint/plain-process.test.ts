@@ -115,7 +115,9 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     const pid = await startTree();
     const before = readProcessTree(pid).map((stat) => [stat.pid, stat.ppid]);
     const dumped = await checkpoint({ ...shared, pid });
-    expect(dumped).toMatchObject({ pid, leaveRunning: false, tasks: [], warnings: [] });
+    expect(dumped).toMatchObject({ pid, leaveRunning: false, tasks: [] });
+    // this process may itself have inherited a pipe
+    expect(dumped.warnings.filter((one) => !one.startsWith('pipes to'))).toEqual([]);
     expect(dumped.imageBytes).toBeGreaterThan(4096);
     expect(sum(dumped.phases)).toBeCloseTo(dumped.durationMs, 3);
     expect(before.map(([one = 0]) => isAlive(one))).toEqual([false, false]);
@@ -240,7 +242,7 @@ describe('images that CRIU wrote', { timeout: TIMEOUT_MS }, () => {
         threads: [stat.pid],
       })),
     );
-    expect(readInventory(shared.imagesDir)).toEqual({ plugins: [] });
+    expect(readInventory(shared.imagesDir)).toEqual({ plugins: [], tcpClose: false });
     const stats = readDumpStats(shared.imagesDir);
     const log = readFileSync(join(shared.imagesDir, 'dump.log'), 'utf8');
     expect(stats?.frozenMs).toBeGreaterThan(0);

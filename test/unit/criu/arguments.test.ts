@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { dumpArguments, restoreArguments } from '../../../lib/criu/index.ts';
+import { completeFlags, dumpArguments, restoreArguments } from '../../../lib/criu/index.ts';
 
 const dirs = { imagesDir: '/images', workDir: '/work' };
 
@@ -8,7 +8,7 @@ describe('dumpArguments', () => {
   it('of a plain dump', () => {
     expect(dumpArguments({ ...dirs, pid: 42 })).toEqual([
       ...['dump', '--tree', '42', '--images-dir', '/images', '--work-dir', '/work'],
-      ...['--log-file', 'dump.log', '-v3'],
+      ...['--log-file', 'dump.log', '-v3', '--skip-in-flight', '--ghost-limit', '1024G'],
     ]);
   });
 
@@ -28,7 +28,8 @@ describe('dumpArguments', () => {
     });
     expect(args.slice(9)).toEqual([
       ...['-v4', '--libdir', '/lib', '--shell-job', '--tcp-established', '--ext-unix-sk', '--file-locks'],
-      ...['--link-remap', '--leave-running', '--ghost-limit', '10M'],
+      ...['--link-remap', '--skip-in-flight', '--ghost-limit', '1024G', '--leave-running'],
+      ...['--ghost-limit', '10M'],
     ]);
   });
 
@@ -53,5 +54,20 @@ describe('restoreArguments', () => {
       restoreArguments({ ...dirs, pidFile: '/tmp/pid', leaveStopped, extraArgs: ['--last'] });
     expect(args(true).slice(-2)).toEqual(['--leave-stopped', '--last']);
     expect(args(false)).not.toContain('--leave-stopped');
+  });
+});
+
+describe('completeFlags', () => {
+  it('lets any tree be dumped', () => {
+    expect(completeFlags({})).toEqual({
+      ...{ tcpEstablished: true, extUnixSk: true, fileLocks: true, linkRemap: true },
+    });
+  });
+
+  it('prefers what was chosen', () => {
+    expect(completeFlags({ tcpClose: true, fileLocks: false, shellJob: true })).toEqual({
+      ...{ tcpEstablished: false, tcpClose: true, extUnixSk: true, fileLocks: false, linkRemap: true },
+      shellJob: true,
+    });
   });
 });

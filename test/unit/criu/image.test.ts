@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { StatsEntrySchema } from '../../../lib/criu/gen/images_pb.ts';
-import { decodeImage } from '../../../lib/criu/image.ts';
+import { FileEntrySchema, StatsEntrySchema } from '../../../lib/criu/gen/images_pb.ts';
+import { changeMessages, decodeImage } from '../../../lib/criu/image.ts';
 import { CriuImageError, readDumpStats, readInventory, readPstree } from '../../../lib/criu/index.ts';
 
 let dir: string;
@@ -67,5 +67,27 @@ describe('decodeImage', () => {
     expect(() => decodeImage(statsDump.subarray(0, 10), 'stats', StatsEntrySchema)).toThrow(
       'truncated in the length of a message',
     );
+  });
+});
+
+describe('changeMessages', () => {
+  /** Field 1 is the type, field 2 the id, field 99 is one that the schema does not have. */
+  const entry = (id: number): Buffer => Buffer.from([0x08, 4, 0x10, id, 0x98, 0x06, 7]);
+  const withLengths = (messages: Buffer[]): Buffer =>
+    Buffer.concat(messages.flatMap((one) => [Buffer.from([one.length, 0, 0, 0]), one]));
+  const head = Buffer.from('19435654' + '38313056', 'hex');
+  const image = Buffer.concat([head, withLengths([entry(1), entry(2)])]);
+
+  it('keeps every byte of what is not changed', () => {
+    expect(changeMessages(image, 'files', FileEntrySchema, () => false)).toEqual(image);
+  });
+
+  it('changes one message, and keeps fields that it does not know', () => {
+    const changed = changeMessages(image, 'files', FileEntrySchema, (file) => {
+      if (file.id !== 2) return false;
+      file.id = 3;
+      return true;
+    });
+    expect(changed).toEqual(Buffer.concat([head, withLengths([entry(1), entry(3)])]));
   });
 });

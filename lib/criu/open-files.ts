@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a dumped tree has open that reaches outside of it, and what of it a restore cannot bring back as it was. All of it
+ * is read from the images, so it is what CRIU saw while the tree was frozen.
+ * @module
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { FdinfoEntrySchema, FileEntrySchema, type FileEntry, type InetSkEntry } from './gen/images_pb.ts';
+import { changeImage, readImage } from './image.ts';
+
+/** CRIU's numbers, from its images/fdinfo.proto, sk-inet.proto and criu/sk-unix.c. */
+const TCP_CLOSE = 7;
+const IPPROTO_TCP = 6;
+const SHUTDOWN_BOTH = 3;
+const UNIX_OUTSIDE = 4;
+const O_ACCMODE = 3;
+const O_WRONLY = 1;
+const O_APPEND = 0o2000;
+const STDOUT = 1;
+const STDERR = 2;
+
+const filesImage = (dir: string): string => join(dir, 'files.img');
+
+/** One end of a pipe, or the standard output of a program that has a Unix stream there; the other end is outside the tree. */
+export interface OutsidePipe {
+  /** CRIU's name of it: `pipe:[INODE]` or `socket:[INODE]`, with the inode at the dump. */
+  resource: string;
+  end: 'read' | 'write';
+  /** The numbers that the tree's processes have for it, ascending. */
+  descriptors: number[];
+}
+
+/** A connection to a process outside the tree. */
+export interface OutsideConnection {
+  kind: 'TCP' | 'Unix';
+  /** `ADDRESS:PORT`, this side first; the inode of a Unix socket. */
+  name: string;
+}
+
+/** The descriptors of each file of `files.img`, by its id there. */
+function readDescriptors(dir: string): Map<number, number[]> {
+  const found = new Map<number, number[]>();
+  for (const name of readdirSync(dir).filter((one) => /^fdinfo-\d+\.img$/.test(one))) {
+    for (const { id = 0, fd = 0 } of readImage(join(dir, name), 'fdinfo', FdinfoEntrySchema) ?? [])
+      found.set(
+        id,
+        [...(found.get(id) ?? []), fd].sort((one, other) => one - other),
+      );
+  }
+  return found;
+}
+
+const isOutput = (descriptors: readonly number[]): boolean =>
+  descriptors.includes(STDOUT) || descriptors.includes(STDERR);
+
+const isOutside = ({ usk }: FileEntry): boolean => ((usk?.uflags ?? 0) & UNIX_OUTSIDE) !== 0;
+
+interface Open {
+  files: FileEntry[];
+  descriptors: Map<number, number[]>;
+}
+
+/** The pipes of which the tree has only one end. */
+function outsidePipes({ files, descriptors }: Open): OutsidePipe[] {
+  const ends = files.flatMap(({ id = 0, pipe }) => {
+    if (pipe?.pipeId === undefined) return [];
+    const isWriter = ((pipe.flags ?? 0) & O_ACCMODE) === O_WRONLY;
+    return [{ id, inode: pipe.pipeId, end: isWriter ? ('write' as const) : ('read' as const) }];
+  });
+  return [...new Set(ends.map(({ inode }) => inode))].flatMap((inode) => {
+    const same = ends.filter((one) => one.inode === inode);
+    const [first] = same;
+    if (!first || same.some(({ end }) => end !== first.end)) return [];
+    const numbers = same.flatMap(({ id }) => descriptors.get(id) ?? []);
+    return [
+      {
+        resource: `pipe:[${inode}]`,
+        end: first.end,
+        descriptors: [...new Set(numbers)].sort((one, other) => one - other),
+      },
+    ];
+  });
+}
+
+/** Output into a Unix stream, as systemd's journal and programs written for Node give it. */
+function outsideOutput({ files, descriptors }: Open): OutsidePipe[] {
+  return files.filter(isOutside).flatMap(({ id = 0, usk }) => {
+    const numbers = descriptors.get(id) ?? [];
+    if (!isOutput(numbers)) return [];
+    return [{ resource: `socket:[${usk?.ino ?? 0}]`, end: 'write' as const, descriptors: numbers }];
+  });
+}
+
+/** Everything open that something else must take the place of at a restore. */
+export function readOutsidePipes(dir: string): OutsidePipe[] {
+  const files = readImage(filesImage(dir), 'files', FileEntrySchema) ?? [];
+  const open = { files, descriptors: readDescriptors(dir) };
+  return [...outsidePipes(open), ...outsideOutput(open)];
+}
+
+const MAPPED = 0xffff0000;
+
+/** An address as CRIU stores it, 32-bit words in network order; the same text for an IPv4 address mapped into IPv6. */
+function addressText(words: readonly number[]): string {
+  const [a, b, c, d] = words;
+  const bytes = Buffer.alloc(4 * words.length);
+  words.forEach((word, i) => bytes.writeUInt32LE(word >>> 0, 4 * i));
+  if (words.length === 1) return bytes.join('.');
+  if (a === 0 && b === 0 && c === MAPPED && d !== undefined) return bytes.subarray(12).join('.');
+  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16));
+  return `[${groups.join(':')}]`;
+}
+
+/** Both ends, each as `ADDRESS:PORT`; `undefined` for a socket that is not a TCP connection. */
+function endsOf({ isk }: FileEntry): { local: string; remote: string; ns: number } | undefined {
+  if (isk?.proto !== IPPROTO_TCP || !isk.dstPort) return undefined;
+  return {
+    local: `${addressText(isk.srcAddr)}:${isk.srcPort ?? 0}`,
+    remote: `${addressText(isk.dstAddr)}:${isk.dstPort}`,
+    ns: isk.nsId ?? 0,
+  };
+}
+
+/** TCP connections whose other end is in no process of the tree, by their id in `files.img`. */
+function outsideTcp(files: readonly FileEntry[]): Map<number, string> {
+  const ends = files.flatMap((file) => {
+    const found = endsOf(file);
+    return found ? [{ id: file.id ?? 0, ...found }] : [];
+  });
+  const names = new Set(ends.map(({ local, remote, ns }) => `${ns} ${local} ${remote}`));
+  const outside = ends.filter(({ local, remote, ns }) => !names.has(`${ns} ${remote} ${local}`));
+  return new Map(outside.map(({ id, local, remote }) => [id, `${local} ${remote}`]));
+}
+
+/** The program sees the connection as one that its peer has closed. */
+function closeConnection(socket: InetSkEntry): void {
+  Object.assign(socket, { state: TCP_CLOSE, srcPort: 0, dstPort: 0, shutdown: SHUTDOWN_BOTH });
+}
+
+/**
+ * A periodic timer that expired just before the dump: the kernel reports no time left, which CRIU would restore as
+ * disarmed. One nanosecond lets it expire at once, and then periodically.
+ */
+function armTimer({ tfd }: FileEntry): boolean {
+  if (!tfd || tfd.vsec || tfd.vnsec || !(tfd.isec || tfd.insec)) return false;
+  tfd.vnsec = 1n;
+  return true;
+}
+
+/** Lets output that grows after the dump be continued at its end, whether it went into a file or will go into one. */
+function appendOutput({ reg, pipe }: FileEntry, descriptors: readonly number[]): boolean {
+  if (!isOutput(descriptors)) return false;
+  const flags = reg?.flags ?? pipe?.flags ?? 0;
+  if ((flags & O_ACCMODE) !== O_WRONLY) return false;
+  if (pipe) pipe.flags = flags | O_APPEND; // a restore may put a file in its place
+  if (reg?.size === undefined || reg.pos !== reg.size) return pipe !== undefined;
+  reg.flags = flags | O_APPEND;
+  reg.size = undefined; // CRIU compares it, but not that of a file open for appending
+  return true;
+}
+
+/** What was changed in the images, and what a restore will not bring back. */
+export interface AdjustedImages {
+  /** Connections that a restore closes. */
+  closed: OutsideConnection[];
+  /** Pipes that a restore joins to its own output, or to /dev/null. */
+  pipes: OutsidePipe[];
+}
+
+/**
+ * Changes complete images so that they can be restored any number of times, anywhere: connections to processes outside
+ * the tree are closed, periodic timers are armed, and output is appended.
+ * @param keepConnections leave TCP connections as they were dumped
+ */
+export function adjustImages(dir: string, keepConnections: boolean): AdjustedImages {
+  const files = readImage(filesImage(dir), 'files', FileEntrySchema);
+  if (!files) return { closed: [], pipes: [] };
+  const descriptors = readDescriptors(dir);
+  const pipes = readOutsidePipes(dir);
+  const connections = keepConnections ? new Map<number, string>() : outsideTcp(files);
+  changeImage(filesImage(dir), 'files', FileEntrySchema, (file) => {
+    const id = file.id ?? 0;
+    const isClosed = file.isk !== undefined && connections.has(id);
+    if (file.isk && isClosed) closeConnection(file.isk);
+    const isChanged = [armTimer(file), appendOutput(file, descriptors.get(id) ?? [])];
+    return isClosed || isChanged.includes(true);
+  });
+  const streams = files.filter((file) => isOutside(file) && !isOutput(descriptors.get(file.id ?? 0) ?? []));
+  return {
+    closed: [
+      ...[...connections.values()].map((name) => ({ kind: 'TCP' as const, name })),
+      ...streams.map(({ usk }) => ({ kind: 'Unix' as const, name: `inode ${usk?.ino ?? 0}` })),
+    ],
+    pipes,
+  };
+}
