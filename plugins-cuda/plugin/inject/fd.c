@@ -17,6 +17,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/inject/inject.h"
+#include "plugin/task/watcher_link.h"
 #include "common/log.h"
 
 /* The arguments of recvmsg, as they are laid out in the scratch page. */
@@ -104,45 +105,100 @@ static int receive(struct injection *in, int end, int *fd)
 	return 0;
 }
 
+/* The watcher closes the pair if criu is killed meanwhile. Returns 0 or -errno. */
+static int note_pair(struct injection *in, struct injected_pair pair)
+{
+	struct injected record;
+
+	in->pair = pair;
+	record = ccr__inject_record(in);
+	return ccr__watcher_injected(&record, 1);
+}
+
+static int make_pair(struct injection *in, int ends[2], int *result)
+{
+	int none[2] = {-1, -1}, ret;
+
+	*result = copy(in, none, sizeof(none), true);
+	if (*result)
+		return 0;
+	ret = note_pair(in, (struct injected_pair){.state = PAIR_IN_SCRATCH});
+	if (!ret)
+		ret = call(in, result, SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+			   in->scratch);
+	if (!ret && *result)
+		ret = note_pair(in, (struct injected_pair){.state = PAIR_NONE});
+	else if (!ret)
+		*result = copy(in, ends, sizeof(none), false);
+	if (ret || *result)
+		return ret;
+	return note_pair(in, (struct injected_pair){PAIR_KNOWN, {ends[0], ends[1]}});
+}
+
+static int close_pair(struct injection *in, const int ends[2])
+{
+	int ret = 0, unused;
+
+	for (int i = 0; i < 2; i++)
+		ret |= call(in, &unused, SYS_close, ends[i], 0, 0, 0);
+	return ret ? ret : note_pair(in, (struct injected_pair){.state = PAIR_NONE});
+}
+
 int ccr__inject_fd(struct injection *in, int fd, int *task_fd)
 {
-	int ends[2], unused, ret, closed = 0;
+	int ends[2], ret, closed;
 
-	ret = call(in, task_fd, SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-		   in->scratch);
-	if (!ret && !*task_fd)
-		*task_fd = copy(in, ends, sizeof(ends), false);
+	ret = make_pair(in, ends, task_fd);
 	if (ret || *task_fd)
 		return ret;
 	*task_fd = send_through(in->pid, ends[0], fd);
 	if (!*task_fd)
 		ret = receive(in, ends[1], task_fd);
-	for (int i = 0; i < 2; i++)
-		closed |= call(in, &unused, SYS_close, ends[i], 0, 0, 0);
+	closed = close_pair(in, ends);
 	return ret ? ret : closed;
+}
+
+/* What the descriptor `name` of the process is; "" if there is none. */
+static const char *target_of(int fds, const char *name, char target[PATH_MAX])
+{
+	const ssize_t length = readlinkat(fds, name, target, PATH_MAX - 1);
+
+	target[length < 0 ? 0 : length] = '\0';
+	return target;
+}
+
+/* The threads of the process do not run, so the numbers are still those of the pair, or free. */
+static int close_sockets(struct injection *in, int fds)
+{
+	char name[16], target[PATH_MAX];
+	int ret = 0, unused;
+
+	if (in->pair.state == PAIR_IN_SCRATCH)
+		ret = copy(in, in->pair.ends, sizeof(in->pair.ends), false);
+	for (int i = 0; !ret && in->pair.state != PAIR_NONE && i < 2; i++) {
+		snprintf(name, sizeof(name), "%d", in->pair.ends[i]);
+		if (!strncmp(target_of(fds, name, target), "socket:", 7))
+			ret = call(in, &unused, SYS_close, in->pair.ends[i], 0, 0, 0);
+	}
+	in->pair.state = PAIR_NONE;
+	return ret;
 }
 
 int ccr__inject_close_leftovers(struct injection *in)
 {
 	char path[48], target[PATH_MAX];
 	struct dirent *entry;
-	int ret = 0, unused;
+	int ret, unused;
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", in->pid);
 	fds = opendir(path);
 	if (!fds)
 		return -errno;
-	while (!ret && (entry = readdir(fds))) {
-		const ssize_t length =
-			readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
-
-		if (length < 0)
-			continue;
-		target[length] = '\0';
-		if (ccr_pages_is_page_file(target))
+	ret = close_sockets(in, dirfd(fds));
+	while (!ret && (entry = readdir(fds)))
+		if (ccr_pages_is_page_file(target_of(dirfd(fds), entry->d_name, target)))
 			ret = call(in, &unused, SYS_close, atoi(entry->d_name), 0, 0, 0);
-	}
 	closedir(fds);
 	return ret;
 }

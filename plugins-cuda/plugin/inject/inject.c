@@ -225,6 +225,7 @@ int ccr__inject_recover(const struct injected *injected)
 	struct injection in = {.pid = injected->tid,
 			       .gadget = injected->gadget,
 			       .scratch = injected->scratch,
+			       .pair = injected->pair,
 			       .sigmask = injected->sigmask,
 			       .regs = injected->regs};
 	struct user_regs_struct now;
@@ -282,6 +283,7 @@ struct injected ccr__inject_record(const struct injection *in)
 				 .tid = in->pid,
 				 .gadget = in->gadget,
 				 .scratch = in->scratch,
+				 .pair = in->pair,
 				 .sigmask = in->sigmask,
 				 .regs = in->regs};
 }

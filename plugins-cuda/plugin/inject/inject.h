@@ -15,6 +15,8 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
+#include "plugin/task/injected.h"
+
 struct injection {
 	pid_t pid;	 /* of the thread */
 	pid_t tgid;	 /* of its process */
@@ -24,6 +26,7 @@ struct injection {
 	uint64_t scratch;     /* one page in the task for arguments, then one for the resume code */
 	struct user_regs_struct regs; /* the thread's own, restored at the end */
 	unsigned long long sigmask;
+	struct injected_pair pair; /* open sockets of ours in the task */
 	int held_signal; /* a signal that arrived meanwhile and is sent again at the end; 0: none */
 	const char *refusal; /* why nothing may be injected, after -ENOTSUP; otherwise NULL */
 };
@@ -48,7 +51,6 @@ int ccr__inject_end(struct injection *in);
 
 /* In the watcher: returns a thread to its own work whose criu died during an injection. The thread
  * is stopped as by ccr__seize. Returns 0 or -errno. */
-struct injected;
 int ccr__inject_recover(const struct injected *injected);
 
 /* ---- the steps of ccr__inject_begin and ccr__inject_end without a scratch page; see crew.h ----
@@ -72,8 +74,8 @@ void ccr__inject_defer_signals(bool is_wanted);
  */
 int ccr__inject_fd(struct injection *in, int fd, int *task_fd);
 
-/* Closes descriptors of page files that an earlier criu left in the task when it was killed.
- * Returns 0 or -errno. */
+/* Closes what an earlier criu left in the task when it was killed: descriptors of page files, and
+ * the sockets of `in->pair`. Returns 0 or -errno. */
 int ccr__inject_close_leftovers(struct injection *in);
 
 #endif

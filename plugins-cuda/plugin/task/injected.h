@@ -14,11 +14,18 @@
 /* How many threads run our system calls at a time. */
 #define MAX_INJECTED 64
 
+/* A pair of sockets that criu makes in the process to pass a descriptor. */
+struct injected_pair {
+	enum { PAIR_NONE, PAIR_IN_SCRATCH, PAIR_KNOWN } state; /* where the numbers are */
+	int ends[2];					       /* -1: not made yet */
+};
+
 /* What is needed to return a thread to its own work. */
 struct injected {
 	pid_t pid, tid;
 	uint64_t gadget, scratch; /* as in struct injection; 0: there is no scratch page yet */
 	bool is_bare;		  /* there will be none */
+	struct injected_pair pair;
 	unsigned long long sigmask;
 	struct user_regs_struct regs;
 };

@@ -35,17 +35,24 @@ function mappings(pid: number): Omit<Mapping, 'flags'>[] {
   return merged;
 }
 
-/** Open files; without sockets, because this test's own connections come and go. */
-function descriptors(pid: number): string[] {
-  const targets = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+function targets(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${fd}`);
     } catch {
       return []; // a connection that was just closed
     }
   });
-  return targets.filter((target) => !target.startsWith('socket:')).sort();
 }
+
+const isSocket = (target: string): boolean => target.startsWith('socket:');
+
+/** Open files; without sockets, because this test's own connections come and go. */
+const descriptors = (pid: number): string[] =>
+  targets(pid)
+    .filter((target) => !isSocket(target))
+    .sort();
+const sockets = (pid: number): string[] => targets(pid).filter(isSocket);
 
 /** The threads, and the signals that each has blocked. */
 function threads(pid: number): string[] {
@@ -228,9 +235,13 @@ describe('criu is killed', () => {
         LD_PRELOAD: join(buildDir(), 'test-tools', 'fail-ptrace.so'),
         CCR_FAIL_PTRACE: `${step}:kill`,
       };
+      const open = sockets(workload.pid);
       const dump = machine.dump(workload, { libdir: variantDir('remap'), env });
       await expect(dump).rejects.toThrow('was killed by SIGKILL');
       await expectAsBefore();
+      await waitFor(() => {
+        expect(sockets(workload.pid).filter((socket) => !open.includes(socket))).toEqual([]);
+      });
     },
   );
 });
