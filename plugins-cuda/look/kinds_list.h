@@ -91,7 +91,11 @@ KIND(SERVICE_THREAD, "service-thread", WARN,
      "CRIU_CUDA_INTERCEPT_DEBUG",
      NULL)
 KIND(PROTOCOL, "protocol", REFUSE, "was started with an interceptor of another version",
-     "restart it with the interceptor of this version, or use variant stock or remap", NULL)
+     "restart it with the interceptor of this version, or use variant full, stock or remap", NULL)
+KIND(FOREIGN_INTERCEPTOR, "interceptor", WARN,
+     "was started with an interceptor of another version, so the driver moves all of its device "
+     "memory",
+     "restart it with the interceptor of this version", NULL)
 KIND(DRIVER, "driver", REFUSE, "uses a GPU, and the driver cannot checkpoint it",
      "install the NVIDIA driver 570 or newer, or set CRIU_CUDA_DRIVER", NULL)
 KIND(SHARED_GPU, "shared-gpu", WARN,

@@ -57,7 +57,8 @@ const char *ccr__look_size(char *out, size_t size, uint64_t bytes)
 bool ccr__look_is_copied(const struct state *s, const struct process *p)
 {
 	const bool is_moved = s->request->uses_pool && s->request->settings->parallel_restore &&
-			      p->evidence & SEEN_SERVICE_THREAD;
+			      p->evidence & SEEN_SERVICE_THREAD &&
+			      !(s->request->falls_back && ccr__look_is_foreign(p));
 
 	return p->has_cuda && !is_moved;
 }

@@ -46,6 +46,7 @@ struct ccr_look_request {
 	int images_dir;			 /* a descriptor; -1: not known */
 	bool uses_pool;	    /* the variant moves device memory of processes with the interceptor */
 	bool uses_daemon;   /* the variant can use the pool daemon */
+	bool falls_back;    /* the variant leaves to the driver what the pool cannot move */
 	bool keeps_running; /* the tree runs on after the dump */
 	bool counts_connections; /* fill `connections` */
 };

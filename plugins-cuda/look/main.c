@@ -94,6 +94,7 @@ static int look_and_print(const struct options *o, const struct ccr_settings *se
 		.pid = o->pid,
 		.settings = settings,
 		.images_dir = -1,
+		.falls_back = !strcmp(CCR_VARIANT, "full"),
 		.uses_pool = !strcmp(CCR_VARIANT, "parallel") || !strcmp(CCR_VARIANT, "full"),
 		.uses_daemon = !strcmp(CCR_VARIANT, "full"),
 		.keeps_running = o->keeps_running,

@@ -83,16 +83,27 @@ static void judge_limits(struct state *s, const struct process *p)
 			      (unsigned long long)max_mappings);
 }
 
-/* An interceptor of another version, such as one from before there was a mailbox. */
-static void judge_protocol(struct state *s, const struct process *p)
+/* Before there was a mailbox, it was 2. */
+static uint32_t protocol_of(const struct process *p)
 {
-	const uint32_t protocol = p->mailbox_address ? p->mailbox.protocol : 2;
+	return p->mailbox_address ? p->mailbox.protocol : 2;
+}
+
+bool ccr__look_is_foreign(const struct process *p)
+{
 	const bool is_unread = p->mailbox_address && !p->mailbox.magic;
 
-	if (!is_unread && !ccr_protocol_is_supported(protocol))
-		ccr__look_add(s, CCR_LOOK_PROTOCOL, p->pid,
-			      "it speaks protocol %u, and this version %u to %u", protocol,
-			      CCR_PROTOCOL_MIN, CCR_PROTOCOL_VERSION);
+	return !is_unread && !ccr_protocol_is_supported(protocol_of(p));
+}
+
+static void judge_protocol(struct state *s, const struct process *p)
+{
+	if (ccr__look_is_foreign(p))
+		ccr__look_add(s,
+			      s->request->falls_back ? CCR_LOOK_FOREIGN_INTERCEPTOR
+						     : CCR_LOOK_PROTOCOL,
+			      p->pid, "it speaks protocol %u, and this version %u to %u",
+			      protocol_of(p), CCR_PROTOCOL_MIN, CCR_PROTOCOL_VERSION);
 }
 
 static void judge_interceptor(struct state *s, const struct process *p)

@@ -34,6 +34,9 @@ void ccr__look_add(struct state *s, enum ccr_look_kind kind, pid_t pid, const ch
 /* "3.2 GiB" */
 const char *ccr__look_size(char *out, size_t size, uint64_t bytes);
 
+/* True if the interceptor of a process that has a service thread is of another version, which this
+ * one does not understand. */
+bool ccr__look_is_foreign(const struct process *p);
 /* True if the driver would copy the process's device memory to host memory, because no pool moves
  * it. */
 bool ccr__look_is_copied(const struct state *s, const struct process *p);

@@ -5,6 +5,7 @@
  */
 #include "look/look.h"
 #include "plugin/task/task.h"
+#include "plugin/task/account.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/proc_status.h"
@@ -73,6 +74,9 @@ static int evict_and_lock(struct task *task)
 
 	if (!ret)
 		ret = ccr__memory_evict(task);
+	/* What the pool leaves needs room in host memory, which was not asked for before. */
+	if (ret > 0)
+		ret = ccr__look_without_pool(task->pid);
 	return ret ? ret : lock(task, ccr__task_lock);
 }
 
@@ -121,6 +125,7 @@ int ccr__pause_devices(int pid)
 		return ret;
 	if (state != CU_PROCESS_STATE_RUNNING) {
 		ccr_info("%d is already %s", pid, ccr__state_name(state));
+		task->memory.reason = "it was locked or checkpointed before";
 		return 0;
 	}
 	/*
@@ -158,8 +163,28 @@ static int stop(struct task *task, struct restore_thread *thread)
 	return ret;
 }
 
+/* Of a process without CUDA only if it has a page file. */
+static int report_memory(pid_t pid)
+{
+	struct task *task = ccr__task_find(pid);
+
+	if (!task || (task->is_plain && !task->memory.page_bytes))
+		return 0;
+	task->memory.criu_bytes = ccr__account_resident(pid);
+	ccr__account_report(task);
+	return 0;
+}
+
+static int save_host_memory(pid_t pid)
+{
+	const int ret = ccr__host_memory_save(pid);
+
+	return ret ? ret : report_memory(pid);
+}
+
 int ccr__checkpoint_devices(int pid)
 {
+	uint64_t before, after;
 	struct restore_thread thread;
 	pid_t restore_tid;
 	struct task *task;
@@ -168,7 +193,7 @@ int ccr__checkpoint_devices(int pid)
 
 	ret = ccr__task_detect(pid, &restore_tid);
 	if (ret == -ENOTSUP && ccr__plugin.tasks) { /* its tree has CUDA processes */
-		const int saved = ccr__host_memory_save(pid);
+		const int saved = save_host_memory(pid);
 
 		return saved ? saved : ret;
 	}
@@ -180,8 +205,9 @@ int ccr__checkpoint_devices(int pid)
 		return -EAGAIN;
 	}
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
-		return ccr__host_memory_save(pid);
+		return save_host_memory(pid);
 	ccr__host_memory_before(pid);
+	before = ccr__account_private(pid);
 	task->is_changed = true;
 	ret = resume(task, &thread);
 	if (ret)
@@ -192,8 +218,10 @@ int ccr__checkpoint_devices(int pid)
 		ret = ccr__watcher_track(task);
 	if (result != CUDA_SUCCESS)
 		return -EIO;
+	after = ccr__account_private(pid);
+	task->memory.driver_bytes = after > before ? after - before : 0;
 	if (!ret)
-		ret = ccr__host_memory_save(pid);
+		ret = save_host_memory(pid);
 	return ret ? ret : ccr__memory_saved(task);
 }
 

@@ -99,6 +99,7 @@ static struct ccr_look_request request_of(pid_t pid)
 		.images_dir = criu_get_image_dir(),
 		.uses_pool = is_full || !strcmp(CCR_VARIANT, "parallel"),
 		.uses_daemon = is_full,
+		.falls_back = is_full,
 		.keeps_running = opts.final_state != FINAL_DEAD,
 	};
 }
@@ -124,6 +125,23 @@ int ccr__look_before_dump(pid_t pid)
 		ret = judge(&look, STAGE_DUMP);
 	ccr_info("looked at %zu processes, %zu threads and %zu mappings in %.1f ms", look.nr_pids,
 		 look.nr_threads, look.nr_mappings, ccr__now_ms() - start);
+	ccr_look_free(&look);
+	return ret;
+}
+
+int ccr__look_without_pool(pid_t pid)
+{
+	struct ccr_look_request request = request_of(pid);
+	struct ccr_look look;
+	int ret;
+
+	request.uses_pool = request.uses_daemon = false;
+	ret = ccr_look_at(&request, &look);
+	if (ret) {
+		ccr_err("cannot look at %d: %s", pid, strerror(-ret));
+		return ret;
+	}
+	ret = judge(&look, STAGE_DUMP);
 	ccr_look_free(&look);
 	return ret;
 }

@@ -8,6 +8,8 @@
 /* look.c; both return 0, or -EBUSY after telling in log and status file why not. */
 int ccr__look_before_dump(pid_t pid);
 int ccr__look_before_restore(void);
+/* The same before the driver saves device memory that the pool could not take. */
+int ccr__look_without_pool(pid_t pid);
 
 /* dump.c */
 int ccr__pause_devices(int pid);

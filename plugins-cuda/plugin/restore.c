@@ -5,6 +5,7 @@
  * part through the restore thread. CRIU ignores what the hook returns, so on
  * failure we kill the tasks here: none may run without its GPU.
  */
+#include "plugin/task/account.h"
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/plugin.h"
@@ -42,19 +43,24 @@ static int restore_devices(struct task *task)
 	struct restore_thread thread;
 	const char *call;
 	CUresult result;
+	uint64_t before, after;
 	int ret, compared;
 
-	ret = ccr__host_memory_restore(task->pid);
+	task->memory.criu_bytes = ccr__account_resident(task->pid);
+	ret = ccr__host_memory_restore(task->pid, &task->memory.page_bytes);
 	if (ret) {
 		fail_restore(task, "restore of its host memory", strerror(-ret));
 		return ret;
 	}
+	before = ccr__account_private(task->pid);
 	ret = ccr__restore_thread_resume(&thread, task->restore_tid);
 	if (ret) {
 		fail_restore(task, "resume of the restore thread", strerror(-ret));
 		return ret;
 	}
 	result = ccr__task_raise(task, CU_PROCESS_STATE_RUNNING, &call);
+	after = ccr__account_private(task->pid);
+	task->memory.driver_bytes = before > after ? before - after : 0;
 	compared = ccr__host_memory_restored();
 	ret = ccr__restore_thread_stop(&thread);
 	if (result != CUDA_SUCCESS) {
@@ -74,8 +80,19 @@ static int restore_devices(struct task *task)
 		fail_restore(task, "attach of its device memory", strerror(-ret));
 		return ret;
 	}
+	ccr__account_report(task);
 	ccr__task_outcome(task, "restored", NULL);
 	return 0;
+}
+
+/* A process without CUDA whose host memory came from a page file. */
+static void report_plain(struct task *task)
+{
+	const uint64_t resident = ccr__account_resident(task->pid);
+
+	if (resident > task->memory.page_bytes)
+		task->memory.criu_bytes = resident - task->memory.page_bytes;
+	ccr__account_report(task);
 }
 
 int ccr__resume_devices_late(int pid)
@@ -101,8 +118,10 @@ int ccr__resume_devices_late(int pid)
 		return -EIO;
 	}
 	if (ret == -ENOTSUP) {
-		if (ccr__host_memory_restore(pid))
+		if (ccr__host_memory_restore(pid, &task->memory.page_bytes))
 			fail_restore(task, "restore of its host memory", "see the log");
+		else if (task->memory.page_bytes)
+			report_plain(task);
 		return ret;
 	}
 	if (!ret)

@@ -16,7 +16,8 @@ int ccr__memory_is_moved(struct task *task);
 /*
  * Dump, before the task is locked and while it runs: hands its device memory
  * over to the pool, which then starts to copy it to the GPU image. Returns 0,
- * also when the task has no interceptor, or -errno. On failure the dump must
+ * also when the task has no interceptor; 1 when the task has kept its memory and
+ * this variant leaves it to the driver; or -errno. On failure the dump must
  * fail; ccr__memory_roll_back finds out whether the task still has its memory.
  */
 int ccr__memory_evict(struct task *task);

@@ -89,7 +89,7 @@ static int reclaim(struct task *task)
 /* The pool died: a helper takes over for every task that still waits. Returns 0 or -errno. */
 static int switch_to_helper(int stage, struct task *const *tasks, size_t nr)
 {
-	int ret = ccr__pool_replace();
+	int ret = ccr__pool_replace("it has ended");
 
 	if (!ret && stage == STAGE_RESTORE)
 		ret = ccr__memory_request_load();

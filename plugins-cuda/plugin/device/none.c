@@ -8,6 +8,7 @@
 
 int ccr__memory_is_moved(struct task *task)
 {
+	task->memory.reason = "variant " CCR_VARIANT " leaves it to the driver";
 	return 0;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "plugin/device/pool_link.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,15 +23,10 @@ struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = 
 /* cuda-poold is installed next to the plugin. */
 static int helper_path(char *out, size_t size)
 {
-	const char *slash;
-	Dl_info info;
+	const char *const plugin = ccr__plugin_path(), *const slash = strrchr(plugin, '/');
 
-	if (!dladdr(&ccr__pool_link, &info) || !info.dli_fname)
-		return -ENOENT;
-	slash = strrchr(info.dli_fname, '/');
-	if ((size_t)snprintf(out, size, "%.*s/cuda-poold",
-			     slash ? (int)(slash - info.dli_fname) : 1,
-			     slash ? info.dli_fname : ".") >= size)
+	if ((size_t)snprintf(out, size, "%.*s/cuda-poold", slash ? (int)(slash - plugin) : 1,
+			     slash ? plugin : ".") >= size)
 		return -ENAMETOOLONG;
 	return access(out, X_OK) ? -errno : 0;
 }
@@ -74,8 +68,9 @@ static int start_helper(void)
 
 	ret = helper_path(path, sizeof(path));
 	if (ret) {
-		ccr_err("cannot start the cuda-poold next to the plugin: %s; run criu-cuda install",
-			strerror(-ret));
+		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error),
+			 "cannot start the cuda-poold next to the plugin: %s", strerror(-ret));
+		ccr_err("%s; run criu-cuda install", ccr__pool_link.error);
 		return ret;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
@@ -136,12 +131,23 @@ int ccr__pool_connect(void)
 	return link->socket < 0 ? link->socket : 0;
 }
 
-int ccr__pool_replace(void)
+void ccr__pool_note_fallback(pid_t pid, const char *to, const char *why)
+{
+	const char *const from = ccr__pool_link.is_daemon ? "daemon" : "helper";
+	char quoted[512];
+
+	ccr_warn("context pool: the %s replaces the %s: %s", to, from, why);
+	ccr_status_add(&ccr__plugin.status,
+		       "{\"event\":\"fallback\",\"pid\":%d,\"from\":\"%s\",\"to\":\"%s\","
+		       "\"reason\":\"%s\"}",
+		       pid, from, to, ccr_status_quoted(quoted, sizeof(quoted), why));
+}
+
+int ccr__pool_replace(const char *why)
 {
 	struct pool_link *link = &ccr__pool_link;
 
-	ccr_warn("context pool: the %s has ended, a helper replaces it",
-		 link->is_daemon ? "daemon" : "helper");
+	ccr__pool_note_fallback(0, "helper", why);
 	if (link->socket >= 0)
 		close(link->socket);
 	link->is_daemon = false;
@@ -242,8 +248,11 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 			return ret;
 		}
 		reply->done.text[sizeof(reply->done.text) - 1] = '\0';
-		if (reply->type == CCR_MSG_OP_RESULT && reply->result)
+		if (reply->type == CCR_MSG_OP_RESULT && reply->result) {
 			ccr_err("cuda-poold: %s", reply->done.text);
+			snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s",
+				 reply->done.text);
+		}
 	} while (note_result(reply, operation));
 	if (reply->type == expected || reply->type == CCR_MSG_OP_RESULT)
 		ret = reply->result;

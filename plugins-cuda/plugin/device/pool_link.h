@@ -13,13 +13,16 @@
 struct pool_link {
 	int socket, images_dir, fd_backup[2];
 	bool is_daemon, is_replaced;
+	char error[256]; /* what the last failure was, a sentence; may be empty */
 };
 extern struct pool_link ccr__pool_link;
 
 /* Connects to the daemon if there is one to use, or starts a helper. Returns 0 or -errno. */
 int ccr__pool_connect(void);
-/* The pool died: starts a helper to replace it. Returns 0 or -errno. */
-int ccr__pool_replace(void);
+/* The pool died, or cannot serve this run: starts a helper to replace it. Returns 0 or -errno. */
+int ccr__pool_replace(const char *why);
+/* Writes to log and status file that something else does the work, and why. `pid` 0: for all. */
+void ccr__pool_note_fallback(pid_t pid, const char *to, const char *why);
 
 /*
  * Sends a request about `task` (NULL: about all images), with the settings of

@@ -7,10 +7,12 @@
 #include "plugin/device/device.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/protocol/mailbox.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/service_thread.h"
 #include "plugin/task/checkpoint_files.h"
@@ -18,6 +20,13 @@
 #include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/task/watcher_link.h"
+
+/* Variant `full` leaves to the driver what the pool cannot take; `parallel` fails the dump. */
+#ifdef CCR_POOL_DAEMON
+#define FALLS_BACK true
+#else
+#define FALLS_BACK false
+#endif
 
 /* How long the pool may take to start: cuInit and a context on a cold GPU. */
 #define READY_TIMEOUT_MS 60000
@@ -41,16 +50,34 @@ static uint32_t next_operation(void)
 
 /* ---- dump ---- */
 
-static bool pool_wanted(const struct task *task)
+/* An interceptor that this version does not understand: connecting to it would fail. */
+static bool is_foreign(const struct task *task)
+{
+	struct ccr_mailbox mailbox;
+
+	return ccr_mailbox_read(task->pid, &mailbox, NULL) ||
+	       !ccr_protocol_is_supported(mailbox.protocol);
+}
+
+/* It has given its memory away, and waits behind its gate until it gets it back. */
+static bool is_gated(pid_t service_tid)
+{
+	char name[32] = "";
+
+	return service_tid > 0 && !ccr__proc_status(service_tid, "Name", name, sizeof(name)) &&
+	       !strcmp(name + strspn(name, "\t "), CCR_SERVICE_COMM_GATED);
+}
+
+/* Why the pool does not move the memory of the task; NULL if it does. */
+static const char *why_not(const struct task *task)
 {
 	if (!task->service_tid)
-		ccr_info("%d: no interceptor, device memory is left to the driver", task->pid);
-	else if (!ccr__plugin.settings.parallel_restore)
-		ccr_info("%d: CRIU_CUDA_PARALLEL_RESTORE=0, device memory is left to the driver",
-			 task->pid);
-	else
-		return true;
-	return false;
+		return "it has no interceptor";
+	if (!ccr__plugin.settings.parallel_restore)
+		return "CRIU_CUDA_PARALLEL_RESTORE is 0";
+	if (FALLS_BACK && is_foreign(task))
+		return "its interceptor is of another version";
+	return NULL;
 }
 
 /* A new pool would not have what this one holds for other tasks. */
@@ -87,7 +114,7 @@ static int begin_dump(struct task *task)
 	if (ret != -EPIPE || !ccr__pool_link.is_daemon || is_in_use(task))
 		return ret;
 	/* A daemon that is ending, or one of another version. */
-	ret = ccr__pool_replace();
+	ret = ccr__pool_replace("it has ended, or is of another version");
 	return ret ? ret : request_dump(task);
 }
 
@@ -96,37 +123,70 @@ int ccr__memory_is_moved(struct task *task)
 	task->service_tid = ccr__service_thread(task->pid);
 	if (task->service_tid < 0)
 		return task->service_tid;
-	if (pool_wanted(task))
+	task->memory.reason = why_not(task);
+	if (!task->memory.reason)
 		return 1;
+	if (is_gated(task->service_tid)) {
+		ccr_err("%d does not have its device memory yet; dump it when it has", task->pid);
+		return -EBUSY;
+	}
+	ccr_info("%d: device memory is left to the driver: %s", task->pid, task->memory.reason);
 	task->service_tid = 0;
 	return 0;
 }
 
-int ccr__memory_evict(struct task *task)
+/* `is_kept`: the failure came before the task released anything. */
+static int hand_over(struct task *task, bool *is_kept)
 {
 	struct ccr_message reply;
+	int ret = begin_dump(task);
+
+	*is_kept = ret;
+	if (ret)
+		return ret;
+	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
+	/* -EPIPE: the watcher finds out whether the task still has its memory. */
+	*is_kept = ret && ret != -EPIPE;
+	if (!ret)
+		ccr_info("%d: %llu bytes in %llu allocations handed over to the pool in %.1f ms",
+			 task->pid, (unsigned long long)reply.done.bytes,
+			 (unsigned long long)reply.done.nr_handles, reply.done.wait_ms);
+	return ret;
+}
+
+static const char *failure(int ret)
+{
+	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
+}
+
+int ccr__memory_evict(struct task *task)
+{
+	struct pool_link *const link = &ccr__pool_link;
+	bool is_kept, was_gated;
 	int ret;
 
 	if (!task->service_tid)
 		return 0;
+	was_gated = is_gated(task->service_tid);
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;
-	ret = begin_dump(task);
-	if (ret)
-		goto kept;
-	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
-	if (ret == -EPIPE) /* the watcher finds out whether the task still has its memory */
+	*link->error = '\0';
+	ret = hand_over(task, &is_kept);
+	/* It may lack a device, or the rights, that a helper has. */
+	if (is_kept && ret != -ETIMEDOUT && link->is_daemon && !is_in_use(task) &&
+	    !ccr__pool_replace(failure(ret)))
+		ret = hand_over(task, &is_kept);
+	if (!is_kept)
 		return ret;
-	if (ret)
-		goto kept;
-	ccr_info("%d: %llu bytes in %llu allocations handed over to the pool in %.1f ms", task->pid,
-		 (unsigned long long)reply.done.bytes, (unsigned long long)reply.done.nr_handles,
-		 reply.done.wait_ms);
-	return 0;
-kept:
 	task->operation = 0;
-	return ret;
+	/* After a timeout, the driver would wait for the same work. */
+	if (!FALLS_BACK || was_gated || ret == -ETIMEDOUT)
+		return ret;
+	task->memory.reason = "the pool could not take it";
+	ccr__pool_note_fallback(task->pid, "driver", failure(ret));
+	task->service_tid = 0;
+	return 1;
 }
 
 int ccr__memory_saved(struct task *task)
@@ -192,7 +252,7 @@ int ccr__memory_load_begin(void)
 	if (!ret)
 		ret = ccr__memory_request_load();
 	if (ret == -EPIPE && ccr__pool_link.is_daemon) {
-		ret = ccr__pool_replace();
+		ret = ccr__pool_replace("it has ended, or is of another version");
 		if (!ret)
 			ret = ccr__memory_request_load();
 	}
@@ -217,7 +277,7 @@ static int attach(struct task *task)
 static int attach_through_helper(struct task *task)
 {
 	struct task *t;
-	int ret = ccr__pool_replace();
+	int ret = ccr__pool_replace("it has ended");
 
 	if (!ret)
 		ret = ccr__memory_request_load();
@@ -227,18 +287,10 @@ static int attach_through_helper(struct task *task)
 	return ret ? ret : attach(task);
 }
 
-/*
- * A process that has given its memory away waits behind its gate until it gets
- * it back. Without a file of ours in the directory, only this tells that one is
- * missing.
- */
+/* Without a file of ours in the directory, only this tells that one is missing. */
 static int check_without_image(const struct task *task)
 {
-	const pid_t tid = ccr__service_thread(task->pid);
-	char name[32] = "";
-
-	if (tid <= 0 || ccr__proc_status(tid, "Name", name, sizeof(name)) ||
-	    strcmp(name + strspn(name, "\t "), CCR_SERVICE_COMM_GATED))
+	if (!is_gated(ccr__service_thread(task->pid)))
 		return 0;
 	ccr_err("%d: the device memory of the process is in no file: cuda-%d.img is missing; make "
 		"the checkpoint again",

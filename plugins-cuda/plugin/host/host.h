@@ -29,10 +29,11 @@ int ccr__host_memory_save(pid_t pid);
 
 /*
  * Restore, after CRIU's part, every thread of the task stopped, before the
- * driver's restore: fills its memory from the page file. Returns 0, also when the
- * task has none, or -errno: the task must not run.
+ * driver's restore: fills its memory from the page file, and stores how many bytes
+ * that file has. Returns 0, also when the task has none, or -errno: the task must
+ * not run.
  */
-int ccr__host_memory_restore(pid_t pid);
+int ccr__host_memory_restore(pid_t pid, uint64_t *bytes);
 
 /* Then, after the driver's restore, also a failed one: whether what the driver has read from the
  * page file was right. Returns 0 or -errno: the task must not run. */

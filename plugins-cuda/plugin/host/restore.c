@@ -65,7 +65,7 @@ static int open_manifest(struct ccr_pages **pages, pid_t pid)
 	return ret;
 }
 
-int ccr__host_memory_restore(pid_t pid)
+int ccr__host_memory_restore(pid_t pid, uint64_t *bytes)
 {
 	struct ccr_pages *pages;
 	int fd, ret;
@@ -74,6 +74,7 @@ int ccr__host_memory_restore(pid_t pid)
 	ret = open_manifest(&pages, pid);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
+	*bytes = pages->stored;
 	fd = open_page_file(pages);
 	if (fd >= 0)
 		ret = fill(pid, pages, fd);

@@ -84,11 +84,13 @@ static int empty(struct task *task, const struct ccr_pages *pages, const struct 
 	return ret;
 }
 
-static void report(pid_t pid, const struct ccr_pages *pages, size_t emptied, double start,
+static void report(struct task *task, const struct ccr_pages *pages, size_t emptied, double start,
 		   double copied)
 {
 	const double now = ccr__now_ms();
+	const pid_t pid = task->pid;
 
+	task->memory.page_bytes = pages->stored;
 	ccr_info("%d: %llu bytes of host memory in %zu mappings to %s: copied in %.1f ms, emptied "
 		 "in %.1f ms",
 		 pid, (unsigned long long)pages->stored, emptied, pages->file, copied - start,
@@ -130,7 +132,7 @@ static int save(struct task *task, struct ccr_pages *pages, const struct remap_p
 		ret = ccr__files_require(
 			pages->name); /* a restore must notice that it is missing */
 	if (!ret)
-		report(task->pid, pages, emptied, start, copied);
+		report(task, pages, emptied, start, copied);
 	return ret;
 }
 

@@ -30,6 +30,14 @@ enum host_state {
 	HOST_FILLED,   /* the memory is as before */
 };
 
+/* What the memory of a task went through, in bytes; see task/account.h. */
+struct task_memory {
+	uint64_t driver_bytes; /* the driver has saved to host memory, or brought back from there */
+	uint64_t page_bytes;   /* in its page file */
+	uint64_t criu_bytes;   /* in CRIU's images, about */
+	const char *reason;    /* why the pool does not move its device memory; NULL: it does */
+};
+
 /* One process of the tree that was changed: all that an undo needs to know. */
 struct task {
 	struct task *next;
@@ -50,6 +58,7 @@ struct task {
 	uint64_t sigmask;     /* of that thread before */
 	enum host_state host_state;
 	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
+	struct task_memory memory;
 	/* only in the watcher */
 	int pidfd;
 	bool was_injected;
@@ -87,6 +96,9 @@ struct plugin {
 };
 
 extern struct plugin ccr__plugin;
+
+/* The path from which criu has loaded this plugin; empty if it is not known. */
+const char *ccr__plugin_path(void);
 
 /* Milliseconds of a monotonic clock. */
 double ccr__now_ms(void);

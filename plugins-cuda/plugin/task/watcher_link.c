@@ -2,6 +2,7 @@
 #include "plugin/task/watcher_link.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,6 +63,7 @@ int ccr__watcher_start(int stage)
 int ccr__begin(int stage)
 {
 	struct plugin *p = &ccr__plugin;
+	char quoted[PATH_MAX];
 	int ret;
 
 	if (p->has_begun)
@@ -72,8 +74,9 @@ int ccr__begin(int stage)
 	p->has_begun = true;
 	ccr_status_add(&p->status,
 		       "{\"event\":\"begin\",\"stage\":\"%s\",\"criu\":%d,\"version\":\"%s\","
-		       "\"variant\":\"%s\"}",
-		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT);
+		       "\"variant\":\"%s\",\"plugin\":\"%s\"}",
+		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT,
+		       ccr_status_quoted(quoted, sizeof(quoted), ccr__plugin_path()));
 	/* At a restore with a pool, the watcher is not started yet, and announced then. */
 	if (p->watcher_fd >= 0)
 		announce();

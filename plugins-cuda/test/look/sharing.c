@@ -131,7 +131,10 @@ static void test_protocol(void)
 	mailbox.protocol = CCR_PROTOCOL_VERSION + 1;
 	fake_interceptor(ROOT_PID, &mailbox);
 	CHECK(look_finds("protocol 5000000"));
-	request.uses_pool = false; /* the driver moves its memory */
+	request.falls_back = true; /* to the driver */
+	CHECK(look_finds("interceptor 5000000"));
+	CHECK(!ccr_look_refuses(look_at(), false));
+	request.uses_pool = false; /* the driver moves its memory anyway */
 	CHECK(look_finds(""));
 }
 
