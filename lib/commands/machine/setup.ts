@@ -115,6 +115,7 @@ export function defineSetup(command: Command, io: Io): void {
     .addOption(
       new Option('--undo', 'remove criu-cuda from PATH; packages and CRIU stay').conflicts([
         'check',
+        'dryRun',
         'quietIfReady',
       ]),
     )

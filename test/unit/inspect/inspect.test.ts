@@ -160,7 +160,13 @@ describe('our plugin', () => {
       descriptor: {
         name: 'cuda_plugin',
         maxHooks: 12,
-        hooks: ['RESUME_DEVICES_LATE', 'PAUSE_DEVICES', 'CHECKPOINT_DEVICES'],
+        hooks: [
+          'DUMP_UNIX_SK',
+          'RESTORE_UNIX_SK',
+          'RESUME_DEVICES_LATE',
+          'PAUSE_DEVICES',
+          'CHECKPOINT_DEVICES',
+        ],
         hooksFrom: 'descriptor',
       },
     });
