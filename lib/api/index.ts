@@ -34,6 +34,7 @@ export {
   type WakeOptions,
   type WakeResult,
 } from '../restore/index.ts';
+export { KeptFilesError } from '../kept/index.ts';
 export {
   StopError,
   stopProcess,

@@ -5,7 +5,6 @@
  * @module
  */
 import {
-  adjustImages,
   checkOperationOptions,
   chooseNetworkLock,
   criuOptions,
@@ -27,6 +26,7 @@ import {
 import {
   becomeSubreaper,
   describeProcess,
+  sharesMounts,
   readProcessTree,
   waitForExit,
   waitUntilCollected,
@@ -35,7 +35,7 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError } from '../errors.ts';
 import { lookWarnings, refusal } from './check.ts';
-import { outsideWarnings } from './outside.ts';
+import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import { findTarget, refuse } from './target.ts';
@@ -48,6 +48,12 @@ export interface CheckpointOptions extends OperationOptions {
   leaveRunning?: boolean | undefined;
   /** Whether to replace an existing checkpoint in the images directory, once the new one is complete. @default false */
   force?: boolean | undefined;
+  /**
+   * Contents of files in memory (on a tmpfs, such as /dev/shm) that the tree has open or mapped are kept in the images up
+   * to this size, in bytes; 0 keeps none. On a disk, what the tree may write is kept up to 1 MiB.
+   * @default 64 MiB
+   */
+  keepBytes?: number | undefined;
 }
 
 /** A complete checkpoint. */
@@ -203,14 +209,18 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   const undoSubreaper = becomeSubreaper();
   try {
     const run = createRun(options, operation, shellJob, networkLock?.method);
+    const hasOwnMounts = !sharesMounts(pid);
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);
     if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);
-    const adjusted = adjustImages(operation.imagesDir, keepConnections);
+    const completed = completeImages(operation.imagesDir, {
+      ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes },
+      pids: [pid, ...descendants],
+    });
     const warnings = [
       ...(found ? lookWarnings(found) : []),
       ...(networkLock?.warning === undefined ? [] : [networkLock.warning]),
-      ...outsideWarnings(adjusted),
+      ...completed,
       ...(leaveRunning ? [] : await afterDump(target, descendants)),
     ];
     return createResult(options, operation, result, readDumpStats(operation.workDir), runPid, warnings);

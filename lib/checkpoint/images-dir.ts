@@ -5,6 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { manifestName } from '../kept/index.ts';
 import { checkWritable, makeDirectory } from '../directory.ts';
 import { CheckpointError } from './error.ts';
 
@@ -16,7 +17,8 @@ const PREVIOUS = 'criu-cuda-previous';
 const MOVING = 'criu-cuda-moving';
 
 const INVENTORY = 'inventory.img';
-const isImage = (name: string): boolean => name.endsWith('.img') || /^stats-(dump|restore)$/.test(name);
+const isImage = (name: string): boolean =>
+  name.endsWith('.img') || name === manifestName || /^stats-(dump|restore)$/.test(name);
 const isLog = (name: string): boolean => name.endsWith('.log');
 const holds = (dir: string, name: string): boolean => existsSync(join(dir, name));
 

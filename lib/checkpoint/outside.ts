@@ -5,7 +5,8 @@ import type { AdjustedImages, OutsidePipe } from '../criu/index.ts';
 /** Names in a message; further ones are only counted. */
 const SHOWN = 3;
 
-function listed(names: readonly string[]): string {
+/** Names for a message. */
+export function listed(names: readonly string[]): string {
   const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
   return names.slice(0, SHOWN).join(', ') + more;
 }

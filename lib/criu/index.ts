@@ -28,8 +28,10 @@ export { lookAt, lookProgram, type CheckResult, type LookOptions, type Reason } 
 export { chooseNetworkLock, type NetworkLock, type NetworkLockChoice } from './network-lock.ts';
 export {
   adjustImages,
+  readOpenFiles,
   readOutsidePipes,
   type AdjustedImages,
+  type OpenFile,
   type OutsideConnection,
   type OutsidePipe,
 } from './open-files.ts';

@@ -51,6 +51,27 @@ function readDescriptors(dir: string): Map<number, number[]> {
   return found;
 }
 
+/** A file of the tree with a name, open or mapped. */
+export interface OpenFile {
+  /** Absolute. */
+  path: string;
+  canWrite: boolean;
+  /** It is open for appending only. */
+  appends: boolean;
+}
+
+/** Every named file that the tree has open or mapped; one with several descriptions occurs several times. */
+export function readOpenFiles(dir: string): OpenFile[] {
+  return (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ reg }) => {
+    if (reg?.name?.startsWith('/') !== true) return [];
+    const flags = reg.flags ?? 0;
+    const access = flags & O_ACCMODE;
+    return [
+      { path: reg.name, canWrite: access !== 0, appends: access === O_WRONLY && (flags & O_APPEND) !== 0 },
+    ];
+  });
+}
+
 const isOutput = (descriptors: readonly number[]): boolean =>
   descriptors.includes(STDOUT) || descriptors.includes(STDERR);
 

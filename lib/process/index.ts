@@ -28,6 +28,7 @@ export {
   readStat,
   readThreadState,
   readProcessTree,
+  sharesMounts,
   type ProcessStat,
 } from './proc.ts';
 export {

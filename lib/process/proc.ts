@@ -4,7 +4,7 @@
  * throw.
  * @module
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isErrno } from '../errno.ts';
 import { ProcError } from './error.ts';
@@ -129,6 +129,13 @@ export function readProcessTree(pid: number): ProcessStat[] {
     }
   }
   return tree;
+}
+
+/** Whether a process sees the same file systems as this one, below the same root. */
+export function sharesMounts(pid: number): boolean {
+  const seen = (one: number | 'self'): string | undefined =>
+    attempt(() => readlinkSync(`/proc/${one}/ns/mnt`) + readlinkSync(`/proc/${one}/root`));
+  return seen(pid) === seen('self');
 }
 
 /** Whether the process is a child of this one, or a descendant of a child. */

@@ -24,6 +24,7 @@ import {
   type Phase,
 } from '../criu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
+import { putBackFiles } from '../kept/index.ts';
 import {
   becomeSubreaper,
   killTree,
@@ -57,6 +58,8 @@ export interface RestoreOptions extends OperationOptions {
    * @default the caller's own stdout and stderr
    */
   log?: string | undefined;
+  /** Files that may have changed since the dump and are left as they are. @default a file that has changed is refused */
+  keepShared?: readonly string[] | undefined;
 }
 
 /** What a restore did. */
@@ -71,6 +74,8 @@ export interface RestoreResult {
   phases: Phase[];
   /** The CUDA processes of the tree. */
   tasks: CudaTask[];
+  /** Files that were missing, or in memory and changed, and have their contents of the dump again. */
+  putBack: string[];
   /** Messages for the user. */
   warnings: string[];
 }
@@ -208,6 +213,7 @@ async function runRestore(
   options: RestoreOptions,
   operation: Operation,
   images: RestorableImages,
+  putBack: string[],
   pidFile: string,
 ): Promise<RestoredProcess> {
   const { root } = images;
@@ -238,6 +244,7 @@ async function runRestore(
       durationMs: result.durationMs,
       phases: restorePhases(result, readRestoreStats(operation.workDir)),
       tasks: result.status?.tasks ?? [],
+      putBack,
       warnings: [...findWarnings(images, result), ...joined.warnings],
     },
     operation.runDir,
@@ -249,6 +256,7 @@ async function runRestore(
 /**
  * Restores the checkpoint in a directory. After a failure no restored process is left running.
  * @throws {@link RestoreError} the restore was refused, or CRIU or the driver failed
+ * @throws {@link KeptFilesError} files of the checkpoint are missing or have changed
  */
 export async function restore(options: RestoreOptions): Promise<RestoredProcess> {
   options.signal?.throwIfAborted();
@@ -256,10 +264,11 @@ export async function restore(options: RestoreOptions): Promise<RestoredProcess>
   const images = readRestorableImages(operation.imagesDir);
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
+  const putBack = putBackFiles(operation.imagesDir, { keepShared: options.keepShared });
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
   try {
-    return await runRestore(options, operation, images, join(scratch, 'pid'));
+    return await runRestore(options, operation, images, putBack, join(scratch, 'pid'));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -38,6 +38,7 @@ describe('the main entry point', () => {
       'CriuStatusError',
       'EnvironmentError',
       'InterruptedError',
+      'KeptFilesError',
       'ProcError',
       'RestoreError',
       'SettingError',

@@ -10,6 +10,7 @@ import {
 import { checkpoint, type CheckpointResult } from '../../checkpoint/index.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
+import { parseSize } from '../../size.ts';
 import {
   addOperationOptions,
   criuOptions,
@@ -24,6 +25,7 @@ interface Flags extends CommonFlags {
   pid: number;
   leaveRunning?: boolean | undefined;
   force?: boolean | undefined;
+  keepFiles?: string | undefined;
 }
 
 function resultText(result: CheckpointResult): string {
@@ -39,8 +41,9 @@ function resultText(result: CheckpointResult): string {
 }
 
 async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
-  const { pid, leaveRunning = false, force = false } = flags;
-  const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force };
+  const { pid, leaveRunning = false, force = false, keepFiles } = flags;
+  const keepBytes = keepFiles === undefined ? undefined : parseSize(keepFiles);
+  const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force, keepBytes };
   const result = await withProgress(io, `checkpoint of ${pid}`, () => checkpoint(options));
   io.isComplete = true;
   io.result(result, () => resultText(result));
@@ -50,6 +53,7 @@ async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
 export function defineCheckpoint(command: Command, io: Io): void {
   addOperands(command, [pidOperand(parsePid), imagesDirOperand()], criuOptions)
     .option('--leave-running', 'keep the process running after the dump')
+    .option('--keep-files <size>', 'keep files in /dev/shm and other tmpfs up to this size (default: 64M)')
     .option('--force', 'replace an existing checkpoint in the directory once the new one is complete');
   addOperationOptions(command).action(withOptions((flags: Flags) => runCheckpoint(io, flags)));
   addExamples(

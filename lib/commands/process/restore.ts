@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
 import { formatDuration, type Io } from '../../output.ts';
@@ -18,12 +19,16 @@ interface Flags extends CommonFlags {
   detach?: boolean | undefined;
   leaveStopped?: boolean | undefined;
   log?: string | undefined;
+  keepShared?: string[] | undefined;
 }
+
+const addPath = (path: string, paths: string[] = []): string[] => [...paths, resolve(path)];
 
 function resultText(result: RestoreResult, leaveStopped: boolean): string {
   return [
     `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
     phaseTable(result.phases, result.durationMs),
+    ...(result.putBack.length === 0 ? [] : [`files put back: ${result.putBack.join(', ')}`]),
     ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake ${result.pid}`] : []),
   ].join('\n');
 }
@@ -47,7 +52,11 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
 
 async function runRestore(io: Io, flags: Flags): Promise<void> {
   const leaveStopped = flags.leaveStopped === true;
-  const options = { ...toOperationOptions(flags, io), leaveStopped, log: flags.log };
+  const options = {
+    ...toOperationOptions(flags, io),
+    leaveStopped,
+    ...{ log: flags.log, keepShared: flags.keepShared },
+  };
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
   io.isComplete = flags.detach === true;
   io.result(restored.result, () => resultText(restored.result, leaveStopped));
@@ -59,6 +68,11 @@ export function defineRestore(command: Command, io: Io): void {
   addOperands(command, [imagesDirOperand()], criuOptions)
     .option('--detach', 'return at once; init or the nearest subreaper adopts the process')
     .option('--log <file>', 'append output to a file, if it went into a pipe to a process outside the tree')
+    .option(
+      '--keep-shared <path>',
+      'leave a file as it is although it has changed since the dump; repeatable',
+      addPath,
+    )
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
   addOperationOptions(command).action(withOptions((flags: Flags) => runRestore(io, flags)));
   addExamples(

@@ -140,7 +140,7 @@ it('a server with clients, a lock, a deleted file, a timer, a stream: any number
   const server = await startServer('pipe', [socketPath]);
   const clients = await Promise.all([connectTo(server.port), connectTo(server.port)]);
   for (const client of clients) expect(await ask(client)).toMatchObject({ stream: 'open' });
-  const resets = clients.map((client) => once(client, 'close'));
+  const resets = clients.map((client) => new Promise((resolve) => client.once('close', resolve)));
   const said = await dump(server);
   expect(said).toMatch(/3 connections to processes outside the tree \(TCP 127.0.0.1:\d+ 127.0.0.1:\d+/);
   expect(said).toContain('stdout and stderr (write end)');
@@ -216,7 +216,7 @@ it('--tcp-close is remembered by the images', async () => {
   await restore();
   const client = await connectTo(server.port);
   client.write('state\n'); // its own connection is closed, so it cannot answer
-  await once(client, 'close');
+  await new Promise((resolve) => client.once('close', resolve));
   expect(isAlive(server.pid)).toBe(true);
   await end(server);
 });

@@ -187,7 +187,7 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     const extraArgs = actionScript('post-dump', '', 3);
     await expect(checkpoint({ ...shared, pid, force: true, extraArgs })).rejects.toThrow(CheckpointError);
     expect(imagesOf(shared.imagesDir)).toEqual(before);
-    expect(readdirSync(shared.imagesDir).filter((name) => name.startsWith('criu-cuda'))).toEqual([]);
+    expect(readdirSync(shared.imagesDir).filter((name) => name.startsWith('criu-cuda-'))).toEqual([]);
     const reference = join(dir, 'later');
     await checkpoint({ ...shared, pid, imagesDir: reference });
     const restored = track(await restore(shared));
@@ -318,7 +318,11 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
     const pids = readProcessTree(pid).map((stat) => stat.pid);
     await checkpoint({ ...shared, pid });
     appendFileSync(join(dir, 'file'), 'more');
-    const failure = restore(shared);
+    await expect(restore(shared)).rejects.toMatchObject({
+      code: 'ERR_RESTORE_FILES',
+      files: [`${join(dir, 'file')} has changed since the dump`],
+    });
+    const failure = restore({ ...shared, keepShared: [join(dir, 'file')] }); // now criu looks
     await expect(failure).rejects.toThrow(RestoreError);
     await expect(failure).rejects.toThrow(/file has bad size 4 \(expect 0\)/);
     await expect(failure).rejects.toMatchObject({ code: 'ERR_RESTORE_FAILED' });

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+/** Which processes have a file open or mapped. @module */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+function attempt<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise; // it has ended, or closed the file
+  }
+}
+
+/** The paths that a process has open or mapped, of those asked for. */
+function heldBy(pid: string, paths: readonly string[]): string[] {
+  const maps = attempt(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
+  const open = attempt(() => readdirSync(`/proc/${pid}/fd`), []).map((fd) =>
+    attempt(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ''),
+  );
+  return paths.filter((path) => open.includes(path) || maps.includes(` ${path}\n`));
+}
+
+/**
+ * Finds a process for each file that is held by one.
+ * @param own processes that do not count
+ */
+export function findHolder(paths: readonly string[], own: readonly number[] = []): Map<string, number> {
+  const found = new Map<string, number>();
+  if (paths.length === 0) return found;
+  const others = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.includes(Number(name)));
+  for (const pid of others) for (const path of heldBy(pid, paths)) found.set(path, Number(pid));
+  return found;
+}

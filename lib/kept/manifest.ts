@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/**
+ * `criu-cuda.json` in the images: the files that the dumped tree has open or mapped, as they were. Images without it are
+ * restored without these checks.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isErrno } from '../errno.ts';
+import { KeptFilesError } from './error.ts';
+
+/** Its name. */
+export const manifestName = 'criu-cuda.json';
+
+/** Contents of a file, in the images. */
+export const keptName = (index: number): string => `criu-cuda-file-${index}.img`;
+
+/** The only version so far. A later one may have more fields. */
+const VERSION = 1;
+
+/** A file of the tree. All names are of one inode. */
+export interface ManifestFile {
+  /** Absolute paths: hard links, those with which the tree has opened it first. */
+  paths: string[];
+  kind: 'file' | 'directory' | 'fifo';
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Milliseconds since 1970. */
+  mtimeMs: number;
+  /** What the tree may do with it: only read; write anywhere; or only append, so that it may grow. */
+  access: 'read' | 'write' | 'append';
+  /** It is in memory, on a tmpfs: its contents are part of the program's state. */
+  isMemory: boolean;
+  /** The file in the images with its contents; `undefined` when they were not kept. */
+  kept?: string | undefined;
+  /** A process outside the tree that had it open or mapped at the dump. */
+  sharedWith?: number | undefined;
+}
+
+/** What the images say about themselves. */
+export interface Manifest {
+  version: number;
+  files: ManifestFile[];
+}
+
+function isManifest(value: unknown): value is Manifest {
+  const { version, files } = (value ?? {}) as Partial<Manifest>;
+  return typeof version === 'number' && Array.isArray(files) && files.every(isFile);
+}
+
+function isFile(value: unknown): value is ManifestFile {
+  const { paths, kind, size, mode, uid, gid, mtimeMs, access, kept } = (value ?? {}) as Partial<ManifestFile>;
+  const isPath = (path: unknown): boolean => typeof path === 'string' && path.startsWith('/');
+  return (
+    Array.isArray(paths) &&
+    paths.length > 0 &&
+    paths.every(isPath) &&
+    ['file', 'directory', 'fifo'].includes(kind ?? '') &&
+    ['read', 'write', 'append'].includes(access ?? '') &&
+    [size, mode, uid, gid, mtimeMs].every((one) => typeof one === 'number' && one >= 0) &&
+    (kept === undefined || /^criu-cuda-file-\d+\.img$/.test(kept))
+  );
+}
+
+/**
+ * Reads the manifest of a checkpoint.
+ * @returns `undefined` when there is none
+ * @throws {@link KeptFilesError} it is damaged, or of a later version
+ */
+export function readManifest(imagesDir: string): Manifest | undefined {
+  const path = join(imagesDir, manifestName);
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw new KeptFilesError(`${path} is damaged`, { cause: error });
+  }
+  if (!isManifest(value)) throw new KeptFilesError(`${path} is damaged`);
+  if (value.version > VERSION)
+    throw new KeptFilesError(`${path} has version ${value.version}, and this program knows ${VERSION}`, {
+      hint: 'restore with the version of criu-cuda that made the checkpoint, or a later one',
+    });
+  return value;
+}
+
+/** The manifest of these files. */
+export const createManifest = (files: ManifestFile[]): Manifest => ({ version: VERSION, files });
