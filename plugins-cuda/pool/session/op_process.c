@@ -14,24 +14,9 @@
 
 #include "pool/images/prefetch.h"
 #include "pool/session/op_process.h"
+#include "pool/session/pidfd.h"
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
-
-/* The process's pid in our PID namespace; -1 if it has ended, 0 if it is outside. */
-static pid_t pid_of(int pidfd)
-{
-	char path[64], line[128];
-	pid_t pid = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file) && sscanf(line, "Pid: %d", &pid) != 1)
-		;
-	if (file)
-		fclose(file);
-	return pid;
-}
 
 void op_process_connect(struct op_process *process)
 {
@@ -61,7 +46,7 @@ struct op_process *op_process_new(struct session *session, const struct ccr_mess
 	process->session = session;
 	process->number = request->operation;
 	process->pid = request->op.pid;
-	process->own_pid = pid_of(session->pidfd);
+	process->own_pid = pidfd_pid(session->pidfd);
 	process->connection = -1;
 	process->pidfd = process->own_pid >= 0 ? fcntl(session->pidfd, F_DUPFD_CLOEXEC, 0) : -1;
 	op_process_connect(process);
