@@ -36,12 +36,14 @@ const hostNetwork: PresetPart = {
   costs: 'the server listens on the host; one container per port',
 };
 
-/** CRIU cannot dump an io_uring; without one, asyncio, uvloop and libuv use epoll or select. */
+/**
+ * CRIU cannot dump an io_uring; without one, asyncio uses epoll or select. libuv makes one whatever its variable says:
+ * only a seccomp filter keeps it from that, which `criu-cuda setup --containers` writes.
+ */
 const withoutUring: PresetPart = {
   env: {
     ASYNCIO_DEFAULT_BACKEND: 'select',
     PYTHON_ASYNCIO_NO_IO_URING: '1',
-    UV_USE_IO_URING: '0',
   },
   saves: 'a failed dump: CRIU refuses a process with an io_uring',
   costs: 'nothing measurable for a server that waits for a GPU',
