@@ -84,6 +84,9 @@ KIND(MAPPINGS, "mappings", GUESS, "has almost as many mappings as the kernel all
 KIND(RUN_DIR, "run-dir", WARN,
      "cannot use the pool daemon: the path of the run directory is too long for a socket",
      "set CRIU_CUDA_RUN_DIR to a shorter path", NULL)
+KIND(RUN_DIR_REFUSED, "run-dir-refused", REFUSE,
+     "cannot be dumped with this run directory, which others could change",
+     "remove the directory, or set CRIU_CUDA_RUN_DIR to a directory of your own", NULL)
 KIND(SERVICE_THREAD, "service-thread", WARN,
      "has the interceptor, but the interceptor's service thread did not start",
      "the driver moves all of its device memory; start it with larger thread stacks (ulimit -s), "

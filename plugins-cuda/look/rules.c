@@ -2,10 +2,13 @@
 /* What one process of a tree that uses CUDA has, is and lacks. */
 #include "look/state.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "common/protocol/protocol.h"
+#include "common/run_dir.h"
 
 /* What CRIU and the plugin may need in a process for a while. */
 #define SPARE_DESCRIPTORS 16
@@ -102,8 +105,8 @@ static void judge_protocol(struct state *s, const struct process *p)
 		ccr__look_add(s,
 			      s->request->falls_back ? CCR_LOOK_FOREIGN_INTERCEPTOR
 						     : CCR_LOOK_PROTOCOL,
-			      p->pid, "it speaks protocol %u, and this version %u to %u",
-			      protocol_of(p), CCR_PROTOCOL_MIN, CCR_PROTOCOL_VERSION);
+			      p->pid, "it speaks protocol %u, this version understands %s",
+			      protocol_of(p), ccr_protocol_range());
 }
 
 static void judge_interceptor(struct state *s, const struct process *p)
@@ -117,11 +120,19 @@ static void judge_interceptor(struct state *s, const struct process *p)
 		ccr__look_found(s, CCR_LOOK_SERVICE_THREAD, p->pid);
 }
 
-/* Only the daemon's sockets are in the run directory. */
+/* The status file is in the run directory, and the daemon's sockets. */
 static void judge_run_dir(struct state *s)
 {
 	const struct ccr_settings *settings = s->request->settings;
 	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+	char why[256];
+	const int fd = ccr_run_dir_open(settings->run_dir, why, sizeof(why));
+
+	if (fd >= 0)
+		close(fd);
+	if (fd == -EPERM)
+		ccr__look_add(s, CCR_LOOK_RUN_DIR_REFUSED, s->request->pid, "%.100s: %.*s",
+			      settings->run_dir, (int)strcspn(why, ";"), why);
 
 	if (s->request->uses_daemon && settings->context_pool &&
 	    strlen(settings->run_dir) + strlen("/" CCR_CONTROL_SOCKET) + 1 > room)

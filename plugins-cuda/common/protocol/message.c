@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -210,4 +211,16 @@ int ccr_message_receive(int socket, struct ccr_message *message, int *fds, int *
 	memcpy(fds, received, nr * sizeof(int));
 	*nr_fds = nr;
 	return 0;
+}
+
+const char *ccr_protocol_range(void)
+{
+	static char text[48];
+
+	if (CCR_PROTOCOL_MIN == CCR_PROTOCOL_VERSION)
+		snprintf(text, sizeof(text), "only protocol %u", CCR_PROTOCOL_VERSION);
+	else
+		snprintf(text, sizeof(text), "protocols %u to %u", CCR_PROTOCOL_MIN,
+			 CCR_PROTOCOL_VERSION);
+	return text;
 }

@@ -193,6 +193,9 @@ static inline bool ccr_protocol_is_supported(uint32_t version)
 	return version - CCR_PROTOCOL_MIN <= CCR_PROTOCOL_VERSION - CCR_PROTOCOL_MIN;
 }
 
+/* These versions in words: "only protocol 3", or "protocols 3 to 4". Static memory. */
+const char *ccr_protocol_range(void);
+
 static_assert(sizeof(struct ccr_wire_handle) == 64, "wire layout");
 static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 64, "wire layout");
 

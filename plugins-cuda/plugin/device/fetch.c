@@ -48,9 +48,9 @@ static int read_mailbox(pid_t pid, struct ccr_mailbox *mailbox, uint64_t *addres
 	}
 	if (ccr_protocol_is_supported(mailbox->protocol))
 		return 0;
-	ccr_err("%d: its interceptor speaks protocol %u, this version understands %u to %u; "
+	ccr_err("%d: its interceptor speaks protocol %u, this version understands %s; "
 		"install the interceptor of this version, and start the program again",
-		pid, mailbox->protocol, CCR_PROTOCOL_MIN, CCR_PROTOCOL_VERSION);
+		pid, mailbox->protocol, ccr_protocol_range());
 	return -EPROTONOSUPPORT;
 }
 

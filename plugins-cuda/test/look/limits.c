@@ -2,6 +2,8 @@
 /* Description: limits that would stop a restore, and the run directory's length. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "test/look/look_test.h"
 
@@ -60,13 +62,30 @@ static void test_run_dir(void)
 	CHECK(look_finds(""));
 }
 
+/* The plugin would end criu in its init. */
+static void test_refused_run_dir(void)
+{
+	char detail[160];
+
+	fake_cuda(ROOT_PID, 0);
+	strcpy(settings.run_dir, "/tmp/ccr-run-dir-XXXXXX");
+	CHECK(mkdtemp(settings.run_dir));
+	CHECK(look_finds(""));
+	CHECK(!chmod(settings.run_dir, 0777));
+	CHECK(look_finds("run-dir-refused 5000000"));
+	snprintf(detail, sizeof(detail), "%.100s: other users may write to it (mode 0777)",
+		 settings.run_dir);
+	CHECK(!strcmp(detail_of(CCR_LOOK_RUN_DIR_REFUSED), detail));
+	CHECK(ccr_look_refuses(look_at(), true)); /* not a guess */
+	CHECK(!rmdir(settings.run_dir));
+	CHECK(look_finds("")); /* it is created when it is needed */
+}
+
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_descriptors,
-		test_mappings,
-		test_address_space,
-		test_run_dir,
+		test_descriptors, test_mappings,	test_address_space,
+		test_run_dir,	  test_refused_run_dir,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
