@@ -6,6 +6,7 @@
  */
 import {
   checkOperationOptions,
+  checkWorkDir,
   chooseNetworkLock,
   criuOptions,
   dumpArguments,
@@ -199,13 +200,19 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   const options = { ...given, pid };
   const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);
+  checkWorkDir(operation, 'name another directory');
   const found = await look(options, operation);
   const keepConnections = options.tcpEstablished === true;
   const networkLock = keepConnections
     ? await chooseNetworkLock(operation.criu, options.extraArgs, options.signal)
     : unlocked;
   const target = watchProcess(pid);
-  if (!target) refuse('ERR_CHECKPOINT_NO_PROCESS', `${pid} has just ended`, 'see ps -e');
+  if (!target)
+    refuse(
+      'ERR_CHECKPOINT_NO_PROCESS',
+      `${pid} has just ended`,
+      'criu-cuda process list shows the CUDA processes',
+    );
   const undoSubreaper = becomeSubreaper();
   try {
     const run = createRun(options, operation, shellJob, networkLock?.method);

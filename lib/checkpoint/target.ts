@@ -80,7 +80,11 @@ export function findTarget(named: number): Target {
   const stat = readStat(named);
   if (!stat || !isAlive(named)) {
     const zombie = stat ? ': it has ended, and its parent has not collected it' : '';
-    refuse('ERR_CHECKPOINT_NO_PROCESS', `there is no process ${named}${zombie}`, 'see ps -e');
+    refuse(
+      'ERR_CHECKPOINT_NO_PROCESS',
+      `there is no process ${named}${zombie}`,
+      'criu-cuda process list shows the CUDA processes',
+    );
   }
   const pid = programOf(named);
   const tree = readProcessTree(pid).map((one) => one.pid);

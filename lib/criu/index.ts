@@ -52,6 +52,7 @@ export { findPluginDir, type PluginChoice } from './plugin-dir.ts';
 export { readInventory, readPstree, type ImageTask, type Inventory } from './pstree.ts';
 export {
   checkOperationOptions,
+  checkWorkDir,
   criuOptions,
   resolveOperation,
   type Operation,

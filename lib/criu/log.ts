@@ -37,6 +37,18 @@ const consequences: readonly RegExp[] = [
   /^Failed in init\(\d+\) of "cuda_plugin"/,
 ];
 
+/** Images that CRIU takes for empty ones when they are missing. It says so, but not as an error. */
+const MISSING_IMAGE = /^No ((?:core|mm|fs|ids|pagemap)-\d+\.img|files\.img) image$/;
+/** What CRIU does then. */
+const misread = [/^Unexpected EOF on \(empty-image\)/, /^\d+ killed by signal 11/];
+
+/** The missing image that a failure is due to. */
+function missingImage(lines: readonly string[], causes: readonly string[]): string | undefined {
+  if (!causes.every((cause) => misread.some((pattern) => pattern.test(cause)))) return undefined;
+  const name = lines.flatMap((line) => MISSING_IMAGE.exec(line)?.[1] ?? []).at(-1);
+  return name === undefined ? undefined : `${name} is missing`;
+}
+
 interface Remedy {
   pattern: RegExp;
   hint: string;
@@ -44,6 +56,10 @@ interface Remedy {
 
 /** The first entry that matches any error is used. */
 const remedies: readonly Remedy[] = [
+  {
+    pattern: /^[\w-]+\.img is missing$/,
+    hint: 'a file of this checkpoint is missing: copy its whole directory again',
+  },
   { pattern: unmountedRoot.pattern, hint: unmountedRoot.remedy },
   {
     pattern: /Missing required plugin: cuda-(host-)?\d+\.img/,
@@ -117,6 +133,8 @@ export function summarizeCriuLog(text: string): CriuLogSummary {
   const lines = text.split('\n').map((line) => line.replace(STAMP, ''));
   const errors = lines.flatMap((line) => ERROR_LINE.exec(line)?.[1] ?? []);
   const causes = errors.filter((error) => !consequences.some((pattern) => pattern.test(error)));
+  const missing = errors.length > 0 ? missingImage(lines, causes) : undefined;
+  if (missing !== undefined) causes.splice(0, causes.length, missing);
   // a plugin's line has no level: it is the cause when CRIU itself names none
   const plugin = lines.flatMap((line) => PLUGIN_LINE.exec(line)?.[1] ?? []).at(-1);
   if (causes.length === 0 && plugin !== undefined) causes.push(plugin);

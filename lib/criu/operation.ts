@@ -4,9 +4,11 @@
  * plugin's status file.
  * @module
  */
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { loadSettings } from '../settings/index.ts';
-import { EnvironmentError } from '../errors.ts';
+import { checkWritable } from '../directory.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { currentSystem, findCriu, oldestCriu } from '../machine/index.ts';
 import type { Environment } from '../paths.ts';
 import { checkRunDir } from '../run-dir.ts';
@@ -55,6 +57,16 @@ async function usableCriu(env: Environment, signal: AbortSignal | undefined): Pr
       ? []
       : [{ what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' }]),
   ]);
+}
+
+/**
+ * Checks the directory of logs before criu starts. One that the operation makes itself may still be missing.
+ * @param hint what to do when no file can be created in it
+ * @throws {@link UsageError} naming the directory
+ */
+export function checkWorkDir({ workDir, imagesDir }: Operation, hint: string): void {
+  if (existsSync(workDir)) checkWritable(workDir, hint);
+  else if (workDir !== imagesDir) throw new UsageError(`the work directory ${workDir} does not exist`, hint);
 }
 
 /** @throws {@link UsageError} an option is not a valid path or time */

@@ -27,6 +27,22 @@ function refuse(code: RestoreError['code'], message: string, hint: string): neve
   throw new RestoreError(code, message, { hint });
 }
 
+/** Files named in one message. */
+const MOST_NAMED = 5;
+
+/**
+ * The images that every task has, as far as they are not there: CRIU takes a missing one for an empty one. A task that
+ * had ended has no memory, and neither of its two images.
+ */
+function missingImages(dir: string, tasks: readonly ImageTask[]): string[] {
+  const isThere = (name: string): boolean => existsSync(join(dir, name));
+  return tasks.flatMap(({ pid, threads }) => {
+    const memory = [`mm-${pid}.img`, `pagemap-${pid}.img`];
+    const wanted = [...threads.map((tid) => `core-${tid}.img`), ...(memory.some(isThere) ? memory : [])];
+    return wanted.filter((name) => !isThere(name));
+  });
+}
+
 /**
  * Reads what a restore needs from the images.
  * @throws {@link RestoreError} the directory does not contain a complete checkpoint
@@ -49,6 +65,15 @@ export function readRestorableImages(dir: string): RestorableImages {
       'ERR_RESTORE_IMAGES',
       `${dir} does not contain a complete checkpoint: inventory.img is missing`,
       'the dump into it failed; checkpoint the process again',
+    );
+  }
+  const missing = missingImages(dir, tasks);
+  if (missing.length > 0) {
+    const more = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} more` : '';
+    refuse(
+      'ERR_RESTORE_IMAGES',
+      `${dir} lacks ${missing.slice(0, MOST_NAMED).join(', ')}${more}`,
+      'files of this checkpoint are missing: copy its whole directory again',
     );
   }
   const shellJob = root.session !== root.pid || existsSync(join(dir, terminalsImage));

@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  checkWorkDir,
   collectStatus,
   criuOptions,
   isStandby,
@@ -262,6 +263,7 @@ export async function restore(options: RestoreOptions): Promise<RestoredProcess>
   options.signal?.throwIfAborted();
   const operation = await resolveOperation(options);
   const images = readRestorableImages(operation.imagesDir);
+  checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
   const putBack = putBackFiles(operation.imagesDir, { keepShared: options.keepShared });

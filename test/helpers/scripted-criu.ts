@@ -31,7 +31,7 @@ export interface ImagesOptions {
   plugins?: readonly string[];
 }
 
-/** Writes the two images that a restore reads before it starts criu. */
+/** Writes the two images that a restore reads before it starts criu, and one that only has to be there. */
 export function writeImages(dir: string, { session = 1, plugins = [] }: ImagesOptions = {}): void {
   mkdirSync(dir, { recursive: true });
   const task = new BinaryWriter();
@@ -48,6 +48,7 @@ export function writeImages(dir: string, { session = 1, plugins = [] }: ImagesOp
     join(dir, 'inventory.img'),
     Buffer.concat([head(INVENTORY_MAGIC), entry(inventory.finish())]),
   );
+  writeFileSync(join(dir, 'core-1.img'), '');
 }
 
 /**

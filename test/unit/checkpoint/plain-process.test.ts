@@ -260,7 +260,10 @@ describe('refusals', { timeout: TIMEOUT_MS }, () => {
     const pid = await start('exit 0');
     await waitForExit(pid);
     const failure = checkpoint({ ...shared, pid });
-    await expect(failure).rejects.toMatchObject({ code: 'ERR_CHECKPOINT_NO_PROCESS' });
+    await expect(failure).rejects.toMatchObject({
+      code: 'ERR_CHECKPOINT_NO_PROCESS',
+      hint: expect.stringContaining('criu-cuda process list') as string,
+    });
     expect(existsSync(shared.imagesDir)).toBe(false);
   });
 
