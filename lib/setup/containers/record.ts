@@ -25,6 +25,7 @@ const entrySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('file'), path: z.string(), sha256: z.string() }),
   z.object({ kind: z.literal('link'), path: z.string(), target: z.string() }),
   z.object({ kind: z.literal('mount'), path: z.string() }),
+  z.object({ kind: z.literal('directory'), path: z.string() }),
 ]);
 const recordSchema = z.object({ schemaVersion: z.literal(1), entries: z.array(entrySchema) });
 
@@ -85,12 +86,20 @@ export class SetupRecord {
   }
 
   #save(): void {
-    mkdirSync(dirname(this.path), { recursive: true });
+    this.#addMissing(dirname(this.path));
     writeFileSync(
       `${this.path}.tmp`,
       `${JSON.stringify({ schemaVersion: 1, entries: this.#entries }, null, 1)}\n`,
     );
     renameSync(`${this.path}.tmp`, this.path);
+  }
+
+  /** Creates a directory and its missing parents; the caller saves the record. */
+  #addMissing(dir: string, mode?: number): void {
+    if (existsSync(dir)) return;
+    this.#addMissing(dirname(dir));
+    this.#entries.push({ kind: 'directory', path: dir });
+    mkdirSync(dir, { mode });
   }
 
   /** Recorded before the step runs, so that an interrupted step can be undone. */
@@ -123,16 +132,22 @@ export class SetupRecord {
     return this.isOurs(path) ? 'free' : 'foreign';
   }
 
+  /** Creates a directory and its missing parents, and records those. */
+  makeDirectory(path: string, mode?: number): void {
+    this.#addMissing(path, mode);
+    this.#save();
+  }
+
   writeFile(path: string, content: string): void {
     this.#add({ kind: 'file', path, sha256: sha256(content) });
-    mkdirSync(dirname(path), { recursive: true });
+    this.makeDirectory(dirname(path));
     writeFileSync(`${path}.criu-cuda`, content, { mode: 0o644 });
     renameSync(`${path}.criu-cuda`, path);
   }
 
   makeLink(path: string, target: string): void {
     this.#add({ kind: 'link', path, target });
-    mkdirSync(dirname(path), { recursive: true });
+    this.makeDirectory(dirname(path));
     rmSync(path, { force: true });
     symlinkSync(target, path);
   }
@@ -142,13 +157,14 @@ export class SetupRecord {
   }
 
   /**
-   * Undoes everything, last step first.
+   * Undoes everything, last step first; directories go when nothing else is in them.
    * @param unmount unmounts a path if it is still mounted; after a reboot it is not
    * @returns the paths that were removed, and those that were left because they have changed
    */
   async undo(unmount: (path: string) => Promise<void>): Promise<UndoneSetup> {
     const [removed, left]: [string[], string[]] = [[], []];
-    for (const entry of [...this.#entries].reverse()) {
+    const isDirectory = (entry: SetupEntry): boolean => entry.kind === 'directory';
+    for (const entry of this.#entries.filter((one) => !isDirectory(one)).reverse()) {
       if (!this.isOurs(entry.path)) {
         left.push(entry.path);
         continue;
@@ -160,8 +176,12 @@ export class SetupRecord {
       this.#entries = this.#entries.filter((one) => one !== entry);
       this.#save();
     }
-    this.#entries = [];
     rmSync(this.path, { force: true });
+    // a directory is recorded after its parents
+    for (const { path } of this.#entries.filter(isDirectory).reverse()) {
+      if (existsSync(path) && removeEmpty(path)) removed.push(path);
+    }
+    this.#entries = [];
     return { removed, left };
   }
 }

@@ -4,7 +4,7 @@
  * write are never overwritten.
  * @module
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { settingsTemplate } from '../../settings/index.ts';
@@ -171,7 +171,7 @@ function storeStep({ system, record, root }: Place, bytes: number, hugePages: bo
     state: isMounted(root, path) ? (record.isOurs(path) ? 'done' : 'foreign') : 'free',
     byHand: `mount -t tmpfs -o ${options} criu-cuda ${storeDir}`,
     run: async () => {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
+      record.makeDirectory(path, 0o700);
       const { exitCode, stderr } = await system.run('mount', [
         '-t',
         'tmpfs',

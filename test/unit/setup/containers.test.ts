@@ -40,14 +40,14 @@ function put(path: string, content: string): string {
   return full;
 }
 
-/** Everything below the root, with contents. */
+/** Everything below the root, directories too, with contents. */
 function tree(): Record<string, string> {
   const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).sort();
   return Object.fromEntries(
     files.flatMap((name) => {
       const path = join(root, name);
       const stat = lstatSync(path);
-      if (stat.isDirectory()) return [];
+      if (stat.isDirectory()) return [[`${name}/`, '']];
       return [[name, stat.isSymbolicLink() ? `→ ${readlinkSync(path)}` : readFileSync(path, 'utf8')]];
     }),
   );
@@ -158,8 +158,8 @@ describe('planContainerSetup', () => {
     ['was removed by hand', 'directory', false],
     ['holds files again, which stay', 'file', true],
   ])('undoes everything when the store %s', async (_name, what, isLeft) => {
-    const before = tree();
     put('proc/self/mounts', '');
+    const before = tree();
     machine.script('bin/mount', 'true');
     machine.script('bin/umount', 'echo not mounted >&2; exit 32');
     options = { ...options, store: { bytes: 2 ** 30, hugePages: false } };
@@ -169,8 +169,12 @@ describe('planContainerSetup', () => {
     if (what === 'file') put('var/lib/criu-cuda/images/mine', 'kept');
     const { left } = await undoContainerSetup(machine.system, root);
     expect(left).toEqual(isLeft ? [store] : []);
-    const mine = isLeft ? { 'var/lib/criu-cuda/images/mine': 'kept' } : {};
-    expect(tree()).toEqual({ ...before, 'proc/self/mounts': '', ...mine });
+    const parents = ['var/', 'var/lib/', 'var/lib/criu-cuda/', 'var/lib/criu-cuda/images/'];
+    const mine = Object.fromEntries([
+      ...parents.map((name) => [name, '']),
+      ['var/lib/criu-cuda/images/mine', 'kept'],
+    ]) as Record<string, string>;
+    expect(tree()).toEqual({ ...before, ...(isLeft ? mine : {}) });
     expect((await states())[1]).toBe('free');
   });
 
