@@ -6,7 +6,7 @@
  *     criu/     CRIU and its shared libraries
  *     app/      this package: dist, addon, plugins and programs of the C build, node_modules
  *
- * packed as `FILE.tar.xz`. It runs on machines of this architecture whose glibc is not older than this one's.
+ * packed as `FILE.tar.xz` or `FILE.tar.gz`. It runs on machines of this architecture whose glibc is not older than this one's.
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -22,15 +22,16 @@ import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
 import type { ProgressListener } from '../progress.ts';
 import { copyArtifacts, linkInterceptor, stripFiles } from './artifacts.ts';
 import { sharedLibraries } from './libraries.ts';
+import { compressorOf, type Compressor } from './compressor.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
 import { checkPath } from '../check.ts';
 
 /** The file to write, and how. */
 export interface BundleOptions {
-  /** The file to write, `….tar.xz`; an existing one is replaced. */
+  /** The file to write, `….tar.xz`, or `….tar.gz` for machines without xz; an existing one is replaced. */
   out: string;
-  /** Level of xz, 0 to 9: higher ones take longer and make it smaller. @default 6 */
+  /** Level of the compression, 0 to 9: higher ones take longer and make it smaller. @default 6 */
   compressionLevel?: number | undefined;
   /** Called when a part begins. */
   onProgress?: ProgressListener | undefined;
@@ -76,11 +77,11 @@ function findAddon(): string | undefined {
 }
 
 /** Finds everything to copy before anything is copied. */
-async function findSources(signal: AbortSignal | undefined): Promise<Sources> {
+async function findSources(compressor: string, signal: AbortSignal | undefined): Promise<Sources> {
   const { criu } = await findCriu(currentSystem(signal));
   const unbuilt = pluginVariants.filter((variant) => !existsSync(variantPlugin(variant)));
   const addon = findAddon();
-  const tools = ['tar', 'xz', 'ldd', 'strip'].filter(
+  const tools = ['tar', compressor, 'ldd', 'strip'].filter(
     (name) => findOnPath(name, process.env.PATH) === undefined,
   );
   const missing = [
@@ -124,7 +125,7 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
   const app = join(dir, 'app');
   await mkdir(app, { recursive: true });
   await cp(join(projectRoot, 'dist'), join(app, 'dist'), { recursive: true, filter: isRuntimeFile });
-  for (const name of ['package.json', 'LICENSE.md', 'LICENSES', 'packaging/systemd']) {
+  for (const name of ['package.json', 'LICENSE.md', 'LICENSES', 'docs', 'packaging/systemd']) {
     await cp(join(projectRoot, name), join(app, name), { recursive: true });
   }
   for (const name of scripts) await cp(join(projectRoot, name), join(app, name));
@@ -146,14 +147,19 @@ function glibcVersion(): string {
   return header.glibcVersionRuntime ?? 'unknown';
 }
 
-async function pack(parent: string, folder: string, out: string, options: BundleOptions): Promise<void> {
+async function pack(
+  parent: string,
+  folder: string,
+  out: string,
+  { command }: Compressor,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const partial = `${out}.partial`;
-  const settings = { timeoutMs: PACK_TIMEOUT_MS, env: { XZ_OPT: `-${options.compressionLevel ?? 6} -T0` } };
   const names = ['--owner=0', '--group=0', '--numeric-owner', '--sort=name'];
   try {
-    await exec('tar', ['-cJf', partial, ...names, '-C', parent, folder], {
-      ...settings,
-      signal: options.signal,
+    await exec('tar', ['-I', command, '-cf', partial, ...names, '-C', parent, folder], {
+      timeoutMs: PACK_TIMEOUT_MS,
+      signal,
     });
     await rename(partial, out);
   } finally {
@@ -163,20 +169,20 @@ async function pack(parent: string, folder: string, out: string, options: Bundle
 
 /**
  * Creates a bundle of what this machine uses.
- * @throws `UsageError` for a file name that does not end in `.tar.xz`; `EnvironmentError` when something is missing
+ * @throws `UsageError` for a file name that ends neither in `.tar.xz` nor in `.tar.gz`; `EnvironmentError` when something is missing
  * or not built
  */
 export async function createBundle(options: BundleOptions): Promise<BundleResult> {
   checkPath('out', options.out);
   const out = resolve(options.out);
-  if (!out.endsWith('.tar.xz')) throw new UsageError(`${options.out} does not end in .tar.xz`);
   if (!existsSync(dirname(out))) throw new UsageError(`there is no directory ${dirname(out)}`);
   const report = options.onProgress ?? (() => undefined);
   const level = options.compressionLevel ?? 6;
   if (!Number.isInteger(level) || level < 0 || level > 9) {
     throw new UsageError(`compressionLevel ${level} is not a whole number from 0 to 9`);
   }
-  const sources = await findSources(options.signal);
+  const compressor = compressorOf(options.out, level);
+  const sources = await findSources(compressor.program, options.signal);
   const facts: BundleFacts = {
     version: packageVersion(),
     node: process.versions.node,
@@ -195,7 +201,7 @@ export async function createBundle(options: BundleOptions): Promise<BundleResult
     await writeFile(join(dir, 'README.txt'), readme(facts));
     await writeFile(join(dir, 'bundle.json'), `${JSON.stringify(facts, null, 2)}\n`);
     report('packing');
-    await pack(parent, folder, out, options);
+    await pack(parent, folder, out, compressor, options.signal);
   } finally {
     await rm(parent, { recursive: true, force: true });
   }

@@ -48,6 +48,9 @@ nothing has to be compiled.
 
 app/packaging/systemd has units for the pool daemon; set the path in ExecStart.
 
+app/docs has the documentation: app/docs/troubleshooting.md, for example. app/plugins-cuda/build/bin has
+cuda-checkpoint; bin/criu-cuda install --cuda-checkpoint DIR puts it into PATH.
+
 The licenses are in app/LICENSES and below app/node_modules; CRIU is GPL-2.0-only.
 `;
 }

@@ -3,8 +3,11 @@
  * Finds and installs missing Debian packages.
  * @module
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { CommandError, EnvironmentError } from '../errors.ts';
 import { tailOf, type ExecResult } from '../exec.ts';
+import { projectRoot } from '../paths.ts';
 import type { ProgressListener } from '../progress.ts';
 import type { System } from '../machine/index.ts';
 
@@ -35,6 +38,17 @@ export const criuPackages = [
   'libnftables-dev',
   'libaio-dev',
 ] as const;
+
+/**
+ * Whether anything is built on this machine: a bundle has no sources, and a package that comes with its binaries needs no
+ * compiler, unless its own tests are to be built.
+ * @param root the package
+ */
+export function buildsHere(root: string = projectRoot): boolean {
+  const has = (...path: string[]): boolean => existsSync(join(root, 'plugins-cuda', ...path));
+  if (!has('CMakeLists.txt')) return false;
+  return has('test') || !existsSync(join(root, 'prebuilds', `linux-${process.arch}`, 'lib'));
+}
 
 /** The command that installs these packages. */
 export function installCommand(packages: readonly string[]): string {

@@ -9,7 +9,14 @@ import type { ProgressListener } from '../progress.ts';
 import { buildCriu } from './criu-build.ts';
 import { findMirrors } from './criu-source.ts';
 import { type CriuInfo, findCriu, type FoundCriu, oldestCriu, type System } from '../machine/index.ts';
-import { buildPackages, criuPackages, installCommand, installPackages, missingPackages } from './packages.ts';
+import {
+  buildPackages,
+  buildsHere,
+  criuPackages,
+  installCommand,
+  installPackages,
+  missingPackages,
+} from './packages.ts';
 
 /** What this machine has and lacks. */
 export interface SetupState {
@@ -67,11 +74,16 @@ function criuMissing(system: System, found: FoundCriu): Missing {
   );
 }
 
-/** Finds out what is missing; changes nothing. */
-export async function readSetupState(system: System): Promise<SetupState> {
+/**
+ * Finds out what is missing; changes nothing.
+ * @param builds whether something is to be built here besides CRIU
+ */
+export async function readSetupState(system: System, builds: boolean = buildsHere()): Promise<SetupState> {
   const criu = await findCriu(system);
-  const wanted = criu.criu === undefined ? [...buildPackages, ...criuPackages] : buildPackages;
-  const packages = await missingPackages(system, wanted);
+  // CRIU, too, is built with the packages for our own parts
+  const buildsCriu = criu.criu === undefined && (builds || criuObstacle(system, criu) === undefined);
+  const wanted = buildsCriu ? [...buildPackages, ...criuPackages] : builds ? buildPackages : [];
+  const packages = wanted.length === 0 ? [] : await missingPackages(system, wanted);
   const missing: Missing[] = [];
   if (packages.length > 0) {
     missing.push({ what: `packages ${packages.join(' ')}`, remedy: installCommand(packages) });

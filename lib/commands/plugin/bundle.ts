@@ -12,7 +12,7 @@ async function bundle(io: Io, out: string): Promise<void> {
   io.result(result, () =>
     [
       `written: ${result.file}, ${formatBytes(result.sizeBytes)}`,
-      `needs Linux ${result.arch} with glibc ${result.glibc} or newer; unpack it anywhere, then`,
+      `needs Linux ${result.arch} with glibc ${result.glibc} or newer; unpack it anywhere with tar -xf${result.file.endsWith('.xz') ? ', which needs xz there (a .tar.gz does not)' : ''}; then`,
       `  ${result.folder}/bin/criu-cuda doctor`,
     ].join('\n'),
   );
@@ -22,7 +22,7 @@ export function defineBundle(command: Command, io: Io): void {
   addExamples(command, 'criu-cuda bundle --output criu-cuda.tar.xz');
   addOutput(command, {
     value: 'file.tar.xz',
-    description: 'the file to write',
+    description: 'the file to write; .tar.gz for machines without xz',
     isRequired: true,
   }).action(({ output }: { output: string }) => bundle(io, output));
 }

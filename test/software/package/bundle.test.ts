@@ -79,6 +79,16 @@ describe('a bundle on a bare machine', () => {
     ]);
   });
 
+  it('needs no compilers, and puts cuda-checkpoint where it is told to', async () => {
+    const checked = await cli('setup', '--check');
+    expect(checked.exitCode, checked.stdout).toBe(0);
+    expect(checked.stdout).toContain('nothing is missing');
+    expect((await cli('install', '--cuda-checkpoint', '/bin')).stdout).toContain('/bin/cuda-checkpoint');
+    const { stdout, exitCode } = await runInBareRoot(root, ['/bin/cuda-checkpoint', '--help']);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('--get-restore-tid');
+  });
+
   it('has a doctor that accepts its own CRIU and plugins', async () => {
     const { checks } = JSON.parse((await cli('doctor', '--json')).stdout) as {
       checks: { id: string; status: string; found: string }[];

@@ -3,7 +3,18 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseLdd, runtimePackages } from '../../../lib/bundle/index.ts';
+import { compressorOf, parseLdd, runtimePackages } from '../../../lib/bundle/index.ts';
+
+describe('compressorOf', () => {
+  it('is gzip for machines without xz', () => {
+    expect(compressorOf('a.tar.xz', 6)).toEqual({ program: 'xz', command: 'xz -6 -T0' });
+    expect(compressorOf('a.tar.gz', 0)).toEqual({ program: 'gzip', command: 'gzip -1' });
+  });
+
+  it('refuses other endings, and names both', () => {
+    expect(() => compressorOf('a.zip', 6)).toThrow('a.zip ends neither in .tar.xz nor in .tar.gz');
+  });
+});
 
 describe('parseLdd', () => {
   it('leaves out libraries of the kernel and of glibc', () => {

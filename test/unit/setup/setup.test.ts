@@ -6,6 +6,7 @@ import { EnvironmentError } from '../../../lib/errors.ts';
 import { errorExitCode } from '../../../lib/exit-code.ts';
 import {
   buildPackages,
+  buildsHere,
   criuPackages,
   installPackages,
   missingPackages,
@@ -47,6 +48,34 @@ async function failureOf(system: System): Promise<EnvironmentError> {
   }
   throw new Error('planSetup() did not find anything missing');
 }
+
+describe('a package that builds nothing here', () => {
+  it('needs no compilers when it has a CRIU, and none to refuse the one that is named', async () => {
+    installedAre([]);
+    machine.script('bin/criu', criuScript('4.2.1'));
+    expect(await readSetupState(machine.system, false)).toMatchObject({ packages: [], missing: [] });
+    const env = { ...machine.system.env, CRIU_CUDA_CRIU: join(machine.dir, 'none') };
+    const { missing } = await readSetupState({ ...machine.system, env }, false);
+    expect(missing.map(({ what }) => what)).toEqual([expect.stringContaining('CRIU_CUDA_CRIU is')]);
+  });
+
+  it('needs them to build CRIU', async () => {
+    installedAre([]);
+    useDebianArchive();
+    expect((await readSetupState(machine.system, false)).packages).toEqual(packages);
+  });
+
+  it('is a bundle, or one with binaries; a clone builds, with binaries too', () => {
+    const root = machine.dir;
+    expect(buildsHere(root)).toBe(false);
+    machine.script('plugins-cuda/CMakeLists.txt', '');
+    expect(buildsHere(root)).toBe(true);
+    machine.script(`prebuilds/linux-${process.arch}/lib/x`, '');
+    expect(buildsHere(root)).toBe(false);
+    machine.script('plugins-cuda/test/CMakeLists.txt', '');
+    expect(buildsHere(root)).toBe(true);
+  });
+});
 
 describe('missingPackages', () => {
   it('asks the real dpkg', async () => {
