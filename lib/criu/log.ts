@@ -79,7 +79,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /libcuda\.so|CRIU_CUDA_DRIVER/,
-    hint: 'the plugin needs the NVIDIA driver 570 or newer: see criu-cuda doctor, or set CRIU_CUDA_DRIVER to the path of libcuda.so.1',
+    hint: 'the plugin needs the NVIDIA driver 570 or newer: see criu-cuda doctor, or set CRIU_CUDA_DRIVER to the path of libcuda.so.1, without a GPU to that of softcuda',
   },
   {
     pattern: /is stopped by a signal; send SIGCONT/,

@@ -3,9 +3,8 @@
  * NVIDIA: devices, kernel module, user-space driver, persistence mode. CUDA is not initialized.
  * @module
  */
-import { existsSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
-import { openDriver, type CheckpointDriver } from '../gpu/index.ts';
+import { openDriver, softcudaRemedy, type CheckpointDriver } from '../gpu/index.ts';
 import { softcudaLibrary } from '../paths.ts';
 import {
   ask,
@@ -105,11 +104,6 @@ function cudaVersion(driver: CheckpointDriver): string {
   return `CUDA ${Math.floor(driver.version / 1000)}.${Math.floor((driver.version % 1000) / 10)}`;
 }
 
-function softwareHint(machine: Machine): string {
-  const library = softcudaLibrary(machine.system.env);
-  return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
-}
-
 async function checkLibrary(machine: Machine): Promise<MachineCheck> {
   const base = { id: 'cuda-driver', title: 'CUDA driver' };
   const named = machine.settings instanceof Error ? '' : machine.settings.settings.CRIU_CUDA_DRIVER;
@@ -134,7 +128,7 @@ async function checkLibrary(machine: Machine): Promise<MachineCheck> {
       found: error.message,
       remedy: expected
         ? error.missing.map(({ remedy }) => remedy).join('; ')
-        : `none is needed without a GPU${softwareHint(machine)}`,
+        : `none is needed without a GPU${softcudaRemedy(softcudaLibrary(machine.system.env))}`,
     };
   }
 }

@@ -15,7 +15,7 @@ import {
   type GpuProcess,
   type GpuReport,
 } from '../native/index.ts';
-import { driverLibrary } from './library.ts';
+import { driverLibrary, softcudaRemedy } from './library.ts';
 import { nvmlErrorName } from './nvml-errors.ts';
 
 /** Which NVML is asked, and how. */
@@ -60,7 +60,7 @@ async function query<T>(
     throw new EnvironmentError(`NVML cannot be used: ${error.message}`, [
       {
         what: nvmlName,
-        remedy: 'it comes with the NVIDIA driver; in a container, mount it (nvidia runtime or CDI)',
+        remedy: `it comes with the NVIDIA driver; in a container, mount it (nvidia runtime or CDI)${softcudaRemedy()}`,
       },
     ]);
   }

@@ -3,12 +3,18 @@
  * Which libcuda is meant, and what it means when it cannot be opened.
  * @module
  */
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { EnvironmentError } from '../errors.ts';
 import { isNativeFailure } from '../native/index.ts';
-import type { Environment } from '../paths.ts';
+import { softcudaLibrary, type Environment } from '../paths.ts';
 
 const INSTALL_REMEDY = 'install the NVIDIA driver, 570 or newer, or set CRIU_CUDA_DRIVER';
+
+/** What to do without a GPU: a clause to append; empty if softcuda is not there. */
+export function softcudaRemedy(library: string = softcudaLibrary()): string {
+  return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
+}
 
 /**
  * The library to use: the one the caller names, else the one of the setting CRIU_CUDA_DRIVER, as the environment or the
@@ -36,7 +42,8 @@ export function openError(error: unknown, library: string, named: string | undef
     return new EnvironmentError(message, [{ what, remedy: INSTALL_REMEDY }]);
   }
   if (library === '') {
-    return new EnvironmentError('no libcuda.so.1 found', [{ what: 'libcuda.so.1', remedy: INSTALL_REMEDY }]);
+    const remedy = `${INSTALL_REMEDY}${softcudaRemedy()}`;
+    return new EnvironmentError('no libcuda.so.1 found', [{ what: 'libcuda.so.1', remedy }]);
   }
   if (named === undefined) {
     const remedy = 'set CRIU_CUDA_DRIVER to a libcuda.so.1, or unset it';

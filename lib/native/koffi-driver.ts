@@ -27,7 +27,7 @@ function openFirst(loader: Loader, path: string): Library {
   }
   throw nativeFailure(
     'open',
-    'no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set CRIU_CUDA_DRIVER',
+    'no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set CRIU_CUDA_DRIVER, without a GPU to the libcuda.so.1 of softcuda',
     'libcuda.so.1',
     ENOENT,
   );

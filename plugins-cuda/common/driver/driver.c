@@ -34,7 +34,7 @@ static void *open_first(const char *path, char *error, size_t error_size)
 	}
 	snprintf(error, error_size,
 		 "no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set "
-		 "CRIU_CUDA_DRIVER");
+		 "CRIU_CUDA_DRIVER, without a GPU to the libcuda.so.1 of softcuda");
 	return NULL;
 }
 

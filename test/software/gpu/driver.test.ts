@@ -247,6 +247,8 @@ describe.each(backendNames)('through the %s', (backend) => {
         expect.stringContaining('NVIDIA driver'),
       ]);
       expect(cuda).toEqual(['ERR_ENVIRONMENT', 'libcuda.so.1', expect.stringContaining('570 or newer')]);
+      for (const told of [nvml, cuda] as unknown[][])
+        expect(told[2]).toContain(`for the software driver set CRIU_CUDA_DRIVER to ${softcudaLibrary()}`);
     });
 
     it('a process without CUDA, one that has ended, and what is not a pid', async () => {

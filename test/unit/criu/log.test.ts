@@ -95,7 +95,7 @@ describe('a message of our plugin', () => {
   it.each([
     ['%d is stopped by a signal; send SIGCONT before dumping', /criu-cuda wake/],
     [
-      'no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set CRIU_CUDA_DRIVER',
+      'no libcuda.so.1 found; install the NVIDIA driver (570 or newer) or set CRIU_CUDA_DRIVER, without a GPU to the libcuda.so.1 of softcuda',
       /criu-cuda doctor/,
     ],
     [String.raw`CRIU_CUDA_DRIVER \"%s\" cannot be opened: %s`, /criu-cuda doctor/],
