@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "plugin/task/parasite.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/state.h"
 #include "plugin/task/tracee.h"
@@ -123,7 +124,9 @@ int ccr__seize(pid_t pid)
 
 int ccr__seize_continue(pid_t pid)
 {
-	return kill(pid, SIGCONT) ? -errno : for_each_thread(pid, stop_again);
+	const int ret = kill(pid, SIGCONT) ? -errno : for_each_thread(pid, stop_again);
+
+	return ret ? ret : ccr__parasite_leave(pid);
 }
 
 /* Makes one thread take the pending SIGCONT, and discards it. */

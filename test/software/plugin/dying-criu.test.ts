@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** A criu that is killed, told to end, or refused by a script: afterwards the program is what it was. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
@@ -245,3 +247,41 @@ describe('criu is killed', () => {
     },
   );
 });
+
+/** Kills the process that is at the fault point. */
+async function killAtFaultPoint(dir: string): Promise<() => void> {
+  writeFileSync(join(dir, 'counts'), Buffer.alloc(4096));
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined); // it was killed
+    socket.once('data', (line) => {
+      process.kill(Number(line.toString().trim().split(' ')[1]), 'SIGKILL');
+    });
+  });
+  server.listen(join(dir, 'socket'));
+  await once(server, 'listening');
+  return () => server.close();
+}
+
+it.each(['remap', 'full'] as const)(
+  '%s: criu is killed while its parasite has changed the protection of memory',
+  async (variant) => {
+    await start(
+      ['--alloc', '8M', '--host', '20M'],
+      variant === 'full' ? { LD_PRELOAD: interceptorLibrary() } : {},
+    );
+    const close = await killAtFaultPoint(machine.dir);
+    const env = {
+      LD_PRELOAD: join(buildDir(), 'test-tools', 'fault-points.so'),
+      CCR_FAULT_DIR: machine.dir,
+      CCR_FAULT: 'criu:log:1:ask:Transferring pages',
+    };
+    const dump = machine.dump(workload, { libdir: variantDir(variant), env, keepStatus: true });
+    await expect(dump).rejects.toThrow('was killed by SIGKILL');
+    close();
+    await expectRolledBack();
+    await waitFor(async () => {
+      expect(await machine.state(workload.pid)).toBe('running');
+    });
+    expect(await workload.verify()).toBe(before.memory);
+  },
+);
