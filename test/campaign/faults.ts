@@ -51,6 +51,14 @@ export function makeCounts(machine: CampaignMachine): void {
   writeFileSync(join(machine.faultDir, 'counts'), Buffer.alloc(COUNTS_BYTES));
 }
 
+const isCriu = (pid: number): boolean => readStat(pid)?.comm === 'criu';
+
+/** Criu itself; its children have its name, and those that become the restored program have smaller pids. */
+function oldest(pids: readonly number[]): number | undefined {
+  const stats = pids.flatMap((pid) => readStat(pid) ?? []);
+  return stats.sort((one, other) => one.startTime - other.startTime)[0]?.pid;
+}
+
 export class FaultInjector {
   readonly #machine: CampaignMachine;
   readonly #plan: Plan;
@@ -141,12 +149,9 @@ export class FaultInjector {
     if (target === 'program') return [pid];
     if (target === 'caller') return [commandPid() ?? -1].filter((one) => one > 0);
     const found = findByName(names[target] ?? /^$/);
-    // CRIU has children of the same name
-    const criu = this.#criuPid ?? found.find((one) => readStat(one)?.comm === 'criu');
+    const criu = this.#criuPid ?? oldest(found.filter(isCriu));
     if (target === 'criu') return criu === undefined ? [] : [criu];
-    return target === 'criu+watcher'
-      ? found.filter((one) => one === criu || readStat(one)?.comm !== 'criu')
-      : found;
+    return target === 'criu+watcher' ? found.filter((pid) => pid === criu || !isCriu(pid)) : found;
   }
 
   async #signal(target: Target, signal: NodeJS.Signals, asking: number | undefined): Promise<void> {
