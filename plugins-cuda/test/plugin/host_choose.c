@@ -49,6 +49,55 @@ static void test_budget(void)
 	stop(pid);
 }
 
+static char *own, *common;
+
+/* The child has a child, which has one of two mappings as well. */
+static void fork_again(void)
+{
+	int ready[2];
+	char byte;
+
+	mprotect(common, PAGE, PROT_READ | PROT_WRITE);
+	mprotect(own, PAGE, PROT_READ | PROT_WRITE);
+	if (pipe(ready))
+		return;
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		munmap(own, PAGE);
+		close_range(3, ~0u, 0); /* of `start`, too */
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	CHECK(read(ready[0], &byte, 1) == 0);
+	memset(common, 1, PAGE);
+	memset(own, 1, PAGE);
+}
+
+static void test_children(void)
+{
+	const struct remap_wishes wishes = {.min_bytes = PAGE};
+	const struct remap_mapping *kept = NULL, *hidden = NULL;
+	struct remap_plan plan;
+	pid_t pid;
+
+	/* the same addresses in the child */
+	common = mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	own = common + 2 * PAGE;
+	pid = start(fork_again);
+	CHECK(!ccr__remap_choose(&plan, pid, &wishes));
+	for (size_t i = 0; i < plan.nr_mappings; i++) {
+		if (plan.mappings[i].address == (uintptr_t)common)
+			kept = &plan.mappings[i];
+		if (plan.mappings[i].address == (uintptr_t)own)
+			hidden = &plan.mappings[i];
+	}
+	CHECK(kept && kept->keeps_access && !kept->is_in_use);
+	CHECK(hidden && !hidden->keeps_access);
+	ccr__remap_free(&plan);
+	stop(pid);
+}
+
 static void test_ranges(void)
 {
 	static const struct remap_range added[] = {
@@ -73,5 +122,6 @@ int main(void)
 {
 	test_ranges();
 	test_budget();
+	test_children();
 	return failures ? 1 : 0;
 }

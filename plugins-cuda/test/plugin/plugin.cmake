@@ -19,6 +19,7 @@ set(plugin ${PROJECT_SOURCE_DIR}/plugin)
 add_library(host_test STATIC
 	${plugin}/host/remap/smaps.c ${plugin}/host/remap/pagemap.c ${plugin}/host/remap/shared.c
 	${plugin}/host/remap/ranges.c ${plugin}/host/remap/in_use.c ${plugin}/host/remap/choose.c
+	${plugin}/host/remap/children.c
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/fill.c
 	${plugin}/host/remap/write.c ${plugin}/host/remap/compare.c
 	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/host/remap/threads.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c

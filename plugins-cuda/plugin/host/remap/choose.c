@@ -38,6 +38,7 @@ struct chooser {
 	struct remap_plan *plan;
 	const struct remap_wishes *wishes;
 	struct remap_pagemap pagemap;
+	struct remap_ranges children; /* what they have mapped */
 	pid_t pid;
 	size_t nr_vmas, room;
 };
@@ -77,11 +78,11 @@ static int close_mapping(struct chooser *c, struct remap_mapping *mapping, size_
 	return 0;
 }
 
-static bool is_in_use(const struct remap_plan *plan, uint64_t start, uint64_t end)
+static bool overlaps(const struct remap_ranges *ranges, uint64_t start, uint64_t end)
 {
-	const size_t next = ccr__remap_find_range(&plan->in_use, start);
+	const size_t next = ccr__remap_find_range(ranges, start);
 
-	return next < plan->in_use.nr && plan->in_use.list[next].start < end;
+	return next < ranges->nr && ranges->list[next].start < end;
 }
 
 /* Takes what lies between two addresses of a private mapping. */
@@ -93,13 +94,14 @@ static int choose_part(struct chooser *c, const struct mapping *m, uint64_t star
 					.prot = m->prot,
 					.flags = m->flags,
 					.is_drivers = is_drivers,
-					.is_in_use = is_in_use(c->plan, start, end)};
+					.is_in_use = overlaps(&c->plan->in_use, start, end)};
 	const size_t first = c->plan->nr_runs;
 	uint64_t shared;
 	int ret;
 
 	if (end - start < c->wishes->min_bytes)
 		return 0;
+	mapping.keeps_access = mapping.is_in_use || overlaps(&c->children, start, end);
 	mapping.is_mapped = is_drivers && c->wishes->can_map && !mapping.is_in_use;
 	ret = ccr__remap_add_runs(c->plan, &c->pagemap, start, end, &shared);
 	if (!ret)
@@ -150,7 +152,7 @@ static int choose_shared(struct chooser *c, const struct mapping *m)
 	int ret;
 
 	if (mapping.size < c->wishes->min_bytes || !(m->prot & PROT_WRITE) ||
-	    is_in_use(c->plan, m->start, m->end) ||
+	    overlaps(&c->plan->in_use, m->start, m->end) ||
 	    (c->wishes->before &&
 	     ccr__remap_find_new(c->wishes->before, m->start, m->end, 1, &unused)))
 		return 0;
@@ -330,7 +332,10 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, const struct remap_wis
 		ret = ccr__remap_pagemap_open(&c.pagemap, pid);
 	if (ret)
 		return ret;
-	ret = ccr__smaps_for_each(pid, choose_in_mapping, &c);
+	ret = ccr__remap_children(&c.children, pid);
+	if (!ret)
+		ret = ccr__smaps_for_each(pid, choose_in_mapping, &c);
+	free(c.children.list);
 	close(c.pagemap.fd);
 	if (ret)
 		return ret;

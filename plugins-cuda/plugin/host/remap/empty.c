@@ -68,7 +68,7 @@ static int empty(struct emptier *e, const struct remap_mapping *m, bool *is_done
 	int ret;
 
 	if (m->is_page_file) {
-		ret = ccr__remap_make_anonymous(&e->in, m, m->is_in_use ? m->prot : PROT_NONE);
+		ret = ccr__remap_make_anonymous(&e->in, m, m->keeps_access ? m->prot : PROT_NONE);
 		*is_done = !ret;
 		return ret;
 	}
@@ -84,7 +84,7 @@ static int empty(struct emptier *e, const struct remap_mapping *m, bool *is_done
 		return 0;
 	}
 	/* If this fails, the memory is empty and accessible, and is filled as well. */
-	return m->is_in_use ? 0 : call(e, &result, SYS_mprotect, m->address, m->size, PROT_NONE);
+	return m->keeps_access ? 0 : call(e, &result, SYS_mprotect, m->address, m->size, PROT_NONE);
 }
 
 /* ---- what the driver has allocated ---- */

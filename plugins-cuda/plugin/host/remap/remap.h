@@ -24,6 +24,7 @@ struct remap_mapping {
 	bool is_mapped;	    /* will be a mapping of the page file; otherwise it is emptied */
 	bool is_page_file;  /* is a mapping of an earlier page file */
 	bool is_in_use;	    /* the kernel needs a part of it even while the task is stopped */
+	bool keeps_access; /* its access rights are not taken away: in use, or a child has it too */
 	size_t first_run, nr_runs;
 };
 
@@ -78,6 +79,12 @@ size_t ccr__remap_find_range(const struct remap_ranges *ranges, uint64_t address
  * frees the list in both cases.
  */
 int ccr__remap_in_use(struct remap_ranges *ranges, pid_t pid);
+
+/*
+ * Reads all ranges that the children of the task have mapped. Returns 0 or -errno; the
+ * caller frees the list in both cases.
+ */
+int ccr__remap_children(struct remap_ranges *ranges, pid_t pid);
 
 /* What ccr__remap_choose looks for. */
 struct remap_wishes {
