@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** One cycle: a program, a fault in an operation, and what must be true afterwards. */
 import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { hasCheckpoint } from '../../lib/checkpoint/images-dir.ts';
 import { isAlive, killTree } from '../../lib/process/index.ts';
 import { FaultInjector, makeCounts } from './faults.ts';
@@ -8,9 +9,10 @@ import { compare, hasParasite, takeFingerprint, type Fingerprint } from './finge
 import { findLeftovers } from './leftovers.ts';
 import { CampaignMachine } from './machine.ts';
 import { Operator, type Call, type OperationResult } from './operator.ts';
-import { killAll, killCriusChildren, remaining, untilCollected } from './processes.ts';
+import { criusOwn } from './own.ts';
+import { killAll, killCriusChildren, remaining, untilCollected, untilGone } from './processes.ts';
 import { startProgram } from './program.ts';
-import { stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
+import { ownOutcome, stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
 
 type EndedResult = Exclude<OperationResult, { kind: 'stuck' }>;
 
@@ -27,6 +29,9 @@ class Verdict extends Error {
 /** Durations of operations that had no fault, for faults after a delay. */
 const EXPECTED_MS = { dump: 250, restore: 300 };
 
+/** How long a program that was killed may take to end. */
+const ENDING_MS = 2000;
+
 /** How long criu and the plugin's processes may work after their caller was killed. */
 const BACKGROUND_MS = 20_000;
 
@@ -35,6 +40,8 @@ const BACKGROUND_MS = 20_000;
  * a busy machine, a restore can be faster.
  */
 const TAKEN_TID = /Unable to create a thread: -17$/m;
+const TID_TRIES = 20;
+const TID_PAUSE_MS = 100;
 
 /** Criu, or a process that the plugin started. */
 const isOurs = (comm: string): boolean => /^(?:criu|cuda-)/.test(comm);
@@ -151,25 +158,36 @@ class Cycle {
       const message = error instanceof Error ? error.message : String(error);
       throw new Verdict(isAlive(this.#pid) ? 'stuck' : 'lost', `${when}: ${message}`);
     }
-    const parasite = hasParasite(after) && !this.#endsCriu ? "CRIU's parasite is left; " : '';
+    const parasite = hasParasite(after) && !this.#leavesParasite ? "CRIU's parasite is left; " : '';
     if (hasParasite(after)) this.#note("CRIU's parasite is left in the process");
     const difference = parasite + compare(this.#before, after);
     if (difference !== '') throw new Verdict('wrong', `${when}: ${difference}`);
+  }
+
+  #isTidTaken(result: OperationResult): boolean {
+    return result.kind === 'failed' && TAKEN_TID.test(this.#log('restore.log'));
   }
 
   async #restoreCleanly(when: string): Promise<void> {
     await untilCollected(BACKGROUND_MS);
     if (this.machine.removeGhosts()) this.#note("CRIU's ghost file was left");
     let result = await this.#operator.restore(this.#call());
-    if (result.kind === 'failed' && TAKEN_TID.test(this.#log('restore.log'))) {
-      this.#note('the id of a thread was not free yet');
+    for (let i = 0; i < TID_TRIES && this.#isTidTaken(result); i++) {
+      if (i === 0) this.#note('the id of a thread was not free yet');
+      await delay(TID_PAUSE_MS);
       result = await this.#operator.restore(this.#call());
     }
     this.#must(`the restore ${when}`, result);
     await this.#checkIdentical(`after the restore ${when}`);
   }
 
-  /** Whether the fault ends criu while it works in a task; then CRIU itself leaves its parasite there. */
+  /** Whether the fault makes CRIU leave its parasite in a task, also without a plugin. */
+  get #leavesParasite(): boolean {
+    const { fault } = this.plan;
+    return this.#endsCriu || (fault.kind === 'signal' && fault.signal === 'SIGSTOP');
+  }
+
+  /** Whether the fault ends criu while it works in a task. */
   get #endsCriu(): boolean {
     const { fault } = this.plan;
     if (fault.kind === 'memory') return fault.target === 'criu';
@@ -183,10 +201,18 @@ class Cycle {
     return fault.kind === 'signal' && fault.target === 'caller' && fault.signal === 'SIGKILL';
   }
 
+  /** The fault has killed the program, which may take a moment. */
+  get #isProgramKilled(): boolean {
+    const { fault } = this.plan;
+    const kills = fault.kind === 'signal' && ['program', 'task'].includes(fault.target);
+    return kills && fault.signal === 'SIGKILL' && this.isHit;
+  }
+
   /** Whether the fault itself may have ended the program. */
   get #mayBeGone(): boolean {
     const { fault, needsUndo } = this.plan;
-    if (fault.kind === 'memory') return fault.target === 'program';
+    // the watcher is under criu's limit, too
+    if (fault.kind === 'memory') return fault.target === 'program' || (this.#injector?.memoryKills ?? 0) > 1;
     if (fault.kind !== 'signal') return false;
     return ['program', 'criu+watcher'].includes(fault.target) || (needsUndo && fault.target === 'watcher');
   }
@@ -229,6 +255,7 @@ class Cycle {
   async #restoreWithFault(): Promise<Outcome> {
     const result = await this.#withFault((call) => this.#operator.restore(call), false);
     if (result.kind === 'done') {
+      if (this.#isProgramKilled) await untilGone(this.#pid, ENDING_MS);
       if (!isAlive(this.#pid)) {
         const restored = await this.#restoreAgain('after it was killed');
         if (this.#mayBeGone) return restored;
@@ -277,9 +304,17 @@ class Cycle {
       if (this.#result?.kind === 'failed') this.#note(this.#result.message);
       return { outcome, detail: this.#notes.join('; ') };
     } catch (error) {
-      if (error instanceof Verdict) return { outcome: error.outcome, detail: error.message };
+      if (error instanceof Verdict) return this.#judge(error);
       throw error;
     }
+  }
+
+  #judge({ outcome, message }: Verdict): { outcome: Outcome; detail: string } {
+    const own =
+      this.plan.variant === 'none' ? undefined : criusOwn(this.plan, outcome, this.#log('dump.log'));
+    return own === undefined
+      ? { outcome, detail: message }
+      : { outcome: ownOutcome, detail: `${own} (${outcome}: ${message})` };
   }
 
   get isHit(): boolean {

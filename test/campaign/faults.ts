@@ -231,6 +231,13 @@ export class FaultInjector {
     return this.#isHit;
   }
 
+  /** How many processes a limit of memory has ended. */
+  get memoryKills(): number {
+    const path = join(MEMORY, 'memory.oom_control');
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    return Number(/^oom_kill (\d+)/m.exec(text)?.[1] ?? 0);
+  }
+
   /** Calls counted so far, by role and call. */
   counts(): number[] {
     const page = readFileSync(join(this.#machine.faultDir, 'counts'));

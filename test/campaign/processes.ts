@@ -85,3 +85,8 @@ export async function pause(pid: number, ms: number): Promise<void> {
   await delay(ms);
   sendSignal(pid, 'SIGCONT');
 }
+
+/** Waits until a process that was killed has ended. */
+export async function untilGone(pid: number, timeoutMs: number): Promise<void> {
+  await remaining((stat) => stat.pid === pid, timeoutMs);
+}

@@ -70,13 +70,16 @@ export interface Plan {
 }
 
 export const goodOutcomes = ['survived', 'restored', 'gone'] as const;
+/** Bad, but CRIU alone does the same. */
+export const ownOutcome = 'criu';
 export const badOutcomes = ['lost', 'wrong', 'stuck', 'leftover'] as const;
 /**
  * `survived`: it runs, and is identical. `restored`: it was restored from the image, and is identical. `gone`: the fault
  * itself ended it. `lost`: it runs no more, and no image brings it back. `wrong`: it runs, and is not identical, or what
- * was reported is not true. `stuck`: something did not end in time. `leftover`: something was left behind.
+ * was reported is not true. `stuck`: something did not end in time. `leftover`: something was left behind. `criu`: one of
+ * these, but CRIU alone does the same.
  */
-export type Outcome = (typeof goodOutcomes)[number] | (typeof badOutcomes)[number];
+export type Outcome = (typeof goodOutcomes)[number] | (typeof badOutcomes)[number] | typeof ownOutcome;
 
 export interface CycleResult {
   outcome: Outcome;

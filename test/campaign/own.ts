@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/** What CRIU loses by itself. `npm run campaign -- --baseline`, with criu alone, shows each of these kinds. */
+import type { Fault, Outcome, Plan } from './types.ts';
+import { stageOf } from './types.ts';
+
+/** The end of a dump's log when CRIU was putting its parasite into a thread, or taking it out. */
+const INJECTING = [
+  /Parasite syscall_ip at/,
+  /Set up parasite blob/,
+  /Putting (?:parasite blob|tsock)/,
+  /going to execute the syscall \d+, required is 15/,
+  /^\(\d+\.\d+\) \d+ has \d+ sched policy/m,
+];
+/** After them CRIU writes no more lines, or these. */
+const LAST_LINES = 5;
+
+const kills = (fault: Fault, ...targets: string[]): boolean =>
+  fault.kind === 'signal' && fault.signal === 'SIGKILL' && targets.includes(fault.target);
+
+const endsCriu = (fault: Fault): boolean =>
+  (fault.kind === 'memory' && fault.target === 'criu') ||
+  (fault.kind === 'signal' &&
+    fault.signal !== 'SIGSTOP' &&
+    ['criu', 'caller', 'criu+watcher'].includes(fault.target));
+
+/**
+ * @param dumpLog CRIU's log of the dump
+ * @returns why a bad outcome is CRIU's own; `undefined` if it is not
+ */
+export function criusOwn({ fault, operation }: Plan, outcome: Outcome, dumpLog: string): string | undefined {
+  const stage = stageOf(operation);
+  if (outcome === 'stuck' && stage === 'restore' && kills(fault, 'program', 'task'))
+    return 'CRIU waits without limit for a task that was killed while it restored it';
+  const end = dumpLog.trimEnd().split('\n').slice(-LAST_LINES).join('\n');
+  const isLost = outcome === 'lost' || outcome === 'stuck';
+  if (isLost && stage === 'dump' && endsCriu(fault) && INJECTING.some((line) => line.test(end)))
+    return 'criu ended while a thread was at a system call that CRIU had injected for its parasite';
+  return undefined;
+}
