@@ -20,7 +20,8 @@ export interface CriuLogSummary {
 }
 
 const MAX_ERRORS = 8;
-const STAMP = /^\(\d+\.\d+\)\s*(?:\d+: )?\s*/;
+/** Before a line: the time, `pie:` when code in a restored process writes it, and the pid. */
+const STAMP = /^\(\d+\.\d+\)\s*(?:pie: )?(?:\d+: )?\s*/;
 const ERROR_LINE = /^Error \([^)]*\): (.*)$/;
 const PLUGIN_LINE = /^cuda_plugin: (.*)$/;
 
@@ -34,6 +35,7 @@ const consequences: readonly RegExp[] = [
   /exited, status=\d+$/,
   /^(Dump|Collect) .*\(pid: \d+\) failed with/,
   /^Unable to detach from/,
+  /^Restorer fail \d+$/,
   /^Failed in init\(\d+\) of "cuda_plugin"/,
 ];
 
@@ -76,6 +78,10 @@ const remedies: readonly Remedy[] = [
   {
     pattern: /Can't fork for \d+: File exists/,
     hint: 'the pid is in use: end the process that has it (of a zombie, its parent), or restore in a pid namespace',
+  },
+  {
+    pattern: /Unable to create a thread: -17/,
+    hint: 'the id of one of its threads is in use: restore again when the process or thread that has it has ended, or restore in a pid namespace',
   },
   {
     pattern: /libcuda\.so|CRIU_CUDA_DRIVER/,

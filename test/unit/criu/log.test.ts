@@ -12,6 +12,7 @@ describe('a log of criu', () => {
   it.each([
     ['bad-size.log', /^File var\/log\/app\.log has bad size 512 \(expect 128\)$/, /restore its old content/],
     ['pid-taken.log', /^Can't fork for \d+: File exists$/, /the pid is in use/],
+    ['thread-taken.log', /^Unable to create a thread: -17$/, /the id of one of its threads is in use/],
     ['missing-plugin.log', /^Missing required plugin: cuda_plugin$/, /--libdir/],
     [
       'missing-driver.log',
