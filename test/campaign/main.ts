@@ -3,12 +3,17 @@
  * Injects faults into dumps and restores of random programs, and checks after each that nothing was lost. Run it with
  * `npm run campaign`; it needs the namespaces that scripts/campaign.mjs makes.
  */
+import { spawnSync } from 'node:child_process';
+import { release } from 'node:os';
+import { projectRoot } from '../../lib/paths.ts';
+import { criuProgram } from '../helpers/criu.ts';
 import { runCycle } from './cycle.ts';
 import { canUseCgroups } from './faults.ts';
 import { isolate } from './machine.ts';
 import { parseOptions, usage, type CampaignOptions } from './options.ts';
 import { choosePlan, type PlanOptions } from './plan.ts';
 import { Report } from './report.ts';
+import { summarize, type RunHead } from './summarize.ts';
 import { isBad } from './types.ts';
 
 const PROGRESS_CYCLES = 100;
@@ -19,6 +24,21 @@ function planOptions(options: CampaignOptions): PlanOptions {
   if (!cgroups)
     console.log('no cgroups of the old hierarchy here: neither frozen programs nor limits of memory');
   return { seed, baseline, variant, rootOnly, cgroups };
+}
+
+/** The commit that runs, and `-dirty` if files differ from it. */
+function commitOf(): string {
+  const { status, stdout } = spawnSync('git', ['-C', projectRoot, 'describe', '--always', '--dirty'], {
+    encoding: 'utf8',
+  });
+  return status === 0 ? stdout.trim() : 'unknown';
+}
+
+function describeRun({ seed, baseline }: CampaignOptions): RunHead {
+  const criu = spawnSync(criuProgram(), ['--version'], { encoding: 'utf8' });
+  const version = /^Version: (\S+)/m.exec(criu.stdout)?.[1] ?? 'unknown';
+  const started = new Date().toISOString();
+  return { run: { seed, commit: commitOf(), kernel: release(), criu: version, baseline, started } };
 }
 
 function repeatCommand(options: CampaignOptions, cycle: number): string {
@@ -45,6 +65,7 @@ async function runOne(options: CampaignOptions, cycle: number): Promise<number> 
 async function runMany(options: CampaignOptions): Promise<number> {
   const plans = planOptions(options);
   const report = new Report(options.out);
+  report.begin(describeRun(options));
   const end = performance.now() + options.minutes * 60_000;
   for (let cycle = 0; performance.now() < end; cycle++) {
     const plan = choosePlan(plans, cycle);
@@ -70,6 +91,10 @@ async function main(): Promise<number> {
   }
   if (options.help) {
     console.log(usage);
+    return 0;
+  }
+  if (options.summarize !== undefined) {
+    summarize(options.summarize, options.out ?? 'summary.jsonl');
     return 0;
   }
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit(130));

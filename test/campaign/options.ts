@@ -18,6 +18,8 @@ export interface CampaignOptions {
   tolerated: number;
   /** Continues after a bad outcome. */
   keepGoing: boolean;
+  /** Only sums up the results in this directory. */
+  summarize: string | undefined;
   /** Only says what the arguments are. */
   help: boolean;
 }
@@ -31,7 +33,8 @@ export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] 
   --baseline      criu alone, without CUDA and plugin: what CRIU itself loses
   --tolerate N    up to N bad outcomes do not fail the run (default 0)
   --root-only     no programs of other users
-  --fail-fast     ends at the first bad outcome`;
+  --fail-fast     ends at the first bad outcome
+  --summarize DIR only writes the sums of the results in DIR to --out FILE, and the table in test/campaign/README.md`;
 
 function wholeNumber(name: string, text: string): number {
   const value = Number(text);
@@ -59,7 +62,15 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ minutes: text, seed: text, out: text, cycle: text, variant: text, tolerate: text },
+      ...{
+        minutes: text,
+        seed: text,
+        out: text,
+        cycle: text,
+        variant: text,
+        tolerate: text,
+        summarize: text,
+      },
       ...{ baseline: flag, 'root-only': flag, 'fail-fast': flag, help: flag },
     },
   });
@@ -73,6 +84,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     tolerated: wholeNumber('tolerate', values.tolerate ?? '0'),
     rootOnly: values['root-only'],
     keepGoing: !values['fail-fast'],
+    summarize: values.summarize,
     help: values.help,
   };
 }

@@ -2,6 +2,7 @@
 /** What a run found: a JSON line per cycle, and at the end which fault was injected how often at which step. */
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { faultLabel } from './steps.ts';
+import type { RunHead } from './summarize.ts';
 import { isBad, type CycleResult, type Plan } from './types.ts';
 
 function programWords({ program }: Plan): string {
@@ -27,6 +28,11 @@ export class Report {
 
   constructor(out: string | undefined) {
     this.#out = out;
+  }
+
+  /** Writes what the run is, before its first cycle. */
+  begin(head: RunHead): void {
+    if (this.#out !== undefined) appendFileSync(this.#out, `${JSON.stringify(head)}\n`);
   }
 
   add(plan: Plan, result: CycleResult): void {
