@@ -17,6 +17,7 @@ export {
   type CriuCandidate,
   type CriuInfo,
   type CriuOrigin,
+  type FindCriuOptions,
   type FoundCriu,
   type System,
   type UnusableCriu,

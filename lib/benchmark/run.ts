@@ -6,7 +6,7 @@
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { softcudaLibrary } from '../paths.ts';
-import { findCriu } from '../machine/index.ts';
+import { currentSystem, findCriu } from '../machine/index.ts';
 import { BenchmarkDaemon } from './daemon.ts';
 import {
   benchmarkDumpRestore,
@@ -69,7 +69,7 @@ interface Criu {
 }
 
 async function usableCriu(): Promise<Criu> {
-  const { criu } = await findCriu();
+  const { criu } = await findCriu(currentSystem(), { check: false });
   if (criu === undefined) throw new UsageError('cannot find a usable criu', 'criu-cuda setup');
   return criu;
 }

@@ -83,7 +83,8 @@ export interface CheckpointResult {
 
 /** How long a killed process may take to free its memory. */
 const EXIT_TIMEOUT_MS = 60_000;
-const COLLECT_MS = 5000;
+/** A parent that waits for its child collects it in this time; a zombie has ended, and the caller need not wait for more. */
+const COLLECT_MS = 20;
 /** How long a killed process may still be visible. */
 const KILLED_MS = 1000;
 /**

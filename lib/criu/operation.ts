@@ -46,7 +46,7 @@ export interface Operation {
 }
 
 async function usableCriu(env: Environment, signal: AbortSignal | undefined): Promise<string> {
-  const { criu, rejected } = await findCriu(currentSystem(signal, env));
+  const { criu, rejected } = await findCriu(currentSystem(signal, env), { check: false });
   if (criu) return criu.path;
   throw new EnvironmentError('cannot find a usable criu', [
     ...rejected.map(({ path, reason, remedy }) => ({

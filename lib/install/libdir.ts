@@ -22,6 +22,6 @@ export async function compiledLibdir(system: System, criuPath: string): Promise<
 /** The default directory to install into: the one that criu uses. */
 export async function defaultLibdir(system: System, env: Environment = system.env): Promise<string> {
   if (env.CRIU_LIBS_DIR !== undefined && env.CRIU_LIBS_DIR !== '') return env.CRIU_LIBS_DIR;
-  const { criu } = await findCriu(system);
+  const { criu } = await findCriu(system, { check: false });
   return (criu && (await compiledLibdir(system, criu.path))) ?? DEFAULT_DIR;
 }

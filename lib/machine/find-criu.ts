@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /**
  * Finds the CRIU to use: CRIU_CUDA_CRIU, otherwise the one on PATH, otherwise the one that setup built in the user's
- * cache. A CRIU is usable if it is new enough for the device hooks and its own `criu check` passes.
+ * cache. A CRIU is usable if it is new enough for the device hooks and its own `criu check` passes; that check starts
+ * other programs and takes longer than a restore, so it runs in setup and doctor, and its result is kept.
  * @module
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ToolkitError } from '../errors.ts';
+import { keep, learned, recall, type Subject } from './facts.ts';
 import { findOnPath, isExecutable } from './find-on-path.ts';
 import { hostRemedy } from './host-obstacle.ts';
 import { currentSystem, type System } from './system.ts';
@@ -80,31 +82,58 @@ function candidates(system: System): CriuCandidate[] {
 
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
-/** Runs a criu program to get its version and the result of `criu check`. */
-export async function probeCriu(system: System, candidate: CriuCandidate): Promise<CriuInfo> {
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+/** What a criu says about itself; a version is asked for once. */
+async function askVersion(system: System, path: string): Promise<{ version?: string; answer: string }> {
+  let answer = '';
+  const version = await learned(
+    { question: 'criu-version', programs: [resolve(path)] },
+    isText,
+    async () => {
+      const asked = await system.run(path, ['--version'], { timeoutMs: CHECK_TIMEOUT_MS });
+      answer = firstLine(asked.stderr || asked.stdout);
+      return /Version:\s*(\S+)/.exec(asked.stdout)?.[1];
+    },
+    system.env,
+  );
+  return version === undefined ? { answer } : { version, answer };
+}
+
+/** Why `criu check` failed; empty when it passed. It depends on the user. */
+const checkOf = (path: string): Subject => ({
+  question: 'criu-check',
+  programs: [resolve(path)],
+  circumstances: `user ${process.geteuid?.() ?? 0}`,
+});
+
+async function runCheck(system: System, path: string): Promise<string> {
+  const { exitCode, stdout, stderr } = await system.run(path, ['check'], { timeoutMs: CHECK_TIMEOUT_MS });
+  const reason = exitCode === 0 ? '' : firstError(stderr || stdout) || `exit code ${exitCode}`;
+  keep(checkOf(path), reason, system.env);
+  return reason;
+}
+
+/** Asks a criu program for its version and whether `criu check` passes; without `check`, an earlier answer counts. */
+export async function probeCriu(system: System, candidate: CriuCandidate, check = true): Promise<CriuInfo> {
+  const { path } = candidate;
   const refuse = (reason: string, version?: string): CriuInfo => ({
     ...candidate,
     version,
     usable: false,
     reason,
   });
-  if (!isExecutable(candidate.path)) return refuse('there is no program at this path');
+  if (!isExecutable(path)) return refuse('there is no program at this path');
   try {
-    const options = { timeoutMs: CHECK_TIMEOUT_MS };
-    const asked = await system.run(candidate.path, ['--version'], options);
-    const version = /Version:\s*(\S+)/.exec(asked.stdout)?.[1];
-    if (version === undefined) {
-      return refuse(`it does not report its version: ${firstLine(asked.stderr || asked.stdout)}`);
-    }
+    const { version, answer } = await askVersion(system, path);
+    if (version === undefined) return refuse(`it does not report its version: ${answer}`);
     if (compareVersions(version, oldestCriu) < 0) {
       return refuse(`version ${version} is older than ${oldestCriu}`, version);
     }
-    const check = await system.run(candidate.path, ['check'], options);
-    if (check.exitCode !== 0) {
-      const text = check.stderr || check.stdout;
-      return { ...refuse(`criu check fails: ${firstError(text)}`, version), ...remedyOf(text) };
-    }
-    return { ...candidate, version, usable: true };
+    const reason = check ? await runCheck(system, path) : (recall(checkOf(path), isText, system.env) ?? '');
+    return reason === ''
+      ? { ...candidate, version, usable: true }
+      : { ...refuse(`criu check fails: ${reason}`, version), ...remedyOf(reason) };
   } catch (error) {
     if (error instanceof ToolkitError && error.code !== 'ERR_INTERRUPTED') return refuse(error.message);
     throw error;
@@ -120,11 +149,20 @@ function firstError(text: string): string {
   return firstLine(text.split('\n').find((line) => line.includes('Error')) ?? text);
 }
 
+/** How thoroughly CRIU is looked for. */
+export interface FindCriuOptions {
+  /** Whether to run `criu check`; otherwise what it said last counts, if it ran since boot. @default true */
+  check?: boolean | undefined;
+}
+
 /** Finds the first usable CRIU. Builds nothing. */
-export async function findCriu(system: System = currentSystem()): Promise<FoundCriu> {
+export async function findCriu(
+  system: System = currentSystem(),
+  { check = true }: FindCriuOptions = {},
+): Promise<FoundCriu> {
   const rejected: FoundCriu['rejected'] = [];
   for (const candidate of candidates(system)) {
-    const info = await probeCriu(system, candidate);
+    const info = await probeCriu(system, candidate, check);
     if (info.usable) return { criu: info, rejected };
     rejected.push(info);
   }

@@ -4,6 +4,7 @@
  * that.
  * @module
  */
+export { learned } from './facts.ts';
 export {
   cachedCriuDirs,
   completeMarker,
@@ -11,6 +12,7 @@ export {
   type CriuCandidate,
   type CriuInfo,
   type CriuOrigin,
+  type FindCriuOptions,
   type FoundCriu,
   type UnusableCriu,
   type UsableCriu,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** Which method criu is told to use, with programs that work or fail. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -10,6 +10,7 @@ let dir: string;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'ccr-network-'));
   vi.stubEnv('PATH', dir);
+  vi.stubEnv('XDG_CACHE_HOME', join(dir, 'cache'));
 });
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -44,6 +45,19 @@ it('is nftables where iptables does not run, is missing in part, or is missing',
   program('iptables', 'something else');
   program('iptables-restore', '--version');
   expect(await chooseNetworkLock(criu)).toEqual(choice);
+});
+
+it('is asked for once, and again when a program changes', async () => {
+  const criu = program('criu', nftables);
+  expect(await chooseNetworkLock(criu)).toMatchObject({ method: 'nftables' });
+  const asked = join(dir, 'asked');
+  writeFileSync(criu, `#!/bin/sh\necho >> ${asked}\n[ "$*" = "${nftables}" ]\n`);
+  expect(await chooseNetworkLock(criu)).toMatchObject({ method: 'nftables' });
+  expect(await chooseNetworkLock(criu)).toMatchObject({ method: 'nftables' });
+  expect(readFileSync(asked, 'utf8')).toBe('\n');
+  program('iptables', '-n -w -L');
+  program('iptables-restore', '--version');
+  expect(await chooseNetworkLock(criu)).toBeUndefined();
 });
 
 it('is skip where nothing runs, and says so', async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findCriu } from '../../../lib/machine/index.ts';
@@ -61,6 +61,27 @@ describe('findCriu', () => {
       reason: expect.stringContaining('No parent found for mountpoint 164') as string,
       remedy: expect.stringContaining('mount --bind DIR DIR') as string,
     });
+  });
+
+  it('runs criu check only when asked to, and remembers what it said', async () => {
+    const path = machine.script('bin/criu', criuScript('4.2.1', 'exit 1'));
+    const quick = { check: false };
+    expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
+    expect((await findCriu(machine.system)).criu).toBeUndefined();
+    expect((await findCriu(machine.system, quick)).criu).toBeUndefined();
+    machine.script('bin/criu', criuScript('4.2.1'));
+    expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
+  });
+
+  it('asks a program for its version once, and again after it changed', async () => {
+    const asked = join(machine.dir, 'asked');
+    const script = (version: string): string => `echo >> ${asked}\n${criuScript(version)}`;
+    machine.script('bin/criu', script('4.0'));
+    for (let i = 0; i < 3; i += 1)
+      expect((await findCriu(machine.system, { check: false })).criu?.version).toBe('4.0');
+    expect(readFileSync(asked, 'utf8')).toBe('\n');
+    machine.script('bin/criu', script('4.1'));
+    expect((await findCriu(machine.system, { check: false })).criu?.version).toBe('4.1');
   });
 
   it('uses no other if CRIU_CUDA_CRIU names one', async () => {

@@ -24,7 +24,7 @@ export function createMachine(overrides: Partial<System> = {}): TestMachine {
     dir,
     bin,
     system: {
-      env: { PATH: bin },
+      env: { PATH: bin, XDG_CACHE_HOME: join(dir, 'user') },
       family: ['debian'],
       codename: 'bookworm',
       isRoot: true,

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What was learned about programs of this machine, kept in the user's cache. A fact holds while the program's file is
+ * the same and the machine has not been booted again.
+ * @module
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { isOwn, ownCacheDir } from '../own-cache.ts';
+import type { Environment } from '../paths.ts';
+
+/** What a fact is about. */
+export interface Subject {
+  /** What is asked, such as `criu-version`. */
+  question: string;
+  /** Absolute paths of the programs that the answer depends on; one need not exist. */
+  programs: readonly string[];
+  /** What else it depends on, such as a namespace. @default nothing */
+  circumstances?: string | undefined;
+}
+
+const MAX_FILE_BYTES = 65_536;
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+
+/** A text that changes with the file: its content is not read. */
+function stateOf(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return [path, dev, ino, size, mtimeNs, ctimeNs].join(' ');
+  } catch {
+    return `${path} missing`;
+  }
+}
+
+/** @returns `undefined` where the kernel does not say: then nothing is kept */
+function bootId(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function readFact(path: string, key: string): unknown {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || !isOwn(stat) || stat.size > MAX_FILE_BYTES) return undefined;
+    const fact = JSON.parse(readFileSync(fd, 'utf8')) as { key?: unknown; answer?: unknown } | null;
+    return fact?.key === key ? fact.answer : undefined;
+  } catch {
+    return undefined; // there is none, or it is damaged
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+function keepFact(path: string, key: string, answer: unknown): void {
+  const part = `${path}.${randomUUID()}`;
+  try {
+    writeFileSync(part, JSON.stringify({ key, answer }), { mode: 0o600, flag: 'wx' });
+    renameSync(part, path);
+  } catch {
+    rmSync(part, { force: true }); // a full disk only makes the next run slower
+  }
+}
+
+interface Place {
+  path: string;
+  key: string;
+}
+
+/** Where a fact is kept; `undefined` where none can be. */
+function placeOf({ question, programs, circumstances = '' }: Subject, env: Environment): Place | undefined {
+  const boot = bootId();
+  const dir = boot === undefined ? undefined : ownCacheDir('facts', env);
+  if (boot === undefined || dir === undefined) return undefined;
+  const name = createHash('sha256')
+    .update([question, ...programs].join('\0'))
+    .digest('hex');
+  const key = [boot, circumstances, ...programs.map(stateOf)].join('\n');
+  return { path: join(dir, `${name.slice(0, 32)}.json`), key };
+}
+
+/**
+ * What is known about programs.
+ * @param isAnswer whether what the file has is an answer; a file of an earlier version may have another
+ */
+export function recall<Answer>(
+  subject: Subject,
+  isAnswer: (value: unknown) => value is Answer,
+  env: Environment = process.env,
+): Answer | undefined {
+  const place = placeOf(subject, env);
+  const kept = place && readFact(place.path, place.key);
+  return isAnswer(kept) ? kept : undefined;
+}
+
+/** Keeps what was learned about programs. */
+export function keep(subject: Subject, answer: unknown, env: Environment = process.env): void {
+  const place = placeOf(subject, env);
+  if (place) keepFact(place.path, place.key, answer);
+}
+
+/**
+ * The answer to a question about programs: the kept one, else what `learn` finds, which is then kept.
+ * @param learn `undefined` is returned, and not kept
+ */
+export async function learned<Answer>(
+  subject: Subject,
+  isAnswer: (value: unknown) => value is Answer,
+  learn: () => Promise<Answer | undefined>,
+  env: Environment = process.env,
+): Promise<Answer | undefined> {
+  const known = recall(subject, isAnswer, env);
+  if (known !== undefined) return known;
+  const answer = await learn();
+  if (answer !== undefined) keep(subject, answer, env);
+  return answer;
+}
