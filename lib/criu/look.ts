@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { exec } from '../exec.ts';
 
 /** The program that is next to each plugin of this project. */
@@ -18,7 +18,7 @@ const TIMEOUT_MS = 30_000;
 const reasonSchema = z.object({
   kind: z.string(),
   severity: z.enum(['refuse', 'guess', 'warn']),
-  pid: z.int().nonnegative(),
+  pid: z.int().check(z.nonnegative()),
   text: z.string(),
   remedy: z.string(),
 });
@@ -27,13 +27,13 @@ const lookSchema = z.object({
   refused: z.boolean(),
   forced: z.boolean(),
   usesCuda: z.boolean(),
-  deviceBytes: z.number().nonnegative(),
-  mappings: z.int().nonnegative(),
-  threads: z.int().nonnegative(),
-  connections: z.int().nonnegative(),
-  pids: z.array(z.int().positive()),
+  deviceBytes: z.number().check(z.nonnegative()),
+  mappings: z.int().check(z.nonnegative()),
+  threads: z.int().check(z.nonnegative()),
+  connections: z.int().check(z.nonnegative()),
+  pids: z.array(z.int().check(z.positive())),
   reasons: z.array(reasonSchema),
-  ms: z.number().nonnegative(),
+  ms: z.number().check(z.nonnegative()),
 });
 
 /** One thing that speaks against a dump. */

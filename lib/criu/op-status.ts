@@ -7,13 +7,13 @@
 import { constants, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { isErrno } from '../errno.ts';
 import { checkRunDir } from '../run-dir.ts';
 import { CriuStatusError } from './error.ts';
 
-const pid = z.int().positive();
-const milliseconds = z.number().nonnegative();
+const pid = z.int().check(z.positive());
+const milliseconds = z.number().check(z.nonnegative());
 
 const beginLine = z.object({
   event: z.literal('begin'),
@@ -35,14 +35,14 @@ const taskLine = z.object({
   pid,
   outcome: z.enum(['dumped', 'restored', 'failed', 'rolled-back']),
   prior: z.enum(['running', 'locked', 'checkpointed']),
-  reason: z.string().optional(),
+  reason: z.optional(z.string()),
 });
 const watcherLine = z.object({ event: z.literal('watcher'), pid });
 const poolLine = z.object({ event: z.literal('pool'), pid });
-const operation = z.int().nonnegative();
+const operation = z.int().check(z.nonnegative());
 const evictingLine = z.object({ event: z.literal('evicting'), pid, operation });
 const evictLine = z.object({ event: z.literal('evict'), pid, result: z.int() });
-const attachingLine = z.object({ event: z.literal('attaching'), pid, operation: operation.optional() });
+const attachingLine = z.object({ event: z.literal('attaching'), pid, operation: z.optional(operation) });
 const attachLine = z.object({
   event: z.literal('attach'),
   pid,

@@ -3,7 +3,7 @@
  * Finds the directory from which criu loads the CUDA plugin.
  * @module
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { inspectPluginDirectory, isCudaPlugin } from '../inspect/index.ts';
@@ -40,6 +40,7 @@ function variantDirectory(variant: string, env: Environment): string {
  */
 export function findPluginDir(choice: PluginChoice, env: Environment = process.env): string {
   const dir = choosePluginDir(choice, env);
+  if (readdirSync(dir).filter((name) => name.endsWith('.so')).length < 2) return dir;
   const plugins = inspectPluginDirectory(dir).filter(isCudaPlugin);
   if (plugins.length < 2) return dir;
   // CRIU loads every plugin it finds, and each would checkpoint the devices

@@ -5,7 +5,6 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { reasonOf } from '../errno.ts';
 import { CodedError } from '../errors.ts';
 import { configFile, type Environment } from '../paths.ts';
@@ -68,34 +67,31 @@ export class SettingError extends CodedError<'ERR_SETTING'> {
 
 type Value = ValueTypes[keyof ValueTypes];
 
-function schemaOf(definition: SettingDefinition): z.ZodType<Value> {
+/** @returns `undefined` when the text is not a value of the setting */
+function valueOf(definition: SettingDefinition, text: string): Value | undefined {
   switch (definition.type) {
-    case 'number':
-      return z
-        .string()
-        .regex(/^[+-]?\d+$/)
-        .transform(Number)
-        .pipe(z.int().min(definition.min).max(definition.max));
+    case 'number': {
+      const value = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+      return value >= definition.min && value <= definition.max ? value : undefined;
+    }
     case 'choice':
-      return z.enum(definition.words);
-    case 'flags':
-      return z
-        .string()
-        .transform((text) => (text === 'off' ? [] : text.split(',')))
-        .pipe(z.array(z.enum(definition.words)));
-    case 'text':
-      return z
-        .string()
-        .refine((text) => Buffer.byteLength(text) <= definition.maxBytes)
-        .refine((text) => !definition.absolutePath || text.startsWith('/'));
+      return definition.words.includes(text) ? text : undefined;
+    case 'flags': {
+      const words = text === 'off' ? [] : text.split(',');
+      return words.every((word) => definition.words.includes(word)) ? words : undefined;
+    }
+    case 'text': {
+      const fits = Buffer.byteLength(text) <= definition.maxBytes;
+      return fits && (!definition.absolutePath || text.startsWith('/')) ? text : undefined;
+    }
   }
 }
 
 /** @throws {@link SettingError} */
 export function parseSetting(key: SettingKey, text: string, origin: string): Value {
   const definition = definitionOf(key);
-  const parsed = schemaOf(definition).safeParse(text);
-  if (parsed.success) return parsed.data;
+  const value = valueOf(definition, text);
+  if (value !== undefined) return value;
   throw new SettingError(
     `${origin}: ${key} is "${text.slice(0, 80)}"; accepted: ${acceptedText(definition)}`,
     key,
