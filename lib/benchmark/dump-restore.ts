@@ -7,19 +7,25 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { checkpoint } from '../checkpoint/index.ts';
+import { monotonicMs } from '../clock.ts';
 import type { Phase } from '../criu/index.ts';
 import { exec } from '../exec.ts';
 import { readGpuImages } from '../images/index.ts';
 import { prefetchImages } from '../pool/index.ts';
-import { becomeSubreaper } from '../process/index.ts';
-import { restore, type RestoredProcess, type RestoreOptions, type RestoreResult } from '../restore/index.ts';
+import {
+  becomeSubreaper,
+  collectBackgroundProcesses,
+  killTree,
+  markRestored,
+  watcherName,
+} from '../process/index.ts';
 import type { TransferSettings } from '../settings/index.ts';
 import { endProgram } from '../stop/index.ts';
 import { Workload } from '../workload/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
+import { typeOperation, type TypedOperation } from './typed.ts';
 import { checkCount, checkPath } from '../check.ts';
 
 /** The settings of a case in a matrix; a setting that the variant does not read is absent. */
@@ -125,6 +131,8 @@ export interface Sample {
    * its first token. Absent if the program was already running.
    */
   coldMs?: number | undefined;
+  /** From before the start of `criu-cuda checkpoint` to its end; absent in older results, and where nothing is typed. */
+  dumpTypedMs?: number | undefined;
   /** Duration of the dump; 0 for a cold start, which has neither dump nor images. */
   dumpMs: number;
   /** The phases of the dump, which add up to `dumpMs`. */
@@ -134,9 +142,12 @@ export interface Sample {
   /** The phases of the restore, which add up to `restoreMs`. */
   restorePhases: SamplePhase[];
   /**
-   * From the start of `criu restore`, or the waking of a standby, to the answer that every byte is right, or of a
-   * server to its first token.
+   * From before the start of `criu-cuda restore`, or `criu-cuda wake` of a standby, to the answer that every byte is right,
+   * or of a server to its first token; of a cold start, the same as `coldMs`. Absent in older results, and where nothing is
+   * typed.
    */
+  typedMs?: number | undefined;
+  /** The same from the call of the library: what is typed, without the start of the program. */
   verifiedMs: number;
   /** Size of the images, in bytes. */
   imageBytes: number;
@@ -180,30 +191,61 @@ export async function dropPageCache(signal: AbortSignal | undefined): Promise<vo
   writeFileSync('/proc/sys/vm/drop_caches', '3\n');
 }
 
-/** The measured part of a restore. */
-export interface BroughtBack extends Pick<RestoreResult, 'durationMs' | 'phases'> {
-  restored: RestoredProcess;
+/** What `criu-cuda` is told about a dump or a restore of a case. */
+export interface Target {
+  /** Directory of the images. */
+  imagesDir: string;
+  /** Path of the criu program. */
+  criu: string | undefined;
+  /** Stops the operation. */
+  signal: AbortSignal | undefined;
+}
+
+function type(one: BenchmarkCase, { criu, signal }: Target, ...words: string[]): Promise<TypedOperation> {
+  const chosen = criu === undefined ? {} : { CRIU_CUDA_CRIU: criu };
+  const typed = typeOperation(words, { ...caseEnvironment(one), ...chosen }, signal);
+  // what the plugin leaves behind is adopted by this process when the program ends
+  return typed.finally(() => {
+    collectBackgroundProcesses().catch(() => undefined);
+    collectBackgroundProcesses(watcherName).catch(() => undefined);
+  });
+}
+
+const places = (one: BenchmarkCase, { imagesDir }: Target): string[] => [
+  ...['--images-dir', imagesDir],
+  ...['--libdir', one.libdir],
+];
+
+/** Types the dump of a tree. */
+export const typeCheckpoint = (one: BenchmarkCase, target: Target, pid: number): Promise<TypedOperation> =>
+  type(one, target, 'checkpoint', '--pid', String(pid), ...places(one, target));
+
+/** Types a restore. This process adopts the tree, and is going to collect it. */
+async function typeRestore(one: BenchmarkCase, target: Target, flag: string[]): Promise<TypedOperation> {
+  const restored = await type(one, target, 'restore', '--detach', ...flag, ...places(one, target));
+  markRestored(restored.pid);
+  return restored;
 }
 
 /** Prepares a restore, without measuring it. @returns the part to measure: the restore, or the waking of a standby */
 export async function prepareRestore(
   one: BenchmarkCase,
-  options: RestoreOptions,
+  target: Target,
   pageCache: PageCache | undefined,
-): Promise<() => Promise<BroughtBack>> {
-  const { imagesDir, signal } = options;
+): Promise<() => Promise<TypedOperation>> {
+  const { imagesDir, signal } = target;
   if (one.prefetch === true) await prefetchImages(imagesDir, signal === undefined ? {} : { signal });
   if (pageCache === 'dropped') await dropPageCache(signal);
-  if (one.standby !== true) {
-    return async () => {
-      const restored = await restore(options);
-      return { restored, ...restored.result };
-    };
-  }
-  const restored = await restore({ ...options, leaveStopped: true });
+  if (one.standby !== true) return () => typeRestore(one, target, []);
+  const { pid } = await typeRestore(one, target, ['--leave-stopped']);
   return async () => {
-    const { durationMs } = await restored.wake();
-    return { restored, durationMs, phases: [{ part: 'plugin', name: 'wake', durationMs }] };
+    try {
+      const woken = await type(one, target, 'wake', '--pid', String(pid));
+      return { ...woken, phases: [{ part: 'plugin', name: 'wake', durationMs: woken.durationMs }] };
+    } catch (error) {
+      await killTree(pid);
+      throw error;
+    }
   };
 }
 
@@ -221,6 +263,7 @@ export function coldSample(one: BenchmarkCase, round: number, startedMs: number,
     dumpPhases: [],
     restoreMs: startedMs,
     restorePhases: [{ part: 'application', name: 'until it listens', durationMs: startedMs }],
+    typedMs: coldMs,
     verifiedMs: coldMs,
     imageBytes: 0,
   };
@@ -231,13 +274,7 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
   const imagesDir = mkdtempSync(join(one.store ?? options.store, 'images-'));
   const { program } = options;
   const criu = one.criu ?? options.criu;
-  const shared = {
-    imagesDir,
-    libdir: one.libdir,
-    env: caseEnvironment(one),
-    criu,
-    signal: options.signal,
-  };
+  const target: Target = { imagesDir, criu, signal: options.signal };
   let workload: Workload | undefined;
   try {
     if (one.coldStart === true && options.pageCache === 'dropped') await dropPageCache(options.signal);
@@ -254,14 +291,13 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     const coldMs = performance.now() - begin;
     if (one.coldStart === true) return coldSample(one, round, startedMs, coldMs);
     const addresses = program ? '' : await workload.addresses();
-    const dumped = await checkpoint({ ...shared, pid: workload.pid });
+    const dumped = await typeCheckpoint(one, target, workload.pid);
     await workload.ended();
     const device = await imagedDevice(imagesDir);
-    const bringBack = await prepareRestore(one, shared, options.pageCache);
-    const start = performance.now();
-    const { durationMs, phases } = await bringBack();
+    const bringBack = await prepareRestore(one, target, options.pageCache);
+    const { durationMs, phases, typedAt, startedAt } = await bringBack();
     const checksum = await examine(workload, program);
-    const verifiedMs = performance.now() - start;
+    const verifiedAt = monotonicMs();
     if (checksum !== before || (program ? '' : await workload.addresses()) !== addresses) {
       throw new BenchmarkError(
         'ERR_BENCHMARK',
@@ -272,11 +308,13 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
       case: one.name,
       round,
       coldMs,
+      dumpTypedMs: dumped.typedMs,
       dumpMs: dumped.durationMs,
       dumpPhases: dumped.phases,
       restoreMs: durationMs,
       restorePhases: phases,
-      verifiedMs,
+      typedMs: verifiedAt - typedAt,
+      verifiedMs: verifiedAt - startedAt,
       imageBytes: dumped.imageBytes,
       ...device,
     };

@@ -10,7 +10,6 @@ export {
   imagedDevice,
   prepareRestore,
   type BenchmarkCase,
-  type BroughtBack,
   type CaseSettings,
   type DumpRestoreOptions,
   type OtherProgram,

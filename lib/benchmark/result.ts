@@ -9,26 +9,23 @@ import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { describeError, UsageError } from '../errors.ts';
 import type { Sample } from './dump-restore.ts';
+import { phaseSchema } from './phase.ts';
 import { summarize, type CaseSummary } from './summary.ts';
 import { makeDirectory } from '../directory.ts';
 
 const ms = z.number().nonnegative();
 const count = z.int().nonnegative();
 
-const phase = z.object({
-  part: z.enum(['criu', 'driver', 'plugin', 'podman', 'application']),
-  name: z.string(),
-  durationMs: ms,
-});
-
 export const sampleSchema = z.object({
   case: z.string(),
   round: z.int(),
   coldMs: ms.optional(),
+  dumpTypedMs: ms.optional(),
   dumpMs: ms,
-  dumpPhases: z.array(phase),
+  dumpPhases: z.array(phaseSchema),
   restoreMs: ms,
-  restorePhases: z.array(phase),
+  restorePhases: z.array(phaseSchema),
+  typedMs: ms.optional(),
   verifiedMs: ms,
   imageBytes: count,
   deviceBytes: count.optional(),
@@ -142,8 +139,10 @@ export function resultCsv(result: BenchmarkResult): string {
       store: settings?.store ?? result.environment.imageStore.path,
       round: sample.round,
       cold_ms: sample.coldMs,
+      dump_typed_ms: sample.dumpTypedMs,
       dump_ms: sample.dumpMs,
       restore_ms: sample.restoreMs,
+      typed_ms: sample.typedMs,
       verified_ms: sample.verifiedMs,
       image_bytes: sample.imageBytes,
       device_bytes: sample.deviceBytes,

@@ -8,17 +8,18 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  caseEnvironment,
   coldSample,
   dropPageCache,
   imagedDevice,
   prepareRestore,
   type BenchmarkCase,
-  type BroughtBack,
   type PageCache,
   type Sample,
+  typeCheckpoint,
 } from './dump-restore.ts';
-import { checkpoint } from '../checkpoint/index.ts';
+import { monotonicMs } from '../clock.ts';
+import { waitForExit } from '../process/index.ts';
+import type { TypedOperation } from './typed.ts';
 import { UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { endProgram } from '../stop/index.ts';
@@ -119,30 +120,30 @@ class ServerUnderTest {
   }
 }
 
-interface Restored extends BroughtBack {
+interface Restored extends TypedOperation {
   answer: ServerAnswer;
-  firstTokenMs: number;
+  /** Time of the first token. */
+  answeredAt: number;
 }
 
 /** Restores the server, and meanwhile sends requests from the start, like a client that waits for it. */
 async function bringBackAndAsk(
   http: Server,
-  bringBack: () => Promise<BroughtBack>,
+  bringBack: () => Promise<TypedOperation>,
   signal: AbortSignal | undefined,
 ): Promise<Restored> {
   const failed = new AbortController();
-  const start = performance.now();
   const asking = http
     .askWhenListening(AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]))
     .then((answer) => ({
       answer,
-      firstTokenMs: firstTokenSince(start, answer),
+      answeredAt: monotonicMs() - answer.durationMs + answer.firstTokenMs,
     }));
   asking.catch(() => undefined); // if the restore fails, its error is thrown instead
   try {
     const back = await bringBack();
     // the next dump waits until the pid is free
-    void back.restored.wait();
+    void waitForExit(back.pid);
     return { ...back, ...(await asking) };
   } catch (error) {
     failed.abort(error);
@@ -196,32 +197,28 @@ export class ServerBench {
   async #measureRestore(one: BenchmarkCase, round: number, imagesDir: string): Promise<Sample> {
     const { requests = REQUESTS, pageCache, signal } = this.#options;
     const { http } = this.#server;
-    const shared = {
-      imagesDir,
-      libdir: one.libdir,
-      env: caseEnvironment(one),
-      criu: one.criu,
-      signal,
-    };
+    const target = { imagesDir, criu: one.criu, signal };
     const { program, cold } = await this.#server.obtain(one);
     let before = await http.ask(signal);
     for (let i = 1; i < requests; i += 1) before = await http.ask(signal);
     await untilNoConnections(http.port, signal === undefined ? {} : { signal });
-    const dumped = await checkpoint({ ...shared, pid: program.pid });
+    const dumped = await typeCheckpoint(one, target, program.pid);
     await program.gone();
     const device = await imagedDevice(imagesDir);
-    const bringBack = await prepareRestore(one, shared, pageCache);
-    const { durationMs, phases, answer, firstTokenMs } = await bringBackAndAsk(http, bringBack, signal);
+    const bringBack = await prepareRestore(one, target, pageCache);
+    const { durationMs, phases, answer, ...at } = await bringBackAndAsk(http, bringBack, signal);
     compare(one, before, answer);
     return {
       case: one.name,
       round,
       ...(cold === undefined ? {} : { coldMs: cold.firstTokenMs }),
+      dumpTypedMs: dumped.typedMs,
       dumpMs: dumped.durationMs,
       dumpPhases: dumped.phases,
       restoreMs: durationMs,
       restorePhases: phases,
-      verifiedMs: firstTokenMs,
+      typedMs: at.answeredAt - at.typedAt,
+      verifiedMs: Math.max(0, at.answeredAt - at.startedAt),
       imageBytes: dumped.imageBytes,
       ...device,
     };

@@ -35,11 +35,15 @@ export interface CaseSummary {
   imageBytes: number;
   /** Start of the program without a checkpoint; absent in older results. */
   coldMs?: Spread | undefined;
+  /** From before the start of `criu-cuda checkpoint` to its end; absent in older results. */
+  dumpTypedMs?: Spread | undefined;
   /** Duration of the dumps. */
   dumpMs: Spread;
   /** Duration of the restores. */
   restoreMs: Spread;
-  /** Time until every byte was verified. */
+  /** From before the start of `criu-cuda` until every byte was verified; absent in older results. */
+  typedMs?: Spread | undefined;
+  /** The library's own time until every byte was verified. */
   verifiedMs: Spread;
   /** Median divided by the baseline's median; 1 for the baseline itself. A cold start has no ratio for the dump. */
   ratio?: Partial<Record<Measure, number>> | undefined;
@@ -66,13 +70,18 @@ export function valuesOf(samples: readonly Sample[], name: string, measure: Meas
 function summaryOf(samples: readonly Sample[], name: string): CaseSummary {
   const own = samples.filter((sample) => sample.case === name);
   const spread = (measure: Measure): Spread => spreadOf(valuesOf(own, name, measure));
-  const cold = own.flatMap(({ coldMs }) => coldMs ?? []);
+  const optional = (measure: 'coldMs' | 'dumpTypedMs' | 'typedMs'): Partial<CaseSummary> => {
+    const values = own.flatMap((sample) => sample[measure] ?? []);
+    return values.length === 0 ? {} : { [measure]: spreadOf(values) };
+  };
   return {
     case: name,
     imageBytes: median(own.map((sample) => sample.imageBytes)),
-    ...(cold.length === 0 ? {} : { coldMs: spreadOf(cold) }),
+    ...optional('coldMs'),
+    ...optional('dumpTypedMs'),
     dumpMs: spread('dumpMs'),
     restoreMs: spread('restoreMs'),
+    ...optional('typedMs'),
     verifiedMs: spread('verifiedMs'),
   };
 }

@@ -99,6 +99,31 @@ function phasesChart({ name, result }: NamedResult, what: 'dump' | 'restore'): C
   };
 }
 
+/** What a person waits for beside what the library takes; `undefined` for results without typed times. */
+function typedChart({ name, result }: NamedResult): Chart | undefined {
+  const summaries = result.summaries.filter((one) => one.typedMs);
+  if (summaries.length === 0) return undefined;
+  const option: EChartsOption = {
+    aria: { enabled: true },
+    tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
+    legend: { top: 0 },
+    grid: { ...grid, top: 40 },
+    color,
+    xAxis: milliseconds,
+    yAxis: { type: 'category', data: summaries.map((one) => one.case), inverse: true },
+    series: [
+      { name: 'typed', type: 'bar', data: summaries.map((one) => round(one.typedMs?.median ?? 0)) },
+      { name: 'library', type: 'bar', data: summaries.map((one) => round(one.verifiedMs.median)) },
+    ],
+  };
+  return {
+    id: slug(`${name} typed`),
+    title: 'Restore to verified: typed as a command, and in the library',
+    height: AXES_HEIGHT + 2 * BAR_HEIGHT * summaries.length,
+    option,
+  };
+}
+
 function distributionChart({ name, result }: NamedResult): Chart {
   const cases = result.summaries.map((one) => one.case);
   const values = cases.map((one) => valuesOf(result.samples, one, 'verifiedMs'));
@@ -259,7 +284,9 @@ function comparisonChart({ now, before }: Comparison): Chart {
 
 /** The charts of one result. */
 export function resultCharts(named: NamedResult): Chart[] {
+  const typed = typedChart(named);
   return [
+    ...(typed ? [typed] : []),
     phasesChart(named, 'restore'),
     phasesChart(named, 'dump'),
     distributionChart(named),

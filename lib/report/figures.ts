@@ -141,17 +141,19 @@ function speedupWithInterval(summary: CaseSummary, measure: Measure): string {
   return interval ? `${speedup} (${speedupRange(interval)})` : speedup;
 }
 
-/** The table of one result: a row per case. */
+/** The table of one result: a row per case. "typed" and "library" are times from restore to verified. */
 export function summaryCells(result: BenchmarkResult): { head: string[]; rows: string[][] } {
   const isAlone = result.summaries.length === 1;
   const head = [
     'case',
     'cold start, s',
+    'dump typed, s',
     'dump, s',
     'speedup',
     'restore, s',
     'speedup',
-    'restore to verified, s',
+    'typed, s',
+    'library, s',
     'p10–p90',
     'speedup',
     'images',
@@ -159,10 +161,12 @@ export function summaryCells(result: BenchmarkResult): { head: string[]; rows: s
   const rows = result.summaries.map((one) => [
     one.case,
     one.coldMs === undefined ? '' : seconds(one.coldMs.median),
+    one.dumpTypedMs === undefined ? '' : seconds(one.dumpTypedMs.median),
     one.imageBytes === 0 ? '' : seconds(one.dumpMs.median),
     isAlone ? '' : plainSpeedup(one, 'dumpMs'),
     seconds(one.restoreMs.median),
     isAlone ? '' : plainSpeedup(one, 'restoreMs'),
+    one.typedMs === undefined ? '' : seconds(one.typedMs.median),
     seconds(one.verifiedMs.median),
     `${seconds(one.verifiedMs.p10)}–${seconds(one.verifiedMs.p90)}`,
     isAlone ? '' : speedupWithInterval(one, 'verifiedMs'),

@@ -8,6 +8,7 @@ import {
   withOptions,
 } from '../../command-line/index.ts';
 import { checkpoint, type CheckpointResult } from '../../checkpoint/index.ts';
+import { monotonicMs } from '../../clock.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { parseSize } from '../../size.ts';
@@ -44,9 +45,10 @@ async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
   const { pid, leaveRunning = false, force = false, keepFiles } = flags;
   const keepBytes = keepFiles === undefined ? undefined : parseSize(keepFiles);
   const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force, keepBytes };
+  const startedMs = monotonicMs();
   const result = await withProgress(io, `checkpoint of ${pid}`, () => checkpoint(options));
   io.isComplete = true;
-  io.result(result, () => resultText(result));
+  io.result({ ...result, startedMs }, () => resultText(result));
   showWarnings(io, result.warnings);
 }
 

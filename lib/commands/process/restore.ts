@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
+import { monotonicMs } from '../../clock.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { exitCodeOf } from '../../process/index.ts';
 import { withProgress } from '../../progress.ts';
@@ -57,9 +58,10 @@ async function runRestore(io: Io, flags: Flags): Promise<void> {
     leaveStopped,
     ...{ log: flags.log, keepShared: flags.keepShared },
   };
+  const startedMs = monotonicMs();
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
   io.isComplete = flags.detach === true;
-  io.result(restored.result, () => resultText(restored.result, leaveStopped));
+  io.result({ ...restored.result, startedMs }, () => resultText(restored.result, leaveStopped));
   showWarnings(io, restored.result.warnings);
   if (flags.detach !== true) await stay(io, restored);
 }

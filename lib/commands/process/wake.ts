@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
 import { addExamples, addOperands, pidOperand, withOptions } from '../../command-line/index.ts';
+import { monotonicMs } from '../../clock.ts';
 import { UsageError } from '../../errors.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { readStat } from '../../process/index.ts';
@@ -10,9 +11,10 @@ import { parsePid } from '../operation-options.ts';
 
 async function runWake(io: Io, pid: number): Promise<void> {
   if (!readStat(pid)) throw new UsageError(`there is no process ${pid}`);
+  const startedMs = monotonicMs();
   const result = await withProgress(io, `wake ${pid}`, () => wake(pid, { signal: io.signal }));
   const { pids, durationMs } = result;
-  io.result({ pid, ...result }, () =>
+  io.result({ pid, ...result, startedMs }, () =>
     pids.length === 0
       ? `no process in tree ${pid} was stopped`
       : `woke ${pids.join(', ')} in ${formatDuration(durationMs)}`,

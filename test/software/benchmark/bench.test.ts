@@ -133,6 +133,12 @@ it('measures every combination, cleans up when it is interrupted, and continues 
   expect(readResult(out)).toEqual(result);
   const runs = result.samples.map((sample) => `${sample.round} ${sample.case}`);
   expect(runs).toEqual([0, 1, 2].flatMap((round) => run.cases.map(({ name }) => `${round} ${name}`)));
+  for (const { typedMs = 0, verifiedMs, restoreMs, dumpTypedMs = 0, dumpMs } of result.samples) {
+    // a program was started for each, and the library ran in it
+    expect(verifiedMs).toBeGreaterThan(restoreMs);
+    expect(typedMs).toBeGreaterThan(verifiedMs);
+    expect(dumpTypedMs).toBeGreaterThan(dumpMs);
+  }
   expect(readFileSync(out.replace('.json', '.csv'), 'utf8').trim().split('\n')).toHaveLength(1 + 8 * 3);
   expect(result.environment).toMatchObject({ software: true, pageCache: 'warm' });
   expect(result.environment.imageStores?.map(({ path }) => path)).toEqual(stores);

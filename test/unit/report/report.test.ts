@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { predict, type BenchmarkResult, type Limits } from '../../../lib/benchmark/index.ts';
 import { heatMaps, phaseMedians } from '../../../lib/report/figures.ts';
-import { deviceBytes, loadReport, reportMarkdown, reportText } from '../../../lib/report/index.ts';
+import { resultCharts } from '../../../lib/report/charts.ts';
+import {
+  deviceBytes,
+  loadReport,
+  reportHtml,
+  reportMarkdown,
+  reportText,
+} from '../../../lib/report/index.ts';
 import { environment, result, resultCase, sample } from '../../helpers/results.ts';
 
 const limits: Limits = {
@@ -32,6 +39,58 @@ afterEach(() => {
 const onSoftware = (one: BenchmarkResult): BenchmarkResult => ({
   ...one,
   environment: environment({ software: true }),
+});
+
+describe('times that were typed', () => {
+  const typed = (): BenchmarkResult => {
+    const samples = [10, 20, 30].map((ms, round) => ({
+      ...sample('stock', round, ms),
+      typedMs: ms + 100,
+      dumpTypedMs: 2 * ms + 200,
+    }));
+    return result({ stock: [] }, { samples });
+  };
+
+  it('are columns beside the times of the library, in text and Markdown', () => {
+    put('typed.json', typed());
+    const report = loadReport(dir);
+    const [head = '', row = ''] = reportText(report).split('\n').slice(3);
+    expect(head.split(/ {2,}/)).toEqual(
+      expect.arrayContaining(['dump typed, s', 'dump, s', 'typed, s', 'library, s']),
+    );
+    const cell = (name: string): string =>
+      row
+        .slice(head.search(new RegExp(`(?<! )(?:^| {2})${name}`)))
+        .trim()
+        .split(/ {2,}/)[0] ?? '';
+    expect(['dump typed, s', 'typed, s', 'library, s'].map(cell)).toEqual(['0.240', '0.120', '0.020']);
+    expect(reportText(report)).toContain('typed: from before the start of criu-cuda');
+    expect(reportMarkdown(report, 'r').text).toContain('| 0.120 | 0.020 |');
+  });
+
+  it('are bars beside those of the library', () => {
+    put('typed.json', typed());
+    const report = loadReport(dir);
+    const chart = report.results.flatMap(resultCharts).find(({ id }) => id === 'typed-typed');
+    expect(chart?.option).toMatchObject({
+      yAxis: { data: ['stock'] },
+      series: [
+        { name: 'typed', type: 'bar', data: [120] },
+        { name: 'library', type: 'bar', data: [20] },
+      ],
+    });
+    const { text, pictures } = reportMarkdown(report, 'r');
+    expect(text).toContain('(r-typed-typed.svg)');
+    expect(pictures.get('r-typed-typed.svg')).toContain('library');
+    expect(reportHtml(report)).toContain('id="typed-typed"');
+  });
+
+  it('are left out for results of earlier versions', () => {
+    put('old.json', result({ stock: [10] }));
+    const report = loadReport(dir);
+    expect(reportText(report)).not.toContain('typed');
+    expect(report.results.flatMap(resultCharts).map(({ id }) => id)).not.toContain('old-typed');
+  });
 });
 
 describe('loadReport', () => {
