@@ -49,10 +49,14 @@ export {
   type CriuFlag,
   type CriuFlags,
   type CudaTask,
+  type Fallback,
   type OperationOptions,
   type Phase,
   type PluginChoice,
+  type PoolMemory,
   type Reason,
+  type TaskMemory,
+  type UsedPlugin,
 } from '../criu/index.ts';
 export {
   preloadEnvironment,

@@ -12,6 +12,7 @@ import {
   dumpArguments,
   dumpPhases,
   lookAt,
+  memoryWarnings,
   readDumpStats,
   resolveOperation,
   runCriu,
@@ -23,6 +24,8 @@ import {
   type Operation,
   type OperationOptions,
   type Phase,
+  type TaskMemory,
+  type UsedPlugin,
 } from '../criu/index.ts';
 import {
   becomeSubreaper,
@@ -77,6 +80,10 @@ export interface CheckpointResult {
   phases: Phase[];
   /** The CUDA processes of the tree. */
   tasks: CudaTask[];
+  /** The plugin that criu loaded. */
+  plugin: UsedPlugin;
+  /** What the memory of each process went through, as far as the plugin tells. */
+  memory: TaskMemory[];
   /** Messages for the user about what may prevent a restore. */
   warnings: string[];
 }
@@ -159,6 +166,8 @@ function createResult(
     frozenMs: stats?.frozenMs,
     phases: dumpPhases(result, stats),
     tasks: result.status?.tasks ?? [],
+    plugin: operation.plugin,
+    memory: result.status?.memory ?? [],
     warnings,
   };
 }
@@ -225,7 +234,10 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes },
       pids: [pid, ...descendants],
     });
+    const { memory = [], fallbacks = [] } = result.status ?? {};
     const warnings = [
+      ...operation.notes,
+      ...memoryWarnings(memory, fallbacks),
       ...(found ? lookWarnings(found) : []),
       ...(networkLock?.warning === undefined ? [] : [networkLock.warning]),
       ...completed,

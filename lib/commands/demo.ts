@@ -8,13 +8,13 @@ import type { DriverChoice } from '../gpu/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { withProgress } from '../progress.ts';
 import type { WorkloadStatus } from '../workload/index.ts';
-import { showWarnings } from './operation-options.ts';
+import { pluginText, showWarnings } from './operation-options.ts';
 
 interface Flags {
   size?: string | undefined;
   software?: boolean | undefined;
   keep?: boolean | undefined;
-  variant: string;
+  variant?: string | undefined;
 }
 
 const SOFTWARE_NOTE = 'software driver: the times mean nothing';
@@ -40,12 +40,13 @@ function resultText(io: Io, result: DemoResult): string {
     ),
     '',
     `device memory ${formatBytes(result.deviceBytes)} in ${result.allocations} allocations, images ${formatBytes(checkpoint.imageBytes)}`,
+    pluginText(checkpoint),
     io.colors.green(`checksum ${result.checksum} and addresses are the same before and after`),
     ...(timesMeaningful ? [] : [io.colors.yellow(SOFTWARE_NOTE)]),
     ...(imagesDir === undefined
       ? []
       : [
-          `images: ${imagesDir}; to restore them again: ${[...environment, 'criu-cuda'].join(' ')} restore ${imagesDir} --variant ${result.variant}`,
+          `images: ${imagesDir}; to restore them again: ${[...environment, 'criu-cuda'].join(' ')} restore ${imagesDir}`,
         ]),
   ].join('\n');
 }
@@ -87,7 +88,7 @@ export function defineDemo(command: Command, io: Io): void {
   command
     .option('--size <size>', 'device memory of the program, e.g. 512M (default: 2G on a GPU, else 256M)')
     .option('--software', 'use the software driver even when there is a GPU')
-    .option('--variant <name>', 'variant of the plugin', 'parallel')
+    .option('--variant <name>', 'variant of the plugin (default: full)')
     .option('--keep', 'keep the images')
     .action((flags: Flags) => demo(io, flags));
 }

@@ -6,11 +6,14 @@ import {
   criuFlagNames,
   criuFlags,
   flagWord,
+  memoryText,
   pickCriuFlags,
   type CriuFlag,
   type CriuFlags,
   type OperationOptions,
   type Phase,
+  type TaskMemory,
+  type UsedPlugin,
 } from '../criu/index.ts';
 import { formatDuration, table, type Io } from '../output.ts';
 
@@ -52,7 +55,10 @@ export const criuOptions: Rest = {
 export function addOperationOptions(command: Command): Command {
   command
     .option('--work-dir <dir>', 'directory for logs and statistics (default: the images directory)')
-    .option('--variant <name>', 'variant of the plugin, from the build')
+    .option(
+      '--variant <name>',
+      'variant of the plugin, from the build (default: full; at a restore, what the images need)',
+    )
     .option('--libdir <dir>', 'directory of the plugin');
   return addCriuFlags(command, criuFlagNames)
     .option('--no-shell-job', 'never pass --shell-job')
@@ -81,6 +87,19 @@ export function phaseTable(
 ): string {
   const rows = phases.map(({ part, name, durationMs: ms }) => [`  ${part}: ${name}`, formatDuration(ms)]);
   return table([], [...rows, ['  total', formatDuration(durationMs)]], { align: ['left', 'right'] });
+}
+
+/** Which plugin criu loaded, and what the memory of each process went through. */
+export function pluginText({
+  plugin,
+  memory,
+}: {
+  plugin: UsedPlugin;
+  memory: readonly TaskMemory[];
+}): string {
+  const { path, variant, version } = plugin;
+  const what = variant === undefined ? 'not of this project' : `${variant} ${version ?? ''}`.trim();
+  return [`plugin: ${what}, ${path}`, ...memoryText(memory)].join('\n');
 }
 
 /** Warnings go to stderr; with `--json` they are part of the document. */

@@ -14,6 +14,8 @@ export interface ArchivedConfig {
   config: unknown;
   /** What the runtime was told: `spec.dump`. */
   spec: unknown;
+  /** Names of the files in the directory with the images. */
+  images: string[];
 }
 
 /** Kinds of members as `tar --list --verbose` writes them. */
@@ -40,6 +42,16 @@ const withoutDots = (path: string): string =>
     .filter((part) => part !== '' && part !== '.')
     .join('/');
 
+const quotedName = (line: string): string | undefined => /"((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
+
+/** The names of the images; from the same listing as {@link memberProblems}. */
+function imageNames(listing: string): string[] {
+  return listing.split('\n').flatMap((line) => {
+    const [dir, name, ...more] = withoutDots(unquote(quotedName(line) ?? '')).split('/');
+    return dir === 'checkpoint' && name !== undefined && more.length === 0 ? [name] : [];
+  });
+}
+
 /**
  * What is wrong with the members of an archive. podman writes files and directories with relative paths, each once.
  * @param listing of `tar --list --verbose --quoting-style=c`
@@ -50,7 +62,7 @@ export function memberProblems(listing: string): string[] {
     .split('\n')
     .filter((line) => line !== '')
     .flatMap((line) => {
-      const quoted = /"((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
+      const quoted = quotedName(line);
       if (quoted === undefined) return [`a member that cannot be read: ${line}`];
       const path = unquote(quoted);
       const shown = JSON.stringify(path);
@@ -109,5 +121,5 @@ export async function readArchive(file: string, signal?: AbortSignal): Promise<A
   }
   const read = async (name: string): Promise<unknown> =>
     parse(file, name, await runTar(['-xOPf', path, name], file, signal));
-  return { config: await read('config.dump'), spec: await read('spec.dump') };
+  return { config: await read('config.dump'), spec: await read('spec.dump'), images: imageNames(listing) };
 }

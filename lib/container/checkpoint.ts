@@ -9,10 +9,14 @@ import { hasCheckpoint, imagesBytes } from '../checkpoint/index.ts';
 import {
   criuFlagWords,
   dumpPhases,
+  memoryWarnings,
   readCriuLog,
   readDumpStats,
   type CudaTask,
+  type ImageNeeds,
   type OpStatus,
+  type TaskMemory,
+  type UsedPlugin,
 } from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
@@ -70,6 +74,12 @@ export interface ContainerCheckpointResult {
   phases: ContainerPhase[];
   /** Its CUDA processes. */
   tasks: CudaTask[];
+  /** The plugin that criu loaded. */
+  plugin: UsedPlugin;
+  /** What the memory of each process went through, as far as the plugin tells. */
+  memory: TaskMemory[];
+  /** Messages for the user. */
+  warnings: string[];
 }
 
 /** A container that was killed may remain visible a little longer. */
@@ -147,22 +157,22 @@ function checkpointArguments(options: ContainerCheckpointOptions, id: string): s
   ];
 }
 
-/** The libdir and run directory that a container was created for, unless the caller chooses others. */
+/** The criu for a container: its run directory, and the plugin it was created for, if that can do what is needed. */
 export function runtimeFor(
   options: Omit<RuntimeOptions, 'runDir'>,
   made: ContainerInfo['labels'],
-): RuntimeOptions {
+  needs?: ImageNeeds,
+): Promise<ContainerRuntime> {
   const { criu, variant, libdir, signal } = options;
-  const madeFor = made[labels.libdir];
-  const runDir = made[labels.runDir];
-  return {
-    variant,
-    libdir,
-    ...(variant === undefined && libdir === undefined && madeFor !== undefined ? { libdir: madeFor } : {}),
-    runDir,
-    criu,
-    signal,
-  };
+  return ContainerRuntime.create(
+    { variant, libdir, runDir: made[labels.runDir], criu, signal },
+    { needs, madeFor: made[labels.libdir] },
+  );
+}
+
+/** What the user should know about an operation: the plugins passed over, and what the pool could not do. */
+export function operationWarnings(runtime: ContainerRuntime, status: OpStatus | undefined): string[] {
+  return [...runtime.plugin.notes, ...memoryWarnings(status?.memory ?? [], status?.fallbacks ?? [])];
 }
 
 function checkpointError(
@@ -231,7 +241,7 @@ export async function checkpointContainer(
     });
   }
   const args = checkpointArguments(options, container.id);
-  const runtime = await ContainerRuntime.create(runtimeFor(options, container.labels));
+  const runtime = await runtimeFor(options, container.labels);
   try {
     const place = new CheckpointPlace(container, options);
     place.prepare();
@@ -253,6 +263,9 @@ export async function checkpointContainer(
       durationMs,
       phases: withPodman(phases, durationMs),
       tasks: status?.tasks ?? [],
+      plugin: runtime.plugin.plugin,
+      memory: status?.memory ?? [],
+      warnings: operationWarnings(runtime, status),
     };
   } finally {
     runtime.remove();

@@ -75,8 +75,8 @@ type Spec = z.infer<typeof specSchema>;
 export interface Expected {
   /** Mounts with the same path in the container. */
   mounts: readonly ContainerMount[];
-  /** Values of labels that later operations use as root: where the plugin is, and where images are. */
-  labels: Readonly<Record<string, string>>;
+  /** Values of labels that later operations use as root: where the plugin is, and where images are. Any of a list. */
+  labels: Readonly<Record<string, string | readonly string[]>>;
   /** Whether it may use the host's network. */
   hostNetwork: boolean;
   /** Whether it gets GPUs: device nodes, and the driver's libraries. */
@@ -196,20 +196,22 @@ function deviceDifferences({ linux }: Spec, { hasGpu }: Expected): string[] {
 }
 
 function labelDifferences({ labels }: Config, expected: Expected): string[] {
-  return Object.entries(labels ?? {}).flatMap(([key, value]) =>
-    key.startsWith('criu-cuda.') && key in expected.labels && value !== expected.labels[key]
-      ? [
-          `labels: ${key} is ${value}, not ${expected.labels[key] === '' ? 'empty' : (expected.labels[key] ?? '')}`,
-        ]
-      : [],
-  );
+  return Object.entries(labels ?? {}).flatMap(([key, value]) => {
+    const wanted = key.startsWith('criu-cuda.') ? expected.labels[key] : undefined;
+    const accepted = typeof wanted === 'string' ? [wanted] : wanted;
+    if (accepted === undefined || accepted.includes(value)) return [];
+    return [`labels: ${key} is ${value}, not ${accepted[0] === '' ? 'empty' : (accepted[0] ?? '')}`];
+  });
 }
 
 /**
  * Everything that an archived container has beyond the one that was asked for, one line each.
  * @throws `ZodError` when it is not a description by podman
  */
-export function configDifferences(archived: ArchivedConfig, expected: Expected): string[] {
+export function configDifferences(
+  archived: Pick<ArchivedConfig, 'config' | 'spec'>,
+  expected: Expected,
+): string[] {
   const config = configSchema.parse(archived.config);
   const spec = specSchema.parse(archived.spec);
   return [

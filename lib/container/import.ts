@@ -10,7 +10,7 @@ import { makeDirectory } from '../directory.ts';
 import { execResult } from '../exec.ts';
 import { loadSettings } from '../settings/index.ts';
 import { checkPath } from '../check.ts';
-import type { PluginChoice } from '../criu/index.ts';
+import { imageNeeds, type ImageNeeds, type PluginChoice } from '../criu/index.ts';
 import { readArchive, type ArchivedConfig } from './archive.ts';
 import { configDifferences, configSchema, type Expected } from './compare.ts';
 import { expectedEdits, labels, profileInUse } from './create.ts';
@@ -19,6 +19,8 @@ import { hasGpu, type GpuAccess } from './gpu.ts';
 import { findContainer, podman, podmanProgram } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
+import { pluginDirectories } from '../paths.ts';
+import { pluginVariants, variantDir } from '../variant.ts';
 
 /** What the container in an archive may have. */
 export interface ImportOptions extends PluginChoice {
@@ -53,6 +55,15 @@ function storeOf(config: Config, { store, acceptConfig }: ImportOptions): string
   return acceptConfig === true ? config.labels?.[labels.store] : undefined;
 }
 
+/** Where a container may have its plugin: with this package, or where CRIU looks. The first one is what was asked for. */
+function pluginDirectoriesFor(choice: PluginChoice): string[] {
+  return [
+    containerPluginDir(choice),
+    ...pluginVariants.map((variant) => variantDir(variant)),
+    ...pluginDirectories,
+  ];
+}
+
 async function expectedFor(config: Config, options: ImportOptions): Promise<Expected> {
   const { preset = 'plain', gpu = hasGpu() ? 'cdi' : 'none' } = options;
   const flags = findPreset(preset).parts.flatMap((part) => part.podman ?? []);
@@ -61,7 +72,7 @@ async function expectedFor(config: Config, options: ImportOptions): Promise<Expe
   return {
     mounts: images === undefined ? mounts : [...mounts, { path: images, readOnly: true }],
     labels: {
-      [labels.libdir]: containerPluginDir(options),
+      [labels.libdir]: pluginDirectoriesFor(options),
       [labels.runDir]: loadSettings().settings.CRIU_CUDA_RUN_DIR,
       [labels.store]: images ?? '',
     },
@@ -91,11 +102,14 @@ function differences(file: string, archived: ArchivedConfig, expected: Expected)
 
 /** An import that has begun. */
 export class Import {
+  /** What a restore of its images needs of the plugin. */
+  readonly needs: ImageNeeds;
   readonly #name: string;
   readonly #made: readonly string[];
 
-  private constructor(name: string, made: readonly string[]) {
+  private constructor(name: string, needs: ImageNeeds, made: readonly string[]) {
     this.#name = name;
+    this.needs = needs;
     this.#made = made;
   }
 
@@ -124,7 +138,7 @@ export class Import {
       throw new ContainerError('ERR_CONTAINER_STATE', `there is a container ${name} already`, {
         hint: 'choose another name: criu-cuda container restore --import FILE NAME',
       });
-    return new Import(name, makeStore(storeOf(config, options)));
+    return new Import(name, imageNeeds(file, archived.images), makeStore(storeOf(config, options)));
   }
 
   /** Removes the container, if it was made, and the directory for its images. */

@@ -9,15 +9,19 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   criuFlagWords,
+  inventoryNeeds,
   readCriuLog,
+  readInventory,
   readRestoreStats,
   restorePhases,
   type CudaTask,
   type OpStatus,
+  type TaskMemory,
+  type UsedPlugin,
 } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
 import { releaseDevices } from '../stop/index.ts';
-import { removeCheckpoint, runtimeFor } from './checkpoint.ts';
+import { operationWarnings, removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
 import {
   findContainer,
@@ -28,7 +32,7 @@ import {
   type PodmanCriuFlags,
 } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
-import { ContainerRuntime, type RuntimeOptions } from './runtime.ts';
+import type { RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 import { Import, type ImportOptions } from './import.ts';
 
@@ -71,6 +75,12 @@ export interface ContainerRestoreResult {
   phases: ContainerPhase[];
   /** Its CUDA processes. */
   tasks: CudaTask[];
+  /** The plugin that criu loaded. */
+  plugin: UsedPlugin;
+  /** What the memory of each process went through, as far as the plugin tells. */
+  memory: TaskMemory[];
+  /** Messages for the user. */
+  warnings: string[];
 }
 
 function restoreArguments(options: ContainerRestoreOptions, target: ContainerInfo | undefined): string[] {
@@ -158,7 +168,10 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
   const what = target?.name ?? options.importFrom ?? '';
   const { importFrom, signal } = options;
   const imported = importFrom === undefined ? undefined : await Import.begin(importFrom, options);
-  const runtime = await ContainerRuntime.create(runtimeFor(options, target?.labels ?? {}));
+  const needs = target
+    ? inventoryNeeds(target.checkpointDir, readInventory(target.checkpointDir))
+    : imported?.needs;
+  const runtime = await runtimeFor(options, target?.labels ?? {}, needs);
   try {
     const start = performance.now();
     const args = restoreArguments(options, target);
@@ -183,6 +196,9 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
       memoryMs: Math.max(memoryMs, durationMs),
       phases: withPodman(phases, durationMs),
       tasks: status?.tasks ?? [],
+      plugin: runtime.plugin.plugin,
+      memory: status?.memory ?? [],
+      warnings: operationWarnings(runtime, status),
     };
   } catch (error) {
     const status = await runtime.status();

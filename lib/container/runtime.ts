@@ -8,11 +8,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import {
+  choosePlugin,
   collectStatus,
-  findPluginDir,
   resolveOperation,
+  type ChosenPlugin,
+  type ImageNeeds,
   type OpStatus,
   type PluginChoice,
+  type PreferredDirectory,
 } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
 import { settingVariables, softcudaVariables } from './edits.ts';
@@ -35,15 +38,39 @@ export function configuredLibdir(path = runtimeConfig): string | undefined {
   return /^\s*libdir\s+(\S+)\s*$/m.exec(readFileSync(path, 'utf8'))?.[1];
 }
 
-/** The directory of the plugin. @throws {@link UsageError} if criu would use another one */
-export function containerPluginDir(choice: PluginChoice, configured = configuredLibdir()): string {
-  const isAsked = choice.variant !== undefined || choice.libdir !== undefined;
-  const dir = findPluginDir(isAsked || configured === undefined ? choice : { libdir: configured });
-  if (configured === undefined || configured === dir) return dir;
+/** What an operation on a container needs of the plugin. */
+export interface RuntimeUse {
+  /** What the images need, for a restore. */
+  needs?: ImageNeeds | undefined;
+  /** The directory that the container was created for. */
+  madeFor?: string | undefined;
+}
+
+/**
+ * Chooses the plugin for a container by the rule for all operations. The configuration file comes first, because criu
+ * would use its directory in any case.
+ * @throws {@link UsageError} if criu would use another one than what was typed, or than what can restore the images
+ */
+export function containerPlugin(
+  choice: PluginChoice,
+  { needs, madeFor }: RuntimeUse = {},
+  configured = configuredLibdir(),
+): ChosenPlugin {
+  const preferred: PreferredDirectory[] = [
+    ...(configured === undefined ? [] : [{ dir: configured, from: runtimeConfig }]),
+    ...(madeFor === undefined ? [] : [{ dir: madeFor, from: 'for which the container was created' }]),
+  ];
+  const chosen = choosePlugin(choice, { needs, preferred });
+  if (configured === undefined || configured === chosen.dir) return chosen;
   throw new UsageError(
-    `${runtimeConfig} has libdir ${configured}, which overrides ${dir}`,
+    [`${runtimeConfig} has libdir ${configured}, which overrides ${chosen.dir}`, ...chosen.notes].join('; '),
     `remove the line, or use the plugin it names`,
   );
+}
+
+/** The directory of the plugin for new containers. @throws {@link UsageError} if criu would use another one */
+export function containerPluginDir(choice: PluginChoice, configured = configuredLibdir()): string {
+  return containerPlugin(choice, {}, configured).dir;
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
@@ -53,16 +80,19 @@ export class ContainerRuntime {
   /** PATH for podman. */
   readonly path: string;
   readonly runDir: string;
+  readonly plugin: ChosenPlugin;
   readonly #dir: string;
 
-  private constructor(dir: string, runDir: string) {
+  private constructor(dir: string, runDir: string, plugin: ChosenPlugin) {
     this.#dir = dir;
     this.runDir = runDir;
+    this.plugin = plugin;
     this.path = `${dir}${delimiter}${process.env.PATH ?? ''}`;
   }
 
-  static async create(options: RuntimeOptions): Promise<ContainerRuntime> {
-    const libdir = containerPluginDir(options);
+  static async create(options: RuntimeOptions, use: RuntimeUse = {}): Promise<ContainerRuntime> {
+    const plugin = containerPlugin(options, use);
+    const libdir = plugin.dir;
     const operation = await resolveOperation({ ...options, libdir, imagesDir: '/' });
     const runDir = options.runDir ?? operation.runDir;
     const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-runtime-'));
@@ -82,7 +112,7 @@ export class ContainerRuntime {
       `exec ${quote(operation.criu)} "$@"`,
     ];
     writeFileSync(join(dir, 'criu'), `${lines.join('\n')}\n`, { mode: 0o700 });
-    return new ContainerRuntime(dir, runDir);
+    return new ContainerRuntime(dir, runDir, plugin);
   }
 
   /**

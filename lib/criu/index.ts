@@ -47,8 +47,23 @@ export {
   type OpStatus,
   type PoolTask,
 } from './op-status.ts';
+export {
+  memoryText,
+  memoryWarnings,
+  type Fallback,
+  type PoolMemory,
+  type TaskMemory,
+} from './task-memory.ts';
 export { dumpPhases, restorePhases, type Phase } from './phases.ts';
-export { findPluginDir, type PluginChoice } from './plugin-dir.ts';
+export { imageNeeds, inventoryNeeds, type ImageNeeds } from './image-needs.ts';
+export {
+  choosePlugin,
+  findPluginDir,
+  type ChosenPlugin,
+  type PluginChoice,
+  type PreferredDirectory,
+  type UsedPlugin,
+} from './plugin-dir.ts';
 export { readInventory, readPstree, type ImageTask, type Inventory } from './pstree.ts';
 export {
   checkOperationOptions,

@@ -11,6 +11,14 @@ import * as z from 'zod/mini';
 import { isErrno } from '../errno.ts';
 import { checkRunDir } from '../run-dir.ts';
 import { CriuStatusError } from './error.ts';
+import {
+  copyFields,
+  fallbackLine,
+  memoryLine,
+  taskMemory,
+  type Fallback,
+  type TaskMemory,
+} from './task-memory.ts';
 
 const pid = z.int().check(z.positive());
 const milliseconds = z.number().check(z.nonnegative());
@@ -21,6 +29,7 @@ const beginLine = z.object({
   criu: pid,
   version: z.string(),
   variant: z.string(),
+  plugin: z.optional(z.string()),
 });
 const stepLine = z.object({
   event: z.literal('step'),
@@ -41,7 +50,7 @@ const watcherLine = z.object({ event: z.literal('watcher'), pid });
 const poolLine = z.object({ event: z.literal('pool'), pid });
 const operation = z.int().check(z.nonnegative());
 const evictingLine = z.object({ event: z.literal('evicting'), pid, operation });
-const evictLine = z.object({ event: z.literal('evict'), pid, result: z.int() });
+const evictLine = z.object({ event: z.literal('evict'), pid, result: z.int(), ...copyFields });
 const attachingLine = z.object({ event: z.literal('attaching'), pid, operation: z.optional(operation) });
 const attachLine = z.object({
   event: z.literal('attach'),
@@ -49,6 +58,8 @@ const attachLine = z.object({
   result: z.int(),
   ms: milliseconds,
   reason: z.string(),
+  source: z.optional(z.string()),
+  ...copyFields,
 });
 const remapLine = z.object({ event: z.literal('remap'), pid, copy_ms: milliseconds, map_ms: milliseconds });
 const endLine = z.object({
@@ -70,6 +81,8 @@ const line = z.discriminatedUnion('event', [
   attachingLine,
   attachLine,
   remapLine,
+  memoryLine,
+  fallbackLine,
   endLine,
 ]);
 const anyLine = z.object({ event: z.string() });
@@ -84,6 +97,8 @@ const events = new Set<string>([
   'attaching',
   'attach',
   'remap',
+  'memory',
+  'fallback',
   'end',
 ]);
 
@@ -124,6 +139,13 @@ const taskOf = ({ pid, outcome, prior, reason }: z.infer<typeof taskLine>): Cuda
   reason,
 });
 
+const fallbackOf = ({ pid: one, from, to, reason }: z.infer<typeof fallbackLine>): Fallback => ({
+  pid: one,
+  from,
+  to,
+  reason,
+});
+
 /** A process whose device memory is the pool's business. */
 export interface PoolTask {
   pid: number;
@@ -136,6 +158,8 @@ export interface PoolTask {
 export interface OpStatus {
   version: string;
   variant: string;
+  /** Path from which criu loaded the plugin; `undefined` in a file of an earlier version. */
+  plugin: string | undefined;
   stage: 'dump' | 'restore';
   steps: DriverStep[];
   /** The latest outcome of each process. */
@@ -148,6 +172,10 @@ export interface OpStatus {
   attaching: number[];
   /** Processes whose memory the pool was last told to move. */
   inPool: PoolTask[];
+  /** What the memory of each process went through. */
+  memory: TaskMemory[];
+  /** What could not do its work, and what did it instead. */
+  fallbacks: Fallback[];
   /** Copying host memory to page files and mapping it from there, all processes. */
   hostMemoryMs: number;
   /** Missing when criu died before the plugin's last hook. */
@@ -221,6 +249,7 @@ export function parseOpStatus(text: string): OpStatus | undefined {
   return {
     version: first.version,
     variant: first.variant,
+    plugin: first.plugin,
     stage: first.stage,
     steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
     tasks: [...tasks.values()],
@@ -228,6 +257,13 @@ export function parseOpStatus(text: string): OpStatus | undefined {
     poolPid: lines.findLast((one) => one.event === 'pool')?.pid,
     attaching: [...attaching],
     inPool: poolTasksOf(lines),
+    memory: taskMemory(
+      lines.filter((one) => one.event === 'memory'),
+      first.stage === 'dump'
+        ? lines.filter((one) => one.event === 'evict')
+        : lines.filter((one) => one.event === 'attach'),
+    ),
+    fallbacks: lines.flatMap((one) => (one.event === 'fallback' ? [fallbackOf(one)] : [])),
     hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
   };

@@ -14,7 +14,7 @@ import type { Environment } from '../paths.ts';
 import { checkRunDir } from '../run-dir.ts';
 import type { CriuOptions } from './arguments.ts';
 import { completeFlags, type CriuFlags } from './flags.ts';
-import { findPluginDir, type PluginChoice } from './plugin-dir.ts';
+import { choosePlugin, type PluginChoice, type PluginUse, type UsedPlugin } from './plugin-dir.ts';
 import { checkMilliseconds, checkPath } from '../check.ts';
 
 /** Options of both operations. An option without a default here has CRIU's own. */
@@ -42,6 +42,9 @@ export interface Operation {
   imagesDir: string;
   workDir: string;
   libdir: string;
+  plugin: UsedPlugin;
+  /** Which plugins were passed over, and why. */
+  notes: string[];
   runDir: string;
 }
 
@@ -78,18 +81,28 @@ export function checkOperationOptions(options: OperationOptions): void {
   if (timeoutMs !== undefined) checkMilliseconds('timeoutMs', timeoutMs);
 }
 
-/** Finds criu, the plugin and the run directory. @throws an error that names what is missing */
-export async function resolveOperation(options: OperationOptions): Promise<Operation> {
+/**
+ * Finds criu, the plugin and the run directory.
+ * @param use what the plugin has to do, and which directories come first
+ * @throws an error that names what is missing
+ */
+export async function resolveOperation(
+  options: OperationOptions,
+  use: Omit<PluginUse, 'env'> = {},
+): Promise<Operation> {
   checkOperationOptions(options);
   const env: Environment = { ...process.env, ...options.env };
   const imagesDir = resolve(options.imagesDir);
   const runDir = loadSettings(env).settings.CRIU_CUDA_RUN_DIR;
   checkRunDir(runDir);
+  const chosen = choosePlugin(options, { ...use, env });
   return {
     criu: options.criu ?? (await usableCriu(env, options.signal)),
     imagesDir,
     workDir: resolve(options.workDir ?? imagesDir),
-    libdir: findPluginDir(options, env),
+    libdir: chosen.dir,
+    plugin: chosen.plugin,
+    notes: chosen.notes,
     runDir,
   };
 }

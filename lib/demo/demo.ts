@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
+import { choosePlugin } from '../criu/index.ts';
 import { EnvironmentError } from '../errors.ts';
 import { builtProgram, interceptorLibrary } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
@@ -19,7 +20,6 @@ import { DemoError } from './error.ts';
 
 const MIB = 2 ** 20;
 const ALLOCATIONS = 4;
-const DEFAULT_VARIANT = 'parallel';
 const DEFAULT_GPU_BYTES = 2048 * MIB;
 const DEFAULT_SOFTWARE_BYTES = 256 * MIB;
 /** Context state that a driver saves in addition to the program's own memory. */
@@ -37,7 +37,7 @@ export interface DemoOptions {
   software?: boolean | undefined;
   /** Keep the images. @default false */
   keep?: boolean | undefined;
-  /** Variant of the plugin. @default parallel */
+  /** Variant of the plugin. @default the one that a checkpoint takes */
   variant?: string | undefined;
   signal?: AbortSignal | undefined;
   /** @default shows nothing */
@@ -59,8 +59,8 @@ export interface DemoResult {
   restore: RestoreResult;
   /** Directory of the images, if they were kept. */
   imagesDir: string | undefined;
-  /** Variant of the plugin. */
-  variant: string;
+  /** Variant of the plugin; `undefined` for another project's. */
+  variant: string | undefined;
   /** Variables that must be set to restore the images again. */
   env: Record<string, string>;
 }
@@ -114,13 +114,15 @@ class DemoRun {
   readonly #options: DemoOptions;
   readonly #step: ShowStep;
   readonly #bytes: number;
-  readonly #variant: string;
+  readonly #variant: string | undefined;
+  readonly #preload: boolean;
   #workload: Workload | undefined;
   #restored: RestoredProcess | undefined;
 
   constructor(options: DemoOptions, driver: DriverChoice) {
     this.#options = options;
-    this.#variant = options.variant ?? DEFAULT_VARIANT;
+    this.#variant = options.variant;
+    this.#preload = usesInterceptor(choosePlugin({ variant: options.variant }).plugin.variant ?? '');
     this.#step = options.step ?? ((_title, run) => run());
     this.driver = driver;
     const { software } = driver;
@@ -138,7 +140,7 @@ class DemoRun {
       args: ['--alloc', `${each}x${ALLOCATIONS}`],
       env: {
         ...this.env,
-        ...(usesInterceptor(this.#variant) ? { LD_PRELOAD: interceptorLibrary() } : {}),
+        ...(this.#preload ? { LD_PRELOAD: interceptorLibrary() } : {}),
       },
     });
     return this.#workload;
@@ -169,7 +171,7 @@ class DemoRun {
       checkpoint: dumped,
       restore: restored.result,
       imagesDir: keep ? imagesDir : undefined,
-      variant,
+      variant: dumped.plugin.variant,
       env: this.env,
     };
   }

@@ -6,12 +6,15 @@
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
+  checkOperationOptions,
   checkWorkDir,
   collectStatus,
   criuOptions,
+  inventoryNeeds,
   isStandby,
+  memoryWarnings,
   readRestoreStats,
   resolveOperation,
   restoreArguments,
@@ -23,6 +26,8 @@ import {
   type Operation,
   type OperationOptions,
   type Phase,
+  type TaskMemory,
+  type UsedPlugin,
 } from '../criu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
 import { putBackFiles } from '../kept/index.ts';
@@ -75,6 +80,10 @@ export interface RestoreResult {
   phases: Phase[];
   /** The CUDA processes of the tree. */
   tasks: CudaTask[];
+  /** The plugin that criu loaded. */
+  plugin: UsedPlugin;
+  /** What the memory of each process went through, as far as the plugin tells. */
+  memory: TaskMemory[];
   /** Files that were missing, or in memory and changed, and have their contents of the dump again. */
   putBack: string[];
   /** Messages for the user. */
@@ -143,7 +152,8 @@ async function endLeftOvers(images: RestorableImages, rootPid: number | undefine
 }
 
 function findWarnings(images: RestorableImages, result: CriuResult): string[] {
-  if (!images.inventory.plugins.includes('cuda_plugin') || result.status) return [];
+  if (result.status) return memoryWarnings(result.status.memory, result.status.fallbacks);
+  if (!images.inventory.plugins.includes('cuda_plugin')) return [];
   return [
     'the plugin wrote no status file, so it is not known whether device memory was restored: either the plugin is not from this project, or the run directory is not writable',
   ];
@@ -245,8 +255,10 @@ async function runRestore(
       durationMs: result.durationMs,
       phases: restorePhases(result, readRestoreStats(operation.workDir)),
       tasks: result.status?.tasks ?? [],
+      plugin: operation.plugin,
+      memory: result.status?.memory ?? [],
       putBack,
-      warnings: [...findWarnings(images, result), ...joined.warnings],
+      warnings: [...operation.notes, ...findWarnings(images, result), ...joined.warnings],
     },
     operation.runDir,
     run.leaveStopped === true && result.status && isStandby(result.status) ? result.criuPid : undefined,
@@ -261,8 +273,10 @@ async function runRestore(
  */
 export async function restore(options: RestoreOptions): Promise<RestoredProcess> {
   options.signal?.throwIfAborted();
-  const operation = await resolveOperation(options);
-  const images = readRestorableImages(operation.imagesDir);
+  checkOperationOptions(options);
+  const imagesDir = resolve(options.imagesDir);
+  const images = readRestorableImages(imagesDir);
+  const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, images.inventory) });
   checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);

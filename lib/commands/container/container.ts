@@ -18,7 +18,7 @@ import {
 } from '../../container/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
-import { addCriuFlags, phaseTable } from '../operation-options.ts';
+import { addCriuFlags, phaseTable, pluginText, showWarnings } from '../operation-options.ts';
 import { addContainersSetup, type ContainersFlags } from './setup-options.ts';
 
 type CreateFlags = Omit<ContainerCreateOptions, 'name' | 'image' | 'command' | 'podmanArgs'> & {
@@ -36,6 +36,7 @@ export function containerCheckpointText(result: ContainerCheckpointResult): stri
   return [
     `checkpoint of ${name} in ${exportedTo ?? imagesDir ?? ''}: ${formatBytes(bytes)}, ${tasksText(tasks.length)}`,
     phaseTable(phases, durationMs),
+    pluginText(result),
     isRunning ? 'it is running' : 'it has ended',
   ].join('\n');
 }
@@ -45,6 +46,7 @@ export function containerRestoreText(result: ContainerRestoreResult): string {
   return [
     `${name} is running again: pid ${pid}, ${tasksText(tasks.length)}`,
     phaseTable(phases, durationMs),
+    pluginText(result),
     `GPU memory was restored after ${formatDuration(memoryMs)}`,
   ].join('\n');
 }
@@ -76,7 +78,10 @@ async function create(
 /** Options that choose the plugin. */
 function addPluginOptions(command: Command): Command {
   return command
-    .option('--variant <name>', 'variant of the plugin (default: the one it was created for)')
+    .option(
+      '--variant <name>',
+      'variant of the plugin (default: the one it was created for, or one that can do it)',
+    )
     .option('--libdir <dir>', 'directory of the plugin');
 }
 
@@ -141,6 +146,7 @@ function defineCheckpoint(container: Command, io: Io): void {
       }),
     );
     io.result(result, () => containerCheckpointText(result));
+    showWarnings(io, result.warnings);
   });
   addExamples(
     command,
@@ -182,6 +188,7 @@ function defineRestore(container: Command, io: Io): void {
       }),
     );
     io.result(result, () => containerRestoreText(result));
+    showWarnings(io, result.warnings);
   });
   addExamples(
     command,

@@ -17,6 +17,7 @@ import {
   criuOptions,
   parsePid,
   phaseTable,
+  pluginText,
   showWarnings,
   toOperationOptions,
   type CommonFlags,
@@ -36,6 +37,7 @@ function resultText(result: CheckpointResult): string {
     ...(runPid === undefined ? [] : [`${runPid} is criu-cuda run; its program is ${pid}`]),
     `checkpoint of ${pid} in ${imagesDir}: ${formatBytes(imageBytes)}, ${cuda}`,
     phaseTable(result.phases, durationMs),
+    pluginText(result),
     ...(frozenMs === undefined ? [] : [`the process was paused for ${formatDuration(frozenMs)}`]),
     leaveRunning ? 'it is running' : 'it has ended',
   ].join('\n');

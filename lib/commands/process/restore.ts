@@ -11,6 +11,7 @@ import {
   addOperationOptions,
   criuOptions,
   phaseTable,
+  pluginText,
   showWarnings,
   toOperationOptions,
   type CommonFlags,
@@ -30,6 +31,7 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
     `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
     phaseTable(result.phases, result.durationMs),
     ...(result.putBack.length === 0 ? [] : [`files put back: ${result.putBack.join(', ')}`]),
+    pluginText(result),
     ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake ${result.pid}`] : []),
   ].join('\n');
 }

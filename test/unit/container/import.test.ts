@@ -242,7 +242,12 @@ describe('the members of an archive', () => {
   };
 
   it('are read without unpacking', async () => {
-    expect(await readArchive(pack())).toEqual({ config: {}, spec: { a: 1 } });
+    mkdirSync(join(dir, 'in', 'checkpoint', 'below'), { recursive: true });
+    for (const name of ['cuda-7.img', 'below/cuda-8.img'])
+      writeFileSync(join(dir, 'in', 'checkpoint', name), '');
+    const archive = await readArchive(pack('checkpoint'));
+    expect(archive).toMatchObject({ config: {}, spec: { a: 1 } });
+    expect(archive.images.sort()).toEqual(['below', 'cuda-7.img']);
   });
 
   it.each<[string, (inside: string) => string[], RegExp]>([

@@ -38,6 +38,9 @@ describe('the status file', () => {
     expect(parseOpStatus(lines.join('\n'))).toEqual({
       version: '0.1.0',
       variant: 'stock',
+      plugin: undefined,
+      memory: [],
+      fallbacks: [],
       stage: 'restore',
       steps: [
         { pid: 12, step: 'restore', result: 0, name: 'CUDA_SUCCESS', ms: 301.25 },

@@ -5,6 +5,9 @@ import { dumpPhases, restorePhases, type OpStatus } from '../../../lib/criu/inde
 const status: OpStatus = {
   version: '0.1.0',
   variant: 'stock',
+  plugin: undefined,
+  memory: [],
+  fallbacks: [],
   stage: 'dump',
   steps: [
     { pid: 1, step: 'lock', result: 0, name: 'CUDA_SUCCESS', ms: 2 },

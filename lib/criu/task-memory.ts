@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What the memory of the processes went through, from the lines of the plugin's status file.
+ * @module
+ */
+import * as z from 'zod/mini';
+import { formatBytes } from '../output.ts';
+
+const bytes = z.number().check(z.nonnegative());
+const pid = z.int().check(z.nonnegative());
+const positive = z.int().check(z.positive());
+const by = z.enum(['daemon', 'helper']);
+
+/** Who copied, and with what; earlier versions do not say it. */
+export const copyFields = {
+  by: z.optional(by),
+  bytes: z.optional(bytes),
+  streams: z.optional(positive),
+  chunk_mb: z.optional(positive),
+  asked_streams: z.optional(positive),
+  asked_chunk_mb: z.optional(positive),
+};
+
+export const memoryLine = z.object({
+  event: z.literal('memory'),
+  pid,
+  driver_bytes: bytes,
+  page_bytes: bytes,
+  criu_bytes: bytes,
+  reason: z.string(),
+});
+export const fallbackLine = z.object({
+  event: z.literal('fallback'),
+  pid,
+  from: by,
+  to: z.enum(['helper', 'driver']),
+  reason: z.string(),
+});
+
+/** Device memory that a pool moved. */
+export interface PoolMemory {
+  /** The daemon, or a helper that served only this run. */
+  by: 'daemon' | 'helper';
+  /** Bytes of device memory. */
+  bytes: number;
+  /** Of a restore: from files, or from an image that was in device memory already. */
+  source: 'files' | 'resident' | 'golden' | undefined;
+  /** CRIU_CUDA_STREAMS that it used; `undefined` when nothing was copied. */
+  streams: number | undefined;
+  /** CRIU_CUDA_CHUNK_MB that it used. */
+  chunkMb: number | undefined;
+  /** CRIU_CUDA_STREAMS of the caller, when the pool has fewer. */
+  askedStreams: number | undefined;
+  /** CRIU_CUDA_CHUNK_MB of the caller, when the buffers of the pool are smaller. */
+  askedChunkMb: number | undefined;
+}
+
+/** What the memory of one process went through. */
+export interface TaskMemory {
+  /** Pid in the namespace of criu. */
+  pid: number;
+  /** Device memory that bypassed the driver and CRIU; `undefined`: none did. */
+  pool: PoolMemory | undefined;
+  /** Why the pool moved none; `undefined` when it did, or at a restore. */
+  reason: string | undefined;
+  /** What the driver saved to host memory, or brought back from there; part of the next two. Bytes. */
+  driverBytes: number;
+  /** Host memory in the page file of the process. Bytes. */
+  pageFileBytes: number;
+  /** Memory in CRIU's own images, about: the kernel's counters are not exact. Bytes. */
+  criuBytes: number;
+}
+
+/** One that could not do the work, and what took its place. */
+export interface Fallback {
+  /** The process; 0: all of them. */
+  pid: number;
+  from: 'daemon' | 'helper';
+  to: 'helper' | 'driver';
+  /** Why. */
+  reason: string;
+}
+
+/** The line of a pool that has saved a process's memory, or given it to the process. */
+export interface PoolLine {
+  pid: number;
+  result: number;
+  by?: 'daemon' | 'helper' | undefined;
+  bytes?: number | undefined;
+  source?: string | undefined;
+  streams?: number | undefined;
+  chunk_mb?: number | undefined;
+  asked_streams?: number | undefined;
+  asked_chunk_mb?: number | undefined;
+}
+
+const isSource = (source: string | undefined): source is 'files' | 'resident' | 'golden' =>
+  source === 'files' || source === 'resident' || source === 'golden';
+
+function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
+  if (line?.by === undefined) return undefined;
+  const { source } = line;
+  return {
+    by: line.by,
+    bytes: line.bytes ?? 0,
+    source: isSource(source) ? source : undefined,
+    streams: line.streams,
+    chunkMb: line.chunk_mb,
+    askedStreams: line.asked_streams,
+    askedChunkMb: line.asked_chunk_mb,
+  };
+}
+
+/**
+ * Puts the lines about each process together.
+ * @param pools of a dump: the pool has saved its memory; of a restore: it has given it to the process
+ */
+export function taskMemory(
+  lines: readonly z.infer<typeof memoryLine>[],
+  pools: readonly PoolLine[],
+): TaskMemory[] {
+  const latest = new Map(lines.map((line) => [line.pid, line]));
+  return [...latest.values()].map((line) => ({
+    pid: line.pid,
+    pool: poolMemory(pools.findLast((one) => one.pid === line.pid && one.result === 0)),
+    reason: line.reason === '' ? undefined : line.reason,
+    driverBytes: line.driver_bytes,
+    pageFileBytes: line.page_bytes,
+    criuBytes: line.criu_bytes,
+  }));
+}
+
+function poolText({ by: who, bytes: moved, source, streams, chunkMb }: PoolMemory): string {
+  const numbers = streams === undefined ? undefined : `${streams} streams, chunks of ${chunkMb ?? 0} MiB`;
+  const how = source === 'resident' || source === 'golden' ? source : numbers;
+  return `pool ${formatBytes(moved)} by the ${who}${how === undefined ? '' : ` (${how})`}`;
+}
+
+/** One line per process for people: `4711: pool 2 GiB by the daemon (8 streams, chunks of 16 MiB), page file …`. */
+export function memoryText(memory: readonly TaskMemory[]): string[] {
+  return memory.map(({ pid: one, pool, reason, driverBytes, pageFileBytes, criuBytes }) => {
+    const driver = driverBytes === 0 ? undefined : `driver ${formatBytes(driverBytes)}`;
+    const parts = [
+      pool && poolText(pool),
+      driver === undefined || reason === undefined ? driver : `${driver} (${reason})`,
+      pageFileBytes === 0 ? undefined : `page file ${formatBytes(pageFileBytes)}`,
+      `CRIU's images ${formatBytes(criuBytes)}`,
+    ];
+    return `memory of ${one}: ${parts.filter((part) => part !== undefined).join(', ')}`;
+  });
+}
+
+/** What the user asked for and did not get: sentences. */
+export function memoryWarnings(memory: readonly TaskMemory[], fallbacks: readonly Fallback[]): string[] {
+  const numbers = memory.flatMap(({ pool }) => {
+    if (!pool) return [];
+    const { by: who, streams, chunkMb, askedStreams, askedChunkMb } = pool;
+    const fewer = [
+      ...(askedStreams === undefined ? [] : [`${streams} streams, not ${askedStreams}`]),
+      ...(askedChunkMb === undefined ? [] : [`chunks of ${chunkMb} MiB, not ${askedChunkMb}`]),
+    ];
+    return fewer.length === 0
+      ? []
+      : [
+          `the ${who} uses ${fewer.join(' and ')}: it was started with no more; start it again with these settings`,
+        ];
+  });
+  const replaced = fallbacks.map(({ pid: one, from, to, reason }) => {
+    const what = one === 0 ? 'device memory' : `device memory of ${one}`;
+    return `${what} is moved by ${to === 'driver' ? 'the driver' : 'a helper'} instead of the ${from}: ${reason}`;
+  });
+  return [...new Set([...numbers, ...replaced])];
+}
