@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** A directory with the plugin of a variant, or with a file that is no plugin. */
+/** A directory with the plugin of a variant, or with a file that is not a plugin. */
 function addPlugin(path: string, variant?: PluginVariant): string {
   const place = join(dir, path);
   mkdirSync(place, { recursive: true });
