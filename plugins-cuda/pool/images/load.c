@@ -221,15 +221,25 @@ static struct load *load_new(pid_t image_pid)
 }
 
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
-			char *error, size_t size)
+			int *result, char *error, size_t size)
 {
 	struct load *load = load_new(image_pid);
 
+	*result = -ENOMEM;
 	if (!load)
 		return NULL;
 	load->options = *options;
-	if (!ccr_image_open(&load->image, images_dir, image_pid, error, size) && !plan(load))
-		load->has_thread = !pthread_create(&load->thread, NULL, load_thread, load);
+	*result = ccr_image_open(&load->image, images_dir, image_pid, error, size);
+	if (!*result)
+		*result = plan(load);
+	/* A daemon knows its devices, so that another pool may serve this restore. */
+	if (!*result && pool.is_daemon) {
+		*result = find_devices(load);
+		snprintf(error, size, "%s", load->error);
+	}
+	if (!*result)
+		*result = -pthread_create(&load->thread, NULL, load_thread, load);
+	load->has_thread = !*result;
 	if (load->has_thread)
 		return load;
 	load_put(load);

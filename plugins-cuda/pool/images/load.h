@@ -33,9 +33,12 @@ struct load {
 	struct cuda_parallel_job job;
 };
 
-/* Opens and checks the image, then starts a thread that loads it. On failure NULL, with `error`. */
+/*
+ * Opens and checks the image, then starts a thread that loads it. On failure NULL, with `result`,
+ * which is -ENODEV when this machine or a daemon lacks a device, and `error`.
+ */
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
-			char *error, size_t size);
+			int *result, char *error, size_t size);
 /* Wraps memory that is on the device already; takes ownership of the list. NULL: out of memory. */
 struct load *load_of_held(pid_t image_pid, struct held_list *list);
 struct load *load_ref(struct load *load);

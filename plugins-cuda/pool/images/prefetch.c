@@ -80,7 +80,7 @@ static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *e
 	}
 	if (resident_reserve(resident))
 		return no_room(image_pid, error, size);
-	load = load_begin(images_dir, image_pid, &options, error, size);
+	load = load_begin(images_dir, image_pid, &options, &ret, error, size);
 	resident_finish(&identity, load);
 	return load ? finish(&identity, load, error, size) : -EIO;
 }

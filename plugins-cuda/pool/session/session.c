@@ -113,7 +113,7 @@ struct summary {
 
 static struct load *find_or_begin(struct session *s, pid_t image_pid,
 				  const struct copy_options *options, struct summary *summary,
-				  char *error, size_t size)
+				  int *result, char *error, size_t size)
 {
 	enum resident_answer answer = RESIDENT_ABSENT;
 	/* Resident images stay on their devices, so a device map needs a new load. */
@@ -129,7 +129,7 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 	summary->changed += answer == RESIDENT_CHANGED;
 	summary->loading += !load;
 	atomic_fetch_add(load ? &pool.counters.reused : &pool.counters.loads, 1);
-	return load ? load : load_begin(s->images_dir, image_pid, options, error, size);
+	return load ? load : load_begin(s->images_dir, image_pid, options, result, error, size);
 }
 
 static int want(struct session *s, pid_t criu, pid_t image_pid, const struct copy_options *options,
@@ -137,13 +137,14 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 {
 	const uint32_t golden_before = summary->golden, loading_before = summary->loading;
 	struct wanted *wanted = calloc(1, sizeof(*wanted));
+	int ret = 0;
 
 	if (!wanted)
 		return -ENOMEM;
-	wanted->load = find_or_begin(s, image_pid, options, summary, error, size);
+	wanted->load = find_or_begin(s, image_pid, options, summary, &ret, error, size);
 	if (!wanted->load) {
 		free(wanted);
-		return -EIO;
+		return ret == -ENODEV ? ret : -EIO;
 	}
 	wanted->is_resident = summary->loading == loading_before;
 	wanted->is_golden = summary->golden > golden_before;

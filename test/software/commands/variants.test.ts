@@ -13,8 +13,8 @@ import { criuProgram, upstreamPlugin } from '../../helpers/criu.ts';
 import { ParallelMachine } from '../../helpers/parallel.ts';
 
 const MIB = 2 ** 20;
-/** What the interceptor moves of the program; an allocation of 1 MiB stays with the driver. */
-const MOVED = 35 * MIB;
+/** What the interceptor moves of the program, in units of 2 MiB; an allocation of 1 MiB stays with the driver. */
+const MOVED = 36 * MIB;
 
 let machine: ParallelMachine;
 let restored: RestoredProcess[];
@@ -223,14 +223,25 @@ describe('variant full falls back', () => {
   it('to a helper when the daemon does not have the device', async () => {
     await machine.close();
     machine = new ParallelMachine({ SOFTCUDA_DEVICES: '2' });
-    await machine.startPool({ CUDA_VISIBLE_DEVICES: '0' });
-    const workload = await machine.startIntercepted({ CUDA_VISIBLE_DEVICES: '1' });
+    await machine.startPool({ SOFTCUDA_DEVICES: '1' });
+    const workload = await machine.startIntercepted({}, [
+      '--alloc',
+      '8Mx4',
+      '--alloc',
+      '4M',
+      '--device',
+      '1',
+    ]);
     const { result, before } = await dump(workload);
     expect(result.memory).toMatchObject([{ pool: { by: 'helper', bytes: MOVED } }]);
     expect(result.warnings).toEqual([
       expect.stringContaining('device memory is moved by a helper instead of the daemon'),
     ]);
-    await bringBack(shared({ CRIU_CUDA_CONTEXT_POOL: '0' }));
+    const back = await bringBack();
+    expect(back.result.memory).toMatchObject([{ pool: { by: 'helper', bytes: MOVED } }]);
+    expect(back.result.warnings).toEqual([
+      expect.stringContaining('device memory is moved by a helper instead of the daemon'),
+    ]);
     expect(await examine(workload)).toEqual(before);
   });
 });
