@@ -164,7 +164,10 @@ describe('checkpoint and restore', () => {
     );
     expect(code).toBe(0);
     expect(out).toMatch(/CUDA processes: 1\n.*driver: lock +[\d.]+ ms\n/);
-    expect(out).toMatch(/total +[\d.]+ m?s\nthe process was paused for [\d.]+ m?s\nit is running\n$/);
+    expect(out).toMatch(
+      /total +[\d.]+ m?s\nplugin: full [\d.]+, \/.*cuda_plugin\.so\nmemory of \d+: driver 28 MiB/,
+    );
+    expect(out).toMatch(/page file .*\nthe process was paused for [\d.]+ m?s\nit is running\n$/);
     expect(await workload.verify()).toBe(checksum);
   });
 
