@@ -118,7 +118,7 @@ function defineCreate(container: Command, io: Io): void {
   addExamples(
     command,
     'criu-cuda container create web IMAGE -- python3 server.py',
-    'criu-cuda container create web IMAGE --variant parallel --store /var/lib/criu-cuda/images -- python3 server.py',
+    'criu-cuda container create web IMAGE --store /var/lib/criu-cuda/images -- python3 server.py',
   );
 }
 
@@ -207,8 +207,8 @@ function defineSetup(container: Command, io: Io): void {
   });
   addExamples(
     command,
-    'criu-cuda container setup --variant parallel --image-store 64G --dry-run',
-    'criu-cuda container setup --variant parallel --image-store 64G',
+    'criu-cuda container setup --image-store 64G --dry-run',
+    'criu-cuda container setup --image-store 64G',
     'criu-cuda container setup --undo',
   );
 }

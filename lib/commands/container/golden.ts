@@ -171,7 +171,7 @@ function defineCreate(golden: Command, io: Io): void {
   addOldName(command, requests, '--warmup');
   addExamples(
     command,
-    'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 --variant full -- python3 server.py',
+    'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 -- python3 server.py',
   );
 }
 
