@@ -34,7 +34,6 @@ beforeEach(async (context: TestContext) => {
     image,
     command: ['/bin/workload-pattern', '--alloc', '8Mx3', '--http', String(port)],
     preset: 'python-server',
-    variant: 'parallel',
     gpu: 'none',
     server: { url, healthTimeoutMs: 20_000 },
     warmup: 2,
@@ -58,6 +57,10 @@ it('is created once, and gives the same answer restored in place and from a tar 
   const store = join(machine.dir, 'store');
   const made = await createGolden({ ...options, store, exportTo: tar });
   expect(made.created).toBe(true);
+  expect(made.checkpoint).toMatchObject({
+    plugin: { variant: 'full' },
+    memory: [{ pool: { by: 'helper' } }],
+  });
   expect(made.record.warmup).toHaveLength(2);
   const [first, second] = made.record.warmup;
   expect(first?.text).toMatch(/^[0-9a-f]{16}$/);
@@ -72,13 +75,14 @@ it('is created once, and gives the same answer restored in place and from a tar 
     const back = await restoreGolden({ name });
     expect(back.answer.text).toBe(first?.text);
     expect(back.restore.tasks).toMatchObject([{ outcome: 'restored' }]);
+    expect(back.restore).toMatchObject({ plugin: { variant: 'full' }, memory: [{ pool: { by: 'helper' } }] });
     expect(back.firstTokenMs).toBeGreaterThan(back.healthyMs);
     await stop();
   }
 
   await removeContainer(name);
   const { preset, gpu } = options;
-  await restoreContainer({ importFrom: tar, name: `${name}-2`, variant: 'parallel', preset, gpu, store });
+  await restoreContainer({ importFrom: tar, name: `${name}-2`, preset, gpu, store });
   const answer = await waitFor(() =>
     ask(new URL('/v1/completions', url), { method: 'POST', body: { prompt: 'x' } }),
   );
