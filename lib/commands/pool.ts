@@ -174,7 +174,13 @@ export function definePool(pool: Command, io: Io): void {
     .command('stop')
     .description('end the daemon after the operations in progress')
     .action(async () => {
-      const pid = await withProgress(io, 'ending cuda-poold', () => stopPool({ signal: io.signal }));
+      const onStandbys = (pids: number[]): void => {
+        for (const pid of pids)
+          io.err(`waiting for the standby ${pid}: criu-cuda wake ${pid}, or criu-cuda stop ${pid}`);
+      };
+      const pid = await withProgress(io, 'ending cuda-poold', () =>
+        stopPool({ signal: io.signal, onStandbys }),
+      );
       io.result({ pid }, () => `cuda-poold ${pid} has ended`);
     });
   addExamples(stopped, 'criu-cuda pool stop');

@@ -14,7 +14,7 @@ import { EnvironmentError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { checkRunDir } from '../run-dir.ts';
 import { variantDir } from '../variant.ts';
-import { waitForExit } from '../process/index.ts';
+import { readStat, waitForExit } from '../process/index.ts';
 import {
   controlSocket,
   PoolError,
@@ -129,6 +129,15 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
 export interface StopPoolOptions extends PoolOptions {
   /** Milliseconds; long, because dumps in progress finish first. @default 600_000 */
   timeoutMs?: number | undefined;
+  /** Called at once if the daemon has memory of standbys, for which it waits: with their pids. */
+  onStandbys?: ((pids: number[]) => void) | undefined;
+}
+
+/** The processes that were restored and are stopped: the daemon waits until each is woken or ends. */
+function standbysOf({ operations }: PoolStatus): number[] {
+  return operations.flatMap(({ kind, pid }) =>
+    kind === 'restore' && pid !== null && readStat(pid)?.state === 'T' ? [pid] : [],
+  );
 }
 
 /**
@@ -137,13 +146,19 @@ export interface StopPoolOptions extends PoolOptions {
  * @throws {@link PoolError} no daemon answers, or it did not end in time
  */
 export async function stopPool(options: StopPoolOptions = {}): Promise<number> {
-  const { signal, timeoutMs = STOP_TIMEOUT_MS } = options;
+  const { signal, timeoutMs = STOP_TIMEOUT_MS, onStandbys } = options;
   checkMilliseconds('timeoutMs', timeoutMs);
-  const { pid } = await readPoolStatus(options);
+  const before = await readPoolStatus(options);
+  const { pid } = before;
+  const standbys = standbysOf(before);
+  if (standbys.length > 0) onStandbys?.(standbys);
   process.kill(pid, 'SIGTERM');
   const status = await waitForExit(pid, { timeoutMs, signal });
   if (status) return pid;
   throw new PoolError('ERR_POOL', `cuda-poold ${pid} has not ended after ${timeoutMs / 1000} s`, {
-    hint: 'it ends when its operations have finished; a standby counts as one until it is woken; a second SIGTERM ends it at once',
+    hint:
+      standbys.length > 0
+        ? `it waits for ${standbys.map((one) => `the standby ${one}`).join(', ')}: wake it (criu-cuda wake PID) or end it (criu-cuda stop PID)`
+        : 'it ends when its operations have finished; a second SIGTERM ends it at once',
   });
 }
