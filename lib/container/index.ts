@@ -42,3 +42,4 @@ export {
   type ContainerRestoreResult,
 } from './restore.ts';
 export { configuredLibdir, containerPluginDir, runtimeConfig } from './runtime.ts';
+export type { ImportOptions } from './import.ts';

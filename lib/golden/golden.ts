@@ -18,9 +18,12 @@ import {
   type ContainerCreateOptions,
   type ContainerInfo,
   type ContainerRestoreResult,
+  type ImportOptions,
 } from '../container/index.ts';
 import { type ServerAnswer, Server, type ServerOptions } from '../server/index.ts';
 import { containerHost } from './container-host.ts';
+import { UsageError } from '../errors.ts';
+import { appendRecord, readArchivedRecord, recordName } from './archive.ts';
 import { GoldenError } from './error.ts';
 import { checkCount } from '../check.ts';
 
@@ -90,20 +93,25 @@ export interface GoldenResult {
   checkpoint: ContainerCheckpointResult | undefined;
 }
 
-const recordPath = (container: ContainerInfo): string => join(container.dir, 'criu-cuda-golden.json');
+const recordPath = (container: ContainerInfo): string => join(container.dir, recordName);
 
-function readRecord(container: ContainerInfo): GoldenRecord | undefined {
-  const path = recordPath(container);
-  if (!existsSync(path)) return undefined;
+function parseRecord(text: string, path: string, name: string): GoldenRecord {
   try {
-    return recordSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return recordSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new GoldenError('ERR_GOLDEN', `${path} is damaged`, {
       cause,
-      hint: `criu-cuda golden create --force ${container.name}`,
+      hint: `criu-cuda golden create --force ${name}`,
     });
   }
 }
+
+function readRecord(container: ContainerInfo): GoldenRecord | undefined {
+  const path = recordPath(container);
+  return existsSync(path) ? parseRecord(readFileSync(path, 'utf8'), path, container.name) : undefined;
+}
+
+const recordText = (record: GoldenRecord): string => `${JSON.stringify(record, null, 1)}\n`;
 
 const hasCheckpoint = (container: ContainerInfo): boolean =>
   existsSync(join(container.checkpointDir, 'inventory.img'));
@@ -168,22 +176,25 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
     criu,
     signal,
   };
+  const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
   if (exportTo !== undefined) {
     options.onProgress?.('writing a checkpoint to a tar file');
     await checkpointContainer({ ...shared, exportTo, leaveRunning: true });
+    await appendRecord(exportTo, recordText(record), signal);
   }
   options.onProgress?.('checkpointing');
   const checkpoint = await checkpointContainer({ ...shared, store });
   const container = await requireContainer(name);
-  const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
-  writeFileSync(recordPath(container), `${JSON.stringify(record, null, 1)}\n`);
+  writeFileSync(recordPath(container), recordText(record));
   return { name, created: true, imagesDir: container.checkpointDir, record, checkpoint };
 }
 
 /** Which golden checkpoint is restored. */
-export interface GoldenRestoreOptions {
-  /** Name of the container. */
+export interface GoldenRestoreOptions extends Omit<ImportOptions, 'name' | 'libdir'> {
+  /** Name of the container; for an imported one, its new name. */
   name: string;
+  /** Tar file of a golden checkpoint, written by `exportTo`: makes a container that is golden here. */
+  importFrom?: string | undefined;
   /** The criu program. @default the one that `criu-cuda setup` finds */
   criu?: string | undefined;
   /** Variant of the plugin. @default the one it was checkpointed with */
@@ -218,24 +229,35 @@ export function compareAnswers(name: string, before: ServerAnswer | undefined, a
   );
 }
 
+function requiredRecord(container: ContainerInfo): GoldenRecord {
+  const record = readRecord(container);
+  if (record) return record;
+  throw new GoldenError('ERR_GOLDEN_STATE', `${container.name} has no golden checkpoint`, {
+    hint: 'criu-cuda golden create',
+  });
+}
+
+async function importedRecord(file: string, signal: AbortSignal | undefined): Promise<GoldenRecord> {
+  if (!existsSync(file)) throw new UsageError(`${file} does not exist`);
+  const text = await readArchivedRecord(file, signal);
+  if (text !== undefined) return parseRecord(text, `${recordName} in ${file}`, 'NAME');
+  throw new GoldenError('ERR_GOLDEN_STATE', `${file} has no golden checkpoint`, {
+    hint: 'only golden create --export writes one; other tar files: criu-cuda container restore --import',
+  });
+}
+
 /** Restores a golden checkpoint, which is kept, and sends the server the recorded request again. */
 export async function restoreGolden(options: GoldenRestoreOptions): Promise<GoldenRestoreResult> {
-  const { name, criu, variant, compare = true, signal } = options;
-  const record = readRecord(await requireContainer(name));
-  if (!record) {
-    throw new GoldenError('ERR_GOLDEN_STATE', `${name} has no golden checkpoint`, {
-      hint: 'criu-cuda golden create',
-    });
-  }
+  const { compare = true, importFrom, ...container } = options;
+  const { name, signal } = container;
+  const record =
+    importFrom === undefined
+      ? requiredRecord(await requireContainer(name))
+      : await importedRecord(importFrom, signal);
   const server = new Server(record.server);
   const start = performance.now();
-  const restore = await restoreContainer({
-    name,
-    keep: true,
-    criu,
-    variant,
-    signal,
-  });
+  const restore = await restoreContainer({ ...container, importFrom, keep: true });
+  if (importFrom !== undefined) writeFileSync(recordPath(await requireContainer(name)), recordText(record));
   await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;
   const answer = await server.ask(signal);

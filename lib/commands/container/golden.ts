@@ -16,7 +16,7 @@ import { formatDuration, table, type Io } from '../../output.ts';
 import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
-import { wholeNumber } from '../operation-options.ts';
+import { showWarnings, wholeNumber } from '../operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
 interface ContainerFlags extends ServerFlags {
@@ -33,6 +33,8 @@ interface CreateFlags extends ContainerFlags {
   criu?: string | undefined;
   force?: boolean | undefined;
 }
+
+type RestoreFlags = Omit<GoldenRestoreOptions, 'name' | 'importFrom'> & { import?: string | undefined };
 
 interface BenchFlags extends ContainerFlags {
   variants: string[];
@@ -116,6 +118,7 @@ async function create(
     }),
   );
   io.result(result, () => goldenText(result));
+  showWarnings(io, result.checkpoint?.warnings ?? []);
 }
 
 async function bench(io: Io, name: string, image: string, words: string[], flags: BenchFlags): Promise<void> {
@@ -169,10 +172,7 @@ function defineCreate(golden: Command, io: Io): void {
       create(io, name, image, words, flags),
     );
   addOldName(command, requests, '--warmup');
-  addExamples(
-    command,
-    'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 -- python3 server.py',
-  );
+  addExamples(command, 'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 -- python3 server.py');
 }
 
 function defineRestore(golden: Command, io: Io): void {
@@ -183,9 +183,20 @@ function defineRestore(golden: Command, io: Io): void {
     .option('--variant <name>', 'variant of the plugin (default: the one it was created for)')
     .option('--criu <program>', 'path of the criu program')
     .option('--no-compare', 'accept any answer')
-    .action(async (name: string, flags: Omit<GoldenRestoreOptions, 'name'>) => {
+    .option('--import <file>', 'tar file of golden create --export; <name> is the name of the new container')
+    .addOption(
+      new Option('--preset <name>', 'with --import: the preset it was created with')
+        .choices(presetNames)
+        .default('python-server'),
+    )
+    .addOption(
+      new Option('--gpu <access>', 'with --import: how it gets GPUs').choices(['cdi', 'devices', 'none']),
+    )
+    .option('--store <dir>', 'with --import: the store it was created with')
+    .option('--accept-config', 'with --import: with the privileges, mounts and user that the archive names')
+    .action(async (name: string, { import: importFrom, ...flags }: RestoreFlags) => {
       const result = await withProgress(io, `restore of ${name}`, () =>
-        restoreGolden({ ...flags, name, signal: io.signal }),
+        restoreGolden({ ...flags, importFrom, name, signal: io.signal }),
       );
       io.result(result, () =>
         [
@@ -193,8 +204,14 @@ function defineRestore(golden: Command, io: Io): void {
           `healthy after ${formatDuration(result.healthyMs)}, first token after ${formatDuration(result.firstTokenMs)}`,
         ].join('\n'),
       );
+      showWarnings(io, result.restore.warnings);
     });
-  addExamples(command, 'criu-cuda golden restore web', 'criu-cuda golden restore web --no-compare');
+  addExamples(
+    command,
+    'criu-cuda golden restore web',
+    'criu-cuda golden restore web --no-compare',
+    'criu-cuda golden restore web2 --import web.tar',
+  );
 }
 
 function defineBench(golden: Command, io: Io): void {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** Golden checkpoints of a server that answers with the digits of its device memory's checksum. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest';
 import { readResult } from '../../../lib/benchmark/index.ts';
-import { findContainer, removeContainer, restoreContainer } from '../../../lib/container/index.ts';
+import { checkpointContainer, findContainer, removeContainer } from '../../../lib/container/index.ts';
 import { exec } from '../../../lib/exec.ts';
 import { createGolden, type GoldenCreateOptions, restoreGolden } from '../../../lib/golden/index.ts';
 import { ask } from '../../../lib/server/index.ts';
@@ -82,7 +82,14 @@ it('is created once, and gives the same answer restored in place and from a tar 
 
   await removeContainer(name);
   const { preset, gpu } = options;
-  await restoreContainer({ importFrom: tar, name: `${name}-2`, preset, gpu, store });
+  // as on another machine: the tar file is all that is left
+  const imported = { name: `${name}-2`, preset, gpu, store };
+  const back = await restoreGolden({ ...imported, importFrom: tar });
+  expect(back.answer.text).toBe(first?.text);
+  expect(back.restore.tasks).toMatchObject([{ outcome: 'restored' }]);
+  await exec('podman', ['kill', '--signal', 'KILL', `${name}-2`]);
+  await exec('podman', ['wait', `${name}-2`]);
+  expect((await restoreGolden({ name: `${name}-2` })).answer.text).toBe(first?.text);
   const answer = await waitFor(() =>
     ask(new URL('/v1/completions', url), { method: 'POST', body: { prompt: 'x' } }),
   );
@@ -154,4 +161,28 @@ it('is measured against a cold start, with a result that can be reported', async
   }
   expect(await findContainer(name)).toBeUndefined();
   expect(existsSync(`${out}.partial`)).toBe(false);
+});
+
+it('is not what a container has that was only exported, or whose recorded answer is another one', async () => {
+  const [plain, tar] = [join(machine.dir, 'plain.tar'), join(machine.dir, 'golden.tar')];
+  await createGolden({ ...options, exportTo: tar });
+  await restoreGolden({ name });
+  await checkpointContainer({ name, exportTo: plain });
+  await removeContainer(name);
+  const { preset, gpu } = options;
+  await expect(restoreGolden({ name, preset, gpu, importFrom: plain })).rejects.toThrow(
+    `${plain} has no golden checkpoint`,
+  );
+  expect(await findContainer(name)).toBeUndefined();
+
+  const record = (await exec('tar', ['-xOf', tar, 'criu-cuda-golden.json'])).stdout;
+  writeFileSync(
+    join(machine.dir, 'criu-cuda-golden.json'),
+    record.replaceAll(/"text": "[0-9a-f]{16}"/g, '"text": "another"'),
+  );
+  await exec('tar', ['--delete', '-f', tar, 'criu-cuda-golden.json']);
+  await exec('tar', ['--append', '-f', tar, '-C', machine.dir, 'criu-cuda-golden.json']);
+  await expect(restoreGolden({ name, preset, gpu, importFrom: tar })).rejects.toThrow(
+    'and answered "another"',
+  );
 });
