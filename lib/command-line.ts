@@ -35,6 +35,14 @@ export async function runCommandLine(): Promise<never> {
     stderr: process.stderr,
     json: wantsJson(argv),
     signal: stop.signal,
+    become: async (path, args) => {
+      const { execv } = await import('./native/index.ts');
+      try {
+        execv(path, args);
+      } catch {
+        // neither addon nor koffi: the command does without
+      }
+    },
   });
   for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
     process.on(name, () => {

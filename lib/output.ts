@@ -10,6 +10,9 @@ import pc from 'picocolors';
 /** The functions of picocolors that color a text. */
 export type Colors = ReturnType<typeof pc.createColors>;
 
+/** Replaces this process by a program. */
+export type Become = (path: string, args: readonly string[]) => Promise<void>;
+
 export interface Io {
   /** `--json`: one JSON document on stdout and nothing else, no progress. */
   readonly json: boolean;
@@ -22,6 +25,8 @@ export interface Io {
   readonly signal: AbortSignal;
   /** Set by a command that forwards these signals to a program; they then neither abort nor end this one. */
   onStop: ((signal: NodeJS.Signals) => void) | undefined;
+  /** Becomes another program; returns only if it cannot. `undefined` where this process is not only the command's. */
+  readonly become: Become | undefined;
   /** Exit code of a command that returns normally; a thrown error has its own. @default 0 */
   exitCode: number;
   /** The operation was complete before a signal could stop it, so its exit code counts. @default false */
@@ -50,6 +55,7 @@ export interface IoStreams {
 export interface IoOptions extends IoStreams {
   json: boolean;
   signal: AbortSignal;
+  become?: Become | undefined;
   /** @default what picocolors detects */
   color?: boolean | undefined;
 }
@@ -72,6 +78,7 @@ export function createIo(options: IoOptions): Io {
     colors: pc.createColors(color && !json),
     signal: options.signal,
     onStop: undefined,
+    become: options.become,
     exitCode: 0,
     isComplete: false,
     out: (text) => void stdout.write(withLineEnd(text)),

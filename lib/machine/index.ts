@@ -17,7 +17,7 @@ export {
   type UnusableCriu,
   type UsableCriu,
 } from './find-criu.ts';
-export { findOnPath } from './find-on-path.ts';
+export { findOnPath, isExecutable } from './find-on-path.ts';
 export { unmountedRoot } from './host-obstacle.ts';
 export { currentSystem, type System } from './system.ts';
 export { compareVersions, oldestCriu } from './versions.ts';

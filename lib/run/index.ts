@@ -3,5 +3,6 @@
  * Starts applications that are going to be checkpointed.
  * @module
  */
+export { launch, type Launch, type LaunchOptions, type StartOptions } from './launcher.ts';
 export { preloadEnvironment, type PreloadEnvironment } from './preload-env.ts';
-export { startProgram, type RunningProgram, type StartOptions } from './run.ts';
+export { startLaunch, startProgram, type RunningProgram } from './run.ts';

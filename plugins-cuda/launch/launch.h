@@ -13,6 +13,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* What was asked for on the command line. */
 struct launch {
@@ -20,7 +21,9 @@ struct launch {
 	char **env;  /* KEY=VALUE for the program, NULL at the end */
 	const char *
 		log; /* file for stdout and stderr; NULL: they are kept, or /dev/null if detached */
-	bool allows_io_uring, detaches, resets, is_quiet, prints_json;
+	pid_t parent_of_node; /* 0: Node has changed nothing */
+	int report; /* for the reason if the program is not started, else closed; -1: stderr */
+	bool allows_io_uring, detaches, is_quiet, prints_json;
 };
 
 /* What the program gets back although this process changed it. */
@@ -43,10 +46,10 @@ void launch_say_pid(const struct launch *launch, const struct launch_origin *ori
 
 /*
  * reset.c: undoes what Node changes in its own process: signal dispositions and mask, O_NONBLOCK
- * of stdin, stdout and stderr, open descriptors, and the limit of descriptors, which becomes that
- * of the parent when only the soft limit differs.
+ * of stdin, stdout and stderr, open descriptors (all are closed but `report`), and the limit of
+ * descriptors, which becomes that of Node's parent when only the soft limit differs.
  */
-void launch_reset(void);
+void launch_reset(pid_t parent_of_node, int report);
 
 /*
  * filter.c: lets io_uring_setup fail with ENOSYS in this process and its descendants.

@@ -18,7 +18,9 @@ static const char usage[] =
 	"  --log FILE        append its output to FILE, which may grow between dump and restore\n"
 	"  --detach          print its pid and return; its output goes to --log, or to /dev/null\n"
 	"  --env KEY=VALUE   set a variable for it\n"
-	"  --reset           undo what Node has changed: signals, limits, descriptors\n"
+	"  --reset PID       undo what Node has changed: signals, limits, descriptors; PID is\n"
+	"                    Node's parent\n"
+	"  --report FD       write there why the program cannot be started; it is closed on exec\n"
 	"  --quiet           say nothing\n"
 	"  --json            print the pid as JSON\n";
 
@@ -45,7 +47,9 @@ void launch_fail(const struct launch *launch, const struct launch_origin *origin
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (launch->prints_json)
+	if (launch->report >= 0)
+		dprintf(launch->report, "%s", text);
+	else if (launch->prints_json)
 		printf("{\n  \"error\": {\n    \"code\": \"ERR_USAGE\",\n    \"message\": \"%s\"\n "
 		       " "
 		       "}\n}\n",
@@ -70,11 +74,15 @@ void launch_say_pid(const struct launch *launch, const struct launch_origin *ori
 /* Returns false after a message. */
 static bool parse(struct launch *launch, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"allow-io-uring", 0, NULL, 'u'}, {"log", 1, NULL, 'l'},
-		{"detach", 0, NULL, 'd'},	  {"env", 1, NULL, 'e'},
-		{"reset", 0, NULL, 'r'},	  {"quiet", 0, NULL, 'q'},
-		{"json", 0, NULL, 'j'},		  {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"allow-io-uring", 0, NULL, 'u'},
+					      {"log", 1, NULL, 'l'},
+					      {"detach", 0, NULL, 'd'},
+					      {"env", 1, NULL, 'e'},
+					      {"reset", 1, NULL, 'r'},
+					      {"quiet", 0, NULL, 'q'},
+					      {"report", 1, NULL, 'f'},
+					      {"json", 0, NULL, 'j'},
+					      {NULL, 0, NULL, 0}};
 	int c, nr_env = 0;
 
 	launch->env = calloc(argc, sizeof(*launch->env));
@@ -97,7 +105,11 @@ static bool parse(struct launch *launch, int argc, char **argv)
 			launch->env[nr_env++] = optarg;
 			break;
 		case 'r':
-			launch->resets = true;
+			launch->parent_of_node = atoi(optarg);
+			break;
+		case 'f':
+			launch->report = atoi(optarg);
+			fcntl(launch->report, F_SETFD, FD_CLOEXEC);
 			break;
 		case 'q':
 			launch->is_quiet = true;
@@ -132,14 +144,14 @@ static bool leads_a_session(void)
 
 int main(int argc, char **argv)
 {
-	struct launch launch = {0};
+	struct launch launch = {.report = -1};
 	struct launch_origin origin;
 	sigset_t all;
 
 	if (!parse(&launch, argc, argv))
 		return LAUNCH_USAGE;
-	if (launch.resets)
-		launch_reset();
+	if (launch.parent_of_node > 0)
+		launch_reset(launch.parent_of_node, launch.report);
 	origin.messages = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	origin.on_child = signal(SIGCHLD, SIG_DFL);
 	sigfillset(&all);

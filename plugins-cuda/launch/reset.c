@@ -28,7 +28,7 @@ static void reset_stdio(void)
 	}
 }
 
-static void close_others(void)
+static void close_others(int report)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
@@ -38,18 +38,19 @@ static void close_others(void)
 	while ((entry = readdir(dir))) {
 		int fd = atoi(entry->d_name);
 
-		if (fd > 2 && fd != dirfd(dir))
+		if (fd > 2 && fd != report && fd != dirfd(dir))
 			close(fd);
 	}
 	closedir(dir);
 }
 
 /* Node raises the soft limit to the hard one. */
-static void reset_limit(void)
+static void reset_limit(pid_t parent_of_node)
 {
 	struct rlimit own, of_parent;
 
-	if (getrlimit(RLIMIT_NOFILE, &own) || prlimit(getppid(), RLIMIT_NOFILE, NULL, &of_parent))
+	if (getrlimit(RLIMIT_NOFILE, &own) ||
+	    prlimit(parent_of_node, RLIMIT_NOFILE, NULL, &of_parent))
 		return;
 	if (of_parent.rlim_max != own.rlim_max || of_parent.rlim_cur >= own.rlim_cur)
 		return;
@@ -57,10 +58,10 @@ static void reset_limit(void)
 	setrlimit(RLIMIT_NOFILE, &own);
 }
 
-void launch_reset(void)
+void launch_reset(pid_t parent_of_node, int report)
 {
 	reset_signals();
 	reset_stdio();
-	close_others();
-	reset_limit();
+	close_others(report);
+	reset_limit(parent_of_node);
 }

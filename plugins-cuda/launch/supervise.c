@@ -109,6 +109,8 @@ int launch_supervise(const struct launch *launch, const struct launch_origin *or
 		return LAUNCH_USAGE;
 	}
 	close(failed[0]);
+	if (launch->report >= 0)
+		close(launch->report);
 	launch_say_pid(launch, origin, pid);
 	return launch->detaches ? 0 : wait_and_forward(pid);
 }

@@ -3,37 +3,62 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { addExamples } from '../../command-line/index.ts';
-import { EnvironmentError } from '../../errors.ts';
+import { EnvironmentError, UsageError } from '../../errors.ts';
+import { softwareDriverVariables } from '../../gpu/index.ts';
 import { programInterceptor } from '../../install/index.ts';
 import { preloadable, type Preloadable } from '../../inspect/index.ts';
-import { findOnPath } from '../../machine/index.ts';
+import { findOnPath, isExecutable } from '../../machine/index.ts';
 import type { Io } from '../../output.ts';
 import { exitCodeOf } from '../../process/index.ts';
-import { startProgram } from '../../run/index.ts';
+import { launch, startLaunch, type Launch } from '../../run/index.ts';
 
 interface RunFlags {
   intercept: boolean;
+  softcuda: boolean;
+  allowIoUring?: boolean | undefined;
+  log?: string | undefined;
+  detach?: boolean | undefined;
+  quiet?: boolean | undefined;
 }
 
-/** The file that will be run; a name that is not found is left to the error of running it. */
+/** The file that will be run. */
 function pathOf(command: string): string {
-  return resolve(command.includes('/') ? command : (findOnPath(command, process.env.PATH) ?? command));
+  const path = command.includes('/') ? resolve(command) : findOnPath(command, process.env.PATH);
+  if (path === undefined) throw new UsageError(`cannot run ${command}: it is not in PATH`);
+  if (!existsSync(path)) throw new UsageError(`cannot run ${command}: there is no such file`);
+  if (!isExecutable(path)) throw new UsageError(`cannot run ${command}: it is not an executable file`);
+  return path;
 }
 
-async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunFlags): Promise<void> {
+function interceptorFor(program: string, say: (text: string) => void): string | undefined {
   const interceptor = programInterceptor();
-  if (flags.intercept && !existsSync(interceptor))
+  if (!existsSync(interceptor))
     throw new EnvironmentError('the interceptor is not built', [
       {
         what: interceptor,
         remedy: 'criu-cuda build, or run with --no-intercept for variants stock and remap',
       },
     ]);
-  const found: Preloadable = flags.intercept ? preloadable('/', pathOf(command)) : { ok: false };
+  const found: Preloadable = preloadable('/', program);
   if (found.reason !== undefined) {
-    io.err(`${command} runs without the interceptor: ${found.reason}; the driver moves all device memory`);
+    say(`runs without the interceptor: ${found.reason}; the driver moves all device memory`);
   }
-  const program = await startProgram({ command, args, ...(found.ok ? { interceptor } : {}) });
+  return found.ok ? interceptor : undefined;
+}
+
+async function driverFor(say: (text: string) => void): Promise<Record<string, string> | undefined> {
+  const variables = await softwareDriverVariables();
+  if (variables) {
+    say(
+      'runs on the software CUDA driver (softcuda), because there is no NVIDIA GPU; --no-softcuda avoids it',
+    );
+  }
+  return variables;
+}
+
+/** Waits for a program that this process could not become. */
+async function stay(io: Io, started: Launch): Promise<void> {
+  const program = await startLaunch(started);
   io.onStop = program.send;
   try {
     io.exitCode = exitCodeOf(await program.ended);
@@ -42,11 +67,32 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
   }
 }
 
+async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunFlags): Promise<void> {
+  const { log, detach, allowIoUring, quiet } = flags;
+  const say = (text: string): void => {
+    if (quiet !== true) io.err(`${command} ${text}`);
+  };
+  const path = pathOf(command);
+  const interceptor = flags.intercept ? interceptorFor(path, say) : undefined;
+  const env = flags.softcuda ? await driverFor(say) : undefined;
+  const start = launch({
+    ...{ command, args, log, detach, allowIoUring, quiet, env, interceptor },
+    json: io.json,
+  });
+  await io.become?.(start.path, start.args);
+  await stay(io, start);
+}
+
 export function defineRun(command: Command, io: Io): void {
   command
-    .usage('-- <command> [arguments...]')
+    .usage('[options] -- <command> [arguments...]')
     .argument('<command...>')
+    .option('--log <file>', 'append its output to a file, which may grow between a dump and its restore')
+    .option('--detach', 'print its pid and return; its output goes to --log, or nowhere')
     .option('--no-intercept', 'run without the interceptor; the driver moves all device memory')
+    .option('--allow-io-uring', 'let it use io_uring; a program that does cannot be checkpointed')
+    .option('--no-softcuda', 'run without the software CUDA driver where there is no GPU')
+    .option('-q, --quiet', 'say nothing about the program')
     .action((words: string[], flags: RunFlags) => runProgram(io, words, flags));
   addExamples(command, 'criu-cuda run -- python3 server.py');
 }

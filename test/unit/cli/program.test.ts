@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { projectRoot } from '../../../lib/paths.ts';
+import { builtProgram, projectRoot } from '../../../lib/paths.ts';
 import { main, wantsJson } from '../../../lib/program.ts';
 import { captureIo, type Captured } from './capture.ts';
 
@@ -123,14 +123,43 @@ describe('wantsJson', () => {
   });
 });
 
-it('runs nothing without the interceptor unless asked to', async () => {
-  vi.stubEnv('CRIU_CUDA_BUILD_DIR', '/nowhere');
-  try {
-    const { io, stderr } = captureIo();
-    expect(await main(['run', '--', 'true'], io)).toBe(2);
-    expect(stderr()).toContain('the interceptor is not built');
-    expect(await main(['run', '--no-intercept', '--', 'true'], captureIo().io)).toBe(0);
-  } finally {
+describe('run', () => {
+  const refusal = async (...words: string[]): Promise<string> => {
+    const { code, stderr } = await call('run', ...words);
+    expect(code).toBe(2);
+    return stderr();
+  };
+  beforeEach(() => {
+    mkdirSync(join(dir, 'bin'));
+  });
+  afterEach(() => {
     vi.unstubAllEnvs();
-  }
+  });
+
+  it('runs nothing without the interceptor unless asked to', async () => {
+    symlinkSync(builtProgram('criu-cuda-run'), join(dir, 'bin', 'criu-cuda-run'));
+    vi.stubEnv('CRIU_CUDA_BUILD_DIR', dir);
+    expect(await refusal('--', 'true')).toContain('the interceptor is not built');
+    expect((await call('run', '--no-intercept', '--', 'sh', '-c', 'exit 5')).code).toBe(5);
+  });
+
+  it('runs nothing without the launcher', async () => {
+    vi.stubEnv('CRIU_CUDA_BUILD_DIR', dir);
+    expect(await refusal('--no-intercept', '--', 'true')).toContain('the launcher is not built');
+  });
+
+  it('names a program that cannot be run, and why', async () => {
+    const [text, script] = [join(dir, 'text'), join(dir, 'script')];
+    writeFileSync(text, '');
+    writeFileSync(script, '#!/nowhere/interpreter\n', { mode: 0o755 });
+    const reasons = {
+      'no-such-program': 'it is not in PATH',
+      '/nowhere/x': 'there is no such file',
+      [text]: 'it is not an executable file',
+      [script]: 'No such file or directory',
+    };
+    for (const [command, reason] of Object.entries(reasons)) {
+      expect(await refusal('--', command)).toContain(`cannot run ${command}: ${reason}`);
+    }
+  });
 });

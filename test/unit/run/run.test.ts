@@ -78,3 +78,20 @@ describe('run', () => {
     expect((await fileAppears('loaded')).startsWith(library)).toBe(true);
   });
 });
+
+describe('a program that was started', () => {
+  const status = async (allowIoUring: boolean): Promise<string> => {
+    const name = `status-${allowIoUring}`;
+    const program = await startProgram({
+      ...{ command: 'cat', args: ['/proc/self/status'], log: join(dir, name), allowIoUring },
+    });
+    expect(await program.ended).toEqual({ kind: 'exited', code: 0 });
+    return readFileSync(join(dir, name), 'utf8');
+  };
+
+  it('is under a filter, unless it may use io_uring', async () => {
+    const own = /^Seccomp_filters:\s*(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+    expect(await status(false)).toMatch(new RegExp(`^Seccomp_filters:\\s*${Number(own) + 1}$`, 'm'));
+    expect(await status(true)).toMatch(new RegExp(`^Seccomp_filters:\\s*${own}$`, 'm'));
+  });
+});

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+import { describe, expect, it, vi } from 'vitest';
+import { softwareDriverVariables } from '../../../lib/gpu/index.ts';
+import { softcudaLibrary } from '../../../lib/paths.ts';
+import { launch } from '../../../lib/run/index.ts';
+import { dirname } from 'node:path';
+
+/** The variables that the launcher sets. */
+function variables(options: Parameters<typeof launch>[0]): string[] {
+  const { args } = launch(options);
+  return args.filter((_, index) => args[index - 1] === '--env');
+}
+
+describe('the command line of the launcher', () => {
+  it('has what was asked for, and the program after it', () => {
+    const { path, args } = launch({
+      ...{ command: 'serve', args: ['--json', '--', 'x'], env: { A: '1', B: undefined } },
+      ...{
+        log: 'out.log',
+        detach: true,
+        allowIoUring: true,
+        quiet: true,
+        json: true,
+        interceptor: '/lib/i.so',
+      },
+    });
+    expect(path).toMatch(/\/bin\/criu-cuda-run$/);
+    expect(args.slice(0, 2)).toEqual(['--reset', String(process.ppid)]);
+    for (const flag of ['--detach', '--allow-io-uring', '--quiet', '--json']) expect(args).toContain(flag);
+    expect(args).toContain('A=1');
+    expect(args.filter((word) => word.startsWith('B='))).toEqual([]);
+    expect(args.find((word) => word.startsWith('LD_PRELOAD='))).toMatch(/^LD_PRELOAD=\/lib\/i\.so/);
+    expect(args.slice(args.indexOf('--'))).toEqual(['--', 'serve', '--json', '--', 'x']);
+  });
+
+  it.each([
+    [undefined, ['GODEBUG=multipathtcp=0']],
+    ['', ['GODEBUG=multipathtcp=0']],
+    ['gctrace=1', ['GODEBUG=gctrace=1,multipathtcp=0']],
+    ['multipathtcp=1,gctrace=1', []],
+  ])('adds to GODEBUG=%s', (set, expected) => {
+    vi.stubEnv('GODEBUG', set);
+    try {
+      expect(variables({ command: 'x' })).toEqual(expected);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+});
+
+describe('the software driver', () => {
+  const library = softcudaLibrary();
+  const config = { CRIU_CUDA_CONFIG: '/dev/null' };
+  const noGpu = (): boolean => false;
+
+  it('is found by programs where there is no GPU', async () => {
+    expect(await softwareDriverVariables(config, noGpu)).toEqual({
+      CRIU_CUDA_DRIVER: library,
+      LD_LIBRARY_PATH: dirname(library),
+    });
+    const set = { ...config, LD_LIBRARY_PATH: '/opt/lib:/usr/x' };
+    expect(await softwareDriverVariables(set, noGpu)).toMatchObject({
+      LD_LIBRARY_PATH: `${dirname(library)}:/opt/lib:/usr/x`,
+    });
+  });
+
+  it('is left out where there is a GPU or another driver is named, and not where it is named itself', async () => {
+    expect(await softwareDriverVariables(config, (path) => path === '/dev/nvidiactl')).toBeUndefined();
+    const other = { ...config, CRIU_CUDA_DRIVER: '/usr/lib/libcuda.so.1' };
+    expect(await softwareDriverVariables(other, noGpu)).toBeUndefined();
+    const named = { ...config, CRIU_CUDA_DRIVER: library };
+    expect(await softwareDriverVariables(named, () => true)).toMatchObject({ CRIU_CUDA_DRIVER: library });
+    const unbuilt = { ...config, CRIU_CUDA_BUILD_DIR: '/nowhere' };
+    expect(await softwareDriverVariables(unbuilt, noGpu)).toBeUndefined();
+  });
+});
