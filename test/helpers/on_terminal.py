@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import sys
+import time
 
 
 def state(pid):
@@ -21,7 +22,7 @@ def state(pid):
 def wait_for_state(pid, wanted):
     """Stopping and continuing take effect when the process next runs."""
     while (state(pid) in "Tt") != wanted:
-        os.sched_yield()
+        time.sleep(0.01)
     return "stopped" if wanted else "running"
 
 
