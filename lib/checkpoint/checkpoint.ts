@@ -42,7 +42,7 @@ import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
-import { findTarget, refuse } from './target.ts';
+import { checkFilters, findTarget, refuse } from './target.ts';
 
 /** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
@@ -207,6 +207,7 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   given.signal?.throwIfAborted();
   checkOperationOptions(given);
   const { pid, runPid, shellJob } = findTarget(given.pid);
+  checkFilters(pid);
   const options = { ...given, pid };
   const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { checkMaySuspendFilters, isFiltered } from '../criu/index.ts';
 import {
   checkPid,
   isAlive,
@@ -98,4 +99,9 @@ export function findTarget(named: number): Target {
   refuseContained(pid);
   const shellJob = readStat(pid)?.session !== pid || usesOuterTerminal(tree);
   return { pid, runPid: pid === named ? undefined : named, shellJob };
+}
+
+/** @throws `EnvironmentError` a process of the tree is under a seccomp filter that criu may not suspend */
+export function checkFilters(pid: number): void {
+  if (readProcessTree(pid).some((one) => isFiltered(one.pid))) checkMaySuspendFilters(`dump ${pid}`);
 }

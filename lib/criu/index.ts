@@ -74,4 +74,5 @@ export {
   type OperationOptions,
 } from './operation.ts';
 export { collectStatus, criuFacts, isStandby, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
+export { checkMaySuspendFilters, imagesHaveFilter, isFiltered } from './seccomp.ts';
 export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

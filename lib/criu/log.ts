@@ -121,11 +121,19 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /io_uring/,
-    hint: 'CRIU cannot dump io_uring: start the program under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda container setup writes one for podman',
+    hint: 'CRIU cannot dump io_uring: start the program with criu-cuda run, which forbids it; in a container, with the seccomp profile that criu-cuda container setup writes',
   },
   {
     pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,
     hint: 'no loaded plugin handles a device that is open: check further up in the log that the CUDA plugin was found and not disabled',
+  },
+  {
+    pattern: /Unsupported proto 262/,
+    hint: 'CRIU cannot dump MPTCP sockets: start the program with criu-cuda run, which sets GODEBUG=multipathtcp=0 for Go programs',
+  },
+  {
+    pattern: /suspend seccomp|seccomp_?filters? .*not permitted/i,
+    hint: 'criu may not suspend the seccomp filter of the process: run it as root, outside of shells that criu-cuda run started',
   },
   { pattern: /No space left on device/, hint: 'free some space on the file system of the images directory' },
   {

@@ -8,10 +8,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
+  checkMaySuspendFilters,
   checkOperationOptions,
   checkWorkDir,
   collectStatus,
   criuOptions,
+  imagesHaveFilter,
   inventoryNeeds,
   isStandby,
   memoryWarnings,
@@ -278,6 +280,7 @@ export async function restore(options: RestoreOptions): Promise<RestoredProcess>
   const images = readRestorableImages(imagesDir);
   const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, images.inventory) });
   checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
+  if (imagesHaveFilter(operation.imagesDir)) checkMaySuspendFilters(`restore ${images.root.pid}`);
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
   const putBack = putBackFiles(operation.imagesDir, { keepShared: options.keepShared });

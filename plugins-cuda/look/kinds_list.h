@@ -46,8 +46,8 @@ KIND(RESTORE_MEMORY, "restore-memory", GUESS,
 KIND(STORE_SPACE, "store-space", WARN, "may need more space than the images directory has",
      "free space there, or choose a directory on another file system", NULL)
 KIND(IO_URING, "io-uring", REFUSE, "uses io_uring, which CRIU cannot dump",
-     "start it under a seccomp filter that answers io_uring_setup with ENOSYS; criu-cuda container "
-     "setup writes one for podman",
+     "start it with criu-cuda run, which forbids io_uring; in a container, with the seccomp "
+     "profile that criu-cuda container setup writes",
      NULL)
 KIND(RDMA, "rdma", REFUSE,
      "holds RDMA devices (/dev/infiniband), whose registrations cannot be restored",
