@@ -132,7 +132,7 @@ const remedies: readonly Remedy[] = [
     hint: 'CRIU cannot dump MPTCP sockets: start the program with criu-cuda run, which sets GODEBUG=multipathtcp=0 for Go programs',
   },
   {
-    pattern: /suspend seccomp|seccomp_?filters? .*not permitted/i,
+    pattern: /suspending seccomp failed/,
     hint: 'criu may not suspend the seccomp filter of the process: run it as root, outside of shells that criu-cuda run started',
   },
   { pattern: /No space left on device/, hint: 'free some space on the file system of the images directory' },

@@ -4,7 +4,7 @@
  * CAP_SYS_ADMIN, and only to a process without a filter.
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 
@@ -27,8 +27,14 @@ function readStatus(pid: number | 'self'): string {
 export const isFiltered = (pid: number | 'self'): boolean =>
   statusField(readStatus(pid), 'Seccomp') === FILTER_MODE;
 
+/** Without filters, the image has only its magic numbers and an empty message. */
+const EMPTY_BYTES = 12;
+
 /** Whether a process of a checkpoint was under a seccomp filter. */
-export const imagesHaveFilter = (imagesDir: string): boolean => existsSync(join(imagesDir, 'seccomp.img'));
+export function imagesHaveFilter(imagesDir: string): boolean {
+  const size = statSync(join(imagesDir, 'seccomp.img'), { throwIfNoEntry: false })?.size ?? 0;
+  return size > EMPTY_BYTES;
+}
 
 /**
  * Checks that a criu started here may suspend the filters of a process.
