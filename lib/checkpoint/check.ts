@@ -16,7 +16,8 @@ import {
 } from '../criu/index.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, groupByRemedy } from '../errors.ts';
-import { readProcessTree } from '../process/index.ts';
+import { withDriverOf } from '../gpu/index.ts';
+import { readMappedFiles, readProcessTree } from '../process/index.ts';
 import { findTarget } from './target.ts';
 import { CheckpointError } from './error.ts';
 
@@ -56,10 +57,13 @@ function checkPermitted(pid: number): void {
  * @throws {@link EnvironmentError} there is no plugin, or it is not this project's; or the user may not look at the tree
  */
 export async function checkProcess(options: CheckOptions): Promise<CheckResult> {
-  const { imagesDir, leaveRunning, force, env, signal } = options;
+  const { imagesDir, leaveRunning, force, signal } = options;
   const { pid } = findTarget(options.pid);
   checkPermitted(pid);
   if (imagesDir !== undefined) checkPath('imagesDir', imagesDir);
+  const env = await withDriverOf(options.env, () =>
+    readMappedFiles(readProcessTree(pid).map((one) => one.pid)),
+  );
   const libdir = findPluginDir(options, { ...process.env, ...env });
   const look = await lookAt({
     libdir,

@@ -30,6 +30,7 @@ import {
 import {
   becomeSubreaper,
   describeProcess,
+  readMappedFiles,
   sharesMounts,
   readProcessTree,
   waitForExit,
@@ -38,6 +39,7 @@ import {
   type WatchedProcess,
 } from '../process/index.ts';
 import { CommandError, InterruptedError } from '../errors.ts';
+import { withDriverOf } from '../gpu/index.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
@@ -208,7 +210,10 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   checkOperationOptions(given);
   const { pid, runPid, shellJob } = findTarget(given.pid);
   checkFilters(pid);
-  const options = { ...given, pid };
+  const env = await withDriverOf(given.env, () =>
+    readMappedFiles(readProcessTree(pid).map((one) => one.pid)),
+  );
+  const options = { ...given, pid, env };
   const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);
   checkWorkDir(operation, 'name another directory');

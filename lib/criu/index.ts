@@ -34,6 +34,7 @@ export {
   type OpenFile,
   type OutsideConnection,
   type OutsidePipe,
+  readFileNames,
 } from './open-files.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {

@@ -77,6 +77,10 @@ const isOutput = (descriptors: readonly number[]): boolean =>
 
 const isOutside = ({ usk }: FileEntry): boolean => ((usk?.uflags ?? 0) & UNIX_OUTSIDE) !== 0;
 
+/** Paths of the regular files that a dumped tree had open or mapped. */
+export const readFileNames = (dir: string): string[] =>
+  (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ reg }) => reg?.name ?? []);
+
 interface Open {
   files: FileEntry[];
   descriptors: Map<number, number[]>;

@@ -1,29 +1,53 @@
 // SPDX-License-Identifier: MIT
+/**
+ * The software driver where there is no GPU: programs find it without being told, and so do dumps and restores of them.
+ * @module
+ */
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { softcudaLibrary, type Environment } from '../paths.ts';
 import { driverLibrary } from './library.ts';
 
+/** Variables added to an environment. */
+type Variables = Record<string, string | undefined>;
+
 /** Where there is a GPU and its kernel driver; the last one is that of WSL. */
 const gpuPaths = ['/dev/nvidiactl', '/proc/driver/nvidia/version', '/dev/dxg'];
 
+/** The software driver of any build or installation. */
+const softwareDriver = '/softcuda/libcuda.so.1';
+
 /**
- * Variables with which a program, whose own search ends at libcuda.so.1, finds the software driver.
+ * Variables with which a program finds the software driver, also one that only searches for libcuda.so.1.
+ * @param isThere tells which paths exist
  * @returns `undefined` where there is a GPU, another driver is named, or the software driver is not built
  */
 export async function softwareDriverVariables(
   env: Environment = process.env,
-  isGpu: (path: string) => boolean = existsSync,
+  isThere: (path: string) => boolean = existsSync,
 ): Promise<Record<string, string> | undefined> {
   const library = softcudaLibrary(env);
   const named = await driverLibrary(undefined, env);
   if (named !== '' && named !== library) return undefined;
-  if (named === '' && (gpuPaths.some(isGpu) || !existsSync(library))) return undefined;
+  if (named === '' && (gpuPaths.some(isThere) || !existsSync(library))) return undefined;
   const others = (env.LD_LIBRARY_PATH ?? '')
     .split(':')
     .filter((dir) => dir !== '' && dir !== dirname(library));
-  return {
-    CRIU_CUDA_DRIVER: library,
-    LD_LIBRARY_PATH: [dirname(library), ...others].join(':'),
-  };
+  return { CRIU_CUDA_DRIVER: library, LD_LIBRARY_PATH: [dirname(library), ...others].join(':') };
+}
+
+/**
+ * Variables with which criu's plugin uses the same driver as the processes, which is only in question without a GPU.
+ * @param added variables of the caller, on top of its environment
+ * @param mappedFiles the files that the processes have mapped
+ * @returns `added`, and CRIU_CUDA_DRIVER if none is named and the processes have the software driver
+ */
+export async function withDriverOf(
+  added: Variables | undefined,
+  mappedFiles: () => readonly string[],
+): Promise<Variables | undefined> {
+  if (gpuPaths.some(existsSync)) return added;
+  if ((await driverLibrary(undefined, { ...process.env, ...added })) !== '') return added;
+  const library = mappedFiles().find((path) => path.endsWith(softwareDriver) && existsSync(path));
+  return library === undefined ? added : { ...added, CRIU_CUDA_DRIVER: library };
 }

@@ -25,6 +25,7 @@ export {
   isSameProcess,
   parseStat,
   readChildren,
+  readMappedFiles,
   readStat,
   readThreadState,
   readProcessTree,

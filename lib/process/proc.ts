@@ -138,6 +138,19 @@ export function sharesMounts(pid: number): boolean {
   return seen(pid) === seen('self');
 }
 
+/** Paths of the files that the processes have mapped, each once; none of a process that may not be looked at. */
+export function readMappedFiles(pids: readonly number[]): string[] {
+  const read = (pid: number): string => {
+    try {
+      return readFileSync(`/proc/${pid}/maps`, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const paths = pids.flatMap((pid) => read(pid).match(/(?<= )\/.*$/gm) ?? []);
+  return [...new Set(paths)];
+}
+
 /** Whether the process is a child of this one, or a descendant of a child. */
 export function isDescendant(pid: number): boolean {
   for (let stat = readStat(pid); stat && stat.ppid > 0; stat = readStat(stat.ppid)) {

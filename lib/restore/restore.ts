@@ -17,6 +17,7 @@ import {
   inventoryNeeds,
   isStandby,
   memoryWarnings,
+  readFileNames,
   readRestoreStats,
   resolveOperation,
   restoreArguments,
@@ -31,6 +32,7 @@ import {
   type TaskMemory,
   type UsedPlugin,
 } from '../criu/index.ts';
+import { withDriverOf } from '../gpu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
 import { putBackFiles } from '../kept/index.ts';
 import {
@@ -273,11 +275,13 @@ async function runRestore(
  * @throws {@link RestoreError} the restore was refused, or CRIU or the driver failed
  * @throws {@link KeptFilesError} files of the checkpoint are missing or have changed
  */
-export async function restore(options: RestoreOptions): Promise<RestoredProcess> {
-  options.signal?.throwIfAborted();
-  checkOperationOptions(options);
-  const imagesDir = resolve(options.imagesDir);
+export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
+  given.signal?.throwIfAborted();
+  checkOperationOptions(given);
+  const imagesDir = resolve(given.imagesDir);
   const images = readRestorableImages(imagesDir);
+  const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
+  const options = { ...given, env };
   const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, images.inventory) });
   checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
   if (imagesHaveFilter(operation.imagesDir)) checkMaySuspendFilters(`restore ${images.root.pid}`);
