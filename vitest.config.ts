@@ -19,7 +19,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'software',
-          include: ['test/software/**/*.test.ts'],
+          include: ['test/software/**/*.test.ts', 'test/servers/**/*.test.ts'],
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },

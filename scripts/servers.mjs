@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Gets the programs that test/servers runs, once, below node_modules/.cache and tmp: Python packages, Node 22, and a
+// server in Go. Prints their paths as JSON; one that cannot be had is the reason, as { "missing": TEXT }.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { pythonEnvironment } from './python.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+function run(cwd, file, ...args) {
+  const { status, stderr, error } = spawnSync(file, args, { cwd, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
+}
+
+function node22() {
+  const dir = join(root, 'tmp', 'node-22');
+  const program = join(dir, 'package', 'bin', 'node');
+  if (existsSync(program)) return program;
+  mkdirSync(dir, { recursive: true });
+  run(dir, 'npm', 'pack', '--silent', `node-linux-${process.arch}@22`);
+  const [archive] = readdirSync(dir).filter((name) => name.endsWith('.tgz'));
+  run(dir, 'tar', '-xzf', archive, 'package/bin/node');
+  return program;
+}
+
+function goServer() {
+  const source = join(root, 'test', 'servers', 'programs', 'mptcp.go');
+  const program = join(root, 'tmp', 'go-server', 'mptcp');
+  if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program;
+  mkdirSync(dirname(program), { recursive: true });
+  // a file outside of a module is compiled as the newest Go that GODEBUG knows
+  run(dirname(program), 'go', 'build', '-o', program, source);
+  return program;
+}
+
+function attempt(get) {
+  try {
+    return get();
+  } catch (error) {
+    return { missing: error.message };
+  }
+}
+
+console.log(
+  JSON.stringify({
+    python: attempt(() => join(pythonEnvironment('servers'), 'bin', 'python')),
+    node22: attempt(node22),
+    goServer: attempt(goServer),
+  }),
+);
