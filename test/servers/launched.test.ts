@@ -2,7 +2,7 @@
 /** Real servers that CRIU refuses when a shell has started them: `criu-cuda run` starts them so that they can be dumped. */
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { exec } from '../../lib/exec.ts';
+import { execResult } from '../../lib/exec.ts';
 import { projectRoot } from '../../lib/paths.ts';
 import { Machine } from '../helpers/machine.ts';
 import { dumpAndRestore, RunServer, type ServerOptions } from './run-server.ts';
@@ -10,7 +10,7 @@ import { dumpAndRestore, RunServer, type ServerOptions } from './run-server.ts';
 type Program = string | { missing: string };
 
 const programs = join(projectRoot, 'test', 'servers', 'programs');
-const found = await exec(process.execPath, [join(projectRoot, 'scripts', 'servers.mjs')], {
+const found = await execResult(process.execPath, [join(projectRoot, 'scripts', 'servers.mjs')], {
   timeoutMs: 600_000,
 });
 const packages = JSON.parse(found.stdout) as Record<'python' | 'node22' | 'goServer', Program>;
