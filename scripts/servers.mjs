@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Gets the programs that test/servers runs, once, below node_modules/.cache and tmp: Python packages, Node 22, and a
-// server in Go. Prints their paths as JSON, and for one that cannot be had the reason, as { "missing": TEXT }.
+// server in Go. Prints their paths as JSON, and for one that is missing the reason, as { "missing": TEXT }.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -98,7 +98,7 @@ describe.each(backendNames)('system calls through the %s', (backend) => {
     expect(err).not.toContain('anon_inode');
   });
 
-  it('say why a program cannot be executed, and go on', () => {
+  it('say why a program cannot be executed, and stay what they are', () => {
     use();
     expect(() => execv('/dev/null', [])).toThrow('execv(/dev/null): EACCES (13)');
   });
