@@ -23,6 +23,8 @@ export interface Operand {
   parse?: ((text: string) => Value) | undefined;
   /** Words that cannot be anything else. */
   matches?: RegExp | undefined;
+  /** All accepted words, for completion. */
+  words?: readonly string[] | undefined;
   /** Whether two values mean the same. @default Object.is */
   same?: ((one: Value, other: Value) => boolean) | undefined;
 }

@@ -150,4 +150,9 @@ export const commands: readonly CommandEntry[] = [
     description: "verify this project's claims on a machine with a GPU",
     load: async () => (await import('./selftest.ts')).defineSelftest,
   },
+  {
+    name: 'completion',
+    description: 'print a script that makes a shell complete command lines',
+    load: async () => (await import('./completion.ts')).defineCompletion,
+  },
 ];

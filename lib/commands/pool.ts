@@ -100,6 +100,7 @@ async function metrics(io: Io, address: MetricsAddress | undefined): Promise<voi
 const onOrOff: Operand = {
   name: 'state',
   description: 'on or off',
+  words: ['on', 'off'],
   parse: (word) => {
     if (word === 'on' || word === 'off') return word;
     throw new InvalidArgumentError('accepted: on, off');

@@ -25,8 +25,8 @@ beforeAll(async () => {
   commands = leaves(await loaded());
 });
 
-/** Splits an example as a shell would, where no word has quotes or spaces. */
-const wordsOf = (example: string): string[] => example.split(' ');
+/** Splits an example as a shell would, where no word has quotes or spaces; its output may go to a file. */
+const wordsOf = (example: string): string[] => example.replace(/ > \S+$/, '').split(' ');
 
 /** Parses a command line up to the action, which only remembers that it was reached. */
 async function reached(argv: readonly string[]): Promise<string | undefined> {
