@@ -1,34 +1,62 @@
 // SPDX-License-Identifier: MIT
 /**
- * Progress of anything that may take over two seconds, on stderr: a spinner
- * line on a terminal, plain lines elsewhere, nothing with `--json`.
+ * Progress of anything that may take over two seconds: a line on stderr that is drawn repeatedly while it is a
+ * terminal; elsewhere, and with `--json`, nothing.
  * @module
  */
 import type { Io } from './output.ts';
-import { formatDuration } from './output.ts';
+import { formatBytes, formatDuration } from './output.ts';
 
-/** Reports what the running step is doing; the last text is shown. */
-export type ProgressListener = (detail: string) => void;
+/** Bytes that are copied, and all of them as far as they are known. */
+export interface ByteCount {
+  doneBytes: number;
+  totalBytes: number;
+}
+
+/** Reports what the running step is doing, in words or in bytes; the last report is shown. */
+export type ProgressListener = (detail: string | ByteCount) => void;
 
 /** Times that tests replace. */
 export interface ProgressTiming {
-  /** Milliseconds before anything is shown. @default 500 on a terminal, 1500 elsewhere */
+  /** Milliseconds before anything is shown. @default 500 */
   showAfterMs?: number | undefined;
-  /** Milliseconds between two plain "still running" lines. @default 10_000 */
-  repeatMs?: number | undefined;
 }
+
+/** The rate is that of the last seconds: an operation has phases of different speed. */
+const RATE_MS = 4000;
+
+/** Puts byte counts into words: how much, how fast, how long it may take. */
+export class ByteMeter {
+  #counts: { atMs: number; doneBytes: number }[] = [];
+
+  /** @param atMs time on any clock */
+  text({ doneBytes, totalBytes }: ByteCount, atMs: number): string {
+    this.#counts.push({ atMs, doneBytes });
+    while ((this.#counts[1]?.atMs ?? atMs) <= atMs - RATE_MS) this.#counts.shift();
+    const [first] = this.#counts;
+    const perMs = first && atMs > first.atMs ? (doneBytes - first.doneBytes) / (atMs - first.atMs) : 0;
+    const amount = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
+    if (perMs <= 0 || doneBytes >= totalBytes) return amount;
+    const leftMs = Math.ceil((totalBytes - doneBytes) / perMs / 1000) * 1000;
+    return `${amount}, ${formatBytes(perMs * 1000)}/s, about ${formatSeconds(leftMs)} left`;
+  }
+}
+
+/** Whole seconds: a time that changes three times per second is not read. */
+const formatSeconds = (ms: number): string => (ms < 60_000 ? `${ms / 1000} s` : formatDuration(ms));
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MS = 100;
 const CLEAR_LINE = '\r\u001b[2K';
 
 interface View {
-  update(detail: string): void;
+  update(detail: string | ByteCount): void;
   end(ok: boolean): void;
 }
 
 function spinnerView(io: Io, title: string, showAfterMs: number): View {
   const start = performance.now();
+  const meter = new ByteMeter();
   let detail = '';
   let frame = 0;
   let shown = false;
@@ -44,7 +72,8 @@ function spinnerView(io: Io, title: string, showAfterMs: number): View {
   const timer = setInterval(draw, FRAME_MS);
   timer.unref();
   return {
-    update: (text) => {
+    update: (said) => {
+      const text = typeof said === 'string' ? said : meter.text(said, performance.now());
       detail = text.replaceAll(/\s+/g, ' ').trim();
     },
     end: (ok) => {
@@ -57,28 +86,9 @@ function spinnerView(io: Io, title: string, showAfterMs: number): View {
   };
 }
 
-function plainView(io: Io, title: string, showAfterMs: number, repeatMs: number): View {
-  const start = performance.now();
-  let detail = '';
-  let shown = false;
-  let timer: NodeJS.Timeout | undefined;
-  const tick = (): void => {
-    const seconds = Math.round((performance.now() - start) / 1000);
-    io.err(shown ? `${title}: ${seconds} s${detail ? `, ${detail}` : ''}` : `${title} …`);
-    shown = true;
-    timer = setTimeout(tick, repeatMs).unref();
-  };
-  timer = setTimeout(tick, showAfterMs).unref();
-  return {
-    update: (text) => {
-      detail = text.replaceAll(/\s+/g, ' ').trim().slice(0, 120);
-    },
-    end: (ok) => {
-      clearTimeout(timer);
-      if (shown)
-        io.err(`${title}: ${ok ? 'done' : 'failed'} in ${formatDuration(performance.now() - start)}`);
-    },
-  };
+/** The listener for bytes; `undefined` when nobody watches, so that nothing is counted. */
+export function bytesFor(io: Io, report: ProgressListener): ((count: ByteCount) => void) | undefined {
+  return io.interactive ? report : undefined;
 }
 
 /**
@@ -91,10 +101,8 @@ export async function withProgress<T>(
   run: (report: ProgressListener) => Promise<T>,
   timing: ProgressTiming = {},
 ): Promise<T> {
-  if (io.json) return run(() => undefined);
-  const view = io.interactive
-    ? spinnerView(io, title, timing.showAfterMs ?? 500)
-    : plainView(io, title, timing.showAfterMs ?? 1500, timing.repeatMs ?? 10_000);
+  if (!io.interactive) return run(() => undefined);
+  const view = spinnerView(io, title, timing.showAfterMs ?? 500);
   let ok = false;
   try {
     const value = await run((detail) => {

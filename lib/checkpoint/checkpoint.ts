@@ -11,11 +11,14 @@ import {
   criuOptions,
   dumpArguments,
   dumpPhases,
+  dumpTransfer,
   lookAt,
   memoryWarnings,
   readDumpStats,
+  residentBytes,
   resolveOperation,
   runCriu,
+  watchTransfer,
   type CheckResult,
   type CriuResult,
   type CriuRun,
@@ -150,6 +153,17 @@ function createRun(
   };
 }
 
+/** Reports the bytes of a dump to someone who asked for them. */
+function watchOf(
+  { pid, onProgress }: CheckpointOptions,
+  imagesDir: string,
+  deviceBytes: number,
+): CriuRun['watch'] {
+  if (!onProgress) return undefined;
+  const read = dumpTransfer(imagesDir, residentBytes(pid) + deviceBytes);
+  return () => watchTransfer(read, onProgress);
+}
+
 function createResult(
   options: CheckpointOptions,
   operation: Operation,
@@ -231,7 +245,10 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
     );
   const undoSubreaper = becomeSubreaper();
   try {
-    const run = createRun(options, operation, shellJob, networkLock?.method);
+    const run = {
+      ...createRun(options, operation, shellJob, networkLock?.method),
+      watch: watchOf(options, operation.imagesDir, found?.deviceBytes ?? 0),
+    };
     const hasOwnMounts = !sharesMounts(pid);
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);

@@ -65,6 +65,16 @@ export {
   type PreferredDirectory,
   type UsedPlugin,
 } from './plugin-dir.ts';
+export {
+  contentBytes,
+  dumpTransfer,
+  ReadMeter,
+  residentBytes,
+  restoreTransfer,
+  watchTransfer,
+  type OnTransfer,
+  type TransferProgress,
+} from './progress.ts';
 export { readInventory, readPstree, type ImageTask, type Inventory } from './pstree.ts';
 export {
   checkOperationOptions,

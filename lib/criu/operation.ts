@@ -15,6 +15,7 @@ import { checkRunDir } from '../run-dir.ts';
 import type { CriuOptions } from './arguments.ts';
 import { completeFlags, type CriuFlags } from './flags.ts';
 import { choosePlugin, type PluginChoice, type PluginUse, type UsedPlugin } from './plugin-dir.ts';
+import type { OnTransfer } from './progress.ts';
 import { checkMilliseconds, checkPath } from '../check.ts';
 
 /** Options of both operations. An option without a default here has CRIU's own. */
@@ -35,6 +36,8 @@ export interface OperationOptions extends PluginChoice, CriuFlags {
   signal?: AbortSignal | undefined;
   /** Timeout for the run of criu, in milliseconds. @default one hour */
   timeoutMs?: number | undefined;
+  /** Called about three times per second with the bytes that are copied. */
+  onProgress?: OnTransfer | undefined;
 }
 
 export interface Operation {

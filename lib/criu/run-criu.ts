@@ -36,6 +36,8 @@ export interface CriuRun {
   descriptors?: readonly number[] | undefined;
   /** Criu shares our session and terminal: for shell jobs. */
   keepTerminal?: boolean | undefined;
+  /** Watches criu from its start; returns what ends that. */
+  watch?: ((criuPid: number) => () => void) | undefined;
 }
 
 export interface CriuResult {
@@ -124,7 +126,7 @@ function removeLeftOvers(run: CriuRun): void {
  * @throws `UsageError` criu could not write its log
  */
 export async function runCriu(run: CriuRun): Promise<CriuResult> {
-  const started: { pid?: number | undefined } = {};
+  const started: { pid?: number | undefined; stopWatching?: (() => void) | undefined } = {};
   const ended: { exitCode?: number | undefined; error?: unknown; stderr?: string | undefined } = {};
   checkWritable(run.workDir, 'choose a directory for logs with --work-dir');
   removeLeftOvers(run);
@@ -132,6 +134,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   try {
     const options = execOptions(run, (pid) => {
       started.pid = pid;
+      started.stopWatching = run.watch?.(pid);
     });
     const { exitCode, stderr } = await execResult(run.criu, run.args, options);
     Object.assign(ended, { exitCode, stderr });
@@ -146,7 +149,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   const criuPid = started.pid ?? 0;
   const status = await collectStatus(run.runDir, criuPid, {
     leaveStopped: run.leaveStopped === true && ended.exitCode === 0,
-  });
+  }).finally(() => started.stopWatching?.());
   if (!status) collectBackgroundProcesses(watcherName).catch(() => undefined);
   return {
     criuPid,

@@ -22,7 +22,9 @@ import {
   resolveOperation,
   restoreArguments,
   restorePhases,
+  restoreTransfer,
   runCriu,
+  watchTransfer,
   type CriuResult,
   type CriuRun,
   type CudaTask,
@@ -108,6 +110,12 @@ export interface RestoredProcess {
   wake(options?: Pick<WakeOptions, 'signal'>): Promise<WakeResult>;
 }
 
+/** Reports the bytes of a restore to someone who asked for them. */
+function watchOf({ onProgress }: RestoreOptions, { imagesDir, runDir }: Operation): CriuRun['watch'] {
+  if (!onProgress) return undefined;
+  return (criuPid) => watchTransfer(restoreTransfer(imagesDir, runDir, criuPid), onProgress);
+}
+
 function createRun(
   options: RestoreOptions,
   operation: Operation,
@@ -134,6 +142,7 @@ function createRun(
     signal,
     leaveStopped,
     timeoutMs,
+    watch: watchOf(options, operation),
   };
 }
 

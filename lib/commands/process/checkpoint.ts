@@ -10,7 +10,7 @@ import {
 import { checkpoint, type CheckpointResult } from '../../checkpoint/index.ts';
 import { monotonicMs } from '../../clock.ts';
 import { formatBytes, formatDuration, type Io } from '../../output.ts';
-import { withProgress } from '../../progress.ts';
+import { bytesFor, withProgress } from '../../progress.ts';
 import { parseSize } from '../../size.ts';
 import {
   addOperationOptions,
@@ -48,7 +48,9 @@ async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
   const keepBytes = keepFiles === undefined ? undefined : parseSize(keepFiles);
   const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force, keepBytes };
   const startedMs = monotonicMs();
-  const result = await withProgress(io, `checkpoint of ${pid}`, () => checkpoint(options));
+  const result = await withProgress(io, `checkpoint of ${pid}`, (report) =>
+    checkpoint({ ...options, onProgress: bytesFor(io, report) }),
+  );
   io.isComplete = true;
   io.result({ ...result, startedMs }, () => resultText(result));
   showWarnings(io, result.warnings);

@@ -5,7 +5,7 @@ import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../c
 import { monotonicMs } from '../../clock.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { exitCodeOf } from '../../process/index.ts';
-import { withProgress } from '../../progress.ts';
+import { bytesFor, withProgress } from '../../progress.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../../restore/index.ts';
 import {
   addOperationOptions,
@@ -61,7 +61,9 @@ async function runRestore(io: Io, flags: Flags): Promise<void> {
     ...{ log: flags.log, keepShared: flags.keepShared },
   };
   const startedMs = monotonicMs();
-  const restored = await withProgress(io, `restore from ${flags.imagesDir}`, () => restore(options));
+  const restored = await withProgress(io, `restore from ${flags.imagesDir}`, (report) =>
+    restore({ ...options, onProgress: bytesFor(io, report) }),
+  );
   io.isComplete = flags.detach === true;
   io.result({ ...restored.result, startedMs }, () => resultText(restored.result, leaveStopped));
   showWarnings(io, restored.result.warnings);
