@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { definitionOf, settingKeys } from '../../lib/settings/index.ts';
 import { projectRoot } from '../../lib/paths.ts';
+import { marks, pages as shellPages, shellBlocks } from '../helpers/shell-blocks.ts';
 
 const page = readFileSync(join(projectRoot, 'docs', 'environment.md'), 'utf8');
 const rows = new Map(
@@ -112,6 +113,24 @@ describe('pages', () => {
       expect(existsSync(join(projectRoot, 'docs', file)), text).toBe(true);
       if (section !== undefined) expect(headings(join('docs', file)), text).toContain(section.trim());
     }
+  });
+});
+
+describe('shell commands of README.md and docs/', () => {
+  const blocks = shellPages.flatMap(shellBlocks);
+
+  it('are run by CI, or have a mark that CONTRIBUTING.md lists', () => {
+    expect(blocks.filter(({ mark }) => mark === undefined).length).toBeGreaterThan(8);
+    const unknown = blocks.filter(({ mark }) => mark !== undefined && !(mark in marks));
+    expect(unknown.map(({ page, line, mark }) => `${page}:${line}: ${mark ?? ''}`)).toEqual([]);
+    const listed = [...read('CONTRIBUTING.md').matchAll(/^\| `sh (\w+)` +\|/gm)].map(([, mark]) => mark);
+    expect(listed).toEqual(Object.keys(marks));
+  });
+
+  it('of README.md without a mark are typed by a task', () => {
+    const tasks = read('test/software/docs/tasks.test.ts');
+    const typed = blocks.filter(({ page, mark }) => page === 'README.md' && mark !== 'elsewhere');
+    for (const { heading } of typed) expect(tasks).toContain(`task('${heading}')`);
   });
 });
 
