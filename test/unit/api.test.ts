@@ -88,6 +88,16 @@ describe('every entry point', () => {
     });
   });
 
+  it('has all its names in the reference of docs/library.md, by purpose', () => {
+    const page = readFileSync(join(projectRoot, 'docs', 'library.md'), 'utf8');
+    const [, reference = ''] = /^## Reference\n(.*?)^## /ms.exec(page) ?? [];
+    const listed = [...reference.matchAll(/`(\w+)`/g)].map(([, name]) => name);
+    const names = new Set(Object.values(entries).flatMap((entry) => Object.keys(entry)));
+    expect(listed.sort()).toEqual(
+      [...names].filter((name) => !name.endsWith('Error') || name === 'describeError').sort(),
+    );
+  });
+
   it('exports the same thing under a name that another one has', () => {
     const known = new Map<string, unknown>();
     for (const [entry, names] of Object.entries(entries)) {

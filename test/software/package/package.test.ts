@@ -109,6 +109,17 @@ const consumer = `
   void main();
 `;
 
+/** The examples of docs/library.md; what `await`s is in a function, because CommonJS has no `await` at the top. */
+function examplesOfPage(): string[] {
+  const page = readFileSync(join(projectRoot, 'docs', 'library.md'), 'utf8');
+  const examples = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text = '']) => text);
+  expect(examples.length).toBeGreaterThan(2);
+  return examples.map((text) => {
+    const [imports = ''] = /^(?:import .*?;\n|\n)*/s.exec(text) ?? [];
+    return `${imports}export async function example(): Promise<void> {\n${text.slice(imports.length)}}\n`;
+  });
+}
+
 /** Queries the driver and NVML, and says which addon answered. */
 const ask = `
   const driver = await openDriver();
@@ -209,6 +220,13 @@ describe('the package', () => {
       const common = ['--strict', '--target', 'es2023', '--moduleResolution', resolution, ...types];
       const compiled = await run(process.execPath, [tsc, ...common, ...flags, join(folder, file)]);
       expect(compiled.exitCode, compiled.stdout).toBe(0);
+      const examples = examplesOfPage().map((text, i) => {
+        const example = join(folder, file.replace('use', `page-${i}`));
+        writeFileSync(example, text);
+        return example;
+      });
+      const page = await run(process.execPath, [tsc, '--noEmit', ...common, ...flags, ...examples]);
+      expect(page.exitCode, page.stdout).toBe(0);
       const program = join(folder, file.replace('ts', 'js'));
       const { stdout, stderr } = await run(process.execPath, ['--no-warnings', program]);
       expect(stderr).toBe('');
