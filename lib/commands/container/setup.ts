@@ -57,6 +57,7 @@ export async function runContainersSetup(io: Io, flags: ContainersFlags): Promis
   const { variant, imageStore, hugePages, writeEnv } = flags;
   const steps = await planContainerSetup(currentSystem(io.signal), {
     libdir: findPluginDir(variant === undefined ? {} : { variant }),
+    plainPodman: variant !== undefined,
     ...(imageStore === undefined ? {} : { store: { bytes: parseSize(imageStore), hugePages } }),
     ...(writeEnv === undefined ? {} : { envFile: resolve(writeEnv) }),
   });

@@ -22,6 +22,11 @@ import { SetupError } from '../error.ts';
 export interface ContainerSetupOptions {
   /** Directory of the plugin to checkpoint containers with. */
   libdir: string;
+  /**
+   * Whether a plain `podman container checkpoint` uses that plugin. The file that says so takes precedence over what a
+   * container of this program asks for. @default true
+   */
+  plainPodman?: boolean | undefined;
   /** Mounts a tmpfs for images. */
   store?:
     | {
@@ -205,7 +210,7 @@ export async function planContainerSetup(
   system: System,
   options: ContainerSetupOptions,
 ): Promise<ContainerSetupStep[]> {
-  const { libdir, store, envFile, root = '/', env = process.env } = options;
+  const { libdir, plainPodman = true, store, envFile, root = '/', env = process.env } = options;
   if (root === '/' && !system.isRoot)
     throw new EnvironmentError('setup must run as root', [{ what: 'root', remedy: 'run it with sudo' }]);
   if (envFile !== undefined && !envFile.startsWith('/'))
@@ -216,7 +221,7 @@ export async function planContainerSetup(
     await packageStep(place),
     await criuStep(place),
     ...seccompStep(place),
-    runtimeStep(place, libdir),
+    ...(plainPodman ? [runtimeStep(place, libdir)] : []),
     fileStep(
       place,
       defaultConfigFile,

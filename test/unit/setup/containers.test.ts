@@ -123,6 +123,13 @@ describe('planContainerSetup', () => {
     expect(tree()['etc/criu/cuda.conf']).toMatch(/^CRIU_CUDA_STREAMS = 16$/m);
   });
 
+  it('names no plugin for all containers unless plain podman is to have one', async () => {
+    options = { ...options, plainPodman: false };
+    await runAll();
+    expect(Object.keys(tree())).toContain('etc/criu/cuda.conf');
+    expect(Object.keys(tree())).not.toContain('etc/criu/runc.conf');
+  });
+
   it('mounts a store, and unmounts it', async () => {
     const calls = join(machine.dir, 'calls');
     const mounts = put('proc/self/mounts', '');
