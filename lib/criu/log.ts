@@ -3,7 +3,7 @@
  * Reads CRIU's log: what went wrong, and what the user can do about it.
  * @module
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
 import { unmountedRoot } from '../machine/index.ts';
@@ -36,6 +36,8 @@ const consequences: readonly RegExp[] = [
   /^(Dump|Collect) .*\(pid: \d+\) failed with/,
   /^Unable to detach from/,
   /^Restorer fail \d+$/,
+  /^Unable to open fd=\d+ id=/,
+  /^`?- Can't open vma/,
   /^Failed in init\(\d+\) of "cuda_plugin"/,
 ];
 
@@ -53,7 +55,32 @@ function missingImage(lines: readonly string[], causes: readonly string[]): stri
 
 interface Remedy {
   pattern: RegExp;
-  hint: string;
+  /** A function gets the error, and may know nothing about it: then the next entry counts. */
+  hint: string | ((error: string) => string | undefined);
+}
+
+const elfMagic = Buffer.from('\x7fELF');
+
+/** Whether a file is a program or a library. */
+function isElf(path: string): boolean {
+  try {
+    const file = openSync(path, 'r');
+    try {
+      const head = Buffer.alloc(elfMagic.length);
+      return readSync(file, head) === head.length && head.equals(elfMagic);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return false; // gone, or not for this user to read
+  }
+}
+
+/** CRIU names a mapped program like any other file that has changed, relative to the root directory. */
+function changedFileHint(error: string): string | undefined {
+  const path = /^File (\S+) has bad /.exec(error)?.[1];
+  if (path === undefined || !isElf(path.startsWith('/') ? path : `/${path}`)) return undefined;
+  return 'this program or library was upgraded after the dump: install the version of the dump again, or start the program and make a new checkpoint';
 }
 
 /** The first entry that matches any error is used. */
@@ -71,6 +98,7 @@ const remedies: readonly Remedy[] = [
     pattern: /Missing required plugin/,
     hint: 'the checkpoint was made with that plugin: install it (criu-cuda install), or pass its directory with --libdir',
   },
+  { pattern: /^File \S+ has bad (?:size|mode|build-ID)/, hint: changedFileHint },
   {
     pattern: /has bad size/,
     hint: 'the file changed after the dump: restore its old content; let programs write logs to stdout, or open them for appending',
@@ -135,6 +163,10 @@ const remedies: readonly Remedy[] = [
     pattern: /suspending seccomp failed/,
     hint: 'criu may not suspend the seccomp filter of the process: run it as root, outside of shells that criu-cuda run started',
   },
+  {
+    pattern: /Can't get rlimit \d+/,
+    hint: 'the limits of a process of another user need CAP_SYS_RESOURCE: run as root with it, or as the user of the process',
+  },
   { pattern: /No space left on device/, hint: 'free some space on the file system of the images directory' },
   {
     pattern: /CAP_(SYS_ADMIN|CHECKPOINT_RESTORE)|Unable to (seize|interrupt).*not permitted/i,
@@ -153,11 +185,14 @@ export function summarizeCriuLog(text: string): CriuLogSummary {
   const plugin = lines.flatMap((line) => PLUGIN_LINE.exec(line)?.[1] ?? []).at(-1);
   if (causes.length === 0 && plugin !== undefined) causes.push(plugin);
   const known = remedies
-    .map(({ pattern, hint }) => ({ hint, error: causes.find((cause) => pattern.test(cause)) }))
-    .find(({ error }) => error !== undefined);
+    .map(({ pattern, hint }) => {
+      const error = causes.find((cause) => pattern.test(cause));
+      return { error, hint: typeof hint === 'string' || error === undefined ? hint : hint(error) };
+    })
+    .find(({ error, hint }) => error !== undefined && hint !== undefined);
   return {
     message: known?.error ?? causes.at(-3) ?? causes.at(-2) ?? causes.at(-1) ?? errors.at(-1),
-    hint: known?.hint,
+    hint: typeof known?.hint === 'string' ? known.hint : undefined,
     errors: (causes.length > 0 ? causes : errors).slice(-MAX_ERRORS),
     tail: tailOf(text),
   };

@@ -93,7 +93,7 @@ function checkCapabilities(machine: Machine): MachineCheck {
     status: 'warning',
     found: `${[...have].join(', ')}; no CAP_SYS_RESOURCE`,
     remedy:
-      'a restore cannot raise limits: start containers with --ulimit nofile=… not above the limit of this machine',
+      'processes of other users cannot be dumped, only your own, and a restore cannot raise limits: start containers with --ulimit nofile=… not above the limit of this machine',
   };
 }
 

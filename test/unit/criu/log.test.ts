@@ -40,6 +40,34 @@ describe('a log of criu', () => {
     expect(hint).toMatch(/^the root directory is not a mount point.*mount --bind DIR DIR/);
   });
 
+  it('in which a program has changed names the upgrade; of another file it says what to do with logs', () => {
+    const said = (path: string): string | undefined =>
+      summarizeCriuLog(`Error (criu/files-reg.c:2091): File ${path} has bad size 9 (expect 8)`).hint;
+    expect(said(process.execPath)).toMatch(/^this program or library was upgraded after the dump/);
+    expect(said(process.execPath.slice(1))).toMatch(/^this program or library was upgraded/);
+    expect(said(import.meta.filename)).toMatch(/^the file changed after the dump/);
+    expect(said('no/such/file')).toMatch(/^the file changed after the dump/);
+  });
+
+  it('shows the error, not those that follow from it', () => {
+    const text = [
+      "(00.1)  7: Error (criu/sk-inet.c:1059): inet: Can't bind inet socket (id 26): Address already in use",
+      '(00.1)  7: Error (criu/files.c:1221): Unable to open fd=16 id=0x1a',
+      "(00.1)  7: Error (criu/mem.c:1432): `- Can't open vma",
+      '(00.2) Error (criu/cr-restore.c:2331): Restoring FAILED.',
+    ].join('\n');
+    const { message, errors } = summarizeCriuLog(text);
+    expect(message).toBe("inet: Can't bind inet socket (id 26): Address already in use");
+    expect(errors).toEqual([message]);
+  });
+
+  it("of another user's process names the capability", () => {
+    const { hint } = summarizeCriuLog(
+      "Error (criu/cr-dump.c:1): Can't get rlimit 0: Operation not permitted",
+    );
+    expect(hint).toContain('CAP_SYS_RESOURCE');
+  });
+
   it('of a success has no error', () => {
     const summary = readCriuLog(fixture('success.log'));
     expect(summary).toMatchObject({ message: undefined, hint: undefined, errors: [] });

@@ -131,7 +131,9 @@ describe('kernel and rights', () => {
 
   it('warns when limits cannot be raised', async () => {
     write('proc/self/status', 'CapEff:\t000001fffeffffff\n');
-    expect(get(await examineWith(), 'capabilities').found).toContain('no CAP_SYS_RESOURCE');
+    const rights = get(await examineWith(), 'capabilities');
+    expect(rights.found).toContain('no CAP_SYS_RESOURCE');
+    expect(rights.remedy).toMatch(/^processes of other users cannot be dumped/);
   });
 });
 
