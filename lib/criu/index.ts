@@ -35,6 +35,8 @@ export {
   type OutsideConnection,
   type OutsidePipe,
   readFileNames,
+  readBoundSocket,
+  type BoundSocket,
 } from './open-files.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export {

@@ -220,3 +220,21 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
     pipes,
   };
 }
+
+const protocols: Readonly<Record<number, 'tcp' | 'udp'>> = { [IPPROTO_TCP]: 'tcp', 17: 'udp' };
+
+/** A socket that has a port. */
+export interface BoundSocket {
+  protocol: 'tcp' | 'udp';
+  address: string;
+  port: number;
+}
+
+/** The socket with an id in `files.img`. @returns `undefined` when it is none that is bound to a port */
+export function readBoundSocket(dir: string, id: number): BoundSocket | undefined {
+  const files = readImage(filesImage(dir), 'files', FileEntrySchema) ?? [];
+  const isk = files.find((file) => file.id === id)?.isk;
+  const protocol = protocols[isk?.proto ?? 0];
+  if (!isk?.srcPort || protocol === undefined) return undefined;
+  return { protocol, address: addressText(isk.srcAddr), port: isk.srcPort };
+}

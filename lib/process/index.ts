@@ -6,6 +6,7 @@
 export { collectBackgroundProcesses, watcherName } from './background.ts';
 export { parseContainer, type Container } from './container.ts';
 export { ProcError } from './error.ts';
+export { boundInodes, findPortOwner, type PortProtocol } from './port-owner.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export {
   SystemCallError,

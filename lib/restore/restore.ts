@@ -52,6 +52,7 @@ import {
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
+import { explainPort } from './port-taken.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
@@ -249,7 +250,8 @@ async function runRestore(
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {
     await endLeftOvers(images, pid);
-    throw restoreError(operation.imagesDir, run, result);
+    const log = await explainPort(operation.imagesDir, result.log);
+    throw restoreError(operation.imagesDir, run, { ...result, log });
   }
   if (pid === undefined) {
     throw new RestoreError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
