@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* The longer prefix first. */
@@ -16,8 +17,29 @@ static const struct {
 } devices[] = {
 	{"/dev/nvidia-fs", SEEN_NVIDIA_FS},	  {"/dev/nvidia", SEEN_GPU},
 	{"/dev/infiniband/", SEEN_RDMA},	  {"/dev/gdrdrv", SEEN_GDRCOPY},
-	{"anon_inode:[io_uring]", SEEN_IO_URING},
+	{"anon_inode:[io_uring]", SEEN_IO_URING}, {"anon_inode:[perf_event]", SEEN_PERF_EVENT},
 };
+
+#ifndef MQUEUE_MAGIC
+#define MQUEUE_MAGIC 0x19800202
+#endif
+
+/* A message queue looks like a file in the root directory; only its file system tells. */
+static bool is_message_queue(int dir, const char *name, const char *path)
+{
+	struct statfs fs;
+	bool is_queue;
+	int fd;
+
+	if (path[0] != '/' || strchr(path + 1, '/'))
+		return false;
+	fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	is_queue = !fstatfs(fd, &fs) && fs.f_type == MQUEUE_MAGIC;
+	close(fd);
+	return is_queue;
+}
 
 /* The devices of the software driver are files: <SOFTCUDA_DIR>/device<N>.mem. */
 static bool is_softcuda(const char *path)
@@ -73,6 +95,8 @@ void ccr__look_descriptors(struct process *process, int root, struct sockets *so
 			continue;
 		path[len] = '\0';
 		process->evidence |= evidence_of(path);
+		if (is_message_queue(dirfd(dir), entry->d_name, path))
+			process->evidence |= SEEN_POSIX_MQ;
 		note_socket(sockets, path);
 	}
 	closedir(dir);

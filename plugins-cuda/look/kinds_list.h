@@ -49,6 +49,15 @@ KIND(IO_URING, "io-uring", REFUSE, "uses io_uring, which CRIU cannot dump",
      "start it with criu-cuda run, which forbids io_uring; in a container, with the seccomp "
      "profile that criu-cuda container setup writes",
      NULL)
+KIND(PERF_EVENT, "perf-event", REFUSE, "holds a perf_event descriptor, which CRIU cannot dump",
+     "end the profiling that opened it, or start it without (perf, PAPI, likwid)", NULL)
+KIND(POSIX_MQ, "posix-mq", REFUSE, "holds a POSIX message queue, which CRIU cannot dump",
+     "let it close the queue before the dump (mq_close)", NULL)
+KIND(SYSV_SHM, "sysv-shm", REFUSE,
+     "has System V shared memory of this machine's IPC namespace, which CRIU cannot dump",
+     "start it in an IPC namespace of its own (unshare --ipc, or a container), or let it use POSIX "
+     "shared memory",
+     NULL)
 KIND(RDMA, "rdma", REFUSE,
      "holds RDMA devices (/dev/infiniband), whose registrations cannot be restored",
      "let it close them before the dump (NCCL: NCCL_IB_DISABLE=1 from the start)", NULL)

@@ -26,6 +26,7 @@ static const struct {
 	{"/dev/shm/nccl-", SEEN_NCCL_MEMORY},
 	{"/dev/shm/cuda.shm.", SEEN_IPC_SEGMENT},
 	{"anon_inode:[io_uring]", SEEN_IO_URING},
+	{"/SYSV", SEEN_SYSV_SHM},
 	/* Nsight Systems, Nsight Compute, Compute Sanitizer */
 	{"libToolsInjection", SEEN_PROFILER},
 	{"libcuda-injection", SEEN_PROFILER},

@@ -32,6 +32,9 @@ enum {
 	SEEN_NVPERF = 1 << 15, /* CUPTI loads it when it profiles */
 	SEEN_IPC_SEGMENT =
 		1 << 16, /* the driver's, of a process that exports, also in one that imports */
+	SEEN_PERF_EVENT = 1 << 17,
+	SEEN_POSIX_MQ = 1 << 18,
+	SEEN_SYSV_SHM = 1 << 19,
 };
 
 #define MAX_IPC_FILES 16

@@ -3,6 +3,7 @@
 #include "look/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,21 +16,35 @@
 #define SPARE_MAPPINGS	  256
 #define SPARE_BYTES	  (4ull << 20)
 
+/* Whether a process is in the IPC namespace of this program. */
+static bool shares_ipc(const struct state *s, pid_t pid)
+{
+	char path[40], theirs[40], ours[40];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "proc/%d/ns/ipc", pid);
+	n = readlinkat(s->root, path, theirs, sizeof(theirs));
+	return n > 0 && n == readlinkat(s->root, "proc/self/ns/ipc", ours, sizeof(ours)) &&
+	       !memcmp(theirs, ours, n);
+}
+
 static void judge_devices(struct state *s, const struct process *p)
 {
 	static const struct {
 		unsigned int evidence;
 		enum ccr_look_kind kind;
 	} held[] = {
-		{SEEN_IO_URING, CCR_LOOK_IO_URING},
-		{SEEN_RDMA, CCR_LOOK_RDMA},
-		{SEEN_GDRCOPY, CCR_LOOK_GDRCOPY},
-		{SEEN_NVIDIA_FS, CCR_LOOK_NVIDIA_FS},
+		{SEEN_IO_URING, CCR_LOOK_IO_URING}, {SEEN_PERF_EVENT, CCR_LOOK_PERF_EVENT},
+		{SEEN_POSIX_MQ, CCR_LOOK_POSIX_MQ}, {SEEN_RDMA, CCR_LOOK_RDMA},
+		{SEEN_GDRCOPY, CCR_LOOK_GDRCOPY},   {SEEN_NVIDIA_FS, CCR_LOOK_NVIDIA_FS},
 	};
 
 	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
 		if (p->evidence & held[i].evidence)
 			ccr__look_found(s, held[i].kind, p->pid);
+	/* CRIU dumps what belongs to a namespace that it dumps, too. */
+	if (p->evidence & SEEN_SYSV_SHM && shares_ipc(s, p->pid))
+		ccr__look_found(s, CCR_LOOK_SYSV_SHM, p->pid);
 	if (!(p->evidence & SEEN_GPU))
 		return;
 	if (!s->request->driver)

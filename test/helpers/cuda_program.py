@@ -46,6 +46,30 @@ def io_uring():
     kept.append(fd)
 
 
+def perf_event():
+    attributes = struct.pack("IIQ", 1, 112, 0) + bytes(96)  # a software event: the CPU clock
+    fd = libc.syscall(298, attributes, 0, -1, -1, 0)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "perf_event_open")
+    kept.append(fd)
+
+
+def posix_mq():
+    name = f"/criu-cuda-test-{os.getpid()}".encode()
+    fd = ctypes.CDLL("librt.so.1", use_errno=True).mq_open(name, os.O_RDWR | os.O_CREAT, 0o600, None)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "mq_open")
+    libc.mq_unlink(name)
+
+
+def sysv_shm():
+    segment = libc.shmget(0, 4096, 0o1600)
+    libc.shmat.restype = ctypes.c_void_p
+    if segment < 0 or libc.shmat(segment, None, 0) == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "shmat")
+    libc.shmctl(segment, 0, None)  # IPC_RMID: it goes with the process
+
+
 def import_memory():
     """Memory of this process, imported into it as another process would."""
     properties = struct.pack("<iiiiQQ", 1, 1, 1, 0, 0, 0)  # pinned, as a descriptor, on device 0

@@ -11,11 +11,13 @@ static void test_held(void)
 		const char *target, *reasons;
 	} cases[] = {
 		{"anon_inode:[io_uring]", "io-uring 5000001"},
+		{"anon_inode:[perf_event]", "perf-event 5000001"},
 		{"/dev/infiniband/uverbs0", "rdma 5000001"},
 		{"/dev/gdrdrv", "gdrcopy 5000001"},
 		{"/dev/nvidia-fs3", "nvidia-fs 5000001"},
 		{"/dev/nvidia-uvm", "forked-child 5000001"},
 		{"anon_inode:[eventpoll]", ""},
+		{"/queue", ""},		   /* a file in the root directory */
 		{"/data/device0.mem", ""}, /* not the software driver's */
 	};
 

@@ -158,6 +158,9 @@ describe.each(pluginVariants)('%s refuses, and leaves as it was,', (variant) => 
 it.each([
   ['forked-child', 'fork_child', {}],
   ['io-uring', 'io_uring', {}],
+  ['perf-event', 'perf_event', {}],
+  ['posix-mq', 'posix_mq', {}],
+  ['sysv-shm', 'sysv_shm', {}],
   ['nccl', 'nccl_memory', {}],
   ['profiler', 'cupti', {}],
   ['profiler-guess', '', { CUDA_INJECTION64_PATH: '/nowhere/agent.so' }],
