@@ -13,7 +13,9 @@ import { pluginFileName } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
 import { join, resolve } from 'node:path';
+import { watchProcess } from '../process/index.ts';
 import { containerEdits, editFlags, type ContainerEdits } from './edits.ts';
+import { ContainerError } from './error.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
 import { imagePreloadable } from './image.ts';
 import { podman, requireContainer, type ContainerInfo } from './podman.ts';
@@ -167,6 +169,39 @@ export function createArguments(
   ];
 }
 
+/** How soon a program ends that cannot run at all. Milliseconds. */
+const AT_ONCE_MS = 300;
+
+/** Lines of a program's output in the error about its end. */
+const TAIL_LINES = 10;
+
+/**
+ * Waits until it is clear that the program of a new container runs.
+ * @returns the container as it is then; not running if its program has ended with exit code 0
+ * @throws {@link ContainerError} ERR_CONTAINER_STATE with the exit code and the last output
+ */
+async function settled(name: string, signal: AbortSignal | undefined): Promise<ContainerInfo> {
+  const started = await requireContainer(name);
+  const program = started.isRunning ? watchProcess(started.pid) : undefined;
+  try {
+    const hasEnded = program === undefined || (await program.ended({ timeoutMs: AT_ONCE_MS, signal }));
+    if (!hasEnded) return started;
+  } finally {
+    program?.close();
+  }
+  const { stdout: code } = await podman(['wait', name], { signal });
+  const ended = await requireContainer(name);
+  if (code.trim() === '0') return ended;
+  const { stdout, stderr } = await podman(['logs', '--tail', String(TAIL_LINES), name], { signal });
+  throw new ContainerError(
+    'ERR_CONTAINER_STATE',
+    [`${name} has ended at once with exit code ${code.trim()}`, stdout.trim(), stderr.trim()]
+      .filter((text) => text !== '')
+      .join('\n'),
+    { hint: `all of its output: podman logs ${name}; to remove it: criu-cuda container remove ${name}` },
+  );
+}
+
 /** A container that was started. */
 export interface CreatedContainer extends ContainerInfo {
   /** Why its programs do not get the interceptor, although the variant uses it: one sentence without a full stop. */
@@ -176,7 +211,8 @@ export interface CreatedContainer extends ContainerInfo {
 /**
  * Starts a container. If programs of its image cannot have the interceptor, it is left out, and the driver moves all
  * device memory.
- * @returns the running container
+ * @returns the container; it has ended already if its program had nothing to do
+ * @throws {@link ContainerError} ERR_CONTAINER_STATE when its program fails at once
  */
 export async function createContainer(options: ContainerCreateOptions): Promise<CreatedContainer> {
   const { name, image, signal, podmanArgs = [] } = options;
@@ -190,5 +226,5 @@ export async function createContainer(options: ContainerCreateOptions): Promise<
   if (!found.ok) args = createArguments(options, false);
   if (store !== undefined) makeDirectory(store, 0o700);
   await podman(args, how);
-  return { ...(await requireContainer(name)), ...(found.ok ? {} : { withoutInterceptor: found.reason }) };
+  return { ...(await settled(name, signal)), ...(found.ok ? {} : { withoutInterceptor: found.reason }) };
 }

@@ -72,7 +72,11 @@ async function create(
   if (withoutInterceptor !== undefined) {
     io.err(`${name} runs without the interceptor: ${withoutInterceptor}; the driver moves all device memory`);
   }
-  io.result(container, () => `${container.name} is running: pid ${container.pid}`);
+  io.result(container, () =>
+    container.isRunning
+      ? `${container.name} is running: pid ${container.pid}`
+      : `${container.name} has ended at once with exit code 0: there is nothing to checkpoint`,
+  );
 }
 
 /** Options that choose the plugin. */

@@ -107,6 +107,17 @@ describe('a container in place', () => {
     });
   }
 
+  it('is not said to run when its program ends at once', async () => {
+    const command = ['/bin/workload-pattern', '--no-such-option'];
+    const failure = createContainer({ name, image, command, variant: 'stock', gpu: 'none' });
+    await expect(failure).rejects.toMatchObject({
+      code: 'ERR_CONTAINER_STATE',
+      message: expect.stringMatching(/ has ended at once with exit code 2\n[^]*no-such-option/) as string,
+      hint: expect.stringContaining(`podman logs ${name}`) as string,
+    });
+    expect(await isRunning()).toBe(false);
+  });
+
   it('keeps running if asked to, with its images in the store', async () => {
     const before = await start('parallel');
     const store = join(machine.dir, 'store');

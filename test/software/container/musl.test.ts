@@ -76,6 +76,7 @@ it('container create leaves out the interceptor', async (context: TestContext) =
       command: [`/bin/${basename(muslProgram)}`],
       podmanArgs: ['--network=host'],
     });
+    expect(made.isRunning).toBe(false); // it prints a line and ends
     expect(made.withoutInterceptor).toContain('its C library is musl');
     const env = await exec('podman', ['container', 'inspect', '--format', '{{.Config.Env}}', name]);
     expect(env.stdout).not.toContain('LD_PRELOAD');
