@@ -54,6 +54,7 @@ export {
   type InstallResult,
   type ProgramOptions,
   type ProgramResult,
+  type RemovedProgram,
 } from '../install/index.ts';
 export {
   acceptedText,

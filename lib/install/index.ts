@@ -10,5 +10,11 @@ export {
 } from './install.ts';
 export { programInterceptor } from './interceptor.ts';
 export { compiledLibdir, defaultLibdir, parseCompiledLibdir } from './libdir.ts';
-export { installProgram, uninstallProgram, type ProgramOptions, type ProgramResult } from './program.ts';
+export {
+  installProgram,
+  uninstallProgram,
+  type ProgramOptions,
+  type ProgramResult,
+  type RemovedProgram,
+} from './program.ts';
 export { backupDirName, readManifest, type Manifest } from './manifest.ts';

@@ -46,6 +46,14 @@ export interface ProgramResult {
   }[];
 }
 
+/** What was removed. */
+export interface RemovedProgram {
+  /** Where the program was. */
+  path: string;
+  /** Its version. */
+  version: string;
+}
+
 /** Every ELF file begins with it. */
 const elfMagic = Buffer.from('\x7fELF');
 
@@ -114,10 +122,9 @@ export async function installProgram(options: ProgramOptions): Promise<ProgramRe
 
 /**
  * Removes what {@link installProgram} put there, of whatever version.
- * @returns path and version of what was removed
  * @throws {@link InstallError} when nothing is there, or a program that is not ours
  */
-export async function uninstallProgram(options: { dir: string }): Promise<{ path: string; version: string }> {
+export async function uninstallProgram(options: { dir: string }): Promise<RemovedProgram> {
   const { dir } = options;
   checkPath('dir', dir);
   const path = join(dir, programName);

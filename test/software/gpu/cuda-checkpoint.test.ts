@@ -192,10 +192,14 @@ describe('refuses', () => {
     ['no operation', [], 'no operation: --get-state'],
     ['two operations', ['--get-state', '--toggle', '-p', '1'], 'more than one operation'],
     ['no pid', ['--get-state'], '--pid PID is missing'],
-    ['a pid that is no number', ['--get-state', '--pid', '12x'], '"12x" is not a process ID'],
+    ['a pid that is not a number', ['--get-state', '--pid', '12x'], '"12x" is not a process ID'],
     ['pid 0', ['--get-state', '--pid', '0'], '"0" is not a process ID'],
     ['an unknown action', ['--action', 'dump', '-p', '1'], '"dump"; accepted: lock, checkpoint'],
-    ['a timeout that is no number', ['--action', 'lock', '-p', '1', '-t', '-5'], '--timeout "-5"; accepted'],
+    [
+      'a timeout that is not a number',
+      ['--action', 'lock', '-p', '1', '-t', '-5'],
+      '--timeout "-5"; accepted',
+    ],
     ['a timeout of another action', ['--action', 'unlock', '-p', '1', '-t', '5'], '--timeout is for'],
     ['a device map of another action', ['--action', 'lock', '-p', '1', '-d', `${first}=${first}`], 'is for'],
     ['a device map of nothing', ['--action', 'restore', '-p', '1', '-d', ''], '--device-map is empty'],
@@ -211,7 +215,7 @@ describe('refuses', () => {
     expect(await refused(UNUSABLE, ...words)).toContain(said);
   });
 
-  it('a library that is no driver', async () => {
+  it('a library that is not a driver', async () => {
     const { exitCode, stderr } = await execResult(
       builtProgram('cuda-checkpoint'),
       ['--get-state', '--pid', String(workload.pid)],
