@@ -253,10 +253,13 @@ void ccr__dump_finish(int ret)
 	bool all_rolled_back = true;
 
 	if (!ret && opts.final_state == FINAL_DEAD) {
-		/* If a post-dump script fails, the tasks stay alive; the watcher handles that. */
-		for (const struct task *task = ccr__plugin.tasks; task; task = task->next)
+		/* If a post-dump script has failed, the tasks stay alive; the watcher handles that.
+		 * This is the last chance to notice that it was killed, and to start another. */
+		for (const struct task *task = ccr__plugin.tasks; task; task = task->next) {
+			ccr__watcher_track(task);
 			if (!task->is_plain)
 				ccr__task_outcome(task, "dumped", NULL);
+		}
 		stop_empty();
 		return;
 	}

@@ -6,8 +6,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
-import { variantDir } from '../../../lib/variant.ts';
-import { readThreadState } from '../../../lib/process/index.ts';
+import { variantDir, type PluginVariant } from '../../../lib/variant.ts';
+import { readStat, readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { readMappings, type Mapping } from '../../helpers/host-memory.ts';
 import { Machine, type CriuRun } from '../../helpers/machine.ts';
@@ -204,23 +204,47 @@ describe.each(['remap', 'full'] as const)('%s: the watcher is killed, criu is no
   });
 });
 
-it.each([
-  { variant: 'stock', what: 'that only the driver could bring back' },
-  { variant: 'remap', what: 'whose memory is empty' },
-  { variant: 'parallel', what: 'whose device memory is in the pool' },
-] as const)('$variant: criu and its watcher are killed: a program $what is killed', async ({ variant }) => {
+/** Starts a dump whose post-dump script stops criu and then fails. */
+async function untilScript(
+  variant: PluginVariant,
+): Promise<{ criu: number; watcher: number; dump: Promise<CriuRun> }> {
   await start(
     ['--alloc', '8M', '--host', '20M'],
     variant === 'parallel' ? { LD_PRELOAD: interceptorLibrary() } : {},
   );
   const dump = machine.dump(workload, {
     libdir: variantDir(variant),
-    args: machine.actionScript('post-dump', 'kill -STOP $PPID'),
+    args: machine.actionScript('post-dump', 'kill -STOP $PPID; exit 7'),
     keepStatus: true,
   });
+  dump.catch(() => undefined); // it is looked at later
   const criu = await waitUntil(() => machine.readStatus().find(({ event }) => event === 'begin')?.criu);
   await waitUntil(() => readThreadState(criu, criu) === 'T');
   const watcher = machine.readStatus().find(({ event }) => event === 'watcher')?.pid ?? 0;
+  return { criu, watcher, dump };
+}
+
+it.each(['stock', 'remap', 'parallel'] as const)(
+  '%s: the watcher is killed while a post-dump script runs that fails: another one returns the program',
+  async (variant) => {
+    const { criu, watcher, dump } = await untilScript(variant);
+    process.kill(watcher, 'SIGKILL');
+    await waitFor(() => {
+      expect(readStat(watcher)?.state ?? 'Z').toBe('Z');
+    });
+    process.kill(criu, 'SIGCONT');
+    await dump.catch(() => undefined);
+    await expectAsBefore(variant === 'parallel');
+    await expectRolledBack();
+  },
+);
+
+it.each([
+  { variant: 'stock', what: 'that only the driver could bring back' },
+  { variant: 'remap', what: 'whose memory is empty' },
+  { variant: 'parallel', what: 'whose device memory is in the pool' },
+] as const)('$variant: criu and its watcher are killed: a program $what is killed', async ({ variant }) => {
+  const { criu, watcher, dump } = await untilScript(variant);
   process.kill(watcher, 'SIGKILL');
   process.kill(criu, 'SIGKILL');
   await expect(dump).rejects.toThrow('was killed by SIGKILL');
