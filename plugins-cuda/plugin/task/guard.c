@@ -24,8 +24,10 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,10 +37,14 @@
 
 /* The pipes, and the places of a guard's read ends. */
 enum { STOP_LOW, STOP_HIGH, KILL_P, KILL_Q };
-/* Descriptor numbers of criu: below those that CRIU itself chooses. */
-#define CRIU_TOP 1024
-/* Those of the watcher, which has a read end for each guard in each range. */
-#define WATCHER_TOP 32768
+/* A range of descriptor numbers: a quarter is for the read ends of P, one for those of Q, and the
+ * last one in criu for both of SIGSTOP, in the watcher for one. */
+struct numbers {
+	int first, size;
+};
+#define NUMBERS_MAX 32768
+/* CRIU keeps descriptors at fixed numbers below what was its limit; some of them are open. */
+#define CRIU_FIXED 64
 
 struct guard {
 	struct guard *next;
@@ -50,7 +56,7 @@ struct guard {
 static struct {
 	bool is_open; /* in criu, at a dump */
 	int stop[2], p[2], q[2];
-	int p_end, q_begin, stop_high; /* numbers that divide the ranges */
+	int p_end, q_begin, stop_high, end; /* numbers that divide the ranges */
 	struct guard *list;
 } guards = {.stop = {-1, -1}, .p = {-1, -1}, .q = {-1, -1}};
 
@@ -69,25 +75,61 @@ static int place(int *fd, int min, int max)
 	return ret;
 }
 
-static int top(int wanted)
+/* As high as it may be. CRIU does so as well, where it has the right. */
+static int raise_limit(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > (rlim_t)wanted)
-		return wanted;
-	return limit.rlim_cur;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 1024;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : INT_MAX;
 }
 
-static int place_writers(int size)
+static int highest_fd(void)
 {
+	struct dirent *entry;
+	int highest = 0;
+	DIR *fds = opendir("/proc/self/fd");
+
+	while (fds && (entry = readdir(fds))) {
+		const int fd = strtol(entry->d_name, NULL, 10);
+
+		highest = fd > highest ? fd : highest;
+	}
+	if (fds)
+		closedir(fds);
+	return highest;
+}
+
+/* Above or below the descriptors of CRIU that have fixed numbers. */
+static struct numbers choose_numbers(void)
+{
+	const int limit = raise_limit(), highest = highest_fd();
+	const int above = limit - highest - CRIU_FIXED, below = highest - CRIU_FIXED;
+	struct numbers numbers = {0, below};
+
+	if (above > below)
+		numbers = (struct numbers){highest + CRIU_FIXED, above};
+	if (numbers.size > NUMBERS_MAX)
+		numbers.size = NUMBERS_MAX;
+	return numbers;
+}
+
+static int place_writers(struct numbers numbers)
+{
+	const int first = numbers.first, size = numbers.size;
 	int ret;
 
-	guards.p_end = size / 2;
-	guards.q_begin = size / 2;
-	ret = place(&guards.p[1], size / 4, size / 2);
+	guards.p_end = first + size / 2;
+	guards.q_begin = first + size / 2;
+	ret = place(&guards.p[1], first + size / 4, guards.p_end);
 	if (!ret)
-		ret = place(&guards.q[1], size * 3 / 4, size);
+		ret = place(&guards.q[1], first + size / 4 * 3, first + size);
 	guards.stop_high = guards.q[1] + 1;
+	guards.end = first + size;
 	return ret;
 }
 
@@ -97,7 +139,7 @@ int ccr__guard_create(void)
 	    pipe2(guards.q, O_CLOEXEC))
 		return -errno;
 	guards.is_open = true;
-	return place_writers(top(CRIU_TOP));
+	return place_writers(choose_numbers());
 }
 
 /* Opens the read end once more: a file of its own, with its own owner and signal. */
@@ -195,7 +237,8 @@ int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS])
 		return -ENOMEM;
 	for (int i = STOP_LOW; !ret && i <= STOP_HIGH; i++) {
 		guard->fds[i] = open_end(guards.stop[0], SIGSTOP, id, is_thread);
-		ret = guard->fds[i] < 0 ? guard->fds[i] : 0;
+		ret = guard->fds[i] < 0 ? guard->fds[i]
+					: place(&guard->fds[i], guards.stop_high, guards.end);
 	}
 	if (!ret && !is_thread)
 		ret = open_kill(guard);
@@ -206,6 +249,11 @@ int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS])
 	for (int i = 0; i < GUARD_FDS; i++)
 		fds[i] = guard->fds[i];
 	return 1;
+}
+
+size_t ccr__guard_room(void)
+{
+	return (guards.end - guards.stop_high) / 2;
 }
 
 int ccr__guard_stop(pid_t id, bool is_thread, bool is_armed)
@@ -263,17 +311,14 @@ void ccr__guard_writers(int fds[2])
 
 int ccr__guard_watch(void)
 {
-	struct rlimit limit;
+	int limit;
 
 	if (!guards.is_open)
 		return 0;
 	guards.is_open = false;
 	guards.list = NULL; /* criu's, whose descriptors are closed here */
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	return place_writers(top(WATCHER_TOP));
+	limit = raise_limit();
+	return place_writers((struct numbers){0, limit < NUMBERS_MAX ? limit : NUMBERS_MAX});
 }
 
 int ccr__guard_take(pid_t id, bool is_thread, const int fds[GUARD_FDS])
@@ -287,7 +332,7 @@ int ccr__guard_take(pid_t id, bool is_thread, const int fds[GUARD_FDS])
 		return -ENOMEM;
 	ret = place(&guard->fds[STOP_LOW], 3, guards.p[1]);
 	if (!ret)
-		ret = place(&guard->fds[STOP_HIGH], guards.stop_high, WATCHER_TOP);
+		ret = place(&guard->fds[STOP_HIGH], guards.stop_high, guards.end);
 	if (!ret && guard->fds[KILL_P] >= 0)
 		ret = place(&guard->fds[KILL_P], guards.p[1] + 1, guards.p_end);
 	if (!ret && guard->fds[KILL_Q] >= 0)

@@ -10,6 +10,7 @@
 #define CCR_PLUGIN_GUARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 /* The descriptors of one guard: two for SIGSTOP, two for SIGKILL (-1: not for threads). */
@@ -25,6 +26,8 @@ int ccr__guard_create(void);
  * already, or there are no guards (at a restore, in the watcher); or -errno.
  */
 int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS]);
+/* How many guards there can be, because of criu's limit of open files. */
+size_t ccr__guard_room(void);
 /*
  * Arms or disarms SIGSTOP for the death of criu; nothing happens if there is no guard. The watcher
  * disarms it once the process is stopped: the end of any read end sends the signal again. Returns 0

@@ -216,7 +216,12 @@ static int add_guards(const pid_t *ids, size_t nr, bool are_threads)
 		ret = nr_added ? replace_after(give_guards(added, nr_added, are_threads, fds)) : 0;
 	if (!ret)
 		return 0;
-	ccr_err("cannot guard %d: %s", ids[0], strerror(-ret));
+	if (ret == -EMFILE)
+		ccr_err("cannot guard %d: criu's limit of open files is enough for %zu processes "
+			"with CUDA; raise it (ulimit -Hn)",
+			ids[0], ccr__guard_room());
+	else
+		ccr_err("cannot guard %d: %s", ids[0], strerror(-ret));
 	while (nr_added)
 		ccr__guard_disarm(added[--nr_added], are_threads);
 	return ret;

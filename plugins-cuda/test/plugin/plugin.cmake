@@ -11,9 +11,11 @@ endif()
 
 ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c LIBS ccr_common)
 ccr_test(fd_backup SOURCES ${CMAKE_CURRENT_LIST_DIR}/fd_backup.c ${PROJECT_SOURCE_DIR}/plugin/device/fd_backup.c
-	LIBS ccr_common)
+	${PROJECT_SOURCE_DIR}/plugin/task/state.c LIBS ccr_common)
 ccr_test(guard SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard.c ${PROJECT_SOURCE_DIR}/plugin/task/guard.c
 	LIBS pthread)
+ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard_many.c
+	${PROJECT_SOURCE_DIR}/plugin/task/guard.c)
 
 set(plugin ${PROJECT_SOURCE_DIR}/plugin)
 add_library(host_test STATIC
