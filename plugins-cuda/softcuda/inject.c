@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Failure injection: with SOFTCUDA_FAIL="function:nth:code[,...]" the nth call (from 1) of the
 // named function in this process does nothing and returns that code. Names are those of exports;
-// "cuMemAlloc" means its newest version. The code "kill" kills the process with SIGKILL instead,
-// but only one of the processes that share the devices, so that a process that replaces it in the
-// same environment survives.
+// "cuMemAlloc" means its newest version. With the code "kill" the process is killed with SIGKILL
+// instead, with "hang" the call never returns; but only in one of the processes that share the
+// devices, so that a process that replaces it in the same environment is not affected.
 #include "softcuda/impl.h"
 
 #include <errno.h>
@@ -24,7 +24,8 @@ static struct {
 	struct {
 		unsigned int call;
 		unsigned long nth;
-		CUresult result; // CUDA_SUCCESS means kill
+		enum { FAIL, KILL, HANG } action;
+		CUresult result;
 	} rules[MAX_RULES];
 	unsigned int nr_rules;
 	atomic_ulong counts[MAX_CALLS];
@@ -62,7 +63,11 @@ static bool parse_rule(const char *text)
 		return false;
 	text = end + 1;
 	code = strtoul(text, &end, 10);
-	if (strcmp(text, "kill") && (end == text || *end || !code || code > 999))
+	inject.rules[inject.nr_rules].action = !strcmp(text, "kill")   ? KILL
+					       : !strcmp(text, "hang") ? HANG
+								       : FAIL;
+	if (inject.rules[inject.nr_rules].action == FAIL &&
+	    (end == text || *end || !code || code > 999))
 		return false;
 	inject.rules[inject.nr_rules].call = (unsigned int)call;
 	inject.rules[inject.nr_rules].nth = nth;
@@ -91,16 +96,25 @@ static void parse(void)
 	free(copy);
 }
 
-static void die_once(unsigned int call, unsigned long nth)
+static bool is_first(const char *what, unsigned int call, unsigned long nth)
 {
 	char mark[PATH_MAX];
 	int fd;
 
-	snprintf(mark, sizeof(mark), "%s/killed-%s-%lu", ccr_soft_settings()->dir,
+	snprintf(mark, sizeof(mark), "%s/%s-%s-%lu", ccr_soft_settings()->dir, what,
 		 ccr_symbols[call].name, nth);
 	fd = open(mark, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0 || errno != EEXIST)
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno != EEXIST;
+}
+
+static void end_here(bool is_killed)
+{
+	if (is_killed)
 		kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
 }
 
 static void mark_failed(unsigned int call)
@@ -128,8 +142,13 @@ CUresult ccr_inject(unsigned int call)
 	for (unsigned int i = 0; i < inject.nr_rules; i++) {
 		if (inject.rules[i].call != call || inject.rules[i].nth != count)
 			continue;
-		if (inject.rules[i].result == CUDA_SUCCESS)
-			die_once(call, count);
+		if (inject.rules[i].action != FAIL) {
+			const bool is_killed = inject.rules[i].action == KILL;
+
+			if (is_first(is_killed ? "killed" : "hung", call, count))
+				end_here(is_killed);
+			return CUDA_SUCCESS;
+		}
 		mark_failed(call);
 		return inject.rules[i].result;
 	}

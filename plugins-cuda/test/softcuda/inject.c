@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // SOFTCUDA_FAIL: the nth call of a function in this process fails, and no other call. "kill" kills
-// one process there.
+// one process there, with "hang" the call does not return in one process.
+#include <poll.h>
+
 #include "test/softcuda/softcuda_test.h"
 
 static void target(int from, int to)
@@ -38,6 +40,21 @@ static void check_kill(void)
 	end_child(&child);
 }
 
+static void check_hang(void)
+{
+	struct child child;
+
+	CHECK(!setenv("SOFTCUDA_FAIL", "cuMemAlloc:2:hang", 1));
+	child = start_child(allocate);
+	CHECK(hear(child.from) == 'r');
+	CHECK(!poll(&(struct pollfd){.fd = child.from, .events = POLLIN}, 1, 300));
+	kill(child.pid, SIGKILL);
+	CHECK(waitpid(child.pid, NULL, 0) == child.pid);
+	child = start_child(allocate);
+	CHECK(hear(child.from) == 'r' && hear(child.from) == 's');
+	end_child(&child);
+}
+
 int main(void)
 {
 	struct child child;
@@ -45,6 +62,7 @@ int main(void)
 
 	own_devices(1, 64);
 	check_kill();
+	check_hang();
 	CHECK(!setenv("SOFTCUDA_FAIL",
 		      "cuMemAlloc:2:2,cuMemAlloc_v2:3:999,cuCtxSynchronize:1:700,"
 		      "cuCheckpointProcessCheckpoint:1:304,cuCheckpointProcessGetState:2:1",
