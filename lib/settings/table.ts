@@ -146,6 +146,13 @@ export const settingDefinitions = {
     max: 86_400_000,
     meaning: 'how long one step of a dump or restore may take before it counts as hung, milliseconds',
   },
+  CRIU_CUDA_COPY_TIMEOUT_MS: {
+    type: 'number',
+    default: '3600000',
+    min: 100,
+    max: 86_400_000,
+    meaning: 'how long the pool may take to copy the device memory of a process, milliseconds',
+  },
   CRIU_CUDA_UNDO_TIMEOUT_MS: {
     type: 'number',
     default: '60000',

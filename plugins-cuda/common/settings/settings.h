@@ -34,6 +34,7 @@ struct ccr_settings {
 	long memcpy_min_mb;	/* MiB */
 	long lock_timeout_ms;	/* milliseconds */
 	long step_timeout_ms;	/* milliseconds */
+	long copy_timeout_ms;	/* milliseconds */
 	long undo_timeout_ms;	/* milliseconds */
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */

@@ -13,9 +13,8 @@
 
 #include "plugin/device/fd_backup.h"
 #include "plugin/device/pool_link.h"
+#include "plugin/task/state.h"
 #include "common/protocol/message.h"
-
-#define SEND_TIMEOUT_MS 30000
 
 struct backup {
 	struct backup *next;
@@ -82,7 +81,7 @@ int ccr__fd_backup_send(uint32_t operation)
 		if (d->message.operation != operation)
 			continue;
 		ret = ccr_message_send_waiting(ccr__pool_link.socket, &d->message, d->fds,
-					       d->nr_fds, SEND_TIMEOUT_MS);
+					       d->nr_fds, ccr__plugin.settings.step_timeout_ms);
 		is_complete |= d->message.type == CCR_MSG_END;
 	}
 	if (!ret && !is_complete) {

@@ -19,9 +19,6 @@
 #include "plugin/task/task.h"
 #include "common/protocol/message.h"
 
-/* The pool drops memory within milliseconds. */
-#define END_TIMEOUT_MS 10000
-
 void ccr__memory_fds(int fds[WATCHER_FDS])
 {
 	fds[0] = ccr__pool_link.socket;
@@ -117,21 +114,32 @@ static bool is_stopped(const struct task *task)
 	return strchr("Tt", state[strspn(state, "\t ")]);
 }
 
+/* How long the process could have taken its memory: a stopped one cannot. */
+static double waited(struct task *task)
+{
+	if (is_stopped(task))
+		task->awaited_since = 0;
+	else if (!task->awaited_since)
+		task->awaited_since = ccr__now_ms();
+	return task->awaited_since ? ccr__now_ms() - task->awaited_since : 0;
+}
+
 /*
  * The pool waits for a service thread without a limit, because the task may stay
  * stopped. One that runs and has not taken its connection since the last time
- * never will.
+ * never will. The pool may copy as long as the settings say.
  */
-static void check_pending(struct task *const *tasks, size_t nr)
+static void check_awaited(struct task *task)
 {
-	for (size_t i = 0; i < nr; i++) {
-		const bool was_pending = tasks[i]->was_pending;
+	const bool was_pending = task->was_pending;
+	const long limit = ccr__plugin.settings.copy_timeout_ms;
 
-		tasks[i]->was_pending = tasks[i]->is_awaited && !is_stopped(tasks[i]) &&
-					ccr__fetch_is_pending(tasks[i]);
-		if (was_pending && tasks[i]->was_pending)
-			kill_task(tasks[i], "its service thread does not take its connection");
-	}
+	task->was_pending = !is_stopped(task) && ccr__fetch_is_pending(task);
+	if (was_pending && task->was_pending)
+		kill_task(task, "its service thread does not take its connection");
+	else if (waited(task) > limit)
+		kill_task(task, "the pool does not return its device memory within "
+				"CRIU_CUDA_COPY_TIMEOUT_MS");
 }
 
 static void note_given(struct task *task, const struct ccr_message *reply)
@@ -147,15 +155,17 @@ static void note_given(struct task *task, const struct ccr_message *reply)
 	task->is_awaited = false;
 }
 
-/* Waits until the pool has freed what it does not keep: after us, the device is free for others. */
+/* Waits until the pool has freed what it does not keep: after us, the device is free for others. It
+ * drops memory within milliseconds. */
 static void end_session(void)
 {
+	const long timeout = ccr__plugin.settings.lock_timeout_ms;
 	struct ccr_message last;
 
 	if (ccr__pool_link.socket < 0)
 		return;
 	shutdown(ccr__pool_link.socket, SHUT_WR);
-	while (!ccr_message_receive(ccr__pool_link.socket, &last, NULL, NULL, END_TIMEOUT_MS))
+	while (!ccr_message_receive(ccr__pool_link.socket, &last, NULL, NULL, timeout))
 		;
 }
 
@@ -172,7 +182,9 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 					      ccr__plugin.settings.lock_timeout_ms);
 
 		if (ret == -ETIMEDOUT) {
-			check_pending(tasks, nr);
+			for (size_t i = 0; i < nr; i++)
+				if (tasks[i]->is_awaited)
+					check_awaited(tasks[i]);
 			continue;
 		}
 		if (ret && !is_replaced) {

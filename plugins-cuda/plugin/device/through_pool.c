@@ -28,16 +28,13 @@
 #define FALLS_BACK false
 #endif
 
-/* How long the pool may take to start: cuInit and a context on a cold GPU. */
-#define READY_TIMEOUT_MS 60000
-/* A copy may take as long as it needs; after an hour the device hangs. */
-#define COPY_TIMEOUT_MS 3600000
-
+/* The pool may have to start first: cuInit and a context on a cold GPU. */
 static int wait_ready(const struct task *task)
 {
 	struct ccr_message reply;
 
-	return ccr__pool_reply(CCR_MSG_OP_READY, task->operation, &reply, READY_TIMEOUT_MS);
+	return ccr__pool_reply(CCR_MSG_OP_READY, task->operation, &reply,
+			       ccr__plugin.settings.step_timeout_ms);
 }
 
 /* The number of the next operation, for which the watcher knows the task before it begins. */
@@ -144,7 +141,8 @@ static int hand_over(struct task *task, bool *is_kept)
 	*is_kept = ret;
 	if (ret)
 		return ret;
-	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply, COPY_TIMEOUT_MS);
+	ret = ccr__pool_reply(CCR_MSG_OP_HELD, task->operation, &reply,
+			      ccr__plugin.settings.copy_timeout_ms);
 	/* -EPIPE: the watcher finds out whether the task still has its memory. */
 	*is_kept = ret && ret != -EPIPE;
 	if (!ret)
@@ -198,7 +196,8 @@ int ccr__memory_saved(struct task *task)
 		return 0;
 	if (task->is_saved)
 		return task->save_result;
-	ret = ccr__pool_reply(CCR_MSG_OP_RESULT, task->operation, &reply, COPY_TIMEOUT_MS);
+	ret = ccr__pool_reply(CCR_MSG_OP_RESULT, task->operation, &reply,
+			      ccr__plugin.settings.copy_timeout_ms);
 	if (!ret)
 		ccr_info("%d: device memory saved in %.1f ms", task->pid, reply.done.copy_ms);
 	return ret;
@@ -233,7 +232,8 @@ int ccr__memory_request_load(void)
 
 	ret = ccr__pool_request(CCR_MSG_OP_RESTORE, NULL, CCR_OP_IMAGES | CCR_OP_STATUS);
 	if (!ret)
-		ret = ccr__pool_reply(CCR_MSG_OP_RESULT, 0, &reply, READY_TIMEOUT_MS);
+		ret = ccr__pool_reply(CCR_MSG_OP_RESULT, 0, &reply,
+				      ccr__plugin.settings.step_timeout_ms);
 	if (!ret)
 		ccr_info("context pool: %s", reply.done.text);
 	return ret;
