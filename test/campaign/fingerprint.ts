@@ -86,9 +86,9 @@ function withoutThreadMemory(mappings: readonly Mapping[]): Mapping[] {
   return mappings.filter((one, at) => !isPair(one, mappings[at + 1]) && !isPair(mappings[at - 1], one));
 }
 
-/** Under RLIMIT_AS a thread gets no arena; then each of its allocations is a small mapping. */
+/** Under RLIMIT_AS a thread gets no arena; then each of its allocations is a small mapping, below glibc's limit. */
 const isSmallAllocation = ({ start, end, rest }: Mapping): boolean =>
-  /^rw-p {2}rd wr mr mw me$/.test(rest) && parseInt(end, 16) - parseInt(start, 16) <= 64 * 1024;
+  /^rw-p {2}rd wr mr mw me$/.test(rest) && parseInt(end, 16) - parseInt(start, 16) <= 128 * 1024;
 
 const read = (path: string): string => readFileSync(path, 'utf8');
 

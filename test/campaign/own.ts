@@ -3,12 +3,14 @@
 import type { Fault, Outcome, Plan } from './types.ts';
 import { stageOf } from './types.ts';
 
-/** The end of a dump's log when CRIU was putting its parasite into a thread, or taking it out. */
+/** The end of a dump's log when CRIU was putting its parasite into a thread, running it there, or taking it out. */
 const INJECTING = [
   /Parasite syscall_ip at/,
   /Set up parasite blob/,
   /Putting (?:parasite blob|tsock)/,
   /going to execute the syscall \d+, required is 15/,
+  /Dumping core for thread/,
+  /Dumping GP\/FPU registers/,
   /^\(\d+\.\d+\) \d+ has \d+ sched policy/m,
 ];
 /** After them CRIU writes no more lines, or these. */
@@ -32,8 +34,7 @@ export function criusOwn({ fault, operation }: Plan, outcome: Outcome, dumpLog: 
   if (outcome === 'stuck' && stage === 'restore' && kills(fault, 'program', 'task'))
     return 'CRIU waits without limit for a task that was killed while it restored it';
   const end = dumpLog.trimEnd().split('\n').slice(-LAST_LINES).join('\n');
-  const isLost = outcome === 'lost' || outcome === 'stuck';
-  if (isLost && stage === 'dump' && endsCriu(fault) && INJECTING.some((line) => line.test(end)))
-    return 'criu ended while a thread was at a system call that CRIU had injected for its parasite';
+  if (outcome !== 'leftover' && stage === 'dump' && endsCriu(fault) && INJECTING.some((line) => line.test(end)))
+    return 'criu ended while CRIU had changed the registers and the signal mask of a thread for its parasite';
   return undefined;
 }
