@@ -1,9 +1,8 @@
-#!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 /**
- * The program `criu-cuda`. Only this file calls process.exit and listens for signals. The first signal aborts the
- * command, which then cleans up; the second ends the program at once. The exit code after a signal is 128 plus its
- * number, unless the operation was complete anyway.
+ * Runs the command line of this process. Only this file calls process.exit and listens for signals. The first signal
+ * aborts the command, which then cleans up; the second ends the program at once. The exit code after a signal is 128
+ * plus its number, unless the operation was complete anyway.
  * @module
  */
 import { fstatSync, openSync, writeSync } from 'node:fs';

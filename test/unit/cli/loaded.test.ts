@@ -35,7 +35,7 @@ async function load(...args: string[]): Promise<Loaded> {
     }`);
   const register = dataUrl(`import { register } from 'node:module'; register(${JSON.stringify(hooks)});`);
   const words = ['--no-warnings', '--import', register, join(projectRoot, 'dist', 'cli.js'), ...args];
-  const { stdout } = await exec(process.execPath, words);
+  const { stdout } = await exec(process.execPath, words, { env: { CRIU_CUDA_CONFIG: undefined } });
   const urls = readFileSync(seen, 'utf8').split('\n');
   const paths = urls.filter((url) => url.startsWith('file:')).map((url) => fileURLToPath(url));
   const text = paths.map((path) => readFileSync(path, 'utf8')).join('\n');
