@@ -138,7 +138,7 @@ function collect(
       lineStart = end + 1;
     }
   });
-  // a child that is killed while it writes is no error of its own
+  // that a child is killed while it writes is said elsewhere
   stream
     ?.on('error', () => undefined)
     .once('end', () => {
@@ -160,7 +160,7 @@ function start(file: string, args: readonly string[], options: ExecOptions): Chi
     detached: options.ownGroup ?? true,
     env: { ...process.env, ...env },
   });
-  // one that ends without reading its input is no error
+  // a program may end without reading its input
   child.stdin?.on('error', () => undefined).end(input);
   return child;
 }
