@@ -262,6 +262,7 @@ export function parseOpStatus(text: string): OpStatus | undefined {
       first.stage === 'dump'
         ? lines.filter((one) => one.event === 'evict')
         : lines.filter((one) => one.event === 'attach'),
+      first.stage === 'dump' ? new Set() : attaching,
     ),
     fallbacks: lines.flatMap((one) => (one.event === 'fallback' ? [fallbackOf(one)] : [])),
     hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),

@@ -61,6 +61,8 @@ export interface TaskMemory {
   pid: number;
   /** Device memory that bypassed the driver and CRIU; `undefined`: none did. */
   pool: PoolMemory | undefined;
+  /** Whether the pool still has it: of a standby until it is woken, or of a process that runs and has not taken it yet. */
+  isPending: boolean;
   /** Why the pool moved none; `undefined` when it did, or at a restore. */
   reason: string | undefined;
   /** What the driver saved to host memory, or brought back from there; part of the next two. Bytes. */
@@ -75,7 +77,9 @@ export interface TaskMemory {
 export interface Fallback {
   /** The process; 0: all of them. */
   pid: number;
+  /** What could not do it. */
   from: 'daemon' | 'helper';
+  /** What did it instead. */
   to: 'helper' | 'driver';
   /** Why. */
   reason: string;
@@ -114,15 +118,18 @@ function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
 /**
  * Puts the lines about each process together.
  * @param pools of a dump: the pool has saved its memory; of a restore: it has given it to the process
+ * @param pending pids of processes to which the pool is to give their memory
  */
 export function taskMemory(
   lines: readonly z.infer<typeof memoryLine>[],
   pools: readonly PoolLine[],
+  pending: ReadonlySet<number>,
 ): TaskMemory[] {
   const latest = new Map(lines.map((line) => [line.pid, line]));
   return [...latest.values()].map((line) => ({
     pid: line.pid,
     pool: poolMemory(pools.findLast((one) => one.pid === line.pid && one.result === 0)),
+    isPending: pending.has(line.pid),
     reason: line.reason === '' ? undefined : line.reason,
     driverBytes: line.driver_bytes,
     pageFileBytes: line.page_bytes,
@@ -138,10 +145,10 @@ function poolText({ by: who, bytes: moved, source, streams, chunkMb }: PoolMemor
 
 /** One line per process for people: `4711: pool 2 GiB by the daemon (8 streams, chunks of 16 MiB), page file …`. */
 export function memoryText(memory: readonly TaskMemory[]): string[] {
-  return memory.map(({ pid: one, pool, reason, driverBytes, pageFileBytes, criuBytes }) => {
+  return memory.map(({ pid: one, pool, isPending, reason, driverBytes, pageFileBytes, criuBytes }) => {
     const driver = driverBytes === 0 ? undefined : `driver ${formatBytes(driverBytes)}`;
     const parts = [
-      pool && poolText(pool),
+      isPending ? 'device memory still in the pool' : pool && poolText(pool),
       driver === undefined || reason === undefined ? driver : `${driver} (${reason})`,
       pageFileBytes === 0 ? undefined : `page file ${formatBytes(pageFileBytes)}`,
       `CRIU's images ${formatBytes(criuBytes)}`,

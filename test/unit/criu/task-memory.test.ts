@@ -29,6 +29,7 @@ it('a dump says what the pool, the page file and CRIU have', () => {
         askedStreams: 8,
         askedChunkMb: 16,
       },
+      isPending: false,
       reason: undefined,
       driverBytes: 1048576,
       pageFileBytes: 2097152,
@@ -54,6 +55,15 @@ it('a restore says where the pool had the memory', () => {
     'memory of 5: pool 3 MiB by the daemon (resident)',
     'memory of 5: pool 3 MiB by the daemon (golden)',
   ]);
+});
+
+it('a standby has not taken its memory yet', () => {
+  const attaching = '{"event":"attaching","pid":5,"operation":1}';
+  const status = parse('restore', memory(), attaching);
+  expect(status.memory).toMatchObject([{ pool: undefined, isPending: true }]);
+  expect(memoryText(status.memory)[0]).toContain(
+    'memory of 5: device memory still in the pool, driver 1 MiB',
+  );
 });
 
 it('a dump that was rolled back does not count what the pool gave back', () => {
