@@ -47,6 +47,10 @@ const examine = async (workload: Workload): Promise<Evidence> => ({
   addresses: await workload.addresses(),
 });
 
+/** Warnings about the plugin and memory: what the program has open is reported as well, and depends on the caller. */
+const warningsOf = ({ warnings }: { warnings: string[] }): string[] =>
+  warnings.filter((one) => /device memory|streams, not|cannot restore|does not contain/.test(one));
+
 interface Dumped {
   result: CheckpointResult;
   before: Evidence;
@@ -85,12 +89,12 @@ describe('without --variant', () => {
     ]);
     expect(result.memory[0]?.driverBytes).toBeLessThan(MOVED);
     expect(machine.manifests()).toEqual([`cuda-${workload.pid}.img`]);
-    expect(result.warnings).toEqual([]);
+    expect(warningsOf(result)).toEqual([]);
     const back = await expectTwoRestores(workload, before);
     expect(back.result.memory).toMatchObject([
       { pid: workload.pid, pool: { by, bytes: MOVED, source: 'files' } },
     ]);
-    expect(back.result.warnings).toEqual([]);
+    expect(warningsOf(back.result)).toEqual([]);
   });
 
   it('a program without the interceptor goes through the driver and a page file', async () => {
@@ -154,7 +158,8 @@ describe('with CRIU_LIBS_DIR', () => {
       const { result, before } = await dump(own);
       expect(result.plugin.variant).toBe(variant);
       const back = await bringBack();
-      expect(back.result).toMatchObject({ plugin: { variant }, warnings: [] });
+      expect(back.result.plugin.variant).toBe(variant);
+      expect(warningsOf(back.result)).toEqual([]);
       expect(await examine(own)).toEqual(before);
       await back.kill(0);
 
@@ -164,7 +169,9 @@ describe('with CRIU_LIBS_DIR', () => {
       const second = await bringBack({ imagesDir });
       expect(second.result.plugin.variant).toBe(usesInterceptor(variant) ? variant : 'full');
       const note = `${variant} in ${variantDir(variant)} (CRIU_LIBS_DIR) cannot restore ${imagesDir}`;
-      expect(second.result.warnings).toEqual(usesInterceptor(variant) ? [] : [expect.stringContaining(note)]);
+      expect(warningsOf(second.result)).toEqual(
+        usesInterceptor(variant) ? [] : [expect.stringContaining(note)],
+      );
       expect(await examine(workload)).toEqual(other.before);
     },
   );
@@ -201,7 +208,7 @@ describe('variant full falls back', () => {
     const { result, before } = await dump(workload, { libdir: withoutHelper('full') });
     expect(result.memory).toMatchObject([{ pool: undefined, reason: 'the pool could not take it' }]);
     expect(result.memory[0]?.driverBytes).toBeGreaterThanOrEqual(MOVED);
-    expect(result.warnings).toEqual([
+    expect(warningsOf(result)).toEqual([
       expect.stringMatching(
         new RegExp(
           `^device memory of ${workload.pid} is moved by the driver instead of the helper: cannot start`,
@@ -234,12 +241,12 @@ describe('variant full falls back', () => {
     ]);
     const { result, before } = await dump(workload);
     expect(result.memory).toMatchObject([{ pool: { by: 'helper', bytes: MOVED } }]);
-    expect(result.warnings).toEqual([
+    expect(warningsOf(result)).toEqual([
       expect.stringContaining('device memory is moved by a helper instead of the daemon'),
     ]);
     const back = await bringBack();
     expect(back.result.memory).toMatchObject([{ pool: { by: 'helper', bytes: MOVED } }]);
-    expect(back.result.warnings).toEqual([
+    expect(warningsOf(back.result)).toEqual([
       expect.stringContaining('device memory is moved by a helper instead of the daemon'),
     ]);
     expect(await examine(workload)).toEqual(before);
@@ -257,7 +264,7 @@ describe('a running daemon', () => {
     const { result, before } = await dump(workload, shared(env));
     expect(result.memory).toMatchObject([{ pool: { by: 'daemon', streams: 1, chunkMb: 1 } }]);
     expect(stripes(workload.pid)).toBe(1);
-    expect(result.warnings).toEqual([]);
+    expect(warningsOf(result)).toEqual([]);
     const back = await bringBack(shared({ ...env, CRIU_CUDA_STREAMS: '2' }));
     expect(back.result.memory).toMatchObject([{ pool: { by: 'daemon', streams: 2, chunkMb: 1 } }]);
     expect(await examine(workload)).toEqual(before);
@@ -271,10 +278,10 @@ describe('a running daemon', () => {
     const pool = { streams: 2, chunkMb: 1, askedStreams: 8, askedChunkMb: 16 };
     expect(result.memory).toMatchObject([{ pool }]);
     const warning = 'the daemon uses 2 streams, not 8 and chunks of 1 MiB, not 16';
-    expect(result.warnings).toEqual([expect.stringContaining(warning)]);
+    expect(warningsOf(result)).toEqual([expect.stringContaining(warning)]);
     const back = await bringBack(shared(env));
     expect(back.result.memory).toMatchObject([{ pool }]);
-    expect(back.result.warnings).toEqual([expect.stringContaining(warning)]);
+    expect(warningsOf(back.result)).toEqual([expect.stringContaining(warning)]);
     expect(await examine(workload)).toEqual(before);
   });
 });
