@@ -74,6 +74,14 @@ function reachedCommand(program: Command): Command {
 /** What commander adds to a message: `(Did you mean --store?)`. */
 const SUGGESTION = /\n\((Did you mean .*\?)\)$/;
 
+/** Puts a value that commander refuses into the words of this program. */
+function sayInvalid(message: string): string {
+  return message
+    .replace(/^option '(-[\w-]+).*?' argument '(.*)' is invalid\. /s, '$1 is "$2"; ')
+    .replace(/^command-argument value '(.*)' is invalid for argument '(.*?)'\. /s, '<$2> is "$1"; ')
+    .replace(/Allowed choices are (.*)\.$/, 'accepted: $1');
+}
+
 /** The commands of a group, for a command line that names none of them. */
 function groupHint(command: Command): string[] {
   const names = command
@@ -108,7 +116,7 @@ export function usageError(program: Command, error: CommanderError): UsageError 
     ...(isUnknownOption ? groupHint(command) : []),
     helpHint(command),
   ];
-  return new UsageError(message.replace(SUGGESTION, ''), hint.join('\n'));
+  return new UsageError(sayInvalid(message.replace(SUGGESTION, '')), hint.join('\n'));
 }
 
 /** The help of the group that was named without one of its commands, or of the program. */

@@ -21,9 +21,21 @@ export function pidOperand(
   return { name: 'pid', option: '--pid', kind: 'processes', description, parse, matches: PID };
 }
 
+function parsePath(text: string): string {
+  if (text === '') throw new InvalidArgumentError('accepted: the path of a directory');
+  return text;
+}
+
 /** The images directory that a command is about: `<dir>`, or `--images-dir`. */
 export function imagesDirOperand(description = 'images directory'): Operand {
-  return { name: 'dir', option: '--images-dir', kind: 'directories', description, same: isSamePath };
+  return {
+    name: 'dir',
+    option: '--images-dir',
+    kind: 'directories',
+    description,
+    parse: parsePath,
+    same: isSamePath,
+  };
 }
 
 const isSamePath = (one: Value, other: Value): boolean => resolve(String(one)) === resolve(String(other));

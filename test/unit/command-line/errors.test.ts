@@ -75,3 +75,13 @@ it('names an option without its value, and a value that is none', async () => {
     'criu-cuda: <pid> is "d"; accepted: a whole number, 1 to 4194304.\n',
   );
 });
+
+it.each([
+  ['checkpoint --pid x d', '--pid is "x"; accepted: a whole number, 1 to 4194304.'],
+  ['container create web IMAGE --gpu all', '--gpu is "all"; accepted: cdi, devices, none'],
+  ['bench run --store d --rounds few', '--rounds is "few"; not a whole number'],
+  ['completion csh', '<shell> is "csh"; accepted: bash, zsh, fish'],
+  ['restore --images-dir=', '--images-dir is ""; accepted: the path of a directory'],
+])('says what is accepted: %s', async (line, message) => {
+  expect((await refusal(line)).split('\n')[0]).toBe(`criu-cuda: ${message}`);
+});
