@@ -4,7 +4,11 @@ import { existsSync } from 'node:fs';
 
 const prebuilt = `prebuilds/linux-${process.arch}`;
 const parts = process.arch === 'x64' ? ['lib/full/cuda_plugin.so', 'lib/full/cuda-poold'] : [];
-const built = ['dist/cli.js', ...['criu_cuda.node', ...parts].map((name) => `${prebuilt}/${name}`)];
+const built = [
+  'dist/cli.js',
+  'man/criu-cuda.1',
+  ...['criu_cuda.node', ...parts].map((name) => `${prebuilt}/${name}`),
+];
 
 const missing = built.filter((path) => !existsSync(path));
 if (missing.length > 0) {

@@ -36,7 +36,7 @@ it('with an option that does not exist', async () => {
   }
 });
 
-it('with a letter missing', async () => {
+it('with its name misspelled', async () => {
   for (const command of commands) {
     const words = commandName(command).split(' ');
     const last = words.pop() ?? '';
