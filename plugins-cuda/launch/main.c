@@ -22,7 +22,8 @@ static const char usage[] =
 	"                    Node's parent\n"
 	"  --report FD       write there why the program cannot be started; it is closed on exec\n"
 	"  --quiet           say nothing\n"
-	"  --json            print the pid as JSON\n";
+	"  --json            print the pid as JSON\n"
+	"  --help            print this\n";
 
 void launch_say(const struct launch *launch, const struct launch_origin *origin, const char *format,
 		...)
@@ -74,15 +75,12 @@ void launch_say_pid(const struct launch *launch, const struct launch_origin *ori
 /* Returns false after a message. */
 static bool parse(struct launch *launch, int argc, char **argv)
 {
-	static const struct option longs[] = {{"allow-io-uring", 0, NULL, 'u'},
-					      {"log", 1, NULL, 'l'},
-					      {"detach", 0, NULL, 'd'},
-					      {"env", 1, NULL, 'e'},
-					      {"reset", 1, NULL, 'r'},
-					      {"quiet", 0, NULL, 'q'},
-					      {"report", 1, NULL, 'f'},
-					      {"json", 0, NULL, 'j'},
-					      {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {
+		{"allow-io-uring", 0, NULL, 'u'}, {"log", 1, NULL, 'l'},
+		{"detach", 0, NULL, 'd'},	  {"env", 1, NULL, 'e'},
+		{"reset", 1, NULL, 'r'},	  {"quiet", 0, NULL, 'q'},
+		{"report", 1, NULL, 'f'},	  {"json", 0, NULL, 'j'},
+		{"help", 0, NULL, 'h'},		  {NULL, 0, NULL, 0}};
 	int c, nr_env = 0;
 
 	launch->env = calloc(argc, sizeof(*launch->env));
@@ -117,6 +115,9 @@ static bool parse(struct launch *launch, int argc, char **argv)
 		case 'j':
 			launch->prints_json = true;
 			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
 		default:
 			fputs(usage, stderr);
 			return false;
@@ -144,7 +145,7 @@ static bool leads_a_session(void)
 
 int main(int argc, char **argv)
 {
-	struct launch launch = {.report = -1};
+	static struct launch launch = {.report = -1};
 	struct launch_origin origin;
 	sigset_t all;
 
