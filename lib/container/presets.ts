@@ -36,28 +36,14 @@ const hostNetwork: PresetPart = {
   costs: 'the server listens on the host; one container per port',
 };
 
-/**
- * CRIU cannot dump an io_uring; without one, asyncio uses epoll or select. libuv makes one whatever its variable says:
- * only a seccomp filter keeps it from that, which `criu-cuda setup --containers` writes.
- */
-const withoutUring: PresetPart = {
-  env: {
-    ASYNCIO_DEFAULT_BACKEND: 'select',
-    PYTHON_ASYNCIO_NO_IO_URING: '1',
-  },
-  saves: 'a failed dump: CRIU refuses a process with an io_uring',
-  costs: 'nothing measurable for a server that waits for a GPU',
-};
-
 const presetList: readonly Preset[] = [
   { name: 'plain', use: 'any program, unchanged', parts: [] },
-  { name: 'python-server', use: 'your own asyncio servers', parts: [hostNetwork, withoutUring] },
+  { name: 'python-server', use: 'your own asyncio servers', parts: [hostNetwork] },
   {
     name: 'vllm',
     use: "vLLM's OpenAI server; your arguments after -- override these",
     parts: [
       hostNetwork,
-      withoutUring,
       {
         args: ['--gpu-memory-utilization', '0.30'],
         saves: 'image size and time in proportion: the KV cache takes the rest of this share',
