@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-import { describe, expect, it, vi } from 'vitest';
-import { softwareDriverVariables } from '../../../lib/gpu/index.ts';
-import { softcudaLibrary } from '../../../lib/paths.ts';
-import { launch } from '../../../lib/run/index.ts';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { softwareDriverVariables, withDriverOf } from '../../../lib/gpu/index.ts';
+import { softcudaLibrary } from '../../../lib/paths.ts';
+import { readMappedFiles } from '../../../lib/process/index.ts';
+import { launch } from '../../../lib/run/index.ts';
 
 /** The variables that the launcher sets. */
 function variables(options: Parameters<typeof launch>[0]): string[] {
@@ -72,5 +74,22 @@ describe('the software driver', () => {
     expect(await softwareDriverVariables(named, () => true)).toMatchObject({ CRIU_CUDA_DRIVER: library });
     const unbuilt = { ...config, CRIU_CUDA_BUILD_DIR: '/nowhere' };
     expect(await softwareDriverVariables(unbuilt, noGpu)).toBeUndefined();
+  });
+
+  it('is that of a dump or restore of programs that have it, unless one is named', async (context) => {
+    if (existsSync('/dev/nvidiactl')) context.skip('this machine has an NVIDIA driver');
+    const unset = { ...config, CRIU_CUDA_DRIVER: '' };
+    const files = (): string[] => ['/usr/lib/libc.so.6', library];
+    expect(await withDriverOf(unset, files)).toEqual({ ...unset, CRIU_CUDA_DRIVER: library });
+    const gone = (): string[] => ['/nowhere/softcuda/libcuda.so.1'];
+    for (const others of [gone, () => []]) expect(await withDriverOf(unset, others)).toEqual(unset);
+    const named = { ...config, CRIU_CUDA_DRIVER: '/usr/lib/libcuda.so.1' };
+    expect(await withDriverOf(named, files)).toEqual(named);
+  });
+
+  it('is looked for among the mapped files of processes, some of which have ended', () => {
+    const files = readMappedFiles([process.pid, process.pid, 2 ** 22 + 1]);
+    expect(files.filter((path) => path === realpathSync(process.execPath))).toHaveLength(1);
+    expect(files.every((path) => path.startsWith('/'))).toBe(true);
   });
 });
