@@ -8,6 +8,7 @@
 #include "plugin/task/account.h"
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
+#include "plugin/task/tracee.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
@@ -33,8 +34,10 @@ static void fail_restore(const struct task *task, const char *call, const char *
 		reason);
 	ccr__task_outcome(task, "failed", reason);
 	ccr__plugin.restore_failed = true;
-	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
+	for (const struct task *t = ccr__plugin.tasks; t; t = t->next) {
 		kill_task(t->pid);
+		ccr__collect_killed(t->pid);
+	}
 }
 
 /* Users expect a restored process to run, whatever state it was in at the dump. */
@@ -103,6 +106,7 @@ int ccr__resume_devices_late(int pid)
 
 	if (ccr__plugin.restore_failed) {
 		kill_task(pid);
+		ccr__collect_killed(pid);
 		return -ECANCELED;
 	}
 	ret = ccr__task_detect(pid, &restore_tid);
