@@ -7,6 +7,7 @@ import { existsSync, readFileSync, rmdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../directory.ts';
+import { describeError } from '../errors.ts';
 import { execResult } from '../exec.ts';
 import { loadSettings } from '../settings/index.ts';
 import { checkPath } from '../check.ts';
@@ -16,7 +17,7 @@ import { configDifferences, configSchema, type Expected } from './compare.ts';
 import { expectedEdits, labels, profileInUse } from './create.ts';
 import { ContainerError } from './error.ts';
 import { hasGpu, type GpuAccess } from './gpu.ts';
-import { findContainer, podman, podmanProgram } from './podman.ts';
+import { findContainer, podmanProgram, podmanRemove } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
 import { pluginDirectories } from '../paths.ts';
@@ -141,11 +142,28 @@ export class Import {
     return new Import(name, imageNeeds(file, archived.images), makeStore(storeOf(config, options)));
   }
 
-  /** Removes the container, if it was made, and the directory for its images. */
-  async undo(): Promise<void> {
-    const container = await findContainer(this.#name);
-    if (container) await podman(['rm', '--force', '--time', '0', container.id]);
-    for (const dir of this.#made) if (existsSync(dir)) rmdirSync(dir);
+  /** podman's directory for the container, where criu's log is. @returns `undefined` if none was made */
+  async logDir(): Promise<string | undefined> {
+    return (await findContainer(this.#name))?.dir;
+  }
+
+  /**
+   * Removes the container, if it was made, and the directory for its images.
+   * @param failure of the import
+   * @throws {@link ContainerError} ERR_CONTAINER_RESTORE with that failure and what is left, when not all can be removed
+   */
+  async undo(failure: unknown): Promise<void> {
+    try {
+      const container = await findContainer(this.#name);
+      if (container) await podmanRemove(container.id);
+      for (const dir of this.#made) if (existsSync(dir)) rmdirSync(dir);
+    } catch (error) {
+      throw new ContainerError(
+        'ERR_CONTAINER_RESTORE',
+        `${describeError(failure)}; and what was made is not removed: ${describeError(error)}`,
+        { hint: `criu-cuda container remove ${this.#name}`, cause: failure },
+      );
+    }
   }
 }
 

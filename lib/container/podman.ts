@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { CriuFlag, CriuFlags } from '../criu/index.ts';
 import { CommandError, EnvironmentError } from '../errors.ts';
@@ -113,4 +114,30 @@ export async function requireContainer(name: string): Promise<ContainerInfo> {
   throw new ContainerError('ERR_CONTAINER_STATE', `there is no container ${name}`, {
     hint: 'podman ps --all',
   });
+}
+
+/** How long podman may be busy with a container that is being removed. */
+const BUSY_MS = 10_000;
+const BUSY_RETRY_MS = 200;
+
+/**
+ * podman unmounts the container's shared memory a second time, in the background, when a program has just ended; and a
+ * criu that failed may still have the container's cgroups mounted.
+ */
+const isBusy = (error: unknown): boolean =>
+  error instanceof ContainerError &&
+  /device or resource busy|\.criu\.cgyard.*operation not permitted/.test(error.message);
+
+/** Removes a container, running or not. */
+export async function podmanRemove(id: string): Promise<void> {
+  const end = performance.now() + BUSY_MS;
+  for (;;) {
+    try {
+      await podman(['rm', '--force', '--ignore', '--time', '0', id]);
+      return;
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > end) throw error;
+      await delay(BUSY_RETRY_MS);
+    }
+  }
 }

@@ -6,7 +6,6 @@
  */
 import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   criuFlagWords,
   inventoryNeeds,
@@ -27,6 +26,7 @@ import {
   findContainer,
   podman,
   podmanCriuFlags,
+  podmanRemove,
   requireContainer,
   type ContainerInfo,
   type PodmanCriuFlags,
@@ -35,10 +35,6 @@ import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.t
 import type { RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 import { Import, type ImportOptions } from './import.ts';
-
-/** How long podman may be busy with a container that is being removed. */
-const BUSY_MS = 10_000;
-const BUSY_RETRY_MS = 200;
 
 /** Which container is restored, and how. */
 export interface ContainerRestoreOptions
@@ -128,21 +124,32 @@ async function findTarget({ name, importFrom }: ContainerRestoreOptions): Promis
   return container;
 }
 
+/** Where criu has written its log. */
+interface LogPlace {
+  dir: string | undefined;
+  /** Whether it can be read afterwards. */
+  isKept: boolean;
+}
+
 function restoreError(
   what: string,
-  dir: string | undefined,
+  { dir, isKept }: LogPlace,
   error: unknown,
   status: OpStatus | undefined,
 ): unknown {
   if (!(error instanceof ContainerError) || error.code !== 'ERR_CONTAINER') return error;
   const log = dir === undefined ? undefined : join(dir, 'restore.log');
-  const { message, hint } =
+  const found =
     log !== undefined && existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
-  return new ContainerError(
-    'ERR_CONTAINER_RESTORE',
-    `cannot restore ${what}: ${failureOf(status) ?? message ?? error.message}`,
-    { facts: error.facts, cause: error, hint: hint ?? (log === undefined ? undefined : `the log is ${log}`) },
-  );
+  const reason = failureOf(status) ?? found.message;
+  const hint = found.hint ?? (log !== undefined && isKept ? `the log is ${log}` : undefined);
+  // podman names only criu's log, of which this is the reason
+  const cause = reason === undefined ? error : undefined;
+  return new ContainerError('ERR_CONTAINER_RESTORE', `cannot restore ${what}: ${reason ?? error.message}`, {
+    facts: error.facts,
+    cause,
+    hint,
+  });
 }
 
 /** Why device memory was not restored; criu itself may not have noticed. */
@@ -202,8 +209,10 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
     };
   } catch (error) {
     const status = await runtime.status();
-    await imported?.undo();
-    throw restoreError(what, target?.dir, error, status);
+    const dir = target?.dir ?? (await imported?.logDir());
+    const failure = restoreError(what, { dir, isKept: target !== undefined }, error, status);
+    await imported?.undo(failure);
+    throw failure;
   } finally {
     runtime.remove();
   }
@@ -228,21 +237,6 @@ function leaveStore(store: string, id: string): void {
   const own = names.filter((name) => name.startsWith(id));
   for (const name of own) rmSync(join(store, name), { recursive: true, force: true });
   if (own.length === names.length) rmdirSync(store);
-}
-
-/** podman unmounts the container's shared memory a second time, in the background, when a program has just ended. */
-async function podmanRemove(id: string): Promise<void> {
-  const end = performance.now() + BUSY_MS;
-  for (;;) {
-    try {
-      await podman(['rm', '--force', '--ignore', '--time', '0', id]);
-      return;
-    } catch (error) {
-      const isBusy = error instanceof ContainerError && error.message.includes('device or resource busy');
-      if (!isBusy || performance.now() > end) throw error;
-      await delay(BUSY_RETRY_MS);
-    }
-  }
 }
 
 /** Removes a container, running or not, and its images wherever they are, and nothing else. */
