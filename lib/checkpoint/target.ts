@@ -51,7 +51,13 @@ function isRun(pid: number): boolean {
 /** The program of a `criu-cuda run`; for any other process, itself. */
 function programOf(pid: number): number {
   if (!isRun(pid)) return pid;
-  return readChildren(pid).find((child) => readStat(child)?.session === child) ?? pid;
+  const program = readChildren(pid).find((child) => readStat(child)?.session === child);
+  if (program !== undefined) return program;
+  return refuse(
+    'ERR_CHECKPOINT_NO_PROCESS',
+    `${pid} is criu-cuda run, which has not started its program yet`,
+    'try again when the program runs',
+  );
 }
 
 const containerOf = (pid: number | 'self'): Container | null =>
