@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: MIT
 /** The directories and the environment of one cycle, in a tmpfs that only the campaign sees. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { softcudaLibrary } from '../../lib/paths.ts';
 import { startPool } from '../../lib/pool/index.ts';
@@ -13,8 +23,20 @@ const SCRATCH = join(ROOT, 'tmp');
 /** A number that no other campaign on this machine has: that of its namespace of pids. */
 export const campaignId = statSync('/proc/self/ns/pid').ino;
 
+const CLOEXEC = 0o2000000;
+
+/** Closes what the campaign has inherited, or the programs would have it as well. Node's own have FD_CLOEXEC. */
+function closeInherited(): void {
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+    const path = `/proc/self/fdinfo/${fd}`;
+    const flags = existsSync(path) ? /^flags:\s*(\d+)/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+    if (fd > 2 && flags !== undefined && !(parseInt(flags, 8) & CLOEXEC)) closeSync(fd);
+  }
+}
+
 /** Gives this process file systems of its own; call it once, in a mount namespace of its own. */
 export function isolate(): void {
+  closeInherited();
   execFileSync('mount', ['--make-rprivate', '/']);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=1777', 'campaign', ROOT]);
   mkdirSync(SCRATCH);

@@ -34,7 +34,12 @@ export function criusOwn({ fault, operation }: Plan, outcome: Outcome, dumpLog: 
   if (outcome === 'stuck' && stage === 'restore' && kills(fault, 'program', 'task'))
     return 'CRIU waits without limit for a task that was killed while it restored it';
   const end = dumpLog.trimEnd().split('\n').slice(-LAST_LINES).join('\n');
-  if (outcome !== 'leftover' && stage === 'dump' && endsCriu(fault) && INJECTING.some((line) => line.test(end)))
+  if (
+    outcome !== 'leftover' &&
+    stage === 'dump' &&
+    endsCriu(fault) &&
+    INJECTING.some((line) => line.test(end))
+  )
     return 'criu ended while CRIU had changed the registers and the signal mask of a thread for its parasite';
   return undefined;
 }
