@@ -15,6 +15,13 @@
 #define SPARE_DESCRIPTORS 16
 #define SPARE_MAPPINGS	  256
 #define SPARE_BYTES	  (4ull << 20)
+/*
+ * A process with the interceptor maps allocations that come back a second time, for a moment
+ * and at most this much, and glibc reserves 64 MiB for each thread that allocates for the first
+ * time: the service thread, and those of the driver.
+ */
+#define SPARE_ADOPTED (512ull << 20)
+#define SPARE_ARENAS  (4 * (64ull << 20))
 
 /* Whether a process is in the IPC namespace of this program. */
 static bool shares_ipc(const struct state *s, pid_t pid)
@@ -79,13 +86,22 @@ static void judge_state(struct state *s, const struct process *p)
 			      p->traced_tid);
 }
 
+static uint64_t added_address_space(const struct state *s, const struct process *p)
+{
+	const uint64_t copied = ccr__look_is_copied(s, p) ? p->device_bytes : 0;
+
+	if (!p->mailbox.magic)
+		return copied + SPARE_BYTES;
+	return copied + SPARE_BYTES + SPARE_ARENAS +
+	       (p->device_bytes < SPARE_ADOPTED ? p->device_bytes : SPARE_ADOPTED);
+}
+
 static void judge_limits(struct state *s, const struct process *p)
 {
-	const uint64_t added = ccr__look_is_copied(s, p) ? p->device_bytes : 0;
 	uint64_t max_mappings;
 
 	if (p->has_cuda && p->max_address_space != UINT64_MAX &&
-	    p->address_space + added + SPARE_BYTES > p->max_address_space) {
+	    p->address_space + added_address_space(s, p) > p->max_address_space) {
 		char size[32];
 
 		ccr__look_add(s, CCR_LOOK_ADDRESS_SPACE, p->pid, "RLIMIT_AS is %s",
