@@ -43,6 +43,20 @@ static void test_address_space(void)
 	CHECK(!strcmp(detail_of(CCR_LOOK_ADDRESS_SPACE), "RLIMIT_AS is 3.0 GiB"));
 }
 
+/* What comes back is mapped a second time, and threads reserve arenas. */
+static void test_address_space_with_interceptor(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	fake_interceptor(ROOT_PID, &quiet_mailbox);
+	setenv("LOOK_TEST_NVML", "5000000:0:104857600", 1);
+	fake_file("proc/5000000/limits", "Max address space         %llu  %llu  bytes\n", 2 * GIB,
+		  2 * GIB);
+	CHECK(look_finds(""));
+	fake_file("proc/5000000/limits", "Max address space         %llu  %llu  bytes\n",
+		  GIB + GIB / 4, GIB + GIB / 4);
+	CHECK(look_finds("address-space 5000000"));
+}
+
 static void test_run_dir(void)
 {
 	fake_cuda(ROOT_PID, 0);
@@ -84,8 +98,9 @@ static void test_refused_run_dir(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_descriptors, test_mappings,	test_address_space,
-		test_run_dir,	  test_refused_run_dir,
+		test_descriptors,   test_mappings,
+		test_address_space, test_address_space_with_interceptor,
+		test_run_dir,	    test_refused_run_dir,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
