@@ -5,23 +5,23 @@
  * plus its number, unless the operation was complete anyway.
  * @module
  */
-import { fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { InterruptedError } from './errors.ts';
-import { createIo, type OutputStream } from './output.ts';
+import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type StopSignal = keyof typeof signalExitCodes;
 
-/** A restored program may append to the file that this program writes to; neither may overwrite the other's lines. */
-function appending(stream: OutputStream, fd: number): OutputStream {
-  try {
-    if (!fstatSync(fd).isFile()) return stream;
-    const file = openSync(`/proc/self/fd/${fd}`, 'a');
-    return { write: (text) => writeSync(file, text) };
-  } catch {
-    return stream; // another user's file, or there is no /proc
+/** Writes at the end of the file that is stdout, if it is a file. */
+function append(text: string): void {
+  if (!fstatSync(1).isFile()) {
+    process.stdout.write(text);
+    return;
   }
+  const file = openSync('/proc/self/fd/1', 'a');
+  writeSync(file, text);
+  closeSync(file);
 }
 
 /** Ends the process with the exit code of the command. */
@@ -30,7 +30,7 @@ export async function runCommandLine(): Promise<never> {
   const stop = new AbortController();
   let stoppedBy: StopSignal | undefined;
   const io = createIo({
-    stdout: appending(process.stdout, 1),
+    stdout: { isTTY: process.stdout.isTTY, write: (text) => process.stdout.write(text), append },
     stderr: process.stderr,
     json: wantsJson(argv),
     signal: stop.signal,

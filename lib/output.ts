@@ -31,6 +31,11 @@ export interface Io {
   exitCode: number;
   /** The operation was complete before a signal could stop it, so its exit code counts. @default false */
   isComplete: boolean;
+  /**
+   * Set by a command whose stdout a restored program writes to as well: in a file, each then writes at the end. @default
+   * false
+   */
+  sharesStdout: boolean;
   /** One or more lines on stdout. */
   out(text: string): void;
   /** One or more lines on stderr. */
@@ -48,7 +53,8 @@ export interface OutputStream {
 }
 
 export interface IoStreams {
-  stdout: OutputStream;
+  /** `append` writes at the end of a file, whatever others have written to it. */
+  stdout: OutputStream & { append?: (text: string) => unknown };
   stderr: OutputStream & { columns?: number | undefined };
 }
 
@@ -81,7 +87,11 @@ export function createIo(options: IoOptions): Io {
     become: options.become,
     exitCode: 0,
     isComplete: false,
-    out: (text) => void stdout.write(withLineEnd(text)),
+    sharesStdout: false,
+    out: (text) => {
+      if (io.sharesStdout && stdout.append) stdout.append(withLineEnd(text));
+      else stdout.write(withLineEnd(text));
+    },
     err: (text) => void stderr.write(withLineEnd(text)),
     rawErr: (text) => void stderr.write(text),
     result: (value, text) => {

@@ -3,4 +3,4 @@
 export { KeptFilesError } from './error.ts';
 export { keepFiles, type KeepOptions } from './keep.ts';
 export { manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';
-export { putBackFiles, type PutBackOptions } from './put-back.ts';
+export { bringBackFiles, type BringBackOptions } from './bring-back.ts';

@@ -20,6 +20,8 @@ export interface JoinedPipes {
   /** For criu's `--inherit-fd`. */
   inheritFds: string[];
   warnings: string[];
+  /** The program writes to the caller's own stdout or stderr from now on. */
+  sharesOutput: boolean;
   /** Closes what was opened for it. */
   close(): void;
 }
@@ -78,6 +80,7 @@ export function joinOutsidePipes(imagesDir: string, log: string | undefined): Jo
     descriptors,
     inheritFds: pipes.map(({ resource }, i) => `fd[${FIRST + i}]:${resource}`),
     warnings: [...new Set(warnings)],
+    sharesOutput: descriptors.some((fd) => fd === STDOUT || fd === STDERR),
     close: () => {
       for (const fd of opened) closeSync(fd);
     },

@@ -36,7 +36,7 @@ import {
 } from '../criu/index.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
-import { putBackFiles } from '../kept/index.ts';
+import { bringBackFiles } from '../kept/index.ts';
 import {
   becomeSubreaper,
   killTree,
@@ -92,7 +92,9 @@ export interface RestoreResult {
   /** What the memory of each process went through, as far as the plugin tells. */
   memory: TaskMemory[];
   /** Files that were missing, or in memory and changed, and have their contents of the dump again. */
-  putBack: string[];
+  broughtBack: string[];
+  /** The program wrote into a pipe to a process outside its tree, and writes to this process's stdout or stderr now. */
+  sharesOutput: boolean;
   /** Messages for the user. */
   warnings: string[];
 }
@@ -238,7 +240,7 @@ async function runRestore(
   options: RestoreOptions,
   operation: Operation,
   images: RestorableImages,
-  putBack: string[],
+  broughtBack: string[],
   pidFile: string,
 ): Promise<RestoredProcess> {
   const { root } = images;
@@ -272,7 +274,8 @@ async function runRestore(
       tasks: result.status?.tasks ?? [],
       plugin: operation.plugin,
       memory: result.status?.memory ?? [],
-      putBack,
+      broughtBack,
+      sharesOutput: joined.sharesOutput,
       warnings: [...operation.notes, ...findWarnings(images, result), ...joined.warnings],
     },
     operation.runDir,
@@ -298,11 +301,11 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   if (imagesHaveFilter(operation.imagesDir)) checkMaySuspendFilters(`restore ${images.root.pid}`);
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
-  const putBack = putBackFiles(operation.imagesDir, { keepShared: options.keepShared });
+  const broughtBack = bringBackFiles(operation.imagesDir, { keepShared: options.keepShared });
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
   try {
-    return await runRestore(options, operation, images, putBack, join(scratch, 'pid'));
+    return await runRestore(options, operation, images, broughtBack, join(scratch, 'pid'));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

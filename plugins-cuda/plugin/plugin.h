@@ -28,8 +28,8 @@ int ccr__resume_devices_late(int pid);
 
 /*
  * outside_socket.c. At a dump, CRIU asks about each Unix socket that is connected to a process
- * outside the tree: returns 0 if the plugin takes care of it, -ENOTSUP if not, another -errno if the
- * dump must fail. At a restore it asks for the descriptor: one whose peer has hung up.
+ * outside the tree: returns 0 if the plugin takes care of it, -ENOTSUP if not, another -errno if
+ * the dump must fail. At a restore it asks for the descriptor: one whose peer has hung up.
  */
 int ccr__dump_outside_socket(int fd, int inode);
 int ccr__restore_outside_socket(int inode);

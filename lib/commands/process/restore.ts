@@ -30,7 +30,7 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
   return [
     `restored ${result.pid} in ${formatDuration(result.durationMs)}`,
     phaseTable(result.phases, result.durationMs),
-    ...(result.putBack.length === 0 ? [] : [`files put back: ${result.putBack.join(', ')}`]),
+    ...(result.broughtBack.length === 0 ? [] : [`files brought back: ${result.broughtBack.join(', ')}`]),
     pluginText(result),
     ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake ${result.pid}`] : []),
   ].join('\n');
@@ -65,6 +65,7 @@ async function runRestore(io: Io, flags: Flags): Promise<void> {
     restore({ ...options, onProgress: bytesFor(io, report) }),
   );
   io.isComplete = flags.detach === true;
+  io.sharesStdout = restored.result.sharesOutput;
   io.result({ ...restored.result, startedMs }, () => resultText(restored.result, leaveStopped));
   showWarnings(io, restored.result.warnings);
   if (flags.detach !== true) await stay(io, restored);

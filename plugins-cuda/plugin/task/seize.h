@@ -13,8 +13,8 @@ bool ccr__is_stopping(pid_t pid);
  * Returns 0 or -errno. Wait and steps are limited by CRIU_CUDA_STEP_TIMEOUT_MS.
  */
 int ccr__seize(pid_t pid);
-/* Ends the stop by the signal: each thread is then in a ptrace stop only, and in the program's code,
- * as criu leaves it. Returns 0 or -errno. */
+/* Ends the stop by the signal: each thread is then in a ptrace stop only, and in the program's
+ * code, as criu leaves it. Returns 0 or -errno. */
 int ccr__seize_continue(pid_t pid);
 /* Resumes the process, without running a handler of SIGCONT. Returns 0 or -errno. */
 int ccr__seize_end(pid_t pid);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files of the dumped tree: what is in memory comes back as it was at every restore, what is missing is put back, and what
+// Files of the dumped tree: what is in memory comes back as it was at every restore, what is missing is brought back, and what
 // has changed is refused.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -134,7 +134,7 @@ it('shared memory and semaphores come back as they were, any number of times', a
   expect(log).toEqual(['asked 1', ...Array.from({ length: 3 }, () => ['asked 2', 'asked 3']).flat()]);
 });
 
-it('after a reboot: what was in memory or in a temporary directory is put back', async () => {
+it('after a reboot: what was in memory or in a temporary directory is brought back', async () => {
   const server = await startServer();
   await ask(server);
   const log = statSync(join(workDir(), 'log'));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Compares the files of a checkpoint with what is there now, and puts back what was kept. Everything is looked at before
+ * Compares the files of a checkpoint with what is there now, and brings back what was kept. Everything is looked at before
  * anything is changed.
  * @module
  */
@@ -38,7 +38,7 @@ interface Step {
   rewrite: boolean;
 }
 
-export interface PutBackOptions {
+export interface BringBackOptions {
   /** Files that are left as they are, although they have changed. */
   keepShared?: readonly string[] | undefined;
 }
@@ -128,12 +128,12 @@ function apply(imagesDir: string, { file, existing, rewrite }: Step): string[] {
 }
 
 /**
- * Puts back the kept files of a checkpoint.
+ * Brings back the kept files of a checkpoint.
  * @returns the paths of what was created or written
  * @throws {@link KeptFilesError} naming every file that is missing, has changed, or is used by another process; then
  * nothing was changed
  */
-export function putBackFiles(imagesDir: string, { keepShared = [] }: PutBackOptions = {}): string[] {
+export function bringBackFiles(imagesDir: string, { keepShared = [] }: BringBackOptions = {}): string[] {
   const manifest = readManifest(imagesDir);
   if (!manifest) return [];
   const plans = manifest.files.map((file) => plan(imagesDir, file, keepShared));
