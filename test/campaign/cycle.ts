@@ -43,6 +43,10 @@ const TAKEN_TID = /Unable to create a thread: -17$/m;
 const TID_TRIES = 20;
 const TID_PAUSE_MS = 100;
 
+/** How often a program that is not identical yet is looked at again. */
+const SETTLE_TRIES = 5;
+const SETTLE_PAUSE_MS = 100;
+
 /** Criu, or a process that the plugin started. */
 const isOurs = (comm: string): boolean => /^(?:criu|cuda-)/.test(comm);
 
@@ -104,7 +108,7 @@ class Cycle {
 
   /** Adds to what the result says of a cycle that went well. */
   #note(text: string): void {
-    this.#notes.push(text);
+    if (!this.#notes.includes(text)) this.#notes.push(text);
   }
 
   /** Runs the operation with the fault. */
@@ -150,17 +154,29 @@ class Cycle {
     return result;
   }
 
-  async #checkIdentical(when: string): Promise<void> {
-    let after: Fingerprint;
+  async #takeFingerprint(when: string): Promise<Fingerprint> {
     try {
-      after = await takeFingerprint(this.machine, this.#pid);
+      return await takeFingerprint(this.machine, this.#pid);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       throw new Verdict(isAlive(this.#pid) ? 'stuck' : 'lost', `${when}: ${message}`);
     }
+  }
+
+  async #findDifference(when: string): Promise<string> {
+    const after = await this.#takeFingerprint(when);
     const parasite = hasParasite(after) && !this.#leavesParasite ? "CRIU's parasite is left; " : '';
     if (hasParasite(after)) this.#note("CRIU's parasite is left in the process");
-    const difference = parasite + compare(this.#before, after);
+    return parasite + compare(this.#before, after);
+  }
+
+  async #checkIdentical(when: string): Promise<void> {
+    let difference = await this.#findDifference(when);
+    // the interceptor's thread closes its socket a moment after it has said that it is done
+    for (let i = 0; difference !== '' && i < SETTLE_TRIES; i++) {
+      await delay(SETTLE_PAUSE_MS);
+      difference = await this.#findDifference(when);
+    }
     if (difference !== '') throw new Verdict('wrong', `${when}: ${difference}`);
   }
 
