@@ -69,4 +69,4 @@ export { createBundle, type BundleFacts, type BundleOptions, type BundleResult }
 export { artifactDir, builtProgram, softcudaLibrary } from '../paths.ts';
 export { variantDir, variantPlugin } from '../variant.ts';
 export type { ExecOptions, ExecResult } from '../exec.ts';
-export type { ProgressListener } from '../progress.ts';
+export type { ByteCount, ProgressListener } from '../progress.ts';
