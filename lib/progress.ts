@@ -9,7 +9,9 @@ import { formatBytes, formatDuration } from './output.ts';
 
 /** Bytes that are copied, and all of them as far as they are known. */
 export interface ByteCount {
+  /** Bytes that are copied. */
   doneBytes: number;
+  /** All of them; an estimate that may grow. */
   totalBytes: number;
 }
 
