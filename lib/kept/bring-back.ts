@@ -4,30 +4,14 @@
  * anything is changed.
  * @module
  */
-import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  copyFileSync,
-  existsSync,
-  ftruncateSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  utimesSync,
-  writeFileSync,
-  writeSync,
-  type Stats,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, linkSync, lstatSync, readFileSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
 import { formatBytes } from '../output.ts';
 import { KeptFilesError } from './error.ts';
 import { findHolder } from './holders.ts';
 import { isLinkRemap } from './keep.ts';
 import { readManifest, type ManifestFile } from './manifest.ts';
+import { createEntry, leadsThroughLink, writeContents } from './write.ts';
 
 /** What has to be done to one file. */
 interface Step {
@@ -74,6 +58,8 @@ function plan(imagesDir: string, file: ManifestFile, left: readonly string[]): S
   const [name = ''] = file.paths;
   if (existing === undefined) {
     const canCreate = file.kind !== 'file' || file.kept !== undefined || file.access === 'append';
+    const linked = file.paths.find(leadsThroughLink);
+    if (linked !== undefined) return `${linked} leads through a symbolic link now`;
     if (canCreate) return { file, existing, rewrite: false };
     return `${name} is missing (${formatBytes(file.size)}, mode ${mode(file)})`;
   }
@@ -92,35 +78,10 @@ function plan(imagesDir: string, file: ManifestFile, left: readonly string[]): S
   return `${existing} has changed since the dump${other}`;
 }
 
-function writeContents(imagesDir: string, path: string, kept: string): void {
-  const bytes = readFileSync(join(imagesDir, kept));
-  const fd = openSync(path, 'r+');
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
-    ftruncateSync(fd, bytes.length);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/**
- * Creates a file, directory or named pipe as it was. A directory above it that is missing gets the usual mode. A log that
- * was only appended to, and not kept, begins empty.
- */
-function create(imagesDir: string, path: string, file: ManifestFile): void {
-  mkdirSync(file.kind === 'directory' ? path : dirname(path), { recursive: true });
-  if (file.kind === 'fifo') execFileSync('mkfifo', [path]);
-  else if (file.kind === 'file' && file.kept === undefined) writeFileSync(path, '');
-  else if (file.kept !== undefined) copyFileSync(join(imagesDir, file.kept), path);
-  chownSync(path, file.uid, file.gid);
-  chmodSync(path, file.mode);
-  utimesSync(path, file.mtimeMs / 1000, file.mtimeMs / 1000);
-}
-
 function apply(imagesDir: string, { file, existing, rewrite }: Step): string[] {
   const [name = ''] = file.paths;
-  if (existing === undefined) create(imagesDir, name, file);
-  else if (rewrite) writeContents(imagesDir, existing, file.kept ?? '');
+  if (existing === undefined) createEntry(imagesDir, name, file);
+  else if (rewrite) writeContents(existing, join(imagesDir, file.kept ?? ''));
   const first = existing ?? name;
   const links = file.paths.filter((path) => !existsSync(path));
   for (const path of links) linkSync(first, path);

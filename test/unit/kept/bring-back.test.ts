@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bringBackFiles, KeptFilesError, manifestName, type ManifestFile } from '../../../lib/kept/index.ts';
+
+let dir: string;
+let images: string;
+beforeEach(() => {
+  dir = realpathSync(mkdtempSync(join(tmpdir(), 'ccr-kept-')));
+  images = join(dir, 'images');
+  mkdirSync(images);
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true });
+});
+
+const place = (name: string): string => join(dir, 'program', name);
+
+function listed(files: Partial<ManifestFile>[], version = 1): void {
+  const whole = { kind: 'file', size: 4, mode: 0o640, uid: process.getuid?.(), gid: process.getgid?.() };
+  const more = { mtimeMs: 1_000_000, access: 'write', isMemory: true };
+  const all = files.map((file) => ({ ...whole, ...more, ...file }));
+  writeFileSync(join(images, manifestName), JSON.stringify({ version, files: all }));
+}
+
+const kept = (name: string, text: string): string => {
+  writeFileSync(join(images, name), text);
+  return name;
+};
+
+const problems = (): readonly string[] => {
+  try {
+    bringBackFiles(images);
+    return [];
+  } catch (error) {
+    if (error instanceof KeptFilesError) return error.files;
+    throw error;
+  }
+};
+
+describe('what is missing', () => {
+  it('is created as it was, with its links', () => {
+    const paths = [place('one'), place('two')];
+    listed([{ paths, kept: kept('criu-cuda-file-0.img', 'text') }]);
+    expect(bringBackFiles(images)).toEqual(paths);
+    const [one, two] = paths.map((path) => statSync(path));
+    expect(one).toMatchObject({ mtimeMs: 1_000_000, nlink: 2, ino: two?.ino });
+    expect((one?.mode ?? 0) & 0o7777).toBe(0o640);
+    expect(readFileSync(place('two'), 'utf8')).toBe('text');
+    expect(bringBackFiles(images)).toEqual([]);
+  });
+
+  it('is a link to the name that is there', () => {
+    mkdirSync(join(dir, 'program'));
+    writeFileSync(place('two'), 'other');
+    listed([{ paths: [place('one'), place('two')], kept: kept('criu-cuda-file-0.img', 'text') }]);
+    bringBackFiles(images);
+    expect(readFileSync(place('one'), 'utf8')).toBe('text');
+    expect(statSync(place('one')).ino).toBe(statSync(place('two')).ino);
+  });
+
+  it.each(['directory', 'fifo'] as const)('may be a %s', (kind) => {
+    listed([{ paths: [place('it')], kind, size: 0, mode: 0o700 }]);
+    bringBackFiles(images);
+    const stat = statSync(place('it'));
+    expect(kind === 'fifo' ? stat.isFIFO() : stat.isDirectory()).toBe(true);
+    expect(stat.mode & 0o7777).toBe(0o700);
+  });
+
+  it('is not created through a symbolic link that somebody has put above it', () => {
+    mkdirSync(join(dir, 'etc'));
+    symlinkSync(join(dir, 'etc'), join(dir, 'program'));
+    listed([{ paths: [place('cron')], kept: kept('criu-cuda-file-0.img', 'text') }]);
+    expect(problems()).toEqual([`${place('cron')} leads through a symbolic link now`]);
+    expect(existsSync(join(dir, 'etc', 'cron'))).toBe(false);
+  });
+});
+
+describe('what is there', () => {
+  beforeEach(() => {
+    mkdirSync(join(dir, 'program'));
+  });
+
+  it('is not followed if it is a symbolic link', () => {
+    writeFileSync(join(dir, 'victim'), 'safe');
+    symlinkSync(join(dir, 'victim'), place('file'));
+    listed([{ paths: [place('file')], kept: kept('criu-cuda-file-0.img', 'text') }]);
+    expect(problems()).toEqual([`${place('file')} is no file now`]);
+    expect(readFileSync(join(dir, 'victim'), 'utf8')).toBe('safe');
+  });
+
+  it('on a disk is refused when it has changed, and left as it is', () => {
+    writeFileSync(place('file'), 'more');
+    listed([{ paths: [place('file')], isMemory: false, kept: kept('criu-cuda-file-0.img', 'text') }]);
+    expect(problems()).toEqual([`${place('file')} has changed since the dump`]);
+    expect(bringBackFiles(images, { keepShared: [place('file')] })).toEqual([]);
+    expect(readFileSync(place('file'), 'utf8')).toBe('more');
+  });
+
+  it('and was only appended to may have grown, but not changed', () => {
+    const file = {
+      paths: [place('log')],
+      access: 'append' as const,
+      kept: kept('criu-cuda-file-0.img', 'text'),
+    };
+    listed([file]);
+    writeFileSync(place('log'), 'text and more');
+    expect(problems()).toEqual([]);
+    writeFileSync(place('log'), 'else and more');
+    listed([{ ...file, isMemory: false }]);
+    expect(problems()).toEqual([`${place('log')} has changed since the dump`]);
+  });
+
+  it("is refused if it is CRIU's name for a file of another checkpoint", () => {
+    writeFileSync(place('sem.a'), 'text');
+    writeFileSync(place('link_remap.1'), 'other');
+    const paths = [place('link_remap.1'), place('sem.a')];
+    listed([{ paths, kept: kept('criu-cuda-file-0.img', 'text') }]);
+    expect(problems()).toEqual([expect.stringContaining('belongs to another checkpoint')]);
+    rmSync(place('link_remap.1'));
+    linkSync(place('sem.a'), place('sem.b'));
+    expect(bringBackFiles(images)).toEqual([place('link_remap.1')]);
+    expect(statSync(place('link_remap.1')).nlink).toBe(3);
+  });
+});
+
+describe('the manifest', () => {
+  it('may be absent', () => {
+    expect(bringBackFiles(images)).toEqual([]);
+  });
+
+  it.each(['', '{', '[]', '{"version":1}', '{"version":1,"files":[{"paths":["relative"]}]}'])(
+    'is damaged: %s',
+    (text) => {
+      writeFileSync(join(images, manifestName), text);
+      expect(() => bringBackFiles(images)).toThrow(/criu-cuda.json is damaged/);
+    },
+  );
+
+  it('names no contents outside the images', () => {
+    listed([{ paths: [place('file')], kept: '../../etc/shadow' }]);
+    expect(() => bringBackFiles(images)).toThrow(/is damaged/);
+  });
+
+  it('of a later version is refused', () => {
+    listed([], 2);
+    expect(() => bringBackFiles(images)).toThrow(/has version 2, and this program knows 1/);
+  });
+});
