@@ -113,10 +113,10 @@ if (process.env.CI) {
   sanitized('thread', THREADED);
 }
 vitest(process.argv.slice(2));
-// Random faults; each bad outcome prints the command that repeats it. Some faults are not mended yet:
-// 5 bad outcomes of about 150 faults do not fail the run.
+// Random faults; each bad outcome prints the command that repeats it. One may be left in some hundred faults
+// (test/campaign/README.md): more than one bad outcome fails the run.
 if (process.env.CI) {
-  if (run(process.execPath, ['scripts/campaign.mjs', '--minutes', '3', '--tolerate', '5']) === 0)
+  if (run(process.execPath, ['scripts/campaign.mjs', '--minutes', '3', '--tolerate', '1']) === 0)
     total.passed += 1;
   else total.failed += 1;
 }
