@@ -168,7 +168,6 @@ const driverCalls: Record<Stage, readonly (readonly [string, number])[]> = {
     ['cuMemImportFromShareableHandle', 2],
     ['cuMemMap', 2],
     ['cuMemcpyDtoHAsync', 2],
-    ['cuStreamSynchronize', 2],
   ],
   restore: [
     ['cuCheckpointProcessRestore', 1],
