@@ -10,6 +10,7 @@ import { Command, CommanderError } from 'commander';
 import { configureHelp, helpOfReached, settleWords, usageError } from './command-line/index.ts';
 import { addCommands, commands } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
+import { isErrno } from './errno.ts';
 import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
 import { projectRoot } from './paths.ts';
@@ -79,9 +80,15 @@ function reportError(io: Io, error: unknown): number {
   return errorExitCode(error);
 }
 
-/** The signal, when it interrupted the command and the error is only a consequence. */
+/** The signal, when it interrupted the command and the error is only a consequence; or the lack of rights. */
 function sourceOf(io: Io, error: unknown): unknown {
-  return io.signal.aborted && !(error instanceof ToolkitError) ? io.signal.reason : error;
+  if (error instanceof ToolkitError) return error;
+  if (io.signal.aborted) return io.signal.reason;
+  const isDenied = isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0;
+  if (!isDenied) return error;
+  return new EnvironmentError(describeError(error), [
+    { what: 'the rights of root', remedy: 'run it as root: sudo criu-cuda …' },
+  ]);
 }
 
 /** Runs one command line. @returns the exit code */

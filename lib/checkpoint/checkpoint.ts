@@ -43,6 +43,7 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
+import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
@@ -222,6 +223,7 @@ async function dump(
 export async function checkpoint(given: CheckpointOptions): Promise<CheckpointResult> {
   given.signal?.throwIfAborted();
   checkOperationOptions(given);
+  checkRights('a checkpoint');
   const { pid, runPid, shellJob } = findTarget(given.pid);
   checkFilters(pid);
   const env = await withDriverOf(given.env, () =>

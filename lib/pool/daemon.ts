@@ -9,7 +9,7 @@ import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, st
 import { watch } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { makeDirectory } from '../directory.ts';
-import { reasonOf } from '../errno.ts';
+import { isErrno, reasonOf } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { checkRunDir } from '../run-dir.ts';
@@ -73,7 +73,10 @@ function openLog(path: string, flags: string | number): number {
   try {
     return openSync(path, flags, 0o600);
   } catch (error) {
-    throw new UsageError(`cannot write the log ${path}: ${reasonOf(error)}`, 'name another file with --log');
+    const remedy = isErrno(error, 'EACCES', 'EPERM')
+      ? 'run it as root, or name another file with --log'
+      : 'name another file with --log';
+    throw new UsageError(`cannot write the log ${path}: ${reasonOf(error)}`, remedy);
   }
 }
 

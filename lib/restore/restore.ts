@@ -37,6 +37,7 @@ import {
 import { withDriverOf } from '../gpu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
 import { bringBackFiles } from '../kept/index.ts';
+import { checkRights } from '../machine/index.ts';
 import {
   becomeSubreaper,
   killTree,
@@ -292,6 +293,7 @@ async function runRestore(
 export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   given.signal?.throwIfAborted();
   checkOperationOptions(given);
+  checkRights('a restore');
   const imagesDir = resolve(given.imagesDir);
   const images = readRestorableImages(imagesDir);
   const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
