@@ -64,7 +64,8 @@ function plan(imagesDir: string, file: ManifestFile, left: readonly string[]): S
     return `${name} is missing (${formatBytes(file.size)}, mode ${mode(file)})`;
   }
   const stat = statOf(existing);
-  if (!stat || !isKind(stat, file)) return `${existing} is no ${file.kind} now`;
+  if (!stat || !isKind(stat, file))
+    return `${existing} is not a ${file.kind === 'fifo' ? 'named pipe' : file.kind} now`;
   const asItIs = { file, existing, rewrite: false };
   if (file.kind !== 'file' || file.paths.some((path) => left.includes(path))) return asItIs;
   if (file.access === 'read')

@@ -98,7 +98,7 @@ describe('what is there', () => {
     writeFileSync(join(dir, 'victim'), 'safe');
     symlinkSync(join(dir, 'victim'), place('file'));
     listed([{ paths: [place('file')], kept: kept('criu-cuda-file-0.img', 'text') }]);
-    expect(problems()).toEqual([`${place('file')} is no file now`]);
+    expect(problems()).toEqual([`${place('file')} is not a file now`]);
     expect(readFileSync(join(dir, 'victim'), 'utf8')).toBe('safe');
   });
 
