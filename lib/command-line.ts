@@ -43,6 +43,11 @@ export async function runCommandLine(): Promise<never> {
       }
     },
   });
+  // whoever reads it has gone: `| head`
+  process.stdout.on('error', () => {
+    stop.abort(new InterruptedError('ERR_INTERRUPTED', 'nobody reads the output any more'));
+  });
+  process.stderr.on('error', () => undefined);
   for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
     process.on(name, () => {
       if (io.onStop) {

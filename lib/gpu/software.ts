@@ -3,7 +3,7 @@
  * The software driver where there is no GPU: programs find it without being told, and so do dumps and restores of them.
  * @module
  */
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { softcudaLibrary, type Environment } from '../paths.ts';
 import { driverLibrary } from './library.ts';
@@ -36,6 +36,30 @@ export async function softwareDriverVariables(
   return { CRIU_CUDA_DRIVER: library, LD_LIBRARY_PATH: [dirname(library), ...others].join(':') };
 }
 
+const OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
+
+/** Whether only root and this user can change what is at a path without symbolic links, or put something else there. */
+function isTrusted(path: string): boolean {
+  const { uid, mode } = lstatSync(path);
+  const isOwn = uid === 0 || uid === process.geteuid?.();
+  const isOpen = (mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0;
+  return isOwn && !isOpen && (path === '/' || isTrusted(dirname(path)));
+}
+
+/**
+ * The software driver that the processes have: it is loaded with the caller's rights, so another one than that of this
+ * package counts only where no other user can have put it.
+ */
+function ownDriver(mappedFiles: readonly string[], env: Environment): string | undefined {
+  const library = softcudaLibrary(env);
+  if (mappedFiles.includes(library) && existsSync(library)) return library;
+  const found = mappedFiles.find((path) => path.endsWith(softwareDriver) && existsSync(path));
+  if (found === undefined) return undefined;
+  const resolved = realpathSync(found);
+  return isTrusted(resolved) ? resolved : undefined;
+}
+
 /**
  * Variables with which criu's plugin uses the same driver as the processes, which is only in question without a GPU.
  * @param added variables of the caller, on top of its environment
@@ -48,6 +72,6 @@ export async function withDriverOf(
 ): Promise<Variables | undefined> {
   if (gpuPaths.some(existsSync)) return added;
   if ((await driverLibrary(undefined, { ...process.env, ...added })) !== '') return added;
-  const library = mappedFiles().find((path) => path.endsWith(softwareDriver) && existsSync(path));
+  const library = ownDriver(mappedFiles(), { ...process.env, ...added });
   return library === undefined ? added : { ...added, CRIU_CUDA_DRIVER: library };
 }

@@ -4,7 +4,16 @@
  * own.
  * @module
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describeError, type Missing } from '../errors.ts';
 import { findOnPath, type System } from '../machine/index.ts';
@@ -48,14 +57,15 @@ const launcherPath = ({ programDir }: System): string => join(programDir, NAME);
 
 function stateOf(path: string): LauncherState {
   if (!existsSync(path)) return 'free';
-  const text = readFileSync(path, 'latin1');
+  if (!statSync(path).isFile()) return 'foreign';
+  const text = readFileSync(path, 'utf8');
   if (text === launcherText()) return 'done';
   return text.includes(`\n${mark}\n`) ? 'free' : 'foreign';
 }
 
 /** The program that a launcher of setup runs. */
 function programOf(path: string): string | undefined {
-  return existsSync(path) ? /^exec '.*' '(.*)' "\$@"$/m.exec(readFileSync(path, 'latin1'))?.[1] : undefined;
+  return existsSync(path) ? /^exec '.*' '(.*)' "\$@"$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
 }
 
 function missingStep(system: System, path: string, state: LauncherState): Missing | undefined {
@@ -84,6 +94,7 @@ export function writeLauncher(dir: string): string {
   try {
     mkdirSync(dir, { recursive: true });
     writeFileSync(`${path}.new`, launcherText(), { mode: 0o755 });
+    chmodSync(`${path}.new`, 0o755); // whatever the umask
     renameSync(`${path}.new`, path);
   } catch (cause) {
     throw new SetupError('ERR_HOST', `cannot create ${path}: ${describeError(cause)}`, { cause });

@@ -31,6 +31,7 @@ struct launch_origin {
 	sigset_t mask;
 	void (*on_child)(int);
 	int messages; /* stderr of the caller, close-on-exec */
+	int answers;  /* its stdout, close-on-exec */
 };
 
 /* Exit code after wrong use, and when the program cannot be started. */

@@ -51,25 +51,23 @@ void launch_fail(const struct launch *launch, const struct launch_origin *origin
 	if (launch->report >= 0)
 		dprintf(launch->report, "%s", text);
 	else if (launch->prints_json)
-		printf("{\n  \"error\": {\n    \"code\": \"ERR_USAGE\",\n    \"message\": \"%s\"\n "
-		       " "
-		       "}\n}\n",
-		       ccr_status_quoted(quoted, sizeof(quoted), text));
+		dprintf(origin->answers,
+			"{\n  \"error\": {\n    \"code\": \"ERR_USAGE\",\n    \"message\": "
+			"\"%s\"\n  }\n}\n",
+			ccr_status_quoted(quoted, sizeof(quoted), text));
 	else
 		dprintf(origin->messages, "criu-cuda: %s\n", text);
-	fflush(stdout);
 }
 
 void launch_say_pid(const struct launch *launch, const struct launch_origin *origin, int pid)
 {
 	if (launch->prints_json)
-		printf("{\n  \"pid\": %d\n}\n", pid);
+		dprintf(origin->answers, "{\n  \"pid\": %d\n}\n", pid);
 	else if (launch->detaches)
-		printf("%d\n", pid);
+		dprintf(origin->answers, "%d\n", pid);
 	else
 		launch_say(launch, origin, "the process to checkpoint is %d (%s)", pid,
 			   launch->argv[0]);
-	fflush(stdout);
 }
 
 /* Returns false after a message. */
@@ -154,6 +152,7 @@ int main(int argc, char **argv)
 	if (launch.parent_of_node > 0)
 		launch_reset(launch.parent_of_node, launch.report);
 	origin.messages = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	origin.answers = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	origin.on_child = signal(SIGCHLD, SIG_DFL);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &origin.mask);

@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: MIT
 /** `criu-cuda` in PATH, as `setup` puts it there. */
+import { existsSync } from 'node:fs';
 import { currentSystem, type System } from '../../machine/index.ts';
 import type { Io } from '../../output.ts';
 import { readLauncher, removeLauncher, writeLauncher, type Launcher } from '../../setup/index.ts';
 
-/** Writes the launcher where root may and nothing is in the way, and adds it to what was done. */
-export function ensureLauncher(io: Io, system: System, done: string[]): Launcher | undefined {
+/**
+ * Writes the launcher where root may and nothing is in the way, and adds it to what was done.
+ * @param takesOver whether that of another clone, which is still there, is replaced
+ */
+export function ensureLauncher(
+  io: Io,
+  system: System,
+  done: string[],
+  takesOver: boolean,
+): Launcher | undefined {
   const found = readLauncher(system);
   if (found?.state !== 'free' || !system.isRoot) return found;
+  const isUsed = found.runs !== undefined && existsSync(found.runs);
+  if (isUsed && !takesOver) return { ...found, missing: undefined };
   const path = writeLauncher(system.programDir);
   done.push(path);
   if (found.runs !== undefined) io.err(`${path} ran ${found.runs} until now`);

@@ -75,7 +75,7 @@ async function runSetup(io: Io, { check = false, quietIfReady = false }: SetupOp
     return;
   }
   const done = state.missing.length === 0 ? [] : await runSteps(io, system, state);
-  const launcher = ensureLauncher(io, system, done);
+  const launcher = ensureLauncher(io, system, done, !quietIfReady);
   const outcome = { state: done.length === 0 ? state : await readSetupState(system), launcher, done };
   if (!quietIfReady || io.json) {
     report(io, outcome);
