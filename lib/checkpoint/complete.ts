@@ -4,9 +4,9 @@
  * restore will do differently.
  * @module
  */
-import { adjustImages } from '../criu/index.ts';
+import { adjustImages, readOpenFiles } from '../criu/index.ts';
 import { describeError } from '../errors.ts';
-import { keepFiles, type ManifestFile } from '../kept/index.ts';
+import { isLinkRemap, keepFiles, type ManifestFile } from '../kept/index.ts';
 import { listed, outsideWarnings } from './outside.ts';
 
 export interface CompleteOptions {
@@ -31,15 +31,32 @@ function fileWarnings(files: readonly ManifestFile[]): string[] {
   ];
 }
 
-/** @returns warnings; the images are complete without this, too, so that nothing is thrown */
+/** Deleted files with other names: CRIU takes its own name of them away from a tree that keeps running. */
+function remapWarnings(imagesDir: string): string[] {
+  const names = readOpenFiles(imagesDir)
+    .map(({ path }) => path)
+    .filter((path) => isLinkRemap(path));
+  if (names.length === 0) return [];
+  return [
+    `the tree has deleted files that have other names (${listed(names)}), which a dump with --leave-running does not keep: these images cannot be restored`,
+  ];
+}
+
+const isIncomplete = (error: unknown): string =>
+  `the images are complete as CRIU's, but not ours: ${describeError(error)}; a restore may need the same files and connections`;
+
+/** @returns warnings; the images can be restored without this, too, so that nothing is thrown */
 export function completeImages(imagesDir: string, options: CompleteOptions): string[] {
   const { keepConnections, leaveRunning, hasOwnMounts, keepBytes, pids } = options;
+  const warnings: string[] = [];
   try {
-    const outside = outsideWarnings(adjustImages(imagesDir, keepConnections));
-    if (hasOwnMounts) return outside;
-    const files = keepFiles(imagesDir, { limitBytes: keepBytes, pids, isRunning: leaveRunning });
-    return [...outside, ...fileWarnings(files)];
+    const adjusted = adjustImages(imagesDir, keepConnections);
+    warnings.push(...outsideWarnings(adjusted), ...(leaveRunning ? remapWarnings(imagesDir) : []));
+    if (hasOwnMounts) return warnings;
+    const { growing } = adjusted;
+    const files = keepFiles(imagesDir, { limitBytes: keepBytes, pids, isRunning: leaveRunning, growing });
+    return [...warnings, ...fileWarnings(files)];
   } catch (error) {
-    return [`the images are CRIU's own, without files that this program keeps: ${describeError(error)}`];
+    return [...warnings, isIncomplete(error)];
   }
 }

@@ -67,5 +67,5 @@ export function completeFlags(chosen: CriuFlags): CriuFlags {
   const given = Object.fromEntries(
     Object.entries(pickCriuFlags(chosen)).filter(([, value]) => value !== undefined),
   );
-  return { ...always, tcpEstablished: chosen.tcpClose !== true, ...given };
+  return { ...always, ...given, tcpEstablished: chosen.tcpClose !== true };
 }

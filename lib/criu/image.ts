@@ -20,6 +20,7 @@ export const imageMagic = {
   files: 0x56303138,
   inventory: 0x58313116,
   pstree: 0x50273030,
+  remap: 0x59133954,
   stats: 0x57093306,
 } as const;
 export type ImageKind = keyof typeof imageMagic;

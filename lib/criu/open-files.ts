@@ -6,7 +6,13 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { FdinfoEntrySchema, FileEntrySchema, type FileEntry, type InetSkEntry } from './gen/images_pb.ts';
+import {
+  RemapFilePathEntrySchema,
+  FdinfoEntrySchema,
+  FileEntrySchema,
+  type FileEntry,
+  type InetSkEntry,
+} from './gen/images_pb.ts';
 import { changeImage, readImage } from './image.ts';
 
 /** CRIU's numbers, from its images/fdinfo.proto, sk-inet.proto and criu/sk-unix.c. */
@@ -16,6 +22,7 @@ const SHUTDOWN_BOTH = 3;
 const UNIX_OUTSIDE = 4;
 const O_ACCMODE = 3;
 const O_WRONLY = 1;
+const O_RDWR = 2;
 const O_APPEND = 0o2000;
 const STDOUT = 1;
 const STDERR = 2;
@@ -62,8 +69,16 @@ export interface OpenFile {
 
 /** Every named file that the tree has open or mapped; one with several descriptions occurs several times. */
 export function readOpenFiles(dir: string): OpenFile[] {
-  return (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ reg }) => {
-    if (reg?.name?.startsWith('/') !== true) return [];
+  const deleted = new Set(
+    (readImage(join(dir, 'remap-fpath.img'), 'remap', RemapFilePathEntrySchema) ?? []).map(
+      ({ origId }) => origId,
+    ),
+  );
+  return (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ id, reg }) => {
+    // what has the name of a deleted file now is another file
+    if (reg?.name?.startsWith('/') !== true || deleted.has(id)) return [];
+    // CRIU's own name for a deleted file: its entry has no flags
+    if (/\/link_remap\.\d+$/.test(reg.name)) return [{ path: reg.name, canWrite: true, appends: false }];
     const flags = reg.flags ?? 0;
     const access = flags & O_ACCMODE;
     return [
@@ -90,13 +105,14 @@ interface Open {
 function outsidePipes({ files, descriptors }: Open): OutsidePipe[] {
   const ends = files.flatMap(({ id = 0, pipe }) => {
     if (pipe?.pipeId === undefined) return [];
-    const isWriter = ((pipe.flags ?? 0) & O_ACCMODE) === O_WRONLY;
-    return [{ id, inode: pipe.pipeId, end: isWriter ? ('write' as const) : ('read' as const) }];
+    const access = (pipe.flags ?? 0) & O_ACCMODE;
+    const end = access === O_RDWR ? 'both' : access === O_WRONLY ? 'write' : 'read';
+    return [{ id, inode: pipe.pipeId, end } as const];
   });
   return [...new Set(ends.map(({ inode }) => inode))].flatMap((inode) => {
     const same = ends.filter((one) => one.inode === inode);
     const [first] = same;
-    if (!first || same.some(({ end }) => end !== first.end)) return [];
+    if (!first || first.end === 'both' || same.some(({ end }) => end !== first.end)) return [];
     const numbers = same.flatMap(({ id }) => descriptors.get(id) ?? []);
     return [
       {
@@ -164,18 +180,19 @@ function closeConnection(socket: InetSkEntry): void {
 }
 
 /**
- * A periodic timer that expired just before the dump: the kernel reports no time left, which CRIU would restore as
+ * A periodic timer that expired just before the dump, and was not read: the kernel reports no time left, which CRIU would restore as
  * disarmed. One nanosecond lets it expire at once, and then periodically.
  */
 function armTimer({ tfd }: FileEntry): boolean {
-  if (!tfd || tfd.vsec || tfd.vnsec || !(tfd.isec || tfd.insec)) return false;
+  if (!tfd?.ticks || tfd.vsec || tfd.vnsec || !(tfd.isec || tfd.insec)) return false;
   tfd.vnsec = 1n;
   return true;
 }
 
 /** Lets output that grows after the dump be continued at its end, whether it went into a file or will go into one. */
 function appendOutput({ reg, pipe }: FileEntry, descriptors: readonly number[]): boolean {
-  if (!isOutput(descriptors)) return false;
+  const isText = reg?.name?.includes('\ufffd') !== true; // a name in another encoding would not survive
+  if (!isOutput(descriptors) || !isText) return false;
   const flags = reg?.flags ?? pipe?.flags ?? 0;
   if ((flags & O_ACCMODE) !== O_WRONLY) return false;
   if (pipe) pipe.flags = flags | O_APPEND; // a restore may put a file in its place
@@ -191,6 +208,8 @@ export interface AdjustedImages {
   closed: OutsideConnection[];
   /** Pipes that a restore joins to its own output, or to /dev/null. */
   pipes: OutsidePipe[];
+  /** Output files to which the tree appends from now on. */
+  growing: string[];
 }
 
 /**
@@ -200,16 +219,18 @@ export interface AdjustedImages {
  */
 export function adjustImages(dir: string, keepConnections: boolean): AdjustedImages {
   const files = readImage(filesImage(dir), 'files', FileEntrySchema);
-  if (!files) return { closed: [], pipes: [] };
+  if (!files) return { closed: [], pipes: [], growing: [] };
   const descriptors = readDescriptors(dir);
   const pipes = readOutsidePipes(dir);
+  const growing: string[] = [];
   const connections = keepConnections ? new Map<number, string>() : outsideTcp(files);
   changeImage(filesImage(dir), 'files', FileEntrySchema, (file) => {
     const id = file.id ?? 0;
     const isClosed = file.isk !== undefined && connections.has(id);
     if (file.isk && isClosed) closeConnection(file.isk);
-    const isChanged = [armTimer(file), appendOutput(file, descriptors.get(id) ?? [])];
-    return isClosed || isChanged.includes(true);
+    const appends = appendOutput(file, descriptors.get(id) ?? []);
+    if (appends && file.reg?.name !== undefined) growing.push(file.reg.name);
+    return [isClosed, armTimer(file), appends].includes(true);
   });
   const streams = files.filter((file) => isOutside(file) && !isOutput(descriptors.get(file.id ?? 0) ?? []));
   return {
@@ -218,6 +239,7 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
       ...streams.map(({ usk }) => ({ kind: 'Unix' as const, name: `inode ${usk?.ino ?? 0}` })),
     ],
     pipes,
+    growing,
   };
 }
 

@@ -4,14 +4,16 @@
  * anything is changed.
  * @module
  */
-import { existsSync, linkSync, lstatSync, readFileSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, type Stats } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describeError } from '../errors.ts';
 import { formatBytes } from '../output.ts';
+import { createEntry, hasContents, leadsThroughLink, writeContents } from './contents.ts';
 import { KeptFilesError } from './error.ts';
 import { findHolder } from './holders.ts';
 import { isLinkRemap } from './keep.ts';
+import { statOf } from './list.ts';
 import { readManifest, type ManifestFile } from './manifest.ts';
-import { createEntry, leadsThroughLink, writeContents } from './write.ts';
 
 /** What has to be done to one file. */
 interface Step {
@@ -29,76 +31,94 @@ export interface BringBackOptions {
 
 const mode = ({ mode: bits }: ManifestFile): string => bits.toString(8).padStart(4, '0');
 
-function statOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(path);
-  } catch {
-    return undefined;
-  }
-}
-
 const isKind = (stat: Stats, { kind }: ManifestFile): boolean =>
   kind === 'file' ? stat.isFile() : kind === 'directory' ? stat.isDirectory() : stat.isFIFO();
 
-/** Whether a file has the bytes that it had at the dump. */
-function isSame(imagesDir: string, path: string, file: ManifestFile, stat: Stats): boolean {
-  if (file.kept === undefined) return stat.mtimeMs === file.mtimeMs && stat.size === file.size;
-  const now = readFileSync(path);
-  const then = readFileSync(join(imagesDir, file.kept));
-  if (file.access === 'append') return now.subarray(0, then.length).equals(then);
-  return now.equals(then);
+/** Whether a file is what the program expects: as it was at the dump, or grown. */
+function isAsExpected(imagesDir: string, path: string, file: ManifestFile, stat: Stats): boolean {
+  const { access, kept, size, mtimeMs, onlyGrows } = file;
+  if (access === 'read') return stat.size === size;
+  if (access === 'append' && onlyGrows !== true) return true; // CRIU accepts any log
+  if (kept !== undefined) return hasContents(path, join(imagesDir, kept), access === 'write');
+  return access === 'append' ? stat.size >= size : stat.size === size && stat.mtimeMs === mtimeMs;
+}
+
+/** The name that is there; a string in an array says why the names cannot be used. */
+function findExisting(imagesDir: string, file: ManifestFile): string | undefined | [string] {
+  const there = file.paths.filter((path) => statOf(path) !== undefined);
+  const plain = there.find((path) => !isLinkRemap(path));
+  const remap = there.find(isLinkRemap);
+  if (remap === undefined) return plain;
+  const isOurs =
+    file.kept === undefined ||
+    (plain === undefined
+      ? hasContents(remap, join(imagesDir, file.kept), true)
+      : statOf(plain)?.ino === statOf(remap)?.ino);
+  if (isOurs) return plain ?? remap;
+  return [`${remap} is there, and belongs to another checkpoint: restore that one, or remove it`];
 }
 
 /** What to do about one file; a string says why it cannot be restored. */
-function plan(imagesDir: string, file: ManifestFile, left: readonly string[]): Step | string {
-  const existing = file.paths.find((path) => !isLinkRemap(path) && statOf(path) !== undefined);
-  const inTheWay = file.paths.find((path) => isLinkRemap(path) && statOf(path) !== undefined);
-  if (file.kept !== undefined && inTheWay !== undefined)
-    return `${inTheWay} is there, and belongs to another checkpoint: restore that one, or remove it`;
+function planFile(imagesDir: string, file: ManifestFile, left: readonly string[]): Step | string {
+  const existing = findExisting(imagesDir, file);
+  if (Array.isArray(existing)) return existing[0];
   const [name = ''] = file.paths;
   if (existing === undefined) {
     const canCreate = file.kind !== 'file' || file.kept !== undefined || file.access === 'append';
-    const linked = file.paths.find(leadsThroughLink);
-    if (linked !== undefined) return `${linked} leads through a symbolic link now`;
     if (canCreate) return { file, existing, rewrite: false };
     return `${name} is missing (${formatBytes(file.size)}, mode ${mode(file)})`;
   }
   const stat = statOf(existing);
   if (!stat || !isKind(stat, file))
     return `${existing} is not a ${file.kind === 'fifo' ? 'named pipe' : file.kind} now`;
-  const asItIs = { file, existing, rewrite: false };
-  if (file.kind !== 'file' || file.paths.some((path) => left.includes(path))) return asItIs;
-  if (file.access === 'read')
-    return stat.size === file.size
-      ? asItIs
-      : `${existing} has changed: ${formatBytes(file.size)} at the dump, ${formatBytes(stat.size)} now`;
-  if (isSame(imagesDir, existing, file, stat)) return asItIs;
-  if (file.isMemory && file.kept !== undefined) return { file, existing, rewrite: true };
-  if (file.access === 'append' && file.kept === undefined && stat.size >= file.size) return asItIs;
+  const isLeft = file.kind !== 'file' || file.paths.some((path) => left.includes(path));
+  if (isLeft || isAsExpected(imagesDir, existing, file, stat)) return { file, existing, rewrite: false };
+  if (file.isMemory && file.kept !== undefined && file.access === 'write')
+    return { file, existing, rewrite: true };
+  const sizes =
+    stat.size === file.size ? '' : `: ${formatBytes(file.size)} at the dump, ${formatBytes(stat.size)} now`;
   const other = file.sharedWith === undefined ? '' : ` (process ${file.sharedWith} shared it at the dump)`;
-  return `${existing} has changed since the dump${other}`;
+  return `${existing} has changed since the dump${sizes}${other}`;
+}
+
+/** The same, and nothing is written through a symbolic link that somebody has put there. */
+function plan(imagesDir: string, file: ManifestFile, left: readonly string[]): Step | string {
+  const step = planFile(imagesDir, file, left);
+  if (typeof step === 'string') return step;
+  const isWritten = step.rewrite || file.paths.some((path) => statOf(path) === undefined);
+  const linked = isWritten ? file.paths.find(leadsThroughLink) : undefined;
+  return linked === undefined ? step : `${linked} leads through a symbolic link now`;
 }
 
 function apply(imagesDir: string, { file, existing, rewrite }: Step): string[] {
   const [name = ''] = file.paths;
-  if (existing === undefined) createEntry(imagesDir, name, file);
-  else if (rewrite) writeContents(existing, join(imagesDir, file.kept ?? ''));
-  const first = existing ?? name;
-  const links = file.paths.filter((path) => !existsSync(path));
-  for (const path of links) linkSync(first, path);
-  return existing === undefined || rewrite ? [first, ...links] : links;
+  try {
+    if (existing === undefined) createEntry(imagesDir, name, file);
+    else if (rewrite) writeContents(existing, join(imagesDir, file.kept ?? ''));
+    const first = existing ?? name;
+    const links = file.paths.filter((path) => statOf(path) === undefined);
+    for (const path of links) linkSync(first, path);
+    return existing === undefined || rewrite ? [first, ...links] : links;
+  } catch (cause) {
+    throw new KeptFilesError(`cannot bring back ${name}: ${describeError(cause)}`, {
+      hint: 'files before it may have been brought back; to try again: criu-cuda restore',
+      cause,
+      files: [name],
+    });
+  }
 }
 
 /**
  * Brings back the kept files of a checkpoint.
  * @returns the paths of what was created or written
  * @throws {@link KeptFilesError} naming every file that is missing, has changed, or is used by another process; then
- * nothing was changed
+ * nothing was changed. Or the one that could not be written
  */
 export function bringBackFiles(imagesDir: string, { keepShared = [] }: BringBackOptions = {}): string[] {
   const manifest = readManifest(imagesDir);
   if (!manifest) return [];
-  const plans = manifest.files.map((file) => plan(imagesDir, file, keepShared));
+  const left = keepShared.map((path) => resolve(path));
+  const plans = manifest.files.map((file) => plan(imagesDir, file, left));
   const steps = plans.filter((one) => typeof one !== 'string');
   const rewritten = steps.flatMap(({ rewrite, file }) => (rewrite ? file.paths : []));
   const held = [...findHolder(rewritten)].map(
@@ -107,7 +127,7 @@ export function bringBackFiles(imagesDir: string, { keepShared = [] }: BringBack
   const problems = [...plans.filter((one) => typeof one === 'string'), ...held];
   if (problems.length > 0) {
     throw new KeptFilesError(`files of the checkpoint are not as they were: ${problems.join('; ')}`, {
-      hint: 'bring them back; or leave a file as it is with --keep-shared PATH, if the program can live with that',
+      hint: 'bring them back; one that has the same size, or is a log, may be left as it is with --keep-shared PATH',
       files: problems,
     });
   }

@@ -2,8 +2,8 @@
 import { CodedError, type ToolkitErrorOptions } from '../errors.ts';
 
 /**
- * Files that a checkpoint needs are missing or have changed, or its list of them cannot be read. Nothing was restored and
- * no file was changed.
+ * Files that a checkpoint needs are missing or have changed, or its list of them cannot be read. Nothing was restored;
+ * no file was changed, unless the message says that one could not be written.
  */
 export class KeptFilesError extends CodedError<'ERR_RESTORE_FILES'> {
   /** The files, each with what is wrong with it. */

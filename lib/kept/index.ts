@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** The files of a dumped tree that are not in CRIU's images. @module */
 export { KeptFilesError } from './error.ts';
-export { keepFiles, type KeepOptions } from './keep.ts';
+export { isLinkRemap, keepFiles, type KeepOptions } from './keep.ts';
 export { manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';
 export { bringBackFiles, type BringBackOptions } from './bring-back.ts';

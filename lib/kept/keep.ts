@@ -1,98 +1,21 @@
 // SPDX-License-Identifier: MIT
 /**
- * Lists the files of a dumped tree, and keeps those that the tree may change or that are in memory: without them, a
- * restore after a reboot would find nothing, and a second one would find what the first has left.
+ * Keeps the files of a dumped tree that the tree may change or that are in memory: without them, a restore after a reboot
+ * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import {
-  copyFileSync,
-  constants,
-  lstatSync,
-  readdirSync,
-  statfsSync,
-  unlinkSync,
-  writeFileSync,
-  type Stats,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
-import { readOpenFiles, type OpenFile } from '../criu/index.ts';
+import { rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
+import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
-
-const TMPFS = 0x01021994;
-const PERMISSIONS = 0o7777;
 
 /** Contents of larger files in memory are not kept. Bytes. */
 const defaultKeepBytes = 64 * 1024 * 1024;
 
 /** The same for files on a disk, which a reboot leaves where they are. Bytes. */
 const DISK_BYTES = 1024 * 1024;
-
-/** What not to list: the kernel's own files, and devices. */
-const isVirtual = (path: string): boolean =>
-  /^\/(?:proc|sys|dev)(?:\/|$)/.test(path) && !path.startsWith('/dev/shm/');
-
-function statOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(path);
-  } catch {
-    return undefined; // deleted: CRIU has it, or will say that it has not
-  }
-}
-
-function kindOf(stat: Stats): ManifestFile['kind'] | undefined {
-  if (stat.isFile()) return 'file';
-  if (stat.isDirectory()) return 'directory';
-  return stat.isFIFO() ? 'fifo' : undefined;
-}
-
-function accessOf(opens: readonly OpenFile[]): ManifestFile['access'] {
-  const writers = opens.filter(({ canWrite }) => canWrite);
-  if (writers.length === 0) return 'read';
-  return writers.every(({ appends }) => appends) ? 'append' : 'write';
-}
-
-/** Other names of an inode, in the directory of the one that is known. */
-function otherNames(path: string, { dev, ino, nlink }: Stats): string[] {
-  if (nlink < 2) return [];
-  return readdirSync(dirname(path))
-    .map((name) => join(dirname(path), name))
-    .filter((other) => {
-      const stat = other === path ? undefined : statOf(other);
-      return stat?.ino === ino && stat.dev === dev;
-    });
-}
-
-function describe(path: string, opens: readonly OpenFile[]): ManifestFile | undefined {
-  const stat = statOf(path);
-  const kind = stat && kindOf(stat);
-  if (!stat || !kind) return undefined;
-  return {
-    paths: [path, ...(kind === 'file' ? otherNames(path, stat) : [])],
-    kind,
-    size: kind === 'file' ? stat.size : 0,
-    mode: stat.mode & PERMISSIONS,
-    uid: stat.uid,
-    gid: stat.gid,
-    mtimeMs: stat.mtimeMs,
-    access: accessOf(opens),
-    isMemory: statfsSync(path).type === TMPFS,
-  };
-}
-
-/** The files of the images, each once, whatever its names. */
-function listFiles(imagesDir: string): ManifestFile[] {
-  const isOwn = (path: string): boolean => isVirtual(path) || path.startsWith(`${imagesDir}/`);
-  const opens = readOpenFiles(imagesDir).filter(({ path }) => !isOwn(path));
-  const seen = new Set<string>();
-  return [...new Set(opens.map(({ path }) => path))].flatMap((path) => {
-    if (seen.has(path)) return [];
-    const first = describe(path, opens);
-    if (!first) return [];
-    for (const name of first.paths) seen.add(name);
-    return [{ ...first, access: accessOf(opens.filter((one) => first.paths.includes(one.path))) }];
-  });
-}
 
 function isKept({ kind, size, isMemory, access }: ManifestFile, limit: number): boolean {
   if (kind !== 'file') return false;
@@ -109,6 +32,20 @@ export interface KeepOptions {
   pids: readonly number[];
   /** The tree runs on, so that contents would not be those of the dump. */
   isRunning: boolean;
+  /** Files to which the tree appends only since the dump: nothing else may change in them. */
+  growing: readonly string[];
+}
+
+/** Copies a file into the images. @returns whether it was still the one that was listed, and could be copied */
+function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFile): boolean {
+  const target = join(imagesDir, name);
+  try {
+    copyContents(file.paths[0] ?? '', { dev, ino }, target);
+    return true;
+  } catch {
+    rmSync(target, { force: true });
+    return false;
+  }
 }
 
 /**
@@ -117,21 +54,23 @@ export interface KeepOptions {
  * @returns what was listed
  */
 export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile[] {
-  const { limitBytes = defaultKeepBytes, pids, isRunning } = options;
-  const files = listFiles(imagesDir);
+  const { limitBytes = defaultKeepBytes, pids, isRunning, growing } = options;
+  const listed = listFiles(imagesDir);
+  const files = listed.map(({ file }) => file);
   const memory = files.filter((file) => isKept(file, limitBytes) && file.isMemory && file.access === 'write');
   const holders = findHolder(
     memory.flatMap(({ paths }) => paths),
     pids,
   );
-  files.forEach((file, index) => {
-    const [path = ''] = file.paths;
-    const holder = file.paths.map((one) => holders.get(one)).find((pid) => pid !== undefined);
+  for (const [index, one] of listed.entries()) {
+    const { file } = one;
+    const holder = file.paths.map((path) => holders.get(path)).find((pid) => pid !== undefined);
     if (holder !== undefined) file.sharedWith = holder;
-    if (!isKept(file, limitBytes) || holder !== undefined || (isRunning && file.access === 'write')) return;
-    file.kept = keptName(index);
-    copyFileSync(path, join(imagesDir, file.kept), constants.COPYFILE_FICLONE);
-  });
+    if (file.paths.some((path) => growing.includes(path))) file.onlyGrows = true;
+    const isOfDump = holder === undefined && !(isRunning && file.access === 'write');
+    if (isOfDump && isKept(file, limitBytes) && copyFile(imagesDir, keptName(index), one))
+      file.kept = keptName(index);
+  }
   writeFileSync(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`, {
     mode: 0o600,
     flush: true,

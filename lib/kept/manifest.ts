@@ -36,6 +36,8 @@ export interface ManifestFile {
   isMemory: boolean;
   /** The file in the images with its contents; `undefined` when they were not kept. */
   kept?: string | undefined;
+  /** It is the program's output: it may have grown, and nothing else may have changed. */
+  onlyGrows?: boolean | undefined;
   /** A process outside the tree that had it open or mapped at the dump. */
   sharedWith?: number | undefined;
 }

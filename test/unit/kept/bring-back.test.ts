@@ -110,10 +110,19 @@ describe('what is there', () => {
     expect(readFileSync(place('file'), 'utf8')).toBe('more');
   });
 
-  it('and was only appended to may have grown, but not changed', () => {
+  it('and was opened for appending may have changed in any way', () => {
+    const path = place('log');
+    listed([{ paths: [path], access: 'append', kept: kept('criu-cuda-file-0.img', 'text') }]);
+    writeFileSync(path, 'rotated');
+    expect(bringBackFiles(images)).toEqual([]);
+    expect(readFileSync(path, 'utf8')).toBe('rotated');
+  });
+
+  it('and is output may have grown, but not changed', () => {
     const file = {
       paths: [place('log')],
       access: 'append' as const,
+      onlyGrows: true,
       kept: kept('criu-cuda-file-0.img', 'text'),
     };
     listed([file]);
@@ -121,7 +130,25 @@ describe('what is there', () => {
     expect(problems()).toEqual([]);
     writeFileSync(place('log'), 'else and more');
     listed([{ ...file, isMemory: false }]);
-    expect(problems()).toEqual([`${place('log')} has changed since the dump`]);
+    expect(problems()).toEqual([`${place('log')} has changed since the dump: 4 B at the dump, 13 B now`]);
+  });
+
+  it('is not written through a symbolic link that took the place of its directory', () => {
+    mkdirSync(join(dir, 'etc'));
+    writeFileSync(join(dir, 'etc', 'passwd'), 'safe');
+    rmSync(join(dir, 'program'), { recursive: true });
+    symlinkSync(join(dir, 'etc'), join(dir, 'program'));
+    listed([{ paths: [place('passwd')], kept: kept('criu-cuda-file-0.img', 'evil') }]);
+    expect(() => bringBackFiles(images)).toThrow(/leads somewhere else|through a symbolic link/);
+    expect(readFileSync(join(dir, 'etc', 'passwd'), 'utf8')).toBe('safe');
+  });
+
+  it("is CRIU's own name, left by a restore that failed", () => {
+    writeFileSync(place('sem.a'), 'text');
+    linkSync(place('sem.a'), place('link_remap.1'));
+    const paths = [place('link_remap.1'), place('sem.a')];
+    listed([{ paths, kept: kept('criu-cuda-file-0.img', 'text') }]);
+    expect(bringBackFiles(images)).toEqual([]);
   });
 
   it("is refused if it is CRIU's name for a file of another checkpoint", () => {

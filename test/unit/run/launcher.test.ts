@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: MIT
-import { existsSync, realpathSync } from 'node:fs';
-import { dirname } from 'node:path';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { softwareDriverVariables, withDriverOf } from '../../../lib/gpu/index.ts';
 import { softcudaLibrary } from '../../../lib/paths.ts';
@@ -85,6 +95,25 @@ describe('the software driver', () => {
     for (const others of [gone, () => []]) expect(await withDriverOf(unset, others)).toEqual(unset);
     const named = { ...config, CRIU_CUDA_DRIVER: '/usr/lib/libcuda.so.1' };
     expect(await withDriverOf(named, files)).toEqual(named);
+  });
+
+  it('of another place counts only where no other user can put one', async (context) => {
+    if (existsSync('/dev/nvidiactl')) context.skip('this machine has an NVIDIA driver');
+    const unset = { ...config, CRIU_CUDA_DRIVER: '' };
+    const dir = realpathSync(mkdtempSync(join(tmpdir(), 'ccr-driver-')));
+    const path = join(dir, 'softcuda', 'libcuda.so.1');
+    try {
+      mkdirSync(dirname(path));
+      writeFileSync(path, 'a library');
+      expect(await withDriverOf(unset, () => [path])).toEqual({ ...unset, CRIU_CUDA_DRIVER: path });
+      chmodSync(dirname(path), 0o777);
+      expect(await withDriverOf(unset, () => [path])).toEqual(unset);
+      chmodSync(dirname(path), 0o755);
+      chownSync(path, 65534, 65534);
+      expect(await withDriverOf(unset, () => [path])).toEqual(unset);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it('is looked for among the mapped files of processes, some of which have ended', () => {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Copies, compares and writes files, often as root and in directories of other users: no symbolic link is followed, not
+ * even one that takes the place of a directory meanwhile, and a file is created only where nothing is.
+ * @module
+ */
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  ftruncateSync,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ManifestFile } from './manifest.ts';
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const OWNER_ONLY = 0o600;
+const PIECE = 1024 * 1024;
+
+/** Whether a symbolic link is among the directories above a path; there was none at the dump. */
+export function leadsThroughLink(path: string): boolean {
+  let above = dirname(path);
+  while (!existsSync(above)) above = dirname(above);
+  return realpathSync(above) !== above;
+}
+
+/** Calls `use` with an open file, and closes it. @throws if the path leads somewhere else now */
+function withFile<T>(path: string, flags: number, use: (fd: number) => T): T {
+  const fd = openSync(path, flags | O_NOFOLLOW | O_NONBLOCK, OWNER_ONLY);
+  try {
+    if (readlinkSync(`/proc/self/fd/${fd}`) !== path) throw new Error(`${path} leads somewhere else`);
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The images belong to whoever restores; their directory may be reached through links. */
+function withImage<T>(path: string, flags: number, use: (fd: number) => T): T {
+  const fd = openSync(path, flags | O_NOFOLLOW, OWNER_ONLY);
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function* piecesOf(fd: number): Generator<{ bytes: Buffer; at: number }> {
+  const buffer = Buffer.alloc(PIECE);
+  for (let at = 0; ;) {
+    const length = readSync(fd, buffer, 0, PIECE, at);
+    if (length === 0) return;
+    yield { bytes: buffer.subarray(0, length), at };
+    at += length;
+  }
+}
+
+function copy(from: number, to: number): void {
+  for (const { bytes, at } of piecesOf(from))
+    for (let done = 0; done < bytes.length;)
+      done += writeSync(to, bytes, done, bytes.length - done, at + done);
+  ftruncateSync(to, fstatSync(from).size);
+}
+
+/**
+ * Copies the contents of a file into a new one that only its owner can read.
+ * @throws it is another file than the listed one now
+ */
+export function copyContents(path: string, listed: { dev: number; ino: number }, target: string): void {
+  withFile(path, O_RDONLY, (from) => {
+    const stat = fstatSync(from);
+    if (!stat.isFile() || stat.dev !== listed.dev || stat.ino !== listed.ino)
+      throw new Error(`${path} is another file now`);
+    withImage(target, O_RDWR | O_CREAT | O_EXCL, (to) => {
+      copy(from, to);
+    });
+  });
+}
+
+/** Whether a file begins with the kept contents; with `whole`, whether it has nothing else. */
+export function hasContents(path: string, keptPath: string, whole: boolean): boolean {
+  return withFile(path, O_RDONLY, (fd) =>
+    withImage(keptPath, O_RDONLY, (kept) => {
+      const [now, then] = [fstatSync(fd).size, fstatSync(kept).size];
+      if (whole ? now !== then : now < then) return false;
+      const buffer = Buffer.alloc(PIECE);
+      for (const { bytes, at } of piecesOf(kept)) {
+        const length = readSync(fd, buffer, 0, bytes.length, at);
+        if (!buffer.subarray(0, length).equals(bytes)) return false;
+      }
+      return true;
+    }),
+  );
+}
+
+/** Gives an existing file its contents of the dump; processes that have it open see them. */
+export function writeContents(path: string, keptPath: string): void {
+  withFile(path, O_RDWR, (fd) => {
+    withImage(keptPath, O_RDONLY, (kept) => {
+      copy(kept, fd);
+    });
+  });
+}
+
+/**
+ * Creates a file, directory or named pipe as it was. A directory above it that is missing gets the usual mode. A log that
+ * was only appended to, and not kept, begins empty.
+ */
+export function createEntry(imagesDir: string, path: string, file: ManifestFile): void {
+  const { kind, kept, uid, gid, mode, mtimeMs } = file;
+  mkdirSync(kind === 'directory' ? path : dirname(path), { recursive: true });
+  if (kind === 'fifo') execFileSync('mkfifo', [path]);
+  const flags = { file: O_RDWR | O_CREAT | O_EXCL, directory: O_RDONLY | O_DIRECTORY, fifo: O_RDONLY }[kind];
+  withFile(path, flags, (fd) => {
+    if (kept !== undefined)
+      withImage(join(imagesDir, kept), O_RDONLY, (from) => {
+        copy(from, fd);
+      });
+    fchownSync(fd, uid, gid);
+    fchmodSync(fd, mode);
+    futimesSync(fd, mtimeMs / 1000, mtimeMs / 1000);
+  });
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/** The files of a dumped tree, as they are in the file system now. @module */
+import { lstatSync, readdirSync, realpathSync, statfsSync, type Stats } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readOpenFiles, type OpenFile } from '../criu/index.ts';
+import type { ManifestFile } from './manifest.ts';
+
+const TMPFS = 0x01021994;
+const PERMISSIONS = 0o7777;
+
+/** A file, and which inode it was when it was listed. */
+export interface ListedFile {
+  file: ManifestFile;
+  dev: number;
+  ino: number;
+}
+
+/** What not to list: the kernel's own files, and devices. */
+const isVirtual = (path: string): boolean =>
+  /^\/(?:proc|sys|dev)(?:\/|$)/.test(path) && !path.startsWith('/dev/shm/');
+
+/** The inode at a path, links not followed. @returns `undefined` if there is none, or it may not be looked at */
+export function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function kindOf(stat: Stats): ManifestFile['kind'] | undefined {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'directory';
+  return stat.isFIFO() ? 'fifo' : undefined;
+}
+
+function accessOf(opens: readonly OpenFile[]): ManifestFile['access'] {
+  const writers = opens.filter(({ canWrite }) => canWrite);
+  if (writers.length === 0) return 'read';
+  return writers.every(({ appends }) => appends) ? 'append' : 'write';
+}
+
+/** Other names of an inode, in the directory of the one that is known. */
+function otherNames(path: string, { dev, ino, nlink }: Stats): string[] {
+  if (nlink < 2) return [];
+  return readdirSync(dirname(path))
+    .map((name) => join(dirname(path), name))
+    .filter((other) => {
+      const stat = other === path ? undefined : statOf(other);
+      return stat?.ino === ino && stat.dev === dev;
+    });
+}
+
+function list(path: string, opensOf: ReadonlyMap<string, OpenFile[]>): ListedFile | undefined {
+  const stat = statOf(path);
+  const kind = stat && kindOf(stat);
+  if (!stat || !kind) return undefined;
+  const paths = [path, ...(kind === 'file' ? otherNames(path, stat) : [])];
+  const file: ManifestFile = {
+    paths,
+    kind,
+    size: kind === 'file' ? stat.size : 0,
+    mode: stat.mode & PERMISSIONS,
+    uid: stat.uid,
+    gid: stat.gid,
+    mtimeMs: stat.mtimeMs,
+    access: accessOf(paths.flatMap((one) => opensOf.get(one) ?? [])),
+    isMemory: statfsSync(path).type === TMPFS,
+  };
+  return { file, dev: stat.dev, ino: stat.ino };
+}
+
+/** The files of the images, each once, whatever its names. One that goes meanwhile is left out. */
+export function listFiles(imagesDir: string): ListedFile[] {
+  const own = [imagesDir, realpathSync(imagesDir)];
+  const isListed = (path: string): boolean =>
+    !isVirtual(path) && !own.some((dir) => path.startsWith(`${dir}/`));
+  const opensOf = new Map<string, OpenFile[]>();
+  for (const open of readOpenFiles(imagesDir).filter(({ path }) => isListed(path)))
+    opensOf.set(open.path, [...(opensOf.get(open.path) ?? []), open]);
+  const seen = new Set<string>();
+  return [...opensOf.keys()].flatMap((path) => {
+    if (seen.has(path)) return [];
+    try {
+      const listed = list(path, opensOf);
+      for (const name of listed?.file.paths ?? []) seen.add(name);
+      return listed ? [listed] : [];
+    } catch {
+      return []; // deleted: CRIU has it, or will say that it has not
+    }
+  });
+}
