@@ -43,7 +43,7 @@ export async function runCommandLine(): Promise<never> {
       }
     },
   });
-  // whoever reads it has gone: `| head`
+  // the reader has gone: `| head`
   process.stdout.on('error', () => {
     stop.abort(new InterruptedError('ERR_INTERRUPTED', 'nobody reads the output any more'));
   });

@@ -46,7 +46,7 @@ function withFile<T>(path: string, flags: number, use: (fd: number) => T): T {
   }
 }
 
-/** The images belong to whoever restores; their directory may be reached through links. */
+/** The images belong to the user who restores; their directory may be reached through links. */
 function withImage<T>(path: string, flags: number, use: (fd: number) => T): T {
   const fd = openSync(path, flags | O_NOFOLLOW, OWNER_ONLY);
   try {

@@ -62,7 +62,7 @@ describe('the command line of the launcher', () => {
 
 describe('the software driver', () => {
   const library = softcudaLibrary();
-  const config = { CRIU_CUDA_CONFIG: '/dev/null' };
+  const config = { CRIU_CUDA_CONFIG: '/dev/null', PREBUILDS_ONLY: process.env.PREBUILDS_ONLY };
   const noGpu = (): boolean => false;
 
   it('is found by programs where there is no GPU', async () => {
