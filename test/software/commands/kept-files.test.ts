@@ -196,7 +196,7 @@ it('everything that is missing or has changed is listed at once, and nothing is 
   const refused = await tryRestore();
   expect(refused.exitCode).toBe(2);
   expect(refused.stderr).toContain(`${missing} is missing (2 MiB, mode 0644); ${gone} is missing`);
-  expect(refused.stderr).toContain(`${shorter} has changed: 2 MiB at the dump, 7 B now`);
+  expect(refused.stderr).toContain(`${shorter} has changed since the dump: 2 MiB at the dump, 7 B now`);
   expect(refused.stderr).toContain(`${database} has changed since the dump`);
   expect(existsSync(workDir())).toBe(false);
   for (const file of ['weights-1', 'weights-2', 'config']) big(file);
