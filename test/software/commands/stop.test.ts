@@ -140,7 +140,7 @@ describe('criu-cuda stop', () => {
   it('needs one pid', async () => {
     expect(await stop([])).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringContaining('--pid PID') as string,
+      stderr: expect.stringContaining('stop needs <pid>') as string,
     });
     expect((await stop(['--pid', workload.pid, '1'])).exitCode).toBe(2);
     expect(isAlive(workload.pid)).toBe(true);
