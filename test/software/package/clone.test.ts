@@ -33,18 +33,16 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-it('setup puts criu-cuda of the clone in PATH, which runs a program, and undo removes it', async () => {
+it('setup puts criu-cuda of the clone in PATH, and undo removes it', async () => {
   const setup = await inShell(
     `cd ${clone}; npm run --silent setup -- --json; cd /; criu-cuda inspect --help`,
   );
   expect(setup.exitCode, setup.stdout + setup.stderr).toBe(0);
   expect(setup.stdout).toContain(`${PROGRAMS}/criu-cuda`);
 
-  const used = await inShell(
-    'cd /; readlink -f "$(command -v criu-cuda)"; criu-cuda run --no-intercept -- sh -c "exit 7"',
-  );
-  expect(used.exitCode, used.stderr).toBe(7);
-  expect(used.stdout).toBe(`${PROGRAMS}/criu-cuda`);
+  const used = await inShell('cd /; readlink -f "$(command -v criu-cuda)"; criu-cuda --version');
+  expect(used.exitCode, used.stderr).toBe(0);
+  expect(used.stdout).toMatch(new RegExp(`^${PROGRAMS}/criu-cuda\\n\\d+\\.\\d+\\.\\d+$`));
 
   const undone = await inShell('criu-cuda setup --undo; hash -r; ! command -v criu-cuda');
   expect(undone.exitCode, undone.stdout + undone.stderr).toBe(0);
