@@ -152,7 +152,9 @@ describe('checkpoint and restore', () => {
     expect(filled).not.toBe(checksum);
     await dump('--variant', 'remap', '--force');
     await waitForExit(workload.pid);
-    expect(readdirSync(machine.imagesDir).filter((name) => !/\.(img|log|json)$|^stats-/.test(name))).toEqual([]);
+    expect(readdirSync(machine.imagesDir).filter((name) => !/\.(img|log|json)$|^stats-/.test(name))).toEqual(
+      [],
+    );
     const again = await cli(...back);
     expect(again.code, again.err).toBe(0);
     expect(await workload.verify()).toBe(filled);
