@@ -323,7 +323,7 @@ describe('failures', { timeout: TIMEOUT_MS }, () => {
     appendFileSync(join(dir, 'file'), 'more');
     await expect(restore(shared)).rejects.toMatchObject({
       code: 'ERR_RESTORE_FILES',
-      files: [`${join(dir, 'file')} has changed since the dump`],
+      files: [`${join(dir, 'file')} has changed since the dump: 0 B at the dump, 4 B now`],
     });
     const failure = restore({ ...shared, keepShared: [join(dir, 'file')] }); // now criu looks
     await expect(failure).rejects.toThrow(RestoreError);
