@@ -133,11 +133,12 @@ function outsideOutput({ files, descriptors }: Open): OutsidePipe[] {
   });
 }
 
+const allOutside = (open: Open): OutsidePipe[] => [...outsidePipes(open), ...outsideOutput(open)];
+
 /** Everything open that something else must take the place of at a restore. */
 export function readOutsidePipes(dir: string): OutsidePipe[] {
   const files = readImage(filesImage(dir), 'files', FileEntrySchema) ?? [];
-  const open = { files, descriptors: readDescriptors(dir) };
-  return [...outsidePipes(open), ...outsideOutput(open)];
+  return allOutside({ files, descriptors: readDescriptors(dir) });
 }
 
 const MAPPED = 0xffff0000;
@@ -221,7 +222,7 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
   const files = readImage(filesImage(dir), 'files', FileEntrySchema);
   if (!files) return { closed: [], pipes: [], growing: [] };
   const descriptors = readDescriptors(dir);
-  const pipes = readOutsidePipes(dir);
+  const pipes = allOutside({ files, descriptors });
   const growing: string[] = [];
   const connections = keepConnections ? new Map<number, string>() : outsideTcp(files);
   changeImage(filesImage(dir), 'files', FileEntrySchema, (file) => {
