@@ -10,7 +10,8 @@ import { median } from 'simple-statistics';
 import { z } from 'zod';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
-import { builtProgram, softcudaLibrary } from '../paths.ts';
+import { usesSoftwareDriver } from '../gpu/index.ts';
+import { builtProgram } from '../paths.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
 import { makeDirectory } from '../directory.ts';
 
@@ -127,7 +128,7 @@ export async function measureLimits(options: LimitsOptions): Promise<Limits> {
       schemaVersion: 1,
       date: new Date().toISOString(),
       device: bench.device,
-      software: currentSystem().env.CRIU_CUDA_DRIVER === softcudaLibrary(),
+      software: await usesSoftwareDriver(currentSystem().env),
       limits: {
         pcie: bench.pinnedGbPerSecond,
         pageable: bench.pageableGbPerSecond,

@@ -5,7 +5,7 @@
  */
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
-import { softcudaLibrary } from '../paths.ts';
+import { usesSoftwareDriver } from '../gpu/index.ts';
 import { currentSystem, findCriu } from '../machine/index.ts';
 import { BenchmarkDaemon } from './daemon.ts';
 import {
@@ -75,7 +75,7 @@ async function usableCriu(): Promise<Criu> {
 }
 
 async function environmentOf(run: BenchmarkRun, criu: Criu): Promise<BenchmarkEnvironment> {
-  const software = process.env.CRIU_CUDA_DRIVER === softcudaLibrary();
+  const software = await usesSoftwareDriver();
   const stores = [...new Set(run.cases.map((one) => one.store ?? resolve(run.store)))];
   const [first, ...others] = await Promise.all(stores.map((store) => readEnvironment(store, criu, software)));
   if (!first) throw new UsageError('there is no case to measure');

@@ -8,7 +8,8 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { loadSettings, settingKeys } from '../settings/index.ts';
 import { EnvironmentError } from '../errors.ts';
-import { softcudaLibrary, type Environment } from '../paths.ts';
+import { isSoftwareDriver } from '../gpu/index.ts';
+import type { Environment } from '../paths.ts';
 import { programInterceptor } from '../install/index.ts';
 import { makeDirectory } from '../directory.ts';
 
@@ -51,8 +52,7 @@ export function settingVariables(env: Environment = process.env): Record<string,
   );
 }
 
-function softwareDriver(env: Environment): ContainerEdits {
-  const library = softcudaLibrary(env);
+function softwareDriver(library: string, env: Environment): ContainerEdits {
   const devices = softcudaDir(env);
   makeDirectory(devices, 0o700);
   return {
@@ -83,7 +83,7 @@ export function containerEdits(intercept: boolean, env: Environment = process.en
   const { settings } = loadSettings(env);
   const parts: ContainerEdits[] = [
     { mounts: [], env: settingVariables(env) },
-    ...(settings.CRIU_CUDA_DRIVER === softcudaLibrary(env) ? [softwareDriver(env)] : []),
+    ...(isSoftwareDriver(settings.CRIU_CUDA_DRIVER) ? [softwareDriver(settings.CRIU_CUDA_DRIVER, env)] : []),
     ...(intercept ? [interceptor(env)] : []),
   ];
   return {

@@ -4,7 +4,7 @@
  * @module
  */
 import { EnvironmentError } from '../errors.ts';
-import { openDriver, softcudaRemedy, type CheckpointDriver } from '../gpu/index.ts';
+import { isSoftwareDriver, openDriver, softcudaRemedy, type CheckpointDriver } from '../gpu/index.ts';
 import { softcudaLibrary } from '../paths.ts';
 import {
   ask,
@@ -111,7 +111,7 @@ async function checkLibrary(machine: Machine): Promise<MachineCheck> {
     const driver = await openDriver(
       machine.settings instanceof Error ? { path: '' } : { env: machine.system.env },
     );
-    const software = driver.path.includes('/softcuda/') || named === softcudaLibrary(machine.system.env);
+    const software = isSoftwareDriver(driver.path);
     return {
       ...base,
       status: 'ok',

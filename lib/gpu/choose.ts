@@ -10,6 +10,7 @@ import { MIN_DRIVER_VERSION } from '../native/index.ts';
 import { softcudaLibrary, type Environment } from '../paths.ts';
 import { openDriver } from './driver.ts';
 import { driverLibrary } from './library.ts';
+import { isSoftwareDriver } from './software.ts';
 
 /** Where the kernel driver lists its GPUs; the plugin looks there too. */
 const NVIDIA_GPUS_DIR = '/proc/driver/nvidia/gpus';
@@ -47,7 +48,7 @@ export async function chooseDriver(
   const named = await driverLibrary(undefined, env);
   if (named !== '') {
     const { path } = await openDriver({ env });
-    return { library: path, software: path === softcudaLibrary(env), reason: 'CRIU_CUDA_DRIVER names it' };
+    return { library: path, software: isSoftwareDriver(path), reason: 'CRIU_CUDA_DRIVER names it' };
   }
   if (gpuCount() === 0) return software('no NVIDIA GPU on this machine', env);
   try {

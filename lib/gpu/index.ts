@@ -12,7 +12,7 @@ export {
   type ProcessState,
 } from '../native/index.ts';
 export { chooseDriver, type DriverChoice } from './choose.ts';
-export { softwareDriverVariables, withDriverOf } from './software.ts';
+export { isSoftwareDriver, softwareDriverVariables, usesSoftwareDriver, withDriverOf } from './software.ts';
 export { listGpuProcesses, listGpus, NvmlError, type GpuOptions } from './devices.ts';
 export {
   openDriver,

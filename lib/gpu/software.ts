@@ -3,7 +3,7 @@
  * The software driver where there is no GPU: programs find it without being told, and so do dumps and restores of them.
  * @module
  */
-import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { softcudaLibrary, type Environment } from '../paths.ts';
 import { driverLibrary } from './library.ts';
@@ -17,6 +17,27 @@ const gpuPaths = ['/dev/nvidiactl', '/proc/driver/nvidia/version', '/dev/dxg'];
 /** The software driver of any build or installation. */
 const softwareDriver = '/softcuda/libcuda.so.1';
 
+/** How the software driver calls its GPUs. */
+const deviceName = Buffer.from('softcuda software device');
+
+/** Drivers of GPUs are many times larger. Bytes. */
+const LARGEST_SOFTWARE_DRIVER = 16 * 2 ** 20;
+
+/** Whether a driver library is the software driver, of whichever build or installation: what it holds tells, no path. */
+export function isSoftwareDriver(library: string): boolean {
+  const size = statSync(library, { throwIfNoEntry: false })?.size ?? 0;
+  return size > 0 && size <= LARGEST_SOFTWARE_DRIVER && readFileSync(library).includes(deviceName);
+}
+
+/** Whether programs with this environment get the software driver, whose times mean nothing. */
+export async function usesSoftwareDriver(env: Environment = process.env): Promise<boolean> {
+  const named = await driverLibrary(undefined, env);
+  if (named !== '') return isSoftwareDriver(named);
+  const { openDriver } = await import('./driver.ts');
+  const found = await openDriver({ env }).catch(() => undefined);
+  return found !== undefined && isSoftwareDriver(found.path);
+}
+
 /**
  * Variables with which a program finds the software driver, also one that only searches for libcuda.so.1.
  * @param isThere tells which paths exist
@@ -26,9 +47,9 @@ export async function softwareDriverVariables(
   env: Environment = process.env,
   isThere: (path: string) => boolean = existsSync,
 ): Promise<Record<string, string> | undefined> {
-  const library = softcudaLibrary(env);
   const named = await driverLibrary(undefined, env);
-  if (named !== '' && named !== library) return undefined;
+  if (named !== '' && !isSoftwareDriver(named)) return undefined;
+  const library = named === '' ? softcudaLibrary(env) : named;
   if (named === '' && (gpuPaths.some(isThere) || !existsSync(library))) return undefined;
   const others = (env.LD_LIBRARY_PATH ?? '')
     .split(':')
