@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Generates the TypeScript of the image layouts from their .proto files, with protoc and protoc-gen-es. With --check
-// it writes nothing, and fails if the files differ from what it would write.
+// Generates the TypeScript of the image layouts from their .proto files: an interface and a table of fields for each
+// message, which lib/protobuf.ts reads. With --check it writes nothing, and fails if the files differ from what it would
+// write.
+import { fromBinary } from '@bufbuild/protobuf';
+import {
+  FieldDescriptorProto_Label as Label,
+  FieldDescriptorProto_Type as Type,
+  FileDescriptorSetSchema,
+} from '@bufbuild/protobuf/wkt';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,39 +22,137 @@ const sets = [
   { from: 'lib/criu/proto', to: 'lib/criu/gen' },
 ];
 
-function generate(from, to) {
-  const files = readdirSync(join(root, from)).filter((name) => name.endsWith('.proto'));
-  const plugin = join(root, 'node_modules/.bin/protoc-gen-es');
-  const args = [`--plugin=${plugin}`, `--es_out=${to}`, '--es_opt=target=ts,import_extension=ts'];
-  const { status, error } = spawnSync('protoc', [...args, '-I', join(root, from), ...files], {
-    stdio: 'inherit',
-  });
-  if (error) {
-    console.error(
-      `cannot run protoc: ${error.message}\ninstall it: criu-cuda setup, or apt-get install protobuf-compiler`,
-    );
-    process.exit(2);
-  }
-  if (status !== 0) process.exit(1);
-}
+/** What lib/protobuf.ts can read, as TypeScript has it. */
+const scalars = new Map([
+  [Type.BOOL, ['bool', 'boolean']],
+  [Type.BYTES, ['bytes', 'Uint8Array']],
+  [Type.FIXED64, ['fixed64', 'bigint']],
+  [Type.STRING, ['string', 'string']],
+  [Type.UINT32, ['uint32', 'number']],
+  [Type.UINT64, ['uint64', 'bigint']],
+]);
 
-/** File contents by name; the directory has nothing else. */
-const contents = (dir) =>
-  JSON.stringify(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name), 'utf8')]));
+/** Numbers of descriptor.proto: the messages of a file, the fields of a message. */
+const MESSAGES = 4;
+const FIELDS = 2;
 
-function isCurrent(from, to) {
+/** Runs protoc. @returns the descriptions of the files, with their comments */
+function describe(from, files) {
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-protobuf-'));
+  const set = join(scratch, 'set');
   try {
-    generate(from, scratch);
-    return contents(scratch) === contents(join(root, to));
+    const args = [`--descriptor_set_out=${set}`, '--include_source_info', '-I', from, ...files];
+    const { status, error } = spawnSync('protoc', args, { stdio: 'inherit' });
+    if (error) {
+      console.error(
+        `cannot run protoc: ${error.message}\ninstall it: criu-cuda setup, or apt-get install protobuf-compiler`,
+      );
+      process.exit(2);
+    }
+    if (status !== 0) process.exit(1);
+    return fromBinary(FileDescriptorSetSchema, readFileSync(set)).file;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-if (process.argv.includes('--check')) {
-  const old = sets.filter(({ from, to }) => !isCurrent(from, to));
-  for (const { from, to } of old) console.error(`${to} does not match ${from}: run npm run build:protobuf`);
-  process.exit(old.length > 0 ? 1 : 0);
+/** The comment at a place of a .proto file, as TypeScript writes it. */
+function commentAt(file, place, indent) {
+  const found = file.sourceCodeInfo?.location.find(({ path }) => path.join() === place.join());
+  const text = (found?.leadingComments || found?.trailingComments || '').trim().replaceAll(/\s*\n\s*/g, ' ');
+  return text === '' ? '' : `${indent}/** ${text} */\n`;
 }
-for (const { from, to } of sets) generate(from, join(root, to));
+
+const messageName = (field) => field.typeName.split('.').at(-1);
+
+/** How often a field occurs, in the words of lib/protobuf.ts. */
+function kindOf(field) {
+  if (field.label === Label.REPEATED)
+    return field.options?.packed === false ? 'repeated-one-by-one' : 'repeated';
+  return field.proto3Optional || field.type === Type.MESSAGE ? 'optional' : 'single';
+}
+
+function fieldText(file, field, place) {
+  const scalar = scalars.get(field.type);
+  if (!scalar && field.type !== Type.MESSAGE)
+    throw new Error(`${file.name}: ${field.name} has a type that lib/protobuf.ts cannot read`);
+  const [wire, type] = scalar
+    ? [`'${scalar[0]}'`, scalar[1]]
+    : [`${messageName(field)}Schema`, messageName(field)];
+  const kind = kindOf(field);
+  const member =
+    kind === 'optional'
+      ? `${field.jsonName}?: ${type} | undefined`
+      : `${field.jsonName}: ${type}${kind === 'single' ? '' : '[]'}`;
+  return {
+    member: `${commentAt(file, place, '  ')}  ${member};\n`,
+    row: `    [${field.number}, '${field.jsonName}', ${wire}, '${kind}'],\n`,
+  };
+}
+
+function messageText(file, message, index) {
+  const fields = message.field
+    .map((field, i) => ({ number: field.number, ...fieldText(file, field, [MESSAGES, index, FIELDS, i]) }))
+    .sort((one, other) => one.number - other.number);
+  const { name } = message;
+  return `
+${commentAt(file, [MESSAGES, index], '')}export interface ${name} {
+${fields.map(({ member }) => member).join('')}}
+
+export const ${name}Schema: Schema<${name}> = {
+  name: '${name}',
+  fields: [
+${fields.map(({ row }) => row).join('')}  ],
+};
+`;
+}
+
+/** The messages of a file, each after those that it contains. */
+function inOrder(messages) {
+  const done = new Set();
+  const add = (message, within = []) => {
+    if (within.includes(message.name)) throw new Error(`${message.name} contains itself`);
+    for (const field of message.field.filter(({ type }) => type === Type.MESSAGE)) {
+      const inner = messages.find(({ name }) => name === messageName(field));
+      if (!inner) throw new Error(`${message.name}: ${field.typeName} is in another file`);
+      add(inner, [...within, message.name]);
+    }
+    done.add(message);
+  };
+  for (const message of messages) add(message);
+  return [...done];
+}
+
+function fileText(file) {
+  const messages = inOrder(file.messageType);
+  return `// SPDX-License-Identifier: MIT
+// Generated by scripts/protobuf.mjs from ${file.name}.
+import type { Schema } from '../../protobuf.ts';
+${messages.map((message) => messageText(file, message, file.messageType.indexOf(message))).join('')}`;
+}
+
+/** What the files of a directory have to be: contents by name. */
+function generate(from) {
+  const dir = join(root, from);
+  const names = readdirSync(dir).filter((name) => name.endsWith('.proto'));
+  const files = describe(dir, names);
+  return new Map(files.map((file) => [file.name.replace(/\.proto$/, '_pb.ts'), fileText(file)]));
+}
+
+/** Whether a directory has these files, and no others. */
+function isCurrent(dir, wanted) {
+  const found = new Map(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name), 'utf8')]));
+  return found.size === wanted.size && [...wanted].every(([name, text]) => found.get(name) === text);
+}
+
+const isCheck = process.argv.includes('--check');
+for (const { from, to } of sets) {
+  const wanted = generate(from);
+  const dir = join(root, to);
+  if (!isCheck) {
+    for (const [name, text] of wanted) writeFileSync(join(dir, name), text);
+  } else if (!isCurrent(dir, wanted)) {
+    console.error(`${to} does not match ${from}: run npm run build:protobuf`);
+    process.exitCode = 1;
+  }
+}

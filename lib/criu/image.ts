@@ -6,10 +6,9 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { isErrno } from '../errno.ts';
 import { CodedError } from '../errors.ts';
-import { decodeMessage, encodeMessage, ProtobufError } from '../protobuf.ts';
+import { decodeMessage, encodeMessage, ProtobufError, type Schema } from '../protobuf.ts';
 
 const IMG_COMMON_MAGIC = 0x54564319;
 const IMG_SERVICE_MAGIC = 0x55105940;
@@ -55,11 +54,11 @@ function* messagesOf(bytes: Buffer, kind: ImageKind): Generator<Buffer> {
 }
 
 /** Reads every message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
-export function decodeImage<Desc extends DescMessage>(
+export function decodeImage<Message extends object>(
   bytes: Buffer,
   kind: ImageKind,
-  schema: Desc,
-): MessageShape<Desc>[] {
+  schema: Schema<Message>,
+): Message[] {
   return [...messagesOf(bytes, kind)].map((message) => decodeMessage(schema, message));
 }
 
@@ -73,11 +72,11 @@ function withLength(message: Uint8Array): Buffer {
  * The image with some of its messages changed; the bytes of all others stay as they are.
  * @param change changes a message in place. @returns whether it did
  */
-export function changeMessages<Desc extends DescMessage>(
+export function changeMessages<Message extends object>(
   bytes: Buffer,
   kind: ImageKind,
-  schema: Desc,
-  change: (message: MessageShape<Desc>) => boolean,
+  schema: Schema<Message>,
+  change: (message: Message) => boolean,
 ): Buffer {
   const messages = [...messagesOf(bytes, kind)].map((raw) => {
     const message = decodeMessage(schema, raw, true);
@@ -90,11 +89,11 @@ export function changeMessages<Desc extends DescMessage>(
 const NEW_IMAGE = 'criu-cuda-new.img';
 
 /** Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once. */
-export function changeImage<Desc extends DescMessage>(
+export function changeImage<Message extends object>(
   path: string,
   kind: ImageKind,
-  schema: Desc,
-  change: (message: MessageShape<Desc>) => boolean,
+  schema: Schema<Message>,
+  change: (message: Message) => boolean,
 ): void {
   const before = readFileSync(path);
   const after = changeMessages(before, kind, schema, change);
@@ -105,11 +104,11 @@ export function changeImage<Desc extends DescMessage>(
 }
 
 /** Reads every message of an image file. @returns `undefined` when the file or its directory does not exist */
-export function readImage<Desc extends DescMessage>(
+export function readImage<Message extends object>(
   path: string,
   kind: ImageKind,
-  schema: Desc,
-): MessageShape<Desc>[] | undefined {
+  schema: Schema<Message>,
+): Message[] | undefined {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);

@@ -5,11 +5,10 @@
  * @module
  */
 import { crc32 } from 'node:zlib';
-import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { ManifestSchema, type Allocation, type Chunk, type Device } from './gen/image_pb.ts';
-import { decodeMessage, ProtobufError, toNumber } from '../protobuf.ts';
+import { decodeMessage, ProtobufError, toNumber, type Schema } from '../protobuf.ts';
 import { protocolBeforeTheField } from './protocol.ts';
 import type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest } from './types.ts';
 
@@ -66,11 +65,11 @@ function formatUuid(bytes: Uint8Array): string {
  * Reads one message and converts it; `name` is the file name for errors.
  * @throws {@link GpuImageError} the bytes are not such a message, or `convert` refused it
  */
-export function decodeManifest<Desc extends DescMessage, Value>(
+export function decodeManifest<Message extends object, Value>(
   bytes: Buffer,
-  schema: Desc,
+  schema: Schema<Message>,
   name: string,
-  convert: (message: MessageShape<Desc>) => Value,
+  convert: (message: Message) => Value,
 ): Value {
   try {
     return convert(decodeMessage(schema, bytes));

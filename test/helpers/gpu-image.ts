@@ -2,18 +2,18 @@
 /** Changes manifests as another version would have written them: with a right checksum. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { fromBinary, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
+import { decodeMessage, encodeMessage, type Schema } from '../../lib/protobuf.ts';
 
 const HEAD_BYTES = 24;
 
 /** Writes a file with the head of a manifest and one message. */
-export function writeManifest<Desc extends DescMessage>(
+export function writeManifest<Message extends object>(
   path: string,
   magic: string,
-  schema: Desc,
-  message: MessageShape<Desc>,
+  schema: Schema<Message>,
+  message: Partial<Message>,
 ): void {
-  const bytes = toBinary(schema, message);
+  const bytes = encodeMessage(schema, message);
   const head = Buffer.alloc(HEAD_BYTES);
   head.write(magic, 'latin1');
   head.writeUInt32LE(1, 8);
@@ -23,13 +23,13 @@ export function writeManifest<Desc extends DescMessage>(
 }
 
 /** Changes one message in a file that begins with the head of a manifest. */
-export function changeManifest<Desc extends DescMessage>(
+export function changeManifest<Message extends object>(
   path: string,
-  schema: Desc,
-  change: (message: MessageShape<Desc>) => void,
+  schema: Schema<Message>,
+  change: (message: Message) => void,
 ): void {
   const file = readFileSync(path);
-  const message = fromBinary(schema, file.subarray(HEAD_BYTES));
+  const message = decodeMessage(schema, file.subarray(HEAD_BYTES));
   change(message);
   writeManifest(path, file.toString('latin1', 0, 8), schema, message);
 }
