@@ -4,7 +4,6 @@
  * stderr.
  * @module
  */
-import Table from 'cli-table3';
 import pc from 'picocolors';
 
 /** The functions of picocolors that color a text. */
@@ -101,46 +100,52 @@ export function createIo(options: IoOptions): Io {
   return io;
 }
 
-const NO_BORDERS = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '  ',
-};
-
 export interface TableOptions {
   /** One per column. @default left */
   align?: readonly ('left' | 'right')[] | undefined;
+}
+
+const GAP = '  ';
+// eslint-disable-next-line no-control-regex -- the codes of colors begin with a control character
+const COLOR_CODES = /\u001b\[[\d;]*m/g;
+const NO_WIDTH = /[\p{Mark}\p{Format}]/u;
+const TWO_WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+
+/** Columns that a terminal needs for a text. */
+export function columnsOf(text: string): number {
+  let columns = 0;
+  for (const character of text.replaceAll(COLOR_CODES, '')) {
+    if (!NO_WIDTH.test(character)) columns += TWO_WIDE.test(character) ? 2 : 1;
+  }
+  return columns;
 }
 
 /** Columns of text under a header; cells may have more than one line. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],
-  options: TableOptions = {},
+  { align = [] }: TableOptions = {},
 ): string {
-  const text = new Table({
-    ...(head.length === 0 ? {} : { head: [...head] }),
-    ...(options.align === undefined ? {} : { colAligns: [...options.align] }),
-    chars: NO_BORDERS,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-  text.push(...rows.map((row) => [...row]));
-  return text
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
+  const all = (head.length === 0 ? rows : [head, ...rows]).map((row) => row.map((cell) => cell.split('\n')));
+  const columns = Math.max(0, ...all.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(0, ...all.flatMap((row) => (row[column] ?? []).map(columnsOf))),
+  );
+  const lineOf = (row: readonly string[][], line: number): string =>
+    widths
+      .map((width, column) => {
+        const text = row[column]?.[line] ?? '';
+        const space = ' '.repeat(width - columnsOf(text));
+        return align[column] === 'right' ? space + text : text + space;
+      })
+      .join(GAP)
+      .trimEnd();
+  return all
+    .flatMap((row) => {
+      const height = Math.max(1, ...row.map((lines) => lines.length));
+      return Array.from({ length: height }, (_, line) => lineOf(row, line));
+    })
     .join('\n');
 }
 

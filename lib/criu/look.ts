@@ -6,8 +6,8 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import * as z from 'zod/mini';
 import { exec } from '../exec.ts';
+import { fields, list, number, oneOf, text, truth, whole } from '../shape.ts';
 
 /** The program that is next to each plugin of this project. */
 export const lookProgram = 'cuda-look';
@@ -15,25 +15,25 @@ export const lookProgram = 'cuda-look';
 /** A look takes milliseconds, but opening the driver may wait for a device. */
 const TIMEOUT_MS = 30_000;
 
-const reasonSchema = z.object({
-  kind: z.string(),
-  severity: z.enum(['refuse', 'guess', 'warn']),
-  pid: z.int().check(z.nonnegative()),
-  text: z.string(),
-  remedy: z.string(),
+const reasonShape = fields({
+  kind: text,
+  severity: oneOf('refuse', 'guess', 'warn'),
+  pid: whole(0),
+  text,
+  remedy: text,
 });
 
-const lookSchema = z.object({
-  refused: z.boolean(),
-  forced: z.boolean(),
-  usesCuda: z.boolean(),
-  deviceBytes: z.number().check(z.nonnegative()),
-  mappings: z.int().check(z.nonnegative()),
-  threads: z.int().check(z.nonnegative()),
-  connections: z.int().check(z.nonnegative()),
-  pids: z.array(z.int().check(z.positive())),
-  reasons: z.array(reasonSchema),
-  ms: z.number().check(z.nonnegative()),
+const lookShape = fields({
+  refused: truth,
+  forced: truth,
+  usesCuda: truth,
+  deviceBytes: number(0),
+  mappings: whole(0),
+  threads: whole(0),
+  connections: whole(0),
+  pids: list(whole(1)),
+  reasons: list(reasonShape),
+  ms: number(0),
 });
 
 /** One thing that speaks against a dump. */
@@ -107,6 +107,6 @@ export async function lookAt(options: LookOptions): Promise<CheckResult | undefi
     ...(leaveRunning ? ['--leave-running'] : []),
   ];
   const { stdout } = await exec(program, args, { env, signal, timeoutMs: TIMEOUT_MS });
-  const { ms, ...look } = lookSchema.parse(JSON.parse(stdout));
+  const { ms, ...look } = lookShape(JSON.parse(stdout));
   return { ...look, durationMs: ms };
 }

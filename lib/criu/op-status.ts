@@ -7,9 +7,9 @@
 import { constants, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod/mini';
 import { isErrno } from '../errno.ts';
 import { checkRunDir } from '../run-dir.ts';
+import { fields, maybe, number, oneOf, text, whole, type Shaped } from '../shape.ts';
 import { CriuStatusError } from './error.ts';
 import {
   copyFields,
@@ -20,87 +20,73 @@ import {
   type TaskMemory,
 } from './task-memory.ts';
 
-const pid = z.int().check(z.positive());
-const milliseconds = z.number().check(z.nonnegative());
+const pid = whole(1);
+const milliseconds = number(0);
 
-const beginLine = z.object({
-  event: z.literal('begin'),
-  stage: z.enum(['dump', 'restore']),
+const beginLine = fields({
+  event: oneOf('begin'),
+  stage: oneOf('dump', 'restore'),
   criu: pid,
-  version: z.string(),
-  variant: z.string(),
-  plugin: z.optional(z.string()),
+  version: text,
+  variant: text,
+  plugin: maybe(text),
 });
-const stepLine = z.object({
-  event: z.literal('step'),
+const stepLine = fields({
+  event: oneOf('step'),
   pid,
-  step: z.enum(['lock', 'checkpoint', 'restore', 'unlock']),
-  result: z.int(),
-  name: z.string(),
+  step: oneOf('lock', 'checkpoint', 'restore', 'unlock'),
+  result: whole(),
+  name: text,
   ms: milliseconds,
 });
-const taskLine = z.object({
-  event: z.literal('task'),
+const taskLine = fields({
+  event: oneOf('task'),
   pid,
-  outcome: z.enum(['dumped', 'restored', 'failed', 'rolled-back']),
-  prior: z.enum(['running', 'locked', 'checkpointed']),
-  reason: z.optional(z.string()),
+  outcome: oneOf('dumped', 'restored', 'failed', 'rolled-back'),
+  prior: oneOf('running', 'locked', 'checkpointed'),
+  reason: maybe(text),
 });
-const watcherLine = z.object({ event: z.literal('watcher'), pid });
-const poolLine = z.object({ event: z.literal('pool'), pid });
-const operation = z.int().check(z.nonnegative());
-const evictingLine = z.object({ event: z.literal('evicting'), pid, operation });
-const evictLine = z.object({ event: z.literal('evict'), pid, result: z.int(), ...copyFields });
-const attachingLine = z.object({ event: z.literal('attaching'), pid, operation: z.optional(operation) });
-const attachLine = z.object({
-  event: z.literal('attach'),
+const watcherLine = fields({ event: oneOf('watcher'), pid });
+const poolLine = fields({ event: oneOf('pool'), pid });
+const operation = whole(0);
+const evictingLine = fields({ event: oneOf('evicting'), pid, operation });
+const evictLine = fields({ event: oneOf('evict'), pid, result: whole(), ...copyFields });
+const attachingLine = fields({ event: oneOf('attaching'), pid, operation: maybe(operation) });
+const attachLine = fields({
+  event: oneOf('attach'),
   pid,
-  result: z.int(),
+  result: whole(),
   ms: milliseconds,
-  reason: z.string(),
-  source: z.optional(z.string()),
+  reason: text,
+  source: maybe(text),
   ...copyFields,
 });
-const remapLine = z.object({ event: z.literal('remap'), pid, copy_ms: milliseconds, map_ms: milliseconds });
-const endLine = z.object({
-  event: z.literal('end'),
-  stage: z.enum(['dump', 'restore']),
-  ret: z.int(),
+const remapLine = fields({ event: oneOf('remap'), pid, copy_ms: milliseconds, map_ms: milliseconds });
+const endLine = fields({
+  event: oneOf('end'),
+  stage: oneOf('dump', 'restore'),
+  ret: whole(),
   driver_ms: milliseconds,
   hook_ms: milliseconds,
 });
 
-const line = z.discriminatedUnion('event', [
-  beginLine,
-  stepLine,
-  taskLine,
-  watcherLine,
-  poolLine,
-  evictingLine,
-  evictLine,
-  attachingLine,
-  attachLine,
-  remapLine,
-  memoryLine,
-  fallbackLine,
-  endLine,
-]);
-const anyLine = z.object({ event: z.string() });
-const events = new Set<string>([
-  'begin',
-  'step',
-  'task',
-  'watcher',
-  'pool',
-  'evicting',
-  'evict',
-  'attaching',
-  'attach',
-  'remap',
-  'memory',
-  'fallback',
-  'end',
-]);
+const lineShapes = {
+  begin: beginLine,
+  step: stepLine,
+  task: taskLine,
+  watcher: watcherLine,
+  pool: poolLine,
+  evicting: evictingLine,
+  evict: evictLine,
+  attaching: attachingLine,
+  attach: attachLine,
+  remap: remapLine,
+  memory: memoryLine,
+  fallback: fallbackLine,
+  end: endLine,
+};
+type Line = Shaped<(typeof lineShapes)[keyof typeof lineShapes]>;
+const anyLine = fields({ event: text });
 
 /** One driver call. */
 export interface DriverStep {
@@ -124,7 +110,7 @@ export interface CudaTask {
   reason?: string | undefined;
 }
 
-const stepOf = ({ pid, step, result, name, ms }: z.infer<typeof stepLine>): DriverStep => ({
+const stepOf = ({ pid, step, result, name, ms }: Shaped<typeof stepLine>): DriverStep => ({
   pid,
   step,
   result,
@@ -132,14 +118,14 @@ const stepOf = ({ pid, step, result, name, ms }: z.infer<typeof stepLine>): Driv
   ms,
 });
 
-const taskOf = ({ pid, outcome, prior, reason }: z.infer<typeof taskLine>): CudaTask => ({
+const taskOf = ({ pid, outcome, prior, reason }: Shaped<typeof taskLine>): CudaTask => ({
   pid,
   outcome,
   prior,
   reason,
 });
 
-const fallbackOf = ({ pid: one, from, to, reason }: z.infer<typeof fallbackLine>): Fallback => ({
+const fallbackOf = ({ pid: one, from, to, reason }: Shaped<typeof fallbackLine>): Fallback => ({
   pid: one,
   from,
   to,
@@ -182,21 +168,22 @@ export interface OpStatus {
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
 }
 
-function parseLine(text: string, number: number): z.infer<typeof line> | undefined {
+function parseLine(words: string, nr: number): Line | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(words);
+    const { event } = anyLine(value);
     // events of a newer plugin are ignored
-    return events.has(anyLine.parse(value).event) ? line.parse(value) : undefined;
+    return Object.hasOwn(lineShapes, event) ? lineShapes[event as Line['event']](value) : undefined;
   } catch (error) {
-    throw new CriuStatusError('ERR_CRIU_STATUS', `line ${number} of the plugin's status file is not valid`, {
+    throw new CriuStatusError('ERR_CRIU_STATUS', `line ${nr} of the plugin's status file is not valid`, {
       cause: error,
-      hint: `it reads: ${text.slice(0, 200)}`,
+      hint: `it reads: ${words.slice(0, 200)}`,
     });
   }
 }
 
 /** What the next line changes. */
-function noteMove(tasks: Map<number, PoolTask>, one: z.infer<typeof line>): void {
+function noteMove(tasks: Map<number, PoolTask>, one: Line): void {
   switch (one.event) {
     case 'evicting':
       tasks.set(one.pid, { pid: one.pid, operation: one.operation, way: 'out' });
@@ -218,7 +205,7 @@ function noteMove(tasks: Map<number, PoolTask>, one: z.infer<typeof line>): void
   }
 }
 
-function poolTasksOf(lines: readonly z.infer<typeof line>[]): PoolTask[] {
+function poolTasksOf(lines: readonly Line[]): PoolTask[] {
   const tasks = new Map<number, PoolTask>();
   for (const one of lines) noteMove(tasks, one);
   return [...tasks.values()];
@@ -228,9 +215,9 @@ function poolTasksOf(lines: readonly z.infer<typeof line>[]): PoolTask[] {
  * Parses the status file. An incomplete last line was being written when criu was killed, and is ignored.
  * @returns `undefined` when not even the first event was written
  */
-export function parseOpStatus(text: string): OpStatus | undefined {
-  const lines = text
-    .slice(0, text.lastIndexOf('\n') + 1)
+export function parseOpStatus(contents: string): OpStatus | undefined {
+  const lines = contents
+    .slice(0, contents.lastIndexOf('\n') + 1)
     .split('\n')
     .flatMap((one, index) => (one === '' ? [] : (parseLine(one, index + 1) ?? [])));
   const first = lines.find((one) => one.event === 'begin');

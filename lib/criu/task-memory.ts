@@ -3,38 +3,37 @@
  * What the memory of the processes went through, from the lines of the plugin's status file.
  * @module
  */
-import * as z from 'zod/mini';
 import { formatBytes } from '../output.ts';
+import { fields, maybe, number, oneOf, text, whole, type Shaped } from '../shape.ts';
 
-const bytes = z.number().check(z.nonnegative());
-const pid = z.int().check(z.nonnegative());
-const positive = z.int().check(z.positive());
-const by = z.enum(['daemon', 'helper']);
+const bytes = number(0);
+const pid = whole(0);
+const by = oneOf('daemon', 'helper');
 
 /** Who copied, and with what; earlier versions do not say it. */
 export const copyFields = {
-  by: z.optional(by),
-  bytes: z.optional(bytes),
-  streams: z.optional(positive),
-  chunk_mb: z.optional(positive),
-  asked_streams: z.optional(positive),
-  asked_chunk_mb: z.optional(positive),
+  by: maybe(by),
+  bytes: maybe(bytes),
+  streams: maybe(whole(1)),
+  chunk_mb: maybe(whole(1)),
+  asked_streams: maybe(whole(1)),
+  asked_chunk_mb: maybe(whole(1)),
 };
 
-export const memoryLine = z.object({
-  event: z.literal('memory'),
+export const memoryLine = fields({
+  event: oneOf('memory'),
   pid,
   driver_bytes: bytes,
   page_bytes: bytes,
   criu_bytes: bytes,
-  reason: z.string(),
+  reason: text,
 });
-export const fallbackLine = z.object({
-  event: z.literal('fallback'),
+export const fallbackLine = fields({
+  event: oneOf('fallback'),
   pid,
   from: by,
-  to: z.enum(['helper', 'driver']),
-  reason: z.string(),
+  to: oneOf('helper', 'driver'),
+  reason: text,
 });
 
 /** Device memory that a pool moved. */
@@ -121,7 +120,7 @@ function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
  * @param pending pids of processes to which the pool is to give their memory
  */
 export function taskMemory(
-  lines: readonly z.infer<typeof memoryLine>[],
+  lines: readonly Shaped<typeof memoryLine>[],
   pools: readonly PoolLine[],
   pending: ReadonlySet<number>,
 ): TaskMemory[] {

@@ -29,6 +29,21 @@ describe('table', () => {
     );
     expect(text.split('\n')).toEqual(['name   n', 'a      1', 'bcd   20', 'e']);
   });
+
+  it('does not count codes of colors and combining marks, and counts wide characters twice', () => {
+    const rows = [
+      ['\u001b[32mok\u001b[39m', '1'],
+      ['日本', '2'],
+      ['e\u0301🙂', '3'],
+    ];
+    expect(table([], rows).split('\n')).toEqual(['\u001b[32mok\u001b[39m    1', '日本  2', 'e\u0301🙂   3']);
+  });
+
+  it('has rows of different length, and may be empty', () => {
+    expect(table([], [['a'], ['b', 'c']])).toBe('a\nb  c');
+    expect(table(['a', 'b'], [])).toBe('a  b');
+    expect(table([], [])).toBe('');
+  });
 });
 
 describe('numbers', () => {
