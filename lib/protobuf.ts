@@ -241,14 +241,13 @@ const isDefault = (value: Value): boolean =>
 
 function fieldBytes([number, name, type, kind]: Field, message: Values): Uint8Array[] {
   const value = message[name];
-  if (value === undefined) return [];
-  const key = keyOf(number, wireTypeOf(type));
-  if (!Array.isArray(value))
-    return kind === 'single' && isDefault(value) ? [] : [key, valueBytes(type, value)];
+  if (value === undefined || (kind === 'single' && isDefault(value))) return [];
+  const values = Array.isArray(value) ? (value as readonly Value[]) : [value];
   const isPacked = kind === 'repeated' && wireTypeOf(type) !== LENGTH;
-  if (!isPacked) return value.flatMap((one) => [key, valueBytes(type, one)]);
-  if (value.length === 0) return [];
-  const bytes = Buffer.concat(value.map((one) => valueBytes(type, one)));
+  const key = keyOf(number, wireTypeOf(type));
+  if (!isPacked) return values.flatMap((one) => [key, valueBytes(type, one)]);
+  if (values.length === 0) return [];
+  const bytes = Buffer.concat(values.map((one) => valueBytes(type, one)));
   return [keyOf(number, LENGTH), withLength(bytes)];
 }
 

@@ -15,7 +15,8 @@ export type Shaped<Of> = Of extends Shape<infer Value> ? Value : never;
 export class ShapeError extends Error {}
 
 function refuse(value: unknown, where: string, wanted: string): never {
-  throw new ShapeError(`${where} is ${JSON.stringify(value) ?? 'missing'}, not ${wanted}`);
+  const is = value === undefined ? 'missing' : JSON.stringify(value);
+  throw new ShapeError(`${where} is ${is}, not ${wanted}`);
 }
 
 /** Any text. */
