@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "plugin/inject/crew.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "plugin/task/each_thread.h"
 
 static void list_tids(const struct crew *crew, pid_t tids[WATCHER_MAX_THREADS])
 {
@@ -12,38 +11,38 @@ static void list_tids(const struct crew *crew, pid_t tids[WATCHER_MAX_THREADS])
 		tids[i] = crew->threads[i].pid;
 }
 
-static int choose(struct crew *crew, pid_t pid, pid_t spared)
+struct choice {
+	struct crew *crew;
+	pid_t spared;
+};
+
+/* Returns 1 when there are enough. */
+static int choose(pid_t tid, void *data)
 {
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *threads;
+	const struct choice *choice = data;
+	struct crew *crew = choice->crew;
+	int ret;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	threads = opendir(path);
-	if (!threads)
-		return -errno;
-	while (!ret && crew->nr < WATCHER_MAX_THREADS && (entry = readdir(threads))) {
-		const pid_t tid = strtol(entry->d_name, NULL, 10);
-
-		if (tid <= 0 || tid == spared)
-			continue;
-		ret = ccr__inject_look(&crew->threads[crew->nr], tid);
-		crew->nr += !ret;
-		ret = ret == -ENOTSUP ? 0 : ret;
-	}
-	closedir(threads);
-	return ret;
+	if (tid == choice->spared)
+		return 0;
+	ret = ccr__inject_look(&crew->threads[crew->nr], tid);
+	crew->nr += !ret;
+	if (crew->nr == WATCHER_MAX_THREADS)
+		return 1;
+	return ret == -ENOTSUP ? 0 : ret;
 }
 
 int ccr__crew_prepare(struct crew *crew, pid_t pid, pid_t spared)
 {
+	struct choice choice = {crew, spared};
 	pid_t tids[WATCHER_MAX_THREADS];
 	int ret;
 
 	*crew = (struct crew){.nr = 0};
-	ret = choose(crew, pid, spared);
+	ret = ccr__each_thread(pid, choose, &choice);
 	list_tids(crew, tids);
+	if (ret > 0)
+		ret = 0;
 	if (!ret && crew->nr)
 		ret = ccr__watcher_prepare_guards(tids, crew->nr);
 	if (ret)

@@ -6,10 +6,10 @@
  * thread alone, with every signal blocked, for the duration of the call.
  */
 #include "plugin/task/restore_thread.h"
+#include "plugin/task/each_thread.h"
 #include "plugin/task/state.h"
 #include "plugin/task/tracee.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,26 +53,15 @@ int ccr__end_with_criu(pid_t tid, bool is_wanted)
 		       : 0;
 }
 
+static int set_lasting_options(pid_t tid, void *unused)
+{
+	return set_options(tid, 0) ? failed(tid, "set its ptrace options") : 0;
+}
+
 int ccr__end_all_with_criu(pid_t pid)
 {
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *threads;
-
 	lasting_options = PTRACE_O_EXITKILL;
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	threads = opendir(path);
-	if (!threads)
-		return failed(pid, "list its threads");
-	while (!ret && (entry = readdir(threads))) {
-		const pid_t tid = strtol(entry->d_name, NULL, 10);
-
-		if (tid > 0 && set_options(tid, 0))
-			ret = failed(tid, "set its ptrace options");
-	}
-	closedir(threads);
-	return ret;
+	return ccr__each_thread(pid, set_lasting_options, NULL);
 }
 
 static int restore_sigmask(const struct restore_thread *thread)

@@ -9,7 +9,6 @@
  */
 #include "plugin/task/seize.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,6 +19,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "plugin/task/each_thread.h"
 #include "plugin/task/parasite.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/state.h"
@@ -27,25 +27,7 @@
 
 #define PAUSE_NS 500000
 
-static int for_each_thread(pid_t pid, int (*act)(pid_t tid))
-{
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *threads;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	threads = opendir(path);
-	if (!threads)
-		return -errno;
-	while (!ret && (entry = readdir(threads)))
-		if (entry->d_name[0] != '.')
-			ret = act(strtol(entry->d_name, NULL, 10));
-	closedir(threads);
-	return ret;
-}
-
-static int check_stopped(pid_t tid)
+static int check_stopped(pid_t tid, void *unused)
 {
 	char state[32] = "", first;
 
@@ -55,7 +37,7 @@ static int check_stopped(pid_t tid)
 	return first == 'T' || first == 'Z' || first == 'X' ? 0 : -EAGAIN;
 }
 
-static int check_not_stopping(pid_t tid)
+static int check_not_stopping(pid_t tid, void *unused)
 {
 	char text[64] = "";
 
@@ -69,7 +51,7 @@ static int check_not_stopping(pid_t tid)
 
 bool ccr__is_stopping(pid_t pid)
 {
-	return for_each_thread(pid, check_not_stopping) == -EBUSY;
+	return ccr__each_thread(pid, check_not_stopping, NULL) == -EBUSY;
 }
 
 static int await_stop(pid_t pid)
@@ -79,7 +61,7 @@ static int await_stop(pid_t pid)
 	int ret;
 
 	/* A thread that is inside a system call stops at its end. */
-	while ((ret = for_each_thread(pid, check_stopped)) == -EAGAIN) {
+	while ((ret = ccr__each_thread(pid, check_stopped, NULL)) == -EAGAIN) {
 		if (ccr__now_ms() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
@@ -92,7 +74,7 @@ static bool has_ended(pid_t tid)
 	return ccr__is_dying(tid);
 }
 
-static int trace(pid_t tid)
+static int trace(pid_t tid, void *unused)
 {
 	int status, ret;
 
@@ -105,7 +87,7 @@ static int trace(pid_t tid)
 }
 
 /* From the stop that SIGSTOP caused to one of our own; the thread does not run in between. */
-static int stop_again(pid_t tid)
+static int stop_again(pid_t tid, void *unused)
 {
 	int status, ret;
 
@@ -119,12 +101,12 @@ int ccr__seize(pid_t pid)
 {
 	const int ret = await_stop(pid);
 
-	return ret ? ret : for_each_thread(pid, trace);
+	return ret ? ret : ccr__each_thread(pid, trace, NULL);
 }
 
 int ccr__seize_continue(pid_t pid)
 {
-	const int ret = kill(pid, SIGCONT) ? -errno : for_each_thread(pid, stop_again);
+	const int ret = kill(pid, SIGCONT) ? -errno : ccr__each_thread(pid, stop_again, NULL);
 
 	return ret ? ret : ccr__parasite_leave(pid);
 }
@@ -150,7 +132,7 @@ static int discard_sigcont(pid_t tid)
 	return ret;
 }
 
-static int detach(pid_t tid)
+static int detach(pid_t tid, void *unused)
 {
 	return ptrace(PTRACE_DETACH, tid, NULL, 0) && !has_ended(tid) ? -errno : 0;
 }
@@ -166,7 +148,7 @@ static bool is_pending(pid_t pid)
 int ccr__seize_end(pid_t pid)
 {
 	const int ret = is_pending(pid) ? discard_sigcont(pid) : 0;
-	const int released = for_each_thread(pid, detach);
+	const int released = ccr__each_thread(pid, detach, NULL);
 
 	return ret ? ret : released;
 }

@@ -6,10 +6,11 @@
  */
 #include "plugin/host/remap/remap.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "plugin/task/each_thread.h"
 
 static int add_child(struct remap_ranges *ranges, pid_t child)
 {
@@ -24,13 +25,14 @@ static int add_child(struct remap_ranges *ranges, pid_t child)
 }
 
 /* Those that one thread has started. */
-static int add_children(struct remap_ranges *ranges, pid_t pid, const char *tid)
+static int add_children(pid_t tid, void *data)
 {
-	char path[320];
+	struct remap_ranges *ranges = data;
 	FILE *children;
+	char path[64];
 	int child, ret = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%s/children", pid, tid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", tid, tid);
 	children = fopen(path, "re");
 	if (!children)
 		return errno == ENOENT ? 0 : -errno;
@@ -42,19 +44,6 @@ static int add_children(struct remap_ranges *ranges, pid_t pid, const char *tid)
 
 int ccr__remap_children(struct remap_ranges *ranges, pid_t pid)
 {
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *threads;
-
 	*ranges = (struct remap_ranges){0};
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	threads = opendir(path);
-	if (!threads)
-		return -errno;
-	while (!ret && (entry = readdir(threads)))
-		if (entry->d_name[0] != '.')
-			ret = add_children(ranges, pid, entry->d_name);
-	closedir(threads);
-	return ret;
+	return ccr__each_thread(pid, add_children, ranges);
 }

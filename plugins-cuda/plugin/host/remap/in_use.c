@@ -7,7 +7,6 @@
  */
 #include "plugin/host/remap/remap.h"
 
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <unistd.h>
+
+#include "plugin/task/each_thread.h"
 
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION /* Linux 5.13 */
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
@@ -83,29 +84,16 @@ static int find_area(pid_t tid, uint64_t page, struct remap_range *range)
 	return ret;
 }
 
+static int add_area(pid_t tid, void *ranges)
+{
+	struct remap_range range;
+	const int ret = find_area(tid, getpagesize(), &range);
+
+	return ret || !range.end ? ret : ccr__remap_add_range(ranges, &range);
+}
+
 int ccr__remap_in_use(struct remap_ranges *ranges, pid_t pid)
 {
-	const uint64_t page = getpagesize();
-	struct dirent *entry;
-	char path[32];
-	int ret = 0;
-	DIR *tasks;
-
 	*ranges = (struct remap_ranges){0};
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	tasks = opendir(path);
-	if (!tasks)
-		return -errno;
-	while (!ret && (entry = readdir(tasks))) {
-		const pid_t tid = atoi(entry->d_name);
-		struct remap_range range;
-
-		if (tid <= 0)
-			continue;
-		ret = find_area(tid, page, &range);
-		if (!ret && range.end)
-			ret = ccr__remap_add_range(ranges, &range);
-	}
-	closedir(tasks);
-	return ret;
+	return ccr__each_thread(pid, add_area, ranges);
 }
