@@ -8,22 +8,16 @@
 #include "plugin/task/account.h"
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
-#include "plugin/task/tracee.h"
+#include "plugin/task/end_traced.h"
+#include "plugin/task/proc_status.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "plugin/host/host.h"
 #include "plugin/device/device.h"
-
-static void kill_task(pid_t pid)
-{
-	if (kill(pid, SIGKILL) && errno != ESRCH)
-		ccr_err("cannot kill %d: %s", pid, strerror(errno));
-}
 
 static void fail_restore(const struct task *task, const char *call, const char *error)
 {
@@ -34,10 +28,7 @@ static void fail_restore(const struct task *task, const char *call, const char *
 		reason);
 	ccr__task_outcome(task, "failed", reason);
 	ccr__plugin.restore_failed = true;
-	for (const struct task *t = ccr__plugin.tasks; t; t = t->next) {
-		kill_task(t->pid);
-		ccr__collect_killed(t->pid);
-	}
+	ccr__end_traced();
 }
 
 /* Users expect a restored process to run, whatever state it was in at the dump. */
@@ -105,15 +96,15 @@ int ccr__resume_devices_late(int pid)
 	int ret;
 
 	if (ccr__plugin.restore_failed) {
-		kill_task(pid);
-		ccr__collect_killed(pid);
+		if (!ccr__is_dying(pid))
+			ccr__end_traced();
 		return -ECANCELED;
 	}
 	ret = ccr__task_detect(pid, &restore_tid);
 	task = ccr__task_add(pid, restore_tid, CU_PROCESS_STATE_CHECKPOINTED);
 	if (!task) {
-		kill_task(pid);
 		ccr__plugin.restore_failed = true;
+		ccr__end_traced();
 		return -ENOMEM;
 	}
 	task->is_plain = ret == -ENOTSUP;

@@ -9,11 +9,8 @@
  */
 #include "plugin/task/tracee.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -60,34 +57,4 @@ int ccr__wait_stop(pid_t tid, int *status)
 		if (pause.tv_nsec < PAUSE_MAX_NS)
 			pause.tv_nsec *= 2;
 	}
-}
-
-/* Whether there is no thread of that id that this process traces. */
-static bool collect(pid_t tid)
-{
-	int status;
-	const pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
-
-	return (got < 0 && errno != EINTR) || (got > 0 && !WIFSTOPPED(status));
-}
-
-void ccr__collect_killed(pid_t pid)
-{
-	const double deadline = ccr__now_ms() + ccr__plugin.settings.step_timeout_ms;
-	const struct timespec pause = {.tv_nsec = PAUSE_MAX_NS};
-	char path[64];
-	struct dirent *entry;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	dir = opendir(path);
-	if (!dir)
-		return;
-	while ((entry = readdir(dir))) {
-		const pid_t tid = atoi(entry->d_name);
-
-		while (tid > 0 && tid != pid && !collect(tid) && ccr__now_ms() < deadline)
-			nanosleep(&pause, NULL);
-	}
-	closedir(dir);
 }

@@ -12,12 +12,4 @@
  */
 int ccr__wait_stop(pid_t tid, int *status);
 
-/*
- * Collects the threads of a killed process, except for its leader, which is left to its parent.
- * A thread that is traced exists until its tracer has collected it, and the first process of a PID
- * namespace does not end before that: CRIU, which waits only for the leader, would wait forever.
- * Waits as long as CRIU_CUDA_STEP_TIMEOUT_MS allows.
- */
-void ccr__collect_killed(pid_t pid);
-
 #endif
