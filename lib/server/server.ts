@@ -41,6 +41,22 @@ export function parseBody(text: string): unknown {
   }
 }
 
+/** @throws {@link ServerError} ERR_SERVER when the server answers something else, as a page of HTML */
+function modelList(url: URL, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ServerError(
+      'ERR_SERVER',
+      `${url.href} answers no JSON: ${text.trim().slice(0, 80) || 'nothing'}`,
+      {
+        cause,
+        hint: 'the model for the request is taken from there; name it yourself with --body',
+      },
+    );
+  }
+}
+
 function isRefused(error: unknown): boolean {
   return error instanceof ToolkitError && isErrno(error.cause, 'ECONNREFUSED');
 }
@@ -112,9 +128,10 @@ export class Server {
 
   /** The model to request; servers that list none accept any. */
   async #defaultBody(signal?: AbortSignal): Promise<unknown> {
-    const answer = await ask(new URL('/v1/models', this.#base), signal === undefined ? {} : { signal });
+    const url = new URL('/v1/models', this.#base);
+    const answer = await ask(url, signal === undefined ? {} : { signal });
     // the text of the answer is JSON but not a completion, so it is returned as is
-    const listed = answer.status === 200 ? models.safeParse(parseBody(answer.text)) : undefined;
+    const listed = answer.status === 200 ? models.safeParse(modelList(url, answer.text)) : undefined;
     const model = listed?.success === true ? listed.data.data[0]?.id : undefined;
     return {
       model,

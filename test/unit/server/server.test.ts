@@ -74,6 +74,19 @@ describe('a request', () => {
     expect((JSON.parse(bodies[1] ?? '') as { model?: string }).model).toBe(model);
     expect(bodies[2]).toBe(bodies[1]);
   });
+
+  it.each([
+    ['a page', '<html>welcome</html>', '<html>welcome</html>'],
+    ['nothing', '', 'nothing'],
+  ])('blames the list of models when it is %s, and not the request', async (_which, text, said) => {
+    routes['GET /v1/models'] = reply(200, text);
+    await expect(new Server({ url }).ask()).rejects.toMatchObject({
+      code: 'ERR_SERVER',
+      message: `${url}/v1/models answers no JSON: ${said}`,
+      hint: expect.stringContaining('--body') as string,
+    });
+    expect(asked).toEqual(['GET /v1/models']);
+  });
 });
 
 describe('the health of a server', () => {
