@@ -133,6 +133,11 @@ class CheckpointPlace {
   }
 }
 
+/** Where the images are: with a store, the place of podman has only a link to them. */
+export function imagesPlace(path: string): string {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : path;
+}
+
 /** Removes images wherever they are. */
 export function removeCheckpoint(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -188,7 +193,7 @@ function checkpointError(
   if (isDumped) {
     return new ContainerError(
       'ERR_CONTAINER_CHECKPOINT',
-      `${container.name} has ended, and its checkpoint is in ${container.checkpointDir}: ${error.message}`,
+      `${container.name} has ended, and its checkpoint is in ${imagesPlace(container.checkpointDir)}: ${error.message}`,
       { facts: error.facts, cause: error, hint: `criu-cuda container restore ${container.name}` },
     );
   }
@@ -252,7 +257,7 @@ export async function checkpointContainer(
     const status = await runtime.status();
     const runtimeMs = runtimeMicroseconds(stdout, 'checkpoint') / 1000;
     const phases = dumpPhases({ durationMs: runtimeMs, status }, readDumpStats(container.dir));
-    const imagesDir = exportTo === undefined ? container.checkpointDir : undefined;
+    const imagesDir = exportTo === undefined ? imagesPlace(container.checkpointDir) : undefined;
     return {
       name: container.name,
       id: container.id,

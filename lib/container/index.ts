@@ -4,6 +4,7 @@ export { ContainerError } from './error.ts';
 export { cdiDeviceName, cdiFile, cdiSpec, writeCdi, type CdiSpec } from './cdi.ts';
 export {
   checkpointContainer,
+  imagesPlace,
   type ContainerCheckpointOptions,
   type ContainerCheckpointResult,
 } from './checkpoint.ts';

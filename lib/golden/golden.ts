@@ -11,6 +11,7 @@ import {
   checkpointContainer,
   createContainer,
   findContainer,
+  imagesPlace,
   removeContainer,
   requireContainer,
   restoreContainer,
@@ -120,7 +121,7 @@ function finished(container: ContainerInfo): GoldenResult | undefined {
   const record = hasCheckpoint(container) ? readRecord(container) : undefined;
   if (!record) return undefined;
   const { name, checkpointDir } = container;
-  return { name, created: false, imagesDir: checkpointDir, record, checkpoint: undefined };
+  return { name, created: false, imagesDir: imagesPlace(checkpointDir), record, checkpoint: undefined };
 }
 
 /** The running container to continue with: a new one, or the one that an earlier call left. */
@@ -186,7 +187,7 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
   const checkpoint = await checkpointContainer({ ...shared, store });
   const container = await requireContainer(name);
   writeFileSync(recordPath(container), recordText(record));
-  return { name, created: true, imagesDir: container.checkpointDir, record, checkpoint };
+  return { name, created: true, imagesDir: imagesPlace(container.checkpointDir), record, checkpoint };
 }
 
 /** Which golden checkpoint is restored. */

@@ -5,14 +5,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi, type TestContext } from 'vitest';
 import {
   cdiSpec,
@@ -124,8 +123,8 @@ describe('a container in place', () => {
     const dumped = await checkpointContainer({ name, leaveRunning: true, store });
     expect(await isRunning()).toBe(true);
     expect(await checksum()).toBe(before);
-    const first = readlinkSync(dumped.imagesDir ?? '');
-    expect(first.startsWith(store)).toBe(true);
+    const first = dumped.imagesDir ?? '';
+    expect(dirname(first)).toBe(store);
     expect(readdirSync(first)).toContain('inventory.img');
 
     expect(await ask('fill 7')).toBe('ok');
@@ -145,6 +144,7 @@ describe('a container in place', () => {
     await createContainer({ name, image, command, variant: 'parallel', gpu: 'none', store });
     const before = await checksum();
     const { imagesDir = '' } = await checkpointContainer({ name });
+    expect(dirname(imagesDir)).toBe(join(store, name));
     const [pages] = await readPageImages(imagesDir);
     expect(pages?.stored).toBeGreaterThan(16 * 2 ** 20);
     expect(pageImageBytes(imagesDir)).toBeLessThan(4 * 2 ** 20);
