@@ -58,6 +58,8 @@ export interface ContainerCreateOptions extends PluginChoice {
   signal?: AbortSignal | undefined;
 }
 
+const readProc = (name: string): string => readFileSync(`/proc/${name}`, 'utf8');
+
 interface Limit {
   name: string;
   soft: string;
@@ -95,14 +97,20 @@ export function limitFlags(status: string, limits: string, pidMax: number): stri
   ]);
 }
 
+/** The flags for this process: a daemon that was started with fewer limits has to be asked for fewer. */
+export const currentLimitFlags = (): string[] =>
+  limitFlags(readProc('self/status'), readProc('self/limits'), Number(readProc('sys/kernel/pid_max')));
+
+/** The flags for the system-call filter without io_uring, if setup has written it. */
+export const seccompFlags = (): string[] =>
+  existsSync(seccompProfile) ? ['--security-opt', `seccomp=${seccompProfile}`] : [];
+
 /** runc can always checkpoint; crun only if it was built with CRIU. */
 function runtimeFlags(): string[] {
   const { env, sbinPath } = currentSystem();
   const runc = findOnPath('runc', env.PATH) ?? findOnPath('runc', sbinPath);
   return runc === undefined ? [] : ['--runtime', runc];
 }
-
-const readProc = (name: string): string => readFileSync(`/proc/${name}`, 'utf8');
 
 /** The container's own directory in the store. */
 function storeOf({ store, name }: ContainerCreateOptions): string | undefined {
@@ -151,8 +159,8 @@ export function createArguments(
     '--detach',
     ...['--name', name],
     ...Object.entries(marks).flatMap(([key, value]) => ['--label', `${key}=${value}`]),
-    ...limitFlags(readProc('self/status'), readProc('self/limits'), Number(readProc('sys/kernel/pid_max'))),
-    ...(existsSync(seccompProfile) ? ['--security-opt', `seccomp=${seccompProfile}`] : []),
+    ...currentLimitFlags(),
+    ...seccompFlags(),
     ...gpuFlags(options.gpu),
     ...parts.flatMap((part) => part.podman ?? []),
     ...parts.flatMap((part) =>

@@ -19,12 +19,27 @@ export {
 export {
   createArguments,
   createContainer,
+  currentLimitFlags,
   labels,
   limitFlags,
+  seccompFlags,
   seccompProfile,
   type ContainerCreateOptions,
   type CreatedContainer,
 } from './create.ts';
+export {
+  addToRuncConfig,
+  ctrFlags,
+  dockerFlags,
+  editFormats,
+  otherEnginesWarning,
+  podManifest,
+  runcPart,
+  shellWords,
+  type EditFormat,
+  type RuncMount,
+  type RuncPart,
+} from './formats.ts';
 export { gpuFlags, hasGpu, type GpuAccess } from './gpu.ts';
 export { type ContainerPhase } from './phases.ts';
 export {
