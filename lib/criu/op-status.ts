@@ -231,7 +231,9 @@ export function parseOpStatus(contents: string): OpStatus | undefined {
     if (one.event !== 'attach') continue;
     attaching.delete(one.pid);
     const task = tasks.get(one.pid);
-    if (task && one.result !== 0) tasks.set(one.pid, { ...task, outcome: 'failed', reason: one.reason });
+    // the plugin kills a process that cannot get its memory, and has said why before the pool notices
+    if (task && task.outcome !== 'failed' && one.result !== 0)
+      tasks.set(one.pid, { ...task, outcome: 'failed', reason: one.reason });
   }
   return {
     version: first.version,

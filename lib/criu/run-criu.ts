@@ -54,6 +54,9 @@ export interface CriuResult {
   error: unknown;
 }
 
+/** We read the status file, and a standby does not wait at all. */
+const whoWaits = { CRIU_CUDA_WAIT: process.env.CRIU_CUDA_WAIT ?? '0' };
+
 /** Marks a process as failed if it was to take its memory and no result was ever reported. */
 function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
   if (!attaching.includes(task.pid)) return task;
@@ -105,7 +108,7 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
     ownGroup: run.keepTerminal !== true,
     ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
     descriptors: run.descriptors,
-    env: run.env,
+    env: run.stage === 'restore' ? { ...whoWaits, ...run.env } : run.env,
     signal: run.signal,
     keepSuccess: true,
     onSpawn,

@@ -173,6 +173,14 @@ export const settingDefinitions = {
     max: 1,
     meaning: 'verify chunk checksums on load',
   },
+  CRIU_CUDA_WAIT: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning:
+      'criu ends a restore only when the device memory is loaded, so that a damaged image makes it fail',
+  },
   CRIU_CUDA_FORCE: {
     type: 'number',
     default: '0',

@@ -21,7 +21,7 @@
 
 static void fail_restore(const struct task *task, const char *call, const char *error)
 {
-	char reason[128];
+	char reason[384];
 
 	snprintf(reason, sizeof(reason), "%s: %s", call, error);
 	ccr_err("device restore of %d failed: %s; killing the restored processes", task->pid,
@@ -35,6 +35,7 @@ static void fail_restore(const struct task *task, const char *call, const char *
 static int restore_devices(struct task *task)
 {
 	struct restore_thread thread;
+	const struct task *failed;
 	const char *call;
 	CUresult result;
 	uint64_t before, after;
@@ -72,6 +73,11 @@ static int restore_devices(struct task *task)
 	ret = ccr__memory_attach(task);
 	if (ret) {
 		fail_restore(task, "attach of its device memory", strerror(-ret));
+		return ret;
+	}
+	ret = ccr__memory_loaded(&failed, &call);
+	if (ret) {
+		fail_restore(failed, "load of its device memory", call);
 		return ret;
 	}
 	ccr__account_report(task);

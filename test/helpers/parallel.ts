@@ -51,6 +51,11 @@ export class ParallelMachine extends Machine {
     return readdirSync(imagesDir).filter((name) => /^cuda-\d+\.img$/.test(name));
   }
 
+  /** The stripes of GPU images. */
+  stripes(imagesDir = this.imagesDir): string[] {
+    return readdirSync(imagesDir).filter((name) => /^cuda-\d+-\d+\.img$/.test(name));
+  }
+
   /** All files that are not CRIU's: the index, manifests, stripes, page files, and those with temporary names. */
   ownFiles(imagesDir = this.imagesDir): string[] {
     return readdirSync(imagesDir).filter((name) => name.startsWith('cuda'));

@@ -46,6 +46,7 @@ static size_t wire_size(const struct ccr_message *m)
 	case CCR_MSG_OP_RESTORE:
 	case CCR_MSG_OP_ATTACH:
 	case CCR_MSG_OP_RECLAIM:
+	case CCR_MSG_OP_LOADED:
 		return HEAD + sizeof(m->op);
 	case CCR_MSG_OP_HELD:
 	case CCR_MSG_OP_GIVEN:
@@ -167,7 +168,7 @@ static bool is_well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 		return handles_are_well_formed(m, nr_fds);
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
-	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_RECLAIM)
+	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_LOADED)
 		return m->op.fds < 1u << CCR_OP_MAX_FDS &&
 		       nr_fds == __builtin_popcount(m->op.fds) &&
 		       m->op.map.count <= CCR_MAX_DEVICES;

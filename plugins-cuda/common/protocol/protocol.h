@@ -77,11 +77,12 @@ enum ccr_message_type {
 	CCR_MSG_OP_RESTORE,   /* images directory: start loading; then OP_RESULT */
 	CCR_MSG_OP_ATTACH,    /* pidfd, connection; then OP_READY, OP_GIVEN */
 	CCR_MSG_OP_RECLAIM,   /* the same; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
+	CCR_MSG_OP_LOADED,    /* after OP_ATTACH: OP_RESULT when the memory is on the device */
 	/*
 	 * pool -> plugin or watcher. OP_READY: the request is accepted. OP_HELD:
 	 * the application has released its memory.
-	 * OP_RESULT: everything is saved, or loading has started; instead of any
-	 * other reply, it says why the request failed. OP_GIVEN: the application
+	 * OP_RESULT: everything is saved or loaded, or loading has started; instead of
+	 * any other reply, it says why the request failed. OP_GIVEN: the application
 	 * has all of its memory, or was killed.
 	 */
 	CCR_MSG_OP_RESULT = 96,

@@ -38,6 +38,7 @@ struct ccr_settings {
 	long undo_timeout_ms;	/* milliseconds */
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */
+	long wait;		/* bool */
 	long force;		/* bool */
 	long io;		/* enum ccr_io */
 	long sync;		/* enum ccr_sync */

@@ -45,6 +45,13 @@ int ccr__memory_load_begin(void);
  */
 int ccr__memory_attach(struct task *task);
 
+/*
+ * Restore, after each attach: once every GPU image has its task, waits until all of
+ * them are on their devices, unless CRIU_CUDA_WAIT is 0. CRIU itself fails if it learns
+ * here that one cannot be loaded. Returns 0, or -errno with the task and the reason.
+ */
+int ccr__memory_loaded(const struct task **failed, const char **reason);
+
 /* True once this run is connected to a pool. */
 bool ccr__memory_has_pool(void);
 

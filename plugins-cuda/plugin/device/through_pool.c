@@ -244,7 +244,7 @@ int ccr__memory_load_begin(void)
 	int ret;
 
 	ccr__pool_link.images_dir = criu_get_image_dir();
-	if (!ccr__files_have_gpu_images())
+	if (!ccr__files_nr_gpu_images())
 		return 0;
 	ret = ccr__begin(STAGE_RESTORE);
 	if (!ret)
@@ -274,8 +274,8 @@ static int attach(struct task *task)
 	return ret ? ret : wait_ready(task);
 }
 
-/* The pool died: a helper serves this task, and those that may still wait for their memory. */
-static int attach_through_helper(struct task *task)
+/* The pool died: a helper serves the tasks that may still wait for their memory. */
+static int attach_all_through_helper(void)
 {
 	struct task *t;
 	int ret = ccr__pool_replace("it has ended");
@@ -285,6 +285,13 @@ static int attach_through_helper(struct task *task)
 	for (t = ccr__plugin.tasks; !ret && t; t = t->next)
 		if (t->is_awaited)
 			ret = attach(t);
+	return ret;
+}
+
+static int attach_through_helper(struct task *task)
+{
+	const int ret = attach_all_through_helper();
+
 	return ret ? ret : attach(task);
 }
 
@@ -325,6 +332,42 @@ int ccr__memory_attach(struct task *task)
 		ccr_status_add(&ccr__plugin.status,
 			       "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}", task->pid,
 			       task->operation);
+	return ret;
+}
+
+static int wait_loaded(const struct task *task)
+{
+	struct ccr_message reply;
+	const int ret = ccr__pool_request(CCR_MSG_OP_LOADED, task, 0);
+
+	return ret ? ret
+		   : ccr__pool_reply(CCR_MSG_OP_RESULT, task->operation, &reply,
+				     ccr__plugin.settings.copy_timeout_ms);
+}
+
+int ccr__memory_loaded(const struct task **failed, const char **reason)
+{
+	size_t nr_attached = 0;
+	bool is_replaced = false;
+	int ret = 0;
+
+	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
+		nr_attached += t->is_awaited;
+	if (!ccr__plugin.settings.wait || nr_attached < ccr__files_nr_gpu_images())
+		return 0;
+	*ccr__pool_link.error = '\0';
+	for (struct task *t = ccr__plugin.tasks; !ret && t; t = t->next) {
+		*failed = t;
+		if (t->is_awaited)
+			ret = wait_loaded(t);
+		if (ret != -EPIPE || is_replaced)
+			continue;
+		is_replaced = true;
+		ret = attach_all_through_helper();
+		if (!ret)
+			ret = wait_loaded(t);
+	}
+	*reason = ret == -EPIPE ? "there is no pool to load it" : failure(ret);
 	return ret;
 }
 

@@ -186,17 +186,19 @@ bool ccr__files_have_host(pid_t image_pid)
 	return member_of(image_pid).has_host;
 }
 
-static int is_gpu_image(const char *name, void *unused)
+static int count_gpu_image(const char *name, void *nr)
 {
-	return ccr_image_pid_of_name(name);
+	*(size_t *)nr += ccr_image_pid_of_name(name) != 0;
+	return 0;
 }
 
-bool ccr__files_have_gpu_images(void)
+size_t ccr__files_nr_gpu_images(void)
 {
+	size_t nr = 0;
+
 	if (!to_restore)
-		return ccr_image_for_each_name(criu_get_image_dir(), is_gpu_image, NULL) > 0;
-	for (size_t i = 0; i < to_restore->nr_members; i++)
-		if (to_restore->members[i].has_gpu)
-			return true;
-	return false;
+		ccr_image_for_each_name(criu_get_image_dir(), count_gpu_image, &nr);
+	for (size_t i = 0; to_restore && i < to_restore->nr_members; i++)
+		nr += to_restore->members[i].has_gpu;
+	return nr;
 }

@@ -8,6 +8,7 @@
 #define CCR_PLUGIN_CHECKPOINT_FILES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -44,7 +45,7 @@ void ccr__files_remove(void);
 /* Whether a GPU image, or host memory, of the process belongs to the checkpoint. */
 bool ccr__files_have_gpu(pid_t image_pid);
 bool ccr__files_have_host(pid_t image_pid);
-/* Whether it has a GPU image of any process. */
-bool ccr__files_have_gpu_images(void);
+/* The number of GPU images that belong to it. */
+size_t ccr__files_nr_gpu_images(void);
 
 #endif

@@ -233,7 +233,7 @@ CUresult ccr__task_raise(const struct task *task, CUprocessState target, const c
 
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason)
 {
-	char quoted[256];
+	char quoted[768];
 
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"task\",\"pid\":%d,\"outcome\":\"%s\",\"prior\":\"%s\"%s%s%s}",

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/protocol/device_map.h"
 #include "image/index/index.h"
@@ -181,6 +184,7 @@ static void *load_thread(void *argument)
 	atomic_store(ret ? &load->copied.is_failed : &load->copied.is_complete, true);
 	pthread_cond_broadcast(&load->progress);
 	pthread_mutex_unlock(&load->lock);
+	eventfd_write(load->ended_fd, 1);
 	return NULL;
 }
 
@@ -215,6 +219,7 @@ static struct load *load_new(pid_t image_pid)
 		return NULL;
 	load->image_pid = image_pid;
 	load->references = 1;
+	load->ended_fd = -1;
 	pthread_mutex_init(&load->lock, NULL);
 	pthread_cond_init(&load->progress, NULL);
 	return load;
@@ -236,6 +241,10 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	if (!*result && pool.is_daemon) {
 		*result = find_devices(load);
 		snprintf(error, size, "%s", load->error);
+	}
+	if (!*result) {
+		load->ended_fd = eventfd(0, EFD_CLOEXEC);
+		*result = load->ended_fd < 0 ? -errno : 0;
 	}
 	if (!*result)
 		*result = -pthread_create(&load->thread, NULL, load_thread, load);
@@ -297,6 +306,8 @@ void load_put(struct load *load)
 	held_free_all(&load->list);
 	held_free_all(&load->slabs);
 	ccr_image_close(load->image);
+	if (load->ended_fd >= 0)
+		close(load->ended_fd);
 	pthread_cond_destroy(&load->progress);
 	pthread_mutex_destroy(&load->lock);
 	free(load->ready);
@@ -341,4 +352,18 @@ int load_wait(struct load *load)
 	result = load->result;
 	pthread_mutex_unlock(&load->lock);
 	return result;
+}
+
+int load_wait_for(struct load *load, int socket)
+{
+	struct pollfd pollers[] = {{.fd = load->ended_fd, .events = POLLIN},
+				   {.fd = socket, .events = POLLRDHUP}};
+
+	while (load->ended_fd >= 0 && !pollers[0].revents) {
+		if (poll(pollers, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		if (!pollers[0].revents && pollers[1].revents)
+			return -EPIPE;
+	}
+	return load_wait(load);
 }

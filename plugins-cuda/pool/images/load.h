@@ -21,8 +21,9 @@ struct load {
 	bool *ready; /* per entry of `list` */
 	struct copy_progress copied;
 	bool ended;
-	int result; /* valid once `ended` */
-	double ms;  /* from open to the last byte on the device; 0 if it never left */
+	int ended_fd; /* readable once `ended`; -1: it has no thread */
+	int result;   /* valid once `ended` */
+	double ms;    /* from open to the last byte on the device; 0 if it never left */
 	char error[384];
 	/* private */
 	unsigned int references;
@@ -53,6 +54,8 @@ void load_put(struct load *load);
 ssize_t load_take_ready(struct load *load, size_t first);
 /* Waits for the end of the load. Returns its result: 0 or -errno. */
 int load_wait(struct load *load);
+/* The same, or -EPIPE when the peer of the socket has closed its end first. */
+int load_wait_for(struct load *load, int socket);
 /* Milliseconds from open to the last byte on the device; 0 until then, or if it never left. */
 double load_duration_ms(struct load *load);
 #endif

@@ -207,6 +207,21 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 		session_reply(s, CCR_MSG_OP_READY, process->number, 0, NULL);
 }
 
+/* Nothing else is asked of this session meanwhile: criu waits, and its watcher waits for criu. */
+static void op_loaded(struct session *s, const struct ccr_message *request)
+{
+	const struct op_process *process = op_process_find(s, request->operation);
+	int ret;
+
+	if (!process || !process->load) {
+		refuse(s, request->operation, -ENOENT, "no GPU image was loaded for this process");
+		return;
+	}
+	ret = load_wait_for(process->load, s->socket);
+	session_reply(s, CCR_MSG_OP_RESULT, request->operation, ret,
+		      ret ? process->load->error : NULL);
+}
+
 /* --- the session --- */
 
 static void serve(struct session *s, const struct ccr_message *request)
@@ -229,6 +244,9 @@ static void serve(struct session *s, const struct ccr_message *request)
 		break;
 	case CCR_MSG_OP_ATTACH:
 		op_attach(s, request);
+		break;
+	case CCR_MSG_OP_LOADED:
+		op_loaded(s, request);
 		break;
 	default:
 		ccr_err("message type %d is not a request", request->type);
@@ -294,7 +312,7 @@ static void session_end(struct session *s, bool is_abandoned)
 
 static bool is_request(const struct ccr_message *message)
 {
-	return message->type >= CCR_MSG_OP_DUMP && message->type <= CCR_MSG_OP_RECLAIM;
+	return message->type >= CCR_MSG_OP_DUMP && message->type <= CCR_MSG_OP_LOADED;
 }
 
 void session_run(int socket)

@@ -15,6 +15,8 @@ import type { CriuOptions, CriuRun, StatusEvent } from '../../helpers/machine.ts
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../../helpers/parallel.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
+const MIDDLE = 2 << 20;
+
 let machine: ParallelMachine;
 let workload: Workload;
 let before: string;
@@ -82,14 +84,17 @@ describe('the pool', () => {
     await expectRunningAsBefore(await machine.tryRestore({ env: { SOFTCUDA_FAIL: `${call}:kill` } }));
   });
 
-  it('is killed, and so is each one that takes over', async () => {
+  it.each([
+    ['criu does not wait', '0', /there is no pool to return its device memory/],
+    ['criu waits', '1', /load of its device memory: there is no pool to load it/],
+  ])('is killed, and so is each one that takes over: %s', async (_name, wait, reason) => {
     await startAndDump();
     // The plugin may replace one, and the watcher another.
     const kills = [1, 2, 3].map((nth) => `cuMemcpyHtoDAsync:${nth}:kill`);
     // with one thread: a second one could reach the next call before its process is gone
     await expectRefused(
-      { env: { SOFTCUDA_FAIL: kills.join(','), CRIU_CUDA_STREAMS: '1' } },
-      /there is no pool to return its device memory/,
+      { env: { SOFTCUDA_FAIL: kills.join(','), CRIU_CUDA_STREAMS: '1', CRIU_CUDA_WAIT: wait } },
+      reason,
     );
     await expectStillRestorable();
   });
@@ -126,6 +131,43 @@ describe('the pool', () => {
       new RegExp(`cuda-${workload.pid}.img: devices: this machine has no `),
     );
     await expectStillRestorable();
+  });
+});
+
+/** Changes one byte of a stripe, in the middle of its first chunk. @returns how to undo it */
+function damageStripe(): () => void {
+  const path = join(machine.imagesDir, machine.stripes()[0] ?? '');
+  const original = readFileSync(path);
+  const damaged = Buffer.from(original);
+  damaged.writeUInt8(damaged.readUInt8(MIDDLE) ^ 1, MIDDLE);
+  writeFileSync(path, damaged);
+  return () => writeFileSync(path, original);
+}
+
+describe('a damaged stripe', () => {
+  it('makes criu fail, and its log says why', async () => {
+    await startAndDump();
+    const repair = damageStripe();
+    const restored = await machine.tryRestore({ keepStatus: true });
+    expect(restored.exitCode).not.toBe(0);
+    expect(errorsIn(restored.log)).toMatch(/load of its device memory: .*: the file is damaged; killing/);
+    expect(restored.log).toContain('Restoring FAILED');
+    expect(readStat(workload.pid)?.state ?? 'gone').toMatch(/^(Z|gone)$/);
+    expect(await reasonOf(restored)).toMatch(/the file is damaged$/);
+    await expectGone();
+    machine.takeStatus();
+    repair();
+    await expectStillRestorable();
+  });
+
+  it('ends the process after criu, if criu does not wait', async () => {
+    await startAndDump();
+    damageStripe();
+    const env = { CRIU_CUDA_WAIT: '0' };
+    const restored = await machine.tryRestore({ keepStatus: true, env });
+    expect(restored.exitCode, errorsIn(restored.log)).toBe(0);
+    await expectGone();
+    expect(await reasonOf(restored)).toMatch(/the file is damaged$/);
   });
 });
 

@@ -71,6 +71,14 @@ describe('the status file', () => {
     expect(status?.end).toBeUndefined();
   });
 
+  it('keeps the reason of the plugin, which killed the process before the pool noticed', () => {
+    const task = '{"event":"task","pid":5,"outcome":"failed","prior":"checkpointed","reason":"damaged"}';
+    const attach = '{"event":"attach","pid":5,"result":-3,"ms":1,"reason":"the process ended"}';
+    expect(parseOpStatus([begin, task, attach, ''].join('\n'))?.tasks).toEqual([
+      { pid: 5, outcome: 'failed', prior: 'checkpointed', reason: 'damaged' },
+    ]);
+  });
+
   it.each([
     ['going out', ['evicting'], 'out'],
     ['saved', ['evicting', 'evict'], 'saved'],
