@@ -83,6 +83,8 @@ struct ccr_image {
 	struct ccr_image_allocation *allocations;
 	struct ccr_image_chunk *chunks; /* sorted by allocation, then position; without gaps */
 	struct ccr_image_stripe *stripes;
+	void *manifest; /* the bytes of its file; NULL after ccr_image_parse */
+	size_t manifest_size;
 };
 
 /*
@@ -112,6 +114,13 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
  */
 int ccr_image_check_protocol(const struct ccr_image *image, char *error, size_t error_size);
 
+/*
+ * The bytes of a manifest, unchecked, which the caller frees. They are the identity of an image:
+ * copies have the same, and nobody can guess the random ids and checksums in them.
+ */
+int ccr_image_read_manifest(void **data, size_t *size, int dirfd, int pid, char *error,
+			    size_t error_size);
+
 /* File names of the manifest and of a stripe of `pid`. `out` has CCR_IMAGE_NAME_MAX bytes. */
 void ccr_image_manifest_name(char *out, int pid);
 void ccr_image_stripe_name(char *out, int pid, uint32_t stripe);
@@ -135,6 +144,12 @@ struct ccr_image_verify_result {
  */
 int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
 		     struct ccr_image_verify_result *result, char *error, size_t error_size);
+/*
+ * The same for stored chunks of at least `bytes` together, chosen at random: all of a
+ * smaller image.
+ */
+int ccr_image_verify_sample(const struct ccr_image *image, uint64_t bytes, unsigned int threads,
+			    struct ccr_image_verify_result *result, char *error, size_t error_size);
 /* Writes the error message for a chunk with a wrong checksum. */
 void ccr_image_explain_checksum(const struct ccr_image *image, size_t chunk, uint64_t found,
 				char *error, size_t error_size);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/io.h"
 #include "image/checksum/checksum.h"
@@ -17,6 +18,8 @@
 
 struct verify {
 	const struct ccr_image *image;
+	const size_t *chosen; /* chunks; NULL: all of them */
+	size_t nr;
 	atomic_size_t next;
 	atomic_int result;
 	atomic_ullong stored_bytes, zero_chunks;
@@ -89,10 +92,12 @@ static void *verify_some(void *data)
 	void *buffer = malloc(PIECE);
 
 	for (;;) {
-		const size_t index = atomic_fetch_add(&verify->next, 1);
+		const size_t next = atomic_fetch_add(&verify->next, 1);
+		size_t index;
 
-		if (index >= verify->image->nr_chunks || atomic_load(&verify->result))
+		if (next >= verify->nr || atomic_load(&verify->result))
 			break;
+		index = verify->chosen ? verify->chosen[next] : next;
 		if (!buffer) {
 			fail(verify, index, -ENOMEM, 0);
 			break;
@@ -103,10 +108,15 @@ static void *verify_some(void *data)
 	return NULL;
 }
 
-int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
-		     struct ccr_image_verify_result *result, char *error, size_t error_size)
+static int verify_chosen(const struct ccr_image *image, const size_t *chosen, size_t nr,
+			 unsigned int threads, struct ccr_image_verify_result *result, char *error,
+			 size_t error_size)
 {
-	struct verify verify = {.image = image, .error = error, .error_size = error_size};
+	struct verify verify = {.image = image,
+				.chosen = chosen,
+				.nr = nr,
+				.error = error,
+				.error_size = error_size};
 	pthread_t others[MAX_THREADS];
 	unsigned int started = 0;
 
@@ -119,8 +129,54 @@ int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
 	while (started)
 		pthread_join(others[--started], NULL);
 	pthread_mutex_destroy(&verify.lock);
-	result->chunks = image->nr_chunks;
+	result->chunks = nr;
 	result->stored_bytes = verify.stored_bytes;
 	result->zero_chunks = verify.zero_chunks;
 	return verify.result;
+}
+
+int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
+		     struct ccr_image_verify_result *result, char *error, size_t error_size)
+{
+	return verify_chosen(image, NULL, image->nr_chunks, threads, result, error, error_size);
+}
+
+/* Moves random chunks to the front until they have `bytes`. Returns how many. */
+static size_t choose(const struct ccr_image *image, size_t *chunks, size_t nr, uint64_t bytes)
+{
+	uint64_t sum = 0;
+	size_t chosen = 0;
+
+	for (; chosen < nr && sum < bytes; chosen++) {
+		size_t random = 0, taken;
+
+		/* Without random numbers, the next one. */
+		if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+			random = 0;
+		random = chosen + random % (nr - chosen);
+		taken = chunks[random];
+		chunks[random] = chunks[chosen];
+		chunks[chosen] = taken;
+		sum += image->chunks[taken].length;
+	}
+	return chosen;
+}
+
+int ccr_image_verify_sample(const struct ccr_image *image, uint64_t bytes, unsigned int threads,
+			    struct ccr_image_verify_result *result, char *error, size_t error_size)
+{
+	size_t *const chunks = malloc((image->nr_chunks + 1) * sizeof(*chunks));
+	size_t nr = 0;
+	int ret;
+
+	if (!chunks)
+		return ccr__image_error(-ENOMEM, error, error_size, "%s: out of memory",
+					image->name);
+	for (size_t i = 0; i < image->nr_chunks; i++)
+		if (!image->chunks[i].is_zero)
+			chunks[nr++] = i;
+	nr = choose(image, chunks, nr, bytes);
+	ret = verify_chosen(image, chunks, nr, threads, result, error, error_size);
+	free(chunks);
+	return ret;
 }

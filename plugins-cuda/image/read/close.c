@@ -15,5 +15,6 @@ void ccr_image_close(struct ccr_image *image)
 	free(image->allocations);
 	free(image->chunks);
 	free(image->stripes);
+	free(image->manifest);
 	free(image);
 }

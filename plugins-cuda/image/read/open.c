@@ -90,6 +90,15 @@ static int open_stripes(struct ccr_image *image, int dirfd, char *error, size_t 
 	return 0;
 }
 
+int ccr_image_read_manifest(void **data, size_t *size, int dirfd, int pid, char *error,
+			    size_t error_size)
+{
+	char name[CCR_IMAGE_NAME_MAX];
+
+	ccr_image_manifest_name(name, pid);
+	return ccr__image_read_manifest(dirfd, name, data, size, error, error_size);
+}
+
 int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size_t error_size)
 {
 	char name[CCR_IMAGE_NAME_MAX];
@@ -103,9 +112,12 @@ int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size
 	if (ret)
 		return ret;
 	ret = ccr_image_parse(&image, data, size, name, error, error_size);
-	free(data);
-	if (ret)
+	if (ret) {
+		free(data);
 		return ret;
+	}
+	image->manifest = data;
+	image->manifest_size = size;
 	if (image->pid != pid)
 		ret = ccr__image_error(-EINVAL, error, error_size, "%s: pid is %d", name,
 				       image->pid);

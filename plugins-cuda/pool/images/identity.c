@@ -2,10 +2,15 @@
 #include "pool/images/identity.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/log.h"
 #include "image/image.h"
+
+#define SAMPLE_BYTES   (256ull << 20)
+#define SAMPLE_THREADS 8
 
 int image_identify(int images_dir, pid_t image_pid, struct image_identity *out)
 {
@@ -36,4 +41,24 @@ bool image_is_unchanged(const struct image_identity *a, const struct image_ident
 	return a->manifest_dev == b->manifest_dev && a->manifest == b->manifest &&
 	       a->bytes == b->bytes && a->mtime.tv_sec == b->mtime.tv_sec &&
 	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+bool image_is_copy(int images_dir, pid_t image_pid, const void *manifest, size_t size)
+{
+	struct ccr_image_verify_result result;
+	struct ccr_image *image;
+	char error[512];
+	int ret;
+
+	if (ccr_image_open(&image, images_dir, image_pid, error, sizeof(error)))
+		return false; /* whoever loads it says why */
+	ret = image->manifest_size != size || memcmp(image->manifest, manifest, size);
+	if (!ret) {
+		ret = ccr_image_verify_sample(image, SAMPLE_BYTES, SAMPLE_THREADS, &result, error,
+					      sizeof(error));
+		if (ret)
+			ccr_warn("a copy of a resident image is not used as such: %s", error);
+	}
+	ccr_image_close(image);
+	return !ret;
 }

@@ -225,6 +225,14 @@ static struct load *load_new(pid_t image_pid)
 	return load;
 }
 
+/* Only memory that was compared with its checksums is what the manifest says. */
+static void keep_manifest(struct load *load)
+{
+	load->manifest = load->image->manifest;
+	load->manifest_size = load->image->manifest_size;
+	load->image->manifest = NULL;
+}
+
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
 			int *result, char *error, size_t size)
 {
@@ -237,6 +245,8 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	*result = ccr_image_open(&load->image, images_dir, image_pid, error, size);
 	if (!*result)
 		*result = plan(load);
+	if (!*result && options->verify)
+		keep_manifest(load);
 	/* A daemon knows its devices, so that another pool may serve this restore. */
 	if (!*result && pool.is_daemon) {
 		*result = find_devices(load);
@@ -255,9 +265,10 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	return NULL;
 }
 
-struct load *load_of_held(pid_t image_pid, struct held_list *list)
+struct load *load_of_held(int images_dir, pid_t image_pid, struct held_list *list)
 {
 	struct load *load = load_new(image_pid);
+	char error[256];
 
 	if (!load)
 		return NULL;
@@ -266,6 +277,10 @@ struct load *load_of_held(pid_t image_pid, struct held_list *list)
 		load_put(load);
 		return NULL;
 	}
+	/* Without it, copies of the image are loaded. */
+	if (ccr_image_read_manifest(&load->manifest, &load->manifest_size, images_dir, image_pid,
+				    error, sizeof(error)))
+		load->manifest = NULL;
 	memset(load->ready, true, list->nr + 1);
 	load->ended = true;
 	load->list = *list;
@@ -311,6 +326,7 @@ void load_put(struct load *load)
 	pthread_cond_destroy(&load->progress);
 	pthread_mutex_destroy(&load->lock);
 	free(load->ready);
+	free(load->manifest);
 	free(load);
 }
 

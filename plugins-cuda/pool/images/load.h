@@ -25,6 +25,8 @@ struct load {
 	int result;   /* valid once `ended` */
 	double ms;    /* from open to the last byte on the device; 0 if it never left */
 	char error[384];
+	void *manifest; /* of the image, its identity; NULL: its memory may differ from it */
+	size_t manifest_size;
 	/* private */
 	unsigned int references;
 	pthread_t thread;
@@ -40,8 +42,11 @@ struct load {
  */
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
 			int *result, char *error, size_t size);
-/* Wraps memory that is on the device already; takes ownership of the list. NULL: out of memory. */
-struct load *load_of_held(pid_t image_pid, struct held_list *list);
+/*
+ * Wraps memory that is on the device already, and in the image of the directory; takes ownership of
+ * the list. NULL: out of memory.
+ */
+struct load *load_of_held(int images_dir, pid_t image_pid, struct held_list *list);
 struct load *load_ref(struct load *load);
 /* False when the process would have to adopt the memory and the devices lack room for that. */
 bool load_can_be_taken(struct load *load);

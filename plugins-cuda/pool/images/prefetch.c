@@ -127,7 +127,7 @@ int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list)
 	ret = resident_reserve(resident);
 	if (ret)
 		return ret;
-	load = load_of_held(image_pid, list);
+	load = load_of_held(images_dir, image_pid, list);
 	resident_finish(&identity, load);
 	load_put(load);
 	return load ? 0 : -ENOMEM;

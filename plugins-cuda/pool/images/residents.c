@@ -96,6 +96,26 @@ static bool make_room(const struct resident *wanted, struct load **victims)
 	return true;
 }
 
+/* Returns a new reference to a resident image with this manifest, or NULL. */
+static struct load *find_manifest(const void *manifest, size_t size)
+{
+	for (const struct resident *r = residents; r; r = r->next)
+		if (r->load && r->load->manifest && r->load->manifest_size == size &&
+		    !memcmp(r->load->manifest, manifest, size))
+			return load_ref(r->load);
+	return NULL;
+}
+
+/* For a restore: the image leaves the list, or is shared if it is golden. */
+static struct load *take(struct resident **link, enum resident_answer *answer)
+{
+	*answer = (*link)->is_golden ? RESIDENT_GOLDEN : RESIDENT_TAKEN;
+	if (!(*link)->is_golden)
+		return unlink_resident(link);
+	(*link)->last_used_ms = now_ms();
+	return load_ref((*link)->load);
+}
+
 /* ---- without the lock ---- */
 
 static void put_all(struct load *loads)
@@ -165,6 +185,35 @@ void resident_finish(const struct image_identity *identity, struct load *load)
 	pthread_mutex_unlock(&lock);
 }
 
+static struct load *take_copy(int images_dir, pid_t image_pid, enum resident_answer *answer)
+{
+	struct resident **link = &residents;
+	struct load *load, *dropped = NULL;
+	void *manifest;
+	char error[256];
+	size_t size;
+
+	if (ccr_image_read_manifest(&manifest, &size, images_dir, image_pid, error, sizeof(error)))
+		return NULL;
+	pthread_mutex_lock(&lock);
+	load = find_manifest(manifest, size);
+	pthread_mutex_unlock(&lock);
+	free(manifest);
+	if (load && !image_is_copy(images_dir, image_pid, load->manifest, load->manifest_size)) {
+		*answer = RESIDENT_CHANGED;
+		load_put(load);
+		return NULL;
+	}
+	pthread_mutex_lock(&lock);
+	while (load && *link && (*link)->load != load)
+		link = &(*link)->next;
+	dropped = load;
+	load = load && *link ? take(link, answer) : NULL; /* another restore may have taken it */
+	pthread_mutex_unlock(&lock);
+	load_put(dropped);
+	return load;
+}
+
 struct load *resident_take(int images_dir, pid_t image_pid, enum resident_answer *answer)
 {
 	struct load *load = NULL, *stale = NULL;
@@ -176,22 +225,22 @@ struct load *resident_take(int images_dir, pid_t image_pid, enum resident_answer
 		return NULL;
 	pthread_mutex_lock(&lock);
 	link = find(&identity);
-	if (!*link || !(*link)->load) {
-		*answer = RESIDENT_ABSENT;
-	} else if (!image_is_unchanged(&(*link)->identity, &identity)) {
+	if (*link && (*link)->load && image_is_unchanged(&(*link)->identity, &identity))
+		load = take(link, answer);
+	pthread_mutex_unlock(&lock);
+	if (!load)
+		load = take_copy(images_dir, image_pid, answer);
+	if (load)
+		return load;
+	pthread_mutex_lock(&lock);
+	link = find(&identity);
+	if (*link && (*link)->load && !image_is_unchanged(&(*link)->identity, &identity)) {
 		*answer = RESIDENT_CHANGED;
 		stale = unlink_resident(link);
-	} else if ((*link)->is_golden) {
-		*answer = RESIDENT_GOLDEN;
-		(*link)->last_used_ms = now_ms();
-		load = load_ref((*link)->load);
-	} else {
-		*answer = RESIDENT_TAKEN;
-		load = unlink_resident(link);
 	}
 	pthread_mutex_unlock(&lock);
 	load_put(stale);
-	return load;
+	return NULL;
 }
 
 void resident_give_up(const struct image_identity *identity, struct load *load)

@@ -45,10 +45,10 @@ struct load *resident_use(const struct image_identity *identity, bool is_golden)
 enum resident_answer { RESIDENT_ABSENT, RESIDENT_CHANGED, RESIDENT_TAKEN, RESIDENT_GOLDEN };
 
 /*
- * Returns a reference to the resident image of `image_pid` in the directory,
- * which may still be loading. The image leaves the list unless it is golden.
- * NULL when there is none, or when its files have changed; a changed image is
- * dropped.
+ * Returns a reference to the resident image of `image_pid` in the directory, or to one
+ * of which the files there are a copy. It may still be loading. The image leaves the
+ * list unless it is golden. NULL when there is none, or when its files, or those of the
+ * copy, have changed; an image whose own files have changed is dropped.
  */
 struct load *resident_take(int images_dir, pid_t image_pid, enum resident_answer *answer);
 

@@ -209,6 +209,22 @@ static int open_again(int dirfd)
 	return ret;
 }
 
+/* Chunk 2 is damaged: all chunks find it, and one chunk in so many tries finds it and does not. */
+static void test_sample(const struct ccr_image *image)
+{
+	struct ccr_image_verify_result result;
+	int found = 0;
+
+	CHECK(ccr_image_verify_sample(image, UINT64_MAX, 3, &result, image_error,
+				      sizeof(image_error)) == -EBADMSG);
+	for (int i = 0; i < 200; i++) {
+		found += ccr_image_verify_sample(image, 1, 3, &result, image_error,
+						 sizeof(image_error)) == -EBADMSG;
+		CHECK(result.chunks == 1 && !result.zero_chunks);
+	}
+	CHECK(found > 0 && found < 200);
+}
+
 static void test_stripes(int dirfd)
 {
 	struct ccr_image *image;
@@ -225,6 +241,7 @@ static void test_stripes(int dirfd)
 	image_patch("cuda-7-2.img", place, &byte, 1);
 	CHECK(open_again(dirfd) == -EBADMSG);
 	SAYS(image_error, "cuda-7-2.img: chunk 2 at offset", "xxh3");
+	test_sample(image);
 	byte ^= 0x10;
 	image_patch("cuda-7-2.img", place, &byte, 1);
 	CHECK(!open_again(dirfd));

@@ -3,10 +3,12 @@
 import { mkdirSync, readdirSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ManifestSchema } from '../../../lib/images/gen/image_pb.ts';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { dropImages, markGolden, prefetchImages, type PoolStatus } from '../../../lib/pool/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { changeManifest } from '../../helpers/gpu-image.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';
 
 const libdir = variantDir('full');
@@ -109,10 +111,21 @@ describe('a restore', () => {
     await dump(workload);
     await prefetchImages(machine.imagesDir, pool);
     const manifest = readdirSync(machine.imagesDir).find((name) => /^cuda-\d+\.img$/.test(name)) ?? '';
-    utimesSync(join(machine.imagesDir, manifest), 1, 1);
+    changeManifest(join(machine.imagesDir, manifest), ManifestSchema, (message) => (message.created += 1n));
     expect((await restore()).log).toMatch(
       /0 resident images reused, 0 golden copied, 1 loading \(1 of them changed/,
     );
+    expect(await snapshot(workload)).toBe(before);
+  });
+
+  it('uses an image whose files have a new date and the same content', async () => {
+    await machine.startPool();
+    const workload = await start();
+    const before = await snapshot(workload);
+    await dump(workload);
+    await prefetchImages(machine.imagesDir, pool);
+    for (const name of readdirSync(machine.imagesDir)) utimesSync(join(machine.imagesDir, name), 1, 1);
+    expect((await restore({ env: { CRIU_CUDA_REMAP: '0' } })).log).toMatch(/1 resident images reused/);
     expect(await snapshot(workload)).toBe(before);
   });
 
