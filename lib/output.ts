@@ -4,6 +4,7 @@
  * stderr.
  * @module
  */
+import stringWidth from 'fast-string-width';
 import pc from 'picocolors';
 
 /** The functions of picocolors that color a text. */
@@ -106,20 +107,6 @@ export interface TableOptions {
 }
 
 const GAP = '  ';
-// eslint-disable-next-line no-control-regex -- the codes of colors begin with a control character
-const COLOR_CODES = /\u001b\[[\d;]*m/g;
-const NO_WIDTH = /[\p{Mark}\p{Format}]/u;
-const TWO_WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
-
-/** Columns that a terminal needs for a text. */
-export function columnsOf(text: string): number {
-  let columns = 0;
-  for (const character of text.replaceAll(COLOR_CODES, '')) {
-    if (!NO_WIDTH.test(character)) columns += TWO_WIDE.test(character) ? 2 : 1;
-  }
-  return columns;
-}
 
 /** Columns of text under a header; cells may have more than one line. */
 export function table(
@@ -130,13 +117,13 @@ export function table(
   const all = (head.length === 0 ? rows : [head, ...rows]).map((row) => row.map((cell) => cell.split('\n')));
   const columns = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(0, ...all.flatMap((row) => (row[column] ?? []).map(columnsOf))),
+    Math.max(0, ...all.flatMap((row) => (row[column] ?? []).map((text) => stringWidth(text)))),
   );
   const lineOf = (row: readonly string[][], line: number): string =>
     widths
       .map((width, column) => {
         const text = row[column]?.[line] ?? '';
-        const space = ' '.repeat(width - columnsOf(text));
+        const space = ' '.repeat(width - stringWidth(text));
         return align[column] === 'right' ? space + text : text + space;
       })
       .join(GAP)

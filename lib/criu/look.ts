@@ -6,8 +6,9 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import * as v from 'valibot';
 import { exec } from '../exec.ts';
-import { fields, list, number, oneOf, text, truth, whole } from '../shape.ts';
+import { amount, whole } from '../number-shapes.ts';
 
 /** The program that is next to each plugin of this project. */
 export const lookProgram = 'cuda-look';
@@ -15,25 +16,25 @@ export const lookProgram = 'cuda-look';
 /** A look takes milliseconds, but opening the driver may wait for a device. */
 const TIMEOUT_MS = 30_000;
 
-const reasonShape = fields({
-  kind: text,
-  severity: oneOf('refuse', 'guess', 'warn'),
+const reasonShape = v.object({
+  kind: v.string(),
+  severity: v.picklist(['refuse', 'guess', 'warn']),
   pid: whole(0),
-  text,
-  remedy: text,
+  text: v.string(),
+  remedy: v.string(),
 });
 
-const lookShape = fields({
-  refused: truth,
-  forced: truth,
-  usesCuda: truth,
-  deviceBytes: number(0),
+const lookShape = v.object({
+  refused: v.boolean(),
+  forced: v.boolean(),
+  usesCuda: v.boolean(),
+  deviceBytes: amount,
   mappings: whole(0),
   threads: whole(0),
   connections: whole(0),
-  pids: list(whole(1)),
-  reasons: list(reasonShape),
-  ms: number(0),
+  pids: v.array(whole(1)),
+  reasons: v.array(reasonShape),
+  ms: amount,
 });
 
 /** One thing that speaks against a dump. */
@@ -107,6 +108,6 @@ export async function lookAt(options: LookOptions): Promise<CheckResult | undefi
     ...(leaveRunning ? ['--leave-running'] : []),
   ];
   const { stdout } = await exec(program, args, { env, signal, timeoutMs: TIMEOUT_MS });
-  const { ms, ...look } = lookShape(JSON.parse(stdout));
+  const { ms, ...look } = v.parse(lookShape, JSON.parse(stdout));
   return { ...look, durationMs: ms };
 }

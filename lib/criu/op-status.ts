@@ -7,9 +7,10 @@
 import { constants, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { isErrno } from '../errno.ts';
 import { checkRunDir } from '../run-dir.ts';
-import { fields, maybe, number, oneOf, text, whole, type Shaped } from '../shape.ts';
+import { amount, whole } from '../number-shapes.ts';
 import { CriuStatusError } from './error.ts';
 import {
   copyFields,
@@ -21,50 +22,55 @@ import {
 } from './task-memory.ts';
 
 const pid = whole(1);
-const milliseconds = number(0);
+const milliseconds = amount;
 
-const beginLine = fields({
-  event: oneOf('begin'),
-  stage: oneOf('dump', 'restore'),
+const beginLine = v.object({
+  event: v.literal('begin'),
+  stage: v.picklist(['dump', 'restore']),
   criu: pid,
-  version: text,
-  variant: text,
-  plugin: maybe(text),
+  version: v.string(),
+  variant: v.string(),
+  plugin: v.optional(v.string()),
 });
-const stepLine = fields({
-  event: oneOf('step'),
+const stepLine = v.object({
+  event: v.literal('step'),
   pid,
-  step: oneOf('lock', 'checkpoint', 'restore', 'unlock'),
+  step: v.picklist(['lock', 'checkpoint', 'restore', 'unlock']),
   result: whole(),
-  name: text,
+  name: v.string(),
   ms: milliseconds,
 });
-const taskLine = fields({
-  event: oneOf('task'),
+const taskLine = v.object({
+  event: v.literal('task'),
   pid,
-  outcome: oneOf('dumped', 'restored', 'failed', 'rolled-back'),
-  prior: oneOf('running', 'locked', 'checkpointed'),
-  reason: maybe(text),
+  outcome: v.picklist(['dumped', 'restored', 'failed', 'rolled-back']),
+  prior: v.picklist(['running', 'locked', 'checkpointed']),
+  reason: v.optional(v.string()),
 });
-const watcherLine = fields({ event: oneOf('watcher'), pid });
-const poolLine = fields({ event: oneOf('pool'), pid });
+const watcherLine = v.object({ event: v.literal('watcher'), pid });
+const poolLine = v.object({ event: v.literal('pool'), pid });
 const operation = whole(0);
-const evictingLine = fields({ event: oneOf('evicting'), pid, operation });
-const evictLine = fields({ event: oneOf('evict'), pid, result: whole(), ...copyFields });
-const attachingLine = fields({ event: oneOf('attaching'), pid, operation: maybe(operation) });
-const attachLine = fields({
-  event: oneOf('attach'),
+const evictingLine = v.object({ event: v.literal('evicting'), pid, operation });
+const evictLine = v.object({ event: v.literal('evict'), pid, result: whole(), ...copyFields });
+const attachingLine = v.object({ event: v.literal('attaching'), pid, operation: v.optional(operation) });
+const attachLine = v.object({
+  event: v.literal('attach'),
   pid,
   result: whole(),
   ms: milliseconds,
-  reason: text,
-  source: maybe(text),
+  reason: v.string(),
+  source: v.optional(v.string()),
   ...copyFields,
 });
-const remapLine = fields({ event: oneOf('remap'), pid, copy_ms: milliseconds, map_ms: milliseconds });
-const endLine = fields({
-  event: oneOf('end'),
-  stage: oneOf('dump', 'restore'),
+const remapLine = v.object({
+  event: v.literal('remap'),
+  pid,
+  copy_ms: milliseconds,
+  map_ms: milliseconds,
+});
+const endLine = v.object({
+  event: v.literal('end'),
+  stage: v.picklist(['dump', 'restore']),
   ret: whole(),
   driver_ms: milliseconds,
   hook_ms: milliseconds,
@@ -85,8 +91,8 @@ const lineShapes = {
   fallback: fallbackLine,
   end: endLine,
 };
-type Line = Shaped<(typeof lineShapes)[keyof typeof lineShapes]>;
-const anyLine = fields({ event: text });
+type Line = v.InferOutput<(typeof lineShapes)[keyof typeof lineShapes]>;
+const anyLine = v.object({ event: v.string() });
 
 /** One driver call. */
 export interface DriverStep {
@@ -110,7 +116,7 @@ export interface CudaTask {
   reason?: string | undefined;
 }
 
-const stepOf = ({ pid, step, result, name, ms }: Shaped<typeof stepLine>): DriverStep => ({
+const stepOf = ({ pid, step, result, name, ms }: v.InferOutput<typeof stepLine>): DriverStep => ({
   pid,
   step,
   result,
@@ -118,14 +124,14 @@ const stepOf = ({ pid, step, result, name, ms }: Shaped<typeof stepLine>): Drive
   ms,
 });
 
-const taskOf = ({ pid, outcome, prior, reason }: Shaped<typeof taskLine>): CudaTask => ({
+const taskOf = ({ pid, outcome, prior, reason }: v.InferOutput<typeof taskLine>): CudaTask => ({
   pid,
   outcome,
   prior,
   reason,
 });
 
-const fallbackOf = ({ pid: one, from, to, reason }: Shaped<typeof fallbackLine>): Fallback => ({
+const fallbackOf = ({ pid: one, from, to, reason }: v.InferOutput<typeof fallbackLine>): Fallback => ({
   pid: one,
   from,
   to,
@@ -171,9 +177,9 @@ export interface OpStatus {
 function parseLine(words: string, nr: number): Line | undefined {
   try {
     const value: unknown = JSON.parse(words);
-    const { event } = anyLine(value);
+    const { event } = v.parse(anyLine, value);
     // events of a newer plugin are ignored
-    return Object.hasOwn(lineShapes, event) ? lineShapes[event as Line['event']](value) : undefined;
+    return Object.hasOwn(lineShapes, event) ? v.parse(lineShapes[event as Line['event']], value) : undefined;
   } catch (error) {
     throw new CriuStatusError('ERR_CRIU_STATUS', `line ${nr} of the plugin's status file is not valid`, {
       cause: error,

@@ -3,37 +3,38 @@
  * What the memory of the processes went through, from the lines of the plugin's status file.
  * @module
  */
+import * as v from 'valibot';
 import { formatBytes } from '../output.ts';
-import { fields, maybe, number, oneOf, text, whole, type Shaped } from '../shape.ts';
+import { amount, whole } from '../number-shapes.ts';
 
-const bytes = number(0);
+const bytes = amount;
 const pid = whole(0);
-const by = oneOf('daemon', 'helper');
+const by = v.picklist(['daemon', 'helper']);
 
 /** Who copied, and with what; earlier versions do not say it. */
 export const copyFields = {
-  by: maybe(by),
-  bytes: maybe(bytes),
-  streams: maybe(whole(1)),
-  chunk_mb: maybe(whole(1)),
-  asked_streams: maybe(whole(1)),
-  asked_chunk_mb: maybe(whole(1)),
+  by: v.optional(by),
+  bytes: v.optional(bytes),
+  streams: v.optional(whole(1)),
+  chunk_mb: v.optional(whole(1)),
+  asked_streams: v.optional(whole(1)),
+  asked_chunk_mb: v.optional(whole(1)),
 };
 
-export const memoryLine = fields({
-  event: oneOf('memory'),
+export const memoryLine = v.object({
+  event: v.literal('memory'),
   pid,
   driver_bytes: bytes,
   page_bytes: bytes,
   criu_bytes: bytes,
-  reason: text,
+  reason: v.string(),
 });
-export const fallbackLine = fields({
-  event: oneOf('fallback'),
+export const fallbackLine = v.object({
+  event: v.literal('fallback'),
   pid,
   from: by,
-  to: oneOf('helper', 'driver'),
-  reason: text,
+  to: v.picklist(['helper', 'driver']),
+  reason: v.string(),
 });
 
 /** Device memory that a pool moved. */
@@ -120,7 +121,7 @@ function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
  * @param pending pids of processes to which the pool is to give their memory
  */
 export function taskMemory(
-  lines: readonly Shaped<typeof memoryLine>[],
+  lines: readonly v.InferOutput<typeof memoryLine>[],
   pools: readonly PoolLine[],
   pending: ReadonlySet<number>,
 ): TaskMemory[] {
