@@ -11,5 +11,5 @@ const { enableCompileCache } = module as { enableCompileCache?: (directory: stri
 const compiled = enableCompileCache && ownCacheDir('compiled');
 if (compiled !== undefined) enableCompileCache?.(compiled);
 
-const { runCommandLine } = await import('./command-line.ts');
-await runCommandLine();
+// what fails in there is reported there
+void import('./command-line.ts').then(({ runCommandLine }) => runCommandLine());

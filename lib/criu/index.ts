@@ -44,6 +44,7 @@ export {
   opStatusPath,
   parseOpStatus,
   readOpStatus,
+  tryReadOpStatus,
   removeOpStatus,
   type CudaTask,
   type DriverStep,

@@ -4,8 +4,16 @@
  * restore failed; only this file says so.
  * @module
  */
-import { constants, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { isErrno } from '../errno.ts';
@@ -288,15 +296,26 @@ export function listOpStatus(runDir: string): number[] {
  * @throws `EnvironmentError` when other users may write to the run directory
  * @returns `undefined` when criu found no CUDA process, or the plugin was not loaded
  */
-export async function readOpStatus(runDir: string, criuPid: number): Promise<OpStatus | undefined> {
+export function readOpStatus(runDir: string, criuPid: number): OpStatus | undefined {
+  let file: number | undefined;
   try {
     checkRunDir(runDir);
-    return parseOpStatus(
-      await readFile(opStatusPath(runDir, criuPid), { encoding: 'utf8', flag: readFlags }),
-    );
+    file = openSync(opStatusPath(runDir, criuPid), readFlags);
+    return parseOpStatus(readFileSync(file, 'utf8'));
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** The same; `undefined` also for a file that cannot be read, or is of another version. */
+export function tryReadOpStatus(runDir: string, criuPid: number): OpStatus | undefined {
+  try {
+    return readOpStatus(runDir, criuPid);
+  } catch {
+    return undefined;
   }
 }
 

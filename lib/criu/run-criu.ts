@@ -84,7 +84,7 @@ export async function collectStatus(
   options: CollectOptions = {},
 ): Promise<OpStatus | undefined> {
   const { leaveStopped = false, ...wait } = options;
-  const first = await readOpStatus(runDir, criuPid);
+  const first = readOpStatus(runDir, criuPid);
   if (!first) {
     removeOpStatus(runDir, criuPid); // criu ended, or the disk was full, before its first line
     return undefined;
@@ -95,7 +95,7 @@ export async function collectStatus(
     if (ended === undefined) return first; // still running, and going to write more
   }
   try {
-    const status = await readOpStatus(runDir, criuPid);
+    const status = readOpStatus(runDir, criuPid);
     return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };
   } finally {
     removeOpStatus(runDir, criuPid);

@@ -4,10 +4,10 @@
  * defines the layout.
  * @module
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../errno.ts';
 import { GpuImageError } from './error.ts';
+import { contentsOf } from './files.ts';
 import { IndexSchema } from './gen/index_pb.ts';
 import { dateOf, decodeManifest, formatId, readHead } from './manifest.ts';
 import type { CheckpointIndex } from './types.ts';
@@ -22,7 +22,7 @@ export const indexName = 'cuda.img';
 export async function readCheckpointIndex(directory: string): Promise<CheckpointIndex | undefined> {
   let bytes: Buffer;
   try {
-    bytes = await readFile(join(directory, indexName));
+    bytes = await contentsOf(join(directory, indexName));
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;

@@ -4,10 +4,10 @@
  * plugins-cuda/image/pages.proto defines the layout.
  * @module
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkPages } from './check.ts';
 import { GpuImageError } from './error.ts';
+import { contentsOf } from './files.ts';
 import { toNumber } from '../protobuf.ts';
 import { PageManifestSchema } from './gen/pages_pb.ts';
 import { dateOf, decodeManifest, formatId, readHead } from './manifest.ts';
@@ -22,7 +22,7 @@ const manifestName = /^cuda-host-([1-9]\d*)\.img$/;
  */
 export async function readPageImage(directory: string, pid: number): Promise<PageImage> {
   const name = `cuda-host-${pid}.img`;
-  const message = readHead(await readFile(join(directory, name)), name, 'page');
+  const message = readHead(await contentsOf(join(directory, name)), name, 'page');
   const pages = decodeManifest(message, PageManifestSchema, name, (manifest): PageImage => ({
     name,
     file: `cuda-pages-${pid}-${Buffer.from(manifest.id).toString('hex')}.img`,

@@ -4,12 +4,12 @@
  * checks the contents.
  * @module
  */
-import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { directoryProblem } from '../directory.ts';
 import { isErrno, reasonOf } from '../errno.ts';
 import { EnvironmentError } from '../errors.ts';
 import { GpuImageError } from './error.ts';
+import { contentsOf, namesIn, statusOf } from './files.ts';
 import { parseManifest } from './manifest.ts';
 import type { GpuManifest } from './types.ts';
 import { checkPath } from '../check.ts';
@@ -63,7 +63,7 @@ export async function listManifests(directory: string, pattern: RegExp): Promise
   checkPath('directory', directory);
   let names: string[];
   try {
-    names = await readdir(directory);
+    names = await namesIn(directory);
   } catch (error) {
     throw unreadable(directory, error);
   }
@@ -84,7 +84,7 @@ export function listGpuImages(directory: string): Promise<FoundManifest[]> {
 export async function checkImageFile(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
   let status;
   try {
-    status = await lstat(join(directory, stripe.name));
+    status = await statusOf(join(directory, stripe.name));
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
     throw new GpuImageError(`${stripe.name}: missing; ${manifest} says it has ${stripe.size} bytes`, error);
@@ -98,7 +98,7 @@ export async function checkImageFile(directory: string, stripe: GpuStripe, manif
 /** Reads the image of one process. @throws {@link GpuImageError} naming the file and what is wrong */
 export async function readGpuImage(directory: string, pid: number): Promise<GpuImage> {
   const name = `cuda-${pid}.img`;
-  const manifest = parseManifest(await readFile(join(directory, name)), name);
+  const manifest = parseManifest(await contentsOf(join(directory, name)), name);
   if (manifest.pid !== pid) throw new GpuImageError(`${name}: pid is ${manifest.pid}`);
   const stripes = manifest.stripeSizes.map((size, index) => ({ name: `cuda-${pid}-${index}.img`, size }));
   for (const stripe of stripes) await checkImageFile(directory, stripe, name);

@@ -5,7 +5,7 @@
  * @module
  */
 import { loadSettings } from '../settings/index.ts';
-import { collectStatus, listOpStatus, readOpStatus, type CudaTask } from '../criu/index.ts';
+import { collectStatus, listOpStatus, tryReadOpStatus, type CudaTask } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import { checkPid, isAlive, killTree, readStat, readProcessTree, wakeTree } from '../process/index.ts';
@@ -33,11 +33,11 @@ export interface WakeResult {
 }
 
 /** Finds the run of criu whose watcher still waits for a process of this tree. */
-async function findStandby(runDir: string, root: number): Promise<number | undefined> {
+function findStandby(runDir: string, root: number): number | undefined {
   const pids = new Set(readProcessTree(root).map(({ pid }) => pid));
   for (const criuPid of listOpStatus(runDir)) {
     // status files of other runs need not be readable
-    const status = await readOpStatus(runDir, criuPid).catch(() => undefined);
+    const status = tryReadOpStatus(runDir, criuPid);
     if (status?.watcherPid === undefined || readStat(status.watcherPid)?.comm !== 'cuda-watcher') continue;
     if (!status.attaching.some((pid) => pids.has(pid))) continue;
     const other = status.attaching.find((pid) => !pids.has(pid) && isAlive(pid));
@@ -59,7 +59,7 @@ export async function wake(pid: number, options: WakeOptions = {}): Promise<Wake
   checkPid(pid);
   if (options.runDir !== undefined) checkPath('runDir', options.runDir);
   const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
-  const criuPid = await findStandby(runDir, pid);
+  const criuPid = findStandby(runDir, pid);
   const start = performance.now();
   const pids = wakeTree(pid);
   const { signal } = options;

@@ -98,13 +98,13 @@ describe.runIf(isRoot)('a directory that another user made first', () => {
     expect(asked()).toBe(0);
   });
 
-  it('has no status file that is believed', async () => {
+  it('has no status file that is believed', () => {
     writeFileSync(opStatusPath(runDir, 1), '{"event":"begin"}\n');
-    await expect(readOpStatus(runDir, 1)).rejects.toMatchObject(refused);
+    expect(() => readOpStatus(runDir, 1)).toThrow(expect.objectContaining(refused));
   });
 });
 
-it('does not wait for a FIFO in the place of a status file', async () => {
+it('does not wait for a FIFO in the place of a status file', () => {
   execFileSync('mkfifo', [opStatusPath(runDir, 1)]);
-  expect(await readOpStatus(runDir, 1)).toBeUndefined();
+  expect(readOpStatus(runDir, 1)).toBeUndefined();
 });

@@ -110,13 +110,13 @@ describe('the status file', () => {
     expect(() => parseOpStatus(`${begin}\n${line}\n`)).toThrow('line 2 of the plugin');
   });
 
-  it('belongs to one run of criu', async () => {
-    expect(await readOpStatus(dir, 77)).toBeUndefined();
+  it('belongs to one run of criu', () => {
+    expect(readOpStatus(dir, 77)).toBeUndefined();
     writeFileSync(opStatusPath(dir, 77), lines.join('\n'));
     writeFileSync(join(dir, 'op-78-1.jsonl'), lines.join('\n')); // of another PID namespace
-    expect(await readOpStatus(dir, 78)).toBeUndefined();
+    expect(readOpStatus(dir, 78)).toBeUndefined();
     expect(listOpStatus(dir)).toEqual([77]);
-    expect((await readOpStatus(dir, 77))?.steps).toHaveLength(2);
+    expect(readOpStatus(dir, 77)?.steps).toHaveLength(2);
     removeOpStatus(dir, 77);
     expect(existsSync(opStatusPath(dir, 77))).toBe(false);
   });
