@@ -1,15 +1,14 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 /**
- * The program `criu-cuda`. Node 22 and later keep the compiled code of what is loaded after this file.
+ * The program `criu-cuda`. The compiled code of what is loaded after this file is kept.
  * @module
  */
-import module from 'node:module';
-import { ownCacheDir } from './own-cache.ts';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { keepCompiled } from './start/compiled.ts';
 
-const { enableCompileCache } = module as { enableCompileCache?: (directory: string) => unknown };
-const compiled = enableCompileCache && ownCacheDir('compiled');
-if (compiled !== undefined) enableCompileCache?.(compiled);
+keepCompiled(join(dirname(fileURLToPath(import.meta.url)), 'cli'));
 
 // what fails in there is reported there
 void import('./command-line.ts').then(({ runCommandLine }) => runCommandLine());

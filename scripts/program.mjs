@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  * most commands need, and what checkpoint and restore share.
  */
 const groups = [
-  { name: 'start', test: /^\0|\/lib\/own-cache\.ts$/, priority: 4 },
+  { name: 'start', test: /^\0|\/lib\/start\//, priority: 4 },
   { name: 'command-line', test: /\/lib\/command-line\.ts$/, priority: 3 },
   { name: 'system', test: /\/lib\/(?:settings|machine|process)\/index\.ts$/, priority: 2 },
   { name: 'operation', test: /\/lib\/commands\/process\/(?:checkpoint|restore)\.ts$/, priority: 1 },
