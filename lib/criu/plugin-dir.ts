@@ -10,7 +10,8 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
-import { inspectPlugin, inspectPluginDirectory, isCudaPlugin, type PluginInfo } from '../inspect/index.ts';
+import { inspectPlugin, isCudaPlugin, listPlugins, type PluginInfo } from '../inspect/index.ts';
+import { learnedNow } from '../machine/index.ts';
 import { type Environment, pluginDirectories, pluginFileName } from '../paths.ts';
 import { isPluginVariant, pluginVariants, variantDir } from '../variant.ts';
 import { restoreRefusal, variantsFor, type ImageNeeds } from './image-needs.ts';
@@ -66,19 +67,42 @@ export interface PluginUse {
 
 const hasPlugin = (dir: string): boolean => existsSync(join(dir, pluginFileName));
 
+/** What matters of a plugin here. */
+type KnownPlugin = Pick<PluginInfo, 'path' | 'kind' | 'variant' | 'version'>;
+
+const isKnown = (value: unknown): value is KnownPlugin => {
+  const { path, kind, variant, version } = (value ?? {}) as Record<string, unknown>;
+  const isOptional = (one: unknown): boolean => one === undefined || typeof one === 'string';
+  return typeof path === 'string' && typeof kind === 'string' && isOptional(variant) && isOptional(version);
+};
+
+/** What a file is. It is read once, as long as it does not change: that takes as long as a small restore. */
+const knownPlugin = (path: string, env: Environment): KnownPlugin =>
+  learnedNow(
+    { question: 'plugin', programs: [resolve(path)] },
+    isKnown,
+    () => {
+      const { kind, variant, version } = inspectPlugin(path);
+      return { path, kind, variant, version };
+    },
+    env,
+  );
+
 /** The plugin in a directory. @throws an error if CRIU would load two CUDA plugins from it */
-function pluginIn(dir: string): PluginInfo {
-  const plugins = inspectPluginDirectory(dir).filter(isCudaPlugin);
+function pluginIn(dir: string, env: Environment): KnownPlugin {
+  const plugins = listPlugins(dir)
+    .map((path) => knownPlugin(path, env))
+    .filter(isCudaPlugin);
   // CRIU loads every plugin it finds, and each would checkpoint the devices
   if (plugins.length > 1)
     throw new EnvironmentError(
       `${dir} contains ${plugins.length} CUDA plugins`,
       plugins.map(({ path, kind }) => ({ what: path, remedy: `${kind}: keep only one of them` })),
     );
-  return plugins[0] ?? inspectPlugin(join(dir, pluginFileName));
+  return plugins[0] ?? knownPlugin(join(dir, pluginFileName), env);
 }
 
-const nameOf = ({ kind, variant }: PluginInfo): string =>
+const nameOf = ({ kind, variant }: KnownPlugin): string =>
   variant ?? (kind === 'upstream-cuda' ? "CRIU's own plugin" : 'a plugin of another project');
 
 /** What the user typed. @throws an error if it is not there, or cannot do what is needed */
@@ -105,13 +129,13 @@ function typedDirectory(choice: PluginChoice, env: Environment): string | undefi
   ]);
 }
 
-const chosen = (dir: string, { path, variant, version }: PluginInfo, notes: string[]): ChosenPlugin => ({
+const chosen = (dir: string, { path, variant, version }: KnownPlugin, notes: string[]): ChosenPlugin => ({
   dir,
   plugin: { path, variant, version },
   notes,
 });
 
-function checkTyped(plugin: PluginInfo, dir: string, choice: PluginChoice, needs: ImageNeeds): void {
+function checkTyped(plugin: KnownPlugin, dir: string, choice: PluginChoice, needs: ImageNeeds): void {
   const refusal = restoreRefusal(plugin.variant, needs);
   if (refusal === undefined) return;
   const [what, option] =
@@ -133,7 +157,7 @@ function builtDirectories(env: Environment): string[] {
 }
 
 /** Why an installed plugin is passed over, as the rest of a sentence. */
-function installedRefusal({ version }: PluginInfo, built: PluginInfo | undefined): string | undefined {
+function installedRefusal({ version }: KnownPlugin, built: KnownPlugin | undefined): string | undefined {
   const isOther = built?.version !== undefined && version !== built.version;
   return isOther ? `is of version ${version ?? 'unknown'}, and this is ${built.version}` : undefined;
 }
@@ -148,9 +172,9 @@ function* candidates(use: PluginUse, env: Environment): Generator<PreferredDirec
   if (env.CRIU_CUDA_BUILD_DIR === undefined) {
     const [first] = built;
     for (const dir of systemDirs.filter(hasPlugin)) {
-      const plugin = pluginIn(dir);
+      const plugin = pluginIn(dir, env);
       if (plugin.kind !== 'criu-cuda') continue;
-      const other = installedRefusal(plugin, first === undefined ? undefined : pluginIn(first));
+      const other = installedRefusal(plugin, first === undefined ? undefined : pluginIn(first, env));
       yield { dir, from: 'criu-cuda install', ...(other === undefined ? {} : { other }) };
     }
   }
@@ -179,7 +203,7 @@ export function choosePlugin(choice: PluginChoice, use: PluginUse = {}): ChosenP
   const { env = process.env, needs } = use;
   const typed = typedDirectory(choice, env);
   if (typed !== undefined) {
-    const plugin = pluginIn(typed);
+    const plugin = pluginIn(typed, env);
     if (needs) checkTyped(plugin, typed, choice, needs);
     return chosen(typed, plugin, []);
   }
@@ -190,7 +214,7 @@ export function choosePlugin(choice: PluginChoice, use: PluginUse = {}): ChosenP
       if (from !== '') passedOver.push(`${dir}${says} does not contain ${pluginFileName}`);
       continue;
     }
-    const plugin = pluginIn(dir);
+    const plugin = pluginIn(dir, env);
     const refusal = other ?? (needs && restoreRefusal(plugin.variant, needs));
     if (refusal === undefined)
       return chosen(

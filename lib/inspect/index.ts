@@ -5,6 +5,7 @@ export { parseElf, type ElfFile, type ElfSymbol } from './elf.ts';
 export {
   hookNames,
   inspectPluginDirectory,
+  listPlugins,
   inspectPlugin,
   isCudaPlugin,
   type PluginDescriptor,

@@ -179,15 +179,15 @@ export function inspectPlugin(path: string): PluginInfo {
 }
 
 /** True for CUDA plugins, both ours and CRIU's own. */
-export function isCudaPlugin(info: PluginInfo): boolean {
+export function isCudaPlugin(info: Pick<PluginInfo, 'kind'>): boolean {
   return info.kind === 'criu-cuda' || info.kind === 'upstream-cuda';
 }
 
 /**
- * Everything in a directory that CRIU would load, sorted by name.
+ * The files in a directory that CRIU would load, sorted by name.
  * @returns an empty list if the directory does not exist
  */
-export function inspectPluginDirectory(dir: string): PluginInfo[] {
+export function listPlugins(dir: string): string[] {
   checkPath('dir', dir);
   let names: string[];
   try {
@@ -201,5 +201,9 @@ export function inspectPluginDirectory(dir: string): PluginInfo[] {
   return names
     .filter((name) => name.endsWith('.so'))
     .sort()
-    .map((name) => inspectPlugin(join(dir, name)));
+    .map((name) => join(dir, name));
 }
+
+/** Everything in a directory that CRIU would load, see {@link listPlugins}. */
+export const inspectPluginDirectory = (dir: string): PluginInfo[] =>
+  listPlugins(dir).map((path) => inspectPlugin(path));

@@ -51,11 +51,29 @@ function otherNames(path: string, { dev, ino, nlink }: Stats): string[] {
     });
 }
 
-function list(path: string, opensOf: ReadonlyMap<string, OpenFile[]>): ListedFile | undefined {
+const inodeOf = ({ dev, ino }: Stats): string => `${dev} ${ino}`;
+
+/** The inodes that the tree may write to, under any of its names. */
+function writtenInodes(opens: readonly OpenFile[]): Set<string> {
+  const stats = opens.filter(({ canWrite }) => canWrite).map(({ path }) => statOf(path));
+  return new Set(stats.flatMap((stat) => (stat ? [inodeOf(stat)] : [])));
+}
+
+/**
+ * @param written inodes that the tree may write to: other files on a disk need no second name, which would take a look at
+ * each of a thousand libraries
+ */
+function list(
+  path: string,
+  opensOf: ReadonlyMap<string, OpenFile[]>,
+  written: ReadonlySet<string>,
+): ListedFile | undefined {
   const stat = statOf(path);
   const kind = stat && kindOf(stat);
   if (!stat || !kind) return undefined;
-  const paths = [path, ...(kind === 'file' ? otherNames(path, stat) : [])];
+  const isMemory = statfsSync(path).type === TMPFS;
+  const isKeptAsOne = kind === 'file' && (isMemory || written.has(inodeOf(stat)));
+  const paths = [path, ...(isKeptAsOne ? otherNames(path, stat) : [])];
   const file: ManifestFile = {
     paths,
     kind,
@@ -65,7 +83,7 @@ function list(path: string, opensOf: ReadonlyMap<string, OpenFile[]>): ListedFil
     gid: stat.gid,
     mtimeMs: stat.mtimeMs,
     access: accessOf(paths.flatMap((one) => opensOf.get(one) ?? [])),
-    isMemory: statfsSync(path).type === TMPFS,
+    isMemory,
   };
   return { file, dev: stat.dev, ino: stat.ino };
 }
@@ -78,11 +96,12 @@ export function listFiles(imagesDir: string): ListedFile[] {
   const opensOf = new Map<string, OpenFile[]>();
   for (const open of readOpenFiles(imagesDir).filter(({ path }) => isListed(path)))
     opensOf.set(open.path, [...(opensOf.get(open.path) ?? []), open]);
+  const written = writtenInodes([...opensOf.values()].flat());
   const seen = new Set<string>();
   return [...opensOf.keys()].flatMap((path) => {
     if (seen.has(path)) return [];
     try {
-      const listed = list(path, opensOf);
+      const listed = list(path, opensOf, written);
       for (const name of listed?.file.paths ?? []) seen.add(name);
       return listed ? [listed] : [];
     } catch {

@@ -121,8 +121,22 @@ export function keep(subject: Subject, answer: unknown, env: Environment = proce
   if (place) keepFact(place.path, place.key, answer);
 }
 
+/** The answer to a question about programs: the kept one, else what `learn` finds, which is then kept. */
+export function learnedNow<Answer>(
+  subject: Subject,
+  isAnswer: (value: unknown) => value is Answer,
+  learn: () => Answer,
+  env: Environment = process.env,
+): Answer {
+  const known = recall(subject, isAnswer, env);
+  if (known !== undefined) return known;
+  const answer = learn();
+  keep(subject, answer, env);
+  return answer;
+}
+
 /**
- * The answer to a question about programs: the kept one, else what `learn` finds, which is then kept.
+ * The same for what takes longer: the kept one, else what `learn` finds, which is then kept.
  * @param learn `undefined` is returned, and not kept
  */
 export async function learned<Answer>(

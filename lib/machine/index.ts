@@ -4,7 +4,7 @@
  * that.
  * @module
  */
-export { learned } from './facts.ts';
+export { learned, learnedNow } from './facts.ts';
 export {
   cachedCriuDirs,
   completeMarker,
