@@ -4,6 +4,7 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/preinit.h"
+#include "plugin/task/stuck.h"
 #include "plugin/task/watcher_link.h"
 #include "plugin/plugin.h"
 
@@ -152,6 +153,7 @@ static void plugin_exit(int stage, int ret)
 
 	if (!p->enabled)
 		return;
+	ccr__stuck_in_plugin(true);
 	if (stage == STAGE_DUMP && !ret)
 		ccr__files_complete();
 	if (stage == STAGE_DUMP)
@@ -169,6 +171,7 @@ static void plugin_exit(int stage, int ret)
 	ccr_info("hooks took %.1f ms (%.1f ms in the driver)", p->hook_ms, p->driver_ms);
 	ccr_status_close(&p->status);
 	ccr__task_free_all();
+	ccr__stuck_in_plugin(false);
 }
 
 static int timed(int (*hook)(int pid), int pid)
@@ -179,7 +182,9 @@ static int timed(int (*hook)(int pid), int pid)
 
 	if (!p->enabled)
 		return -ENOTSUP;
+	ccr__stuck_in_plugin(true);
 	ret = hook(pid);
+	ccr__stuck_in_plugin(false);
 	p->hook_ms += ccr__now_ms() - start;
 	return ret;
 }
@@ -192,9 +197,11 @@ static int pause_devices(int pid)
 /* CRIU calls it for every process of the tree, and ours may have saved host memory of any. */
 static int checkpoint_and_list(int pid)
 {
-	const int ret = ccr__checkpoint_devices(pid);
-	const int listed = ret && ret != -ENOTSUP ? 0 : ccr__files_saved(pid);
+	int ret, listed;
 
+	ccr__stuck_add(pid); /* all are stopped by now */
+	ret = ccr__checkpoint_devices(pid);
+	listed = ret && ret != -ENOTSUP ? 0 : ccr__files_saved(pid);
 	return listed ? listed : ret;
 }
 
@@ -203,9 +210,15 @@ static int checkpoint_devices(int pid)
 	return timed(checkpoint_and_list, pid);
 }
 
+static int resume_late(int pid)
+{
+	ccr__stuck_add(pid);
+	return ccr__resume_devices_late(pid);
+}
+
 static int resume_devices_late(int pid)
 {
-	return timed(ccr__resume_devices_late, pid);
+	return timed(resume_late, pid);
 }
 
 __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {

@@ -16,6 +16,7 @@
 #include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/seize.h"
+#include "plugin/task/stuck.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
@@ -34,8 +35,9 @@
 #include "plugin/inject/inject.h"
 
 #define MAX_WATCHED 4096
-/* Nothing announces that criu has detached from a task, and its last scripts may fail even then. */
-#define DETACH_POLL_MS 1000
+/* Nothing announces that criu has detached from a task, and its last scripts may fail even then;
+ * nor that it waits in vain. */
+#define TICK_MS 1000
 /* Between two tries to undo. */
 #define UNDO_PAUSE_MIN_NS 10000000
 #define UNDO_PAUSE_MAX_NS 640000000
@@ -157,11 +159,13 @@ static void receive(int stage, int fd)
 	for (;;) {
 		struct pollfd pollers[] = {{.fd = fd, .events = POLLIN},
 					   {.fd = ccr__memory_poll_fd(), .events = POLLIN}};
-		const int ready = poll(pollers, 2, stage == STAGE_RESTORE ? DETACH_POLL_MS : -1);
+		const int ready = poll(pollers, 2, TICK_MS);
 		struct watcher_message message;
 		int fds[WATCHER_SLOTS];
 
-		if (!ready && all_detached()) {
+		if (!ready)
+			ccr__stuck_check(stage, ccr__plugin.criu_pid, criu_pidfd);
+		if (!ready && stage == STAGE_RESTORE && all_detached()) {
 			is_released = was_detached;
 			was_detached = true;
 			if (is_released)

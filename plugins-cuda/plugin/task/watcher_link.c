@@ -11,6 +11,7 @@
 #include "plugin/task/background.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
+#include "plugin/task/stuck.h"
 
 union fd_room {
 	struct cmsghdr head;
@@ -49,6 +50,8 @@ int ccr__watcher_start(int stage)
 {
 	int ret = stage == STAGE_DUMP ? ccr__guard_create() : 0;
 
+	if (!ret)
+		ret = ccr__stuck_prepare();
 	if (ret) {
 		ccr_err("cannot create the guards of the processes: %s", strerror(-ret));
 		return ret;

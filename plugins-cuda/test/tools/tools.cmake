@@ -10,11 +10,14 @@ target_link_libraries(fault-points PRIVATE dl)
 add_executable(kept-workload ${CMAKE_CURRENT_LIST_DIR}/kept_workload.c)
 target_link_libraries(kept-workload PRIVATE ccr_common)
 
+add_library(lost-answer MODULE ${CMAKE_CURRENT_LIST_DIR}/lost_answer.c)
+set_target_properties(lost-answer PROPERTIES PREFIX "")
+
 foreach(call io ptrace)
 	add_library(fail-${call} MODULE ${CMAKE_CURRENT_LIST_DIR}/fail_${call}.c)
 	set_target_properties(fail-${call} PROPERTIES PREFIX "")
 	target_link_libraries(fail-${call} PRIVATE dl)
 endforeach()
 
-set_target_properties(pool-client kept-workload fail-io fail-ptrace fault-points PROPERTIES
+set_target_properties(pool-client kept-workload fail-io fail-ptrace fault-points lost-answer PROPERTIES
 	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)
