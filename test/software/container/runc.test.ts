@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+/** What an engine that starts criu itself, here plain runc, learns about an operation. */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
+import { Machine } from '../../helpers/machine.ts';
+import { errorsIn } from '../../helpers/parallel.ts';
+import { RuncContainer, runcProgram, type BundleOptions } from '../../helpers/runc.ts';
+
+let machine: Machine;
+let container: RuncContainer | undefined;
+beforeEach((context: TestContext) => {
+  if (runcProgram() === undefined) context.skip('runc is not installed: criu-cuda container setup');
+  machine = new Machine();
+  mkdirSync(join(machine.dir, 'devices'), { recursive: true });
+});
+afterEach(async () => {
+  await container?.remove();
+  container = undefined;
+  await machine.close();
+});
+
+async function start(options: BundleOptions = {}): Promise<RuncContainer> {
+  container = await RuncContainer.create(machine, 'criu-cuda-truth', options);
+  const { exitCode, stderr } = await container.run();
+  expect(exitCode, stderr).toBe(0);
+  return container;
+}
+
+const log = (name: string): string => readFileSync(join(machine.imagesDir, name), 'utf8');
+
+/** Without the time that it took. */
+const verify = async (one: RuncContainer): Promise<string> => (await one.ask('verify')).replace(/ ms=.*/, '');
+
+async function checkpoint(one: RuncContainer): Promise<void> {
+  const { exitCode, stderr } = await one.checkpoint(machine.imagesDir);
+  expect(exitCode, `${stderr}\n${errorsIn(log('dump.log'))}`).toBe(0);
+}
+
+it('restores a container with its bytes', async () => {
+  const one = await start();
+  const before = await verify(one);
+  await checkpoint(one);
+  const restored = await one.restore(machine.imagesDir);
+  expect(restored.exitCode, `${restored.stderr}\n${errorsIn(log('restore.log'))}`).toBe(0);
+  expect(await verify(one)).toBe(before);
+  expect(await one.state()).toMatchObject({ status: 'running' });
+});
+
+it('learns that a damaged GPU image was not restored', async () => {
+  const one = await start();
+  await verify(one);
+  await checkpoint(one);
+  const stripe = readdirSync(machine.imagesDir).find((name) => /^cuda-\d+-\d+\.img$/.test(name)) ?? '';
+  const path = join(machine.imagesDir, stripe);
+  const bytes = readFileSync(path);
+  bytes.writeUInt8(bytes.readUInt8(1 << 20) ^ 1, 1 << 20);
+  writeFileSync(path, bytes);
+  const restored = await one.restore(machine.imagesDir);
+  expect(restored.exitCode).not.toBe(0);
+  expect(log('restore.log')).toMatch(/load of its device memory: cuda-1-0\.img: .*: the file is damaged/);
+  expect(await one.state()).toBeUndefined();
+});
