@@ -141,7 +141,9 @@ function damageStripe(): () => void {
   const damaged = Buffer.from(original);
   damaged.writeUInt8(damaged.readUInt8(MIDDLE) ^ 1, MIDDLE);
   writeFileSync(path, damaged);
-  return () => writeFileSync(path, original);
+  return () => {
+    writeFileSync(path, original);
+  };
 }
 
 describe('a damaged stripe', () => {
