@@ -10,5 +10,7 @@ import { keepCompiled } from './start/compiled.ts';
 
 keepCompiled(join(dirname(fileURLToPath(import.meta.url)), 'cli'));
 
+// lib/isolated/request.ts has this word
+if (process.argv[2] === '--inside') void import('./isolated/inside.ts').then(({ runInside }) => runInside());
 // what fails in there is reported there
-void import('./command-line.ts').then(({ runCommandLine }) => runCommandLine());
+else void import('./command-line.ts').then(({ runCommandLine }) => runCommandLine());

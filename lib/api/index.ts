@@ -28,6 +28,7 @@ export {
   RestoreError,
   wake,
   WakeError,
+  type Isolation,
   type RestoredProcess,
   type RestoreOptions,
   type RestoreResult,

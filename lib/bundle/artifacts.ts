@@ -13,6 +13,7 @@ const programs = [
   'workload-pattern',
   'cuda-checkpoint',
   'criu-cuda-run',
+  'criu-cuda-isolate',
   'ccr-image',
   'ccr-settings',
   'ccr-transfer-bench',

@@ -43,11 +43,13 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
+import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
+import { checkpointIsolated } from './isolated.ts';
 import { checkFilters, findTarget, refuse } from './target.ts';
 
 /** What to dump, and into which directory. */
@@ -224,6 +226,8 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   given.signal?.throwIfAborted();
   checkOperationOptions(given);
   checkRights('a checkpoint');
+  const isolated = findIsolatedTree(given.pid);
+  if (isolated) return checkpointIsolated(given, isolated);
   const { pid, runPid, shellJob } = findTarget(given.pid);
   checkFilters(pid);
   const env = await withDriverOf(given.env, () =>

@@ -105,11 +105,11 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /Can't fork for \d+: File exists/,
-    hint: 'the pid is in use: end the process that has it (of a zombie, its parent), or restore in a pid namespace',
+    hint: 'the pid is in use: end the process that has it (of a zombie, its parent), or restore with --isolated',
   },
   {
     pattern: /Unable to create a thread: -17/,
-    hint: 'the id of one of its threads is in use: restore again when the process or thread that has it has ended, or restore in a pid namespace',
+    hint: 'the id of one of its threads is in use: restore again when the process or thread that has it has ended, or restore with --isolated',
   },
   {
     pattern: /libcuda\.so|CRIU_CUDA_DRIVER/,

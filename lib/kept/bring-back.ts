@@ -27,6 +27,8 @@ interface Step {
 export interface BringBackOptions {
   /** Files that are left as they are, although they have changed. */
   keepShared?: readonly string[] | undefined;
+  /** Files that are left out. @default none */
+  leftOut?: readonly string[] | undefined;
 }
 
 const mode = ({ mode: bits }: ManifestFile): string => bits.toString(8).padStart(4, '0');
@@ -114,11 +116,13 @@ function apply(imagesDir: string, { file, existing, rewrite }: Step): string[] {
  * @throws {@link KeptFilesError} naming every file that is missing, has changed, or is used by another process; then
  * nothing was changed. Or the one that could not be written
  */
-export function bringBackFiles(imagesDir: string, { keepShared = [] }: BringBackOptions = {}): string[] {
+export function bringBackFiles(imagesDir: string, options: BringBackOptions = {}): string[] {
+  const { keepShared = [], leftOut = [] } = options;
   const manifest = readManifest(imagesDir);
   if (!manifest) return [];
   const left = keepShared.map((path) => resolve(path));
-  const plans = manifest.files.map((file) => plan(imagesDir, file, left));
+  const files = manifest.files.filter(({ paths }) => !paths.some((path) => leftOut.includes(path)));
+  const plans = files.map((file) => plan(imagesDir, file, left));
   const steps = plans.filter((one) => typeof one !== 'string');
   const rewritten = steps.flatMap(({ rewrite, file }) => (rewrite ? file.paths : []));
   const held = [...findHolder(rewritten)].map(

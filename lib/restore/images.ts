@@ -85,10 +85,10 @@ const COLLECT_MS = 5000;
 
 function takenHint(stat: ProcessStat): string {
   if (stat.state !== 'Z') {
-    return 'a restored process gets its old pid: end the process that has it now, or restore in a pid namespace';
+    return 'a restored process gets its old pid: end the process that has it now, or restore with --isolated';
   }
   return stat.ppid === 1
-    ? 'the process has ended, but init does not collect it: restore in a pid namespace, or run under an init that does'
+    ? 'the process has ended, but init does not collect it: restore with --isolated, or run under an init that does'
     : 'the process is a zombie until its parent collects it: end the parent';
 }
 

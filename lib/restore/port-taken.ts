@@ -28,6 +28,6 @@ export async function explainPort(imagesDir: string, log: CriuLogSummary): Promi
   return {
     ...log,
     message,
-    hint: 'end the process that has the port, or restore in a network namespace of its own',
+    hint: 'end the process that has the port, or restore with --isolated-network',
   };
 }

@@ -54,6 +54,7 @@ import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
 import { explainPort } from './port-taken.ts';
+import { restoreIsolated, type Isolation } from './isolated.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
@@ -74,6 +75,13 @@ export interface RestoreOptions extends OperationOptions {
   log?: string | undefined;
   /** Files that may have changed since the dump and are left as they are. @default a file that has changed is refused */
   keepShared?: readonly string[] | undefined;
+  /**
+   * Restore the tree in pid, mount and IPC namespaces of its own, so that other copies of the checkpoint may run: it has
+   * its old pids only inside, and its own files in /dev/shm, /tmp and /run. With `network`, it has a network of its own,
+   * too: its ports are free there, and only reached from inside.
+   * @default false
+   */
+  isolated?: boolean | { network?: boolean | undefined } | undefined;
 }
 
 /** What a restore did. */
@@ -96,6 +104,8 @@ export interface RestoreResult {
   broughtBack: string[];
   /** The program wrote into a pipe to a process outside its tree, and writes to this process's stdout or stderr now. */
   sharesOutput: boolean;
+  /** Its namespaces; `undefined` unless it was restored isolated. */
+  isolated?: Isolation | undefined;
   /** Messages for the user. */
   warnings: string[];
 }
@@ -296,6 +306,8 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   checkRights('a restore');
   const imagesDir = resolve(given.imagesDir);
   const images = readRestorableImages(imagesDir);
+  if (given.isolated !== undefined && given.isolated !== false)
+    return restoreIsolated(given, imagesDir, images);
   const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
   const options = { ...given, env };
   const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, images.inventory) });

@@ -22,9 +22,24 @@ interface Flags extends CommonFlags {
   leaveStopped?: boolean | undefined;
   log?: string | undefined;
   keepShared?: string[] | undefined;
+  isolated?: boolean | undefined;
+  isolatedNetwork?: boolean | undefined;
 }
 
 const addPath = (path: string, paths: string[] = []): string[] => [...paths, resolve(path)];
+
+/** Where a tree is that was restored isolated, and how it is reached. */
+function isolationText({ pid, isolated }: RestoreResult): string[] {
+  if (!isolated) return [];
+  const [port] = isolated.ports;
+  const inside = `isolated: its pid inside is ${isolated.insidePid}`;
+  if (!isolated.network || port === undefined) return [inside];
+  const ports = isolated.ports.join(', ');
+  return [
+    inside,
+    `its network is its own (TCP ports ${ports}): nsenter --target ${pid} --net curl http://127.0.0.1:${port}/`,
+  ];
+}
 
 function resultText(result: RestoreResult, leaveStopped: boolean): string {
   return [
@@ -32,6 +47,7 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
     phaseTable(result.phases, result.durationMs),
     ...(result.broughtBack.length === 0 ? [] : [`files brought back: ${result.broughtBack.join(', ')}`]),
     pluginText(result),
+    ...isolationText(result),
     ...(leaveStopped ? [`it is stopped; to wake it: criu-cuda wake ${result.pid}`] : []),
   ].join('\n');
 }
@@ -59,6 +75,7 @@ async function runRestore(io: Io, flags: Flags): Promise<void> {
     ...toOperationOptions(flags, io),
     leaveStopped,
     ...{ log: flags.log, keepShared: flags.keepShared },
+    isolated: flags.isolatedNetwork === true ? { network: true } : flags.isolated,
   };
   const startedMs = monotonicMs();
   const restored = await withProgress(io, `restore from ${flags.imagesDir}`, (report) =>
@@ -80,6 +97,8 @@ export function defineRestore(command: Command, io: Io): void {
       'leave a file as it is although it has changed since the dump; repeatable',
       addPath,
     )
+    .option('--isolated', 'restore in pid, mount and IPC namespaces of its own, beside other copies')
+    .option('--isolated-network', 'the same, with a network namespace')
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
   addOperationOptions(command).action(withOptions((flags: Flags) => runRestore(io, flags)));
   addExamples(

@@ -165,6 +165,8 @@ export interface UnixSkEntry {
   type?: number | undefined;
   uflags?: number | undefined;
   peer?: number | undefined;
+  name?: Uint8Array | undefined;
+  nameDir?: string | undefined;
 }
 
 export const UnixSkEntrySchema: Schema<UnixSkEntry> = {
@@ -174,6 +176,8 @@ export const UnixSkEntrySchema: Schema<UnixSkEntry> = {
     [3, 'type', 'uint32', 'optional'],
     [6, 'uflags', 'uint32', 'optional'],
     [8, 'peer', 'uint32', 'optional'],
+    [11, 'name', 'bytes', 'optional'],
+    [14, 'nameDir', 'string', 'optional'],
   ],
 };
 
