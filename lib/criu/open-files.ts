@@ -24,6 +24,8 @@ const O_ACCMODE = 3;
 const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_APPEND = 0o2000;
+const TFD_TIMER_ABSTIME = 1;
+const TFD_TIMER_CANCEL_ON_SET = 2;
 const STDOUT = 1;
 const STDERR = 2;
 
@@ -190,6 +192,19 @@ function armTimer({ tfd }: FileEntry): boolean {
   return true;
 }
 
+/**
+ * A timer that was set to a time has the time left in the image. CRIU adds the clock to it without its fraction, so that it
+ * would expire up to a second early, and one that has expired again. One that also expires when the clock is set stays.
+ */
+function countDown({ tfd }: FileEntry): boolean {
+  const flags = tfd?.settimeFlags ?? 0;
+  const isArmed = Boolean(tfd?.vsec) || Boolean(tfd?.vnsec);
+  if (!tfd || (flags & TFD_TIMER_ABSTIME) === 0) return false;
+  if (isArmed && (flags & TFD_TIMER_CANCEL_ON_SET) !== 0) return false;
+  tfd.settimeFlags = flags & ~TFD_TIMER_ABSTIME;
+  return true;
+}
+
 /** Lets output that grows after the dump be continued at its end, whether it went into a file or will go into one. */
 function appendOutput({ reg, pipe }: FileEntry, descriptors: readonly number[]): boolean {
   const isText = reg?.name?.includes('\ufffd') !== true; // a name in another encoding would not survive
@@ -231,7 +246,7 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
     if (file.isk && isClosed) closeConnection(file.isk);
     const appends = appendOutput(file, descriptors.get(id) ?? []);
     if (appends && file.reg?.name !== undefined) growing.push(file.reg.name);
-    return [isClosed, armTimer(file), appends].includes(true);
+    return [isClosed, armTimer(file), countDown(file), appends].includes(true);
   });
   const streams = files.filter((file) => isOutside(file) && !isOutput(descriptors.get(file.id ?? 0) ?? []));
   return {

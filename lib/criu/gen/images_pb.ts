@@ -143,6 +143,7 @@ export const InetSkEntrySchema: Schema<InetSkEntry> = {
 
 export interface TimerfdEntry {
   ticks?: bigint | undefined;
+  settimeFlags?: number | undefined;
   vsec?: bigint | undefined;
   vnsec?: bigint | undefined;
   isec?: bigint | undefined;
@@ -153,6 +154,7 @@ export const TimerfdEntrySchema: Schema<TimerfdEntry> = {
   name: 'TimerfdEntry',
   fields: [
     [5, 'ticks', 'uint64', 'optional'],
+    [6, 'settimeFlags', 'uint32', 'optional'],
     [7, 'vsec', 'uint64', 'optional'],
     [8, 'vnsec', 'uint64', 'optional'],
     [9, 'isec', 'uint64', 'optional'],

@@ -240,9 +240,7 @@ it('ends with its namespaces, by stop, by a signal, and with its exit code', asy
   const copy = await waitUntil(() => (text.endsWith('}\n') ? (JSON.parse(text) as Copy) : undefined));
   process.kill(copy.pid, 'SIGUSR1');
   expect((await exit)[0]).toBe(7);
-  await waitUntil(
-    () => !isAlive(copy.isolated?.initPid ?? 0),
-  );
+  await waitUntil(() => !isAlive(copy.isolated?.initPid ?? 0));
 
   const library = await restoreByLibrary({ imagesDir: machine.imagesDir, env: machine.env, isolated: true });
   expect(await library.wait({ timeoutMs: 1 })).toBeUndefined();

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// Clocks that count from the start of a machine, and everything that waits by them, continue where the dump was, although
+// another machine, or this one after a reboot, is days ahead or behind. A time namespace stands for such a machine.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { execResult } from '../../../lib/exec.ts';
+import { projectRoot } from '../../../lib/paths.ts';
+import { waitForExit } from '../../../lib/process/index.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { waitUntil } from '../../helpers/wait.ts';
+
+const program = join(projectRoot, 'test/fixtures/servers/clocks.py');
+const DAY = 86_400;
+const SECONDS = 3;
+/** What a wait may take longer, on a busy machine. */
+const LATE = 2;
+const WAITS = [
+  ...[
+    'timerfd',
+    'timerfd at a time',
+    'timerfd of CLOCK_BOOTTIME',
+    'sleep',
+    'condition',
+    'futex',
+    'select',
+    'epoll',
+  ],
+  ...['asyncio', 'setitimer', 'POSIX timer', 'POSIX timer of CLOCK_BOOTTIME'],
+];
+
+interface Answer {
+  monotonic: number;
+  boottime: number;
+  elapsed: number;
+  over: Record<string, number>;
+  ticks: Record<'timerfd' | 'asyncio' | 'timerfd that has expired', number>;
+}
+
+let machine: Machine;
+const children: ChildProcess[] = [];
+const pids: number[] = [];
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(async () => {
+  for (const pid of pids.splice(0)) await machine.kill(pid);
+  for (const one of children.splice(0)) one.kill('SIGKILL');
+  await machine.close();
+});
+
+/** Words of a command that runs another one on a machine whose clocks are ahead. */
+const ahead = (seconds: number): string[] =>
+  seconds === 0 ? [] : ['unshare', '--time', '--monotonic', String(seconds), '--boottime', String(seconds)];
+
+async function start(under: readonly string[]): Promise<{ pid: number; port: number }> {
+  const path = join(machine.dir, 'output');
+  const output = openSync(path, 'w');
+  const words = [...under, 'setsid', 'python3', program, String(SECONDS)];
+  const child = spawn(words[0] ?? '', words.slice(1), { stdio: ['ignore', output, output] });
+  closeSync(output);
+  children.push(child);
+  const [, pid, port] = await waitUntil(() => /pid (\d+) port (\d+)/.exec(readFileSync(path, 'utf8')));
+  return { pid: Number(pid), port: Number(port) };
+}
+
+async function ask(port: number): Promise<Answer> {
+  const socket = connect(port, '127.0.0.1');
+  let text = '';
+  socket.on('data', (data: Buffer) => (text += data.toString()));
+  await once(socket, 'close');
+  return JSON.parse(text) as Answer;
+}
+
+async function cli(args: readonly string[], under: readonly string[] = []): Promise<void> {
+  const words = [...under, process.execPath, join(projectRoot, 'dist/cli.js'), ...args];
+  const result = await execResult(words[0] ?? '', words.slice(1), { env: machine.env });
+  expect(result.exitCode, result.stdout + result.stderr).toBe(0);
+}
+
+async function dump(pid: number, imagesDir: string): Promise<void> {
+  await cli(['checkpoint', String(pid), imagesDir]);
+  await waitForExit(pid);
+}
+
+/** Restores, and checks that no time has passed. */
+async function restore(
+  pid: number,
+  port: number,
+  imagesDir: string,
+  before: Answer,
+  under: readonly string[],
+): Promise<Answer> {
+  await cli(['restore', imagesDir, '--detach'], under);
+  pids.push(pid);
+  const after = await ask(port);
+  for (const clock of ['monotonic', 'boottime', 'elapsed'] as const) {
+    expect(after[clock], clock).toBeGreaterThan(before[clock]);
+    expect(after[clock], clock).toBeLessThan(before[clock] + SECONDS);
+  }
+  expect(readlinkSync(`/proc/${pid}/ns/time`)).not.toBe(readlinkSync('/proc/self/ns/time'));
+  return after;
+}
+
+async function expectWaitsInTime(port: number): Promise<void> {
+  const last = await waitUntil(
+    async () => {
+      const answer = await ask(port);
+      return Object.keys(answer.over).length === WAITS.length ? answer : undefined;
+    },
+    { interval: 200 },
+  );
+  for (const wait of WAITS) {
+    expect(last.over[wait], wait).toBeGreaterThanOrEqual(SECONDS - 0.01);
+    expect(last.over[wait], wait).toBeLessThan(SECONDS + LATE);
+  }
+  // the periodic ones have neither stopped nor caught up with a day
+  for (const timer of ['timerfd', 'asyncio'] as const) {
+    expect(last.ticks[timer], timer).toBeGreaterThan(5 * last.elapsed);
+    expect(last.ticks[timer], timer).toBeLessThan(12 * last.elapsed);
+  }
+  expect(last.ticks['timerfd that has expired']).toBe(1);
+}
+
+it.each([
+  { name: 'a day behind the dumped program', dumpAhead: DAY, restoreAhead: 0 },
+  { name: 'a day ahead of the dumped program', dumpAhead: 0, restoreAhead: DAY },
+])(
+  'continue on a machine that is $name, and after a second dump there',
+  async ({ dumpAhead, restoreAhead }) => {
+    const { pid, port } = await start(ahead(dumpAhead));
+    const own = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+    const begun = await ask(port);
+    expect(begun.boottime).toBeGreaterThan(own + dumpAhead - 60);
+    await waitUntil(async () => (await ask(port)).elapsed > 0.5);
+    const before = await ask(port);
+    expect(before.over).toEqual({});
+    await dump(pid, machine.imagesDir);
+    const between = await restore(pid, port, machine.imagesDir, before, ahead(restoreAhead));
+    expect(between.over).toEqual({});
+    await dump(pid, join(machine.dir, 'again'));
+    await restore(pid, port, join(machine.dir, 'again'), between, ahead(restoreAhead));
+    await expectWaitsInTime(port);
+  },
+);
