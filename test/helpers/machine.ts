@@ -78,9 +78,10 @@ export class Machine {
   #started = 0;
   #poolPid: number | undefined;
 
-  constructor(env: Record<string, string> = {}) {
+  /** @param parent where its directory is; a restore in a fresh mount namespace sees no /dev/shm */
+  constructor(env: Record<string, string> = {}, parent = '/dev/shm') {
     becomeSubreaper();
-    this.dir = mkdtempSync('/dev/shm/criu-cuda-test-');
+    this.dir = mkdtempSync(join(parent, 'criu-cuda-test-'));
     this.imagesDir = join(this.dir, 'images');
     this.runDir = join(this.dir, 'run');
     mkdirSync(this.imagesDir);
