@@ -72,21 +72,38 @@ const resultSchema = z.object({
   workload: z.array(z.string()),
   cases: z.array(caseSchema),
   samples: z.array(sampleSchema).min(1),
+  /** What was typed, from `criu-cuda`; absent in older results. */
+  command: z.array(z.string()).optional(),
+  /** What the time until "verified" ends with; absent in older results. */
+  until: z.enum(['verified', 'first token']).optional(),
 });
 
 /** The contents of the file, and summaries computed from its samples. */
 export type BenchmarkResult = z.infer<typeof resultSchema> & {
   /** Of each case, in the order of the cases. */
   summaries: CaseSummary[];
+  /** Name of the case that ratios are relative to. */
+  reference: string;
 };
 export type ResultCase = z.infer<typeof caseSchema>;
 
-/** Creates a result: samples sorted by round and case, ratios to the first case. */
-export function createResult(parts: Omit<BenchmarkResult, 'schemaVersion' | 'summaries'>): BenchmarkResult {
+/** What the others are compared with: CRIU's own plugin, where it was measured, otherwise the first case. */
+function referenceOf(cases: readonly ResultCase[]): string {
+  return (cases.find(({ name }) => name === 'upstream') ?? cases[0])?.name ?? '';
+}
+
+/**
+ * Creates a result: samples sorted by round and case, ratios to one case.
+ * @param reference name of that case. @default `upstream`, where it is among the cases, otherwise the first
+ */
+export function createResult(
+  parts: Omit<BenchmarkResult, 'schemaVersion' | 'summaries' | 'reference'>,
+  reference = referenceOf(parts.cases),
+): BenchmarkResult {
   const place = new Map(parts.cases.map(({ name }, index) => [name, index]));
   const order = (sample: Sample): number => sample.round * place.size + (place.get(sample.case) ?? 0);
   const samples = [...parts.samples].sort((a, b) => order(a) - order(b));
-  return { schemaVersion: 1, ...parts, samples, summaries: summarize(samples, parts.cases[0]?.name) };
+  return { schemaVersion: 1, ...parts, samples, summaries: summarize(samples, reference), reference };
 }
 
 /** The path of an invalid field: `samples[3].dumpMs`. */

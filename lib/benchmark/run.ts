@@ -55,6 +55,10 @@ export interface BenchmarkRun {
   pageCache: PageCache;
   /** JSON file for the result; the CSV file and, until the end, the journal are next to it. */
   out?: string | undefined;
+  /** What was typed, to be kept with the result. */
+  command?: readonly string[] | undefined;
+  /** What the measured time ends with. @default verified */
+  until?: BenchmarkResult['until'];
   /** Discards an interrupted run. */
   restart?: boolean | undefined;
   /** Stops the benchmark. */
@@ -149,6 +153,8 @@ export async function runBenchmark(run: BenchmarkRun): Promise<BenchmarkResult> 
       settings,
     })),
     samples: [...(journal?.samples ?? fresh)],
+    ...(run.command === undefined ? {} : { command: [...run.command] }),
+    until: run.until ?? 'verified',
   });
   if (run.out !== undefined) writeResult(run.out, result);
   journal?.remove();

@@ -150,7 +150,8 @@ function selectCases(results: readonly NamedResult[], names: readonly string[]):
     const chosen = names.flatMap((name) => cases.find((one) => one.name === name) ?? []);
     if (chosen.length === 0) return [];
     const kept = samples.filter((sample) => chosen.some((one) => one.name === sample.case));
-    return [{ ...named, result: createResult({ ...named.result, cases: chosen, samples: kept }) }];
+    const result = createResult({ ...named.result, cases: chosen, samples: kept }, chosen[0]?.name);
+    return [{ ...named, result }];
   });
 }
 

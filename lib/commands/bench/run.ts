@@ -82,8 +82,15 @@ function serverBench(io: Io, options: RunOptions, command: readonly string[]): S
   });
 }
 
+/** What was typed: the words that the program was called with. */
+function typedWords(command: Command): string[] {
+  const root = command.parent?.parent as (Command & { rawArgs?: string[] }) | null | undefined;
+  return ['criu-cuda', ...(root?.rawArgs ?? [])];
+}
+
 async function measure(
   io: Io,
+  typed: readonly string[],
   cases: readonly BenchmarkCase[],
   store: string,
   options: RunOptions,
@@ -112,6 +119,8 @@ async function measure(
       warmup,
       store,
       pageCache,
+      command: typed,
+      until: server ? 'first token' : 'verified',
       signal: io.signal,
       ...(output === undefined ? {} : { out: resolve(output) }),
       restart,
@@ -160,7 +169,7 @@ export function defineRun(command: Command, io: Io): void {
   command
     .option(
       '--cases <list>',
-      `${caseNames.join(', ')} or NAME=DIR of any plugin, joined by commas; @CRIU after one sets the path of the criu program; speedups are relative to the first`,
+      `${caseNames.join(', ')} or NAME=DIR of any plugin, joined by commas; @CRIU after one sets the path of the criu program; speedups are relative to upstream, where it is among them, otherwise to the first`,
       words,
       ['stock'],
     )
@@ -168,6 +177,7 @@ export function defineRun(command: Command, io: Io): void {
   addRunOptions(command).action((program: string[], options: CasesOptions) =>
     measure(
       io,
+      typedWords(command),
       options.cases.map((word) => parseCase(word, options.upstream)),
       options.store,
       options,
@@ -209,7 +219,7 @@ export function defineMatrix(command: Command, io: Io): void {
       },
       options.upstream,
     );
-    return measure(io, cases, options.store[0] ?? '', options, program);
+    return measure(io, typedWords(command), cases, options.store[0] ?? '', options, program);
   });
   addExamples(
     command,
