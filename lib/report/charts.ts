@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: MIT
 /**
- * The charts of a report as options of the charting library: plain data, so that a page can contain them and a
- * program can draw them without a browser.
+ * The charts of a report in Markdown as options of the charting library: plain data, which a program draws without a
+ * browser. Times are in seconds.
  * @module
  */
-import type { BarSeriesOption, EChartsOption } from 'echarts';
+import type { BarSeriesOption, EChartsOption, XAXisComponentOption } from 'echarts';
 import type { ChartOption } from './echarts.ts';
-import { valuesOf } from '../benchmark/index.ts';
-import {
-  boxOf,
-  heatMaps,
-  measureNames,
-  phaseMedians,
-  untilVerified,
-  type HeatMap,
-  type PhaseMedian,
-} from './figures.ts';
+import { valuesOf, type CaseSummary } from '../benchmark/index.ts';
+import { boxOf, heatMaps, phasesOf, seconds, type HeatMap } from './figures.ts';
 import { deviceBytes, type Comparison, type NamedResult, type BenchmarkReport } from './model.ts';
+import { brokenScale, type Scale } from './scale.ts';
+import { caseLabels, isColdStart, measureName, storyOf } from './story.ts';
 
 export interface Chart {
   /** Unique in the report, and usable as an id and a file name. */
@@ -28,23 +22,21 @@ export interface Chart {
 }
 
 const BAR_HEIGHT = 34;
-/** A phase this many times shorter than the longest one is narrower than a pixel. */
-const INVISIBLE = 1000;
-const AXES_HEIGHT = 140;
-/** Shades of one color for each part, readable on light and dark backgrounds. */
-const palette: Readonly<Record<PhaseMedian['part'], readonly string[]>> = {
+const AXES_HEIGHT = 150;
+/** Shades of one color for each part, readable on light and dark backgrounds; those of the page's style. */
+const palette: Readonly<Record<string, readonly string[]>> = {
   criu: ['#2f6db5', '#5b94d6', '#8fb8e8', '#1f4f87', '#a9c9ee'],
-  driver: ['#3c9a5f', '#67bd87', '#98d8b0', '#2a7346'],
+  driver: ['#2e8550', '#67bd87', '#98d8b0', '#2a7346'],
   plugin: ['#d98a2b', '#ecb066'],
   podman: ['#c05a5a'],
   application: ['#8c6bb1', '#b79bd4'],
 };
 
-const round = (ms: number): number => Math.round(ms * 100) / 100;
-const named = { nameLocation: 'middle', nameGap: 28 } as const;
-const milliseconds = { type: 'value', name: 'ms', min: 0, ...named } as const;
+const inSeconds = (ms: number): number => Math.round(ms) / 1000;
 /** Room on the left: without a browser, labels cannot be measured. */
-const grid = { left: 30, right: 30, bottom: 44, containLabel: true } as const;
+const grid = { left: 30, right: 110, top: 30, bottom: 84, containLabel: true } as const;
+/** Below the bars, in up to two lines. */
+const legend = { bottom: 8 } as const;
 /** Colors of cases, distinguishable on light and dark backgrounds and for color-blind readers. */
 const color = ['#2f6db5', '#d98a2b', '#3c9a5f', '#8c6bb1', '#c05a5a', '#5b94d6', '#ecb066', '#67bd87'];
 
@@ -55,85 +47,159 @@ export function slug(text: string): string {
     .replaceAll(/^-|-$/g, '');
 }
 
-function phaseSeries(result: NamedResult['result'], what: 'dump' | 'restore'): BarSeriesOption[] {
-  const perCase = result.summaries.map((one) => phaseMedians(result, one.case, what));
-  const longest = Math.max(...perCase.flat().map(({ ms }) => ms));
-  const all = perCase.flat().filter(({ ms }) => ms >= longest / INVISIBLE);
-  // phases of the application come last, with its verification at the very end, no matter which cases have which
-  // phases
-  const place = ({ part, name }: PhaseMedian): number =>
-    name === untilVerified ? 2 : Number(part === 'application');
-  const inOrder = all.sort((a, b) => place(a) - place(b));
-  const phases = new Map(inOrder.map((phase) => [phase.name, phase.part]));
-  const used: Partial<Record<PhaseMedian['part'], number>> = {};
-  return [...phases].map(([name, part]): BarSeriesOption => {
-    const shade = used[part] ?? 0;
-    used[part] = shade + 1;
-    return {
-      name,
-      type: 'bar',
-      stack: 'all',
-      barMaxWidth: 26,
-      itemStyle: { color: palette[part][shade % palette[part].length] ?? '#888888' },
-      data: perCase.map((phasesOfCase) => round(phasesOfCase.find((one) => one.name === name)?.ms ?? 0)),
-    };
+/** `criu-0`, as a color. */
+function paint(name: string): string {
+  const [part = '', shade = '0'] = name.split('-');
+  const shades = palette[part] ?? [];
+  return shades[Number(shade) % Math.max(1, shades.length)] ?? '#888888';
+}
+
+/** An axis in seconds above the bars. */
+function timeAxis({ max, step }: Scale): XAXisComponentOption {
+  return { type: 'value', name: 's', position: 'top', min: 0, max: max / 1000, interval: step / 1000 };
+}
+
+function barOptions(names: readonly string[], scale: Scale, series: BarSeriesOption[]): EChartsOption {
+  return {
+    aria: { enabled: true },
+    legend: { ...legend, data: series.flatMap(({ name }) => (name === undefined ? [] : [String(name)])) },
+    grid,
+    color,
+    xAxis: timeAxis(scale),
+    yAxis: { type: 'category', data: [...names], inverse: true },
+    series,
+  };
+}
+
+interface BarRow {
+  name: string;
+  /** Milliseconds of each series. */
+  values: readonly number[];
+  /** Milliseconds. */
+  total: number;
+}
+
+/** What of each value is within the axis when they are stacked. */
+function within(values: readonly number[], max: number): number[] {
+  let sum = 0;
+  return values.map((value) => {
+    const shown = Math.max(0, Math.min(value, max - sum));
+    sum += value;
+    return shown;
   });
 }
 
-function phasesChart({ name, result }: NamedResult, what: 'dump' | 'restore'): Chart {
-  const cases = result.summaries.map((one) => one.case);
-  const option: EChartsOption = {
-    aria: { enabled: true },
-    tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
-    legend: { top: 0 },
-    grid: { ...grid, top: 70 },
-    xAxis: milliseconds,
-    yAxis: { type: 'category', data: cases, inverse: true },
-    series: phaseSeries(result, what),
+/** Bars of segments with their total at the end; a bar that is longer than the axis says so there. */
+function stackedChart(
+  id: string,
+  title: string,
+  rows: readonly BarRow[],
+  series: readonly { name: string; color: string }[],
+): Chart {
+  const scale = brokenScale(rows.map(({ total }) => total));
+  const cut = rows.map(({ values }) => within(values, scale.max));
+  const stacked = series.map(({ name, color: named }, index): BarSeriesOption => ({
+    name,
+    type: 'bar',
+    stack: 'all',
+    barMaxWidth: 26,
+    itemStyle: { color: paint(named) },
+    data: cut.map((values) => inSeconds(values[index] ?? 0)),
+  }));
+  const totals: BarSeriesOption = {
+    type: 'bar',
+    stack: 'all',
+    data: rows.map(({ total }) => ({
+      value: 0,
+      label: {
+        show: true,
+        position: 'right',
+        color: '#1b1d21',
+        formatter: `${total > scale.max ? '≫ ' : ''}${seconds(total)} s`,
+      },
+    })),
   };
+  const names = rows.map(({ name }) => name);
   return {
-    id: slug(`${name} ${what} phases`),
-    title: what === 'dump' ? 'Dump, median of each phase' : 'Restore to verified, median of each phase',
-    height: AXES_HEIGHT + 20 + BAR_HEIGHT * cases.length,
-    option,
+    id: slug(id),
+    title,
+    height: AXES_HEIGHT + BAR_HEIGHT * rows.length,
+    option: barOptions(names, scale, [...stacked, totals]),
   };
+}
+
+/** Two bars for each name, with their values at their ends. */
+function pairedChart(
+  id: string,
+  title: string,
+  rows: readonly { name: string; values: readonly [number, number] }[],
+  [first, second]: readonly [string, string],
+): Chart {
+  const scale = brokenScale(rows.flatMap(({ values }) => [...values]));
+  const series = [first, second].map((name, index): BarSeriesOption => ({
+    name,
+    type: 'bar',
+    label: { show: true, position: 'right', formatter: '{c} s', color: '#1b1d21' },
+    data: rows.map(({ values }) => inSeconds(values[index] ?? 0)),
+  }));
+  const names = rows.map(({ name }) => name);
+  return {
+    id: slug(id),
+    title,
+    height: AXES_HEIGHT + 2 * BAR_HEIGHT * rows.length,
+    option: barOptions(names, scale, series),
+  };
+}
+
+function phasesChart({ name, result }: NamedResult, what: 'dump' | 'restore'): Chart {
+  const { phases, of } = phasesOf(result, what);
+  const label = caseLabels(result);
+  const total = (one: CaseSummary): number => (what === 'dump' ? one.dumpMs : one.verifiedMs).median;
+  const rows = storyOf(result)
+    .few.filter((one) => what === 'restore' || !isColdStart(one))
+    .sort((a, b) => total(a) - total(b))
+    .map((one) => ({
+      name: label(one.case),
+      values: phases.map((phase) => of(one.case, phase.name)),
+      total: total(one),
+    }));
+  const title =
+    what === 'dump'
+      ? 'Dump, median of each phase'
+      : `Restore until ${measureName(result)}, median of each phase`;
+  return stackedChart(`${name} ${what} phases`, title, rows, phases);
 }
 
 /** What a person waits for beside what the library takes; `undefined` for results without typed times. */
 function typedChart({ name, result }: NamedResult): Chart | undefined {
-  const summaries = result.summaries.filter((one) => one.typedMs);
-  if (summaries.length === 0) return undefined;
-  const option: EChartsOption = {
-    aria: { enabled: true },
-    tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
-    legend: { top: 0 },
-    grid: { ...grid, top: 40 },
-    color,
-    xAxis: milliseconds,
-    yAxis: { type: 'category', data: summaries.map((one) => one.case), inverse: true },
-    series: [
-      { name: 'typed', type: 'bar', data: summaries.map((one) => round(one.typedMs?.median ?? 0)) },
-      { name: 'library', type: 'bar', data: summaries.map((one) => round(one.verifiedMs.median)) },
-    ],
-  };
-  return {
-    id: slug(`${name} typed`),
-    title: 'Restore to verified: typed as a command, and in the library',
-    height: AXES_HEIGHT + 2 * BAR_HEIGHT * summaries.length,
-    option,
-  };
+  const label = caseLabels(result);
+  const rows = storyOf(result).few.flatMap(({ case: one, typedMs, verifiedMs }) =>
+    typedMs === undefined ? [] : [{ name: label(one), values: [typedMs.median, verifiedMs.median] as const }],
+  );
+  if (rows.length === 0) return undefined;
+  const title = 'Restore to verified: typed as a command, and in the library';
+  return pairedChart(`${name} typed`, title, rows, ['typed', 'library']);
 }
 
 function distributionChart({ name, result }: NamedResult): Chart {
-  const cases = result.summaries.map((one) => one.case);
-  const values = cases.map((one) => valuesOf(result.samples, one, 'verifiedMs'));
+  const { few } = storyOf(result);
+  const label = caseLabels(result);
+  const values = few.map((one) => valuesOf(result.samples, one.case, 'verifiedMs'));
+  const scale = brokenScale(values.map((one) => Math.max(...one)));
+  const isBeyond = (index: number): boolean => Math.max(...(values[index] ?? [])) > scale.max;
   const option: EChartsOption = {
     aria: { enabled: true },
-    tooltip: { trigger: 'item' },
-    legend: { top: 0 },
-    grid: { ...grid, top: 40 },
-    xAxis: milliseconds,
-    yAxis: { type: 'category', data: cases, inverse: true },
+    legend,
+    grid,
+    xAxis: timeAxis(scale),
+    yAxis: {
+      type: 'category',
+      data: few.map(
+        (one, index) =>
+          `${label(one.case)}${isBeyond(index) ? ` (≫ ${seconds(one.verifiedMs.median)} s)` : ''}`,
+      ),
+      inverse: true,
+    },
     series: [
       {
         name: 'quartiles',
@@ -142,7 +208,7 @@ function distributionChart({ name, result }: NamedResult): Chart {
         itemStyle: { color: 'transparent', borderColor: '#2f6db5' },
         data: values.map((one) => {
           const box = boxOf(one);
-          return [box.min, box.q1, box.median, box.q3, box.max].map(round);
+          return [box.min, box.q1, box.median, box.q3, box.max].map(inSeconds);
         }),
       },
       {
@@ -150,32 +216,37 @@ function distributionChart({ name, result }: NamedResult): Chart {
         type: 'scatter',
         symbolSize: 6,
         itemStyle: { color: '#d98a2b' },
-        data: values.flatMap((one, index) => one.map((ms) => [round(ms), index])),
+        data: values.flatMap((one, index) => one.map((ms) => [inSeconds(ms), index])),
       },
     ],
   };
   return {
     id: slug(`${name} distribution`),
-    title: 'Restore to verified, every run',
-    height: AXES_HEIGHT + BAR_HEIGHT * cases.length,
+    title: `Restore until ${measureName(result)}, every run`,
+    height: AXES_HEIGHT + BAR_HEIGHT * few.length,
     option,
   };
 }
 
-function heatChart({ name }: NamedResult, map: HeatMap): Chart {
+function heatChart({ name, result }: NamedResult, map: HeatMap, [min, max]: [number, number]): Chart {
   const data = map.cells.flatMap((row, y) =>
-    row.flatMap((ms, x) => (ms === undefined ? [] : [[x, y, round(ms)] as [number, number, number]])),
+    row.flatMap((ms, x) => (ms === undefined ? [] : [[x, y, inSeconds(ms)] as [number, number, number]])),
   );
-  const times = data.map(([, , ms]) => ms);
   const option: EChartsOption = {
     aria: { enabled: true },
-    tooltip: { trigger: 'item' },
-    grid: { ...grid, top: 34, bottom: 90 },
-    xAxis: { type: 'category', name: 'chunk, MiB', ...named, data: map.chunksMb },
-    yAxis: { type: 'category', name: 'streams', data: map.streams },
+    grid: { ...grid, right: 30, bottom: 90 },
+    xAxis: {
+      type: 'category',
+      name: 'chunk, MiB',
+      nameLocation: 'middle',
+      nameGap: 28,
+      data: map.chunksMb,
+    },
+    yAxis: { type: 'category', name: 'threads', data: map.streams },
     visualMap: {
-      min: Math.min(...times),
-      max: Math.max(...times),
+      min: inSeconds(min),
+      max: inSeconds(max),
+      precision: 3,
       orient: 'horizontal',
       left: 'center',
       bottom: 0,
@@ -185,7 +256,7 @@ function heatChart({ name }: NamedResult, map: HeatMap): Chart {
     },
     series: [
       {
-        name: 'restore to verified, ms',
+        name: `restore until ${measureName(result)}, s`,
         type: 'heatmap',
         data,
         label: { show: true, color: '#111111' },
@@ -194,46 +265,51 @@ function heatChart({ name }: NamedResult, map: HeatMap): Chart {
   };
   return {
     id: slug(`${name} heat ${map.title}`),
-    title: `Streams × chunk: restore to verified, ms (${map.title})`,
+    title: `Threads × chunk: restore until ${measureName(result)}, s (${map.title})`,
     height: 190 + 40 * map.streams.length,
     option,
   };
 }
 
-/** Restore time against device memory for all results, and the least time that the hardware allows. */
+/** Restore time against device memory; `undefined` for results of one size, about which it would say nothing. */
 function sizeChart(report: BenchmarkReport): Chart | undefined {
   const points = new Map<string, [number, number][]>();
   for (const { result } of report.results) {
     const bytes = deviceBytes(result);
     if (bytes === undefined) continue;
-    for (const { case: name, verifiedMs } of result.summaries) {
-      points.set(name, [...(points.get(name) ?? []), [round(bytes / 2 ** 30), round(verifiedMs.median)]]);
+    for (const { case: name, verifiedMs } of storyOf(result).few) {
+      const label = caseLabels(result)(name);
+      points.set(label, [
+        ...(points.get(label) ?? []),
+        [Math.round((bytes / 2 ** 30) * 100) / 100, inSeconds(verifiedMs.median)],
+      ]);
     }
   }
-  const largest = Math.max(...[...points.values()].flat().map(([gib]) => gib));
-  if (points.size === 0) return undefined;
+  const sizes = new Set([...points.values()].flat().map(([gib]) => gib));
+  if (sizes.size < 2) return undefined;
+  const largest = Math.max(...sizes);
   const { limits } = report;
+  const pcie = limits?.limits.pcie;
   const option: EChartsOption = {
     aria: { enabled: true },
-    tooltip: { trigger: 'item' },
-    legend: { type: 'scroll', top: 0 },
-    grid: { ...grid, top: 50 },
+    legend: { ...legend, type: 'scroll' },
+    grid: { ...grid, right: 30 },
     color,
-    xAxis: { type: 'value', name: 'device memory, GiB', ...named, min: 0 },
-    yAxis: { type: 'value', name: 'ms', min: 0 },
+    xAxis: { type: 'value', name: 'device memory, GiB', nameLocation: 'middle', nameGap: 28, min: 0 },
+    yAxis: { type: 'value', name: 's', min: 0 },
     series: [
       ...[...points].map(([name, data]) => ({ name, type: 'scatter' as const, symbolSize: 10, data })),
-      ...(limits === undefined
+      ...(pcie === undefined
         ? []
         : [
             {
-              name: `PCIe, ${limits.limits.pcie.toFixed(1)} GB/s`,
+              name: `PCIe, ${pcie.toFixed(1)} GB/s`,
               type: 'line' as const,
               symbol: 'none',
               lineStyle: { type: 'dashed' as const },
               data: [
                 [0, 0],
-                [largest, round((largest * 2 ** 30) / limits.limits.pcie / 1e6)],
+                [largest, inSeconds((largest * 2 ** 30) / pcie / 1e6)],
               ],
             },
           ]),
@@ -248,49 +324,32 @@ function sizeChart(report: BenchmarkReport): Chart | undefined {
 }
 
 function comparisonChart({ now, before }: Comparison): Chart {
-  const cases = now.result.summaries.filter((one) =>
-    before.result.summaries.some((other) => other.case === one.case),
-  );
-  const medians = (summaries: NamedResult['result']['summaries']): number[] =>
-    cases.map(({ case: name }) => round(summaries.find((one) => one.case === name)?.verifiedMs.median ?? 0));
-  const option: EChartsOption = {
-    aria: { enabled: true },
-    tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
-    legend: { top: 0 },
-    grid: { ...grid, top: 40 },
-    color,
-    xAxis: milliseconds,
-    yAxis: { type: 'category', data: cases.map((one) => one.case), inverse: true },
-    series: [
-      {
-        name: `before (${before.result.environment.date.slice(0, 10)})`,
-        type: 'bar',
-        data: medians(before.result.summaries),
-      },
-      {
-        name: `now (${now.result.environment.date.slice(0, 10)})`,
-        type: 'bar',
-        data: medians(now.result.summaries),
-      },
-    ],
-  };
-  return {
-    id: slug(`${now.name} compared`),
-    title: `${now.name}: ${measureNames.verifiedMs}, before and now`,
-    height: AXES_HEIGHT + 2 * BAR_HEIGHT * cases.length,
-    option,
-  };
+  const label = caseLabels(now.result);
+  const rows = now.result.summaries.flatMap((one) => {
+    const other = before.result.summaries.find((summary) => summary.case === one.case);
+    if (!other) return [];
+    const values = [other.verifiedMs.median, one.verifiedMs.median] as const;
+    return [{ name: label(one.case), values }];
+  });
+  const day = ({ result }: NamedResult): string => result.environment.date.slice(0, 10);
+  const title = `${now.name}: restore to verified, before and now`;
+  const names = [`before (${day(before)})`, `now (${day(now)})`] as const;
+  return pairedChart(`${now.name} compared`, title, rows, names);
 }
 
 /** The charts of one result. */
 export function resultCharts(named: NamedResult): Chart[] {
   const typed = typedChart(named);
+  const maps = heatMaps(named.result);
+  const times = maps.flatMap(({ cells }) => cells.flat()).filter((ms) => ms !== undefined);
+  const range: [number, number] = [Math.min(...times), Math.max(...times)];
+  const isRepeated = named.result.summaries.some(({ verifiedMs }) => verifiedMs.n > 1);
   return [
-    ...(typed ? [typed] : []),
     phasesChart(named, 'restore'),
+    ...(typed ? [typed] : []),
     phasesChart(named, 'dump'),
-    distributionChart(named),
-    ...heatMaps(named.result).map((map) => heatChart(named, map)),
+    ...(isRepeated ? [distributionChart(named)] : []),
+    ...maps.map((map) => heatChart(named, map, range)),
   ];
 }
 

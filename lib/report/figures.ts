@@ -57,6 +57,45 @@ export function phaseMedians(
   return [...times].map(([name, { part, values }]) => ({ name, part, ms: median(values) }));
 }
 
+/** A phase of one or more cases, and the class of its color. */
+export interface PhaseColor {
+  name: string;
+  part: PhaseMedian['part'];
+  /** `criu-0`: the part, and which of its shades. */
+  color: string;
+}
+
+/** A phase this many times shorter than the longest one is narrower than a pixel. */
+const INVISIBLE = 1000;
+
+/** The phases of all cases in the order in which they are drawn, and the median of each. */
+export interface Phases {
+  phases: PhaseColor[];
+  /** Milliseconds; 0 where a case does not have the phase. */
+  of: (caseName: string, phase: string) => number;
+}
+
+/** The phases of all cases; the application's come last, with its verification at the very end. */
+export function phasesOf(result: BenchmarkResult, what: 'dump' | 'restore'): Phases {
+  const medians = new Map(result.summaries.map((one) => [one.case, phaseMedians(result, one.case, what)]));
+  const every = [...medians.values()].flat();
+  const longest = Math.max(0, ...every.map(({ ms }) => ms));
+  const place = ({ part, name }: PhaseMedian): number =>
+    name === untilVerified ? 2 : Number(part === 'application');
+  const visible = every
+    .filter(({ ms }) => ms > 0 && ms >= longest / INVISIBLE)
+    .sort((a, b) => place(a) - place(b));
+  const used: Partial<Record<PhaseMedian['part'], number>> = {};
+  const phases = [...new Map(visible.map(({ name, part }) => [name, part]))].map(([name, part]) => {
+    const shade = used[part] ?? 0;
+    used[part] = shade + 1;
+    return { name, part, color: `${part}-${shade % 5}` };
+  });
+  const of = (caseName: string, phase: string): number =>
+    medians.get(caseName)?.find(({ name }) => name === phase)?.ms ?? 0;
+  return { phases, of };
+}
+
 export interface Box {
   min: number;
   q1: number;
@@ -72,7 +111,7 @@ export function boxOf(values: readonly number[]): Box {
 
 /** Cells of one streams × chunk map; `undefined` where nothing was measured. */
 export interface HeatMap {
-  /** What all of its cases share: variant, pool, store. */
+  /** What all of its cases share: variant, pool, and the store if there is more than one. */
   title: string;
   streams: number[];
   chunksMb: number[];
@@ -82,12 +121,15 @@ export interface HeatMap {
 
 const ascending = (values: Iterable<number>): number[] => [...new Set(values)].sort((a, b) => a - b);
 
-function groupTitle({ variant, pool, prefetch, store }: NonNullable<ResultCase['settings']>): string {
+function groupTitle(
+  { variant, pool, prefetch, store }: NonNullable<ResultCase['settings']>,
+  severalStores: boolean,
+): string {
   const words = [
     variant,
-    ...(pool === undefined ? [] : [`pool ${pool}`]),
+    ...(pool === undefined ? [] : [pool === 1 ? 'pool' : 'no pool']),
     ...(prefetch === true ? ['prefetched'] : []),
-    ...(store === undefined ? [] : [store]),
+    ...(severalStores && store !== undefined ? [store] : []),
   ];
   return words.join(', ');
 }
@@ -95,11 +137,12 @@ function groupTitle({ variant, pool, prefetch, store }: NonNullable<ResultCase['
 /** One map per variant, pool, prefetch and store that has more than one cell. */
 export function heatMaps(result: BenchmarkResult): HeatMap[] {
   const groups = new Map<string, { streams: number; chunkMb: number; ms: number }[]>();
+  const severalStores = new Set(result.cases.map(({ settings }) => settings?.store)).size > 1;
   for (const { name, settings } of result.cases) {
     if (settings?.streams === undefined || settings.chunkMb === undefined) continue;
     const values = valuesOf(result.samples, name, 'verifiedMs');
     if (values.length === 0) continue;
-    const title = groupTitle(settings);
+    const title = groupTitle(settings, severalStores);
     const cell = { streams: settings.streams, chunkMb: settings.chunkMb, ms: median(values) };
     groups.set(title, [...(groups.get(title) ?? []), cell]);
   }
@@ -149,12 +192,12 @@ export function summaryCells(result: BenchmarkResult): { head: string[]; rows: s
     'cold start, s',
     'dump typed, s',
     'dump, s',
-    'speedup',
+    'dump speedup',
     'restore, s',
-    'speedup',
+    'restore speedup',
     'typed, s',
     'library, s',
-    'p10–p90',
+    'p10–p90, s',
     'speedup',
     'images',
   ];

@@ -2,7 +2,7 @@
 /** Reports on benchmark results. @module */
 export { chartSvg, reportMarkdown, type MarkdownReport } from './markdown.ts';
 export { reportCharts, resultCharts, type Chart } from './charts.ts';
-export { reportHtml } from './html.ts';
+export { reportHtml } from './page/index.ts';
 export {
   deviceBytes,
   environmentDifferences,

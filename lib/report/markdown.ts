@@ -8,11 +8,12 @@ import { reportCharts, resultCharts, type Chart } from './charts.ts';
 import { echartsFile } from './echarts.ts';
 import { environmentCells } from './figures.ts';
 import type { BenchmarkReport } from './model.ts';
+import { caseLabels, commandOf, leadOf } from './story.ts';
 import { comparisonCells, predictionCells, resultCells, softwareBanner, type Cells } from './text.ts';
 
 const WIDTH = 900;
 /** Without a browser the library only estimates how wide a text is. */
-const roomForText = { itemGap: 30, itemWidth: 18 };
+const roomForText = { itemGap: 24, itemWidth: 18 };
 
 const escapeCell = (text: string): string => text.replaceAll('|', String.raw`\|`);
 
@@ -34,10 +35,8 @@ export function chartSvg({ option, title, height }: Chart): string {
       animation: false,
       backgroundColor: '#ffffff',
       title: { text: title, left: 'center', top: 8, textStyle: { fontSize: 15 } },
-      ...(legend === undefined || Array.isArray(legend)
-        ? {}
-        : { legend: { ...legend, top: 36, ...roomForText } }),
-      ...(grid === undefined || Array.isArray(grid) ? {} : { grid: { ...grid, top: 84 } }),
+      ...(legend === undefined || Array.isArray(legend) ? {} : { legend: { ...legend, ...roomForText } }),
+      ...(grid === undefined || Array.isArray(grid) ? {} : { grid: { ...grid, top: 70 } }),
     };
     chart.setOption(shifted);
     return chart.renderToSVGString();
@@ -79,12 +78,18 @@ export function reportMarkdown(report: BenchmarkReport, prefix: string): Markdow
   if (prediction) parts.push('## Limits of the machine', markdownTable(prediction));
   for (const named of report.results) {
     const cells = resultCells(named.result);
+    const { sentence, where, compared, trust } = leadOf(named.result);
+    const label = caseLabels(named.result);
+    const rows = cells.rows.map(([name = '', ...row]) => [label(name), ...row]);
+    const { command } = commandOf(named.result);
     parts.push(
       `## ${named.name}`,
-      markdownTable(cells),
+      `**${sentence}** (${where}; ${compared}). ${trust}.`,
+      markdownTable({ head: cells.head, rows }),
       `${cells.note}.`,
       ...resultCharts(named).map(picture),
-      markdownTable({ head: ['where', ''], rows: environmentCells(named.result) }),
+      markdownTable({ head: ['where', 'what'], rows: environmentCells(named.result) }),
+      `\`\`\`sh\n${command}\n\`\`\``,
     );
   }
   return { text: `${parts.join('\n\n')}\n`, pictures };

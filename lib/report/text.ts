@@ -6,6 +6,7 @@
 import { predict, ratioInterval, valuesOf, type BenchmarkResult } from '../benchmark/index.ts';
 import { formatBytes, table } from '../output.ts';
 import { environmentCells, seconds, speedupRange, speedupText, summaryCells } from './figures.ts';
+import { isServer } from './story.ts';
 import { deviceBytes, type Comparison, type BenchmarkReport } from './model.ts';
 
 export const softwareBanner = 'SOFTWARE DRIVER: these times mean nothing';
@@ -15,13 +16,12 @@ export interface Cells {
   rows: string[][];
 }
 
-function countText({ summaries, cases }: BenchmarkResult): string {
-  const typed = summaries.some((one) => one.typedMs)
-    ? 'typed: from before the start of criu-cuda until every byte is verified; '
-    : '';
-  const runs = `${typed}library: from its call until then; medians of ${summaries[0]?.verifiedMs.n ?? 0} runs`;
+function countText(result: BenchmarkResult): string {
+  const { summaries, reference } = result;
+  const typed = summaries.some((one) => one.typedMs) ? 'typed: from before the start of criu-cuda; ' : '';
+  const runs = `${typed}library: from its call; ${typed === '' ? '' : 'both '}until ${isServer(result) ? 'the first token' : 'every byte is verified'}; medians of ${summaries[0]?.verifiedMs.n ?? 0} runs`;
   if (summaries.length === 1) return runs;
-  return `${runs}; speedup relative to ${cases[0]?.name ?? ''}${summaries.some((one) => one.ratioInterval) ? ', with a 95 % bootstrap interval' : ''}`;
+  return `${runs}; speedup relative to ${reference}${summaries.some((one) => one.ratioInterval) ? ', with a 95 % bootstrap interval' : ''}`;
 }
 
 /** Columns that are empty in every row are left out. */

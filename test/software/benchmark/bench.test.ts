@@ -154,5 +154,5 @@ it('measures every combination, cleans up when it is interrupted, and continues 
   expect(await main(['bench', 'report', join(machine.dir, 'results')], io)).toBe(0);
   expect(stdout()).toContain('SOFTWARE DRIVER');
   expect(stdout()).toContain('limits of the machine');
-  expect(readFileSync(join(machine.dir, 'results', 'report.html'), 'utf8')).toContain('Streams × chunk');
+  expect(readFileSync(join(machine.dir, 'results', 'report.html'), 'utf8')).toContain('Threads × chunk');
 }, 120_000);
