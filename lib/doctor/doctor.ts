@@ -9,6 +9,7 @@ import { currentSystem, findCriu, type System } from '../machine/index.ts';
 import type { MachineCheck, CheckFunction, Machine } from './check.ts';
 import { checkContainers } from './containers.ts';
 import { checkCriu } from './criu.ts';
+import { checkEngines } from './engines.ts';
 import { checkGpu } from './gpu.ts';
 import { checkHugePages, checkKernel, checkRights } from './kernel.ts';
 import { checkPlugins } from './plugins.ts';
@@ -25,6 +26,7 @@ const checkFunctions: readonly CheckFunction[] = [
   checkHugePages,
   checkImageStore,
   checkContainers,
+  checkEngines,
 ];
 
 /** What is looked at. */

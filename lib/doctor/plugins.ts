@@ -50,6 +50,18 @@ async function directories(machine: Machine): Promise<{ all: Directory[]; used: 
   return { all, used: all[0]?.path ?? pluginDirectories[0] };
 }
 
+/**
+ * Where the criu of an engine finds a CUDA plugin: `libdir` of its option files, or else the directory compiled into criu.
+ * @returns `undefined` if there is none
+ */
+export async function enginePlugin(machine: Machine): Promise<string | undefined> {
+  const configured = optionFiles.flatMap((file) => libdirsInOptions(readText(machine, file) ?? ''));
+  const { criu } = machine.criu;
+  const dir = configured[0] ?? (criu && (await compiledLibdir(machine.system, criu.path)));
+  if (dir === undefined) return undefined;
+  return inspectPluginDirectory(onMachine(machine, dir)).some(isCudaPlugin) ? dir : undefined;
+}
+
 function pluginText(info: PluginInfo): string {
   const name = basename(info.path);
   switch (info.kind) {

@@ -4,6 +4,14 @@
  * that.
  * @module
  */
+export {
+  daemonNames,
+  dockerConfig,
+  engineDaemons,
+  hasExperimental,
+  type DaemonName,
+  type EngineDaemon,
+} from './daemons.ts';
 export { learned, learnedNow } from './facts.ts';
 export {
   cachedCriuDirs,

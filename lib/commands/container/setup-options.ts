@@ -12,7 +12,10 @@ export interface ContainersFlags {
 }
 
 export const containersOptions = (): Option[] => [
-  new Option('--variant <name>', 'also for plain podman, which then always uses this variant of the plugin'),
+  new Option(
+    '--variant <name>',
+    'also for the own commands of engines, which then always use this variant of the plugin',
+  ),
   new Option('--image-store <size>', 'mount a tmpfs of this size for images, such as 64G'),
   new Option('--no-huge-pages', 'use no huge pages in the tmpfs'),
   new Option('--write-env <file>', 'write settings for scripts to this file, such as ./.env'),

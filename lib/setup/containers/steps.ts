@@ -14,7 +14,7 @@ import { formatBytes } from '../../output.ts';
 import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.ts';
 import type { ProgressListener } from '../../progress.ts';
 import { installPackages, missingPackages } from '../packages.ts';
-import { findCriu, type System } from '../../machine/index.ts';
+import { dockerConfig, engineDaemons, findCriu, findOnPath, type System } from '../../machine/index.ts';
 import { SetupRecord, type PathState, type UndoneSetup } from './record.ts';
 import { SetupError } from '../error.ts';
 
@@ -23,8 +23,8 @@ export interface ContainerSetupOptions {
   /** Directory of the plugin to checkpoint containers with. */
   libdir: string;
   /**
-   * Whether a plain `podman container checkpoint` uses that plugin. The file that says so takes precedence over what a
-   * container of this program asks for. @default true
+   * Whether the own commands of podman, Docker, containerd and runc use that plugin. The file that says so takes precedence
+   * over what a container of this program asks for. @default true
    */
   plainPodman?: boolean | undefined;
   /** Mounts a tmpfs for images. */
@@ -102,7 +102,10 @@ async function criuStep({ system, record, root }: Place): Promise<ContainerSetup
   const { criu } = await findCriu(system);
   if (!criu) throw new EnvironmentError('no usable CRIU', [{ what: 'criu', remedy: 'criu-cuda setup' }]);
   const path = join(root, 'usr/local/sbin/criu');
-  const isFound = criu.origin === 'path';
+  // daemons have a PATH of their own
+  const isFound =
+    criu.origin === 'path' &&
+    engineDaemons(system, root).every((daemon) => findOnPath('criu', daemon.path) !== undefined);
   return {
     what: isFound ? `criu on PATH: ${criu.path}` : `/usr/local/sbin/criu, a link to ${criu.path}, for runc`,
     state: isFound ? 'done' : record.linkState(path, criu.path),
@@ -205,6 +208,18 @@ function runtimeStep(place: Place, libdir: string): ContainerSetupStep {
   return configuredLibdir(join(place.root, runtimeConfig)) === libdir ? { ...step, state: 'done' } : step;
 }
 
+/** Docker has checkpoints only with its experimental features. Its settings are not changed when there are some. */
+function experimentalStep(place: Place): ContainerSetupStep[] {
+  const docker = engineDaemons(place.system, place.root).find(({ name }) => name === 'dockerd');
+  if (docker === undefined) return [];
+  const content = `${JSON.stringify({ experimental: true }, null, 2)}\n`;
+  const restart = docker.pid === undefined ? '' : '; restart dockerd afterwards';
+  const what = `experimental features, which docker checkpoint needs${restart}`;
+  const byHand = `"experimental": true in ${dockerConfig}${restart}`;
+  const step = fileStep(place, dockerConfig, content, what, byHand);
+  return [docker.isExperimental ? { ...step, state: 'done' } : step];
+}
+
 /** All steps, in order. Changes nothing. */
 export async function planContainerSetup(
   system: System,
@@ -221,7 +236,7 @@ export async function planContainerSetup(
     await packageStep(place),
     await criuStep(place),
     ...seccompStep(place),
-    ...(plainPodman ? [runtimeStep(place, libdir)] : []),
+    ...(plainPodman ? [runtimeStep(place, libdir), ...experimentalStep(place)] : []),
     fileStep(
       place,
       defaultConfigFile,

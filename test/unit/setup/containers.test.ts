@@ -130,6 +130,43 @@ describe('planContainerSetup', () => {
     expect(Object.keys(tree())).not.toContain('etc/criu/runc.conf');
   });
 
+  it('turns on the experimental features of Docker, and undoes that with its directory', async () => {
+    machine.script('bin/dockerd', '');
+    const before = tree();
+    expect(await states()).toEqual(['done', 'free', 'free', 'free', 'free', 'free', 'free']);
+    await runAll();
+    expect(JSON.parse(tree()['etc/docker/daemon.json'] ?? '')).toEqual({ experimental: true });
+    expect((await states())[4]).toBe('done');
+    await undoContainerSetup(machine.system, root);
+    expect(tree()).toEqual(before);
+  });
+
+  it('leaves settings of Docker alone, and says what to add', async () => {
+    machine.script('bin/dockerd', '');
+    const file = put('etc/docker/daemon.json', '{"debug": true}');
+    const step = (await planContainerSetup(machine.system, options))[4];
+    expect(step).toMatchObject({
+      state: 'foreign',
+      byHand: '"experimental": true in /etc/docker/daemon.json',
+    });
+    writeFileSync(file, '{"debug": true, "experimental": true}');
+    expect((await states())[4]).toBe('done');
+    // with criu-cuda's own commands, Docker has nothing to do
+    options = { ...options, plainPodman: false };
+    expect(await states()).toHaveLength(5);
+  });
+
+  it('makes the link where criu is on the PATH of the caller, but not of a daemon', async () => {
+    machine.script('bin/criu', criuScript('4.2.1'));
+    const [, onPath] = await planContainerSetup(machine.system, options);
+    expect(onPath).toMatchObject({ state: 'done' });
+    put('proc/7/comm', 'containerd\n');
+    put('proc/7/environ', 'PATH=/usr/local/sbin\0');
+    const [, link] = await planContainerSetup(machine.system, options);
+    expect(link).toMatchObject({ state: 'free' });
+    expect(link?.what).toMatch(/^\/usr\/local\/sbin\/criu, a link to /);
+  });
+
   it('mounts a store, and unmounts it', async () => {
     const calls = join(machine.dir, 'calls');
     const mounts = put('proc/self/mounts', '');
