@@ -179,6 +179,9 @@ const driverCalls: Record<Stage, readonly (readonly [string, number])[]> = {
   ],
 };
 
+/** Calls of the driver that only the pool makes. */
+const isPoolsCall = (name: string): boolean => !name.startsWith('cuCheckpoint');
+
 const stages = ['dump', 'restore'] as const;
 
 function callSite(
@@ -231,7 +234,7 @@ function otherSites(stage: Stage): Site[] {
       kind: 'driver',
       stage,
       label: `${stage}/driver/${name}`,
-      weight: 1,
+      weight: isPoolsCall(name) ? 3 : 1, // half of the variants have no pool
       name,
       high,
     })),
@@ -248,9 +251,6 @@ export const sites: readonly Site[] = stages.flatMap((stage) => [
 ]);
 
 export const usesPool = (variant: Variant): boolean => !['none', 'stock', 'remap'].includes(variant);
-
-/** Calls of the driver that only the pool makes. */
-const isPoolsCall = (name: string): boolean => !name.startsWith('cuCheckpoint');
 
 /** Whether something of the plugin's is there: status file, watcher, files of its own. */
 function isPlain(site: Site): boolean {
