@@ -17,6 +17,7 @@ const IMG_SERVICE_MAGIC = 0x55105940;
 export const imageMagic = {
   fdinfo: 0x56213732,
   files: 0x56303138,
+  ids: 0x54432030,
   inventory: 0x58313116,
   pstree: 0x50273030,
   remap: 0x59133954,
@@ -88,6 +89,12 @@ export function changeMessages<Message extends object>(
 /** Name of the file that replaces an image, until it is complete. */
 const NEW_IMAGE = 'criu-cuda-new.img';
 
+function replace(path: string, bytes: Buffer): void {
+  const scratch = join(dirname(path), NEW_IMAGE);
+  writeFileSync(scratch, bytes, { mode: 0o600, flush: true });
+  renameSync(scratch, path);
+}
+
 /** Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once. */
 export function changeImage<Message extends object>(
   path: string,
@@ -97,10 +104,17 @@ export function changeImage<Message extends object>(
 ): void {
   const before = readFileSync(path);
   const after = changeMessages(before, kind, schema, change);
-  if (after.equals(before)) return;
-  const scratch = join(dirname(path), NEW_IMAGE);
-  writeFileSync(scratch, after, { mode: 0o600, flush: true });
-  renameSync(scratch, path);
+  if (!after.equals(before)) replace(path, after);
+}
+
+/** Adds messages at the end of an image file, which is replaced at once. */
+export function appendToImage<Message extends object>(
+  path: string,
+  schema: Schema<Message>,
+  messages: readonly Partial<Message>[],
+): void {
+  const added = messages.map((message) => withLength(encodeMessage(schema, message)));
+  replace(path, Buffer.concat([readFileSync(path), ...added]));
 }
 
 /** Reads every message of an image file. @returns `undefined` when the file or its directory does not exist */

@@ -13,6 +13,7 @@ import {
   type FileEntry,
   type InetSkEntry,
 } from './gen/images_pb.ts';
+import { separateEpolls } from './adjust/inherited-epolls.ts';
 import { changeImage, readImage } from './image.ts';
 
 /** CRIU's numbers, from its images/fdinfo.proto, sk-inet.proto and criu/sk-unix.c. */
@@ -230,7 +231,7 @@ export interface AdjustedImages {
 
 /**
  * Changes complete images so that they can be restored any number of times, anywhere: connections to processes outside
- * the tree are closed, periodic timers are armed, and output is appended.
+ * the tree are closed, periodic timers are armed, output is appended, and epolls are restored where their descriptors are.
  * @param keepConnections leave TCP connections as they were dumped
  */
 export function adjustImages(dir: string, keepConnections: boolean): AdjustedImages {
@@ -248,6 +249,7 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
     if (appends && file.reg?.name !== undefined) growing.push(file.reg.name);
     return [isClosed, armTimer(file), countDown(file), appends].includes(true);
   });
+  separateEpolls(dir);
   const streams = files.filter((file) => isOutside(file) && !isOutput(descriptors.get(file.id ?? 0) ?? []));
   return {
     closed: [

@@ -141,6 +141,31 @@ export const InetSkEntrySchema: Schema<InetSkEntry> = {
   ],
 };
 
+/** One watched file, by its descriptor in the process that CRIU has looked at first. */
+export interface EventpollTfdEntry {
+  tfd?: number | undefined;
+}
+
+export const EventpollTfdEntrySchema: Schema<EventpollTfdEntry> = {
+  name: 'EventpollTfdEntry',
+  fields: [
+    [2, 'tfd', 'uint32', 'optional'],
+  ],
+};
+
+export interface EventpollFileEntry {
+  id?: number | undefined;
+  tfd: EventpollTfdEntry[];
+}
+
+export const EventpollFileEntrySchema: Schema<EventpollFileEntry> = {
+  name: 'EventpollFileEntry',
+  fields: [
+    [1, 'id', 'uint32', 'optional'],
+    [4, 'tfd', EventpollTfdEntrySchema, 'repeated'],
+  ],
+};
+
 export interface TimerfdEntry {
   ticks?: bigint | undefined;
   settimeFlags?: number | undefined;
@@ -202,6 +227,7 @@ export interface FileEntry {
   id?: number | undefined;
   reg?: RegFileEntry | undefined;
   isk?: InetSkEntry | undefined;
+  epfd?: EventpollFileEntry | undefined;
   tfd?: TimerfdEntry | undefined;
   usk?: UnixSkEntry | undefined;
   pipe?: PipeEntry | undefined;
@@ -214,6 +240,7 @@ export const FileEntrySchema: Schema<FileEntry> = {
     [2, 'id', 'uint32', 'optional'],
     [3, 'reg', RegFileEntrySchema, 'optional'],
     [4, 'isk', InetSkEntrySchema, 'optional'],
+    [9, 'epfd', EventpollFileEntrySchema, 'optional'],
     [12, 'tfd', TimerfdEntrySchema, 'optional'],
     [16, 'usk', UnixSkEntrySchema, 'optional'],
     [18, 'pipe', PipeEntrySchema, 'optional'],
@@ -229,6 +256,18 @@ export const RemapFilePathEntrySchema: Schema<RemapFilePathEntry> = {
   name: 'RemapFilePathEntry',
   fields: [
     [1, 'origId', 'uint32', 'optional'],
+  ],
+};
+
+/** ids-PID.img, one message. */
+export interface TaskKobjIdsEntry {
+  filesId?: number | undefined;
+}
+
+export const TaskKobjIdsEntrySchema: Schema<TaskKobjIdsEntry> = {
+  name: 'TaskKobjIdsEntry',
+  fields: [
+    [2, 'filesId', 'uint32', 'optional'],
   ],
 };
 

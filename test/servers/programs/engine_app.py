@@ -2,7 +2,7 @@
 """An ASGI application whose engine is another process, as inference servers have it: spawned or forked, asked through ZeroMQ.
 
 ENGINE is `spawn` or `fork`, SERVER_DIR where its files and its socket are. The engine has the device memory and counts each
-request as the application does.
+request as the application does. A forked one has a lower pid than the application, as happens once pids have wrapped.
 """
 
 import asyncio
@@ -40,6 +40,9 @@ class Application:
         context = multiprocessing.get_context(os.environ["ENGINE"])
         self.shared = Shared(context, 2, directory)
         self.process = context.Process(target=engine, args=(self.shared,), daemon=True)
+        if os.environ["ENGINE"] == "fork":
+            with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+                last.write("300")
         self.process.start()
         self.member = Member(self.shared, APPLICATION)
         self.context = zmq.asyncio.Context()
@@ -86,6 +89,7 @@ class Application:
             "loopTimers": self.wakeups > wakeups,
             "loop": type(asyncio.get_running_loop()).__module__,
             "device": of_engine["device"],
+            "lowPid": os.environ["ENGINE"] == "spawn" or self.process.pid < os.getpid(),
         }
 
 
