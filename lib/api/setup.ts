@@ -12,6 +12,19 @@ export {
   type MachineReport,
 } from '../doctor/index.ts';
 export {
+  advise,
+  type Advice,
+  type AdviceFacts,
+  type AdviseOptions,
+  type Amounts,
+  type FasterWay,
+  type ProcessFacts,
+  type StoreFacts,
+  type UtilizationRow,
+  type Way,
+  type WayAdvice,
+} from '../advise/index.ts';
+export {
   currentSystem,
   findCriu,
   type CriuCandidate,

@@ -15,6 +15,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./machine/doctor.ts')).defineDoctor,
   },
   {
+    name: 'advise',
+    description: 'say which variant and settings to use, how long a restore takes, and what would make it faster',
+    load: async () => (await import('./machine/advise.ts')).defineAdvise,
+  },
+  {
     name: 'setup',
     description: 'install what is missing: Debian packages, CRIU, and criu-cuda in PATH',
     load: async () => (await import('./machine/setup.ts')).defineSetup,

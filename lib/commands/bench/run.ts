@@ -24,6 +24,7 @@ import { useDriver } from './driver.ts';
 import { words } from './options.ts';
 
 interface RunOptions extends Omit<ServerFlags, 'url'> {
+  criu: string[];
   upstream?: string | undefined;
   alloc: string[];
   question: string;
@@ -65,6 +66,15 @@ function switches(text: string): (0 | 1)[] {
     if (word === '1') return 1;
     throw new InvalidArgumentError('accepted: 0, 1 or 0,1');
   });
+}
+
+/** Each case with each criu program; `default` is the one that setup finds. */
+function withEachCriu(cases: readonly string[], programs: readonly string[]): string[] {
+  return cases.flatMap((one) =>
+    one === 'cold-start' || one.includes('@')
+      ? [one]
+      : programs.map((program) => (program === 'default' ? one : `${one}@${program}`)),
+  );
 }
 
 /** The benchmark of a server, if `--url` names one. */
@@ -152,6 +162,12 @@ function addRunOptions(command: Command): Command {
   addServerOptions(described)
     .option('--upstream <dir>', "directory with CRIU's own cuda_plugin.so and NVIDIA's cuda-checkpoint")
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
+    .option(
+      '--criu <list>',
+      'measure every case with each of these criu programs, joined by commas; default: the one that setup finds',
+      words,
+      ['default'],
+    )
     .option('--rounds <n>', 'measured rounds', count, 5)
     .option('--warmup <n>', 'rounds before the measured ones', count, 1)
     .addOption(
@@ -178,7 +194,7 @@ export function defineRun(command: Command, io: Io): void {
     measure(
       io,
       typedWords(command),
-      options.cases.map((word) => parseCase(word, options.upstream)),
+      withEachCriu(options.cases, options.criu).map((word) => parseCase(word, options.upstream)),
       options.store,
       options,
       program,
@@ -210,7 +226,7 @@ export function defineMatrix(command: Command, io: Io): void {
   addRunOptions(command).action((program: string[], options: MatrixOptions) => {
     const cases = matrixCases(
       {
-        variants: options.variants,
+        variants: withEachCriu(options.variants, options.criu),
         streams: options.streams,
         chunksMb: options.chunkMb,
         pools: options.pool,
