@@ -87,7 +87,7 @@ const nameOf = (variable: string): string => variable.split('=')[0] ?? '';
 /**
  * A bundle's config.json with the part in it. What it has for the same variables and places is replaced, so that it can be
  * done again.
- * @throws {@link UsageError} if the text is no config.json
+ * @throws {@link UsageError} if the text is something else
  */
 export function addToRuncConfig(text: string, edits: ContainerEdits, path = 'config.json'): object {
   const part = runcPart(edits);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The daemons of container engines: criu is started by them, with their environment, and not with that of whoever types
- * a command.
+ * The daemons of container engines: criu is started by them, with their environment, and not with that of the caller.
  * @module
  */
 import { readdirSync, readFileSync } from 'node:fs';
