@@ -1,36 +1,23 @@
 // SPDX-License-Identifier: MIT
 /** A container image with workload-pattern and the libraries it needs, made from files of this machine. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { limitFlags } from '../../lib/container/index.ts';
 import { exec, execResult } from '../../lib/exec.ts';
-import { builtProgram, interceptorLibrary, softcudaLibrary } from '../../lib/paths.ts';
 import { findOnPath } from '../../lib/machine/index.ts';
+import { makeRootfs } from './engine/image.ts';
 
 const searchPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
-
-async function librariesOf(program: string): Promise<string[]> {
-  const { stdout } = await exec('ldd', [program]);
-  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] ?? '');
-}
 
 /** Builds the image. @returns its name */
 async function buildPatternImage(): Promise<string> {
   const name = 'localhost/criu-cuda-test-pattern';
   const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-image-'));
   try {
-    const program = builtProgram('workload-pattern');
-    const users = [program, softcudaLibrary(), interceptorLibrary()];
-    const libraries = new Set((await Promise.all(users.map(librariesOf))).flat());
-    for (const library of libraries) {
-      mkdirSync(join(dir, 'root', dirname(library)), { recursive: true });
-      cpSync(realpathSync(library), join(dir, 'root', library));
-    }
-    mkdirSync(join(dir, 'root', 'bin'), { recursive: true });
-    cpSync(program, join(dir, 'root', 'bin', 'workload-pattern'));
+    await makeRootfs(join(dir, 'root'));
     writeFileSync(join(dir, 'Containerfile'), 'FROM scratch\nCOPY root /\n');
     await exec('podman', ['build', '--quiet', '--tag', name, '--file', join(dir, 'Containerfile'), dir]);
     return name;

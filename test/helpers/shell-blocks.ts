@@ -8,6 +8,7 @@ import { projectRoot } from '../../lib/paths.ts';
 export const marks: Readonly<Record<string, string>> = {
   gpu: 'needs a GPU, or a model or program that only such machines have',
   podman: 'needs podman and an image; the tests of containers run such commands',
+  engine: 'an engine runs it in test/software/engines',
   elsewhere: 'CI runs it elsewhere: setup, the demo, the tests',
 };
 

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+/** What every engine does with its own commands, as docs/containers.md prints them. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { waitFor } from '../wait.ts';
+import { enginePrograms, stripeName, type Engine } from './engine.ts';
+
+const CAP_SYS_RESOURCE = 24n;
+
+function canDumpOthers(): boolean {
+  const effective = /^CapEff:\s*(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
+}
+
+/** What must be the same in a program before and after, wherever it runs. */
+function look(pid: number | undefined): { threads: string[]; mailboxes: number; descriptors: string[] } {
+  const read = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  return {
+    threads: readdirSync(`/proc/${pid}/task`)
+      .map((tid) => read(`task/${tid}/comm`).trim())
+      .sort(),
+    mailboxes: read('maps').split('/memfd:criu-cuda-mailbox').length - 1,
+    descriptors: readdirSync(`/proc/${pid}/fd`)
+      .map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/\[\d+\]/, ''))
+      .sort(),
+  };
+}
+
+/** All tests of one engine. */
+export function describeEngine(make: new () => Engine, ...programs: string[]): void {
+  const { reason } = enginePrograms(...programs);
+  let engine: Engine;
+
+  beforeAll(async () => {
+    if (reason !== undefined) return;
+    engine = new make();
+    await engine.open();
+  });
+  afterAll(async () => {
+    if (reason === undefined) await engine.close();
+  });
+  beforeEach((context: TestContext) => {
+    if (reason !== undefined) context.skip(reason);
+  });
+  afterEach(async () => {
+    if (reason === undefined) await engine.remove();
+  });
+
+  /** The program runs and has these bytes; everything else of it is as before. */
+  async function expectSame(checksum: string, before: ReturnType<typeof look>, name?: string): Promise<void> {
+    expect(await engine.checksum()).toBe(checksum);
+    const pid = await engine.pid(name);
+    await waitFor(() => {
+      expect(look(pid)).toEqual(before);
+    });
+  }
+
+  describe('a container', () => {
+    it('is dumped and keeps running, is dumped and restored in place, and as another container', async () => {
+      await engine.start();
+      const checksum = await engine.checksum();
+      const before = look(await engine.pid());
+      expect(before.mailboxes).toBe(1);
+
+      await engine.checkpointRunning();
+      await expectSame(checksum, before);
+      expect(await engine.ask('fill 7')).toBe('ok');
+      const filled = await engine.checksum();
+      expect(filled).not.toBe(checksum);
+
+      await engine.checkpoint();
+      expect(await engine.pid()).toBeUndefined();
+      await engine.restore();
+      await expectSame(filled, before);
+      await engine.restoreOther();
+      await expectSame(filled, before, engine.other);
+      expect(engine.unusedLines()).toEqual([]);
+    });
+
+    it('of another user is dumped and restored', async (context) => {
+      if (!canDumpOthers()) context.skip("criu dumps another user's process only with CAP_SYS_RESOURCE");
+      await engine.start({ user: '1000:1000' });
+      const checksum = await engine.checksum();
+      const before = look(await engine.pid());
+      await engine.checkpoint();
+      await engine.restore();
+      await expectSame(checksum, before);
+      expect(readFileSync(`/proc/${await engine.pid()}/status`, 'utf8')).toMatch(/^Uid:\s+1000\s/m);
+    });
+
+    it('without the interceptor keeps its device memory, which the driver moves', async () => {
+      await engine.start({ intercept: false });
+      const checksum = await engine.checksum();
+      const before = look(await engine.pid());
+      expect(before.mailboxes).toBe(0);
+      await engine.checkpoint();
+      expect(readdirSync(await engine.imagesDir()).filter((name) => stripeName.test(name))).toEqual([]);
+      await engine.restore();
+      await expectSame(checksum, before);
+    });
+  });
+}

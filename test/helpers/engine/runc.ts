@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/** Plain runc with a bundle. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeRootfs } from './image.ts';
+import { Engine, type StartOptions } from './engine.ts';
+
+interface Config {
+  process: { args: string[]; user: { uid: number; gid: number } };
+}
+
+export class Runc extends Engine {
+  readonly title = 'runc';
+
+  get #bundle(): string {
+    return join(this.dir, 'bundle');
+  }
+
+  async open(): Promise<void> {
+    this.programWith('runc', '--root', join(this.dir, 'state'));
+    await makeRootfs(join(this.#bundle, 'rootfs'));
+  }
+
+  async start({ words, user, intercept = true }: StartOptions = {}): Promise<void> {
+    await this.sh(`rm -f ${this.#bundle}/config.json; runc spec --bundle ${this.#bundle}`);
+    await this.sh(
+      this.line(/^criu-cuda cdi generate/, (command) =>
+        command.replace('--format runc', intercept ? '$&' : '$& --no-intercept'),
+      ),
+    );
+    await this.sh(this.line(/^mv /));
+    const file = join(this.#bundle, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as Config;
+    const [uid = 0, gid = 0] = (user ?? '0:0').split(':').map(Number);
+    const made = { ...config, process: { ...config.process, args: this.words(words), user: { uid, gid } } };
+    writeFileSync(file, JSON.stringify(made));
+    await this.sh(this.line(/^runc run /));
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.sh(this.line(/^runc checkpoint --image/));
+  }
+
+  async checkpointRunning(): Promise<void> {
+    await this.sh(this.line(/^runc checkpoint --leave-running/));
+  }
+
+  imagesDir(): Promise<string> {
+    return Promise.resolve(join(this.#bundle, 'two'));
+  }
+
+  restoreLine(): string {
+    return this.line(/^runc restore .* web </);
+  }
+
+  async restoreOther(): Promise<void> {
+    await this.sh(`runc delete --force ${this.container}`);
+    await this.sh(this.line(/^runc restore .* web2 </));
+  }
+
+  async pid(name = this.container): Promise<number | undefined> {
+    const { stdout } = await this.trySh(`runc state ${name}`);
+    if (stdout === '') return undefined;
+    const { status, pid } = JSON.parse(stdout) as { status: string; pid: number };
+    return status === 'running' ? pid : undefined;
+  }
+
+  async remove(): Promise<void> {
+    for (const name of [this.container, this.other]) await this.trySh(`runc delete --force ${name}`);
+    await this.sh(`rm -rf ${this.#bundle}/one ${this.#bundle}/two`);
+  }
+}
