@@ -20,6 +20,9 @@ function packageOf(dir: string): string {
 /** The package's root: this file is in `lib/`, `dist/` or, bundled with others, `dist/cli/`. */
 export const projectRoot: string = packageOf(dirname(fileURLToPath(import.meta.url)));
 
+/** The command line, `criu-cuda`. */
+export const programFile: string = join(projectRoot, 'dist', 'cli.cjs');
+
 /** Sources of everything in C. */
 export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');
 

@@ -45,7 +45,7 @@ async function run(file, args) {
 
 const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : -1);
 const node = (...args) => run(process.execPath, args);
-const cli = (...args) => node('dist/cli.js', ...args);
+const cli = (...args) => node('dist/cli.cjs', ...args);
 
 function nodeVersion() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

@@ -10,7 +10,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 const PLACEHOLDER = 'example.invalid';
 
 /** Files of the package that are built, and not in the repository. */
-const built = ['dist/cli.js', 'prebuilds/linux-x64/criu_cuda.node', 'prebuilds/linux-arm64/criu_cuda.node'];
+const built = ['dist/cli.cjs', 'prebuilds/linux-x64/criu_cuda.node', 'prebuilds/linux-arm64/criu_cuda.node'];
 
 /** Parses a changelog: its dated sections, newest first, and the text of its section "Unreleased". */
 export function readChangelog(text) {

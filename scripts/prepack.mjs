@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 const prebuilt = `prebuilds/linux-${process.arch}`;
 const parts = process.arch === 'x64' ? ['lib/full/cuda_plugin.so', 'lib/full/cuda-poold'] : [];
 const built = [
-  'dist/cli.js',
+  'dist/cli.cjs',
   'man/criu-cuda.1',
   ...['criu_cuda.node', ...parts].map((name) => `${prebuilt}/${name}`),
 ];

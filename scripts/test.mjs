@@ -89,7 +89,7 @@ function vitest(words) {
 
 /** The CRIU that setup found, for C tests that dump themselves. */
 function criuEnv() {
-  const args = ['dist/cli.js', 'setup', '--check', '--json'];
+  const args = ['dist/cli.cjs', 'setup', '--check', '--json'];
   const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   return { CCR_TEST_CRIU: JSON.parse(stdout).criu?.path ?? '' };
 }
@@ -102,7 +102,7 @@ ctest('ctest', 'plugins-cuda/build', env);
 const THREADED = ['-R', 'intercept|transfer|image|fuzz'];
 
 function sanitized(sanitizers, more) {
-  const status = run(process.execPath, ['dist/cli.js', 'build', '--sanitize', sanitizers]);
+  const status = run(process.execPath, ['dist/cli.cjs', 'build', '--sanitize', sanitizers]);
   const dir = `plugins-cuda/build-${sanitizers.replaceAll(',', '-')}`;
   if (status === 0) ctest(`ctest under ${sanitizers}`, dir, env, more);
   else total.failed += 1;

@@ -4,12 +4,11 @@
  * @module
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { monotonicMs } from '../clock.ts';
 import { EnvironmentError } from '../errors.ts';
 import { execResult } from '../exec.ts';
-import { projectRoot } from '../paths.ts';
+import { programFile } from '../paths.ts';
 import { BenchmarkError } from './error.ts';
 import { phaseSchema } from './phase.ts';
 
@@ -60,13 +59,12 @@ export async function typeOperation(
   env: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal | undefined,
 ): Promise<TypedOperation> {
-  const program = join(projectRoot, 'dist', 'cli.js');
-  if (!existsSync(program))
+  if (!existsSync(programFile))
     throw new EnvironmentError('the program to measure is not built', [
-      { what: program, remedy: 'npm run build:ts' },
+      { what: programFile, remedy: 'npm run build:ts' },
     ]);
   const typedAt = monotonicMs();
-  const args = [program, ...words, '--json'];
+  const args = [programFile, ...words, '--json'];
   const ended = await execResult(process.execPath, args, { env, signal, timeoutMs: TIMEOUT_MS });
   const typedMs = monotonicMs() - typedAt;
   const printed = parse(ended.stdout);

@@ -17,7 +17,7 @@ export const cliWrapper = `#!/bin/sh
 # criu-cuda with this bundle's node, CRIU and plugins.
 ${here}
 export CRIU_CUDA_CRIU="\${CRIU_CUDA_CRIU:-$here/criu}"
-exec "$here/node" "$here/../app/dist/cli.js" "$@"
+exec "$here/node" "$here/../app/dist/cli.cjs" "$@"
 `;
 
 /** What a bundle holds. */

@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path';
 import { describeError, type Missing } from '../errors.ts';
 import { findOnPath, type System } from '../machine/index.ts';
-import { projectRoot } from '../paths.ts';
+import { programFile, projectRoot } from '../paths.ts';
 import { SetupError } from './error.ts';
 
 /** What is at the launcher's path. */
@@ -49,7 +49,7 @@ const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''
 const isClone = (): boolean => existsSync(join(projectRoot, 'scripts', 'bootstrap.mjs'));
 
 function launcherText(): string {
-  const words = [process.execPath, join(projectRoot, 'dist', 'cli.js')].map(quote);
+  const words = [process.execPath, programFile].map(quote);
   return `#!/bin/sh\n${mark}\nexec ${words.join(' ')} "$@"\n`;
 }
 

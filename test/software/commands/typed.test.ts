@@ -5,10 +5,9 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { projectRoot } from '../../../lib/paths.ts';
+import { programFile } from '../../../lib/paths.ts';
 import { killTree, waitForExit } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { criuProgram } from '../../helpers/criu.ts';
@@ -49,7 +48,7 @@ async function timed(...args: string[]): Promise<Timed> {
   return { ms, stdout };
 }
 
-const typed = (...args: string[]): Promise<Timed> => timed(join(projectRoot, 'dist', 'cli.js'), ...args);
+const typed = (...args: string[]): Promise<Timed> => timed(programFile, ...args);
 const nodeMs = async (): Promise<number> => (await timed('-e', '0')).ms;
 
 function median(values: readonly number[]): number {

@@ -141,7 +141,7 @@ describe('the package', () => {
       'dist/api/index.js',
       'dist/api/index.d.ts',
       'dist/api/gpu.d.ts',
-      'dist/cli.js',
+      'dist/cli.cjs',
       'native/binding.cc',
       'benchmarks/addon.mjs',
       'benchmarks/contexts.mjs',

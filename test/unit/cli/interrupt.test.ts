@@ -10,7 +10,7 @@ import { projectRoot } from '../../../lib/paths.ts';
 import { isAlive } from '../../../lib/process/index.ts';
 import { createMachine, type TestMachine } from '../setup/machine.ts';
 
-const program = join(projectRoot, 'dist', 'cli.js');
+const program = join(projectRoot, 'dist', 'cli.cjs');
 
 let machine: TestMachine;
 beforeEach(() => {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /** What the program loads, by command. Needs `npm run build:ts`. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
-import { projectRoot } from '../../../lib/paths.ts';
+import { programFile, projectRoot } from '../../../lib/paths.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -15,8 +14,6 @@ beforeEach(() => {
 afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
-
-const dataUrl = (text: string): string => `data:text/javascript,${encodeURIComponent(text)}`;
 
 interface Loaded {
   stdout: string;
@@ -28,16 +25,16 @@ interface Loaded {
 
 async function load(...args: string[]): Promise<Loaded> {
   const seen = join(dir, 'seen');
-  const hooks = dataUrl(`import { appendFileSync } from 'node:fs';
-    export function load(url, context, next) {
-      appendFileSync(${JSON.stringify(seen)}, url + '\\n');
-      return next(url, context);
-    }`);
-  const register = dataUrl(`import { register } from 'node:module'; register(${JSON.stringify(hooks)});`);
-  const words = ['--no-warnings', '--import', register, join(projectRoot, 'dist', 'cli.js'), ...args];
+  const recorder = join(dir, 'recorder.cjs');
+  writeFileSync(
+    recorder,
+    `process.on('exit', () => require('fs').writeFileSync(${JSON.stringify(seen)}, Object.keys(require.cache).join('\\n')));`,
+  );
+  const words = ['--require', recorder, programFile, ...args];
   const { stdout } = await exec(process.execPath, words, { env: { CRIU_CUDA_CONFIG: undefined } });
-  const urls = readFileSync(seen, 'utf8').split('\n');
-  const paths = urls.filter((url) => url.startsWith('file:')).map((url) => fileURLToPath(url));
+  const paths = readFileSync(seen, 'utf8')
+    .split('\n')
+    .filter((path) => path !== recorder);
   const text = paths.map((path) => readFileSync(path, 'utf8')).join('\n');
   return {
     stdout,
@@ -50,9 +47,9 @@ describe('the program', () => {
   it('loads at most five files to print its version', async () => {
     const { stdout, files } = await load('--version');
     expect(stdout).toMatch(/^\d+\.\d+\.\d+$/);
-    expect(files).toContain('dist/cli.js');
+    expect(files).toContain('dist/cli.cjs');
     expect(files.length).toBeLessThanOrEqual(5);
-    for (const file of files) expect(file).toMatch(/^dist\/cli(?:\.js|\/)/);
+    for (const file of files) expect(file).toMatch(/^dist\/cli(?:\.cjs|\/)/);
   });
 
   it('loads no command for its help', async () => {

@@ -28,7 +28,7 @@ function build(...names: string[]): void {
 
 it('is refused without what is built, with the remedy', async () => {
   const prebuilds = `prebuilds/linux-${process.arch}`;
-  build('dist/cli.js', 'man/criu-cuda.1', `${prebuilds}/criu_cuda.node`);
+  build('dist/cli.cjs', 'man/criu-cuda.1', `${prebuilds}/criu_cuda.node`);
   const refused = await pack();
   expect(refused.exitCode).not.toBe(0);
   expect(refused.stdout + refused.stderr).toContain(

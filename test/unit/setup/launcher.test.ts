@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
-import { projectRoot } from '../../../lib/paths.ts';
+import { programFile, projectRoot } from '../../../lib/paths.ts';
 import { readLauncher, removeLauncher, writeLauncher } from '../../../lib/setup/index.ts';
 import { createMachine, type TestMachine } from './machine.ts';
 
@@ -37,7 +37,7 @@ it('is written, runs the program of this clone from any directory, and is remove
   expect(readLauncher(machine.system)).toEqual({ path, state: 'done', runs: undefined, missing: undefined });
   // a node that prints its arguments, because dist/ may not be built
   const words = readFileSync(path, 'utf8').replace(process.execPath, '/usr/bin/printf');
-  put(words.replace(`'${join(projectRoot, 'dist', 'cli.js')}'`, "'<%s>'"));
+  put(words.replace(`'${programFile}'`, "'<%s>'"));
   const { stdout } = await exec(path, ['run', '--', 'two words', '$HOME'], { cwd: '/' });
   expect(stdout).toBe('<run><--><two words><$HOME>');
 
@@ -60,7 +60,7 @@ it('refuses to remove or to replace a file that setup did not write', () => {
 it('replaces the launcher of another clone, but does not remove it', () => {
   writeLauncher(dir);
   put(readFileSync(path, 'utf8').replaceAll(projectRoot, '/other'));
-  expect(readLauncher(machine.system)).toMatchObject({ state: 'free', runs: '/other/dist/cli.js' });
+  expect(readLauncher(machine.system)).toMatchObject({ state: 'free', runs: '/other/dist/cli.cjs' });
   expect(() => removeLauncher(machine.system)).toThrow('did not write it');
   expect(existsSync(path)).toBe(true);
 });
