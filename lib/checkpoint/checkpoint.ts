@@ -43,6 +43,7 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
+import { findGeneration } from '../kept/index.ts';
 import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
@@ -256,11 +257,12 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       watch: watchOf(options, operation.imagesDir, found?.deviceBytes ?? 0),
     };
     const hasOwnMounts = !sharesMounts(pid);
+    const generation = findGeneration(pid);
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const result = await dump(run, target, operation.imagesDir, options.force ?? false);
     if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);
     const completed = completeImages(operation.imagesDir, {
-      ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes },
+      ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes, generation },
       pids: [pid, ...descendants],
     });
     const { memory = [], fallbacks = [] } = result.status ?? {};

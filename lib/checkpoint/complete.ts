@@ -6,7 +6,14 @@
  */
 import { adjustImages, readOpenFiles } from '../criu/index.ts';
 import { describeError } from '../errors.ts';
-import { isLinkRemap, keepFiles, type ManifestFile } from '../kept/index.ts';
+import {
+  isLinkRemap,
+  keepFiles,
+  readBootId,
+  writeOrigin,
+  type Generation,
+  type ManifestFile,
+} from '../kept/index.ts';
 import { listed, outsideWarnings } from './outside.ts';
 
 export interface CompleteOptions {
@@ -16,6 +23,8 @@ export interface CompleteOptions {
   hasOwnMounts: boolean;
   keepBytes: number | undefined;
   pids: readonly number[];
+  /** The root's file for its generation. */
+  generation: Generation | undefined;
 }
 
 function fileWarnings(files: readonly ManifestFile[]): string[] {
@@ -47,11 +56,12 @@ const isIncomplete = (error: unknown): string =>
 
 /** @returns warnings; the images can be restored without this, too, so that nothing is thrown */
 export function completeImages(imagesDir: string, options: CompleteOptions): string[] {
-  const { keepConnections, leaveRunning, hasOwnMounts, keepBytes, pids } = options;
+  const { keepConnections, leaveRunning, hasOwnMounts, keepBytes, pids, generation } = options;
   const warnings: string[] = [];
   try {
     const adjusted = adjustImages(imagesDir, keepConnections);
     warnings.push(...outsideWarnings(adjusted), ...(leaveRunning ? remapWarnings(imagesDir) : []));
+    writeOrigin(imagesDir, { bootId: readBootId(), generation });
     if (hasOwnMounts) return warnings;
     const { growing } = adjusted;
     const files = keepFiles(imagesDir, { limitBytes: keepBytes, pids, isRunning: leaveRunning, growing });

@@ -6,7 +6,7 @@
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { readSocketPaths } from '../criu/index.ts';
-import { readManifest, type ManifestFile } from '../kept/index.ts';
+import { readManifest, readOrigin, type ManifestFile } from '../kept/index.ts';
 
 /** They are in memory, or emptied at a start, so that nobody expects to find there later what a server has left. */
 const directories = ['/dev/shm', '/tmp', '/run'];
@@ -37,11 +37,14 @@ function isOwn({ kind, kept, access, onlyGrows, sharedWith }: ManifestFile): boo
 export function findPrivateFiles(imagesDir: string): PrivateFiles {
   const dirs = [...new Set(directories.filter((dir) => existsSync(dir)).map((dir) => realpathSync(dir)))];
   const isBelow = (path: string): boolean => dirs.some((dir) => path.startsWith(`${dir}/`));
+  const generation = readOrigin(imagesDir)?.generation?.path;
   const kept = (readManifest(imagesDir)?.files ?? []).filter(isOwn).flatMap(({ paths }) => paths);
   const sockets = readSocketPaths(imagesDir);
   return {
     dirs,
-    files: [...new Set([...kept, ...sockets])].filter(isBelow),
+    files: [...new Set([...kept, ...sockets, ...(generation === undefined ? [] : [generation])])].filter(
+      isBelow,
+    ),
     sharedSockets: sockets.filter((path) => !isBelow(path)),
   };
 }

@@ -36,7 +36,7 @@ import {
 } from '../criu/index.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
-import { bringBackFiles } from '../kept/index.ts';
+import { bringBackFiles, readOrigin, writeGeneration, type WrittenGeneration } from '../kept/index.ts';
 import { checkRights } from '../machine/index.ts';
 import {
   becomeSubreaper,
@@ -53,6 +53,7 @@ import {
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
+import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort } from './port-taken.ts';
 import { restoreIsolated, type Isolation } from './isolated.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
@@ -75,6 +76,12 @@ export interface RestoreOptions extends OperationOptions {
   log?: string | undefined;
   /** Files that may have changed since the dump and are left as they are. @default a file that has changed is refused */
   keepShared?: readonly string[] | undefined;
+  /**
+   * A command for a shell that runs when the tree is restored, before its processes run. It has CRIU_CUDA_PID, the root
+   * task, CRIU_CUDA_IMAGES_DIR, CRIU_CUDA_GENERATION and CRIU_CUDA_GENERATION_ID; if it fails, the restore fails.
+   * @default none
+   */
+  postRestore?: string | undefined;
   /**
    * Restore the tree in pid, mount and IPC namespaces of its own, so that other copies of the checkpoint may run: it has
    * its old pids only inside, and its own files in /dev/shm, /tmp and /run. With `network`, it has a network of its own,
@@ -104,6 +111,11 @@ export interface RestoreResult {
   broughtBack: string[];
   /** The program wrote into a pipe to a process outside its tree, and writes to this process's stdout or stderr now. */
   sharesOutput: boolean;
+  /**
+   * How many restores lie between the start of the program and now: what its generation file says. `undefined` if it has
+   * none, because `criu-cuda run` has not started it.
+   */
+  generation?: number | undefined;
   /** Its namespaces; `undefined` unless it was restored isolated. */
   isolated?: Isolation | undefined;
   /** Messages for the user. */
@@ -247,6 +259,16 @@ function createProcess(
   };
 }
 
+/** Arguments of criu for the command of the caller. */
+function postRestore(
+  { postRestore: command }: RestoreOptions,
+  { imagesDir, workDir }: Operation,
+  dir: string,
+  generation: WrittenGeneration | undefined,
+): string[] {
+  return command === undefined ? [] : postRestoreArguments(dir, { command, imagesDir, workDir, generation });
+}
+
 async function runRestore(
   options: RestoreOptions,
   operation: Operation,
@@ -263,7 +285,8 @@ async function runRestore(
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {
     await endLeftOvers(images, pid);
-    const log = await explainPort(operation.imagesDir, result.log);
+    const explained = explainPostRestore(operation.workDir, result.log);
+    const log = await explainPort(operation.imagesDir, explained);
     throw restoreError(operation.imagesDir, run, { ...result, log });
   }
   if (pid === undefined) {
@@ -315,11 +338,20 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   if (imagesHaveFilter(operation.imagesDir)) checkMaySuspendFilters(`restore ${images.root.pid}`);
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
   await checkPidsFree(images);
-  const broughtBack = bringBackFiles(operation.imagesDir, { keepShared: options.keepShared });
+  const generation = readOrigin(imagesDir)?.generation;
+  const leftOut = generation && [generation.path];
+  const broughtBack = bringBackFiles(imagesDir, { keepShared: options.keepShared, leftOut });
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
   try {
-    return await runRestore(options, operation, images, broughtBack, join(scratch, 'pid'));
+    const next = generation && writeGeneration(generation);
+    const written = typeof next === 'object' ? next : undefined;
+    const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
+    const all = { ...options, extraArgs };
+    const restored = await runRestore(all, operation, images, broughtBack, join(scratch, 'pid'));
+    restored.result.generation = written?.number;
+    if (typeof next === 'string') restored.result.warnings.push(next);
+    return restored;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -66,6 +66,10 @@ void launch_become(const struct launch *launch, const struct launch_origin *orig
 			    launch->log ? launch->log : "/dev/null", strerror(-ret));
 		return;
 	}
+	ret = launch_begin_generation();
+	if (ret)
+		launch_say(launch, origin, "%s cannot learn that it was restored: %s",
+			   launch->argv[0], strerror(-ret));
 	for (char **variable = launch->env; *variable; variable++)
 		putenv(*variable);
 	if (!launch->allows_io_uring)

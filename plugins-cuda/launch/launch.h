@@ -59,6 +59,13 @@ void launch_reset(pid_t parent_of_node, int report);
  */
 int launch_filter_io_uring(bool *gained_no_new_privs);
 
+/*
+ * generation.c: creates the file of this process, which becomes the program, and names it in the
+ * environment; returns 0 or -errno. The other removes that of a program that has ended.
+ */
+int launch_begin_generation(void);
+void launch_end_generation(pid_t pid);
+
 /* become.c: becomes the program. Returns only after launch_fail(). */
 void launch_become(const struct launch *launch, const struct launch_origin *origin);
 

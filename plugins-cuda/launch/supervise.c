@@ -40,9 +40,14 @@ static bool was_executed(int failed)
 
 static bool has_ended(pid_t pid, int *code)
 {
+	siginfo_t info = {.si_pid = 0};
 	int status;
 
-	if (waitpid(pid, &status, WNOHANG) != pid)
+	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid != pid)
+		return false;
+	/* before a restore can have the pid, and write the file again */
+	launch_end_generation(pid);
+	if (waitpid(pid, &status, 0) != pid)
 		return false;
 	*code = WIFSIGNALED(status) ? EXIT_SIGNALED + WTERMSIG(status) : WEXITSTATUS(status);
 	return true;

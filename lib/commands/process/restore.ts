@@ -24,6 +24,7 @@ interface Flags extends CommonFlags {
   keepShared?: string[] | undefined;
   isolated?: boolean | undefined;
   isolatedNetwork?: boolean | undefined;
+  postRestore?: string | undefined;
 }
 
 const addPath = (path: string, paths: string[] = []): string[] => [...paths, resolve(path)];
@@ -74,7 +75,7 @@ async function runRestore(io: Io, flags: Flags): Promise<void> {
   const options = {
     ...toOperationOptions(flags, io),
     leaveStopped,
-    ...{ log: flags.log, keepShared: flags.keepShared },
+    ...{ log: flags.log, keepShared: flags.keepShared, postRestore: flags.postRestore },
     isolated: flags.isolatedNetwork === true ? { network: true } : flags.isolated,
   };
   const startedMs = monotonicMs();
@@ -99,6 +100,7 @@ export function defineRestore(command: Command, io: Io): void {
     )
     .option('--isolated', 'restore in pid, mount and IPC namespaces of its own, beside other copies')
     .option('--isolated-network', 'the same, with a network namespace')
+    .option('--post-restore <command>', 'run a command for a shell before the restored processes run')
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
   addOperationOptions(command).action(withOptions((flags: Flags) => runRestore(io, flags)));
   addExamples(
