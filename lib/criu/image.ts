@@ -22,6 +22,7 @@ export const imageMagic = {
   pstree: 0x50273030,
   remap: 0x59133954,
   stats: 0x57093306,
+  timens: 0x43114433,
 } as const;
 export type ImageKind = keyof typeof imageMagic;
 

@@ -90,4 +90,5 @@ export {
 export { collectStatus, criuFacts, isStandby, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
 export { checkMaySuspendFilters, imagesHaveFilter, isFiltered } from './seccomp.ts';
 export { readListeningPorts, readSocketPaths } from './sockets.ts';
+export { readMonotonicSeconds } from './clocks.ts';
 export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

@@ -53,6 +53,7 @@ import {
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
+import { checkClocks } from './clocks.ts';
 import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort } from './port-taken.ts';
 import { restoreIsolated, type Isolation } from './isolated.ts';
@@ -337,6 +338,7 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
   if (imagesHaveFilter(operation.imagesDir)) checkMaySuspendFilters(`restore ${images.root.pid}`);
   await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
+  checkClocks(imagesDir, options.extraArgs);
   await checkPidsFree(images);
   const generation = readOrigin(imagesDir)?.generation;
   const leftOut = generation && [generation.path];

@@ -286,3 +286,30 @@ export const FdinfoEntrySchema: Schema<FdinfoEntry> = {
     [4, 'fd', 'uint32', 'optional'],
   ],
 };
+
+export interface TimespecEntry {
+  tvSec?: bigint | undefined;
+  tvNsec?: bigint | undefined;
+}
+
+export const TimespecEntrySchema: Schema<TimespecEntry> = {
+  name: 'TimespecEntry',
+  fields: [
+    [1, 'tvSec', 'uint64', 'optional'],
+    [2, 'tvNsec', 'uint64', 'optional'],
+  ],
+};
+
+/** timens-ID.img, one message: the clocks of the tree at the dump. */
+export interface TimensEntry {
+  monotonic?: TimespecEntry | undefined;
+  boottime?: TimespecEntry | undefined;
+}
+
+export const TimensEntrySchema: Schema<TimensEntry> = {
+  name: 'TimensEntry',
+  fields: [
+    [1, 'monotonic', TimespecEntrySchema, 'optional'],
+    [2, 'boottime', TimespecEntrySchema, 'optional'],
+  ],
+};
