@@ -12,7 +12,7 @@ import type { WrittenGeneration } from '../kept/index.ts';
 
 /** Its output, in the work directory. */
 const OUTPUT = 'post-restore.log';
-const FAILED = /Aborting restore due to post-restore script ret code/;
+const FAILED = 'Aborting restore due to post-restore script ret code';
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -48,7 +48,7 @@ export function postRestoreArguments(dir: string, options: PostRestore): string[
 
 /** The log with what the command said in place of CRIU's words, if that is why the restore failed. */
 export function explainPostRestore(workDir: string, log: CriuLogSummary): CriuLogSummary {
-  if (!log.errors.some((error) => FAILED.test(error))) return log;
+  if (!log.errors.some((error) => error.includes(FAILED))) return log;
   const path = join(workDir, OUTPUT);
   let output = '';
   try {
