@@ -45,6 +45,8 @@ const MAX_VARINT_BYTES = 10;
 type Value = bigint | boolean | number | string | Uint8Array | object;
 type Values = Record<string, Value | Value[] | undefined>;
 
+const NO_BYTES = new Uint8Array();
+
 /** Fields that a schema does not have, as they were read. */
 const unknownFields = new WeakMap<object, Uint8Array[]>();
 
@@ -133,7 +135,7 @@ const isRepeated = (kind: FieldKind): boolean => kind === 'repeated' || kind ===
 function defaultOf([, , type, kind]: Field): Value | Value[] | undefined {
   if (isRepeated(kind)) return [];
   if (kind === 'optional' || typeof type === 'object') return undefined;
-  if (type === 'bytes') return new Uint8Array();
+  if (type === 'bytes') return NO_BYTES;
   if (type === 'string') return '';
   if (type === 'bool') return false;
   return type === 'uint32' ? 0 : 0n;
@@ -166,29 +168,57 @@ function readValues(reader: Reader, type: Field[2], wireType: number, keepUnknow
   return values;
 }
 
+/** Numbers may be packed, whatever the layout says. */
+function accepts(field: Field, wireType: number): boolean {
+  const expected = wireTypeOf(field[2]);
+  return wireType === expected || (wireType === LENGTH && expected !== LENGTH && isRepeated(field[3]));
+}
+
+/** What reading needs of a schema: a program reads few messages, most of them small, with code that V8 has not optimized. */
+interface Prepared {
+  byNumber: (Field | undefined)[];
+  singles: Values;
+  repeated: string[];
+}
+
+const preparedSchemas = new WeakMap<Schema<object>, Prepared>();
+
+function prepare(schema: Schema<object>): Prepared {
+  const known = preparedSchemas.get(schema);
+  if (known) return known;
+  const prepared: Prepared = { byNumber: [], singles: {}, repeated: [] };
+  for (const field of schema.fields) {
+    prepared.byNumber[field[0]] = field;
+    prepared.singles[field[1]] = defaultOf(field);
+    if (isRepeated(field[3])) prepared.repeated.push(field[1]);
+  }
+  preparedSchemas.set(schema, prepared);
+  return prepared;
+}
+
 function readMessage(schema: Schema<object>, bytes: Uint8Array, keepUnknown: boolean): object {
   const reader = new Reader(bytes);
-  const message: Values = {};
-  for (const field of schema.fields) message[field[1]] = defaultOf(field);
+  const { byNumber, singles, repeated } = prepare(schema);
+  const message: Values = { ...singles };
+  for (const name of repeated) message[name] = [];
   const unknown: Uint8Array[] = [];
   while (!reader.isAtEnd) {
     const start = reader.at;
     const key = reader.uint32();
     const wireType = key & 7;
     if (key < 8) throw new ProtobufError('a field has the number 0');
-    const field = schema.fields.find(([number]) => number === key >>> 3);
-    const [, name, type, kind] = field ?? [0, '', 'bytes' as const, 'single' as const];
-    const isPacked = isRepeated(kind) && wireType === LENGTH && typeof type === 'string';
-    if (!field || (wireType !== wireTypeOf(type) && !isPacked)) {
+    const field = byNumber[key >>> 3];
+    if (!field || !accepts(field, wireType)) {
       reader.skip(wireType);
-      unknown.push(reader.bytes.subarray(start, reader.at));
+      if (keepUnknown) unknown.push(reader.bytes.subarray(start, reader.at));
       continue;
     }
+    const name = field[1];
     const values = message[name];
-    if (Array.isArray(values)) values.push(...readValues(reader, type, wireType, keepUnknown));
-    else message[name] = readValue(reader, type, keepUnknown);
+    if (Array.isArray(values)) values.push(...readValues(reader, field[2], wireType, keepUnknown));
+    else message[name] = readValue(reader, field[2], keepUnknown);
   }
-  if (keepUnknown && unknown.length > 0) unknownFields.set(message, unknown);
+  if (unknown.length > 0) unknownFields.set(message, unknown);
   return message;
 }
 

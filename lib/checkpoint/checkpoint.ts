@@ -238,12 +238,16 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);
   checkWorkDir(operation, 'name another directory');
-  const found = await look(options, operation);
+  const looking = look(options, operation);
+  const target = watchProcess(pid); // loads native code, while the other program looks
+  const found = await looking.catch((error: unknown) => {
+    target?.close();
+    throw error;
+  });
   const keepConnections = options.tcpEstablished === true;
   const networkLock = keepConnections
     ? await chooseNetworkLock(operation.criu, options.extraArgs, options.signal)
     : unlocked;
-  const target = watchProcess(pid);
   if (!target)
     refuse(
       'ERR_CHECKPOINT_NO_PROCESS',
