@@ -145,10 +145,12 @@ function createRun(
   networkLock: string | undefined,
 ): CriuRun {
   const { pid, leaveRunning = false, env, signal, timeoutMs } = options;
+  const unprivileged = process.geteuid?.() !== 0;
+  const shared = criuOptions(operation, options, shellJob);
   return {
     stage: 'dump',
     criu: operation.criu,
-    args: dumpArguments({ ...criuOptions(operation, options, shellJob), pid, leaveRunning, networkLock }),
+    args: dumpArguments({ ...shared, pid, leaveRunning, networkLock, unprivileged }),
     workDir: operation.workDir,
     runDir: operation.runDir,
     env,

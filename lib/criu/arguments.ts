@@ -23,6 +23,8 @@ export interface CriuOptions extends CriuFlags {
 export interface DumpArguments extends CriuOptions {
   pid: number;
   leaveRunning?: boolean | undefined;
+  /** The user is not root, and has capabilities instead: criu wants to be told, and dumps this user's processes. */
+  unprivileged?: boolean | undefined;
   /** How packets of TCP connections are kept away. @default CRIU's own */
   networkLock?: string | undefined;
 }
@@ -67,6 +69,7 @@ export function dumpArguments(options: DumpArguments): string[] {
     String(options.pid),
     ...commonArguments(options, dumpLog),
     ...dumpDefaults,
+    ...(options.unprivileged === true ? ['--unprivileged'] : []),
     ...(options.leaveRunning === true ? ['--leave-running'] : []),
     ...(options.networkLock === undefined ? [] : ['--network-lock', options.networkLock]),
     ...(options.extraArgs ?? []),

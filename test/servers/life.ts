@@ -4,14 +4,15 @@
  * that has just booted, which is a mount namespace with an empty /tmp, /dev/shm and /run.
  */
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { execResult, type ExecResult } from '../../lib/exec.ts';
+import { execResult } from '../../lib/exec.ts';
 import { projectRoot } from '../../lib/paths.ts';
 import { waitForExit, waitUntilCollected, readProcessTree } from '../../lib/process/index.ts';
+import { criuProgram } from '../helpers/criu.ts';
 import type { Machine } from '../helpers/machine.ts';
 import { waitFor, waitUntil } from '../helpers/wait.ts';
 import type { Connect } from './clients.ts';
@@ -33,7 +34,10 @@ export interface LifeOptions {
   /** Variables of the server. */
   env?: (place: Place) => Readonly<Record<string, string>>;
   output: Output;
-  /** @default root */
+  /**
+   * Who starts and dumps it; root restores it. A user other than root dumps with the capabilities of this process, as a systemd
+   * service may have. That works where root lacks CAP_SYS_RESOURCE, which criu needs for processes of others. @default root
+   */
   uid?: number | undefined;
 }
 
@@ -87,10 +91,12 @@ export class Life {
     const { command, env, output, uid = 0, connect } = options;
     const place = { dir: mkdtempSync(join(tmpdir(), 'server-')), disk: machine.dir, port: await freePort() };
     const log = join(output === 'file' ? place.dir : machine.dir, 'server.log');
-    const under = uid === 0 ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
-    if (uid !== 0) for (const dir of [machine.dir, place.dir]) chmodSync(dir, 0o1777);
-    const words = [...under, process.execPath, cliPath, 'run'];
-    const program = ['--', ...command(place)];
+    for (const dir of [machine.dir, machine.imagesDir, place.dir]) chownSync(dir, uid, uid);
+    const words = [...asUser(uid, READ_ALL), process.execPath, cliPath, 'run'];
+    // `run` asks for rights without capabilities
+    const indirect = uid === 0 ? [] : ['sh', '-c', 'exec "$0" "$@"'];
+    const program = ['--', ...indirect, ...command(place)];
+    if (uid !== 0) copyFileSync(criuProgram(), join(machine.dir, 'criu'));
     const variables = { ...env?.(place), ...variablesOf(machine) };
     let pid: number;
     if (output === 'file') {
@@ -129,7 +135,13 @@ export class Life {
   async dump(): Promise<void> {
     const others = readProcessTree(this.pid).filter(({ pid }) => pid !== this.pid);
     const words = ['checkpoint', String(this.pid), this.#machine.imagesDir];
-    const { exitCode, stdout, stderr } = await typed(this.#machine, words);
+    const [file = '', ...rest] = [
+      ...asUser(this.#options.uid, capabilities()),
+      process.execPath,
+      cliPath,
+      ...words,
+    ];
+    const { exitCode, stdout, stderr } = await execResult(file, rest, { env: this.#variables() });
     expect(exitCode, stdout + stderr).toBe(0);
     // orphans are ours to collect
     for (const pid of [this.pid, ...others.map((one) => one.pid)]) await waitForExit(pid);
@@ -144,6 +156,15 @@ export class Life {
     const [file = '', ...rest] = words;
     const { exitCode, stdout, stderr } = await execResult(file, rest, { env });
     expect(exitCode, stdout + stderr).toBe(0);
+  }
+
+  /** Those of the dump: a user other than root has directories of its own. */
+  #variables(): Record<string, string> {
+    const variables = variablesOf(this.#machine);
+    const { dir } = this.#machine;
+    if ((this.#options.uid ?? 0) === 0) return variables;
+    const own = { HOME: dir, CRIU_CUDA_CRIU: join(dir, 'criu'), CRIU_CUDA_RUN_DIR: join(dir, 'run-of-user') };
+    return { ...variables, ...own };
   }
 
   async kill(): Promise<void> {
@@ -163,9 +184,23 @@ function variablesOf(machine: Machine): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, machine.env[name] ?? '']));
 }
 
-/** `criu-cuda` as typed. */
-const typed = (machine: Machine, words: readonly string[]): Promise<ExecResult> =>
-  execResult(process.execPath, [cliPath, ...words], { env: variablesOf(machine) });
+const LAST_CAPABILITY = 40;
+/** CAP_DAC_READ_SEARCH: programs of the tests may be below root's home. */
+const READ_ALL = '+cap_2';
+
+/** Those of this process, for setpriv. */
+function capabilities(): string {
+  const bits = BigInt(`0x${/^CapEff:\s*(\S+)/m.exec(read('/proc/self/status'))?.[1] ?? '0'}`);
+  const numbers = Array.from({ length: LAST_CAPABILITY + 1 }, (_, number) => number);
+  return numbers.flatMap((number) => ((bits >> BigInt(number)) & 1n ? [`+cap_${number}`] : [])).join();
+}
+
+/** Words that run a command as a user. @param kept capabilities that it has then */
+function asUser(uid = 0, kept = ''): string[] {
+  if (uid === 0) return [];
+  const user = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
+  return kept === '' ? user : [...user, `--inh-caps=${kept}`, `--ambient-caps=${kept}`];
+}
 
 function read(path: string): string {
   try {

@@ -120,6 +120,7 @@ export const servers: Readonly<Record<string, RealServer>> = {
     ...ours,
     command: uvicorn,
     env: (place) => ({ ENGINE: 'spawn', ...directoryOf(place) }),
+    uid: 1000,
     output: 'file',
   },
   'uvicorn with a forked engine': {
@@ -142,17 +143,19 @@ export const servers: Readonly<Record<string, RealServer>> = {
     printed: 'checked',
     command: withProgram('python', ({ port }) => [join(programs, 'grpc_server.py'), String(port)]),
     env: directoryOf,
-    output: 'file',
+    uid: 1000,
+    output: 'pipe',
   },
   'Node 22': {
     ...ours,
     command: withProgram('node22', ({ port }) => [join(programs, 'node_state.mjs'), String(port)]),
-    output: 'pipe',
+    output: 'file',
   },
   Go: {
     ...ours,
     command: withProgram('goState', ({ port }) => [String(port)]),
     env: directoryOf,
+    uid: 1000,
     output: 'file',
   },
   redis: {
@@ -162,6 +165,7 @@ export const servers: Readonly<Record<string, RealServer>> = {
     check: checkRedis,
     printed: 'Background saving started',
     command: withProgram('redis', ({ port, dir }) => ['--port', String(port), '--dir', dir]),
+    uid: 1000,
     output: 'pipe',
   },
   nginx: {

@@ -33,6 +33,11 @@ describe('dumpArguments', () => {
     ]);
   });
 
+  it('of a user who is not root', () => {
+    expect(dumpArguments({ ...dirs, pid: 1, unprivileged: true })).toContain('--unprivileged');
+    expect(dumpArguments({ ...dirs, pid: 1, unprivileged: false })).not.toContain('--unprivileged');
+  });
+
   it('leaves out flags that are off', () => {
     const args = dumpArguments({ ...dirs, pid: 1, shellJob: false, leaveRunning: false, fileLocks: false });
     expect(args.filter((arg) => /shell|leave|locks/.test(arg))).toEqual([]);
