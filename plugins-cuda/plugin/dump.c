@@ -7,6 +7,7 @@
 #include "plugin/task/task.h"
 #include "plugin/task/account.h"
 #include "plugin/task/checkpoint_files.h"
+#include "plugin/task/connections.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/plugin.h"
@@ -182,6 +183,23 @@ static int save_host_memory(pid_t pid)
 	return ret ? ret : report_memory(pid);
 }
 
+/* Before CRIU locks them. Returns 0 or -errno. */
+static int note_connections(pid_t pid)
+{
+	struct task *task = ccr__task_find(pid);
+	const int nr = ccr__plugin.tasks ? ccr__connections_note(pid) : 0;
+
+	if (nr <= 0)
+		return nr;
+	if (!task)
+		task = ccr__task_add_plain(pid);
+	if (!task)
+		return -ENOMEM;
+	task->has_connections = true;
+	task->is_changed = true;
+	return ccr__watcher_track(task);
+}
+
 int ccr__checkpoint_devices(int pid)
 {
 	uint64_t before, after;
@@ -191,6 +209,9 @@ int ccr__checkpoint_devices(int pid)
 	CUresult result;
 	int ret;
 
+	ret = note_connections(pid);
+	if (ret)
+		return ret;
 	ret = ccr__task_detect(pid, &restore_tid);
 	if (ret == -ENOTSUP && ccr__plugin.tasks) { /* its tree has CUDA processes */
 		const int saved = save_host_memory(pid);
@@ -239,6 +260,13 @@ static bool roll_back(struct task *task)
 	return !ccr__watcher_track(task) && !ret;
 }
 
+/* CRIU itself has opened its connections. */
+static bool release_plain(struct task *task)
+{
+	task->is_undone = !ccr__host_is_empty(task);
+	return !ccr__watcher_track(task);
+}
+
 /* A task whose memory is empty stays stopped when CRIU detaches from it, until the watcher has
  * filled the memory. */
 static void stop_empty(void)
@@ -265,8 +293,7 @@ void ccr__dump_finish(int ret)
 	}
 	ccr__host_memory_roll_back(!ret);
 	for (struct task *task = ccr__plugin.tasks; task; task = task->next)
-		if (!task->is_plain)
-			all_rolled_back &= roll_back(task);
+		all_rolled_back &= task->is_plain ? release_plain(task) : roll_back(task);
 	stop_empty();
 	if (all_rolled_back)
 		ccr__watcher_release();

@@ -12,6 +12,7 @@
  */
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
+#include "plugin/task/connections.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
@@ -351,6 +352,7 @@ static void undo_all(int stage)
 	if (!nr)
 		return;
 	await_criu();
+	ccr__connections_unlock();
 	for (size_t i = 0; i < nr; i++)
 		undo_guarded(tasks[i]);
 	await_driver_call(is_locking);

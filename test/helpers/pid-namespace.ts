@@ -39,14 +39,17 @@ export class PidNamespace {
     this.#root = join(machine.dir, 'root');
   }
 
-  /** @param args options of workload-pattern */
-  async start(args: readonly string[]): Promise<void> {
+  /**
+   * @param args options of workload-pattern
+   * @param others flags of unshare for other namespaces
+   */
+  async start(args: readonly string[], others: readonly string[] = []): Promise<void> {
     mkdirSync(this.#root);
     makeBareRoot(this.#root);
     copyFileSync(builtProgram('workload-pattern'), join(this.#root, 'bin', 'workload-pattern'));
     copyFileSync(softcudaLibrary(), join(this.#root, 'libcuda.so.1'));
     writeFileSync(join(this.#root, 'out'), '');
-    const words = ['--pid', '--mount', '--fork', 'setsid', 'sh', '-c', ENTER, 'sh', this.#root];
+    const words = ['--pid', '--mount', ...others, '--fork', 'setsid', 'sh', '-c', ENTER, 'sh', this.#root];
     const child = spawn(
       'unshare',
       [...words, '/bin/workload-pattern', '--socket', '/w.sock', ...args],

@@ -61,12 +61,7 @@ static struct task *find_task(pid_t pid)
 {
 	struct task *task = ccr__task_find(pid);
 
-	if (task)
-		return task;
-	task = ccr__task_add(pid, 0, CU_PROCESS_STATE_RUNNING);
-	if (task)
-		task->is_plain = true;
-	return task;
+	return task ? task : ccr__task_add_plain(pid);
 }
 
 static int empty(struct task *task, const struct ccr_pages *pages, const struct remap_plan *plan,

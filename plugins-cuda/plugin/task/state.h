@@ -54,6 +54,7 @@ struct task {
 	bool is_changed;      /* its device memory or driver state may have been changed */
 	bool is_undone;	      /* the undo is complete, or cannot be completed */
 	bool is_plain;	      /* a process without CUDA: only its host memory was changed */
+	bool has_connections; /* of TCP, which CRIU may have locked */
 	bool is_resumed;      /* its restore thread may have its signals blocked by us */
 	uint64_t sigmask;     /* of that thread before */
 	enum host_state host_state;

@@ -67,6 +67,15 @@ struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior)
 	return task;
 }
 
+struct task *ccr__task_add_plain(pid_t pid)
+{
+	struct task *task = ccr__task_add(pid, 0, CU_PROCESS_STATE_RUNNING);
+
+	if (task)
+		task->is_plain = true;
+	return task;
+}
+
 struct task *ccr__task_find(pid_t pid)
 {
 	struct task *task = ccr__plugin.tasks;

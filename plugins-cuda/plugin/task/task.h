@@ -10,6 +10,8 @@ const char *ccr__state_name(CUprocessState state);
 int ccr__task_detect(pid_t pid, pid_t *restore_tid);
 /* Adds an entry to ccr__plugin.tasks. Returns NULL when out of memory. */
 struct task *ccr__task_add(pid_t pid, pid_t restore_tid, CUprocessState prior);
+/* The same for a process without CUDA. */
+struct task *ccr__task_add_plain(pid_t pid);
 struct task *ccr__task_find(pid_t pid);
 void ccr__task_free_all(void);
 /* Asks the driver for the state of a process; logs a failure. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "plugin/task/background.h"
+#include "plugin/task/connections.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
 #include "plugin/task/stuck.h"
@@ -52,6 +53,8 @@ int ccr__watcher_start(int stage)
 
 	if (!ret)
 		ret = ccr__stuck_prepare();
+	if (!ret)
+		ret = ccr__connections_prepare();
 	if (ret) {
 		ccr_err("cannot create the guards of the processes: %s", strerror(-ret));
 		return ret;
@@ -243,8 +246,9 @@ int ccr__watcher_guard(pid_t id, bool is_thread)
 }
 
 /*
- * Empty memory must not be run on. A process that was changed in any way waits for
- * someone who returns it to its prior state; with nobody left it would wait forever.
+ * Empty memory must not be run on, and a locked connection fails when it is used. A process that
+ * was changed in any way waits for someone who returns it to its prior state; with nobody left it
+ * would wait forever.
  */
 static int guard(const struct task *task)
 {
@@ -254,7 +258,8 @@ static int guard(const struct task *task)
 	int ret = is_changed ? add_guards(&task->pid, 1, false) : 0;
 
 	if (!ret)
-		ret = ccr__guard_stop(task->pid, false, is_empty);
+		ret = ccr__guard_stop(task->pid, false,
+				      is_empty || (is_changed && task->has_connections));
 	return ret ? ret : ccr__guard_kill(task->pid, is_changed);
 }
 
