@@ -35,7 +35,8 @@ import { ContainerError } from './error.ts';
 import { checkPath } from '../check.ts';
 
 /** Which container is checkpointed, and where its checkpoint goes. */
-export interface ContainerCheckpointOptions extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags {
+export interface ContainerCheckpointOptions
+  extends Omit<RuntimeOptions, 'runDir' | 'criuOptions'>, PodmanCriuFlags {
   /** Name or id of the container. */
   name: string;
   /** Keep the container running after the checkpoint. @default false */
@@ -168,9 +169,9 @@ export function runtimeFor(
   made: ContainerInfo['labels'],
   needs?: ImageNeeds,
 ): Promise<ContainerRuntime> {
-  const { criu, variant, libdir, signal } = options;
+  const { criu, variant, libdir, signal, criuOptions } = options;
   return ContainerRuntime.create(
-    { variant, libdir, runDir: made[labels.runDir], criu, signal },
+    { variant, libdir, runDir: made[labels.runDir], criu, signal, criuOptions },
     { needs, madeFor: made[labels.libdir] },
   );
 }

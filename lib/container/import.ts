@@ -14,6 +14,7 @@ import { checkPath } from '../check.ts';
 import { imageNeeds, type ImageNeeds, type PluginChoice } from '../criu/index.ts';
 import { readArchive, type ArchivedConfig } from './archive.ts';
 import { configDifferences, configSchema, type Expected } from './compare.ts';
+import { ConvertedArchive, criOptions, imageOf, isCriArchive, podmanArchive } from './cri.ts';
 import { expectedEdits, labels, profileInUse } from './create.ts';
 import { ContainerError } from './error.ts';
 import { hasGpu, type GpuAccess } from './gpu.ts';
@@ -105,13 +106,27 @@ function differences(file: string, archived: ArchivedConfig, expected: Expected)
 export class Import {
   /** What a restore of its images needs of the plugin. */
   readonly needs: ImageNeeds;
+  /** The tar file for podman. */
+  readonly file: string;
+  /** Lines of criu's configuration that the images need. */
+  readonly criuOptions: readonly string[];
   readonly #name: string;
   readonly #made: readonly string[];
+  readonly #converted: ConvertedArchive | undefined;
 
-  private constructor(name: string, needs: ImageNeeds, made: readonly string[]) {
+  private constructor(
+    file: string,
+    name: string,
+    needs: ImageNeeds,
+    made: readonly string[],
+    converted?: ConvertedArchive,
+  ) {
+    this.file = converted?.file ?? file;
+    this.criuOptions = converted === undefined ? [] : criOptions;
     this.#name = name;
     this.needs = needs;
     this.#made = made;
+    this.#converted = converted;
   }
 
   /**
@@ -120,7 +135,8 @@ export class Import {
    */
   static async begin(file: string, options: ImportOptions): Promise<Import> {
     if (options.store !== undefined) checkPath('store', options.store);
-    const archived = await readArchive(file, options.signal);
+    const read = await readArchive(file, options.signal);
+    const archived = isCriArchive(read) ? podmanArchive(read, await imageOf(file, read)) : read;
     const config = parseConfig(file, archived);
     if (options.acceptConfig !== true) {
       const found = differences(file, archived, await expectedFor(config, options));
@@ -139,7 +155,15 @@ export class Import {
       throw new ContainerError('ERR_CONTAINER_STATE', `there is a container ${name} already`, {
         hint: 'choose another name: criu-cuda container restore --import FILE NAME',
       });
-    return new Import(name, imageNeeds(file, archived.images), makeStore(storeOf(config, options)));
+    const needs = imageNeeds(file, archived.images);
+    const converted =
+      archived === read ? undefined : await ConvertedArchive.write(file, archived, options.signal);
+    return new Import(file, name, needs, makeStore(storeOf(config, options)), converted);
+  }
+
+  /** Removes what was only needed for the import. */
+  close(): void {
+    this.#converted?.remove();
   }
 
   /** podman's directory for the container, where criu's log is. @returns `undefined` if none was made */

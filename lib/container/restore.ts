@@ -38,7 +38,7 @@ import { Import, type ImportOptions } from './import.ts';
 
 /** Which container is restored, and how. */
 export interface ContainerRestoreOptions
-  extends Omit<RuntimeOptions, 'runDir'>, PodmanCriuFlags, Omit<ImportOptions, 'name'> {
+  extends Omit<RuntimeOptions, 'runDir' | 'criuOptions'>, PodmanCriuFlags, Omit<ImportOptions, 'name'> {
   /** The container; for an imported one, its new name. */
   name?: string | undefined;
   /** Tar file of a checkpoint. */
@@ -178,10 +178,14 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
   const needs = target
     ? inventoryNeeds(target.checkpointDir, readInventory(target.checkpointDir))
     : imported?.needs;
-  const runtime = await runtimeFor(options, target?.labels ?? {}, needs);
+  const runtime = await runtimeFor(
+    { ...options, criuOptions: imported?.criuOptions },
+    target?.labels ?? {},
+    needs,
+  );
   try {
     const start = performance.now();
-    const args = restoreArguments(options, target);
+    const args = restoreArguments({ ...options, importFrom: imported?.file }, target);
     const { stdout } = await podman(args, {
       path: runtime.path,
       signal,
@@ -215,6 +219,7 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
     throw failure;
   } finally {
     runtime.remove();
+    imported?.close();
   }
 }
 

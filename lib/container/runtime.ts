@@ -28,6 +28,8 @@ export interface RuntimeOptions extends PluginChoice {
   criu?: string | undefined;
   /** The run directory that the container was created with. @default CRIU_CUDA_RUN_DIR */
   runDir?: string | undefined;
+  /** Lines for criu's configuration. @default none */
+  criuOptions?: readonly string[] | undefined;
   /** Stops podman; the container stays in the state it was in. */
   signal?: AbortSignal | undefined;
 }
@@ -96,12 +98,16 @@ export class ContainerRuntime {
     const operation = await resolveOperation({ ...options, libdir, imagesDir: '/' });
     const runDir = options.runDir ?? operation.runDir;
     const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-runtime-'));
+    const { criuOptions = [] } = options;
+    const config = join(dir, 'criu.conf');
+    if (criuOptions.length > 0) writeFileSync(config, `${criuOptions.join('\n')}\n`);
     const variables = {
       ...settingVariables(),
       ...softcudaVariables(),
       CRIU_CUDA_CONFIG: process.env.CRIU_CUDA_CONFIG ?? '',
       CRIU_CUDA_RUN_DIR: runDir,
       CRIU_LIBS_DIR: libdir,
+      ...(criuOptions.length === 0 ? {} : { CRIU_CONFIG_FILE: config }),
     };
     const lines = [
       '#!/bin/sh',
