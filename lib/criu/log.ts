@@ -34,7 +34,7 @@ const consequences: readonly RegExp[] = [
   /^Can't freeze the tree/,
   /exited, status=\d+$/,
   /^(Dump|Collect) .*\(pid: \d+\) failed with/,
-  /^Unable to detach from/,
+  /^Unable to detach (?:from )?\d+/,
   /^Restorer fail \d+$/,
   /^Unable to open fd=\d+ id=/,
   /^`?- Can't open vma/,
@@ -97,6 +97,14 @@ const remedies: readonly Remedy[] = [
   {
     pattern: /Missing required plugin/,
     hint: 'the checkpoint was made with that plugin: install it (criu-cuda install), or pass its directory with --libdir',
+  },
+  {
+    pattern: /the file is damaged/,
+    hint: 'copy the images again, or make a new checkpoint; criu-cuda image verify DIR finds all damage',
+  },
+  {
+    pattern: /Can't lookup mount=/,
+    hint: 'a file is open whose mount is not in its container, such as stdout in a file of the host: let the engine start the program with its output in a pipe, a terminal or /dev/null',
   },
   { pattern: /^File \S+ has bad (?:size|mode|build-ID)/, hint: changedFileHint },
   {

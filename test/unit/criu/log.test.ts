@@ -33,6 +33,27 @@ describe('a log of criu', () => {
     expect(summary.errors.join('\n')).not.toMatch(/FAILED/);
   });
 
+  it('names what made the plugin end the processes, not that CRIU found them ended', () => {
+    const said =
+      'cuda_plugin: device restore of 7 failed: load: cuda-1-0.img: chunk 0: the file is damaged; killing';
+    const summary = summarizeCriuLog(
+      [
+        `(00.1) Error (cuda_plugin): ${said}`,
+        '(00.2) Error (criu/cr-restore.c:1924): Unable to detach 7: No such process',
+        '(00.3) Error (criu/cr-restore.c:2331): Restoring FAILED.',
+      ].join('\n'),
+    );
+    expect(summary).toMatchObject({ message: said, errors: [said] });
+    expect(summary.hint).toMatch(/^copy the images again/);
+  });
+
+  it('explains a file whose mount is not in the container', () => {
+    const { hint } = summarizeCriuLog(
+      "Error (criu/files-reg.c:1816): Can't lookup mount=28 for fd=1 path=/tmp/out.log",
+    );
+    expect(hint).toMatch(/stdout in a file of the host: .*\/dev\/null/);
+  });
+
   it('in a plain chroot names the missing mount', () => {
     const { hint } = summarizeCriuLog(
       'Error (criu/mount.c:381): mnt: No parent found for mountpoint 164 (@./tmp)',
