@@ -95,6 +95,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./process/stop.ts')).defineStop,
   },
   {
+    name: 'status',
+    description:
+      'show the latest dumps and restores of any engine: what went through what, and why one failed',
+    load: async () => (await import('./status.ts')).defineStatus,
+  },
+  {
     name: 'gpu',
     description: 'list the GPUs: memory, address, link, driver; CUDA is not initialized',
     load: async () => (await import('./machine/gpu.ts')).defineGpu,

@@ -39,7 +39,9 @@ export {
   type BoundSocket,
 } from './open-files.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
+export { historyDir, listStatusFiles, type StatusFile } from './op-history.ts';
 export {
+  archiveOpStatus,
   listOpStatus,
   opStatusPath,
   parseOpStatus,
@@ -48,6 +50,8 @@ export {
   removeOpStatus,
   type CudaTask,
   type DriverStep,
+  type OpOrigin,
+  type OpProcess,
   type OpStatus,
   type PoolTask,
 } from './op-status.ts';

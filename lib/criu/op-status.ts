@@ -20,6 +20,7 @@ import { isErrno } from '../errno.ts';
 import { checkRunDir } from '../run-dir.ts';
 import { amount, whole } from '../number-shapes.ts';
 import { CriuStatusError } from './error.ts';
+import { moveToHistory } from './op-history.ts';
 import {
   copyFields,
   fallbackLine,
@@ -55,6 +56,14 @@ const taskLine = v.object({
   prior: v.picklist(['running', 'locked', 'checkpointed']),
   reason: v.optional(v.string()),
 });
+const originLine = v.object({
+  event: v.literal('origin'),
+  time: milliseconds,
+  images: v.string(),
+  caller: v.string(),
+});
+const processLine = v.object({ event: v.literal('process'), pid, name: v.string(), cgroup: v.string() });
+const failureLine = v.object({ event: v.literal('failure'), reason: v.string() });
 const watcherLine = v.object({ event: v.literal('watcher'), pid });
 const poolLine = v.object({ event: v.literal('pool'), pid });
 const operation = whole(0);
@@ -97,6 +106,9 @@ const lineShapes = {
   remap: remapLine,
   memory: memoryLine,
   fallback: fallbackLine,
+  origin: originLine,
+  process: processLine,
+  failure: failureLine,
   end: endLine,
 };
 type Line = v.InferOutput<(typeof lineShapes)[keyof typeof lineShapes]>;
@@ -155,6 +167,26 @@ export interface PoolTask {
   way: 'out' | 'saved' | 'in';
 }
 
+/** Who started a run, and when. */
+export interface OpOrigin {
+  /** Milliseconds since 1970. */
+  timeMs: number;
+  /** Images directory. */
+  imagesDir: string;
+  /** Command line of the program that started criu. */
+  caller: string;
+}
+
+/** A CUDA process of a run. */
+export interface OpProcess {
+  /** Pid in the namespace of criu. */
+  pid: number;
+  /** Its name. */
+  name: string;
+  /** Content of `/proc/PID/cgroup`, lines joined by spaces. */
+  cgroup: string;
+}
+
 export interface OpStatus {
   version: string;
   variant: string;
@@ -162,6 +194,14 @@ export interface OpStatus {
   plugin: string | undefined;
   stage: 'dump' | 'restore';
   steps: DriverStep[];
+  /** `undefined` in a file of an earlier version. */
+  origin: OpOrigin | undefined;
+  /** The CUDA processes. */
+  processes: OpProcess[];
+  /** Why the run failed, as far as the plugin knows: empty if CRIU itself did; `undefined`: it has not failed. */
+  failure: string | undefined;
+  /** Processes that were returned to their prior state after criu's part was complete: a script or criu has failed. */
+  isUndone: boolean;
   /** The latest outcome of each process. */
   tasks: CudaTask[];
   /** The watcher, which takes over when criu has ended and may still append to the file. */
@@ -225,6 +265,16 @@ function poolTasksOf(lines: readonly Line[]): PoolTask[] {
   return [...tasks.values()];
 }
 
+function originOf(lines: readonly Line[]): OpOrigin | undefined {
+  const found = lines.find((one) => one.event === 'origin');
+  return found && { timeMs: found.time, imagesDir: found.images, caller: found.caller };
+}
+
+function isUndone(lines: readonly Line[]): boolean {
+  const end = lines.findIndex((one) => one.event === 'end');
+  return end >= 0 && lines.slice(end).some((one) => one.event === 'task' && one.outcome === 'rolled-back');
+}
+
 /**
  * Parses the status file. An incomplete last line was being written when criu was killed, and is ignored.
  * @returns `undefined` when not even the first event was written
@@ -254,6 +304,12 @@ export function parseOpStatus(contents: string): OpStatus | undefined {
     variant: first.variant,
     plugin: first.plugin,
     stage: first.stage,
+    origin: originOf(lines),
+    processes: lines.flatMap((one) =>
+      one.event === 'process' ? [{ pid: one.pid, name: one.name, cgroup: one.cgroup }] : [],
+    ),
+    failure: lines.find((one) => one.event === 'failure')?.reason,
+    isUndone: isUndone(lines),
     steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
     tasks: [...tasks.values()],
     watcherPid: lines.findLast((one) => one.event === 'watcher')?.pid,
@@ -317,6 +373,11 @@ export function tryReadOpStatus(runDir: string, criuPid: number): OpStatus | und
   } catch {
     return undefined;
   }
+}
+
+/** Keeps the file of a run that has ended, whose outcome the caller has, for `criu-cuda status`. */
+export function archiveOpStatus(runDir: string, criuPid: number): void {
+  moveToHistory(runDir, opStatusPath(runDir, criuPid));
 }
 
 export function removeOpStatus(runDir: string, criuPid: number): void {

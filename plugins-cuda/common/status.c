@@ -1,65 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "common/status.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/run_dir.h"
+#include "common/status_history.h"
 
-/* A file that nobody collects (a run without the CLI) is kept this long after its last line. */
-#define KEEP_SECONDS 3600
 /* Of a status file: some 300 lines. */
 #define RESERVED_BYTES (64 << 10)
-
-/* A file is locked while criu, its watcher or the pool may add to it. */
-static bool is_in_use(int dir_fd, const char *name)
-{
-	const int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	bool is_locked;
-
-	if (fd < 0)
-		return false;
-	is_locked = flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-	close(fd);
-	return is_locked;
-}
-
-static void prune(int dir_fd)
-{
-	struct timespec now;
-	struct dirent *entry;
-	DIR *dir = fdopendir(dup(dir_fd));
-
-	if (!dir)
-		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	while ((entry = readdir(dir))) {
-		struct stat st;
-		unsigned long namespace;
-		int pid, end = 0;
-
-		if (sscanf(entry->d_name, "op-%d-%lu.jsonl%n", &pid, &namespace, &end) != 2 ||
-		    !end || entry->d_name[end])
-			continue;
-		if (!fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
-		    now.tv_sec - st.st_mtim.tv_sec > KEEP_SECONDS &&
-		    !is_in_use(dir_fd, entry->d_name))
-			unlinkat(dir_fd, entry->d_name, 0);
-	}
-	closedir(dir);
-}
 
 static void file_name(char *out, size_t size, pid_t criu)
 {
@@ -95,7 +52,7 @@ int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu)
 
 	status->fd = -1;
 	if (!ret) {
-		prune(dir_fd);
+		ccr_status_tidy(dir_fd);
 		file_name(name, sizeof(name), criu);
 		ret = create_file(status, dir_fd, name);
 		if (ret) {

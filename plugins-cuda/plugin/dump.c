@@ -6,6 +6,7 @@
 #include "look/look.h"
 #include "plugin/task/task.h"
 #include "plugin/task/account.h"
+#include "plugin/task/report.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/connections.h"
 #include "plugin/task/restore_thread.h"
@@ -121,6 +122,7 @@ int ccr__pause_devices(int pid)
 	task = ccr__task_add(pid, restore_tid, state);
 	if (!task)
 		return -ENOMEM;
+	ccr__report_process(pid);
 	ret = ccr__watcher_track(task);
 	if (ret)
 		return ret;

@@ -4,11 +4,13 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/preinit.h"
+#include "plugin/task/report.h"
 #include "plugin/task/stuck.h"
 #include "plugin/task/watcher_link.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,8 +28,12 @@ extern const char ccr_plugin_info[];
 __attribute__((visibility("default"), used)) const char ccr_plugin_info[] =
 	"ccr-plugin: version=" CCR_VERSION " variant=" CCR_VARIANT;
 
+static char first_error[512];
+
 static void to_criu_log(enum ccr_log_level level, const char *line)
 {
+	if (level == CCR_LOG_ERROR && !*first_error)
+		snprintf(first_error, sizeof(first_error), "%s", line);
 	/* CRIU's own marker of an error, for anyone who greps its logs. */
 	print_on_level(level, "%s" PLUGIN_NAME ": %s\n",
 		       level == CCR_LOG_ERROR ? "Error (" PLUGIN_NAME "): " : "", line);
@@ -96,7 +102,7 @@ static int load_begin(void)
 	return ret;
 }
 
-static int plugin_init(int stage)
+static int init(int stage)
 {
 	struct plugin *p = &ccr__plugin;
 	char error[512];
@@ -146,6 +152,15 @@ static int plugin_init(int stage)
 	return ret;
 }
 
+static int plugin_init(int stage)
+{
+	const int ret = init(stage);
+
+	if (ret && *ccr__plugin.settings.run_dir)
+		ccr__report_failure(stage, first_error);
+	return ret;
+}
+
 static void plugin_exit(int stage, int ret)
 {
 	struct plugin *p = &ccr__plugin;
@@ -163,6 +178,8 @@ static void plugin_exit(int stage, int ret)
 	if (stage == STAGE_RESTORE && !p->restore_failed && !ret)
 		ccr__watcher_release();
 	p->hook_ms += ccr__now_ms() - start;
+	if (ret && p->has_begun)
+		ccr__report_failure(stage, first_error);
 	ccr_status_add(&p->status,
 		       "{\"event\":\"end\",\"stage\":\"%s\",\"ret\":%d,\"driver_ms\":%.3f,\"hook_"
 		       "ms\":%.3f}",

@@ -6,6 +6,7 @@
  * failure we kill the tasks here: none may run without its GPU.
  */
 #include "plugin/task/account.h"
+#include "plugin/task/report.h"
 #include "plugin/task/task.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/end_traced.h"
@@ -127,8 +128,10 @@ int ccr__resume_devices_late(int pid)
 	}
 	if (!ret)
 		ret = ccr__begin(STAGE_RESTORE);
-	if (!ret)
+	if (!ret) {
+		ccr__report_process(pid);
 		ret = ccr__watcher_track(task);
+	}
 	if (ret) {
 		fail_restore(task, "start of the watcher", strerror(-ret));
 		return ret;

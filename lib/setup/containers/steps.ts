@@ -247,8 +247,9 @@ export async function planContainerSetup(
     fileStep(
       place,
       '/etc/tmpfiles.d/criu-cuda.conf',
-      `${ownerText}d ${runDir} 0700 root root -\n`,
-      `creates ${runDir} at every boot`,
+      // a run of criu moves the status files of earlier ones to the history
+      `${ownerText}d ${runDir} 0700 root root -\nd ${join(runDir, 'history')} 0700 root root 30d\n`,
+      `creates ${runDir} at every boot, and removes what is older than 30 days from its history`,
       `d ${runDir} 0700 root root -`,
     ),
     ...(store === undefined ? [] : [storeStep(place, store.bytes, store.hugePages)]),

@@ -18,6 +18,7 @@
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/fd_backup.h"
+#include "plugin/device/missing.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/task/watcher_link.h"
 
@@ -69,7 +70,7 @@ static bool is_gated(pid_t service_tid)
 static const char *why_not(const struct task *task)
 {
 	if (!task->service_tid)
-		return "it has no interceptor";
+		return ccr__why_no_interceptor(task->pid);
 	if (!ccr__plugin.settings.parallel_restore)
 		return "CRIU_CUDA_PARALLEL_RESTORE is 0";
 	if (FALLS_BACK && is_foreign(task))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugin/task/driver_call.h"
+#include "plugin/task/report.h"
 
 /* The driver ends a lock at the time limit itself, unless the process does not run. */
 #define LOCK_MARGIN_MS 5000
@@ -244,6 +245,8 @@ void ccr__task_outcome(const struct task *task, const char *outcome, const char 
 {
 	char quoted[768];
 
+	if (!strcmp(outcome, "failed"))
+		ccr__report_task_failure(task->pid, reason ? reason : "the log says why");
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"task\",\"pid\":%d,\"outcome\":\"%s\",\"prior\":\"%s\"%s%s%s}",
 		       task->pid, outcome, ccr__state_name(task->prior),

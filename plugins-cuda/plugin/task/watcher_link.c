@@ -12,6 +12,7 @@
 #include "plugin/task/connections.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/preinit.h"
+#include "plugin/task/report.h"
 #include "plugin/task/stuck.h"
 
 union fd_room {
@@ -83,6 +84,7 @@ int ccr__begin(int stage)
 		       "\"variant\":\"%s\",\"plugin\":\"%s\"}",
 		       ccr__stage_name(stage), getpid(), CCR_VERSION, CCR_VARIANT,
 		       ccr_status_quoted(quoted, sizeof(quoted), ccr__plugin_path()));
+	ccr__report_origin();
 	/* At a restore with a pool, the watcher is not started yet, and announced then. */
 	if (p->watcher_fd >= 0)
 		announce();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a run removes from the run directory: files of processes that have ended, and no others. */
+/* What a run moves out of the run directory: files of processes that have ended, and no others. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -48,13 +48,14 @@ static void make_old(const char *name)
 
 /*
  * Of the processes that have a status file open (criu, its watcher, the pool)
- * the last one prunes.
+ * the last one decides when it may be moved.
  */
 static void test_prune(void)
 {
 	struct ccr_status status, other;
 	char old_name[64];
-	struct stat namespace;
+	struct stat namespace, moved_stat;
+	char moved[96];
 	int watchers;
 
 	CHECK(!stat("/proc/self/ns/pid", &namespace));
@@ -72,7 +73,32 @@ static void test_prune(void)
 	CHECK(!ccr_status_open(&other, dir, getpid()));
 	ccr_status_close(&other);
 	CHECK(!is_there(old_name));
+	snprintf(moved, sizeof(moved), "history/op-%u-%lu-1.jsonl", FOREIGN_PID,
+		 (unsigned long)namespace.st_ino);
+	CHECK(!stat(path_of(moved), &moved_stat));
+	/* The space that was reserved for it is free again, and its date is that of its end. */
+	CHECK(!moved_stat.st_blocks && moved_stat.st_mtim.tv_sec == 1);
 	CHECK(is_there("op-1-2.jsonl"));
+}
+
+/* An engine reads nothing: what many runs leave is moved, and the oldest of all is removed. */
+static void test_many(void)
+{
+	struct ccr_status status;
+	char name[64];
+
+	for (int i = 1; i <= 100; i++) {
+		const struct timespec times[2] = {{.tv_sec = i}, {.tv_sec = i}};
+
+		snprintf(name, sizeof(name), "op-%d-7.jsonl", 1000 + i);
+		make_file(name);
+		CHECK(!utimensat(AT_FDCWD, path_of(name), times, 0));
+	}
+	CHECK(!ccr_status_open(&status, dir, getpid()));
+	ccr_status_close(&status);
+	CHECK(!is_there("op-1001-7.jsonl") && !is_there("op-1100-7.jsonl"));
+	CHECK(!is_there("history/op-1036-7-36.jsonl"));
+	CHECK(is_there("history/op-1037-7-37.jsonl") && is_there("history/op-1100-7-100.jsonl"));
 }
 
 /* On a full file system: the outcome of a run could not be written, so there must be no run. */
@@ -110,6 +136,7 @@ int main(void)
 
 	CHECK(mkdtemp(dir));
 	test_prune();
+	test_many();
 	test_full();
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	CHECK(!system(command));

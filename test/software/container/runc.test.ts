@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /** What an engine that starts criu itself, here plain runc, learns about an operation. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
+import { listOperations, type OperationRecord } from '../../../lib/operations/index.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { errorsIn } from '../../helpers/parallel.ts';
 import { RuncContainer, runcProgram, type BundleOptions } from '../../helpers/runc.ts';
@@ -27,6 +28,7 @@ async function start(options: BundleOptions = {}): Promise<RuncContainer> {
   return container;
 }
 
+const operations = (): OperationRecord[] => listOperations({ runDir: machine.runDir });
 const log = (name: string): string => readFileSync(join(machine.imagesDir, name), 'utf8');
 
 /** Without the time that it took. */
@@ -45,6 +47,18 @@ it('restores a container with its bytes', async () => {
   expect(restored.exitCode, `${restored.stderr}\n${errorsIn(log('restore.log'))}`).toBe(0);
   expect(await verify(one)).toBe(before);
   expect(await one.state()).toMatchObject({ status: 'running' });
+  const shared = {
+    outcome: 'succeeded',
+    container: { engine: 'runc', id: one.id },
+    caller: 'runc',
+    imagesDir: machine.imagesDir,
+    warnings: [],
+  };
+  expect(operations()).toMatchObject([
+    { ...shared, kind: 'dump', processes: [{ name: 'workload-patter', outcome: 'dumped' }] },
+    { ...shared, kind: 'restore', processes: [{ name: 'workload-patter', outcome: 'restored' }] },
+  ]);
+  expect(operations().map(({ processes }) => processes[0]?.memory?.pool?.by)).toEqual(['helper', 'helper']);
 });
 
 it('learns that a damaged GPU image was not restored', async () => {
@@ -60,4 +74,56 @@ it('learns that a damaged GPU image was not restored', async () => {
   expect(restored.exitCode).not.toBe(0);
   expect(log('restore.log')).toMatch(/load of its device memory: cuda-1-0\.img: .*: the file is damaged/);
   expect(await one.state()).toBeUndefined();
+  expect(operations().at(-1)).toMatchObject({
+    kind: 'restore',
+    outcome: 'failed',
+    container: { engine: 'runc', id: one.id },
+    reason: expect.stringMatching(/cuda-1-0\.img: .*: the file is damaged$/) as string,
+  });
 });
+
+it('learns what is wrong with a manifest before anything is restored', async () => {
+  const one = await start();
+  await verify(one);
+  await checkpoint(one);
+  truncateSync(join(machine.imagesDir, 'cuda-1.img'), 100);
+  expect((await one.restore(machine.imagesDir)).exitCode).not.toBe(0);
+  expect(log('restore.log')).not.toContain('Forking task');
+  expect(operations().at(-1)).toMatchObject({
+    kind: 'restore',
+    outcome: 'failed',
+    imagesDir: machine.imagesDir,
+    reason: expect.stringMatching(/^cuda-1\.img: /) as string,
+  });
+});
+
+it.each([
+  [
+    'is forgotten',
+    { preload: false },
+    'it has no interceptor',
+    /has no interceptor: start it with criu-cuda run/,
+  ],
+  [
+    'is not mounted',
+    { mountInterceptor: false },
+    'LD_PRELOAD names an interceptor that is not visible inside its container',
+    /is not visible inside its container: add -v \/.*intercept:\/.*intercept:ro/,
+  ],
+])(
+  'is told that device memory went through the driver when the interceptor %s',
+  async (_, options, reason, said) => {
+    const one = await start(options);
+    const before = await verify(one);
+    const began = performance.now();
+    await checkpoint(one);
+    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(errorsIn(log('dump.log'))).toMatch(said);
+    expect(operations().at(-1)).toMatchObject({
+      outcome: 'succeeded',
+      warnings: [expect.stringMatching(`went through the driver because ${reason}$`) as string],
+    });
+    expect((await one.restore(machine.imagesDir)).exitCode).toBe(0);
+    expect(await verify(one)).toBe(before);
+  },
+);

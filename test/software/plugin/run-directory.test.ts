@@ -3,7 +3,8 @@
  * The plugin writes the outcome of a run to the run directory. If it cannot, it says so before it changes anything,
  * and the command fails: nothing is worse than an outcome that nobody knows.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkpoint } from '../../../lib/checkpoint/index.ts';
 import { execResult } from '../../../lib/exec.ts';
@@ -42,6 +43,7 @@ it.each(pluginVariants)('%s: a full run directory fails a dump and a restore', a
 
   await mount(['-o', 'remount,size=1m', machine.runDir]);
   await checkpoint({ ...options, pid: workload.pid });
+  rmSync(join(machine.runDir, 'history'), { recursive: true });
   await mount(['-o', 'remount,size=4k', machine.runDir]);
   await expect(restore(options)).rejects.toThrow(reason);
   await mount(['-o', 'remount,size=1m', machine.runDir]);

@@ -89,6 +89,9 @@ describe('planContainerSetup', () => {
     expect(after['etc/criu/runc.conf']).toMatch(/^libdir \/plugins\/parallel$/m);
     expect(after['etc/criu/cuda.conf']).toMatch(/^CRIU_CUDA_STREAMS = 4$/m);
     expect(after['etc/tmpfiles.d/criu-cuda.conf']).toMatch(/^d \/run\/criu-cuda 0700 root root -$/m);
+    expect(after['etc/tmpfiles.d/criu-cuda.conf']).toMatch(
+      /^d \/run\/criu-cuda\/history 0700 root root 30d$/m,
+    );
     expect(after['etc/criu-cuda/seccomp.json']).not.toContain('io_uring');
 
     expect((await undoContainerSetup(machine.system, root)).left).toEqual([]);
