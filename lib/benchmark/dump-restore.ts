@@ -131,6 +131,10 @@ export interface Sample {
    * its first token. Absent if the program was already running.
    */
   coldMs?: number | undefined;
+  /** The same in three phases, of a server: `start` of the program or container, `load` until it is healthy, `first token`. */
+  coldPhases?: SamplePhase[] | undefined;
+  /** Of the answer after the restore, or after the cold start; absent if the server does not count. */
+  tokensPerSecond?: number | undefined;
   /** From before the start of `criu-cuda checkpoint` to its end; absent in older results, and where nothing is typed. */
   dumpTypedMs?: number | undefined;
   /** Duration of the dump; 0 for a cold start, which has neither dump nor images. */

@@ -40,7 +40,7 @@ export {
   type ResultCase,
 } from './result.ts';
 export { runBenchmark, type BenchmarkRun, type BenchmarkProgress } from './run.ts';
-export { ServerBench, type ServerBenchOptions } from './server-bench.ts';
+export { coldPhases, rateOf, ServerBench, type ServerBenchOptions } from './server-bench.ts';
 export {
   measures,
   spreadOf,

@@ -20,6 +20,8 @@ export const sampleSchema = z.object({
   case: z.string(),
   round: z.int(),
   coldMs: ms.optional(),
+  coldPhases: z.array(phaseSchema).optional(),
+  tokensPerSecond: ms.optional(),
   dumpTypedMs: ms.optional(),
   dumpMs: ms,
   dumpPhases: z.array(phaseSchema),
@@ -156,6 +158,13 @@ export function resultCsv(result: BenchmarkResult): string {
       store: settings?.store ?? result.environment.imageStore.path,
       round: sample.round,
       cold_ms: sample.coldMs,
+      ...Object.fromEntries(
+        ['start', 'load', 'first token'].map((name) => [
+          `cold_${name.replace(' ', '_')}_ms`,
+          sample.coldPhases?.find((phase) => phase.name === name)?.durationMs,
+        ]),
+      ),
+      tokens_per_second: sample.tokensPerSecond,
       dump_typed_ms: sample.dumpTypedMs,
       dump_ms: sample.dumpMs,
       restore_ms: sample.restoreMs,

@@ -15,6 +15,7 @@ import {
   type BenchmarkCase,
   type PageCache,
   type Sample,
+  type SamplePhase,
   typeCheckpoint,
 } from './dump-restore.ts';
 import { monotonicMs } from '../clock.ts';
@@ -24,7 +25,13 @@ import { UsageError } from '../errors.ts';
 import { tailOf } from '../exec.ts';
 import { endProgram } from '../stop/index.ts';
 import { Program } from '../workload/index.ts';
-import { type ServerAnswer, Server, type ServerOptions, untilNoConnections } from '../server/index.ts';
+import {
+  type ServerAnswer,
+  Server,
+  type ServerOptions,
+  tokenRate,
+  untilNoConnections,
+} from '../server/index.ts';
 import { BenchmarkError } from './error.ts';
 
 /** The server to start, dump and restore. */
@@ -52,6 +59,28 @@ const REQUESTS = 3;
 interface ColdStart {
   healthyMs: number;
   firstTokenMs: number;
+  phases: SamplePhase[];
+  answer: ServerAnswer;
+}
+
+/** The phases of a cold start of a server, from the times at which they ended. */
+export function coldPhases(startedMs: number, healthyMs: number, firstTokenMs: number): SamplePhase[] {
+  const phase = (name: string, from: number, to: number): SamplePhase => ({
+    part: 'application',
+    name,
+    durationMs: Math.max(0, to - from),
+  });
+  return [
+    phase('start', 0, startedMs),
+    phase('load', startedMs, healthyMs),
+    phase('first token', healthyMs, firstTokenMs),
+  ];
+}
+
+/** The rate of an answer, if it is known. */
+export function rateOf(answer: ServerAnswer): Pick<Sample, 'tokensPerSecond'> {
+  const tokensPerSecond = tokenRate(answer);
+  return tokensPerSecond === undefined ? {} : { tokensPerSecond };
 }
 
 interface Running {
@@ -86,6 +115,7 @@ class ServerUnderTest {
     const begin = performance.now();
     const env = preload === undefined ? {} : { LD_PRELOAD: preload };
     const program = await Program.run(command, env, log);
+    const startedMs = performance.now() - begin;
     this.#running = { program, preload };
     const host = {
       name: command.join(' '),
@@ -95,7 +125,8 @@ class ServerUnderTest {
     await this.http.untilHealthy(host, signal);
     const healthyMs = performance.now() - begin;
     const first = await this.http.ask(signal);
-    return { healthyMs, firstTokenMs: firstTokenSince(begin, first) };
+    const firstTokenMs = firstTokenSince(begin, first);
+    return { healthyMs, firstTokenMs, phases: coldPhases(startedMs, healthyMs, firstTokenMs), answer: first };
   }
 
   /** The server for a case; started unless it is already running. */
@@ -189,9 +220,9 @@ export class ServerBench {
   async #measureCold(one: BenchmarkCase, round: number): Promise<Sample> {
     await this.#server.stop();
     if (this.#options.pageCache === 'dropped') await dropPageCache(this.#options.signal);
-    const { healthyMs, firstTokenMs } = await this.#server.start(one.preload);
+    const { healthyMs, firstTokenMs, phases, answer } = await this.#server.start(one.preload);
     await this.#server.stop();
-    return coldSample(one, round, healthyMs, firstTokenMs);
+    return { ...coldSample(one, round, healthyMs, firstTokenMs), coldPhases: phases, ...rateOf(answer) };
   }
 
   async #measureRestore(one: BenchmarkCase, round: number, imagesDir: string): Promise<Sample> {
@@ -211,7 +242,8 @@ export class ServerBench {
     return {
       case: one.name,
       round,
-      ...(cold === undefined ? {} : { coldMs: cold.firstTokenMs }),
+      ...(cold === undefined ? {} : { coldMs: cold.firstTokenMs, coldPhases: cold.phases }),
+      ...rateOf(answer),
       dumpTypedMs: dumped.typedMs,
       dumpMs: dumped.durationMs,
       dumpPhases: dumped.phases,

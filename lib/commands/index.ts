@@ -16,7 +16,8 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'advise',
-    description: 'say which variant and settings to use, how long a restore takes, and what would make it faster',
+    description:
+      'say which variant and settings to use, how long a restore takes, and what would make it faster',
     load: async () => (await import('./machine/advise.ts')).defineAdvise,
   },
   {

@@ -6,7 +6,9 @@
  */
 import {
   caseNames,
+  coldPhases,
   parseCase,
+  rateOf,
   type BenchmarkCase,
   type Sample,
   type SamplePhase,
@@ -67,7 +69,9 @@ export function measureGolden(
     try {
       const begin = performance.now();
       await createContainer({ ...options, libdir: one.libdir, store });
+      const startedMs = performance.now() - begin;
       await server.untilHealthy(containerHost(name), signal);
+      const loadedMs = performance.now() - begin;
       const first = await server.ask(signal);
       const coldMs = performance.now() - begin - first.durationMs + first.firstTokenMs;
       let before = first;
@@ -89,6 +93,8 @@ export function measureGolden(
         case: one.name,
         round,
         coldMs,
+        coldPhases: coldPhases(startedMs, loadedMs, coldMs),
+        ...rateOf(answer),
         dumpMs: dumped.durationMs,
         dumpPhases: dumped.phases,
         restoreMs: healthyMs,

@@ -184,12 +184,27 @@ function speedupWithInterval(summary: CaseSummary, measure: Measure): string {
   return interval ? `${speedup} (${speedupRange(interval)})` : speedup;
 }
 
+/** Median over the samples of a case that have a value, as text; empty without one. */
+function medianText(
+  { samples }: BenchmarkResult,
+  name: string,
+  value: (sample: BenchmarkResult['samples'][number]) => number | undefined,
+  text: (median: number) => string,
+): string {
+  const values = samples.filter((sample) => sample.case === name).flatMap((sample) => value(sample) ?? []);
+  return values.length === 0 ? '' : text(median(values));
+}
+
+/** What a cold start of a server consists of. */
+const coldParts = ['start', 'load', 'first token'] as const;
+
 /** The table of one result: a row per case. "typed" and "library" are times from restore to verified. */
 export function summaryCells(result: BenchmarkResult): { head: string[]; rows: string[][] } {
   const isAlone = result.summaries.length === 1;
   const head = [
     'case',
     'cold start, s',
+    ...coldParts.map((name) => `${name}, s`),
     'dump typed, s',
     'dump, s',
     'dump speedup',
@@ -199,11 +214,20 @@ export function summaryCells(result: BenchmarkResult): { head: string[]; rows: s
     'library, s',
     'p10–p90, s',
     'speedup',
+    'tokens/s',
     'images',
   ];
   const rows = result.summaries.map((one) => [
     one.case,
     one.coldMs === undefined ? '' : seconds(one.coldMs.median),
+    ...coldParts.map((part) =>
+      medianText(
+        result,
+        one.case,
+        ({ coldPhases }) => coldPhases?.find(({ name }) => name === part)?.durationMs,
+        seconds,
+      ),
+    ),
     one.dumpTypedMs === undefined ? '' : seconds(one.dumpTypedMs.median),
     one.imageBytes === 0 ? '' : seconds(one.dumpMs.median),
     isAlone ? '' : plainSpeedup(one, 'dumpMs'),
@@ -213,6 +237,12 @@ export function summaryCells(result: BenchmarkResult): { head: string[]; rows: s
     seconds(one.verifiedMs.median),
     `${seconds(one.verifiedMs.p10)}–${seconds(one.verifiedMs.p90)}`,
     isAlone ? '' : speedupWithInterval(one, 'verifiedMs'),
+    medianText(
+      result,
+      one.case,
+      ({ tokensPerSecond }) => tokensPerSecond,
+      (rate) => rate.toFixed(1),
+    ),
     one.imageBytes === 0 ? '' : formatBytes(one.imageBytes),
   ]);
   return { head, rows };

@@ -22,6 +22,13 @@ export interface ServerAnswer {
   durationMs: number;
   /** All pieces together. */
   text: string;
+  /** Tokens of the answer: what the server counted, otherwise the pieces of a stream; `undefined` when neither tells. */
+  tokens?: number | undefined;
+}
+
+/** Tokens per second of a whole answer. */
+export function tokenRate({ tokens, durationMs }: ServerAnswer): number | undefined {
+  return tokens === undefined || durationMs <= 0 ? undefined : (tokens / durationMs) * 1000;
 }
 
 export interface RequestOptions {
@@ -50,10 +57,28 @@ function textOf(json: string): string {
   }
 }
 
+const counted = z.object({ usage: z.object({ completion_tokens: z.int().positive() }) });
+
+/** The tokens that the server counted; `undefined` if it does not say. */
+function tokensOf(json: string): number | undefined {
+  try {
+    return counted.parse(JSON.parse(json)).usage.completion_tokens;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Assembles the lines `data: …` of an event stream, no matter how the network split them. */
 class EventStream {
   text = '';
+  #counted: number | undefined;
+  #pieces = 0;
   #rest = '';
+
+  /** What the server counted, otherwise the pieces that have text. */
+  get tokens(): number {
+    return this.#counted ?? this.#pieces;
+  }
 
   /** @returns whether there is text now */
   add(chunk: string): boolean {
@@ -61,7 +86,11 @@ class EventStream {
     this.#rest = lines.pop() ?? '';
     for (const line of lines) {
       const data = /^data:\s?(.*?)\r?$/.exec(line)?.[1];
-      if (data !== undefined && data !== '[DONE]') this.text += textOf(data);
+      if (data === undefined || data === '[DONE]') continue;
+      const piece = textOf(data);
+      if (piece !== '') this.#pieces += 1;
+      this.text += piece;
+      this.#counted = tokensOf(data) ?? this.#counted;
     }
     return this.text !== '';
   }
@@ -87,6 +116,7 @@ async function readAnswer(response: IncomingMessage, start: number): Promise<Ser
     firstTokenMs: firstTokenMs ?? durationMs,
     durationMs,
     text: isStream ? events.text : textOf(whole),
+    tokens: isStream ? events.tokens : tokensOf(whole),
   };
 }
 

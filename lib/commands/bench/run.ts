@@ -2,7 +2,7 @@
 /** `bench run` and `bench matrix`: measure dumps and restores. */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { addExamples, addOutput, requiredOption } from '../../command-line/index.ts';
+import { addExamples, addOutput, requiredOption, typedWords } from '../../command-line/index.ts';
 import {
   type BenchmarkCase,
   type BenchmarkResult,
@@ -21,7 +21,8 @@ import { resultTable } from '../../report/index.ts';
 import { wholeNumber } from '../operation-options.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 import { useDriver } from './driver.ts';
-import { words } from './options.ts';
+import { withEachCriu, words } from './options.ts';
+import { resultFile } from './results-dir.ts';
 
 interface RunOptions extends Omit<ServerFlags, 'url'> {
   criu: string[];
@@ -68,15 +69,6 @@ function switches(text: string): (0 | 1)[] {
   });
 }
 
-/** Each case with each criu program; `default` is the one that setup finds. */
-function withEachCriu(cases: readonly string[], programs: readonly string[]): string[] {
-  return cases.flatMap((one) =>
-    one === 'cold-start' || one.includes('@')
-      ? [one]
-      : programs.map((program) => (program === 'default' ? one : `${one}@${program}`)),
-  );
-}
-
 /** The benchmark of a server, if `--url` names one. */
 function serverBench(io: Io, options: RunOptions, command: readonly string[]): ServerBench | undefined {
   const { url, requests, reuse, pageCache } = options;
@@ -92,15 +84,9 @@ function serverBench(io: Io, options: RunOptions, command: readonly string[]): S
   });
 }
 
-/** What was typed: the words that the program was called with. */
-function typedWords(command: Command): string[] {
-  const root = command.parent?.parent as (Command & { rawArgs?: string[] }) | null | undefined;
-  return ['criu-cuda', ...(root?.rawArgs ?? [])];
-}
-
 async function measure(
   io: Io,
-  typed: readonly string[],
+  defined: Command,
   cases: readonly BenchmarkCase[],
   store: string,
   options: RunOptions,
@@ -108,6 +94,7 @@ async function measure(
 ): Promise<void> {
   const { alloc, question, rounds, warmup, pageCache, output, restart, requests, reuse } = options;
   await useDriver(io);
+  const file = output === undefined ? resultFile(defined.name()) : resolve(output);
   const server = serverBench(io, options, command);
   const run = withProgress(io, 'benchmark', (report) =>
     runBenchmark({
@@ -129,10 +116,10 @@ async function measure(
       warmup,
       store,
       pageCache,
-      command: typed,
+      command: typedWords(defined),
       until: server ? 'first token' : 'verified',
       signal: io.signal,
-      ...(output === undefined ? {} : { out: resolve(output) }),
+      out: file,
       restart,
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
@@ -142,7 +129,7 @@ async function measure(
     }),
   );
   const result: BenchmarkResult = await run.finally(() => server?.close());
-  io.result(result, () => resultTable(result));
+  io.result(result, () => `${resultTable(result)}\nwritten: ${file}`);
 }
 
 function addRunOptions(command: Command): Command {
@@ -177,7 +164,8 @@ function addRunOptions(command: Command): Command {
     )
     .option('--restart', 'discard an interrupted run and start over');
   return addOutput(command, {
-    description: 'write all samples as JSON, and as CSV next to it; an interrupted run continues',
+    description:
+      'file for all samples as JSON, and as CSV next to it; an interrupted run continues (default: in a directory with the date below results)',
   });
 }
 
@@ -193,7 +181,7 @@ export function defineRun(command: Command, io: Io): void {
   addRunOptions(command).action((program: string[], options: CasesOptions) =>
     measure(
       io,
-      typedWords(command),
+      command,
       withEachCriu(options.cases, options.criu).map((word) => parseCase(word, options.upstream)),
       options.store,
       options,
@@ -235,7 +223,7 @@ export function defineMatrix(command: Command, io: Io): void {
       },
       options.upstream,
     );
-    return measure(io, typedWords(command), cases, options.store[0] ?? '', options, program);
+    return measure(io, command, cases, options.store[0] ?? '', options, program);
   });
   addExamples(
     command,

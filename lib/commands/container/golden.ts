@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import { addExamples, addOldName, addOutput, requiredOption } from '../../command-line/index.ts';
+import { addExamples, addOldName, addOutput, requiredOption, typedWords } from '../../command-line/index.ts';
 import { runBenchmark } from '../../benchmark/index.ts';
 import { presetNames, type ContainerCreateOptions } from '../../container/index.ts';
 import {
@@ -17,6 +17,8 @@ import { withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
 import { showWarnings, wholeNumber } from '../operation-options.ts';
+import { withEachCriu, words } from '../bench/options.ts';
+import { resultFile } from '../bench/results-dir.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
 interface ContainerFlags extends ServerFlags {
@@ -37,6 +39,7 @@ interface CreateFlags extends ContainerFlags {
 type RestoreFlags = Omit<GoldenRestoreOptions, 'name' | 'importFrom'> & { import?: string | undefined };
 
 interface BenchFlags extends ContainerFlags {
+  criu: string[];
   variants: string[];
   rounds: number;
   warmup: number;
@@ -121,12 +124,20 @@ async function create(
   showWarnings(io, result.checkpoint?.warnings ?? []);
 }
 
-async function bench(io: Io, name: string, image: string, words: string[], flags: BenchFlags): Promise<void> {
-  const { variants, rounds, warmup, requests, store, output, restart } = flags;
+async function bench(
+  io: Io,
+  typed: readonly string[],
+  name: string,
+  image: string,
+  words: string[],
+  flags: BenchFlags,
+): Promise<void> {
+  const file = flags.output === undefined ? resultFile(name) : resolve(flags.output);
+  const { variants, criu, rounds, warmup, requests, store, restart } = flags;
   const container = containerOptions(name, image, words, flags, io);
   const result = await withProgress(io, 'benchmark', (report) =>
     runBenchmark({
-      cases: goldenCases(variants),
+      cases: goldenCases(withEachCriu(variants, criu)),
       workload: [image, ...words],
       measure: measureGolden({ ...container, server: serverOptions(flags), warmup: requests }),
       measureOptions: {
@@ -140,7 +151,9 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
       store,
       pageCache: 'warm',
       signal: io.signal,
-      ...(output === undefined ? {} : { out: resolve(output) }),
+      out: file,
+      command: typed,
+      until: 'first token',
       restart,
       onProgress: ({ done, total, remainingMs, sample }) => {
         report(
@@ -149,7 +162,7 @@ async function bench(io: Io, name: string, image: string, words: string[], flags
       },
     }),
   );
-  io.result(result, () => resultTable(result));
+  io.result(result, () => `${resultTable(result)}\nwritten: ${file}`);
 }
 
 const newRequests = (): Option =>
@@ -225,14 +238,21 @@ function defineBench(golden: Command, io: Io): void {
       (text: string) => text.split(','),
       ['stock'],
     )
+    .option(
+      '--criu <list>',
+      'measure every variant with each of these criu programs; default: that of setup',
+      words,
+      ['default'],
+    )
     .option('--rounds <n>', 'measured rounds', wholeNumber(1, 10_000), 5)
     .option('--warmup <n>', 'rounds before the measured ones', wholeNumber(0, 10_000), 1)
     .addOption(requiredOption('--store <dir>', 'directory for the images'))
     .option('--restart', 'discard an interrupted run and start over');
   addOutput(command, {
-    description: 'write all samples as JSON and CSV; an interrupted run continues',
+    description:
+      'file for all samples as JSON and CSV; an interrupted run continues (default: in a directory with the date below results)',
   }).action((name: string, image: string, words: string[], flags: BenchFlags) =>
-    bench(io, name, image, words, flags),
+    bench(io, typedWords(command), name, image, words, flags),
   );
   addExamples(
     command,

@@ -81,6 +81,9 @@ it('measures all cases to the first token, and dumps a restored server again', a
   for (const one of cold) {
     expect(one).toMatchObject({ dumpMs: 0, imageBytes: 0, coldMs: one.verifiedMs });
     expect(one.verifiedMs).toBeGreaterThan(one.restoreMs);
+    // start, load and first token add up to the cold start
+    expect(one.coldPhases?.map(({ name }) => name)).toEqual(['start', 'load', 'first token']);
+    expect(total(one.coldPhases ?? [])).toBeCloseTo(one.verifiedMs, 3);
   }
   // five cases of a round have the interceptor and share one start, unless a cold start came between them
   const started = samples.filter((one) => one.coldMs !== undefined).map((one) => `${one.round} ${one.case}`);
@@ -94,6 +97,10 @@ it('measures all cases to the first token, and dumps a restored server again', a
     .find((line) => line.includes('cold-start'));
   expect(row).toMatch(/\d/);
   expect(row).not.toMatch(/NaN|Infinity/);
+  expect(report.stdout()).toMatch(/start, s +load, s +first token, s/);
+  const { command, until } = readResult(out);
+  expect(command).toEqual(['criu-cuda', ...words, ...more]);
+  expect(until).toBe('first token');
 }, 120_000);
 
 it('stops the server when it is interrupted, and continues from there', async () => {

@@ -23,9 +23,9 @@ describe('a result as a file', () => {
     const [json = '', csv = ''] = writeResult(join(dir, 'one.json'), written);
     expect(readResult(json)).toEqual(written);
     expect(readFileSync(csv, 'utf8').split('\n')).toEqual([
-      'case,variant,streams,chunk_mb,pool,prefetch,store,round,cold_ms,dump_typed_ms,dump_ms,restore_ms,typed_ms,verified_ms,image_bytes,device_bytes',
-      '"a, quoted",parallel,8,4,1,,/store,0,1000,,20,9,,10,1048576,',
-      '"a, quoted",parallel,8,4,1,,/store,1,1000,,40,18,,20,1048576,',
+      'case,variant,streams,chunk_mb,pool,prefetch,store,round,cold_ms,cold_start_ms,cold_load_ms,cold_first_token_ms,tokens_per_second,dump_typed_ms,dump_ms,restore_ms,typed_ms,verified_ms,image_bytes,device_bytes',
+      '"a, quoted",parallel,8,4,1,,/store,0,1000,,,,,,20,9,,10,1048576,',
+      '"a, quoted",parallel,8,4,1,,/store,1,1000,,,,,,40,18,,20,1048576,',
       '',
     ]);
   });

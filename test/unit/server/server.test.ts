@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Server } from '../../../lib/server/index.ts';
+import { Server, tokenRate } from '../../../lib/server/index.ts';
 
 /** The requests, in order: `GET /health`. */
 let asked: string[];
@@ -51,6 +51,35 @@ describe('a request', () => {
       message: `${url}/v1/completions ${said}`,
       hint: expect.stringContaining('--request-path') as string,
     });
+  });
+
+  it.each([
+    [
+      'counts the pieces of a stream',
+      'text/event-stream',
+      ['a', 'b', ''].map((text) => `data: {"choices":[{"text":"${text}"}]}\n\n`).join(''),
+      2,
+    ],
+    [
+      'takes the count of the server in a stream',
+      'text/event-stream',
+      'data: {"choices":[{"text":"ab"}]}\n\ndata: {"choices":[{"text":""}],"usage":{"completion_tokens":7}}\n\n',
+      7,
+    ],
+    [
+      'takes the count of the server',
+      'application/json',
+      '{"choices":[{"text":"a"}],"usage":{"completion_tokens":8}}',
+      8,
+    ],
+    ['does not guess', 'application/json', completion, undefined],
+  ])('%s for tokens per second', async (_what, type, text, tokens) => {
+    routes['POST /v1/completions'] = (response) =>
+      void response.writeHead(200, { 'content-type': type }).end(text);
+    const answer = await new Server({ url, body: {} }).ask();
+    expect(answer.tokens).toBe(tokens);
+    const rate = tokens === undefined ? undefined : (tokens / answer.durationMs) * 1000;
+    expect(tokenRate(answer)).toBe(rate);
   });
 
   it('goes to the path and with the body that were given', async () => {
