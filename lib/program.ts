@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { configureHelp, helpOfReached, settleWords, usageError } from './command-line/index.ts';
+import { configureHelp, helpOfReached, settleWords, usageError, withEnvFile } from './command-line/index.ts';
 import { addCommands, commands } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
 import { isErrno } from './errno.ts';
@@ -92,16 +92,17 @@ function sourceOf(io: Io, error: unknown): unknown {
 }
 
 /** Runs one command line. @returns the exit code */
-export async function main(argv: readonly string[], io: Io): Promise<number> {
+export async function main(typed: readonly string[], io: Io): Promise<number> {
   const program = createProgram(io);
-  if (argv.length === 0) {
+  if (typed.length === 0) {
     io.err(program.helpInformation());
     return 2;
   }
-  program.hook('preAction', (_program, command) => {
-    settleWords(command, argv);
-  });
   try {
+    const argv = withEnvFile(typed);
+    program.hook('preAction', (_program, command) => {
+      settleWords(command, argv);
+    });
     await program.parseAsync(argv, { from: 'user' });
     return io.exitCode;
   } catch (error) {

@@ -13,6 +13,7 @@ export {
   ContainerError,
   createContainer,
   listPresets,
+  pruneContainers,
   removeContainer,
   restoreContainer,
   writeCdi,
@@ -30,6 +31,8 @@ export {
   type GpuAccess,
   type Preset,
   type PresetPart,
+  type PruneOptions,
+  type PruneResult,
 } from '../container/index.ts';
 export {
   createGolden,

@@ -59,3 +59,4 @@ export {
 } from './restore.ts';
 export { configuredLibdir, containerPluginDir, runtimeConfig } from './runtime.ts';
 export type { ImportOptions } from './import.ts';
+export { pruneContainers, type PruneOptions, type PruneResult } from './prune.ts';

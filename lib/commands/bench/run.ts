@@ -2,7 +2,7 @@
 /** `bench run` and `bench matrix`: measure dumps and restores. */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { addExamples, addOutput, requiredOption, typedWords } from '../../command-line/index.ts';
+import { addEnvFile, addExamples, addOutput, requiredOption, typedWords } from '../../command-line/index.ts';
 import {
   type BenchmarkCase,
   type BenchmarkResult,
@@ -146,7 +146,7 @@ function addRunOptions(command: Command): Command {
     )
     .option('--requests <n>', 'requests to such a server before each dump', wholeNumber(1, 10_000), 3)
     .option('--reuse', 'start the program once, and dump the process of the previous restore');
-  addServerOptions(described)
+  addEnvFile(addServerOptions(described))
     .option('--upstream <dir>', "directory with CRIU's own cuda_plugin.so and NVIDIA's cuda-checkpoint")
     .option('--alloc <size...>', 'device memory of the workload, SIZE or SIZExCOUNT', ['64M'])
     .option(

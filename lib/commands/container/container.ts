@@ -8,6 +8,7 @@ import {
   partText,
   podmanCriuFlags,
   presetNames,
+  pruneContainers,
   removeContainer,
   restoreContainer,
   type ContainerCheckpointOptions,
@@ -233,6 +234,31 @@ export function defineContainer(container: Command, io: Io): void {
       );
     });
   addExamples(remove, 'criu-cuda container remove web');
+  definePrune(container, io);
+}
+
+function definePrune(container: Command, io: Io): void {
+  const prune = container
+    .command('prune')
+    .description(
+      'remove the containers of this program that do not run and have no checkpoint, and their images',
+    )
+    .option('--all', 'also those that have a checkpoint, which is lost')
+    .option('--dry-run', 'only say what would be removed')
+    .action(async (flags: { all?: boolean; dryRun?: boolean }) => {
+      const result = await pruneContainers({ ...flags, signal: io.signal });
+      const line = (what: string, names: readonly string[]): string[] =>
+        names.map((name) => `${what} ${name}`);
+      io.result(result, () =>
+        [
+          ...line(flags.dryRun === true ? 'would remove' : 'removed', result.removed),
+          ...line('left, it runs:', result.running),
+          ...line('left, it has a checkpoint (--all removes it):', result.checkpointed),
+          ...(Object.values(result).flat().length === 0 ? ['there is no container of criu-cuda'] : []),
+        ].join('\n'),
+      );
+    });
+  addExamples(prune, 'criu-cuda container prune --dry-run');
 }
 
 export function definePresets(command: Command, io: Io): void {
@@ -242,8 +268,13 @@ export function definePresets(command: Command, io: Io): void {
     io.result(presets, () =>
       presets
         .map(({ name, use, parts }) => {
-          const rows = parts.map((part) => [`  ${partText(part)}`, part.saves, part.costs]);
-          const head = ['  what', 'saves', 'costs'];
+          const rows = parts.map((part) => [
+            `  ${partText(part)}`,
+            part.saves,
+            part.costs,
+            part.measured ?? 'not measured',
+          ]);
+          const head = ['  what', 'saves', 'costs', 'measured'];
           return `${io.colors.bold(name)}: ${use}${rows.length === 0 ? '' : `\n${table(head, rows)}`}`;
         })
         .join('\n\n'),

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import { addExamples, addOldName, addOutput, requiredOption, typedWords } from '../../command-line/index.ts';
+import {
+  addEnvFile,
+  addExamples,
+  addOldName,
+  addOutput,
+  requiredOption,
+  typedWords,
+} from '../../command-line/index.ts';
 import { runBenchmark } from '../../benchmark/index.ts';
 import { presetNames, type ContainerCreateOptions } from '../../container/index.ts';
 import {
@@ -90,7 +97,7 @@ function addContainerOptions(command: Command, requests: Option): Command {
     .argument('<image>')
     .argument('[command...]', 'after --: program and arguments in the container')
     .addOption(requiredOption('--url <url>', 'address of the server, such as http://127.0.0.1:8000'));
-  return addServerOptions(described)
+  return addEnvFile(addServerOptions(described))
     .addOption(requests)
     .addOption(
       new Option('--preset <name>', 'see criu-cuda presets').choices(presetNames).default('python-server'),
