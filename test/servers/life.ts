@@ -72,6 +72,13 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }
 
+/** A restored server that is reached only from inside. */
+export interface IsolatedCopy {
+  initPid: number;
+  /** Asks over HTTP. */
+  ask: (path: string) => Promise<string>;
+}
+
 export class Life {
   readonly pid: number;
   readonly place: Place;
@@ -156,6 +163,26 @@ export class Life {
     const [file = '', ...rest] = words;
     const { exitCode, stdout, stderr } = await execResult(file, rest, { env });
     expect(exitCode, stdout + stderr).toBe(0);
+  }
+
+  /** A copy in namespaces of its own, a network namespace too. */
+  async restoreIsolated(): Promise<IsolatedCopy> {
+    const words = [cliPath, '--json', 'restore', '--detach', '--isolated-network', this.#machine.imagesDir];
+    const { exitCode, stdout, stderr } = await execResult(process.execPath, words, {
+      env: variablesOf(this.#machine),
+    });
+    expect(exitCode, stdout + stderr).toBe(0);
+    const { pid, isolated } = JSON.parse(stdout) as { pid: number; isolated: { initPid: number } };
+    return {
+      initPid: isolated.initPid,
+      ask: async (path) => {
+        const script = `fetch('http://127.0.0.1:${this.place.port}${path}').then((got) => got.text()).then(console.log)`;
+        const inside = ['--target', String(pid), '--net', process.execPath, '--eval', script];
+        const answer = await execResult('nsenter', inside);
+        expect(answer.exitCode, answer.stderr).toBe(0);
+        return answer.stdout;
+      },
+    };
   }
 
   /** Those of the dump: a user other than root has directories of its own. */
