@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { configureHelp, helpOfReached, settleWords, usageError, withEnvFile } from './command-line/index.ts';
-import { addCommands, commands } from './commands/index.ts';
+import { addCommands, commands, type CommandEntry } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
 import { isErrno } from './errno.ts';
 import { errorExitCode } from './exit-code.ts';
@@ -26,8 +26,18 @@ export function wantsJson(argv: readonly string[]): boolean {
   return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
 }
 
-/** The program with its commands; what is not used is not loaded, see `loadAllCommands`. */
-export function createProgram(io: Io): Command {
+/** The commands that a command line can need: the one that it begins with, none for the version, or else all. */
+function commandsFor(word: string | undefined): readonly CommandEntry[] {
+  if (word === '--version' || word === '-V') return [];
+  const named = commands.filter(({ name, seesOthers }) => name === word && seesOthers !== true);
+  return named.length > 0 ? named : commands;
+}
+
+/**
+ * The program with its commands; what is not used is not loaded, see `loadAllCommands`.
+ * @param word the first one of the command line, when the program runs nothing else. @default all commands
+ */
+export function createProgram(io: Io, word?: string): Command {
   const program = new Command('criu-cuda')
     .description('Checkpoint running CUDA processes with CRIU and restore them fast')
     .version(packageVersion())
@@ -39,7 +49,7 @@ export function createProgram(io: Io): Command {
       },
       writeErr: () => undefined, // usage errors are printed by reportError, in one format
     });
-  addCommands(configureHelp(program), commands, io);
+  addCommands(configureHelp(program), commandsFor(word), io);
   return program;
 }
 
@@ -93,7 +103,7 @@ function sourceOf(io: Io, error: unknown): unknown {
 
 /** Runs one command line. @returns the exit code */
 export async function main(typed: readonly string[], io: Io): Promise<number> {
-  const program = createProgram(io);
+  const program = createProgram(io, typed[0]);
   if (typed.length === 0) {
     io.err(program.helpInformation());
     return 2;

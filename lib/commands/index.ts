@@ -6,7 +6,7 @@
  */
 import type { CommandEntry } from './table.ts';
 
-export { addCommands, loadAllCommands } from './table.ts';
+export { addCommands, loadAllCommands, type CommandEntry } from './table.ts';
 
 export const commands: readonly CommandEntry[] = [
   {
@@ -164,6 +164,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'completion',
+    seesOthers: true,
     description: 'print a script that makes a shell complete command lines',
     load: async () => (await import('./completion.ts')).defineCompletion,
   },

@@ -19,6 +19,8 @@ export interface CommandEntry {
   readonly description: string;
   /** Whether it is used when no command of its table is named. @default false */
   readonly isDefault?: boolean;
+  /** Whether it looks at the other commands of its table. @default false */
+  readonly seesOthers?: boolean;
   /** Loads what {@link Define | defines} it. */
   readonly load: () => Promise<Define>;
 }
