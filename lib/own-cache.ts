@@ -4,16 +4,25 @@
  * this user may have written them. Without such a directory everything works, only slower.
  * @module
  */
-import { lstatSync, type Stats } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { lstatSync, realpathSync, type Stats } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
 import { makeDirectory } from './directory.ts';
 import { cacheDir, type Environment } from './paths.ts';
 
 const OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
 
 /** Whether a file or directory is this user's, and no other user may write to it. */
 export function isOwn(stat: Stats, uid: number = process.geteuid?.() ?? 0): boolean {
   return stat.uid === uid && (stat.mode & OTHERS_WRITE) === 0;
+}
+
+/** Whether only root and this user can change what is at a path without symbolic links, or put something else there. */
+export function isTrustedPath(path: string): boolean {
+  const { uid, mode } = lstatSync(path);
+  const isOwn = uid === 0 || uid === process.geteuid?.();
+  const isOpen = (mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0;
+  return isOwn && !isOpen && (path === '/' || isTrustedPath(dirname(path)));
 }
 
 function isOwnDirectory(path: string): boolean {
@@ -23,7 +32,8 @@ function isOwnDirectory(path: string): boolean {
 
 /**
  * Finds or creates a directory for `name` in the user's cache, mode 0700.
- * @returns `undefined` when it cannot be created, is a symbolic link, or another user has it or may write to it
+ * @returns `undefined` when it cannot be created, is a symbolic link, or another user has it or may write to it, or can put
+ * another directory in its place or above it
  */
 export function ownCacheDir(name: string, env: Environment = process.env): string | undefined {
   const cache = cacheDir(env);
@@ -31,7 +41,8 @@ export function ownCacheDir(name: string, env: Environment = process.env): strin
   if (!isAbsolute(path)) return undefined;
   try {
     makeDirectory(path, 0o700);
-    return isOwnDirectory(cache) && isOwnDirectory(path) ? path : undefined;
+    const isOwnPath = isOwnDirectory(cache) && isOwnDirectory(path);
+    return isOwnPath && isTrustedPath(realpathSync(cache)) ? path : undefined;
   } catch {
     return undefined; // no home, or one that is read-only
   }

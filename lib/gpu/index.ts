@@ -12,7 +12,13 @@ export {
   type ProcessState,
 } from '../native/index.ts';
 export { chooseDriver, type DriverChoice } from './choose.ts';
-export { isSoftwareDriver, softwareDriverVariables, usesSoftwareDriver, withDriverOf } from './software.ts';
+export {
+  environmentOf,
+  isSoftwareDriver,
+  softwareDriverVariables,
+  usesSoftwareDriver,
+  withDriverOf,
+} from './software.ts';
 export { listGpuProcesses, listGpus, NvmlError, type GpuOptions } from './devices.ts';
 export {
   openDriver,

@@ -3,9 +3,11 @@
  * The software driver where there is no GPU: programs find it without being told, and so do dumps and restores of them.
  * @module
  */
-import { existsSync, lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isTrustedPath } from '../own-cache.ts';
 import { softcudaLibrary, type Environment } from '../paths.ts';
+import { readMappedFiles } from '../process/index.ts';
 import { driverLibrary } from './library.ts';
 
 /** Variables added to an environment. */
@@ -57,17 +59,6 @@ export async function softwareDriverVariables(
   return { CRIU_CUDA_DRIVER: library, LD_LIBRARY_PATH: [dirname(library), ...others].join(':') };
 }
 
-const OTHERS_WRITE = 0o022;
-const STICKY = 0o1000;
-
-/** Whether only root and this user can change what is at a path without symbolic links, or put something else there. */
-function isTrusted(path: string): boolean {
-  const { uid, mode } = lstatSync(path);
-  const isOwn = uid === 0 || uid === process.geteuid?.();
-  const isOpen = (mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0;
-  return isOwn && !isOpen && (path === '/' || isTrusted(dirname(path)));
-}
-
 /**
  * The software driver that the processes have: it is loaded with the caller's rights, so another one than that of this
  * package counts only where no other user can have put it.
@@ -78,7 +69,7 @@ function ownDriver(mappedFiles: readonly string[], env: Environment): string | u
   const found = mappedFiles.find((path) => path.endsWith(softwareDriver) && existsSync(path));
   if (found === undefined) return undefined;
   const resolved = realpathSync(found);
-  return isTrusted(resolved) ? resolved : undefined;
+  return isTrustedPath(resolved) ? resolved : undefined;
 }
 
 /**
@@ -95,4 +86,15 @@ export async function withDriverOf(
   if ((await driverLibrary(undefined, { ...process.env, ...added })) !== '') return added;
   const library = ownDriver(mappedFiles(), { ...process.env, ...added });
   return library === undefined ? added : { ...added, CRIU_CUDA_DRIVER: library };
+}
+
+/**
+ * The environment with which the driver of these processes is found: without a GPU, that may be the software driver.
+ * @param pids asked for only where that is in question
+ */
+export async function environmentOf(
+  pids: () => readonly number[],
+  env: Environment = process.env,
+): Promise<Environment> {
+  return { ...env, ...(await withDriverOf(env, () => readMappedFiles(pids()))) };
 }

@@ -10,6 +10,7 @@ import { describeError, ToolkitError } from '../errors.ts';
 import {
   DriverError,
   listGpuProcesses,
+  environmentOf,
   openDriver,
   ProcessStateError,
   type CheckpointDriver,
@@ -134,12 +135,10 @@ async function cudaProcesses(
 export async function releaseDevices(root: number, options: ReleaseOptions = {}): Promise<ReleasedTree> {
   const deadline = startDeadline(options.timeoutMs ?? DEFAULT_RELEASE_MS);
   try {
-    const driver = await openDriver({ path: options.driver, env: options.env });
-    const pids = await cudaProcesses(
-      driver,
-      readProcessTree(root).map(({ pid }) => pid),
-      deadline,
-    );
+    const tree = readProcessTree(root).map(({ pid }) => pid);
+    const env = await environmentOf(() => tree, options.env);
+    const driver = await openDriver({ path: options.driver, env });
+    const pids = await cudaProcesses(driver, tree, deadline);
     const reason = pids.length === 0 ? undefined : await lackOfMemory(driver, pids, options, deadline);
     if (reason !== undefined)
       return { processes: pids.map((pid) => ({ pid, isCheckpointed: false, reason })) };

@@ -43,6 +43,18 @@ describe('ownCacheDir', () => {
     expect(find()).toBeUndefined();
   });
 
+  it('refuses a directory that another user could replace', (context) => {
+    expect(find()).toBe(path());
+    chmodSync(dir, 0o777);
+    expect(find()).toBeUndefined();
+    chmodSync(dir, 0o1777); // as /tmp: what is in it is safe
+    expect(find()).toBe(path());
+    chmodSync(dir, 0o700);
+    if (process.geteuid?.() !== 0) context.skip('only root can give a directory away');
+    chownSync(dir, 12_345, 12_345);
+    expect(find()).toBeUndefined();
+  });
+
   it('refuses a symbolic link', () => {
     mkdirSync(join(dir, 'criu-cuda'));
     mkdirSync(join(dir, 'elsewhere'));

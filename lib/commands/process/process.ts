@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+import { readdirSync } from 'node:fs';
 import type { Command } from 'commander';
 import { addExamples, addOperands, pidOperand, withOptions } from '../../command-line/index.ts';
 import { UsageError } from '../../errors.ts';
 import {
+  environmentOf,
   listCudaProcesses,
   openDriver,
   parseDeviceMap,
@@ -73,10 +75,20 @@ const steps: readonly Step[] = [
   },
 ];
 
+/** Every process of this PID namespace. */
+const listPids = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+
+/** The driver that a process has; on a machine without a GPU, the software driver is found without being named. */
+const driverFor = async (pids: () => readonly number[]): Promise<CheckpointDriver> =>
+  openDriver({ env: await environmentOf(pids) });
+
 async function runStep(io: Io, step: Step, flags: Flags): Promise<void> {
   const { pid } = flags;
   const { settings } = loadSettings();
-  const driver = await openDriver();
+  const driver = await driverFor(() => [pid]);
   const start = performance.now();
   await withProgress(io, `${step.name} of ${pid}`, () => step.run(driver, flags, settings, io.signal));
   const durationMs = performance.now() - start;
@@ -87,12 +99,12 @@ async function runStep(io: Io, step: Step, flags: Flags): Promise<void> {
 }
 
 async function showState(io: Io, { pid }: Flags): Promise<void> {
-  const state = await (await openDriver()).state(pid);
+  const state = await (await driverFor(() => [pid])).state(pid);
   io.result({ pid, state }, () => state);
 }
 
 async function showRestoreTid(io: Io, { pid }: Flags): Promise<void> {
-  const tid = await (await openDriver()).restoreThreadId(pid);
+  const tid = await (await driverFor(() => [pid])).restoreThreadId(pid);
   io.result({ pid, restoreTid: tid }, () => String(tid));
 }
 
@@ -104,7 +116,7 @@ function memoryText({ devices }: CudaProcess): string {
 }
 
 async function list(io: Io): Promise<void> {
-  const processes = await listCudaProcesses(await openDriver());
+  const processes = await listCudaProcesses(await driverFor(listPids));
   io.result({ processes }, () => {
     if (processes.length === 0) return 'no CUDA process is visible to this user';
     const rows = processes.map((one) => [String(one.pid), one.state, memoryText(one), one.command]);

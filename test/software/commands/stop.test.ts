@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** `criu-cuda stop`: what the driver does before the processes are killed, and what is said where it cannot. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
@@ -26,7 +27,10 @@ afterEach(async () => {
 });
 
 /** Runs the command in a process of its own. */
-const stop = (words: (string | number)[], env: Record<string, string> = {}): Promise<ExecResult> =>
+const stop = (
+  words: (string | number)[],
+  env: Record<string, string | undefined> = {},
+): Promise<ExecResult> =>
   execResult(process.execPath, [join(projectRoot, 'dist', 'cli.js'), 'stop', ...words.map(String)], {
     env: { ...machine.env, ...env },
   });
@@ -114,6 +118,13 @@ describe('criu-cuda stop', () => {
     const { exitCode, stdout } = await stop(words(workload.pid));
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(new RegExp(`stopped ${workload.pid} in `));
+    expect(stdout).toContain(`checkpointed by the driver first: ${workload.pid}`);
+    expect(isAlive(workload.pid)).toBe(false);
+  });
+
+  it('finds the software driver that the process has, where none is named', async (context) => {
+    if (existsSync('/dev/nvidiactl')) context.skip('this machine has an NVIDIA driver');
+    const { stdout } = await stop([workload.pid], { CRIU_CUDA_DRIVER: undefined });
     expect(stdout).toContain(`checkpointed by the driver first: ${workload.pid}`);
     expect(isAlive(workload.pid)).toBe(false);
   });
