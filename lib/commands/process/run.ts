@@ -11,6 +11,7 @@ import { findOnPath, isExecutable } from '../../machine/index.ts';
 import type { Io } from '../../output.ts';
 import { exitCodeOf } from '../../process/index.ts';
 import { launch, startLaunch, type Launch } from '../../run/index.ts';
+import { loadSettings } from '../../settings/index.ts';
 
 interface RunFlags {
   intercept: boolean;
@@ -49,8 +50,11 @@ function interceptorFor(program: string, say: (text: string) => void): string | 
 async function driverFor(say: (text: string) => void): Promise<Record<string, string> | undefined> {
   const variables = await softwareDriverVariables();
   if (variables) {
+    const isNamed = loadSettings().settings.CRIU_CUDA_DRIVER !== '';
     say(
-      'runs on the software CUDA driver (softcuda), because there is no NVIDIA GPU; --no-softcuda avoids it',
+      isNamed
+        ? 'runs on the software CUDA driver (softcuda), which CRIU_CUDA_DRIVER names'
+        : 'runs on the software CUDA driver (softcuda), because there is no NVIDIA GPU; --no-softcuda avoids it',
     );
   }
   return variables;

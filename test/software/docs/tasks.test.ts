@@ -106,7 +106,7 @@ describe('a reader of README.md', () => {
     'loads an image before it is needed',
     async () => {
       await reader.startServer();
-      await reader.type('criu-cuda checkpoint --variant full 4711 DIR');
+      await reader.type('criu-cuda checkpoint 4711 DIR');
       const { commands } = task('Load an image before it is needed');
       const [start = '', prefetch = '', restore = ''] = commands;
       await reader.type(start);
