@@ -3,10 +3,16 @@
  * Dumps a tree that was restored isolated: inside its namespaces, so that the images are like those that it came from.
  * @module
  */
-import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { makeDirectory } from '../directory.ts';
-import { readOutsidePids, runInside, type IsolatedTree, type Reviver } from '../isolated/index.ts';
+import {
+  readOutsidePids,
+  runInside,
+  withoutDaemon,
+  type IsolatedTree,
+  type Reviver,
+} from '../isolated/index.ts';
 import { watchProcess } from '../process/index.ts';
 import type { CheckpointOptions, CheckpointResult } from './checkpoint.ts';
 import { CheckpointError } from './error.ts';
@@ -33,6 +39,9 @@ function dataOf(options: CheckpointOptions, imagesDir: string, insidePid: number
   };
 }
 
+const sharesNetwork = (pid: number): boolean =>
+  readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net');
+
 async function waitForEnd(initPid: number): Promise<void> {
   const watched = watchProcess(initPid);
   await watched?.ended({ timeoutMs: END_MS });
@@ -44,7 +53,8 @@ export async function checkpointIsolated(
   options: CheckpointOptions,
   { initPid, pid, insidePid }: IsolatedTree,
 ): Promise<CheckpointResult> {
-  const { env, signal, onProgress, leaveRunning = false } = options;
+  const { signal, onProgress, leaveRunning = false } = options;
+  const env = { ...options.env, ...(sharesNetwork(initPid) ? {} : withoutDaemon) };
   const imagesDir = resolve(options.imagesDir);
   const isNew = !existsSync(imagesDir);
   // /tmp inside is another one

@@ -2,7 +2,7 @@
 /** Trees in namespaces of their own. @module */
 export { chooseLastPid, findIsolatedTree, readOutsidePids, type IsolatedTree } from './pids.ts';
 export { findPrivateFiles, type PrivateFiles } from './private-files.ts';
-export { runInside, type InsideResult, type InsideRun } from './outside.ts';
+export { runInside, withoutDaemon, type InsideResult, type InsideRun } from './outside.ts';
 export type { InsideReport } from './report.ts';
 export type { Reviver, SentError } from './errors.ts';
 export { insideWord } from './request.ts';

@@ -11,12 +11,16 @@ import type { Socket } from 'node:net';
 import type { OnTransfer } from '../criu/index.ts';
 import { CommandError, describeError, EnvironmentError, ToolkitError } from '../errors.ts';
 import { builtProgram, projectRoot, type Environment } from '../paths.ts';
+import { sendSignal, waitForExit } from '../process/index.ts';
 import { reviveError, type Reviver } from './errors.ts';
 import { InsideReport } from './report.ts';
 import { insideWord, readLines, TALK, type InsideAnswer, type InsideRequest } from './request.ts';
 
 /** The descriptor on which criu-cuda-isolate reports. */
 const REPORT = 4;
+
+/** How long killed processes may take to end. */
+const KILL_MS = 10_000;
 
 /** What to run, and what is wanted of it. */
 export interface InsideRun {
@@ -35,6 +39,12 @@ export interface InsideResult<Result> {
   result: Result;
   report: InsideReport;
 }
+
+/**
+ * For operations in another network: CRIU does not find the program's connection to a pool outside of it. The plugin starts
+ * a pool of its own instead.
+ */
+export const withoutDaemon = { CRIU_CUDA_CONTEXT_POOL: '0' } as const;
 
 function isolateProgram(): string {
   const path = builtProgram('criu-cuda-isolate');
@@ -84,6 +94,12 @@ function abortReason(signal: AbortSignal): string {
   return reason instanceof ToolkitError ? reason.message : describeError(reason);
 }
 
+/** New namespaces of an operation that failed end with their first process. */
+async function endNamespaces({ initPid }: InsideReport): Promise<void> {
+  if (initPid === undefined || !sendSignal(initPid, 'SIGKILL')) return;
+  await waitForExit(initPid, { timeoutMs: KILL_MS });
+}
+
 /**
  * Runs it to its end. When `signal` aborts, the other side stops as the same operation does here.
  * @throws what the operation throws
@@ -115,6 +131,9 @@ export async function runInside<Result>(run: InsideRun): Promise<InsideResult<Re
     });
     if (answer.error) throw reviveError(answer.error, revivers);
     return { result: answer.result as Result, report };
+  } catch (error) {
+    await endNamespaces(report);
+    throw error;
   } finally {
     signal?.removeEventListener('abort', onAbort);
     talk.destroy();

@@ -12,6 +12,7 @@ import {
   findPrivateFiles,
   readOutsidePids,
   runInside,
+  withoutDaemon,
   type InsideReport,
   type PrivateFiles,
   type Reviver,
@@ -166,7 +167,8 @@ export async function restoreIsolated(
   images: RestorableImages,
 ): Promise<RestoredProcess> {
   checkOptions(options, images);
-  const { env, signal, onProgress, keepShared } = options;
+  const { signal, onProgress, keepShared } = options;
+  const env = { ...options.env, ...(hasOwnNetwork(options) ? withoutDaemon : {}) };
   const own = findPrivateFiles(imagesDir);
   // what is not private is the machine's: brought back where everybody sees it
   const broughtBack = bringBackFiles(imagesDir, { keepShared, leftOut: own.files });

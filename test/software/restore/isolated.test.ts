@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec, execResult, type ExecResult } from '../../../lib/exec.ts';
-import { projectRoot } from '../../../lib/paths.ts';
+import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
 import { isAlive, readProcessTree, waitForExit } from '../../../lib/process/index.ts';
 import { restore as restoreByLibrary } from '../../../lib/restore/index.ts';
 import { Machine } from '../../helpers/machine.ts';
@@ -254,25 +254,25 @@ it('ends with its namespaces, by stop, by a signal, and with its exit code', asy
   );
 });
 
-it('restores device memory, and the driver is asked from outside', async () => {
-  const workload = await machine.start();
+it('restores device memory beside a pool, and the driver is asked from outside', async () => {
+  await machine.startPool();
+  const workload = await machine.start({ env: { LD_PRELOAD: interceptorLibrary() } });
   const before = await workload.ask('sum');
   const dumped = await cli(['checkpoint', String(workload.pid), machine.imagesDir]);
   expect(dumped.exitCode, dumped.stderr).toBe(0);
   await workload.ended();
-  const copies = [await restore(['--isolated']), await restore(['--isolated'])];
-  for (const { pid } of copies) {
+  for (const flag of ['--isolated', '--isolated-network']) {
+    const { pid } = await restore([flag]);
     const socket = connect(`/proc/${pid}/root${workload.socketPath}`);
     socket.write('sum\n');
     const [answer] = (await once(socket, 'data')) as [Buffer];
     expect(answer.toString().trim()).toBe(before);
     socket.destroy();
     expect(await machine.state(pid)).toBe('running');
+    const again = await cli(['checkpoint', String(pid), join(machine.dir, `again${flag}`)]);
+    expect(again.exitCode, again.stderr).toBe(0);
+    expect(again.stdout).toContain('CUDA processes: 1');
   }
-  const [first] = copies as [Copy, Copy];
-  const again = await cli(['checkpoint', String(first.pid), join(machine.dir, 'again')]);
-  expect(again.exitCode, again.stderr).toBe(0);
-  expect(again.stdout).toContain('CUDA processes: 1');
 });
 
 it('says what goes wrong inside, and leaves nothing', async () => {
