@@ -6,11 +6,10 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Socket } from 'node:net';
 import type { OnTransfer } from '../criu/index.ts';
 import { CommandError, describeError, EnvironmentError, ToolkitError } from '../errors.ts';
-import { builtProgram, projectRoot, type Environment } from '../paths.ts';
+import { builtProgram, programFile, type Environment } from '../paths.ts';
 import { sendSignal, waitForExit } from '../process/index.ts';
 import { reviveError, type Reviver } from './errors.ts';
 import { InsideReport } from './report.ts';
@@ -60,8 +59,7 @@ function variables(env: Environment): NodeJS.ProcessEnv {
 }
 
 function start({ flags, env = {} }: InsideRun): ChildProcess {
-  const cli = join(projectRoot, 'dist', 'cli.js');
-  const words = [...flags, '--report', String(REPORT), '--', process.execPath, cli, insideWord];
+  const words = [...flags, '--report', String(REPORT), '--', process.execPath, programFile, insideWord];
   return spawn(isolateProgram(), words, {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe', 'pipe'],
     env: variables(env),
