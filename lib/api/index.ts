@@ -29,6 +29,7 @@ export {
   wake,
   WakeError,
   type Isolation,
+  type IsolationOptions,
   type RestoredProcess,
   type RestoreOptions,
   type RestoreResult,

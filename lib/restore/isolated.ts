@@ -34,6 +34,12 @@ import type { RestoredProcess, RestoreOptions, RestoreResult } from './restore.t
 /** How long a killed process may take to end. */
 const KILL_MS = 10_000;
 
+/** How to isolate a tree. */
+export interface IsolationOptions {
+  /** Whether it gets a network of its own, too. @default false */
+  network?: boolean | undefined;
+}
+
 /** An isolated tree. */
 export interface Isolation {
   /** Pid of the first process of its pid namespace, with which all of it ends. */

@@ -56,7 +56,7 @@ import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
 import { checkClocks } from './clocks.ts';
 import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort } from './port-taken.ts';
-import { restoreIsolated, type Isolation } from './isolated.ts';
+import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
@@ -89,7 +89,7 @@ export interface RestoreOptions extends OperationOptions {
    * too: its ports are free there, and only reached from inside.
    * @default false
    */
-  isolated?: boolean | { network?: boolean | undefined } | undefined;
+  isolated?: boolean | IsolationOptions | undefined;
 }
 
 /** What a restore did. */
