@@ -12,6 +12,7 @@ import { Operator, type Call, type OperationResult } from './operator.ts';
 import { criusOwn } from './own.ts';
 import { killAll, killCriusChildren, remaining, untilCollected, untilGone } from './processes.ts';
 import { startProgram } from './program.ts';
+import { usesPool } from './sites.ts';
 import { ownOutcome, stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
 
 type EndedResult = Exclude<OperationResult, { kind: 'stuck' }>;
@@ -226,11 +227,13 @@ class Cycle {
 
   /** Whether the fault itself may have ended the program. */
   get #mayBeGone(): boolean {
-    const { fault, needsUndo } = this.plan;
+    const { fault, needsUndo, operation, variant } = this.plan;
     // the watcher is under criu's limit, too
     if (fault.kind === 'memory') return fault.target === 'program' || (this.#injector?.memoryKills ?? 0) > 1;
     if (fault.kind !== 'signal') return false;
-    return ['program', 'criu+watcher'].includes(fault.target) || (needsUndo && fault.target === 'watcher');
+    if (fault.target !== 'watcher') return ['program', 'criu+watcher'].includes(fault.target);
+    // criu starts another one until its last hook; then the program may still wait for its device memory
+    return needsUndo || (operation === 'leave-running' && usesPool(variant));
   }
 
   async #dumpWithFault(leaveRunning: boolean): Promise<Outcome> {
