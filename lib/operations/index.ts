@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * What the latest dumps and restores did, whoever started them.
+ * What the latest dumps and restores did, also those that an engine started.
  * @module
  */
 export { listOperations, type ListOperationsOptions } from './list.ts';

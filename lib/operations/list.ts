@@ -40,7 +40,7 @@ function read({ path, modifiedMs }: StatusFile, runDir: string): OperationRecord
 }
 
 /**
- * Lists dumps and restores, the latest last, whoever started them: `criu-cuda`, an engine, or criu itself. A run in which
+ * Lists dumps and restores, the latest last: those of `criu-cuda`, of engines and of criu itself. A run in which
  * no process used CUDA leaves no file.
  * @throws `EnvironmentError` when other users may write to the run directory
  * @throws `CriuStatusError` a file is damaged
