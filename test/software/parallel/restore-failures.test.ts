@@ -162,12 +162,12 @@ describe('a damaged stripe', () => {
     await expectStillRestorable();
   });
 
-  it('ends the process after criu, if criu does not wait', async () => {
+  // whether criu fails depends on chance: the process may end while criu detaches from its last thread
+  it('ends the process that takes its memory, if criu does not wait', async () => {
     await startAndDump();
     damageStripe();
     const env = { CRIU_CUDA_WAIT: '0' };
     const restored = await machine.tryRestore({ keepStatus: true, env });
-    expect(restored.exitCode, errorsIn(restored.log)).toBe(0);
     await expectGone();
     expect(await reasonOf(restored)).toMatch(/the file is damaged$/);
   });
