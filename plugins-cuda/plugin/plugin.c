@@ -121,6 +121,7 @@ static int init(int stage)
 		ret = ccr_device_map_parse(&p->device_map, "CRIU_CUDA_DEVICE_MAP",
 					   p->settings.device_map, error, sizeof(error));
 	if (ret) {
+		p->settings.run_dir[0] = '\0'; /* it may be another one than the user has named */
 		ccr_err("%s", error);
 		return ret;
 	}
@@ -156,7 +157,7 @@ static int plugin_init(int stage)
 {
 	const int ret = init(stage);
 
-	if (ret && *ccr__plugin.settings.run_dir)
+	if (ret)
 		ccr__report_failure(stage, first_error);
 	return ret;
 }

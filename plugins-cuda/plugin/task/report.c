@@ -93,7 +93,8 @@ void ccr__report_failure(int stage, const char *reason)
 {
 	char dir[TEXT_MAX], quoted[2 * TEXT_MAX];
 
-	if (ccr__begin(stage))
+	/* Without settings there is no run directory. */
+	if (*ccr__plugin.settings.run_dir && ccr__begin(stage))
 		reason = *reason ? reason : "the plugin cannot write a status file";
 	ccr_status_add(&ccr__plugin.status, "{\"event\":\"failure\",\"reason\":\"%s\"}",
 		       ccr_status_quoted(quoted, sizeof(quoted), reason));
