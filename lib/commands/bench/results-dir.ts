@@ -1,29 +1,24 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where results are written when no file is named: a directory below `results` with the date, or the newest one that has
- * an interrupted run of the same command.
+ * Where results are written when no file is named: a new directory below `results` with the date.
  * @module
  */
-import { existsSync, readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 
-const dated = /^\d{4}-\d\d-\d\d-\d{4}$/;
-
-/** `2026-11-28-2345`, in UTC. */
-export function dateName(now: Date): string {
+/** `2026-11-28-234510`, in UTC. */
+function dateName(now: Date): string {
   const [day = '', time = ''] = now.toISOString().split('T');
-  return `${day}-${time.slice(0, 5).replace(':', '')}`;
+  return `${day}-${time.slice(0, 8).replaceAll(':', '')}`;
 }
 
 /**
- * The path of the result `NAME.json`.
+ * The path of the result `NAME.json`, in a directory that does not exist yet.
  * @param root directory of results, here by default
  */
 export function resultFile(name: string, root = 'results', now = new Date()): string {
-  const earlier = existsSync(root) ? readdirSync(root).filter((dir) => dated.test(dir)) : [];
-  const interrupted = earlier
-    .sort()
-    .reverse()
-    .find((dir) => existsSync(join(root, dir, `${name}.json.partial`)));
-  return resolve(root, interrupted ?? dateName(now), `${name}.json`);
+  const dir = resolve(root, dateName(now));
+  let free = dir;
+  for (let count = 2; existsSync(free); count += 1) free = `${dir}-${count}`;
+  return resolve(free, `${name}.json`);
 }

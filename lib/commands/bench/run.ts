@@ -165,7 +165,7 @@ function addRunOptions(command: Command): Command {
     .option('--restart', 'discard an interrupted run and start over');
   return addOutput(command, {
     description:
-      'file for all samples as JSON, and as CSV next to it; an interrupted run continues (default: in a directory with the date below results)',
+      'file for all samples as JSON, and as CSV next to it; an interrupted run continues (default: in a new directory with the date below results)',
   });
 }
 

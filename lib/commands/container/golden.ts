@@ -257,7 +257,7 @@ function defineBench(golden: Command, io: Io): void {
     .option('--restart', 'discard an interrupted run and start over');
   addOutput(command, {
     description:
-      'file for all samples as JSON and CSV; an interrupted run continues (default: in a directory with the date below results)',
+      'file for all samples as JSON and CSV; an interrupted run continues (default: in a new directory with the date below results)',
   }).action((name: string, image: string, words: string[], flags: BenchFlags) =>
     bench(io, typedWords(command), name, image, words, flags),
   );

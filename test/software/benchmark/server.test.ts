@@ -173,6 +173,7 @@ it('measures a matrix, each sample with its own server', async () => {
 
 it('says what is wrong with a server, and leaves none running', async () => {
   const words = ['bench', 'run', '--store', store, '--rounds', '1', '--warmup', '0', '--url', url];
+  const to = (name: string): string[] => ['--output', join(machine.dir, 'results', `${name}.json`)];
   const none = captureIo();
   expect(await main(words, none.io)).toBe(2);
   expect(none.stderr()).toContain('--url needs the command of the server after --');
@@ -180,14 +181,16 @@ it('says what is wrong with a server, and leaves none running', async () => {
   const small = captureIo();
   expect(
     await main(
-      [...words, '--', builtProgram('workload-pattern'), '--alloc', '8000G', '--http', '1'],
+      [...words, ...to('small'), '--', builtProgram('workload-pattern'), '--alloc', '8000G', '--http', '1'],
       small.io,
     ),
   ).toBe(1);
   expect(small.stderr()).toMatch(/ended; its last output:\n.*OUT_OF_MEMORY/);
 
   const missing = captureIo();
-  expect(await main([...words, '--', join(machine.dir, 'no-such-server')], missing.io)).toBe(1);
+  expect(
+    await main([...words, ...to('missing'), '--', join(machine.dir, 'no-such-server')], missing.io),
+  ).toBe(1);
   expect(missing.stderr()).toContain(`cannot start ${join(machine.dir, 'no-such-server')}`);
 
   const broken = captureIo();
@@ -201,7 +204,7 @@ it('says what is wrong with a server, and leaves none running', async () => {
   );
   await once(other, 'listening');
   const taken = captureIo();
-  expect(await main([...words, '--', ...program], taken.io)).toBe(2);
+  expect(await main([...words, ...to('taken'), '--', ...program], taken.io)).toBe(2);
   expect(taken.stderr()).toContain(`something already answers at ${url}`);
   other.close();
 });

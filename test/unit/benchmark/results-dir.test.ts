@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** Where results are written when no file is named, and the criu programs of a benchmark. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -17,21 +17,10 @@ afterEach(() => {
 });
 
 describe('a result without --output', () => {
-  it('is written to a directory with the date', () => {
-    expect(resultFile('run', root, now)).toBe(join(root, '2026-11-28-2345', 'run.json'));
-    expect(resultFile('run', join(root, 'none'), now)).toBe(
-      join(root, 'none', '2026-11-28-2345', 'run.json'),
-    );
-  });
-
-  it('continues the newest interrupted run of the same command', () => {
-    for (const dir of ['2026-11-26-1000', '2026-11-27-1000', '2026-11-28-1000', 'mine'])
-      mkdirSync(join(root, dir));
-    writeFileSync(join(root, '2026-11-26-1000', 'run.json.partial'), '');
-    writeFileSync(join(root, '2026-11-27-1000', 'run.json.partial'), '');
-    writeFileSync(join(root, '2026-11-28-1000', 'matrix.json.partial'), '');
-    writeFileSync(join(root, 'mine', 'run.json.partial'), '');
-    expect(resultFile('run', root, now)).toBe(join(root, '2026-11-27-1000', 'run.json'));
+  it('is written to a new directory with the date', () => {
+    expect(resultFile('run', root, now)).toBe(join(root, '2026-11-28-234510', 'run.json'));
+    mkdirSync(join(root, '2026-11-28-234510'));
+    expect(resultFile('run', root, now)).toBe(join(root, '2026-11-28-234510-2', 'run.json'));
   });
 });
 
