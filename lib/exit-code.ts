@@ -20,6 +20,8 @@ const refusals: ReadonlySet<string> = new Set([
   'ERR_RESTORE_IMAGES',
   'ERR_RESTORE_FILES',
   'ERR_RESTORE_PID_TAKEN',
+  'ERR_RESTORE_PORT_TAKEN',
+  'ERR_RESTORE_REFUSED',
   'ERR_CONTAINER_STATE',
   'ERR_GOLDEN_STATE',
 ]);

@@ -24,14 +24,17 @@ export {
   type CheckpointResult,
 } from '../checkpoint/index.ts';
 export {
+  checkRestore,
   restore,
   RestoreError,
   wake,
   WakeError,
   type Isolation,
   type IsolationOptions,
+  type RestoreCheck,
   type RestoredProcess,
   type RestoreOptions,
+  type RestoreProblem,
   type RestoreResult,
   type WakeOptions,
   type WakeResult,

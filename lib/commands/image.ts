@@ -18,6 +18,7 @@ import {
 import type { Io } from '../output.ts';
 import { formatBytes, table } from '../output.ts';
 import { withProgress } from '../progress.ts';
+import { defineImageCheck } from './image-check.ts';
 
 interface ShowOptions {
   allocations?: boolean | undefined;
@@ -217,6 +218,7 @@ export function defineImage(image: Command, io: Io): void {
     'criu-cuda image show /var/lib/images',
     'criu-cuda image show /var/lib/images --chunks --json',
   );
+  defineImageCheck(image.command('check'), io);
   const verified = image
     .command('verify')
     .description('read the GPU images and page files of a directory and verify every checksum');

@@ -27,6 +27,7 @@ export { CriuImageError } from './image.ts';
 export { lookAt, lookProgram, type CheckResult, type LookOptions, type Reason } from './look.ts';
 export { chooseNetworkLock, type NetworkLock, type NetworkLockChoice } from './network-lock.ts';
 export {
+  addressText,
   adjustImages,
   readOpenFiles,
   readOutsidePipes,
@@ -38,6 +39,7 @@ export {
   readBoundSocket,
   type BoundSocket,
 } from './open-files.ts';
+export { readListening, type ListeningSocket } from './open/listening.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export { historyDir, listStatusFiles, type StatusFile } from './op-history.ts';
 export {

@@ -68,6 +68,20 @@ export interface OpenFile {
   canWrite: boolean;
   /** It is open for appending only. */
   appends: boolean;
+  /** Its size at the dump, in bytes, where CRIU compares it. */
+  size?: number | undefined;
+  /** Its type and permissions at the dump. */
+  mode?: number | undefined;
+  /** Hexadecimal, of a program or library that has one. */
+  buildId?: string | undefined;
+}
+
+/** The bytes of CRIU's words, with those that it adds to fill the last one. */
+function buildIdOf(words: readonly number[]): string | undefined {
+  if (words.length === 0) return undefined;
+  const bytes = Buffer.alloc(4 * words.length);
+  words.forEach((word, i) => bytes.writeUInt32LE(word, 4 * i));
+  return bytes.toString('hex');
 }
 
 /** Every named file that the tree has open or mapped; one with several descriptions occurs several times. */
@@ -77,7 +91,7 @@ export function readOpenFiles(dir: string): OpenFile[] {
       ({ origId }) => origId,
     ),
   );
-  return (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ id, reg }) => {
+  return (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ id, reg }): OpenFile[] => {
     // what has the name of a deleted file now is another file
     if (reg?.name?.startsWith('/') !== true || deleted.has(id)) return [];
     // CRIU's own name for a deleted file: its entry has no flags
@@ -85,7 +99,14 @@ export function readOpenFiles(dir: string): OpenFile[] {
     const flags = reg.flags ?? 0;
     const access = flags & O_ACCMODE;
     return [
-      { path: reg.name, canWrite: access !== 0, appends: access === O_WRONLY && (flags & O_APPEND) !== 0 },
+      {
+        path: reg.name,
+        canWrite: access !== 0,
+        appends: access === O_WRONLY && (flags & O_APPEND) !== 0,
+        size: reg.size === undefined ? undefined : Number(reg.size),
+        mode: reg.mode,
+        buildId: buildIdOf(reg.buildId),
+      },
     ];
   });
 }
@@ -147,7 +168,7 @@ export function readOutsidePipes(dir: string): OutsidePipe[] {
 const MAPPED = 0xffff0000;
 
 /** An address as CRIU stores it, 32-bit words in network order; the same text for an IPv4 address mapped into IPv6. */
-function addressText(words: readonly number[]): string {
+export function addressText(words: readonly number[]): string {
   const [a, b, c, d] = words;
   const bytes = Buffer.alloc(4 * words.length);
   words.forEach((word, i) => bytes.writeUInt32LE(word >>> 0, 4 * i));

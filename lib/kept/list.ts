@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** The files of a dumped tree, as they are in the file system now. @module */
-import { lstatSync, readdirSync, realpathSync, statfsSync, type Stats } from 'node:fs';
+import { constants, lstatSync, readdirSync, realpathSync, statfsSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readOpenFiles, type OpenFile } from '../criu/index.ts';
 import type { ManifestFile } from './manifest.ts';
+import { sampleOf } from './version.ts';
 
 const TMPFS = 0x01021994;
 const PERMISSIONS = 0o7777;
@@ -59,6 +60,13 @@ function writtenInodes(opens: readonly OpenFile[]): Set<string> {
   return new Set(stats.flatMap((stat) => (stat ? [inodeOf(stat)] : [])));
 }
 
+/** What tells later whether a file that is only read is still the same. */
+function versionOf(file: ManifestFile, opens: readonly OpenFile[]): Pick<ManifestFile, 'buildId' | 'sample'> {
+  if (file.kind !== 'file' || file.access !== 'read') return {};
+  const buildId = opens.find((open) => open.buildId !== undefined)?.buildId;
+  return buildId === undefined ? { sample: sampleOf(file.paths[0] ?? '') } : { buildId };
+}
+
 /**
  * @param written inodes that the tree may write to: other files on a disk need no second name, which would take a look at
  * each of a thousand libraries
@@ -74,6 +82,7 @@ function list(
   const isMemory = statfsSync(path).type === TMPFS;
   const isKeptAsOne = kind === 'file' && (isMemory || written.has(inodeOf(stat)));
   const paths = [path, ...(isKeptAsOne ? otherNames(path, stat) : [])];
+  const opens = paths.flatMap((one) => opensOf.get(one) ?? []);
   const file: ManifestFile = {
     paths,
     kind,
@@ -82,10 +91,18 @@ function list(
     uid: stat.uid,
     gid: stat.gid,
     mtimeMs: stat.mtimeMs,
-    access: accessOf(paths.flatMap((one) => opensOf.get(one) ?? [])),
+    access: accessOf(opens),
     isMemory,
   };
-  return { file, dev: stat.dev, ino: stat.ino };
+  return { file: { ...file, ...versionOf(file, opens) }, dev: stat.dev, ino: stat.ino };
+}
+
+/** The opens of each path that is to be listed. */
+function readOpens(imagesDir: string, isListed: (path: string) => boolean): Map<string, OpenFile[]> {
+  const opensOf = new Map<string, OpenFile[]>();
+  for (const open of readOpenFiles(imagesDir).filter(({ path }) => isListed(path)))
+    opensOf.set(open.path, [...(opensOf.get(open.path) ?? []), open]);
+  return opensOf;
 }
 
 /** The files of the images, each once, whatever its names. One that goes meanwhile is left out. */
@@ -93,9 +110,7 @@ export function listFiles(imagesDir: string): ListedFile[] {
   const own = [imagesDir, realpathSync(imagesDir)];
   const isListed = (path: string): boolean =>
     !isVirtual(path) && !own.some((dir) => path.startsWith(`${dir}/`));
-  const opensOf = new Map<string, OpenFile[]>();
-  for (const open of readOpenFiles(imagesDir).filter(({ path }) => isListed(path)))
-    opensOf.set(open.path, [...(opensOf.get(open.path) ?? []), open]);
+  const opensOf = readOpens(imagesDir, isListed);
   const written = writtenInodes([...opensOf.values()].flat());
   const seen = new Set<string>();
   return [...opensOf.keys()].flatMap((path) => {
@@ -107,5 +122,29 @@ export function listFiles(imagesDir: string): ListedFile[] {
     } catch {
       return []; // deleted: CRIU has it, or will say that it has not
     }
+  });
+}
+
+const kinds: Readonly<Record<number, ManifestFile['kind']>> = {
+  [constants.S_IFREG]: 'file',
+  [constants.S_IFDIR]: 'directory',
+  [constants.S_IFIFO]: 'fifo',
+};
+
+/**
+ * The files of images without a manifest, as far as CRIU knows about them: sizes and build ids. Of a tree with mounts of
+ * its own none are listed, because the paths mean something else here.
+ */
+export function filesOfImages(imagesDir: string): ManifestFile[] {
+  if (readdirSync(imagesDir).some((name) => /^mountpoints-\d+\.img$/.test(name))) return [];
+  return [...readOpens(imagesDir, (path) => !isVirtual(path))].flatMap(([path, opens]) => {
+    const known = opens.find(({ size }) => size !== undefined) ?? opens[0];
+    const kind = kinds[(known?.mode ?? 0) & constants.S_IFMT];
+    if (kind === undefined || known === undefined) return [];
+    const size = kind === 'file' ? (known.size ?? 0) : 0;
+    const mode = (known.mode ?? 0) & PERMISSIONS;
+    const unknown = { uid: 0, gid: 0, mtimeMs: 0, isMemory: false };
+    const access = known.size === undefined ? 'append' : accessOf(opens);
+    return [{ paths: [path], kind, size, mode, access, buildId: known.buildId, ...unknown }];
   });
 }

@@ -38,6 +38,10 @@ export interface ManifestFile {
   kept?: string | undefined;
   /** It is the program's output: it may have grown, and nothing else may have changed. */
   onlyGrows?: boolean | undefined;
+  /** Hexadecimal, of a program or library that has one; as CRIU stores it, filled with zeros to whole words. */
+  buildId?: string | undefined;
+  /** A checksum of parts of a file that the tree only reads, see `sampleOf`. */
+  sample?: string | undefined;
   /** A process outside the tree that had it open or mapped at the dump. */
   sharedWith?: number | undefined;
 }

@@ -6,7 +6,14 @@
 export { collectBackgroundProcesses, watcherName } from './background.ts';
 export { parseContainer, type Container } from './container.ts';
 export { ProcError } from './error.ts';
-export { boundInodes, findPortOwner, type PortProtocol } from './port-owner.ts';
+export {
+  boundInodes,
+  boundSockets,
+  findPortOwner,
+  findSocketOwner,
+  type PortEntry,
+  type PortProtocol,
+} from './port-owner.ts';
 export { killTree, killTreeNow, sendSignal } from './kill.ts';
 export {
   SystemCallError,

@@ -18,19 +18,39 @@ function readText(path: string): string {
   }
 }
 
+/** A socket that has a port. */
+export interface PortEntry {
+  /** Its address, in 32-bit words as the kernel and CRIU have them. */
+  words: number[];
+  inode: string;
+}
+
+/** The words of an address that is printed in hexadecimal. */
+const wordsOf = (text: string): number[] =>
+  (text.match(/.{8}/g) ?? []).map((word) => Number.parseInt(word, 16));
+
 /**
- * Inodes of the sockets that are bound to a port.
+ * The sockets that are bound to a port.
  * @param table of /proc/net/tcp and the like
  */
-export function boundInodes(table: string, protocol: PortProtocol, port: number): string[] {
+function boundIn(table: string, protocol: PortProtocol, port: number): PortEntry[] {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return table.split('\n').flatMap((line) => {
     const fields = line.trim().split(/\s+/);
     const [, local = '', , state] = fields;
     const inode = fields[9];
-    return inode !== undefined && state === boundStates[protocol] && local.endsWith(suffix) ? [inode] : [];
+    if (inode === undefined || state !== boundStates[protocol] || !local.endsWith(suffix)) return [];
+    return [{ words: wordsOf(local.slice(0, -suffix.length)), inode }];
   });
 }
+
+/** Inodes of the sockets in a table that are bound to a port. */
+export const boundInodes = (table: string, protocol: PortProtocol, port: number): string[] =>
+  boundIn(table, protocol, port).map(({ inode }) => inode);
+
+/** The sockets of this network namespace that are bound to a port. */
+export const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>
+  [protocol, `${protocol}6`].flatMap((name) => boundIn(readText(`/proc/net/${name}`), protocol, port));
 
 function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {
   const dir = `/proc/${pid}/fd`;
@@ -47,13 +67,15 @@ function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {
   }
 }
 
-/** @returns the pid; `undefined` when no process has the port, or it is not for this user to see */
-export function findPortOwner(protocol: PortProtocol, port: number): number | undefined {
-  const tables = [protocol, `${protocol}6`].map((name) => readText(`/proc/net/${name}`));
-  const inodes = tables.flatMap((table) => boundInodes(table, protocol, port));
-  if (inodes.length === 0) return undefined;
-  const links = new Set(inodes.map((inode) => `socket:[${inode}]`));
+/** @returns the pid of a process that has one of these sockets; `undefined` when none has, or it is not for this user to see */
+export function findSocketOwner(sockets: readonly PortEntry[]): number | undefined {
+  if (sockets.length === 0) return undefined;
+  const links = new Set(sockets.map(({ inode }) => `socket:[${inode}]`));
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   const pid = pids.find((one) => hasDescriptor(one, links));
   return pid === undefined ? undefined : Number(pid);
 }
+
+/** @returns the pid; `undefined` when no process has the port, or it is not for this user to see */
+export const findPortOwner = (protocol: PortProtocol, port: number): number | undefined =>
+  findSocketOwner(boundSockets(protocol, port));

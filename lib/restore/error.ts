@@ -10,7 +10,8 @@ import {
 } from '../errors.ts';
 
 /**
- * A restore was refused (`ERR_RESTORE_IMAGES`, `ERR_RESTORE_PID_TAKEN`) or failed; no restored process is left running.
+ * A restore was refused (`ERR_RESTORE_IMAGES`, `ERR_RESTORE_PID_TAKEN`, `ERR_RESTORE_PORT_TAKEN`, or
+ * `ERR_RESTORE_REFUSED` when several things are in its way) or failed; no restored process is left running.
  * `code` is `ERR_RESTORE_DEVICE` when CRIU restored the processes but the driver could not restore device memory.
  */
 export class RestoreError extends CodedError<
@@ -19,6 +20,8 @@ export class RestoreError extends CodedError<
   | 'ERR_RESTORE_IMAGES'
   | 'ERR_RESTORE_PID'
   | 'ERR_RESTORE_PID_TAKEN'
+  | 'ERR_RESTORE_PORT_TAKEN'
+  | 'ERR_RESTORE_REFUSED'
 > {
   /** The run of criu; `undefined` when the restore was refused before criu started. */
   readonly facts: CommandFacts | undefined;
@@ -26,18 +29,25 @@ export class RestoreError extends CodedError<
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
+  /** With `ERR_RESTORE_REFUSED`: everything that is in its way. */
+  readonly problems: readonly ToolkitError[];
 
   /** @internal */
   constructor(
     code: RestoreError['code'],
     message: string,
-    options: ToolkitErrorOptions & { run?: CriuRun; result?: CriuResult } = {},
+    options: ToolkitErrorOptions & {
+      run?: CriuRun;
+      result?: CriuResult;
+      problems?: readonly ToolkitError[];
+    } = {},
   ) {
     const { run, result } = options;
     super(code, message, options);
     this.facts = run && result && criuFacts(run, result);
     this.tasks = result?.status?.tasks ?? [];
     this.errors = result?.log.errors ?? [];
+    this.problems = options.problems ?? [];
   }
 }
 

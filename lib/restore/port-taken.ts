@@ -3,18 +3,70 @@
  * A port of the checkpoint that another process has: CRIU names only the number of the socket in its images.
  * @module
  */
-import { readBoundSocket, type CriuLogSummary } from '../criu/index.ts';
-import { describeProcess, findPortOwner } from '../process/index.ts';
+import {
+  addressText,
+  readBoundSocket,
+  readListening,
+  type BoundSocket,
+  type CriuLogSummary,
+} from '../criu/index.ts';
+import {
+  boundSockets,
+  describeProcess,
+  findPortOwner,
+  findSocketOwner,
+  type PortEntry,
+} from '../process/index.ts';
+import { RestoreError } from './error.ts';
 
 const TAKEN = /Can't bind inet socket \(id (\d+)\): Address already in use/;
+
+const takenHint = 'end the process that has the port, or restore with --isolated-network';
+
+const portName = ({ protocol, address, port }: BoundSocket): string =>
+  `${protocol.toUpperCase()} port ${port} (${address})`;
+
+const anyAddress = new Set(['0.0.0.0', '[0:0:0:0:0:0:0:0]']);
+
+/** Whether two sockets of the same port are in each other's way; of two families, the kernel knows better. */
+function overlaps(address: string, { words }: PortEntry): boolean {
+  const other = addressText(words);
+  if (address === other) return true;
+  const isSameFamily = address.startsWith('[') === other.startsWith('[');
+  return isSameFamily && (anyAddress.has(address) || anyAddress.has(other));
+}
+
+/**
+ * Checks that nobody listens on a TCP port of the checkpoint.
+ * @param own pids of the checkpoint: a process that has one is named for that already
+ * @throws {@link RestoreError} ERR_RESTORE_PORT_TAKEN with every port and its owner
+ */
+export async function checkPortsFree(imagesDir: string, own: readonly number[]): Promise<void> {
+  const taken = new Map<string, number | undefined>();
+  for (const socket of readListening(imagesDir).filter(({ sharesPort }) => !sharesPort)) {
+    const others = boundSockets('tcp', socket.port).filter((other) => overlaps(socket.address, other));
+    const owner = findSocketOwner(others);
+    if (others.length > 0 && (owner === undefined || !own.includes(owner)))
+      taken.set(portName(socket), owner);
+  }
+  if (taken.size === 0) return;
+  const texts = [...taken].map(async ([name, owner]) =>
+    owner === undefined
+      ? `${name} is in use, by a process that this user may not see`
+      : `${name} is in use by ${owner} (${await describeProcess(owner)})`,
+  );
+  throw new RestoreError('ERR_RESTORE_PORT_TAKEN', (await Promise.all(texts)).join('; '), {
+    hint: takenHint,
+  });
+}
 
 /** Says which port is taken and by whom; `undefined` if that is not what went wrong. */
 async function portTaken(imagesDir: string, log: CriuLogSummary): Promise<string | undefined> {
   const id = log.errors.flatMap((error) => TAKEN.exec(error)?.[1] ?? [])[0];
   const socket = id === undefined ? undefined : readBoundSocket(imagesDir, Number(id));
   if (socket === undefined) return undefined;
-  const { protocol, address, port } = socket;
-  const name = `${protocol.toUpperCase()} port ${port} (${address})`;
+  const { protocol, port } = socket;
+  const name = portName(socket);
   const owner = findPortOwner(protocol, port);
   if (owner === undefined)
     return `${name} is in use, by a process that this user may not see or by none any more`;
@@ -25,9 +77,5 @@ async function portTaken(imagesDir: string, log: CriuLogSummary): Promise<string
 export async function explainPort(imagesDir: string, log: CriuLogSummary): Promise<CriuLogSummary> {
   const message = await portTaken(imagesDir, log);
   if (message === undefined) return log;
-  return {
-    ...log,
-    message,
-    hint: 'end the process that has the port, or restore with --isolated-network',
-  };
+  return { ...log, message, hint: takenHint };
 }

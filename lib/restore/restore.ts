@@ -8,18 +8,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
-  checkMaySuspendFilters,
   checkOperationOptions,
-  checkWorkDir,
   collectStatus,
   criuOptions,
-  imagesHaveFilter,
-  inventoryNeeds,
   isStandby,
   memoryWarnings,
-  readFileNames,
   readRestoreStats,
-  resolveOperation,
   restoreArguments,
   restorePhases,
   restoreTransfer,
@@ -34,9 +28,7 @@ import {
   type TaskMemory,
   type UsedPlugin,
 } from '../criu/index.ts';
-import { withDriverOf } from '../gpu/index.ts';
-import { checkCheckpoint } from '../images/index.ts';
-import { bringBackFiles, readOrigin, writeGeneration, type WrittenGeneration } from '../kept/index.ts';
+import { applySteps, readOrigin, writeGeneration, type WrittenGeneration } from '../kept/index.ts';
 import { checkRights } from '../machine/index.ts';
 import {
   becomeSubreaper,
@@ -53,11 +45,11 @@ import {
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
-import { checkClocks } from './clocks.ts';
 import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
-import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
+import { readRestorableImages, type RestorableImages } from './images.ts';
+import { prepareRestore, type Prepared } from './prepare.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
 const STOP_MS = 1000;
@@ -270,19 +262,22 @@ function postRestore(
   return command === undefined ? [] : postRestoreArguments(dir, { command, imagesDir, workDir, generation });
 }
 
+/** Brings back files and runs criu. What can still be refused comes before anything is changed. */
 async function runRestore(
-  options: RestoreOptions,
-  operation: Operation,
-  images: RestorableImages,
-  broughtBack: string[],
+  { images, options, operation, steps }: Prepared,
   pidFile: string,
 ): Promise<RestoredProcess> {
   const { root } = images;
   const joined = joinOutsidePipes(operation.imagesDir, options.log);
   const run = createRun(options, operation, pidFile, images, joined);
-  const result = await runCriu(run).finally(() => {
+  let broughtBack: string[];
+  let result: CriuResult;
+  try {
+    broughtBack = applySteps(operation.imagesDir, steps);
+    result = await runCriu(run);
+  } finally {
     joined.close();
-  });
+  }
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {
     await endLeftOvers(images, pid);
@@ -327,30 +322,21 @@ async function runRestore(
 export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   given.signal?.throwIfAborted();
   checkOperationOptions(given);
-  checkRights('a restore');
-  const imagesDir = resolve(given.imagesDir);
-  const images = readRestorableImages(imagesDir);
-  if (given.isolated !== undefined && given.isolated !== false)
-    return restoreIsolated(given, imagesDir, images);
-  const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
-  const options = { ...given, env };
-  const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, images.inventory) });
-  checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
-  if (imagesHaveFilter(operation.imagesDir)) checkMaySuspendFilters(`restore ${images.root.pid}`);
-  await checkCheckpoint(operation.imagesDir); // CRIU would notice only halfway
-  checkClocks(imagesDir, options.extraArgs);
-  await checkPidsFree(images);
-  const generation = readOrigin(imagesDir)?.generation;
-  const leftOut = generation && [generation.path];
-  const broughtBack = bringBackFiles(imagesDir, { keepShared: options.keepShared, leftOut });
+  if (given.isolated !== undefined && given.isolated !== false) {
+    checkRights('a restore');
+    const imagesDir = resolve(given.imagesDir);
+    return restoreIsolated(given, imagesDir, readRestorableImages(imagesDir));
+  }
+  const { images, options, operation, steps } = await prepareRestore(given);
+  const generation = readOrigin(operation.imagesDir)?.generation;
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
   try {
     const next = generation && writeGeneration(generation);
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
-    const all = { ...options, extraArgs };
-    const restored = await runRestore(all, operation, images, broughtBack, join(scratch, 'pid'));
+    const prepared = { images, options: { ...options, extraArgs }, operation, steps };
+    const restored = await runRestore(prepared, join(scratch, 'pid'));
     restored.result.generation = written?.number;
     if (typeof next === 'string') restored.result.warnings.push(next);
     return restored;

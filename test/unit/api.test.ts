@@ -49,6 +49,7 @@ describe('the main entry point', () => {
       'WakeError',
       'becomeSubreaper',
       'checkProcess',
+      'checkRestore',
       'checkpoint',
       'describeError',
       'interceptorLibrary',

@@ -77,6 +77,8 @@ describe('exit codes', () => {
     'ERR_RESTORE_IMAGES',
     'ERR_RESTORE_FILES',
     'ERR_RESTORE_PID_TAKEN',
+    'ERR_RESTORE_PORT_TAKEN',
+    'ERR_RESTORE_REFUSED',
     'ERR_CONTAINER_STATE',
     'ERR_GOLDEN_STATE',
   ];

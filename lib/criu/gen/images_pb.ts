@@ -100,6 +100,9 @@ export interface RegFileEntry {
   pos?: bigint | undefined;
   name?: string | undefined;
   size?: bigint | undefined;
+  mode?: number | undefined;
+  /** of a program or library: its bytes, padded with zeros to whole words */
+  buildId: number[];
 }
 
 export const RegFileEntrySchema: Schema<RegFileEntry> = {
@@ -109,6 +112,19 @@ export const RegFileEntrySchema: Schema<RegFileEntry> = {
     [3, 'pos', 'uint64', 'optional'],
     [6, 'name', 'string', 'optional'],
     [8, 'size', 'uint64', 'optional'],
+    [10, 'mode', 'uint32', 'optional'],
+    [11, 'buildId', 'uint32', 'repeated-one-by-one'],
+  ],
+};
+
+export interface SkOptsEntry {
+  soReuseport?: boolean | undefined;
+}
+
+export const SkOptsEntrySchema: Schema<SkOptsEntry> = {
+  name: 'SkOptsEntry',
+  fields: [
+    [17, 'soReuseport', 'bool', 'optional'],
   ],
 };
 
@@ -121,6 +137,7 @@ export interface InetSkEntry {
   dstPort?: number | undefined;
   srcAddr: number[];
   dstAddr: number[];
+  opts?: SkOptsEntry | undefined;
   nsId?: number | undefined;
   shutdown?: number | undefined;
 }
@@ -136,6 +153,7 @@ export const InetSkEntrySchema: Schema<InetSkEntry> = {
     [8, 'dstPort', 'uint32', 'optional'],
     [11, 'srcAddr', 'uint32', 'repeated-one-by-one'],
     [12, 'dstAddr', 'uint32', 'repeated-one-by-one'],
+    [14, 'opts', SkOptsEntrySchema, 'optional'],
     [18, 'nsId', 'uint32', 'optional'],
     [19, 'shutdown', 'uint32', 'optional'],
   ],
@@ -221,6 +239,18 @@ export const PipeEntrySchema: Schema<PipeEntry> = {
   ],
 };
 
+/** The regular file with the same id has the path of the terminal. */
+export interface TtyFileEntry {
+  ttyInfoId?: number | undefined;
+}
+
+export const TtyFileEntrySchema: Schema<TtyFileEntry> = {
+  name: 'TtyFileEntry',
+  fields: [
+    [2, 'ttyInfoId', 'uint32', 'optional'],
+  ],
+};
+
 /** files.img, one message an open file. It is also written: fields that are not listed here are kept. */
 export interface FileEntry {
   type?: number | undefined;
@@ -231,6 +261,7 @@ export interface FileEntry {
   tfd?: TimerfdEntry | undefined;
   usk?: UnixSkEntry | undefined;
   pipe?: PipeEntry | undefined;
+  tty?: TtyFileEntry | undefined;
 }
 
 export const FileEntrySchema: Schema<FileEntry> = {
@@ -244,6 +275,36 @@ export const FileEntrySchema: Schema<FileEntry> = {
     [12, 'tfd', TimerfdEntrySchema, 'optional'],
     [16, 'usk', UnixSkEntrySchema, 'optional'],
     [18, 'pipe', PipeEntrySchema, 'optional'],
+    [19, 'tty', TtyFileEntrySchema, 'optional'],
+  ],
+};
+
+export interface TtyPtyEntry {
+  index?: number | undefined;
+}
+
+export const TtyPtyEntrySchema: Schema<TtyPtyEntry> = {
+  name: 'TtyPtyEntry',
+  fields: [
+    [1, 'index', 'uint32', 'optional'],
+  ],
+};
+
+/** tty-info.img, one message a terminal. */
+export interface TtyInfoEntry {
+  id?: number | undefined;
+  type?: number | undefined;
+  rdev?: number | undefined;
+  pty?: TtyPtyEntry | undefined;
+}
+
+export const TtyInfoEntrySchema: Schema<TtyInfoEntry> = {
+  name: 'TtyInfoEntry',
+  fields: [
+    [1, 'id', 'uint32', 'optional'],
+    [2, 'type', 'uint32', 'optional'],
+    [8, 'rdev', 'uint32', 'optional'],
+    [12, 'pty', TtyPtyEntrySchema, 'optional'],
   ],
 };
 

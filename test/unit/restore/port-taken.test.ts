@@ -52,7 +52,7 @@ it('is named with its owner, and the restore succeeds when it is free', async ()
   const server = createServer().listen(ports.tcp, '127.0.0.1');
   await once(server, 'listening');
   await expect(restore(options)).rejects.toMatchObject({
-    code: 'ERR_RESTORE_FAILED',
+    code: 'ERR_RESTORE_PORT_TAKEN',
     message: expect.stringContaining(
       `TCP port ${ports.tcp} (127.0.0.1) is in use by ${process.pid} (`,
     ) as string,

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Compares the files of a checkpoint with what is there now. Nothing is changed.
+ * @module
+ */
+import type { Stats } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { formatBytes } from '../output.ts';
+import { hasContents, leadsThroughLink } from './contents.ts';
+import { KeptFilesError } from './error.ts';
+import { findHolder } from './holders.ts';
+import { isLinkRemap } from './keep.ts';
+import { filesOfImages, statOf } from './list.ts';
+import { readManifest, type ManifestFile } from './manifest.ts';
+import { isBuildId, readBuildId, sampleOf } from './version.ts';
+
+/** What has to be done to one file. */
+export interface Step {
+  file: ManifestFile;
+  /** A name that exists; the others become links to it. */
+  existing: string | undefined;
+  /** It exists, and its contents are not those of the dump. */
+  rewrite: boolean;
+}
+
+export interface CompareOptions {
+  /** Files that are left as they are, although they have changed. */
+  keepShared?: readonly string[] | undefined;
+  /** Processes that may use the files. @default none */
+  own?: readonly number[] | undefined;
+  /** Files that are left out. @default none */
+  leftOut?: readonly string[] | undefined;
+  /** Also compare the files of images that CRIU alone has written, as CRIU would at the restore. @default false */
+  withPlain?: boolean | undefined;
+}
+
+/** What files are compared with. */
+interface Context {
+  imagesDir: string;
+  /** Files that are left as they are. */
+  left: readonly string[];
+  /** CRIU alone would restore these images: nothing is created. */
+  isPlain: boolean;
+}
+
+const upgradeHint =
+  'install the programs and libraries of the dump again, or start the program and make a new checkpoint';
+const fileHint =
+  'bring them back; one that has the same size, or is a log, may be left as it is with --keep-shared PATH';
+
+const mode = ({ mode: bits }: ManifestFile): string => bits.toString(8).padStart(4, '0');
+
+const isKind = (stat: Stats, { kind }: ManifestFile): boolean =>
+  kind === 'file' ? stat.isFile() : kind === 'directory' ? stat.isDirectory() : stat.isFIFO();
+
+/** Whether a file that the program only reads is the one of the dump. */
+function isSameVersion(path: string, { size, mtimeMs, buildId, sample }: ManifestFile, stat: Stats): boolean {
+  if (stat.size !== size) return false;
+  if (stat.mtimeMs === mtimeMs) return true;
+  if (buildId !== undefined) return isBuildId(readBuildId(path), buildId);
+  return sample === undefined || sampleOf(path) === sample;
+}
+
+/** Whether a file is what the program expects: as it was at the dump, or grown. */
+function isAsExpected(
+  { imagesDir, isPlain }: Context,
+  path: string,
+  file: ManifestFile,
+  stat: Stats,
+): boolean {
+  const { access, kept, size, mtimeMs, onlyGrows } = file;
+  if (access === 'read') return isSameVersion(path, file, stat);
+  if (access === 'append' && onlyGrows !== true) return true; // CRIU accepts any log
+  if (isPlain) return stat.size === size; // all that CRIU knows
+  if (kept !== undefined) return hasContents(path, join(imagesDir, kept), access === 'write');
+  return access === 'append' ? stat.size >= size : stat.size === size && stat.mtimeMs === mtimeMs;
+}
+
+/** The name that is there; a string in an array says why the names cannot be used. */
+function findExisting(imagesDir: string, file: ManifestFile): string | undefined | [string] {
+  const there = file.paths.filter((path) => statOf(path) !== undefined);
+  const plain = there.find((path) => !isLinkRemap(path));
+  const remap = there.find(isLinkRemap);
+  if (remap === undefined) return plain;
+  const isOurs =
+    file.kept === undefined ||
+    (plain === undefined
+      ? hasContents(remap, join(imagesDir, file.kept), true)
+      : statOf(plain)?.ino === statOf(remap)?.ino);
+  if (isOurs) return plain ?? remap;
+  return [`${remap} is there, and belongs to another checkpoint: restore that one, or remove it`];
+}
+
+const shortId = (id: string | undefined): string => (id === undefined ? 'none' : id.slice(0, 16));
+
+/** How a file differs from the one of the dump. */
+function changeText(path: string, file: ManifestFile, stat: Stats): string {
+  const [then, now] = [formatBytes(file.size), formatBytes(stat.size)];
+  if (file.buildId !== undefined) {
+    const found = shortId(readBuildId(path));
+    return `${path} is another version: ${then}, build id ${shortId(file.buildId)} at the dump, ${now}, build id ${found} now`;
+  }
+  const sizes = stat.size === file.size ? '' : `: ${then} at the dump, ${now} now`;
+  const other = file.sharedWith === undefined ? '' : ` (process ${file.sharedWith} shared it at the dump)`;
+  return `${path} has changed since the dump${sizes}${other}`;
+}
+
+/** What to do about one file; a string says why it cannot be restored. */
+function planFile(context: Context, file: ManifestFile): Step | string {
+  const existing = findExisting(context.imagesDir, file);
+  if (Array.isArray(existing)) return existing[0];
+  const [name = ''] = file.paths;
+  if (existing === undefined) {
+    const canCreate = file.kind !== 'file' || file.kept !== undefined || file.access === 'append';
+    if (canCreate && !context.isPlain) return { file, existing, rewrite: false };
+    return `${name} is missing (${formatBytes(file.size)}, mode ${mode(file)})`;
+  }
+  const stat = statOf(existing);
+  if (!stat || !isKind(stat, file))
+    return `${existing} is not a ${file.kind === 'fifo' ? 'named pipe' : file.kind} now`;
+  const isLeft = file.kind !== 'file' || file.paths.some((path) => context.left.includes(path));
+  if (isLeft || isAsExpected(context, existing, file, stat)) return { file, existing, rewrite: false };
+  if (file.isMemory && file.kept !== undefined && file.access === 'write')
+    return { file, existing, rewrite: true };
+  return changeText(existing, file, stat);
+}
+
+/** The same, and nothing is written through a symbolic link that somebody has put there. */
+function plan(context: Context, file: ManifestFile): Step | string {
+  const step = planFile(context, file);
+  if (typeof step === 'string') return step;
+  const isWritten = step.rewrite || file.paths.some((path) => statOf(path) === undefined);
+  const linked = isWritten ? file.paths.find(leadsThroughLink) : undefined;
+  return linked === undefined ? step : `${linked} leads through a symbolic link now`;
+}
+
+/**
+ * Compares the files of a checkpoint with what is there.
+ * @returns what a restore has to bring back; nothing for images that CRIU alone has written
+ * @throws {@link KeptFilesError} naming every file that is missing, has changed, or is used by another process
+ */
+export function compareFiles(imagesDir: string, options: CompareOptions = {}): Step[] {
+  const { keepShared = [], leftOut = [], own = [], withPlain = false } = options;
+  const manifest = readManifest(imagesDir);
+  const context: Context = {
+    imagesDir,
+    left: keepShared.map((path) => resolve(path)),
+    isPlain: manifest === undefined,
+  };
+  const all = manifest?.files ?? (withPlain ? filesOfImages(imagesDir) : []);
+  const files = all.filter(({ paths }) => !paths.some((path) => leftOut.includes(path)));
+  const plans = files.map((file) => ({ file, step: plan(context, file) }));
+  const steps = plans.flatMap(({ step }) => (typeof step === 'string' ? [] : [step]));
+  const rewritten = steps.flatMap(({ rewrite, file }) => (rewrite ? file.paths : []));
+  const held = [...findHolder(rewritten, own)].map(
+    ([path, pid]) => `${path} has changed since the dump, and process ${pid} uses it`,
+  );
+  const bad = plans.flatMap(({ file, step }) => (typeof step === 'string' ? [{ file, text: step }] : []));
+  const problems = [...bad.map(({ text }) => text), ...held];
+  if (problems.length === 0) return steps;
+  const isUpgrade = bad.map(({ file }) => file.buildId !== undefined);
+  const hints = [
+    ...(isUpgrade.includes(true) ? [upgradeHint] : []),
+    ...(isUpgrade.includes(false) || held.length > 0 ? [fileHint] : []),
+  ];
+  throw new KeptFilesError(`files of the checkpoint are not as they were: ${problems.join('; ')}`, {
+    hint: hints.join('\n'),
+    files: problems,
+  });
+}

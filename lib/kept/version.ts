@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Tells whether a file that a program only reads, such as a library or weights, is the one of the dump, without reading
+ * all of it: by the build id, or by some of its pages.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+
+const MAGIC = 0x464c457f; // "\x7fELF", little-endian
+const HEADER_BYTES = 64;
+const CLASS_64 = 2;
+const LITTLE_ENDIAN = 1;
+const PT_NOTE = 4;
+const NT_GNU_BUILD_ID = 3;
+/** Larger tables and notes are not read. Bytes. */
+const MOST_BYTES = 64 * 1024;
+
+const SAMPLES = 16;
+const SAMPLE_BYTES = 4096;
+
+function read(fd: number, length: number, at: number): Buffer {
+  const buffer = Buffer.alloc(Math.min(length, MOST_BYTES));
+  return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, at));
+}
+
+function withOpen<T>(path: string, use: (fd: number) => T): T | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    return use(fd);
+  } catch {
+    return undefined; // truncated, or damaged
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The build id among notes, each of which has a name and a value, filled to multiples of four bytes. */
+function findBuildId(notes: Buffer): string | undefined {
+  const filled = (length: number): number => Math.ceil(length / 4) * 4;
+  for (let at = 0; at + 12 <= notes.length;) {
+    const [nameBytes, valueBytes, type] = [0, 4, 8].map((offset) => notes.readUInt32LE(at + offset));
+    const value = at + 12 + filled(nameBytes ?? 0);
+    if (type === NT_GNU_BUILD_ID) return notes.toString('hex', value, value + (valueBytes ?? 0));
+    at = value + filled(valueBytes ?? 0);
+  }
+  return undefined;
+}
+
+/** The build id of a program or library, hexadecimal. @returns `undefined` when there is none, or no such file */
+export function readBuildId(path: string): string | undefined {
+  return withOpen(path, (fd) => {
+    const header = read(fd, HEADER_BYTES, 0);
+    const is64 = header[4] === CLASS_64 && header[5] === LITTLE_ENDIAN;
+    if (header.readUInt32LE(0) !== MAGIC || !is64) return undefined;
+    const table = Number(header.readBigUInt64LE(32));
+    const [entryBytes, count] = [header.readUInt16LE(54), header.readUInt16LE(56)];
+    const entries = read(fd, entryBytes * count, table);
+    for (let at = 0; at + entryBytes <= entries.length; at += entryBytes) {
+      if (entries.readUInt32LE(at) !== PT_NOTE) continue;
+      const [offset, length] = [8, 32].map((field) => Number(entries.readBigUInt64LE(at + field)));
+      const found = findBuildId(read(fd, length ?? 0, offset ?? 0));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  });
+}
+
+/** Whether a build id is the one that CRIU has stored, which ends with zeros that fill the last word. */
+export const isBuildId = (found: string | undefined, stored: string): boolean =>
+  found !== undefined && stored.startsWith(found) && /^0{0,6}$/.test(stored.slice(found.length));
+
+/**
+ * A checksum of a file's size and of 16 pages that are spread over it, hexadecimal. Other weights of the same size have
+ * another one; a file that differs only in between has not.
+ * @returns `undefined` when it cannot be read
+ */
+export function sampleOf(path: string): string | undefined {
+  return withOpen(path, (fd) => {
+    const { size } = fstatSync(fd);
+    const hash = createHash('sha256').update(String(size));
+    const last = Math.max(0, size - SAMPLE_BYTES);
+    for (let i = 0; i < SAMPLES; i++)
+      hash.update(read(fd, SAMPLE_BYTES, Math.floor((last * i) / (SAMPLES - 1))));
+    return hash.digest('hex').slice(0, 32);
+  });
+}

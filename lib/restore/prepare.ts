@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Everything that a restore needs, looked at before anything is changed: what is in its way is named all at once.
+ * @module
+ */
+import { resolve } from 'node:path';
+import {
+  checkMaySuspendFilters,
+  checkWorkDir,
+  imagesHaveFilter,
+  inventoryNeeds,
+  readFileNames,
+  resolveOperation,
+  type Operation,
+} from '../criu/index.ts';
+import { InterruptedError, ToolkitError } from '../errors.ts';
+import { withDriverOf } from '../gpu/index.ts';
+import { checkCheckpoint } from '../images/index.ts';
+import { compareFiles, readOrigin, type Step } from '../kept/index.ts';
+import { checkRights } from '../machine/index.ts';
+import { checkClocks } from './clocks.ts';
+import { RestoreError } from './error.ts';
+import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
+import { checkPortsFree } from './port-taken.ts';
+import type { RestoreOptions } from './restore.ts';
+
+/** What a restore can begin with. */
+export interface Prepared {
+  images: RestorableImages;
+  options: RestoreOptions;
+  operation: Operation;
+  /** What has to be done to files. */
+  steps: Step[];
+}
+
+/** What a look has found. */
+export type Look = { [Part in keyof Prepared]?: Prepared[Part] | undefined } & {
+  /** What is in the way, in the order of the checks. */
+  problems: ToolkitError[];
+};
+
+/** With a network namespace of their own, ports are free. */
+const hasOwnNetwork = (words: readonly string[] = []): boolean =>
+  words.some((word) => /^--(?:empty|join)-ns\b/.test(word));
+
+/**
+ * Makes every check, also after one has failed.
+ * @param withPlain see `CompareOptions`
+ * @throws only what is no {@link ToolkitError}, or an interruption
+ */
+export async function lookAtRestore(given: RestoreOptions, withPlain = false): Promise<Look> {
+  const problems: ToolkitError[] = [];
+  const attempt = async <T>(run: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await run();
+    } catch (error) {
+      if (error instanceof InterruptedError) throw error;
+      if (error instanceof ToolkitError) problems.push(error);
+      else if (problems.length === 0) throw error; // else it may be due to the rights that are missing
+      return undefined;
+    }
+  };
+  const imagesDir = resolve(given.imagesDir);
+  await attempt(() => {
+    checkRights('a restore');
+  });
+  const images = await attempt(() => readRestorableImages(imagesDir));
+  if (!images) return { problems };
+  const { tasks, inventory, root } = images;
+  const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
+  const options = { ...given, env };
+  const operation = await attempt(async () => {
+    const found = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, inventory) });
+    checkWorkDir(found, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
+    return found;
+  });
+  await attempt(() => {
+    if (imagesHaveFilter(imagesDir)) checkMaySuspendFilters(`restore ${root.pid}`);
+  });
+  await attempt(() => checkCheckpoint(imagesDir)); // CRIU would notice only halfway
+  await attempt(() => {
+    checkClocks(imagesDir, given.extraArgs);
+  });
+  await attempt(() => checkPidsFree(images));
+  // a process that has a pid of the checkpoint is in the way for that alone
+  const own = images.ownPidNamespace ? [] : tasks.map(({ pid }) => pid);
+  if (!hasOwnNetwork(given.extraArgs)) await attempt(() => checkPortsFree(imagesDir, own));
+  const { keepShared } = given;
+  const steps = await attempt(() => {
+    const generation = readOrigin(imagesDir)?.generation; // each restore writes it
+    const leftOut = generation && [generation.path];
+    return compareFiles(imagesDir, { keepShared, leftOut, own, withPlain });
+  });
+  return { images, options, operation, steps, problems };
+}
+
+/** One error for all that is in the way. */
+export function refusalOf(imagesDir: string, problems: readonly ToolkitError[]): ToolkitError {
+  const [only] = problems;
+  if (only !== undefined && problems.length === 1) return only;
+  const hints = problems.flatMap(({ hint }) => (hint === undefined ? [] : [hint]));
+  return new RestoreError(
+    'ERR_RESTORE_REFUSED',
+    `cannot restore ${imagesDir}: ${problems.map(({ message }) => message).join('; ')}`,
+    { hint: [...new Set(hints)].join('\n'), problems },
+  );
+}
+
+/** Looks at everything. @throws one {@link ToolkitError} that names all that is in the way */
+export async function prepareRestore(given: RestoreOptions): Promise<Prepared> {
+  const { problems, images, options, operation, steps } = await lookAtRestore(given);
+  if (problems.length > 0 || !images || !options || !operation || !steps)
+    throw refusalOf(resolve(given.imagesDir), problems);
+  return { images, options, operation, steps };
+}
