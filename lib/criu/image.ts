@@ -23,6 +23,7 @@ export const imageMagic = {
   remap: 0x59133954,
   stats: 0x57093306,
   timens: 0x43114433,
+  terminals: 0x59453036,
 } as const;
 export type ImageKind = keyof typeof imageMagic;
 
@@ -85,6 +86,15 @@ export function changeMessages<Message extends object>(
     return withLength(change(message) ? encodeMessage(schema, message) : raw);
   });
   return Buffer.concat([bytes.subarray(0, headBytes(bytes, kind)), ...messages]);
+}
+
+/** The image with more messages at its end. */
+export function appendMessages<Message extends object>(
+  bytes: Buffer,
+  schema: Schema<Message>,
+  messages: readonly Message[],
+): Buffer {
+  return Buffer.concat([bytes, ...messages.map((message) => withLength(encodeMessage(schema, message)))]);
 }
 
 /** Name of the file that replaces an image, until it is complete. */

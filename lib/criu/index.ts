@@ -39,6 +39,7 @@ export {
   readBoundSocket,
   type BoundSocket,
 } from './open-files.ts';
+export { imagesWithoutTerminal } from './open/terminals.ts';
 export { readListening, type ListeningSocket } from './open/listening.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export { historyDir, listStatusFiles, type StatusFile } from './op-history.ts';

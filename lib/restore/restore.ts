@@ -49,7 +49,11 @@ import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { readRestorableImages, type RestorableImages } from './images.ts';
+import { chooseImages } from './without-terminal.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
+
+const noTerminal =
+  'the program had a terminal, and this command has none: stdout and stderr are joined to its own or to the file given with --log, the rest to /dev/null';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
 const STOP_MS = 1000;
@@ -135,6 +139,14 @@ function watchOf({ onProgress }: RestoreOptions, { imagesDir, runDir }: Operatio
   return (criuPid) => watchTransfer(restoreTransfer(imagesDir, runDir, criuPid), onProgress);
 }
 
+function staysStopped({ leaveStopped, extraArgs = [] }: RestoreOptions): boolean {
+  return leaveStopped === true || extraArgs.includes('--leave-stopped') || extraArgs.includes('-s');
+}
+
+/** CRIU would give the tree its own terminal, and has none. */
+const lacksTerminal = ({ shellJob }: RestoreOptions, images: RestorableImages): boolean =>
+  (shellJob ?? images.shellJob) && !process.stdin.isTTY;
+
 function createRun(
   options: RestoreOptions,
   operation: Operation,
@@ -143,9 +155,7 @@ function createRun(
   joined: JoinedPipes,
 ): CriuRun {
   const { env, signal, timeoutMs } = options;
-  const words = options.extraArgs ?? [];
-  const leaveStopped =
-    options.leaveStopped === true || words.includes('--leave-stopped') || words.includes('-s');
+  const leaveStopped = staysStopped(options);
   const { inventory, shellJob } = images;
   const tcpClose = options.tcpClose ?? inventory.tcpClose;
   const shared = criuOptions(operation, { ...options, tcpClose }, shellJob);
@@ -268,8 +278,11 @@ async function runRestore(
   pidFile: string,
 ): Promise<RestoredProcess> {
   const { root } = images;
-  const joined = joinOutsidePipes(operation.imagesDir, options.log);
-  const run = createRun(options, operation, pidFile, images, joined);
+  const leaveStopped = staysStopped(options);
+  // a standby reads its images later
+  const used = chooseImages(operation.imagesDir, leaveStopped || !lacksTerminal(options, images));
+  const joined = joinOutsidePipes(used.dir, options.log);
+  const run = createRun(options, { ...operation, imagesDir: used.dir }, pidFile, images, joined);
   let broughtBack: string[];
   let result: CriuResult;
   try {
@@ -277,6 +290,7 @@ async function runRestore(
     result = await runCriu(run);
   } finally {
     joined.close();
+    used.close();
   }
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {
@@ -306,7 +320,12 @@ async function runRestore(
       memory: result.status?.memory ?? [],
       broughtBack,
       sharesOutput: joined.sharesOutput,
-      warnings: [...operation.notes, ...findWarnings(images, result), ...joined.warnings],
+      warnings: [
+        ...operation.notes,
+        ...findWarnings(images, result),
+        ...joined.warnings,
+        ...(used.dir === operation.imagesDir ? [] : [noTerminal]),
+      ],
     },
     operation.runDir,
     run.leaveStopped === true && result.status && isStandby(result.status) ? result.criuPid : undefined,

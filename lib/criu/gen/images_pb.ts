@@ -96,8 +96,10 @@ export const StatsEntrySchema: Schema<StatsEntry> = {
 };
 
 export interface RegFileEntry {
+  id?: number | undefined;
   flags?: number | undefined;
   pos?: bigint | undefined;
+  fown?: Uint8Array | undefined;
   name?: string | undefined;
   size?: bigint | undefined;
   mode?: number | undefined;
@@ -108,8 +110,10 @@ export interface RegFileEntry {
 export const RegFileEntrySchema: Schema<RegFileEntry> = {
   name: 'RegFileEntry',
   fields: [
+    [1, 'id', 'uint32', 'optional'],
     [2, 'flags', 'uint32', 'optional'],
     [3, 'pos', 'uint64', 'optional'],
+    [5, 'fown', 'bytes', 'optional'],
     [6, 'name', 'string', 'optional'],
     [8, 'size', 'uint64', 'optional'],
     [10, 'mode', 'uint32', 'optional'],
@@ -227,27 +231,35 @@ export const UnixSkEntrySchema: Schema<UnixSkEntry> = {
 };
 
 export interface PipeEntry {
+  id?: number | undefined;
   pipeId?: number | undefined;
   flags?: number | undefined;
+  fown?: Uint8Array | undefined;
 }
 
 export const PipeEntrySchema: Schema<PipeEntry> = {
   name: 'PipeEntry',
   fields: [
+    [1, 'id', 'uint32', 'optional'],
     [2, 'pipeId', 'uint32', 'optional'],
     [3, 'flags', 'uint32', 'optional'],
+    [4, 'fown', 'bytes', 'optional'],
   ],
 };
 
 /** The regular file with the same id has the path of the terminal. */
 export interface TtyFileEntry {
   ttyInfoId?: number | undefined;
+  flags?: number | undefined;
+  fown?: Uint8Array | undefined;
 }
 
 export const TtyFileEntrySchema: Schema<TtyFileEntry> = {
   name: 'TtyFileEntry',
   fields: [
     [2, 'ttyInfoId', 'uint32', 'optional'],
+    [3, 'flags', 'uint32', 'optional'],
+    [4, 'fown', 'bytes', 'optional'],
   ],
 };
 

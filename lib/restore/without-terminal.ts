@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Restores a program that had a terminal where there is none: from a directory next to its images, which has the same
+ * files and a few changed ones. The images stay as they are, for a restore with a terminal.
+ * @module
+ */
+import { linkSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { imagesWithoutTerminal } from '../criu/index.ts';
+
+/** Also the beginning of the directory's name. */
+const prefix = 'criu-cuda-no-terminal-';
+
+/** Images to restore from. */
+export interface UsedImages {
+  /** Absolute path. */
+  dir: string;
+  /** Removes what was made for it. */
+  close(): void;
+}
+
+/** Fills a directory with links to the images: the plugin follows no symbolic ones. */
+function linkImages(from: string, to: string, changed: ReadonlyMap<string, Buffer>): void {
+  for (const name of readdirSync(from)) {
+    if (changed.has(name) || !statSync(join(from, name)).isFile()) continue;
+    linkSync(join(from, name), join(to, name));
+  }
+  for (const [name, bytes] of changed) writeFileSync(join(to, name), bytes, { mode: 0o600 });
+}
+
+/**
+ * @param hasTerminal whether criu gets a terminal
+ * @returns the images themselves if the tree needs no terminal, or where no directory can be made in theirs: then CRIU
+ * refuses a tree that needs one
+ */
+export function chooseImages(imagesDir: string, hasTerminal: boolean): UsedImages {
+  const same = { dir: imagesDir, close: () => undefined };
+  const changed = hasTerminal ? new Map<string, Buffer>() : imagesWithoutTerminal(imagesDir);
+  if (changed.size === 0) return same;
+  let dir: string | undefined;
+  const close = (): void => {
+    if (dir !== undefined) rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    dir = mkdtempSync(join(imagesDir, prefix));
+    linkImages(imagesDir, dir, changed);
+    return { dir, close };
+  } catch {
+    close(); // a read-only directory, or a file system without links
+    return same;
+  }
+}
