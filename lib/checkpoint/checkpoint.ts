@@ -23,6 +23,7 @@ import {
   type CriuResult,
   type CriuRun,
   type CudaTask,
+  type DumpArguments,
   type DumpStats,
   type Operation,
   type OperationOptions,
@@ -52,6 +53,7 @@ import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
 import { checkFilters, findTarget, refuse } from './target.ts';
+import { actWhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
@@ -142,7 +144,7 @@ function createRun(
   options: CheckpointOptions,
   operation: Operation,
   shellJob: boolean,
-  networkLock: string | undefined,
+  more: Pick<DumpArguments, 'networkLock' | 'actionScript'>,
 ): CriuRun {
   const { pid, leaveRunning = false, env, signal, timeoutMs } = options;
   const unprivileged = process.geteuid?.() !== 0;
@@ -150,7 +152,7 @@ function createRun(
   return {
     stage: 'dump',
     criu: operation.criu,
-    args: dumpArguments({ ...shared, pid, leaveRunning, networkLock, unprivileged }),
+    args: dumpArguments({ ...shared, pid, leaveRunning, unprivileged, ...more }),
     workDir: operation.workDir,
     runDir: operation.runDir,
     env,
@@ -258,19 +260,28 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
     );
   const undoSubreaper = becomeSubreaper();
   try {
+    const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
+    const complete = {
+      ...{ keepConnections, leaveRunning, hasOwnMounts: !sharesMounts(pid), keepBytes: options.keepBytes },
+      generation: findGeneration(pid),
+      pids: [pid, ...descendants],
+    };
+    let completed: string[] | undefined;
+    const stopped = leaveRunning
+      ? await actWhileStopped(() => {
+          completed = completeImages(operation.imagesDir, { ...complete, isRunning: false });
+        })
+      : undefined;
+    const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
     const run = {
-      ...createRun(options, operation, shellJob, networkLock?.method),
+      ...createRun(options, operation, shellJob, script),
       watch: watchOf(options, operation.imagesDir, found?.deviceBytes ?? 0),
     };
-    const hasOwnMounts = !sharesMounts(pid);
-    const generation = findGeneration(pid);
-    const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
-    const result = await dump(run, target, operation.imagesDir, options.force ?? false);
+    const result = await dump(run, target, operation.imagesDir, options.force ?? false).finally(() =>
+      stopped?.close(),
+    );
     if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);
-    const completed = completeImages(operation.imagesDir, {
-      ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes, generation },
-      pids: [pid, ...descendants],
-    });
+    completed ??= completeImages(operation.imagesDir, { ...complete, isRunning: leaveRunning });
     const { memory = [], fallbacks = [] } = result.status ?? {};
     const warnings = [
       ...operation.notes,

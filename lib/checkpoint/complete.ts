@@ -18,7 +18,10 @@ import { listed, outsideWarnings } from './outside.ts';
 
 export interface CompleteOptions {
   keepConnections: boolean;
+  /** The tree runs on after the dump: criu itself removes the names that it has given to deleted files. */
   leaveRunning: boolean;
+  /** The tree runs already, so that files may have changed since the dump. */
+  isRunning: boolean;
   /** The tree sees other file systems than this process: its paths mean nothing here. */
   hasOwnMounts: boolean;
   keepBytes: number | undefined;
@@ -56,15 +59,16 @@ const isIncomplete = (error: unknown): string =>
 
 /** @returns warnings; the images can be restored without this, too, so that nothing is thrown */
 export function completeImages(imagesDir: string, options: CompleteOptions): string[] {
-  const { keepConnections, leaveRunning, hasOwnMounts, keepBytes, pids, generation } = options;
+  const { keepConnections, leaveRunning, isRunning, hasOwnMounts, keepBytes, pids, generation } = options;
   const warnings: string[] = [];
   try {
     const adjusted = adjustImages(imagesDir, keepConnections);
-    warnings.push(...outsideWarnings(adjusted), ...(leaveRunning ? remapWarnings(imagesDir) : []));
+    warnings.push(...outsideWarnings(adjusted), ...(isRunning ? remapWarnings(imagesDir) : []));
     writeOrigin(imagesDir, { bootId: readBootId(), generation });
     if (hasOwnMounts) return warnings;
     const { growing } = adjusted;
-    const files = keepFiles(imagesDir, { limitBytes: keepBytes, pids, isRunning: leaveRunning, growing });
+    const removesLinks = !leaveRunning;
+    const files = keepFiles(imagesDir, { limitBytes: keepBytes, pids, isRunning, removesLinks, growing });
     return [...warnings, ...fileWarnings(files)];
   } catch (error) {
     return [...warnings, isIncomplete(error)];

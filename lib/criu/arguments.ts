@@ -27,6 +27,8 @@ export interface DumpArguments extends CriuOptions {
   unprivileged?: boolean | undefined;
   /** How packets of TCP connections are kept away. @default CRIU's own */
   networkLock?: string | undefined;
+  /** A program that criu runs at each of its stages, with CRTOOLS_SCRIPT_ACTION in its environment. */
+  actionScript?: string | undefined;
 }
 
 export interface RestoreArguments extends CriuOptions {
@@ -72,6 +74,7 @@ export function dumpArguments(options: DumpArguments): string[] {
     ...(options.unprivileged === true ? ['--unprivileged'] : []),
     ...(options.leaveRunning === true ? ['--leave-running'] : []),
     ...(options.networkLock === undefined ? [] : ['--network-lock', options.networkLock]),
+    ...(options.actionScript === undefined ? [] : ['--action-script', options.actionScript]),
     ...(options.extraArgs ?? []),
   ];
 }

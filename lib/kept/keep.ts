@@ -32,6 +32,8 @@ export interface KeepOptions {
   pids: readonly number[];
   /** The tree runs on, so that contents would not be those of the dump. */
   isRunning: boolean;
+  /** Remove the names that CRIU has given to deleted files, once they are kept. */
+  removesLinks: boolean;
   /** Files to which the tree appends only since the dump: nothing else may change in them. */
   growing: readonly string[];
 }
@@ -54,7 +56,7 @@ function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFil
  * @returns what was listed
  */
 export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile[] {
-  const { limitBytes = defaultKeepBytes, pids, isRunning, growing } = options;
+  const { limitBytes = defaultKeepBytes, pids, isRunning, removesLinks, growing } = options;
   const listed = listFiles(imagesDir);
   const files = listed.map(({ file }) => file);
   const memory = files.filter((file) => isKept(file, limitBytes) && file.isMemory && file.access === 'write');
@@ -75,7 +77,7 @@ export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile
     mode: 0o600,
     flush: true,
   });
-  const kept = files.filter((file) => file.kept !== undefined);
+  const kept = removesLinks ? files.filter((file) => file.kept !== undefined) : [];
   for (const path of kept.flatMap(({ paths }) => paths).filter(isLinkRemap)) unlinkSync(path);
   return files;
 }
