@@ -30,7 +30,7 @@ export function outsideWarnings({ closed, pipes }: AdjustedImages): string[] {
     ...(pipes.length === 0
       ? []
       : [
-          `pipes to processes outside the tree: ${listed(pipes.map(pipeText))}; a restore joins stdout and stderr to its own or to the file given with --log, others to /dev/null`,
+          `pipes to processes outside the tree: ${listed(pipes.map(pipeText))}; a restore joins stdout and stderr to its own or to the file given with --log, other write ends to /dev/null; a read end gets what was not read yet, then end of file`,
         ]),
   ];
 }

@@ -6,6 +6,7 @@
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { readOutsidePipes, type OutsidePipe } from '../criu/index.ts';
+import { isErrno } from '../errno.ts';
 import { UsageError, describeError } from '../errors.ts';
 
 const STDOUT = 1;
@@ -36,16 +37,27 @@ function canJoin(fd: number, resource: string): boolean {
 }
 
 /** The standard output that takes the place of a pipe. @returns `undefined` for all other pipes */
-function standardOf({ end, descriptors }: OutsidePipe): number | undefined {
-  if (end === 'read') return undefined;
+function standardOf({ descriptors }: OutsidePipe): number | undefined {
   return [STDOUT, STDERR].find((fd) => descriptors.includes(fd));
 }
 
+/** Opening a named pipe that nobody reads would never return, and the program would die of its first line. */
 function openLog(path: string): number {
-  const { O_WRONLY, O_APPEND, O_CREAT } = constants;
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  const flags = O_WRONLY | O_APPEND | O_CREAT;
   try {
-    return openSync(path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
+    const probe = openSync(path, flags | O_NONBLOCK, 0o644);
+    try {
+      return openSync(path, flags, 0o644);
+    } finally {
+      closeSync(probe);
+    }
   } catch (error) {
+    if (isErrno(error, 'ENXIO'))
+      throw new UsageError(
+        `cannot write to the log ${path}: nobody reads this named pipe`,
+        'start its reader first',
+      );
     throw new UsageError(`cannot open the log ${path}: ${describeError(error)}`);
   }
 }
@@ -61,7 +73,8 @@ export function joinOutsidePipes(imagesDir: string, log: string | undefined): Jo
     opened.push(fd);
     return fd;
   };
-  const pipes = readOutsidePipes(imagesDir);
+  // of one that the tree reads, CRIU brings back what was not read yet, and then it ends
+  const pipes = readOutsidePipes(imagesDir).filter(({ end }) => end === 'write');
   const logFd = log === undefined ? undefined : open(openLog(log));
   const isNeeded = (pipe: OutsidePipe): boolean => standardOf(pipe) === undefined || logFd === undefined;
   const nullFd = pipes.some(isNeeded) ? open(openSync('/dev/null', 'r+')) : 0;
