@@ -160,6 +160,14 @@ const remedies: readonly Remedy[] = [
     hint: 'CRIU cannot dump io_uring: start the program with criu-cuda run, which forbids it; in a container, with the seccomp profile that criu-cuda container setup writes',
   },
   {
+    pattern: /anon_inode:\[perf_event\]/,
+    hint: 'CRIU cannot dump perf_event descriptors: end the profiling that opened it, or start it without (perf, PAPI, likwid)',
+  },
+  {
+    pattern: /with SysVIPC shmem map .* doesn't live in IPC ns/,
+    hint: "CRIU dumps System V shared memory only with an IPC namespace of the program's own: start it with unshare --ipc, or in a container",
+  },
+  {
     pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,
     hint: 'no loaded plugin handles a device that is open: check further up in the log that the CUDA plugin was found and not disabled',
   },

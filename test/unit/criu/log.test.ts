@@ -54,6 +54,17 @@ describe('a log of criu', () => {
     expect(hint).toMatch(/stdout in a file of the host: .*\/dev\/null/);
   });
 
+  it.each([
+    [
+      "files-ext.c:98): Can't dump file 5 of that type [600] (unknown anon_inode:[perf_event])",
+      /^CRIU cannot dump perf_event descriptors/,
+    ],
+    ["cr-dump.c:477): Task 77 with SysVIPC shmem map @7f00 doesn't live in IPC ns", /unshare --ipc/],
+    ["files-ext.c:98): Can't dump file 5 of that type [20600] (chr 195:0 /dev/nvidia0)", /no loaded plugin/],
+  ])('%s', (error, hint) => {
+    expect(summarizeCriuLog(`(00.1) Error (criu/${error}`).hint).toMatch(hint);
+  });
+
   it('in a plain chroot names the missing mount', () => {
     const { hint } = summarizeCriuLog(
       'Error (criu/mount.c:381): mnt: No parent found for mountpoint 164 (@./tmp)',
