@@ -12,7 +12,6 @@ import { Operator, type Call, type OperationResult } from './operator.ts';
 import { criusOwn } from './own.ts';
 import { killAll, killCriusChildren, remaining, untilCollected, untilGone } from './processes.ts';
 import { startProgram } from './program.ts';
-import { usesPool } from './sites.ts';
 import { ownOutcome, stageOf, type CycleResult, type Outcome, type Plan } from './types.ts';
 
 type EndedResult = Exclude<OperationResult, { kind: 'stuck' }>;
@@ -227,13 +226,11 @@ class Cycle {
 
   /** Whether the fault itself may have ended the program. */
   get #mayBeGone(): boolean {
-    const { fault, needsUndo, operation, variant } = this.plan;
+    const { fault, needsUndo } = this.plan;
     // the watcher is under criu's limit, too
     if (fault.kind === 'memory') return fault.target === 'program' || (this.#injector?.memoryKills ?? 0) > 1;
     if (fault.kind !== 'signal') return false;
-    if (fault.target !== 'watcher') return ['program', 'criu+watcher'].includes(fault.target);
-    // criu starts another one until its last hook; then the program may still wait for its device memory
-    return needsUndo || (operation === 'leave-running' && usesPool(variant));
+    return ['program', 'criu+watcher'].includes(fault.target) || (needsUndo && fault.target === 'watcher');
   }
 
   async #dumpWithFault(leaveRunning: boolean): Promise<Outcome> {

@@ -78,7 +78,7 @@ async function runMany(options: CampaignOptions): Promise<number> {
     if (cycle % PROGRESS_CYCLES === PROGRESS_CYCLES - 1) console.log(report.summary);
   }
   console.log(`\n${report.coverage()}\n\nseed ${options.seed}: ${report.summary}`);
-  return report.bad.length > 0 ? 1 : 0;
+  return report.bad.length > options.tolerated ? 1 : 0;
 }
 
 async function main(): Promise<number> {

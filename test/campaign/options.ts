@@ -14,6 +14,8 @@ export interface CampaignOptions {
   baseline: boolean;
   /** No programs of other users. */
   rootOnly: boolean;
+  /** So many bad outcomes do not fail the run. */
+  tolerated: number;
   /** Continues after a bad outcome. */
   keepGoing: boolean;
   /** Only sums up the results in this directory. */
@@ -22,13 +24,14 @@ export interface CampaignOptions {
   help: boolean;
 }
 
-export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--baseline]
+export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--baseline] [--tolerate N]
   --minutes N     how long to run (default 3)
   --seed S        repeats a run (default: from the time)
   --out FILE      appends a JSON line per cycle, and writes CRIU's logs of bad ones to FILE-CYCLE.log
   --cycle K       only cycle K of the seed, with its logs
   --variant NAME  only this variant: ${variants.join(', ')}
   --baseline      criu alone, without CUDA and plugin: what CRIU itself loses
+  --tolerate N    up to N bad outcomes do not fail the run (default 0)
   --root-only     no programs of other users
   --fail-fast     ends at the first bad outcome
   --summarize DIR only writes the sums of the results in DIR to --out FILE, and the table in test/campaign/README.md`;
@@ -65,6 +68,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
         out: text,
         cycle: text,
         variant: text,
+        tolerate: text,
         summarize: text,
       },
       ...{ baseline: flag, 'root-only': flag, 'fail-fast': flag, help: flag },
@@ -77,6 +81,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     cycle: values.cycle === undefined ? undefined : wholeNumber('cycle', values.cycle),
     variant: variantOf(values.variant),
     baseline: values.baseline,
+    tolerated: wholeNumber('tolerate', values.tolerate ?? '0'),
     rootOnly: values['root-only'],
     keepGoing: !values['fail-fast'],
     summarize: values.summarize,

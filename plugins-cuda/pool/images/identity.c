@@ -51,7 +51,7 @@ bool image_is_copy(int images_dir, pid_t image_pid, const void *manifest, size_t
 	int ret;
 
 	if (ccr_image_open(&image, images_dir, image_pid, error, sizeof(error)))
-		return false; /* whoever loads it says why */
+		return false; /* the load says why */
 	ret = image->manifest_size != size || memcmp(image->manifest, manifest, size);
 	if (!ret) {
 		ret = ccr_image_verify_sample(image, SAMPLE_BYTES, SAMPLE_THREADS, &result, error,
