@@ -2,6 +2,8 @@
 /** What every engine does with its own commands, as docs/containers.md prints them. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { listOperations, type OperationRecord } from '../../../lib/operations/index.ts';
+import { askWorkload } from '../../../lib/workload/index.ts';
 import { waitFor } from '../wait.ts';
 import { enginePrograms, stripeName, type Engine } from './engine.ts';
 
@@ -26,8 +28,16 @@ function look(pid: number | undefined): { threads: string[]; mailboxes: number; 
   };
 }
 
-/** All tests of one engine. */
-export function describeEngine(make: new () => Engine, ...programs: string[]): void {
+/**
+ * All tests of one engine.
+ * @param programs that it needs
+ * @param options.canFail false for an engine with which the test of a damaged image hangs
+ */
+export function describeEngine(
+  make: new () => Engine,
+  programs: readonly string[],
+  { canFail = true }: { canFail?: boolean } = {},
+): void {
   const { reason } = enginePrograms(...programs);
   let engine: Engine;
 
@@ -54,6 +64,9 @@ export function describeEngine(make: new () => Engine, ...programs: string[]): v
       expect(look(pid)).toEqual(before);
     });
   }
+
+  /** The latest operation, as `criu-cuda status --last 1` has it. */
+  const last = (): OperationRecord[] => listOperations({ runDir: engine.machine.runDir, last: 1 });
 
   describe('a container', () => {
     it('is dumped and keeps running, is dumped and restored in place, and as another container', async () => {
@@ -88,15 +101,52 @@ export function describeEngine(make: new () => Engine, ...programs: string[]): v
       expect(readFileSync(`/proc/${await engine.pid()}/status`, 'utf8')).toMatch(/^Uid:\s+1000\s/m);
     });
 
-    it('without the interceptor keeps its device memory, which the driver moves', async () => {
+    it('without the interceptor keeps its device memory, which the driver moves, and that is said', async () => {
       await engine.start({ intercept: false });
       const checksum = await engine.checksum();
       const before = look(await engine.pid());
       expect(before.mailboxes).toBe(0);
       await engine.checkpoint();
       expect(readdirSync(await engine.imagesDir()).filter((name) => stripeName.test(name))).toEqual([]);
+      const [dumped] = last();
+      expect(dumped).toMatchObject({ kind: 'dump', outcome: 'succeeded', variant: 'full' });
+      expect(dumped?.processes[0]?.memory?.reason).toContain('it has no interceptor');
       await engine.restore();
       await expectSame(checksum, before);
+    });
+
+    if (canFail) {
+      it('is not restored with damaged device memory, and the engine and the history know it', async () => {
+        await engine.start();
+        await engine.checksum();
+        await engine.checkpoint();
+        await engine.damage();
+        expect((await engine.trySh(engine.restoreLine())).exitCode).not.toBe(0);
+        expect(await engine.pid()).toBeUndefined();
+        await expect(askWorkload(engine.socketPath, 'verify', 1000)).rejects.toThrow();
+        const [restored] = last();
+        expect(restored).toMatchObject({ kind: 'restore', outcome: 'failed' });
+        expect(restored?.processes[0]?.reason).toContain('damaged');
+      });
+    }
+
+    it('is restored from golden and from prefetched images, of which the engine may make a copy', async () => {
+      await engine.machine.startPool();
+      await engine.start();
+      const checksum = await engine.checksum();
+      const before = look(await engine.pid());
+      for (const [flag, source] of [
+        ['--golden', 'golden'],
+        ['', 'resident'],
+      ] as const) {
+        await engine.checkpoint();
+        await engine.sh(`criu-cuda pool prefetch ${flag} ${await engine.imagesDir()}`);
+        await engine.restore();
+        await expectSame(checksum, before);
+        await waitFor(() => {
+          expect(last()[0]?.processes[0]?.memory?.pool).toMatchObject({ by: 'daemon', source });
+        });
+      }
     });
   });
 }

@@ -38,6 +38,7 @@ export class Docker extends Engine {
   }
 
   async checkpoint(): Promise<void> {
+    await this.trySh(`docker checkpoint rm ${this.container} two`);
     await this.sh(this.line(/^docker checkpoint create (?!--leave)/));
   }
 

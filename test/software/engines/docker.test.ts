@@ -2,4 +2,4 @@
 import { describeEngine } from '../../helpers/engine/cases.ts';
 import { Docker } from '../../helpers/engine/docker.ts';
 
-describeEngine(Docker, 'docker', 'dockerd', 'runc');
+describeEngine(Docker, ['docker', 'dockerd', 'runc']);

@@ -2,4 +2,4 @@
 import { describeEngine } from '../../helpers/engine/cases.ts';
 import { Podman } from '../../helpers/engine/podman.ts';
 
-describeEngine(Podman, 'podman', 'runc');
+describeEngine(Podman, ['podman', 'runc']);

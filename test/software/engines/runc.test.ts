@@ -2,4 +2,4 @@
 import { describeEngine } from '../../helpers/engine/cases.ts';
 import { Runc } from '../../helpers/engine/runc.ts';
 
-describeEngine(Runc, 'runc');
+describeEngine(Runc, ['runc']);
