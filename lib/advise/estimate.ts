@@ -3,13 +3,15 @@
  * How long a restore takes with each variant, from measured rates.
  * @module
  */
+import type { PluginVariant } from '../variant.ts';
 import { fixedMs, hostRate, type Rates } from './rates.ts';
 
-/** A way to restore. */
-export type Way = keyof typeof fixedMs;
+/** A way to restore: a variant, or `full` with an image that the pool daemon has loaded. */
+export type Way = PluginVariant | 'full, prefetched';
 
 /** What is restored. Bytes. */
 export interface Amounts {
+  /** Device memory. */
   deviceBytes: number;
   /** Host memory that no file backs. */
   hostBytes: number;

@@ -41,6 +41,14 @@ export interface StoreFacts {
   freeBytes: number;
 }
 
+/** What `criu-cuda bench limits` measured. */
+export interface LimitsFacts {
+  /** Path of the file. */
+  path: string;
+  /** Its contents. */
+  value: Limits;
+}
+
 /** What was found on this machine. */
 export interface AdviceFacts {
   /** Name of the first GPU; `undefined` without one. */
@@ -61,17 +69,19 @@ export interface AdviceFacts {
   store: StoreFacts;
   /** `undefined` where no process is named. */
   process: ProcessFacts | undefined;
-  /** What `criu-cuda bench limits` measured, and where. */
-  limits: { path: string; value: Limits } | undefined;
+  /** `undefined` without a result. */
+  limits: LimitsFacts | undefined;
 }
 
 /** Where is looked. */
 export interface FactsOptions {
+  /** A process to advise for. */
   pid?: number | undefined;
   /** Directory for images. */
   store: string;
   /** A file of `criu-cuda bench limits`, or a directory with one. @default the newest below `results` */
   limits?: string | undefined;
+  /** Stops looking. */
   signal?: AbortSignal | undefined;
 }
 

@@ -9,4 +9,4 @@ export {
   type WayAdvice,
 } from './advise.ts';
 export type { Amounts, Way } from './estimate.ts';
-export type { AdviceFacts, ProcessFacts, StoreFacts } from './facts.ts';
+export type { AdviceFacts, LimitsFacts, ProcessFacts, StoreFacts } from './facts.ts';

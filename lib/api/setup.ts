@@ -18,6 +18,7 @@ export {
   type AdviseOptions,
   type Amounts,
   type FasterWay,
+  type LimitsFacts,
   type ProcessFacts,
   type StoreFacts,
   type UtilizationRow,

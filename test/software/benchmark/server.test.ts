@@ -194,7 +194,9 @@ it('says what is wrong with a server, and leaves none running', async () => {
   expect(missing.stderr()).toContain(`cannot start ${join(machine.dir, 'no-such-server')}`);
 
   const broken = captureIo();
-  expect(await main([...words, '--cases', `broken=${machine.dir}`, '--', ...program], broken.io)).not.toBe(0);
+  expect(
+    await main([...words, ...to('broken'), '--cases', `broken=${machine.dir}`, '--', ...program], broken.io),
+  ).not.toBe(0);
   expect(servers()).toEqual([]);
   expect(readdirSync(store)).toEqual([]);
 
