@@ -122,7 +122,9 @@ export async function bundleProgram(dist = join(root, 'dist')) {
   writeFileSync(join(dist, 'cli', 'THIRD-PARTY.txt'), thirdParty(ids));
   writeFileSync(
     join(dist, 'cli.js'),
+    // REUSE-IgnoreStart
     "#!/usr/bin/env node\n// SPDX-License-Identifier: MIT\nimport './cli.cjs';\n",
+    // REUSE-IgnoreEnd
   );
   for (const name of ['cli.cjs', 'cli.js']) chmodSync(join(dist, name), 0o755);
 }

@@ -38,11 +38,11 @@ export {
   readFileNames,
   readBoundSocket,
   type BoundSocket,
-} from './open-files.ts';
+} from './open/open-files.ts';
 export { imagesWithoutTerminal } from './open/terminals.ts';
 export { readListening, type ListeningSocket } from './open/listening.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
-export { historyDir, listStatusFiles, type StatusFile } from './op-history.ts';
+export { historyDir, listStatusFiles, type StatusFile } from './status/op-history.ts';
 export {
   archiveOpStatus,
   listOpStatus,
@@ -57,14 +57,14 @@ export {
   type OpProcess,
   type OpStatus,
   type PoolTask,
-} from './op-status.ts';
+} from './status/op-status.ts';
 export {
   memoryText,
   memoryWarnings,
   type Fallback,
   type PoolMemory,
   type TaskMemory,
-} from './task-memory.ts';
+} from './status/task-memory.ts';
 export { dumpPhases, restorePhases, type Phase } from './phases.ts';
 export { imageNeeds, inventoryNeeds, type ImageNeeds } from './image-needs.ts';
 export {
@@ -96,6 +96,6 @@ export {
 } from './operation.ts';
 export { collectStatus, criuFacts, isStandby, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
 export { checkMaySuspendFilters, imagesHaveFilter, isFiltered } from './seccomp.ts';
-export { readListeningPorts, readSocketPaths } from './sockets.ts';
+export { readListeningPorts, readSocketPaths } from './open/sockets.ts';
 export { readMonotonicSeconds } from './clocks.ts';
 export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

@@ -4,7 +4,7 @@
  * plugin and CRIU's statistics do not account for is CRIU's "rest".
  * @module
  */
-import type { OpStatus } from './op-status.ts';
+import type { OpStatus } from './status/op-status.ts';
 import type { DumpStats, RestoreStats } from './stats.ts';
 
 /** One phase of a dump or a restore. */

@@ -12,7 +12,13 @@ import { execResult, tailOf, type ExecOptions } from '../exec.ts';
 import { collectBackgroundProcesses, waitForExit, watcherName } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
-import { archiveOpStatus, readOpStatus, removeOpStatus, type CudaTask, type OpStatus } from './op-status.ts';
+import {
+  archiveOpStatus,
+  readOpStatus,
+  removeOpStatus,
+  type CudaTask,
+  type OpStatus,
+} from './status/op-status.ts';
 
 /** Dumping a terabyte takes long, but a hang must not last forever. */
 export const DEFAULT_CRIU_TIMEOUT_MS = 3_600_000;

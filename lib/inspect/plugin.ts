@@ -204,6 +204,6 @@ export function listPlugins(dir: string): string[] {
     .map((name) => join(dir, name));
 }
 
-/** Everything in a directory that CRIU would load, see {@link listPlugins}. */
+/** Everything in a directory that CRIU would load */
 export const inspectPluginDirectory = (dir: string): PluginInfo[] =>
   listPlugins(dir).map((path) => inspectPlugin(path));

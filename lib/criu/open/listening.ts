@@ -7,7 +7,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileEntrySchema } from '../gen/images_pb.ts';
 import { readImage } from '../image.ts';
-import { addressText, type BoundSocket } from '../open-files.ts';
+import { addressText, type BoundSocket } from './open-files.ts';
 
 /** CRIU's numbers, which are those of the kernel. */
 const TCP_LISTEN = 10;

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { separateEpolls } from '../../../lib/criu/adjust/inherited-epolls.ts';
+import { separateEpolls } from '../../../lib/criu/open/inherited-epolls.ts';
 import {
   FdinfoEntrySchema,
   FileEntrySchema,

@@ -4,8 +4,8 @@
  * @module
  */
 import * as v from 'valibot';
-import { formatBytes } from '../output.ts';
-import { amount, whole } from '../number-shapes.ts';
+import { formatBytes } from '../../output.ts';
+import { amount, whole } from '../../number-shapes.ts';
 
 const bytes = amount;
 const pid = whole(0);

@@ -6,7 +6,7 @@
  */
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { isErrno } from '../errno.ts';
+import { isErrno } from '../../errno.ts';
 
 /** As many files stay; the plugin has the same number. */
 const HISTORY_FILES = 64;

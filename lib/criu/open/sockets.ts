@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Sockets of a dumped tree that have a name or a port. @module */
 import { join } from 'node:path';
-import { FileEntrySchema } from './gen/images_pb.ts';
-import { readImage } from './image.ts';
+import { FileEntrySchema } from '../gen/images_pb.ts';
+import { readImage } from '../image.ts';
 
 /** CRIU's numbers, from its criu/sk-unix.c: the socket of a process outside the tree. */
 const OUTSIDE = 0b101;

@@ -16,10 +16,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { isErrno } from '../errno.ts';
-import { checkRunDir } from '../run-dir.ts';
-import { amount, whole } from '../number-shapes.ts';
-import { CriuStatusError } from './error.ts';
+import { isErrno } from '../../errno.ts';
+import { checkRunDir } from '../../run-dir.ts';
+import { amount, whole } from '../../number-shapes.ts';
+import { CriuStatusError } from '../error.ts';
 import { moveToHistory } from './op-history.ts';
 import {
   copyFields,

@@ -12,9 +12,9 @@ import {
   FileEntrySchema,
   type FileEntry,
   type InetSkEntry,
-} from './gen/images_pb.ts';
-import { separateEpolls } from './adjust/inherited-epolls.ts';
-import { changeImage, readImage } from './image.ts';
+} from '../gen/images_pb.ts';
+import { separateEpolls } from './inherited-epolls.ts';
+import { changeImage, readImage } from '../image.ts';
 
 /** CRIU's numbers, from its images/fdinfo.proto, sk-inet.proto and criu/sk-unix.c. */
 const TCP_CLOSE = 7;
