@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Errors on their way out of the namespaces, as JSON. @module */
 import {
+  CodedError,
   describeError,
   EnvironmentError,
   InterruptedError,
@@ -42,7 +43,7 @@ const known: Readonly<Record<string, Reviver>> = {
 };
 
 /** An error of a class that is not known here. */
-class InsideError extends ToolkitError {}
+class InsideError extends CodedError<string> {}
 
 /** The error of the other side. @param revivers for the classes that only the caller knows */
 export function reviveError(sent: SentError, revivers: Readonly<Record<string, Reviver>>): Error {

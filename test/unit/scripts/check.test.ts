@@ -98,6 +98,7 @@ describe('scripts/metadata.mjs', () => {
     write('CHANGELOG.md', changelog);
     for (const arch of ['x64', 'arm64']) write(`prebuilds/linux-${arch}/criu_cuda.node`, '');
     write('dist/cli.js', '');
+    write('dist/cli.cjs', '');
   };
 
   it('writes the copies, and then accepts them', async () => {
