@@ -112,6 +112,10 @@ const remedies: readonly Remedy[] = [
     hint: 'the file changed after the dump: restore its old content; let programs write logs to stdout, or open them for appending',
   },
   {
+    pattern: /Cannot assign requested address/,
+    hint: 'an address of its connections or listening sockets is not on this machine, or a connection of an earlier copy has not ended yet: add the address, or wait up to a minute (ss -tan shows it), or restore without --tcp-established, which closes connections',
+  },
+  {
     pattern: /Can't fork for \d+: File exists/,
     hint: 'the pid is in use: end the process that has it (of a zombie, its parent), or restore with --isolated',
   },

@@ -93,6 +93,13 @@ describe('a log of criu', () => {
     expect(errors).toEqual([message]);
   });
 
+  it('says when an address of a kept connection cannot be used again', () => {
+    const { hint } = summarizeCriuLog(
+      "(00.1)  7: Error (criu/sk-inet.c:1059): inet: Can't connect inet socket back: Cannot assign requested address",
+    );
+    expect(hint).toContain('restore without --tcp-established');
+  });
+
   it("of another user's process names the capability", () => {
     const { hint } = summarizeCriuLog(
       "Error (criu/cr-dump.c:1): Can't get rlimit 0: Operation not permitted",
