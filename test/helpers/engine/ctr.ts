@@ -109,7 +109,8 @@ export class Ctr extends Engine {
 
   async remove(): Promise<void> {
     for (const name of [this.container, this.other]) {
-      await this.trySh(`ctr tasks delete --force ${name}`);
+      // with --force, ctr waits for the end of a task that was never started, as after a restore that failed
+      await this.trySh(`ctr tasks delete ${name} || ctr tasks delete --force ${name}`);
       await this.trySh(`ctr containers delete ${name}`);
     }
     await this.trySh('ctr images delete --sync localhost/web:one');
