@@ -2,7 +2,7 @@
 /** What every engine does with its own commands, as docs/containers.md prints them. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { listOperations, type OperationRecord } from '../../../lib/operations/index.ts';
+import type { OperationRecord } from '../../../lib/operations/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
 import { waitFor } from '../wait.ts';
 import { enginePrograms, stripeName, type Engine } from './engine.ts';
@@ -60,8 +60,11 @@ export function describeEngine(make: new () => Engine, programs: readonly string
     });
   }
 
-  /** The latest operation, as `criu-cuda status --last 1` has it. */
-  const last = (): OperationRecord[] => listOperations({ runDir: engine.machine.runDir, last: 1 });
+  /** The latest operation. */
+  async function last(): Promise<OperationRecord | undefined> {
+    const { stdout } = await engine.sh('criu-cuda status --last 1 --json');
+    return (JSON.parse(stdout) as OperationRecord[])[0];
+  }
 
   describe('a container', () => {
     it('is dumped and keeps running, is dumped and restored in place, and as another container', async () => {
@@ -72,6 +75,7 @@ export function describeEngine(make: new () => Engine, programs: readonly string
 
       await engine.checkpointRunning();
       await expectSame(checksum, before);
+      expect(await last()).toMatchObject({ kind: 'dump', outcome: 'succeeded' });
       expect(await engine.ask('fill 7')).toBe('ok');
       const filled = await engine.checksum();
       expect(filled).not.toBe(checksum);
@@ -80,6 +84,7 @@ export function describeEngine(make: new () => Engine, programs: readonly string
       expect(await engine.pid()).toBeUndefined();
       await engine.restore();
       await expectSame(filled, before);
+      expect(await last()).toMatchObject({ kind: 'restore', outcome: 'succeeded' });
       await engine.restoreOther();
       await expectSame(filled, before, engine.other);
       expect(engine.unusedLines()).toEqual([]);
@@ -103,7 +108,7 @@ export function describeEngine(make: new () => Engine, programs: readonly string
       expect(before.mailboxes).toBe(0);
       await engine.checkpoint();
       expect(readdirSync(await engine.imagesDir()).filter((name) => stripeName.test(name))).toEqual([]);
-      const [dumped] = last();
+      const dumped = await last();
       expect(dumped).toMatchObject({ kind: 'dump', outcome: 'succeeded', variant: 'full' });
       expect(dumped?.processes[0]?.memory?.reason).toContain('it has no interceptor');
       await engine.restore();
@@ -118,7 +123,7 @@ export function describeEngine(make: new () => Engine, programs: readonly string
       expect((await engine.trySh(engine.restoreLine())).exitCode).not.toBe(0);
       expect(await engine.pid()).toBeUndefined();
       await expect(askWorkload(engine.socketPath, 'verify', 1000)).rejects.toThrow();
-      const [restored] = last();
+      const restored = await last();
       expect(restored).toMatchObject({ kind: 'restore', outcome: 'failed' });
       expect(restored?.processes[0]?.reason).toContain('damaged');
     });
@@ -136,8 +141,8 @@ export function describeEngine(make: new () => Engine, programs: readonly string
         await engine.sh(`criu-cuda pool prefetch ${flag} ${await engine.imagesDir()}`);
         await engine.restore();
         await expectSame(checksum, before);
-        await waitFor(() => {
-          expect(last()[0]?.processes[0]?.memory?.pool).toMatchObject({ by: 'daemon', source });
+        await waitFor(async () => {
+          expect((await last())?.processes[0]?.memory?.pool).toMatchObject({ by: 'daemon', source });
         });
       }
     });
