@@ -65,6 +65,8 @@ const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''
 export abstract class Engine {
   /** Heading in docs/containers.md. */
   abstract readonly title: string;
+  /** The user that root of a container of another user is outside: not 0 where it gets a user namespace. */
+  readonly hostRoot: number = 0;
   readonly machine: Machine;
   /** Everything of the engine; the bundle, images and tar files too. */
   readonly dir: string;
@@ -82,6 +84,9 @@ export abstract class Engine {
     this.bin = join(this.dir, 'bin');
     mkdirSync(this.bin);
     mkdirSync(this.machine.env.SOFTCUDA_DIR ?? '');
+    // programs of other users work in them
+    chmodSync(this.machine.env.SOFTCUDA_DIR ?? '', 0o1777);
+    chmodSync(this.dir, 0o755);
     this.socketPath = join(this.machine.env.SOFTCUDA_DIR ?? '', 'w.sock');
     writeLauncher(this.bin);
     const variables = { ...this.machine.env, CRIU_LIBS_DIR: variantDir('full') };
@@ -201,6 +206,12 @@ export abstract class Engine {
   abstract pid(name?: string): Promise<number | undefined>;
   /** Removes both containers and their checkpoints. */
   abstract remove(): Promise<void>;
+
+  /** Removes the software GPUs and the program's socket: another user can use those of root as little as root's files. */
+  removeDevices(): void {
+    const dir = this.machine.env.SOFTCUDA_DIR ?? '';
+    for (const name of readdirSync(dir)) rmSync(join(dir, name), { recursive: true });
+  }
 
   async restore(): Promise<void> {
     await this.sh(this.restoreLine());

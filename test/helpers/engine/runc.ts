@@ -7,10 +7,19 @@ import { Engine, type StartOptions } from './engine.ts';
 
 interface Config {
   process: { args: string[]; user: { uid: number; gid: number } };
+  linux: { namespaces: { type: string }[] };
+}
+
+/** A user namespace, whose owner may dump every user in it, also without CAP_SYS_RESOURCE. */
+function inUserNamespace({ linux }: Config, hostRoot: number): object {
+  const mappings = [{ containerID: 0, hostID: hostRoot, size: 65_536 }];
+  const namespaces = [...linux.namespaces, { type: 'user' }];
+  return { ...linux, namespaces, uidMappings: mappings, gidMappings: mappings };
 }
 
 export class Runc extends Engine {
   readonly title = 'runc';
+  override readonly hostRoot = 100_000;
 
   get #bundle(): string {
     return join(this.dir, 'bundle');
@@ -32,21 +41,33 @@ export class Runc extends Engine {
     const file = join(this.#bundle, 'config.json');
     const config = JSON.parse(readFileSync(file, 'utf8')) as Config;
     const [uid = 0, gid = 0] = (user ?? '0:0').split(':').map(Number);
-    const made = { ...config, process: { ...config.process, args: this.words(words), user: { uid, gid } } };
+    const root = user === undefined ? 0 : this.hostRoot;
+    const made = {
+      ...config,
+      process: { ...config.process, args: this.words(words), user: { uid, gid } },
+      ...(root === 0 ? {} : { linux: inUserNamespace(config, root) }),
+    };
     writeFileSync(file, JSON.stringify(made));
+    await this.sh(`chown -R ${root}:${root} ${this.#bundle}/rootfs`);
     await this.sh(this.line(/^runc run /));
   }
 
   async checkpoint(): Promise<void> {
     await this.sh(this.line(/^runc checkpoint --image/));
+    // criu opens images in the user namespace before anybody is mapped there
+    await this.sh(`chmod -R a+rX ${this.imagesPath}`);
   }
 
   async checkpointRunning(): Promise<void> {
     await this.sh(this.line(/^runc checkpoint --leave-running/));
   }
 
+  private get imagesPath(): string {
+    return join(this.#bundle, 'two');
+  }
+
   imagesDir(): Promise<string> {
-    return Promise.resolve(join(this.#bundle, 'two'));
+    return Promise.resolve(this.imagesPath);
   }
 
   restoreLine(): string {
