@@ -52,10 +52,3 @@ export {
   type PoolContextUse,
   type PoolUse,
 } from '../context/index.ts';
-export {
-  listOperations,
-  type ListOperationsOptions,
-  type OperationContainer,
-  type OperationProcess,
-  type OperationRecord,
-} from '../operations/index.ts';

@@ -105,3 +105,11 @@ export {
 } from '../settings/index.ts';
 export { interceptorLibrary, type Environment } from '../paths.ts';
 export { listVariants, pluginVariants, type PluginVariant, type VariantInfo } from '../variant.ts';
+export {
+  listOperations,
+  type ListOperationsOptions,
+  type OperationContainer,
+  type OperationProcess,
+  type OperationRecord,
+} from '../operations/index.ts';
+export { IsolatedError } from '../isolated/index.ts';

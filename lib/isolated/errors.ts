@@ -42,12 +42,12 @@ const known: Readonly<Record<string, Reviver>> = {
   InterruptedError: ({ message, hint }) => new InterruptedError('ERR_INTERRUPTED', message, { hint }),
 };
 
-/** An error of a class that is not known here. */
-class InsideError extends CodedError<string> {}
+/** An error from inside the namespaces of an isolated copy, of a class that only the other side knows. */
+export class IsolatedError extends CodedError<string> {}
 
 /** The error of the other side. @param revivers for the classes that only the caller knows */
 export function reviveError(sent: SentError, revivers: Readonly<Record<string, Reviver>>): Error {
   const revive = revivers[sent.name] ?? known[sent.name];
   const { code, message, hint, fields } = sent;
-  return Object.assign(revive?.(sent) ?? new InsideError(code, message, { hint }), fields);
+  return Object.assign(revive?.(sent) ?? new IsolatedError(code, message, { hint }), fields);
 }

@@ -4,5 +4,5 @@ export { chooseLastPid, findIsolatedTree, readOutsidePids, type IsolatedTree } f
 export { findPrivateFiles, type PrivateFiles } from './private-files.ts';
 export { runInside, withoutDaemon, type InsideResult, type InsideRun } from './outside.ts';
 export type { InsideReport } from './report.ts';
-export type { Reviver, SentError } from './errors.ts';
+export { IsolatedError, type Reviver, type SentError } from './errors.ts';
 export { insideWord } from './request.ts';

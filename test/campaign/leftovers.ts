@@ -8,6 +8,9 @@ import { remaining } from './processes.ts';
 /** The plugin's background processes end a moment after criu. */
 const ENDING_MS = 10_000;
 
+/** Status files of the latest runs, of which there are at most 64. */
+const HISTORY = 'history';
+
 /** Names in a run directory while a daemon serves it. */
 const ofDaemon = /^(?:pool\.sock|control\.sock|pool\.log|.*\.lock|pool\.pid)$/;
 
@@ -32,7 +35,8 @@ export async function findLeftovers(machine: CampaignMachine, isCallerKilled: bo
   const { runDir, poolPid } = machine;
   const hasDaemon = poolPid !== undefined;
   const processes = await remaining(({ pid }) => pid !== poolPid, ENDING_MS);
-  const files = machine.list(runDir).filter((name) => !hasDaemon || !ofDaemon.test(name));
+  const isKept = (name: string): boolean => name === HISTORY || (hasDaemon && ofDaemon.test(name));
+  const files = machine.list(runDir).filter((name) => !isKept(name));
   const isStopped = await machine.stopPool();
   const shared = machine.list('/dev/shm').filter((name) => ![basename(machine.dir), 'tmp'].includes(name));
   const scratch = machine.list('/dev/shm/tmp');

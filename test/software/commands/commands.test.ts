@@ -99,7 +99,7 @@ describe('checkpoint and restore', () => {
       expect(sum).toBeCloseTo(report.durationMs, 3);
     }
     expect(await workload.verify()).toBe(checksum);
-    expect(readdirSync(machine.runDir)).toEqual([]);
+    expect(readdirSync(machine.runDir)).toEqual(['history']);
   });
 
   it('leave a process stopped, and wake it', async () => {
