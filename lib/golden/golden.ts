@@ -53,6 +53,8 @@ const answerSchema = z.object({
   durationMs: z.number(),
   /** The answer. */
   text: z.string(),
+  /** Tokens of the answer, if the server or the stream tells; absent in older records. */
+  tokens: z.number().optional(),
 });
 
 const recordSchema = z.object({

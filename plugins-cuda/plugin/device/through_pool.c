@@ -368,7 +368,13 @@ int ccr__memory_loaded(const struct task **failed, const char **reason)
 		if (!ret)
 			ret = wait_loaded(t);
 	}
-	*reason = ret == -EPIPE ? "there is no pool to load it" : failure(ret);
+	if (ret == -EPIPE)
+		*reason = "there is no pool to load it";
+	else if (ret == -ETIMEDOUT)
+		*reason = "the pool does not return its device memory within "
+			  "CRIU_CUDA_COPY_TIMEOUT_MS";
+	else
+		*reason = failure(ret);
 	return ret;
 }
 
