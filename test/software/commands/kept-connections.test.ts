@@ -3,6 +3,7 @@
 // the killed copy left of it.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
@@ -42,16 +43,22 @@ async function says(socket: Socket, text: string): Promise<void> {
   expect(data.toString()).toBe(text);
 }
 
+/** Numbers of states in /proc/net/tcp. */
+const FIN_WAIT_2 = '05';
+const TIME_WAIT = '06';
+
 /** The states of the kernel's sockets with this port on the far side. */
-async function statesOf(port: number): Promise<string[]> {
-  const { stdout } = await execResult('ss', ['-Htan', `dport = :${port}`]);
-  return stdout.split('\n').flatMap((line) => /^\S+/.exec(line) ?? []);
+function statesOf(port: number): string[] {
+  const remote = port.toString(16).toUpperCase().padStart(4, '0');
+  return [...readFileSync('/proc/net/tcp', 'utf8').matchAll(/^ *\d+: \S+ \w+:(\w+) (\w+) /gm)].flatMap(
+    ([, far, state = '']) => (far === remote ? [state] : []),
+  );
 }
 
 it.each([
-  ['FIN-WAIT-2', true],
-  ['TIME-WAIT', false],
-])('of which %s is left is restored again at once', async (state, allowHalfOpen) => {
+  ['FIN-WAIT-2', FIN_WAIT_2, true],
+  ['TIME-WAIT', TIME_WAIT, false],
+])('of which %s is left is restored again at once', async (_name, state, allowHalfOpen) => {
   const server = createServer({ allowHalfOpen }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -71,8 +78,8 @@ it.each([
     await says(socket, 'after');
 
     await machine.kill(Number(pid));
-    await waitFor(async () => {
-      expect(await statesOf(port)).toEqual([state]);
+    await waitFor(() => {
+      expect(statesOf(port)).toEqual([state]);
     });
     const second = await cli('restore', '--detach', '--tcp-established', machine.imagesDir);
     expect(second.exitCode, second.stderr).toBe(0);

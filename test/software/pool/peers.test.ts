@@ -113,7 +113,7 @@ it('waits at the limit of descriptors without using the processor, and then serv
   const [cpu, start] = [cpuSeconds(pid), performance.now()];
   const waits = (): number => daemonLog().split('a client must wait').length - 1;
   await expect.poll(waits, { timeout: 10_000 }).toBeGreaterThanOrEqual(3);
-  expect(performance.now() - start).toBeGreaterThan(1000);
+  expect(performance.now() - start).toBeGreaterThan(700); // two waits of 500 ms, the first seen late
   expect(cpuSeconds(pid) - cpu).toBeLessThan(0.2);
   await exec('prlimit', ['--pid', String(pid), '--nofile=4096:4096']);
   expect((await answer).pid).toBe(pid);
