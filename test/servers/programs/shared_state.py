@@ -73,7 +73,7 @@ class Member:
     def answer(self):
         while True:
             self.shared.asked[self.index].acquire()
-            taken = self.shared.lock.acquire(block=False)
+            taken = self.shared.lock.acquire(timeout=0.2)
             if taken:
                 self.shared.lock.release()
             self.slots[self.found] = taken
