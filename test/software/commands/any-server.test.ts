@@ -163,6 +163,7 @@ it.each(['pipe', 'stream'] as const)('output into a %s appears where restore wri
     env: { ...process.env, ...machine.env },
     stdio: ['ignore', openSync(logFile(), 'a'), 'inherit'],
   });
+  const exited = once(child, 'exit'); // it may end before this test has seen the server end
   children.push(child);
   const client = await waitFor(() => connectTo(server.port)); // it listens a moment after it exists
   await ask(client, 'after the restore');
@@ -172,7 +173,7 @@ it.each(['pipe', 'stream'] as const)('output into a %s appears where restore wri
     );
   });
   await end(server);
-  await once(child, 'exit');
+  await exited;
 });
 
 it('a log written through > grows, and the next restore continues it', async () => {
