@@ -11,7 +11,7 @@ import { UsageError } from '../errors.ts';
 import { inspectPlugin, type Preloadable } from '../inspect/index.ts';
 import { pluginFileName } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
-import { currentSystem, findOnPath } from '../machine/index.ts';
+import { currentSystem, effectiveCapabilities, findOnPath } from '../machine/index.ts';
 import { join, resolve } from 'node:path';
 import { watchProcess } from '../process/index.ts';
 import { containerEdits, editFlags, type ContainerEdits } from './edits.ts';
@@ -71,15 +71,12 @@ const limitNames: Readonly<Record<string, string>> = {
   'Max processes': 'nproc',
 };
 
-const CAP_SYS_RESOURCE = 24n;
-
 /**
  * podman requests higher limits of files and processes than this process has, and raising a limit needs
  * CAP_SYS_RESOURCE. podman itself has lowered the limit of processes to the system's largest pid.
  */
 export function limitFlags(status: string, limits: string, pidMax: number): string[] {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
-  if (((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n) return [];
+  if (effectiveCapabilities(status).has('CAP_SYS_RESOURCE')) return [];
   const found = limits.split('\n').flatMap((line): Limit[] => {
     const [, title = '', soft = '', hard = ''] =
       /^(.+?)\s{2,}(\d+|unlimited)\s+(\d+|unlimited)/.exec(line) ?? [];

@@ -7,8 +7,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
+import { effectiveCapabilities } from '../machine/index.ts';
 
-const CAP_SYS_ADMIN = 21n;
 const FILTER_MODE = '2';
 
 function statusField(status: string, name: string): string {
@@ -54,8 +54,7 @@ export function checkMaySuspendFilters(what: string, status = readStatus('self')
   }
   // another user's criu may have the capability from its file
   const isRoot = /^Uid:\s+\d+\s+0\s/m.test(status);
-  const capabilities = BigInt(`0x${statusField(status, 'CapEff') || '0'}`);
-  if (!isRoot || ((capabilities >> CAP_SYS_ADMIN) & 1n) === 1n) return;
+  if (!isRoot || effectiveCapabilities(status).has('CAP_SYS_ADMIN')) return;
   throw new EnvironmentError(`${problem} criu may suspend it only with CAP_SYS_ADMIN`, [
     {
       what: 'CAP_SYS_ADMIN',

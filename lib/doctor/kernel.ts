@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import { canDump, effectiveCapabilities } from '../machine/index.ts';
 import {
   isThere,
   onMachine,
@@ -58,28 +59,10 @@ export const checkHugePages: CheckFunction = (machine) => {
   return [{ ...base, status: mode === 'never' ? 'warning' : 'ok', found: mode, remedy }];
 };
 
-/** Numbers from linux/capability.h. */
-const capabilities = {
-  CAP_SYS_PTRACE: 19,
-  CAP_SYS_ADMIN: 21,
-  CAP_SYS_RESOURCE: 24,
-  CAP_CHECKPOINT_RESTORE: 40,
-} as const;
-type Capability = keyof typeof capabilities;
-
-function effectiveCapabilities(machine: Machine): Set<Capability> {
-  const hex = /^CapEff:\s*([0-9a-f]+)/m.exec(readText(machine, 'proc/self/status') ?? '')?.[1] ?? '0';
-  const bits = BigInt(`0x${hex}`);
-  const names = Object.keys(capabilities) as Capability[];
-  return new Set(names.filter((name) => ((bits >> BigInt(capabilities[name])) & 1n) === 1n));
-}
-
 function checkCapabilities(machine: Machine): MachineCheck {
-  const have = effectiveCapabilities(machine);
+  const have = effectiveCapabilities(readText(machine, 'proc/self/status') ?? '');
   const base = { id: 'capabilities', title: 'rights' };
-  const canDump =
-    have.has('CAP_SYS_PTRACE') && (have.has('CAP_SYS_ADMIN') || have.has('CAP_CHECKPOINT_RESTORE'));
-  if (!canDump) {
+  if (!canDump(have)) {
     return {
       ...base,
       status: 'missing',

@@ -4,9 +4,30 @@ import { readFileSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
 
 /** Numbers from linux/capability.h. */
-const CAP_SYS_PTRACE = 19n;
-const CAP_SYS_ADMIN = 21n;
-const CAP_CHECKPOINT_RESTORE = 40n;
+const numbers = {
+  CAP_SYS_PTRACE: 19n,
+  CAP_SYS_ADMIN: 21n,
+  CAP_SYS_RESOURCE: 24n,
+  CAP_CHECKPOINT_RESTORE: 40n,
+} as const;
+
+/** A capability that criu needs, or that it can do more with. */
+export type Capability = keyof typeof numbers;
+
+/** The effective capabilities of a process, a bit each. @param status the text of /proc/PID/status */
+export const capabilityBits = (status: string): bigint =>
+  BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+
+/** Those that criu is concerned with. @param status the text of /proc/PID/status */
+export function effectiveCapabilities(status: string): Set<Capability> {
+  const bits = capabilityBits(status);
+  const names = Object.keys(numbers) as Capability[];
+  return new Set(names.filter((name) => ((bits >> numbers[name]) & 1n) === 1n));
+}
+
+/** Whether they are enough to dump and restore processes of this user. */
+export const canDump = (has: ReadonlySet<Capability>): boolean =>
+  has.has('CAP_SYS_PTRACE') && (has.has('CAP_SYS_ADMIN') || has.has('CAP_CHECKPOINT_RESTORE'));
 
 /**
  * @param what the operation, for the message
@@ -14,9 +35,7 @@ const CAP_CHECKPOINT_RESTORE = 40n;
  * @throws {@link EnvironmentError} this user cannot dump or restore any process
  */
 export function checkRights(what: string, status = readFileSync('/proc/self/status', 'utf8')): void {
-  const bits = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
-  const has = (capability: bigint): boolean => ((bits >> capability) & 1n) === 1n;
-  if (has(CAP_SYS_PTRACE) && (has(CAP_SYS_ADMIN) || has(CAP_CHECKPOINT_RESTORE))) return;
+  if (canDump(effectiveCapabilities(status))) return;
   throw new EnvironmentError(`${what} needs the rights of root`, [
     { what: 'CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE', remedy: 'run it as root: sudo criu-cuda …' },
   ]);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** The CRIU that setup found or built, and CRIU's own plugin next to it. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { TestContext } from 'vitest';
 import { criuCacheLayout } from '../../lib/setup/index.ts';
-import { findCriu } from '../../lib/machine/index.ts';
+import { effectiveCapabilities, findCriu } from '../../lib/machine/index.ts';
 
 const { criu } = await findCriu();
 
@@ -16,4 +17,10 @@ export function criuProgram(): string {
 export function upstreamPlugin(): string | undefined {
   const path = join(dirname(criuProgram()), criuCacheLayout.upstreamPlugin);
   return existsSync(path) ? path : undefined;
+}
+
+/** Skips a test that dumps a process of another user where criu may not ask for its limits. */
+export function needDumpsOfOthers(context: TestContext): void {
+  if (!effectiveCapabilities(readFileSync('/proc/self/status', 'utf8')).has('CAP_SYS_RESOURCE'))
+    context.skip("criu dumps another user's process only with CAP_SYS_RESOURCE");
 }

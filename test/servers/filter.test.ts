@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** The filter of `criu-cuda run`: it stays with a restored program, and criu must not be under it. */
-import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
 import { builtProgram, projectRoot } from '../../lib/paths.ts';
 import { isAlive, waitForExit } from '../../lib/process/index.ts';
+import { needDumpsOfOthers } from '../helpers/criu.ts';
 import { Machine } from '../helpers/machine.ts';
 import { dumpAndRestore, RunServer, type ServerOptions } from './run-server.ts';
-
-const CAP_SYS_RESOURCE = 24n;
 
 /** Answers like the other servers, with what the kernel says about its user. */
 const program = join(projectRoot, 'test', 'servers', 'programs', 'plain_server.py');
@@ -78,8 +77,6 @@ it("stays with another user's program, through two dumps", async (context: TestC
   chmodSync(machine.dir, 0o1777); // for its log
   const server = await start({ under: ['setpriv', '--reuid', '1000', '--regid', '1000', '--clear-groups'] });
   expect(await server.ask()).toEqual({ count: 1, state: '1000 Function not implemented' });
-  const effective = /^CapEff:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  if (((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 0n)
-    context.skip("criu dumps another user's process only with CAP_SYS_RESOURCE");
+  needDumpsOfOthers(context);
   await expectKept(server);
 }, 120_000);

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { execResult } from '../../lib/exec.ts';
+import { capabilityBits } from '../../lib/machine/index.ts';
 import { projectRoot } from '../../lib/paths.ts';
 import { waitForExit, waitUntilCollected, readProcessTree } from '../../lib/process/index.ts';
 import { criuProgram } from '../helpers/criu.ts';
@@ -217,7 +218,7 @@ const READ_ALL = '+cap_2';
 
 /** Those of this process, for setpriv. */
 function capabilities(): string {
-  const bits = BigInt(`0x${/^CapEff:\s*(\S+)/m.exec(read('/proc/self/status'))?.[1] ?? '0'}`);
+  const bits = capabilityBits(read('/proc/self/status'));
   const numbers = Array.from({ length: LAST_CAPABILITY + 1 }, (_, number) => number);
   return numbers.flatMap((number) => ((bits >> BigInt(number)) & 1n ? [`+cap_${number}`] : [])).join();
 }

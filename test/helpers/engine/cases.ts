@@ -4,15 +4,9 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import type { OperationRecord } from '../../../lib/operations/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
+import { needDumpsOfOthers } from '../criu.ts';
 import { waitFor } from '../wait.ts';
 import { enginePrograms, stripeName, type Engine } from './engine.ts';
-
-const CAP_SYS_RESOURCE = 24n;
-
-function canDumpOthers(): boolean {
-  const effective = /^CapEff:\s*(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
-}
 
 /** What must be the same in a program before and after, wherever it runs. */
 function look(pid: number | undefined): { threads: string[]; mailboxes: number; descriptors: string[] } {
@@ -93,8 +87,7 @@ export function describeEngine(make: new () => Engine, programs: readonly string
     });
 
     it('of another user is dumped and restored', async (context) => {
-      if (engine.hostRoot === 0 && !canDumpOthers())
-        context.skip("criu dumps another user's process only with CAP_SYS_RESOURCE");
+      if (engine.hostRoot === 0) needDumpsOfOthers(context);
       await engine.start({ user: '1000:1000' });
       const checksum = await engine.checksum();
       const before = look(await engine.pid());
