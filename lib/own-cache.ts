@@ -4,16 +4,29 @@
  * this user may have written them. Without such a directory everything works, only slower.
  * @module
  */
-import { lstatSync, realpathSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { makeDirectory } from './directory.ts';
 import { cacheDir, type Environment } from './paths.ts';
 
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const OTHERS_WRITE = 0o022;
 const STICKY = 0o1000;
 
 /** Whether a file or directory is this user's, and no other user may write to it. */
-export function isOwn(stat: Stats, uid: number = process.geteuid?.() ?? 0): boolean {
+function isOwn(stat: Stats, uid: number = process.geteuid?.() ?? 0): boolean {
   return stat.uid === uid && (stat.mode & OTHERS_WRITE) === 0;
 }
 
@@ -45,5 +58,34 @@ export function ownCacheDir(name: string, env: Environment = process.env): strin
     return isOwnPath && isTrustedPath(realpathSync(cache)) ? path : undefined;
   } catch {
     return undefined; // no home, or one that is read-only
+  }
+}
+
+/**
+ * Reads a file of such a directory.
+ * @param maxBytes a larger one is not read
+ * @returns `undefined` when there is none, or another user can have written it
+ */
+export function readOwnFile(path: string, maxBytes = Infinity): Buffer | undefined {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const stat = fstatSync(fd);
+    return stat.isFile() && isOwn(stat) && stat.size <= maxBytes ? readFileSync(fd) : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** Writes a file of such a directory, whole or not at all: a full disk only makes the next start slower. */
+export function keepOwnFile(path: string, data: string | Buffer): void {
+  const part = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  try {
+    writeFileSync(part, data, { mode: 0o600, flag: 'wx' });
+    renameSync(part, path);
+  } catch {
+    rmSync(part, { force: true });
   }
 }

@@ -6,14 +6,8 @@
  */
 import { adjustImages, readOpenFiles } from '../criu/index.ts';
 import { describeError } from '../errors.ts';
-import {
-  isLinkRemap,
-  keepFiles,
-  readBootId,
-  writeOrigin,
-  type Generation,
-  type ManifestFile,
-} from '../kept/index.ts';
+import { isLinkRemap, keepFiles, writeOrigin, type Generation, type ManifestFile } from '../kept/index.ts';
+import { readBootId } from '../machine/index.ts';
 import { listed, outsideWarnings } from './outside.ts';
 
 export interface CompleteOptions {

@@ -4,6 +4,6 @@ export { KeptFilesError } from './error.ts';
 export { isLinkRemap, keepFiles, type KeepOptions } from './keep.ts';
 export { manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';
 export { findGeneration, writeGeneration, type Generation, type WrittenGeneration } from './generation.ts';
-export { readBootId, readOrigin, writeOrigin, type Origin } from './origin.ts';
+export { readOrigin, writeOrigin, type Origin } from './origin.ts';
 export { compareFiles, type CompareOptions, type Step } from './compare.ts';
 export { applySteps, bringBackFiles } from './bring-back.ts';

@@ -20,9 +20,6 @@ export interface Origin {
   generation?: Generation | undefined;
 }
 
-/** The id of this machine's start. */
-export const readBootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-
 /** Writes it into complete images. */
 export function writeOrigin(imagesDir: string, origin: Origin): void {
   writeFileSync(join(imagesDir, NAME), `${JSON.stringify(origin)}\n`, { mode: 0o600, flush: true });

@@ -4,19 +4,9 @@
  * the same and the machine has not been booted again.
  * @module
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isOwn, ownCacheDir } from '../own-cache.ts';
+import { keepOwnFile, ownCacheDir, readOwnFile } from '../own-cache.ts';
 import type { Environment } from '../paths.ts';
 
 /** What a fact is about. */
@@ -30,7 +20,6 @@ export interface Subject {
 }
 
 const MAX_FILE_BYTES = 65_536;
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** A text that changes with the file: its content is not read. */
 function stateOf(path: string): string {
@@ -42,39 +31,31 @@ function stateOf(path: string): string {
   }
 }
 
+/** The id of this machine's start. */
+export const readBootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
 /** @returns `undefined` where the kernel does not say: then nothing is kept */
 function bootId(): string | undefined {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return readBootId();
   } catch {
     return undefined;
   }
 }
 
 function readFact(path: string, key: string): unknown {
-  let fd: number | undefined;
   try {
-    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    const stat = fstatSync(fd);
-    if (!stat.isFile() || !isOwn(stat) || stat.size > MAX_FILE_BYTES) return undefined;
-    const fact = JSON.parse(readFileSync(fd, 'utf8')) as { key?: unknown; answer?: unknown } | null;
+    const text = readOwnFile(path, MAX_FILE_BYTES)?.toString('utf8') ?? 'null';
+    const fact = JSON.parse(text) as { key?: unknown; answer?: unknown } | null;
     return fact?.key === key ? fact.answer : undefined;
   } catch {
-    return undefined; // there is none, or it is damaged
-  } finally {
-    if (fd !== undefined) closeSync(fd);
+    return undefined; // it is damaged
   }
 }
 
-function keepFact(path: string, key: string, answer: unknown): void {
-  const part = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-  try {
-    writeFileSync(part, JSON.stringify({ key, answer }), { mode: 0o600, flag: 'wx' });
-    renameSync(part, path);
-  } catch {
-    rmSync(part, { force: true }); // a full disk only makes the next run slower
-  }
-}
+const keepFact = (path: string, key: string, answer: unknown): void => {
+  keepOwnFile(path, JSON.stringify({ key, answer }));
+};
 
 interface Place {
   path: string;

@@ -12,7 +12,7 @@ export {
   type DaemonName,
   type EngineDaemon,
 } from './daemons.ts';
-export { learned, learnedNow } from './facts.ts';
+export { learned, learnedNow, readBootId } from './facts.ts';
 export {
   cachedCriuDirs,
   completeMarker,

@@ -7,7 +7,8 @@
 import { existsSync } from 'node:fs';
 import { readMonotonicSeconds } from '../criu/index.ts';
 import { EnvironmentError } from '../errors.ts';
-import { readBootId, readOrigin } from '../kept/index.ts';
+import { readOrigin } from '../kept/index.ts';
+import { readBootId } from '../machine/index.ts';
 
 /** What matters of this machine. */
 export interface ClockFacts {

@@ -4,20 +4,10 @@
  * loader of CommonJS is given V8's cached code for the files of one directory.
  * @module
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
 import module from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { Script } from 'node:vm';
-import { isOwn, ownCacheDir } from '../own-cache.ts';
+import { keepOwnFile, ownCacheDir, readOwnFile } from '../own-cache.ts';
 
 /** What Node's loader does with the text of a module; not in its types. */
 interface Loaded {
@@ -38,32 +28,6 @@ type Loader = typeof module & {
   prototype: { _compile?: Compile };
 };
 
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-
-/** Kept code, if only this user can have written it. */
-function readKept(path: string): Buffer | undefined {
-  let file: number | undefined;
-  try {
-    file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    const stat = fstatSync(file);
-    return stat.isFile() && isOwn(stat) ? readFileSync(file) : undefined;
-  } catch {
-    return undefined; // there is none yet
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-}
-
-function keepCode(path: string, code: Buffer): void {
-  const part = `${path}.${process.pid}`;
-  try {
-    writeFileSync(part, code, { mode: 0o600, flag: 'wx' });
-    renameSync(part, path);
-  } catch {
-    rmSync(part, { force: true }); // a full disk only makes the next start slower
-  }
-}
-
 /** Lets the modules below `directory` be compiled with the code kept in `cache`, and keeps what is missing at the end. */
 function useKept(loader: Loader, directory: string, cache: string): void {
   const compile = loader.prototype._compile;
@@ -73,7 +37,7 @@ function useKept(loader: Loader, directory: string, cache: string): void {
     if (dirname(file) !== directory) return compile.call(this, text, file, ...rest);
     // a part has another name when its text changes; V8 refuses the code of another version of itself
     const path = join(cache, `${basename(file)}.${process.version}.${process.arch}`);
-    const cachedData = readKept(path);
+    const cachedData = readOwnFile(path);
     const script = new Script(module.wrap(text), { filename: file, ...(cachedData ? { cachedData } : {}) });
     if (!cachedData || script.cachedDataRejected === true) fresh.set(path, script);
     const run = script.runInThisContext() as CompiledModule;
@@ -81,7 +45,7 @@ function useKept(loader: Loader, directory: string, cache: string): void {
   };
   process.once('exit', () => {
     // by now it has the functions that were used
-    for (const [path, script] of fresh) keepCode(path, script.createCachedData());
+    for (const [path, script] of fresh) keepOwnFile(path, script.createCachedData());
   });
 }
 
