@@ -40,7 +40,6 @@ export {
   type BoundSocket,
 } from './open/open-files.ts';
 export { imagesWithoutTerminal } from './open/terminals.ts';
-export { readListening, type ListeningSocket } from './open/listening.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export { historyDir, listStatusFiles, type StatusFile } from './status/op-history.ts';
 export {
@@ -96,6 +95,6 @@ export {
 } from './operation.ts';
 export { collectStatus, criuFacts, isStandby, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
 export { checkMaySuspendFilters, imagesHaveFilter, isFiltered } from './seccomp.ts';
-export { readListeningPorts, readSocketPaths } from './open/sockets.ts';
+export { readListening, readListeningPorts, readSocketPaths, type ListeningSocket } from './open/sockets.ts';
 export { readMonotonicSeconds } from './clocks.ts';
 export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

@@ -16,6 +16,7 @@ import {
 import { appendToImage, changeImage, readImage } from '../image.ts';
 import { decodeMessage, encodeMessage } from '../../protobuf.ts';
 import { readPstree } from '../pstree.ts';
+import { filesImage } from './files-image.ts';
 
 /** Processes that have the same descriptors. */
 interface Table {
@@ -69,10 +70,10 @@ function copyOf(epoll: FileEntry, id: number, isWatched: (tfd: number) => boolea
 export function separateEpolls(dir: string): void {
   const tables = readTables(dir);
   if (tables.length < 2) return;
-  const filesImage = join(dir, 'files.img');
+  const image = filesImage(dir);
   const epolls: FileEntry[] = [];
   let last = 0;
-  changeImage(filesImage, 'files', FileEntrySchema, (file) => {
+  changeImage(image, 'files', FileEntrySchema, (file) => {
     last = Math.max(last, file.id ?? 0);
     if (file.epfd) epolls.push(file);
     return false;
@@ -88,5 +89,5 @@ export function separateEpolls(dir: string): void {
       return copy;
     }),
   );
-  if (copies.length > 0) appendToImage(filesImage, FileEntrySchema, copies);
+  if (copies.length > 0) appendToImage(image, FileEntrySchema, copies);
 }

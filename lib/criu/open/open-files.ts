@@ -13,6 +13,7 @@ import {
   type FileEntry,
   type InetSkEntry,
 } from '../gen/images_pb.ts';
+import { filesImage, readFiles } from './files-image.ts';
 import { separateEpolls } from './inherited-epolls.ts';
 import { changeImage, readImage } from '../image.ts';
 
@@ -29,8 +30,6 @@ const TFD_TIMER_ABSTIME = 1;
 const TFD_TIMER_CANCEL_ON_SET = 2;
 const STDOUT = 1;
 const STDERR = 2;
-
-const filesImage = (dir: string): string => join(dir, 'files.img');
 
 /** One end of a pipe, or the standard output of a program that has a Unix stream there; the other end is outside the tree. */
 export interface OutsidePipe {
@@ -91,7 +90,7 @@ export function readOpenFiles(dir: string): OpenFile[] {
       ({ origId }) => origId,
     ),
   );
-  return (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ id, reg }): OpenFile[] => {
+  return (readFiles(dir) ?? []).flatMap(({ id, reg }): OpenFile[] => {
     // what has the name of a deleted file now is another file
     if (reg?.name?.startsWith('/') !== true || deleted.has(id)) return [];
     // CRIU's own name for a deleted file: its entry has no flags
@@ -118,7 +117,7 @@ const isOutside = ({ usk }: FileEntry): boolean => ((usk?.uflags ?? 0) & UNIX_OU
 
 /** Paths of the regular files that a dumped tree had open or mapped. */
 export const readFileNames = (dir: string): string[] =>
-  (readImage(filesImage(dir), 'files', FileEntrySchema) ?? []).flatMap(({ reg }) => reg?.name ?? []);
+  (readFiles(dir) ?? []).flatMap(({ reg }) => reg?.name ?? []);
 
 interface Open {
   files: FileEntry[];
@@ -161,7 +160,7 @@ const allOutside = (open: Open): OutsidePipe[] => [...outsidePipes(open), ...out
 
 /** Everything open that something else must take the place of at a restore. */
 export function readOutsidePipes(dir: string): OutsidePipe[] {
-  const files = readImage(filesImage(dir), 'files', FileEntrySchema) ?? [];
+  const files = readFiles(dir) ?? [];
   return allOutside({ files, descriptors: readDescriptors(dir) });
 }
 
@@ -256,7 +255,7 @@ export interface AdjustedImages {
  * @param keepConnections leave TCP connections as they were dumped
  */
 export function adjustImages(dir: string, keepConnections: boolean): AdjustedImages {
-  const files = readImage(filesImage(dir), 'files', FileEntrySchema);
+  const files = readFiles(dir);
   if (!files) return { closed: [], pipes: [], growing: [] };
   const descriptors = readDescriptors(dir);
   const pipes = allOutside({ files, descriptors });
@@ -293,7 +292,7 @@ export interface BoundSocket {
 
 /** The socket with an id in `files.img`. @returns `undefined` when it is none that is bound to a port */
 export function readBoundSocket(dir: string, id: number): BoundSocket | undefined {
-  const files = readImage(filesImage(dir), 'files', FileEntrySchema) ?? [];
+  const files = readFiles(dir) ?? [];
   const isk = files.find((file) => file.id === id)?.isk;
   const protocol = protocols[isk?.proto ?? 0];
   if (!isk?.srcPort || protocol === undefined) return undefined;

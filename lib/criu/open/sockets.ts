@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 /** Sockets of a dumped tree that have a name or a port. @module */
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileEntrySchema } from '../gen/images_pb.ts';
-import { readImage } from '../image.ts';
+import type { InetSkEntry } from '../gen/images_pb.ts';
+import { readFiles } from './files-image.ts';
+import { addressText, type BoundSocket } from './open-files.ts';
 
-/** CRIU's numbers, from its criu/sk-unix.c: the socket of a process outside the tree. */
+/** CRIU's numbers, those of inet sockets being the kernel's; from its criu/sk-unix.c: the socket of a process outside the tree. */
 const OUTSIDE = 0b101;
 const TCP_LISTEN = 10;
+const IPPROTO_TCP = 6;
 
 /** Paths of the Unix sockets that processes of the tree have bound, each once. */
 export function readSocketPaths(dir: string): string[] {
-  const files = readImage(join(dir, 'files.img'), 'files', FileEntrySchema) ?? [];
-  const paths = files.flatMap(({ usk }) => {
+  const paths = (readFiles(dir) ?? []).flatMap(({ usk }) => {
     // an abstract name begins with a NUL; others may end with one
     const name = Buffer.from(usk?.name ?? [])
       .toString()
@@ -23,9 +25,29 @@ export function readSocketPaths(dir: string): string[] {
   return [...new Set(paths)];
 }
 
+/** A TCP socket that listens. */
+export interface ListeningSocket extends BoundSocket {
+  /** Others that ask for it, too, may have the same port. */
+  sharesPort: boolean;
+}
+
+const listeners = (dir: string): InetSkEntry[] =>
+  (readFiles(dir) ?? []).flatMap(({ isk }) =>
+    isk?.proto === IPPROTO_TCP && isk.state === TCP_LISTEN && isk.srcPort ? [isk] : [],
+  );
+
 /** TCP ports at which the tree listens, ascending. */
-export function readListeningPorts(dir: string): number[] {
-  const files = readImage(join(dir, 'files.img'), 'files', FileEntrySchema) ?? [];
-  const ports = files.flatMap(({ isk }) => (isk?.state === TCP_LISTEN && isk.srcPort ? [isk.srcPort] : []));
-  return [...new Set(ports)].sort((one, other) => one - other);
+export const readListeningPorts = (dir: string): number[] =>
+  [...new Set(listeners(dir).map(({ srcPort = 0 }) => srcPort))].sort((one, other) => one - other);
+
+/**
+ * Every TCP socket that listened, in the network namespace of the restore.
+ * @returns none for a tree that had a network namespace of its own: its ports are free in a new one
+ */
+export function readListening(dir: string): ListeningSocket[] {
+  if (!existsSync(dir) || readdirSync(dir).some((name) => /^netdev-\d+\.img$/.test(name))) return [];
+  return listeners(dir).map(({ srcAddr, srcPort = 0, opts }) => ({
+    ...{ protocol: 'tcp' as const, address: addressText(srcAddr), port: srcPort },
+    sharesPort: opts?.soReuseport === true,
+  }));
 }

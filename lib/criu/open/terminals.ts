@@ -5,7 +5,7 @@
  * @module
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   FdinfoEntrySchema,
   FileEntrySchema,
@@ -14,6 +14,7 @@ import {
   type TtyInfoEntry,
 } from '../gen/images_pb.ts';
 import { appendMessages, changeMessages, readImage } from '../image.ts';
+import { filesImage, readFiles } from './files-image.ts';
 
 /** CRIU's numbers, from its images/fdinfo.proto and tty.proto. */
 const REG = 1;
@@ -30,7 +31,6 @@ const O_APPEND = 0o2000;
 const STDOUT = 1;
 const STDERR = 2;
 
-const filesImage = 'files.img';
 const isDescriptors = (name: string): boolean => /^fdinfo-\d+\.img$/.test(name);
 
 /** The terminals that the tree has open, and whose other end it has not, by their ids in `files.img`. */
@@ -84,19 +84,19 @@ function placesOf(terminal: FileEntry, ids: Generator<number, never>): Places {
  * @returns by name; empty when the tree has no terminal, or its own
  */
 export function imagesWithoutTerminal(dir: string): Map<string, Buffer> {
-  const files = readImage(join(dir, filesImage), 'files', FileEntrySchema) ?? [];
+  const files = readFiles(dir) ?? [];
   const ids = freeIds(files);
   const places = new Map([...outerTerminals(dir, files)].map(([id, file]) => [id, placesOf(file, ids)]));
   const changed = new Map<string, Buffer>();
   if (places.size === 0) return changed;
-  const terminals = changeMessages(readFileSync(join(dir, filesImage)), 'files', FileEntrySchema, (file) => {
+  const terminals = changeMessages(readFileSync(filesImage(dir)), 'files', FileEntrySchema, (file) => {
     const place = file.type === TTY ? places.get(file.id ?? 0) : undefined;
     if (place === undefined) return false;
     Object.assign(file, { type: PIPE, id: place.output.id, tty: undefined, pipe: place.output.pipe });
     return true;
   });
   const rest = [...places.values()].map((place) => place.rest);
-  changed.set(filesImage, appendMessages(terminals, FileEntrySchema, rest));
+  changed.set(basename(filesImage(dir)), appendMessages(terminals, FileEntrySchema, rest));
   for (const name of readdirSync(dir).filter(isDescriptors)) {
     const bytes = readFileSync(join(dir, name));
     const after = changeMessages(bytes, 'fdinfo', FdinfoEntrySchema, (entry) => {
