@@ -2,6 +2,7 @@
 #ifndef CCR_PLUGIN_BACKGROUND_H
 #define CCR_PLUGIN_BACKGROUND_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 /*
@@ -10,5 +11,8 @@
  * on its end when criu ends.
  */
 int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage, pid_t *pid);
+
+/* Zeroed memory that criu and the processes started after it share. Returns NULL, with errno. */
+void *ccr__background_memory(size_t size);
 
 #endif

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "common/sync.h"
 #include "image/index/index.h"
 #include "image/pages/pages.h"
+#include "plugin/task/background.h"
 #include "plugin/task/criu_abi.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/state.h"
@@ -32,11 +32,9 @@ static void ignore(const char *name)
 
 static int choose_id(void)
 {
-	void *shared = mmap(NULL, sizeof(*is_complete), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *shared = ccr__background_memory(sizeof(*is_complete));
 
-	if (shared == MAP_FAILED ||
-	    getrandom(written.id, sizeof(written.id), 0) != sizeof(written.id)) {
+	if (!shared || getrandom(written.id, sizeof(written.id), 0) != sizeof(written.id)) {
 		ccr_err("cannot choose an id for the checkpoint: %s", strerror(errno));
 		return -EAGAIN;
 	}

@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "plugin/task/background.h"
 #include "plugin/task/network_lock.h"
 #include "plugin/task/state.h"
 
@@ -43,10 +43,9 @@ static struct shared *shared;
 
 int ccr__connections_prepare(void)
 {
-	void *memory = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *memory = ccr__background_memory(sizeof(*shared));
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return -errno;
 	shared = memory;
 	return 0;

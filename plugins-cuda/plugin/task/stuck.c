@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "plugin/task/background.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/state.h"
 #include "plugin/task/task.h"
@@ -27,10 +27,9 @@ static struct shared unshared, *shared = &unshared;
 
 int ccr__stuck_prepare(void)
 {
-	void *memory = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *memory = ccr__background_memory(sizeof(*shared));
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return -errno;
 	shared = memory;
 	return 0;
