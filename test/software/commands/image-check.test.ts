@@ -15,13 +15,14 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { isAlive, readProcessTree, waitForExit } from '../../../lib/process/index.ts';
+import { answerAt } from '../../helpers/answers.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -87,13 +88,7 @@ async function check(): Promise<Check & { exitCode: number }> {
   return { ...(JSON.parse(stdout) as Check), exitCode };
 }
 
-async function ask(): Promise<unknown> {
-  const socket = connect(server.port, '127.0.0.1');
-  let text = '';
-  socket.on('data', (data: Buffer) => (text += data.toString()));
-  await once(socket, 'close');
-  return JSON.parse(text);
-}
+const ask = (): Promise<unknown> => answerAt(server.port);
 
 it('everything is named at once, and nothing is changed', async () => {
   const tree = readProcessTree(server.pid).map((one) => one.pid);

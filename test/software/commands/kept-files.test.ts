@@ -2,7 +2,6 @@
 // Files of the dumped tree: what is in memory comes back as it was at every restore, what is missing is brought back, and what
 // has changed is refused.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
   closeSync,
   existsSync,
@@ -16,13 +15,13 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { isAlive, readProcessTree, waitForExit } from '../../../lib/process/index.ts';
+import { answerAt } from '../../helpers/answers.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
@@ -87,13 +86,7 @@ async function startServer(files: readonly string[] = []): Promise<Server> {
   return { pid: Number(pid), port: Number(port) };
 }
 
-async function ask({ port }: Server): Promise<Answer> {
-  const socket = connect(port, '127.0.0.1');
-  let text = '';
-  socket.on('data', (data: Buffer) => (text += data.toString()));
-  await once(socket, 'close');
-  return JSON.parse(text) as Answer;
-}
+const ask = ({ port }: Server): Promise<Answer> => answerAt(port);
 
 async function dump({ pid }: Server): Promise<void> {
   const tree = readProcessTree(pid).map((one) => one.pid);

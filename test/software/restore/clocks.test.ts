@@ -2,14 +2,13 @@
 // Clocks that count from the start of a machine, and everything that waits by them, continue where the dump was, although
 // another machine, or this one after a reboot, is days ahead or behind. A time namespace stands for such a machine.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { waitForExit } from '../../../lib/process/index.ts';
+import { answerAt } from '../../helpers/answers.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -67,13 +66,7 @@ async function start(under: readonly string[]): Promise<{ pid: number; port: num
   return { pid: Number(pid), port: Number(port) };
 }
 
-async function ask(port: number): Promise<Answer> {
-  const socket = connect(port, '127.0.0.1');
-  let text = '';
-  socket.on('data', (data: Buffer) => (text += data.toString()));
-  await once(socket, 'close');
-  return JSON.parse(text) as Answer;
-}
+const ask = (port: number): Promise<Answer> => answerAt(port);
 
 async function cli(args: readonly string[], under: readonly string[] = []): Promise<void> {
   const words = [...under, process.execPath, join(projectRoot, 'dist/cli.js'), ...args];

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 // A restored program learns of it from its generation file, and a command can run before it does.
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { exec, execResult, type ExecResult } from '../../../lib/exec.ts';
+import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { isAlive, waitForExit } from '../../../lib/process/index.ts';
+import { answerAt, answerInside } from '../../helpers/answers.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -68,25 +67,9 @@ async function start(): Promise<number> {
   return Number(stdout);
 }
 
-async function ask(): Promise<Answer> {
-  const socket = connect(port, '127.0.0.1');
-  let text = '';
-  socket.on('data', (data: Buffer) => (text += data.toString()));
-  await once(socket, 'close');
-  return JSON.parse(text) as Answer;
-}
+const ask = (): Promise<Answer> => answerAt(port);
 
-async function askInside(pid: number): Promise<Answer> {
-  const words = [
-    '--target',
-    String(pid),
-    '--net',
-    'bash',
-    '-c',
-    `exec 3<>/dev/tcp/127.0.0.1/${port}; cat <&3`,
-  ];
-  return JSON.parse((await exec('nsenter', words)).stdout) as Answer;
-}
+const askInside = (pid: number): Promise<Answer> => answerInside(pid, port);
 
 async function dump(pid: number, imagesDir = machine.imagesDir): Promise<void> {
   const dumped = await cli(['checkpoint', String(pid), imagesDir]);

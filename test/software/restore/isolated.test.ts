@@ -17,10 +17,11 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { exec, execResult, type ExecResult } from '../../../lib/exec.ts';
+import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
 import { isAlive, readProcessTree, waitForExit } from '../../../lib/process/index.ts';
 import { restore as restoreByLibrary } from '../../../lib/restore/index.ts';
+import { answerAt, answerInside } from '../../helpers/answers.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -89,28 +90,10 @@ async function start(): Promise<number> {
   return Number(pid);
 }
 
-async function answerOf(socket: NodeJS.ReadableStream): Promise<Answer> {
-  let text = '';
-  socket.on('data', (data: Buffer) => (text += data.toString()));
-  await once(socket, 'close');
-  return JSON.parse(text) as Answer;
-}
-
-const ask = (): Promise<Answer> => answerOf(connect(port, '127.0.0.1'));
+const ask = (): Promise<Answer> => answerAt(port);
 
 /** From inside the network of a copy. */
-async function askInside(pid: number): Promise<Answer> {
-  const words = [
-    '--target',
-    String(pid),
-    '--net',
-    'bash',
-    '-c',
-    `exec 3<>/dev/tcp/127.0.0.1/${port}; cat <&3`,
-  ];
-  const { stdout } = await exec('nsenter', words);
-  return JSON.parse(stdout) as Answer;
-}
+const askInside = (pid: number): Promise<Answer> => answerInside(pid, port);
 
 async function dump(pid: number, imagesDir = machine.imagesDir): Promise<void> {
   const tree = readProcessTree(pid).map((one) => one.pid);
