@@ -55,19 +55,15 @@ export class Runc extends Engine {
   async checkpoint(): Promise<void> {
     await this.sh(this.line(/^runc checkpoint --image/));
     // criu opens images in the user namespace before anybody is mapped there
-    await this.sh(`chmod -R a+rX ${this.imagesPath}`);
+    await this.sh(`chmod -R a+rX ${await this.imagesDir()}`);
   }
 
   async checkpointRunning(): Promise<void> {
     await this.sh(this.line(/^runc checkpoint --leave-running/));
   }
 
-  private get imagesPath(): string {
-    return join(this.#bundle, 'two');
-  }
-
   imagesDir(): Promise<string> {
-    return Promise.resolve(this.imagesPath);
+    return Promise.resolve(join(this.#bundle, 'two'));
   }
 
   restoreLine(): string {
