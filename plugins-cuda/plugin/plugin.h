@@ -23,6 +23,13 @@ void ccr__dump_finish(int ret);
  */
 int ccr__undo(struct task *task, bool is_last);
 
+/*
+ * undo_guarded.c: in the watcher, when criu has ended. Returns the threads and the host memory of a
+ * process that was stopped by its guard, and resumes it; the driver cannot work in a stopped
+ * process. A process for which that fails is killed.
+ */
+void ccr__undo_guarded(struct task *task);
+
 /* restore.c */
 int ccr__resume_devices_late(int pid);
 

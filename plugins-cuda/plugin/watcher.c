@@ -16,7 +16,6 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
-#include "plugin/task/seize.h"
 #include "plugin/task/stuck.h"
 #include "plugin/plugin.h"
 
@@ -32,8 +31,6 @@
 #include <unistd.h>
 
 #include "plugin/device/device.h"
-#include "plugin/host/host.h"
-#include "plugin/inject/inject.h"
 
 #define MAX_WATCHED 4096
 /* Nothing announces that criu has detached from a task, and its last scripts may fail even then;
@@ -248,70 +245,6 @@ static bool needs_undo(int stage, struct task *task)
 	return false;
 }
 
-static int disarm_thread(const struct injected *one)
-{
-	ccr__guard_disarm(one->tid, true);
-	return 0;
-}
-
-/* Once the process is stopped, a guard must not stop it again; SIGKILL stays armed. */
-static void disarm_stop(pid_t pid)
-{
-	ccr__guard_stop(pid, false, false);
-	ccr__injected_for_each(pid, disarm_thread);
-}
-
-/*
- * Restores what must not be seen changed: the registers of threads that were injected
- * into, and host memory. A process that was changed is under guard, so the death
- * of criu has stopped it. Returns 0 or -errno.
- */
-static int undo_stopped(struct task *task)
-{
-	int ret = ccr__seize(task->pid);
-
-	if (!ret)
-		disarm_stop(task->pid);
-	if (!ret)
-		ret = ccr__seize_continue(task->pid);
-	if (!ret)
-		ret = ccr__injected_for_each(task->pid, ccr__inject_recover);
-	if (!ret && ccr__host_is_empty(task))
-		ret = ccr__host_memory_undo(task->pid);
-	if (ret)
-		return ret;
-	task->host_state = HOST_FILLED;
-	return ccr__seize_end(task->pid);
-}
-
-/* criu announces the end of an injection before it disarms the guard, and may die in between. */
-static bool was_stopped(const struct task *task)
-{
-	return task->was_injected && ccr__is_stopping(task->pid);
-}
-
-/* Before anything is asked of the driver, which cannot work in a stopped process. */
-static void undo_guarded(struct task *task)
-{
-	int ret;
-
-	if (!ccr__guard_stops(task->pid) && !ccr__injected_any(task->pid) && !was_stopped(task))
-		return;
-	/* criu has filled its memory and disarmed the guard, so nothing stopped it. */
-	if (!ccr__host_is_empty(task) && !ccr__injected_any(task->pid) &&
-	    !ccr__is_stopping(task->pid)) {
-		ccr__guard_disarm(task->pid, false);
-		return;
-	}
-	ret = undo_stopped(task);
-	if (!ret)
-		return;
-	/* It must not run on wrong memory, or with our system calls. */
-	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
-	ccr__task_outcome(task, "failed", "its memory cannot be filled again; it was killed");
-	task->is_undone = true;
-}
-
 /* Tries once for each task that is left. Returns how many have to be tried again. */
 static size_t undo_some(struct task **tasks, size_t nr, bool is_last)
 {
@@ -354,7 +287,7 @@ static void undo_all(int stage)
 	await_criu();
 	ccr__connections_unlock();
 	for (size_t i = 0; i < nr; i++)
-		undo_guarded(tasks[i]);
+		ccr__undo_guarded(tasks[i]);
 	await_driver_call(is_locking);
 	for (size_t i = 0; i < nr; i++)
 		if (tasks[i]->is_resumed)
