@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { checkWritable } from '../directory.ts';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
-import { collectBackgroundProcesses, waitForExit, watcherName } from '../process/index.ts';
+import { collectBackgroundProcesses, readStat, waitForExit, watcherName } from '../process/index.ts';
 import { dumpLog, restoreLog } from './arguments.ts';
 import { readCriuLog, type CriuLogSummary } from './log.ts';
 import {
@@ -73,6 +73,29 @@ function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
 export const isStandby = ({ attaching, tasks }: OpStatus): boolean =>
   attaching.length > 0 && tasks.every(({ outcome }) => outcome !== 'failed');
 
+/**
+ * A watcher that is killed may have a second one, which starts another, so each look may find more of them.
+ * @returns `false` when one is still running, and going to write more
+ */
+async function watchersEnd(
+  runDir: string,
+  criuPid: number,
+  first: OpStatus,
+  options: { signal?: AbortSignal | undefined },
+): Promise<boolean> {
+  const seen = new Set<number>();
+  for (let status: OpStatus | undefined = first; status; status = readOpStatus(runDir, criuPid)) {
+    const next = status.watcherPids.find((pid) => !seen.has(pid));
+    if (next === undefined) break;
+    seen.add(next);
+    // the pid of one that was replaced may belong to another process by now
+    const isOurs = next === status.watcherPids.at(-1) || watcherName.test(readStat(next)?.comm ?? '');
+    if (isOurs && (await waitForExit(next, { timeoutMs: WATCHER_TIMEOUT_MS, ...options })) === undefined)
+      return false;
+  }
+  return true;
+}
+
 export interface CollectOptions {
   /** Leave the processes of a standby waiting for their memory, and keep the file. */
   leaveStopped?: boolean | undefined;
@@ -96,10 +119,7 @@ export async function collectStatus(
     return undefined;
   }
   if (leaveStopped && isStandby(first)) return first;
-  if (first.watcherPid !== undefined) {
-    const ended = await waitForExit(first.watcherPid, { timeoutMs: WATCHER_TIMEOUT_MS, ...wait });
-    if (ended === undefined) return first; // still running, and going to write more
-  }
+  if (!(await watchersEnd(runDir, criuPid, first, wait))) return first;
   try {
     const status = readOpStatus(runDir, criuPid);
     return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };

@@ -30,8 +30,7 @@ function read({ path, modifiedMs }: StatusFile, runDir: string): OperationRecord
     if (!status) return undefined;
     // pids of another pid namespace, or of long ago, mean nothing here
     const isCurrent = dirname(path) !== historyDir(runDir) && path === opStatusPath(runDir, criuPid);
-    const { watcherPid } = status;
-    const alive = isCurrent && (isAlive(criuPid) || (watcherPid !== undefined && isAlive(watcherPid)));
+    const alive = isCurrent && [criuPid, ...status.watcherPids].some(isAlive);
     return operationRecord(status, { criuPid, modifiedMs, isAlive: alive });
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined; // collected meanwhile

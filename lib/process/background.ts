@@ -16,8 +16,8 @@ export const backgroundNames = /^cuda-(preinit|readahead|driver|pool-once)$/;
 /** They end a moment after criu. Milliseconds. */
 const ENDING_MS = 5000;
 
-/** A watcher that had nothing to report. */
-export const watcherName = /^cuda-watcher$/;
+/** A watcher, or the second one that waits for its end. */
+export const watcherName = /^cuda-watcher(-2)?$/;
 
 /** Collects them as they end. @returns when all have ended, or after 5 seconds */
 export async function collectBackgroundProcesses(names = backgroundNames): Promise<void> {

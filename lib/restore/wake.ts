@@ -8,7 +8,15 @@ import { loadSettings } from '../settings/index.ts';
 import { collectStatus, listOpStatus, tryReadOpStatus, type CudaTask } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { checkPid, isAlive, killTree, readStat, readProcessTree, wakeTree } from '../process/index.ts';
+import {
+  checkPid,
+  isAlive,
+  killTree,
+  readStat,
+  readProcessTree,
+  wakeTree,
+  watcherName,
+} from '../process/index.ts';
 import { WakeError } from './error.ts';
 import { checkPath } from '../check.ts';
 
@@ -38,7 +46,7 @@ function findStandby(runDir: string, root: number): number | undefined {
   for (const criuPid of listOpStatus(runDir)) {
     // status files of other runs need not be readable
     const status = tryReadOpStatus(runDir, criuPid);
-    if (status?.watcherPid === undefined || readStat(status.watcherPid)?.comm !== 'cuda-watcher') continue;
+    if (!status?.watcherPids.some((pid) => watcherName.test(readStat(pid)?.comm ?? ''))) continue;
     if (!status.attaching.some((pid) => pids.has(pid))) continue;
     const other = status.attaching.find((pid) => !pids.has(pid) && isAlive(pid));
     if (other === undefined) return criuPid;

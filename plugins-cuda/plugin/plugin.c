@@ -172,10 +172,12 @@ static void plugin_exit(int stage, int ret)
 	ccr__stuck_in_plugin(true);
 	if (stage == STAGE_DUMP && !ret)
 		ccr__files_complete();
-	if (stage == STAGE_DUMP)
+	if (stage == STAGE_DUMP) {
 		ccr__dump_finish(ret);
-	else if (!p->tasks && !ret)
+		ccr__watcher_start_second();
+	} else if (!p->tasks && !ret) {
 		ccr_warn("the images need %s, but no restored process uses CUDA", PLUGIN_NAME);
+	}
 	if (stage == STAGE_RESTORE && !p->restore_failed && !ret)
 		ccr__watcher_release();
 	p->hook_ms += ccr__now_ms() - start;

@@ -41,6 +41,15 @@ int ccr__resume_devices_late(int pid);
 int ccr__dump_outside_socket(int fd, int inode);
 int ccr__restore_outside_socket(int inode);
 
+/*
+ * second_watcher.c: starts a process that takes over when this watcher is killed, and then returns
+ * a second time. Moves the records to memory that both share. Returns 0 in the first watcher, 1 in
+ * one that has taken over, or -errno: there is no second one.
+ */
+int ccr__second_watcher_start(struct task **tasks, size_t nr);
+/* The work is complete: the second watcher ends as well. */
+void ccr__second_watcher_end(void);
+
 /* watcher.c */
 extern const struct watcher_ops ccr__watcher_ops;
 

@@ -57,6 +57,9 @@ void ccr__undo_guarded(struct task *task)
 {
 	int ret;
 
+	/* By a watcher that was killed later, whose notes of threads only it had. */
+	if (task->is_recovered)
+		return;
 	if (!ccr__guard_stops(task->pid) && !ccr__injected_any(task->pid) && !was_stopped(task))
 		return;
 	/* criu has filled its memory and disarmed the guard, so nothing stopped it. */
@@ -66,6 +69,7 @@ void ccr__undo_guarded(struct task *task)
 		return;
 	}
 	ret = undo_stopped(task);
+	task->is_recovered = !ret;
 	if (!ret)
 		return;
 	/* It must not run on wrong memory, or with our system calls. */

@@ -95,6 +95,15 @@ static void take_guards(int fd, const struct watcher_message *message, const int
 	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
 }
 
+/* criu waits for the answer, and then calls no hook any more. */
+static void start_second(int fd)
+{
+	const int ret = ccr__second_watcher_start(watched, nr_watched);
+
+	if (ret <= 0)
+		send(fd, &ret, sizeof(ret), MSG_NOSIGNAL);
+}
+
 static void receive_one(int fd, const struct watcher_message *message, const int fds[WATCHER_SLOTS])
 {
 	switch (message->kind) {
@@ -118,6 +127,9 @@ static void receive_one(int fd, const struct watcher_message *message, const int
 			ccr__injected_forget(message->threads[i]);
 			ccr__guard_disarm(message->threads[i], true);
 		}
+		break;
+	case WATCHER_SECOND:
+		start_second(fd);
 		break;
 	}
 }
@@ -289,9 +301,11 @@ static void undo_all(int stage)
 	for (size_t i = 0; i < nr; i++)
 		ccr__undo_guarded(tasks[i]);
 	await_driver_call(is_locking);
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
 		if (tasks[i]->is_resumed)
 			ccr__restore_thread_unblock(tasks[i]->restore_tid, tasks[i]->sigmask);
+		tasks[i]->is_resumed = false;
+	}
 	deadline = ccr__now_ms() + ccr__plugin.settings.undo_timeout_ms;
 	/* No event tells that a neighbor has freed device memory. */
 	while ((nr = undo_some(tasks, nr, ccr__now_ms() > deadline))) {
@@ -310,6 +324,7 @@ static void watch(int stage, int fd)
 		ccr__files_remove();
 	for (size_t i = 0; i < nr_watched; i++)
 		ccr__guard_disarm(watched[i]->pid, false);
+	ccr__second_watcher_end();
 	_exit(0);
 }
 

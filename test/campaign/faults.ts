@@ -139,10 +139,10 @@ export class FaultInjector {
     const { pid, commandPid } = this.#subject;
     const names: Partial<Record<Target, RegExp>> = {
       ...{
-        watcher: /^cuda-watcher$/,
+        watcher: /^cuda-watcher$/, // the first one; the second takes over
         pool: /^cuda-pool/,
         criu: /^criu$/,
-        'criu+watcher': /^(criu|cuda-watcher)$/,
+        'criu+watcher': /^(criu|cuda-watcher(-2)?)$/,
       },
     };
     if (target === 'task') return asking === undefined ? [] : [asking];

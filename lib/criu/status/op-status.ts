@@ -204,8 +204,8 @@ export interface OpStatus {
   isUndone: boolean;
   /** The latest outcome of each process. */
   tasks: CudaTask[];
-  /** The watcher, which takes over when criu has ended and may still append to the file. */
-  watcherPid: number | undefined;
+  /** The watchers, which take over when criu has ended and may still append to the file. The earlier may have ended. */
+  watcherPids: number[];
   /** The daemon, or the last helper, that moved device memory. */
   poolPid: number | undefined;
   /** Processes that have not taken their device memory yet. */
@@ -312,7 +312,7 @@ export function parseOpStatus(contents: string): OpStatus | undefined {
     isUndone: isUndone(lines),
     steps: lines.flatMap((one) => (one.event === 'step' ? [stepOf(one)] : [])),
     tasks: [...tasks.values()],
-    watcherPid: lines.findLast((one) => one.event === 'watcher')?.pid,
+    watcherPids: lines.flatMap((one) => (one.event === 'watcher' ? [one.pid] : [])),
     poolPid: lines.findLast((one) => one.event === 'pool')?.pid,
     attaching: [...attaching],
     inPool: poolTasksOf(lines),

@@ -68,6 +68,8 @@ void ccr__memory_keep_fds(const int fds[WATCHER_FDS]);
 /* A descriptor to poll together with criu's, or -1, and what to call when it is readable. */
 int ccr__memory_poll_fd(void);
 void ccr__memory_poll(void);
+/* In a watcher that took over: an answer of the pool may have been lost with the first one. */
+void ccr__memory_ask_again(struct task *const *tasks, size_t nr);
 /*
  * After criu has ended: waits until each awaited task has its memory. If the
  * pool dies, a helper replaces it; a task that cannot get its memory is killed.

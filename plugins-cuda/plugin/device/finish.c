@@ -64,7 +64,16 @@ int ccr__memory_poll_fd(void)
 
 void ccr__memory_poll(void)
 {
-	ccr__fd_backup_take();
+	while (ccr__fd_backup_take())
+		;
+}
+
+/* The pool does not begin again, but answers again; no second connection must be made for that. */
+void ccr__memory_ask_again(struct task *const *tasks, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (tasks[i]->is_awaited)
+			ccr__pool_request(CCR_MSG_OP_ROLL_BACK, tasks[i], 0);
 }
 
 /* Kills the task: it must not run with wrong memory or wait forever at a closed gate. */
@@ -174,8 +183,7 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 	bool is_replaced = false;
 	struct task *task;
 
-	while (ccr__fd_backup_take())
-		;
+	ccr__memory_poll();
 	while (awaited(tasks, nr, 0)) {
 		struct ccr_message reply;
 		int ret = ccr_message_receive(ccr__pool_link.socket, &reply, NULL, NULL,

@@ -82,6 +82,10 @@ void ccr__memory_poll(void)
 {
 }
 
+void ccr__memory_ask_again(struct task *const *tasks, size_t nr)
+{
+}
+
 void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 {
 }

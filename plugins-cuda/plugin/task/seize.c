@@ -78,7 +78,8 @@ static int trace(pid_t tid, void *unused)
 {
 	int status, ret;
 
-	if (ptrace(PTRACE_SEIZE, tid, NULL, 0))
+	/* If we are killed, it must not run as it is. */
+	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_EXITKILL))
 		return has_ended(tid) ? 0 : -errno;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
 		return -errno;

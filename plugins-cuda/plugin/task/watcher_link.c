@@ -252,11 +252,15 @@ int ccr__watcher_guard(pid_t id, bool is_thread)
  * was changed in any way waits for someone who returns it to its prior state; with nobody left it
  * would wait forever.
  */
+static bool needs_watcher(const struct task *task)
+{
+	return ccr__host_is_empty(task) ||
+	       (task->is_changed && (!task->is_undone || task->is_awaited));
+}
+
 static int guard(const struct task *task)
 {
-	const bool is_empty = ccr__host_is_empty(task);
-	const bool is_changed =
-		is_empty || (task->is_changed && (!task->is_undone || task->is_awaited));
+	const bool is_empty = ccr__host_is_empty(task), is_changed = needs_watcher(task);
 	int ret = is_changed ? add_guards(&task->pid, 1, false) : 0;
 
 	if (!ret)
@@ -301,6 +305,32 @@ void ccr__watcher_injection_ended(const pid_t *tids, size_t nr)
 		send_message(&message, fds);
 	for (size_t i = 0; i < nr; i++)
 		ccr__guard_disarm(tids[i], true);
+}
+
+static int ask_for_second(void)
+{
+	struct watcher_message message = {.kind = WATCHER_SECOND};
+	int fds[WATCHER_SLOTS], ret;
+
+	no_fds(fds);
+	ret = send_message(&message, fds);
+	return ret ? ret : await_answer();
+}
+
+void ccr__watcher_start_second(void)
+{
+	const struct task *task = ccr__plugin.tasks;
+	int ret;
+
+	while (task && !needs_watcher(task))
+		task = task->next;
+	if (!task)
+		return;
+	ret = ask_for_second();
+	if (ret && !replace_after(ret))
+		ret = ask_for_second();
+	if (ret)
+		ccr_warn("there is no second watcher: %s", strerror(-ret));
 }
 
 void ccr__watcher_release(void)

@@ -32,9 +32,10 @@ struct watcher_ops {
 enum watcher_message_kind {
 	WATCHER_TRACK,
 	WATCHER_RELEASE,
-	WATCHER_GUARD,		/* `guards`; the watcher answers */
-	WATCHER_INJECTED,	/* `injected` */
-	WATCHER_INJECTION_ENDED /* `threads` */
+	WATCHER_GUARD,		 /* `guards`; the watcher answers */
+	WATCHER_INJECTED,	 /* `injected` */
+	WATCHER_INJECTION_ENDED, /* `threads` */
+	WATCHER_SECOND		 /* the watcher starts another one, and answers */
 };
 
 /* One packet, which carries the descriptors of the slots that `fds` has bits for, in order. */
@@ -73,6 +74,9 @@ int ccr__watcher_prepare_guards(const pid_t *tids, size_t nr);
 int ccr__watcher_injected(const struct injected *injected, size_t nr);
 /* They no longer are, or they never were. Their guards are removed. */
 void ccr__watcher_injection_ended(const pid_t *tids, size_t nr);
+/* After the last hook of a dump, when a watcher that is killed cannot be replaced any more: has it
+ * start a second one, if there is something left to undo or to wait for. */
+void ccr__watcher_start_second(void);
 /* The prior states are restored, or the restore is complete: only device memory is missing. */
 void ccr__watcher_release(void);
 

@@ -113,7 +113,7 @@ static enum role role_of_name(void)
 		syscall(SYS_close, fd);
 	}
 	name[strcspn(name, "\n")] = '\0';
-	if (!strcmp(name, "cuda-watcher"))
+	if (!strncmp(name, "cuda-watcher", 12)) /* the second one, too */
 		return WATCHER;
 	if (!strncmp(name, "cuda-pool", 9)) /* the daemon, or a helper */
 		return POOL;

@@ -58,7 +58,7 @@ describe('the status file', () => {
           reason: 'cuCheckpointProcessUnlock: CUDA_ERROR_UNKNOWN',
         },
       ],
-      watcherPid: 80,
+      watcherPids: [80],
       poolPid: undefined,
       attaching: [],
       inPool: [],

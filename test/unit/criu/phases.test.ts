@@ -19,7 +19,7 @@ const status: OpStatus = {
     { pid: 1, step: 'checkpoint', result: 0, name: 'CUDA_SUCCESS', ms: 100 },
   ],
   tasks: [],
-  watcherPid: undefined,
+  watcherPids: [],
   poolPid: undefined,
   attaching: [],
   inPool: [],
