@@ -13,6 +13,7 @@ import {
   killTreeNow,
   readChildren,
   readProcessTree,
+  readStat,
   waitForExit,
   wakeTree,
 } from '../../../lib/process/index.ts';
@@ -93,6 +94,7 @@ describe.each(variants)('%s', (variant) => {
     const workload = await start(variant);
     const before = await snapshot(workload);
     process.kill(workload.pid, 'SIGSTOP');
+    await expect.poll(() => readStat(workload.pid)?.state).toBe('T');
     const { imagesDir, env } = machine;
     const attempt = checkpoint({
       pid: workload.pid,
