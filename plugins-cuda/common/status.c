@@ -9,14 +9,17 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/run_dir.h"
 #include "common/status_history.h"
 
-/* Of a status file: some 300 lines. */
-#define RESERVED_BYTES (64 << 10)
+/* Of a status file: some 600 lines. */
+#define RESERVED_BYTES (128 << 10)
+/* The field with the time of a line, and its end. */
+#define TIME_BYTES 40
 
 static void file_name(char *out, size_t size, pid_t criu)
 {
@@ -88,6 +91,14 @@ int ccr_status_probe(const char *run_dir)
 	return 0;
 }
 
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
 void ccr_status_add(const struct ccr_status *status, const char *format, ...)
 {
 	char line[PATH_MAX + 1024];
@@ -97,16 +108,27 @@ void ccr_status_add(const struct ccr_status *status, const char *format, ...)
 	if (status->fd < 0)
 		return;
 	va_start(args, format);
-	len = vsnprintf(line, sizeof(line) - 1, format, args);
+	len = vsnprintf(line, sizeof(line) - TIME_BYTES, format, args);
 	va_end(args);
-	if (len < 0 || (size_t)len >= sizeof(line) - 1) {
+	if (len < 1 || (size_t)len >= sizeof(line) - TIME_BYTES) {
 		ccr_warn("cannot write a status line, because it is too long: %.60s", format);
 		return;
 	}
-	line[len++] = '\n';
+	len--; /* the brace */
+	len += snprintf(line + len, TIME_BYTES, ",\"at\":%.3f}\n", now_ms());
 	/* One write for each line, so that two writers (criu and its watcher) do not mix theirs. */
 	if (write(status->fd, line, len) != len)
 		ccr_warn("cannot write the status file: %s", strerror(errno));
+}
+
+void ccr_status_span(const struct ccr_status *status, pid_t pid, const char *part, const char *name,
+		     double start, double end)
+{
+	ccr_status_add(
+		status,
+		"{\"event\":\"span\",\"pid\":%d,\"part\":\"%s\",\"name\":\"%s\",\"start\":%.3f,"
+		"\"end\":%.3f}",
+		pid, part, name, start, end);
 }
 
 const char *ccr_status_quoted(char *out, size_t size, const char *text)

@@ -23,11 +23,18 @@ struct ccr_status {
 int ccr_status_open(struct ccr_status *status, const char *run_dir, pid_t criu);
 /* Returns the same without leaving a file: before a restore, which cannot be undone. */
 int ccr_status_probe(const char *run_dir);
-/* Appends one line; `format` gives the JSON object without newline. Logs a failed write and
- * continues.
+/*
+ * Appends one line; `format` gives the JSON object without newline, and a field `at` is added: now,
+ * in milliseconds of the monotonic clock. Logs a failed write and continues.
  */
 void ccr_status_add(const struct ccr_status *status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/*
+ * Appends a line about what was done for a process, in milliseconds of the monotonic clock. `part`
+ * is who did it, `name` what; neither needs quotes in JSON.
+ */
+void ccr_status_span(const struct ccr_status *status, pid_t pid, const char *part, const char *name,
+		     double start, double end);
 /* Escapes `text` for the inside of a JSON string, cut to fit. Returns `out`. */
 const char *ccr_status_quoted(char *out, size_t size, const char *text);
 void ccr_status_close(struct ccr_status *status);

@@ -133,6 +133,8 @@ static int init(int stage)
 	ret = check_run_dir();
 	if (ret)
 		return ret;
+	/* What happens when in CRIU's log can then be compared with other processes. */
+	ccr_info("monotonic clock: %.3f ms", ccr__now_ms());
 	ccr_info("version %s, variant %s, driver %s (API %d)", CCR_VERSION, CCR_VARIANT,
 		 p->driver.path, p->driver.version);
 	/* A dump looks for it when it finds the first CUDA process. */
@@ -153,9 +155,17 @@ static int init(int stage)
 	return ret;
 }
 
+static struct {
+	double start, end;
+} init_time;
+
 static int plugin_init(int stage)
 {
-	const int ret = init(stage);
+	int ret;
+
+	init_time.start = ccr__now_ms();
+	ret = init(stage);
+	init_time.end = ccr__now_ms();
 
 	if (ret)
 		ccr__report_failure(stage, first_error);
@@ -181,6 +191,8 @@ static void plugin_exit(int stage, int ret)
 	if (stage == STAGE_RESTORE && !p->restore_failed && !ret)
 		ccr__watcher_release();
 	p->hook_ms += ccr__now_ms() - start;
+	ccr_status_span(&p->status, getpid(), "hook", "init", init_time.start, init_time.end);
+	ccr_status_span(&p->status, getpid(), "hook", "fini", start, ccr__now_ms());
 	if (ret && p->has_begun)
 		ccr__report_failure(stage, first_error);
 	ccr_status_add(&p->status,
@@ -194,10 +206,14 @@ static void plugin_exit(int stage, int ret)
 	ccr__stuck_in_plugin(false);
 }
 
-static int timed(int (*hook)(int pid), int pid)
+/* A tree may have many processes for which there is nothing to do. */
+#define SHORT_MS 1
+
+static int timed(int (*hook)(int pid), const char *name, int pid)
 {
 	struct plugin *p = &ccr__plugin;
 	const double start = ccr__now_ms();
+	double end;
 	int ret;
 
 	if (!p->enabled)
@@ -205,13 +221,16 @@ static int timed(int (*hook)(int pid), int pid)
 	ccr__stuck_in_plugin(true);
 	ret = hook(pid);
 	ccr__stuck_in_plugin(false);
-	p->hook_ms += ccr__now_ms() - start;
+	end = ccr__now_ms();
+	p->hook_ms += end - start;
+	if (ret != -ENOTSUP || end - start >= SHORT_MS)
+		ccr_status_span(&p->status, pid, "hook", name, start, end);
 	return ret;
 }
 
 static int pause_devices(int pid)
 {
-	return timed(ccr__pause_devices, pid);
+	return timed(ccr__pause_devices, "PAUSE_DEVICES", pid);
 }
 
 /* CRIU calls it for every process of the tree, and ours may have saved host memory of any. */
@@ -227,7 +246,7 @@ static int checkpoint_and_list(int pid)
 
 static int checkpoint_devices(int pid)
 {
-	return timed(checkpoint_and_list, pid);
+	return timed(checkpoint_and_list, "CHECKPOINT_DEVICES", pid);
 }
 
 static int resume_late(int pid)
@@ -238,7 +257,7 @@ static int resume_late(int pid)
 
 static int resume_devices_late(int pid)
 {
-	return timed(resume_late, pid);
+	return timed(resume_late, "RESUME_DEVICES_LATE", pid);
 }
 
 __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {

@@ -40,6 +40,7 @@ static int restore_devices(struct task *task)
 	const char *call;
 	CUresult result;
 	uint64_t before, after;
+	double before_attach;
 	int ret, compared;
 
 	task->memory.criu_bytes = ccr__account_resident(task->pid);
@@ -71,7 +72,11 @@ static int restore_devices(struct task *task)
 		fail_restore(task, "restore of its host memory", strerror(-compared));
 		return compared;
 	}
+	before_attach = ccr__now_ms();
 	ret = ccr__memory_attach(task);
+	if (task->operation)
+		ccr_status_span(&ccr__plugin.status, task->pid, "plugin", "connection to the pool",
+				before_attach, ccr__now_ms());
 	if (ret) {
 		fail_restore(task, "attach of its device memory", strerror(-ret));
 		return ret;

@@ -56,6 +56,19 @@ struct cuda_parallel_range {
 	uint64_t bytes;
 };
 
+#define CUDA_PARALLEL_SLICES 48
+
+/*
+ * What a thread of a job did: how many milliseconds of each slice of its time it
+ * worked on the host side (reads or writes files, computes checksums), and how many
+ * it waited for the device. A slice becomes longer while the job lasts.
+ */
+struct cuda_parallel_thread {
+	double start, end; /* milliseconds of the monotonic clock */
+	double slice_ms;   /* length of a slice, the first begins at `start`; 0: it had no part */
+	float host_ms[CUDA_PARALLEL_SLICES], device_ms[CUDA_PARALLEL_SLICES];
+};
+
 /*
  * A copy and its result. Zero it and set the options before the call; read the
  * results after it.
@@ -73,6 +86,8 @@ struct cuda_parallel_job {
 	/* If not NULL, it applies instead of the engine's; of streams and chunk_bytes at most what
 	 * the engine has. */
 	const struct cuda_parallel_config *config;
+	/* If not NULL, CUDA_PARALLEL_MAX_THREADS of them, zeroed; valid when the job has ended. */
+	struct cuda_parallel_thread *threads;
 
 	uint64_t total_bytes, zero_bytes, stored_bytes;
 	double seconds;

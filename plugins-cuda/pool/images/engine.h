@@ -28,6 +28,10 @@ struct copy_progress {
 	atomic_uint streams,
 		chunk_mb; /* that it uses; 0 before it begins, and if nothing is copied */
 	atomic_bool is_complete, is_failed; /* one of them is set when the copy ends */
+	/* Once it has ended: when each step ended, in milliseconds of the monotonic clock, and what
+	 * the threads did. 0: there was no such step. */
+	double started, device_ready, engine_ready, allocated, ended;
+	struct cuda_parallel_thread threads[CUDA_PARALLEL_MAX_THREADS];
 };
 
 /*

@@ -116,6 +116,8 @@ static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 
 	if (ret)
 		return ret;
+	load->copied.allocated = now_ms();
+	load->job.threads = load->copied.threads;
 	load->job.ready = range_ready;
 	load->job.progress = progressed;
 	load->job.argument = load;
@@ -135,12 +137,14 @@ static int load_memory(struct load *load)
 	if (!ranges)
 		return -ENOMEM;
 	ret = pool_device_wait(load->error, sizeof(load->error));
+	load->copied.device_ready = now_ms();
 	if (!ret)
 		ret = find_devices(load);
 	device = load->list.nr ? load->list.entries[0].device : 0;
 	if (!ret)
 		ret = engine_get(&engine, &load->options, &device, 1, load->error,
 				 sizeof(load->error));
+	load->copied.engine_ready = now_ms();
 	if (!ret)
 		ret = copy_in(load, engine, ranges);
 	free(ranges);
@@ -170,8 +174,11 @@ static void *load_thread(void *argument)
 {
 	struct load *load = argument;
 	const double start = now_ms();
-	int ret = load_memory(load);
+	int ret;
 
+	load->copied.started = start;
+	ret = load_memory(load);
+	load->copied.ended = now_ms();
 	/* Close the files now: while they are open, removing them frees no space. */
 	ccr_image_close(load->image);
 	load->image = NULL;

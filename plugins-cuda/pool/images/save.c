@@ -95,6 +95,7 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		return ret;
 	ret = describe(writer, save->list, ranges);
 	save->job.config = &config;
+	save->job.threads = save->copied->threads;
 	save->job.progress = progressed;
 	save->job.argument = save;
 	if (!ret)
@@ -117,6 +118,7 @@ static int run(struct save *save)
 	if (!ranges)
 		return -ENOMEM;
 	ret = engine_get(&engine, &save->options, &device, 1, save->error, sizeof(save->error));
+	save->copied->engine_ready = now_ms();
 	if (!ret)
 		ret = write_image(save, engine, ranges);
 	free(ranges);
@@ -127,8 +129,11 @@ static void *save_thread(void *argument)
 {
 	struct save *save = argument;
 	const double start = now_ms();
-	const int ret = run(save);
+	int ret;
 
+	save->copied->started = start;
+	ret = run(save);
+	save->copied->ended = now_ms();
 	if (ret && !*save->error)
 		snprintf(save->error, sizeof(save->error), "%s", strerror(-ret));
 	save->ended(save->argument, ret, save->error, now_ms() - start);

@@ -117,6 +117,7 @@ static void evict_ended(struct op_process *process, int result, const char *erro
 							     .copied = &process->copied,
 							     .wait_ms = process->wait_ms,
 							     .copy_ms = copy_ms});
+	session_note_copy(process->session, process->pid, &process->copied);
 	atomic_fetch_add(result ? &pool.counters.failures : &pool.counters.dumps, 1);
 	if (!result)
 		atomic_fetch_add(&pool.counters.bytes_saved, process->list.bytes);
@@ -219,6 +220,8 @@ void op_process_evict(struct op_process *process, const struct ccr_message *requ
 	ret = take_out(process, request, error, sizeof(error));
 	process->wait_ms = now_ms() - start;
 	process->is_refused = ret;
+	ccr_status_span(&process->session->status, process->pid, "device memory",
+			"hand-over to the pool", start, start + process->wait_ms);
 	if (!ret) {
 		operation_change(&process->operation, OPERATION_SAVING);
 		send_done(process, CCR_MSG_OP_HELD, 0, "", 0);

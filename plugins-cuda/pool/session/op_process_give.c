@@ -13,8 +13,18 @@
 #include "common/protocol/message.h"
 #include "pool/session/op_process.h"
 
+static void note_step(const struct op_process *process, const char *name, double *start)
+{
+	const double now = now_ms();
+
+	ccr_status_span(&process->session->status, process->pid, "device memory", name, *start,
+			now);
+	*start = now;
+}
+
 /* Sends entries as they become ready, until all are sent or the load fails. */
-static int hand_over(struct op_process *process, int connection, char *error, size_t size)
+static int hand_over(struct op_process *process, int connection, double *start, char *error,
+		     size_t size)
 {
 	const uint32_t operation = process->number;
 	struct load *load = process->load;
@@ -32,6 +42,8 @@ static int hand_over(struct op_process *process, int connection, char *error, si
 		}
 		ret = interceptor_send_held(connection, operation, &load->list.entries[sent],
 					    end - sent);
+		if (!sent)
+			note_step(process, "until the first memory is loaded", start);
 	}
 	return ret;
 }
@@ -39,6 +51,7 @@ static int hand_over(struct op_process *process, int connection, char *error, si
 static int give(struct op_process *process, char *error, size_t size)
 {
 	const int connection = process->connection;
+	double start = now_ms();
 	struct ccr_message hello;
 	int ret;
 
@@ -48,14 +61,17 @@ static int give(struct op_process *process, char *error, size_t size)
 		snprintf(error, size, "the process ended before it took its memory");
 		return ret;
 	}
+	note_step(process, "the process does not run yet", &start);
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
 		if (process->load)
 			operation_change(&process->operation, OPERATION_ATTACHING);
 		ret = interceptor_begin_attach(connection, process->number, process->mode);
 		if (!ret)
-			ret = hand_over(process, connection, error, size);
+			ret = hand_over(process, connection, &start, error, size);
+		note_step(process, "until all is loaded", &start);
 		if (!ret)
 			ret = interceptor_finish_attach(connection, process->number, error, size);
+		note_step(process, "until the gate is open", &start);
 	} else {
 		ret = process->is_again ? 0 : -EALREADY;
 		interceptor_abort(connection, process->number, ret,
@@ -111,6 +127,8 @@ static void *give_thread(void *argument)
 	}
 	count_give(process, ret);
 	note_give(process, ret, now_ms() - start, error);
+	if (process->load && !strcmp(process->source, "files"))
+		session_note_copy(process->session, process->pid, &process->load->copied);
 	operation_end(&process->operation);
 	op_process_disconnect(process);
 	held_free_all(&process->list);

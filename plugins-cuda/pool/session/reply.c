@@ -48,6 +48,55 @@ void session_note_attach(const struct session *session, const struct moved *move
 		       moved->copy_ms, ccr_status_quoted(quoted, sizeof(quoted), moved->reason));
 }
 
+/* The milliseconds of each slice that the thread has used. */
+static void print_slices(char *out, size_t size, const struct cuda_parallel_thread *thread,
+			 const float *slices)
+{
+	size_t len = 0;
+
+	*out = '\0';
+	for (uint32_t i = 0; i < CUDA_PARALLEL_SLICES && len + 16 < size &&
+			     thread->start + i * thread->slice_ms < thread->end;
+	     i++)
+		len += snprintf(out + len, size - len, "%s%.1f", i ? "," : "", slices[i]);
+}
+
+static void note_thread(const struct session *session, pid_t pid, uint32_t number,
+			const struct cuda_parallel_thread *thread)
+{
+	char host[CUDA_PARALLEL_SLICES * 12], device[sizeof(host)];
+
+	print_slices(host, sizeof(host), thread, thread->host_ms);
+	print_slices(device, sizeof(device), thread, thread->device_ms);
+	ccr_status_add(&session->status,
+		       "{\"event\":\"thread\",\"pid\":%d,\"number\":%u,\"start\":%.3f,\"ms\":%.3f,"
+		       "\"slice_ms\":%.0f,\"host_ms\":[%s],\"device_ms\":[%s]}",
+		       pid, number, thread->start, thread->end - thread->start, thread->slice_ms,
+		       host, device);
+}
+
+void session_note_copy(const struct session *session, pid_t pid, const struct copy_progress *copied)
+{
+	const struct {
+		const char *name;
+		double end;
+	} steps[] = {{"start of the device", copied->device_ready},
+		     {"staging buffers", copied->engine_ready},
+		     {"allocation", copied->allocated},
+		     {"copy", copied->ended}};
+	double start = copied->started;
+
+	for (size_t i = 0; start && i < sizeof(steps) / sizeof(steps[0]); i++) {
+		if (!steps[i].end)
+			continue;
+		ccr_status_span(&session->status, pid, "pool", steps[i].name, start, steps[i].end);
+		start = steps[i].end;
+	}
+	for (uint32_t i = 0; i < CUDA_PARALLEL_MAX_THREADS; i++)
+		if (copied->threads[i].slice_ms)
+			note_thread(session, pid, i, &copied->threads[i]);
+}
+
 void session_reply(const struct session *session, enum ccr_message_type type, uint32_t operation,
 		   int result, const char *text)
 {

@@ -48,6 +48,9 @@ struct moved {
 };
 /* Write to the status file that memory of a process was saved, or is in the process, or why not. */
 void session_note_evict(const struct session *session, const struct moved *moved);
+/* The same for the steps of a copy that has ended. */
+void session_note_copy(const struct session *session, pid_t pid,
+		       const struct copy_progress *copied);
 void session_note_attach(const struct session *session, const struct moved *moved);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/status.h"
@@ -101,11 +102,37 @@ static void test_many(void)
 	CHECK(is_there("history/op-1037-7-37.jsonl") && is_there("history/op-1100-7-100.jsonl"));
 }
 
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+/* The file is only open for writing. */
+static bool read_last_line(int fd, char *line, size_t size)
+{
+	char path[32];
+	bool is_any = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	file = fopen(path, "re");
+	while (file && fgets(line, size, file))
+		is_any = line[strlen(line) - 1] == '\n';
+	if (file)
+		fclose(file);
+	return is_any;
+}
+
 /* On a full file system: the outcome of a run could not be written, so there must be no run. */
 static void test_full(void)
 {
 	struct ccr_status status;
-	char filler[96];
+	char filler[96], line[128];
+	long number = -1;
+	double at = -1;
 	int fd;
 
 	if (mount("none", dir, "tmpfs", 0, "size=32k,mode=0700")) {
@@ -124,8 +151,10 @@ static void test_full(void)
 		;
 	close(fd);
 	for (int i = 0; i < 300; i++)
-		ccr_status_add(&status, "{\"line\":%0100d}", i);
-	CHECK(lseek(status.fd, 0, SEEK_END) == 300 * (100 + (off_t)strlen("{\"line\":}\n")));
+		ccr_status_add(&status, "{\"line\":%090d}", i);
+	CHECK(read_last_line(status.fd, line, sizeof(line)));
+	CHECK(sscanf(line, "{\"line\":%ld,\"at\":%lf}", &number, &at) == 2 && number == 299);
+	CHECK(at > 0 && at <= now_ms());
 	ccr_status_close(&status);
 	CHECK(!umount(dir));
 }

@@ -193,6 +193,11 @@ static inline uint32_t transfer_task_seat(const struct transfer_task *task,
 {
 	return task->seats[worker->number] - 1;
 }
+/* thread_times.c: milliseconds of the monotonic clock. */
+double transfer_now_ms(void);
+/* Notes what the worker did since `from`: it waited for the device, or worked on the host side. */
+void transfer_note(struct transfer_task *task, const struct transfer_worker *worker, bool is_device,
+		   double from);
 int transfer_check_config(const struct cuda_parallel_config *config, char *error, size_t size);
 int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parallel_job *job,
 			 const struct cuda_parallel_range *range, uint32_t index);

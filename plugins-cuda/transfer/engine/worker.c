@@ -7,12 +7,22 @@
 
 #include "transfer/engine/engine.h"
 
+static void drain(struct transfer_worker *worker, struct transfer_task *task,
+		  struct transfer_slot *slot)
+{
+	const double start = transfer_now_ms();
+
+	task->kind->drain(worker, task, &slot->item, slot->buffer);
+	transfer_note(task, worker, false, start);
+}
+
 /* Waits for the device and finishes the slot's item. */
 static void release(struct transfer_worker *worker, struct transfer_slot *slot)
 {
 	struct transfer_task *task = slot->task;
 	const struct ccr_cuda *cuda = worker->engine->cuda;
 	const int device = slot->item.device;
+	double start;
 	CUresult result;
 	char error[256];
 
@@ -22,12 +32,14 @@ static void release(struct transfer_worker *worker, struct transfer_slot *slot)
 	if (transfer_device_use(worker, device, error, sizeof(error))) {
 		transfer_task_error(task, -EIO, "%s", error);
 	} else {
+		start = transfer_now_ms();
 		result = cuda->cuEventSynchronize(
 			worker->device_streams[device].events[slot - worker->slots]);
+		transfer_note(task, worker, true, start);
 		if (result != CUDA_SUCCESS)
 			transfer_task_cuda_error(task, result, "cuEventSynchronize", device, 0, 0);
 		else if (task->kind->drain)
-			task->kind->drain(worker, task, &slot->item, slot->buffer);
+			drain(worker, task, slot);
 	}
 	if (slot->ends_item)
 		transfer_task_finish(task, &slot->item);
@@ -126,8 +138,12 @@ static int start_piece(struct transfer_worker *worker, struct transfer_task *tas
 	ret = transfer_device_stream_open(worker, item->device, &stream, error, sizeof(error));
 	if (ret)
 		return transfer_task_error(task, ret, "%s", error);
-	if (task->kind->fill && bytes)
+	if (task->kind->fill && bytes) {
+		const double start = transfer_now_ms();
+
 		ret = task->kind->fill(worker, task, item, slot->buffer, from, bytes);
+		transfer_note(task, worker, false, start);
+	}
 	if (ret)
 		return ret;
 	ret = queue_copies(worker, task, item, slot->buffer, from, bytes, stream->stream);
