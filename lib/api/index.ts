@@ -57,6 +57,7 @@ export {
   type Fallback,
   type OnTransfer,
   type OperationOptions,
+  type TraceOptions,
   type Phase,
   type TransferProgress,
   type PluginChoice,

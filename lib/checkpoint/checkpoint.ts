@@ -19,6 +19,7 @@ import {
   resolveOperation,
   runCriu,
   watchTransfer,
+  withTrace,
   type CheckResult,
   type CriuResult,
   type CriuRun,
@@ -29,6 +30,7 @@ import {
   type OperationOptions,
   type Phase,
   type TaskMemory,
+  type Trace,
   type UsedPlugin,
 } from '../criu/index.ts';
 import {
@@ -42,7 +44,7 @@ import {
   watchProcess,
   type WatchedProcess,
 } from '../process/index.ts';
-import { CommandError, InterruptedError } from '../errors.ts';
+import { CommandError, InterruptedError, UsageError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { findGeneration } from '../kept/index.ts';
 import { findIsolatedTree } from '../isolated/index.ts';
@@ -202,11 +204,13 @@ async function dump(
   target: WatchedProcess,
   imagesDir: string,
   force: boolean,
+  trace: Trace | undefined,
 ): Promise<CriuResult> {
   let result: CriuResult | undefined;
   prepareImagesDir(imagesDir, force);
   try {
     result = await runCriu(run);
+    trace?.add(run, result);
     if (result.exitCode !== 0) throw checkpointError(target.pid, run, result);
     keepImages(imagesDir);
     return result;
@@ -232,7 +236,16 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   checkOperationOptions(given);
   checkRights('a checkpoint');
   const isolated = findIsolatedTree(given.pid);
+  if (isolated && given.trace !== undefined)
+    throw new UsageError(
+      `${given.pid} is isolated, and there is no trace of its checkpoint`,
+      'omit the trace',
+    );
   if (isolated) return checkpointIsolated(given, isolated);
+  return withTrace('checkpoint', given.trace, (trace) => checkpointHere(given, trace));
+}
+
+async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined): Promise<CheckpointResult> {
   const { pid, runPid, shellJob } = findTarget(given.pid);
   checkFilters(pid);
   const env = await withDriverOf(given.env, () =>
@@ -277,7 +290,7 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       ...createRun(options, operation, shellJob, script),
       watch: watchOf(options, operation.imagesDir, found?.deviceBytes ?? 0),
     };
-    const result = await dump(run, target, operation.imagesDir, options.force ?? false).finally(() =>
+    const result = await dump(run, target, operation.imagesDir, options.force ?? false, trace).finally(() =>
       stopped?.close(),
     );
     if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);

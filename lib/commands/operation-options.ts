@@ -15,6 +15,7 @@ import {
   type TaskMemory,
   type UsedPlugin,
 } from '../criu/index.ts';
+import { programStartMs } from '../clock.ts';
 import { formatDuration, table, type Io } from '../output.ts';
 
 export interface CommonFlags extends CriuFlags {
@@ -24,6 +25,7 @@ export interface CommonFlags extends CriuFlags {
   variant?: string | undefined;
   libdir?: string | undefined;
   verbosity?: number | undefined;
+  trace?: string | undefined;
 }
 
 /** Parses an option that is a whole number from `min` to `max`. */
@@ -62,12 +64,13 @@ export function addOperationOptions(command: Command): Command {
     .option('--libdir <dir>', 'directory of the plugin');
   return addCriuFlags(command, criuFlagNames)
     .option('--no-shell-job', 'never pass --shell-job')
-    .option('--verbosity <level>', "CRIU's log level", wholeNumber(0, 4));
+    .option('--verbosity <level>', "CRIU's log level", wholeNumber(0, 4))
+    .option('--trace <file>', 'write a timeline of the operation that Perfetto opens');
 }
 
 /** The library's options for what was given on the command line. */
 export function toOperationOptions(flags: CommonFlags, io: Io): OperationOptions {
-  const { imagesDir, criuOptions: extraArgs, workDir, variant, libdir, verbosity } = flags;
+  const { imagesDir, criuOptions: extraArgs, workDir, variant, libdir, verbosity, trace } = flags;
   return {
     imagesDir,
     extraArgs,
@@ -76,6 +79,7 @@ export function toOperationOptions(flags: CommonFlags, io: Io): OperationOptions
     variant,
     libdir,
     verbosity,
+    trace: trace === undefined ? undefined : { file: trace, programStartMs: programStartMs() },
     ...pickCriuFlags(flags),
   };
 }

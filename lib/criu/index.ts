@@ -94,6 +94,8 @@ export {
   type OperationOptions,
 } from './operation.ts';
 export { collectStatus, criuFacts, isStandby, runCriu, type CriuResult, type CriuRun } from './run-criu.ts';
+export { traceDocument, withTrace, type RunTimes, type Trace, type TraceOptions } from './trace/index.ts';
+export type { TraceDocument, TraceEvent } from './trace/events.ts';
 export { checkMaySuspendFilters, imagesHaveFilter, isFiltered } from './seccomp.ts';
 export { readListening, readListeningPorts, readSocketPaths, type ListeningSocket } from './open/sockets.ts';
 export { readMonotonicSeconds } from './clocks.ts';

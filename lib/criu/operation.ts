@@ -16,6 +16,7 @@ import type { CriuOptions } from './arguments.ts';
 import { completeFlags, type CriuFlags } from './flags.ts';
 import { choosePlugin, type PluginChoice, type PluginUse, type UsedPlugin } from './plugin-dir.ts';
 import type { OnTransfer } from './progress.ts';
+import type { TraceOptions } from './trace/index.ts';
 import { checkMilliseconds, checkPath } from '../check.ts';
 
 /** Options of both operations. An option without a default here has CRIU's own. */
@@ -38,6 +39,12 @@ export interface OperationOptions extends PluginChoice, CriuFlags {
   timeoutMs?: number | undefined;
   /** Called about three times per second with the bytes that are copied. */
   onProgress?: OnTransfer | undefined;
+  /**
+   * File for a timeline of the operation, which Perfetto and Chrome open; docs/performance.md says how to read it. Not for
+   * a tree that is isolated.
+   * @default none
+   */
+  trace?: string | TraceOptions | undefined;
 }
 
 export interface Operation {
@@ -80,9 +87,10 @@ export function checkWorkDir({ workDir, imagesDir }: Operation, hint: string): v
 
 /** @throws {@link UsageError} an option is not a valid path or time */
 export function checkOperationOptions(options: OperationOptions): void {
-  const { workDir, criu, libdir, timeoutMs } = options;
+  const { workDir, criu, libdir, timeoutMs, trace } = options;
+  const traceFile = typeof trace === 'string' ? trace : trace?.file;
   checkPath('imagesDir', options.imagesDir);
-  for (const [name, path] of Object.entries({ workDir, criu, libdir }))
+  for (const [name, path] of Object.entries({ workDir, criu, libdir, trace: traceFile }))
     if (path !== undefined) checkPath(name, path);
   if (timeoutMs !== undefined) checkMilliseconds('timeoutMs', timeoutMs);
 }

@@ -6,6 +6,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { monotonicMs } from '../clock.ts';
 import { checkWritable } from '../directory.ts';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
@@ -50,6 +51,8 @@ export interface CriuResult {
   criuPid: number;
   /** `undefined` when criu was ended by a signal, timed out, or was interrupted. */
   exitCode: number | undefined;
+  /** When criu was started, in milliseconds of the monotonic clock. */
+  startedMs: number;
   /** From the start of criu to its end. Milliseconds. */
   durationMs: number;
   log: CriuLogSummary;
@@ -141,7 +144,8 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
   };
 }
 
-const logOf = (run: CriuRun): string => join(run.workDir, run.stage === 'dump' ? dumpLog : restoreLog);
+/** CRIU's log. */
+export const logOf = (run: CriuRun): string => join(run.workDir, run.stage === 'dump' ? dumpLog : restoreLog);
 
 /** Removes the logs of an earlier run, which must not be mistaken for those of this one. */
 function removeLeftOvers(run: CriuRun): void {
@@ -159,7 +163,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   const ended: { exitCode?: number | undefined; error?: unknown; stderr?: string | undefined } = {};
   checkWritable(run.workDir, 'choose a directory for logs with --work-dir');
   removeLeftOvers(run);
-  const start = performance.now();
+  const startedMs = monotonicMs();
   try {
     const options = execOptions(run, (pid) => {
       started.pid = pid;
@@ -172,7 +176,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     ended.error = error;
     if (error instanceof CommandError) ended.stderr = error.facts.tail;
   }
-  const durationMs = performance.now() - start;
+  const durationMs = monotonicMs() - startedMs;
   // nothing has to wait for processes that end a moment after criu
   collectBackgroundProcesses().catch(() => undefined);
   const criuPid = started.pid ?? 0;
@@ -183,6 +187,7 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
   return {
     criuPid,
     exitCode: ended.exitCode,
+    startedMs,
     durationMs,
     error: ended.error,
     log: readCriuLog(logOf(run)),

@@ -19,6 +19,7 @@ import {
   restoreTransfer,
   runCriu,
   watchTransfer,
+  withTrace,
   type CriuResult,
   type CriuRun,
   type CudaTask,
@@ -26,9 +27,11 @@ import {
   type OperationOptions,
   type Phase,
   type TaskMemory,
+  type Trace,
   type UsedPlugin,
 } from '../criu/index.ts';
 import { applySteps, readOrigin, writeGeneration, type WrittenGeneration } from '../kept/index.ts';
+import { UsageError } from '../errors.ts';
 import { checkRights } from '../machine/index.ts';
 import {
   becomeSubreaper,
@@ -276,6 +279,7 @@ function postRestore(
 async function runRestore(
   { images, options, operation, steps }: Prepared,
   pidFile: string,
+  trace: Trace | undefined,
 ): Promise<RestoredProcess> {
   const { root } = images;
   const leaveStopped = staysStopped(options);
@@ -288,6 +292,7 @@ async function runRestore(
   try {
     broughtBack = applySteps(operation.imagesDir, steps);
     result = await runCriu(run);
+    trace?.add(run, result);
   } finally {
     joined.close();
     used.close();
@@ -343,9 +348,15 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
   checkOperationOptions(given);
   if (given.isolated !== undefined && given.isolated !== false) {
     checkRights('a restore');
+    if (given.trace !== undefined)
+      throw new UsageError('there is no trace of an isolated restore', 'restore without one of the two');
     const imagesDir = resolve(given.imagesDir);
     return restoreIsolated(given, imagesDir, readRestorableImages(imagesDir));
   }
+  return withTrace('restore', given.trace, (trace) => restoreHere(given, trace));
+}
+
+async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Promise<RestoredProcess> {
   const { images, options, operation, steps } = await prepareRestore(given);
   const generation = readOrigin(operation.imagesDir)?.generation;
   becomeSubreaper();
@@ -355,7 +366,7 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
     const prepared = { images, options: { ...options, extraArgs }, operation, steps };
-    const restored = await runRestore(prepared, join(scratch, 'pid'));
+    const restored = await runRestore(prepared, join(scratch, 'pid'), trace);
     restored.result.generation = written?.number;
     if (typeof next === 'string') restored.result.warnings.push(next);
     return restored;

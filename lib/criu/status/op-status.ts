@@ -21,6 +21,7 @@ import { checkRunDir } from '../../run-dir.ts';
 import { amount, whole } from '../../number-shapes.ts';
 import { CriuStatusError } from '../error.ts';
 import { moveToHistory } from './op-history.ts';
+import { readTimeline, type Timeline } from './timeline.ts';
 import {
   copyFields,
   fallbackLine,
@@ -220,6 +221,8 @@ export interface OpStatus {
   hostMemoryMs: number;
   /** Missing when criu died before the plugin's last hook. */
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
+  /** When what happened. */
+  timeline: Timeline;
 }
 
 function parseLine(words: string, nr: number): Line | undefined {
@@ -326,6 +329,7 @@ export function parseOpStatus(contents: string): OpStatus | undefined {
     fallbacks: lines.flatMap((one) => (one.event === 'fallback' ? [fallbackOf(one)] : [])),
     hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
+    timeline: readTimeline(contents),
   };
 }
 

@@ -25,6 +25,7 @@ const status: OpStatus = {
   inPool: [],
   hostMemoryMs: 20,
   end: { ret: 0, driverMs: 105, hookMs: 126.5 },
+  timeline: { spans: [], threads: [] },
 };
 const dumpStats = {
   freezingMs: 6,
