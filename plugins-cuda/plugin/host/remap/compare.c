@@ -12,7 +12,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/host/remap/remap.h"
-#include "plugin/host/remap/threads.h"
+#include "plugin/work/threads.h"
 #include "plugin/task/state.h"
 
 static struct {

@@ -18,7 +18,7 @@
 #include "image/pages/pages.h"
 #include "plugin/host/remap/from_file.h"
 #include "plugin/host/remap/remap.h"
-#include "plugin/host/remap/threads.h"
+#include "plugin/work/threads.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/state.h"
 
