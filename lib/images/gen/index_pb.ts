@@ -20,6 +20,31 @@ export const IndexMemberSchema: Schema<IndexMember> = {
   ],
 };
 
+/** A descriptor of one of the driver's device files that is opened again at a restore. */
+export interface DeviceFile {
+  /** CRIU's id of the open file, which descriptors may share */
+  id: number;
+  /** as the process saw it */
+  path: string;
+  /** of open(2) */
+  flags: number;
+  /** 0 if the device has none */
+  position: bigint;
+  /** its UUID, 16 bytes; empty if the file is not that of one GPU */
+  gpu: Uint8Array;
+}
+
+export const DeviceFileSchema: Schema<DeviceFile> = {
+  name: 'DeviceFile',
+  fields: [
+    [1, 'id', 'uint32', 'single'],
+    [2, 'path', 'string', 'single'],
+    [3, 'flags', 'uint32', 'single'],
+    [4, 'position', 'uint64', 'single'],
+    [5, 'gpu', 'bytes', 'single'],
+  ],
+};
+
 export interface Index {
   /** 16 random bytes, in the manifests of all members */
   id: Uint8Array;
@@ -29,6 +54,7 @@ export interface Index {
   tool: string;
   /** sorted by pid */
   members: IndexMember[];
+  deviceFiles: DeviceFile[];
 }
 
 export const IndexSchema: Schema<Index> = {
@@ -38,5 +64,6 @@ export const IndexSchema: Schema<Index> = {
     [2, 'created', 'fixed64', 'single'],
     [3, 'tool', 'string', 'single'],
     [4, 'members', IndexMemberSchema, 'repeated'],
+    [5, 'deviceFiles', DeviceFileSchema, 'repeated'],
   ],
 };

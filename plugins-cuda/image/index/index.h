@@ -15,23 +15,38 @@
 
 #include "image/image.h"
 
-#define CCR_INDEX_MAGIC	      "CCRINDEX"
-#define CCR_INDEX_NAME	      "cuda.img"
-#define CCR_INDEX_MAX_MEMBERS 65536u
+#define CCR_INDEX_MAGIC		   "CCRINDEX"
+#define CCR_INDEX_NAME		   "cuda.img"
+#define CCR_INDEX_MAX_MEMBERS	   65536u
+#define CCR_INDEX_MAX_DEVICE_FILES 65536u
 
 struct ccr_index_member {
 	int pid; /* as in the names of the files */
 	bool has_gpu, has_host;
 };
 
+/* An open device file of the driver, which a restore opens again. */
+struct ccr_device_file {
+	uint32_t id; /* CRIU's; descriptors that share the open file have the same */
+	int flags;   /* of open(2) */
+	uint64_t position;
+	bool has_gpu;	 /* the file is that of one GPU */
+	uint8_t gpu[16]; /* its UUID */
+	char *path;	 /* as the process saw it */
+};
+
 struct ccr_index {
 	uint8_t id[CCR_CHECKPOINT_ID_SIZE];
 	size_t nr_members;
 	struct ccr_index_member *members; /* sorted by pid */
+	size_t nr_device_files;
+	struct ccr_device_file *device_files;
 };
 
 /* Adds what the process has. Returns 0 or -ENOMEM. */
 int ccr_index_add(struct ccr_index *index, const struct ccr_index_member *member);
+/* Adds an open device file; copies its path. Returns 0, -ENOMEM or -E2BIG. */
+int ccr_index_add_device_file(struct ccr_index *index, const struct ccr_device_file *file);
 /* Replaces the index of the directory; on failure, the earlier one stays or there is none. */
 int ccr_index_write(const struct ccr_index *index, int dirfd, bool sync, char *error,
 		    size_t error_size);
@@ -40,6 +55,9 @@ int ccr_index_open(struct ccr_index **out, int dirfd, char *error, size_t error_
 void ccr_index_close(struct ccr_index *index); /* NULL is fine */
 /* What the index says about the process; NULL: nothing of it belongs to the checkpoint. */
 const struct ccr_index_member *ccr_index_find(const struct ccr_index *index, int pid);
+/* The open device file with this id, or NULL. */
+const struct ccr_device_file *ccr_index_find_device_file(const struct ccr_index *index,
+							 uint32_t id);
 
 /*
  * Before a restore: every file that the index lists is there, with its id, and

@@ -121,6 +121,47 @@ static void test_round_trip(int dirfd)
 	CHECK(ccr_index_open(&index, dirfd, image_error, sizeof(image_error)) == -ENOENT);
 }
 
+static void test_device_files(int dirfd)
+{
+	struct ccr_device_file control = {.id = 0x23, .flags = O_RDWR, .path = "/dev/nvidiactl"};
+	struct ccr_device_file gpu = {.id = 7,
+				      .flags = O_RDONLY | O_NONBLOCK,
+				      .position = 1ull << 40,
+				      .has_gpu = true,
+				      .gpu = "0123456789abcde",
+				      .path = "/dev/nvidia3"};
+	const struct ccr_device_file *found;
+	struct ccr_index index = {.nr_members = 0}, *read;
+
+	image_remove_files();
+	memcpy(index.id, one, sizeof(index.id));
+	CHECK(!ccr_index_add_device_file(&index, &control));
+	CHECK(!ccr_index_add_device_file(&index, &gpu));
+	CHECK(!ccr_index_write(&index, dirfd, true, image_error, sizeof(image_error)));
+	CHECK(!check(dirfd));
+	CHECK(!ccr_index_open(&read, dirfd, image_error, sizeof(image_error)));
+	CHECK(read->nr_device_files == 2 && !read->nr_members);
+	found = ccr_index_find_device_file(read, 0x23);
+	CHECK(found && !strcmp(found->path, control.path) && found->flags == control.flags);
+	CHECK(!found->position && !found->has_gpu);
+	found = ccr_index_find_device_file(read, 7);
+	CHECK(found && !strcmp(found->path, gpu.path) && found->flags == gpu.flags);
+	CHECK(found->position == gpu.position && found->has_gpu);
+	CHECK(!memcmp(found->gpu, gpu.gpu, sizeof(gpu.gpu)));
+	CHECK(!ccr_index_find_device_file(read, 8));
+	ccr_index_close(read);
+	ccr_index_remove_checkpoint(dirfd, one);
+	CHECK(image_count_files() == 0);
+
+	index.device_files[1].path[0] = 'd'; /* dev/nvidia3 */
+	CHECK(!ccr_index_write(&index, dirfd, true, image_error, sizeof(image_error)));
+	CHECK(ccr_index_open(&read, dirfd, image_error, sizeof(image_error)) == -EINVAL);
+	SAYS(image_error, "cuda.img: ", "the path of device file 7 is not absolute");
+	for (size_t i = 0; i < index.nr_device_files; i++)
+		free(index.device_files[i].path);
+	free(index.device_files);
+}
+
 static void test_strays_are_ignored(int dirfd)
 {
 	write_both(dirfd);
@@ -212,6 +253,7 @@ int main(void)
 	const int dirfd = image_directory();
 
 	test_round_trip(dirfd);
+	test_device_files(dirfd);
 	test_strays_are_ignored(dirfd);
 	test_missing_files(dirfd);
 	test_files_of_another_checkpoint(dirfd);
