@@ -94,6 +94,8 @@ static int load_begin(void)
 	int ret = ccr__look_before_restore();
 
 	if (!ret)
+		ret = ccr__device_files_check();
+	if (!ret)
 		ret = ccr__host_memory_load_begin();
 	if (!ret)
 		ret = ccr__memory_load_begin();
@@ -172,6 +174,14 @@ static int plugin_init(int stage)
 	return ret;
 }
 
+/* Of a program that has used NVML alone, for example. */
+static bool has_device_files(void)
+{
+	const struct ccr_index *index = ccr__files_index();
+
+	return index && index->nr_device_files;
+}
+
 static void plugin_exit(int stage, int ret)
 {
 	struct plugin *p = &ccr__plugin;
@@ -185,7 +195,7 @@ static void plugin_exit(int stage, int ret)
 	if (stage == STAGE_DUMP) {
 		ccr__dump_finish(ret);
 		ccr__watcher_start_second();
-	} else if (!p->tasks && !ret) {
+	} else if (!p->tasks && !ret && !has_device_files()) {
 		ccr_warn("the images need %s, but no restored process uses CUDA", PLUGIN_NAME);
 	}
 	if (stage == STAGE_RESTORE && !p->restore_failed && !ret)
@@ -249,6 +259,17 @@ static int checkpoint_devices(int pid)
 	return timed(checkpoint_and_list, "CHECKPOINT_DEVICES", pid);
 }
 
+static int dump_ext_file(int fd, int id)
+{
+	return ccr__plugin.enabled ? ccr__dump_device_file(fd, id) : -ENOTSUP;
+}
+
+/* In the restored process, a fork of criu: nothing that criu does afterwards sees a change here. */
+static int restore_ext_file(int id, bool *retry_needed)
+{
+	return ccr__plugin.enabled ? ccr__restore_device_file(id, retry_needed) : -ENOTSUP;
+}
+
 static int resume_late(int pid)
 {
 	ccr__stuck_add(pid);
@@ -270,6 +291,8 @@ __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {
 		{
 			[HOOK_DUMP_UNIX_SK] = ccr__dump_outside_socket,
 			[HOOK_RESTORE_UNIX_SK] = ccr__restore_outside_socket,
+			[HOOK_DUMP_EXT_FILE] = dump_ext_file,
+			[HOOK_RESTORE_EXT_FILE] = restore_ext_file,
 			[HOOK_PAUSE_DEVICES] = pause_devices,
 			[HOOK_CHECKPOINT_DEVICES] = checkpoint_devices,
 			[HOOK_RESUME_DEVICES_LATE] = resume_devices_late,

@@ -50,6 +50,19 @@ int ccr__second_watcher_start(struct task **tasks, size_t nr);
 /* The work is complete: the second watcher ends as well. */
 void ccr__second_watcher_end(void);
 
+/*
+ * device_files.c: open device files of the driver that belong to no CUDA context: inherited from a
+ * parent, or NVML's. CRIU asks about each open file that it cannot dump: returns 0 if the plugin
+ * takes care of it, -ENOTSUP if it is not one of these, another -errno if the dump must fail. The
+ * restore, in the restored process, returns a descriptor or -errno. `id` is CRIU's, the same for
+ * descriptors that share an open file. `retry_needed` is only one if CRIU passes it: see
+ * criu_abi.h.
+ */
+int ccr__dump_device_file(int fd, int id);
+int ccr__restore_device_file(int id, bool *retry_needed);
+/* At init of a restore: returns 0, or -ENODEV and has logged which device file is missing. */
+int ccr__device_files_check(void);
+
 /* watcher.c */
 extern const struct watcher_ops ccr__watcher_ops;
 

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Parses 8-4-4-4-12 hexadecimal digits. Returns the rest of the text, or NULL. */
-static const char *parse_uuid(const char *text, uint8_t uuid[16])
+const char *ccr_uuid_parse(const char *text, uint8_t uuid[16])
 {
 	if (!strncmp(text, "GPU-", 4))
 		text += 4;
@@ -27,10 +26,10 @@ static const char *parse_uuid(const char *text, uint8_t uuid[16])
 
 static const char *parse_pair(const char *text, struct ccr_device_pair *pair)
 {
-	text = parse_uuid(text, pair->from);
+	text = ccr_uuid_parse(text, pair->from);
 	if (!text || *text++ != '=')
 		return NULL;
-	text = parse_uuid(text, pair->to);
+	text = ccr_uuid_parse(text, pair->to);
 	return text && (*text == ',' || !*text) ? text : NULL;
 }
 

@@ -94,6 +94,19 @@ const uint8_t *ccr__files_id(void)
 	return written.id;
 }
 
+static int write_index(void)
+{
+	const int dirfd = criu_get_image_dir();
+	char error[512];
+	const int ret =
+		ccr_index_write(&written, dirfd, ccr_sync_wanted(ccr__plugin.settings.sync, dirfd),
+				error, sizeof(error));
+
+	if (ret)
+		ccr_err("%s", error);
+	return ret;
+}
+
 static bool has_host_memory(int dirfd, pid_t image_pid)
 {
 	struct ccr_pages *pages;
@@ -112,7 +125,6 @@ int ccr__files_saved(pid_t pid)
 	const struct task *task = ccr__task_find(pid);
 	const int dirfd = criu_get_image_dir();
 	struct ccr_index_member member = {.pid = ccr__namespace_pid(pid)};
-	char error[512];
 	int ret;
 
 	if (!ccr__plugin.tasks)
@@ -134,13 +146,25 @@ int ccr__files_saved(pid_t pid)
 		return ret;
 	}
 	ret = member.has_gpu ? require_gpu_image(member.pid) : 0;
-	if (ret)
+	return ret ? ret : write_index();
+}
+
+/* CRIU itself must refuse a restore without the index, or by a plugin that does not know it. */
+int ccr__files_add_device_file(const struct ccr_device_file *file)
+{
+	struct plugin *p = &ccr__plugin;
+	int ret = ccr_index_add_device_file(&written, file);
+
+	if (ret) {
+		ccr_err("cannot list %s in the index: %s", file->path, strerror(-ret));
 		return ret;
-	ret = ccr_index_write(&written, dirfd, ccr_sync_wanted(ccr__plugin.settings.sync, dirfd),
-			      error, sizeof(error));
-	if (ret)
-		ccr_err("%s", error);
-	return ret;
+	}
+	if (!p->in_inventory)
+		ret = ccr__files_require(PLUGIN_NAME);
+	p->in_inventory |= !ret;
+	if (!ret && written.nr_device_files == 1)
+		ret = ccr__files_require(CCR_INDEX_NAME);
+	return ret ? ret : write_index();
 }
 
 void ccr__files_complete(void)
@@ -199,4 +223,9 @@ size_t ccr__files_nr_gpu_images(void)
 	for (size_t i = 0; to_restore && i < to_restore->nr_members; i++)
 		nr += to_restore->members[i].has_gpu;
 	return nr;
+}
+
+const struct ccr_index *ccr__files_index(void)
+{
+	return to_restore;
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "image/index/index.h"
+
 /*
  * At init, before the watcher is started. Dump: chooses the id. Restore: checks
  * that all files that the index lists are there and can be restored; logs which
@@ -32,6 +34,9 @@ int ccr__files_require(const char *name);
  * index. Returns 0, or -errno: the dump must fail.
  */
 int ccr__files_saved(pid_t pid);
+/* An open device file is to be opened again by a restore: lists it in the index. Returns 0, or
+ * -errno: the dump must fail. */
+int ccr__files_add_device_file(const struct ccr_device_file *file);
 /* The dump succeeded: from now on its files stay, also when criu or a script fails. */
 void ccr__files_complete(void);
 /*
@@ -47,5 +52,7 @@ bool ccr__files_have_gpu(pid_t image_pid);
 bool ccr__files_have_host(pid_t image_pid);
 /* The number of GPU images that belong to it. */
 size_t ccr__files_nr_gpu_images(void);
+/* The index of the checkpoint; NULL if it has none. */
+const struct ccr_index *ccr__files_index(void);
 
 #endif

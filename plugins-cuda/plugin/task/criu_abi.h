@@ -16,6 +16,8 @@
 enum {
 	HOOK_DUMP_UNIX_SK = 0,
 	HOOK_RESTORE_UNIX_SK = 1,
+	HOOK_DUMP_EXT_FILE = 2,
+	HOOK_RESTORE_EXT_FILE = 3,
 	HOOK_RESUME_DEVICES_LATE = 9,
 	HOOK_PAUSE_DEVICES = 10,
 	HOOK_CHECKPOINT_DEVICES = 11,
@@ -52,6 +54,14 @@ extern int criu_get_image_dir(void);
 /* Since 4.1: makes CRIU seize with PTRACE_INTERRUPT only, so that a frozen cgroup does not stop the
  * restore thread. */
 extern void set_compel_interrupt_only_mode(void) __attribute__((weak));
+/* The lists of hooks, two pointers each, after two pointers: its size tells how many hooks CRIU
+ * has. */
+extern const char cr_plugin_ctl[] __attribute__((weak));
+/*
+ * CRIU with more hooks than 4.2.1 calls RESTORE_EXT_FILE with a second argument, a pointer to a
+ * bool that it has not set: whether to call again. In others, the register has any value.
+ */
+#define NR_HOOKS_WITHOUT_RETRY 13
 /* Only the first field of CRIU's options has the same offset in all 4.x releases. */
 extern struct {
 	int final_state;

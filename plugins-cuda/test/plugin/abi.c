@@ -19,6 +19,10 @@ int main(void)
 {
 	int bad = 0;
 
+	SAME(HOOK_DUMP_UNIX_SK, CR_PLUGIN_HOOK__DUMP_UNIX_SK);
+	SAME(HOOK_RESTORE_UNIX_SK, CR_PLUGIN_HOOK__RESTORE_UNIX_SK);
+	SAME(HOOK_DUMP_EXT_FILE, CR_PLUGIN_HOOK__DUMP_EXT_FILE);
+	SAME(HOOK_RESTORE_EXT_FILE, CR_PLUGIN_HOOK__RESTORE_EXT_FILE);
 	SAME(HOOK_RESUME_DEVICES_LATE, CR_PLUGIN_HOOK__RESUME_DEVICES_LATE);
 	SAME(HOOK_PAUSE_DEVICES, CR_PLUGIN_HOOK__PAUSE_DEVICES);
 	SAME(HOOK_CHECKPOINT_DEVICES, CR_PLUGIN_HOOK__CHECKPOINT_DEVICES);
@@ -31,6 +35,8 @@ int main(void)
 	SAME(offsetof(struct criu_plugin, version), offsetof(cr_plugin_desc_t, version));
 	SAME(offsetof(struct criu_plugin, max_hooks), offsetof(cr_plugin_desc_t, max_hooks));
 	SAME(offsetof(struct criu_plugin, hooks), offsetof(cr_plugin_desc_t, hooks));
+	SAME(__builtin_types_compatible_p(CR_PLUGIN_HOOK__RESTORE_EXT_FILE_t, int(int)),
+	     (int)CR_PLUGIN_HOOK__MAX <= (int)NR_HOOKS_WITHOUT_RETRY);
 	if ((int)NR_HOOKS > (int)CR_PLUGIN_HOOK__MAX) {
 		printf("CRIU has %d hooks, we declare %d\n", CR_PLUGIN_HOOK__MAX, NR_HOOKS);
 		bad = 1;
