@@ -10,6 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/device_file.h"
+
 /* The longer prefix first. */
 static const struct {
 	const char *prefix;
@@ -41,12 +43,15 @@ static bool is_message_queue(int dir, const char *name, const char *path)
 	return is_queue;
 }
 
-/* The devices of the software driver are files: <SOFTCUDA_DIR>/device<N>.mem. */
+/* The devices of the software driver are files: <SOFTCUDA_DIR>/device<N>.mem, and its device file.
+ */
 static bool is_softcuda(const char *path)
 {
 	const char *dir = getenv("SOFTCUDA_DIR"), *slash = strrchr(path, '/');
 	int device, end = 0;
 
+	if (slash && !strcmp(slash + 1, CCR_SOFTCUDA_NODE))
+		return true;
 	if (!slash || sscanf(slash, "/device%d.mem%n", &device, &end) != 1 || !end)
 		return false;
 	if (dir && *dir)

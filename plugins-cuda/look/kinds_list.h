@@ -31,7 +31,10 @@ KIND(IPC_SEGMENT, "ipc-segment", GUESS,
 KIND(FORKED_CHILD, "forked-child", REFUSE, "holds GPU device files, but has not initialized CUDA",
      "start child processes before CUDA is initialized, or with exec (spawn instead of fork), or "
      "end this one",
-     NULL)
+     "0.3.0")
+KIND(DEVICE_MAPPING, "device-mapping", REFUSE,
+     "maps a GPU device file, but has not initialized CUDA",
+     "end it, or let it unmap the device: what the driver has put there cannot be restored", NULL)
 KIND(HOST_MEMORY, "host-memory", GUESS,
      "has more device memory than there is host memory for the driver's copy of it",
      "start it with the interceptor (criu-cuda run) and use variant parallel or full, which need "

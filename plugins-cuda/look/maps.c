@@ -27,6 +27,7 @@ static const struct {
 	{"/dev/shm/cuda.shm.", SEEN_IPC_SEGMENT},
 	{"anon_inode:[io_uring]", SEEN_IO_URING},
 	{"/SYSV", SEEN_SYSV_SHM},
+	{"/dev/nvidia", SEEN_GPU_MAPPING},
 	/* Nsight Systems, Nsight Compute, Compute Sanitizer */
 	{"libToolsInjection", SEEN_PROFILER},
 	{"libcuda-injection", SEEN_PROFILER},

@@ -35,6 +35,7 @@ enum {
 	SEEN_PERF_EVENT = 1 << 17,
 	SEEN_POSIX_MQ = 1 << 18,
 	SEEN_SYSV_SHM = 1 << 19,
+	SEEN_GPU_MAPPING = 1 << 20, /* a mapping of a GPU device file */
 };
 
 #define MAX_IPC_FILES 16

@@ -52,6 +52,8 @@ static void judge_devices(struct state *s, const struct process *p)
 	/* CRIU dumps what belongs to a namespace that it dumps, too. */
 	if (p->evidence & SEEN_SYSV_SHM && shares_ipc(s, p->pid))
 		ccr__look_found(s, CCR_LOOK_SYSV_SHM, p->pid);
+	if (p->evidence & SEEN_GPU_MAPPING && !p->has_cuda && s->request->driver)
+		ccr__look_found(s, CCR_LOOK_DEVICE_MAPPING, p->pid);
 	if (!(p->evidence & SEEN_GPU))
 		return;
 	if (!s->request->driver)

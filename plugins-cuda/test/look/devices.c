@@ -15,7 +15,8 @@ static void test_held(void)
 		{"/dev/infiniband/uverbs0", "rdma 5000001"},
 		{"/dev/gdrdrv", "gdrcopy 5000001"},
 		{"/dev/nvidia-fs3", "nvidia-fs 5000001"},
-		{"/dev/nvidia-uvm", "forked-child 5000001"},
+		{"/dev/nvidia-uvm", ""}, /* opened again by a restore */
+		{"/devices/softcudactl", ""},
 		{"anon_inode:[eventpoll]", ""},
 		{"/queue", ""},		   /* a file in the root directory */
 		{"/data/device0.mem", ""}, /* not the software driver's */
@@ -32,6 +33,18 @@ static void test_held(void)
 			CHECK(!strncmp(ccr_look_rows[look_at()->reasons[0].kind].name,
 				       cases[i].reasons, strcspn(cases[i].reasons, " ")));
 	}
+}
+
+/* Only the driver can bring back what is mapped there. */
+static void test_mapping(void)
+{
+	fake_cuda(ROOT_PID, 0);
+	fake_map(ROOT_PID, "7f1000000000-7f1000010000 rw-s 00000000 00:05 600 /dev/nvidia0");
+	CHECK(look_finds(""));
+	fake_process(CHILD_PID, 0);
+	fake_map(CHILD_PID, "7f1000000000-7f1000010000 rw-s 00000000 00:05 600 /dev/nvidia0");
+	fake_file("proc/5000000/task/5000000/children", "%d ", CHILD_PID);
+	CHECK(look_finds("device-mapping 5000001"));
 }
 
 static void test_all_at_once(void)
@@ -96,8 +109,8 @@ static void test_service_thread(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_held,     test_all_at_once, test_profiler,
-		test_counters, test_driver,	 test_service_thread,
+		test_held,     test_mapping, test_all_at_once,	  test_profiler,
+		test_counters, test_driver,  test_service_thread,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
