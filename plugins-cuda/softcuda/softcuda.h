@@ -82,6 +82,8 @@ int ccr_phys_fd(const struct ccr_phys *phys);
 // Only for the restore thread of a locked process. Use no locks and no malloc.
 CUresult ccr_phys_save_all(void);
 void ccr_phys_evict_all(void);
+// In a forked child: closes what only the parent may use.
+void ccr_phys_close_all(void);
 CUresult ccr_phys_load_all(void);
 bool ccr_phys_on_device(int device);
 bool ccr_phys_has_imported(void);
@@ -103,6 +105,11 @@ CUresult ccr_backing_new_fd(int device, int *fd);
 bool ccr_backing_find_lock(int device, uint64_t from, uint64_t to, uint64_t *start, uint64_t *end);
 CUresult ccr_backing_used(int device, uint64_t *used);
 int ccr_backing_device_of(int fd);
+// Makes the directory of the devices. False, with errno, if there is none or it is somebody else's.
+bool ccr_backing_has_dir(void);
+// The device file of this process (node.c); without effect where there cannot be one.
+void ccr_node_open(void);
+void ccr_node_close(void);
 void ccr_device_uuid(int number, CUuuid *uuid);
 int ccr_device_number_of(const CUuuid *uuid);
 

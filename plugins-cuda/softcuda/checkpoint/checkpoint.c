@@ -42,6 +42,7 @@ static CUresult serve_checkpoint(struct ccr_control *control)
 		return result;
 	}
 	ccr_phys_evict_all();
+	ccr_node_close();
 	set_state(control, CU_PROCESS_STATE_CHECKPOINTED);
 	return CUDA_SUCCESS;
 }
@@ -106,6 +107,7 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 			swap_numbers(numbers);
 		return result;
 	}
+	ccr_node_open();
 	result = ccr_va_attach_all();
 	set_state(control,
 		  result == CUDA_SUCCESS ? CU_PROCESS_STATE_LOCKED : CU_PROCESS_STATE_FAILED);

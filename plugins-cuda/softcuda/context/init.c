@@ -19,10 +19,19 @@ bool ccr_soft_initialized(void)
 	return atomic_load(&init.is_done) && ccr_control_is_live();
 }
 
+// A forked child keeps the device file, as on hardware, but has no part in the memory.
+static void in_child(void)
+{
+	ccr_phys_close_all();
+	ccr_mem_unlock();
+}
+
 static CUresult open_devices(void)
 {
 	CUresult result;
 
+	if (pthread_atfork(ccr_mem_lock, ccr_mem_unlock, in_child))
+		return CUDA_ERROR_OUT_OF_MEMORY;
 	result = ccr_backing_open_all();
 	if (result != CUDA_SUCCESS)
 		fprintf(stderr, "softcuda: cannot use %s: %s\n", ccr_soft_settings()->dir,
@@ -31,6 +40,8 @@ static CUresult open_devices(void)
 		result = ccr_control_start();
 	if (result != CUDA_SUCCESS)
 		ccr_backing_close_all();
+	else
+		ccr_node_open();
 	return result;
 }
 

@@ -158,22 +158,31 @@ static bool is_same_file(int a, int b)
 	       first.st_ino == second.st_ino;
 }
 
-static int open_file(int device)
+bool ccr_backing_has_dir(void)
 {
 	const char *dir = ccr_soft_settings()->dir;
 	struct stat st;
-	char path[256];
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		return -1;
+		return false;
 	// The default name can be guessed and everyone may create files in its parent, so check the
 	// owner.
 	if (ccr_soft_settings()->dir_is_preset &&
 	    (lstat(dir, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())) {
 		errno = EPERM;
-		return -1;
+		return false;
 	}
-	snprintf(path, sizeof(path), "%s/device%d.mem", dir, ccr_backings[device].number);
+	return true;
+}
+
+static int open_file(int device)
+{
+	char path[256];
+
+	if (!ccr_backing_has_dir())
+		return -1;
+	snprintf(path, sizeof(path), "%s/device%d.mem", ccr_soft_settings()->dir,
+		 ccr_backings[device].number);
 	return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 

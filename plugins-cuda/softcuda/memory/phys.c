@@ -268,6 +268,17 @@ void ccr_phys_evict_all(void)
 	ccr_backing_close_all();
 }
 
+// The claims are locks of the open files, which the parent keeps.
+void ccr_phys_close_all(void)
+{
+	for (struct ccr_phys *p = phys_list.head; p; p = p->next) {
+		if (p->fd >= 0)
+			close(p->fd);
+		p->fd = -1;
+	}
+	ccr_backing_close_all();
+}
+
 // Claims memory again and copies back. On failure it frees what it has claimed, so that the caller
 // may try again.
 CUresult ccr_phys_load_all(void)

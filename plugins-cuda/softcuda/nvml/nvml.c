@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT
 // libnvidia-ml.so.1 for the software devices, with the calls that the addon uses. It opens no
-// device and starts no thread, so a program that only queries does not become a CUDA program. A
-// device handle is the device number + 1. SOFTCUDA_NVML_FAIL=<function>:<code> makes that function
-// fail.
+// device memory and starts no thread, so a program that only queries does not become a CUDA
+// program. A device handle is the device number + 1. SOFTCUDA_NVML_FAIL=<function>:<code> makes
+// that function fail.
 #include "softcuda/impl.h"
 #include "softcuda/nvml/nvml.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NVML_SUCCESS		     0
 #define NVML_ERROR_UNINITIALIZED     1
 #define NVML_ERROR_INVALID_ARGUMENT  2
 #define NVML_ERROR_INSUFFICIENT_SIZE 7
 #define NVML_ERROR_DRIVER_NOT_LOADED 9
+#define NVML_ERROR_UNKNOWN	     999
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -36,7 +39,73 @@ struct process_info {
 	unsigned int gpu_instance, compute_instance;
 };
 
-static atomic_bool is_ready;
+// Between the first nvmlInit and the last nvmlShutdown, the process is a client of the driver, and
+// has its device file open. The driver knows a client by that open file, so after a restore, which
+// has opened another one, every call fails until the program has begun again.
+static struct {
+	pthread_mutex_t lock;
+	unsigned int references;
+	pid_t pid;
+	unsigned long long birth; // of that process, which is a new one after a restore
+} client = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+// Clock ticks from boot to the start of this process; 0 if that cannot be read.
+static unsigned long long birth_of_process(void)
+{
+	unsigned long long ticks = 0;
+	char text[1024];
+	FILE *file = fopen("/proc/self/stat", "re");
+	const char *end;
+
+	if (!file)
+		return 0;
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	end = strrchr(text, ')'); // the name may have any character
+	if (!end || sscanf(end + 1,
+			   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			   "%*d %*d %llu",
+			   &ticks) != 1)
+		return 0;
+	return ticks;
+}
+
+static void client_begin(void)
+{
+	pthread_mutex_lock(&client.lock);
+	if (!client.references++) {
+		ccr_node_open();
+		client.pid = getpid();
+		client.birth = birth_of_process();
+	}
+	pthread_mutex_unlock(&client.lock);
+}
+
+static bool client_end(void)
+{
+	bool is_client;
+
+	pthread_mutex_lock(&client.lock);
+	is_client = client.references > 0;
+	if (is_client && !--client.references)
+		ccr_node_close();
+	pthread_mutex_unlock(&client.lock);
+	return is_client;
+}
+
+// The result of a call that asks the driver.
+static int client_state(void)
+{
+	int result = NVML_SUCCESS;
+
+	pthread_mutex_lock(&client.lock);
+	if (!client.references)
+		result = NVML_ERROR_UNINITIALIZED;
+	else if (client.pid == getpid() && client.birth != birth_of_process())
+		result = NVML_ERROR_UNKNOWN;
+	pthread_mutex_unlock(&client.lock);
+	return result;
+}
 
 static int injected(const char *function)
 {
@@ -50,9 +119,9 @@ static int injected(const char *function)
 
 static int begin(const char *function)
 {
-	if (!atomic_load(&is_ready))
-		return NVML_ERROR_UNINITIALIZED;
-	return injected(function);
+	const int result = client_state();
+
+	return result != NVML_SUCCESS ? result : injected(function);
 }
 
 // The device's number, or -1.
@@ -90,14 +159,14 @@ int nvmlInit_v2(void)
 		return result;
 	if (!ccr_soft_settings()->valid)
 		return NVML_ERROR_DRIVER_NOT_LOADED;
-	atomic_store(&is_ready, true);
+	client_begin();
 	return NVML_SUCCESS;
 }
 
 EXPORT int nvmlShutdown(void);
 int nvmlShutdown(void)
 {
-	return NVML_SUCCESS;
+	return client_end() ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
 }
 
 EXPORT int nvmlSystemGetDriverVersion(char *version, unsigned int length);
