@@ -163,6 +163,8 @@ describe('our plugin', () => {
         hooks: [
           'DUMP_UNIX_SK',
           'RESTORE_UNIX_SK',
+          'DUMP_EXT_FILE',
+          'RESTORE_EXT_FILE',
           'RESUME_DEVICES_LATE',
           'PAUSE_DEVICES',
           'CHECKPOINT_DEVICES',
