@@ -5,7 +5,7 @@ ccr_test(workload_pattern SOURCES ${CMAKE_CURRENT_LIST_DIR}/pattern.c ${workload
 
 find_program(PTXAS ptxas HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin
 	     DOC "PTX assembler, to check the kernels' text only")
-ccr_test(workload_ptx SOURCES ${CMAKE_CURRENT_LIST_DIR}/ptx.c ${workload_dir}/kernels_ptx.c ARGS ${PTXAS})
+ccr_test(workload_ptx SOURCES ${CMAKE_CURRENT_LIST_DIR}/../ptx.c ${workload_dir}/kernels_ptx.c ARGS ${PTXAS})
 
 if(TARGET softcuda)
 	add_library(workload_test STATIC ${CMAKE_CURRENT_LIST_DIR}/workload_test.c)
