@@ -77,6 +77,47 @@ static CUresult copy(const struct ccr_cuda *cuda, bool to_device, CUdeviceptr ad
 			 : cuda->cuMemcpyDtoHAsync_v2(host, address, bytes, stream);
 }
 
+/* The first chunk after `first` that does not continue its zeroes in the same allocation. */
+static uint32_t end_of_zeroes(const struct transfer_task *task, const struct transfer_item *item,
+			      uint32_t first, uint64_t *bytes)
+{
+	const struct ccr_image_chunk *chunks = &task->chunks[item->first];
+	uint32_t end = first;
+
+	for (*bytes = 0; end < item->nr; end++) {
+		if (!chunks[end].is_zero || chunks[end].allocation != chunks[first].allocation)
+			break;
+		*bytes += chunks[end].length;
+	}
+	return end;
+}
+
+/*
+ * Queues one call for each run of zero chunks. New device memory is not always
+ * zero, so this cannot be left out.
+ */
+static int set_zeroes(struct transfer_worker *worker, struct transfer_task *task,
+		      const struct transfer_item *item, CUstream stream)
+{
+	for (uint32_t i = 0, end; i < item->nr; i = end) {
+		const struct ccr_image_chunk *chunk = &task->chunks[item->first + i];
+		const CUdeviceptr address = transfer_address(task, chunk);
+		CUresult result;
+		uint64_t bytes;
+
+		end = end_of_zeroes(task, item, i, &bytes);
+		if (end == i) {
+			end++;
+			continue;
+		}
+		result = worker->engine->cuda->cuMemsetD8Async(address, 0, bytes, stream);
+		if (result != CUDA_SUCCESS)
+			return transfer_task_cuda_error(task, result, "cuMemsetD8Async",
+							item->device, address, bytes);
+	}
+	return 0;
+}
+
 /*
  * Queues copies of bytes [from, from + bytes) of an item, which are at
  * `buffer`. The item's zero chunks are queued with its first bytes.
@@ -88,22 +129,20 @@ static int queue_copies(struct transfer_worker *worker, struct transfer_task *ta
 	const struct ccr_cuda *cuda = worker->engine->cuda;
 	const bool to_device = task->kind->fill != NULL;
 	uint64_t position = 0;
+	int ret = 0;
 
+	if (to_device && !from)
+		ret = set_zeroes(worker, task, item, stream);
+	if (ret)
+		return ret;
 	for (uint32_t i = 0; i < item->nr; i++) {
 		const struct ccr_image_chunk *chunk = &task->chunks[item->first + i];
 		const CUdeviceptr address = transfer_address(task, chunk);
 		uint64_t start, end;
 		CUresult result;
 
-		if (chunk->is_zero) {
-			result = from ? CUDA_SUCCESS
-				      : cuda->cuMemsetD8Async(address, 0, chunk->length, stream);
-			if (result != CUDA_SUCCESS)
-				return transfer_task_cuda_error(task, result, "cuMemsetD8Async",
-								item->device, address,
-								chunk->length);
+		if (chunk->is_zero) /* set_zeroes; nothing is to be copied from the device */
 			continue;
-		}
 		start = position > from ? position : from;
 		end = position + chunk->length;
 		if (end > from + bytes)
