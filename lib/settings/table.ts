@@ -206,6 +206,12 @@ export const settingDefinitions = {
     words: ['auto', '0', '1'],
     meaning: 'fsync GPU images and page files before they count as saved; auto: unless they are in memory',
   },
+  CRIU_CUDA_DEVICE_SCAN: {
+    type: 'choice',
+    default: 'auto',
+    words: ['auto', 'on', 'off'],
+    meaning: 'find zeroes on the GPU before a dump copies memory; auto: where there are many',
+  },
   CRIU_CUDA_DRIVER: {
     type: 'text',
     default: '',

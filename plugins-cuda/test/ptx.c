@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// A real assembler must accept the kernels' PTX for the GPUs listed here that it supports. Skipped
-// without ptxas.
+// A real assembler must accept the text PTX, which has the KERNELS, for the GPUs listed here that
+// it supports. Skipped without ptxas.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "workloads/workloads.h"
+#include "common/kernels.h"
+#include "common/scan_kernel.h"
+
+extern const char PTX[];
 
 static int assemble(const char *ptxas, const char *file, const char *architecture)
 {
@@ -26,8 +29,8 @@ static int assemble(const char *ptxas, const char *file, const char *architectur
 int main(int argc, char **argv)
 {
 	static const char *const architectures[] = {"sm_75", "sm_80", "sm_90", "sm_100"};
-	char file[] = "/tmp/workload-XXXXXX";
-	const size_t length = strlen(workload_ptx);
+	char file[] = "/tmp/ptx-XXXXXX";
+	const size_t length = strlen(PTX);
 	int fd, failed = 0;
 
 	if (argc < 2 || access(argv[1], X_OK)) {
@@ -35,7 +38,7 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	fd = mkstemp(file);
-	if (fd < 0 || write(fd, workload_ptx, length) != (ssize_t)length) {
+	if (fd < 0 || write(fd, PTX, length) != (ssize_t)length) {
 		perror(file);
 		return 1;
 	}
@@ -46,8 +49,8 @@ int main(int argc, char **argv)
 			fprintf(stderr, "ptxas for %s: exit status %d\n", architectures[i], status);
 		failed |= status != 0;
 	}
-#define NAMED(kernel, nr_params) failed |= !strstr(workload_ptx, ".visible .entry " #kernel "(");
-	CCR_KERNELS(NAMED)
+#define NAMED(kernel, nr_params) failed |= !strstr(PTX, ".visible .entry " #kernel "(");
+	KERNELS(NAMED)
 	close(fd);
 	unlink(file);
 	return failed;

@@ -48,6 +48,7 @@ struct cuda_parallel_config {
 	 * default of the back-end.
 	 */
 	uint32_t read_piece, write_piece;
+	uint32_t scan; /* enum ccr_scan: whether a dump finds zeroes on the device */
 };
 
 struct cuda_parallel_range {
@@ -91,7 +92,12 @@ struct cuda_parallel_job {
 
 	uint64_t total_bytes, zero_bytes, stored_bytes;
 	double seconds;
-	char io[24]; /* name of the back-end that was used */
+	/* Of a dump: what was found to be zero on the device, and so not copied; how long that
+	 * took. */
+	uint64_t scan_zero_bytes;
+	double scan_seconds;
+	char scan_error[160]; /* why a device could not; its zeroes were found after the copy */
+	char io[24];	      /* name of the back-end that was used */
 	char error[512];
 };
 

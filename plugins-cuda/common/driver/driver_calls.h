@@ -50,7 +50,12 @@
 	X(cuEventCreate)                  \
 	X(cuEventRecord)                  \
 	X(cuEventSynchronize)             \
-	X(cuEventDestroy_v2)
+	X(cuEventDestroy_v2)              \
+	X(cuMemHostGetDevicePointer_v2)   \
+	X(cuModuleLoadData)               \
+	X(cuModuleUnload)                 \
+	X(cuModuleGetFunction)            \
+	X(cuLaunchKernel)
 
 struct ccr_cuda {
 #define CCR_CUDA_MEMBER(name) typeof(name) *name;

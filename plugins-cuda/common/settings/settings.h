@@ -16,6 +16,7 @@
 enum ccr_handover { CCR_HANDOVER_AUTO, CCR_HANDOVER_ADOPT, CCR_HANDOVER_MAP };
 enum ccr_io { CCR_IO_AUTO, CCR_IO_PREAD, CCR_IO_DIRECT, CCR_IO_MMAP };
 enum ccr_sync { CCR_SYNC_AUTO, CCR_SYNC_OFF, CCR_SYNC_ON };
+enum ccr_scan { CCR_SCAN_AUTO, CCR_SCAN_ON, CCR_SCAN_OFF };
 /* Bits of `intercept`. */
 enum { CCR_INTERCEPT_MEMORY = 1, CCR_INTERCEPT_MEMCPY = 2 };
 
@@ -42,6 +43,7 @@ struct ccr_settings {
 	long force;		/* bool */
 	long io;		/* enum ccr_io */
 	long sync;		/* enum ccr_sync */
+	long device_scan;	/* enum ccr_scan */
 	char device_map[4096];	/* device_map.h */
 	char driver[PATH_MAX];	/* "": the usual search */
 	char run_dir[PATH_MAX]; /* absolute */

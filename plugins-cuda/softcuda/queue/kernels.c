@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The kernels that this driver can run, which are those in common/kernels.h, on one CPU thread.
+// The kernels that this driver can run, which are those in common/kernels.h and scan_kernel.h, on
+// one CPU thread.
 // Addresses are checked before an access. A wrong one ends the context, as on hardware.
 #include "softcuda/softcuda.h"
 #include "common/kernels.h"
+#include "common/scan_kernel.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -105,15 +107,51 @@ static CUresult run_spin(const uint64_t *raw, int device, const struct ccr_dims 
 	return CUDA_SUCCESS;
 }
 
+static bool is_all_zero(const struct ccr_scan_entry *entry)
+{
+	const uint64_t *words = (const uint64_t *)(uintptr_t)entry->address;
+	uint64_t any = 0;
+
+	for (uint64_t i = 0; i < entry->bytes / 8 && !any; i++)
+		any = words[i];
+	return !any;
+}
+
+static CUresult run_find_zeroes(const uint64_t *raw, int device, const struct ccr_dims *dims)
+{
+	struct ccr_find_zeroes_params p;
+	struct ccr_scan_entry *entries;
+
+	memcpy(&p, raw, sizeof(p));
+	// Unlike the other kernels, this one needs a grid and a block of a given size.
+	if (dims->grid[0] < p.nr_entries || dims->block[0] != CCR_SCAN_THREADS)
+		return CUDA_ERROR_LAUNCH_FAILED;
+	if (p.entries % CCR_SCAN_ALIGN)
+		return CUDA_ERROR_MISALIGNED_ADDRESS;
+	if (!ccr_may_access(p.entries, p.nr_entries * sizeof(*entries), true, device))
+		return CUDA_ERROR_ILLEGAL_ADDRESS;
+	entries = (struct ccr_scan_entry *)(uintptr_t)p.entries;
+	for (uint64_t i = 0; i < p.nr_entries; i++) {
+		if (entries[i].address % CCR_SCAN_ALIGN || entries[i].bytes % CCR_SCAN_ALIGN)
+			return CUDA_ERROR_MISALIGNED_ADDRESS;
+		if (!ccr_may_access(entries[i].address, entries[i].bytes, false, device))
+			return CUDA_ERROR_ILLEGAL_ADDRESS;
+		if (is_all_zero(&entries[i]))
+			entries[i].is_zero = 1;
+	}
+	return CUDA_SUCCESS;
+}
+
 static const struct ccr_kernel kernels[] = {
 	{"ccr_fill_u64", sizeof(struct ccr_fill_u64_params) / 8, run_fill},
 	{"ccr_checksum_u64", sizeof(struct ccr_checksum_u64_params) / 8, run_checksum},
 	{"ccr_spin", sizeof(struct ccr_spin_params) / 8, run_spin},
+	{"ccr_find_zeroes", sizeof(struct ccr_find_zeroes_params) / 8, run_find_zeroes},
 };
 
 #define ONE(name, nr_params) +1
-_Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE),
-	       "common/kernels.h has a kernel that is missing here");
+_Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE) CCR_SCAN_KERNELS(ONE),
+	       "common/kernels.h or scan_kernel.h has a kernel that is missing here");
 #undef ONE
 
 const struct ccr_kernel *ccr_kernel_find(const char *name)

@@ -6,6 +6,10 @@ ccr_test(workload_pattern SOURCES ${CMAKE_CURRENT_LIST_DIR}/pattern.c ${workload
 find_program(PTXAS ptxas HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin
 	     DOC "PTX assembler, to check the kernels' text only")
 ccr_test(workload_ptx SOURCES ${CMAKE_CURRENT_LIST_DIR}/../ptx.c ${workload_dir}/kernels_ptx.c ARGS ${PTXAS})
+target_compile_definitions(test_workload_ptx PRIVATE PTX=workload_ptx KERNELS=CCR_KERNELS)
+ccr_test(transfer_ptx SOURCES ${CMAKE_CURRENT_LIST_DIR}/../ptx.c
+	 ${PROJECT_SOURCE_DIR}/transfer/engine/scan_ptx.c ARGS ${PTXAS})
+target_compile_definitions(test_transfer_ptx PRIVATE PTX=transfer_scan_ptx KERNELS=CCR_SCAN_KERNELS)
 
 if(TARGET softcuda)
 	add_library(workload_test STATIC ${CMAKE_CURRENT_LIST_DIR}/workload_test.c)

@@ -13,6 +13,7 @@ void cuda_parallel_config_from_settings(struct cuda_parallel_config *config,
 	config->chunk_bytes = (uint64_t)settings->chunk_mb << 20;
 	config->verify = settings->verify;
 	config->io = settings->io;
+	config->scan = settings->device_scan;
 }
 
 int cuda_parallel_config_from_env(struct cuda_parallel_config *config, char *error,
@@ -42,9 +43,9 @@ int transfer_check_config(const struct cuda_parallel_config *config, char *error
 		return -EINVAL;
 	}
 	if (config->io > CCR_IO_MMAP || config->read_piece % CCR_IMAGE_ALIGN ||
-	    config->write_piece % CCR_IMAGE_ALIGN) {
-		snprintf(error, size, "io is %u, read_piece %u, write_piece %u", config->io,
-			 config->read_piece, config->write_piece);
+	    config->write_piece % CCR_IMAGE_ALIGN || config->scan > CCR_SCAN_OFF) {
+		snprintf(error, size, "io is %u, read_piece %u, write_piece %u, scan %u",
+			 config->io, config->read_piece, config->write_piece, config->scan);
 		return -EINVAL;
 	}
 	return 0;

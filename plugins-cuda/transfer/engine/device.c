@@ -39,14 +39,13 @@ static int explain(CUresult result, const char *call, int device, char *error, s
 #define CALL(device, function, ...) \
 	explain(cuda->function(__VA_ARGS__), #function, device, error, size)
 
-int transfer_device_use(struct transfer_worker *worker, int device, char *error, size_t size)
+int transfer_device_context(struct cuda_parallel_engine *engine, int device, CUcontext *context,
+			    char *error, size_t size)
 {
-	struct transfer_device *d = &worker->engine->devices[device];
-	const struct ccr_cuda *cuda = worker->engine->cuda;
+	struct transfer_device *d = &engine->devices[device];
+	const struct ccr_cuda *cuda = engine->cuda;
 	int ret = 0;
 
-	if (worker->current_device == device)
-		return 0;
 	/* A lock per device, so that workers create contexts of different devices in parallel. */
 	pthread_mutex_lock(&d->lock);
 	if (!d->context) {
@@ -58,9 +57,22 @@ int transfer_device_use(struct transfer_worker *worker, int device, char *error,
 		if (ret)
 			d->context = NULL;
 	}
+	*context = d->context;
 	pthread_mutex_unlock(&d->lock);
+	return ret;
+}
+
+int transfer_device_use(struct transfer_worker *worker, int device, char *error, size_t size)
+{
+	const struct ccr_cuda *cuda = worker->engine->cuda;
+	CUcontext context;
+	int ret;
+
+	if (worker->current_device == device)
+		return 0;
+	ret = transfer_device_context(worker->engine, device, &context, error, size);
 	if (!ret)
-		ret = CALL(device, cuCtxSetCurrent, d->context);
+		ret = CALL(device, cuCtxSetCurrent, context);
 	worker->current_device = ret ? -1 : device;
 	return ret;
 }
@@ -145,6 +157,8 @@ void transfer_worker_fini(struct transfer_worker *worker)
 	const struct ccr_cuda *cuda = worker->engine->cuda;
 	char ignored[128];
 
+	if (!worker->number)
+		transfer_scan_unload(worker);
 	for (int d = 0; d < CUDA_PARALLEL_MAX_DEVICES; d++) {
 		struct transfer_device_stream *stream = &worker->device_streams[d];
 

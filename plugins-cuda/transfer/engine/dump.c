@@ -119,6 +119,10 @@ static int drain(struct transfer_worker *worker, struct transfer_task *task,
 		const uint64_t padded = transfer_round_up(length);
 		char *data = buffer + run.bytes;
 
+		if (task->chunks[item->first + i].is_zero) { /* and not in the buffer */
+			ret = note_zero(worker, task, item->first + i);
+			continue;
+		}
 		if (!ccr_is_zero(data, length)) {
 			memset(data + length, 0, padded - length);
 			run.bytes += padded;
@@ -239,6 +243,7 @@ int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_im
 		return -ENOMEM;
 	}
 	task.chunks = chunks;
+	transfer_scan(&task, chunks);
 	ret = transfer_task_plan(&task, task.chunk_bytes);
 	if (!ret)
 		ret = run_dump(&task);

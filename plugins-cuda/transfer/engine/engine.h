@@ -20,6 +20,7 @@
 
 #define TRANSFER_SLOTS		2
 #define TRANSFER_CHUNKS_AN_ITEM 256
+#define TRANSFER_SCAN_ERROR	128
 
 struct transfer_item {
 	size_t first; /* chunk */
@@ -124,8 +125,10 @@ struct transfer_worker {
 };
 
 struct transfer_device {
-	pthread_mutex_t lock; /* held while the context is created */
+	pthread_mutex_t lock; /* held while these are created */
 	CUcontext context;
+	CUmodule scan_module; /* NULL until a dump needs it */
+	CUfunction scan_kernel;
 };
 
 struct cuda_parallel_engine {
@@ -149,6 +152,9 @@ struct cuda_parallel_engine {
 	struct transfer_worker *workers;
 };
 
+/* The device's context, which is retained first if necessary. Returns 0, or -errno with `error`. */
+int transfer_device_context(struct cuda_parallel_engine *engine, int device, CUcontext *context,
+			    char *error, size_t size);
 /* Makes the device's context current in this thread; retains it first if necessary. */
 int transfer_device_use(struct transfer_worker *worker, int device, char *error, size_t size);
 
@@ -164,6 +170,17 @@ void transfer_worker_fini(struct transfer_worker *worker);
 
 /* worker.c */
 void *transfer_worker_run(void *worker);
+
+/* scan.c, scan_ptx.c: the PTX text of the kernel in common/scan_kernel.h. */
+extern const char transfer_scan_ptx[];
+/*
+ * Sets is_zero of the chunks of a dump that the device finds to be zero. `chunks`
+ * are those of the task. What it cannot tell is left alone; job->scan_error then
+ * says why, if a scan was wanted.
+ */
+void transfer_scan(struct transfer_task *task, struct ccr_image_chunk *chunks);
+/* Unloads the kernel from all devices. Call once, when the engine ends. */
+void transfer_scan_unload(struct transfer_worker *worker);
 
 /* task.c */
 /* Splits the chunks into items of at most `room` bytes. Returns 0, or -errno with job->error. */
