@@ -19,6 +19,8 @@ export const copyFields = {
   chunk_mb: v.optional(whole(1)),
   asked_streams: v.optional(whole(1)),
   asked_chunk_mb: v.optional(whole(1)),
+  scan_zero_bytes: v.optional(bytes),
+  scan_error: v.optional(v.string()),
 };
 
 export const memoryLine = v.object({
@@ -53,6 +55,10 @@ export interface PoolMemory {
   askedStreams: number | undefined;
   /** CRIU_CUDA_CHUNK_MB of the caller, when the buffers of the pool are smaller. */
   askedChunkMb: number | undefined;
+  /** Of a dump: bytes that the device found to be zero, which were not copied; `undefined` when it did not look. */
+  zeroBytes: number | undefined;
+  /** Of a dump: why a device could not look for zeroes, which were then found after the copy. */
+  scanError: string | undefined;
 }
 
 /** What the memory of one process went through. */
@@ -96,6 +102,8 @@ export interface PoolLine {
   chunk_mb?: number | undefined;
   asked_streams?: number | undefined;
   asked_chunk_mb?: number | undefined;
+  scan_zero_bytes?: number | undefined;
+  scan_error?: string | undefined;
 }
 
 const isSource = (source: string | undefined): source is 'files' | 'resident' | 'golden' =>
@@ -112,6 +120,8 @@ function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
     chunkMb: line.chunk_mb,
     askedStreams: line.asked_streams,
     askedChunkMb: line.asked_chunk_mb,
+    zeroBytes: line.scan_zero_bytes,
+    scanError: line.scan_error,
   };
 }
 
@@ -137,10 +147,22 @@ export function taskMemory(
   }));
 }
 
-function poolText({ by: who, bytes: moved, source, streams, chunkMb }: PoolMemory): string {
+function poolText({
+  by: who,
+  bytes: moved,
+  source,
+  streams,
+  chunkMb,
+  zeroBytes,
+  scanError,
+}: PoolMemory): string {
   const numbers = streams === undefined ? undefined : `${streams} streams, chunks of ${chunkMb ?? 0} MiB`;
-  const how = source === 'resident' || source === 'golden' ? source : numbers;
-  return `pool ${formatBytes(moved)} by the ${who}${how === undefined ? '' : ` (${how})`}`;
+  const how = [
+    source === 'resident' || source === 'golden' ? source : numbers,
+    zeroBytes === undefined || zeroBytes === 0 ? undefined : `${formatBytes(zeroBytes)} of zeroes not copied`,
+    scanError === undefined ? undefined : `zeroes were copied: ${scanError}`,
+  ].filter((part) => part !== undefined);
+  return `pool ${formatBytes(moved)} by the ${who}${how.length === 0 ? '' : ` (${how.join(', ')})`}`;
 }
 
 /** One line per process for people: `4711: pool 2 GiB by the daemon (8 streams, chunks of 16 MiB), page file …`. */

@@ -32,6 +32,10 @@ struct copy_progress {
 	 * the threads did. 0: there was no such step. */
 	double started, device_ready, engine_ready, allocated, ended;
 	struct cuda_parallel_thread threads[CUDA_PARALLEL_MAX_THREADS];
+	/* Of a save that has ended; see cuda_parallel_job. */
+	uint64_t scan_zero_bytes;
+	double scan_ms;
+	char scan_error[160];
 };
 
 /*

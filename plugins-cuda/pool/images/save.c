@@ -100,6 +100,10 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 	save->job.argument = save;
 	if (!ret)
 		ret = cuda_parallel_dump_memory(engine, writer, ranges, save->list->nr, &save->job);
+	save->copied->scan_zero_bytes = save->job.scan_zero_bytes;
+	save->copied->scan_ms = save->job.scan_seconds * 1e3;
+	snprintf(save->copied->scan_error, sizeof(save->copied->scan_error), "%s",
+		 save->job.scan_error);
 	if (!ret)
 		return ccr_image_writer_commit(writer, save->error, sizeof(save->error));
 	snprintf(save->error, sizeof(save->error), "%.250s",

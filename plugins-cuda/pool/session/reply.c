@@ -24,15 +24,31 @@ static void print_copy(char *out, size_t size, const struct moved *moved)
 		snprintf(out + len, size - len, ",\"asked_chunk_mb\":%u", moved->options->chunk_mb);
 }
 
+/* What the device found to be zero, and why not all of it; empty without a scan. */
+static void print_scan(char *out, size_t size, const struct copy_progress *copied)
+{
+	char quoted[2 * sizeof(copied->scan_error)];
+	int len = 0;
+
+	*out = '\0';
+	if (copied->scan_ms)
+		len = snprintf(out, size, "\"scan_zero_bytes\":%llu,\"scan_ms\":%.3f,",
+			       (unsigned long long)copied->scan_zero_bytes, copied->scan_ms);
+	if (*copied->scan_error)
+		snprintf(out + len, size - len, "\"scan_error\":\"%s\",",
+			 ccr_status_quoted(quoted, sizeof(quoted), copied->scan_error));
+}
+
 void session_note_evict(const struct session *session, const struct moved *moved)
 {
-	char copy[256];
+	char copy[256], scan[512];
 
 	print_copy(copy, sizeof(copy), moved);
+	print_scan(scan, sizeof(scan), moved->copied);
 	ccr_status_add(&session->status,
-		       "{\"event\":\"evict\",\"pid\":%d,\"result\":%d,\"allocations\":%zu,%s,"
+		       "{\"event\":\"evict\",\"pid\":%d,\"result\":%d,\"allocations\":%zu,%s,%s"
 		       "\"wait_ms\":%.3f,\"copy_ms\":%.3f}",
-		       moved->pid, moved->result, moved->allocations, copy, moved->wait_ms,
+		       moved->pid, moved->result, moved->allocations, copy, scan, moved->wait_ms,
 		       moved->copy_ms);
 }
 

@@ -44,6 +44,21 @@ it('a dump says what the pool, the page file and CRIU have', () => {
   ]);
 });
 
+it('a dump says what the device found to be zero, or why it did not look', () => {
+  const text = (fields: string): string =>
+    memoryText(parse('dump', evict.replace('}', `,${fields}}`), memory()).memory)
+      .join()
+      .replace(/, driver.*/, '');
+  expect(text('"scan_zero_bytes":2097152,"scan_ms":1.5')).toBe(
+    'memory of 5: pool 3 MiB by the daemon (2 streams, chunks of 4 MiB, 2 MiB of zeroes not copied)',
+  );
+  expect(
+    text('"scan_zero_bytes":0,"scan_ms":1.5,"scan_error":"device 0: cuLaunchKernel: CUDA_ERROR_UNKNOWN"'),
+  ).toBe(
+    'memory of 5: pool 3 MiB by the daemon (2 streams, chunks of 4 MiB, zeroes were copied: device 0: cuLaunchKernel: CUDA_ERROR_UNKNOWN)',
+  );
+});
+
 it('a restore says where the pool had the memory', () => {
   const attach = (source: string): string =>
     `{"event":"attach","pid":5,"result":0,"by":"daemon","bytes":3145728,"source":"${source}","ms":1,"reason":""}`;
