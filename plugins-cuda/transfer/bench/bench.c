@@ -17,9 +17,9 @@
 #define IMAGE_PID 1
 
 struct iteration {
-	double evict, commit, open, load, first_ready, raw;
-	uint64_t stored_bytes, zero_bytes, checked_bytes;
-	char io_evict[24], io_load[24];
+	double evict, commit, open, load, first_ready, raw, scan;
+	uint64_t stored_bytes, zero_bytes, scan_zero_bytes, checked_bytes;
+	char io_evict[24], io_load[24], scan_error[160];
 };
 
 struct bench {
@@ -142,6 +142,9 @@ static void evict(struct bench *bench, struct iteration *it)
 	it->commit = bench_now() - start;
 	it->stored_bytes = job.stored_bytes;
 	it->zero_bytes = job.zero_bytes;
+	it->scan = job.scan_seconds;
+	it->scan_zero_bytes = job.scan_zero_bytes;
+	snprintf(it->scan_error, sizeof(it->scan_error), "%s", job.scan_error);
 	snprintf(it->io_evict, sizeof(it->io_evict), "%s", job.io);
 }
 
@@ -189,18 +192,21 @@ static void print_iteration(const struct bench *bench, const struct iteration *i
 		       "\"firstReadySeconds\":%.6f,\"rawReadGbPerSecond\":%.3f,\"storedBytes\":%"
 		       "llu,"
 		       "\"zeroBytes\":%llu,\"comparedBytes\":%llu,\"ioEvict\":\"%s\",\"ioLoad\":\"%"
-		       "s\"}",
+		       "s\",\"scanSeconds\":%.6f,\"scanZeroBytes\":%llu,\"scanError\":\"%s\"}",
 		       index ? ",\n" : "", it->evict, bytes / it->evict / 1e9, it->commit, it->open,
 		       it->load, bytes / it->load / 1e9, it->first_ready, it->raw,
 		       (unsigned long long)it->stored_bytes, (unsigned long long)it->zero_bytes,
-		       (unsigned long long)it->checked_bytes, it->io_evict, it->io_load);
+		       (unsigned long long)it->checked_bytes, it->io_evict, it->io_load, it->scan,
+		       (unsigned long long)it->scan_zero_bytes, it->scan_error);
 	else
 		printf("%u: evict %.3f s %.1f GB/s (%s), commit %.1f ms, load %.3f s %.1f GB/s "
 		       "(%s), "
-		       "first range %.1f ms, raw %.1f GB/s, compared %.1f GB\n",
+		       "first range %.1f ms, raw %.1f GB/s, compared %.1f GB, scan %.1f ms %.1f GB "
+		       "zero%s%s\n",
 		       index + 1, it->evict, bytes / it->evict / 1e9, it->io_evict,
 		       it->commit * 1e3, it->load, bytes / it->load / 1e9, it->io_load,
-		       it->first_ready * 1e3, it->raw, it->checked_bytes / 1e9);
+		       it->first_ready * 1e3, it->raw, it->checked_bytes / 1e9, it->scan * 1e3,
+		       it->scan_zero_bytes / 1e9, *it->scan_error ? ": " : "", it->scan_error);
 	fflush(stdout);
 }
 

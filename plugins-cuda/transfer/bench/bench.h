@@ -9,7 +9,7 @@ struct bench_options {
 	const char *dir, *driver;
 	uint64_t size;
 	uint32_t allocations, devices, iterations;
-	uint32_t zero_percent;
+	uint32_t zero_percent, sparse;
 	uint32_t json, sync, cold, raw, keep, vmm, link; /* used as bool */
 	struct cuda_parallel_config config;
 };
@@ -19,7 +19,7 @@ struct bench_memory {
 	struct cuda_parallel_range *ranges;
 	CUmemGenericAllocationHandle *handles; /* only with --vmm */
 	uint32_t nr, nr_devices;
-	uint32_t zero_percent;
+	uint32_t zero_percent, sparse;
 	CUcontext *contexts;   /* per device */
 	CUdeviceptr *scratch;  /* per device: a copy of `random` */
 	unsigned char *random; /* the random bytes, on the host */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "image/checksum/checksum.h"
 #include "transfer/bench/bench.h"
 
 #define PIECE	     (8ull << 20)
@@ -24,6 +25,20 @@ static uint64_t random_offset(uint64_t number)
 static bool is_zero_piece(const struct bench_memory *memory, uint64_t number)
 {
 	return number * 37 % 100 < memory->zero_percent;
+}
+
+/*
+ * Whether one byte of a piece of zeroes is not zero, and where: in turn the last, the
+ * first, and one in between.
+ */
+static bool has_byte(const struct bench_memory *memory, uint64_t number, uint64_t bytes,
+		     uint64_t *at)
+{
+	const uint64_t turn = memory->sparse ? number / memory->sparse : 0;
+	const uint64_t places[] = {bytes - 1, 0, turn * 7919 % bytes};
+
+	*at = places[turn % 3];
+	return memory->sparse && number % memory->sparse == 0;
 }
 
 static void use(const struct bench_memory *memory, int device)
@@ -83,6 +98,7 @@ void bench_allocate(struct bench_memory *memory, const struct bench_options *opt
 	memory->nr = options->allocations;
 	memory->nr_devices = options->devices;
 	memory->zero_percent = options->zero_percent;
+	memory->sparse = options->sparse;
 	memory->ranges = calloc(memory->nr, sizeof(*memory->ranges));
 	memory->handles = calloc(memory->nr, sizeof(*memory->handles));
 	memory->contexts = calloc(memory->nr_devices, sizeof(*memory->contexts));
@@ -136,9 +152,12 @@ static void fill_piece(struct bench_memory *memory, uint32_t range, uint64_t num
 		       CUdeviceptr address, uint64_t bytes, void *argument)
 {
 	const CUdeviceptr scratch = memory->scratch[memory->ranges[range].device];
+	uint64_t at;
 
 	if (is_zero_piece(memory, number)) {
 		CUDA(memory, cuMemsetD8_v2, address, 0, bytes);
+		if (has_byte(memory, number, bytes, &at))
+			CUDA(memory, cuMemsetD8_v2, address + at, 1, 1);
 		return;
 	}
 	CUDA(memory, cuMemcpyDtoD_v2, address, scratch + random_offset(number), bytes);
@@ -170,12 +189,12 @@ static bool is_right(const struct bench_memory *memory, uint64_t number, uint64_
 {
 	const unsigned int word = (unsigned int)number + 1;
 	const unsigned int head[4] = {word, word, word, word};
+	uint64_t at;
 
 	if (is_zero_piece(memory, number)) {
-		for (uint64_t i = 0; i < bytes; i++)
-			if (memory->window[i])
-				return false;
-		return true;
+		if (has_byte(memory, number, bytes, &at) && memory->window[at]-- != 1)
+			return false;
+		return ccr_is_zero(memory->window, bytes);
 	}
 	return !memcmp(memory->window, head, sizeof(head)) &&
 	       !memcmp(memory->window + sizeof(head),

@@ -18,6 +18,8 @@ static void usage(void)
 		"  --io auto           auto, pread, direct, mmap       --no-verify\n"
 		"  --read-piece-kb 0   0: chosen by back-end           --write-piece-kb 0\n"
 		"  --zero-percent 0    of the content                  --vmm   cuMemCreate memory\n"
+		"  --sparse 0          N: each Nth piece of zeroes has one byte that is not zero\n"
+		"  --scan auto         whether the device finds zeroes: auto, on, off\n"
 		"  --sync              fsync the image                 --spin  poll the device\n"
 		"  --cold              drop the image from the page cache before the load\n"
 		"  --raw               also read the stripes without a device (O_DIRECT)\n"
@@ -48,11 +50,13 @@ static uint64_t number(const char *text, uint64_t lowest, uint64_t highest)
 	return value;
 }
 
-static uint32_t io_number(const char *word)
-{
-	static const char *const words[] = {"auto", "pread", "direct", "mmap"};
+static const char *const io_words[] = {"auto", "pread", "direct", "mmap", NULL};
+static const char *const scan_words[] = {"auto", "on", "off", NULL};
 
-	for (uint32_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+/* The position of the word, which is its number in settings.h. */
+static uint32_t word_number(const char *const *words, const char *word)
+{
+	for (uint32_t i = 0; words[i]; i++)
 		if (!strcmp(word, words[i]))
 			return i;
 	usage();
@@ -62,7 +66,7 @@ static uint32_t io_number(const char *word)
 /* An option sets a number of 32 or 64 bits (times a unit), a flag, or text. */
 struct option_row {
 	const char *name;
-	enum { NUMBER32, NUMBER64, FLAG, FLAG_OFF, TEXT, IO } kind;
+	enum { NUMBER32, NUMBER64, FLAG, FLAG_OFF, TEXT, IO, SCAN } kind;
 	size_t offset;
 	uint64_t lowest, highest;
 	int shift;
@@ -88,6 +92,8 @@ static const struct option_row rows[] = {
 	ROW("write-piece-kb", NUMBER32, config.write_piece, RANGE(0, 1 << 19, 10)),
 	ROW("zero-percent", NUMBER32, zero_percent, RANGE(0, 100, 0)),
 	ROW("io", IO, config.io),
+	ROW("scan", SCAN, config.scan),
+	ROW("sparse", NUMBER32, sparse, RANGE(0, 1 << 20, 0)),
 	ROW("no-verify", FLAG_OFF, config.verify),
 	ROW("spin", FLAG, config.spin),
 	ROW("vmm", FLAG, vmm),
@@ -119,7 +125,10 @@ static void set(struct bench_options *options, const struct option_row *row, con
 		*(const char **)field = text;
 		break;
 	case IO:
-		*(uint32_t *)field = io_number(text);
+		*(uint32_t *)field = word_number(io_words, text);
+		break;
+	case SCAN:
+		*(uint32_t *)field = word_number(scan_words, text);
 		break;
 	}
 }
