@@ -30,13 +30,20 @@ function isOwn(stat: Stats, uid: number = process.geteuid?.() ?? 0): boolean {
   return stat.uid === uid && (stat.mode & OTHERS_WRITE) === 0;
 }
 
-/** Whether only root and this user can change what is at a path without symbolic links, or put something else there. */
-export function isTrustedPath(path: string): boolean {
+/**
+ * Which file or directory lets another user than root and this one change what is at a path without symbolic links, or put
+ * something else there: the path itself or one above it. `undefined` when none does.
+ */
+export function untrustedPart(path: string): string | undefined {
   const { uid, mode } = lstatSync(path);
   const isOwn = uid === 0 || uid === process.geteuid?.();
   const isOpen = (mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0;
-  return isOwn && !isOpen && (path === '/' || isTrustedPath(dirname(path)));
+  if (!isOwn || isOpen) return path;
+  return path === '/' ? undefined : untrustedPart(dirname(path));
 }
+
+/** Whether only root and this user can change what is at a path without symbolic links, or put something else there. */
+export const isTrustedPath = (path: string): boolean => untrustedPart(path) === undefined;
 
 function isOwnDirectory(path: string): boolean {
   const stat = lstatSync(path);

@@ -5,10 +5,11 @@
  * other programs and takes longer than a restore, so it runs in setup and doctor, and its result is kept.
  * @module
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ToolkitError } from '../errors.ts';
-import { keep, learned, recall, type Subject } from './facts.ts';
+import { untrustedPart } from '../own-cache.ts';
+import { keep, recall, type Subject } from './facts.ts';
 import { findOnPath, isExecutable } from './find-on-path.ts';
 import { hostRemedy } from './host-obstacle.ts';
 import { currentSystem, type System } from './system.ts';
@@ -84,20 +85,34 @@ const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 
-/** What a criu says about itself; a version is asked for once. */
-async function askVersion(system: System, path: string): Promise<{ version?: string; answer: string }> {
-  let answer = '';
-  const version = await learned(
-    { question: 'criu-version', programs: [resolve(path)] },
-    isText,
-    async () => {
-      const asked = await system.run(path, ['--version'], { timeoutMs: CHECK_TIMEOUT_MS });
-      answer = firstLine(asked.stderr || asked.stdout);
-      return /Version:\s*(\S+)/.exec(asked.stdout)?.[1];
-    },
-    system.env,
-  );
-  return version === undefined ? { answer } : { version, answer };
+/**
+ * What a criu says about itself. With `again` it is asked, whatever it said before: a script that runs criu stays the same
+ * when that criu is replaced.
+ */
+async function askVersion(
+  system: System,
+  path: string,
+  again: boolean,
+): Promise<{ version?: string; answer: string }> {
+  const subject = { question: 'criu-version', programs: [resolve(path)] };
+  const known = again ? undefined : recall(subject, isText, system.env);
+  if (known !== undefined) return { version: known, answer: '' };
+  const asked = await system.run(path, ['--version'], { timeoutMs: CHECK_TIMEOUT_MS });
+  const answer = firstLine(asked.stderr || asked.stdout);
+  const version = /Version:\s*(\S+)/.exec(asked.stdout)?.[1];
+  if (version === undefined) return { answer };
+  keep(subject, version, system.env);
+  return { version, answer };
+}
+
+/** Another user could have put any program into the cache: with `sudo -E`, root has the cache of the caller. */
+function distrust({ path, origin }: CriuCandidate): { reason: string; remedy: string } | undefined {
+  const part = origin === 'cache' ? untrustedPart(realpathSync(path)) : undefined;
+  if (part === undefined) return undefined;
+  return {
+    reason: `it is in the cache, and another user can change it: ${part}`,
+    remedy: `name a criu with CRIU_CUDA_CRIU; or, if you trust what is in ${part}, make it yours and take the right to write from others (chown, chmod go-w)`,
+  };
 }
 
 /** Why `criu check` failed; empty when it passed. It depends on the user. */
@@ -117,15 +132,17 @@ async function runCheck(system: System, path: string): Promise<string> {
 /** Asks a criu program for its version and whether `criu check` passes; without `check`, an earlier answer counts. */
 export async function probeCriu(system: System, candidate: CriuCandidate, check = true): Promise<CriuInfo> {
   const { path } = candidate;
-  const refuse = (reason: string, version?: string): CriuInfo => ({
+  const refuse = (reason: string, version?: string): CriuInfo & UnusableCriu => ({
     ...candidate,
     version,
     usable: false,
     reason,
   });
   if (!isExecutable(path)) return refuse('there is no program at this path');
+  const doubt = distrust(candidate);
+  if (doubt) return { ...refuse(doubt.reason), remedy: doubt.remedy };
   try {
-    const { version, answer } = await askVersion(system, path);
+    const { version, answer } = await askVersion(system, path, check);
     if (version === undefined) return refuse(`it does not report its version: ${answer}`);
     if (compareVersions(version, oldestCriu) < 0) {
       return refuse(`version ${version} is older than ${oldestCriu}`, version);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findCriu } from '../../../lib/machine/index.ts';
@@ -82,6 +82,39 @@ describe('findCriu', () => {
     expect(readFileSync(asked, 'utf8')).toBe('\n');
     machine.script('bin/criu', script('4.1'));
     expect((await findCriu(machine.system, { check: false })).criu?.version).toBe('4.1');
+  });
+
+  it('asks a script again when it is checked, because the criu that it runs may be another', async () => {
+    const real = machine.script('real/criu', criuScript('3.19'));
+    machine.script('bin/criu', `exec ${real} "$@"`);
+    const quick = { check: false };
+    expect((await findCriu(machine.system, quick)).rejected[0]?.version).toBe('3.19');
+    machine.script('real/criu', criuScript('4.1'));
+    expect((await findCriu(machine.system)).criu?.version).toBe('4.1');
+    expect((await findCriu(machine.system, quick)).criu?.version).toBe('4.1');
+  });
+
+  it('runs no program of a cache that another user can write to', async (context) => {
+    if (process.geteuid?.() !== 0) context.skip('only root can give a directory to another user');
+    const run = join(machine.dir, 'run');
+    machine.script('cache/criu-4.2.1/criu', `echo >> ${run}\n${criuScript('4.2.1')}`);
+    const dir = join(machine.system.cacheDir, 'criu-4.2.1');
+    writeFileSync(join(dir, 'COMPLETE'), '{}');
+    const refusal = async (): Promise<unknown> => (await findCriu(machine.system)).rejected[0];
+    for (const path of [join(dir, 'criu'), dir, machine.system.cacheDir]) {
+      chownSync(path, 65_534, 65_534);
+      expect(await refusal()).toMatchObject({
+        reason: `it is in the cache, and another user can change it: ${path}`,
+        remedy: expect.stringContaining('CRIU_CUDA_CRIU') as string,
+      });
+      chownSync(path, 0, 0);
+      chmodSync(path, 0o777);
+      expect(await refusal()).toMatchObject({ reason: expect.stringContaining(path) as string });
+      chmodSync(path, 0o755);
+    }
+    expect(existsSync(run)).toBe(false);
+    expect((await findCriu(machine.system)).criu?.path).toBe(join(dir, 'criu'));
+    expect(existsSync(run)).toBe(true);
   });
 
   it('uses no other if CRIU_CUDA_CRIU names one', async () => {
