@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import { addExamples } from '../../command-line/index.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
 import { softwareDriverVariables } from '../../gpu/index.ts';
@@ -18,6 +18,7 @@ interface RunFlags {
   softcuda: boolean;
   allowIoUring?: boolean | undefined;
   log?: string | undefined;
+  env?: Record<string, string> | undefined;
   detach?: boolean | undefined;
   quiet?: boolean | undefined;
 }
@@ -47,10 +48,15 @@ function interceptorFor(program: string, say: (text: string) => void): string | 
   return found.ok ? interceptor : undefined;
 }
 
-async function driverFor(say: (text: string) => void): Promise<Record<string, string> | undefined> {
-  const variables = await softwareDriverVariables();
+/** @param given variables of the program that were typed */
+async function driverFor(
+  say: (text: string) => void,
+  given: Record<string, string> | undefined,
+): Promise<Record<string, string> | undefined> {
+  const env = { ...process.env, ...given };
+  const variables = await softwareDriverVariables(env);
   if (variables) {
-    const isNamed = loadSettings().settings.CRIU_CUDA_DRIVER !== '';
+    const isNamed = loadSettings(env).settings.CRIU_CUDA_DRIVER !== '';
     say(
       isNamed
         ? 'runs on the software CUDA driver (softcuda), which CRIU_CUDA_DRIVER names'
@@ -58,6 +64,13 @@ async function driverFor(say: (text: string) => void): Promise<Record<string, st
     );
   }
   return variables;
+}
+
+/** One more variable of the program; of two with the same name, the last counts. */
+function addVariable(word: string, others: Record<string, string> = {}): Record<string, string> {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(word) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('accepted: NAME=VALUE');
+  return { ...others, [name]: value };
 }
 
 /** Waits for a program that this process could not become. */
@@ -78,7 +91,8 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
   };
   const path = pathOf(command);
   const interceptor = flags.intercept ? interceptorFor(path, say) : undefined;
-  const env = flags.softcuda ? await driverFor(say) : undefined;
+  const driver = flags.softcuda ? await driverFor(say, flags.env) : undefined;
+  const env = { ...flags.env, ...driver };
   const start = launch({
     ...{ command, args, log, detach, allowIoUring, quiet, env, interceptor },
     json: io.json,
@@ -92,11 +106,20 @@ export function defineRun(command: Command, io: Io): void {
     .usage('[options] -- <command> [arguments...]')
     .argument('<command...>')
     .option('--log <file>', 'append its output to a file, which may grow between a dump and its restore')
+    .option(
+      '--env <name=value>',
+      'set a variable of its environment; may be given several times',
+      addVariable,
+    )
     .option('--detach', 'print its pid and return; its output goes to --log, or nowhere')
     .option('--no-intercept', 'run without the interceptor; the driver moves all device memory')
     .option('--allow-io-uring', 'let it use io_uring; a program that does cannot be checkpointed')
     .option('--no-softcuda', 'run without the software CUDA driver where there is no GPU')
     .option('-q, --quiet', 'say nothing about the program')
     .action((words: string[], flags: RunFlags) => runProgram(io, words, flags));
-  addExamples(command, 'criu-cuda run -- python3 server.py');
+  addExamples(
+    command,
+    'criu-cuda run -- python3 server.py',
+    'criu-cuda run --env CUDA_VISIBLE_DEVICES=1 -- python3 server.py',
+  );
 }

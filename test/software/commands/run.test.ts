@@ -4,12 +4,12 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
-import { projectRoot } from '../../../lib/paths.ts';
+import { projectRoot, softcudaLibrary } from '../../../lib/paths.ts';
 import { killTree, readChildren, readStat, waitForExit } from '../../../lib/process/index.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -141,6 +141,29 @@ describe('the program', () => {
   ])('gives a shell its exit code: %s', async (script, code) => {
     const words = [...cliWords, ...plain, '--', 'sh', '-c', script];
     expect((await execResult('sh', ['-c', '"$@"; exit $?', 'sh', ...words])).exitCode).toBe(code);
+  });
+
+  it('has the variables that were typed, as well as what it needs of ours', async () => {
+    const typed = [
+      '--env',
+      'FIRST=a b=c',
+      '--env',
+      'EMPTY=',
+      '--env',
+      'GODEBUG=gctrace=1',
+      '--env',
+      'FIRST=2',
+    ];
+    const { stdout } = await run([...typed, '--', 'env'], { EMPTY: 'full', KEPT: 'yes' });
+    expect(stdout.split('\n')).toEqual(
+      expect.arrayContaining(['FIRST=2', 'EMPTY=', 'KEPT=yes', 'GODEBUG=gctrace=1,multipathtcp=0']),
+    );
+    const path = ['--env', 'LD_LIBRARY_PATH=/opt/mine', '--', 'printenv', 'LD_LIBRARY_PATH'];
+    const library = softcudaLibrary();
+    const softly = await execResult('env', [`CRIU_CUDA_DRIVER=${library}`, ...cliWords, ...path]);
+    expect(softly.stdout.trim()).toBe(`${dirname(library)}:/opt/mine`);
+    const wrong = await run(['--env', 'FIRST', '--', 'env']);
+    expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('NAME=VALUE') as string });
   });
 
   it('is stopped and continued by the terminal, and gets its Ctrl-C', async () => {
