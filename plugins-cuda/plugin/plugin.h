@@ -47,6 +47,9 @@ int ccr__restore_outside_socket(int inode);
  * one that has taken over, or -errno: there is no second one.
  */
 int ccr__second_watcher_start(struct task **tasks, size_t nr);
+/* In one that has taken over: a process dies with the watcher that has changed it. Then kills the
+ * rest of the tree as well, and waits until it has ended. */
+void ccr__second_watcher_check(struct task *const *tasks, size_t nr);
 /* The work is complete: the second watcher ends as well. */
 void ccr__second_watcher_end(void);
 

@@ -19,6 +19,8 @@
 
 #include "plugin/device/device.h"
 #include "plugin/task/background.h"
+#include "plugin/task/proc_status.h"
+#include "plugin/task/task.h"
 
 #define NAME	    "cuda-watcher"
 #define SECOND_NAME "cuda-watcher-2"
@@ -90,6 +92,29 @@ int ccr__second_watcher_start(struct task **tasks, size_t nr)
 	if (is_second)
 		ccr__memory_ask_again(tasks, nr);
 	return is_second ? 1 : ret;
+}
+
+static void kill_and_wait(const struct task *task)
+{
+	struct pollfd poller = {.fd = task->pidfd, .events = POLLIN};
+
+	if (poll(&poller, 1, 0) > 0)
+		return;
+	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
+	ccr__task_outcome(task, "failed",
+			  "a watcher was killed while it had stopped the processes; they were "
+			  "killed");
+	poll(&poller, 1, ccr__plugin.settings.step_timeout_ms);
+}
+
+void ccr__second_watcher_check(struct task *const *tasks, size_t nr)
+{
+	bool is_broken = false;
+
+	for (size_t i = 0; i < nr; i++)
+		is_broken |= tasks[i]->is_undoing && ccr__is_dying(tasks[i]->pid);
+	for (size_t i = 0; is_broken && i < nr; i++)
+		kill_and_wait(tasks[i]);
 }
 
 void ccr__second_watcher_end(void)

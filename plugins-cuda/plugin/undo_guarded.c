@@ -68,7 +68,9 @@ void ccr__undo_guarded(struct task *task)
 		ccr__guard_disarm(task->pid, false);
 		return;
 	}
+	task->is_undoing = true;
 	ret = undo_stopped(task);
+	task->is_undoing = false;
 	task->is_recovered = !ret;
 	if (!ret)
 		return;

@@ -99,9 +99,11 @@ static void take_guards(int fd, const struct watcher_message *message, const int
 static void start_second(int fd)
 {
 	const int ret = ccr__second_watcher_start(watched, nr_watched);
+	const int answer = ret < 0 ? ret : 0;
 
-	if (ret <= 0)
-		send(fd, &ret, sizeof(ret), MSG_NOSIGNAL);
+	/* One that has taken over cannot know whether the first has answered; criu reads only one.
+	 */
+	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
 }
 
 static void receive_one(int fd, const struct watcher_message *message, const int fds[WATCHER_SLOTS])
@@ -261,12 +263,16 @@ static bool needs_undo(int stage, struct task *task)
 static size_t undo_some(struct task **tasks, size_t nr, bool is_last)
 {
 	size_t left = 0;
+	int ret;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (ended(tasks[i]->pidfd))
 			continue;
 		end_pending_lock(tasks[i]);
-		if (ccr__undo(tasks[i], is_last) == -EAGAIN)
+		tasks[i]->is_undoing = true;
+		ret = ccr__undo(tasks[i], is_last);
+		tasks[i]->is_undoing = false;
+		if (ret == -EAGAIN)
 			tasks[left++] = tasks[i];
 	}
 	return left;
@@ -289,6 +295,7 @@ static void undo_all(int stage)
 	double deadline;
 	size_t nr = 0;
 
+	ccr__second_watcher_check(watched, nr_watched);
 	for (size_t i = 0; i < nr_watched; i++) {
 		is_locking |= watched[i]->is_locking;
 		if (needs_undo(stage, watched[i]))
@@ -335,6 +342,8 @@ static void watcher_main(int stage, int fd)
 	ccr__injected_clear(); /* criu sends it again */
 	if (ccr__guard_watch())
 		_exit(1);
+	if (stage == STAGE_DUMP)
+		ccr__end_tracees_with_us();
 	criu_pidfd = syscall(SYS_pidfd_open, ccr__plugin.criu_pid, 0);
 	watch(stage, fd);
 }

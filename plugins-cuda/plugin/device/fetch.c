@@ -24,6 +24,7 @@
 #include "common/protocol/protocol.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/proc_status.h"
+#include "plugin/task/restore_thread.h"
 
 #define EVENT_OF(status) ((status) >> 16)
 #define RETRY_MS	 10
@@ -153,7 +154,7 @@ static int fetch_running(const struct task *task, double deadline)
 	const pid_t tid = task->service_tid;
 	int ret;
 
-	if (ptrace(PTRACE_SEIZE, tid, NULL, 0))
+	if (ptrace(PTRACE_SEIZE, tid, NULL, ccr__seize_options()))
 		return -errno;
 	ret = ptrace(PTRACE_INTERRUPT, tid, NULL, 0) ? -errno : wait_stop(tid, deadline);
 	if (!ret)

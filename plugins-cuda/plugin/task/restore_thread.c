@@ -64,6 +64,16 @@ int ccr__end_all_with_criu(pid_t pid)
 	return ccr__each_thread(pid, set_lasting_options, NULL);
 }
 
+void ccr__end_tracees_with_us(void)
+{
+	lasting_options = PTRACE_O_EXITKILL;
+}
+
+uintptr_t ccr__seize_options(void)
+{
+	return lasting_options;
+}
+
 static int restore_sigmask(const struct restore_thread *thread)
 {
 	return ptrace(PTRACE_SETSIGMASK, thread->tid, sizeof(thread->sigmask), &thread->sigmask)

@@ -43,5 +43,9 @@ int ccr__end_with_criu(pid_t tid, bool is_wanted);
  * run, and the images still exist. Returns 0 or -errno.
  */
 int ccr__end_all_with_criu(pid_t pid);
+/* In the watcher: the same for all that it will trace with ccr__seize_options. */
+void ccr__end_tracees_with_us(void);
+/* For PTRACE_SEIZE. */
+uintptr_t ccr__seize_options(void);
 
 #endif

@@ -22,6 +22,7 @@
 #include "plugin/task/each_thread.h"
 #include "plugin/task/parasite.h"
 #include "plugin/task/proc_status.h"
+#include "plugin/task/restore_thread.h"
 #include "plugin/task/state.h"
 #include "plugin/task/tracee.h"
 
@@ -78,8 +79,7 @@ static int trace(pid_t tid, void *unused)
 {
 	int status, ret;
 
-	/* If we are killed, it must not run as it is. */
-	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_EXITKILL))
+	if (ptrace(PTRACE_SEIZE, tid, NULL, ccr__seize_options()))
 		return has_ended(tid) ? 0 : -errno;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
 		return -errno;

@@ -63,6 +63,7 @@ struct task {
 	/* only in the watcher */
 	int pidfd;
 	bool was_injected;
+	bool is_undoing;      /* the watcher may have stopped it, and changed its registers */
 	bool is_recovered;    /* its threads and its memory were returned after the end of criu */
 	bool is_asked_again;  /* the pool was asked a second time to return its memory */
 	bool was_pending;     /* its service thread had not taken its connection */

@@ -138,3 +138,36 @@ it.each(['stock', 'remap', 'parallel', 'full'] as const)(
     await machine.expectNothingLeft();
   },
 );
+
+/** A post-dump script fails, and the watcher is killed at its Nth ptrace call while it returns the program. */
+async function killWhileUndoing(variant: PluginVariant, nth: number): Promise<void> {
+  const env = await atFaultPoint(`watcher:ptrace:${nth}:ask:`, () => killWatcher('first'));
+  const args = machine.actionScript('post-dump', 'exit 7');
+  await machine.dump(workload, { libdir: variantDir(variant), args, env, keepStatus: true });
+  await waitFor(() => {
+    expect(isHit).toBe(true);
+  });
+}
+
+describe.each(['remap', 'full'] as const)(
+  '%s: the watcher is killed while it returns a program',
+  (variant) => {
+    it('before it has stopped a thread: the second watcher does it', async () => {
+      await killWhileUndoing(variant, 1);
+      await expectSame(machine, workload, before, variant === 'full');
+      await expectRolledBack(machine);
+      await machine.expectNothingLeft();
+    });
+
+    it('while it has stopped the threads: the program is killed, and the reason is told', async () => {
+      await killWhileUndoing(variant, 9);
+      await workload.ended();
+      await machine.expectNothingLeft();
+      const last = machine.readStatus().findLast(({ event }) => event === 'task');
+      expect(last).toMatchObject({
+        outcome: 'failed',
+        reason: expect.stringContaining('a watcher was killed') as string,
+      });
+    });
+  },
+);
