@@ -51,6 +51,9 @@ static void detach(const char *name, int fd)
 	sigset_t none;
 
 	setsid();
+	/* What was sent to criu's group, and so to us, before we had left it. */
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_IGN);
 	prctl(PR_SET_NAME, name);
 	ccr_log_set_sink(NULL);
 	close_all_but(kept, sizeof(kept) / sizeof(kept[0]));
@@ -89,6 +92,7 @@ static pid_t fork_detached(const char *name, void (*run)(int stage, int fd), int
 int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage, pid_t *pid)
 {
 	pid_t child, started = -1;
+	sigset_t all, before;
 	int fds[2], status;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
@@ -97,7 +101,12 @@ int ccr__background_start(const char *name, void (*run)(int stage, int fd), int 
 		ccr_err("cannot create a socket pair for %s: %s", name, strerror(-ret));
 		return ret;
 	}
+	/* A signal for all of criu's group must not end a process that has just become part of it.
+	 */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	child = fork_detached(name, run, stage, fds[0]);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(fds[0]);
 	if (child > 0) {
 		while (waitpid(child, &status, 0) < 0 && errno == EINTR)

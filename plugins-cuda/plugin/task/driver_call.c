@@ -145,7 +145,7 @@ static void take_reply(const struct driver_call *call)
 	if (recv(worker.fd, &worker.reply, sizeof(worker.reply), 0) == sizeof(worker.reply))
 		worker.is_busy = false;
 	else
-		abandon(call, CUDA_ERROR_OPERATING_SYSTEM, "the process that made it has ended");
+		abandon(call, CCR_DRIVER_CALL_LOST, "the process that made it has ended");
 }
 
 static void look(const struct driver_call *call)
@@ -191,7 +191,7 @@ CUresult ccr__driver_call(CUresult (*function)(pid_t pid, int *answer), pid_t pi
 	struct driver_call call = {.function = function, .pid = pid};
 
 	if (ccr__driver_call_begin(&call))
-		return CUDA_ERROR_OPERATING_SYSTEM;
+		return CCR_DRIVER_CALL_LOST;
 	ccr__driver_call_end(&call);
 	if (answer)
 		*answer = call.answer;

@@ -10,6 +10,10 @@
 
 #include "plugin/task/state.h"
 
+/* The driver has not answered, because the process that asked it has died or cannot be started. It
+ * must not be taken for an answer such as CUDA_ERROR_OPERATING_SYSTEM, "no such process". */
+#define CCR_DRIVER_CALL_LOST CUDA_ERROR_UNKNOWN
+
 struct driver_call {
 	CUresult (*function)(pid_t pid, int *answer); /* called in the background process */
 	pid_t pid;

@@ -168,7 +168,7 @@ static CUresult call_within(pid_t pid, CUresult (*function)(pid_t pid, int *unus
 {
 	struct driver_call call = {.function = function, .pid = pid, .timeout_ms = timeout_ms};
 
-	call.result = CUDA_ERROR_OPERATING_SYSTEM;
+	call.result = CCR_DRIVER_CALL_LOST;
 	if (!ccr__driver_call_begin(&call))
 		ccr__driver_call_end(&call);
 	return call.result;
