@@ -98,7 +98,7 @@ static void kill_and_wait(const struct task *task)
 {
 	struct pollfd poller = {.fd = task->pidfd, .events = POLLIN};
 
-	if (poll(&poller, 1, 0) > 0)
+	if (poll(&poller, 1, 0) > 0 && !task->is_undoing)
 		return;
 	syscall(SYS_pidfd_send_signal, task->pidfd, SIGKILL, NULL, 0);
 	ccr__task_outcome(task, "failed",
