@@ -15,6 +15,7 @@ export {
   verifyGpuImages,
   type CheckpointIndex,
   type CheckpointMember,
+  type DeviceFile,
   type FoundManifest,
   type GpuAllocation,
   type GpuChunk,

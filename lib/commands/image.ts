@@ -163,7 +163,8 @@ async function show(io: Io, directory: string, options: ShowOptions): Promise<vo
   const images = await readGpuImages(directory);
   const pages = await readPageImages(directory);
   const index = await readCheckpointIndex(directory);
-  if (images.length + pages.length === 0) {
+  const deviceFiles = index?.deviceFiles ?? [];
+  if (images.length + pages.length + deviceFiles.length === 0) {
     throw new GpuImageError(
       `${directory}: no GPU image (cuda-<pid>.img) and no page file (cuda-host-<pid>.img)`,
     );
@@ -176,6 +177,7 @@ async function show(io: Io, directory: string, options: ShowOptions): Promise<vo
     missing,
     images: images.map((image) => asJson(image, index, options)),
     pages: pages.map((image) => pagesAsJson(image, index, options)),
+    deviceFiles,
   };
   const isRefused = [...json.images, ...json.pages].some(({ refusal }) => refusal !== null);
   if (isRefused || missing.length > 0) io.exitCode = 1;
@@ -183,6 +185,7 @@ async function show(io: Io, directory: string, options: ShowOptions): Promise<vo
     [
       ...images.map((image) => asText(image, index, options)),
       ...pages.map((image) => pagesAsText(image, index, options)),
+      ...deviceFiles.map(({ path, gpu }) => `open device file ${path}${gpu === null ? '' : ` of ${gpu}`}`),
       ...missing,
     ].join('\n'),
   );

@@ -91,7 +91,7 @@ const remedies: readonly Remedy[] = [
   },
   { pattern: unmountedRoot.pattern, hint: unmountedRoot.remedy },
   {
-    pattern: /Missing required plugin: cuda-(host-)?\d+\.img/,
+    pattern: /Missing required plugin: cuda(?:-(?:host-)?\d+)?\.img/,
     hint: 'a file of this checkpoint is missing, or the plugin does not know about it: the file must be in the images directory, and the plugin must be at least as new as the one of the dump',
   },
   {
@@ -173,7 +173,7 @@ const remedies: readonly Remedy[] = [
   },
   {
     pattern: /Can't handle non-regular mapping|handle_device_vma|Can't dump file \d+ of that type/,
-    hint: 'no loaded plugin handles a device that is open: check further up in the log that the CUDA plugin was found and not disabled',
+    hint: 'no loaded plugin handles a file or device that is open: if it is of the GPU driver, check further up in the log that the CUDA plugin was found and not disabled; let the program close any other before the dump',
   },
   {
     pattern: /Unsupported proto 262/,

@@ -9,7 +9,7 @@ import { isErrno } from '../errno.ts';
 import { GpuImageError } from './error.ts';
 import { contentsOf } from './files.ts';
 import { IndexSchema } from './gen/index_pb.ts';
-import { dateOf, decodeManifest, formatId, readHead } from './manifest.ts';
+import { dateOf, decodeManifest, formatId, formatUuid, readHead } from './manifest.ts';
 import type { CheckpointIndex } from './types.ts';
 
 /** File name of the index. */
@@ -35,6 +35,10 @@ export async function readCheckpointIndex(directory: string): Promise<Checkpoint
       created: dateOf(message.created),
       tool: message.tool,
       members: message.members.map(({ pid, gpu, host }) => ({ pid, gpu, host })),
+      deviceFiles: message.deviceFiles.map(({ id: file, path, flags, gpu }) => ({
+        ...{ id: file, path, flags },
+        gpu: gpu.length === 16 ? formatUuid(gpu) : null,
+      })),
     };
   });
 }

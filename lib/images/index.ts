@@ -20,6 +20,7 @@ export {
 export type {
   CheckpointIndex,
   CheckpointMember,
+  DeviceFile,
   EmptiedMapping,
   GpuAllocation,
   GpuChunk,

@@ -55,7 +55,7 @@ export function readHead(bytes: Buffer, name: string, kind: keyof typeof MAGICS 
 export const formatId = (id: Uint8Array): string | null =>
   id.length === 0 ? null : Buffer.from(id).toString('hex');
 
-function formatUuid(bytes: Uint8Array): string {
+export function formatUuid(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes).toString('hex');
   const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)];
   return `GPU-${parts.join('-')}`;

@@ -136,6 +136,18 @@ export interface CheckpointMember {
   host: boolean;
 }
 
+/** An open device file of the driver, which a restore opens again: inherited from a parent process, or NVML's. */
+export interface DeviceFile {
+  /** CRIU's id of the open file, which descriptors of several processes may share. */
+  id: number;
+  /** As the process saw it. */
+  path: string;
+  /** Flags of open(2). */
+  flags: number;
+  /** UUID of the GPU that the device is for; null if it is not that of one GPU. */
+  gpu: string | null;
+}
+
 /** Which files of a directory belong together. */
 export interface CheckpointIndex {
   /** The checkpoint, 32 hexadecimal digits. */
@@ -146,4 +158,6 @@ export interface CheckpointIndex {
   tool: string;
   /** Sorted by pid. */
   members: CheckpointMember[];
+  /** Open device files of the driver that belong to no CUDA context. */
+  deviceFiles: DeviceFile[];
 }

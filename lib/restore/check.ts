@@ -3,11 +3,12 @@
  * Whether a checkpoint can be restored on this machine, asked without restoring it.
  * @module
  */
+import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { checkOperationOptions } from '../criu/index.ts';
 import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { listGpus, openDriver } from '../gpu/index.ts';
-import { readGpuImages } from '../images/index.ts';
+import { readCheckpointIndex, readGpuImages } from '../images/index.ts';
 import type { Environment } from '../paths.ts';
 import { loadSettings } from '../settings/index.ts';
 import { lookAtRestore, type Look } from './prepare.ts';
@@ -60,6 +61,20 @@ async function checkGpus(imagesDir: string, env: Environment): Promise<void> {
   );
 }
 
+/** @throws `EnvironmentError` a process had a device file of the driver open that is not here */
+async function checkDeviceFiles(imagesDir: string): Promise<void> {
+  // in a mount namespace that is restored, paths are those of the container
+  if (readdirSync(imagesDir).some((name) => name.startsWith('mountpoints-'))) return;
+  const index = await readCheckpointIndex(imagesDir);
+  // that of one GPU may have another number here
+  const paths = (index?.deviceFiles ?? []).flatMap(({ path, gpu }) => (gpu === null ? [path] : []));
+  const missing = [...new Set(paths)].filter((path) => !existsSync(path));
+  if (missing.length === 0) return;
+  throw new EnvironmentError(`device files of the GPU driver are not here: ${missing.join(', ')}`, [
+    { what: 'the driver', remedy: 'load it, or give the container the device' },
+  ]);
+}
+
 /** The driver and its GPUs, which a restore leaves to the plugin. @returns what is wrong with them */
 async function checkDriver(imagesDir: string, { images, options }: Look): Promise<ToolkitError[]> {
   if (images?.inventory.plugins.includes('cuda_plugin') !== true) return [];
@@ -67,6 +82,7 @@ async function checkDriver(imagesDir: string, { images, options }: Look): Promis
   try {
     await openDriver({ env });
     await checkGpus(imagesDir, env);
+    await checkDeviceFiles(imagesDir);
     return [];
   } catch (error) {
     if (error instanceof ToolkitError) return [error];

@@ -199,6 +199,29 @@ describe('a directory with an index', () => {
     expect(exitCode).toBe(1);
   });
 
+  it('is shown with the device files that a restore opens again', async () => {
+    const dirOfNvml = mkdtempSync(join(dir, 'nvml-'));
+    const deviceFiles = [
+      { id: 7, path: '/dev/nvidiactl', flags: 2, position: 0n, gpu: Buffer.alloc(0) },
+      { id: 8, path: '/dev/nvidia3', flags: 2, position: 0n, gpu: Buffer.alloc(16, 0x1f) },
+    ];
+    writeManifest(join(dirOfNvml, 'cuda.img'), 'CCRINDEX', IndexSchema, { id: one, deviceFiles });
+    const uuid = 'GPU-1f1f1f1f-1f1f-1f1f-1f1f-1f1f1f1f1f1f';
+    const text = await run(['show', dirOfNvml]);
+    expect(text).toEqual({
+      out: `open device file /dev/nvidiactl\nopen device file /dev/nvidia3 of ${uuid}\n`,
+      exitCode: 0,
+    });
+    const { out } = await run(['show', dirOfNvml], true);
+    expect(JSON.parse(out)).toMatchObject({
+      images: [],
+      deviceFiles: [
+        { id: 7, path: '/dev/nvidiactl', flags: 2, gpu: null },
+        { id: 8, path: '/dev/nvidia3', flags: 2, gpu: uuid },
+      ],
+    });
+  });
+
   it('names a damaged index', async () => {
     writeIndex({ pid: 4242, gpu: true });
     truncateSync(file('cuda.img'), 30);

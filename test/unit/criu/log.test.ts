@@ -60,6 +60,7 @@ describe('a log of criu', () => {
       /^CRIU cannot dump perf_event descriptors/,
     ],
     ["cr-dump.c:477): Task 77 with SysVIPC shmem map @7f00 doesn't live in IPC ns", /unshare --ipc/],
+    ['image.c:198): Missing required plugin: cuda.img', /a file of this checkpoint is missing/],
     ["files-ext.c:98): Can't dump file 5 of that type [20600] (chr 195:0 /dev/nvidia0)", /no loaded plugin/],
   ])('%s', (error, hint) => {
     expect(summarizeCriuLog(`(00.1) Error (criu/${error}`).hint).toMatch(hint);

@@ -28,6 +28,7 @@ function addPlugin(path: string, variant?: PluginVariant): string {
 
 const plain = imageNeeds('/img', ['cuda_plugin']);
 const pages = imageNeeds('/img', ['cuda_plugin', 'cuda-host-7.img']);
+const devices = imageNeeds('/img', ['cuda_plugin', 'cuda.img']);
 const gpu = imageNeeds('/img', ['cuda_plugin', 'cuda-host-7.img', 'cuda-7.img']);
 
 describe('what was typed', () => {
@@ -57,6 +58,7 @@ describe('what was typed', () => {
 
   it.each([
     ['stock', plain],
+    ['stock', devices],
     ['remap', pages],
     ['parallel', gpu],
     ['full', gpu],
@@ -114,6 +116,7 @@ describe('the default', () => {
     expect(choosePlugin({}, { ...from, env }).dir).toBe(variantDir('full', env));
     const nothing = { CRIU_CUDA_BUILD_DIR: join(dir, 'nothing') };
     expect(choosePlugin({}, { ...from, env: nothing }).dir).toBe(foreign);
+    expect(choosePlugin({}, { ...from, env: nothing, needs: devices }).dir).toBe(installed);
   });
 
   it('is not an installed plugin of another version', () => {
