@@ -26,7 +26,7 @@ add_library(host_test STATIC
 	${plugin}/host/remap/ranges.c ${plugin}/host/remap/in_use.c ${plugin}/host/remap/choose.c
 	${plugin}/host/remap/children.c
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/fill.c
-	${plugin}/host/remap/write.c ${plugin}/host/remap/compare.c
+	${plugin}/host/remap/write.c ${plugin}/host/remap/huge.c ${plugin}/host/remap/compare.c
 	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/work/threads.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
 	${plugin}/task/state.c ${plugin}/task/restore_thread.c ${plugin}/task/tracee.c ${plugin}/task/each_thread.c
 	${plugin}/task/proc_status.c ${plugin}/task/guard.c ${CMAKE_CURRENT_LIST_DIR}/no_watcher.c)
@@ -35,6 +35,7 @@ target_link_libraries(host_test PUBLIC ccr_image)
 if(NOT CCR_SANITIZE MATCHES "thread")
 	ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)
 	ccr_test(host_choose SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_choose.c LIBS host_test)
+	ccr_test(host_huge SOURCES ${CMAKE_CURRENT_LIST_DIR}/huge.c LIBS host_test)
 	ccr_test(populate SOURCES ${CMAKE_CURRENT_LIST_DIR}/populate.c ${plugin}/host/populate.c
 		LIBS host_test pthread)
 endif()

@@ -85,9 +85,12 @@ static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
 	const uint64_t start = chunk * pages->chunk_size, left = pages->size - start;
 	const uint64_t end = start + (left < pages->chunk_size ? left : pages->chunk_size);
 	struct ccr_checksum checksum;
+	size_t first;
 
 	if (!is_needed(fill, start, end))
 		return 0;
+	first = find_piece(fill, start);
+	ccr__remap_make_huge(fill->pid, fill->pieces + first, fill->nr_pieces - first, start, end);
 	ccr_checksum_begin(&checksum);
 	for (uint64_t at = start; at < end; at += CCR_PAGES_BUFFER) {
 		const size_t size = end - at < CCR_PAGES_BUFFER ? end - at : CCR_PAGES_BUFFER;

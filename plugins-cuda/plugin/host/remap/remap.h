@@ -164,6 +164,15 @@ int ccr__remap_make_anonymous(struct injection *in, const struct remap_mapping *
  * -errno. */
 int ccr__remap_write(pid_t pid, uint64_t address, const char *bytes, size_t size);
 
+struct ccr_pages_mapping;
+/*
+ * Gives shared memory of the task huge pages, if the kernel has them, where bytes `start` to `end`
+ * of the page file fill them as a whole. Call it before these are written. `pieces` are in order
+ * of offsets; the first one that ends after `start` is the first.
+ */
+void ccr__remap_make_huge(pid_t pid, const struct ccr_pages_mapping *const *pieces, size_t nr,
+			  uint64_t start, uint64_t end);
+
 static inline bool ccr__same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
