@@ -55,11 +55,9 @@ export {
   type CriuFlags,
   type CudaTask,
   type Fallback,
-  type OnTransfer,
   type OperationOptions,
   type TraceOptions,
   type Phase,
-  type TransferProgress,
   type PluginChoice,
   type PoolMemory,
   type Reason,
@@ -95,6 +93,8 @@ export {
   type ProcessStat,
   type WaitOptions,
   type WatchedProcess,
+  type OnTransfer,
+  type TransferProgress,
 } from '../process/index.ts';
 export {
   loadSettings,

@@ -9,7 +9,7 @@
  * packed as `FILE.tar.xz` or `FILE.tar.gz`. It runs on machines of this architecture whose glibc is not older than this one's.
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { chmod, cp, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -19,6 +19,7 @@ import { exec } from '../exec.ts';
 import { artifactDir, projectRoot } from '../paths.ts';
 import { pluginVariants, variantPlugin } from '../variant.ts';
 import { currentSystem, findCriu, findOnPath } from '../machine/index.ts';
+import { ReadMeter, watchTransfer } from '../process/index.ts';
 import type { ProgressListener } from '../progress.ts';
 import { copyArtifacts, linkInterceptor, stripFiles } from './artifacts.ts';
 import { sharedLibraries } from './libraries.ts';
@@ -33,7 +34,7 @@ export interface BundleOptions {
   out: string;
   /** Level of the compression, 0 to 9: higher ones take longer and make it smaller. @default 6 */
   compressionLevel?: number | undefined;
-  /** Called when a part begins. */
+  /** Called when a part begins, and about three times per second with the bytes that are packed. */
   onProgress?: ProgressListener | undefined;
   /** Stops the work; no file is left. */
   signal?: AbortSignal | undefined;
@@ -147,22 +148,36 @@ function glibcVersion(): string {
   return header.glibcVersionRuntime ?? 'unknown';
 }
 
+/** The length of all files below a directory. */
+const treeBytes = (dir: string): number =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((one) => one.isFile())
+    .reduce((sum, one) => sum + statSync(join(one.parentPath, one.name)).size, 0);
+
 async function pack(
   parent: string,
   folder: string,
   out: string,
   { command }: Compressor,
-  signal: AbortSignal | undefined,
+  { signal, onProgress }: BundleOptions,
 ): Promise<void> {
   const partial = `${out}.partial`;
+  let stopWatching: (() => void) | undefined;
   const names = ['--owner=0', '--group=0', '--numeric-owner', '--sort=name'];
   try {
     await exec('tar', ['-I', command, '-cf', partial, ...names, '-C', parent, folder], {
       timeoutMs: PACK_TIMEOUT_MS,
       signal,
+      onSpawn: (pid) => {
+        if (!onProgress) return;
+        // tar reads the files, and the compressor reads them from tar
+        const meter = new ReadMeter(2 * treeBytes(join(parent, folder)));
+        stopWatching = watchTransfer(() => meter.read(pid), onProgress);
+      },
     });
     await rename(partial, out);
   } finally {
+    stopWatching?.();
     await rm(partial, { force: true });
   }
 }
@@ -201,7 +216,7 @@ export async function createBundle(options: BundleOptions): Promise<BundleResult
     await writeFile(join(dir, 'README.txt'), readme(facts));
     await writeFile(join(dir, 'bundle.json'), `${JSON.stringify(facts, null, 2)}\n`);
     report('packing');
-    await pack(parent, folder, out, compressor, options.signal);
+    await pack(parent, folder, out, compressor, options);
   } finally {
     await rm(parent, { recursive: true, force: true });
   }

@@ -15,10 +15,8 @@ import {
   lookAt,
   memoryWarnings,
   readDumpStats,
-  residentBytes,
   resolveOperation,
   runCriu,
-  watchTransfer,
   withTrace,
   type CheckResult,
   type CriuResult,
@@ -36,12 +34,14 @@ import {
 import {
   becomeSubreaper,
   describeProcess,
+  residentBytes,
   readMappedFiles,
   sharesMounts,
   readProcessTree,
   waitForExit,
   waitUntilCollected,
   watchProcess,
+  watchTransfer,
   type WatchedProcess,
 } from '../process/index.ts';
 import { CommandError, InterruptedError, UsageError } from '../errors.ts';

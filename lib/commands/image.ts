@@ -17,7 +17,7 @@ import {
 } from '../images/index.ts';
 import type { Io } from '../output.ts';
 import { formatBytes, table } from '../output.ts';
-import { withProgress } from '../progress.ts';
+import { bytesFor, withProgress } from '../progress.ts';
 import { defineImageCheck } from './image-check.ts';
 
 interface ShowOptions {
@@ -192,8 +192,8 @@ async function show(io: Io, directory: string, options: ShowOptions): Promise<vo
 }
 
 async function verify(io: Io, directory: string): Promise<void> {
-  const images = await withProgress(io, `reading the images in ${directory}`, () =>
-    verifyGpuImages(directory, { signal: io.signal }),
+  const images = await withProgress(io, `reading the images in ${directory}`, (report) =>
+    verifyGpuImages(directory, { signal: io.signal, onProgress: bytesFor(io, report) }),
   );
   if (images.some((image) => !image.ok)) io.exitCode = 1;
   io.result({ images }, () =>

@@ -26,7 +26,7 @@ import {
   type PoolStatus,
 } from '../pool/index.ts';
 import { measurePool, type PoolContextUse } from '../context/index.ts';
-import { withProgress } from '../progress.ts';
+import { bytesFor, withProgress } from '../progress.ts';
 import { workText } from './pool-work.ts';
 
 interface PrefetchFlags {
@@ -111,8 +111,8 @@ async function prefetch(io: Io, { imagesDir: dir, golden }: PrefetchFlags): Prom
   const problem = directoryProblem(dir);
   if (problem !== undefined) throw new UsageError(problem, 'pass the images directory of a checkpoint');
   const start = performance.now();
-  const resident = await withProgress(io, `loading ${dir}`, () =>
-    prefetchImages(dir, { golden: golden === true, signal: io.signal }),
+  const resident = await withProgress(io, `loading ${dir}`, (report) =>
+    prefetchImages(dir, { golden: golden === true, signal: io.signal, onProgress: bytesFor(io, report) }),
   );
   const durationMs = performance.now() - start;
   io.result({ dir, resident, durationMs }, () => `${resident} resident after ${formatDuration(durationMs)}`);

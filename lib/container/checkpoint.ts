@@ -9,7 +9,9 @@ import { hasCheckpoint, imagesBytes } from '../checkpoint/index.ts';
 import {
   criuFlagWords,
   dumpPhases,
+  dumpTransfer,
   memoryWarnings,
+  packedDumpTransfer,
   readCriuLog,
   readDumpStats,
   type CudaTask,
@@ -20,7 +22,13 @@ import {
 } from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
-import { waitForExit } from '../process/index.ts';
+import {
+  residentBytes,
+  waitForExit,
+  watchTransfer,
+  type OnTransfer,
+  type ReadTransfer,
+} from '../process/index.ts';
 import { labels } from './create.ts';
 import {
   podman,
@@ -53,6 +61,8 @@ export interface ContainerCheckpointOptions
    * Directory for the images, such as a huge-page tmpfs. @default the one it was created with, otherwise podman's own
    */
   store?: string | undefined;
+  /** Called about three times per second with the bytes that are written. */
+  onProgress?: OnTransfer | undefined;
 }
 
 /** A checkpoint of a container that is complete. */
@@ -214,10 +224,16 @@ async function dump(
   args: readonly string[],
   place: CheckpointPlace,
   runtime: ContainerRuntime,
-  signal: AbortSignal | undefined,
+  { signal, onProgress, exportTo }: ContainerCheckpointOptions,
 ): Promise<string> {
+  const { checkpointDir, pid } = container;
+  const read = (): ReadTransfer =>
+    exportTo === undefined
+      ? dumpTransfer(checkpointDir, residentBytes(pid))
+      : packedDumpTransfer(checkpointDir, residentBytes(pid), resolve(exportTo));
+  const watch = onProgress && (() => watchTransfer(read(), onProgress));
   try {
-    const options = { path: runtime.path, signal };
+    const options = { path: runtime.path, signal, watch };
     return (await podman(args, options)).stdout;
   } catch (error) {
     // for example when the tar file did not fit: the images are all that is left of a container that has ended
@@ -252,7 +268,7 @@ export async function checkpointContainer(
     const place = new CheckpointPlace(container, options);
     place.prepare();
     const start = performance.now();
-    const stdout = await dump(container, args, place, runtime, options.signal);
+    const stdout = await dump(container, args, place, runtime, options);
     const durationMs = performance.now() - start;
     place.commit(options.exportTo === undefined);
     const status = await runtime.status();

@@ -24,6 +24,8 @@ export interface PodmanOptions {
   /** Replaces PATH: podman and the runtime find criu there. */
   path?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** Watches podman from its start; returns what ends that. */
+  watch?: ((podmanPid: number) => () => void) | undefined;
 }
 
 export function podmanProgram(): string {
@@ -35,24 +37,31 @@ export function podmanProgram(): string {
   ]);
 }
 
-function execOptions({ path, signal }: PodmanOptions) {
+function execOptions({ path, signal }: PodmanOptions, onSpawn: (pid: number) => void) {
   return {
     timeoutMs: PODMAN_TIMEOUT_MS,
     ...(path === undefined ? {} : { env: { PATH: path } }),
     signal,
+    onSpawn,
   };
 }
 
 /** Runs podman. @throws {@link ContainerError} ERR_CONTAINER with the message of podman */
 export async function podman(args: readonly string[], options: PodmanOptions = {}): Promise<ExecResult> {
+  let stopWatching: (() => void) | undefined;
+  const onSpawn = (pid: number): void => {
+    stopWatching = options.watch?.(pid);
+  };
   try {
-    return await exec(podmanProgram(), args, execOptions(options));
+    return await exec(podmanProgram(), args, execOptions(options, onSpawn));
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     throw new ContainerError('ERR_CONTAINER', `podman: ${error.facts.tail || error.message}`, {
       facts: error.facts,
       cause: error.cause,
     });
+  } finally {
+    stopWatching?.();
   }
 }
 

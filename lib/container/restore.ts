@@ -9,16 +9,19 @@ import { join, resolve } from 'node:path';
 import {
   criuFlagWords,
   inventoryNeeds,
+  packedRestoreTransfer,
   readCriuLog,
   readInventory,
   readRestoreStats,
   restorePhases,
+  restoreTransfer,
   type CudaTask,
   type OpStatus,
   type TaskMemory,
   type UsedPlugin,
 } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
+import { watchTransfer, type OnTransfer } from '../process/index.ts';
 import { releaseDevices } from '../stop/index.ts';
 import { operationWarnings, removeCheckpoint, runtimeFor } from './checkpoint.ts';
 import { labels } from './create.ts';
@@ -30,9 +33,10 @@ import {
   requireContainer,
   type ContainerInfo,
   type PodmanCriuFlags,
+  type PodmanOptions,
 } from './podman.ts';
 import { runtimeMicroseconds, withPodman, type ContainerPhase } from './phases.ts';
-import type { RuntimeOptions } from './runtime.ts';
+import type { ContainerRuntime, RuntimeOptions } from './runtime.ts';
 import { ContainerError } from './error.ts';
 import { Import, type ImportOptions } from './import.ts';
 
@@ -53,6 +57,8 @@ export interface ContainerRestoreOptions
   ignoreStaticMac?: boolean | undefined;
   /** Its volumes are not restored. */
   ignoreVolumes?: boolean | undefined;
+  /** Called about three times per second with the bytes that are read. */
+  onProgress?: OnTransfer | undefined;
 }
 
 /** A container that runs again. */
@@ -94,6 +100,23 @@ function restoreArguments(options: ContainerRestoreOptions, target: ContainerInf
     ...criuFlagWords(options, podmanCriuFlags),
     ...(target === undefined ? [] : [target.id]),
   ];
+}
+
+/** Reports the bytes of a restore to someone who asked for them. */
+function watchOf(
+  { onProgress, importFrom = '' }: ContainerRestoreOptions,
+  target: ContainerInfo | undefined,
+  runtime: ContainerRuntime,
+): PodmanOptions['watch'] {
+  if (!onProgress) return undefined;
+  const criu = (): number | undefined => runtime.criuPid();
+  return (podmanPid) =>
+    watchTransfer(
+      target
+        ? restoreTransfer(target.checkpointDir, runtime.runDir, criu)
+        : packedRestoreTransfer(importFrom, podmanPid, criu),
+      onProgress,
+    );
 }
 
 /** What to restore; `undefined` for a tar file, which becomes a new container. */
@@ -189,6 +212,7 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
     const { stdout } = await podman(args, {
       path: runtime.path,
       signal,
+      watch: watchOf(options, target, runtime),
     });
     const durationMs = performance.now() - start;
     const status = await runtime.status();

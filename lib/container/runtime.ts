@@ -126,11 +126,19 @@ export class ContainerRuntime {
    * runtime first runs criu for its version; those runs report nothing.
    */
   async status(): Promise<OpStatus | undefined> {
-    const file = join(this.#dir, 'pids');
-    const pids = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').map(Number) : [];
     let last: OpStatus | undefined;
-    for (const pid of pids) last = (await collectStatus(this.runDir, pid)) ?? last;
+    for (const pid of this.#pids()) last = (await collectStatus(this.runDir, pid)) ?? last;
     return last;
+  }
+
+  #pids(): number[] {
+    const file = join(this.#dir, 'pids');
+    return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').map(Number) : [];
+  }
+
+  /** The criu that was started last; `undefined` before the first. */
+  criuPid(): number | undefined {
+    return this.#pids().at(-1);
   }
 
   remove(): void {

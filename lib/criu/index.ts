@@ -77,12 +77,9 @@ export {
 export {
   contentBytes,
   dumpTransfer,
-  ReadMeter,
-  residentBytes,
+  packedDumpTransfer,
+  packedRestoreTransfer,
   restoreTransfer,
-  watchTransfer,
-  type OnTransfer,
-  type TransferProgress,
 } from './progress.ts';
 export { readInventory, readPstree, type ImageTask, type Inventory } from './pstree.ts';
 export {

@@ -15,7 +15,7 @@ import { checkRunDir } from '../run-dir.ts';
 import type { CriuOptions } from './arguments.ts';
 import { completeFlags, type CriuFlags } from './flags.ts';
 import { choosePlugin, type PluginChoice, type PluginUse, type UsedPlugin } from './plugin-dir.ts';
-import type { OnTransfer } from './progress.ts';
+import type { OnTransfer } from '../process/index.ts';
 import type { TraceOptions } from './trace/index.ts';
 import { checkMilliseconds, checkPath } from '../check.ts';
 

@@ -21,6 +21,7 @@ import {
   type ContainerRestoreResult,
   type ImportOptions,
 } from '../container/index.ts';
+import type { OnTransfer } from '../process/index.ts';
 import { type ServerAnswer, Server, type ServerOptions } from '../server/index.ts';
 import { containerHost } from './container-host.ts';
 import { UsageError } from '../errors.ts';
@@ -42,6 +43,8 @@ export interface GoldenCreateOptions extends ContainerCreateOptions {
   force?: boolean | undefined;
   /** Called when a step begins. */
   onProgress?: ((what: string) => void) | undefined;
+  /** Called about three times per second with the bytes of the checkpoint that are written. */
+  onTransfer?: OnTransfer | undefined;
 }
 
 const answerSchema = z.object({
@@ -174,11 +177,7 @@ export async function createGolden(options: GoldenCreateOptions): Promise<Golden
   await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;
   const answers = await warmUp(server, options);
-  const shared = {
-    name,
-    criu,
-    signal,
-  };
+  const shared = { name, criu, signal, onProgress: options.onTransfer };
   const record: GoldenRecord = { schemaVersion: 1, server: serverOptions, healthyMs, warmup: answers };
   if (exportTo !== undefined) {
     options.onProgress?.('writing a checkpoint to a tar file');
@@ -204,6 +203,8 @@ export interface GoldenRestoreOptions extends Omit<ImportOptions, 'name' | 'libd
   variant?: string | undefined;
   /** Whether the answer must be the recorded one, as with greedy decoding on the same GPU. @default true */
   compare?: boolean | undefined;
+  /** Called about three times per second with the bytes that are read. */
+  onTransfer?: OnTransfer | undefined;
   /** Stops the restore. */
   signal?: AbortSignal | undefined;
 }
@@ -251,7 +252,7 @@ async function importedRecord(file: string, signal: AbortSignal | undefined): Pr
 
 /** Restores a golden checkpoint, which is kept, and sends the server the recorded request again. */
 export async function restoreGolden(options: GoldenRestoreOptions): Promise<GoldenRestoreResult> {
-  const { compare = true, importFrom, ...container } = options;
+  const { compare = true, importFrom, onTransfer, ...container } = options;
   const { name, signal } = container;
   const record =
     importFrom === undefined
@@ -259,7 +260,7 @@ export async function restoreGolden(options: GoldenRestoreOptions): Promise<Gold
       : await importedRecord(importFrom, signal);
   const server = new Server(record.server);
   const start = performance.now();
-  const restore = await restoreContainer({ ...container, importFrom, keep: true });
+  const restore = await restoreContainer({ ...container, importFrom, keep: true, onProgress: onTransfer });
   if (importFrom !== undefined) writeFileSync(recordPath(await requireContainer(name)), recordText(record));
   await server.untilHealthy(containerHost(name), signal);
   const healthyMs = performance.now() - start;

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { EnvironmentError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { builtProgram } from '../paths.ts';
+import { bytesOfFiles, ReadMeter, watchTransfer, type OnTransfer } from '../process/index.ts';
 import { GpuImageError } from './error.ts';
 import { checkImagesDirectory } from './read.ts';
 import { checkPath } from '../check.ts';
@@ -38,9 +39,14 @@ export type VerifiedImage = z.infer<typeof lineSchema>;
 export interface VerifyOptions {
   /** Stops the check. */
   signal?: AbortSignal | undefined;
+  /** Called about three times per second with the bytes that are read. */
+  onProgress?: OnTransfer | undefined;
   /** Path of the program. @default `ccr-image` of this project's C build */
   program?: string | undefined;
 }
+
+/** Stripes of GPU images, and page files. */
+const CONTENTS = /^cuda-(?:\d+-\d+|pages-.+)\.img$/;
 
 /** Verifying terabytes takes long; a caller that sees no progress can abort. */
 const TIMEOUT_MS = 24 * 3600 * 1000;
@@ -62,10 +68,17 @@ export async function verifyGpuImages(
       { what: 'the C programs', remedy: 'criu-cuda build' },
     ]);
   }
+  const { signal, onProgress } = options;
+  let stopWatching: (() => void) | undefined;
   const result = await execResult(program, ['verify', resolve(directory)], {
     timeoutMs: TIMEOUT_MS,
-    signal: options.signal,
-  });
+    signal,
+    onSpawn: (pid) => {
+      if (!onProgress) return;
+      const meter = new ReadMeter(bytesOfFiles(directory, CONTENTS).size);
+      stopWatching = watchTransfer(() => meter.read(pid), onProgress);
+    },
+  }).finally(() => stopWatching?.());
   const lines = result.stdout.split('\n').filter((line) => line !== '');
   if (lines.length === 0) {
     throw new GpuImageError(tailOf(result.stderr) || `${directory} does not contain a GPU image`);

@@ -6,7 +6,7 @@
  */
 import { Socket } from 'node:net';
 import { checkpoint, type CheckpointOptions } from '../checkpoint/index.ts';
-import type { OnTransfer } from '../criu/index.ts';
+import type { OnTransfer } from '../process/index.ts';
 import { InterruptedError } from '../errors.ts';
 import { restore, type RestoreOptions } from '../restore/index.ts';
 import { sendError } from './errors.ts';

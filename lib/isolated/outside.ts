@@ -7,10 +7,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import type { OnTransfer } from '../criu/index.ts';
 import { CommandError, describeError, EnvironmentError, ToolkitError } from '../errors.ts';
 import { builtProgram, programFile, type Environment } from '../paths.ts';
-import { sendSignal, waitForExit } from '../process/index.ts';
+import { sendSignal, waitForExit, type OnTransfer } from '../process/index.ts';
 import { reviveError, type Reviver } from './errors.ts';
 import { InsideReport } from './report.ts';
 import { insideWord, readLines, TALK, type InsideAnswer, type InsideRequest } from './request.ts';

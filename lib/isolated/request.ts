@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** What the two sides say to each other: lines of JSON. @module */
-import type { TransferProgress } from '../criu/index.ts';
+import type { TransferProgress } from '../process/index.ts';
 import type { SentError } from './errors.ts';
 
 /** First argument of the program that works inside the namespaces. */

@@ -13,6 +13,7 @@ import { isErrno } from '../errno.ts';
 import { loadSettings } from '../settings/index.ts';
 import { CodedError, EnvironmentError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
+import { bytesOfFiles, ReadMeter, watchTransfer, type OnTransfer } from '../process/index.ts';
 import { openRunDir, socketBelow } from '../run-dir.ts';
 import { checkPath } from '../check.ts';
 import { workOf, workSchema, type PoolWork } from './work.ts';
@@ -230,6 +231,20 @@ export async function readPoolStatus(options: PoolOptions = {}): Promise<PoolSta
 export interface PrefetchOptions extends PoolOptions {
   /** Whether restores copy the image, which stays resident. @default false */
   golden?: boolean | undefined;
+  /** Called about three times per second with the bytes that the daemon has read. */
+  onProgress?: OnTransfer | undefined;
+}
+
+/** Stripes of GPU images. */
+const STRIPES = /^cuda-\d+-\d+\.img$/;
+
+/** Watches the daemon, which reads for nobody else as a rule; of images that are resident already it reads nothing. */
+async function watchDaemon(dir: string, options: PrefetchOptions): Promise<() => void> {
+  const { onProgress } = options;
+  const daemon = onProgress && (await readPoolWork(options).catch(() => undefined));
+  if (!onProgress || !daemon) return () => undefined;
+  const meter = new ReadMeter(bytesOfFiles(dir, STRIPES).size, daemon.pid);
+  return watchTransfer(() => meter.read(daemon.pid), onProgress);
 }
 
 /**
@@ -240,7 +255,12 @@ export interface PrefetchOptions extends PoolOptions {
  */
 export async function prefetchImages(dir: string, options: PrefetchOptions = {}): Promise<number> {
   const words = ['prefetch', directory(dir), ...(options.golden === true ? ['golden'] : [])];
-  return (await ask(words, z.object({ resident: count }), options)).resident;
+  const stopWatching = await watchDaemon(dir, options);
+  try {
+    return (await ask(words, z.object({ resident: count }), options)).resident;
+  } finally {
+    stopWatching();
+  }
 }
 
 /** Which images to drop. */

@@ -53,4 +53,14 @@ export {
   type WatchedProcess,
 } from './wait.ts';
 export { usesOuterTerminal } from './terminal.ts';
+export {
+  bytesOfFiles,
+  ReadMeter,
+  residentBytes,
+  watchTransfer,
+  type FileBytes,
+  type OnTransfer,
+  type ReadTransfer,
+  type TransferProgress,
+} from './transfer.ts';
 export { waitUntilStopped, wakeTree } from './wake.ts';

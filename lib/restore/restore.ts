@@ -18,7 +18,6 @@ import {
   restorePhases,
   restoreTransfer,
   runCriu,
-  watchTransfer,
   withTrace,
   type CriuResult,
   type CriuRun,
@@ -44,6 +43,7 @@ import {
   waitUntilStopped,
   type ExitStatus,
   type WaitOptions,
+  watchTransfer,
 } from '../process/index.ts';
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
@@ -139,7 +139,11 @@ export interface RestoredProcess {
 /** Reports the bytes of a restore to someone who asked for them. */
 function watchOf({ onProgress }: RestoreOptions, { imagesDir, runDir }: Operation): CriuRun['watch'] {
   if (!onProgress) return undefined;
-  return (criuPid) => watchTransfer(restoreTransfer(imagesDir, runDir, criuPid), onProgress);
+  return (criuPid) =>
+    watchTransfer(
+      restoreTransfer(imagesDir, runDir, () => criuPid),
+      onProgress,
+    );
 }
 
 function staysStopped({ leaveStopped, extraArgs = [] }: RestoreOptions): boolean {

@@ -18,7 +18,7 @@ import {
   type ContainerRestoreResult,
 } from '../../container/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
-import { withProgress } from '../../progress.ts';
+import { bytesFor, withProgress } from '../../progress.ts';
 import { addCriuFlags, phaseTable, pluginText, showWarnings } from '../operation-options.ts';
 import { addContainersSetup, type ContainersFlags } from './setup-options.ts';
 
@@ -142,11 +142,12 @@ function defineCheckpoint(container: Command, io: Io): void {
     .option('--store <dir>', 'directory for the images, such as a huge-page tmpfs');
   addOperation(command).action(async (name: string, flags: CheckpointFlags) => {
     const { export: exportTo, ...rest } = flags;
-    const result = await withProgress(io, `checkpoint of ${name}`, () =>
+    const result = await withProgress(io, `checkpoint of ${name}`, (report) =>
       checkpointContainer({
         ...rest,
         name,
         signal: io.signal,
+        onProgress: bytesFor(io, report),
         exportTo,
       }),
     );
@@ -184,10 +185,11 @@ function defineRestore(container: Command, io: Io): void {
     .option('--ignore-static-mac', 'use a new MAC address');
   addOperation(command).action(async (name: string | undefined, flags: RestoreFlags) => {
     const { import: importFrom, ...rest } = flags;
-    const result = await withProgress(io, `restore of ${name ?? importFrom ?? ''}`, () =>
+    const result = await withProgress(io, `restore of ${name ?? importFrom ?? ''}`, (report) =>
       restoreContainer({
         ...rest,
         signal: io.signal,
+        onProgress: bytesFor(io, report),
         name,
         importFrom,
       }),

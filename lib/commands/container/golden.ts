@@ -20,7 +20,7 @@ import {
   type GoldenRestoreOptions,
 } from '../../golden/index.ts';
 import { formatDuration, table, type Io } from '../../output.ts';
-import { withProgress } from '../../progress.ts';
+import { bytesFor, withProgress } from '../../progress.ts';
 import { resultTable } from '../../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
 import { showWarnings, wholeNumber } from '../operation-options.ts';
@@ -120,6 +120,7 @@ async function create(
       server: serverOptions(flags),
       warmup: requests,
       onProgress: report,
+      onTransfer: bytesFor(io, report),
       variant,
       store,
       exportTo: flags.export,
@@ -215,8 +216,11 @@ function defineRestore(golden: Command, io: Io): void {
     .option('--store <dir>', 'with --import: the store it was created with')
     .option('--accept-config', 'with --import: with the privileges, mounts and user that the archive names')
     .action(async (name: string, { import: importFrom, ...flags }: RestoreFlags) => {
-      const result = await withProgress(io, `restore of ${name}`, () =>
-        restoreGolden({ ...flags, importFrom, name, signal: io.signal }),
+      const result = await withProgress(io, `restore of ${name}`, (report) =>
+        restoreGolden({
+          ...{ ...flags, importFrom, name },
+          ...{ signal: io.signal, onTransfer: bytesFor(io, report) },
+        }),
       );
       io.result(result, () =>
         [

@@ -5,16 +5,14 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { contentBytes, dumpTransfer, runCriu } from '../../../lib/criu/index.ts';
+import { exec } from '../../../lib/exec.ts';
 import {
-  contentBytes,
-  dumpTransfer,
   ReadMeter,
   residentBytes,
-  runCriu,
   watchTransfer,
   type TransferProgress,
-} from '../../../lib/criu/index.ts';
-import { exec } from '../../../lib/exec.ts';
+} from '../../../lib/process/index.ts';
 import { createMachine, type TestMachine } from '../setup/machine.ts';
 
 const MIB = 2 ** 20;
