@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "common/device_file.h"
@@ -67,12 +68,29 @@ static unsigned int evidence_of(const char *path)
 	return is_softcuda(path) ? SEEN_GPU : 0;
 }
 
-static void note_socket(struct sockets *sockets, const char *path)
+/*
+ * Whether a socket can be one of TCP. The kernel names the protocol of a socket in an attribute, in
+ * microseconds; the tables of TCP take a millisecond each.
+ */
+static bool may_be_tcp(int dir, const char *name)
+{
+	char path[64 + NAME_MAX], protocol[32];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
+	len = getxattr(path, "system.sockprotoname", protocol, sizeof(protocol) - 1);
+	if (len < 0)
+		return true;
+	protocol[len] = '\0';
+	return strstr(protocol, "TCP"); /* TCP, TCPv6, MPTCP, MPTCPv6 */
+}
+
+static void note_socket(struct sockets *sockets, int dir, const char *name, const char *path)
 {
 	uint64_t *inode;
 	unsigned long number;
 
-	if (!sockets || sscanf(path, "socket:[%lu]", &number) != 1)
+	if (!sockets || sscanf(path, "socket:[%lu]", &number) != 1 || !may_be_tcp(dir, name))
 		return;
 	inode = ccr__list_add(&sockets->inodes, sizeof(*inode));
 	if (inode)
@@ -102,7 +120,7 @@ void ccr__look_descriptors(struct process *process, int root, struct sockets *so
 		process->evidence |= evidence_of(path);
 		if (is_message_queue(dirfd(dir), entry->d_name, path))
 			process->evidence |= SEEN_POSIX_MQ;
-		note_socket(sockets, path);
+		note_socket(sockets, dirfd(dir), entry->d_name, path);
 	}
 	closedir(dir);
 }

@@ -61,7 +61,7 @@ struct process {
 	char freezer[PATH_MAX / 4];
 };
 
-/* The inodes of the sockets of the tree. */
+/* The inodes of the sockets of the tree that can be ones of TCP. */
 struct sockets {
 	struct list inodes; /* uint64_t */
 };
