@@ -13,12 +13,11 @@ import {
   readFileSync,
   realpathSync,
   renameSync,
-  rmSync,
   writeFileSync,
   type Stats,
 } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { makeDirectory } from './directory.ts';
+import { makeDirectory, removeFile } from './directory.ts';
 import { cacheDir, type Environment } from './paths.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -93,6 +92,6 @@ export function keepOwnFile(path: string, data: string | Buffer): void {
     writeFileSync(part, data, { mode: 0o600, flag: 'wx' });
     renameSync(part, path);
   } catch {
-    rmSync(part, { force: true });
+    removeFile(part);
   }
 }

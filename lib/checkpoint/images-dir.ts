@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestName } from '../kept/index.ts';
-import { checkWritable, makeDirectory } from '../directory.ts';
+import { checkWritable, makeDirectory, removeFile } from '../directory.ts';
 import { CheckpointError } from './error.ts';
 
 /** Subdirectory of the images directory for the checkpoint being replaced, until the new one is complete. */
@@ -53,8 +53,8 @@ export function keepImages(dir: string): void {
  */
 export function rollBackImages(dir: string): void {
   // the inventory first: without it, a directory whose removal is cut short is not a checkpoint
-  rmSync(join(dir, INVENTORY), { force: true });
-  for (const name of readdirSync(dir)) if (isImage(name)) rmSync(join(dir, name));
+  removeFile(join(dir, INVENTORY));
+  for (const name of readdirSync(dir)) if (isImage(name)) removeFile(join(dir, name));
   putBack(dir);
 }
 

@@ -4,10 +4,9 @@
  * watcher.
  * @module
  */
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicMs } from '../clock.ts';
-import { checkWritable } from '../directory.ts';
+import { checkWritable, removeFile } from '../directory.ts';
 import { CommandError, type CommandFacts } from '../errors.ts';
 import { execResult, tailOf, type ExecOptions } from '../exec.ts';
 import { collectBackgroundProcesses, readStat, waitForExit, watcherName } from '../process/index.ts';
@@ -55,7 +54,8 @@ export interface CriuResult {
   startedMs: number;
   /** From the start of criu to its end. Milliseconds. */
   durationMs: number;
-  log: CriuLogSummary;
+  /** Read when it is asked for: after a success nobody does, and a log may have tens of thousands of lines. */
+  readonly log: CriuLogSummary;
   /** What criu wrote to stderr, before it had a log. */
   stderr: string;
   status: OpStatus | undefined;
@@ -149,7 +149,7 @@ export const logOf = (run: CriuRun): string => join(run.workDir, run.stage === '
 
 /** Removes the logs of an earlier run, which must not be mistaken for those of this one. */
 function removeLeftOvers(run: CriuRun): void {
-  for (const path of [logOf(run), join(run.workDir, `stats-${run.stage}`)]) rmSync(path, { force: true });
+  for (const path of [logOf(run), join(run.workDir, `stats-${run.stage}`)]) removeFile(path);
 }
 
 /**
@@ -184,13 +184,17 @@ export async function runCriu(run: CriuRun): Promise<CriuResult> {
     leaveStopped: run.leaveStopped === true && ended.exitCode === 0,
   }).finally(() => started.stopWatching?.());
   if (!status) collectBackgroundProcesses(watcherName).catch(() => undefined);
+  let log: CriuLogSummary | undefined;
   return {
     criuPid,
     exitCode: ended.exitCode,
     startedMs,
     durationMs,
     error: ended.error,
-    log: readCriuLog(logOf(run)),
+    get log() {
+      log ??= readCriuLog(logOf(run));
+      return log;
+    },
     stderr: tailOf(ended.stderr ?? ''),
     status,
   };

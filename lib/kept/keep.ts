@@ -4,8 +4,9 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeFile } from '../directory.ts';
 import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
 import { listFiles, type ListedFile } from './list.ts';
@@ -45,7 +46,7 @@ function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFil
     copyContents(file.paths[0] ?? '', { dev, ino }, target);
     return true;
   } catch {
-    rmSync(target, { force: true });
+    removeFile(target);
     return false;
   }
 }

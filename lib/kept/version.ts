@@ -20,7 +20,7 @@ const SAMPLES = 16;
 const SAMPLE_BYTES = 4096;
 
 function read(fd: number, length: number, at: number): Buffer {
-  const buffer = Buffer.alloc(Math.min(length, MOST_BYTES));
+  const buffer = Buffer.allocUnsafe(Math.min(length, MOST_BYTES));
   return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, at));
 }
 

@@ -4,9 +4,10 @@
  * so the parent of the restored processes: it notices when they end, and collects them.
  * @module
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { removeFlatDirectory } from '../directory.ts';
 import {
   checkOperationOptions,
   collectStatus,
@@ -375,6 +376,6 @@ async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Pro
     if (typeof next === 'string') restored.result.warnings.push(next);
     return restored;
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    removeFlatDirectory(scratch);
   }
 }

@@ -120,7 +120,7 @@ export const readFileNames = (dir: string): string[] =>
   (readFiles(dir) ?? []).flatMap(({ reg }) => reg?.name ?? []);
 
 interface Open {
-  files: FileEntry[];
+  files: readonly FileEntry[];
   descriptors: Map<number, number[]>;
 }
 

@@ -4,17 +4,9 @@
  * restore failed; only this file says so.
  * @module
  */
-import {
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeFile } from '../../directory.ts';
 import * as v from 'valibot';
 import { isErrno } from '../../errno.ts';
 import { checkRunDir } from '../../run-dir.ts';
@@ -385,5 +377,5 @@ export function archiveOpStatus(runDir: string, criuPid: number): void {
 }
 
 export function removeOpStatus(runDir: string, criuPid: number): void {
-  rmSync(opStatusPath(runDir, criuPid), { force: true });
+  removeFile(opStatusPath(runDir, criuPid));
 }
