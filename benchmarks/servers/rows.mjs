@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// The servers that run.mjs starts, dumps and restores: one row of docs/servers.md each.
+//
+// A row names the command of its server, its environment, what is asked of it before the dump and after each restore, and how
+// its answers are read. PORT in a command, MODELS (a directory with models) and HERE (this directory) are replaced.
+
+const vllm = (model, ...args) => [
+  ...['python3', '-m', 'vllm.entrypoints.cli.main', 'serve', `MODELS/${model}`, '--served-model-name', 'm'],
+  ...['--load-format', 'dummy', '--max-model-len', '2048', '--max-num-seqs', '16'],
+  ...['--host', '127.0.0.1', '--port', 'PORT', ...args],
+];
+
+const share = (part) => ['--gpu-memory-utilization', part];
+
+/** How the completions endpoint of OpenAI is asked; greedy, so that answers repeat. */
+const completions = {
+  health: '/health',
+  path: '/v1/completions',
+  bodies: ['Once upon a time', 'The capital of', 'def main():', 'In 1969,'].map((prompt) => ({
+    ...{ model: 'm', prompt, max_tokens: 24, temperature: 0, ignore_eos: true },
+  })),
+  textOf: (answer) => answer.choices[0].text,
+};
+
+const post = (path) => ({ method: 'POST', path });
+
+/** A prompt of about 1,500 tokens, which the server keeps in its prefix cache. */
+const longPrompt = Array.from({ length: 300 }, (_, i) => `${i} sheep`).join(', ');
+
+const dev = { VLLM_SERVER_DEV_MODE: '1' };
+
+export const rows = [
+  { name: 'vllm-8b', about: '8 B, CUDA graphs', command: vllm('l8', ...share('0.25')) },
+  { name: 'vllm-8b-eager', about: '8 B, eager', command: vllm('l8', ...share('0.25'), '--enforce-eager') },
+  { name: 'vllm-8b-0.9', about: '8 B, 0.9 of the memory', command: vllm('l8', ...share('0.9')) },
+  { name: 'vllm-1.5b', about: '1.5 B, CUDA graphs', command: vllm('q15', ...share('0.12')) },
+  {
+    name: 'vllm-1.5b-eager',
+    about: '1.5 B, eager',
+    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+  },
+  {
+    name: 'vllm-forked',
+    about: '1.5 B, engine forked',
+    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    env: { VLLM_WORKER_MULTIPROC_METHOD: 'fork' },
+  },
+  {
+    name: 'vllm-two-api-servers',
+    about: '1.5 B, two API servers',
+    command: vllm('q15', ...share('0.12'), '--enforce-eager', '--api-server-count', '2'),
+  },
+  {
+    name: 'vllm-sleep-1',
+    about: '8 B, asleep at level 1',
+    command: vllm('l8', ...share('0.25'), '--enforce-eager', '--enable-sleep-mode'),
+    env: dev,
+    before: [post('/sleep?level=1')],
+    after: [post('/wake_up')],
+  },
+  {
+    // level 2 drops the weights: they are loaded again after the wake-up, as in a server that changes its model
+    name: 'vllm-sleep-2',
+    about: '1.5 B, asleep at level 2',
+    command: vllm('q15', ...share('0.12'), '--enforce-eager', '--enable-sleep-mode'),
+    env: dev,
+    before: [post('/sleep?level=2')],
+    after: [post('/wake_up'), { ...post('/collective_rpc'), body: { method: 'reload_weights' } }],
+  },
+  {
+    name: 'vllm-warm-prefixes',
+    about: '1.5 B, warm prefix cache',
+    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    bodies: [{ model: 'm', prompt: longPrompt, max_tokens: 4, temperature: 0, ignore_eos: true }],
+  },
+  {
+    name: 'vllm-in-flight',
+    about: '1.5 B, a request in flight',
+    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    inFlight: { model: 'm', prompt: 'Once upon a time', max_tokens: 1500, temperature: 0, ignore_eos: true },
+  },
+  {
+    name: 'vllm-in-process',
+    about: '1.5 B, LLM() with the engine in the process',
+    command: ['python3', 'HERE/llm_server.py', 'MODELS/q15', 'PORT'],
+    env: { VLLM_ENABLE_V1_MULTIPROCESSING: '0' },
+  },
+  {
+    name: 'vllm-llm-forked',
+    about: '1.5 B, LLM() with a forked engine',
+    command: ['python3', 'HERE/llm_server.py', 'MODELS/q15', 'PORT'],
+    env: { VLLM_ENABLE_V1_MULTIPROCESSING: '1', VLLM_WORKER_MULTIPROC_METHOD: 'fork' },
+  },
+  {
+    name: 'diffusion',
+    about: 'PyTorch, 20 denoising steps an image',
+    command: ['python3', 'HERE/diffusion_server.py', 'PORT'],
+    path: '/image',
+    bodies: [{ seed: 1 }, { seed: 2 }],
+    textOf: (answer) => answer.sha256,
+  },
+].map((row) => ({ ...completions, env: {}, before: [], after: [], ...row }));

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+// Starts real servers, dumps each while it serves, restores it several times, and compares every answer.
+//
+//   node benchmarks/servers/run.mjs --models DIR --store DIR --output FILE [--rows NAME,…] [--restores 3] [--port 8123]
+//     [--criu-cuda PROGRAM] [--options "--variant full"] [--prefetch] [--keep-logs DIR]
+//
+// Every command is typed: its time goes from before the program is started. "First answer" ends with the last byte of the
+// first request's answer. Each finished row is one more element of FILE. See README.md for what a machine needs.
+import { spawn } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { rows } from './rows.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    models: { type: 'string', default: '/opt/models' },
+    store: { type: 'string' },
+    output: { type: 'string' },
+    rows: { type: 'string' },
+    restores: { type: 'string', default: '3' },
+    port: { type: 'string', default: '8123' },
+    'criu-cuda': { type: 'string', default: 'criu-cuda' },
+    prefetch: { type: 'boolean', default: false },
+    trace: { type: 'boolean', default: false },
+    'keep-logs': { type: 'string' },
+  },
+});
+const { store, output } = options;
+if (store === undefined || output === undefined) {
+  console.error('--store DIR and --output FILE are required');
+  process.exit(2);
+}
+const port = Number(options.port);
+const logs = options['keep-logs'] ?? join(tmpdir(), `criu-cuda-servers-${port}`);
+mkdirSync(logs, { recursive: true });
+
+/** How long a server may take to start, and a restored one to answer. */
+const START_MS = 400_000;
+const ANSWER_MS = 30_000;
+
+function fill(word) {
+  return word
+    .replace('PORT', port)
+    .replace('MODELS', options.models)
+    .replace('HERE', import.meta.dirname);
+}
+
+/** Runs a criu-cuda command and returns its output; its errors go through. */
+function type(args, env = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(options['criu-cuda'], args, {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (data) => (out += data));
+    child.stderr.on('data', (data) => (err += data));
+    child.on('error', reject);
+    child.on('close', (code) => {
+      if (code === 0) resolve(out.trim());
+      else reject(new Error(`criu-cuda ${args.join(' ')}: exit ${code}\n${out}${err}`));
+    });
+  });
+}
+
+function send({ method, path, body }) {
+  return new Promise((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
+    const sent = request({ host: '127.0.0.1', port, method, path, headers, agent: false }, (answer) => {
+      let text = '';
+      answer.on('data', (data) => (text += data));
+      answer.on('error', reject);
+      answer.on('end', () => {
+        if (answer.statusCode === 200) resolve(text);
+        else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text.slice(0, 200)}`));
+      });
+    });
+    sent.on('error', reject);
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+/** Sends a request until there is an answer: nobody listens before, or a listener does not accept yet. */
+async function untilAnswered(message, limitMs, isAlive = () => true) {
+  const end = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return await send(message);
+    } catch (error) {
+      if (performance.now() > end || !isAlive()) throw error;
+      await sleep(2);
+    }
+  }
+}
+
+const ask = (row, body) => send({ method: 'POST', path: row.path, body });
+
+async function answersOf(row) {
+  const answers = [];
+  for (const body of row.bodies) answers.push(row.textOf(JSON.parse(await ask(row, body))));
+  return answers;
+}
+
+const isRunning = (pid) => {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+async function untilGone(pid) {
+  while (isRunning(pid)) await sleep(5);
+}
+
+const parentOf = (pid) => {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+  } catch {
+    return 0;
+  }
+};
+
+/** The pid and those of its descendants. */
+function treeOf(root) {
+  const pids = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0);
+  const children = (pid) => pids.filter((one) => parentOf(one) === pid);
+  const found = [root];
+  for (const pid of found) found.push(...children(pid));
+  return found;
+}
+
+/** Ends a server at once: no command of ours has to do with how a benchmark ends. */
+async function end(root) {
+  const pids = treeOf(root);
+  for (const pid of pids) if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+  for (const pid of pids) await untilGone(pid);
+}
+
+/** What became of a request that was sent before the dump: 'completed', or how it failed. Wrong text is an error. */
+async function outcome(row, pending, expected) {
+  try {
+    const text = row.textOf(JSON.parse(await pending));
+    if (text !== expected) throw new RangeError('the request in flight was answered wrongly');
+    return 'completed';
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    return error.code ?? error.message;
+  }
+}
+
+async function startServer(row) {
+  const begin = performance.now();
+  const log = join(logs, `${row.name}.log`);
+  rmSync(log, { force: true });
+  const words = ['run', '--detach', '--log', log, '--', ...row.command.map(fill)];
+  const pid = Number((await type(words, row.env)).split('\n').at(-1));
+  const alive = () => isRunning(pid);
+  try {
+    await untilAnswered({ method: 'GET', path: row.health }, START_MS, alive);
+  } catch (error) {
+    throw new Error(`${row.name} did not start: ${error.message}\n${readFileSync(log, 'utf8').slice(-3000)}`);
+  }
+  await ask(row, row.bodies[0]);
+  return { pid, coldStartMs: performance.now() - begin };
+}
+
+function keepLog(images, file, name) {
+  if (existsSync(join(images, file))) copyFileSync(join(images, file), join(logs, `${name}.${file}`));
+}
+
+async function restoreOnce(row, images, expected, round) {
+  const trace = options.trace ? ['--trace', join(logs, `${row.name}-${round}.trace.json`)] : [];
+  if (options.prefetch) await type(['pool', 'prefetch', images]);
+  const begin = performance.now();
+  const typed = type(['restore', '--detach', '--json', ...trace, images]).then((text) => ({
+    typedMs: performance.now() - begin,
+    restored: JSON.parse(text),
+  }));
+  const first = (async () => {
+    for (const message of row.after) await untilAnswered(message, ANSWER_MS);
+    const awakeMs = performance.now() - begin;
+    const message = { method: 'POST', path: row.path, body: row.bodies[0] };
+    const text = row.textOf(JSON.parse(await untilAnswered(message, ANSWER_MS)));
+    return { text, awakeMs, firstAnswerMs: performance.now() - begin };
+  })();
+  first.catch(() => undefined); // if the restore fails, its error is thrown instead
+  const { typedMs, restored } = await typed.finally(() =>
+    keepLog(images, 'restore.log', `${row.name}-${round}`),
+  );
+  const { text, awakeMs, firstAnswerMs } = await first;
+  const secondBegin = performance.now();
+  const answers = await answersOf(row);
+  const answersMs = performance.now() - secondBegin;
+  const isRight = text === expected[0] && answers.every((answer, i) => answer === expected[i]);
+  if (!isRight) throw new Error(`${row.name}: wrong answers: ${JSON.stringify({ expected, text, answers })}`);
+  await end(restored.pid);
+  return {
+    typedMs,
+    firstAnswerMs,
+    ...(row.after.length > 0 ? { awakeMs } : {}),
+    answersMs,
+    phases: restored.phases,
+  };
+}
+
+async function measure(row) {
+  const images = join(store, row.name);
+  rmSync(images, { recursive: true, force: true });
+  const server = await startServer(row);
+  try {
+    return await dumpAndRestore(row, images, server);
+  } catch (error) {
+    if (isRunning(server.pid)) await end(server.pid); // the next row needs its port
+    throw error;
+  } finally {
+    rmSync(images, { recursive: true, force: true });
+  }
+}
+
+async function dumpAndRestore(row, images, { pid, coldStartMs }) {
+  const expected = await answersOf(row);
+  const begin = performance.now();
+  if ((await answersOf(row)).some((answer, i) => answer !== expected[i]))
+    throw new Error(`${row.name}: the same question gets different answers before any dump`);
+  const answersMs = performance.now() - begin;
+  const whole = row.inFlight && row.textOf(JSON.parse(await ask(row, row.inFlight)));
+  const pending = row.inFlight && outcome(row, ask(row, row.inFlight), whole);
+  for (const message of row.before) await send(message);
+  const dumpBegin = performance.now();
+  const dumped = JSON.parse(await type(['checkpoint', '--json', String(pid), images]));
+  const dumpMs = performance.now() - dumpBegin;
+  keepLog(images, 'dump.log', row.name);
+  await untilGone(pid);
+  const restores = [];
+  for (let round = 0; round < Number(options.restores); round++)
+    restores.push(await restoreOnce(row, images, expected, round));
+  const inFlight = pending ? { inFlight: await pending } : {};
+  return { row: row.name, about: row.about, coldStartMs, answersMs, dumpMs, dumped, restores, ...inFlight };
+}
+
+const wanted = options.rows?.split(',') ?? rows.map(({ name }) => name);
+const unknown = wanted.filter((name) => !rows.some((row) => row.name === name));
+if (unknown.length > 0) {
+  console.error(`there is no row ${unknown.join(', ')}; rows: ${rows.map(({ name }) => name).join(', ')}`);
+  process.exit(2);
+}
+const results = existsSync(output) ? JSON.parse(readFileSync(output, 'utf8')) : [];
+for (const row of rows.filter(({ name }) => wanted.includes(name))) {
+  let result;
+  try {
+    result = await measure(row);
+    const median = result.restores.map(({ firstAnswerMs }) => Math.round(firstAnswerMs)).join(' ');
+    console.log(
+      `${row.name}: cold ${Math.round(result.coldStartMs)} dump ${Math.round(result.dumpMs)} first answer ${median} ms`,
+    );
+  } catch (error) {
+    process.exitCode = 1;
+    result = { row: row.name, about: row.about, error: error.message };
+    console.log(`${row.name}: ${error.message}`);
+  }
+  results.push(result);
+  writeFileSync(output, `${JSON.stringify(results, null, 2)}\n`);
+}
