@@ -17,6 +17,7 @@
 #include <limits.h>
 #include <link.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,18 +78,37 @@ int ccr__dump_device_file(int fd, int id)
 	return ret;
 }
 
-/* Where the device is now: the GPU may have another number, or be another one. */
-static void path_now(const struct ccr_device_file *file, char *path, size_t size)
-{
-	const char *slash = strrchr(file->path, '/');
-	int number;
+/* The number N of /dev/nvidiaN for each open file, -ENOENT for others. Found at init: a restored
+ * process may not see the driver's directory. */
+static int *numbers;
 
-	snprintf(path, size, "%s", file->path);
-	if (!file->has_gpu || !slash)
-		return;
-	number = ccr_device_file_number(CCR_GPUS_DIR,
-					ccr_device_map_find(&ccr__plugin.device_map, file->gpu));
-	if (number >= 0)
+static int find_numbers(const struct ccr_index *index)
+{
+	numbers = calloc(index->nr_device_files, sizeof(*numbers));
+	if (!numbers)
+		return -ENOMEM;
+	for (size_t i = 0; i < index->nr_device_files; i++) {
+		const struct ccr_device_file *file = &index->device_files[i];
+
+		numbers[i] = -ENOENT;
+		if (file->has_gpu)
+			numbers[i] = ccr_device_file_number(
+				CCR_GPUS_DIR,
+				ccr_device_map_find(&ccr__plugin.device_map, file->gpu));
+	}
+	return 0;
+}
+
+/* Where the device is now: the GPU may have another number, or be another one. */
+static void path_now(const struct ccr_index *index, const struct ccr_device_file *file, char *path,
+		     size_t size)
+{
+	const int number = numbers ? numbers[file - index->device_files] : -ENOENT;
+	const char *slash = strrchr(file->path, '/');
+
+	if (number < 0)
+		snprintf(path, size, "%s", file->path);
+	else
 		snprintf(path, size, "%.*s/nvidia%d", (int)(slash - file->path), file->path,
 			 number);
 }
@@ -134,7 +154,7 @@ int ccr__restore_device_file(int id, bool *retry_needed)
 		*retry_needed = false;
 	if (!file)
 		return -ENOTSUP;
-	path_now(file, path, sizeof(path));
+	path_now(index, file, path, sizeof(path));
 	ret = check(path);
 	if (ret)
 		return ret;
@@ -180,10 +200,13 @@ int ccr__device_files_check(void)
 	char path[PATH_MAX];
 	int ret = 0;
 
-	if (!index || !index->nr_device_files || has_mount_namespace())
+	if (!index || !index->nr_device_files)
 		return 0;
+	ret = find_numbers(index);
+	if (ret || has_mount_namespace())
+		return ret;
 	for (size_t i = 0; i < index->nr_device_files && !ret; i++) {
-		path_now(&index->device_files[i], path, sizeof(path));
+		path_now(index, &index->device_files[i], path, sizeof(path));
 		ret = check(path);
 	}
 	return ret;
