@@ -7,6 +7,7 @@ const accepted = [
   /criu dumps another user's process only with CAP_SYS_RESOURCE$/,
   /Go(?: that listens with MPTCP)?: go build .*ENOENT$/,
   /criu cannot dump a sanitized program$/,
+  /no device file with a driver can be created and opened here$/,
   /there is no older glibc in \S+ \(scripts\/old-glibc\.sh\)$/,
   /this kernel has no MADV_POPULATE_READ$/,
   /this machine has no cgroups of version 1$/,
