@@ -135,10 +135,9 @@ CUDA_PARALLEL_API void cuda_parallel_restore_fini(struct cuda_parallel_engine *e
 
 /*
  * Loads an image: allocation i goes to ranges[i], which must have the same
- * length. The first allocations are ready first. Returns when no copy is in
- * flight: 0, -ECANCELED after cuda_parallel_cancel, -EBADMSG for a wrong
- * checksum, or another -errno. After an error the content of the ranges is
- * undefined.
+ * length. The first allocations are ready first, but those of zeroes may be earlier. Returns when
+ * no copy is in flight: 0, -ECANCELED after cuda_parallel_cancel, -EBADMSG for a wrong checksum, or
+ * another -errno. After an error the content of the ranges is undefined.
  */
 CUDA_PARALLEL_API int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine,
 						   const struct ccr_image *image,

@@ -59,7 +59,7 @@ static void add_content(struct transfer_test *t, int devices)
 
 static void check_content(struct transfer_test *t)
 {
-	for (uint32_t i = 0; i < NR; i++) {
+	for (uint32_t i = 0; i < t->nr; i++) {
 		unsigned char *found = malloc(t->ranges[i].bytes);
 
 		CHECK(found);
@@ -162,6 +162,35 @@ static void test_two_devices(struct transfer_test *t)
 	}
 }
 
+static uint32_t first_ready;
+
+static void note_first(void *argument, uint32_t range)
+{
+	if (first_ready == NR)
+		first_ready = range;
+}
+
+/* A long run of zeroes is set while the worker waits for its first copy, not after all of them. */
+static void test_zeroes_first(struct transfer_test *t)
+{
+	t->config.streams = 1;
+	transfer_start(t, 1);
+	add(t, 0, 4 * MIB);
+	for (uint64_t at = 0; at < 4 * MIB; at += 4096)
+		put(t, 0, at);
+	add(t, 0, 20 * MIB);
+	for (int i = 0; i < 2; i++)
+		CHECK(!t->cuda.cuMemcpyHtoD_v2(t->ranges[i].address, contents[i],
+					       t->ranges[i].bytes));
+	CHECK(!transfer_dump(t, 5));
+	transfer_clear(t);
+	first_ready = NR;
+	t->job.ready = note_first;
+	CHECK(!transfer_load(t, 5));
+	CHECK(first_ready == 1);
+	check_content(t);
+}
+
 static const char *failing_call; /* SAYS looks for it */
 
 /* The first dump is as without a scan and says why; the next one has the scan. */
@@ -216,6 +245,7 @@ int main(void)
 	transfer_case("everything moves", test_everything_moves, 1, "cuMemcpyDtoHAsync_v2:8:700");
 	transfer_case("automatic", test_automatic, 1, NULL);
 	transfer_case("two devices", test_two_devices, 2, NULL);
+	transfer_case("zeroes first", test_zeroes_first, 1, NULL);
 	refused();
 	transfer_case("one refused", test_one_refused, 2, "cuLaunchKernel:1:719");
 	return 0;

@@ -47,8 +47,10 @@ struct transfer_kind {
 		     const struct transfer_item *item, char *buffer);
 };
 
+/* Indices of items; one queue per device. Items without stored bytes come last. */
 struct transfer_queue {
-	size_t next, end; /* item indices; one queue per device */
+	size_t next, end_of_data;
+	size_t next_zero, end;
 };
 
 struct transfer_task {

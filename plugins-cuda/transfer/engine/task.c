@@ -31,8 +31,12 @@ int transfer_check_range(struct cuda_parallel_engine *engine, struct cuda_parall
 static void drop_items(struct transfer_task *task)
 {
 	for (uint32_t q = 0; q < task->nr_queues; q++) {
-		task->items_left -= task->queues[q].end - task->queues[q].next;
-		task->queues[q].next = task->queues[q].end;
+		struct transfer_queue *queue = &task->queues[q];
+
+		task->items_left -= queue->end_of_data - queue->next;
+		task->items_left -= queue->end - queue->next_zero;
+		queue->next = queue->end_of_data;
+		queue->next_zero = queue->end;
 	}
 	if (!task->items_left)
 		pthread_cond_signal(&task->ended);
@@ -67,16 +71,36 @@ int transfer_task_cuda_error(struct transfer_task *task, CUresult result, const 
 				   ccr_cuda_error_name(result));
 }
 
-/* True if `chunk` can be added to the item, whose bytes in the stripe end at `end`. */
-static bool fits(const struct transfer_task *task, const struct transfer_item *item,
-		 const struct ccr_image_chunk *stored, const struct ccr_image_chunk *chunk,
-		 uint64_t room)
+/*
+ * A few zero chunks are part of an item with stored bytes; a longer run is an item of its own.
+ * Setting it to zero takes long enough to hold up copies in the same stream.
+ */
+#define ZEROES_WITH_DATA 8
+
+/* Whether more zero chunks than that begin at a chunk. */
+static bool is_long_run(const struct transfer_task *task, size_t first)
 {
+	size_t end = first;
+
+	while (end < task->nr_chunks && task->chunks[end].is_zero &&
+	       end - first <= ZEROES_WITH_DATA)
+		end++;
+	return end - first > ZEROES_WITH_DATA;
+}
+
+/* True if the chunk can be added to the item, whose bytes in the stripe begin with `stored`. */
+static bool fits(const struct transfer_task *task, const struct transfer_item *item,
+		 const struct ccr_image_chunk *stored, size_t index, uint64_t room)
+{
+	const struct ccr_image_chunk *chunk = &task->chunks[index];
+
 	if (item->nr == TRANSFER_CHUNKS_AN_ITEM ||
 	    task->ranges[chunk->allocation].device != item->device)
 		return false;
 	if (chunk->is_zero)
-		return true;
+		return !item->bytes || !is_long_run(task, index);
+	if (!item->bytes && item->nr > ZEROES_WITH_DATA)
+		return false;
 	if (item->bytes + transfer_round_up(chunk->length) > room)
 		return false;
 	/* If there is a file to read, the item must be one read. */
@@ -84,13 +108,38 @@ static bool fits(const struct transfer_task *task, const struct transfer_item *i
 	       (stored->stripe == chunk->stripe && stored->offset + item->bytes == chunk->offset);
 }
 
-static void cut(struct transfer_task *task, int device, uint64_t room)
+/* Those with stored bytes first. */
+static int by_kind(const void *a, const void *b)
+{
+	const struct transfer_item *x = a, *y = b;
+
+	if (!x->bytes != !y->bytes)
+		return x->bytes ? -1 : 1;
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static void fill_queue(struct transfer_task *task, size_t first)
 {
 	struct transfer_queue *queue = &task->queues[task->nr_queues];
+	const size_t nr = task->nr_items - first;
+
+	if (!nr)
+		return;
+	qsort(&task->items[first], nr, sizeof(*task->items), by_kind);
+	queue->next = queue->end_of_data = first;
+	queue->end = task->nr_items;
+	while (queue->end_of_data < queue->end && task->items[queue->end_of_data].bytes)
+		queue->end_of_data++;
+	queue->next_zero = queue->end_of_data;
+	task->nr_queues++;
+}
+
+static void cut(struct transfer_task *task, int device, uint64_t room)
+{
 	const struct ccr_image_chunk *stored = NULL;
+	const size_t first = task->nr_items;
 	struct transfer_item *item = NULL;
 
-	queue->next = task->nr_items;
 	for (size_t i = 0; i < task->nr_chunks; i++) {
 		const struct ccr_image_chunk *chunk = &task->chunks[i];
 
@@ -98,7 +147,7 @@ static void cut(struct transfer_task *task, int device, uint64_t room)
 			item = NULL;
 			continue;
 		}
-		if (!item || !fits(task, item, stored, chunk, room)) {
+		if (!item || !fits(task, item, stored, i, room)) {
 			item = &task->items[task->nr_items++];
 			*item = (struct transfer_item){.first = i, .device = device};
 			stored = NULL;
@@ -110,9 +159,7 @@ static void cut(struct transfer_task *task, int device, uint64_t room)
 			stored = chunk;
 		item->bytes += transfer_round_up(chunk->length);
 	}
-	queue->end = task->nr_items;
-	if (queue->end > queue->next)
-		task->nr_queues++;
+	fill_queue(task, first);
 }
 
 int transfer_task_plan(struct transfer_task *task, uint64_t room)
@@ -150,14 +197,23 @@ static bool has_seat(struct transfer_task *task, const struct transfer_worker *w
 	return *seat;
 }
 
-static bool take_from(struct transfer_task *task, uint32_t turn, struct transfer_item *item)
+/* Zeroes are set while others copy, by one worker for each device; then whoever is free helps. */
+static bool take_from(struct transfer_task *task, const struct transfer_worker *worker,
+		      uint32_t turn, struct transfer_item *item)
 {
+	const bool begins_with_zeroes = transfer_task_seat(task, worker) < task->nr_queues;
+
 	for (uint32_t i = 0; i < task->nr_queues; i++) {
 		struct transfer_queue *queue = &task->queues[(turn + i) % task->nr_queues];
+		const bool has_data = queue->next < queue->end_of_data;
+		const bool has_zeroes = queue->next_zero < queue->end;
 
-		if (queue->next == queue->end)
+		if (has_zeroes && (begins_with_zeroes || !has_data))
+			*item = task->items[queue->next_zero++];
+		else if (has_data)
+			*item = task->items[queue->next++];
+		else
 			continue;
-		*item = task->items[queue->next++];
 		return true;
 	}
 	return false;
@@ -184,7 +240,7 @@ bool transfer_task_take(struct transfer_worker *worker, struct transfer_task **o
 		for (uint32_t skip = (worker->number + i) % nr_tasks; skip; skip--)
 			task = task->next;
 		if (task->items_left && has_seat(task, worker) &&
-		    take_from(task, worker->number / nr_tasks, item)) {
+		    take_from(task, worker, worker->number / nr_tasks, item)) {
 			*out = task;
 			return true;
 		}
