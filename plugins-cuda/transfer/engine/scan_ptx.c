@@ -29,7 +29,7 @@ const char transfer_scan_ptx[] =
 	".visible .entry ccr_find_zeroes(.param .u64 entries, .param .u64 nr_entries)\n"
 	"{\n"
 	"  .reg .u32 %i, %thread, %bits, %a<8>, %b<8>, %c<8>, %d<8>;\n"
-	"  .reg .u64 %entry, %nr, %wide, %at, %step, %whole, %end, %last, %lane;\n"
+	"  .reg .u64 %entry, %nr, %wide, %at, %step, %whole, %end, %last, %place;\n"
 	"  .reg .pred %outside, %first, %mine, %any, %over;\n"
 	"  .shared .align 16 .b64 chunk[2];\n"
 	"  ld.param.u64 %entry, [entries];\n"
@@ -50,12 +50,12 @@ const char transfer_scan_ptx[] =
 	"  add.u64 %whole, %step, %whole;\n"
 	"  add.u64 %end, %step, %end;\n"
 	"  sub.u64 %last, %end, 16;\n"
-	"  mul.wide.u32 %lane, %thread, 16;\n"
+	"  mul.wide.u32 %place, %thread, 16;\n"
 	"  mov.u32 %bits, 0;\n"
 	"whole_steps:\n"
 	"  setp.ge.u64 %over, %step, %whole;\n"
 	"  @%over bra rest;\n"
-	"  add.u64 %at, %step, %lane;\n"
+	"  add.u64 %at, %step, %place;\n"
 	LOAD(0, 0) LOAD(1, 8192) LOAD(2, 16384) LOAD(3, 24576)
 	LOAD(4, 32768) LOAD(5, 40960) LOAD(6, 49152) LOAD(7, 57344)
 	OR(0) OR(1) OR(2) OR(3) OR(4) OR(5) OR(6) OR(7)
@@ -66,7 +66,7 @@ const char transfer_scan_ptx[] =
 	"rest:\n"
 	"  setp.ge.u64 %over, %step, %end;\n"
 	"  @%over bra zero;\n"
-	"  add.u64 %at, %step, %lane;\n"
+	"  add.u64 %at, %step, %place;\n"
 	"  min.u64 %at, %at, %last;\n"
 	LOAD(0, 0)
 	OR(0)

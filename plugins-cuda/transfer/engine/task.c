@@ -197,7 +197,7 @@ static bool has_seat(struct transfer_task *task, const struct transfer_worker *w
 	return *seat;
 }
 
-/* Zeroes are set while others copy, by one worker for each device; then whoever is free helps. */
+/* Zeroes are set while others copy, by one worker for each device, later by any. */
 static bool take_from(struct transfer_task *task, const struct transfer_worker *worker,
 		      uint32_t turn, struct transfer_item *item)
 {
