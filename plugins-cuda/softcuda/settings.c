@@ -36,12 +36,14 @@ static void read_settings(void)
 {
 	struct ccr_soft_settings *s = &settings;
 	const char *dir = getenv("SOFTCUDA_DIR");
-	uint64_t devices, megabytes, version;
+	uint64_t devices, megabytes, version, restore_ms;
 	int length;
 
 	s->valid = read_number("SOFTCUDA_DEVICES", 0, CCR_MAX_DEVICES, 1, &devices);
 	s->valid &= read_number("SOFTCUDA_MEMORY_MB", 2, 4u << 20, 1024, &megabytes);
 	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990, 13000, &version);
+	s->valid &= read_number("SOFTCUDA_RESTORE_MS", 0, 60000, 0, &restore_ms);
+	s->restore_ms = (unsigned int)restore_ms;
 	s->nr_devices = (int)devices;
 	s->memory_bytes = megabytes * CCR_MIB;
 	s->driver_version = (int)version;

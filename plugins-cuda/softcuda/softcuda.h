@@ -35,6 +35,7 @@ struct ccr_soft_settings {
 	int nr_devices;
 	uint64_t memory_bytes;
 	int driver_version;
+	unsigned int restore_ms; // added to each Restore
 	bool valid, dir_is_preset;
 	char dir[200];
 };

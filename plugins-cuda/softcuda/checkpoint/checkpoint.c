@@ -3,6 +3,11 @@
 // thread. In the states locked and checkpointed no other thread is inside the driver.
 #include "softcuda/checkpoint/checkpoint.h"
 
+#include <errno.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
 static void set_state(struct ccr_control *control, CUprocessState state)
 {
 	atomic_store(&control->state, (uint32_t)state);
@@ -80,6 +85,16 @@ static void swap_numbers(int *numbers)
 	}
 }
 
+// As much as hardware takes; processes are restored at the same time.
+static void take_time(void)
+{
+	const unsigned int ms = ccr_soft_settings()->restore_ms;
+	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	while (syscall(SYS_nanosleep, &left, &left) && errno == EINTR)
+		;
+}
+
 static CUresult serve_restore(struct ccr_control *control, const struct ccr_request *request)
 {
 	int numbers[CCR_MAX_DEVICES];
@@ -101,6 +116,7 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 	}
 	if (request->nr_pairs)
 		swap_numbers(numbers);
+	take_time();
 	result = ccr_phys_load_all();
 	if (result != CUDA_SUCCESS) {
 		if (request->nr_pairs)
