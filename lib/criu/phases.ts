@@ -6,6 +6,7 @@
  */
 import type { OpStatus } from './status/op-status.ts';
 import type { DumpStats, RestoreStats } from './stats.ts';
+import type { StatusSpan } from './status/timeline.ts';
 
 /** One phase of a dump or a restore. */
 export interface Phase {
@@ -22,23 +23,65 @@ interface Whole {
   status: OpStatus | undefined;
 }
 
-/**
- * The driver's steps summed over all processes, in the order in which they first occurred, then the plugin's own work.
- */
-function devicePhases(status: OpStatus | undefined): Phase[] {
-  if (!status) return [];
-  const steps = new Map<string, number>();
-  for (const { step, ms } of status.steps) steps.set(step, (steps.get(step) ?? 0) + ms);
-  const driver = [...steps].map(([name, durationMs]): Phase => ({ part: 'driver', name, durationMs }));
-  const { hostMemoryMs } = status;
-  const hooks =
-    status.end === undefined ? 0 : Math.max(0, status.end.hookMs - status.end.driverMs - hostMemoryMs);
-  const host: Phase[] =
-    hostMemoryMs > 0 ? [{ part: 'plugin', name: 'host memory', durationMs: hostMemoryMs }] : [];
-  return [...driver, ...host, { part: 'plugin', name: 'hooks', durationMs: hooks }];
+const total = (phases: readonly Phase[]): number => phases.reduce((sum, phase) => sum + phase.durationMs, 0);
+
+interface Interval {
+  startMs: number;
+  endMs: number;
 }
 
-const total = (phases: readonly Phase[]): number => phases.reduce((sum, phase) => sum + phase.durationMs, 0);
+const lengthOf = (intervals: readonly Interval[]): number =>
+  intervals.reduce((sum, { startMs, endMs }) => sum + endMs - startMs, 0);
+
+/** The times in at least one of the intervals, in order and apart. */
+function unionOf(intervals: readonly Interval[]): Interval[] {
+  const union: Interval[] = [];
+  for (const { startMs, endMs } of [...intervals].sort((a, b) => a.startMs - b.startMs)) {
+    const last = union.at(-1);
+    if (last && startMs <= last.endMs) last.endMs = Math.max(last.endMs, endMs);
+    else union.push({ startMs, endMs });
+  }
+  return union;
+}
+
+/**
+ * Several processes may be served at the same time, so each phase has the time in which it was going on and none before it
+ * in the list was.
+ */
+class Elapsed {
+  #seen: Interval[] = [];
+
+  /** How much longer it took with these. */
+  add(spans: readonly StatusSpan[]): number {
+    const before = lengthOf(this.#seen);
+    const added = spans.map(({ startMs, durationMs }) => ({ startMs, endMs: startMs + durationMs }));
+    this.#seen = unionOf([...this.#seen, ...added]);
+    return lengthOf(this.#seen) - before;
+  }
+}
+
+/** The driver's steps in the order in which they first occurred, then the plugin's own work, all processes together. */
+function devicePhases(status: OpStatus | undefined): Phase[] {
+  if (!status) return [];
+  const { steps, timeline, hostMemoryMs: hostMs, end } = status;
+  // an earlier version has written no times, and served one process after the other
+  const hasTimes = timeline.spans.length > 0;
+  const elapsed = new Elapsed();
+  const spans = (part: string, name?: string): StatusSpan[] =>
+    timeline.spans.filter((one) => one.part === part && (name === undefined || one.name === name));
+  const sumOf = (name: string): number =>
+    steps.reduce((sum, { step, ms }) => sum + (step === name ? ms : 0), 0);
+  const driver = [...new Set(steps.map(({ step }) => step))].map((name): Phase => ({
+    part: 'driver',
+    name,
+    durationMs: hasTimes ? elapsed.add(spans('driver', name)) : sumOf(name),
+  }));
+  const hostMemoryMs = hasTimes ? elapsed.add(spans('host memory')) : hostMs;
+  const host: Phase[] =
+    hostMemoryMs > 0 ? [{ part: 'plugin', name: 'host memory', durationMs: hostMemoryMs }] : [];
+  const hooksMs = Math.max(0, (end?.hookMs ?? 0) - total(driver) - hostMemoryMs);
+  return [...driver, ...host, { part: 'plugin', name: 'hooks', durationMs: hooksMs }];
+}
 
 /**
  * Three programs measured with their own clocks, so the phases may add up to more than the whole: "rest" is never below

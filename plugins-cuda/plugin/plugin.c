@@ -270,15 +270,9 @@ static int restore_ext_file(int id, bool *retry_needed)
 	return ccr__plugin.enabled ? ccr__restore_device_file(id, retry_needed) : -ENOTSUP;
 }
 
-static int resume_late(int pid)
-{
-	ccr__stuck_add(pid);
-	return ccr__resume_devices_late(pid);
-}
-
 static int resume_devices_late(int pid)
 {
-	return timed(resume_late, "RESUME_DEVICES_LATE", pid);
+	return timed(ccr__resume_devices_late, "RESUME_DEVICES_LATE", pid);
 }
 
 __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {

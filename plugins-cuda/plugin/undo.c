@@ -6,6 +6,7 @@
  * repeated, and a call whose caller died does no harm.
  */
 #include "plugin/plugin.h"
+#include "plugin/task/raise.h"
 #include "plugin/task/task.h"
 
 #include <errno.h>

@@ -53,6 +53,9 @@ export interface StatusEvent {
   prior?: string;
   hook_ms?: number;
   driver_ms?: number;
+  /** Milliseconds: of the step, and of the monotonic clock when the line was written. */
+  ms?: number;
+  at?: number;
 }
 
 export interface CriuRun extends ExecResult {

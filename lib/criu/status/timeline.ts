@@ -50,7 +50,10 @@ const lineShapes = {
     ...{ pid, part: v.string(), name: v.string(), start: amount, end: amount },
   }),
   step: v.object({ event: v.literal('step'), at, pid, step: v.string(), ms: amount }),
-  remap: v.object({ event: v.literal('remap'), at, pid, copy_ms: amount, map_ms: amount }),
+  remap: v.object({
+    event: v.literal('remap'),
+    ...{ at, pid, copy_ms: amount, map_ms: amount, end: v.optional(amount) },
+  }),
   thread: v.object({
     event: v.literal('thread'),
     ...{ pid, number: whole(0), start: amount, ms: amount },
@@ -82,12 +85,12 @@ function spansOf(line: TimedLine): StatusSpan[] {
         { pid: line.pid, part: 'driver', name: line.step, startMs: line.at - line.ms, durationMs: line.ms },
       ];
     case 'remap': {
-      const { copy_ms: copyMs, map_ms: mapMs } = line;
-      const copied = { pid: line.pid, part: 'host memory', startMs: line.at - mapMs - copyMs };
+      const { copy_ms: copyMs, map_ms: mapMs, end = line.at } = line;
+      const copied = { pid: line.pid, part: 'host memory', startMs: end - mapMs - copyMs };
       const copy = { ...copied, name: 'copy', durationMs: copyMs };
       return mapMs === 0
         ? [copy]
-        : [copy, { ...copied, name: 'empty', startMs: line.at - mapMs, durationMs: mapMs }];
+        : [copy, { ...copied, name: 'empty', startMs: end - mapMs, durationMs: mapMs }];
     }
     case 'thread':
       return [];

@@ -27,17 +27,32 @@ CUresult ccr__host_memory_checkpoint(const struct task *task);
  */
 int ccr__host_memory_save(pid_t pid);
 
-/*
- * Restore, after CRIU's part, every thread of the task stopped, before the
- * driver's restore: fills its memory from the page file, and stores how many bytes
- * that file has. Returns 0, also when the task has none, or -errno: the task must
- * not run.
- */
-int ccr__host_memory_restore(pid_t pid, uint64_t *bytes);
+/* What a restore knows about the host memory of a task. */
+struct host_bytes {
+	uint64_t stored;  /* in its page file */
+	uint64_t drivers; /* of them the driver's, which it reads in its restore */
+};
 
-/* Then, after the driver's restore, also a failed one: whether what the driver has read from the
- * page file was right. Returns 0 or -errno: the task must not run. */
-int ccr__host_memory_restored(void);
+/*
+ * Restore, after CRIU's part, every thread of all tasks stopped, before the driver's restore. Reads
+ * the manifest of a task; changes nothing. Returns 0, with NULL when the task has
+ * none, or -errno: the tasks must not run.
+ */
+struct host_restore;
+int ccr__host_memory_open(struct host_restore **host, pid_t pid, struct host_bytes *bytes);
+/*
+ * Then, between ccr__work_start and ccr__work_stop: makes threads fill its memory, in the order of
+ * the calls. Once it is filled, ccr__host_memory_filled makes the task ready for the driver's
+ * restore, and what the driver will read from the page file is compared meanwhile; the result is
+ * known when ccr__host_memory_is_compared. Return 0 or -errno: the tasks must not run.
+ */
+int ccr__host_memory_fill(struct host_restore *host);
+bool ccr__host_memory_is_filled(struct host_restore *host);
+int ccr__host_memory_filled(struct host_restore *host);
+bool ccr__host_memory_is_compared(struct host_restore *host, int *result);
+/* At the end: after ccr__host_memory_is_compared, or after ccr__work_stop when the tasks are given
+ * up. Says in the log what was not right. NULL is fine. Returns 0 or -errno. */
+int ccr__host_memory_close(struct host_restore *host);
 
 /*
  * Undo of a dump, for criu and for the watcher, while every thread of the task is stopped by the

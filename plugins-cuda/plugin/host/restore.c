@@ -28,24 +28,20 @@ static int open_page_file(const struct ccr_pages *pages)
 	return ret;
 }
 
-static int fill(pid_t pid, const struct ccr_pages *pages, int fd)
+static void report(pid_t pid, uint64_t bytes, double start, double end)
 {
-	const double start = ccr__now_ms();
-	uint64_t bytes;
-	int ret;
-
-	ret = ccr__remap_fill(pid, pages, fd, &bytes);
-	if (ret) {
-		ccr_err("cannot return the host memory of %d: %s", pid, strerror(-ret));
-		return ret;
-	}
 	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
-		 ccr__now_ms() - start);
+		 end - start);
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
-		       "\"map_ms\":0}",
-		       pid, (unsigned long long)bytes, ccr__now_ms() - start);
-	return 0;
+		       "\"map_ms\":0,\"end\":%.3f}",
+		       pid, (unsigned long long)bytes, end - start, end);
+}
+
+static int failed(pid_t pid, int ret)
+{
+	ccr_err("cannot return the host memory of %d: %s", pid, strerror(-ret));
+	return ret;
 }
 
 /* Returns -ENOENT when the task has no manifest. */
@@ -65,32 +61,112 @@ static int open_manifest(struct ccr_pages **pages, pid_t pid)
 	return ret;
 }
 
-int ccr__host_memory_restore(pid_t pid, uint64_t *bytes)
-{
-	struct ccr_pages *pages;
-	int fd, ret;
+/* ---- a restore ---- */
 
-	ccr__remap_compare_end(); /* if an earlier task failed in between */
+struct host_restore {
+	pid_t pid;
+	int fd;
+	struct ccr_pages *pages;
+	struct remap_fill *fill;       /* NULL: not begun, or ended */
+	struct remap_compare *compare; /* the same */
+};
+
+static uint64_t drivers_bytes(const struct ccr_pages *pages)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < pages->nr_mappings; i++)
+		if (pages->mappings[i].is_drivers)
+			bytes += pages->mappings[i].size;
+	return bytes;
+}
+
+int ccr__host_memory_open(struct host_restore **out, pid_t pid, struct host_bytes *bytes)
+{
+	struct host_restore *host;
+	struct ccr_pages *pages;
+	int ret;
+
+	*out = NULL;
+	*bytes = (struct host_bytes){0};
 	ret = open_manifest(&pages, pid);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	*bytes = pages->stored;
-	fd = open_page_file(pages);
-	if (fd >= 0)
-		ret = fill(pid, pages, fd);
-	if (fd >= 0 && !ret) {
-		ccr__remap_compare_begin(pages, fd);
-		return 0;
+	host = calloc(1, sizeof(*host));
+	if (!host) {
+		ccr_pages_close(pages);
+		return -ENOMEM;
 	}
-	if (fd >= 0)
-		close(fd);
-	ccr_pages_close(pages);
-	return fd < 0 ? fd : ret;
+	*host = (struct host_restore){.pid = pid, .fd = -1, .pages = pages};
+	*bytes = (struct host_bytes){.stored = pages->stored, .drivers = drivers_bytes(pages)};
+	*out = host;
+	return 0;
 }
 
-int ccr__host_memory_restored(void)
+int ccr__host_memory_fill(struct host_restore *host)
 {
-	return ccr__remap_compare_end();
+	int ret;
+
+	host->fd = open_page_file(host->pages);
+	ret = host->fd < 0 ? host->fd
+			   : ccr__remap_fill_begin(&host->fill, host->pid, host->pages, host->fd);
+	if (ret)
+		return failed(host->pid, ret);
+	ccr__work_add(ccr__remap_fill_work(host->fill));
+	return 0;
+}
+
+bool ccr__host_memory_is_filled(struct host_restore *host)
+{
+	int unused;
+
+	return ccr__work_is_done(ccr__remap_fill_work(host->fill), &unused);
+}
+
+int ccr__host_memory_filled(struct host_restore *host)
+{
+	struct work *work = ccr__remap_fill_work(host->fill);
+	const double end = work->end ? work->end : ccr__now_ms();
+	const double start = work->start ? work->start : end;
+	uint64_t bytes;
+	int ret;
+
+	ccr__work_is_done(work, &ret);
+	ret = ccr__remap_fill_end(host->fill, ret, &bytes);
+	host->fill = NULL;
+	if (ret)
+		return failed(host->pid, ret);
+	report(host->pid, bytes, start, end);
+	host->compare = ccr__remap_compare_new(host->pages, host->fd);
+	if (!host->compare)
+		return failed(host->pid, -ENOMEM);
+	ccr__work_add(ccr__remap_compare_work(host->compare));
+	return 0;
+}
+
+bool ccr__host_memory_is_compared(struct host_restore *host, int *result)
+{
+	return ccr__work_is_done(ccr__remap_compare_work(host->compare), result);
+}
+
+int ccr__host_memory_close(struct host_restore *host)
+{
+	int ret = 0;
+	uint64_t unused;
+
+	if (!host)
+		return 0;
+	if (host->fill)
+		ccr__remap_fill_end(host->fill, -ECANCELED, &unused);
+	if (host->compare) {
+		ccr__host_memory_is_compared(host, &ret);
+		ccr__remap_compare_end(host->compare, ret);
+	}
+	if (host->fd >= 0)
+		close(host->fd);
+	ccr_pages_close(host->pages);
+	free(host);
+	return ret;
 }
 
 /* ---- the undo of a dump ---- */
@@ -98,6 +174,8 @@ int ccr__host_memory_restored(void)
 int ccr__host_memory_undo(pid_t pid)
 {
 	struct ccr_pages *pages;
+	uint64_t bytes;
+	double start;
 	int fd, ret;
 
 	ret = open_manifest(&pages, pid);
@@ -105,8 +183,13 @@ int ccr__host_memory_undo(pid_t pid)
 		ccr_err("%d: its host memory is lost: no manifest", pid);
 		return ret;
 	}
+	start = ccr__now_ms();
 	fd = open_page_file(pages);
-	ret = fd < 0 ? fd : fill(pid, pages, fd);
+	ret = fd < 0 ? fd : ccr__remap_fill(pid, pages, fd, &bytes);
+	if (ret)
+		failed(pid, ret);
+	else
+		report(pid, bytes, start, ccr__now_ms());
 	if (fd >= 0)
 		close(fd);
 	ccr_pages_close(pages);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,14 +36,22 @@ struct reply {
 	int answer;
 };
 
-static struct {
+struct driver_worker {
 	int fd; /* -1: there is no process */
 	int pidfd;
 	bool is_busy;
 	double deadline, next_look;
 	bool was_dying;
 	struct reply reply; /* of the last call */
-} worker = {.fd = -1, .pidfd = -1};
+};
+
+/* Makes all calls that name no other. */
+static struct driver_worker common = {.fd = -1, .pidfd = -1};
+
+static struct driver_worker *worker_of(const struct driver_call *call)
+{
+	return call->worker ? call->worker : &common;
+}
 
 static bool is_alone(int fd)
 {
@@ -78,112 +87,164 @@ static void serve(int stage, int fd)
 	}
 }
 
-static void forget_worker(void)
+static void forget_worker(struct driver_worker *worker)
 {
-	close(worker.fd);
-	if (worker.pidfd >= 0)
-		close(worker.pidfd);
-	worker.fd = worker.pidfd = -1;
-	worker.is_busy = false;
+	if (worker->fd >= 0)
+		close(worker->fd);
+	if (worker->pidfd >= 0)
+		close(worker->pidfd);
+	worker->fd = worker->pidfd = -1;
+	worker->is_busy = false;
 }
 
 void ccr__driver_call_forget(void)
 {
-	worker.fd = worker.pidfd = -1;
-	worker.is_busy = false;
+	common.fd = common.pidfd = -1;
+	common.is_busy = false;
+}
+
+static int start(struct driver_worker *worker)
+{
+	pid_t pid;
+
+	if (worker->fd >= 0)
+		return 0;
+	worker->fd = ccr__background_start("cuda-driver", serve, ccr__plugin.stage, &pid);
+	if (worker->fd < 0)
+		return worker->fd;
+	worker->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	return 0;
 }
 
 int ccr__driver_call_start(void)
 {
-	pid_t pid;
+	return start(&common);
+}
 
-	if (worker.fd >= 0)
-		return 0;
-	worker.fd = ccr__background_start("cuda-driver", serve, ccr__plugin.stage, &pid);
-	if (worker.fd < 0)
-		return worker.fd;
-	worker.pidfd = syscall(SYS_pidfd_open, pid, 0);
-	return 0;
+struct driver_worker *ccr__driver_worker_new(void)
+{
+	struct driver_worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return NULL;
+	worker->fd = worker->pidfd = -1;
+	if (!start(worker))
+		return worker;
+	free(worker);
+	return NULL;
+}
+
+void ccr__driver_worker_end(struct driver_worker *worker)
+{
+	if (worker->is_busy && worker->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, worker->pidfd, SIGKILL, NULL, 0);
+	forget_worker(worker);
+	free(worker);
+}
+
+void ccr__driver_call_abandon_common(void)
+{
+	if (!common.is_busy)
+		return;
+	if (common.pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, common.pidfd, SIGKILL, NULL, 0);
+	forget_worker(&common);
 }
 
 static void abandon(const struct driver_call *call, CUresult result, const char *why)
 {
+	struct driver_worker *worker = worker_of(call);
+
 	ccr_err("a driver call on %d does not return and is abandoned: %s", call->pid, why);
-	if (worker.pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, worker.pidfd, SIGKILL, NULL, 0);
-	forget_worker();
-	worker.reply = (struct reply){.result = result};
+	if (worker->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, worker->pidfd, SIGKILL, NULL, 0);
+	forget_worker(worker);
+	worker->reply = (struct reply){.result = result};
 }
 
 int ccr__driver_call_begin(struct driver_call *call)
 {
 	const struct request request = {call->function, call->pid};
+	struct driver_worker *worker = worker_of(call);
 	const double now = ccr__now_ms();
 	int ret;
 
 	for (int tries = 0;; tries++) {
-		ret = ccr__driver_call_start();
+		ret = start(worker);
 		if (ret)
 			return ret;
-		if (send(worker.fd, &request, sizeof(request), MSG_NOSIGNAL) == sizeof(request))
+		if (send(worker->fd, &request, sizeof(request), MSG_NOSIGNAL) == sizeof(request))
 			break;
 		ret = -errno;
-		forget_worker(); /* it was killed while it had nothing to do */
+		forget_worker(worker); /* it was killed while it had nothing to do */
 		if (tries)
 			return ret;
 	}
-	worker.is_busy = true;
-	worker.was_dying = false;
-	worker.next_look = now + LOOK_MS;
-	worker.deadline =
+	worker->is_busy = true;
+	worker->was_dying = false;
+	worker->next_look = now + LOOK_MS;
+	worker->deadline =
 		now + (call->timeout_ms ? call->timeout_ms : ccr__plugin.settings.step_timeout_ms);
 	return 0;
 }
 
 static void take_reply(const struct driver_call *call)
 {
-	if (recv(worker.fd, &worker.reply, sizeof(worker.reply), 0) == sizeof(worker.reply))
-		worker.is_busy = false;
+	struct driver_worker *worker = worker_of(call);
+
+	if (recv(worker->fd, &worker->reply, sizeof(worker->reply), 0) == sizeof(worker->reply))
+		worker->is_busy = false;
 	else
 		abandon(call, CCR_DRIVER_CALL_LOST, "the process that made it has ended");
 }
 
 static void look(const struct driver_call *call)
 {
+	struct driver_worker *worker = worker_of(call);
 	const double now = ccr__now_ms();
 
-	if (now > worker.deadline) {
+	if (now > worker->deadline) {
 		abandon(call, CUDA_ERROR_TIMEOUT, "its time limit has passed");
-	} else if (now > worker.next_look) {
+	} else if (now > worker->next_look) {
 		const bool is_dying = ccr__is_dying(call->pid);
 
-		if (is_dying && worker.was_dying)
+		if (is_dying && worker->was_dying)
 			abandon(call, CUDA_ERROR_OPERATING_SYSTEM, "the process has ended");
-		worker.was_dying = is_dying;
-		worker.next_look = now + LOOK_MS;
+		worker->was_dying = is_dying;
+		worker->next_look = now + LOOK_MS;
 	}
 }
 
 bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms)
 {
-	struct pollfd poller = {.fd = worker.fd, .events = POLLIN};
+	struct driver_worker *worker = worker_of(call);
+	struct pollfd poller = {.fd = worker->fd, .events = POLLIN};
 
 	ccr__restore_thread_keep_running();
-	if (!worker.is_busy)
+	if (!worker->is_busy)
 		return true;
 	if (poll(&poller, 1, timeout_ms) > 0)
 		take_reply(call);
 	else
 		look(call);
-	return !worker.is_busy;
+	return !worker->is_busy;
+}
+
+int ccr__driver_call_fd(const struct driver_call *call)
+{
+	const struct driver_worker *worker = worker_of(call);
+
+	return worker->is_busy ? worker->fd : -1;
 }
 
 void ccr__driver_call_end(struct driver_call *call)
 {
+	const struct driver_worker *worker = worker_of(call);
+
 	while (!ccr__driver_call_is_done(call, POLL_MS))
 		;
-	call->result = worker.reply.result;
-	call->answer = worker.reply.answer;
+	call->result = worker->reply.result;
+	call->answer = worker->reply.answer;
 }
 
 CUresult ccr__driver_call(CUresult (*function)(pid_t pid, int *answer), pid_t pid, int *answer)
@@ -205,5 +266,5 @@ CUresult ccr__driver_checkpoint(pid_t pid, int *unused)
 
 int ccr__driver_call_pidfd(void)
 {
-	return worker.pidfd;
+	return common.pidfd;
 }

@@ -22,7 +22,7 @@
 
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
 
-static struct restore_thread *running; /* the one that we have resumed */
+static struct restore_thread *running; /* those that we have resumed */
 static uintptr_t lasting_options;      /* part of all options that are set */
 
 static int failed(pid_t tid, const char *what)
@@ -113,8 +113,9 @@ void ccr__restore_thread_keep_running(void)
 {
 	int status;
 
-	if (running && waitpid(running->tid, &status, __WALL | WNOHANG) > 0 && WIFSTOPPED(status))
-		continue_from_stop(running, status);
+	for (struct restore_thread *thread = running; thread; thread = thread->next)
+		if (waitpid(thread->tid, &status, __WALL | WNOHANG) > 0 && WIFSTOPPED(status))
+			continue_from_stop(thread, status);
 }
 
 int ccr__restore_thread_sigmask(pid_t tid, uint64_t *sigmask)
@@ -159,8 +160,20 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid)
 	if (ptrace(PTRACE_CONT, tid, NULL, 0))
 		return give_up(thread, "continue");
 	thread->resumed = true;
+	thread->next = running;
 	running = thread;
 	return 0;
+}
+
+void ccr__restore_thread_forget(struct restore_thread *thread)
+{
+	struct restore_thread **link = &running;
+
+	while (*link && *link != thread)
+		link = &(*link)->next;
+	if (*link)
+		*link = thread->next;
+	thread->resumed = false;
 }
 
 int ccr__restore_thread_stop(struct restore_thread *thread)
@@ -170,8 +183,7 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 
 	if (!thread->resumed)
 		return 0;
-	thread->resumed = false;
-	running = NULL;
+	ccr__restore_thread_forget(thread);
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, 0))
 		return failed(tid, "interrupt it");
 	for (;;) {

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 struct restore_thread {
+	struct restore_thread *next; /* of those that run */
 	pid_t tid;
 	bool resumed; /* false: CRIU had not stopped it, so it runs anyway */
 	bool is_held; /* a SIGSTOP arrived and is sent again at the end */
@@ -21,9 +22,11 @@ int ccr__restore_thread_unblock(pid_t tid, uint64_t sigmask);
 int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
 /* Stops it again as CRIU had stopped it. Returns 0 or -errno. */
 int ccr__restore_thread_stop(struct restore_thread *thread);
+/* Its process was killed. Does nothing if it does not run. */
+void ccr__restore_thread_forget(struct restore_thread *thread);
 /* True while a restore thread runs that we have resumed. */
 bool ccr__restore_thread_is_running(void);
-/* Resumes that thread if a signal has stopped it. */
+/* Resumes those that a signal has stopped. */
 void ccr__restore_thread_keep_running(void);
 /*
  * Sets the options that CRIU sets for a stopped thread: the task's seccomp filter neither blocks

@@ -60,6 +60,7 @@ struct task {
 	enum host_state host_state;
 	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
 	struct task_memory memory;
+	int result; /* of a restore: what its hook returns */
 	/* only in the watcher */
 	int pidfd;
 	bool was_injected;

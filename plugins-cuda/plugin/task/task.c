@@ -96,7 +96,7 @@ void ccr__task_free_all(void)
 	}
 }
 
-static CUresult get_state(pid_t pid, int *answer)
+CUresult ccr__driver_get_state(pid_t pid, int *answer)
 {
 	CUprocessState state = CU_PROCESS_STATE_FAILED;
 	const CUresult result = ccr__plugin.driver.cuCheckpointProcessGetState(pid, &state);
@@ -108,7 +108,7 @@ static CUresult get_state(pid_t pid, int *answer)
 CUresult ccr__task_state(pid_t pid, CUprocessState *state)
 {
 	int answer = CU_PROCESS_STATE_FAILED;
-	const CUresult result = ccr__driver_call(get_state, pid, &answer);
+	const CUresult result = ccr__driver_call(ccr__driver_get_state, pid, &answer);
 
 	*state = answer;
 	if (result != CUDA_SUCCESS)
@@ -130,26 +130,12 @@ static CUresult try_lock(pid_t pid, int *unused)
 	return ccr__plugin.driver.cuCheckpointProcessLock(pid, &args);
 }
 
-/* Restores to the devices of the map; without a map, the driver chooses those from the dump. */
-static CUresult restore(pid_t pid, int *unused)
-{
-	const struct ccr_device_map *map = &ccr__plugin.device_map;
-	CUcheckpointGpuPair pairs[CCR_MAX_DEVICES];
-	CUcheckpointRestoreArgs args = {.gpuPairs = pairs, .gpuPairsCount = map->count};
-
-	for (uint32_t i = 0; i < map->count; i++) {
-		memcpy(pairs[i].oldUuid.bytes, map->pairs[i].from, sizeof(pairs[i].oldUuid.bytes));
-		memcpy(pairs[i].newUuid.bytes, map->pairs[i].to, sizeof(pairs[i].newUuid.bytes));
-	}
-	return ccr__plugin.driver.cuCheckpointProcessRestore(pid, map->count ? &args : NULL);
-}
-
-static CUresult unlock(pid_t pid, int *unused)
+CUresult ccr__driver_unlock(pid_t pid, int *unused)
 {
 	return ccr__plugin.driver.cuCheckpointProcessUnlock(pid, NULL);
 }
 
-static CUresult note(const struct task *task, const char *step, CUresult result, double ms)
+CUresult ccr__task_note(const struct task *task, const char *step, CUresult result, double ms)
 {
 	ccr__plugin.driver_ms += ms;
 	if (result == CUDA_SUCCESS)
@@ -180,7 +166,7 @@ static CUresult make(const struct task *task, const char *step,
 	const double start = ccr__now_ms();
 	const CUresult result = call_within(task->pid, function, timeout_ms);
 
-	return note(task, step, result, ccr__now_ms() - start);
+	return ccr__task_note(task, step, result, ccr__now_ms() - start);
 }
 
 CUresult ccr__task_lock(const struct task *task)
@@ -199,7 +185,7 @@ CUresult ccr__task_try_lock(const struct task *task)
 
 void ccr__task_unlock(pid_t pid)
 {
-	ccr__driver_call(unlock, pid, NULL);
+	ccr__driver_call(ccr__driver_unlock, pid, NULL);
 }
 
 CUresult ccr__task_checkpoint(const struct task *task,
@@ -208,37 +194,7 @@ CUresult ccr__task_checkpoint(const struct task *task,
 	const double start = ccr__now_ms();
 	const CUresult result = checkpoint(task);
 
-	return note(task, "checkpoint", result, ccr__now_ms() - start);
-}
-
-CUresult ccr__task_raise(const struct task *task, CUprocessState target, const char **failed)
-{
-	CUprocessState state;
-	CUresult result;
-
-	*failed = "cuCheckpointProcessGetState";
-	result = ccr__task_state(task->pid, &state);
-	if (result != CUDA_SUCCESS)
-		return result;
-	if (state == CU_PROCESS_STATE_CHECKPOINTED && target != CU_PROCESS_STATE_CHECKPOINTED) {
-		*failed = "cuCheckpointProcessRestore";
-		result = make(task, "restore", restore, 0);
-		if (result != CUDA_SUCCESS)
-			return result;
-		state = CU_PROCESS_STATE_LOCKED;
-	}
-	if (state == CU_PROCESS_STATE_LOCKED && target == CU_PROCESS_STATE_RUNNING) {
-		*failed = "cuCheckpointProcessUnlock";
-		result = make(task, "unlock", unlock, 0);
-		if (result != CUDA_SUCCESS)
-			return result;
-		state = CU_PROCESS_STATE_RUNNING;
-	}
-	if (state == target)
-		return CUDA_SUCCESS;
-	ccr_err("state of %d is %s, expected %s", task->pid, ccr__state_name(state),
-		ccr__state_name(target));
-	return CUDA_ERROR_ILLEGAL_STATE;
+	return ccr__task_note(task, "checkpoint", result, ccr__now_ms() - start);
 }
 
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason)

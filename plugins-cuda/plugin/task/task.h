@@ -26,12 +26,11 @@ CUresult ccr__task_checkpoint(const struct task *task,
 			      CUresult (*checkpoint)(const struct task *task));
 /* An unlock that may be refused, which is not recorded. */
 void ccr__task_unlock(pid_t pid);
-/*
- * Brings the process to `target` (running, locked or checkpointed) from the
- * state that the driver reports, with nothing but Restore and Unlock. The
- * restore thread must be able to run. On failure `*failed` names the call.
- */
-CUresult ccr__task_raise(const struct task *task, CUprocessState target, const char **failed);
+/* Writes a driver call and its result to the log and the status file. Returns the result. */
+CUresult ccr__task_note(const struct task *task, const char *step, CUresult result, double ms);
+/* The driver's GetState and Unlock, as functions for ccr__driver_call. */
+CUresult ccr__driver_get_state(pid_t pid, int *state);
+CUresult ccr__driver_unlock(pid_t pid, int *unused);
 /* Writes one "task" line to the status file. `reason` may be NULL. */
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason);
 

@@ -27,10 +27,11 @@ add_library(host_test STATIC
 	${plugin}/host/remap/children.c
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/fill.c
 	${plugin}/host/remap/write.c ${plugin}/host/remap/huge.c ${plugin}/host/remap/compare.c
-	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/work/threads.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
+	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/work/threads.c ${plugin}/work/queue.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
 	${plugin}/task/state.c ${plugin}/task/restore_thread.c ${plugin}/task/tracee.c ${plugin}/task/each_thread.c
 	${plugin}/task/proc_status.c ${plugin}/task/guard.c ${CMAKE_CURRENT_LIST_DIR}/no_watcher.c)
 target_link_libraries(host_test PUBLIC ccr_image)
+ccr_test(work_queue SOURCES ${CMAKE_CURRENT_LIST_DIR}/work_queue.c LIBS host_test pthread)
 # The thread sanitizer has a thread of its own in the child, which the test does not stop.
 if(NOT CCR_SANITIZE MATCHES "thread")
 	ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)

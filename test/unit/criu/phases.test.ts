@@ -64,4 +64,34 @@ describe('phases', () => {
       { part: 'criu', name: 'rest', durationMs: 7 },
     ]);
   });
+
+  it('of processes that are served at the same time have the time that passed', () => {
+    const span = (pid: number, part: string, name: string, startMs: number, durationMs: number) => ({
+      ...{ pid, part, name, startMs, durationMs },
+    });
+    const timeline = {
+      spans: [
+        span(1, 'host memory', 'copy', 0, 30),
+        span(2, 'host memory', 'copy', 25, 20),
+        span(1, 'driver', 'restore', 30, 100),
+        span(2, 'driver', 'restore', 45, 60),
+        span(2, 'driver', 'unlock', 105, 10),
+        span(1, 'driver', 'unlock', 130, 5),
+      ],
+      threads: [],
+    };
+    const step = (pid: number, name: 'restore' | 'unlock') => ({
+      ...{ pid, step: name, result: 0, name: 'CUDA_SUCCESS', ms: 1 },
+    });
+    const steps = [step(2, 'restore'), step(2, 'unlock'), step(1, 'restore'), step(1, 'unlock')];
+    const end = { ret: 0, driverMs: 175, hookMs: 140 };
+    const both: OpStatus = { ...status, stage: 'restore', steps, timeline, end, hostMemoryMs: 50 };
+    expect(restorePhases({ durationMs: 200, status: both }, undefined)).toEqual([
+      { part: 'driver', name: 'restore', durationMs: 100 },
+      { part: 'driver', name: 'unlock', durationMs: 5 },
+      { part: 'plugin', name: 'host memory', durationMs: 30 },
+      { part: 'plugin', name: 'hooks', durationMs: 5 },
+      { part: 'criu', name: 'rest', durationMs: 60 },
+    ]);
+  });
 });

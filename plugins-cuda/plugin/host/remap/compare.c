@@ -8,103 +8,79 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "image/pages/pages.h"
 #include "plugin/host/remap/remap.h"
-#include "plugin/work/threads.h"
 #include "plugin/task/state.h"
 
-static struct {
-	struct ccr_pages *pages; /* NULL: nothing to compare */
+struct remap_compare {
+	struct work work;
+	const struct ccr_pages *pages;
 	int fd;
-	bool *is_mapped; /* for each chunk */
-	struct remap_threads threads;
-	atomic_size_t next;
-	atomic_int result;
-	char error[512]; /* of the thread that has set `result` */
-} work;
+	size_t *chunks; /* that are mapped */
+	atomic_bool has_error;
+	char error[512];
+};
 
-static int compare(size_t chunk, void *buffer)
+static int compare(void *data, size_t piece, char *buffer)
 {
-	char error[sizeof(work.error)];
-	int none = 0, ret;
-
-	ret = ccr_pages_compare_chunk(work.pages, work.fd, chunk, buffer, error, sizeof(error));
-	if (ret && atomic_compare_exchange_strong(&work.result, &none, ret))
-		memcpy(work.error, error, sizeof(error));
-	return ret;
-}
-
-static void *compare_some(void *unused)
-{
-	char *buffer = malloc(CCR_PAGES_BUFFER);
-	int ret = buffer ? 0 : -ENOMEM, none = 0;
-
-	while (!ret && !atomic_load(&work.result)) {
-		const size_t chunk = atomic_fetch_add(&work.next, 1);
-
-		if (chunk >= work.pages->nr_chunks)
-			break;
-		if (work.is_mapped[chunk])
-			ret = compare(chunk, buffer);
-	}
-	if (!buffer)
-		atomic_compare_exchange_strong(&work.result, &none, ret);
-	free(buffer);
-	return NULL;
-}
-
-/* Returns whether there is such a chunk. */
-static bool find_mapped(const struct ccr_pages *pages)
-{
-	bool is_any = false;
-
-	work.is_mapped = calloc(pages->nr_chunks, sizeof(*work.is_mapped));
-	for (size_t i = 0; work.is_mapped && i < pages->nr_mappings; i++) {
-		const struct ccr_pages_mapping *m = &pages->mappings[i];
-
-		if (!m->is_drivers || ccr_pages_find_emptied(pages, m->address) < pages->nr_emptied)
-			continue;
-		for (uint64_t chunk = m->offset / pages->chunk_size;
-		     chunk <= (m->offset + m->size - 1) / pages->chunk_size; chunk++)
-			work.is_mapped[chunk] = is_any = true;
-	}
-	return is_any;
-}
-
-static void release(void)
-{
-	free(work.is_mapped);
-	ccr_pages_close(work.pages);
-	if (work.fd >= 0)
-		close(work.fd);
-	memset(&work, 0, sizeof(work));
-	work.fd = -1;
-}
-
-void ccr__remap_compare_begin(struct ccr_pages *pages, int fd)
-{
-	memset(&work, 0, sizeof(work));
-	work.pages = pages;
-	work.fd = fd;
-	if (!ccr__plugin.settings.verify || !find_mapped(pages))
-		release();
-	else
-		ccr__remap_threads_begin(&work.threads, 0, compare_some, NULL);
-}
-
-int ccr__remap_compare_end(void)
-{
+	struct remap_compare *compare = data;
+	char error[sizeof(compare->error)];
+	bool no = false;
 	int ret;
 
-	if (!work.pages)
-		return 0;
-	compare_some(NULL); /* helps them, or does it alone */
-	ccr__remap_threads_end(&work.threads);
-	ret = atomic_load(&work.result);
-	if (ret)
-		ccr_err("%s", work.error[0] ? work.error : "out of memory");
-	release();
+	ret = ccr_pages_compare_chunk(compare->pages, compare->fd, compare->chunks[piece], buffer,
+				      error, sizeof(error));
+	if (ret && atomic_compare_exchange_strong(&compare->has_error, &no, true))
+		memcpy(compare->error, error, sizeof(error));
 	return ret;
+}
+
+/* Chunks in order; neighbors in the file may share one. */
+static void add_chunks(struct remap_compare *compare, const struct ccr_pages_mapping *m)
+{
+	const uint64_t size = compare->pages->chunk_size;
+	size_t *const nr = &compare->work.nr_pieces;
+
+	for (uint64_t chunk = m->offset / size; chunk <= (m->offset + m->size - 1) / size; chunk++)
+		if (!*nr || compare->chunks[*nr - 1] < chunk)
+			compare->chunks[(*nr)++] = chunk;
+}
+
+static bool is_mapped(const struct ccr_pages *pages, const struct ccr_pages_mapping *m)
+{
+	return m->is_drivers && ccr_pages_find_emptied(pages, m->address) == pages->nr_emptied;
+}
+
+struct remap_compare *ccr__remap_compare_new(const struct ccr_pages *pages, int fd)
+{
+	struct remap_compare *compare_all = calloc(1, sizeof(*compare_all));
+
+	if (!compare_all)
+		return NULL;
+	compare_all->pages = pages;
+	compare_all->fd = fd;
+	compare_all->work = (struct work){.run = compare, .data = compare_all};
+	compare_all->chunks = calloc(pages->nr_chunks + 1, sizeof(*compare_all->chunks));
+	if (!compare_all->chunks) {
+		free(compare_all);
+		return NULL;
+	}
+	for (size_t i = 0; ccr__plugin.settings.verify && i < pages->nr_mappings; i++)
+		if (is_mapped(pages, &pages->mappings[i]))
+			add_chunks(compare_all, &pages->mappings[i]);
+	return compare_all;
+}
+
+struct work *ccr__remap_compare_work(struct remap_compare *compare)
+{
+	return &compare->work;
+}
+
+void ccr__remap_compare_end(struct remap_compare *compare, int result)
+{
+	if (result && result != -ECANCELED)
+		ccr_err("%s", compare->error[0] ? compare->error : "out of memory");
+	free(compare->chunks);
+	free(compare);
 }

@@ -18,11 +18,14 @@
 #include "image/pages/pages.h"
 #include "plugin/host/remap/from_file.h"
 #include "plugin/host/remap/remap.h"
-#include "plugin/work/threads.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/state.h"
+#include "plugin/work/threads.h"
 
-struct fill {
+struct remap_fill {
+	struct work work;
+	struct injection in;
+	bool is_injected; /* `in` is open */
 	pid_t pid;
 	const struct ccr_pages *pages;
 	int fd;
@@ -30,14 +33,15 @@ struct fill {
 	const struct ccr_pages_mapping **pieces; /* those to write, in order of offsets */
 	size_t nr_pieces;
 	bool is_verified;
-	atomic_size_t next, wrong_chunk;
-	atomic_int result;
+	uint64_t bytes;
+	atomic_size_t next, wrong_chunk; /* next: of ccr__remap_fill */
+	atomic_int result;		 /* the same */
 };
 
 /* ---- one chunk ---- */
 
 /* Finds the first piece that ends after `offset`. */
-static size_t find_piece(const struct fill *fill, uint64_t offset)
+static size_t find_piece(const struct remap_fill *fill, uint64_t offset)
 {
 	size_t low = 0, high = fill->nr_pieces;
 
@@ -54,7 +58,8 @@ static size_t find_piece(const struct fill *fill, uint64_t offset)
 }
 
 /* Writes what was read at `offset` to all places in the task that it belongs to. */
-static int write_pieces(const struct fill *fill, const char *buffer, uint64_t offset, size_t size)
+static int write_pieces(const struct remap_fill *fill, const char *buffer, uint64_t offset,
+			size_t size)
 {
 	const uint64_t end = offset + size;
 	int ret = 0;
@@ -72,14 +77,14 @@ static int write_pieces(const struct fill *fill, const char *buffer, uint64_t of
 	return ret;
 }
 
-static bool is_needed(const struct fill *fill, uint64_t start, uint64_t end)
+static bool is_needed(const struct remap_fill *fill, uint64_t start, uint64_t end)
 {
 	const size_t i = find_piece(fill, start);
 
 	return i < fill->nr_pieces && fill->pieces[i]->offset < end;
 }
 
-static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
+static int fill_chunk(struct remap_fill *fill, size_t chunk, char *buffer)
 {
 	const struct ccr_pages *pages = fill->pages;
 	const uint64_t start = chunk * pages->chunk_size, left = pages->size - start;
@@ -109,9 +114,14 @@ static int fill_chunk(struct fill *fill, size_t chunk, char *buffer)
 	return -EBADMSG;
 }
 
+static int run_piece(void *data, size_t piece, char *buffer)
+{
+	return fill_chunk(data, piece, buffer);
+}
+
 static void *fill_some(void *data)
 {
-	struct fill *fill = data;
+	struct remap_fill *fill = data;
 	char *buffer = malloc(CCR_PAGES_BUFFER);
 	int ret = buffer ? 0 : -ENOMEM, none = 0;
 
@@ -128,23 +138,18 @@ static void *fill_some(void *data)
 	return NULL;
 }
 
-static int write_all(struct fill *fill)
+static void explain(const struct remap_fill *fill, int ret)
 {
-	int ret;
+	const size_t chunk = atomic_load(&fill->wrong_chunk);
 
-	ccr__remap_threads(fill_some, fill);
-	ret = atomic_load(&fill->result);
 	if (ret == -EBADMSG)
 		ccr_err("%s: chunk %zu at offset %llu: its xxh3 is not the one in %s: the file was "
 			"changed",
-			fill->pages->file, atomic_load(&fill->wrong_chunk),
-			(unsigned long long)(atomic_load(&fill->wrong_chunk) *
-					     fill->pages->chunk_size),
-			fill->pages->name);
+			fill->pages->file, chunk,
+			(unsigned long long)(chunk * fill->pages->chunk_size), fill->pages->name);
 	else if (ret)
 		ccr_err("%d: cannot fill its memory from %s: %s", fill->pid, fill->pages->file,
 			strerror(-ret));
-	return ret;
 }
 
 /* ---- protection ---- */
@@ -166,7 +171,7 @@ static bool is_writable(const struct ccr_pages_emptied *m)
 	return !m->is_hidden && m->prot & PROT_WRITE;
 }
 
-static bool needs_injection(const struct fill *fill)
+static bool needs_injection(const struct remap_fill *fill)
 {
 	for (size_t i = 0; i < fill->pages->nr_emptied; i++)
 		if (!is_writable(&fill->pages->emptied[i]))
@@ -174,29 +179,33 @@ static bool needs_injection(const struct fill *fill)
 	return fill->from_file.nr;
 }
 
-static int fill_protected(struct fill *fill)
+/* Makes all of it writable. */
+static int unprotect(struct remap_fill *fill)
 {
 	const struct ccr_pages *pages = fill->pages;
-	struct injection in;
-	int ret, ended;
+	int ret;
 
-	ret = ccr__inject_begin(&in, fill->pid);
+	ret = ccr__inject_begin(&fill->in, fill->pid);
 	if (ret)
 		return ret;
-	ret = ccr__from_file_replace(&fill->from_file, &in);
+	fill->is_injected = true;
+	ret = ccr__from_file_replace(&fill->from_file, &fill->in);
 	for (size_t i = 0; !ret && i < pages->nr_emptied; i++)
 		if (!is_writable(&pages->emptied[i]))
-			ret = protect(&in, &pages->emptied[i],
+			ret = protect(&fill->in, &pages->emptied[i],
 				      pages->emptied[i].prot | PROT_READ | PROT_WRITE);
-	if (!ret)
-		ret = write_all(fill);
+	return ret;
+}
+
+static int protect_again(struct remap_fill *fill)
+{
+	const struct ccr_pages *pages = fill->pages;
+	int ret = 0;
+
 	for (size_t i = 0; !ret && i < pages->nr_emptied; i++)
 		if (!(pages->emptied[i].prot & PROT_WRITE))
-			ret = protect(&in, &pages->emptied[i], pages->emptied[i].prot);
-	if (!ret)
-		ret = ccr__from_file_protect(&fill->from_file, &in);
-	ended = ccr__inject_end(&in);
-	return ret ? ret : ended;
+			ret = protect(&fill->in, &pages->emptied[i], pages->emptied[i].prot);
+	return ret ? ret : ccr__from_file_protect(&fill->from_file, &fill->in);
 }
 
 /* ---- what to write ---- */
@@ -209,12 +218,11 @@ static int by_offset(const void *a, const void *b)
 	return (left->offset > right->offset) - (left->offset < right->offset);
 }
 
-static int choose_pieces(struct fill *fill, uint64_t *bytes)
+static int choose_pieces(struct remap_fill *fill)
 {
 	const struct ccr_pages *pages = fill->pages;
 	const size_t most = pages->nr_mappings + fill->from_file.nr;
 
-	*bytes = 0;
 	fill->pieces = calloc(most + 1, sizeof(*fill->pieces));
 	if (!fill->pieces)
 		return -ENOMEM;
@@ -224,25 +232,68 @@ static int choose_pieces(struct fill *fill, uint64_t *bytes)
 	for (size_t i = 0; i < fill->from_file.nr; i++)
 		fill->pieces[fill->nr_pieces++] = &fill->from_file.list[i].piece;
 	for (size_t i = 0; i < fill->nr_pieces; i++)
-		*bytes += fill->pieces[i]->size;
+		fill->bytes += fill->pieces[i]->size;
 	if (fill->nr_pieces)
 		qsort(fill->pieces, fill->nr_pieces, sizeof(*fill->pieces), by_offset);
 	return 0;
 }
 
+int ccr__remap_fill_begin(struct remap_fill **out, pid_t pid, const struct ccr_pages *pages, int fd)
+{
+	struct remap_fill *fill = calloc(1, sizeof(*fill));
+	int ret;
+
+	*out = NULL;
+	if (!fill)
+		return -ENOMEM;
+	fill->pid = pid;
+	fill->pages = pages;
+	fill->fd = fd;
+	fill->is_verified = ccr__plugin.settings.verify;
+	fill->work = (struct work){.run = run_piece, .data = fill, .nr_pieces = pages->nr_chunks};
+	ret = ccr__from_file_find(&fill->from_file, pid, pages);
+	if (!ret)
+		ret = choose_pieces(fill);
+	if (!ret && needs_injection(fill))
+		ret = unprotect(fill);
+	if (ret)
+		ccr__remap_fill_end(fill, -ECANCELED, &fill->bytes);
+	else
+		*out = fill;
+	return ret;
+}
+
+struct work *ccr__remap_fill_work(struct remap_fill *fill)
+{
+	return &fill->work;
+}
+
+int ccr__remap_fill_end(struct remap_fill *fill, int ret, uint64_t *bytes)
+{
+	int ended = 0;
+
+	if (ret != -ECANCELED)
+		explain(fill, ret);
+	*bytes = fill->bytes;
+	if (!ret && fill->is_injected)
+		ret = protect_again(fill);
+	if (fill->is_injected)
+		ended = ccr__inject_end(&fill->in);
+	free(fill->pieces);
+	free(fill->from_file.list);
+	free(fill);
+	return ret ? ret : ended;
+}
+
 int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, uint64_t *bytes)
 {
-	struct fill fill = {
-		.pid = pid, .pages = pages, .fd = fd, .is_verified = ccr__plugin.settings.verify};
+	struct remap_fill *fill;
 	int ret;
 
 	*bytes = 0;
-	ret = ccr__from_file_find(&fill.from_file, pid, pages);
-	if (!ret)
-		ret = choose_pieces(&fill, bytes);
-	if (!ret)
-		ret = needs_injection(&fill) ? fill_protected(&fill) : write_all(&fill);
-	free(fill.pieces);
-	free(fill.from_file.list);
-	return ret;
+	ret = ccr__remap_fill_begin(&fill, pid, pages, fd);
+	if (ret)
+		return ret;
+	ccr__remap_threads(fill_some, fill);
+	return ccr__remap_fill_end(fill, atomic_load(&fill->result), bytes);
 }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "plugin/work/queue.h"
+
 /* A whole mapping of the task, or all that the driver or the program has of one. Sizes in bytes,
  * multiples of a page. */
 struct remap_mapping {
@@ -146,12 +148,25 @@ struct ccr_pages;
 int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, uint64_t *bytes);
 
 /*
- * Compares the chunks that a restored task maps from the page file, while the driver reads them:
- * starts threads. Takes ownership of `pages` and `fd`.
+ * The same in steps. ccr__remap_fill_begin makes the memory writable; then the work has to be done;
+ * ccr__remap_fill_end takes its result, protects the memory again, and sets `bytes`. With
+ * -ECANCELED, it only leaves the task as it is. `pages` and `fd` must stay open until then.
  */
-void ccr__remap_compare_begin(struct ccr_pages *pages, int fd);
-/* Waits for them. Returns 0, also when there was nothing to compare, or as ccr__remap_fill does. */
-int ccr__remap_compare_end(void);
+struct remap_fill;
+int ccr__remap_fill_begin(struct remap_fill **fill, pid_t pid, const struct ccr_pages *pages,
+			  int fd);
+struct work *ccr__remap_fill_work(struct remap_fill *fill);
+int ccr__remap_fill_end(struct remap_fill *fill, int result, uint64_t *bytes);
+
+/*
+ * Compares the chunks that a restored task maps from the page file, while the driver reads them:
+ * the work has nothing to do if there are none, and fails with -EBADMSG when the file is not what
+ * was written. `pages` and `fd` must stay open until the end, which logs why. NULL: out of memory.
+ */
+struct remap_compare;
+struct remap_compare *ccr__remap_compare_new(const struct ccr_pages *pages, int fd);
+struct work *ccr__remap_compare_work(struct remap_compare *compare);
+void ccr__remap_compare_end(struct remap_compare *compare, int result);
 
 struct injection;
 /*

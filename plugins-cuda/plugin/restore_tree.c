@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Only criu's main thread may trace, so it resumes and stops the restore threads
+ * and makes all system calls in the tasks. It waits for others meanwhile: threads
+ * that fill host memory, and one process for each driver call, because the driver
+ * restores several processes at the same time.
+ */
+#include "plugin/restore_tree.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "plugin/device/device.h"
+#include "plugin/task/account.h"
+#include "plugin/work/queue.h"
+
+#define POLL_MS 5 /* for restore threads that a signal has stopped: no descriptor tells */
+/* A member that is being filled has open files, and a thread with our system calls. */
+#define MAX_FILLING 16
+#define MAX_SEATS   16
+
+/* Who makes driver calls. */
+struct driver_seat {
+	struct driver_worker *worker; /* NULL: the common one */
+	bool is_taken;
+};
+
+static struct {
+	struct driver_seat list[MAX_SEATS];
+	size_t nr;
+} seats;
+
+struct tree {
+	struct member *members;
+	size_t nr, nr_filling, nr_ready;
+	bool has_moved; /* a member is in another phase */
+	struct restore_failure *failure;
+};
+
+static int fail(const struct tree *tree, const struct member *member, const char *call,
+		const char *error, int ret)
+{
+	*tree->failure = (struct restore_failure){member->task, call, error};
+	return ret;
+}
+
+static int fail_host(const struct tree *tree, const struct member *member, int ret)
+{
+	return fail(tree, member, "restore of its host memory", strerror(-ret), ret);
+}
+
+static void move(struct tree *tree, struct member *member, enum member_phase phase)
+{
+	tree->nr_filling += phase == MEMBER_FILLING;
+	tree->nr_filling -= member->phase == MEMBER_FILLING;
+	tree->nr_ready += phase == MEMBER_READY;
+	tree->has_moved = true;
+	member->phase = phase;
+}
+
+/* ---- one member ---- */
+
+static int begin_to_fill(struct tree *tree, struct member *member)
+{
+	int ret;
+
+	if (!member->host) {
+		move(tree, member, MEMBER_FILLED);
+		return 0;
+	}
+	if (tree->nr_filling == MAX_FILLING)
+		return 0;
+	ret = ccr__host_memory_fill(member->host);
+	if (ret)
+		return fail_host(tree, member, ret);
+	move(tree, member, MEMBER_FILLING);
+	return 0;
+}
+
+static int end_filling(struct tree *tree, struct member *member)
+{
+	int ret;
+
+	if (!ccr__host_memory_is_filled(member->host))
+		return 0;
+	ret = ccr__host_memory_filled(member->host);
+	if (ret)
+		return fail_host(tree, member, ret);
+	move(tree, member, MEMBER_FILLED);
+	return 0;
+}
+
+static struct driver_seat *take_seat(void)
+{
+	for (size_t i = 0; i < seats.nr; i++) {
+		if (seats.list[i].is_taken)
+			continue;
+		seats.list[i].is_taken = true;
+		return &seats.list[i];
+	}
+	return NULL;
+}
+
+static int begin_to_raise(struct tree *tree, struct member *member)
+{
+	const struct task *task = member->task;
+	int ret;
+
+	if (task->is_plain) {
+		move(tree, member, MEMBER_RAISED);
+		return 0;
+	}
+	member->seat = take_seat();
+	if (!member->seat)
+		return 0;
+	member->private_bytes = ccr__account_private(task->pid);
+	ret = ccr__restore_thread_resume(&member->thread, task->restore_tid);
+	if (ret)
+		return fail(tree, member, "resume of the restore thread", strerror(-ret), ret);
+	ccr__raise_begin(&member->raise, task, CU_PROCESS_STATE_RUNNING, member->seat->worker);
+	move(tree, member, MEMBER_RAISING);
+	return 0;
+}
+
+static int end_raising(struct tree *tree, struct member *member)
+{
+	const struct raise *raise = &member->raise;
+	struct task *task = member->task;
+	uint64_t left;
+	int ret;
+
+	if (!ccr__raise_is_done(&member->raise, 0))
+		return 0;
+	left = ccr__account_private(task->pid);
+	task->memory.driver_bytes = member->private_bytes > left ? member->private_bytes - left : 0;
+	ret = ccr__restore_thread_stop(&member->thread);
+	member->seat->is_taken = false;
+	if (raise->result != CUDA_SUCCESS)
+		return fail(tree, member, raise->name, ccr_cuda_error_name(raise->result), -EIO);
+	if (ret)
+		return fail(tree, member, "stop of the restore thread", strerror(-ret), ret);
+	move(tree, member, MEMBER_RAISED);
+	return 0;
+}
+
+static int attach(struct tree *tree, struct member *member)
+{
+	const double start = ccr__now_ms();
+	struct task *task = member->task;
+	const int ret = ccr__memory_attach(task);
+
+	if (task->operation)
+		ccr_status_span(&ccr__plugin.status, task->pid, "plugin", "connection to the pool",
+				start, ccr__now_ms());
+	return ret ? fail(tree, member, "attach of its device memory", strerror(-ret), ret) : 0;
+}
+
+static int end_comparing(struct tree *tree, struct member *member)
+{
+	int ret = 0;
+
+	if (member->host && !ccr__host_memory_is_compared(member->host, &ret))
+		return 0;
+	ret = ccr__host_memory_close(member->host);
+	member->host = NULL;
+	if (ret)
+		return fail_host(tree, member, ret);
+	if (!member->task->is_plain)
+		ret = attach(tree, member);
+	if (!ret)
+		move(tree, member, MEMBER_READY);
+	return ret;
+}
+
+/* Does what can be done without waiting. */
+static int advance(struct tree *tree, struct member *member)
+{
+	static int (*const steps[])(struct tree * tree, struct member * member) = {
+		[MEMBER_NEW] = begin_to_fill,	  [MEMBER_FILLING] = end_filling,
+		[MEMBER_FILLED] = begin_to_raise, [MEMBER_RAISING] = end_raising,
+		[MEMBER_RAISED] = end_comparing,
+	};
+
+	return member->phase == MEMBER_READY ? 0 : steps[member->phase](tree, member);
+}
+
+/* ---- all members ---- */
+
+static void wait_for_one(const struct tree *tree)
+{
+	struct pollfd pollers[1 + MAX_SEATS] = {{.fd = ccr__work_fd(), .events = POLLIN}};
+	nfds_t nr = 1;
+
+	for (size_t i = 0; i < tree->nr; i++)
+		if (tree->members[i].phase == MEMBER_RAISING)
+			pollers[nr++] = (struct pollfd){
+				.fd = ccr__driver_call_fd(&tree->members[i].raise.call),
+				.events = POLLIN,
+			};
+	poll(pollers, nr, POLL_MS);
+}
+
+static int run(struct tree *tree)
+{
+	int ret = 0;
+
+	while (!ret && tree->nr_ready < tree->nr) {
+		tree->has_moved = false;
+		ccr__work_clear_fd();
+		for (size_t i = 0; !ret && i < tree->nr; i++)
+			ret = advance(tree, &tree->members[i]);
+		if (!ret && !tree->has_moved)
+			wait_for_one(tree);
+	}
+	return ret;
+}
+
+/* Before there are other threads, because they are forks. Fewer are enough. */
+static void open_seats(const struct tree *tree)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < tree->nr; i++)
+		nr += !tree->members[i].task->is_plain;
+	seats.nr = 0;
+	while (seats.nr < nr && seats.nr < MAX_SEATS) {
+		struct driver_worker *worker = seats.nr ? ccr__driver_worker_new() : NULL;
+
+		if (seats.nr && !worker)
+			break;
+		seats.list[seats.nr++] = (struct driver_seat){.worker = worker};
+	}
+}
+
+static void close_seats(void)
+{
+	while (seats.nr)
+		if (seats.list[--seats.nr].worker)
+			ccr__driver_worker_end(seats.list[seats.nr].worker);
+}
+
+int ccr__restore_tree(struct member *members, size_t nr, struct restore_failure *failure)
+{
+	struct tree tree = {.members = members, .nr = nr, .failure = failure};
+	int ret;
+
+	*failure = (struct restore_failure){members->task, "start of its restore", "see the log"};
+	open_seats(&tree);
+	ret = ccr__work_start();
+	if (!ret)
+		ret = run(&tree);
+	ccr__work_stop();
+	for (size_t i = 0; i < nr; i++) {
+		ccr__host_memory_close(members[i].host);
+		members[i].host = NULL;
+	}
+	if (!ret)
+		close_seats();
+	return ret;
+}
+
+void ccr__restore_tree_end(struct member *members, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		ccr__restore_thread_forget(&members[i].thread);
+	ccr__driver_call_abandon_common();
+	close_seats();
+}
