@@ -67,6 +67,16 @@ const builtins = {
   },
 };
 
+/**
+ * The same text in ASCII: Node takes twice as long to read a file with other characters. In a string, an escape is the
+ * same character.
+ */
+const inAscii = (text) =>
+  text.replaceAll(
+    /[^\x00-\x7f]/g, // eslint-disable-line no-control-regex
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
 /** The installed package that a module belongs to. */
 function packageOf(id) {
   const [, dir] = /^(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id) ?? [];
@@ -116,8 +126,10 @@ export async function bundleProgram(dist = join(root, 'dist')) {
     entryFileNames: '[name].cjs',
     chunkFileNames: 'cli/[name]-[hash].cjs',
     codeSplitting: { groups },
+    comments: false,
   });
   await bundle.close();
+  for (const { fileName, code } of output) if (code) writeFileSync(join(dist, fileName), inAscii(code));
   const ids = output.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []));
   writeFileSync(join(dist, 'cli', 'THIRD-PARTY.txt'), thirdParty(ids));
   writeFileSync(

@@ -42,9 +42,11 @@ function putBack(dir: string): void {
   rmdirSync(join(dir, MOVING));
 }
 
-/** The new checkpoint is complete: removes the one it replaces. */
+/** The new checkpoint is complete: removes the one it replaces, of which only files have been moved. */
 export function keepImages(dir: string): void {
-  rmSync(join(dir, PREVIOUS), { recursive: true, force: true });
+  if (!holds(dir, PREVIOUS)) return;
+  for (const name of readdirSync(join(dir, PREVIOUS))) rmSync(join(dir, PREVIOUS, name));
+  rmdirSync(join(dir, PREVIOUS));
 }
 
 /**

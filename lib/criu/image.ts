@@ -134,13 +134,27 @@ export function readImage<Message extends object>(
   kind: ImageKind,
   schema: Schema<Message>,
 ): Message[] | undefined {
-  let bytes: Buffer;
+  const bytes = bytesOfImage(path);
+  return bytes && decodeFile(path, bytes, kind, schema);
+}
+
+/** The contents of an image. @returns `undefined` when there is none */
+export function bytesOfImage(path: string): Buffer | undefined {
   try {
-    bytes = readFileSync(path);
+    return readFileSync(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
+}
+
+/** What the contents of an image mean. @throws {@link CriuImageError} with its path */
+export function decodeFile<Message extends object>(
+  path: string,
+  bytes: Buffer,
+  kind: ImageKind,
+  schema: Schema<Message>,
+): Message[] {
   try {
     return decodeImage(bytes, kind, schema);
   } catch (error) {

@@ -102,7 +102,7 @@ export function markRestored(pid: number): void {
   if (stat?.ppid === process.pid) restored.set(pid, stat.startTime);
 }
 
-const COLLECT_POLL_MS = 5;
+const COLLECT_POLL_MS = 1;
 const COLLECT_TIMEOUT_MS = 10_000;
 
 /**
