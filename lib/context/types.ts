@@ -55,7 +55,7 @@ export interface GpuContext {
   /** Device memory it uses on this GPU, its context included, bytes; `null` when the driver does not report it. */
   usedBytes: number | null;
   /** The driver's word; `stopped`: not asked, because the thread that the driver works in is stopped. */
-  state: 'running' | 'locked' | 'checkpointed' | 'failed' | 'stopped';
+  state: 'running' | 'locked' | 'checkpointed' | 'failed' | 'checkpointing' | 'restoring' | 'stopped';
   /** Who has its memory. */
   owner: MemoryOwner;
   /** `null` without the interceptor. */

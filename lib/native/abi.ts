@@ -12,10 +12,17 @@ export const MIN_DRIVER_VERSION = 12080;
 export const CUDA_SUCCESS = 0;
 
 /** What a process is in the middle of; CUprocessState. */
-export type ProcessState = 'running' | 'locked' | 'checkpointed' | 'failed';
+export type ProcessState = 'running' | 'locked' | 'checkpointed' | 'failed' | 'checkpointing' | 'restoring';
 
 /** The index is the value. */
-export const processStates: readonly ProcessState[] = ['running', 'locked', 'checkpointed', 'failed'];
+export const processStates: readonly ProcessState[] = [
+  'running',
+  'locked',
+  'checkpointed',
+  'failed',
+  'checkpointing',
+  'restoring',
+];
 
 export const NVML_SUCCESS = 0;
 export const NVML_ERROR_NOT_SUPPORTED = 3;
@@ -38,8 +45,9 @@ export const structs = {
   CUcheckpointRestoreArgs: {
     gpuPairs: 'CUcheckpointGpuPair *',
     gpuPairsCount: 'unsigned int',
-    reserved: 'uint8_t[44]',
-    reserved1: 'cuuint64_t',
+    padding0: 'unsigned int',
+    customStorageInfo_out: 'void *',
+    reserved: 'uint8_t[40]',
   },
   nvmlMemory_t: { total: 'unsigned long long', free: 'unsigned long long', used: 'unsigned long long' },
   nvmlPciInfo_t: {

@@ -64,7 +64,13 @@ function driverCalls(cuda: CudaFunctions): DriverCalls {
         oldUuid: { bytes: oldUuid },
         newUuid: { bytes: newUuid },
       }));
-      const args = { gpuPairs, gpuPairsCount: pairs.length, reserved: zeros(44), reserved1: 0 };
+      const args = {
+        gpuPairs,
+        gpuPairsCount: pairs.length,
+        padding0: 0,
+        customStorageInfo_out: null,
+        reserved: zeros(40),
+      };
       return cuda.cuCheckpointProcessRestore(pid, pairs.length === 0 ? null : args);
     },
     unlock: (pid) => cuda.cuCheckpointProcessUnlock(pid, null),

@@ -285,7 +285,26 @@ typedef enum CUprocessState_enum {
 	CU_PROCESS_STATE_LOCKED = 1,
 	CU_PROCESS_STATE_CHECKPOINTED = 2,
 	CU_PROCESS_STATE_FAILED = 3,
+	CU_PROCESS_STATE_CHECKPOINTING = 4, /* from CUDA 13.4 on */
+	CU_PROCESS_STATE_RESTORING = 5,
 } CUprocessState;
+
+// Custom storage, from CUDA 13.4 on: what a Checkpoint or Restore maps into the process that calls
+// it. The driver allocates both structures. In the arguments, the pointer is where earlier drivers
+// want zeroes.
+typedef struct CUIcheckpointOperation_st *CUcheckpointOperationHandle;
+
+typedef struct CUcheckpointCustomStoragePerDeviceData_st {
+	CUdeviceptr devPtr;
+	size_t size;
+	CUstream stream; // of the device's primary context
+} CUcheckpointCustomStoragePerDeviceData;
+
+typedef struct CUcheckpointCustomStorageInfo_st {
+	CUcheckpointOperationHandle handle;
+	CUcheckpointCustomStoragePerDeviceData *perDeviceData;
+	unsigned int deviceCount;
+} CUcheckpointCustomStorageInfo;
 
 typedef struct CUcheckpointLockArgs_st {
 	unsigned int timeoutMs;
@@ -294,7 +313,8 @@ typedef struct CUcheckpointLockArgs_st {
 } CUcheckpointLockArgs;
 
 typedef struct CUcheckpointCheckpointArgs_st {
-	cuuint64_t reserved[8];
+	CUcheckpointCustomStorageInfo **customStorageInfo_out;
+	char reserved[64 - sizeof(CUcheckpointCustomStorageInfo *)];
 } CUcheckpointCheckpointArgs;
 
 typedef struct CUcheckpointGpuPair_st {
@@ -305,8 +325,9 @@ typedef struct CUcheckpointGpuPair_st {
 typedef struct CUcheckpointRestoreArgs_st {
 	CUcheckpointGpuPair *gpuPairs;
 	unsigned int gpuPairsCount;
-	char reserved[52 - sizeof(CUcheckpointGpuPair *)];
-	cuuint64_t reserved1;
+	unsigned int padding0;
+	CUcheckpointCustomStorageInfo **customStorageInfo_out;
+	char reserved[56 - sizeof(CUcheckpointGpuPair *) - sizeof(CUcheckpointCustomStorageInfo *)];
 } CUcheckpointRestoreArgs;
 
 typedef struct CUcheckpointUnlockArgs_st {

@@ -173,5 +173,8 @@ CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs *args);
 CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs *args);
 CUresult cuCheckpointProcessRestore(int pid, CUcheckpointRestoreArgs *args);
 CUresult cuCheckpointProcessUnlock(int pid, CUcheckpointUnlockArgs *args);
+// From CUDA 13.4 on, and with cuInit: the caller has copied what a Checkpoint or Restore with
+// custom storage has mapped.
+CUresult cuCheckpointOperationComplete(CUcheckpointOperationHandle handle);
 
 #endif

@@ -46,6 +46,24 @@ static void note_path(struct ccr_driver *driver)
 		snprintf(driver->path, sizeof(driver->path), "%s", info.dli_fname);
 }
 
+/*
+ * An optional call: NVIDIA says to ask for those by cuGetProcAddress and the version that has them,
+ * which is INVALID_VALUE or NOT_FOUND on an earlier driver.
+ */
+static void *find_call(const struct ccr_driver *driver, const char *name, int version)
+{
+	typeof(cuGetProcAddress_v2) *const get =
+		(typeof(cuGetProcAddress_v2) *)dlsym(driver->handle, "cuGetProcAddress_v2");
+	CUdriverProcAddressQueryResult found = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+	void *function = NULL;
+
+	if (!get || driver->version < version ||
+	    get(name, &function, version, CU_GET_PROC_ADDRESS_DEFAULT, &found) != CUDA_SUCCESS ||
+	    found != CU_GET_PROC_ADDRESS_SUCCESS)
+		return NULL;
+	return function;
+}
+
 int ccr_driver_open(struct ccr_driver *driver, const char *path, char *error, size_t error_size)
 {
 	const struct {
@@ -81,6 +99,8 @@ int ccr_driver_open(struct ccr_driver *driver, const char *path, char *error, si
 	}
 	if (driver->cuDriverGetVersion(&driver->version) != CUDA_SUCCESS)
 		driver->version = 0;
+	driver->cuCheckpointOperationComplete =
+		find_call(driver, "cuCheckpointOperationComplete", CCR_DRIVER_STORAGE_VERSION);
 	note_path(driver);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #define CCR_DRIVER_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/driver/cuda_abi.h"
@@ -15,6 +16,8 @@
 
 /* The first driver with cuCheckpointProcess*: r570, which reports CUDA 12.8. */
 #define CCR_DRIVER_MIN_VERSION 12080
+/* The first driver with custom storage: r615, which reports CUDA 13.4. */
+#define CCR_DRIVER_STORAGE_VERSION 13040
 
 struct ccr_driver {
 	void *handle;
@@ -28,6 +31,8 @@ struct ccr_driver {
 	CUresult (*cuCheckpointProcessCheckpoint)(int pid, CUcheckpointCheckpointArgs *args);
 	CUresult (*cuCheckpointProcessRestore)(int pid, CUcheckpointRestoreArgs *args);
 	CUresult (*cuCheckpointProcessUnlock)(int pid, CUcheckpointUnlockArgs *args);
+	/* NULL: the driver has no custom storage (ccr_driver_has_storage) */
+	CUresult (*cuCheckpointOperationComplete)(CUcheckpointOperationHandle handle);
 };
 
 /*
@@ -38,5 +43,14 @@ struct ccr_driver {
  * not survive dlclose.
  */
 int ccr_driver_open(struct ccr_driver *driver, const char *path, char *error, size_t error_size);
+
+/*
+ * Whether a Checkpoint can map the memory of the process into its caller ("custom storage"), so
+ * that it needs no copy in host memory: what an open driver has from r615 on.
+ */
+static inline bool ccr_driver_has_storage(const struct ccr_driver *driver)
+{
+	return driver->cuCheckpointOperationComplete;
+}
 
 #endif

@@ -24,6 +24,10 @@ const char *ccr__state_name(CUprocessState state)
 		return "checkpointed";
 	case CU_PROCESS_STATE_FAILED:
 		return "failed";
+	case CU_PROCESS_STATE_CHECKPOINTING:
+		return "checkpointing";
+	case CU_PROCESS_STATE_RESTORING:
+		return "restoring";
 	}
 	return "unknown";
 }

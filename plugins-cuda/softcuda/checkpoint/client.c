@@ -235,7 +235,8 @@ CUresult SOFT(cuCheckpointProcessRestore)(int pid, CUcheckpointRestoreArgs *args
 	struct ccr_request request = {.op = CCR_REQUEST_RESTORE};
 
 	if (args) {
-		if (!is_zero(args->reserved, sizeof(args->reserved)) || args->reserved1 ||
+		if (args->padding0 || args->customStorageInfo_out ||
+		    !is_zero(args->reserved, sizeof(args->reserved)) ||
 		    args->gpuPairsCount > CCR_MAX_DEVICES ||
 		    (args->gpuPairsCount && !args->gpuPairs))
 			return CUDA_ERROR_INVALID_VALUE;

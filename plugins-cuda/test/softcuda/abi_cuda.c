@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The same table from cuda.h, and a comparison of our prototypes with cuda.h's. Of our headers only
 // the lists of names can be used here, because the declarations would conflict.
+#include "test/softcuda/abi_list.h"
+
 #ifdef HAVE_CUDA_H
 // Also declares older versions of functions under their exported names.
 #define __CUDA_API_VERSION_INTERNAL
@@ -16,12 +18,15 @@ CUresult cuMulticastBindMem_v2(CUmemGenericAllocationHandle mc, CUdevice dev, si
 CUresult cuMulticastBindAddr_v2(CUmemGenericAllocationHandle mc, CUdevice dev, size_t mc_offset,
 				CUdeviceptr dptr, size_t size, unsigned long long flags);
 #endif
+#if CUDA_VERSION < CCR_ABI_STORAGE_VERSION
+typedef struct CUIcheckpointOperation_st *CUcheckpointOperationHandle;
+CUresult cuCheckpointOperationComplete(CUcheckpointOperationHandle handle);
+#endif
 #endif
 
 // Use only the list of names; the enumerators come from cuda.h.
 #define CCR_CUDA_RESULTS_ONLY
 #include "common/driver/cuda_error.h"
-#include "test/softcuda/abi_list.h"
 
 #ifdef USABLE
 #include "softcuda/api.h"
@@ -35,7 +40,18 @@ const unsigned int abi_nr_cuda_rows = sizeof(abi_cuda_rows) / sizeof(abi_cuda_ro
 		       #name " is declared differently in cuda.h");
 CCR_SOFT_CALLS(X)
 #undef X
+
+#if CUDA_VERSION >= CCR_ABI_STORAGE_VERSION
+const struct abi_row abi_cuda_storage_rows[] = {ABI_STORAGE_ROWS};
+const unsigned int abi_nr_cuda_storage_rows =
+	sizeof(abi_cuda_storage_rows) / sizeof(abi_cuda_storage_rows[0]);
 #else
+const struct abi_row abi_cuda_storage_rows[] = {{"", 0}};
+const unsigned int abi_nr_cuda_storage_rows = 0;
+#endif
+#else
+const struct abi_row abi_cuda_storage_rows[] = {{"", 0}};
+const unsigned int abi_nr_cuda_storage_rows = 0;
 const struct abi_row abi_cuda_rows[] = {{"", 0}};
 const unsigned int abi_nr_cuda_rows = 0;
 #endif

@@ -95,14 +95,30 @@
 	O(CUlaunchConfig, blockDimY) O(CUlaunchConfig, blockDimZ) O(CUlaunchConfig, sharedMemBytes) \
 	O(CUlaunchConfig, hStream) O(CUlaunchConfig, attrs) O(CUlaunchConfig, numAttrs) \
 	O(CUcheckpointLockArgs, timeoutMs) O(CUcheckpointLockArgs, reserved0) \
-	O(CUcheckpointLockArgs, reserved1) O(CUcheckpointCheckpointArgs, reserved) \
+	O(CUcheckpointLockArgs, reserved1) \
 	O(CUcheckpointGpuPair, oldUuid) O(CUcheckpointGpuPair, newUuid) \
 	O(CUcheckpointRestoreArgs, gpuPairs) O(CUcheckpointRestoreArgs, gpuPairsCount) \
-	O(CUcheckpointRestoreArgs, reserved) O(CUcheckpointRestoreArgs, reserved1) \
 	O(CUcheckpointUnlockArgs, reserved) O(CUmemAllocationProp, allocFlags.compressionType) \
 	O(CUmemAllocationProp, allocFlags.gpuDirectRDMACapable) \
 	O(CUmemAllocationProp, allocFlags.usage)
+
+// Custom storage: what headers from CUDA 13.4 on have.
+#define CCR_ABI_STORAGE_CONSTANTS(V) \
+	V(CU_PROCESS_STATE_CHECKPOINTING) V(CU_PROCESS_STATE_RESTORING)
+#define CCR_ABI_STORAGE_SIZES(S) \
+	S(CUcheckpointOperationHandle) S(CUcheckpointCustomStoragePerDeviceData) \
+	S(CUcheckpointCustomStorageInfo) S(CUcheckpointCheckpointArgs) S(CUcheckpointRestoreArgs)
+#define CCR_ABI_STORAGE_OFFSETS(O) \
+	O(CUcheckpointCustomStoragePerDeviceData, devPtr) \
+	O(CUcheckpointCustomStoragePerDeviceData, size) \
+	O(CUcheckpointCustomStoragePerDeviceData, stream) \
+	O(CUcheckpointCustomStorageInfo, handle) O(CUcheckpointCustomStorageInfo, perDeviceData) \
+	O(CUcheckpointCustomStorageInfo, deviceCount) \
+	O(CUcheckpointCheckpointArgs, customStorageInfo_out) \
+	O(CUcheckpointCheckpointArgs, reserved) O(CUcheckpointRestoreArgs, padding0) \
+	O(CUcheckpointRestoreArgs, customStorageInfo_out) O(CUcheckpointRestoreArgs, reserved)
 // clang-format on
+#define CCR_ABI_STORAGE_VERSION 13040
 
 struct abi_row {
 	const char *name;
@@ -118,8 +134,14 @@ struct abi_row {
 	CCR_ABI_SIZES(ABI_SIZE)         \
 	CCR_ABI_OFFSETS(ABI_OFFSET)     \
 	CCR_CUDA_RESULTS(ABI_RESULT)
+#define ABI_STORAGE_ROWS                        \
+	CCR_ABI_STORAGE_CONSTANTS(ABI_CONSTANT) \
+	CCR_ABI_STORAGE_SIZES(ABI_SIZE)         \
+	CCR_ABI_STORAGE_OFFSETS(ABI_OFFSET)
 
 extern const struct abi_row abi_cuda_rows[];
 extern const unsigned int abi_nr_cuda_rows; // 0: no usable cuda.h
+extern const struct abi_row abi_cuda_storage_rows[];
+extern const unsigned int abi_nr_cuda_storage_rows; // 0: cuda.h is older
 
 #endif
