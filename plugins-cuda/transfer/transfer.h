@@ -110,6 +110,18 @@ CUDA_PARALLEL_API void cuda_parallel_config_from_settings(struct cuda_parallel_c
 							  const struct ccr_settings *settings);
 
 /*
+ * Host memory for the staging buffers of an engine with this configuration. Threads write to it
+ * meanwhile, so that it has its pages: call this before cuInit, which takes longer. NULL if the
+ * configuration is not valid or there is not enough memory. Give it to an engine, or free it with
+ * cuda_parallel_staging_end.
+ */
+struct cuda_parallel_staging;
+struct cuda_parallel_staging *
+cuda_parallel_staging_begin(const struct cuda_parallel_config *config);
+/* NULL is fine. */
+void cuda_parallel_staging_end(struct cuda_parallel_staging *staging);
+
+/*
  * Starts the threads, allocates and registers the staging buffers and retains
  * the primary contexts of `devices`. It needs at least one device, because
  * registering memory takes a context; other contexts are retained when a job
@@ -121,6 +133,15 @@ CUDA_PARALLEL_API int cuda_parallel_restore_init(struct cuda_parallel_engine **o
 						 const struct cuda_parallel_config *config,
 						 const int *devices, uint32_t nr_devices,
 						 char *error, size_t error_size);
+
+/*
+ * The same with staging buffers that were begun before. The engine takes them, also if this fails;
+ * it frees what does not fit its configuration. NULL is fine.
+ */
+int cuda_parallel_engine_new(struct cuda_parallel_engine **out, const struct ccr_cuda *cuda,
+			     const struct cuda_parallel_config *config,
+			     struct cuda_parallel_staging *staging, const int *devices,
+			     uint32_t nr_devices, char *error, size_t error_size);
 
 /* The engine's configuration. An image has at least as many writers as its copy has streams, and at
  * most its chunk size. */

@@ -3,20 +3,39 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cuda_parallel_engine *the_engine;
+static struct cuda_parallel_staging *the_staging; /* for the engine that is to come */
+
+static struct cuda_parallel_config new_config(const struct copy_options *options)
+{
+	struct cuda_parallel_config config;
+
+	cuda_parallel_config_from_settings(&config, &pool.settings);
+	config.streams = options->streams;
+	config.chunk_bytes = (uint64_t)options->chunk_mb << 20;
+	return config;
+}
+
+void engine_prepare(const struct copy_options *options)
+{
+	const struct cuda_parallel_config config = new_config(options);
+
+	pthread_mutex_lock(&lock);
+	if (!the_engine && !the_staging)
+		the_staging = cuda_parallel_staging_begin(&config);
+	pthread_mutex_unlock(&lock);
+}
 
 int engine_get(struct cuda_parallel_engine **engine, const struct copy_options *options,
 	       const int *devices, uint32_t nr_devices, char *error, size_t size)
 {
-	struct cuda_parallel_config config;
+	const struct cuda_parallel_config config = new_config(options);
 	int ret = 0;
 
 	pthread_mutex_lock(&lock);
 	if (!the_engine) {
-		cuda_parallel_config_from_settings(&config, &pool.settings);
-		config.streams = options->streams;
-		config.chunk_bytes = (uint64_t)options->chunk_mb << 20;
-		ret = cuda_parallel_restore_init(&the_engine, &pool.cuda, &config, devices,
-						 nr_devices, error, size);
+		ret = cuda_parallel_engine_new(&the_engine, &pool.cuda, &config, the_staging,
+					       devices, nr_devices, error, size);
+		the_staging = NULL;
 	}
 	*engine = the_engine;
 	pthread_mutex_unlock(&lock);

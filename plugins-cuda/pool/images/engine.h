@@ -30,7 +30,7 @@ struct copy_progress {
 	atomic_bool is_complete, is_failed; /* one of them is set when the copy ends */
 	/* Once it has ended: when each step ended, in milliseconds of the monotonic clock, and what
 	 * the threads did. 0: there was no such step. */
-	double started, device_ready, engine_ready, allocated, ended;
+	double started, device_ready, context_ready, engine_ready, allocated, ended;
 	struct cuda_parallel_thread threads[CUDA_PARALLEL_MAX_THREADS];
 	/* Of a save that has ended; see cuda_parallel_job. */
 	uint64_t scan_zero_bytes;
@@ -38,6 +38,11 @@ struct copy_progress {
 	char scan_error[160];
 };
 
+/*
+ * Begins to allocate the staging buffers of the engine, which needs no driver: for the time in
+ * which the driver starts. Options that are no engine's are refused by engine_get.
+ */
+void engine_prepare(const struct copy_options *options);
 /*
  * The only engine of the process. The first call creates it for `devices` with
  * the streams and chunk size of `options`; later calls return the same one.

@@ -136,11 +136,15 @@ static int load_memory(struct load *load)
 
 	if (!ranges)
 		return -ENOMEM;
+	engine_prepare(&load->options);
 	ret = pool_device_wait(load->error, sizeof(load->error));
 	load->copied.device_ready = now_ms();
 	if (!ret)
 		ret = find_devices(load);
 	device = load->list.nr ? load->list.entries[0].device : 0;
+	if (!ret)
+		ret = pool_device_use(device);
+	load->copied.context_ready = now_ms();
 	if (!ret)
 		ret = engine_get(&engine, &load->options, &device, 1, load->error,
 				 sizeof(load->error));

@@ -157,6 +157,7 @@ static int take_over(struct op_process *process, int connection, const struct cc
 
 	process->options = session_copy_options(request);
 	process->options.protocol = process->protocol;
+	engine_prepare(&process->options);
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 

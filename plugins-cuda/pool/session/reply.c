@@ -97,6 +97,7 @@ void session_note_copy(const struct session *session, pid_t pid, const struct co
 		const char *name;
 		double end;
 	} steps[] = {{"start of the device", copied->device_ready},
+		     {"context", copied->context_ready},
 		     {"staging buffers", copied->engine_ready},
 		     {"allocation", copied->allocated},
 		     {"copy", copied->ended}};

@@ -226,7 +226,7 @@ static void refused(void)
 	} cases[] = {
 		{"cuModuleLoadData:1:209", "cuModuleLoadData: CUDA_ERROR_NO_BINARY_FOR_GPU"},
 		{"cuModuleGetFunction:1:500", "cuModuleGetFunction: CUDA_ERROR_NOT_FOUND"},
-		{"cuMemHostRegister_v2:3:2", "cuMemHostRegister_v2: CUDA_ERROR_OUT_OF_MEMORY"},
+		{"cuMemHostRegister_v2:2:2", "cuMemHostRegister_v2: CUDA_ERROR_OUT_OF_MEMORY"},
 		{"cuMemHostGetDevicePointer_v2:1:1", "cuMemHostGetDevicePointer_v2: "},
 		{"cuStreamCreate:3:2", "cuStreamCreate: CUDA_ERROR_OUT_OF_MEMORY"},
 		{"cuLaunchKernel:1:719", "cuLaunchKernel: CUDA_ERROR_LAUNCH_FAILED"},

@@ -2,16 +2,8 @@
 /* What a worker uses of the driver: contexts, streams, events, staging buffers. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #include "transfer/engine/engine.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-#define HUGE_PAGE (2ull << 20)
 
 int transfer_cuda_errno(CUresult result)
 {
@@ -96,59 +88,27 @@ int transfer_device_stream_open(struct transfer_worker *worker, int device,
 	return ret;
 }
 
-/*
- * Page-aligned memory, in huge pages if the kernel has them, because the driver
- * then has fewer pages to pin. The thread that will use it touches it here.
- */
-static int map_staging(struct transfer_worker *worker, size_t bytes)
-{
-	const size_t room = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE;
-	char *memory, *aligned;
-
-	memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	aligned = (char *)(((uintptr_t)memory + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
-	if (aligned != memory)
-		munmap(memory, aligned - memory);
-	munmap(aligned + room - HUGE_PAGE, memory + HUGE_PAGE - aligned);
-	worker->staging = aligned;
-	worker->staging_bytes = room - HUGE_PAGE;
-	madvise(aligned, worker->staging_bytes, MADV_HUGEPAGE);
-	if (madvise(aligned, worker->staging_bytes, MADV_POPULATE_WRITE))
-		memset(aligned, 0, worker->staging_bytes);
-	return 0;
-}
-
 int transfer_worker_init(struct transfer_worker *worker, char *error, size_t size)
 {
 	const struct cuda_parallel_engine *engine = worker->engine;
 	const struct ccr_cuda *cuda = engine->cuda;
-	const uint64_t slot_bytes = engine->config.chunk_bytes;
+	const uint32_t nr = engine->nr_setup_devices, first = worker->number % nr;
 	struct transfer_device_stream *stream;
-	int first, ret;
+	int ret;
 
-	ret = map_staging(worker, TRANSFER_SLOTS * slot_bytes);
-	if (ret) {
-		snprintf(error, size, "cannot allocate staging buffers of %llu bytes: %s",
-			 (unsigned long long)(TRANSFER_SLOTS * slot_bytes), strerror(-ret));
-		return ret;
-	}
 	for (int i = 0; i < TRANSFER_SLOTS; i++)
-		worker->slots[i].buffer = worker->staging + i * slot_bytes;
-	first = worker->number % engine->nr_setup_devices;
+		worker->slots[i].buffer = transfer_staging_part(engine->staging, worker->number) +
+					  i * engine->config.chunk_bytes;
 	ret = transfer_device_use(worker, engine->setup_devices[first], error, size);
-	if (ret)
-		return ret;
-	ret = CALL(worker->current_device, cuMemHostRegister_v2, worker->staging,
-		   worker->staging_bytes, CU_MEMHOSTREGISTER_PORTABLE);
-	if (ret)
-		return ret;
-	worker->is_registered = true;
-	for (uint32_t i = 0; !ret && i < engine->nr_setup_devices; i++)
-		ret = transfer_device_stream_open(
-			worker, engine->setup_devices[(first + i) % engine->nr_setup_devices],
-			&stream, error, size);
+	/* One call for the buffers of all workers, while the others create their streams. */
+	if (!ret && !worker->number) {
+		transfer_staging_wait(engine->staging);
+		ret = explain(transfer_staging_register(cuda, engine->staging),
+			      "cuMemHostRegister_v2", worker->current_device, error, size);
+	}
+	for (uint32_t i = 0; !ret && i < nr; i++)
+		ret = transfer_device_stream_open(worker, engine->setup_devices[(first + i) % nr],
+						  &stream, error, size);
 	return ret;
 }
 
@@ -159,6 +119,9 @@ void transfer_worker_fini(struct transfer_worker *worker)
 
 	if (!worker->number)
 		transfer_scan_unload(worker);
+	/* It is the one that registered them, and no job uses them any more. */
+	if (!worker->number)
+		transfer_staging_unregister(cuda, worker->engine->staging);
 	for (int d = 0; d < CUDA_PARALLEL_MAX_DEVICES; d++) {
 		struct transfer_device_stream *stream = &worker->device_streams[d];
 
@@ -169,9 +132,5 @@ void transfer_worker_fini(struct transfer_worker *worker)
 				cuda->cuEventDestroy_v2(stream->events[i]);
 		cuda->cuStreamDestroy_v2(stream->stream);
 	}
-	if (worker->is_registered)
-		cuda->cuMemHostUnregister(worker->staging);
-	if (worker->staging)
-		munmap(worker->staging, worker->staging_bytes);
 	ccr_io_queue_end(&worker->io_queue);
 }

@@ -70,20 +70,50 @@ static int start_workers(struct cuda_parallel_engine *engine, char *error, size_
 	return ret;
 }
 
+static int take_staging(struct cuda_parallel_engine *engine, struct cuda_parallel_staging *staging,
+			char *error, size_t size)
+{
+	const struct cuda_parallel_config *config = &engine->config;
+
+	if (staging && !transfer_staging_fits(staging, config)) {
+		cuda_parallel_staging_end(staging);
+		staging = NULL;
+	}
+	engine->staging = staging ? staging : cuda_parallel_staging_begin(config);
+	if (engine->staging)
+		return 0;
+	snprintf(error, size, "cannot allocate staging buffers of %llu bytes: %s",
+		 (unsigned long long)(config->streams * TRANSFER_SLOTS * config->chunk_bytes),
+		 strerror(ENOMEM));
+	return -ENOMEM;
+}
+
 int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct ccr_cuda *cuda,
 			       const struct cuda_parallel_config *config, const int *devices,
 			       uint32_t nr_devices, char *error, size_t error_size)
 {
-	struct cuda_parallel_engine *engine;
+	return cuda_parallel_engine_new(out, cuda, config, NULL, devices, nr_devices, error,
+					error_size);
+}
+
+int cuda_parallel_engine_new(struct cuda_parallel_engine **out, const struct ccr_cuda *cuda,
+			     const struct cuda_parallel_config *config,
+			     struct cuda_parallel_staging *staging, const int *devices,
+			     uint32_t nr_devices, char *error, size_t error_size)
+{
+	struct cuda_parallel_engine *engine = NULL;
 	int ret;
 
 	ret = transfer_check_config(config, error, error_size);
-	if (ret)
+	if (!ret) {
+		engine = calloc(1, sizeof(*engine));
+		ret = engine ? 0 : -ENOMEM;
+		if (ret)
+			snprintf(error, error_size, "out of memory");
+	}
+	if (ret) {
+		cuda_parallel_staging_end(staging);
 		return ret;
-	engine = calloc(1, sizeof(*engine));
-	if (!engine) {
-		snprintf(error, error_size, "out of memory");
-		return -ENOMEM;
 	}
 	engine->cuda = cuda;
 	engine->config = *config;
@@ -92,7 +122,9 @@ int cuda_parallel_restore_init(struct cuda_parallel_engine **out, const struct c
 	pthread_cond_init(&engine->ready, NULL);
 	for (int i = 0; i < CUDA_PARALLEL_MAX_DEVICES; i++)
 		pthread_mutex_init(&engine->devices[i].lock, NULL);
-	ret = check_devices(engine, devices, nr_devices, error, error_size);
+	ret = take_staging(engine, staging, error, error_size);
+	if (!ret)
+		ret = check_devices(engine, devices, nr_devices, error, error_size);
 	if (!ret) {
 		/* The checksum state needs a larger alignment than malloc's. */
 		engine->workers = aligned_alloc(alignof(struct transfer_worker),
@@ -121,11 +153,7 @@ cuda_parallel_engine_config(const struct cuda_parallel_engine *engine)
 
 uint64_t cuda_parallel_engine_staging(const struct cuda_parallel_engine *engine)
 {
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < engine->nr_workers; i++)
-		bytes += engine->workers[i].staging_bytes;
-	return bytes;
+	return engine->staging->bytes;
 }
 
 void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine)
@@ -138,6 +166,7 @@ void cuda_parallel_restore_fini(struct cuda_parallel_engine *engine)
 	pthread_mutex_unlock(&engine->lock);
 	for (uint32_t i = 0; i < engine->nr_workers; i++)
 		pthread_join(engine->workers[i].thread, NULL);
+	cuda_parallel_staging_end(engine->staging);
 	for (int i = 0; i < CUDA_PARALLEL_MAX_DEVICES; i++) {
 		CUdevice device;
 

@@ -111,13 +111,21 @@ struct transfer_slot {
 	struct transfer_item item;
 };
 
+struct cuda_parallel_staging {
+	char *memory;
+	size_t bytes, part_bytes;
+	uint32_t nr_parts; /* one for each worker */
+	atomic_uint next_part;
+	uint32_t nr_threads; /* that write to it, to be joined */
+	pthread_t threads[CUDA_PARALLEL_MAX_THREADS];
+	bool is_registered;	/* as a whole */
+	uint32_t nr_registered; /* parts, if not */
+};
+
 struct transfer_worker {
 	struct cuda_parallel_engine *engine;
 	uint32_t number;
 	pthread_t thread;
-	char *staging;
-	size_t staging_bytes;
-	bool is_registered;
 	int current_device; /* -1: no context is current in this thread */
 	uint32_t next_slot;
 	struct transfer_slot slots[TRANSFER_SLOTS];
@@ -150,6 +158,7 @@ struct cuda_parallel_engine {
 
 	int setup_devices[CUDA_PARALLEL_MAX_DEVICES]; /* devices passed to init */
 	uint32_t nr_setup_devices;
+	struct cuda_parallel_staging *staging;
 	uint32_t nr_workers; /* started threads */
 	struct transfer_worker *workers;
 };
@@ -164,11 +173,28 @@ int transfer_device_use(struct transfer_worker *worker, int device, char *error,
 int transfer_device_stream_open(struct transfer_worker *worker, int device,
 				struct transfer_device_stream **stream, char *error, size_t size);
 /*
- * Allocates and registers a worker's buffers and creates its device_streams.
- * Call on the worker's thread. fini also cleans up after a partial init.
+ * Gives a worker its buffers and creates its device_streams; the first one registers the buffers
+ * of all. Call on the worker's thread. fini also cleans up after a partial init.
  */
 int transfer_worker_init(struct transfer_worker *worker, char *error, size_t size);
 void transfer_worker_fini(struct transfer_worker *worker);
+
+/* staging.c */
+/* Waits until all of it has its pages. */
+void transfer_staging_wait(struct cuda_parallel_staging *staging);
+/* The buffers of one worker. */
+char *transfer_staging_part(const struct cuda_parallel_staging *staging, uint32_t number);
+/* Whether an engine with this configuration can use it. */
+bool transfer_staging_fits(const struct cuda_parallel_staging *staging,
+			   const struct cuda_parallel_config *config);
+/*
+ * Registers all of it for every context, in parts if the driver refuses the whole. Needs a current
+ * context, as unregister does, which also cleans up after a failure.
+ */
+CUresult transfer_staging_register(const struct ccr_cuda *cuda,
+				   struct cuda_parallel_staging *staging);
+void transfer_staging_unregister(const struct ccr_cuda *cuda,
+				 struct cuda_parallel_staging *staging);
 
 /* worker.c */
 void *transfer_worker_run(void *worker);
