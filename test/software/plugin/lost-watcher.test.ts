@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 /** Watchers that are killed when the plugin's hooks are over: criu cannot start another one any more. */
-import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { readStat } from '../../../lib/process/index.ts';
 import { variantDir, type PluginVariant } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
-import { ParallelMachine, testTool } from '../../helpers/parallel.ts';
+import { faultPoint } from '../../helpers/fault-point.ts';
+import { ParallelMachine } from '../../helpers/parallel.ts';
 import { expectRolledBack, expectSame, fingerprint, type Fingerprint } from '../../helpers/same-program.ts';
 import { waitFor } from '../../helpers/wait.ts';
 
@@ -43,30 +40,16 @@ async function kill(pid: number | undefined): Promise<void> {
 const killWatcher = (which: 'first' | 'second'): Promise<void> =>
   kill(pidsOf('watcher')[which === 'first' ? 0 : 1]);
 
-/** What a process does at its first call of a kind: it waits until `act` is done. */
+/** Something happens at a step. @returns the environment for criu */
 async function atFaultPoint(
   rule: string,
   act: (pid: number) => Promise<void>,
 ): Promise<Record<string, string>> {
-  const { dir } = machine;
   isHit = false;
-  writeFileSync(join(dir, 'counts'), Buffer.alloc(4096));
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined); // it was killed
-    socket.once('data', (line) => {
-      const pid = Number(line.toString().trim().split(' ')[1]);
-      act(pid).then(
-        () => {
-          isHit = true;
-          socket.end('\n');
-        },
-        (error: unknown) => socket.destroy(error as Error),
-      );
-    });
+  return faultPoint(machine.dir, rule, async (pid) => {
+    await act(pid);
+    isHit = true;
   });
-  server.listen(join(dir, 'socket')).unref();
-  await once(server, 'listening');
-  return { LD_PRELOAD: testTool('fault-points.so'), CCR_FAULT_DIR: dir, CCR_FAULT: rule };
 }
 
 /** The plugin's last hook is over, and the program still stopped. */
