@@ -32,6 +32,11 @@ export interface ExecOptions {
   keepSuccess?: boolean | undefined;
   /** `false` leaves the child in the caller's session and group, with its terminal. @default true */
   ownGroup?: boolean | undefined;
+  /**
+   * `false` sends the first signal, SIGTERM, to the child alone; its group is only killed, later. For a child whose
+   * own children must not get it. @default true
+   */
+  asksGroup?: boolean | undefined;
 }
 
 /** What a program did. */
@@ -80,11 +85,19 @@ class Deadline {
   aborted = false;
   tooLong = false;
   private readonly target: number | undefined;
+  private readonly asked: number | undefined;
   private readonly signal: AbortSignal | undefined;
   private readonly timer: NodeJS.Timeout;
   private killTimer: NodeJS.Timeout | undefined;
 
-  constructor(target: number | undefined, timeoutMs: number, signal: AbortSignal | undefined) {
+  /** @param asked gets SIGTERM; `target` is killed when it does not end */
+  constructor(
+    asked: number | undefined,
+    target: number | undefined,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.asked = asked;
     this.target = target;
     this.signal = signal;
     this.timer = setTimeout(() => {
@@ -105,9 +118,9 @@ class Deadline {
   }
 
   private stop(): void {
-    const { target } = this;
-    if (target === undefined) return;
-    killGroup(target, 'SIGTERM');
+    const { asked, target } = this;
+    if (asked === undefined || target === undefined) return;
+    killGroup(asked, 'SIGTERM');
     this.killTimer ??= setTimeout(() => {
       killGroup(target, 'SIGKILL');
     }, KILL_AFTER_MS);
@@ -260,7 +273,8 @@ export async function execResult(
   const ownGroup = options.ownGroup ?? true;
   const target = pid === undefined ? undefined : ownGroup ? -pid : pid;
   if (target !== undefined) liveGroups.add(target);
-  const deadline = new Deadline(target, options.timeoutMs ?? 60_000, options.signal);
+  const asked = options.asksGroup === false ? pid : target;
+  const deadline = new Deadline(asked, target, options.timeoutMs ?? 60_000, options.signal);
   const onFull = (): void => {
     deadline.stopTooLong();
   };

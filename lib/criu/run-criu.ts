@@ -135,6 +135,8 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
   return {
     timeoutMs: run.timeoutMs ?? DEFAULT_CRIU_TIMEOUT_MS,
     ownGroup: run.keepTerminal !== true,
+    // a process that is being restored is in criu's group at first, and would get the signal when it runs
+    asksGroup: run.stage === 'dump',
     ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
     descriptors: run.descriptors,
     env: run.stage === 'restore' ? { ...whoWaits, ...run.env } : run.env,

@@ -97,6 +97,22 @@ describe('execResult', () => {
     expect(existsSync(marker)).toBe(false);
   });
 
+  it('asks the child alone to end where its own children must not get the signal', async () => {
+    const controller = new AbortController();
+    const inner = 'trap "echo asked" TERM; echo ready; sleep 1';
+    const command = `(${inner}) & trap "wait; exit 0" TERM; wait`;
+    const run = execResult('sh', ['-c', command], {
+      signal: controller.signal,
+      asksGroup: false,
+      keepSuccess: true,
+      onLine: (line) => {
+        if (line === 'ready')
+          controller.abort(new InterruptedError('ERR_INTERRUPTED', 'interrupted by SIGINT'));
+      },
+    });
+    expect((await run).stdout).toBe('ready');
+  });
+
   it('keeps the success of a program that finished although it was told to end', async () => {
     const stop = new AbortController();
     const running = execResult(
