@@ -4,6 +4,7 @@
 #include "plugin/task/driver_call.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/preinit.h"
+#include "plugin/task/proc_status.h"
 #include "plugin/task/report.h"
 #include "plugin/task/stuck.h"
 #include "plugin/task/watcher_link.h"
@@ -29,6 +30,7 @@ __attribute__((visibility("default"), used)) const char ccr_plugin_info[] =
 	"ccr-plugin: version=" CCR_VERSION " variant=" CCR_VARIANT;
 
 static char first_error[512];
+static pid_t first_ended; /* the process because of which a dump fails */
 
 static void to_criu_log(enum ccr_log_level level, const char *line)
 {
@@ -87,6 +89,18 @@ static int check_run_dir(void)
 		return 0;
 	ccr_err("the run directory %s is refused: %s", path, why);
 	return fd;
+}
+
+/* The truth, whatever has failed because of it; what we kill ourselves has a reason of its own. */
+static void note_ended(pid_t pid)
+{
+	const char *why = first_ended ? NULL : ccr__why_ended(pid);
+
+	if (!why)
+		return;
+	first_ended = pid;
+	ccr_err("cannot dump %d: %s", pid, why);
+	snprintf(first_error, sizeof(first_error), "cannot dump %d: %s", pid, why);
 }
 
 static int load_begin(void)
@@ -190,6 +204,8 @@ static void plugin_exit(int stage, int ret)
 	if (!p->enabled)
 		return;
 	ccr__stuck_in_plugin(true);
+	for (const struct task *t = p->tasks; stage == STAGE_DUMP && ret && t; t = t->next)
+		note_ended(t->pid);
 	if (stage == STAGE_DUMP && !ret)
 		ccr__files_complete();
 	if (stage == STAGE_DUMP) {
@@ -230,6 +246,8 @@ static int timed(int (*hook)(int pid), const char *name, int pid)
 		return -ENOTSUP;
 	ccr__stuck_in_plugin(true);
 	ret = hook(pid);
+	if (ret && ret != -ENOTSUP && p->stage == STAGE_DUMP)
+		note_ended(pid);
 	ccr__stuck_in_plugin(false);
 	end = ccr__now_ms();
 	p->hook_ms += end - start;

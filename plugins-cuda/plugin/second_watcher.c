@@ -112,7 +112,7 @@ void ccr__second_watcher_check(struct task *const *tasks, size_t nr)
 	bool is_broken = false;
 
 	for (size_t i = 0; i < nr; i++)
-		is_broken |= tasks[i]->is_undoing && ccr__is_dying(tasks[i]->pid);
+		is_broken |= tasks[i]->is_undoing && ccr__has_ended(tasks[i]->pid);
 	for (size_t i = 0; is_broken && i < nr; i++)
 		kill_and_wait(tasks[i]);
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "plugin/device/device.h"
+#include "plugin/task/proc_status.h"
 
 /* Whether the same call may succeed later: a neighbor frees memory, or a call of a caller that has
  * died is still in progress. */
@@ -40,7 +41,7 @@ static int fail(const struct task *task, const char *reason)
 
 static int undo_driver(const struct task *task, bool is_last)
 {
-	const char *call;
+	const char *call, *why;
 	char reason[128];
 	const CUresult result = ccr__task_raise(task, task->prior, &call);
 
@@ -48,8 +49,9 @@ static int undo_driver(const struct task *task, bool is_last)
 		return 0;
 	if (may_pass(result) && !is_last)
 		return -EAGAIN;
+	why = ccr__why_ended(task->pid);
 	snprintf(reason, sizeof(reason), "%s: %s", call, ccr_cuda_error_name(result));
-	return fail(task, reason);
+	return fail(task, why ? why : reason);
 }
 
 int ccr__undo(struct task *task, bool is_last)

@@ -241,7 +241,7 @@ static void end_pending_lock(struct task *task)
 static bool needs_undo(int stage, struct task *task)
 {
 	/* The pidfd is asked last: by then the pid may belong to another process. */
-	if (ccr__is_dying(task->pid) || ended(task->pidfd)) {
+	if (ccr__has_ended(task->pid) || ended(task->pidfd)) {
 		if (stage == STAGE_DUMP)
 			ccr__memory_commit(task);
 		task->is_awaited = false;

@@ -12,6 +12,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 cuda = ctypes.CDLL(os.environ["CRIU_CUDA_DRIVER"])
@@ -111,6 +112,21 @@ def outlive():
 
 def dead_leader():
     threading.Thread(target=outlive).start()
+
+
+def leader_ends_at_signal():
+    """The first thread ends at SIGUSR1; another one runs on, in a process that has host memory to be saved."""
+    kept.append(bytearray(os.urandom(4096) * 8192))
+    threading.Thread(target=beat).start()
+    signal.signal(signal.SIGUSR1, lambda *_: libc.syscall(60, 0))
+
+
+def beat():
+    """Shows that the thread runs: the file grows."""
+    with open(os.path.join(sys.argv[1], "beats"), "ab", buffering=0) as file:
+        while True:
+            file.write(b".")
+            time.sleep(0.01)
 
 
 def cupti():

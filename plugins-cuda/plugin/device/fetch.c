@@ -169,8 +169,12 @@ static bool is_worth_a_retry(int ret)
 	return ret == -EBUSY || ret == -ENOTSUP || ret == -EPERM;
 }
 
-static const char *reason(int ret)
+static const char *reason(const struct task *task, int ret)
 {
+	const char *why = ccr__why_ended(task->pid);
+
+	if (why)
+		return why;
 	if (ret == -EBUSY)
 		return "it is stopped by a signal; send SIGCONT";
 	if (ret == -EPERM)
@@ -188,7 +192,8 @@ int ccr__fetch(const struct task *task)
 		ret = fetch_stopped(task);
 	} else {
 		ret = fetch_running(task, deadline);
-		while (is_worth_a_retry(ret) && ccr__now_ms() < deadline) {
+		while (is_worth_a_retry(ret) && !ccr__has_ended(task->pid) &&
+		       ccr__now_ms() < deadline) {
 			pause_ms(RETRY_MS);
 			ret = fetch_running(task, deadline);
 		}
@@ -196,7 +201,7 @@ int ccr__fetch(const struct task *task)
 	if (ret < 0)
 		ccr_err("%d: cannot connect to its service thread %d within "
 			"CRIU_CUDA_LOCK_TIMEOUT_MS = %ld: %s",
-			task->pid, task->service_tid, timeout, reason(ret));
+			task->pid, task->service_tid, timeout, reason(task, ret));
 	return ret;
 }
 

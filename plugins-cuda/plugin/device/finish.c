@@ -4,7 +4,9 @@
  * pool died, and waits until every task has its memory.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -178,12 +180,32 @@ static void end_session(void)
 		;
 }
 
+/*
+ * What the undo could not return to its prior state. Its gate is closed, and the pool
+ * would kill it without a word when we end.
+ */
+static void kill_unreturned(struct task *task)
+{
+	struct pollfd poller = {.fd = task->pidfd, .events = POLLIN};
+	const char *why = ccr__why_ended(task->pid);
+	char reason[256];
+
+	if (!task->operation || task->is_awaited || task->is_undone || poll(&poller, 1, 0) > 0)
+		return;
+	snprintf(reason, sizeof(reason),
+		 "%s; it was killed, because its device memory was no longer its own",
+		 why ? why : "it could not be returned to its prior state");
+	kill_task(task, reason);
+}
+
 void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 {
 	bool is_replaced = false;
 	struct task *task;
 
 	ccr__memory_poll();
+	for (size_t i = 0; stage == STAGE_DUMP && i < nr; i++)
+		kill_unreturned(tasks[i]);
 	while (awaited(tasks, nr, 0)) {
 		struct ccr_message reply;
 		int ret = ccr_message_receive(ccr__pool_link.socket, &reply, NULL, NULL,

@@ -111,7 +111,10 @@ static int save(struct task *task, struct ccr_pages *pages, const struct remap_p
 	ret = record(task, HOST_SAVING);
 	if (ret)
 		return ret;
-	if (ccr__page_file_write(pages, plan, dir, task->pid, error, sizeof(error))) {
+	ret = ccr__page_file_write(pages, plan, dir, task->pid, error, sizeof(error));
+	if (ret == -ESRCH)
+		return ret;
+	if (ret) {
 		leave(task->pid, error);
 		return record(task, HOST_NONE);
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/task/each_thread.h"
 #include "plugin/task/proc_status.h"
 
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
@@ -56,15 +57,15 @@ static bool has_pending_kill(pid_t pid, const char *field)
 	       strtoull(pending, NULL, 16) >> (SIGKILL - 1) & 1;
 }
 
-bool ccr__is_dying(pid_t pid)
+bool ccr__is_dying(pid_t tid)
 {
-	const bool is_killed = has_pending_kill(pid, "SigPnd") || has_pending_kill(pid, "ShdPnd");
+	const bool is_killed = has_pending_kill(tid, "SigPnd") || has_pending_kill(tid, "ShdPnd");
 	unsigned long long flags = 0;
 	char path[64];
 	bool gone;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	file = fopen(path, "re");
 	gone = !file;
 	if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %llu", &flags) != 1)
@@ -72,6 +73,25 @@ bool ccr__is_dying(pid_t pid)
 	if (file)
 		fclose(file);
 	return gone || is_killed || flags & PF_EXITING;
+}
+
+static int is_alive(pid_t tid, void *unused)
+{
+	return !ccr__is_dying(tid);
+}
+
+bool ccr__has_ended(pid_t pid)
+{
+	return ccr__is_dying(pid) && ccr__each_thread(pid, is_alive, NULL) <= 0;
+}
+
+const char *ccr__why_ended(pid_t pid)
+{
+	if (!ccr__is_dying(pid))
+		return NULL;
+	return ccr__has_ended(pid) ? "it was killed, or has ended"
+				   : "its first thread has ended, and others still run; let them "
+				     "end, or keep the first one (no pthread_exit in main)";
 }
 
 pid_t ccr__namespace_pid(pid_t pid)

@@ -56,7 +56,7 @@ void ccr__stuck_in_plugin(bool is_in_plugin)
  */
 static bool was_killed(pid_t pid, int stage, pid_t criu)
 {
-	return ccr__is_dying(pid) && (stage == STAGE_DUMP || ccr__tracer_of(pid) == criu);
+	return ccr__has_ended(pid) && (stage == STAGE_DUMP || ccr__tracer_of(pid) == criu);
 }
 
 static pid_t find_killed(int stage, pid_t criu)

@@ -20,7 +20,7 @@ ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard_many.c
 set(plugin ${PROJECT_SOURCE_DIR}/plugin)
 ccr_test(driver_call SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_call.c ${plugin}/task/driver_call.c
 	${plugin}/task/background.c ${plugin}/task/state.c ${plugin}/task/proc_status.c
-	LIBS ccr_common pthread)
+	${plugin}/task/each_thread.c LIBS ccr_common pthread)
 add_library(host_test STATIC
 	${plugin}/host/remap/smaps.c ${plugin}/host/remap/pagemap.c ${plugin}/host/remap/shared.c
 	${plugin}/host/remap/ranges.c ${plugin}/host/remap/in_use.c ${plugin}/host/remap/choose.c

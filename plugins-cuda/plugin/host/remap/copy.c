@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "image/checksum/checksum.h"
+#include "plugin/task/proc_status.h"
 
 #define PIECE (256u << 10)
 
@@ -47,8 +48,10 @@ static int read_pages(const struct copy *copy, uint64_t address, uint64_t offset
 		const struct iovec remote = {(void *)(uintptr_t)address, size};
 		const ssize_t done = process_vm_readv(copy->pid, &local, 1, &remote, 1, 0);
 
-		if (done <= 0)
-			return done < 0 && errno != EFAULT ? -errno : -ENOSPC;
+		if (done < 0 && errno != EFAULT)
+			return -errno;
+		if (done <= 0) /* or it has been killed meanwhile */
+			return ccr__is_dying(copy->pid) ? -ESRCH : -ENOSPC;
 		address += done;
 		offset += done;
 		size -= done;
