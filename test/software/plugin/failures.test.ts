@@ -200,6 +200,18 @@ it('costs a process without CUDA a few milliseconds', async () => {
   await machine.kill(plain.pid);
 });
 
+it.each([
+  [1, 'CUDA_ERROR_INVALID_VALUE'],
+  [3, 'CUDA_ERROR_NOT_INITIALIZED'],
+])('GetRestoreThreadId answers %i (%s): the process has no CUDA, and its dump succeeds', async (result) => {
+  const plain = startPlainProcess();
+  const calls = [1, 2, 3, 4].map((nth) => `cuCheckpointProcessGetRestoreThreadId:${nth}:${result}`);
+  const dump = await machine.dumpPid(plain.pid, { env: { SOFTCUDA_FAIL: calls.join(',') } });
+  expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);
+  await plain.ended;
+  expect(dump.status).toEqual([]);
+});
+
 it('two CUDA plugins in one directory: both act, which is why install refuses it', async () => {
   const libdir = join(machine.dir, 'two');
   mkdirSync(libdir);
