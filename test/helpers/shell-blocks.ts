@@ -7,10 +7,21 @@ import { projectRoot } from '../../lib/paths.ts';
 /** Marks after ```sh, and why such a block is not run here. CONTRIBUTING.md lists them. */
 export const marks: Readonly<Record<string, string>> = {
   gpu: 'needs a GPU, or a model or program that only such machines have',
-  podman: 'needs podman and an image; the tests of containers run such commands',
+  podman: 'needs podman: test/software/docs/podman.test.ts types it, with an image of its own',
   engine: 'an engine runs it in test/software/engines',
   elsewhere: 'CI runs it elsewhere: setup, the demo, the tests',
 };
+
+/** The commands that are run elsewhere: how they begin, and the file and the text in it that run them. */
+export const elsewhere: readonly (readonly [string, string, string])[] = [
+  ['npm run demo', 'test/software/package/bundle.test.ts', "'demo'"],
+  ['npm test', '.ci/run', 'npm test'],
+  [
+    'criu-cuda container restore --import /var/lib/web.tar',
+    'test/software/container/cri.test.ts',
+    'acceptConfig',
+  ],
+];
 
 /** A block of commands. */
 export interface Block {

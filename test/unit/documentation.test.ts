@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { definitionOf, settingKeys } from '../../lib/settings/index.ts';
 import { projectRoot } from '../../lib/paths.ts';
-import { marks, pages as shellPages, shellBlocks } from '../helpers/shell-blocks.ts';
+import { elsewhere, marks, pages as shellPages, shellBlocks } from '../helpers/shell-blocks.ts';
 
 const page = readFileSync(join(projectRoot, 'docs', 'environment.md'), 'utf8');
 const rows = new Map(
@@ -125,6 +125,31 @@ describe('shell commands of README.md and docs/', () => {
     expect(unknown.map(({ page, line, mark }) => `${page}:${line}: ${mark ?? ''}`)).toEqual([]);
     const listed = [...read('CONTRIBUTING.md').matchAll(/^\| `sh (\w+)` +\|/gm)].map(([, mark]) => mark);
     expect(listed).toEqual(Object.keys(marks));
+  });
+
+  it('are in blocks that can have a mark', () => {
+    const known = ['sh', 'ts', 'python', 'c', 'json', 'yaml', 'ini', 'diff', 'text', 'mermaid'];
+    const fences = shellPages.flatMap((page) => [...read(page).matchAll(/^```(\S*)[^\n]*\n(.*?)^```$/gms)]);
+    expect(fences.length).toBeGreaterThan(blocks.length);
+    for (const [, language = '', text = ''] of fences) {
+      if (language !== '') expect(known).toContain(language);
+      else expect(text).not.toMatch(/^(?:[$#] )?(?:criu-cuda|npm|podman|docker|sudo) /m);
+    }
+  });
+
+  it('with the mark elsewhere are in a file that runs them', () => {
+    const commands = blocks.filter(({ mark }) => mark === 'elsewhere').flatMap((block) => block.commands);
+    expect(commands.length).toBe(elsewhere.length);
+    for (const command of commands) {
+      const [, file = '', text = ''] = elsewhere.find(([start]) => command.startsWith(start)) ?? [];
+      expect([command, file !== '' && read(file).includes(text)]).toEqual([command, true]);
+    }
+  });
+
+  it('with the mark podman are typed by a test, those of README.md by a task', () => {
+    const marked = blocks.filter(({ mark }) => mark === 'podman');
+    expect(marked.length).toBeGreaterThan(8);
+    expect(read('test/software/docs/podman.test.ts')).toContain("mark === 'podman'");
   });
 
   it('of README.md without a mark are typed by a task', () => {

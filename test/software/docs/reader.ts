@@ -2,6 +2,7 @@
 /** A reader who types the commands of a page, in their order, with a server of their own. */
 import { expect } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
+import { criuProgram } from '../../helpers/criu.ts';
 import type { Block } from '../../helpers/shell-blocks.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -47,12 +48,13 @@ export class Reader {
     return this.#pid;
   }
 
-  /** `4711` and `PID` are the server's pid, DIR and /mnt/img a directory. */
+  /** `4711` and `PID` are the server's pid, DIR and /mnt/img a directory; another criu is this machine's. */
   async #fillIn(command: string): Promise<string> {
     if (/\b(?:4711|PID)\b/.test(command) && this.#pid === undefined) await this.startServer();
     return command
       .replace(/\b(?:4711|PID)\b/g, String(this.#pid))
-      .replace(/(?<![\w/])DIR\b|\/mnt\/img\b/g, this.#imagesDir);
+      .replace(/(?<![\w/])DIR\b|\/mnt\/img\b/g, this.#imagesDir)
+      .replaceAll('/opt/criu/sbin/criu', criuProgram());
   }
 
   /** Types a command and, if it keeps the terminal, leaves it running. @returns what it printed */
