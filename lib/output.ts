@@ -18,7 +18,7 @@ export interface Io {
   readonly json: boolean;
   /** Stderr is a terminal, and `--json` was not given. */
   readonly interactive: boolean;
-  /** Columns of the terminal, 80 without one. */
+  /** Columns of the terminal, 80 without one or where it does not say. */
   readonly columns: number;
   readonly colors: Colors;
   /** Aborted by Ctrl-C, SIGTERM and SIGHUP; pass it to everything that may take long. */
@@ -80,7 +80,7 @@ export function createIo(options: IoOptions): Io {
   const io: Io = {
     json,
     interactive: !json && stderr.isTTY === true,
-    columns: stderr.columns ?? 80,
+    columns: stderr.columns === undefined || stderr.columns === 0 ? 80 : stderr.columns,
     colors: pc.createColors(color && !json),
     signal: options.signal,
     onStop: undefined,

@@ -49,7 +49,12 @@ const formatSeconds = (ms: number): string => (ms < 60_000 ? `${ms / 1000} s` : 
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MS = 100;
+const LEAST_TITLE = 12;
 const CLEAR_LINE = '\r\u001b[2K';
+
+/** A title says more at its start, and is known; what changes behind it is to be seen. */
+const shortened = (title: string, length: number): string =>
+  title.length <= length ? title : `${title.slice(0, Math.max(LEAST_TITLE, length - 1))}…`;
 
 interface View {
   update(detail: string | ByteCount): void;
@@ -67,9 +72,10 @@ function spinnerView(io: Io, title: string, showAfterMs: number): View {
     if (elapsed < showAfterMs) return;
     shown = true;
     frame += 1;
-    const seconds = `${Math.floor(elapsed / 1000)} s`;
-    const line = `${FRAMES[frame % FRAMES.length] ?? ''} ${title}  ${seconds}${detail ? `  ${detail}` : ''}`;
-    io.rawErr(CLEAR_LINE + line.slice(0, Math.max(20, io.columns - 1)));
+    const columns = Math.max(20, io.columns - 1);
+    const rest = `  ${Math.floor(elapsed / 1000)} s${detail ? `  ${detail}` : ''}`;
+    const line = `${FRAMES[frame % FRAMES.length] ?? ''} ${shortened(title, columns - rest.length - 2)}${rest}`;
+    io.rawErr(CLEAR_LINE + line.slice(0, columns));
   };
   const timer = setInterval(draw, FRAME_MS);
   timer.unref();

@@ -84,7 +84,7 @@ export function readThreadState(pid: number, tid: number): string | undefined {
  */
 export async function describeProcess(pid: number): Promise<string> {
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  const command = text.replaceAll('\0', ' ').trim();
+  const command = text.replaceAll(/[\p{C}\s]+/gu, ' ').trim(); // on one line, whatever is in its words
   if (command) return command;
   const stat = readStat(pid);
   if (!stat) return 'no process';

@@ -9,8 +9,10 @@ export interface Captured {
 
 export interface CaptureOptions {
   json?: boolean;
-  /** Whether stderr is a terminal of 60 columns. */
+  /** Whether stderr is a terminal. */
   terminal?: boolean;
+  /** Its columns. @default 60 */
+  columns?: number;
   signal?: AbortSignal;
 }
 
@@ -22,7 +24,7 @@ export function captureIo(options: CaptureOptions = {}): Captured {
     stdout: { write: (text) => out.push(text) },
     stderr: {
       write: (text) => err.push(text),
-      ...(options.terminal ? { isTTY: true, columns: 60 } : {}),
+      ...(options.terminal ? { isTTY: true, columns: options.columns ?? 60 } : {}),
     },
     json: options.json ?? false,
     signal: options.signal ?? new AbortController().signal,

@@ -93,3 +93,17 @@ describe('bytes', () => {
       expect(bytesFor(captureIo(options).io, () => undefined)).toBe(undefined);
   });
 });
+
+it('a long title leaves room for what changes, also on a terminal that does not say its width', async () => {
+  const { io, stderr } = captureIo({ terminal: true, columns: 0 });
+  const title = `reading the images in ${'/directory'.repeat(12)}`;
+  const step = withProgress(io, title, async (report) => {
+    report({ doneBytes: 2 ** 20, totalBytes: 2 ** 22 });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  });
+  await vi.advanceTimersByTimeAsync(1000);
+  await step;
+  const [line = ''] = /reading the images in .*MiB/.exec(stderr()) ?? [];
+  expect(line).toMatch(/^reading the images in \/directory.*…  0 s {2}1 MiB of 4 MiB$/);
+  expect(line.length).toBeLessThan(80);
+});

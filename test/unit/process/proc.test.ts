@@ -10,6 +10,7 @@ import {
   readStat,
   readThreadState,
 } from '../../../lib/process/index.ts';
+import { waitFor } from '../../helpers/wait.ts';
 
 describe('parseStat', () => {
   it('accepts spaces and parentheses in the name', () => {
@@ -51,5 +52,14 @@ describe('readers of a live process', () => {
 
   it('names a process by its command line', async () => {
     expect(await describeProcess(process.pid)).toContain('node');
+  });
+
+  it('describes a process on one line, whatever its words are', async () => {
+    const child = spawn('sh', ['-c', 'sleep 60\n\t:\x1b[31m']);
+    await once(child, 'spawn');
+    await waitFor(async () => {
+      expect(await describeProcess(child.pid ?? 0)).toBe('sh -c sleep 60 : [31m');
+    });
+    child.kill('SIGKILL');
   });
 });
