@@ -3,7 +3,8 @@
 // named function in this process does nothing and returns that code. Names are those of exports;
 // "cuMemAlloc" means its newest version. With the code "kill" the process is killed with SIGKILL
 // instead, with "hang" the call never returns; but only in one of the processes that share the
-// devices, so that a process that replaces it in the same environment is not affected.
+// devices, so that a process that replaces it in the same environment is not affected. With
+// SOFTCUDA_FAIL_COUNTS, all processes that have the same file there count together.
 #include "softcuda/impl.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MAX_RULES 32
@@ -28,8 +30,10 @@ static struct {
 		CUresult result;
 	} rules[MAX_RULES];
 	unsigned int nr_rules;
-	atomic_ulong counts[MAX_CALLS];
+	atomic_ulong *counts; // of MAX_CALLS functions
 } inject = {.once = PTHREAD_ONCE_INIT};
+
+static atomic_ulong own_counts[MAX_CALLS];
 
 static int call_of(const char *name, size_t length)
 {
@@ -76,6 +80,27 @@ static bool parse_rule(const char *text)
 	return true;
 }
 
+static void share_counts(void)
+{
+	const char *path = getenv("SOFTCUDA_FAIL_COUNTS");
+	void *counts;
+	int fd;
+
+	inject.counts = own_counts;
+	if (!path || !*path)
+		return;
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, sizeof(own_counts))) {
+		fprintf(stderr, "softcuda: SOFTCUDA_FAIL_COUNTS=%s: %s\n", path, strerror(errno));
+		abort();
+	}
+	counts = mmap(NULL, sizeof(own_counts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (counts == MAP_FAILED)
+		abort();
+	inject.counts = counts;
+}
+
 static void parse(void)
 {
 	const char *env = getenv("SOFTCUDA_FAIL");
@@ -94,6 +119,7 @@ static void parse(void)
 		abort();
 	}
 	free(copy);
+	share_counts();
 }
 
 static bool is_first(const char *what, unsigned int call, unsigned long nth)

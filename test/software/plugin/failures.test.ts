@@ -113,7 +113,10 @@ describe('a driver call fails during the restore', () => {
     const pids = [workload.pid, ...(await Promise.all(children))];
     expect((await machine.dump(workload)).exitCode).toBe(0);
     const failed = await machine.restore({
-      env: { SOFTCUDA_FAIL: `cuCheckpointProcessRestore:2:${NOT_PERMITTED}` },
+      env: {
+        SOFTCUDA_FAIL: `cuCheckpointProcessRestore:2:${NOT_PERMITTED}`,
+        SOFTCUDA_FAIL_COUNTS: join(machine.dir, 'counts'), // a process makes the calls for each of the three
+      },
     });
     expect(failed.exitCode).not.toBe(0);
     for (const pid of pids) await machine.kill(pid);

@@ -3,6 +3,7 @@
  * Failed restores of a tree in a PID namespace. Its first process ends only when everything else in the namespace has
  * ended and was collected, and criu, which traces all of it, waits for the first process.
  */
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readProcessTree } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
@@ -59,9 +60,11 @@ describe.each(['stock', 'remap'] as const)('variant %s', (variant) => {
       await space.start(TREE);
       const before = await answers();
       expect((await space.dump({ libdir })).exitCode).toBe(0);
-      const env = { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:${nth}:${OUT_OF_MEMORY}` };
+      const rule = { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:${nth}:${OUT_OF_MEMORY}` };
       // which thread the kernel makes wait for the others is decided by chance
       for (let i = 0; i < 3; i++) {
+        // a process makes the calls for each of the three
+        const env = { ...rule, SOFTCUDA_FAIL_COUNTS: join(machine.dir, `counts-${i}`) };
         const failed = await space.restore({ libdir, env });
         expect(failed.exitCode).toBe(1);
         if (call !== 'GetRestoreThreadId') expectNothingLeft(failed);
