@@ -44,10 +44,7 @@ function unionOf(intervals: readonly Interval[]): Interval[] {
   return union;
 }
 
-/**
- * Several processes may be served at the same time, so each phase has the time in which it was going on and none before it
- * in the list was.
- */
+/** Several processes may be served at the same time: a phase has the time in which none before it in the list was active. */
 class Elapsed {
   #seen: Interval[] = [];
 

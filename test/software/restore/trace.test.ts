@@ -31,7 +31,7 @@ async function traced(words: readonly string[]): Promise<{ printed: Printed; spa
   return { printed: JSON.parse(stdout) as Printed, spans: readSpans(document) };
 }
 
-/** How long at least one of the spans, which are in order, was going on. */
+/** The time in which at least one of the spans, which are in order, was active. */
 function elapsed(spans: readonly NamedSpan[]): number {
   let until = 0;
   return spans.reduce((sum, { startMs, endMs }) => {
