@@ -18,7 +18,7 @@ import { containerEdits, editFlags, type ContainerEdits } from './edits.ts';
 import { ContainerError } from './error.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
 import { imagePreloadable } from './image.ts';
-import { podman, requireContainer, type ContainerInfo } from './podman.ts';
+import { checkRoot, podman, requireContainer, type ContainerInfo } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
 import { checkName, checkPath } from '../check.ts';
@@ -224,6 +224,7 @@ export async function createContainer(options: ContainerCreateOptions): Promise<
   const store = storeOf(options);
   // refuses wrong options before podman fetches the image
   let args = createArguments(options);
+  checkRoot(`container ${name}`);
   const how = signal === undefined ? {} : { signal };
   const found: Preloadable = wantsInterceptor(options)
     ? await imagePreloadable(image, podmanArgs, how)

@@ -28,6 +28,19 @@ export interface PodmanOptions {
   watch?: ((podmanPid: number) => () => void) | undefined;
 }
 
+const isRoot = (): boolean => process.geteuid?.() === 0;
+
+/**
+ * podman dumps no containers of other users, and finds that out only then.
+ * @throws {@link EnvironmentError} this user is not root
+ */
+export function checkRoot(what: string): void {
+  if (isRoot()) return;
+  throw new EnvironmentError(`${what} needs root: podman checkpoints only root's containers`, [
+    { what: 'root', remedy: 'run it as root: sudo criu-cuda …' },
+  ]);
+}
+
 export function podmanProgram(): string {
   const { env, sbinPath } = currentSystem();
   const program = findOnPath('podman', env.PATH) ?? findOnPath('podman', sbinPath);
@@ -121,7 +134,7 @@ export async function requireContainer(name: string): Promise<ContainerInfo> {
   const found = await findContainer(name);
   if (found) return found;
   throw new ContainerError('ERR_CONTAINER_STATE', `there is no container ${name}`, {
-    hint: 'podman ps --all',
+    hint: isRoot() ? 'podman ps --all' : 'this user does not see the containers of root: sudo criu-cuda …',
   });
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   cdiSpec,
   configuredLibdir,
+  checkpointContainer,
   containerPluginDir,
   createArguments,
+  createContainer,
   editFlags,
   gpuFlags,
   limitFlags,
@@ -25,6 +27,34 @@ beforeEach(() => {
 afterEach(() => {
   vi.unstubAllEnvs();
   rmSync(dir, { recursive: true });
+});
+
+describe('a user who is not root', () => {
+  beforeEach(() => {
+    const podman = join(dir, 'podman');
+    writeFileSync(podman, '#!/bin/sh\necho "no such container" >&2\nexit 125\n');
+    chmodSync(podman, 0o755);
+    vi.stubEnv('PATH', `${dir}:/usr/bin:/bin`);
+    vi.spyOn(process, 'geteuid').mockReturnValue(1000);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('is told so before a container is made that could not be checkpointed', async () => {
+    const made = createContainer({ name: 'web', image: 'localhost/web', command: ['serve'], gpu: 'none' });
+    await expect(made).rejects.toMatchObject({
+      message: "container web needs root: podman checkpoints only root's containers",
+      missing: [{ what: 'root', remedy: 'run it as root: sudo criu-cuda …' }],
+    });
+  });
+
+  it('does not see the containers of root, and is told so', async () => {
+    await expect(checkpointContainer({ name: 'web' })).rejects.toMatchObject({
+      message: 'there is no container web',
+      hint: 'this user does not see the containers of root: sudo criu-cuda …',
+    });
+  });
 });
 
 const pairs = (words: readonly string[], flag: string): string[] =>
