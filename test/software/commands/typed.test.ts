@@ -70,7 +70,7 @@ async function rowMs(): Promise<number> {
 /**
  * What other work on this machine adds to a command that runs criu, as a factor; 1 on an idle machine. An undisturbed
  * moment is long enough for one start of Node more often than for several in a row; and of criu, its plugin and the
- * command two are at work at a time, so that two processors have to be undisturbed.
+ * command two run at a time, so that two processors have to be undisturbed.
  */
 const disturbance = ({ node, row }: { node: number; row: number }): number =>
   Math.max(1, row / (ROW * node)) ** 2;

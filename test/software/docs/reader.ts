@@ -48,7 +48,7 @@ export class Reader {
     return this.#pid;
   }
 
-  /** `4711` and `PID` are the server's pid, DIR and /mnt/img a directory; another criu is this machine's. */
+  /** `4711` and `PID` are the server's pid, DIR and /mnt/img a directory; the path of a criu program is that of this machine. */
   async #fillIn(command: string): Promise<string> {
     if (/\b(?:4711|PID)\b/.test(command) && this.#pid === undefined) await this.startServer();
     return command

@@ -104,6 +104,6 @@ it('a long title leaves room for what changes, also on a terminal that does not 
   await vi.advanceTimersByTimeAsync(1000);
   await step;
   const [line = ''] = /reading the images in .*MiB/.exec(stderr()) ?? [];
-  expect(line).toMatch(/^reading the images in \/directory.*…  0 s {2}1 MiB of 4 MiB$/);
+  expect(line).toMatch(/^reading the images in \/directory.*… {2}0 s {2}1 MiB of 4 MiB$/);
   expect(line.length).toBeLessThan(80);
 });
