@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/protocol/mailbox.h"
 #include "plugin/task/state.h"
 
 /* Builds with a name of their own, `libcuda_intercept-BUILD.so`, included. */
@@ -47,10 +48,35 @@ static bool find_preload(pid_t pid, char *out, size_t size)
 	return false;
 }
 
+/* Whether the path of one of its mappings has this text. */
+static bool maps(pid_t pid, const char *text)
+{
+	char path[32], *line = NULL;
+	bool found = false;
+	size_t size = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	file = fopen(path, "re");
+	while (file && !found && getline(&line, &size, file) > 0)
+		found = strstr(line, text);
+	free(line);
+	if (file)
+		fclose(file);
+	return found;
+}
+
 const char *ccr__why_no_interceptor(pid_t pid)
 {
 	char library[PATH_MAX], seen[PATH_MAX + 32];
 
+	/* The driver also takes a process that uses NVML alone for one of CUDA. */
+	if (maps(pid, LIBRARY))
+		return maps(pid, CCR_MAILBOX_NAME)
+			       ? "its interceptor's service thread did not start"
+			       : "it has not called cuInit";
+	if (!maps(pid, "/libcuda.so"))
+		return "it has not loaded libcuda";
 	if (!find_preload(pid, library, sizeof(library))) {
 		ccr_warn("%d: its device memory goes through the driver, which takes longer, "
 			 "because the process has no interceptor: start it with criu-cuda run, or, "
