@@ -51,9 +51,15 @@ static bool is_softcuda(const char *path)
 bool ccr_device_file_is_drivers(const struct stat *st, const char *path)
 {
 	if (!S_ISCHR(st->st_mode))
-		return false;
+		return S_ISBLK(st->st_mode) && is_softcuda(path);
 	return major(st->st_rdev) == NVIDIA_MAJOR || is_softcuda(path) ||
 	       is_nvidias(major(st->st_rdev));
+}
+
+bool ccr_device_path_is_drivers(const char *path)
+{
+	return is_softcuda(path) || (!strncmp(path, "/dev/nvidia", strlen("/dev/nvidia")) &&
+				     strncmp(path, "/dev/nvidia-fs", strlen("/dev/nvidia-fs")));
 }
 
 struct gpu {

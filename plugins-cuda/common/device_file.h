@@ -19,10 +19,14 @@
 
 /*
  * True if `st` is a device of NVIDIA's driver (nvidiactl, nvidia0, nvidia-uvm,
- * nvidia-caps, ...) or of the software driver. Not those of nvidia-fs, gdrdrv and
+ * nvidia-caps, ...) or of the software driver,
+ * whose may also be a block device. Not those of nvidia-fs, gdrdrv and
  * InfiniBand, which have state that cannot be restored. `path` is where it is.
  */
 bool ccr_device_file_is_drivers(const struct stat *st, const char *path);
+
+/* The same for the path of a mapped file, whose device may not be here. */
+bool ccr_device_path_is_drivers(const char *path);
 
 /*
  * Finds the UUID of the GPU that the device is for. Returns false if it is not that

@@ -33,8 +33,8 @@ KIND(FORKED_CHILD, "forked-child", REFUSE, "holds GPU device files, but has not 
      "end this one",
      "0.3.0")
 KIND(DEVICE_MAPPING, "device-mapping", REFUSE,
-     "maps a GPU device file, but has not initialized CUDA",
-     "end it, or let it unmap the device: what the driver has put there cannot be restored", NULL)
+     "maps a GPU device file for something other than CUDA, such as OpenGL or Vulkan",
+     "end it, or let it close the device: what the driver has put there cannot be restored", NULL)
 KIND(HOST_MEMORY, "host-memory", GUESS,
      "has more device memory than there is host memory for the driver's copy of it",
      "start it with the interceptor (criu-cuda run) and use variant parallel or full, which need "

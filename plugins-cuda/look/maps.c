@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/device_file.h"
+
 #define MAILBOX "/memfd:" CCR_MAILBOX_NAME
 
 /* torch keeps the counters of its shared CUDA tensors in files of this size, and nothing else. */
@@ -27,7 +29,9 @@ static const struct {
 	{"/dev/shm/cuda.shm.", SEEN_IPC_SEGMENT},
 	{"anon_inode:[io_uring]", SEEN_IO_URING},
 	{"/SYSV", SEEN_SYSV_SHM},
-	{"/dev/nvidia", SEEN_GPU_MAPPING},
+	{"libnvidia-ml.so", SEEN_NVML},
+	{"libnvidia-glcore", SEEN_GRAPHICS},
+	{"libnvidia-eglcore", SEEN_GRAPHICS},
 	/* Nsight Systems, Nsight Compute, Compute Sanitizer */
 	{"libToolsInjection", SEEN_PROFILER},
 	{"libcuda-injection", SEEN_PROFILER},
@@ -47,6 +51,8 @@ static void note_file(struct process *process, const char *path)
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 
+	if (ccr_device_path_is_drivers(path))
+		process->evidence |= SEEN_GPU_MAPPING;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		if (!begins(*files[i].prefix == '/' ? path : name, files[i].prefix))
 			continue;

@@ -36,6 +36,8 @@ enum {
 	SEEN_POSIX_MQ = 1 << 18,
 	SEEN_SYSV_SHM = 1 << 19,
 	SEEN_GPU_MAPPING = 1 << 20, /* a mapping of a GPU device file */
+	SEEN_NVML = 1 << 21,
+	SEEN_GRAPHICS = 1 << 22, /* libraries that map the devices for OpenGL or Vulkan */
 };
 
 #define MAX_IPC_FILES 16

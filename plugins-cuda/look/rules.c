@@ -35,6 +35,16 @@ static bool shares_ipc(const struct state *s, pid_t pid)
 	       !memcmp(theirs, ours, n);
 }
 
+/*
+ * Without CUDA, mappings of a device are those of graphics, or left by a fork: then the library
+ * that made them is there, too. Nothing can be done with the latter.
+ */
+static bool maps_own_device(const struct process *p)
+{
+	return p->evidence & SEEN_GPU_MAPPING &&
+	       (!(p->evidence & (SEEN_LIBCUDA | SEEN_NVML)) || p->evidence & SEEN_GRAPHICS);
+}
+
 static void judge_devices(struct state *s, const struct process *p)
 {
 	static const struct {
@@ -52,7 +62,7 @@ static void judge_devices(struct state *s, const struct process *p)
 	/* CRIU dumps what belongs to a namespace that it dumps, too. */
 	if (p->evidence & SEEN_SYSV_SHM && shares_ipc(s, p->pid))
 		ccr__look_found(s, CCR_LOOK_SYSV_SHM, p->pid);
-	if (p->evidence & SEEN_GPU_MAPPING && !p->has_cuda && s->request->driver)
+	if (s->request->driver && !p->has_cuda && maps_own_device(p))
 		ccr__look_found(s, CCR_LOOK_DEVICE_MAPPING, p->pid);
 	if (!(p->evidence & SEEN_GPU))
 		return;
@@ -149,7 +159,9 @@ static void judge_interceptor(struct state *s, const struct process *p)
 		return;
 	if (p->evidence & SEEN_SERVICE_THREAD)
 		judge_protocol(s, p);
-	else if (!(p->evidence & SEEN_INTERCEPT_OFF))
+	/* A process that uses NVML alone is one of CUDA for the driver, but has never called
+	 * cuInit. */
+	else if (!(p->evidence & SEEN_INTERCEPT_OFF) && (p->mailbox_address || p->device_bytes))
 		ccr__look_found(s, CCR_LOOK_SERVICE_THREAD, p->pid);
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Open device files of the driver that no CUDA context of their process owns. A child that was
- * forked after the driver was initialized has those of its parent, and a program that uses NVML has
- * NVML's. The driver closes only its own when it checkpoints a process; CRIU cannot dump the
- * others.
+ * Open device files of the driver that no CUDA context of their process owns: a child that was
+ * forked after the driver was initialized has those of its parent. The driver closes only its own
+ * when it checkpoints a process, those of NVML among them; CRIU cannot dump the others.
  *
  * A restore opens the same devices again. What the driver kept for the earlier open file is gone:
  * in a forked child, CUDA has never worked, and fails as before.

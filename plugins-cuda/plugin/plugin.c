@@ -288,6 +288,19 @@ static int restore_ext_file(int id, bool *retry_needed)
 	return ccr__plugin.enabled ? ccr__restore_device_file(id, retry_needed) : -ENOTSUP;
 }
 
+static int handle_device_vma(int fd, const struct stat *st)
+{
+	return ccr__plugin.enabled ? ccr__dump_device_mapping(fd, st) : -ENOTSUP;
+}
+
+/* Also in the restored process. */
+static int update_vma_map(const char *path, uint64_t address, uint64_t offset, uint64_t *new_offset,
+			  int *fd)
+{
+	return ccr__plugin.enabled ? ccr__restore_device_mapping(path, address, new_offset, fd)
+				   : -ENOTSUP;
+}
+
 static int resume_devices_late(int pid)
 {
 	return timed(ccr__resume_devices_late, "RESUME_DEVICES_LATE", pid);
@@ -305,6 +318,8 @@ __attribute__((visibility("default"))) struct criu_plugin CR_PLUGIN_DESC = {
 			[HOOK_RESTORE_UNIX_SK] = ccr__restore_outside_socket,
 			[HOOK_DUMP_EXT_FILE] = dump_ext_file,
 			[HOOK_RESTORE_EXT_FILE] = restore_ext_file,
+			[HOOK_HANDLE_DEVICE_VMA] = handle_device_vma,
+			[HOOK_UPDATE_VMA_MAP] = update_vma_map,
 			[HOOK_PAUSE_DEVICES] = pause_devices,
 			[HOOK_CHECKPOINT_DEVICES] = checkpoint_devices,
 			[HOOK_RESUME_DEVICES_LATE] = resume_devices_late,

@@ -3,6 +3,8 @@
 #ifndef CCR_PLUGIN_H
 #define CCR_PLUGIN_H
 
+#include <sys/stat.h>
+
 #include "plugin/task/watcher_link.h"
 
 /* look.c; both return 0, or -EBUSY after telling in log and status file why not. */
@@ -54,15 +56,23 @@ void ccr__second_watcher_check(struct task *const *tasks, size_t nr);
 void ccr__second_watcher_end(void);
 
 /*
- * device_files.c: open device files of the driver that belong to no CUDA context: inherited from a
- * parent, or NVML's. CRIU asks about each open file that it cannot dump: returns 0 if the plugin
- * takes care of it, -ENOTSUP if it is not one of these, another -errno if the dump must fail. The
- * restore, in the restored process, returns a descriptor or -errno. `id` is CRIU's, the same for
- * descriptors that share an open file. `retry_needed` is only one if CRIU passes it: see
+ * device_files.c: open device files of the driver that belong to no CUDA context, but were
+ * inherited from a parent. CRIU asks about each open file that it cannot dump: returns 0 if the
+ * plugin takes care of it, -ENOTSUP if it is not one of these, another -errno if the dump must
+ * fail. The restore, in the restored process, returns a descriptor or -errno. `id` is CRIU's, the
+ * same for descriptors that share an open file. `retry_needed` is only one if CRIU passes it: see
  * criu_abi.h.
  */
 int ccr__dump_device_file(int fd, int id);
 int ccr__restore_device_file(int id, bool *retry_needed);
+/*
+ * device_mappings.c: mappings of these devices in processes without CUDA, which the look lets pass
+ * only where a fork has left them. dump: 0 if it is one, else -ENOTSUP. restore, in the restored
+ * process: 1, and the file to map instead; -ENOTSUP if the device is not the driver's; or another
+ * -errno.
+ */
+int ccr__dump_device_mapping(int fd, const struct stat *st);
+int ccr__restore_device_mapping(const char *path, uint64_t address, uint64_t *new_offset, int *fd);
 /* At init of a restore: returns 0, or -ENODEV and has logged which device file is missing. */
 int ccr__device_files_check(void);
 

@@ -38,6 +38,11 @@ static void test_kinds(void)
 	CHECK(!ccr_device_file_is_drivers(&null, "/dev/null"));
 	CHECK(!ccr_device_file_is_drivers(&file, "/dev/shm/softcuda-0/softcudactl"));
 	CHECK(!ccr_device_file_is_drivers(&block, "/dev/nvidia0"));
+	CHECK(ccr_device_file_is_drivers(&block, "/devices/softcudactl"));
+	CHECK(ccr_device_path_is_drivers("/dev/nvidia-uvm"));
+	CHECK(ccr_device_path_is_drivers("/devices/softcudactl"));
+	CHECK(!ccr_device_path_is_drivers("/dev/nvidia-fs0"));
+	CHECK(!ccr_device_path_is_drivers("/dev/dri/card0"));
 }
 
 static void write_gpu(const char *dir, const char *bus, const char *text)

@@ -43,7 +43,14 @@ static void test_mapping(void)
 	CHECK(look_finds(""));
 	fake_process(CHILD_PID, 0);
 	fake_map(CHILD_PID, "7f1000000000-7f1000010000 rw-s 00000000 00:05 600 /dev/nvidia0");
+	fake_map(CHILD_PID, "7f0000000000-7f0000100000 r-xp 00000000 08:02 99 /usr/lib/libx.so.1");
 	fake_file("proc/5000000/task/5000000/children", "%d ", CHILD_PID);
+	CHECK(look_finds("device-mapping 5000001"));
+	/* it was forked from a process with CUDA */
+	fake_map(CHILD_PID, "7f2000000000-7f2000100000 r-xp 00000000 08:02 98 /lib/libcuda.so.1");
+	CHECK(look_finds(""));
+	fake_map(CHILD_PID,
+		 "7f3000000000-7f3000100000 r-xp 00000000 08:02 97 /lib/libnvidia-glcore.so.580");
 	CHECK(look_finds("device-mapping 5000001"));
 }
 
@@ -97,6 +104,9 @@ static void test_service_thread(void)
 		 "7f1000000000-7f1000010000 r-xp 00000000 08:02 7 /opt/libcuda_intercept.so");
 	CHECK(look_finds("")); /* stock does not need it */
 	request.uses_pool = true;
+	CHECK(look_finds("")); /* it uses NVML alone */
+	fake_map(ROOT_PID,
+		 "00010000-00011000 rw-p 00000000 00:01 5 /memfd:criu-cuda-mailbox (deleted)");
 	CHECK(look_finds("service-thread 5000000"));
 	CHECK(!ccr_look_refuses(look_at(), false));
 	fake_file("proc/5000000/environ", "CRIU_CUDA_INTERCEPT=memcpy");

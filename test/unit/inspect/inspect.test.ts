@@ -165,6 +165,8 @@ describe('our plugin', () => {
           'RESTORE_UNIX_SK',
           'DUMP_EXT_FILE',
           'RESTORE_EXT_FILE',
+          'HANDLE_DEVICE_VMA',
+          'UPDATE_VMA_MAP',
           'RESUME_DEVICES_LATE',
           'PAUSE_DEVICES',
           'CHECKPOINT_DEVICES',
