@@ -10,14 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NVML_SUCCESS		     0
 #define NVML_ERROR_UNINITIALIZED     1
 #define NVML_ERROR_INVALID_ARGUMENT  2
 #define NVML_ERROR_INSUFFICIENT_SIZE 7
 #define NVML_ERROR_DRIVER_NOT_LOADED 9
-#define NVML_ERROR_UNKNOWN	     999
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -39,45 +37,18 @@ struct process_info {
 	unsigned int gpu_instance, compute_instance;
 };
 
-// Between the first nvmlInit and the last nvmlShutdown, the process is a client of the driver, and
-// has its device file open. The driver knows a client by that open file, so after a restore, which
-// has opened another one, every call fails until the program has begun again.
+// Between the first nvmlInit and the last nvmlShutdown, the process has the driver's device file
+// open. As on hardware, a restore changes nothing for it.
 static struct {
 	pthread_mutex_t lock;
 	unsigned int references;
-	pid_t pid;
-	unsigned long long birth; // of that process, which is a new one after a restore
 } client = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-// Clock ticks from boot to the start of this process; 0 if that cannot be read.
-static unsigned long long birth_of_process(void)
-{
-	unsigned long long ticks = 0;
-	char text[1024];
-	FILE *file = fopen("/proc/self/stat", "re");
-	const char *end;
-
-	if (!file)
-		return 0;
-	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-	fclose(file);
-	end = strrchr(text, ')'); // the name may have any character
-	if (!end || sscanf(end + 1,
-			   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			   "%*d %*d %llu",
-			   &ticks) != 1)
-		return 0;
-	return ticks;
-}
 
 static void client_begin(void)
 {
 	pthread_mutex_lock(&client.lock);
-	if (!client.references++) {
+	if (!client.references++)
 		ccr_node_open();
-		client.pid = getpid();
-		client.birth = birth_of_process();
-	}
 	pthread_mutex_unlock(&client.lock);
 }
 
@@ -93,16 +64,12 @@ static bool client_end(void)
 	return is_client;
 }
 
-// The result of a call that asks the driver.
-static int client_state(void)
+static bool is_client(void)
 {
-	int result = NVML_SUCCESS;
+	bool result;
 
 	pthread_mutex_lock(&client.lock);
-	if (!client.references)
-		result = NVML_ERROR_UNINITIALIZED;
-	else if (client.pid == getpid() && client.birth != birth_of_process())
-		result = NVML_ERROR_UNKNOWN;
+	result = client.references > 0;
 	pthread_mutex_unlock(&client.lock);
 	return result;
 }
@@ -119,9 +86,7 @@ static int injected(const char *function)
 
 static int begin(const char *function)
 {
-	const int result = client_state();
-
-	return result != NVML_SUCCESS ? result : injected(function);
+	return is_client() ? injected(function) : NVML_ERROR_UNINITIALIZED;
 }
 
 // The device's number, or -1.
