@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Programs whose processes hold device files of the driver, and what of these a dump and a restore must keep. */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { exec } from '../../lib/exec.ts';
@@ -16,8 +17,8 @@ export interface HolderAnswer {
   pid: number;
   /** Results of cuInit and of a copy, and whether the memory has its bytes. */
   cuda?: [number, number, boolean];
-  /** The result of a query; if it failed, those of nvmlShutdown, nvmlInit and of the query again. */
-  nvml?: number[];
+  /** The result of a query, and whether it gave the size of the memory. */
+  nvml?: [number, boolean];
 }
 
 /** A descriptor of a device file. */
@@ -88,12 +89,26 @@ export class DeviceHolder {
     return answerAt(this.#port);
   }
 
+  /** The program, then its workers in the order of their pids. */
+  #pids(): number[] {
+    const workers = readProcessTree(this.pid).flatMap(({ pid }) => (pid === this.pid ? [] : [pid]));
+    return [this.pid, ...workers.sort((a, b) => a - b)];
+  }
+
   /** All descriptors of device files in the tree: those of the program, then those of its workers by pid. */
   async descriptors(): Promise<DeviceDescriptor[]> {
-    const workers = readProcessTree(this.pid).flatMap(({ pid }) => (pid === this.pid ? [] : [pid]));
-    const pids = [this.pid, ...workers.sort((a, b) => a - b)];
-    const { stdout } = await exec('python3', ['-c', script, ...pids.map(String)]);
+    const { stdout } = await exec('python3', ['-c', script, ...this.#pids().map(String)]);
     return JSON.parse(stdout) as DeviceDescriptor[];
+  }
+
+  /** The addresses and rights of mappings of device files, and of what a restore maps instead, by process. */
+  mappings(): { pid: number; device: string[]; empty: string[] }[] {
+    return this.#pids().map((pid) => {
+      const lines = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n');
+      const those = (pattern: RegExp): string[] =>
+        lines.flatMap((line) => (pattern.test(line) ? [line.split(' ').slice(0, 2).join(' ')] : []));
+      return { pid, device: those(/\/softcudactl$/), empty: those(/\/memfd:criu-cuda-device/) };
+    });
   }
 
   /** Kills the tree, and waits until all of it is collected: a restore needs the pids. */
