@@ -64,9 +64,15 @@ function fingerprint(pid: number): unknown {
   }));
 }
 
+const isSocket = (path: string): boolean => {
+  try {
+    return readlinkSync(path).startsWith('socket:');
+  } catch {
+    return false; // a connection that was just closed
+  }
+};
 const sockets = (pid: number): number =>
-  readdirSync(`/proc/${pid}/fd`).filter((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:'))
-    .length;
+  readdirSync(`/proc/${pid}/fd`).filter((fd) => isSocket(`/proc/${pid}/fd/${fd}`)).length;
 
 /** A workload that has closed the connection of its last answer, and the checksum of its memory. */
 async function startIdle(): Promise<{ workload: Workload; checksum: string }> {
