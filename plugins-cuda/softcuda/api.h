@@ -20,6 +20,7 @@ X(cuCheckpointProcessLock, (int a, CUcheckpointLockArgs *b), (a, b), OPEN, 12080
 X(cuCheckpointProcessCheckpoint, (int a, CUcheckpointCheckpointArgs *b), (a, b), OPEN, 12080) \
 X(cuCheckpointProcessRestore, (int a, CUcheckpointRestoreArgs *b), (a, b), OPEN, 12080) \
 X(cuCheckpointProcessUnlock, (int a, CUcheckpointUnlockArgs *b), (a, b), OPEN, 12080) \
+X(cuCheckpointOperationComplete, (CUcheckpointOperationHandle a), (a), GATED, 13040) \
 X(cuDeviceGetCount, (int *a), (a), GATED, 2000) \
 X(cuDeviceGet, (CUdevice *a, int b), (a, b), GATED, 2000) \
 X(cuDeviceGetName, (char *a, int b, CUdevice c), (a, b, c), GATED, 2000) \

@@ -38,6 +38,8 @@ static const struct ccr_symbol *find(const char *base, int cuda_version, bool *t
 
 		if (!version)
 			continue;
+		if (ccr_symbols[i].version > ccr_soft_settings()->driver_version)
+			continue;
 		if (ccr_symbols[i].version > cuda_version)
 			*too_new = true;
 		else if (version > best_version) {

@@ -32,6 +32,32 @@ static bool read_number(const char *name, uint64_t low, uint64_t high, uint64_t 
 	return true;
 }
 
+// The drivers that it can stand for, by branch: the API version is what cuDriverGetVersion returns.
+static const struct {
+	uint64_t branch;
+	int version;
+} drivers[] = {{580, 13000}, {610, 13030}, {615, CCR_VERSION_STORAGE}};
+
+#define NR_DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+
+static bool read_driver(int *version)
+{
+	uint64_t branch;
+	bool valid = read_number("SOFTCUDA_DRIVER", 1, 9999, drivers[0].branch, &branch);
+
+	*version = drivers[0].version;
+	for (size_t i = 0; valid && i < NR_DRIVERS; i++) {
+		if (drivers[i].branch != branch)
+			continue;
+		*version = drivers[i].version;
+		return true;
+	}
+	if (valid)
+		fprintf(stderr, "softcuda: SOFTCUDA_DRIVER=%llu: expected 580, 610 or 615\n",
+			(unsigned long long)branch);
+	return false;
+}
+
 static void read_settings(void)
 {
 	struct ccr_soft_settings *s = &settings;
@@ -41,7 +67,9 @@ static void read_settings(void)
 
 	s->valid = read_number("SOFTCUDA_DEVICES", 0, CCR_MAX_DEVICES, 1, &devices);
 	s->valid &= read_number("SOFTCUDA_MEMORY_MB", 2, 4u << 20, 1024, &megabytes);
-	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990, 13000, &version);
+	s->valid &= read_driver(&s->driver_version);
+	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990,
+				(uint64_t)s->driver_version, &version);
 	s->valid &= read_number("SOFTCUDA_RESTORE_MS", 0, 60000, 0, &restore_ms);
 	s->restore_ms = (unsigned int)restore_ms;
 	s->nr_devices = (int)devices;

@@ -22,6 +22,7 @@
 // Device addresses. They are below the addresses at which Linux places ordinary mappings, and
 // inside the application memory of ASAN and TSAN. The control page comes first.
 #define CCR_VA_CONTROL 0x7e8000000000ull
+#define CCR_VA_STORAGE 0x7e8010000000ull // see checkpoint.h
 #define CCR_VA_START   0x7e8040000000ull
 #define CCR_VA_END     0x7ef000000000ull
 
@@ -29,6 +30,9 @@ static inline uint64_t ccr_round_up(uint64_t value, uint64_t unit)
 {
 	return (value + unit - 1) / unit * unit;
 }
+
+// What a driver needs to have custom storage: 615, API 13.4.
+#define CCR_VERSION_STORAGE 13040
 
 // Settings, read once from the environment (settings.c).
 struct ccr_soft_settings {
@@ -70,7 +74,7 @@ struct ccr_phys {
 	uint64_t id;
 	uint64_t handle;
 	CUmemAllocationProp prop;
-	char *saved; // its bytes while checkpointed
+	char *saved; // its bytes while checkpointed; NULL if they are in custom storage
 	struct ccr_phys *next, *prev;
 };
 
@@ -88,6 +92,7 @@ void ccr_phys_close_all(void);
 CUresult ccr_phys_load_all(void);
 bool ccr_phys_on_device(int device);
 bool ccr_phys_has_imported(void);
+struct ccr_phys *ccr_phys_next(const struct ccr_phys *phys); // NULL: the first one
 
 // The file behind each device (backing.c). `backing` is the number of the physical device, which is
 // the device's ordinal unless Restore has changed it.

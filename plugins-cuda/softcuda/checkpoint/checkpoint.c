@@ -95,12 +95,26 @@ static void take_time(void)
 		;
 }
 
-static CUresult serve_restore(struct ccr_control *control, const struct ccr_request *request)
+// Claims memory and, unless the bytes are in custom storage, copies them back.
+static CUresult load(const struct ccr_request *request)
 {
+	const CUresult result = request->op == CCR_REQUEST_STORAGE_RESTORE
+					? ccr_storage_check_contexts(request->timeout_ms)
+					: CUDA_SUCCESS;
+
+	return result == CUDA_SUCCESS ? ccr_phys_load_all() : result;
+}
+
+static CUresult serve_restore(struct ccr_control *control, const struct ccr_request *request,
+			      uint32_t *value)
+{
+	const bool is_storage = request->op == CCR_REQUEST_STORAGE_RESTORE;
 	int numbers[CCR_MAX_DEVICES];
 	CUresult result;
 
-	if (atomic_load(&control->state) != CU_PROCESS_STATE_CHECKPOINTED)
+	// The documentation does not say what a Restore of the other kind does.
+	if (atomic_load(&control->state) != CU_PROCESS_STATE_CHECKPOINTED ||
+	    is_storage != ccr_storage_is_elsewhere())
 		return CUDA_ERROR_ILLEGAL_STATE;
 	if (request->nr_pairs > CCR_MAX_DEVICES)
 		return CUDA_ERROR_INVALID_VALUE;
@@ -117,38 +131,61 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 	if (request->nr_pairs)
 		swap_numbers(numbers);
 	take_time();
-	result = ccr_phys_load_all();
+	result = load(request);
 	if (result != CUDA_SUCCESS) {
 		if (request->nr_pairs)
 			swap_numbers(numbers);
 		return result;
 	}
 	ccr_node_open();
+	if (is_storage)
+		return ccr_storage_begin_restore(control, value);
 	result = ccr_va_attach_all();
 	set_state(control,
 		  result == CUDA_SUCCESS ? CU_PROCESS_STATE_LOCKED : CU_PROCESS_STATE_FAILED);
 	return result;
 }
 
-static CUresult work(struct ccr_control *control, const struct ccr_request *request)
+static CUresult work(struct ccr_control *control, const struct ccr_request *request,
+		     uint32_t *value)
 {
 	CUresult result;
 
 	atomic_store(&control->is_working, 1);
-	result = request->op == CCR_REQUEST_CHECKPOINT ? serve_checkpoint(control)
-						       : serve_restore(control, request);
+	switch (request->op) {
+	case CCR_REQUEST_CHECKPOINT:
+		result = serve_checkpoint(control);
+		break;
+	case CCR_REQUEST_STORAGE_CHECKPOINT:
+		result = ccr_storage_begin_checkpoint(control, request, value);
+		break;
+	case CCR_REQUEST_COMPLETE:
+		result = ccr_storage_complete(control);
+		break;
+	default:
+		result = serve_restore(control, request, value);
+	}
 	atomic_store(&control->is_working, 0);
 	return result;
 }
 
-CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request)
+CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request,
+			      uint32_t *value)
 {
+	if (request->op != CCR_REQUEST_COMPLETE)
+		ccr_storage_find_abandoned(control);
 	switch (request->op) {
+	case CCR_REQUEST_STATE:
+		*value = atomic_load(&control->state);
+		return CUDA_SUCCESS;
 	case CCR_REQUEST_LOCK:
 		return serve_lock(control, request->timeout_ms);
 	case CCR_REQUEST_CHECKPOINT:
 	case CCR_REQUEST_RESTORE:
-		return work(control, request);
+	case CCR_REQUEST_STORAGE_CHECKPOINT:
+	case CCR_REQUEST_STORAGE_RESTORE:
+	case CCR_REQUEST_COMPLETE:
+		return work(control, request, value);
 	case CCR_REQUEST_UNLOCK:
 		return serve_unlock(control);
 	}

@@ -32,18 +32,34 @@ enum ccr_request_op {
 	CCR_REQUEST_CHECKPOINT,
 	CCR_REQUEST_RESTORE,
 	CCR_REQUEST_UNLOCK,
+	// With custom storage: as the two above, but the memory stays until COMPLETE.
+	CCR_REQUEST_STORAGE_CHECKPOINT,
+	CCR_REQUEST_STORAGE_RESTORE,
+	CCR_REQUEST_COMPLETE,
+	CCR_REQUEST_STATE, // replies the state, after it has looked whether a caller has ended
 };
 
 // Smaller than PIPE_BUF, so it is written and read atomically.
 struct ccr_request {
 	uint64_t id;
-	uint32_t op, timeout_ms, nr_pairs, pad;
+	uint32_t op;
+	uint32_t timeout_ms; // custom storage: a bit per physical device with a context
+	uint32_t nr_pairs, pad;
 	CUcheckpointGpuPair pairs[CCR_MAX_DEVICES];
 };
 
 struct ccr_reply {
 	uint64_t id;
-	uint32_t result, pad;
+	uint32_t result;
+	uint32_t value; // custom storage: length of the table; STATE: CUprocessState
+};
+
+// A piece of the memory of a process whose Checkpoint or Restore is not complete. The table is at
+// CCR_VA_STORAGE of that process.
+struct ccr_storage_range {
+	uint64_t offset, size; // in the device's file
+	int32_t number;	       // of the physical device
+	uint32_t pad;
 };
 
 // Creates the page, the pipes and the restore thread. cuInit calls it once per process.
@@ -52,6 +68,20 @@ CUresult ccr_control_start(void);
 bool ccr_control_is_live(void);
 
 // Target side (checkpoint.c). Called only in the restore thread; uses no malloc and no locks.
-CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request);
+CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request,
+			      uint32_t *value);
+
+// Custom storage on the target side (storage.c), called in the same way. `numbers` has a bit for
+// each physical device on which the caller has a context.
+CUresult ccr_storage_check_contexts(uint32_t numbers);
+CUresult ccr_storage_begin_checkpoint(struct ccr_control *control,
+				      const struct ccr_request *request, uint32_t *count);
+// After memory was claimed.
+CUresult ccr_storage_begin_restore(struct ccr_control *control, uint32_t *count);
+CUresult ccr_storage_complete(struct ccr_control *control);
+// Ends an operation whose caller is gone.
+void ccr_storage_find_abandoned(struct ccr_control *control);
+// The bytes of the process are in custom storage.
+bool ccr_storage_is_elsewhere(void);
 
 #endif

@@ -2,7 +2,7 @@
 // cuCheckpointProcess*: the caller's side, in criu or a command line tool. Works without cuInit, in
 // any thread, across pid and mount namespaces. Leaves no open descriptor and no thread.
 #include "softcuda/impl.h"
-#include "softcuda/checkpoint/checkpoint.h"
+#include "softcuda/checkpoint/client.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -39,23 +39,6 @@ static CUresult read_control(int pid, struct ccr_control *control)
 		return CCR_RESULT_NOT_CUDA;
 	return control->version == CCR_CONTROL_VERSION ? CUDA_SUCCESS
 						       : CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
-}
-
-// As on hardware, it waits until a Checkpoint or Restore in progress has ended.
-CUresult SOFT(cuCheckpointProcessGetState)(int pid, CUprocessState *state)
-{
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct ccr_control control;
-	CUresult result;
-
-	if (!state)
-		return CUDA_ERROR_INVALID_VALUE;
-	while ((result = read_control(pid, &control)) == CUDA_SUCCESS &&
-	       atomic_load(&control.is_working))
-		nanosleep(&pause, NULL);
-	if (result == CUDA_SUCCESS)
-		*state = (CUprocessState)atomic_load(&control.state);
-	return result;
 }
 
 // The innermost id of a task, from its NSpid line; -1 if the task is gone.
@@ -169,7 +152,7 @@ static void take_turn(const struct channel *channel)
 }
 
 // Waits for our reply until the process exits. A stopped process may take any time.
-static CUresult wait_reply(const struct channel *channel, uint64_t id)
+static CUresult wait_reply(const struct channel *channel, uint64_t id, struct ccr_reply *out)
 {
 	for (;;) {
 		struct pollfd fds[] = {{channel->reply, POLLIN, 0}, {channel->pidfd, POLLIN, 0}};
@@ -178,14 +161,17 @@ static CUresult wait_reply(const struct channel *channel, uint64_t id)
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return CUDA_ERROR_OPERATING_SYSTEM;
 		while (read(channel->reply, &reply, sizeof(reply)) == sizeof(reply))
-			if (reply.id == id)
+			if (reply.id == id) {
+				if (out)
+					*out = reply;
 				return (CUresult)reply.result;
+			}
 		if (fds[1].revents || fds[0].revents & (POLLHUP | POLLERR))
 			return CCR_RESULT_NO_PROCESS;
 	}
 }
 
-static CUresult call(int pid, struct ccr_request *request)
+CUresult ccr_client_call(int pid, struct ccr_request *request, struct ccr_reply *reply)
 {
 	static atomic_uint serial;
 	struct channel channel;
@@ -196,10 +182,48 @@ static CUresult call(int pid, struct ccr_request *request)
 	take_turn(&channel);
 	request->id = (uint64_t)getpid() << 32 | atomic_fetch_add(&serial, 1);
 	if (write(channel.request, request, sizeof(*request)) == sizeof(*request))
-		result = wait_reply(&channel, request->id);
+		result = wait_reply(&channel, request->id, reply);
 	else
 		result = CUDA_ERROR_OPERATING_SYSTEM;
 	close_channel(&channel);
+	return result;
+}
+
+int ccr_client_open_owner(int pid)
+{
+	struct ccr_control control;
+
+	return read_control(pid, &control) == CUDA_SUCCESS
+		       ? open_pipe(pid, control.request_fds[1], O_WRONLY)
+		       : -1;
+}
+
+static bool is_waiting(uint32_t state)
+{
+	return state == CU_PROCESS_STATE_CHECKPOINTING || state == CU_PROCESS_STATE_RESTORING;
+}
+
+// As on hardware, it waits until a Checkpoint or Restore in progress has ended.
+CUresult SOFT(cuCheckpointProcessGetState)(int pid, CUprocessState *state)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct ccr_request request = {.op = CCR_REQUEST_STATE};
+	struct ccr_reply reply = {.value = CU_PROCESS_STATE_FAILED};
+	struct ccr_control control;
+	CUresult result;
+
+	if (!state)
+		return CUDA_ERROR_INVALID_VALUE;
+	while ((result = read_control(pid, &control)) == CUDA_SUCCESS &&
+	       atomic_load(&control.is_working))
+		nanosleep(&pause, NULL);
+	if (result != CUDA_SUCCESS)
+		return result;
+	*state = (CUprocessState)atomic_load(&control.state);
+	if (is_waiting(*state)) {
+		result = ccr_client_call(pid, &request, &reply);
+		*state = (CUprocessState)reply.value;
+	}
 	return result;
 }
 
@@ -218,33 +242,49 @@ CUresult SOFT(cuCheckpointProcessLock)(int pid, CUcheckpointLockArgs *args)
 	if (args && (args->reserved0 || !is_zero(args->reserved1, sizeof(args->reserved1))))
 		return CUDA_ERROR_INVALID_VALUE;
 	request.timeout_ms = args ? args->timeoutMs : 0;
-	return call(pid, &request);
+	return ccr_client_call(pid, &request, NULL);
+}
+
+static bool has_storage(void)
+{
+	return ccr_soft_settings()->driver_version >= CCR_VERSION_STORAGE;
 }
 
 CUresult SOFT(cuCheckpointProcessCheckpoint)(int pid, CUcheckpointCheckpointArgs *args)
 {
 	struct ccr_request request = {.op = CCR_REQUEST_CHECKPOINT};
 
-	if (args && !is_zero(args, sizeof(*args)))
+	if (args && (!is_zero(args->reserved, sizeof(args->reserved)) ||
+		     (args->customStorageInfo_out && !has_storage())))
 		return CUDA_ERROR_INVALID_VALUE;
-	return call(pid, &request);
+	if (!args || !args->customStorageInfo_out)
+		return ccr_client_call(pid, &request, NULL);
+	request.op = CCR_REQUEST_STORAGE_CHECKPOINT;
+	return ccr_operation_begin(pid, &request, args->customStorageInfo_out);
+}
+
+static bool are_valid(const CUcheckpointRestoreArgs *args)
+{
+	return !args->padding0 && is_zero(args->reserved, sizeof(args->reserved)) &&
+	       (!args->customStorageInfo_out || has_storage()) &&
+	       args->gpuPairsCount <= CCR_MAX_DEVICES && (!args->gpuPairsCount || args->gpuPairs);
 }
 
 CUresult SOFT(cuCheckpointProcessRestore)(int pid, CUcheckpointRestoreArgs *args)
 {
 	struct ccr_request request = {.op = CCR_REQUEST_RESTORE};
 
-	if (args) {
-		if (args->padding0 || args->customStorageInfo_out ||
-		    !is_zero(args->reserved, sizeof(args->reserved)) ||
-		    args->gpuPairsCount > CCR_MAX_DEVICES ||
-		    (args->gpuPairsCount && !args->gpuPairs))
-			return CUDA_ERROR_INVALID_VALUE;
-		request.nr_pairs = args->gpuPairsCount;
-		for (unsigned int i = 0; i < args->gpuPairsCount; i++)
-			request.pairs[i] = args->gpuPairs[i];
-	}
-	return call(pid, &request);
+	if (!args)
+		return ccr_client_call(pid, &request, NULL);
+	if (!are_valid(args))
+		return CUDA_ERROR_INVALID_VALUE;
+	request.nr_pairs = args->gpuPairsCount;
+	for (unsigned int i = 0; i < args->gpuPairsCount; i++)
+		request.pairs[i] = args->gpuPairs[i];
+	if (!args->customStorageInfo_out)
+		return ccr_client_call(pid, &request, NULL);
+	request.op = CCR_REQUEST_STORAGE_RESTORE;
+	return ccr_operation_begin(pid, &request, args->customStorageInfo_out);
 }
 
 CUresult SOFT(cuCheckpointProcessUnlock)(int pid, CUcheckpointUnlockArgs *args)
@@ -253,5 +293,5 @@ CUresult SOFT(cuCheckpointProcessUnlock)(int pid, CUcheckpointUnlockArgs *args)
 
 	if (args && !is_zero(args, sizeof(*args)))
 		return CUDA_ERROR_INVALID_VALUE;
-	return call(pid, &request);
+	return ccr_client_call(pid, &request, NULL);
 }

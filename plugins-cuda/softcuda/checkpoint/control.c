@@ -80,7 +80,7 @@ static void *restore_thread(void *arg)
 		if (!has_caller())
 			continue;
 
-		reply.result = (uint32_t)ccr_checkpoint_serve(control, &request);
+		reply.result = (uint32_t)ccr_checkpoint_serve(control, &request, &reply.value);
 		if (write_full(control->reply_fds[1], &reply, sizeof(reply)))
 			break;
 	}

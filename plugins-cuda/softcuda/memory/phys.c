@@ -173,6 +173,11 @@ void ccr_phys_put(struct ccr_phys *phys)
 	free(phys);
 }
 
+struct ccr_phys *ccr_phys_next(const struct ccr_phys *phys)
+{
+	return phys ? phys->next : phys_list.head;
+}
+
 bool ccr_phys_has_imported(void)
 {
 	for (struct ccr_phys *p = phys_list.head; p; p = p->next)
@@ -202,7 +207,7 @@ static CUresult copy_in(const struct ccr_phys *phys)
 {
 	uint64_t done = 0;
 
-	while (done < phys->size) {
+	while (phys->saved && done < phys->size) {
 		ssize_t n = pwrite(ccr_phys_fd(phys), phys->saved + done, phys->size - done,
 				   (off_t)(phys->offset + done));
 
@@ -221,6 +226,8 @@ static void drop_saved(void)
 		munmap(phys_list.saved, phys_list.saved_bytes);
 	phys_list.saved = NULL;
 	phys_list.saved_bytes = 0;
+	for (struct ccr_phys *p = phys_list.head; p; p = p->next)
+		p->saved = NULL;
 }
 
 // Copies every allocation of this process to a private anonymous mapping. Call it while the device
