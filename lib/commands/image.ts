@@ -94,6 +94,7 @@ function asText(image: GpuImage, index: CheckpointIndex | undefined, options: Sh
     `${facts.name}  pid ${facts.pid}, id ${facts.id}`,
     `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${driverText(facts.driver)}, protocol ${facts.protocol}`,
     ...standingText(facts),
+    ...(facts.isDriver ? ['  handed over by the driver (custom storage): all memory of each GPU'] : []),
     `  ${facts.nrAllocations} allocations, ${formatBytes(facts.bytes)}: ${formatBytes(facts.storedBytes)} stored, ` +
       `${formatBytes(facts.zeroBytes)} zero`,
     `  ${facts.nrChunks} chunks of at most ${formatBytes(facts.chunkSize)}, ${facts.nrZeroChunks} zero`,
@@ -107,7 +108,7 @@ function asText(image: GpuImage, index: CheckpointIndex | undefined, options: Sh
       String(entry.size),
       String(entry.requested),
       String(entry.device),
-      entry.isOwnVmm ? 'cuMemCreate' : 'cuMemAlloc',
+      image.manifest.isDriver ? 'any call' : entry.isOwnVmm ? 'cuMemCreate' : 'cuMemAlloc',
     ]);
     lines.push(table(['id', 'address', 'bytes', 'requested', 'device', 'allocated with'], rows));
   }

@@ -14,6 +14,8 @@ import type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest } from './types.ts'
 
 const MAGICS = { GPU: 'CCRCUIMG', page: 'CCRPAGES', index: 'CCRINDEX' } as const;
 const VERSION = 1;
+/** Of a GPU image with memory that the driver hands over. */
+const DRIVER_VERSION = 2;
 const HEAD_BYTES = 24;
 const MAX_BYTES = 64 * 2 ** 20;
 
@@ -36,7 +38,7 @@ export function readHead(bytes: Buffer, name: string, kind: keyof typeof MAGICS 
     );
   }
   const version = bytes.readUInt32LE(8);
-  if (version !== VERSION) {
+  if (version !== VERSION && !(kind === 'GPU' && version === DRIVER_VERSION)) {
     throw new GpuImageError(`${name}: version is ${version}; this program reads ${VERSION}`);
   }
   const expected = bytes.readBigUInt64LE(16) + BigInt(HEAD_BYTES);
@@ -113,11 +115,13 @@ const chunkOf = ({ allocation, position, length, stripe, offset, xxh3, zero }: C
  * @throws {@link GpuImageError} naming the field that is wrong
  */
 export function parseManifest(bytes: Buffer, name: string): GpuManifest {
+  const version = bytes.length < HEAD_BYTES ? VERSION : bytes.readUInt32LE(8);
   const parsed = decodeManifest(readHead(bytes, name), ManifestSchema, name, (manifest): GpuManifest => {
     const { id, created, tool, pid, driver } = manifest;
     if (id.length !== 16) throw new GpuImageError(`${name}: id has ${id.length} bytes, not 16`);
     return {
-      version: VERSION,
+      version,
+      isDriver: version === DRIVER_VERSION,
       id: Buffer.from(id).toString('hex'),
       checkpoint: formatId(manifest.checkpoint),
       created: dateOf(created),

@@ -50,6 +50,8 @@ export interface GpuChunk {
 export interface GpuManifest {
   /** Version of the format. */
   version: number;
+  /** The driver handed the memory over: one allocation for each GPU, in an order that only the driver knows. */
+  isDriver: boolean;
   /** 32 hexadecimal digits. */
   id: string;
   /** The checkpoint it belongs to, 32 hexadecimal digits; null in an image of 0.2.0 or of a tool. */

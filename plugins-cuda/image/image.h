@@ -14,10 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CCR_IMAGE_MAGIC	   "CCRCUIMG" /* 8 bytes, no terminator in the file */
-#define CCR_IMAGE_VERSION  1u
-#define CCR_IMAGE_ALIGN	   4096u /* alignment of chunks and of a stripe's size */
-#define CCR_IMAGE_NAME_MAX 48	 /* "cuda-<pid>-<stripe>.img.tmp" */
+#define CCR_IMAGE_MAGIC	  "CCRCUIMG" /* 8 bytes, no terminator in the file */
+#define CCR_IMAGE_VERSION 1u
+/* With memory that the driver hands over: earlier versions must refuse such an image. */
+#define CCR_IMAGE_VERSION_DRIVER 2u
+#define CCR_IMAGE_ALIGN		 4096u /* alignment of chunks and of a stripe's size */
+#define CCR_IMAGE_NAME_MAX	 48    /* "cuda-<pid>-<stripe>.img.tmp" */
 
 /* Random bytes that all manifests of a dump have in common; see index/index.h. */
 #define CCR_CHECKPOINT_ID_SIZE 16
@@ -35,6 +37,8 @@ bool ccr_checkpoint_id_is_none(const uint8_t id[CCR_CHECKPOINT_ID_SIZE]);
 
 /* The application created it with cuMemCreate; otherwise with cuMemAlloc. */
 #define CCR_IMAGE_ALLOCATION_OWN_VMM 1u
+/* All memory that the process has on one device, in an order that only the driver knows. */
+#define CCR_IMAGE_ALLOCATION_DRIVER 2u
 
 struct ccr_image_device {
 	uint8_t uuid[16];
@@ -77,6 +81,7 @@ struct ccr_image {
 	uint32_t protocol; /* of the interceptor in the process; see common/protocol */
 	uint64_t chunk_size;
 	uint64_t bytes; /* sum of all allocations */
+	bool is_driver; /* the driver handed the memory over: one allocation per device */
 	uint32_t nr_devices, nr_allocations, nr_stripes;
 	size_t nr_chunks;
 	struct ccr_image_device *devices;
@@ -163,6 +168,7 @@ struct ccr_image_options {
 	uint64_t chunk_size; /* largest length of a chunk */
 	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE]; /* zeroes: none */
 	bool sync;				    /* fsync all files before they are renamed */
+	bool is_driver;				    /* the driver handed the memory over */
 };
 
 struct ccr_image_writer;

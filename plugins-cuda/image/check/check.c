@@ -47,6 +47,26 @@ static int check_allocations(const struct sink *sink)
 	return 0;
 }
 
+/* The driver's memory is one range per device, and a process has nothing else beside it. */
+static int check_driver(const struct sink *sink)
+{
+	const struct ccr_image *image = sink->image;
+
+	for (uint32_t i = 0; i < image->nr_allocations; i++) {
+		const struct ccr_image_allocation *a = &image->allocations[i];
+
+		if (!(a->flags & CCR_IMAGE_ALLOCATION_DRIVER) == image->is_driver)
+			return BAD(sink, "allocations[%u].flags is %u in a manifest of version %u",
+				   i, a->flags,
+				   image->is_driver ? CCR_IMAGE_VERSION_DRIVER : CCR_IMAGE_VERSION);
+		for (uint32_t k = 0; image->is_driver && k < i; k++)
+			if (image->allocations[k].device == a->device)
+				return BAD(sink, "allocations[%u].device is %u, as before", i,
+					   a->device);
+	}
+	return 0;
+}
+
 static int check_place(const struct sink *sink, size_t index)
 {
 	const struct ccr_image_chunk *c = &sink->image->chunks[index];
@@ -176,6 +196,8 @@ int ccr__image_check(const struct ccr_image *image, char *error, size_t error_si
 			return BAD(&sink, "stripe_sizes[%u] is %llu", i,
 				   (ull)image->stripes[i].size);
 	ret = check_allocations(&sink);
+	if (!ret)
+		ret = check_driver(&sink);
 	if (!ret)
 		ret = check_chunks(&sink);
 	return ret ? ret : check_no_sharing(&sink);

@@ -24,9 +24,13 @@ static_assert(sizeof(struct ccr_image_head) == 24, "the head of a manifest has 2
 int ccr__image_error(int ret, char *error, size_t error_size, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Packs a head with this magic and the message. The caller frees `*data`. Returns 0 or -errno. */
-int ccr__image_pack_message(const struct ProtobufCMessage *message, const char *magic, void **data,
-			    size_t *size);
+/* The version in the head of a manifest, which was checked. */
+uint32_t ccr__image_version(const void *data);
+
+/* Packs a head with this magic and version, and the message. The caller frees `*data`. Returns 0 or
+ * -errno. */
+int ccr__image_pack_message(const struct ProtobufCMessage *message, const char *magic,
+			    uint32_t version, void **data, size_t *size);
 /* Checks the head of a manifest file in memory. Returns 0, or -errno with a sentence. */
 int ccr__image_check_head(const void *data, size_t size, const char *magic, const char *name,
 			  char *error, size_t error_size);

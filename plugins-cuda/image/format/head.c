@@ -14,6 +14,20 @@
 #include "common/io.h"
 #include "image/checksum/checksum.h"
 
+static bool is_known_version(uint32_t version, const char *magic)
+{
+	return version == CCR_IMAGE_VERSION ||
+	       (version == CCR_IMAGE_VERSION_DRIVER && !strcmp(magic, CCR_IMAGE_MAGIC));
+}
+
+uint32_t ccr__image_version(const void *data)
+{
+	struct ccr_image_head head;
+
+	memcpy(&head, data, sizeof(head));
+	return le32toh(head.version);
+}
+
 int ccr__image_check_head(const void *data, size_t size, const char *magic, const char *name,
 			  char *error, size_t error_size)
 {
@@ -33,7 +47,7 @@ int ccr__image_check_head(const void *data, size_t size, const char *magic, cons
 			-ENODATA, error, error_size,
 			"%s: truncated: the file has %zu bytes, its head alone needs %zu", name,
 			size, sizeof(head));
-	if (le32toh(head.version) != CCR_IMAGE_VERSION)
+	if (!is_known_version(le32toh(head.version), magic))
 		return ccr__image_error(-EPROTONOSUPPORT, error, error_size,
 					"%s: version is %u; this program reads %u", name,
 					le32toh(head.version), CCR_IMAGE_VERSION);
@@ -51,10 +65,10 @@ int ccr__image_check_head(const void *data, size_t size, const char *magic, cons
 	return 0;
 }
 
-int ccr__image_pack_message(const ProtobufCMessage *message, const char *magic, void **data,
-			    size_t *size)
+int ccr__image_pack_message(const ProtobufCMessage *message, const char *magic, uint32_t version,
+			    void **data, size_t *size)
 {
-	struct ccr_image_head head = {.version = htole32(CCR_IMAGE_VERSION)};
+	struct ccr_image_head head = {.version = htole32(version)};
 	const size_t bytes = protobuf_c_message_get_packed_size(message);
 	uint8_t *out;
 

@@ -113,7 +113,7 @@ int ccr_index_write(const struct ccr_index *index, int dirfd, bool sync, char *e
 	pb.members = rows.member_rows;
 	pb.n_device_files = index->nr_device_files;
 	pb.device_files = rows.file_rows;
-	ret = ccr__image_pack_message(&pb.base, CCR_INDEX_MAGIC, &data, &size);
+	ret = ccr__image_pack_message(&pb.base, CCR_INDEX_MAGIC, CCR_IMAGE_VERSION, &data, &size);
 	if (!ret)
 		ret = ccr__image_write_manifest(dirfd, CCR_INDEX_NAME, data, size, sync);
 out:
@@ -172,8 +172,8 @@ static int convert(struct ccr_index *index, const Ccr__Pb__Index *pb, char *erro
 		if (from->pid > INT_MAX || (int)from->pid <= last)
 			return wrong(error, error_size, "the pid of a member", from->pid);
 		last = from->pid;
-		index->members[index->nr_members++] =
-			(struct ccr_index_member){from->pid, from->gpu, from->host};
+		index->members[index->nr_members++] = (struct ccr_index_member){
+			.pid = from->pid, .has_gpu = from->gpu, .has_host = from->host};
 	}
 	for (size_t i = 0; i < pb->n_device_files; i++) {
 		const int ret = convert_device_file(index, pb->device_files[i], error, error_size);

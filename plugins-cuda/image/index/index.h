@@ -23,6 +23,8 @@
 struct ccr_index_member {
 	int pid; /* as in the names of the files */
 	bool has_gpu, has_host;
+	bool is_driver; /* the GPU image has memory that the driver hands over; from ccr_index_check
+			 */
 };
 
 /* An open device file of the driver, which a restore opens again. */

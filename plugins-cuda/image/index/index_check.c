@@ -44,7 +44,7 @@ static int compare_id(const struct check *check, const char *name, const uint8_t
 }
 
 /* The pool looks at the stripes when it loads them; a resident image needs none. */
-static int check_gpu(const struct check *check, int pid)
+static int check_gpu(const struct check *check, int pid, bool *is_driver)
 {
 	char name[CCR_IMAGE_NAME_MAX];
 	struct ccr_image *image;
@@ -64,6 +64,7 @@ static int check_gpu(const struct check *check, int pid)
 	if (ret)
 		return ret;
 	ret = compare_id(check, name, image->checkpoint);
+	*is_driver = image->is_driver;
 	ccr_image_close(image);
 	return ret;
 }
@@ -92,11 +93,12 @@ static int check_unlisted(const char *name, void *data)
 	const int gpu = ccr_image_pid_of_name(name);
 	const int host = gpu ? 0 : ccr_pages_pid_of_name(name);
 	const struct ccr_index_member *member;
+	bool is_driver;
 
 	if (!gpu && !host)
 		return 0;
 	if (!check->index)
-		return gpu ? check_gpu(check, gpu) : check_host(check, host);
+		return gpu ? check_gpu(check, gpu, &is_driver) : check_host(check, host);
 	member = ccr_index_find(check->index, gpu ? gpu : host);
 	if (!member || !(gpu ? member->has_gpu : member->has_host))
 		check->stray(name);
@@ -118,10 +120,12 @@ int ccr_index_check(struct ccr_index **out, int dirfd, void (*stray)(const char 
 	*error = '\0';
 	ret = 0;
 	for (size_t i = 0; index && !ret && i < index->nr_members; i++) {
-		if (index->members[i].has_gpu)
-			ret = check_gpu(&check, index->members[i].pid);
-		if (!ret && index->members[i].has_host)
-			ret = check_host(&check, index->members[i].pid);
+		struct ccr_index_member *member = &index->members[i];
+
+		if (member->has_gpu)
+			ret = check_gpu(&check, member->pid, &member->is_driver);
+		if (!ret && member->has_host)
+			ret = check_host(&check, member->pid);
 	}
 	if (!ret)
 		ret = ccr_image_for_each_name(dirfd, check_unlisted, &check);

@@ -93,7 +93,7 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 	pb.mappings = rows;
 	pb.n_emptied = pages->nr_emptied;
 	pb.emptied = emptied_rows;
-	ret = ccr__image_pack_message(&pb.base, CCR_PAGES_MAGIC, &data, &size);
+	ret = ccr__image_pack_message(&pb.base, CCR_PAGES_MAGIC, CCR_IMAGE_VERSION, &data, &size);
 	if (!ret)
 		ret = ccr__image_write_manifest(dirfd, pages->name, data, size, pages->sync);
 out:

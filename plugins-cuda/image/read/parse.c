@@ -120,11 +120,13 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
 	const uint8_t *message;
 	struct ccr_image *image;
 	Ccr__Pb__Manifest *pb;
+	bool is_driver;
 	int ret;
 
 	ret = ccr__image_check_head(data, size, CCR_IMAGE_MAGIC, name, error, error_size);
 	if (ret)
 		return ret;
+	is_driver = ccr__image_version(data) == CCR_IMAGE_VERSION_DRIVER;
 	message = (const uint8_t *)data + sizeof(struct ccr_image_head);
 	size -= sizeof(struct ccr_image_head);
 	ret = ccr__image_check_wire(&ccr__pb__manifest__descriptor, message, size, limits,
@@ -148,6 +150,7 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
 		goto out_free;
 	}
 	snprintf(image->name, sizeof(image->name), "%s", name);
+	image->is_driver = is_driver;
 	ret = convert(image, pb, error, error_size);
 	if (ret)
 		ccr_image_close(image);

@@ -130,7 +130,9 @@ int ccr__image_pack(const struct ccr_image *image, void **data, size_t *size)
 	if (allocate_rows(&rows, image))
 		return ret;
 	fill(&pb, &rows, image);
-	ret = ccr__image_pack_message(&pb.base, CCR_IMAGE_MAGIC, data, size);
+	ret = ccr__image_pack_message(
+		&pb.base, CCR_IMAGE_MAGIC,
+		image->is_driver ? CCR_IMAGE_VERSION_DRIVER : CCR_IMAGE_VERSION, data, size);
 	free_rows(&rows);
 	return ret;
 }

@@ -42,6 +42,7 @@ static int describe(struct ccr_image *draft, int pid, const struct ccr_image_opt
 	draft->driver_version = options->driver_version;
 	draft->protocol = options->protocol ? options->protocol : CCR_PROTOCOL_VERSION;
 	draft->chunk_size = options->chunk_size;
+	draft->is_driver = options->is_driver;
 	memcpy(draft->checkpoint, options->checkpoint, sizeof(draft->checkpoint));
 	snprintf(draft->tool, sizeof(draft->tool), "%s", CCR_VERSION);
 	clock_gettime(CLOCK_REALTIME, &now);

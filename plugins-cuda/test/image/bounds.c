@@ -145,7 +145,8 @@ static int parse(const Ccr__Pb__Manifest *message)
 	size_t size;
 	int ret;
 
-	CHECK(!ccr__image_pack_message(&message->base, CCR_IMAGE_MAGIC, &data, &size));
+	CHECK(!ccr__image_pack_message(&message->base, CCR_IMAGE_MAGIC, CCR_IMAGE_VERSION, &data,
+				       &size));
 	image_error[0] = '\0';
 	ret = ccr_image_parse(&image, data, size, "cuda-7.img", image_error, sizeof(image_error));
 	free(data);
@@ -336,7 +337,8 @@ static void test_length_in_message(void)
 	void *data;
 	size_t size;
 
-	CHECK(!ccr__image_pack_message(&message.base, CCR_IMAGE_MAGIC, &data, &size));
+	CHECK(!ccr__image_pack_message(&message.base, CCR_IMAGE_MAGIC, CCR_IMAGE_VERSION, &data,
+				       &size));
 	snprintf(file, sizeof(file), "the file has %zu bytes", size);
 	snprintf(head, sizeof(head), "its head says %zu", size + 1000);
 	((struct ccr_image_head *)data)->bytes += 1000;

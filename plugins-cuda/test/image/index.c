@@ -93,7 +93,8 @@ static int check(int dirfd)
 /* Processes 7 and 9 of checkpoint one; GPU image and host memory of 8 are of checkpoint two. */
 static void write_both(int dirfd)
 {
-	const struct ccr_index_member members[] = {{9, false, true}, {7, true, true}};
+	const struct ccr_index_member members[] = {{.pid = 9, .has_host = true},
+						   {.pid = 7, .has_gpu = true, .has_host = true}};
 
 	image_remove_files();
 	write_gpu(dirfd, 7, one);
