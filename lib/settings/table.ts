@@ -160,6 +160,27 @@ export const settingDefinitions = {
     max: 86_400_000,
     meaning: 'how long to keep trying to return a process to the state before the dump, milliseconds',
   },
+  CRIU_CUDA_STORAGE: {
+    type: 'choice',
+    default: 'auto',
+    words: ['auto', 'driver', 'off'],
+    meaning:
+      'whether the driver (615 or newer) hands memory over: what no interceptor moves, all of it, or none',
+  },
+  CRIU_CUDA_STORAGE_STREAMS: {
+    type: 'number',
+    default: '4',
+    min: 1,
+    max: 32,
+    meaning: 'copying threads for memory that the driver hands over',
+  },
+  CRIU_CUDA_STORAGE_CHUNK_MB: {
+    type: 'number',
+    default: '32',
+    min: 1,
+    max: 512,
+    meaning: 'staging chunk for such memory, MiB',
+  },
   CRIU_CUDA_HANDOVER: {
     type: 'choice',
     default: 'auto',

@@ -13,6 +13,9 @@
 
 #define CCR_CONFIG_DEFAULT_PATH "/etc/criu/cuda.conf"
 
+/* Memory that the interceptor does not move; AUTO: through the driver's custom storage if there is
+ * one. DRIVER: all memory, and a dump fails without it. */
+enum ccr_storage { CCR_STORAGE_AUTO, CCR_STORAGE_DRIVER, CCR_STORAGE_OFF };
 enum ccr_handover { CCR_HANDOVER_AUTO, CCR_HANDOVER_ADOPT, CCR_HANDOVER_MAP };
 enum ccr_io { CCR_IO_AUTO, CCR_IO_PREAD, CCR_IO_DIRECT, CCR_IO_MMAP };
 enum ccr_sync { CCR_SYNC_AUTO, CCR_SYNC_OFF, CCR_SYNC_ON };
@@ -37,6 +40,9 @@ struct ccr_settings {
 	long step_timeout_ms;	/* milliseconds */
 	long copy_timeout_ms;	/* milliseconds */
 	long undo_timeout_ms;	/* milliseconds */
+	long storage;		/* enum ccr_storage */
+	long storage_streams;	/* transfer threads */
+	long storage_chunk_mb;	/* MiB */
 	long handover;		/* enum ccr_handover */
 	long verify;		/* bool */
 	long wait;		/* bool */
