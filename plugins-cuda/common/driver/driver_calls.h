@@ -22,6 +22,7 @@
 	X(cuDevicePrimaryCtxRelease_v2)   \
 	X(cuCtxSetCurrent)                \
 	X(cuCtxSynchronize)               \
+	X(cuCtxGetDevice)                 \
 	X(cuMemGetInfo_v2)                \
 	X(cuMemAlloc_v2)                  \
 	X(cuMemFree_v2)                   \
@@ -47,6 +48,7 @@
 	X(cuStreamCreate)                 \
 	X(cuStreamDestroy_v2)             \
 	X(cuStreamSynchronize)            \
+	X(cuStreamGetCtx)                 \
 	X(cuEventCreate)                  \
 	X(cuEventRecord)                  \
 	X(cuEventSynchronize)             \

@@ -47,6 +47,8 @@ static size_t wire_size(const struct ccr_message *m)
 	case CCR_MSG_OP_ATTACH:
 	case CCR_MSG_OP_RECLAIM:
 	case CCR_MSG_OP_LOADED:
+	case CCR_MSG_OP_STORE:
+	case CCR_MSG_OP_UNSTORE:
 		return HEAD + sizeof(m->op);
 	case CCR_MSG_OP_HELD:
 	case CCR_MSG_OP_GIVEN:
@@ -168,7 +170,7 @@ static bool is_well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 		return handles_are_well_formed(m, nr_fds);
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
-	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_LOADED)
+	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_LAST)
 		return m->op.fds < 1u << CCR_OP_MAX_FDS &&
 		       nr_fds == __builtin_popcount(m->op.fds) &&
 		       m->op.map.count <= CCR_MAX_DEVICES;

@@ -29,6 +29,11 @@
  *   mode adopt, copies it into an allocation of its own; it opens the gate;
  *   DONE ->, close. If the connection is lost before END, the memory is not
  *   complete: the gate stays closed and the thread waits for the next connection.
+ * Custom storage, without a service thread: OP_STORE has the pool make the
+ * driver's Checkpoint of a locked process, copy the memory that the driver maps
+ * in the pool to a GPU image, and complete. OP_UNSTORE has it make the Restore: of
+ * a process that was restored by CRIU from its image, or with the number of an
+ * OP_STORE, which it waits for, to undo that. The process is then locked again.
  * A step that fails: FAILED -> with the CUresult and a text.
  *
  * Descriptor backup: from HELD on, only the pool has the application's memory.
@@ -78,6 +83,9 @@ enum ccr_message_type {
 	CCR_MSG_OP_ATTACH,    /* pidfd, connection; then OP_READY, OP_GIVEN */
 	CCR_MSG_OP_RECLAIM,   /* the same; DEVICES, HANDLES, END follow; then OP_READY, OP_GIVEN */
 	CCR_MSG_OP_LOADED,    /* after OP_ATTACH: OP_RESULT when the memory is on the device */
+	CCR_MSG_OP_STORE,     /* images directory, pidfd: see below; then OP_READY, OP_RESULT */
+	CCR_MSG_OP_UNSTORE,   /* the same */
+	CCR_MSG_OP_LAST = CCR_MSG_OP_UNSTORE,
 	/*
 	 * pool -> plugin or watcher. OP_READY: the request is accepted. OP_HELD:
 	 * the application has released its memory.

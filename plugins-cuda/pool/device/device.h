@@ -28,6 +28,9 @@ struct arena {
 	uint64_t bytes;
 };
 
+/* In `flags`: memory that the driver has mapped here, of which there is no handle (storage.h). */
+#define HELD_DRIVER 0x80000000u
+
 struct held_list {
 	struct held *entries;
 	size_t nr, room;

@@ -16,6 +16,7 @@ struct copy_options {
 	/* save only */
 	uint32_t sync;	   /* enum ccr_sync */
 	uint32_t protocol; /* of the interceptor */
+	bool is_driver;	   /* the driver hands the memory over */
 	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE];
 	/* load only */
 	enum ccr_attach_mode mode;

@@ -254,6 +254,13 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 		return NULL;
 	load->options = *options;
 	*result = ccr_image_open(&load->image, images_dir, image_pid, error, size);
+	if (!*result && load->image->is_driver) {
+		*result = -EMEDIUMTYPE;
+		snprintf(error, size,
+			 "%s: the driver hands this memory over, which it does for a process that "
+			 "is restored, not before",
+			 load->image->name);
+	}
 	if (!*result)
 		*result = plan(load);
 	if (!*result && options->verify)

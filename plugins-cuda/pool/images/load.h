@@ -38,7 +38,8 @@ struct load {
 
 /*
  * Opens and checks the image, then starts a thread that loads it. On failure NULL, with `result`,
- * which is -ENODEV when this machine or a daemon lacks a device, and `error`.
+ * which is -ENODEV when this machine or a daemon lacks a device, -EMEDIUMTYPE when the driver hands
+ * the memory over (store.h), and `error`.
  */
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
 			int *result, char *error, size_t size);

@@ -16,6 +16,13 @@ static int count_bytes(int images_dir, struct resident *resident, char *error, s
 
 	if (ret)
 		return ret;
+	if (image->is_driver) {
+		ret = -EMEDIUMTYPE;
+		snprintf(error, size,
+			 "%s cannot be prefetched: the driver hands this memory over, which it "
+			 "does for a process that is restored, not before",
+			 image->name);
+	}
 	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *a = &image->allocations[i];
 		const int device = pool_device_find(image->devices[a->device].uuid);

@@ -53,8 +53,9 @@ static int describe(struct ccr_image_writer *writer, const struct held_list *lis
 			.size = held->size,
 			.requested = held->requested,
 			.device = device,
-			.flags =
-				held->flags & CCR_HANDLE_OWN_VMM ? CCR_IMAGE_ALLOCATION_OWN_VMM : 0,
+			.flags = held->flags & HELD_DRIVER	    ? CCR_IMAGE_ALLOCATION_DRIVER
+				 : held->flags & CCR_HANDLE_OWN_VMM ? CCR_IMAGE_ALLOCATION_OWN_VMM
+								    : 0,
 		};
 
 		ranges[i] = (struct cuda_parallel_range){
@@ -82,6 +83,7 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		.driver_version = pool.driver.version,
 		.protocol = save->options.protocol,
 		.chunk_size = config.chunk_bytes,
+		.is_driver = save->options.is_driver,
 		.sync = ccr_sync_wanted(save->options.sync, save->images_dir),
 	};
 	struct ccr_image_writer *writer = NULL;
@@ -142,6 +144,26 @@ static void *save_thread(void *argument)
 		snprintf(save->error, sizeof(save->error), "%s", strerror(-ret));
 	save->ended(save->argument, ret, save->error, now_ms() - start);
 	return NULL;
+}
+
+int save_write(int images_dir, pid_t image_pid, const struct held_list *list,
+	       const struct copy_options *options, struct copy_progress *copied, char *error,
+	       size_t size)
+{
+	struct save save = {
+		.images_dir = images_dir,
+		.image_pid = image_pid,
+		.list = list,
+		.options = *options,
+		.copied = copied,
+	};
+	int ret;
+
+	atomic_store(&copied->total_bytes, list->bytes);
+	ret = run(&save);
+	if (ret)
+		snprintf(error, size, "%s", *save.error ? save.error : strerror(-ret));
+	return ret;
 }
 
 struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list *list,

@@ -17,6 +17,13 @@ typedef void (*save_ended)(void *argument, int result, const char *error, double
 struct save *save_begin(int images_dir, pid_t image_pid, const struct held_list *list,
 			const struct copy_options *options, struct copy_progress *copied,
 			save_ended ended, void *argument);
+/*
+ * Writes `list`, which is mapped, as the GPU image of `image_pid`, on the caller's thread. Returns
+ * 0, or -errno with `error`; then there is no file of the image.
+ */
+int save_write(int images_dir, pid_t image_pid, const struct held_list *list,
+	       const struct copy_options *options, struct copy_progress *copied, char *error,
+	       size_t size);
 /* Cancels the save if it is still running, which leaves no file of the image, and frees it. */
 void save_end(struct save *save);
 

@@ -10,8 +10,9 @@ static void print_copy(char *out, size_t size, const struct moved *moved)
 {
 	const uint32_t streams = moved->options ? atomic_load(&moved->copied->streams) : 0;
 	const uint32_t chunk_mb = moved->options ? atomic_load(&moved->copied->chunk_mb) : 0;
-	int len = snprintf(out, size, "\"by\":\"%s\",\"bytes\":%llu",
-			   pool.is_daemon ? "daemon" : "helper", (unsigned long long)moved->bytes);
+	int len = snprintf(out, size, "\"by\":\"%s\",\"bytes\":%llu%s",
+			   pool.is_daemon ? "daemon" : "helper", (unsigned long long)moved->bytes,
+			   moved->is_storage ? ",\"storage\":true" : "");
 
 	if (!streams)
 		return;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pool/session/op_process.h"
+#include "pool/session/op_store.h"
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
 
@@ -108,7 +109,7 @@ struct copy_options session_copy_options(const struct ccr_message *request)
 /* --- restore --- */
 
 struct summary {
-	uint32_t reused, golden, changed, loading;
+	uint32_t reused, golden, changed, loading, by_driver;
 };
 
 static struct load *find_or_begin(struct session *s, pid_t image_pid,
@@ -144,6 +145,12 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 	wanted->load = find_or_begin(s, image_pid, options, summary, &ret, error, size);
 	if (!wanted->load) {
 		free(wanted);
+		if (ret == -EMEDIUMTYPE) {
+			summary->loading = loading_before;
+			summary->by_driver++;
+			op_store_expect(s, image_pid, options);
+			return 0;
+		}
 		return ret == -ENODEV ? ret : -EIO;
 	}
 	wanted->is_resident = summary->loading == loading_before;
@@ -181,6 +188,9 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 			 "%u resident images reused, %u golden copied, %u loading (%u of them "
 			 "changed since they became resident)",
 			 summary.reused, summary.golden, summary.loading, summary.changed);
+	if (!ret && summary.by_driver)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 ", %u for the driver's custom storage", summary.by_driver);
 	session_reply(s, CCR_MSG_OP_RESULT, 0, ret, text);
 }
 
@@ -248,6 +258,12 @@ static void serve(struct session *s, const struct ccr_message *request)
 	case CCR_MSG_OP_LOADED:
 		op_loaded(s, request);
 		break;
+	case CCR_MSG_OP_STORE:
+		op_store(s, request);
+		break;
+	case CCR_MSG_OP_UNSTORE:
+		op_unstore(s, request);
+		break;
 	default:
 		ccr_err("message type %d is not a request", request->type);
 		refuse(s, request->operation, -EPROTO, "the message is not a request");
@@ -295,6 +311,7 @@ static void session_end(struct session *s, bool is_abandoned)
 			op_process_abandon(process);
 		op_process_free(process);
 	}
+	op_store_free_all(s);
 	while (s->wanted) {
 		struct wanted *wanted = s->wanted;
 
@@ -312,7 +329,7 @@ static void session_end(struct session *s, bool is_abandoned)
 
 static bool is_request(const struct ccr_message *message)
 {
-	return message->type >= CCR_MSG_OP_DUMP && message->type <= CCR_MSG_OP_LOADED;
+	return message->type >= CCR_MSG_OP_DUMP && message->type <= CCR_MSG_OP_LAST;
 }
 
 void session_run(int socket)

@@ -23,6 +23,7 @@ struct session {
 	struct ccr_status status;
 	struct op_process *processes;
 	struct wanted *wanted;
+	struct op_store *stores; /* what the driver hands over; op_store.c owns them */
 };
 
 /* Serves one criu run until it disconnects; closes `socket`. */
@@ -39,6 +40,7 @@ struct moved {
 	pid_t pid; /* as criu sees it */
 	int result;
 	size_t allocations;
+	bool is_storage; /* the driver has handed the memory over */
 	uint64_t bytes;
 	const char *source;		    /* of an attach: files, resident, golden, or held */
 	const struct copy_options *options; /* what the request asked for; NULL: no copy */
