@@ -54,11 +54,19 @@ const char *ccr__look_size(char *out, size_t size, uint64_t bytes)
 	return out;
 }
 
+/* The driver hands all memory of a process over to the pool. */
+static bool has_storage(const struct ccr_look_request *request)
+{
+	return request->driver && ccr_driver_has_storage(request->driver) &&
+	       request->settings->storage != CCR_STORAGE_OFF;
+}
+
 bool ccr__look_is_copied(const struct state *s, const struct process *p)
 {
-	const bool is_moved = s->request->uses_pool && s->request->settings->parallel_restore &&
-			      p->evidence & SEEN_SERVICE_THREAD &&
+	const bool is_taken = p->evidence & SEEN_SERVICE_THREAD &&
 			      !(s->request->falls_back && ccr__look_is_foreign(p));
+	const bool is_moved = s->request->uses_pool && s->request->settings->parallel_restore &&
+			      (is_taken || has_storage(s->request));
 
 	return p->has_cuda && !is_moved;
 }

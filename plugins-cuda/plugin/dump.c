@@ -73,11 +73,16 @@ static int evict_and_lock(struct task *task)
 {
 	const int is_moved = ccr__memory_is_moved(task);
 	int ret = is_moved < 0 ? is_moved : is_moved ? lock(task, ccr__task_try_lock) : 0;
+	bool is_left = false;
 
 	if (!ret)
 		ret = ccr__memory_evict(task);
+	if (ret >= 0) {
+		is_left = ret;
+		ret = ccr__storage_begin(task);
+	}
 	/* What the pool leaves needs room in host memory, which was not asked for before. */
-	if (ret > 0)
+	if (!ret && is_left && !task->storage)
 		ret = ccr__look_without_pool(task->pid);
 	return ret ? ret : lock(task, ccr__task_lock);
 }
@@ -202,6 +207,21 @@ static int note_connections(pid_t pid)
 	return ccr__watcher_track(task);
 }
 
+/* By the pool, which the driver hands the memory over to, or to host memory of the task. */
+static CUresult checkpoint(struct task *task)
+{
+	const bool is_stored = task->storage;
+	int ret = ccr__storage_checkpoint(task);
+
+	if (!ret)
+		return CUDA_SUCCESS;
+	/* Host memory for it was not asked for before. */
+	if (ret > 0)
+		ret = is_stored ? ccr__look_without_pool(task->pid) : 0;
+	return ret ? CUDA_ERROR_OPERATING_SYSTEM
+		   : ccr__task_step(task, "checkpoint", ccr__host_memory_checkpoint);
+}
+
 int ccr__checkpoint_devices(int pid)
 {
 	uint64_t before, after;
@@ -235,7 +255,7 @@ int ccr__checkpoint_devices(int pid)
 	ret = resume(task, &thread);
 	if (ret)
 		return ret;
-	result = ccr__task_checkpoint(task, ccr__host_memory_checkpoint);
+	result = checkpoint(task);
 	ret = stop(task, &thread);
 	if (!ret)
 		ret = ccr__watcher_track(task);

@@ -105,6 +105,8 @@ static struct driver_seat *take_seat(void)
 static int begin_to_raise(struct tree *tree, struct member *member)
 {
 	const struct task *task = member->task;
+	const char *call;
+	CUresult result;
 	int ret;
 
 	if (task->is_plain) {
@@ -118,6 +120,10 @@ static int begin_to_raise(struct tree *tree, struct member *member)
 	ret = ccr__restore_thread_resume(&member->thread, task->restore_tid);
 	if (ret)
 		return fail(tree, member, "resume of the restore thread", strerror(-ret), ret);
+	/* The pool does it for one process after the other. */
+	result = ccr__storage_restore(member->task, &call);
+	if (result != CUDA_SUCCESS)
+		return fail(tree, member, call, ccr_cuda_error_name(result), -EIO);
 	ccr__raise_begin(&member->raise, task, CU_PROCESS_STATE_RUNNING, member->seat->worker);
 	move(tree, member, MEMBER_RAISING);
 	return 0;

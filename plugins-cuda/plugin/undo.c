@@ -42,9 +42,11 @@ static int fail(const struct task *task, const char *reason)
 static int undo_driver(const struct task *task, bool is_last)
 {
 	const char *call, *why;
-	char reason[128];
-	const CUresult result = ccr__task_raise(task, task->prior, &call);
+	char reason[384];
+	CUresult result = ccr__storage_undo(task, &call);
 
+	if (result == CUDA_SUCCESS)
+		result = ccr__task_raise(task, task->prior, &call);
 	if (result == CUDA_SUCCESS)
 		return 0;
 	if (may_pass(result) && !is_last)

@@ -33,8 +33,7 @@
 #include "plugin/device/device.h"
 
 #define MAX_WATCHED 4096
-/* Nothing announces that criu has detached from a task, and its last scripts may fail even then;
- * nor that it waits in vain. */
+/* Nothing announces that criu has detached from a task (its last scripts may fail), or waits. */
 #define TICK_MS 1000
 /* Between two tries to undo. */
 #define UNDO_PAUSE_MIN_NS 10000000
@@ -42,9 +41,8 @@
 
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
-static int criu_pidfd = -1;
-static int driver_pidfd = -1; /* of the process that makes criu's driver calls */
-static bool is_released;      /* the plugin itself has rolled back or restored every task */
+static int criu_pidfd = -1, driver_pidfd = -1; /* of criu, and of what makes its driver calls */
+static bool is_released; /* the plugin itself has rolled back or restored every task */
 
 static void track(const struct task *task)
 {
@@ -274,6 +272,8 @@ static size_t undo_some(struct task **tasks, size_t nr, bool is_last)
 		tasks[i]->is_undoing = false;
 		if (ret == -EAGAIN)
 			tasks[left++] = tasks[i];
+		else if (ret && tasks[i]->storage) /* its device memory is nowhere */
+			syscall(SYS_pidfd_send_signal, tasks[i]->pidfd, SIGKILL, NULL, 0);
 	}
 	return left;
 }

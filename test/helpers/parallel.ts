@@ -56,6 +56,11 @@ export class ParallelMachine extends Machine {
     return readdirSync(imagesDir).filter((name) => /^cuda-\d+-\d+\.img$/.test(name));
   }
 
+  /** Every file of the images directory. */
+  allFiles(imagesDir = this.imagesDir): string[] {
+    return readdirSync(imagesDir);
+  }
+
   /** All files that are not CRIU's: the index, manifests, stripes, page files, and those with temporary names. */
   ownFiles(imagesDir = this.imagesDir): string[] {
     return readdirSync(imagesDir).filter((name) => name.startsWith('cuda'));

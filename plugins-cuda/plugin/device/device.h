@@ -52,6 +52,23 @@ int ccr__memory_attach(struct task *task);
  */
 int ccr__memory_loaded(const struct task **failed, const char **reason);
 
+/*
+ * The same for memory that the interceptor does not move, where the driver has custom
+ * storage: the pool makes the driver's calls. Dump, before the task is locked: starts
+ * the pool, if the task is one of these. Returns 0 or -errno.
+ */
+int ccr__storage_begin(struct task *task);
+/*
+ * Dump, instead of the driver's Checkpoint: returns 0; 1 when the task is still locked and
+ * its memory is left to the driver; or -errno. The restore thread must be able to run.
+ */
+int ccr__storage_checkpoint(struct task *task);
+/* Undo: the task is locked, or as it was, unless it was not checkpointed in this way. On failure
+ * `*call` has the reason. */
+CUresult ccr__storage_undo(const struct task *task, const char **call);
+/* Restore: the same for a process from an image with such memory. */
+CUresult ccr__storage_restore(struct task *task, const char **call);
+
 /* True once this run is connected to a pool. */
 bool ccr__memory_has_pool(void);
 

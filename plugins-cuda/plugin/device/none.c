@@ -33,7 +33,7 @@ void ccr__memory_commit(const struct task *task)
 
 int ccr__memory_load_begin(void)
 {
-	if (!ccr__files_nr_gpu_images())
+	if (!ccr__files_nr_gpu_images() && !ccr__files_nr_driver_images())
 		return 0;
 	ccr_err("this variant cannot load the GPU memory in cuda-<pid>.img; install variant "
 		"parallel or full");
@@ -48,6 +48,26 @@ int ccr__memory_attach(struct task *task)
 int ccr__memory_loaded(const struct task **failed, const char **reason)
 {
 	return 0;
+}
+
+int ccr__storage_begin(struct task *task)
+{
+	return 0;
+}
+
+int ccr__storage_checkpoint(struct task *task)
+{
+	return 1;
+}
+
+CUresult ccr__storage_undo(const struct task *task, const char **call)
+{
+	return CUDA_SUCCESS;
+}
+
+CUresult ccr__storage_restore(struct task *task, const char **call)
+{
+	return CUDA_SUCCESS;
 }
 
 bool ccr__memory_has_pool(void)

@@ -173,10 +173,18 @@ static int collect_fds(uint32_t which, int pidfd, int connection, int *fds, uint
 	return nr;
 }
 
+/* A restore without images of interceptors is about it as well. */
+static bool is_about_storage(enum ccr_message_type type)
+{
+	return type == CCR_MSG_OP_STORE || type == CCR_MSG_OP_UNSTORE ||
+	       (type == CCR_MSG_OP_RESTORE && !ccr__files_nr_gpu_images());
+}
+
 int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint32_t which)
 {
 	const struct plugin *p = &ccr__plugin;
 	const struct ccr_settings *s = &p->settings;
+	const bool is_storage = is_about_storage(type);
 	int fds[CCR_OP_MAX_FDS], nr_fds, pidfd = -1, connection = -1, ret;
 	struct ccr_message message;
 
@@ -194,14 +202,14 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 			return connection;
 		}
 	}
-	ccr_message_init(&message, type, task ? task->operation : 0);
+	ccr_message_init(&message, type, !task ? 0 : is_storage ? task->storage : task->operation);
 	nr_fds = collect_fds(which, pidfd, connection, fds, &message.op.fds);
 	message.op.pid = task ? task->pid : 0;
 	message.op.image_pid = task ? task->image_pid : 0;
 	message.op.criu = getpid();
 	message.op.timeout_ms = s->lock_timeout_ms;
-	message.op.streams = s->streams;
-	message.op.chunk_mb = s->chunk_mb;
+	message.op.streams = is_storage ? s->storage_streams : s->streams;
+	message.op.chunk_mb = is_storage ? s->storage_chunk_mb : s->chunk_mb;
 	message.op.verify = s->verify;
 	message.op.io = s->io;
 	message.op.sync = s->sync;
@@ -235,26 +243,43 @@ static bool note_result(const struct ccr_message *message, uint32_t awaited)
 	return true;
 }
 
-int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
-		    int timeout_ms)
+static int receive(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
+		   int timeout_ms, bool *is_other)
 {
-	int ret;
+	int ret = ccr_message_receive(ccr__pool_link.socket, reply, NULL, NULL, timeout_ms);
 
-	do {
-		ret = ccr_message_receive(ccr__pool_link.socket, reply, NULL, NULL, timeout_ms);
-		if (ret) {
-			ccr_err("no reply from cuda-poold: %s",
-				ret == -EPIPE ? "it has ended" : strerror(-ret));
-			return ret;
-		}
-		reply->done.text[sizeof(reply->done.text) - 1] = '\0';
-		if (reply->type == CCR_MSG_OP_RESULT && reply->result) {
-			ccr_err("cuda-poold: %s", reply->done.text);
-			snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s",
-				 reply->done.text);
-		}
-	} while (note_result(reply, operation));
+	*is_other = false;
+	if (ret) {
+		ccr_err("no reply from cuda-poold: %s",
+			ret == -EPIPE ? "it has ended" : strerror(-ret));
+		return ret;
+	}
+	reply->done.text[sizeof(reply->done.text) - 1] = '\0';
+	if (reply->type == CCR_MSG_OP_RESULT && reply->result) {
+		ccr_err("cuda-poold: %s", reply->done.text);
+		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s",
+			 reply->done.text);
+	}
+	*is_other = note_result(reply, operation);
 	if (reply->type == expected || reply->type == CCR_MSG_OP_RESULT)
 		ret = reply->result;
 	return reply->type == expected || ret ? ret : -EPROTO;
+}
+
+int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
+		    int timeout_ms)
+{
+	bool is_other;
+	int ret;
+
+	do
+		ret = receive(expected, operation, reply, timeout_ms, &is_other);
+	while (is_other);
+	return ret;
+}
+
+int ccr__pool_reply_one(enum ccr_message_type expected, uint32_t operation,
+			struct ccr_message *reply, bool *is_other)
+{
+	return receive(expected, operation, reply, 0, is_other);
 }

@@ -40,5 +40,9 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
  */
 int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
 		    int timeout_ms);
+/* The same for one message that has arrived; `*is_other`: it was the result of another operation.
+ */
+int ccr__pool_reply_one(enum ccr_message_type expected, uint32_t operation,
+			struct ccr_message *reply, bool *is_other);
 
 #endif

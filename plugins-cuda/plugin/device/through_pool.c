@@ -38,8 +38,7 @@ static int wait_ready(const struct task *task)
 			       ccr__plugin.settings.step_timeout_ms);
 }
 
-/* The number of the next operation, for which the watcher knows the task before it begins. */
-static uint32_t next_operation(void)
+uint32_t ccr__memory_next_operation(void)
 {
 	static uint32_t number;
 
@@ -73,6 +72,8 @@ static const char *why_not(const struct task *task)
 		return ccr__why_no_interceptor(task->pid);
 	if (!ccr__plugin.settings.parallel_restore)
 		return "CRIU_CUDA_PARALLEL_RESTORE is 0";
+	if (ccr__plugin.settings.storage == CCR_STORAGE_DRIVER)
+		return "CRIU_CUDA_STORAGE is driver";
 	if (FALLS_BACK && is_foreign(task))
 		return "its interceptor is of another version";
 	return NULL;
@@ -104,7 +105,7 @@ static int begin_dump(struct task *task)
 	ret = ccr__fd_backup_open();
 	if (!ret)
 		ret = ccr__pool_connect();
-	task->operation = next_operation();
+	task->operation = ccr__memory_next_operation();
 	if (!ret)
 		ret = ccr__watcher_track(task);
 	if (!ret)
@@ -245,8 +246,14 @@ int ccr__memory_load_begin(void)
 	int ret;
 
 	ccr__pool_link.images_dir = criu_get_image_dir();
-	if (!ccr__files_nr_gpu_images())
+	if (!ccr__files_nr_gpu_images() && !ccr__files_nr_driver_images())
 		return 0;
+	if (ccr__files_nr_driver_images() && !ccr_driver_has_storage(&ccr__plugin.driver)) {
+		ccr_err("the driver of the dump handed device memory over, which takes driver 615 "
+			"(API %d) or newer; this driver has API %d",
+			CCR_DRIVER_STORAGE_VERSION, ccr__plugin.driver.version);
+		return -ENOTSUP;
+	}
 	ret = ccr__begin(STAGE_RESTORE);
 	if (!ret)
 		ret = ccr__pool_connect();
@@ -264,7 +271,7 @@ int ccr__memory_load_begin(void)
 int ccr__memory_request_attach(struct task *task)
 {
 	if (!task->operation)
-		task->operation = next_operation();
+		task->operation = ccr__memory_next_operation();
 	return ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD | CCR_OP_CONNECTION);
 }
 
@@ -314,6 +321,8 @@ int ccr__memory_attach(struct task *task)
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;
+	if (ccr__files_have_driver(task->image_pid))
+		return 0;
 	if (!ccr__files_have_gpu(task->image_pid))
 		return check_without_image(task);
 	task->service_tid = ccr__service_thread(task->pid);

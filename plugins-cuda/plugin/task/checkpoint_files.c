@@ -134,7 +134,7 @@ int ccr__files_saved(pid_t pid)
 			strerror(-member.pid));
 		return member.pid;
 	}
-	member.has_gpu = task && task->operation;
+	member.has_gpu = task && (task->operation || task->storage);
 	member.has_host = has_host_memory(dirfd, member.pid);
 	/* Without files of ours, an index is only needed where others would be taken for them. */
 	if (!member.has_gpu && !member.has_host && !written.nr_members &&
@@ -200,12 +200,19 @@ static struct ccr_index_member member_of(pid_t image_pid)
 
 bool ccr__files_have_gpu(pid_t image_pid)
 {
-	return member_of(image_pid).has_gpu;
+	const struct ccr_index_member member = member_of(image_pid);
+
+	return member.has_gpu && !member.is_driver;
 }
 
 bool ccr__files_have_host(pid_t image_pid)
 {
 	return member_of(image_pid).has_host;
+}
+
+bool ccr__files_have_driver(pid_t image_pid)
+{
+	return member_of(image_pid).is_driver;
 }
 
 static int count_gpu_image(const char *name, void *nr)
@@ -214,15 +221,29 @@ static int count_gpu_image(const char *name, void *nr)
 	return 0;
 }
 
-size_t ccr__files_nr_gpu_images(void)
+static size_t nr_listed(bool is_driver)
 {
 	size_t nr = 0;
 
+	for (size_t i = 0; to_restore && i < to_restore->nr_members; i++)
+		nr += to_restore->members[i].has_gpu &&
+		      to_restore->members[i].is_driver == is_driver;
+	return nr;
+}
+
+size_t ccr__files_nr_gpu_images(void)
+{
+	size_t nr = nr_listed(false);
+
 	if (!to_restore)
 		ccr_image_for_each_name(criu_get_image_dir(), count_gpu_image, &nr);
-	for (size_t i = 0; to_restore && i < to_restore->nr_members; i++)
-		nr += to_restore->members[i].has_gpu;
 	return nr;
+}
+
+/* Versions that wrote no index did not have them. */
+size_t ccr__files_nr_driver_images(void)
+{
+	return nr_listed(true);
 }
 
 const struct ccr_index *ccr__files_index(void)

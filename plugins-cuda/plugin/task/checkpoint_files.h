@@ -50,8 +50,11 @@ void ccr__files_remove(void);
 /* Whether a GPU image, or host memory, of the process belongs to the checkpoint. */
 bool ccr__files_have_gpu(pid_t image_pid);
 bool ccr__files_have_host(pid_t image_pid);
-/* The number of GPU images that belong to it. */
+/* Whether its GPU image is of the other kind: the driver hands its memory over. */
+bool ccr__files_have_driver(pid_t image_pid);
+/* The number of GPU images that belong to it: for interceptors, and for the driver. */
 size_t ccr__files_nr_gpu_images(void);
+size_t ccr__files_nr_driver_images(void);
 /* The index of the checkpoint; NULL if it has none. */
 const struct ccr_index *ccr__files_index(void);
 

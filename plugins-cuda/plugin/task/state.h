@@ -46,6 +46,7 @@ struct task {
 	CUprocessState prior; /* the state before the dump, for a rollback */
 	pid_t service_tid;    /* of the interceptor; 0: the driver saves the memory */
 	uint32_t operation;   /* of the pool; 0: none */
+	uint32_t storage;     /* the same, if the pool makes the driver's Checkpoint */
 	pid_t image_pid;      /* its pid in its own namespace, which names its image */
 	bool is_saved;	      /* the pool has reported the result of the save */
 	int save_result;      /* that result: 0 or -errno */

@@ -192,13 +192,13 @@ void ccr__task_unlock(pid_t pid)
 	ccr__driver_call(ccr__driver_unlock, pid, NULL);
 }
 
-CUresult ccr__task_checkpoint(const struct task *task,
-			      CUresult (*checkpoint)(const struct task *task))
+CUresult ccr__task_step(const struct task *task, const char *step,
+			CUresult (*function)(const struct task *task))
 {
 	const double start = ccr__now_ms();
-	const CUresult result = checkpoint(task);
+	const CUresult result = function(task);
 
-	return ccr__task_note(task, "checkpoint", result, ccr__now_ms() - start);
+	return ccr__task_note(task, step, result, ccr__now_ms() - start);
 }
 
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason)
