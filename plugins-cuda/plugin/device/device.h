@@ -58,6 +58,8 @@ int ccr__memory_loaded(const struct task **failed, const char **reason);
  * the pool, if the task is one of these. Returns 0 or -errno.
  */
 int ccr__storage_begin(struct task *task);
+/* Whether it is used for memory that the interceptor does not move. */
+bool ccr__storage_is_used(void);
 /*
  * Dump, instead of the driver's Checkpoint: returns 0; 1 when the task is still locked and
  * its memory is left to the driver; or -errno. The restore thread must be able to run.

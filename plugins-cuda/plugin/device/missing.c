@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "plugin/device/missing.h"
+#include "plugin/device/device.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -78,10 +79,12 @@ const char *ccr__why_no_interceptor(pid_t pid)
 	if (!maps(pid, "/libcuda.so"))
 		return "it has not loaded libcuda";
 	if (!find_preload(pid, library, sizeof(library))) {
-		ccr_warn("%d: its device memory goes through the driver, which takes longer, "
-			 "because the process has no interceptor: start it with criu-cuda run, or, "
-			 "in a container, with what criu-cuda cdi generate prints",
-			 pid);
+		if (!ccr__storage_is_used())
+			ccr_warn("%d: its device memory goes through the driver, which takes "
+				 "longer, because the process has no interceptor: start it with "
+				 "criu-cuda run, or, in a container, with what criu-cuda cdi "
+				 "generate prints",
+				 pid);
 		return "it has no interceptor";
 	}
 	snprintf(seen, sizeof(seen), "/proc/%d/root%s", pid, library);

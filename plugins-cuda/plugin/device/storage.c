@@ -23,6 +23,8 @@
 #include "plugin/task/task.h"
 
 #define POLL_MS 5
+/* How often to look whether the task has ended, which not every call notices. */
+#define LOOK_MS 500
 
 static const char *failure(int ret)
 {
@@ -30,6 +32,8 @@ static const char *failure(int ret)
 		return "cuda-poold has ended";
 	if (ret == -ETIMEDOUT)
 		return "cuda-poold does not answer in time";
+	if (ret == -ESRCH && !*ccr__pool_link.error)
+		return "the process has ended";
 	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
 }
 
@@ -58,7 +62,9 @@ static int await(enum ccr_message_type expected, const struct task *task, double
 		 pid_t *peer)
 {
 	struct pollfd poller = {.fd = ccr__pool_link.socket, .events = POLLIN};
+	double next_look = ccr__now_ms() + LOOK_MS;
 	struct ccr_message reply;
+	bool was_dying = false;
 
 	for (;;) {
 		const int ready = poll(&poller, 1, POLL_MS);
@@ -66,6 +72,14 @@ static int await(enum ccr_message_type expected, const struct task *task, double
 		int ret;
 
 		ccr__restore_thread_keep_running();
+		if (ccr__now_ms() > next_look) {
+			const bool is_dying = ccr__is_dying(task->pid);
+
+			if (is_dying && was_dying)
+				return -ESRCH;
+			was_dying = is_dying;
+			next_look = ccr__now_ms() + LOOK_MS;
+		}
 		if (ready > 0) {
 			if (!*peer)
 				*peer = peer_of(poller.fd);
@@ -83,7 +97,7 @@ static void end_helper(pid_t peer)
 {
 	if (ccr__pool_link.is_daemon || peer <= 1)
 		return;
-	ccr_err("context pool: killing the helper %d, in which a call hangs", peer);
+	ccr_err("context pool: killing the helper %d, which waits for the driver", peer);
 	kill(peer, SIGKILL);
 }
 
@@ -102,7 +116,7 @@ static int exchange(enum ccr_message_type type, const struct task *task)
 	if (!ret)
 		ret = await(CCR_MSG_OP_RESULT, task,
 			    ccr__now_ms() + s->step_timeout_ms + s->copy_timeout_ms, &peer);
-	if (ret == -ETIMEDOUT)
+	if (ret == -ETIMEDOUT || (ret == -ESRCH && ccr__is_dying(task->pid)))
 		end_helper(peer);
 	return ret;
 }
@@ -121,6 +135,11 @@ static const char *why_not(void)
 	if (!ccr_driver_has_storage(&ccr__plugin.driver))
 		return "the driver has no custom storage, which begins with driver 615";
 	return NULL;
+}
+
+bool ccr__storage_is_used(void)
+{
+	return !why_not();
 }
 
 int ccr__storage_begin(struct task *task)
@@ -175,7 +194,7 @@ int ccr__storage_checkpoint(struct task *task)
 	if (!task->storage)
 		return 1;
 	if (ccr__task_step(task, "checkpoint", store) == CUDA_SUCCESS) {
-		task->memory.reason = "the driver hands it over";
+		task->memory.reason = NULL;
 		return 0;
 	}
 	ccr_err("%d: its device memory is not saved: %s", task->pid, failure(-EIO));
