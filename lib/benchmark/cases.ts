@@ -22,6 +22,9 @@ const poolCases: Readonly<Record<string, Partial<BenchmarkCase>>> = {
   'full-standby': { standby: true },
 };
 
+/** All memory through the driver's custom storage, and no interceptor in the program. */
+const driverCase = 'driver';
+
 const coldStart = 'cold-start';
 
 /** The names that `--cases` accepts, besides NAME=DIR. */
@@ -30,6 +33,7 @@ export const caseNames: readonly string[] = [
   'upstream',
   ...pluginVariants,
   ...Object.keys(poolCases).filter((name) => !isPluginVariant(name)),
+  driverCase,
 ];
 
 function pluginCase(name: string, variant: string): BenchmarkCase {
@@ -66,6 +70,8 @@ export function parseCase(word: string, upstream?: string): BenchmarkCase {
       );
     return directoryCase(word, upstream);
   }
+  if (word === driverCase)
+    return { name: word, libdir: variantDir('parallel'), env: { CRIU_CUDA_STORAGE: 'driver' } };
   const poolCase = poolCases[word];
   if (poolCase) return { ...pluginCase(word, 'full'), ...poolCase };
   if (!isPluginVariant(word))

@@ -4,7 +4,13 @@
  * @module
  */
 import { EnvironmentError } from '../errors.ts';
-import { isSoftwareDriver, openDriver, softcudaRemedy, type CheckpointDriver } from '../gpu/index.ts';
+import {
+  isSoftwareDriver,
+  openDriver,
+  softcudaRemedy,
+  STORAGE_DRIVER_VERSION,
+  type CheckpointDriver,
+} from '../gpu/index.ts';
 import { softcudaLibrary } from '../paths.ts';
 import {
   ask,
@@ -100,6 +106,9 @@ function checkModule(machine: Machine): MachineCheck[] {
   ];
 }
 
+/** The driver hands memory over, so that programs need no interceptor. */
+const hasStorage = (driver: CheckpointDriver): boolean => driver.version >= STORAGE_DRIVER_VERSION;
+
 function cudaVersion(driver: CheckpointDriver): string {
   return `CUDA ${Math.floor(driver.version / 1000)}.${Math.floor((driver.version % 1000) / 10)}`;
 }
@@ -115,7 +124,7 @@ async function checkLibrary(machine: Machine): Promise<MachineCheck> {
     return {
       ...base,
       status: 'ok',
-      found: `${driver.path}, ${cudaVersion(driver)}, has the checkpoint calls${software ? '; it is the software driver' : ''}`,
+      found: `${driver.path}, ${cudaVersion(driver)}, has the checkpoint calls${hasStorage(driver) ? ' and custom storage' : ''}${software ? '; it is the software driver' : ''}`,
     };
   } catch (error) {
     if (!(error instanceof EnvironmentError)) throw error;

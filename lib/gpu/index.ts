@@ -5,6 +5,7 @@
  */
 export {
   MIN_DRIVER_VERSION,
+  STORAGE_DRIVER_VERSION,
   type BackendName,
   type Gpu,
   type GpuProcess,

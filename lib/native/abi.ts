@@ -9,6 +9,9 @@
 /** First driver API version with the checkpoint calls: driver 570. */
 export const MIN_DRIVER_VERSION = 12080;
 
+/** First one with custom storage: driver 615. */
+export const STORAGE_DRIVER_VERSION = 13040;
+
 export const CUDA_SUCCESS = 0;
 
 /** What a process is in the middle of; CUprocessState. */

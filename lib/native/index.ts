@@ -4,7 +4,7 @@
  * Importing it loads neither.
  * @module
  */
-export { MIN_DRIVER_VERSION, processStates, type ProcessState } from './abi.ts';
+export { MIN_DRIVER_VERSION, processStates, STORAGE_DRIVER_VERSION, type ProcessState } from './abi.ts';
 export { nativeBackend } from './backend.ts';
 export { isNativeFailure, SystemCallError } from './errors.ts';
 export { execv, getChildSubreaper, onReadable, pidfdOpen, setChildSubreaper, waitpidNoHang } from './libc.ts';

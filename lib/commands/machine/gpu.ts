@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Command } from 'commander';
 import { addExamples } from '../../command-line/index.ts';
-import { listGpus, type Gpu } from '../../gpu/index.ts';
+import { listGpus, STORAGE_DRIVER_VERSION, type Gpu } from '../../gpu/index.ts';
 import { formatBytes, table, type Io } from '../../output.ts';
 
 const orDash = (value: number | string | null): string => (value === null ? '–' : String(value));
@@ -29,7 +29,8 @@ async function show(io: Io): Promise<void> {
       linkText(gpu),
     ]);
     const head = ['', 'UUID', 'name', 'memory', 'free', 'address', 'link'];
-    return `driver ${report.driverVersion}\n${table(head, rows)}`;
+    const storage = report.cudaVersion >= STORAGE_DRIVER_VERSION ? ', with custom storage' : '';
+    return `driver ${report.driverVersion}${storage}\n${table(head, rows)}`;
   });
 }
 

@@ -15,6 +15,7 @@ const by = v.picklist(['daemon', 'helper']);
 export const copyFields = {
   by: v.optional(by),
   bytes: v.optional(bytes),
+  storage: v.optional(v.boolean()),
   streams: v.optional(whole(1)),
   chunk_mb: v.optional(whole(1)),
   asked_streams: v.optional(whole(1)),
@@ -45,6 +46,8 @@ export interface PoolMemory {
   by: 'daemon' | 'helper';
   /** Bytes of device memory. */
   bytes: number;
+  /** The driver handed it over (custom storage), not an interceptor. */
+  isDrivers: boolean;
   /** Of a restore: from files, or from an image that was in device memory already. */
   source: 'files' | 'resident' | 'golden' | undefined;
   /** CRIU_CUDA_STREAMS that it used; `undefined` when nothing was copied. */
@@ -97,6 +100,7 @@ export interface PoolLine {
   result: number;
   by?: 'daemon' | 'helper' | undefined;
   bytes?: number | undefined;
+  storage?: boolean | undefined;
   source?: string | undefined;
   streams?: number | undefined;
   chunk_mb?: number | undefined;
@@ -115,6 +119,7 @@ function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
   return {
     by: line.by,
     bytes: line.bytes ?? 0,
+    isDrivers: line.storage ?? false,
     source: isSource(source) ? source : undefined,
     streams: line.streams,
     chunkMb: line.chunk_mb,
@@ -150,6 +155,7 @@ export function taskMemory(
 function poolText({
   by: who,
   bytes: moved,
+  isDrivers,
   source,
   streams,
   chunkMb,
@@ -162,7 +168,8 @@ function poolText({
     zeroBytes === undefined || zeroBytes === 0 ? undefined : `${formatBytes(zeroBytes)} of zeroes not copied`,
     scanError === undefined ? undefined : `zeroes were copied: ${scanError}`,
   ].filter((part) => part !== undefined);
-  return `pool ${formatBytes(moved)} by the ${who}${how.length === 0 ? '' : ` (${how.join(', ')})`}`;
+  const from = isDrivers ? ' from the driver' : '';
+  return `pool ${formatBytes(moved)}${from} by the ${who}${how.length === 0 ? '' : ` (${how.join(', ')})`}`;
 }
 
 /** One line per process for people: `4711: pool 2 GiB by the daemon (8 streams, chunks of 16 MiB), page file …`. */

@@ -23,6 +23,7 @@ it('a dump says what the pool, the page file and CRIU have', () => {
       pool: {
         by: 'daemon',
         bytes: 3145728,
+        isDrivers: false,
         source: undefined,
         streams: 2,
         chunkMb: 4,
@@ -88,6 +89,12 @@ it('a dump that was rolled back does not count what the pool gave back', () => {
     pool: undefined,
     reason: 'it has no interceptor',
   });
+});
+
+it('says when the driver has handed the memory over', () => {
+  const status = parse('dump', evict.replace('"by"', '"storage":true,"by"'), memory());
+  expect(status.memory[0]?.pool?.isDrivers).toBe(true);
+  expect(memoryText(status.memory)[0]).toContain('pool 3 MiB from the driver by the daemon');
 });
 
 it("a failed copy is not the process's memory", () => {

@@ -74,6 +74,7 @@ const cudaLines = (): string[] => [
     (state, value) => `static_assert(CU_PROCESS_STATE_${state.toUpperCase()} == ${value}, "${state}");`,
   ),
   `static_assert(CCR_DRIVER_MIN_VERSION == ${abi.MIN_DRIVER_VERSION}, "version");`,
+  `static_assert(CCR_DRIVER_STORAGE_VERSION == ${abi.STORAGE_DRIVER_VERSION}, "custom storage");`,
   `static_assert(CUDA_SUCCESS == ${abi.CUDA_SUCCESS}, "success");`,
   ...Object.entries(cudaErrors).map(
     ([value, name]) => `static_assert(CUDA_ERROR_${name} == ${value}, "${name}");`,
