@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: MIT
 import { defineConfig } from 'vitest/config';
 
+/** Core tests of dump and restore, which run again as other drivers (SOFTCUDA_DRIVER); the default is 580. */
+const core = ['plugin/round-trip', 'plugin/roll-back', 'parallel/parallel'];
+const drivers = [
+  { driver: '610', files: core },
+  {
+    driver: '615',
+    files: [
+      ...core,
+      ...['plugin/failures', 'plugin/interrupted', 'plugin/upstream-image'],
+      ...['parallel/dump-failures', 'parallel/restore-failures'],
+    ],
+  },
+];
+
 // Real processes are dumped and killed: forks, and one file after the other
 // where CRIU or a GPU is involved.
 export default defineConfig({
@@ -24,6 +38,16 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
+      ...drivers.map(({ driver, files }, index) => ({
+        extends: true as const,
+        test: {
+          name: `driver-${driver}`,
+          include: files.map((file) => `test/software/${file}.test.ts`),
+          env: { SOFTCUDA_DRIVER: driver },
+          fileParallelism: false,
+          sequence: { groupOrder: 2 + index },
+        },
+      })),
       {
         extends: true,
         test: {
@@ -32,7 +56,7 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -67,7 +67,7 @@ function vitest(words) {
   const report = join(scratch, 'vitest.json');
   const isChosen = words.some((word) => word.startsWith('--project'));
   // the project gpu is for a machine with one: npm run test:gpu
-  const projects = isChosen ? [] : ['--project', 'unit', '--project', 'software'];
+  const projects = isChosen ? [] : ['unit', 'software', 'driver-*'].flatMap((name) => ['--project', name]);
   const args = [
     'run',
     '--reporter=default',
@@ -98,6 +98,12 @@ function criuEnv() {
 if (process.env.CI) process.env.CCR_ARTIFACTS ??= 'build/artifacts';
 const env = criuEnv();
 ctest('ctest', 'plugins-cuda/build', env);
+// What depends on the driver, again as other drivers; vitest has projects for that.
+for (const driver of ['610', '615'])
+  ctest(`ctest as driver ${driver}`, 'plugins-cuda/build', { ...env, SOFTCUDA_DRIVER: driver }, [
+    '-L',
+    'driver',
+  ]);
 /** Tests of multithreaded code: the interceptor, the transfer engine, the pool's sessions. */
 const THREADED = ['-R', 'intercept|transfer|image|fuzz'];
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""A program with memory on two devices. SIGUSR1 makes it write the SHA-256 of all of it to the file argv[1].
+
+CRIU_CUDA_DRIVER is the driver.
+"""
+
+import ctypes
+import hashlib
+import os
+import random
+import signal
+import sys
+
+MIB = 1 << 20
+SIZES = [(0, 6 * MIB), (0, MIB), (1, 10 * MIB)]  # device, bytes
+
+cuda = ctypes.CDLL(os.environ["CRIU_CUDA_DRIVER"])
+memory = []
+
+
+def check(result):
+    assert result == 0, result
+
+
+def context_of(device):
+    context = ctypes.c_void_p()
+    check(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device))
+    return context
+
+
+def report(*_):
+    digest = hashlib.sha256()
+    for context, address, size in memory:
+        host = ctypes.create_string_buffer(size)
+        check(cuda.cuCtxSetCurrent(context))
+        check(cuda.cuMemcpyDtoH_v2(host, address, ctypes.c_size_t(size)))
+        digest.update(host.raw)
+        digest.update(str(address.value).encode())
+    with open(sys.argv[1] + ".new", "w", encoding="ascii") as file:
+        file.write(digest.hexdigest())
+    os.rename(sys.argv[1] + ".new", sys.argv[1])
+
+
+check(cuda.cuInit(0))
+for device, size in SIZES:
+    address = ctypes.c_uint64()
+    context = context_of(device)
+    check(cuda.cuCtxSetCurrent(context))
+    check(cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(size)))
+    bytes_ = random.Random(device * size).randbytes(size)
+    check(cuda.cuMemcpyHtoD_v2(address, bytes_, ctypes.c_size_t(size)))
+    memory.append((context, address, size))
+signal.signal(signal.SIGUSR1, report)
+report()
+while True:
+    signal.pause()
