@@ -2,7 +2,7 @@
 # GPU images: format, damage, checksums.
 add_library(image_test STATIC ${CMAKE_CURRENT_LIST_DIR}/image_test.c)
 target_link_libraries(image_test PUBLIC ccr_image ccr_common)
-foreach(area checksum roundtrip damage pages index)
+foreach(area checksum roundtrip damage driver pages index)
 	ccr_test(image_${area} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${area}.c LIBS image_test)
 endforeach()
 ccr_test(image_bounds SOURCES ${CMAKE_CURRENT_LIST_DIR}/bounds.c LIBS image_test)
