@@ -84,7 +84,7 @@ describe('devices', () => {
     ['exchanged, as a device map says', { CRIU_CUDA_DEVICE_MAP: `${gpu(0)}=${gpu(1)},${gpu(1)}=${gpu(0)}` }],
   ])('may be listed %s', async (_name, env) => {
     const file = join(machine.dir, 'digest');
-    const script = join(projectRoot, 'test/helpers/two_devices.py');
+    const script = join(projectRoot, 'test/software/storage/two_devices.py');
     const options = { detached: true, stdio: 'ignore', env: { ...process.env, ...machine.env } } as const;
     const { pid = 0 } = spawn('python3', [script, file], options);
     try {

@@ -3,6 +3,8 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readGpuImages } from '../../../lib/images/index.ts';
+import { prefetchImages } from '../../../lib/pool/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { errorsIn, ParallelMachine, snapshot } from '../../helpers/parallel.ts';
 
@@ -51,4 +53,74 @@ it('leaves a running process as it was', async () => {
   expect(await machine.state(workload.pid)).toBe('running');
   expect(await snapshot(workload)).toBe(before);
   await machine.expectNothingLeft();
+});
+
+it('stores a tree: the memory of each process, whatever it has', async () => {
+  const workload = await machine.start({ args: [...ARGS, '--children', '2'] });
+  const before = await snapshot(workload);
+  const dump = await machine.tryDump(workload);
+  expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
+  expect(machine.manifests()).toHaveLength(3);
+  const restore = await machine.tryRestore();
+  expect(restore.exitCode, errorsIn(restore.log)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+});
+
+it('leaves to the interceptor what it has taken', async () => {
+  const workload = await machine.startIntercepted();
+  const before = await snapshot(workload);
+  const dump = await machine.tryDump(workload);
+  expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
+  const [image] = await readGpuImages(machine.imagesDir);
+  expect(image?.manifest.isDriver).toBe(false);
+  const restore = await machine.tryRestore();
+  expect(restore.exitCode, errorsIn(restore.log)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+});
+
+it('takes all memory, also that of an interceptor, if it is told to', async () => {
+  const workload = await machine.startIntercepted();
+  const before = await snapshot(workload);
+  const env = { CRIU_CUDA_STORAGE: 'driver' };
+  const dump = await machine.tryDump(workload, { env });
+  expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
+  const [image] = await readGpuImages(machine.imagesDir);
+  expect(image?.manifest.isDriver).toBe(true);
+  const restore = await machine.tryRestore({ env });
+  expect(restore.exitCode, errorsIn(restore.log)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+});
+
+it('is not used if it is off', async () => {
+  const workload = await machine.start({ args: ARGS });
+  const before = await snapshot(workload);
+  const dump = await machine.tryDump(workload, { env: { CRIU_CUDA_STORAGE: 'off' } });
+  expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
+  expect(machine.manifests()).toEqual([]);
+  const restore = await machine.tryRestore();
+  expect(restore.exitCode, errorsIn(restore.log)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+});
+
+it('goes through the daemon if it runs, which has nothing left of it afterwards', async () => {
+  const libdir = variantDir('full');
+  await machine.startPool();
+  const memory = async (): Promise<number[]> =>
+    (await machine.poolStatus()).devices.map(({ freeBytes }) => freeBytes);
+  const workload = await machine.start({ args: ARGS });
+  const before = await snapshot(workload);
+  const free = await memory();
+  const dump = await machine.tryDump(workload, { libdir });
+  expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
+  expect(dump.status).toContainEqual(
+    expect.objectContaining({ event: 'evict', storage: true, by: 'daemon' }),
+  );
+  // the driver gives memory only for a process that is there
+  await expect(prefetchImages(machine.imagesDir, { runDir: machine.runDir })).rejects.toThrow(
+    'cannot be prefetched: the driver hands this memory over',
+  );
+  const restore = await machine.tryRestore({ libdir });
+  expect(restore.exitCode, errorsIn(restore.log)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+  expect(await memory()).toEqual(free);
 });
