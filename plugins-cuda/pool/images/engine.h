@@ -41,7 +41,7 @@ struct copy_progress {
 
 /*
  * Begins to allocate the staging buffers of the engine, which needs no driver: for the time in
- * which the driver starts. Options that are no engine's are refused by engine_get.
+ * which the driver starts. Options that no engine accepts are refused by engine_get.
  */
 void engine_prepare(const struct copy_options *options);
 /*

@@ -140,7 +140,7 @@ describe('without --variant', () => {
     const plugin = upstreamPlugin();
     if (plugin === undefined) skip(`no upstream cuda_plugin.so next to ${criuProgram()}`);
     const workload = await plain();
-    const tools = join(buildDir(), 'test-tools');
+    const tools = join(buildDir(), 'bin'); // cuda-checkpoint
     const env = { PATH: `${tools}:${process.env.PATH ?? ''}`, CRIU_FAULT: '138' };
     const { result, before } = await dump(workload, { ...shared(env), libdir: dirname(plugin ?? '') });
     expect(result.plugin).toMatchObject({ variant: undefined, path: plugin });
