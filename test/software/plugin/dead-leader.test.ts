@@ -97,7 +97,6 @@ describe.each(['remap', 'full'] as const)('%s: the first thread ends', (variant)
 });
 
 it.each([
-  { variant: 'remap', rule: 'criu:memory:1:ask:', when: 'while it is looked at' },
   { variant: 'remap', rule: 'criu:ptrace:30:ask:', when: 'while the driver makes its checkpoint' },
   { variant: 'remap', rule: 'criu:image:1:ask:cuda-host', when: 'when its memory is in the page file' },
   { variant: 'full', rule: 'criu:memory:5:ask:', when: 'while its service thread is asked' },
