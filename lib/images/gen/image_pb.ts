@@ -27,7 +27,7 @@ export interface Allocation {
   requested: bigint;
   /** index into devices */
   device: number;
-  /** CCR_IMAGE_ALLOCATION_* */
+  /** CCR_IMAGE_ALLOCATION_*; those of the driver need version 2 of the head */
   flags: number;
 }
 
