@@ -22,20 +22,26 @@ import { isAlive, isDescendant, readProcessTree } from '../process/index.ts';
 /** How long the driver may take for all processes together. Milliseconds. */
 export const DEFAULT_RELEASE_MS = 30_000;
 
+/**
+ * More device memory of a tree than this is not copied to host memory only to be dropped there: 30 GB take half a minute, and
+ * as much host memory. Bytes.
+ */
+const MOST_COPIED_BYTES = 1024 ** 3;
+
 export interface ReleaseOptions {
   timeoutMs?: number | undefined;
   /** A libcuda.so.1. @default the setting CRIU_CUDA_DRIVER */
   driver?: string | undefined;
   env?: Environment | undefined;
-  /** Free host memory in bytes. @default MemAvailable */
-  availableBytes?: number | undefined;
+  /** With more device memory, processes are only locked. Bytes. @default 1 GiB, or MemAvailable if that is less */
+  mostBytes?: number | undefined;
 }
 
 /** What became of one CUDA process. */
 export interface ReleasedProcess {
   pid: number;
   isCheckpointed: boolean;
-  /** Why it is not. */
+  /** Why it is not: only locked, or not even that. */
   reason?: string | undefined;
 }
 
@@ -72,17 +78,17 @@ function availableMemory(): number {
   return kibibytes === undefined ? Infinity : Number(kibibytes) * 1024;
 }
 
-/** The driver copies device memory to host memory. @returns why there is no room for that */
-async function lackOfMemory(
+/** The driver copies device memory to host memory. @returns why it must not */
+async function tooMuchMemory(
   driver: CheckpointDriver,
   pids: readonly number[],
-  { availableBytes = availableMemory() }: ReleaseOptions,
+  { mostBytes = Math.min(MOST_COPIED_BYTES, availableMemory()) }: ReleaseOptions,
   { signal }: Deadline,
 ): Promise<string | undefined> {
   const used = await listGpuProcesses({ driver: driver.path, signal }).catch(() => []);
   const bytes = used.reduce((sum, one) => sum + (pids.includes(one.pid) ? (one.usedBytes ?? 0) : 0), 0);
-  if (bytes <= availableBytes) return undefined;
-  return `${formatBytes(bytes)} of device memory do not fit into ${formatBytes(availableBytes)} of free host memory`;
+  if (bytes <= mostBytes) return undefined;
+  return `locked, but not checkpointed: that would copy ${formatBytes(bytes)} of device memory to the host`;
 }
 
 /** @returns `undefined` for a process that the driver does not know */
@@ -90,6 +96,7 @@ async function releaseOne(
   driver: CheckpointDriver,
   pid: number,
   deadline: Deadline,
+  tooMuch: string | undefined,
 ): Promise<ReleasedProcess | undefined> {
   let step = 'state';
   const run = <T>(name: string, call: () => Promise<T>): Promise<T> => {
@@ -99,7 +106,10 @@ async function releaseOne(
   try {
     const state = await run('state', () => driver.state(pid));
     if (state === 'running') await run('lock', () => driver.lock(pid, { timeoutMs: deadline.leftMs() }));
-    if (state === 'running' || state === 'locked') await run('checkpoint', () => driver.checkpoint(pid));
+    if (state === 'running' || state === 'locked') {
+      if (tooMuch !== undefined) return { pid, isCheckpointed: false, reason: tooMuch };
+      await run('checkpoint', () => driver.checkpoint(pid));
+    }
     if (state !== 'failed') return { pid, isCheckpointed: true };
     return { pid, isCheckpointed: false, reason: 'the driver says that it has failed' };
   } catch (error) {
@@ -129,7 +139,8 @@ async function cudaProcesses(
 }
 
 /**
- * Has the driver checkpoint every CUDA process of a tree. Kills nothing, and does not throw when the driver cannot do it:
+ * Has the driver checkpoint every CUDA process of a tree, or, if they have much device memory, lock it: then no work of theirs
+ * is in progress on a GPU. Kills nothing, and does not throw when the driver cannot do it:
  * the result says why.
  */
 export async function releaseDevices(root: number, options: ReleaseOptions = {}): Promise<ReleasedTree> {
@@ -139,10 +150,8 @@ export async function releaseDevices(root: number, options: ReleaseOptions = {})
     const env = await environmentOf(() => tree, options.env);
     const driver = await openDriver({ path: options.driver, env });
     const pids = await cudaProcesses(driver, tree, deadline);
-    const reason = pids.length === 0 ? undefined : await lackOfMemory(driver, pids, options, deadline);
-    if (reason !== undefined)
-      return { processes: pids.map((pid) => ({ pid, isCheckpointed: false, reason })) };
-    const done = await Promise.all(pids.map((pid) => releaseOne(driver, pid, deadline)));
+    const tooMuch = pids.length === 0 ? undefined : await tooMuchMemory(driver, pids, options, deadline);
+    const done = await Promise.all(pids.map((pid) => releaseOne(driver, pid, deadline, tooMuch)));
     return { processes: done.flatMap((one) => one ?? []) };
   } catch (error) {
     if (!(error instanceof ToolkitError)) throw error;

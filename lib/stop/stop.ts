@@ -79,7 +79,8 @@ async function killAll(root: ProcessStat): Promise<number[]> {
 
 /**
  * Ends a process and its descendants. The driver locks and checkpoints every CUDA process first, so that none is killed
- * while it uses a GPU: that has hung machines with some drivers. Where the driver cannot do it, or not in time, the
+ * while it uses a GPU: that has hung machines with some drivers. With more than 1 GiB of device memory, or more than the
+ * host has free, they are only locked: nothing of theirs runs on the GPU, and nothing is copied. Where the driver cannot do it, or not in time, the
  * processes are killed as they are, and the result says why. Their memory is not saved: use `checkpoint` for that.
  * @throws {@link UsageError} there is no such process, or its tree has this program, as that of process 1 does
  * @throws {@link StopError} ERR_STOP a process was killed and has not ended after 10 seconds

@@ -37,11 +37,11 @@ const stop = (
 
 describe('before a process is killed', () => {
   // the first one: the software NVML in this process keeps the devices that it has opened first
-  it('it is left as it is when its memory does not fit on the host', async () => {
-    const { processes } = await releaseDevices(workload.pid, { availableBytes: 2 ** 20 });
+  it('it is only locked when much would be copied to the host', async () => {
+    const { processes } = await releaseDevices(workload.pid, { mostBytes: 2 ** 20 });
     expect(processes).toMatchObject([{ pid: workload.pid, isCheckpointed: false }]);
-    expect(processes[0]?.reason).toMatch(/of device memory do not fit into 1.* of free host memory/);
-    expect(await machine.state(workload.pid)).toBe('running');
+    expect(processes[0]?.reason).toMatch(/^locked, but not checkpointed: .* of device memory to the host$/);
+    expect(await machine.state(workload.pid)).toBe('locked');
   });
 
   it('the driver has moved its memory and given up the GPU', async () => {
