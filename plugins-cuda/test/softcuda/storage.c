@@ -122,6 +122,7 @@ static void test_round_trip(void)
 {
 	struct child child = locked_worker();
 	CUcheckpointCustomStorageInfo *info = NULL, *second;
+	CUcheckpointOperationHandle handle;
 	char *saved[DEVICES];
 	CUdeviceptr mapped;
 	long before;
@@ -140,9 +141,10 @@ static void test_round_trip(void)
 	RESULT_IS(cuCheckpointProcessUnlock(child.pid, NULL), CUDA_ERROR_ILLEGAL_STATE);
 	copy(info, saved, false);
 	mapped = info->perDeviceData[0].devPtr;
-	OK(cuCheckpointOperationComplete(info->handle));
+	handle = info->handle;
+	OK(cuCheckpointOperationComplete(handle)); // frees `info`
 	CHECK(state_of(child.pid) == CU_PROCESS_STATE_CHECKPOINTED);
-	RESULT_IS(cuCheckpointOperationComplete(info->handle), CUDA_ERROR_INVALID_VALUE);
+	RESULT_IS(cuCheckpointOperationComplete(handle), CUDA_ERROR_INVALID_VALUE);
 	RESULT_IS(cuMemGetAddressRange_v2(&mapped, NULL, mapped), CUDA_ERROR_NOT_FOUND);
 	CHECK(resident_kb(child.pid) - before < 1024); // no copy in host memory
 	// Only custom storage has the bytes.
@@ -280,12 +282,14 @@ static void test_dead_process(void)
 {
 	struct child child = locked_worker();
 	CUcheckpointCustomStorageInfo *info;
+	CUcheckpointOperationHandle handle;
 
 	retain(DEVICES);
 	OK(checkpoint(child.pid, &info));
 	end_child(&child);
-	RESULT_IS(cuCheckpointOperationComplete(info->handle), CUDA_ERROR_OPERATING_SYSTEM);
-	RESULT_IS(cuCheckpointOperationComplete(info->handle), CUDA_ERROR_INVALID_VALUE);
+	handle = info->handle;
+	RESULT_IS(cuCheckpointOperationComplete(handle), CUDA_ERROR_OPERATING_SYSTEM);
+	RESULT_IS(cuCheckpointOperationComplete(handle), CUDA_ERROR_INVALID_VALUE);
 }
 
 static void test_other_device(void)
