@@ -22,10 +22,13 @@ const completions = {
   textOf: (answer) => answer.choices[0].text,
 };
 
+/** The same request for one token. */
+const firstOf = (body) => ('max_tokens' in body ? { ...body, max_tokens: 1 } : body);
+
 const post = (path) => ({ method: 'POST', path });
 
-/** A prompt of about 1,500 tokens, which the server keeps in its prefix cache. */
-const longPrompt = Array.from({ length: 300 }, (_, i) => `${i} sheep`).join(', ');
+/** A prompt of more than 1,000 tokens, which the server keeps in its prefix cache. */
+const longPrompt = Array.from({ length: 150 }, (_, i) => `${i} sheep`).join(', ');
 
 const dev = { VLLM_SERVER_DEV_MODE: '1' };
 
@@ -99,4 +102,6 @@ export const rows = [
     bodies: [{ seed: 1 }, { seed: 2 }],
     textOf: (answer) => answer.sha256,
   },
-].map((row) => ({ ...completions, env: {}, before: [], after: [], ...row }));
+]
+  .map((row) => ({ ...completions, env: {}, before: [], after: [], ...row }))
+  .map((row) => ({ first: firstOf(row.bodies[0]), ...row }));
