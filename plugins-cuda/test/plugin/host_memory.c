@@ -5,11 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,7 +32,7 @@
 #define MAPS_BYTES (8 * MIB)
 
 /* Addresses are the same here and in the child: made before the fork, filled after it. */
-static char *plain, *readonly, *sparse, *shared, *forked, *small;
+static char *plain, *readonly, *sparse, *shared, *forked, *small, *twins[2];
 
 static char *map(uint64_t bytes, int flags)
 {
@@ -47,8 +50,38 @@ static void write_pattern(char *memory, uint64_t bytes, uint64_t step, uint64_t 
 			*(uint64_t *)(memory + at + i) = (at + i + seed) * 0x9e3779b97f4a7c15ull;
 }
 
+/*
+ * Two files that look like shared anonymous memory and have the same inode number,
+ * because each is the first file of a file system of its own.
+ */
+static void map_twins(void)
+{
+	struct stat files[2];
+
+	CHECK(!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL));
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		CHECK(!mount("tmpfs", "/dev", "tmpfs", 0, NULL));
+		fd = open("/dev/zero", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		CHECK(!ftruncate(fd, BYTES) && !fstat(fd, &files[i]));
+		CHECK(mmap(twins[i], BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			   0) == twins[i]);
+		CHECK(!unlink("/dev/zero"));
+		close(fd);
+		write_pattern(twins[i], BYTES, PAGE, 7 + i);
+	}
+	CHECK(files[0].st_ino == files[1].st_ino && files[0].st_dev != files[1].st_dev);
+	if (failures) {
+		fflush(stdout);
+		_exit(1);
+	}
+}
+
 static void prepare_child(void)
 {
+	if (twins[0])
+		map_twins();
 	write_pattern(plain, BYTES, PAGE, 1);
 	write_pattern(readonly, BYTES, PAGE, 2);
 	write_pattern(sparse, NR_RUNS * 2 * PAGE, 2 * PAGE, 3);
@@ -102,7 +135,9 @@ static bool is_right(pid_t pid)
 	return has_pattern(pid, plain, BYTES, PAGE, 1) &&
 	       has_pattern(pid, readonly, BYTES, PAGE, 2) &&
 	       has_pattern(pid, sparse, NR_RUNS * 2 * PAGE, 2 * PAGE, 3) &&
-	       has_pattern(pid, shared, BYTES, PAGE, 4);
+	       has_pattern(pid, shared, BYTES, PAGE, 4) &&
+	       (!twins[0] || (has_pattern(pid, twins[0], BYTES, PAGE, 7) &&
+			      has_pattern(pid, twins[1], BYTES, PAGE, 8)));
 }
 
 static bool is_readable(pid_t pid, const char *address)
@@ -181,6 +216,8 @@ static void test_round_trip(void)
 	CHECK(!ccr__remap_choose(&plan, pid, &wishes));
 	CHECK(find(&plan, plain) && find(&plan, readonly) && find(&plan, sparse));
 	CHECK(find(&plan, shared) && find(&plan, shared)->is_shared);
+	for (int i = 0; i < 2 && twins[0]; i++)
+		CHECK(find(&plan, twins[i]) && find(&plan, twins[i])->is_shared);
 	CHECK(!find(&plan, forked)); /* this process has it, too */
 	CHECK(!find(&plan, small));
 	CHECK(plan.stored >= 3 * BYTES + NR_RUNS * PAGE);
@@ -331,6 +368,11 @@ int main(void)
 	write_pattern(forked, BYTES, PAGE, 5);
 	/* This process must not have it, so it is mapped in the child only. */
 	shared = map(BYTES, MAP_PRIVATE);
+	for (int i = 0; i < 2 && !geteuid(); i++)
+		twins[i] = map(BYTES, MAP_PRIVATE);
+	if (!twins[0])
+		puts("skipped: files with one inode number on two file systems: only root can "
+		     "mount them");
 	test_round_trip();
 	test_old_image();
 	return failures ? 1 : 0;
