@@ -72,7 +72,7 @@ describe.each(['stock', 'remap', 'parallel', 'full'] as const)(
   '%s: after the memory was saved',
   (variant) => {
     const env = { LD_PRELOAD: interceptorLibrary() };
-    const args = ['--alloc', '8Mx4', '--alloc', '1M', '--host', '20M', '--pinned', '4M'];
+    const args = ['--alloc', '8Mx4', '--alloc', '1M', '--host', '20M', '--pinned', '4M', '--kinds'];
 
     it.each([
       ['a post-dump script fails', 'exit 7'],
@@ -88,6 +88,9 @@ describe.each(['stock', 'remap', 'parallel', 'full'] as const)(
       await dump.catch(() => undefined);
       await expectAsBefore(intercepted);
       await expectRolledBack(machine);
+      expect(await workload.ask('kinds')).toContain('ok ');
+      expect(await workload.ask('kinds drop'), 'private memory is dropped to zeroes').toBe('ok');
+      expect(await workload.ask('kinds share'), 'shared memory is seen by a child').toBe('ok');
     });
   },
 );
