@@ -9,6 +9,7 @@ import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir, type PluginVariant } from '../../../lib/variant.ts';
 import { readStat, readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { programMappings } from '../../helpers/host-memory.ts';
 import { Machine, type CriuRun } from '../../helpers/machine.ts';
 import {
   expectRolledBack,
@@ -179,6 +180,37 @@ it.each([
   await expect(dump).rejects.toThrow('was killed by SIGKILL');
   await workload.ended();
 });
+
+it.each(['stock', 'remap', 'parallel'] as const)(
+  '%s: criu and the program are killed, and another program gets its pid: the watcher does nothing to that one',
+  async (variant) => {
+    const { criu, watcher, dump } = await untilScript(variant);
+    const { pid } = workload;
+    process.kill(watcher, 'SIGSTOP'); // it learns of all this too late
+    process.kill(pid, 'SIGKILL');
+    process.kill(criu, 'SIGKILL');
+    await expect(dump).rejects.toThrow('was killed by SIGKILL');
+    await workload.ended();
+
+    const other = await machine.start({
+      args: ['--alloc', '8M', '--host', '20M'],
+      env: variant === 'parallel' ? { LD_PRELOAD: interceptorLibrary() } : {},
+      under: [join(buildDir(), 'test-tools', 'with-pid'), String(pid)],
+    });
+    const memory = [await other.verify(), await other.addresses()];
+    // as its operator wants it to be
+    for (const action of ['lock', 'checkpoint']) expect((await machine.action(pid, action)).exitCode).toBe(0);
+    const maps = programMappings(pid);
+    process.kill(watcher, 'SIGCONT');
+    await waitFor(() => {
+      expect(readStat(watcher)?.state ?? 'Z').toBe('Z');
+    });
+    expect(await machine.state(pid)).toBe('checkpointed');
+    expect(programMappings(pid)).toEqual(maps);
+    for (const action of ['restore', 'unlock']) expect((await machine.action(pid, action)).exitCode).toBe(0);
+    expect([await other.verify(), await other.addresses()]).toEqual(memory);
+  },
+);
 
 describe('criu is killed', () => {
   // populating, then making a scratch page, passing the page file, emptying
