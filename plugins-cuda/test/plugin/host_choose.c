@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which mappings of a child with very many are chosen, and ranges of addresses. */
+/*
+ * Which mappings of a child with very many are chosen, ranges of addresses, and that
+ * the mappings of all processes are read once, not once for each task.
+ */
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,10 +122,56 @@ static void test_ranges(void)
 	free(ranges.list);
 }
 
+#define NR_TASKS 3
+
+static unsigned int nr_scans;
+
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
+
+/* The linker makes each call of opendir a call of this. */
+DIR *__wrap_opendir(const char *path)
+{
+	nr_scans += !strcmp(path, "/proc");
+	return __real_opendir(path);
+}
+
+static char *alone;
+
+static void map_shared(void)
+{
+	alone = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memset(alone, 1, 4 * PAGE);
+}
+
+static void test_one_scan(void)
+{
+	const struct remap_wishes wishes = {.min_bytes = PAGE};
+	pid_t pids[NR_TASKS];
+
+	nr_scans = 0;
+	for (int i = 0; i < NR_TASKS; i++)
+		pids[i] = start(map_shared);
+	for (int i = 0; i < NR_TASKS; i++) {
+		struct remap_plan plan;
+		size_t nr_shared = 0;
+
+		CHECK(!ccr__remap_choose(&plan, pids[i], &wishes));
+		for (size_t j = 0; j < plan.nr_mappings; j++)
+			nr_shared += plan.mappings[j].is_shared;
+		CHECK(nr_shared == 1);
+		ccr__remap_free(&plan);
+	}
+	CHECK(nr_scans == 1);
+	for (int i = 0; i < NR_TASKS; i++)
+		stop(pids[i]);
+}
+
 int main(void)
 {
 	test_ranges();
 	test_budget();
 	test_children();
+	test_one_scan();
 	return failures ? 1 : 0;
 }

@@ -36,6 +36,7 @@ ccr_test(work_queue SOURCES ${CMAKE_CURRENT_LIST_DIR}/work_queue.c LIBS host_tes
 if(NOT CCR_SANITIZE MATCHES "thread")
 	ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)
 	ccr_test(host_choose SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_choose.c LIBS host_test)
+	target_link_options(test_host_choose PRIVATE LINKER:--wrap=opendir)
 	ccr_test(host_huge SOURCES ${CMAKE_CURRENT_LIST_DIR}/huge.c LIBS host_test)
 	ccr_test(populate SOURCES ${CMAKE_CURRENT_LIST_DIR}/populate.c ${plugin}/host/populate.c
 		LIBS host_test pthread)
