@@ -305,8 +305,10 @@ static void undo_all(int stage)
 		return;
 	await_criu();
 	ccr__connections_unlock();
+	/* The pidfd is asked again: to wait, and to fill another task, takes long. */
 	for (size_t i = 0; i < nr; i++)
-		ccr__undo_guarded(tasks[i]);
+		if (!ended(tasks[i]->pidfd))
+			ccr__undo_guarded(tasks[i]);
 	await_driver_call(is_locking);
 	for (size_t i = 0; i < nr; i++) {
 		if (tasks[i]->is_resumed)

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildDir, interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir, type PluginVariant } from '../../../lib/variant.ts';
-import { readStat, readThreadState } from '../../../lib/process/index.ts';
+import { readStat, readThreadState, waitForExit } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { faultPoint } from '../../helpers/fault-point.ts';
 import { programMappings } from '../../helpers/host-memory.ts';
 import { Machine, type CriuRun } from '../../helpers/machine.ts';
 import {
@@ -211,6 +212,45 @@ it.each(['stock', 'remap', 'parallel'] as const)(
     expect([await other.verify(), await other.addresses()]).toEqual(memory);
   },
 );
+
+it('a process of the tree is killed and its pid used again while the watcher fills another: it is left alone', async () => {
+  await start(['--alloc', '4M', '--host', '20M', '--children', '1']);
+  const pid = Number(/pid=(\d+)/.exec(await workload.ask('child 0 status'))?.[1]);
+  let other: Workload | undefined;
+  let memory: string[] = [];
+  let maps: unknown;
+  const env = await faultPoint(machine.dir, 'watcher:memory:1:ask:', async (watcher) => {
+    expect(readStat(watcher)?.comm).toMatch(/^cuda-watcher/);
+    process.kill(workload.pid, 'SIGKILL'); // the watcher traces it, and keeps its pid
+    await waitUntil(() => readStat(pid)?.ppid === process.pid);
+    process.kill(pid, 'SIGKILL');
+    await waitForExit(pid);
+    other = await machine.start({
+      args: ['--alloc', '4M', '--host', '20M'],
+      under: [join(buildDir(), 'test-tools', 'with-pid'), String(pid)],
+    });
+    memory = [await other.verify(), await other.addresses()];
+    maps = programMappings(pid);
+    process.kill(pid, 'SIGSTOP'); // as the watcher expects it of the other
+    await waitUntil(() => readStat(pid)?.state === 'T');
+  });
+  const dump = machine.dump(workload, {
+    libdir: variantDir('remap'),
+    args: machine.actionScript('post-dump', 'kill -9 $PPID'),
+    env,
+    keepStatus: true,
+  });
+  await expect(dump).rejects.toThrow('was killed by SIGKILL');
+  const watcher = machine.readStatus().find(({ event }) => event === 'watcher')?.pid ?? 0;
+  await waitFor(() => {
+    expect(readStat(watcher)?.state ?? 'Z').toBe('Z');
+  });
+  expect(readStat(pid)?.state).toBe('T');
+  expect(programMappings(pid)).toEqual(maps);
+  process.kill(pid, 'SIGCONT');
+  expect(await machine.state(pid)).toBe('running');
+  expect([await other?.verify(), await other?.addresses()]).toEqual(memory);
+});
 
 describe('criu is killed', () => {
   // populating, then making a scratch page, passing the page file, emptying
