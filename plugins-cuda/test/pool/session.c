@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * Description: a session whose application does not answer, breaks off, or is not
- * connected at all. No hand-over is waited for without a limit, and a roll-back is
- * answered with what the application has said.
+ * Description: a session whose application does not answer, breaks off, is not
+ * connected at all, or has ended, and another has its pid. No hand-over is waited for
+ * without a limit, and a roll-back is answered with what the application has said.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/protocol/message.h"
@@ -31,23 +35,28 @@ static void *serve(void *socket)
 	return NULL;
 }
 
-/* `connection` is closed here, as the plugin does. */
-static void request(enum ccr_message_type type, uint32_t operation, int connection)
+/* `pidfd` and `connection` are closed here, as the plugin does. */
+static void request_for(pid_t pid, int pidfd, enum ccr_message_type type, uint32_t operation,
+			int connection)
 {
-	const int dir = open("/tmp", O_RDONLY | O_DIRECTORY),
-		  self = syscall(SYS_pidfd_open, getpid(), 0);
-	const int fds[] = {dir, self, connection};
+	const int dir = open("/tmp", O_RDONLY | O_DIRECTORY);
+	const int fds[] = {dir, pidfd, connection};
 	struct ccr_message m;
 
 	ccr_message_init(&m, type, operation);
 	m.op.fds = CCR_OP_IMAGES | CCR_OP_PIDFD | (connection >= 0 ? CCR_OP_CONNECTION : 0);
-	m.op.pid = getpid();
+	m.op.pid = pid;
 	m.op.timeout_ms = TIMEOUT_MS;
 	CHECK(!ccr_message_send(criu, &m, fds, connection >= 0 ? 3 : 2));
 	close(dir);
-	close(self);
+	close(pidfd);
 	if (connection >= 0)
 		close(connection);
+}
+
+static void request(enum ccr_message_type type, uint32_t operation, int connection)
+{
+	request_for(getpid(), syscall(SYS_pidfd_open, getpid(), 0), type, operation, connection);
 }
 
 static void expect_reply(enum ccr_message_type type, uint32_t operation, int result)
@@ -140,6 +149,38 @@ static void breaks_off(void)
 	close(next);
 }
 
+static void pid_is_used_again(void)
+{
+	pid_t pid = fork();
+	struct clone_args args = {
+		.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1};
+	int pidfd, application;
+
+	if (!pid)
+		_exit(0);
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	CHECK(pidfd >= 0 && waitpid(pid, NULL, 0) == pid);
+	if (!geteuid()) {
+		const pid_t other = syscall(SYS_clone3, &args, sizeof(args));
+
+		if (!other)
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (!other)
+			pause();
+		CHECK(other == pid);
+	}
+	request_for(pid, dup(pidfd), CCR_MSG_OP_STORE, 4, -1);
+	expect_reply(CCR_MSG_OP_RESULT, 4, -ESRCH);
+	request_for(pid, pidfd, CCR_MSG_OP_DUMP, 5, connect_to(&application));
+	expect_reply(CCR_MSG_OP_RESULT, 5, -ESRCH);
+	close(application);
+	if (geteuid()) {
+		puts("skipped: another process with the pid: only root can choose one");
+		return;
+	}
+	CHECK(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+}
+
 int main(void)
 {
 	pthread_t thread;
@@ -154,6 +195,7 @@ int main(void)
 	not_connected();
 	does_not_answer();
 	breaks_off();
+	pid_is_used_again();
 	close(criu);
 	CHECK(!pthread_join(thread, NULL));
 	return failures ? 1 : 0;
