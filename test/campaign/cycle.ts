@@ -326,8 +326,8 @@ class Cycle {
   }
 
   #judge({ outcome, message }: Verdict): { outcome: Outcome; detail: string } {
-    const own =
-      this.plan.variant === 'none' ? undefined : criusOwn(this.plan, outcome, this.#log('dump.log'));
+    const logs = { dump: this.#log('dump.log'), restore: this.#log('restore.log') };
+    const own = this.plan.variant === 'none' ? undefined : criusOwn(this.plan, outcome, logs);
     return own === undefined
       ? { outcome, detail: message }
       : { outcome: ownOutcome, detail: `${own} (${outcome}: ${message})` };

@@ -179,6 +179,7 @@ export class Machine {
   /** Reads all status files, in no particular order of runs; a line that is still being written is left out. */
   readStatus(): StatusEvent[] {
     return this.#statusFiles().flatMap((path) => {
+      if (!existsSync(path)) return []; // kept in the history meanwhile
       const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
       return lines.map((line) => JSON.parse(line) as StatusEvent);
     });
