@@ -86,7 +86,7 @@ class Cycle {
     if (plan.variant === 'full+daemon')
       await machine.startPool(inDaemon ? FaultInjector.environment(machine, plan) : {});
     this.#pid = await startProgram(machine, plan.program);
-    this.#before = await takeFingerprint(machine, this.#pid);
+    this.#before = await this.#takeSettled();
   }
 
   /** An operation without a fault must succeed. */
@@ -161,6 +161,17 @@ class Cycle {
       const message = error instanceof Error ? error.message : String(error);
       throw new Verdict(isAlive(this.#pid) ? 'stuck' : 'lost', `${when}: ${message}`);
     }
+  }
+
+  /** Two in a row are equal: one that is taken while a thread handles a signal has the signal blocked. */
+  async #takeSettled(): Promise<Fingerprint> {
+    let last = await takeFingerprint(this.machine, this.#pid);
+    for (let i = 0; i < SETTLE_TRIES; i++) {
+      const next = await takeFingerprint(this.machine, this.#pid);
+      if (compare(last, next) === '') break;
+      last = next;
+    }
+    return last;
   }
 
   async #findDifference(when: string): Promise<string> {
