@@ -13,7 +13,7 @@
 
 #include "plugin/device/device.h"
 #include "plugin/task/account.h"
-#include "plugin/work/queue.h"
+#include "plugin/threads/queue.h"
 
 #define POLL_MS 5 /* for restore threads that a signal has stopped: no descriptor tells */
 /* A member that is being filled has open files, and a thread with our system calls. */

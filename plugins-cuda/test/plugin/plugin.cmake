@@ -27,7 +27,7 @@ add_library(host_test STATIC
 	${plugin}/host/remap/children.c
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/fill.c
 	${plugin}/host/remap/write.c ${plugin}/host/remap/huge.c ${plugin}/host/remap/compare.c
-	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/work/threads.c ${plugin}/work/queue.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
+	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/threads/threads.c ${plugin}/threads/queue.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
 	${plugin}/task/state.c ${plugin}/task/restore_thread.c ${plugin}/task/tracee.c ${plugin}/task/each_thread.c
 	${plugin}/task/proc_status.c ${plugin}/task/guard.c ${CMAKE_CURRENT_LIST_DIR}/no_watcher.c)
 target_link_libraries(host_test PUBLIC ccr_image)

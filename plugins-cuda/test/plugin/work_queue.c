@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "plugin/task/state.h"
-#include "plugin/work/queue.h"
+#include "plugin/threads/queue.h"
 #include "test/check.h"
 
 #define PIECES 200

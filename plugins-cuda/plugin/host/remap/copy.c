@@ -6,7 +6,7 @@
  * criu must have no other thread.
  */
 #include "plugin/host/remap/remap.h"
-#include "plugin/work/threads.h"
+#include "plugin/threads/threads.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -20,7 +20,7 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/state.h"
-#include "plugin/work/threads.h"
+#include "plugin/threads/threads.h"
 
 struct remap_fill {
 	struct work work;

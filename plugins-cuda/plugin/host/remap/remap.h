@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "plugin/work/queue.h"
+#include "plugin/threads/queue.h"
 
 /* A whole mapping of the task, or all that the driver or the program has of one. Sizes in bytes,
  * multiples of a page. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/work/threads.h"
+#include "plugin/threads/threads.h"
 
 #include <signal.h>
 #include <unistd.h>

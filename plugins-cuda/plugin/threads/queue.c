@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/work/queue.h"
+#include "plugin/threads/queue.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "plugin/task/state.h"
-#include "plugin/work/threads.h"
+#include "plugin/threads/threads.h"
 
 static struct {
 	pthread_mutex_t lock;

@@ -4,8 +4,8 @@
  * the CPUs allow: pieces of what was added first are begun first. Criu's main
  * thread, the only one that may trace, adds the work and watches its end.
  */
-#ifndef CCR_PLUGIN_WORK_QUEUE_H
-#define CCR_PLUGIN_WORK_QUEUE_H
+#ifndef CCR_PLUGIN_THREADS_QUEUE_H
+#define CCR_PLUGIN_THREADS_QUEUE_H
 
 #include <stdbool.h>
 #include <stddef.h>

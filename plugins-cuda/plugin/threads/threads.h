@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Threads inside criu, which has none of its own: all end before the hook that started them does.
  */
-#ifndef CCR_PLUGIN_WORK_THREADS_H
-#define CCR_PLUGIN_WORK_THREADS_H
+#ifndef CCR_PLUGIN_THREADS_THREADS_H
+#define CCR_PLUGIN_THREADS_THREADS_H
 
 #include <pthread.h>
 
