@@ -22,6 +22,7 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/state.h"
 #include "test/check.h"
+#include "test/plugin/smaps_field.h"
 #include "test/plugin/stopped_child.h"
 
 #define KIB	   1024ull
@@ -148,29 +149,6 @@ static bool is_readable(pid_t pid, const char *address)
 	return process_vm_readv(pid, &here, 1, &there, 1, 0) == 1;
 }
 
-/* Resident bytes of the mapping that starts at the address. */
-static uint64_t resident(pid_t pid, const char *address)
-{
-	unsigned long start = 0, kib = 0;
-	char path[48], line[512];
-	bool is_it = false;
-	FILE *smaps;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
-	smaps = fopen(path, "re");
-	while (smaps && fgets(line, sizeof(line), smaps)) {
-		unsigned long end;
-
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			is_it = start == (uintptr_t)address;
-		else if (is_it && sscanf(line, "Rss: %lu kB", &kib) == 1)
-			break;
-	}
-	if (smaps)
-		fclose(smaps);
-	return kib * KIB;
-}
-
 static const struct remap_mapping *find(const struct remap_plan *plan, const char *address)
 {
 	for (size_t i = 0; i < plan->nr_mappings; i++)
@@ -207,7 +185,7 @@ static void test_round_trip(void)
 	const pid_t pid = start(prepare_child);
 	const int fd = memfd_create("pages", MFD_CLOEXEC);
 	char *before = read_maps(pid), *emptied, *after;
-	const uint64_t resident_before = resident(pid, sparse);
+	const uint64_t resident_before = smaps_field(pid, sparse, "Rss");
 	uint64_t wrong = 1, bytes;
 	struct ccr_pages pages;
 	struct remap_plan plan;
@@ -240,7 +218,7 @@ static void test_round_trip(void)
 		CHECK(is_right(pid));
 	}
 	/* Pages of zeroes are not made. */
-	CHECK(resident(pid, sparse) <= resident_before);
+	CHECK(smaps_field(pid, sparse, "Rss") <= resident_before);
 	CHECK(bytes >= plan.stored);
 
 	CHECK(!ccr__remap_empty(&plan, pid, -1, &nr));

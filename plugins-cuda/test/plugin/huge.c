@@ -14,6 +14,7 @@
 #include "image/pages/pages.h"
 #include "plugin/host/remap/remap.h"
 #include "test/check.h"
+#include "test/plugin/smaps_field.h"
 #include "test/plugin/stopped_child.h"
 
 #define KIB  1024ull
@@ -33,27 +34,6 @@ static void prepare_child(void)
 	/* An undo fills memory that may not be empty. */
 	memset(shared + 2 * MIB, 7, 300 * KIB);
 	memset(odd + 2 * MIB, 7, 300 * KIB);
-}
-
-/* A field of the mapping that starts at the address, in bytes. */
-static uint64_t field(pid_t pid, const char *address, const char *name)
-{
-	unsigned long start, end, kib = 0;
-	char path[48], line[512];
-	bool is_it = false;
-	FILE *smaps;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
-	smaps = fopen(path, "re");
-	while (smaps && fgets(line, sizeof(line), smaps)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			is_it = start == (uintptr_t)address;
-		else if (is_it && !strncmp(line, name, strlen(name)))
-			sscanf(line + strlen(name), ": %lu kB", &kib);
-	}
-	if (smaps)
-		fclose(smaps);
-	return kib * KIB;
 }
 
 static uint64_t sum(pid_t pid, const char *address)
@@ -95,16 +75,17 @@ static void test(void)
 	};
 	const struct ccr_pages_mapping *list[] = {&pieces[0], &pieces[1], &pieces[2]};
 	const pid_t pid = start(prepare_child);
-	const uint64_t before = field(pid, shared, "Rss"), odd_before = field(pid, odd, "Rss");
+	const uint64_t before = smaps_field(pid, shared, "Rss"),
+		       odd_before = smaps_field(pid, odd, "Rss");
 
 	for (uint64_t at = 0; at < 32 * MIB; at += 4 * MIB)
 		ccr__remap_make_huge(pid, list, 3, at, at + 4 * MIB);
-	CHECK(field(pid, shared, "ShmemPmdMapped") == 2 * HUGE);
+	CHECK(smaps_field(pid, shared, "ShmemPmdMapped") == 2 * HUGE);
 	/* The pages with data were in one of them. */
-	CHECK(field(pid, shared, "Rss") == before + 2 * HUGE - 300 * KIB);
-	CHECK(!field(pid, odd, "ShmemPmdMapped"));
-	CHECK(field(pid, odd, "Rss") < odd_before + MIB);
-	CHECK(!field(pid, private, "AnonHugePages") && !field(pid, private, "Rss"));
+	CHECK(smaps_field(pid, shared, "Rss") == before + 2 * HUGE - 300 * KIB);
+	CHECK(!smaps_field(pid, odd, "ShmemPmdMapped"));
+	CHECK(smaps_field(pid, odd, "Rss") < odd_before + MIB);
+	CHECK(!smaps_field(pid, private, "AnonHugePages") && !smaps_field(pid, private, "Rss"));
 	CHECK(sum(pid, shared) == 7 * 300 * KIB);
 	CHECK(sum(pid, odd) == 7 * 300 * KIB);
 	stop(pid);
