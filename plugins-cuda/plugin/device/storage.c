@@ -37,6 +37,13 @@ static const char *failure(int ret)
 	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
 }
 
+/* The reason for those who ask later. */
+static void note_failure(int ret)
+{
+	if (ret && !*ccr__pool_link.error)
+		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s", failure(ret));
+}
+
 /* ---- the exchange with the pool ---- */
 
 /* The process at the other end, or 0: the kernel adds its credentials to each message. */
@@ -184,8 +191,7 @@ static CUresult store(const struct task *task)
 	if (ret == -EPIPE && ccr__pool_link.is_daemon && is_locked(task) &&
 	    !ccr__pool_replace(failure(ret)))
 		ret = exchange(CCR_MSG_OP_STORE, task);
-	if (ret && !*ccr__pool_link.error)
-		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s", failure(ret));
+	note_failure(ret);
 	return ret ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
 }
 
@@ -215,8 +221,7 @@ static CUresult unstore(const struct task *task)
 	/* Another pool has the image, and the driver's state says how far the first one was. */
 	if ((ret == -EPIPE || ret == -ETIMEDOUT) && !ccr__pool_replace(failure(ret)))
 		ret = exchange(CCR_MSG_OP_UNSTORE, task);
-	if (ret && !*ccr__pool_link.error)
-		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s", failure(ret));
+	note_failure(ret);
 	switch (ret) {
 	case 0:
 		return CUDA_SUCCESS;
