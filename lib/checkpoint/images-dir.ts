@@ -3,10 +3,10 @@
  * The directory a checkpoint is written to.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestName } from '../kept/index.ts';
-import { checkWritable, makeDirectory, removeFile } from '../directory.ts';
+import { checkWritable, makeDirectory, removeFile, removeFlatDirectory } from '../directory.ts';
 import { CheckpointError } from './error.ts';
 
 /** Subdirectory of the images directory for the checkpoint being replaced, until the new one is complete. */
@@ -44,9 +44,7 @@ function putBack(dir: string): void {
 
 /** The new checkpoint is complete: removes the one it replaces, of which only files have been moved. */
 export function keepImages(dir: string): void {
-  if (!holds(dir, PREVIOUS)) return;
-  for (const name of readdirSync(join(dir, PREVIOUS))) rmSync(join(dir, PREVIOUS, name));
-  rmdirSync(join(dir, PREVIOUS));
+  if (holds(dir, PREVIOUS)) removeFlatDirectory(join(dir, PREVIOUS));
 }
 
 /**

@@ -76,27 +76,15 @@ function lostTask(task: CudaTask, attaching: readonly number[]): CudaTask {
 export const isStandby = ({ attaching, tasks }: OpStatus): boolean =>
   attaching.length > 0 && tasks.every(({ outcome }) => outcome !== 'failed');
 
-/**
- * A watcher that is killed may have a second one, which starts another, so each look may find more of them.
- * @returns `false` when one is still running, and going to write more
- */
-async function watchersEnd(
-  runDir: string,
-  criuPid: number,
-  first: OpStatus,
+/** @returns `false` when it is still running, and going to write more */
+async function watcherEnds(
+  pid: number,
+  isLast: boolean,
   options: { signal?: AbortSignal | undefined },
 ): Promise<boolean> {
-  const seen = new Set<number>();
-  for (let status: OpStatus | undefined = first; status; status = readOpStatus(runDir, criuPid)) {
-    const next = status.watcherPids.find((pid) => !seen.has(pid));
-    if (next === undefined) break;
-    seen.add(next);
-    // the pid of one that was replaced may belong to another process by now
-    const isOurs = next === status.watcherPids.at(-1) || watcherName.test(readStat(next)?.comm ?? '');
-    if (isOurs && (await waitForExit(next, { timeoutMs: WATCHER_TIMEOUT_MS, ...options })) === undefined)
-      return false;
-  }
-  return true;
+  // the pid of one that was replaced may belong to another process by now
+  if (!isLast && !watcherName.test(readStat(pid)?.comm ?? '')) return true;
+  return (await waitForExit(pid, { timeoutMs: WATCHER_TIMEOUT_MS, ...options })) !== undefined;
 }
 
 export interface CollectOptions {
@@ -122,13 +110,20 @@ export async function collectStatus(
     return undefined;
   }
   if (leaveStopped && isStandby(first)) return first;
-  if (!(await watchersEnd(runDir, criuPid, first, wait))) return first;
-  try {
-    const status = readOpStatus(runDir, criuPid);
-    return status && { ...status, tasks: status.tasks.map((task) => lostTask(task, status.attaching)) };
-  } finally {
-    archiveOpStatus(runDir, criuPid);
+  // a watcher that is killed may have a second one, which starts another, so each look may find more of them
+  const seen = new Set<number>();
+  let status: OpStatus | undefined = first;
+  for (;;) {
+    const next = status?.watcherPids.find((pid) => !seen.has(pid));
+    if (next === undefined) break;
+    seen.add(next);
+    if (!(await watcherEnds(next, next === status?.watcherPids.at(-1), wait))) return first;
+    status = readOpStatus(runDir, criuPid);
   }
+  archiveOpStatus(runDir, criuPid);
+  if (!status) return undefined;
+  const { tasks, attaching } = status;
+  return { ...status, tasks: tasks.map((task) => lostTask(task, attaching)) };
 }
 
 function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions {

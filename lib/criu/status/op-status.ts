@@ -217,12 +217,18 @@ export interface OpStatus {
   timeline: Timeline;
 }
 
-function parseLine(words: string, nr: number): Line | undefined {
+/** A line of the file, and what it says; events of a newer plugin say nothing. */
+interface ParsedLine {
+  value: unknown;
+  line: Line | undefined;
+}
+
+function parseLine(words: string, nr: number): ParsedLine {
   try {
     const value: unknown = JSON.parse(words);
     const { event } = v.parse(anyLine, value);
-    // events of a newer plugin are ignored
-    return Object.hasOwn(lineShapes, event) ? v.parse(lineShapes[event as Line['event']], value) : undefined;
+    const isKnown = Object.hasOwn(lineShapes, event);
+    return { value, line: isKnown ? v.parse(lineShapes[event as Line['event']], value) : undefined };
   } catch (error) {
     throw new CriuStatusError('ERR_CRIU_STATUS', `line ${nr} of the plugin's status file is not valid`, {
       cause: error,
@@ -275,10 +281,11 @@ function isUndone(lines: readonly Line[]): boolean {
  * @returns `undefined` when not even the first event was written
  */
 export function parseOpStatus(contents: string): OpStatus | undefined {
-  const lines = contents
+  const parsed = contents
     .slice(0, contents.lastIndexOf('\n') + 1)
     .split('\n')
-    .flatMap((one, index) => (one === '' ? [] : (parseLine(one, index + 1) ?? [])));
+    .flatMap((one, index) => (one === '' ? [] : [parseLine(one, index + 1)]));
+  const lines = parsed.flatMap(({ line }) => line ?? []);
   const first = lines.find((one) => one.event === 'begin');
   if (!first) return undefined;
   const last = lines.find((one) => one.event === 'end');
@@ -321,7 +328,7 @@ export function parseOpStatus(contents: string): OpStatus | undefined {
     fallbacks: lines.flatMap((one) => (one.event === 'fallback' ? [fallbackOf(one)] : [])),
     hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
-    timeline: readTimeline(contents),
+    timeline: readTimeline(parsed.map(({ value }) => value)),
   };
 }
 

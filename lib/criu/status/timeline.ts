@@ -64,16 +64,6 @@ const lineShapes = {
 const timedLine = v.variant('event', [lineShapes.span, lineShapes.step, lineShapes.remap, lineShapes.thread]);
 type TimedLine = v.InferOutput<typeof timedLine>;
 
-/** Of lines without a time, which are not wanted or from an earlier version: `undefined`. */
-function parse(words: string): TimedLine | undefined {
-  try {
-    const parsed = v.safeParse(timedLine, JSON.parse(words));
-    return parsed.success ? parsed.output : undefined;
-  } catch {
-    return undefined; // the last line, which a killed criu has not completed
-  }
-}
-
 function spansOf(line: TimedLine): StatusSpan[] {
   switch (line.event) {
     case 'span': {
@@ -107,8 +97,11 @@ const threadOf = (line: TimedLine): ThreadTimes[] =>
       ]
     : [];
 
-/** Reads the times out of the contents of a status file; lines without any are passed over. */
-export function readTimeline(contents: string): Timeline {
-  const lines = contents.split('\n').flatMap((words) => (words === '' ? [] : (parse(words) ?? [])));
+/** @param values of the lines of a status file; those without a time, which are of an earlier version, are passed over */
+export function readTimeline(values: readonly unknown[]): Timeline {
+  const lines = values.flatMap((value) => {
+    const parsed = v.safeParse(timedLine, value);
+    return parsed.success ? [parsed.output] : [];
+  });
   return { spans: lines.flatMap(spansOf), threads: lines.flatMap(threadOf) };
 }
