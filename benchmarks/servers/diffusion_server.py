@@ -7,11 +7,10 @@ POST /image {"seed": N} answers with the SHA-256 of the image, which is the same
 """
 
 import hashlib
-import json
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import torch
+from http_face import serve
 
 WIDTH, DEPTH, PATCHES, STEPS = 2048, 24, 1024, 20
 
@@ -48,25 +47,7 @@ def main():
     denoiser = Denoiser()
     assert denoiser.make(0) == denoiser.make(0), "the same seed gives different images"
 
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self, body):
-            data = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def do_GET(self):
-            self.answer({})
-
-        def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.answer({"sha256": denoiser.make(request["seed"])})
-
-        def log_message(self, *_):
-            pass
-
-    HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    serve(int(sys.argv[1]), lambda request: {"sha256": denoiser.make(request["seed"])})
 
 
 if __name__ == "__main__":
