@@ -4,34 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-/* A process that has ended and was not collected yet still has a number. */
-static bool has_ended(int pid)
-{
-	char path[40], text[512];
-	const char *end;
-	ssize_t n;
-	int fd;
-
-	if (kill(pid, 0) && errno == ESRCH)
-		return true;
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return n < 0 && errno == ESRCH;
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end && end[1] && (end[2] == 'Z' || end[2] == 'X');
-}
+#include "common/process.h"
 
 /* The kernel's own rule for who may read another process's memory. */
 static bool may_look_at(int pid)
@@ -73,7 +50,7 @@ static const char *meaning(CUresult result)
 
 const char *explain(int pid, CUresult result)
 {
-	if (has_ended(pid))
+	if (ccr_is_dying(pid))
 		return "there is no such process, or it has ended";
 	if (!may_look_at(pid))
 		return "permission denied: run as the user of the process, or with CAP_SYS_PTRACE";

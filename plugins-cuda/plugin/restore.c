@@ -11,7 +11,6 @@
 #include "plugin/task/report.h"
 #include "plugin/task/task.h"
 #include "plugin/task/end_traced.h"
-#include "plugin/task/proc_status.h"
 #include "plugin/task/stuck.h"
 #include "plugin/task/traced_tree.h"
 #include "plugin/plugin.h"
@@ -22,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/process.h"
 #include "plugin/host/host.h"
 #include "plugin/device/device.h"
 
@@ -196,7 +196,7 @@ int ccr__resume_devices_late(int pid)
 	int ret = 0;
 
 	if (ccr__plugin.restore_failed) {
-		if (!ccr__is_dying(pid))
+		if (!ccr_is_dying(pid))
 			ccr__end_traced();
 		return -ECANCELED;
 	}

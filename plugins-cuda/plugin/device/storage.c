@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "common/protocol/message.h"
+#include "common/process.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/task/checkpoint_files.h"
@@ -80,7 +81,7 @@ static int await(enum ccr_message_type expected, const struct task *task, double
 
 		ccr__restore_thread_keep_running();
 		if (ccr__now_ms() > next_look) {
-			const bool is_dying = ccr__is_dying(task->pid);
+			const bool is_dying = ccr_is_dying(task->pid);
 
 			if (is_dying && was_dying)
 				return -ESRCH;
@@ -123,7 +124,7 @@ static int exchange(enum ccr_message_type type, const struct task *task)
 	if (!ret)
 		ret = await(CCR_MSG_OP_RESULT, task,
 			    ccr__now_ms() + s->step_timeout_ms + s->copy_timeout_ms, &peer);
-	if (ret == -ETIMEDOUT || (ret == -ESRCH && ccr__is_dying(task->pid)))
+	if (ret == -ETIMEDOUT || (ret == -ESRCH && ccr_is_dying(task->pid)))
 		end_helper(peer);
 	return ret;
 }

@@ -16,8 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/process.h"
 #include "plugin/task/background.h"
-#include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
 
 #define POLL_MS 5
@@ -206,7 +206,7 @@ static void look(const struct driver_call *call)
 	if (now > worker->deadline) {
 		abandon(call, CUDA_ERROR_TIMEOUT, "its time limit has passed");
 	} else if (now > worker->next_look) {
-		const bool is_dying = ccr__is_dying(call->pid);
+		const bool is_dying = ccr_is_dying(call->pid);
 
 		if (is_dying && worker->was_dying)
 			abandon(call, CUDA_ERROR_OPERATING_SYSTEM, "the process has ended");

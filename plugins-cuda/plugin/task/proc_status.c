@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/process.h"
 #include "plugin/task/each_thread.h"
 #include "plugin/task/proc_status.h"
 
@@ -47,47 +47,19 @@ pid_t ccr__tracer_of(pid_t tid)
 	return pid_in(tid, "TracerPid");
 }
 
-#define PF_EXITING 0x4 /* in field 9 of /proc/PID/stat; see linux/sched.h */
-
-static bool has_pending_kill(pid_t pid, const char *field)
-{
-	char pending[32];
-
-	return !ccr__proc_status(pid, field, pending, sizeof(pending)) &&
-	       strtoull(pending, NULL, 16) >> (SIGKILL - 1) & 1;
-}
-
-bool ccr__is_dying(pid_t tid)
-{
-	const bool is_killed = has_pending_kill(tid, "SigPnd") || has_pending_kill(tid, "ShdPnd");
-	unsigned long long flags = 0;
-	char path[64];
-	bool gone;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	file = fopen(path, "re");
-	gone = !file;
-	if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %llu", &flags) != 1)
-		flags = 0;
-	if (file)
-		fclose(file);
-	return gone || is_killed || flags & PF_EXITING;
-}
-
 static int is_alive(pid_t tid, void *unused)
 {
-	return !ccr__is_dying(tid);
+	return !ccr_is_dying(tid);
 }
 
 bool ccr__has_ended(pid_t pid)
 {
-	return ccr__is_dying(pid) && ccr__each_thread(pid, is_alive, NULL) <= 0;
+	return ccr_is_dying(pid) && ccr__each_thread(pid, is_alive, NULL) <= 0;
 }
 
 const char *ccr__why_ended(pid_t pid)
 {
-	if (!ccr__is_dying(pid))
+	if (!ccr_is_dying(pid))
 		return NULL;
 	return ccr__has_ended(pid) ? "it was killed, or has ended"
 				   : "its first thread has ended, and others still run; let them "

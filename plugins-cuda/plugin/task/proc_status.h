@@ -18,10 +18,7 @@ pid_t ccr__tracer_of(pid_t tid);
 /* Returns the pid of `pid` in its own namespace, which names its images, or -errno. */
 pid_t ccr__namespace_pid(pid_t pid);
 
-/* True once SIGKILL is pending and after the thread has ended: it will do nothing more. A process
- * whose first thread has ended by itself may have others that run. */
-bool ccr__is_dying(pid_t tid);
-/* The same of all threads of a process. */
+/* True once no thread of the process will do anything more; see ccr_is_dying. */
 bool ccr__has_ended(pid_t pid);
 /* Why nothing can be done with a process any more: it, or its first thread, has ended. NULL: it
  * lives. */

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "common/process.h"
 #include "plugin/task/each_thread.h"
 #include "plugin/task/parasite.h"
 #include "plugin/task/proc_status.h"
@@ -72,7 +73,7 @@ static int await_stop(pid_t pid)
 
 static bool has_ended(pid_t tid)
 {
-	return ccr__is_dying(tid);
+	return ccr_is_dying(tid);
 }
 
 static int trace(pid_t tid, void *unused)

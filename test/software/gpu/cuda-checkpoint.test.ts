@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** The program cuda-checkpoint: its command line, output and exit codes, and what it does to a process. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { builtProgram } from '../../../lib/paths.ts';
+import { readStat } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
@@ -226,21 +227,70 @@ describe('refuses', () => {
   });
 });
 
-it('ends when the process does, while it waits for a lock', async () => {
-  expect(await workload.ask('spin start')).toBe('ok');
-  const child = spawn(builtProgram('cuda-checkpoint'), ['--action', 'lock', '-p', String(workload.pid)], {
-    env: { ...process.env, ...machine.env },
-    stdio: ['ignore', 'ignore', 'pipe'],
+describe('a process that is ending', () => {
+  const ENDED = 'CUDA_ERROR_OPERATING_SYSTEM (304): there is no such process, or it has ended';
+  let namespaceInit: number;
+  let holder: ChildProcess;
+
+  /**
+   * Starts the workload as the first process of a PID namespace that has a second one. The first ends only when its parent
+   * has collected the second, which is stopped: until then its descriptors are closed, and its pidfd does
+   * not tell; and it is not a zombie, unless its first thread was not its last.
+   */
+  beforeEach(async () => {
+    workload = await machine.start({ under: ['unshare', '--pid', '--fork'] });
+    namespaceInit = Number(childrenOf(workload.pid));
+    const words = ['--target', String(namespaceInit), '--pid', 'sleep', '1000'];
+    holder = spawn('nsenter', words, { stdio: 'ignore' });
+    await waitUntil(() => childrenOf(holder.pid));
+    holder.kill('SIGSTOP');
+    await waitUntil(() => readStat(holder.pid ?? 0)?.state === 'T');
   });
-  let said = '';
-  child.stderr.on('data', (data: Buffer) => (said += data.toString()));
-  const ended = once(child, 'close');
-  const fds = `/proc/${child.pid}/fd`;
-  // it has found the process, and waits for its answer
-  await waitUntil(() => readdirSync(fds).some((fd) => linkOf(`${fds}/${fd}`) === 'anon_inode:[pidfd]'));
-  await workload.kill();
-  expect(await ended).toEqual([low.SYSTEM, null]);
-  expect(said).toContain('CUDA_ERROR_OPERATING_SYSTEM (304): there is no such process, or it has ended');
+  afterEach(async () => {
+    const ended = once(holder, 'exit');
+    holder.kill('SIGCONT');
+    await ended;
+  });
+
+  const childrenOf = (pid: number | undefined): string =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+
+  async function kill(): Promise<void> {
+    process.kill(namespaceInit, 'SIGKILL');
+    await waitUntil(() => readdirSync(`/proc/${namespaceInit}/fd`).length === 0);
+  }
+
+  it('is named so by every operation', async () => {
+    await kill();
+    for (const operation of [
+      ['--get-state'],
+      ['--get-restore-tid'],
+      ['--toggle'],
+      ...['lock', 'checkpoint', 'restore', 'unlock'].map((action) => ['--action', action]),
+    ]) {
+      const { exitCode, stderr } = await machine.driver([...operation, '--pid', String(namespaceInit)]);
+      expect(stderr).toContain(`process ${namespaceInit}: ${ENDED}`);
+      expect(exitCode).toBe(low.SYSTEM);
+    }
+  });
+
+  it('ends the wait for a lock', async () => {
+    expect(await workload.ask('spin start')).toBe('ok');
+    const words = ['--action', 'lock', '-p', String(namespaceInit)];
+    const child = spawn(builtProgram('cuda-checkpoint'), words, {
+      env: { ...process.env, ...machine.env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.on('data', (data: Buffer) => (said += data.toString()));
+    const ended = once(child, 'close');
+    const fds = `/proc/${child.pid}/fd`;
+    // it has found the process, and waits for its answer
+    await waitUntil(() => readdirSync(fds).some((fd) => linkOf(`${fds}/${fd}`) === 'anon_inode:[pidfd]'));
+    await kill();
+    expect(await ended).toEqual([low.SYSTEM, null]);
+    expect(said).toContain(ENDED);
+  });
 });
 
 it('--help names every option, and needs no driver', async () => {

@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "common/process.h"
 #include "image/checksum/checksum.h"
-#include "plugin/task/proc_status.h"
 
 #define PIECE (256u << 10)
 
@@ -51,7 +51,7 @@ static int read_pages(const struct copy *copy, uint64_t address, uint64_t offset
 		if (done < 0 && errno != EFAULT)
 			return -errno;
 		if (done <= 0) /* or it has been killed meanwhile */
-			return ccr__is_dying(copy->pid) ? -ESRCH : -ENOSPC;
+			return ccr_is_dying(copy->pid) ? -ESRCH : -ENOSPC;
 		address += done;
 		offset += done;
 		size -= done;
