@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Runs the C tests (ctest) and the TypeScript tests (vitest) on what is built, lists what was skipped and why, and
-// prints the totals as the last line. In CI the C tests run again under the address, undefined-behavior and thread
+// prints the totals as the last line. Where few tests fail, they run again, and those that pass then are listed as
+// unsteady (scripts/unsteady.mjs). In CI the C tests run again under the address, undefined-behavior and thread
 // sanitizers, and a test that is skipped because something is not installed fails the run. Arguments after `npm test
-// --` go to vitest.
+// --` go to vitest, and there is no second run of it then.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unacceptedSkips } from './skips.mjs';
+import { filesToRepeat, isExplained, sumUp } from './unsteady.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-test-'));
-const total = { passed: 0, failed: 0, skipped: [] };
+const total = { passed: 0, failed: 0, skipped: [], unsteady: [] };
 
 function run(file, args, env = {}) {
   const { status, error } = spawnSync(file, args, { stdio: 'inherit', env: { ...process.env, ...env } });
@@ -29,62 +31,75 @@ function readReport(path) {
 const unescapeXml = (text) =>
   text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&');
 
-/** ctest's JUnit report: a case per program. */
-function countCtest(title, report, status) {
-  const cases = [
-    ...(report ?? '').matchAll(/<testcase name="([^"]*)"[^>]*status="([^"]*)"[^>]*>([\s\S]*?)<\/testcase>/g),
-  ];
-  for (const [, name, state, body] of cases) {
-    if (state === 'run') total.passed += 1;
-    else if (state === 'fail') total.failed += 1;
-    else {
-      const output = unescapeXml(/<system-out>([\s\S]*?)<\/system-out>/.exec(body)?.[1] ?? '').trim();
-      total.skipped.push(
-        `${title} ${name}: ${
-          output
-            .split('\n')
-            .at(-1)
-            .replace(/^skipped: /, '') || 'no reason given'
-        }`,
-      );
-    }
-  }
-  if (cases.length === 0 || (status !== 0 && !cases.some(([, , state]) => state === 'fail'))) {
+/** Runs once with all words, and once more what `again` gives for the files that failed. */
+function runAndRepeat(title, once, words, again) {
+  const { status, files } = once(words);
+  if (!isExplained(status, files)) {
     console.error(`${title} did not finish`);
     total.failed += 1;
   }
+  const failed = filesToRepeat(files);
+  const repeated = failed.length > 0 ? again(failed) : undefined;
+  if (repeated) console.log(`once more, alone: ${failed.join(', ')}`);
+  const second = repeated ? once(repeated) : undefined;
+  const sum = sumUp(files, second && isExplained(second.status, second.files) ? second.files : []);
+  total.passed += sum.passed;
+  total.failed += sum.failed;
+  total.skipped.push(...sum.skipped);
+  total.unsteady.push(...sum.unsteady.map(({ name, message }) => `${name}: ${message.split('\n', 1)[0]}`));
+}
+
+/** ctest's JUnit report: a case per program. */
+function readCases(title, report) {
+  const cases = /<testcase name="([^"]*)"[^>]*status="([^"]*)"[^>]*>([\s\S]*?)<\/testcase>/g;
+  return [...(report ?? '').matchAll(cases)].map(([, program, state, body]) => {
+    const output = unescapeXml(/<system-out>([\s\S]*?)<\/system-out>/.exec(body)?.[1] ?? '').trim();
+    const lastLine = output.split('\n').at(-1);
+    const name = `${title} ${program}`;
+    const isSkipped = state !== 'run' && state !== 'fail';
+    return {
+      file: name,
+      passed: state === 'run' ? 1 : 0,
+      skipped: isSkipped ? [`${name}: ${lastLine.replace(/^skipped: /, '') || 'no reason given'}`] : [],
+      failures: state === 'fail' ? [{ name, message: lastLine || 'no output' }] : [],
+      isCertain: /Sanitizer|runtime error:/.test(output),
+    };
+  });
 }
 
 function ctest(title, dir, env, more = []) {
-  const report = join(scratch, `${title}.xml`);
-  const jobs = String(cpus().length);
-  const args = ['--test-dir', dir, '--output-on-failure', '--output-junit', report, '-j', jobs, ...more];
-  const status = run('ctest', args, env);
-  countCtest(title, readReport(report), status);
+  const once = (words) => {
+    const report = join(scratch, `${title}.xml`);
+    rmSync(report, { force: true });
+    const status = run(
+      'ctest',
+      ['--test-dir', dir, '--output-on-failure', '--output-junit', report, ...words],
+      env,
+    );
+    return { status, files: readCases(title, readReport(report)) };
+  };
+  runAndRepeat(title, once, ['-j', String(cpus().length), ...more], () => ['--rerun-failed']);
 }
 
-function vitest(words) {
+function vitestOnce(words) {
   const report = join(scratch, 'vitest.json');
+  rmSync(report, { force: true });
+  const reporters = ['--reporter=default', '--reporter=./scripts/vitest-summary.mjs'];
+  const env = { CCR_VITEST_SUMMARY: report, NODE_ENV: 'test' };
+  const status = run('node_modules/.bin/vitest', ['run', ...reporters, ...words], env);
+  return { status, files: JSON.parse(readReport(report) ?? '[]') };
+}
+
+/** @param words of the command line */
+function vitest(words) {
   const isChosen = words.some((word) => word.startsWith('--project'));
   // the project gpu is for a machine with one: npm run test:gpu
   const projects = isChosen ? [] : ['unit', 'software', 'driver-*'].flatMap((name) => ['--project', name]);
-  const args = [
-    'run',
-    '--reporter=default',
-    '--reporter=./scripts/vitest-summary.mjs',
-    ...projects,
-    ...words,
+  const again = (files) => [
+    '--no-file-parallelism',
+    ...files.flatMap((file) => ['--project', ...file.split(' ')]),
   ];
-  const status = run('node_modules/.bin/vitest', args, { CCR_VITEST_SUMMARY: report, NODE_ENV: 'test' });
-  const text = readReport(report);
-  const summary = text === undefined ? { passed: 0, failed: 0, skipped: [] } : JSON.parse(text);
-  total.passed += summary.passed;
-  total.failed += summary.failed;
-  total.skipped.push(...summary.skipped);
-  if (status !== 0 && summary.failed === 0) {
-    console.error('vitest did not finish');
-    total.failed += 1;
-  }
+  runAndRepeat('vitest', vitestOnce, [...projects, ...words], words.length > 0 ? () => undefined : again);
 }
 
 /** The CRIU that setup found, for C tests that dump themselves. */
@@ -129,6 +144,10 @@ rmSync(scratch, { recursive: true, force: true });
 for (const skip of total.skipped) console.log(`skipped: ${skip}`);
 const unaccepted = process.env.CI ? unacceptedSkips(total.skipped) : [];
 for (const skip of unaccepted) console.log(`must not be skipped in CI (scripts/skips.mjs): ${skip}`);
-const skipped = total.skipped.length > 0 ? `, ${total.skipped.length} skipped` : '';
-console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+for (const test of total.unsteady) console.log(`unsteady: ${test}`);
+const others = [
+  [total.unsteady.length, 'unsteady'],
+  [total.skipped.length, 'skipped'],
+].flatMap(([count, what]) => (count > 0 ? [`${count} ${what}`] : []));
+console.log([`${total.passed} passed`, `${total.failed} failed`, ...others].join(', '));
 process.exit(total.failed + unaccepted.length > 0 ? 1 : 0);
