@@ -34,6 +34,7 @@ import {
 import {
   becomeSubreaper,
   describeProcess,
+  isEnding,
   residentBytes,
   readMappedFiles,
   sharesMounts,
@@ -105,7 +106,7 @@ export interface CheckpointResult {
 const EXIT_TIMEOUT_MS = 60_000;
 /** A parent that waits for its child collects it in this time; a zombie has ended, and the caller need not wait for more. */
 const COLLECT_MS = 20;
-/** How long a killed process may still be visible. */
+/** How long a process may take to be killed. With much memory it is visible for longer. */
 const KILLED_MS = 1000;
 /**
  * Nothing keeps packets away: the ends of connections inside the tree are all frozen, and the others are closed by a
@@ -217,7 +218,8 @@ async function dump(
   } catch (error) {
     // a criu killed at the very end has already ended the process: then its images are all that is left, and complete
     const isComplete = hasCheckpoint(imagesDir);
-    const hasEnded = await target.ended({ timeoutMs: isComplete ? KILLED_MS : 0 });
+    const hasEnded =
+      (await target.ended({ timeoutMs: isComplete ? KILLED_MS : 0 })) || (isComplete && isEnding(target.pid));
     (isComplete && hasEnded ? keepImages : rollBackImages)(imagesDir);
     if (!(error instanceof InterruptedError)) throw error;
     const lost = result?.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];

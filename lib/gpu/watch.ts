@@ -9,7 +9,7 @@ import type { CheckpointDriver } from './driver.ts';
 import { checkMilliseconds } from '../check.ts';
 import { DriverError, ProcessStateError } from './driver-error.ts';
 import type { ProcessState } from '../native/index.ts';
-import { checkPid, watchProcess, type WatchedProcess } from '../process/index.ts';
+import { checkPid, isEnding, watchProcess, type WatchedProcess } from '../process/index.ts';
 
 /** How often is asked, and until when. */
 export interface StateWatchOptions {
@@ -39,7 +39,7 @@ export interface StateEvents {
   error: [Error];
 }
 
-/** A process that ends loses its memory, and with it its state, a little before it is gone. */
+/** How long a process that the driver does not know any more may take to be seen ending. */
 const ENDING_MS = 500;
 
 /**
@@ -120,7 +120,9 @@ export class StateWatcher extends EventEmitter<StateEvents> {
     try {
       return await driver.state(this.pid);
     } catch (error) {
-      if (await process.ended({ timeoutMs: ENDING_MS, signal: this.#closing.signal })) return undefined;
+      // a process that ends loses its memory, and with it its state, before it is gone
+      const timeoutMs = isEnding(this.pid) ? undefined : ENDING_MS;
+      if (await process.ended({ timeoutMs, signal: this.#closing.signal })) return undefined;
       const stopped = error instanceof ProcessStateError && error.code === 'ERR_DRIVER_THREAD_STOPPED';
       if (stopped && previous !== undefined) return previous;
       if (

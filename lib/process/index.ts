@@ -30,6 +30,7 @@ export {
   describeProcess,
   isAlive,
   isDescendant,
+  isEnding,
   isSameProcess,
   parseStat,
   readChildren,

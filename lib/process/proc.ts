@@ -103,6 +103,29 @@ export function isAlive(pid: number): boolean {
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
+const PF_EXITING = 0x4; // linux/sched.h
+const SIGKILL_BIT = 1n << 8n;
+
+function isThreadEnding(pid: number, tid: string): boolean {
+  // a thread that takes the signal is exiting a moment later, so the signal is looked for first
+  const status = readText(`/proc/${pid}/task/${tid}/status`) ?? '';
+  const pending = [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)];
+  if (pending.some(([, mask]) => (BigInt(`0x${mask}`) & SIGKILL_BIT) !== 0n)) return true;
+  const stat = readText(`/proc/${pid}/task/${tid}/stat`);
+  if (stat === undefined) return true;
+  const flags = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[6];
+  return (Number(flags) & PF_EXITING) !== 0;
+}
+
+/**
+ * Whether the process has ended, or will do nothing more: every thread is exiting or has been killed. Its descriptors
+ * are closed and its memory is given up a moment before it is a zombie, or much later when it has much memory.
+ */
+export function isEnding(pid: number): boolean {
+  const threads = attempt(() => readdirSync(`/proc/${pid}/task`)) ?? [];
+  return threads.every((tid) => isThreadEnding(pid, tid));
+}
+
 /** Direct children of all threads of the process. */
 export function readChildren(pid: number): number[] {
   const threads = attempt(() => readdirSync(`/proc/${pid}/task`)) ?? [];

@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/process.h"
+
 struct channel {
 	int pidfd, request, reply, pending;
 };
@@ -88,6 +90,8 @@ CUresult SOFT(cuCheckpointProcessGetRestoreThreadId)(int pid, int *tid)
 		break;
 	}
 	closedir(tasks);
+	if (result == CCR_RESULT_NOT_CUDA && ccr_is_dying(pid))
+		return CCR_RESULT_NO_PROCESS; // its other threads end before it gives up its memory
 	return result;
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /** The program cuda-checkpoint: its command line, output and exit codes, and what it does to a process. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { builtProgram } from '../../../lib/paths.ts';
-import { readStat } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { holdEnd, inNamespace, type HeldEnd } from '../../helpers/held-end.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -229,54 +229,30 @@ describe('refuses', () => {
 
 describe('a process that is ending', () => {
   const ENDED = 'CUDA_ERROR_OPERATING_SYSTEM (304): there is no such process, or it has ended';
-  let namespaceInit: number;
-  let holder: ChildProcess;
-
-  /**
-   * Starts the workload as the first process of a PID namespace that has a second one. The first ends only when its parent
-   * has collected the second, which is stopped: until then its descriptors are closed, and its pidfd does
-   * not tell; and it is not a zombie, unless its first thread was not its last.
-   */
+  let held: HeldEnd;
   beforeEach(async () => {
-    workload = await machine.start({ under: ['unshare', '--pid', '--fork'] });
-    namespaceInit = Number(childrenOf(workload.pid));
-    const words = ['--target', String(namespaceInit), '--pid', 'sleep', '1000'];
-    holder = spawn('nsenter', words, { stdio: 'ignore' });
-    await waitUntil(() => childrenOf(holder.pid));
-    holder.kill('SIGSTOP');
-    await waitUntil(() => readStat(holder.pid ?? 0)?.state === 'T');
+    workload = await machine.start({ under: inNamespace });
+    held = await holdEnd(workload.pid);
   });
-  afterEach(async () => {
-    const ended = once(holder, 'exit');
-    holder.kill('SIGCONT');
-    await ended;
-  });
-
-  const childrenOf = (pid: number | undefined): string =>
-    readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-
-  async function kill(): Promise<void> {
-    process.kill(namespaceInit, 'SIGKILL');
-    await waitUntil(() => readdirSync(`/proc/${namespaceInit}/fd`).length === 0);
-  }
+  afterEach(() => held.release());
 
   it('is named so by every operation', async () => {
-    await kill();
+    await held.kill();
     for (const operation of [
       ['--get-state'],
       ['--get-restore-tid'],
       ['--toggle'],
       ...['lock', 'checkpoint', 'restore', 'unlock'].map((action) => ['--action', action]),
     ]) {
-      const { exitCode, stderr } = await machine.driver([...operation, '--pid', String(namespaceInit)]);
-      expect(stderr).toContain(`process ${namespaceInit}: ${ENDED}`);
+      const { exitCode, stderr } = await machine.driver([...operation, '--pid', String(held.pid)]);
+      expect(stderr).toContain(`process ${held.pid}: ${ENDED}`);
       expect(exitCode).toBe(low.SYSTEM);
     }
   });
 
   it('ends the wait for a lock', async () => {
     expect(await workload.ask('spin start')).toBe('ok');
-    const words = ['--action', 'lock', '-p', String(namespaceInit)];
+    const words = ['--action', 'lock', '-p', String(held.pid)];
     const child = spawn(builtProgram('cuda-checkpoint'), words, {
       env: { ...process.env, ...machine.env },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -287,7 +263,7 @@ describe('a process that is ending', () => {
     const fds = `/proc/${child.pid}/fd`;
     // it has found the process, and waits for its answer
     await waitUntil(() => readdirSync(fds).some((fd) => linkOf(`${fds}/${fd}`) === 'anon_inode:[pidfd]'));
-    await kill();
+    await held.kill();
     expect(await ended).toEqual([low.SYSTEM, null]);
     expect(said).toContain(ENDED);
   });

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** Both ways to native code against the software driver: GPUs, processes, the steps, and what goes wrong. */
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { EnvironmentError, UsageError } from '../../../lib/errors.ts';
 import {
   DriverError,
@@ -21,6 +23,7 @@ import { execResult } from '../../../lib/exec.ts';
 import { projectRoot, softcudaLibrary } from '../../../lib/paths.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { holdEnd, inNamespace } from '../../helpers/held-end.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
@@ -275,6 +278,31 @@ describe.each(backendNames)('through the %s', (backend) => {
       const words = ['--input-type=module', '-e', script, library, String(workload.pid), options.backend];
       const { stdout, stderr } = await execResult(process.execPath, words);
       expect(stdout, stderr).toBe('ERR_DRIVER_OPERATING_SYSTEM');
+    });
+
+    it('a process that is ending, which a watch tells when it has ended', async () => {
+      const ending = await machine.start({ under: inNamespace });
+      const held = await holdEnd(ending.pid);
+      onTestFinished(async () => {
+        await held.release();
+        await ending.kill();
+      });
+      const watcher = watchState(driver, held.pid, { intervalMs: 1 });
+      const errors: Error[] = [];
+      watcher.on('error', (error) => errors.push(error));
+      await once(watcher, 'change');
+      const ended = once(watcher, 'end');
+      await held.kill();
+      const hint = expect.stringMatching(/no such process/) as string;
+      for (const call of ['state', 'restoreThreadId', 'lock', 'checkpoint', 'restore', 'unlock'] as const)
+        await expect(driver[call](held.pid)).rejects.toMatchObject({
+          code: 'ERR_DRIVER_OPERATING_SYSTEM',
+          hint,
+        });
+      await Promise.race([once(watcher, 'end'), delay(1000)]); // longer than a watch waits for others
+      await held.release();
+      await ended;
+      expect(errors).toEqual([]);
     });
 
     it('one whose restore thread is stopped', async () => {

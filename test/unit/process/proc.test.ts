@@ -4,12 +4,15 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import {
   describeProcess,
+  isEnding,
   isSameProcess,
+  killTree,
   parseStat,
   readChildren,
   readStat,
   readThreadState,
 } from '../../../lib/process/index.ts';
+import { holdEnd, inNamespace } from '../../helpers/held-end.ts';
 import { waitFor } from '../../helpers/wait.ts';
 
 describe('parseStat', () => {
@@ -61,5 +64,37 @@ describe('readers of a live process', () => {
       expect(await describeProcess(child.pid ?? 0)).toBe('sh -c sleep 60 : [31m');
     });
     child.kill('SIGKILL');
+  });
+});
+
+describe('the end of a process', () => {
+  it('begins before it is a zombie', async () => {
+    const [program, ...words] = inNamespace;
+    const unshare = spawn(program, [...words, 'sleep', '60'], { detached: true }).pid ?? 0;
+    await waitFor(() => {
+      expect(readChildren(unshare)).toHaveLength(1);
+    });
+    const held = await holdEnd(unshare);
+    expect(isEnding(held.pid)).toBe(false);
+    await held.kill();
+    expect(readStat(held.pid)?.state).not.toBe('Z');
+    expect(isEnding(held.pid)).toBe(true);
+    await held.release();
+    await killTree(unshare);
+    expect(isEnding(held.pid)).toBe(true);
+  });
+
+  it('is not that of its first thread', async () => {
+    const script =
+      'import ctypes, threading; threading.Thread(target=threading.Event().wait).start(); ctypes.CDLL(None).pthread_exit(None)';
+    const child = spawn('python3', ['-c', script]);
+    const pid = child.pid ?? 0;
+    await waitFor(() => {
+      expect(readStat(pid)?.state).toBe('Z');
+    });
+    expect(isEnding(pid)).toBe(false);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(isEnding(pid)).toBe(true);
   });
 });
