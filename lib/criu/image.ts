@@ -71,19 +71,24 @@ function withLength(message: Uint8Array): Buffer {
   return Buffer.concat([length, message]);
 }
 
+/** Changes a message in place. @returns whether it did */
+type Change<Message> = (message: Message, index: number) => boolean;
+
 /**
  * The image with some of its messages changed; the bytes of all others stay as they are.
- * @param change changes a message in place. @returns whether it did
+ * @param mayChange tells by its number which message is decoded and given to `change`. @default all
  */
 export function changeMessages<Message extends object>(
   bytes: Buffer,
   kind: ImageKind,
   schema: Schema<Message>,
-  change: (message: Message) => boolean,
+  change: Change<Message>,
+  mayChange: (index: number) => boolean = () => true,
 ): Buffer {
-  const messages = [...messagesOf(bytes, kind)].map((raw) => {
+  const messages = [...messagesOf(bytes, kind)].map((raw, index) => {
+    if (!mayChange(index)) return withLength(raw);
     const message = decodeMessage(schema, raw, true);
-    return withLength(change(message) ? encodeMessage(schema, message) : raw);
+    return withLength(change(message, index) ? encodeMessage(schema, message) : raw);
   });
   return Buffer.concat([bytes.subarray(0, headBytes(bytes, kind)), ...messages]);
 }
@@ -106,16 +111,21 @@ function replace(path: string, bytes: Buffer): void {
   renameSync(scratch, path);
 }
 
-/** Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once. */
+/**
+ * Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once.
+ * @returns its contents
+ */
 export function changeImage<Message extends object>(
   path: string,
   kind: ImageKind,
   schema: Schema<Message>,
-  change: (message: Message) => boolean,
-): void {
+  change: Change<Message>,
+  mayChange?: (index: number) => boolean,
+): Buffer {
   const before = readFileSync(path);
-  const after = changeMessages(before, kind, schema, change);
+  const after = changeMessages(before, kind, schema, change, mayChange);
   if (!after.equals(before)) replace(path, after);
+  return after;
 }
 
 /** Adds messages at the end of an image file, which is replaced at once. */

@@ -16,7 +16,7 @@ import {
 import { appendToImage, changeImage, readImage } from '../image.ts';
 import { decodeMessage, encodeMessage } from '../../protobuf.ts';
 import { readPstree } from '../pstree.ts';
-import { filesImage } from './files-image.ts';
+import { changeFiles, filesImage, readFiles } from './files-image.ts';
 
 /** Processes that have the same descriptors. */
 interface Table {
@@ -72,12 +72,16 @@ export function separateEpolls(dir: string): void {
   if (tables.length < 2) return;
   const image = filesImage(dir);
   const epolls: FileEntry[] = [];
-  let last = 0;
-  changeImage(image, 'files', FileEntrySchema, (file) => {
-    last = Math.max(last, file.id ?? 0);
-    if (file.epfd) epolls.push(file);
-    return false;
-  });
+  let last = Math.max(0, ...(readFiles(dir) ?? []).map(({ id = 0 }) => id));
+  // with the fields that the schema does not have: their copies need them
+  changeFiles(
+    dir,
+    ({ epfd }) => epfd !== undefined,
+    (file) => {
+      epolls.push(file);
+      return false;
+    },
+  );
   const copies = epolls.flatMap((epoll) =>
     tablesToSeparate(epoll, tables).map(([{ path }, isWatched]) => {
       const copy = copyOf(epoll, (last += 1), isWatched);

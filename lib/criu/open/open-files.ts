@@ -9,13 +9,12 @@ import { join } from 'node:path';
 import {
   RemapFilePathEntrySchema,
   FdinfoEntrySchema,
-  FileEntrySchema,
   type FileEntry,
   type InetSkEntry,
 } from '../gen/images_pb.ts';
-import { filesImage, readFiles } from './files-image.ts';
+import { changeFiles, readFiles } from './files-image.ts';
 import { separateEpolls } from './inherited-epolls.ts';
-import { changeImage, readImage } from '../image.ts';
+import { readImage } from '../image.ts';
 
 /** CRIU's numbers, from its images/fdinfo.proto, sk-inet.proto and criu/sk-unix.c. */
 const TCP_CLOSE = 7;
@@ -51,12 +50,13 @@ export interface OutsideConnection {
 function readDescriptors(dir: string): Map<number, number[]> {
   const found = new Map<number, number[]>();
   for (const name of readdirSync(dir).filter((one) => /^fdinfo-\d+\.img$/.test(one))) {
-    for (const { id = 0, fd = 0 } of readImage(join(dir, name), 'fdinfo', FdinfoEntrySchema) ?? [])
-      found.set(
-        id,
-        [...(found.get(id) ?? []), fd].sort((one, other) => one - other),
-      );
+    for (const { id = 0, fd = 0 } of readImage(join(dir, name), 'fdinfo', FdinfoEntrySchema) ?? []) {
+      const same = found.get(id);
+      if (same) same.push(fd);
+      else found.set(id, [fd]);
+    }
   }
+  for (const descriptors of found.values()) descriptors.sort((one, other) => one - other);
   return found;
 }
 
@@ -261,16 +261,21 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
   const pipes = allOutside({ files, descriptors });
   const growing: string[] = [];
   const connections = keepConnections ? new Map<number, string>() : outsideTcp(files);
-  changeImage(filesImage(dir), 'files', FileEntrySchema, (file) => {
-    const id = file.id ?? 0;
-    const isClosed = file.isk !== undefined && connections.has(id);
-    if (file.isk && isClosed) closeConnection(file.isk);
-    const appends = appendOutput(file, descriptors.get(id) ?? []);
-    if (appends && file.reg?.name !== undefined) growing.push(file.reg.name);
-    return [isClosed, armTimer(file), countDown(file), appends].includes(true);
-  });
+  const descriptorsOf = ({ id = 0 }: FileEntry): number[] => descriptors.get(id) ?? [];
+  const isClosed = ({ id = 0, isk }: FileEntry): boolean => isk !== undefined && connections.has(id);
+  changeFiles(
+    dir,
+    (file) => isClosed(file) || file.tfd !== undefined || isOutput(descriptorsOf(file)),
+    (file) => {
+      const closes = isClosed(file);
+      if (file.isk && closes) closeConnection(file.isk);
+      const appends = appendOutput(file, descriptorsOf(file));
+      if (appends && file.reg?.name !== undefined) growing.push(file.reg.name);
+      return [closes, armTimer(file), countDown(file), appends].includes(true);
+    },
+  );
   separateEpolls(dir);
-  const streams = files.filter((file) => isOutside(file) && !isOutput(descriptors.get(file.id ?? 0) ?? []));
+  const streams = files.filter((file) => isOutside(file) && !isOutput(descriptorsOf(file)));
   return {
     closed: [
       ...[...connections.values()].map((name) => ({ kind: 'TCP' as const, name })),
