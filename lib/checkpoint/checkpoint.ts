@@ -47,7 +47,7 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError, UsageError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
-import { findGeneration } from '../kept/index.ts';
+import { findGeneration, sampleAhead, Samples } from '../kept/index.ts';
 import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
@@ -164,15 +164,14 @@ function createRun(
   };
 }
 
-/** Reports the bytes of a dump to someone who asked for them. */
-function watchOf(
+/** Reports the bytes of a dump to someone who asked for them. @returns what ends it */
+function watchBytes(
   { pid, onProgress }: CheckpointOptions,
   imagesDir: string,
   deviceBytes: number,
-): CriuRun['watch'] {
-  if (!onProgress) return undefined;
-  const read = dumpTransfer(imagesDir, residentBytes(pid) + deviceBytes);
-  return () => watchTransfer(read, onProgress);
+): () => void {
+  if (!onProgress) return () => undefined;
+  return watchTransfer(dumpTransfer(imagesDir, residentBytes(pid) + deviceBytes), onProgress);
 }
 
 function createResult(
@@ -276,10 +275,20 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   const undoSubreaper = becomeSubreaper();
   try {
     const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
+    const hasOwnMounts = !sharesMounts(pid);
+    const samples = new Samples();
     const complete = {
-      ...{ keepConnections, leaveRunning, hasOwnMounts: !sharesMounts(pid), keepBytes: options.keepBytes },
+      ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes, samples },
       generation: findGeneration(pid),
       pids: [pid, ...descendants],
+    };
+    const watch = (): (() => void) => {
+      const stopBytes = watchBytes(options, operation.imagesDir, found?.deviceBytes ?? 0);
+      const stopSamples = hasOwnMounts ? undefined : sampleAhead(samples, complete.pids);
+      return () => {
+        stopBytes();
+        stopSamples?.();
+      };
     };
     let completed: string[] | undefined;
     const stopped = leaveRunning
@@ -288,10 +297,7 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
         })
       : undefined;
     const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
-    const run = {
-      ...createRun(options, operation, shellJob, script),
-      watch: watchOf(options, operation.imagesDir, found?.deviceBytes ?? 0),
-    };
+    const run = { ...createRun(options, operation, shellJob, script), watch };
     const result = await dump(run, target, operation.imagesDir, options.force ?? false, trace).finally(() =>
       stopped?.close(),
     );

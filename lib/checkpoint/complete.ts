@@ -6,7 +6,14 @@
  */
 import { adjustImages, readOpenFiles } from '../criu/index.ts';
 import { describeError } from '../errors.ts';
-import { isLinkRemap, keepFiles, writeOrigin, type Generation, type ManifestFile } from '../kept/index.ts';
+import {
+  isLinkRemap,
+  keepFiles,
+  writeOrigin,
+  type Generation,
+  type ManifestFile,
+  type Samples,
+} from '../kept/index.ts';
 import { readBootId } from '../machine/index.ts';
 import { listed, outsideWarnings } from './outside.ts';
 
@@ -22,6 +29,8 @@ export interface CompleteOptions {
   pids: readonly number[];
   /** The root's file for its generation. */
   generation: Generation | undefined;
+  /** Checksums of its files that were taken while criu dumped. */
+  samples: Samples;
 }
 
 function fileWarnings(files: readonly ManifestFile[]): string[] {
@@ -53,7 +62,8 @@ const isIncomplete = (error: unknown): string =>
 
 /** @returns warnings; the images can be restored without this, too, so that nothing is thrown */
 export function completeImages(imagesDir: string, options: CompleteOptions): string[] {
-  const { keepConnections, leaveRunning, isRunning, hasOwnMounts, keepBytes, pids, generation } = options;
+  const { keepConnections, leaveRunning, isRunning, hasOwnMounts, keepBytes, pids, generation, samples } =
+    options;
   const warnings: string[] = [];
   try {
     const adjusted = adjustImages(imagesDir, keepConnections);
@@ -62,7 +72,9 @@ export function completeImages(imagesDir: string, options: CompleteOptions): str
     if (hasOwnMounts) return warnings;
     const { growing } = adjusted;
     const removesLinks = !leaveRunning;
-    const files = keepFiles(imagesDir, { limitBytes: keepBytes, pids, isRunning, removesLinks, growing });
+    const files = keepFiles(imagesDir, {
+      ...{ limitBytes: keepBytes, pids, isRunning, removesLinks, growing, samples },
+    });
     return [...warnings, ...fileWarnings(files)];
   } catch (error) {
     return [...warnings, isIncomplete(error)];

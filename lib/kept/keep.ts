@@ -11,6 +11,7 @@ import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
 import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
+import type { Samples } from './version.ts';
 
 /** Contents of larger files in memory are not kept. Bytes. */
 const defaultKeepBytes = 64 * 1024 * 1024;
@@ -37,6 +38,8 @@ export interface KeepOptions {
   removesLinks: boolean;
   /** Files to which the tree appends only since the dump: nothing else may change in them. */
   growing: readonly string[];
+  /** Checksums that were taken while criu dumped. */
+  samples: Samples;
 }
 
 /** Copies a file into the images. @returns whether it was still the one that was listed, and could be copied */
@@ -57,8 +60,8 @@ function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFil
  * @returns what was listed
  */
 export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile[] {
-  const { limitBytes = defaultKeepBytes, pids, isRunning, removesLinks, growing } = options;
-  const listed = listFiles(imagesDir);
+  const { limitBytes = defaultKeepBytes, pids, isRunning, removesLinks, growing, samples } = options;
+  const listed = listFiles(imagesDir, samples);
   const files = listed.map(({ file }) => file);
   const memory = files.filter((file) => isKept(file, limitBytes) && file.isMemory && file.access === 'write');
   const holders = findHolder(

@@ -4,7 +4,7 @@ import { constants, lstatSync, readdirSync, realpathSync, statfsSync, type Stats
 import { dirname, join } from 'node:path';
 import { readOpenFiles, type OpenFile } from '../criu/index.ts';
 import type { ManifestFile } from './manifest.ts';
-import { sampleOf } from './version.ts';
+import type { Samples } from './version.ts';
 
 const TMPFS = 0x01021994;
 const PERMISSIONS = 0o7777;
@@ -17,7 +17,7 @@ export interface ListedFile {
 }
 
 /** What not to list: the kernel's own files, and devices. */
-const isVirtual = (path: string): boolean =>
+export const isVirtual = (path: string): boolean =>
   /^\/(?:proc|sys|dev)(?:\/|$)/.test(path) && !path.startsWith('/dev/shm/');
 
 /** The inode at a path, links not followed. @returns `undefined` if there is none, or it may not be looked at */
@@ -60,26 +60,43 @@ function writtenInodes(opens: readonly OpenFile[]): Set<string> {
   return new Set(stats.flatMap((stat) => (stat ? [inodeOf(stat)] : [])));
 }
 
-/** What tells later whether a file that is only read is still the same. */
-function versionOf(file: ManifestFile, opens: readonly OpenFile[]): Pick<ManifestFile, 'buildId' | 'sample'> {
-  if (file.kind !== 'file' || file.access !== 'read') return {};
-  const buildId = opens.find((open) => open.buildId !== undefined)?.buildId;
-  return buildId === undefined ? { sample: sampleOf(file.paths[0] ?? '') } : { buildId };
+/** What is known about the files of a tree while they are listed. */
+interface Known {
+  opensOf: ReadonlyMap<string, OpenFile[]>;
+  /**
+   * Inodes that the tree may write to: other files on a disk need no second name, which would take a look at each of a
+   * thousand libraries.
+   */
+  written: ReadonlySet<string>;
+  samples: Samples;
+  /** Whether a device is a tmpfs. */
+  memoryDevices: Map<number, boolean>;
 }
 
-/**
- * @param written inodes that the tree may write to: other files on a disk need no second name, which would take a look at
- * each of a thousand libraries
- */
-function list(
-  path: string,
-  opensOf: ReadonlyMap<string, OpenFile[]>,
-  written: ReadonlySet<string>,
-): ListedFile | undefined {
+/** What tells later whether a file that is only read is still the same. */
+function versionOf(
+  { kind, access, paths: [path = ''] }: ManifestFile,
+  stat: Stats,
+  opens: readonly OpenFile[],
+  samples: Samples,
+): Pick<ManifestFile, 'buildId' | 'sample'> {
+  if (kind !== 'file' || access !== 'read') return {};
+  const buildId = opens.find((open) => open.buildId !== undefined)?.buildId;
+  return buildId === undefined ? { sample: samples.of(path, stat) } : { buildId };
+}
+
+/** Whether a file is on a tmpfs. */
+function isInMemory(path: string, { dev }: Stats, devices: Map<number, boolean>): boolean {
+  const known = devices.get(dev) ?? statfsSync(path).type === TMPFS;
+  devices.set(dev, known);
+  return known;
+}
+
+function list(path: string, { opensOf, written, samples, memoryDevices }: Known): ListedFile | undefined {
   const stat = statOf(path);
   const kind = stat && kindOf(stat);
   if (!stat || !kind) return undefined;
-  const isMemory = statfsSync(path).type === TMPFS;
+  const isMemory = isInMemory(path, stat, memoryDevices);
   const isKeptAsOne = kind === 'file' && (isMemory || written.has(inodeOf(stat)));
   const paths = [path, ...(isKeptAsOne ? otherNames(path, stat) : [])];
   const opens = paths.flatMap((one) => opensOf.get(one) ?? []);
@@ -94,29 +111,36 @@ function list(
     access: accessOf(opens),
     isMemory,
   };
-  return { file: { ...file, ...versionOf(file, opens) }, dev: stat.dev, ino: stat.ino };
+  return { file: { ...file, ...versionOf(file, stat, opens, samples) }, dev: stat.dev, ino: stat.ino };
 }
 
 /** The opens of each path that is to be listed. */
 function readOpens(imagesDir: string, isListed: (path: string) => boolean): Map<string, OpenFile[]> {
   const opensOf = new Map<string, OpenFile[]>();
-  for (const open of readOpenFiles(imagesDir).filter(({ path }) => isListed(path)))
-    opensOf.set(open.path, [...(opensOf.get(open.path) ?? []), open]);
+  for (const open of readOpenFiles(imagesDir).filter(({ path }) => isListed(path))) {
+    const same = opensOf.get(open.path);
+    if (same) same.push(open);
+    else opensOf.set(open.path, [open]);
+  }
   return opensOf;
 }
 
-/** The files of the images, each once, whatever its names. One that goes meanwhile is left out. */
-export function listFiles(imagesDir: string): ListedFile[] {
+/**
+ * The files of the images, each once, whatever its names. One that goes meanwhile is left out.
+ * @param samples checksums that were taken before
+ */
+export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
   const own = [imagesDir, realpathSync(imagesDir)];
   const isListed = (path: string): boolean =>
     !isVirtual(path) && !own.some((dir) => path.startsWith(`${dir}/`));
   const opensOf = readOpens(imagesDir, isListed);
   const written = writtenInodes([...opensOf.values()].flat());
+  const known = { opensOf, written, samples, memoryDevices: new Map<number, boolean>() };
   const seen = new Set<string>();
   return [...opensOf.keys()].flatMap((path) => {
     if (seen.has(path)) return [];
     try {
-      const listed = list(path, opensOf, written);
+      const listed = list(path, known);
       for (const name of listed?.file.paths ?? []) seen.add(name);
       return listed ? [listed] : [];
     } catch {

@@ -5,7 +5,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 
 const MAGIC = 0x464c457f; // "\x7fELF", little-endian
 const HEADER_BYTES = 64;
@@ -52,6 +52,11 @@ function findBuildId(notes: Buffer): string | undefined {
   return undefined;
 }
 
+function isElf(fd: number): boolean {
+  const magic = read(fd, 4, 0);
+  return magic.length === 4 && magic.readUInt32LE(0) === MAGIC;
+}
+
 /** The build id of a program or library, hexadecimal. @returns `undefined` when there is none, or no such file */
 export function readBuildId(path: string): string | undefined {
   return withOpen(path, (fd) => {
@@ -75,18 +80,61 @@ export function readBuildId(path: string): string | undefined {
 export const isBuildId = (found: string | undefined, stored: string): boolean =>
   found !== undefined && stored.startsWith(found) && /^0{0,6}$/.test(stored.slice(found.length));
 
+/** For one sample at a time: a server has a thousand libraries and modules. */
+const samples = Buffer.alloc(SAMPLES * SAMPLE_BYTES);
+
+function sampleOfOpen(fd: number, size: number): string {
+  const last = Math.max(0, size - SAMPLE_BYTES);
+  const whole = size <= MOST_BYTES ? read(fd, size, 0) : undefined;
+  let length = 0;
+  for (let i = 0; i < SAMPLES; i++) {
+    const at = Math.floor((last * i) / (SAMPLES - 1));
+    length +=
+      whole?.copy(samples, length, at, at + SAMPLE_BYTES) ?? readSync(fd, samples, length, SAMPLE_BYTES, at);
+  }
+  const hash = createHash('sha256').update(String(size)).update(samples.subarray(0, length));
+  return hash.digest('hex').slice(0, 32);
+}
+
 /**
  * A checksum of a file's size and of 16 pages that are spread over it, hexadecimal. Other weights of the same size have
  * another one; a file that differs only in between has not.
  * @returns `undefined` when it cannot be read
  */
 export function sampleOf(path: string): string | undefined {
-  return withOpen(path, (fd) => {
-    const { size } = fstatSync(fd);
-    const hash = createHash('sha256').update(String(size));
-    const last = Math.max(0, size - SAMPLE_BYTES);
-    for (let i = 0; i < SAMPLES; i++)
-      hash.update(read(fd, SAMPLE_BYTES, Math.floor((last * i) / (SAMPLES - 1))));
-    return hash.digest('hex').slice(0, 32);
-  });
+  return withOpen(path, (fd) => sampleOfOpen(fd, fstatSync(fd).size));
+}
+
+/** A file changes without a new time when it is written twice within a tick of the kernel's clock. Milliseconds. */
+const TICK_MS = 1000;
+
+const contentsId = ({ dev, ino, size, mtimeMs, ctimeMs }: Stats): string =>
+  [dev, ino, size, mtimeMs, ctimeMs].join(' ');
+
+/** Checksums that were taken before they are needed; one of a file that has changed since is taken once more. */
+export class Samples {
+  readonly #known = new Map<string, { id: string; sample: string }>();
+  readonly #now: () => number;
+
+  /** @param now milliseconds since 1970 */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
+
+  /** Takes the checksum of a file; not of programs and libraries, most of which have a build id. */
+  take(path: string): void {
+    const found = withOpen(path, (fd) => {
+      const stat = fstatSync(fd);
+      const isQuiet = Math.max(stat.mtimeMs, stat.ctimeMs) < this.#now() - TICK_MS;
+      if (!stat.isFile() || !isQuiet || isElf(fd)) return undefined;
+      return { id: contentsId(stat), sample: sampleOfOpen(fd, stat.size) };
+    });
+    if (found) this.#known.set(path, found);
+  }
+
+  /** As {@link sampleOf}. @param stat the file as it is now */
+  of(path: string, stat: Stats): string | undefined {
+    const known = this.#known.get(path);
+    return known?.id === contentsId(stat) ? known.sample : sampleOf(path);
+  }
 }
