@@ -6,12 +6,16 @@
  * @module
  */
 import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
-import { InterruptedError } from './errors.ts';
+import { isErrno } from './errno.ts';
+import { describeError, InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type StopSignal = keyof typeof signalExitCodes;
+
+/** Why text did not reach the file that is stdout; the stream of Node knows it for what it writes. */
+let appendError: unknown;
 
 /** Writes at the end of the file that is stdout, if it is a file. */
 function append(text: string): void {
@@ -19,9 +23,26 @@ function append(text: string): void {
     process.stdout.write(text);
     return;
   }
-  const file = openSync('/proc/self/fd/1', 'a');
-  writeSync(file, text);
-  closeSync(file);
+  try {
+    const file = openSync('/proc/self/fd/1', 'a');
+    writeSync(file, text);
+    closeSync(file);
+  } catch (error) {
+    appendError ??= error;
+  }
+}
+
+/**
+ * Says so when output is lost, as on a full disk.
+ * @param exitCode of the command. @returns the one that counts
+ */
+function checkWritten(exitCode: number): number {
+  // it is set at once, before the stream says so
+  const lost = appendError ?? process.stdout.errored ?? undefined;
+  if (lost === undefined || isErrno(lost, 'EPIPE')) return exitCode;
+  const rest = exitCode === 0 ? '; everything else was done' : '';
+  process.stderr.write(`criu-cuda: cannot write the output: ${describeError(lost)}${rest}\n`);
+  return exitCode === 0 ? 1 : exitCode;
 }
 
 /** Ends the process with the exit code of the command. */
@@ -43,9 +64,10 @@ export async function runCommandLine(): Promise<never> {
       }
     },
   });
-  // the reader has gone: `| head`
-  process.stdout.on('error', () => {
-    stop.abort(new InterruptedError('ERR_INTERRUPTED', 'nobody reads the output any more'));
+  // the reader has gone: `| head`; other errors are said at the end
+  process.stdout.on('error', (error) => {
+    if (isErrno(error, 'EPIPE'))
+      stop.abort(new InterruptedError('ERR_INTERRUPTED', 'nobody reads the output any more'));
   });
   process.stderr.on('error', () => undefined);
   for (const name of Object.keys(signalExitCodes) as StopSignal[]) {
@@ -60,5 +82,5 @@ export async function runCommandLine(): Promise<never> {
     });
   }
   const exitCode = await main(argv, io);
-  process.exit(stoppedBy && !io.isComplete ? signalExitCodes[stoppedBy] : exitCode);
+  process.exit(checkWritten(stoppedBy && !io.isComplete ? signalExitCodes[stoppedBy] : exitCode));
 }
