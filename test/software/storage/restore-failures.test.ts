@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Restores through custom storage: on other devices, and everything that can be wrong. No program runs on wrong memory. */
 import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../../lib/paths.ts';
@@ -21,6 +11,7 @@ import type { Workload } from '../../../lib/workload/index.ts';
 import type { CriuOptions } from '../../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot } from '../../helpers/parallel.ts';
 import { waitUntil } from '../../helpers/wait.ts';
+import { flipByte } from './flip.ts';
 
 /** As the driver and the device map name a software GPU. */
 const gpu = (number: number): string =>
@@ -56,16 +47,6 @@ async function expectRefused(message: RegExp, options: CriuOptions = {}): Promis
   expect(readStat(workload.pid)?.state ?? 'Z').toBe('Z');
   await machine.kill(workload.pid); // collected: the next restore needs its pid
   await machine.expectNothingLeft();
-}
-
-function flip(name: string, at: number): void {
-  const path = join(machine.imagesDir, name);
-  const fd = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  readSync(fd, byte, 0, 1, at);
-  byte[0] = (byte[0] ?? 0) ^ 1;
-  writeSync(fd, byte, 0, 1, at);
-  closeSync(fd);
 }
 
 const manifest = (): string => machine.manifests()[0] ?? '';
@@ -134,7 +115,7 @@ describe('images', () => {
 
   it('with a wrong byte end the restore', async () => {
     await dumped();
-    flip(machine.stripes()[0] ?? '', 5000);
+    flipByte(machine.imagesDir, machine.stripes()[0] ?? '', 5000);
     await expectRefused(/checksum|xxh3/i);
   });
 
