@@ -3,7 +3,7 @@
  * Only criu's main thread may trace, so it resumes and stops the restore threads
  * and makes all system calls in the tasks. It waits for others meanwhile: threads
  * that fill host memory, and one process for each driver call, because the driver
- * restores several processes at the same time.
+ * restores several processes at the same time; or the pool, for what the driver hands over.
  */
 #include "plugin/restore_tree.h"
 
@@ -105,8 +105,6 @@ static struct driver_seat *take_seat(void)
 static int begin_to_raise(struct tree *tree, struct member *member)
 {
 	const struct task *task = member->task;
-	const char *call;
-	CUresult result;
 	int ret;
 
 	if (task->is_plain) {
@@ -120,11 +118,27 @@ static int begin_to_raise(struct tree *tree, struct member *member)
 	ret = ccr__restore_thread_resume(&member->thread, task->restore_tid);
 	if (ret)
 		return fail(tree, member, "resume of the restore thread", strerror(-ret), ret);
-	/* The pool does it for one process after the other. */
-	result = ccr__storage_restore(member->task, &call);
+	ret = ccr__storage_restore_begin(member->task, &member->storage);
+	if (ret)
+		return fail(tree, member, "restore from its GPU image", strerror(-ret), ret);
+	move(tree, member, MEMBER_STORED);
+	return 0;
+}
+
+static int end_storage(struct tree *tree, struct member *member)
+{
+	const char *call = NULL;
+	CUresult result = CUDA_SUCCESS;
+
+	if (member->storage && !ccr__storage_restore_is_done(member->storage))
+		return 0;
+	if (member->storage)
+		result = ccr__storage_restore_end(member->storage, &call);
+	member->storage = NULL;
 	if (result != CUDA_SUCCESS)
 		return fail(tree, member, call, ccr_cuda_error_name(result), -EIO);
-	ccr__raise_begin(&member->raise, task, CU_PROCESS_STATE_RUNNING, member->seat->worker);
+	ccr__raise_begin(&member->raise, member->task, CU_PROCESS_STATE_RUNNING,
+			 member->seat->worker);
 	move(tree, member, MEMBER_RAISING);
 	return 0;
 }
@@ -184,8 +198,8 @@ static int advance(struct tree *tree, struct member *member)
 {
 	static int (*const steps[])(struct tree * tree, struct member * member) = {
 		[MEMBER_NEW] = begin_to_fill,	  [MEMBER_FILLING] = end_filling,
-		[MEMBER_FILLED] = begin_to_raise, [MEMBER_RAISING] = end_raising,
-		[MEMBER_RAISED] = end_comparing,
+		[MEMBER_FILLED] = begin_to_raise, [MEMBER_STORED] = end_storage,
+		[MEMBER_RAISING] = end_raising,	  [MEMBER_RAISED] = end_comparing,
 	};
 
 	return member->phase == MEMBER_READY ? 0 : steps[member->phase](tree, member);
@@ -195,11 +209,14 @@ static int advance(struct tree *tree, struct member *member)
 
 static void wait_for_one(const struct tree *tree)
 {
-	struct pollfd pollers[1 + MAX_SEATS] = {{.fd = ccr__work_fd(), .events = POLLIN}};
-	nfds_t nr = 1;
+	struct pollfd pollers[2 + MAX_SEATS] = {{.fd = ccr__work_fd(), .events = POLLIN},
+						{.fd = -1, .events = POLLIN}};
+	nfds_t nr = 2;
 
 	for (size_t i = 0; i < tree->nr; i++)
-		if (tree->members[i].phase == MEMBER_RAISING)
+		if (tree->members[i].storage)
+			pollers[1].fd = ccr__storage_fd();
+		else if (tree->members[i].phase == MEMBER_RAISING)
 			pollers[nr++] = (struct pollfd){
 				.fd = ccr__driver_call_fd(&tree->members[i].raise.call),
 				.events = POLLIN,
@@ -268,8 +285,10 @@ int ccr__restore_tree(struct member *members, size_t nr, struct restore_failure 
 
 void ccr__restore_tree_end(struct member *members, size_t nr)
 {
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
 		ccr__restore_thread_forget(&members[i].thread);
+		ccr__storage_restore_forget(members[i].storage);
+	}
 	ccr__driver_call_abandon_common();
 	close_seats();
 }

@@ -3,6 +3,7 @@
 #ifndef CCR_PLUGIN_RESTORE_TREE_H
 #define CCR_PLUGIN_RESTORE_TREE_H
 
+#include "plugin/device/device.h"
 #include "plugin/host/host.h"
 #include "plugin/task/raise.h"
 #include "plugin/task/restore_thread.h"
@@ -11,6 +12,7 @@ enum member_phase {
 	MEMBER_NEW,
 	MEMBER_FILLING, /* threads fill its host memory */
 	MEMBER_FILLED,	/* waits for somebody who makes its driver calls */
+	MEMBER_STORED,	/* the pool brings back what the driver hands over */
 	MEMBER_RAISING, /* the driver restores it, its restore thread runs */
 	MEMBER_RAISED,	/* what the driver has read is compared */
 	MEMBER_READY,
@@ -23,8 +25,9 @@ struct member {
 	struct host_bytes bytes;
 	enum member_phase phase;
 	struct restore_thread thread;
+	struct storage_restore *storage; /* while it is MEMBER_STORED */
 	struct raise raise;
-	struct driver_seat *seat; /* while it is MEMBER_RAISING */
+	struct driver_seat *seat; /* while it is MEMBER_STORED or MEMBER_RAISING */
 	uint64_t private_bytes;	  /* before the driver's restore */
 };
 

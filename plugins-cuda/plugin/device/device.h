@@ -68,8 +68,20 @@ int ccr__storage_checkpoint(struct task *task);
 /* Undo: the task is locked, or as it was, unless it was not checkpointed in this way. On failure
  * `*call` has the reason. */
 CUresult ccr__storage_undo(const struct task *task, const char **call);
-/* Restore: the same for a process from an image with such memory. */
-CUresult ccr__storage_restore(struct task *task, const char **call);
+/*
+ * Restore: begins the same for a process from an image with such memory; `*restore` is NULL for any
+ * other. Several may be in progress. Returns 0 or -errno.
+ */
+struct storage_restore;
+int ccr__storage_restore_begin(struct task *task, struct storage_restore **restore);
+/* Does what can be done without waiting. Returns whether it has ended. */
+bool ccr__storage_restore_is_done(struct storage_restore *restore);
+/* Then: returns its result, and frees it. On failure `*call` has the reason. */
+CUresult ccr__storage_restore_end(struct storage_restore *restore, const char **call);
+/* The task was killed: frees it. NULL is fine. */
+void ccr__storage_restore_forget(struct storage_restore *restore);
+/* Is readable when one may have ended. */
+int ccr__storage_fd(void);
 
 /* True once this run is connected to a pool. */
 bool ccr__memory_has_pool(void);

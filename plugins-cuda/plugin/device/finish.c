@@ -153,17 +153,26 @@ static void check_awaited(struct task *task)
 				"CRIU_CUDA_COPY_TIMEOUT_MS");
 }
 
-static void note_given(struct task *task, const struct ccr_message *reply)
+static void note_given(struct task *task, int result, const char *reason)
 {
 	/* criu could not connect to the service thread; now the task may run. */
-	if (reply->result == -ENOTCONN && !task->is_asked_again) {
+	if (result == -ENOTCONN && !task->is_asked_again) {
 		task->is_asked_again = true;
 		if (!ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, CCR_OP_CONNECTION))
 			return;
 	}
-	if (reply->result)
-		kill_task(task, reply->done.text);
+	if (result)
+		kill_task(task, reason);
 	task->is_awaited = false;
+}
+
+/* What the pool has said while an undo waited for another answer. */
+static void note_earlier(struct task *task)
+{
+	if (!task->is_awaited || !task->is_given)
+		return;
+	task->is_given = false;
+	note_given(task, task->given_result, "the pool did not return its device memory");
 }
 
 /* Waits until the pool has freed what it does not keep: after us, the device is free for others. It
@@ -206,6 +215,8 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 	ccr__memory_poll();
 	for (size_t i = 0; stage == STAGE_DUMP && i < nr; i++)
 		kill_unreturned(tasks[i]);
+	for (size_t i = 0; i < nr; i++)
+		note_earlier(tasks[i]);
 	while (awaited(tasks, nr, 0)) {
 		struct ccr_message reply;
 		int ret = ccr_message_receive(ccr__pool_link.socket, &reply, NULL, NULL,
@@ -223,7 +234,7 @@ void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)
 		} else if (!ret) {
 			task = awaited(tasks, nr, reply.operation);
 			if (task && reply.type == CCR_MSG_OP_GIVEN)
-				note_given(task, &reply);
+				note_given(task, reply.result, reply.done.text);
 			else if (task && is_replaced && reply.type == CCR_MSG_OP_RESULT)
 				kill_task(task, reply.done.text);
 		}

@@ -65,9 +65,29 @@ CUresult ccr__storage_undo(const struct task *task, const char **call)
 	return CUDA_SUCCESS;
 }
 
-CUresult ccr__storage_restore(struct task *task, const char **call)
+int ccr__storage_restore_begin(struct task *task, struct storage_restore **restore)
+{
+	*restore = NULL;
+	return 0;
+}
+
+bool ccr__storage_restore_is_done(struct storage_restore *restore)
+{
+	return true;
+}
+
+CUresult ccr__storage_restore_end(struct storage_restore *restore, const char **call)
 {
 	return CUDA_SUCCESS;
+}
+
+void ccr__storage_restore_forget(struct storage_restore *restore)
+{
+}
+
+int ccr__storage_fd(void)
+{
+	return -1;
 }
 
 bool ccr__memory_has_pool(void)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,18 @@
 #include "common/run_dir.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
+
+static struct pool_answer *answers; /* those that somebody waits for */
+
+/* No more messages come about what was asked on this connection. */
+static void end_answers(int result)
+{
+	for (struct pool_answer *answer = answers; answer; answer = answer->next) {
+		if (!answer->is_done)
+			answer->result = result;
+		answer->is_done = true;
+	}
+}
 
 /* cuda-poold is installed next to the plugin. */
 static int helper_path(char *out, size_t size)
@@ -118,16 +131,23 @@ static int connect_daemon(void)
 #endif
 }
 
+static void connected(int socket)
+{
+	ccr__pool_link.socket = socket;
+	ccr__pool_link.peer = 0;
+	ccr__pool_link.number++;
+}
+
 int ccr__pool_connect(void)
 {
 	struct pool_link *link = &ccr__pool_link;
 
 	if (link->socket >= 0)
 		return 0;
-	link->socket = connect_daemon();
+	connected(connect_daemon());
 	link->is_daemon = link->socket >= 0;
 	if (link->socket < 0)
-		link->socket = start_helper();
+		connected(start_helper());
 	return link->socket < 0 ? link->socket : 0;
 }
 
@@ -152,7 +172,8 @@ int ccr__pool_replace(const char *why)
 		close(link->socket);
 	link->is_daemon = false;
 	link->is_replaced = true;
-	link->socket = start_helper();
+	end_answers(-EPIPE);
+	connected(start_helper());
 	return link->socket < 0 ? link->socket : 0;
 }
 
@@ -226,29 +247,98 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	return ret;
 }
 
-/* Stores a copy's result that nobody waits for yet. Returns false for any other message. */
-static bool note_result(const struct ccr_message *message, uint32_t awaited)
+void ccr__pool_listen(struct pool_answer *answer)
+{
+	answer->next = answers;
+	answers = answer;
+}
+
+void ccr__pool_ignore(struct pool_answer *answer)
+{
+	struct pool_answer **link = &answers;
+
+	while (*link && *link != answer)
+		link = &(*link)->next;
+	if (*link)
+		*link = answer->next;
+}
+
+/* Returns false if nobody listens to this operation. */
+static bool note_answer(const struct ccr_message *message)
+{
+	struct pool_answer *answer = answers;
+
+	while (answer && answer->operation != message->operation)
+		answer = answer->next;
+	if (!answer)
+		return false;
+	answer->is_accepted = true;
+	if (message->type != CCR_MSG_OP_RESULT)
+		return true;
+	answer->is_done = true;
+	answer->result = message->result;
+	if (message->result)
+		snprintf(answer->error, sizeof(answer->error), "%s", message->done.text);
+	return true;
+}
+
+/*
+ * Stores a message that is not about the awaited operation: an answer, or a copy's
+ * result that nobody waits for yet. What nobody waits for any more is dropped.
+ * Returns false for any other message.
+ */
+static bool note_other(const struct ccr_message *message, uint32_t awaited)
 {
 	struct task *task = ccr__plugin.tasks;
 
-	if (message->type != CCR_MSG_OP_RESULT || !message->operation ||
-	    message->operation == awaited)
+	if (note_answer(message))
+		return true;
+	if (!message->operation || message->operation == awaited)
 		return false;
-	while (task && task->operation != message->operation)
+	while (task && task->operation != message->operation && task->storage != message->operation)
 		task = task->next;
 	if (!task)
+		return false;
+	if (task->storage == message->operation)
+		return true;
+	if (message->type == CCR_MSG_OP_GIVEN) {
+		task->is_given = true;
+		task->given_result = message->result;
+		return true;
+	}
+	if (message->type != CCR_MSG_OP_RESULT)
 		return false;
 	task->is_saved = true;
 	task->save_result = message->result;
 	return true;
 }
 
+/* The process at the other end, or 0: with SO_PASSCRED, the kernel adds its credentials. */
+static pid_t peer_of(int socket)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof(control)};
+	struct ucred credentials = {0};
+
+	if (recvmsg(socket, &msg, MSG_PEEK | MSG_DONTWAIT) < 0)
+		return 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+			memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
+	return credentials.pid;
+}
+
 static int receive(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
 		   int timeout_ms, bool *is_other)
 {
-	int ret = ccr_message_receive(ccr__pool_link.socket, reply, NULL, NULL, timeout_ms);
+	struct pool_link *link = &ccr__pool_link;
+	int ret;
 
 	*is_other = false;
+	ret = ccr_message_receive(link->socket, reply, NULL, NULL, timeout_ms);
 	if (ret) {
 		ccr_err("no reply from cuda-poold: %s",
 			ret == -EPIPE ? "it has ended" : strerror(-ret));
@@ -257,10 +347,9 @@ static int receive(enum ccr_message_type expected, uint32_t operation, struct cc
 	reply->done.text[sizeof(reply->done.text) - 1] = '\0';
 	if (reply->type == CCR_MSG_OP_RESULT && reply->result) {
 		ccr_err("cuda-poold: %s", reply->done.text);
-		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s",
-			 reply->done.text);
+		snprintf(link->error, sizeof(link->error), "%s", reply->done.text);
 	}
-	*is_other = note_result(reply, operation);
+	*is_other = note_other(reply, operation);
 	if (reply->type == expected || reply->type == CCR_MSG_OP_RESULT)
 		ret = reply->result;
 	return reply->type == expected || ret ? ret : -EPROTO;
@@ -278,8 +367,21 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 	return ret;
 }
 
-int ccr__pool_reply_one(enum ccr_message_type expected, uint32_t operation,
-			struct ccr_message *reply, bool *is_other)
+void ccr__pool_take(void)
 {
-	return receive(expected, operation, reply, 0, is_other);
+	struct pool_link *link = &ccr__pool_link;
+	struct pollfd poller = {.fd = link->socket, .events = POLLIN};
+	struct ccr_message message;
+	bool is_other;
+	int ret;
+
+	while (link->socket >= 0 && poll(&poller, 1, 0) > 0) {
+		if (!link->peer)
+			link->peer = peer_of(link->socket);
+		ret = receive(0, 0, &message, 0, &is_other);
+		if (is_other || ret == -EPROTO)
+			continue;
+		end_answers(ret ? ret : -EPROTO);
+		return;
+	}
 }

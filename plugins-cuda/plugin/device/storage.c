@@ -8,125 +8,21 @@
 #include "plugin/device/device.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
+#include <stdlib.h>
 
-#include "common/protocol/message.h"
-#include "common/process.h"
-#include "plugin/device/pool_link.h"
+#include "plugin/device/exchange.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/proc_status.h"
-#include "plugin/task/restore_thread.h"
 #include "plugin/task/task.h"
 
-#define POLL_MS 5
-/* How often to look whether the task has ended, which not every call notices. */
-#define LOOK_MS 500
-
-static const char *failure(int ret)
-{
-	if (ret == -EPIPE)
-		return "cuda-poold has ended";
-	if (ret == -ETIMEDOUT)
-		return "cuda-poold does not answer in time";
-	if (ret == -ESRCH && !*ccr__pool_link.error)
-		return "the process has ended";
-	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
-}
-
 /* The reason for those who ask later. */
-static void note_failure(int ret)
+static void note_failure(const struct exchange *exchange)
 {
-	if (ret && !*ccr__pool_link.error)
-		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s", failure(ret));
-}
-
-/* ---- the exchange with the pool ---- */
-
-/* The process at the other end, or 0: the kernel adds its credentials to each message. */
-static pid_t peer_of(int socket)
-{
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof(control)};
-	struct ucred credentials = {0};
-
-	if (recvmsg(socket, &msg, MSG_PEEK | MSG_DONTWAIT) < 0)
-		return 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
-			memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
-	return credentials.pid;
-}
-
-/* Waits like ccr__pool_reply, but resumes the restore thread after a signal. */
-static int await(enum ccr_message_type expected, const struct task *task, double deadline,
-		 pid_t *peer)
-{
-	struct pollfd poller = {.fd = ccr__pool_link.socket, .events = POLLIN};
-	double next_look = ccr__now_ms() + LOOK_MS;
-	struct ccr_message reply;
-	bool was_dying = false;
-
-	for (;;) {
-		const int ready = poll(&poller, 1, POLL_MS);
-		bool is_other = true;
-		int ret;
-
-		ccr__restore_thread_keep_running();
-		if (ccr__now_ms() > next_look) {
-			const bool is_dying = ccr_is_dying(task->pid);
-
-			if (is_dying && was_dying)
-				return -ESRCH;
-			was_dying = is_dying;
-			next_look = ccr__now_ms() + LOOK_MS;
-		}
-		if (ready > 0) {
-			if (!*peer)
-				*peer = peer_of(poller.fd);
-			ret = ccr__pool_reply_one(expected, task->storage, &reply, &is_other);
-			if (!is_other)
-				return ret;
-		}
-		if (ccr__now_ms() > deadline)
-			return -ETIMEDOUT;
-	}
-}
-
-/* A helper in which a call of the driver hangs would not end by itself. */
-static void end_helper(pid_t peer)
-{
-	if (ccr__pool_link.is_daemon || peer <= 1)
-		return;
-	ccr_err("context pool: killing the helper %d, which waits for the driver", peer);
-	kill(peer, SIGKILL);
-}
-
-static int exchange(enum ccr_message_type type, const struct task *task)
-{
-	const struct ccr_settings *s = &ccr__plugin.settings;
-	const int on = 1;
-	pid_t peer = 0;
-	int ret;
-
-	*ccr__pool_link.error = '\0';
-	setsockopt(ccr__pool_link.socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
-	ret = ccr__pool_request(type, task, CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_PIDFD);
-	if (!ret)
-		ret = await(CCR_MSG_OP_READY, task, ccr__now_ms() + s->step_timeout_ms, &peer);
-	if (!ret)
-		ret = await(CCR_MSG_OP_RESULT, task,
-			    ccr__now_ms() + s->step_timeout_ms + s->copy_timeout_ms, &peer);
-	if (ret == -ETIMEDOUT || (ret == -ESRCH && ccr_is_dying(task->pid)))
-		end_helper(peer);
-	return ret;
+	if (exchange->answer.result)
+		snprintf(ccr__pool_link.error, sizeof(ccr__pool_link.error), "%s",
+			 ccr__exchange_failure(exchange));
 }
 
 /* ---- dump ---- */
@@ -186,13 +82,20 @@ static bool is_locked(const struct task *task)
 
 static CUresult store(const struct task *task)
 {
-	int ret = exchange(CCR_MSG_OP_STORE, task);
+	struct exchange exchange;
+	int ret;
 
+	ccr__exchange_begin(&exchange, CCR_MSG_OP_STORE, task);
+	ret = ccr__exchange_wait(&exchange);
+	ccr__exchange_end(&exchange);
 	/* A daemon that is ending, or one of another version: then it has not begun. */
 	if (ret == -EPIPE && ccr__pool_link.is_daemon && is_locked(task) &&
-	    !ccr__pool_replace(failure(ret)))
-		ret = exchange(CCR_MSG_OP_STORE, task);
-	note_failure(ret);
+	    !ccr__pool_replace(ccr__exchange_failure(&exchange))) {
+		ccr__exchange_begin(&exchange, CCR_MSG_OP_STORE, task);
+		ret = ccr__exchange_wait(&exchange);
+		ccr__exchange_end(&exchange);
+	}
+	note_failure(&exchange);
 	return ret ? CUDA_ERROR_OPERATING_SYSTEM : CUDA_SUCCESS;
 }
 
@@ -204,25 +107,25 @@ int ccr__storage_checkpoint(struct task *task)
 		task->memory.reason = NULL;
 		return 0;
 	}
-	ccr_err("%d: its device memory is not saved: %s", task->pid, failure(-EIO));
+	ccr_err("%d: its device memory is not saved: %s", task->pid, ccr__pool_link.error);
 	/* When its image cannot be written, an undo brings it back. */
 	if (ccr__plugin.settings.storage == CCR_STORAGE_DRIVER || !is_locked(task))
 		return -EIO;
-	ccr__pool_note_fallback(task->pid, "driver", failure(-EIO));
+	ccr__pool_note_fallback(task->pid, "driver", ccr__pool_link.error);
 	task->storage = 0;
 	return ccr__watcher_track(task) ? -EIO : 1;
 }
 
 /* ---- restore, and undo ---- */
 
-static CUresult unstore(const struct task *task)
-{
-	int ret = exchange(CCR_MSG_OP_UNSTORE, task);
+struct storage_restore {
+	struct exchange exchange;
+	double start;
+	bool is_again; /* another pool was asked already */
+};
 
-	/* Another pool has the image, and the driver's state says how far the first one was. */
-	if ((ret == -EPIPE || ret == -ETIMEDOUT) && !ccr__pool_replace(failure(ret)))
-		ret = exchange(CCR_MSG_OP_UNSTORE, task);
-	note_failure(ret);
+static CUresult result_of(int ret)
+{
 	switch (ret) {
 	case 0:
 		return CUDA_SUCCESS;
@@ -235,20 +138,54 @@ static CUresult unstore(const struct task *task)
 	}
 }
 
-static CUresult restore_through_pool(const struct task *task, const char **call)
+static void begin(struct storage_restore *restore, const struct task *task)
 {
-	static char reason[300];
-	const CUresult result = ccr__task_step(task, "restore", unstore);
+	*restore = (struct storage_restore){.start = ccr__now_ms()};
+	ccr__exchange_begin(&restore->exchange, CCR_MSG_OP_UNSTORE, task);
+}
 
-	if (result == CUDA_SUCCESS)
-		return result;
-	snprintf(reason, sizeof(reason), "restore from its GPU image (%s)", failure(-EIO));
+/* Returns whether another pool was asked. It has the images, and the driver's state says how far
+ * the first one was. */
+static bool ask_another(struct storage_restore *restore)
+{
+	struct exchange *exchange = &restore->exchange;
+	const int result = exchange->answer.result;
+
+	if (restore->is_again || (result != -EPIPE && result != -ETIMEDOUT))
+		return false;
+	restore->is_again = true;
+	/* One is enough for all that the first one has left. */
+	if (exchange->link == ccr__pool_link.number &&
+	    ccr__memory_replace_pool(ccr__exchange_failure(exchange)))
+		return false;
+	ccr__exchange_end(exchange);
+	ccr__exchange_begin(exchange, CCR_MSG_OP_UNSTORE, exchange->task);
+	return true;
+}
+
+static bool is_done(struct storage_restore *restore)
+{
+	return ccr__exchange_is_done(&restore->exchange) && !ask_another(restore);
+}
+
+static CUresult end(struct storage_restore *restore, const char **call)
+{
+	const struct exchange *exchange = &restore->exchange;
+	const CUresult result = result_of(exchange->answer.result);
+	static char reason[320];
+
+	ccr__exchange_end(&restore->exchange);
+	note_failure(exchange);
+	ccr__task_note(exchange->task, "restore", result, ccr__now_ms() - restore->start);
+	snprintf(reason, sizeof(reason), "restore from its GPU image (%s)",
+		 ccr__exchange_failure(exchange));
 	*call = reason;
 	return result;
 }
 
 CUresult ccr__storage_undo(const struct task *task, const char **call)
 {
+	struct storage_restore restore;
 	CUprocessState state;
 
 	if (!task->storage)
@@ -257,14 +194,47 @@ CUresult ccr__storage_undo(const struct task *task, const char **call)
 	if (ccr__task_state(task->pid, &state) == CUDA_SUCCESS &&
 	    (state == CU_PROCESS_STATE_RUNNING || state == CU_PROCESS_STATE_LOCKED))
 		return CUDA_SUCCESS;
-	return restore_through_pool(task, call);
+	begin(&restore, task);
+	while (!is_done(&restore))
+		ccr__exchange_wait(&restore.exchange);
+	return end(&restore, call);
 }
 
-CUresult ccr__storage_restore(struct task *task, const char **call)
+int ccr__storage_restore_begin(struct task *task, struct storage_restore **restore)
 {
+	*restore = NULL;
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0 || !ccr__files_have_driver(task->image_pid))
-		return CUDA_SUCCESS;
+		return 0;
+	*restore = malloc(sizeof(**restore));
+	if (!*restore)
+		return -ENOMEM;
 	task->storage = ccr__memory_next_operation();
-	return restore_through_pool(task, call);
+	begin(*restore, task);
+	return 0;
+}
+
+bool ccr__storage_restore_is_done(struct storage_restore *restore)
+{
+	return is_done(restore);
+}
+
+CUresult ccr__storage_restore_end(struct storage_restore *restore, const char **call)
+{
+	const CUresult result = end(restore, call);
+
+	free(restore);
+	return result;
+}
+
+void ccr__storage_restore_forget(struct storage_restore *restore)
+{
+	if (restore)
+		ccr__exchange_end(&restore->exchange);
+	free(restore);
+}
+
+int ccr__storage_fd(void)
+{
+	return ccr__pool_link.socket;
 }

@@ -282,14 +282,14 @@ static int attach(struct task *task)
 	return ret ? ret : wait_ready(task);
 }
 
-/* The pool died: a helper serves the tasks that may still wait for their memory. */
-static int attach_all_through_helper(void)
+int ccr__memory_replace_pool(const char *why)
 {
 	struct task *t;
-	int ret = ccr__pool_replace("it has ended");
+	int ret = ccr__pool_replace(why);
 
-	if (!ret)
-		ret = ccr__memory_request_load();
+	if (ret || ccr__plugin.stage != STAGE_RESTORE)
+		return ret;
+	ret = ccr__memory_request_load();
 	for (t = ccr__plugin.tasks; !ret && t; t = t->next)
 		if (t->is_awaited)
 			ret = attach(t);
@@ -298,7 +298,7 @@ static int attach_all_through_helper(void)
 
 static int attach_through_helper(struct task *task)
 {
-	const int ret = attach_all_through_helper();
+	const int ret = ccr__memory_replace_pool("it has ended");
 
 	return ret ? ret : attach(task);
 }
@@ -373,7 +373,7 @@ int ccr__memory_loaded(const struct task **failed, const char **reason)
 		if (ret != -EPIPE || is_replaced)
 			continue;
 		is_replaced = true;
-		ret = attach_all_through_helper();
+		ret = ccr__memory_replace_pool("it has ended");
 		if (!ret)
 			ret = wait_loaded(t);
 	}

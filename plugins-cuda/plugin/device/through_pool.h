@@ -9,6 +9,11 @@
 int ccr__memory_request_load(void);
 /* Asks the pool to give the task its memory as soon as it runs; OP_READY follows. */
 int ccr__memory_request_attach(struct task *task);
+/*
+ * The pool died: a helper replaces it. At a restore, it also loads the images again, for the tasks
+ * that wait for their memory.
+ */
+int ccr__memory_replace_pool(const char *why);
 /* The number of the next operation, for which the watcher knows the task before it begins. */
 uint32_t ccr__memory_next_operation(void);
 

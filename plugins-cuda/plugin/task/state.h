@@ -51,10 +51,12 @@ struct task {
 	bool is_saved;	      /* the pool has reported the result of the save */
 	int save_result;      /* that result: 0 or -errno */
 	bool is_awaited;      /* the watcher waits until it has its memory */
-	bool is_locking;      /* the driver's lock may be in progress */
-	bool is_changed;      /* its device memory or driver state may have been changed */
-	bool is_undone;	      /* the undo is complete, or cannot be completed */
-	bool is_plain;	      /* a process without CUDA: only its host memory was changed */
+	bool is_given;	  /* the pool has said so, or why not, while something else was awaited */
+	int given_result; /* that result: 0 or -errno */
+	bool is_locking;  /* the driver's lock may be in progress */
+	bool is_changed;  /* its device memory or driver state may have been changed */
+	bool is_undone;	  /* the undo is complete, or cannot be completed */
+	bool is_plain;	  /* a process without CUDA: only its host memory was changed */
 	bool has_connections; /* of TCP, which CRIU may have locked */
 	bool is_resumed;      /* its restore thread may have its signals blocked by us */
 	uint64_t sigmask;     /* of that thread before */
