@@ -56,3 +56,12 @@ int ccr_socket_listen(const char *path, int type)
 	}
 	return fd;
 }
+
+bool ccr_socket_is_seqpacket(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t size = sizeof(int);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) && domain == AF_UNIX &&
+	       !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET;
+}

@@ -22,6 +22,7 @@
 
 #include "common/protocol/mailbox.h"
 #include "common/protocol/protocol.h"
+#include "common/protocol/unix_socket.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
@@ -84,16 +85,6 @@ static int inject_pair(pid_t pid, pid_t tid, uint64_t address)
 	return ret ? ret : ended;
 }
 
-/* The number comes from the memory of the task, so what it names may be anything. */
-static bool is_connection(int fd)
-{
-	int domain = 0, type = 0;
-	socklen_t size = sizeof(int);
-
-	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) && domain == AF_UNIX &&
-	       !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET;
-}
-
 static int take_end(pid_t pid, int number)
 {
 	const int pidfd = syscall(SYS_pidfd_open, pid, 0);
@@ -102,7 +93,8 @@ static int take_end(pid_t pid, int number)
 
 	if (pidfd >= 0)
 		close(pidfd);
-	if (fd >= 0 && !is_connection(fd)) {
+	/* The number comes from the memory of the task, so what it names may be anything. */
+	if (fd >= 0 && !ccr_socket_is_seqpacket(fd)) {
 		close(fd);
 		ret = -EPROTO;
 	}

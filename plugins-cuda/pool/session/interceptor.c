@@ -16,15 +16,6 @@
 /* For an answer that does not wait for the device: the thread only has to be scheduled. */
 #define ANSWER_TIMEOUT_MS 30000
 
-bool interceptor_is_connection(int fd)
-{
-	int domain = 0, type = 0;
-	socklen_t size = sizeof(int);
-
-	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) && domain == AF_UNIX &&
-	       !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_SEQPACKET;
-}
-
 int interceptor_wait_hello(int connection, int pidfd, int timeout_ms, struct ccr_message *hello)
 {
 	struct pollfd pollers[] = {{.fd = connection, .events = POLLIN},

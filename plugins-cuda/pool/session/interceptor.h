@@ -5,8 +5,6 @@
 
 #include "pool/device/device.h"
 
-/* True for a socket that may be a connection to a service thread: the plugin sent it. */
-bool interceptor_is_connection(int fd);
 /*
  * Waits up to `timeout_ms` (-1: forever) for HELLO. Returns 0, -ETIMEDOUT, -ESRCH
  * when the process ends, or another -errno.

@@ -17,12 +17,13 @@
 #include "pool/session/pidfd.h"
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
+#include "common/protocol/unix_socket.h"
 
 void op_process_connect(struct op_process *process)
 {
 	int *const given = &process->session->connection;
 
-	if (*given < 0 || !interceptor_is_connection(*given))
+	if (*given < 0 || !ccr_socket_is_seqpacket(*given))
 		return;
 	if (process->connection >= 0)
 		close(process->connection);
