@@ -19,6 +19,7 @@ import { checkCheckpoint } from '../images/index.ts';
 import { compareFiles, readOrigin, type Step } from '../kept/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { checkClocks } from './clocks.ts';
+import { beginEarlyLoad, type EarlyLoad } from './early-load.ts';
 import { RestoreError } from './error.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { checkPortsFree } from './port-taken.ts';
@@ -33,6 +34,9 @@ export interface Prepared {
   steps: Step[];
 }
 
+/** Called with what a load of device memory needs, before the checks that take long. */
+export type OnImages = (images: RestorableImages, options: RestoreOptions) => void;
+
 /** What a look has found. */
 export type Look = { [Part in keyof Prepared]?: Prepared[Part] | undefined } & {
   /** What is in the way, in the order of the checks. */
@@ -46,9 +50,14 @@ const hasOwnNetwork = (words: readonly string[] = []): boolean =>
 /**
  * Makes every check, also after one has failed.
  * @param withPlain see `CompareOptions`
+ * @param onImages not called when the rights or the images are in the way
  * @throws only what is no {@link ToolkitError}, or an interruption
  */
-export async function lookAtRestore(given: RestoreOptions, withPlain = false): Promise<Look> {
+export async function lookAtRestore(
+  given: RestoreOptions,
+  withPlain = false,
+  onImages?: OnImages,
+): Promise<Look> {
   const problems: ToolkitError[] = [];
   const attempt = async <T>(run: () => T | Promise<T>): Promise<T | undefined> => {
     try {
@@ -69,6 +78,7 @@ export async function lookAtRestore(given: RestoreOptions, withPlain = false): P
   const { tasks, inventory, root } = images;
   const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
   const options = { ...given, env };
+  if (problems.length === 0) onImages?.(images, options);
   const operation = await attempt(async () => {
     const found = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, inventory) });
     checkWorkDir(found, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
@@ -106,10 +116,23 @@ export function refusalOf(imagesDir: string, problems: readonly ToolkitError[]):
   );
 }
 
-/** Looks at everything. @throws one {@link ToolkitError} that names all that is in the way */
-export async function prepareRestore(given: RestoreOptions): Promise<Prepared> {
-  const { problems, images, options, operation, steps } = await lookAtRestore(given);
-  if (problems.length > 0 || !images || !options || !operation || !steps)
-    throw refusalOf(resolve(given.imagesDir), problems);
-  return { images, options, operation, steps };
+/**
+ * Looks at everything, while a helper begins to load device memory.
+ * @returns what was found, and the helper that the caller ends
+ * @throws one {@link ToolkitError} that names all that is in the way; then there is no helper
+ */
+export async function prepareRestore(given: RestoreOptions): Promise<Prepared & { early: EarlyLoad[] }> {
+  const early: EarlyLoad[] = [];
+  try {
+    const look = await lookAtRestore(given, false, (images, options) => {
+      early.push(...beginEarlyLoad(images, options));
+    });
+    const { problems, images, options, operation, steps } = look;
+    if (problems.length > 0 || !images || !options || !operation || !steps)
+      throw refusalOf(resolve(given.imagesDir), problems);
+    return { images, options, operation, steps, early };
+  } catch (error) {
+    for (const one of early) one.end();
+    throw error;
+  }
 }

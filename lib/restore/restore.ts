@@ -54,6 +54,7 @@ import { explainPort } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages } from './without-terminal.ts';
+import type { EarlyLoad } from './early-load.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
 
 const noTerminal =
@@ -362,15 +363,28 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
 }
 
 async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Promise<RestoredProcess> {
-  const { images, options, operation, steps } = await prepareRestore(given);
+  const { early, ...prepared } = await prepareRestore(given);
+  try {
+    return await restorePrepared(prepared, early, trace);
+  } finally {
+    for (const one of early) one.end();
+  }
+}
+
+async function restorePrepared(
+  { images, options, operation, steps }: Prepared,
+  early: readonly EarlyLoad[],
+  trace: Trace | undefined,
+): Promise<RestoredProcess> {
   const generation = readOrigin(operation.imagesDir)?.generation;
   becomeSubreaper();
   const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
   try {
+    const env = { ...options.env, ...early[0]?.env };
     const next = generation && writeGeneration(generation);
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
-    const prepared = { images, options: { ...options, extraArgs }, operation, steps };
+    const prepared = { images, options: { ...options, env, extraArgs }, operation, steps };
     const restored = await runRestore(prepared, join(scratch, 'pid'), trace);
     restored.result.generation = written?.number;
     if (typeof next === 'string') restored.result.warnings.push(next);

@@ -2,9 +2,11 @@
 /*
  * `cuda-poold` is the daemon. `cuda-poold --once` serves the criu run whose
  * socket is descriptor 3, then exits, which frees its device memory.
+ * `cuda-poold --early DIR` does so for a run that is to come.
  */
 #include "pool/daemon.h"
 #include "pool/device/device.h"
+#include "pool/early.h"
 #include "pool/session/session.h"
 
 #include <signal.h>
@@ -39,8 +41,6 @@ static int serve_once(void)
 {
 	char error[256];
 
-	prctl(PR_SET_NAME,
-	      "cuda-pool-once"); /* so that the parent that reaps it can tell it from the daemon */
 	pool_device_begin();
 	session_run(ONCE_SOCKET);
 	return pool_device_wait(error, sizeof(error)) ? 1 : 0;
@@ -49,22 +49,28 @@ static int serve_once(void)
 int main(int argc, char **argv)
 {
 	const bool once = argc == 2 && !strcmp(argv[1], "--once");
+	const bool early = argc == 3 && !strcmp(argv[1], "--early");
 	char error[512];
 
 	ccr_log_set_sink(to_stderr);
-	if (argc != 1 && !once) {
+	if (argc != 1 && !once && !early) {
 		fprintf(stderr,
 			"usage: cuda-poold          the daemon of the run directory\n"
 			"       cuda-poold --once   for one run of criu, whose plugin starts "
-			"it\n");
+			"it\n"
+			"       cuda-poold --early DIR   the same, before criu restores DIR\n");
 		return 2;
 	}
-	pool.is_daemon = !once;
+	pool.is_daemon = !once && !early;
+	if (!pool.is_daemon) /* so that the parent that reaps it can tell it from the daemon */
+		prctl(PR_SET_NAME, "cuda-pool-once");
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	if (ccr_settings_load(&pool.settings, NULL, error, sizeof(error))) {
 		ccr_err("%s", error);
 		return 2;
 	}
+	if (early)
+		return early_run(argv[2]);
 	return once ? serve_once() : daemon_run();
 }

@@ -59,6 +59,8 @@
 #define CCR_POOL_SOCKET	       "pool.sock"    /* of the daemon, for plugins */
 #define CCR_CONTROL_SOCKET     "control.sock" /* the same, for people; see pool/control.c */
 
+#define CCR_EARLY_SOCKET 3 /* in a helper that was started before criu: the end for the plugin */
+
 #define CCR_MAX_DEVICES	      64
 #define CCR_HANDLES_A_MESSAGE 64 /* fds of one packet, under the kernel's 253 */
 

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plugin/device/early_helper.h"
 #include "plugin/device/fetch.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/state.h"
@@ -131,6 +132,14 @@ static int connect_daemon(void)
 #endif
 }
 
+static int take_early(void)
+{
+	char path[PATH_MAX];
+	const int ret = helper_path(path, sizeof(path));
+
+	return ret ? ret : ccr__early_helper_take(path);
+}
+
 static void connected(int socket)
 {
 	ccr__pool_link.socket = socket;
@@ -144,8 +153,11 @@ int ccr__pool_connect(void)
 
 	if (link->socket >= 0)
 		return 0;
-	connected(connect_daemon());
-	link->is_daemon = link->socket >= 0;
+	connected(take_early());
+	link->is_early = link->socket >= 0;
+	if (link->socket < 0)
+		connected(connect_daemon());
+	link->is_daemon = link->socket >= 0 && !link->is_early;
 	if (link->socket < 0)
 		connected(start_helper());
 	return link->socket < 0 ? link->socket : 0;
@@ -170,7 +182,7 @@ int ccr__pool_replace(const char *why)
 	ccr__pool_note_fallback(0, "helper", why);
 	if (link->socket >= 0)
 		close(link->socket);
-	link->is_daemon = false;
+	link->is_daemon = link->is_early = false;
 	link->is_replaced = true;
 	end_answers(-EPIPE);
 	connected(start_helper());

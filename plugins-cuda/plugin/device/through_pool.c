@@ -259,7 +259,8 @@ int ccr__memory_load_begin(void)
 		ret = ccr__pool_connect();
 	if (!ret)
 		ret = ccr__memory_request_load();
-	if ((ret == -EPIPE || ret == -ENODEV) && ccr__pool_link.is_daemon) {
+	if (((ret == -EPIPE || ret == -ENODEV) && ccr__pool_link.is_daemon) ||
+	    (ret == -EPIPE && ccr__pool_link.is_early)) {
 		ret = ccr__pool_replace(ret == -ENODEV ? failure(ret)
 						       : "it has ended, or is of another version");
 		if (!ret)

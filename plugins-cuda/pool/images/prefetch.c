@@ -116,6 +116,41 @@ int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)
 	return ret;
 }
 
+static int begin_one(int images_dir, pid_t image_pid, char *error, size_t size)
+{
+	const struct copy_options options = engine_own_options();
+	struct image_identity identity;
+	struct resident *resident;
+	struct load *load;
+	int ret;
+
+	ret = image_identify(images_dir, image_pid, &identity);
+	if (ret)
+		return ret;
+	resident = resident_new(images_dir, &identity, "early", false);
+	if (!resident)
+		return -ENOMEM;
+	ret = resident_reserve(resident);
+	if (ret)
+		return ret;
+	load = load_begin(images_dir, image_pid, &options, &ret, error, size);
+	resident_finish(&identity, load);
+	load_put(load);
+	return ret;
+}
+
+int prefetch_begin(int images_dir, char *error, size_t size)
+{
+	pid_t *pids;
+	size_t nr;
+	int ret = load_list_images(images_dir, &pids, &nr, error, size);
+
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = begin_one(images_dir, pids[i], error, size);
+	free(pids);
+	return ret;
+}
+
 int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list)
 {
 	struct image_identity identity;

@@ -9,6 +9,12 @@
 int prefetch_images(const char *dir, bool is_golden, char *error, size_t size);
 
 /*
+ * Begins to load every image of the directory, before the driver has started, and does not wait.
+ * Those that fail stay: a restore that takes one reports why. Returns 0 or -errno.
+ */
+int prefetch_begin(int images_dir, char *error, size_t size);
+
+/*
  * Keeps memory that a dump evicted and whose image is written. Takes ownership
  * of the list. Returns -ENOSPC when the budget has no room.
  */

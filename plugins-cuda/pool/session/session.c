@@ -125,11 +125,12 @@ static struct load *find_or_begin(struct session *s, pid_t image_pid,
 		load_put(load);
 		load = NULL;
 	}
-	summary->reused += load && answer == RESIDENT_TAKEN;
+	summary->reused += load && answer == RESIDENT_TAKEN && pool.is_daemon;
 	summary->golden += load && answer == RESIDENT_GOLDEN;
 	summary->changed += answer == RESIDENT_CHANGED;
-	summary->loading += !load;
-	atomic_fetch_add(load ? &pool.counters.reused : &pool.counters.loads, 1);
+	/* What a helper has, it began to load for this run. */
+	summary->loading += !load || !pool.is_daemon;
+	atomic_fetch_add(load && pool.is_daemon ? &pool.counters.reused : &pool.counters.loads, 1);
 	return load ? load : load_begin(s->images_dir, image_pid, options, result, error, size);
 }
 
@@ -181,6 +182,8 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 	for (size_t i = 0; !ret && i < nr; i++)
 		ret = want(s, request->op.criu, pids[i], &options, &summary, text, sizeof(text));
 	free(pids);
+	if (!pool.is_daemon) /* begun early, and not what this run restores */
+		resident_drop(NULL, true);
 	if (ret && !*text)
 		snprintf(text, sizeof(text), "%s", strerror(-ret));
 	if (!ret)
