@@ -7,7 +7,7 @@
 import type { GpuManifest } from './types.ts';
 
 /** The protocols whose images this version restores. */
-export const supportedProtocols: { readonly min: number; readonly max: number } = { min: 3, max: 3 };
+export const supportedProtocols: { readonly min: number; readonly max: number } = { min: 3, max: 4 };
 
 /** The protocol of an image that does not say it. */
 export const protocolBeforeTheField = 2;

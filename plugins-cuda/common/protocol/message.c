@@ -28,16 +28,25 @@ static size_t wire_size(const struct ccr_message *m)
 		return HEAD + sizeof(m->devices);
 	case CCR_MSG_HANDLES:
 		return HEAD + sizeof(m->handles);
+	case CCR_MSG_SHARED:
+		return HEAD + sizeof(m->shared);
+	case CCR_MSG_EXPORT:
+		return HEAD + sizeof(m->exports);
 	case CCR_MSG_EVICT:
+	case CCR_MSG_QUIESCE:
 		return HEAD + sizeof(m->evict);
 	case CCR_MSG_ATTACH:
 		return HEAD + sizeof(m->attach);
 	case CCR_MSG_END:
 	case CCR_MSG_DONE:
 	case CCR_MSG_HELD:
+	case CCR_MSG_PLACED:
+	case CCR_MSG_OPEN:
 	case CCR_MSG_OP_READY:
+	case CCR_MSG_OP_QUIET:
 		return HEAD;
 	case CCR_MSG_FAILED:
+	case CCR_MSG_QUIET:
 	case CCR_MSG_ABORT:
 		return HEAD + sizeof(m->failed);
 	case CCR_MSG_OP_DUMP:
@@ -49,6 +58,8 @@ static size_t wire_size(const struct ccr_message *m)
 	case CCR_MSG_OP_LOADED:
 	case CCR_MSG_OP_STORE:
 	case CCR_MSG_OP_UNSTORE:
+	case CCR_MSG_OP_JOIN:
+	case CCR_MSG_OP_QUIESCE:
 		return HEAD + sizeof(m->op);
 	case CCR_MSG_OP_HELD:
 	case CCR_MSG_OP_GIVEN:
@@ -58,11 +69,28 @@ static size_t wire_size(const struct ccr_message *m)
 	return 0;
 }
 
+/* The protocol that introduced a type in its present form. */
+static uint32_t since(uint32_t type)
+{
+	switch (type) {
+	case CCR_MSG_QUIET:
+	case CCR_MSG_PLACED:
+	case CCR_MSG_SHARED:
+	case CCR_MSG_QUIESCE:
+	case CCR_MSG_OPEN:
+	case CCR_MSG_EXPORT:
+	case CCR_MSG_OP_QUIET:
+		return 4;
+	default:
+		return type >= CCR_MSG_OP_DUMP && type <= CCR_MSG_OP_LAST ? 4 : 3;
+	}
+}
+
 void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, uint32_t operation)
 {
 	memset(message, 0, sizeof(*message));
 	message->magic = CCR_PROTOCOL_MAGIC;
-	message->version = CCR_PROTOCOL_VERSION;
+	message->version = type == CCR_MSG_HELLO ? CCR_PROTOCOL_VERSION : since(type);
 	message->type = type;
 	message->operation = operation;
 }
@@ -164,10 +192,15 @@ static bool is_well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 	if (len < HEAD || m->magic != CCR_PROTOCOL_MAGIC || !ccr_protocol_is_supported(m->version))
 		return false;
 	/* What an earlier version does not have yet is zero. */
-	if (len > wire_size(m) || (len < wire_size(m) && m->version == CCR_PROTOCOL_VERSION))
+	if (len > wire_size(m) || (len < wire_size(m) && m->version >= since(m->type)))
 		return false;
 	if (m->type == CCR_MSG_HANDLES)
 		return handles_are_well_formed(m, nr_fds);
+	if (m->type == CCR_MSG_SHARED)
+		return m->shared.count <= CCR_HANDLES_A_MESSAGE &&
+		       m->shared.count == (uint32_t)nr_fds;
+	if (m->type == CCR_MSG_EXPORT && m->exports.count > CCR_HANDLES_A_MESSAGE)
+		return false;
 	if (m->type == CCR_MSG_DEVICES && m->devices.count > CCR_MAX_DEVICES)
 		return false;
 	if (m->type >= CCR_MSG_OP_DUMP && m->type <= CCR_MSG_OP_LAST)

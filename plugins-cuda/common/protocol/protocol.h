@@ -7,7 +7,9 @@
  * descriptors (SCM_RIGHTS) where it says so. Both ends are on the same host, but
  * the interceptor is part of an image and may be older than the others. So a
  * version that is not in the range of ccr_protocol_is_supported is refused, and
- * the messages of a later version may only have more at their ends.
+ * the messages of a later version may only have more at their ends. HELLO has the
+ * version that its sender speaks; any other message has the version that introduced it
+ * in its present form, so that an earlier thread understands what it is sent.
  *
  * Connection: the service thread has the comm CCR_SERVICE_COMM, or CCR_SERVICE_COMM_GATED
  * while the gate is closed, so that anyone can tell from outside. The plugin makes
@@ -23,12 +25,26 @@
  *   point before HELD, ABORT <- or a lost connection means that nothing was
  *   released: the thread opens the gate. The pool copies to files while the dump
  *   continues.
+ * Dump of a group, the processes of a tree that have the interceptor, if there are two
+ * or more: all gates are closed before one process gives its memory away.
+ *   HELLO -> <- QUIESCE; the thread closes the gate, waits, QUIET ->. If work has not
+ *   ended in that time, QUIET says so, and the gate stays closed; only while a stream is
+ *   being captured it is open. Then <- QUIESCE waits again, <- OPEN opens the gate,
+ *   DONE ->, or <- EVICT continues as above without closing anything. ABORT <-, a
+ *   failure, or a lost connection opens the gate.
  * Restore, rollback:
  *   HELLO -> <- ATTACH; <- HANDLES (with one fd each, in any order, as they
  *   become ready), <- END; the thread maps each at its old addresses and, in
  *   mode adopt, copies it into an allocation of its own; it opens the gate;
  *   DONE ->, close. If the connection is lost before END, the memory is not
  *   complete: the gate stays closed and the thread waits for the next connection.
+ *   In a group, ATTACH has CCR_ATTACH_GROUP: after END, PLACED -> with the gate closed;
+ *   when all members have their memory, <- OPEN; the thread opens the gate; DONE ->. If
+ *   the connection is lost before OPEN, it is as if it were lost before END.
+ * Memory that members share: on a dump, SHARED -> before END, with one fd each for what
+ *   the process has imported, and for what it has exported. On a restore, after PLACED,
+ *   <- EXPORT asks for memory that others import, HANDLES -> has its descriptors; the
+ *   importers get <- SHARED as often as needed, then <- END, PLACED ->.
  * Custom storage, without a service thread: OP_STORE has the pool make the
  * driver's Checkpoint of a locked process, copy the memory that the driver maps
  * in the pool to a GPU image, and complete. OP_UNSTORE has it make the Restore: of
@@ -51,7 +67,7 @@
 #include <sys/types.h>
 
 #define CCR_PROTOCOL_MAGIC     0x50524343u /* "CCRP" */
-#define CCR_PROTOCOL_VERSION   3u	   /* that we speak */
+#define CCR_PROTOCOL_VERSION   4u	   /* that we speak */
 #define CCR_PROTOCOL_MIN       3u	   /* the earliest that we understand, as in images */
 #define CCR_SERVICE_COMM       "criu-cuda-svc"
 #define CCR_SERVICE_COMM_GATED "criu-cuda-gated" /* the kernel keeps 15 characters */
@@ -72,11 +88,17 @@ enum ccr_message_type {
 	CCR_MSG_END,	 /* both directions: no more HANDLES */
 	CCR_MSG_DONE,
 	CCR_MSG_FAILED,
+	CCR_MSG_QUIET,	/* `result` 0; -EBUSY and a text: not yet; the gate is closed, see above */
+	CCR_MSG_PLACED, /* the memory is where it was; the gate is closed */
+	CCR_MSG_SHARED, /* both directions; with one fd for each entry */
 	/* pool -> service thread */
 	CCR_MSG_EVICT = 32,
 	CCR_MSG_HELD,
 	CCR_MSG_ATTACH,
 	CCR_MSG_ABORT,
+	CCR_MSG_QUIESCE,
+	CCR_MSG_OPEN,
+	CCR_MSG_EXPORT, /* answered by HANDLES */
 	/* plugin or watcher -> pool; each with the descriptors that `op.fds` names, in order */
 	CCR_MSG_OP_DUMP = 64, /* all of them; then OP_READY, OP_HELD, OP_RESULT */
 	CCR_MSG_OP_COMMIT,    /* the process has ended: drop its memory; no reply */
@@ -87,7 +109,10 @@ enum ccr_message_type {
 	CCR_MSG_OP_LOADED,    /* after OP_ATTACH: OP_RESULT when the memory is on the device */
 	CCR_MSG_OP_STORE,     /* images directory, pidfd: see below; then OP_READY, OP_RESULT */
 	CCR_MSG_OP_UNSTORE,   /* the same */
-	CCR_MSG_OP_LAST = CCR_MSG_OP_UNSTORE,
+	CCR_MSG_OP_JOIN,      /* pidfd, connection: a member of a group; then OP_READY */
+	CCR_MSG_OP_QUIESCE,   /* closes all gates of the group; then OP_QUIET, or OP_RESULT: all are
+				 open, and no process is a member any more */
+	CCR_MSG_OP_LAST = CCR_MSG_OP_QUIESCE,
 	/*
 	 * pool -> plugin or watcher. OP_READY: the request is accepted. OP_HELD:
 	 * the application has released its memory.
@@ -99,6 +124,7 @@ enum ccr_message_type {
 	CCR_MSG_OP_READY,
 	CCR_MSG_OP_HELD,
 	CCR_MSG_OP_GIVEN,
+	CCR_MSG_OP_QUIET,
 };
 
 /* Bits of op.fds, in the order of the descriptors. */
@@ -113,6 +139,7 @@ enum {
 
 enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
+#define CCR_ATTACH_GROUP 0x100u /* with a mode: PLACED, not DONE, follows END */
 
 /*
  * One physical allocation. Only the application knows where it is mapped. Its
@@ -135,6 +162,22 @@ struct ccr_wire_handle {
 /* The application made it with cuMemCreate; otherwise it replaces a cuMemAlloc. */
 #define CCR_HANDLE_OWN_VMM 1u
 
+enum ccr_shared_kind { CCR_SHARED_EXPORT, CCR_SHARED_IMPORT };
+
+/*
+ * An allocation that a process has exported, or memory of another process that it has
+ * imported. The descriptor is that of the message with the same index. The thread alone
+ * knows where it is mapped, and with which access.
+ */
+struct ccr_wire_shared {
+	uint64_t id;	  /* of the allocation, or of the import, in this process */
+	uint64_t size;	  /* bytes */
+	uint64_t other;	  /* of an import, from the pool: the id in the process that exports it */
+	uint64_t address; /* of its first mapping, for messages; 0 when it is not mapped */
+	uint32_t device;  /* index into DEVICES */
+	uint32_t kind;	  /* enum ccr_shared_kind */
+};
+
 struct ccr_device_pair {
 	uint8_t from[16], to[16]; /* UUIDs */
 };
@@ -148,7 +191,7 @@ struct ccr_message {
 	uint16_t version;
 	uint16_t type; /* enum ccr_message_type */
 	uint32_t operation;
-	int32_t result; /* FAILED, ABORT, OP_RESULT: 0 or -errno */
+	int32_t result; /* FAILED, ABORT, QUIET, OP_RESULT: 0 or -errno */
 	union {
 		struct {
 			int32_t nspid;	/* pid in the application's own namespace */
@@ -167,15 +210,25 @@ struct ccr_message {
 			struct ccr_wire_handle entry[CCR_HANDLES_A_MESSAGE];
 		} handles;
 		struct {
-			uint32_t timeout_ms; /* for the gate and the contexts */
-		} evict;
+			uint32_t count;
+			uint32_t pad;
+			struct ccr_wire_shared entry[CCR_HANDLES_A_MESSAGE];
+		} shared;
 		struct {
-			uint32_t mode; /* enum ccr_attach_mode */
+			uint32_t count;
+			uint32_t pad;
+			uint64_t id[CCR_HANDLES_A_MESSAGE];
+		} exports;
+		struct {
+			uint32_t timeout_ms; /* for the gate and the contexts */
+		} evict;		     /* EVICT, QUIESCE */
+		struct {
+			uint32_t mode; /* enum ccr_attach_mode, CCR_ATTACH_GROUP */
 		} attach;
 		struct {
 			int32_t cu_result;
 			char text[252];
-		} failed; /* FAILED, ABORT, OP_RESULT */
+		} failed; /* FAILED, ABORT, QUIET */
 		struct {
 			int32_t pid;	   /* of the application as criu sees it, for messages */
 			int32_t criu;	   /* pid of the criu process */
@@ -189,6 +242,9 @@ struct ccr_message {
 			uint32_t sync;	/* OP_DUMP: enum ccr_sync */
 			uint8_t checkpoint[16];	   /* OP_DUMP: its id, for the manifest */
 			struct ccr_device_map map; /* OP_RESTORE */
+			/* OP_ATTACH, OP_RECLAIM: how many processes of this session get their
+			 * memory before one of them runs on; 0: this one alone */
+			uint32_t group;
 		} op;
 		struct {
 			uint64_t nr_handles, bytes; /* OP_HELD, OP_RESULT of OP_DUMP */
@@ -208,6 +264,7 @@ static inline bool ccr_protocol_is_supported(uint32_t version)
 const char *ccr_protocol_range(void);
 
 static_assert(sizeof(struct ccr_wire_handle) == 64, "wire layout");
+static_assert(sizeof(struct ccr_wire_shared) == 40, "wire layout");
 static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 64, "wire layout");
 
 #endif

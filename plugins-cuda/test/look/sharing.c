@@ -132,7 +132,7 @@ static void test_protocol(void)
 	fake_interceptor(ROOT_PID, &mailbox);
 	CHECK(look_finds("protocol 5000000"));
 	CHECK(!strcmp(detail_of(CCR_LOOK_PROTOCOL),
-		      "it speaks protocol 4, this version understands only protocol 3"));
+		      "it speaks protocol 5, this version understands protocols 3 to 4"));
 	request.falls_back = true; /* to the driver */
 	CHECK(look_finds("interceptor 5000000"));
 	CHECK(!ccr_look_refuses(look_at(), false));
