@@ -129,10 +129,8 @@ int ccr__gate_close(uint64_t deadline_ns)
 
 		if (is_drained())
 			return 0;
-		if (ccr__futex_wait(&gate.drained, seen, deadline_ns)) {
-			ccr__gate_open();
+		if (ccr__futex_wait(&gate.drained, seen, deadline_ns))
 			return -ETIMEDOUT;
-		}
 	}
 }
 

@@ -67,8 +67,8 @@ static inline bool ccr__is_stub(const void *address)
 
 /*
  * Closes the gate and waits until no call is in flight, until `deadline_ns`
- * (CLOCK_MONOTONIC) at the latest. Returns 0, or -ETIMEDOUT: the gate is then
- * open again. Only one thread may call this at a time.
+ * (CLOCK_MONOTONIC) at the latest. Returns 0, or -ETIMEDOUT: the gate stays closed,
+ * and a second call waits on. Only one thread may call this at a time.
  */
 int ccr__gate_close(uint64_t deadline_ns);
 void ccr__gate_open(void);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Maps the memory at its old addresses. The gate opens only when all of it is
- * mapped; until then, any failure unmaps everything again and the thread waits
- * for the next connection.
+ * mapped, and that of the other members of a group; until then, any failure unmaps
+ * everything again and the thread waits for the next connection.
  */
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
@@ -220,13 +220,29 @@ static void finish(bool keep)
 	ccr__memory.is_evicted = !keep;
 }
 
-void ccr__attach(struct ccr__connection *connection, enum ccr_attach_mode mode)
+/* The other members of the group get their memory meanwhile. Returns 0 when all have it. */
+static int wait_for_group(struct attach *a)
 {
-	struct attach a = {.connection = connection, .mode = mode};
+	struct ccr_message *m = &a->connection->message;
+	int ret;
+
+	ccr_message_init(m, CCR_MSG_PLACED, a->connection->operation);
+	ret = ccr_message_send(a->connection->socket, m, NULL, 0);
+	if (!ret)
+		ret = ccr_message_receive(a->connection->socket, m, NULL, NULL, -1);
+	a->what = "another process of the group has no memory";
+	return ret || m->type == CCR_MSG_OPEN ? ret : -ECANCELED;
+}
+
+void ccr__attach(struct ccr__connection *connection, uint32_t mode)
+{
+	struct attach a = {.connection = connection, .mode = mode & ~CCR_ATTACH_GROUP};
 	int ret;
 
 	ccr__memory_lock();
 	ret = take_all(&a);
+	if (!ret && mode & CCR_ATTACH_GROUP)
+		ret = wait_for_group(&a);
 	finish(!ret);
 	ccr__memory_unlock();
 	if (ret) {

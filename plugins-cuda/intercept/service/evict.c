@@ -247,17 +247,14 @@ static int evict_quiet(struct evict *e)
 	return ret ? ret : release_all(e);
 }
 
-void ccr__evict(struct ccr__connection *connection, uint32_t timeout_ms)
+void ccr__evict(struct ccr__connection *connection, bool is_quiet)
 {
-	struct evict e = {.connection = connection, .timeout_ms = timeout_ms};
-	int ret;
+	struct evict e = {.connection = connection,
+			  .timeout_ms = connection->message.evict.timeout_ms};
+	int ret = 0;
 
-	if (atomic_load(&ccr__core.gate_incomplete)) {
-		ccr__connection_fail(connection, -ENOTSUP, CUDA_SUCCESS,
-				     "some driver calls of the program bypass the gate");
-		return;
-	}
-	ret = ccr__quiesce(ccr__now_ns() + timeout_ms * 1000000ull, &e.result, &e.what);
+	if (!is_quiet)
+		ret = ccr__quiesce(ccr__now_ns() + e.timeout_ms * 1000000ull, &e.result, &e.what);
 	if (!ret) {
 		ccr__alloc_flush();
 		ccr__memory_lock();

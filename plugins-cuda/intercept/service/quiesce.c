@@ -154,17 +154,14 @@ static void show_gate(bool is_closed)
 /* The name changes first, so that it is right when a call of the program blocks or continues. */
 int ccr__service_close_gate(uint64_t deadline_ns)
 {
-	int ret;
-
 	show_gate(true);
-	ret = ccr__gate_close(deadline_ns);
-	if (ret)
-		show_gate(false);
-	return ret;
+	return ccr__gate_close(deadline_ns);
 }
 
 void ccr__service_open_gate(void)
 {
+	if (!ccr__mailbox->gate_closed)
+		return;
 	show_gate(false);
 	ccr__gate_open();
 }
@@ -176,9 +173,11 @@ static int close_without_captures(uint64_t deadline_ns)
 		int ret;
 
 		ccr__captures_drop_ended_threads();
-		while ((captures = __atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST)))
+		while ((captures = __atomic_load_n(&ccr__nr_captures, __ATOMIC_SEQ_CST))) {
+			ccr__service_open_gate(); /* after an earlier try that timed out */
 			if (ccr__futex_wait(&ccr__nr_captures, captures, deadline_ns))
 				return -EBUSY;
+		}
 		ret = ccr__service_close_gate(deadline_ns);
 		if (ret)
 			return ret;
@@ -189,7 +188,7 @@ static int close_without_captures(uint64_t deadline_ns)
 	}
 }
 
-int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
+int ccr__quiesce_begin(uint64_t deadline_ns, CUresult *result, const char **what)
 {
 	int ret = close_without_captures(deadline_ns);
 
@@ -197,7 +196,7 @@ int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 	if (ret) {
 		*what = ret == -EBUSY ? "a stream is being captured"
 				      : "a driver call does not return";
-		return ret == -EBUSY ? -ETIMEDOUT : ret;
+		return -EBUSY;
 	}
 	ret = synchronize(deadline_ns, result);
 	if (!ret) {
@@ -206,6 +205,18 @@ int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 		return 0;
 	}
 	*what = ret == -ETIMEDOUT ? "work on a device does not end" : "cuCtxSynchronize";
+	if (ret == -ETIMEDOUT)
+		return -EBUSY;
 	ccr__service_open_gate();
 	return ret;
+}
+
+int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
+{
+	const int ret = ccr__quiesce_begin(deadline_ns, result, what);
+
+	if (ret != -EBUSY)
+		return ret;
+	ccr__service_open_gate();
+	return -ETIMEDOUT;
 }

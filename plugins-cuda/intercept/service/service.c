@@ -56,11 +56,17 @@ static void serve(struct ccr__connection *connection)
 	connection->operation = connection->message.operation;
 	switch (connection->message.type) {
 	case CCR_MSG_EVICT:
+	case CCR_MSG_QUIESCE:
 		if (ccr__memory.is_evicted)
 			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
 					     "the memory is already evicted");
+		else if (atomic_load(&ccr__core.gate_incomplete))
+			ccr__connection_fail(connection, -ENOTSUP, CUDA_SUCCESS,
+					     "some driver calls of the program bypass the gate");
+		else if (connection->message.type == CCR_MSG_EVICT)
+			ccr__evict(connection, false);
 		else
-			ccr__evict(connection, connection->message.evict.timeout_ms);
+			ccr__quiesce_group(connection);
 		break;
 	case CCR_MSG_ATTACH:
 		if (ccr__memory.is_evicted)
@@ -73,7 +79,7 @@ static void serve(struct ccr__connection *connection)
 		break;
 	default:
 		ccr__connection_fail(connection, -EPROTO, CUDA_SUCCESS,
-				     "expected EVICT or ATTACH from the pool");
+				     "expected EVICT, QUIESCE or ATTACH from the pool");
 	}
 }
 

@@ -13,7 +13,7 @@ void ccr__service_reset(void);
 
 /*
  * quiesce.c: close and open the gate. Only the service thread calls them, and its name says whether
- * the gate is closed. close returns what ccr__gate_close returns.
+ * the gate is closed. close returns what ccr__gate_close returns, with the gate closed.
  */
 int ccr__service_close_gate(uint64_t deadline_ns);
 void ccr__service_open_gate(void);
@@ -21,9 +21,15 @@ void ccr__service_open_gate(void);
 /* quiesce.c: closes the gate when nothing runs on any device. Returns 0, or -errno with the gate
  * open and the reason in `what` and `result`. */
 int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what);
+/* The same, but -EBUSY means that something still runs: the gate stays closed, unless a stream is
+ * being captured, and a second call waits on. */
+int ccr__quiesce_begin(uint64_t deadline_ns, CUresult *result, const char **what);
 
-/* evict.c, attach.c: handle the connection after EVICT or ATTACH. */
-void ccr__evict(struct ccr__connection *connection, uint32_t timeout_ms);
-void ccr__attach(struct ccr__connection *connection, enum ccr_attach_mode mode);
+/* group.c: handles the connection after QUIESCE. */
+void ccr__quiesce_group(struct ccr__connection *connection);
+/* evict.c, attach.c: handle the connection after EVICT or ATTACH. `is_quiet`: the gate is closed,
+ * and nothing runs. */
+void ccr__evict(struct ccr__connection *connection, bool is_quiet);
+void ccr__attach(struct ccr__connection *connection, uint32_t mode);
 
 #endif

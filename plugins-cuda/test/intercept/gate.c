@@ -173,6 +173,9 @@ static void closing(void)
 	uint64_t before = ccr__now_ns();
 
 	CHECK(ccr__gate_close(soon(50)) == -ETIMEDOUT);
+	CHECK(ccr__gate_closed);
+	CHECK(ccr__gate_close(soon(50)) == -ETIMEDOUT);
+	ccr__gate_open();
 	CHECK(ccr__now_ns() - before >= 50000000);
 	CHECK(!ccr__gate_closed);
 	CHECK(!pthread_create(&opener, NULL, open_later, &caller));

@@ -19,7 +19,7 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 		set_tests_properties(intercept_${name} PROPERTIES ENVIRONMENT "LD_PRELOAD=${preload}")
 	endfunction()
 
-	foreach(area cycle memory vmm share capture limits process stress)
+	foreach(area cycle memory vmm share capture limits process stress group)
 		intercept_test(${area} ${here}/${area}.c)
 	endforeach()
 	intercept_test(off ${here}/copy/off.c ${here}/copy/copy_test.c)
