@@ -69,6 +69,7 @@
 #define CCR_PROTOCOL_MAGIC     0x50524343u /* "CCRP" */
 #define CCR_PROTOCOL_VERSION   4u	   /* that we speak */
 #define CCR_PROTOCOL_MIN       3u	   /* the earliest that we understand, as in images */
+#define CCR_PROTOCOL_GROUPS    4u	   /* the earliest with QUIESCE and CCR_ATTACH_GROUP */
 #define CCR_SERVICE_COMM       "criu-cuda-svc"
 #define CCR_SERVICE_COMM_GATED "criu-cuda-gated" /* the kernel keeps 15 characters */
 #define CCR_OP_PID_SHIFT       10 /* an operation is the pid of its criu << 10, and a number */

@@ -189,17 +189,33 @@ int interceptor_finish_evict(int connection, uint32_t timeout_ms, bool *is_kept,
 	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
 }
 
-int interceptor_finish_attach(int connection, uint32_t operation, char *error, size_t size)
+/* No time limit: the application may stay stopped. If it exits, the connection closes. */
+static int exchange(int connection, uint32_t operation, enum ccr_message_type type,
+		    enum ccr_message_type answer, char *error, size_t size)
 {
 	struct ccr_message message;
 	int ret;
 
-	ccr_message_init(&message, CCR_MSG_END, operation);
+	ccr_message_init(&message, type, operation);
 	ret = ccr_message_send(connection, &message, NULL, 0);
-	/* No time limit: the application may stay stopped. If it exits, the connection closes. */
 	if (!ret)
 		ret = ccr_message_receive(connection, &message, NULL, NULL, -1);
-	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
+	return !ret && message.type == answer ? 0 : unexpected(&message, ret, error, size);
+}
+
+int interceptor_finish_attach(int connection, uint32_t operation, char *error, size_t size)
+{
+	return exchange(connection, operation, CCR_MSG_END, CCR_MSG_DONE, error, size);
+}
+
+int interceptor_finish_place(int connection, uint32_t operation, char *error, size_t size)
+{
+	return exchange(connection, operation, CCR_MSG_END, CCR_MSG_PLACED, error, size);
+}
+
+int interceptor_open(int connection, uint32_t operation, char *error, size_t size)
+{
+	return exchange(connection, operation, CCR_MSG_OPEN, CCR_MSG_DONE, error, size);
 }
 
 void interceptor_abort(int connection, uint32_t operation, int result, const char *text)
@@ -212,7 +228,7 @@ void interceptor_abort(int connection, uint32_t operation, int result, const cha
 	ccr_message_send(connection, &message, NULL, 0);
 }
 
-int interceptor_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode)
+int interceptor_begin_attach(int connection, uint32_t operation, uint32_t mode)
 {
 	struct ccr_message message;
 

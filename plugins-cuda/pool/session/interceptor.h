@@ -26,10 +26,14 @@ int interceptor_hold(int connection, uint32_t operation);
 int interceptor_finish_evict(int connection, uint32_t timeout_ms, bool *is_kept, char *error,
 			     size_t size);
 void interceptor_abort(int connection, uint32_t operation, int result, const char *text);
-int interceptor_begin_attach(int connection, uint32_t operation, enum ccr_attach_mode mode);
+/* `mode`: enum ccr_attach_mode, CCR_ATTACH_GROUP. */
+int interceptor_begin_attach(int connection, uint32_t operation, uint32_t mode);
 int interceptor_send_held(int connection, uint32_t operation, const struct held *entries,
 			  size_t nr);
 /* Completes an attach: from END to DONE. */
 int interceptor_finish_attach(int connection, uint32_t operation, char *error, size_t size);
+/* The same of a group: from END to PLACED, and then from OPEN to DONE. */
+int interceptor_finish_place(int connection, uint32_t operation, char *error, size_t size);
+int interceptor_open(int connection, uint32_t operation, char *error, size_t size);
 
 #endif

@@ -38,6 +38,12 @@ void op_process_disconnect(struct op_process *process)
 	process->connection = -1;
 }
 
+void op_process_open(struct op_process *process)
+{
+	op_process_disconnect(process);
+	process->is_quiet = false;
+}
+
 struct op_process *op_process_new(struct session *session, const struct ccr_message *request)
 {
 	struct op_process *process = calloc(1, sizeof(*process));
@@ -191,18 +197,19 @@ static int take_out(struct op_process *process, const struct ccr_message *reques
 	int ret;
 
 	process->is_kept = true;
-	ret = interceptor_wait_hello(process->connection, process->pidfd, request->op.timeout_ms,
-				     &hello);
+	ret = process->is_quiet ? 0
+				: interceptor_wait_hello(process->connection, process->pidfd,
+							 request->op.timeout_ms, &hello);
+	if (!ret && !process->is_quiet)
+		process->protocol = hello.version;
 	if (ret)
 		snprintf(error, size,
 			 "the service thread of %d does not answer within "
 			 "CRIU_CUDA_LOCK_TIMEOUT_MS = %u: %s",
 			 process->pid, request->op.timeout_ms, strerror(-ret));
-	else {
-		process->protocol = hello.version;
+	else
 		ret = take_over(process, process->connection, request, error, size);
-	}
-	op_process_disconnect(process);
+	op_process_open(process);
 	return ret;
 }
 
@@ -268,6 +275,16 @@ void op_process_abandon(const struct op_process *process)
 	ccr_err("%d: criu ended while the pool holds its memory; killing the process",
 		process->pid);
 	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+}
+
+void op_process_forget(struct op_process *process)
+{
+	struct op_process **link = &process->session->processes;
+
+	while (*link != process)
+		link = &(*link)->next;
+	*link = process->next;
+	op_process_free(process);
 }
 
 void op_process_free(struct op_process *process)

@@ -24,6 +24,8 @@ struct op_process {
 	uint32_t protocol;	     /* of its interceptor */
 	bool is_saved, is_refused;
 	bool is_kept;		  /* the evict was refused before the process released anything */
+	bool is_member;		  /* OP_JOIN: of the group that OP_QUIESCE is about */
+	bool is_quiet;		  /* its gate is closed until `connection` ends */
 	pthread_mutex_t evicting; /* locked until the request was answered */
 	struct load *load;	  /* or the image to restore from */
 	const char *source;	  /* where `load` comes from; see struct moved */
@@ -32,6 +34,7 @@ struct op_process {
 	double wait_ms;
 	pthread_t thread;
 	bool has_thread; /* it returns the memory */
+	bool has_group;	 /* it gets its memory together with others; see group.h */
 	atomic_bool is_given;
 	int given; /* the result that was sent, once is_given */
 	struct operation operation;
@@ -57,6 +60,10 @@ void op_process_again(const struct op_process *process);
 /* Kills a process whose memory no one can ask for any more. */
 void op_process_abandon(const struct op_process *process);
 void op_process_free(struct op_process *process);
+/* Removes it from its session, too. */
+void op_process_forget(struct op_process *process);
+/* The gate of a quiet process opens: it was not asked for its memory. */
+void op_process_open(struct op_process *process);
 
 /* For op_process.c and op_process_give.c. Lists the operation, or changes its state. */
 void op_process_list(struct op_process *process, const struct ccr_message *request,

@@ -48,6 +48,27 @@ static int hand_over(struct op_process *process, int connection, double *start, 
 	return ret;
 }
 
+/* The last step: its gate opens, when the other members of a group have their memory too. */
+static int finish(struct op_process *process, bool waits, char *error, size_t size)
+{
+	const int connection = process->connection;
+	int ret;
+
+	if (!waits) {
+		ret = interceptor_finish_attach(connection, process->number, error, size);
+		return ret ? ret : group_wait(process);
+	}
+	ret = interceptor_finish_place(connection, process->number, error, size);
+	if (ret)
+		return ret;
+	ret = group_wait(process);
+	if (!ret)
+		return interceptor_open(connection, process->number, error, size);
+	snprintf(error, size, "another process of its tree did not get its device memory");
+	interceptor_abort(connection, process->number, ret, error);
+	return ret;
+}
+
 static int give(struct op_process *process, char *error, size_t size)
 {
 	const int connection = process->connection;
@@ -63,14 +84,18 @@ static int give(struct op_process *process, char *error, size_t size)
 	}
 	note_step(process, "the process does not run yet", &start);
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
+		/* One of an earlier protocol does not wait for the others. */
+		const bool waits = process->has_group && hello.version >= CCR_PROTOCOL_GROUPS;
+
 		if (process->load)
 			operation_change(&process->operation, OPERATION_ATTACHING);
-		ret = interceptor_begin_attach(connection, process->number, process->mode);
+		ret = interceptor_begin_attach(connection, process->number,
+					       process->mode | (waits ? CCR_ATTACH_GROUP : 0));
 		if (!ret)
 			ret = hand_over(process, connection, &start, error, size);
 		note_step(process, "until all is loaded", &start);
 		if (!ret)
-			ret = interceptor_finish_attach(connection, process->number, error, size);
+			ret = finish(process, waits, error, size);
 		note_step(process, "until the gate is open", &start);
 	} else {
 		ret = process->is_again ? 0 : -EALREADY;
@@ -78,6 +103,8 @@ static int give(struct op_process *process, char *error, size_t size)
 				  "the process has its memory already");
 		if (ret)
 			snprintf(error, size, "the process has its memory already");
+		else
+			ret = group_wait(process);
 	}
 	if (ret && !*error)
 		snprintf(error, size, "the application's service thread: %s",
@@ -121,6 +148,7 @@ static void *give_thread(void *argument)
 	const int ret = give(process, error, sizeof(error));
 
 	if (ret) {
+		group_fail(process);
 		/* Its gate is closed and its memory is incomplete, so it must not continue. */
 		ccr_err("%d: %s; killing the process", process->pid, error);
 		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);

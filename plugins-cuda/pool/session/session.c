@@ -9,6 +9,7 @@
 
 #include "pool/session/op_process.h"
 #include "pool/session/op_store.h"
+#include "pool/session/quiesce.h"
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
 
@@ -19,8 +20,10 @@ static void refuse(const struct session *s, uint32_t operation, int ret, const c
 
 static void op_dump(struct session *s, const struct ccr_message *request)
 {
-	struct op_process *process = s->images_dir < 0 ? NULL : op_process_new(s, request);
+	struct op_process *process = op_process_find(s, request->operation);
 
+	if (!process || !process->is_quiet)
+		process = s->images_dir < 0 ? NULL : op_process_new(s, request);
 	if (process)
 		op_process_evict(process, request);
 	else
@@ -46,6 +49,8 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 	}
 	/* The request to dump it did not arrive, or was refused before anything was released. */
 	if (!process || process->is_kept) {
+		if (process)
+			op_process_open(process);
 		session_note_attach(
 			s, &(struct moved){.pid = request->op.pid, .source = "held", .reason = ""});
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, 0, NULL);
@@ -78,6 +83,7 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	}
 	process->mode = CCR_ATTACH_AUTO;
 	process->is_again = true;
+	group_expect(process, request->op.group);
 	if (!ret)
 		ret = interceptor_collect(s->socket, process->number, request->op.timeout_ms, -1,
 					  &process->list, error, sizeof(error));
@@ -213,6 +219,7 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 							: "files";
 		process->is_again = request->op.again;
 		process->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
+		group_expect(process, request->op.group);
 	}
 	if (!process || op_process_give(process, request))
 		refuse(s, request->operation, -ENOENT, "no GPU image was loaded for this process");
@@ -267,6 +274,12 @@ static void serve(struct session *s, const struct ccr_message *request)
 	case CCR_MSG_OP_UNSTORE:
 		op_unstore(s, request);
 		break;
+	case CCR_MSG_OP_JOIN:
+		op_join(s, request);
+		break;
+	case CCR_MSG_OP_QUIESCE:
+		op_quiesce(s, request);
+		break;
 	default:
 		ccr_err("message type %d is not a request", request->type);
 		refuse(s, request->operation, -EPROTO, "the message is not a request");
@@ -306,6 +319,7 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 /* `is_abandoned`: criu and its watcher have both gone. */
 static void session_end(struct session *s, bool is_abandoned)
 {
+	group_end(s); /* no thread waits for a process that nobody will ask for */
 	while (s->processes) {
 		struct op_process *process = s->processes;
 
@@ -342,7 +356,8 @@ void session_run(int socket)
 				  .fd_backup = -1,
 				  .pidfd = -1,
 				  .connection = -1,
-				  .status = {.fd = -1}};
+				  .status = {.fd = -1},
+				  .group = GROUP_INITIALIZER};
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 	struct ccr_message request;
 	int ret;

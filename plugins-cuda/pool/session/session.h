@@ -4,6 +4,7 @@
 #define CCR_POOL_SESSION_H
 
 #include "pool/images/load.h"
+#include "pool/session/group.h"
 #include "pool/session/operations.h"
 
 /* An image that this run restores. */
@@ -24,6 +25,7 @@ struct session {
 	struct op_process *processes;
 	struct wanted *wanted;
 	struct op_store *stores; /* what the driver hands over; op_store.c owns them */
+	struct group group;
 };
 
 /* Serves one criu run until it disconnects; closes `socket`. */
