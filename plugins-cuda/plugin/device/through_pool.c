@@ -29,8 +29,7 @@
 #define FALLS_BACK false
 #endif
 
-/* The pool may have to start first: cuInit and a context on a cold GPU. */
-static int wait_ready(const struct task *task)
+int ccr__memory_wait_ready(const struct task *task)
 {
 	struct ccr_message reply;
 
@@ -45,8 +44,6 @@ uint32_t ccr__memory_next_operation(void)
 	return ((uint32_t)getpid() << CCR_OP_PID_SHIFT) + number++;
 }
 
-/* ---- dump ---- */
-
 /* An interceptor that this version does not understand: connecting to it would fail. */
 static bool is_foreign(const struct task *task)
 {
@@ -56,8 +53,7 @@ static bool is_foreign(const struct task *task)
 	       !ccr_protocol_is_supported(mailbox.protocol);
 }
 
-/* It has given its memory away, and waits behind its gate until it gets it back. */
-static bool is_gated(pid_t service_tid)
+bool ccr__memory_is_gated(pid_t service_tid)
 {
 	char name[32] = "";
 
@@ -94,7 +90,7 @@ static int request_dump(struct task *task)
 		CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | CCR_OP_PIDFD | CCR_OP_CONNECTION;
 	const int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
 
-	return ret ? ret : wait_ready(task);
+	return ret ? ret : ccr__memory_wait_ready(task);
 }
 
 static int begin_dump(struct task *task)
@@ -125,7 +121,7 @@ int ccr__memory_is_moved(struct task *task)
 	task->memory.reason = why_not(task);
 	if (!task->memory.reason)
 		return 1;
-	if (is_gated(task->service_tid)) {
+	if (ccr__memory_is_gated(task->service_tid)) {
 		ccr_err("%d does not have its device memory yet; dump it when it has", task->pid);
 		return -EBUSY;
 	}
@@ -154,7 +150,7 @@ static int hand_over(struct task *task, bool *is_kept)
 	return ret;
 }
 
-static const char *failure(int ret)
+const char *ccr__memory_failure(int ret)
 {
 	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
 }
@@ -167,7 +163,7 @@ int ccr__memory_evict(struct task *task)
 
 	if (!task->service_tid)
 		return 0;
-	was_gated = is_gated(task->service_tid);
+	was_gated = ccr__memory_is_gated(task->service_tid);
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;
@@ -175,7 +171,7 @@ int ccr__memory_evict(struct task *task)
 	ret = hand_over(task, &is_kept);
 	/* It may lack a device, or the rights, that a helper has. */
 	if (is_kept && ret != -ETIMEDOUT && link->is_daemon && !is_in_use(task) &&
-	    !ccr__pool_replace(failure(ret)))
+	    !ccr__pool_replace(ccr__memory_failure(ret)))
 		ret = hand_over(task, &is_kept);
 	if (!is_kept)
 		return ret;
@@ -184,7 +180,7 @@ int ccr__memory_evict(struct task *task)
 	if (!FALLS_BACK || was_gated || ret == -ETIMEDOUT)
 		return ret;
 	task->memory.reason = "the pool could not take it";
-	ccr__pool_note_fallback(task->pid, "driver", failure(ret));
+	ccr__pool_note_fallback(task->pid, "driver", ccr__memory_failure(ret));
 	task->service_tid = 0;
 	return 1;
 }
@@ -223,169 +219,6 @@ void ccr__memory_commit(const struct task *task)
 {
 	if (task->operation)
 		ccr__pool_request(CCR_MSG_OP_COMMIT, task, 0);
-}
-
-/* ---- restore ---- */
-
-int ccr__memory_request_load(void)
-{
-	struct ccr_message reply;
-	int ret;
-
-	ret = ccr__pool_request(CCR_MSG_OP_RESTORE, NULL, CCR_OP_IMAGES | CCR_OP_STATUS);
-	if (!ret)
-		ret = ccr__pool_reply(CCR_MSG_OP_RESULT, 0, &reply,
-				      ccr__plugin.settings.step_timeout_ms);
-	if (!ret)
-		ccr_info("context pool: %s", reply.done.text);
-	return ret;
-}
-
-int ccr__memory_load_begin(void)
-{
-	int ret;
-
-	ccr__pool_link.images_dir = criu_get_image_dir();
-	if (!ccr__files_nr_gpu_images() && !ccr__files_nr_driver_images())
-		return 0;
-	if (ccr__files_nr_driver_images() && !ccr_driver_has_storage(&ccr__plugin.driver)) {
-		ccr_err("the driver of the dump handed device memory over, which takes driver 615 "
-			"(API %d) or newer; this driver has API %d",
-			CCR_DRIVER_STORAGE_VERSION, ccr__plugin.driver.version);
-		return -ENOTSUP;
-	}
-	ret = ccr__begin(STAGE_RESTORE);
-	if (!ret)
-		ret = ccr__pool_connect();
-	if (!ret)
-		ret = ccr__memory_request_load();
-	if (((ret == -EPIPE || ret == -ENODEV) && ccr__pool_link.is_daemon) ||
-	    (ret == -EPIPE && ccr__pool_link.is_early)) {
-		ret = ccr__pool_replace(ret == -ENODEV ? failure(ret)
-						       : "it has ended, or is of another version");
-		if (!ret)
-			ret = ccr__memory_request_load();
-	}
-	return ret;
-}
-
-int ccr__memory_request_attach(struct task *task)
-{
-	if (!task->operation)
-		task->operation = ccr__memory_next_operation();
-	return ccr__pool_request(CCR_MSG_OP_ATTACH, task, CCR_OP_PIDFD | CCR_OP_CONNECTION);
-}
-
-static int attach(struct task *task)
-{
-	const int ret = ccr__memory_request_attach(task);
-
-	return ret ? ret : wait_ready(task);
-}
-
-int ccr__memory_replace_pool(const char *why)
-{
-	struct task *t;
-	int ret = ccr__pool_replace(why);
-
-	if (ret || ccr__plugin.stage != STAGE_RESTORE)
-		return ret;
-	ret = ccr__memory_request_load();
-	for (t = ccr__plugin.tasks; !ret && t; t = t->next)
-		if (t->is_awaited)
-			ret = attach(t);
-	return ret;
-}
-
-static int attach_through_helper(struct task *task)
-{
-	const int ret = ccr__memory_replace_pool("it has ended");
-
-	return ret ? ret : attach(task);
-}
-
-/* Without a file of ours in the directory, only this tells that one is missing. */
-static int check_without_image(const struct task *task)
-{
-	if (!is_gated(ccr__service_thread(task->pid)))
-		return 0;
-	ccr_err("%d: the device memory of the process is in no file: cuda-%d.img is missing; make "
-		"the checkpoint again",
-		task->pid, task->image_pid);
-	return -ENODATA;
-}
-
-int ccr__memory_attach(struct task *task)
-{
-	int ret;
-
-	task->image_pid = ccr__namespace_pid(task->pid);
-	if (task->image_pid < 0)
-		return task->image_pid;
-	if (ccr__files_have_driver(task->image_pid))
-		return 0;
-	if (!ccr__files_have_gpu(task->image_pid))
-		return check_without_image(task);
-	task->service_tid = ccr__service_thread(task->pid);
-	if (task->service_tid <= 0) {
-		ccr_err("cannot attach the GPU image of %d: the process has no interceptor thread",
-			task->pid);
-		return -ESRCH;
-	}
-	ret = attach(task);
-	if (ret == -EPIPE)
-		ret = attach_through_helper(task);
-	if (ret)
-		return ret;
-	task->is_awaited = true;
-	ret = ccr__watcher_track(task);
-	if (!ret) /* readers of the status file then expect the pool's "attach" line */
-		ccr_status_add(&ccr__plugin.status,
-			       "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}", task->pid,
-			       task->operation);
-	return ret;
-}
-
-static int wait_loaded(const struct task *task)
-{
-	struct ccr_message reply;
-	const int ret = ccr__pool_request(CCR_MSG_OP_LOADED, task, 0);
-
-	return ret ? ret
-		   : ccr__pool_reply(CCR_MSG_OP_RESULT, task->operation, &reply,
-				     ccr__plugin.settings.copy_timeout_ms);
-}
-
-int ccr__memory_loaded(const struct task **failed, const char **reason)
-{
-	size_t nr_attached = 0;
-	bool is_replaced = false;
-	int ret = 0;
-
-	for (const struct task *t = ccr__plugin.tasks; t; t = t->next)
-		nr_attached += t->is_awaited;
-	if (!ccr__plugin.settings.wait || nr_attached < ccr__files_nr_gpu_images())
-		return 0;
-	*ccr__pool_link.error = '\0';
-	for (struct task *t = ccr__plugin.tasks; !ret && t; t = t->next) {
-		*failed = t;
-		if (t->is_awaited)
-			ret = wait_loaded(t);
-		if (ret != -EPIPE || is_replaced)
-			continue;
-		is_replaced = true;
-		ret = ccr__memory_replace_pool("it has ended");
-		if (!ret)
-			ret = wait_loaded(t);
-	}
-	if (ret == -EPIPE)
-		*reason = "there is no pool to load it";
-	else if (ret == -ETIMEDOUT)
-		*reason = "the pool does not return its device memory within "
-			  "CRIU_CUDA_COPY_TIMEOUT_MS";
-	else
-		*reason = failure(ret);
-	return ret;
 }
 
 bool ccr__memory_has_pool(void)
