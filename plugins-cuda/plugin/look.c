@@ -104,13 +104,15 @@ static struct ccr_look_request request_of(pid_t pid)
 	};
 }
 
-int ccr__look_before_dump(pid_t pid)
+int ccr__look_before_dump(pid_t pid, const pid_t **pids, size_t *nr)
 {
+	const size_t nr_before = nr_seen;
 	const struct ccr_look_request request = request_of(pid);
 	const double start = ccr__now_ms();
 	struct ccr_look look;
 	int ret;
 
+	*nr = 0;
 	if (is_seen(pid))
 		return 0;
 	ret = ccr_look_at(&request, &look);
@@ -123,6 +125,8 @@ int ccr__look_before_dump(pid_t pid)
 	ret = note_seen(&look);
 	if (!ret)
 		ret = judge(&look, STAGE_DUMP);
+	*pids = seen + nr_before;
+	*nr = nr_seen - nr_before;
 	ccr_info("looked at %zu processes, %zu threads and %zu mappings in %.1f ms", look.nr_pids,
 		 look.nr_threads, look.nr_mappings, ccr__now_ms() - start);
 	ccr_look_free(&look);

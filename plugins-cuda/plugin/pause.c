@@ -9,6 +9,7 @@
 #include "plugin/plugin.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -61,14 +62,18 @@ static int lock(struct task *task, CUresult (*make)(const struct task *task))
 }
 
 /* What the driver does not lock, a process under a profiler, is found before its memory moves. */
-static int evict_and_lock(struct task *task)
+static int find_interceptor(struct task *task)
 {
 	const int is_moved = ccr__memory_is_moved(task);
-	int ret = is_moved < 0 ? is_moved : is_moved ? lock(task, ccr__task_try_lock) : 0;
+
+	return is_moved < 0 ? is_moved : is_moved ? lock(task, ccr__task_try_lock) : 0;
+}
+
+static int evict(struct task *task)
+{
+	int ret = ccr__memory_evict(task);
 	bool is_left = false;
 
-	if (!ret)
-		ret = ccr__memory_evict(task);
 	if (ret >= 0) {
 		is_left = ret;
 		ret = ccr__storage_begin(task);
@@ -76,34 +81,42 @@ static int evict_and_lock(struct task *task)
 	/* What the pool leaves needs room in host memory, which was not asked for before. */
 	if (!ret && is_left && !task->storage)
 		ret = ccr__look_without_pool(task->pid);
-	return ret ? ret : lock(task, ccr__task_lock);
+	return ret;
 }
 
-int ccr__pause_devices(int pid)
+/* Each step for all tasks: the work of one may wait for another, and nothing moves before all are
+ * quiet. */
+static int evict_and_lock(struct task *const *tasks, size_t nr)
 {
-	const struct itimerval off = {0};
-	struct itimerval alarm_left = {0};
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = find_interceptor(tasks[i]);
+	if (!ret)
+		ret = ccr__memory_quiesce(tasks, nr);
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = evict(tasks[i]);
+	for (size_t i = 0; !ret && i < nr; i++)
+		ret = lock(tasks[i], ccr__task_lock);
+	return ret;
+}
+
+/* Returns 0, also without CUDA; `*task` then stays NULL, as for one that the driver has locked. */
+static int add(pid_t pid, struct task **added)
+{
 	CUprocessState state;
 	struct task *task;
 	pid_t restore_tid;
-	CUresult result;
-	int ret;
+	int ret = ccr__task_detect(pid, &restore_tid);
 
-	ret = ccr__look_before_dump(pid);
-	if (!ret)
-		ret = ccr__task_detect(pid, &restore_tid);
+	*added = NULL;
 	if (ret)
-		return ret;
-	/* CRIU detaches from a child that it could not seize, and pauses it again when it finds it
-	 * the next time. */
-	if (ccr__task_find(pid))
-		return 0;
+		return ret == -ENOTSUP ? 0 : ret;
 	if (is_stopped(restore_tid)) {
 		ccr_err("%d is stopped by a signal; send SIGCONT before dumping", pid);
 		return -EBUSY;
 	}
-	result = ccr__task_state(pid, &state);
-	if (result != CUDA_SUCCESS)
+	if (ccr__task_state(pid, &state) != CUDA_SUCCESS)
 		return -EIO;
 	if (state == CU_PROCESS_STATE_FAILED) {
 		ccr_err("cannot dump %d: the driver reports its state as failed; restart the "
@@ -123,17 +136,53 @@ int ccr__pause_devices(int pid)
 	ret = ccr__watcher_track(task);
 	if (ret)
 		return ret;
-	if (state != CU_PROCESS_STATE_RUNNING) {
-		ccr_info("%d is already %s", pid, ccr__state_name(state));
-		task->memory.reason = "it was locked or checkpointed before";
+	if (state == CU_PROCESS_STATE_RUNNING) {
+		*added = task;
 		return 0;
+	}
+	ccr_info("%d is already %s", pid, ccr__state_name(state));
+	task->memory.reason = "it was locked or checkpointed before";
+	return 0;
+}
+
+static int pause_all(const pid_t *pids, size_t nr)
+{
+	struct task **tasks = calloc(nr, sizeof(struct task *));
+	const struct itimerval off = {0};
+	struct itimerval alarm_left = {0};
+	size_t nr_running = 0;
+	int ret = tasks ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !ret && i < nr; i++) {
+		ret = add(pids[i], &tasks[nr_running]);
+		nr_running += !ret && tasks[nr_running];
 	}
 	/*
 	 * CRIU arms an alarm while it freezes the tree, and aborts when the alarm has fired six
 	 * times. Waiting for GPU work has its own time limit, so we stop CRIU's alarm meanwhile.
 	 */
 	setitimer(ITIMER_REAL, &off, &alarm_left);
-	ret = evict_and_lock(task);
+	if (!ret)
+		ret = evict_and_lock(tasks, nr_running);
 	setitimer(ITIMER_REAL, &alarm_left, NULL);
+	free(tasks);
 	return ret;
+}
+
+int ccr__pause_devices(int pid)
+{
+	const pid_t *pids = NULL, one = pid;
+	size_t nr;
+	int ret = ccr__look_before_dump(pid, &pids, &nr);
+
+	/* CRIU stops a process before it asks about its children, so the first call is for all.
+	 * It detaches from a child that it could not seize, and pauses it again when it finds it
+	 * the next time. */
+	if (!ret && nr)
+		ret = pause_all(pids, nr);
+	else if (!ret && !ccr__task_find(pid)) /* it may have initialized CUDA since then */
+		ret = pause_all(&one, 1);
+	if (ret)
+		return ret;
+	return ccr__task_find(pid) ? 0 : -ENOTSUP;
 }

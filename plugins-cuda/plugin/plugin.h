@@ -7,14 +7,19 @@
 
 #include "plugin/task/watcher_link.h"
 
-/* look.c; both return 0, or -EBUSY after telling in log and status file why not. */
-int ccr__look_before_dump(pid_t pid);
+/*
+ * look.c; both return 0, or -EBUSY after telling in log and status file why not. `*pids` is the
+ * tree of the process, `nr` of them, the process first; 0 when it was looked at before.
+ */
+int ccr__look_before_dump(pid_t pid, const pid_t **pids, size_t *nr);
 int ccr__look_before_restore(void);
 /* The same before the driver saves device memory that the pool could not take. */
 int ccr__look_without_pool(pid_t pid);
 
-/* dump.c */
+/* pause.c */
 int ccr__pause_devices(int pid);
+
+/* dump.c */
 int ccr__checkpoint_devices(int pid);
 void ccr__dump_finish(int ret);
 

@@ -99,6 +99,20 @@ static int check_without_image(const struct task *task)
 	return -ENODATA;
 }
 
+/* How many tasks of the tree, which are all known by now, have an image for the pool. */
+static uint32_t nr_with_image(void)
+{
+	uint32_t nr = 0;
+
+	for (const struct task *t = ccr__plugin.tasks; t; t = t->next) {
+		const pid_t image_pid = t->is_plain || t->result ? -1 : ccr__namespace_pid(t->pid);
+
+		nr += image_pid > 0 && !ccr__files_have_driver(image_pid) &&
+		      ccr__files_have_gpu(image_pid);
+	}
+	return nr;
+}
+
 int ccr__memory_attach(struct task *task)
 {
 	int ret;
@@ -116,6 +130,8 @@ int ccr__memory_attach(struct task *task)
 			task->pid);
 		return -ESRCH;
 	}
+	if (!ccr__pool_link.group)
+		ccr__pool_link.group = nr_with_image();
 	ret = attach(task);
 	if (ret == -EPIPE)
 		ret = attach_through_helper(task);

@@ -14,6 +14,14 @@
 int ccr__memory_is_moved(struct task *task);
 
 /*
+ * Dump, before the first ccr__memory_evict: if the pool moves the memory of two tasks or more,
+ * which all run, it closes the gates of all, so that no work of one waits for work of another.
+ * Returns 0, also if that cannot be done and all gates are open, or -errno: the work of some
+ * does not end.
+ */
+int ccr__memory_quiesce(struct task *const *tasks, size_t nr);
+
+/*
  * Dump, before the task is locked and while it runs: hands its device memory
  * over to the pool, which then starts to copy it to the GPU image. Returns 0,
  * also when the task has no interceptor; 1 when the task has kept its memory and

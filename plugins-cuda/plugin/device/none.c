@@ -12,6 +12,11 @@ int ccr__memory_is_moved(struct task *task)
 	return 0;
 }
 
+int ccr__memory_quiesce(struct task *const *tasks, size_t nr)
+{
+	return 0;
+}
+
 int ccr__memory_evict(struct task *task)
 {
 	return 0;

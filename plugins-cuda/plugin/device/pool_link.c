@@ -251,6 +251,7 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	message.op.again = ccr__pool_link.is_replaced;
 	memcpy(message.op.checkpoint, ccr__files_id(), sizeof(message.op.checkpoint));
 	message.op.map = p->device_map;
+	message.op.group = ccr__pool_link.group;
 	ret = ccr_message_send(ccr__pool_link.socket, &message, fds, nr_fds);
 	if (pidfd >= 0)
 		close(pidfd);

@@ -15,6 +15,7 @@ struct pool_link {
 	bool is_daemon, is_early, is_replaced; /* early: the helper was there before criu */
 	unsigned int number; /* of the connection: another pool has another number */
 	pid_t peer;	 /* process at the other end, once it has sent a message; 0: not known */
+	uint32_t group;	 /* how many tasks get their memory before one runs; 0: each alone */
 	char error[256]; /* what the last failure was, a sentence; may be empty */
 };
 extern struct pool_link ccr__pool_link;

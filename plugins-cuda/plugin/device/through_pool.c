@@ -84,12 +84,28 @@ static bool is_in_use(const struct task *task)
 	return false;
 }
 
+int ccr__memory_begin_dump(void)
+{
+	int ret;
+
+	ccr__pool_link.images_dir = criu_get_image_dir();
+	ret = ccr__fd_backup_open();
+	return ret ? ret : ccr__pool_connect();
+}
+
+/* The pool is connected to a task that has joined a group. */
 static int request_dump(struct task *task)
 {
-	const uint32_t fds =
-		CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | CCR_OP_PIDFD | CCR_OP_CONNECTION;
-	const int ret = ccr__pool_request(CCR_MSG_OP_DUMP, task, fds);
+	const uint32_t own = task->is_joined ? 0 : CCR_OP_PIDFD | CCR_OP_CONNECTION;
+	int ret = 0;
 
+	if (task->is_joined) {
+		task->is_joined = false;
+		ret = ccr__watcher_track(task);
+	}
+	if (!ret)
+		ret = ccr__pool_request(CCR_MSG_OP_DUMP, task,
+					CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | own);
 	return ret ? ret : ccr__memory_wait_ready(task);
 }
 
@@ -97,10 +113,9 @@ static int begin_dump(struct task *task)
 {
 	int ret;
 
-	ccr__pool_link.images_dir = criu_get_image_dir();
-	ret = ccr__fd_backup_open();
-	if (!ret)
-		ret = ccr__pool_connect();
+	if (task->is_joined)
+		return request_dump(task);
+	ret = ccr__memory_begin_dump();
 	task->operation = ccr__memory_next_operation();
 	if (!ret)
 		ret = ccr__watcher_track(task);
@@ -163,7 +178,7 @@ int ccr__memory_evict(struct task *task)
 
 	if (!task->service_tid)
 		return 0;
-	was_gated = ccr__memory_is_gated(task->service_tid);
+	was_gated = !task->is_joined && ccr__memory_is_gated(task->service_tid);
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;
@@ -210,7 +225,8 @@ int ccr__memory_roll_back(struct task *task)
 	ccr_status_add(&ccr__plugin.status, "{\"event\":\"attaching\",\"pid\":%d,\"operation\":%u}",
 		       task->pid, task->operation);
 	task->is_awaited = true;
-	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task, CCR_OP_CONNECTION);
+	ret = ccr__pool_request(CCR_MSG_OP_ROLL_BACK, task,
+				task->is_joined ? 0 : CCR_OP_CONNECTION);
 	/* Without the pool, the watcher returns the memory from the descriptor backup. */
 	return ret == -EPIPE ? 0 : ret;
 }

@@ -16,6 +16,8 @@ int ccr__memory_request_attach(struct task *task);
 int ccr__memory_replace_pool(const char *why);
 /* The number of the next operation, for which the watcher knows the task before it begins. */
 uint32_t ccr__memory_next_operation(void);
+/* Before the first request of a dump: what the watcher and the pool need for it. */
+int ccr__memory_begin_dump(void);
 /* Waits for OP_READY. The pool may have to start first: cuInit and a context on a cold GPU. */
 int ccr__memory_wait_ready(const struct task *task);
 

@@ -48,6 +48,7 @@ struct task {
 	uint32_t operation;   /* of the pool; 0: none */
 	uint32_t storage;     /* the same, if the pool makes the driver's Checkpoint */
 	pid_t image_pid;      /* its pid in its own namespace, which names its image */
+	bool is_joined;	      /* its gate is closed with others, and its memory is its own */
 	bool is_saved;	      /* the pool has reported the result of the save */
 	int save_result;      /* that result: 0 or -errno */
 	bool is_awaited;      /* the watcher waits until it has its memory */
