@@ -106,6 +106,16 @@ if(TARGET ccr_intercept)
 		${PROJECT_SOURCE_DIR}/intercept/copy/node.c)
 endif()
 
+if(TARGET ccr_intercept)
+	ccr_test(intercept_keeper SOURCES ${CMAKE_CURRENT_LIST_DIR}/keeper.c
+		${PROJECT_SOURCE_DIR}/intercept/keeper/thread.c ${PROJECT_SOURCE_DIR}/intercept/keeper/pass.c
+		${PROJECT_SOURCE_DIR}/intercept/keeper/holder.c ${PROJECT_SOURCE_DIR}/intercept/keeper/keeper.c)
+	set_source_files_properties(${PROJECT_SOURCE_DIR}/intercept/keeper/thread.c
+		${PROJECT_SOURCE_DIR}/intercept/keeper/pass.c ${PROJECT_SOURCE_DIR}/intercept/keeper/holder.c
+		${PROJECT_SOURCE_DIR}/intercept/keeper/keeper.c PROPERTIES
+		COMPILE_OPTIONS "-fno-sanitize=all;-fno-builtin;-fno-stack-protector")
+endif()
+
 if(TARGET ccr_gate)
 	ccr_test(intercept_gate SOURCES ${CMAKE_CURRENT_LIST_DIR}/gate.c $<TARGET_OBJECTS:ccr_gate>)
 	if(NOT CCR_SANITIZE)
