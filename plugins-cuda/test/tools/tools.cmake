@@ -10,6 +10,9 @@ target_link_libraries(fault-points PRIVATE dl)
 add_executable(kept-workload ${CMAKE_CURRENT_LIST_DIR}/kept_workload.c)
 target_link_libraries(kept-workload PRIVATE ccr_common)
 
+add_executable(collectives ${CMAKE_CURRENT_LIST_DIR}/collectives.c)
+target_link_libraries(collectives PRIVATE ccr_common dl)
+
 add_executable(with-pid ${CMAKE_CURRENT_LIST_DIR}/with_pid.c)
 
 add_library(lost-answer MODULE ${CMAKE_CURRENT_LIST_DIR}/lost_answer.c)
@@ -21,5 +24,5 @@ foreach(call io ptrace)
 	target_link_libraries(fail-${call} PRIVATE dl)
 endforeach()
 
-set_target_properties(pool-client kept-workload with-pid fail-io fail-ptrace fault-points lost-answer PROPERTIES
+set_target_properties(pool-client kept-workload collectives with-pid fail-io fail-ptrace fault-points lost-answer PROPERTIES
 	RUNTIME_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools LIBRARY_OUTPUT_DIRECTORY ${CCR_OUT}/test-tools)
