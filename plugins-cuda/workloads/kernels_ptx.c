@@ -3,24 +3,8 @@
  * The kernels of kernels.h in PTX, which needs no CUDA compiler: the driver
  * compiles it for the GPU.
  */
+#include "workloads/sequence_ptx.h"
 #include "workloads/workloads.h"
-
-/* splitmix64's finalizer applied to n * golden + salt, see ccr_sequence(). */
-#define SEQUENCE                                                       \
-	".func (.reg .u64 %r) sequence (.reg .u64 %n, .reg .u64 %s)\n" \
-	"{\n"                                                          \
-	"  .reg .u64 %t;\n"                                            \
-	"  mad.lo.u64 %r, %n, 0x9e3779b97f4a7c15, %s;\n"               \
-	"  shr.u64 %t, %r, 30;\n"                                      \
-	"  xor.b64 %r, %r, %t;\n"                                      \
-	"  mul.lo.u64 %r, %r, 0xbf58476d1ce4e5b9;\n"                   \
-	"  shr.u64 %t, %r, 27;\n"                                      \
-	"  xor.b64 %r, %r, %t;\n"                                      \
-	"  mul.lo.u64 %r, %r, 0x94d049bb133111eb;\n"                   \
-	"  shr.u64 %t, %r, 31;\n"                                      \
-	"  xor.b64 %r, %r, %t;\n"                                      \
-	"  ret;\n"                                                     \
-	"}\n"
 
 /* %k = number of this thread, %step = number of threads. */
 #define GRID_STRIDE                    \
