@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/kernels.h"
+#include "common/rank_kernel.h"
 #include "common/scan_kernel.h"
 
 extern const char PTX[];

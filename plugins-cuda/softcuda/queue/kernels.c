@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The kernels that this driver can run, which are those in common/kernels.h and scan_kernel.h, on
-// one CPU thread.
+// The kernels that this driver can run, which are those in common/kernels.h, scan_kernel.h and
+// rank_kernel.h, on one CPU thread.
 // Addresses are checked before an access. A wrong one ends the context, as on hardware.
 #include "softcuda/softcuda.h"
 #include "common/kernels.h"
+#include "common/rank_kernel.h"
 #include "common/scan_kernel.h"
+#include "softcuda/queue/reduce.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -147,11 +149,13 @@ static const struct ccr_kernel kernels[] = {
 	{"ccr_checksum_u64", sizeof(struct ccr_checksum_u64_params) / 8, run_checksum},
 	{"ccr_spin", sizeof(struct ccr_spin_params) / 8, run_spin},
 	{"ccr_find_zeroes", sizeof(struct ccr_find_zeroes_params) / 8, run_find_zeroes},
+	{"ccr_all_reduce", sizeof(struct ccr_all_reduce_params) / 8, ccr_run_all_reduce},
 };
 
 #define ONE(name, nr_params) +1
-_Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE) CCR_SCAN_KERNELS(ONE),
-	       "common/kernels.h or scan_kernel.h has a kernel that is missing here");
+_Static_assert(sizeof(kernels) / sizeof(kernels[0]) == 0 CCR_KERNELS(ONE) CCR_SCAN_KERNELS(ONE)
+							       CCR_RANK_KERNELS(ONE),
+	       "a header of kernels has one that is missing here");
 #undef ONE
 
 const struct ccr_kernel *ccr_kernel_find(const char *name)
