@@ -79,6 +79,8 @@ struct ccr_phys {
 };
 
 CUresult ccr_phys_new(struct ccr_phys **out, const CUmemAllocationProp *prop, uint64_t size);
+// Opens a new file that names this memory and keeps it allocated.
+CUresult ccr_phys_export(const struct ccr_phys *phys, int *fd);
 CUresult ccr_phys_import(struct ccr_phys **out, int fd);
 CUresult ccr_phys_import_range(struct ccr_phys **out, int device, uint64_t offset, uint64_t size);
 void ccr_phys_put(struct ccr_phys *phys); // drops a reference, the last one frees it
@@ -106,6 +108,9 @@ CUresult ccr_backing_open(int device);
 CUresult ccr_backing_open_all(void);
 void ccr_backing_close_all(void);
 CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset);
+// Makes fd, a file of its own, name claimed memory: by its offset, and by a lock that others may have
+// as well. 0, or -errno.
+int ccr_backing_name(int fd, uint64_t offset, uint64_t size);
 void ccr_backing_release(int device, int fd, uint64_t offset, uint64_t size);
 CUresult ccr_backing_new_fd(int device, int *fd);
 bool ccr_backing_find_lock(int device, uint64_t from, uint64_t to, uint64_t *start, uint64_t *end);

@@ -298,6 +298,13 @@ CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset)
 	return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+int ccr_backing_name(int fd, uint64_t offset, uint64_t size)
+{
+	if (lseek(fd, (off_t)offset, SEEK_SET) < 0 || set_lock(fd, F_RDLCK, offset, size))
+		return -errno;
+	return 0;
+}
+
 void ccr_backing_release(int device, int fd, uint64_t offset, uint64_t size)
 {
 	punch(fd, offset, size);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Physical allocations. Each is a range of a device's file. An exportable one has its own open file
-// description, which holds the lock and whose file offset names the range. So an exported
-// descriptor is a plain duplicate from which an importer learns range and length.
+// description, which holds the lock and whose file offset names the range. Each export opens another
+// one, as on hardware, with the same offset and a lock of its own; the locks are read locks, so that
+// one range can have several. An importer learns range and length from the descriptor and keeps it.
 //
 // mem_lock guards the list. The *_all functions run in the restore thread of a locked process.
 #include "softcuda/softcuda.h"
@@ -40,7 +41,7 @@ static CUresult claim(struct ccr_phys *phys)
 		return result;
 	result = ccr_backing_claim(phys->device, ccr_phys_fd(phys), phys->size, &phys->offset);
 	if (result == CUDA_SUCCESS && phys->fd >= 0 &&
-	    lseek(phys->fd, (off_t)phys->offset, SEEK_SET) < 0)
+	    ccr_backing_name(phys->fd, phys->offset, phys->size))
 		result = CUDA_ERROR_OPERATING_SYSTEM;
 	if (result != CUDA_SUCCESS && phys->fd >= 0) {
 		close(phys->fd);
@@ -96,6 +97,18 @@ CUresult ccr_phys_new(struct ccr_phys **out, const CUmemAllocationProp *prop, ui
 	link_phys(phys);
 	*out = phys;
 	return CUDA_SUCCESS;
+}
+
+CUresult ccr_phys_export(const struct ccr_phys *phys, int *fd)
+{
+	CUresult result = ccr_backing_new_fd(phys->device, fd);
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	if (!ccr_backing_name(*fd, phys->offset, phys->size))
+		return CUDA_SUCCESS;
+	close(*fd);
+	return CUDA_ERROR_OPERATING_SYSTEM;
 }
 
 CUresult ccr_phys_import(struct ccr_phys **out, int fd)

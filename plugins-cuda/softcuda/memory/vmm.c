@@ -2,8 +2,6 @@
 // Virtual memory management: reservations, allocation handles, mappings, sharing by descriptor.
 #include "softcuda/impl.h"
 
-#include <fcntl.h>
-
 static bool prop_is_valid(const CUmemAllocationProp *prop)
 {
 	return prop && prop->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
@@ -201,13 +199,8 @@ CUresult SOFT(cuMemExportToShareableHandle)(void *shareable, CUmemGenericAllocat
 	phys = ccr_handle_get(CCR_HANDLE_MEMORY, handle);
 	// As on hardware: only for memory that was created exportable, and never for imported
 	// memory.
-	if (phys && phys->fd >= 0 && !phys->is_imported) {
-		int fd = fcntl(phys->fd, F_DUPFD_CLOEXEC, 3);
-
-		if (fd >= 0)
-			*(int *)shareable = fd;
-		result = fd >= 0 ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
-	}
+	if (phys && phys->fd >= 0 && !phys->is_imported)
+		result = ccr_phys_export(phys, shareable);
 	ccr_mem_unlock();
 	return result;
 }

@@ -3,7 +3,9 @@
 #include "test/softcuda/softcuda_test.h"
 
 #include <limits.h>
+#include <linux/kcmp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #define BYTES (4 * MIB)
 
@@ -190,6 +192,37 @@ static void test_sharing(struct child *child)
 	CHECK(free_memory() == 64 * MIB);
 }
 
+// Each export is a file of its own, as on hardware, and any of them keeps the memory.
+static void test_exports(void)
+{
+	CUmemGenericAllocationHandle handle, imported;
+	CUdeviceptr ptr = vmm_alloc(BYTES, true, &handle), second;
+	int fds[2];
+
+	fill(ptr, BYTES, 78, NULL);
+	OK(cuCtxSynchronize());
+	for (int i = 0; i < 2; i++)
+		OK(cuMemExportToShareableHandle(&fds[i], handle,
+						CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+	CHECK(syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fds[0], fds[1]) > 0);
+	OK(cuMemUnmap(ptr, BYTES));
+	OK(cuMemRelease(handle));
+	close(fds[0]);
+	CHECK(free_memory() == 64 * MIB - BYTES);
+	OK(cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)fds[1],
+					  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+	close(fds[1]);
+	OK(cuMemAddressReserve(&second, BYTES, 0, 0, 0));
+	OK(cuMemMap(second, BYTES, 0, imported, 0));
+	OK(cuMemSetAccess(second, BYTES, &read_write, 1));
+	CHECK(checksum(second, BYTES) == expected_checksum(BYTES, 78));
+	OK(cuMemUnmap(second, BYTES));
+	OK(cuMemRelease(imported));
+	CHECK(free_memory() == 64 * MIB);
+	OK(cuMemAddressFree(second, BYTES));
+	OK(cuMemAddressFree(ptr, BYTES));
+}
+
 static void contender(int from, int to)
 {
 	CUmemGenericAllocationHandle handle;
@@ -267,6 +300,7 @@ int main(void)
 	child = start_child(exporter);
 	start_device(0);
 	test_sharing(&child);
+	test_exports();
 	test_life();
 	test_read_only();
 	CHECK(free_memory() == 64 * MIB);
