@@ -127,6 +127,8 @@ X(cuEventSynchronize, (CUevent a), (a), GATED, 2000) \
 X(cuEventDestroy_v2, (CUevent a), (a), GATED, 4000) \
 X(cuEventElapsedTime, (float *a, CUevent b, CUevent c), (a, b, c), GATED, 2000) \
 X(cuEventElapsedTime_v2, (float *a, CUevent b, CUevent c), (a, b, c), GATED, 12080) \
+X(cuIpcGetEventHandle, (CUipcEventHandle *a, CUevent b), (a, b), GATED, 4010) \
+X(cuIpcOpenEventHandle, (CUevent *a, CUipcEventHandle b), (a, b), GATED, 4010) \
 X(cuModuleLoad, (CUmodule *a, const char *b), (a, b), GATED, 2000) \
 X(cuModuleLoadData, (CUmodule *a, const void *b), (a, b), GATED, 2000) \
 X(cuModuleLoadDataEx, (CUmodule *a, const void *b, unsigned int c, CUjit_option *d, void **e), (a, b, c, d, e), GATED, 2010) \
@@ -153,7 +155,6 @@ U(cuMemcpyDtoA_v2, 3020) U(cuMemcpyAtoD_v2, 3020) U(cuMemcpyHtoA_v2, 3020) U(cuM
 U(cuArrayCreate_v2, 3020) U(cuArrayDestroy, 2000) U(cuArray3DCreate_v2, 3020) \
 U(cuTexObjectCreate, 5000) U(cuTexObjectDestroy, 5000) U(cuSurfObjectCreate, 5000) \
 \
-U(cuIpcGetEventHandle, 4010) U(cuIpcOpenEventHandle, 4010) \
 U(cuLibraryLoadData, 12000) U(cuLibraryLoadFromFile, 12000) U(cuLibraryUnload, 12000) \
 U(cuLibraryGetKernel, 12000) U(cuLibraryGetModule, 12000) U(cuKernelGetFunction, 12000) \
 U(cuLinkCreate_v2, 6050) U(cuLinkAddData_v2, 6050) U(cuLinkComplete, 5050) U(cuLinkDestroy, 5050) \

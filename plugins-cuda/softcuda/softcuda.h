@@ -71,6 +71,7 @@ struct ccr_phys {
 	int fd;		       // its own file description; -1: uses the device's
 	bool is_imported;
 	unsigned int handle_refs, map_refs;
+	unsigned int ipc_refs; // how often cuIpcOpenMemHandle gave it out; 0: it is none of those
 	uint64_t id;
 	uint64_t handle;
 	CUmemAllocationProp prop;
@@ -108,8 +109,8 @@ CUresult ccr_backing_open(int device);
 CUresult ccr_backing_open_all(void);
 void ccr_backing_close_all(void);
 CUresult ccr_backing_claim(int device, int fd, uint64_t size, uint64_t *offset);
-// Makes fd, a file of its own, name claimed memory: by its offset, and by a lock that others may have
-// as well. 0, or -errno.
+// Makes fd, a file of its own, name claimed memory: by its offset, and by a lock that others may
+// have as well. 0, or -errno.
 int ccr_backing_name(int fd, uint64_t offset, uint64_t size);
 void ccr_backing_release(int device, int fd, uint64_t offset, uint64_t size);
 CUresult ccr_backing_new_fd(int device, int *fd);
@@ -253,6 +254,8 @@ struct ccr_point {
 struct ccr_event {
 	uint64_t handle;
 	unsigned int flags, refs;
+	struct ccr_ipc_event *ipc; // NULL: only this process has it
+	bool is_opened;		   // by cuIpcOpenEventHandle
 	struct ccr_ctx *ctx;
 	struct ccr_point point; // stream NULL: never recorded
 	uint64_t time_ns;
@@ -281,6 +284,8 @@ struct ccr_op {
 	struct ccr_stream *stream;
 	struct ccr_point after;	 // stream NULL: nothing to wait for
 	struct ccr_event *event; // recorded by this operation, or NULL
+	struct ccr_event *await; // of another process: its record `number` comes first
+	uint64_t number;	 // of the record of an event that processes share
 	void *staged;		 // freed together with the operation
 	union {
 		struct {
@@ -327,6 +332,9 @@ void ccr_stream_put(struct ccr_stream *stream); // call with the queue lock held
 void ccr_stream_destroy(struct ccr_stream *stream);
 void ccr_stream_destroy_all(struct ccr_ctx *ctx);
 void ccr_event_put(struct ccr_event *event); // call with the queue lock held
+// Takes `ipc` (NULL: an event of this process only), also when it fails.
+CUresult ccr_event_new(CUevent *out, struct ccr_ctx *ctx, unsigned int flags,
+		       struct ccr_ipc_event *ipc, bool is_opened);
 // True while the exported call is a variant for the per-thread default stream. Set by api.c.
 extern _Thread_local bool ccr_per_thread_default;
 

@@ -46,6 +46,10 @@ typedef struct CUipcMemHandle_st {
 	char reserved[64];
 } CUipcMemHandle;
 
+typedef struct CUipcEventHandle_st {
+	char reserved[64];
+} CUipcEventHandle;
+
 typedef struct CUmulticastObjectProp_st {
 	unsigned int numDevices;
 	size_t size;

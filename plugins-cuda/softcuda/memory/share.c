@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Memory shared between processes (CUDA IPC) and devices (multicast). An IPC handle names the range
-// in the device's file. A multicast object checks what is bound to it and has no effect.
+// Memory shared between processes (CUDA IPC) and devices (multicast). An IPC handle names an
+// allocation by its range in the device's file, whatever address in it the handle was made from. A
+// multicast object checks what is bound to it and has no effect.
 #include "softcuda/impl.h"
 
 #include <fcntl.h>
@@ -8,13 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IPC_MAGIC 0x43504943u
+#define IPC_MAGIC	 0x43504943u
+#define LAZY_PEER_ACCESS 1u // CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
 
 struct ipc {
 	uint32_t magic;
 	int32_t pid, number;
 	uint64_t offset, size; // of the block, in the device's file
-	uint64_t at;	       // of the memory, in the block
+	uint64_t at;	       // of the allocation, in the block
 };
 
 _Static_assert(sizeof(struct ipc) <= sizeof(CUipcMemHandle), "room in the handle");
@@ -22,24 +24,42 @@ _Static_assert(sizeof(struct ipc) <= sizeof(CUipcMemHandle), "room in the handle
 CUresult SOFT(cuIpcGetMemHandle)(CUipcMemHandle *handle, CUdeviceptr dptr)
 {
 	const struct ccr_mapping *block;
+	const struct ccr_range *alloc;
 	CUresult result = CUDA_ERROR_INVALID_VALUE;
 	struct ipc ipc = {.magic = IPC_MAGIC, .pid = getpid()};
 
 	if (!handle)
 		return result;
 	ccr_mem_lock();
-	block = ccr_table_find(&ccr_allocs, dptr) ? ccr_table_find(&ccr_mappings, dptr) : NULL;
+	alloc = ccr_table_find(&ccr_allocs, dptr);
+	block = alloc ? ccr_table_find(&ccr_mappings, dptr) : NULL;
 	if (block && !block->phys->is_imported) {
 		ipc.number = ccr_backings[block->phys->device].number;
 		ipc.offset = block->phys->offset;
 		ipc.size = block->range.size;
-		ipc.at = dptr - block->range.base;
+		ipc.at = alloc->base - block->range.base;
 		*handle = (CUipcMemHandle){{0}};
 		memcpy(handle, &ipc, sizeof(ipc));
 		result = CUDA_SUCCESS;
 	}
 	ccr_mem_unlock();
 	return result;
+}
+
+static int device_of(const struct ipc *ipc)
+{
+	for (int i = 0; i < ccr_soft_settings()->nr_devices; i++)
+		if (ccr_backing_open(i) == CUDA_SUCCESS && ccr_backings[i].number == ipc->number)
+			return i;
+	return -1;
+}
+
+static void enable_peer(struct ccr_ctx *ctx, int device)
+{
+	if (device == ctx->device || ctx->peers & 1u << device)
+		return;
+	ccr_peer_change(ctx->device, device, 1);
+	ctx->peers |= 1u << device;
 }
 
 static CUresult map_locked(CUdeviceptr *base, const struct ipc *ipc, int device)
@@ -55,11 +75,46 @@ static CUresult map_locked(CUdeviceptr *base, const struct ipc *ipc, int device)
 	result = ccr_va_map(*base, ipc->size, phys, 0, true);
 	if (result != CUDA_SUCCESS)
 		goto out_reserved;
+	phys->ipc_refs = 1;
 	return ccr_va_set_access(*base, ipc->size, device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 out_reserved:
 	ccr_va_free(*base, ipc->size);
 out_phys:
 	ccr_phys_put(phys);
+	return result;
+}
+
+// A block that is open already is mapped once and counted.
+static struct ccr_mapping *find_open(const struct ipc *ipc, int device)
+{
+	for (size_t i = 0; i < ccr_mappings.count; i++) {
+		struct ccr_mapping *block = ccr_table_at(&ccr_mappings, i);
+
+		if (block->phys->ipc_refs && block->phys->device == device &&
+		    block->phys->offset == ipc->offset && block->range.size == ipc->size)
+			return block;
+	}
+	return NULL;
+}
+
+static CUresult open_locked(CUdeviceptr *base, const struct ipc *ipc, struct ccr_ctx *ctx,
+			    unsigned int flags)
+{
+	const int device = device_of(ipc);
+	CUresult result = CUDA_SUCCESS;
+	struct ccr_mapping *block;
+
+	if (device < 0 || (device != ctx->device && flags != LAZY_PEER_ACCESS))
+		return CUDA_ERROR_INVALID_DEVICE;
+	block = find_open(ipc, device);
+	if (block) {
+		block->phys->ipc_refs++;
+		*base = block->range.base;
+	} else {
+		result = map_locked(base, ipc, device);
+	}
+	if (result == CUDA_SUCCESS)
+		enable_peer(ctx, device);
 	return result;
 }
 
@@ -72,14 +127,12 @@ CUresult SOFT(cuIpcOpenMemHandle_v2)(CUdeviceptr *dptr, CUipcMemHandle handle, u
 	if (result != CUDA_SUCCESS)
 		return result;
 	memcpy(&ipc, &handle, sizeof(ipc));
-	if (!dptr || flags > 1 || ipc.magic != IPC_MAGIC)
+	if (!dptr || flags > LAZY_PEER_ACCESS || ipc.magic != IPC_MAGIC)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (ipc.pid == getpid())
 		return CUDA_ERROR_INVALID_CONTEXT;
-	if (ipc.number != ccr_backings[ctx->device].number)
-		return CUDA_ERROR_INVALID_DEVICE;
 	ccr_mem_lock();
-	result = map_locked(dptr, &ipc, ctx->device);
+	result = open_locked(dptr, &ipc, ctx, flags);
 	ccr_mem_unlock();
 	if (result == CUDA_SUCCESS)
 		*dptr += ipc.at;
@@ -95,12 +148,15 @@ CUresult SOFT(cuIpcCloseMemHandle)(CUdeviceptr dptr)
 	ccr_take_begin();
 	ccr_mem_lock();
 	block = ccr_table_find(&ccr_mappings, dptr);
-	if (block && block->is_internal && block->phys->is_imported) {
+	if (block && block->phys->ipc_refs) {
 		const struct ccr_range range = block->range;
 
-		result = ccr_va_unmap(range.base, range.size);
-		if (result == CUDA_SUCCESS)
-			result = ccr_va_free(range.base, range.size);
+		result = CUDA_SUCCESS;
+		if (!--block->phys->ipc_refs) {
+			result = ccr_va_unmap(range.base, range.size);
+			if (result == CUDA_SUCCESS)
+				result = ccr_va_free(range.base, range.size);
+		}
 	}
 	ccr_mem_unlock();
 	ccr_take_end();

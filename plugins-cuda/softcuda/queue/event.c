@@ -1,39 +1,53 @@
 // SPDX-License-Identifier: MIT
 // Events. An event is a point in a stream; the operation at that point records the time.
 #include "softcuda/impl.h"
+#include "softcuda/queue/ipc_event.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-#define EVENT_FLAGS (CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING)
+#define EVENT_FLAGS (CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS)
 
-CUresult SOFT(cuEventCreate)(CUevent *event, unsigned int flags)
+CUresult ccr_event_new(CUevent *out, struct ccr_ctx *ctx, unsigned int flags,
+		       struct ccr_ipc_event *ipc, bool is_opened)
 {
-	struct ccr_event *made;
-	struct ccr_ctx *ctx;
-	CUresult result = ccr_ctx_current(&ctx);
+	struct ccr_event *made = calloc(1, sizeof(*made));
 
-	if (result != CUDA_SUCCESS)
-		return result;
-	if (!event)
-		return CUDA_ERROR_INVALID_VALUE;
-	if (flags & CU_EVENT_INTERPROCESS)
-		return CUDA_ERROR_NOT_SUPPORTED;
-	if (flags & ~(unsigned int)EVENT_FLAGS)
-		return CUDA_ERROR_INVALID_VALUE;
-	made = calloc(1, sizeof(*made));
-	if (!made)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	made->handle = ccr_handle_new(CCR_HANDLE_EVENT, made);
-	if (!made->handle) {
+	if (made)
+		made->handle = ccr_handle_new(CCR_HANDLE_EVENT, made);
+	if (!made || !made->handle) {
 		free(made);
+		if (ipc)
+			ccr_ipc_event_free(ipc);
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	}
 	made->ctx = ctx;
 	made->flags = flags;
 	made->refs = 1;
-	*event = (CUevent)(uintptr_t)made->handle;
+	made->ipc = ipc;
+	made->is_opened = is_opened;
+	*out = (CUevent)(uintptr_t)made->handle;
 	return CUDA_SUCCESS;
+}
+
+CUresult SOFT(cuEventCreate)(CUevent *event, unsigned int flags)
+{
+	struct ccr_ipc_event *ipc = NULL;
+	struct ccr_ctx *ctx;
+	CUresult result = ccr_ctx_current(&ctx);
+
+	if (result != CUDA_SUCCESS)
+		return result;
+	if (!event || flags & ~(unsigned int)EVENT_FLAGS)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (flags & CU_EVENT_INTERPROCESS) {
+		if (!(flags & CU_EVENT_DISABLE_TIMING))
+			return CUDA_ERROR_INVALID_VALUE;
+		ipc = ccr_ipc_event_new();
+		if (!ipc)
+			return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	return ccr_event_new(event, ctx, flags, ipc, false);
 }
 
 CUresult SOFT(cuEventDestroy_v2)(CUevent handle)
@@ -97,7 +111,8 @@ CUresult SOFT(cuEventQuery)(CUevent handle)
 
 	if (!point_of(handle, &event, &point))
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (!ccr_queue_is_done(point))
+	if (event->ipc ? !ccr_ipc_event_is_done(event->ipc, ccr_ipc_event_latest(event->ipc))
+		       : !ccr_queue_is_done(point))
 		return CUDA_ERROR_NOT_READY;
 	return (CUresult)atomic_load(&event->ctx->sticky);
 }
@@ -111,8 +126,29 @@ CUresult SOFT(cuEventSynchronize)(CUevent handle)
 	if (!point_of(handle, &event, &point))
 		return CUDA_ERROR_INVALID_HANDLE;
 	ctx = event->ctx;
-	ccr_queue_wait(point);
+	if (event->ipc)
+		ccr_ipc_event_wait(event->ipc, ccr_ipc_event_latest(event->ipc));
+	else
+		ccr_queue_wait(point);
 	return (CUresult)atomic_load(&ctx->sticky);
+}
+
+static CUresult run_await(struct ccr_op *op)
+{
+	ccr_ipc_event_wait(op->await->ipc, op->number);
+	return CUDA_SUCCESS;
+}
+
+// Like a kernel that waits for another process, this keeps the stream from draining.
+static CUresult await_other(struct ccr_stream *stream, struct ccr_event *event)
+{
+	struct ccr_op *op = ccr_op_new(stream, run_await);
+
+	if (!op)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	op->await = event;
+	op->number = ccr_ipc_event_latest(event->ipc);
+	return ccr_queue_submit(op, false);
 }
 
 CUresult SOFT(cuStreamWaitEvent)(CUstream stream_handle, CUevent handle, unsigned int flags)
@@ -129,6 +165,8 @@ CUresult SOFT(cuStreamWaitEvent)(CUstream stream_handle, CUevent handle, unsigne
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (flags)
 		return CUDA_ERROR_INVALID_VALUE;
+	if (event->ipc)
+		return await_other(stream, event);
 	if (!point.stream)
 		return CUDA_SUCCESS;
 	op = ccr_op_new(stream, NULL);

@@ -5,6 +5,7 @@
 // cannot form a cycle. All streams share one lock and one condition, because only correctness
 // matters here.
 #include "softcuda/softcuda.h"
+#include "softcuda/queue/ipc_event.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -44,6 +45,8 @@ void ccr_event_put(struct ccr_event *event)
 		return;
 	if (event->point.stream)
 		ccr_stream_put(event->point.stream);
+	if (event->ipc)
+		ccr_ipc_event_free(event->ipc);
 	free(event);
 }
 
@@ -84,8 +87,12 @@ static void finish(struct ccr_op *op)
 	stream->completed = op->seq;
 	if (op->after.stream)
 		ccr_stream_put(op->after.stream);
+	if (op->event && op->event->ipc)
+		ccr_ipc_event_end(op->event->ipc, op->number);
 	if (op->event)
 		ccr_event_put(op->event);
+	if (op->await)
+		ccr_event_put(op->await);
 	pthread_cond_broadcast(&queue.changed);
 }
 
@@ -208,6 +215,10 @@ CUresult ccr_queue_submit(struct ccr_op *op, bool wait)
 		op->after.stream->refs++;
 	if (op->event)
 		point_event_at(op->event, stream, seq);
+	if (op->event && op->event->ipc)
+		op->number = ccr_ipc_event_begin(op->event->ipc);
+	if (op->await)
+		op->await->refs++;
 	if (stream->tail)
 		stream->tail->next = op;
 	else

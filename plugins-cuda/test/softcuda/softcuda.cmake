@@ -4,7 +4,7 @@ if(TARGET softcuda)
 	set(here ${CMAKE_CURRENT_LIST_DIR})
 	add_library(softcuda_test STATIC ${here}/softcuda_test.c ${PROJECT_SOURCE_DIR}/common/driver/cuda_error.c)
 	target_link_libraries(softcuda_test PUBLIC softcuda)
-	foreach(area api memory vmm streams modules checkpoint lock restore storage inject criu)
+	foreach(area api memory vmm streams modules checkpoint lock restore storage inject ipc criu)
 		ccr_test(softcuda_${area} SOURCES ${here}/${area}.c LIBS softcuda_test)
 	endforeach()
 
