@@ -97,7 +97,7 @@ static bool is_ours(int socket, const struct sockaddr_un *own, socklen_t own_siz
 }
 
 /* Does what the courier asks, with the descriptor that it has sent. */
-static void serve(struct ccr__keep_request *r, int fd)
+static void serve(struct ccr__others *others, struct ccr__keep_request *r, int fd)
 {
 	switch (r->what) {
 	case CCR__KEEP:
@@ -111,6 +111,9 @@ static void serve(struct ccr__keep_request *r, int fd)
 		if (r->result > 0)
 			r->result = 0;
 		break;
+	case CCR__PUBLISH:
+		r->result = ccr__others_publish(others, r->table, r->nr);
+		break;
 	case CCR__END:
 		r->result = 0;
 		break;
@@ -120,7 +123,7 @@ static void serve(struct ccr__keep_request *r, int fd)
 }
 
 /* Returns false when the thread is to end. */
-static bool serve_connection(struct ccr__keeper *keeper, int listener)
+static bool serve_connection(struct ccr__keeper *keeper, struct ccr__others *others, int listener)
 {
 	const long socket = ccr__raw(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC);
 	bool is_end = false;
@@ -128,7 +131,7 @@ static bool serve_connection(struct ccr__keeper *keeper, int listener)
 
 	/* Another process may connect to any such name. */
 	if (socket >= 0 && ccr__pass_is_own(socket) && ccr__pass_receive(socket, &fd) == 1) {
-		serve(&keeper->request, fd);
+		serve(others, &keeper->request, fd);
 		is_end = keeper->request.what == CCR__END;
 		if (is_end)
 			close_all();
@@ -145,7 +148,8 @@ int ccr__keeper_run(void *argument)
 	struct ccr__keeper *keeper = argument;
 	struct sockaddr_un name;
 	socklen_t name_size;
-	struct pollfd poller;
+	struct pollfd polls[1 + CCR__OTHERS_POLLS];
+	struct ccr__others others;
 	long socket;
 
 	ccr__pass_name("criu-cuda-keep");
@@ -161,13 +165,19 @@ int ccr__keeper_run(void *argument)
 	ccr__raw(SYS_futex, &keeper->is_started, FUTEX_WAKE, 1);
 	if (socket < 0)
 		return 0;
-	poller = (struct pollfd){.fd = socket, .events = POLLIN};
+	ccr__others_init(&others);
+	polls[0] = (struct pollfd){.fd = socket, .events = POLLIN};
 	for (;;) {
-		const long ready = ccr__raw(SYS_ppoll, &poller, 1, NULL, NULL, 8);
+		long ready;
 
+		ccr__others_poll(&others, polls + 1);
+		ready = ccr__raw(SYS_ppoll, polls, 1 + CCR__OTHERS_POLLS, NULL, NULL, 8);
 		if (!is_ours(socket, &name, name_size))
 			return 0;
-		if (ready > 0 && !serve_connection(keeper, socket))
+		if (ready <= 0)
+			continue;
+		ccr__others_serve(&others, polls + 1);
+		if (polls[0].revents && !serve_connection(keeper, &others, socket))
 			return 0;
 	}
 }

@@ -10,6 +10,8 @@
 #include "intercept/keeper/thread.h"
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 static struct {
@@ -18,6 +20,8 @@ static struct {
 	uint32_t generation; /* of the thread: the upper half of what it keeps */
 	bool is_running, is_unusable;
 	char *stack;
+	struct ccr__published *table; /* what others may ask for; the thread reads it */
+	int nr_published;
 	pid_t courier_tid;
 	uint32_t is_courier_alive; /* futex; the kernel clears it */
 } keeper = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -84,10 +88,20 @@ static void free_stack(void)
 	keeper.stack = NULL;
 }
 
+static void forget_table(void)
+{
+	struct ccr__published *table = keeper.table;
+
+	keeper.table = NULL;
+	keeper.nr_published = 0;
+	free(table);
+}
+
 static int start(void)
 {
 	int tid;
 
+	forget_table();
 	keeper.stack = mmap(NULL, CCR__KEEPER_STACK, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (keeper.stack == MAP_FAILED)
@@ -155,10 +169,73 @@ int ccr__keep(int fd, uint64_t *kept)
 	return ret < 0 ? ret : 0;
 }
 
+/* The thread may be reading the table, so it gets another one. Takes `table`. */
+static int replace_table(struct ccr__published *table, int nr)
+{
+	int ret;
+
+	keeper.shared.request = (struct ccr__keep_request){
+		.what = CCR__PUBLISH, .fd = -1, .table = table, .nr = nr};
+	ret = ask(&keeper.shared.request);
+	forget_lost(ret);
+	if (ret) {
+		free(table);
+		return ret;
+	}
+	forget_table();
+	keeper.table = table;
+	keeper.nr_published = nr;
+	return 0;
+}
+
+static int publish(int slot, const struct ccr__token *token)
+{
+	const int nr = keeper.nr_published;
+	struct ccr__published *table = malloc((nr + 1) * sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	if (nr)
+		memcpy(table, keeper.table, nr * sizeof(*table));
+	table[nr] = (struct ccr__published){*token, slot};
+	return replace_table(table, nr + 1);
+}
+
+/* Before its descriptor is closed, whose number is used again. Returns 0 or -errno. */
+static int unpublish(int slot)
+{
+	struct ccr__published *table;
+	int nr = 0;
+
+	while (nr < keeper.nr_published && keeper.table[nr].slot != slot)
+		nr++;
+	if (nr == keeper.nr_published)
+		return 0;
+	table = malloc(keeper.nr_published * sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	nr = 0;
+	for (int i = 0; i < keeper.nr_published; i++)
+		if (keeper.table[i].slot != slot)
+			table[nr++] = keeper.table[i];
+	return replace_table(table, nr);
+}
+
+int ccr__keep_publish(uint64_t kept, const struct ccr__token *token)
+{
+	int ret;
+
+	pthread_mutex_lock(&keeper.lock);
+	ret = is_kept(kept) ? publish((int)kept, token) : -ESTALE;
+	pthread_mutex_unlock(&keeper.lock);
+	return ret == -ENOTCONN ? -ESTALE : ret;
+}
+
 void ccr__keep_drop(uint64_t kept)
 {
 	pthread_mutex_lock(&keeper.lock);
-	if (kept && is_kept(kept)) {
+	/* What could not be taken out of the table stays open. */
+	if (kept && is_kept(kept) && !unpublish((int)kept)) {
 		keeper.shared.request = (struct ccr__keep_request){
 			.what = CCR__DROP, .fd = -1, .slots = {(int)kept}};
 		forget_lost(ask(&keeper.shared.request));
@@ -201,6 +278,7 @@ void ccr__keep_end(void)
 			ccr__keeper_thread_gone(keeper.shared.tid);
 			ccr__keeper_thread_gone(keeper.courier_tid);
 			free_stack();
+			forget_table();
 		}
 		keeper.is_running = false;
 	}
@@ -212,6 +290,9 @@ void ccr__keep_reset(void)
 	pthread_mutex_init(&keeper.lock, NULL);
 	if (keeper.is_running)
 		free_stack();
+	/* Not freed: the fork may have come while it was being replaced. */
+	keeper.table = NULL;
+	keeper.nr_published = 0;
 	keeper.is_running = false;
 	keeper.courier_tid = 0;
 }

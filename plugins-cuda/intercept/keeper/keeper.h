@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ccr__token;
+
 /* The most descriptors that one ccr__keep_send sends. */
 #define CCR__KEEP_MAX 64
 
@@ -29,6 +31,11 @@ void ccr__keep_drop(uint64_t kept);
  * 0; -ESTALE when one of them is lost; or the -errno of sendmsg.
  */
 int ccr__keep_send(int socket, const void *message, size_t size, const uint64_t *kept, int nr);
+/*
+ * Gives a duplicate to every process of this user, and of root, that asks with this token (see
+ * fetch.h), until it is dropped. Returns 0; -ESTALE when it is lost; or another -errno.
+ */
+int ccr__keep_publish(uint64_t kept, const struct ccr__token *token);
 /* Closes everything and ends the thread, which does not exist any more when this returns. */
 void ccr__keep_end(void);
 /* In a forked child, which has no such thread: nothing is kept. */

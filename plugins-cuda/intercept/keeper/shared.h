@@ -14,17 +14,19 @@
 #include <sys/un.h>
 
 #include "intercept/keeper/keeper.h"
+#include "intercept/keeper/others.h"
 #include "intercept/keeper/raw.h"
 
-enum ccr__keep_what { CCR__KEEP, CCR__DROP, CCR__SEND, CCR__END };
+enum ccr__keep_what { CCR__KEEP, CCR__DROP, CCR__SEND, CCR__PUBLISH, CCR__END };
 
 struct ccr__keep_request {
 	enum ccr__keep_what what;
 	int fd; /* in the program's table: what to keep, or the socket to send on; or -1 */
 	int slots[CCR__KEEP_MAX]; /* numbers in the keeper's table */
 	int nr;
-	const void *message;
+	const void *message; /* of CCR__SEND */
 	size_t size;
+	const struct ccr__published *table; /* of CCR__PUBLISH: replaces the earlier one */
 	int result; /* 0 or -errno; of CCR__KEEP, the number in the keeper's table */
 };
 

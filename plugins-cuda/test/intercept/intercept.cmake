@@ -107,13 +107,14 @@ if(TARGET ccr_intercept)
 endif()
 
 if(TARGET ccr_intercept)
-	ccr_test(intercept_keeper SOURCES ${CMAKE_CURRENT_LIST_DIR}/keeper.c
-		${PROJECT_SOURCE_DIR}/intercept/keeper/thread.c ${PROJECT_SOURCE_DIR}/intercept/keeper/pass.c
-		${PROJECT_SOURCE_DIR}/intercept/keeper/holder.c ${PROJECT_SOURCE_DIR}/intercept/keeper/keeper.c)
-	set_source_files_properties(${PROJECT_SOURCE_DIR}/intercept/keeper/thread.c
-		${PROJECT_SOURCE_DIR}/intercept/keeper/pass.c ${PROJECT_SOURCE_DIR}/intercept/keeper/holder.c
-		${PROJECT_SOURCE_DIR}/intercept/keeper/keeper.c PROPERTIES
+	foreach(part thread pass others holder keeper fetch)
+		list(APPEND keeper_sources ${PROJECT_SOURCE_DIR}/intercept/keeper/${part}.c)
+	endforeach()
+	set_source_files_properties(${keeper_sources} PROPERTIES
 		COMPILE_OPTIONS "-fno-sanitize=all;-fno-builtin;-fno-stack-protector")
+	foreach(area keeper fetch)
+		ccr_test(intercept_${area} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${area}.c ${keeper_sources})
+	endforeach()
 endif()
 
 if(TARGET ccr_gate)
