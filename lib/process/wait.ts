@@ -16,7 +16,7 @@ import {
   waitpidNoHang,
 } from '../native/index.ts';
 import { checkMilliseconds } from '../check.ts';
-import { checkPid, readStat, type ProcessStat } from './proc.ts';
+import { checkPid, isEnding, readStat, type ProcessStat } from './proc.ts';
 
 /** How a process ended. */
 export type ExitStatus =
@@ -102,6 +102,9 @@ export function markRestored(pid: number): void {
   if (stat?.ppid === process.pid) restored.set(pid, stat.startTime);
 }
 
+/** Processes whose end is waited for here, and which are collected then. */
+const awaited = new Map<number, Promise<ExitStatus | undefined>>();
+
 const COLLECT_POLL_MS = 1;
 const COLLECT_TIMEOUT_MS = 10_000;
 
@@ -166,6 +169,16 @@ export async function waitForExit(pid: number, options: WaitOptions = {}): Promi
   options.signal?.throwIfAborted();
   const fd = openProcess(pid);
   if (fd === undefined) return { kind: 'unknown' };
+  const exit = exitOf(pid, fd, options);
+  awaited.set(pid, exit);
+  try {
+    return await exit;
+  } finally {
+    if (awaited.get(pid) === exit) awaited.delete(pid);
+  }
+}
+
+async function exitOf(pid: number, fd: number, options: WaitOptions): Promise<ExitStatus | undefined> {
   const mark = restored.get(pid);
   restored.delete(pid); // collected below, with its status
   let status: ExitStatus | undefined;
@@ -210,15 +223,19 @@ export function watchProcess(pid: number): WatchedProcess | undefined {
 
 /**
  * Waits until the parent of a zombie has collected it. Nothing announces that, so this polls; an init may take a second
- * or two. A zombie that this program restored is collected here.
+ * or two. A zombie that this program restored, or waits for, is collected here.
  * @returns the process at the timeout, or `undefined` once its pid is free
  */
 export async function waitUntilCollected(pid: number, timeoutMs: number): Promise<ProcessStat | undefined> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const stat = readStat(pid);
-    if (stat?.state !== 'Z' || performance.now() > end) return stat;
-    if (restored.get(pid) === stat.startTime) await waitForExit(pid);
+    if (stat?.state !== 'Z') return stat;
+    const own = stat.ppid === process.pid && isEnding(pid) ? awaited.get(pid) : undefined;
+    // what this program collects is collected, however busy it is
+    if (own) await own.catch(() => undefined);
+    else if (restored.get(pid) === stat.startTime) await waitForExit(pid);
+    else if (performance.now() > end) return stat;
     else await delay(COLLECT_POLL_MS);
   }
 }

@@ -12,6 +12,7 @@ import {
   readStat,
   readProcessTree,
   waitForExit,
+  waitUntilCollected,
   watchProcess,
 } from '../../../lib/process/index.ts';
 
@@ -36,9 +37,18 @@ async function orphan(script: string): Promise<{ pid: number; go: () => void }> 
   return { pid: Number(text), go: () => gate.end('go\n') };
 }
 
+/** A tracer of the process, which detaches when its input ends; until then nobody can collect the process. */
+async function trace(pid: number): Promise<{ detach: () => void }> {
+  const seize = 0x4206;
+  const script = `import ctypes; ctypes.CDLL(None).ptrace(${seize}, ${pid}, 0, 0); print("traced", flush=True); input()`;
+  const tracer = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+  await once(tracer.stdout, 'data');
+  return { detach: () => tracer.stdin.end('\n') };
+}
+
 /** Waits for a condition that another process causes and for which there is no event. */
 async function until(holds: () => boolean): Promise<void> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 20_000;
   while (!holds() && Date.now() < end) await new Promise((resolve) => setImmediate(resolve));
   expect(holds()).toBe(true);
 }
@@ -60,17 +70,14 @@ describe('waitForExit', () => {
 
   it('collects a traced process when its tracer detaches, as criu does with what it has dumped', async () => {
     const { pid } = await orphan('exec sleep 60');
-    const seize = 0x4206;
-    const script = `import ctypes; ctypes.CDLL(None).ptrace(${seize}, ${pid}, 0, 0); print("traced", flush=True); input()`;
-    const tracer = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
-    await once(tracer.stdout, 'data');
+    const tracer = await trace(pid);
     const waiting = waitForExit(pid);
     const watched = watchProcess(pid);
     process.kill(pid, 'SIGKILL');
-    expect(await watched?.ended({ timeoutMs: 5000 })).toBe(true);
+    expect(await watched?.ended({ timeoutMs: 20_000 })).toBe(true);
     watched?.close();
     expect(readStat(pid)).toMatchObject({ state: 'Z', ppid: process.pid });
-    tracer.stdin.end('\n');
+    tracer.detach();
     expect(await waiting).toEqual({ kind: 'signaled', signal: 9, coreDumped: false });
     expect(readStat(pid)).toBeUndefined();
   });
@@ -119,6 +126,29 @@ describe('waitForExit', () => {
   });
 });
 
+describe('waitUntilCollected', () => {
+  it('returns when another wait of this program has collected the process, whatever its limit', async () => {
+    const { pid } = await orphan('exec sleep 60');
+    const tracer = await trace(pid);
+    const waiting = waitForExit(pid);
+    process.kill(pid, 'SIGKILL');
+    await until(() => readStat(pid)?.state === 'Z');
+    const collected = waitUntilCollected(pid, 0);
+    tracer.detach();
+    expect(await collected).toBeUndefined();
+    expect(await waiting).toEqual({ kind: 'signaled', signal: 9, coreDumped: false });
+  });
+
+  it('returns a zombie that nobody collects at its limit', async () => {
+    const { pid } = await orphan('exec sleep 60');
+    process.kill(pid, 'SIGKILL');
+    await until(() => readStat(pid)?.state === 'Z');
+    expect(await waitUntilCollected(pid, 10)).toMatchObject({ pid, state: 'Z' });
+    await waitForExit(pid);
+    expect(await waitUntilCollected(pid, 10)).toBeUndefined();
+  });
+});
+
 describe('becomeSubreaper', () => {
   it('is undone only by the first caller', async () => {
     const inner = becomeSubreaper();
@@ -142,9 +172,9 @@ describe('killTree', () => {
     const { pid } = await orphan('trap "exit 0" TERM; sleep 60 & wait');
     await until(() => readProcessTree(pid).length === 2);
     const started = Date.now();
-    await killTree(pid, 10_000);
+    await killTree(pid, 60_000);
     expect(readStat(pid)).toBeUndefined();
-    expect(Date.now() - started).toBeLessThan(5000);
+    expect(Date.now() - started).toBeLessThan(30_000);
   });
 
   it('kills what ignores SIGTERM, and the orphans it leaves', async () => {
