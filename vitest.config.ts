@@ -22,8 +22,8 @@ export default defineConfig({
     pool: 'forks',
     // what is waited for comes; on a busy machine not within the seconds that are vitest's defaults
     expect: { poll: { timeout: 20_000 } },
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     projects: [
       {
         extends: true,

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { isErrno } from '../../lib/errno.ts';
 import { execResult, type ExecResult } from '../../lib/exec.ts';
 import { builtProgram, softcudaLibrary } from '../../lib/paths.ts';
 import { variantDir } from '../../lib/variant.ts';
@@ -179,8 +180,7 @@ export class Machine {
   /** Reads all status files, in no particular order of runs; a line that is still being written is left out. */
   readStatus(): StatusEvent[] {
     return this.#statusFiles().flatMap((path) => {
-      if (!existsSync(path)) return []; // kept in the history meanwhile
-      const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+      const lines = readIfThere(path).split('\n').slice(0, -1);
       return lines.map((line) => JSON.parse(line) as StatusEvent);
     });
   }
@@ -188,7 +188,7 @@ export class Machine {
   /** The same, and removes the files. */
   takeStatus(): StatusEvent[] {
     const events = this.readStatus();
-    for (const path of this.#statusFiles()) rmSync(path);
+    for (const path of this.#statusFiles()) rmSync(path, { force: true });
     return events;
   }
 
@@ -243,6 +243,16 @@ export class Machine {
     await waitFor(() => {
       rmSync(this.dir, { recursive: true, force: true });
     });
+  }
+}
+
+/** The text of a status file, which is empty once it is kept in the history. */
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return '';
+    throw error;
   }
 }
 

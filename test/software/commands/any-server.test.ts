@@ -126,7 +126,7 @@ async function restore(more: readonly string[] = []): Promise<string> {
 
 async function end({ pid }: Started): Promise<void> {
   await machine.kill(pid);
-  await waitUntilCollected(pid, 5000);
+  await waitUntilCollected(pid, 20_000);
 }
 
 const logFile = (): string => join(machine.dir, 'log');

@@ -64,7 +64,7 @@ async function dumpFromTerminal(python: string): Promise<void> {
   expect(standard()).toEqual(Array(3).fill(terminal));
   const dumped = await cli('checkpoint', String(pid), machine.imagesDir);
   expect(dumped.exitCode, dumped.stderr).toBe(0);
-  await waitUntilCollected(pid, 5000);
+  await waitUntilCollected(pid, 20_000);
 }
 
 const terminal: unknown = expect.stringMatching(/^\/dev\/pts\/\d+$/);

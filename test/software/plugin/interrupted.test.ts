@@ -36,7 +36,7 @@ async function expectRunningAsBefore(): Promise<void> {
 }
 
 it('by a lock timeout', async () => {
-  const dump = await machine.dump(workload, { env: { CRIU_CUDA_LOCK_TIMEOUT_MS: '200' } });
+  const dump = await machine.dump(workload, { env: { CRIU_CUDA_LOCK_TIMEOUT_MS: '1000' } });
   expect(dump.exitCode).not.toBe(0);
   const locks = dump.status.filter((e) => e.step === 'lock').map((e) => [e.pid, e.name]);
   expect(locks).toEqual([

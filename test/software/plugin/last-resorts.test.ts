@@ -43,7 +43,7 @@ it('a call of the driver that does not return is abandoned at its time limit, an
   const dump = await machine.dump(workload, {
     env: {
       SOFTCUDA_FAIL: 'cuCheckpointProcessCheckpoint:1:hang',
-      CRIU_CUDA_STEP_TIMEOUT_MS: '1000',
+      CRIU_CUDA_STEP_TIMEOUT_MS: '5000',
     },
   });
   expect(dump.exitCode).not.toBe(0);

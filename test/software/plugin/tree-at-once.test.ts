@@ -10,7 +10,8 @@ import { ParallelMachine } from '../../helpers/parallel.ts';
 import type { StatusEvent } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
-const RESTORE_MS = 300;
+/** Longer than it takes to begin the other calls, on a busy machine. */
+const RESTORE_MS = 2000;
 const ARGS = ['--alloc', '4Mx2', '--host', '2M', '--children', '2'];
 
 let machine: ParallelMachine;
@@ -72,7 +73,7 @@ function flipByte(path: string): void {
 describe.each(pluginVariants)('%s', (variant) => {
   const options = { libdir: variantDir(variant) };
 
-  it('restores three processes in the time of one', async () => {
+  it('restores three processes at the same time', async () => {
     const workload = await start(variant);
     const before = await checksums(workload);
     const pids = pidsOf(workload);
@@ -82,11 +83,11 @@ describe.each(pluginVariants)('%s', (variant) => {
     expect(await checksums(workload)).toEqual(before);
     const spans = restores(status);
     expect(spans.map(({ pid }) => pid).sort()).toEqual([...pids].sort());
-    const first = Math.min(...spans.map(({ startMs }) => startMs));
-    const last = Math.max(...spans.map(({ endMs }) => endMs));
-    const longest = Math.max(...spans.map(({ startMs, endMs }) => endMs - startMs));
-    expect(longest).toBeGreaterThanOrEqual(RESTORE_MS);
-    expect(last - first).toBeLessThan(1.5 * longest);
+    for (const { startMs, endMs } of spans) expect(endMs - startMs).toBeGreaterThanOrEqual(RESTORE_MS);
+    // the last one has begun before the first one ended
+    expect(Math.max(...spans.map(({ startMs }) => startMs))).toBeLessThan(
+      Math.min(...spans.map(({ endMs }) => endMs)),
+    );
     expect(status.filter(({ outcome }) => outcome === 'restored')).toHaveLength(3);
     await waitUntil(() => backgroundProcesses().length === 0);
   });

@@ -98,22 +98,21 @@ describe('a client that says nothing', () => {
       clearInterval(beat);
     }
     expect(performance.now() - start).toBeGreaterThan(5000);
-    expect(performance.now() - start).toBeLessThan(20_000);
     expect(daemonLog()).toContain('dropped a client that asked for nothing');
     expect(daemonLog()).toContain('dropped a client that sent no complete line');
     expect((await machine.poolStatus()).devices).toHaveLength(1);
-  }, 40_000);
+  });
 });
 
 it('waits at the limit of descriptors without using the processor, and then serves the client that waited', async () => {
   const { pid } = await machine.startPool();
   await exec('prlimit', ['--pid', String(pid), '--nofile=3:4096']);
   const answer = machine.poolStatus();
-  await expect.poll(daemonLog, { timeout: 5000 }).toContain('a client must wait: Too many open files');
-  const [cpu, start] = [cpuSeconds(pid), performance.now()];
+  await expect.poll(daemonLog).toContain('a client must wait: Too many open files');
   const waits = (): number => daemonLog().split('a client must wait').length - 1;
-  await expect.poll(waits, { timeout: 10_000 }).toBeGreaterThanOrEqual(3);
-  expect(performance.now() - start).toBeGreaterThan(700); // two waits of 500 ms, the first seen late
+  const [cpu, start, before] = [cpuSeconds(pid), performance.now(), waits()];
+  await expect.poll(waits).toBeGreaterThanOrEqual(before + 3);
+  expect(performance.now() - start).toBeGreaterThan(900); // two waits of 500 ms, and part of one before
   expect(cpuSeconds(pid) - cpu).toBeLessThan(0.2);
   await exec('prlimit', ['--pid', String(pid), '--nofile=4096:4096']);
   expect((await answer).pid).toBe(pid);
