@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 wanted="podman runc docker.io containerd chromium-headless-shell g++-aarch64-linux-gnu qemu-user python3-aiohttp"
-wanted="$wanted dpkg-dev debhelper musl zsh fish man-db mandoc"
+wanted="$wanted dpkg-dev debhelper musl musl-tools zsh fish man-db mandoc"
 missing=
 for package in $wanted; do
 	dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Puts the glibc of Debian 11 (2.31) into tmp/old-glibc, from the Debian mirror that apt uses here. The interceptor is
-# tested with it; nothing is installed.
+# Puts the glibc of Debian 11 (2.31) into tmp/old-glibc, and what a compiler needs for it into tmp/old-glibc-root, from the
+# Debian mirror that apt uses here. The interceptor, and images with other programs, are tested with it; nothing is installed.
 set -eu
 cd "$(dirname "$0")/.."
 
 dir=$PWD/tmp/old-glibc
-[ ! -e "$dir/ld-linux-x86-64.so.2" ] || exit 0
+root=$PWD/tmp/old-glibc-root
+[ ! -e "$dir/ld-linux-x86-64.so.2" ] || [ ! -e "$root/usr/include/stdio.h" ] || exit 0
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk -v name="$codename" '$2 == name { print $1; exit }')
 [ -n "$mirror" ] || { echo "apt has no Debian mirror for $codename" >&2; exit 1; }
@@ -22,8 +23,14 @@ apt() {
 }
 apt update
 cd "$work"
-apt download libc6:amd64/bullseye
-dpkg-deb --extract libc6_*.deb root
+apt download libc6:amd64/bullseye libc6-dev:amd64/bullseye linux-libc-dev:amd64/bullseye
+for package in *.deb; do dpkg-deb --extract "$package" root; done
+# links to absolute paths would lead out of it
+find root -type l -lname '/*' | while read -r link; do
+	target=$(realpath --no-symlinks --canonicalize-missing --relative-to="$(dirname "$link")" "root$(readlink "$link")")
+	ln -sfn "$target" "$link"
+done
 mkdir -p "$(dirname "$dir")"
-rm -rf "$dir"
+rm -rf "$dir" "$root"
 cp -a root/lib/x86_64-linux-gnu "$dir"
+cp -a root "$root"

@@ -12,12 +12,11 @@ import { makeRootfs } from './engine/image.ts';
 
 const searchPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 
-/** Builds the image. @returns its name */
-async function buildPatternImage(): Promise<string> {
-  const name = 'localhost/criu-cuda-test-pattern';
+/** Builds an image from the files that a function writes below a directory. @returns its name */
+export async function buildImage(name: string, writeRoot: (root: string) => Promise<void>): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-image-'));
   try {
-    await makeRootfs(join(dir, 'root'));
+    await writeRoot(join(dir, 'root'));
     writeFileSync(join(dir, 'Containerfile'), 'FROM scratch\nCOPY root /\n');
     await exec('podman', ['build', '--quiet', '--tag', name, '--file', join(dir, 'Containerfile'), dir]);
     return name;
@@ -38,7 +37,7 @@ export async function prepareContainers(): Promise<Containers> {
     if (findOnPath(name, searchPath) === undefined)
       return { reason: `${name} is not installed: criu-cuda container setup` };
   }
-  const image = await buildPatternImage();
+  const image = await buildImage('localhost/criu-cuda-test-pattern', makeRootfs);
   const limits = limitFlags(
     readFileSync('/proc/self/status', 'utf8'),
     readFileSync('/proc/self/limits', 'utf8'),

@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: MIT
 /**
  * Containers whose programs have no interceptor, on a driver with custom storage: of root, of another user, in a user
- * namespace.
+ * namespace; with this machine's C library, with an older glibc, and with musl.
  */
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  vi,
+  type TestContext,
+} from 'vitest';
 import {
   checkpointContainer,
   createContainer,
   removeContainer,
   restoreContainer,
 } from '../../../lib/container/index.ts';
-import { exec } from '../../../lib/exec.ts';
+import { exec, execResult } from '../../../lib/exec.ts';
 import { readGpuImages } from '../../../lib/images/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
-import { prepareContainers } from '../../helpers/container.ts';
+import { buildImage, prepareContainers } from '../../helpers/container.ts';
 import { criuProgram, needDumpsOfOthers } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitFor } from '../../helpers/wait.ts';
+import { FOREIGN_DRIVER, makeForeignRootfs, noForeign, type Libc } from './foreign.ts';
 
 const { image = '', reason } = await prepareContainers();
 const name = `criu-cuda-storage-${process.pid}`;
@@ -69,15 +80,16 @@ const kinds: { kind: string; podmanArgs: string[]; isRestored: boolean }[] = [
   },
 ];
 
-it.for(kinds)('a program without the interceptor, $kind', async ({ podmanArgs, isRestored }, context) => {
-  if (podmanArgs === user) needDumpsOfOthers(context);
+/** Dumps and restores a program, and compares its memory. @returns what was mapped in it before */
+async function cycle(imageName: string, podmanArgs: readonly string[], isRestored: boolean): Promise<string> {
   await createContainer({
-    ...{ name, image, variant: 'parallel', preset: 'python-server', gpu: 'none' },
+    ...{ name, image: imageName, variant: 'parallel', preset: 'python-server', gpu: 'none' },
     command: ['/bin/workload-pattern', '--alloc', '8Mx3', '--alloc', '64K', '--socket', socketPath],
     podmanArgs: [...podmanArgs, '--env', 'LD_PRELOAD=', '--volume', `${shared}:${shared}`],
   });
   const bytes = await checksum();
-  expect(await maps()).not.toContain('libcuda_intercept');
+  const mapped = await maps();
+  expect(mapped).not.toContain('libcuda_intercept');
 
   const dumped = await checkpointContainer({ name, leaveRunning: !isRestored });
   expect(dumped.tasks).toMatchObject([{ outcome: isRestored ? 'dumped' : 'rolled-back', prior: 'running' }]);
@@ -88,4 +100,39 @@ it.for(kinds)('a program without the interceptor, $kind', async ({ podmanArgs, i
     expect(restored.tasks).toMatchObject([{ outcome: 'restored' }]);
   }
   expect(await checksum()).toBe(bytes);
+  return mapped;
+}
+
+it.for(kinds)('a program without the interceptor, $kind', async ({ podmanArgs, isRestored }, context) => {
+  if (podmanArgs === user) needDumpsOfOthers(context);
+  await cycle(image, podmanArgs, isRestored);
+});
+
+const foreign: { libc: Libc; title: string; library: string }[] = [
+  { libc: 'glibc', title: 'an older glibc', library: '/lib/x86_64-linux-gnu/libc.so.6' },
+  { libc: 'musl', title: 'musl', library: '/lib/ld-musl-x86_64.so.1' },
+];
+
+describe.for(foreign)('an image with $title', ({ libc, library }) => {
+  const foreignImage = `localhost/criu-cuda-test-storage-${libc}`;
+  const missing = reason ?? noForeign(libc);
+
+  beforeAll(async () => {
+    if (missing === undefined) await buildImage(foreignImage, (root) => makeForeignRootfs(root, libc));
+  });
+  afterAll(async () => {
+    if (missing === undefined) await execResult('podman', ['image', 'rm', '--force', foreignImage]);
+  });
+
+  it.for(kinds)('and a program $kind', async ({ podmanArgs, isRestored }, context) => {
+    if (missing !== undefined) context.skip(missing);
+    if (podmanArgs === user) needDumpsOfOthers(context);
+    const mapped = await cycle(
+      foreignImage,
+      [...podmanArgs, '--env', `CRIU_CUDA_DRIVER=${FOREIGN_DRIVER}`],
+      isRestored,
+    );
+    expect(mapped).toContain(FOREIGN_DRIVER);
+    expect(mapped).toContain(library);
+  });
 });
