@@ -155,6 +155,13 @@ int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
  */
 int ccr_image_verify_sample(const struct ccr_image *image, uint64_t bytes, unsigned int threads,
 			    struct ccr_image_verify_result *result, char *error, size_t error_size);
+/*
+ * Reads the image with `threads` threads: allocation i goes to into[i], which must be zeroed,
+ * because zero chunks are left out. Checksums are compared if `is_compared`; errors are those of
+ * ccr_image_verify.
+ */
+int ccr_image_read(const struct ccr_image *image, char *const *into, bool is_compared,
+		   unsigned int threads, char *error, size_t error_size);
 /* Writes the error message for a chunk with a wrong checksum. */
 void ccr_image_explain_checksum(const struct ccr_image *image, size_t chunk, uint64_t found,
 				char *error, size_t error_size);

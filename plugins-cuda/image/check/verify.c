@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Compares the checksums of all stored chunks; several threads share the list of chunks. */
+/* Reads stored chunks and compares their checksums; several threads share the list of chunks. */
 #include "image/format/format.h"
 
 #include <errno.h>
@@ -19,6 +19,8 @@
 struct verify {
 	const struct ccr_image *image;
 	const size_t *chosen; /* chunks; NULL: all of them */
+	char *const *into;    /* where each allocation is to be; NULL: only looks */
+	bool is_compared;
 	size_t nr;
 	atomic_size_t next;
 	atomic_int result;
@@ -59,7 +61,7 @@ static void fail(struct verify *verify, size_t chunk, int ret, uint64_t found)
 	pthread_mutex_unlock(&verify->lock);
 }
 
-static void verify_chunk(struct verify *verify, size_t index, void *buffer)
+static void verify_chunk(struct verify *verify, size_t index, char *buffer)
 {
 	const struct ccr_image_chunk *chunk = &verify->image->chunks[index];
 	struct ccr_checksum checksum;
@@ -71,25 +73,29 @@ static void verify_chunk(struct verify *verify, size_t index, void *buffer)
 	ccr_checksum_begin(&checksum);
 	for (uint64_t done = 0; done < chunk->length;) {
 		const size_t piece = chunk->length - done < PIECE ? chunk->length - done : PIECE;
-		const int ret = ccr_io_pread_full(verify->image->stripes[chunk->stripe].fd, buffer,
+		char *const at = verify->into
+					 ? verify->into[chunk->allocation] + chunk->position + done
+					 : buffer;
+		const int ret = ccr_io_pread_full(verify->image->stripes[chunk->stripe].fd, at,
 						  piece, chunk->offset + done);
 
 		if (ret) {
 			fail(verify, index, ret, 0);
 			return;
 		}
-		ccr_checksum_update(&checksum, buffer, piece);
+		if (verify->is_compared)
+			ccr_checksum_update(&checksum, at, piece);
 		done += piece;
 	}
 	atomic_fetch_add(&verify->stored_bytes, chunk->length);
-	if (ccr_checksum_end(&checksum) != chunk->xxh3)
+	if (verify->is_compared && ccr_checksum_end(&checksum) != chunk->xxh3)
 		fail(verify, index, -EBADMSG, ccr_checksum_end(&checksum));
 }
 
 static void *verify_some(void *data)
 {
 	struct verify *verify = data;
-	void *buffer = malloc(PIECE);
+	char *buffer = malloc(PIECE);
 
 	for (;;) {
 		const size_t next = atomic_fetch_add(&verify->next, 1);
@@ -108,6 +114,23 @@ static void *verify_some(void *data)
 	return NULL;
 }
 
+static int run(struct verify *verify, unsigned int threads)
+{
+	pthread_t others[MAX_THREADS];
+	unsigned int started = 0;
+
+	pthread_mutex_init(&verify->lock, NULL);
+	/* This thread works too, so it does not matter if no other can be started. */
+	while (started + 1 < threads && started < MAX_THREADS &&
+	       !pthread_create(&others[started], NULL, verify_some, verify))
+		started++;
+	verify_some(verify);
+	while (started)
+		pthread_join(others[--started], NULL);
+	pthread_mutex_destroy(&verify->lock);
+	return verify->result;
+}
+
 static int verify_chosen(const struct ccr_image *image, const size_t *chosen, size_t nr,
 			 unsigned int threads, struct ccr_image_verify_result *result, char *error,
 			 size_t error_size)
@@ -115,30 +138,34 @@ static int verify_chosen(const struct ccr_image *image, const size_t *chosen, si
 	struct verify verify = {.image = image,
 				.chosen = chosen,
 				.nr = nr,
+				.is_compared = true,
 				.error = error,
 				.error_size = error_size};
-	pthread_t others[MAX_THREADS];
-	unsigned int started = 0;
+	const int ret = run(&verify, threads);
 
-	pthread_mutex_init(&verify.lock, NULL);
-	/* This thread works too, so it does not matter if no other can be started. */
-	while (started + 1 < threads && started < MAX_THREADS &&
-	       !pthread_create(&others[started], NULL, verify_some, &verify))
-		started++;
-	verify_some(&verify);
-	while (started)
-		pthread_join(others[--started], NULL);
-	pthread_mutex_destroy(&verify.lock);
 	result->chunks = nr;
 	result->stored_bytes = verify.stored_bytes;
 	result->zero_chunks = verify.zero_chunks;
-	return verify.result;
+	return ret;
 }
 
 int ccr_image_verify(const struct ccr_image *image, unsigned int threads,
 		     struct ccr_image_verify_result *result, char *error, size_t error_size)
 {
 	return verify_chosen(image, NULL, image->nr_chunks, threads, result, error, error_size);
+}
+
+int ccr_image_read(const struct ccr_image *image, char *const *into, bool is_compared,
+		   unsigned int threads, char *error, size_t error_size)
+{
+	struct verify verify = {.image = image,
+				.nr = image->nr_chunks,
+				.into = into,
+				.is_compared = is_compared,
+				.error = error,
+				.error_size = error_size};
+
+	return run(&verify, threads);
 }
 
 /* Moves random chunks to the front until they have `bytes`. Returns how many. */
