@@ -66,10 +66,11 @@ function statusText(status: MeasuredStatus): string {
       image.dir,
       String(image.pid),
       formatBytes(image.bytes),
+      image.memory,
       [image.state, image.origin, ...(image.isGolden ? ['golden'] : [])].join(' '),
       formatDuration(image.idleMs),
     ]);
-    lines.push(table(['images in device memory', 'pid', 'size', 'state', 'idle'], rows));
+    lines.push(table(['resident images', 'pid', 'size', 'memory', 'state', 'idle'], rows));
   }
   const counted = Object.entries(counters).filter(([, value]) => value > 0);
   if (counted.length > 0) lines.push(counted.map(([name, value]) => `${name} ${value}`).join(', '));

@@ -34,6 +34,8 @@ const imageSchema = z.object({
   origin: z.enum(['prefetch', 'hold']),
   golden: z.boolean(),
   state: z.enum(['loading', 'resident', 'failed']),
+  // a daemon of an earlier version has none in host memory
+  memory: z.enum(['device', 'host']).default('device'),
   bytes: count,
   idle_ms: count,
 });
@@ -74,7 +76,9 @@ export interface PoolImage {
   isGolden: boolean;
   /** Being read, ready, or damaged. */
   state: 'loading' | 'resident' | 'failed';
-  /** Device memory that the image uses. */
+  /** Where it is: in host memory if the driver takes it and a GPU has no room for the image and its process. */
+  memory: 'device' | 'host';
+  /** Memory that the image uses there. */
   bytes: number;
   /** Milliseconds since it was last used. */
   idleMs: number;
@@ -88,7 +92,7 @@ export interface PoolStatus extends PoolWork {
   budgetBytes: number;
   /** The GPUs with a warm context. */
   devices: PoolGpu[];
-  /** Images in device memory. */
+  /** Images in device memory, or ready in host memory. */
   images: PoolImage[];
   /** Counters since the daemon started: dumps, restores, reused, loads, evictions, failures, bytes_saved, … */
   counters: Record<string, number>;

@@ -42,6 +42,7 @@
 	X(cuMemcpyDtoD_v2)                \
 	X(cuMemcpyHtoDAsync_v2)           \
 	X(cuMemcpyDtoHAsync_v2)           \
+	X(cuMemcpyDtoDAsync_v2)           \
 	X(cuMemsetD8_v2)                  \
 	X(cuMemsetD32_v2)                 \
 	X(cuMemsetD8Async)                \

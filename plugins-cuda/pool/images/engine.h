@@ -13,13 +13,14 @@
 /* Options of one operation, as the plugin sent them. */
 struct copy_options {
 	uint32_t streams, chunk_mb, verify, io;
+	bool is_driver; /* the driver hands the memory over, or takes it */
 	/* save only */
 	uint32_t sync;	   /* enum ccr_sync */
 	uint32_t protocol; /* of the interceptor */
-	bool is_driver;	   /* the driver hands the memory over */
 	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE];
 	/* load only */
 	enum ccr_attach_mode mode;
+	bool in_host; /* of memory that the driver takes: load it into host memory */
 	struct ccr_device_map map;
 };
 

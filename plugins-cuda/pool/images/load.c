@@ -10,6 +10,7 @@
 #include "common/protocol/device_map.h"
 #include "pool/images/load.h"
 #include "pool/images/slabs.h"
+#include "pool/images/waiting.h"
 
 static void range_ready(void *argument, uint32_t range)
 {
@@ -72,7 +73,7 @@ static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 	return ret;
 }
 
-static int load_memory(struct load *load)
+static int load_to_device(struct load *load)
 {
 	struct cuda_parallel_range *ranges = calloc(load->list.nr + 1, sizeof(*ranges));
 	struct cuda_parallel_engine *engine;
@@ -97,6 +98,16 @@ static int load_memory(struct load *load)
 		ret = copy_in(load, engine, ranges);
 	free(ranges);
 	return ret;
+}
+
+static int load_to_host(struct load *load)
+{
+	int ret = pool_device_wait(load->error, sizeof(load->error));
+
+	load->copied.device_ready = now_ms();
+	if (!ret)
+		ret = find_devices(load);
+	return ret ? ret : waiting_read(load);
 }
 
 /* Call with the lock held. */
@@ -125,13 +136,13 @@ static void *load_thread(void *argument)
 	int ret;
 
 	load->copied.started = start;
-	ret = load_memory(load);
+	ret = load->options.in_host ? load_to_host(load) : load_to_device(load);
 	load->copied.ended = now_ms();
 	/* Close the files now: while they are open, removing them frees no space. */
 	ccr_image_close(load->image);
 	load->image = NULL;
 	pthread_mutex_lock(&load->lock);
-	if (!ret) /* now, while no process waits for it */
+	if (!ret && !load->is_driver) /* now, while no process waits for it */
 		ret = export_some(load, 0, load->list.nr);
 	load->ms = now_ms() - start;
 	load->result = ret;
@@ -198,7 +209,8 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 		return NULL;
 	load->options = *options;
 	*result = ccr_image_open(&load->image, images_dir, image_pid, error, size);
-	if (!*result && load->image->is_driver) {
+	load->is_driver = !*result && load->image->is_driver;
+	if (load->is_driver && !options->is_driver) {
 		*result = -EMEDIUMTYPE;
 		snprintf(error, size,
 			 "%s: the driver hands this memory over, which it does for a process that "
@@ -282,6 +294,7 @@ void load_put(struct load *load)
 		pthread_join(load->thread, NULL);
 	held_free_all(&load->list);
 	held_free_all(&load->slabs);
+	waiting_free(load);
 	ccr_image_close(load->image);
 	if (load->ended_fd >= 0)
 		close(load->ended_fd);

@@ -10,12 +10,20 @@
  */
 int load_list_images(int images_dir, pid_t **pids, size_t *nr, char *error, size_t size);
 
-/* A GPU image that is loading or loaded. Dropping the last reference frees its memory. */
+/*
+ * A GPU image that is loading or loaded. Dropping the last reference frees its memory. That of a
+ * process whose memory the driver takes is only copied to the process (waiting.h), so that it may
+ * be in host memory.
+ */
 struct load {
 	struct load *next; /* for lists of the owner */
 	pid_t image_pid;
 	struct held_list list; /* the allocations: parts of `slabs`, or own memory */
 	struct held_list slabs;
+	bool is_driver; /* the driver takes it */
+	char *host;	/* of `list`, instead of `slabs`, in host memory; NULL: it is not there */
+	uint64_t host_bytes;
+	bool is_registered; /* the driver has pinned `host` */
 	pthread_mutex_t lock;
 	pthread_cond_t progress;
 	bool *ready; /* per entry of `list` */
@@ -38,8 +46,8 @@ struct load {
 
 /*
  * Opens and checks the image, then starts a thread that loads it. On failure NULL, with `result`,
- * which is -ENODEV when this machine or a daemon lacks a device, -EMEDIUMTYPE when the driver hands
- * the memory over (store.h), and `error`.
+ * which is -ENODEV when this machine or a daemon lacks a device, -EMEDIUMTYPE when the driver takes
+ * the memory (store.h) and the options do not say so, and `error`.
  */
 struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_options *options,
 			int *result, char *error, size_t size);

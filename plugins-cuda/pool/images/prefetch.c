@@ -8,21 +8,32 @@
 
 #include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
+#include "pool/images/waiting.h"
 
-static int count_bytes(int images_dir, struct resident *resident, char *error, size_t size)
+/*
+ * Memory that the driver takes is only copied to its process. It is in host memory when a device
+ * has no room for both, or the budget is too small.
+ */
+static bool belongs_to_host(const struct resident *resident)
+{
+	const uint64_t limit = resident_budget();
+
+	for (int device = 0; limit && device < pool.nr_devices; device++)
+		if (resident->bytes_on[device] > limit)
+			return true;
+	return !waiting_has_room(resident->bytes_on);
+}
+
+/* What it will take on each device; sets the options for its load. */
+static int plan(int images_dir, struct resident *resident, struct copy_options *options,
+		char *error, size_t size)
 {
 	struct ccr_image *image;
 	int ret = ccr_image_open(&image, images_dir, resident->identity.pid, error, size);
 
 	if (ret)
 		return ret;
-	if (image->is_driver) {
-		ret = -EMEDIUMTYPE;
-		snprintf(error, size,
-			 "%s cannot be prefetched: the driver hands this memory over, which it "
-			 "does for a process that is restored, not before",
-			 image->name);
-	}
+	options->is_driver = image->is_driver;
 	for (uint32_t i = 0; !ret && i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *a = &image->allocations[i];
 		const int device = pool_device_find(image->devices[a->device].uuid);
@@ -36,7 +47,11 @@ static int count_bytes(int images_dir, struct resident *resident, char *error, s
 			 image->name, image->devices[a->device].name);
 	}
 	ccr_image_close(image);
-	return ret;
+	if (ret || !options->is_driver || !belongs_to_host(resident))
+		return ret;
+	options->in_host = true;
+	memset(resident->bytes_on, 0, sizeof(resident->bytes_on));
+	return 0;
 }
 
 static int no_room(pid_t image_pid, char *error, size_t size)
@@ -65,7 +80,7 @@ static int finish(const struct image_identity *identity, struct load *load, char
 
 static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *error, size_t size)
 {
-	const struct copy_options options = engine_own_options();
+	struct copy_options options = engine_own_options();
 	struct image_identity identity;
 	struct resident *resident;
 	struct load *load;
@@ -80,7 +95,7 @@ static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *e
 	resident = resident_new(images_dir, &identity, "prefetch", is_golden);
 	if (!resident)
 		return -ENOMEM;
-	ret = count_bytes(images_dir, resident, error, size);
+	ret = plan(images_dir, resident, &options, error, size);
 	if (ret) {
 		free(resident);
 		return ret;

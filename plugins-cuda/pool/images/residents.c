@@ -378,9 +378,10 @@ void resident_print(FILE *out)
 
 		fprintf(out,
 			"%s{\"dir\":\"%s\",\"pid\":%d,\"origin\":\"%s\",\"golden\":%s,"
-			"\"state\":\"%s\",\"bytes\":%llu,\"idle_ms\":%.0f}",
+			"\"state\":\"%s\",\"memory\":\"%s\",\"bytes\":%llu,\"idle_ms\":%.0f}",
 			comma, ccr_status_quoted(dir, sizeof(dir), r->dir), r->identity.pid,
 			r->origin, r->is_golden ? "true" : "false", state_of(r->load),
+			r->load && r->load->options.in_host ? "host" : "device",
 			(unsigned long long)(r->load ? r->load->list.bytes : 0),
 			now - r->last_used_ms);
 		comma = ",";

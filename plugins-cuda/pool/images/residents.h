@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Images that stay in device memory beyond one operation: prefetched, held
- * after a dump, golden. Each counts against the budget of its devices
+ * Images that stay in device memory, or in host memory (waiting.h), beyond one operation:
+ * prefetched, held after a dump, golden. Each counts against the budget of its devices
  * (CRIU_CUDA_POOL_BUDGET_MB). When the budget is full, the least recently used
  * image is dropped, but never a golden one. A helper has none. Every function
  * may be called from any thread.

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define SLAB_BYTES (512ull << 20)
+/* Of which every allocation has a multiple; the driver's own ranges need not. */
+#define GRANULARITY (2ull << 20)
 /* Kept free for the driver and the process when we check for room. */
 #define SPARE_BYTES (64ull << 20)
 
@@ -65,9 +67,10 @@ static int plan_slabs(struct load *load)
 	for (size_t i = 0; !ret && i < load->list.nr; i++) {
 		struct held *held = &load->list.entries[i];
 		struct held *slab = slabs->nr ? &slabs->entries[slabs->nr - 1] : NULL;
+		const uint64_t bytes = (held->size + GRANULARITY - 1) & ~(GRANULARITY - 1);
 
 		if (!is_shared || !slab || slab->device != held->device ||
-		    slab->size + held->size > SLAB_BYTES) {
+		    slab->size + bytes > SLAB_BYTES) {
 			const struct held fresh = {.device = held->device, .fd = -1};
 
 			ret = held_add(slabs, &fresh);
@@ -77,8 +80,8 @@ static int plan_slabs(struct load *load)
 		}
 		held->whole = slabs->nr - 1;
 		held->offset = slab->size;
-		slab->size += held->size;
-		slabs->bytes += held->size;
+		slab->size += bytes;
+		slabs->bytes += bytes;
 	}
 	return ret;
 }

@@ -37,7 +37,7 @@ int store_prepare(const int *devices, uint32_t nr_devices, const struct copy_opt
 	return nr_devices ? engine_get(&engine, options, devices, nr_devices, error, size) : 0;
 }
 
-static const struct held *mapped_on(const struct storage *storage, int device)
+const struct held *store_mapped_on(const struct storage *storage, int device)
 {
 	for (size_t i = 0; i < storage->list.nr; i++)
 		if ((int)storage->list.entries[i].device == device)
@@ -58,7 +58,7 @@ static int find_ranges(const struct ccr_image *image, const struct storage *stor
 	}
 	for (uint32_t i = 0; i < image->nr_allocations; i++) {
 		const struct ccr_image_allocation *a = &image->allocations[i];
-		const struct held *held = mapped_on(storage, devices[a->device]);
+		const struct held *held = store_mapped_on(storage, devices[a->device]);
 
 		if (!held || held->size != a->size) {
 			snprintf(error, size,
@@ -123,6 +123,11 @@ static uint64_t available_memory(void)
 	return kib << 10;
 }
 
+bool store_host_has_room(uint64_t bytes)
+{
+	return bytes + SPARE_BYTES <= available_memory();
+}
+
 static int copy_part(bool is_back, const struct held *held, char *host,
 		     const struct copy_options *options, char *error, size_t size)
 {
@@ -151,7 +156,7 @@ int store_keep(const struct storage *storage, const struct copy_options *options
 	memset(kept, 0, sizeof(*kept));
 	if (!bytes)
 		return 0;
-	if (bytes + SPARE_BYTES > available_memory()) {
+	if (!store_host_has_room(bytes)) {
 		snprintf(error, size, "%llu bytes of host memory are not available",
 			 (unsigned long long)bytes);
 		return -ENOMEM;
@@ -185,7 +190,7 @@ int store_put_back(const struct kept *kept, const struct storage *storage,
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < kept->nr_parts; i++) {
-		const struct held *held = mapped_on(storage, kept->parts[i].device);
+		const struct held *held = store_mapped_on(storage, kept->parts[i].device);
 
 		if (!held || held->size != kept->parts[i].size) {
 			snprintf(error, size,

@@ -33,6 +33,10 @@ int store_prepare(const int *devices, uint32_t nr_devices, const struct copy_opt
 int store_load(const struct ccr_image *image, const struct storage *storage,
 	       const struct copy_options *options, struct copy_progress *copied, char *error,
 	       size_t size);
+/* What is mapped on a device, or NULL. */
+const struct held *store_mapped_on(const struct storage *storage, int device);
+/* Whether the machine has that much host memory available. */
+bool store_host_has_room(uint64_t bytes);
 /* -ENOMEM: the machine does not have that much memory available. */
 int store_keep(const struct storage *storage, const struct copy_options *options, struct kept *kept,
 	       char *error, size_t size);

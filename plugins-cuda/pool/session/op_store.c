@@ -144,7 +144,10 @@ static void note_unstore(const struct op_store *store, int result, const char *e
 					    .result = result,
 					    .is_storage = true,
 					    .bytes = store->copied.total_bytes,
-					    .source = store->kept.memory ? "held" : "files",
+					    .source = store->kept.memory ? "held"
+						      : !store->load	 ? "files"
+						      : store->is_golden ? "golden"
+									 : "resident",
 					    .options = &store->options,
 					    .copied = &store->copied,
 					    .wait_ms = store->driver_ms + store->copy_ms,
@@ -176,6 +179,7 @@ static void *unstore_thread(void *argument)
 	const int ret = op_store_undo(store, error, sizeof(error));
 
 	note_unstore(store, ret, error);
+	op_store_drop(store); /* the device has room for others when criu hears of it */
 	operation_end(&store->operation);
 	session_reply(store->session, CCR_MSG_OP_RESULT, store->number, ret, error);
 	if (ret)
@@ -184,6 +188,21 @@ static void *unstore_thread(void *argument)
 		store_forget(&store->kept);
 	atomic_store(&store->has_ended, true);
 	return NULL;
+}
+
+/* The image that was resident when the restore began, if there was one. */
+static void take_resident(struct op_store *store)
+{
+	struct op_store *expected = store->session->stores;
+
+	while (expected &&
+	       (expected->number || !expected->load || expected->image_pid != store->image_pid))
+		expected = expected->next;
+	if (!expected || store->load)
+		return;
+	store->load = expected->load;
+	store->is_golden = expected->is_golden;
+	expected->load = NULL;
 }
 
 void op_unstore(struct session *session, const struct ccr_message *request)
@@ -206,6 +225,7 @@ void op_unstore(struct session *session, const struct ccr_message *request)
 		return;
 	}
 	store->is_undoing |= request->op.again;
+	take_resident(store);
 	begin(store, request, unstore_thread, true);
 }
 
@@ -232,11 +252,18 @@ static void *expect_thread(void *argument)
 	return NULL;
 }
 
-void op_store_expect(struct session *session, pid_t image_pid, const struct copy_options *options)
+void op_store_expect(struct session *session, pid_t image_pid, const struct copy_options *options,
+		     struct load *load, bool is_golden)
 {
 	struct op_store *store = new_store(session, image_pid, options);
 
-	if (store)
+	if (!store) {
+		load_put(load);
+		return;
+	}
+	store->load = load;
+	store->is_golden = is_golden;
+	if (!load)
 		store->has_thread = !pthread_create(&store->thread, NULL, expect_thread, store);
 }
 
@@ -279,6 +306,7 @@ void op_store_free_all(struct session *session)
 		operation_end(&store->operation);
 		give_up(store);
 		store_forget(&store->kept);
+		load_put(store->load);
 		if (store->pidfd >= 0)
 			close(store->pidfd);
 		if (store->images_dir >= 0)

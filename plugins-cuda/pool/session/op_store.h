@@ -17,8 +17,11 @@ struct op_store {
 	struct operation operation;
 	struct storage storage;
 	struct kept kept;
-	bool is_copied;	 /* the memory is in the image, or in `kept` */
-	bool is_undoing; /* OP_UNSTORE of an OP_STORE */
+	struct ccr_image *image; /* while its files are needed */
+	struct load *load;	 /* its image was prefetched; NULL: it is read from the files */
+	bool is_golden;		 /* so others use `load` as well */
+	bool is_copied;		 /* the memory is in the image, or in `kept` */
+	bool is_undoing;	 /* OP_UNSTORE of an OP_STORE */
 	pthread_t thread;
 	bool has_thread;
 	atomic_bool has_ended;
@@ -29,10 +32,12 @@ struct op_store {
 void op_store(struct session *session, const struct ccr_message *request);
 void op_unstore(struct session *session, const struct ccr_message *request);
 /*
- * Before a restore, for an image whose memory the driver hands over: starts a thread
- * that makes everything ready which does not need the process.
+ * Before a restore, for an image whose memory the driver takes: starts a thread that makes
+ * everything ready which does not need the process; or, with a resident image, of which it takes
+ * the reference, keeps that for OP_UNSTORE.
  */
-void op_store_expect(struct session *session, pid_t image_pid, const struct copy_options *options);
+void op_store_expect(struct session *session, pid_t image_pid, const struct copy_options *options,
+		     struct load *load, bool is_golden);
 /* Waits for all of them, as far as the driver returns, and frees them. */
 void op_store_free_all(struct session *session);
 
@@ -42,5 +47,7 @@ void op_store_free_all(struct session *session);
  */
 int op_store_make(struct op_store *store, char *error, size_t size);
 int op_store_undo(struct op_store *store, char *error, size_t size);
+/* Drops the prefetched image, which frees its memory unless it is golden. */
+void op_store_drop(struct op_store *store);
 
 #endif

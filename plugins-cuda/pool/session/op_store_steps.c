@@ -12,6 +12,8 @@
 #include <stdio.h>
 
 #include "pool/images/save.h"
+#include "pool/images/slabs.h"
+#include "pool/images/waiting.h"
 
 static int timed_complete(struct op_store *store, char *error, size_t size)
 {
@@ -71,33 +73,87 @@ int op_store_make(struct op_store *store, char *error, size_t size)
 
 /* --- Restore --- */
 
-static int load(struct op_store *store, const struct ccr_image *image, char *error, size_t size)
+void op_store_drop(struct op_store *store)
+{
+	load_put(store->load);
+	store->load = NULL;
+}
+
+static int load(struct op_store *store, char *error, size_t size)
 {
 	const double start = now_ms();
-	const int ret = store->kept.memory ? store_put_back(&store->kept, &store->storage,
-							    &store->options, error, size)
-					   : store_load(image, &store->storage, &store->options,
-							&store->copied, error, size);
+	int ret;
 
+	if (store->kept.memory)
+		ret = store_put_back(&store->kept, &store->storage, &store->options, error, size);
+	else if (store->load)
+		ret = waiting_copy(store->load, &store->storage, &store->copied, error, size);
+	else
+		ret = store_load(store->image, &store->storage, &store->options, &store->copied,
+				 error, size);
 	store->copy_ms = now_ms() - start;
 	return ret;
 }
 
-static int restore_from(struct op_store *store, const struct ccr_image *image, char *error,
-			size_t size)
+/* Where the bytes come from, unless they are kept, and which devices they are for. */
+static int find_source(struct op_store *store, int *devices, uint32_t *nr, char *error, size_t size)
 {
-	int devices[CCR_MAX_DEVICES], ret = 0;
-	const uint32_t nr_devices = image ? image->nr_devices : 0;
-	const double start = now_ms();
+	int ret;
 
-	if (image)
-		ret = store_devices(image, &store->options, devices, error, size);
+	*nr = 0;
+	if (store->kept.memory)
+		return 0;
+	/* One that could not be loaded is read again, for the error or because it is mended. */
+	if (store->load && load_wait(store->load))
+		op_store_drop(store);
+	for (; store->load && *nr < store->load->list.nr; ++*nr)
+		devices[*nr] = store->load->list.entries[*nr].device;
+	if (store->load)
+		return 0;
+	ret = store->image ? 0
+			   : ccr_image_open(&store->image, store->images_dir, store->image_pid,
+					    error, size);
 	if (!ret)
-		ret = storage_restore(store->own_pid, &store->options.map, devices, nr_devices,
-				      &store->storage, error, size);
+		ret = store_devices(store->image, &store->options, devices, error, size);
+	if (!ret)
+		*nr = store->image->nr_devices;
+	return ret;
+}
+
+/* A device is full: drops what is only kept for later, at last the image of this process. */
+static bool make_room(struct op_store *store, const int *devices, uint32_t nr)
+{
+	for (uint32_t i = 0; slabs_make_room && i < nr; i++)
+		if (slabs_make_room(devices[i]))
+			return true;
+	if (!store->load || store->load->host || store->is_golden)
+		return false;
+	op_store_drop(store);
+	return true;
+}
+
+static int begin_restore(struct op_store *store, char *error, size_t size)
+{
+	int devices[CCR_MAX_DEVICES], ret;
+	uint32_t nr;
+
+	do {
+		ret = find_source(store, devices, &nr, error, size);
+		if (!ret)
+			ret = storage_restore(store->own_pid, &store->options.map, devices, nr,
+					      &store->storage, error, size);
+	} while (ret == -ENOMEM && make_room(store, devices, nr));
+	return ret;
+}
+
+static int restore_from(struct op_store *store, char *error, size_t size)
+{
+	const double start = now_ms();
+	int ret = begin_restore(store, error, size);
+
 	store->driver_ms = now_ms() - start;
 	if (!ret)
-		ret = load(store, image, error, size);
+		ret = load(store, error, size);
 	return ret ? ret : timed_complete(store, error, size);
 }
 
@@ -120,18 +176,14 @@ static int is_checkpointed(const struct op_store *store, char *error, size_t siz
 
 int op_store_undo(struct op_store *store, char *error, size_t size)
 {
-	struct ccr_image *image = NULL;
 	int ret = pool_device_wait(error, size);
 
 	if (!ret)
 		ret = is_checkpointed(store, error, size);
 	if (ret <= 0)
 		return ret;
-	ret = 0;
-	if (!store->kept.memory)
-		ret = ccr_image_open(&image, store->images_dir, store->image_pid, error, size);
-	if (!ret)
-		ret = restore_from(store, image, error, size);
-	ccr_image_close(image);
+	ret = restore_from(store, error, size);
+	ccr_image_close(store->image);
+	store->image = NULL;
 	return ret;
 }

@@ -155,13 +155,19 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 		if (ret == -EMEDIUMTYPE) {
 			summary->loading = loading_before;
 			summary->by_driver++;
-			op_store_expect(s, image_pid, options);
+			op_store_expect(s, image_pid, options, NULL, false);
 			return 0;
 		}
 		return ret == -ENODEV ? ret : -EIO;
 	}
 	wanted->is_resident = summary->loading == loading_before;
 	wanted->is_golden = summary->golden > golden_before;
+	if (wanted->load->is_driver) {
+		summary->by_driver++;
+		op_store_expect(s, image_pid, options, wanted->load, wanted->is_golden);
+		free(wanted);
+		return 0;
+	}
 	wanted->next = s->wanted;
 	s->wanted = wanted;
 	wanted->operation = (struct operation){

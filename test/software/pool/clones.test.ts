@@ -21,11 +21,10 @@ let machine: Machine;
 let socketDir: string;
 const namespaces: ChildProcess[] = [];
 
-beforeEach(async () => {
+beforeEach(() => {
   machine = new Machine();
   socketDir = join(machine.dir, 'socket');
   mkdirSync(socketDir);
-  await machine.startPool();
 });
 afterEach(async () => {
   for (const child of namespaces.splice(0)) {
@@ -57,11 +56,19 @@ async function clone(number: number): Promise<(request: string) => Promise<strin
   return (request) => askWorkload(path, request, TIMEOUT_MS);
 }
 
-it('of one golden image run at the same time without affecting each other', async () => {
+/** Whose memory is moved by the interceptor, or handed over by a driver that does so. */
+const kinds = [
+  { memory: 'an interceptor has taken', env: { LD_PRELOAD: interceptorLibrary() } },
+  { memory: 'the driver hands over', env: { SOFTCUDA_DRIVER: '615' } },
+];
+
+it.for(kinds)('of one golden image, of memory that $memory, run next to each other', async ({ env }) => {
+  Object.assign(machine.env, env.SOFTCUDA_DRIVER === undefined ? {} : env);
+  await machine.startPool();
   const workload = await Workload.start({
     socketPath: join(socketDir, 'w.sock'),
     args: ['--alloc', '8Mx3', '--alloc', '2Mx4'],
-    env: { ...machine.env, LD_PRELOAD: interceptorLibrary() },
+    env: { ...machine.env, ...env },
   });
   const checksum = await workload.verify();
   const addresses = await workload.addresses();

@@ -4,7 +4,6 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readGpuImages } from '../../../lib/images/index.ts';
-import { prefetchImages } from '../../../lib/pool/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { errorsIn, ParallelMachine, snapshot } from '../../helpers/parallel.ts';
 
@@ -114,10 +113,6 @@ it('goes through the daemon if it runs, which has nothing left of it afterwards'
   expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
   expect(dump.status).toContainEqual(
     expect.objectContaining({ event: 'evict', storage: true, by: 'daemon' }),
-  );
-  // the driver gives memory only for a process that is there
-  await expect(prefetchImages(machine.imagesDir, { runDir: machine.runDir })).rejects.toThrow(
-    'cannot be prefetched: the driver hands this memory over',
   );
   const restore = await machine.tryRestore({ libdir });
   expect(restore.exitCode, errorsIn(restore.log)).toBe(0);

@@ -33,7 +33,10 @@ const status: PoolStatus = {
   budgetBytes: 2 ** 33,
   devices: [device('GPU-a', 5), device('GPU-b', 7)],
   images: [
-    { dir: '/i', pid: 9, origin: 'hold', isGolden: false, state: 'resident', bytes: 2 ** 20, idleMs: 1 },
+    {
+      ...{ dir: '/i', pid: 9, origin: 'hold', isGolden: false, state: 'resident', memory: 'device' },
+      ...{ bytes: 2 ** 20, idleMs: 1 },
+    },
   ],
   counters: { dumps: 3, bytes_saved: 2 ** 40 },
 };
