@@ -16,6 +16,7 @@ export const marks: Readonly<Record<string, string>> = {
 export const elsewhere: readonly (readonly [string, string, string])[] = [
   ['npm run demo', 'test/software/package/bundle.test.ts', "'demo'"],
   ['npm test', '.ci/run', 'npm test'],
+  ['npm run storm', 'test/software/fleet/storm.test.ts', 'measureStorm'],
   [
     'criu-cuda container restore --import /var/lib/web.tar',
     'test/software/container/cri.test.ts',
