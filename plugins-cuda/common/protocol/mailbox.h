@@ -40,10 +40,13 @@ struct ccr_mailbox {
 	uint64_t imports;  /* memory of other processes that it has imported or opened */
 	uint64_t exports;  /* memory that it has shared with other processes */
 	uint64_t captures; /* streams that are being captured */
+	/* Of the imports and exports, those that can be dumped with the processes that share them.
+	 */
+	uint64_t kept_imports, kept_exports;
 };
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
-static_assert(sizeof(struct ccr_mailbox) == 48, "layout");
+static_assert(sizeof(struct ccr_mailbox) == 64, "layout");
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

@@ -18,8 +18,8 @@ union control {
 	char room[CMSG_SPACE(CCR_HANDLES_A_MESSAGE * sizeof(int))];
 };
 
-/* Returns the bytes of a complete message of this type, or 0 for an unknown type. */
-static size_t wire_size(const struct ccr_message *m)
+/* Also of a received message: 0 for an unknown type. */
+size_t ccr_message_size(const struct ccr_message *m)
 {
 	switch (m->type) {
 	case CCR_MSG_HELLO:
@@ -97,7 +97,7 @@ void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, u
 
 int ccr_message_send(int socket, const struct ccr_message *message, const int *fds, int nr_fds)
 {
-	struct iovec iov = {.iov_base = (void *)message, .iov_len = wire_size(message)};
+	struct iovec iov = {.iov_base = (void *)message, .iov_len = ccr_message_size(message)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	union control control;
 	ssize_t len;
@@ -192,7 +192,8 @@ static bool is_well_formed(const struct ccr_message *m, size_t len, int nr_fds)
 	if (len < HEAD || m->magic != CCR_PROTOCOL_MAGIC || !ccr_protocol_is_supported(m->version))
 		return false;
 	/* What an earlier version does not have yet is zero. */
-	if (len > wire_size(m) || (len < wire_size(m) && m->version >= since(m->type)))
+	if (len > ccr_message_size(m) ||
+	    (len < ccr_message_size(m) && m->version >= since(m->type)))
 		return false;
 	if (m->type == CCR_MSG_HANDLES)
 		return handles_are_well_formed(m, nr_fds);

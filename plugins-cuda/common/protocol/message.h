@@ -8,6 +8,9 @@
 /* Zeroes `message` and fills in its header. */
 void ccr_message_init(struct ccr_message *message, enum ccr_message_type type, uint32_t operation);
 
+/* Returns the bytes of a message that are sent. */
+size_t ccr_message_size(const struct ccr_message *message);
+
 /*
  * Sends one packet with `nr_fds` descriptors, which the caller still owns. Sends
  * only the bytes that the type needs, and never raises SIGPIPE. Returns 0 or

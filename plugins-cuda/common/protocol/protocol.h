@@ -41,8 +41,10 @@
  *   In a group, ATTACH has CCR_ATTACH_GROUP: after END, PLACED -> with the gate closed;
  *   when all members have their memory, <- OPEN; the thread opens the gate; DONE ->. If
  *   the connection is lost before OPEN, it is as if it were lost before END.
- * Memory that members share: on a dump, SHARED -> before END, with one fd each for what
- *   the process has imported, and for what it has exported. On a restore, after PLACED,
+ * Memory that members share: on a dump, an empty SHARED <- after QUIET asks for it; SHARED ->
+ *   as often as needed, with one fd each for what the process has imported, and for what it
+ *   has exported, END ->. Imports and exports that are the same open file are the same
+ *   memory. The backup (see below) gets SHARED, too. On a restore, after PLACED,
  *   <- EXPORT asks for memory that others import, HANDLES -> has its descriptors; the
  *   importers get <- SHARED as often as needed, then <- END, PLACED ->.
  * Custom storage, without a service thread: OP_STORE has the pool make the
@@ -171,12 +173,12 @@ enum ccr_shared_kind { CCR_SHARED_EXPORT, CCR_SHARED_IMPORT };
  * knows where it is mapped, and with which access.
  */
 struct ccr_wire_shared {
-	uint64_t id;	  /* of the allocation, or of the import, in this process */
-	uint64_t size;	  /* bytes */
-	uint64_t other;	  /* of an import, from the pool: the id in the process that exports it */
-	uint64_t address; /* of its first mapping, for messages; 0 when it is not mapped */
-	uint32_t device;  /* index into DEVICES */
-	uint32_t kind;	  /* enum ccr_shared_kind */
+	uint64_t id;	   /* of the allocation, or of the import, in this process */
+	uint64_t size;	   /* bytes */
+	uint64_t other;	   /* of an import, from the pool: the id in the process that exports it */
+	uint64_t address;  /* of its first mapping, for messages; 0 when it is not mapped */
+	uint32_t exporter; /* of an import, from the pool: the operation of that process */
+	uint32_t kind;	   /* enum ccr_shared_kind */
 };
 
 struct ccr_device_pair {

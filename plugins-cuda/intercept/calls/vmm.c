@@ -6,6 +6,7 @@
  * driver keeps it.
  */
 #include "intercept/calls/calls.h"
+#include "intercept/records/kept.h"
 #include "intercept/records/records.h"
 #include "intercept/records/shared.h"
 
@@ -187,10 +188,8 @@ CUresult ccr__wrap_cuMemExportToShareableHandle(void *shareable,
 	if (phys && (phys->asked & type)) {
 		result = ccr__real.cuMemExportToShareableHandle(shareable, phys->handle, type,
 								flags);
-		if (result == CUDA_SUCCESS) {
-			ccr__phys_exclude(phys, "it is exported to another process");
-			ccr__shared_exported(phys);
-		}
+		if (result == CUDA_SUCCESS)
+			ccr__kept_export(phys, *(int *)shareable);
 	}
 	if (!phys) {
 		result = ccr__real.cuMemExportToShareableHandle(shareable, handle, type, flags);
@@ -205,12 +204,18 @@ CUresult ccr__wrap_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *
 						  void *os_handle, CUmemAllocationHandleType type)
 {
 	const CUresult result = ccr__real.cuMemImportFromShareableHandle(handle, os_handle, type);
+	struct ccr__phys *phys = NULL;
 
-	if (result == CUDA_SUCCESS) {
-		ccr__memory_lock();
+	if (result != CUDA_SUCCESS)
+		return result;
+	ccr__memory_lock();
+	if (type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
+		phys = ccr__kept_import(*handle, (int)(intptr_t)os_handle);
+	if (phys)
+		*handle = ccr__phys_to_app(phys);
+	else
 		ccr__shared_add(CCR__IMPORTED_HANDLE, *handle);
-		ccr__memory_unlock();
-	}
+	ccr__memory_unlock();
 	return result;
 }
 

@@ -9,6 +9,7 @@
 #include "intercept/copy/threads.h"
 #include "intercept/core/mailbox.h"
 #include "intercept/entry/entry.h"
+#include "intercept/keeper/keeper.h"
 #include "intercept/records/contexts.h"
 #include "intercept/records/records.h"
 #include "intercept/service/service.h"
@@ -30,6 +31,7 @@ static void in_child(void)
 	ccr__copy_disable();
 	ccr__gate_reset();
 	ccr__service_reset();
+	ccr__keep_reset();
 	/* The threads that held these locks do not exist in the child. */
 	pthread_mutex_init(&ccr__memory.lock, NULL);
 	ccr__slots_reset();

@@ -23,6 +23,7 @@
 #define CCR_REPLACE_MIN (2ull << 20)
 
 struct ccr__mapping;
+struct ccr__kept;
 
 struct ccr__phys {
 	struct ccr__phys *next, *prev;	     /* in the list of all */
@@ -35,10 +36,12 @@ struct ccr__phys {
 	uint32_t app_refs; /* number of handles that the program has */
 	uint32_t nr_maps;
 	struct ccr__mapping *maps; /* where it is mapped */
+	struct ccr__kept *kept;	   /* descriptors by which others know it, or we do; kept.h */
 	bool is_own_vmm;	   /* the program made it with cuMemCreate */
 	bool is_excluded;	   /* it is shared with others: the driver keeps it */
 	bool is_exported;	   /* counted in the mailbox */
 	bool is_imported;	   /* it is the pool's memory, only mapped: cannot be exported */
+	bool is_foreign;	   /* the program has imported it from another process */
 	bool is_attached;	   /* during an attach: it is already mapped */
 };
 

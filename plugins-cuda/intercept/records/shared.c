@@ -141,10 +141,3 @@ void ccr__shared_retained(CUmemGenericAllocationHandle handle, CUdeviceptr addre
 		return;
 	}
 }
-
-void ccr__shared_exported(struct ccr__phys *phys)
-{
-	if (!phys->is_exported)
-		count(CCR__EXPORTED_HANDLE, 1);
-	phys->is_exported = true;
-}

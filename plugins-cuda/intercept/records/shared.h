@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory that other processes share with the program: what it has imported and
- * not yet given back, and what it has exported and not yet freed. The numbers are
- * published in the mailbox. The caller holds the lock of records.h.
+ * Memory that other processes share with the program, and that stays with the driver: what
+ * it has imported and not yet given back, and what it has exported and not yet freed. (What
+ * can move is in kept.h.) The numbers are published in the mailbox. The caller holds the
+ * lock of records.h.
  */
 #ifndef CCR_INTERCEPT_SHARED_H
 #define CCR_INTERCEPT_SHARED_H
@@ -31,8 +32,5 @@ void ccr__shared_mapped(CUmemGenericAllocationHandle handle, CUdeviceptr base, u
 void ccr__shared_unmapped(CUdeviceptr base, uint64_t size);
 /* The program got another reference to the imported allocation at an address. */
 void ccr__shared_retained(CUmemGenericAllocationHandle handle, CUdeviceptr address);
-
-/* An allocation of ours was exported; records/table.c takes it back when it is freed. */
-void ccr__shared_exported(struct ccr__phys *phys);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "intercept/core/mailbox.h"
+#include "intercept/records/kept.h"
 
 #define NR_BUCKETS 4096
 /* Marks a handle as ours; the driver's handles are small numbers or pointers. */
@@ -38,8 +38,7 @@ void ccr__phys_forget(struct ccr__phys *phys)
 {
 	struct ccr__phys **link = &buckets[phys->id % NR_BUCKETS];
 
-	if (phys->is_exported)
-		__atomic_sub_fetch(&ccr__mailbox->exports, 1, __ATOMIC_RELAXED);
+	ccr__kept_forget(phys);
 	while (*link != phys)
 		link = &(*link)->next_id;
 	*link = phys->next_id;
@@ -56,6 +55,7 @@ void ccr__phys_exclude(struct ccr__phys *phys, const char *why)
 {
 	if (phys->is_excluded)
 		return;
+	ccr__kept_exclude(phys);
 	phys->is_excluded = true;
 	ccr_info("allocation %llu (%llu bytes) is left to the driver: %s",
 		 (unsigned long long)phys->id, (unsigned long long)phys->size, why);

@@ -4,8 +4,10 @@
  * mapped, and that of the other members of a group; until then, any failure unmaps
  * everything again and the thread waits for the next connection.
  */
+#include "intercept/records/kept.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
+#include "intercept/service/sharing.h"
 #include "common/protocol/message.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@
 struct attach {
 	struct ccr__connection *connection;
 	enum ccr_attach_mode mode;
+	bool is_group;
 	CUresult result;
 	const char *what;
 };
@@ -25,7 +28,8 @@ static int check(struct attach *a, const struct ccr_wire_handle *wire, struct cc
 	struct ccr__phys *phys = ccr__phys_by_id(wire->id);
 
 	a->what = "the pool sent an allocation this process does not have";
-	if (!phys || phys->size != wire->size || phys->handle || phys->is_attached)
+	if (!phys || phys->is_foreign || phys->size != wire->size || phys->handle ||
+	    phys->is_attached)
 		return -EPROTO;
 	*out = phys;
 	return 0;
@@ -78,14 +82,24 @@ static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 	return result;
 }
 
+/* What was imported from the pool cannot be exported to the others. */
+static bool must_adopt(const struct attach *a, const struct ccr__adopt_batch *batch)
+{
+	bool is_exported = false;
+
+	for (size_t i = 0; i < batch->nr; i++)
+		is_exported |= batch->entries[i].phys->is_exported;
+	return is_part(&batch->entries[0]) || (a->is_group && is_exported);
+}
+
 static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)
 {
 	CUresult result;
 
 	if (!batch->nr)
 		return CUDA_SUCCESS;
-	/* A part of a larger allocation must be copied. */
-	if (is_part(&batch->entries[0]))
+	/* So must a part of a larger allocation. */
+	if (must_adopt(a, batch))
 		return adopt_batch(batch);
 	if (a->mode == CCR_ATTACH_MAP ||
 	    (a->mode == CCR_ATTACH_AUTO &&
@@ -170,7 +184,7 @@ static int take_message(struct attach *a, const int *fds, int nr_fds)
 static int check_complete(struct attach *a)
 {
 	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next)
-		if (!phys->handle) {
+		if (!phys->handle && !(a->is_group && phys->is_foreign)) {
 			a->what = "the pool did not send every allocation";
 			return -ENODATA;
 		}
@@ -217,32 +231,22 @@ static void finish(bool keep)
 		phys->handle = 0;
 		phys->is_imported = false;
 	}
+	if (!keep)
+		ccr__kept_end();
 	ccr__memory.is_evicted = !keep;
-}
-
-/* The other members of the group get their memory meanwhile. Returns 0 when all have it. */
-static int wait_for_group(struct attach *a)
-{
-	struct ccr_message *m = &a->connection->message;
-	int ret;
-
-	ccr_message_init(m, CCR_MSG_PLACED, a->connection->operation);
-	ret = ccr_message_send(a->connection->socket, m, NULL, 0);
-	if (!ret)
-		ret = ccr_message_receive(a->connection->socket, m, NULL, NULL, -1);
-	a->what = "another process of the group has no memory";
-	return ret || m->type == CCR_MSG_OPEN ? ret : -ECANCELED;
 }
 
 void ccr__attach(struct ccr__connection *connection, uint32_t mode)
 {
-	struct attach a = {.connection = connection, .mode = mode & ~CCR_ATTACH_GROUP};
+	struct attach a = {.connection = connection,
+			   .mode = mode & ~CCR_ATTACH_GROUP,
+			   .is_group = mode & CCR_ATTACH_GROUP};
 	int ret;
 
 	ccr__memory_lock();
 	ret = take_all(&a);
-	if (!ret && mode & CCR_ATTACH_GROUP)
-		ret = wait_for_group(&a);
+	if (!ret && a.is_group)
+		ret = ccr__sharing_serve(connection, &a.result, &a.what);
 	finish(!ret);
 	ccr__memory_unlock();
 	if (ret) {

@@ -9,6 +9,7 @@
 struct ccr__connection {
 	int socket;
 	uint32_t operation;
+	bool is_sharing_known; /* the pool knows what the program shares with other processes */
 	struct ccr_message message; /* the last one that was received, or the next one to send */
 };
 

@@ -6,8 +6,10 @@
  */
 #include "intercept/calls/calls.h"
 #include "intercept/gate/gate.h"
+#include "intercept/records/kept.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
+#include "intercept/service/sharing.h"
 #include "common/protocol/message.h"
 
 #include <errno.h>
@@ -23,7 +25,14 @@ struct evict {
 	int index_of[CCR_MAX_DEVICES]; /* index in DEVICES; -1: not used */
 };
 
+/* Its bytes go to the pool. */
 static bool is_moved(const struct ccr__phys *phys)
+{
+	return !phys->is_excluded && !phys->is_foreign;
+}
+
+/* It is unmapped and released, as what the program has imported is, too. */
+static bool is_released(const struct ccr__phys *phys)
 {
 	return !phys->is_excluded;
 }
@@ -177,7 +186,7 @@ static int send_all(struct evict *e)
 static void map_again(const struct ccr__phys *end)
 {
 	for (struct ccr__phys *phys = ccr__memory.all; phys != end; phys = phys->next)
-		if (is_moved(phys) && ccr__place_map_all(phys, phys->handle) != CUDA_SUCCESS)
+		if (is_released(phys) && ccr__place_map_all(phys, phys->handle) != CUDA_SUCCESS)
 			ccr_err("cannot map allocation %llu again", (unsigned long long)phys->id);
 }
 
@@ -196,7 +205,7 @@ static int release_all(struct evict *e)
 
 	e->what = "cannot unmap an allocation";
 	for (phys = ccr__memory.all; phys; phys = phys->next) {
-		if (!is_moved(phys))
+		if (!is_released(phys))
 			continue;
 		e->result = ccr__place_unmap_all(phys);
 		if (e->result != CUDA_SUCCESS) {
@@ -210,7 +219,7 @@ static int release_all(struct evict *e)
 		return -EPIPE;
 	}
 	for (phys = ccr__memory.all; phys; phys = phys->next) {
-		if (!is_moved(phys))
+		if (!is_released(phys))
 			continue;
 		e->result = ccr__real.cuMemRelease(phys->handle);
 		if (e->result != CUDA_SUCCESS)
@@ -218,6 +227,7 @@ static int release_all(struct evict *e)
 				ccr_cuda_error_name(e->result));
 		phys->handle = 0;
 	}
+	ccr__kept_end();
 	ccr__memory.is_evicted = true;
 	return 0;
 }
@@ -237,6 +247,9 @@ static int evict_quiet(struct evict *e)
 {
 	int ret;
 
+	ret = ccr__sharing_check(e->connection, &e->what);
+	if (ret)
+		return ret;
 	e->what = "cannot adopt memory that is mapped from the pool";
 	e->result = adopt_imported();
 	if (e->result != CUDA_SUCCESS)

@@ -6,6 +6,7 @@
  */
 #include "intercept/gate/gate.h"
 #include "intercept/service/service.h"
+#include "intercept/service/sharing.h"
 #include "common/protocol/message.h"
 
 #include <errno.h>
@@ -40,6 +41,19 @@ static int open_again(struct ccr__connection *connection, bool *is_quiet)
 	return ccr_message_send(connection->socket, &connection->message, NULL, 0);
 }
 
+static int tell_sharing(struct ccr__connection *connection)
+{
+	const char *what = "";
+	int ret;
+
+	ccr__memory_lock();
+	ret = ccr__sharing_send(connection, &what);
+	ccr__memory_unlock();
+	if (ret)
+		ccr__connection_fail(connection, ret, CUDA_SUCCESS, what);
+	return ret;
+}
+
 void ccr__quiesce_group(struct ccr__connection *connection)
 {
 	struct ccr_message *m = &connection->message;
@@ -51,6 +65,8 @@ void ccr__quiesce_group(struct ccr__connection *connection)
 			ret = quiesce(connection, &is_quiet);
 		} else if (m->type == CCR_MSG_OPEN) {
 			ret = open_again(connection, &is_quiet);
+		} else if (m->type == CCR_MSG_SHARED && is_quiet) {
+			ret = tell_sharing(connection);
 		} else if (m->type == CCR_MSG_EVICT) {
 			ccr__evict(connection, is_quiet);
 			return;

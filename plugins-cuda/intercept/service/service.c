@@ -34,7 +34,7 @@ static int say_hello(struct ccr__connection *connection)
 	m->hello.nspid = getpid();
 	m->hello.state = ccr__memory.is_evicted ? CCR_SERVICE_EVICTED : CCR_SERVICE_RESIDENT;
 	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {
-		if (phys->is_excluded)
+		if (phys->is_excluded || phys->is_foreign)
 			continue;
 		m->hello.nr_handles++;
 		m->hello.bytes += phys->size;

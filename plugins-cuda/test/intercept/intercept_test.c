@@ -177,7 +177,10 @@ static struct pool_reply converse(struct pool_request *request)
 struct pool_reply pool_evict(uint32_t timeout_ms, enum pool_break stop)
 {
 	struct pool_request request = {.what = POOL_EVICT, .timeout_ms = timeout_ms, .stop = stop};
+	struct ccr_mailbox mailbox;
 
+	CHECK(!ccr_mailbox_read(getpid(), &mailbox, NULL));
+	request.is_group = mailbox.kept_imports || mailbox.kept_exports;
 	return converse(&request);
 }
 

@@ -50,12 +50,17 @@ enum pool_break {
 	BREAK_AFTER_EVICT,
 	BREAK_AFTER_DEVICES,
 	BREAK_AFTER_HANDLES,
+	BREAK_AFTER_SHARED,
 	BREAK_AFTER_END,
 	ABORT_AFTER_HELLO, /* sends ABORT */
 	ABORT_AFTER_END,
 	BREAK_AFTER_ATTACH,
 	BREAK_MIDWAY, /* closes after the first HANDLES of an attach */
 	FORGET_ONE,   /* attaches all but the last allocation */
+	BREAK_AFTER_PLACED,
+	BREAK_AFTER_EXPORT,
+	BREAK_BEFORE_OPEN,
+	FORGET_IMPORT, /* opens the gate without the last import */
 };
 
 enum pool_source { SOURCE_KEPT, SOURCE_IMAGE };
@@ -70,6 +75,7 @@ struct pool_request {
 	uint32_t mode;	 /* enum ccr_attach_mode */
 	uint32_t stop;	 /* enum pool_break */
 	uint32_t source; /* enum pool_source */
+	bool is_group;	 /* the process shares memory */
 };
 
 struct pool_reply {
@@ -78,9 +84,11 @@ struct pool_reply {
 	uint32_t last_type; /* of the last message received */
 	uint32_t state;	    /* of HELLO */
 	int32_t nspid;
-	uint64_t nr_handles, bytes; /* of the memory that was collected */
-	uint64_t free_bytes;	    /* of device 0, in the pool */
-	uint32_t max_fds;	    /* largest number of descriptors in a message */
+	uint64_t nr_handles, bytes;	 /* of the memory that was collected */
+	uint64_t free_bytes;		 /* of device 0, in the pool */
+	uint32_t max_fds;		 /* largest number of descriptors in a message */
+	uint32_t nr_imports, nr_exports; /* descriptors of shared memory that came with an evict */
+	uint32_t nr_matched;		 /* imports whose export came with the same evict */
 	char text[256];
 };
 
@@ -104,6 +112,16 @@ bool is_shown_gated(void);
 /* Send and receive a request with a descriptor (-1: none). False at the end of file. */
 void send_request(int socket, const struct pool_request *request, int fd);
 bool receive_request(int socket, struct pool_request *request, int *fd);
+
+/* pool_sharing.c: memory that the process shares with itself, in the pool process. */
+void sharing_forget(void);
+/* Closes the descriptors, but still knows which import is which export. */
+void sharing_drop_fds(void);
+void sharing_take(const struct ccr_message *message, const int *fds);
+/* Whether there is something that an attach has to share, and what is known about it. */
+bool sharing_needed(struct pool_reply *reply);
+/* The steps of an attach after END. Returns 0 after OPEN, 1 if it broke off, or -errno. */
+int sharing_attach(int connection, const struct pool_request *request);
 
 /* pool.c */
 void pool_main(int requests, int replies) __attribute__((noreturn));

@@ -76,6 +76,7 @@ static void forget_all(void)
 	for (size_t i = 0; i < pool.nr_held; i++)
 		free(pool.held[i].bytes);
 	pool.nr_held = 0;
+	sharing_forget();
 }
 
 static void take_handles(const int *fds, const int *devices)
@@ -102,10 +103,10 @@ static int send_type(enum ccr_message_type type, const struct pool_request *requ
 	struct ccr_message message;
 
 	ccr_message_init(&message, type, request->operation);
-	if (type == CCR_MSG_EVICT)
+	if (type == CCR_MSG_EVICT || type == CCR_MSG_QUIESCE)
 		message.evict.timeout_ms = request->timeout_ms;
 	if (type == CCR_MSG_ATTACH)
-		message.attach.mode = request->mode;
+		message.attach.mode = request->mode | (request->is_group ? CCR_ATTACH_GROUP : 0);
 	return ccr_message_send(pool.connection, &message, NULL, 0);
 }
 
@@ -144,6 +145,26 @@ static int receive_hello(struct pool_reply *reply)
 	return ret;
 }
 
+/* What the process has imported and exported, once its gate is closed. */
+static int ask_sharing(const struct pool_request *request, struct pool_reply *reply)
+{
+	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, ret = send_type(CCR_MSG_QUIESCE, request);
+
+	if (!ret)
+		ret = receive(reply, NULL, NULL);
+	CHECK(ret || (pool.message.type == CCR_MSG_QUIET && !pool.message.result));
+	if (!ret)
+		ret = send_type(CCR_MSG_SHARED, request);
+	for (;;) {
+		if (!ret)
+			ret = receive(reply, fds, &nr_fds);
+		if (ret || pool.message.type == CCR_MSG_END)
+			return ret;
+		CHECK(pool.message.type == CCR_MSG_SHARED);
+		sharing_take(&pool.message, fds);
+	}
+}
+
 static int evict(const struct pool_request *request, struct pool_reply *reply)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
@@ -152,6 +173,11 @@ static int evict(const struct pool_request *request, struct pool_reply *reply)
 	if (ret || stops(request, BREAK_AFTER_HELLO, ABORT_AFTER_HELLO))
 		return ret;
 	forget_all();
+	if (request->is_group) {
+		ret = ask_sharing(request, reply);
+		if (ret || stops(request, BREAK_AFTER_SHARED, 0))
+			return ret;
+	}
 	ret = send_type(CCR_MSG_EVICT, request);
 	if (ret || stops(request, BREAK_AFTER_EVICT, 0))
 		return ret;
@@ -232,6 +258,10 @@ static int attach(const struct pool_request *request, struct pool_reply *reply)
 	if (ret)
 		return ret;
 	ret = send_type(CCR_MSG_END, request);
+	if (!ret && request->is_group)
+		ret = sharing_attach(pool.connection, request);
+	if (ret == 1)
+		return 0;
 	return ret ? ret : receive(reply, NULL, NULL);
 }
 
@@ -252,19 +282,27 @@ static void serve(const struct pool_request *request, struct pool_reply *reply)
 		for (size_t i = 0; i < pool.nr_held; i++)
 			reply->bytes += pool.held[i].wire.size;
 		reply->nr_handles = pool.nr_held;
+		sharing_needed(reply);
 		break;
-	case POOL_ATTACH:
-		reply->error = attach(request, reply);
+	case POOL_ATTACH: {
+		struct pool_request shared = *request;
+
+		shared.is_group = sharing_needed(reply);
+		reply->error = attach(&shared, reply);
 		break;
+	}
 	case POOL_COMMIT:
 		drop_fds();
+		sharing_drop_fds();
 		break;
 	}
 	if (request->what == POOL_EVICT || request->what == POOL_ATTACH) {
 		close(pool.connection);
 		/* After a failed evict the application keeps its memory. */
-		if (request->what == POOL_EVICT && reply->last_type != CCR_MSG_DONE)
+		if (request->what == POOL_EVICT && reply->last_type != CCR_MSG_DONE) {
 			drop_fds();
+			sharing_forget();
+		}
 	}
 	reply->free_bytes = free_bytes();
 }

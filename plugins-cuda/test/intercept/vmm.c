@@ -166,11 +166,8 @@ static void properties(void)
 	OK(cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)fd,
 					  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
 	close(fd);
-	/*
-	 * Both handles of the shared memory stay with the driver; only the
-	 * other allocation moves.
-	 */
-	cycle(CCR_ATTACH_ADOPT, 1);
+	/* Both allocations move; the imported handle is the same memory afterwards. */
+	cycle(CCR_ATTACH_ADOPT, 2);
 	CHECK(holds(at + 2 * MIB, 2 * MIB, 51));
 	OK(cuMemRelease(imported));
 	OK(cuMemUnmap(at, 4 * MIB));
