@@ -51,6 +51,13 @@ struct ccr_image_allocation {
 	uint32_t flags;	 /* CCR_IMAGE_ALLOCATION_* */
 };
 
+/* Memory of another process, whose bytes are in that process's image. */
+struct ccr_image_import {
+	uint64_t id, size;
+	uint64_t allocation; /* id in the other image */
+	uint32_t exporter;   /* pid in the name of the other image */
+};
+
 struct ccr_image_chunk {
 	uint32_t allocation; /* index into allocations */
 	uint32_t stripe;
@@ -82,8 +89,9 @@ struct ccr_image {
 	uint64_t chunk_size;
 	uint64_t bytes; /* sum of all allocations */
 	bool is_driver; /* the driver handed the memory over: one allocation per device */
-	uint32_t nr_devices, nr_allocations, nr_stripes;
+	uint32_t nr_devices, nr_allocations, nr_stripes, nr_imports;
 	size_t nr_chunks;
+	struct ccr_image_import *imports;
 	struct ccr_image_device *devices;
 	struct ccr_image_allocation *allocations;
 	struct ccr_image_chunk *chunks; /* sorted by allocation, then position; without gaps */
@@ -187,11 +195,13 @@ struct ccr_image_writer;
 int ccr_image_writer_begin(struct ccr_image_writer **out, int dirfd, int pid,
 			   const struct ccr_image_options *options, char *error, size_t error_size);
 
-/* Both copy their arguments. Call them from one thread, before the first append. */
+/* They copy their arguments. Call them from one thread, before the first append. */
 int ccr_image_writer_add_device(struct ccr_image_writer *writer,
 				const struct ccr_image_device *device);
 int ccr_image_writer_add_allocation(struct ccr_image_writer *writer,
 				    const struct ccr_image_allocation *allocation);
+int ccr_image_writer_add_import(struct ccr_image_writer *writer,
+				const struct ccr_image_import *import);
 uint32_t ccr_image_writer_nr_allocations(const struct ccr_image_writer *writer);
 const struct ccr_image_allocation *
 ccr_image_writer_allocation(const struct ccr_image_writer *writer, uint32_t index);

@@ -69,10 +69,37 @@ static void judge_neighbors(struct state *s, const struct process *p)
 	}
 }
 
+/* Its device memory goes through the pool. */
+static bool is_moved(const struct state *s, const struct process *p)
+{
+	return p->mailbox.magic && !ccr__look_is_copied(s, p) &&
+	       s->request->settings->storage != CCR_STORAGE_DRIVER;
+}
+
+/*
+ * What processes of the tree share moves with them. The pool knows which import is which export,
+ * and refuses what it cannot give back.
+ */
+static bool is_carried(const struct state *s, const struct process *p)
+{
+	uint64_t imports = 0, exports = 0;
+
+	each_process(other, s)
+	{
+		imports += is_moved(s, other) ? other->mailbox.kept_imports : 0;
+		exports += is_moved(s, other) ? other->mailbox.kept_exports : 0;
+	}
+	return imports && exports && is_moved(s, p) &&
+	       p->mailbox.imports == p->mailbox.kept_imports &&
+	       p->mailbox.exports == p->mailbox.kept_exports;
+}
+
 static void judge_counters(struct state *s, const struct process *p)
 {
 	const struct ccr_mailbox *mailbox = &p->mailbox;
 
+	if (is_carried(s, p))
+		return;
 	if (mailbox->imports)
 		ccr__look_add(s, CCR_LOOK_IMPORTED_MEMORY, p->pid,
 			      "it has imported %llu allocations",

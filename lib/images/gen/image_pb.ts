@@ -70,6 +70,28 @@ export const ChunkSchema: Schema<Chunk> = {
   ],
 };
 
+/** Memory of another process that this one has imported. Its bytes are in the image of that process. */
+export interface Import {
+  /** number in the interceptor */
+  id: bigint;
+  /** bytes that were mapped, from the beginning */
+  size: bigint;
+  /** pid in the name of that image */
+  exporter: number;
+  /** id of the allocation there */
+  allocation: bigint;
+}
+
+export const ImportSchema: Schema<Import> = {
+  name: 'Import',
+  fields: [
+    [1, 'id', 'uint64', 'single'],
+    [2, 'size', 'uint64', 'single'],
+    [3, 'exporter', 'uint32', 'single'],
+    [4, 'allocation', 'uint64', 'single'],
+  ],
+};
+
 export interface Manifest {
   /** 16 random bytes */
   id: Uint8Array;
@@ -91,6 +113,8 @@ export interface Manifest {
   protocol: number;
   /** id of the checkpoint, as in cuda.img; absent: it belongs to none */
   checkpoint: Uint8Array;
+  /** only with protocol 4 or later, which versions before do not restore */
+  imports: Import[];
 }
 
 export const ManifestSchema: Schema<Manifest> = {
@@ -108,5 +132,6 @@ export const ManifestSchema: Schema<Manifest> = {
     [10, 'stripeSizes', 'uint64', 'repeated'],
     [11, 'protocol', 'uint32', 'single'],
     [12, 'checkpoint', 'bytes', 'single'],
+    [13, 'imports', ImportSchema, 'repeated'],
   ],
 };

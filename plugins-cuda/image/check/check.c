@@ -67,6 +67,24 @@ static int check_driver(const struct sink *sink)
 	return 0;
 }
 
+static int check_imports(const struct sink *sink)
+{
+	const struct ccr_image *image = sink->image;
+
+	for (uint32_t i = 0; i < image->nr_imports; i++) {
+		const struct ccr_image_import *import = &image->imports[i];
+
+		if (image->is_driver)
+			return BAD(sink, "imports are in a manifest of version %u",
+				   CCR_IMAGE_VERSION_DRIVER);
+		if (!import->exporter || import->exporter > INT32_MAX)
+			return BAD(sink, "imports[%u].exporter is %u", i, import->exporter);
+		if (import->size > CCR_IMAGE_MAX_BYTES)
+			return BAD(sink, "imports[%u].size is %llu", i, (ull)import->size);
+	}
+	return 0;
+}
+
 static int check_place(const struct sink *sink, size_t index)
 {
 	const struct ccr_image_chunk *c = &sink->image->chunks[index];
@@ -198,6 +216,8 @@ int ccr__image_check(const struct ccr_image *image, char *error, size_t error_si
 	ret = check_allocations(&sink);
 	if (!ret)
 		ret = check_driver(&sink);
+	if (!ret)
+		ret = check_imports(&sink);
 	if (!ret)
 		ret = check_chunks(&sink);
 	return ret ? ret : check_no_sharing(&sink);

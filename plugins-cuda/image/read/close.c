@@ -13,6 +13,7 @@ void ccr_image_close(struct ccr_image *image)
 			close(image->stripes[i].fd);
 	free(image->devices);
 	free(image->allocations);
+	free(image->imports);
 	free(image->chunks);
 	free(image->stripes);
 	free(image->manifest);

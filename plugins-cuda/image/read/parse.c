@@ -15,9 +15,8 @@
 #define PROTOCOL_BEFORE_THE_FIELD 2
 
 static const struct ccr__wire_limit limits[] = {
-	{"devices", CCR_IMAGE_MAX_DEVICES},
-	{"allocations", CCR_IMAGE_MAX_ALLOCATIONS},
-	{"chunks", CCR_IMAGE_MAX_CHUNKS},
+	{"devices", CCR_IMAGE_MAX_DEVICES},	 {"allocations", CCR_IMAGE_MAX_ALLOCATIONS},
+	{"chunks", CCR_IMAGE_MAX_CHUNKS},	 {"imports", CCR_IMAGE_MAX_ALLOCATIONS},
 	{"stripe_sizes", CCR_IMAGE_MAX_STRIPES},
 };
 
@@ -71,6 +70,14 @@ static void copy_rows(struct ccr_image *image, const Ccr__Pb__Manifest *pb)
 		to->xxh3 = from->xxh3;
 		to->is_zero = from->zero;
 	}
+	for (uint32_t i = 0; i < image->nr_imports; i++) {
+		const Ccr__Pb__Import *from = pb->imports[i];
+
+		image->imports[i] = (struct ccr_image_import){.id = from->id,
+							      .size = from->size,
+							      .exporter = from->exporter,
+							      .allocation = from->allocation};
+	}
 	for (uint32_t i = 0; i < image->nr_stripes; i++) {
 		image->stripes[i].fd = -1;
 		image->stripes[i].size = pb->stripe_sizes[i];
@@ -96,12 +103,15 @@ static int convert(struct ccr_image *image, const Ccr__Pb__Manifest *pb, char *e
 	image->nr_allocations = pb->n_allocations;
 	image->nr_chunks = pb->n_chunks;
 	image->nr_stripes = pb->n_stripe_sizes;
+	image->nr_imports = pb->n_imports;
 	/* One more than needed, because calloc of 0 bytes may return NULL. */
 	image->devices = calloc(image->nr_devices + 1, sizeof(*image->devices));
 	image->allocations = calloc(image->nr_allocations + 1, sizeof(*image->allocations));
 	image->chunks = calloc(image->nr_chunks + 1, sizeof(*image->chunks));
 	image->stripes = calloc(image->nr_stripes + 1, sizeof(*image->stripes));
-	if (!image->devices || !image->allocations || !image->chunks || !image->stripes)
+	image->imports = calloc(image->nr_imports + 1, sizeof(*image->imports));
+	if (!image->imports || !image->devices || !image->allocations || !image->chunks ||
+	    !image->stripes)
 		return ccr__image_error(-ENOMEM, error, error_size, "%s: out of memory",
 					image->name);
 	ret = copy_devices(image, pb, error, error_size);

@@ -16,9 +16,11 @@ struct rows {
 	Ccr__Pb__Device *devices;
 	Ccr__Pb__Allocation *allocations;
 	Ccr__Pb__Chunk *chunks;
+	Ccr__Pb__Import *imports;
 	Ccr__Pb__Device **device_rows;
 	Ccr__Pb__Allocation **allocation_rows;
 	Ccr__Pb__Chunk **chunk_rows;
+	Ccr__Pb__Import **import_rows;
 	uint64_t *stripe_sizes;
 };
 
@@ -27,6 +29,8 @@ static void free_rows(struct rows *rows)
 	free(rows->devices);
 	free(rows->allocations);
 	free(rows->chunks);
+	free(rows->imports);
+	free(rows->import_rows);
 	free(rows->device_rows);
 	free(rows->allocation_rows);
 	free(rows->chunk_rows);
@@ -43,8 +47,11 @@ static int allocate_rows(struct rows *rows, const struct ccr_image *image)
 	rows->chunks = calloc(image->nr_chunks + 1, sizeof(*rows->chunks));
 	rows->chunk_rows = calloc(image->nr_chunks + 1, sizeof(*rows->chunk_rows));
 	rows->stripe_sizes = calloc(image->nr_stripes + 1, sizeof(*rows->stripe_sizes));
-	if (rows->devices && rows->device_rows && rows->allocations && rows->allocation_rows &&
-	    rows->chunks && rows->chunk_rows && rows->stripe_sizes)
+	rows->imports = calloc(image->nr_imports + 1, sizeof(*rows->imports));
+	rows->import_rows = calloc(image->nr_imports + 1, sizeof(*rows->import_rows));
+	if (rows->imports && rows->import_rows && rows->devices && rows->device_rows &&
+	    rows->allocations && rows->allocation_rows && rows->chunks && rows->chunk_rows &&
+	    rows->stripe_sizes)
 		return 0;
 	free_rows(rows);
 	return -ENOMEM;
@@ -85,6 +92,21 @@ static void fill_chunks(struct rows *rows, const struct ccr_image *image)
 	}
 }
 
+static void fill_imports(struct rows *rows, const struct ccr_image *image)
+{
+	for (uint32_t i = 0; i < image->nr_imports; i++) {
+		const struct ccr_image_import *from = &image->imports[i];
+		Ccr__Pb__Import *to = &rows->imports[i];
+
+		ccr__pb__import__init(to);
+		to->id = from->id;
+		to->size = from->size;
+		to->exporter = from->exporter;
+		to->allocation = from->allocation;
+		rows->import_rows[i] = to;
+	}
+}
+
 static void fill(Ccr__Pb__Manifest *pb, struct rows *rows, const struct ccr_image *image)
 {
 	for (uint32_t i = 0; i < image->nr_devices; i++) {
@@ -96,6 +118,7 @@ static void fill(Ccr__Pb__Manifest *pb, struct rows *rows, const struct ccr_imag
 	}
 	fill_allocations(rows, image);
 	fill_chunks(rows, image);
+	fill_imports(rows, image);
 	for (uint32_t i = 0; i < image->nr_stripes; i++)
 		rows->stripe_sizes[i] = image->stripes[i].size;
 	ccr__pb__manifest__init(pb);
@@ -117,6 +140,8 @@ static void fill(Ccr__Pb__Manifest *pb, struct rows *rows, const struct ccr_imag
 	pb->allocations = rows->allocation_rows;
 	pb->n_chunks = image->nr_chunks;
 	pb->chunks = rows->chunk_rows;
+	pb->n_imports = image->nr_imports;
+	pb->imports = rows->import_rows;
 	pb->n_stripe_sizes = image->nr_stripes;
 	pb->stripe_sizes = rows->stripe_sizes;
 }

@@ -136,6 +136,22 @@ int ccr_image_writer_add_allocation(struct ccr_image_writer *writer,
 	return 0;
 }
 
+int ccr_image_writer_add_import(struct ccr_image_writer *writer,
+				const struct ccr_image_import *import)
+{
+	struct ccr_image *draft = &writer->draft;
+	struct ccr_image_import *imports;
+
+	if (draft->nr_imports >= CCR_IMAGE_MAX_ALLOCATIONS)
+		return -E2BIG;
+	imports = grow(draft->imports, draft->nr_imports, sizeof(*imports));
+	if (!imports)
+		return -ENOMEM;
+	draft->imports = imports;
+	imports[draft->nr_imports++] = *import;
+	return 0;
+}
+
 uint32_t ccr_image_writer_nr_allocations(const struct ccr_image_writer *writer)
 {
 	return writer->draft.nr_allocations;
@@ -170,6 +186,7 @@ void ccr__image_writer_free(struct ccr_image_writer *writer)
 		free(writer->stripes[i].chunks);
 	}
 	free(writer->draft.allocations);
+	free(writer->draft.imports);
 	free(writer->draft.devices);
 	free(writer->draft.chunks);
 	free(writer->draft.stripes);

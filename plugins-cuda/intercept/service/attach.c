@@ -89,7 +89,8 @@ static bool must_adopt(const struct attach *a, const struct ccr__adopt_batch *ba
 
 	for (size_t i = 0; i < batch->nr; i++)
 		is_exported |= batch->entries[i].phys->is_exported;
-	return is_part(&batch->entries[0]) || (a->is_group && is_exported);
+	return is_part(&batch->entries[0]) ||
+	       (a->is_group && is_exported && a->mode != CCR_ATTACH_MAP);
 }
 
 static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)

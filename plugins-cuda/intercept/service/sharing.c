@@ -84,7 +84,7 @@ int ccr__sharing_send(struct ccr__connection *connection, const char **what)
 	for (const struct ccr__phys *phys = ccr__memory.all; !ret && phys; phys = phys->next) {
 		if (is_lost(phys)) {
 			*what = "the program uses imported memory in a way that cannot be restored";
-			return -ENOTSUP;
+			return -EXDEV;
 		}
 		ret = add(&b, phys);
 	}
@@ -106,7 +106,7 @@ int ccr__sharing_check(const struct ccr__connection *connection, const char **wh
 	if (!connection->is_sharing_known)
 		for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next)
 			if (phys->is_foreign)
-				return -ENOTSUP;
+				return -EXDEV;
 	return 0;
 }
 

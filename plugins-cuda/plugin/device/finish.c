@@ -100,7 +100,7 @@ static int switch_to_helper(int stage, struct task *const *tasks, size_t nr)
 	int ret = ccr__pool_replace("it has ended");
 
 	ccr__pool_link.group = 0;
-	for (size_t i = 0; stage == STAGE_RESTORE && i < nr; i++)
+	for (size_t i = 0; i < nr; i++)
 		ccr__pool_link.group += tasks[i]->is_awaited;
 	if (!ret && stage == STAGE_RESTORE)
 		ret = ccr__memory_request_load();

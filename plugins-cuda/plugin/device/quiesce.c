@@ -10,13 +10,20 @@
 #include "common/protocol/mailbox.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/device/through_pool.h"
+#include "plugin/task/proc_status.h"
 #include "plugin/task/watcher_link.h"
 
-/* How many have their memory moved; 0 also if one of their interceptors cannot wait for others. */
-static size_t nr_moved(struct task *const *tasks, size_t nr)
+/* Of the tasks whose memory moves. */
+struct members {
+	size_t nr;
+	bool are_sharing; /* one has imported memory that can be given back */
+};
+
+/* Without members if one of their interceptors cannot wait for others. */
+static struct members find_members(struct task *const *tasks, size_t nr)
 {
+	struct members members = {0};
 	struct ccr_mailbox mailbox;
-	size_t nr_moved = 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (!tasks[i]->service_tid)
@@ -26,17 +33,21 @@ static size_t nr_moved(struct task *const *tasks, size_t nr)
 			ccr_info("%d: its interceptor is of an earlier version; the gates of its "
 				 "tree close one after the other",
 				 tasks[i]->pid);
-			return 0;
+			return (struct members){0};
 		}
-		nr_moved++;
+		members.nr++;
+		members.are_sharing |= mailbox.kept_imports != 0;
 	}
-	return nr_moved;
+	return members;
 }
 
 static int join(struct task *task)
 {
 	int ret;
 
+	task->image_pid = ccr__namespace_pid(task->pid);
+	if (task->image_pid < 0)
+		return task->image_pid;
 	task->operation = ccr__memory_next_operation();
 	task->is_joined = true;
 	ret = ccr__watcher_track(task);
@@ -89,11 +100,11 @@ static int leave(struct task *const *tasks, size_t nr, bool has_pool)
 
 int ccr__memory_quiesce(struct task *const *tasks, size_t nr)
 {
-	const size_t members = nr_moved(tasks, nr);
+	const struct members members = find_members(tasks, nr);
 	const double start = ccr__now_ms();
 	int ret, left;
 
-	if (members < 2)
+	if (members.nr < 2 && !members.are_sharing)
 		return 0;
 	ret = close_gates(tasks, nr);
 	if (ret == -EPIPE && ccr__pool_link.is_daemon) {
@@ -104,12 +115,12 @@ int ccr__memory_quiesce(struct task *const *tasks, size_t nr)
 			ret = close_gates(tasks, nr);
 	}
 	if (!ret) {
-		ccr_info("the gates of %zu processes are closed after %.1f ms", members,
+		ccr_info("the gates of %zu processes are closed after %.1f ms", members.nr,
 			 ccr__now_ms() - start);
 		return 0;
 	}
 	left = leave(tasks, nr, ret != -EPIPE);
-	if (ret == -EPIPE || ret == -ETIMEDOUT)
+	if (ret == -EPIPE || ret == -ETIMEDOUT || members.are_sharing)
 		return ret;
 	/* What fails here fails for one of them again, which may be left to the driver. */
 	return left;

@@ -170,6 +170,15 @@ const char *ccr__memory_failure(int ret)
 	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
 }
 
+/* The driver cannot save imported memory, and its importers need what was exported. */
+static bool is_sharing(const struct task *task)
+{
+	struct ccr_mailbox mailbox;
+
+	return !ccr_mailbox_read(task->pid, &mailbox, NULL) &&
+	       (mailbox.kept_imports || mailbox.kept_exports);
+}
+
 int ccr__memory_evict(struct task *task)
 {
 	struct pool_link *const link = &ccr__pool_link;
@@ -192,7 +201,7 @@ int ccr__memory_evict(struct task *task)
 		return ret;
 	task->operation = 0;
 	/* After a timeout, the driver would wait for the same work. */
-	if (!FALLS_BACK || was_gated || ret == -ETIMEDOUT)
+	if (!FALLS_BACK || was_gated || ret == -ETIMEDOUT || is_sharing(task))
 		return ret;
 	task->memory.reason = "the pool could not take it";
 	ccr__pool_note_fallback(task->pid, "driver", ccr__memory_failure(ret));

@@ -18,6 +18,8 @@ struct copy_options {
 	uint32_t sync;	   /* enum ccr_sync */
 	uint32_t protocol; /* of the interceptor */
 	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE];
+	const struct ccr_image_import *imports; /* valid until the end of the save */
+	uint32_t nr_imports;
 	/* load only */
 	enum ccr_attach_mode mode;
 	bool in_host; /* of memory that the driver takes: load it into host memory */

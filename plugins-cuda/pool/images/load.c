@@ -172,6 +172,9 @@ static int plan(struct load *load)
 
 		ret = held_add(&load->list, &held);
 	}
+	load->imports = load->image->imports;
+	load->nr_imports = image->nr_imports;
+	load->image->imports = NULL;
 	atomic_store(&load->copied.total_bytes, load->list.bytes);
 	load->ready = calloc(load->list.nr + 1, sizeof(*load->ready));
 	return load->ready ? ret : -ENOMEM;
@@ -239,6 +242,24 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	return NULL;
 }
 
+/* What the manifest says about memory that others hold. */
+static int read_imports(struct load *load)
+{
+	struct ccr_image *image;
+	char error[256];
+	int ret = load->manifest ? ccr_image_parse(&image, load->manifest, load->manifest_size,
+						   "manifest", error, sizeof(error))
+				 : 0;
+
+	if (ret || !load->manifest)
+		return ret;
+	load->imports = image->imports;
+	load->nr_imports = image->nr_imports;
+	image->imports = NULL;
+	ccr_image_close(image);
+	return 0;
+}
+
 struct load *load_of_held(int images_dir, pid_t image_pid, struct held_list *list)
 {
 	struct load *load = load_new(image_pid);
@@ -255,6 +276,10 @@ struct load *load_of_held(int images_dir, pid_t image_pid, struct held_list *lis
 	if (ccr_image_read_manifest(&load->manifest, &load->manifest_size, images_dir, image_pid,
 				    error, sizeof(error)))
 		load->manifest = NULL;
+	if (read_imports(load)) {
+		load_put(load);
+		return NULL;
+	}
 	memset(load->ready, true, list->nr + 1);
 	load->ended = true;
 	load->list = *list;
@@ -302,6 +327,7 @@ void load_put(struct load *load)
 	pthread_mutex_destroy(&load->lock);
 	free(load->ready);
 	free(load->manifest);
+	free(load->imports);
 	free(load);
 }
 

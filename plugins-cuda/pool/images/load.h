@@ -35,6 +35,8 @@ struct load {
 	char error[384];
 	void *manifest; /* of the image, its identity; NULL: its memory may differ from it */
 	size_t manifest_size;
+	struct ccr_image_import *imports; /* memory of other images that the process maps */
+	uint32_t nr_imports;
 	/* private */
 	unsigned int references;
 	pthread_t thread;

@@ -39,7 +39,7 @@ static int image_device(struct ccr_image_writer *writer, int *devices, uint32_t 
 }
 
 static int describe(struct ccr_image_writer *writer, const struct held_list *list,
-		    struct cuda_parallel_range *ranges)
+		    const struct copy_options *options, struct cuda_parallel_range *ranges)
 {
 	int devices[CCR_MAX_DEVICES], ret = 0;
 	uint32_t nr_devices = 0;
@@ -62,6 +62,8 @@ static int describe(struct ccr_image_writer *writer, const struct held_list *lis
 			.device = held->device, .address = held->mapped, .bytes = held->size};
 		ret = device < 0 ? device : ccr_image_writer_add_allocation(writer, &allocation);
 	}
+	for (uint32_t i = 0; !ret && i < options->nr_imports; i++)
+		ret = ccr_image_writer_add_import(writer, &options->imports[i]);
 	return ret;
 }
 
@@ -95,7 +97,7 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 				     save->error, sizeof(save->error));
 	if (ret)
 		return ret;
-	ret = describe(writer, save->list, ranges);
+	ret = describe(writer, save->list, &save->options, ranges);
 	save->job.config = &config;
 	save->job.threads = save->copied->threads;
 	save->job.progress = progressed;

@@ -4,6 +4,7 @@
  * common/protocol/protocol.h has the order.
  */
 #include "pool/session/interceptor.h"
+#include "pool/session/sharing.h"
 #include "common/protocol/message.h"
 
 #include <errno.h>
@@ -33,8 +34,7 @@ int interceptor_wait_hello(int connection, int pidfd, int timeout_ms, struct ccr
 	return ret || hello->type == CCR_MSG_HELLO ? ret : -EPROTO;
 }
 
-/* Describes an unexpected message, or the lack of one, in `error`. */
-static int unexpected(const struct ccr_message *message, int ret, char *error, size_t size)
+int interceptor_unexpected(const struct ccr_message *message, int ret, char *error, size_t size)
 {
 	if (ret) {
 		snprintf(error, size, "the application's service thread: %s",
@@ -139,7 +139,8 @@ static int send_backup(int fd_backup, const struct ccr_message *message, const i
 }
 
 int interceptor_collect(int connection, uint32_t operation, uint32_t timeout_ms, int fd_backup,
-			struct held_list *list, char *error, size_t size)
+			struct held_list *list, struct op_process *reclaimed, char *error,
+			size_t size)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds, devices[CCR_MAX_DEVICES];
 	struct ccr_message message;
@@ -149,9 +150,15 @@ int interceptor_collect(int connection, uint32_t operation, uint32_t timeout_ms,
 	for (;;) {
 		ret = ccr_message_receive(connection, &message, fds, &nr_fds,
 					  timeout_ms + ANSWER_TIMEOUT_MS);
+		if (!ret && reclaimed && message.type == CCR_MSG_SHARED) {
+			ret = sharing_take_backup(reclaimed, &message, fds);
+			if (ret)
+				return ret;
+			continue;
+		}
 		if (ret || (message.type != CCR_MSG_DEVICES && message.type != CCR_MSG_HANDLES &&
 			    message.type != CCR_MSG_END))
-			return unexpected(&message, ret, error, size);
+			return interceptor_unexpected(&message, ret, error, size);
 		message.operation = operation;
 		ret = send_backup(fd_backup, &message, fds, nr_fds, error, size);
 		if (message.type == CCR_MSG_END)
@@ -186,7 +193,9 @@ int interceptor_finish_evict(int connection, uint32_t timeout_ms, bool *is_kept,
 					    timeout_ms + ANSWER_TIMEOUT_MS);
 
 	*is_kept = !ret && message.type == CCR_MSG_FAILED;
-	return !ret && message.type == CCR_MSG_DONE ? 0 : unexpected(&message, ret, error, size);
+	return !ret && message.type == CCR_MSG_DONE
+		       ? 0
+		       : interceptor_unexpected(&message, ret, error, size);
 }
 
 /* No time limit: the application may stay stopped. If it exits, the connection closes. */
@@ -200,7 +209,8 @@ static int exchange(int connection, uint32_t operation, enum ccr_message_type ty
 	ret = ccr_message_send(connection, &message, NULL, 0);
 	if (!ret)
 		ret = ccr_message_receive(connection, &message, NULL, NULL, -1);
-	return !ret && message.type == answer ? 0 : unexpected(&message, ret, error, size);
+	return !ret && message.type == answer ? 0
+					      : interceptor_unexpected(&message, ret, error, size);
 }
 
 int interceptor_finish_attach(int connection, uint32_t operation, char *error, size_t size)

@@ -5,6 +5,8 @@
 
 #include "pool/device/device.h"
 
+struct op_process;
+
 /*
  * Waits up to `timeout_ms` (-1: forever) for HELLO. Returns 0, -ETIMEDOUT, -ESRCH
  * when the process ends, or another -errno.
@@ -12,11 +14,12 @@
 int interceptor_wait_hello(int connection, int pidfd, int timeout_ms, struct ccr_message *hello);
 /*
  * Receives DEVICES up to END and imports the memory into `list`. Every message
- * is also sent to `fd_backup` (-1: none), as of this operation. Returns 0, or
- * -errno with `error`.
+ * is also sent to `fd_backup` (-1: none), as of this operation. With `reclaimed`, from a
+ * backup, which also has SHARED. Returns 0, or -errno with `error`.
  */
 int interceptor_collect(int connection, uint32_t operation, uint32_t timeout_ms, int fd_backup,
-			struct held_list *list, char *error, size_t size);
+			struct held_list *list, struct op_process *reclaimed, char *error,
+			size_t size);
 int interceptor_begin_evict(int connection, uint32_t operation, uint32_t timeout_ms);
 int interceptor_hold(int connection, uint32_t operation);
 /*
@@ -25,6 +28,8 @@ int interceptor_hold(int connection, uint32_t operation);
  */
 int interceptor_finish_evict(int connection, uint32_t timeout_ms, bool *is_kept, char *error,
 			     size_t size);
+/* Describes an unexpected message, or the lack of one, in `error`. Returns -errno. */
+int interceptor_unexpected(const struct ccr_message *message, int ret, char *error, size_t size);
 void interceptor_abort(int connection, uint32_t operation, int result, const char *text);
 /* `mode`: enum ccr_attach_mode, CCR_ATTACH_GROUP. */
 int interceptor_begin_attach(int connection, uint32_t operation, uint32_t mode);

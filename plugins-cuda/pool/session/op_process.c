@@ -51,6 +51,7 @@ struct op_process *op_process_new(struct session *session, const struct ccr_mess
 	if (!process)
 		return NULL;
 	process->session = session;
+	process->image_pid = request->op.image_pid;
 	process->number = request->operation;
 	process->pid = request->op.pid;
 	process->own_pid = pidfd_pid(session->pidfd);
@@ -164,6 +165,13 @@ static int take_over(struct op_process *process, int connection, const struct cc
 
 	process->options = session_copy_options(request);
 	process->options.protocol = process->protocol;
+	if (sharing_imports(process, &process->imports, &process->options.nr_imports) ||
+	    sharing_backup(process)) {
+		snprintf(error, size, "cannot note what the process has imported");
+		interceptor_abort(connection, operation, -ENOMEM, error);
+		return -ENOMEM;
+	}
+	process->options.imports = process->imports;
 	engine_prepare(&process->options);
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
@@ -172,7 +180,8 @@ static int take_over(struct op_process *process, int connection, const struct cc
 		ret = pool_device_wait(error, size);
 	if (!ret)
 		ret = interceptor_collect(connection, operation, request->op.timeout_ms,
-					  process->session->fd_backup, &process->list, error, size);
+					  process->session->fd_backup, &process->list, NULL, error,
+					  size);
 	if (ret) {
 		interceptor_abort(connection, operation, ret, error);
 		return ret;
@@ -296,6 +305,7 @@ void op_process_free(struct op_process *process)
 	op_process_disconnect(process);
 	held_free_all(&process->list);
 	load_put(process->load);
+	free(process->imports);
 	pthread_mutex_destroy(&process->evicting);
 	close(process->pidfd);
 	free(process);

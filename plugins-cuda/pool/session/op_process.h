@@ -17,11 +17,12 @@ struct op_process {
 	pid_t pid, own_pid,
 		image_pid; /* as criu, this program (0: not at all), the application see it */
 	int pidfd;
-	int connection;		     /* to its service thread, or -1 */
-	struct held_list list;	     /* evicted memory, kept until commit or rollback */
-	struct save *save;	     /* while `list` is written to files */
-	struct copy_options options; /* of the save */
-	uint32_t protocol;	     /* of its interceptor */
+	int connection;			  /* to its service thread, or -1 */
+	struct held_list list;		  /* evicted memory, kept until commit or rollback */
+	struct save *save;		  /* while `list` is written to files */
+	struct copy_options options;	  /* of the save */
+	uint32_t protocol;		  /* of its interceptor */
+	struct ccr_image_import *imports; /* that its image has; NULL: none */
 	bool is_saved, is_refused;
 	bool is_kept;		  /* the evict was refused before the process released anything */
 	bool is_member;		  /* OP_JOIN: of the group that OP_QUIESCE is about */
@@ -33,8 +34,9 @@ struct op_process {
 	bool is_again; /* it may have its memory already, which is not an error then */
 	double wait_ms;
 	pthread_t thread;
-	bool has_thread; /* it returns the memory */
-	bool has_group;	 /* it gets its memory together with others; see group.h */
+	bool has_thread;	    /* it returns the memory */
+	bool has_left, maps_shared; /* see sharing.h */
+	bool has_group;		    /* it gets its memory together with others; see group.h */
 	atomic_bool is_given;
 	int given; /* the result that was sent, once is_given */
 	struct operation operation;

@@ -49,7 +49,7 @@ static int hand_over(struct op_process *process, int connection, double *start, 
 }
 
 /* The last step: its gate opens, when the other members of a group have their memory too. */
-static int finish(struct op_process *process, bool waits, char *error, size_t size)
+static int finish(struct op_process *process, bool waits, bool shares, char *error, size_t size)
 {
 	const int connection = process->connection;
 	int ret;
@@ -59,6 +59,8 @@ static int finish(struct op_process *process, bool waits, char *error, size_t si
 		return ret ? ret : group_wait(process);
 	}
 	ret = interceptor_finish_place(connection, process->number, error, size);
+	if (!ret && shares)
+		ret = sharing_exchange(process, error, size);
 	if (ret)
 		return ret;
 	ret = group_wait(process);
@@ -85,20 +87,24 @@ static int give(struct op_process *process, char *error, size_t size)
 	note_step(process, "the process does not run yet", &start);
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
 		/* One of an earlier protocol does not wait for the others. */
-		const bool waits = process->has_group && hello.version >= CCR_PROTOCOL_GROUPS;
+		bool shares;
+		const uint32_t mode = sharing_mode(process, process->mode, &shares);
+		const bool waits =
+			(process->has_group || shares) && hello.version >= CCR_PROTOCOL_GROUPS;
 
 		if (process->load)
 			operation_change(&process->operation, OPERATION_ATTACHING);
 		ret = interceptor_begin_attach(connection, process->number,
-					       process->mode | (waits ? CCR_ATTACH_GROUP : 0));
+					       mode | (waits ? CCR_ATTACH_GROUP : 0));
 		if (!ret)
 			ret = hand_over(process, connection, &start, error, size);
 		note_step(process, "until all is loaded", &start);
 		if (!ret)
-			ret = finish(process, waits, error, size);
+			ret = finish(process, waits, shares, error, size);
 		note_step(process, "until the gate is open", &start);
 	} else {
 		ret = process->is_again ? 0 : -EALREADY;
+		sharing_runs(process);
 		interceptor_abort(connection, process->number, ret,
 				  "the process has its memory already");
 		if (ret)
@@ -149,6 +155,7 @@ static void *give_thread(void *argument)
 
 	if (ret) {
 		group_fail(process);
+		sharing_left(process);
 		/* Its gate is closed and its memory is incomplete, so it must not continue. */
 		ccr_err("%d: %s; killing the process", process->pid, error);
 		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);

@@ -284,6 +284,8 @@ void op_quiesce(struct session *session, const struct ccr_message *request)
 		ret = hear_hello(&q, timeout_ms);
 	if (!ret)
 		ret = quiesce(&q, timeout_ms);
+	if (!ret)
+		ret = sharing_find(session, timeout_ms, error, sizeof(error));
 	ccr_status_add(&session->status,
 		       "{\"event\":\"quiesce\",\"result\":%d,\"processes\":%zu,\"opened\":%u,"
 		       "\"ms\":%.3f}",

@@ -35,8 +35,10 @@ static void op_commit(struct session *s, const struct ccr_message *request)
 {
 	struct op_process *process = op_process_find(s, request->operation);
 
-	if (process)
-		op_process_commit(process, request->op.hold);
+	if (!process)
+		return;
+	sharing_left(process);
+	op_process_commit(process, request->op.hold);
 }
 
 static void op_roll_back(struct session *s, const struct ccr_message *request)
@@ -76,6 +78,7 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	char error[256] = "";
 	int ret = pool_device_wait(error, sizeof(error));
 
+	sharing_reclaim(s, request->op.group, process);
 	if (!process) {
 		refuse(s, request->operation, -ESRCH,
 		       "the process is gone, or its service thread is not connected");
@@ -83,10 +86,11 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	}
 	process->mode = CCR_ATTACH_AUTO;
 	process->is_again = true;
-	group_expect(process, request->op.group);
 	if (!ret)
 		ret = interceptor_collect(s->socket, process->number, request->op.timeout_ms, -1,
-					  &process->list, error, sizeof(error));
+					  &process->list, process, error, sizeof(error));
+	process->has_left = ret;
+	sharing_arrived(process);
 	if (ret)
 		refuse(s, process->number, ret, error);
 	else if (op_process_give(process, request))
@@ -160,6 +164,7 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 		}
 		return ret == -ENODEV ? ret : -EIO;
 	}
+	ret = sharing_expect(s, image_pid, wanted->load->imports, wanted->load->nr_imports);
 	wanted->is_resident = summary->loading == loading_before;
 	wanted->is_golden = summary->golden > golden_before;
 	if (wanted->load->is_driver) {
@@ -177,7 +182,7 @@ static int want(struct session *s, pid_t criu, pid_t image_pid, const struct cop
 		.progress = &wanted->load->copied,
 	};
 	operation_begin(&wanted->operation, OPERATION_LOADING);
-	return 0;
+	return ret;
 }
 
 static void op_restore(struct session *s, const struct ccr_message *request)
@@ -196,6 +201,8 @@ static void op_restore(struct session *s, const struct ccr_message *request)
 	free(pids);
 	if (!pool.is_daemon) /* begun early, and not what this run restores */
 		resident_drop(NULL, true);
+	if (!ret)
+		ret = sharing_check(s, text, sizeof(text));
 	if (ret && !*text)
 		snprintf(text, sizeof(text), "%s", strerror(-ret));
 	if (!ret)
@@ -226,6 +233,7 @@ static void op_attach(struct session *s, const struct ccr_message *request)
 		process->is_again = request->op.again;
 		process->mode = wanted->is_golden ? CCR_ATTACH_ADOPT : request->op.attach_mode;
 		group_expect(process, request->op.group);
+		sharing_arrived(process);
 	}
 	if (!process || op_process_give(process, request))
 		refuse(s, request->operation, -ENOENT, "no GPU image was loaded for this process");
@@ -325,6 +333,7 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 /* `is_abandoned`: criu and its watcher have both gone. */
 static void session_end(struct session *s, bool is_abandoned)
 {
+	sharing_end(s);
 	group_end(s); /* no thread waits for a process that nobody will ask for */
 	while (s->processes) {
 		struct op_process *process = s->processes;
@@ -334,6 +343,7 @@ static void session_end(struct session *s, bool is_abandoned)
 			op_process_abandon(process);
 		op_process_free(process);
 	}
+	sharing_free(s);
 	op_store_free_all(s);
 	while (s->wanted) {
 		struct wanted *wanted = s->wanted;
@@ -363,7 +373,8 @@ void session_run(int socket)
 				  .pidfd = -1,
 				  .connection = -1,
 				  .status = {.fd = -1},
-				  .group = GROUP_INITIALIZER};
+				  .group = GROUP_INITIALIZER,
+				  .sharing = SHARING_INITIALIZER};
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 	struct ccr_message request;
 	int ret;

@@ -6,6 +6,7 @@
 #include "pool/images/load.h"
 #include "pool/session/group.h"
 #include "pool/session/operations.h"
+#include "pool/session/sharing.h"
 
 /* An image that this run restores. */
 struct wanted {
@@ -26,6 +27,7 @@ struct session {
 	struct wanted *wanted;
 	struct op_store *stores; /* what the driver hands over; op_store.c owns them */
 	struct group group;
+	struct sharing sharing;
 };
 
 /* Serves one criu run until it disconnects; closes `socket`. */

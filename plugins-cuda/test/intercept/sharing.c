@@ -209,11 +209,8 @@ static void comes_back(void)
 	check_shared(&s, 60);
 	cycle(CCR_ATTACH_AUTO, SOURCE_KEPT, 1);
 	check_shared(&s, 62);
-	/* What others import is adopted in any mode, because imported memory cannot be exported. */
-	cycle(CCR_ATTACH_MAP, SOURCE_IMAGE, 1);
-	check_shared(&s, 64);
 	cycle(CCR_ATTACH_ADOPT, SOURCE_IMAGE, 1);
-	check_shared(&s, 66);
+	check_shared(&s, 64);
 	drop(&s);
 }
 

@@ -93,6 +93,37 @@ static void test_data_loader(void)
 	CHECK(look_finds(""));
 }
 
+/* Both processes have the interceptor, and what they share is theirs alone. */
+static void test_shared_in_tree(void)
+{
+	struct ccr_mailbox importer = quiet_mailbox, exporter = quiet_mailbox;
+
+	importer.imports = importer.kept_imports = 3;
+	exporter.exports = exporter.kept_exports = 2;
+	fake_cuda(ROOT_PID, 0);
+	fake_cuda(CHILD_PID, ROOT_PID);
+	fake_interceptor(ROOT_PID, &importer);
+	fake_interceptor(CHILD_PID, &exporter);
+	request.uses_pool = true;
+	CHECK(look_finds(""));
+	/* One of them by CUDA IPC. */
+	importer.imports = 4;
+	fake_interceptor(ROOT_PID, &importer);
+	CHECK(look_finds("imported-memory 5000000"));
+	importer.imports = 3;
+	fake_interceptor(ROOT_PID, &importer);
+	/* The exporter is not in the tree. */
+	exporter.exports = exporter.kept_exports = 0;
+	fake_interceptor(CHILD_PID, &exporter);
+	CHECK(look_finds("imported-memory 5000000"));
+	CHECK(ccr_look_refuses(look_at(), true));
+	/* The driver saves all memory. */
+	exporter.exports = exporter.kept_exports = 2;
+	fake_interceptor(CHILD_PID, &exporter);
+	request.uses_pool = false;
+	CHECK(look_finds("imported-memory 5000000, exported-memory 5000001"));
+}
+
 /* The interceptor counts; what is only evidence then says nothing. */
 static void test_counters(void)
 {
@@ -155,8 +186,9 @@ static void test_neighbor(void)
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_nccl_torch,  test_nccl_segment, test_nccl_threads, test_ipc_segment, test_ipc,
-		test_data_loader, test_counters,     test_protocol,	test_neighbor,
+		test_nccl_torch, test_nccl_segment,   test_nccl_threads, test_ipc_segment,
+		test_ipc,	 test_data_loader,    test_counters,	 test_protocol,
+		test_neighbor,	 test_shared_in_tree,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
