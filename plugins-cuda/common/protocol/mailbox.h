@@ -43,10 +43,11 @@ struct ccr_mailbox {
 	/* Of the imports and exports, those that can be dumped with the processes that share them.
 	 */
 	uint64_t kept_imports, kept_exports;
+	uint64_t ipc_events; /* events that it shares with other processes */
 };
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
-static_assert(sizeof(struct ccr_mailbox) == 64, "layout");
+static_assert(sizeof(struct ccr_mailbox) == 72, "layout");
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

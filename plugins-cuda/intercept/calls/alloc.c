@@ -19,7 +19,7 @@
  * ended the capture. */
 static struct ccr__mapping *deferred;
 
-static CUresult reserve_and_map(struct ccr__mapping *m, uint64_t alignment)
+CUresult ccr__alloc_place(struct ccr__mapping *m, uint64_t alignment)
 {
 	CUresult result;
 
@@ -30,6 +30,12 @@ static CUresult reserve_and_map(struct ccr__mapping *m, uint64_t alignment)
 	if (result != CUDA_SUCCESS)
 		ccr__real.cuMemAddressFree(m->base, m->size);
 	return result;
+}
+
+void ccr__alloc_unplace(const struct ccr__mapping *m)
+{
+	ccr__real.cuMemUnmap(m->base, m->size);
+	ccr__real.cuMemAddressFree(m->base, m->size);
 }
 
 static void set_access(struct ccr__mapping *m, CUdevice device)
@@ -59,14 +65,13 @@ static CUresult create_locked(struct ccr__mapping *m, CUdevice device, size_t by
 		m->phys->handle = 0;
 		goto out_forget;
 	}
-	result = reserve_and_map(m, granularity);
+	result = ccr__alloc_place(m, granularity);
 	if (result != CUDA_SUCCESS)
 		goto out_forget;
 	if (ccr__mapping_add(m))
 		return CUDA_SUCCESS;
 	result = CUDA_ERROR_OUT_OF_MEMORY;
-	ccr__real.cuMemUnmap(m->base, m->size);
-	ccr__real.cuMemAddressFree(m->base, m->size);
+	ccr__alloc_unplace(m);
 out_forget:
 	ccr__place_release(m->phys);
 	return result;
@@ -80,8 +85,7 @@ static bool replace(CUdeviceptr *dptr, size_t bytes)
 	CUdevice device;
 	CUresult result;
 
-	if (!ccr__is_active() || bytes < CCR_REPLACE_MIN || bytes > TOO_LARGE ||
-	    ccr__memory.leave_to_driver)
+	if (!ccr__is_active() || bytes < CCR_REPLACE_MIN || bytes > TOO_LARGE)
 		return false;
 	if (ccr__real.cuCtxGetDevice(&device) != CUDA_SUCCESS ||
 	    ccr__real.cuCtxGetCurrent(&m.ctx) != CUDA_SUCCESS || !m.ctx)
@@ -192,7 +196,7 @@ static struct ccr__mapping *take(CUdeviceptr dptr)
 		return NULL;
 	ccr__memory_lock();
 	m = ccr__mapping_at(dptr);
-	if (m && (m->base != dptr || !m->is_alloc || m->is_freeing))
+	if (m && (m->base != dptr || !m->is_alloc || m->is_freeing || m->phys->is_foreign))
 		m = NULL;
 	if (m)
 		m->is_freeing = true;
@@ -200,7 +204,7 @@ static struct ccr__mapping *take(CUdeviceptr dptr)
 	return m;
 }
 
-static CUresult release(struct ccr__mapping *m)
+CUresult ccr__alloc_release(struct ccr__mapping *m)
 {
 	CUresult result;
 
@@ -245,21 +249,21 @@ CUresult ccr__wrap_cuMemFree_v2(CUdeviceptr dptr)
 {
 	struct ccr__mapping *m = take(dptr);
 
-	return m ? release(m) : free_of_driver(dptr);
+	return m ? ccr__alloc_release(m) : free_of_driver(dptr);
 }
 
 CUresult ccr__wrap_cuMemFreeAsync(CUdeviceptr dptr, CUstream stream)
 {
 	struct ccr__mapping *m = take(dptr);
 
-	return m ? release(m) : ccr__real.cuMemFreeAsync(dptr, stream);
+	return m ? ccr__alloc_release(m) : ccr__real.cuMemFreeAsync(dptr, stream);
 }
 
 CUresult ccr__wrap_cuMemFreeAsync_ptsz(CUdeviceptr dptr, CUstream stream)
 {
 	struct ccr__mapping *m = take(dptr);
 
-	return m ? release(m) : ccr__real.cuMemFreeAsync_ptsz(dptr, stream);
+	return m ? ccr__alloc_release(m) : ccr__real.cuMemFreeAsync_ptsz(dptr, stream);
 }
 
 void ccr__alloc_drop_context(CUcontext ctx)

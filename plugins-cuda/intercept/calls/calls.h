@@ -5,6 +5,8 @@
 
 #include "intercept/core/real.h"
 
+struct ccr__mapping;
+
 /* One wrapper for each entry of wrap_list.h. */
 #define DECLARE(name, base, since) __typeof__(name) ccr__wrap_##name;
 CCR_WRAPPERS(DECLARE)
@@ -12,6 +14,14 @@ CCR_WRAPPERS(DECLARE)
 
 /* alloc.c */
 
+/* Reserves addresses and maps the memory there, or undoes that. The caller holds the lock. */
+CUresult ccr__alloc_place(struct ccr__mapping *mapping, uint64_t alignment);
+void ccr__alloc_unplace(const struct ccr__mapping *mapping);
+/*
+ * Frees memory that looks like cuMemAlloc memory when the device has done all work; during a
+ * capture, later. The caller does not hold the lock, and has set `is_freeing`.
+ */
+CUresult ccr__alloc_release(struct ccr__mapping *mapping);
 /* Unmaps and frees the cuMemAlloc memory of a destroyed context. */
 void ccr__alloc_drop_context(CUcontext ctx);
 /* Frees what the program freed while a stream was capturing. */

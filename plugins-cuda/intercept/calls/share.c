@@ -27,61 +27,6 @@ static CUresult note_dropped(CUresult result, enum ccr__shared_kind kind, uint64
 	return result;
 }
 
-/* --- CUDA IPC --- */
-
-static bool is_large_alloc(CUdeviceptr dptr)
-{
-	const struct ccr__mapping *m;
-	bool is_ours;
-
-	if (!ccr__is_active())
-		return false;
-	ccr__memory_lock();
-	m = ccr__mapping_at(dptr);
-	is_ours = m && m->is_alloc && dptr < m->base + m->phys->requested;
-	ccr__memory_unlock();
-	return is_ours;
-}
-
-CUresult ccr__wrap_cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr dptr)
-{
-	CUresult result;
-
-	if (!is_large_alloc(dptr)) {
-		result = ccr__real.cuIpcGetMemHandle(handle, dptr);
-		if (result == CUDA_SUCCESS)
-			note_added(CCR__EXPORTED_ADDRESS, dptr);
-		return result;
-	}
-	if (!__atomic_exchange_n(&ccr__memory.leave_to_driver, true, __ATOMIC_RELAXED))
-		ccr_warn("cuIpcGetMemHandle does not support large memory under the interceptor; "
-			 "later allocations are left to the driver");
-	return CUDA_ERROR_NOT_SUPPORTED;
-}
-
-static CUresult opened(CUresult result, const CUdeviceptr *dptr)
-{
-	if (result == CUDA_SUCCESS)
-		note_added(CCR__IMPORTED_ADDRESS, *dptr);
-	return result;
-}
-
-CUresult ccr__wrap_cuIpcOpenMemHandle(CUdeviceptr *dptr, CUipcMemHandle handle, unsigned int flags)
-{
-	return opened(ccr__real.cuIpcOpenMemHandle(dptr, handle, flags), dptr);
-}
-
-CUresult ccr__wrap_cuIpcOpenMemHandle_v2(CUdeviceptr *dptr, CUipcMemHandle handle,
-					 unsigned int flags)
-{
-	return opened(ccr__real.cuIpcOpenMemHandle_v2(dptr, handle, flags), dptr);
-}
-
-CUresult ccr__wrap_cuIpcCloseMemHandle(CUdeviceptr dptr)
-{
-	return note_dropped(ccr__real.cuIpcCloseMemHandle(dptr), CCR__IMPORTED_ADDRESS, dptr);
-}
-
 /* --- pools, external memory, endpoints --- */
 
 CUresult ccr__wrap_cuMemPoolImportFromShareableHandle(CUmemoryPool *pool, void *handle,

@@ -47,6 +47,7 @@ CUresult cuLogicalEndpointBindMem(CUlogicalEndpointId endpoint, CUdevice dev, cu
 CUresult cuLogicalEndpointBindAddr(CUlogicalEndpointId endpoint, CUdevice dev, cuuint64_t offset,
 				   void *ptr, cuuint64_t size, unsigned long long flags);
 CUresult cuStreamDestroy(CUstream stream);
+CUresult cuEventDestroy(CUevent event);
 CUresult cuStreamBeginCapture_ptsz(CUstream stream);
 CUresult cuStreamBeginCapture_v2_ptsz(CUstream stream, CUstreamCaptureMode mode);
 CUresult cuStreamBeginCaptureToGraph(CUstream stream, CUgraph graph, const CUgraphNode *nodes,

@@ -32,7 +32,6 @@
 	P(cuEventCreate)                 \
 	P(cuEventRecord)                 \
 	P(cuEventSynchronize)            \
-	P(cuEventDestroy_v2)             \
 	P(cuThreadExchangeStreamCaptureMode)
 
 struct ccr__real {

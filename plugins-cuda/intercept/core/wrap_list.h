@@ -43,6 +43,9 @@ W(cuIpcGetMemHandle, cuIpcGetMemHandle, 4010) \
 W(cuIpcOpenMemHandle, cuIpcOpenMemHandle, 4010) \
 W(cuIpcOpenMemHandle_v2, cuIpcOpenMemHandle, 11000) \
 W(cuIpcCloseMemHandle, cuIpcCloseMemHandle, 4010) \
+W(cuIpcGetEventHandle, cuIpcGetEventHandle, 4010) \
+W(cuIpcOpenEventHandle, cuIpcOpenEventHandle, 4010) \
+W(cuEventDestroy, cuEventDestroy, 2000) W(cuEventDestroy_v2, cuEventDestroy, 4000) \
 W(cuMemPoolImportFromShareableHandle, cuMemPoolImportFromShareableHandle, 11020) \
 W(cuMemPoolDestroy, cuMemPoolDestroy, 11020) \
 W(cuImportExternalMemory, cuImportExternalMemory, 10000) \

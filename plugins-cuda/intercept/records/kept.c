@@ -7,6 +7,7 @@
 
 #include "intercept/core/mailbox.h"
 #include "intercept/keeper/keeper.h"
+#include "intercept/records/ipc.h"
 
 static void count(uint64_t *counter, int by)
 {
@@ -36,6 +37,7 @@ static int add(struct ccr__phys *phys, int fd)
 	}
 	kept->next = phys->kept;
 	phys->kept = kept;
+	ccr__ipc_kept(phys, kept->number);
 	return 0;
 }
 
@@ -71,13 +73,27 @@ struct ccr__phys *ccr__kept_import(CUmemGenericAllocationHandle handle, int fd)
 	return phys;
 }
 
+static void note_exported(struct ccr__phys *phys)
+{
+	if (phys->is_exported)
+		return;
+	count(&ccr__mailbox->exports, 1);
+	phys->is_exported = true;
+	count_kept(phys, 1);
+}
+
+int ccr__kept_publish(struct ccr__phys *phys, int fd)
+{
+	const int ret = add(phys, fd);
+
+	if (!ret)
+		note_exported(phys);
+	return ret;
+}
+
 void ccr__kept_export(struct ccr__phys *phys, int fd)
 {
-	if (!phys->is_exported) {
-		count(&ccr__mailbox->exports, 1);
-		phys->is_exported = true;
-		count_kept(phys, 1);
-	}
+	note_exported(phys);
 	if (!phys->is_excluded && add(phys, fd))
 		ccr__phys_exclude(phys, "it is exported to another process");
 }

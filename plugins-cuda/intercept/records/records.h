@@ -24,6 +24,7 @@
 
 struct ccr__mapping;
 struct ccr__kept;
+struct ccr__ipc;
 
 struct ccr__phys {
 	struct ccr__phys *next, *prev;	     /* in the list of all */
@@ -37,6 +38,7 @@ struct ccr__phys {
 	uint32_t nr_maps;
 	struct ccr__mapping *maps; /* where it is mapped */
 	struct ccr__kept *kept;	   /* descriptors by which others know it, or we do; kept.h */
+	struct ccr__ipc *ipc;	   /* ipc.h; NULL: there is no CUDA IPC handle of it */
 	bool is_own_vmm;	   /* the program made it with cuMemCreate */
 	bool is_excluded;	   /* it is shared with others: the driver keeps it */
 	bool is_exported;	   /* counted in the mailbox */
@@ -63,7 +65,7 @@ struct ccr__memory {
 	size_t nr_mappings, room;
 	uint64_t next_id;
 	bool is_evicted;
-	bool leave_to_driver; /* the program wants to share cuMemAlloc memory by IPC */
+	bool uses_ipc; /* the program has made CUDA IPC handles */
 };
 
 extern struct ccr__memory ccr__memory;

@@ -29,7 +29,9 @@ static bool is_export(enum ccr__shared_kind kind)
 
 static void count(enum ccr__shared_kind kind, int by)
 {
-	uint64_t *const counter = is_export(kind) ? &ccr__mailbox->exports : &ccr__mailbox->imports;
+	uint64_t *const counter = kind == CCR__SHARED_EVENT ? &ccr__mailbox->ipc_events
+				  : is_export(kind)	    ? &ccr__mailbox->exports
+							    : &ccr__mailbox->imports;
 
 	__atomic_add_fetch(counter, (uint64_t)by, __ATOMIC_RELAXED);
 }
@@ -51,7 +53,8 @@ void ccr__shared_add(enum ccr__shared_kind kind, uint64_t key)
 		s->refs++;
 		return;
 	}
-	if (!is_export(kind) && !__atomic_load_n(&ccr__mailbox->imports, __ATOMIC_RELAXED))
+	if (!is_export(kind) && kind != CCR__SHARED_EVENT &&
+	    !__atomic_load_n(&ccr__mailbox->imports, __ATOMIC_RELAXED))
 		ccr_warn("the program imported memory of another process, which the driver cannot "
 			 "checkpoint and restore");
 	/* Without a record it can never be given back: rather one too many than one too few. */
@@ -85,6 +88,11 @@ void ccr__shared_drop(enum ccr__shared_kind kind, uint64_t key)
 	if (s->refs)
 		s->refs--;
 	forget_unused(s);
+}
+
+bool ccr__shared_has_events(void)
+{
+	return __atomic_load_n(&ccr__mailbox->ipc_events, __ATOMIC_RELAXED);
 }
 
 bool ccr__shared_drop_all(enum ccr__shared_kind kind, uint64_t key)

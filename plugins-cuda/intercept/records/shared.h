@@ -19,12 +19,15 @@ enum ccr__shared_kind {
 	CCR__IMPORTED_ENDPOINT, /* CUlogicalEndpointId */
 	CCR__EXPORTED_HANDLE,	/* the driver's allocation handle */
 	CCR__EXPORTED_ADDRESS,	/* of cuIpcGetMemHandle */
+	CCR__SHARED_EVENT,	/* CUevent, of cuIpcGetEventHandle or cuIpcOpenEventHandle */
 };
 
 /* Counts one more reference. An import of something already imported counts once. */
 void ccr__shared_add(enum ccr__shared_kind kind, uint64_t key);
 /* Drops a reference. Does nothing for what was not shared. */
 void ccr__shared_drop(enum ccr__shared_kind kind, uint64_t key);
+/* Without the lock: whether there are shared events. */
+bool ccr__shared_has_events(void);
 /* Drops all of them. Returns whether there was one. */
 bool ccr__shared_drop_all(enum ccr__shared_kind kind, uint64_t key);
 /* An imported allocation was mapped, or everything in a range was unmapped. */

@@ -48,6 +48,7 @@ void ccr__phys_forget(struct ccr__phys *phys)
 		ccr__memory.all = phys->next;
 	if (phys->next)
 		phys->next->prev = phys->prev;
+	free(phys->ipc);
 	free(phys);
 }
 

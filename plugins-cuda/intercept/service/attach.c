@@ -4,6 +4,7 @@
  * mapped, and that of the other members of a group; until then, any failure unmaps
  * everything again and the thread waits for the next connection.
  */
+#include "intercept/records/ipc.h"
 #include "intercept/records/kept.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
@@ -89,8 +90,13 @@ static bool must_adopt(const struct attach *a, const struct ccr__adopt_batch *ba
 
 	for (size_t i = 0; i < batch->nr; i++)
 		is_exported |= batch->entries[i].phys->is_exported;
-	return is_part(&batch->entries[0]) ||
-	       (a->is_group && is_exported && a->mode != CCR_ATTACH_MAP);
+	if (is_part(&batch->entries[0]))
+		return true;
+	/* Others have kept the memory: a group is only told to map what it must have again. */
+	if (a->is_group && a->mode == CCR_ATTACH_MAP)
+		return false;
+	/* Nor could what the program shares by CUDA IPC later. */
+	return (a->is_group && is_exported) || ccr__memory.uses_ipc;
 }
 
 static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)
@@ -232,7 +238,9 @@ static void finish(bool keep)
 		phys->handle = 0;
 		phys->is_imported = false;
 	}
-	if (!keep)
+	if (keep)
+		ccr__ipc_publish_all();
+	else
 		ccr__kept_end();
 	ccr__memory.is_evicted = !keep;
 }
