@@ -65,6 +65,14 @@ export function directoryProblem(path: string): string | undefined {
   }
 }
 
+/** @throws {@link UsageError} no file can be written at the path, and why: before an operation that may take long */
+export function checkNewFile(path: string): void {
+  const isThere = existsSync(path);
+  if (isThere && statSync(path).isDirectory())
+    throw new UsageError(`${path} is a directory`, 'name a file in it');
+  if (!isThere) checkWritable(dirname(resolve(path)), 'name a file in another directory');
+}
+
 /** @throws {@link UsageError} no file can be created in the directory, and why */
 export function checkWritable(path: string, hint?: string): void {
   const problem = directoryProblem(path);

@@ -9,7 +9,27 @@ export function isErrno(error: unknown, ...names: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && names.includes(String(error.code));
 }
 
-/** Why something failed: the code of the error, or its text if it has none. */
+/** Why something failed, in words: `permission denied`. What no system call has refused says its own text. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  if (!(error instanceof Error) || !('code' in error)) return String(error);
+  return /^[A-Z0-9]+: ([^,]+), /.exec(error.message)?.[1] ?? String(error.code);
+}
+
+/** What cannot be done, of the system calls with other names than what they do. */
+const verbs: Readonly<Record<string, string>> = {
+  access: 'use',
+  lstat: 'look at',
+  mkdtemp: 'create',
+  mkdir: 'create',
+  rmdir: 'remove',
+  scandir: 'read',
+  stat: 'look at',
+  unlink: 'remove',
+};
+
+/** What a system call could not do, as a sentence: `cannot read /run/x: permission denied`; `undefined` for any other error. */
+export function describeErrno(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('syscall' in error && 'path' in error)) return undefined;
+  const call = String(error.syscall);
+  return `cannot ${verbs[call] ?? call} ${String(error.path)}: ${reasonOf(error)}`;
 }

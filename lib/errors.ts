@@ -4,6 +4,7 @@
  * docs/environment.md lists them.
  * @module
  */
+import { reasonOf } from './errno.ts';
 
 /** What an error may carry besides its code and message. */
 export interface ToolkitErrorOptions {
@@ -105,9 +106,10 @@ export class CommandError extends CodedError<'ERR_COMMAND_RUN' | 'ERR_COMMAND_FA
   }
 }
 
-/** Whether a message has what its cause says: all of it, or the code of a system call such as `ENOENT`. */
+/** Whether a message has what its cause says: all of it, or why a system call failed, in words or as `ENOENT`. */
 function saysCause(message: string, cause: Error): boolean {
-  return message.includes(cause.message) || ('code' in cause && message.includes(String(cause.code)));
+  if (message.includes(cause.message)) return true;
+  return 'code' in cause && [String(cause.code), reasonOf(cause)].some((one) => message.includes(one));
 }
 
 /** The message of an error and the message of its cause, for people. */

@@ -10,7 +10,7 @@ import { Command, CommanderError } from 'commander';
 import { configureHelp, helpOfReached, settleWords, usageError, withEnvFile } from './command-line/index.ts';
 import { addCommands, commands, type CommandEntry } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
-import { isErrno } from './errno.ts';
+import { describeErrno, isErrno } from './errno.ts';
 import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
 import { projectRoot } from './paths.ts';
@@ -55,7 +55,7 @@ export function createProgram(io: Io, word?: string): Command {
 
 function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof ToolkitError)) {
-    return { code: 'ERR_INTERNAL', message: describeError(error) };
+    return { code: 'ERR_INTERNAL', message: describeErrno(error) ?? describeError(error) };
   }
   return {
     code: error.code,
@@ -81,11 +81,14 @@ function reportError(io: Io, error: unknown): number {
   if (io.json) {
     io.out(JSON.stringify({ error: errorFields(error) }, null, 2));
   } else {
-    const message = describeError(error);
+    const refusal = describeErrno(error);
+    const message = refusal ?? describeError(error);
     io.err(`criu-cuda: ${message}`);
     const hint = known ? hintBeside(message, error.hint) : '';
     if (hint !== '') io.err(hint);
-    if (!known && error instanceof Error && error.stack !== undefined) io.err(error.stack);
+    // where a system call was refused, a stack trace tells nobody what to do
+    const stack = known || refusal !== undefined || !(error instanceof Error) ? undefined : error.stack;
+    if (stack !== undefined) io.err(stack);
   }
   return errorExitCode(error);
 }
@@ -96,7 +99,7 @@ function sourceOf(io: Io, error: unknown): unknown {
   if (io.signal.aborted) return io.signal.reason;
   const isDenied = isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0;
   if (!isDenied) return error;
-  return new EnvironmentError(describeError(error), [
+  return new EnvironmentError(describeErrno(error) ?? describeError(error), [
     { what: 'the rights of root', remedy: 'run it as root: sudo criu-cuda …' },
   ]);
 }

@@ -14,6 +14,7 @@ import { chmod, cp, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { checkNewFile } from '../directory.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
 import { artifactDir, projectRoot } from '../paths.ts';
@@ -190,7 +191,7 @@ async function pack(
 export async function createBundle(options: BundleOptions): Promise<BundleResult> {
   checkPath('out', options.out);
   const out = resolve(options.out);
-  if (!existsSync(dirname(out))) throw new UsageError(`there is no directory ${dirname(out)}`);
+  checkNewFile(out);
   const report = options.onProgress ?? (() => undefined);
   const level = options.compressionLevel ?? 6;
   if (!Number.isInteger(level) || level < 0 || level > 9) {

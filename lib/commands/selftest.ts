@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { addExamples, addOutput } from '../command-line/index.ts';
 import { UsageError } from '../errors.ts';
+import { checkNewFile } from '../directory.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { parseSize } from '../size.ts';
 import { runSelftest, selftestChecks, type CheckResult, type SelftestResult } from '../selftest/index.ts';
@@ -57,6 +58,7 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
     return;
   }
   const { software = false, size, upstream, python, minSpeedup, output } = flags;
+  if (output !== undefined) checkNewFile(output);
   const result = await runSelftest({
     only,
     software,

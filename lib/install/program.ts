@@ -4,12 +4,12 @@
  * only files that are ours are replaced or removed.
  * @module
  */
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { checkPath } from '../check.ts';
 import { isErrno, reasonOf } from '../errno.ts';
-import { EnvironmentError } from '../errors.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { findOnPath } from '../machine/index.ts';
 import { putFile } from './directory.ts';
 import { InstallError } from './error.ts';
@@ -97,7 +97,7 @@ function otherPrograms(dir: string, dirs: readonly string[]): ProgramResult['oth
 /**
  * Puts the program into a directory, with its mode.
  * @throws {@link InstallError} when a program that is not ours is there; {@link EnvironmentError} when the program is not
- * built, or the directory is missing or may not be written
+ * built, or the directory is missing or may not be written; {@link UsageError} when it is none
  */
 export async function installProgram(options: ProgramOptions): Promise<ProgramResult> {
   const { dir, source, searchPath = process.env.PATH ?? '' } = options;
@@ -108,6 +108,8 @@ export async function installProgram(options: ProgramOptions): Promise<ProgramRe
   if (version === undefined) {
     throw new EnvironmentError('cuda-checkpoint is not built', [{ what: source, remedy: 'criu-cuda build' }]);
   }
+  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new UsageError(`${dir} is not a directory`, 'name one of the search path');
   const found = present(path);
   if (found === 'foreign') refuseForeign(path);
   const changed = found === 'nothing' || !readFileSync(path).equals(readFileSync(source));

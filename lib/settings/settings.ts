@@ -5,7 +5,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { reasonOf } from '../errno.ts';
+import { isErrno, reasonOf } from '../errno.ts';
 import { CodedError } from '../errors.ts';
 import { configFile, type Environment } from '../paths.ts';
 import {
@@ -133,9 +133,8 @@ function readConfigFile(env: Environment): { path: string; text: string | undefi
   try {
     return { path, text: readFileSync(path, 'utf8') };
   } catch (error) {
-    const reason = reasonOf(error);
-    if (reason === 'ENOENT' && !isNamed) return { path, text: undefined };
-    throw new SettingError(`${path}: cannot be read: ${reason}`);
+    if (isErrno(error, 'ENOENT') && !isNamed) return { path, text: undefined };
+    throw new SettingError(`${path}: cannot be read: ${reasonOf(error)}`);
   }
 }
 

@@ -132,6 +132,7 @@ describe('for people', () => {
     const cause = Object.assign(new Error("ENOENT: no such file or directory, open 'x'"), { code: 'ENOENT' });
     const say = (message: string): string => describeError(new Error(message, { cause }));
     expect(say('cannot read x: ENOENT')).toBe('cannot read x: ENOENT');
+    expect(say('cannot read x: no such file or directory')).toBe('cannot read x: no such file or directory');
     expect(say('cannot read x')).toBe(`cannot read x (${cause.message})`);
     expect(say(`cannot read x: ${cause.message}`)).toBe(`cannot read x: ${cause.message}`);
   });

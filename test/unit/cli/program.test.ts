@@ -91,7 +91,7 @@ describe('main', () => {
 
   it('prints one line for a known error, and its hint', async () => {
     const { stderr, code } = await call('inspect', join(dir, 'missing.so'));
-    expect(stderr()).toMatch(/^criu-cuda: cannot read .*missing\.so: ENOENT/);
+    expect(stderr()).toMatch(/^criu-cuda: cannot read .*missing\.so: no such file or directory/);
     expect(code).toBe(2);
   });
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** A directory that does not exist is said not to exist, and its path is printed once. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../../lib/program.ts';
 import { captureIo } from '../cli/capture.ts';
@@ -42,6 +42,36 @@ describe.each([
   });
 });
 
+/** Each of these takes long before it would write the file. */
+describe.each([
+  ['bundle', ['bundle', '--output']],
+  ['selftest', ['selftest', '--software', '--output']],
+])('%s --output', (_name, words) => {
+  it('says at once that the file cannot be written', async () => {
+    const file = join(dir, 'file.tar.xz');
+    writeFileSync(file, '');
+    const missing = join(dir, 'missing');
+    expect(await refusal(...words, dir)).toBe(`criu-cuda: ${dir} is a directory`);
+    expect(await refusal(...words, join(missing, 'a.tar.xz'))).toBe(`criu-cuda: ${missing} does not exist`);
+    expect(await refusal(...words, join(file, 'a.tar.xz'))).toBe(`criu-cuda: ${file} is not a directory`);
+  });
+});
+
+it('says that a file is no directory for cuda-checkpoint', async () => {
+  const file = join(dir, 'file');
+  writeFileSync(file, '');
+  expect(await refusal('install', '--cuda-checkpoint', file)).toBe(`criu-cuda: ${file} is not a directory`);
+});
+
+it('says what a system call could not do, without a stack trace', async () => {
+  const notReadable = join(dir, 'run', 'history');
+  mkdirSync(dirname(notReadable), { mode: 0o700 });
+  symlinkSync('history', notReadable); // a link to itself, as root may read anything else
+  const { io, stderr } = captureIo();
+  expect(await main(['status'], io)).toBe(1);
+  expect(stderr()).toBe(`criu-cuda: cannot read ${notReadable}: too many symbolic links encountered\n`);
+});
+
 it('says that an image root does not exist, instead of describing a device for it', async () => {
   const missing = join(dir, 'missing');
   expect(await refusal('cdi', 'generate', '--root', missing)).toBe(`criu-cuda: ${missing} does not exist`);
@@ -49,7 +79,9 @@ it('says that an image root does not exist, instead of describing a device for i
 
 it('says once why a plugin file cannot be read', async () => {
   const missing = join(dir, 'missing.so');
-  expect(await refusal('inspect', missing)).toBe(`criu-cuda: cannot read ${missing}: ENOENT`);
+  expect(await refusal('inspect', missing)).toBe(
+    `criu-cuda: cannot read ${missing}: no such file or directory`,
+  );
 });
 
 it('does not show internal paths of a pool that does not run', async () => {

@@ -130,7 +130,7 @@ describe('the command', () => {
     });
     expect(await generate('--format', 'runc', '--config', join(dir, 'none'))).toMatchObject({
       code: 2,
-      err: expect.stringContaining(`cannot read ${join(dir, 'none')}: ENOENT`) as string,
+      err: expect.stringContaining(`cannot read ${join(dir, 'none')}: no such file or directory`) as string,
     });
   });
 
