@@ -211,8 +211,8 @@ static void a_handle_outlives_a_restore(const struct other *other)
 
 	CHECK(!r.error && r.nr_handles == 1);
 	pool_commit();
-	/* Mapped memory of the pool could not be shared later. */
-	r = pool_attach(CCR_ATTACH_MAP, SOURCE_IMAGE, BREAK_NEVER);
+	/* Mapped memory of the pool could not be shared later: it is adopted. */
+	r = pool_attach(CCR_ATTACH_AUTO, SOURCE_IMAGE, BREAK_NEVER);
 	CHECK(!r.error);
 	CHECK(holds(at, BYTES, 7) && has_exports(1));
 	theirs = opened(other, handle);
