@@ -74,11 +74,15 @@ bool ccr_backing_find_lock(int device, uint64_t from, uint64_t to, uint64_t *sta
 	return true;
 }
 
+// The kernel returns any lock of a range, so we ask for a short one first: memory is rarely sparse.
 static bool first_lock(int device, uint64_t from, uint64_t to, uint64_t *start, uint64_t *end)
 {
-	uint64_t s, e;
+	uint64_t s, e, window = CCR_PAGE_2M;
 
-	if (!ccr_backing_find_lock(device, from, to, start, end))
+	while (window < to - from &&
+	       !ccr_backing_find_lock(device, from, from + window, start, end))
+		window *= 2;
+	if (window >= to - from && !ccr_backing_find_lock(device, from, to, start, end))
 		return false;
 	while (*start > from && ccr_backing_find_lock(device, from, *start, &s, &e)) {
 		*start = s;
