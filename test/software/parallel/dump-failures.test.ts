@@ -204,8 +204,7 @@ describe('the application', () => {
     await workload.ask('spin start');
     const env = { CRIU_CUDA_LOCK_TIMEOUT_MS: '5000' };
     const dump = machine.dump(workload, { libdir: variantDir('parallel'), env, keepStatus: true });
-    const asked = await waitUntil(() => machine.readStatus().find((e) => e.event === 'pool'));
-    expect(asked).toBeDefined();
+    await waitUntil(() => machine.readStatus().some((e) => e.event === 'evicting'));
     process.kill(machine.readStatus().find((e) => e.event === 'begin')?.criu ?? NaN, 'SIGKILL');
     await expect(dump).rejects.toThrow();
     const answers = await waitUntil(() => {
