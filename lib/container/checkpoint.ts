@@ -23,6 +23,7 @@ import {
 import { makeDirectory } from '../directory.ts';
 import { UsageError } from '../errors.ts';
 import {
+  isEnding,
   residentBytes,
   waitForExit,
   watchTransfer,
@@ -93,7 +94,7 @@ export interface ContainerCheckpointResult {
   warnings: string[];
 }
 
-/** A container that was killed may remain visible a little longer. */
+/** How long a container may take to be killed. With much memory it is visible for longer. */
 const KILLED_MS = 1000;
 
 const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
@@ -239,7 +240,7 @@ async function dump(
     // for example when the tar file did not fit: the images are all that is left of a container that has ended
     const isDumped =
       hasCheckpoint(container.checkpointDir) &&
-      (await waitForExit(container.pid, { timeoutMs: KILLED_MS })) !== undefined;
+      ((await waitForExit(container.pid, { timeoutMs: KILLED_MS })) !== undefined || isEnding(container.pid));
     if (isDumped) place.commit(true);
     else place.rollBack();
     throw checkpointError(container, error, await runtime.status(), isDumped);
