@@ -8,6 +8,7 @@ import { loadAllCommands } from '../../../lib/commands/index.ts';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { findOnPath } from '../../../lib/machine/index.ts';
 import { manPage, pageName } from '../../../lib/man/page.ts';
+import { projectRoot } from '../../../lib/paths.ts';
 import { createProgram } from '../../../lib/program.ts';
 import { captureIo } from '../cli/capture.ts';
 
@@ -31,6 +32,11 @@ function needs(context: TestContext, program: string, name: string): void {
   if (findOnPath(program, process.env.PATH) === undefined)
     context.skip(`${program} is not installed: apt-get install ${name}`);
 }
+
+it('is installed by npm for every command: package.json names each page, and no other', () => {
+  const { man } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { man: string[] };
+  expect([...man].sort()).toEqual(commands.map((one) => `./man/${pageName(one)}.1`).sort());
+});
 
 /** What a reader sees. */
 async function rendered(name: string): Promise<string> {
