@@ -94,13 +94,14 @@ function reportError(io: Io, error: unknown): number {
 }
 
 /** The signal, when it interrupted the command and the error is only a consequence; or the lack of rights. */
-function sourceOf(io: Io, error: unknown): unknown {
+async function sourceOf(io: Io, error: unknown): Promise<unknown> {
   if (error instanceof ToolkitError) return error;
   if (io.signal.aborted) return io.signal.reason;
   const isDenied = isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0;
   if (!isDenied) return error;
+  const { sudoCommand } = await import('./machine/index.ts');
   return new EnvironmentError(describeErrno(error) ?? describeError(error), [
-    { what: 'the rights of root', remedy: 'run it as root: sudo criu-cuda …' },
+    { what: 'the rights of root', remedy: `run it as root: ${sudoCommand()}` },
   ]);
 }
 
@@ -119,7 +120,7 @@ export async function main(typed: readonly string[], io: Io): Promise<number> {
     await program.parseAsync(argv, { from: 'user' });
     return io.exitCode;
   } catch (error) {
-    if (!(error instanceof CommanderError)) return reportError(io, sourceOf(io, error));
+    if (!(error instanceof CommanderError)) return reportError(io, await sourceOf(io, error));
     // requested help and version
     if (error.exitCode === 0) return 0;
     // a group without one of its commands, which answers like the program without one

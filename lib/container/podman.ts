@@ -9,7 +9,7 @@ import { z } from 'zod';
 import type { CriuFlag, CriuFlags } from '../criu/index.ts';
 import { CommandError, EnvironmentError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
-import { currentSystem, findOnPath } from '../machine/index.ts';
+import { currentSystem, findOnPath, sudoCommand } from '../machine/index.ts';
 import { ContainerError } from './error.ts';
 import { checkName } from '../check.ts';
 
@@ -37,7 +37,7 @@ const isRoot = (): boolean => process.geteuid?.() === 0;
 export function checkRoot(what: string): void {
   if (isRoot()) return;
   throw new EnvironmentError(`${what} needs root: podman checkpoints only root's containers`, [
-    { what: 'root', remedy: 'run it as root: sudo criu-cuda …' },
+    { what: 'root', remedy: `run it as root: ${sudoCommand()}` },
   ]);
 }
 
@@ -134,7 +134,7 @@ export async function requireContainer(name: string): Promise<ContainerInfo> {
   const found = await findContainer(name);
   if (found) return found;
   throw new ContainerError('ERR_CONTAINER_STATE', `there is no container ${name}`, {
-    hint: isRoot() ? 'podman ps --all' : 'this user does not see the containers of root: sudo criu-cuda …',
+    hint: isRoot() ? 'podman ps --all' : `this user does not see the containers of root: ${sudoCommand()}`,
   });
 }
 

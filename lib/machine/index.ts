@@ -27,6 +27,13 @@ export {
 } from './find-criu.ts';
 export { findOnPath, isExecutable } from './find-on-path.ts';
 export { unmountedRoot } from './host-obstacle.ts';
-export { canDump, capabilityBits, checkRights, effectiveCapabilities, type Capability } from './rights.ts';
+export {
+  canDump,
+  capabilityBits,
+  checkRights,
+  effectiveCapabilities,
+  sudoCommand,
+  type Capability,
+} from './rights.ts';
 export { currentSystem, type System } from './system.ts';
 export { compareVersions, oldestCriu } from './versions.ts';

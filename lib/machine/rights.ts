@@ -2,6 +2,7 @@
 /** Whether this process has the rights that criu needs. @module */
 import { readFileSync } from 'node:fs';
 import { EnvironmentError } from '../errors.ts';
+import { findOnPath } from './find-on-path.ts';
 
 /** Numbers from linux/capability.h. */
 const numbers = {
@@ -25,6 +26,18 @@ export function effectiveCapabilities(status: string): Set<Capability> {
   return new Set(names.filter((name) => ((bits >> numbers[name]) & 1n) === 1n));
 }
 
+/** Where sudo looks for programs, whatever PATH its caller has. */
+const sudoPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * How to run the program as root. npm may have installed it, or Node itself, where sudo alone does not find it.
+ * @param find looks for a program
+ */
+export function sudoCommand(find: (name: string, path: string) => string | undefined = findOnPath): string {
+  const isFound = ['criu-cuda', 'node'].every((name) => find(name, sudoPath) !== undefined);
+  return `sudo ${isFound ? '' : 'env "PATH=$PATH" '}criu-cuda …`;
+}
+
 /** Whether they are enough to dump and restore processes of this user. */
 export const canDump = (has: ReadonlySet<Capability>): boolean =>
   has.has('CAP_SYS_PTRACE') && (has.has('CAP_SYS_ADMIN') || has.has('CAP_CHECKPOINT_RESTORE'));
@@ -37,6 +50,6 @@ export const canDump = (has: ReadonlySet<Capability>): boolean =>
 export function checkRights(what: string, status = readFileSync('/proc/self/status', 'utf8')): void {
   if (canDump(effectiveCapabilities(status))) return;
   throw new EnvironmentError(`${what} needs the rights of root`, [
-    { what: 'CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE', remedy: 'run it as root: sudo criu-cuda …' },
+    { what: 'CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE', remedy: `run it as root: ${sudoCommand()}` },
   ]);
 }

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
+import { sudoCommand } from '../../../lib/machine/index.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 
 it.each([
@@ -18,7 +19,7 @@ it.each([
   const { exitCode, stderr } = await execResult('setpriv', ['--bounding-set=-all', '--', ...command]);
   expect(stderr.split('\n')).toEqual([
     `criu-cuda: ${message}`,
-    'CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE: run it as root: sudo criu-cuda …',
+    `CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE: run it as root: ${sudoCommand()}`,
     ...more,
   ]);
   expect(exitCode).toBe(2);

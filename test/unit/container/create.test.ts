@@ -16,6 +16,7 @@ import {
   listPresets,
   writeCdi,
 } from '../../../lib/container/index.ts';
+import { sudoCommand } from '../../../lib/machine/index.ts';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
 
@@ -45,14 +46,14 @@ describe('a user who is not root', () => {
     const made = createContainer({ name: 'web', image: 'localhost/web', command: ['serve'], gpu: 'none' });
     await expect(made).rejects.toMatchObject({
       message: "container web needs root: podman checkpoints only root's containers",
-      missing: [{ what: 'root', remedy: 'run it as root: sudo criu-cuda …' }],
+      missing: [{ what: 'root', remedy: `run it as root: ${sudoCommand()}` }],
     });
   });
 
   it('does not see the containers of root, and is told so', async () => {
     await expect(checkpointContainer({ name: 'web' })).rejects.toMatchObject({
       message: 'there is no container web',
-      hint: 'this user does not see the containers of root: sudo criu-cuda …',
+      hint: `this user does not see the containers of root: ${sudoCommand()}`,
     });
   });
 });

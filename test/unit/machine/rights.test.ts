@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { expect, it } from 'vitest';
-import { checkRights } from '../../../lib/machine/index.ts';
+import { checkRights, sudoCommand } from '../../../lib/machine/index.ts';
 
 const status = (capabilities: string): string =>
   `Name:\tnode\nCapEff:\t${capabilities}\nCapBnd:\t000001ffffffffff\n`;
@@ -27,3 +27,11 @@ it.each(['0000000000000000', '0000000000200000', '0000000000080000', '0000010000
     );
   },
 );
+
+it.each([
+  ['/usr/local/bin/criu-cuda and /usr/bin/node', ['criu-cuda', 'node'], 'sudo criu-cuda …'],
+  ['only the program there', ['criu-cuda'], 'sudo env "PATH=$PATH" criu-cuda …'],
+  ['a prefix of its own', [], 'sudo env "PATH=$PATH" criu-cuda …'],
+])('are had with a command that sudo finds: %s', (_, there: string[], command) => {
+  expect(sudoCommand((name) => (there.includes(name) ? `/usr/bin/${name}` : undefined))).toBe(command);
+});
