@@ -3,6 +3,7 @@
  * Advice: the variant, the settings, the restore time to expect, and what would make it shorter.
  * @module
  */
+import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { formatBytes } from '../output.ts';
 import { estimateRestore, type Amounts, type Way } from './estimate.ts';
@@ -213,7 +214,7 @@ function problemsOf(
 
 function commandsOf(facts: AdviceFacts, variant: Advice['variant']): string[] {
   const { process, store, pool } = facts;
-  const dir = store.path;
+  const dir = join(store.path, 'img'); // the store itself may have other files
   if (process?.container !== undefined)
     return [`criu-cuda container checkpoint NAME --variant ${variant}`, 'criu-cuda container restore NAME'];
   return [

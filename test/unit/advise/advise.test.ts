@@ -89,8 +89,8 @@ describe('advice', () => {
       variant: 'full',
       settings: { CRIU_CUDA_STREAMS: '8', CRIU_CUDA_CHUNK_MB: '8' },
       commands: [
-        'criu-cuda checkpoint --variant full 4711 /mnt/huge',
-        'criu-cuda restore --variant full /mnt/huge',
+        'criu-cuda checkpoint --variant full 4711 /mnt/huge/img',
+        'criu-cuda restore --variant full /mnt/huge/img',
       ],
       problems: [],
     });
