@@ -57,7 +57,7 @@ describe.each([
   });
 });
 
-it('says that a file is no directory for cuda-checkpoint', async () => {
+it('refuses a file instead of a directory for cuda-checkpoint', async () => {
   const file = join(dir, 'file');
   writeFileSync(file, '');
   expect(await refusal('install', '--cuda-checkpoint', file)).toBe(`criu-cuda: ${file} is not a directory`);

@@ -81,7 +81,9 @@ describe('inspectPlugin', () => {
     const short = join(dir, 'short.so');
     writeFileSync(short, readFileSync(whole).subarray(0, 3000));
     expect(inspectPlugin(short).reason).toMatch(/it ends before byte \d+/);
-    expect(() => inspectPlugin(join(dir, 'missing.so'))).toThrow(/cannot read .*missing\.so: no such file or directory/);
+    expect(() => inspectPlugin(join(dir, 'missing.so'))).toThrow(
+      /cannot read .*missing\.so: no such file or directory/,
+    );
   });
 
   it('never crashes on damaged files', async () => {

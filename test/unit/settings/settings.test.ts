@@ -65,7 +65,9 @@ describe('loadSettings', () => {
   });
 
   it('requires a file that was named', () => {
-    expect(() => loadSettings({ CRIU_CUDA_CONFIG: file })).toThrow(/cuda\.conf: cannot be read: no such file or directory/);
+    expect(() => loadSettings({ CRIU_CUDA_CONFIG: file })).toThrow(
+      /cuda\.conf: cannot be read: no such file or directory/,
+    );
   });
 });
 
