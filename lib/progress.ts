@@ -11,7 +11,7 @@ import { formatBytes, formatDuration } from './output.ts';
 export interface ByteCount {
   /** Bytes that are copied. */
   doneBytes: number;
-  /** All of them; an estimate that may grow. */
+  /** All of them; an estimate that may grow; infinite where nothing tells. */
   totalBytes: number;
 }
 
@@ -37,6 +37,8 @@ export class ByteMeter {
     while ((this.#counts[1]?.atMs ?? atMs) <= atMs - RATE_MS) this.#counts.shift();
     const [first] = this.#counts;
     const perMs = first && atMs > first.atMs ? (doneBytes - first.doneBytes) / (atMs - first.atMs) : 0;
+    if (totalBytes === Number.POSITIVE_INFINITY)
+      return `${formatBytes(doneBytes)} so far${perMs <= 0 ? '' : `, ${formatBytes(perMs * 1000)}/s`}`;
     const amount = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
     if (perMs <= 0 || doneBytes >= totalBytes) return amount;
     const leftMs = Math.ceil((totalBytes - doneBytes) / perMs / 1000) * 1000;

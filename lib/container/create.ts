@@ -13,11 +13,11 @@ import { pluginFileName } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { currentSystem, effectiveCapabilities, findOnPath } from '../machine/index.ts';
 import { join, resolve } from 'node:path';
-import { watchProcess } from '../process/index.ts';
+import { watchProcess, type OnTransfer } from '../process/index.ts';
 import { containerEdits, editFlags, type ContainerEdits } from './edits.ts';
 import { ContainerError } from './error.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
-import { imagePreloadable } from './image.ts';
+import { fetchImage, imagePreloadable } from './image.ts';
 import { checkRoot, podman, requireContainer, type ContainerInfo } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
@@ -56,6 +56,11 @@ export interface ContainerCreateOptions extends PluginChoice {
   podmanArgs?: readonly string[] | undefined;
   /** Stops podman. */
   signal?: AbortSignal | undefined;
+  /**
+   * Called about three times per second with the bytes that podman reads while it fetches the image. Nothing tells how
+   * many there are: the total is infinite.
+   */
+  onTransfer?: OnTransfer | undefined;
 }
 
 const readProc = (name: string): string => readFileSync(`/proc/${name}`, 'utf8');
@@ -226,9 +231,10 @@ export async function createContainer(options: ContainerCreateOptions): Promise<
   let args = createArguments(options);
   checkRoot(`container ${name}`);
   const how = signal === undefined ? {} : { signal };
-  const found: Preloadable = wantsInterceptor(options)
-    ? await imagePreloadable(image, podmanArgs, how)
-    : { ok: true };
+  const intercepts = wantsInterceptor(options);
+  // what nobody watches is left to podman run, unless it is looked at before
+  if (intercepts || options.onTransfer) await fetchImage(image, podmanArgs, how, options.onTransfer);
+  const found: Preloadable = intercepts ? await imagePreloadable(image, podmanArgs, how) : { ok: true };
   if (!found.ok) args = createArguments(options, false);
   if (store !== undefined) makeDirectory(store, 0o700);
   await podman(args, how);

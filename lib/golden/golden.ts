@@ -43,7 +43,10 @@ export interface GoldenCreateOptions extends ContainerCreateOptions {
   force?: boolean | undefined;
   /** Called when a step begins. */
   onProgress?: ((what: string) => void) | undefined;
-  /** Called about three times per second with the bytes of the checkpoint that are written. */
+  /**
+   * Called about three times per second with the bytes of the image that are fetched, the total of which is infinite, and
+   * then of the checkpoint that are written.
+   */
   onTransfer?: OnTransfer | undefined;
 }
 

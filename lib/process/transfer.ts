@@ -12,7 +12,7 @@ import { readProcessTree } from './proc.ts';
 export interface TransferProgress {
   /** Copied so far. */
   doneBytes: number;
-  /** An estimate until all images are written. */
+  /** An estimate until all images are written; infinite where nothing tells. */
   totalBytes: number;
 }
 

@@ -59,9 +59,10 @@ async function create(
   command: string[],
   { podmanArg, ...flags }: CreateFlags,
 ): Promise<void> {
-  const container = await withProgress(io, `starting ${name}`, () =>
+  const container = await withProgress(io, `starting ${name}`, (report) =>
     createContainer({
       ...flags,
+      onTransfer: bytesFor(io, report),
       name,
       image,
       command,

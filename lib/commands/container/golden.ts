@@ -147,7 +147,12 @@ async function bench(
     runBenchmark({
       cases: goldenCases(withEachCriu(variants, criu)),
       workload: [image, ...words],
-      measure: measureGolden({ ...container, server: serverOptions(flags), warmup: requests }),
+      measure: measureGolden({
+        ...container,
+        server: serverOptions(flags),
+        warmup: requests,
+        onTransfer: bytesFor(io, report),
+      }),
       measureOptions: {
         server: serverOptions(flags),
         warmup: requests,

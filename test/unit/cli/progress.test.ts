@@ -72,6 +72,12 @@ describe('bytes', () => {
     expect(meter.text(count(910, 100_000), 10_000)).toMatch(/, 1 MiB\/s, about 1651 min 30 s left$/);
   });
 
+  it('have no total and no time where nothing tells how many there are', () => {
+    const meter = new ByteMeter();
+    expect(meter.text(count(0, Number.POSITIVE_INFINITY), 0)).toBe('0 B so far');
+    expect(meter.text(count(100, Number.POSITIVE_INFINITY), 1000)).toBe('100 MiB so far, 100 MiB/s');
+  });
+
   it('have neither rate nor time while nothing moves', () => {
     const meter = new ByteMeter();
     meter.text(count(5), 0);

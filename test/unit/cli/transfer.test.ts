@@ -14,6 +14,9 @@ const MIB = 2 ** 20;
 /** Part of the bytes, with their rate and the time that is left. */
 const BYTES = /\d[\d.]* MiB of \d[\d.]* MiB, [\d.]+ \wiB\/s, about \d+ s left/;
 
+/** Bytes of which nothing tells how many there are. */
+const UNBOUNDED = /\d[\d.]* MiB so far, [\d.]+ \wiB\/s/;
+
 /** For a program that never shows bytes. */
 const DEADLINE_MS = 30_000;
 
@@ -45,7 +48,11 @@ interface Shown {
 }
 
 /** Types a command into a terminal; when bytes are shown, the gate is opened. */
-async function typed(words: readonly string[], env: Record<string, string>): Promise<Shown> {
+async function typed(
+  words: readonly string[],
+  env: Record<string, string>,
+  bytes: RegExp = BYTES,
+): Promise<Shown> {
   const command = [process.execPath, programFile, ...words].map((word) => `'${word}'`).join(' ');
   const script = ['--quiet', '--flush', '--return', '--command', command, '/dev/null'];
   const child = spawn('script', script, {
@@ -59,7 +66,7 @@ async function typed(words: readonly string[], env: Record<string, string>): Pro
   let isOpen = false;
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     text += part;
-    if (isOpen || !BYTES.test(text)) return;
+    if (isOpen || !bytes.test(text)) return;
     isOpen = true;
     openGate();
   });
@@ -122,7 +129,7 @@ it('are those that the daemon reads for pool prefetch', async () => {
   }
 }, 60_000);
 
-/** A podman with one container, which is checkpointed into its directory and restored from there, slowly. */
+/** A podman with one container, whose image is fetched slowly, and which is slowly checkpointed into its directory. */
 function fakePodman(dir: string): void {
   const container = {
     ...{ Id: 'a'.repeat(64), Name: 'web', State: { Running: true, Pid: process.pid } },
@@ -134,7 +141,11 @@ function fakePodman(dir: string): void {
   const write = `head -c 1M /dev/zero | tr '\\0' x >> ${dir}/checkpoint/pages-1.img`;
   machine.script(
     'bin/podman',
-    `case "$2" in
+    `case "$1" in
+pull) ${slowly('head -c 1M /dev/zero >/dev/null')}; wait; exit;;
+esac
+case " $* " in *" run "*) exit;; esac
+case "$2" in
 inspect) cat ${inspected};;
 checkpoint) mkdir -p ${dir}/checkpoint; ${slowly(write)}; wait; echo '${JSON.stringify(statistics)}';;
 *) exit 9;;
@@ -142,15 +153,31 @@ esac`,
   );
 }
 
-it('are those that a container checkpoint has written', async () => {
-  fakePodman(images);
+function containerEnv(): Record<string, string> {
   const criu = machine.script('bin/criu', 'echo "Version: 4.2.1"');
-  const env = {
+  return {
     ...{ PATH: `${machine.bin}:${process.env.PATH ?? ''}`, CRIU_CUDA_CRIU: criu },
     ...{ CRIU_CUDA_RUN_DIR: join(machine.dir, 'run'), XDG_CACHE_HOME: join(machine.dir, 'cache') },
   };
-  const shown = await typed(['container', 'checkpoint', 'web'], env);
+}
+
+it('are those that a container checkpoint has written', async () => {
+  fakePodman(images);
+  const shown = await typed(['container', 'checkpoint', 'web'], containerEnv());
   expect(shown.text).toMatch(BYTES);
   expect(shown.text).toContain('checkpoint of web in');
   expect(readFileSync(join(images, 'checkpoint', 'pages-1.img')).length).toBeGreaterThanOrEqual(MIB);
 }, 60_000);
+
+it.each(['stock', 'full'])(
+  'are those of an image that a container with variant %s needs',
+  async (variant) => {
+    fakePodman(images);
+    const words = ['container', 'create', 'web', 'registry/image', '--gpu', 'none', '--variant', variant];
+    const shown = await typed(words, containerEnv(), UNBOUNDED);
+    expect(shown.text).toMatch(UNBOUNDED);
+    expect(shown.text).toContain(`web is running: pid ${process.pid}`);
+    expect(shown.code).toBe(0);
+  },
+  60_000,
+);
