@@ -43,8 +43,9 @@ int ccr__memory_load_begin(void)
 		ret = ccr__pool_connect();
 	if (!ret)
 		ret = ccr__memory_request_load();
-	if (((ret == -EPIPE || ret == -ENODEV) && ccr__pool_link.is_daemon) ||
-	    (ret == -EPIPE && ccr__pool_link.is_early)) {
+	/* Nothing has begun: a daemon that is ending or lacks a device, or a helper that was
+	 * killed. */
+	if (ret == -EPIPE || (ret == -ENODEV && ccr__pool_link.is_daemon)) {
 		ret = ccr__pool_replace(ret == -ENODEV ? ccr__memory_failure(ret)
 						       : "it has ended, or is of another version");
 		if (!ret)

@@ -380,6 +380,15 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 	return ret;
 }
 
+static bool is_awaited(void)
+{
+	const struct pool_answer *answer = answers;
+
+	while (answer && answer->is_done)
+		answer = answer->next;
+	return answer;
+}
+
 void ccr__pool_take(void)
 {
 	struct pool_link *link = &ccr__pool_link;
@@ -388,7 +397,7 @@ void ccr__pool_take(void)
 	bool is_other;
 	int ret;
 
-	while (link->socket >= 0 && poll(&poller, 1, 0) > 0) {
+	while (is_awaited() && poll(&poller, 1, 0) > 0) {
 		if (!link->peer)
 			link->peer = peer_of(link->socket);
 		ret = receive(0, 0, &message, 0, &is_other);
