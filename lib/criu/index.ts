@@ -40,6 +40,7 @@ export {
   type BoundSocket,
 } from './open/open-files.ts';
 export { imagesWithoutTerminal } from './open/terminals.ts';
+export { relocateFile } from './open/relocate.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export { historyDir, listStatusFiles, type StatusFile } from './status/op-history.ts';
 export {
@@ -65,7 +66,7 @@ export {
   type TaskMemory,
 } from './status/task-memory.ts';
 export { dumpPhases, restorePhases, type Phase } from './phases.ts';
-export { imageNeeds, inventoryNeeds, type ImageNeeds } from './image-needs.ts';
+export { imageNeeds, inventoryNeeds, variantsFor, type ImageNeeds } from './image-needs.ts';
 export {
   choosePlugin,
   findPluginDir,

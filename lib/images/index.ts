@@ -6,6 +6,7 @@
 export { checkCheckpoint, missingFiles } from './check-checkpoint.ts';
 export { checkpointRefusal, isStray, readCheckpointIndex } from './checkpoint-index.ts';
 export { GpuImageError } from './error.ts';
+export { moveChunks, movePageFile, type ChunkPlace } from './change.ts';
 export { parseManifest } from './manifest.ts';
 export { protocolRefusal, supportedProtocols } from './protocol.ts';
 export { readPageImages } from './pages.ts';

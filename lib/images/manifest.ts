@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import { checkManifest } from './check.ts';
 import { GpuImageError } from './error.ts';
 import { ManifestSchema, type Allocation, type Chunk, type Device } from './gen/image_pb.ts';
-import { decodeMessage, ProtobufError, toNumber, type Schema } from '../protobuf.ts';
+import { decodeMessage, encodeMessage, ProtobufError, toNumber, type Schema } from '../protobuf.ts';
 import { protocolBeforeTheField } from './protocol.ts';
 import type { GpuAllocation, GpuChunk, ImageGpu, GpuManifest } from './types.ts';
 
@@ -72,9 +72,10 @@ export function decodeManifest<Message extends object, Value>(
   schema: Schema<Message>,
   name: string,
   convert: (message: Message) => Value,
+  keepUnknown = false,
 ): Value {
   try {
-    return convert(decodeMessage(schema, bytes));
+    return convert(decodeMessage(schema, bytes, keepUnknown));
   } catch (error) {
     if (error instanceof ProtobufError) throw new GpuImageError(`${name}: message: ${error.message}`, error);
     throw error;
@@ -138,4 +139,35 @@ export function parseManifest(bytes: Buffer, name: string): GpuManifest {
   });
   checkManifest(parsed, name);
   return parsed;
+}
+
+/**
+ * Reads a manifest to change it; fields of later versions are kept.
+ * @throws {@link GpuImageError} the file is another one
+ */
+export function decodeRawManifest<Message extends object>(
+  bytes: Buffer,
+  name: string,
+  kind: keyof typeof MAGICS,
+  schema: Schema<Message>,
+): { message: Message; version: number } {
+  const body = readHead(bytes, name, kind);
+  const message = decodeManifest(body, schema, name, (manifest) => manifest, true);
+  return { message, version: bytes.readUInt32LE(8) };
+}
+
+/** A manifest with its head, as it is in a file. */
+export function encodeManifest<Message extends object>(
+  message: Message,
+  version: number,
+  kind: keyof typeof MAGICS,
+  schema: Schema<Message>,
+): Buffer {
+  const body = encodeMessage(schema, message);
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.write(MAGICS[kind], 'latin1');
+  head.writeUInt32LE(version, 8);
+  head.writeUInt32LE(crc32(body), 12);
+  head.writeBigUInt64LE(BigInt(body.length), 16);
+  return Buffer.concat([head, body]);
 }
