@@ -4,8 +4,6 @@
  * this machine.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { configureHelp, helpOfReached, settleWords, usageError, withEnvFile } from './command-line/index.ts';
 import { addCommands, commands, type CommandEntry } from './commands/index.ts';
@@ -13,12 +11,7 @@ import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
 import { describeErrno, isErrno } from './errno.ts';
 import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
-import { projectRoot } from './paths.ts';
-
-function packageVersion(): string {
-  const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string };
-  return manifest.version;
-}
+import { packageVersion } from './version.ts';
 
 /** `--json` counts only before `--`: what follows is the command line of another program. */
 export function wantsJson(argv: readonly string[]): boolean {

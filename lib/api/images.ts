@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * The GPU images and page files of a checkpoint: what they contain, and whether they are complete.
+ * The GPU images and page files of a checkpoint: what they contain, and whether they are complete. Checkpoints in
+ * registries.
  * @module images
  */
 export { describeError, EnvironmentError, ToolkitError, UsageError } from '../errors.ts';
@@ -29,3 +30,23 @@ export {
   type VerifiedImage,
   type VerifyOptions,
 } from '../images/index.ts';
+export {
+  inspectImage,
+  pullImage,
+  pushImage,
+  RegistryError,
+  type Block,
+  type CacheOptions,
+  type Description,
+  type DriverStack,
+  type ImageFile,
+  type InspectedImage,
+  type Layer,
+  type Piece,
+  type PullOptions,
+  type PullResult,
+  type PushOptions,
+  type PushResult,
+  type RegistryOptions,
+} from '../registry/index.ts';
+export type { OnTransfer, TransferProgress } from '../process/index.ts';

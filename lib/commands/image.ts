@@ -19,6 +19,7 @@ import type { Io } from '../output.ts';
 import { formatBytes, table } from '../output.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import { defineImageCheck } from './image-check.ts';
+import { defineImageRegistry } from './image-registry.ts';
 
 interface ShowOptions {
   allocations?: boolean | undefined;
@@ -230,4 +231,5 @@ export function defineImage(image: Command, io: Io): void {
     withOptions(({ imagesDir }: { imagesDir: string }) => verify(io, imagesDir)),
   );
   addExamples(verified, 'criu-cuda image verify /var/lib/images');
+  defineImageRegistry(image, io);
 }

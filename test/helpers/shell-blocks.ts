@@ -8,6 +8,7 @@ import { projectRoot } from '../../lib/paths.ts';
 export const marks: Readonly<Record<string, string>> = {
   gpu: 'needs a GPU, or a model or program that only such machines have',
   podman: 'needs podman: test/software/docs/podman.test.ts types it, with an image of its own',
+  registry: 'needs a registry: test/software/registry/docs.test.ts types it, with one of its own',
   engine: 'an engine runs it in test/software/engines',
   elsewhere: 'CI runs it elsewhere: setup, the demo, the tests',
 };

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import {
+  addExamples,
+  addOperands,
+  imagesDirOperand,
+  withOptions,
+  type Operand,
+} from '../command-line/index.ts';
+import { formatBytes, table, type Io } from '../output.ts';
+import { bytesFor, withProgress } from '../progress.ts';
+import {
+  inspectImage,
+  pullImage,
+  pushImage,
+  type DriverStack,
+  type InspectedImage,
+  type PullResult,
+  type PushResult,
+} from '../registry/index.ts';
+import { parseSize } from '../size.ts';
+import { showWarnings } from './operation-options.ts';
+
+/** How a registry is reached. */
+export interface RegistryFlags {
+  plainHttp?: boolean | undefined;
+  authfile?: string | undefined;
+}
+
+/** Where what comes from a registry is kept. */
+export interface CacheFlags extends RegistryFlags {
+  cache?: string | undefined;
+  cacheBudget?: number | undefined;
+  identity?: string | undefined;
+  verify?: boolean | undefined;
+}
+
+interface PushFlags extends RegistryFlags {
+  imagesDir: string;
+  ref: string;
+  recipient?: string[] | undefined;
+}
+
+interface PullFlags extends CacheFlags {
+  ref: string;
+  imagesDir: string;
+}
+
+const referenceOperand = (): Operand => ({
+  name: 'ref',
+  description: 'image in a registry: REGISTRY/REPOSITORY:TAG',
+});
+
+const addWord = (word: string, words: string[] = []): string[] => [...words, word];
+
+/** Options of every command that asks a registry. */
+export function addRegistryOptions(command: Command): Command {
+  return command
+    .option('--authfile <file>', 'credentials, as skopeo login --authfile writes them')
+    .option('--plain-http', 'accept a registry on another machine without TLS, or with any certificate');
+}
+
+/** Options of every command that fills the cache. */
+export function addCacheOptions(command: Command): Command {
+  return addRegistryOptions(command)
+    .option('--cache <dir>', 'directory for what comes from registries (default: in the user cache)')
+    .option(
+      '--cache-budget <size>',
+      'most bytes in it, such as 200G (default: half of its file system)',
+      parseSize,
+    )
+    .option('--identity <file>', 'private key of age, for an encrypted image')
+    .option('--verify', 'read what is in the cache, and get again what has changed');
+}
+
+/** Options of the library for the flags of {@link addRegistryOptions} and {@link addCacheOptions}. */
+export function registryOptions(flags: CacheFlags, { signal }: Io) {
+  const { plainHttp, authfile: authFile, cache, cacheBudget, identity, verify } = flags;
+  return { plainHttp, authFile, cache, cacheBudget, identity, verify, signal };
+}
+
+function pushText({ reference, digest, bytes, storedBytes, blocks }: PushResult): string {
+  const pinned = `${reference.replace(/:[^/:]*$/, '')}@${digest}`;
+  return [
+    `pushed ${reference}: ${formatBytes(bytes)} in ${blocks} blocks of ${formatBytes(storedBytes)}`,
+    `exactly this checkpoint: ${pinned}`,
+  ].join('\n');
+}
+
+async function push(io: Io, flags: PushFlags): Promise<void> {
+  const { imagesDir, ref, recipient } = flags;
+  const result = await withProgress(io, `push to ${ref}`, (report) =>
+    pushImage(imagesDir, ref, {
+      ...registryOptions(flags, io),
+      recipients: recipient,
+      onProgress: bytesFor(io, report),
+    }),
+  );
+  io.result(result, () => pushText(result));
+  showWarnings(io, result.warnings);
+}
+
+function pullText({ reference, imagesDir, movedBytes, cachedBytes }: PullResult): string {
+  return `${reference} is in ${imagesDir}: ${formatBytes(movedBytes)} moved, ${formatBytes(cachedBytes)} from the cache`;
+}
+
+async function pull(io: Io, flags: PullFlags): Promise<void> {
+  const { imagesDir, ref } = flags;
+  const result = await withProgress(io, `pull of ${ref}`, (report) =>
+    pullImage(ref, imagesDir, { ...registryOptions(flags, io), onProgress: bytesFor(io, report) }),
+  );
+  io.result(result, () => pullText(result));
+}
+
+function driverText(version: number | null): string {
+  return version === null ? 'unknown' : `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+}
+
+function stackRows(stack: DriverStack): string[][] {
+  const known = (value: string | null): string => value ?? 'not recorded';
+  return [
+    ['CUDA driver API', driverText(stack.driver)],
+    ...stack.gpus.map(({ name, bytes }) => ['GPU', `${name}, ${formatBytes(bytes)} of its memory`]),
+    ['architecture', stack.architecture],
+    ['kernel', known(stack.kernel)],
+    ['CRIU', known(stack.criu)],
+    ['plugin', `${known(stack.plugin)}, variant ${stack.variants ?? 'any'}`],
+    ['interceptor', known(stack.interceptor)],
+    ['processes', String(stack.processes)],
+  ];
+}
+
+function inspectText({ reference, digest, description, layers }: InspectedImage): string {
+  const { created, tool, stack, files, isEncrypted } = description;
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const stored = layers.reduce((sum, { size }) => sum + size, 0);
+  return [
+    `${reference}@${digest}`,
+    `made ${created}, pushed by criu-cuda ${tool}`,
+    isEncrypted
+      ? `encrypted, ${formatBytes(stored)} in ${layers.length} layers`
+      : `${files.length} files of ${formatBytes(bytes)}, ${formatBytes(stored)} in ${layers.length} blocks`,
+    table(['needs', 'of the dump'], stackRows(stack)),
+  ].join('\n');
+}
+
+async function inspect(io: Io, flags: RegistryFlags & { ref: string }): Promise<void> {
+  const image = await inspectImage(flags.ref, registryOptions(flags, io));
+  io.result(image, () => inspectText(image));
+}
+
+export function defineImageRegistry(image: Command, io: Io): void {
+  const pushed = image
+    .command('push')
+    .description('push a checkpoint to an OCI registry, in blocks that images share');
+  addOperands(pushed, [imagesDirOperand(), referenceOperand()]);
+  addRegistryOptions(pushed)
+    .option('--recipient <key>', 'encrypt it to a public key of age; repeatable', addWord)
+    .action(withOptions((flags: PushFlags) => push(io, flags)));
+  addExamples(pushed, 'criu-cuda image push /var/lib/images registry.example.com/models/llama:warm');
+  const pulled = image
+    .command('pull')
+    .description('pull a checkpoint from an OCI registry into a new directory');
+  addOperands(pulled, [referenceOperand(), imagesDirOperand('directory that does not exist or is empty')]);
+  addCacheOptions(pulled).action(
+    withOptions((flags: PullFlags) => pull(io, { ...flags, imagesDir: resolve(flags.imagesDir) })),
+  );
+  addExamples(pulled, 'criu-cuda image pull registry.example.com/models/llama:warm /var/lib/images');
+  const inspected = image
+    .command('inspect')
+    .description('show what an image in a registry needs and contains');
+  addOperands(inspected, [referenceOperand()]);
+  addRegistryOptions(inspected).action(
+    withOptions((flags: RegistryFlags & { ref: string }) => inspect(io, flags)),
+  );
+  addExamples(inspected, 'criu-cuda image inspect registry.example.com/models/llama:warm');
+}

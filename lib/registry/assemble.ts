@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Makes an images directory of blobs. Stripes are hard links to blobs where the file system is the same; all other files
+ * are put together from pieces, each of which is compared with its SHA-256 first.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, copyFile, link, open, utimes, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../errno.ts';
+import { RegistryError } from './error.ts';
+import type { Block, Description, ImageFile, Piece } from './format.ts';
+
+const RUN_BYTES = 65_536;
+const NO_BYTES = Buffer.alloc(RUN_BYTES);
+
+/** The file of a block. */
+export type BlockPath = (block: Block) => string;
+
+/** A block in the cache is not what its digest says. */
+export class DamagedBlockError extends RegistryError {
+  readonly digest: string;
+
+  /** @internal */
+  constructor(digest: string, where: string) {
+    super('ERR_REGISTRY_IMAGE', `block ${digest} in ${where} is damaged`, {
+      hint: 'it was removed from the cache: pull the image again',
+    });
+    this.digest = digest;
+  }
+}
+
+async function placeStripe(from: string, to: string, { mode, modified }: ImageFile): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (!isErrno(error, 'EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP')) throw error;
+    await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+    await chmod(to, mode);
+    await utimes(to, modified, modified);
+  }
+}
+
+/** Writes the parts that are not zero: the rest are holes. */
+async function writeRuns(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  const isEmpty = (from: number): boolean => {
+    const run = bytes.subarray(from, from + RUN_BYTES);
+    return run.equals(NO_BYTES.subarray(0, run.length));
+  };
+  for (let from = 0; from < bytes.length;) {
+    let to = from;
+    while (to < bytes.length && !isEmpty(to)) to = Math.min(bytes.length, to + RUN_BYTES);
+    for (let done = from; done < to;)
+      done += (await file.write(bytes, done, to - done, at + done)).bytesWritten;
+    from = to + RUN_BYTES;
+  }
+}
+
+async function readPiece(file: FileHandle, { offset, length }: Piece): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) return bytes.subarray(0, done);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/** Writes the pieces of one block to their files. */
+async function scatter(
+  block: Block,
+  path: string,
+  targets: ReadonlyMap<number, FileHandle>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const from = await open(path, 'r');
+  try {
+    for (const piece of block.pieces) {
+      signal?.throwIfAborted();
+      const bytes = await readPiece(from, piece);
+      if (createHash('sha256').update(bytes).digest('hex') !== piece.sha256)
+        throw new DamagedBlockError(block.digest, path);
+      const target = targets.get(piece.file ?? -1);
+      if (target) await writeRuns(target, bytes, piece.at ?? 0);
+    }
+  } finally {
+    await from.close();
+  }
+}
+
+/**
+ * Writes all files of an image.
+ * @param dir is empty
+ * @throws {@link DamagedBlockError} a block has changed in the cache
+ */
+export async function assemble(
+  { files, blocks }: Description,
+  dir: string,
+  blockPath: BlockPath,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const targets = new Map<number, FileHandle>();
+  try {
+    for (const [index, file] of files.entries()) {
+      const block = file.block === undefined ? undefined : blocks[file.block];
+      const path = join(dir, file.name);
+      if (block) await placeStripe(blockPath(block), path, file);
+      else {
+        const handle = await open(path, 'wx', 0o600);
+        targets.set(index, handle);
+        await handle.truncate(file.size);
+      }
+    }
+    for (const block of blocks)
+      if (block.kind !== 'stripe') await scatter(block, blockPath(block), targets, signal);
+    for (const [index, handle] of targets) {
+      const file = files[index];
+      if (!file) continue;
+      await handle.chmod(file.mode);
+      await handle.utimes(file.modified, file.modified);
+      await handle.sync();
+    }
+  } finally {
+    for (const handle of targets.values()) await handle.close();
+  }
+}

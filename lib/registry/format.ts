@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A checkpoint in a registry: an OCI image manifest with an artifact type; its config is the description below, and its
+ * layers are blocks. docs/registry.md explains both.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { RegistryError } from './error.ts';
+
+/** The manifest's media type. */
+export const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+
+/** What the artifact is. */
+export const artifactType = 'application/vnd.criu-cuda.checkpoint.v1';
+
+/** Media types of the blobs. */
+export const mediaTypes = {
+  description: 'application/vnd.criu-cuda.checkpoint.description.v1+json',
+  /** CRIU's images and other small files, one after the other. */
+  small: 'application/vnd.criu-cuda.checkpoint.small.v1',
+  /** Pages of host memory. */
+  pages: 'application/vnd.criu-cuda.checkpoint.pages.v1',
+  /** Device memory: a stripe of a GPU image, as it is. */
+  stripe: 'application/vnd.criu-cuda.checkpoint.stripe.v1',
+} as const;
+
+/** The description of an encrypted image, as its last layer. */
+export const encryptedDescriptionType = `${mediaTypes.description}+age`;
+
+/** What a block contains. */
+export type BlockKind = 'small' | 'pages' | 'stripe';
+
+/** Registry clients read no larger config. Bytes. */
+export const maxDescriptionBytes = 4 * 2 ** 20;
+
+const count = z.int().nonnegative();
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+/** A file name that means the same in every directory. */
+const fileName = z.string().regex(/^[\w][\w.+-]{0,200}$/);
+
+const stackSchema = z.object({
+  /** Version of the CUDA driver API that GPU images were made with, 13000 for 13.0; null without GPU images. */
+  driver: count.nullable(),
+  /** The GPUs that the processes had memory on, each with the bytes that they had there. */
+  gpus: z.array(
+    z.object({
+      /** As `nvidia-smi -L` prints it. */
+      uuid: z.string(),
+      /** Name from the CUDA driver. */
+      name: z.string(),
+      /** Bytes of device memory. */
+      bytes: count,
+    }),
+  ),
+  /** Machine, as in uname: `x86_64`. */
+  architecture: z.string(),
+  /** Release of the kernel, as in uname. */
+  kernel: z.string().nullable(),
+  /** Version of CRIU. */
+  criu: z.string().nullable(),
+  /** CRIU's description of the CPU, `cpuinfo.img` in base64. */
+  cpu: z.string().nullable(),
+  /** Version of criu-cuda that made the checkpoint. */
+  plugin: z.string().nullable(),
+  /** Variants of the plugin that can restore it; null: every CUDA plugin can. */
+  variants: z.string().nullable(),
+  /** Build id of the interceptor in the processes. */
+  interceptor: z.string().nullable(),
+  /** Protocol of that interceptor. */
+  protocol: count.nullable(),
+  /** Number of processes. */
+  processes: count,
+});
+
+/** What a restore needs of a machine. What is not known is null. */
+export type DriverStack = z.infer<typeof stackSchema>;
+
+const fileSchema = z.object({
+  /** Without a directory. */
+  name: fileName,
+  /** Bytes, including those that are zero and in no block. */
+  size: count,
+  /** Permission bits. */
+  mode: z.int().min(0).max(0o777),
+  /** Time of its last change, seconds since 1970. */
+  modified: z.number(),
+  /** Index of the block that is this file, as it is. */
+  block: count.optional(),
+});
+
+const pieceSchema = z.object({
+  /** First byte in the block. */
+  offset: count,
+  /** Bytes. */
+  length: z.int().positive(),
+  /** Of its bytes. */
+  sha256,
+  /** Index of the file that it belongs to; absent when the block is the file. */
+  file: count.optional(),
+  /** First byte in the file. */
+  at: count.optional(),
+});
+
+const blockSchema = z.object({
+  /** What it contains. */
+  kind: z.enum(['small', 'pages', 'stripe']),
+  /** Of the block before it is encrypted. */
+  digest,
+  /** Bytes. */
+  size: z.int().positive(),
+  /** What it contains, by offset. Between pieces, bytes are zero. */
+  pieces: z.array(pieceSchema),
+});
+
+const descriptionSchema = z.object({
+  /** Of this description. */
+  schemaVersion: z.literal(1),
+  /** Version of criu-cuda that pushed it. */
+  tool: z.string(),
+  /** When the checkpoint was made. */
+  created: z.iso.datetime(),
+  /** What a restore needs of a machine. */
+  stack: stackSchema,
+  /** Files and blocks are in the last layer, encrypted. */
+  isEncrypted: z.boolean(),
+  /** All files of the images directory. */
+  files: z.array(fileSchema),
+  /** In the order of the layers; one that occurs twice has one layer. */
+  blocks: z.array(blockSchema),
+});
+
+/** One file of a checkpoint. */
+export type ImageFile = z.infer<typeof fileSchema>;
+
+/** A part of a block that has a checksum of its own. */
+export type Piece = z.infer<typeof pieceSchema>;
+
+/** A part of a checkpoint that is stored and moved as one. Images that have the same block share it. */
+export type Block = z.infer<typeof blockSchema>;
+
+/** What is in a checkpoint, and where. */
+export type Description = z.infer<typeof descriptionSchema>;
+
+const descriptorSchema = z.object({
+  /** What the blob is. */
+  mediaType: z.string(),
+  /** Of its bytes, `sha256:…`. */
+  digest,
+  /** Bytes. */
+  size: count,
+});
+
+/** A blob, as manifests describe it. */
+export type Layer = z.infer<typeof descriptorSchema>;
+
+const manifestSchema = z.object({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  config: descriptorSchema,
+  layers: z.array(descriptorSchema),
+});
+
+/** An OCI image manifest. */
+export type OciManifest = z.infer<typeof manifestSchema>;
+
+const damaged = (what: string, cause: unknown): RegistryError =>
+  new RegistryError('ERR_REGISTRY_IMAGE', `${what} is damaged`, {
+    cause,
+    hint: 'push the checkpoint again, with a version of criu-cuda that is not newer than this one',
+  });
+
+/** @throws {@link RegistryError} it is not the manifest of a checkpoint */
+export function parseManifest(text: string, name: string): OciManifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw damaged(`the manifest of ${name}`, error);
+  }
+  const parsed = manifestSchema.safeParse(value);
+  if (parsed.data?.artifactType !== artifactType)
+    throw new RegistryError('ERR_REGISTRY_IMAGE', `${name} is not a checkpoint of criu-cuda`, {
+      hint: 'only criu-cuda image push writes one',
+    });
+  return parsed.data;
+}
+
+/** Everything that indexes and ranges have to satisfy. */
+function checkDescription({ files, blocks }: Description): void {
+  const names = new Set(files.map(({ name }) => name));
+  if (names.size !== files.length) throw new Error('two files have one name');
+  for (const { name, block, size } of files) {
+    if (block !== undefined && blocks[block]?.size !== size) throw new Error(`${name} is not its block`);
+  }
+  for (const [index, block] of blocks.entries()) {
+    let end = 0;
+    for (const { offset, length, file, at = 0 } of block.pieces) {
+      if (offset < end || offset + length > block.size) throw new Error(`pieces of block ${index}`);
+      end = offset + length;
+      const target = file === undefined ? undefined : files[file];
+      const isInside = target !== undefined && target.block === undefined && at + length <= target.size;
+      if (block.kind === 'stripe' ? file !== undefined : !isInside)
+        throw new Error(`a piece of block ${index} has no place in a file`);
+    }
+  }
+}
+
+/** @throws {@link RegistryError} it is damaged, or of a later version */
+export function parseDescription(text: string, name: string): Description {
+  try {
+    const description = descriptionSchema.parse(JSON.parse(text));
+    checkDescription(description);
+    return description;
+  } catch (error) {
+    throw damaged(`the description of ${name}`, error);
+  }
+}
+
+/** The digest of bytes, as registries write it. */
+export const digestOf = (bytes: string | Uint8Array): string =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+/** Hexadecimal digits of a digest, which are a blob's file name. */
+export const hexOf = (one: string): string => one.slice('sha256:'.length);

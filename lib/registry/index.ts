@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+/** Checkpoints in OCI registries. @module */
+export { RegistryError } from './error.ts';
+export { isReference } from './reference.ts';
+export { inspectImage, type InspectedImage } from './inspect.ts';
+export { cacheImage, pullImage, type PullOptions, type PullResult } from './pull.ts';
+export { pushImage, type PushOptions, type PushResult } from './push.ts';
+export type { CacheOptions } from './cache.ts';
+export type { Block, Description, DriverStack, ImageFile, Layer, Piece } from './format.ts';
+export type { RegistryOptions } from './skopeo.ts';

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Pulls an image into the node's cache, and makes an images directory of it.
+ * @module
+ */
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { checkPath } from '../check.ts';
+import { isErrno } from '../errno.ts';
+import { UsageError } from '../errors.ts';
+import { bytesOfFiles, watchTransfer, type OnTransfer } from '../process/index.ts';
+import { decryptFile, digestOfFile } from './age.ts';
+import { assemble, DamagedBlockError, type BlockPath } from './assemble.ts';
+import { checkSpace, ImageCache, type BlobRef, type CacheOptions } from './cache.ts';
+import { RegistryError } from './error.ts';
+import { hexOf, parseDescription, type Description } from './format.ts';
+import { findImage, type FoundImage } from './inspect.ts';
+import { createLayout } from './layout.ts';
+import { relocate } from './relocate.ts';
+import { pullLayout, type RegistryOptions } from './skopeo.ts';
+
+/** What to pull, and how. */
+export interface PullOptions extends RegistryOptions, CacheOptions {
+  /** File with private keys of age, for an encrypted image. */
+  identity?: string | undefined;
+  /** Read all blocks that are in the cache, and move those again that have changed. @default only their sizes are compared */
+  verify?: boolean | undefined;
+  /** Called with the bytes that have arrived. */
+  onProgress?: OnTransfer | undefined;
+}
+
+/** What was pulled. */
+export interface PullResult {
+  /** With tag or digest. */
+  reference: string;
+  /** Of the manifest. */
+  digest: string;
+  /** Absolute path of the images directory. */
+  imagesDir: string;
+  /** Bytes of the image's layers that were moved. */
+  movedBytes: number;
+  /** Bytes of its layers that the cache had already. */
+  cachedBytes: number;
+}
+
+/** Layers that are not in the cache, each once. */
+export async function missingLayers(
+  cache: ImageCache,
+  layers: readonly BlobRef[],
+  verify: boolean,
+): Promise<BlobRef[]> {
+  const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
+  const missing: BlobRef[] = [];
+  for (const layer of different) {
+    const path = cache.blobPath(layer.digest);
+    if (!cache.has(layer)) missing.push(layer);
+    else if (verify && (await digestOfFile(path)) !== layer.digest) {
+      rmSync(path, { force: true });
+      missing.push(layer);
+    } else cache.touch(path);
+  }
+  return missing;
+}
+
+const sizeOf = (blobs: readonly BlobRef[]): number => blobs.reduce((sum, { size }) => sum + size, 0);
+
+/** Moves what is missing into the cache. @returns what was moved */
+async function fill(cache: ImageCache, image: FoundImage, options: PullOptions): Promise<BlobRef[]> {
+  const { layers, parsed, pinned } = image;
+  const missing = await missingLayers(cache, layers, options.verify === true);
+  if (missing.length === 0) return [];
+  cache.makeRoom(parsed.text, sizeOf(missing), layers);
+  const temporary = mkdtempSync(join(cache.dir, 'pull-'));
+  const { onProgress } = options;
+  const stop =
+    onProgress &&
+    watchTransfer(() => {
+      const arrived = missing.filter((one) => existsSync(cache.blobPath(one.digest)));
+      const arriving = bytesOfFiles(join(temporary, 'layout'), /^oci-put-blob/).size;
+      return { doneBytes: sizeOf(arrived) + arriving, totalBytes: sizeOf(missing) };
+    }, onProgress);
+  try {
+    const { dir } = createLayout(temporary);
+    await pullLayout({ dir, blobsDir: cache.blobsDir }, pinned, cache.lock, parsed, options);
+  } finally {
+    stop?.();
+    rmSync(temporary, { recursive: true, force: true });
+  }
+  for (const one of missing) {
+    if (!cache.has(one))
+      throw new RegistryError('ERR_REGISTRY', `block ${one.digest} of ${parsed.text} did not arrive`, {
+        hint: 'pull the image again',
+      });
+    cache.keep(one.digest);
+  }
+  return missing;
+}
+
+/** Decrypts the description and all blocks into a directory. */
+async function decryptImage(
+  cache: ImageCache,
+  { layers, parsed }: FoundImage,
+  identity: string | undefined,
+  dir: string,
+  signal: AbortSignal | undefined,
+): Promise<{ description: Description; blockPath: BlockPath }> {
+  if (identity === undefined)
+    throw new UsageError(`${parsed.text} is encrypted`, 'pass the private key with --identity FILE');
+  const last = layers.at(-1);
+  const described = join(dir, 'description');
+  await decryptFile(cache.blobPath(last?.digest ?? ''), described, identity, signal);
+  const description = parseDescription(await readFile(described, 'utf8'), parsed.text);
+  const different = new Map(description.blocks.map((block) => [block.digest, block]));
+  const blockPath: BlockPath = ({ digest }) => join(dir, hexOf(digest));
+  for (const [index, block] of [...different.values()].entries()) {
+    const layer = layers[index];
+    if (!layer || layer === last)
+      throw new RegistryError('ERR_REGISTRY_IMAGE', `${parsed.text} is damaged: it has too few layers`);
+    await decryptFile(cache.blobPath(layer.digest), blockPath(block), identity, signal);
+    if ((await digestOfFile(blockPath(block))) !== block.digest)
+      throw new RegistryError('ERR_REGISTRY_IMAGE', `block ${layer.digest} of ${parsed.text} is another one`);
+  }
+  return { description, blockPath };
+}
+
+/** Bytes that an images directory takes besides the blobs of the cache. */
+function assembledBytes({ files }: Description): number {
+  return files.reduce((sum, { size, block }) => sum + (block === undefined ? size : 0), 0);
+}
+
+async function build(
+  cache: ImageCache,
+  image: FoundImage,
+  dir: string,
+  { identity, signal }: PullOptions,
+): Promise<void> {
+  const { description, parsed } = image;
+  const decrypted = mkdtempSync(join(cache.dir, 'pull-'));
+  try {
+    if (description.isEncrypted) {
+      checkSpace(parsed.text, cache.dir, sizeOf(image.layers));
+      const plain = await decryptImage(cache, image, identity, decrypted, signal);
+      await assemble(plain.description, dir, plain.blockPath, signal);
+      return;
+    }
+    const isSame = statSync(dir).dev === statSync(cache.dir).dev;
+    const needed = isSame ? 0 : description.files.reduce((sum, { size }) => sum + size, 0);
+    checkSpace(parsed.text, dir, needed);
+    await assemble(description, dir, ({ digest }) => cache.blobPath(digest), signal);
+  } catch (error) {
+    if (error instanceof DamagedBlockError) rmSync(cache.blobPath(error.digest), { force: true });
+    throw error;
+  } finally {
+    rmSync(decrypted, { recursive: true, force: true });
+  }
+}
+
+/** Gives a finished directory its name. @returns whether another command was faster */
+function settle(part: string, dir: string): boolean {
+  try {
+    renameSync(part, dir);
+    return true;
+  } catch (error) {
+    if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+    rmSync(part, { recursive: true, force: true });
+    return false;
+  }
+}
+
+async function pullFound(
+  cache: ImageCache,
+  image: FoundImage,
+  dir: string,
+  options: PullOptions,
+): Promise<PullResult> {
+  const moved = await fill(cache, image, options);
+  const part = mkdtempSync(join(dirname(dir), `.${basename(dir)}.pull-`));
+  try {
+    await build(cache, image, part, options);
+    await relocate(part, dir);
+    settle(part, dir);
+  } finally {
+    rmSync(part, { recursive: true, force: true });
+  }
+  const { parsed, digest, layers } = image;
+  const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
+  return {
+    ...{ reference: parsed.text, digest, imagesDir: dir },
+    movedBytes: sizeOf(moved),
+    cachedBytes: sizeOf(different) - sizeOf(moved),
+  };
+}
+
+function checkTarget(dir: string): void {
+  const stat = statSync(dir, { throwIfNoEntry: false });
+  if (stat && !stat.isDirectory()) throw new UsageError(`${dir} is not a directory`);
+  if (stat && readdirSync(dir).length > 0)
+    throw new UsageError(`${dir} is not empty`, 'pull into a directory that does not exist yet');
+  if (!existsSync(dirname(dir))) throw new UsageError(`${dirname(dir)} does not exist`);
+}
+
+/**
+ * Pulls an image into a directory that does not exist or is empty. It is there when all of it is there. What the cache has
+ * is not moved again: blocks of other images, and those that came before an interruption.
+ * @throws {@link RegistryError} the registry refuses, cannot be reached, or has damaged bytes
+ */
+export async function pullImage(
+  reference: string,
+  imagesDir: string,
+  options: PullOptions = {},
+): Promise<PullResult> {
+  checkPath('directory', imagesDir);
+  const dir = resolve(imagesDir);
+  checkTarget(dir);
+  const image = await findImage(reference, options);
+  return pullFound(new ImageCache(options), image, dir, options);
+}
+
+/**
+ * Pulls an image into the cache, as an images directory that restores and pools can use there.
+ * @throws {@link RegistryError} the registry refuses, cannot be reached, or has damaged bytes
+ */
+export async function cacheImage(reference: string, options: PullOptions = {}): Promise<PullResult> {
+  const image = await findImage(reference, options);
+  const cache = new ImageCache(options);
+  const dir = join(cache.imagesDir, hexOf(image.digest));
+  if (existsSync(dir)) {
+    cache.touch(dir);
+    const { parsed, digest, layers } = image;
+    return {
+      reference: parsed.text,
+      digest,
+      imagesDir: dir,
+      movedBytes: 0,
+      cachedBytes: sizeOf(layers),
+    };
+  }
+  cache.makeRoom(image.parsed.text, assembledBytes(image.description), image.layers);
+  return pullFound(cache, image, dir, options);
+}

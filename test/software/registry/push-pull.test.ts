@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// A checkpoint goes to a registry and comes back, with nothing of it left on this machine.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { exec, execResult } from '../../../lib/exec.ts';
+import { readGpuImages, verifyGpuImages } from '../../../lib/images/index.ts';
+import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
+import { inspectImage, pullImage, pushImage } from '../../../lib/registry/index.ts';
+import { variantDir } from '../../../lib/variant.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { snapshot } from '../../helpers/parallel.ts';
+import { needPrograms, TestRegistry } from '../../helpers/registry.ts';
+
+const libdir = variantDir('parallel');
+const ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--alloc', '3M', '--host', '6M', '--seed', '7'];
+
+const MARKER = 'a-password-of-the-program';
+
+let machine: Machine;
+let registry: TestRegistry;
+let cache: string;
+beforeEach(async (context) => {
+  needPrograms(context, 'skopeo', 'docker-registry');
+  machine = new Machine();
+  registry = await TestRegistry.start(join(machine.dir, 'registry'));
+  cache = join(machine.dir, 'cache');
+});
+afterEach(async () => {
+  await registry.stop();
+  await machine.close();
+});
+
+async function dumped(): Promise<{ workload: Workload; before: string }> {
+  const workload = await machine.start({
+    args: ARGS,
+    env: { LD_PRELOAD: interceptorLibrary(), SECRET: MARKER },
+  });
+  const before = await snapshot(workload);
+  const run = await machine.dump(workload, { libdir });
+  expect(run.exitCode, run.log.slice(-2000)).toBe(0);
+  return { workload, before };
+}
+
+it('a checkpoint that was pushed and removed here is pulled, and restored with the same memory', async () => {
+  const { workload, before } = await dumped();
+  const reference = registry.reference('models/pattern:warm');
+  const pushed = await pushImage(machine.imagesDir, reference);
+  expect(pushed).toMatchObject({ reference, isEncrypted: false });
+  expect(pushed.warnings).toEqual([expect.stringContaining('the memory and the environment of the program')]);
+  const names = readdirSync(machine.imagesDir).filter((name) => /^cuda-\d+\.img$|^pages|^core/.test(name));
+  rmSync(machine.imagesDir, { recursive: true });
+  mkdirSync(machine.imagesDir);
+
+  const imagesDir = join(machine.dir, 'pulled');
+  const pulled = await pullImage(reference, imagesDir, { cache });
+  expect(pulled).toMatchObject({ imagesDir, digest: pushed.digest, cachedBytes: 0 });
+  expect(pulled.movedBytes).toBe(pushed.storedBytes);
+  expect(readdirSync(imagesDir)).toEqual(expect.arrayContaining(names));
+  for (const image of await verifyGpuImages(imagesDir)) expect(image).toMatchObject({ ok: true });
+  const [image] = await readGpuImages(imagesDir);
+  for (const { name } of image?.stripes ?? [])
+    expect(statSync(join(imagesDir, name)).nlink, 'a stripe is a blob of the cache').toBe(2);
+
+  const restored = await machine.restore({ libdir, imagesDir });
+  expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+  expect(existsSync(join(machine.imagesDir, 'inventory.img'))).toBe(false);
+});
+
+it('an encrypted image is read only with the private key', async (context) => {
+  needPrograms(context, 'age');
+  const { before, workload } = await dumped();
+  const [key, otherKey] = [join(machine.dir, 'key'), join(machine.dir, 'other-key')];
+  for (const path of [key, otherKey]) await exec('age-keygen', ['--output', path]);
+  const [recipient = ''] = /age1\w+/.exec(readFileSync(key, 'utf8')) ?? [];
+  const [plain, secret] = [registry.reference('m/plain:1'), registry.reference('m/secret:1')];
+  /** How many blobs of the registry have the words, which are in the environment of the program. */
+  const readable = async (): Promise<number> => {
+    const { stdout } = await execResult('grep', ['-rlaF', MARKER, join(machine.dir, 'registry/storage')]);
+    return stdout === '' ? 0 : stdout.split('\n').length;
+  };
+  const pushed = await pushImage(machine.imagesDir, secret, { recipients: [recipient] });
+  expect(pushed.isEncrypted).toBe(true);
+  expect(await readable()).toBe(0);
+  await pushImage(machine.imagesDir, plain);
+  expect(await readable(), 'without a key, they are there').toBeGreaterThan(0);
+  const { description } = await inspectImage(secret);
+  expect(description).toMatchObject({ isEncrypted: true, files: [], blocks: [] });
+  expect(description.stack.gpus).toHaveLength(1);
+
+  const imagesDir = join(machine.dir, 'pulled');
+  await expect(pullImage(secret, imagesDir, { cache })).rejects.toMatchObject({ code: 'ERR_USAGE' });
+  await expect(pullImage(secret, imagesDir, { cache, identity: otherKey })).rejects.toMatchObject({
+    code: 'ERR_REGISTRY_IMAGE',
+    message: expect.stringContaining('cannot decrypt') as string,
+  });
+  expect(existsSync(imagesDir)).toBe(false);
+  await pullImage(secret, imagesDir, { cache, identity: key });
+  expect(readdirSync(cache).filter((name) => name.startsWith('pull-'))).toEqual([]);
+  const restored = await machine.restore({ libdir, imagesDir });
+  expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+  expect(await snapshot(workload)).toBe(before);
+});
+
+it('a page of criu-cuda image inspect says what an image needs', async () => {
+  await dumped();
+  const reference = registry.reference('models/pattern:warm');
+  await pushImage(machine.imagesDir, reference);
+  const command = [join(projectRoot, 'dist/cli.js'), 'image', 'inspect', reference];
+  const { stdout } = await exec(process.execPath, command);
+  expect(stdout).toContain(`${reference}@sha256:`);
+  expect(stdout).toMatch(/GPU +softcuda software device 0, 28 MiB of its memory/);
+  expect(stdout).toMatch(/plugin +\d+\.\d+\.\d+, variant full or parallel/);
+});
+
+it.each([
+  ['no registry', 'models/llama:1'],
+  ['an upper-case repository', 'example.com/Models:1'],
+  ['a digest', `127.0.0.1:1/m/p@sha256:${'0'.repeat(64)}`],
+])('a push to a reference with %s is refused', async (_name, reference) => {
+  await expect(pushImage(machine.imagesDir, reference)).rejects.toMatchObject({ code: 'ERR_USAGE' });
+});

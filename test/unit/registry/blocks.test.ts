@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// How much two images share: with blocks that their content cuts, and with blocks of a fixed size.
+import { createHash } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { cutFor, writeBlocks, type Cut } from '../../../lib/registry/blocks.ts';
+import type { Sequence, SourcePiece } from '../../../lib/registry/contents.ts';
+import type { Block } from '../../../lib/registry/format.ts';
+
+/** Everything is a thousandth of what is real: 8 KiB for chunks of 8 MiB. */
+const KIB = 1024;
+const CHUNK = 8 * KIB;
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ccr-blocks-'));
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true });
+});
+
+const sumOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+
+/** Chunk number `index` of some weights: always the same bytes. */
+const chunkOf = (index: number): Buffer => Buffer.alloc(CHUNK, sumOf(Buffer.from(`chunk ${index}`)));
+
+function imageOf(name: string, indexes: readonly number[]): Sequence {
+  const file = openSync(join(dir, name), 'w');
+  const pieces = indexes.map((index, at): SourcePiece => {
+    const bytes = chunkOf(index);
+    writeSync(file, bytes);
+    const mark = sumOf(bytes).readBigUInt64LE();
+    return { source: name, from: at * CHUNK, length: CHUNK, target: undefined, mark };
+  });
+  closeSync(file);
+  return { kind: 'stripe', image: undefined, pieces };
+}
+
+async function blocksOf(sequence: Sequence, cut: Cut): Promise<{ blocks: Block[]; places: number }> {
+  const blocks: Block[] = [];
+  const places = await writeBlocks(sequence, {
+    ...{ imagesDir: dir, dir, cut, fileIndex: () => 0 },
+    onBlock: ({ block, path }) => {
+      expect(`sha256:${sumOf(readFileSync(path)).toString('hex')}`).toBe(block.digest);
+      blocks.push(block);
+      return Promise.resolve();
+    },
+  });
+  return { blocks, places: places.length };
+}
+
+function sharedPart(one: readonly Block[], other: readonly Block[]): number {
+  const known = new Set(one.map(({ digest }) => digest));
+  const shared = other.filter(({ digest }) => known.has(digest));
+  const bytesOf = (blocks: readonly Block[]): number => blocks.reduce((sum, { size }) => sum + size, 0);
+  return bytesOf(shared) / bytesOf(one);
+}
+
+describe('two images with the same weights', () => {
+  /** 8 GiB. */
+  const weights = Array.from({ length: 1024 }, (_, index) => index);
+  const fixed: Cut = { least: 64 * KIB, most: 64 * KIB, mask: 0n, pieceBytes: CHUNK };
+
+  it.each([
+    ['what is after them differs', [...weights, 900], 1],
+    ['three chunks more are before them', [900, 901, 902, ...weights], 0],
+    [
+      'three chunks more are in the middle',
+      [...weights.slice(0, 512), 900, 901, 902, ...weights.slice(512)],
+      0.5,
+    ],
+    ['eight chunks, a fixed block, are before them', [...weights.slice(100, 108), ...weights], 1],
+  ])('%s', async (_name, indexes, withFixed) => {
+    const [base, other] = [imageOf('base', weights), imageOf('other', indexes)];
+    const cut = { ...cutFor(base, 64 * KIB), pieceBytes: CHUNK };
+    const shared = sharedPart((await blocksOf(base, cut)).blocks, (await blocksOf(other, cut)).blocks);
+    const same = sharedPart((await blocksOf(base, fixed)).blocks, (await blocksOf(other, fixed)).blocks);
+    expect(shared).toBeGreaterThan(0.98);
+    expect(same).toBeCloseTo(withFixed, 1);
+  });
+});
+
+describe('blocks', () => {
+  it('have a checksum for each piece, and all bytes of the chunks', async () => {
+    const sequence = imageOf('base', [1, 2, 3, 4, 5]);
+    const cut = { least: 1, most: 3 * CHUNK, mask: 2n ** 63n - 1n, pieceBytes: CHUNK };
+    const { blocks, places } = await blocksOf(sequence, cut);
+    expect(places).toBe(5);
+    expect(blocks.map(({ size }) => size)).toEqual([3 * CHUNK, 2 * CHUNK]);
+    const sums = blocks.flatMap(({ pieces }) => pieces.map(({ sha256 }) => sha256));
+    expect(sums).toEqual([1, 2, 3, 4, 5].map((index) => sumOf(chunkOf(index)).toString('hex')));
+  });
+
+  it('leave out zeroes of host memory, and keep their place', async () => {
+    const bytes = Buffer.alloc(3 * CHUNK);
+    bytes.fill('x', 2 * CHUNK);
+    writeFileSync(join(dir, 'pages'), bytes);
+    const pieces = [0, 1, 2].map((index) => ({
+      ...{ source: 'pages', from: index * CHUNK, length: CHUNK },
+      ...{ target: 'pages', mark: undefined },
+    }));
+    const { blocks } = await blocksOf({ kind: 'pages', image: undefined, pieces }, cutFor({ pieces }));
+    expect(blocks).toMatchObject([
+      { size: CHUNK, pieces: [{ offset: 0, length: CHUNK, at: 2 * CHUNK, file: 0 }] },
+    ]);
+  });
+
+  it.each([
+    [0, 64],
+    [32, 64],
+    [141, 512],
+    [1024, 2048],
+  ])('of %i GiB have about %i MiB', (gib, mib) => {
+    const length = 512 * 2 ** 20;
+    const pieces = Array.from({ length: gib * 2 }, () => ({ length }) as SourcePiece);
+    expect(cutFor({ pieces }).most).toBe(4 * mib * 2 ** 20);
+  });
+});

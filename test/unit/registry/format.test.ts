@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+import { expect, it } from 'vitest';
+import {
+  artifactType,
+  parseDescription,
+  parseManifest,
+  type Description,
+} from '../../../lib/registry/format.ts';
+
+const digest = `sha256:${'a'.repeat(64)}`;
+const sha256 = 'b'.repeat(64);
+
+const good: Description = {
+  ...{ schemaVersion: 1, tool: '0.2.0', created: '2026-01-02T03:04:05.000Z', isEncrypted: false },
+  stack: {
+    ...{ driver: 13_000, gpus: [], architecture: 'x86_64', kernel: null, criu: null, cpu: null },
+    ...{ plugin: null, variants: null, interceptor: null, protocol: null, processes: 1 },
+  },
+  files: [
+    { name: 'inventory.img', size: 10, mode: 0o600, modified: 1 },
+    { name: 'cuda-1-0.img', size: 4096, mode: 0o600, modified: 1, block: 1 },
+  ],
+  blocks: [
+    { kind: 'small', digest, size: 10, pieces: [{ offset: 0, length: 10, sha256, file: 0, at: 0 }] },
+    { kind: 'stripe', digest, size: 4096, pieces: [{ offset: 0, length: 4096, sha256 }] },
+  ],
+};
+
+const changed = (change: (description: Description) => void): string => {
+  const copy = structuredClone(good);
+  change(copy);
+  return JSON.stringify(copy);
+};
+
+it('a description is read', () => {
+  expect(parseDescription(JSON.stringify(good), 'x')).toEqual(good);
+});
+
+const one = <T>(list: readonly T[], index: number): T => {
+  const found = list[index];
+  if (found === undefined) throw new Error('the fixture has fewer');
+  return found;
+};
+
+it.each<[string, (description: Description) => void]>([
+  ['a name that leads out of the directory', ({ files }) => (one(files, 0).name = '../evil')],
+  ['a name with a directory', ({ files }) => (one(files, 0).name = 'a/b')],
+  ['a name that begins with a dot', ({ files }) => (one(files, 0).name = '.bashrc')],
+  ['two files of one name', ({ files }) => (one(files, 1).name = 'inventory.img')],
+  ['a file that is not its block', ({ files }) => (one(files, 1).size = 8192)],
+  ['a block that is not there', ({ files }) => (one(files, 1).block = 7)],
+  ['a piece beyond its block', ({ blocks }) => (one(one(blocks, 0).pieces, 0).length = 11)],
+  ['a piece beyond its file', ({ blocks }) => (one(one(blocks, 0).pieces, 0).at = 1)],
+  ['a piece of a file that is not there', ({ blocks }) => (one(one(blocks, 0).pieces, 0).file = 9)],
+  ['a piece of a file that is a block', ({ blocks }) => (one(one(blocks, 0).pieces, 0).file = 1)],
+  ['pieces that overlap', ({ blocks }) => one(blocks, 0).pieces.push(one(one(blocks, 0).pieces, 0))],
+  ['a mode with set-user-ID', ({ files }) => (one(files, 0).mode = 0o4755)],
+  ['a digest of another kind', ({ blocks }) => (one(blocks, 0).digest = 'md5:00')],
+  ['a later version', (description) => Object.assign(description, { schemaVersion: 2 })],
+])('%s is refused', (_name, change) => {
+  expect(() => parseDescription(changed(change), 'r.example/a:1')).toThrow(
+    'the description of r.example/a:1 is damaged',
+  );
+});
+
+it('a manifest of something else is refused', () => {
+  const config = { mediaType: 'x/y', digest, size: 2 };
+  const manifest = { schemaVersion: 2, artifactType, config, layers: [] };
+  expect(parseManifest(JSON.stringify(manifest), 'r').layers).toEqual([]);
+  for (const wrong of [{ ...manifest, artifactType: undefined }, { ...manifest, layers: undefined }, []])
+    expect(() => parseManifest(JSON.stringify(wrong), 'r')).toThrow('r is not a checkpoint of criu-cuda');
+  expect(() => parseManifest('<html>', 'r')).toThrow('the manifest of r is damaged');
+});
