@@ -45,6 +45,7 @@ const checks = {
   licenses: () => script('licenses.mjs'),
   metadata: () => script('metadata.mjs'),
   words: () => script('words.mjs'),
+  manifests: () => script('manifests.mjs'),
   generated: () => withTools(script('protobuf.mjs', '--check')),
 };
 
