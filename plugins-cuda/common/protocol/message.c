@@ -33,8 +33,9 @@ size_t ccr_message_size(const struct ccr_message *m)
 	case CCR_MSG_EXPORT:
 		return HEAD + sizeof(m->exports);
 	case CCR_MSG_EVICT:
-	case CCR_MSG_QUIESCE:
 		return HEAD + sizeof(m->evict);
+	case CCR_MSG_QUIESCE:
+		return HEAD + sizeof(m->quiesce);
 	case CCR_MSG_ATTACH:
 		return HEAD + sizeof(m->attach);
 	case CCR_MSG_END:

@@ -29,8 +29,9 @@
  * or more: all gates are closed before one process gives its memory away.
  *   HELLO -> <- QUIESCE; the thread closes the gate, waits, QUIET ->. If work has not
  *   ended in that time, QUIET says so, and the gate stays closed; only while a stream is
- *   being captured it is open. Then <- QUIESCE waits again, <- OPEN opens the gate,
- *   DONE ->, or <- EVICT continues as above without closing anything. ABORT <-, a
+ *   being captured it is open. Then <- QUIESCE waits again, and can let a number of calls
+ *   through the closed gate before, because another process waits for what they launch;
+ *   <- OPEN opens the gate, DONE ->; <- EVICT continues as above and closes nothing. ABORT <-, a
  *   failure, or a lost connection opens the gate.
  * Restore, rollback:
  *   HELLO -> <- ATTACH; <- HANDLES (with one fd each, in any order, as they
@@ -224,7 +225,11 @@ struct ccr_message {
 		} exports;
 		struct {
 			uint32_t timeout_ms; /* for the gate and the contexts */
-		} evict;		     /* EVICT, QUIESCE */
+		} evict;
+		struct {
+			uint32_t timeout_ms;
+			uint32_t calls; /* that pass the gate before; 0 if it is open */
+		} quiesce;
 		struct {
 			uint32_t mode; /* enum ccr_attach_mode, CCR_ATTACH_GROUP */
 		} attach;

@@ -25,9 +25,10 @@ static struct {
 	} __attribute__((aligned(64))) counters[NR_COUNTERS];
 	uint32_t next_counter;
 	uint32_t drained; /* changes whenever a call ends while the gate is closed */
+	uint32_t permits; /* calls that may pass although it is closed */
 } gate;
 
-void ccr__gate_slow(struct ccr__slot *slot);
+int ccr__gate_slow(struct ccr__slot *slot);
 void ccr__gate_left(void);
 int ccr__gate_personality(int version, int actions, uint64_t class, void *exception, void *context);
 
@@ -70,8 +71,29 @@ void ccr__gate_left(void)
 	errno = saved_errno;
 }
 
-/* Provides what a stub needs before it can try again: its counter, its target, an open gate. */
-void ccr__gate_slow(struct ccr__slot *slot)
+/* Counts the call first: who takes the permits back afterwards sees it in the sum. */
+static bool take_permit(uint32_t *count)
+{
+	uint32_t left;
+
+	__atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
+	left = __atomic_load_n(&gate.permits, __ATOMIC_SEQ_CST);
+	while (left)
+		if (__atomic_compare_exchange_n(&gate.permits, &left, left - 1, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+			ccr__futex_wake(&gate.permits);
+			return true;
+		}
+	__atomic_sub_fetch(count, 1, __ATOMIC_SEQ_CST);
+	ccr__gate_left();
+	return false;
+}
+
+/*
+ * Provides what a stub needs before it can try again: its counter, its target, an open gate.
+ * Returns 1 if the call was let through a closed gate, and is counted.
+ */
+int ccr__gate_slow(struct ccr__slot *slot)
 {
 	struct ccr__gate_thread *self = &ccr__gate_thread;
 	const int saved_errno = errno;
@@ -84,11 +106,21 @@ void ccr__gate_slow(struct ccr__slot *slot)
 	if (!__atomic_load_n(&slot->target, __ATOMIC_ACQUIRE))
 		ccr__slot_resolve(slot);
 	if (!self->depth && __atomic_load_n(&ccr__gate_closed, __ATOMIC_SEQ_CST)) {
+		uint32_t closed;
+
 		ccr__gate_left(); /* this call had counted itself */
-		while (__atomic_load_n(&ccr__gate_closed, __ATOMIC_SEQ_CST))
-			ccr__futex_wait(&ccr__gate_closed, 1, UINT64_MAX);
+		while ((closed = __atomic_load_n(&ccr__gate_closed, __ATOMIC_SEQ_CST))) {
+			if (slot->kind != CCR_KIND_OPEN &&
+			    __atomic_load_n(&gate.permits, __ATOMIC_SEQ_CST) &&
+			    take_permit(self->count)) {
+				errno = saved_errno;
+				return 1;
+			}
+			ccr__futex_wait(&ccr__gate_closed, closed, UINT64_MAX);
+		}
 	}
 	errno = saved_errno;
+	return 0;
 }
 
 /*
@@ -123,7 +155,10 @@ static bool is_drained(void)
 
 int ccr__gate_close(uint64_t deadline_ns)
 {
-	__atomic_store_n(&ccr__gate_closed, 1, __ATOMIC_SEQ_CST);
+	uint32_t open = 0;
+
+	__atomic_compare_exchange_n(&ccr__gate_closed, &open, 1, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_SEQ_CST);
 	for (;;) {
 		const uint32_t seen = __atomic_load_n(&gate.drained, __ATOMIC_SEQ_CST);
 
@@ -132,6 +167,20 @@ int ccr__gate_close(uint64_t deadline_ns)
 		if (ccr__futex_wait(&gate.drained, seen, deadline_ns))
 			return -ETIMEDOUT;
 	}
+}
+
+void ccr__gate_admit(uint32_t calls, uint64_t deadline_ns)
+{
+	uint32_t left;
+
+	__atomic_store_n(&gate.permits, calls, __ATOMIC_SEQ_CST);
+	/* Another value, which is not 0, so that no thread falls asleep now. */
+	__atomic_add_fetch(&ccr__gate_closed, 2, __ATOMIC_SEQ_CST);
+	ccr__futex_wake(&ccr__gate_closed);
+	while ((left = __atomic_load_n(&gate.permits, __ATOMIC_SEQ_CST)))
+		if (ccr__futex_wait(&gate.permits, left, deadline_ns))
+			break;
+	__atomic_store_n(&gate.permits, 0, __ATOMIC_SEQ_CST);
 }
 
 void ccr__gate_open(void)
@@ -144,5 +193,6 @@ void ccr__gate_reset(void)
 {
 	for (size_t i = 0; i < NR_COUNTERS; i++)
 		gate.counters[i].count = 0;
+	gate.permits = 0;
 	ccr__gate_closed = 0;
 }

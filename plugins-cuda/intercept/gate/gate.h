@@ -72,6 +72,12 @@ static inline bool ccr__is_stub(const void *address)
  */
 int ccr__gate_close(uint64_t deadline_ns);
 void ccr__gate_open(void);
+/*
+ * Lets that many calls through the closed gate, those that wait at it or come, until
+ * `deadline_ns` at the latest. They may still be in flight afterwards: ccr__gate_close waits for
+ * them.
+ */
+void ccr__gate_admit(uint32_t calls, uint64_t deadline_ns);
 /* In a forked child: no call is in flight, and the gate is open. */
 void ccr__gate_reset(void);
 

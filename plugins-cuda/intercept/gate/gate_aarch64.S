@@ -126,6 +126,18 @@ HIDDEN(ccr__gate)
 	ldp	x0, x1, [sp], #32
 	b	.Lreturn
 
+// The gate is closed, but this call was let through, and is counted.
+.Ladmitted:
+	mov	sp, x29
+	ldr	x20, [x19, #CCR_THREAD_COUNT]
+	ldar	x16, [x17]
+	ldr	w10, [x17, #CCR_SLOT_KIND]
+	mov	w11, #1
+	str	w11, [x19, #CCR_THREAD_DEPTH]
+	cmp	w10, #CCR_KIND_STACK
+	b.eq	.Lcopy
+	b	.Lcall
+
 .Lclosed:
 	COUNT	-1
 .Lslow:
@@ -141,6 +153,7 @@ HIDDEN(ccr__gate)
 	stp	q6, q7, [sp, #176]
 	mov	x0, x17
 	bl	ccr__gate_slow
+	mov	w11, w0
 	ldp	x0, x1, [sp]
 	ldp	x2, x3, [sp, #16]
 	ldp	x4, x5, [sp, #32]
@@ -150,6 +163,7 @@ HIDDEN(ccr__gate)
 	ldp	q2, q3, [sp, #112]
 	ldp	q4, q5, [sp, #144]
 	ldp	q6, q7, [sp, #176]
+	cbnz	w11, .Ladmitted
 	UNFRAME
 	b	ccr__gate
 

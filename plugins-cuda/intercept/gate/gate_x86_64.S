@@ -112,6 +112,16 @@ HIDDEN(ccr__gate)
 	movups	16(%rsp), %xmm0
 	jmp	.Lreturn
 
+// The gate is closed, but this call was let through, and is counted.
+.Ladmitted:
+	leaq	-16(%rbp), %rsp
+	movq	%fs:CCR_THREAD_COUNT(%rbx), %r12
+	movq	CCR_SLOT_TARGET(%r11), %r10
+	movl	$1, %fs:CCR_THREAD_DEPTH(%rbx)
+	cmpl	$CCR_KIND_STACK, CCR_SLOT_KIND(%r11)
+	je	.Lcopy
+	jmp	.Lcall
+
 .Lclosed:
 	lock decl (%r12)
 .Lslow:
@@ -134,6 +144,7 @@ HIDDEN(ccr__gate)
 	movups	%xmm7, 176(%rsp)
 	movq	%r11, %rdi
 	call	ccr__gate_slow
+	movl	%eax, %r10d
 	movq	(%rsp), %rdi
 	movq	8(%rsp), %rsi
 	movq	16(%rsp), %rdx
@@ -150,6 +161,8 @@ HIDDEN(ccr__gate)
 	movups	144(%rsp), %xmm5
 	movups	160(%rsp), %xmm6
 	movups	176(%rsp), %xmm7
+	testl	%r10d, %r10d
+	jne	.Ladmitted
 	movq	-8(%rbp), %rbx
 	movq	-16(%rbp), %r12
 	leave

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Closes the gate of a process that is dumped together with others. The work of one may
- * wait for work that another has not launched yet, so the pool opens the gate and
- * closes it again until all are quiet at the same time.
+ * wait for work that another has not launched yet, so the pool lets single calls through
+ * the closed gates until all are quiet at the same time.
  */
 #include "intercept/gate/gate.h"
 #include "intercept/service/service.h"
@@ -17,10 +17,10 @@
 static int quiesce(struct ccr__connection *connection, bool *is_quiet)
 {
 	struct ccr_message *m = &connection->message;
-	const uint64_t deadline_ns = ccr__now_ns() + m->evict.timeout_ms * 1000000ull;
+	const uint64_t deadline_ns = ccr__now_ns() + m->quiesce.timeout_ms * 1000000ull;
 	const char *what = "";
 	CUresult result = CUDA_SUCCESS;
-	const int ret = ccr__quiesce_begin(deadline_ns, &result, &what);
+	const int ret = ccr__quiesce_begin(m->quiesce.calls, deadline_ns, &result, &what);
 
 	*is_quiet = !ret;
 	if (ret && ret != -EBUSY) {

@@ -188,9 +188,13 @@ static int close_without_captures(uint64_t deadline_ns)
 	}
 }
 
-int ccr__quiesce_begin(uint64_t deadline_ns, CUresult *result, const char **what)
+int ccr__quiesce_begin(uint32_t calls, uint64_t deadline_ns, CUresult *result, const char **what)
 {
-	int ret = close_without_captures(deadline_ns);
+	int ret;
+
+	if (calls && ccr__mailbox->gate_closed)
+		ccr__gate_admit(calls, ccr__now_ns() / 2 + deadline_ns / 2);
+	ret = close_without_captures(deadline_ns);
 
 	*result = CUDA_SUCCESS;
 	if (ret) {
@@ -213,7 +217,7 @@ int ccr__quiesce_begin(uint64_t deadline_ns, CUresult *result, const char **what
 
 int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what)
 {
-	const int ret = ccr__quiesce_begin(deadline_ns, result, what);
+	const int ret = ccr__quiesce_begin(0, deadline_ns, result, what);
 
 	if (ret != -EBUSY)
 		return ret;

@@ -22,8 +22,8 @@ void ccr__service_open_gate(void);
  * open and the reason in `what` and `result`. */
 int ccr__quiesce(uint64_t deadline_ns, CUresult *result, const char **what);
 /* The same, but -EBUSY means that something still runs: the gate stays closed, unless a stream is
- * being captured, and a second call waits on. */
-int ccr__quiesce_begin(uint64_t deadline_ns, CUresult *result, const char **what);
+ * being captured, and a second call waits on. `calls` pass the gate before, if it is closed. */
+int ccr__quiesce_begin(uint32_t calls, uint64_t deadline_ns, CUresult *result, const char **what);
 
 /* group.c: handles the connection after QUIESCE. */
 void ccr__quiesce_group(struct ccr__connection *connection);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * Work of one process may wait for work that another has not launched yet, as in a
- * collective of NCCL. Gates that were closed one after the other would then stay as
- * they are: one process is quiet, and the other's work does not end. So when some
- * members are quiet and others are not, the gates of the quiet ones are opened for a
- * moment: they launch what the others wait for. If that makes them busy, they are waited for
- * in turn. Both the time until gates are opened and the moment grow with the time that has
- * passed, because work may also take long by itself, and then nothing is to be launched
- * meanwhile.
+ * collective of NCCL: when the gates close, one process is quiet, and the work of
+ * another does not end. Opening a gate for a while would only turn them around, because a
+ * program launches faster than anyone can look. So the quiet ones make one call at a time behind
+ * their closed gates, until the others are quiet too. If many have no effect, it is more
+ * than one. In the second half of the time no call is let through: work may also take long
+ * by itself, and then nothing more should be launched.
  */
 #include "pool/session/quiesce.h"
 
@@ -20,16 +19,23 @@
 #include "common/protocol/message.h"
 #include "pool/session/op_process.h"
 
-/* A service thread reads its next message after this time at the latest. */
-#define STEP_MS 20
-/* How long the gates stay closed, and then open, at first. */
-#define CLOSED_MS 10.0
-#define OPEN_MS	  1.0
+/* How long a service thread waits before it answers, and then if it was busy. */
+#define FIRST_MS 10
+#define STEP_MS	 50
+/* After what a call has launched: the work that waits for it ends meanwhile, and is seen to. */
+#define PAUSE_MS     1.0
+#define MAX_PAUSE_MS 100.0
+/* So many steps without an effect, then twice as many calls in each. */
+#define NR_STEPS  32
+#define MAX_CALLS 64
+/* All are busy: most likely with their devices, but calls of theirs may wait for each other. */
+#define ALL_BUSY_MS 200.0
 
 struct member {
 	struct op_process *process;
-	bool is_quiet, wants_open;
-	bool is_asked;						     /* it owes an answer */
+	bool is_asked; /* it owes an answer */
+	bool is_quiet, was_busy;
+	uint32_t calls; /* that pass with the next question */
 	char why[sizeof(((struct ccr_message *)NULL)->failed.text)]; /* it is not quiet */
 };
 
@@ -37,10 +43,9 @@ struct quiesce {
 	struct session *session;
 	struct member *members;
 	size_t nr;
-	double start, deadline;
-	double phase_end; /* of the time in which all are closed, or some are open */
-	bool are_some_open;
-	uint32_t round;
+	double start, deadline, next_step, pause;
+	uint32_t calls, nr_steps; /* of one step; steps without an effect */
+	uint32_t nr_calls;	  /* in total, for the status file */
 	char *error;
 	size_t error_size;
 };
@@ -60,25 +65,43 @@ static size_t nr_quiet(const struct quiesce *q)
 	return nr;
 }
 
-static int ask(const struct quiesce *q, struct member *member)
+static int ask(struct quiesce *q, struct member *member)
 {
 	struct ccr_message message;
 	int ret;
 
-	if (member->is_asked)
-		return 0;
-	ccr_message_init(&message, member->wants_open ? CCR_MSG_OPEN : CCR_MSG_QUIESCE,
-			 member->process->number);
-	if (!member->wants_open)
-		message.evict.timeout_ms = STEP_MS;
+	ccr_message_init(&message, CCR_MSG_QUIESCE, member->process->number);
+	message.quiesce.timeout_ms = member->was_busy ? STEP_MS : FIRST_MS;
+	message.quiesce.calls = member->calls;
+	q->nr_calls += member->calls;
+	member->calls = 0;
 	member->is_asked = true;
 	member->is_quiet = false;
 	ret = ccr_message_send(member->process->connection, &message, NULL, 0);
 	return ret ? fail(q, member, ret, "lost the connection to its service thread") : 0;
 }
 
-/* Stores an answer, and asks for what is wanted next. */
-static int hear(const struct quiesce *q, struct member *member)
+/* The next step begins a while after the last answer. */
+static int note_answer(struct quiesce *q, struct member *member, const struct ccr_message *message)
+{
+	q->next_step = now_ms() + q->pause;
+	member->is_asked = false;
+	member->is_quiet = !message->result;
+	if (message->result) {
+		member->was_busy = true;
+		snprintf(member->why, sizeof(member->why), "%s", message->failed.text);
+		return ask(q, member);
+	}
+	if (member->was_busy) { /* what it has waited for is there */
+		q->calls = 1;
+		q->nr_steps = 0;
+		q->pause = q->pause < MAX_PAUSE_MS ? q->pause * 1.1 : q->pause;
+	}
+	member->was_busy = false;
+	return 0;
+}
+
+static int hear(struct quiesce *q, struct member *member)
 {
 	struct ccr_message message;
 	const int ret = ccr_message_receive(member->process->connection, &message, NULL, NULL, 0);
@@ -86,86 +109,56 @@ static int hear(const struct quiesce *q, struct member *member)
 
 	if (ret)
 		return fail(q, member, ret, "lost the connection to its service thread");
-	if (message.type == CCR_MSG_FAILED) {
-		snprintf(text, sizeof(text), "%.250s (%s)", message.failed.text,
-			 ccr_cuda_error_name(message.failed.cu_result));
-		return fail(q, member, message.result ? message.result : -EIO, text);
-	}
-	if (message.type != CCR_MSG_QUIET && message.type != CCR_MSG_DONE)
+	if (message.type == CCR_MSG_QUIET)
+		return note_answer(q, member, &message);
+	if (message.type != CCR_MSG_FAILED)
 		return fail(q, member, -EPROTO, "its service thread is out of order");
-	member->is_asked = false;
-	member->is_quiet = message.type == CCR_MSG_QUIET && !message.result && !member->wants_open;
-	if (message.type == CCR_MSG_QUIET && message.result)
-		snprintf(member->why, sizeof(member->why), "%s", message.failed.text);
-	/* An open gate stays open until the time is over. */
-	if (member->is_quiet || (message.type == CCR_MSG_DONE && member->wants_open))
-		return 0;
-	return ask(q, member);
+	snprintf(text, sizeof(text), "%.250s (%s)", message.failed.text,
+		 ccr_cuda_error_name(message.failed.cu_result));
+	return fail(q, member, message.result ? message.result : -EIO, text);
 }
 
-static int open_some(struct quiesce *q)
+/* Those that are quiet make calls; if there are none, all do with their next question. */
+static int step(struct quiesce *q)
 {
-	static const double parts[] = {0.25, 1, 0.5, 2}; /* so that no rhythm is met */
 	const bool are_all_busy = !nr_quiet(q);
-	const double passed = now_ms() - q->start;
 	int ret = 0;
 
+	if (++q->nr_steps % NR_STEPS == 0 && q->calls < MAX_CALLS)
+		q->calls *= 2;
 	for (size_t i = 0; i < q->nr && !ret; i++) {
 		struct member *member = &q->members[i];
 
-		member->wants_open = member->is_quiet || are_all_busy;
-		if (member->wants_open)
+		if (!member->is_quiet && !are_all_busy)
+			continue;
+		member->calls = q->calls;
+		if (member->is_quiet)
 			ret = ask(q, member);
 	}
-	q->are_some_open = true;
-	q->phase_end = now_ms() + parts[q->round++ % 4] * (OPEN_MS + passed / 100) +
-		       (are_all_busy ? STEP_MS : 0);
+	q->next_step = now_ms() + ALL_BUSY_MS; /* unless an answer comes */
 	return ret;
 }
 
-static int close_all(struct quiesce *q)
+static bool is_time_for_step(const struct quiesce *q)
 {
-	int ret = 0;
-
-	for (size_t i = 0; i < q->nr && !ret; i++) {
-		struct member *member = &q->members[i];
-
-		member->wants_open = false;
-		if (!member->is_quiet)
-			ret = ask(q, member);
-	}
-	q->are_some_open = false;
-	q->phase_end = now_ms() + CLOSED_MS + (now_ms() - q->start) / 8;
-	return ret;
-}
-
-/* What had to wait for the open ones has ended. */
-static bool are_others_quiet(const struct quiesce *q)
-{
-	size_t nr_open = 0;
+	const double now = now_ms();
 
 	for (size_t i = 0; i < q->nr; i++)
-		nr_open += q->members[i].wants_open;
-	return nr_open < q->nr && nr_quiet(q) + nr_open == q->nr;
-}
-
-/* While all are busy, they most likely wait for their devices, not for each other. */
-static bool is_time_to_open(const struct quiesce *q)
-{
-	const double limit = q->deadline - q->start;
-	const double extra = nr_quiet(q) ? 0 : limit / 4;
-
-	return now_ms() >= q->phase_end + extra;
+		if (q->members[i].calls || (q->members[i].is_asked && !q->members[i].was_busy))
+			return false; /* of the last one */
+	return now < (q->start + q->deadline) / 2 &&
+	       now >= q->next_step + (nr_quiet(q) ? 0 : ALL_BUSY_MS);
 }
 
 static int wait_for_answers(struct quiesce *q)
 {
 	struct pollfd *pollers = calloc(q->nr + 1, sizeof(*pollers));
-	double left = (q->phase_end < q->deadline ? q->phase_end : q->deadline) - now_ms();
+	const double now = now_ms();
+	double left = q->next_step > now ? q->next_step - now : STEP_MS;
 	int ret = pollers ? 0 : -ENOMEM;
 
-	if (left < 0) /* until all are quiet, or it is time to open */
-		left = STEP_MS;
+	if (left > q->deadline - now)
+		left = q->deadline - now;
 	for (size_t i = 0; !ret && i < q->nr; i++)
 		pollers[i] =
 			(struct pollfd){.fd = q->members[i].process->connection, .events = POLLIN};
@@ -201,18 +194,17 @@ static int time_out(const struct quiesce *q, uint32_t timeout_ms)
 
 static int quiesce(struct quiesce *q, uint32_t timeout_ms)
 {
-	int ret = close_all(q);
+	int ret = 0;
 
+	q->next_step = q->start + PAUSE_MS;
+	for (size_t i = 0; i < q->nr && !ret; i++)
+		ret = ask(q, &q->members[i]);
 	while (!ret && nr_quiet(q) < q->nr) {
 		if (now_ms() >= q->deadline)
 			return time_out(q, timeout_ms);
 		ret = wait_for_answers(q);
-		if (ret)
-			break;
-		if (q->are_some_open)
-			ret = now_ms() >= q->phase_end || are_others_quiet(q) ? close_all(q) : 0;
-		else if (nr_quiet(q) < q->nr && is_time_to_open(q))
-			ret = open_some(q);
+		if (!ret && nr_quiet(q) < q->nr && is_time_for_step(q))
+			ret = step(q);
 	}
 	return ret;
 }
@@ -275,6 +267,8 @@ void op_quiesce(struct session *session, const struct ccr_message *request)
 		.session = session,
 		.start = now_ms(),
 		.deadline = now_ms() + timeout_ms,
+		.pause = PAUSE_MS,
+		.calls = 1,
 		.error = error,
 		.error_size = sizeof(error),
 	};
@@ -287,9 +281,9 @@ void op_quiesce(struct session *session, const struct ccr_message *request)
 	if (!ret)
 		ret = sharing_find(session, timeout_ms, error, sizeof(error));
 	ccr_status_add(&session->status,
-		       "{\"event\":\"quiesce\",\"result\":%d,\"processes\":%zu,\"opened\":%u,"
+		       "{\"event\":\"quiesce\",\"result\":%d,\"processes\":%zu,\"calls\":%u,"
 		       "\"ms\":%.3f}",
-		       ret, q.nr, q.round, now_ms() - q.start);
+		       ret, q.nr, q.nr_calls, now_ms() - q.start);
 	for (size_t i = 0; i < q.nr; i++)
 		if (ret)
 			op_process_forget(q.members[i].process);

@@ -216,6 +216,45 @@ static void many_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
+static void *call_arguments(void *unused)
+{
+	arguments();
+	return NULL;
+}
+
+/* Exactly as many calls pass the closed gate as it is told, with their arguments. */
+static void admitted(void)
+{
+	pthread_t threads[4], caller;
+
+	atomic_store(&stop, false);
+	CHECK(!ccr__gate_close(soon(20000)));
+	for (int i = 0; i < 4; i++)
+		CHECK(!pthread_create(&threads[i], NULL, count_calls, NULL));
+	for (int round = 0; round < 1000; round++) {
+		const int before = atomic_load(&calls), nr = 1 + round % 5;
+
+		ccr__gate_admit(nr, soon(20000));
+		CHECK(!ccr__gate_close(soon(20000)));
+		CHECK(atomic_load(&calls) == before + nr && ccr__gate_closed);
+	}
+	atomic_store(&stop, true);
+	ccr__gate_open();
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	/* What nobody has taken is taken back. */
+	CHECK(!ccr__gate_close(soon(20000)));
+	ccr__gate_admit(1, soon(1));
+	CHECK(!pthread_create(&caller, NULL, call_arguments, NULL));
+	CHECK(!ccr__gate_close(soon(20000)));
+	/* The calls of a thread that never returns from the gate but by this. */
+	for (int i = 0; i < 6; i++)
+		ccr__gate_admit(1, soon(20000));
+	pthread_join(caller, NULL);
+	CHECK(!ccr__gate_close(soon(20000)));
+	ccr__gate_open();
+}
+
 #ifndef __SANITIZE_THREAD__
 static atomic_int handled;
 
@@ -335,6 +374,7 @@ int main(void)
 	arguments();
 	closing();
 	many_threads();
+	admitted();
 #ifndef __SANITIZE_THREAD__ /* it delays signals until a call that it intercepts */
 	signals();
 	ends_of_threads();
