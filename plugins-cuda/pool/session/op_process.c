@@ -41,7 +41,7 @@ void op_process_disconnect(struct op_process *process)
 void op_process_open(struct op_process *process)
 {
 	op_process_disconnect(process);
-	process->is_quiet = false;
+	process->is_member = process->is_quiet = false;
 }
 
 struct op_process *op_process_new(struct session *session, const struct ccr_message *request)

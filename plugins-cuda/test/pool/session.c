@@ -3,6 +3,7 @@
  * Description: a session whose application does not answer, breaks off, is not
  * connected at all, or has ended, and another has its pid. No hand-over is waited for
  * without a limit, and a roll-back is answered with what the application has said.
+ * The gates of a group close together, or are all open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +26,11 @@
 #include "test/check.h"
 
 #define TIMEOUT_MS 300
+#define LONG_MS	   60000
 #define WAIT_MS	   60000
 
 static int criu; /* our end of the session */
+static uint32_t timeout_ms = TIMEOUT_MS;
 
 static void *serve(void *socket)
 {
@@ -46,7 +49,7 @@ static void request_for(pid_t pid, int pidfd, enum ccr_message_type type, uint32
 	ccr_message_init(&m, type, operation);
 	m.op.fds = CCR_OP_IMAGES | CCR_OP_PIDFD | (connection >= 0 ? CCR_OP_CONNECTION : 0);
 	m.op.pid = pid;
-	m.op.timeout_ms = TIMEOUT_MS;
+	m.op.timeout_ms = timeout_ms;
 	CHECK(!ccr_message_send(criu, &m, fds, connection >= 0 ? 3 : 2));
 	close(dir);
 	close(pidfd);
@@ -181,6 +184,136 @@ static void pid_is_used_again(void)
 	CHECK(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
 }
 
+/* ---- groups ---- */
+
+static void join(uint32_t operation, int *application, uint32_t version)
+{
+	struct ccr_message m;
+
+	request(CCR_MSG_OP_JOIN, operation, connect_to(application));
+	expect_reply(CCR_MSG_OP_READY, operation, 0);
+	ccr_message_init(&m, CCR_MSG_HELLO, 0);
+	m.version = version;
+	CHECK(!ccr_message_send(*application, &m, NULL, 0));
+}
+
+/* Returns how many calls pass the gate. */
+static uint32_t hear_quiesce(int application)
+{
+	struct ccr_message m;
+
+	CHECK(!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS));
+	CHECK(m.type == CCR_MSG_QUIESCE);
+	return m.quiesce.calls;
+}
+
+static void say_quiet(int application, int result)
+{
+	struct ccr_message m;
+
+	ccr_message_init(&m, CCR_MSG_QUIET, 0);
+	m.result = result;
+	snprintf(m.failed.text, sizeof(m.failed.text), "%s", result ? "busy" : "");
+	CHECK(!ccr_message_send(application, &m, NULL, 0));
+}
+
+/* Its gate opens. */
+static void is_let_go(int application)
+{
+	struct ccr_message m;
+
+	while (!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS))
+		CHECK(m.type == CCR_MSG_QUIESCE);
+	close(application);
+}
+
+static void quiesce_together(void)
+{
+	int first, second;
+
+	timeout_ms = LONG_MS;
+	join(10, &first, CCR_PROTOCOL_VERSION);
+	join(11, &second, CCR_PROTOCOL_VERSION);
+	request(CCR_MSG_OP_QUIESCE, 0, -1);
+	CHECK(!hear_quiesce(first) && !hear_quiesce(second));
+	say_quiet(first, 0);
+	say_quiet(second, -EBUSY);
+	/* The second waits for a call of the first. */
+	CHECK(!hear_quiesce(second));
+	CHECK(hear_quiesce(first) == 1);
+	say_quiet(first, -EBUSY);
+	CHECK(!hear_quiesce(first));
+	say_quiet(second, 0);
+	/* Now it is the other way round. */
+	CHECK(hear_quiesce(second) == 1);
+	say_quiet(second, 0);
+	say_quiet(first, 0);
+	expect_reply(CCR_MSG_OP_QUIET, 0, 0);
+	timeout_ms = TIMEOUT_MS;
+	/* A roll-back of one opens its gate alone. */
+	request(CCR_MSG_OP_ROLL_BACK, 11, -1);
+	expect_reply(CCR_MSG_OP_GIVEN, 11, 0);
+	is_let_go(second);
+	/* The other is asked for its memory on the same connection, and keeps it. */
+	request(CCR_MSG_OP_DUMP, 10, -1);
+	expect_reply(CCR_MSG_OP_READY, 10, 0);
+	hear(first, CCR_MSG_EVICT);
+	say(first, CCR_MSG_FAILED, 0);
+	expect_reply(CCR_MSG_OP_RESULT, 10, -EIO);
+	hear(first, CCR_MSG_ABORT);
+	is_let_go(first);
+}
+
+static void *answer_busy(void *application)
+{
+	struct ccr_message m;
+
+	while (!ccr_message_receive((intptr_t)application, &m, NULL, NULL, WAIT_MS)) {
+		ccr_message_init(&m, CCR_MSG_QUIET, 0);
+		m.result = -EBUSY;
+		ccr_message_send((intptr_t)application, &m, NULL, 0);
+	}
+	return NULL;
+}
+
+/* All are let go, and none is a member any more. */
+static void quiesce_fails(void)
+{
+	pthread_t thread;
+	int first, second;
+
+	join(12, &first, CCR_PROTOCOL_VERSION);
+	join(13, &second, CCR_PROTOCOL_VERSION);
+	CHECK(!pthread_create(&thread, NULL, answer_busy, (void *)(intptr_t)second));
+	request(CCR_MSG_OP_QUIESCE, 0, -1);
+	CHECK(!hear_quiesce(first));
+	say_quiet(first, 0);
+	expect_reply(CCR_MSG_OP_RESULT, 0, -ETIMEDOUT);
+	is_let_go(first);
+	CHECK(!pthread_join(thread, NULL));
+	close(second);
+	request(CCR_MSG_OP_QUIESCE, 0, -1);
+	expect_reply(CCR_MSG_OP_RESULT, 0, -ENOENT);
+
+	join(14, &first, CCR_PROTOCOL_VERSION);
+	join(15, &second, CCR_PROTOCOL_MIN);
+	request(CCR_MSG_OP_QUIESCE, 0, -1);
+	expect_reply(CCR_MSG_OP_RESULT, 0, -EPROTONOSUPPORT);
+	is_let_go(first);
+	is_let_go(second);
+
+	/* The watcher asks, because criu has ended. */
+	timeout_ms = LONG_MS;
+	join(16, &first, CCR_PROTOCOL_VERSION);
+	request(CCR_MSG_OP_QUIESCE, 0, -1);
+	CHECK(!hear_quiesce(first));
+	request(CCR_MSG_OP_ROLL_BACK, 16, -1);
+	expect_reply(CCR_MSG_OP_RESULT, 0, -ECANCELED);
+	expect_reply(CCR_MSG_OP_GIVEN, 16, 0);
+	is_let_go(first);
+	timeout_ms = TIMEOUT_MS;
+}
+
 int main(void)
 {
 	pthread_t thread;
@@ -196,6 +329,8 @@ int main(void)
 	does_not_answer();
 	breaks_off();
 	pid_is_used_again();
+	quiesce_together();
+	quiesce_fails();
 	close(criu);
 	CHECK(!pthread_join(thread, NULL));
 	return failures ? 1 : 0;
