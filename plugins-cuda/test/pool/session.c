@@ -217,8 +217,8 @@ static void say_quiet(int application, int result)
 	CHECK(!ccr_message_send(application, &m, NULL, 0));
 }
 
-/* Its gate opens. */
-static void is_let_go(int application)
+/* The end of its connection opens its gate. */
+static void gate_opens(int application)
 {
 	struct ccr_message m;
 
@@ -253,7 +253,7 @@ static void quiesce_together(void)
 	/* A roll-back of one opens its gate alone. */
 	request(CCR_MSG_OP_ROLL_BACK, 11, -1);
 	expect_reply(CCR_MSG_OP_GIVEN, 11, 0);
-	is_let_go(second);
+	gate_opens(second);
 	/* The other is asked for its memory on the same connection, and keeps it. */
 	request(CCR_MSG_OP_DUMP, 10, -1);
 	expect_reply(CCR_MSG_OP_READY, 10, 0);
@@ -261,7 +261,7 @@ static void quiesce_together(void)
 	say(first, CCR_MSG_FAILED, 0);
 	expect_reply(CCR_MSG_OP_RESULT, 10, -EIO);
 	hear(first, CCR_MSG_ABORT);
-	is_let_go(first);
+	gate_opens(first);
 }
 
 static void *answer_busy(void *application)
@@ -276,7 +276,7 @@ static void *answer_busy(void *application)
 	return NULL;
 }
 
-/* All are let go, and none is a member any more. */
+/* All gates open, and none is a member any more. */
 static void quiesce_fails(void)
 {
 	pthread_t thread;
@@ -289,7 +289,7 @@ static void quiesce_fails(void)
 	CHECK(!hear_quiesce(first));
 	say_quiet(first, 0);
 	expect_reply(CCR_MSG_OP_RESULT, 0, -ETIMEDOUT);
-	is_let_go(first);
+	gate_opens(first);
 	CHECK(!pthread_join(thread, NULL));
 	close(second);
 	request(CCR_MSG_OP_QUIESCE, 0, -1);
@@ -299,8 +299,8 @@ static void quiesce_fails(void)
 	join(15, &second, CCR_PROTOCOL_MIN);
 	request(CCR_MSG_OP_QUIESCE, 0, -1);
 	expect_reply(CCR_MSG_OP_RESULT, 0, -EPROTONOSUPPORT);
-	is_let_go(first);
-	is_let_go(second);
+	gate_opens(first);
+	gate_opens(second);
 
 	/* The watcher asks, because criu has ended. */
 	timeout_ms = LONG_MS;
@@ -310,7 +310,7 @@ static void quiesce_fails(void)
 	request(CCR_MSG_OP_ROLL_BACK, 16, -1);
 	expect_reply(CCR_MSG_OP_RESULT, 0, -ECANCELED);
 	expect_reply(CCR_MSG_OP_GIVEN, 16, 0);
-	is_let_go(first);
+	gate_opens(first);
 	timeout_ms = TIMEOUT_MS;
 }
 
