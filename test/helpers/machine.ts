@@ -38,6 +38,8 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** Put in front of the program: words of a command that executes it. */
   under?: readonly string[] | undefined;
+  /** Another program that understands `--socket`. @default workload-pattern */
+  program?: string;
 }
 
 const DEFAULT_ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--pinned', '1M'];
@@ -101,9 +103,10 @@ export class Machine {
   }
 
   async start(options: StartOptions = {}): Promise<Workload> {
-    const { under } = options;
+    const { under, program } = options;
+    const words = [...(under ?? []), program ?? builtProgram('workload-pattern')];
     const workload = await Workload.start({
-      program: under && [...under, builtProgram('workload-pattern')],
+      program: under || program ? words : undefined,
       socketPath: join(this.dir, `w${this.#started++}.sock`),
       args: options.args ?? DEFAULT_ARGS,
       env: { ...this.env, ...options.env },

@@ -69,6 +69,34 @@ static void test_fields(int dirfd)
 	ccr_image_close(image);
 }
 
+/* Imports have no bytes; what cannot be one is refused when the manifest is written. */
+static void test_imports(int dirfd)
+{
+	const struct ccr_image_options options = {.nr_writers = 1, .chunk_size = 4096};
+	const struct ccr_image_import imports[] = {
+		{.id = 7, .size = 2 << 20, .allocation = 3, .exporter = 44},
+		{.id = 9, .size = 0, .allocation = 1ull << 40, .exporter = 4000000},
+	};
+	const struct ccr_image_import wrong = {.id = 8, .allocation = 3};
+	struct ccr_image_writer *writer;
+	struct ccr_image *image;
+
+	CHECK(!ccr_image_writer_begin(&writer, dirfd, 45, &options, image_error,
+				      sizeof(image_error)));
+	for (int i = 0; i < 2; i++)
+		CHECK(!ccr_image_writer_add_import(writer, &imports[i]));
+	CHECK(!ccr_image_writer_commit(writer, image_error, sizeof(image_error)));
+	image = open_image(dirfd, 45);
+	CHECK(image->nr_imports == 2 && !image->nr_allocations && !image->bytes);
+	CHECK(!memcmp(image->imports, imports, sizeof(imports)));
+	ccr_image_close(image);
+	CHECK(!ccr_image_writer_begin(&writer, dirfd, 45, &options, image_error,
+				      sizeof(image_error)));
+	CHECK(!ccr_image_writer_add_import(writer, &wrong));
+	CHECK(ccr_image_writer_commit(writer, image_error, sizeof(image_error)) == -EINVAL);
+	CHECK(strstr(image_error, "imports[0].exporter is 0"));
+}
+
 /* The second image of the pid has fewer stripes; the third has none. */
 static void test_replace(int dirfd)
 {
@@ -162,6 +190,7 @@ int main(void)
 
 	test_names();
 	test_fields(dirfd);
+	test_imports(dirfd);
 	image_remove_files();
 	test_replace(dirfd);
 	image_remove_files();
