@@ -33,7 +33,9 @@ import { Workload } from '../../lib/workload/index.ts';
 import { waitFor, waitUntil } from './wait.ts';
 
 export interface StartOptions {
-  /** Options of workload-pattern. @default three allocations of 8 MiB and one of 1 MiB, and host memory */
+  /** Another program with the same protocol, and its first arguments. @default workload-pattern */
+  program?: readonly string[];
+  /** Options of the program. @default of workload-pattern: three allocations of 8 MiB and one of 1 MiB, and host memory */
   args?: readonly string[];
   env?: Record<string, string>;
   /** Put in front of the program: words of a command that executes it. */
@@ -103,12 +105,11 @@ export class Machine {
   }
 
   async start(options: StartOptions = {}): Promise<Workload> {
-    const { under, program } = options;
-    const words = [...(under ?? []), program ?? builtProgram('workload-pattern')];
+    const { under = [], program } = options;
     const workload = await Workload.start({
-      program: under || program ? words : undefined,
+      program: [...under, ...(program ?? [builtProgram('workload-pattern')])],
       socketPath: join(this.dir, `w${this.#started++}.sock`),
-      args: options.args ?? DEFAULT_ARGS,
+      args: options.args ?? (program ? [] : DEFAULT_ARGS),
       env: { ...this.env, ...options.env },
     });
     this.#workloads.push(workload);
