@@ -16,6 +16,11 @@ KIND(IMPORTED_MEMORY, "imported-memory", REFUSE, "maps device memory of another 
 KIND(EXPORTED_MEMORY, "exported-memory", GUESS,
      "has exported device memory, which another process may use",
      "let it free what it has exported, or make sure that no process uses it", NULL)
+KIND(IPC_EVENTS, "ipc-events", GUESS, "shares CUDA events with another process",
+     "let it destroy them before the dump (release CUDA tensors that are in queues): nobody has "
+     "seen "
+     "whether the driver can restore them",
+     NULL)
 KIND(NCCL, "nccl", GUESS, "has an NCCL communicator with other processes",
      "destroy the communicators before the dump (torch.distributed.destroy_process_group())", NULL)
 KIND(CUDA_IPC, "cuda-ipc", WARN,

@@ -124,6 +124,32 @@ static void test_shared_in_tree(void)
 	CHECK(look_finds("imported-memory 5000000, exported-memory 5000001"));
 }
 
+/* Also when all memory can be dumped; and when nothing else is shared. */
+static void test_events(void)
+{
+	struct ccr_mailbox importer = quiet_mailbox, exporter = quiet_mailbox;
+
+	importer.imports = importer.kept_imports = exporter.exports = exporter.kept_exports = 1;
+	exporter.ipc_events = 3;
+	fake_cuda(ROOT_PID, 0);
+	fake_cuda(CHILD_PID, ROOT_PID);
+	fake_interceptor(ROOT_PID, &importer);
+	fake_interceptor(CHILD_PID, &exporter);
+	request.uses_pool = true;
+	CHECK(look_finds("ipc-events 5000001"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS), "it shares 3 events"));
+	CHECK(ccr_look_refuses(look_at(), false) && !ccr_look_refuses(look_at(), true));
+	importer.imports = importer.kept_imports = exporter.exports = exporter.kept_exports = 0;
+	importer.ipc_events = 1;
+	fake_interceptor(ROOT_PID, &importer);
+	fake_interceptor(CHILD_PID, &exporter);
+	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
+	exporter.ipc_events = importer.ipc_events = 0;
+	fake_interceptor(ROOT_PID, &importer);
+	fake_interceptor(CHILD_PID, &exporter);
+	CHECK(look_finds(""));
+}
+
 /* The interceptor counts; what is only evidence then says nothing. */
 static void test_counters(void)
 {
@@ -188,7 +214,7 @@ int main(int argc, char **argv)
 	void (*const tests[])(void) = {
 		test_nccl_torch, test_nccl_segment,   test_nccl_threads, test_ipc_segment,
 		test_ipc,	 test_data_loader,    test_counters,	 test_protocol,
-		test_neighbor,	 test_shared_in_tree,
+		test_neighbor,	 test_shared_in_tree, test_events,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
