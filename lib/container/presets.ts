@@ -73,6 +73,16 @@ const presetList: readonly Preset[] = [
         saves: 'an outgoing TCP connection, which CRIU would have to restore',
         costs: "no usage statistics for vLLM's authors",
       },
+      {
+        env: { NCCL_NVLS_ENABLE: '0', NCCL_CUMEM_HOST_ENABLE: '0' },
+        saves: 'with several GPUs: multicast objects, and host memory of the driver, which cannot be dumped',
+        costs: 'all-reduce without NVLink SHARP, where the machine has it',
+      },
+      {
+        env: { TORCH_NCCL_ENABLE_MONITORING: '0', TORCH_NCCL_DUMP_ON_TIMEOUT: '0' },
+        saves: 'with several GPUs: an abort by a monitor thread that takes the pause of a dump for a hang',
+        costs: 'a collective that really hangs is reported by its timeout alone',
+      },
     ],
   },
 ];

@@ -17,7 +17,7 @@
 #define CCR_RANK_READY	      0u /* word: its data are those of this step */
 #define CCR_RANK_DONE	      64u /* word, in another cache line: it has read all data of this step */
 
-/* What a step adds to each word of data, so that a lost or repeated step shows for ever. */
+/* What a step adds to each word of data, so that a lost or repeated step shows forever. */
 #define CCR_RANK_INCREMENT 0x9e3779b97f4a7c15ull
 
 #define CCR_RANK_THREADS 256 /* of the only thread block */

@@ -21,6 +21,9 @@ KIND(IPC_EVENTS, "ipc-events", GUESS, "shares CUDA events with another process",
      "seen "
      "whether the driver can restore them",
      NULL)
+KIND(MULTICAST, "multicast", REFUSE,
+     "has multicast objects (NVLink SHARP), which the driver cannot checkpoint",
+     "start it with NCCL_NVLS_ENABLE=0, and without other libraries that use multicast", NULL)
 KIND(NCCL, "nccl", GUESS, "has an NCCL communicator with other processes",
      "destroy the communicators before the dump (torch.distributed.destroy_process_group())", NULL)
 KIND(CUDA_IPC, "cuda-ipc", WARN,

@@ -98,6 +98,9 @@ static void judge_counters(struct state *s, const struct process *p)
 {
 	const struct ccr_mailbox *mailbox = &p->mailbox;
 
+	if (mailbox->multicasts)
+		ccr__look_add(s, CCR_LOOK_MULTICAST, p->pid, "it has made %llu of them",
+			      (unsigned long long)mailbox->multicasts);
 	if (mailbox->ipc_events)
 		ccr__look_add(s, CCR_LOOK_IPC_EVENTS, p->pid, "it shares %llu events",
 			      (unsigned long long)mailbox->ipc_events);

@@ -44,10 +44,11 @@ struct ccr_mailbox {
 	 */
 	uint64_t kept_imports, kept_exports;
 	uint64_t ipc_events; /* events that it shares with other processes */
+	uint64_t multicasts; /* multicast objects that it has made */
 };
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
-static_assert(sizeof(struct ccr_mailbox) == 72, "layout");
+static_assert(sizeof(struct ccr_mailbox) == 80, "layout");
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

@@ -121,6 +121,16 @@ CUresult ccr__wrap_cuMemGetHandleForAddressRange(void *handle, CUdeviceptr dptr,
 #define MULTICAST "it is bound to a multicast object"
 #define ENDPOINT  "it is bound to a logical endpoint"
 
+CUresult ccr__wrap_cuMulticastCreate(CUmemGenericAllocationHandle *mc,
+				     const CUmulticastObjectProp *prop)
+{
+	const CUresult result = ccr__real.cuMulticastCreate(mc, prop);
+
+	if (result == CUDA_SUCCESS)
+		note_added(CCR__MULTICAST, *mc);
+	return result;
+}
+
 CUresult ccr__wrap_cuMulticastBindMem(CUmemGenericAllocationHandle mc, size_t mc_offset,
 				      CUmemGenericAllocationHandle handle, size_t offset,
 				      size_t size, unsigned long long flags){

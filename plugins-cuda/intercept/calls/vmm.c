@@ -73,6 +73,7 @@ CUresult ccr__wrap_cuMemRelease(CUmemGenericAllocationHandle handle)
 		if (result == CUDA_SUCCESS) {
 			ccr__shared_drop(CCR__IMPORTED_HANDLE, handle);
 			ccr__shared_drop_all(CCR__EXPORTED_HANDLE, handle);
+			ccr__shared_drop(CCR__MULTICAST, handle);
 		}
 	}
 	ccr__memory_unlock();

@@ -46,6 +46,7 @@ W(cuIpcCloseMemHandle, cuIpcCloseMemHandle, 4010) \
 W(cuIpcGetEventHandle, cuIpcGetEventHandle, 4010) \
 W(cuIpcOpenEventHandle, cuIpcOpenEventHandle, 4010) \
 W(cuEventDestroy, cuEventDestroy, 2000) W(cuEventDestroy_v2, cuEventDestroy, 4000) \
+W(cuMulticastCreate, cuMulticastCreate, 12010) \
 W(cuMemPoolImportFromShareableHandle, cuMemPoolImportFromShareableHandle, 11020) \
 W(cuMemPoolDestroy, cuMemPoolDestroy, 11020) \
 W(cuImportExternalMemory, cuImportExternalMemory, 10000) \

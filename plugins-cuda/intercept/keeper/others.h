@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the keeper gives to other processes: whoever knows the token of a descriptor gets a
+ * What the keeper gives to other processes: one that knows the token of a descriptor gets a
  * duplicate. Its socket for them has a name that they can find, and appears with the first
  * token. All functions run in the keeper's thread.
  */
@@ -14,7 +14,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
-/* Connections of others that wait for their question; the oldest gives way to a new one. */
+/* Connections of others whose question has not come yet; a new one ends the oldest. */
 #define CCR__OTHERS_PENDING 8
 #define CCR__OTHERS_POLLS   (1 + CCR__OTHERS_PENDING)
 /* Processes with the same pid, in other pid namespaces, may share the names of one network. */

@@ -27,13 +27,18 @@ static bool is_export(enum ccr__shared_kind kind)
 	return kind == CCR__EXPORTED_HANDLE || kind == CCR__EXPORTED_ADDRESS;
 }
 
+static uint64_t *counter_of(enum ccr__shared_kind kind)
+{
+	if (kind == CCR__MULTICAST)
+		return &ccr__mailbox->multicasts;
+	if (kind == CCR__SHARED_EVENT)
+		return &ccr__mailbox->ipc_events;
+	return is_export(kind) ? &ccr__mailbox->exports : &ccr__mailbox->imports;
+}
+
 static void count(enum ccr__shared_kind kind, int by)
 {
-	uint64_t *const counter = kind == CCR__SHARED_EVENT ? &ccr__mailbox->ipc_events
-				  : is_export(kind)	    ? &ccr__mailbox->exports
-							    : &ccr__mailbox->imports;
-
-	__atomic_add_fetch(counter, (uint64_t)by, __ATOMIC_RELAXED);
+	__atomic_add_fetch(counter_of(kind), (uint64_t)by, __ATOMIC_RELAXED);
 }
 
 static struct shared *find(enum ccr__shared_kind kind, uint64_t key)
@@ -53,7 +58,7 @@ void ccr__shared_add(enum ccr__shared_kind kind, uint64_t key)
 		s->refs++;
 		return;
 	}
-	if (!is_export(kind) && kind != CCR__SHARED_EVENT &&
+	if (counter_of(kind) == &ccr__mailbox->imports &&
 	    !__atomic_load_n(&ccr__mailbox->imports, __ATOMIC_RELAXED))
 		ccr_warn("the program imported memory of another process, which the driver cannot "
 			 "checkpoint and restore");

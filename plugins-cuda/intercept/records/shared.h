@@ -19,6 +19,7 @@ enum ccr__shared_kind {
 	CCR__IMPORTED_ENDPOINT, /* CUlogicalEndpointId */
 	CCR__EXPORTED_HANDLE,	/* the driver's allocation handle */
 	CCR__EXPORTED_ADDRESS,	/* of cuIpcGetMemHandle */
+	CCR__MULTICAST,		/* handle of a multicast object */
 	CCR__SHARED_EVENT,	/* CUevent, of cuIpcGetEventHandle or cuIpcOpenEventHandle */
 };
 

@@ -58,6 +58,14 @@ static void check_excluded(CUdeviceptr moving, CUdeviceptr bound)
 	CHECK(holds(moving, 2 * MIB, 4) && holds(bound, 2 * MIB, 5));
 }
 
+static uint64_t nr_multicasts(void)
+{
+	struct ccr_mailbox mailbox;
+
+	CHECK(!ccr_mailbox_read(getpid(), &mailbox, NULL));
+	return mailbox.multicasts;
+}
+
 static void multicast(void)
 {
 	const CUmulticastObjectProp prop = {.numDevices = 1, .size = 8 * MIB};
@@ -66,7 +74,9 @@ static void multicast(void)
 
 	map(at, moving);
 	fill(at, 2 * MIB, 4);
+	CHECK(nr_multicasts() == 0);
 	OK(cuMulticastCreate(&mc, &prop));
+	CHECK(nr_multicasts() == 1);
 	OK(cuMulticastAddDevice(mc, 0));
 	for (int way = 0; way < 4; way++) {
 		CUmemGenericAllocationHandle bound = create(0);
@@ -92,6 +102,7 @@ static void multicast(void)
 	FAILS(cuMulticastBindMem_v2(mc, 9, 0, moving, 0, 2 * MIB, 0), CUDA_ERROR_INVALID_DEVICE);
 	CHECK(pool_evict(10000, ABORT_AFTER_END).nr_handles == 1);
 	OK(cuMemRelease(mc));
+	CHECK(nr_multicasts() == 0);
 	FAILS(cuMemRelease(mc), CUDA_ERROR_INVALID_VALUE);
 	OK(cuMemUnmap(at, 2 * MIB));
 	OK(cuMemRelease(moving));

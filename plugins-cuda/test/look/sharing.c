@@ -150,6 +150,21 @@ static void test_events(void)
 	CHECK(look_finds(""));
 }
 
+static void test_multicast(void)
+{
+	struct ccr_mailbox mailbox = quiet_mailbox;
+
+	fake_cuda(ROOT_PID, 0);
+	mailbox.multicasts = 2;
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds("multicast 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_MULTICAST), "it has made 2 of them"));
+	CHECK(ccr_look_refuses(look_at(), true));
+	mailbox.multicasts = 0;
+	fake_interceptor(ROOT_PID, &mailbox);
+	CHECK(look_finds(""));
+}
+
 /* The interceptor counts; what is only evidence then says nothing. */
 static void test_counters(void)
 {
@@ -214,7 +229,7 @@ int main(int argc, char **argv)
 	void (*const tests[])(void) = {
 		test_nccl_torch, test_nccl_segment,   test_nccl_threads, test_ipc_segment,
 		test_ipc,	 test_data_loader,    test_counters,	 test_protocol,
-		test_neighbor,	 test_shared_in_tree, test_events,
+		test_neighbor,	 test_shared_in_tree, test_events,	 test_multicast,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
