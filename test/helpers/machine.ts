@@ -40,8 +40,6 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** Put in front of the program: words of a command that executes it. */
   under?: readonly string[] | undefined;
-  /** Another program that understands `--socket`. @default workload-pattern */
-  program?: string;
 }
 
 const DEFAULT_ARGS = ['--alloc', '8Mx3', '--alloc', '1M', '--host', '2M', '--pinned', '1M'];

@@ -17,7 +17,7 @@ export class Ranks {
   /** Starts the ranks, which have done some steps and go on. */
   static async start(machine: Machine, args: readonly string[] = []): Promise<Ranks> {
     const workload = await machine.start({
-      program: testTool('workload-ranks'),
+      program: [testTool('workload-ranks')],
       args: ['--words', '4096', ...args],
       env: { LD_PRELOAD: interceptorLibrary(), SOFTCUDA_DEVICES: '2' },
     });

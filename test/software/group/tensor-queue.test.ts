@@ -46,7 +46,7 @@ it.each([
   await ask(queue, 'stop');
 });
 
-it.each(['parallel', 'full'])(
+it.each(['parallel', 'full'] as const)(
   '%s: dumped while tensors are on their way, and restored, twice',
   async (variant) => {
     const libdir = variantDir(variant);
