@@ -22,7 +22,8 @@ function mappings(pid: number): Omit<Mapping, 'flags'>[] {
   return merged;
 }
 
-function targets(pid: number): string[] {
+/** What the descriptors of a process refer to. */
+export function targets(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${fd}`);

@@ -2,7 +2,7 @@
 /** What a person may name as the target of a checkpoint. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createContainer, removeContainer, requireContainer } from '../../../lib/container/index.ts';
@@ -12,6 +12,7 @@ import { isAlive, killTree, readStat } from '../../../lib/process/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
 import { freePort, prepareContainers } from '../../helpers/container.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { targets } from '../../helpers/same-program.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
 const cliWords = [process.execPath, join(projectRoot, 'dist', 'cli.js')];
@@ -55,9 +56,6 @@ const ask = async (request: string): Promise<string> => {
 const checksum = async (): Promise<string> => /checksum=\w+/.exec(await ask('verify'))?.[0] ?? '';
 const pidOf = (status: string): number => Number(/pid=(\d+)/.exec(status)?.[1]);
 
-const openFiles = (pid: number): string[] =>
-  readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
-
 it("takes the pid of criu-cuda run for its program's, and says so", async () => {
   const run = start([...cliWords, 'run', '--', ...program]);
   const pid = pidOf(await ask('status'));
@@ -79,7 +77,7 @@ it('dumps and restores what was started in a terminal, without being asked', asy
   startInTerminal([...cliWords, 'run', '--', ...program]);
   const pid = pidOf(await ask('status'));
   const before = await checksum();
-  expect(openFiles(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
+  expect(targets(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
 
   const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
   const dumped = await cli('checkpoint', '--pid', String(pid), ...where);
@@ -89,7 +87,7 @@ it('dumps and restores what was started in a terminal, without being asked', asy
   const restored = startInTerminal([...cliWords, 'restore', ...where]);
   await waitUntil(() => isAlive(pid));
   expect(await checksum()).toBe(before);
-  expect(openFiles(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
+  expect(targets(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
   const ended = once(restored, 'exit');
   await ask('quit').catch(() => undefined);
   expect(await ended).toEqual([0, null]);

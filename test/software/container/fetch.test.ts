@@ -3,7 +3,7 @@
  * Containers with their own root, PID namespace and user namespace, and without CAP_SYS_PTRACE: their programs are
  * dumped and restored with all of their device memory, and nothing of ours is left in them.
  */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi, type TestContext } from 'vitest';
 import {
@@ -17,6 +17,7 @@ import { askWorkload } from '../../../lib/workload/index.ts';
 import { prepareContainers } from '../../helpers/container.ts';
 import { criuProgram } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { targets } from '../../helpers/same-program.ts';
 import { waitFor } from '../../helpers/wait.ts';
 
 const { image = '', reason } = await prepareContainers();
@@ -57,7 +58,7 @@ async function look(): Promise<{
 }> {
   const pid = (await exec('podman', ['inspect', '--format', '{{.State.Pid}}', name])).stdout.trim();
   const read = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  const fds = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  const fds = targets(Number(pid));
   const tids = readdirSync(`/proc/${pid}/task`);
   return {
     sockets: fds.filter((target) => target.startsWith('socket:')).length,

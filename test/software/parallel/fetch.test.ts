@@ -3,11 +3,12 @@
  * The plugin connects to the service thread of any program, of any user and under any filter, and
  * leaves nothing in it.
  */
-import { chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantDir } from '../../../lib/variant.ts';
 import { errorsIn, ParallelMachine, snapshot, testTool } from '../../helpers/parallel.ts';
+import { targets } from '../../helpers/same-program.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
 let machine: ParallelMachine;
@@ -22,11 +23,10 @@ const MAILBOX = '/memfd:criu-cuda-mailbox (deleted)';
 
 /** What others see of a process, but not what the software driver has and what malloc and threads come and go with. */
 function lookAt(pid: number): { descriptors: string[]; threads: string[]; mappings: string[] } {
-  const targets = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
   const tids = readdirSync(`/proc/${pid}/task`);
   const mappings = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n');
   return {
-    descriptors: targets
+    descriptors: targets(pid)
       .map((text) => text.replace(/\d+\]$/, ']'))
       .filter((text) => !isDevice(text))
       .sort(),

@@ -11,7 +11,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -24,6 +23,7 @@ import { pluginVariants, usesInterceptor, variantDir } from '../../../lib/varian
 import { needDumpsOfOthers } from '../../helpers/criu.ts';
 import { DeviceHolder, type DeviceDescriptor, type HolderOptions } from '../../helpers/device-files.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';
+import { targets } from '../../helpers/same-program.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
 /** CUDA_ERROR_NOT_INITIALIZED */
@@ -261,9 +261,7 @@ it.for(['stock', 'full'] as const)(
       // that of the driver is where it likes
       expect(parent?.empty).toEqual(before[0]?.device.filter((one) => parent?.empty.includes(one)));
       expect([parent?.device.length, parent?.empty.length]).toEqual([1, 4]);
-      const memfds = readProcessTree(mapper.pid).flatMap(({ pid }) =>
-        readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)),
-      );
+      const memfds = readProcessTree(mapper.pid).flatMap(({ pid }) => targets(pid));
       expect(memfds.filter((path) => path.includes('criu-cuda-device'))).toEqual([]);
       if (i === 0)
         await dump(mapper, options); // what was restored can be dumped

@@ -97,7 +97,7 @@ describe('the pool, which makes the calls', () => {
     const env = {
       SOFTCUDA_FAIL: 'cuCheckpointProcessCheckpoint:1:hang',
       CRIU_CUDA_STORAGE: 'auto',
-      CRIU_CUDA_STEP_TIMEOUT_MS: '1000',
+      CRIU_CUDA_STEP_TIMEOUT_MS: '5000',
       CRIU_CUDA_COPY_TIMEOUT_MS: '500',
     };
     const dumped = await tryDump(env);
