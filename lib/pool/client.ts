@@ -9,7 +9,8 @@ import { closeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { isErrno } from '../errno.ts';
+import { isErrno, reasonOf } from '../errno.ts';
+import { sudoCommand } from '../machine/index.ts';
 import { loadSettings } from '../settings/index.ts';
 import { CodedError, EnvironmentError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
@@ -121,8 +122,10 @@ const CONTROL_SOCKET = 'control.sock';
 export const controlSocket = (runDir: string): string => join(runDir, CONTROL_SOCKET);
 
 function absent(path: string, cause: unknown): PoolError {
-  return new PoolError('ERR_POOL_ABSENT', `no pool daemon answers at ${path}`, {
-    hint: 'start one with criu-cuda pool start',
+  const isDenied = isErrno(cause, 'EACCES', 'EPERM');
+  const message = `no pool daemon answers at ${path}${isDenied ? `: ${reasonOf(cause)}` : ''}`;
+  return new PoolError('ERR_POOL_ABSENT', message, {
+    hint: isDenied ? `run it as root: ${sudoCommand()}` : 'start one with criu-cuda pool start',
     // a socket that is not there says no more, and its path here is one of /proc
     cause: isErrno(cause, 'ENOENT') ? undefined : cause,
   });
