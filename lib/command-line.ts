@@ -6,8 +6,8 @@
  * @module
  */
 import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
-import { isErrno } from './errno.ts';
-import { describeError, InterruptedError } from './errors.ts';
+import { isErrno, reasonOf } from './errno.ts';
+import { InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
 
@@ -41,7 +41,7 @@ function checkWritten(exitCode: number): number {
   const lost = appendError ?? process.stdout.errored ?? undefined;
   if (lost === undefined || isErrno(lost, 'EPIPE')) return exitCode;
   const rest = exitCode === 0 ? '; everything else was done' : '';
-  process.stderr.write(`criu-cuda: cannot write the output: ${describeError(lost)}${rest}\n`);
+  process.stderr.write(`criu-cuda: cannot write the output: ${reasonOf(lost)}${rest}\n`);
   return exitCode === 0 ? 1 : exitCode;
 }
 

@@ -14,8 +14,8 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { isErrno } from './errno.ts';
-import { describeError, UsageError } from './errors.ts';
+import { isErrno, reasonOf } from './errno.ts';
+import { UsageError } from './errors.ts';
 
 /**
  * Creates a directory and its missing parents, one at a time: with `recursive`, Node never returns for a path below
@@ -33,7 +33,7 @@ export function makeDirectory(path: string, mode?: number): void {
       mkdirSync(one, { mode });
     } catch (error) {
       if (existsSync(one)) continue; // another process has just created it
-      throw new UsageError(`cannot create ${one}: ${describeError(error)}`);
+      throw new UsageError(`cannot create ${one}: ${reasonOf(error)}`);
     }
   }
 }
@@ -80,6 +80,6 @@ export function checkWritable(path: string, hint?: string): void {
   try {
     accessSync(path, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new UsageError(`cannot write to ${path}: ${describeError(error)}`, hint);
+    throw new UsageError(`cannot write to ${path}: ${reasonOf(error)}`, hint);
   }
 }

@@ -11,7 +11,8 @@ export function isErrno(error: unknown, ...names: readonly string[]): boolean {
 
 /** Why something failed, in words: `permission denied`. What no system call has refused says its own text. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error) || !('code' in error)) return String(error);
+  if (!(error instanceof Error)) return String(error);
+  if (!('code' in error)) return error.message;
   return /^[A-Z0-9]+: ([^,]+), /.exec(error.message)?.[1] ?? String(error.code);
 }
 

@@ -7,7 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
-import { describeError, UsageError } from '../errors.ts';
+import { reasonOf } from '../errno.ts';
+import { UsageError } from '../errors.ts';
 import type { Sample } from './dump-restore.ts';
 import { phaseSchema } from './phase.ts';
 import { summarize, type CaseSummary } from './summary.ts';
@@ -121,7 +122,7 @@ export function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${describeError(error)}`);
+    throw new UsageError(`cannot read ${path}: ${reasonOf(error)}`);
   }
 }
 

@@ -4,6 +4,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { addExamples, addOutput } from '../command-line/index.ts';
 import { UsageError } from '../errors.ts';
 import { checkNewFile } from '../directory.ts';
+import { reasonOf } from '../errno.ts';
 import { formatBytes, formatDuration, table, type Io } from '../output.ts';
 import { parseSize } from '../size.ts';
 import { runSelftest, selftestChecks, type CheckResult, type SelftestResult } from '../selftest/index.ts';
@@ -78,9 +79,7 @@ async function selftest(io: Io, only: readonly string[], flags: Flags): Promise<
     try {
       writeFileSync(output, `${JSON.stringify(result, null, 2)}\n`);
     } catch (cause) {
-      throw new UsageError(
-        `cannot write ${output}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      );
+      throw new UsageError(`cannot write ${output}: ${reasonOf(cause)}`);
     }
   }
   io.result(result, () => summaryText(result));

@@ -6,8 +6,8 @@
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { readOutsidePipes, type OutsidePipe } from '../criu/index.ts';
-import { isErrno } from '../errno.ts';
-import { UsageError, describeError } from '../errors.ts';
+import { isErrno, reasonOf } from '../errno.ts';
+import { UsageError } from '../errors.ts';
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -58,7 +58,7 @@ function openLog(path: string): number {
         `cannot write to the log ${path}: nobody reads this named pipe`,
         'start its reader first',
       );
-    throw new UsageError(`cannot open the log ${path}: ${describeError(error)}`);
+    throw new UsageError(`cannot open the log ${path}: ${reasonOf(error)}`);
   }
 }
 

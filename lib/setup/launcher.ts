@@ -15,7 +15,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describeError, type Missing } from '../errors.ts';
+import { reasonOf } from '../errno.ts';
+import type { Missing } from '../errors.ts';
 import { findOnPath, type System } from '../machine/index.ts';
 import { programFile, projectRoot } from '../paths.ts';
 import { SetupError } from './error.ts';
@@ -97,7 +98,7 @@ export function writeLauncher(dir: string): string {
     chmodSync(`${path}.new`, 0o755); // whatever the umask
     renameSync(`${path}.new`, path);
   } catch (cause) {
-    throw new SetupError('ERR_HOST', `cannot create ${path}: ${describeError(cause)}`, { cause });
+    throw new SetupError('ERR_HOST', `cannot create ${path}: ${reasonOf(cause)}`, { cause });
   }
   return path;
 }
@@ -118,7 +119,7 @@ export function removeLauncher(system: System): string | undefined {
   try {
     rmSync(path);
   } catch (cause) {
-    throw new SetupError('ERR_HOST', `cannot remove ${path}: ${describeError(cause)}`, {
+    throw new SetupError('ERR_HOST', `cannot remove ${path}: ${reasonOf(cause)}`, {
       cause,
       hint: 'run as root',
     });

@@ -32,5 +32,5 @@ it.each([
 it('describes no other error', () => {
   const coded = Object.assign(new Error('text'), { code: 'ERR_X' });
   expect([coded, new Error('text'), 'text'].map(describeErrno)).toEqual([undefined, undefined, undefined]);
-  expect([coded, new Error('text'), 'text'].map(reasonOf)).toEqual(['ERR_X', 'Error: text', 'text']);
+  expect([coded, new Error('text'), 'text'].map(reasonOf)).toEqual(['ERR_X', 'text', 'text']);
 });

@@ -27,8 +27,8 @@ it.each(['--version', '--help', 'config show --json', 'completion bash'])(
   'says that the output of %s is lost on a full disk',
   async (words) => {
     const { code, stderr } = await shell(`exec $PROGRAM ${words} >/dev/full`);
-    expect(stderr).toMatch(
-      /^criu-cuda: cannot write the output: .*no space left on device.*; everything else was done\n$/,
+    expect(stderr).toBe(
+      'criu-cuda: cannot write the output: no space left on device; everything else was done\n',
     );
     expect(code).toBe(1);
   },
@@ -36,7 +36,7 @@ it.each(['--version', '--help', 'config show --json', 'completion bash'])(
 
 it('keeps the exit code of a command that fails anyway', async () => {
   const { code, stderr } = await shell('exec $PROGRAM --json nonsense >/dev/full');
-  expect(stderr).toMatch(/^criu-cuda: cannot write the output: .*no space left on device, write\n$/);
+  expect(stderr).toBe('criu-cuda: cannot write the output: no space left on device\n');
   expect(code).toBe(2);
 });
 
