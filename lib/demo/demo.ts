@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { checkpoint, type CheckpointResult } from '../checkpoint/index.ts';
 import { choosePlugin } from '../criu/index.ts';
 import { EnvironmentError } from '../errors.ts';
+import { checkRights } from '../machine/index.ts';
 import { builtProgram, interceptorLibrary } from '../paths.ts';
 import { usesInterceptor } from '../variant.ts';
 import { becomeSubreaper, collectBackgroundProcesses, isAlive } from '../process/index.ts';
@@ -197,6 +198,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   if (!existsSync(program)) {
     throw new EnvironmentError('the workload is not built', [{ what: program, remedy: 'criu-cuda build' }]);
   }
+  checkRights('the demo');
   const run = new DemoRun(options, await chooseDriver(options.software ?? false));
   const undoSubreaper = becomeSubreaper();
   process.once('exit', run.endNow);
