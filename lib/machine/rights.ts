@@ -30,11 +30,13 @@ export function effectiveCapabilities(status: string): Set<Capability> {
 const sudoPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
- * How to run the program as root. npm may have installed it, or Node itself, where sudo alone does not find it.
+ * How to run the program as root. npm may have installed it, or Node itself, where sudo alone finds none or another.
  * @param find looks for a program
  */
 export function sudoCommand(find: (name: string, path: string) => string | undefined = findOnPath): string {
-  const isFound = ['criu-cuda', 'node'].every((name) => find(name, sudoPath) !== undefined);
+  const ofRoot = find('criu-cuda', sudoPath);
+  const own = find('criu-cuda', process.env.PATH ?? '') ?? ofRoot;
+  const isFound = ofRoot !== undefined && ofRoot === own && find('node', sudoPath) !== undefined;
   return `sudo ${isFound ? '' : 'env "PATH=$PATH" '}criu-cuda …`;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { checkRights, sudoCommand } from '../../../lib/machine/index.ts';
 
 const status = (capabilities: string): string =>
@@ -28,10 +28,21 @@ it.each(['0000000000000000', '0000000000200000', '0000000000080000', '0000010000
   },
 );
 
+/** What sudo finds, and the program that the caller finds. */
 it.each([
-  ['/usr/local/bin/criu-cuda and /usr/bin/node', ['criu-cuda', 'node'], 'sudo criu-cuda …'],
-  ['only the program there', ['criu-cuda'], 'sudo env "PATH=$PATH" criu-cuda …'],
-  ['a prefix of its own', [], 'sudo env "PATH=$PATH" criu-cuda …'],
-])('are had with a command that sudo finds: %s', (_, there: string[], command) => {
-  expect(sudoCommand((name) => (there.includes(name) ? `/usr/bin/${name}` : undefined))).toBe(command);
+  [{ 'criu-cuda': '/usr/local/bin/criu-cuda', node: '/usr/bin/node' }, undefined, 'sudo criu-cuda …'],
+  [{ 'criu-cuda': '/usr/bin/criu-cuda', node: '/usr/bin/node' }, '/usr/bin/criu-cuda', 'sudo criu-cuda …'],
+  [{ 'criu-cuda': '/usr/bin/criu-cuda' }, undefined, 'sudo env "PATH=$PATH" criu-cuda …'],
+  [{ node: '/usr/bin/node' }, '/home/u/bin/criu-cuda', 'sudo env "PATH=$PATH" criu-cuda …'],
+  [
+    { 'criu-cuda': '/usr/bin/criu-cuda', node: '/usr/bin/node' },
+    '/home/u/bin/criu-cuda',
+    'sudo env "PATH=$PATH" criu-cuda …',
+  ],
+])('are had with a command that sudo finds: %o, %s', (ofRoot: Record<string, string>, own, command) => {
+  vi.stubEnv('PATH', '/home/u/bin');
+  const find = (name: string, path: string): string | undefined =>
+    path === '/home/u/bin' ? own : ofRoot[name];
+  expect(sudoCommand(find)).toBe(command);
+  vi.unstubAllEnvs();
 });
