@@ -4,16 +4,76 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/process.h"
+#include "plugin/device/pool_link.h"
 #include "plugin/task/proc_status.h"
 #include "plugin/task/restore_thread.h"
 
 #define POLL_MS 5
 /* How often to look whether the task has ended, which not every call notices. */
 #define LOOK_MS 500
+
+/* ---- answers ---- */
+
+static struct pool_answer *answers; /* those that somebody waits for */
+
+void ccr__answers_end(int result)
+{
+	for (struct pool_answer *answer = answers; answer; answer = answer->next) {
+		if (!answer->is_done)
+			answer->result = result;
+		answer->is_done = true;
+	}
+}
+
+static void listen_for(struct pool_answer *answer)
+{
+	answer->next = answers;
+	answers = answer;
+}
+
+static void ignore(struct pool_answer *answer)
+{
+	struct pool_answer **link = &answers;
+
+	while (*link && *link != answer)
+		link = &(*link)->next;
+	if (*link)
+		*link = answer->next;
+}
+
+bool ccr__answers_note(const struct ccr_message *message)
+{
+	struct pool_answer *answer = answers;
+
+	while (answer && answer->operation != message->operation)
+		answer = answer->next;
+	if (!answer)
+		return false;
+	answer->is_accepted = true;
+	if (message->type != CCR_MSG_OP_RESULT)
+		return true;
+	answer->is_done = true;
+	answer->result = message->result;
+	if (message->result)
+		snprintf(answer->error, sizeof(answer->error), "%s", message->done.text);
+	return true;
+}
+
+bool ccr__answers_are_awaited(void)
+{
+	const struct pool_answer *answer = answers;
+
+	while (answer && answer->is_done)
+		answer = answer->next;
+	return answer;
+}
+
+/* ---- one exchange ---- */
 
 const char *ccr__exchange_failure(const struct exchange *exchange)
 {
@@ -59,7 +119,7 @@ void ccr__exchange_begin(struct exchange *exchange, enum ccr_message_type type,
 		.next_look = now + LOOK_MS,
 	};
 	setsockopt(ccr__pool_link.socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
-	ccr__pool_listen(&exchange->answer);
+	listen_for(&exchange->answer);
 	ret = ccr__pool_request(type, task, CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_PIDFD);
 	if (ret)
 		end(exchange, ret);
@@ -111,5 +171,5 @@ int ccr__exchange_wait(struct exchange *exchange)
 
 void ccr__exchange_end(struct exchange *exchange)
 {
-	ccr__pool_ignore(&exchange->answer);
+	ignore(&exchange->answer);
 }

@@ -6,7 +6,18 @@
 #ifndef CCR_PLUGIN_EXCHANGE_H
 #define CCR_PLUGIN_EXCHANGE_H
 
-#include "plugin/device/pool_link.h"
+#include "common/protocol/protocol.h"
+#include "plugin/task/state.h"
+
+/* What the pool has said about one operation. */
+struct pool_answer {
+	struct pool_answer *next;
+	uint32_t operation;
+	bool is_accepted; /* OP_READY */
+	bool is_done;	  /* OP_RESULT, or the pool has ended */
+	int result;	  /* then: 0 or -errno; -EPIPE: the pool has ended, or was replaced */
+	char error[256];  /* the pool's sentence about it; may be empty */
+};
 
 struct exchange {
 	const struct task *task;
@@ -31,5 +42,12 @@ int ccr__exchange_wait(struct exchange *exchange);
 void ccr__exchange_end(struct exchange *exchange);
 /* Why it has failed: a part of a sentence. */
 const char *ccr__exchange_failure(const struct exchange *exchange);
+
+/* For pool_link.c: stores a message. Returns false if no exchange is about its operation. */
+bool ccr__answers_note(const struct ccr_message *message);
+/* No more messages come about what was asked on this connection. */
+void ccr__answers_end(int result);
+/* Whether there is an exchange whose result has not arrived. */
+bool ccr__answers_are_awaited(void);
 
 #endif

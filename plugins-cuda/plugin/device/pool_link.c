@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "plugin/device/early_helper.h"
+#include "plugin/device/exchange.h"
 #include "plugin/device/fetch.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/state.h"
@@ -21,18 +22,6 @@
 #include "common/run_dir.h"
 
 struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
-
-static struct pool_answer *answers; /* those that somebody waits for */
-
-/* No more messages come about what was asked on this connection. */
-static void end_answers(int result)
-{
-	for (struct pool_answer *answer = answers; answer; answer = answer->next) {
-		if (!answer->is_done)
-			answer->result = result;
-		answer->is_done = true;
-	}
-}
 
 /* cuda-poold is installed next to the plugin. */
 static int helper_path(char *out, size_t size)
@@ -184,7 +173,7 @@ int ccr__pool_replace(const char *why)
 		close(link->socket);
 	link->is_daemon = link->is_early = false;
 	link->is_replaced = true;
-	end_answers(-EPIPE);
+	ccr__answers_end(-EPIPE);
 	connected(start_helper());
 	return link->socket < 0 ? link->socket : 0;
 }
@@ -260,41 +249,6 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 	return ret;
 }
 
-void ccr__pool_listen(struct pool_answer *answer)
-{
-	answer->next = answers;
-	answers = answer;
-}
-
-void ccr__pool_ignore(struct pool_answer *answer)
-{
-	struct pool_answer **link = &answers;
-
-	while (*link && *link != answer)
-		link = &(*link)->next;
-	if (*link)
-		*link = answer->next;
-}
-
-/* Returns false if nobody listens to this operation. */
-static bool note_answer(const struct ccr_message *message)
-{
-	struct pool_answer *answer = answers;
-
-	while (answer && answer->operation != message->operation)
-		answer = answer->next;
-	if (!answer)
-		return false;
-	answer->is_accepted = true;
-	if (message->type != CCR_MSG_OP_RESULT)
-		return true;
-	answer->is_done = true;
-	answer->result = message->result;
-	if (message->result)
-		snprintf(answer->error, sizeof(answer->error), "%s", message->done.text);
-	return true;
-}
-
 /*
  * Stores a message that is not about the awaited operation: an answer, or a copy's
  * result that nobody waits for yet. What nobody waits for any more is dropped.
@@ -304,7 +258,7 @@ static bool note_other(const struct ccr_message *message, uint32_t awaited)
 {
 	struct task *task = ccr__plugin.tasks;
 
-	if (note_answer(message))
+	if (ccr__answers_note(message))
 		return true;
 	if (!message->operation || message->operation == awaited)
 		return false;
@@ -380,15 +334,6 @@ int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct c
 	return ret;
 }
 
-static bool is_awaited(void)
-{
-	const struct pool_answer *answer = answers;
-
-	while (answer && answer->is_done)
-		answer = answer->next;
-	return answer;
-}
-
 void ccr__pool_take(void)
 {
 	struct pool_link *link = &ccr__pool_link;
@@ -397,13 +342,13 @@ void ccr__pool_take(void)
 	bool is_other;
 	int ret;
 
-	while (is_awaited() && poll(&poller, 1, 0) > 0) {
+	while (ccr__answers_are_awaited() && poll(&poller, 1, 0) > 0) {
 		if (!link->peer)
 			link->peer = peer_of(link->socket);
 		ret = receive(0, 0, &message, 0, &is_other);
 		if (is_other || ret == -EPROTO)
 			continue;
-		end_answers(ret ? ret : -EPROTO);
+		ccr__answers_end(ret ? ret : -EPROTO);
 		return;
 	}
 }

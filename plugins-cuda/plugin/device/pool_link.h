@@ -20,16 +20,6 @@ struct pool_link {
 };
 extern struct pool_link ccr__pool_link;
 
-/* What the pool has said about one operation, for those who do not wait for one message alone. */
-struct pool_answer {
-	struct pool_answer *next;
-	uint32_t operation;
-	bool is_accepted; /* OP_READY */
-	bool is_done;	  /* OP_RESULT, or the pool has ended */
-	int result;	  /* then: 0 or -errno; -EPIPE: the pool has ended, or was replaced */
-	char error[256];  /* the pool's sentence about it; may be empty */
-};
-
 /* Connects to the daemon if there is one to use, or starts a helper. Returns 0 or -errno. */
 int ccr__pool_connect(void);
 /* The pool died, or cannot serve this run: starts a helper to replace it. Returns 0 or -errno. */
@@ -53,13 +43,8 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
  */
 int ccr__pool_reply(enum ccr_message_type expected, uint32_t operation, struct ccr_message *reply,
 		    int timeout_ms);
-/*
- * From here on, messages about `answer->operation` are stored in it, also by ccr__pool_reply. It
- * must stay where it is until ccr__pool_ignore, which does nothing to one that is not listed.
- */
-void ccr__pool_listen(struct pool_answer *answer);
-void ccr__pool_ignore(struct pool_answer *answer);
-/* Stores what has arrived, without waiting. */
+/* Stores what has arrived about operations with an exchange in progress (exchange.h), without
+ * waiting. */
 void ccr__pool_take(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "plugin/device/exchange.h"
+#include "plugin/device/pool_link.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/proc_status.h"

@@ -151,7 +151,7 @@ static int begin_one(int images_dir, pid_t image_pid, char *error, size_t size)
 	load = load_begin(images_dir, image_pid, &options, &ret, error, size);
 	resident_finish(&identity, load);
 	load_put(load);
-	return ret;
+	return ret == -EMEDIUMTYPE ? 0 : ret; /* the driver takes it when its process is there */
 }
 
 int prefetch_begin(int images_dir, char *error, size_t size)
