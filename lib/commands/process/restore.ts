@@ -4,9 +4,10 @@ import type { Command } from 'commander';
 import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
 import { monotonicMs } from '../../clock.ts';
 import { formatDuration, type Io } from '../../output.ts';
-import { exitCodeOf } from '../../process/index.ts';
+import { exitCodeOf, isAlive, sendSignal } from '../../process/index.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
 import { restore, type RestoredProcess, type RestoreResult } from '../../restore/index.ts';
+import { releaseDevices } from '../../stop/index.ts';
 import {
   addOperationOptions,
   criuOptions,
@@ -53,7 +54,21 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
   ].join('\n');
 }
 
-/** Waits until the restored process ends. When interrupted, kills it. */
+/** How long an interrupted program has to end by itself, milliseconds. */
+const GRACE_MS = 5000;
+
+/** SIGTERM; what is left then is taken off the GPU before it is killed, as by `criu-cuda stop`. */
+async function endRestored(restored: RestoredProcess): Promise<void> {
+  const { pid } = restored.result;
+  if (isAlive(pid) && sendSignal(pid, 'SIGTERM')) {
+    sendSignal(pid, 'SIGCONT');
+    const ended = await restored.wait({ timeoutMs: GRACE_MS });
+    if (ended === undefined) await releaseDevices(pid);
+  }
+  await restored.kill(0);
+}
+
+/** Waits until the restored process ends. When interrupted, ends it. */
 async function stay(io: Io, restored: RestoredProcess): Promise<void> {
   const killNow = (): void => {
     restored.killNow();
@@ -63,7 +78,7 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
     const status = await restored.wait({ signal: io.signal });
     io.exitCode = status === undefined ? 1 : exitCodeOf(status);
   } catch (error) {
-    await restored.kill();
+    await endRestored(restored);
     throw error;
   } finally {
     process.off('exit', killNow);

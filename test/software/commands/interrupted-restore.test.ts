@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/** A `criu-cuda restore` that stays with its program and is interrupted, as by the scheduler of a cluster. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { execResult } from '../../../lib/exec.ts';
+import { projectRoot } from '../../../lib/paths.ts';
+import { isAlive } from '../../../lib/process/index.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { waitUntil } from '../../helpers/wait.ts';
+
+const TIMEOUT_MS = 120_000;
+const cli = join(projectRoot, 'dist', 'cli.cjs');
+const LOCK = 'cuCheckpointProcessLock';
+
+let machine: Machine;
+let marks: string;
+beforeEach(() => {
+  machine = new Machine();
+  marks = join(machine.dir, 'marks');
+  mkdirSync(marks);
+});
+afterEach(() => machine.close());
+
+/** Restores a workload, sends SIGTERM to the command, and waits for its end. @returns its exit code and the pid of the program */
+async function interrupt(under?: readonly string[]): Promise<{ code: unknown; pid: number }> {
+  const { pid } = await machine.start({ under });
+  const words = [cli, 'checkpoint', String(pid), machine.imagesDir];
+  const dumped = await execResult(process.execPath, words, { env: machine.env });
+  expect(dumped.exitCode, dumped.stdout + dumped.stderr).toBe(0);
+  // only the command itself asks the driver to lock a process: the call leaves a mark
+  const env = { ...process.env, ...machine.env, SOFTCUDA_FAIL: `${LOCK}:1:999`, SOFTCUDA_FAIL_MARKS: marks };
+  const child = spawn(process.execPath, [cli, 'restore', machine.imagesDir], {
+    env,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  await waitUntil(() => said.includes(`restored ${pid} in`));
+  const ended = once(child, 'close');
+  child.kill('SIGTERM');
+  const [code] = (await ended) as [unknown];
+  return { code, pid };
+}
+
+it(
+  'has the driver take a program that ignores SIGTERM off the GPU before it kills it',
+  async () => {
+    const { code, pid } = await interrupt(['env', '--ignore-signal=TERM']);
+    expect(code).toBe(143);
+    expect(isAlive(pid)).toBe(false);
+    expect(existsSync(join(marks, `failed-${LOCK}`))).toBe(true);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'leaves the end to a program that ends by itself',
+  async () => {
+    const { code, pid } = await interrupt();
+    expect(code).toBe(143);
+    expect(isAlive(pid)).toBe(false);
+    expect(existsSync(join(marks, `failed-${LOCK}`))).toBe(false);
+  },
+  TIMEOUT_MS,
+);
