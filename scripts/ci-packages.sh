@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Installs the packages that tests use if they are there, and that CI must have: for containers and their engines, for the
 # report's page in a browser, for the HTTP interface of the inference server, for the Debian package, for completion and
-# man pages, for registries, and for the addon on arm64 with a node for arm64 that loads it under emulation.
+# man pages, for registries, for Slurm, and for the addon on arm64 with a node for arm64 that loads it under emulation.
 set -eu
 cd "$(dirname "$0")/.."
 
 wanted="podman runc docker.io containerd chromium-headless-shell g++-aarch64-linux-gnu qemu-user python3-aiohttp"
 wanted="$wanted dpkg-dev debhelper musl musl-tools zsh fish man-db mandoc skopeo docker-registry age"
+wanted="$wanted slurmctld slurmd slurm-client munge iproute2"
 missing=
 for package in $wanted; do
 	dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||

@@ -18,6 +18,8 @@ export const elsewhere: readonly (readonly [string, string, string])[] = [
   ['npm run demo', 'test/software/package/bundle.test.ts', "'demo'"],
   ['npm test', '.ci/run', 'npm test'],
   ['npm run storm', 'test/software/fleet/storm.test.ts', 'measureStorm'],
+  ['srun --gres=gpu:1', 'test/software/fleet/slurm.test.ts', "'srun', '--gres=gpu:1'"],
+  ['sbatch golden.sbatch', 'test/software/fleet/slurm.test.ts', 'examples/slurm/golden.sbatch'],
   [
     'criu-cuda container restore --import /var/lib/web.tar',
     'test/software/container/cri.test.ts',

@@ -5,6 +5,8 @@ import { vi } from 'vitest';
 const TIMEOUT_MS = 20_000;
 
 interface Options {
+  /** Milliseconds, for what takes longer than what most tests wait for. */
+  timeout?: number;
   /** Milliseconds between two attempts. */
   interval?: number;
 }
