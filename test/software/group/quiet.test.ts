@@ -11,7 +11,7 @@ import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
 /** How often two ranks are stopped at a random moment; 200 by hand. */
-const ROUNDS = Number(process.env['GROUP_ROUNDS'] ?? 5);
+const ROUNDS = Number(process.env.GROUP_ROUNDS ?? 5);
 /** Work that waits for another process may need many tries on a busy machine. */
 const PATIENT = { CRIU_CUDA_LOCK_TIMEOUT_MS: '120000' };
 
