@@ -24,7 +24,7 @@ export class Collectives {
     this.#program = program;
   }
 
-  /** Starts the ranks, and waits until all have done a step. */
+  /** Starts the ranks on the first devices of the machine, and waits until all have done a step. */
   static async start(machine: Machine, ranks: number, devices: number): Promise<Collectives> {
     const file = join(machine.dir, 'ranks');
     const fd = openSync(file, 'w');
@@ -32,7 +32,7 @@ export class Collectives {
     closeSync(fd);
     const program = await Program.run(
       [testTool('collectives'), String(ranks), String(devices), file],
-      { ...machine.env, SOFTCUDA_DEVICES: String(devices), LD_PRELOAD: interceptorLibrary() },
+      { ...machine.env, LD_PRELOAD: interceptorLibrary() },
       join(machine.dir, 'ranks.log'),
     );
     const all = new Collectives(file, ranks, program);

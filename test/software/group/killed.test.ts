@@ -62,7 +62,9 @@ describe.each(['criu', 'watcher', 'pool', 'member'])('the %s is killed', (victim
     });
     const libdir = variantDir('parallel');
     const run = await machine.tryDump(tree, { libdir, args: ['--leave-running'], env, keepStatus: true });
-    expect(isHit, errorsIn(run.log)).toBe(true);
+    await waitFor(() => {
+      expect(isHit, errorsIn(run.log)).toBe(true);
+    });
     // without a watcher, criu starts another one and continues
     if (victim !== 'watcher') expect(run.exitCode, errorsIn(run.log)).not.toBe(0);
     const members = victim === 'member' ? MEMBERS.slice(0, 2) : MEMBERS;

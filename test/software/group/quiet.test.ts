@@ -18,7 +18,7 @@ const PATIENT = { CRIU_CUDA_LOCK_TIMEOUT_MS: '120000' };
 let machine: ParallelMachine;
 let ranks: Collectives | undefined;
 beforeEach(() => {
-  machine = new ParallelMachine();
+  machine = new ParallelMachine({ SOFTCUDA_DEVICES: '4' });
 });
 afterEach(async () => {
   await ranks?.close();
