@@ -47,7 +47,8 @@
  *   has exported, END ->. Imports and exports that are the same open file are the same
  *   memory. The backup (see below) gets SHARED, too. On a restore, after PLACED,
  *   <- EXPORT asks for memory that others import, HANDLES -> has its descriptors; the
- *   importers get <- SHARED as often as needed, then <- END, PLACED ->.
+ *   importers get <- SHARED as often as needed, then <- END, PLACED ->. A process that has
+ *   its memory already answers EXPORT after HELLO, until ABORT <-.
  * Custom storage, without a service thread: OP_STORE has the pool make the
  * driver's Checkpoint of a locked process, copy the memory that the driver maps
  * in the pool to a GPU image, and complete. OP_UNSTORE has it make the Restore: of
@@ -174,12 +175,14 @@ enum ccr_shared_kind { CCR_SHARED_EXPORT, CCR_SHARED_IMPORT };
  * knows where it is mapped, and with which access.
  */
 struct ccr_wire_shared {
-	uint64_t id;	   /* of the allocation, or of the import, in this process */
-	uint64_t size;	   /* bytes */
-	uint64_t other;	   /* of an import, from the pool: the id in the process that exports it */
-	uint64_t address;  /* of its first mapping, for messages; 0 when it is not mapped */
-	uint32_t exporter; /* of an import, from the pool: the operation of that process */
-	uint32_t kind;	   /* enum ccr_shared_kind */
+	uint64_t id;	  /* of the allocation, or of the import, in this process */
+	uint64_t size;	  /* bytes */
+	uint64_t other;	  /* of an import, from the pool: the id in the process that exports it */
+	uint64_t address; /* of its first mapping, for messages; 0 when it is not mapped */
+	/* In the backup: of the processes, as in the names of their images. */
+	uint32_t importer, exporter;
+	uint32_t kind; /* enum ccr_shared_kind */
+	uint32_t pad;
 };
 
 struct ccr_device_pair {
@@ -272,7 +275,7 @@ static inline bool ccr_protocol_is_supported(uint32_t version)
 const char *ccr_protocol_range(void);
 
 static_assert(sizeof(struct ccr_wire_handle) == 64, "wire layout");
-static_assert(sizeof(struct ccr_wire_shared) == 40, "wire layout");
+static_assert(sizeof(struct ccr_wire_shared) == 48, "wire layout");
 static_assert(sizeof(struct ccr_message) == 16 + 8 + CCR_HANDLES_A_MESSAGE * 64, "wire layout");
 
 #endif

@@ -25,7 +25,7 @@ static void count_kept(const struct ccr__phys *phys, int by)
 		count(&ccr__mailbox->kept_exports, by);
 }
 
-static int add(struct ccr__phys *phys, int fd)
+int ccr__kept_add(struct ccr__phys *phys, int fd)
 {
 	struct ccr__kept *kept = calloc(1, sizeof(*kept));
 	int ret = kept ? ccr__keep(fd, &kept->number) : -ENOMEM;
@@ -62,7 +62,7 @@ struct ccr__phys *ccr__kept_import(CUmemGenericAllocationHandle handle, int fd)
 	phys->is_foreign = true;
 	count(&ccr__mailbox->imports, 1);
 	count_kept(phys, 1);
-	if (add(phys, fd) ||
+	if (ccr__kept_add(phys, fd) ||
 	    ccr__real.cuMemGetAllocationPropertiesFromHandle(&phys->prop, handle) != CUDA_SUCCESS) {
 		ccr__phys_forget(phys);
 		return NULL;
@@ -84,7 +84,7 @@ static void note_exported(struct ccr__phys *phys)
 
 int ccr__kept_publish(struct ccr__phys *phys, int fd)
 {
-	const int ret = add(phys, fd);
+	const int ret = ccr__kept_add(phys, fd);
 
 	if (!ret)
 		note_exported(phys);
@@ -94,7 +94,7 @@ int ccr__kept_publish(struct ccr__phys *phys, int fd)
 void ccr__kept_export(struct ccr__phys *phys, int fd)
 {
 	note_exported(phys);
-	if (!phys->is_excluded && add(phys, fd))
+	if (!phys->is_excluded && ccr__kept_add(phys, fd))
 		ccr__phys_exclude(phys, "it is exported to another process");
 }
 
@@ -104,7 +104,7 @@ int ccr__kept_replace(struct ccr__phys *phys, int fd)
 	int ret;
 
 	phys->kept = NULL;
-	ret = add(phys, fd);
+	ret = ccr__kept_add(phys, fd);
 	drop_list(before, false);
 	return ret;
 }

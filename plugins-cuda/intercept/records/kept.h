@@ -25,6 +25,8 @@ struct ccr__phys *ccr__kept_import(CUmemGenericAllocationHandle handle, int fd);
 void ccr__kept_export(struct ccr__phys *phys, int fd);
 /* The same for a CUDA IPC handle, which is only made if the descriptor is kept: 0 or -errno. */
 int ccr__kept_publish(struct ccr__phys *phys, int fd);
+/* Keeps `fd`, too. Returns 0 or -errno. */
+int ccr__kept_add(struct ccr__phys *phys, int fd);
 /* Keeps `fd` instead of what was kept before. Returns 0 or -errno. */
 int ccr__kept_replace(struct ccr__phys *phys, int fd);
 /* The record is freed, or excluded: table.c calls these. */

@@ -9,6 +9,7 @@
 #include "intercept/core/thread.h"
 #include "intercept/service/connection.h"
 #include "intercept/service/service.h"
+#include "intercept/service/sharing.h"
 #include "intercept/core/mailbox.h"
 #include "intercept/gate/gate.h"
 #include "common/protocol/message.h"
@@ -74,6 +75,13 @@ static void serve(struct ccr__connection *connection)
 		else
 			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
 					     "no memory is evicted");
+		break;
+	case CCR_MSG_EXPORT:
+		if (ccr__memory.is_evicted)
+			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
+					     "the memory is evicted");
+		else
+			ccr__sharing_export(connection);
 		break;
 	case CCR_MSG_ABORT:
 		break;

@@ -116,6 +116,7 @@ struct serving {
 	struct ccr__connection *connection;
 	CUresult result;
 	const char *what;
+	bool is_running; /* the gate is open, and other importers may have the memory */
 };
 
 static void close_all(const int *fds, uint32_t nr)
@@ -158,7 +159,8 @@ static int export_one(struct serving *s, uint64_t id, struct ccr_message *m, int
 			return ret;
 	}
 	/* By this file, the importers will know it from now on. */
-	if (ccr__kept_replace(phys, fds[m->handles.count]))
+	if (s->is_running ? ccr__kept_add(phys, fds[m->handles.count])
+			  : ccr__kept_replace(phys, fds[m->handles.count]))
 		ccr__phys_exclude(phys, "its descriptor cannot be kept");
 	m->handles.entry[m->handles.count] = (struct ccr_wire_handle){
 		.id = id, .size = phys->size, .memory_size = phys->size, .fd = m->handles.count};
@@ -180,6 +182,19 @@ static int export_all(struct serving *s)
 		ret = export_one(s, ids[i], m, fds);
 	sent = send_handles(s, m, fds);
 	return ret ? ret : sent;
+}
+
+/* The memory is the same as before, and so is the file by which an importer knows it. */
+static int keep_one(struct serving *s, uint64_t id, int fd)
+{
+	struct ccr__phys *phys = ccr__phys_by_id(id);
+
+	s->what = "the pool sent an export that this process does not have";
+	if (!phys || phys->is_foreign)
+		return -EPROTO;
+	if (ccr__kept_add(phys, fd))
+		ccr__phys_exclude(phys, "its descriptor cannot be kept");
+	return 0;
 }
 
 static int take_one(struct serving *s, const struct ccr_wire_shared *wire, int fd)
@@ -213,7 +228,9 @@ static int take_shared(struct serving *s, const int *fds, int nr_fds)
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < m->shared.count; i++)
-		ret = take_one(s, &m->shared.entry[i], fds[i]);
+		ret = m->shared.entry[i].kind == CCR_SHARED_EXPORT
+			      ? keep_one(s, m->shared.entry[i].id, fds[i])
+			      : take_one(s, &m->shared.entry[i], fds[i]);
 	close_all(fds, nr_fds);
 	return ret;
 }
@@ -272,4 +289,21 @@ int ccr__sharing_serve(struct ccr__connection *connection, CUresult *result, con
 	*result = s.result;
 	*what = s.what;
 	return ret;
+}
+
+void ccr__sharing_export(struct ccr__connection *connection)
+{
+	struct ccr_message *m = &connection->message;
+	struct serving s = {.connection = connection, .is_running = true};
+	int ret = 0;
+
+	while (!ret && m->type == CCR_MSG_EXPORT) {
+		ccr__memory_lock();
+		ret = export_all(&s);
+		ccr__memory_unlock();
+		if (ret)
+			ccr__connection_fail(connection, ret, s.result, s.what);
+		else
+			ret = ccr_message_receive(connection->socket, m, NULL, NULL, -1);
+	}
 }

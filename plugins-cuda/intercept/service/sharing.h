@@ -19,4 +19,8 @@ int ccr__sharing_check(const struct ccr__connection *connection, const char **wh
  */
 int ccr__sharing_serve(struct ccr__connection *connection, CUresult *result, const char **what);
 
+/* EXPORT to a process that has its memory: serves it until another message comes. Takes the lock.
+ */
+void ccr__sharing_export(struct ccr__connection *connection);
+
 #endif

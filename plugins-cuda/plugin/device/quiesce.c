@@ -66,7 +66,8 @@ static int close_gates(struct task *const *tasks, size_t nr)
 		if (tasks[i]->service_tid)
 			ret = join(tasks[i]);
 	if (!ret)
-		ret = ccr__pool_request(CCR_MSG_OP_QUIESCE, NULL, CCR_OP_IMAGES | CCR_OP_STATUS);
+		ret = ccr__pool_request(CCR_MSG_OP_QUIESCE, NULL,
+					CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP);
 	/* It also waits for the answer of each service thread. */
 	if (!ret)
 		ret = ccr__pool_reply(CCR_MSG_OP_QUIET, 0, &reply,

@@ -85,8 +85,9 @@ int interceptor_export(int connection, uint32_t operation, const uint64_t *ids, 
 	return ret;
 }
 
-int interceptor_place_shared(int connection, uint32_t operation, const uint64_t *ids,
-			     const int *fds, size_t nr, char *error, size_t size)
+int interceptor_place_shared(int connection, uint32_t operation, enum ccr_shared_kind kind,
+			     const uint64_t *ids, const int *fds, size_t nr, char *error,
+			     size_t size)
 {
 	struct ccr_message message;
 	int ret = 0;
@@ -95,8 +96,8 @@ int interceptor_place_shared(int connection, uint32_t operation, const uint64_t 
 		ccr_message_init(&message, CCR_MSG_SHARED, operation);
 		message.shared.count = at_most(nr - done);
 		for (uint32_t i = 0; i < message.shared.count; i++)
-			message.shared.entry[i] = (struct ccr_wire_shared){
-				.id = ids[done + i], .kind = CCR_SHARED_IMPORT};
+			message.shared.entry[i] =
+				(struct ccr_wire_shared){.id = ids[done + i], .kind = kind};
 		ret = ccr_message_send_waiting(connection, &message, fds + done,
 					       message.shared.count, UINT32_MAX);
 	}

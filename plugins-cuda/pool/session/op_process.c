@@ -165,9 +165,8 @@ static int take_over(struct op_process *process, int connection, const struct cc
 
 	process->options = session_copy_options(request);
 	process->options.protocol = process->protocol;
-	if (sharing_imports(process, &process->imports, &process->options.nr_imports) ||
-	    sharing_backup(process)) {
-		snprintf(error, size, "cannot note what the process has imported");
+	if (sharing_imports(process, &process->imports, &process->options.nr_imports)) {
+		snprintf(error, size, "out of memory");
 		interceptor_abort(connection, operation, -ENOMEM, error);
 		return -ENOMEM;
 	}

@@ -36,7 +36,8 @@ struct op_process {
 	pthread_t thread;
 	bool has_thread;	    /* it returns the memory */
 	bool has_left, maps_shared; /* see sharing.h */
-	bool has_group;		    /* it gets its memory together with others; see group.h */
+	enum member_state state;
+	bool has_group; /* it gets its memory together with others; see group.h */
 	atomic_bool is_given;
 	int given; /* the result that was sent, once is_given */
 	struct operation operation;

@@ -85,6 +85,7 @@ static int give(struct op_process *process, char *error, size_t size)
 		return ret;
 	}
 	note_step(process, "the process does not run yet", &start);
+	sharing_note_state(process, hello.hello.state != CCR_SERVICE_EVICTED);
 	if (hello.hello.state == CCR_SERVICE_EVICTED) {
 		/* One of an earlier protocol does not wait for the others. */
 		bool shares;
@@ -104,12 +105,13 @@ static int give(struct op_process *process, char *error, size_t size)
 		note_step(process, "until the gate is open", &start);
 	} else {
 		ret = process->is_again ? 0 : -EALREADY;
-		sharing_runs(process);
+		if (!ret)
+			ret = sharing_export_running(process, error, size);
 		interceptor_abort(connection, process->number, ret,
 				  "the process has its memory already");
-		if (ret)
+		if (ret && !*error)
 			snprintf(error, size, "the process has its memory already");
-		else
+		if (!ret)
 			ret = group_wait(process);
 	}
 	if (ret && !*error)

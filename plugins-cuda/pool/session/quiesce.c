@@ -280,6 +280,8 @@ void op_quiesce(struct session *session, const struct ccr_message *request)
 		ret = quiesce(&q, timeout_ms);
 	if (!ret)
 		ret = sharing_find(session, timeout_ms, error, sizeof(error));
+	if (!ret)
+		ret = sharing_backup(session);
 	ccr_status_add(&session->status,
 		       "{\"event\":\"quiesce\",\"result\":%d,\"processes\":%zu,\"calls\":%u,"
 		       "\"ms\":%.3f}",

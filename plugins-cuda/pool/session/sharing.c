@@ -75,28 +75,36 @@ int sharing_imports(struct op_process *process, struct ccr_image_import **import
 	return 0;
 }
 
-int sharing_backup(struct op_process *process)
+/* Once for the importer and once for the exporter: another pool may be asked about one of them. */
+static int backup_one(struct session *session, const struct relation *r, bool of_exporter)
 {
-	const int backup = process->session->fd_backup;
+	const struct op_process *of = of_exporter ? r->exporter : r->importer;
+	struct ccr_message message;
+
+	ccr_message_init(&message, CCR_MSG_SHARED, of->number);
+	message.shared.count = 1;
+	message.shared.entry[0] = (struct ccr_wire_shared){
+		.id = r->import.id,
+		.size = r->import.size,
+		.other = r->import.allocation,
+		.importer = r->importer_image,
+		.exporter = r->import.exporter,
+		.kind = of_exporter ? CCR_SHARED_EXPORT : CCR_SHARED_IMPORT,
+	};
+	return ccr_message_send_waiting(session->fd_backup, &message, &r->fd, 1, UINT32_MAX);
+}
+
+int sharing_backup(struct session *session)
+{
 	int ret = 0;
 
 	for
-		EACH(r, sharing_of(process))
+		EACH(r, &session->sharing)
 		{
-			struct ccr_message message;
-
-			if (backup < 0 || r->importer != process || ret)
-				continue;
-			ccr_message_init(&message, CCR_MSG_SHARED, process->number);
-			message.shared.count = 1;
-			message.shared.entry[0] = (struct ccr_wire_shared){
-				.id = r->import.id,
-				.size = r->import.size,
-				.other = r->import.allocation,
-				.exporter = r->import.exporter,
-				.kind = CCR_SHARED_IMPORT,
-			};
-			ret = ccr_message_send_waiting(backup, &message, &r->fd, 1, UINT32_MAX);
+			if (!ret && session->fd_backup >= 0)
+				ret = backup_one(session, r, true);
+			if (!ret && session->fd_backup >= 0)
+				ret = backup_one(session, r, false);
 		}
 	return ret;
 }
@@ -112,6 +120,15 @@ void sharing_reclaim(struct session *session, uint32_t nr_expected, bool is_ther
 	pthread_mutex_unlock(&session->sharing.lock);
 }
 
+static bool is_listed(const struct sharing *sharing, const struct ccr_wire_shared *wire)
+{
+	for
+		EACH(r, sharing)
+	if (r->importer_image == (pid_t)wire->importer && r->import.id == wire->id)
+		return true;
+	return false;
+}
+
 int sharing_take_backup(struct op_process *process, const struct ccr_message *message,
 			const int *fds)
 {
@@ -120,17 +137,18 @@ int sharing_take_backup(struct op_process *process, const struct ccr_message *me
 	for (uint32_t i = 0; i < message->shared.count; i++) {
 		const struct ccr_wire_shared *wire = &message->shared.entry[i];
 		const struct relation relation = {
-			.importer_image = process->image_pid,
+			.importer_image = wire->importer,
 			.import = {.id = wire->id,
 				   .size = wire->size,
 				   .allocation = wire->other,
 				   .exporter = wire->exporter},
 			.fd = fds[i],
 		};
+		const bool is_new = !ret && !is_listed(sharing_of(process), wire);
 
-		if (!ret)
+		if (is_new)
 			ret = sharing_add(process->session, &relation);
-		if (ret)
+		if (ret || !is_new)
 			close(fds[i]);
 	}
 	return ret;
@@ -206,31 +224,42 @@ void sharing_left(struct op_process *process)
 	pthread_mutex_unlock(&sharing->lock);
 }
 
-void sharing_runs(struct op_process *process)
+void sharing_note_state(struct op_process *process, bool has_memory)
 {
 	struct sharing *sharing = sharing_of(process);
 
 	pthread_mutex_lock(&sharing->lock);
-	process->has_left = true;
-	for
-		EACH(r, sharing)
-	if (r->exporter == process && !r->is_fresh)
-		r->is_broken = true;
+	process->state = has_memory ? MEMBER_HAS_MEMORY : MEMBER_WAITS;
 	changed(sharing);
 	pthread_mutex_unlock(&sharing->lock);
 }
 
 /* Everyone who will get memory is known: those who are not have ended, or have kept theirs. */
-static bool are_all_known(const struct op_process *process)
+bool sharing_is_complete(const struct op_process *process)
 {
 	const struct sharing *sharing = sharing_of(process);
 
 	return sharing->is_over || (!process->load && sharing->nr_arrived >= sharing->nr_expected);
 }
 
-static bool is_gone(const struct op_process *process)
+bool sharing_is_gone(const struct op_process *process)
 {
 	return process->has_left || process->is_kept;
+}
+
+/* Whether an importer needs memory, or has it, is not known before its thread has said so. */
+static bool is_undecided(const struct op_process *process)
+{
+	if (process->load)
+		return false;
+	if (!sharing_is_complete(process))
+		return true;
+	for
+		EACH(r, sharing_of(process))
+	if (r->exporter == process && r->importer && !sharing_is_gone(r->importer) &&
+	    r->importer->state == MEMBER_UNKNOWN)
+		return !sharing_of(process)->is_over;
+	return false;
 }
 
 /* An importer has kept its memory, or nobody knows: the exporter must get the same memory back. */
@@ -238,8 +267,13 @@ static bool must_map(const struct op_process *process)
 {
 	for
 		EACH(r, sharing_of(process))
-	if (!process->load && r->exporter == process && (!r->importer || r->importer->is_kept))
-		return true;
+		{
+			if (process->load || r->exporter != process)
+				continue;
+			if (!r->importer || r->importer->is_kept ||
+			    r->importer->state == MEMBER_HAS_MEMORY)
+				return true;
+		}
 	return false;
 }
 
@@ -262,7 +296,7 @@ uint32_t sharing_mode(struct op_process *process, uint32_t mode, bool *shares)
 		EACH(r, sharing)
 	*shares |= r->importer_image == image_of(process) ||
 		   (pid_t)r->import.exporter == image_of(process);
-	while (*shares && !process->load && !are_all_known(process))
+	while (*shares && is_undecided(process))
 		pthread_cond_wait(&sharing->changed, &sharing->lock);
 	if (*shares && must_map(process)) {
 		process->maps_shared = true;
@@ -274,150 +308,6 @@ uint32_t sharing_mode(struct op_process *process, uint32_t mode, bool *shares)
 	}
 	pthread_mutex_unlock(&sharing->lock);
 	return mode;
-}
-
-struct exchange {
-	struct op_process *process;
-	struct relation **relations;
-	uint64_t *ids;
-	int *fds;
-	size_t nr;
-	char *error;
-	size_t size;
-};
-
-/* Lists what the process exports to others, or has imported. Call it with the lock held. */
-static void list(struct exchange *e, bool of_exporter)
-{
-	e->nr = 0;
-	for
-		EACH(r, sharing_of(e->process))
-		{
-			if ((of_exporter ? r->exporter : r->importer) != e->process)
-				continue;
-			e->relations[e->nr] = r;
-			e->ids[e->nr] = of_exporter ? r->import.allocation : r->import.id;
-			e->fds[e->nr++] = r->fd;
-		}
-}
-
-static int export_all(struct exchange *e)
-{
-	struct sharing *sharing = sharing_of(e->process);
-	int ret;
-
-	pthread_mutex_lock(&sharing->lock);
-	list(e, true);
-	pthread_mutex_unlock(&sharing->lock);
-	ret = interceptor_export(e->process->connection, e->process->number, e->ids, e->fds, e->nr,
-				 e->error, e->size);
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&sharing->lock);
-	for (size_t i = 0; i < e->nr; i++) {
-		if (e->relations[i]->fd >= 0)
-			close(e->relations[i]->fd);
-		e->relations[i]->fd = e->fds[i];
-		e->relations[i]->is_fresh = true;
-	}
-	changed(sharing);
-	pthread_mutex_unlock(&sharing->lock);
-	return 0;
-}
-
-/* 0: the descriptor is that of the memory; -EAGAIN: not yet; or why there will be none. */
-static int is_ready(const struct relation *r)
-{
-	const struct op_process *exporter = r->exporter;
-	const bool has_left =
-		exporter ? is_gone(exporter) || exporter->maps_shared : are_all_known(r->importer);
-
-	if (r->is_broken)
-		return -ESTALE;
-	if (r->is_fresh)
-		return 0;
-	if (has_left)
-		return r->fd >= 0 ? 0 : -ENODATA;
-	return sharing_of(r->importer)->is_over ? -ECANCELED : -EAGAIN;
-}
-
-static int wait_for_exporters(struct exchange *e)
-{
-	struct sharing *sharing = sharing_of(e->process);
-	int ret = 0;
-
-	pthread_mutex_lock(&sharing->lock);
-	list(e, false);
-	for (size_t i = 0; !ret && i < e->nr; i++) {
-		while ((ret = is_ready(e->relations[i])) == -EAGAIN)
-			pthread_cond_wait(&sharing->changed, &sharing->lock);
-		if (ret)
-			snprintf(e->error, e->size,
-				 "the process with the image cuda-%u.img does not give the memory "
-				 "that this one has imported",
-				 e->relations[i]->import.exporter);
-	}
-	list(e, false);
-	pthread_mutex_unlock(&sharing->lock);
-	return ret;
-}
-
-static int import_all(struct exchange *e)
-{
-	struct sharing *sharing = sharing_of(e->process);
-	int ret = wait_for_exporters(e);
-
-	if (!ret && e->nr)
-		ret = interceptor_place_shared(e->process->connection, e->process->number, e->ids,
-					       e->fds, e->nr, e->error, e->size);
-	pthread_mutex_lock(&sharing->lock);
-	for (size_t i = 0; !ret && i < e->nr; i++)
-		e->relations[i]->is_placed = true;
-	changed(sharing);
-	pthread_mutex_unlock(&sharing->lock);
-	return ret;
-}
-
-/* If the pool ends before, the exporter's new memory is gone and all begin again. */
-static void wait_for_importers(struct exchange *e)
-{
-	struct sharing *sharing = sharing_of(e->process);
-
-	pthread_mutex_lock(&sharing->lock);
-	list(e, true);
-	for (size_t i = 0; i < e->nr; i++) {
-		const struct relation *r = e->relations[i];
-
-		while (!sharing->is_over && !r->is_placed && r->importer && !is_gone(r->importer))
-			pthread_cond_wait(&sharing->changed, &sharing->lock);
-	}
-	pthread_mutex_unlock(&sharing->lock);
-}
-
-int sharing_exchange(struct op_process *process, char *error, size_t size)
-{
-	struct exchange e = {.process = process, .error = error, .size = size};
-	size_t room = 1;
-	int ret = 0;
-
-	for
-		EACH(r, sharing_of(process))
-	room++;
-	e.relations = calloc(room, sizeof(*e.relations));
-	e.ids = calloc(room, sizeof(*e.ids));
-	e.fds = calloc(room, sizeof(*e.fds));
-	if (!e.relations || !e.ids || !e.fds)
-		ret = -ENOMEM;
-	if (!ret && !process->maps_shared)
-		ret = export_all(&e);
-	if (!ret)
-		ret = import_all(&e);
-	if (!ret && !process->maps_shared)
-		wait_for_importers(&e);
-	free(e.relations);
-	free(e.ids);
-	free(e.fds);
-	return ret;
 }
 
 void sharing_end(struct session *session)

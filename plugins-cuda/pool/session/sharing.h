@@ -20,6 +20,9 @@
 struct op_process;
 struct session;
 
+/* Of a process, as its service thread says. */
+enum member_state { MEMBER_UNKNOWN, MEMBER_WAITS, MEMBER_HAS_MEMORY };
+
 /* One import. The processes are known by the pids in the names of their images. */
 struct relation {
 	struct relation *next;
@@ -29,7 +32,6 @@ struct relation {
 	int fd; /* of the memory: before the dump, then of the exporter's new memory; or -1 */
 	bool is_fresh;	/* it is the new memory */
 	bool is_placed; /* the importer has it */
-	bool is_broken; /* the exporter has other memory, and runs */
 };
 
 /* Of a session. The lock guards everything, also what struct op_process has for this. */
@@ -52,8 +54,8 @@ struct sharing {
 int sharing_find(struct session *session, uint32_t timeout_ms, char *error, size_t size);
 /* Takes the descriptor of the relation. Returns 0 or -ENOMEM. */
 int sharing_add(struct session *session, const struct relation *relation);
-/* Sends what a process has imported to the descriptor backup. Returns 0 or -errno. */
-int sharing_backup(struct op_process *process);
+/* Sends all of it to the descriptor backup. Returns 0 or -errno. */
+int sharing_backup(struct session *session);
 /* The same of the process's image: an array that the caller frees, or NULL. */
 int sharing_imports(struct op_process *process, struct ccr_image_import **imports, uint32_t *nr);
 
@@ -72,8 +74,10 @@ int sharing_take_backup(struct op_process *process, const struct ccr_message *me
 void sharing_arrived(struct op_process *process);
 /* It does not get its memory from us, or not any more: it has it, or has ended. */
 void sharing_left(struct op_process *process);
-/* It has its memory already, so what it exports is not what its importers will get. */
-void sharing_runs(struct op_process *process);
+/* Its thread has said whether it has its memory, or waits for it. */
+void sharing_note_state(struct op_process *process, bool has_memory);
+/* It has its memory, and may run: gets descriptors for those that wait for it. */
+int sharing_export_running(struct op_process *process, char *error, size_t size);
 /*
  * The way in which a process gets its memory: enum ccr_attach_mode, and whether it shares any.
  * May wait until it is known who else gets memory.
@@ -84,6 +88,11 @@ uint32_t sharing_mode(struct op_process *process, uint32_t mode, bool *shares);
  * waits until its importers have theirs. Returns 0, or -errno with `error`.
  */
 int sharing_exchange(struct op_process *process, char *error, size_t size);
+
+/* Everyone who will get memory is known. */
+bool sharing_is_complete(const struct op_process *process);
+/* It does not get its memory from us. */
+bool sharing_is_gone(const struct op_process *process);
 
 /* Wakes everyone who waits. */
 void sharing_end(struct session *session);
@@ -98,8 +107,12 @@ int interceptor_list_shared(int connection, uint32_t operation, uint32_t timeout
 /* Gets a descriptor of each allocation. */
 int interceptor_export(int connection, uint32_t operation, const uint64_t *ids, int *fds, size_t nr,
 		       char *error, size_t size);
-/* Gives the process what it has imported, and waits until it is mapped. */
-int interceptor_place_shared(int connection, uint32_t operation, const uint64_t *ids,
-			     const int *fds, size_t nr, char *error, size_t size);
+/*
+ * Gives the process what it has imported, or the files by which others know what it exports, and
+ * waits until it has them.
+ */
+int interceptor_place_shared(int connection, uint32_t operation, enum ccr_shared_kind kind,
+			     const uint64_t *ids, const int *fds, size_t nr, char *error,
+			     size_t size);
 
 #endif
