@@ -14,7 +14,7 @@ export class Ranks {
     this.#workload = workload;
   }
 
-  /** Starts the ranks, which have done some steps and go on. */
+  /** Starts the ranks, which have done some steps and continue. */
   static async start(machine: Machine, args: readonly string[] = []): Promise<Ranks> {
     const workload = await machine.start({
       program: [testTool('workload-ranks')],

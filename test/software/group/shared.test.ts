@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** Processes that share device memory are dumped and restored as one, and share it afterwards. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantDir } from '../../../lib/variant.ts';
 import { isAlive, waitForExit } from '../../../lib/process/index.ts';
@@ -34,7 +34,7 @@ async function restore(ranks: Ranks, libdir: string): Promise<void> {
 
 async function end(ranks: Ranks): Promise<void> {
   await machine.kill(ranks.pid);
-  for (const pid of ranks.pids) await machine.kill(pid);
+  await Promise.all(ranks.pids.map((pid) => waitForExit(pid)));
 }
 
 /** The keeper runs again, and no descriptor of ours is in the program's table. */
@@ -44,7 +44,7 @@ function expectKept(ranks: Ranks, before: readonly ReturnType<typeof keptBy>[]):
 
 describe.each([
   ['parallel', parallel, ['--ranks', '2', '--devices', '2']],
-  ['full', full, ['--ranks', '3', '--devices', '2', '--lead', '--tcp']],
+  ['full', full, ['--ranks', '3', '--devices', '2', '--lead']],
 ] as const)('%s', (_variant, libdir, args) => {
   it('one image is restored three times, and what was restored is dumped again', async () => {
     const ranks = await Ranks.start(machine, args);
@@ -117,7 +117,6 @@ it('an import whose exporter is not in the tree is refused by name, before anyth
 it('the image of an importer says where its memory is', async () => {
   const ranks = await Ranks.start(machine);
   await dump(ranks, parallel);
-  const { rmSync } = await import('node:fs');
   const [zero = 0] = ranks.pids;
   for (const name of readdirSync(machine.imagesDir))
     if (name.startsWith(`cuda-${zero}`)) rmSync(`${machine.imagesDir}/${name}`);
