@@ -217,6 +217,17 @@ static void say_quiet(int application, int result)
 	CHECK(!ccr_message_send(application, &m, NULL, 0));
 }
 
+/* When all are quiet, each is asked what it shares: the last one first. */
+static void shares_nothing(int application)
+{
+	struct ccr_message m;
+
+	CHECK(!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS));
+	CHECK(m.type == CCR_MSG_SHARED && !m.shared.count);
+	ccr_message_init(&m, CCR_MSG_END, 0);
+	CHECK(!ccr_message_send(application, &m, NULL, 0));
+}
+
 /* The end of its connection opens its gate. */
 static void gate_opens(int application)
 {
@@ -248,6 +259,8 @@ static void quiesce_together(void)
 	CHECK(hear_quiesce(second) == 1);
 	say_quiet(second, 0);
 	say_quiet(first, 0);
+	shares_nothing(second);
+	shares_nothing(first);
 	expect_reply(CCR_MSG_OP_QUIET, 0, 0);
 	timeout_ms = TIMEOUT_MS;
 	/* A roll-back of one opens its gate alone. */
