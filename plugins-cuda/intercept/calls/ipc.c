@@ -167,11 +167,17 @@ static CUresult opened(CUresult result, const CUdeviceptr *dptr)
 	return result;
 }
 
+/* Memory that we do not manage has the driver's handles only; ours mean nothing to it. */
+static bool is_ours(const CUipcMemHandle *handle, struct ccr__ipc_handle *ours)
+{
+	return ccr__core.has_memory && ccr__is_active() && ccr__ipc_is_ours(handle, ours);
+}
+
 CUresult ccr__wrap_cuIpcOpenMemHandle(CUdeviceptr *dptr, CUipcMemHandle handle, unsigned int flags)
 {
 	struct ccr__ipc_handle ours;
 
-	if (ccr__is_active() && ccr__ipc_is_ours(&handle, &ours))
+	if (is_ours(&handle, &ours))
 		return open_ours(dptr, &ours, flags);
 	return opened(ccr__real.cuIpcOpenMemHandle(dptr, handle, flags), dptr);
 }
@@ -181,7 +187,7 @@ CUresult ccr__wrap_cuIpcOpenMemHandle_v2(CUdeviceptr *dptr, CUipcMemHandle handl
 {
 	struct ccr__ipc_handle ours;
 
-	if (ccr__is_active() && ccr__ipc_is_ours(&handle, &ours))
+	if (is_ours(&handle, &ours))
 		return open_ours(dptr, &ours, flags);
 	return opened(ccr__real.cuIpcOpenMemHandle_v2(dptr, handle, flags), dptr);
 }
@@ -189,21 +195,21 @@ CUresult ccr__wrap_cuIpcOpenMemHandle_v2(CUdeviceptr *dptr, CUipcMemHandle handl
 CUresult ccr__wrap_cuIpcCloseMemHandle(CUdeviceptr dptr)
 {
 	struct ccr__mapping *m;
-	bool is_ours, is_last = false;
+	bool is_open, is_last = false;
 	CUresult result = CUDA_SUCCESS;
 
 	ccr__memory_lock();
 	m = ccr__is_active() ? ccr__mapping_at(dptr) : NULL;
-	is_ours = m && m->base == dptr && m->is_alloc && m->phys->is_foreign && !m->is_freeing;
-	if (is_ours)
+	is_open = m && m->base == dptr && m->is_alloc && m->phys->is_foreign && !m->is_freeing;
+	if (is_open)
 		is_last = m->is_freeing = !--m->phys->ipc->opens;
 	ccr__memory_unlock();
-	if (!is_ours)
+	if (!is_open)
 		result = ccr__real.cuIpcCloseMemHandle(dptr);
 	else if (is_last)
 		result = ccr__alloc_release(m);
 	ccr__memory_lock();
-	if (!is_ours && result == CUDA_SUCCESS)
+	if (!is_open && result == CUDA_SUCCESS)
 		ccr__shared_drop(CCR__IMPORTED_ADDRESS, dptr);
 	if (is_last && result != CUDA_SUCCESS)
 		m->phys->ipc->opens++;

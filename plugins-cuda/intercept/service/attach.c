@@ -238,9 +238,7 @@ static void finish(bool keep)
 		phys->handle = 0;
 		phys->is_imported = false;
 	}
-	if (keep)
-		ccr__ipc_publish_all();
-	else
+	if (!keep)
 		ccr__kept_end();
 	ccr__memory.is_evicted = !keep;
 }
@@ -254,6 +252,9 @@ void ccr__attach(struct ccr__connection *connection, uint32_t mode)
 
 	ccr__memory_lock();
 	ret = take_all(&a);
+	/* Before another process, whose gate may open first, asks for it. */
+	if (!ret)
+		ccr__ipc_publish_all();
 	if (!ret && a.is_group)
 		ret = ccr__sharing_serve(connection, &a.result, &a.what);
 	finish(!ret);
