@@ -104,7 +104,8 @@ def produce(board, queue):
     event, event_handle = ctypes.c_void_p(), Handle()
     while True:
         # Not while its handle is on the way.
-        if not board["events"] and event and board["sent"] == board["arrived"]:
+        has_event = bool(board["events"])
+        if not has_event and event and board["sent"] == board["arrived"]:
             check(device.cuda.cuEventDestroy_v2(event))
             event = ctypes.c_void_p()
         number = board["sent"]
@@ -116,7 +117,7 @@ def produce(board, queue):
             continue
         offset, block = 4096 * (number % 7), blocks[number % BLOCKS]
         device.launch(device.fill, block + offset, WORDS, 0, sequence(number, 5))
-        if board["events"]:
+        if has_event:
             if not event:
                 interprocess = 6  # with DISABLE_TIMING
                 check(device.cuda.cuEventCreate(ctypes.byref(event), ctypes.c_uint(interprocess)))
@@ -126,7 +127,7 @@ def produce(board, queue):
             device.wait()
         handle = Handle()
         check(device.cuda.cuIpcGetMemHandle(ctypes.byref(handle), ctypes.c_uint64(block)))
-        queue.send(ITEM.pack(number, offset, bytes(handle), bytes(event_handle), bool(board["events"])))
+        queue.send(ITEM.pack(number, offset, bytes(handle), bytes(event_handle), has_event))
         board["sent"] = number + 1
 
 
