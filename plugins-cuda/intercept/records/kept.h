@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Memory that moves although processes share it. The pool must find out which
+ * Memory that moves although processes share it. The pool has to find out which
  * import of one process is which export of another: they have the same open file, so the
  * keeper keeps the descriptor of each. The numbers of such imports and exports are in the
  * mailbox. The caller holds the lock of records.h.
