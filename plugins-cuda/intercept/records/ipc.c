@@ -67,7 +67,6 @@ CUresult ccr__ipc_handle_of(struct ccr__phys *phys, CUipcMemHandle *handle)
 					     "CRIU_CUDA_HANDOVER=adopt");
 		return CUDA_ERROR_NOT_SUPPORTED;
 	}
-	ccr__memory.uses_ipc = true;
 	if (!phys->ipc) {
 		result = begin(phys);
 		if (result != CUDA_SUCCESS)

@@ -65,7 +65,6 @@ struct ccr__memory {
 	size_t nr_mappings, room;
 	uint64_t next_id;
 	bool is_evicted;
-	bool uses_ipc; /* the program has made CUDA IPC handles */
 };
 
 extern struct ccr__memory ccr__memory;

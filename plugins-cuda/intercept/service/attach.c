@@ -83,20 +83,21 @@ static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 	return result;
 }
 
-/* What was imported from the pool cannot be exported to the others. */
+/* What was imported from the pool cannot be exported to others. */
 static bool must_adopt(const struct attach *a, const struct ccr__adopt_batch *batch)
 {
-	bool is_exported = false;
+	bool is_exported = false, has_handle = false;
 
-	for (size_t i = 0; i < batch->nr; i++)
+	for (size_t i = 0; i < batch->nr; i++) {
 		is_exported |= batch->entries[i].phys->is_exported;
+		has_handle |= batch->entries[i].phys->ipc != NULL;
+	}
 	if (is_part(&batch->entries[0]))
 		return true;
 	/* Others have kept the memory: a group is only told to map what it must have again. */
 	if (a->is_group && a->mode == CCR_ATTACH_MAP)
 		return false;
-	/* Nor could what the program shares by CUDA IPC later. */
-	return (a->is_group && is_exported) || ccr__memory.uses_ipc;
+	return (a->is_group && is_exported) || has_handle;
 }
 
 static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)
