@@ -11,10 +11,12 @@ import {
 import { formatBytes, table, type Io } from '../output.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import {
+  cacheImage,
   inspectImage,
   pullImage,
   pushImage,
   type DriverStack,
+  type ImageCheck,
   type InspectedImage,
   type PullResult,
   type PushResult,
@@ -44,7 +46,7 @@ interface PushFlags extends RegistryFlags {
 
 interface PullFlags extends CacheFlags {
   ref: string;
-  imagesDir: string;
+  imagesDir?: string | undefined;
 }
 
 const referenceOperand = (): Operand => ({
@@ -101,16 +103,24 @@ async function push(io: Io, flags: PushFlags): Promise<void> {
   showWarnings(io, result.warnings);
 }
 
-function pullText({ reference, imagesDir, movedBytes, cachedBytes }: PullResult): string {
+/** What a pull did. */
+export function pullText({ reference, imagesDir, movedBytes, cachedBytes }: PullResult): string {
   return `${reference} is in ${imagesDir}: ${formatBytes(movedBytes)} moved, ${formatBytes(cachedBytes)} from the cache`;
+}
+
+/** The machine that pulls need not be the one that restores. */
+export function checkWarnings({ problems, warnings }: ImageCheck): string[] {
+  return [...problems.map(({ text }) => `this machine cannot restore it: ${text}`), ...warnings];
 }
 
 async function pull(io: Io, flags: PullFlags): Promise<void> {
   const { imagesDir, ref } = flags;
-  const result = await withProgress(io, `pull of ${ref}`, (report) =>
-    pullImage(ref, imagesDir, { ...registryOptions(flags, io), onProgress: bytesFor(io, report) }),
-  );
+  const result = await withProgress(io, `pull of ${ref}`, (report) => {
+    const options = { ...registryOptions(flags, io), onProgress: bytesFor(io, report) };
+    return imagesDir === undefined ? cacheImage(ref, options) : pullImage(ref, resolve(imagesDir), options);
+  });
   io.result(result, () => pullText(result));
+  showWarnings(io, checkWarnings(result.check));
 }
 
 function driverText(version: number | null): string {
@@ -126,7 +136,7 @@ function stackRows(stack: DriverStack): string[][] {
     ['kernel', known(stack.kernel)],
     ['CRIU', known(stack.criu)],
     ['plugin', `${known(stack.plugin)}, variant ${stack.variants ?? 'any'}`],
-    ['interceptor', known(stack.interceptor)],
+    ['interceptor', known(stack.interceptor?.path ?? null)],
     ['processes', String(stack.processes)],
   ];
 }
@@ -161,12 +171,17 @@ export function defineImageRegistry(image: Command, io: Io): void {
   addExamples(pushed, 'criu-cuda image push /var/lib/images registry.example.com/models/llama:warm');
   const pulled = image
     .command('pull')
-    .description('pull a checkpoint from an OCI registry into a new directory');
-  addOperands(pulled, [referenceOperand(), imagesDirOperand('directory that does not exist or is empty')]);
-  addCacheOptions(pulled).action(
-    withOptions((flags: PullFlags) => pull(io, { ...flags, imagesDir: resolve(flags.imagesDir) })),
+    .description('pull a checkpoint from an OCI registry into the cache, and into a new directory');
+  const target = {
+    ...imagesDirOperand('directory that does not exist or is empty (default: only in the cache)'),
+  };
+  addOperands(pulled, [referenceOperand(), { ...target, isOptional: true }]);
+  addCacheOptions(pulled).action(withOptions((flags: PullFlags) => pull(io, flags)));
+  addExamples(
+    pulled,
+    'criu-cuda image pull registry.example.com/models/llama:warm /var/lib/images',
+    'criu-cuda image pull registry.example.com/models/llama:warm',
   );
-  addExamples(pulled, 'criu-cuda image pull registry.example.com/models/llama:warm /var/lib/images');
   const inspected = image
     .command('inspect')
     .description('show what an image in a registry needs and contains');

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import {
@@ -27,9 +28,11 @@ import {
 } from '../pool/index.ts';
 import { measurePool, type PoolContextUse } from '../context/index.ts';
 import { bytesFor, withProgress } from '../progress.ts';
+import { cacheImage, isReference } from '../registry/index.ts';
+import { addCacheOptions, pullText, registryOptions, type CacheFlags } from './image-registry.ts';
 import { workText } from './pool-work.ts';
 
-interface PrefetchFlags {
+interface PrefetchFlags extends CacheFlags {
   imagesDir: string;
   golden?: boolean | undefined;
 }
@@ -108,12 +111,31 @@ const onOrOff: Operand = {
   },
 };
 
-async function prefetch(io: Io, { imagesDir: dir, golden }: PrefetchFlags): Promise<void> {
+/** The images directory: what was named, or what the cache has of an image in a registry. */
+async function imagesDirOf(io: Io, { imagesDir, ...flags }: PrefetchFlags): Promise<string> {
+  if (existsSync(imagesDir) || !isReference(imagesDir)) return imagesDir;
+  const pulled = await withProgress(io, `pull of ${imagesDir}`, (report) =>
+    cacheImage(imagesDir, {
+      ...registryOptions(flags, io),
+      mustRestore: true,
+      onProgress: bytesFor(io, report),
+    }),
+  );
+  if (!io.json) io.err(pullText(pulled));
+  return pulled.imagesDir;
+}
+
+async function prefetch(io: Io, flags: PrefetchFlags): Promise<void> {
+  const start = performance.now();
+  const dir = await imagesDirOf(io, flags);
   const problem = directoryProblem(dir);
   if (problem !== undefined) throw new UsageError(problem, 'pass the images directory of a checkpoint');
-  const start = performance.now();
   const resident = await withProgress(io, `loading ${dir}`, (report) =>
-    prefetchImages(dir, { golden: golden === true, signal: io.signal, onProgress: bytesFor(io, report) }),
+    prefetchImages(dir, {
+      golden: flags.golden === true,
+      signal: io.signal,
+      onProgress: bytesFor(io, report),
+    }),
   );
   const durationMs = performance.now() - start;
   io.result({ dir, resident, durationMs }, () => `${resident} resident after ${formatDuration(durationMs)}`);
@@ -134,14 +156,16 @@ async function golden(io: Io, { imagesDir, state }: GoldenFlags): Promise<void> 
 function defineResident(pool: Command, io: Io): void {
   const prefetched = pool
     .command('prefetch')
-    .description('load the GPU images of a directory into device memory');
-  addOperands(prefetched, [imagesDirOperand()])
+    .description('load the GPU images of a directory, or of an image in a registry, into device memory');
+  addOperands(prefetched, [imagesDirOperand('images directory, or REGISTRY/REPOSITORY:TAG')]);
+  addCacheOptions(prefetched)
     .option('--golden', 'keep them for any number of restores')
     .action(withOptions((flags: PrefetchFlags) => prefetch(io, flags)));
   addExamples(
     prefetched,
     'criu-cuda pool prefetch /var/lib/images',
     'criu-cuda pool prefetch /var/lib/images --golden',
+    'criu-cuda pool prefetch registry.example.com/models/llama:warm --golden',
   );
   const dropped = pool.command('drop').description('free the device memory of resident images');
   const all = { ...imagesDirOperand('images directory (default: all resident images)'), isOptional: true };

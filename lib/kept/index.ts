@@ -9,3 +9,4 @@ export { findGeneration, writeGeneration, type Generation, type WrittenGeneratio
 export { readOrigin, writeOrigin, type Origin } from './origin.ts';
 export { compareFiles, type CompareOptions, type Step } from './compare.ts';
 export { applySteps, bringBackFiles } from './bring-back.ts';
+export { isBuildId, readBuildId } from './version.ts';

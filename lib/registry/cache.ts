@@ -174,7 +174,7 @@ export class ImageCache {
     const isOld = (path: string): boolean => Date.now() - (statOf(path)?.mtimeMs ?? Infinity) > LEFT_MS;
     const left = [
       ...readdirSync(this.dir)
-        .filter((name) => name.startsWith('pull-'))
+        .filter((name) => /^(?:pull|work)-/.test(name))
         .map((name) => join(this.dir, name)),
       ...readdirSync(this.imagesDir)
         .filter((name) => name.startsWith('.'))
@@ -196,26 +196,54 @@ export class ImageCache {
     for (const withShared of [false, false, true])
       if (free() < neededBytes) this.#evict(neededBytes, kept, withShared);
     const { bytes } = this.use();
-    if (free() < neededBytes)
-      throw new EnvironmentError(
-        `${what} needs ${formatBytes(neededBytes)} in the cache ${this.dir}, which has ${formatBytes(bytes)} of its budget of ${formatBytes(this.budgetBytes)} in use`,
-        [
-          {
-            what: 'room in the cache',
-            remedy: 'pass --cache-budget SIZE, or --cache DIR on another file system',
-          },
-        ],
-      );
+    if (free() < neededBytes) throw overBudget(what, this, neededBytes, bytes);
     checkSpace(what, this.dir, neededBytes);
   }
+}
+
+function overBudget(
+  what: string,
+  cache: ImageCache,
+  neededBytes: number,
+  usedBytes: number,
+): EnvironmentError {
+  return new EnvironmentError(
+    `${what} needs ${formatBytes(neededBytes)} in the cache ${cache.dir}, which has ${formatBytes(usedBytes)} of its budget of ${formatBytes(cache.budgetBytes)} in use`,
+    [
+      {
+        what: 'room in the cache',
+        remedy: 'pass --cache-budget SIZE, or --cache DIR on another file system',
+      },
+    ],
+  );
+}
+
+/**
+ * Why an image does not fit into the cache, whatever is removed from it.
+ * @param imageBytes of all its blobs
+ */
+export function spaceProblem(
+  what: string,
+  cache: ImageCache,
+  missingBytes: number,
+  imageBytes: number,
+): EnvironmentError | undefined {
+  if (imageBytes > cache.budgetBytes) return overBudget(what, cache, imageBytes, 0);
+  const { bavail, bsize } = statfsSync(cache.dir);
+  const removable = cache.use().bytes - (imageBytes - missingBytes);
+  if (bavail * bsize + Math.max(0, removable) >= missingBytes) return undefined;
+  return tooSmall(what, cache.dir, missingBytes, bavail * bsize);
+}
+
+function tooSmall(what: string, dir: string, neededBytes: number, freeBytes: number): EnvironmentError {
+  return new EnvironmentError(
+    `${what} needs ${formatBytes(neededBytes)} in ${dir}, where ${formatBytes(freeBytes)} are free`,
+    [{ what: 'free space', remedy: 'free some, or choose another file system' }],
+  );
 }
 
 /** @throws {@link EnvironmentError} the file system has less than that */
 export function checkSpace(what: string, dir: string, neededBytes: number): void {
   const { bavail, bsize } = statfsSync(dir);
-  if (bavail * bsize >= neededBytes) return;
-  throw new EnvironmentError(
-    `${what} needs ${formatBytes(neededBytes)} in ${dir}, where ${formatBytes(bavail * bsize)} are free`,
-    [{ what: 'free space', remedy: 'free some, or choose another file system' }],
-  );
+  if (bavail * bsize < neededBytes) throw tooSmall(what, dir, neededBytes, bavail * bsize);
 }

@@ -66,8 +66,15 @@ const stackSchema = z.object({
   plugin: z.string().nullable(),
   /** Variants of the plugin that can restore it; null: every CUDA plugin can. */
   variants: z.string().nullable(),
-  /** Build id of the interceptor in the processes. */
-  interceptor: z.string().nullable(),
+  /** The interceptor in the processes, which CRIU maps from its path. */
+  interceptor: z
+    .object({
+      /** Of the library. */
+      path: z.string(),
+      /** Hexadecimal. */
+      buildId: z.string(),
+    })
+    .nullable(),
   /** Protocol of that interceptor. */
   protocol: count.nullable(),
   /** Number of processes. */

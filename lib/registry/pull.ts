@@ -8,15 +8,17 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { checkPath } from '../check.ts';
 import { isErrno } from '../errno.ts';
-import { UsageError } from '../errors.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { bytesOfFiles, watchTransfer, type OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type BlockPath } from './assemble.ts';
 import { checkSpace, ImageCache, type BlobRef, type CacheOptions } from './cache.ts';
+import { checkFound, type ImageCheck } from './check.ts';
 import { RegistryError } from './error.ts';
 import { hexOf, parseDescription, type Description } from './format.ts';
 import { findImage, type FoundImage } from './inspect.ts';
 import { createLayout } from './layout.ts';
+import { missingLayers, sizeOf } from './missing.ts';
 import { relocate } from './relocate.ts';
 import { pullLayout, type RegistryOptions } from './skopeo.ts';
 
@@ -42,28 +44,9 @@ export interface PullResult {
   movedBytes: number;
   /** Bytes of its layers that the cache had already. */
   cachedBytes: number;
+  /** Whether this machine can restore it, as far as its description tells. */
+  check: ImageCheck;
 }
-
-/** Layers that are not in the cache, each once. */
-export async function missingLayers(
-  cache: ImageCache,
-  layers: readonly BlobRef[],
-  verify: boolean,
-): Promise<BlobRef[]> {
-  const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
-  const missing: BlobRef[] = [];
-  for (const layer of different) {
-    const path = cache.blobPath(layer.digest);
-    if (!cache.has(layer)) missing.push(layer);
-    else if (verify && (await digestOfFile(path)) !== layer.digest) {
-      rmSync(path, { force: true });
-      missing.push(layer);
-    } else cache.touch(path);
-  }
-  return missing;
-}
-
-const sizeOf = (blobs: readonly BlobRef[]): number => blobs.reduce((sum, { size }) => sum + size, 0);
 
 /** Moves what is missing into the cache. @returns what was moved */
 async function fill(cache: ImageCache, image: FoundImage, options: PullOptions): Promise<BlobRef[]> {
@@ -172,6 +155,7 @@ async function pullFound(
   cache: ImageCache,
   image: FoundImage,
   dir: string,
+  check: ImageCheck,
   options: PullOptions,
 ): Promise<PullResult> {
   const moved = await fill(cache, image, options);
@@ -186,7 +170,7 @@ async function pullFound(
   const { parsed, digest, layers } = image;
   const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
   return {
-    ...{ reference: parsed.text, digest, imagesDir: dir },
+    ...{ reference: parsed.text, digest, imagesDir: dir, check },
     movedBytes: sizeOf(moved),
     cachedBytes: sizeOf(different) - sizeOf(moved),
   };
@@ -214,15 +198,33 @@ export async function pullImage(
   const dir = resolve(imagesDir);
   checkTarget(dir);
   const image = await findImage(reference, options);
-  return pullFound(new ImageCache(options), image, dir, options);
+  return pullFound(new ImageCache(options), image, dir, await checkFound(image, options), options);
+}
+
+/** @throws {@link EnvironmentError} with everything that is in the way */
+function refuse({ reference, problems }: ImageCheck): void {
+  if (problems.length === 0) return;
+  throw new EnvironmentError(
+    `this machine cannot restore ${reference}: ${problems.map(({ text }) => text).join('; ')}`,
+    problems.map(({ text, remedy }) => ({ what: text, remedy: remedy ?? 'choose another machine' })),
+  );
+}
+
+/** How to fill the cache. */
+export interface CacheImageOptions extends PullOptions {
+  /** Refuse an image that this machine cannot restore, before anything is moved. @default false */
+  mustRestore?: boolean | undefined;
 }
 
 /**
  * Pulls an image into the cache, as an images directory that restores and pools can use there.
  * @throws {@link RegistryError} the registry refuses, cannot be reached, or has damaged bytes
+ * @throws {@link EnvironmentError} this machine cannot restore it, with `mustRestore`
  */
-export async function cacheImage(reference: string, options: PullOptions = {}): Promise<PullResult> {
+export async function cacheImage(reference: string, options: CacheImageOptions = {}): Promise<PullResult> {
   const image = await findImage(reference, options);
+  const check = await checkFound(image, options);
+  if (options.mustRestore === true) refuse(check);
   const cache = new ImageCache(options);
   const dir = join(cache.imagesDir, hexOf(image.digest));
   if (existsSync(dir)) {
@@ -234,8 +236,9 @@ export async function cacheImage(reference: string, options: PullOptions = {}): 
       imagesDir: dir,
       movedBytes: 0,
       cachedBytes: sizeOf(layers),
+      check,
     };
   }
   cache.makeRoom(image.parsed.text, assembledBytes(image.description), image.layers);
-  return pullFound(cache, image, dir, options);
+  return pullFound(cache, image, dir, check, options);
 }

@@ -53,13 +53,13 @@ async function machineFacts(imagesDir: string, signal: AbortSignal | undefined):
   return { kernel: release(), criu: criu?.version ?? null, cpu };
 }
 
-/** The build id of the interceptor among the files of the tree. */
-function interceptorOf(imagesDir: string): string | null {
-  const files = readManifest(imagesDir)?.files ?? [];
-  const found = files.find(({ paths }) =>
-    paths.some((path) => interceptorFileNames.test(path.slice(path.lastIndexOf('/') + 1))),
-  );
-  return found?.buildId ?? null;
+/** The interceptor among the files of the tree. */
+function interceptorOf(imagesDir: string): DriverStack['interceptor'] {
+  for (const { paths, buildId } of readManifest(imagesDir)?.files ?? []) {
+    const path = paths.find((one) => interceptorFileNames.test(one.slice(one.lastIndexOf('/') + 1)));
+    if (path !== undefined && buildId !== undefined) return { path, buildId };
+  }
+  return null;
 }
 
 /** Reads what the images say, and adds what this machine knows. */

@@ -19,13 +19,17 @@ import {
   type GoldenResult,
   type GoldenRestoreOptions,
 } from '../../golden/index.ts';
+import { UsageError } from '../../errors.ts';
 import { formatDuration, table, type Io } from '../../output.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
+import { isReference } from '../../registry/index.ts';
 import { resultTable } from '../../report/index.ts';
 import { containerCheckpointText, containerRestoreText } from './container.ts';
 import { showWarnings, wholeNumber } from '../operation-options.ts';
+import { addCacheOptions } from '../image-registry.ts';
 import { withEachCriu, words } from '../bench/options.ts';
 import { resultFile } from '../bench/results-dir.ts';
+import { refuseImageOptions, restoreGoldenImage, type GoldenImageFlags } from './golden-image.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
 interface ContainerFlags extends ServerFlags {
@@ -43,7 +47,8 @@ interface CreateFlags extends ContainerFlags {
   force?: boolean | undefined;
 }
 
-type RestoreFlags = Omit<GoldenRestoreOptions, 'name' | 'importFrom'> & { import?: string | undefined };
+type RestoreFlags = Omit<GoldenRestoreOptions, 'name' | 'importFrom'> &
+  GoldenImageFlags & { import?: string | undefined };
 
 interface BenchFlags extends ContainerFlags {
   criu: string[];
@@ -201,11 +206,37 @@ function defineCreate(golden: Command, io: Io): void {
   addExamples(command, 'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 -- python3 server.py');
 }
 
+async function restoreNamed(io: Io, name: string, given: RestoreFlags): Promise<void> {
+  if (isReference(name)) {
+    if (given.import !== undefined)
+      throw new UsageError('--import is for a tar file, and an image was named');
+    await restoreGoldenImage(io, name, given);
+    return;
+  }
+  refuseImageOptions(name, given);
+  const { import: importFrom, ...flags } = given;
+  const result = await withProgress(io, `restore of ${name}`, (report) =>
+    restoreGolden({
+      ...{ ...flags, importFrom, name },
+      ...{ signal: io.signal, onTransfer: bytesFor(io, report) },
+    }),
+  );
+  io.result(result, () =>
+    [
+      containerRestoreText(result.restore),
+      `healthy after ${formatDuration(result.healthyMs)}, first token after ${formatDuration(result.firstTokenMs)}`,
+    ].join('\n'),
+  );
+  showWarnings(io, result.restore.warnings);
+}
+
 function defineRestore(golden: Command, io: Io): void {
   const command = golden
     .command('restore')
-    .description('restore the server and compare its answer with the recorded one; the checkpoint is kept')
-    .argument('<name>')
+    .description(
+      'restore the server and compare its answer with the recorded one; or an image in a registry, which is kept here',
+    )
+    .argument('<name>', 'a container, or REGISTRY/REPOSITORY:TAG')
     .option('--variant <name>', 'variant of the plugin (default: the one it was created for)')
     .option('--criu <program>', 'path of the criu program')
     .option('--no-compare', 'accept any answer')
@@ -219,27 +250,21 @@ function defineRestore(golden: Command, io: Io): void {
       new Option('--gpu <access>', 'with --import: how it gets GPUs').choices(['cdi', 'devices', 'none']),
     )
     .option('--store <dir>', 'with --import: the store it was created with')
-    .option('--accept-config', 'with --import: with the privileges, mounts and user that the archive names')
-    .action(async (name: string, { import: importFrom, ...flags }: RestoreFlags) => {
-      const result = await withProgress(io, `restore of ${name}`, (report) =>
-        restoreGolden({
-          ...{ ...flags, importFrom, name },
-          ...{ signal: io.signal, onTransfer: bytesFor(io, report) },
-        }),
-      );
-      io.result(result, () =>
-        [
-          containerRestoreText(result.restore),
-          `healthy after ${formatDuration(result.healthyMs)}, first token after ${formatDuration(result.firstTokenMs)}`,
-        ].join('\n'),
-      );
-      showWarnings(io, result.restore.warnings);
-    });
+    .option('--accept-config', 'with --import: with the privileges, mounts and user that the archive names');
+  addCacheOptions(command)
+    .option('--detach', 'of an image: return at once')
+    .option('--log <file>', 'of an image: as in restore')
+    .option('--isolated', 'of an image: in namespaces of its own, beside other copies')
+    .option('--isolated-network', 'of an image: the same, with a network namespace')
+    .option('--work-dir <dir>', 'of an image: directory for logs and statistics')
+    .option('--libdir <dir>', 'of an image: directory of the plugin')
+    .action((name: string, flags: RestoreFlags) => restoreNamed(io, name, flags));
   addExamples(
     command,
     'criu-cuda golden restore web',
     'criu-cuda golden restore web --no-compare',
     'criu-cuda golden restore web2 --import web.tar',
+    'criu-cuda golden restore registry.example.com/models/llama:warm',
   );
 }
 

@@ -18,7 +18,8 @@ import {
   type CommonFlags,
 } from '../operation-options.ts';
 
-interface Flags extends CommonFlags {
+/** What `restore` is given. */
+export interface RestoreFlags extends CommonFlags {
   detach?: boolean | undefined;
   leaveStopped?: boolean | undefined;
   log?: string | undefined;
@@ -26,6 +27,8 @@ interface Flags extends CommonFlags {
   isolated?: boolean | undefined;
   isolatedNetwork?: boolean | undefined;
   postRestore?: string | undefined;
+  /** Settings for this restore. */
+  env?: Record<string, string> | undefined;
 }
 
 const addPath = (path: string, paths: string[] = []): string[] => [...paths, resolve(path)];
@@ -85,10 +88,12 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
   }
 }
 
-async function runRestore(io: Io, flags: Flags): Promise<void> {
+/** Restores, and stays until the tree ends unless it is to be detached. */
+export async function runRestore(io: Io, flags: RestoreFlags): Promise<void> {
   const leaveStopped = flags.leaveStopped === true;
   const options = {
     ...toOperationOptions(flags, io),
+    env: flags.env,
     leaveStopped,
     ...{ log: flags.log, keepShared: flags.keepShared, postRestore: flags.postRestore },
     isolated: flags.isolatedNetwork === true ? { network: true } : flags.isolated,
@@ -117,7 +122,7 @@ export function defineRestore(command: Command, io: Io): void {
     .option('--isolated-network', 'the same, with a network namespace')
     .option('--post-restore <command>', 'run a command for a shell before the restored processes run')
     .option('--leave-stopped', 'leave the tree stopped until criu-cuda wake');
-  addOperationOptions(command).action(withOptions((flags: Flags) => runRestore(io, flags)));
+  addOperationOptions(command).action(withOptions((flags: RestoreFlags) => runRestore(io, flags)));
   addExamples(
     command,
     'criu-cuda restore /var/lib/images',

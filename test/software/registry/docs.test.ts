@@ -22,6 +22,7 @@ const marked = pages
 
 let machine: Machine;
 let registry: TestRegistry;
+let pid: number;
 beforeEach(async (context) => {
   needPrograms(context, 'skopeo', 'docker-registry', 'age');
   machine = new Machine();
@@ -35,10 +36,12 @@ beforeEach(async (context) => {
   mkdirSync(join(machine.dir, 'home'));
   writeLauncher(join(machine.dir, 'bin'));
   const workload = await machine.start({ env: { LD_PRELOAD: interceptorLibrary() } });
+  ({ pid } = workload);
   const run = await machine.dump(workload, { libdir: variantDir('parallel') });
   expect(run.exitCode, run.log.slice(-2000)).toBe(0);
 });
 afterEach(async () => {
+  await machine.kill(pid); // the page restores it
   await registry.stop();
   await machine.close();
 });

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+import { mkdtempSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { UsageError } from '../../errors.ts';
+import type { Io } from '../../output.ts';
+import { bytesFor, withProgress } from '../../progress.ts';
+import { cacheImage, type ImageCheck } from '../../registry/index.ts';
+import { pullText, registryOptions, type CacheFlags } from '../image-registry.ts';
+import { showWarnings } from '../operation-options.ts';
+import { runRestore } from '../process/restore.ts';
+
+/** How an image of a registry is restored. */
+export interface GoldenImageFlags extends CacheFlags {
+  variant?: string | undefined;
+  libdir?: string | undefined;
+  detach?: boolean | undefined;
+  log?: string | undefined;
+  isolated?: boolean | undefined;
+  isolatedNetwork?: boolean | undefined;
+  workDir?: string | undefined;
+}
+
+/** What only an image of a registry has, in the words of the command line. */
+const OWN: readonly (readonly [keyof GoldenImageFlags, string])[] = [
+  ...(['detach', 'log', 'isolated', 'identity', 'cache', 'authfile', 'verify', 'libdir'] as const).map(
+    (name) => [name, `--${name}`] as const,
+  ),
+  ...([
+    ['isolatedNetwork', '--isolated-network'],
+    ['workDir', '--work-dir'],
+    ['cacheBudget', '--cache-budget'],
+    ['plainHttp', '--plain-http'],
+  ] as const),
+];
+
+/** @throws {@link UsageError} a container was named, and an option that only an image of a registry has */
+export function refuseImageOptions(name: string, flags: GoldenImageFlags): void {
+  const given = OWN.find(([flag]) => flags[flag] !== undefined);
+  if (given === undefined) return;
+  throw new UsageError(`${given[1]} is for an image in a registry, and ${name} is a container`);
+}
+
+/** The GPUs of this machine that take the place of those of the dump. */
+function deviceMapOf({ deviceMap }: ImageCheck): Record<string, string> | undefined {
+  if (deviceMap.length === 0) return undefined;
+  return { CRIU_CUDA_DEVICE_MAP: deviceMap.map(([from, to]) => `${from}=${to}`).join(',') };
+}
+
+/** Restores an image from the node's cache, which gets it first, and stays until its processes end. */
+export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImageFlags): Promise<void> {
+  const pulled = await withProgress(io, `pull of ${ref}`, (report) =>
+    cacheImage(ref, {
+      ...registryOptions(flags, io),
+      mustRestore: true,
+      onProgress: bytesFor(io, report),
+    }),
+  );
+  if (!io.json) io.err(pullText(pulled));
+  showWarnings(io, pulled.check.warnings);
+  const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
+  // jobs that restore one image at the same time have one images directory
+  const own =
+    flags.workDir === undefined ? mkdtempSync(join(dirname(dirname(pulled.imagesDir)), 'work-')) : undefined;
+  await runRestore(io, {
+    ...{ imagesDir: pulled.imagesDir, workDir: flags.workDir ?? own, criuOptions: [] },
+    ...{ variant, libdir, detach, log, isolated, isolatedNetwork, env: deviceMapOf(pulled.check) },
+  });
+  if (own !== undefined) rmSync(own, { recursive: true, force: true });
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Whether this machine can restore an image of a registry, by its description: everything that is in the way, before any
+ * block is moved.
+ * @module
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ToolkitError } from '../errors.ts';
+import { execResult, tailOf } from '../exec.ts';
+import { listGpus, openDriver } from '../gpu/index.ts';
+import { supportedProtocols } from '../images/index.ts';
+import { isBuildId, readBuildId } from '../kept/index.ts';
+import { compareVersions, currentSystem, findCriu } from '../machine/index.ts';
+import { formatBytes } from '../output.ts';
+import { loadSettings } from '../settings/index.ts';
+import { pluginVariants, variantDir } from '../variant.ts';
+import { ImageCache, spaceProblem, type CacheOptions } from './cache.ts';
+import type { Description, DriverStack } from './format.ts';
+import { chooseGpus, visibleGpus } from './gpus.ts';
+import { findImage, type FoundImage } from './inspect.ts';
+import { missingLayers, sizeOf } from './missing.ts';
+import type { RegistryOptions } from './skopeo.ts';
+import { architecture } from './stack.ts';
+
+/** One thing that is in the way, and what to do about it. */
+export interface ImageProblem {
+  /** What is wrong: one sentence. */
+  text: string;
+  /** What to do about it. */
+  remedy: string | undefined;
+}
+
+/** What a look at an image found. */
+export interface ImageCheck {
+  /** With tag or digest. */
+  reference: string;
+  /** Of the manifest. */
+  digest: string;
+  /** Nothing is in the way that the description tells. */
+  canRestore: boolean;
+  /** Everything that is in the way. */
+  problems: ImageProblem[];
+  /** What is different here, and may matter. */
+  warnings: string[];
+  /** Bytes that a pull would move. */
+  missingBytes: number;
+  /** UUIDs of the dump, and of the GPUs here that take their place; empty when they are the same. */
+  deviceMap: [string, string][];
+}
+
+/** How to look. */
+export interface ImageCheckOptions extends RegistryOptions, CacheOptions {
+  /** Version of the kernel, as in uname. @default that of this machine */
+  kernel?: string | undefined;
+}
+
+type Findings = Pick<ImageCheck, 'problems' | 'warnings' | 'deviceMap'>;
+
+const versionText = (version: number): string =>
+  `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+
+/** An error as a problem; what is no {@link ToolkitError} is thrown. */
+function problemOf(error: unknown): ImageProblem {
+  if (error instanceof ToolkitError) return { text: error.message, remedy: error.hint };
+  throw error;
+}
+
+async function checkGpus(stack: DriverStack, found: Findings): Promise<void> {
+  if (stack.driver === null) return;
+  const { CRIU_CUDA_DRIVER: path, CRIU_CUDA_DEVICE_MAP: named } = loadSettings(process.env).settings;
+  try {
+    const { version } = await openDriver({ env: process.env });
+    if (version < stack.driver)
+      found.problems.push({
+        text: `it was dumped with a driver for CUDA ${versionText(stack.driver)}; the one here is for ${versionText(version)}`,
+        remedy: 'install the same driver, or a later one',
+      });
+    if (named !== '') return;
+    const { gpus } = await listGpus({ driver: path });
+    const choice = chooseGpus(stack.gpus, visibleGpus(gpus, process.env.CUDA_VISIBLE_DEVICES));
+    found.deviceMap.push(...choice.map);
+    const remedy = 'restore it on a machine with such a GPU, or free its memory: criu-cuda context list';
+    found.problems.push(...choice.problems.map((text) => ({ text, remedy })));
+  } catch (error) {
+    found.problems.push(problemOf(error));
+  }
+}
+
+/** Whether the CPU has what the one of the dump had, as criu sees it. */
+async function checkCpu(cpu: string, criu: string, found: Findings): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-cpu-'));
+  try {
+    writeFileSync(join(dir, 'cpuinfo.img'), Buffer.from(cpu, 'base64'));
+    const { exitCode, stderr, stdout } = await execResult(criu, ['cpuinfo', 'check', '--images-dir', dir]);
+    if (exitCode === 0) return;
+    const lines = tailOf(stderr === '' ? stdout : stderr, 3).split('\n');
+    const reasons = lines.map((line) => line.replace(/^(?:\(\d+\.\d+\) *)?Error \([^)]*\): */, '').trim());
+    found.problems.push({
+      text: `the CPU lacks what the one of the dump had: ${reasons.filter((one) => one !== '').join('; ')}`,
+      remedy: 'restore it on a machine with the same type of CPU, or a later one',
+    });
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function checkCriu(
+  stack: DriverStack,
+  signal: AbortSignal | undefined,
+  found: Findings,
+): Promise<void> {
+  const { criu, rejected } = await findCriu(currentSystem(signal), { check: false });
+  if (!criu) {
+    const reasons = rejected.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
+    found.problems.push({
+      text: `cannot find a usable criu${reasons === '' ? '' : `: ${reasons}`}`,
+      remedy: 'criu-cuda setup',
+    });
+    return;
+  }
+  const { version } = criu;
+  if (stack.criu !== null && version !== undefined && compareVersions(version, stack.criu) < 0)
+    found.problems.push({
+      text: `it was dumped with CRIU ${stack.criu}; the one here is ${version}`,
+      remedy: `install CRIU ${stack.criu} or a later version: criu-cuda setup`,
+    });
+  if (stack.cpu !== null) await checkCpu(stack.cpu, criu.path, found);
+}
+
+function checkPlugin({ variants, protocol, plugin, interceptor }: DriverStack, found: Findings): void {
+  const names = pluginVariants.filter((name) => variants?.includes(name));
+  if (names.length > 0 && !names.some((name) => existsSync(variantDir(name))))
+    found.problems.push({
+      text: `it needs a variant of the plugin that is not built here: ${variants ?? ''}`,
+      remedy: 'criu-cuda build',
+    });
+  const { min, max } = supportedProtocols;
+  if (protocol !== null && (protocol < min || protocol > max))
+    found.problems.push({
+      text: `its interceptor speaks protocol ${protocol}; this version restores ${min} to ${max}`,
+      remedy: `use criu-cuda ${plugin ?? ''}`.trim(),
+    });
+  if (interceptor !== null && !isBuildId(readBuildId(interceptor.path), interceptor.buildId))
+    found.problems.push({
+      text: `the interceptor of its programs is not here: ${interceptor.path}, build id ${interceptor.buildId}`,
+      remedy: 'copy the file from the machine of the dump, to the same path',
+    });
+}
+
+/** What the kernel can give without swapping; 0 where it does not say. Bytes. */
+const availableBytes = (): number =>
+  Number(/^MemAvailable: +(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024;
+
+function checkMemory({ files }: Description, found: Findings): void {
+  const needed = files
+    .filter(({ name }) => /^(?:pages-|cuda-pages-)/.test(name))
+    .reduce((sum, { size }) => sum + size, 0);
+  const free = availableBytes();
+  if (needed <= free) return;
+  found.problems.push({
+    text: `its processes have ${formatBytes(needed)} of host memory; ${formatBytes(free)} are available`,
+    remedy: 'end other programs, or restore it on a machine with more memory',
+  });
+}
+
+const firstNumbers = (text: string): string => /^\d+\.\d+/.exec(text)?.[0] ?? '0';
+
+function checkSystem(stack: DriverStack, kernel: string, found: Findings): void {
+  if (stack.architecture !== architecture())
+    found.problems.push({
+      text: `it was dumped on ${stack.architecture}; this machine is ${architecture()}`,
+      remedy: 'restore it on a machine of that architecture',
+    });
+  if (stack.kernel !== null && compareVersions(firstNumbers(kernel), firstNumbers(stack.kernel)) < 0)
+    found.warnings.push(
+      `the kernel here, ${kernel}, is older than ${stack.kernel} of the dump: what the program used of it may be missing`,
+    );
+  const unknown = [
+    ...(stack.kernel === null ? ['kernel'] : []),
+    ...(stack.criu === null ? ['CRIU'] : []),
+    ...(stack.cpu === null ? ['CPU'] : []),
+  ];
+  if (unknown.length > 0)
+    found.warnings.push(
+      `not compared, because the image does not say what the dump had: ${unknown.join(', ')}`,
+    );
+}
+
+async function checkRoom(image: FoundImage, options: CacheOptions, found: Findings): Promise<number> {
+  try {
+    const cache = new ImageCache(options);
+    const missing = sizeOf(await missingLayers(cache, image.layers, false));
+    const problem = spaceProblem(image.reference, cache, missing, sizeOf(image.layers));
+    if (problem) found.problems.push(problemOf(problem));
+    return missing;
+  } catch (error) {
+    found.problems.push(problemOf(error));
+    return sizeOf(image.layers);
+  }
+}
+
+/** The same for an image that was found. */
+export async function checkFound(image: FoundImage, options: ImageCheckOptions): Promise<ImageCheck> {
+  const { description, reference, digest } = image;
+  const { stack } = description;
+  const found: Findings = { problems: [], warnings: [], deviceMap: [] };
+  checkSystem(stack, options.kernel ?? release(), found);
+  await checkGpus(stack, found);
+  await checkCriu(stack, options.signal, found);
+  checkPlugin(stack, found);
+  checkMemory(description, found);
+  const missingBytes = await checkRoom(image, options, found);
+  return { reference, digest, canRestore: found.problems.length === 0, ...found, missingBytes };
+}
+
+/**
+ * Compares what an image needs with this machine: architecture, kernel, driver, GPUs and their memory, CRIU, CPU, plugin,
+ * interceptor, host memory, room in the cache. No block is moved. Files that the programs had open are compared only when
+ * the image is here, by {@link checkRestore}.
+ */
+export async function checkImage(reference: string, options: ImageCheckOptions = {}): Promise<ImageCheck> {
+  return checkFound(await findImage(reference, options), options);
+}

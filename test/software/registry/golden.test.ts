@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// One image in a registry, restored on "another node": in another mount namespace, below another root directory, with a
+// cache of its own, and with nothing of the checkpoint on this one. Then from the cache, and through the pool.
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { execResult, type ExecResult } from '../../../lib/exec.ts';
+import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
+import { pushImage } from '../../../lib/registry/index.ts';
+import { variantDir } from '../../../lib/variant.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+import { criuProgram } from '../../helpers/criu.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { snapshot } from '../../helpers/parallel.ts';
+import { needPrograms, TestRegistry } from '../../helpers/registry.ts';
+
+const ARGS = ['--alloc', '8Mx6', '--host', '6M', '--seed', '3'];
+const TIMEOUT_MS = 120_000;
+
+let machine: Machine;
+let registry: TestRegistry;
+let cache: string;
+let workload: Workload;
+let before: string;
+let reference: string;
+let pid: number;
+beforeEach(async (context) => {
+  needPrograms(context, 'skopeo', 'docker-registry');
+  machine = new Machine({}, '/tmp');
+  registry = await TestRegistry.start(join(machine.dir, 'registry'));
+  cache = join(machine.dir, 'cache');
+  workload = await machine.start({ args: ARGS, env: { LD_PRELOAD: interceptorLibrary() } });
+  ({ pid } = workload);
+  before = await snapshot(workload);
+  const run = await machine.dump(workload, { libdir: variantDir('full') });
+  expect(run.exitCode, run.log.slice(-2000)).toBe(0);
+  reference = registry.reference('models/pattern:warm');
+  await pushImage(machine.imagesDir, reference);
+  rmSync(machine.imagesDir, { recursive: true });
+});
+afterEach(async () => {
+  await registry.stop();
+  await machine.close();
+});
+
+/** Types a command. @param under words in front of it */
+const cli = (words: readonly string[], under: readonly string[] = []): Promise<ExecResult> => {
+  const [file = '', ...rest] = [...under, process.execPath, join(projectRoot, 'dist/cli.js'), ...words];
+  return execResult(file, rest, { env: { ...machine.env, CRIU_CUDA_CRIU: criuProgram() } });
+};
+
+it(
+  'is restored on another node with the same memory',
+  async () => {
+    const root = join(machine.dir, 'root');
+    mkdirSync(root);
+    const node = [
+      ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
+      'mount --rbind / "$0" && exec chroot "$0" "$@"',
+      root,
+    ];
+    const words = ['golden', 'restore', reference, '--cache', cache, '--detach', '--json'];
+    const { stdout, stderr, exitCode } = await cli(words, node);
+    expect(exitCode, stderr).toBe(0);
+    const result = JSON.parse(stdout) as { pid: number; imagesDir: string };
+    expect(result.pid).toBe(pid);
+    expect(result.imagesDir.startsWith(`${cache}/images/`)).toBe(true);
+    expect(await snapshot(workload)).toBe(before);
+    await machine.kill(pid);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'is restored from the cache when the registry sends nothing but its description',
+  async () => {
+    const words = ['golden', 'restore', reference, '--cache', cache, '--detach'];
+    const first = await cli(words);
+    expect(first.exitCode, first.stderr).toBe(0);
+    expect(first.stderr).toMatch(/MiB moved, 0 B from the cache/);
+    expect(await snapshot(workload)).toBe(before);
+    await machine.kill(pid);
+
+    const asked = registry.requests().length;
+    const second = await cli(words);
+    expect(second.exitCode, second.stderr).toBe(0);
+    expect(second.stderr).toMatch(/ 0 B moved, [\d.]+ MiB from the cache/);
+    expect(registry.sentBytes(asked)).toBeLessThan(64 * 1024);
+    expect(await snapshot(workload)).toBe(before);
+    await machine.kill(pid);
+    // logs of restores are not in the directory that jobs share
+    const [image = ''] = readdirSync(join(cache, 'images'));
+    const names = readdirSync(join(cache, 'images', image));
+    expect(names.filter((name) => name.endsWith('.log'))).toEqual([]);
+    for (const name of names.filter((one) => /^cuda-\d+-\d+\.img$/.test(one)))
+      expect(statSync(join(cache, 'images', image, name)).nlink).toBe(2);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'is prefetched into device memory, and restored from there',
+  async () => {
+    await machine.startPool();
+    const fetched = await cli(['pool', 'prefetch', reference, '--cache', cache, '--json']);
+    expect(fetched.exitCode, fetched.stderr).toBe(0);
+    const { dir, resident } = JSON.parse(fetched.stdout) as { dir: string; resident: number };
+    expect(resident).toBe(1);
+    expect((await machine.poolStatus()).images).toMatchObject([{ dir, state: 'resident' }]);
+    const restored = await cli(['golden', 'restore', reference, '--cache', cache, '--detach']);
+    expect(restored.exitCode, restored.stderr).toBe(0);
+    expect(await snapshot(workload)).toBe(before);
+    expect((await machine.poolStatus()).images).toEqual([]);
+    await machine.kill(pid);
+  },
+  TIMEOUT_MS,
+);
+
+it('what is for a container is refused with an image, and the other way around', async () => {
+  const file = await cli(['golden', 'restore', reference, '--import', 'web.tar']);
+  expect(file).toMatchObject({ exitCode: 2, stdout: '' });
+  expect(file.stderr).toContain('--import is for a tar file, and an image was named');
+  const container = await cli(['golden', 'restore', 'web', '--detach']);
+  expect(container).toMatchObject({ exitCode: 2, stdout: '' });
+  expect(container.stderr).toContain('--detach is for an image in a registry, and web is a container');
+});
