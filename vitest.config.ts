@@ -21,7 +21,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     // what is waited for comes; on a busy machine not within the seconds that are vitest's defaults
-    expect: { poll: { timeout: 20_000 } },
+    expect: { poll: { timeout: 60_000 } },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     projects: [

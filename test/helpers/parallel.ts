@@ -75,7 +75,7 @@ export class ParallelMachine extends Machine {
     const alive = (): number[] => ours().filter((pid) => (readStat(pid)?.state ?? 'Z') !== 'Z');
     await expect.poll(alive).toEqual([]);
     const sockets = (): string[] => readdirSync(this.runDir).filter((name) => name.endsWith('.sock'));
-    if (existsSync(this.runDir)) await expect.poll(sockets, { timeout: 5000 }).toEqual([]);
+    if (existsSync(this.runDir)) await expect.poll(sockets).toEqual([]);
   }
 }
 

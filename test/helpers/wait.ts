@@ -2,7 +2,7 @@
 /** vitest's waiting functions, with a longer timeout than its second: on a busy machine things happen later. */
 import { vi } from 'vitest';
 
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 interface Options {
   /** Milliseconds, for what takes longer than what most tests wait for. */

@@ -43,9 +43,7 @@ async function snapshot(workload: Workload): Promise<string> {
 
 /** Free device memory, once operations that have just ended have released theirs. */
 async function expectFree(bytes: number): Promise<PoolStatus> {
-  await expect
-    .poll(async () => (await machine.poolStatus()).devices[0]?.freeBytes, { timeout: 10_000 })
-    .toBe(bytes);
+  await expect.poll(async () => (await machine.poolStatus()).devices[0]?.freeBytes).toBe(bytes);
   return machine.poolStatus();
 }
 

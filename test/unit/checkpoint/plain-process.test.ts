@@ -31,7 +31,7 @@ import {
 import { restore, RestoreError, type RestoredProcess } from '../../../lib/restore/index.ts';
 import { criuProgram } from '../../helpers/criu.ts';
 
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 120_000;
 
 let dir: string;
 let shared: { criu: string; imagesDir: string; env: Record<string, string> };

@@ -10,7 +10,7 @@ import { EnvironmentError, InterruptedError, UsageError } from '../../../lib/err
 import { softcudaLibrary } from '../../../lib/paths.ts';
 import { isAlive, readChildren } from '../../../lib/process/index.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const bytes = 16 * 2 ** 20;
 
 const scratchDirs = (): string[] =>
