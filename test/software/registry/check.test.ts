@@ -5,6 +5,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec, execResult, type ExecResult } from '../../../lib/exec.ts';
+import { supportedProtocols } from '../../../lib/images/index.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { inspectImage, pushImage, type DriverStack, type ImageCheck } from '../../../lib/registry/index.ts';
 import { checkFound } from '../../../lib/registry/check.ts';
@@ -13,6 +14,7 @@ import { criuProgram } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { needPrograms, TestRegistry } from '../../helpers/registry.ts';
 
+const { min, max } = supportedProtocols;
 const archive = join(projectRoot, 'test/fixtures/checkpoints/protocol-3.tar.xz');
 
 let machine: Machine;
@@ -94,7 +96,7 @@ it('everything that is in the way is named at once, each with its remedy', async
     `it needs a GPU of the type a GPU of another type; this machine has ${gpu?.name ?? ''}`,
     expect.stringMatching(/^it was dumped with CRIU 99\.1; the one here is \d/),
     expect.stringMatching(/^the CPU lacks what the one of the dump had: \w/),
-    'its interceptor speaks protocol 99; this version restores 3 to 3',
+    `its interceptor speaks protocol 99; this version restores ${min} to ${max}`,
     expect.stringMatching(/^the interceptor of its programs is not here: \/nowhere\//),
     expect.stringMatching(/^its processes have 4096 TiB of host memory; .* are available$/),
     expect.stringMatching(/needs .* in the cache .* which has 0 B of its budget of 1 B in use$/),
