@@ -58,6 +58,8 @@ it.each(['parallel', 'full'] as const)(
       const dumped = await machine.dump(queue, { libdir });
       expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
       await Promise.all(pids.map((pid) => waitForExit(pid)));
+      // A restored process is our child, which we must collect.
+      if (round > 0) await waitForExit(queue.pid);
       const restored = await machine.restore({ libdir });
       expect(restored.exitCode, errorsIn(restored.log)).toBe(0);
       await passMore(queue);
