@@ -17,12 +17,22 @@ it.each([
   [() => readFileSync('/no-such-file'), 'cannot open /no-such-file: no such file or directory'],
   [() => readdirSync('/dev/null'), 'cannot read /dev/null: not a directory'],
   [() => statSync('/dev/null/x'), 'cannot look at /dev/null/x: not a directory'],
-  [() => { mkdirSync('/dev'); }, 'cannot create /dev: file already exists'],
+  [
+    () => {
+      mkdirSync('/dev');
+    },
+    'cannot create /dev: file already exists',
+  ],
   [
     () => mkdtempSync('/no-such-directory/x'),
     'cannot create /no-such-directory/xXXXXXX: no such file or directory',
   ],
-  [() => { rmdirSync('/no-such-directory'); }, 'cannot remove /no-such-directory: no such file or directory'],
+  [
+    () => {
+      rmdirSync('/no-such-directory');
+    },
+    'cannot remove /no-such-directory: no such file or directory',
+  ],
 ])('%s: %s', (call, text) => {
   const error = failureOf(call);
   expect(describeErrno(error)).toBe(text);
