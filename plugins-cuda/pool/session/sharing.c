@@ -15,8 +15,6 @@
 #include "common/protocol/message.h"
 #include "pool/session/op_process.h"
 
-#define EACH(r, sharing) (struct relation *r = (sharing)->all; r; r = r->next)
-
 static struct sharing *sharing_of(const struct op_process *process)
 {
 	return &process->session->sharing;
@@ -62,16 +60,14 @@ int sharing_imports(struct op_process *process, struct ccr_image_import **import
 	uint32_t room = 0;
 
 	*nr = 0;
-	for
-		EACH(r, sharing)
-	room += r->importer == process;
+	for (struct relation *r = sharing->all; r; r = r->next)
+		room += r->importer == process;
 	*imports = room ? calloc(room, sizeof(**imports)) : NULL;
 	if (room && !*imports)
 		return -ENOMEM;
-	for
-		EACH(r, sharing)
-	if (r->importer == process)
-		(*imports)[(*nr)++] = r->import;
+	for (struct relation *r = sharing->all; r; r = r->next)
+		if (r->importer == process)
+			(*imports)[(*nr)++] = r->import;
 	return 0;
 }
 
@@ -98,14 +94,12 @@ int sharing_backup(struct session *session)
 {
 	int ret = 0;
 
-	for
-		EACH(r, &session->sharing)
-		{
-			if (!ret && session->fd_backup >= 0)
-				ret = backup_one(session, r, true);
-			if (!ret && session->fd_backup >= 0)
-				ret = backup_one(session, r, false);
-		}
+	for (struct relation *r = session->sharing.all; r; r = r->next) {
+		if (!ret && session->fd_backup >= 0)
+			ret = backup_one(session, r, true);
+		if (!ret && session->fd_backup >= 0)
+			ret = backup_one(session, r, false);
+	}
 	return ret;
 }
 
@@ -122,10 +116,9 @@ void sharing_reclaim(struct session *session, uint32_t nr_expected, bool is_ther
 
 static bool is_listed(const struct sharing *sharing, const struct ccr_wire_shared *wire)
 {
-	for
-		EACH(r, sharing)
-	if (r->importer_image == (pid_t)wire->importer && r->import.id == wire->id)
-		return true;
+	for (struct relation *r = sharing->all; r; r = r->next)
+		if (r->importer_image == (pid_t)wire->importer && r->import.id == wire->id)
+			return true;
 	return false;
 }
 
@@ -179,18 +172,16 @@ static bool has_image(const struct session *session, pid_t image_pid)
 
 int sharing_check(struct session *session, char *error, size_t size)
 {
-	for
-		EACH(r, &session->sharing)
-		{
-			if (has_image(session, (pid_t)r->import.exporter))
-				continue;
-			snprintf(error, size,
-				 "cuda-%d.img has memory of the process with the image "
-				 "cuda-%u.img, which "
-				 "is missing",
-				 r->importer_image, r->import.exporter);
-			return -ENODATA;
-		}
+	for (struct relation *r = session->sharing.all; r; r = r->next) {
+		if (has_image(session, (pid_t)r->import.exporter))
+			continue;
+		snprintf(error, size,
+			 "cuda-%d.img has memory of the process with the image "
+			 "cuda-%u.img, which "
+			 "is missing",
+			 r->importer_image, r->import.exporter);
+		return -ENODATA;
+	}
 	return 0;
 }
 
@@ -202,14 +193,12 @@ void sharing_arrived(struct op_process *process)
 
 	pthread_mutex_lock(&sharing->lock);
 	sharing->nr_arrived++;
-	for
-		EACH(r, sharing)
-		{
-			if (r->importer_image == image_of(process))
-				r->importer = process;
-			if ((pid_t)r->import.exporter == image_of(process))
-				r->exporter = process;
-		}
+	for (struct relation *r = sharing->all; r; r = r->next) {
+		if (r->importer_image == image_of(process))
+			r->importer = process;
+		if ((pid_t)r->import.exporter == image_of(process))
+			r->exporter = process;
+	}
 	changed(sharing);
 	pthread_mutex_unlock(&sharing->lock);
 }
@@ -254,35 +243,30 @@ static bool is_undecided(const struct op_process *process)
 		return false;
 	if (!sharing_is_complete(process))
 		return true;
-	for
-		EACH(r, sharing_of(process))
-	if (r->exporter == process && r->importer && !sharing_is_gone(r->importer) &&
-	    r->importer->state == MEMBER_UNKNOWN)
-		return !sharing_of(process)->is_over;
+	for (struct relation *r = sharing_of(process)->all; r; r = r->next)
+		if (r->exporter == process && r->importer && !sharing_is_gone(r->importer) &&
+		    r->importer->state == MEMBER_UNKNOWN)
+			return !sharing_of(process)->is_over;
 	return false;
 }
 
 /* An importer has kept its memory, or nobody knows: the exporter must get the same memory back. */
 static bool must_map(const struct op_process *process)
 {
-	for
-		EACH(r, sharing_of(process))
-		{
-			if (process->load || r->exporter != process)
-				continue;
-			if (!r->importer || r->importer->is_kept ||
-			    r->importer->state == MEMBER_HAS_MEMORY)
-				return true;
-		}
+	for (struct relation *r = sharing_of(process)->all; r; r = r->next) {
+		if (process->load || r->exporter != process)
+			continue;
+		if (!r->importer || r->importer->is_kept || r->importer->state == MEMBER_HAS_MEMORY)
+			return true;
+	}
 	return false;
 }
 
 static bool exports(const struct op_process *process)
 {
-	for
-		EACH(r, sharing_of(process))
-	if ((pid_t)r->import.exporter == image_of(process))
-		return true;
+	for (struct relation *r = sharing_of(process)->all; r; r = r->next)
+		if ((pid_t)r->import.exporter == image_of(process))
+			return true;
 	return false;
 }
 
@@ -292,10 +276,9 @@ uint32_t sharing_mode(struct op_process *process, uint32_t mode, bool *shares)
 
 	*shares = false;
 	pthread_mutex_lock(&sharing->lock);
-	for
-		EACH(r, sharing)
-	*shares |= r->importer_image == image_of(process) ||
-		   (pid_t)r->import.exporter == image_of(process);
+	for (struct relation *r = sharing->all; r; r = r->next)
+		*shares |= r->importer_image == image_of(process) ||
+			   (pid_t)r->import.exporter == image_of(process);
 	while (*shares && is_undecided(process))
 		pthread_cond_wait(&sharing->changed, &sharing->lock);
 	if (*shares && must_map(process)) {

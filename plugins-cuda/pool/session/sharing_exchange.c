@@ -11,8 +11,6 @@
 
 #include "pool/session/op_process.h"
 
-#define EACH(r, sharing) (struct relation *r = (sharing)->all; r; r = r->next)
-
 static struct sharing *sharing_of(const struct op_process *process)
 {
 	return &process->session->sharing;
@@ -39,9 +37,8 @@ static int begin(struct exchange *e, struct op_process *process, char *error, si
 	size_t room = 1;
 
 	pthread_mutex_lock(&sharing->lock);
-	for
-		EACH(r, sharing)
-	room++;
+	for (struct relation *r = sharing->all; r; r = r->next)
+		room++;
 	pthread_mutex_unlock(&sharing->lock);
 	*e = (struct exchange){.process = process, .error = error, .size = size};
 	e->relations = calloc(room, sizeof(struct relation *));
@@ -61,15 +58,13 @@ static void end(struct exchange *e)
 static void list(struct exchange *e, bool of_exporter)
 {
 	e->nr = 0;
-	for
-		EACH(r, sharing_of(e->process))
-		{
-			if ((of_exporter ? r->exporter : r->importer) != e->process)
-				continue;
-			e->relations[e->nr] = r;
-			e->ids[e->nr] = of_exporter ? r->import.allocation : r->import.id;
-			e->fds[e->nr++] = r->fd;
-		}
+	for (struct relation *r = sharing_of(e->process)->all; r; r = r->next) {
+		if ((of_exporter ? r->exporter : r->importer) != e->process)
+			continue;
+		e->relations[e->nr] = r;
+		e->ids[e->nr] = of_exporter ? r->import.allocation : r->import.id;
+		e->fds[e->nr++] = r->fd;
+	}
 }
 
 static int by_allocation(const void *a, const void *b)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Physical allocations. Each is a range of a device's file. An exportable one has its own open file
-// description, which holds the lock and whose file offset names the range. Each export opens another
-// one, as on hardware, with the same offset and a lock of its own; the locks are read locks, so that
-// one range can have several. An importer learns range and length from the descriptor and keeps it.
+// description, which holds the lock and whose file offset names the range. Each export opens
+// another one, as on hardware, with the same offset and a lock of its own; the locks are read
+// locks, so that one range can have several. An importer learns range and length from the
+// descriptor and keeps it.
 //
 // mem_lock guards the list. The *_all functions run in the restore thread of a locked process.
 #include "softcuda/softcuda.h"
