@@ -218,7 +218,7 @@ export async function checkFound(image: FoundImage, options: ImageCheckOptions):
 /**
  * Compares what an image needs with this machine: architecture, kernel, driver, GPUs and their memory, CRIU, CPU, plugin,
  * interceptor, host memory, room in the cache. No block is moved. Files that the programs had open are compared only when
- * the image is here, by {@link checkRestore}.
+ * the image is here, by `checkRestore`.
  */
 export async function checkImage(reference: string, options: ImageCheckOptions = {}): Promise<ImageCheck> {
   return checkFound(await findImage(reference, options), options);
