@@ -13,6 +13,7 @@ void group_expect(struct op_process *process, uint32_t nr)
 	process->has_group = nr > 1;
 	if (process->has_group)
 		group->nr = nr;
+	group->nr_asked += process->has_group;
 	pthread_mutex_unlock(&group->lock);
 }
 
@@ -46,6 +47,13 @@ void group_fail(struct op_process *process)
 {
 	if (process->has_group)
 		fail(&process->session->group);
+}
+
+bool group_is_complete(const struct session *session)
+{
+	const struct group *group = &session->group;
+
+	return group->nr && group->nr_asked >= group->nr;
 }
 
 void group_end(struct session *session)

@@ -16,12 +16,13 @@ struct session;
 struct group {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint32_t nr, nr_placed; /* expected, and those that have their memory */
+	uint32_t nr, nr_asked,
+		nr_placed; /* expected, asked for, and those that have their memory */
 	bool has_failed;
 };
-#define GROUP_INITIALIZER                                                        \
-	{                                                                        \
-		PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, false \
+#define GROUP_INITIALIZER                                                           \
+	{                                                                           \
+		PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, false \
 	}
 
 /* The request for the memory of a process says how many belong together; 0: it is alone. */
@@ -30,6 +31,8 @@ void group_expect(struct op_process *process, uint32_t nr);
 int group_wait(struct op_process *process);
 /* It does not get its memory: nor do the others. Does nothing to a process that is alone. */
 void group_fail(struct op_process *process);
+/* All have been asked for: their threads need nothing more from the session. */
+bool group_is_complete(const struct session *session);
 /* Nobody asks for the others any more: who waits for them has failed. */
 void group_end(struct session *session);
 

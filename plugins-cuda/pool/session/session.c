@@ -333,8 +333,11 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 /* `is_abandoned`: criu and its watcher have both gone. */
 static void session_end(struct session *s, bool is_abandoned)
 {
-	sharing_end(s);
-	group_end(s); /* no thread waits for a process that nobody will ask for */
+	/* No thread waits for a process that nobody will ask for. */
+	if (!group_is_complete(s)) {
+		sharing_end(s);
+		group_end(s);
+	}
 	while (s->processes) {
 		struct op_process *process = s->processes;
 

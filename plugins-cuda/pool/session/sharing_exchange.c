@@ -209,20 +209,29 @@ static int import_all(struct exchange *e)
 }
 
 /* If the pool ends before, the exporter's new memory is gone and all begin again. */
-static void wait_for_importers(struct exchange *e)
+static int wait_for_importers(struct exchange *e)
 {
 	struct sharing *sharing = sharing_of(e->process);
+	int ret = 0;
 
 	pthread_mutex_lock(&sharing->lock);
 	list(e, true);
-	for (size_t i = 0; i < e->nr; i++) {
+	for (size_t i = 0; !ret && i < e->nr; i++) {
 		const struct relation *r = e->relations[i];
 
 		while (!sharing->is_over && !r->is_placed && r->importer &&
-		       !sharing_is_gone(r->importer))
+		       !sharing_is_gone(r->importer) && r->importer->state != MEMBER_HAS_MEMORY)
 			pthread_cond_wait(&sharing->changed, &sharing->lock);
+		/* Another pool has opened its gate, and died before it opened ours. */
+		if (!r->is_placed && r->importer && r->importer->state == MEMBER_HAS_MEMORY)
+			ret = -ESTALE;
+		if (ret)
+			snprintf(e->error, e->size,
+				 "%d runs with memory of this process that is no longer the same",
+				 r->importer->pid);
 	}
 	pthread_mutex_unlock(&sharing->lock);
+	return ret;
 }
 
 int sharing_exchange(struct op_process *process, char *error, size_t size)
@@ -235,7 +244,7 @@ int sharing_exchange(struct op_process *process, char *error, size_t size)
 	if (!ret)
 		ret = import_all(&e);
 	if (!ret && !process->maps_shared)
-		wait_for_importers(&e);
+		ret = wait_for_importers(&e);
 	end(&e);
 	return ret;
 }

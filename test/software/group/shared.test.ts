@@ -144,6 +144,20 @@ describe.each([
   });
 });
 
+it.each([2, 5, 7, 8, 9, 12])(
+  'the pool is killed at its message %i of a restore: all ranks share their memory, or none runs',
+  async (nth) => {
+    const ranks = await Ranks.start(machine);
+    await dump(ranks, parallel);
+    const env = await faultPoint(machine.dir, `pool:message:${nth}:ask:`, (pid) => {
+      process.kill(pid, 'SIGKILL');
+      return Promise.resolve();
+    });
+    await machine.restore({ libdir: parallel, env });
+    await ranks.check().catch(() => waitUntil(() => ranks.pids.every((pid) => !isAlive(pid))));
+  },
+);
+
 describe.each([0, 1])('rank %i is killed', (victim) => {
   it('during a restore: no rank runs', async () => {
     const ranks = await Ranks.start(machine);
