@@ -95,7 +95,7 @@ export function keptBy(pid: number): { threads: string[]; descriptors: number } 
     }
   });
   return {
-    threads: threads.filter((name) => name.startsWith('criu-cuda-')),
+    threads: threads.filter((name) => name.startsWith('criu-cuda-')).sort(),
     descriptors: descriptors.length,
   };
 }
