@@ -2,13 +2,13 @@
 /** All gates of a tree close before one process gives its memory away, and open when all have theirs. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
-import { isAlive, readProcessTree, waitForExit } from '../../../lib/process/index.ts';
+import { isAlive, readProcessTree } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Collectives, gatedOf } from '../../helpers/collectives.ts';
 import { faultPoint } from '../../helpers/fault-point.ts';
 import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
-import { waitUntil } from '../../helpers/wait.ts';
+import { waitUntil, waitUntilFree } from '../../helpers/wait.ts';
 
 /** How often two ranks are stopped at a random moment; 200 by hand. */
 const ROUNDS = Number(process.env.GROUP_ROUNDS ?? 3);
@@ -34,7 +34,7 @@ async function dumpAndRestore(all: Collectives, libdir: string): Promise<void> {
   const dumped = await machine.dumpPid(all.pid, { libdir, env: PATIENT });
   expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
   await all.ended();
-  await Promise.all(pids.map((pid) => waitForExit(pid)));
+  await waitUntilFree(...pids);
   const restored = await machine.restore({ libdir });
   expect(restored.exitCode, errorsIn(restored.log)).toBe(0);
   await all.advance(20);

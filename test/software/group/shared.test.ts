@@ -3,11 +3,11 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantDir } from '../../../lib/variant.ts';
-import { isAlive, waitForExit } from '../../../lib/process/index.ts';
+import { isAlive } from '../../../lib/process/index.ts';
 import { faultPoint } from '../../helpers/fault-point.ts';
 import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
 import { keptBy, Ranks } from '../../helpers/ranks.ts';
-import { waitUntil } from '../../helpers/wait.ts';
+import { waitUntil, waitUntilFree } from '../../helpers/wait.ts';
 
 let machine: ParallelMachine;
 beforeEach(() => {
@@ -23,7 +23,7 @@ const full = variantDir('full');
 async function dump(ranks: Ranks, libdir: string): Promise<void> {
   const { exitCode, log } = await machine.dump(ranks.workload, { libdir });
   expect(exitCode, errorsIn(log)).toBe(0);
-  await Promise.all(ranks.pids.map((pid) => waitForExit(pid)));
+  await waitUntilFree(ranks.pid, ...ranks.pids);
 }
 
 async function restore(ranks: Ranks, libdir: string): Promise<void> {
@@ -34,7 +34,7 @@ async function restore(ranks: Ranks, libdir: string): Promise<void> {
 
 async function end(ranks: Ranks): Promise<void> {
   await machine.kill(ranks.pid);
-  await Promise.all(ranks.pids.map((pid) => waitForExit(pid)));
+  await waitUntilFree(ranks.pid, ...ranks.pids);
 }
 
 /** The keeper runs again, and no descriptor of ours is in the program's table, once the threads have closed theirs. */

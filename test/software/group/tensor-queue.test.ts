@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
-import { waitForExit } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
+import { waitUntilFree } from '../../helpers/wait.ts';
 
 let machine: ParallelMachine;
 beforeEach(() => {
@@ -57,9 +57,7 @@ it.each(['parallel', 'full'] as const)(
       const { pids } = await ask(queue, 'status');
       const dumped = await machine.dump(queue, { libdir });
       expect(dumped.exitCode, errorsIn(dumped.log)).toBe(0);
-      await Promise.all(pids.map((pid) => waitForExit(pid)));
-      // A restored process is our child, which we must collect.
-      if (round > 0) await waitForExit(queue.pid);
+      await waitUntilFree(queue.pid, ...pids);
       const restored = await machine.restore({ libdir });
       expect(restored.exitCode, errorsIn(restored.log)).toBe(0);
       await passMore(queue);
