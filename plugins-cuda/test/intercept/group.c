@@ -21,7 +21,7 @@ static int connection;
 static struct ccr_message message;
 static int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
 static struct ccr_message handles; /* what the evict has sent, with the descriptors above */
-static sem_t has_begun, may_end;
+static sem_t has_begun, may_end, has_one_call;
 
 static void send_to(enum ccr_message_type type, uint32_t value)
 {
@@ -59,6 +59,7 @@ static void *call(void *stream)
 {
 	OK(cuCtxSetCurrent(test_context(0)));
 	CHECK(holds(at, BYTES, 1));
+	sem_post(&has_one_call);
 	if (stream)
 		OK(cuStreamSynchronize(stream));
 	return NULL;
@@ -122,7 +123,10 @@ static void busy(void)
 	send_to(CCR_MSG_OPEN, 0);
 	expect(CCR_MSG_DONE);
 	is_open();
+	while (!sem_trywait(&has_one_call))
+		; /* of the earlier threads */
 	CHECK(!pthread_create(&thread, NULL, call, stream));
+	sem_wait(&has_one_call);
 	do {
 		send_to(CCR_MSG_OPEN, 0);
 		expect(CCR_MSG_DONE);
@@ -230,7 +234,8 @@ int main(int argc, char **argv)
 {
 	test_begin(argc, argv);
 	test_cuda_begin();
-	CHECK(!sem_init(&has_begun, 0, 0) && !sem_init(&may_end, 0, 0));
+	CHECK(!sem_init(&has_begun, 0, 0) && !sem_init(&may_end, 0, 0) &&
+	      !sem_init(&has_one_call, 0, 0));
 	OK(cuMemAlloc_v2(&at, BYTES));
 	fill(at, BYTES, 1);
 	opened_again();
