@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Finds the processes that use a device, which are those with its file open. A claim is a write
-// lock of a file description (backing.c), which the kernel lists in the descriptor's fdinfo. Call
-// it without locks. It reads other processes only through /proc.
+// Finds the processes that use a device, which are those with its file open. A claim is a lock
+// of a file description (backing.c), which the kernel lists in the descriptor's fdinfo. Call it
+// without locks. It reads other processes only through /proc.
 #include "softcuda/nvml/nvml.h"
 #include "softcuda/softcuda.h"
 
@@ -29,8 +29,7 @@ static uint64_t claimed(int pid, const char *fd)
 	while (fgets(line, sizeof(line), file)) {
 		unsigned long long start, end;
 
-		if (sscanf(line, "lock: %*s OFDLCK %*s WRITE %*s %*s %llu %llu", &start, &end) ==
-			    2 &&
+		if (sscanf(line, "lock: %*s OFDLCK %*s %*s %*s %*s %llu %llu", &start, &end) == 2 &&
 		    end < MEMORY_END)
 			total += end - start + 1;
 	}
