@@ -57,7 +57,7 @@ static struct ccr_ipc_event *map(int fd)
 
 struct ccr_ipc_event *ccr_ipc_event_new(void)
 {
-	const int fd = memfd_create("softcuda-event", MFD_CLOEXEC);
+	const int fd = (int)syscall(SYS_memfd_create, "softcuda-event", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, PAGE)) {
 		if (fd >= 0)

@@ -24,7 +24,7 @@ build() {
 
 # shellcheck disable=SC2046 # a list of files
 build libcuda.so.1 -shared -Wl,-soname,libcuda.so.1 -Wl,--version-script=softcuda/softcuda.map \
-	$(find softcuda -name '*.c' -not -path '*/nvml/*')
+	$(find softcuda -name '*.c' -not -path '*/nvml/*') common/process.c
 # shellcheck disable=SC2046 # a list of files
 build workload-pattern $(find workloads -maxdepth 1 -name '*.c' -not -name copies.c) common/driver/driver.c common/io.c \
 	common/log.c
