@@ -159,6 +159,8 @@ static int wait_for_answers(struct quiesce *q)
 
 	if (left > q->deadline - now)
 		left = q->deadline - now;
+	if (left < 0) /* poll would wait forever */
+		left = 0;
 	for (size_t i = 0; !ret && i < q->nr; i++)
 		pollers[i] =
 			(struct pollfd){.fd = q->members[i].process->connection, .events = POLLIN};
