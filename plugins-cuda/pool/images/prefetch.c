@@ -131,6 +131,18 @@ int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)
 	return ret;
 }
 
+/* A new resident for an image. Returns 0 or -errno. */
+static int new_resident(int images_dir, pid_t image_pid, const char *origin,
+			struct image_identity *identity, struct resident **resident)
+{
+	const int ret = image_identify(images_dir, image_pid, identity);
+
+	if (ret)
+		return ret;
+	*resident = resident_new(images_dir, identity, origin, false);
+	return *resident ? 0 : -ENOMEM;
+}
+
 static int begin_one(int images_dir, pid_t image_pid, char *error, size_t size)
 {
 	const struct copy_options options = engine_own_options();
@@ -139,13 +151,9 @@ static int begin_one(int images_dir, pid_t image_pid, char *error, size_t size)
 	struct load *load;
 	int ret;
 
-	ret = image_identify(images_dir, image_pid, &identity);
-	if (ret)
-		return ret;
-	resident = resident_new(images_dir, &identity, "early", false);
-	if (!resident)
-		return -ENOMEM;
-	ret = resident_reserve(resident);
+	ret = new_resident(images_dir, image_pid, "early", &identity, &resident);
+	if (!ret)
+		ret = resident_reserve(resident);
 	if (ret)
 		return ret;
 	load = load_begin(images_dir, image_pid, &options, &ret, error, size);
@@ -173,12 +181,9 @@ int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list)
 	struct load *load;
 	int ret;
 
-	ret = image_identify(images_dir, image_pid, &identity);
+	ret = new_resident(images_dir, image_pid, "hold", &identity, &resident);
 	if (ret)
 		return ret;
-	resident = resident_new(images_dir, &identity, "hold", false);
-	if (!resident)
-		return -ENOMEM;
 	for (size_t i = 0; i < list->nr; i++)
 		resident->bytes_on[list->entries[i].device] += list->entries[i].size;
 	ret = resident_reserve(resident);
