@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Allocates, fills and verifies memory. Launches kernels only with cuLaunchKernel. */
+#include "workloads/open_driver.h"
 #include "workloads/workloads.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,27 +33,17 @@ static int fail(struct failure *failure, const char *what, CUresult result)
 			return fail(failure, #call, r_);       \
 	} while (0)
 
-static int open_driver(struct workload *w, struct failure *failure)
+static int find_calls(struct workload *w, struct failure *failure)
 {
-	const char *path = getenv("CRIU_CUDA_DRIVER");
-	void *handle = dlopen(path && *path ? path : "libcuda.so.1", RTLD_NOW);
-	const struct {
-		const char *name;
-		void **slot;
-	} calls[] = {
+	const struct driver_call calls[] = {
 #define SLOT(name) {#name, (void **)&w->cuda.name},
 		WORKLOAD_CALLS(SLOT)
 #undef SLOT
 	};
+	const char *what;
+	const CUresult result = open_driver(calls, sizeof(calls) / sizeof(calls[0]), &what);
 
-	if (!handle)
-		return fail(failure, dlerror(), CUDA_ERROR_STUB_LIBRARY);
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		*calls[i].slot = dlsym(handle, calls[i].name);
-		if (!*calls[i].slot)
-			return fail(failure, calls[i].name, CUDA_ERROR_NOT_FOUND);
-	}
-	return 0;
+	return result == CUDA_SUCCESS ? 0 : fail(failure, what, result);
 }
 
 static int allocate_vmm(struct workload *w, struct buffer *b, struct failure *failure)
@@ -134,7 +124,7 @@ int workload_start(struct workload *w, struct failure *failure)
 	CUdevice device;
 
 	pthread_rwlock_init(&w->pattern, NULL);
-	if (open_driver(w, failure))
+	if (find_calls(w, failure))
 		return -1;
 	TRY(cuInit, 0);
 	TRY(cuDeviceGet, &device, w->options.device);

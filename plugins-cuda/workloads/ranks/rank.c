@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* One rank: its start, and the requests that it answers. */
 #include "workloads/ranks/ranks.h"
+#include "workloads/open_driver.h"
 #include "workloads/workloads.h"
 
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,27 +20,17 @@ int rank_fail(struct rank *r, const char *what, CUresult result)
 	return -1;
 }
 
-static int open_driver(struct rank *r)
+static int find_calls(struct rank *r)
 {
-	const char *path = getenv("CRIU_CUDA_DRIVER");
-	void *handle = dlopen(path && *path ? path : "libcuda.so.1", RTLD_NOW);
-	const struct {
-		const char *name;
-		void **slot;
-	} calls[] = {
+	const struct driver_call calls[] = {
 #define SLOT(name) {#name, (void **)&r->cuda.name},
 		RANKS_CALLS(SLOT)
 #undef SLOT
 	};
+	const char *what;
+	const CUresult result = open_driver(calls, sizeof(calls) / sizeof(calls[0]), &what);
 
-	if (!handle)
-		return rank_fail(r, dlerror(), CUDA_ERROR_STUB_LIBRARY);
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		*calls[i].slot = dlsym(handle, calls[i].name);
-		if (!*calls[i].slot)
-			return rank_fail(r, calls[i].name, CUDA_ERROR_NOT_FOUND);
-	}
-	return 0;
+	return result == CUDA_SUCCESS ? 0 : rank_fail(r, what, result);
 }
 
 /* All parameters of our kernels are 64-bit values. */
@@ -76,7 +66,7 @@ static int start(struct rank *r)
 	const struct ranks_options *o = r->options;
 	CUdevice device;
 
-	if (open_driver(r))
+	if (find_calls(r))
 		return -1;
 	RANK_TRY(r, cuInit, 0);
 	RANK_TRY(r, cuDeviceGet, &device, r->number % o->devices);
