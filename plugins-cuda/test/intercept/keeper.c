@@ -5,6 +5,7 @@
  * the same open files, and nothing of the keeper is left when it has ended.
  */
 #include "intercept/keeper/keeper.h"
+#include "test/descriptors.h"
 #include "test/intercept/intercept_test.h"
 
 #include <dirent.h>
@@ -49,18 +50,6 @@ static bool is_same_file(int a, int b)
 {
 	/* KCMP_FILE is 0 */
 	return !syscall(SYS_kcmp, getpid(), getpid(), 0, a, b);
-}
-
-static int nr_open(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int nr = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
 }
 
 /* Threads of ours, which are known by their names. */
@@ -140,7 +129,7 @@ static bool is_kept_file(uint64_t kept, int original)
 
 static void keep_and_drop(void)
 {
-	const int file = new_file(), before = nr_open();
+	const int file = new_file(), before = nr_descriptors();
 	int pipes[2];
 	uint64_t kept[2] = {0, 0};
 	struct pollfd poller;
@@ -149,7 +138,7 @@ static void keep_and_drop(void)
 	ccr__keep_end();
 	CHECK(!ccr__keep(file, &kept[0]) && !ccr__keep(file, &kept[1]));
 	CHECK(kept[0] && kept[1] && kept[0] != kept[1]);
-	CHECK(nr_open() == before);
+	CHECK(nr_descriptors() == before);
 	await_threads(1);
 	CHECK(is_kept_file(kept[0], file) && is_kept_file(kept[1], file));
 	ccr__keep_drop(kept[0]);
@@ -164,7 +153,7 @@ static void keep_and_drop(void)
 	close(pipes[0]);
 	CHECK(ccr__keep(-1, &kept[0]) == -EBADF);
 	ccr__keep_end();
-	CHECK(!nr_threads() && nr_open() == before);
+	CHECK(!nr_threads() && nr_descriptors() == before);
 	CHECK(send_result(kept[0]) == -ESTALE);
 	ccr__keep_drop(kept[1]);
 	/* Another one has other numbers. */
@@ -225,7 +214,7 @@ static void full_table(void)
 /* A child has neither the thread nor the descriptors; the parent still has both. */
 static inline void forks(void)
 {
-	const int file = new_file(), before = nr_open();
+	const int file = new_file(), before = nr_descriptors();
 	uint64_t kept, again = 0;
 	int status;
 	pid_t child;
@@ -234,11 +223,11 @@ static inline void forks(void)
 	child = fork();
 	if (!child) {
 		ccr__keep_reset();
-		CHECK(nr_open() == before && !nr_threads());
+		CHECK(nr_descriptors() == before && !nr_threads());
 		CHECK(send_result(kept) == -ESTALE);
 		CHECK(!ccr__keep(file, &again) && is_kept_file(again, file));
 		ccr__keep_end();
-		CHECK(nr_open() == before && !nr_threads());
+		CHECK(nr_descriptors() == before && !nr_threads());
 		_exit(0);
 	}
 	CHECK(waitpid(child, &status, 0) == child && !status);
@@ -263,14 +252,14 @@ static void *export_many(void *unused)
 
 static void several_threads(void)
 {
-	const int before = nr_open();
+	const int before = nr_descriptors();
 	pthread_t threads[NR_THREADS];
 
 	for (int i = 0; i < NR_THREADS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, export_many, NULL));
 	for (int i = 0; i < NR_THREADS; i++)
 		CHECK(!pthread_join(threads[i], NULL));
-	CHECK(nr_open() == before);
+	CHECK(nr_descriptors() == before);
 	ccr__keep_end();
 	CHECK(!nr_threads());
 }
@@ -354,7 +343,7 @@ static void filtered(void)
 		REFUSE(SYS_kcmp),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 	const struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
-	const int file = new_file(), before = nr_open();
+	const int file = new_file(), before = nr_descriptors();
 	struct stat a, b;
 	uint64_t kept;
 	int fd;
@@ -366,7 +355,7 @@ static void filtered(void)
 	CHECK(a.st_ino == b.st_ino);
 	close(fd);
 	ccr__keep_end();
-	CHECK(nr_open() == before && !nr_threads());
+	CHECK(nr_descriptors() == before && !nr_threads());
 }
 
 int main(void)

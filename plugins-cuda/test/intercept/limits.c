@@ -3,10 +3,10 @@
  * Description: when work does not end, calls do not return or file descriptors
  * are few, an evict is refused or waits, and the program continues.
  */
+#include "test/descriptors.h"
 #include "test/elapsed.h"
 #include "test/intercept/intercept_test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -147,18 +147,6 @@ static void calls_wait(void)
 	OK(cuMemFree_v2(at));
 }
 
-static int nr_open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int nr = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
-}
-
 static void few_descriptors(void)
 {
 	enum { NR = 400 };
@@ -171,7 +159,7 @@ static void few_descriptors(void)
 		OK(cuMemAlloc_v2(&at[i], 2 * MIB));
 		OK(cuMemsetD8_v2(at[i] + MIB, (unsigned char)(i * 7), 4096));
 	}
-	before = nr_open_files();
+	before = nr_descriptors();
 	CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
 	small = limit;
 	/* The software driver has a descriptor open per allocation. Allow 24 more. */
@@ -184,7 +172,7 @@ static void few_descriptors(void)
 	CHECK(!pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER).error);
 	pool_commit();
 	/* The service thread closes its socket after its answer. */
-	while (nr_open_files() != before)
+	while (nr_descriptors() != before)
 		sched_yield();
 	for (int i = 0; i < NR; i++) {
 		unsigned char byte;
@@ -198,7 +186,7 @@ static void few_descriptors(void)
 /* Between operations, only the service thread exists. */
 static void idle(void)
 {
-	const int files = nr_open_files();
+	const int files = nr_descriptors();
 	pthread_t thread;
 
 	CHECK(!pool_evict(10000, BREAK_NEVER).error);
@@ -211,7 +199,7 @@ static void idle(void)
 	CHECK(pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_AFTER_HELLO).last_type);
 	CHECK(!pthread_create(&thread, NULL, alloc_and_free, NULL));
 	pthread_join(thread, NULL);
-	CHECK(nr_open_files() <= files + 1);
+	CHECK(nr_descriptors() <= files + 1);
 	CHECK(service_tid(getpid()) > 0);
 }
 

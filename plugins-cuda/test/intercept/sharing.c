@@ -5,6 +5,7 @@
  * and handles that they had, also after the second time; and whatever the pool breaks off, either
  * nothing has changed or everything comes back later.
  */
+#include "test/descriptors.h"
 #include "test/intercept/intercept_test.h"
 
 #include <dirent.h>
@@ -101,18 +102,6 @@ static bool is_gated(void)
 
 	CHECK(!ccr_mailbox_read(getpid(), &m, NULL));
 	return m.gate_closed;
-}
-
-static int nr_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int nr = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
 }
 
 /* The service thread closes its connection after the answer. */

@@ -5,7 +5,6 @@
  * the parser. With libFuzzer (CCR_FUZZ, clang) this is a fuzzer. The test,
  * which any compiler can build, runs it over corpus.tar.gz.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "pool/control.h"
 #include "pool/device/device.h"
 #include "pool/session/session.h"
+#include "test/descriptors.h"
 
 #define INPUT_BYTES 65536
 
@@ -33,19 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                        \
 		}                                                                       \
 	} while (0)
-
-/* Counts all descriptors, because a leaked one may have a higher number than a closed one. */
-static int open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int nr = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr;
-}
 
 /* Sends the bytes in one packet, with up to 255 descriptors. */
 static void send_packet(int socket, const uint8_t *data, size_t size, int nr_fds)
@@ -166,8 +153,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!*pool.settings.run_dir)
 		snprintf(pool.settings.run_dir, sizeof(pool.settings.run_dir), "/tmp/ccr-fuzz.%d",
 			 getpid());
-	before = open_files();
+	before = nr_descriptors();
 	targets[data[0] % nr](data + 1, size - 1);
-	CHECK(open_files() == before);
+	CHECK(nr_descriptors() == before);
 	return 0;
 }
