@@ -149,6 +149,10 @@ export function formatBytes(bytes: number): string {
   return `${Number(value.toFixed(digits)).toString()} ${units[unit] ?? ''}`;
 }
 
+/** The version of the driver's API as CUDA's own: 13010 is "13.1". */
+export const formatCudaVersion = (version: number): string =>
+  `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+
 /** 83 → `83 ms`, 1234 → `1.23 s`, 95000 → `1 min 35 s`. */
 export function formatDuration(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`;

@@ -11,6 +11,7 @@ import { findMount, parseLimits, readJson, type Limits } from '../benchmark/inde
 import { listContexts } from '../context/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { listGpus } from '../gpu/index.ts';
+import { availableHostMemory } from '../machine/index.ts';
 import { softcudaLibrary } from '../paths.ts';
 import { readPoolStatus } from '../pool/index.ts';
 import { readMemorySummary } from '../process/index.ts';
@@ -157,7 +158,6 @@ export async function readAdviceFacts({ pid, store, limits, signal }: FactsOptio
     pid === undefined ? undefined : processFacts(pid, signal),
   ]);
   const gpu = gpus?.gpus[0];
-  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? '0';
   return {
     gpu: gpu?.name,
     driver: gpus?.driverVersion,
@@ -165,7 +165,7 @@ export async function readAdviceFacts({ pid, store, limits, signal }: FactsOptio
     gpuBytes: gpu?.memory?.totalBytes,
     pool: pool !== undefined,
     cpus: cpus().length,
-    availableBytes: Number(available) * 1024,
+    availableBytes: availableHostMemory() ?? 0,
     store: storeFacts(store),
     process,
     limits: limitsFacts(limits),

@@ -9,7 +9,7 @@
  * packed as `FILE.tar.xz` or `FILE.tar.gz`. It runs on machines of this architecture whose glibc is not older than this one's.
  * @module
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { chmod, cp, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -28,6 +28,7 @@ import { compressorOf, type Compressor } from './compressor.ts';
 import { copyPackage, runtimePackages } from './modules.ts';
 import { cliWrapper, criuWrapper, readme, type BundleFacts } from './wrappers.ts';
 import { checkPath } from '../check.ts';
+import { packageVersion } from '../version.ts';
 
 /** The file to write, and how. */
 export interface BundleOptions {
@@ -138,10 +139,6 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
   await copyArtifacts(artifactDir(), artifacts);
   await linkInterceptor(artifacts);
   for (const one of runtimePackages(projectRoot, 'app')) await copyPackage(one, dir);
-}
-
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
 function glibcVersion(): string {

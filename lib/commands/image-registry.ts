@@ -8,7 +8,7 @@ import {
   withOptions,
   type Operand,
 } from '../command-line/index.ts';
-import { formatBytes, table, type Io } from '../output.ts';
+import { formatBytes, formatCudaVersion, table, type Io } from '../output.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import {
   cacheImage,
@@ -124,7 +124,7 @@ async function pull(io: Io, flags: PullFlags): Promise<void> {
 }
 
 function driverText(version: number | null): string {
-  return version === null ? 'unknown' : `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+  return version === null ? 'unknown' : formatCudaVersion(version);
 }
 
 function stackRows(stack: DriverStack): string[][] {

@@ -16,7 +16,7 @@ import {
   type PageImage,
 } from '../images/index.ts';
 import type { Io } from '../output.ts';
-import { formatBytes, table } from '../output.ts';
+import { formatBytes, formatCudaVersion, table } from '../output.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import { defineImageCheck } from './image-check.ts';
 import { defineImageRegistry } from './image-registry.ts';
@@ -85,15 +85,11 @@ function asJson(
   };
 }
 
-function driverText(version: number): string {
-  return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
-}
-
 function asText(image: GpuImage, index: CheckpointIndex | undefined, options: ShowOptions): string {
   const facts = summary(image, index);
   const lines = [
     `${facts.name}  pid ${facts.pid}, id ${facts.id}`,
-    `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${driverText(facts.driver)}, protocol ${facts.protocol}`,
+    `  written ${facts.created} by criu-cuda ${facts.tool}, CUDA driver API ${formatCudaVersion(facts.driver)}, protocol ${facts.protocol}`,
     ...standingText(facts),
     ...(facts.isDriver ? ['  handed over by the driver (custom storage): all memory of each GPU'] : []),
     `  ${facts.nrAllocations} allocations, ${formatBytes(facts.bytes)}: ${formatBytes(facts.storedBytes)} stored, ` +

@@ -4,10 +4,11 @@
  * the software driver.
  * @module
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
+import { availableHostMemory } from '../machine/index.ts';
 import { formatBytes } from '../output.ts';
 
 export interface Scratch {
@@ -28,14 +29,9 @@ function freeBytes(dir: string): number {
   }
 }
 
-function availableMemory(): number {
-  const kibibytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return Number(kibibytes ?? 0) * 1024;
-}
-
 /** Images are fastest in memory, which must also have room for the process. */
 function chooseParent(bytes: number): string {
-  if (freeBytes('/dev/shm') >= bytes && availableMemory() >= 2 * bytes) return '/dev/shm';
+  if (freeBytes('/dev/shm') >= bytes && (availableHostMemory() ?? 0) >= 2 * bytes) return '/dev/shm';
   const parent = tmpdir();
   if (freeBytes(parent) >= bytes) return parent;
   throw new EnvironmentError(`the demo needs ${formatBytes(bytes)} for its images`, [

@@ -11,6 +11,7 @@ import {
   STORAGE_DRIVER_VERSION,
   type CheckpointDriver,
 } from '../gpu/index.ts';
+import { formatCudaVersion } from '../output.ts';
 import { softcudaLibrary } from '../paths.ts';
 import {
   ask,
@@ -110,7 +111,7 @@ function checkModule(machine: Machine): MachineCheck[] {
 const hasStorage = (driver: CheckpointDriver): boolean => driver.version >= STORAGE_DRIVER_VERSION;
 
 function cudaVersion(driver: CheckpointDriver): string {
-  return `CUDA ${Math.floor(driver.version / 1000)}.${Math.floor((driver.version % 1000) / 10)}`;
+  return `CUDA ${formatCudaVersion(driver.version)}`;
 }
 
 async function checkLibrary(machine: Machine): Promise<MachineCheck> {

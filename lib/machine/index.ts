@@ -26,6 +26,7 @@ export {
   type UsableCriu,
 } from './find-criu.ts';
 export { findOnPath, isExecutable } from './find-on-path.ts';
+export { availableHostMemory } from './host-memory.ts';
 export { unmountedRoot } from './host-obstacle.ts';
 export {
   canDump,

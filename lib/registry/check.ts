@@ -4,7 +4,7 @@
  * block is moved.
  * @module
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
@@ -12,8 +12,8 @@ import { execResult, tailOf } from '../exec.ts';
 import { listGpus, openDriver } from '../gpu/index.ts';
 import { supportedProtocols } from '../images/index.ts';
 import { isBuildId, readBuildId } from '../kept/index.ts';
-import { compareVersions, currentSystem, findCriu } from '../machine/index.ts';
-import { formatBytes } from '../output.ts';
+import { availableHostMemory, compareVersions, currentSystem, findCriu } from '../machine/index.ts';
+import { formatBytes, formatCudaVersion } from '../output.ts';
 import { loadSettings } from '../settings/index.ts';
 import { pluginVariants, variantDir } from '../variant.ts';
 import { ImageCache, spaceProblem, type CacheOptions } from './cache.ts';
@@ -58,9 +58,6 @@ export interface ImageCheckOptions extends RegistryOptions, CacheOptions {
 
 type Findings = Pick<ImageCheck, 'problems' | 'warnings' | 'deviceMap'>;
 
-const versionText = (version: number): string =>
-  `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
-
 /** An error as a problem; what is no {@link ToolkitError} is thrown. */
 function problemOf(error: unknown): ImageProblem {
   if (error instanceof ToolkitError) return { text: error.message, remedy: error.hint };
@@ -74,7 +71,7 @@ async function checkGpus(stack: DriverStack, found: Findings): Promise<void> {
     const { version } = await openDriver({ env: process.env });
     if (version < stack.driver)
       found.problems.push({
-        text: `it was dumped with a driver for CUDA ${versionText(stack.driver)}; the one here is for ${versionText(version)}`,
+        text: `it was dumped with a driver for CUDA ${formatCudaVersion(stack.driver)}; the one here is for ${formatCudaVersion(version)}`,
         remedy: 'install the same driver, or a later one',
       });
     if (named !== '') return;
@@ -149,15 +146,11 @@ function checkPlugin({ variants, protocol, plugin, interceptor }: DriverStack, f
     });
 }
 
-/** What the kernel can give without swapping; 0 where it does not say. Bytes. */
-const availableBytes = (): number =>
-  Number(/^MemAvailable: +(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0) * 1024;
-
 function checkMemory({ files }: Description, found: Findings): void {
   const needed = files
     .filter(({ name }) => /^(?:pages-|cuda-pages-)/.test(name))
     .reduce((sum, { size }) => sum + size, 0);
-  const free = availableBytes();
+  const free = availableHostMemory() ?? 0;
   if (needed <= free) return;
   found.problems.push({
     text: `its processes have ${formatBytes(needed)} of host memory; ${formatBytes(free)} are available`,

@@ -4,7 +4,6 @@
  * drivers; one that the driver has checkpointed uses no GPU.
  * @module
  */
-import { readFileSync } from 'node:fs';
 import { abortable } from '../abortable.ts';
 import { describeError, ToolkitError } from '../errors.ts';
 import {
@@ -15,6 +14,7 @@ import {
   ProcessStateError,
   type CheckpointDriver,
 } from '../gpu/index.ts';
+import { availableHostMemory } from '../machine/index.ts';
 import { formatBytes } from '../output.ts';
 import type { Environment } from '../paths.ts';
 import { isAlive, isDescendant, readProcessTree } from '../process/index.ts';
@@ -73,16 +73,11 @@ function startDeadline(timeoutMs: number): Deadline {
   };
 }
 
-function availableMemory(): number {
-  const kibibytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return kibibytes === undefined ? Infinity : Number(kibibytes) * 1024;
-}
-
 /** The driver copies device memory to host memory. @returns why it must not */
 async function tooMuchMemory(
   driver: CheckpointDriver,
   pids: readonly number[],
-  { mostBytes = Math.min(MOST_COPIED_BYTES, availableMemory()) }: ReleaseOptions,
+  { mostBytes = Math.min(MOST_COPIED_BYTES, availableHostMemory() ?? Infinity) }: ReleaseOptions,
   { signal }: Deadline,
 ): Promise<string | undefined> {
   const used = await listGpuProcesses({ driver: driver.path, signal }).catch(() => []);
