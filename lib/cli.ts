@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { keepCompiled } from './start/compiled.ts';
 
-keepCompiled(join(dirname(fileURLToPath(import.meta.url)), 'cli'));
+keepCompiled(join(dirname(fileURLToPath(import.meta.url)), 'cli'), process.argv.slice(2));
 
 // lib/isolated/request.ts has this word
 if (process.argv[2] === '--inside') void import('./isolated/inside.ts').then(({ runInside }) => runInside());

@@ -7,6 +7,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   lstatSync,
   openSync,
@@ -44,6 +45,9 @@ export function untrustedPart(path: string): string | undefined {
 /** Whether only root and this user can change what is at a path without symbolic links, or put something else there. */
 export const isTrustedPath = (path: string): boolean => untrustedPart(path) === undefined;
 
+/** The nearest directory that exists: the path, or one above it. */
+const existingPart = (path: string): string => (existsSync(path) ? path : existingPart(dirname(path)));
+
 function isOwnDirectory(path: string): boolean {
   const stat = lstatSync(path);
   return stat.isDirectory() && isOwn(stat);
@@ -59,6 +63,8 @@ export function ownCacheDir(name: string, env: Environment = process.env): strin
   const path = join(cache, name);
   if (!isAbsolute(path)) return undefined;
   try {
+    // root leaves nothing in the cache of another user, who could not write there afterwards
+    if (!existsSync(path) && !isTrustedPath(realpathSync(existingPart(path)))) return undefined;
     makeDirectory(path, 0o700);
     const isOwnPath = isOwnDirectory(cache) && isOwnDirectory(path);
     return isOwnPath && isTrustedPath(realpathSync(cache)) ? path : undefined;

@@ -4,10 +4,12 @@
  * loader of CommonJS is given V8's cached code for the files of one directory.
  * @module
  */
+import { existsSync, lstatSync, readdirSync, rmSync, statSync } from 'node:fs';
 import module from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { Script } from 'node:vm';
 import { keepOwnFile, ownCacheDir, readOwnFile } from '../own-cache.ts';
+import { cacheDir } from '../paths.ts';
 
 /** What Node's loader does with the text of a module; not in its types. */
 interface Loaded {
@@ -28,8 +30,56 @@ type Loader = typeof module & {
   prototype: { _compile?: Compile };
 };
 
+/** Directory in the user's cache, with one for each build of the program. */
+const CACHE = 'compiled';
+
+/** What is not of today is of an earlier version, or made again when it is needed. Milliseconds. */
+const OLD_MS = 24 * 3600 * 1000;
+
+/**
+ * Commands with compiled code of their own, whose start is waited for. What is kept of a file are the functions that
+ * the program used when it was written; V8 compiles every other one when it is called.
+ */
+const quick = new Set(['checkpoint', 'restore', 'wake']);
+
+/** Which compiled code a command line uses. */
+function useOf(words: readonly string[]): string {
+  const [command = ''] = words;
+  const asksForHelp = words.includes('--help') || words.includes('-h');
+  return quick.has(command) && !asksForHelp ? command : 'other';
+}
+
+/** A command that fails has not used all that one which succeeds does. */
+const isComplete = (use: string, exitCode: number): boolean =>
+  use === 'other' || (exitCode !== 1 && exitCode !== 2);
+
+/** Tells this build of the program from others that the user has or had. */
+function buildOf(directory: string): string {
+  const { ino, mtimeMs } = statSync(directory);
+  return `${ino.toString(36)}-${Math.floor(mtimeMs).toString(36)}`;
+}
+
+/** Removes what builds have kept that are not of today. Nobody needs it, so whatever cannot be removed stays. */
+function removeOld(cache: string, own: string): void {
+  for (const name of readdirSync(cache)) {
+    const path = join(cache, name);
+    try {
+      // another version or another Node may be in use as well: then it would be written in turns
+      if (name !== own && lstatSync(path).mtimeMs < Date.now() - OLD_MS)
+        rmSync(path, { recursive: true, force: true });
+    } catch {
+      // read-only, or just removed by another program
+    }
+  }
+}
+
 /** Lets the modules below `directory` be compiled with the code kept in `cache`, and keeps what is missing at the end. */
-function useKept(loader: Loader, directory: string, cache: string): void {
+function useKept(
+  loader: Loader,
+  directory: string,
+  cache: string,
+  isWorthKeeping: (exitCode: number) => boolean,
+): void {
   const compile = loader.prototype._compile;
   if (!compile) return;
   const fresh = new Map<string, Script>();
@@ -43,7 +93,8 @@ function useKept(loader: Loader, directory: string, cache: string): void {
     const run = script.runInThisContext() as CompiledModule;
     return run.call(this.exports, this.exports, (id) => this.require(id), this, file, directory);
   };
-  process.once('exit', () => {
+  process.once('exit', (exitCode) => {
+    if (!isWorthKeeping(exitCode)) return;
     // by now it has the functions that were used
     for (const [path, script] of fresh) keepOwnFile(path, script.createCachedData());
   });
@@ -52,11 +103,18 @@ function useKept(loader: Loader, directory: string, cache: string): void {
 /**
  * Keeps the compiled code of the files in `directory` that are loaded from now on. Without a cache directory that is this
  * user's, nothing is kept.
+ * @param words the command line
  */
-export function keepCompiled(directory: string): void {
+export function keepCompiled(directory: string, words: readonly string[]): void {
   const loader = module as Loader;
-  const cache = ownCacheDir('compiled');
-  if (cache === undefined) return;
-  if (loader.enableCompileCache) loader.enableCompileCache(cache);
-  else useKept(loader, directory, cache);
+  const [cache, build, use] = [join(cacheDir(), CACHE), buildOf(directory), useOf(words)];
+  const isNew = !existsSync(join(cache, build));
+  const own = ownCacheDir(join(CACHE, build, use));
+  if (own === undefined) return;
+  if (loader.enableCompileCache) loader.enableCompileCache(own);
+  else useKept(loader, directory, own, (exitCode) => isComplete(use, exitCode));
+  if (isNew)
+    process.once('exit', () => {
+      removeOld(cache, build);
+    });
 }

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -41,6 +50,17 @@ describe('ownCacheDir', () => {
     chownSync(path(), 0, 0);
     chownSync(join(dir, 'criu-cuda'), 12_345, 12_345);
     expect(find()).toBeUndefined();
+  });
+
+  it('creates nothing in a cache of another user', (context) => {
+    if (process.geteuid?.() !== 0) context.skip('only root can give a directory away');
+    chownSync(dir, 12_345, 12_345);
+    expect(find()).toBeUndefined();
+    expect(readdirSync(dir)).toEqual([]);
+    mkdirSync(join(dir, 'criu-cuda'));
+    chownSync(join(dir, 'criu-cuda'), 12_345, 12_345);
+    expect(find()).toBeUndefined();
+    expect(readdirSync(join(dir, 'criu-cuda'))).toEqual([]);
   });
 
   it('refuses a directory that another user could replace', (context) => {
