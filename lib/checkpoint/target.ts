@@ -44,7 +44,7 @@ function readText(path: string): string {
 function isRun(pid: number): boolean {
   if (readStat(pid)?.comm === 'criu-cuda-run') return true;
   const [node = '', program = '', ...words] = readText(`/proc/${pid}/cmdline`).split('\0');
-  const isOurs = basename(node) === 'node' && /(?:^|\/)(?:criu-cuda|cli\.m?js)$/.test(program);
+  const isOurs = basename(node) === 'node' && /(?:^|\/)(?:criu-cuda|cli\.[cm]?js)$/.test(program);
   return isOurs && words.find((word) => !word.startsWith('-')) === 'run';
 }
 

@@ -15,9 +15,16 @@ const timeText = (timeMs: number): string =>
     .replace('T', ' ')
     .replace(/\.\d+Z$/, ' UTC');
 
-function processText({ pid, name, outcome, reason, memory }: OperationProcess): string[] {
+/** What became of a process. One that a dump let run has been given its memory back, as after a failed dump. */
+function outcomeText({ outcome }: OperationProcess, operation: OperationRecord['outcome']): string {
+  if (outcome === 'rolled-back') return operation === 'succeeded' ? 'dumped, runs on' : 'rolled back';
+  return outcome ?? 'not reached';
+}
+
+function processText(process: OperationProcess, operation: OperationRecord['outcome']): string[] {
+  const { pid, name, reason, memory } = process;
   const who = name === null ? String(pid) : `${pid} ${name}`;
-  const what = outcome ?? 'not reached';
+  const what = outcomeText(process, operation);
   return [
     `process ${who}: ${what}${reason === null ? '' : `: ${reason}`}`,
     ...(memory === null ? [] : memoryText([memory])),
@@ -36,7 +43,7 @@ export function operationText(record: OperationRecord): string {
     ...(hint === null ? [] : [`hint: ${hint}`]),
     ...(log === null ? [] : [`log: ${log}`]),
     ...(imagesDir === null ? [] : [`images: ${imagesDir}`]),
-    ...processes.flatMap(processText),
+    ...processes.flatMap((one) => processText(one, outcome)),
     ...warnings.map((warning) => `warning: ${warning}`),
   ].join('\n  ');
 }

@@ -52,7 +52,7 @@ export interface OperationRecord {
   log: string | null;
   /** Pid of criu. */
   criuPid: number;
-  /** Name of the program that started criu: `runc`, `crun`, `node` for `criu-cuda`; `null`: not known. */
+  /** Name of the program that started criu: `runc`, `crun`, `criu-cuda`, or `node` for a program with the library; `null`: not known. */
   caller: string | null;
   /** `null` outside of containers, or when it is not known. */
   container: OperationContainer | null;
@@ -78,13 +78,18 @@ export interface FileFacts {
   isAlive: boolean;
 }
 
+/** What Node runs when `criu-cuda` is typed. */
+const ownScript = /(?:^|\/)(?:criu-cuda|dist\/cli\.[cm]?js)$/;
+
 const runtimes = new Set(['runc', 'crun', 'youki']);
 
 const wordsOf = (origin: OpOrigin | undefined): string[] => origin?.caller.split(' ').filter(Boolean) ?? [];
 
 function callerOf(origin: OpOrigin | undefined): string | null {
-  const [program] = wordsOf(origin);
-  return program === undefined ? null : basename(program);
+  const [program, script = ''] = wordsOf(origin);
+  if (program === undefined) return null;
+  const isOurs = basename(program) === 'node' && ownScript.test(script);
+  return isOurs ? 'criu-cuda' : basename(program);
 }
 
 function containerOf({ origin, processes }: OpStatus): OperationContainer | null {

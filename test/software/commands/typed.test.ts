@@ -20,7 +20,7 @@ const ROUNDS = 30;
 const FIRST_ROUNDS = 5;
 /** Starts of Node that a command may cost; the aim for checkpoint and restore is two as well. */
 const STARTS = 2;
-const OPERATION_STARTS = 3;
+const OPERATION_STARTS = 2.3;
 /** Starts of Node that take together about as long as a command that runs criu. */
 const ROW = 5;
 /** Less than the five seconds for which a checkpoint once waited for the parent, and more than all else takes. */
@@ -48,7 +48,9 @@ const plain = { NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
 
 /** Runs node as a shell would, from before its start to its end. */
 async function timed(...args: string[]): Promise<Timed> {
-  const env = { ...process.env, ...plain, ...machine.env, CRIU_CUDA_CRIU: criuProgram() };
+  // a cache of its own: what is kept there depends on what is typed first
+  const own = { XDG_CACHE_HOME: machine.dir, CRIU_CUDA_CRIU: criuProgram() };
+  const env = { ...process.env, ...plain, ...machine.env, ...own };
   const start = performance.now();
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit') as Promise<[number | null]>;
@@ -110,7 +112,7 @@ describe('what is typed', () => {
   });
 
   it(
-    'costs at most three starts of Node and 30 ms besides criu for checkpoint and restore',
+    'costs at most 2.3 starts of Node and 30 ms besides criu for checkpoint and restore, whatever was typed before',
     { timeout: TIMEOUT_MS },
     async () => {
       /** What a command takes besides criu. */
@@ -119,6 +121,7 @@ describe('what is typed', () => {
         const { durationMs } = JSON.parse(stdout) as { durationMs: number };
         return ms - durationMs;
       };
+      for (const command of ['checkpoint', 'restore']) await typed(command, '--help');
       const before = await workload.verify();
       let isFirst = true;
       const best = await shortest(

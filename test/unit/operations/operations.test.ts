@@ -81,6 +81,26 @@ describe('the container', () => {
   });
 });
 
+describe('the program that started criu', () => {
+  it.each([
+    ['/usr/bin/node /usr/local/bin/criu-cuda checkpoint 5 /images', 'criu-cuda'],
+    ['node /opt/criu-cuda-toolkit/dist/cli.cjs restore /images', 'criu-cuda'],
+    ['node /srv/app/server.js', 'node'],
+    ['/usr/sbin/runc restore web', 'runc'],
+  ])('%s is named %s', (caller, name) => {
+    expect(only({ caller, end: 0 }).caller).toBe(name);
+  });
+});
+
+it('a process that a dump lets run is not said to be rolled back', () => {
+  const dumped = only({ stage: 'dump', more: [task('rolled-back')], end: 0 });
+  expect(dumped.outcome).toBe('succeeded');
+  expect(operationText(dumped)).toContain('process 5: dumped, runs on');
+  const failed = only({ stage: 'dump', more: [task('rolled-back')], end: -1 });
+  expect(failed.outcome).toBe('failed');
+  expect(operationText(failed)).toContain('process 5: rolled back');
+});
+
 describe('the outcome', () => {
   it.each([
     ['a task failed', { more: [task('restored'), task('failed', 'damaged')], end: 0 }, 'process 5: damaged'],
