@@ -260,12 +260,13 @@ static bool needs_watcher(const struct task *task)
 
 static int guard(const struct task *task)
 {
-	const bool is_empty = ccr__host_is_empty(task), is_changed = needs_watcher(task);
+	const bool is_changed = needs_watcher(task);
+	/* CRIU has unlocked the connections before a task is rolled back. */
+	const bool is_locked = is_changed && task->has_connections && !task->is_undone;
 	int ret = is_changed ? add_guards(&task->pid, 1, false) : 0;
 
 	if (!ret)
-		ret = ccr__guard_stop(task->pid, false,
-				      is_empty || (is_changed && task->has_connections));
+		ret = ccr__guard_stop(task->pid, false, ccr__host_is_empty(task) || is_locked);
 	return ret ? ret : ccr__guard_kill(task->pid, is_changed);
 }
 

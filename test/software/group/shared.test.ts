@@ -84,6 +84,19 @@ describe.each([
   });
 });
 
+it.each([
+  ['parallel', parallel],
+  ['full', full],
+])('%s: ranks that are connected by TCP run on after a dump that leaves them running', async (_v, libdir) => {
+  const ranks = await Ranks.start(machine, ['--tcp']);
+  const { exitCode, log } = await machine.dumpPid(ranks.pid, {
+    libdir,
+    args: ['--leave-running', '--tcp-established'],
+  });
+  expect(exitCode, errorsIn(log)).toBe(0);
+  await ranks.check();
+});
+
 it('nothing of ours is in a process that CRIU dumps', async () => {
   const ranks = await Ranks.start(machine);
   const found: unknown[] = [];
