@@ -41,7 +41,12 @@
  *   complete: the gate stays closed and the thread waits for the next connection.
  *   In a group, ATTACH has CCR_ATTACH_GROUP: after END, PLACED -> with the gate closed;
  *   when all members have their memory, <- OPEN; the thread opens the gate; DONE ->. If
- *   the connection is lost before OPEN, it is as if it were lost before END.
+ *   the connection is lost after PLACED, the thread cannot know whether others run on with
+ *   their memory: it keeps its own, with the gate closed, and the next HELLO says so. Then
+ *   OPEN <- opens the gate, and ATTACH <- begins again without that memory. The pool
+ *   decides when all members have said HELLO: if one of them has no memory, none has run
+ *   on, and all begin again; otherwise all open their gates. After ABORT it is as if the connection
+ *   were lost before END.
  * Memory that members share: on a dump, an empty SHARED <- after QUIET asks for it; SHARED ->
  *   as often as needed, with one fd each for what the process has imported, and for what it
  *   has exported, END ->. Imports and exports that are the same open file are the same
@@ -142,7 +147,11 @@ enum {
 };
 #define CCR_OP_MAX_FDS 5
 
-enum ccr_service_state { CCR_SERVICE_RESIDENT, CCR_SERVICE_EVICTED };
+enum ccr_service_state {
+	CCR_SERVICE_RESIDENT,
+	CCR_SERVICE_EVICTED,
+	CCR_SERVICE_PLACED, /* the memory is where it was, but the gate is still closed */
+};
 enum ccr_attach_mode { CCR_ATTACH_AUTO, CCR_ATTACH_ADOPT, CCR_ATTACH_MAP };
 #define CCR_ATTACH_GROUP 0x100u /* with a mode: PLACED, not DONE, follows END */
 

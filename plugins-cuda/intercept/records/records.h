@@ -65,6 +65,7 @@ struct ccr__memory {
 	size_t nr_mappings, room;
 	uint64_t next_id;
 	bool is_evicted;
+	bool is_placed; /* all of it is mapped again, but the gate waits for a decision */
 };
 
 extern struct ccr__memory ccr__memory;

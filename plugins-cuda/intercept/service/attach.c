@@ -2,7 +2,8 @@
 /*
  * Maps the memory at its old addresses. The gate opens only when all of it is
  * mapped, and that of the other members of a group; until then, any failure unmaps
- * everything again and the thread waits for the next connection.
+ * everything again and the thread waits for the next connection. Only when the pool is lost
+ * while all of it is mapped, it stays: other members may run on with theirs.
  */
 #include "intercept/records/ipc.h"
 #include "intercept/records/kept.h"
@@ -244,6 +245,22 @@ static void finish(bool keep)
 	ccr__memory.is_evicted = !keep;
 }
 
+static void open_gate(struct ccr__connection *connection)
+{
+	ccr__service_open_gate();
+	ccr_message_init(&connection->message, CCR_MSG_DONE, connection->operation);
+	ccr_message_send(connection->socket, &connection->message, NULL, 0);
+}
+
+void ccr__attach_open(struct ccr__connection *connection)
+{
+	ccr__memory_lock();
+	ccr__memory.is_placed = false;
+	finish(true);
+	ccr__memory_unlock();
+	open_gate(connection);
+}
+
 void ccr__attach(struct ccr__connection *connection, uint32_t mode)
 {
 	struct attach a = {.connection = connection,
@@ -252,19 +269,22 @@ void ccr__attach(struct ccr__connection *connection, uint32_t mode)
 	int ret;
 
 	ccr__memory_lock();
+	if (ccr__memory.is_placed)
+		finish(false);
+	ccr__memory.is_placed = false;
 	ret = take_all(&a);
 	/* Before another process, whose gate may open first, asks for it. */
 	if (!ret)
 		ccr__ipc_publish_all();
-	if (!ret && a.is_group)
+	if (!ret && a.is_group) {
 		ret = ccr__sharing_serve(connection, &a.result, &a.what);
-	finish(!ret);
-	ccr__memory_unlock();
-	if (ret) {
-		ccr__connection_fail(connection, ret, a.result, a.what);
-		return;
+		ccr__memory.is_placed = ret == -EPIPE && ccr__sharing_is_complete();
 	}
-	ccr__service_open_gate();
-	ccr_message_init(&connection->message, CCR_MSG_DONE, connection->operation);
-	ccr_message_send(connection->socket, &connection->message, NULL, 0);
+	if (!ccr__memory.is_placed)
+		finish(!ret);
+	ccr__memory_unlock();
+	if (ret)
+		ccr__connection_fail(connection, ret, a.result, a.what);
+	else
+		open_gate(connection);
 }

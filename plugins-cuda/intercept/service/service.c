@@ -33,7 +33,9 @@ static int say_hello(struct ccr__connection *connection)
 	ccr_message_init(m, CCR_MSG_HELLO, 0);
 	ccr__memory_lock();
 	m->hello.nspid = getpid();
-	m->hello.state = ccr__memory.is_evicted ? CCR_SERVICE_EVICTED : CCR_SERVICE_RESIDENT;
+	m->hello.state = ccr__memory.is_placed	  ? CCR_SERVICE_PLACED
+			 : ccr__memory.is_evicted ? CCR_SERVICE_EVICTED
+						  : CCR_SERVICE_RESIDENT;
 	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next) {
 		if (phys->is_excluded || phys->is_foreign)
 			continue;
@@ -76,6 +78,13 @@ static void serve(struct ccr__connection *connection)
 			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
 					     "no memory is evicted");
 		break;
+	case CCR_MSG_OPEN:
+		if (ccr__memory.is_placed)
+			ccr__attach_open(connection);
+		else
+			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
+					     "no memory waits for an open gate");
+		break;
 	case CCR_MSG_EXPORT:
 		if (ccr__memory.is_evicted)
 			ccr__connection_fail(connection, -EALREADY, CUDA_SUCCESS,
@@ -87,7 +96,7 @@ static void serve(struct ccr__connection *connection)
 		break;
 	default:
 		ccr__connection_fail(connection, -EPROTO, CUDA_SUCCESS,
-				     "expected EVICT, QUIESCE or ATTACH from the pool");
+				     "expected EVICT, QUIESCE, ATTACH or OPEN from the pool");
 	}
 }
 

@@ -31,5 +31,7 @@ void ccr__quiesce_group(struct ccr__connection *connection);
  * and nothing runs. */
 void ccr__evict(struct ccr__connection *connection, bool is_quiet);
 void ccr__attach(struct ccr__connection *connection, uint32_t mode);
+/* The same for OPEN, if the memory is placed. */
+void ccr__attach_open(struct ccr__connection *connection);
 
 #endif

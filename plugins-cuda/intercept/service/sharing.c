@@ -242,14 +242,20 @@ static int say_placed(struct serving *s)
 	return ccr_message_send(s->connection->socket, &s->connection->message, NULL, 0);
 }
 
-static int check_complete(struct serving *s)
+bool ccr__sharing_is_complete(void)
 {
 	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next)
-		if (!phys->handle) {
-			s->what = "the pool did not send every import";
-			return -ENODATA;
-		}
-	return 0;
+		if (!phys->handle)
+			return false;
+	return true;
+}
+
+static int check_complete(struct serving *s)
+{
+	if (ccr__sharing_is_complete())
+		return 0;
+	s->what = "the pool did not send every import";
+	return -ENODATA;
 }
 
 static int serve_one(struct serving *s, bool *is_open)

@@ -18,6 +18,8 @@ int ccr__sharing_check(const struct ccr__connection *connection, const char **wh
  * returns 0 with OPEN, when everything that was imported is mapped.
  */
 int ccr__sharing_serve(struct ccr__connection *connection, CUresult *result, const char **what);
+/* Everything that the program has, imported or not, is mapped. */
+bool ccr__sharing_is_complete(void);
 
 /* EXPORT to a process that has its memory: serves it until another message comes. Takes the lock.
  */

@@ -94,14 +94,23 @@ static int reclaim(struct task *task)
 	return ret ? ret : ccr__fd_backup_send(task->operation);
 }
 
+static bool has_ended(const struct task *task)
+{
+	struct pollfd poller = {.fd = task->pidfd, .events = POLLIN};
+
+	return poll(&poller, 1, 0) > 0;
+}
+
 /* The pool died: a helper takes over for every task that still waits. Returns 0 or -errno. */
 static int switch_to_helper(int stage, struct task *const *tasks, size_t nr)
 {
 	int ret = ccr__pool_replace("it has ended");
 
 	ccr__pool_link.group = 0;
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
+		tasks[i]->is_awaited &= !has_ended(tasks[i]);
 		ccr__pool_link.group += tasks[i]->is_awaited;
+	}
 	if (!ret && stage == STAGE_RESTORE)
 		ret = ccr__memory_request_load();
 	for (size_t i = 0; !ret && i < nr; i++)
@@ -198,16 +207,17 @@ static void end_session(void)
  */
 static void kill_unreturned(struct task *task)
 {
-	struct pollfd poller = {.fd = task->pidfd, .events = POLLIN};
 	const char *why = ccr__why_ended(task->pid);
 	char reason[256];
 
-	if (!task->operation || task->is_awaited || task->is_undone || poll(&poller, 1, 0) > 0)
+	if (!task->operation || task->is_awaited || task->is_undone)
 		return;
 	snprintf(reason, sizeof(reason),
 		 "%s; it was killed, because its device memory was no longer its own",
 		 why ? why : "it could not be returned to its prior state");
-	kill_task(task, reason);
+	if (!has_ended(task))
+		kill_task(task, reason);
+	ccr__memory_commit(task); /* others of its tree wait for it */
 }
 
 void ccr__memory_finish(int stage, struct task *const *tasks, size_t nr)

@@ -100,6 +100,22 @@ struct op_process *op_process_find(const struct session *session, uint32_t opera
 
 /* --- dump --- */
 
+struct copy_options session_copy_options(const struct ccr_message *request)
+{
+	struct copy_options options = {
+		.streams = request->op.streams,
+		.chunk_mb = request->op.chunk_mb,
+		.verify = request->op.verify,
+		.io = request->op.io,
+		.sync = request->op.sync,
+		.mode = request->op.attach_mode,
+		.map = request->op.map,
+	};
+
+	memcpy(options.checkpoint, request->op.checkpoint, sizeof(options.checkpoint));
+	return options;
+}
+
 static void send_done(const struct op_process *process, enum ccr_message_type type, int result,
 		      const char *text, double copy_ms)
 {

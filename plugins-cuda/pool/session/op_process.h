@@ -37,7 +37,7 @@ struct op_process {
 	bool has_thread;	    /* it returns the memory */
 	bool has_left, maps_shared; /* see sharing.h */
 	enum member_state state;
-	bool has_group; /* it gets its memory together with others; see group.h */
+	bool has_group, has_asked, is_known; /* together with others; see group.h */
 	atomic_bool is_given;
 	int given; /* the result that was sent, once is_given */
 	struct operation operation;

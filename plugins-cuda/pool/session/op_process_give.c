@@ -71,49 +71,73 @@ static int finish(struct op_process *process, bool waits, bool shares, char *err
 	return ret;
 }
 
-static int give(struct op_process *process, char *error, size_t size)
+static int attach(struct op_process *process, const struct ccr_message *hello, double *start,
+		  char *error, size_t size)
 {
 	const int connection = process->connection;
+	bool shares;
+	const uint32_t mode = sharing_mode(process, process->mode, &shares);
+	/* One of an earlier protocol does not wait for the others. */
+	const bool waits = (process->has_group || shares) && hello->version >= CCR_PROTOCOL_GROUPS;
+	int ret;
+
+	if (process->load)
+		operation_change(&process->operation, OPERATION_ATTACHING);
+	ret = interceptor_begin_attach(connection, process->number,
+				       mode | (waits ? CCR_ATTACH_GROUP : 0));
+	if (!ret)
+		ret = hand_over(process, connection, start, error, size);
+	note_step(process, "until all is loaded", start);
+	if (!ret)
+		ret = finish(process, waits, shares, error, size);
+	note_step(process, "until the gate is open", start);
+	return ret;
+}
+
+/* Another pool has placed its memory, and died before it opened its gate. */
+static int open_placed(struct op_process *process, char *error, size_t size)
+{
+	const int ret = group_wait(process);
+
+	return ret ? ret : interceptor_open(process->connection, process->number, error, size);
+}
+
+static int leave_running(struct op_process *process, char *error, size_t size)
+{
+	int ret = process->is_again ? 0 : -EALREADY;
+
+	if (!ret)
+		ret = sharing_export_running(process, error, size);
+	interceptor_abort(process->connection, process->number, ret,
+			  "the process has its memory already");
+	if (ret && !*error)
+		snprintf(error, size, "the process has its memory already");
+	return ret ? ret : group_wait(process);
+}
+
+static int give(struct op_process *process, char *error, size_t size)
+{
 	double start = now_ms();
 	struct ccr_message hello;
+	bool is_placed, has_memory;
 	int ret;
 
 	/* No time limit: criu decides when the application runs. If it exits, the wait ends. */
-	ret = interceptor_wait_hello(connection, process->pidfd, -1, &hello);
+	ret = interceptor_wait_hello(process->connection, process->pidfd, -1, &hello);
 	if (ret) {
 		snprintf(error, size, "the process ended before it took its memory");
 		return ret;
 	}
 	note_step(process, "the process does not run yet", &start);
-	sharing_note_state(process, hello.hello.state != CCR_SERVICE_EVICTED);
-	if (hello.hello.state == CCR_SERVICE_EVICTED) {
-		/* One of an earlier protocol does not wait for the others. */
-		bool shares;
-		const uint32_t mode = sharing_mode(process, process->mode, &shares);
-		const bool waits =
-			(process->has_group || shares) && hello.version >= CCR_PROTOCOL_GROUPS;
-
-		if (process->load)
-			operation_change(&process->operation, OPERATION_ATTACHING);
-		ret = interceptor_begin_attach(connection, process->number,
-					       mode | (waits ? CCR_ATTACH_GROUP : 0));
-		if (!ret)
-			ret = hand_over(process, connection, &start, error, size);
-		note_step(process, "until all is loaded", &start);
-		if (!ret)
-			ret = finish(process, waits, shares, error, size);
-		note_step(process, "until the gate is open", &start);
-	} else {
-		ret = process->is_again ? 0 : -EALREADY;
-		if (!ret)
-			ret = sharing_export_running(process, error, size);
-		interceptor_abort(connection, process->number, ret,
-				  "the process has its memory already");
-		if (ret && !*error)
-			snprintf(error, size, "the process has its memory already");
-		if (!ret)
-			ret = group_wait(process);
-	}
+	is_placed = group_is_open(process, hello.hello.state);
+	has_memory = is_placed || hello.hello.state == CCR_SERVICE_RESIDENT;
+	sharing_note_state(process, has_memory);
+	if (is_placed)
+		ret = open_placed(process, error, size);
+	else if (has_memory)
+		ret = leave_running(process, error, size);
+	else
+		ret = attach(process, &hello, &start, error, size);
 	if (ret && !*error)
 		snprintf(error, size, "the application's service thread: %s",
 			 ret == -EPIPE ? "connection lost" : strerror(-ret));
@@ -156,7 +180,7 @@ static void *give_thread(void *argument)
 	const int ret = give(process, error, sizeof(error));
 
 	if (ret) {
-		group_fail(process);
+		group_leave(process);
 		sharing_left(process);
 		/* Its gate is closed and its memory is incomplete, so it must not continue. */
 		ccr_err("%d: %s; killing the process", process->pid, error);
@@ -190,5 +214,7 @@ int op_process_give(struct op_process *process, const struct ccr_message *reques
 	op_process_list(process, request, process->load ? OPERATION_LOADING : OPERATION_RETURNING);
 	ret = pthread_create(&process->thread, NULL, give_thread, process);
 	process->has_thread = !ret;
+	if (ret)
+		group_leave(process);
 	return -ret;
 }

@@ -292,7 +292,7 @@ void op_quiesce(struct session *session, const struct ccr_message *request)
 		if (ret)
 			op_process_forget(q.members[i].process);
 		else
-			q.members[i].process->is_quiet = true;
+			q.members[i].process->is_quiet = q.members[i].process->has_group = true;
 	free(q.members);
 	if (ret && !*error)
 		snprintf(error, sizeof(error), "%s", strerror(-ret));

@@ -37,6 +37,7 @@ static void op_commit(struct session *s, const struct ccr_message *request)
 
 	if (!process)
 		return;
+	group_ended(process);
 	sharing_left(process);
 	op_process_commit(process, request->op.hold);
 }
@@ -66,6 +67,7 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 	}
 	process->mode = CCR_ATTACH_AUTO;
 	process->is_again = process->is_refused; /* then it kept its memory */
+	group_expect_back(process);
 	if (op_process_give(process, request))
 		session_reply(s, CCR_MSG_OP_GIVEN, request->operation, -EAGAIN,
 			      "cannot start the thread that returns device memory");
@@ -79,6 +81,7 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	int ret = pool_device_wait(error, sizeof(error));
 
 	sharing_reclaim(s, request->op.group, process);
+	group_reclaim(s, process, request->op.group);
 	if (!process) {
 		refuse(s, request->operation, -ESRCH,
 		       "the process is gone, or its service thread is not connected");
@@ -92,28 +95,14 @@ static void op_reclaim(struct session *s, const struct ccr_message *request)
 	process->has_left = ret;
 	sharing_arrived(process);
 	if (ret)
+		group_leave(process);
+	if (ret)
 		refuse(s, process->number, ret, error);
 	else if (op_process_give(process, request))
 		refuse(s, process->number, -EAGAIN,
 		       "cannot start the thread that returns device memory");
 	else
 		session_reply(s, CCR_MSG_OP_READY, process->number, 0, NULL);
-}
-
-struct copy_options session_copy_options(const struct ccr_message *request)
-{
-	struct copy_options options = {
-		.streams = request->op.streams,
-		.chunk_mb = request->op.chunk_mb,
-		.verify = request->op.verify,
-		.io = request->op.io,
-		.sync = request->op.sync,
-		.mode = request->op.attach_mode,
-		.map = request->op.map,
-	};
-
-	memcpy(options.checkpoint, request->op.checkpoint, sizeof(options.checkpoint));
-	return options;
 }
 
 /* --- restore --- */

@@ -177,15 +177,15 @@ static void evict(void)
 	close(connection);
 }
 
-static void place(uint32_t mode)
+static void place(enum ccr_service_state state, uint32_t mode)
 {
-	connect_as(CCR_SERVICE_EVICTED);
+	connect_as(state);
 	send_to(CCR_MSG_ATTACH, mode);
 	CHECK(!ccr_message_send(connection, &handles, fds, nr_fds));
 	send_to(CCR_MSG_END, 0);
 }
 
-static void evicted(uint32_t mode)
+static void evicted(uint32_t mode, bool opens_later)
 {
 	pthread_t thread;
 
@@ -199,17 +199,46 @@ static void evicted(uint32_t mode)
 	close(connection);
 
 	/* Another member does not get its memory: this one does not run, and can try again. */
+	place(CCR_SERVICE_EVICTED, mode | CCR_ATTACH_GROUP);
+	expect(CCR_MSG_PLACED);
+	send_to(CCR_MSG_ABORT, 0);
+	close(connection);
+	CHECK(!pthread_create(&thread, NULL, call, NULL));
+	/* Without the pool it does not know whether others run: it keeps all, and does not run. */
+	place(CCR_SERVICE_EVICTED, mode | CCR_ATTACH_GROUP);
+	expect(CCR_MSG_PLACED);
+	close(connection);
 	for (int i = 0; i < 2; i++) {
-		place(mode | CCR_ATTACH_GROUP);
-		expect(CCR_MSG_PLACED);
+		connect_as(CCR_SERVICE_PLACED);
+		CHECK(is_shown_gated());
 		if (i)
 			send_to(CCR_MSG_ABORT, 0);
 		close(connection);
 	}
-	CHECK(!pthread_create(&thread, NULL, call, NULL));
-	place(mode | CCR_ATTACH_GROUP);
+	connect_as(CCR_SERVICE_PLACED);
+	send_to(CCR_MSG_EVICT, WAIT_MS);
+	expect(CCR_MSG_FAILED);
+	CHECK(message.result == -EALREADY);
+	close(connection);
+	/* None has run on: it begins again. In the middle, the pool is lost once more. */
+	place(CCR_SERVICE_PLACED, mode | CCR_ATTACH_GROUP);
+	expect(CCR_MSG_PLACED);
+	close(connection);
+	connect_as(CCR_SERVICE_PLACED);
+	send_to(CCR_MSG_ATTACH, mode | CCR_ATTACH_GROUP);
+	close(connection);
+	connect_as(CCR_SERVICE_EVICTED);
+	send_to(CCR_MSG_OPEN, 0);
+	expect(CCR_MSG_FAILED);
+	CHECK(message.result == -EALREADY && is_shown_gated());
+	close(connection);
+	place(CCR_SERVICE_EVICTED, mode | CCR_ATTACH_GROUP);
 	expect(CCR_MSG_PLACED);
 	CHECK(is_shown_gated());
+	if (opens_later) { /* others have run on */
+		close(connection);
+		connect_as(CCR_SERVICE_PLACED);
+	}
 	send_to(CCR_MSG_OPEN, 0);
 	expect(CCR_MSG_DONE);
 	pthread_join(thread, NULL);
@@ -223,7 +252,7 @@ static void alone(void)
 {
 	connect_as(CCR_SERVICE_RESIDENT);
 	evict();
-	place(CCR_ATTACH_ADOPT);
+	place(CCR_SERVICE_EVICTED, CCR_ATTACH_ADOPT);
 	expect(CCR_MSG_DONE);
 	close(connection);
 	is_open();
@@ -241,8 +270,10 @@ int main(int argc, char **argv)
 	opened_again();
 	busy();
 	captured();
-	evicted(CCR_ATTACH_ADOPT);
-	evicted(CCR_ATTACH_MAP);
+	for (int i = 0; i < 2; i++) {
+		evicted(CCR_ATTACH_ADOPT, i);
+		evicted(CCR_ATTACH_MAP, i);
+	}
 	alone();
 	return 0;
 }

@@ -20,85 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/protocol/message.h"
 #include "pool/device/device.h"
-#include "pool/session/session.h"
-#include "test/check.h"
-
-#define TIMEOUT_MS 300
-#define LONG_MS	   60000
-#define WAIT_MS	   60000
-
-static int criu; /* our end of the session */
-static uint32_t timeout_ms = TIMEOUT_MS;
-
-static void *serve(void *socket)
-{
-	session_run((intptr_t)socket);
-	return NULL;
-}
-
-/* `pidfd` and `connection` are closed here, as the plugin does. */
-static void request_for(pid_t pid, int pidfd, enum ccr_message_type type, uint32_t operation,
-			int connection)
-{
-	const int dir = open("/tmp", O_RDONLY | O_DIRECTORY);
-	const int fds[] = {dir, pidfd, connection};
-	struct ccr_message m;
-
-	ccr_message_init(&m, type, operation);
-	m.op.fds = CCR_OP_IMAGES | CCR_OP_PIDFD | (connection >= 0 ? CCR_OP_CONNECTION : 0);
-	m.op.pid = pid;
-	m.op.timeout_ms = timeout_ms;
-	CHECK(!ccr_message_send(criu, &m, fds, connection >= 0 ? 3 : 2));
-	close(dir);
-	close(pidfd);
-	if (connection >= 0)
-		close(connection);
-}
-
-static void request(enum ccr_message_type type, uint32_t operation, int connection)
-{
-	request_for(getpid(), syscall(SYS_pidfd_open, getpid(), 0), type, operation, connection);
-}
-
-static void expect_reply(enum ccr_message_type type, uint32_t operation, int result)
-{
-	struct ccr_message m;
-
-	CHECK(!ccr_message_receive(criu, &m, NULL, NULL, WAIT_MS));
-	if (m.type != type || m.operation != operation || m.result != result)
-		fprintf(stderr, "message %d of %u: %d (%.100s), expected %d of %u: %d\n", m.type,
-			m.operation, m.result, m.done.text, type, operation, result);
-	CHECK(m.type == type && m.operation == operation && m.result == result);
-}
-
-/* The pool's end; `*application` is that of the service thread. */
-static int connect_to(int *application)
-{
-	int pair[2];
-
-	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	*application = pair[1];
-	return pair[0];
-}
-
-static void say(int application, enum ccr_message_type type, uint32_t state)
-{
-	struct ccr_message m;
-
-	ccr_message_init(&m, type, 0);
-	if (type == CCR_MSG_HELLO)
-		m.hello.state = state;
-	CHECK(!ccr_message_send(application, &m, NULL, 0));
-}
-
-static void hear(int application, enum ccr_message_type type)
-{
-	struct ccr_message m;
-
-	CHECK(!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS) && m.type == type);
-}
+#include "test/pool/session_test.h"
 
 static void not_connected(void)
 {
@@ -185,58 +108,6 @@ static void pid_is_used_again(void)
 }
 
 /* ---- groups ---- */
-
-static void join(uint32_t operation, int *application, uint32_t version)
-{
-	struct ccr_message m;
-
-	request(CCR_MSG_OP_JOIN, operation, connect_to(application));
-	expect_reply(CCR_MSG_OP_READY, operation, 0);
-	ccr_message_init(&m, CCR_MSG_HELLO, 0);
-	m.version = version;
-	CHECK(!ccr_message_send(*application, &m, NULL, 0));
-}
-
-/* Returns how many calls pass the gate. */
-static uint32_t hear_quiesce(int application)
-{
-	struct ccr_message m;
-
-	CHECK(!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS));
-	CHECK(m.type == CCR_MSG_QUIESCE);
-	return m.quiesce.calls;
-}
-
-static void say_quiet(int application, int result)
-{
-	struct ccr_message m;
-
-	ccr_message_init(&m, CCR_MSG_QUIET, 0);
-	m.result = result;
-	snprintf(m.failed.text, sizeof(m.failed.text), "%s", result ? "busy" : "");
-	CHECK(!ccr_message_send(application, &m, NULL, 0));
-}
-
-/* When all are quiet, each is asked what it shares: the last one first. */
-static void shares_nothing(int application)
-{
-	struct ccr_message m;
-
-	CHECK(!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS));
-	CHECK(m.type == CCR_MSG_SHARED && !m.shared.count);
-	ccr_message_init(&m, CCR_MSG_END, 0);
-	CHECK(!ccr_message_send(application, &m, NULL, 0));
-}
-
-/* The end of its connection opens its gate. */
-static void gate_opens(int application)
-{
-	struct ccr_message m;
-
-	while (!ccr_message_receive(application, &m, NULL, NULL, WAIT_MS))
-		CHECK(m.type == CCR_MSG_QUIESCE);
-	close(application);
-}
 
 static void quiesce_together(void)
 {
@@ -329,22 +200,13 @@ static void quiesce_fails(void)
 
 int main(void)
 {
-	pthread_t thread;
-	char error[256];
-	int pair[2];
-
-	CHECK(!ccr_settings_load(&pool.settings, NULL, error, sizeof(error)));
-	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	criu = pair[0];
-	pool_device_begin();
-	CHECK(!pthread_create(&thread, NULL, serve, (void *)(intptr_t)pair[1]));
+	session_begin();
 	not_connected();
 	does_not_answer();
 	breaks_off();
 	pid_is_used_again();
 	quiesce_together();
 	quiesce_fails();
-	close(criu);
-	CHECK(!pthread_join(thread, NULL));
-	return failures ? 1 : 0;
+	session_finish();
+	return failures + session_failures() ? 1 : 0;
 }
