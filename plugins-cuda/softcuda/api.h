@@ -120,6 +120,8 @@ X(cuStreamEndCapture, (CUstream a, CUgraph *b), (a, b), PTSZ, 10000) \
 X(cuStreamIsCapturing, (CUstream a, CUstreamCaptureStatus *b), (a, b), PTSZ, 10000) \
 X(cuLaunchHostFunc, (CUstream a, CUhostFn b, void *c), (a, b, c), PTSZ, 10000) \
 X(cuStreamAddCallback, (CUstream a, CUstreamCallback b, void *c, unsigned int d), (a, b, c, d), PTSZ, 5000) \
+X(cuStreamWriteValue64_v2, (CUstream a, CUdeviceptr b, cuuint64_t c, unsigned int d), (a, b, c, d), PTSZ, 11070) \
+X(cuStreamWaitValue64_v2, (CUstream a, CUdeviceptr b, cuuint64_t c, unsigned int d), (a, b, c, d), PTSZ, 11070) \
 X(cuEventCreate, (CUevent *a, unsigned int b), (a, b), GATED, 2000) \
 X(cuEventRecord, (CUevent a, CUstream b), (a, b), PTSZ, 2000) \
 X(cuEventQuery, (CUevent a), (a), GATED, 2000) \

@@ -309,6 +309,11 @@ struct ccr_op {
 			void *data;
 			CUstream stream;
 		} host;
+		struct {
+			CUdeviceptr addr;
+			uint64_t value;
+			unsigned int condition;
+		} word;
 	};
 };
 
@@ -323,6 +328,7 @@ bool ccr_queue_is_done(struct ccr_point point);
 void ccr_queue_wait_context(struct ccr_ctx *ctx); // NULL: every context
 // Ends the captures in a context with an error. Returns whether there were any.
 bool ccr_queue_end_captures(const struct ccr_ctx *ctx);
+bool ccr_stream_is_capturing(struct ccr_stream *stream);
 bool ccr_multicast_release(CUmemGenericAllocationHandle mc); // share.c; false: it is none
 bool ccr_queue_is_idle(struct ccr_stream *stream);
 void ccr_queue_lock(void);

@@ -76,6 +76,12 @@ enum {
 };
 
 enum {
+	CU_STREAM_WAIT_VALUE_GEQ = 0x0, // (int64_t)(*addr - value) >= 0
+	CU_STREAM_WAIT_VALUE_EQ = 0x1,
+	CU_STREAM_WAIT_VALUE_AND = 0x2,
+};
+
+enum {
 	CU_EVENT_DEFAULT = 0x0,
 	CU_EVENT_BLOCKING_SYNC = 0x1,
 	CU_EVENT_DISABLE_TIMING = 0x2,

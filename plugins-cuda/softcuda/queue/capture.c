@@ -4,6 +4,16 @@
 // is always empty: nothing is recorded. The queue lock guards the flags.
 #include "softcuda/impl.h"
 
+bool ccr_stream_is_capturing(struct ccr_stream *stream)
+{
+	bool is_capturing;
+
+	ccr_queue_lock();
+	is_capturing = stream->is_capturing;
+	ccr_queue_unlock();
+	return is_capturing;
+}
+
 static CUresult begin(CUstream handle)
 {
 	struct ccr_stream *stream;

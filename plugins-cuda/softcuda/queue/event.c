@@ -86,6 +86,8 @@ CUresult SOFT(cuEventRecord)(CUevent handle, CUstream stream_handle)
 		return result;
 	if (!event || event->ctx != stream->ctx)
 		return CUDA_ERROR_INVALID_HANDLE;
+	if (event->ipc && ccr_stream_is_capturing(stream))
+		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	op = ccr_op_new(stream, run_record);
 	if (!op)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -165,6 +167,8 @@ CUresult SOFT(cuStreamWaitEvent)(CUstream stream_handle, CUevent handle, unsigne
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (flags)
 		return CUDA_ERROR_INVALID_VALUE;
+	if (event->ipc && ccr_stream_is_capturing(stream))
+		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	if (event->ipc)
 		return await_other(stream, event);
 	if (!point.stream)

@@ -156,13 +156,15 @@ CUresult SOFT(cuIpcOpenEventHandle)(CUevent *event, CUipcEventHandle handle)
 	if (result != CUDA_SUCCESS)
 		return result;
 	memcpy(&name, &handle, sizeof(name));
-	if (!event || name.magic != EVENT_MAGIC)
+	if (!event)
 		return CUDA_ERROR_INVALID_VALUE;
+	if (name.magic != EVENT_MAGIC)
+		return CUDA_ERROR_MAP_FAILED;
 	if (name.pid == getpid())
 		return CUDA_ERROR_INVALID_CONTEXT;
 	fd = open_file(&name);
 	if (fd < 0)
-		return CUDA_ERROR_INVALID_HANDLE;
+		return CUDA_ERROR_MAP_FAILED;
 	ipc = map(fd);
 	if (!ipc)
 		return CUDA_ERROR_OUT_OF_MEMORY;

@@ -189,6 +189,6 @@ int main(void)
 	end_child(&child);
 	OK(cuIpcCloseMemHandle(large));
 	RESULT_IS(cuIpcOpenMemHandle_v2(&again, offer.large, LAZY), CUDA_ERROR_INVALID_VALUE);
-	RESULT_IS(cuIpcOpenEventHandle(&event, offer.event), CUDA_ERROR_INVALID_HANDLE);
+	RESULT_IS(cuIpcOpenEventHandle(&event, offer.event), CUDA_ERROR_MAP_FAILED);
 	return 0;
 }
