@@ -17,9 +17,8 @@ KIND(EXPORTED_MEMORY, "exported-memory", GUESS,
      "has exported device memory, which another process may use",
      "let it free what it has exported, or make sure that no process uses it", NULL)
 KIND(IPC_EVENTS, "ipc-events", GUESS, "shares CUDA events with another process",
-     "let it destroy them before the dump (release CUDA tensors that are in queues): nobody has "
-     "seen "
-     "whether the driver can restore them",
+     "start both under the interceptor and dump them as one tree, or let it destroy the events "
+     "before the dump (release CUDA tensors that are in queues)",
      NULL)
 KIND(MULTICAST, "multicast", REFUSE,
      "has multicast objects (NVLink SHARP), which the driver cannot checkpoint",

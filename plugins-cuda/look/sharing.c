@@ -94,6 +94,36 @@ static bool is_carried(const struct state *s, const struct process *p)
 	       p->mailbox.exports == p->mailbox.kept_exports;
 }
 
+/* The interceptor's events move, if all who share them do. */
+static bool are_events_carried(const struct state *s, const struct process *p)
+{
+	uint64_t imports = 0, exports = 0;
+
+	each_process(other, s)
+	{
+		imports += is_moved(s, other) ? other->mailbox.event_imports : 0;
+		exports += is_moved(s, other) ? other->mailbox.event_exports : 0;
+	}
+	return imports && exports && is_moved(s, p);
+}
+
+static void judge_events(struct state *s, const struct process *p)
+{
+	const struct ccr_mailbox *mailbox = &p->mailbox;
+
+	if (mailbox->ipc_events)
+		ccr__look_add(s, CCR_LOOK_IPC_EVENTS, p->pid,
+			      "it shares %llu events with a process without the interceptor",
+			      (unsigned long long)mailbox->ipc_events);
+	else if (!mailbox->event_imports && !mailbox->event_exports)
+		return;
+	else if (!are_events_carried(s, p))
+		ccr__look_add(s, CCR_LOOK_IPC_EVENTS, p->pid,
+			      mailbox->event_imports
+				      ? "it has opened events of a process outside the tree"
+				      : "a process outside the tree may have opened its events");
+}
+
 static void judge_counters(struct state *s, const struct process *p)
 {
 	const struct ccr_mailbox *mailbox = &p->mailbox;
@@ -101,9 +131,7 @@ static void judge_counters(struct state *s, const struct process *p)
 	if (mailbox->multicasts)
 		ccr__look_add(s, CCR_LOOK_MULTICAST, p->pid, "it has made %llu of them",
 			      (unsigned long long)mailbox->multicasts);
-	if (mailbox->ipc_events)
-		ccr__look_add(s, CCR_LOOK_IPC_EVENTS, p->pid, "it shares %llu events",
-			      (unsigned long long)mailbox->ipc_events);
+	judge_events(s, p);
 	if (is_carried(s, p))
 		return;
 	if (mailbox->imports)

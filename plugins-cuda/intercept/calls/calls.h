@@ -27,6 +27,9 @@ void ccr__alloc_drop_context(CUcontext ctx);
 /* Frees what the program freed while a stream was capturing. */
 void ccr__alloc_flush(void);
 
+/* graph_event.c: the answer when a graph would use an event that processes share. */
+CUresult ccr__event_refuse_in_graph(void);
+
 /* capture.c: the number of streams that are being captured; a futex. */
 extern uint32_t ccr__nr_captures;
 /* Forgets the captures of a destroyed context, and of the default streams of ended threads. */

@@ -6,6 +6,7 @@
 #include "intercept/calls/calls.h"
 #include "intercept/copy/threads.h"
 #include "intercept/records/contexts.h"
+#include "intercept/records/events.h"
 #include "intercept/records/records.h"
 
 static CUresult note_created(CUresult result, const CUcontext *ctx)
@@ -41,6 +42,7 @@ static CUresult note_destroyed(CUresult result, CUcontext ctx)
 {
 	if (result == CUDA_SUCCESS && ccr__is_active()) {
 		ccr__captures_drop_context(ctx);
+		ccr__events_drop_context(ctx);
 		ccr__context_forget(ctx);
 		ccr__alloc_drop_context(ctx);
 	}
@@ -92,6 +94,7 @@ static CUresult note_primary_destroyed(CUresult result, CUdevice dev, bool only_
 	ctx = ccr__primary_of(dev);
 	if (ctx) {
 		ccr__captures_drop_context(ctx);
+		ccr__events_drop_context(ctx);
 		ccr__alloc_drop_context(ctx);
 	}
 	return result;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Legacy CUDA IPC. Large memory is ours, so its handles are, too; any process with the
+ * Legacy CUDA IPC of memory. Large memory is ours, so its handles are, too; any process with the
  * interceptor can open them, and gets an import like any other. Small memory stays with the
- * driver, and its handles with it. Events are the driver's.
+ * driver, and its handles with it.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/keeper/fetch.h"
@@ -215,58 +215,4 @@ CUresult ccr__wrap_cuIpcCloseMemHandle(CUdeviceptr dptr)
 		m->phys->ipc->opens++;
 	ccr__memory_unlock();
 	return result;
-}
-
-/* --- events --- */
-
-CUresult ccr__wrap_cuIpcGetEventHandle(CUipcEventHandle *handle, CUevent event)
-{
-	const CUresult result = ccr__real.cuIpcGetEventHandle(handle, event);
-
-	if (result == CUDA_SUCCESS)
-		note_added(CCR__SHARED_EVENT, (uintptr_t)event);
-	return result;
-}
-
-CUresult ccr__wrap_cuIpcOpenEventHandle(CUevent *event, CUipcEventHandle handle)
-{
-	const CUresult result = ccr__real.cuIpcOpenEventHandle(event, handle);
-
-	if (result == CUDA_SUCCESS)
-		note_added(CCR__SHARED_EVENT, (uintptr_t)*event);
-	return result;
-}
-
-/* Before the call: the number may be used again at once. */
-static bool forget_event(CUevent event)
-{
-	bool was_shared;
-
-	if (!ccr__shared_has_events())
-		return false;
-	ccr__memory_lock();
-	was_shared = ccr__shared_drop_all(CCR__SHARED_EVENT, (uintptr_t)event);
-	ccr__memory_unlock();
-	return was_shared;
-}
-
-static CUresult destroyed(CUresult result, CUevent event, bool was_shared)
-{
-	if (was_shared && result != CUDA_SUCCESS)
-		note_added(CCR__SHARED_EVENT, (uintptr_t)event);
-	return result;
-}
-
-CUresult ccr__wrap_cuEventDestroy(CUevent event)
-{
-	const bool was_shared = forget_event(event);
-
-	return destroyed(ccr__real.cuEventDestroy(event), event, was_shared);
-}
-
-CUresult ccr__wrap_cuEventDestroy_v2(CUevent event)
-{
-	const bool was_shared = forget_event(event);
-
-	return destroyed(ccr__real.cuEventDestroy_v2(event), event, was_shared);
 }

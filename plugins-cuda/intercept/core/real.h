@@ -25,13 +25,14 @@
 	P(cuMemGetAllocationGranularity) \
 	P(cuMemHostRegister_v2)          \
 	P(cuMemHostUnregister)           \
+	P(cuMemHostGetDevicePointer_v2)  \
 	P(cuMemcpyDtoDAsync_v2)          \
 	P(cuStreamCreate)                \
 	P(cuStreamGetCtx)                \
 	P(cuStreamSynchronize)           \
-	P(cuEventCreate)                 \
-	P(cuEventRecord)                 \
-	P(cuEventSynchronize)            \
+	P(cuStreamIsCapturing)           \
+	P(cuStreamWriteValue64_v2)       \
+	P(cuStreamWaitValue64_v2)        \
 	P(cuThreadExchangeStreamCaptureMode)
 
 struct ccr__real {

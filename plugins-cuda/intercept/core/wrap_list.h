@@ -54,7 +54,7 @@ W(cuDestroyExternalMemory, cuDestroyExternalMemory, 10000) \
 W(cuLogicalEndpointImport, cuLogicalEndpointImport, 13030) \
 W(cuLogicalEndpointDestroy, cuLogicalEndpointDestroy, 13030)
 
-#define CCR_WRAPPERS_MEMORY(W) \
+#define CCR_WRAPPERS_MEMORY(W) CCR_WRAPPERS_EVENT(W) \
 W(cuCtxEnablePeerAccess, cuCtxEnablePeerAccess, 4000) \
 W(cuCtxDisablePeerAccess, cuCtxDisablePeerAccess, 4000) \
 W(cuMemAlloc_v2, cuMemAlloc, 3020) W(cuMemAllocPitch_v2, cuMemAllocPitch, 3020) \
@@ -72,6 +72,26 @@ W(cuMulticastBindAddr, cuMulticastBindAddr, 12010) \
 W(cuMulticastBindAddr_v2, cuMulticastBindAddr, 13010) \
 W(cuLogicalEndpointBindMem, cuLogicalEndpointBindMem, 13030) \
 W(cuLogicalEndpointBindAddr, cuLogicalEndpointBindAddr, 13030)
+
+#define CCR_WRAPPERS_EVENT(W) \
+W(cuEventCreate, cuEventCreate, 2000) \
+W(cuEventRecord, cuEventRecord, 2000) W(cuEventRecord_ptsz, cuEventRecord, 7000) \
+W(cuEventRecordWithFlags, cuEventRecordWithFlags, 11010) \
+W(cuEventRecordWithFlags_ptsz, cuEventRecordWithFlags, 11010) \
+W(cuEventQuery, cuEventQuery, 2000) W(cuEventSynchronize, cuEventSynchronize, 2000) \
+W(cuStreamWaitEvent, cuStreamWaitEvent, 3020) \
+W(cuStreamWaitEvent_ptsz, cuStreamWaitEvent, 7000) \
+W(cuGraphAddEventRecordNode, cuGraphAddEventRecordNode, 11010) \
+W(cuGraphAddEventWaitNode, cuGraphAddEventWaitNode, 11010) \
+W(cuGraphEventRecordNodeSetEvent, cuGraphEventRecordNodeSetEvent, 11010) \
+W(cuGraphEventWaitNodeSetEvent, cuGraphEventWaitNodeSetEvent, 11010) \
+W(cuGraphExecEventRecordNodeSetEvent, cuGraphExecEventRecordNodeSetEvent, 11010) \
+W(cuGraphExecEventWaitNodeSetEvent, cuGraphExecEventWaitNodeSetEvent, 11010) \
+W(cuGraphAddNode, cuGraphAddNode, 12020) W(cuGraphAddNode_v2, cuGraphAddNode, 12030) \
+W(cuGraphAddNode_v3, cuGraphAddNode, 13040) \
+W(cuGraphNodeSetParams, cuGraphNodeSetParams, 12020) \
+W(cuGraphNodeSetParams_v2, cuGraphNodeSetParams, 13040) \
+W(cuGraphExecNodeSetParams, cuGraphExecNodeSetParams, 12020)
 
 #define CCR_WRAPPERS_COPY(W) \
 W(cuMemcpy, cuMemcpy, 4000) W(cuMemcpy_ptds, cuMemcpy, 7000) \

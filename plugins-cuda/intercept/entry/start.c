@@ -11,6 +11,7 @@
 #include "intercept/entry/entry.h"
 #include "intercept/keeper/keeper.h"
 #include "intercept/records/contexts.h"
+#include "intercept/records/events.h"
 #include "intercept/records/records.h"
 #include "intercept/service/service.h"
 
@@ -37,6 +38,7 @@ static void in_child(void)
 	ccr__slots_reset();
 	ccr__contexts_reset();
 	ccr__captures_reset();
+	ccr__events_reset();
 }
 
 /* Always printed: such a process cannot be dumped with its device memory, and nothing else says so.

@@ -5,6 +5,7 @@
  * everything again and the thread waits for the next connection. Only when the pool is lost
  * while all of it is mapped, it stays: other members may run on with theirs.
  */
+#include "intercept/records/event_page.h"
 #include "intercept/records/ipc.h"
 #include "intercept/records/kept.h"
 #include "intercept/service/adopt.h"
@@ -200,6 +201,21 @@ static int check_complete(struct attach *a)
 	return 0;
 }
 
+/* What others have of this process; before one of them, whose gate may open first, asks for it. */
+static int publish(struct attach *a)
+{
+	const int ret = ccr__event_pages_return();
+
+	ccr__ipc_publish_all();
+	if (ret)
+		a->what = "cannot make the events again that processes share";
+	else if (!a->is_group && !ccr__event_pages_are_there())
+		a->what = "the pool did not send the events of another process";
+	else
+		return 0;
+	return ret ? ret : -ENODATA;
+}
+
 static int take_all(struct attach *a)
 {
 	int fds[CCR_HANDLES_A_MESSAGE], nr_fds;
@@ -240,6 +256,7 @@ static void finish(bool keep)
 		phys->handle = 0;
 		phys->is_imported = false;
 	}
+	ccr__event_pages_attached(keep);
 	if (!keep)
 		ccr__kept_end();
 	ccr__memory.is_evicted = !keep;
@@ -273,9 +290,8 @@ void ccr__attach(struct ccr__connection *connection, uint32_t mode)
 		finish(false);
 	ccr__memory.is_placed = false;
 	ret = take_all(&a);
-	/* Before another process, whose gate may open first, asks for it. */
 	if (!ret)
-		ccr__ipc_publish_all();
+		ret = publish(&a);
 	if (!ret && a.is_group) {
 		ret = ccr__sharing_serve(connection, &a.result, &a.what);
 		ccr__memory.is_placed = ret == -EPIPE && ccr__sharing_is_complete();

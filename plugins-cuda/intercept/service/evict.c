@@ -6,6 +6,7 @@
  */
 #include "intercept/calls/calls.h"
 #include "intercept/gate/gate.h"
+#include "intercept/records/event_page.h"
 #include "intercept/records/kept.h"
 #include "intercept/service/adopt.h"
 #include "intercept/service/service.h"
@@ -198,8 +199,7 @@ static bool is_connected(int socket)
 	return !poll(&poller, 1, 0);
 }
 
-/* First unmaps everything, then releases it, so that a failure to unmap can be undone. */
-static int release_all(struct evict *e)
+static int unmap_all(struct evict *e)
 {
 	struct ccr__phys *phys;
 
@@ -218,6 +218,24 @@ static int release_all(struct evict *e)
 		e->what = "the pool ended before the memory was released";
 		return -EPIPE;
 	}
+	return 0;
+}
+
+/* First unmaps everything, then releases it, so that a failure to unmap can be undone. */
+static int release_all(struct evict *e)
+{
+	struct ccr__phys *phys;
+	int ret;
+
+	e->what = "cannot save the events that processes share";
+	ret = ccr__event_pages_prepare(&e->result);
+	if (ret)
+		return ret;
+	ret = unmap_all(e);
+	if (ret) {
+		ccr__event_pages_stay();
+		return ret;
+	}
 	for (phys = ccr__memory.all; phys; phys = phys->next) {
 		if (!is_released(phys))
 			continue;
@@ -227,6 +245,7 @@ static int release_all(struct evict *e)
 				ccr_cuda_error_name(e->result));
 		phys->handle = 0;
 	}
+	ccr__event_pages_leave();
 	ccr__kept_end();
 	ccr__memory.is_evicted = true;
 	return 0;

@@ -3,6 +3,7 @@
 #include "common/protocol/message.h"
 #include "intercept/gate/gate.h"
 #include "intercept/keeper/keeper.h"
+#include "intercept/records/event_page.h"
 #include "intercept/records/kept.h"
 #include "intercept/service/service.h"
 
@@ -50,23 +51,41 @@ static int flush(struct batch *b)
 	return ret;
 }
 
-static int add(struct batch *b, const struct ccr__phys *phys)
+static int add(struct batch *b, uint64_t number, const struct ccr_wire_shared *entry)
 {
 	struct ccr_message *m = &b->connection->message;
+
+	b->numbers[m->shared.count] = number;
+	m->shared.entry[m->shared.count++] = *entry;
+	return m->shared.count == CCR_HANDLES_A_MESSAGE ? flush(b) : 0;
+}
+
+static int add_memory(struct batch *b, const struct ccr__phys *phys)
+{
+	const struct ccr_wire_shared entry = {
+		.id = phys->id,
+		.size = mapped_size(phys),
+		.address = phys->maps ? phys->maps->base : 0,
+		.kind = phys->is_foreign ? CCR_SHARED_IMPORT : CCR_SHARED_EXPORT,
+	};
 	int ret = 0;
 
-	for (const struct ccr__kept *kept = phys->kept; !ret && kept; kept = kept->next) {
-		b->numbers[m->shared.count] = kept->number;
-		m->shared.entry[m->shared.count++] = (struct ccr_wire_shared){
-			.id = phys->id,
-			.size = mapped_size(phys),
-			.address = phys->maps ? phys->maps->base : 0,
-			.kind = phys->is_foreign ? CCR_SHARED_IMPORT : CCR_SHARED_EXPORT,
-		};
-		if (m->shared.count == CCR_HANDLES_A_MESSAGE)
-			ret = flush(b);
-	}
+	for (const struct ccr__kept *kept = phys->kept; !ret && kept; kept = kept->next)
+		ret = add(b, kept->number, &entry);
 	return ret;
+}
+
+/* The pool matches them by their files like memory, and asks for nothing else. */
+static int add_events(struct batch *b, const struct ccr__event_page *page)
+{
+	const struct ccr_wire_shared entry = {
+		.id = page->id,
+		.size = CCR__EVENT_PAGE_BYTES,
+		.address = (uintptr_t)page->slots,
+		.kind = page->is_foreign ? CCR_SHARED_IMPORT : CCR_SHARED_EXPORT,
+	};
+
+	return page->nr_shared ? add(b, page->kept, &entry) : 0;
 }
 
 static bool is_lost(const struct ccr__phys *phys)
@@ -86,8 +105,10 @@ int ccr__sharing_send(struct ccr__connection *connection, const char **what)
 			*what = "the program uses imported memory in a way that cannot be restored";
 			return -EXDEV;
 		}
-		ret = add(&b, phys);
+		ret = add_memory(&b, phys);
 	}
+	for (const struct ccr__event_page *p = ccr__event_pages; !ret && p; p = p->next)
+		ret = add_events(&b, p);
 	flushed = flush(&b);
 	ret = ret ? ret : flushed;
 	if (ret == -ESTALE)
@@ -107,6 +128,12 @@ int ccr__sharing_check(const struct ccr__connection *connection, const char **wh
 		for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next)
 			if (phys->is_foreign)
 				return -EXDEV;
+	for (const struct ccr__event_page *p = ccr__event_pages; p; p = p->next)
+		if (!connection->is_sharing_known && p->is_foreign && p->nr_shared) {
+			*what = "the program waits for events of a process that is not dumped "
+				"with it";
+			return -EXDEV;
+		}
 	return 0;
 }
 
@@ -136,10 +163,30 @@ static int send_handles(struct serving *s, struct ccr_message *m, int *fds)
 	return ret;
 }
 
+/* Adds a descriptor of the page to the answer. */
+static int export_events(struct serving *s, const struct ccr__event_page *page,
+			 struct ccr_message *m, int *fds)
+{
+	const int fd = ccr__event_page_export(page);
+
+	s->what = "cannot export the events that processes share";
+	if (fd < 0)
+		return fd;
+	fds[m->handles.count] = fd;
+	m->handles.entry[m->handles.count] =
+		(struct ccr_wire_handle){.id = page->id, .fd = m->handles.count};
+	m->handles.count++;
+	return 0;
+}
+
 static int export_one(struct serving *s, uint64_t id, struct ccr_message *m, int *fds)
 {
+	const struct ccr__event_page *page = ccr__event_page_by_id(id);
 	struct ccr__phys *phys = ccr__phys_by_id(id);
 	int ret;
+
+	if (page && !page->is_foreign)
+		return export_events(s, page, m, fds);
 
 	s->what = "the pool asked for an allocation that this process does not have";
 	if (!phys || phys->is_foreign || !phys->handle)
@@ -184,11 +231,21 @@ static int export_all(struct serving *s)
 	return ret ? ret : sent;
 }
 
+/* The page of a foreign process, or ours, which others have kept. */
+static int take_events(struct serving *s, struct ccr__event_page *page, int fd)
+{
+	s->what = "cannot map the events that processes share";
+	return ccr__event_page_take(page, fd);
+}
+
 /* The memory is the same as before, and so is the file by which an importer knows it. */
 static int keep_one(struct serving *s, uint64_t id, int fd)
 {
+	struct ccr__event_page *page = ccr__event_page_by_id(id);
 	struct ccr__phys *phys = ccr__phys_by_id(id);
 
+	if (page && !page->is_foreign)
+		return take_events(s, page, fd);
 	s->what = "the pool sent an export that this process does not have";
 	if (!phys || phys->is_foreign)
 		return -EPROTO;
@@ -199,9 +256,12 @@ static int keep_one(struct serving *s, uint64_t id, int fd)
 
 static int take_one(struct serving *s, const struct ccr_wire_shared *wire, int fd)
 {
+	struct ccr__event_page *page = ccr__event_page_by_id(wire->id);
 	struct ccr__phys *phys = ccr__phys_by_id(wire->id);
 	CUmemGenericAllocationHandle handle;
 
+	if (page && page->is_foreign)
+		return take_events(s, page, fd);
 	s->what = "the pool sent an import that this process does not have";
 	if (!phys || !phys->is_foreign || phys->handle)
 		return -EPROTO;
@@ -247,14 +307,16 @@ bool ccr__sharing_is_complete(void)
 	for (const struct ccr__phys *phys = ccr__memory.all; phys; phys = phys->next)
 		if (!phys->handle)
 			return false;
-	return true;
+	return ccr__event_pages_are_there();
 }
 
 static int check_complete(struct serving *s)
 {
 	if (ccr__sharing_is_complete())
 		return 0;
-	s->what = "the pool did not send every import";
+	s->what = ccr__event_pages_are_there()
+			  ? "the pool did not send every import"
+			  : "the pool did not send the events of another process";
 	return -ENODATA;
 }
 

@@ -170,13 +170,14 @@ const char *ccr__memory_failure(int ret)
 	return *ccr__pool_link.error ? ccr__pool_link.error : strerror(-ret);
 }
 
-/* The driver cannot save imported memory, and its importers need what was exported. */
+/* The driver cannot save imported memory and shared events, and others need what was exported. */
 static bool is_sharing(const struct task *task)
 {
 	struct ccr_mailbox mailbox;
 
 	return !ccr_mailbox_read(task->pid, &mailbox, NULL) &&
-	       (mailbox.kept_imports || mailbox.kept_exports);
+	       (mailbox.kept_imports || mailbox.kept_exports || mailbox.event_imports ||
+		mailbox.event_exports);
 }
 
 int ccr__memory_evict(struct task *task)

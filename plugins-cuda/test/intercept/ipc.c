@@ -228,41 +228,6 @@ static void a_handle_outlives_a_restore(const struct other *other)
 	OK(cuMemFree_v2(at));
 }
 
-static uint64_t nr_events(void)
-{
-	struct ccr_mailbox mailbox;
-
-	CHECK(!ccr_mailbox_read(getpid(), &mailbox, NULL));
-	return mailbox.ipc_events;
-}
-
-/* Events are the driver's; both sides count those that they share. */
-static void events_are_counted(const struct other *other)
-{
-	struct command command = {.what = EVENT};
-	CUipcEventHandle handle;
-	CUevent event, plain;
-
-	OK(cuEventCreate(&plain, CU_EVENT_DISABLE_TIMING));
-	FAILS(cuIpcGetEventHandle(&handle, plain), CUDA_ERROR_INVALID_HANDLE);
-	OK(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS));
-	CHECK(nr_events() == 0);
-	OK(cuIpcGetEventHandle(&handle, event));
-	OK(cuIpcGetEventHandle(&handle, event));
-	CHECK(nr_events() == 1);
-	memcpy(&command.handle, &handle, sizeof(handle));
-	OK(other_tell(other, command).result);
-	CHECK(other_tell(other, (struct command){.what = NUMBERS}).events == 1);
-	OK(other_tell(other, command).result);
-	CHECK(other_tell(other, (struct command){.what = NUMBERS}).events == 0);
-	OK(cuEventDestroy_v2(plain));
-	CHECK(nr_events() == 1);
-	OK(cuEventDestroy_v2(event));
-	CHECK(nr_events() == 0);
-	FAILS(cuEventDestroy_v2(event), CUDA_ERROR_INVALID_HANDLE);
-	CHECK(nr_events() == 0);
-}
-
 int main(int argc, char **argv)
 {
 	struct other other;
@@ -279,7 +244,6 @@ int main(int argc, char **argv)
 	without_the_interceptor(argv[0]);
 	forks(&other);
 	the_exporter_ends(argv[0]);
-	events_are_counted(&other);
 	a_handle_outlives_a_restore(&other);
 	other_end(&other);
 	return 0;

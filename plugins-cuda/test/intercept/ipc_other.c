@@ -41,9 +41,7 @@ void fork_and_end(void)
 
 static void obey(const struct command *c, struct answer *a)
 {
-	static CUevent event;
 	struct ccr_mailbox mailbox = {0};
-	CUipcEventHandle event_handle;
 	CUdeviceptr base;
 	size_t size;
 
@@ -79,16 +77,6 @@ static void obey(const struct command *c, struct answer *a)
 		CHECK(!ccr_mailbox_read(getpid(), &mailbox, NULL));
 		a->imports = mailbox.imports;
 		a->kept_imports = mailbox.kept_imports;
-		a->events = mailbox.ipc_events;
-		break;
-	case EVENT: /* opens it, or destroys the one that it has */
-		if (event) {
-			a->result = cuEventDestroy_v2(event);
-			event = NULL;
-			break;
-		}
-		memcpy(&event_handle, &c->handle, sizeof(event_handle));
-		a->result = cuIpcOpenEventHandle(&event, event_handle);
 		break;
 	case GET: /* of new memory with the pattern of `seed` */
 		OK(cuMemAlloc_v2(&a->at, BYTES));

@@ -8,7 +8,7 @@
 #define BYTES (5 * MIB + 12345) /* the mapping is larger */
 #define LAZY  1			/* CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS */
 
-enum what { OPEN, CLOSE, FREE, RANGE, HOLDS, FILL, KERNEL, FORK, NUMBERS, GET, EVENT };
+enum what { OPEN, CLOSE, FREE, RANGE, HOLDS, FILL, KERNEL, FORK, NUMBERS, GET };
 
 struct command {
 	enum what what;
@@ -21,7 +21,7 @@ struct command {
 struct answer {
 	CUresult result;
 	CUdeviceptr at;
-	uint64_t size, imports, kept_imports, events;
+	uint64_t size, imports, kept_imports;
 	bool holds;
 	CUipcMemHandle handle;
 };

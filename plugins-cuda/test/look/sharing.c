@@ -137,16 +137,36 @@ static void test_events(void)
 	fake_interceptor(CHILD_PID, &exporter);
 	request.uses_pool = true;
 	CHECK(look_finds("ipc-events 5000001"));
-	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS), "it shares 3 events"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS),
+		      "it shares 3 events with a process without the interceptor"));
 	CHECK(ccr_look_refuses(look_at(), false) && !ccr_look_refuses(look_at(), true));
 	importer.imports = importer.kept_imports = exporter.exports = exporter.kept_exports = 0;
 	importer.ipc_events = 1;
 	fake_interceptor(ROOT_PID, &importer);
 	fake_interceptor(CHILD_PID, &exporter);
 	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
+	/* Those of the interceptor move, if both are in the tree and go through the pool. */
 	exporter.ipc_events = importer.ipc_events = 0;
+	importer.event_imports = exporter.event_exports = 1;
 	fake_interceptor(ROOT_PID, &importer);
 	fake_interceptor(CHILD_PID, &exporter);
+	CHECK(look_finds(""));
+	request.uses_pool = false;
+	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
+	request.uses_pool = true;
+	exporter.event_exports = 0;
+	fake_interceptor(CHILD_PID, &exporter);
+	CHECK(look_finds("ipc-events 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS),
+		      "it has opened events of a process outside the tree"));
+	importer.event_imports = 0;
+	importer.event_exports = 1;
+	fake_interceptor(ROOT_PID, &importer);
+	CHECK(look_finds("ipc-events 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS),
+		      "a process outside the tree may have opened its events"));
+	importer.event_exports = 0;
+	fake_interceptor(ROOT_PID, &importer);
 	CHECK(look_finds(""));
 }
 

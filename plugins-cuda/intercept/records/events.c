@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#include "intercept/records/events.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAGIC	   0x3145504975726963ull /* "criuIPE1" */
+#define NR_BUCKETS 1024
+
+static_assert(sizeof(struct ccr__event_handle) <= sizeof(CUipcEventHandle), "room in the handle");
+
+static struct {
+	pthread_mutex_t lock;
+	struct ccr__event *buckets[NR_BUCKETS];
+} events = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+uint64_t ccr__nr_events;
+
+static struct ccr__event **bucket_of(CUevent event)
+{
+	/* Pointers to objects of the driver, which are aligned. */
+	return &events.buckets[(uintptr_t)event / 16 % NR_BUCKETS];
+}
+
+struct ccr__event *ccr__event_look_up(CUevent event)
+{
+	struct ccr__event *e;
+
+	pthread_mutex_lock(&events.lock);
+	e = *bucket_of(event);
+	while (e && e->event != event)
+		e = e->next;
+	pthread_mutex_unlock(&events.lock);
+	return e;
+}
+
+void ccr__event_add(struct ccr__event *e, CUevent event)
+{
+	struct ccr__event **bucket = bucket_of(event);
+
+	pthread_mutex_lock(&events.lock);
+	e->event = event;
+	e->next = *bucket;
+	*bucket = e;
+	__atomic_add_fetch(&ccr__nr_events, 1, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&events.lock);
+}
+
+void ccr__event_remove(struct ccr__event *e)
+{
+	struct ccr__event **link = bucket_of(e->event);
+
+	pthread_mutex_lock(&events.lock);
+	while (*link != e)
+		link = &(*link)->next;
+	*link = e->next;
+	__atomic_sub_fetch(&ccr__nr_events, 1, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&events.lock);
+}
+
+static struct ccr__event *make(CUcontext ctx)
+{
+	struct ccr__event *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->ctx = ctx;
+	pthread_mutex_init(&e->lock, NULL);
+	return e;
+}
+
+static void destroy(struct ccr__event *e)
+{
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}
+
+struct ccr__event *ccr__event_new(void)
+{
+	CUresult result = CUDA_ERROR_NOT_SUPPORTED;
+	struct ccr__event *e;
+	CUcontext ctx;
+
+	if (!ccr__core.has_memory || !ccr__is_active() ||
+	    ccr__real.cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || !ctx)
+		return NULL;
+	e = make(ctx);
+	if (!e)
+		return NULL;
+	ccr__memory_lock();
+	e->page = ccr__event_slot_take(&e->slot);
+	if (e->page)
+		result = ccr__event_page_register(e->page, ctx);
+	if (e->page && result != CUDA_SUCCESS)
+		ccr__event_slot_give(e->page, e->slot);
+	ccr__memory_unlock();
+	if (result == CUDA_SUCCESS)
+		return e;
+	ccr_info("an event that processes may share is left to the driver: %s",
+		 ccr_cuda_error_name(result));
+	destroy(e);
+	return NULL;
+}
+
+static CUresult error_of(int error)
+{
+	if (error == -ENOMEM)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	return error == -EMFILE || error == -ENFILE ? CUDA_ERROR_OPERATING_SYSTEM
+						    : CUDA_ERROR_MAP_FAILED;
+}
+
+struct ccr__event *ccr__event_open(const struct ccr__event_handle *handle, CUresult *error)
+{
+	struct ccr__event *e;
+	CUcontext ctx = NULL;
+	int ret = 0;
+
+	*error = CUDA_ERROR_INVALID_CONTEXT;
+	if (ccr__real.cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || !ctx || handle->pid == getpid())
+		return NULL;
+	*error = CUDA_ERROR_OUT_OF_MEMORY;
+	e = make(ctx);
+	if (!e)
+		return NULL;
+	e->page = ccr__event_page_open(handle->pid, &handle->token, &ret);
+	if (!e->page) {
+		ccr_info("cuIpcOpenEventHandle: process %d: %s", handle->pid, strerror(-ret));
+		*error = error_of(ret);
+		destroy(e);
+		return NULL;
+	}
+	e->slot = handle->slot;
+	/* An event that was destroyed meanwhile says what the next one in the slot does. */
+	*error = handle->slot < CCR__EVENT_SLOTS ? ccr__event_page_register(e->page, ctx)
+						 : CUDA_ERROR_MAP_FAILED;
+	if (*error == CUDA_SUCCESS) {
+		e->page->nr_used++;
+		ccr__event_page_share(e->page, 1);
+	}
+	ccr__memory_unlock();
+	if (*error == CUDA_SUCCESS)
+		return e;
+	destroy(e);
+	return NULL;
+}
+
+void ccr__event_free(struct ccr__event *e)
+{
+	ccr__memory_lock();
+	if (e->has_handle || e->page->is_foreign)
+		ccr__event_page_share(e->page, -1);
+	ccr__event_slot_give(e->page, e->slot);
+	ccr__memory_unlock();
+	destroy(e);
+}
+
+CUresult ccr__event_handle_of(struct ccr__event *e, CUipcEventHandle *handle)
+{
+	struct ccr__event_handle ours = {.magic = MAGIC, .pid = getpid(), .slot = e->slot};
+	int ret;
+
+	if (e->page->is_foreign)
+		return CUDA_ERROR_INVALID_HANDLE;
+	ccr__memory_lock();
+	ret = ccr__event_page_publish(e->page);
+	if (!ret && !e->has_handle)
+		ccr__event_page_share(e->page, 1);
+	e->has_handle |= !ret;
+	ccr__memory_unlock();
+	if (ret) {
+		ccr_warn("cuIpcGetEventHandle: the event cannot be shared: %s", strerror(-ret));
+		return CUDA_ERROR_OPERATING_SYSTEM;
+	}
+	ours.token = e->page->token;
+	memset(handle, 0, sizeof(*handle));
+	memcpy(handle, &ours, sizeof(ours));
+	return CUDA_SUCCESS;
+}
+
+bool ccr__event_is_ours(const CUipcEventHandle *handle, struct ccr__event_handle *out)
+{
+	memcpy(out, handle, sizeof(*out));
+	return out->magic == MAGIC && ccr__core.has_memory && ccr__is_active();
+}
+
+void ccr__events_drop_context(CUcontext ctx)
+{
+	struct ccr__event *gone = NULL;
+
+	pthread_mutex_lock(&events.lock);
+	for (int i = 0; ccr__nr_events && i < NR_BUCKETS; i++) {
+		struct ccr__event **link = &events.buckets[i];
+
+		while (*link) {
+			struct ccr__event *e = *link;
+
+			if (e->ctx != ctx) {
+				link = &e->next;
+				continue;
+			}
+			*link = e->next;
+			e->next = gone;
+			gone = e;
+			ccr__nr_events--;
+		}
+	}
+	pthread_mutex_unlock(&events.lock);
+	while (gone) {
+		struct ccr__event *e = gone;
+
+		gone = e->next;
+		ccr__event_free(e);
+	}
+	ccr__memory_lock();
+	ccr__event_pages_drop_context(ctx);
+	ccr__memory_unlock();
+}
+
+void ccr__events_reset(void)
+{
+	pthread_mutex_init(&events.lock, NULL);
+	memset(events.buckets, 0, sizeof(events.buckets));
+	ccr__nr_events = 0;
+	ccr__event_pages_reset();
+}

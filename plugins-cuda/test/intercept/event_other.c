@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+#include "test/intercept/event_other.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static CUevent events[NR_EVENTS];
+static CUstream streams[4];
+static uint64_t *flags; /* of each stream: 1 lets it run */
+
+static void begin(void)
+{
+	OK(cuMemHostAlloc((void **)&flags, sizeof(streams), CU_MEMHOSTALLOC_DEVICEMAP));
+	streams[1] = CU_STREAM_PER_THREAD;
+	for (int i = 2; i < 4; i++)
+		OK(cuStreamCreate(&streams[i], CU_STREAM_NON_BLOCKING));
+}
+
+static CUresult hold(unsigned int stream)
+{
+	__atomic_store_n(&flags[stream], 0, __ATOMIC_SEQ_CST);
+	return cuStreamWaitValue64_v2(streams[stream], (uintptr_t)&flags[stream], 1,
+				      CU_STREAM_WAIT_VALUE_GEQ);
+}
+
+static CUresult fork_child(void)
+{
+	int status;
+	const pid_t child = fork();
+
+	if (!child)
+		_exit(0);
+	CHECK(waitpid(child, &status, 0) == child && !status);
+	return CUDA_SUCCESS;
+}
+
+/* After the first that breaks off nothing has changed, and after the second it is evicted. */
+static CUresult evict(enum pool_break evict_stop, enum pool_break attach_stop)
+{
+	struct pool_reply r = pool_evict(60000, evict_stop);
+
+	if (evict_stop != BREAK_NEVER)
+		return CUDA_SUCCESS;
+	CHECK(!r.error);
+	if (attach_stop != BREAK_NEVER)
+		pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, attach_stop);
+	r = pool_attach(CCR_ATTACH_ADOPT, SOURCE_KEPT, BREAK_NEVER);
+	pool_commit();
+	return r.error ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
+}
+
+static CUresult perform(const struct task *t, struct outcome *o)
+{
+	CUevent *event = &events[t->event];
+
+	switch (t->step) {
+	case CREATE:
+		return cuEventCreate(event, (unsigned int)t->value);
+	case GET:
+		return cuIpcGetEventHandle(&o->handle, *event);
+	case OPEN:
+		return cuIpcOpenEventHandle(event, t->handle);
+	case DESTROY:
+		return cuEventDestroy_v2(*event);
+	case RECORD:
+		return cuEventRecord(*event, streams[t->stream]);
+	case QUERY:
+		return cuEventQuery(*event);
+	case SYNC:
+		return cuEventSynchronize(*event);
+	case AWAIT:
+		return cuStreamWaitEvent(streams[t->stream], *event, 0);
+	case HOLD:
+		return hold(t->stream);
+	case RELEASE:
+		__atomic_store_n(&flags[t->stream], 1, __ATOMIC_SEQ_CST);
+		return CUDA_SUCCESS;
+	case IS_DONE:
+		return cuStreamQuery(streams[t->stream]);
+	case DRAIN:
+		return cuStreamSynchronize(streams[t->stream]);
+	case FORK:
+		return fork_child();
+	case NUMBERS:
+		CHECK(!ccr_mailbox_read(getpid(), &o->mailbox, NULL));
+		return CUDA_SUCCESS;
+	case EVICT:
+		return evict(t->evict_stop, t->attach_stop);
+	}
+	return CUDA_ERROR_INVALID_VALUE;
+}
+
+static struct outcome outcome_of(const struct task *task)
+{
+	struct outcome outcome;
+
+	memset(&outcome, 0, sizeof(outcome));
+	if (!flags)
+		begin();
+	outcome.result = perform(task, &outcome);
+	return outcome;
+}
+
+void side_serve(void)
+{
+	struct task task;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	test_cuda_begin();
+	while (read(STDIN_FILENO, &task, sizeof(task)) == sizeof(task)) {
+		const struct outcome outcome = outcome_of(&task);
+
+		CHECK(write(STDOUT_FILENO, &outcome, sizeof(outcome)) == sizeof(outcome));
+	}
+	exit(0);
+}
+
+struct side side_start(const char *program, bool is_plain)
+{
+	char *argv[] = {(char *)program, "--serve", NULL}, *preload = getenv("LD_PRELOAD");
+	char *last = strrchr(preload, ':');
+	posix_spawn_file_actions_t actions;
+	char before[4096], without[4096] = "";
+	int input[2], output[2];
+	struct side side;
+
+	CHECK(strlen(preload) < sizeof(before));
+	strcpy(before, preload);
+	if (last) /* keeps a sanitizer's runtime */
+		snprintf(without, sizeof(without), "%.*s", (int)(last - preload), preload);
+	CHECK(!pipe2(input, O_CLOEXEC) && !pipe2(output, O_CLOEXEC));
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, input[0], STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
+	if (is_plain)
+		setenv("LD_PRELOAD", without, 1);
+	CHECK(!posix_spawn(&side.pid, "/proc/self/exe", &actions, NULL, argv, environ));
+	setenv("LD_PRELOAD", before, 1);
+	posix_spawn_file_actions_destroy(&actions);
+	close(input[0]);
+	close(output[1]);
+	side.to = input[1];
+	side.from = output[0];
+	return side;
+}
+
+static void end(struct side *side, int expected)
+{
+	int status;
+
+	close(side->to);
+	CHECK(waitpid(side->pid, &status, 0) == side->pid && status == expected);
+	close(side->from);
+}
+
+void side_kill(struct side *side)
+{
+	kill(side->pid, SIGKILL);
+	end(side, SIGKILL);
+}
+
+void side_end(struct side *side)
+{
+	end(side, 0);
+}
+
+void side_begin(const struct side *side, struct task task)
+{
+	CHECK(write(side->to, &task, sizeof(task)) == sizeof(task));
+}
+
+struct outcome side_take(const struct side *side)
+{
+	struct outcome outcome;
+
+	CHECK(read(side->from, &outcome, sizeof(outcome)) == sizeof(outcome));
+	return outcome;
+}
+
+struct outcome side_do(const struct side *side, struct task task)
+{
+	if (side->to < 0)
+		return outcome_of(&task);
+	side_begin(side, task);
+	return side_take(side);
+}
