@@ -5,6 +5,7 @@
  * @module
  */
 import { defaultRunDir } from '../paths.ts';
+import { processors, streamsOf } from './streams.ts';
 
 interface Common {
   /** One line for people. */
@@ -58,7 +59,7 @@ export const settingDefinitions = {
   },
   CRIU_CUDA_STREAMS: {
     type: 'number',
-    default: '8',
+    default: String(streamsOf(processors())),
     min: 1,
     max: 32,
     meaning: 'transfer threads, each with its own stream and two staging buffers',
