@@ -176,9 +176,11 @@ export class ImageCache {
       ...readdirSync(this.dir)
         .filter((name) => /^(?:pull|work)-/.test(name))
         .map((name) => join(this.dir, name)),
-      ...readdirSync(this.imagesDir)
-        .filter((name) => name.startsWith('.'))
-        .map((name) => join(this.imagesDir, name)),
+      ...[this.imagesDir, join(this.blobsDir, 'sha256')].flatMap((dir) =>
+        readdirSync(dir)
+          .filter((name) => name.startsWith('.'))
+          .map((name) => join(dir, name)),
+      ),
     ];
     for (const path of left.filter(isOld)) rmSync(path, { recursive: true, force: true });
   }

@@ -9,18 +9,18 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { checkPath } from '../check.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
-import { bytesOfFiles, watchTransfer, type OnTransfer } from '../process/index.ts';
+import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type BlockPath } from './assemble.ts';
-import { checkSpace, ImageCache, type BlobRef, type CacheOptions } from './cache.ts';
+import { checkSpace, ImageCache, type CacheOptions } from './cache.ts';
 import { checkFound, type ImageCheck } from './check.ts';
 import { RegistryError } from './error.ts';
+import { fillCache } from './fetch/fill.ts';
 import { hexOf, parseDescription, type Description } from './format.ts';
 import { findImage, type FoundImage } from './inspect.ts';
-import { createLayout } from './layout.ts';
-import { missingLayers, sizeOf } from './missing.ts';
+import { sizeOf } from './missing.ts';
 import { relocate } from './relocate.ts';
-import { pullLayout, type RegistryOptions } from './skopeo.ts';
+import type { RegistryOptions } from './skopeo.ts';
 
 /** What to pull, and how. */
 export interface PullOptions extends RegistryOptions, CacheOptions {
@@ -46,38 +46,6 @@ export interface PullResult {
   cachedBytes: number;
   /** Whether this machine can restore it, as far as its description tells. */
   check: ImageCheck;
-}
-
-/** Moves what is missing into the cache. @returns what was moved */
-async function fill(cache: ImageCache, image: FoundImage, options: PullOptions): Promise<BlobRef[]> {
-  const { layers, parsed, pinned } = image;
-  const missing = await missingLayers(cache, layers, options.verify === true);
-  if (missing.length === 0) return [];
-  cache.makeRoom(parsed.text, sizeOf(missing), layers);
-  const temporary = mkdtempSync(join(cache.dir, 'pull-'));
-  const { onProgress } = options;
-  const stop =
-    onProgress &&
-    watchTransfer(() => {
-      const arrived = missing.filter((one) => existsSync(cache.blobPath(one.digest)));
-      const arriving = bytesOfFiles(join(temporary, 'layout'), /^oci-put-blob/).size;
-      return { doneBytes: sizeOf(arrived) + arriving, totalBytes: sizeOf(missing) };
-    }, onProgress);
-  try {
-    const { dir } = createLayout(temporary);
-    await pullLayout({ dir, blobsDir: cache.blobsDir }, pinned, cache.lock, parsed, options);
-  } finally {
-    stop?.();
-    rmSync(temporary, { recursive: true, force: true });
-  }
-  for (const one of missing) {
-    if (!cache.has(one))
-      throw new RegistryError('ERR_REGISTRY', `block ${one.digest} of ${parsed.text} did not arrive`, {
-        hint: 'pull the image again',
-      });
-    cache.keep(one.digest);
-  }
-  return missing;
 }
 
 /** Decrypts the description and all blocks into a directory. */
@@ -158,7 +126,7 @@ async function pullFound(
   check: ImageCheck,
   options: PullOptions,
 ): Promise<PullResult> {
-  const moved = await fill(cache, image, options);
+  const moved = await fillCache(cache, image, options);
   const part = mkdtempSync(join(dirname(dir), `.${basename(dir)}.pull-`));
   try {
     await build(cache, image, part, options);

@@ -100,18 +100,10 @@ function failure(what: string, { stderr, stdout }: ExecResult): RegistryError {
   return new RegistryError(isDamaged ? 'ERR_REGISTRY_IMAGE' : 'ERR_REGISTRY', `${what}: ${reason}`, { hint });
 }
 
-async function skopeo(
-  what: string,
-  words: readonly string[],
-  { signal }: RegistryOptions,
-  before: readonly string[] = [],
-  onLine?: (line: string) => void,
-): Promise<string> {
-  const [file = '', ...rest] = [...before, requireSkopeo(), ...policyOptions(), ...words];
-  const result = await execResult(file, rest, {
+async function skopeo(what: string, words: readonly string[], { signal }: RegistryOptions): Promise<string> {
+  const result = await execResult(requireSkopeo(), [...policyOptions(), ...words], {
     timeoutMs: TRANSFER_MS,
     signal,
-    onLine,
     env: { LC_ALL: 'C' },
   });
   if (result.exitCode !== 0) throw failure(what, result);
@@ -169,12 +161,10 @@ export async function pushLayout(
 /**
  * Pulls an image into a layout. Blobs that are in the directory are not moved again; each new one has its name only when
  * it is whole and has its digest.
- * @param lock a file that only one such transfer has locked at a time; it is released when skopeo ends
  */
 export async function pullLayout(
   { dir, blobsDir }: LayoutPlace,
   target: string,
-  lock: string,
   reference: Reference,
   options: RegistryOptions,
 ): Promise<void> {
@@ -187,6 +177,5 @@ export async function pullLayout(
       ...[`docker://${target}`, `oci:${dir}`],
     ],
     options,
-    ['flock', '--no-fork', lock],
   );
 }

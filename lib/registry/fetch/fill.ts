@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Brings the blobs of an image that are missing into the cache: by our own connections where nothing but HTTP is needed for
+ * that, or else with skopeo. One command at a time does so for a cache.
+ * @module
+ */
+import { existsSync, mkdtempSync, rmSync, statSync, watch } from 'node:fs';
+import { join } from 'node:path';
+import { bytesOfFiles, watchTransfer, type OnTransfer, type ReadTransfer } from '../../process/index.ts';
+import type { BlobRef, ImageCache } from '../cache.ts';
+import { RegistryError } from '../error.ts';
+import { hexOf } from '../format.ts';
+import type { FoundImage } from '../inspect.ts';
+import { createLayout, digestsDir } from '../layout.ts';
+import { missingLayers, sizeOf } from '../missing.ts';
+import { pullLayout, type RegistryOptions } from '../skopeo.ts';
+import { directAccess } from './access.ts';
+import { BlobError, partPath } from './blob.ts';
+import { fetchBlobs } from './fetch.ts';
+import type { HttpSourceSpec } from './http-source.ts';
+import { withLock } from './lock.ts';
+
+/** How the cache is filled. */
+export interface FillOptions extends RegistryOptions {
+  /** Read all blobs that are in the cache, and move those again that have changed. */
+  verify?: boolean | undefined;
+  /** Called with the bytes that have arrived. */
+  onProgress?: OnTransfer | undefined;
+}
+
+/** What a fill does, and is told. */
+interface Filling {
+  cache: ImageCache;
+  image: FoundImage;
+  missing: BlobRef[];
+  options: FillOptions;
+  onBlob: (blob: BlobRef) => void;
+}
+
+async function watched<T>(read: ReadTransfer, { options }: Filling, work: () => Promise<T>): Promise<T> {
+  const { onProgress } = options;
+  const stop = onProgress && watchTransfer(read, onProgress);
+  try {
+    return await work();
+  } finally {
+    stop?.();
+  }
+}
+
+/** @returns false where skopeo may know better */
+async function fillDirectly(filling: Filling, source: HttpSourceSpec): Promise<boolean> {
+  const { cache, image, missing, options, onBlob } = filling;
+  const totalBytes = sizeOf(missing);
+  let arrivedBytes = (): number => 0;
+  const read = () => ({ doneBytes: arrivedBytes(), totalBytes });
+  const what = `cannot pull ${image.parsed.text}`;
+  try {
+    await watched(read, filling, () =>
+      fetchBlobs(missing, {
+        ...{ dir: digestsDir(cache.blobsDir), sources: [source], onBlob, signal: options.signal },
+        onStart: (arrived) => (arrivedBytes = arrived),
+      }),
+    );
+    return true;
+  } catch (error) {
+    if (!(error instanceof BlobError)) throw error;
+    const { failure, message } = error;
+    if (failure === 'unfit' || failure === 'absent') return false;
+    if (failure === 'wrong')
+      throw new RegistryError('ERR_REGISTRY_IMAGE', `${what}: ${message}`, {
+        hint: 'push the image again, or delete it there first',
+      });
+    throw new RegistryError('ERR_REGISTRY', `${what}: ${message}`, {
+      hint:
+        failure === 'refused'
+          ? 'use a registry whose store has TLS, or accept that with --plain-http'
+          : failure === 'local'
+            ? 'free space there, or choose another file system with --cache DIR'
+            : 'check that the registry runs; the next attempt continues with what is missing',
+    });
+  }
+}
+
+async function fillWithSkopeo(filling: Filling): Promise<void> {
+  const { cache, image, missing, options, onBlob } = filling;
+  const { parsed, pinned } = image;
+  const dir = digestsDir(cache.blobsDir);
+  for (const { digest } of missing) rmSync(partPath(dir, hexOf(digest)), { force: true });
+  const temporary = mkdtempSync(join(cache.dir, 'pull-'));
+  const waiting = new Map(missing.map((one) => [hexOf(one.digest), one]));
+  const settle = (name: string): void => {
+    const blob = waiting.get(name);
+    if (!blob || !existsSync(join(dir, name))) return;
+    waiting.delete(name);
+    onBlob(blob);
+  };
+  const watcher = watch(dir, (_, name) => {
+    if (name !== null) settle(name);
+  });
+  const read = () => {
+    const arriving = bytesOfFiles(join(temporary, 'layout'), /^oci-put-blob/).size;
+    const doneBytes = sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
+    return { doneBytes, totalBytes: sizeOf(missing) };
+  };
+  try {
+    const place = { dir: createLayout(temporary).dir, blobsDir: cache.blobsDir };
+    await watched(read, filling, () => pullLayout(place, pinned, parsed, options));
+    for (const name of [...waiting.keys()]) settle(name);
+  } finally {
+    watcher.close();
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Bytes of blobs that an interrupted pull has left. */
+function leftBytes(cache: ImageCache, blobs: readonly BlobRef[]): number {
+  const dir = digestsDir(cache.blobsDir);
+  return blobs.reduce((sum, { digest }) => {
+    const stat = statSync(partPath(dir, hexOf(digest)), { throwIfNoEntry: false });
+    return sum + (stat?.size ?? 0);
+  }, 0);
+}
+
+/**
+ * Moves what is missing into the cache.
+ * @param onBlob called with each blob that has come
+ * @returns what was moved
+ */
+export async function fillCache(
+  cache: ImageCache,
+  image: FoundImage,
+  options: FillOptions,
+  onBlob: (blob: BlobRef) => void = () => undefined,
+): Promise<BlobRef[]> {
+  const { layers, parsed } = image;
+  if ((await missingLayers(cache, layers, options.verify === true)).length === 0) return [];
+  return withLock(cache.lock, options.signal, async () => {
+    // another command may have brought them
+    const missing = await missingLayers(cache, layers, false);
+    cache.makeRoom(parsed.text, sizeOf(missing) - leftBytes(cache, missing), layers);
+    const keep = (blob: BlobRef): void => {
+      cache.keep(blob.digest);
+      onBlob(blob);
+    };
+    const filling = { cache, image, missing, options, onBlob: keep };
+    const source = await directAccess(parsed, options);
+    if (!source || !(await fillDirectly(filling, source))) {
+      const left = await missingLayers(cache, missing, false);
+      if (left.length > 0) await fillWithSkopeo({ ...filling, missing: left });
+    }
+    for (const one of missing) {
+      if (!cache.has(one))
+        throw new RegistryError('ERR_REGISTRY', `block ${one.digest} of ${parsed.text} did not arrive`, {
+          hint: 'pull the image again',
+        });
+    }
+    return missing;
+  });
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+import { HttpSource, type HttpSourceSpec } from './http-source.ts';
+import type { BlobSource } from './source.ts';
+
+/** What a thread needs to open a source: plain data, which can be sent to it. */
+export type SourceSpec = HttpSourceSpec;
+
+/** Opens a source in this thread. */
+export function openSource(spec: SourceSpec): BlobSource {
+  return new HttpSource(spec);
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// What registries do wrong, and what then is in the cache: all of a blob, or nothing that has its name.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { fetchBlob, partPath, type WantedBlob } from '../../../../lib/registry/fetch/blob.ts';
+import { HttpSource, type HttpSourceSpec } from '../../../../lib/registry/fetch/http-source.ts';
+import { BlobServer, send, sendAndClose, type Asked } from '../../../helpers/blob-server.ts';
+
+const SIZE = 3_000_000;
+
+let dir: string;
+let servers: BlobServer[];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'criu-cuda-test-'));
+  servers = [];
+});
+afterEach(async () => {
+  for (const server of servers) await server.close();
+  rmSync(dir, { recursive: true });
+});
+
+async function serve(respond?: (asked: Asked) => void): Promise<BlobServer> {
+  const server = await BlobServer.start(respond);
+  servers.push(server);
+  return server;
+}
+
+const hex = ({ digest }: WantedBlob): string => digest.slice(7);
+
+async function pull(blob: WantedBlob, ...specs: HttpSourceSpec[]): Promise<number> {
+  const sources = specs.map((spec) => new HttpSource(spec));
+  let arrived = 0;
+  const onBytes = (bytes: number): void => void (arrived += bytes);
+  try {
+    const { signal } = new AbortController();
+    await fetchBlob(blob, dir, sources, { onBytes, signal, pauseMs: 1 });
+    return arrived;
+  } finally {
+    for (const source of sources) source.close();
+  }
+}
+
+function expectWhole(blob: WantedBlob & { bytes: Buffer }): void {
+  expect(readdirSync(dir)).toEqual([hex(blob)]);
+  expect(readFileSync(join(dir, hex(blob))).equals(blob.bytes)).toBe(true);
+  expect(statSync(join(dir, hex(blob))).mode & 0o777).toBe(0o400);
+}
+
+it('a blob comes whole, without a range', async () => {
+  const server = await serve();
+  const blob = server.add(SIZE);
+  expect(await pull(blob, server.spec())).toBe(SIZE);
+  expectWhole(blob);
+  expect(server.requests.map(({ headers }) => headers.range)).toEqual([undefined]);
+});
+
+it('a connection that breaks off is continued where it was', async () => {
+  const server = await serve((asked) => {
+    if (asked.number < 3) sendAndClose(asked, 500_000);
+    else send(asked);
+  });
+  const blob = server.add(SIZE);
+  expect(await pull(blob, server.spec())).toBe(SIZE);
+  expectWhole(blob);
+  const starts = server.requests.map(({ headers }) => Number(/=(\d+)-/.exec(headers.range ?? '=0-')?.[1]));
+  expect(starts[0]).toBe(0);
+  expect(starts).toEqual(starts.toSorted((a, b) => a - b));
+  expect(starts.at(-1)).toBeGreaterThan(0);
+});
+
+it('what an interrupted pull has left is not moved again', async () => {
+  const server = await serve();
+  const blob = server.add(SIZE);
+  writeFileSync(partPath(dir, hex(blob)), blob.bytes.subarray(0, 2_000_000));
+  await pull(blob, server.spec());
+  expectWhole(blob);
+  expect(server.requests.map(({ headers }) => headers.range)).toEqual([`bytes=2000000-${SIZE - 1}`]);
+});
+
+it.each([
+  ['wrong', (bytes: Buffer) => Buffer.alloc(bytes.length - 10)],
+  ['too long', (bytes: Buffer) => Buffer.concat([bytes, bytes])],
+  ['complete, and wrong', (bytes: Buffer) => Buffer.alloc(bytes.length)],
+])('what was left is %s: all of it is moved', async (_name, left) => {
+  const server = await serve();
+  const blob = server.add(SIZE);
+  writeFileSync(partPath(dir, hex(blob)), left(blob.bytes));
+  await pull(blob, server.spec());
+  expectWhole(blob);
+});
+
+it('a registry without ranges sends all, and only the rest of it is taken', async () => {
+  const server = await serve(({ answer, bytes }) => {
+    answer.writeHead(200, { 'content-length': bytes.length }).end(bytes);
+  });
+  const blob = server.add(SIZE);
+  writeFileSync(partPath(dir, hex(blob)), blob.bytes.subarray(0, 1_234_567));
+  await pull(blob, server.spec());
+  expectWhole(blob);
+  expect(server.requests[0]?.headers.range).toBe(`bytes=1234567-${SIZE - 1}`);
+});
+
+it('wrong bytes are refused by their digest, and are not kept', async () => {
+  const server = await serve();
+  const blob = server.add(SIZE);
+  server.damage(blob.digest);
+  await expect(pull(blob, server.spec())).rejects.toMatchObject({
+    failure: 'wrong',
+    message: expect.stringContaining(blob.digest) as string,
+  });
+  expect(existsSync(join(dir, hex(blob)))).toBe(false);
+  expect(statSync(partPath(dir, hex(blob))).size).toBe(0);
+});
+
+type Respond = (asked: Asked) => void;
+
+function status(code: number, headers: Record<string, string> = {}): Respond {
+  return ({ answer }) => {
+    answer.writeHead(code, headers);
+    answer.end('text');
+  };
+}
+
+/** Sends bytes without saying how many there are. */
+function chunked(part: (bytes: Buffer) => Buffer, headers: Record<string, string> = {}): Respond {
+  return ({ answer, bytes }) => {
+    answer.writeHead(200, headers);
+    answer.end(part(bytes));
+  };
+}
+
+const hangUp: Respond = ({ request }) => {
+  request.socket.destroy();
+};
+
+it.each([
+  ['too many requests', status(429, { 'retry-after': '0' }), 5, 'passing', /answers 429/],
+  ['an error of the registry', status(503), 5, 'passing', /answers 503/],
+  ['no such range', status(416), 5, 'passing', /answers 416/],
+  ['no such blob', status(404), 1, 'absent', /answers 404/],
+  ['a token', status(401, { 'www-authenticate': 'Bearer realm="https://x"' }), 1, 'unfit', /answers 401/],
+  ['a refusal', status(403), 1, 'unfit', /answers 403/],
+  ['a closed connection', hangUp, 5, 'passing', /does not answer/],
+  ['a redirect to itself', status(307, { location: '/v2/m/p/blobs/x' }), 30, 'passing', /redirects 5 times/],
+  ['a redirect to nowhere', status(307), 5, 'passing', /redirects to nowhere/],
+  [
+    'a redirect to a host without TLS',
+    status(307, { location: 'http://192.0.2.1/x' }),
+    1,
+    'refused',
+    /no TLS/,
+  ],
+  ['another protocol', status(307, { location: 'file:///etc/passwd' }), 1, 'refused', /no TLS/],
+] as const)('%s', async (_name, respond, requests, failure, message) => {
+  const server = await serve(respond);
+  const blob = server.add(SIZE);
+  await expect(pull(blob, server.spec())).rejects.toMatchObject({
+    failure,
+    message: expect.stringMatching(message) as string,
+  });
+  expect(server.requests).toHaveLength(requests);
+  expect(existsSync(join(dir, hex(blob)))).toBe(false);
+});
+
+it('what passes is tried again', async () => {
+  const server = await serve((asked) => {
+    if (asked.number < 4) status(500)(asked);
+    else send(asked);
+  });
+  const blob = server.add(SIZE);
+  await pull(blob, server.spec());
+  expectWhole(blob);
+});
+
+it.each([
+  [
+    'less than the blob has',
+    (asked: Asked) => {
+      send({ ...asked, to: asked.to - 1 });
+    },
+    'absent',
+  ],
+  [
+    'more than the blob has',
+    (asked: Asked) => {
+      send({ ...asked, bytes: Buffer.concat([asked.bytes, asked.bytes]), to: asked.to + 9 });
+    },
+    'absent',
+  ],
+  ['more than the blob has, without saying so', chunked((bytes) => Buffer.concat([bytes, bytes])), 'passing'],
+  ['less than the blob has, without saying so', chunked((bytes) => bytes.subarray(0, 0)), 'passing'],
+  ['other encodings', chunked((bytes) => bytes, { 'content-encoding': 'gzip' }), 'unfit'],
+] as const)('a registry that sends %s', async (_name, respond, failure) => {
+  const server = await serve(respond);
+  const blob = server.add(SIZE);
+  await expect(pull(blob, server.spec())).rejects.toMatchObject({ failure });
+  expect(existsSync(join(dir, hex(blob)))).toBe(false);
+});
+
+it('another part than was asked for is not taken', async () => {
+  const server = await serve((asked) => {
+    if (asked.number > 0) send(asked);
+    else {
+      const length = asked.to + 1 - asked.from;
+      asked.answer.writeHead(206, {
+        'content-range': `bytes 0-${length - 1}/${SIZE}`,
+        'content-length': length,
+      });
+      asked.answer.end(asked.bytes.subarray(0, length));
+    }
+  });
+  const blob = server.add(SIZE);
+  writeFileSync(partPath(dir, hex(blob)), blob.bytes.subarray(0, 100));
+  await pull(blob, server.spec());
+  expectWhole(blob);
+});
+
+it('a silent registry is given up', async () => {
+  const server = await serve(() => undefined);
+  const blob = server.add(SIZE);
+  await expect(pull(blob, server.spec({ silenceMs: 100 }))).rejects.toMatchObject({
+    failure: 'passing',
+    message: expect.stringContaining('was silent') as string,
+  });
+});
+
+it('the password goes to the registry, and to no host that it redirects to', async () => {
+  const store = await serve();
+  const blob = store.add(SIZE);
+  const registry = await serve(({ answer, request }) => {
+    if (request.headers.authorization === 'Basic c2VjcmV0')
+      answer.writeHead(307, { location: `${store.origin}/store/${blob.digest}` }).end();
+    else answer.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+  });
+  const spec = registry.spec({ authorization: 'Basic c2VjcmV0' });
+  await pull(blob, spec);
+  expectWhole(blob);
+  expect(registry.requests.map(({ headers }) => headers.authorization)).toEqual(['Basic c2VjcmV0']);
+  expect(store.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+});
+
+it('the next source is asked where one has nothing or wrong bytes, from the first byte', async () => {
+  const good = await serve();
+  const blob = good.add(SIZE);
+  const [missing, wrong, broken] = [
+    await serve(status(404)),
+    await serve((asked) => {
+      send({ ...asked, bytes: Buffer.alloc(SIZE), to: SIZE - 1 });
+    }),
+    await serve((asked) => {
+      const isFirst = asked.number === 0;
+      if (isFirst) sendAndClose({ ...asked, bytes: Buffer.alloc(SIZE), to: SIZE - 1 }, 1000);
+      else asked.request.socket.destroy();
+    }),
+  ];
+  expect(await pull(blob, missing.spec(), wrong.spec(), broken.spec(), good.spec())).toBe(SIZE);
+  expectWhole(blob);
+  expect(good.requests.map(({ headers }) => headers.range)).toEqual([undefined]);
+});
