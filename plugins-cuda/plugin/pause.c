@@ -182,7 +182,8 @@ int ccr__pause_devices(int pid)
 		ret = pause_all(pids, nr);
 	else if (!ret && !ccr__task_find(pid)) /* it may have initialized CUDA since then */
 		ret = pause_all(&one, 1);
+	/* CRIU takes -ENOTSUP as "not mine", and would dump what was refused here. */
 	if (ret)
-		return ret;
+		return ret == -ENOTSUP ? -EIO : ret;
 	return ccr__task_find(pid) ? 0 : -ENOTSUP;
 }

@@ -57,7 +57,7 @@ int ccr__storage_begin(struct task *task)
 		return 0;
 	if (reason && is_required) {
 		ccr_err("%d: CRIU_CUDA_STORAGE is driver, but %s", task->pid, reason);
-		return -ENOTSUP;
+		return -EINVAL;
 	}
 	if (reason)
 		return 0;

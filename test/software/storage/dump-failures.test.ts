@@ -164,5 +164,8 @@ it('refuses a driver without custom storage if it is required', async () => {
   before = await snapshot(workload);
   const dumped = await tryDump();
   expect(errorsIn(dumped.log)).toContain('custom storage, which begins with driver 615');
+  // not left to the driver's Checkpoint of a process that is not locked
+  expect(errorsIn(dumped.log)).not.toContain('CUDA_ERROR');
+  expect(dumped.status.filter(({ event }) => event === 'step')).toEqual([]);
   await expectNoTrace(dumped);
 });
