@@ -89,7 +89,7 @@ it('dumps and restores what was started in a terminal, without being asked', asy
   expect(await checksum()).toBe(before);
   expect(targets(pid).filter((path) => path.startsWith('/dev/pts/'))).not.toEqual([]);
   const ended = once(restored, 'exit');
-  await ask('quit').catch(() => undefined);
+  await askWorkload(socketPath, 'quit', 10_000).catch(() => undefined); // it may end before it answers
   expect(await ended).toEqual([0, null]);
 });
 

@@ -232,6 +232,7 @@ describe('the package', () => {
       expect(stderr).toBe('');
       expect(JSON.parse(stdout)).toEqual({ refused: [true, true], devices: 1, same: true });
     },
+    600_000, // two compilations, which take minutes on a busy machine
   );
 
   it('loads ./gpu quickly, without zod, commander and koffi', async () => {
