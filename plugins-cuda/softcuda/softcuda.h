@@ -124,6 +124,8 @@ void ccr_node_open(void);
 void ccr_node_close(void);
 void ccr_device_uuid(int number, CUuuid *uuid);
 int ccr_device_number_of(const CUuuid *uuid);
+// Of the physical device; one that was never opened is that of its own number.
+int ccr_device_number(int device);
 
 // Address space (va.c).
 struct ccr_range {

@@ -57,7 +57,7 @@ static CUresult serve_checkpoint(struct ccr_control *control)
 static CUresult apply_pairs(const struct ccr_request *request, int *numbers)
 {
 	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++) {
-		int number = ccr_backings[d].number < 0 ? d : ccr_backings[d].number;
+		const int number = ccr_device_number(d);
 
 		numbers[d] = number;
 		if (!ccr_device_in_use(d))

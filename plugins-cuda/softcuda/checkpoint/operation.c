@@ -33,7 +33,7 @@ static uint32_t active_contexts(void)
 
 		SOFT(cuDevicePrimaryCtxGetState)(d, &flags, &active);
 		if (active)
-			numbers |= 1u << (ccr_backings[d].number < 0 ? d : ccr_backings[d].number);
+			numbers |= 1u << ccr_device_number(d);
 	}
 	return numbers;
 }
@@ -92,19 +92,26 @@ static CUresult map_device(struct operation *op, int device, const struct ccr_st
 			   uint32_t count)
 {
 	CUcheckpointCustomStoragePerDeviceData *data = &op->data[op->info.deviceCount];
-	const int number = ccr_backings[device].number;
+	const int number = ccr_device_number(device);
+	bool is_used = false;
 	CUresult result;
 	CUdeviceptr at;
 
-	for (uint32_t i = 0; i < count; i++)
-		data->size += table[i].number == number ? table[i].size : 0;
-	if (!data->size)
-		return CUDA_SUCCESS;
+	for (uint32_t i = 0; i < count; i++) {
+		if (table[i].number != number)
+			continue;
+		is_used = true;
+		data->size += table[i].size;
+	}
+	if (!data->size) {
+		op->info.deviceCount += is_used;
+		return is_used ? new_stream(device, &data->stream) : CUDA_SUCCESS;
+	}
 	ccr_mem_lock();
 	result = ccr_va_reserve(&data->devPtr, data->size, 0, 0, false);
 	at = data->devPtr;
 	for (uint32_t i = 0; i < count && result == CUDA_SUCCESS; i++) {
-		if (table[i].number != number)
+		if (table[i].number != number || !table[i].size)
 			continue;
 		result = map_one(at, &table[i], device);
 		at += table[i].size;

@@ -33,6 +33,8 @@ static CUresult write_table(uint32_t *count)
 
 	for (struct ccr_phys *p = ccr_phys_next(NULL); p; p = ccr_phys_next(p))
 		nr += !p->is_imported;
+	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++)
+		nr += ccr_device_in_use(d);
 	storage.table_bytes = ccr_round_up((nr + 1) * sizeof(*table), 4096);
 	table = mmap((void *)CCR_VA_STORAGE, storage.table_bytes, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -46,15 +48,19 @@ static CUresult write_table(uint32_t *count)
 			*table++ = (struct ccr_storage_range){
 				.offset = p->offset,
 				.size = p->size,
-				.number = ccr_backings[p->device].number,
+				.number = ccr_device_number(p->device),
 			};
+	// A device without memory is listed, too: the documentation does not leave it out.
+	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++)
+		if (ccr_device_in_use(d))
+			*table++ = (struct ccr_storage_range){.number = ccr_device_number(d)};
 	return CUDA_SUCCESS;
 }
 
 CUresult ccr_storage_check_contexts(uint32_t numbers)
 {
-	for (struct ccr_phys *p = ccr_phys_next(NULL); p; p = ccr_phys_next(p))
-		if (!p->is_imported && !(numbers & 1u << ccr_backings[p->device].number))
+	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++)
+		if (ccr_device_in_use(d) && !(numbers & 1u << ccr_device_number(d)))
 			return CUDA_ERROR_INVALID_CONTEXT;
 	return CUDA_SUCCESS;
 }

@@ -10,11 +10,6 @@ static bool is_device(CUdevice dev)
 	return dev >= 0 && dev < ccr_soft_settings()->nr_devices;
 }
 
-static int number_of(CUdevice dev)
-{
-	return ccr_backings[dev].number < 0 ? dev : ccr_backings[dev].number;
-}
-
 CUresult SOFT(cuDeviceGetCount)(int *count)
 {
 	if (!count)
@@ -39,7 +34,7 @@ CUresult SOFT(cuDeviceGetName)(char *name, int len, CUdevice dev)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!is_device(dev))
 		return CUDA_ERROR_INVALID_DEVICE;
-	snprintf(name, (size_t)len, "softcuda software device %d", number_of(dev));
+	snprintf(name, (size_t)len, "softcuda software device %d", ccr_device_number(dev));
 	return CUDA_SUCCESS;
 }
 
@@ -112,7 +107,7 @@ CUresult SOFT(cuDeviceGetAttribute)(int *value, CUdevice_attribute attrib, CUdev
 	if (!is_device(dev))
 		return CUDA_ERROR_INVALID_DEVICE;
 	if (attrib == CU_DEVICE_ATTRIBUTE_PCI_BUS_ID) {
-		*value = number_of(dev);
+		*value = ccr_device_number(dev);
 		return CUDA_SUCCESS;
 	}
 	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
@@ -131,7 +126,7 @@ CUresult SOFT(cuDeviceGetUuid)(CUuuid *uuid, CUdevice dev)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!is_device(dev))
 		return CUDA_ERROR_INVALID_DEVICE;
-	ccr_device_uuid(number_of(dev), uuid);
+	ccr_device_uuid(ccr_device_number(dev), uuid);
 	return CUDA_SUCCESS;
 }
 
@@ -148,7 +143,7 @@ CUresult SOFT(cuDeviceGetPCIBusId)(char *id, int len, CUdevice dev)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!is_device(dev))
 		return CUDA_ERROR_INVALID_DEVICE;
-	snprintf(text, sizeof(text), "FFFF:%02X:00.0", (unsigned int)number_of(dev) & 0xff);
+	snprintf(text, sizeof(text), "FFFF:%02X:00.0", (unsigned int)ccr_device_number(dev) & 0xff);
 	if ((size_t)len <= strlen(text))
 		return CUDA_ERROR_INVALID_VALUE;
 	strcpy(id, text);

@@ -36,6 +36,11 @@ void ccr_device_uuid(int number, CUuuid *uuid)
 		uuid->bytes[12 + i] = (char)(number >> (24 - 8 * i));
 }
 
+int ccr_device_number(int device)
+{
+	return ccr_backings[device].number < 0 ? device : ccr_backings[device].number;
+}
+
 int ccr_device_number_of(const CUuuid *uuid)
 {
 	for (int i = 0; i < ccr_soft_settings()->nr_devices; i++) {

@@ -206,6 +206,36 @@ static void child_before_init(int from, int to)
 	say(to, free_memory() == 64 * MIB ? 'y' : 'n');
 }
 
+static void test_driver_610(void)
+{
+	CUdriverProcAddressQueryResult found;
+	void *function;
+	int version;
+
+	CHECK(!setenv("SOFTCUDA_DRIVER", "610", 1));
+	OK(cuDriverGetVersion(&version));
+	CHECK(version == 13030);
+	RESULT_IS(cuGetProcAddress_v2("cuCheckpointOperationComplete", &function, 13040, 0, &found),
+		  CUDA_ERROR_NOT_FOUND);
+	CHECK(!function && found != CU_GET_PROC_ADDRESS_SUCCESS);
+}
+
+static void test_driver_615(void)
+{
+	CUdriverProcAddressQueryResult found;
+	void *function;
+	int version;
+
+	CHECK(!setenv("SOFTCUDA_DRIVER", "615", 1));
+	OK(cuDriverGetVersion(&version));
+	CHECK(version == 13040);
+	OK(cuGetProcAddress_v2("cuCheckpointOperationComplete", &function, 13040, 0, &found));
+	CHECK(function && found == CU_GET_PROC_ADDRESS_SUCCESS);
+	RESULT_IS(cuGetProcAddress_v2("cuCheckpointOperationComplete", &function, 13000, 0, &found),
+		  CUDA_ERROR_NOT_FOUND);
+	CHECK(found == CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
+}
+
 int main(void)
 {
 	struct child early;
@@ -215,6 +245,8 @@ int main(void)
 	early = start_child(child_before_init);
 	CHECK(hear(early.from) == 'y');
 	end_child(&early);
+	in_own_process(test_driver_610);
+	in_own_process(test_driver_615);
 	test_symbols();
 	test_errors();
 	RESULT_IS(cuDeviceGetCount(&value), CUDA_ERROR_NOT_INITIALIZED);

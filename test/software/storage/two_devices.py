@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A program with memory on two devices. SIGUSR1 makes it write the SHA-256 of all of it to the file argv[1].
 
-CRIU_CUDA_DRIVER is the driver.
+CRIU_CUDA_DRIVER is the driver. argv[2] names the devices and what each has, as in "0:6,0:1,1:10" (the default): the
+number of a device and MiB; with 0, it has a context there and no memory.
 """
 
 import ctypes
@@ -12,7 +13,8 @@ import signal
 import sys
 
 MIB = 1 << 20
-SIZES = [(0, 6 * MIB), (0, MIB), (1, 10 * MIB)]  # device, bytes
+WORDS = (sys.argv[2] if len(sys.argv) > 2 else "0:6,0:1,1:10").split(",")
+SIZES = [(int(device), int(mib) * MIB) for device, mib in (word.split(":") for word in WORDS)]
 
 cuda = ctypes.CDLL(os.environ["CRIU_CUDA_DRIVER"])
 memory = []
@@ -48,6 +50,8 @@ for device, size in SIZES:
     address = ctypes.c_uint64()
     context = context_of(device)
     check(cuda.cuCtxSetCurrent(context))
+    if not size:
+        continue
     check(cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(size)))
     bytes_ = random.Random(device * size).randbytes(size)
     check(cuda.cuMemcpyHtoD_v2(address, bytes_, ctypes.c_size_t(size)))
