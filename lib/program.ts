@@ -5,7 +5,14 @@
  * @module
  */
 import { Command, CommanderError } from 'commander';
-import { configureHelp, helpOfReached, settleWords, usageError, withEnvFile } from './command-line/index.ts';
+import {
+  addExamples,
+  configureHelp,
+  helpOfReached,
+  settleWords,
+  usageError,
+  withEnvFile,
+} from './command-line/index.ts';
 import { addCommands, commands, type CommandEntry } from './commands/index.ts';
 import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
 import { describeErrno, isErrno } from './errno.ts';
@@ -43,7 +50,12 @@ export function createProgram(io: Io, word?: string): Command {
       writeErr: () => undefined, // usage errors are printed by reportError, in one format
     });
   addCommands(configureHelp(program), commandsFor(word), io);
-  return program;
+  return addExamples(
+    program,
+    'criu-cuda run -- python3 server.py',
+    'criu-cuda checkpoint 4711 /dev/shm/img',
+    'criu-cuda restore /dev/shm/img',
+  );
 }
 
 function errorFields(error: unknown): Record<string, unknown> {

@@ -14,9 +14,12 @@ function optionDescription(option: Option): string {
   return isRequired(option) ? `${text} (required)` : text;
 }
 
+/** Its words alone, so that there is room for what it does: its own help has the rest. */
+const subcommandTerm = (command: Command): string => [command.name(), ...command.aliases()].join('|');
+
 /** Configures the program before its commands are added: they inherit it. */
 export function configureHelp(program: Command): Command {
-  return program.configureHelp({ optionDescription, showGlobalOptions: true });
+  return program.configureHelp({ optionDescription, subcommandTerm, showGlobalOptions: true });
 }
 
 /** Adds command lines to the help of a command. Each is complete and works when its names exist. */

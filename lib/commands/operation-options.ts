@@ -64,7 +64,7 @@ export function addOperationOptions(command: Command): Command {
     .option('--libdir <dir>', 'directory of the plugin');
   return addCriuFlags(command, criuFlagNames)
     .option('--no-shell-job', 'never pass --shell-job')
-    .option('--verbosity <level>', "CRIU's log level", wholeNumber(0, 4))
+    .option('--verbosity <level>', "CRIU's log level, 0 to 4 (default: 3)", wholeNumber(0, 4))
     .option('--trace <file>', 'write a timeline of the operation that Perfetto opens');
 }
 

@@ -17,6 +17,8 @@ export interface CommandEntry {
   readonly name: string;
   /** One line for `--help`. */
   readonly description: string;
+  /** Heading in `--help` under which it is listed. @default that of all commands */
+  readonly group?: string;
   /** Whether it is used when no command of its table is named. @default false */
   readonly isDefault?: boolean;
   /** Whether it looks at the other commands of its table. @default false */
@@ -42,12 +44,13 @@ export async function loadAllCommands(command: Command): Promise<void> {
 }
 
 /** Commander's own `help` would show a command that is not loaded. */
-function addHelp(parent: Command): void {
+function addHelp(parent: Command, group = 'Commands:'): void {
   parent
     .helpCommand(false)
     .command('help')
+    .helpGroup(group)
     .description('show the help of a command')
-    .argument('[command...]')
+    .argument('[command...]', 'the command, such as pool prefetch')
     .action(async (words: string[]) => {
       let command = parent;
       for (const word of words) {
@@ -62,12 +65,13 @@ function addHelp(parent: Command): void {
 
 /** Adds a table of commands to the program or to a command, and `help`. */
 export function addCommands(parent: Command, entries: readonly CommandEntry[], io: Io): void {
-  for (const { name, description, isDefault = false, load } of entries) {
+  for (const { name, description, group, isDefault = false, load } of entries) {
     const command = parent.command(name, { isDefault }).description(description);
+    if (group !== undefined) command.helpGroup(group);
     pending.set(command, async () => {
       (await load())(command, io);
     });
   }
   parent.hook('preSubcommand', (_parent, command) => loadCommand(command));
-  addHelp(parent);
+  addHelp(parent, entries.at(-1)?.group);
 }

@@ -103,8 +103,8 @@ function defineCreate(container: Command, io: Io): void {
   const command = container
     .command('create')
     .description('start a container that can be checkpointed with its GPU memory')
-    .argument('<name>')
-    .argument('<image>')
+    .argument('<name>', 'name of the container')
+    .argument('<image>', 'container image, which podman pulls')
     .argument('[command...]', 'after --: program and arguments in the container')
     .addOption(new Option('--preset <name>', 'see criu-cuda presets').choices(presetNames).default('plain'))
     .addOption(
@@ -132,7 +132,7 @@ function defineCheckpoint(container: Command, io: Io): void {
   const command = container
     .command('checkpoint')
     .description('checkpoint a running container, in place or into a tar file')
-    .argument('<name>')
+    .argument('<name>', 'name of the container')
     .option('--leave-running', 'keep the container running')
     .option('--export <file>', 'write a tar file, including GPU images')
     .addOption(
@@ -166,7 +166,7 @@ function defineRestore(container: Command, io: Io): void {
   const command = container
     .command('restore')
     .description('restore a container in place, or a new one from a tar file')
-    .argument('[name]')
+    .argument('[name]', 'name of the container')
     .option('--import <file>', 'tar file of a checkpoint; [name] is the name of the new container')
     .addOption(
       new Option('--preset <name>', 'with --import: the preset it was created with')
@@ -229,7 +229,7 @@ export function defineContainer(container: Command, io: Io): void {
   const remove = container
     .command('remove')
     .description('remove a container, running or not, and its images')
-    .argument('<name>')
+    .argument('<name>', 'name of the container')
     .action(async (name: string) => {
       const removed = await removeContainer(name);
       io.result({ removed: removed?.id ?? null }, () =>

@@ -99,7 +99,7 @@ function goldenText({ name, created, imagesDir, record, checkpoint }: GoldenResu
 function addContainerOptions(command: Command, requests: Option): Command {
   const described = command
     .argument('<name>', 'name of the container')
-    .argument('<image>')
+    .argument('<image>', 'container image, which podman pulls')
     .argument('[command...]', 'after --: program and arguments in the container')
     .addOption(requiredOption('--url <url>', 'address of the server, such as http://127.0.0.1:8000'));
   return addEnvFile(addServerOptions(described))

@@ -40,7 +40,7 @@ function infoText(info: PluginInfo): string {
 
 export function defineInspect(command: Command, io: Io): void {
   addExamples(command, 'criu-cuda inspect /usr/lib/criu/cuda_plugin.so');
-  command.argument('<plugin.so>').action((path: string) => {
+  command.argument('<plugin.so>', 'file of a plugin').action((path: string) => {
     const info = inspectPlugin(path);
     io.result(info, () => infoText(info));
     if (info.kind === 'not-a-plugin') io.exitCode = 1;

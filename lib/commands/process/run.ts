@@ -104,7 +104,7 @@ async function runProgram(io: Io, [command = '', ...args]: string[], flags: RunF
 export function defineRun(command: Command, io: Io): void {
   command
     .usage('[options] -- <command> [arguments...]')
-    .argument('<command...>')
+    .argument('<command...>', 'after --: the program and its arguments')
     .option('--log <file>', 'append its output to a file, which may grow between a dump and its restore')
     .option(
       '--env <name=value>',

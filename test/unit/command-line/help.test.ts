@@ -20,10 +20,14 @@ const leaves = (command: Command): Command[] =>
       : [command]
     : command.commands.flatMap(leaves);
 
+let program: Command;
 let commands: Command[];
 beforeAll(async () => {
-  commands = leaves(await loaded());
+  program = await loaded();
+  commands = leaves(program);
 });
+
+const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
 
 /** Splits an example as a shell would, where no word has quotes or spaces; its output may go to a file. */
 const wordsOf = (example: string): string[] => example.replace(/ > \S+$/, '').split(' ');
@@ -31,16 +35,16 @@ const wordsOf = (example: string): string[] => example.replace(/ > \S+$/, '').sp
 /** Parses a command line up to the action, which only remembers that it was reached. */
 async function reached(argv: readonly string[]): Promise<string | undefined> {
   let name: string | undefined;
-  const program = await loaded();
-  for (const command of leaves(program)) {
+  const parsed = await loaded();
+  for (const command of leaves(parsed)) {
     command.action(() => {
       name = commandName(command);
     });
   }
-  program.hook('preAction', (_program, command) => {
+  parsed.hook('preAction', (_program, command) => {
     settleWords(command, argv);
   });
-  await program.parseAsync([...argv], { from: 'user' });
+  await parsed.parseAsync([...argv], { from: 'user' });
   return name;
 }
 
@@ -65,6 +69,28 @@ describe('examples', () => {
 });
 
 describe('help', () => {
+  it('begins with the commands that are typed first, in groups, and ends with the first command lines', async () => {
+    const { io, stdout } = captureIo();
+    expect(await main(['--help'], io)).toBe(0);
+    const headings = [...stdout().matchAll(/^([A-Z].*):$/gm)].map(([, heading]) => heading);
+    expect(headings.slice(0, 2)).toEqual(['Options', 'Dump and restore']);
+    expect(headings).not.toContain('Commands');
+    expect(headings.at(-1)).toBe('Examples');
+    expect(stdout()).toMatch(/\n {2}criu-cuda restore \S+\n$/);
+  });
+
+  it('fits a terminal of 80 columns, and says what every argument is', () => {
+    for (const command of all(program)) {
+      const lines = command.helpInformation().split('\n').slice(1); // without the usage
+      expect([commandName(command), lines.filter((line) => line.length > 80)]).toEqual([
+        commandName(command),
+        [],
+      ]);
+      const unsaid = command.registeredArguments.filter(({ description }) => description === '');
+      expect([commandName(command), unsaid.map((one) => one.name())]).toEqual([commandName(command), []]);
+    }
+  });
+
   it('marks what is required', () => {
     for (const command of commands) {
       const help = command.helpInformation().replaceAll(/\s+/g, ' ');
