@@ -16,17 +16,19 @@ static int connect_to(pid_t pid, unsigned int n)
 	struct ucred peer = {.pid = 0};
 	socklen_t size = sizeof(peer);
 	struct sockaddr_un name;
-	int error;
+	int error = 0;
 
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (!connect(fd, (struct sockaddr *)&name, ccr__others_name(&name, pid, n)) &&
-	    !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) && peer.pid == pid &&
-	    ccr__others_may(peer.uid, geteuid()))
+	if (connect(fd, (struct sockaddr *)&name, ccr__others_name(&name, pid, n)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		error = errno;
+	else if (peer.pid != pid || !ccr__others_may(peer.uid, geteuid()))
+		error = EACCES; /* its pid is 0 here if it is in another pid namespace */
+	if (!error)
 		return fd;
-	error = peer.pid ? EACCES : errno;
 	close(fd);
 	return -error;
 }

@@ -9,6 +9,8 @@
 #include "test/intercept/intercept_test.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,6 +82,28 @@ static void fetch_as_nobody(pid_t pid, int file)
 	CHECK(gets(pid, token_of(0), file)); /* root may give it to everyone */
 }
 
+/* In a pid namespace that does not have the owner, as two restores of one image beside each other:
+ * the owner's name is found, and its pid is 0. */
+static void fetch_from_elsewhere(pid_t pid, int file)
+{
+	const struct ccr__token token = token_of(0);
+	int status;
+	pid_t child;
+
+	CHECK(!unshare(CLONE_NEWPID));
+	child = fork();
+	if (!child) {
+		/* An error of an earlier call, or none, must not be taken for a socket. */
+		for (int i = 0; i < 2; i++) {
+			errno = i ? ENOENT : 0;
+			CHECK(ccr__keep_fetch(pid, &token) == -ENOENT);
+		}
+		CHECK(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child && !status);
+}
+
 static void of_own_process(void)
 {
 	const struct ccr__token token = token_of(0);
@@ -92,6 +116,8 @@ static void of_own_process(void)
 	in_child(fetch_one, file);
 	if (!geteuid())
 		in_child(fetch_as_nobody, file);
+	if (!geteuid())
+		in_child(fetch_from_elsewhere, file);
 	ccr__keep_drop(kept);
 	in_child(fetch_none, file);
 	ccr__keep_end();
