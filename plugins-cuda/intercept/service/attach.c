@@ -86,20 +86,29 @@ static CUresult adopt_batch(struct ccr__adopt_batch *batch)
 }
 
 /* What was imported from the pool cannot be exported to others. */
+static bool is_for_others(const struct attach *a, const struct ccr__phys *phys)
+{
+	return (a->is_group && phys->is_exported) || phys->ipc;
+}
+
+/* A batch is one or the other, because a large allocation may not have room for a copy. */
 static bool must_adopt(const struct attach *a, const struct ccr__adopt_batch *batch)
 {
-	bool is_exported = false, has_handle = false;
+	const struct ccr__adoption *first = &batch->entries[0];
 
-	for (size_t i = 0; i < batch->nr; i++) {
-		is_exported |= batch->entries[i].phys->is_exported;
-		has_handle |= batch->entries[i].phys->ipc != NULL;
-	}
-	if (is_part(&batch->entries[0]))
+	if (is_part(first))
 		return true;
 	/* Others have kept the memory: a group is only told to map what it must have again. */
 	if (a->is_group && a->mode == CCR_ATTACH_MAP)
 		return false;
-	return (a->is_group && is_exported) || has_handle;
+	return is_for_others(a, first->phys);
+}
+
+static bool fits(const struct attach *a, const struct ccr__adopt_batch *batch,
+		 const struct ccr__phys *phys)
+{
+	return ccr__adopt_fits(batch, phys) &&
+	       (!batch->nr || is_for_others(a, phys) == is_for_others(a, batch->entries[0].phys));
 }
 
 static CUresult place_batch(const struct attach *a, struct ccr__adopt_batch *batch)
@@ -158,7 +167,7 @@ static int take_handle(struct attach *a, uint32_t index, const int *fds,
 	if (ret)
 		return ret;
 	a->what = "cannot map an allocation";
-	ret = ccr__adopt_fits(batch, phys) ? 0 : flush(a, batch);
+	ret = fits(a, batch, phys) ? 0 : flush(a, batch);
 	if (ret)
 		return ret;
 	if (batch->nr && wire[-1].fd == wire->fd) {

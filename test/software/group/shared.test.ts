@@ -84,6 +84,14 @@ describe.each([
   });
 });
 
+it('memory that has no room for a copy is returned as it is, next to memory that others import', async () => {
+  // Of 256 MiB the pool holds 152; what is imported must be copied, but not what is in the same message.
+  const ranks = await Ranks.start(machine, ['--devices', '2', '--alloc', '150']);
+  const { exitCode, log } = await machine.dumpPid(ranks.pid, { libdir: parallel, args: ['--leave-running'] });
+  expect(exitCode, errorsIn(log)).toBe(0);
+  await ranks.check();
+});
+
 it.each([
   ['parallel', parallel],
   ['full', full],
