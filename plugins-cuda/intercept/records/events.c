@@ -6,14 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC	   0x3145504975726963ull /* "criuIPE1" */
-#define NR_BUCKETS 1024
+#define MAGIC	      0x3145504975726963ull /* "criuIPE1" */
+#define FIRST_BUCKETS 1024
 
 static_assert(sizeof(struct ccr__event_handle) <= sizeof(CUipcEventHandle), "room in the handle");
 
 static struct {
 	pthread_mutex_t lock;
-	struct ccr__event *buckets[NR_BUCKETS];
+	struct ccr__event **buckets;
+	size_t nr_buckets;
 } events = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 uint64_t ccr__nr_events;
@@ -21,7 +22,33 @@ uint64_t ccr__nr_events;
 static struct ccr__event **bucket_of(CUevent event)
 {
 	/* Pointers to objects of the driver, which are aligned. */
-	return &events.buckets[(uintptr_t)event / 16 % NR_BUCKETS];
+	return &events.buckets[(uintptr_t)event / 16 % events.nr_buckets];
+}
+
+/* torch.multiprocessing destroys none of the events that it opens. False: there is no table. */
+static bool grow(void)
+{
+	const size_t nr = events.nr_buckets ? 4 * events.nr_buckets : FIRST_BUCKETS;
+	struct ccr__event **before = events.buckets, **buckets;
+	const size_t nr_before = events.nr_buckets;
+
+	if (ccr__nr_events < events.nr_buckets)
+		return true;
+	buckets = calloc(nr, sizeof(struct ccr__event *));
+	if (!buckets)
+		return before != NULL;
+	events.buckets = buckets;
+	events.nr_buckets = nr;
+	for (size_t i = 0; i < nr_before; i++)
+		while (before[i]) {
+			struct ccr__event *e = before[i], **bucket = bucket_of(e->event);
+
+			before[i] = e->next;
+			e->next = *bucket;
+			*bucket = e;
+		}
+	free(before);
+	return true;
 }
 
 struct ccr__event *ccr__event_look_up(CUevent event)
@@ -29,7 +56,7 @@ struct ccr__event *ccr__event_look_up(CUevent event)
 	struct ccr__event *e;
 
 	pthread_mutex_lock(&events.lock);
-	e = *bucket_of(event);
+	e = events.nr_buckets ? *bucket_of(event) : NULL;
 	while (e && e->event != event)
 		e = e->next;
 	pthread_mutex_unlock(&events.lock);
@@ -38,9 +65,10 @@ struct ccr__event *ccr__event_look_up(CUevent event)
 
 void ccr__event_add(struct ccr__event *e, CUevent event)
 {
-	struct ccr__event **bucket = bucket_of(event);
+	struct ccr__event **bucket;
 
 	pthread_mutex_lock(&events.lock);
+	bucket = bucket_of(event);
 	e->event = event;
 	e->next = *bucket;
 	*bucket = e;
@@ -50,9 +78,10 @@ void ccr__event_add(struct ccr__event *e, CUevent event)
 
 void ccr__event_remove(struct ccr__event *e)
 {
-	struct ccr__event **link = bucket_of(e->event);
+	struct ccr__event **link;
 
 	pthread_mutex_lock(&events.lock);
+	link = bucket_of(e->event);
 	while (*link != e)
 		link = &(*link)->next;
 	*link = e->next;
@@ -62,8 +91,14 @@ void ccr__event_remove(struct ccr__event *e)
 
 static struct ccr__event *make(CUcontext ctx)
 {
-	struct ccr__event *e = calloc(1, sizeof(*e));
+	struct ccr__event *e;
+	bool has_table;
 
+	/* So that it can be added in any case. */
+	pthread_mutex_lock(&events.lock);
+	has_table = grow();
+	pthread_mutex_unlock(&events.lock);
+	e = has_table ? calloc(1, sizeof(*e)) : NULL;
 	if (!e)
 		return NULL;
 	e->ctx = ctx;
@@ -191,7 +226,7 @@ void ccr__events_drop_context(CUcontext ctx)
 	struct ccr__event *gone = NULL;
 
 	pthread_mutex_lock(&events.lock);
-	for (int i = 0; ccr__nr_events && i < NR_BUCKETS; i++) {
+	for (size_t i = 0; ccr__nr_events && i < events.nr_buckets; i++) {
 		struct ccr__event **link = &events.buckets[i];
 
 		while (*link) {
@@ -222,7 +257,9 @@ void ccr__events_drop_context(CUcontext ctx)
 void ccr__events_reset(void)
 {
 	pthread_mutex_init(&events.lock, NULL);
-	memset(events.buckets, 0, sizeof(events.buckets));
+	/* Not freed: the fork may have come while it was being replaced. */
+	events.buckets = NULL;
+	events.nr_buckets = 0;
 	ccr__nr_events = 0;
 	ccr__event_pages_reset();
 }
