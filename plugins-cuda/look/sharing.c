@@ -94,17 +94,18 @@ static bool is_carried(const struct state *s, const struct process *p)
 	       p->mailbox.exports == p->mailbox.kept_exports;
 }
 
-/* The interceptor's events move, if all who share them do. */
+/* The interceptor's events move, if all who share them do. The pool knows which are the same. */
 static bool are_events_carried(const struct state *s, const struct process *p)
 {
-	uint64_t imports = 0, exports = 0;
+	uint64_t imports = 0, pages = 0;
 
 	each_process(other, s)
 	{
 		imports += is_moved(s, other) ? other->mailbox.event_imports : 0;
-		exports += is_moved(s, other) ? other->mailbox.event_exports : 0;
+		pages += is_moved(s, other) ? other->mailbox.event_pages : 0;
 	}
-	return imports && exports && is_moved(s, p);
+	return is_moved(s, p) && (imports || !p->mailbox.event_exports) &&
+	       (pages || !p->mailbox.event_imports);
 }
 
 static void judge_events(struct state *s, const struct process *p)

@@ -45,13 +45,14 @@ struct ccr_mailbox {
 	uint64_t kept_imports, kept_exports;
 	uint64_t ipc_events; /* events of the driver that it shares with other processes */
 	uint64_t multicasts; /* multicast objects that it has made */
-	/* Pages of events (intercept/records/event_page.h) with events of other processes that it
-	 * has open, and with its own that others may open. They can be dumped like kept_imports. */
-	uint64_t event_imports, event_exports;
+	/* Pages of events (intercept/records/event_page.h), which can be dumped like kept_imports:
+	 * with events of other processes that it has open; with its own that others may open; and
+	 * all that others may still have open. */
+	uint64_t event_imports, event_exports, event_pages;
 };
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
-static_assert(sizeof(struct ccr_mailbox) == 96, "layout");
+static_assert(sizeof(struct ccr_mailbox) == 104, "layout");
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

@@ -58,6 +58,8 @@ struct ccr__event_handle {
 	struct ccr__token token; /* of the page */
 };
 
+/* event_slot.c */
+
 /*
  * A slot for a new event in a page of this process, or NULL: the driver has to do it. What is
  * given back is used again when its records are complete; the slot of a foreign page stays.
@@ -69,6 +71,10 @@ bool ccr__event_is_done(const struct ccr__event_slot *slot, uint64_t number);
 /* One more event, or one less, that others may use or that is of others. */
 void ccr__event_page_share(struct ccr__event_page *page, int by);
 
+/* event_page.c */
+
+/* A new page of this process, or NULL. */
+struct ccr__event_page *ccr__event_page_new(void);
 /* Makes the page known to other processes. Returns 0 or -errno. */
 int ccr__event_page_publish(struct ccr__event_page *page);
 /*

@@ -85,7 +85,8 @@ static int add_events(struct batch *b, const struct ccr__event_page *page)
 		.kind = page->is_foreign ? CCR_SHARED_IMPORT : CCR_SHARED_EXPORT,
 	};
 
-	return page->nr_shared ? add(b, page->kept, &entry) : 0;
+	/* Others may have events open that this process has destroyed. */
+	return page->nr_shared || page->is_published ? add(b, page->kept, &entry) : 0;
 }
 
 static bool is_lost(const struct ccr__phys *phys)

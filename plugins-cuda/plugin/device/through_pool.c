@@ -177,7 +177,7 @@ static bool is_sharing(const struct task *task)
 
 	return !ccr_mailbox_read(task->pid, &mailbox, NULL) &&
 	       (mailbox.kept_imports || mailbox.kept_exports || mailbox.event_imports ||
-		mailbox.event_exports);
+		mailbox.event_pages);
 }
 
 int ccr__memory_evict(struct task *task)

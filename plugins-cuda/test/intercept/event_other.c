@@ -191,3 +191,68 @@ struct outcome side_do(const struct side *side, struct task task)
 	side_begin(side, task);
 	return side_take(side);
 }
+
+/* --- what tests do with them --- */
+
+const struct side self = {.to = -1};
+
+struct ccr_mailbox numbers(const struct side *side)
+{
+	return side_do(side, TASK(NUMBERS)).mailbox;
+}
+
+bool counts(const struct side *side, uint64_t imports, uint64_t exports)
+{
+	const struct ccr_mailbox m = numbers(side);
+
+	return m.event_imports == imports && m.event_exports == exports && !m.imports &&
+	       !m.exports && !m.ipc_events;
+}
+
+int nr_mappings(const char *text)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	int nr = 0;
+
+	CHECK(maps);
+	while (fgets(line, sizeof(line), maps))
+		nr += strstr(line, text) != NULL;
+	fclose(maps);
+	return nr;
+}
+
+CUipcEventHandle share(const struct side *owner, const struct side *other, unsigned int event)
+{
+	struct outcome o;
+
+	OK(DO(owner, CREATE, .event = event, .value = SHARED));
+	o = side_do(owner, TASK(GET, .event = event));
+	OK(o.result);
+	OK(DO(other, OPEN, .event = event, .handle = o.handle));
+	return o.handle;
+}
+
+void drop(const struct side *one, const struct side *two, unsigned int event)
+{
+	OK(DO(one, DESTROY, .event = event));
+	OK(DO(two, DESTROY, .event = event));
+}
+
+void one_waits(const struct side *one, const struct side *two, unsigned int stream)
+{
+	OK(DO(one, HOLD, .stream = stream));
+	OK(DO(one, RECORD, .event = 0, .stream = stream));
+	FAILS(DO(one, QUERY, .event = 0), CUDA_ERROR_NOT_READY);
+	FAILS(DO(two, QUERY, .event = 0), CUDA_ERROR_NOT_READY);
+	OK(DO(two, AWAIT, .event = 0, .stream = stream));
+	FAILS(DO(two, IS_DONE, .stream = stream), CUDA_ERROR_NOT_READY);
+	if (two->to >= 0)
+		side_begin(two, TASK(SYNC, .event = 0));
+	OK(DO(one, RELEASE, .stream = stream));
+	OK(two->to >= 0 ? side_take(two).result : DO(two, SYNC, .event = 0));
+	OK(DO(two, QUERY, .event = 0));
+	OK(DO(two, DRAIN, .stream = stream));
+	OK(DO(one, SYNC, .event = 0));
+	OK(DO(one, QUERY, .event = 0));
+}

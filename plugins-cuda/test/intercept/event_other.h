@@ -7,6 +7,7 @@
 #include "test/intercept/intercept_test.h"
 
 #define NR_EVENTS 8
+#define SHARED	  (CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING)
 
 enum step {
 	CREATE,	 /* event; `value` has the flags */
@@ -54,6 +55,23 @@ struct side side_start(const char *program, bool is_plain);
 void side_kill(struct side *side);
 void side_end(struct side *side);
 struct outcome side_do(const struct side *side, struct task task);
+
+#define TASK(what, ...)	    ((struct task){.step = what, ##__VA_ARGS__})
+#define DO(side, what, ...) side_do(side, TASK(what, ##__VA_ARGS__)).result
+
+/* This process. */
+extern const struct side self;
+
+struct ccr_mailbox numbers(const struct side *side);
+/* Whether it has so many pages of other processes, and of its own that others may use. */
+bool counts(const struct side *side, uint64_t imports, uint64_t exports);
+/* How many mappings of this process have the text in their line. */
+int nr_mappings(const char *text);
+/* A new event of the owner, which the other has open under the same number. Returns its handle. */
+CUipcEventHandle share(const struct side *owner, const struct side *other, unsigned int event);
+void drop(const struct side *one, const struct side *two, unsigned int event);
+/* Event 0: one records it on a busy stream, and the other waits in every way. */
+void one_waits(const struct side *one, const struct side *two, unsigned int stream);
 
 /* A step of the other process that waits, and its end. */
 void side_begin(const struct side *side, struct task task);

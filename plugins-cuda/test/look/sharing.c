@@ -147,20 +147,24 @@ static void test_events(void)
 	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
 	/* Those of the interceptor move, if both are in the tree and go through the pool. */
 	exporter.ipc_events = importer.ipc_events = 0;
-	importer.event_imports = exporter.event_exports = 1;
+	importer.event_imports = exporter.event_exports = exporter.event_pages = 1;
 	fake_interceptor(ROOT_PID, &importer);
 	fake_interceptor(CHILD_PID, &exporter);
 	CHECK(look_finds(""));
 	request.uses_pool = false;
 	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
 	request.uses_pool = true;
+	/* It has destroyed them, and the other still has them open. */
 	exporter.event_exports = 0;
+	fake_interceptor(CHILD_PID, &exporter);
+	CHECK(look_finds(""));
+	exporter.event_pages = 0;
 	fake_interceptor(CHILD_PID, &exporter);
 	CHECK(look_finds("ipc-events 5000000"));
 	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS),
 		      "it has opened events of a process outside the tree"));
 	importer.event_imports = 0;
-	importer.event_exports = 1;
+	importer.event_exports = importer.event_pages = 1;
 	fake_interceptor(ROOT_PID, &importer);
 	CHECK(look_finds("ipc-events 5000000"));
 	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS),

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Description: events that processes share by CUDA IPC: the driver's errors; captures, forks and
+ * contexts that end; a process without the interceptor; and what a dump leaves of them.
+ */
+#include "test/intercept/event_other.h"
+
+#include <string.h>
+
+static void errors(const struct side *other)
+{
+	CUipcEventHandle handle, garbage;
+	float ms;
+	CUevent event, plain;
+
+	memset(&garbage, 7, sizeof(garbage));
+	FAILS(cuEventCreate(&event, CU_EVENT_INTERPROCESS), CUDA_ERROR_INVALID_VALUE);
+	FAILS(cuEventCreate(&event, SHARED | 8), CUDA_ERROR_INVALID_VALUE);
+	FAILS(cuEventCreate(NULL, SHARED), CUDA_ERROR_INVALID_VALUE);
+	OK(cuEventCreate(&plain, CU_EVENT_DISABLE_TIMING));
+	FAILS(cuIpcGetEventHandle(&handle, plain), CUDA_ERROR_INVALID_HANDLE);
+	OK(cuEventDestroy_v2(plain));
+	OK(cuEventCreate(&event, SHARED));
+	CHECK(counts(&self, 0, 0));
+	FAILS(cuIpcGetEventHandle(NULL, event), CUDA_ERROR_INVALID_VALUE);
+	OK(cuIpcGetEventHandle(&handle, event));
+	OK(cuIpcGetEventHandle(&garbage, event));
+	CHECK(!memcmp(&handle, &garbage, sizeof(handle)) && counts(&self, 0, 1));
+	FAILS(cuIpcOpenEventHandle(&plain, handle), CUDA_ERROR_INVALID_CONTEXT);
+	FAILS(cuIpcOpenEventHandle(NULL, handle), CUDA_ERROR_INVALID_VALUE);
+	FAILS(cuEventElapsedTime(&ms, event, event), CUDA_ERROR_INVALID_HANDLE);
+	OK(DO(other, OPEN, .event = 0, .handle = handle));
+	FAILS(DO(other, GET, .event = 0), CUDA_ERROR_INVALID_HANDLE);
+	OK(DO(other, DESTROY, .event = 0));
+	FAILS(DO(other, DESTROY, .event = 0), CUDA_ERROR_INVALID_HANDLE);
+	CHECK(counts(other, 0, 0));
+	memset(&garbage, 7, sizeof(garbage));
+	FAILS(DO(other, OPEN, .event = 0, .handle = garbage), CUDA_ERROR_MAP_FAILED);
+	garbage = handle;
+	garbage.reserved[20] ^= 1; /* the token */
+	FAILS(DO(other, OPEN, .event = 0, .handle = garbage), CUDA_ERROR_MAP_FAILED);
+	garbage = handle;
+	garbage.reserved[14] ^= 1; /* the slot */
+	FAILS(DO(other, OPEN, .event = 0, .handle = garbage), CUDA_ERROR_MAP_FAILED);
+	CHECK(counts(other, 0, 0));
+	OK(cuEventDestroy_v2(event));
+	CHECK(counts(&self, 0, 0));
+}
+
+static void in_a_capture(const struct side *other)
+{
+	CUevent event;
+	CUstream stream;
+	CUgraph graph;
+
+	OK(cuEventCreate(&event, SHARED));
+	OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+	OK(cuStreamBeginCapture_v2(stream, 0));
+	FAILS(cuEventRecord(event, stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+	FAILS(cuStreamWaitEvent(stream, event, 0), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+	/* CU_EVENT_WAIT_EXTERNAL: the driver can, we cannot. */
+	FAILS(cuStreamWaitEvent(stream, event, 1), CUDA_ERROR_NOT_SUPPORTED);
+	OK(cuStreamEndCapture(stream, &graph));
+	OK(cuEventRecord(event, stream));
+	OK(cuEventSynchronize(event));
+	OK(cuEventDestroy_v2(event));
+	OK(cuStreamDestroy_v2(stream));
+	/* While another stream is captured, all is as always. */
+	OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+	OK(cuStreamBeginCapture_v2(stream, 0));
+	share(&self, other, 0);
+	one_waits(&self, other, 2);
+	drop(&self, other, 0);
+	OK(cuStreamEndCapture(stream, &graph));
+	OK(cuStreamDestroy_v2(stream));
+}
+
+static void forks(const struct side *other)
+{
+	share(&self, other, 0);
+	OK(DO(&self, FORK));
+	OK(DO(other, FORK));
+	CHECK(counts(&self, 0, 1) && counts(other, 1, 0));
+	one_waits(&self, other, 2);
+	drop(&self, other, 0);
+}
+
+static void a_context_ends(const struct side *other)
+{
+	CUcontext ctx, primary = test_context(0);
+	CUipcEventHandle handle;
+	CUevent event;
+
+	OK(cuCtxCreate_v2(&ctx, 0, 0));
+	for (int i = 0; i < 2; i++) {
+		OK(cuEventCreate(&event, SHARED));
+		OK(cuIpcGetEventHandle(&handle, event));
+	}
+	CHECK(counts(&self, 0, 1));
+	OK(cuCtxDestroy_v2(ctx));
+	OK(cuCtxSetCurrent(primary));
+	CHECK(counts(&self, 0, 0));
+	/* The page was registered there, perhaps. */
+	share(&self, other, 0);
+	one_waits(&self, other, 2);
+	drop(&self, other, 0);
+}
+
+/* Its handles are the driver's, and it cannot open ours. */
+static void without_the_interceptor(const char *program)
+{
+	struct side plain = side_start(program, true);
+	struct outcome o;
+
+	OK(DO(&self, CREATE, .event = 0, .value = SHARED));
+	o = side_do(&self, TASK(GET, .event = 0));
+	FAILS(DO(&plain, OPEN, .event = 0, .handle = o.handle), CUDA_ERROR_MAP_FAILED);
+	OK(DO(&self, DESTROY, .event = 0));
+	OK(DO(&plain, CREATE, .event = 0, .value = SHARED));
+	o = side_do(&plain, TASK(GET, .event = 0));
+	OK(DO(&self, OPEN, .event = 0, .handle = o.handle));
+	CHECK(numbers(&self).ipc_events == 1);
+	one_waits(&plain, &self, 2);
+	OK(DO(&self, DESTROY, .event = 0));
+	CHECK(counts(&self, 0, 0));
+	side_end(&plain);
+}
+
+/* A dump takes the page away; a handle that is older works afterwards. */
+static void a_dump(const struct side *other)
+{
+	CUipcEventHandle handle;
+	CUdeviceptr memory;
+	int before;
+
+	OK(cuMemAlloc_v2(&memory, 4 * MIB));
+	handle = share(&self, other, 0);
+	one_waits(&self, other, 2);
+	OK(DO(&self, EVICT, .evict_stop = BREAK_AFTER_HANDLES));
+	OK(DO(&self, EVICT, .evict_stop = ABORT_AFTER_END));
+	one_waits(&self, other, 2);
+	one_waits(other, &self, 3);
+	OK(DO(other, DESTROY, .event = 0));
+	before = nr_mappings("criu-cuda-events");
+	for (int round = 0; round < 2; round++) {
+		OK(DO(&self, EVICT, .attach_stop = round ? BREAK_MIDWAY : BREAK_NEVER));
+		CHECK(nr_mappings("criu-cuda-events") == before);
+		CHECK(counts(&self, 0, 1));
+		OK(DO(&self, QUERY, .event = 0));
+		OK(DO(other, OPEN, .event = 0, .handle = handle));
+		one_waits(&self, other, 2);
+		one_waits(other, &self, 2);
+		OK(DO(other, DESTROY, .event = 0));
+	}
+	OK(DO(&self, DESTROY, .event = 0));
+	CHECK(counts(&self, 0, 0));
+	OK(cuMemFree_v2(memory));
+}
+
+int main(int argc, char **argv)
+{
+	struct side other;
+
+	if (argc == 2 && !strcmp(argv[1], "--serve"))
+		side_serve();
+	test_begin(argc, argv);
+	test_cuda_begin();
+	other = side_start(argv[0], false);
+	errors(&other);
+	in_a_capture(&other);
+	forks(&other);
+	a_context_ends(&other);
+	without_the_interceptor(argv[0]);
+	a_dump(&other);
+	side_end(&other);
+	return 0;
+}
