@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The steps of a dump after the pause: checkpoint (tasks stopped), finish (roll back
- * unless the tasks are about to die).
+ * unless the tasks are about to die). CRIU calls the hook for one process after the other: the
+ * first call is for the whole tree, so that the host memory of one process is saved while the
+ * driver works on another.
  */
 #include "plugin/task/task.h"
 #include "plugin/task/account.h"
@@ -12,9 +14,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "plugin/host/host.h"
 #include "plugin/device/device.h"
+#include "plugin/task/traced_tree.h"
+#include "plugin/threads/queue.h"
 
 /* Resumes the restore thread; the watcher knows before what to restore. Returns 0 or -errno. */
 static int resume(struct task *task, struct restore_thread *thread)
@@ -53,13 +58,6 @@ static int report_memory(pid_t pid)
 	return 0;
 }
 
-static int save_host_memory(pid_t pid)
-{
-	const int ret = ccr__host_memory_save(pid);
-
-	return ret ? ret : report_memory(pid);
-}
-
 /* Before CRIU locks them. Returns 0 or -errno. */
 static int note_connections(pid_t pid)
 {
@@ -92,35 +90,18 @@ static CUresult checkpoint(struct task *task)
 		   : ccr__task_step(task, "checkpoint", ccr__host_memory_checkpoint);
 }
 
-int ccr__checkpoint_devices(int pid)
+/* Lets the driver save the device memory of a task. Returns 0 or -errno. */
+static int checkpoint_task(struct task *task)
 {
-	uint64_t before, after;
 	struct restore_thread thread;
-	pid_t restore_tid;
-	struct task *task;
+	uint64_t before, after;
 	CUresult result;
 	int ret;
 
-	ret = note_connections(pid);
-	if (ret)
-		return ret;
-	ret = ccr__task_detect(pid, &restore_tid);
-	if (ret == -ENOTSUP && ccr__plugin.tasks) { /* its tree has CUDA processes */
-		const int saved = save_host_memory(pid);
-
-		return saved ? saved : ret;
-	}
-	if (ret)
-		return ret;
-	task = ccr__task_find(pid);
-	if (!task) {
-		ccr_err("%d initialized CUDA while the dump began; try again", pid);
-		return -EAGAIN;
-	}
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
-		return save_host_memory(pid);
-	ccr__host_memory_before(pid);
-	before = ccr__account_private(pid);
+		return 0;
+	ccr__host_memory_before(task->pid);
+	before = ccr__account_private(task->pid);
 	task->is_changed = true;
 	ret = resume(task, &thread);
 	if (ret)
@@ -131,11 +112,125 @@ int ccr__checkpoint_devices(int pid)
 		ret = ccr__watcher_track(task);
 	if (result != CUDA_SUCCESS)
 		return -EIO;
-	after = ccr__account_private(pid);
+	after = ccr__account_private(task->pid);
 	task->memory.driver_bytes = after > before ? after - before : 0;
+	return ret;
+}
+
+/* ---- the tree ---- */
+
+struct member {
+	pid_t pid;
+	struct task *task; /* NULL: it has no CUDA */
+};
+
+/* Those whose steps are done. */
+static struct {
+	pid_t *pids;
+	size_t nr;
+} served;
+
+static bool is_served(pid_t pid)
+{
+	for (size_t i = 0; i < served.nr; i++)
+		if (served.pids[i] == pid)
+			return true;
+	return false;
+}
+
+static int note_served(pid_t pid)
+{
+	pid_t *bigger = realloc(served.pids, (served.nr + 1) * sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	served.pids = bigger;
+	served.pids[served.nr++] = pid;
+	return 0;
+}
+
+static int find_member(struct member *member, pid_t pid)
+{
+	pid_t restore_tid;
+	int ret;
+
+	*member = (struct member){.pid = pid};
+	ret = note_served(pid);
 	if (!ret)
-		ret = save_host_memory(pid);
-	return ret ? ret : ccr__memory_saved(task);
+		ret = note_connections(pid);
+	if (!ret)
+		ret = ccr__task_detect(pid, &restore_tid);
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
+	member->task = ccr__task_find(pid);
+	if (member->task && !member->task->is_plain)
+		return 0;
+	ccr_err("%d initialized CUDA while the dump began; try again", pid);
+	return -EAGAIN;
+}
+
+/* What the others have is copied while the driver works. */
+static int save_members(const struct member *members, size_t nr)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < nr; i++)
+		if (!members[i].task && ccr__plugin.tasks) /* its tree has CUDA processes */
+			ret = ccr__host_memory_save(members[i].pid);
+	for (size_t i = 0; !ret && i < nr; i++) {
+		if (!members[i].task)
+			continue;
+		ret = checkpoint_task(members[i].task);
+		if (!ret)
+			ret = ccr__host_memory_save(members[i].pid);
+	}
+	return ret;
+}
+
+static int checkpoint_members(const struct member *members, size_t nr)
+{
+	int ret = ccr__work_start();
+
+	if (!ret)
+		ret = save_members(members, nr);
+	if (ret)
+		ccr__work_stop();
+	ret = ccr__host_memory_save_end(ret);
+	ccr__work_stop();
+	for (size_t i = 0; !ret && i < nr; i++) {
+		ret = report_memory(members[i].pid);
+		if (!ret && members[i].task)
+			ret = ccr__memory_saved(members[i].task);
+	}
+	return ret;
+}
+
+/* The process and what it has started. CRIU has stopped all of it. */
+static int checkpoint_from(pid_t pid)
+{
+	struct member *members;
+	size_t nr = 0, nr_members = 0;
+	pid_t *pids = ccr__traced_tree(pid, &nr);
+	int ret;
+
+	members = pids ? calloc(nr, sizeof(*members)) : NULL;
+	ret = members ? 0 : -ENOMEM;
+	for (size_t i = 0; !ret && i < nr; i++)
+		if (!is_served(pids[i]))
+			ret = find_member(&members[nr_members++], pids[i]);
+	if (!ret)
+		ret = checkpoint_members(members, nr_members);
+	free(members);
+	free(pids);
+	return ret;
+}
+
+int ccr__checkpoint_devices(int pid)
+{
+	const int ret = is_served(pid) ? 0 : checkpoint_from(pid);
+	const struct task *task = ccr__task_find(pid);
+
+	return ret ? ret : task && !task->is_plain ? 0 : -ENOTSUP;
 }
 
 /* True when nothing of the task is left to the watcher. */

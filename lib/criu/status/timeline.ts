@@ -52,7 +52,7 @@ const lineShapes = {
   step: v.object({ event: v.literal('step'), at, pid, step: v.string(), ms: amount }),
   remap: v.object({
     event: v.literal('remap'),
-    ...{ at, pid, copy_ms: amount, map_ms: amount, end: v.optional(amount) },
+    ...{ at, pid, copy_ms: amount, map_ms: amount, copied: v.optional(amount), end: v.optional(amount) },
   }),
   thread: v.object({
     event: v.literal('thread'),
@@ -75,12 +75,12 @@ function spansOf(line: TimedLine): StatusSpan[] {
         { pid: line.pid, part: 'driver', name: line.step, startMs: line.at - line.ms, durationMs: line.ms },
       ];
     case 'remap': {
-      const { copy_ms: copyMs, map_ms: mapMs, end = line.at } = line;
-      const copied = { pid: line.pid, part: 'host memory', startMs: end - mapMs - copyMs };
-      const copy = { ...copied, name: 'copy', durationMs: copyMs };
+      const { copy_ms: copyMs, map_ms: mapMs, end = line.at, copied = end - mapMs } = line;
+      const memory = { pid: line.pid, part: 'host memory' };
+      const copy = { ...memory, name: 'copy', startMs: copied - copyMs, durationMs: copyMs };
       return mapMs === 0
         ? [copy]
-        : [copy, { ...copied, name: 'empty', startMs: end - mapMs, durationMs: mapMs }];
+        : [copy, { ...memory, name: 'empty', startMs: end - mapMs, durationMs: mapMs }];
     }
     case 'thread':
       return [];

@@ -21,11 +21,16 @@ CUresult ccr__host_memory_checkpoint(const struct task *task);
 
 /*
  * Dump, every thread of the tree stopped, after the driver's checkpoint of this
- * task: stores its large anonymous memory in a page file and empties it. What
- * cannot be stored is left to CRIU. Returns 0, also when nothing was stored, or
- * -errno: the dump must fail, and an undo is necessary.
+ * task, between ccr__work_start and ccr__work_stop: makes threads store its large
+ * anonymous memory in a page file. ccr__host_memory_advance empties what is stored;
+ * ccr__host_memory_checkpoint calls it while it waits for the driver, which works on another
+ * task. ccr__host_memory_save_end, always to be called, waits until all tasks are done; or, when
+ * something has `failed` (-errno), only for what has begun. What cannot be stored is left to CRIU.
+ * Return 0, also when nothing was stored, or -errno: the dump must fail, and an undo is necessary.
  */
 int ccr__host_memory_save(pid_t pid);
+void ccr__host_memory_advance(void);
+int ccr__host_memory_save_end(int failed);
 
 /* What a restore knows about the host memory of a task. */
 struct host_bytes {

@@ -68,6 +68,11 @@ int ccr__host_memory_save(pid_t pid)
 	return 0;
 }
 
+int ccr__host_memory_save_end(int failed)
+{
+	return failed;
+}
+
 static int refuse(int dirfd, int pid, void *data)
 {
 	ccr_err("this variant cannot restore the host memory in cuda-host-%d.img; install "

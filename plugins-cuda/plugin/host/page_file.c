@@ -106,16 +106,32 @@ struct ccr_pages *ccr__page_file_describe(const struct remap_plan *plan,
 
 /* ---- the files ---- */
 
-static int fill_page_file(struct ccr_pages *pages, const struct remap_plan *plan, int fd, pid_t pid)
+static int explain(const struct ccr_pages *pages, int ret, char *error, size_t error_size)
 {
-	struct stat st;
+	snprintf(error, error_size, "%s: %s", pages->file, strerror(-ret));
+	return ret;
+}
+
+int ccr__page_file_create(const struct ccr_pages *pages, const struct pages_dir *dir, char *error,
+			  size_t error_size)
+{
+	const int fd = openat(dir->dirfd, pages->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	int ret;
 
-	if (ftruncate(fd, plan->file_size))
-		return -errno;
-	ret = ccr__remap_copy(plan, pid, fd, pages->xxh3);
-	if (ret)
-		return ret;
+	if (fd < 0)
+		return explain(pages, -errno, error, error_size);
+	if (!ftruncate(fd, pages->size))
+		return fd;
+	ret = explain(pages, -errno, error, error_size);
+	close(fd);
+	unlinkat(dir->dirfd, pages->file, 0);
+	return ret;
+}
+
+static int complete(struct ccr_pages *pages, int fd)
+{
+	struct stat st;
+
 	/* Set the modification time now, or the writes through the mapping change it later. */
 	if (futimens(fd, NULL) || (pages->sync && fsync(fd)) || fstat(fd, &st))
 		return -errno;
@@ -123,42 +139,34 @@ static int fill_page_file(struct ccr_pages *pages, const struct remap_plan *plan
 	return 0;
 }
 
-static int write_page_file(struct ccr_pages *pages, const struct remap_plan *plan,
-			   const struct pages_dir *dir, pid_t pid)
-{
-	const int fd = openat(dir->dirfd, pages->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = fill_page_file(pages, plan, fd, pid);
-	if (close(fd) && !ret) /* a server may report only now that it could not store all */
-		ret = -errno;
-	if (ret)
-		unlinkat(dir->dirfd, pages->file, 0);
-	return ret;
-}
-
-int ccr__page_file_write(struct ccr_pages *pages, const struct remap_plan *plan,
-			 const struct pages_dir *dir, pid_t pid, char *error, size_t error_size)
+static int write_manifest(struct ccr_pages *pages, const struct pages_dir *dir, char *error,
+			  size_t error_size)
 {
 	struct ccr_pages *earlier = NULL;
 	int ret;
 
-	ret = write_page_file(pages, plan, dir, pid);
-	if (ret) {
-		snprintf(error, error_size, "%s: %s", pages->file, strerror(-ret));
-		return ret;
-	}
 	if (ccr_pages_open(&earlier, dir->dirfd, pages->pid, error, error_size))
 		earlier = NULL;
 	ret = ccr_pages_write(pages, dir->dirfd, error, error_size);
-	if (ret) {
-		unlinkat(dir->dirfd, pages->file, 0);
-	} else if (earlier) {
+	if (!ret && earlier)
 		unlinkat(dir->dirfd, earlier->file, 0);
-	}
 	ccr_pages_close(earlier);
+	return ret;
+}
+
+int ccr__page_file_finish(struct ccr_pages *pages, const struct pages_dir *dir, int fd, int ret,
+			  char *error, size_t error_size)
+{
+	if (!ret)
+		ret = complete(pages, fd);
+	if (close(fd) && !ret) /* a server may report only now that it could not store all */
+		ret = -errno;
+	if (ret)
+		explain(pages, ret, error, error_size);
+	else
+		ret = write_manifest(pages, dir, error, error_size);
+	if (ret)
+		unlinkat(dir->dirfd, pages->file, 0);
 	return ret;
 }
 

@@ -25,13 +25,17 @@ void ccr__pages_dir_find(struct pages_dir *dir, pid_t pid);
 struct ccr_pages *ccr__page_file_describe(const struct remap_plan *plan,
 					  const struct pages_dir *dir, pid_t image_pid);
 
+/* Creates the page file, with its size. Returns its descriptor, or -errno with a sentence in
+ * `error`. */
+int ccr__page_file_create(const struct ccr_pages *pages, const struct pages_dir *dir, char *error,
+			  size_t error_size);
 /*
- * Creates and fills the page file, then writes the manifest, and removes the page file of an
- * earlier dump to the directory. Returns 0, or -errno with a sentence in `error`: neither file is
- * there.
+ * Once it is filled: closes it, writes the manifest, and removes the page file of an earlier dump
+ * to the directory. `ret`: -errno if it could not be filled. Returns 0; or -errno, `ret` or its
+ * own, with a sentence in `error`: neither file is there.
  */
-int ccr__page_file_write(struct ccr_pages *pages, const struct remap_plan *plan,
-			 const struct pages_dir *dir, pid_t pid, char *error, size_t error_size);
+int ccr__page_file_finish(struct ccr_pages *pages, const struct pages_dir *dir, int fd, int ret,
+			  char *error, size_t error_size);
 
 /* Opens the page file as the task sees it, for reading only. Returns the descriptor, or -errno when
  * the task does not see it. */

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "plugin/host/host.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/inject/crew.h"
 
@@ -127,12 +128,13 @@ static void populate_until_done(struct populate *p, const struct driver_call *ca
 	struct remap_range range;
 	int ret = 0;
 
-	while (p->crew.nr && !ret && !ccr__driver_call_is_done(call, POLL_MS)) {
-		while (!ret && find_new(call->pid, known, &range)) {
+	while (!ccr__driver_call_is_done(call, POLL_MS)) {
+		while (p->crew.nr && !ret && find_new(call->pid, known, &range)) {
 			ret = populate_new(p, call, &range);
 			if (!ret)
 				ret = ccr__remap_add_range(known, &range);
 		}
+		ccr__host_memory_advance();
 	}
 	if (ret)
 		ccr_warn("%d: cannot populate memory for the driver: %s; its checkpoint takes "

@@ -9,6 +9,7 @@
 #include "plugin/host/host.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +26,29 @@
 #include "plugin/task/task.h"
 #include "plugin/task/watcher_link.h"
 
+#define POLL_MS 5 /* where there are no threads, nothing tells when to work */
+
 /* Mappings of the task that is being checkpointed. */
 static struct {
 	pid_t pid;
 	struct remap_ranges ranges;
 } before;
+
+/* Memory of a task on its way to a page file. */
+struct save {
+	struct save *next;
+	struct task *task;
+	struct pages_dir dir;
+	struct remap_plan plan;
+	struct ccr_pages *pages;
+	struct remap_copy *copy;
+	int fd; /* of the page file */
+};
+
+static struct {
+	struct save *list; /* those that threads copy */
+	int result;	   /* 0, or the first -errno */
+} saves;
 
 /* Returns 0: the dump does not depend on us. */
 static int leave(pid_t pid, const char *why)
@@ -79,31 +98,118 @@ static int empty(struct task *task, const struct ccr_pages *pages, const struct 
 	return ret;
 }
 
-static void report(struct task *task, const struct ccr_pages *pages, size_t emptied, double start,
-		   double copied)
+static void report(const struct save *save, size_t emptied, double start)
 {
-	const double now = ccr__now_ms();
-	const pid_t pid = task->pid;
+	const struct work *work = ccr__remap_copy_work(save->copy);
+	const double copy_ms = work->end - work->start, empty_ms = ccr__now_ms() - start;
+	const struct ccr_pages *pages = save->pages;
+	struct task *task = save->task;
 
 	task->memory.page_bytes = pages->stored;
 	ccr_info("%d: %llu bytes of host memory in %zu mappings to %s: copied in %.1f ms, emptied "
 		 "in %.1f ms",
-		 pid, (unsigned long long)pages->stored, emptied, pages->file, copied - start,
-		 now - copied);
+		 task->pid, (unsigned long long)pages->stored, emptied, pages->file, copy_ms,
+		 empty_ms);
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"mappings\":%zu,"
-		       "\"copy_ms\":%.3f,\"map_ms\":%.3f}",
-		       pid, (unsigned long long)pages->stored, emptied, copied - start,
-		       now - copied);
+		       "\"copy_ms\":%.3f,\"copied\":%.3f,\"map_ms\":%.3f}",
+		       task->pid, (unsigned long long)pages->stored, emptied, copy_ms, work->end,
+		       empty_ms);
 }
 
-static int save(struct task *task, struct ccr_pages *pages, const struct remap_plan *plan,
-		const struct pages_dir *dir)
+static void free_save(struct save *save)
+{
+	if (save->copy)
+		ccr__remap_copy_end(save->copy);
+	ccr_pages_close(save->pages);
+	ccr__remap_free(&save->plan);
+	free(save);
+}
+
+/* ---- the end of a copy ---- */
+
+/* The bytes are in the page file. */
+static int take_away(const struct save *save)
 {
 	const double start = ccr__now_ms();
+	struct task *task = save->task;
 	size_t emptied = 0;
+	int ret;
+
+	ret = empty(task, save->pages, &save->plan, &save->dir, &emptied);
+	if (ret == -ENOTSUP || (!ret && !emptied)) {
+		ccr__host_memory_discard(task);
+		return record(task, HOST_NONE);
+	}
+	if (!ret)
+		ret = record(task, HOST_EMPTY);
+	if (!ret) /* a restore must notice that it is missing */
+		ret = ccr__files_require(save->pages->name);
+	if (!ret)
+		report(save, emptied, start);
+	return ret;
+}
+
+static int finish(const struct save *save, int ret)
+{
 	char error[512];
-	double copied;
+
+	ret = ccr__page_file_finish(save->pages, &save->dir, save->fd, ret, error, sizeof(error));
+	if (!ret)
+		return take_away(save);
+	if (ret == -ESRCH || ret == -ECANCELED)
+		return ret;
+	leave(save->task->pid, error);
+	return record(save->task, HOST_NONE);
+}
+
+/* After a failure the dump is undone, so that the memory of the others stays where it is. */
+void ccr__host_memory_advance(void)
+{
+	struct save **link = &saves.list;
+
+	while (*link) {
+		struct save *save = *link;
+		int ret;
+
+		if (!ccr__work_is_done(ccr__remap_copy_work(save->copy), &ret)) {
+			link = &save->next;
+			continue;
+		}
+		*link = save->next;
+		ret = finish(save, saves.result ? -ECANCELED : ret);
+		if (!saves.result)
+			saves.result = ret;
+		free_save(save);
+	}
+}
+
+int ccr__host_memory_save_end(int failed)
+{
+	int ret;
+
+	if (!saves.result)
+		saves.result = failed;
+	while (saves.list) {
+		struct pollfd poller = {.fd = ccr__work_fd(), .events = POLLIN};
+
+		ccr__work_clear_fd();
+		ccr__host_memory_advance();
+		if (saves.list)
+			poll(&poller, 1, POLL_MS);
+	}
+	ret = saves.result;
+	saves.result = 0;
+	return ret;
+}
+
+/* ---- its beginning ---- */
+
+static int copy(struct save *save)
+{
+	struct ccr_pages *pages = save->pages;
+	struct task *task = save->task;
+	char error[512];
 	int ret;
 
 	memcpy(task->host_id, pages->id, sizeof(task->host_id));
@@ -111,68 +217,64 @@ static int save(struct task *task, struct ccr_pages *pages, const struct remap_p
 	ret = record(task, HOST_SAVING);
 	if (ret)
 		return ret;
-	ret = ccr__page_file_write(pages, plan, dir, task->pid, error, sizeof(error));
-	if (ret == -ESRCH)
-		return ret;
-	if (ret) {
+	save->fd = ccr__page_file_create(pages, &save->dir, error, sizeof(error));
+	if (save->fd < 0) {
 		leave(task->pid, error);
 		return record(task, HOST_NONE);
 	}
-	copied = ccr__now_ms();
-	ret = empty(task, pages, plan, dir, &emptied);
-	if (ret == -ENOTSUP || (!ret && !emptied)) {
-		ccr__host_memory_discard(task);
-		return record(task, HOST_NONE);
-	}
-	if (!ret)
-		ret = record(task, HOST_EMPTY);
-	if (!ret)
-		ret = ccr__files_require(
-			pages->name); /* a restore must notice that it is missing */
-	if (!ret)
-		report(task, pages, emptied, start, copied);
-	return ret;
+	ret = ccr__remap_copy_begin(&save->copy, &save->plan, task->pid, save->fd, pages->xxh3);
+	if (ret)
+		return finish(save, ret);
+	save->next = saves.list;
+	saves.list = save;
+	ccr__work_add(ccr__remap_copy_work(save->copy));
+	return 0;
 }
 
-static int save_plan(pid_t pid, const struct remap_plan *plan, const struct pages_dir *dir)
+static int begin_copy(struct save *save, pid_t pid)
 {
 	const pid_t image_pid = ccr__namespace_pid(pid);
-	struct ccr_pages *pages;
-	struct task *task;
-	int ret;
 
 	if (image_pid < 0)
 		return leave(pid, strerror(-image_pid));
 	if (exceeds_limit(pid))
 		return leave(pid, "it has more than its limit of data (RLIMIT_DATA)");
-	pages = ccr__page_file_describe(plan, dir, image_pid);
-	task = pages ? find_task(pid) : NULL;
-	ret = task ? save(task, pages, plan, dir) : leave(pid, "out of memory");
-	ccr_pages_close(pages);
+	save->pages = ccr__page_file_describe(&save->plan, &save->dir, image_pid);
+	save->task = save->pages ? find_task(pid) : NULL;
+	return save->task ? copy(save) : leave(pid, "out of memory");
+}
+
+static int choose(struct save *save, pid_t pid)
+{
+	const double start = ccr__now_ms();
+	struct remap_wishes wishes = {
+		.min_bytes = (uint64_t)ccr__plugin.settings.remap_min_mb << 20,
+		.before = before.pid == pid ? &before.ranges : NULL,
+	};
+	int ret;
+
+	ccr__pages_dir_find(&save->dir, pid);
+	wishes.can_map = save->dir.is_visible;
+	ret = ccr__remap_choose(&save->plan, pid, &wishes);
+	ccr_status_span(&ccr__plugin.status, pid, "host memory", "choose", start, ccr__now_ms());
 	return ret;
 }
 
 int ccr__host_memory_save(pid_t pid)
 {
-	const struct ccr_settings *settings = &ccr__plugin.settings;
-	struct remap_wishes wishes = {
-		.min_bytes = (uint64_t)settings->remap_min_mb << 20,
-		.before = before.pid == pid ? &before.ranges : NULL,
-	};
-	struct remap_plan plan;
-	struct pages_dir dir;
+	struct save *save;
 	int ret;
 
-	if (!settings->remap)
+	if (!ccr__plugin.settings.remap)
 		return 0;
-	ccr__pages_dir_find(&dir, pid);
-	wishes.can_map = dir.is_visible;
-	ret = ccr__remap_choose(&plan, pid, &wishes);
+	save = calloc(1, sizeof(*save));
+	ret = save ? choose(save, pid) : -ENOMEM;
 	if (ret)
 		ret = leave(pid, strerror(-ret));
-	else if (plan.nr_mappings)
-		ret = save_plan(pid, &plan, &dir);
-	ccr__remap_free(&plan);
+	else if (save->plan.nr_mappings)
+		ret = begin_copy(save, pid);
+	if (save && saves.list != save)
+		free_save(save);
 	return ret;
 }
 

@@ -179,6 +179,21 @@ static void describe(struct ccr_pages *pages, const struct remap_plan *plan)
 			!plan->mappings[i].is_in_use};
 }
 
+static void copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3)
+{
+	struct remap_copy *copying;
+	int result;
+
+	CHECK(!ccr__work_start());
+	CHECK(!ccr__remap_copy_begin(&copying, plan, pid, fd, xxh3));
+	ccr__work_add(ccr__remap_copy_work(copying));
+	while (!ccr__work_is_done(ccr__remap_copy_work(copying), &result))
+		usleep(1000);
+	CHECK(!result);
+	ccr__remap_copy_end(copying);
+	ccr__work_stop();
+}
+
 static void test_round_trip(void)
 {
 	const struct remap_wishes wishes = {.min_bytes = MIB};
@@ -201,7 +216,7 @@ static void test_round_trip(void)
 	CHECK(plan.stored >= 3 * BYTES + NR_RUNS * PAGE);
 	describe(&pages, &plan);
 	CHECK(!ftruncate(fd, plan.file_size));
-	CHECK(!ccr__remap_copy(&plan, pid, fd, pages.xxh3));
+	copy(&plan, pid, fd, pages.xxh3);
 
 	CHECK(!ccr__remap_empty(&plan, pid, -1, &nr) && nr == plan.nr_mappings);
 	emptied = read_maps(pid);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The first hook of a restore serves the whole tree: its driver calls overlap, and a failure of one ends all.
-import { openSync, readdirSync, readSync, closeSync, writeSync } from 'node:fs';
+// The first hook of a restore serves the whole tree: its driver calls overlap, and a failure of one ends all. The first of a
+// dump saves the host memory of one process while the driver works on another.
+import { existsSync, openSync, readdirSync, readSync, closeSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isAlive, readProcessTree } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { pluginVariants, usesInterceptor, variantDir } from '../../../lib/variant.ts';
-import { ParallelMachine } from '../../helpers/parallel.ts';
+import { readMappings } from '../../helpers/host-memory.ts';
+import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
 import type { StatusEvent } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -136,3 +138,81 @@ function isRestoring(pid: number): boolean {
     return false; // it does not exist yet
   }
 }
+
+const MiB = 2 ** 20;
+
+/** Starts a process with 24 MiB of random bytes, then becomes the program: its parent. */
+const withChild = `import os, signal, sys, ctypes
+if os.fork() == 0:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    kept = bytearray(${24 * MiB})
+    for at in range(0, len(kept), ${MiB}):
+        kept[at:at + ${MiB}] = os.urandom(${MiB})
+    kept[:5] = b"ready"
+    while True:
+        signal.pause()
+os.execvp(sys.argv[1], sys.argv[1:])`;
+
+const startWithChild = (): Promise<Workload> => machine.start({ under: ['python3', '-c', withChild] });
+
+const largeMapping = (pid: number): { start: number; size: number } | undefined =>
+  readMappings(pid)
+    .filter(({ start, end, path }) => end - start >= 24 * MiB && path === '')
+    .map(({ start, end }) => ({ start, size: end - start }))[0];
+
+function bytesOf(pid: number, { start, size }: { start: number; size: number }): Buffer {
+  const memory = openSync(`/proc/${pid}/mem`, 'r');
+  try {
+    const bytes = Buffer.alloc(size);
+    return bytes.subarray(0, readSync(memory, bytes, 0, size, start));
+  } finally {
+    closeSync(memory);
+  }
+}
+
+const residentOf = (pid: number): number =>
+  Number(/^RssAnon:\s+(\d+)/m.exec(readText(`/proc/${pid}/status`))?.[1]) * 1024;
+
+describe('a dump', () => {
+  const hang = { SOFTCUDA_FAIL: 'cuCheckpointProcessCheckpoint:1:hang' };
+  const libdir = variantDir('remap');
+
+  /** Starts both, and a dump whose driver call on the parent does not return. */
+  async function dumpUntilSaved(env: Record<string, string>) {
+    const workload = await startWithChild();
+    const checksum = await workload.verify();
+    const child = pidsOf(workload).find((pid) => pid !== workload.pid) ?? 0;
+    const mapping = await waitUntil(() => largeMapping(child));
+    await waitUntil(() => bytesOf(child, { ...mapping, size: 4096 }).includes('ready'));
+    const bytes = bytesOf(child, mapping);
+    const dumping = machine.tryDump(workload, { libdir, env: { ...hang, ...env }, keepStatus: true });
+    // the memory of the child is in its page file, and only there
+    const manifest = join(machine.imagesDir, `cuda-host-${child}.img`);
+    await waitUntil(() => existsSync(manifest) && residentOf(child) < 24 * MiB);
+    const isRight = async (): Promise<void> => {
+      expect(await workload.verify()).toBe(checksum);
+      expect(bytesOf(child, mapping).equals(bytes)).toBe(true);
+    };
+    return { workload, dumping, isRight };
+  }
+
+  it('saves the memory of a child while the driver works on its parent, and returns it when that fails', async () => {
+    const { workload, dumping, isRight } = await dumpUntilSaved({ CRIU_CUDA_STEP_TIMEOUT_MS: '10000' });
+    const { exitCode, log } = await dumping;
+    expect(exitCode).not.toBe(0);
+    expect(errorsIn(log)).toContain('does not return and is abandoned: its time limit has passed');
+    await isRight();
+    expect(await machine.state(workload.pid)).toBe('running');
+    await machine.expectNothingLeft();
+  });
+
+  it('returns it when criu is killed meanwhile', async () => {
+    const { workload, dumping, isRight } = await dumpUntilSaved({ CRIU_CUDA_STEP_TIMEOUT_MS: '10000' });
+    const criu = machine.readStatus().find(({ event }) => event === 'begin')?.criu ?? 0;
+    process.kill(criu, 'SIGKILL');
+    await dumping;
+    await waitUntil(async () => (await machine.state(workload.pid)) === 'running');
+    await isRight();
+    await machine.expectNothingLeft();
+  });
+});

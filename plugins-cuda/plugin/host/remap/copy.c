@@ -2,14 +2,12 @@
 /*
  * The copy to the page file: each thread takes the next chunk of the file, reads
  * the task's pages directly into it, and computes the checksum while the chunk
- * is in the CPU's cache. All threads end before ccr__remap_copy returns, because
- * criu must have no other thread.
+ * is in the CPU's cache.
  */
 #include "plugin/host/remap/remap.h"
-#include "plugin/threads/threads.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -19,13 +17,12 @@
 
 #define PIECE (256u << 10)
 
-struct copy {
+struct remap_copy {
+	struct work work;
 	const struct remap_plan *plan;
 	pid_t pid;
 	char *file; /* the page file, mapped shared */
 	uint64_t *xxh3;
-	atomic_size_t next;
-	atomic_int result;
 };
 
 static const char zeroes[64 << 10];
@@ -41,7 +38,8 @@ static void update_zeroes(struct ccr_checksum *checksum, uint64_t size)
 }
 
 /* When the file system is full, the kernel cannot write to the mapped file and returns EFAULT. */
-static int read_pages(const struct copy *copy, uint64_t address, uint64_t offset, uint64_t size)
+static int read_pages(const struct remap_copy *copy, uint64_t address, uint64_t offset,
+		      uint64_t size)
 {
 	while (size) {
 		const struct iovec local = {copy->file + offset, size};
@@ -59,7 +57,7 @@ static int read_pages(const struct copy *copy, uint64_t address, uint64_t offset
 	return 0;
 }
 
-static int copy_run(const struct copy *copy, const struct remap_run *run, uint64_t start,
+static int copy_run(const struct remap_copy *copy, const struct remap_run *run, uint64_t start,
 		    uint64_t end, struct ccr_checksum *checksum)
 {
 	for (uint64_t at = start; at < end;) {
@@ -91,7 +89,7 @@ static const struct remap_run *find_run(const struct remap_plan *plan, uint64_t 
 	return plan->runs + low;
 }
 
-static int copy_chunk(const struct copy *copy, size_t chunk)
+static int copy_chunk(const struct remap_copy *copy, size_t chunk)
 {
 	const struct remap_plan *plan = copy->plan;
 	const uint64_t start = chunk * REMAP_CHUNK;
@@ -119,32 +117,45 @@ static int copy_chunk(const struct copy *copy, size_t chunk)
 	return 0;
 }
 
-static void *copy_some(void *data)
+static int run_piece(void *data, size_t piece, char *unused)
 {
-	struct copy *copy = data;
-	const size_t nr = (copy->plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
-
-	for (;;) {
-		const size_t chunk = atomic_fetch_add(&copy->next, 1);
-		int none = 0, ret;
-
-		if (chunk >= nr || atomic_load(&copy->result))
-			return NULL;
-		ret = copy_chunk(copy, chunk);
-		if (ret)
-			atomic_compare_exchange_strong(&copy->result, &none, ret);
-	}
+	return copy_chunk(data, piece);
 }
 
-int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3)
+int ccr__remap_copy_begin(struct remap_copy **out, const struct remap_plan *plan, pid_t pid, int fd,
+			  uint64_t *xxh3)
 {
-	struct copy copy = {.plan = plan, .pid = pid, .xxh3 = xxh3};
+	struct remap_copy *copy = calloc(1, sizeof(*copy));
+	const size_t nr_chunks = (plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
 
-	copy.file = mmap(NULL, plan->file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (copy.file == MAP_FAILED)
-		return -errno;
-	madvise(copy.file, plan->file_size, MADV_HUGEPAGE); /* for a tmpfs with huge=advise */
-	ccr__remap_threads(copy_some, &copy);
-	munmap(copy.file, plan->file_size);
-	return atomic_load(&copy.result);
+	*out = NULL;
+	if (!copy)
+		return -ENOMEM;
+	*copy = (struct remap_copy){
+		.work = {.run = run_piece, .data = copy, .nr_pieces = nr_chunks},
+		.plan = plan,
+		.pid = pid,
+		.xxh3 = xxh3,
+	};
+	copy->file = mmap(NULL, plan->file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (copy->file == MAP_FAILED) {
+		const int ret = -errno;
+
+		free(copy);
+		return ret;
+	}
+	madvise(copy->file, plan->file_size, MADV_HUGEPAGE); /* for a tmpfs with huge=advise */
+	*out = copy;
+	return 0;
+}
+
+struct work *ccr__remap_copy_work(struct remap_copy *copy)
+{
+	return &copy->work;
+}
+
+void ccr__remap_copy_end(struct remap_copy *copy)
+{
+	munmap(copy->file, copy->plan->file_size);
+	free(copy);
 }

@@ -123,10 +123,15 @@ int ccr__remap_add_run(struct remap_plan *plan, uint64_t address, uint64_t size)
 #define REMAP_CHUNK (4ull << 20)
 
 /*
- * Copies the runs to the file with many threads, and fills in the checksum of
- * every chunk. The file must already have its size. Returns 0 or -errno.
+ * Copies the runs to the file, and fills in the checksum of every chunk. The file must already have
+ * its size. After ccr__remap_copy_begin, which returns 0 or -errno, the work has to be done; then
+ * ccr__remap_copy_end frees all but the file. `plan` and `xxh3` must stay until then.
  */
-int ccr__remap_copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3);
+struct remap_copy;
+int ccr__remap_copy_begin(struct remap_copy **copy, const struct remap_plan *plan, pid_t pid,
+			  int fd, uint64_t *xxh3);
+struct work *ccr__remap_copy_work(struct remap_copy *copy);
+void ccr__remap_copy_end(struct remap_copy *copy);
 
 /*
  * Empties the mappings of the task, or maps the page file there: `fd` is criu's
