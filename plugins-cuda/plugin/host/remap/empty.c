@@ -42,29 +42,9 @@ static void refused(const struct emptier *e, const struct remap_mapping *m, int 
 		 (unsigned long long)m->address, strerror(-error));
 }
 
-/* Drops all pages of a private mapping but those in use. */
-static int drop_pages(struct emptier *e, const struct remap_mapping *m, int64_t *result)
+/* `result`: of the calls that took its pages. */
+static int empty(struct emptier *e, const struct remap_mapping *m, int64_t result, bool *is_done)
 {
-	const struct remap_ranges *in_use = &e->plan->in_use;
-	const uint64_t end = m->address + m->size;
-	uint64_t at = m->address;
-	int ret = 0;
-
-	*result = 0;
-	for (size_t i = ccr__remap_find_range(in_use, at); !ret && !*result && at < end; i++) {
-		const struct remap_range *used = i < in_use->nr ? &in_use->list[i] : NULL;
-		const uint64_t stop = used && used->start < end ? used->start : end;
-
-		if (stop > at)
-			ret = call(e, result, SYS_madvise, at, stop - at, MADV_DONTNEED);
-		at = used && used->start < end ? used->end : end;
-	}
-	return ret;
-}
-
-static int empty(struct emptier *e, const struct remap_mapping *m, bool *is_done)
-{
-	int64_t result;
 	int ret;
 
 	if (m->is_page_file) {
@@ -72,12 +52,6 @@ static int empty(struct emptier *e, const struct remap_mapping *m, bool *is_done
 		*is_done = !ret;
 		return ret;
 	}
-	if (m->is_shared)
-		ret = call(e, &result, SYS_madvise, m->address, m->size, MADV_REMOVE);
-	else
-		ret = drop_pages(e, m, &result);
-	if (ret)
-		return ret;
 	*is_done = !result;
 	if (result) {
 		refused(e, m, result);
@@ -163,7 +137,8 @@ static bool is_any_mapped(const struct remap_plan *plan)
 static int empty_all(struct emptier *e, size_t *emptied)
 {
 	const struct remap_plan *plan = e->plan;
-	int ret = 0;
+	int *results = calloc(plan->nr_mappings + 1, sizeof(*results));
+	int ret = results ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !ret && i < plan->nr_pieces; i++) {
 		bool is_done = false;
@@ -172,13 +147,16 @@ static int empty_all(struct emptier *e, size_t *emptied)
 			ret = map_file(e, &plan->pieces[i], &is_done);
 		*emptied += is_done;
 	}
+	if (!ret)
+		ret = ccr__remap_drop(plan, &e->in, results);
 	for (size_t i = 0; !ret && i < plan->nr_mappings; i++) {
 		bool is_done = false;
 
 		if (!plan->mappings[i].is_mapped)
-			ret = empty(e, &plan->mappings[i], &is_done);
+			ret = empty(e, &plan->mappings[i], results[i], &is_done);
 		*emptied += is_done;
 	}
+	free(results);
 	return ret;
 }
 

@@ -175,6 +175,13 @@ void ccr__remap_compare_end(struct remap_compare *compare, int result);
 
 struct injection;
 /*
+ * Takes the pages of all mappings that are emptied, but those in use, with the thread of the
+ * injection and others of the task. `results` has one number for each mapping of the plan, 0 before
+ * the call, and a negative errno afterwards where the kernel has refused it. Returns 0 or -errno.
+ */
+int ccr__remap_drop(const struct remap_plan *plan, struct injection *leader, int *results);
+
+/*
  * Maps anonymous memory in place of the mapping, private or shared as `is_shared` says, with its
  * flags and the protection `prot`. Returns 0 or -errno.
  */
