@@ -52,22 +52,43 @@ static int find_devices(struct load *load)
 	return 0;
 }
 
+/* Call with the lock held. */
+static int explain_export(struct load *load, int ret)
+{
+	if (ret)
+		snprintf(load->error, sizeof(load->error), "cannot export an allocation: %s",
+			 strerror(-ret));
+	return ret;
+}
+
+/* While no process needs it yet. Whoever needs it finds out what failed. */
+static void *export_all(void *load)
+{
+	slabs_export(load, 0, ((struct load *)load)->list.nr);
+	return NULL;
+}
+
 static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 		   struct cuda_parallel_range *ranges)
 {
 	const struct cuda_parallel_config config =
 		engine_config(engine, &load->options, &load->copied);
+	pthread_t exporter;
+	bool is_exporting;
 	int ret = slabs_create(load, ranges);
 
 	if (ret)
 		return ret;
 	load->copied.allocated = now_ms();
+	is_exporting = !load->is_driver && !pthread_create(&exporter, NULL, export_all, load);
 	load->job.threads = load->copied.threads;
 	load->job.ready = range_ready;
 	load->job.progress = progressed;
 	load->job.argument = load;
 	load->job.config = &config;
 	ret = cuda_parallel_restore_memory(engine, load->image, ranges, load->list.nr, &load->job);
+	if (is_exporting)
+		pthread_join(exporter, NULL);
 	if (ret)
 		snprintf(load->error, sizeof(load->error), "%.250s", load->job.error);
 	return ret;
@@ -110,30 +131,11 @@ static int load_to_host(struct load *load)
 	return ret ? ret : waiting_read(load);
 }
 
-/* Call with the lock held. */
-static int export_some(struct load *load, size_t first, size_t end)
-{
-	int ret = 0;
-
-	for (size_t i = first; !ret && i < end; i++) {
-		struct held *held = &load->list.entries[i];
-
-		if (held->fd >= 0)
-			continue;
-		ret = held_export(&load->slabs.entries[held->whole]);
-		held->fd = load->slabs.entries[held->whole].fd;
-		if (ret)
-			snprintf(load->error, sizeof(load->error),
-				 "cannot export an allocation: %s", strerror(-ret));
-	}
-	return ret;
-}
-
 static void *load_thread(void *argument)
 {
 	struct load *load = argument;
 	const double start = now_ms();
-	int ret;
+	int ret, exported = 0;
 
 	load->copied.started = start;
 	ret = load->options.in_host ? load_to_host(load) : load_to_device(load);
@@ -141,9 +143,11 @@ static void *load_thread(void *argument)
 	/* Close the files now: while they are open, removing them frees no space. */
 	ccr_image_close(load->image);
 	load->image = NULL;
+	if (!ret && !load->is_driver)
+		exported = slabs_export(load, 0, load->list.nr);
 	pthread_mutex_lock(&load->lock);
-	if (!ret && !load->is_driver) /* now, while no process waits for it */
-		ret = export_some(load, 0, load->list.nr);
+	if (!ret)
+		ret = explain_export(load, exported);
 	load->ms = now_ms() - start;
 	load->result = ret;
 	load->ended = true;
@@ -189,6 +193,7 @@ static struct load *load_new(pid_t image_pid)
 	load->image_pid = image_pid;
 	load->references = 1;
 	load->ended_fd = -1;
+	pthread_mutex_init(&load->exporting, NULL);
 	pthread_mutex_init(&load->lock, NULL);
 	pthread_cond_init(&load->progress, NULL);
 	return load;
@@ -325,6 +330,7 @@ void load_put(struct load *load)
 		close(load->ended_fd);
 	pthread_cond_destroy(&load->progress);
 	pthread_mutex_destroy(&load->lock);
+	pthread_mutex_destroy(&load->exporting);
 	free(load->ready);
 	free(load->manifest);
 	free(load->imports);
@@ -343,8 +349,14 @@ ssize_t load_take_ready(struct load *load, size_t first)
 	while (end < load->list.nr && load->ready[end] && end - first < CCR_HANDLES_A_MESSAGE)
 		end++;
 	ret = load->ended ? load->result : 0;
-	if (!ret)
-		ret = end > first ? export_some(load, first, end) : -EIO;
+	if (!ret && end == first)
+		ret = -EIO;
+	pthread_mutex_unlock(&load->lock);
+	if (ret)
+		return ret;
+	ret = slabs_export(load, first, end);
+	pthread_mutex_lock(&load->lock);
+	explain_export(load, ret);
 	pthread_mutex_unlock(&load->lock);
 	return ret ? ret : (ssize_t)end;
 }

@@ -23,8 +23,9 @@ struct load {
 	bool is_driver; /* the driver takes it */
 	char *host;	/* of `list`, instead of `slabs`, in host memory; NULL: it is not there */
 	uint64_t host_bytes;
-	bool is_registered; /* the driver has pinned `host` */
-	pthread_mutex_t lock;
+	bool is_registered;	   /* the driver has pinned `host` */
+	pthread_mutex_t exporting; /* the descriptors of `list` and `slabs` */
+	pthread_mutex_t lock;	   /* `ready`, `ended` and what is valid then */
 	pthread_cond_t progress;
 	bool *ready; /* per entry of `list` */
 	struct copy_progress copied;

@@ -116,3 +116,20 @@ int slabs_create(struct load *load, struct cuda_parallel_range *ranges)
 	}
 	return ret;
 }
+
+int slabs_export(struct load *load, size_t first, size_t end)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&load->exporting);
+	for (size_t i = first; !ret && i < end; i++) {
+		struct held *held = &load->list.entries[i];
+
+		if (held->fd >= 0)
+			continue;
+		ret = held_export(&load->slabs.entries[held->whole]);
+		held->fd = load->slabs.entries[held->whole].fd;
+	}
+	pthread_mutex_unlock(&load->exporting);
+	return ret;
+}

@@ -14,6 +14,13 @@ bool slabs_have_room(const struct load *load, uint64_t copies);
 int slabs_create(struct load *load, struct cuda_parallel_range *ranges);
 
 /*
+ * Gives entries of `load->list` descriptors, those that have none. Call it without load->lock,
+ * which the copying threads need: an export waits for other processes that create or map memory.
+ * Returns 0 or -errno.
+ */
+int slabs_export(struct load *load, size_t first, size_t end);
+
+/*
  * Called when a device is full, until there is room or it returns false. NULL
  * in a helper, which keeps no images.
  */
