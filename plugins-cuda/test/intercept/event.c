@@ -5,6 +5,8 @@
  */
 #include "test/intercept/event_other.h"
 
+#include <string.h>
+
 static void each_sees_the_other(const struct side *other)
 {
 	share(&self, other, 0);
