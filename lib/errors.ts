@@ -53,17 +53,22 @@ export interface Missing {
   remedy: string;
 }
 
+/** What to do about it. The only thing that is missing is not named again when the message names it. */
+function remedies(message: string, missing: readonly Missing[]): string {
+  const [only] = missing;
+  if (only && missing.length === 1 && message.includes(only.what)) return only.remedy;
+  return [...groupByRemedy(missing)]
+    .map(([remedy, items]) => `${items.map(({ what }) => what).join(', ')}: ${remedy}`)
+    .join('\n');
+}
+
 /** Something this machine lacks. */
 export class EnvironmentError extends CodedError<'ERR_ENVIRONMENT'> {
   /** What is missing, each with its remedy. */
   readonly missing: readonly Missing[];
 
   constructor(message: string, missing: readonly Missing[]) {
-    super('ERR_ENVIRONMENT', message, {
-      hint: [...groupByRemedy(missing)]
-        .map(([remedy, items]) => `${items.map(({ what }) => what).join(', ')}: ${remedy}`)
-        .join('\n'),
-    });
+    super('ERR_ENVIRONMENT', message, { hint: remedies(message, missing) });
     this.missing = missing;
   }
 }

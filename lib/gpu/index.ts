@@ -29,7 +29,7 @@ export {
   type RestoreStepOptions,
 } from './driver.ts';
 export { DriverError, ProcessStateError } from './driver-error.ts';
-export { softcudaRemedy } from './library.ts';
+export { driverRemedy, softcudaRemedy } from './library.ts';
 export { listCudaProcesses, type CudaProcess } from './processes.ts';
 export { parseDeviceMap, parseUuid, type DevicePair } from './uuid.ts';
 export {

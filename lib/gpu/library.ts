@@ -16,6 +16,9 @@ export function softcudaRemedy(library: string = softcudaLibrary()): string {
   return existsSync(library) ? `; for the software driver set CRIU_CUDA_DRIVER to ${library}` : '';
 }
 
+/** What to do where no driver is found. */
+export const driverRemedy = (): string => `${INSTALL_REMEDY}${softcudaRemedy()}`;
+
 /**
  * The library to use: the one the caller names, else the one of the setting CRIU_CUDA_DRIVER, as the environment or the
  * settings file gives it. Empty: the usual search.
@@ -42,8 +45,7 @@ export function openError(error: unknown, library: string, named: string | undef
     return new EnvironmentError(message, [{ what, remedy: INSTALL_REMEDY }]);
   }
   if (library === '') {
-    const remedy = `${INSTALL_REMEDY}${softcudaRemedy()}`;
-    return new EnvironmentError('no libcuda.so.1 found', [{ what: 'libcuda.so.1', remedy }]);
+    return new EnvironmentError('no libcuda.so.1 found', [{ what: 'libcuda.so.1', remedy: driverRemedy() }]);
   }
   if (named === undefined) {
     const remedy = 'set CRIU_CUDA_DRIVER to a libcuda.so.1, or unset it';

@@ -80,6 +80,16 @@ function openLog(path: string, flags: string | number): number {
   }
 }
 
+const NO_DRIVER = /no libcuda\.so\.1 found/;
+
+/** Why the daemon ended at once: what its log says, or what to do where it finds no driver. */
+async function startError(program: string, log: string): Promise<PoolError> {
+  const [found] = NO_DRIVER.exec(log) ?? [];
+  if (found === undefined) return new PoolError('ERR_POOL', `cannot start ${program}: ${log}`);
+  const { driverRemedy } = await import('../gpu/index.ts');
+  return new PoolError('ERR_POOL', `cannot start ${program}: ${found}`, { hint: driverRemedy() });
+}
+
 /**
  * Starts the daemon and returns when it answers.
  * @throws {@link PoolError} the daemon ended; the message contains the end of its log
@@ -116,10 +126,7 @@ export async function startPool(options: StartPoolOptions = {}): Promise<PoolSta
   const isUp = await untilSocket(controlSocket(runDir), stale, AbortSignal.any(signals));
   if (!isUp || child.exitCode !== null) {
     child.kill();
-    throw new PoolError(
-      'ERR_POOL',
-      `cannot start ${basename(program)}: ${tailOf(readFileSync(logFile).subarray(logged).toString())}`,
-    );
+    throw await startError(basename(program), tailOf(readFileSync(logFile).subarray(logged).toString()));
   }
   child.unref();
   return readPoolStatus({ ...options, runDir }).catch((error: unknown) => {
@@ -143,6 +150,13 @@ function standbysOf({ operations }: PoolStatus): number[] {
   );
 }
 
+const NOTHING_TO_STOP =
+  'nothing has to be stopped, unless a daemon has another run directory: name that with CRIU_CUDA_RUN_DIR';
+
+/** No daemon is there; not: this user may not ask. */
+const isAbsent = (error: unknown): error is PoolError =>
+  error instanceof PoolError && error.code === 'ERR_POOL_ABSENT' && !isErrno(error.cause, 'EACCES', 'EPERM');
+
 /**
  * Stops the daemon: operations in progress finish first, resident images are dropped.
  * @returns the daemon's pid
@@ -151,7 +165,9 @@ function standbysOf({ operations }: PoolStatus): number[] {
 export async function stopPool(options: StopPoolOptions = {}): Promise<number> {
   const { signal, timeoutMs = STOP_TIMEOUT_MS, onStandbys } = options;
   checkMilliseconds('timeoutMs', timeoutMs);
-  const before = await readPoolStatus(options);
+  const before = await readPoolStatus(options).catch((error: unknown) => {
+    throw isAbsent(error) ? new PoolError(error.code, error.message, { hint: NOTHING_TO_STOP }) : error;
+  });
   const { pid } = before;
   const standbys = standbysOf(before);
   if (standbys.length > 0) onStandbys?.(standbys);

@@ -146,4 +146,15 @@ describe('for people', () => {
     const { hint } = new EnvironmentError('not ready', missing);
     expect(hint).toBe('one, three: criu-cuda build\ntwo: criu-cuda setup');
   });
+
+  it('what the message names is not named again before its remedy', () => {
+    const remedy = 'pass the images directory of a checkpoint';
+    const missing = { what: '/var/img', remedy };
+    expect(new EnvironmentError('/var/img does not exist', [missing]).hint).toBe(remedy);
+    expect(new EnvironmentError('no images', [missing]).hint).toBe(`/var/img: ${remedy}`);
+    const two = [missing, { what: 'criu', remedy: 'criu-cuda setup' }];
+    expect(new EnvironmentError('/var/img does not exist', two).hint).toBe(
+      `/var/img: ${remedy}\ncriu: criu-cuda setup`,
+    );
+  });
 });

@@ -91,3 +91,10 @@ it('does not show internal paths of a pool that does not run', async () => {
     `criu-cuda: no pool daemon answers at ${join(dir, 'run', 'control.sock')}\nstart one with criu-cuda pool start\n`,
   );
 });
+
+it('does not ask to start a pool that is to be stopped', async () => {
+  const { io, stderr } = captureIo();
+  expect(await main(['pool', 'stop'], io)).toBe(1);
+  expect(stderr()).not.toContain('pool start');
+  expect(stderr()).toMatch(/\nnothing has to be stopped, unless .* CRIU_CUDA_RUN_DIR\n$/);
+});
