@@ -61,6 +61,7 @@ int main(int argc, char **argv)
 	char *eight[] = {"--ranks", "8", "--devices", "4", "--lead", "--tcp",
 			 "--alloc", "4", "--depth",   "3", NULL};
 	char *ipc[] = {"--share", "ipc", "--ranks", "2", NULL};
+	char *host[] = {"--share", "host", "--ranks", "3", "--loaders", "2", NULL};
 
 	CHECK(argc > 1);
 	workload_path = argv[1];
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
 	ranks_agree(vmm, 3);
 	ranks_agree(eight, 8);
 	ranks_agree(ipc, 2);
+	ranks_agree(host, 3);
 	a_wrong_bit_is_noticed();
 	return 0;
 }

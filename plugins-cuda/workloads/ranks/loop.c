@@ -138,7 +138,7 @@ static void *run(void *argument)
 	r->cuda.cuCtxSetCurrent(r->context);
 	while (!result.ends) {
 		expect_more(r->options, &expected, result.step);
-		if (run_steps(r, &result))
+		if (run_steps(r, &result) || loaders_take(r))
 			break;
 		if (result.acc != expected)
 			result.ends = rank_fail(r, "the sum of a step is wrong", CUDA_SUCCESS) != 0;

@@ -137,8 +137,8 @@ int main(int argc, char **argv)
 
 	ranks_options_parse(&options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
-	if (mesh_make(meshes, &options)) {
-		perror("workload-ranks: sockets");
+	if (mesh_make(meshes, &options) || share_prepare(&options)) {
+		perror("workload-ranks: sockets or memory");
 		return 1;
 	}
 	for (int i = 0; i < options.ranks; i++) {

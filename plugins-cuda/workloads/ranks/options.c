@@ -8,8 +8,9 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: workload-ranks [--ranks N] [--devices N] [--share vmm|ipc] [--tcp] [--lead]\n"
-	"                      [--depth N] [--words N] [--alloc MIB] [--socket PATH]\n";
+	"usage: workload-ranks [--ranks N] [--devices N] [--share vmm|ipc|host] [--tcp] [--lead]\n"
+	"                      [--depth N] [--words N] [--alloc MIB] [--loaders N] [--socket "
+	"PATH]\n";
 
 __attribute__((noreturn)) static void fail(const char *what, const char *value)
 {
@@ -29,23 +30,28 @@ static uint64_t number(const char *option, const char *text, uint64_t min, uint6
 	return value;
 }
 
-static bool is_ipc(const char *text)
+static void set_share(struct ranks_options *out, const char *text)
 {
-	if (!strcmp(text, "ipc"))
-		return true;
-	if (strcmp(text, "vmm"))
+	out->ipc = !strcmp(text, "ipc");
+	out->host = !strcmp(text, "host");
+	if (!out->ipc && !out->host && strcmp(text, "vmm"))
 		fail("--share", text);
-	return false;
 }
 
 void ranks_options_parse(struct ranks_options *out, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"ranks", required_argument, NULL, 'r'},  {"devices", required_argument, NULL, 'd'},
-		{"share", required_argument, NULL, 's'},  {"tcp", no_argument, NULL, 't'},
-		{"lead", no_argument, NULL, 'l'},	  {"depth", required_argument, NULL, 'p'},
-		{"words", required_argument, NULL, 'w'},  {"alloc", required_argument, NULL, 'a'},
-		{"socket", required_argument, NULL, 'S'}, {NULL, 0, NULL, 0},
+		{"ranks", required_argument, NULL, 'r'},
+		{"devices", required_argument, NULL, 'd'},
+		{"share", required_argument, NULL, 's'},
+		{"tcp", no_argument, NULL, 't'},
+		{"loaders", required_argument, NULL, 'L'},
+		{"lead", no_argument, NULL, 'l'},
+		{"depth", required_argument, NULL, 'p'},
+		{"words", required_argument, NULL, 'w'},
+		{"alloc", required_argument, NULL, 'a'},
+		{"socket", required_argument, NULL, 'S'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -56,11 +62,13 @@ void ranks_options_parse(struct ranks_options *out, int argc, char **argv)
 		else if (c == 'd')
 			out->devices = (int)number("--devices", optarg, 1, MAX_RANKS);
 		else if (c == 's')
-			out->ipc = is_ipc(optarg);
+			set_share(out, optarg);
 		else if (c == 't')
 			out->tcp = true;
 		else if (c == 'l')
 			out->lead = true;
+		else if (c == 'L')
+			out->loaders = (int)number("--loaders", optarg, 0, MAX_LOADERS);
 		else if (c == 'p')
 			out->depth = (int)number("--depth", optarg, 1, 1000);
 		else if (c == 'w')

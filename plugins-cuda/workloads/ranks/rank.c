@@ -91,7 +91,7 @@ static int start(struct rank *r)
 		 pattern_key(PATTERN_OF, r->number)))
 		return -1;
 	RANK_TRY(r, cuCtxSynchronize, );
-	return 0;
+	return loaders_start(r);
 }
 
 int rank_start(struct rank *r)
@@ -101,8 +101,8 @@ int rank_start(struct rank *r)
 	return start(r);
 }
 
-static int check_sum(struct rank *r, CUdeviceptr ptr, uint64_t words, uint64_t expected,
-		     const char *what)
+int rank_check_sum(struct rank *r, CUdeviceptr ptr, uint64_t words, uint64_t expected,
+		   const char *what)
 {
 	uint64_t sum;
 
@@ -140,13 +140,13 @@ static int check_all(struct rank *r)
 		return rank_fail(r, "the table of buffers", CUDA_SUCCESS);
 	for (int i = 0; i < o->ranks; i++)
 		if (check_flags(r, r->buffers[i]) ||
-		    check_sum(r, r->buffers[i] + CCR_RANK_HEADER_BYTES, o->words,
-			      loop_expected_sum(o, i, r->step), "a buffer"))
+		    rank_check_sum(r, r->buffers[i] + CCR_RANK_HEADER_BYTES, o->words,
+				   loop_expected_sum(o, i, r->step), "a buffer"))
 			return -1;
-	return r->alloc ? check_sum(r, r->alloc, o->alloc_bytes / 8,
-				    pattern_expected(o->alloc_bytes / 8,
-						     pattern_key(PATTERN_OF + 1, r->number)),
-				    "the private memory")
+	return r->alloc ? rank_check_sum(r, r->alloc, o->alloc_bytes / 8,
+					 pattern_expected(o->alloc_bytes / 8,
+							  pattern_key(PATTERN_OF + 1, r->number)),
+					 "the private memory")
 			: 0;
 }
 

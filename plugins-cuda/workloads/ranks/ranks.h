@@ -16,6 +16,7 @@
 #include "common/rank_kernel.h"
 
 #define MAX_RANKS	16
+#define MAX_LOADERS	16
 #define RANKS_REPLY_MAX 1024
 #define PATTERN_OF	77 /* first key of the pattern in the ranks' data */
 
@@ -37,6 +38,8 @@
 	X(cuMemImportFromShareableHandle) \
 	X(cuIpcGetMemHandle)              \
 	X(cuIpcOpenMemHandle_v2)          \
+	X(cuMemHostRegister_v2)           \
+	X(cuMemHostGetDevicePointer_v2)   \
 	X(cuMemcpyHtoD_v2)                \
 	X(cuMemcpyDtoH_v2)                \
 	X(cuMemsetD8_v2)                  \
@@ -54,10 +57,11 @@ struct ranks_cuda {
 };
 
 struct ranks_options {
-	int ranks, devices, depth;
-	bool ipc, tcp, lead;
+	int ranks, devices, depth, loaders;
+	bool ipc, host, tcp, lead;
 	uint64_t words, alloc_bytes;
 	const char *socket_path;
+	void *host_memory; /* with `host`: of all ranks, one after the other */
 };
 
 /* A rank's sockets to the others, made before the forks; -1: none. */
@@ -77,7 +81,11 @@ struct rank {
 	CUdeviceptr buffers[MAX_RANKS]; /* as this process maps them */
 	CUdeviceptr table, acc, sum;	/* small allocations */
 	CUdeviceptr alloc;		/* of --alloc; 0: none */
-	pthread_mutex_t lock;		/* guards what follows */
+	int loaders[MAX_LOADERS];	/* sockets to the processes that load batches */
+	uint64_t *slots;		/* where they write them, one each */
+	CUdeviceptr batch;
+	uint64_t nr_batches;  /* that were taken */
+	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	bool is_running, stop_wanted, has_failed;
 	uint64_t step, acc_value;
@@ -110,13 +118,25 @@ void mesh_close(struct mesh *mesh);
 int mesh_send(int socket, const void *data, size_t bytes, int fd);
 int mesh_receive(int socket, void *data, size_t bytes, int *fd);
 
-/* share.c: makes the own buffer and maps those of all other ranks. */
+/* share.c */
+/* Before the ranks are forked: makes what they inherit. 0, or -1 with errno. */
+int share_prepare(struct ranks_options *options);
+/* Makes the own buffer and maps those of all other ranks. */
 int share_buffers(struct rank *r);
 
 /* rank.c */
 int rank_start(struct rank *r);
 /* Answers a request in this rank. */
 void rank_answer(struct rank *r, const char *request, char *reply, size_t size);
+
+/* Compares the checksum of device memory. `what` is for the message. */
+int rank_check_sum(struct rank *r, CUdeviceptr ptr, uint64_t words, uint64_t expected,
+		   const char *what);
+
+/* loaders.c */
+int loaders_start(struct rank *r);
+/* Takes the next batch, and compares it on the device. */
+int loaders_take(struct rank *r);
 
 /* loop.c */
 int loop_start(struct rank *r);

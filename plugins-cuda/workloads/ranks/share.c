@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* How ranks get each other's buffers: descriptors of VMM allocations, or CUDA IPC handles. */
+/*
+ * How ranks get each other's buffers: descriptors of VMM allocations, CUDA IPC handles, or host
+ * memory that they inherit and each of them registers.
+ */
 #include "workloads/ranks/ranks.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* What a rank sends to each of the others; with a descriptor unless `ipc`. */
@@ -104,11 +108,43 @@ static int take(struct rank *r, int peer)
 	return ret;
 }
 
+static size_t host_size(const struct ranks_options *options)
+{
+	const size_t page = CCR_RANK_HEADER_BYTES;
+
+	return (page + options->words * 8 + page - 1) / page * page;
+}
+
+int share_prepare(struct ranks_options *options)
+{
+	const size_t size = options->ranks * host_size(options);
+
+	if (!options->host)
+		return 0;
+	options->host_memory =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return options->host_memory == MAP_FAILED ? -1 : 0;
+}
+
+static int share_host_memory(struct rank *r)
+{
+	const size_t size = host_size(r->options);
+
+	RANK_TRY(r, cuMemHostRegister_v2, r->options->host_memory, r->options->ranks * size,
+		 CU_MEMHOSTREGISTER_DEVICEMAP | CU_MEMHOSTREGISTER_PORTABLE);
+	for (int i = 0; i < r->options->ranks; i++)
+		RANK_TRY(r, cuMemHostGetDevicePointer_v2, &r->buffers[i],
+			 (char *)r->options->host_memory + i * size, 0);
+	return 0;
+}
+
 int share_buffers(struct rank *r)
 {
 	CUmemGenericAllocationHandle handle = 0;
 	uint64_t size = 0;
 
+	if (r->options->host)
+		return share_host_memory(r);
 	if (make_own(r, &size, &handle))
 		return -1;
 	for (int i = 0; i < r->options->ranks; i++)
