@@ -96,8 +96,11 @@ static int evict_and_lock(struct task *const *tasks, size_t nr)
 		ret = ccr__memory_quiesce(tasks, nr);
 	for (size_t i = 0; !ret && i < nr; i++)
 		ret = evict(tasks[i]);
-	for (size_t i = 0; !ret && i < nr; i++)
+	for (size_t i = 0; !ret && i < nr; i++) {
 		ret = lock(tasks[i], ccr__task_lock);
+		if (!ret)
+			ret = ccr__memory_locked(tasks[i]);
+	}
 	return ret;
 }
 

@@ -31,8 +31,9 @@
  *   ended in that time, QUIET says so, and the gate stays closed; only while a stream is
  *   being captured it is open. Then <- QUIESCE waits again, and can let a number of calls
  *   through the closed gate before, because another process waits for what they launch;
- *   <- OPEN opens the gate, DONE ->; <- EVICT continues as above and closes nothing. ABORT <-, a
- *   failure, or a lost connection opens the gate.
+ *   <- OPEN opens the gate, DONE ->; <- EVICT continues as above and closes nothing. If the memory
+ *   stays where it is: FAILED ->, <- ABORT, QUIET ->, and the gate is still closed. Otherwise ABORT
+ *   <-, a failure, or a lost connection opens the gate.
  * Restore, rollback:
  *   HELLO -> <- ATTACH; <- HANDLES (with one fd each, in any order, as they
  *   become ready), <- END; the thread maps each at its old addresses and, in

@@ -16,5 +16,8 @@ struct ccr__connection {
 /* Tells the pool what failed, with a CUDA result if there is one. */
 void ccr__connection_fail(struct ccr__connection *connection, int error, CUresult result,
 			  const char *what);
+/* The same for a connection that stays. Returns 0 or -errno. */
+int ccr__connection_say_failed(struct ccr__connection *connection, int error, CUresult result,
+			       const char *what);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * Exports everything that can be moved to the pool, and releases it once the pool
  * has imported all of it. Nothing is released before that, so after any failure
- * the gate is open and the memory is where it was.
+ * the memory is where it was, and the gate is open, or closed as before in a group.
  */
 #include "intercept/calls/calls.h"
 #include "intercept/gate/gate.h"
@@ -279,7 +279,25 @@ static int evict_quiet(struct evict *e)
 	return ret ? ret : release_all(e);
 }
 
-void ccr__evict(struct ccr__connection *connection, bool is_quiet)
+/* The pool may still be sending, until it has read that the memory stays here. If it is lost, the
+ * gate opens. */
+static bool stay_quiet(struct ccr__connection *connection, bool is_aborted)
+{
+	struct ccr_message *m = &connection->message;
+	int ret = 0;
+
+	while (!is_aborted && (!ret || ret == -EPROTO)) {
+		ret = ccr_message_receive(connection->socket, m, NULL, NULL, -1);
+		is_aborted = !ret && m->type == CCR_MSG_ABORT;
+	}
+	ccr_message_init(m, CCR_MSG_QUIET, connection->operation);
+	if (is_aborted && !ccr_message_send(connection->socket, m, NULL, 0))
+		return true;
+	ccr__service_open_gate();
+	return false;
+}
+
+bool ccr__evict(struct ccr__connection *connection, bool is_quiet)
 {
 	struct evict e = {.connection = connection,
 			  .timeout_ms = connection->message.evict.timeout_ms};
@@ -292,13 +310,20 @@ void ccr__evict(struct ccr__connection *connection, bool is_quiet)
 		ccr__memory_lock();
 		ret = evict_quiet(&e);
 		ccr__memory_unlock();
-		if (ret)
+		if (ret && !is_quiet)
 			ccr__service_open_gate();
+	}
+	if (ret && is_quiet) {
+		const bool is_aborted = connection->message.type == CCR_MSG_ABORT;
+
+		ccr__connection_say_failed(connection, ret, e.result, e.what);
+		return stay_quiet(connection, is_aborted);
 	}
 	if (ret) {
 		ccr__connection_fail(connection, ret, e.result, e.what);
-		return;
+		return false;
 	}
 	ccr_message_init(&connection->message, CCR_MSG_DONE, connection->operation);
 	ccr_message_send(connection->socket, &connection->message, NULL, 0);
+	return false;
 }

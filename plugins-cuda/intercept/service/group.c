@@ -68,8 +68,8 @@ void ccr__quiesce_group(struct ccr__connection *connection)
 		} else if (m->type == CCR_MSG_SHARED && is_quiet) {
 			ret = tell_sharing(connection);
 		} else if (m->type == CCR_MSG_EVICT) {
-			ccr__evict(connection, is_quiet);
-			return;
+			if (!ccr__evict(connection, is_quiet))
+				return;
 		} else {
 			break;
 		}

@@ -27,9 +27,11 @@ int ccr__quiesce_begin(uint32_t calls, uint64_t deadline_ns, CUresult *result, c
 
 /* group.c: handles the connection after QUIESCE. */
 void ccr__quiesce_group(struct ccr__connection *connection);
-/* evict.c, attach.c: handle the connection after EVICT or ATTACH. `is_quiet`: the gate is closed,
- * and nothing runs. */
-void ccr__evict(struct ccr__connection *connection, bool is_quiet);
+/*
+ * evict.c, attach.c: handle the connection after EVICT or ATTACH. `is_quiet`: the gate is closed,
+ * and nothing runs; on failure it stays so. Returns true then, once the pool knows.
+ */
+bool ccr__evict(struct ccr__connection *connection, bool is_quiet);
 void ccr__attach(struct ccr__connection *connection, uint32_t mode);
 /* The same for OPEN, if the memory is placed. */
 void ccr__attach_open(struct ccr__connection *connection);

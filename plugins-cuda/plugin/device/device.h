@@ -30,6 +30,10 @@ int ccr__memory_quiesce(struct task *const *tasks, size_t nr);
  */
 int ccr__memory_evict(struct task *task);
 
+/* Dump, when the driver has locked the task: one of a group that has kept its memory waited behind
+ * its gate until now. Returns 0 or -errno. */
+int ccr__memory_locked(struct task *task);
+
 /* Dump, before criu writes its images: waits until that copy is complete. Returns 0 or -errno. */
 int ccr__memory_saved(struct task *task);
 

@@ -22,6 +22,11 @@ int ccr__memory_evict(struct task *task)
 	return 0;
 }
 
+int ccr__memory_locked(struct task *task)
+{
+	return 0;
+}
+
 int ccr__memory_saved(struct task *task)
 {
 	return 0;

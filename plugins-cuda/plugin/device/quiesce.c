@@ -99,6 +99,11 @@ static int leave(struct task *const *tasks, size_t nr, bool has_pool)
 	return ret;
 }
 
+int ccr__memory_locked(struct task *task)
+{
+	return leave(&task, 1, true);
+}
+
 int ccr__memory_quiesce(struct task *const *tasks, size_t nr)
 {
 	const struct members members = find_members(tasks, nr);

@@ -180,15 +180,25 @@ static bool is_sharing(const struct task *task)
 		mailbox.event_pages);
 }
 
+/* A member of a group waits on behind its gate: nothing of it runs, whatever the others do. */
+static int note_kept(struct task *task, bool was_joined)
+{
+	task->is_joined = was_joined && ccr__memory_is_gated(task->service_tid);
+	if (!task->is_joined)
+		task->operation = 0;
+	return ccr__watcher_track(task);
+}
+
 int ccr__memory_evict(struct task *task)
 {
 	struct pool_link *const link = &ccr__pool_link;
+	const bool was_joined = task->is_joined;
 	bool is_kept, was_gated;
 	int ret;
 
 	if (!task->service_tid)
 		return 0;
-	was_gated = !task->is_joined && ccr__memory_is_gated(task->service_tid);
+	was_gated = !was_joined && ccr__memory_is_gated(task->service_tid);
 	task->image_pid = ccr__namespace_pid(task->pid);
 	if (task->image_pid < 0)
 		return task->image_pid;
@@ -200,7 +210,8 @@ int ccr__memory_evict(struct task *task)
 		ret = hand_over(task, &is_kept);
 	if (!is_kept)
 		return ret;
-	task->operation = 0;
+	if (note_kept(task, was_joined))
+		return -EIO;
 	/* After a timeout, the driver would wait for the same work. */
 	if (!FALLS_BACK || was_gated || ret == -ETIMEDOUT || is_sharing(task))
 		return ret;

@@ -238,6 +238,20 @@ void interceptor_abort(int connection, uint32_t operation, int result, const cha
 	ccr_message_send(connection, &message, NULL, 0);
 }
 
+int interceptor_keep_quiet(int connection, uint32_t operation, uint32_t timeout_ms, int result,
+			   const char *text)
+{
+	struct ccr_message message;
+	int ret;
+
+	interceptor_abort(connection, operation, result, text);
+	do /* what it still sends has descriptors, which are closed */
+		ret = ccr_message_receive(connection, &message, NULL, NULL,
+					  timeout_ms + ANSWER_TIMEOUT_MS);
+	while (ret == -EPROTO || (!ret && message.type != CCR_MSG_QUIET));
+	return ret;
+}
+
 int interceptor_begin_attach(int connection, uint32_t operation, uint32_t mode)
 {
 	struct ccr_message message;

@@ -28,6 +28,13 @@ int interceptor_hold(int connection, uint32_t operation);
  */
 int interceptor_finish_evict(int connection, uint32_t timeout_ms, bool *is_kept, char *error,
 			     size_t size);
+/*
+ * The evict of a quiet process has failed before it released anything. Returns 0 when its thread
+ * has said that the gate is still closed, or -errno: it is open, or opens with the end of the
+ * connection.
+ */
+int interceptor_keep_quiet(int connection, uint32_t operation, uint32_t timeout_ms, int result,
+			   const char *text);
 /* Describes an unexpected message, or the lack of one, in `error`. Returns -errno. */
 int interceptor_unexpected(const struct ccr_message *message, int ret, char *error, size_t size);
 void interceptor_abort(int connection, uint32_t operation, int result, const char *text);

@@ -178,29 +178,25 @@ static int take_over(struct op_process *process, int connection, const struct cc
 		     char *error, size_t size)
 {
 	const uint32_t operation = process->number;
-
-	process->options = session_copy_options(request);
-	process->options.protocol = process->protocol;
-	if (sharing_imports(process, &process->imports, &process->options.nr_imports)) {
-		snprintf(error, size, "out of memory");
-		interceptor_abort(connection, operation, -ENOMEM, error);
-		return -ENOMEM;
-	}
-	process->options.imports = process->imports;
-	engine_prepare(&process->options);
 	/* The application exports its memory while our driver starts. */
 	int ret = interceptor_begin_evict(connection, operation, request->op.timeout_ms);
 
+	process->options = session_copy_options(request);
+	process->options.protocol = process->protocol;
+	if (!ret)
+		ret = sharing_imports(process, &process->imports, &process->options.nr_imports);
+	process->options.imports = process->imports;
+	engine_prepare(&process->options);
 	if (!ret)
 		ret = pool_device_wait(error, size);
 	if (!ret)
 		ret = interceptor_collect(connection, operation, request->op.timeout_ms,
 					  process->session->fd_backup, &process->list, NULL, error,
 					  size);
-	if (ret) {
+	if (ret && !process->is_quiet)
 		interceptor_abort(connection, operation, ret, error);
+	if (ret)
 		return ret;
-	}
 	ret = interceptor_hold(connection, operation);
 	if (ret)
 		return ret;
@@ -233,6 +229,13 @@ static int take_out(struct op_process *process, const struct ccr_message *reques
 			 process->pid, request->op.timeout_ms, strerror(-ret));
 	else
 		ret = take_over(process, process->connection, request, error, size);
+	if (ret && !*error)
+		snprintf(error, size, "%s", strerror(-ret));
+	/* Work of others may wait for its own: its gate stays closed until the driver has it. */
+	if (ret && process->is_quiet && process->is_kept &&
+	    !interceptor_keep_quiet(process->connection, process->number, request->op.timeout_ms,
+				    ret, error))
+		return ret;
 	op_process_open(process);
 	return ret;
 }

@@ -185,6 +185,37 @@ static void place(enum ccr_service_state state, uint32_t mode)
 	send_to(CCR_MSG_END, 0);
 }
 
+/* The pool does not take the memory: the gate stays closed until the connection ends. */
+static void not_taken(void)
+{
+	pthread_t thread;
+
+	connect_as(CCR_SERVICE_RESIDENT);
+	quiesce(WAIT_MS, 0, "");
+	CHECK(!pthread_create(&thread, NULL, call, NULL));
+	for (int i = 0; i < 2; i++) {
+		send_to(CCR_MSG_EVICT, WAIT_MS);
+		expect(CCR_MSG_DEVICES);
+		CHECK(!ccr_message_receive(connection, &handles, fds, &nr_fds, WAIT_MS));
+		CHECK(handles.type == CCR_MSG_HANDLES && nr_fds == 1);
+		close(fds[0]);
+		expect(CCR_MSG_END);
+		send_to(CCR_MSG_ABORT, 0);
+		expect(CCR_MSG_FAILED);
+		expect(CCR_MSG_QUIET);
+		CHECK(!message.result && is_shown_gated());
+	}
+	close(connection);
+	pthread_join(thread, NULL);
+	is_open();
+	/* The pool is lost before it has said so. */
+	connect_as(CCR_SERVICE_RESIDENT);
+	quiesce(WAIT_MS, 0, "");
+	send_to(CCR_MSG_EVICT, WAIT_MS);
+	close(connection);
+	is_open();
+}
+
 static void evicted(uint32_t mode, bool opens_later)
 {
 	pthread_t thread;
@@ -270,6 +301,7 @@ int main(int argc, char **argv)
 	opened_again();
 	busy();
 	captured();
+	not_taken();
 	for (int i = 0; i < 2; i++) {
 		evicted(CCR_ATTACH_ADOPT, i);
 		evicted(CCR_ATTACH_MAP, i);

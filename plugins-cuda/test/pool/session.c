@@ -138,13 +138,18 @@ static void quiesce_together(void)
 	request(CCR_MSG_OP_ROLL_BACK, 11, -1);
 	expect_reply(CCR_MSG_OP_GIVEN, 11, 0);
 	gate_opens(second);
-	/* The other is asked for its memory on the same connection, and keeps it. */
+	/* The other is asked for its memory on the same connection, and keeps it. Its gate stays
+	 * closed until someone says what becomes of it. */
 	request(CCR_MSG_OP_DUMP, 10, -1);
 	expect_reply(CCR_MSG_OP_READY, 10, 0);
 	hear(first, CCR_MSG_EVICT);
 	say(first, CCR_MSG_FAILED, 0);
-	expect_reply(CCR_MSG_OP_RESULT, 10, -EIO);
 	hear(first, CCR_MSG_ABORT);
+	say_quiet(first, 0);
+	expect_reply(CCR_MSG_OP_RESULT, 10, -EIO);
+	CHECK(is_silent(first));
+	request(CCR_MSG_OP_ROLL_BACK, 10, -1);
+	expect_reply(CCR_MSG_OP_GIVEN, 10, 0);
 	gate_opens(first);
 }
 

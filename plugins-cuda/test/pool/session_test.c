@@ -2,6 +2,7 @@
 #include "test/pool/session_test.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,13 @@ void request_in_group(enum ccr_message_type type, uint32_t operation, int connec
 void send_to_session(const struct ccr_message *message)
 {
 	CHECK(!ccr_message_send(criu, message, NULL, 0));
+}
+
+bool is_silent(int application)
+{
+	struct pollfd poller = {.fd = application, .events = POLLIN};
+
+	return !poll(&poller, 1, 0);
 }
 
 void join(uint32_t operation, int *application, uint32_t version)

@@ -6,6 +6,7 @@
 #ifndef CCR_SESSION_TEST_H
 #define CCR_SESSION_TEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -38,6 +39,8 @@ void expect_reply(enum ccr_message_type type, uint32_t operation, int result);
 int connect_to(int *application);
 void say(int application, enum ccr_message_type type, uint32_t state);
 void hear(int application, enum ccr_message_type type);
+/* Nothing is there to hear, and the connection has not ended. */
+bool is_silent(int application);
 
 /* A member of a group, whose gate is to be closed. */
 void join(uint32_t operation, int *application, uint32_t version);

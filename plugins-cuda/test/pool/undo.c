@@ -5,20 +5,12 @@
  */
 #include "test/pool/session_test.h"
 
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Two members, A and B. */
 #define A 20
 #define B 21
-
-static bool is_silent(int application)
-{
-	struct pollfd poller = {.fd = application, .events = POLLIN};
-
-	return !poll(&poller, 1, 0);
-}
 
 static void give_memory(uint32_t operation, int application)
 {
