@@ -123,11 +123,9 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 		if (result != CUDA_SUCCESS)
 			return result;
 	}
-	// As on hardware: imported memory cannot be restored, so this process is lost.
-	if (ccr_phys_has_imported()) {
-		set_state(control, CU_PROCESS_STATE_FAILED);
+	// As on hardware: imported memory cannot be restored, so this process never runs again.
+	if (ccr_phys_has_imported())
 		return CUDA_ERROR_NOT_SUPPORTED;
-	}
 	if (request->nr_pairs)
 		swap_numbers(numbers);
 	take_time();
