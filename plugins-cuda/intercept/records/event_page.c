@@ -67,7 +67,8 @@ static int map_file(struct ccr__event_page *page, int fd, void *at)
 	if (mapped == MAP_FAILED)
 		return -errno;
 	madvise(mapped, CCR__EVENT_PAGE_BYTES, MADV_DONTFORK);
-	page->slots = mapped;
+	if (!at)
+		page->slots = mapped;
 	page->inode = st.st_ino;
 	return 0;
 }
@@ -233,7 +234,7 @@ static CUresult unregister(struct ccr__event_page *page)
 		ccr__real.cuCtxPopCurrent_v2(&popped);
 	}
 	if (result == CUDA_SUCCESS)
-		page->registered = NULL;
+		__atomic_store_n(&page->registered, NULL, __ATOMIC_RELEASE);
 	return result;
 }
 
@@ -241,7 +242,7 @@ void ccr__event_pages_drop_context(CUcontext ctx)
 {
 	for (struct ccr__event_page *page = ccr__event_pages; page; page = page->next)
 		if (page->registered == ctx)
-			page->registered = NULL;
+			__atomic_store_n(&page->registered, NULL, __ATOMIC_RELEASE);
 }
 
 /* --- evict --- */

@@ -5,7 +5,7 @@
  * everything again and the thread waits for the next connection. Only when the pool is lost
  * while all of it is mapped, it stays: other members may run on with theirs.
  */
-#include "intercept/records/event_page.h"
+#include "intercept/records/events.h"
 #include "intercept/records/ipc.h"
 #include "intercept/records/kept.h"
 #include "intercept/service/adopt.h"
@@ -266,6 +266,7 @@ static void finish(bool keep)
 		phys->is_imported = false;
 	}
 	ccr__event_pages_attached(keep);
+	ccr__events_changed();
 	if (!keep)
 		ccr__kept_end();
 	ccr__memory.is_evicted = !keep;
