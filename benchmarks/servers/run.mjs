@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Starts real servers, dumps each while it serves, restores it several times, and compares every answer.
 //
-//   node benchmarks/servers/run.mjs --models DIR --store DIR --output FILE [--rows NAME,…] [--restores 3] [--port 8123]
-//     [--criu-cuda PROGRAM] [--options "--variant full"] [--prefetch] [--keep-logs DIR]
+//   node benchmarks/servers/run.mjs --models DIR --store DIR --output FILE [--rows NAME,…] [--restores 3] [--prefetched 0]
+//     [--upstream DIR] [--limit SECONDS] [--port 8123] [--criu-cuda PROGRAM] [--trace] [--keep-logs DIR]
 //
 // Every command is typed: its time goes from before the program is started. "First answer" is one token, where the server makes
-// tokens. Each finished row is one more element of FILE. See README.md for what a machine needs.
+// tokens. Rows are run in the order of --rows; each is one more element of FILE, written after every step, so that a run that is
+// killed loses only the step in progress. A row that takes longer than --limit is ended, and the next one begins.
+// --prefetched: so many restores more with the pool daemon, after `pool prefetch`. --upstream: a directory with CRIU's own
+// cuda_plugin.so and NVIDIA's cuda-checkpoint; the server that was restored last is dumped and restored with them.
+// See README.md for what a machine needs.
 import { spawn } from 'node:child_process';
 import {
   copyFileSync,
@@ -13,6 +17,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -33,7 +38,9 @@ const { values: options } = parseArgs({
     restores: { type: 'string', default: '3' },
     port: { type: 'string', default: '8123' },
     'criu-cuda': { type: 'string', default: 'criu-cuda' },
-    prefetch: { type: 'boolean', default: false },
+    prefetched: { type: 'string', default: '0' },
+    upstream: { type: 'string' },
+    limit: { type: 'string' },
     trace: { type: 'boolean', default: false },
     'keep-logs': { type: 'string' },
   },
@@ -49,7 +56,10 @@ mkdirSync(logs, { recursive: true });
 
 /** How long a server may take to start, and a restored one to answer. */
 const START_MS = 400_000;
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 60_000;
+
+/** Ends what the row in progress does when its time is over. */
+let limit = new AbortController().signal;
 
 function fill(word) {
   return word
@@ -64,6 +74,7 @@ function type(args, env = {}) {
     const child = spawn(options['criu-cuda'], args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      signal: limit,
     });
     let out = '';
     let err = '';
@@ -80,7 +91,8 @@ function type(args, env = {}) {
 function send({ method, path, body }) {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
-    const sent = request({ host: '127.0.0.1', port, method, path, headers, agent: false }, (answer) => {
+    const where = { host: '127.0.0.1', port, method, path, headers, agent: false, signal: limit };
+    const sent = request(where, (answer) => {
       let text = '';
       answer.on('data', (data) => (text += data));
       answer.on('error', reject);
@@ -101,7 +113,7 @@ async function untilAnswered(message, limitMs, isAlive = () => true) {
     try {
       return await send(message);
     } catch (error) {
-      if (performance.now() > end || !isAlive()) throw error;
+      if (limit.aborted || performance.now() > end || !isAlive()) throw error;
       await sleep(2);
     }
   }
@@ -187,11 +199,11 @@ function keepLog(images, file, name) {
   if (existsSync(join(images, file))) copyFileSync(join(images, file), join(logs, `${name}.${file}`));
 }
 
-async function restoreOnce(row, images, expected, round) {
-  const trace = options.trace ? ['--trace', join(logs, `${row.name}-${round}.trace.json`)] : [];
-  if (options.prefetch) await type(['pool', 'prefetch', images]);
+/** Restores, and compares the answers. `name` is for the logs. @returns the figures, and the pid of the server, which runs */
+async function restoreOnce(row, images, expected, name, { flags = [], env = {} } = {}) {
+  const trace = options.trace ? ['--trace', join(logs, `${name}.trace.json`)] : [];
   const begin = performance.now();
-  const typed = type(['restore', '--detach', '--json', ...trace, images]).then((text) => ({
+  const typed = type(['restore', '--detach', '--json', ...trace, ...flags, images], env).then((text) => ({
     typedMs: performance.now() - begin,
     restored: JSON.parse(text),
   }));
@@ -203,58 +215,100 @@ async function restoreOnce(row, images, expected, round) {
     return { text, awakeMs, firstAnswerMs: performance.now() - begin };
   })();
   first.catch(() => undefined); // if the restore fails, its error is thrown instead
-  const { typedMs, restored } = await typed.finally(() =>
-    keepLog(images, 'restore.log', `${row.name}-${round}`),
-  );
+  const { typedMs, restored } = await typed.finally(() => keepLog(images, 'restore.log', name));
   const { text, awakeMs, firstAnswerMs } = await first;
   const secondBegin = performance.now();
   const answers = await answersOf(row);
   const answersMs = performance.now() - secondBegin;
   const isRight = expected[0].startsWith(text) && answers.every((answer, i) => answer === expected[i]);
   if (!isRight) throw new Error(`${row.name}: wrong answers: ${JSON.stringify({ expected, text, answers })}`);
-  await end(restored.pid);
+  const awake = row.after.length > 0 ? { awakeMs } : {};
   return {
-    typedMs,
-    firstAnswerMs,
-    ...(row.after.length > 0 ? { awakeMs } : {}),
-    answersMs,
-    phases: restored.phases,
+    pid: restored.pid,
+    figures: { typedMs, firstAnswerMs, ...awake, answersMs, phases: restored.phases },
   };
 }
 
-async function measure(row) {
-  const images = join(store, row.name);
+/** Typed, and after `pool prefetch`, one after the other; the last server runs on. @returns its pid */
+async function restoreAll(row, images, expected, result) {
+  const typed = Number(options.restores);
+  const all = typed + Number(options.prefetched);
+  let pid;
+  result.restores = [];
+  for (let round = 0; round < all; round++) {
+    const isPrefetched = round >= typed;
+    if (pid !== undefined) await end(pid);
+    if (round === typed) await type(['pool', 'start']);
+    if (isPrefetched) await type(['pool', 'prefetch', images]);
+    const restored = await restoreOnce(row, images, expected, `${row.name}-${round}`);
+    ({ pid } = restored);
+    (isPrefetched ? (result.prefetched ??= []) : result.restores).push(restored.figures);
+    save();
+  }
+  return pid;
+}
+
+/** Dumps the server with CRIU's own plugin, and restores it. @returns its pid */
+async function compareWithUpstream(row, pid, expected, result) {
+  const dir = options.upstream;
+  const images = join(store, `${row.name}-upstream`);
+  const how = { flags: ['--libdir', dir], env: { PATH: `${dir}:${process.env.PATH}` } };
   rmSync(images, { recursive: true, force: true });
-  const server = await startServer(row);
   try {
-    return await dumpAndRestore(row, images, server);
+    const begin = performance.now();
+    await type(['checkpoint', ...how.flags, String(pid), images], how.env);
+    result.upstream = { dumpMs: performance.now() - begin };
+    save();
+    await untilGone(pid);
+    const restored = await restoreOnce(row, images, expected, `${row.name}-upstream`, how);
+    Object.assign(result.upstream, restored.figures);
+    return restored.pid;
   } catch (error) {
-    if (isRunning(server.pid)) await end(server.pid);
-    throw error;
+    result.upstream = { ...result.upstream, error: error.message };
+    return pid;
   } finally {
+    keepLog(images, 'dump.log', `${row.name}-upstream`);
     rmSync(images, { recursive: true, force: true });
   }
 }
 
-async function dumpAndRestore(row, images, { pid, coldStartMs }) {
+async function measure(row, result) {
+  const images = join(store, row.name);
+  rmSync(images, { recursive: true, force: true });
+  const server = await startServer(row);
+  let { pid } = server;
+  try {
+    pid = await dumpAndRestore(row, images, server, result);
+    rmSync(images, { recursive: true, force: true });
+    if (options.upstream !== undefined) pid = await compareWithUpstream(row, pid, result.expected, result);
+  } finally {
+    limit = new AbortController().signal; // the time of the row is over, or does not matter any more
+    for (const one of new Set([pid, server.pid])) if (isRunning(one)) await end(one);
+    if (Number(options.prefetched) > 0) await type(['pool', 'stop']).catch(() => undefined);
+    rmSync(images, { recursive: true, force: true });
+  }
+}
+
+async function dumpAndRestore(row, images, { pid, coldStartMs }, result) {
   const expected = await answersOf(row);
   const begin = performance.now();
   if ((await answersOf(row)).some((answer, i) => answer !== expected[i]))
     throw new Error(`${row.name}: the same question gets different answers before any dump`);
-  const answersMs = performance.now() - begin;
+  Object.assign(result, { coldStartMs, answersMs: performance.now() - begin, expected });
+  save();
   const whole = row.inFlight && row.textOf(JSON.parse(await ask(row, row.inFlight)));
   const pending = row.inFlight && outcome(row, ask(row, row.inFlight), whole);
   for (const message of row.before) await send(message);
+  const trace = options.trace ? ['--trace', join(logs, `${row.name}-dump.trace.json`)] : [];
   const dumpBegin = performance.now();
-  const dumped = JSON.parse(await type(['checkpoint', '--json', String(pid), images]));
-  const dumpMs = performance.now() - dumpBegin;
+  const dumped = JSON.parse(await type(['checkpoint', '--json', ...trace, String(pid), images]));
+  Object.assign(result, { dumpMs: performance.now() - dumpBegin, dumped });
+  save();
   keepLog(images, 'dump.log', row.name);
   await untilGone(pid);
-  const restores = [];
-  for (let round = 0; round < Number(options.restores); round++)
-    restores.push(await restoreOnce(row, images, expected, round));
-  const inFlight = pending ? { inFlight: await pending } : {};
-  return { row: row.name, about: row.about, coldStartMs, answersMs, dumpMs, dumped, restores, ...inFlight };
+  const restored = await restoreAll(row, images, expected, result);
+  if (pending) result.inFlight = await pending;
+  return restored;
 }
 
 const wanted = options.rows?.split(',') ?? rows.map(({ name }) => name);
@@ -264,19 +318,32 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const results = existsSync(output) ? JSON.parse(readFileSync(output, 'utf8')) : [];
-for (const row of rows.filter(({ name }) => wanted.includes(name))) {
-  let result;
+
+/** Also the row in progress. */
+function save() {
+  writeFileSync(`${output}.new`, `${JSON.stringify(results, null, 2)}\n`);
+  renameSync(`${output}.new`, output);
+}
+
+const rounded = (restores = []) => restores.map(({ firstAnswerMs }) => Math.round(firstAnswerMs)).join(' ');
+
+for (const name of wanted) {
+  const row = rows.find((one) => one.name === name);
+  const result = { row: row.name, about: row.about };
+  results.push(result);
+  if (options.limit !== undefined) limit = AbortSignal.timeout(Number(options.limit) * 1000);
   try {
-    result = await measure(row);
-    const median = result.restores.map(({ firstAnswerMs }) => Math.round(firstAnswerMs)).join(' ');
-    console.log(
-      `${row.name}: cold ${Math.round(result.coldStartMs)} dump ${Math.round(result.dumpMs)} first answer ${median} ms`,
-    );
+    await measure(row, result);
   } catch (error) {
     process.exitCode = 1;
-    result = { row: row.name, about: row.about, error: error.message };
-    console.log(`${row.name}: ${error.message}`);
+    const late = error.name === 'AbortError' || error.name === 'TimeoutError';
+    result.error = late ? `ended after the ${options.limit} s of --limit` : error.message;
+    console.log(`${row.name}: ${result.error}`);
   }
-  results.push(result);
-  writeFileSync(output, `${JSON.stringify(results, null, 2)}\n`);
+  const { coldStartMs, dumpMs, restores, prefetched, upstream } = result;
+  const others = upstream ? ` upstream ${JSON.stringify(upstream)}` : '';
+  console.log(
+    `${row.name}: cold ${Math.round(coldStartMs)} dump ${Math.round(dumpMs)} first answer ${rounded(restores)}, prefetched ${rounded(prefetched)} ms${others}`,
+  );
+  save();
 }
