@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 wanted="podman runc docker.io containerd chromium-headless-shell g++-aarch64-linux-gnu qemu-user python3-aiohttp"
-wanted="$wanted dpkg-dev debhelper musl musl-tools zsh fish man-db mandoc skopeo docker-registry age"
+wanted="$wanted dpkg-dev debhelper musl musl-tools zsh fish man-db mandoc skopeo docker-registry age zstd"
 wanted="$wanted slurmctld slurmd slurm-client munge iproute2"
 missing=
 for package in $wanted; do

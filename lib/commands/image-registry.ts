@@ -82,10 +82,14 @@ export function registryOptions(flags: CacheFlags, { signal }: Io) {
   return { plainHttp, authFile, cache, cacheBudget, identity, verify, signal };
 }
 
-function pushText({ reference, digest, bytes, storedBytes, blocks }: PushResult): string {
+/** What is moved, and what it was before it was compressed. */
+const compressedText = (stored: number, plain: number): string =>
+  stored < plain ? `${formatBytes(stored)} (${formatBytes(plain)} before compression)` : formatBytes(stored);
+
+function pushText({ reference, digest, bytes, blockBytes, storedBytes, blocks }: PushResult): string {
   const pinned = `${reference.replace(/:[^/:]*$/, '')}@${digest}`;
   return [
-    `pushed ${reference}: ${formatBytes(bytes)} in ${blocks} blocks of ${formatBytes(storedBytes)}`,
+    `pushed ${reference}: ${formatBytes(bytes)} in ${blocks} blocks of ${compressedText(storedBytes, blockBytes)}`,
     `exactly this checkpoint: ${pinned}`,
   ].join('\n');
 }
@@ -104,8 +108,15 @@ async function push(io: Io, flags: PushFlags): Promise<void> {
 }
 
 /** What a pull did. */
-export function pullText({ reference, imagesDir, movedBytes, cachedBytes }: PullResult): string {
-  return `${reference} is in ${imagesDir}: ${formatBytes(movedBytes)} moved, ${formatBytes(cachedBytes)} from the cache`;
+export function pullText({
+  reference,
+  imagesDir,
+  movedBytes,
+  movedBlockBytes,
+  cachedBytes,
+}: PullResult): string {
+  const more = movedBytes < movedBlockBytes ? ` (${formatBytes(movedBlockBytes)} before compression)` : '';
+  return `${reference} is in ${imagesDir}: ${formatBytes(movedBytes)} moved${more}, ${formatBytes(cachedBytes)} from the cache`;
 }
 
 /** The machine that pulls need not be the one that restores. */
@@ -145,12 +156,14 @@ function inspectText({ reference, digest, description, layers }: InspectedImage)
   const { created, tool, stack, files, isEncrypted } = description;
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const stored = layers.reduce((sum, { size }) => sum + size, 0);
+  const different = new Map(description.blocks.map(({ digest: one, size }) => [one, size]));
+  const plain = [...different.values()].reduce((sum, size) => sum + size, 0);
   return [
     `${reference}@${digest}`,
     `made ${created}, pushed by criu-cuda ${tool}`,
     isEncrypted
       ? `encrypted, ${formatBytes(stored)} in ${layers.length} layers`
-      : `${files.length} files of ${formatBytes(bytes)}, ${formatBytes(stored)} in ${layers.length} blocks`,
+      : `${files.length} files of ${formatBytes(bytes)}, ${compressedText(stored, plain)} in ${layers.length} blocks`,
     table(['needs', 'of the dump'], stackRows(stack)),
   ].join('\n');
 }

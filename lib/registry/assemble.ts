@@ -6,20 +6,34 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, open, utimes, type FileHandle } from 'node:fs/promises';
+import { chmod, copyFile, link, open, rm, utimes, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../errno.ts';
+import { digestOfFile } from './age.ts';
+import { decompressFile } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
-import type { Block, Description, ImageFile, Piece } from './format.ts';
+import { hexOf, type Block, type Description, type ImageFile, type Piece } from './format.ts';
 
 const RUN_BYTES = 65_536;
 const NO_BYTES = Buffer.alloc(RUN_BYTES);
 
-/** The file of a block. */
-export type BlockPath = (block: Block) => string;
+/** The file that a block is in. */
+export interface BlockFile {
+  path: string;
+  /** Of the bytes in the file. */
+  digest: string;
+  isCompressed: boolean;
+}
+
+/** Finds the file of a block. */
+export type FindBlock = (block: Block) => BlockFile;
+
+/** A decompressed block in a directory that is being made: no file of an image begins with a dot. */
+const plainName = ({ digest }: Block): string => `.block-${hexOf(digest)}`;
 
 /** A block in the cache is not what its digest says. */
 export class DamagedBlockError extends RegistryError {
+  /** Of the bytes in its file. */
   readonly digest: string;
 
   /** @internal */
@@ -70,7 +84,7 @@ async function readPiece(file: FileHandle, { offset, length }: Piece): Promise<B
 /** Writes the pieces of one block to their files. */
 async function scatter(
   block: Block,
-  path: string,
+  { path, digest }: BlockFile,
   targets: ReadonlyMap<number, FileHandle>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -80,12 +94,38 @@ async function scatter(
       signal?.throwIfAborted();
       const bytes = await readPiece(from, piece);
       if (createHash('sha256').update(bytes).digest('hex') !== piece.sha256)
-        throw new DamagedBlockError(block.digest, path);
+        throw new DamagedBlockError(digest, path);
       const target = targets.get(piece.file ?? -1);
       if (target) await writeRuns(target, bytes, piece.at ?? 0);
     }
   } finally {
     await from.close();
+  }
+}
+
+/** The same for a block that may be compressed. */
+async function scatterFile(
+  block: Block,
+  file: BlockFile,
+  dir: string,
+  targets: ReadonlyMap<number, FileHandle>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (!file.isCompressed) {
+    await scatter(block, file, targets, signal);
+    return;
+  }
+  const plain = join(dir, plainName(block));
+  try {
+    await decompressFile(file.path, plain, { digest: file.digest, size: block.size }, signal).catch(
+      async (error: unknown) => {
+        const isDamaged = error instanceof RegistryError && (await digestOfFile(file.path)) !== file.digest;
+        throw isDamaged ? new DamagedBlockError(file.digest, file.path) : error;
+      },
+    );
+    await scatter(block, { ...file, path: plain }, targets, signal);
+  } finally {
+    await rm(plain, { force: true });
   }
 }
 
@@ -97,7 +137,7 @@ async function scatter(
 export async function assemble(
   { files, blocks }: Description,
   dir: string,
-  blockPath: BlockPath,
+  findBlock: FindBlock,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const targets = new Map<number, FileHandle>();
@@ -105,7 +145,7 @@ export async function assemble(
     for (const [index, file] of files.entries()) {
       const block = file.block === undefined ? undefined : blocks[file.block];
       const path = join(dir, file.name);
-      if (block) await placeStripe(blockPath(block), path, file);
+      if (block) await placeStripe(findBlock(block).path, path, file);
       else {
         const handle = await open(path, 'wx', 0o600);
         targets.set(index, handle);
@@ -113,7 +153,7 @@ export async function assemble(
       }
     }
     for (const block of blocks)
-      if (block.kind !== 'stripe') await scatter(block, blockPath(block), targets, signal);
+      if (block.kind !== 'stripe') await scatterFile(block, findBlock(block), dir, targets, signal);
     for (const [index, handle] of targets) {
       const file = files[index];
       if (!file) continue;

@@ -17,7 +17,8 @@ import { formatBytes, formatCudaVersion } from '../output.ts';
 import { loadSettings } from '../settings/index.ts';
 import { pluginVariants, variantDir } from '../variant.ts';
 import { ImageCache, spaceProblem, type CacheOptions } from './cache.ts';
-import type { Description, DriverStack } from './format.ts';
+import { hasZstd } from './compression/zstd.ts';
+import { isCompressed, type Description, type DriverStack } from './format.ts';
 import { chooseGpus, visibleGpus } from './gpus.ts';
 import { findImage, type FoundImage } from './inspect.ts';
 import { missingLayers, sizeOf } from './missing.ts';
@@ -204,6 +205,11 @@ export async function checkFound(image: FoundImage, options: ImageCheckOptions):
   await checkCriu(stack, options.signal, found);
   checkPlugin(stack, found);
   checkMemory(description, found);
+  if (image.layers.some(isCompressed) && !hasZstd())
+    found.problems.push({
+      text: 'zstd is missing, which decompresses it',
+      remedy: 'apt-get install --no-install-recommends zstd',
+    });
   const missingBytes = await checkRoom(image, options, found);
   return { reference, digest, canRestore: found.problems.length === 0, ...found, missingBytes };
 }

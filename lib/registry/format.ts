@@ -25,6 +25,12 @@ export const mediaTypes = {
   stripe: 'application/vnd.criu-cuda.checkpoint.stripe.v1',
 } as const;
 
+/** What the media type of a compressed layer has after that of its block; an encrypted one is compressed first. */
+const COMPRESSED = /\+zstd(?:\+age)?$/;
+
+/** Whether the bytes of a layer are those of its block, compressed. */
+export const isCompressed = ({ mediaType }: Pick<Layer, 'mediaType'>): boolean => COMPRESSED.test(mediaType);
+
 /** The description of an encrypted image, as its last layer. */
 export const encryptedDescriptionType = `${mediaTypes.description}+age`;
 
@@ -113,7 +119,7 @@ const pieceSchema = z.object({
 const blockSchema = z.object({
   /** What it contains. */
   kind: z.enum(['small', 'pages', 'stripe']),
-  /** Of the block before it is encrypted. */
+  /** Of the block before it is compressed and encrypted. */
   digest,
   /** Bytes. */
   size: z.int().positive(),

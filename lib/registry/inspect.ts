@@ -6,8 +6,10 @@
 import {
   digestOf,
   encryptedDescriptionType,
+  isCompressed,
   parseDescription,
   parseManifest,
+  type Block,
   type Description,
   type Layer,
 } from './format.ts';
@@ -34,13 +36,25 @@ export interface FoundImage extends InspectedImage {
   pinned: string;
 }
 
+/** Blocks that differ, in the order of their layers. */
+export const differentBlocks = ({ blocks }: Description): Block[] => [
+  ...new Map(blocks.map((block) => [block.digest, block])).values(),
+];
+
+/** What a push compresses is smaller, however large the checkpoint is. Bytes. */
+const MOST_COMPRESSED = 2 ** 31;
+
+/** Stripes are used as they come, so no one is compressed. */
+const isLayerOf = (layer: Layer, { digest, kind, size }: Block): boolean =>
+  isCompressed(layer) ? kind !== 'stripe' && size <= MOST_COMPRESSED : layer.digest === digest;
+
 /** Each block has a layer: those that differ, in their order. */
 function checkLayers({ description, layers, reference }: InspectedImage): void {
-  const { isEncrypted, blocks } = description;
-  const wanted = [...new Set(blocks.map(({ digest }) => digest))];
-  const isComplete = isEncrypted
+  const blocks = differentBlocks(description);
+  const isComplete = description.isEncrypted
     ? layers.at(-1)?.mediaType === encryptedDescriptionType
-    : wanted.length === layers.length && layers.every(({ digest }, index) => digest === wanted[index]);
+    : blocks.length === layers.length &&
+      blocks.every((block, index) => layers[index] !== undefined && isLayerOf(layers[index], block));
   if (isComplete) return;
   throw new RegistryError('ERR_REGISTRY_IMAGE', `${reference} is damaged: its layers are not its blocks`, {
     hint: 'push the checkpoint again',

@@ -11,13 +11,14 @@ import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
-import { assemble, DamagedBlockError, type BlockPath } from './assemble.ts';
-import { checkSpace, ImageCache, type CacheOptions } from './cache.ts';
+import { assemble, DamagedBlockError, type FindBlock } from './assemble.ts';
+import { checkSpace, ImageCache, type BlobRef, type CacheOptions } from './cache.ts';
 import { checkFound, type ImageCheck } from './check.ts';
+import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
 import { fillCache } from './fetch/fill.ts';
-import { hexOf, parseDescription, type Description } from './format.ts';
-import { findImage, type FoundImage } from './inspect.ts';
+import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
+import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
 import { relocate } from './relocate.ts';
 import type { RegistryOptions } from './skopeo.ts';
@@ -42,6 +43,8 @@ export interface PullResult {
   imagesDir: string;
   /** Bytes of the image's layers that were moved. */
   movedBytes: number;
+  /** Bytes of their blocks before compression; of an encrypted image, the same as `movedBytes`. */
+  movedBlockBytes: number;
   /** Bytes of its layers that the cache had already. */
   cachedBytes: number;
   /** Whether this machine can restore it, as far as its description tells. */
@@ -55,24 +58,41 @@ async function decryptImage(
   identity: string | undefined,
   dir: string,
   signal: AbortSignal | undefined,
-): Promise<{ description: Description; blockPath: BlockPath }> {
+): Promise<{ description: Description; findBlock: FindBlock }> {
   if (identity === undefined)
     throw new UsageError(`${parsed.text} is encrypted`, 'pass the private key with --identity FILE');
   const last = layers.at(-1);
   const described = join(dir, 'description');
   await decryptFile(cache.blobPath(last?.digest ?? ''), described, identity, signal);
   const description = parseDescription(await readFile(described, 'utf8'), parsed.text);
-  const different = new Map(description.blocks.map((block) => [block.digest, block]));
-  const blockPath: BlockPath = ({ digest }) => join(dir, hexOf(digest));
-  for (const [index, block] of [...different.values()].entries()) {
+  const findBlock: FindBlock = ({ digest }) => ({
+    ...{ path: join(dir, hexOf(digest)), digest, isCompressed: false },
+  });
+  for (const [index, block] of differentBlocks(description).entries()) {
     const layer = layers[index];
     if (!layer || layer === last)
       throw new RegistryError('ERR_REGISTRY_IMAGE', `${parsed.text} is damaged: it has too few layers`);
-    await decryptFile(cache.blobPath(layer.digest), blockPath(block), identity, signal);
-    if ((await digestOfFile(blockPath(block))) !== block.digest)
+    const { path } = findBlock(block);
+    const decrypted = isCompressed(layer) ? join(dir, 'compressed') : path;
+    await decryptFile(cache.blobPath(layer.digest), decrypted, identity, signal);
+    if (decrypted !== path) {
+      await decompressFile(decrypted, path, { digest: layer.digest, size: block.size }, signal);
+      rmSync(decrypted);
+    }
+    if ((await digestOfFile(path)) !== block.digest)
       throw new RegistryError('ERR_REGISTRY_IMAGE', `block ${layer.digest} of ${parsed.text} is another one`);
   }
-  return { description, blockPath };
+  return { description, findBlock };
+}
+
+/** The blobs of an image that is not encrypted. */
+function findInCache(cache: ImageCache, { description, layers }: FoundImage): FindBlock {
+  const layerOf = new Map(differentBlocks(description).map(({ digest }, index) => [digest, layers[index]]));
+  return (block) => {
+    const layer = layerOf.get(block.digest);
+    const digest = layer?.digest ?? block.digest;
+    return { path: cache.blobPath(digest), digest, isCompressed: layer !== undefined && isCompressed(layer) };
+  };
 }
 
 /** Bytes that an images directory takes besides the blobs of the cache. */
@@ -92,13 +112,13 @@ async function build(
     if (description.isEncrypted) {
       checkSpace(parsed.text, cache.dir, sizeOf(image.layers));
       const plain = await decryptImage(cache, image, identity, decrypted, signal);
-      await assemble(plain.description, dir, plain.blockPath, signal);
+      await assemble(plain.description, dir, plain.findBlock, signal);
       return;
     }
     const isSame = statSync(dir).dev === statSync(cache.dir).dev;
     const needed = isSame ? 0 : description.files.reduce((sum, { size }) => sum + size, 0);
     checkSpace(parsed.text, dir, needed);
-    await assemble(description, dir, ({ digest }) => cache.blobPath(digest), signal);
+    await assemble(description, dir, findInCache(cache, image), signal);
   } catch (error) {
     if (error instanceof DamagedBlockError) rmSync(cache.blobPath(error.digest), { force: true });
     throw error;
@@ -119,6 +139,13 @@ function settle(part: string, dir: string): boolean {
   }
 }
 
+/** What layers have before compression, as far as it is known. */
+function plainBytes({ description, layers }: FoundImage, moved: readonly BlobRef[]): number {
+  const blocks = differentBlocks(description);
+  const sizes = new Map(layers.map(({ digest, size }, index) => [digest, blocks[index]?.size ?? size]));
+  return moved.reduce((sum, { digest, size }) => sum + (sizes.get(digest) ?? size), 0);
+}
+
 async function pullFound(
   cache: ImageCache,
   image: FoundImage,
@@ -126,6 +153,7 @@ async function pullFound(
   check: ImageCheck,
   options: PullOptions,
 ): Promise<PullResult> {
+  if (image.layers.some(isCompressed)) requireZstd();
   const moved = await fillCache(cache, image, options);
   const part = mkdtempSync(join(dirname(dir), `.${basename(dir)}.pull-`));
   try {
@@ -140,6 +168,7 @@ async function pullFound(
   return {
     ...{ reference: parsed.text, digest, imagesDir: dir, check },
     movedBytes: sizeOf(moved),
+    movedBlockBytes: plainBytes(image, moved),
     cachedBytes: sizeOf(different) - sizeOf(moved),
   };
 }
@@ -203,6 +232,7 @@ export async function cacheImage(reference: string, options: CacheImageOptions =
       digest,
       imagesDir: dir,
       movedBytes: 0,
+      movedBlockBytes: 0,
       cachedBytes: sizeOf(layers),
       check,
     };

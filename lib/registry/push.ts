@@ -5,9 +5,9 @@
  * @module
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { checkPath } from '../check.ts';
 import { readInventory } from '../criu/index.ts';
 import { directoryProblem } from '../directory.ts';
@@ -16,8 +16,10 @@ import { EnvironmentError, UsageError } from '../errors.ts';
 import { moveChunks, type ChunkPlace } from '../images/index.ts';
 import type { OnTransfer } from '../process/index.ts';
 import { packageVersion } from '../version.ts';
-import { checkRecipients, encryptBlock } from './age.ts';
+import { checkRecipients, digestOfFile, encryptBlock } from './age.ts';
 import { blockOf, writeBlocks, type WrittenBlock } from './blocks.ts';
+import { isWorthCompressing } from './compression/sample.ts';
+import { compressFile, hasZstd } from './compression/zstd.ts';
 import { readContents, type Contents, type Sequence } from './contents.ts';
 import { RegistryError } from './error.ts';
 import {
@@ -54,7 +56,9 @@ export interface PushResult {
   digest: string;
   /** Bytes of the checkpoint's files. */
   bytes: number;
-  /** Bytes of all blocks, each different one once. */
+  /** Bytes of all blocks, each different one once, before they are compressed and encrypted. */
+  blockBytes: number;
+  /** Bytes of them in the registry. */
   storedBytes: number;
   /** Number of different blocks. */
   blocks: number;
@@ -75,6 +79,7 @@ class Push {
   /** By digest of the block: the layer that it is stored as. */
   readonly #layers = new Map<string, Layer>();
   #batch: { path: string; layer: Layer }[] = [];
+  #blockBytes = 0;
   #readBytes = 0;
   #totalBytes = 0;
 
@@ -102,23 +107,49 @@ class Push {
     this.#batch = [];
   }
 
-  async #add({ block, path }: WrittenBlock): Promise<void> {
+  /** What a block is stored as before it is encrypted. Device memory is not compressed: docs/small-images.md. */
+  async #compress({ block, path }: WrittenBlock): Promise<{ path: string; layer: Layer }> {
+    const { digest, size, kind } = block;
+    const plain = { path, layer: { mediaType: mediaTypes[kind], digest, size } };
+    if (kind === 'stripe' || !hasZstd() || !(await isWorthCompressing(path, size))) return plain;
+    const part = `${path}.zst`;
+    const compressed = await compressFile(path, part, this.#options.signal);
+    if (compressed >= size) {
+      await rm(part);
+      return plain;
+    }
+    await rm(path);
+    const layer = {
+      mediaType: `${mediaTypes[kind]}+zstd`,
+      digest: await digestOfFile(part),
+      size: compressed,
+    };
+    const named = join(dirname(path), hexOf(layer.digest));
+    await rename(part, named);
+    return { path: named, layer };
+  }
+
+  async #add(written: WrittenBlock): Promise<void> {
+    const { block } = written;
     const { recipients = [], onProgress, signal } = this.#options;
     this.#blocks.push(block);
     this.#readBytes += block.size;
     onProgress?.({ doneBytes: this.#readBytes, totalBytes: Math.max(this.#readBytes, this.#totalBytes) });
-    if (this.#layers.has(block.digest)) return; // its file has the same name as before
-    const mediaType = mediaTypes[block.kind];
-    if (recipients.length === 0) {
-      const layer = { mediaType, digest: block.digest, size: block.size };
-      this.#layers.set(block.digest, layer);
-      this.#batch.push({ path, layer });
-    } else {
-      const encrypted = await encryptBlock(path, recipients, signal);
-      const layer = { mediaType: `${mediaType}+age`, digest: encrypted.digest, size: encrypted.size };
-      this.#layers.set(block.digest, layer);
-      this.#batch.push({ path: encrypted.path, layer });
+    if (this.#layers.has(block.digest)) {
+      // it has been pushed, or its file has the same name
+      if (!this.#batch.some(({ path }) => path === written.path)) await rm(written.path);
+      return;
     }
+    this.#blockBytes += block.size;
+    let { path, layer } = await this.#compress(written);
+    if (recipients.length > 0) {
+      const { mediaType } = layer;
+      const encrypted = await encryptBlock(path, recipients, signal);
+      path = encrypted.path;
+      layer = { mediaType: `${mediaType}+age`, digest: encrypted.digest, size: encrypted.size };
+    }
+    this.#layers.set(block.digest, layer);
+    this.#batch.push({ path, layer });
     if (this.#batch.reduce((sum, { layer }) => sum + layer.size, 0) >= BATCH_BYTES) await this.#pushBatch();
   }
 
@@ -208,10 +239,16 @@ class Push {
     return {
       ...{ reference: this.#reference.text, digest, isEncrypted },
       bytes: files.reduce((sum, { size }) => sum + size, 0),
+      blockBytes: this.#blockBytes,
       storedBytes: layers.reduce((sum, { size }) => sum + size, 0),
       blocks: layers.length,
       warnings: [
         `${this.#reference.text} has the memory and the environment of the program, with every password and key in it: anyone who can pull it can read them${isEncrypted ? ', with one of the keys' : ''}`,
+        ...(hasZstd()
+          ? []
+          : [
+              'host memory was not compressed, because zstd is missing: apt-get install --no-install-recommends zstd',
+            ]),
       ],
     };
   }

@@ -3,9 +3,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { exec, execResult } from '../../../lib/exec.ts';
+import { exec } from '../../../lib/exec.ts';
 import { readGpuImages, verifyGpuImages } from '../../../lib/images/index.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
+import { mediaTypes } from '../../../lib/registry/format.ts';
 import { inspectImage, pullImage, pushImage } from '../../../lib/registry/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
@@ -22,7 +23,7 @@ let machine: Machine;
 let registry: TestRegistry;
 let cache: string;
 beforeEach(async (context) => {
-  needPrograms(context, 'skopeo', 'docker-registry');
+  needPrograms(context, 'skopeo', 'docker-registry', 'zstd');
   machine = new Machine();
   registry = await TestRegistry.start(join(machine.dir, 'registry'));
   cache = join(machine.dir, 'cache');
@@ -49,6 +50,15 @@ it('a checkpoint that was pushed and removed here is pulled, and restored with t
   const pushed = await pushImage(machine.imagesDir, reference);
   expect(pushed).toMatchObject({ reference, isEncrypted: false });
   expect(pushed.warnings).toEqual([expect.stringContaining('the memory and the environment of the program')]);
+  const { layers, description } = await inspectImage(reference);
+  const small = layers.filter(({ mediaType }) => mediaType === `${mediaTypes.small}+zstd`);
+  expect(small.length, "CRIU's images are compressed").toBeGreaterThan(0);
+  const plainBytes = description.blocks.reduce(
+    (sum, { kind, size }) => sum + (kind === 'small' ? size : 0),
+    0,
+  );
+  expect(small.reduce((sum, { size }) => sum + size, 0)).toBeLessThan(plainBytes / 2);
+  expect(layers.filter(({ mediaType }) => mediaType.includes('stripe.v1+'))).toEqual([]);
   const names = readdirSync(machine.imagesDir).filter((name) => /^cuda-\d+\.img$|^pages|^core/.test(name));
   rmSync(machine.imagesDir, { recursive: true });
   mkdirSync(machine.imagesDir);
@@ -57,6 +67,7 @@ it('a checkpoint that was pushed and removed here is pulled, and restored with t
   const pulled = await pullImage(reference, imagesDir, { cache });
   expect(pulled).toMatchObject({ imagesDir, digest: pushed.digest, cachedBytes: 0 });
   expect(pulled.movedBytes).toBe(pushed.storedBytes);
+  expect(pulled.movedBlockBytes).toBe(pushed.blockBytes);
   expect(readdirSync(imagesDir)).toEqual(expect.arrayContaining(names));
   for (const image of await verifyGpuImages(imagesDir)) expect(image).toMatchObject({ ok: true });
   const [image] = await readGpuImages(imagesDir);
@@ -76,10 +87,11 @@ it('an encrypted image is read only with the private key', async (context) => {
   for (const path of [key, otherKey]) await exec('age-keygen', ['--output', path]);
   const [recipient = ''] = /age1\w+/.exec(readFileSync(key, 'utf8')) ?? [];
   const [plain, secret] = [registry.reference('m/plain:1'), registry.reference('m/secret:1')];
-  /** How many blobs of the registry have the words, which are in the environment of the program. */
+  /** How often the registry has the words, which are in the environment of the program; blobs may be compressed. */
   const readable = async (): Promise<number> => {
-    const { stdout } = await execResult('grep', ['-rlaF', MARKER, join(machine.dir, 'registry/storage')]);
-    return stdout === '' ? 0 : stdout.split('\n').length;
+    const storage = join(machine.dir, 'registry/storage');
+    const read = `find ${storage} -name data -exec zstd -dcfq {} + | grep -aoF ${MARKER} | wc -l`;
+    return Number((await exec('sh', ['-c', read])).stdout);
   };
   const pushed = await pushImage(machine.imagesDir, secret, { recipients: [recipient] });
   expect(pushed.isEncrypted).toBe(true);
