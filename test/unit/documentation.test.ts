@@ -180,6 +180,22 @@ describe('docs/architecture.md, Find your way', () => {
   });
 });
 
+describe('pages that messages name', () => {
+  const program = [...sources('lib'), ...sources('plugins-cuda', ['.c', '.h'])].join('\n');
+  const named = [...program.matchAll(/docs\/([a-z-]+\.md)(?:, section (\w+(?: \w+)*))?/g)].map(
+    ([, page = '', section]) => ({ page, section }),
+  );
+
+  it('exist, with the section', () => {
+    expect(named.filter(({ section }) => section !== undefined).length).toBeGreaterThan(1);
+    const missing = named.filter(({ page, section }) => {
+      if (!existsSync(join(projectRoot, 'docs', page))) return true;
+      return section !== undefined && !read(`docs/${page}`).split('\n').includes(`## ${section}`);
+    });
+    expect(missing).toEqual([]);
+  });
+});
+
 describe('docs/troubleshooting.md', () => {
   it('quotes messages as the programs print them', () => {
     const program = [...sources('lib'), ...sources('plugins-cuda', ['.c', '.h'])]

@@ -252,15 +252,19 @@ static int check_place(const struct ccr_pages *pages, int dirfd, char *error, si
 {
 	struct stat here, there;
 	char path[PATH_MAX + CCR_IMAGE_NAME_MAX];
+	bool is_there;
 
-	snprintf(path, sizeof(path), "%s/%s", pages->directory, pages->file);
-	if (!pages->directory[0] || !has_mapped_pieces(pages) ||
-	    (!fstatat(dirfd, pages->file, &here, 0) && !stat(path, &there) &&
-	     ccr__same_file(&here, &there)))
+	if (!pages->directory[0] || !has_mapped_pieces(pages))
 		return 0;
-	snprintf(error, error_size,
-		 "%s: CRIU looks for it in %s, where the dump wrote it; make a symbolic link there",
-		 pages->file, pages->directory);
+	snprintf(path, sizeof(path), "%s/%s", pages->directory, pages->file);
+	is_there = !stat(path, &there);
+	if (is_there && !fstatat(dirfd, pages->file, &here, 0) && ccr__same_file(&here, &there))
+		return 0;
+	snprintf(error, error_size, "%s: CRIU looks for it in %s, where the dump wrote it; %s",
+		 pages->file, pages->directory,
+		 is_there ? "restore from there, or replace that directory by a symbolic link to "
+			    "this one"
+			  : "make a symbolic link there");
 	return -ENOENT;
 }
 

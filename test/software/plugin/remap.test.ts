@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -320,7 +329,22 @@ it('restores images that were moved if their old path leads to them', async () =
   const run = await machine.restore({ libdir, imagesDir });
   expect(run.exitCode).not.toBe(0);
   expect(run.log).toContain(`CRIU looks for it in ${machine.imagesDir}`);
+  expect(run.log).toContain('; make a symbolic link there');
   symlinkSync(imagesDir, machine.imagesDir);
   await restore({ imagesDir });
+  parseKinds(await workload.ask('kinds'));
+});
+
+it('names the directory of the dump to one who restores a copy beside it', async () => {
+  const workload = await machine.start({ args });
+  await dump(workload);
+  const imagesDir = join(machine.dir, 'copy');
+  cpSync(machine.imagesDir, imagesDir, { recursive: true });
+  const run = await machine.restore({ libdir, imagesDir });
+  expect(run.exitCode).not.toBe(0);
+  expect(run.log).toContain(
+    `CRIU looks for it in ${machine.imagesDir}, where the dump wrote it; restore from there`,
+  );
+  await restore({});
   parseKinds(await workload.ask('kinds'));
 });
