@@ -4,10 +4,12 @@
  * checks the contents.
  * @module
  */
+import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { directoryProblem } from '../directory.ts';
 import { isErrno, reasonOf } from '../errno.ts';
 import { EnvironmentError } from '../errors.ts';
+import { sudoCommand } from '../machine/index.ts';
 import { GpuImageError } from './error.ts';
 import { contentsOf, namesIn, statusOf } from './files.ts';
 import { parseManifest } from './manifest.ts';
@@ -45,14 +47,20 @@ const manifestName = /^cuda-([1-9]\d*)\.img$/;
 /** The error for a directory that is missing, or whose names cannot be read. */
 function unreadable(directory: string, error: unknown): EnvironmentError {
   const problem = directoryProblem(directory) ?? `cannot read ${directory}: ${reasonOf(error)}`;
-  return new EnvironmentError(problem, [
-    { what: directory, remedy: 'pass the images directory of a checkpoint' },
-  ]);
+  const remedy = isErrno(error, 'EACCES', 'EPERM')
+    ? `run it as root: ${sudoCommand()}`
+    : 'pass the images directory of a checkpoint';
+  return new EnvironmentError(problem, [{ what: directory, remedy }]);
 }
 
-/** @throws {@link EnvironmentError} the images directory does not exist */
+/** @throws {@link EnvironmentError} the images directory does not exist, or may not be read */
 export function checkImagesDirectory(directory: string): void {
   if (directoryProblem(directory) !== undefined) throw unreadable(directory, undefined);
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK);
+  } catch (error) {
+    throw unreadable(directory, error);
+  }
 }
 
 /**

@@ -14,7 +14,14 @@ import { formatBytes } from '../../output.ts';
 import { defaultConfigFile, defaultRunDir, type Environment } from '../../paths.ts';
 import type { ProgressListener } from '../../progress.ts';
 import { installPackages, missingPackages } from '../packages.ts';
-import { dockerConfig, engineDaemons, findCriu, findOnPath, type System } from '../../machine/index.ts';
+import {
+  dockerConfig,
+  engineDaemons,
+  findCriu,
+  findOnPath,
+  sudoCommand,
+  type System,
+} from '../../machine/index.ts';
 import { SetupRecord, type PathState, type UndoneSetup } from './record.ts';
 import { SetupError } from '../error.ts';
 
@@ -227,7 +234,9 @@ export async function planContainerSetup(
 ): Promise<ContainerSetupStep[]> {
   const { libdir, plainPodman = true, store, envFile, root = '/', env = process.env } = options;
   if (root === '/' && !system.isRoot)
-    throw new EnvironmentError('setup must run as root', [{ what: 'root', remedy: 'run it with sudo' }]);
+    throw new EnvironmentError('setup must run as root', [
+      { what: 'root', remedy: `run it as root: ${sudoCommand()}` },
+    ]);
   if (envFile !== undefined && !envFile.startsWith('/'))
     throw new UsageError(`${envFile} is not an absolute path`);
   const place: Place = { system, record: SetupRecord.read(root), root };
