@@ -73,7 +73,7 @@ function refuseContained(pid: number): void {
     'ERR_CHECKPOINT_CONTAINER',
     `${pid} is in a container of ${engine} (${short}), which is checkpointed as a whole`,
     engine === 'podman'
-      ? `criu-cuda container checkpoint ${short}`
+      ? `criu-cuda container checkpoint ${short} (it ends the container; --leave-running does not)`
       : 'criu-cuda checkpoints containers of podman: see docs/containers.md',
   );
 }

@@ -107,7 +107,9 @@ it('answers the pid of a containerized process with the command for its containe
     expect(refused.stderr).toContain(
       `${pid} is in a container of podman (${id.slice(0, 12)}), which is checkpointed as a whole`,
     );
-    expect(refused.stderr).toContain(`criu-cuda container checkpoint ${id.slice(0, 12)}`);
+    expect(refused.stderr).toContain(
+      `criu-cuda container checkpoint ${id.slice(0, 12)} (it ends the container; --leave-running does not)`,
+    );
     expect(readdirSync(machine.imagesDir)).toEqual([]);
     expect(isAlive(pid)).toBe(true);
   } finally {
