@@ -127,8 +127,7 @@ void group_leave(struct op_process *process)
 
 void group_ended(struct op_process *process)
 {
-	if (process->session->group.is_undo && !process->has_thread && !process->has_left &&
-	    !process->is_kept)
+	if (process->session->group.is_undo && !process->has_thread && !process->is_kept)
 		group_leave(process);
 }
 

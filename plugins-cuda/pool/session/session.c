@@ -35,7 +35,7 @@ static void op_commit(struct session *s, const struct ccr_message *request)
 {
 	struct op_process *process = op_process_find(s, request->operation);
 
-	if (!process)
+	if (!process || process->has_left) /* the watcher says so as often as it finds out */
 		return;
 	group_ended(process);
 	sharing_left(process);
