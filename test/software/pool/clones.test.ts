@@ -1,60 +1,26 @@
 // SPDX-License-Identifier: MIT
 /** One golden image, and more than one process with the same pid, each in its own namespaces. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { interceptorLibrary } from '../../../lib/paths.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { prefetchImages } from '../../../lib/pool/index.ts';
-import { readProcessTree } from '../../../lib/process/index.ts';
-import { askWorkload, Workload } from '../../../lib/workload/index.ts';
-import { criuProgram } from '../../helpers/criu.ts';
+import { Workload } from '../../../lib/workload/index.ts';
+import { Clones } from '../../helpers/clones.ts';
 import { Machine } from '../../helpers/machine.ts';
 
 const CLONES = 3;
-const TIMEOUT_MS = 20_000;
 const libdir = variantDir('full');
 
 let machine: Machine;
-let socketDir: string;
-const namespaces: ChildProcess[] = [];
-
+let clones: Clones;
 beforeEach(() => {
   machine = new Machine();
-  socketDir = join(machine.dir, 'socket');
-  mkdirSync(socketDir);
+  clones = new Clones(machine);
 });
 afterEach(async () => {
-  for (const child of namespaces.splice(0)) {
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
+  await clones.close();
   await machine.close();
 });
-
-/**
- * Restores in a new pid and mount namespace, in which the directory of the workload's socket is private.
- * @returns a function that sends the clone a request
- */
-async function clone(number: number): Promise<(request: string) => Promise<string>> {
-  const script = `mount -t tmpfs none '${socketDir}' && "$@" >/dev/null && echo restored && exec sleep infinity`;
-  const restore = ['restore', '--restore-detached', '--images-dir', machine.imagesDir, '--libdir', libdir];
-  const namespace = ['--pid', '--mount', '--fork', '--mount-proc', '--kill-child'];
-  const child = spawn(
-    'unshare',
-    [...namespace, 'sh', '-c', script, 'sh', criuProgram(), ...restore, '-v4', '-o', `clone-${number}.log`],
-    { env: { ...process.env, ...machine.env }, stdio: ['ignore', 'pipe', 'ignore'] },
-  );
-  namespaces.push(child);
-  const [said] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
-  expect(String(said)).toContain('restored');
-  const member = readProcessTree(child.pid ?? 0).find((stat) => stat.comm === 'workload-patter');
-  expect(member).toBeDefined();
-  const path = `/proc/${member?.pid}/root${join(socketDir, 'w.sock')}`;
-  return (request) => askWorkload(path, request, TIMEOUT_MS);
-}
 
 /** Whose memory is moved by the interceptor, or handed over by a driver that does so. */
 const kinds = [
@@ -66,7 +32,7 @@ it.for(kinds)('of one golden image, of memory that $memory, run next to each oth
   Object.assign(machine.env, env.SOFTCUDA_DRIVER === undefined ? {} : env);
   await machine.startPool();
   const workload = await Workload.start({
-    socketPath: join(socketDir, 'w.sock'),
+    socketPath: clones.socketPath,
     args: ['--alloc', '8Mx3', '--alloc', '2Mx4'],
     env: { ...machine.env, ...env },
   });
@@ -75,13 +41,13 @@ it.for(kinds)('of one golden image, of memory that $memory, run next to each oth
   expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);
   await prefetchImages(machine.imagesDir, { runDir: machine.runDir, golden: true });
 
-  const clones = await Promise.all(Array.from({ length: CLONES }, (_, number) => clone(number)));
-  for (const ask of clones) {
+  const all = await Promise.all(Array.from({ length: CLONES }, () => clones.start(libdir)));
+  for (const ask of all) {
     expect(await ask('verify')).toContain(checksum);
     expect(await ask('addresses')).toContain(addresses);
   }
   // What one of them writes is its own.
-  const [first, ...others] = clones;
+  const [first, ...others] = all;
   expect(await first?.('fill 99')).toBe('ok');
   for (const ask of others) expect(await ask('verify')).toContain(checksum);
   expect(await first?.('verify')).not.toContain(checksum);
