@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The pool dies while a dump of ranks that share memory is undone. Whoever has its memory keeps it, and another pool decides for
+ * The pool dies while a dump of ranks that share memory is undone. A rank that has its memory keeps it, and another pool decides for
  * all: no rank runs with other memory than the one that it shares with.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -20,7 +20,11 @@ const libdir = variantDir('parallel');
 
 describe.each([
   ['two ranks', ['--ranks', '2', '--devices', '2'], [54, 60, 66, 70, 73, 76]],
-  ['three ranks by CUDA IPC', ['--ranks', '3', '--lead', '--share', 'ipc', '--words', '300000'], [90, 100, 108, 114]],
+  [
+    'three ranks by CUDA IPC',
+    ['--ranks', '3', '--lead', '--share', 'ipc', '--words', '300000'],
+    [90, 100, 108, 114],
+  ],
 ] as const)('%s', (_what, args, messages) => {
   it.each(messages)('at its message %i', async (nth) => {
     const ranks = await Ranks.start(machine, args);
