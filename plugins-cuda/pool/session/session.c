@@ -35,10 +35,10 @@ static void op_commit(struct session *s, const struct ccr_message *request)
 {
 	struct op_process *process = op_process_find(s, request->operation);
 
-	if (!process || process->has_left) /* the watcher says so as often as it finds out */
+	/* The watcher says so as often as it finds out. */
+	if (!process || sharing_left(process))
 		return;
 	group_ended(process);
-	sharing_left(process);
 	op_process_commit(process, request->op.hold);
 }
 

@@ -203,14 +203,17 @@ void sharing_arrived(struct op_process *process)
 	pthread_mutex_unlock(&sharing->lock);
 }
 
-void sharing_left(struct op_process *process)
+bool sharing_left(struct op_process *process)
 {
 	struct sharing *sharing = sharing_of(process);
+	bool was_known;
 
 	pthread_mutex_lock(&sharing->lock);
+	was_known = process->has_left;
 	process->has_left = true;
 	changed(sharing);
 	pthread_mutex_unlock(&sharing->lock);
+	return was_known;
 }
 
 void sharing_note_state(struct op_process *process, bool has_memory)

@@ -72,8 +72,9 @@ int sharing_take_backup(struct op_process *process, const struct ccr_message *me
 
 /* A request has named the process: its relations are known from now on. */
 void sharing_arrived(struct op_process *process);
-/* It does not get its memory from us, or not any more: it has it, or has ended. */
-void sharing_left(struct op_process *process);
+/* It does not get its memory from us, or not any more: it has it, or has ended. Returns whether
+ * that was known. */
+bool sharing_left(struct op_process *process);
 /* Its thread has said whether it has its memory, or waits for it. */
 void sharing_note_state(struct op_process *process, bool has_memory);
 /* It has its memory, and may run: gets descriptors for those that wait for it. */
