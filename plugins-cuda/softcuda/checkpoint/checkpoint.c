@@ -52,23 +52,20 @@ static CUresult serve_checkpoint(struct ccr_control *control)
 	return CUDA_SUCCESS;
 }
 
-// Finds the physical device for each device in use. The request must name each of them, and two may
-// not share a device.
+// Finds the physical device for each device that the request names. It must name each that is in
+// use, and two of these may not share a device.
 static CUresult apply_pairs(const struct ccr_request *request, int *numbers)
 {
 	for (int d = 0; d < ccr_soft_settings()->nr_devices; d++) {
 		const int number = ccr_device_number(d);
 
-		numbers[d] = number;
-		if (!ccr_device_in_use(d))
-			continue;
-		numbers[d] = -1;
+		numbers[d] = ccr_device_in_use(d) ? -1 : number;
 		for (uint32_t i = 0; i < request->nr_pairs; i++)
 			if (ccr_device_number_of(&request->pairs[i].oldUuid) == number)
 				numbers[d] = ccr_device_number_of(&request->pairs[i].newUuid);
 		if (numbers[d] < 0)
 			return CUDA_ERROR_INVALID_VALUE;
-		for (int other = 0; other < d; other++)
+		for (int other = 0; ccr_device_in_use(d) && other < d; other++)
 			if (ccr_device_in_use(other) && numbers[other] == numbers[d])
 				return CUDA_ERROR_INVALID_VALUE;
 	}
