@@ -15,11 +15,15 @@ export class Ranks {
   }
 
   /** Starts the ranks, which have done some steps and continue. */
-  static async start(machine: Machine, args: readonly string[] = []): Promise<Ranks> {
+  static async start(
+    machine: Machine,
+    args: readonly string[] = [],
+    env: Record<string, string> = {},
+  ): Promise<Ranks> {
     const workload = await machine.start({
       program: [testTool('workload-ranks')],
       args: ['--words', '4096', ...args],
-      env: { LD_PRELOAD: interceptorLibrary(), SOFTCUDA_DEVICES: '2' },
+      env: { LD_PRELOAD: interceptorLibrary(), SOFTCUDA_DEVICES: '2', ...env },
     });
     const ranks = new Ranks(workload);
     ranks.#pids =
