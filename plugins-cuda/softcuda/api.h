@@ -131,6 +131,9 @@ X(cuEventElapsedTime, (float *a, CUevent b, CUevent c), (a, b, c), GATED, 2000) 
 X(cuEventElapsedTime_v2, (float *a, CUevent b, CUevent c), (a, b, c), GATED, 12080) \
 X(cuIpcGetEventHandle, (CUipcEventHandle *a, CUevent b), (a, b), GATED, 4010) \
 X(cuIpcOpenEventHandle, (CUevent *a, CUipcEventHandle b), (a, b), GATED, 4010) \
+X(cuGraphAddEventRecordNode, (CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, CUevent e), (a, b, c, d, e), GATED, 11010) \
+X(cuGraphAddEventWaitNode, (CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, CUevent e), (a, b, c, d, e), GATED, 11010) \
+X(cuGraphAddNode, (CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, CUgraphNodeParams *e), (a, b, c, d, e), GATED, 12020) \
 X(cuModuleLoad, (CUmodule *a, const char *b), (a, b), GATED, 2000) \
 X(cuModuleLoadData, (CUmodule *a, const void *b), (a, b), GATED, 2000) \
 X(cuModuleLoadDataEx, (CUmodule *a, const void *b, unsigned int c, CUjit_option *d, void **e), (a, b, c, d, e), GATED, 2010) \

@@ -28,12 +28,22 @@ typedef struct CUevent_st *CUevent;
 typedef struct CUlib_st *CUlibrary;
 typedef struct CUkern_st *CUkernel;
 typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
 typedef int CUstreamCaptureMode;
 typedef enum CUstreamCaptureStatus_enum {
 	CU_STREAM_CAPTURE_STATUS_NONE = 0,
 	CU_STREAM_CAPTURE_STATUS_ACTIVE = 1,
 	CU_STREAM_CAPTURE_STATUS_INVALIDATED = 2,
 } CUstreamCaptureStatus;
+#define CU_GRAPH_NODE_TYPE_WAIT_EVENT	6
+#define CU_GRAPH_NODE_TYPE_EVENT_RECORD 7
+// Without the other members of its union.
+typedef struct CUgraphNodeParams_st {
+	int type;
+	int reserved0[3];
+	CUevent event; // of the two types above
+	char rest[232];
+} CUgraphNodeParams;
 typedef void (*CUhostFn)(void *userData);
 typedef void (*CUstreamCallback)(CUstream hStream, CUresult status, void *userData);
 

@@ -6,15 +6,8 @@
 
 #include "common/driver/cuda_abi.h"
 
-typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUgraphEdgeData_st CUgraphEdgeData;
 typedef struct CUgraphExec_st *CUgraphExec;
-/* Only the part that all kinds of nodes have, and what we read of some. */
-typedef struct CUgraphNodeParams_st {
-	int type;
-	int reserved0[3];
-	CUevent event; /* of the two types below */
-} CUgraphNodeParams;
 typedef struct CUexecAffinityParam_st CUexecAffinityParam;
 typedef struct CUstreamCigCaptureParams_st CUstreamCigCaptureParams;
 typedef CUresult (*CUgraphRecaptureCallback)(void);
@@ -25,9 +18,7 @@ typedef unsigned int CUlogicalEndpointId;
 typedef int CUlogicalEndpointIpcHandleType;
 typedef int CUmemRangeHandleType;
 
-#define CU_STREAM_CAPTURE_MODE_RELAXED	2
-#define CU_GRAPH_NODE_TYPE_WAIT_EVENT	6
-#define CU_GRAPH_NODE_TYPE_EVENT_RECORD 7
+#define CU_STREAM_CAPTURE_MODE_RELAXED 2
 
 CUresult cuCtxCreate(CUcontext *ctx, unsigned int flags, CUdevice dev);
 CUresult cuCtxCreate_v3(CUcontext *ctx, CUexecAffinityParam *params, int count, unsigned int flags,
@@ -85,16 +76,10 @@ CUresult cuEventRecord_ptsz(CUevent event, CUstream stream);
 CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int flags);
 CUresult cuEventRecordWithFlags_ptsz(CUevent event, CUstream stream, unsigned int flags);
 CUresult cuStreamWaitEvent_ptsz(CUstream stream, CUevent event, unsigned int flags);
-CUresult cuGraphAddEventRecordNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes,
-				   size_t nr_nodes, CUevent event);
-CUresult cuGraphAddEventWaitNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes,
-				 size_t nr_nodes, CUevent event);
 CUresult cuGraphEventRecordNodeSetEvent(CUgraphNode node, CUevent event);
 CUresult cuGraphEventWaitNodeSetEvent(CUgraphNode node, CUevent event);
 CUresult cuGraphExecEventRecordNodeSetEvent(CUgraphExec exec, CUgraphNode node, CUevent event);
 CUresult cuGraphExecEventWaitNodeSetEvent(CUgraphExec exec, CUgraphNode node, CUevent event);
-CUresult cuGraphAddNode(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes, size_t nr_nodes,
-			CUgraphNodeParams *params);
 CUresult cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes,
 			   const CUgraphEdgeData *edges, size_t nr_nodes,
 			   CUgraphNodeParams *params);

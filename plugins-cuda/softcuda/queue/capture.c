@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Stream capture, as far as it changes what other calls may do: a stream that is being captured
 // runs nothing, and calls that would wait for it fail and end the capture with an error. The graph
-// is always empty: nothing is recorded. The queue lock guards the flags.
+// is always empty: nothing is recorded, and nodes that are added are only checked. The queue lock
+// guards the flags.
 #include "softcuda/impl.h"
 
 bool ccr_stream_is_capturing(struct ccr_stream *stream)
@@ -75,4 +76,33 @@ CUresult SOFT(cuStreamIsCapturing)(CUstream handle, CUstreamCaptureStatus *statu
 					 : CU_STREAM_CAPTURE_STATUS_NONE;
 	ccr_queue_unlock();
 	return CUDA_SUCCESS;
+}
+
+static CUresult add_node(CUgraphNode *node, CUevent event)
+{
+	if (!node)
+		return CUDA_ERROR_INVALID_VALUE;
+	*node = NULL;
+	return ccr_handle_of(CCR_HANDLE_EVENT, event) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult SOFT(cuGraphAddEventRecordNode)(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes,
+					 size_t nr_nodes, CUevent event)
+{
+	return add_node(node, event);
+}
+
+CUresult SOFT(cuGraphAddEventWaitNode)(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes,
+				       size_t nr_nodes, CUevent event)
+{
+	return add_node(node, event);
+}
+
+CUresult SOFT(cuGraphAddNode)(CUgraphNode *node, CUgraph graph, const CUgraphNode *nodes,
+			      size_t nr_nodes, CUgraphNodeParams *params)
+{
+	if (!params || (params->type != CU_GRAPH_NODE_TYPE_WAIT_EVENT &&
+			params->type != CU_GRAPH_NODE_TYPE_EVENT_RECORD))
+		return CUDA_ERROR_NOT_SUPPORTED;
+	return add_node(node, params->event);
 }

@@ -47,6 +47,31 @@ static void errors(const struct side *other)
 	CHECK(counts(&self, 0, 0));
 }
 
+/* A graph would make the same record again and again. */
+static void in_a_graph(void)
+{
+	CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_EVENT_RECORD};
+	CUevent shared, plain;
+	CUgraphNode node;
+
+	OK(cuEventCreate(&plain, CU_EVENT_DISABLE_TIMING));
+	OK(cuEventCreate(&shared, SHARED));
+	OK(cuGraphAddEventRecordNode(&node, NULL, NULL, 0, plain));
+	OK(cuGraphAddEventWaitNode(&node, NULL, NULL, 0, plain));
+	FAILS(cuGraphAddEventRecordNode(&node, NULL, NULL, 0, shared), CUDA_ERROR_NOT_SUPPORTED);
+	FAILS(cuGraphAddEventWaitNode(&node, NULL, NULL, 0, shared), CUDA_ERROR_NOT_SUPPORTED);
+	for (int type = CU_GRAPH_NODE_TYPE_WAIT_EVENT; type <= CU_GRAPH_NODE_TYPE_EVENT_RECORD;
+	     type++) {
+		params.type = type;
+		params.event = plain;
+		OK(cuGraphAddNode(&node, NULL, NULL, 0, &params));
+		params.event = shared;
+		FAILS(cuGraphAddNode(&node, NULL, NULL, 0, &params), CUDA_ERROR_NOT_SUPPORTED);
+	}
+	OK(cuEventDestroy_v2(plain));
+	OK(cuEventDestroy_v2(shared));
+}
+
 static void in_a_capture(const struct side *other)
 {
 	CUevent event;
@@ -167,6 +192,7 @@ int main(int argc, char **argv)
 	test_cuda_begin();
 	other = side_start(argv[0], false);
 	errors(&other);
+	in_a_graph();
 	in_a_capture(&other);
 	forks(&other);
 	a_context_ends(&other);
