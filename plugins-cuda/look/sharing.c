@@ -94,17 +94,22 @@ static bool is_carried(const struct state *s, const struct process *p)
 	       p->mailbox.exports == p->mailbox.kept_exports;
 }
 
-/* The interceptor's events move, if all who share them do. The pool knows which are the same. */
+/*
+ * The interceptor's events move, if all who share them do. The pool knows which are the same. A
+ * handle that is on its way is opened by a process that has opened others before.
+ */
 static bool are_events_carried(const struct state *s, const struct process *p)
 {
-	uint64_t imports = 0, pages = 0;
+	uint64_t opens = 0, pages = 0;
 
 	each_process(other, s)
 	{
-		imports += is_moved(s, other) ? other->mailbox.event_imports : 0;
-		pages += is_moved(s, other) ? other->mailbox.event_pages : 0;
+		if (other == p || !is_moved(s, other))
+			continue;
+		opens += other->mailbox.event_opens;
+		pages += other->mailbox.event_pages;
 	}
-	return is_moved(s, p) && (imports || !p->mailbox.event_exports) &&
+	return is_moved(s, p) && (opens || !p->mailbox.event_exports) &&
 	       (pages || !p->mailbox.event_imports);
 }
 

@@ -4,8 +4,9 @@
 The producer fills a part of one of its blocks with a kernel and sends the block's handle, the offset and (after `events on`)
 the handle of an event that it has recorded. The consumer opens the handle, keeps the last ones open, waits for the event, and
 compares the checksum that a kernel computes with what it has to be. So at any time some handles are open, some are on their
-way, and some are being made. The first process does not use CUDA. It serves requests at a Unix socket, one to a connection:
-`status`, `start`, `await N` (until N tensors have arrived), `stop`, `events on`, `events off` and `quit`.
+way, and some are being made. After `events each`, every tensor has an event of its own, which the producer destroys when the tensor
+has arrived, and the consumer never, as PyTorch's. The first process does not use CUDA. It serves requests at a Unix socket, one to a
+connection: `status`, `start`, `await N` (until N tensors have arrived), `stop`, `events on`, `events each`, `events off` and `quit`.
 """
 
 import ctypes
@@ -25,8 +26,9 @@ PTX = b""".version 7.0
 .visible .entry ccr_fill_u64(.param .u64 a){ret;}
 .visible .entry ccr_checksum_u64(.param .u64 a){ret;}
 """
-ITEM = struct.Struct("QQ64s64s?")
+ITEM = struct.Struct("QQ64s64sB")
 NAMES = ("wanted", "sent", "arrived", "events", "failed")
+OFF, ONE, EACH = 0, 1, 2  # events
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -98,17 +100,35 @@ class Handle(ctypes.Structure):
     _fields_ = [("bytes", ctypes.c_ubyte * 64)]  # passed by value, on the stack
 
 
+class Events:
+    """The producer's."""
+
+    def __init__(self, device):
+        self.device, self.made, self.handle = device, {}, Handle()
+
+    def end(self, arrived):
+        """Destroys those whose tensors have arrived: the handle is no longer on its way."""
+        for number in [one for one in self.made if one < arrived]:
+            check(self.device.cuda.cuEventDestroy_v2(self.made.pop(number)))
+
+    def record(self, number, mode):
+        event = self.made.pop(max(self.made), None) if mode == ONE and self.made else None
+        if not event:
+            event, interprocess = ctypes.c_void_p(), 6  # with DISABLE_TIMING
+            check(self.device.cuda.cuEventCreate(ctypes.byref(event), ctypes.c_uint(interprocess)))
+            check(self.device.cuda.cuIpcGetEventHandle(ctypes.byref(self.handle), event))
+        self.made[number] = event
+        check(self.device.cuda.cuEventRecord(event, self.device.stream))
+
+
 def produce(board, queue):
     device = Device()
     blocks = [device.allocate(BLOCK) for _ in range(BLOCKS)]
-    event, event_handle = ctypes.c_void_p(), Handle()
+    events = Events(device)
     while True:
-        # Not while its handle is on the way.
-        has_event = bool(board["events"])
-        if not has_event and event and board["sent"] == board["arrived"]:
-            check(device.cuda.cuEventDestroy_v2(event))
-            event = ctypes.c_void_p()
-        number = board["sent"]
+        mode, number = board["events"], board["sent"]
+        if mode != ONE:
+            events.end(board["arrived"])
         if number >= board["wanted"]:
             time.sleep(0.001)
             continue
@@ -117,17 +137,13 @@ def produce(board, queue):
             continue
         offset, block = 4096 * (number % 7), blocks[number % BLOCKS]
         device.launch(device.fill, block + offset, WORDS, 0, sequence(number, 5))
-        if has_event:
-            if not event:
-                interprocess = 6  # with DISABLE_TIMING
-                check(device.cuda.cuEventCreate(ctypes.byref(event), ctypes.c_uint(interprocess)))
-                check(device.cuda.cuIpcGetEventHandle(ctypes.byref(event_handle), event))
-            check(device.cuda.cuEventRecord(event, device.stream))
+        if mode:
+            events.record(number, mode)
         else:
             device.wait()
         handle = Handle()
         check(device.cuda.cuIpcGetMemHandle(ctypes.byref(handle), ctypes.c_uint64(block)))
-        queue.send(ITEM.pack(number, offset, bytes(handle), bytes(event_handle), has_event))
+        queue.send(ITEM.pack(number, offset, bytes(handle), bytes(events.handle), mode))
         board["sent"] = number + 1
 
 
@@ -148,17 +164,18 @@ class Consumer:
             check(self.device.cuda.cuIpcCloseMemHandle(ctypes.c_uint64(self.open.pop(next(iter(self.open))))))
         return self.open[handle]
 
-    def wait_for(self, handle):
+    def wait_for(self, handle, mode):
         event = ctypes.c_void_p()
         check(self.device.cuda.cuIpcOpenEventHandle(ctypes.byref(event), Handle.from_buffer_copy(handle)))
         check(self.device.cuda.cuStreamWaitEvent(self.device.stream, event, ctypes.c_uint(0)))
-        check(self.device.cuda.cuEventDestroy_v2(event))
+        if mode == ONE:
+            check(self.device.cuda.cuEventDestroy_v2(event))
 
     def take(self, item):
-        number, offset, handle, event, has_event = ITEM.unpack(item)
+        number, offset, handle, event, mode = ITEM.unpack(item)
         assert number == self.board["arrived"], number
-        if has_event:
-            self.wait_for(event)
+        if mode:
+            self.wait_for(event, mode)
         zero, found = ctypes.c_uint64(), ctypes.c_uint64()
         cuda, size = self.device.cuda, ctypes.c_size_t(8)
         check(cuda.cuMemcpyHtoDAsync_v2(ctypes.c_uint64(self.sum), ctypes.byref(zero), size, self.device.stream))
@@ -192,7 +209,7 @@ def answer(board, request):
     if verb == "start":
         board["wanted"] = MASK
     elif verb == "events":
-        board["events"] = argument == "on"
+        board["events"] = {"on": ONE, "each": EACH}.get(argument, OFF)
     elif verb == "await":
         while board["arrived"] < int(argument) and not board["failed"]:
             time.sleep(0.001)

@@ -49,10 +49,11 @@ struct ccr_mailbox {
 	 * with events of other processes that it has open; with its own that others may open; and
 	 * all that others may still have open. */
 	uint64_t event_imports, event_exports, event_pages;
+	uint64_t event_opens; /* how often it has opened an event of another process */
 };
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
-static_assert(sizeof(struct ccr_mailbox) == 104, "layout");
+static_assert(sizeof(struct ccr_mailbox) == 112, "layout");
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

@@ -388,5 +388,6 @@ void ccr__event_pages_attached(bool keep)
 void ccr__event_pages_reset(void)
 {
 	ccr__event_pages = NULL;
-	ccr__mailbox->event_imports = ccr__mailbox->event_exports = ccr__mailbox->event_pages = 0;
+	ccr__mailbox->event_imports = ccr__mailbox->event_exports = 0;
+	ccr__mailbox->event_pages = ccr__mailbox->event_opens = 0;
 }

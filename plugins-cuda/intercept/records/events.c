@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "intercept/core/mailbox.h"
+
 #define MAGIC	      0x3145504975726963ull /* "criuIPE1" */
 #define FIRST_BUCKETS 1024
 
@@ -174,6 +176,7 @@ struct ccr__event *ccr__event_open(const struct ccr__event_handle *handle, CUres
 	if (*error == CUDA_SUCCESS) {
 		e->page->nr_used++;
 		ccr__event_page_share(e->page, 1);
+		__atomic_add_fetch(&ccr__mailbox->event_opens, 1, __ATOMIC_RELAXED);
 	}
 	ccr__memory_unlock();
 	if (*error == CUDA_SUCCESS)

@@ -147,10 +147,14 @@ static void test_events(void)
 	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
 	/* Those of the interceptor move, if both are in the tree and go through the pool. */
 	exporter.ipc_events = importer.ipc_events = 0;
-	importer.event_imports = exporter.event_exports = exporter.event_pages = 1;
-	fake_interceptor(ROOT_PID, &importer);
-	fake_interceptor(CHILD_PID, &exporter);
-	CHECK(look_finds(""));
+	importer.event_opens = 9;
+	exporter.event_exports = exporter.event_pages = 1;
+	for (int is_open = 0; is_open < 2; is_open++) {
+		importer.event_imports = is_open;
+		fake_interceptor(ROOT_PID, &importer);
+		fake_interceptor(CHILD_PID, &exporter);
+		CHECK(look_finds(""));
+	}
 	request.uses_pool = false;
 	CHECK(look_finds("ipc-events 5000000, ipc-events 5000001"));
 	request.uses_pool = true;
@@ -163,7 +167,7 @@ static void test_events(void)
 	CHECK(look_finds("ipc-events 5000000"));
 	CHECK(!strcmp(detail_of(CCR_LOOK_IPC_EVENTS),
 		      "it has opened events of a process outside the tree"));
-	importer.event_imports = 0;
+	importer.event_imports = importer.event_opens = 0;
 	importer.event_exports = importer.event_pages = 1;
 	fake_interceptor(ROOT_PID, &importer);
 	CHECK(look_finds("ipc-events 5000000"));

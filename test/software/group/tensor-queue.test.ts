@@ -39,10 +39,10 @@ it.each([
   const queue = await start(env);
   await ask(queue, 'start');
   await passMore(queue);
-  await ask(queue, 'events on');
-  await passMore(queue);
-  await ask(queue, 'events off');
-  await passMore(queue);
+  for (const events of ['on', 'each', 'off']) {
+    await ask(queue, `events ${events}`);
+    await passMore(queue);
+  }
   await ask(queue, 'stop');
 });
 
@@ -83,11 +83,14 @@ it('a dump that leaves it running changes nothing', async () => {
   await passMore(queue);
 });
 
-it.each(['parallel', 'full'] as const)('%s: the same while events are on their way, too', async (variant) => {
+it.each([
+  ['parallel', 'on'],
+  ['full', 'each'],
+] as const)('%s: the same while events are on their way, too: %s', async (variant, events) => {
   const libdir = variantDir(variant);
   const queue = await start();
   await ask(queue, 'start');
-  await ask(queue, 'events on');
+  await ask(queue, `events ${events}`);
   await passMore(queue);
   for (let round = 0; round < 2; round += 1) {
     const { pids } = await ask(queue, 'status');
