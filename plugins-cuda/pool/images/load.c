@@ -61,7 +61,7 @@ static int explain_export(struct load *load, int ret)
 	return ret;
 }
 
-/* While no process needs it yet. Whoever needs it finds out what failed. */
+/* While no process needs it yet. One that needs it later is told what has failed. */
 static void *export_all(void *load)
 {
 	slabs_export(load, 0, ((struct load *)load)->list.nr);
