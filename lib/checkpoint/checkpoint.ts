@@ -55,7 +55,8 @@ import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
-import { checkFilters, findTarget, refuse } from './target.ts';
+import { beginHelper } from './early-helper.ts';
+import { checkFilters, findTarget, refuse, type Target } from './target.ts';
 import { actWhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
@@ -253,9 +254,24 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
     readMappedFiles(readProcessTree(pid).map((one) => one.pid)),
   );
   const options = { ...given, pid, env };
-  const { leaveRunning = false } = options;
   const operation = await resolveOperation(options);
   checkWorkDir(operation, 'name another directory');
+  const helper = beginHelper(pid, operation, env);
+  try {
+    const withHelper = { ...options, env: { ...env, ...helper?.env } };
+    return await checkpointTree({ pid, runPid, shellJob }, withHelper, operation, trace);
+  } finally {
+    helper?.end();
+  }
+}
+
+async function checkpointTree(
+  { pid, runPid, shellJob }: Target,
+  options: CheckpointOptions,
+  operation: Operation,
+  trace: Trace | undefined,
+): Promise<CheckpointResult> {
+  const { leaveRunning = false } = options;
   const looking = look(options, operation);
   const target = watchProcess(pid); // loads native code, while the other program looks
   const found = await looking.catch((error: unknown) => {

@@ -5,5 +5,6 @@
  */
 export * from './client.ts';
 export * from './daemon.ts';
+export * from './early-helper.ts';
 export * from './metrics.ts';
 export type { PoolContext, PoolOperation, PoolWork } from './work.ts';

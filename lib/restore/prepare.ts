@@ -18,8 +18,9 @@ import { withDriverOf } from '../gpu/index.ts';
 import { checkCheckpoint } from '../images/index.ts';
 import { compareFiles, readOrigin, type Step } from '../kept/index.ts';
 import { checkRights } from '../machine/index.ts';
+import type { EarlyHelper } from '../pool/index.ts';
 import { checkClocks } from './clocks.ts';
-import { beginEarlyLoad, type EarlyLoad } from './early-load.ts';
+import { beginEarlyLoad } from './early-load.ts';
 import { RestoreError } from './error.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { checkPortsFree } from './port-taken.ts';
@@ -121,8 +122,8 @@ export function refusalOf(imagesDir: string, problems: readonly ToolkitError[]):
  * @returns what was found, and the helper that the caller ends
  * @throws one {@link ToolkitError} that names all that is in the way; then there is no helper
  */
-export async function prepareRestore(given: RestoreOptions): Promise<Prepared & { early: EarlyLoad[] }> {
-  const early: EarlyLoad[] = [];
+export async function prepareRestore(given: RestoreOptions): Promise<Prepared & { early: EarlyHelper[] }> {
+  const early: EarlyHelper[] = [];
   try {
     const look = await lookAtRestore(given, false, (images, options) => {
       early.push(...beginEarlyLoad(images, options));

@@ -54,7 +54,7 @@ import { explainPort } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages } from './without-terminal.ts';
-import type { EarlyLoad } from './early-load.ts';
+import type { EarlyHelper } from '../pool/index.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
 
 const noTerminal =
@@ -373,7 +373,7 @@ async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Pro
 
 async function restorePrepared(
   { images, options, operation, steps }: Prepared,
-  early: readonly EarlyLoad[],
+  early: readonly EarlyHelper[],
   trace: Trace | undefined,
 ): Promise<RestoredProcess> {
   const generation = readOrigin(operation.imagesDir)?.generation;

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
  * A helper that begins before criu does. The command that starts criu starts it first, so that the
- * driver's start and the load overlap with the command's checks and with criu's own start. Standard
- * input is a pipe from that command: while nobody has taken the helper over, its end ends it.
+ * driver's start, and the load of a restore, overlap with the command's checks and with criu's own
+ * start. Standard input is a pipe from that command: while nobody has taken the helper over, its
+ * end ends it.
  */
 #include "pool/early.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
 #include "pool/device/device.h"
+#include "pool/images/engine.h"
 #include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
 #include "pool/images/slabs.h"
@@ -70,9 +73,27 @@ static void begin_loads(const char *dir)
 		close(images_dir);
 }
 
+/* For a dump: the first process that is saved needs it. With several devices, nobody knows yet
+ * which of them have memory of the tree. */
+static void *prepare_device(void *unused)
+{
+	const struct copy_options options = engine_own_options();
+	struct cuda_parallel_engine *engine;
+	const int device = 0;
+	char error[256];
+
+	engine_prepare(&options);
+	if (!pool_device_wait(error, sizeof(error)) && pool.nr_devices == 1 &&
+	    !pool_device_use(device))
+		engine_get(&engine, &options, &device, 1, error, sizeof(error));
+	return NULL;
+}
+
 int early_run(const char *dir)
 {
 	const int socket = open_socket();
+	bool is_preparing = false;
+	pthread_t preparation;
 	char error[256];
 
 	if (socket < 0) {
@@ -82,11 +103,15 @@ int early_run(const char *dir)
 	slabs_make_room = resident_make_room;
 	pool_device_begin();
 	/* With a device map, which an image may be moved by, the plugin asks for each load. */
-	if (!*pool.settings.device_map)
+	if (!dir)
+		is_preparing = !pthread_create(&preparation, NULL, prepare_device, NULL);
+	else if (!*pool.settings.device_map)
 		begin_loads(dir);
 	if (!is_taken_over(socket))
 		_exit(0); /* without waiting for the driver: the kernel frees all of it */
 	close(CCR_EARLY_SOCKET);
 	session_run(socket);
+	if (is_preparing)
+		pthread_join(preparation, NULL);
 	return pool_device_wait(error, sizeof(error)) ? 1 : 0;
 }

@@ -2,7 +2,7 @@
 /*
  * `cuda-poold` is the daemon. `cuda-poold --once` serves the criu run whose
  * socket is descriptor 3, then exits, which frees its device memory.
- * `cuda-poold --early DIR` does so for a run that is to come.
+ * `cuda-poold --early` does so for a dump that is to come, with DIR for a restore.
  */
 #include "pool/daemon.h"
 #include "pool/device/device.h"
@@ -49,7 +49,7 @@ static int serve_once(void)
 int main(int argc, char **argv)
 {
 	const bool once = argc == 2 && !strcmp(argv[1], "--once");
-	const bool early = argc == 3 && !strcmp(argv[1], "--early");
+	const bool early = (argc == 2 || argc == 3) && !strcmp(argv[1], "--early");
 	char error[512];
 
 	ccr_log_set_sink(to_stderr);
@@ -58,7 +58,8 @@ int main(int argc, char **argv)
 			"usage: cuda-poold          the daemon of the run directory\n"
 			"       cuda-poold --once   for one run of criu, whose plugin starts "
 			"it\n"
-			"       cuda-poold --early DIR   the same, before criu restores DIR\n");
+			"       cuda-poold --early [DIR]   the same, before criu dumps, or "
+			"restores DIR\n");
 		return 2;
 	}
 	pool.is_daemon = !once && !early;
@@ -71,6 +72,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (early)
-		return early_run(argv[2]);
+		return early_run(argc == 3 ? argv[2] : NULL);
 	return once ? serve_once() : daemon_run();
 }

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/** Starts the pool's helper while the command still makes its checks: its driver starts meanwhile. @module */
+import { readFileSync } from 'node:fs';
+import type { Operation } from '../criu/index.ts';
+import type { Environment } from '../paths.ts';
+import { helperProgram, startEarlyHelper, type EarlyHelper } from '../pool/index.ts';
+import { readProcessTree } from '../process/index.ts';
+
+/** Whether the process was started with the interceptor: then the pool saves its device memory. */
+function hasInterceptor(pid: number): boolean {
+  try {
+    return /(?:^|\0)LD_PRELOAD=[^\0]*libcuda_intercept/.test(readFileSync(`/proc/${pid}/environ`, 'latin1'));
+  } catch {
+    return false; // it has ended, or belongs to another user
+  }
+}
+
+/**
+ * @param pid root of the tree
+ * @returns `undefined` where no helper is of use
+ */
+export function beginHelper(
+  pid: number,
+  { plugin }: Operation,
+  added: Environment | undefined,
+): EarlyHelper | undefined {
+  const env: Environment = { ...process.env, ...added };
+  const program = helperProgram(plugin, env);
+  if (program === undefined || !readProcessTree(pid).some((one) => hasInterceptor(one.pid))) return undefined;
+  return startEarlyHelper(program, env);
+}

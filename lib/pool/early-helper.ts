@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The pool's helper for one run of criu, `cuda-poold --early`, which starts before criu does: the driver's start takes as
+ * long as everything that a command does until then. The plugin takes it over.
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import type { Environment } from '../paths.ts';
+import { loadSettings } from '../settings/index.ts';
+import { usesInterceptor } from '../variant.ts';
+
+/** A helper that has begun. */
+export interface EarlyHelper {
+  pid: number;
+  /** For criu. */
+  env: Record<string, string>;
+  /** Ends it, and frees its device memory, unless a plugin has taken it over. */
+  end(): void;
+}
+
+/** A plugin, as far as its helper is concerned. */
+export interface PluginWithHelper {
+  /** Of the plugin's file. */
+  path: string;
+  /** `undefined`: it is not ours. */
+  variant?: string | undefined;
+}
+
+/** The program of the plugin's helper. @returns `undefined` where a daemon does its work, or there is none */
+export function helperProgram(plugin: PluginWithHelper, env: Environment): string | undefined {
+  if (plugin.variant === undefined || !usesInterceptor(plugin.variant)) return undefined;
+  const { settings } = loadSettings(env);
+  const usesDaemon = plugin.variant === 'full' && settings.CRIU_CUDA_CONTEXT_POOL;
+  if (usesDaemon && existsSync(join(settings.CRIU_CUDA_RUN_DIR, 'pool.sock'))) return undefined;
+  const program = join(dirname(plugin.path), 'cuda-poold');
+  return existsSync(program) ? program : undefined;
+}
+
+/**
+ * @param imagesDir what it loads; nothing for a dump
+ * @returns `undefined` if it does not start: the plugin starts another one then
+ */
+export function startEarlyHelper(
+  program: string,
+  env: Environment,
+  imagesDir?: string,
+): EarlyHelper | undefined {
+  const child = spawn(program, ['--early', ...(imagesDir === undefined ? [] : [imagesDir])], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    env,
+  });
+  child.on('error', () => undefined);
+  child.stdin.on('error', () => undefined);
+  child.unref();
+  if (child.stdin instanceof Socket) child.stdin.unref();
+  if (child.pid === undefined) return undefined;
+  return {
+    pid: child.pid,
+    env: { CRIU_CUDA_EARLY_HELPER: String(child.pid) },
+    // it ends with its standard input, and so when this process is killed
+    end: () => {
+      child.stdin.destroy();
+    },
+  };
+}
