@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A checkpoint starts the pool's helper before criu. It serves the dump, or ends with the command.
+import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
+import { findCriu } from '../../../lib/machine/index.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { waitUntilCollected } from '../../../lib/process/index.ts';
 import { ParallelMachine, snapshot } from '../../helpers/parallel.ts';
@@ -72,6 +74,25 @@ it('ends when the dump is refused', async () => {
   const words = ['checkpoint', String(workload.pid), machine.imagesDir, '--', '--no-such-option'];
   const refused = await run(...words);
   expect(refused.exitCode).not.toBe(0);
+  await endOfHelpers();
+  expect(await snapshot(workload)).toBe(before);
+});
+
+it('ends when the command is killed before criu runs', async () => {
+  const workload = await machine.startIntercepted();
+  const before = await snapshot(workload);
+  const criu = join(machine.dir, 'criu');
+  await execResult('mkfifo', [join(machine.dir, 'gate')]);
+  const { criu: real } = await findCriu();
+  const wait = `case " $* " in *" dump "*) read -r _ <${join(machine.dir, 'gate')} ;; esac`;
+  writeFileSync(criu, `#!/bin/sh\n${wait}\nexec ${real?.path ?? ''} "$@"\n`, { mode: 0o755 });
+  const words = ['checkpoint', String(workload.pid), machine.imagesDir];
+  const command = spawn(process.execPath, [cli, ...words], {
+    env: { ...process.env, ...machine.env, CRIU_CUDA_CRIU: criu },
+    stdio: 'ignore',
+  });
+  await waitUntil(() => helpers().length === 1);
+  command.kill('SIGKILL');
   await endOfHelpers();
   expect(await snapshot(workload)).toBe(before);
 });
