@@ -12,6 +12,7 @@ export {
   PoolError,
   prefetchImages,
   readPoolStatus,
+  receiveImages,
   servePoolMetrics,
   startPool,
   stopPool,
@@ -25,6 +26,7 @@ export {
   type PoolStatus,
   type PoolWork,
   type PrefetchOptions,
+  type Reception,
   type StartPoolOptions,
   type StopPoolOptions,
 } from '../pool/index.ts';

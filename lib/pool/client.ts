@@ -38,6 +38,8 @@ const imageSchema = z.object({
   // a daemon of an earlier version has none in host memory
   memory: z.enum(['device', 'host']).default('device'),
   bytes: count,
+  // a daemon of an earlier version does not say it
+  loaded_bytes: count.optional(),
   idle_ms: count,
 });
 
@@ -49,7 +51,7 @@ const statusSchema = workSchema.extend({
   counters: z.record(z.string(), count),
 });
 
-const errorSchema = z.object({ error: z.object({ errno: z.int(), message: z.string() }) });
+export const errorSchema = z.object({ error: z.object({ errno: z.int(), message: z.string() }) });
 
 /** A GPU of the daemon; sizes in bytes. */
 export interface PoolGpu {
@@ -81,6 +83,8 @@ export interface PoolImage {
   memory: 'device' | 'host';
   /** Memory that the image uses there. */
   bytes: number;
+  /** How much of it has been loaded; `undefined`: a daemon of an earlier version does not say it. */
+  loadedBytes?: number | undefined;
   /** Milliseconds since it was last used. */
   idleMs: number;
 }
@@ -135,7 +139,7 @@ function absent(path: string, cause: unknown): PoolError {
  * Connects to the daemon's socket, in the directory that was checked.
  * @throws `EnvironmentError` when others may have made the directory or the socket
  */
-async function connectTo(runDir: string): Promise<Socket> {
+export async function connectTo(runDir: string): Promise<Socket> {
   let fd: number | undefined;
   try {
     fd = openRunDir(runDir);
@@ -202,7 +206,7 @@ async function ask<T>(words: readonly string[], schema: z.ZodType<T>, options: P
 }
 
 /** Encodes a path for the daemon. `encodeURIComponent` leaves `*` unchanged, but there it means "all". */
-function directory(dir: string): string {
+export function directoryWord(dir: string): string {
   checkPath('dir', dir);
   return encodeURIComponent(resolve(dir)).replaceAll('*', '%2A');
 }
@@ -230,7 +234,12 @@ export async function readPoolStatus(options: PoolOptions = {}): Promise<PoolSta
       freeBytes: free_bytes,
       residentBytes: resident_bytes,
     })),
-    images: images.map(({ golden, idle_ms, ...image }) => ({ ...image, isGolden: golden, idleMs: idle_ms })),
+    images: images.map(({ golden, idle_ms, loaded_bytes, ...image }) => ({
+      ...image,
+      isGolden: golden,
+      idleMs: idle_ms,
+      loadedBytes: loaded_bytes,
+    })),
   };
 }
 
@@ -261,7 +270,7 @@ async function watchDaemon(dir: string, options: PrefetchOptions): Promise<() =>
  * @throws {@link PoolError} no such image, a damaged one, or not enough room in the budget
  */
 export async function prefetchImages(dir: string, options: PrefetchOptions = {}): Promise<number> {
-  const words = ['prefetch', directory(dir), ...(options.golden === true ? ['golden'] : [])];
+  const words = ['prefetch', directoryWord(dir), ...(options.golden === true ? ['golden'] : [])];
   const stopWatching = await watchDaemon(dir, options);
   try {
     return (await ask(words, z.object({ resident: count }), options)).resident;
@@ -288,7 +297,7 @@ async function drop(which: string, options: DropOptions): Promise<number> {
  * @throws {@link UsageError} no directory was given
  */
 export async function dropImages(dir: string, options: DropOptions = {}): Promise<number> {
-  return drop(directory(dir), options);
+  return drop(directoryWord(dir), options);
 }
 
 /**
@@ -302,6 +311,6 @@ export function dropAllImages(options: DropOptions = {}): Promise<number> {
 
 /** Marks the resident images of a directory as golden, or removes the mark. @returns how many images were changed */
 export async function markGolden(dir: string, golden: boolean, options: PoolOptions = {}): Promise<number> {
-  const words = ['golden', directory(dir), golden ? 'on' : 'off'];
+  const words = ['golden', directoryWord(dir), golden ? 'on' : 'off'];
   return (await ask(words, z.object({ marked: count }), options)).marked;
 }

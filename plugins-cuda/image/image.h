@@ -96,6 +96,7 @@ struct ccr_image {
 	struct ccr_image_allocation *allocations;
 	struct ccr_image_chunk *chunks; /* sorted by allocation, then position; without gaps */
 	struct ccr_image_stripe *stripes;
+	int dirfd;	/* of ccr_image_open_early, otherwise -1 */
 	void *manifest; /* the bytes of its file; NULL after ccr_image_parse */
 	size_t manifest_size;
 };
@@ -112,6 +113,15 @@ struct ccr_image {
  */
 int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size_t error_size);
 void ccr_image_close(struct ccr_image *image); /* NULL is fine */
+
+/*
+ * The same for an image whose stripes still arrive: those that are not there have the descriptor
+ * -1. Each has its name only when it is whole. ccr_image_open_stripe opens one of them once it is
+ * there; it returns 0 for one that is open already, or an error of ccr_image_open.
+ */
+int ccr_image_open_early(struct ccr_image **out, int dirfd, int pid, char *error,
+			 size_t error_size);
+int ccr_image_open_stripe(struct ccr_image *image, uint32_t stripe, char *error, size_t error_size);
 
 /*
  * The same checks on a manifest in memory, without stripes (their descriptors

@@ -4,6 +4,9 @@
  *   status                          what is warm, in progress, resident and counted
  *   contexts                        only contexts and operations; asks the driver nothing
  *   prefetch DIR [golden]           replies when every image of DIR is resident
+ *   receive DIR [golden]            the same while stripes arrive; answers {"loading":N} first, and
+ *                                   then takes lines: the name of a stripe that is in DIR now, and
+ *                                   an empty one when all are; a client that hangs up ends it
  *   drop DIR|* [force]              `force`: including golden images
  *   golden DIR on|off
  * DIR is an absolute path; characters other than letters, digits and "-_./~" are percent-encoded.
@@ -21,6 +24,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "pool/control.h"
+#include "pool/receive.h"
 #include "pool/peer.h"
 #include "pool/device/device.h"
 #include "pool/images/prefetch.h"
@@ -60,8 +64,7 @@ static bool read_line(int socket, char *line, size_t size)
 	return false;
 }
 
-/* Gives up on a client that does not read. */
-static void send_answer(int socket, const char *text, size_t size)
+void control_send(int socket, const char *text, size_t size)
 {
 	const struct timeval timeout = {.tv_sec = PEER_TIMEOUT_MS / 1000};
 	ssize_t sent;
@@ -212,12 +215,24 @@ static void prefetch(FILE *out, const char *dir, bool is_golden)
 		print_count(out, "resident", resident_count(dir));
 }
 
+static void receive(FILE *out, int socket, const char *dir, bool is_golden)
+{
+	char error[512];
+	size_t nr;
+	const int ret = receive_images(socket, dir, is_golden, &nr, error, sizeof(error));
+
+	if (ret)
+		print_error(out, ret, error);
+	else
+		print_count(out, "resident", nr);
+}
+
 static bool is_word(const char *word, const char *wanted)
 {
 	return word && !strcmp(word, wanted);
 }
 
-static void answer(FILE *out, char **words)
+static void answer(FILE *out, int socket, char **words)
 {
 	const char *verb = words[0], *dir = words[1], *option = words[2];
 	char real[PATH_MAX];
@@ -231,6 +246,8 @@ static void answer(FILE *out, char **words)
 		print_contexts(out);
 	else if (is_word(verb, "prefetch") && dir && (!option || is_word(option, "golden")))
 		prefetch(out, dir, option);
+	else if (is_word(verb, "receive") && dir && (!option || is_word(option, "golden")))
+		receive(out, socket, dir, option);
 	else if (is_word(verb, "drop") && dir && (!option || is_word(option, "force")))
 		print_count(out, "dropped", resident_drop(is_word(dir, "*") ? NULL : dir, option));
 	else if (is_word(verb, "golden") && dir &&
@@ -238,9 +255,8 @@ static void answer(FILE *out, char **words)
 		print_count(out, "marked", resident_mark(dir, is_word(option, "on")));
 	else
 		print_error(out, -EINVAL,
-			    "accepted: status | contexts | prefetch DIR [golden] | drop DIR|* "
-			    "[force] | "
-			    "golden DIR on|off");
+			    "accepted: status | contexts | prefetch|receive DIR [golden] | "
+			    "drop DIR|* [force] | golden DIR on|off");
 }
 
 /* Splits and decodes the line. words[0] is NULL if a word is invalid or there are too many. */
@@ -269,10 +285,10 @@ void control_run(int socket)
 	out = read_line(socket, line, sizeof(line)) ? open_memstream(&text, &size) : NULL;
 	if (out) {
 		split(line, words);
-		answer(out, words);
+		answer(out, socket, words);
 		fputc('\n', out);
 		if (!fclose(out))
-			send_answer(socket, text, size);
+			control_send(socket, text, size);
 		free(text);
 	}
 	close(socket);

@@ -84,6 +84,12 @@ struct cuda_parallel_job {
 	void (*progress)(void *argument, uint64_t done_bytes, uint64_t total_bytes);
 	void *argument;
 	atomic_int cancelled; /* set by cuda_parallel_cancel */
+	/*
+	 * Of a load, whether each stripe is there: one that is not is waited for, while the engine
+	 * does other work. Once its descriptor is in the image, set it and call
+	 * cuda_parallel_wake. NULL: all are there.
+	 */
+	atomic_bool *arrived;
 	/* If not NULL, it applies instead of the engine's; of streams and chunk_bytes at most what
 	 * the engine has. */
 	const struct cuda_parallel_config *config;
@@ -187,5 +193,8 @@ CUDA_PARALLEL_API int cuda_parallel_dump_buffer(struct cuda_parallel_engine *eng
 
 /* Makes the job return -ECANCELED once its copies in flight are complete. Call from any thread. */
 CUDA_PARALLEL_API void cuda_parallel_cancel(struct cuda_parallel_job *job);
+
+/* For a job that waits for stripes: one has arrived, or the job was canceled. */
+void cuda_parallel_wake(struct cuda_parallel_engine *engine);
 
 #endif

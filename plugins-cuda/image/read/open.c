@@ -64,30 +64,43 @@ out_close:
 	return ret;
 }
 
-static int open_stripes(struct ccr_image *image, int dirfd, char *error, size_t error_size)
+static int open_stripe(struct ccr_image *image, int dirfd, uint32_t i, char *error,
+		       size_t error_size)
 {
-	for (uint32_t i = 0; i < image->nr_stripes; i++) {
-		struct ccr_image_stripe *stripe = &image->stripes[i];
-		struct stat status;
-		uint64_t size;
+	struct ccr_image_stripe *stripe = &image->stripes[i];
+	struct stat status;
+	uint64_t size;
+	int fd;
 
-		stripe->fd = ccr__image_open_file(dirfd, stripe->name, &status, error, error_size);
-		if (stripe->fd == -ENOENT)
-			return ccr__image_error(-ENODATA, error, error_size,
-						"%s: missing; %s says it has %llu bytes",
-						stripe->name, image->name,
-						(unsigned long long)stripe->size);
-		if (stripe->fd < 0)
-			return stripe->fd;
-		size = status.st_size;
-		if (size != stripe->size)
-			return ccr__image_error(
-				size < stripe->size ? -ENODATA : -EINVAL, error, error_size,
+	fd = ccr__image_open_file(dirfd, stripe->name, &status, error, error_size);
+	if (fd == -ENOENT)
+		return ccr__image_error(-ENODATA, error, error_size,
+					"%s: missing; %s says it has %llu bytes", stripe->name,
+					image->name, (unsigned long long)stripe->size);
+	if (fd < 0)
+		return fd;
+	size = status.st_size;
+	if (size == stripe->size) {
+		stripe->fd = fd;
+		return 0;
+	}
+	close(fd);
+	return ccr__image_error(size < stripe->size ? -ENODATA : -EINVAL, error, error_size,
 				"%s: length is %llu; stripe_sizes[%u] of %s is %llu", stripe->name,
 				(unsigned long long)size, i, image->name,
 				(unsigned long long)stripe->size);
-	}
-	return 0;
+}
+
+static int open_stripes(struct ccr_image *image, int dirfd, bool is_early, char *error,
+			size_t error_size)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < image->nr_stripes; i++)
+		if (!is_early ||
+		    !faccessat(dirfd, image->stripes[i].name, F_OK, AT_SYMLINK_NOFOLLOW))
+			ret = open_stripe(image, dirfd, i, error, error_size);
+	return ret;
 }
 
 int ccr_image_read_manifest(void **data, size_t *size, int dirfd, int pid, char *error,
@@ -99,7 +112,8 @@ int ccr_image_read_manifest(void **data, size_t *size, int dirfd, int pid, char 
 	return ccr__image_read_manifest(dirfd, name, data, size, error, error_size);
 }
 
-int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size_t error_size)
+static int open_image(struct ccr_image **out, int dirfd, int pid, bool is_early, char *error,
+		      size_t error_size)
 {
 	char name[CCR_IMAGE_NAME_MAX];
 	struct ccr_image *image;
@@ -123,11 +137,33 @@ int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size
 				       image->pid);
 	if (!ret)
 		ret = ccr_image_check_protocol(image, error, error_size);
+	if (!ret && is_early) {
+		image->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+		if (image->dirfd < 0)
+			ret = fail(-errno, name, error, error_size);
+	}
 	if (!ret)
-		ret = open_stripes(image, dirfd, error, error_size);
+		ret = open_stripes(image, dirfd, is_early, error, error_size);
 	if (ret)
 		ccr_image_close(image);
 	else
 		*out = image;
 	return ret;
+}
+
+int ccr_image_open(struct ccr_image **out, int dirfd, int pid, char *error, size_t error_size)
+{
+	return open_image(out, dirfd, pid, false, error, error_size);
+}
+
+int ccr_image_open_early(struct ccr_image **out, int dirfd, int pid, char *error, size_t error_size)
+{
+	return open_image(out, dirfd, pid, true, error, error_size);
+}
+
+int ccr_image_open_stripe(struct ccr_image *image, uint32_t stripe, char *error, size_t error_size)
+{
+	if (image->stripes[stripe].fd >= 0)
+		return 0;
+	return open_stripe(image, image->dirfd, stripe, error, error_size);
 }

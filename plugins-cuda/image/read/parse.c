@@ -161,6 +161,7 @@ int ccr_image_parse(struct ccr_image **out, const void *data, size_t size, const
 	}
 	snprintf(image->name, sizeof(image->name), "%s", name);
 	image->is_driver = is_driver;
+	image->dirfd = -1;
 	ret = convert(image, pb, error, error_size);
 	if (ret)
 		ccr_image_close(image);

@@ -22,7 +22,8 @@ struct copy_options {
 	uint32_t nr_imports;
 	/* load only */
 	enum ccr_attach_mode mode;
-	bool in_host; /* of memory that the driver takes: load it into host memory */
+	bool is_arriving; /* stripes that are missing come later, see load_arrived */
+	bool in_host;	  /* of memory that the driver takes: load it into host memory */
 	struct ccr_device_map map;
 };
 

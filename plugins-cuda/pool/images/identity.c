@@ -2,9 +2,11 @@
 #include "pool/images/identity.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "image/image.h"
@@ -29,6 +31,16 @@ int image_identify(int images_dir, pid_t image_pid, struct image_identity *out)
 	out->bytes = manifest.st_size;
 	out->pid = image_pid;
 	return 0;
+}
+
+void image_dir_name(int images_dir, char *name, size_t size)
+{
+	char link[32];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", images_dir);
+	len = readlink(link, name, size - 1);
+	name[len > 0 ? len : 0] = '\0';
 }
 
 bool image_is_same(const struct image_identity *a, const struct image_identity *b)

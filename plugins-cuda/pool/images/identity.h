@@ -19,6 +19,8 @@ struct image_identity {
 
 /* Returns 0 or -errno. */
 int image_identify(int images_dir, pid_t image_pid, struct image_identity *out);
+/* The path of a directory now, or nothing. */
+void image_dir_name(int images_dir, char *name, size_t size);
 /* True for images of the same process in the same directory, in any version. */
 bool image_is_same(const struct image_identity *a, const struct image_identity *b);
 /* True when the version is the same too; call it for the same image only. */

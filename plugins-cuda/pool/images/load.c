@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +80,10 @@ static int copy_in(struct load *load, struct cuda_parallel_engine *engine,
 		return ret;
 	load->copied.allocated = now_ms();
 	is_exporting = !load->is_driver && !pthread_create(&exporter, NULL, export_all, load);
+	pthread_mutex_lock(&load->lock);
+	load->engine = engine; /* from now on, it is told what arrives */
+	pthread_mutex_unlock(&load->lock);
+	load->job.arrived = load->arrived;
 	load->job.threads = load->copied.threads;
 	load->job.ready = range_ready;
 	load->job.progress = progressed;
@@ -128,6 +131,8 @@ static int load_to_host(struct load *load)
 	load->copied.device_ready = now_ms();
 	if (!ret)
 		ret = find_devices(load);
+	if (!ret)
+		ret = load_wait_for_stripes(load);
 	return ret ? ret : waiting_read(load);
 }
 
@@ -135,17 +140,23 @@ static void *load_thread(void *argument)
 {
 	struct load *load = argument;
 	const double start = now_ms();
+	struct ccr_image *image;
 	int ret, exported = 0;
 
 	load->copied.started = start;
 	ret = load->options.in_host ? load_to_host(load) : load_to_device(load);
 	load->copied.ended = now_ms();
-	/* Close the files now: while they are open, removing them frees no space. */
-	ccr_image_close(load->image);
+	pthread_mutex_lock(&load->lock);
+	image = load->image;
 	load->image = NULL;
+	pthread_mutex_unlock(&load->lock);
+	/* Close the files now: while they are open, removing them frees no space. */
+	ccr_image_close(image);
 	if (!ret && !load->is_driver)
 		exported = slabs_export(load, 0, load->list.nr);
 	pthread_mutex_lock(&load->lock);
+	if (ret && *load->given_up)
+		snprintf(load->error, sizeof(load->error), "%s", load->given_up);
 	if (!ret)
 		ret = explain_export(load, exported);
 	load->ms = now_ms() - start;
@@ -216,7 +227,9 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	if (!load)
 		return NULL;
 	load->options = *options;
-	*result = ccr_image_open(&load->image, images_dir, image_pid, error, size);
+	*result = options->is_arriving
+			  ? ccr_image_open_early(&load->image, images_dir, image_pid, error, size)
+			  : ccr_image_open(&load->image, images_dir, image_pid, error, size);
 	load->is_driver = !*result && load->image->is_driver;
 	if (load->is_driver && !options->is_driver) {
 		*result = -EMEDIUMTYPE;
@@ -227,6 +240,8 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
 	}
 	if (!*result)
 		*result = plan(load);
+	if (!*result && options->is_arriving)
+		*result = load_expect(load);
 	if (!*result && options->verify)
 		keep_manifest(load);
 	/* A daemon knows its devices, so that another pool may serve this restore. */
@@ -319,7 +334,7 @@ void load_put(struct load *load)
 	pthread_mutex_unlock(&load->lock);
 	if (!is_last)
 		return;
-	cuda_parallel_cancel(&load->job);
+	load_give_up(load, "dropped");
 	if (load->has_thread)
 		pthread_join(load->thread, NULL);
 	held_free_all(&load->list);
@@ -332,6 +347,7 @@ void load_put(struct load *load)
 	pthread_mutex_destroy(&load->lock);
 	pthread_mutex_destroy(&load->exporting);
 	free(load->ready);
+	free(load->arrived);
 	free(load->manifest);
 	free(load->imports);
 	free(load);
@@ -359,40 +375,4 @@ ssize_t load_take_ready(struct load *load, size_t first)
 	explain_export(load, ret);
 	pthread_mutex_unlock(&load->lock);
 	return ret ? ret : (ssize_t)end;
-}
-
-double load_duration_ms(struct load *load)
-{
-	double ms;
-
-	pthread_mutex_lock(&load->lock);
-	ms = load->ms;
-	pthread_mutex_unlock(&load->lock);
-	return ms;
-}
-
-int load_wait(struct load *load)
-{
-	int result;
-
-	pthread_mutex_lock(&load->lock);
-	while (!load->ended)
-		pthread_cond_wait(&load->progress, &load->lock);
-	result = load->result;
-	pthread_mutex_unlock(&load->lock);
-	return result;
-}
-
-int load_wait_for(struct load *load, int socket)
-{
-	struct pollfd pollers[] = {{.fd = load->ended_fd, .events = POLLIN},
-				   {.fd = socket, .events = POLLRDHUP}};
-
-	while (load->ended_fd >= 0 && !pollers[0].revents) {
-		if (poll(pollers, 2, -1) < 0 && errno != EINTR)
-			return -errno;
-		if (!pollers[0].revents && pollers[1].revents)
-			return -EPIPE;
-	}
-	return load_wait(load);
 }

@@ -45,6 +45,11 @@ struct load {
 	struct ccr_image *image;
 	struct copy_options options;
 	struct cuda_parallel_job job;
+	/* of one whose stripes arrive (load_state.c); under the lock */
+	struct cuda_parallel_engine *engine; /* that copies; NULL: it has not begun */
+	atomic_bool *arrived;		     /* per stripe; NULL: all were there */
+	uint32_t nr_missing;
+	char given_up[256]; /* why; empty: it was not */
 };
 
 /*
@@ -59,6 +64,18 @@ struct load *load_begin(int images_dir, pid_t image_pid, const struct copy_optio
  * the list. NULL: out of memory.
  */
 struct load *load_of_held(int images_dir, pid_t image_pid, struct held_list *list);
+/*
+ * Loads with `is_arriving`: a stripe is in the directory, whole and with its name, only when it is
+ * said to be; what is loaded waits for it, and nothing else does. expect: notes those that are
+ * there. arrived: opens one; a name of no stripe that is missing is ignored. give_up: ends the load
+ * with -ECANCELED and this reason, unless it has ended. missing: the number of stripes that have
+ * not arrived. wait_for_stripes: until all have, or -ECANCELED.
+ */
+int load_expect(struct load *load);
+int load_arrived(struct load *load, const char *name, char *error, size_t size);
+void load_give_up(struct load *load, const char *why);
+uint32_t load_missing(struct load *load);
+int load_wait_for_stripes(struct load *load);
 struct load *load_ref(struct load *load);
 /* False when the process would have to adopt the memory and the devices lack room for that. */
 bool load_can_be_taken(struct load *load);
@@ -69,6 +86,7 @@ void load_put(struct load *load);
  * that start there, each of which has a descriptor, or the -errno of the load.
  */
 ssize_t load_take_ready(struct load *load, size_t first);
+bool load_has_ended(struct load *load);
 /* Waits for the end of the load. Returns its result: 0 or -errno. */
 int load_wait(struct load *load);
 /* The same, or -EPIPE when the peer of the socket has closed its end first. */

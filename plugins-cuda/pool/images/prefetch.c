@@ -29,7 +29,7 @@ static int plan(int images_dir, struct resident *resident, struct copy_options *
 		char *error, size_t size)
 {
 	struct ccr_image *image;
-	int ret = ccr_image_open(&image, images_dir, resident->identity.pid, error, size);
+	int ret = ccr_image_open_early(&image, images_dir, resident->identity.pid, error, size);
 
 	if (ret)
 		return ret;
@@ -78,21 +78,13 @@ static int finish(const struct image_identity *identity, struct load *load, char
 	return ret;
 }
 
-static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *error, size_t size)
+/* Begins to load an image that is not resident. */
+static int start(int images_dir, const struct image_identity *identity, struct copy_options options,
+		 bool is_golden, struct load **load, char *error, size_t size)
 {
-	struct copy_options options = engine_own_options();
-	struct image_identity identity;
-	struct resident *resident;
-	struct load *load;
+	struct resident *resident = resident_new(images_dir, identity, "prefetch", is_golden);
 	int ret;
 
-	ret = image_identify(images_dir, image_pid, &identity);
-	if (ret)
-		return ret;
-	load = resident_use(&identity, is_golden);
-	if (load)
-		return finish(&identity, load, error, size);
-	resident = resident_new(images_dir, &identity, "prefetch", is_golden);
 	if (!resident)
 		return -ENOMEM;
 	ret = plan(images_dir, resident, &options, error, size);
@@ -101,10 +93,36 @@ static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *e
 		return ret;
 	}
 	if (resident_reserve(resident))
-		return no_room(image_pid, error, size);
-	load = load_begin(images_dir, image_pid, &options, &ret, error, size);
-	resident_finish(&identity, load);
-	return load ? finish(&identity, load, error, size) : -EIO;
+		return no_room(identity->pid, error, size);
+	*load = load_begin(images_dir, identity->pid, &options, &ret, error, size);
+	resident_finish(identity, *load);
+	return *load ? 0 : -EIO;
+}
+
+static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *error, size_t size)
+{
+	struct image_identity identity;
+	struct load *load;
+	int ret;
+
+	ret = image_identify(images_dir, image_pid, &identity);
+	if (ret)
+		return ret;
+	load = resident_use(&identity, is_golden);
+	if (!load)
+		ret = start(images_dir, &identity, engine_own_options(), is_golden, &load, error,
+			    size);
+	return ret ? ret : finish(&identity, load, error, size);
+}
+
+int prefetch_arriving(int images_dir, pid_t image_pid, bool is_golden,
+		      struct image_identity *identity, struct load **load, char *error, size_t size)
+{
+	struct copy_options options = engine_own_options();
+	const int ret = image_identify(images_dir, image_pid, identity);
+
+	options.is_arriving = true;
+	return ret ? ret : start(images_dir, identity, options, is_golden, load, error, size);
 }
 
 int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)

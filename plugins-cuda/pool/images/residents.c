@@ -45,18 +45,6 @@ static uint64_t bytes_on(int device)
 	return bytes;
 }
 
-static bool is_ended(struct load *load)
-{
-	bool is_ended;
-
-	if (!load)
-		return false;
-	pthread_mutex_lock(&load->lock);
-	is_ended = load->ended;
-	pthread_mutex_unlock(&load->lock);
-	return is_ended;
-}
-
 /* Skips images that are still loading: they are needed now, and dropping one frees nothing. */
 static struct resident **least_recent(int device)
 {
@@ -65,7 +53,7 @@ static struct resident **least_recent(int device)
 	for (struct resident **link = &residents; *link; link = &(*link)->next) {
 		const struct resident *r = *link;
 
-		if (r->is_golden || !is_ended(r->load) || !r->bytes_on[device])
+		if (r->is_golden || !r->load || !load_has_ended(r->load) || !r->bytes_on[device])
 			continue;
 		if (!best || r->last_used_ms < (*best)->last_used_ms)
 			best = link;
@@ -101,7 +89,7 @@ static struct load *find_manifest(const void *manifest, size_t size)
 {
 	for (const struct resident *r = residents; r; r = r->next)
 		if (r->load && r->load->manifest && r->load->manifest_size == size &&
-		    !memcmp(r->load->manifest, manifest, size))
+		    !load_missing(r->load) && !memcmp(r->load->manifest, manifest, size))
 			return load_ref(r->load);
 	return NULL;
 }
@@ -132,8 +120,6 @@ struct resident *resident_new(int images_dir, const struct image_identity *ident
 			      const char *origin, bool is_golden)
 {
 	struct resident *resident = calloc(1, sizeof(*resident));
-	char link[32];
-	ssize_t len;
 
 	if (!resident)
 		return NULL;
@@ -141,9 +127,7 @@ struct resident *resident_new(int images_dir, const struct image_identity *ident
 	resident->origin = origin;
 	resident->is_golden = is_golden;
 	resident->last_used_ms = now_ms();
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", images_dir);
-	len = readlink(link, resident->dir, sizeof(resident->dir) - 1);
-	resident->dir[len > 0 ? len : 0] = '\0';
+	image_dir_name(images_dir, resident->dir, sizeof(resident->dir));
 	return resident;
 }
 
@@ -182,6 +166,17 @@ void resident_finish(const struct image_identity *identity, struct load *load)
 		else
 			unlink_resident(link);
 	}
+	pthread_mutex_unlock(&lock);
+}
+
+void resident_rename(const struct image_identity *identity, int images_dir)
+{
+	struct resident *resident;
+
+	pthread_mutex_lock(&lock);
+	resident = *find(identity);
+	if (resident)
+		image_dir_name(images_dir, resident->dir, sizeof(resident->dir));
 	pthread_mutex_unlock(&lock);
 }
 
@@ -290,6 +285,8 @@ int resident_drop(const char *dir, bool is_forced)
 		load = unlink_resident(link);
 		load->next = dropped;
 		dropped = load;
+		if (load_missing(load))
+			load_give_up(load, "dropped before all of it had arrived");
 		nr++;
 	}
 	pthread_mutex_unlock(&lock);
@@ -361,7 +358,7 @@ uint64_t resident_bytes_on(int device)
 
 static const char *state_of(struct load *load)
 {
-	if (!is_ended(load))
+	if (!load || !load_has_ended(load))
 		return "loading";
 	return load->result ? "failed" : "resident";
 }
@@ -378,11 +375,14 @@ void resident_print(FILE *out)
 
 		fprintf(out,
 			"%s{\"dir\":\"%s\",\"pid\":%d,\"origin\":\"%s\",\"golden\":%s,"
-			"\"state\":\"%s\",\"memory\":\"%s\",\"bytes\":%llu,\"idle_ms\":%.0f}",
+			"\"state\":\"%s\",\"memory\":\"%s\",\"bytes\":%llu,"
+			"\"loaded_bytes\":%llu,\"idle_ms\":%.0f}",
 			comma, ccr_status_quoted(dir, sizeof(dir), r->dir), r->identity.pid,
 			r->origin, r->is_golden ? "true" : "false", state_of(r->load),
 			r->load && r->load->options.in_host ? "host" : "device",
 			(unsigned long long)(r->load ? r->load->list.bytes : 0),
+			(unsigned long long)(r->load ? atomic_load(&r->load->copied.done_bytes)
+						     : 0),
 			now - r->last_used_ms);
 		comma = ",";
 	}

@@ -36,6 +36,8 @@ struct resident *resident_new(int images_dir, const struct image_identity *ident
 int resident_reserve(struct resident *resident);
 /* Stores a new reference to `load` in the reserved entry, or removes the entry for NULL. */
 void resident_finish(const struct image_identity *identity, struct load *load);
+/* Its directory has another name now. */
+void resident_rename(const struct image_identity *identity, int images_dir);
 /* Removes the entry of a failed load. */
 void resident_give_up(const struct image_identity *identity, struct load *load);
 /* Returns a reference to an image that is resident and unchanged and marks it as used, or NULL. */

@@ -70,3 +70,10 @@ void cuda_parallel_cancel(struct cuda_parallel_job *job)
 {
 	atomic_store(&job->cancelled, 1);
 }
+
+void cuda_parallel_wake(struct cuda_parallel_engine *engine)
+{
+	pthread_mutex_lock(&engine->lock);
+	pthread_cond_broadcast(&engine->work);
+	pthread_mutex_unlock(&engine->lock);
+}

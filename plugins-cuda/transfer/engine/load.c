@@ -97,10 +97,13 @@ static int open_files(struct transfer_task *task)
 	if (!task->files)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < task->nr_files; i++) {
-		task->files[i].fd = task->image->stripes[i].fd;
+		const bool is_there = !task->job->arrived || atomic_load(&task->job->arrived[i]);
+
+		task->files[i].fd = is_there ? task->image->stripes[i].fd : -1;
 		task->files[i].name = task->image->stripes[i].name;
 		task->files[i].size = task->image->stripes[i].size;
-		task->io->begin(&task->files[i], false);
+		if (is_there)
+			task->io->begin(&task->files[i], false);
 	}
 	return 0;
 }
@@ -126,8 +129,10 @@ int cuda_parallel_restore_memory(struct cuda_parallel_engine *engine, const stru
 		ret = check_ranges(engine, image, ranges, nr_ranges, job);
 	if (ret)
 		return ret;
-	task.io = image->nr_stripes ? ccr_io_select(task.config->io, image->stripes[0].fd)
-				    : &ccr_io_pread;
+	task.io = image->nr_stripes
+			  ? ccr_io_select(task.config->io,
+					  image->dirfd >= 0 ? image->dirfd : image->stripes[0].fd)
+			  : &ccr_io_pread;
 	snprintf(job->io, sizeof(job->io), "%s", task.io->name);
 	for (size_t i = 0; i < image->nr_chunks; i++)
 		if (image->chunks[i].is_zero)

@@ -197,6 +197,26 @@ static bool has_seat(struct transfer_task *task, const struct transfer_worker *w
 	return *seat;
 }
 
+/* Whether the file of an item with stored bytes can be read; prepares one that has just come. */
+static bool is_there(struct transfer_task *task, const struct transfer_item *item)
+{
+	const struct ccr_image_chunk *chunk = &task->chunks[item->first];
+	struct ccr_io_file *file;
+
+	if (!task->job->arrived)
+		return true;
+	while (chunk->is_zero)
+		chunk++;
+	if (!atomic_load(&task->job->arrived[chunk->stripe]))
+		return false;
+	file = &task->files[chunk->stripe];
+	if (file->fd < 0) {
+		file->fd = task->image->stripes[chunk->stripe].fd;
+		task->io->begin(file, false);
+	}
+	return true;
+}
+
 /* Zeroes are set while others copy, by one worker for each device, later by any. */
 static bool take_from(struct transfer_task *task, const struct transfer_worker *worker,
 		      uint32_t turn, struct transfer_item *item)
@@ -205,7 +225,8 @@ static bool take_from(struct transfer_task *task, const struct transfer_worker *
 
 	for (uint32_t i = 0; i < task->nr_queues; i++) {
 		struct transfer_queue *queue = &task->queues[(turn + i) % task->nr_queues];
-		const bool has_data = queue->next < queue->end_of_data;
+		const bool has_data = queue->next < queue->end_of_data &&
+				      is_there(task, &task->items[queue->next]);
 		const bool has_zeroes = queue->next_zero < queue->end;
 
 		if (has_zeroes && (begins_with_zeroes || !has_data))
