@@ -59,18 +59,30 @@ function buildOf(directory: string): string {
   return `${ino.toString(36)}-${Math.floor(mtimeMs).toString(36)}`;
 }
 
-/** Removes what builds have kept that are not of today. Nobody needs it, so whatever cannot be removed stays. */
-function removeOld(cache: string, own: string): void {
-  for (const name of readdirSync(cache)) {
-    const path = join(cache, name);
+/** What is in a directory that another program may have just removed. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** Removes what is in a directory. Nobody needs it, so whatever cannot be removed stays. */
+function removeAll(directory: string, mayRemove: (path: string) => boolean = () => true): void {
+  for (const name of namesIn(directory)) {
+    const path = join(directory, name);
     try {
-      // another version or another Node may be in use as well: then it would be written in turns
-      if (name !== own && lstatSync(path).mtimeMs < Date.now() - OLD_MS)
-        rmSync(path, { recursive: true, force: true });
+      if (mayRemove(path)) rmSync(path, { recursive: true, force: true });
     } catch {
       // read-only, or just removed by another program
     }
   }
+}
+
+/** Removes what builds have kept that are not of today: another version may be in use as well. */
+function removeOld(cache: string, own: string): void {
+  removeAll(cache, (path) => path !== own && lstatSync(path).mtimeMs < Date.now() - OLD_MS);
 }
 
 /** Lets the modules below `directory` be compiled with the code kept in `cache`, and keeps what is missing at the end. */
@@ -100,6 +112,25 @@ function useKept(
   });
 }
 
+/** Says that a command which failed has kept what is in the directory; the next one does not use it. */
+const INCOMPLETE = 'incomplete';
+
+/** Lets Node keep the compiled code in `cache`. It cannot be told not to, once a command has failed. */
+function letNodeKeep(
+  enable: (directory: string) => unknown,
+  cache: string,
+  isWorthKeeping: (exitCode: number) => boolean,
+): void {
+  const mark = join(cache, INCOMPLETE);
+  if (existsSync(mark)) removeAll(cache);
+  const isFirst = namesIn(cache).length === 0;
+  enable(cache);
+  if (isFirst)
+    process.once('exit', (exitCode) => {
+      if (!isWorthKeeping(exitCode)) keepOwnFile(mark, '');
+    });
+}
+
 /**
  * Keeps the compiled code of the files in `directory` that are loaded from now on. Without a cache directory that is this
  * user's, nothing is kept.
@@ -111,10 +142,11 @@ export function keepCompiled(directory: string, words: readonly string[]): void 
   const isNew = !existsSync(join(cache, build));
   const own = ownCacheDir(join(CACHE, build, use));
   if (own === undefined) return;
-  if (loader.enableCompileCache) loader.enableCompileCache(own);
-  else useKept(loader, directory, own, (exitCode) => isComplete(use, exitCode));
+  const isWorthKeeping = (exitCode: number): boolean => isComplete(use, exitCode);
+  if (loader.enableCompileCache) letNodeKeep(loader.enableCompileCache, own, isWorthKeeping);
+  else useKept(loader, directory, own, isWorthKeeping);
   if (isNew)
     process.once('exit', () => {
-      removeOld(cache, build);
+      removeOld(cache, join(cache, build));
     });
 }

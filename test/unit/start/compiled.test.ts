@@ -49,8 +49,24 @@ describe('compiled code', () => {
     expect(kept('other').join('\n')).not.toBe('');
     expect(kept('checkpoint')).toEqual([]);
     expect(await run('restore', join(dir, 'missing'))).toBe(2);
-    if (!keptByNode) expect(kept('restore')).toEqual([]);
     expect(readdirSync(cache)).toHaveLength(1);
+  });
+
+  it('of a command that has failed is not used by the next one', async () => {
+    const fail = async (): Promise<string[]> => {
+      expect(await run('restore', join(dir, 'missing'))).toBe(2);
+      return kept('restore').filter((name) => name !== 'incomplete');
+    };
+    if (!keptByNode) {
+      expect(await fail()).toEqual([]);
+      return;
+    }
+    const [version = ''] = await fail();
+    const [build = ''] = readdirSync(cache);
+    const left = join(cache, build, 'restore', version, 'of-the-first-one');
+    writeFileSync(left, '');
+    expect(await fail()).toContain(version);
+    expect(existsSync(left)).toBe(false);
   });
 
   /** Something in the cache that was written two days ago. */
