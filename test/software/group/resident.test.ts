@@ -76,28 +76,27 @@ async function dump(
   await waitUntilFree(...pids);
 }
 
-describe.each(Object.entries(SHAPES))('%s', (_shape, args) => {
-  it.each([
-    ['prefetched', false, {}],
-    ['held by the dump', false, { CRIU_CUDA_HOLD: '1' }],
-    ['golden', true, {}],
-  ] as const)('%s: restored from device memory, then again', async (how, golden, env) => {
-    const { workload, pids } = await start(args);
-    await dump(workload, pids, env);
-    if (how !== 'held by the dump')
-      await prefetchImages(machine.imagesDir, { runDir: machine.runDir, golden });
-    const ask: Ask = (request) => askWorkload(clones.socketPath, request, 20_000);
-    for (let round = 0; round < 2; round++) {
-      const { exitCode, log } = await machine.restore({ libdir });
-      expect(exitCode, errorsIn(log)).toBe(0);
-      await runAndSum(ask);
-      const { counters } = await machine.poolStatus();
-      if (golden || round === 0) expect(counters.loads).toBe(0);
-      await machine.kill(workload.pid);
-      await waitUntilFree(...pids);
-    }
-  });
+it.each([
+  ['prefetched', false, {}],
+  ['held by the dump', false, { CRIU_CUDA_HOLD: '1' }],
+  ['golden', true, {}],
+] as const)('%s: restored from device memory, then again', async (how, golden, env) => {
+  const { workload, pids } = await start(SHAPES['descriptors, two devices']);
+  await dump(workload, pids, env);
+  if (how !== 'held by the dump') await prefetchImages(machine.imagesDir, { runDir: machine.runDir, golden });
+  const ask: Ask = (request) => askWorkload(clones.socketPath, request, 20_000);
+  for (let round = 0; round < 2; round++) {
+    const { exitCode, log } = await machine.restore({ libdir });
+    expect(exitCode, errorsIn(log)).toBe(0);
+    await runAndSum(ask);
+    const { counters } = await machine.poolStatus();
+    if (golden || round === 0) expect(counters.loads).toBe(0);
+    await machine.kill(workload.pid);
+    await waitUntilFree(...pids);
+  }
+});
 
+describe.each(Object.entries(SHAPES))('%s', (_shape, args) => {
   it('two restores of a golden image beside each other share nothing', async () => {
     const { workload, pids } = await start(args);
     await dump(workload, pids);
