@@ -47,7 +47,7 @@ static void errors(const struct side *other)
 	CHECK(counts(&self, 0, 0));
 }
 
-/* A graph would make the same record again and again. */
+/* A graph would make the same record at each launch. */
 static void in_a_graph(void)
 {
 	CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_EVENT_RECORD};
