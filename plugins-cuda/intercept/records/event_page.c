@@ -187,64 +187,6 @@ struct ccr__event_page *ccr__event_page_open(pid_t pid, const struct ccr__token 
 	return page;
 }
 
-/* --- the driver --- */
-
-CUresult ccr__event_page_register(struct ccr__event_page *page, CUcontext ctx)
-{
-	CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-	CUresult result;
-	CUcontext popped;
-	CUdeviceptr device;
-
-	if (page->registered)
-		return CUDA_SUCCESS;
-	if (!ccr__real.cuStreamWriteValue64_v2 || !ccr__real.cuStreamWaitValue64_v2)
-		return CUDA_ERROR_NOT_SUPPORTED;
-	result = ccr__real.cuCtxPushCurrent_v2(ctx);
-	if (result != CUDA_SUCCESS)
-		return result;
-	if (ccr__real.cuThreadExchangeStreamCaptureMode)
-		ccr__real.cuThreadExchangeStreamCaptureMode(&mode);
-	result = ccr__real.cuMemHostRegister_v2(page->slots, CCR__EVENT_PAGE_BYTES,
-						CU_MEMHOSTREGISTER_PORTABLE |
-							CU_MEMHOSTREGISTER_DEVICEMAP);
-	if (result == CUDA_SUCCESS) {
-		result = ccr__real.cuMemHostGetDevicePointer_v2(&device, page->slots, 0);
-		if (result == CUDA_SUCCESS && device != (uintptr_t)page->slots)
-			result = CUDA_ERROR_NOT_SUPPORTED;
-		if (result != CUDA_SUCCESS)
-			ccr__real.cuMemHostUnregister(page->slots);
-	}
-	if (ccr__real.cuThreadExchangeStreamCaptureMode)
-		ccr__real.cuThreadExchangeStreamCaptureMode(&mode);
-	ccr__real.cuCtxPopCurrent_v2(&popped);
-	if (result == CUDA_SUCCESS)
-		__atomic_store_n(&page->registered, ctx, __ATOMIC_RELEASE);
-	return result;
-}
-
-static CUresult unregister(struct ccr__event_page *page)
-{
-	CUresult result = CUDA_SUCCESS;
-	CUcontext popped;
-
-	/* A context that is gone has taken the registration with it. */
-	if (page->registered && ccr__real.cuCtxPushCurrent_v2(page->registered) == CUDA_SUCCESS) {
-		result = ccr__real.cuMemHostUnregister(page->slots);
-		ccr__real.cuCtxPopCurrent_v2(&popped);
-	}
-	if (result == CUDA_SUCCESS)
-		__atomic_store_n(&page->registered, NULL, __ATOMIC_RELEASE);
-	return result;
-}
-
-void ccr__event_pages_drop_context(CUcontext ctx)
-{
-	for (struct ccr__event_page *page = ccr__event_pages; page; page = page->next)
-		if (page->registered == ctx)
-			__atomic_store_n(&page->registered, NULL, __ATOMIC_RELEASE);
-}
-
 /* --- evict --- */
 
 struct ccr__event_page *ccr__event_page_by_id(uint64_t id)
@@ -284,7 +226,7 @@ int ccr__event_pages_prepare(CUresult *result)
 	int ret = 0;
 
 	for (struct ccr__event_page *page = ccr__event_pages; !ret && page; page = page->next) {
-		*result = unregister(page);
+		*result = ccr__event_page_unregister(page);
 		ret = *result == CUDA_SUCCESS ? copy(page) : -EIO;
 	}
 	if (ret)
@@ -298,6 +240,7 @@ void ccr__event_pages_stay(void)
 		if (page->copy)
 			munmap(page->copy, CCR__EVENT_PAGE_BYTES);
 		page->copy = NULL;
+		ccr__event_page_register_again(page);
 	}
 }
 
@@ -375,8 +318,8 @@ void ccr__event_pages_attached(bool keep)
 			continue;
 		page->is_attached = false;
 		if (keep)
-			continue;
-		if (copy(page))
+			ccr__event_page_register_again(page);
+		else if (copy(page))
 			ccr_err("cannot save the page of shared events: %s", strerror(errno));
 		else
 			leave(page);

@@ -37,6 +37,7 @@ struct ccr__event_page {
 	uint64_t kept;	      /* the file, in the keeper; 0: it is not there */
 	uint64_t inode;	      /* of the file */
 	CUcontext registered; /* in which it is registered; NULL: it is not */
+	CUcontext ctx;	      /* in which it was registered last; NULL: never, or it is gone */
 	uint32_t nr_used;     /* events of this process */
 	uint32_t nr_shared;   /* of these, opened or with a handle: counted in the mailbox if any */
 	bool is_foreign;      /* another process has made it */
@@ -83,12 +84,20 @@ int ccr__event_page_publish(struct ccr__event_page *page);
  */
 struct ccr__event_page *ccr__event_page_open(pid_t pid, const struct ccr__token *token, int *error);
 
+/* event_register.c */
+
 /* Registers the page with the driver, if it is not. `ctx`: any context of the caller. */
 CUresult ccr__event_page_register(struct ccr__event_page *page, CUcontext ctx);
+/*
+ * The same in the context of the last time, if it was registered: at once, not with the next
+ * record, when the driver might wait for work that the program is holding back.
+ */
+void ccr__event_page_register_again(struct ccr__event_page *page);
+CUresult ccr__event_page_unregister(struct ccr__event_page *page);
 /* The context is being destroyed, and with it what was registered there. */
 void ccr__event_pages_drop_context(CUcontext ctx);
 
-/* --- the service thread; the gate is closed --- */
+/* --- event_page.c: the service thread; the gate is closed --- */
 
 struct ccr__event_page *ccr__event_page_by_id(uint64_t id);
 /*

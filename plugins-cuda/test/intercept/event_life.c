@@ -151,6 +151,25 @@ static void without_the_interceptor(const char *program)
 	side_end(&plain);
 }
 
+/* All pages are registered, before a call could do it while a stream is busy. */
+static bool are_registered(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	bool are = true;
+
+	CHECK(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		void *const at = (void *)(uintptr_t)strtoull(line, NULL, 16);
+		unsigned int flags;
+
+		if (strstr(line, "criu-cuda-events"))
+			are &= cuMemHostGetFlags(&flags, at) == CUDA_SUCCESS;
+	}
+	fclose(maps);
+	return are;
+}
+
 /* A dump takes the page away; a handle that is older works afterwards. */
 static void a_dump(const struct side *other)
 {
@@ -163,13 +182,14 @@ static void a_dump(const struct side *other)
 	one_waits(&self, other, 2);
 	OK(DO(&self, EVICT, .evict_stop = BREAK_AFTER_HANDLES));
 	OK(DO(&self, EVICT, .evict_stop = ABORT_AFTER_END));
+	CHECK(are_registered());
 	one_waits(&self, other, 2);
 	one_waits(other, &self, 3);
 	OK(DO(other, DESTROY, .event = 0));
 	before = nr_mappings("criu-cuda-events");
 	for (int round = 0; round < 2; round++) {
 		OK(DO(&self, EVICT, .attach_stop = round ? BREAK_MIDWAY : BREAK_NEVER));
-		CHECK(nr_mappings("criu-cuda-events") == before);
+		CHECK(nr_mappings("criu-cuda-events") == before && are_registered());
 		CHECK(counts(&self, 0, 1));
 		OK(DO(&self, QUERY, .event = 0));
 		OK(DO(other, OPEN, .event = 0, .handle = handle));
