@@ -35,6 +35,9 @@ export interface CacheFlags extends RegistryFlags {
   cache?: string | undefined;
   cacheBudget?: number | undefined;
   identity?: string | undefined;
+  peer?: string[] | undefined;
+  peersFile?: string | undefined;
+  peerKey?: string | undefined;
   verify?: boolean | undefined;
 }
 
@@ -73,13 +76,24 @@ export function addCacheOptions(command: Command): Command {
       parseSize,
     )
     .option('--identity <file>', 'private key of age, for an encrypted image')
+    .option('--peer <address>', 'HOST:PORT of a node that is asked before the registry; repeatable', addWord)
+    .option('--peers-file <file>', 'file with one such node in each line')
+    .option('--peer-key <file>', 'file with the key that nodes share, as for image serve')
     .option('--verify', 'read what is in the cache, and get again what has changed');
+}
+
+/** Peers: those that are named, or else those of the environment, for all nodes of a fleet. */
+function peerOptions({ peer, peersFile, peerKey }: CacheFlags) {
+  const { CRIU_CUDA_PEERS: list = '', CRIU_CUDA_PEER_KEY: key = '' } = process.env;
+  const named = list.split(/[\s,]+/).filter((word) => word !== '');
+  const isNamed = peer !== undefined || peersFile !== undefined;
+  return { peers: isNamed ? peer : named, peersFile, peerKey: peerKey ?? (key === '' ? undefined : key) };
 }
 
 /** Options of the library for the flags of {@link addRegistryOptions} and {@link addCacheOptions}. */
 export function registryOptions(flags: CacheFlags, { signal }: Io) {
   const { plainHttp, authfile: authFile, cache, cacheBudget, identity, verify } = flags;
-  return { plainHttp, authFile, cache, cacheBudget, identity, verify, signal };
+  return { plainHttp, authFile, cache, cacheBudget, identity, verify, signal, ...peerOptions(flags) };
 }
 
 /** What is moved, and what it was before it was compressed. */
@@ -113,10 +127,15 @@ export function pullText({
   imagesDir,
   movedBytes,
   movedBlockBytes,
+  peerBytes,
   cachedBytes,
 }: PullResult): string {
-  const more = movedBytes < movedBlockBytes ? ` (${formatBytes(movedBlockBytes)} before compression)` : '';
-  return `${reference} is in ${imagesDir}: ${formatBytes(movedBytes)} moved${more}, ${formatBytes(cachedBytes)} from the cache`;
+  const more = [
+    ...(movedBytes < movedBlockBytes ? [`${formatBytes(movedBlockBytes)} before compression`] : []),
+    ...(peerBytes > 0 ? [`${formatBytes(peerBytes)} from peers`] : []),
+  ];
+  const moved = `${formatBytes(movedBytes)} moved${more.length > 0 ? ` (${more.join('; ')})` : ''}`;
+  return `${reference} is in ${imagesDir}: ${moved}, ${formatBytes(cachedBytes)} from the cache`;
 }
 
 /** The machine that pulls need not be the one that restores. */
@@ -131,7 +150,7 @@ async function pull(io: Io, flags: PullFlags): Promise<void> {
     return imagesDir === undefined ? cacheImage(ref, options) : pullImage(ref, resolve(imagesDir), options);
   });
   io.result(result, () => pullText(result));
-  showWarnings(io, checkWarnings(result.check));
+  showWarnings(io, [...result.warnings, ...checkWarnings(result.check)]);
 }
 
 function driverText(version: number | null): string {

@@ -20,6 +20,7 @@ import { formatBytes, formatCudaVersion, table } from '../output.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import { defineImageCheck } from './image-check.ts';
 import { defineImageRegistry } from './image-registry.ts';
+import { defineImageServe } from './image-serve.ts';
 
 interface ShowOptions {
   allocations?: boolean | undefined;
@@ -228,4 +229,5 @@ export function defineImage(image: Command, io: Io): void {
   );
   addExamples(verified, 'criu-cuda image verify /var/lib/images');
   defineImageRegistry(image, io);
+  defineImageServe(image, io);
 }

@@ -30,6 +30,7 @@ import { measurePool, type PoolContextUse } from '../context/index.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import { cacheImage, isReference } from '../registry/index.ts';
 import { addCacheOptions, pullText, registryOptions, type CacheFlags } from './image-registry.ts';
+import { showWarnings } from './operation-options.ts';
 import { workText } from './pool-work.ts';
 
 interface PrefetchFlags extends CacheFlags {
@@ -122,6 +123,7 @@ async function imagesDirOf(io: Io, { imagesDir, ...flags }: PrefetchFlags): Prom
     }),
   );
   if (!io.json) io.err(pullText(pulled));
+  showWarnings(io, pulled.warnings);
   return pulled.imagesDir;
 }
 

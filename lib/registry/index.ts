@@ -9,3 +9,5 @@ export { pushImage, type PushOptions, type PushResult } from './push.ts';
 export type { CacheOptions } from './cache.ts';
 export type { Block, Description, DriverStack, ImageFile, Layer, Piece } from './format.ts';
 export type { RegistryOptions } from './skopeo.ts';
+export { servePeers, type PeerServer, type PeerServerOptions, type PeerServerUse } from './peers/server.ts';
+export type { PeerOptions } from './peers/find.ts';

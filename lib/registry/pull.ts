@@ -20,11 +20,12 @@ import { fillCache } from './fetch/fill.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
 import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
+import type { PeerOptions } from './peers/find.ts';
 import { relocate } from './relocate.ts';
 import type { RegistryOptions } from './skopeo.ts';
 
 /** What to pull, and how. */
-export interface PullOptions extends RegistryOptions, CacheOptions {
+export interface PullOptions extends RegistryOptions, CacheOptions, PeerOptions {
   /** File with private keys of age, for an encrypted image. */
   identity?: string | undefined;
   /** Read all blocks that are in the cache, and move those again that have changed. @default only their sizes are compared */
@@ -45,8 +46,12 @@ export interface PullResult {
   movedBytes: number;
   /** Bytes of their blocks before compression; of an encrypted image, the same as `movedBytes`. */
   movedBlockBytes: number;
+  /** Those of the moved bytes that came from peers, and not from the registry. */
+  peerBytes: number;
   /** Bytes of its layers that the cache had already. */
   cachedBytes: number;
+  /** About the transfer. */
+  warnings: string[];
   /** Whether this machine can restore it, as far as its description tells. */
   check: ImageCheck;
 }
@@ -154,7 +159,7 @@ async function pullFound(
   options: PullOptions,
 ): Promise<PullResult> {
   if (image.layers.some(isCompressed)) requireZstd();
-  const moved = await fillCache(cache, image, options);
+  const { moved, peerBytes, warnings } = await fillCache(cache, image, options);
   const part = mkdtempSync(join(dirname(dir), `.${basename(dir)}.pull-`));
   try {
     await build(cache, image, part, options);
@@ -166,7 +171,7 @@ async function pullFound(
   const { parsed, digest, layers } = image;
   const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
   return {
-    ...{ reference: parsed.text, digest, imagesDir: dir, check },
+    ...{ reference: parsed.text, digest, imagesDir: dir, check, peerBytes, warnings },
     movedBytes: sizeOf(moved),
     movedBlockBytes: plainBytes(image, moved),
     cachedBytes: sizeOf(different) - sizeOf(moved),
@@ -233,6 +238,8 @@ export async function cacheImage(reference: string, options: CacheImageOptions =
       imagesDir: dir,
       movedBytes: 0,
       movedBlockBytes: 0,
+      peerBytes: 0,
+      warnings: [],
       cachedBytes: sizeOf(layers),
       check,
     };

@@ -30,6 +30,9 @@ const OWN: readonly (readonly [keyof GoldenImageFlags, string])[] = [
     ['workDir', '--work-dir'],
     ['cacheBudget', '--cache-budget'],
     ['plainHttp', '--plain-http'],
+    ['peer', '--peer'],
+    ['peersFile', '--peers-file'],
+    ['peerKey', '--peer-key'],
   ] as const),
 ];
 
@@ -56,7 +59,7 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
     }),
   );
   if (!io.json) io.err(pullText(pulled));
-  showWarnings(io, pulled.check.warnings);
+  showWarnings(io, [...pulled.warnings, ...pulled.check.warnings]);
   const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
   // jobs that restore one image at the same time have one images directory
   const own =

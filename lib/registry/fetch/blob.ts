@@ -178,6 +178,7 @@ async function readFromAny(
   for (const source of sources) {
     try {
       if (await readFrom(part, blob, source, options)) return;
+      source.distrust?.(blob.digest);
       last = new BlobError('wrong', `${source.name} has other bytes than its digest ${blob.digest} says`);
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;

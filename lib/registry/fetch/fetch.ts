@@ -22,6 +22,8 @@ export interface FetchOptions {
   dir: string;
   /** In the order in which they are asked for each blob. */
   sources: SourceSpec[];
+  /** A blob that no source has is left out. @default false */
+  mayMiss?: boolean | undefined;
   /** Called with each blob that has come; blobs begin in their order, and may come in another. */
   onBlob?: ((blob: WantedBlob) => void) | undefined;
   /** Gets something that tells how many bytes have arrived. */
@@ -37,15 +39,17 @@ class Fetch {
   readonly #byDigest: Map<string, WantedBlob>;
   readonly #workers: Worker[];
   readonly #onBlob: FetchOptions['onBlob'];
+  readonly #mayMiss: boolean;
   #left: number;
   readonly ended: Promise<void>;
   #resolve: () => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
 
-  constructor(blobs: readonly WantedBlob[], input: WorkerInput, onBlob: FetchOptions['onBlob']) {
+  constructor(blobs: readonly WantedBlob[], input: WorkerInput, { onBlob, mayMiss = false }: FetchOptions) {
     this.#waiting = [...blobs];
     this.#byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
     this.#onBlob = onBlob;
+    this.#mayMiss = mayMiss;
     this.#left = blobs.length;
     this.ended = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -72,18 +76,19 @@ class Fetch {
 
   #settle({ digest, failure, message }: WorkerResult, worker: Worker): void {
     const blob = this.#byDigest.get(digest);
-    if (failure !== undefined) this.#reject(new BlobError(failure, message));
-    else {
-      try {
-        if (blob) this.#onBlob?.(blob);
-      } catch (error) {
-        this.#reject(error);
-        return;
-      }
-      this.#left -= 1;
-      if (this.#left === 0) this.#resolve();
-      this.#next(worker);
+    if (failure !== undefined && (!this.#mayMiss || failure === 'local')) {
+      this.#reject(new BlobError(failure, message));
+      return;
     }
+    try {
+      if (blob && failure === undefined) this.#onBlob?.(blob);
+    } catch (error) {
+      this.#reject(error);
+      return;
+    }
+    this.#left -= 1;
+    if (this.#left === 0) this.#resolve();
+    this.#next(worker);
   }
 
   stop(reason: unknown): void {
@@ -99,16 +104,14 @@ class Fetch {
  * Moves blobs that are not in the directory. After a failure or an abort, what has arrived stays, and is not moved again.
  * @throws {@link BlobError} no source has one of them
  */
-export async function fetchBlobs(
-  blobs: readonly WantedBlob[],
-  { dir, sources, onBlob, onStart, signal }: FetchOptions,
-): Promise<void> {
+export async function fetchBlobs(blobs: readonly WantedBlob[], options: FetchOptions): Promise<void> {
+  const { dir, sources, onStart, signal } = options;
   signal?.throwIfAborted();
   if (blobs.length === 0) return;
   const counter = new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
   const arrived = new BigInt64Array(counter);
   onStart?.(() => Number(Atomics.load(arrived, 0)));
-  const fetch = new Fetch(blobs, { sources, dir, counter }, onBlob);
+  const fetch = new Fetch(blobs, { sources, dir, counter }, options);
   const stop = (): void => {
     fetch.stop(signal?.reason);
   };

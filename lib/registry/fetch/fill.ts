@@ -13,6 +13,8 @@ import { hexOf } from '../format.ts';
 import type { FoundImage } from '../inspect.ts';
 import { createLayout, digestsDir } from '../layout.ts';
 import { missingLayers, sizeOf } from '../missing.ts';
+import { fillFromPeers, type FromPeers } from '../peers/fill.ts';
+import type { PeerOptions } from '../peers/find.ts';
 import { pullLayout, type RegistryOptions } from '../skopeo.ts';
 import { directAccess } from './access.ts';
 import { BlobError, partPath } from './blob.ts';
@@ -21,7 +23,7 @@ import type { HttpSourceSpec } from './http-source.ts';
 import { withLock } from './lock.ts';
 
 /** How the cache is filled. */
-export interface FillOptions extends RegistryOptions {
+export interface FillOptions extends RegistryOptions, PeerOptions {
   /** Read all blobs that are in the cache, and move those again that have changed. */
   verify?: boolean | undefined;
   /** Called with the bytes that have arrived. */
@@ -33,6 +35,8 @@ interface Filling {
   cache: ImageCache;
   image: FoundImage;
   missing: BlobRef[];
+  /** Bytes that peers have sent before. */
+  peerBytes: number;
   options: FillOptions;
   onBlob: (blob: BlobRef) => void;
 }
@@ -47,12 +51,25 @@ async function watched<T>(read: ReadTransfer, { options }: Filling, work: () => 
   }
 }
 
+/** What other nodes have. */
+async function fillWithPeers(filling: Filling): Promise<FromPeers> {
+  const { cache, missing, options, onBlob } = filling;
+  let arrivedBytes = (): number => 0;
+  const read = () => ({ doneBytes: arrivedBytes(), totalBytes: sizeOf(missing) });
+  return watched(read, filling, () =>
+    fillFromPeers(missing, options, {
+      ...{ dir: digestsDir(cache.blobsDir), onBlob, signal: options.signal },
+      onStart: (arrived) => (arrivedBytes = arrived),
+    }),
+  );
+}
+
 /** @returns false where skopeo may know better */
 async function fillDirectly(filling: Filling, source: HttpSourceSpec): Promise<boolean> {
-  const { cache, image, missing, options, onBlob } = filling;
-  const totalBytes = sizeOf(missing);
+  const { cache, image, missing, options, onBlob, peerBytes } = filling;
+  const totalBytes = peerBytes + sizeOf(missing);
   let arrivedBytes = (): number => 0;
-  const read = () => ({ doneBytes: arrivedBytes(), totalBytes });
+  const read = () => ({ doneBytes: peerBytes + arrivedBytes(), totalBytes });
   const what = `cannot pull ${image.parsed.text}`;
   try {
     await watched(read, filling, () =>
@@ -82,7 +99,7 @@ async function fillDirectly(filling: Filling, source: HttpSourceSpec): Promise<b
 }
 
 async function fillWithSkopeo(filling: Filling): Promise<void> {
-  const { cache, image, missing, options, onBlob } = filling;
+  const { cache, image, missing, options, onBlob, peerBytes } = filling;
   const { parsed, pinned } = image;
   const dir = digestsDir(cache.blobsDir);
   for (const { digest } of missing) rmSync(partPath(dir, hexOf(digest)), { force: true });
@@ -99,8 +116,8 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
   });
   const read = () => {
     const arriving = bytesOfFiles(join(temporary, 'layout'), /^oci-put-blob/).size;
-    const doneBytes = sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
-    return { doneBytes, totalBytes: sizeOf(missing) };
+    const doneBytes = peerBytes + sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
+    return { doneBytes, totalBytes: peerBytes + sizeOf(missing) };
   };
   try {
     const place = { dir: createLayout(temporary).dir, blobsDir: cache.blobsDir };
@@ -121,19 +138,38 @@ function leftBytes(cache: ImageCache, blobs: readonly BlobRef[]): number {
   }, 0);
 }
 
+/** What was moved. */
+export interface Filled {
+  moved: BlobRef[];
+  /** Bytes of it that came from peers. */
+  peerBytes: number;
+  /** Messages for the user. */
+  warnings: string[];
+}
+
+/** What peers do not have, from the registry. */
+async function fillFromRegistry(filling: Filling): Promise<void> {
+  const { cache, image, missing, options } = filling;
+  if (missing.length === 0) return;
+  const source = await directAccess(image.parsed, options);
+  if (source && (await fillDirectly(filling, source))) return;
+  const left = await missingLayers(cache, missing, false);
+  if (left.length > 0) await fillWithSkopeo({ ...filling, missing: left });
+}
+
 /**
- * Moves what is missing into the cache.
+ * Moves what is missing into the cache: from peers, and the rest from the registry.
  * @param onBlob called with each blob that has come
- * @returns what was moved
  */
 export async function fillCache(
   cache: ImageCache,
   image: FoundImage,
   options: FillOptions,
   onBlob: (blob: BlobRef) => void = () => undefined,
-): Promise<BlobRef[]> {
+): Promise<Filled> {
   const { layers, parsed } = image;
-  if ((await missingLayers(cache, layers, options.verify === true)).length === 0) return [];
+  if ((await missingLayers(cache, layers, options.verify === true)).length === 0)
+    return { moved: [], peerBytes: 0, warnings: [] };
   return withLock(cache.lock, options.signal, async () => {
     // another command may have brought them
     const missing = await missingLayers(cache, layers, false);
@@ -142,18 +178,15 @@ export async function fillCache(
       cache.keep(blob.digest);
       onBlob(blob);
     };
-    const filling = { cache, image, missing, options, onBlob: keep };
-    const source = await directAccess(parsed, options);
-    if (!source || !(await fillDirectly(filling, source))) {
-      const left = await missingLayers(cache, missing, false);
-      if (left.length > 0) await fillWithSkopeo({ ...filling, missing: left });
-    }
+    const filling = { cache, image, missing, peerBytes: 0, options, onBlob: keep };
+    const { bytes: peerBytes, warnings } = await fillWithPeers(filling);
+    await fillFromRegistry({ ...filling, peerBytes, missing: await missingLayers(cache, missing, false) });
     for (const one of missing) {
       if (!cache.has(one))
         throw new RegistryError('ERR_REGISTRY', `block ${one.digest} of ${parsed.text} did not arrive`, {
           hint: 'pull the image again',
         });
     }
-    return missing;
+    return { moved: missing, peerBytes, warnings };
   });
 }

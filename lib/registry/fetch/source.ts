@@ -47,6 +47,8 @@ export interface BlobSource {
    * @throws {@link SourceError}; what `take` got before counts as read
    */
   read(range: BlobRange, take: (part: Uint8Array) => void, signal: AbortSignal): Promise<void>;
+  /** What it has sent of a blob was not the blob. */
+  distrust?(digest: string): void;
   /** Closes connections. */
   close(): void;
 }
