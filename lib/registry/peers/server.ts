@@ -35,7 +35,9 @@ export interface PeerServerUse {
   blobs: number;
   /** Their bytes. */
   bytes: number;
-  /** Connections of those who do not have the key. */
+  /** Answers that were broken off. */
+  unfinished: number;
+  /** Connections of those who do not have the key, or say nothing. */
   refused: number;
 }
 
@@ -153,9 +155,10 @@ function createPeerServer(
   { silenceMs = SILENCE_MS, maxConnections = MOST_CONNECTIONS }: PeerServerOptions,
   use: PeerServerUse,
 ): Server {
+  const askMs = Math.min(HANDSHAKE_MS, silenceMs);
   const server = createServer({
     ...serverTls(key),
-    ...{ handshakeTimeout: HANDSHAKE_MS, headersTimeout: HANDSHAKE_MS, requestTimeout: HANDSHAKE_MS },
+    ...{ handshakeTimeout: askMs, headersTimeout: askMs, requestTimeout: askMs },
     ...{ keepAliveTimeout: silenceMs, maxHeaderSize: 4096 },
   });
   server.maxConnections = maxConnections;
@@ -166,7 +169,8 @@ function createPeerServer(
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     request.resume(); // nothing that is asked has a body
     answer(cache, request, response, use).catch(() => {
-      // the other end has gone, or the disk fails: a short answer tells it
+      // the other end has gone or does not read, or the disk fails: a short answer tells it
+      use.unfinished += 1;
       response.destroy();
     });
   });
@@ -189,7 +193,7 @@ export async function servePeers(options: PeerServerOptions): Promise<PeerServer
       `"${listen}" is not an address and a port`,
       'name an address of this node that the other nodes reach: 10.0.0.7:7400',
     );
-  const use: PeerServerUse = { blobs: 0, bytes: 0, refused: 0 };
+  const use: PeerServerUse = { blobs: 0, bytes: 0, unfinished: 0, refused: 0 };
   const server = createPeerServer(new ImageCache(options), readPeerKey(key), options, use);
   server.listen(place);
   try {
