@@ -179,22 +179,25 @@ def weights(name, tensors):
                 row["planes"][str(level)] = {**combined(each), "each": each}
         if kind == "bf16":
             row["fixedWidthRatio"] = fixed_width(parts[0], 8)
+            row.update(repeated(words.tobytes()))
         yield row
 
 
+def repeated(data):
+    """Bytes of pages that are zero, and the share of the others that occurred before."""
+    pages = [data[at : at + 4096] for at in range(0, len(data), 4096)]
+    kept = [page for page in pages if page.count(0) != len(page)]
+    return {"zeroBytes": (len(pages) - len(kept)) * 4096, "equalPages": 1 - len(set(kept)) / len(kept)}
+
+
 def host_pages(directory):
-    """Page files of CRIU, without pages that are zero: a push leaves 4 MiB of them out."""
     data = b"".join(open(path, "rb").read() for path in sorted(glob.glob(os.path.join(directory, "pages-*.img"))))
     if not data:
         sys.exit(f"{directory} has no page files")
-    pages = [data[at : at + 4096] for at in range(0, len(data), 4096)]
-    kept = b"".join(page for page in pages if page.count(0) != len(page))
-    different = len({page for page in pages if page.count(0) != len(page)})
     return {
         "pages": os.path.basename(os.path.normpath(directory)),
         "bytes": len(data),
-        "zeroBytes": len(data) - len(kept),
-        "equalPages": 1 - different * 4096 / len(kept),
+        **repeated(data),
         "zstd": {str(level): zstd(data, level) for level in LEVELS},
     }
 
