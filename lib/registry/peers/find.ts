@@ -74,8 +74,8 @@ function problemOf(peer: string, key: string, signal: AbortSignal | undefined): 
       clearTimeout(timer);
     });
     request.on('error', (error) => {
-      const isKey = 'code' in error && (error.code === 'EPROTO' || /^ERR_SSL/.test(String(error.code)));
-      resolve(isKey ? 'it has another key' : reasonOf(error));
+      const isKey = error.message.includes('SSL routines');
+      resolve(isKey ? 'it does not have the key' : reasonOf(error));
     });
   });
 }

@@ -201,7 +201,7 @@ it(
     await expectWhole(second);
     expect(second).toMatchObject({
       ...{ movedBytes: first.movedBytes, peerBytes: 0 },
-      warnings: [`the peer ${address} is not asked: it has another key`],
+      warnings: [`the peer ${address} is not asked: it does not have the key`],
     });
   },
   TIMEOUT_MS,

@@ -172,7 +172,7 @@ describe('a pull', () => {
     expect(spec).toMatchObject({ peers: [address], key: nodes.key });
     expect(warnings).toEqual([
       `the peer ${dead} is not asked: ECONNREFUSED`,
-      `the peer ${stranger} is not asked: it has another key`,
+      `the peer ${stranger} is not asked: it does not have the key`,
     ]);
   });
 
