@@ -53,6 +53,8 @@ export {
   type PullResult,
   type PushOptions,
   type PushResult,
+  type ReceiveStripes,
   type RegistryOptions,
+  type StripeReceiver,
 } from '../registry/index.ts';
 export type { OnTransfer, TransferProgress } from '../process/index.ts';

@@ -21,10 +21,12 @@ import {
   prefetchImages,
   startPool,
   readPoolStatus,
+  receiveImages,
   stopPool,
   servePoolMetrics,
   type MetricsAddress,
   type PoolStatus,
+  type Reception,
 } from '../pool/index.ts';
 import { measurePool, type PoolContextUse } from '../context/index.ts';
 import { bytesFor, withProgress } from '../progress.ts';
@@ -112,33 +114,54 @@ const onOrOff: Operand = {
   },
 };
 
-/** The images directory: what was named, or what the cache has of an image in a registry. */
-async function imagesDirOf(io: Io, { imagesDir, ...flags }: PrefetchFlags): Promise<string> {
-  if (existsSync(imagesDir) || !isReference(imagesDir)) return imagesDir;
-  const pulled = await withProgress(io, `pull of ${imagesDir}`, (report) =>
-    cacheImage(imagesDir, {
-      ...registryOptions(flags, io),
-      mustRestore: true,
-      onProgress: bytesFor(io, report),
-    }),
+interface Prefetched {
+  dir: string;
+  resident: number;
+}
+
+async function prefetchDirectory(io: Io, dir: string, isGolden: boolean): Promise<Prefetched> {
+  const problem = directoryProblem(dir);
+  if (problem !== undefined) throw new UsageError(problem, 'pass the images directory of a checkpoint');
+  const resident = await withProgress(io, `loading ${dir}`, (report) =>
+    prefetchImages(dir, { golden: isGolden, signal: io.signal, onProgress: bytesFor(io, report) }),
   );
-  if (!io.json) io.err(pullText(pulled));
-  showWarnings(io, pulled.warnings);
-  return pulled.imagesDir;
+  return { dir, resident };
+}
+
+/** An image in a registry is loaded while it arrives in the cache. */
+async function prefetchReference(io: Io, flags: PrefetchFlags): Promise<Prefetched> {
+  const { imagesDir: reference, golden, ...more } = flags;
+  let reception: Reception | undefined;
+  try {
+    const pulled = await withProgress(io, `pull of ${reference}`, (report) =>
+      cacheImage(reference, {
+        ...registryOptions(more, io),
+        mustRestore: true,
+        onProgress: bytesFor(io, report),
+        receive: async (dir) => {
+          reception = await receiveImages(dir, { golden, signal: io.signal });
+          return reception;
+        },
+      }),
+    );
+    if (!io.json) io.err(pullText(pulled));
+    showWarnings(io, pulled.warnings);
+    const { imagesDir: dir } = pulled;
+    if (!reception) return await prefetchDirectory(io, dir, golden === true);
+    const received = reception;
+    return { dir, resident: await withProgress(io, `loading ${dir}`, () => received.complete()) };
+  } finally {
+    reception?.close();
+  }
 }
 
 async function prefetch(io: Io, flags: PrefetchFlags): Promise<void> {
   const start = performance.now();
-  const dir = await imagesDirOf(io, flags);
-  const problem = directoryProblem(dir);
-  if (problem !== undefined) throw new UsageError(problem, 'pass the images directory of a checkpoint');
-  const resident = await withProgress(io, `loading ${dir}`, (report) =>
-    prefetchImages(dir, {
-      golden: flags.golden === true,
-      signal: io.signal,
-      onProgress: bytesFor(io, report),
-    }),
-  );
+  const { imagesDir, golden } = flags;
+  const isDirectory = existsSync(imagesDir) || !isReference(imagesDir);
+  const { dir, resident } = isDirectory
+    ? await prefetchDirectory(io, imagesDir, golden === true)
+    : await prefetchReference(io, flags);
   const durationMs = performance.now() - start;
   io.result({ dir, resident, durationMs }, () => `${resident} resident after ${formatDuration(durationMs)}`);
 }

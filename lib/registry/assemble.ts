@@ -129,39 +129,99 @@ async function scatterFile(
   }
 }
 
+/** The images directory of an image, which is made of its blocks in any order. */
+export class Assembly {
+  readonly dir: string;
+  readonly #description: Description;
+  readonly #findBlock: FindBlock;
+  readonly #targets = new Map<number, FileHandle>();
+
+  private constructor(description: Description, dir: string, findBlock: FindBlock) {
+    this.#description = description;
+    this.dir = dir;
+    this.#findBlock = findBlock;
+  }
+
+  /**
+   * Creates the files that no block is, with their length.
+   * @param dir is empty
+   */
+  static async begin(description: Description, dir: string, findBlock: FindBlock): Promise<Assembly> {
+    const assembly = new Assembly(description, dir, findBlock);
+    try {
+      for (const [index, file] of description.files.entries()) {
+        if (file.block !== undefined) continue;
+        const handle = await open(join(dir, file.name), 'wx', 0o600);
+        assembly.#targets.set(index, handle);
+        await handle.truncate(file.size);
+      }
+      return assembly;
+    } catch (error) {
+      await assembly.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Adds a block: its pieces to their files, or the files that it is.
+   * @returns the names of these files
+   * @throws {@link DamagedBlockError} it has changed in the cache
+   */
+  async add(block: Block, signal: AbortSignal | undefined): Promise<string[]> {
+    const file = this.#findBlock(block);
+    if (block.kind !== 'stripe') {
+      await scatterFile(block, file, this.dir, this.#targets, signal);
+      return [];
+    }
+    const { files, blocks } = this.#description;
+    const own = files.filter((file) => file.block !== undefined && blocks[file.block] === block);
+    for (const one of own) await placeStripe(file.path, join(this.dir, one.name), one);
+    return own.map(({ name }) => name);
+  }
+
+  /** Completes the files that have all their pieces: all of them, or those without pages of host memory. */
+  async settle(which: 'all' | 'small'): Promise<void> {
+    const { files, blocks } = this.#description;
+    const withPages = new Set(
+      which === 'all'
+        ? []
+        : blocks
+            .filter(({ kind }) => kind === 'pages')
+            .flatMap(({ pieces }) => pieces.map(({ file }) => file)),
+    );
+    for (const [index, handle] of [...this.#targets]) {
+      const file = files[index];
+      if (!file || withPages.has(index)) continue;
+      await handle.chmod(file.mode);
+      await handle.utimes(file.modified, file.modified);
+      await handle.sync();
+      this.#targets.delete(index);
+      await handle.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const handle of this.#targets.values()) await handle.close();
+    this.#targets.clear();
+  }
+}
+
 /**
  * Writes all files of an image.
  * @param dir is empty
  * @throws {@link DamagedBlockError} a block has changed in the cache
  */
 export async function assemble(
-  { files, blocks }: Description,
+  description: Description,
   dir: string,
   findBlock: FindBlock,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const targets = new Map<number, FileHandle>();
+  const assembly = await Assembly.begin(description, dir, findBlock);
   try {
-    for (const [index, file] of files.entries()) {
-      const block = file.block === undefined ? undefined : blocks[file.block];
-      const path = join(dir, file.name);
-      if (block) await placeStripe(findBlock(block).path, path, file);
-      else {
-        const handle = await open(path, 'wx', 0o600);
-        targets.set(index, handle);
-        await handle.truncate(file.size);
-      }
-    }
-    for (const block of blocks)
-      if (block.kind !== 'stripe') await scatterFile(block, findBlock(block), dir, targets, signal);
-    for (const [index, handle] of targets) {
-      const file = files[index];
-      if (!file) continue;
-      await handle.chmod(file.mode);
-      await handle.utimes(file.modified, file.modified);
-      await handle.sync();
-    }
+    for (const block of description.blocks) await assembly.add(block, signal);
+    await assembly.settle('all');
   } finally {
-    for (const handle of targets.values()) await handle.close();
+    await assembly.close();
   }
 }

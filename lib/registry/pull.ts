@@ -16,12 +16,13 @@ import { checkSpace, ImageCache, type BlobRef, type CacheOptions } from './cache
 import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
-import { fillCache } from './fetch/fill.ts';
+import { fillCache, type Filled } from './fetch/fill.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
 import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
 import type { PeerOptions } from './peers/find.ts';
 import { relocate } from './relocate.ts';
+import { ArrivingImage, type ReceiveStripes } from './stream.ts';
 import type { RegistryOptions } from './skopeo.ts';
 
 /** What to pull, and how. */
@@ -151,24 +152,62 @@ function plainBytes({ description, layers }: FoundImage, moved: readonly BlobRef
   return moved.reduce((sum, { digest, size }) => sum + (sizes.get(digest) ?? size), 0);
 }
 
+/** Moves what is missing, and makes the directory of it meanwhile. @returns what was moved */
+async function fillAndBuild(
+  cache: ImageCache,
+  image: FoundImage,
+  part: string,
+  dir: string,
+  receive: ReceiveStripes,
+  options: PullOptions,
+): Promise<Filled> {
+  const failed = new AbortController();
+  const arriving = new ArrivingImage({
+    ...{ cache, description: image.description, layers: image.layers, dir: part, receive },
+    findBlock: findInCache(cache, image),
+    settle: async () => {
+      await relocate(part, dir);
+      settle(part, dir);
+    },
+    onFailure: (error) => {
+      failed.abort(error);
+    },
+  });
+  const { signal } = options;
+  const both = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  try {
+    return await fillCache(cache, image, { ...options, signal: both }, arriving);
+  } finally {
+    await arriving.close();
+  }
+}
+
 async function pullFound(
   cache: ImageCache,
   image: FoundImage,
   dir: string,
   check: ImageCheck,
-  options: PullOptions,
+  options: CacheImageOptions,
 ): Promise<PullResult> {
   if (image.layers.some(isCompressed)) requireZstd();
-  const { moved, peerBytes, warnings } = await fillCache(cache, image, options);
+  const { receive } = options;
   const part = mkdtempSync(join(dirname(dir), `.${basename(dir)}.pull-`));
+  let filled: Filled;
   try {
-    await build(cache, image, part, options);
-    await relocate(part, dir);
-    settle(part, dir);
+    filled =
+      receive && !image.description.isEncrypted
+        ? await fillAndBuild(cache, image, part, dir, receive, options)
+        : await fillCache(cache, image, options);
+    if (!existsSync(join(dir, 'inventory.img'))) {
+      await build(cache, image, part, options);
+      await relocate(part, dir);
+      settle(part, dir);
+    }
   } finally {
     rmSync(part, { recursive: true, force: true });
   }
   const { parsed, digest, layers } = image;
+  const { moved, peerBytes, warnings } = filled;
   const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
   return {
     ...{ reference: parsed.text, digest, imagesDir: dir, check, peerBytes, warnings },
@@ -216,6 +255,8 @@ function refuse({ reference, problems }: ImageCheck): void {
 export interface CacheImageOptions extends PullOptions {
   /** Refuse an image that this machine cannot restore, before anything is moved. @default false */
   mustRestore?: boolean | undefined;
+  /** Takes stripes while others still arrive; called only if something has to be moved. @default nothing does */
+  receive?: ReceiveStripes | undefined;
 }
 
 /**

@@ -157,28 +157,44 @@ async function fillFromRegistry(filling: Filling): Promise<void> {
   if (left.length > 0) await fillWithSkopeo({ ...filling, missing: left });
 }
 
+/** What is done with blobs while others still come. The lock of the cache is held meanwhile. */
+export interface Arriving {
+  /** In which order blobs are moved: less is earlier. */
+  rank(blob: BlobRef): number;
+  /** Blobs that are not moved. */
+  begin(present: BlobRef[]): void;
+  /** One has come. */
+  arrived(blob: BlobRef): void;
+  /** All have come. */
+  end(): Promise<void>;
+}
+
 /**
  * Moves what is missing into the cache: from peers, and the rest from the registry.
- * @param onBlob called with each blob that has come
+ * @param arriving gets blobs as they come; is not called if there is nothing to move
  */
 export async function fillCache(
   cache: ImageCache,
   image: FoundImage,
   options: FillOptions,
-  onBlob: (blob: BlobRef) => void = () => undefined,
+  arriving?: Arriving,
 ): Promise<Filled> {
+  const nothing = { moved: [], peerBytes: 0, warnings: [] };
   const { layers, parsed } = image;
-  if ((await missingLayers(cache, layers, options.verify === true)).length === 0)
-    return { moved: [], peerBytes: 0, warnings: [] };
+  if ((await missingLayers(cache, layers, options.verify === true)).length === 0) return nothing;
   return withLock(cache.lock, options.signal, async () => {
     // another command may have brought them
     const missing = await missingLayers(cache, layers, false);
+    if (missing.length === 0) return nothing;
     cache.makeRoom(parsed.text, sizeOf(missing) - leftBytes(cache, missing), layers);
-    const keep = (blob: BlobRef): void => {
+    const digests = new Set(missing.map(({ digest }) => digest));
+    arriving?.begin(layers.filter(({ digest }) => !digests.has(digest)));
+    if (arriving) missing.sort((a, b) => arriving.rank(a) - arriving.rank(b));
+    const onBlob = (blob: BlobRef): void => {
       cache.keep(blob.digest);
-      onBlob(blob);
+      arriving?.arrived(blob);
     };
-    const filling = { cache, image, missing, peerBytes: 0, options, onBlob: keep };
+    const filling = { cache, image, missing, peerBytes: 0, options, onBlob };
     const { bytes: peerBytes, warnings } = await fillWithPeers(filling);
     await fillFromRegistry({ ...filling, peerBytes, missing: await missingLayers(cache, missing, false) });
     for (const one of missing) {
@@ -187,6 +203,7 @@ export async function fillCache(
           hint: 'pull the image again',
         });
     }
+    await arriving?.end();
     return { moved: missing, peerBytes, warnings };
   });
 }

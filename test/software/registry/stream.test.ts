@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// The pool loads an image while its blocks arrive; what becomes of its memory when one of those who take part ends.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { verifyGpuImages } from '../../../lib/images/index.ts';
+import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
+import { inspectImage, pushImage, type Block } from '../../../lib/registry/index.ts';
+import { killTree } from '../../../lib/process/index.ts';
+import { dropAllImages, prefetchImages } from '../../../lib/pool/index.ts';
+import { variantDir } from '../../../lib/variant.ts';
+import { criuProgram } from '../../helpers/criu.ts';
+import { HoldingProxy } from '../../helpers/holding-proxy.ts';
+import { Machine } from '../../helpers/machine.ts';
+import { snapshot } from '../../helpers/parallel.ts';
+import { needPrograms, TestRegistry } from '../../helpers/registry.ts';
+import { waitUntil } from '../../helpers/wait.ts';
+import type { Workload } from '../../../lib/workload/index.ts';
+
+/** 128 MiB of device memory, in several blocks. */
+const ARGS = ['--alloc', '8Mx16', '--host', '6M', '--seed', '7'];
+
+let machine: Machine;
+let registry: TestRegistry;
+let source: string;
+let workload: Workload;
+let before: string;
+let stripes: Block[];
+let proxy: HoldingProxy;
+let reference: string;
+let cache: string;
+let pool: number;
+let nr = 0;
+const children: ChildProcess[] = [];
+
+beforeAll(async () => {
+  machine = new Machine({ SOFTCUDA_MEMORY_MB: '1024' });
+  workload = await machine.start({ args: ARGS, env: { LD_PRELOAD: interceptorLibrary() } });
+  before = await snapshot(workload);
+  const run = await machine.dump(workload, { libdir: variantDir('full') });
+  expect(run.exitCode, run.log.slice(-2000)).toBe(0);
+});
+afterAll(async () => {
+  await registry.stop();
+  await machine.close();
+});
+beforeEach(async (context) => {
+  needPrograms(context, 'skopeo', 'docker-registry');
+  if (nr === 0) {
+    registry = await TestRegistry.start(join(machine.dir, 'registry'));
+    source = registry.reference('models/pattern:warm');
+    await pushImage(machine.imagesDir, source);
+    const { blocks } = (await inspectImage(source)).description;
+    stripes = blocks.filter(({ kind }) => kind === 'stripe');
+  }
+  nr += 1;
+  expect(stripes.length).toBeGreaterThan(1);
+  cache = join(machine.dir, `cache-${nr}`);
+  proxy = await HoldingProxy.start(registry.port);
+  proxy.held.add(stripes.at(-1)?.digest ?? '');
+  reference = source.replace(String(registry.port), String(proxy.port));
+  pool = (await machine.startPool()).pid;
+});
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+  await killTree(pool);
+  await proxy.close();
+});
+
+const env = (): NodeJS.ProcessEnv => ({ ...process.env, ...machine.env, CRIU_CUDA_CRIU: criuProgram() });
+
+interface Typed {
+  child: ChildProcess;
+  ended: Promise<{ exitCode: number | null; stdout: string; stderr: string }>;
+}
+
+/** Types a command, which is killed at the end of the test. */
+function type(words: readonly string[], under: readonly string[] = []): Typed {
+  const [file = '', ...rest] = [...under, process.execPath, join(projectRoot, 'dist/cli.js'), ...words];
+  const child = spawn(file, rest, { env: env(), stdio: ['ignore', 'pipe', 'pipe'] });
+  children.push(child);
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
+    ([stdout, stderr]) => ({ exitCode: child.exitCode, stdout, stderr }),
+  );
+  return { child, ended };
+}
+
+const prefetch = (): Typed => type(['pool', 'prefetch', reference, '--cache', cache, '--json']);
+
+/** Waits until device memory is loaded, and the last block is not there. */
+async function untilLoading(): Promise<void> {
+  await waitUntil(async () => {
+    const [image] = (await machine.poolStatus()).images;
+    return proxy.asked.size > 0 && (image?.loadedBytes ?? 0) > 0;
+  });
+  expect((await machine.poolStatus()).images).toMatchObject([{ state: 'loading' }]);
+}
+
+/** Nothing of a load that was given up is in device memory, or in the way of the next one. */
+async function expectNoneResident(): Promise<void> {
+  await waitUntil(async () => {
+    const { images, devices } = await machine.poolStatus();
+    return (
+      images.length === 0 && devices.every(({ freeBytes, totalBytes }) => totalBytes - freeBytes < 2 ** 26)
+    );
+  });
+}
+
+const imagesIn = (): string[] =>
+  existsSync(join(cache, 'images')) ? readdirSync(join(cache, 'images')) : [];
+
+it('device memory is loaded before the last block is there, and a restore gets it', async () => {
+  const { ended } = prefetch();
+  await untilLoading();
+  expect(imagesIn().filter((name) => !name.startsWith('.'))).toEqual([]);
+  proxy.release();
+  const { exitCode, stdout, stderr } = await ended;
+  expect(exitCode, stderr).toBe(0);
+  const { dir, resident } = JSON.parse(stdout) as { dir: string; resident: number };
+  expect(resident).toBe(1);
+  expect((await machine.poolStatus()).images).toMatchObject([{ dir, state: 'resident', isGolden: false }]);
+  for (const image of await verifyGpuImages(dir)) expect(image).toMatchObject({ ok: true });
+  const restored = await type(['golden', 'restore', reference, '--cache', cache, '--detach']).ended;
+  expect(restored.exitCode, restored.stderr).toBe(0);
+  expect((await machine.poolStatus()).counters).toMatchObject({ reused: 1 });
+  expect(await snapshot(workload)).toBe(before);
+  await machine.kill(workload.pid);
+});
+
+it('a command that is killed leaves no memory behind, and the next one continues', async () => {
+  const { child } = prefetch();
+  await untilLoading();
+  child.kill('SIGKILL');
+  await expectNoneResident();
+  const asked = registry.requests().length;
+  proxy.release();
+  const { exitCode, stderr } = await prefetch().ended;
+  expect(exitCode, stderr).toBe(0);
+  const first = stripes[0]?.digest ?? '';
+  expect(
+    registry
+      .requests()
+      .slice(asked)
+      .filter(({ path }) => path.endsWith(first)),
+  ).toEqual([]);
+  expect((await machine.poolStatus()).images).toMatchObject([{ state: 'resident' }]);
+});
+
+it('a registry that ends in the middle ends the load, and is named', async () => {
+  const { ended } = prefetch();
+  await untilLoading();
+  await proxy.close();
+  const { exitCode, stdout } = await ended;
+  expect(exitCode).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({
+    error: { code: 'ERR_REGISTRY', message: expect.stringContaining('does not answer') as string },
+  });
+  await expectNoneResident();
+  expect(imagesIn()).toEqual([]);
+});
+
+it('a pool that is killed ends the command, which says so', async () => {
+  const { ended } = prefetch();
+  await untilLoading();
+  process.kill(pool, 'SIGKILL');
+  const { exitCode, stdout } = await ended;
+  expect(exitCode).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({
+    error: { code: 'ERR_POOL', message: 'the pool daemon ended before the images were resident' },
+  });
+  expect(imagesIn()).toEqual([]);
+});
+
+it('what is dropped while it arrives ends the command, and the pool ends while it waits', async () => {
+  const first = prefetch();
+  await untilLoading();
+  await dropAllImages({ runDir: machine.runDir });
+  expect(JSON.parse((await first.ended).stdout)).toMatchObject({
+    error: { code: 'ERR_POOL', message: 'dropped before all of it had arrived' },
+  });
+  await expectNoneResident();
+  const second = prefetch();
+  await untilLoading();
+  const { exitCode, stderr } = await type(['pool', 'stop']).ended;
+  expect(exitCode, stderr).toBe(0);
+  expect((await second.ended).exitCode).toBe(1);
+});
+
+it('two commands for one image move and load it once', async () => {
+  const asked = registry.requests().length;
+  const commands = [prefetch(), prefetch()];
+  await untilLoading();
+  proxy.release();
+  for (const { exitCode, stderr, stdout } of await Promise.all(commands.map(({ ended }) => ended))) {
+    expect(exitCode, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ resident: 1 });
+  }
+  const moved = registry
+    .requests()
+    .slice(asked)
+    .filter(({ path }) => stripes.some((one) => path.endsWith(one.digest)));
+  expect(moved).toHaveLength(stripes.length);
+  expect((await machine.poolStatus()).images).toHaveLength(1);
+});
+
+it('another image is loaded while one waits', async () => {
+  const { ended } = prefetch();
+  await untilLoading();
+  expect(await prefetchImages(machine.imagesDir, { runDir: machine.runDir })).toBe(1);
+  expect((await machine.poolStatus()).images.map(({ state }) => state).sort()).toEqual([
+    'loading',
+    'resident',
+  ]);
+  await dropAllImages({ runDir: machine.runDir });
+  await ended;
+});
+
+it('without the rights for the pool, no device memory is moved', async () => {
+  chmodSync(machine.dir, 0o711);
+  mkdirSync(cache, { mode: 0o777 });
+  const under = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', '--'];
+  const asked = registry.requests().length;
+  const home = join(machine.dir, 'home');
+  mkdirSync(home, { recursive: true });
+  chownSync(home, 65_534, 65_534);
+  const words = ['pool', 'prefetch', reference, '--cache', join(home, 'cache'), '--json'];
+  const { exitCode, stdout } = await type(words, under).ended;
+  expect(exitCode).not.toBe(0);
+  expect(JSON.parse(stdout)).toHaveProperty('error');
+  const moved = registry
+    .requests()
+    .slice(asked)
+    .filter(({ path }) => stripes.some((one) => path.endsWith(one.digest)));
+  expect(moved).toEqual([]);
+});
