@@ -6,6 +6,7 @@
  */
 import { Agent as PlainAgent, get as plainGet, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as TlsAgent, get as tlsGet } from 'node:https';
+import { PlainConnection } from './plain-connection.ts';
 import { SourceError, type BlobRange, type BlobSource } from './source.ts';
 
 /** How a registry is reached by HTTP. */
@@ -65,11 +66,14 @@ export class HttpSource implements BlobSource {
   readonly #spec: HttpSourceSpec;
   readonly #plain = new PlainAgent({ keepAlive: true });
   readonly #tls: TlsAgent;
+  /** Until an answer is not the simplest. */
+  #simple: PlainConnection | undefined;
 
   constructor(spec: HttpSourceSpec) {
-    const { ca } = spec;
+    const { ca, origin, silenceMs = SILENCE_MS } = spec;
     this.name = spec.name;
     this.#spec = spec;
+    if (origin.startsWith('http:')) this.#simple = new PlainConnection(spec.name, origin, silenceMs);
     this.#tls = new TlsAgent({
       keepAlive: true,
       ...(ca === undefined ? { rejectUnauthorized: false } : { ca }),
@@ -77,20 +81,26 @@ export class HttpSource implements BlobSource {
   }
 
   close(): void {
+    this.#simple?.close();
     this.#plain.destroy();
     this.#tls.destroy();
   }
 
-  /** Begins a request. @returns the answer, without its body */
-  #ask(url: URL, { offset, length, size }: BlobRange, signal: AbortSignal): Promise<IncomingMessage> {
-    const { origin, authorization, silenceMs = SILENCE_MS } = this.#spec;
+  #headers(url: URL, { offset, length, size }: BlobRange): Record<string, string> {
+    const { origin, authorization } = this.#spec;
     const isWhole = offset === 0 && length === size;
-    const headers = {
+    return {
       'accept-encoding': 'identity',
       ...(isWhole ? {} : { range: `bytes=${offset}-${offset + length - 1}` }),
       // a redirect to a store of blobs has its own permission in its address
       ...(url.origin === origin && authorization !== undefined ? { authorization } : {}),
     };
+  }
+
+  /** Begins a request. @returns the answer, without its body */
+  #ask(url: URL, range: BlobRange, signal: AbortSignal): Promise<IncomingMessage> {
+    const { silenceMs = SILENCE_MS } = this.#spec;
+    const headers = this.#headers(url, range);
     const isTls = url.protocol === 'https:';
     const options: RequestOptions = { headers, signal, agent: isTls ? this.#tls : this.#plain };
     return new Promise((resolve, reject) => {
@@ -195,6 +205,12 @@ export class HttpSource implements BlobSource {
   async read(range: BlobRange, take: (part: Uint8Array) => void, signal: AbortSignal): Promise<void> {
     const { origin, repository } = this.#spec;
     let url = new URL(`/v2/${repository}/blobs/${range.digest}`, origin);
+    if (this.#simple) {
+      const lines = Object.entries(this.#headers(url, range)).map(([name, value]) => `${name}: ${value}`);
+      if (await this.#simple.get(url.pathname, lines, range, take, signal)) return;
+      this.#simple.close();
+      this.#simple = undefined;
+    }
     for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects += 1) {
       const answer = await this.#ask(url, range, signal);
       if (!REDIRECTS.has(answer.statusCode ?? 0)) {
