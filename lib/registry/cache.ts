@@ -72,6 +72,12 @@ function ownBytes(dir: string): number {
   }, 0);
 }
 
+const cachePlace = ({ cache }: CacheOptions): string => resolve(cache ?? join(cacheDir(), 'images'));
+
+/** The images directory of an image with this digest of its manifest. */
+export const imageDir = (options: CacheOptions, digest: string): string =>
+  join(cachePlace(options), 'images', hexOf(digest));
+
 /** The cache of this node. */
 export class ImageCache {
   readonly dir: string;
@@ -82,12 +88,12 @@ export class ImageCache {
   readonly #budget: number | undefined;
 
   /** @throws {@link UsageError} another user may change it */
-  constructor({ cache, cacheBudget }: CacheOptions) {
-    this.dir = resolve(cache ?? join(cacheDir(), 'images'));
+  constructor(options: CacheOptions) {
+    this.dir = cachePlace(options);
     this.blobsDir = join(this.dir, 'blobs');
     this.imagesDir = join(this.dir, 'images');
     this.lock = join(this.dir, 'lock');
-    this.#budget = cacheBudget;
+    this.#budget = options.cacheBudget;
     for (const one of [this.dir, this.blobsDir, join(this.blobsDir, 'sha256'), this.imagesDir])
       makeDirectory(one, 0o700);
     const untrusted = untrustedPart(realpathSync(this.dir));

@@ -4,19 +4,20 @@
  * block is moved.
  * @module
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
-import { listGpus, openDriver } from '../gpu/index.ts';
+import { listGpus, openDriver, type Gpu } from '../gpu/index.ts';
 import { supportedProtocols } from '../images/index.ts';
 import { isBuildId, readBuildId } from '../kept/index.ts';
 import { availableHostMemory, compareVersions, currentSystem, findCriu } from '../machine/index.ts';
 import { formatBytes, formatCudaVersion } from '../output.ts';
+import { readPoolStatus } from '../pool/index.ts';
 import { loadSettings } from '../settings/index.ts';
 import { pluginVariants, variantDir } from '../variant.ts';
-import { ImageCache, spaceProblem, type CacheOptions } from './cache.ts';
+import { ImageCache, imageDir, spaceProblem, type CacheOptions } from './cache.ts';
 import { hasZstd } from './compression/zstd.ts';
 import { isCompressed, type Description, type DriverStack } from './format.ts';
 import { chooseGpus, visibleGpus } from './gpus.ts';
@@ -65,7 +66,26 @@ function problemOf(error: unknown): ImageProblem {
   throw error;
 }
 
-async function checkGpus(stack: DriverStack, found: Findings): Promise<void> {
+/** Whether the pool has device memory of the image already: nothing more is needed for it then. */
+async function isResident(imagesDir: string, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    const dir = realpathSync(imagesDir);
+    return (await readPoolStatus({ signal })).images.some((image) => image.dir === dir);
+  } catch {
+    return false; // it is not here, or no daemon runs
+  }
+}
+
+const asIfFree = (gpu: Gpu): Gpu => ({
+  ...gpu,
+  memory: gpu.memory && { ...gpu.memory, freeBytes: gpu.memory.totalBytes },
+});
+
+async function checkGpus(
+  { description: { stack }, digest }: FoundImage,
+  options: ImageCheckOptions,
+  found: Findings,
+): Promise<void> {
   if (stack.driver === null) return;
   const { CRIU_CUDA_DRIVER: path, CRIU_CUDA_DEVICE_MAP: named } = loadSettings(process.env).settings;
   try {
@@ -77,7 +97,9 @@ async function checkGpus(stack: DriverStack, found: Findings): Promise<void> {
       });
     if (named !== '') return;
     const { gpus } = await listGpus({ driver: path });
-    const choice = chooseGpus(stack.gpus, visibleGpus(gpus, process.env.CUDA_VISIBLE_DEVICES));
+    const visible = visibleGpus(gpus, process.env.CUDA_VISIBLE_DEVICES);
+    const isThere = await isResident(imageDir(options, digest), options.signal);
+    const choice = chooseGpus(stack.gpus, isThere ? visible.map(asIfFree) : visible);
     found.deviceMap.push(...choice.map);
     const remedy = 'restore it on a machine with such a GPU, or free its memory: criu-cuda context list';
     found.problems.push(...choice.problems.map((text) => ({ text, remedy })));
@@ -201,7 +223,7 @@ export async function checkFound(image: FoundImage, options: ImageCheckOptions):
   const { stack } = description;
   const found: Findings = { problems: [], warnings: [], deviceMap: [] };
   checkSystem(stack, options.kernel ?? release(), found);
-  await checkGpus(stack, found);
+  await checkGpus(image, options, found);
   await checkCriu(stack, options.signal, found);
   checkPlugin(stack, found);
   checkMemory(description, found);

@@ -12,7 +12,7 @@ import { EnvironmentError, UsageError } from '../errors.ts';
 import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type FindBlock } from './assemble.ts';
-import { checkSpace, ImageCache, type BlobRef, type CacheOptions } from './cache.ts';
+import { checkSpace, ImageCache, imageDir, type BlobRef, type CacheOptions } from './cache.ts';
 import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
@@ -269,7 +269,7 @@ export async function cacheImage(reference: string, options: CacheImageOptions =
   const check = await checkFound(image, options);
   if (options.mustRestore === true) refuse(check);
   const cache = new ImageCache(options);
-  const dir = join(cache.imagesDir, hexOf(image.digest));
+  const dir = imageDir(options, image.digest);
   if (existsSync(dir)) {
     cache.touch(dir);
     const { parsed, digest, layers } = image;
