@@ -29,12 +29,17 @@ export interface PluginWithHelper {
   variant?: string | undefined;
 }
 
+/** Whether a daemon does what the plugin's helper would do. */
+export function usesDaemon(plugin: PluginWithHelper, env: Environment): boolean {
+  const { settings } = loadSettings(env);
+  const mayUse = plugin.variant === 'full' && Boolean(settings.CRIU_CUDA_CONTEXT_POOL);
+  return mayUse && existsSync(join(settings.CRIU_CUDA_RUN_DIR, 'pool.sock'));
+}
+
 /** The program of the plugin's helper. @returns `undefined` where a daemon does its work, or there is none */
 export function helperProgram(plugin: PluginWithHelper, env: Environment): string | undefined {
   if (plugin.variant === undefined || !usesInterceptor(plugin.variant)) return undefined;
-  const { settings } = loadSettings(env);
-  const usesDaemon = plugin.variant === 'full' && settings.CRIU_CUDA_CONTEXT_POOL;
-  if (usesDaemon && existsSync(join(settings.CRIU_CUDA_RUN_DIR, 'pool.sock'))) return undefined;
+  if (usesDaemon(plugin, env)) return undefined;
   const program = join(dirname(plugin.path), 'cuda-poold');
   return existsSync(program) ? program : undefined;
 }

@@ -5,10 +5,10 @@
  */
 import { readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { choosePlugin, inventoryNeeds } from '../criu/index.ts';
+import { choosePlugin, inventoryNeeds, readInventory } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { helperProgram, startEarlyHelper, type EarlyHelper } from '../pool/index.ts';
+import { helperProgram, startEarlyHelper, usesDaemon, type EarlyHelper } from '../pool/index.ts';
 import type { RestorableImages } from './images.ts';
 import type { RestoreOptions } from './restore.ts';
 
@@ -16,6 +16,17 @@ const gpuImage = /^cuda-\d+\.img$/;
 
 /** The helper and its threads get these pids at most. */
 const HELPER_PIDS = 64;
+
+/** Whether a daemon will serve the restore of an images directory, of which pages of host memory may be missing. */
+export function isServedByDaemon(
+  imagesDir: string,
+  options: Pick<RestoreOptions, 'variant' | 'libdir'>,
+): boolean {
+  const inventory = readInventory(imagesDir);
+  if (inventory === undefined) return false;
+  const { plugin } = choosePlugin(options, { needs: inventoryNeeds(imagesDir, inventory) });
+  return usesDaemon(plugin, process.env);
+}
 
 /** The program of the helper. @returns `undefined` where a daemon serves the restore, or nothing is to be loaded */
 function helperOf(

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { UsageError } from '../../errors.ts';
+import { ToolkitError, UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
-import { cacheImage, type ImageCheck } from '../../registry/index.ts';
+import { dropImages, receiveImages, type Reception } from '../../pool/index.ts';
+import { cacheImage, type ImageCheck, type PullResult } from '../../registry/index.ts';
+import { isServedByDaemon } from '../../restore/index.ts';
 import { pullText, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
 import { runRestore } from '../process/restore.ts';
@@ -49,24 +51,68 @@ function deviceMapOf({ deviceMap }: ImageCheck): Record<string, string> | undefi
   return { CRIU_CUDA_DEVICE_MAP: deviceMap.map(([from, to]) => `${from}=${to}`).join(',') };
 }
 
+/** A daemon that will serve the restore loads device memory while it arrives; where it cannot, the restore says why. */
+async function beginLoad(
+  dir: string,
+  { variant, libdir }: GoldenImageFlags,
+  signal: AbortSignal,
+): Promise<Reception | undefined> {
+  try {
+    if (!isServedByDaemon(dir, { variant, libdir })) return undefined;
+    return await receiveImages(dir, { signal });
+  } catch (error) {
+    if (error instanceof ToolkitError) return undefined;
+    throw error;
+  }
+}
+
 /** Restores an image from the node's cache, which gets it first, and stays until its processes end. */
 export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImageFlags): Promise<void> {
+  let reception: Reception | undefined;
   const pulled = await withProgress(io, `pull of ${ref}`, (report) =>
     cacheImage(ref, {
       ...registryOptions(flags, io),
       mustRestore: true,
       onProgress: bytesFor(io, report),
+      receive: async (dir) => {
+        const begun = await beginLoad(dir, flags, io.signal);
+        reception = begun;
+        if (!begun) return undefined;
+        const arrived = (name: string): void => {
+          begun.arrived(name);
+        };
+        // a load that fails is begun again by the restore, which reports it
+        return { arrived, failed: new Promise<never>(() => undefined) };
+      },
     }),
-  );
+  ).catch((error: unknown) => {
+    reception?.close();
+    throw error;
+  });
   if (!io.json) io.err(pullText(pulled));
   showWarnings(io, [...pulled.warnings, ...pulled.check.warnings]);
+  const loaded = reception?.complete().catch(() => undefined);
+  try {
+    await restorePulled(io, pulled, flags);
+  } catch (error) {
+    if (loaded) await dropImages(pulled.imagesDir, { signal: io.signal }).catch(() => undefined);
+    throw error;
+  }
+  await loaded;
+}
+
+async function restorePulled(
+  io: Io,
+  { imagesDir, check }: PullResult,
+  flags: GoldenImageFlags,
+): Promise<void> {
   const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
   // jobs that restore one image at the same time have one images directory
   const own =
-    flags.workDir === undefined ? mkdtempSync(join(dirname(dirname(pulled.imagesDir)), 'work-')) : undefined;
+    flags.workDir === undefined ? mkdtempSync(join(dirname(dirname(imagesDir)), 'work-')) : undefined;
   await runRestore(io, {
-    ...{ imagesDir: pulled.imagesDir, workDir: flags.workDir ?? own, criuOptions: [] },
-    ...{ variant, libdir, detach, log, isolated, isolatedNetwork, env: deviceMapOf(pulled.check) },
+    ...{ imagesDir, workDir: flags.workDir ?? own, criuOptions: [] },
+    ...{ variant, libdir, detach, log, isolated, isolatedNetwork, env: deviceMapOf(check) },
   });
   if (own !== undefined) rmSync(own, { recursive: true, force: true });
 }

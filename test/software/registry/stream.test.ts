@@ -37,7 +37,7 @@ let nr = 0;
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
-  machine = new Machine({ SOFTCUDA_MEMORY_MB: '1024' });
+  machine = new Machine();
   workload = await machine.start({ args: ARGS, env: { LD_PRELOAD: interceptorLibrary() } });
   before = await snapshot(workload);
   const run = await machine.dump(workload, { libdir: variantDir('full') });
@@ -129,6 +129,20 @@ it('device memory is loaded before the last block is there, and a restore gets i
   const restored = await type(['golden', 'restore', reference, '--cache', cache, '--detach']).ended;
   expect(restored.exitCode, restored.stderr).toBe(0);
   expect((await machine.poolStatus()).counters).toMatchObject({ reused: 1 });
+  expect(await snapshot(workload)).toBe(before);
+  await machine.kill(workload.pid);
+});
+
+it('a restore of what is not in the cache has its device memory loaded while it arrives', async () => {
+  const words = ['golden', 'restore', reference, '--cache', cache, '--detach'];
+  const { ended } = type(words);
+  await untilLoading();
+  proxy.release();
+  const { exitCode, stderr } = await ended;
+  expect(exitCode, stderr).toBe(0);
+  const { counters, images } = await machine.poolStatus();
+  expect(counters).toMatchObject({ reused: 1 });
+  expect(images).toEqual([]);
   expect(await snapshot(workload)).toBe(before);
   await machine.kill(workload.pid);
 });
