@@ -5,7 +5,6 @@
  */
 import type { Socket } from 'node:net';
 import { z } from 'zod';
-import { isErrno } from '../errno.ts';
 import {
   connectTo,
   directoryWord,
@@ -64,7 +63,7 @@ async function* answers(socket: Socket): AsyncGenerator<Answer, undefined> {
       }
     }
   } catch (error) {
-    if (!isErrno(error, 'EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE')) throw error;
+    if (error instanceof PoolError) throw error; // any other: one of us has hung up
   }
 }
 
