@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { readGpuImages } from '../dist/images/index.js';
 
+const { fetch } = globalThis;
 const program = fileURLToPath(new URL('../dist/cli.cjs', import.meta.url));
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
