@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* A mapping has two dozen lines, of which four tell us something, and a server has thousands of
+ * mappings: sscanf on each line takes five times as long as the kernel takes to write it. */
 #include "plugin/host/remap/smaps.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,8 @@
 #include "image/pages/pages.h"
 #include "plugin/host/remap/shared.h"
 
-/* Parses the first line of a mapping; false when `line` is another one. */
-static bool parse_head(struct mapping *m, char *line)
+/* Parses the first line of a mapping. */
+static void parse_head(struct mapping *m, char *line)
 {
 	unsigned long start, end, offset, inode;
 	unsigned int major, minor;
@@ -21,7 +22,7 @@ static bool parse_head(struct mapping *m, char *line)
 
 	if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %n", &start, &end, perms, &offset, &major,
 		   &minor, &inode, &at) != 7)
-		return false;
+		return;
 	path = line + at;
 	path[strcspn(path, "\n")] = '\0';
 	*m = (struct mapping){.start = start,
@@ -37,7 +38,6 @@ static bool parse_head(struct mapping *m, char *line)
 			 (!*path || !strcmp(path, "[heap]") || !strncmp(path, "[anon:", 6)));
 	m->is_shared = perms[3] == 's' && ccr__is_shared_anonymous(path);
 	m->is_known = true;
-	return true;
 }
 
 /* Parses "VmFlags: rd wr ...". A mapping with a flag that is not listed is unknown. */
@@ -66,13 +66,11 @@ static void parse_flags(struct mapping *m, const char *flags)
 		{"sr", MAPPING_SEQUENTIAL},
 		{"rr", MAPPING_RANDOM},
 	};
-	char name[3];
-	int length;
-
-	for (; sscanf(flags, " %2[a-z?]%n", name, &length) == 1; flags += length) {
+	flags += strspn(flags, " ");
+	for (; flags[0] && flags[1] && flags[0] != '\n'; flags += 2 + (flags[2] == ' ')) {
 		size_t i = 0;
 
-		while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i].name, name))
+		while (i < sizeof(known) / sizeof(known[0]) && strncmp(known[i].name, flags, 2))
 			i++;
 		if (i == sizeof(known) / sizeof(known[0]))
 			m->is_known = false;
@@ -83,11 +81,16 @@ static void parse_flags(struct mapping *m, const char *flags)
 
 static void parse_field(struct mapping *m, const char *line)
 {
-	uint64_t kib;
+	if (!strncmp(line, "Rss:", 4))
+		m->in_memory += strtoull(line + 4, NULL, 10) * 1024;
+	else if (!strncmp(line, "Swap:", 5))
+		m->in_memory += strtoull(line + 5, NULL, 10) * 1024;
+}
 
-	if (sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1 ||
-	    sscanf(line, "Swap: %" SCNu64 " kB", &kib) == 1)
-		m->in_memory += kib * 1024;
+/* Names of fields begin with capital letters; addresses have small ones. */
+static bool is_field(const char *line)
+{
+	return *line >= 'A' && *line <= 'Z';
 }
 
 int ccr__smaps_for_each(pid_t pid, int (*each)(const struct mapping *mapping, void *data),
@@ -104,13 +107,14 @@ int ccr__smaps_for_each(pid_t pid, int (*each)(const struct mapping *mapping, vo
 	if (!smaps)
 		return -errno;
 	while (!ret && getline(&line, &room, smaps) > 0) {
-		if (strncmp(line, "VmFlags:", 8)) {
-			if (!parse_head(&mapping, line))
-				parse_field(&mapping, line);
-			continue;
+		if (!is_field(line)) {
+			parse_head(&mapping, line);
+		} else if (strncmp(line, "VmFlags:", 8)) {
+			parse_field(&mapping, line);
+		} else {
+			parse_flags(&mapping, line + 8);
+			ret = each(&mapping, data);
 		}
-		parse_flags(&mapping, line + 8);
-		ret = each(&mapping, data);
 	}
 	free(line);
 	fclose(smaps);
