@@ -159,7 +159,7 @@ int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges 
 	for (size_t i = 0; !ret && i < before->nr; i++)
 		ret = ccr__remap_add_range(&known, &before->list[i]);
 	if (!ret)
-		ret = ccr__crew_prepare(&populate.crew, task->pid, task->restore_tid);
+		ret = ccr__crew_prepare(&populate.crew, task->pid, task->restore_tid, NULL);
 	if (!ret)
 		is_called = !ccr__driver_call_begin(&call);
 	if (is_called) {

@@ -14,6 +14,7 @@ static void list_tids(const struct crew *crew, pid_t tids[WATCHER_MAX_THREADS])
 struct choice {
 	struct crew *crew;
 	pid_t spared;
+	const struct injection *known;
 };
 
 /* Returns 1 when there are enough. */
@@ -25,16 +26,17 @@ static int choose(pid_t tid, void *data)
 
 	if (tid == choice->spared)
 		return 0;
-	ret = ccr__inject_look(&crew->threads[crew->nr], tid);
+	ret = ccr__inject_look(&crew->threads[crew->nr], tid,
+			       crew->nr ? crew->threads : choice->known);
 	crew->nr += !ret;
 	if (crew->nr == WATCHER_MAX_THREADS)
 		return 1;
 	return ret == -ENOTSUP ? 0 : ret;
 }
 
-int ccr__crew_prepare(struct crew *crew, pid_t pid, pid_t spared)
+int ccr__crew_prepare(struct crew *crew, pid_t pid, pid_t spared, const struct injection *known)
 {
-	struct choice choice = {crew, spared};
+	struct choice choice = {crew, spared, known};
 	pid_t tids[WATCHER_MAX_THREADS];
 	int ret;
 

@@ -25,8 +25,8 @@ struct crew {
 };
 
 /* Chooses threads that criu has stopped, all but `spared`, and has them guarded; changes none.
- * Returns 0 or -errno. */
-int ccr__crew_prepare(struct crew *crew, pid_t pid, pid_t spared);
+ * `known`: an injection into another thread of the process, or NULL. Returns 0 or -errno. */
+int ccr__crew_prepare(struct crew *crew, pid_t pid, pid_t spared, const struct injection *known);
 /* From here on ccr__inject_start and ccr__inject_finish may be called on each of the threads. Does
  * not wait for anybody. Returns 0; -ENOTSUP, as ccr__inject_begin does; or another -errno. */
 int ccr__crew_begin(struct crew *crew);

@@ -249,7 +249,7 @@ int ccr__inject_recover(const struct injected *injected)
 	return ret ? ret : ccr__inject_leave(&in);
 }
 
-int ccr__inject_look(struct injection *in, pid_t tid)
+int ccr__inject_look(struct injection *in, pid_t tid, const struct injection *known)
 {
 	siginfo_t info;
 	size_t size;
@@ -268,7 +268,8 @@ int ccr__inject_look(struct injection *in, pid_t tid)
 		return refuse(in, "it is a 32-bit process");
 	if (ccr__inject_in_rseq(tid, inject_ip(&in->regs)))
 		return refuse(in, "it is stopped inside a restartable sequence");
-	in->gadget = ccr__inject_gadget(tid);
+	/* To find it takes all mappings. */
+	in->gadget = known ? known->gadget : ccr__inject_gadget(tid);
 	in->call = in->gadget;
 	if (!in->gadget)
 		return refuse(in, "its vdso has no system call instruction");
@@ -373,7 +374,7 @@ static int begin(struct injection *in)
 
 int ccr__inject_begin(struct injection *in, pid_t pid)
 {
-	int ret = ccr__inject_look(in, pid);
+	int ret = ccr__inject_look(in, pid, NULL);
 
 	if (!ret)
 		ret = begin(in);

@@ -56,8 +56,9 @@ int ccr__inject_recover(const struct injected *injected);
 /* ---- the steps of ccr__inject_begin and ccr__inject_end without a scratch page; see crew.h ----
  */
 
-/* Reads what an injection needs. Changes nothing. Returns as ccr__inject_begin does. */
-int ccr__inject_look(struct injection *in, pid_t tid);
+/* Reads what an injection needs. Changes nothing. `known`: one of another thread of the process,
+ * for what they have in common, or NULL. Returns as ccr__inject_begin does. */
+int ccr__inject_look(struct injection *in, pid_t tid, const struct injection *known);
 /* What the watcher has to know before the thread is changed. */
 struct injected ccr__inject_record(const struct injection *in);
 /* Blocks its signals: it may run system calls now. Returns 0, -ENOTSUP or another -errno. */

@@ -135,7 +135,7 @@ static int drop_all(const struct drops *drops, struct injection *leader, struct 
 static int drop_with_crew(const struct drops *drops, struct injection *leader, int *results)
 {
 	struct crew crew;
-	int ret = ccr__crew_prepare(&crew, leader->tgid, leader->pid), ended;
+	int ret = ccr__crew_prepare(&crew, leader->tgid, leader->pid, leader), ended;
 
 	if (ret == -ESRCH)
 		return ret;
