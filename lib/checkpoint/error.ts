@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 import {
   criuFacts,
+  failedStep,
+  stepFailure,
   type CriuResult,
   type CriuRun,
   type CudaTask,
@@ -61,8 +63,8 @@ const profilerHint = (step: DriverStep | undefined): string | undefined =>
 /** The error for a run of criu that did not succeed; if the caller aborted it, the abort reason. */
 export function checkpointError(pid: number, run: CriuRun, result: CriuResult): ToolkitError {
   if (result.error instanceof ToolkitError && !(result.error instanceof CommandError)) return result.error;
-  const step = result.status?.steps.find((one) => one.result !== 0);
-  const driver = step && `driver's ${step.step} of ${step.pid}: ${step.name} (${step.result})`;
+  const step = failedStep(result.status?.steps ?? []);
+  const driver = step && `driver's ${step.step} of ${step.pid}: ${stepFailure(step)}`;
   const lost = result.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
   const reason =
     driver ?? result.log.message ?? (result.stderr || `criu exited with ${result.exitCode ?? 'no code'}`);

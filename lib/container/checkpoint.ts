@@ -10,10 +10,12 @@ import {
   criuFlagWords,
   dumpPhases,
   dumpTransfer,
+  failedStep,
   memoryWarnings,
   packedDumpTransfer,
   readCriuLog,
   readDumpStats,
+  stepFailure,
   type CudaTask,
   type ImageNeeds,
   type OpStatus,
@@ -201,7 +203,7 @@ function checkpointError(
   if (!(error instanceof ContainerError) || error.code !== 'ERR_CONTAINER') return error;
   const log = join(container.dir, 'dump.log');
   const { message, hint } = existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
-  const step = status?.steps.find((one) => one.result !== 0);
+  const step = failedStep(status?.steps ?? []);
   if (isDumped) {
     return new ContainerError(
       'ERR_CONTAINER_CHECKPOINT',
@@ -209,7 +211,7 @@ function checkpointError(
       { facts: error.facts, cause: error, hint: `criu-cuda container restore ${container.name}` },
     );
   }
-  const reason = step ? `driver's ${step.step}: ${step.name}` : (message ?? error.message);
+  const reason = step ? `driver's ${step.step}: ${stepFailure(step)}` : (message ?? error.message);
   return new ContainerError(
     'ERR_CONTAINER_CHECKPOINT',
     `cannot checkpoint ${container.name}: ${reason}; it is still running`,

@@ -43,6 +43,7 @@ export { imagesWithoutTerminal } from './open/terminals.ts';
 export { relocateFile } from './open/relocate.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';
 export { historyDir, listStatusFiles, type StatusFile } from './status/op-history.ts';
+export { failedStep, stepFailure, type DriverStep } from './status/driver-step.ts';
 export {
   archiveOpStatus,
   listOpStatus,
@@ -52,7 +53,6 @@ export {
   tryReadOpStatus,
   removeOpStatus,
   type CudaTask,
-  type DriverStep,
   type OpOrigin,
   type OpProcess,
   type OpStatus,

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: MIT
-import { criuFacts, type CriuResult, type CriuRun, type CudaTask } from '../criu/index.ts';
+import {
+  criuFacts,
+  failedStep,
+  stepFailure,
+  type CriuResult,
+  type CriuRun,
+  type CudaTask,
+} from '../criu/index.ts';
 import {
   CommandError,
   CodedError,
@@ -64,9 +71,9 @@ export const succeeded = (result: CriuResult): boolean =>
 
 function deviceError(run: CriuRun, result: CriuResult, hint: string): RestoreError | undefined {
   const reasons = failedTasks(result).map((task) => {
-    const step = result.status?.steps.find((one) => one.pid === task.pid && one.result !== 0);
+    const step = failedStep(result.status?.steps.filter(({ pid }) => pid === task.pid) ?? []);
     const said = task.reason ?? 'unknown reason';
-    return `${task.pid}: ${step ? `${step.step}: ${step.name} (${step.result})` : said}`;
+    return `${task.pid}: ${step ? `${step.step}: ${stepFailure(step)}` : said}`;
   });
   if (reasons.length === 0) return undefined;
   const message = `cannot restore device memory of ${reasons.join('; ')}; the restored tasks were killed`;

@@ -12,6 +12,7 @@ import { isErrno } from '../../errno.ts';
 import { checkRunDir } from '../../run-dir.ts';
 import { amount, whole } from '../../number-shapes.ts';
 import { CriuStatusError } from '../error.ts';
+import { stepLine, stepOf, type DriverStep } from './driver-step.ts';
 import { moveToHistory } from './op-history.ts';
 import { readTimeline, type Timeline } from './timeline.ts';
 import {
@@ -33,14 +34,6 @@ const beginLine = v.object({
   version: v.string(),
   variant: v.string(),
   plugin: v.optional(v.string()),
-});
-const stepLine = v.object({
-  event: v.literal('step'),
-  pid,
-  step: v.picklist(['lock', 'checkpoint', 'restore', 'unlock']),
-  result: whole(),
-  name: v.string(),
-  ms: milliseconds,
 });
 const taskLine = v.object({
   event: v.literal('task'),
@@ -107,16 +100,6 @@ const lineShapes = {
 type Line = v.InferOutput<(typeof lineShapes)[keyof typeof lineShapes]>;
 const anyLine = v.object({ event: v.string() });
 
-/** One driver call. */
-export interface DriverStep {
-  pid: number;
-  step: 'lock' | 'checkpoint' | 'restore' | 'unlock';
-  /** The CUresult, 0 for success, and its name. */
-  result: number;
-  name: string;
-  ms: number;
-}
-
 /** The outcome for one CUDA process. */
 export interface CudaTask {
   /** Pid in the namespace of criu. */
@@ -128,14 +111,6 @@ export interface CudaTask {
   /** Why it failed. */
   reason?: string | undefined;
 }
-
-const stepOf = ({ pid, step, result, name, ms }: v.InferOutput<typeof stepLine>): DriverStep => ({
-  pid,
-  step,
-  result,
-  name,
-  ms,
-});
 
 const taskOf = ({ pid, outcome, prior, reason }: v.InferOutput<typeof taskLine>): CudaTask => ({
   pid,

@@ -102,9 +102,15 @@ static CUresult store(const struct task *task)
 
 int ccr__storage_checkpoint(struct task *task)
 {
+	const double start = ccr__now_ms();
+	CUresult result;
+
 	if (!task->storage)
 		return 1;
-	if (ccr__task_step(task, "checkpoint", store) == CUDA_SUCCESS) {
+	result = store(task);
+	ccr__task_note_pools(task, "checkpoint", result, ccr__pool_link.error,
+			     ccr__now_ms() - start);
+	if (result == CUDA_SUCCESS) {
 		task->memory.reason = NULL;
 		return 0;
 	}
@@ -177,7 +183,8 @@ static CUresult end(struct storage_restore *restore, const char **call)
 
 	ccr__exchange_end(&restore->exchange);
 	note_failure(exchange);
-	ccr__task_note(exchange->task, "restore", result, ccr__now_ms() - restore->start);
+	ccr__task_note_pools(exchange->task, "restore", result, ccr__exchange_failure(exchange),
+			     ccr__now_ms() - restore->start);
 	snprintf(reason, sizeof(reason), "restore from its GPU image (%s)",
 		 ccr__exchange_failure(exchange));
 	*call = reason;

@@ -139,19 +139,33 @@ CUresult ccr__driver_unlock(pid_t pid, int *unused)
 	return ccr__plugin.driver.cuCheckpointProcessUnlock(pid, NULL);
 }
 
-CUresult ccr__task_note(const struct task *task, const char *step, CUresult result, double ms)
+CUresult ccr__task_note_pools(const struct task *task, const char *step, CUresult result,
+			      const char *reason, double ms)
 {
+	const char *const name = ccr_cuda_error_name(result);
+	const bool is_explained = result != CUDA_SUCCESS && reason;
+	char quoted[768];
+
 	ccr__plugin.driver_ms += ms;
 	if (result == CUDA_SUCCESS)
 		ccr_info("%s of %d: %.1f ms", step, task->pid, ms);
+	else if (is_explained)
+		ccr_err("%s of %d failed: %s, after %.1f ms", step, task->pid, reason, ms);
 	else
-		ccr_err("%s of %d failed: %s (%d) after %.1f ms", step, task->pid,
-			ccr_cuda_error_name(result), result, ms);
+		ccr_err("%s of %d failed: %s (%d) after %.1f ms", step, task->pid, name, result,
+			ms);
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"step\",\"pid\":%d,\"step\":\"%s\",\"result\":%d,\"name\":\"%"
-		       "s\",\"ms\":%.3f}",
-		       task->pid, step, result, ccr_cuda_error_name(result), ms);
+		       "s\",\"ms\":%.3f%s%s%s}",
+		       task->pid, step, result, name, ms, is_explained ? ",\"reason\":\"" : "",
+		       is_explained ? ccr_status_quoted(quoted, sizeof(quoted), reason) : "",
+		       is_explained ? "\"" : "");
 	return result;
+}
+
+CUresult ccr__task_note(const struct task *task, const char *step, CUresult result, double ms)
+{
+	return ccr__task_note_pools(task, step, result, NULL, ms);
 }
 
 static CUresult call_within(pid_t pid, CUresult (*function)(pid_t pid, int *unused), int timeout_ms)

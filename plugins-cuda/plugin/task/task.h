@@ -28,6 +28,9 @@ CUresult ccr__task_step(const struct task *task, const char *step,
 void ccr__task_unlock(pid_t pid);
 /* Writes a driver call and its result to the log and the status file. Returns the result. */
 CUresult ccr__task_note(const struct task *task, const char *step, CUresult result, double ms);
+/* The same of a call that the pool made; `reason`: why it failed. */
+CUresult ccr__task_note_pools(const struct task *task, const char *step, CUresult result,
+			      const char *reason, double ms);
 /* The driver's GetState and Unlock, as functions for ccr__driver_call. */
 CUresult ccr__driver_get_state(pid_t pid, int *state);
 CUresult ccr__driver_unlock(pid_t pid, int *unused);

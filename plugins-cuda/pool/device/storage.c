@@ -8,7 +8,8 @@
 
 static int fail(CUresult result, const char *call, pid_t pid, char *error, size_t size)
 {
-	snprintf(error, size, "%s of process %d: %s", call, pid, ccr_cuda_error_name(result));
+	snprintf(error, size, "%s of process %d: %s (%d)", call, pid, ccr_cuda_error_name(result),
+		 result);
 	return result == CUDA_ERROR_OUT_OF_MEMORY     ? -ENOMEM
 	       : result == CUDA_ERROR_INVALID_CONTEXT ? -ENODEV
 						      : -EIO;

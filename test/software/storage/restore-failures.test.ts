@@ -8,7 +8,7 @@ import { projectRoot } from '../../../lib/paths.ts';
 import { readStat, waitForExit } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
-import type { CriuOptions } from '../../helpers/machine.ts';
+import type { CriuOptions, CriuRun } from '../../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot } from '../../helpers/parallel.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 import { flipByte } from './flip.ts';
@@ -40,13 +40,14 @@ async function expectRestored(options: CriuOptions = {}): Promise<void> {
   await machine.expectNothingLeft();
 }
 
-async function expectRefused(message: RegExp, options: CriuOptions = {}): Promise<void> {
+async function expectRefused(message: RegExp, options: CriuOptions = {}): Promise<CriuRun> {
   const restored = await machine.tryRestore(options);
   expect(restored.exitCode).not.toBe(0);
   expect(errorsIn(restored.log)).toMatch(message);
   expect(readStat(workload.pid)?.state ?? 'Z').toBe('Z');
   await machine.kill(workload.pid); // collected: the next restore needs its pid
   await machine.expectNothingLeft();
+  return restored;
 }
 
 const manifest = (): string => machine.manifests()[0] ?? '';
@@ -116,7 +117,12 @@ describe('images', () => {
   it('with a wrong byte end the restore', async () => {
     await dumped();
     flipByte(machine.imagesDir, machine.stripes()[0] ?? '', 5000);
-    await expectRefused(/checksum|xxh3/i);
+    const { status } = await expectRefused(/checksum|xxh3/i);
+    // what is said is not the driver's name for any failure of a caller
+    const steps = status.filter(({ event, result }) => event === 'step' && result !== 0);
+    expect(steps).toMatchObject([
+      { step: 'restore', reason: expect.stringMatching(/^cuda-\d+-\d+\.img: .*xxh3/) as string },
+    ]);
   });
 
   it('of an unknown version are refused', async () => {
