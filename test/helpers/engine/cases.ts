@@ -2,12 +2,14 @@
 /** What every engine does with its own commands, as docs/containers.md prints them. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { readGpuImages } from '../../../lib/images/index.ts';
 import type { OperationRecord } from '../../../lib/operations/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
 import { needDumpsOfOthers } from '../criu.ts';
+import { hasStorage } from '../driver.ts';
 import { targets } from '../same-program.ts';
 import { waitFor } from '../wait.ts';
-import { enginePrograms, stripeName, type Engine } from './engine.ts';
+import { enginePrograms, type Engine } from './engine.ts';
 
 /** What must be the same in a program before and after, wherever it runs. */
 function look(pid: number | undefined): { threads: string[]; mailboxes: number; descriptors: string[] } {
@@ -101,16 +103,19 @@ export function describeEngine(make: new () => Engine, programs: readonly string
       expect(Number(uid)).toBe(engine.hostRoot + 1000);
     });
 
-    it('without the interceptor keeps its device memory, which the driver moves, and that is said', async () => {
+    it('without the interceptor keeps its device memory, and what moves it is said', async () => {
       await engine.start({ intercept: false });
       const checksum = await engine.checksum();
       const before = look(await engine.pid());
       expect(before.mailboxes).toBe(0);
       await engine.checkpoint();
-      expect(readdirSync(await engine.imagesDir()).filter((name) => stripeName.test(name))).toEqual([]);
+      const images = await readGpuImages(await engine.imagesDir());
+      expect(images.map(({ manifest }) => manifest.isDriver)).toEqual(hasStorage ? [true] : []);
       const dumped = await last();
       expect(dumped).toMatchObject({ kind: 'dump', outcome: 'succeeded', variant: 'full' });
-      expect(dumped?.processes[0]?.memory?.reason).toContain('it has no interceptor');
+      const memory = dumped?.processes[0]?.memory;
+      if (hasStorage) expect(memory?.pool).toMatchObject({ by: 'helper' });
+      else expect(memory?.reason).toContain('it has no interceptor');
       await engine.restore();
       await expectSame(checksum, before);
     });

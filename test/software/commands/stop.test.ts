@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 /** `criu-cuda stop`: what the driver does before the processes are killed, and what is said where it cannot. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
-import { isAlive, readProcessTree, readStat } from '../../../lib/process/index.ts';
+import { isAlive, readProcessTree, readStat, readThreadState } from '../../../lib/process/index.ts';
 import { stopProcess } from '../../../lib/api/index.ts';
 import { endProgram, releaseDevices } from '../../../lib/stop/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { waitUntil } from '../../helpers/wait.ts';
 
 const ILLEGAL_STATE = 401;
 
@@ -85,6 +86,8 @@ describe('stopProcess', () => {
 
   it('kills a stopped process, in which the driver cannot work', async () => {
     process.kill(workload.pid, 'SIGSTOP');
+    const tids = readdirSync(`/proc/${workload.pid}/task`).map(Number);
+    await waitUntil(() => tids.every((tid) => readThreadState(workload.pid, tid) === 'T'));
     const { processes } = await stopProcess(workload.pid);
     expect(processes[0]?.reason).toMatch(/restore thread \d+ of \d+ is stopped/);
     expect(isAlive(workload.pid)).toBe(false);

@@ -99,7 +99,7 @@ describe('without --variant', () => {
 
   it('a program without the interceptor goes through the driver and a page file', async () => {
     const workload = await plain();
-    const { result, before } = await dump(workload);
+    const { result, before } = await dump(workload, shared({ CRIU_CUDA_STORAGE: 'off' }));
     expect(result.plugin.variant).toBe('full');
     const [memory] = result.memory;
     expect(memory).toMatchObject({ pool: undefined, reason: 'it has no interceptor' });
@@ -113,6 +113,19 @@ describe('without --variant', () => {
       { pool: undefined, reason: undefined, pageFileBytes: memory?.pageFileBytes },
     ]);
     expect(back.result.memory[0]?.driverBytes).toBeGreaterThanOrEqual(36 * MIB);
+  });
+
+  it('a program without the interceptor goes through the pool, if the driver hands its memory over', async () => {
+    machine.env.SOFTCUDA_DRIVER = '615';
+    const workload = await plain();
+    const { result, before } = await dump(workload);
+    const pool = { by: 'helper', bytes: MOVED + 4 * MIB };
+    expect(result.memory).toMatchObject([{ pid: workload.pid, pool, reason: undefined }]);
+    expect(result.memory[0]?.driverBytes).toBeLessThan(MOVED);
+    expect(machine.manifests()).toEqual([`cuda-${workload.pid}.img`]);
+    expect(warningsOf(result)).toEqual([]);
+    const back = await expectTwoRestores(workload, before);
+    expect(back.result.memory).toMatchObject([{ pid: workload.pid, pool: { ...pool, source: 'files' } }]);
   });
 
   it('with CRIU_CUDA_PARALLEL_RESTORE=0 the driver has it, and the result says so', async () => {

@@ -23,6 +23,7 @@ import { execResult } from '../../../lib/exec.ts';
 import { projectRoot, softcudaLibrary } from '../../../lib/paths.ts';
 import { readThreadState } from '../../../lib/process/index.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { cudaVersion } from '../../helpers/driver.ts';
 import { holdEnd, inNamespace } from '../../helpers/held-end.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
@@ -59,13 +60,13 @@ describe.each(backendNames)('through the %s', (backend) => {
   });
 
   it('the driver that CRIU_CUDA_DRIVER names is opened', () => {
-    expect(driver).toMatchObject({ path: softcudaLibrary(), version: 13000 });
+    expect(driver).toMatchObject({ path: softcudaLibrary(), version: cudaVersion });
   });
 
   describe('GPUs', () => {
     it('have their names, memory and address', async () => {
       const report = await listGpus(options);
-      expect(report.cudaVersion).toBe(13000);
+      expect(report.cudaVersion).toBe(cudaVersion);
       expect(report.library).toMatch(/softcuda\/libnvidia-ml\.so\.1$/);
       expect(report.gpus).toMatchObject([
         { index: 0, uuid: 'GPU-736f6674-6375-6461-0000-000100000000', pciAddress: 'ffff:00:00.0' },

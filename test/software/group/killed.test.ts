@@ -65,8 +65,9 @@ describe.each(['criu', 'watcher', 'pool', 'member'])('the %s is killed', (victim
     await waitFor(() => {
       expect(isHit, errorsIn(run.log)).toBe(true);
     });
-    // without a watcher, criu starts another one and continues
-    if (victim !== 'watcher') expect(run.exitCode, errorsIn(run.log)).not.toBe(0);
+    // without a watcher, criu starts another one and continues; a pool may have written the last byte before it is killed
+    const mayEnd = victim === 'pool' && step === 'the memory of all has moved';
+    if (victim !== 'watcher' && !mayEnd) expect(run.exitCode, errorsIn(run.log)).not.toBe(0);
     const members = victim === 'member' ? MEMBERS.slice(0, 2) : MEMBERS;
     expect(await snapshot(members)).toEqual(before.slice(0, members.length));
     const alive = pids.slice(0, members.length);
