@@ -9,7 +9,7 @@ const drivers = [
     driver: '615',
     files: [
       ...core,
-      ...['plugin/failures', 'plugin/interrupted', 'plugin/upstream-image'],
+      ...['plugin/failures', 'plugin/interrupted', 'plugin/upstream-image', 'plugin/dead-leader'],
       ...['parallel/dump-failures', 'parallel/restore-failures'],
     ],
   },

@@ -272,7 +272,7 @@ static size_t undo_some(struct task **tasks, size_t nr, bool is_last)
 		tasks[i]->is_undoing = false;
 		if (ret == -EAGAIN)
 			tasks[left++] = tasks[i];
-		else if (ret && tasks[i]->storage) /* its device memory is nowhere */
+		else if (ret && tasks[i]->is_stored) /* its device memory is nowhere */
 			syscall(SYS_pidfd_send_signal, tasks[i]->pidfd, SIGKILL, NULL, 0);
 	}
 	return left;

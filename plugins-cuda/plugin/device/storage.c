@@ -107,6 +107,9 @@ int ccr__storage_checkpoint(struct task *task)
 
 	if (!task->storage)
 		return 1;
+	task->is_stored = true;
+	if (ccr__watcher_track(task))
+		return -EIO;
 	result = store(task);
 	ccr__task_note_pools(task, "checkpoint", result, ccr__pool_link.error,
 			     ccr__now_ms() - start);
@@ -120,6 +123,7 @@ int ccr__storage_checkpoint(struct task *task)
 		return -EIO;
 	ccr__pool_note_fallback(task->pid, "driver", ccr__pool_link.error);
 	task->storage = 0;
+	task->is_stored = false;
 	return ccr__watcher_track(task) ? -EIO : 1;
 }
 
@@ -196,9 +200,9 @@ CUresult ccr__storage_undo(const struct task *task, const char **call)
 	struct storage_restore restore;
 	CUprocessState state;
 
-	if (!task->storage)
+	if (!task->is_stored)
 		return CUDA_SUCCESS;
-	/* The undo of a dump that failed before the Checkpoint. */
+	/* The pool had not come to the Checkpoint. */
 	if (ccr__task_state(task->pid, &state) == CUDA_SUCCESS &&
 	    (state == CU_PROCESS_STATE_RUNNING || state == CU_PROCESS_STATE_LOCKED))
 		return CUDA_SUCCESS;
