@@ -17,7 +17,8 @@ let registry: TestRegistry;
 let cache: string;
 beforeEach(async (context) => {
   needPrograms(context, 'skopeo', 'docker-registry');
-  machine = new Machine();
+  // a helper may still hold the memory of the first program when the second one starts
+  machine = new Machine({ SOFTCUDA_MEMORY_MB: '512' });
   registry = await TestRegistry.start(join(machine.dir, 'registry'));
   cache = join(machine.dir, 'cache');
 });
