@@ -47,7 +47,7 @@ struct task {
 	pid_t service_tid;    /* of the interceptor; 0: the driver saves the memory */
 	uint32_t operation;   /* of the pool; 0: none */
 	uint32_t storage;     /* the same, if the pool makes the driver's Checkpoint */
-	bool is_stored;	      /* it was asked to: the memory may be in its hands alone */
+	bool is_stored;	      /* it was asked to: nobody else may have the memory */
 	pid_t image_pid;      /* its pid in its own namespace, which names its image */
 	bool is_joined;	      /* its gate is closed with others, and its memory is its own */
 	bool is_saved;	      /* the pool has reported the result of the save */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Custom storage of processes that are on a few of many devices, or have no memory; and again and again. */
+/** Custom storage of processes that are on a few of many devices, or have no memory; and any number of times. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -75,7 +75,7 @@ describe.each(['parallel', 'full'] as const)('variant %s', (variant) => {
   });
 });
 
-it('dumps and restores again and again, with other bytes each time, into the same directory', async () => {
+it('dumps and restores any number of times, with other bytes each time, into the same directory', async () => {
   const workload = await machine.start();
   for (let i = 0; i < 3; i++) {
     expect(await workload.ask(`fill ${i + 20}`)).toBe('ok');
