@@ -4,7 +4,7 @@
  * common/protocol/protocol.h has the order.
  */
 #include "pool/session/interceptor.h"
-#include "pool/session/sharing.h"
+#include "pool/session/group/sharing.h"
 #include "common/protocol/message.h"
 
 #include <errno.h>

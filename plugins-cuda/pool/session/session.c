@@ -9,7 +9,7 @@
 
 #include "pool/session/op_process.h"
 #include "pool/session/op_store.h"
-#include "pool/session/quiesce.h"
+#include "pool/session/group/quiesce.h"
 #include "pool/images/residents.h"
 #include "common/protocol/message.h"
 

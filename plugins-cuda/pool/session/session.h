@@ -4,9 +4,9 @@
 #define CCR_POOL_SESSION_H
 
 #include "pool/images/load.h"
-#include "pool/session/group.h"
+#include "pool/session/group/group.h"
 #include "pool/session/operations.h"
-#include "pool/session/sharing.h"
+#include "pool/session/group/sharing.h"
 
 /* An image that this run restores. */
 struct wanted {

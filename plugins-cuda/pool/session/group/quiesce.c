@@ -8,7 +8,7 @@
  * than one. In the second half of the time no call is let through: work may also take long
  * by itself, and then nothing more should be launched.
  */
-#include "pool/session/quiesce.h"
+#include "pool/session/group/quiesce.h"
 
 #include <errno.h>
 #include <poll.h>

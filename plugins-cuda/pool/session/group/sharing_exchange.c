@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The steps in which processes get the memory that they share, on the thread of each. */
-#include "pool/session/sharing.h"
+#include "pool/session/group/sharing.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * Which import of one process is which export of another: both have the same open file. The
  * kernel orders open files (kcmp), so exports are sorted and imports are looked up.
  */
-#include "pool/session/sharing.h"
+#include "pool/session/group/sharing.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "pool/session/group.h"
+#include "pool/session/group/group.h"
 
 #include <errno.h>
 

@@ -3,7 +3,7 @@
  * The relations between processes. The session's thread makes them; the threads that give
  * processes their memory wait for each other here.
  */
-#include "pool/session/sharing.h"
+#include "pool/session/group/sharing.h"
 
 #include <errno.h>
 #include <fcntl.h>

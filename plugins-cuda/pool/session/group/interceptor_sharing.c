@@ -4,7 +4,7 @@
 
 #include "common/protocol/message.h"
 #include "pool/session/interceptor.h"
-#include "pool/session/sharing.h"
+#include "pool/session/group/sharing.h"
 
 static size_t at_most(size_t nr)
 {
