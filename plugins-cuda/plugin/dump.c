@@ -8,7 +8,7 @@
 #include "plugin/task/task.h"
 #include "plugin/task/account.h"
 #include "plugin/task/checkpoint_files.h"
-#include "plugin/task/connections.h"
+#include "plugin/watch/connections.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/plugin.h"
 
@@ -18,7 +18,7 @@
 
 #include "plugin/host/host.h"
 #include "plugin/device/device.h"
-#include "plugin/task/traced_tree.h"
+#include "plugin/trace/traced_tree.h"
 #include "plugin/threads/queue.h"
 
 /* Resumes the restore thread; the watcher knows before what to restore. Returns 0 or -errno. */

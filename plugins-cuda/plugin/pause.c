@@ -4,7 +4,7 @@
 #include "look/look.h"
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/report.h"
 #include "plugin/plugin.h"
 

@@ -3,11 +3,11 @@
 #include "plugin/task/task.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/task/checkpoint_files.h"
-#include "plugin/task/preinit.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/preinit.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/report.h"
-#include "plugin/task/stuck.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/trace/stuck.h"
+#include "plugin/watch/watcher_link.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>

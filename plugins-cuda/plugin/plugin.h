@@ -5,7 +5,7 @@
 
 #include <sys/stat.h>
 
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 /*
  * look.c; both return 0, or -EBUSY after telling in log and status file why not. `*pids` is the

@@ -10,9 +10,9 @@
 #include "plugin/task/account.h"
 #include "plugin/task/report.h"
 #include "plugin/task/task.h"
-#include "plugin/task/end_traced.h"
-#include "plugin/task/stuck.h"
-#include "plugin/task/traced_tree.h"
+#include "plugin/trace/end_traced.h"
+#include "plugin/trace/stuck.h"
+#include "plugin/trace/traced_tree.h"
 #include "plugin/plugin.h"
 #include "plugin/restore_tree.h"
 

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "plugin/device/device.h"
-#include "plugin/task/background.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/watch/background.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/task.h"
 
 #define NAME	    "cuda-watcher"

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #include "plugin/device/device.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 
 /* Whether the same call may succeed later: a neighbor frees memory, or a call of a caller that has
  * died is still in progress. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the watcher undoes in a process that the death of criu has stopped. */
 #include "plugin/plugin.h"
-#include "plugin/task/seize.h"
+#include "plugin/trace/seize.h"
 #include "plugin/task/task.h"
 
 #include <signal.h>

@@ -12,11 +12,11 @@
  */
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
-#include "plugin/task/connections.h"
+#include "plugin/watch/connections.h"
 #include "plugin/task/driver_call.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/restore_thread.h"
-#include "plugin/task/stuck.h"
+#include "plugin/trace/stuck.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #ifndef CCR_PLUGIN_DEVICE_H
 #define CCR_PLUGIN_DEVICE_H
 
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 /* Dump, before anything: finds the interceptor, and whether ccr__memory_evict moves memory. Returns
  * 1, 0 or -errno. */

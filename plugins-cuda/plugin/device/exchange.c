@@ -10,7 +10,7 @@
 
 #include "common/process.h"
 #include "plugin/device/pool_link.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/restore_thread.h"
 
 #define POLL_MS 5

@@ -24,7 +24,7 @@
 #include "common/protocol/protocol.h"
 #include "common/protocol/unix_socket.h"
 #include "plugin/inject/inject.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/restore_thread.h"
 
 #define EVENT_OF(status) ((status) >> 16)

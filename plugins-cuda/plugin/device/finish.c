@@ -17,7 +17,7 @@
 #include "plugin/device/fd_backup.h"
 #include "plugin/device/fetch.h"
 #include "plugin/device/pool_link.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/task.h"
 #include "common/protocol/message.h"
 

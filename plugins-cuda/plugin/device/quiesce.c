@@ -10,8 +10,8 @@
 #include "common/protocol/mailbox.h"
 #include "plugin/device/pool_link.h"
 #include "plugin/device/through_pool.h"
-#include "plugin/task/proc_status.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/trace/proc_status.h"
+#include "plugin/watch/watcher_link.h"
 
 /* Of the tasks whose memory moves. */
 struct members {

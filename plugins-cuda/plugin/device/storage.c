@@ -15,7 +15,7 @@
 #include "plugin/device/pool_link.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/task/checkpoint_files.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/task.h"
 
 /* The reason for those who ask later. */

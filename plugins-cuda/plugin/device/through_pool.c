@@ -13,14 +13,14 @@
 #include <unistd.h>
 
 #include "common/protocol/mailbox.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/service_thread.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/device/through_pool.h"
 #include "plugin/device/fd_backup.h"
 #include "plugin/device/missing.h"
 #include "plugin/device/pool_link.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 /* Variant `full` leaves to the driver what the pool cannot take; `parallel` fails the dump. */
 #ifdef CCR_POOL_DAEMON

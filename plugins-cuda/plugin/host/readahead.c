@@ -24,7 +24,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/task/state.h"
-#include "plugin/task/background.h"
+#include "plugin/watch/background.h"
 
 #define PIECE	   (4u << 20)
 #define MAX_FILES  4096

@@ -15,8 +15,8 @@
 #include "plugin/host/host.h"
 #include "plugin/host/readahead.h"
 #include "plugin/host/remap/remap.h"
-#include "plugin/task/proc_status.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/trace/proc_status.h"
+#include "plugin/watch/watcher_link.h"
 
 static int open_page_file(const struct ccr_pages *pages)
 {

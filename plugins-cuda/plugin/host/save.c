@@ -22,9 +22,9 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/driver_call.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/task.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 #define POLL_MS 5 /* where there are no threads, nothing tells when to work */
 

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "plugin/task/each_thread.h"
+#include "plugin/trace/each_thread.h"
 
 static void list_tids(const struct crew *crew, pid_t tids[WATCHER_MAX_THREADS])
 {

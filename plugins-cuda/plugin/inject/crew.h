@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #include "plugin/inject/inject.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 struct crew {
 	struct injection threads[WATCHER_MAX_THREADS];

@@ -17,7 +17,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/inject/inject.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 #include "common/log.h"
 
 /* The arguments of recvmsg, as they are laid out in the scratch page. */

@@ -24,10 +24,10 @@
 #include "plugin/inject/arch.h"
 #include "plugin/inject/target.h"
 #include "plugin/task/state.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/restore_thread.h"
-#include "plugin/task/tracee.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/trace/tracee.h"
+#include "plugin/watch/watcher_link.h"
 
 #define SCRATCH_PAGES	 2
 #define SYSCALL_SIGNAL	 (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-#include "plugin/task/injected.h"
+#include "plugin/trace/injected.h"
 
 struct injection {
 	pid_t pid;	 /* of the thread */

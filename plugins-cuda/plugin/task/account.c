@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 
 static uint64_t bytes_of(pid_t pid, const char *field)
 {

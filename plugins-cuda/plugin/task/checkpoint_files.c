@@ -12,9 +12,9 @@
 #include "common/sync.h"
 #include "image/index/index.h"
 #include "image/pages/pages.h"
-#include "plugin/task/background.h"
+#include "plugin/watch/background.h"
 #include "plugin/task/criu_abi.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/state.h"
 #include "plugin/task/task.h"
 

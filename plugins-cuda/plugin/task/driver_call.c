@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "common/process.h"
-#include "plugin/task/background.h"
+#include "plugin/watch/background.h"
 #include "plugin/task/restore_thread.h"
 
 #define POLL_MS 5

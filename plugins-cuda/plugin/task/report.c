@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "common/syslog.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/state.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 /* Quoted, twice as long at most; a status line has room for both. */
 #define TEXT_MAX 1024

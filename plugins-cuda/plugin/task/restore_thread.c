@@ -6,9 +6,9 @@
  * thread alone, with every signal blocked, for the duration of the call.
  */
 #include "plugin/task/restore_thread.h"
-#include "plugin/task/each_thread.h"
+#include "plugin/trace/each_thread.h"
 #include "plugin/task/state.h"
-#include "plugin/task/tracee.h"
+#include "plugin/trace/tracee.h"
 
 #include <errno.h>
 #include <signal.h>

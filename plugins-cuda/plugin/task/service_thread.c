@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
-#include "plugin/task/each_thread.h"
+#include "plugin/trace/each_thread.h"
 
 /* Returns its id, which ends the search, or 0. */
 static int find(pid_t tid, void *unused)

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "plugin/task/guard.h"
+#include "plugin/watch/guard.h"
 #include "plugin/task/state.h"
 
 static long wanted_threads(void)

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "plugin/task/guard.h"
+#include "plugin/watch/guard.h"
 #include "test/check.h"
 
 #define THREADS 16

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "plugin/task/guard.h"
+#include "plugin/watch/guard.h"
 #include "test/check.h"
 
 #define PROCESSES 600

@@ -2,8 +2,8 @@
 /* For parts of the plugin that are tested without a criu that may die: nobody watches. */
 #include "test/plugin/no_watcher.h"
 
-#include "plugin/task/guard.h"
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/guard.h"
+#include "plugin/watch/watcher_link.h"
 
 struct to_watcher to_watcher;
 

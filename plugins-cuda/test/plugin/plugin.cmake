@@ -12,15 +12,15 @@ endif()
 ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c LIBS ccr_common)
 ccr_test(fd_backup SOURCES ${CMAKE_CURRENT_LIST_DIR}/fd_backup.c ${PROJECT_SOURCE_DIR}/plugin/device/fd_backup.c
 	${PROJECT_SOURCE_DIR}/plugin/task/state.c LIBS ccr_common)
-ccr_test(guard SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard.c ${PROJECT_SOURCE_DIR}/plugin/task/guard.c
+ccr_test(guard SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard.c ${PROJECT_SOURCE_DIR}/plugin/watch/guard.c
 	LIBS pthread)
 ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard_many.c
-	${PROJECT_SOURCE_DIR}/plugin/task/guard.c)
+	${PROJECT_SOURCE_DIR}/plugin/watch/guard.c)
 
 set(plugin ${PROJECT_SOURCE_DIR}/plugin)
 ccr_test(driver_call SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_call.c ${plugin}/task/driver_call.c
-	${plugin}/task/background.c ${plugin}/task/state.c ${plugin}/task/proc_status.c
-	${plugin}/task/each_thread.c LIBS ccr_common pthread)
+	${plugin}/watch/background.c ${plugin}/task/state.c ${plugin}/trace/proc_status.c
+	${plugin}/trace/each_thread.c LIBS ccr_common pthread)
 add_library(host_test STATIC
 	${plugin}/host/remap/smaps.c ${plugin}/host/remap/pagemap.c ${plugin}/host/remap/shared.c
 	${plugin}/host/remap/ranges.c ${plugin}/host/remap/in_use.c ${plugin}/host/remap/choose.c
@@ -28,8 +28,8 @@ add_library(host_test STATIC
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/drop.c ${plugin}/host/remap/fill.c
 	${plugin}/host/remap/write.c ${plugin}/host/remap/huge.c ${plugin}/host/remap/compare.c
 	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/threads/threads.c ${plugin}/threads/queue.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
-	${plugin}/task/state.c ${plugin}/task/restore_thread.c ${plugin}/task/tracee.c ${plugin}/task/each_thread.c
-	${plugin}/task/proc_status.c ${plugin}/task/guard.c ${CMAKE_CURRENT_LIST_DIR}/no_watcher.c)
+	${plugin}/task/state.c ${plugin}/task/restore_thread.c ${plugin}/trace/tracee.c ${plugin}/trace/each_thread.c
+	${plugin}/trace/proc_status.c ${plugin}/watch/guard.c ${CMAKE_CURRENT_LIST_DIR}/no_watcher.c)
 target_link_libraries(host_test PUBLIC ccr_image)
 ccr_test(work_queue SOURCES ${CMAKE_CURRENT_LIST_DIR}/work_queue.c LIBS host_test pthread)
 # The thread sanitizer has a thread of its own in the child, which the test does not stop.

@@ -26,7 +26,7 @@
 #include "plugin/host/host.h"
 #include "plugin/host/populate.h"
 #include "plugin/task/driver_call.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "test/check.h"
 #include "test/plugin/no_watcher.h"
 

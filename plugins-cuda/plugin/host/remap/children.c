@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "plugin/task/each_thread.h"
+#include "plugin/trace/each_thread.h"
 
 static int add_child(struct remap_ranges *ranges, pid_t child)
 {

@@ -16,7 +16,7 @@
 #include <sys/user.h>
 #include <unistd.h>
 
-#include "plugin/task/each_thread.h"
+#include "plugin/trace/each_thread.h"
 
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION /* Linux 5.13 */
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f

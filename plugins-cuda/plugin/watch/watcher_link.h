@@ -3,8 +3,8 @@
 #ifndef CCR_PLUGIN_WATCHER_LINK_H
 #define CCR_PLUGIN_WATCHER_LINK_H
 
-#include "plugin/task/guard.h"
-#include "plugin/task/injected.h"
+#include "plugin/watch/guard.h"
+#include "plugin/trace/injected.h"
 #include "plugin/task/state.h"
 
 /* Number of the pool's descriptors that the watcher keeps; see device/device.h. */

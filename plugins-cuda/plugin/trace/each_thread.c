@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/task/each_thread.h"
+#include "plugin/trace/each_thread.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "plugin/task/network_lock.h"
+#include "plugin/watch/network_lock.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>

@@ -7,7 +7,7 @@
  * SIGCONT and we discard it: the program did not ask for the stop and should not
  * see its end.
  */
-#include "plugin/task/seize.h"
+#include "plugin/trace/seize.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -20,12 +20,12 @@
 #include <time.h>
 
 #include "common/process.h"
-#include "plugin/task/each_thread.h"
-#include "plugin/task/parasite.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/each_thread.h"
+#include "plugin/trace/parasite.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/state.h"
-#include "plugin/task/tracee.h"
+#include "plugin/trace/tracee.h"
 
 #define PAUSE_NS 500000
 

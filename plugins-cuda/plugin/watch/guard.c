@@ -19,7 +19,7 @@
  * these: a watcher that loses the last of them is no longer a writer of P or Q,
  * so that the death of criu counts as the last.
  */
-#include "plugin/task/guard.h"
+#include "plugin/watch/guard.h"
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -6,7 +6,7 @@
  * (zap_pid_ns_processes). Which thread that is, is decided by chance. So we kill everything first,
  * and ask for all threads in turn, never for one until it has ended.
  */
-#include "plugin/task/end_traced.h"
+#include "plugin/trace/end_traced.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "plugin/task/each_thread.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/each_thread.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/state.h"
 
 #define PAUSE_NS 1000000

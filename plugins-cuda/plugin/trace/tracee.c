@@ -7,7 +7,7 @@
  * repeatedly: at first without a pause, because most stops follow within
  * microseconds.
  */
-#include "plugin/task/tracee.h"
+#include "plugin/trace/tracee.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/state.h"
 
 #define YIELDS	     100

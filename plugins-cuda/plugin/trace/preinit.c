@@ -6,9 +6,9 @@
  * A context would not save more time, and would cost device memory. A restore
  * also works without it.
  */
-#include "plugin/task/preinit.h"
+#include "plugin/trace/preinit.h"
 #include "plugin/task/state.h"
-#include "plugin/task/background.h"
+#include "plugin/watch/background.h"
 
 #include <unistd.h>
 

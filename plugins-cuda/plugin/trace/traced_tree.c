@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/task/traced_tree.h"
+#include "plugin/trace/traced_tree.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "plugin/task/each_thread.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/each_thread.h"
+#include "plugin/trace/proc_status.h"
 
 struct list {
 	pid_t *pids;

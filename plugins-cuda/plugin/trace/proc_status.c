@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/process.h"
-#include "plugin/task/each_thread.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/trace/each_thread.h"
+#include "plugin/trace/proc_status.h"
 
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 {

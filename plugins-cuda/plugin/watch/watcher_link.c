@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/task/watcher_link.h"
+#include "plugin/watch/watcher_link.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -8,12 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "plugin/task/background.h"
-#include "plugin/task/connections.h"
+#include "plugin/watch/background.h"
+#include "plugin/watch/connections.h"
 #include "plugin/task/driver_call.h"
-#include "plugin/task/preinit.h"
+#include "plugin/trace/preinit.h"
 #include "plugin/task/report.h"
-#include "plugin/task/stuck.h"
+#include "plugin/trace/stuck.h"
 
 union fd_room {
 	struct cmsghdr head;

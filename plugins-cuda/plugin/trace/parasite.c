@@ -6,7 +6,7 @@
  * to the program by rt_sigreturn. Memory that we have emptied had no access rights
  * then. So this comes before the memory is filled, or the program would get none.
  */
-#include "plugin/task/parasite.h"
+#include "plugin/trace/parasite.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include "plugin/inject/arch.h"
 #include "plugin/task/restore_thread.h"
 #include "plugin/task/state.h"
-#include "plugin/task/tracee.h"
+#include "plugin/trace/tracee.h"
 
 /* The file whose mappings are the parasite's code, data and stack. */
 #define PARASITE_FILE "/memfd:CRIUMFD"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/task/stuck.h"
+#include "plugin/trace/stuck.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "plugin/task/background.h"
-#include "plugin/task/proc_status.h"
+#include "plugin/watch/background.h"
+#include "plugin/trace/proc_status.h"
 #include "plugin/task/state.h"
 #include "plugin/task/task.h"
 

@@ -5,7 +5,7 @@
  * socket reports end of file when criu ends. It keeps criu's descriptor of the
  * images directory: the watcher reads the manifests of host memory there.
  */
-#include "plugin/task/background.h"
+#include "plugin/watch/background.h"
 #include "plugin/task/state.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/task/injected.h"
+#include "plugin/trace/injected.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "plugin/task/connections.h"
+#include "plugin/watch/connections.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,8 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "plugin/task/background.h"
-#include "plugin/task/network_lock.h"
+#include "plugin/watch/background.h"
+#include "plugin/watch/network_lock.h"
 #include "plugin/task/state.h"
 
 #ifndef SO_COOKIE
