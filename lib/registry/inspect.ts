@@ -3,6 +3,9 @@
  * Reads what an image is, without its blocks.
  * @module
  */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { isErrno } from '../errno.ts';
+import type { ImageCache } from './cache.ts';
 import {
   digestOf,
   encryptedDescriptionType,
@@ -61,14 +64,50 @@ function checkLayers({ description, layers, reference }: InspectedImage): void {
   });
 }
 
-/** Finds the image. @throws {@link RegistryError} there is none, or it is not a checkpoint */
-export async function findImage(reference: string, options: RegistryOptions): Promise<FoundImage> {
+/** A small blob that an earlier command has kept in the cache. */
+function kept(cache: ImageCache | undefined, digest: string | undefined): string | undefined {
+  if (!cache || digest === undefined) return undefined;
+  try {
+    const text = readFileSync(cache.blobPath(digest), 'utf8');
+    return digestOf(text) === digest ? text : undefined;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Keeps a small blob, so that the next command need not ask the registry for it. */
+function keep(cache: ImageCache | undefined, digest: string, text: string): void {
+  if (!cache) return;
+  const path = cache.blobPath(digest);
+  const unfinished = `${path}.${process.pid}.part`;
+  try {
+    writeFileSync(unfinished, text, { mode: 0o600 });
+    renameSync(unfinished, path);
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error; // whoever needs room for blocks says so
+  }
+}
+
+/**
+ * Finds the image. What the cache has of its manifest and description is not asked for: all of it, if the reference has a
+ * digest.
+ * @throws {@link RegistryError} there is none, or it is not a checkpoint
+ */
+export async function findImage(
+  reference: string,
+  options: RegistryOptions,
+  cache?: ImageCache,
+): Promise<FoundImage> {
   const parsed = parseReference(reference);
-  const text = await fetchManifest(parsed, options);
+  const ownText = kept(cache, parsed.digest);
+  const text = ownText ?? (await fetchManifest(parsed, options));
   const digest = digestOf(text);
   const { config, layers } = parseManifest(text, parsed.text);
   const pinned = `${parsed.registry}/${parsed.repository}@${digest}`;
-  const described = await fetchConfig(parseReference(pinned), options);
+  const ownDescribed = kept(cache, config.digest);
+  const described = ownDescribed ?? (await fetchConfig(parseReference(pinned), options));
   if (digestOf(described) !== config.digest)
     throw new RegistryError(
       'ERR_REGISTRY_IMAGE',
@@ -80,6 +119,8 @@ export async function findImage(reference: string, options: RegistryOptions): Pr
     description: parseDescription(described, parsed.text),
   };
   checkLayers(image);
+  if (ownText === undefined) keep(cache, digest, text);
+  if (ownDescribed === undefined) keep(cache, config.digest, described);
   return image;
 }
 

@@ -238,8 +238,9 @@ export async function pullImage(
   checkPath('directory', imagesDir);
   const dir = resolve(imagesDir);
   checkTarget(dir);
-  const image = await findImage(reference, options);
-  return pullFound(new ImageCache(options), image, dir, await checkFound(image, options), options);
+  const cache = new ImageCache(options);
+  const image = await findImage(reference, options, cache);
+  return pullFound(cache, image, dir, await checkFound(image, options), options);
 }
 
 /** @throws {@link EnvironmentError} with everything that is in the way */
@@ -265,10 +266,10 @@ export interface CacheImageOptions extends PullOptions {
  * @throws {@link EnvironmentError} this machine cannot restore it, with `mustRestore`
  */
 export async function cacheImage(reference: string, options: CacheImageOptions = {}): Promise<PullResult> {
-  const image = await findImage(reference, options);
+  const cache = new ImageCache(options);
+  const image = await findImage(reference, options, cache);
   const check = await checkFound(image, options);
   if (options.mustRestore === true) refuse(check);
-  const cache = new ImageCache(options);
   const dir = imageDir(options, image.digest);
   if (existsSync(dir)) {
     cache.touch(dir);

@@ -72,7 +72,7 @@ it(
 );
 
 it(
-  'is restored from the cache when the registry sends nothing but its description',
+  'is restored from the cache when the registry sends nothing but its manifest, and by digest when nobody asks it',
   async () => {
     const words = ['golden', 'restore', reference, '--cache', cache, '--detach'];
     const first = await cli(words);
@@ -88,6 +88,17 @@ it(
     expect(registry.sentBytes(asked)).toBeLessThan(64 * 1024);
     expect(await snapshot(workload)).toBe(before);
     await machine.kill(pid);
+
+    const inspected = await cli(['image', 'inspect', reference, '--json']);
+    const { digest } = JSON.parse(inspected.stdout) as { digest: string };
+    const unasked = registry.requests().length;
+    const pinned = reference.replace(/:[^:]*$/, `@${digest}`);
+    const third = await cli(words.map((word) => (word === reference ? pinned : word)));
+    expect(third.exitCode, third.stderr).toBe(0);
+    expect(registry.requests()).toHaveLength(unasked);
+    expect(await snapshot(workload)).toBe(before);
+    await machine.kill(pid);
+
     // logs of restores are not in the directory that jobs share
     const [image = ''] = readdirSync(join(cache, 'images'));
     const names = readdirSync(join(cache, 'images', image));
