@@ -86,7 +86,7 @@ function keep(cache: ImageCache | undefined, digest: string, text: string): void
     renameSync(unfinished, path);
   } catch (error) {
     rmSync(unfinished, { force: true });
-    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error; // whoever needs room for blocks says so
+    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error; // a pull that needs room for blocks says so
   }
 }
 
