@@ -19,6 +19,7 @@ export const imageMagic = {
   files: 0x56303138,
   ids: 0x54432030,
   inventory: 0x58313116,
+  mm: 0x57492820,
   pstree: 0x50273030,
   remap: 0x59133954,
   stats: 0x57093306,

@@ -30,6 +30,7 @@ export {
   addressText,
   adjustImages,
   readOpenFiles,
+  readWrittenMappings,
   readOutsidePipes,
   type AdjustedImages,
   type OpenFile,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /** The files of a dumped tree, as they are in the file system now. @module */
 import { constants, lstatSync, readdirSync, realpathSync, statfsSync, type Stats } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { readOpenFiles, type OpenFile } from '../criu/index.ts';
+import { readOpenFiles, readWrittenMappings, type OpenFile } from '../criu/index.ts';
 import type { ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
@@ -68,6 +69,8 @@ interface Known {
    * thousand libraries.
    */
   written: ReadonlySet<string>;
+  /** Paths of temporary files that the tree writes by a mapping. */
+  mapped: ReadonlySet<string>;
   samples: Samples;
   /** Whether a device is a tmpfs. */
   memoryDevices: Map<number, boolean>;
@@ -92,14 +95,23 @@ function isInMemory(path: string, { dev }: Stats, devices: Map<number, boolean>)
   return known;
 }
 
-function list(path: string, { opensOf, written, samples, memoryDevices }: Known): ListedFile | undefined {
+/** What is there is of no use to anyone without the programs that have made it. */
+const isTemporary = (path: string): boolean =>
+  ['/tmp', '/var/tmp', tmpdir()].some((dir) => path.startsWith(`${dir}/`));
+
+function list(
+  path: string,
+  { opensOf, written, mapped, samples, memoryDevices }: Known,
+): ListedFile | undefined {
   const stat = statOf(path);
   const kind = stat && kindOf(stat);
   if (!stat || !kind) return undefined;
-  const isMemory = isInMemory(path, stat, memoryDevices);
-  const isKeptAsOne = kind === 'file' && (isMemory || written.has(inodeOf(stat)));
+  const isOnTmpfs = isInMemory(path, stat, memoryDevices);
+  const isKeptAsOne = kind === 'file' && (isOnTmpfs || written.has(inodeOf(stat)));
   const paths = [path, ...(isKeptAsOne ? otherNames(path, stat) : [])];
   const opens = paths.flatMap((one) => opensOf.get(one) ?? []);
+  const isMapped = paths.some((one) => mapped.has(one));
+  const isMemory = isOnTmpfs || (isMapped && isTemporary(path));
   const file: ManifestFile = {
     paths,
     kind,
@@ -108,7 +120,7 @@ function list(path: string, { opensOf, written, samples, memoryDevices }: Known)
     uid: stat.uid,
     gid: stat.gid,
     mtimeMs: stat.mtimeMs,
-    access: accessOf(opens),
+    access: isMapped ? 'write' : accessOf(opens),
     isMemory,
   };
   return { file: { ...file, ...versionOf(file, stat, opens, samples) }, dev: stat.dev, ino: stat.ino };
@@ -135,7 +147,8 @@ export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
     !isVirtual(path) && !own.some((dir) => path.startsWith(`${dir}/`));
   const opensOf = readOpens(imagesDir, isListed);
   const written = writtenInodes([...opensOf.values()].flat());
-  const known = { opensOf, written, samples, memoryDevices: new Map<number, boolean>() };
+  const mapped = [...opensOf.keys()].some(isTemporary) ? readWrittenMappings(imagesDir) : new Set<string>();
+  const known = { opensOf, written, mapped, samples, memoryDevices: new Map<number, boolean>() };
   const seen = new Set<string>();
   return [...opensOf.keys()].flatMap((path) => {
     if (seen.has(path)) return [];

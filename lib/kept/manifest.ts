@@ -32,7 +32,7 @@ export interface ManifestFile {
   mtimeMs: number;
   /** What the tree may do with it: only read; write anywhere; or only append, so that it may grow. */
   access: 'read' | 'write' | 'append';
-  /** It is in memory, on a tmpfs: its contents are part of the program's state. */
+  /** Its contents are part of the program's state: it is on a tmpfs, or mapped and in a temporary directory. */
   isMemory: boolean;
   /** The file in the images with its contents; `undefined` when they were not kept. */
   kept?: string | undefined;

@@ -386,3 +386,31 @@ export const TimensEntrySchema: Schema<TimensEntry> = {
     [2, 'boottime', TimespecEntrySchema, 'optional'],
   ],
 };
+
+export interface VmaEntry {
+  /** of a file: its id in files.img */
+  shmid: bigint;
+  prot: number;
+  status: number;
+}
+
+export const VmaEntrySchema: Schema<VmaEntry> = {
+  name: 'VmaEntry',
+  fields: [
+    [4, 'shmid', 'uint64', 'single'],
+    [5, 'prot', 'uint32', 'single'],
+    [7, 'status', 'uint32', 'single'],
+  ],
+};
+
+/** mm-<pid>.img: the mappings of a process. */
+export interface MmEntry {
+  vmas: VmaEntry[];
+}
+
+export const MmEntrySchema: Schema<MmEntry> = {
+  name: 'MmEntry',
+  fields: [
+    [14, 'vmas', VmaEntrySchema, 'repeated'],
+  ],
+};

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import {
   RemapFilePathEntrySchema,
   FdinfoEntrySchema,
+  MmEntrySchema,
   type FileEntry,
   type InetSkEntry,
 } from '../gen/images_pb.ts';
@@ -27,6 +28,9 @@ const O_RDWR = 2;
 const O_APPEND = 0o2000;
 const TFD_TIMER_ABSTIME = 1;
 const TFD_TIMER_CANCEL_ON_SET = 2;
+/** Of a mapping: it is one of a file, and shared. */
+const VMA_FILE_SHARED = 1 << 7;
+const PROT_WRITE = 2;
 const STDOUT = 1;
 const STDERR = 2;
 
@@ -108,6 +112,20 @@ export function readOpenFiles(dir: string): OpenFile[] {
       },
     ];
   });
+}
+
+/**
+ * Paths of the files that processes of the tree write by mapping them, which their descriptors need not tell. It reads every
+ * mapping of every process.
+ */
+export function readWrittenMappings(dir: string): Set<string> {
+  const ids = new Set<number>();
+  for (const name of readdirSync(dir).filter((one) => /^mm-\d+\.img$/.test(one)))
+    for (const { vmas } of readImage(join(dir, name), 'mm', MmEntrySchema) ?? [])
+      for (const { shmid, prot, status } of vmas)
+        if ((status & VMA_FILE_SHARED) !== 0 && (prot & PROT_WRITE) !== 0) ids.add(Number(shmid));
+  const mapped = (readFiles(dir) ?? []).filter(({ id = 0 }) => ids.has(id));
+  return new Set(mapped.flatMap(({ reg }) => reg?.name ?? []));
 }
 
 const isOutput = (descriptors: readonly number[]): boolean =>

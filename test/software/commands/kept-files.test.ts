@@ -30,6 +30,7 @@ const program = join(projectRoot, 'test/fixtures/servers/sharing.py');
 interface Answer {
   private: number;
   shared: number;
+  mapped: number;
   in_time: boolean;
   cwd: string;
 }
@@ -111,7 +112,7 @@ async function end({ pid }: Server): Promise<void> {
   await Promise.all(tree.map((one) => waitForExit(one)));
 }
 
-it('shared memory and semaphores come back as they were, any number of times', async () => {
+it('shared memory, semaphores and a mapped file in a temporary directory come back as they were, any number of times', async () => {
   const server = await startServer();
   expect(await ask(server)).toMatchObject({ private: 1, shared: 1, in_time: true });
   await dump(server);
@@ -119,7 +120,13 @@ it('shared memory and semaphores come back as they were, any number of times', a
   for (let round = 0; round < 3; round++) {
     await restore();
     for (const count of [2, 3]) {
-      expect(await ask(server)).toEqual({ private: count, shared: count, in_time: true, cwd: workDir() });
+      expect(await ask(server)).toEqual({
+        private: count,
+        shared: count,
+        mapped: count,
+        in_time: true,
+        cwd: workDir(),
+      });
     }
     await end(server);
   }
@@ -137,7 +144,7 @@ it('after a reboot: what was in memory or in a temporary directory is brought ba
   removeSemaphores();
   const said = await restore();
   expect(said).toContain(segment());
-  expect(await ask(server)).toEqual({ private: 2, shared: 2, in_time: true, cwd: workDir() });
+  expect(await ask(server)).toEqual({ private: 2, shared: 2, mapped: 2, in_time: true, cwd: workDir() });
   expect(statSync(join(workDir(), 'pipe')).isFIFO()).toBe(true);
   const { mode, uid, gid } = statSync(join(workDir(), 'log'));
   expect({ mode, uid, gid }).toEqual({ mode: log.mode, uid: log.uid, gid: log.gid });
