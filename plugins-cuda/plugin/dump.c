@@ -230,7 +230,10 @@ int ccr__checkpoint_devices(int pid)
 	const int ret = is_served(pid) ? 0 : checkpoint_from(pid);
 	const struct task *task = ccr__task_find(pid);
 
-	return ret ? ret : task && !task->is_plain ? 0 : -ENOTSUP;
+	/* CRIU takes -ENOTSUP as "not mine", and would write images without what is not saved. */
+	if (ret)
+		return ret == -ENOTSUP ? -EIO : ret;
+	return task && !task->is_plain ? 0 : -ENOTSUP;
 }
 
 /* True when nothing of the task is left to the watcher. */
