@@ -9,11 +9,13 @@
 #include "plugin/host/host.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "image/pages/pages.h"
@@ -67,6 +69,15 @@ static bool exceeds_limit(pid_t pid)
 	    ccr__proc_status(pid, "VmData", value, sizeof(value)))
 		return false;
 	return strtoull(value, NULL, 10) * 1024 > limit.rlim_cur;
+}
+
+/* As clone(CLONE_VM) without CLONE_THREAD makes it. The driver may be at work on the other one. */
+static bool has_memory_of_parent(pid_t pid)
+{
+	char parent[16];
+
+	return !ccr__proc_status(pid, "PPid", parent, sizeof(parent)) &&
+	       !syscall(SYS_kcmp, pid, (pid_t)strtol(parent, NULL, 10), KCMP_VM, 0, 0);
 }
 
 static int record(struct task *task, enum host_state state)
@@ -237,6 +248,8 @@ static int begin_copy(struct save *save, pid_t pid)
 
 	if (image_pid < 0)
 		return leave(pid, strerror(-image_pid));
+	if (has_memory_of_parent(pid))
+		return leave(pid, "its parent has the same memory");
 	if (exceeds_limit(pid))
 		return leave(pid, "it has more than its limit of data (RLIMIT_DATA)");
 	save->pages = ccr__page_file_describe(&save->plan, &save->dir, image_pid);
