@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** Names of CUresult, without CUDA_ERROR_; a test compares them with plugins-cuda/common/cuda_error.h. */
+/** Names of CUresult, without CUDA_ERROR_; a test compares them with plugins-cuda/common/driver/cuda_error.h. */
 export const cudaErrors: Readonly<Record<number, string>> = {
   1: 'INVALID_VALUE',
   2: 'OUT_OF_MEMORY',
