@@ -50,7 +50,9 @@ static int file_status(int fd, struct stat *st)
 /* The process that gave it cannot cut it off while we use it. */
 static bool is_right(int fd, const struct stat *st)
 {
-	return st->st_size == CCR__EVENT_PAGE_BYTES && (fcntl(fd, GET_SEALS) & SEALS) == SEALS;
+	const int seals = fcntl(fd, GET_SEALS); /* -1: not a memory file */
+
+	return seals >= 0 && (seals & SEALS) == SEALS && st->st_size == CCR__EVENT_PAGE_BYTES;
 }
 
 /* Maps it at `at`, or anywhere. */

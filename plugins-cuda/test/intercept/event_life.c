@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
  * Description: events that processes share by CUDA IPC: the driver's errors; captures, forks and
- * contexts that end; a process without the interceptor; and what a dump leaves of them.
+ * contexts that end; a process without the interceptor, and one that gives a file that it could cut
+ * off; and what a dump leaves of them.
  */
 #include "test/intercept/event_other.h"
 
+#include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PAGE_BYTES 65536
+#define ADD_SEALS  1033
+#define SEALS	   (1 | 2 | 4) /* against more of them, and against both changes of the size */
 
 static void errors(const struct side *other)
 {
@@ -45,6 +57,62 @@ static void errors(const struct side *other)
 	CHECK(counts(other, 0, 0));
 	OK(cuEventDestroy_v2(event));
 	CHECK(counts(&self, 0, 0));
+}
+
+/* The other opens a handle for which the second keeper of this process gives the file. */
+static CUresult open_given(const struct side *other, CUipcEventHandle handle, int file)
+{
+	const int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	const int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1,
+				    "criu-cuda-keep/%d/1", getpid());
+	char token[16], control[CMSG_SPACE(sizeof(file))] __attribute__((aligned(8)));
+	struct iovec iov = {token, 1};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
+				 .msg_controllen = sizeof(control)};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	int socket;
+
+	CHECK(!bind(listener, (struct sockaddr *)&name,
+		    offsetof(struct sockaddr_un, sun_path) + 1 + length));
+	CHECK(!listen(listener, 1));
+	side_begin(other, TASK(OPEN, .event = 0, .handle = handle));
+	socket = accept(listener, NULL, NULL);
+	CHECK(recv(socket, token, sizeof(token), 0) == sizeof(token));
+	memset(control, 0, sizeof(control));
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(file));
+	memcpy(CMSG_DATA(head), &file, sizeof(file));
+	CHECK(sendmsg(socket, &message, 0) == 1);
+	close(socket);
+	close(listener);
+	return side_take(other).result;
+}
+
+/* A file that becomes shorter while it is mapped would kill a process that looks at an event. */
+static void another_file(const struct side *other)
+{
+	CUipcEventHandle handle;
+	CUevent event;
+	const int memory = syscall(SYS_memfd_create, "event-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	FILE *plain = tmpfile();
+
+	CHECK(plain && !ftruncate(fileno(plain), PAGE_BYTES) && !ftruncate(memory, PAGE_BYTES));
+	OK(cuEventCreate(&event, SHARED));
+	OK(cuIpcGetEventHandle(&handle, event));
+	handle.reserved[20] ^= 1; /* the token: the keeper of this process does not know it */
+	FAILS(open_given(other, handle, fileno(plain)), CUDA_ERROR_MAP_FAILED);
+	FAILS(open_given(other, handle, memory), CUDA_ERROR_MAP_FAILED);
+	CHECK(counts(other, 0, 0));
+	CHECK(!fcntl(memory, ADD_SEALS, SEALS));
+	OK(open_given(other, handle, memory));
+	OK(DO(other, DESTROY, .event = 0));
+	OK(cuEventDestroy_v2(event));
+	fclose(plain);
+	close(memory);
 }
 
 /* A graph would make the same record at each launch. */
@@ -212,6 +280,7 @@ int main(int argc, char **argv)
 	test_cuda_begin();
 	other = side_start(argv[0], false);
 	errors(&other);
+	another_file(&other);
 	in_a_graph();
 	in_a_capture(&other);
 	forks(&other);
