@@ -170,14 +170,13 @@ CUresult ccr__wrap_cuStreamWaitEvent_ptsz(CUstream stream, CUevent event, unsign
 }
 
 /* An earlier record of ours says nothing, but an error of the context does. */
-static CUresult state_of(const struct ccr__event *e, uint64_t number)
+static CUresult state_of(CUevent event, const struct ccr__event_slot *slot, uint64_t number)
 {
-	const CUresult result = ccr__real.cuEventQuery(e->event);
+	const CUresult result = ccr__real.cuEventQuery(event);
 
 	if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY)
 		return result;
-	return ccr__event_is_done(ccr__event_slot_of(e), number) ? CUDA_SUCCESS
-								 : CUDA_ERROR_NOT_READY;
+	return ccr__event_is_done(slot, number) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 
 CUresult ccr__wrap_cuEventQuery(CUevent event)
@@ -185,7 +184,8 @@ CUresult ccr__wrap_cuEventQuery(CUevent event)
 	struct ccr__event *e = ccr__event_find(event);
 	const uint64_t number = e ? number_now(e) : 0;
 
-	return !e || is_own(e, number) ? ccr__real.cuEventQuery(event) : state_of(e, number);
+	return !e || is_own(e, number) ? ccr__real.cuEventQuery(event)
+				       : state_of(event, ccr__event_slot_of(e), number);
 }
 
 CUresult ccr__wrap_cuEventSynchronize(CUevent event)
@@ -193,11 +193,15 @@ CUresult ccr__wrap_cuEventSynchronize(CUevent event)
 	struct ccr__event *e = ccr__event_find(event);
 	const uint64_t number = e ? number_now(e) : 0;
 	struct timespec pause = {.tv_nsec = FIRST_PAUSE_NS};
+	const struct ccr__event_slot *slot;
 	CUresult result;
 
 	if (!e || is_own(e, number))
 		return ccr__real.cuEventSynchronize(event);
-	while ((result = state_of(e, number)) == CUDA_ERROR_NOT_READY) {
+	/* The record may go meanwhile, with the context; the page stays while a call is in flight.
+	 */
+	slot = ccr__event_slot_of(e);
+	while ((result = state_of(event, slot, number)) == CUDA_ERROR_NOT_READY) {
 		nanosleep(&pause, NULL);
 		if (pause.tv_nsec < LONGEST_PAUSE_NS)
 			pause.tv_nsec *= 2;
