@@ -144,6 +144,22 @@ static bool is_own(const struct ccr__event *e, uint64_t number)
 	return __atomic_load_n(&e->own, __ATOMIC_ACQUIRE) == number;
 }
 
+/*
+ * The same for a stream that is to wait, with the number of the last record. Not in the middle of a
+ * record of ours: a wait that the driver gets before the write of its number can hold up that
+ * write.
+ */
+static bool is_last_own(struct ccr__event *e, uint64_t *number)
+{
+	bool is_last;
+
+	pthread_mutex_lock(&e->lock);
+	*number = number_now(e);
+	is_last = is_own(e, *number);
+	pthread_mutex_unlock(&e->lock);
+	return is_last;
+}
+
 #define WAIT(call, per_thread)                                        \
 	struct ccr__event *e = ccr__event_find(event);                \
 	const CUstream on = named(stream, per_thread);                \
@@ -155,8 +171,7 @@ static bool is_own(const struct ccr__event *e, uint64_t number)
 	if (is_capturing(on))                                         \
 		return flags ? ccr__event_refuse_in_graph()           \
 			     : CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; \
-	number = number_now(e);                                       \
-	if (is_own(e, number) || flags)                               \
+	if (is_last_own(e, &number) || flags)                         \
 		return call;                                          \
 	result = registered(e);                                       \
 	return result == CUDA_SUCCESS ? await(e, on, number) : result;
