@@ -19,6 +19,7 @@ static void query_device(struct ccr__device *d, CUdevice device)
 	size_t granularity = 0;
 	CUmemAllocationProp prop;
 
+	d->has_words = has(device, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS);
 	d->is_rdma = has(device, CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED);
 	d->can_replace =
 		has(device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) &&

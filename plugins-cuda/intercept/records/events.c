@@ -91,15 +91,26 @@ void ccr__event_remove(struct ccr__event *e)
 	pthread_mutex_unlock(&events.lock);
 }
 
-static struct ccr__event *make(CUcontext ctx)
+/* A record for the current context, or NULL with the error. */
+static struct ccr__event *make(CUresult *error)
 {
+	CUcontext ctx = NULL;
 	struct ccr__event *e;
+	CUdevice device;
 	bool has_table;
 
+	*error = CUDA_ERROR_INVALID_CONTEXT;
+	if (ccr__real.cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || !ctx ||
+	    ccr__real.cuCtxGetDevice(&device) != CUDA_SUCCESS)
+		return NULL;
+	*error = CUDA_ERROR_NOT_SUPPORTED;
+	if (!ccr__device_get(device)->has_words)
+		return NULL;
 	/* So that it can be added in any case. */
 	pthread_mutex_lock(&events.lock);
 	has_table = grow();
 	pthread_mutex_unlock(&events.lock);
+	*error = CUDA_ERROR_OUT_OF_MEMORY;
 	e = has_table ? calloc(1, sizeof(*e)) : NULL;
 	if (!e)
 		return NULL;
@@ -116,20 +127,19 @@ static void destroy(struct ccr__event *e)
 
 struct ccr__event *ccr__event_new(void)
 {
-	CUresult result = CUDA_ERROR_NOT_SUPPORTED;
 	struct ccr__event *e;
-	CUcontext ctx;
+	CUresult result;
 
-	if (!ccr__core.has_memory || !ccr__is_active() ||
-	    ccr__real.cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || !ctx)
+	if (!ccr__core.has_memory || !ccr__is_active())
 		return NULL;
-	e = make(ctx);
+	e = make(&result);
 	if (!e)
 		return NULL;
+	result = CUDA_ERROR_NOT_SUPPORTED;
 	ccr__memory_lock();
 	e->page = ccr__event_slot_take(&e->slot);
 	if (e->page)
-		result = ccr__event_page_register(e->page, ctx);
+		result = ccr__event_page_register(e->page, e->ctx);
 	if (e->page && result != CUDA_SUCCESS)
 		ccr__event_slot_give(e->page, e->slot);
 	ccr__memory_unlock();
@@ -152,14 +162,10 @@ static CUresult error_of(int error)
 struct ccr__event *ccr__event_open(const struct ccr__event_handle *handle, CUresult *error)
 {
 	struct ccr__event *e;
-	CUcontext ctx = NULL;
 	int ret = 0;
 
 	*error = CUDA_ERROR_INVALID_CONTEXT;
-	if (ccr__real.cuCtxGetCurrent(&ctx) != CUDA_SUCCESS || !ctx || handle->pid == getpid())
-		return NULL;
-	*error = CUDA_ERROR_OUT_OF_MEMORY;
-	e = make(ctx);
+	e = handle->pid == getpid() ? NULL : make(error);
 	if (!e)
 		return NULL;
 	e->page = ccr__event_page_open(handle->pid, &handle->token, &ret);
@@ -171,7 +177,7 @@ struct ccr__event *ccr__event_open(const struct ccr__event_handle *handle, CUres
 	}
 	e->slot = handle->slot;
 	/* An event that was destroyed meanwhile says what the next one in the slot does. */
-	*error = handle->slot < CCR__EVENT_SLOTS ? ccr__event_page_register(e->page, ctx)
+	*error = handle->slot < CCR__EVENT_SLOTS ? ccr__event_page_register(e->page, e->ctx)
 						 : CUDA_ERROR_MAP_FAILED;
 	if (*error == CUDA_SUCCESS) {
 		e->page->nr_used++;

@@ -104,6 +104,7 @@ void ccr__mapping_remove(struct ccr__mapping *mapping);
 
 struct ccr__device {
 	bool is_known, can_replace, is_rdma;
+	bool has_words; /* its streams write 64-bit words and wait for them */
 	uint64_t granularity;
 };
 const struct ccr__device *ccr__device_get(CUdevice device);

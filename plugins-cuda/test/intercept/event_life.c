@@ -219,6 +219,22 @@ static void without_the_interceptor(const char *program)
 	side_end(&plain);
 }
 
+/* The events of a device without 64-bit words are the driver's, and counted. */
+static void without_words(const char *program)
+{
+	struct side side;
+
+	setenv("SOFTCUDA_FAIL", "cuDeviceGetAttribute:1:801", 1); /* not supported */
+	side = side_start(program, false);
+	unsetenv("SOFTCUDA_FAIL");
+	OK(DO(&side, CREATE, .event = 0, .value = SHARED));
+	OK(DO(&side, GET, .event = 0));
+	CHECK(numbers(&side).ipc_events == 1 && !numbers(&side).event_pages);
+	OK(DO(&side, RECORD, .event = 0, .stream = 2));
+	OK(DO(&side, SYNC, .event = 0));
+	side_end(&side);
+}
+
 /* All pages are registered, before a call could do it while a stream is busy. */
 static bool are_registered(void)
 {
@@ -286,6 +302,7 @@ int main(int argc, char **argv)
 	forks(&other);
 	a_context_ends(&other);
 	without_the_interceptor(argv[0]);
+	without_words(argv[0]);
 	a_dump(&other);
 	side_end(&other);
 	return 0;
