@@ -131,11 +131,15 @@ void group_ended(struct op_process *process)
 		group_leave(process);
 }
 
-bool group_is_complete(const struct session *session)
+bool group_is_complete(struct session *session)
 {
-	const struct group *group = &session->group;
+	struct group *group = &session->group;
+	bool is_complete;
 
-	return group->nr && group->nr_asked >= group->nr;
+	pthread_mutex_lock(&group->lock);
+	is_complete = group->nr && group->nr_asked >= group->nr;
+	pthread_mutex_unlock(&group->lock);
+	return is_complete;
 }
 
 void group_end(struct session *session)

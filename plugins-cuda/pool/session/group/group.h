@@ -51,7 +51,7 @@ void group_leave(struct op_process *process);
 /* It will not ask for its memory: it has ended. If the others wait for it, they do without it. */
 void group_ended(struct op_process *process);
 /* All have been asked for: their threads need nothing more from the session. */
-bool group_is_complete(const struct session *session);
+bool group_is_complete(struct session *session);
 /* Nobody asks for the others any more: who waits for them has failed, or does without them. */
 void group_end(struct session *session);
 
