@@ -255,7 +255,7 @@ void ccr__events_drop_context(CUcontext ctx)
 			*link = e->next;
 			e->next = gone;
 			gone = e;
-			ccr__nr_events--;
+			__atomic_sub_fetch(&ccr__nr_events, 1, __ATOMIC_RELAXED);
 		}
 	}
 	pthread_mutex_unlock(&events.lock);
