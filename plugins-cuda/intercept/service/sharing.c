@@ -168,9 +168,17 @@ static int send_handles(struct serving *s, struct ccr_message *m, int *fds)
 static int export_events(struct serving *s, const struct ccr__event_page *page,
 			 struct ccr_message *m, int *fds)
 {
-	const int fd = ccr__event_page_export(page);
+	int fd = ccr__event_page_export(page);
 
 	s->what = "cannot export the events that processes share";
+	/* The program may be near its limit of open files. */
+	if (fd == -EMFILE && m->handles.count) {
+		const int ret = send_handles(s, m, fds);
+
+		if (ret)
+			return ret;
+		fd = ccr__event_page_export(page);
+	}
 	if (fd < 0)
 		return fd;
 	fds[m->handles.count] = fd;
