@@ -42,9 +42,9 @@ static int ask(int socket, const struct ccr__token *token)
 				 .msg_iovlen = 1,
 				 .msg_control = control,
 				 .msg_controllen = sizeof(control)};
+	int fds[(sizeof(control) - CMSG_LEN(0)) / sizeof(int)], nr = 0;
 	const struct cmsghdr *head;
 	ssize_t got;
-	int fd;
 
 	if (send(socket, token, sizeof(*token), MSG_NOSIGNAL) != sizeof(*token))
 		return -errno;
@@ -55,13 +55,17 @@ static int ask(int socket, const struct ccr__token *token)
 		return -errno;
 	if (!got)
 		return -ECONNRESET;
-	if (message.msg_flags & MSG_CTRUNC)
-		return -EMFILE;
 	head = CMSG_FIRSTHDR(&message);
-	if (!head || head->cmsg_type != SCM_RIGHTS)
-		return -ENOENT;
-	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-	return fd;
+	if (head && head->cmsg_type == SCM_RIGHTS) {
+		nr = (head->cmsg_len - CMSG_LEN(0)) / sizeof(*fds);
+		memcpy(fds, CMSG_DATA(head), nr * sizeof(*fds));
+	}
+	if (nr == 1 && !(message.msg_flags & MSG_CTRUNC))
+		return fds[0];
+	/* It is not a keeper, or there is no room for a descriptor. */
+	for (int i = 0; i < nr; i++)
+		close(fds[i]);
+	return nr ? -EPROTO : message.msg_flags & MSG_CTRUNC ? -EMFILE : -ENOENT;
 }
 
 int ccr__keep_fetch(pid_t pid, const struct ccr__token *token)

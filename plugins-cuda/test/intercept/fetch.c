@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Description: a process gets a descriptor from the keeper of another one, by its token, and
- * nothing without it, of another user's, or when it is gone; and nobody can hold up the keeper.
+ * nothing without it, of another user's, or when it is gone; and nobody can hold up the keeper, nor
+ * fill the descriptor table of who asks.
  */
 #include "intercept/keeper/fetch.h"
 #include "intercept/keeper/keeper.h"
@@ -249,6 +250,63 @@ static void a_name_is_taken(void)
 	close(file);
 }
 
+static int nr_open(void)
+{
+	int nr = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		nr += fcntl(fd, F_GETFD) >= 0;
+	return nr;
+}
+
+static void give(int listener, int nr)
+{
+	const int socket = accept(listener, NULL, NULL);
+	char byte, control[CMSG_SPACE(8 * sizeof(int))] __attribute__((aligned(8))) = {0};
+	struct ccr__token token;
+	struct iovec iov = {&byte, 1};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
+				 .msg_controllen = CMSG_SPACE(nr * sizeof(int))};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(nr * sizeof(int));
+	for (int i = 0; i < nr; i++)
+		memcpy(CMSG_DATA(head) + i * sizeof(int), &listener, sizeof(int));
+	CHECK(recv(socket, &token, sizeof(token), 0) == sizeof(token));
+	CHECK(sendmsg(socket, &message, 0) == 1);
+	close(socket);
+}
+
+/* A program that has taken the name of its keeper cannot fill the table of one that asks it. */
+static void more_than_one(void)
+{
+	const int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	const struct ccr__token token = token_of(0);
+	struct sockaddr_un name;
+
+	CHECK(!bind(listener, (struct sockaddr *)&name, ccr__others_name(&name, getpid(), 0)));
+	CHECK(!listen(listener, 1));
+	for (int nr = 2; nr <= 8; nr++) {
+		const pid_t child = fork();
+		int status;
+
+		if (!child) {
+			const int before = nr_open();
+
+			CHECK(ccr__keep_fetch(getppid(), &token) == -EPROTO);
+			CHECK(nr_open() == before);
+			_exit(0);
+		}
+		give(listener, nr);
+		CHECK(waitpid(child, &status, 0) == child && !status);
+	}
+	close(listener);
+}
+
 int main(void)
 {
 	of_own_process();
@@ -257,5 +315,6 @@ int main(void)
 	several();
 	silent_ones_hold_up_nobody();
 	a_name_is_taken();
+	more_than_one();
 	return 0;
 }
