@@ -63,6 +63,16 @@ static CUresult await(struct ccr__event *e, CUstream stream, uint64_t number)
 						CU_STREAM_WAIT_VALUE_GEQ);
 }
 
+/* A record failed: the last one is that before, unless another process has begun one meanwhile. */
+static void take_back(struct ccr__event_slot *slot, uint64_t number)
+{
+	uint64_t last = number;
+
+	if (!__atomic_compare_exchange_n(&slot->begun, &last, number - 1, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		__atomic_store_n(&slot->done[number % CCR__EVENT_WORDS], number, __ATOMIC_RELEASE);
+}
+
 /* The stream says to all when it gets here. */
 static CUresult announce(struct ccr__event *e, CUstream stream, uint64_t *number)
 {
@@ -79,9 +89,8 @@ static CUresult announce(struct ccr__event *e, CUstream stream, uint64_t *number
 		result = await(e, stream, before);
 	if (result == CUDA_SUCCESS)
 		result = ccr__real.cuStreamWriteValue64_v2(stream, word_of(e, *number), *number, 0);
-	if (result != CUDA_SUCCESS) /* nobody may wait for it */
-		__atomic_store_n(&slot->done[*number % CCR__EVENT_WORDS], *number,
-				 __ATOMIC_RELEASE);
+	if (result != CUDA_SUCCESS)
+		take_back(slot, *number);
 	return result;
 }
 

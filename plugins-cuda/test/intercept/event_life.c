@@ -235,6 +235,28 @@ static void without_words(const char *program)
 	side_end(&side);
 }
 
+/* The event is as before: the records that did not fail are waited for. */
+static void a_record_fails(const char *program, const struct side *other)
+{
+	struct side side;
+
+	setenv("SOFTCUDA_FAIL", "cuStreamWaitValue64_v2:2:1", 1); /* the first is that of HOLD */
+	side = side_start(program, false);
+	unsetenv("SOFTCUDA_FAIL");
+	share(&side, other, 0);
+	OK(DO(&side, HOLD, .stream = 2));
+	for (int i = 0; i < 7; i++)
+		OK(DO(&side, RECORD, .event = 0, .stream = 2));
+	FAILS(DO(&side, RECORD, .event = 0, .stream = 2), CUDA_ERROR_INVALID_VALUE);
+	FAILS(DO(other, QUERY, .event = 0), CUDA_ERROR_NOT_READY);
+	OK(DO(&side, RELEASE, .stream = 2));
+	OK(DO(&side, DRAIN, .stream = 2));
+	OK(DO(other, QUERY, .event = 0));
+	one_waits(&side, other, 2);
+	drop(&side, other, 0);
+	side_end(&side);
+}
+
 /* All pages are registered, before a call could do it while a stream is busy. */
 static bool are_registered(void)
 {
@@ -303,6 +325,7 @@ int main(int argc, char **argv)
 	a_context_ends(&other);
 	without_the_interceptor(argv[0]);
 	without_words(argv[0]);
+	a_record_fails(argv[0], &other);
 	a_dump(&other);
 	side_end(&other);
 	return 0;
