@@ -104,6 +104,13 @@ export async function findImage(
   const ownText = kept(cache, parsed.digest);
   const text = ownText ?? (await fetchManifest(parsed, options));
   const digest = digestOf(text);
+  // skopeo inspect --raw prints what the registry sends, without a look at its digest
+  if (parsed.digest !== undefined && parsed.digest !== digest)
+    throw new RegistryError(
+      'ERR_REGISTRY_IMAGE',
+      `${parsed.text} is another image there: the manifest that the registry sends has the digest ${digest}`,
+      { hint: 'use another registry, or push the checkpoint there again' },
+    );
   const { config, layers } = parseManifest(text, parsed.text);
   const pinned = `${parsed.registry}/${parsed.repository}@${digest}`;
   const ownDescribed = kept(cache, config.digest);
