@@ -67,9 +67,12 @@ function checkLayers({ description, layers, reference }: InspectedImage): void {
 /** A small blob that an earlier command has kept in the cache. */
 function kept(cache: ImageCache | undefined, digest: string | undefined): string | undefined {
   if (!cache || digest === undefined) return undefined;
+  const path = cache.blobPath(digest);
   try {
-    const text = readFileSync(cache.blobPath(digest), 'utf8');
-    return digestOf(text) === digest ? text : undefined;
+    const text = readFileSync(path, 'utf8');
+    if (digestOf(text) !== digest) return undefined;
+    cache.touch(path);
+    return text;
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is believed of a registry's manifest, and what the cache keeps of it. A script has the place of skopeo.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -47,4 +47,15 @@ it('a registry that sends another manifest than the one that was named is not be
   expect(existsSync(cache.blobPath(digestOf(manifest)))).toBe(false);
   const right = await findImage(`${REPOSITORY}@${digestOf(manifest)}`, {});
   expect(right.digest).toBe(digestOf(manifest));
+});
+
+it('what the cache keeps is used, without a registry, and is not what goes first when there is no room', async () => {
+  const cache = new ImageCache({ cache: join(dir, 'cache') });
+  const reference = `${REPOSITORY}@${digestOf(manifest)}`;
+  await findImage(reference, {}, cache);
+  rmSync(join(dir, 'skopeo'));
+  const paths = [digestOf(manifest), described].map((one) => cache.blobPath(one));
+  for (const path of paths) utimesSync(path, 1, 1);
+  await findImage(reference, {}, cache);
+  expect(paths.map((path) => statSync(path).mtimeMs > 1000)).toEqual([true, true]);
 });
