@@ -4,13 +4,11 @@
  * of `skopeo login`, `podman login` and `docker login`.
  * @module
  */
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 import { execResult, tailOf, type ExecResult } from '../exec.ts';
 import { findOnPath } from '../machine/index.ts';
 import { RegistryError } from './error.ts';
+import { policyFile } from './fetch/policy.ts';
 import type { Reference } from './reference.ts';
 
 /** How a registry is reached. */
@@ -43,10 +41,7 @@ function requireSkopeo(): string {
 }
 
 /** skopeo starts only with a policy for signatures; where the machine has none, none is checked. */
-function policyOptions(): string[] {
-  const files = [join(homedir(), '.config/containers/policy.json'), '/etc/containers/policy.json'];
-  return files.some((path) => existsSync(path)) ? [] : ['--insecure-policy'];
-}
+const policyOptions = (): string[] => (policyFile(process.env) === undefined ? ['--insecure-policy'] : []);
 
 function access(reference: Reference, options: RegistryOptions, prefix: 'src-' | 'dest-' | ''): string[] {
   const { plainHttp = false, authFile } = options;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * Whether blobs of a registry can be read by HTTP, without skopeo: where neither tokens, credential helpers, mirrors, client
- * certificates nor proxies have a part in it.
+ * certificates, proxies nor signatures have a part in it.
  * @module
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ import type { Reference } from '../reference.ts';
 import type { RegistryOptions } from '../skopeo.ts';
 import { authFiles, findCredentials } from './credentials.ts';
 import type { HttpSourceSpec } from './http-source.ts';
+import { isRestricted } from './policy.ts';
 
 const PROBE_MS = 10_000;
 
@@ -134,6 +135,7 @@ export async function directAccess(
 ): Promise<HttpSourceSpec | undefined> {
   const { registry, repository, isLoopback } = reference;
   if (hasProxy(env) && !isLoopback) return undefined;
+  if (isRestricted(reference, env)) return undefined;
   if (registriesConfs(env).some((path) => isConfigured(path, registry))) return undefined;
   const ca = trusted(env, registry);
   if (ca === undefined) return undefined;

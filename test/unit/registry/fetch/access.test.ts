@@ -98,6 +98,22 @@ it('client certificates are left to skopeo, and a proxy has no part in a registr
   expect(await access()).toBeUndefined();
 });
 
+it.each([
+  ['accepts everything', { default: 'insecureAcceptAnything' }, true],
+  ['rejects everything', { default: 'reject' }, false],
+  ['wants signatures of this registry', { default: 'insecureAcceptAnything', own: 'signedBy' }, false],
+  ['wants signatures of another', { default: 'insecureAcceptAnything', 'r.example.com': 'signedBy' }, true],
+  ['cannot be read', undefined, false],
+])('a policy that %s', async (_name, types, isDirect) => {
+  const { default: all, ...scopes } = types ?? {};
+  const docker = Object.entries(scopes).map(([name, type]) => [name === 'own' ? registry : name, [{ type }]]);
+  writeJson(
+    '.config/containers/policy.json',
+    types && { default: [{ type: all }], transports: { docker: Object.fromEntries(docker) as object } },
+  );
+  expect((await access()) !== undefined).toBe(isDirect);
+});
+
 it('the entry that is closest to the repository is used', () => {
   const auth = (user: string) => ({ auth: Buffer.from(`${user}:x`).toString('base64') });
   const file = writeJson('auth.json', {
