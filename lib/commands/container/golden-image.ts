@@ -69,13 +69,18 @@ async function beginLoad(
 /** Restores an image from the node's cache, which gets it first, and stays until its processes end. */
 export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImageFlags): Promise<void> {
   let reception: Reception | undefined;
+  const arriving = new AbortController();
+  const stop = (): void => {
+    arriving.abort(io.signal.reason);
+  };
+  io.signal.addEventListener('abort', stop, { once: true });
   const pulled = await withProgress(io, `pull of ${ref}`, (report) =>
     cacheImage(ref, {
       ...registryOptions(flags, io),
       mustRestore: true,
       onProgress: bytesFor(io, report),
       receive: async (dir) => {
-        const begun = await beginLoad(dir, flags, io.signal);
+        const begun = await beginLoad(dir, flags, arriving.signal);
         reception = begun;
         if (!begun) return undefined;
         const arrived = (name: string): void => {
@@ -91,11 +96,14 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
   });
   if (!io.json) io.err(pullText(pulled));
   showWarnings(io, [...pulled.warnings, ...pulled.check.warnings]);
+  // the load has everything, and ends also after Ctrl-C: only then does the pool know its images by this directory
+  io.signal.removeEventListener('abort', stop);
   const loaded = reception?.complete().catch(() => undefined);
   try {
     await restorePulled(io, pulled, flags);
   } catch (error) {
-    if (loaded) await dropImages(pulled.imagesDir, { signal: io.signal }).catch(() => undefined);
+    await loaded;
+    if (loaded) await dropImages(pulled.imagesDir).catch(() => undefined);
     throw error;
   }
   await loaded;
