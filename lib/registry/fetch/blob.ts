@@ -209,6 +209,7 @@ export async function fetchBlob(
   } finally {
     part.close();
   }
-  chmodSync(path, 0o400);
+  // in this order: an interrupted pull leaves no part that its user cannot write
   renameSync(path, join(dir, hex));
+  chmodSync(join(dir, hex), 0o400);
 }
