@@ -124,14 +124,10 @@ async function findOrigin(
   return undefined;
 }
 
-/**
- * How blobs are read without skopeo.
- * @returns `undefined` where only skopeo can, or may know better
- */
-export async function directAccess(
+async function findAccess(
   reference: Reference,
   options: RegistryOptions,
-  env: Environment = process.env,
+  env: Environment,
 ): Promise<HttpSourceSpec | undefined> {
   const { registry, repository, isLoopback } = reference;
   if (hasProxy(env) && !isLoopback) return undefined;
@@ -152,4 +148,22 @@ export async function directAccess(
     authorization: credentials.kind === 'basic' && wantsPassword ? credentials.authorization : undefined,
     plainTo: options.plainHttp === true ? 'anywhere' : isLoopback ? 'loopback' : 'nowhere',
   };
+}
+
+/**
+ * How blobs are read without skopeo.
+ * @returns `undefined` where only skopeo can, or may know better
+ */
+export async function directAccess(
+  reference: Reference,
+  options: RegistryOptions,
+  env: Environment = process.env,
+): Promise<HttpSourceSpec | undefined> {
+  try {
+    return await findAccess(reference, options, env);
+  } catch (error) {
+    // a file of the configuration cannot be read, or has no certificates: skopeo does not need it, or says why
+    if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
+  }
 }

@@ -114,6 +114,10 @@ it.each([
   expect((await access()) !== undefined).toBe(isDirect);
 });
 
+it.each(['CONTAINERS_REGISTRIES_CONF', 'SSL_CERT_FILE'])('a file in %s that is not there', async (name) => {
+  expect(await access({ [name]: join(dir, 'missing') })).toBeUndefined();
+});
+
 it('the entry that is closest to the repository is used', () => {
   const auth = (user: string) => ({ auth: Buffer.from(`${user}:x`).toString('base64') });
   const file = writeJson('auth.json', {
