@@ -175,8 +175,14 @@ async function fillAndBuild(
   });
   const { signal } = options;
   const both = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  both.addEventListener('abort', () => {
+    arriving.stop(both.reason);
+  });
   try {
     return await fillCache(cache, image, { ...options, signal: both }, arriving);
+  } catch (error) {
+    arriving.stop(error);
+    throw error;
   } finally {
     await arriving.close();
   }

@@ -55,6 +55,7 @@ export class ArrivingImage implements Arriving {
   /** Stripes that nobody has been told about. */
   #untold: string[] = [];
   #receiver: StripeReceiver | undefined;
+  readonly #stop = new AbortController();
 
   constructor(options: ArrivingOptions) {
     this.#options = options;
@@ -92,19 +93,27 @@ export class ArrivingImage implements Arriving {
     await this.#work;
   }
 
+  /** Nothing more is added: the pull has failed, or was stopped. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
   async close(): Promise<void> {
     await this.#work.catch(() => undefined);
     await this.#assembly?.close();
   }
 
   #then(step: () => Promise<void>): void {
-    this.#work = this.#work.then(step);
+    this.#work = this.#work.then(() => {
+      this.#stop.signal.throwIfAborted();
+      return step();
+    });
     this.#work.catch(this.#options.onFailure);
   }
 
   async #add(block: Block): Promise<void> {
     try {
-      this.#untold.push(...((await this.#assembly?.add(block, undefined)) ?? []));
+      this.#untold.push(...((await this.#assembly?.add(block, this.#stop.signal)) ?? []));
     } catch (error) {
       if (error instanceof DamagedBlockError)
         rmSync(this.#options.cache.blobPath(error.digest), { force: true });
