@@ -149,7 +149,6 @@ export class HttpSource implements BlobSource {
     if (statusCode === 404 || statusCode === 410) throw new SourceError('absent', `${name} ${what}`);
     if (statusCode === 408 || statusCode === 425 || statusCode === 429 || statusCode >= 500)
       throw passing(name, what, retryAfter(headers['retry-after']));
-    if (statusCode === 416) throw passing(name, what);
     throw new SourceError('unfit', `${name} ${what}`);
   }
 

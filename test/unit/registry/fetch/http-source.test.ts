@@ -173,7 +173,7 @@ const hangUp: Respond = ({ request }) => {
 it.each([
   ['too many requests', status(429, { 'retry-after': '0' }), 5, 'passing', /answers 429/],
   ['an error of the registry', status(503), 5, 'passing', /answers 503/],
-  ['no such range', status(416), 5, 'passing', /answers 416/],
+  ['no such range', status(416), 1, 'unfit', /answers 416/],
   ['no such blob', status(404), 1, 'absent', /answers 404/],
   ['a token', status(401, { 'www-authenticate': 'Bearer realm="https://x"' }), 1, 'unfit', /answers 401/],
   ['a refusal', status(403), 1, 'unfit', /answers 403/],
