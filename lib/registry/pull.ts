@@ -202,7 +202,7 @@ async function pullFound(
   try {
     filled =
       receive && !image.description.isEncrypted
-        ? await fillAndBuild(cache, image, part, dir, receive, options)
+        ? await fillAndBuild(cache, image, part, dir, (one) => receive(one, check), options)
         : await fillCache(cache, image, options);
     if (!existsSync(join(dir, 'inventory.img'))) {
       await build(cache, image, part, options);
@@ -262,8 +262,12 @@ function refuse({ reference, problems }: ImageCheck): void {
 export interface CacheImageOptions extends PullOptions {
   /** Refuse an image that this machine cannot restore, before anything is moved. @default false */
   mustRestore?: boolean | undefined;
-  /** Takes stripes while others still arrive; called only if something has to be moved. @default nothing does */
-  receive?: ReceiveStripes | undefined;
+  /**
+   * Takes stripes while others still arrive; called only if something has to be moved. It also gets what this machine has
+   * for the image.
+   * @default nothing does
+   */
+  receive?: ((dir: string, check: ImageCheck) => ReturnType<ReceiveStripes>) | undefined;
 }
 
 /**

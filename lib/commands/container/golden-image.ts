@@ -7,6 +7,7 @@ import { bytesFor, withProgress } from '../../progress.ts';
 import { dropImages, receiveImages, type Reception } from '../../pool/index.ts';
 import { cacheImage, type ImageCheck, type PullResult } from '../../registry/index.ts';
 import { isServedByDaemon } from '../../restore/index.ts';
+import { loadSettings } from '../../settings/index.ts';
 import { pullText, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
 import { runRestore } from '../process/restore.ts';
@@ -51,14 +52,19 @@ function deviceMapOf({ deviceMap }: ImageCheck): Record<string, string> | undefi
   return { CRIU_CUDA_DEVICE_MAP: deviceMap.map(([from, to]) => `${from}=${to}`).join(',') };
 }
 
+/** Whether the restore uses other GPUs than those of the dump: what the pool loads onto those would be of no use. */
+const hasOtherGpus = ({ deviceMap }: ImageCheck): boolean =>
+  deviceMap.length > 0 || loadSettings(process.env).settings.CRIU_CUDA_DEVICE_MAP !== '';
+
 /** A daemon that will serve the restore loads device memory while it arrives; where it cannot, the restore says why. */
 async function beginLoad(
   dir: string,
+  check: ImageCheck,
   { variant, libdir }: GoldenImageFlags,
   signal: AbortSignal,
 ): Promise<Reception | undefined> {
   try {
-    if (!isServedByDaemon(dir, { variant, libdir })) return undefined;
+    if (hasOtherGpus(check) || !isServedByDaemon(dir, { variant, libdir })) return undefined;
     return await receiveImages(dir, { signal });
   } catch (error) {
     if (error instanceof ToolkitError) return undefined;
@@ -79,8 +85,8 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
       ...registryOptions(flags, io),
       mustRestore: true,
       onProgress: bytesFor(io, report),
-      receive: async (dir) => {
-        const begun = await beginLoad(dir, flags, arriving.signal);
+      receive: async (dir, check) => {
+        const begun = await beginLoad(dir, check, flags, arriving.signal);
         reception = begun;
         if (!begun) return undefined;
         const arrived = (name: string): void => {
