@@ -9,7 +9,7 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { isErrno, reasonOf } from '../../errno.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
@@ -195,6 +195,11 @@ export async function servePeers(options: PeerServerOptions): Promise<PeerServer
     );
   const use: PeerServerUse = { blobs: 0, bytes: 0, unfinished: 0, refused: 0 };
   const server = createPeerServer(new ImageCache(options), readPeerKey(key), options, use);
+  const connections = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   server.listen(place);
   try {
     await once(server, 'listening');
@@ -209,7 +214,7 @@ export async function servePeers(options: PeerServerOptions): Promise<PeerServer
     close: async () => {
       const closed = once(server, 'close');
       server.close();
-      server.closeAllConnections();
+      for (const socket of connections) socket.destroy(); // also of those who have not proved to have the key
       await closed;
     },
   };
