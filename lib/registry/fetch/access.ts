@@ -90,7 +90,8 @@ function probe(
 ): Promise<Answer | undefined> {
   return new Promise((resolve) => {
     const options = {
-      ...(ca === undefined ? { rejectUnauthorized: false } : { ca }),
+      ...(ca === undefined ? {} : { ca }),
+      rejectUnauthorized: ca !== undefined, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
       ...{ agent: false as const, signal, timeout: PROBE_MS },
     };
     const get = origin.startsWith('https:') ? tlsGet : plainGet;

@@ -76,7 +76,8 @@ export class HttpSource implements BlobSource {
     if (origin.startsWith('http:')) this.#simple = new PlainConnection(spec.name, origin, silenceMs);
     this.#tls = new TlsAgent({
       keepAlive: true,
-      ...(ca === undefined ? { rejectUnauthorized: false } : { ca }),
+      ...(ca === undefined ? {} : { ca }),
+      rejectUnauthorized: ca !== undefined, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     });
   }
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What registries do wrong, and what then is in the cache: all of a blob, or nothing that has its name.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { fetchBlob, partPath, type WantedBlob } from '../../../../lib/registry/fetch/blob.ts';
 import { HttpSource, type HttpSourceSpec } from '../../../../lib/registry/fetch/http-source.ts';
 import { BlobServer, send, sendAndClose, type Asked } from '../../../helpers/blob-server.ts';
@@ -295,4 +299,38 @@ it('the next source is asked where one has nothing or wrong bytes, from the firs
   expect(await pull(blob, missing.spec(), wrong.spec(), broken.spec(), good.spec())).toBe(SIZE);
   expectWhole(blob);
   expect(good.requests.map(({ headers }) => headers.range)).toEqual([undefined]);
+});
+
+it('a certificate that nobody vouches for is not believed, whatever the environment says', async () => {
+  const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
+  const words = [
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-subj',
+    '/CN=localhost',
+  ];
+  execFileSync('openssl', ['req', '-x509', ...words, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  let asked = 0;
+  const server = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, answer) => {
+    asked += 1;
+    answer.writeHead(404).end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+  try {
+    const origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+    const blob = { digest: `sha256:${'0'.repeat(64)}`, size: 1 };
+    const spec = { kind: 'http', name: 'it', origin, repository: 'a', authorization: 'Basic x' } as const;
+    const trusting = { ...spec, plainTo: 'nowhere' } as const;
+    await expect(pull(blob, { ...trusting, ca: [] })).rejects.toMatchObject({ failure: 'passing' });
+    expect(asked).toBe(0);
+    await expect(pull(blob, { ...trusting, ca: undefined })).rejects.toMatchObject({ failure: 'absent' });
+    expect(asked).toBe(1);
+  } finally {
+    vi.unstubAllEnvs();
+    server.close();
+  }
 });
