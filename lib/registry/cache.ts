@@ -199,6 +199,8 @@ export class ImageCache {
   makeRoom(what: string, neededBytes: number, blobs: readonly BlobRef[]): void {
     const kept = new Set(blobs.map(({ digest }) => this.blobPath(digest)));
     this.#removeLeftovers();
+    // what cannot fit into an empty cache empties none
+    if (neededBytes > this.budgetBytes) throw overBudget(what, this, neededBytes, this.use().bytes);
     const free = (): number => this.budgetBytes - this.use().bytes;
     // an image that goes may leave blobs that can go then
     for (const withShared of [false, false, true])
