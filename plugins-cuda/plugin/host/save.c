@@ -71,7 +71,7 @@ static bool exceeds_limit(pid_t pid)
 	return strtoull(value, NULL, 10) * 1024 > limit.rlim_cur;
 }
 
-/* As clone(CLONE_VM) without CLONE_THREAD makes it. The driver may be at work on the other one. */
+/* As clone(CLONE_VM) without CLONE_THREAD makes it. The driver may be using the other one. */
 static bool has_memory_of_parent(pid_t pid)
 {
 	char parent[16];
