@@ -85,7 +85,7 @@ function keep(cache: ImageCache | undefined, digest: string, text: string): void
   const path = cache.blobPath(digest);
   const unfinished = `${path}.${process.pid}.part`;
   try {
-    writeFileSync(unfinished, text, { mode: 0o600 });
+    writeFileSync(unfinished, text, { mode: 0o400 });
     renameSync(unfinished, path);
   } catch (error) {
     rmSync(unfinished, { force: true });
