@@ -14,7 +14,7 @@ import {
   utimesSync,
   type Stats,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { makeDirectory, removeFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
@@ -77,6 +77,9 @@ const cachePlace = ({ cache }: CacheOptions): string => resolve(cache ?? join(ca
 /** The images directory of an image with this digest of its manifest. */
 export const imageDir = (options: CacheOptions, digest: string): string =>
   join(cachePlace(options), 'images', hexOf(digest));
+
+/** How the name of a directory begins that will become an images directory, beside that one. */
+export const pullPrefix = (dir: string): string => `.${basename(dir)}.pull-`;
 
 /** The cache of this node. */
 export class ImageCache {

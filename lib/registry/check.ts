@@ -6,7 +6,7 @@
  */
 import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { listGpus, openDriver, type Gpu } from '../gpu/index.ts';
@@ -17,7 +17,7 @@ import { formatBytes, formatCudaVersion } from '../output.ts';
 import { readPoolStatus } from '../pool/index.ts';
 import { loadSettings } from '../settings/index.ts';
 import { pluginVariants, variantDir } from '../variant.ts';
-import { ImageCache, imageDir, spaceProblem, type CacheOptions } from './cache.ts';
+import { ImageCache, imageDir, pullPrefix, spaceProblem, type CacheOptions } from './cache.ts';
 import { hasZstd } from './compression/zstd.ts';
 import { isCompressed, type Description, type DriverStack } from './format.ts';
 import { chooseGpus, visibleGpus } from './gpus.ts';
@@ -66,11 +66,13 @@ function problemOf(error: unknown): ImageProblem {
   throw error;
 }
 
-/** Whether the pool has device memory of the image already: nothing more is needed for it then. */
+/** Whether the pool has device memory of the image already, or is loading it while a command pulls it: nothing more is needed for it then. */
 async function isResident(imagesDir: string, signal: AbortSignal | undefined): Promise<boolean> {
   try {
-    const dir = realpathSync(imagesDir);
-    return (await readPoolStatus({ signal })).images.some((image) => image.dir === dir);
+    const parent = realpathSync(dirname(imagesDir));
+    const isOfImage = (dir: string): boolean =>
+      dir === join(parent, basename(imagesDir)) || dir.startsWith(join(parent, pullPrefix(imagesDir)));
+    return (await readPoolStatus({ signal })).images.some((image) => isOfImage(image.dir));
   } catch {
     return false; // it is not here, or no daemon runs
   }

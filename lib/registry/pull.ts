@@ -5,14 +5,14 @@
  */
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { checkPath } from '../check.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type FindBlock } from './assemble.ts';
-import { checkSpace, ImageCache, imageDir, type BlobRef, type CacheOptions } from './cache.ts';
+import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheOptions } from './cache.ts';
 import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
@@ -197,7 +197,7 @@ async function pullFound(
 ): Promise<PullResult> {
   if (image.layers.some(isCompressed)) requireZstd();
   const { receive } = options;
-  const part = mkdtempSync(join(dirname(dir), `.${basename(dir)}.pull-`));
+  const part = mkdtempSync(join(dirname(dir), pullPrefix(dir)));
   let filled: Filled;
   try {
     filled =

@@ -208,8 +208,11 @@ it('what is dropped while it arrives ends the command, and the pool ends while i
 
 it('two commands for one image move and load it once', async () => {
   const asked = registry.requests().length;
-  const commands = [prefetch(), prefetch()];
+  const commands = [prefetch()];
   await untilLoading();
+  const askedFirst = registry.requests().length;
+  commands.push(prefetch());
+  await waitUntil(() => registry.requests().length > askedFirst);
   proxy.release();
   for (const { exitCode, stderr, stdout } of await Promise.all(commands.map(({ ended }) => ended))) {
     expect(exitCode, stderr).toBe(0);
