@@ -3,7 +3,7 @@
 import { constants, lstatSync, readdirSync, realpathSync, statfsSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { readOpenFiles, readWrittenMappings, type OpenFile } from '../criu/index.ts';
+import { CriuImageError, readOpenFiles, readWrittenMappings, type OpenFile } from '../criu/index.ts';
 import type { ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
@@ -69,8 +69,8 @@ interface Known {
    * thousand libraries.
    */
   written: ReadonlySet<string>;
-  /** Paths of temporary files that the tree writes by a mapping. */
-  mapped: ReadonlySet<string>;
+  /** Paths of the files that the tree writes by a mapping. It is asked only about those that may be its memory. */
+  mapped: () => ReadonlySet<string>;
   samples: Samples;
   /** Whether a device is a tmpfs. */
   memoryDevices: Map<number, boolean>;
@@ -110,8 +110,10 @@ function list(
   const isKeptAsOne = kind === 'file' && (isOnTmpfs || written.has(inodeOf(stat)));
   const paths = [path, ...(isKeptAsOne ? otherNames(path, stat) : [])];
   const opens = paths.flatMap((one) => opensOf.get(one) ?? []);
-  const isMapped = paths.some((one) => mapped.has(one));
-  const isMemory = isOnTmpfs || (isMapped && isTemporary(path));
+  // its descriptor may be closed, and then nothing else tells that it is written
+  const mayBeMemory = kind === 'file' && (isOnTmpfs || isTemporary(path));
+  const isMapped = mayBeMemory && paths.some((one) => mapped().has(one));
+  const isMemory = isOnTmpfs || isMapped;
   const file: ManifestFile = {
     paths,
     kind,
@@ -147,7 +149,8 @@ export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
     !isVirtual(path) && !own.some((dir) => path.startsWith(`${dir}/`));
   const opensOf = readOpens(imagesDir, isListed);
   const written = writtenInodes([...opensOf.values()].flat());
-  const mapped = [...opensOf.keys()].some(isTemporary) ? readWrittenMappings(imagesDir) : new Set<string>();
+  let paths: ReadonlySet<string> | undefined;
+  const mapped = (): ReadonlySet<string> => (paths ??= readWrittenMappings(imagesDir));
   const known = { opensOf, written, mapped, samples, memoryDevices: new Map<number, boolean>() };
   const seen = new Set<string>();
   return [...opensOf.keys()].flatMap((path) => {
@@ -156,7 +159,8 @@ export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
       const listed = list(path, known);
       for (const name of listed?.file.paths ?? []) seen.add(name);
       return listed ? [listed] : [];
-    } catch {
+    } catch (error) {
+      if (error instanceof CriuImageError) throw error;
       return []; // deleted: CRIU has it, or will say that it has not
     }
   });

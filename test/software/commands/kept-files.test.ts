@@ -134,6 +134,19 @@ it('shared memory, semaphores and a mapped file in a temporary directory come ba
   expect(log).toEqual(['asked 1', ...Array.from({ length: 3 }, () => ['asked 2', 'asked 3']).flat()]);
 });
 
+it('so does a segment of which only mappings are left, in a tree without temporary files', async () => {
+  rmSync(disk, { recursive: true });
+  disk = mkdtempSync(join(projectRoot, 'plugins-cuda/build/ccr-kept-'));
+  const server = await startServer();
+  await ask(server);
+  await dump(server);
+  for (let round = 0; round < 2; round++) {
+    await restore(['--keep-shared', join(workDir(), 'metrics')]);
+    expect(await ask(server)).toMatchObject({ private: 2, shared: 2 });
+    await end(server);
+  }
+});
+
 it('after a reboot: what was in memory or in a temporary directory is brought back', async () => {
   const server = await startServer();
   await ask(server);
