@@ -230,13 +230,6 @@ bool ccr__event_is_ours(const CUipcEventHandle *handle, struct ccr__event_handle
 	return out->magic == MAGIC && ccr__core.has_memory && ccr__is_active();
 }
 
-void ccr__events_changed(void)
-{
-	/* Each call looks its event up. */
-	pthread_mutex_lock(&events.lock);
-	pthread_mutex_unlock(&events.lock);
-}
-
 void ccr__events_drop_context(CUcontext ctx)
 {
 	struct ccr__event *gone = NULL;

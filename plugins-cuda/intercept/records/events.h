@@ -55,8 +55,6 @@ void ccr__event_free(struct ccr__event *e);
 CUresult ccr__event_handle_of(struct ccr__event *e, CUipcEventHandle *handle);
 /* False: it is a handle of the driver. */
 bool ccr__event_is_ours(const CUipcEventHandle *handle, struct ccr__event_handle *out);
-/* The service thread has replaced pages: calls after this see the new ones. */
-void ccr__events_changed(void);
 /* The events of a context that was destroyed. */
 void ccr__events_drop_context(CUcontext ctx);
 /* In a forked child. */

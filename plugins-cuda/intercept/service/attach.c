@@ -266,7 +266,6 @@ static void finish(bool keep)
 		phys->is_imported = false;
 	}
 	ccr__event_pages_attached(keep);
-	ccr__events_changed();
 	if (!keep)
 		ccr__kept_end();
 	ccr__memory.is_evicted = !keep;
