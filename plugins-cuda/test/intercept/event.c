@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static void each_sees_the_other(const struct side *other)
+static void each_sees_the_other(const struct other_process *other)
 {
 	share(&self, other, 0);
 	/* Never recorded. */
@@ -23,7 +23,7 @@ static void each_sees_the_other(const struct side *other)
 }
 
 /* torch.multiprocessing records first. */
-static void recorded_before_it_is_opened(const struct side *other)
+static void recorded_before_it_is_opened(const struct other_process *other)
 {
 	struct outcome o;
 
@@ -43,7 +43,7 @@ static void recorded_before_it_is_opened(const struct side *other)
 }
 
 /* A wait is for the last record before it, whatever comes later. */
-static void the_last_record_before(const struct side *other)
+static void the_last_record_before(const struct other_process *other)
 {
 	share(&self, other, 0);
 	OK(DO(other, HOLD, .stream = 2));
@@ -73,7 +73,7 @@ static void the_last_record_before(const struct side *other)
 }
 
 /* More than a slot has words, by both, and none completes before the first. */
-static void many_records(const struct side *other)
+static void many_records(const struct other_process *other)
 {
 	share(&self, other, 0);
 	OK(DO(&self, HOLD, .stream = 2));
@@ -88,7 +88,7 @@ static void many_records(const struct side *other)
 }
 
 /* torch has up to a thousand, and its consumer destroys none. */
-static void many_events(const struct side *other)
+static void many_events(const struct other_process *other)
 {
 	static CUevent events[2500];
 	CUipcEventHandle handle;
@@ -140,13 +140,13 @@ static void many_events(const struct side *other)
 
 static void several_openers(const char *program)
 {
-	struct side others[3];
+	struct other_process others[3];
 	struct outcome o;
 
 	OK(DO(&self, CREATE, .event = 0, .value = SHARED));
 	o = side_do(&self, TASK(GET, .event = 0));
 	for (int i = 0; i < 3; i++) {
-		others[i] = side_start(program, false);
+		others[i] = other_process_start(program, false);
 		OK(DO(&others[i], OPEN, .event = 0, .handle = o.handle));
 		/* Each time another event, of the same records. */
 		OK(DO(&others[i], OPEN, .event = 1, .handle = o.handle));
@@ -172,13 +172,13 @@ static void several_openers(const char *program)
 
 int main(int argc, char **argv)
 {
-	struct side other;
+	struct other_process other;
 
 	if (argc == 2 && !strcmp(argv[1], "--serve"))
 		side_serve();
 	test_begin(argc, argv);
 	test_cuda_begin();
-	other = side_start(argv[0], false);
+	other = other_process_start(argv[0], false);
 	each_sees_the_other(&other);
 	recorded_before_it_is_opened(&other);
 	the_last_record_before(&other);

@@ -19,7 +19,7 @@
 #define ADD_SEALS  1033
 #define SEALS	   (1 | 2 | 4) /* against more of them, and against both changes of the size */
 
-static void errors(const struct side *other)
+static void errors(const struct other_process *other)
 {
 	CUipcEventHandle handle, garbage;
 	float ms;
@@ -60,7 +60,7 @@ static void errors(const struct side *other)
 }
 
 /* The other opens a handle for which the second keeper of this process gives the file. */
-static CUresult open_given(const struct side *other, CUipcEventHandle handle, int file)
+static CUresult open_given(const struct other_process *other, CUipcEventHandle handle, int file)
 {
 	const int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -93,7 +93,7 @@ static CUresult open_given(const struct side *other, CUipcEventHandle handle, in
 }
 
 /* A file that becomes shorter while it is mapped would kill a process that looks at an event. */
-static void another_file(const struct side *other)
+static void another_file(const struct other_process *other)
 {
 	CUipcEventHandle handle;
 	CUevent event;
@@ -140,7 +140,7 @@ static void in_a_graph(void)
 	OK(cuEventDestroy_v2(shared));
 }
 
-static void in_a_capture(const struct side *other)
+static void in_a_capture(const struct other_process *other)
 {
 	CUevent event;
 	CUstream stream;
@@ -168,7 +168,7 @@ static void in_a_capture(const struct side *other)
 	OK(cuStreamDestroy_v2(stream));
 }
 
-static void forks(const struct side *other)
+static void forks(const struct other_process *other)
 {
 	share(&self, other, 0);
 	OK(DO(&self, FORK));
@@ -178,7 +178,7 @@ static void forks(const struct side *other)
 	drop(&self, other, 0);
 }
 
-static void a_context_ends(const struct side *other)
+static void a_context_ends(const struct other_process *other)
 {
 	CUcontext ctx, primary = test_context(0);
 	CUipcEventHandle handle;
@@ -202,7 +202,7 @@ static void a_context_ends(const struct side *other)
 /* Its handles are the driver's, and it cannot open ours. */
 static void without_the_interceptor(const char *program)
 {
-	struct side plain = side_start(program, true);
+	struct other_process plain = other_process_start(program, true);
 	struct outcome o;
 
 	OK(DO(&self, CREATE, .event = 0, .value = SHARED));
@@ -222,10 +222,10 @@ static void without_the_interceptor(const char *program)
 /* The events of a device without 64-bit words are the driver's, and counted. */
 static void without_words(const char *program)
 {
-	struct side side;
+	struct other_process side;
 
 	setenv("SOFTCUDA_FAIL", "cuDeviceGetAttribute:1:801", 1); /* not supported */
-	side = side_start(program, false);
+	side = other_process_start(program, false);
 	unsetenv("SOFTCUDA_FAIL");
 	OK(DO(&side, CREATE, .event = 0, .value = SHARED));
 	OK(DO(&side, GET, .event = 0));
@@ -236,12 +236,12 @@ static void without_words(const char *program)
 }
 
 /* The event is as before: the records that did not fail are waited for. */
-static void a_record_fails(const char *program, const struct side *other)
+static void a_record_fails(const char *program, const struct other_process *other)
 {
-	struct side side;
+	struct other_process side;
 
 	setenv("SOFTCUDA_FAIL", "cuStreamWaitValue64_v2:2:1", 1); /* the first is that of HOLD */
-	side = side_start(program, false);
+	side = other_process_start(program, false);
 	unsetenv("SOFTCUDA_FAIL");
 	share(&side, other, 0);
 	OK(DO(&side, HOLD, .stream = 2));
@@ -277,7 +277,7 @@ static bool are_registered(void)
 }
 
 /* A dump takes the page away; a handle that is older works afterwards. */
-static void a_dump(const struct side *other)
+static void a_dump(const struct other_process *other)
 {
 	CUipcEventHandle handle;
 	CUdeviceptr memory;
@@ -310,13 +310,13 @@ static void a_dump(const struct side *other)
 
 int main(int argc, char **argv)
 {
-	struct side other;
+	struct other_process other;
 
 	if (argc == 2 && !strcmp(argv[1], "--serve"))
 		side_serve();
 	test_begin(argc, argv);
 	test_cuda_begin();
-	other = side_start(argv[0], false);
+	other = other_process_start(argv[0], false);
 	errors(&other);
 	another_file(&other);
 	in_a_graph();

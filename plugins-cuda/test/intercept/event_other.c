@@ -122,61 +122,23 @@ void side_serve(void)
 	exit(0);
 }
 
-struct side side_start(const char *program, bool is_plain)
-{
-	char *argv[] = {(char *)program, "--serve", NULL}, *preload = getenv("LD_PRELOAD");
-	char *last = strrchr(preload, ':');
-	posix_spawn_file_actions_t actions;
-	char before[4096], without[4096] = "";
-	int input[2], output[2];
-	struct side side;
-
-	CHECK(strlen(preload) < sizeof(before));
-	strcpy(before, preload);
-	if (last) /* keeps a sanitizer's runtime */
-		snprintf(without, sizeof(without), "%.*s", (int)(last - preload), preload);
-	CHECK(!pipe2(input, O_CLOEXEC) && !pipe2(output, O_CLOEXEC));
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, input[0], STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
-	if (is_plain)
-		setenv("LD_PRELOAD", without, 1);
-	CHECK(!posix_spawn(&side.pid, "/proc/self/exe", &actions, NULL, argv, environ));
-	setenv("LD_PRELOAD", before, 1);
-	posix_spawn_file_actions_destroy(&actions);
-	close(input[0]);
-	close(output[1]);
-	side.to = input[1];
-	side.from = output[0];
-	return side;
-}
-
-static void end(struct side *side, int expected)
-{
-	int status;
-
-	close(side->to);
-	CHECK(waitpid(side->pid, &status, 0) == side->pid && status == expected);
-	close(side->from);
-}
-
-void side_kill(struct side *side)
+void side_kill(struct other_process *side)
 {
 	kill(side->pid, SIGKILL);
-	end(side, SIGKILL);
+	other_process_end(side, SIGKILL);
 }
 
-void side_end(struct side *side)
+void side_end(struct other_process *side)
 {
-	end(side, 0);
+	other_process_end(side, 0);
 }
 
-void side_begin(const struct side *side, struct task task)
+void side_begin(const struct other_process *side, struct task task)
 {
 	CHECK(write(side->to, &task, sizeof(task)) == sizeof(task));
 }
 
-struct outcome side_take(const struct side *side)
+struct outcome side_take(const struct other_process *side)
 {
 	struct outcome outcome;
 
@@ -184,7 +146,7 @@ struct outcome side_take(const struct side *side)
 	return outcome;
 }
 
-struct outcome side_do(const struct side *side, struct task task)
+struct outcome side_do(const struct other_process *side, struct task task)
 {
 	if (side->to < 0)
 		return outcome_of(&task);
@@ -194,14 +156,14 @@ struct outcome side_do(const struct side *side, struct task task)
 
 /* --- what tests do with them --- */
 
-const struct side self = {.to = -1};
+const struct other_process self = {.to = -1};
 
-struct ccr_mailbox numbers(const struct side *side)
+struct ccr_mailbox numbers(const struct other_process *side)
 {
 	return side_do(side, TASK(NUMBERS)).mailbox;
 }
 
-bool counts(const struct side *side, uint64_t imports, uint64_t exports)
+bool counts(const struct other_process *side, uint64_t imports, uint64_t exports)
 {
 	const struct ccr_mailbox m = numbers(side);
 
@@ -222,7 +184,8 @@ int nr_mappings(const char *text)
 	return nr;
 }
 
-CUipcEventHandle share(const struct side *owner, const struct side *other, unsigned int event)
+CUipcEventHandle share(const struct other_process *owner, const struct other_process *other,
+		       unsigned int event)
 {
 	struct outcome o;
 
@@ -233,13 +196,14 @@ CUipcEventHandle share(const struct side *owner, const struct side *other, unsig
 	return o.handle;
 }
 
-void drop(const struct side *one, const struct side *two, unsigned int event)
+void drop(const struct other_process *one, const struct other_process *two, unsigned int event)
 {
 	OK(DO(one, DESTROY, .event = event));
 	OK(DO(two, DESTROY, .event = event));
 }
 
-void one_waits(const struct side *one, const struct side *two, unsigned int stream)
+void one_waits(const struct other_process *one, const struct other_process *two,
+	       unsigned int stream)
 {
 	OK(DO(one, HOLD, .stream = stream));
 	OK(DO(one, RECORD, .event = 0, .stream = stream));

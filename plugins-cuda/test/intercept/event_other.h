@@ -5,6 +5,7 @@
 
 #include "common/protocol/mailbox.h"
 #include "test/intercept/intercept_test.h"
+#include "test/intercept/other_process.h"
 
 #define NR_EVENTS 8
 #define SHARED	  (CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING)
@@ -42,39 +43,33 @@ struct outcome {
 	struct ccr_mailbox mailbox;
 };
 
-/* A process; `to` < 0: this one. */
-struct side {
-	pid_t pid;
-	int to, from;
-};
-
 /* In the other process; does not return. */
 void side_serve(void) __attribute__((noreturn));
-/* `is_plain`: without the interceptor. */
-struct side side_start(const char *program, bool is_plain);
-void side_kill(struct side *side);
-void side_end(struct side *side);
-struct outcome side_do(const struct side *side, struct task task);
+void side_kill(struct other_process *side);
+void side_end(struct other_process *side);
+struct outcome side_do(const struct other_process *side, struct task task);
 
 #define TASK(what, ...)	    ((struct task){.step = what, ##__VA_ARGS__})
 #define DO(side, what, ...) side_do(side, TASK(what, ##__VA_ARGS__)).result
 
-/* This process. */
-extern const struct side self;
+/* This process: `to` < 0. */
+extern const struct other_process self;
 
-struct ccr_mailbox numbers(const struct side *side);
+struct ccr_mailbox numbers(const struct other_process *side);
 /* Whether it has so many pages of other processes, and of its own that others may use. */
-bool counts(const struct side *side, uint64_t imports, uint64_t exports);
+bool counts(const struct other_process *side, uint64_t imports, uint64_t exports);
 /* How many mappings of this process have the text in their line. */
 int nr_mappings(const char *text);
 /* A new event of the owner, which the other has open under the same number. Returns its handle. */
-CUipcEventHandle share(const struct side *owner, const struct side *other, unsigned int event);
-void drop(const struct side *one, const struct side *two, unsigned int event);
+CUipcEventHandle share(const struct other_process *owner, const struct other_process *other,
+		       unsigned int event);
+void drop(const struct other_process *one, const struct other_process *two, unsigned int event);
 /* Event 0: one records it on a busy stream, and the other waits in every way. */
-void one_waits(const struct side *one, const struct side *two, unsigned int stream);
+void one_waits(const struct other_process *one, const struct other_process *two,
+	       unsigned int stream);
 
 /* A step of the other process that waits, and its end. */
-void side_begin(const struct side *side, struct task task);
-struct outcome side_take(const struct side *side);
+void side_begin(const struct other_process *side, struct task task);
+struct outcome side_take(const struct other_process *side);
 
 #endif

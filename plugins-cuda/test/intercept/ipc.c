@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct answer open_in(const struct other *other, CUipcMemHandle handle)
+static struct answer open_in(const struct other_process *other, CUipcMemHandle handle)
 {
 	return other_tell(other, (struct command){.what = OPEN, .handle = handle, .flags = LAZY});
 }
 
-static CUdeviceptr opened(const struct other *other, CUipcMemHandle handle)
+static CUdeviceptr opened(const struct other_process *other, CUipcMemHandle handle)
 {
 	const struct answer a = open_in(other, handle);
 
@@ -23,17 +23,17 @@ static CUdeviceptr opened(const struct other *other, CUipcMemHandle handle)
 	return a.at;
 }
 
-static CUresult closed(const struct other *other, CUdeviceptr at)
+static CUresult closed(const struct other_process *other, CUdeviceptr at)
 {
 	return other_tell(other, (struct command){.what = CLOSE, .at = at}).result;
 }
 
-static bool sees(const struct other *other, CUdeviceptr at, unsigned int seed)
+static bool sees(const struct other_process *other, CUdeviceptr at, unsigned int seed)
 {
 	return other_tell(other, (struct command){.what = HOLDS, .at = at, .seed = seed}).holds;
 }
 
-static bool has_imports(const struct other *other, uint64_t nr)
+static bool has_imports(const struct other_process *other, uint64_t nr)
 {
 	const struct answer a = other_tell(other, (struct command){.what = NUMBERS});
 
@@ -60,7 +60,7 @@ static CUdeviceptr alloc(unsigned int seed, CUipcMemHandle *handle)
 	return at;
 }
 
-static void what_a_handle_names(const struct other *other)
+static void what_a_handle_names(const struct other_process *other)
 {
 	CUipcMemHandle handle, inside, none;
 	CUdeviceptr at = alloc(1, &handle), theirs, unused;
@@ -100,13 +100,13 @@ static void what_a_handle_names(const struct other *other)
 
 static void several_openers(const char *program)
 {
-	struct other others[3];
+	struct other_process others[3];
 	CUdeviceptr theirs[3];
 	CUipcMemHandle handle;
 	const CUdeviceptr at = alloc(1, &handle);
 
 	for (int i = 0; i < 3; i++) {
-		others[i] = other_start(program, false);
+		others[i] = other_process_start(program, false);
 		theirs[i] = opened(&others[i], handle);
 	}
 	for (int i = 0; i < 3; i++) {
@@ -116,15 +116,15 @@ static void several_openers(const char *program)
 		      sees(&others[(i + 1) % 3], theirs[(i + 1) % 3], 10 + i));
 	}
 	OK(closed(&others[0], theirs[0]));
-	other_end(&others[1]);
+	other_process_end(&others[1], 0);
 	/* Freed memory stays as long as somebody has it open. */
 	OK(cuMemFree_v2(at));
 	CHECK(sees(&others[2], theirs[2], 12));
-	other_end(&others[0]);
-	other_end(&others[2]);
+	other_process_end(&others[0], 0);
+	other_process_end(&others[2], 0);
 }
 
-static void of_another_device(const struct other *other)
+static void of_another_device(const struct other_process *other)
 {
 	CUipcMemHandle handle;
 	const CUdeviceptr at = alloc(1, &handle);
@@ -154,7 +154,7 @@ static void of_another_device(const struct other *other)
 /* Each side's handles mean nothing to a process of the other kind, or are the driver's. */
 static void without_the_interceptor(const char *program)
 {
-	struct other plain = other_start(program, true);
+	struct other_process plain = other_process_start(program, true);
 	CUipcMemHandle handle;
 	const CUdeviceptr at = alloc(1, &handle);
 	struct answer a = open_in(&plain, handle);
@@ -166,11 +166,11 @@ static void without_the_interceptor(const char *program)
 	OK(cuIpcOpenMemHandle_v2(&theirs, a.handle, LAZY));
 	CHECK(holds(theirs, BYTES, 4));
 	OK(cuIpcCloseMemHandle(theirs));
-	other_end(&plain);
+	other_process_end(&plain, 0);
 	OK(cuMemFree_v2(at));
 }
 
-static void forks(const struct other *other)
+static void forks(const struct other_process *other)
 {
 	CUipcMemHandle handle;
 	const CUdeviceptr at = alloc(1, &handle);
@@ -189,20 +189,20 @@ static void forks(const struct other *other)
 
 static void the_exporter_ends(const char *program)
 {
-	struct other exporter = other_start(program, false);
+	struct other_process exporter = other_process_start(program, false);
 	const struct answer a = other_tell(&exporter, (struct command){.what = GET, .seed = 6});
 	CUdeviceptr theirs, again;
 
 	OK(a.result);
 	OK(cuIpcOpenMemHandle_v2(&theirs, a.handle, LAZY));
-	other_end(&exporter);
+	other_process_end(&exporter, 0);
 	CHECK(holds(theirs, BYTES, 6));
 	OK(cuIpcCloseMemHandle(theirs));
 	FAILS(cuIpcOpenMemHandle_v2(&again, a.handle, LAZY), CUDA_ERROR_INVALID_VALUE);
 }
 
 /* Handles that are on their way while the process is dumped and restored. */
-static void a_handle_outlives_a_restore(const struct other *other)
+static void a_handle_outlives_a_restore(const struct other_process *other)
 {
 	CUipcMemHandle handle, later;
 	const CUdeviceptr at = alloc(7, &handle);
@@ -230,14 +230,14 @@ static void a_handle_outlives_a_restore(const struct other *other)
 
 int main(int argc, char **argv)
 {
-	struct other other;
+	struct other_process other;
 
 	setenv("SOFTCUDA_DEVICES", "2", 1);
 	if (argc == 2 && !strcmp(argv[1], "--serve"))
 		other_serve();
 	test_begin(argc, argv);
 	test_cuda_begin();
-	other = other_start(argv[0], false);
+	other = other_process_start(argv[0], false);
 	what_a_handle_names(&other);
 	several_openers(argv[0]);
 	of_another_device(&other);
@@ -245,6 +245,6 @@ int main(int argc, char **argv)
 	forks(&other);
 	the_exporter_ends(argv[0]);
 	a_handle_outlives_a_restore(&other);
-	other_end(&other);
+	other_process_end(&other, 0);
 	return 0;
 }

@@ -101,45 +101,7 @@ void other_serve(void)
 	exit(0);
 }
 
-struct other other_start(const char *program, bool is_plain)
-{
-	char *argv[] = {(char *)program, "--serve", NULL}, *preload = getenv("LD_PRELOAD");
-	char *last = strrchr(preload, ':');
-	posix_spawn_file_actions_t actions;
-	char before[4096], without[4096] = "";
-	int input[2], output[2];
-	struct other other;
-
-	CHECK(strlen(preload) < sizeof(before));
-	strcpy(before, preload);
-	if (last) /* keeps a sanitizer's runtime */
-		snprintf(without, sizeof(without), "%.*s", (int)(last - preload), preload);
-	CHECK(!pipe2(input, O_CLOEXEC) && !pipe2(output, O_CLOEXEC));
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, input[0], STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
-	if (is_plain)
-		setenv("LD_PRELOAD", without, 1);
-	CHECK(!posix_spawn(&other.pid, "/proc/self/exe", &actions, NULL, argv, environ));
-	setenv("LD_PRELOAD", before, 1);
-	posix_spawn_file_actions_destroy(&actions);
-	close(input[0]);
-	close(output[1]);
-	other.to = input[1];
-	other.from = output[0];
-	return other;
-}
-
-void other_end(struct other *other)
-{
-	int status;
-
-	close(other->to);
-	CHECK(waitpid(other->pid, &status, 0) == other->pid && !status);
-	close(other->from);
-}
-
-struct answer other_tell(const struct other *other, struct command command)
+struct answer other_tell(const struct other_process *other, struct command command)
 {
 	struct answer answer;
 

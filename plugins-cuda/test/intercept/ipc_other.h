@@ -4,6 +4,7 @@
 #define CCR_INTERCEPT_IPC_OTHER_H
 
 #include "test/intercept/intercept_test.h"
+#include "test/intercept/other_process.h"
 
 #define BYTES (5 * MIB + 12345) /* the mapping is larger */
 #define LAZY  1			/* CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS */
@@ -26,17 +27,9 @@ struct answer {
 	CUipcMemHandle handle;
 };
 
-struct other {
-	pid_t pid;
-	int to, from;
-};
-
 /* In the other process; does not return. */
 void other_serve(void) __attribute__((noreturn));
-/* `is_plain`: without the interceptor. */
-struct other other_start(const char *program, bool is_plain);
-void other_end(struct other *other);
-struct answer other_tell(const struct other *other, struct command command);
+struct answer other_tell(const struct other_process *other, struct command command);
 void fork_and_end(void);
 
 #endif
