@@ -100,7 +100,9 @@ static int checkpoint_task(struct task *task)
 
 	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
 		return 0;
-	ccr__host_memory_before(task->pid);
+	ret = ccr__host_memory_before(task->pid);
+	if (ret)
+		return ret;
 	before = ccr__account_private(task->pid);
 	task->is_changed = true;
 	ret = resume(task, &thread);

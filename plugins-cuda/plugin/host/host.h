@@ -12,9 +12,10 @@
 
 /*
  * Dump, every thread of the tree stopped, before the driver's checkpoint of this
- * task: notes what the task has mapped. What is added later is the driver's.
+ * task, between ccr__work_start and ccr__work_stop: notes what the task has mapped. What is added
+ * later is the driver's. Threads begin to copy what it has. Returns 0 or -errno.
  */
-void ccr__host_memory_before(pid_t pid);
+int ccr__host_memory_before(pid_t pid);
 
 /* Then: makes the driver's checkpoint while the restore thread runs. Returns the result. */
 CUresult ccr__host_memory_checkpoint(const struct task *task);

@@ -7,8 +7,9 @@
 #include "image/pages/pages.h"
 #include "plugin/task/driver_call.h"
 
-void ccr__host_memory_before(pid_t pid)
+int ccr__host_memory_before(pid_t pid)
 {
+	return 0;
 }
 
 CUresult ccr__host_memory_checkpoint(const struct task *task)

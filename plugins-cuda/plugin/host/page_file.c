@@ -71,8 +71,7 @@ static void describe_mappings(struct ccr_pages *pages, const struct remap_plan *
 	}
 }
 
-struct ccr_pages *ccr__page_file_describe(const struct remap_plan *plan,
-					  const struct pages_dir *dir, pid_t image_pid)
+struct ccr_pages *ccr__page_file_new(const struct pages_dir *dir, pid_t image_pid)
 {
 	struct ccr_pages *pages = calloc(1, sizeof(*pages));
 	struct timespec now;
@@ -80,28 +79,34 @@ struct ccr_pages *ccr__page_file_describe(const struct remap_plan *plan,
 	if (!pages)
 		return NULL;
 	pages->pid = image_pid;
-	pages->size = plan->file_size;
-	pages->stored = plan->stored;
-	pages->chunk_size = REMAP_CHUNK;
-	pages->nr_chunks = (plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
 	pages->sync = ccr_sync_wanted(ccr__plugin.settings.sync, dir->dirfd);
 	memcpy(pages->checkpoint, ccr__files_id(), sizeof(pages->checkpoint));
-	pages->xxh3 = calloc(pages->nr_chunks, sizeof(*pages->xxh3));
-	pages->mappings = calloc(plan->nr_pieces, sizeof(*pages->mappings));
-	pages->emptied = calloc(plan->nr_mappings, sizeof(*pages->emptied));
 	snprintf(pages->directory, sizeof(pages->directory), "%s",
 		 dir->is_foreign || !dir->is_visible ? "" : dir->path);
 	snprintf(pages->tool, sizeof(pages->tool), "%s", CCR_VERSION);
 	clock_gettime(CLOCK_REALTIME, &now);
 	pages->created_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
-	if (!pages->xxh3 || !pages->mappings || !pages->emptied ||
-	    getrandom(pages->id, sizeof(pages->id), 0) != sizeof(pages->id)) {
+	if (getrandom(pages->id, sizeof(pages->id), 0) != sizeof(pages->id)) {
 		ccr_pages_close(pages);
 		return NULL;
 	}
-	describe_mappings(pages, plan);
 	ccr_pages_name(pages);
 	return pages;
+}
+
+int ccr__page_file_describe(struct ccr_pages *pages, const struct remap_plan *plan)
+{
+	pages->size = plan->file_size;
+	pages->stored = plan->stored;
+	pages->chunk_size = REMAP_CHUNK;
+	pages->nr_chunks = (plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
+	pages->xxh3 = calloc(pages->nr_chunks, sizeof(*pages->xxh3));
+	pages->mappings = calloc(plan->nr_pieces, sizeof(*pages->mappings));
+	pages->emptied = calloc(plan->nr_mappings, sizeof(*pages->emptied));
+	if (!pages->xxh3 || !pages->mappings || !pages->emptied)
+		return -ENOMEM;
+	describe_mappings(pages, plan);
+	return 0;
 }
 
 /* ---- the files ---- */
@@ -116,16 +121,8 @@ int ccr__page_file_create(const struct ccr_pages *pages, const struct pages_dir 
 			  size_t error_size)
 {
 	const int fd = openat(dir->dirfd, pages->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-	int ret;
 
-	if (fd < 0)
-		return explain(pages, -errno, error, error_size);
-	if (!ftruncate(fd, pages->size))
-		return fd;
-	ret = explain(pages, -errno, error, error_size);
-	close(fd);
-	unlinkat(dir->dirfd, pages->file, 0);
-	return ret;
+	return fd < 0 ? explain(pages, -errno, error, error_size) : fd;
 }
 
 static int complete(struct ccr_pages *pages, int fd)

@@ -21,11 +21,12 @@ struct pages_dir {
 
 void ccr__pages_dir_find(struct pages_dir *dir, pid_t pid);
 
-/* Describes what the plan stores. Returns NULL when out of memory; ccr_pages_close frees it. */
-struct ccr_pages *ccr__page_file_describe(const struct remap_plan *plan,
-					  const struct pages_dir *dir, pid_t image_pid);
+/* Names it. Returns NULL when out of memory; ccr_pages_close frees it. */
+struct ccr_pages *ccr__page_file_new(const struct pages_dir *dir, pid_t image_pid);
+/* Describes what the plan stores. Returns 0 or -ENOMEM. */
+int ccr__page_file_describe(struct ccr_pages *pages, const struct remap_plan *plan);
 
-/* Creates the page file, with its size. Returns its descriptor, or -errno with a sentence in
+/* Creates the page file, which is empty. Returns its descriptor, or -errno with a sentence in
  * `error`. */
 int ccr__page_file_create(const struct ccr_pages *pages, const struct pages_dir *dir, char *error,
 			  size_t error_size);

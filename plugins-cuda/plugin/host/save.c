@@ -18,46 +18,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "image/pages/pages.h"
-#include "plugin/host/page_file.h"
 #include "plugin/host/populate.h"
-#include "plugin/host/remap/remap.h"
-#include "plugin/task/checkpoint_files.h"
+#include "plugin/host/save.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/trace/proc_status.h"
 #include "plugin/task/task.h"
-#include "plugin/watch/watcher_link.h"
 
 #define POLL_MS 5 /* where there are no threads, nothing tells when to work */
 
-/* Mappings of the task that is being checkpointed. */
 static struct {
-	pid_t pid;
-	struct remap_ranges ranges;
-} before;
-
-/* Memory of a task on its way to a page file. */
-struct save {
-	struct save *next;
-	struct task *task;
-	struct pages_dir dir;
-	struct remap_plan plan;
-	struct ccr_pages *pages;
-	struct remap_copy *copy;
-	int fd; /* of the page file */
-};
-
-static struct {
-	struct save *list; /* those that threads copy */
-	int result;	   /* 0, or the first -errno */
+	struct save *begun; /* those whose checkpoint is not over */
+	struct save *list;  /* those that threads copy */
+	int result;	    /* 0, or the first -errno */
 } saves;
-
-/* Returns 0: the dump does not depend on us. */
-static int leave(pid_t pid, const char *why)
-{
-	ccr_warn("%d: host memory is left to CRIU: %s", pid, why);
-	return 0;
-}
 
 /* Memory that was taken away counts again when it is filled. */
 static bool exceeds_limit(pid_t pid)
@@ -80,10 +53,14 @@ static bool has_memory_of_parent(pid_t pid)
 	       !syscall(SYS_kcmp, pid, (pid_t)strtol(parent, NULL, 10), KCMP_VM, 0, 0);
 }
 
-static int record(struct task *task, enum host_state state)
+/* Why the host memory of a process is left to CRIU, or NULL. */
+static const char *why_left(pid_t pid)
 {
-	task->host_state = state;
-	return ccr__watcher_track(task);
+	if (has_memory_of_parent(pid))
+		return "its parent has the same memory";
+	if (exceeds_limit(pid))
+		return "it has more than its limit of data (RLIMIT_DATA)";
+	return NULL;
 }
 
 /* The record of a process without CUDA is made here. */
@@ -94,91 +71,14 @@ static struct task *find_task(pid_t pid)
 	return task ? task : ccr__task_add_plain(pid);
 }
 
-static int empty(struct task *task, const struct ccr_pages *pages, const struct remap_plan *plan,
-		 const struct pages_dir *dir, size_t *emptied)
-{
-	int fd, ret;
-
-	ret = record(task, HOST_EMPTYING);
-	if (ret)
-		return ret;
-	fd = ccr__page_file_open_in(pages, dir, task->pid);
-	ret = ccr__remap_empty(plan, task->pid, fd < 0 ? -1 : fd, emptied);
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
-
-static void report(const struct save *save, size_t emptied, double start)
-{
-	const struct work *work = ccr__remap_copy_work(save->copy);
-	const double copy_ms = work->end - work->start, empty_ms = ccr__now_ms() - start;
-	const struct ccr_pages *pages = save->pages;
-	struct task *task = save->task;
-
-	task->memory.page_bytes = pages->stored;
-	ccr_info("%d: %llu bytes of host memory in %zu mappings to %s: copied in %.1f ms, emptied "
-		 "in %.1f ms",
-		 task->pid, (unsigned long long)pages->stored, emptied, pages->file, copy_ms,
-		 empty_ms);
-	ccr_status_add(&ccr__plugin.status,
-		       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"mappings\":%zu,"
-		       "\"copy_ms\":%.3f,\"copied\":%.3f,\"map_ms\":%.3f}",
-		       task->pid, (unsigned long long)pages->stored, emptied, copy_ms, work->end,
-		       empty_ms);
-}
-
-static void free_save(struct save *save)
-{
-	if (save->copy)
-		ccr__remap_copy_end(save->copy);
-	ccr_pages_close(save->pages);
-	ccr__remap_free(&save->plan);
-	free(save);
-}
-
-/* ---- the end of a copy ---- */
-
-/* The bytes are in the page file. */
-static int take_away(const struct save *save)
-{
-	const double start = ccr__now_ms();
-	struct task *task = save->task;
-	size_t emptied = 0;
-	int ret;
-
-	ret = empty(task, save->pages, &save->plan, &save->dir, &emptied);
-	if (ret == -ENOTSUP || (!ret && !emptied)) {
-		ccr__host_memory_discard(task);
-		return record(task, HOST_NONE);
-	}
-	if (!ret)
-		ret = record(task, HOST_EMPTY);
-	if (!ret) /* a restore must notice that it is missing */
-		ret = ccr__files_require(save->pages->name);
-	if (!ret)
-		report(save, emptied, start);
-	return ret;
-}
-
-static int finish(const struct save *save, int ret)
-{
-	char error[512];
-
-	ret = ccr__page_file_finish(save->pages, &save->dir, save->fd, ret, error, sizeof(error));
-	if (!ret)
-		return take_away(save);
-	if (ret == -ESRCH || ret == -ECANCELED)
-		return ret;
-	leave(save->task->pid, error);
-	return record(save->task, HOST_NONE);
-}
-
 /* After a failure the dump is undone, so that the memory of the others stays where it is. */
 void ccr__host_memory_advance(void)
 {
 	struct save **link = &saves.list;
 
+	for (struct save *save = saves.begun; save; save = save->next)
+		if (save->early)
+			ccr__early_advance(save->early, save->fd);
 	while (*link) {
 		struct save *save = *link;
 		int ret;
@@ -188,10 +88,10 @@ void ccr__host_memory_advance(void)
 			continue;
 		}
 		*link = save->next;
-		ret = finish(save, saves.result ? -ECANCELED : ret);
+		ret = ccr__save_finish(save, saves.result ? -ECANCELED : ret);
 		if (!saves.result)
 			saves.result = ret;
-		free_save(save);
+		ccr__save_free(save);
 	}
 }
 
@@ -201,6 +101,13 @@ int ccr__host_memory_save_end(int failed)
 
 	if (!saves.result)
 		saves.result = failed;
+	while (saves.begun) {
+		struct save *save = saves.begun;
+
+		saves.begun = save->next;
+		ccr__save_abandon(save); /* the checkpoint has failed, so the dump is undone */
+		ccr__save_free(save);
+	}
 	while (saves.list) {
 		struct pollfd poller = {.fd = ccr__work_fd(), .events = POLLIN};
 
@@ -216,104 +123,183 @@ int ccr__host_memory_save_end(int failed)
 
 /* ---- its beginning ---- */
 
+static struct save *new_save(pid_t pid)
+{
+	struct save *save = calloc(1, sizeof(*save));
+
+	if (!save)
+		return NULL;
+	save->pid = pid;
+	save->fd = -1;
+	ccr__pages_dir_find(&save->dir, pid);
+	return save;
+}
+
+/* The page file of the task is named in its record before it exists. Returns 0, without a file when
+ * it cannot be created, or -errno. */
+static int create_file(struct save *save, char *error, size_t error_size)
+{
+	const pid_t image_pid = ccr__namespace_pid(save->pid);
+	struct ccr_pages *pages;
+	int ret;
+
+	snprintf(error, error_size, "%s", strerror(image_pid < 0 ? -image_pid : ENOMEM));
+	if (image_pid < 0)
+		return 0;
+	save->pages = pages = ccr__page_file_new(&save->dir, image_pid);
+	save->task = pages ? find_task(save->pid) : NULL;
+	if (!save->task)
+		return 0;
+	memcpy(save->task->host_id, pages->id, sizeof(save->task->host_id));
+	save->task->image_pid = pages->pid;
+	ret = ccr__save_record(save->task, HOST_SAVING);
+	if (ret)
+		return ret;
+	save->fd = ccr__page_file_create(pages, &save->dir, error, error_size);
+	if (save->fd >= 0)
+		return 0;
+	ccr_pages_close(pages);
+	save->pages = NULL;
+	return ccr__save_record(save->task, HOST_NONE);
+}
+
 static int copy(struct save *save)
 {
 	struct ccr_pages *pages = save->pages;
-	struct task *task = save->task;
-	char error[512];
-	int ret;
+	int ret = ftruncate(save->fd, pages->size) ? -errno : 0;
 
-	memcpy(task->host_id, pages->id, sizeof(task->host_id));
-	task->image_pid = pages->pid;
-	ret = record(task, HOST_SAVING);
+	save->copy = save->early ? ccr__early_end(save->early) : NULL;
+	if (!ret && save->copy)
+		ret = ccr__remap_copy_again(save->copy, &save->plan, save->fd, pages->xxh3);
+	else if (!ret)
+		ret = ccr__remap_copy_begin(&save->copy, &save->plan, save->pid, save->fd,
+					    pages->xxh3);
 	if (ret)
-		return ret;
-	save->fd = ccr__page_file_create(pages, &save->dir, error, sizeof(error));
-	if (save->fd < 0) {
-		leave(task->pid, error);
-		return record(task, HOST_NONE);
-	}
-	ret = ccr__remap_copy_begin(&save->copy, &save->plan, task->pid, save->fd, pages->xxh3);
-	if (ret)
-		return finish(save, ret);
+		return ccr__save_finish(save, ret);
 	save->next = saves.list;
 	saves.list = save;
 	ccr__work_add(ccr__remap_copy_work(save->copy));
 	return 0;
 }
 
-static int begin_copy(struct save *save, pid_t pid)
+static int begin_copy(struct save *save)
 {
-	const pid_t image_pid = ccr__namespace_pid(pid);
+	const char *const why = why_left(save->pid);
+	char error[512];
+	int ret = 0;
 
-	if (image_pid < 0)
-		return leave(pid, strerror(-image_pid));
-	if (has_memory_of_parent(pid))
-		return leave(pid, "its parent has the same memory");
-	if (exceeds_limit(pid))
-		return leave(pid, "it has more than its limit of data (RLIMIT_DATA)");
-	save->pages = ccr__page_file_describe(&save->plan, &save->dir, image_pid);
-	save->task = save->pages ? find_task(pid) : NULL;
-	return save->task ? copy(save) : leave(pid, "out of memory");
+	if (why)
+		return ccr__save_leave(save->pid, why);
+	if (save->fd < 0)
+		ret = create_file(save, error, sizeof(error));
+	if (ret)
+		return ret;
+	if (save->fd < 0)
+		return ccr__save_leave(save->pid, error);
+	if (ccr__page_file_describe(save->pages, &save->plan))
+		return ccr__save_leave(save->pid, "out of memory");
+	return copy(save);
 }
 
-static int choose(struct save *save, pid_t pid)
+static int choose(struct save *save)
 {
 	const double start = ccr__now_ms();
-	struct remap_wishes wishes = {
+	const struct remap_wishes wishes = {
 		.min_bytes = (uint64_t)ccr__plugin.settings.remap_min_mb << 20,
-		.before = before.pid == pid ? &before.ranges : NULL,
+		.before = save->has_before ? &save->before : NULL,
+		.can_map = save->dir.is_visible,
+		.early = save->early ? ccr__early_plan(save->early) : NULL,
 	};
-	int ret;
+	const int ret = ccr__remap_choose(&save->plan, save->pid, &wishes);
 
-	ccr__pages_dir_find(&save->dir, pid);
-	wishes.can_map = save->dir.is_visible;
-	ret = ccr__remap_choose(&save->plan, pid, &wishes);
-	ccr_status_span(&ccr__plugin.status, pid, "host memory", "choose", start, ccr__now_ms());
+	ccr_status_span(&ccr__plugin.status, save->pid, "host memory", "choose", start,
+			ccr__now_ms());
 	return ret;
+}
+
+static struct save **find_begun(pid_t pid)
+{
+	struct save **link = &saves.begun;
+
+	while (*link && (*link)->pid != pid)
+		link = &(*link)->next;
+	return link;
+}
+
+static struct save *take_begun(pid_t pid)
+{
+	struct save **link = find_begun(pid), *save = *link;
+
+	if (!save)
+		return new_save(pid);
+	*link = save->next;
+	return save;
 }
 
 int ccr__host_memory_save(pid_t pid)
 {
-	struct save *save;
-	int ret;
+	struct save *save = ccr__plugin.settings.remap ? take_begun(pid) : NULL;
+	int ret, abandoned;
 
-	if (!ccr__plugin.settings.remap)
-		return 0;
-	save = calloc(1, sizeof(*save));
-	ret = save ? choose(save, pid) : -ENOMEM;
+	if (!save)
+		return ccr__plugin.settings.remap ? ccr__save_leave(pid, strerror(ENOMEM)) : 0;
+	ret = choose(save);
 	if (ret)
-		ret = leave(pid, strerror(-ret));
+		ret = ccr__save_leave(pid, strerror(-ret));
 	else if (save->plan.nr_mappings)
-		ret = begin_copy(save, pid);
-	if (save && saves.list != save)
-		free_save(save);
-	return ret;
+		ret = begin_copy(save);
+	if (saves.list == save)
+		return ret;
+	abandoned = ccr__save_abandon(save);
+	ccr__save_free(save);
+	return ret ? ret : abandoned;
 }
 
-void ccr__host_memory_before(pid_t pid)
+static int begin_early(struct save *save)
 {
+	char error[512];
 	int ret;
 
-	free(before.ranges.list);
-	memset(&before, 0, sizeof(before));
-	if (!ccr__plugin.settings.remap)
-		return;
-	ret = ccr__remap_ranges(&before.ranges, pid);
-	if (ret) /* then all memory counts as the task's own, which only costs time */
-		ccr_warn("cannot read the mappings of %d: %s; checkpoint and restore take longer",
-			 pid, strerror(-ret));
-	else
-		before.pid = pid;
+	if (why_left(save->pid))
+		return 0;
+	save->early = ccr__early_begin(save->pid, &save->before,
+				       (uint64_t)ccr__plugin.settings.remap_min_mb << 20);
+	if (!save->early)
+		return 0;
+	ret = create_file(save, error, sizeof(error));
+	if (ret || save->fd >= 0)
+		return ret;
+	ccr__early_free(save->early);
+	save->early = NULL;
+	return 0;
+}
+
+int ccr__host_memory_before(pid_t pid)
+{
+	struct save *save = ccr__plugin.settings.remap ? new_save(pid) : NULL;
+	int ret;
+
+	if (!save) /* then all memory counts as the task's own, which only costs time */
+		return 0;
+	save->next = saves.begun;
+	saves.begun = save;
+	ret = ccr__remap_ranges(&save->before, pid);
+	save->has_before = !ret;
+	if (save->has_before)
+		return begin_early(save);
+	ccr_warn("cannot read the mappings of %d: %s; checkpoint and restore take longer", pid,
+		 strerror(-ret));
+	return 0;
 }
 
 CUresult ccr__host_memory_checkpoint(const struct task *task)
 {
+	const struct save *save = *find_begun(task->pid);
 	CUresult result = CUDA_ERROR_UNKNOWN;
 	int ret = -ENOTSUP;
 
-	if (before.pid == task->pid)
-		ret = ccr__populate_checkpoint(task, &before.ranges, &result);
+	if (save && save->has_before)
+		ret = ccr__populate_checkpoint(task, &save->before, &result);
 	if (ret == -ENOTSUP)
 		return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
 	return ret ? CUDA_ERROR_OPERATING_SYSTEM : result;

@@ -81,6 +81,11 @@ int ccr__work_start(void)
 	return 0;
 }
 
+bool ccr__work_has_threads(void)
+{
+	return queue.threads.nr;
+}
+
 void ccr__work_add(struct work *work)
 {
 	struct work **link = &queue.list;

@@ -28,6 +28,8 @@ struct work {
 
 /* Starts the threads. Without any, the work is done by ccr__work_is_done. Returns 0 or -errno. */
 int ccr__work_start(void);
+/* False: the work will be done by ccr__work_is_done. */
+bool ccr__work_has_threads(void);
 /* The work must stay where it is until it is done, or until ccr__work_stop. */
 void ccr__work_add(struct work *work);
 /* Whether no piece is left or running; then `result` is 0 or the first error. */

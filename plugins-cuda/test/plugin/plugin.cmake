@@ -24,7 +24,7 @@ ccr_test(driver_call SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_call.c ${plugin}/t
 add_library(host_test STATIC
 	${plugin}/host/remap/smaps.c ${plugin}/host/remap/pagemap.c ${plugin}/host/remap/shared.c
 	${plugin}/host/remap/ranges.c ${plugin}/host/remap/in_use.c ${plugin}/host/remap/choose.c
-	${plugin}/host/remap/children.c
+	${plugin}/host/remap/children.c ${plugin}/host/layout.c ${plugin}/host/early.c
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/drop.c ${plugin}/host/remap/fill.c
 	${plugin}/host/remap/write.c ${plugin}/host/remap/huge.c ${plugin}/host/remap/compare.c
 	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/threads/threads.c ${plugin}/threads/queue.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
@@ -35,6 +35,7 @@ ccr_test(work_queue SOURCES ${CMAKE_CURRENT_LIST_DIR}/work_queue.c LIBS host_tes
 # The thread sanitizer has a thread of its own in the child, which the test does not stop.
 if(NOT CCR_SANITIZE MATCHES "thread")
 	ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)
+	ccr_test(host_early SOURCES ${CMAKE_CURRENT_LIST_DIR}/early.c LIBS host_test pthread)
 	ccr_test(host_drop SOURCES ${CMAKE_CURRENT_LIST_DIR}/drop.c LIBS host_test pthread)
 	ccr_test(host_choose SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_choose.c LIBS host_test)
 	target_link_options(test_host_choose PRIVATE LINKER:--wrap=opendir)

@@ -20,9 +20,6 @@
 #include "plugin/host/remap/shared.h"
 #include "plugin/host/remap/smaps.h"
 
-#define HUGE_PAGE (2ull << 20)
-/* Between two pieces. To read as many zeroes takes as long as to handle another piece. */
-#define MIN_GAP (64ull << 10)
 /* CRIU and the injection need some mappings of their own. */
 #define VMAS_TO_SPARE 64
 /* Each mapping takes two system calls of the stopped task at a dump and up to two at a restore,
@@ -99,7 +96,7 @@ static int choose_part(struct chooser *c, const struct mapping *m, uint64_t star
 	uint64_t shared;
 	int ret;
 
-	if (end - start < c->wishes->min_bytes)
+	if (end - start < c->wishes->min_bytes || (is_drivers && c->wishes->is_early))
 		return 0;
 	mapping.keeps_access = mapping.is_in_use || overlaps(&c->children, start, end);
 	mapping.is_mapped = is_drivers && c->wishes->can_map && !mapping.is_in_use;
@@ -156,7 +153,7 @@ static int choose_shared(struct chooser *c, const struct mapping *m)
 	    (c->wishes->before &&
 	     ccr__remap_find_new(c->wishes->before, m->start, m->end, 1, &unused)))
 		return 0;
-	ret = ccr__shared_for_each(c->pid, m, add_shared, c->plan);
+	ret = ccr__shared_for_each(c->pid, m, !c->wishes->is_early, add_shared, c->plan);
 	if (!ret)
 		return close_mapping(c, &mapping, first, 0);
 	c->plan->nr_runs = first;
@@ -185,7 +182,7 @@ static int choose_in_mapping(const struct mapping *m, void *data)
 	if (!m->is_known || !(m->prot & PROT_READ))
 		return 0;
 	if (m->is_page_file)
-		return choose_page_file(c, m);
+		return c->wishes->is_early ? 0 : choose_page_file(c, m);
 	if (m->is_shared)
 		return choose_shared(c, m);
 	/* Memory that could never be written to has no data worth the effort, and to make it
@@ -262,77 +259,19 @@ static void limit_mapped(struct remap_plan *plan, size_t nr_vmas)
 		plan->mappings[i].is_mapped = false;
 }
 
-/* ---- the file ---- */
-
-/*
- * Assigns the offset. A long piece has the same alignment to huge pages in the
- * file as in memory, so that a tmpfs can use huge pages.
- */
-static void add_piece(struct remap_plan *plan, const struct remap_mapping *m, uint64_t start,
-		      uint64_t end)
-{
-	uint64_t offset = plan->file_size;
-
-	if (end - start >= HUGE_PAGE)
-		offset += (start - offset) % HUGE_PAGE;
-	plan->pieces[plan->nr_pieces++] = (struct remap_piece){start, end - start, offset, m};
-	plan->file_size = offset + (end - start);
-}
-
-/* Runs with less than `gap` between them are one piece. */
-static void add_pieces(struct remap_plan *plan, const struct remap_mapping *m, uint64_t gap)
-{
-	struct remap_run *runs = plan->runs + m->first_run;
-
-	for (size_t i = 0, next; i < m->nr_runs; i = next) {
-		uint64_t start = runs[i].address, end = start + runs[i].size;
-
-		for (next = i + 1;
-		     next < m->nr_runs && (m->is_mapped || runs[next].address - end < gap); next++)
-			end = runs[next].address + runs[next].size;
-		if (m->is_mapped) {
-			start = m->address;
-			end = m->address + m->size;
-		}
-		add_piece(plan, m, start, end);
-		for (size_t j = i; j < next; j++) {
-			runs[j].offset = plan->file_size - (end - runs[j].address);
-			plan->stored += runs[j].size;
-		}
-	}
-}
-
-static bool gap_is_wide_enough(struct remap_plan *plan, uint64_t gap)
-{
-	plan->nr_pieces = 0;
-	plan->file_size = plan->stored = 0;
-	for (size_t i = 0; i < plan->nr_mappings; i++)
-		add_pieces(plan, &plan->mappings[i], gap);
-	return plan->nr_pieces <= CCR_PAGES_MAX_MAPPINGS;
-}
-
-static int lay_out(struct remap_plan *plan)
-{
-	plan->pieces = calloc(plan->nr_runs + 1, sizeof(*plan->pieces));
-	if (!plan->pieces)
-		return -ENOMEM;
-	for (uint64_t gap = MIN_GAP; !gap_is_wide_enough(plan, gap); gap *= 4)
-		;
-	return plan->file_size / REMAP_CHUNK < CCR_PAGES_MAX_CHUNKS ? 0 : -E2BIG;
-}
-
 int ccr__remap_choose(struct remap_plan *plan, pid_t pid, const struct remap_wishes *wishes)
 {
 	struct chooser c = {.plan = plan, .wishes = wishes, .pid = pid};
 	int ret;
 
 	memset(plan, 0, sizeof(*plan));
-	ret = ccr__remap_in_use(&plan->in_use, pid);
+	ret = wishes->is_early ? 0 : ccr__remap_in_use(&plan->in_use, pid);
 	if (!ret)
 		ret = ccr__remap_pagemap_open(&c.pagemap, pid);
 	if (ret)
 		return ret;
-	ret = ccr__remap_children(&c.children, pid);
+	if (!wishes->is_early)
+		ret = ccr__remap_children(&c.children, pid);
 	if (!ret)
 		ret = ccr__smaps_for_each(pid, choose_in_mapping, &c);
 	free(c.children.list);
@@ -341,7 +280,7 @@ int ccr__remap_choose(struct remap_plan *plan, pid_t pid, const struct remap_wis
 		return ret;
 	keep_largest(plan);
 	limit_mapped(plan, c.nr_vmas);
-	return lay_out(plan);
+	return ccr__remap_lay_out(plan, wishes->early);
 }
 
 void ccr__remap_free(struct remap_plan *plan)
@@ -349,6 +288,7 @@ void ccr__remap_free(struct remap_plan *plan)
 	free(plan->mappings);
 	free(plan->pieces);
 	free(plan->runs);
+	free(plan->parts);
 	free(plan->in_use.list);
 	memset(plan, 0, sizeof(*plan));
 }

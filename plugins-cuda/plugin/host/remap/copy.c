@@ -2,16 +2,22 @@
 /*
  * The copy to the page file: each thread takes the next chunk of the file, reads
  * the task's pages directly into it, and computes the checksum while the chunk
- * is in the CPU's cache.
+ * is in the CPU's cache. What an early copy has read may have changed since then, in whatever way:
+ * it is read once more and compared. That takes a fraction of the time, because most of what a copy
+ * costs are the first pages of a file.
  */
 #include "plugin/host/remap/remap.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
+#include "common/io.h"
 #include "common/process.h"
 #include "image/checksum/checksum.h"
 
@@ -21,8 +27,13 @@ struct remap_copy {
 	struct work work;
 	const struct remap_plan *plan;
 	pid_t pid;
-	char *file; /* the page file, mapped shared */
+	char *file;	/* the page file, mapped shared */
+	uint64_t bytes; /* of it that are mapped */
 	uint64_t *xxh3;
+	/* of an early copy: */
+	atomic_bool is_stopped;
+	char *is_copied;		  /* one for each page of the file; NULL: there was none */
+	atomic_ullong early_bytes, again; /* copied, and copied once more */
 };
 
 static const char zeroes[64 << 10];
@@ -57,57 +68,81 @@ static int read_pages(const struct remap_copy *copy, uint64_t address, uint64_t 
 	return 0;
 }
 
-static int copy_run(const struct remap_copy *copy, const struct remap_run *run, uint64_t start,
-		    uint64_t end, struct ccr_checksum *checksum)
+/* Whether an early copy has put the same bytes there. Pages of the file that were never written to
+ * are not touched, because the file system may be full. */
+static bool is_same(struct remap_copy *copy, uint64_t address, uint64_t offset, uint64_t size,
+		    char *buffer)
+{
+	const struct iovec local = {buffer, size};
+	const struct iovec remote = {(void *)(uintptr_t)address, size};
+	const uint64_t page = getpagesize();
+
+	if (!copy->is_copied || memchr(copy->is_copied + offset / page, false, size / page) ||
+	    process_vm_readv(copy->pid, &local, 1, &remote, 1, 0) != (ssize_t)size)
+		return false;
+	if (!memcmp(buffer, copy->file + offset, size))
+		return true;
+	atomic_fetch_add(&copy->again, size);
+	return false;
+}
+
+static int copy_part(struct remap_copy *copy, const struct remap_part *part, uint64_t start,
+		     uint64_t end, struct ccr_checksum *checksum, char *buffer)
 {
 	for (uint64_t at = start; at < end;) {
 		const uint64_t piece = end - at < PIECE ? end - at : PIECE;
-		const int ret = read_pages(copy, run->address + (at - run->offset), at, piece);
+		const uint64_t address = part->address + (at - part->offset);
+		const bool is_there = is_same(copy, address, at, piece, buffer);
+		const int ret = is_there ? 0 : read_pages(copy, address, at, piece);
 
 		if (ret)
 			return ret;
-		ccr_checksum_update(checksum, copy->file + at, piece);
+		ccr_checksum_update(checksum, is_there ? buffer : copy->file + at, piece);
 		at += piece;
 	}
 	return 0;
 }
 
-/* Finds the first run that ends after `offset`. */
-static const struct remap_run *find_run(const struct remap_plan *plan, uint64_t offset)
+/* Finds the first part that ends after `offset`. */
+static const struct remap_part *find_part(const struct remap_plan *plan, uint64_t offset)
 {
-	size_t low = 0, high = plan->nr_runs;
+	size_t low = 0, high = plan->nr_parts;
 
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
-		const struct remap_run *run = &plan->runs[middle];
+		const struct remap_part *part = &plan->parts[middle];
 
-		if (run->offset + run->size <= offset)
+		if (part->offset + part->size <= offset)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return plan->runs + low;
+	return plan->parts + low;
 }
 
-static int copy_chunk(const struct remap_copy *copy, size_t chunk)
+static uint64_t chunk_end(const struct remap_plan *plan, uint64_t start)
 {
+	return start + REMAP_CHUNK < plan->file_size ? start + REMAP_CHUNK : plan->file_size;
+}
+
+static int copy_chunk(void *data, size_t chunk, char *buffer)
+{
+	struct remap_copy *copy = data;
 	const struct remap_plan *plan = copy->plan;
-	const uint64_t start = chunk * REMAP_CHUNK;
-	const uint64_t end =
-		start + REMAP_CHUNK < plan->file_size ? start + REMAP_CHUNK : plan->file_size;
-	const struct remap_run *run = find_run(plan, start);
+	const uint64_t start = chunk * REMAP_CHUNK, end = chunk_end(plan, start);
+	const struct remap_part *part = find_part(plan, start);
 	struct ccr_checksum checksum;
 	uint64_t at = start;
 
 	ccr_checksum_begin(&checksum);
-	for (; run < plan->runs + plan->nr_runs && run->offset < end; run++) {
-		const uint64_t from = run->offset > at ? run->offset : at;
-		const uint64_t run_end = run->offset + run->size;
-		const uint64_t to = run_end < end ? run_end : end;
+	for (; part < plan->parts + plan->nr_parts && part->offset < end; part++) {
+		const uint64_t from = part->offset > at ? part->offset : at;
+		const uint64_t part_end = part->offset + part->size;
+		const uint64_t to = part_end < end ? part_end : end;
 		int ret;
 
 		update_zeroes(&checksum, from - at);
-		ret = copy_run(copy, run, from, to, &checksum);
+		ret = copy_part(copy, part, from, to, &checksum, buffer);
 		if (ret)
 			return ret;
 		at = to;
@@ -117,36 +152,176 @@ static int copy_chunk(const struct remap_copy *copy, size_t chunk)
 	return 0;
 }
 
-static int run_piece(void *data, size_t piece, char *unused)
+/* ---- the early copy ---- */
+
+/* What cannot be read, because it is no longer mapped or the file system is full, is left out. */
+static int copy_chunk_early(void *data, size_t chunk, char *unused)
 {
-	return copy_chunk(data, piece);
+	struct remap_copy *copy = data;
+	const struct remap_plan *plan = copy->plan;
+	const uint64_t start = chunk * REMAP_CHUNK, end = chunk_end(plan, start);
+	const struct remap_part *part = find_part(plan, start);
+	const uint64_t page = getpagesize();
+
+	for (; part < plan->parts + plan->nr_parts && part->offset < end; part++) {
+		const uint64_t part_end = part->offset + part->size;
+		const uint64_t to = part_end < end ? part_end : end;
+		uint64_t at = part->offset > start ? part->offset : start;
+
+		while (at < to && !atomic_load(&copy->is_stopped)) {
+			const uint64_t piece = to - at < PIECE ? to - at : PIECE;
+
+			if (!read_pages(copy, part->address + (at - part->offset), at, piece)) {
+				memset(copy->is_copied + at / page, true, piece / page);
+				atomic_fetch_add(&copy->early_bytes, piece);
+			}
+			at += piece;
+		}
+	}
+	return 0;
 }
 
-int ccr__remap_copy_begin(struct remap_copy **out, const struct remap_plan *plan, pid_t pid, int fd,
-			  uint64_t *xxh3)
+static int clear(int fd, uint64_t offset, uint64_t size)
+{
+	int ret = 0;
+
+	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size))
+		return 0;
+	while (!ret && size) { /* the file system has no holes */
+		const size_t piece = size < sizeof(zeroes) ? size : sizeof(zeroes);
+
+		ret = ccr_io_pwrite_full(fd, zeroes, piece, offset);
+		offset += piece;
+		size -= piece;
+	}
+	return ret;
+}
+
+/* What the early copy has written where the file has a hole now. */
+static int clear_rest(const struct remap_plan *early, const struct remap_plan *plan, int fd)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < early->nr_parts; i++) {
+		const uint64_t end = early->parts[i].offset + early->parts[i].size;
+		uint64_t at = early->parts[i].offset;
+		const struct remap_part *part = find_part(plan, at);
+
+		for (; !ret && at < end; part++) {
+			const bool is_last = part == plan->parts + plan->nr_parts;
+			const uint64_t stop = is_last || part->offset > end ? end : part->offset;
+
+			if (stop > at)
+				ret = clear(fd, at, stop - at);
+			at = is_last ? end : part->offset + part->size;
+		}
+	}
+	return ret;
+}
+
+/* ---- the work ---- */
+
+static void set_work(struct remap_copy *copy, const struct remap_plan *plan,
+		     int (*run)(void *data, size_t piece, char *buffer))
+{
+	copy->plan = plan;
+	copy->work = (struct work){
+		.run = run,
+		.data = copy,
+		.nr_pieces = (plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK,
+	};
+}
+
+static int begin(struct remap_copy **out, const struct remap_plan *plan, pid_t pid, int fd)
 {
 	struct remap_copy *copy = calloc(1, sizeof(*copy));
-	const size_t nr_chunks = (plan->file_size + REMAP_CHUNK - 1) / REMAP_CHUNK;
 
 	*out = NULL;
 	if (!copy)
 		return -ENOMEM;
-	*copy = (struct remap_copy){
-		.work = {.run = run_piece, .data = copy, .nr_pieces = nr_chunks},
-		.plan = plan,
-		.pid = pid,
-		.xxh3 = xxh3,
-	};
-	copy->file = mmap(NULL, plan->file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	copy->pid = pid;
+	copy->bytes = plan->file_size;
+	copy->file = mmap(NULL, copy->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (copy->file == MAP_FAILED) {
 		const int ret = -errno;
 
 		free(copy);
 		return ret;
 	}
-	madvise(copy->file, plan->file_size, MADV_HUGEPAGE); /* for a tmpfs with huge=advise */
+	madvise(copy->file, copy->bytes, MADV_HUGEPAGE); /* for a tmpfs with huge=advise */
 	*out = copy;
 	return 0;
+}
+
+int ccr__remap_copy_begin(struct remap_copy **out, const struct remap_plan *plan, pid_t pid, int fd,
+			  uint64_t *xxh3)
+{
+	const int ret = begin(out, plan, pid, fd);
+
+	if (ret)
+		return ret;
+	(*out)->xxh3 = xxh3;
+	set_work(*out, plan, copy_chunk);
+	return 0;
+}
+
+int ccr__remap_copy_early(struct remap_copy **out, const struct remap_plan *early, pid_t pid,
+			  int fd)
+{
+	int ret = begin(out, early, pid, fd);
+
+	if (ret)
+		return ret;
+	set_work(*out, early, copy_chunk_early);
+	(*out)->is_copied = calloc(early->file_size / getpagesize() + 1, 1);
+	if ((*out)->is_copied)
+		return 0;
+	ccr__remap_copy_end(*out);
+	*out = NULL;
+	return -ENOMEM;
+}
+
+void ccr__remap_copy_stop(struct remap_copy *copy)
+{
+	atomic_store(&copy->is_stopped, true);
+}
+
+/* The file has become longer. */
+static int grow(struct remap_copy *copy, uint64_t bytes)
+{
+	const uint64_t page = getpagesize();
+	char *is_copied = realloc(copy->is_copied, bytes / page + 1), *file;
+
+	if (!is_copied)
+		return -ENOMEM;
+	copy->is_copied = is_copied;
+	memset(is_copied + copy->bytes / page, false, (bytes - copy->bytes) / page);
+	file = mremap(copy->file, copy->bytes, bytes, MREMAP_MAYMOVE);
+	if (file == MAP_FAILED)
+		return -errno;
+	copy->file = file;
+	copy->bytes = bytes;
+	return 0;
+}
+
+int ccr__remap_copy_again(struct remap_copy *copy, const struct remap_plan *plan, int fd,
+			  uint64_t *xxh3)
+{
+	int ret = clear_rest(copy->plan, plan, fd);
+
+	if (!ret && plan->file_size > copy->bytes)
+		ret = grow(copy, plan->file_size);
+	if (ret)
+		return ret;
+	copy->xxh3 = xxh3;
+	set_work(copy, plan, copy_chunk);
+	return 0;
+}
+
+void ccr__remap_copy_count(const struct remap_copy *copy, uint64_t *early, uint64_t *again)
+{
+	*early = atomic_load(&copy->early_bytes);
+	*again = atomic_load(&copy->again);
 }
 
 struct work *ccr__remap_copy_work(struct remap_copy *copy)
@@ -156,6 +331,7 @@ struct work *ccr__remap_copy_work(struct remap_copy *copy)
 
 void ccr__remap_copy_end(struct remap_copy *copy)
 {
-	munmap(copy->file, copy->plan->file_size);
+	munmap(copy->file, copy->bytes);
+	free(copy->is_copied);
 	free(copy);
 }

@@ -33,7 +33,7 @@ int ccr__remap_add_run(struct remap_plan *plan, uint64_t address, uint64_t size)
 			return -ENOMEM;
 		plan->runs = bigger;
 	}
-	plan->runs[plan->nr_runs++] = (struct remap_run){address, size, 0};
+	plan->runs[plan->nr_runs++] = (struct remap_run){address, size};
 	return 0;
 }
 

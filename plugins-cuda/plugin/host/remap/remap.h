@@ -36,8 +36,13 @@ struct remap_piece {
 	const struct remap_mapping *mapping;
 };
 
-/* Pages that hold data; between two runs of a piece the file has a hole. */
+/* Pages that hold data. */
 struct remap_run {
+	uint64_t address, size;
+};
+
+/* What a piece has of one run; between two parts of a piece the file has a hole. */
+struct remap_part {
 	uint64_t address, size, offset;
 };
 
@@ -52,7 +57,7 @@ struct remap_ranges {
 	size_t nr, room;
 };
 
-/* All lists are in order of addresses; pieces and runs so also in order of offsets. */
+/* All lists but the parts are in order of addresses. */
 struct remap_plan {
 	struct remap_mapping *mappings;
 	size_t nr_mappings;
@@ -60,8 +65,10 @@ struct remap_plan {
 	size_t nr_pieces;
 	struct remap_run *runs;
 	size_t nr_runs;
+	struct remap_part *parts; /* in order of offsets */
+	size_t nr_parts;
 	struct remap_ranges in_use; /* pages that stay in place; see in_use.c */
-	uint64_t file_size, stored; /* in bytes; stored: the sum of all runs */
+	uint64_t file_size, stored; /* in bytes; stored: the sum of all parts */
 };
 
 /* Reads all ranges that the task has mapped. Returns 0 or -errno; the caller frees the list in both
@@ -93,6 +100,11 @@ struct remap_wishes {
 	uint64_t min_bytes;		   /* of data in a mapping */
 	const struct remap_ranges *before; /* memory outside is the driver's; NULL: none is */
 	bool can_map;			   /* the driver's memory may be mapped from the file */
+	/* What is chosen is only to be copied, while a thread of the task runs. Another thread than
+	 * criu's main one may choose it. The driver's memory is left out. */
+	bool is_early;
+	/* What was chosen and copied so: its bytes keep their places in the file. NULL: nothing. */
+	const struct remap_plan *early;
 };
 
 /*
@@ -101,6 +113,9 @@ struct remap_wishes {
  */
 int ccr__remap_choose(struct remap_plan *plan, pid_t pid, const struct remap_wishes *wishes);
 void ccr__remap_free(struct remap_plan *plan);
+/* The last step of it: makes the pieces and parts, and gives them their places in the file.
+ * `early` may be NULL. Returns 0 or -errno. */
+int ccr__remap_lay_out(struct remap_plan *plan, const struct remap_plan *early);
 
 /* /proc/PID/pagemap */
 struct remap_pagemap {
@@ -123,15 +138,29 @@ int ccr__remap_add_run(struct remap_plan *plan, uint64_t address, uint64_t size)
 #define REMAP_CHUNK (4ull << 20)
 
 /*
- * Copies the runs to the file, and fills in the checksum of every chunk. The file must already have
- * its size. After ccr__remap_copy_begin, which returns 0 or -errno, the work has to be done; then
- * ccr__remap_copy_end frees all but the file. `plan` and `xxh3` must stay until then.
+ * Copies the parts to the file, and fills in the checksum of every chunk. The file must already
+ * have its size. After ccr__remap_copy_begin, which returns 0 or -errno, the work has to be done;
+ * then ccr__remap_copy_end frees all but the file. `plan` and `xxh3` must stay until then.
  */
 struct remap_copy;
 int ccr__remap_copy_begin(struct remap_copy **copy, const struct remap_plan *plan, pid_t pid,
 			  int fd, uint64_t *xxh3);
 struct work *ccr__remap_copy_work(struct remap_copy *copy);
 void ccr__remap_copy_end(struct remap_copy *copy);
+
+/*
+ * The same with a copy that begins earlier, while the memory may still change; the work is what can
+ * be read of an early plan, and cannot fail. Once it is done, which ccr__remap_copy_stop makes
+ * soon, ccr__remap_copy_again continues as if by ccr__remap_copy_begin: all parts of `plan`, which
+ * was chosen with the early one, are read again, and what differs from the file is copied.
+ */
+int ccr__remap_copy_early(struct remap_copy **copy, const struct remap_plan *early, pid_t pid,
+			  int fd);
+void ccr__remap_copy_stop(struct remap_copy *copy);
+int ccr__remap_copy_again(struct remap_copy *copy, const struct remap_plan *plan, int fd,
+			  uint64_t *xxh3);
+/* What was copied early, and what of it was copied once more; in bytes. */
+void ccr__remap_copy_count(const struct remap_copy *copy, uint64_t *early, uint64_t *again);
 
 /*
  * Empties the mappings of the task, or maps the page file there: `fd` is criu's

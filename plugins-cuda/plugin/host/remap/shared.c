@@ -119,7 +119,7 @@ static bool is_alone(const struct shared_memory *shared, const struct mapping *m
 	       (found + 1 == shared->files + shared->nr || compare(found + 1, &file));
 }
 
-int ccr__shared_for_each(pid_t pid, const struct mapping *m,
+int ccr__shared_for_each(pid_t pid, const struct mapping *m, bool is_own,
 			 int (*each)(uint64_t start, uint64_t end, void *data), void *data)
 {
 	const off_t size = m->end - m->start;
@@ -128,10 +128,10 @@ int ccr__shared_for_each(pid_t pid, const struct mapping *m,
 	off_t from = 0, to = 0;
 	int fd, ret;
 
-	ret = find_all(&all);
+	ret = is_own ? find_all(&all) : 0;
 	if (ret)
 		return ret;
-	if (!is_alone(&all, m))
+	if (is_own && !is_alone(&all, m))
 		return -ENOTSUP;
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid,
 		 (unsigned long long)m->start, (unsigned long long)m->end);

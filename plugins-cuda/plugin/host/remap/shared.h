@@ -16,9 +16,10 @@ bool ccr__is_shared_anonymous(const char *path);
 /*
  * Calls `each` for every piece of the mapping that holds data, in order of
  * addresses. Stops and returns the result when `each` does not return 0. Returns
- * -ENOTSUP when the memory is also mapped elsewhere, or another -errno.
+ * -ENOTSUP when the memory is also mapped elsewhere, where that matters (`is_own`), or another
+ * -errno. With `is_own`, only one thread may call it.
  */
-int ccr__shared_for_each(pid_t pid, const struct mapping *m,
+int ccr__shared_for_each(pid_t pid, const struct mapping *m, bool is_own,
 			 int (*each)(uint64_t start, uint64_t end, void *data), void *data);
 
 #endif
