@@ -62,7 +62,7 @@ static void read_settings(void)
 {
 	struct ccr_soft_settings *s = &settings;
 	const char *dir = getenv("SOFTCUDA_DIR");
-	uint64_t devices, megabytes, version, restore_ms;
+	uint64_t devices, megabytes, version, checkpoint_ms, restore_ms, host_state_mib;
 	int length;
 
 	s->valid = read_number("SOFTCUDA_DEVICES", 0, CCR_MAX_DEVICES, 1, &devices);
@@ -71,7 +71,11 @@ static void read_settings(void)
 	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990,
 				(uint64_t)s->driver_version, &version);
 	s->valid &= read_number("SOFTCUDA_RESTORE_MS", 0, 60000, 0, &restore_ms);
+	s->valid &= read_number("SOFTCUDA_CHECKPOINT_MS", 0, 60000, 0, &checkpoint_ms);
+	s->valid &= read_number("SOFTCUDA_HOST_STATE_MB", 0, 4096, 0, &host_state_mib);
 	s->restore_ms = (unsigned int)restore_ms;
+	s->checkpoint_ms = (unsigned int)checkpoint_ms;
+	s->host_state_mib = host_state_mib;
 	s->nr_devices = (int)devices;
 	s->memory_bytes = megabytes * CCR_MIB;
 	s->driver_version = (int)version;

@@ -39,7 +39,8 @@ struct ccr_soft_settings {
 	int nr_devices;
 	uint64_t memory_bytes;
 	int driver_version;
-	unsigned int restore_ms; // added to each Restore
+	unsigned int checkpoint_ms, restore_ms; // added to each Checkpoint and Restore
+	uint64_t host_state_mib;		// see checkpoint/host_state.c
 	bool valid, dir_is_preset;
 	char dir[200];
 };

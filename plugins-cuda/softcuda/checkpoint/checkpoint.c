@@ -32,12 +32,22 @@ static CUresult serve_unlock(struct ccr_control *control)
 	return CUDA_SUCCESS;
 }
 
+// As much as hardware takes; several processes are served at the same time.
+static void take_time(unsigned int ms)
+{
+	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	while (syscall(SYS_nanosleep, &left, &left) && errno == EINTR)
+		;
+}
+
 static CUresult serve_checkpoint(struct ccr_control *control)
 {
 	CUresult result;
 
 	if (atomic_load(&control->state) != CU_PROCESS_STATE_LOCKED)
 		return CUDA_ERROR_ILLEGAL_STATE;
+	take_time(ccr_soft_settings()->checkpoint_ms);
 	result = ccr_phys_save_all();
 	if (result != CUDA_SUCCESS)
 		return result;
@@ -48,8 +58,10 @@ static CUresult serve_checkpoint(struct ccr_control *control)
 	}
 	ccr_phys_evict_all();
 	ccr_node_close();
-	set_state(control, CU_PROCESS_STATE_CHECKPOINTED);
-	return CUDA_SUCCESS;
+	result = ccr_host_state_change();
+	set_state(control,
+		  result == CUDA_SUCCESS ? CU_PROCESS_STATE_CHECKPOINTED : CU_PROCESS_STATE_FAILED);
+	return result;
 }
 
 // Finds the physical device for each device that the request names. It must name each that is in
@@ -80,16 +92,6 @@ static void swap_numbers(int *numbers)
 		ccr_backings[d].number = numbers[d];
 		numbers[d] = old;
 	}
-}
-
-// As much as hardware takes; processes are restored at the same time.
-static void take_time(void)
-{
-	const unsigned int ms = ccr_soft_settings()->restore_ms;
-	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-	while (syscall(SYS_nanosleep, &left, &left) && errno == EINTR)
-		;
 }
 
 // Claims memory and, unless the bytes are in custom storage, copies them back.
@@ -125,8 +127,10 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 		return CUDA_ERROR_NOT_SUPPORTED;
 	if (request->nr_pairs)
 		swap_numbers(numbers);
-	take_time();
-	result = load(request);
+	take_time(ccr_soft_settings()->restore_ms);
+	result = ccr_host_state_check();
+	if (result == CUDA_SUCCESS)
+		result = load(request);
 	if (result != CUDA_SUCCESS) {
 		if (request->nr_pairs)
 			swap_numbers(numbers);

@@ -84,4 +84,10 @@ void ccr_storage_find_abandoned(struct ccr_control *control);
 // The bytes of the process are in custom storage.
 bool ccr_storage_is_elsewhere(void);
 
+// Host memory of the driver (host_state.c), which each Checkpoint changes when it has done all
+// else. The check fails if it is not what the last one has left. The last two are called as above.
+CUresult ccr_host_state_create(void);
+CUresult ccr_host_state_change(void);
+CUresult ccr_host_state_check(void);
+
 #endif

@@ -37,6 +37,8 @@ static CUresult open_devices(void)
 		fprintf(stderr, "softcuda: cannot use %s: %s\n", ccr_soft_settings()->dir,
 			strerror(errno));
 	if (result == CUDA_SUCCESS)
+		result = ccr_host_state_create();
+	if (result == CUDA_SUCCESS)
 		result = ccr_control_start();
 	if (result != CUDA_SUCCESS)
 		ccr_backing_close_all();
