@@ -2,12 +2,20 @@
 #include "plugin/host/early.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "plugin/task/state.h"
 
-#define POLL_MS 5
+#define POLL_MS	     5
+#define MAX_EXPECTED 8
+#define PIECE	     (4ull << 20)
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 enum phase {
 	CHOOSING, /* a thread reads the mappings */
@@ -16,12 +24,24 @@ enum phase {
 	ENDED,	 /* no thread works on it */
 };
 
+/* Memory that the driver will fill. */
+struct expected {
+	struct remap_range range;
+	uint64_t offset;
+	char *file; /* its part of the page file, mapped shared; NULL: it has none */
+	const atomic_bool *is_stopped;
+	struct work work; /* makes its pages */
+};
+
 struct early {
 	struct work choose;
 	pid_t pid;
 	struct remap_wishes wishes;
 	struct remap_plan plan;
 	struct remap_copy *copy; /* since COPYING */
+	struct expected expected[MAX_EXPECTED];
+	size_t nr_expected, nr_placed;
+	atomic_bool is_stopped;
 	enum phase phase;
 };
 
@@ -66,18 +86,87 @@ static void end_choosing(struct early *early)
 		early->phase = ret || !early->plan.nr_parts ? ENDED : CHOSEN;
 }
 
-void ccr__early_advance(struct early *early, int fd)
+/* ---- expected memory ---- */
+
+/* Where it fails, the pages are made when they are copied. */
+static int make_pages(void *data, size_t piece, char *buffer)
 {
-	if (early->phase == CHOOSING)
-		end_choosing(early);
-	if (early->phase != CHOSEN)
+	const struct expected *e = data;
+	const uint64_t size = e->range.end - e->range.start, at = piece * PIECE;
+
+	if (!atomic_load(e->is_stopped))
+		madvise(e->file + at, size - at < PIECE ? size - at : PIECE, MADV_POPULATE_WRITE);
+	return 0;
+}
+
+/* Threads that copy read nothing of the plan that is changed here. */
+static void place(struct early *early, struct expected *e, int fd)
+{
+	const uint64_t size = e->range.end - e->range.start;
+
+	e->is_stopped = &early->is_stopped;
+	if (ccr__remap_expect(&early->plan, &e->range, &e->offset) ||
+	    ftruncate(fd, early->plan.file_size))
 		return;
+	e->file = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, e->offset);
+	if (e->file == MAP_FAILED) {
+		e->file = NULL;
+		return;
+	}
+	madvise(e->file, size, MADV_HUGEPAGE);
+	e->work = (struct work){
+		.run = make_pages, .data = e, .nr_pieces = (size + PIECE - 1) / PIECE};
+	ccr__work_add(&e->work);
+}
+
+void ccr__early_expect(struct early *early, const struct remap_range *range)
+{
+	if (early->nr_expected < MAX_EXPECTED)
+		early->expected[early->nr_expected++].range = *range;
+}
+
+/* No thread reads the parts any more. Their pages are in the file, as if they had been copied. */
+static void end_expected(struct early *early)
+{
+	struct remap_plan *plan = &early->plan;
+	struct remap_part *parts =
+		realloc(plan->parts, (plan->nr_parts + early->nr_placed) * sizeof(*parts));
+
+	plan->parts = parts ? parts : plan->parts;
+	for (size_t i = 0; i < early->nr_placed; i++) {
+		const struct expected *e = &early->expected[i];
+		const uint64_t size = e->range.end - e->range.start;
+
+		if (!e->file)
+			continue;
+		wait_for(&early->expected[i].work);
+		munmap(e->file, size);
+		if (parts)
+			parts[plan->nr_parts++] =
+				(struct remap_part){e->range.start, size, e->offset};
+	}
+}
+
+/* ---- all of it ---- */
+
+static void begin_to_copy(struct early *early, int fd)
+{
 	early->phase = ENDED;
 	if (ftruncate(fd, early->plan.file_size) ||
 	    ccr__remap_copy_early(&early->copy, &early->plan, early->pid, fd))
 		return;
 	early->phase = COPYING;
 	ccr__work_add(ccr__remap_copy_work(early->copy));
+}
+
+void ccr__early_advance(struct early *early, int fd)
+{
+	if (early->phase == CHOOSING)
+		end_choosing(early);
+	if (early->phase == CHOSEN)
+		begin_to_copy(early, fd);
+	while (early->phase == COPYING && early->nr_placed < early->nr_expected)
+		place(early, &early->expected[early->nr_placed++], fd);
 }
 
 const struct remap_plan *ccr__early_plan(struct early *early)
@@ -95,8 +184,10 @@ struct remap_copy *ccr__early_end(struct early *early)
 
 	ccr__early_plan(early);
 	if (early->phase == COPYING) {
+		atomic_store(&early->is_stopped, true);
 		ccr__remap_copy_stop(copy);
 		wait_for(ccr__remap_copy_work(copy));
+		end_expected(early);
 		early->phase = ENDED;
 	}
 	early->copy = NULL;

@@ -17,6 +17,8 @@ struct early;
 struct early *ccr__early_begin(pid_t pid, const struct remap_ranges *before, uint64_t min_bytes);
 /* Makes threads copy it to the file once it is chosen. To be called now and then. */
 void ccr__early_advance(struct early *early, int fd);
+/* The driver will fill this memory: threads make the pages of the file for it. */
+void ccr__early_expect(struct early *early, const struct remap_range *range);
 /* What is in the file, in whole or in part, or NULL. To be called once the task is stopped; nothing
  * else will be added. */
 const struct remap_plan *ccr__early_plan(struct early *early);

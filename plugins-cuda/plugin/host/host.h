@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include "plugin/host/remap/remap.h"
 #include "plugin/task/state.h"
 
 /*
@@ -31,6 +32,8 @@ CUresult ccr__host_memory_checkpoint(const struct task *task);
  */
 int ccr__host_memory_save(pid_t pid);
 void ccr__host_memory_advance(void);
+/* The driver has mapped this memory for its checkpoint of the task, and will fill it. */
+void ccr__host_memory_expect(pid_t pid, const struct remap_range *range);
 int ccr__host_memory_save_end(int failed);
 
 /* What a restore knows about the host memory of a task. */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "image/pages/pages.h"
 #include "plugin/host/remap/remap.h"
@@ -24,33 +25,53 @@ struct layout {
  * Assigns the offset. A long piece has the same alignment to huge pages in the
  * file as in memory, so that a tmpfs can use huge pages.
  */
-static void add_piece(struct remap_plan *plan, const struct remap_mapping *m, uint64_t start,
-		      uint64_t end)
+static uint64_t take_place(struct remap_plan *plan, uint64_t start, uint64_t end)
 {
 	uint64_t offset = plan->file_size;
 
 	if (end - start >= HUGE_PAGE)
 		offset += (start - offset) % HUGE_PAGE;
-	plan->pieces[plan->nr_pieces++] = (struct remap_piece){start, end - start, offset, m};
 	plan->file_size = offset + (end - start);
+	return offset;
 }
 
-/* The first piece that ends after `address`, or NULL. */
-static const struct remap_piece *find_early(const struct layout *l, uint64_t address)
+static void add_piece(struct remap_plan *plan, const struct remap_mapping *m, uint64_t start,
+		      uint64_t end)
 {
-	size_t low = 0, high = l->early ? l->early->nr_pieces : 0;
-	const size_t nr = high;
+	const uint64_t offset = take_place(plan, start, end);
+
+	plan->pieces[plan->nr_pieces++] = (struct remap_piece){start, end - start, offset, m};
+}
+
+/* The index of the first piece that ends after `address`; nr_pieces if there is none. */
+static size_t find_piece(const struct remap_plan *plan, uint64_t address)
+{
+	size_t low = 0, high = plan->nr_pieces;
 
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
-		const struct remap_piece *piece = &l->early->pieces[middle];
+		const struct remap_piece *piece = &plan->pieces[middle];
 
 		if (piece->address + piece->size <= address)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < nr ? &l->early->pieces[low] : NULL;
+	return low;
+}
+
+static const struct remap_piece *find_early(const struct layout *l, uint64_t address)
+{
+	const size_t at = l->early ? find_piece(l->early, address) : 0;
+
+	return l->early && at < l->early->nr_pieces ? &l->early->pieces[at] : NULL;
+}
+
+static void add_early(struct remap_plan *plan, const struct remap_mapping *m,
+		      const struct remap_piece *early, uint64_t start, uint64_t end)
+{
+	plan->pieces[plan->nr_pieces++] = (struct remap_piece){
+		start, end - start, early->offset + (start - early->address), m};
 }
 
 /* Where an early piece begins or ends, another piece begins. */
@@ -70,21 +91,31 @@ static void add_span(struct layout *l, const struct remap_mapping *m, uint64_t s
 		} else {
 			if (early->address + early->size < end)
 				stop = early->address + early->size;
-			plan->pieces[plan->nr_pieces++] = (struct remap_piece){
-				start, stop - start, early->offset + (start - early->address), m};
+			add_early(plan, m, early, start, stop);
 		}
 		start = stop;
 	}
 }
 
-/* Runs with less than `gap` between them are one span. What will be a mapping of the file is one
- * piece. */
+/* What will be a mapping of the file is one piece. */
+static void add_mapped(struct layout *l, const struct remap_mapping *m)
+{
+	const uint64_t end = m->address + m->size;
+	const struct remap_piece *early = find_early(l, m->address);
+
+	if (early && early->address <= m->address && early->address + early->size >= end)
+		add_early(l->plan, m, early, m->address, end);
+	else
+		add_piece(l->plan, m, m->address, end);
+}
+
+/* Runs with less than `gap` between them are one span. */
 static void add_mapping(struct layout *l, const struct remap_mapping *m, uint64_t gap)
 {
 	const struct remap_run *runs = l->plan->runs + m->first_run;
 
 	if (m->is_mapped) {
-		add_piece(l->plan, m, m->address, m->address + m->size);
+		add_mapped(l, m);
 		return;
 	}
 	for (size_t i = 0, next; i < m->nr_runs; i = next) {
@@ -164,4 +195,20 @@ int ccr__remap_lay_out(struct remap_plan *plan, const struct remap_plan *early)
 	if (plan->file_size / REMAP_CHUNK >= CCR_PAGES_MAX_CHUNKS)
 		return -E2BIG;
 	return make_parts(plan);
+}
+
+int ccr__remap_expect(struct remap_plan *early, const struct remap_range *range, uint64_t *offset)
+{
+	const size_t at = find_piece(early, range->start);
+	struct remap_piece *bigger =
+		realloc(early->pieces, (early->nr_pieces + 1) * sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	early->pieces = bigger;
+	memmove(bigger + at + 1, bigger + at, (early->nr_pieces - at) * sizeof(*bigger));
+	*offset = take_place(early, range->start, range->end);
+	bigger[at] = (struct remap_piece){range->start, range->end - range->start, *offset, NULL};
+	early->nr_pieces++;
+	return 0;
 }

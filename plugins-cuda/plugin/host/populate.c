@@ -130,6 +130,8 @@ static void populate_until_done(struct populate *p, const struct driver_call *ca
 
 	while (!ccr__driver_call_is_done(call, POLL_MS)) {
 		while (p->crew.nr && !ret && find_new(call->pid, known, &range)) {
+			ccr__host_memory_expect(call->pid, &range);
+			ccr__host_memory_advance();
 			ret = populate_new(p, call, &range);
 			if (!ret)
 				ret = ccr__remap_add_range(known, &range);

@@ -292,6 +292,14 @@ int ccr__host_memory_before(pid_t pid)
 	return 0;
 }
 
+void ccr__host_memory_expect(pid_t pid, const struct remap_range *range)
+{
+	struct save *save = *find_begun(pid);
+
+	if (save && save->early)
+		ccr__early_expect(save->early, range);
+}
+
 CUresult ccr__host_memory_checkpoint(const struct task *task)
 {
 	const struct save *save = *find_begun(task->pid);

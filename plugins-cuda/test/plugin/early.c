@@ -26,10 +26,11 @@
 #define PAGE	     (4 * KIB)
 #define BYTES	     (16 * MIB)
 #define SHARED_BYTES (4 * MIB)
-#define ALL_BYTES    (BYTES + PAGE + SHARED_BYTES)
+#define ADDED_BYTES  (4 * MIB)
+#define ALL_BYTES    (BYTES + PAGE + SHARED_BYTES + PAGE + ADDED_BYTES)
 
-/* At the same address in the child; the shared memory follows behind a gap. */
-static char *memory, *shared;
+/* At the same address in the child. Behind gaps, the shared memory and the driver's follow. */
+static char *memory, *shared, *added;
 static volatile int *step; /* of the child: 1 it lives, 2 it is to change, 3 it has changed */
 
 static void nap(void)
@@ -46,6 +47,9 @@ static void fill(char *at, uint64_t bytes, uint64_t seed)
 /* What the driver might do: nothing of it is announced. */
 static void change(char *m)
 {
+	mmap(added, ADDED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+	     -1, 0);
+	fill(added, ADDED_BYTES - MIB, 8);	     /* less than was expected */
 	fill(m + MIB, 64 * KIB, 2);		     /* written */
 	m[3 * MIB + 5] ^= 1;			     /* one bit */
 	madvise(m + 4 * MIB, MIB, MADV_DONTNEED);    /* empty */
@@ -153,10 +157,13 @@ static void finish(struct work *work)
 
 static void wait_until_copied(struct early *early, int fd)
 {
+	const struct remap_range range = {(uintptr_t)added, (uintptr_t)added + ADDED_BYTES};
 	struct stat st = {0};
 
+	ccr__early_expect(early, &range);
+
 	/* The end of the memory and the hole are not. */
-	while (st.st_blocks * 512 < (off_t)(BYTES - 5 * MIB / 2 + SHARED_BYTES)) {
+	while (st.st_blocks * 512 < (off_t)(BYTES - 5 * MIB / 2 + SHARED_BYTES + ADDED_BYTES)) {
 		ccr__early_advance(early, fd);
 		nap();
 		CHECK(!fstat(fd, &st));
@@ -215,18 +222,27 @@ static void begin(struct run *c, enum end end)
 	write_from_here(c->pid, memory + 7 * MIB + 1);
 }
 
+static uint64_t place_of(const struct remap_plan *plan, const char *address)
+{
+	for (size_t i = 0; i < plan->nr_pieces; i++)
+		if (plan->pieces[i].address == (uintptr_t)address)
+			return plan->pieces[i].offset;
+	return UINT64_MAX;
+}
+
 static void complete(struct run *c, enum end end)
 {
 	const struct remap_wishes wishes = {
 		.min_bytes = MIB, .before = &c->before, .early = ccr__early_plan(c->early)};
 	struct remap_copy *copy;
-	uint64_t early, again;
+	uint64_t early, again, expected_end;
 
 	CHECK(end != ALL_IS_COPIED || wishes.early);
 	CHECK(!ccr__remap_choose(&c->plan, c->pid, &wishes));
 	describe(&c->pages, &c->plan);
 	CHECK(!ftruncate(c->fd, c->plan.file_size));
 	copy = ccr__early_end(c->early);
+	expected_end = wishes.early ? wishes.early->file_size : 0;
 	if (copy)
 		CHECK(!ccr__remap_copy_again(copy, &c->plan, c->fd, c->pages.xxh3));
 	else
@@ -239,6 +255,7 @@ static void complete(struct run *c, enum end end)
 	if (end == ALL_IS_COPIED)
 		CHECK(early >= 14 * MIB && again >= 5 * PAGE && again < 8 * MIB);
 	CHECK(has_only_parts(&c->plan, c->fd));
+	CHECK(end != ALL_IS_COPIED || place_of(&c->plan, added) < expected_end);
 	for (size_t i = 1; i < c->plan.nr_pieces; i++)
 		CHECK(c->plan.pieces[i - 1].address + c->plan.pieces[i - 1].size <=
 		      c->plan.pieces[i].address);
@@ -290,9 +307,10 @@ int main(void)
 	alarm(120);
 	step = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	/* Between inaccessible pages: the kernel merges neighbors. */
-	apart = mmap(NULL, BYTES + 8 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	apart = mmap(NULL, ALL_BYTES + 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memory = (char *)(((uintptr_t)apart + 2 * MIB) & ~(2 * MIB - 1));
 	shared = memory + BYTES + PAGE;
+	added = shared + SHARED_BYTES + PAGE;
 	mmap(memory, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	for (enum end end = ALL_IS_COPIED; end <= CANCELED; end++)
 		run(end);

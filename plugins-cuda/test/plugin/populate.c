@@ -74,8 +74,12 @@ bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms)
 	return shared->is_done;
 }
 
-/* There is no other process whose memory is saved. */
+/* No memory is saved. */
 void ccr__host_memory_advance(void)
+{
+}
+
+void ccr__host_memory_expect(pid_t pid, const struct remap_range *range)
 {
 }
 

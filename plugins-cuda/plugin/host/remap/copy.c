@@ -29,6 +29,7 @@ struct remap_copy {
 	pid_t pid;
 	char *file;	/* the page file, mapped shared */
 	uint64_t bytes; /* of it that are mapped */
+	uint64_t end;	/* of what the work is about */
 	uint64_t *xxh3;
 	/* of an early copy: */
 	atomic_bool is_stopped;
@@ -120,16 +121,16 @@ static const struct remap_part *find_part(const struct remap_plan *plan, uint64_
 	return plan->parts + low;
 }
 
-static uint64_t chunk_end(const struct remap_plan *plan, uint64_t start)
+static uint64_t chunk_end(const struct remap_copy *copy, uint64_t start)
 {
-	return start + REMAP_CHUNK < plan->file_size ? start + REMAP_CHUNK : plan->file_size;
+	return start + REMAP_CHUNK < copy->end ? start + REMAP_CHUNK : copy->end;
 }
 
 static int copy_chunk(void *data, size_t chunk, char *buffer)
 {
 	struct remap_copy *copy = data;
 	const struct remap_plan *plan = copy->plan;
-	const uint64_t start = chunk * REMAP_CHUNK, end = chunk_end(plan, start);
+	const uint64_t start = chunk * REMAP_CHUNK, end = chunk_end(copy, start);
 	const struct remap_part *part = find_part(plan, start);
 	struct ccr_checksum checksum;
 	uint64_t at = start;
@@ -159,7 +160,7 @@ static int copy_chunk_early(void *data, size_t chunk, char *unused)
 {
 	struct remap_copy *copy = data;
 	const struct remap_plan *plan = copy->plan;
-	const uint64_t start = chunk * REMAP_CHUNK, end = chunk_end(plan, start);
+	const uint64_t start = chunk * REMAP_CHUNK, end = chunk_end(copy, start);
 	const struct remap_part *part = find_part(plan, start);
 	const uint64_t page = getpagesize();
 
@@ -225,6 +226,7 @@ static void set_work(struct remap_copy *copy, const struct remap_plan *plan,
 		     int (*run)(void *data, size_t piece, char *buffer))
 {
 	copy->plan = plan;
+	copy->end = plan->file_size;
 	copy->work = (struct work){
 		.run = run,
 		.data = copy,

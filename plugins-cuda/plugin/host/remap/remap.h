@@ -116,6 +116,9 @@ void ccr__remap_free(struct remap_plan *plan);
 /* The last step of it: makes the pieces and parts, and gives them their places in the file.
  * `early` may be NULL. Returns 0 or -errno. */
 int ccr__remap_lay_out(struct remap_plan *plan, const struct remap_plan *early);
+/* Adds a piece behind all others of an early plan, for memory that does not have its bytes yet. The
+ * rest of the plan stays as it is. Returns 0 with its offset, or -ENOMEM. */
+int ccr__remap_expect(struct remap_plan *early, const struct remap_range *range, uint64_t *offset);
 
 /* /proc/PID/pagemap */
 struct remap_pagemap {
