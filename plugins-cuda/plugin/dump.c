@@ -2,14 +2,13 @@
 /*
  * The steps of a dump after the pause: checkpoint (tasks stopped), finish (roll back
  * unless the tasks are about to die). CRIU calls the hook for one process after the other: the
- * first call is for the whole tree, so that the host memory of one process is saved while the
- * driver works on another.
+ * first call is for the whole tree.
  */
 #include "plugin/task/task.h"
 #include "plugin/task/account.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/watch/connections.h"
-#include "plugin/task/restore_thread.h"
+#include "plugin/dump_tree.h"
 #include "plugin/plugin.h"
 
 #include <errno.h>
@@ -19,10 +18,8 @@
 #include "plugin/host/host.h"
 #include "plugin/device/device.h"
 #include "plugin/trace/traced_tree.h"
-#include "plugin/threads/queue.h"
 
-/* Resumes the restore thread; the watcher knows before what to restore. Returns 0 or -errno. */
-static int resume(struct task *task, struct restore_thread *thread)
+int ccr__dump_resume(struct task *task, struct restore_thread *thread)
 {
 	int ret = ccr__restore_thread_sigmask(task->restore_tid, &task->sigmask);
 
@@ -37,8 +34,7 @@ static int resume(struct task *task, struct restore_thread *thread)
 	return ccr__restore_thread_resume(thread, task->restore_tid);
 }
 
-/* Stops it again. If that fails, the watcher restores the signal mask. */
-static int stop(struct task *task, struct restore_thread *thread)
+int ccr__dump_stop(struct task *task, struct restore_thread *thread)
 {
 	const int ret = ccr__restore_thread_stop(thread);
 
@@ -75,56 +71,7 @@ static int note_connections(pid_t pid)
 	return ccr__watcher_track(task);
 }
 
-/* By the pool, which the driver hands the memory over to, or to host memory of the task. */
-static CUresult checkpoint(struct task *task)
-{
-	const bool is_stored = task->storage;
-	int ret = ccr__storage_checkpoint(task);
-
-	if (!ret)
-		return CUDA_SUCCESS;
-	/* Host memory for it was not asked for before. */
-	if (ret > 0)
-		ret = is_stored ? ccr__look_without_pool(task->pid) : 0;
-	return ret ? CUDA_ERROR_OPERATING_SYSTEM
-		   : ccr__task_step(task, "checkpoint", ccr__host_memory_checkpoint);
-}
-
-/* Lets the driver save the device memory of a task. Returns 0 or -errno. */
-static int checkpoint_task(struct task *task)
-{
-	struct restore_thread thread;
-	uint64_t before, after;
-	CUresult result;
-	int ret;
-
-	if (task->prior == CU_PROCESS_STATE_CHECKPOINTED)
-		return 0;
-	ret = ccr__host_memory_before(task->pid);
-	if (ret)
-		return ret;
-	before = ccr__account_private(task->pid);
-	task->is_changed = true;
-	ret = resume(task, &thread);
-	if (ret)
-		return ret;
-	result = checkpoint(task);
-	ret = stop(task, &thread);
-	if (!ret)
-		ret = ccr__watcher_track(task);
-	if (result != CUDA_SUCCESS)
-		return -EIO;
-	after = ccr__account_private(task->pid);
-	task->memory.driver_bytes = after > before ? after - before : 0;
-	return ret;
-}
-
 /* ---- the tree ---- */
-
-struct member {
-	pid_t pid;
-	struct task *task; /* NULL: it has no CUDA */
-};
 
 /* Those whose steps are done. */
 static struct {
@@ -151,12 +98,12 @@ static int note_served(pid_t pid)
 	return 0;
 }
 
-static int find_member(struct member *member, pid_t pid)
+static int find_member(struct dump_member *member, pid_t pid)
 {
 	pid_t restore_tid;
 	int ret;
 
-	*member = (struct member){.pid = pid};
+	*member = (struct dump_member){.pid = pid};
 	ret = note_served(pid);
 	if (!ret)
 		ret = note_connections(pid);
@@ -171,34 +118,10 @@ static int find_member(struct member *member, pid_t pid)
 	return -EAGAIN;
 }
 
-/* What the others have is copied while the driver works. */
-static int save_members(const struct member *members, size_t nr)
+static int checkpoint_members(const struct dump_member *members, size_t nr)
 {
-	int ret = 0;
+	int ret = ccr__dump_tree(members, nr);
 
-	for (size_t i = 0; !ret && i < nr; i++)
-		if (!members[i].task && ccr__plugin.tasks) /* its tree has CUDA processes */
-			ret = ccr__host_memory_save(members[i].pid);
-	for (size_t i = 0; !ret && i < nr; i++) {
-		if (!members[i].task)
-			continue;
-		ret = checkpoint_task(members[i].task);
-		if (!ret)
-			ret = ccr__host_memory_save(members[i].pid);
-	}
-	return ret;
-}
-
-static int checkpoint_members(const struct member *members, size_t nr)
-{
-	int ret = ccr__work_start();
-
-	if (!ret)
-		ret = save_members(members, nr);
-	if (ret)
-		ccr__work_stop();
-	ret = ccr__host_memory_save_end(ret);
-	ccr__work_stop();
 	for (size_t i = 0; !ret && i < nr; i++) {
 		ret = report_memory(members[i].pid);
 		if (!ret && members[i].task)
@@ -210,7 +133,7 @@ static int checkpoint_members(const struct member *members, size_t nr)
 /* The process and what it has started. CRIU has stopped all of it. */
 static int checkpoint_from(pid_t pid)
 {
-	struct member *members;
+	struct dump_member *members;
 	size_t nr = 0, nr_members = 0;
 	pid_t *pids = ccr__traced_tree(pid, &nr);
 	int ret;
@@ -244,10 +167,10 @@ static bool roll_back(struct task *task)
 	struct restore_thread thread;
 	int ret;
 
-	if (resume(task, &thread))
+	if (ccr__dump_resume(task, &thread))
 		return false;
 	ret = ccr__undo(task, true);
-	stop(task, &thread);
+	ccr__dump_stop(task, &thread);
 	/* The watcher tries again what failed, but must not do again what is done. */
 	return !ccr__watcher_track(task) && !ret;
 }

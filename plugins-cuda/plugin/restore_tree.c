@@ -18,18 +18,6 @@
 #define POLL_MS 5 /* for restore threads that a signal has stopped: no descriptor tells */
 /* A member that is being filled has open files, and a thread with our system calls. */
 #define MAX_FILLING 16
-#define MAX_SEATS   16
-
-/* Who makes driver calls. */
-struct driver_seat {
-	struct driver_worker *worker; /* NULL: the common one */
-	bool is_taken;
-};
-
-static struct {
-	struct driver_seat list[MAX_SEATS];
-	size_t nr;
-} seats;
 
 struct tree {
 	struct member *members;
@@ -91,17 +79,6 @@ static int end_filling(struct tree *tree, struct member *member)
 	return 0;
 }
 
-static struct driver_seat *take_seat(void)
-{
-	for (size_t i = 0; i < seats.nr; i++) {
-		if (seats.list[i].is_taken)
-			continue;
-		seats.list[i].is_taken = true;
-		return &seats.list[i];
-	}
-	return NULL;
-}
-
 static int begin_to_raise(struct tree *tree, struct member *member)
 {
 	const struct task *task = member->task;
@@ -111,7 +88,7 @@ static int begin_to_raise(struct tree *tree, struct member *member)
 		move(tree, member, MEMBER_RAISED);
 		return 0;
 	}
-	member->seat = take_seat();
+	member->seat = ccr__driver_seat_take();
 	if (!member->seat)
 		return 0;
 	member->private_bytes = ccr__account_private(task->pid);
@@ -209,8 +186,8 @@ static int advance(struct tree *tree, struct member *member)
 
 static void wait_for_one(const struct tree *tree)
 {
-	struct pollfd pollers[2 + MAX_SEATS] = {{.fd = ccr__work_fd(), .events = POLLIN},
-						{.fd = -1, .events = POLLIN}};
+	struct pollfd pollers[2 + DRIVER_MAX_SEATS] = {{.fd = ccr__work_fd(), .events = POLLIN},
+						       {.fd = -1, .events = POLLIN}};
 	nfds_t nr = 2;
 
 	for (size_t i = 0; i < tree->nr; i++)
@@ -239,28 +216,13 @@ static int run(struct tree *tree)
 	return ret;
 }
 
-/* Before there are other threads, because they are forks. Fewer are enough. */
 static void open_seats(const struct tree *tree)
 {
 	size_t nr = 0;
 
 	for (size_t i = 0; i < tree->nr; i++)
 		nr += !tree->members[i].task->is_plain;
-	seats.nr = 0;
-	while (seats.nr < nr && seats.nr < MAX_SEATS) {
-		struct driver_worker *worker = seats.nr ? ccr__driver_worker_new() : NULL;
-
-		if (seats.nr && !worker)
-			break;
-		seats.list[seats.nr++] = (struct driver_seat){.worker = worker};
-	}
-}
-
-static void close_seats(void)
-{
-	while (seats.nr)
-		if (seats.list[--seats.nr].worker)
-			ccr__driver_worker_end(seats.list[seats.nr].worker);
+	ccr__driver_seats_open(nr);
 }
 
 int ccr__restore_tree(struct member *members, size_t nr, struct restore_failure *failure)
@@ -279,7 +241,7 @@ int ccr__restore_tree(struct member *members, size_t nr, struct restore_failure 
 		members[i].host = NULL;
 	}
 	if (!ret)
-		close_seats();
+		ccr__driver_seats_close();
 	return ret;
 }
 
@@ -290,5 +252,5 @@ void ccr__restore_tree_end(struct member *members, size_t nr)
 		ccr__storage_restore_forget(members[i].storage);
 	}
 	ccr__driver_call_abandon_common();
-	close_seats();
+	ccr__driver_seats_close();
 }

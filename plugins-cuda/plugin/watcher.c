@@ -41,35 +41,50 @@
 
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
-static int criu_pidfd = -1, driver_pidfd = -1; /* of criu, and of what makes its driver calls */
+static int criu_pidfd = -1;
 static bool is_released; /* the plugin itself has rolled back or restored every task */
 
-static void track(const struct task *task)
+static struct task *find_watched(pid_t pid)
 {
-	struct task *mine = NULL;
-	bool was_injected = false;
-	int pidfd;
+	for (size_t i = 0; i < nr_watched; i++)
+		if (watched[i]->pid == pid)
+			return watched[i];
+	return NULL;
+}
 
-	for (size_t i = 0; !mine && i < nr_watched; i++)
-		if (watched[i]->pid == task->pid)
-			mine = watched[i];
-	if (!mine) {
-		if (nr_watched == MAX_WATCHED)
-			return;
-		mine = malloc(sizeof(*mine));
-		pidfd = mine ? (int)syscall(SYS_pidfd_open, task->pid, 0) : -1;
-		if (pidfd < 0) {
-			free(mine);
-			return;
-		}
-		watched[nr_watched++] = mine;
-	} else {
-		pidfd = mine->pidfd;
-		was_injected = mine->was_injected;
+static struct task *add_watched(pid_t pid)
+{
+	struct task *mine = nr_watched < MAX_WATCHED ? calloc(1, sizeof(*mine)) : NULL;
+	const int pidfd = mine ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	if (pidfd < 0) {
+		free(mine);
+		return NULL;
 	}
-	*mine = *task;
 	mine->pidfd = pidfd;
-	mine->was_injected = was_injected;
+	mine->driver_pidfd = -1;
+	watched[nr_watched++] = mine;
+	return mine;
+}
+
+/* Takes over `driver_pidfd`, unless it is -1. */
+static void track(const struct task *task, int driver_pidfd)
+{
+	struct task *mine = find_watched(task->pid), before;
+
+	if (!mine)
+		mine = add_watched(task->pid);
+	if (!mine) {
+		close(driver_pidfd);
+		return;
+	}
+	before = *mine;
+	*mine = *task;
+	mine->pidfd = before.pidfd;
+	mine->driver_pidfd = driver_pidfd < 0 ? before.driver_pidfd : driver_pidfd;
+	if (driver_pidfd >= 0)
+		close(before.driver_pidfd);
+	mine->was_injected = before.was_injected;
 }
 
 /* The death of criu may stop the process from now on. */
@@ -108,7 +123,7 @@ static void receive_one(int fd, const struct watcher_message *message, const int
 {
 	switch (message->kind) {
 	case WATCHER_TRACK:
-		track(&message->task);
+		track(&message->task, fds[WATCHER_DRIVER_FD]);
 		break;
 	case WATCHER_RELEASE:
 		is_released = true;
@@ -192,24 +207,18 @@ static void receive(int stage, int fd)
 		ccr__memory_keep_fds(fds);
 		if (fds[WATCHER_STATUS_FD] >= 0)
 			ccr__plugin.status.fd = fds[WATCHER_STATUS_FD];
-		if (fds[WATCHER_DRIVER_FD] >= 0) {
-			close(driver_pidfd);
-			driver_pidfd = fds[WATCHER_DRIVER_FD];
-		}
 		receive_one(fd, &message, fds);
 	}
 }
 
 /*
  * The driver completes a call whose caller has died, and until then the state of
- * the process says little. The process that makes criu's calls ends after the one
- * in progress. For a lock we do not wait: it may take as long as the GPU works.
+ * the process says little. The process that makes criu's calls on it ends after the one
+ * in progress.
  */
-static void await_driver_call(bool is_lock)
+static void await_driver_call(int driver_pidfd, double deadline)
 {
 	struct pollfd poller = {.fd = driver_pidfd, .events = POLLIN};
-	const double deadline =
-		ccr__now_ms() + (is_lock ? 0 : ccr__plugin.settings.step_timeout_ms);
 	int ready;
 
 	if (driver_pidfd < 0)
@@ -221,6 +230,16 @@ static void await_driver_call(bool is_lock)
 	} while (ready < 0 && errno == EINTR);
 	if (!ready)
 		syscall(SYS_pidfd_send_signal, driver_pidfd, SIGKILL, NULL, 0);
+}
+
+/* For a lock we do not wait: it may take as long as the GPU works. */
+static void await_driver_calls(struct task *const *tasks, size_t nr, bool is_lock)
+{
+	const double deadline =
+		ccr__now_ms() + (is_lock ? 0 : ccr__plugin.settings.step_timeout_ms);
+
+	for (size_t i = 0; i < nr; i++)
+		await_driver_call(tasks[i]->driver_pidfd, deadline);
 }
 
 /*
@@ -309,7 +328,7 @@ static void undo_all(int stage)
 	for (size_t i = 0; i < nr; i++)
 		if (!ended(tasks[i]->pidfd))
 			ccr__undo_guarded(tasks[i]);
-	await_driver_call(is_locking);
+	await_driver_calls(tasks, nr, is_locking);
 	for (size_t i = 0; i < nr; i++) {
 		if (tasks[i]->is_resumed)
 			ccr__restore_thread_unblock(tasks[i]->restore_tid, tasks[i]->sigmask);

@@ -18,20 +18,29 @@
  */
 int ccr__host_memory_before(pid_t pid);
 
-/* Then: makes the driver's checkpoint while the restore thread runs. Returns the result. */
-CUresult ccr__host_memory_checkpoint(const struct task *task);
+/* Then, before the driver is called: threads of the task will populate what the driver maps. */
+void ccr__host_memory_populate(const struct task *task);
+/* When the driver has returned, in any case. Returns 0 or -errno: the dump must fail. */
+int ccr__host_memory_populate_end(pid_t pid);
 
 /*
- * Dump, every thread of the tree stopped, after the driver's checkpoint of this
- * task, between ccr__work_start and ccr__work_stop: makes threads store its large
- * anonymous memory in a page file. ccr__host_memory_advance empties what is stored;
- * ccr__host_memory_checkpoint calls it while it waits for the driver, which works on another
- * task. ccr__host_memory_save_end, always to be called, waits until all tasks are done; or, when
- * something has `failed` (-errno), only for what has begun. What cannot be stored is left to CRIU.
- * Return 0, also when nothing was stored, or -errno: the dump must fail, and an undo is necessary.
+ * Dump, every thread of the task stopped, after the driver's checkpoint of it,
+ * between ccr__work_start and ccr__work_stop: makes threads store its large
+ * anonymous memory in a page file. ccr__host_memory_advance does what can be done without waiting
+ * for others: it populates memory for the driver, and empties what is stored; it returns whether it
+ * is to be called again at once. ccr__host_memory_save_end, always to be called, waits until all
+ * tasks are done; or, when something has `failed` (-errno), only for what has begun. What cannot be
+ * stored is left to CRIU. Return 0, also when nothing was stored, or -errno: the dump must fail,
+ * and an undo is necessary.
  */
 int ccr__host_memory_save(pid_t pid);
-void ccr__host_memory_advance(void);
+/* Whether the memory of some others is to be emptied before ccr__host_memory_save is called again:
+ * page files may be in memory, too. */
+bool ccr__host_memory_is_busy(void);
+/* The first failure of what was begun: -errno, so that nothing else has to begin; or 0. */
+int ccr__host_memory_failure(void);
+bool ccr__host_memory_advance(void);
+int ccr__host_memory_save_end(int failed);
 /* The driver has mapped this memory for its checkpoint of the task, and will fill it. */
 void ccr__host_memory_expect(pid_t pid, const struct remap_range *range);
 int ccr__host_memory_save_end(int failed);

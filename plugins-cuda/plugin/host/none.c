@@ -5,16 +5,24 @@
 #include <errno.h>
 
 #include "image/pages/pages.h"
-#include "plugin/task/driver_call.h"
 
 int ccr__host_memory_before(pid_t pid)
 {
 	return 0;
 }
 
-CUresult ccr__host_memory_checkpoint(const struct task *task)
+void ccr__host_memory_populate(const struct task *task)
 {
-	return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
+}
+
+int ccr__host_memory_populate_end(pid_t pid)
+{
+	return 0;
+}
+
+bool ccr__host_memory_advance(void)
+{
+	return false;
 }
 
 void ccr__host_memory_roll_back(bool is_dumped)
@@ -65,6 +73,16 @@ int ccr__host_memory_close(struct host_restore *host)
 }
 
 int ccr__host_memory_save(pid_t pid)
+{
+	return 0;
+}
+
+bool ccr__host_memory_is_busy(void)
+{
+	return false;
+}
+
+int ccr__host_memory_failure(void)
 {
 	return 0;
 }

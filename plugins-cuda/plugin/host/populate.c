@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "plugin/host/host.h"
-#include "plugin/task/driver_call.h"
 #include "plugin/inject/crew.h"
 
 #define POLL_MS	  5
@@ -31,12 +30,20 @@
 #endif
 
 struct populate {
+	struct populate *next;
+	pid_t pid;
 	struct crew crew;
-	uint64_t bytes;	    /* populated */
-	double first, last; /* when it began and ended */
-	bool was_called;    /* there was something to populate */
-	int failed;	    /* 0, or -errno: threads do not respond */
+	struct remap_ranges known; /* what was mapped before, or is populated */
+	struct remap_range range;  /* to populate; its end moves down to what is left */
+	size_t nr_started;	   /* threads of the crew that populate */
+	uint64_t bytes;		   /* populated */
+	double start, first, last; /* when it began, and did something */
+	bool was_called;	   /* there was something to populate */
+	int ret;		   /* 0, or -errno: no more is populated */
+	bool has_failed;	   /* threads do not respond */
 };
+
+static struct populate *populates;
 
 /* Finds large private anonymous memory that is not in `known`. */
 static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_range *found)
@@ -61,117 +68,147 @@ static bool find_new(pid_t pid, const struct remap_ranges *known, struct remap_r
 	return is_found;
 }
 
-/* Populates one piece with each thread, from the end; `*end` moves down to what is left. */
-static int populate_some(struct crew *crew, uint64_t start, uint64_t *end)
+/* Threads are only disturbed once there is something to populate. */
+static int call_threads(struct populate *p)
 {
-	unsigned int started = 0;
+	const int ret = p->was_called ? 0 : ccr__crew_begin(&p->crew);
+
+	if (!p->was_called)
+		p->first = ccr__now_ms();
+	p->was_called = true;
+	p->has_failed = ret && ret != -ENOTSUP;
+	return ret;
+}
+
+static int find_work(struct populate *p)
+{
+	struct remap_range found;
+	int ret;
+
+	if (p->range.start < p->range.end || !find_new(p->pid, &p->known, &found))
+		return 0;
+	ccr__host_memory_expect(p->pid, &found);
+	ret = ccr__remap_add_range(&p->known, &found);
+	if (!ret)
+		ret = call_threads(p);
+	if (!ret)
+		p->range = found;
+	return ret;
+}
+
+/* Begins one piece in each thread, from the end. */
+static int start_pieces(struct populate *p)
+{
+	while (p->nr_started < p->crew.nr && p->range.start < p->range.end) {
+		const uint64_t left = p->range.end - p->range.start;
+		const uint64_t size = left < PIECE ? left : PIECE;
+		const uint64_t arguments[6] = {p->range.end - size, size, MADV_POPULATE_WRITE};
+		const int ret =
+			ccr__inject_start(&p->crew.threads[p->nr_started], SYS_madvise, arguments);
+
+		if (ret)
+			return ret;
+		p->nr_started++;
+		p->range.end -= size;
+		p->bytes += size;
+	}
+	return 0;
+}
+
+static int finish_pieces(struct populate *p)
+{
 	int ret = 0;
 
-	while (started < crew->nr) {
-		const uint64_t left = *end - start, size = left < PIECE ? left : PIECE;
-		const uint64_t arguments[6] = {*end - size, size, MADV_POPULATE_WRITE};
-
-		if (!left)
-			break;
-		ret = ccr__inject_start(&crew->threads[started], SYS_madvise, arguments);
-		if (ret)
-			break;
-		started++;
-		*end -= size;
-	}
-	for (unsigned int i = 0; i < started; i++) {
+	for (size_t i = 0; i < p->nr_started; i++) {
 		int64_t result;
-		const int finished = ccr__inject_finish(&crew->threads[i], &result);
+		const int finished = ccr__inject_finish(&p->crew.threads[i], &result);
 
 		if (!ret)
 			ret = finished ? finished : (int)result;
 	}
-	return ret;
-}
-
-static int populate(struct populate *p, const struct driver_call *call,
-		    const struct remap_range *range)
-{
-	uint64_t end = range->end;
-	int ret = 0;
-
-	while (!ret && end > range->start && !ccr__driver_call_is_done(call, 0)) {
-		const uint64_t before = end;
-
-		ret = populate_some(&p->crew, range->start, &end);
-		if (!ret)
-			p->bytes += before - end;
+	if (p->nr_started)
 		p->last = ccr__now_ms();
-	}
+	p->nr_started = 0;
 	return ret;
 }
 
-/* Threads are only disturbed once there is something to populate. */
-static int populate_new(struct populate *p, const struct driver_call *call,
-			const struct remap_range *range)
+/* Of all tasks at the same time. */
+bool ccr__populate_some(void)
 {
-	int ret = 0;
+	bool has_worked = false;
 
-	if (!p->was_called) {
-		ret = ccr__crew_begin(&p->crew);
-		p->first = ccr__now_ms();
+	for (struct populate *p = populates; p; p = p->next) {
+		if (!p->ret)
+			p->ret = find_work(p);
+		if (!p->ret)
+			p->ret = start_pieces(p);
 	}
-	p->was_called = true;
-	p->failed = ret == -ENOTSUP ? 0 : ret;
-	return ret ? ret : populate(p, call, range);
+	for (struct populate *p = populates; p; p = p->next) {
+		int ret;
+
+		has_worked |= p->nr_started;
+		ret = finish_pieces(p);
+		if (!p->ret)
+			p->ret = ret;
+	}
+	return has_worked;
 }
 
-static void populate_until_done(struct populate *p, const struct driver_call *call,
-				struct remap_ranges *known)
+static int free_populate(struct populate *p)
 {
-	const double start = ccr__now_ms();
-	struct remap_range range;
-	int ret = 0;
+	const int ret = p ? ccr__crew_end(&p->crew) : 0;
 
-	while (!ccr__driver_call_is_done(call, POLL_MS)) {
-		while (p->crew.nr && !ret && find_new(call->pid, known, &range)) {
-			ccr__host_memory_expect(call->pid, &range);
-			ccr__host_memory_advance();
-			ret = populate_new(p, call, &range);
-			if (!ret)
-				ret = ccr__remap_add_range(known, &range);
-		}
-		ccr__host_memory_advance();
+	if (p)
+		free(p->known.list);
+	free(p);
+	return ret;
+}
+
+void ccr__populate_begin(const struct task *task, const struct remap_ranges *before)
+{
+	struct populate *p = calloc(1, sizeof(*p));
+	int ret = p ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !ret && i < before->nr; i++)
+		ret = ccr__remap_add_range(&p->known, &before->list[i]);
+	if (!ret)
+		ret = ccr__crew_prepare(&p->crew, task->pid, task->restore_tid, NULL);
+	if (ret || !p->crew.nr) {
+		free_populate(p);
+		return;
 	}
-	if (ret)
+	p->pid = task->pid;
+	p->start = ccr__now_ms();
+	p->next = populates;
+	populates = p;
+}
+
+static void report(const struct populate *p)
+{
+	if (p->ret)
 		ccr_warn("%d: cannot populate memory for the driver: %s; its checkpoint takes "
 			 "longer",
-			 call->pid, strerror(-ret));
+			 p->pid, strerror(-p->ret));
 	if (p->bytes)
 		ccr_info("%d: %llu bytes populated ahead of the driver, from %.1f to %.1f ms after "
 			 "it was called",
-			 call->pid, (unsigned long long)p->bytes, p->first - start,
-			 p->last - start);
+			 p->pid, (unsigned long long)p->bytes, p->first - p->start,
+			 p->last - p->start);
 }
 
-int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
-			     CUresult *result)
+int ccr__populate_end(pid_t pid)
 {
-	struct driver_call call = {.function = ccr__driver_checkpoint, .pid = task->pid};
-	struct populate populate = {.crew.nr = 0};
-	struct remap_ranges known = {0};
-	bool is_called = false;
-	int ret = 0, ended;
+	struct populate **link = &populates, *p;
+	int failed, ended;
 
-	for (size_t i = 0; !ret && i < before->nr; i++)
-		ret = ccr__remap_add_range(&known, &before->list[i]);
-	if (!ret)
-		ret = ccr__crew_prepare(&populate.crew, task->pid, task->restore_tid, NULL);
-	if (!ret)
-		is_called = !ccr__driver_call_begin(&call);
-	if (is_called) {
-		populate_until_done(&populate, &call, &known);
-		ccr__driver_call_end(&call);
-	}
-	ended = ccr__crew_end(&populate.crew);
-	free(known.list);
-	*result = call.result;
-	if (!is_called)
-		return ended ? ended : -ENOTSUP;
-	return populate.failed ? populate.failed : ended;
+	while (*link && (*link)->pid != pid)
+		link = &(*link)->next;
+	p = *link;
+	if (!p)
+		return 0;
+	*link = p->next;
+	report(p);
+	failed = p->has_failed ? p->ret : 0;
+	ended = free_populate(p);
+	return failed ? failed : ended;
 }

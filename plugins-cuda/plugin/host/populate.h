@@ -6,12 +6,16 @@
 #include "plugin/host/remap/remap.h"
 
 /*
- * Makes the driver's checkpoint of a stopped task whose restore thread runs, and
- * populates the memory that the driver maps, which is what is not in `before`.
- * Returns 0 with the driver's result in `result`; -ENOTSUP when the driver was
- * not called, and the caller can call it; or -errno: the dump must fail.
+ * Before the driver's checkpoint of a stopped task: chooses threads of it. Changes nothing in the
+ * task, and does nothing where that is not possible. What the driver maps is what is not in
+ * `before`.
  */
-int ccr__populate_checkpoint(const struct task *task, const struct remap_ranges *before,
-			     CUresult *result);
+void ccr__populate_begin(const struct task *task, const struct remap_ranges *before);
+/* While the restore threads run: populates what the drivers of all tasks have mapped, a piece with
+ * each thread. Returns whether there was something. */
+bool ccr__populate_some(void);
+/* When the driver has returned: returns the threads. Returns 0, also when ccr__populate_begin was
+ * not called, or -errno: the dump must fail. */
+int ccr__populate_end(pid_t pid);
 
 #endif

@@ -20,11 +20,12 @@
 
 #include "plugin/host/populate.h"
 #include "plugin/host/save.h"
-#include "plugin/task/driver_call.h"
 #include "plugin/trace/proc_status.h"
 #include "plugin/task/task.h"
 
-#define POLL_MS 5 /* where there are no threads, nothing tells when to work */
+/* Page files that are filled, of tasks whose memory is still there. */
+#define MAX_AT_ONCE 4
+#define POLL_MS	    5 /* where there are no threads, nothing tells when to work */
 
 static struct {
 	struct save *begun; /* those whose checkpoint is not over */
@@ -71,9 +72,33 @@ static struct task *find_task(pid_t pid)
 	return task ? task : ccr__task_add_plain(pid);
 }
 
-/* After a failure the dump is undone, so that the memory of the others stays where it is. */
-void ccr__host_memory_advance(void)
+bool ccr__host_memory_is_busy(void)
 {
+	size_t nr = 0;
+
+	for (const struct save *save = saves.list; save; save = save->next)
+		nr++;
+	return nr >= MAX_AT_ONCE;
+}
+
+int ccr__host_memory_failure(void)
+{
+	return saves.result;
+}
+
+static bool has_room_for_early(void)
+{
+	size_t nr = 0;
+
+	for (const struct save *save = saves.begun; save; save = save->next)
+		nr += !!save->early;
+	return nr < MAX_AT_ONCE;
+}
+
+/* After a failure the dump is undone, so that the memory of the others stays where it is. */
+bool ccr__host_memory_advance(void)
+{
+	const bool has_populated = ccr__populate_some();
 	struct save **link = &saves.list;
 
 	for (struct save *save = saves.begun; save; save = save->next)
@@ -93,6 +118,7 @@ void ccr__host_memory_advance(void)
 			saves.result = ret;
 		ccr__save_free(save);
 	}
+	return has_populated;
 }
 
 int ccr__host_memory_save_end(int failed)
@@ -260,7 +286,7 @@ static int begin_early(struct save *save)
 	char error[512];
 	int ret;
 
-	if (why_left(save->pid))
+	if (why_left(save->pid) || !has_room_for_early())
 		return 0;
 	save->early = ccr__early_begin(save->pid, &save->before,
 				       (uint64_t)ccr__plugin.settings.remap_min_mb << 20);
@@ -276,9 +302,12 @@ static int begin_early(struct save *save)
 
 int ccr__host_memory_before(pid_t pid)
 {
-	struct save *save = ccr__plugin.settings.remap ? new_save(pid) : NULL;
+	struct save *save;
 	int ret;
 
+	if (!ccr__plugin.settings.remap || *find_begun(pid))
+		return 0;
+	save = new_save(pid);
 	if (!save) /* then all memory counts as the task's own, which only costs time */
 		return 0;
 	save->next = saves.begun;
@@ -300,15 +329,15 @@ void ccr__host_memory_expect(pid_t pid, const struct remap_range *range)
 		ccr__early_expect(save->early, range);
 }
 
-CUresult ccr__host_memory_checkpoint(const struct task *task)
+void ccr__host_memory_populate(const struct task *task)
 {
 	const struct save *save = *find_begun(task->pid);
-	CUresult result = CUDA_ERROR_UNKNOWN;
-	int ret = -ENOTSUP;
 
 	if (save && save->has_before)
-		ret = ccr__populate_checkpoint(task, &save->before, &result);
-	if (ret == -ENOTSUP)
-		return ccr__driver_call(ccr__driver_checkpoint, task->pid, NULL);
-	return ret ? CUDA_ERROR_OPERATING_SYSTEM : result;
+		ccr__populate_begin(task, &save->before);
+}
+
+int ccr__host_memory_populate_end(pid_t pid)
+{
+	return ccr__populate_end(pid);
 }

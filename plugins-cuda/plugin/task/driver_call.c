@@ -264,7 +264,44 @@ CUresult ccr__driver_checkpoint(pid_t pid, int *unused)
 	return ccr__plugin.driver.cuCheckpointProcessCheckpoint(pid, NULL);
 }
 
-int ccr__driver_call_pidfd(void)
+int ccr__driver_call_pidfd(const struct driver_worker *worker)
 {
-	return common.pidfd;
+	return worker ? worker->pidfd : common.pidfd;
+}
+
+/* ---- calls for several tasks ---- */
+
+static struct {
+	struct driver_seat list[DRIVER_MAX_SEATS];
+	size_t nr;
+} seats;
+
+void ccr__driver_seats_open(size_t nr)
+{
+	seats.nr = 0;
+	while (seats.nr < nr && seats.nr < DRIVER_MAX_SEATS) {
+		struct driver_worker *worker = seats.nr ? ccr__driver_worker_new() : NULL;
+
+		if (seats.nr && !worker)
+			break;
+		seats.list[seats.nr++] = (struct driver_seat){.worker = worker};
+	}
+}
+
+struct driver_seat *ccr__driver_seat_take(void)
+{
+	for (size_t i = 0; i < seats.nr; i++) {
+		if (seats.list[i].is_taken)
+			continue;
+		seats.list[i].is_taken = true;
+		return &seats.list[i];
+	}
+	return NULL;
+}
+
+void ccr__driver_seats_close(void)
+{
+	while (seats.nr)
+		if (seats.list[--seats.nr].worker)
+			ccr__driver_worker_end(seats.list[seats.nr].worker);
 }

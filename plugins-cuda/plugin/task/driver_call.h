@@ -48,7 +48,22 @@ int ccr__driver_call_fd(const struct driver_call *call);
 void ccr__driver_call_end(struct driver_call *call);
 /* Makes the call and waits for its end. `answer` may be NULL. */
 CUresult ccr__driver_call(CUresult (*function)(pid_t pid, int *answer), pid_t pid, int *answer);
-/* A pidfd of the background process, or -1. It ends after its caller and the call in progress. */
-int ccr__driver_call_pidfd(void);
+/* A pidfd of the background process, or -1. It ends after its caller and the call in progress.
+ * NULL: of the common one. */
+int ccr__driver_call_pidfd(const struct driver_worker *worker);
+
+#define DRIVER_MAX_SEATS 16
+/* Who makes the driver calls of one of several tasks. */
+struct driver_seat {
+	struct driver_worker *worker; /* NULL: the common one */
+	bool is_taken;
+};
+/* Starts processes for as many tasks, up to DRIVER_MAX_SEATS; fewer are enough. To be called before
+ * there are other threads, because they are forks. */
+void ccr__driver_seats_open(size_t nr);
+/* Returns NULL if all are taken. Set is_taken to false to give it back. */
+struct driver_seat *ccr__driver_seat_take(void);
+/* Ends the processes, and abandons what they do. */
+void ccr__driver_seats_close(void);
 
 #endif

@@ -38,6 +38,8 @@ struct task_memory {
 	const char *reason;    /* why the pool does not move its device memory; NULL: it does */
 };
 
+struct driver_worker;
+
 /* One process of the tree that was changed: all that an undo needs to know. */
 struct task {
 	struct task *next;
@@ -65,9 +67,10 @@ struct task {
 	enum host_state host_state;
 	uint8_t host_id[8]; /* of its page file and manifest; see image/pages/pages.h */
 	struct task_memory memory;
-	int result; /* of a restore: what its hook returns */
+	int result;		      /* of a restore: what its hook returns */
+	struct driver_worker *worker; /* in criu: makes its driver calls; NULL: the common one */
 	/* only in the watcher */
-	int pidfd;
+	int pidfd, driver_pidfd; /* of the process, and of what makes criu's driver calls on it */
 	bool was_injected;
 	bool is_undoing;      /* the watcher may have stopped it, and changed its registers */
 	bool is_recovered;    /* its threads and its memory were returned after the end of criu */

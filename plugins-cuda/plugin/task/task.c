@@ -206,15 +206,6 @@ void ccr__task_unlock(pid_t pid)
 	ccr__driver_call(ccr__driver_unlock, pid, NULL);
 }
 
-CUresult ccr__task_step(const struct task *task, const char *step,
-			CUresult (*function)(const struct task *task))
-{
-	const double start = ccr__now_ms();
-	const CUresult result = function(task);
-
-	return ccr__task_note(task, step, result, ccr__now_ms() - start);
-}
-
 void ccr__task_outcome(const struct task *task, const char *outcome, const char *reason)
 {
 	char quoted[768];

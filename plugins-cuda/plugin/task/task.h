@@ -21,9 +21,6 @@ CUresult ccr__task_lock(const struct task *task);
 /* Whether the driver locks the process at all: locks and unlocks it, and does not wait for its GPU
  * work. Not in the log or the status file. */
 CUresult ccr__task_try_lock(const struct task *task);
-/* The same for a function that makes the driver's "checkpoint" or "restore" of the task. */
-CUresult ccr__task_step(const struct task *task, const char *step,
-			CUresult (*function)(const struct task *task));
 /* An unlock that may be refused, which is not recorded. */
 void ccr__task_unlock(pid_t pid);
 /* Writes a driver call and its result to the log and the status file. Returns the result. */

@@ -163,7 +163,7 @@ static int send_task(const struct task *task)
 	no_fds(fds);
 	p->watcher->fds(fds);
 	fds[WATCHER_STATUS_FD] = p->watcher_has_status ? -1 : p->status.fd;
-	fds[WATCHER_DRIVER_FD] = ccr__driver_call_pidfd();
+	fds[WATCHER_DRIVER_FD] = task->is_plain ? -1 : ccr__driver_call_pidfd(task->worker);
 	ret = send_message(&message, fds);
 	if (ret)
 		return ret;

@@ -12,7 +12,7 @@
 /* How many threads of a process one message may be about. */
 #define WATCHER_MAX_THREADS 4
 /* The slots of a message: those of the pool, then the status file, then the pidfd of the process
- * that makes criu's driver calls, then guards. */
+ * that makes criu's driver calls on the task, then guards. */
 enum {
 	WATCHER_STATUS_FD = WATCHER_FDS,
 	WATCHER_DRIVER_FD,

@@ -61,7 +61,7 @@ static void test_killed(void)
 	int number = 0;
 
 	CHECK(!ccr__driver_call_begin(&call));
-	CHECK(!syscall(SYS_pidfd_send_signal, ccr__driver_call_pidfd(), SIGKILL, NULL, 0));
+	CHECK(!syscall(SYS_pidfd_send_signal, ccr__driver_call_pidfd(NULL), SIGKILL, NULL, 0));
 	ccr__driver_call_end(&call);
 	CHECK(call.result == CCR_DRIVER_CALL_LOST);
 	CHECK(ccr__driver_call(answer, getpid(), &number) == CUDA_SUCCESS);

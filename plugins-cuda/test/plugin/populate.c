@@ -25,7 +25,6 @@
 
 #include "plugin/host/host.h"
 #include "plugin/host/populate.h"
-#include "plugin/task/driver_call.h"
 #include "plugin/trace/proc_status.h"
 #include "test/check.h"
 #include "test/plugin/no_watcher.h"
@@ -55,39 +54,19 @@ static void nap(void)
 
 /* ---- the driver ---- */
 
-CUresult ccr__driver_checkpoint(pid_t pid, int *unused)
-{
-	return CUDA_SUCCESS;
-}
-
-int ccr__driver_call_begin(struct driver_call *call)
+static void call_driver(void)
 {
 	messages_before = to_watcher.messages;
 	shared->is_called = true;
-	return 0;
-}
-
-bool ccr__driver_call_is_done(const struct driver_call *call, int timeout_ms)
-{
-	for (int i = 0; i < timeout_ms && !shared->is_done; i++)
-		nap();
-	return shared->is_done;
+	while (!shared->is_done)
+		if (!ccr__populate_some())
+			nap();
 }
 
 /* No memory is saved. */
-void ccr__host_memory_advance(void)
-{
-}
-
 void ccr__host_memory_expect(pid_t pid, const struct remap_range *range)
 {
-}
-
-void ccr__driver_call_end(struct driver_call *call)
-{
-	while (!shared->is_done)
-		nap();
-	call->result = CUDA_SUCCESS;
+	CHECK(range->end - range->start >= shared->bytes);
 }
 
 /* In the child. */
@@ -190,7 +169,6 @@ static unsigned int run(long nr_threads, uint64_t bytes)
 {
 	struct thread_state before[MAX_THREADS], after;
 	struct remap_ranges ranges = {0};
-	CUresult result = CUDA_ERROR_UNKNOWN;
 	struct task task = {0};
 
 	memset((void *)shared, 0, sizeof(*shared));
@@ -204,9 +182,10 @@ static unsigned int run(long nr_threads, uint64_t bytes)
 		before[i] = read_state(shared->tids[i]);
 	CHECK(!ccr__remap_ranges(&ranges, task.pid));
 	switches = count_switches(nr_threads);
-	CHECK(!ccr__populate_checkpoint(&task, &ranges, &result));
+	ccr__populate_begin(&task, &ranges);
+	call_driver();
+	CHECK(!ccr__populate_end(task.pid));
 	switches = count_switches(nr_threads) - switches;
-	CHECK(result == CUDA_SUCCESS);
 	for (long i = 1; i <= nr_threads; i++) {
 		after = read_state(shared->tids[i]);
 		CHECK(!memcmp(&before[i], &after, sizeof(after)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The first hook of a restore serves the whole tree: its driver calls overlap, and a failure of one ends all. The first of a
-// dump saves the host memory of one process while the driver works on another.
+// The first hook of a restore serves the whole tree: its driver calls overlap, and a failure of one ends all. So does the first
+// of a dump, which saves the host memory of one process while the driver works on another.
 import { existsSync, openSync, readdirSync, readSync, closeSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,11 +22,13 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-/** Three CUDA processes whose Restore takes a while. */
+/** Three CUDA processes. */
+const startThree = (variant: string, env: Record<string, string>): Promise<Workload> =>
+  usesInterceptor(variant) ? machine.startIntercepted(env, ARGS) : machine.start({ args: ARGS, env });
+
+/** Their Restore takes a while. */
 const start = (variant: string): Promise<Workload> =>
-  usesInterceptor(variant)
-    ? machine.startIntercepted({ SOFTCUDA_RESTORE_MS: String(RESTORE_MS) }, ARGS)
-    : machine.start({ args: ARGS, env: { SOFTCUDA_RESTORE_MS: String(RESTORE_MS) } });
+  startThree(variant, { SOFTCUDA_RESTORE_MS: String(RESTORE_MS) });
 
 const checksums = async (workload: Workload): Promise<string[]> => [
   await workload.verify(),
@@ -36,10 +38,25 @@ const checksums = async (workload: Workload): Promise<string[]> => [
 
 const pidsOf = (workload: Workload): number[] => readProcessTree(workload.pid).map(({ pid }) => pid);
 
-const restores = (status: readonly StatusEvent[]): { pid: number; startMs: number; endMs: number }[] =>
+interface Span {
+  pid: number;
+  startMs: number;
+  endMs: number;
+}
+
+const spansOf = (name: string, status: readonly StatusEvent[]): Span[] =>
   status.flatMap(({ event, step, pid = 0, ms = 0, at = 0 }) =>
-    event === 'step' && step === 'restore' ? [{ pid, startMs: at - ms, endMs: at }] : [],
+    event === 'step' && step === name ? [{ pid, startMs: at - ms, endMs: at }] : [],
   );
+
+/** Each takes that long, and the last one has begun before the first one ended. */
+function expectAtOnce(spans: readonly Span[], pids: readonly number[], ms: number): void {
+  expect(spans.map(({ pid }) => pid).sort()).toEqual([...pids].sort());
+  for (const { startMs, endMs } of spans) expect(endMs - startMs).toBeGreaterThanOrEqual(ms);
+  expect(Math.max(...spans.map(({ startMs }) => startMs))).toBeLessThan(
+    Math.min(...spans.map(({ endMs }) => endMs)),
+  );
+}
 
 /** Processes that criu has started in the background, of this machine. */
 const backgroundProcesses = (): string[] =>
@@ -83,15 +100,52 @@ describe.each(pluginVariants)('%s', (variant) => {
     const { exitCode, status, log } = await machine.restore(options);
     expect(exitCode, log).toBe(0);
     expect(await checksums(workload)).toEqual(before);
-    const spans = restores(status);
-    expect(spans.map(({ pid }) => pid).sort()).toEqual([...pids].sort());
-    for (const { startMs, endMs } of spans) expect(endMs - startMs).toBeGreaterThanOrEqual(RESTORE_MS);
-    // the last one has begun before the first one ended
-    expect(Math.max(...spans.map(({ startMs }) => startMs))).toBeLessThan(
-      Math.min(...spans.map(({ endMs }) => endMs)),
-    );
+    expectAtOnce(spansOf('restore', status), pids, RESTORE_MS);
     expect(status.filter(({ outcome }) => outcome === 'restored')).toHaveLength(3);
     await waitUntil(() => backgroundProcesses().length === 0);
+  });
+
+  const slow = { SOFTCUDA_CHECKPOINT_MS: String(RESTORE_MS), SOFTCUDA_HOST_STATE_MB: '5' };
+
+  it('checkpoints three processes at the same time', async () => {
+    const workload = await startThree(variant, slow);
+    const before = await checksums(workload);
+    const pids = pidsOf(workload);
+    const { exitCode, status, log } = await machine.dump(workload, options);
+    expect(exitCode, log).toBe(0);
+    expectAtOnce(spansOf('checkpoint', status), pids, RESTORE_MS);
+    expect((await machine.restore(options)).exitCode).toBe(0);
+    expect(await checksums(workload)).toEqual(before);
+    await waitUntil(() => backgroundProcesses().length === 0);
+  });
+
+  it.each(['fails', 'loses its criu'])('returns all three if the Checkpoint of one %s', async (how) => {
+    const workload = await startThree(variant, slow);
+    const before = await checksums(workload);
+    const pids = pidsOf(workload);
+    const fails = how === 'fails';
+    const dumping = machine
+      .dump(workload, {
+        ...options,
+        keepStatus: true,
+        env: fails
+          ? {
+              SOFTCUDA_FAIL: 'cuCheckpointProcessCheckpoint:2:999',
+              SOFTCUDA_FAIL_COUNTS: join(machine.dir, 'counts'),
+            }
+          : {},
+      })
+      .catch(() => undefined);
+    if (!fails) {
+      await waitUntil(() => pids.every(isInCall));
+      process.kill(machine.readStatus().find(({ event }) => event === 'begin')?.criu ?? 0, 'SIGKILL');
+    }
+    expect((await dumping)?.exitCode).not.toBe(0);
+    for (const pid of pids)
+      await waitUntil(async () => (await machine.state(pid)) === 'running', { timeout: 60_000 });
+    expect(await checksums(workload)).toEqual(before);
+    await waitUntil(() => !readdirSync(machine.imagesDir).some((name) => name.startsWith('cuda-')));
+    await machine.expectNothingLeft();
   });
 });
 
@@ -118,7 +172,7 @@ it('runs none of three if one is killed while the driver restores it', async () 
   const victim = pids[1] ?? 0;
   const restoring = machine.restore(options);
   // its restore thread runs only during that call
-  await waitUntil(() => isAlive(victim) && isRestoring(victim));
+  await waitUntil(() => isAlive(victim) && isInCall(victim));
   process.kill(victim, 'SIGKILL');
   const { exitCode, status } = await restoring;
   expect(exitCode).not.toBe(0);
@@ -127,7 +181,8 @@ it('runs none of three if one is killed while the driver restores it', async () 
   await waitUntil(() => backgroundProcesses().length === 0);
 });
 
-function isRestoring(pid: number): boolean {
+/** Its restore thread does what the driver was called for. */
+function isInCall(pid: number): boolean {
   try {
     return readdirSync(`/proc/${pid}/task`).some(
       (tid) =>
