@@ -61,7 +61,7 @@ static bool read_driver(int *version)
 static void read_settings(void)
 {
 	struct ccr_soft_settings *s = &settings;
-	const char *dir = getenv("SOFTCUDA_DIR");
+	const char *dir = getenv("SOFTCUDA_DIR"), *reads = getenv("SOFTCUDA_RESTORE_READS");
 	uint64_t devices, megabytes, version, restore_ms;
 	int length;
 
@@ -71,6 +71,7 @@ static void read_settings(void)
 	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990,
 				(uint64_t)s->driver_version, &version);
 	s->valid &= read_number("SOFTCUDA_RESTORE_MS", 0, 60000, 0, &restore_ms);
+	snprintf(s->reads, sizeof(s->reads), "%s", reads ? reads : "");
 	s->restore_ms = (unsigned int)restore_ms;
 	s->nr_devices = (int)devices;
 	s->memory_bytes = megabytes * CCR_MIB;

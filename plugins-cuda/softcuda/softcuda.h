@@ -40,6 +40,7 @@ struct ccr_soft_settings {
 	uint64_t memory_bytes;
 	int driver_version;
 	unsigned int restore_ms; // added to each Restore
+	char reads[200];	 // a file that lists memory which a Restore reads; "": none
 	bool valid, dir_is_preset;
 	char dir[200];
 };
