@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/protocol/mailbox.h"
 #include "image/pages/pages.h"
 #include "plugin/host/page_file.h"
 #include "plugin/host/populate.h"
@@ -257,12 +259,25 @@ static int begin_copy(struct save *save, pid_t pid)
 	return save->task ? copy(save) : leave(pid, "out of memory");
 }
 
+/* Whether it is known that the driver pins no memory of the program: its own pinned memory is
+ * shared memory. */
+static bool is_unpinned(pid_t pid)
+{
+	struct ccr_mailbox mailbox;
+
+	return !ccr_mailbox_read(pid, &mailbox, NULL) &&
+	       mailbox.size >= offsetof(struct ccr_mailbox, registrations) +
+				       sizeof(mailbox.registrations) &&
+	       !mailbox.registrations;
+}
+
 static int choose(struct save *save, pid_t pid)
 {
 	const double start = ccr__now_ms();
 	struct remap_wishes wishes = {
 		.min_bytes = (uint64_t)ccr__plugin.settings.remap_min_mb << 20,
 		.before = before.pid == pid ? &before.ranges : NULL,
+		.is_unpinned = is_unpinned(pid),
 	};
 	int ret;
 
