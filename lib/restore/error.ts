@@ -36,6 +36,8 @@ export class RestoreError extends CodedError<
   readonly tasks: readonly CudaTask[];
   /** CRIU's last errors, oldest first. */
   readonly errors: readonly string[];
+  /** It may succeed if all host memory is filled before the driver's restore. @internal */
+  readonly hasLateFailed: boolean;
   /** With `ERR_RESTORE_REFUSED`: everything that is in its way. */
   readonly problems: readonly ToolkitError[];
 
@@ -54,6 +56,7 @@ export class RestoreError extends CodedError<
     this.facts = run && result && criuFacts(run, result);
     this.tasks = result?.status?.tasks ?? [];
     this.errors = result?.log.errors ?? [];
+    this.hasLateFailed = result?.status?.hasLateFailed ?? false;
     this.problems = options.problems ?? [];
   }
 }

@@ -48,6 +48,7 @@ import {
 } from '../process/index.ts';
 import { RestoreError, restoreError, succeeded } from './error.ts';
 import { wake, type WakeOptions, type WakeResult } from './wake.ts';
+import { againWithoutLate } from './late-memory.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
 import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort } from './port-taken.ts';
@@ -359,7 +360,9 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
     const imagesDir = resolve(given.imagesDir);
     return restoreIsolated(given, imagesDir, readRestorableImages(imagesDir));
   }
-  return withTrace('restore', given.trace, (trace) => restoreHere(given, trace));
+  return withTrace('restore', given.trace, (trace) =>
+    againWithoutLate(given, (options) => restoreHere(options, trace)),
+  );
 }
 
 async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Promise<RestoredProcess> {

@@ -113,6 +113,13 @@ export const settingDefinitions = {
     max: 1,
     meaning: 'read page files ahead of a restore from a disk',
   },
+  CRIU_CUDA_LATE_MEMORY: {
+    type: 'number',
+    default: '1',
+    min: 0,
+    max: 1,
+    meaning: 'also fill host memory while the driver restores the process',
+  },
   CRIU_CUDA_INTERCEPT: {
     type: 'flags',
     default: 'memory,memcpy',

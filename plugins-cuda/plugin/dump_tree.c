@@ -227,7 +227,7 @@ static int run(struct dump *dump)
 			return dump->result;
 		ccr__work_clear_fd();
 		has_worked = ccr__host_memory_advance();
-		note(dump, ccr__host_memory_failure());
+		note(dump, ccr__host_memory_save_failure());
 		has_worked |= finish_some(dump);
 		has_worked |= save_some(dump);
 		if (!has_worked)

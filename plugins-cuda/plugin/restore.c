@@ -169,7 +169,7 @@ static int restore_pids(const pid_t *pids, size_t nr)
 		ret = restore_members(members, nr);
 	for (size_t i = 0; members && i < nr; i++)
 		if (ret)
-			ccr__host_memory_close(members[i].host);
+			ccr__host_memory_close(members[i].host, false);
 	free(members);
 	return ret;
 }

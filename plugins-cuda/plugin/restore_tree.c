@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "plugin/device/device.h"
@@ -38,6 +39,29 @@ static int fail_host(const struct tree *tree, const struct member *member, int r
 	return fail(tree, member, "restore of its host memory", strerror(-ret), ret);
 }
 
+/* The program that has started criu may try again without late memory. */
+static void note_late(const struct member *member)
+{
+	ccr_status_add(&ccr__plugin.status, "{\"event\":\"late_failed\",\"pid\":%d}",
+		       member->task->pid);
+}
+
+/* The driver may pin memory that nobody could know of; to pin late memory fails. */
+static int fail_driver(const struct tree *tree, const struct member *member, const char *call,
+		       CUresult result)
+{
+	static char error[192];
+
+	if (!member->host || !ccr__host_memory_is_late(member->host))
+		return fail(tree, member, call, ccr_cuda_error_name(result), -EIO);
+	note_late(member);
+	snprintf(error, sizeof(error),
+		 "%s, while a part of its host memory was still being filled; if it succeeds with "
+		 "CRIU_CUDA_LATE_MEMORY=0, please report it",
+		 ccr_cuda_error_name(result));
+	return fail(tree, member, call, error, -EIO);
+}
+
 static void move(struct tree *tree, struct member *member, enum member_phase phase)
 {
 	tree->nr_filling += phase == MEMBER_FILLING;
@@ -59,7 +83,7 @@ static int begin_to_fill(struct tree *tree, struct member *member)
 	}
 	if (tree->nr_filling == MAX_FILLING)
 		return 0;
-	ret = ccr__host_memory_fill(member->host);
+	ret = ccr__host_memory_fill(member->host, !member->task->is_plain);
 	if (ret)
 		return fail_host(tree, member, ret);
 	move(tree, member, MEMBER_FILLING);
@@ -113,7 +137,7 @@ static int end_storage(struct tree *tree, struct member *member)
 		result = ccr__storage_restore_end(member->storage, &call);
 	member->storage = NULL;
 	if (result != CUDA_SUCCESS)
-		return fail(tree, member, call, ccr_cuda_error_name(result), -EIO);
+		return fail_driver(tree, member, call, result);
 	ccr__raise_begin(&member->raise, member->task, CU_PROCESS_STATE_RUNNING,
 			 member->seat->worker);
 	move(tree, member, MEMBER_RAISING);
@@ -127,6 +151,11 @@ static int end_raising(struct tree *tree, struct member *member)
 	uint64_t left;
 	int ret;
 
+	ret = member->host ? ccr__host_memory_failure(member->host) : 0;
+	if (ret) {
+		note_late(member);
+		return fail_host(tree, member, ret);
+	}
 	if (!ccr__raise_is_done(&member->raise, 0))
 		return 0;
 	left = ccr__account_private(task->pid);
@@ -134,7 +163,7 @@ static int end_raising(struct tree *tree, struct member *member)
 	ret = ccr__restore_thread_stop(&member->thread);
 	member->seat->is_taken = false;
 	if (raise->result != CUDA_SUCCESS)
-		return fail(tree, member, raise->name, ccr_cuda_error_name(raise->result), -EIO);
+		return fail_driver(tree, member, raise->name, raise->result);
 	if (ret)
 		return fail(tree, member, "stop of the restore thread", strerror(-ret), ret);
 	move(tree, member, MEMBER_RAISED);
@@ -153,13 +182,13 @@ static int attach(struct tree *tree, struct member *member)
 	return ret ? fail(tree, member, "attach of its device memory", strerror(-ret), ret) : 0;
 }
 
-static int end_comparing(struct tree *tree, struct member *member)
+static int complete(struct tree *tree, struct member *member)
 {
-	int ret = 0;
+	int ret;
 
-	if (member->host && !ccr__host_memory_is_compared(member->host, &ret))
+	if (member->host && !ccr__host_memory_is_complete(member->host))
 		return 0;
-	ret = ccr__host_memory_close(member->host);
+	ret = ccr__host_memory_close(member->host, true);
 	member->host = NULL;
 	if (ret)
 		return fail_host(tree, member, ret);
@@ -170,16 +199,24 @@ static int end_comparing(struct tree *tree, struct member *member)
 	return ret;
 }
 
-/* Does what can be done without waiting. */
+/* Does what can be done without waiting: one member gets as far as it can before the next one
+ * begins, because the first one takes longest. */
 static int advance(struct tree *tree, struct member *member)
 {
+	enum member_phase before;
+	int ret;
+
 	static int (*const steps[])(struct tree * tree, struct member * member) = {
 		[MEMBER_NEW] = begin_to_fill,	  [MEMBER_FILLING] = end_filling,
 		[MEMBER_FILLED] = begin_to_raise, [MEMBER_STORED] = end_storage,
-		[MEMBER_RAISING] = end_raising,	  [MEMBER_RAISED] = end_comparing,
+		[MEMBER_RAISING] = end_raising,	  [MEMBER_RAISED] = complete,
 	};
 
-	return member->phase == MEMBER_READY ? 0 : steps[member->phase](tree, member);
+	do {
+		before = member->phase;
+		ret = before == MEMBER_READY ? 0 : steps[before](tree, member);
+	} while (!ret && member->phase != before);
+	return ret;
 }
 
 /* ---- all members ---- */
@@ -237,7 +274,7 @@ int ccr__restore_tree(struct member *members, size_t nr, struct restore_failure 
 		ret = run(&tree);
 	ccr__work_stop();
 	for (size_t i = 0; i < nr; i++) {
-		ccr__host_memory_close(members[i].host);
+		ccr__host_memory_close(members[i].host, false);
 		members[i].host = NULL;
 	}
 	if (!ret)
@@ -251,6 +288,7 @@ void ccr__restore_tree_end(struct member *members, size_t nr)
 		ccr__restore_thread_forget(&members[i].thread);
 		ccr__storage_restore_forget(members[i].storage);
 	}
+	ccr__host_memory_forget();
 	ccr__driver_call_abandon_common();
 	ccr__driver_seats_close();
 }

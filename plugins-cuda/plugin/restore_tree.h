@@ -10,11 +10,11 @@
 
 enum member_phase {
 	MEMBER_NEW,
-	MEMBER_FILLING, /* threads fill its host memory */
+	MEMBER_FILLING, /* threads fill the host memory that the driver waits for */
 	MEMBER_FILLED,	/* waits for somebody who makes its driver calls */
 	MEMBER_STORED,	/* the pool brings back what the driver hands over */
 	MEMBER_RAISING, /* the driver restores it, its restore thread runs */
-	MEMBER_RAISED,	/* what the driver has read is compared */
+	MEMBER_RAISED,	/* what the driver has read is compared, late memory is filled */
 	MEMBER_READY,
 };
 

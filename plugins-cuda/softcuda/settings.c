@@ -61,7 +61,7 @@ static bool read_driver(int *version)
 static void read_settings(void)
 {
 	struct ccr_soft_settings *s = &settings;
-	const char *dir = getenv("SOFTCUDA_DIR");
+	const char *dir = getenv("SOFTCUDA_DIR"), *reads = getenv("SOFTCUDA_RESTORE_READS");
 	uint64_t devices, megabytes, version, checkpoint_ms, restore_ms, host_state_mib;
 	int length;
 
@@ -73,6 +73,7 @@ static void read_settings(void)
 	s->valid &= read_number("SOFTCUDA_RESTORE_MS", 0, 60000, 0, &restore_ms);
 	s->valid &= read_number("SOFTCUDA_CHECKPOINT_MS", 0, 60000, 0, &checkpoint_ms);
 	s->valid &= read_number("SOFTCUDA_HOST_STATE_MB", 0, 4096, 0, &host_state_mib);
+	snprintf(s->reads, sizeof(s->reads), "%s", reads ? reads : "");
 	s->restore_ms = (unsigned int)restore_ms;
 	s->checkpoint_ms = (unsigned int)checkpoint_ms;
 	s->host_state_mib = host_state_mib;

@@ -71,6 +71,7 @@ const remapLine = v.object({
   copy_ms: milliseconds,
   map_ms: milliseconds,
 });
+const lateFailedLine = v.object({ event: v.literal('late_failed'), pid });
 const endLine = v.object({
   event: v.literal('end'),
   stage: v.picklist(['dump', 'restore']),
@@ -90,6 +91,7 @@ const lineShapes = {
   attaching: attachingLine,
   attach: attachLine,
   remap: remapLine,
+  late_failed: lateFailedLine,
   memory: memoryLine,
   fallback: fallbackLine,
   origin: originLine,
@@ -186,6 +188,8 @@ export interface OpStatus {
   fallbacks: Fallback[];
   /** Copying host memory to page files and mapping it from there, all processes. */
   hostMemoryMs: number;
+  /** The driver could not restore a process while its late memory was being filled. */
+  hasLateFailed: boolean;
   /** Missing when criu died before the plugin's last hook. */
   end: { ret: number; driverMs: number; hookMs: number } | undefined;
   /** When what happened. */
@@ -302,6 +306,7 @@ export function parseOpStatus(contents: string): OpStatus | undefined {
     ),
     fallbacks: lines.flatMap((one) => (one.event === 'fallback' ? [fallbackOf(one)] : [])),
     hostMemoryMs: lines.reduce((sum, one) => sum + (one.event === 'remap' ? one.copy_ms + one.map_ms : 0), 0),
+    hasLateFailed: lines.some((one) => one.event === 'late_failed'),
     end: last && { ret: last.ret, driverMs: last.driver_ms, hookMs: last.hook_ms },
     timeline: readTimeline(parsed.map(({ value }) => value)),
   };

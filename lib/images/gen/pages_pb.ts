@@ -31,6 +31,8 @@ export interface EmptiedMapping {
   prot: number;
   /** the dump took all access away (PROT_NONE), and the restore returns it */
   hidden: boolean;
+  /** the driver does not pin it, and it gets no huge pages: a restore may fill it beside the driver's */
+  mayBeLate: boolean;
 }
 
 export const EmptiedMappingSchema: Schema<EmptiedMapping> = {
@@ -40,6 +42,7 @@ export const EmptiedMappingSchema: Schema<EmptiedMapping> = {
     [2, 'size', 'uint64', 'single'],
     [3, 'prot', 'uint32', 'single'],
     [4, 'hidden', 'bool', 'single'],
+    [5, 'mayBeLate', 'bool', 'single'],
   ],
 };
 

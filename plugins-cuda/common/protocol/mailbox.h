@@ -50,10 +50,12 @@ struct ccr_mailbox {
 	 * all that others may still have open. */
 	uint64_t event_imports, event_exports, event_pages;
 	uint64_t event_opens; /* how often it has opened an event of another process */
+	/* How often it has registered memory of its own with the driver, which pins it. */
+	uint64_t registrations;
 };
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
-static_assert(sizeof(struct ccr_mailbox) == 112, "layout");
+static_assert(sizeof(struct ccr_mailbox) == 120, "layout");
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

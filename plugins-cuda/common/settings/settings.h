@@ -33,6 +33,7 @@ struct ccr_settings {
 	long remap;		/* bool */
 	long remap_min_mb;	/* MiB */
 	long readahead;		/* bool */
+	long late_memory;	/* bool */
 	long intercept;		/* the bits above */
 	long intercept_debug;	/* 0..4 */
 	long memcpy_min_mb;	/* MiB */

@@ -74,6 +74,7 @@ int ccr_pages_write(const struct ccr_pages *pages, int dirfd, char *error, size_
 		emptied_rows[i]->size = pages->emptied[i].size;
 		emptied_rows[i]->prot = pages->emptied[i].prot;
 		emptied_rows[i]->hidden = pages->emptied[i].is_hidden;
+		emptied_rows[i]->may_be_late = pages->emptied[i].may_be_late;
 	}
 	pb.id = (ProtobufCBinaryData){sizeof(pages->id), (uint8_t *)pages->id};
 	if (!ccr_checkpoint_id_is_none(pages->checkpoint))
@@ -233,9 +234,9 @@ static int convert(struct ccr_pages *pages, const Ccr__Pb__PageManifest *pb, cha
 			pb->mappings[i]->address, pb->mappings[i]->size, pb->mappings[i]->offset,
 			pb->mappings[i]->drivers, pb->mappings[i]->shared};
 	for (size_t i = 0; i < pages->nr_emptied; i++)
-		pages->emptied[i] =
-			(struct ccr_pages_emptied){pb->emptied[i]->address, pb->emptied[i]->size,
-						   pb->emptied[i]->prot, pb->emptied[i]->hidden};
+		pages->emptied[i] = (struct ccr_pages_emptied){
+			pb->emptied[i]->address, pb->emptied[i]->size, pb->emptied[i]->prot,
+			pb->emptied[i]->hidden, pb->emptied[i]->may_be_late};
 	return check(pages, error, error_size);
 }
 

@@ -34,6 +34,7 @@ struct ccr_pages_emptied {
 	uint64_t address, size; /* in bytes */
 	uint32_t prot;		/* PROT_*, as before the dump */
 	bool is_hidden;		/* its protection is PROT_NONE until it is filled */
+	bool may_be_late;	/* it may be filled while the driver restores the process */
 };
 
 struct ccr_pages {

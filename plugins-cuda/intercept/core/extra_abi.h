@@ -21,6 +21,7 @@ typedef int CUmemRangeHandleType;
 #define CU_STREAM_CAPTURE_MODE_RELAXED 2
 
 CUresult cuCtxCreate(CUcontext *ctx, unsigned int flags, CUdevice dev);
+CUresult cuMemHostRegister(void *p, size_t bytes, unsigned int flags);
 CUresult cuCtxCreate_v3(CUcontext *ctx, CUexecAffinityParam *params, int count, unsigned int flags,
 			CUdevice dev);
 CUresult cuCtxDestroy(CUcontext ctx);

@@ -23,7 +23,6 @@
 	P(cuMemAddressReserve)           \
 	P(cuMemAddressFree)              \
 	P(cuMemGetAllocationGranularity) \
-	P(cuMemHostRegister_v2)          \
 	P(cuMemHostUnregister)           \
 	P(cuMemHostGetDevicePointer_v2)  \
 	P(cuMemcpyDtoDAsync_v2)          \

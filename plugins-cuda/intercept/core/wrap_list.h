@@ -34,6 +34,7 @@ W(cuStreamEndCapture_ptsz, cuStreamEndCapture, 10000) \
 W(cuStreamEndCaptureToCig, cuStreamEndCaptureToCig, 13020) \
 W(cuStreamEndCaptureToCig_ptsz, cuStreamEndCaptureToCig, 13020) \
 W(cuStreamDestroy, cuStreamDestroy, 2000) W(cuStreamDestroy_v2, cuStreamDestroy, 4000) \
+W(cuMemHostRegister, cuMemHostRegister, 4000) W(cuMemHostRegister_v2, cuMemHostRegister, 6050) \
 W(cuMemFree_v2, cuMemFree, 3020) W(cuMemRelease, cuMemRelease, 10020) \
 W(cuMemMap, cuMemMap, 10020) W(cuMemUnmap, cuMemUnmap, 10020) \
 W(cuMemRetainAllocationHandle, cuMemRetainAllocationHandle, 11000) \

@@ -38,7 +38,7 @@ int ccr__host_memory_save(pid_t pid);
  * page files may be in memory, too. */
 bool ccr__host_memory_is_busy(void);
 /* The first failure of what was begun: -errno, so that nothing else has to begin; or 0. */
-int ccr__host_memory_failure(void);
+int ccr__host_memory_save_failure(void);
 bool ccr__host_memory_advance(void);
 int ccr__host_memory_save_end(int failed);
 /* The driver has mapped this memory for its checkpoint of the task, and will fill it. */
@@ -61,16 +61,25 @@ int ccr__host_memory_open(struct host_restore **host, pid_t pid, struct host_byt
 /*
  * Then, between ccr__work_start and ccr__work_stop: makes threads fill its memory, in the order of
  * the calls. Once it is filled, ccr__host_memory_filled makes the task ready for the driver's
- * restore, and what the driver will read from the page file is compared meanwhile; the result is
- * known when ccr__host_memory_is_compared. Return 0 or -errno: the tasks must not run.
+ * restore. Meanwhile what the driver will read from the page file is compared, and late memory is
+ * still filled; when ccr__host_memory_failure is not 0, the driver may wait for it forever.
+ * `driver_waits`: the driver's restore comes next; otherwise all of it comes after what drivers
+ * wait for. Return 0 or -errno: the tasks must not run.
  */
-int ccr__host_memory_fill(struct host_restore *host);
+int ccr__host_memory_fill(struct host_restore *host, bool driver_waits);
 bool ccr__host_memory_is_filled(struct host_restore *host);
 int ccr__host_memory_filled(struct host_restore *host);
-bool ccr__host_memory_is_compared(struct host_restore *host, int *result);
-/* At the end: after ccr__host_memory_is_compared, or after ccr__work_stop when the tasks are given
- * up. Says in the log what was not right. NULL is fine. Returns 0 or -errno. */
-int ccr__host_memory_close(struct host_restore *host);
+int ccr__host_memory_failure(const struct host_restore *host);
+/* Whether a part of it is late. */
+bool ccr__host_memory_is_late(struct host_restore *host);
+bool ccr__host_memory_is_complete(struct host_restore *host);
+/*
+ * At the end: when it is complete and the restore thread is stopped; or, with false, after
+ * ccr__work_stop when the tasks are given up, and ccr__host_memory_forget when they are dead. Says
+ * in the log what was not right. NULL is fine. Returns 0 or -errno.
+ */
+int ccr__host_memory_close(struct host_restore *host, bool is_complete);
+void ccr__host_memory_forget(void);
 
 /*
  * Undo of a dump, for criu and for the watcher, while every thread of the task is stopped by the

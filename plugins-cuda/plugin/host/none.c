@@ -46,7 +46,7 @@ int ccr__host_memory_open(struct host_restore **host, pid_t pid, struct host_byt
 	return 0;
 }
 
-int ccr__host_memory_fill(struct host_restore *host)
+int ccr__host_memory_fill(struct host_restore *host, bool driver_waits)
 {
 	return 0;
 }
@@ -61,15 +61,28 @@ int ccr__host_memory_filled(struct host_restore *host)
 	return 0;
 }
 
-bool ccr__host_memory_is_compared(struct host_restore *host, int *result)
+int ccr__host_memory_failure(const struct host_restore *host)
 {
-	*result = 0;
+	return 0;
+}
+
+bool ccr__host_memory_is_late(struct host_restore *host)
+{
+	return false;
+}
+
+bool ccr__host_memory_is_complete(struct host_restore *host)
+{
 	return true;
 }
 
-int ccr__host_memory_close(struct host_restore *host)
+int ccr__host_memory_close(struct host_restore *host, bool is_complete)
 {
 	return 0;
+}
+
+void ccr__host_memory_forget(void)
+{
 }
 
 int ccr__host_memory_save(pid_t pid)
@@ -82,7 +95,7 @@ bool ccr__host_memory_is_busy(void)
 	return false;
 }
 
-int ccr__host_memory_failure(void)
+int ccr__host_memory_save_failure(void)
 {
 	return 0;
 }

@@ -67,7 +67,7 @@ static void describe_mappings(struct ccr_pages *pages, const struct remap_plan *
 
 		if (!m->is_mapped)
 			pages->emptied[pages->nr_emptied++] = (struct ccr_pages_emptied){
-				m->address, m->size, m->prot, !m->keeps_access};
+				m->address, m->size, m->prot, !m->keeps_access, m->may_be_late};
 	}
 }
 

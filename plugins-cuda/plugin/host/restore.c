@@ -13,6 +13,7 @@
 #include "image/pages/pages.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/host/host.h"
+#include "plugin/host/late/late.h"
 #include "plugin/host/readahead.h"
 #include "plugin/host/remap/remap.h"
 #include "plugin/trace/proc_status.h"
@@ -28,14 +29,18 @@ static int open_page_file(const struct ccr_pages *pages)
 	return ret;
 }
 
-static void report(pid_t pid, uint64_t bytes, double start, double end)
+static void report(pid_t pid, const struct remap_filled *filled, double start, double end)
 {
-	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)bytes,
+	ccr_info("%d: %llu bytes of host memory in %.1f ms", pid, (unsigned long long)filled->bytes,
 		 end - start);
+	if (filled->late)
+		ccr_info("%d: %llu bytes of it were late; the driver has waited for %llu pages",
+			 pid, (unsigned long long)filled->late, (unsigned long long)filled->faults);
 	ccr_status_add(&ccr__plugin.status,
 		       "{\"event\":\"remap\",\"pid\":%d,\"bytes\":%llu,\"copy_ms\":%.3f,"
-		       "\"map_ms\":0,\"end\":%.3f}",
-		       pid, (unsigned long long)bytes, end - start, end);
+		       "\"map_ms\":0,\"end\":%.3f,\"late\":%llu,\"faults\":%llu}",
+		       pid, (unsigned long long)filled->bytes, end - start, end,
+		       (unsigned long long)filled->late, (unsigned long long)filled->faults);
 }
 
 static int failed(pid_t pid, int ret)
@@ -103,16 +108,21 @@ int ccr__host_memory_open(struct host_restore **out, pid_t pid, struct host_byte
 	return 0;
 }
 
-int ccr__host_memory_fill(struct host_restore *host)
+int ccr__host_memory_fill(struct host_restore *host, bool driver_waits)
 {
+	struct work *late;
 	int ret;
 
 	host->fd = open_page_file(host->pages);
 	ret = host->fd < 0 ? host->fd
-			   : ccr__remap_fill_begin(&host->fill, host->pid, host->pages, host->fd);
+			   : ccr__remap_fill_begin(&host->fill, host->pid, host->pages, host->fd,
+						   driver_waits);
 	if (ret)
 		return failed(host->pid, ret);
+	late = ccr__remap_fill_late_work(host->fill);
 	ccr__work_add(ccr__remap_fill_work(host->fill));
+	if (late)
+		ccr__work_add(late);
 	return 0;
 }
 
@@ -125,18 +135,12 @@ bool ccr__host_memory_is_filled(struct host_restore *host)
 
 int ccr__host_memory_filled(struct host_restore *host)
 {
-	struct work *work = ccr__remap_fill_work(host->fill);
-	const double end = work->end ? work->end : ccr__now_ms();
-	const double start = work->start ? work->start : end;
-	uint64_t bytes;
 	int ret;
 
-	ccr__work_is_done(work, &ret);
-	ret = ccr__remap_fill_end(host->fill, ret, &bytes);
-	host->fill = NULL;
+	ccr__work_is_done(ccr__remap_fill_work(host->fill), &ret);
+	ret = ccr__remap_fill_first_end(host->fill, ret);
 	if (ret)
 		return failed(host->pid, ret);
-	report(host->pid, bytes, start, end);
 	host->compare = ccr__remap_compare_new(host->pages, host->fd);
 	if (!host->compare)
 		return failed(host->pid, -ENOMEM);
@@ -144,37 +148,84 @@ int ccr__host_memory_filled(struct host_restore *host)
 	return 0;
 }
 
-bool ccr__host_memory_is_compared(struct host_restore *host, int *result)
+int ccr__host_memory_failure(const struct host_restore *host)
 {
-	return ccr__work_is_done(ccr__remap_compare_work(host->compare), result);
+	return host->fill ? ccr__remap_fill_failure(host->fill) : 0;
 }
 
-int ccr__host_memory_close(struct host_restore *host)
+bool ccr__host_memory_is_late(struct host_restore *host)
 {
-	int ret = 0;
-	uint64_t unused;
+	return host->fill && ccr__remap_fill_late_work(host->fill);
+}
+
+static bool is_done(struct work *work, int *result)
+{
+	*result = 0;
+	return !work || ccr__work_is_done(work, result);
+}
+
+bool ccr__host_memory_is_complete(struct host_restore *host)
+{
+	int unused;
+
+	return is_done(ccr__remap_fill_late_work(host->fill), &unused) &&
+	       is_done(ccr__remap_compare_work(host->compare), &unused);
+}
+
+static int end_fill(struct host_restore *host, int ret)
+{
+	const struct work *first = ccr__remap_fill_work(host->fill);
+	struct work *late = ccr__remap_fill_late_work(host->fill);
+	const struct work *last = late && late->end ? late : first;
+	const double end = last->end ? last->end : ccr__now_ms();
+	const double start = first->start ? first->start : late ? late->start : end;
+	struct remap_filled filled;
+
+	if (!ret)
+		is_done(late, &ret);
+	ret = ccr__remap_fill_end(host->fill, ret, &filled);
+	if (!ret)
+		report(host->pid, &filled, start, end);
+	return ret;
+}
+
+static int end_compare(struct host_restore *host)
+{
+	int ret;
+
+	ccr__work_is_done(ccr__remap_compare_work(host->compare), &ret);
+	ccr__remap_compare_end(host->compare, ret);
+	return ret;
+}
+
+int ccr__host_memory_close(struct host_restore *host, bool is_complete)
+{
+	int compared = 0, ret = 0;
 
 	if (!host)
 		return 0;
+	if (host->compare)
+		compared = end_compare(host);
 	if (host->fill)
-		ccr__remap_fill_end(host->fill, -ECANCELED, &unused);
-	if (host->compare) {
-		ccr__host_memory_is_compared(host, &ret);
-		ccr__remap_compare_end(host->compare, ret);
-	}
+		ret = end_fill(host, is_complete && !compared ? 0 : -ECANCELED);
 	if (host->fd >= 0)
 		close(host->fd);
 	ccr_pages_close(host->pages);
 	free(host);
-	return ret;
+	return compared ? compared : ret;
+}
+
+void ccr__host_memory_forget(void)
+{
+	ccr__late_forget();
 }
 
 /* ---- the undo of a dump ---- */
 
 int ccr__host_memory_undo(pid_t pid)
 {
+	struct remap_filled filled = {0};
 	struct ccr_pages *pages;
-	uint64_t bytes;
 	double start;
 	int fd, ret;
 
@@ -185,11 +236,11 @@ int ccr__host_memory_undo(pid_t pid)
 	}
 	start = ccr__now_ms();
 	fd = open_page_file(pages);
-	ret = fd < 0 ? fd : ccr__remap_fill(pid, pages, fd, &bytes);
+	ret = fd < 0 ? fd : ccr__remap_fill(pid, pages, fd, &filled.bytes);
 	if (ret)
 		failed(pid, ret);
 	else
-		report(pid, bytes, start, ccr__now_ms());
+		report(pid, &filled, start, ccr__now_ms());
 	if (fd >= 0)
 		close(fd);
 	ccr_pages_close(pages);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/protocol/mailbox.h"
 #include "plugin/host/populate.h"
 #include "plugin/host/save.h"
 #include "plugin/trace/proc_status.h"
@@ -81,7 +83,7 @@ bool ccr__host_memory_is_busy(void)
 	return nr >= MAX_AT_ONCE;
 }
 
-int ccr__host_memory_failure(void)
+int ccr__host_memory_save_failure(void)
 {
 	return saves.result;
 }
@@ -227,6 +229,18 @@ static int begin_copy(struct save *save)
 	return copy(save);
 }
 
+/* Whether it is known that the driver pins no memory of the program: its own pinned memory is
+ * shared memory. */
+static bool is_unpinned(pid_t pid)
+{
+	struct ccr_mailbox mailbox;
+
+	return !ccr_mailbox_read(pid, &mailbox, NULL) &&
+	       mailbox.size >= offsetof(struct ccr_mailbox, registrations) +
+				       sizeof(mailbox.registrations) &&
+	       !mailbox.registrations;
+}
+
 static int choose(struct save *save)
 {
 	const double start = ccr__now_ms();
@@ -235,6 +249,7 @@ static int choose(struct save *save)
 		.before = save->has_before ? &save->before : NULL,
 		.can_map = save->dir.is_visible,
 		.early = save->early ? ccr__early_plan(save->early) : NULL,
+		.is_unpinned = is_unpinned(save->pid),
 	};
 	const int ret = ccr__remap_choose(&save->plan, save->pid, &wishes);
 

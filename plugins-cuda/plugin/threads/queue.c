@@ -13,7 +13,7 @@
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t added;
-	struct work *list; /* in the order in which it was added */
+	struct work *list; /* in the order in which it is to be begun */
 	bool is_ending;
 	int fd;
 	struct remap_threads threads;
@@ -91,8 +91,9 @@ void ccr__work_add(struct work *work)
 	struct work **link = &queue.list;
 
 	pthread_mutex_lock(&queue.lock);
-	while (*link)
+	while (*link && (work->can_wait || !(*link)->can_wait))
 		link = &(*link)->next;
+	work->next = *link;
 	*link = work;
 	pthread_cond_broadcast(&queue.added);
 	pthread_mutex_unlock(&queue.lock);

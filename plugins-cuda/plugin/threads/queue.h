@@ -19,6 +19,7 @@ struct work {
 	int (*run)(void *data, size_t piece, char buffer[WORK_BUFFER]);
 	void *data;
 	size_t nr_pieces;
+	bool can_wait;	   /* comes after all work that cannot */
 	double start, end; /* of the first and the last piece; 0: there was none */
 	/* private */
 	struct work *next;

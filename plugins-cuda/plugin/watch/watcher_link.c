@@ -308,14 +308,32 @@ void ccr__watcher_injection_ended(const pid_t *tids, size_t nr)
 		ccr__guard_disarm(tids[i], true);
 }
 
-static int ask_for_second(void)
+/* Sends a message that the watcher answers; `fd` -1: without a descriptor. */
+static int ask(struct watcher_message message, int fd)
 {
-	struct watcher_message message = {.kind = WATCHER_SECOND};
 	int fds[WATCHER_SLOTS], ret;
 
 	no_fds(fds);
+	fds[WATCHER_GUARD_FD] = fd;
 	ret = send_message(&message, fds);
 	return ret ? ret : await_answer();
+}
+
+int ccr__watcher_hold(int fd)
+{
+	return ask((struct watcher_message){.kind = WATCHER_HOLD, .held = fd}, fd);
+}
+
+int ccr__watcher_let_go(int fd)
+{
+	const int ret = ask((struct watcher_message){.kind = WATCHER_LET_GO, .held = fd}, -1);
+
+	return ret ? replace_after(ret) : 0;
+}
+
+static int ask_for_second(void)
+{
+	return ask((struct watcher_message){.kind = WATCHER_SECOND}, -1);
 }
 
 void ccr__watcher_start_second(void)

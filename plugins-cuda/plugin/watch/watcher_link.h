@@ -35,8 +35,13 @@ enum watcher_message_kind {
 	WATCHER_GUARD,		 /* `guards`; the watcher answers */
 	WATCHER_INJECTED,	 /* `injected` */
 	WATCHER_INJECTION_ENDED, /* `threads` */
-	WATCHER_SECOND		 /* the watcher starts another one, and answers */
+	WATCHER_SECOND,		 /* the watcher starts another one, and answers */
+	WATCHER_HOLD,	/* `held`, with the descriptor as the first of a guard; it answers */
+	WATCHER_LET_GO, /* `held`; it answers */
 };
+
+/* How many descriptors the watcher can hold at a time. */
+#define WATCHER_MAX_HELD 64
 
 /* One packet, which carries the descriptors of the slots that `fds` has bits for, in order. */
 struct watcher_message {
@@ -51,6 +56,7 @@ struct watcher_message {
 			pid_t ids[WATCHER_MAX_THREADS];
 		} guards;
 		pid_t threads[WATCHER_MAX_THREADS];
+		int held; /* its number in criu */
 	};
 };
 
@@ -74,6 +80,13 @@ int ccr__watcher_prepare_guards(const pid_t *tids, size_t nr);
 int ccr__watcher_injected(const struct injected *injected, size_t nr);
 /* They no longer are, or they never were. Their guards are removed. */
 void ccr__watcher_injection_ended(const pid_t *tids, size_t nr);
+/*
+ * Has the watcher hold a duplicate of the descriptor, so that it is not closed when criu dies, and
+ * close it again. Nothing is held if there is no watcher, or another one has taken its place.
+ * Return 0 or -errno.
+ */
+int ccr__watcher_hold(int fd);
+int ccr__watcher_let_go(int fd);
 /* After the last hook of a dump, when a watcher that is killed cannot be replaced any more: has it
  * start a second one, if there is something left to undo or to wait for. */
 void ccr__watcher_start_second(void);

@@ -127,8 +127,12 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 		return CUDA_ERROR_NOT_SUPPORTED;
 	if (request->nr_pairs)
 		swap_numbers(numbers);
+	result = ccr_read_for_test();
 	take_time(ccr_soft_settings()->restore_ms);
-	result = ccr_host_state_check();
+	if (result == CUDA_SUCCESS)
+		result = ccr_host_state_check();
+	if (result == CUDA_SUCCESS)
+		result = ccr_pin_registered();
 	if (result == CUDA_SUCCESS)
 		result = load(request);
 	if (result != CUDA_SUCCESS) {

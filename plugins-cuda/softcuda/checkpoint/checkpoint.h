@@ -71,6 +71,10 @@ bool ccr_control_is_live(void);
 CUresult ccr_checkpoint_serve(struct ccr_control *control, const struct ccr_request *request,
 			      uint32_t *value);
 
+// Host memory in a Restore (host_memory.c), called in the same way.
+CUresult ccr_pin_registered(void);
+CUresult ccr_read_for_test(void);
+
 // Custom storage on the target side (storage.c), called in the same way. `numbers` has a bit for
 // each physical device on which the caller has a context.
 CUresult ccr_storage_check_contexts(uint32_t numbers);

@@ -327,6 +327,22 @@ static void not_kept(void)
 	drop(&s);
 }
 
+/* Memory that the driver pins again in its restore. */
+static void counts_registrations(void)
+{
+	static char pages[3 * 4096] __attribute__((aligned(4096)));
+	struct ccr_mailbox m;
+
+	CHECK(!ccr_mailbox_read(getpid(), &m, NULL) && !m.registrations);
+	OK(cuMemHostRegister_v2(pages, 2 * 4096, 0));
+	CHECK(cuMemHostRegister_v2(pages, 4096, 0) != CUDA_SUCCESS);
+	CHECK(!ccr_mailbox_read(getpid(), &m, NULL) && m.registrations == 1);
+	OK(cuMemHostUnregister(pages));
+	OK(cuMemHostRegister_v2(pages, 4096, 0));
+	OK(cuMemHostUnregister(pages));
+	CHECK(!ccr_mailbox_read(getpid(), &m, NULL) && m.registrations == 2);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t before;
@@ -340,6 +356,7 @@ int main(int argc, char **argv)
 	breaks();
 	many();
 	not_kept();
+	counts_registrations();
 	CHECK(pool_free_bytes() == before);
 	return 0;
 }

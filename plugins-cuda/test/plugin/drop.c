@@ -137,8 +137,8 @@ static void describe(struct ccr_pages *pages, const struct remap_plan *plan)
 	for (size_t i = 0; i < plan->nr_mappings; i++) {
 		const struct remap_mapping *m = &plan->mappings[i];
 
-		pages->emptied[i] =
-			(struct ccr_pages_emptied){m->address, m->size, m->prot, !m->keeps_access};
+		pages->emptied[i] = (struct ccr_pages_emptied){m->address, m->size, m->prot,
+							       !m->keeps_access, m->may_be_late};
 	}
 }
 

@@ -142,7 +142,7 @@ static void describe(struct ccr_pages *pages, const struct remap_plan *plan)
 	for (size_t i = 0; i < plan->nr_mappings; i++)
 		pages->emptied[i] = (struct ccr_pages_emptied){
 			plan->mappings[i].address, plan->mappings[i].size, plan->mappings[i].prot,
-			!plan->mappings[i].keeps_access};
+			!plan->mappings[i].keeps_access, false};
 }
 
 static void finish(struct work *work)

@@ -176,7 +176,7 @@ static void describe(struct ccr_pages *pages, const struct remap_plan *plan)
 	for (size_t i = 0; i < plan->nr_mappings; i++)
 		pages->emptied[pages->nr_emptied++] = (struct ccr_pages_emptied){
 			plan->mappings[i].address, plan->mappings[i].size, plan->mappings[i].prot,
-			!plan->mappings[i].is_in_use};
+			!plan->mappings[i].is_in_use, plan->mappings[i].may_be_late};
 }
 
 static void copy(const struct remap_plan *plan, pid_t pid, int fd, uint64_t *xxh3)

@@ -27,16 +27,18 @@ add_library(host_test STATIC
 	${plugin}/host/remap/children.c ${plugin}/host/layout.c ${plugin}/host/early.c
 	${plugin}/host/remap/copy.c ${plugin}/host/remap/empty.c ${plugin}/host/remap/drop.c ${plugin}/host/remap/fill.c
 	${plugin}/host/remap/write.c ${plugin}/host/remap/huge.c ${plugin}/host/remap/compare.c
+	${plugin}/host/late/late.c ${plugin}/host/late/faults.c ${plugin}/host/late/choose.c
 	${plugin}/host/remap/anonymous.c ${plugin}/host/remap/from_file.c ${plugin}/threads/threads.c ${plugin}/threads/queue.c ${plugin}/inject/inject.c ${plugin}/inject/crew.c ${plugin}/inject/target.c ${plugin}/inject/fd.c
 	${plugin}/task/state.c ${plugin}/task/restore_thread.c ${plugin}/trace/tracee.c ${plugin}/trace/each_thread.c
 	${plugin}/trace/proc_status.c ${plugin}/watch/guard.c ${CMAKE_CURRENT_LIST_DIR}/no_watcher.c)
-target_link_libraries(host_test PUBLIC ccr_image)
+target_link_libraries(host_test PUBLIC ccr_image pthread)
 ccr_test(work_queue SOURCES ${CMAKE_CURRENT_LIST_DIR}/work_queue.c LIBS host_test pthread)
 # The thread sanitizer has a thread of its own in the child, which the test does not stop.
 if(NOT CCR_SANITIZE MATCHES "thread")
 	ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)
 	ccr_test(host_early SOURCES ${CMAKE_CURRENT_LIST_DIR}/early.c LIBS host_test pthread)
 	ccr_test(host_drop SOURCES ${CMAKE_CURRENT_LIST_DIR}/drop.c LIBS host_test pthread)
+	ccr_test(host_late SOURCES ${CMAKE_CURRENT_LIST_DIR}/late.c LIBS host_test pthread)
 	ccr_test(host_choose SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_choose.c LIBS host_test)
 	target_link_options(test_host_choose PRIVATE LINKER:--wrap=opendir)
 	ccr_test(host_huge SOURCES ${CMAKE_CURRENT_LIST_DIR}/huge.c LIBS host_test)

@@ -3,6 +3,7 @@
  * work that was freed once it was done is not touched. */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,10 +102,60 @@ static void test_stop(void)
 	ccr__work_stop();
 }
 
+static atomic_bool is_held;
+static atomic_uint nr_begun;
+
+static int hold(void *data, size_t piece, char *buffer)
+{
+	while (atomic_load(&is_held))
+		sched_yield();
+	return 0;
+}
+
+/* Writes down when it was begun: 1 is the first. */
+static int number(void *data, size_t piece, char *buffer)
+{
+	*(unsigned int *)data = atomic_fetch_add(&nr_begun, 1) + 1;
+	return 0;
+}
+
+static void wait_until_done(struct work *work)
+{
+	int result;
+
+	while (!ccr__work_is_done(work, &result))
+		sched_yield();
+	CHECK(!result);
+}
+
+/* What can wait comes after what cannot, each in the order in which it was added. */
+static void test_order(void)
+{
+	unsigned int order[4] = {0};
+	struct work first = {.run = hold, .nr_pieces = 1}, works[4];
+
+	ccr__plugin.settings.streams = 1;
+	atomic_store(&is_held, true);
+	CHECK(!ccr__work_start());
+	ccr__work_add(&first);
+	for (int i = 0; i < 4; i++) {
+		works[i] = (struct work){
+			.run = number, .data = &order[i], .nr_pieces = 1, .can_wait = i < 2};
+		ccr__work_add(&works[i]);
+	}
+	atomic_store(&is_held, false);
+	wait_until_done(&first);
+	for (int i = 0; i < 4; i++)
+		wait_until_done(&works[i]);
+	CHECK(order[2] == 1 && order[3] == 2 && order[0] == 3 && order[1] == 4);
+	ccr__work_stop();
+}
+
 int main(void)
 {
 	ccr__plugin.settings.streams = 4;
 	test_threads();
 	test_stop();
+	test_order();
 	return failures ? 1 : 0;
 }

@@ -20,6 +20,7 @@ const lines = [
   '{"event":"step","pid":12,"step":"unlock","result":999,"name":"CUDA_ERROR_UNKNOWN","ms":1.500}',
   '{"event":"task","pid":12,"outcome":"failed","prior":"checkpointed","reason":"cuCheckpointProcessUnlock: CUDA_ERROR_UNKNOWN"}',
   '{"event":"remap","pid":12,"bytes":4096,"mappings":1,"copy_ms":5.250,"map_ms":2.000}',
+  '{"event":"late_failed","pid":12}',
   '{"event":"from-the-future","pid":12}',
   '{"event":"end","stage":"restore","ret":-5,"driver_ms":302.750,"hook_ms":304.000}',
   '',
@@ -63,6 +64,7 @@ describe('the status file', () => {
       attaching: [],
       inPool: [],
       hostMemoryMs: 7.25,
+      hasLateFailed: true,
       end: { ret: -5, driverMs: 302.75, hookMs: 304 },
       timeline: { spans: [], threads: [] }, // of an earlier version: no line has a time
     });

@@ -10,6 +10,7 @@ const status: OpStatus = {
   processes: [],
   failure: undefined,
   isUndone: false,
+  hasLateFailed: false,
   memory: [],
   fallbacks: [],
   stage: 'dump',

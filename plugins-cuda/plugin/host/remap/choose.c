@@ -99,6 +99,8 @@ static int choose_part(struct chooser *c, const struct mapping *m, uint64_t star
 	if (end - start < c->wishes->min_bytes || (is_drivers && c->wishes->is_early))
 		return 0;
 	mapping.keeps_access = mapping.is_in_use || overlaps(&c->children, start, end);
+	mapping.may_be_late = c->wishes->is_unpinned && !is_drivers && m->prot & PROT_WRITE &&
+			      !(m->flags & MAPPING_HUGEPAGE);
 	mapping.is_mapped = is_drivers && c->wishes->can_map && !mapping.is_in_use;
 	ret = ccr__remap_add_runs(c->plan, &c->pagemap, start, end, &shared);
 	if (!ret)

@@ -60,7 +60,7 @@ struct remap_compare *ccr__remap_compare_new(const struct ccr_pages *pages, int 
 		return NULL;
 	compare_all->pages = pages;
 	compare_all->fd = fd;
-	compare_all->work = (struct work){.run = compare, .data = compare_all};
+	compare_all->work = (struct work){.run = compare, .data = compare_all, .can_wait = true};
 	compare_all->chunks = calloc(pages->nr_chunks + 1, sizeof(*compare_all->chunks));
 	if (!compare_all->chunks) {
 		free(compare_all);

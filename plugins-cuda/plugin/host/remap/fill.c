@@ -16,22 +16,32 @@
 #include "common/io.h"
 #include "image/checksum/checksum.h"
 #include "image/pages/pages.h"
+#include "plugin/host/late/late.h"
 #include "plugin/host/remap/from_file.h"
 #include "plugin/host/remap/remap.h"
 #include "plugin/inject/inject.h"
 #include "plugin/task/state.h"
 #include "plugin/threads/threads.h"
 
-struct remap_fill {
+/* What is written before the driver restores the task, or late. */
+struct fill_part {
 	struct work work;
+	struct remap_fill *fill;
+	const struct ccr_pages_mapping **pieces; /* those to write, in order of offsets */
+	size_t nr_pieces;
+	bool is_late;
+};
+
+struct remap_fill {
+	struct fill_part first, later;
 	struct injection in;
 	bool is_injected; /* `in` is open */
+	bool driver_waits;
 	pid_t pid;
 	const struct ccr_pages *pages;
 	int fd;
 	struct from_file_list from_file;
-	const struct ccr_pages_mapping **pieces; /* those to write, in order of offsets */
-	size_t nr_pieces;
+	struct late *late; /* NULL: nothing is late */
 	bool is_verified;
 	uint64_t bytes;
 	atomic_size_t next, wrong_chunk; /* next: of ccr__remap_fill */
@@ -41,13 +51,13 @@ struct remap_fill {
 /* ---- one chunk ---- */
 
 /* Finds the first piece that ends after `offset`. */
-static size_t find_piece(const struct remap_fill *fill, uint64_t offset)
+static size_t find_piece(const struct fill_part *part, uint64_t offset)
 {
-	size_t low = 0, high = fill->nr_pieces;
+	size_t low = 0, high = part->nr_pieces;
 
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
-		const struct ccr_pages_mapping *piece = fill->pieces[middle];
+		const struct ccr_pages_mapping *piece = part->pieces[middle];
 
 		if (piece->offset + piece->size <= offset)
 			low = middle + 1;
@@ -57,45 +67,53 @@ static size_t find_piece(const struct remap_fill *fill, uint64_t offset)
 	return low;
 }
 
+static int write_piece(const struct fill_part *part, uint64_t address, const char *bytes,
+		       size_t size)
+{
+	return part->is_late ? ccr__late_write(part->fill->late, address, bytes, size)
+			     : ccr__remap_write(part->fill->pid, address, bytes, size);
+}
+
 /* Writes what was read at `offset` to all places in the task that it belongs to. */
-static int write_pieces(const struct remap_fill *fill, const char *buffer, uint64_t offset,
+static int write_pieces(const struct fill_part *part, const char *buffer, uint64_t offset,
 			size_t size)
 {
 	const uint64_t end = offset + size;
 	int ret = 0;
 
-	for (size_t i = find_piece(fill, offset);
-	     !ret && i < fill->nr_pieces && fill->pieces[i]->offset < end; i++) {
-		const struct ccr_pages_mapping *piece = fill->pieces[i];
+	for (size_t i = find_piece(part, offset);
+	     !ret && i < part->nr_pieces && part->pieces[i]->offset < end; i++) {
+		const struct ccr_pages_mapping *piece = part->pieces[i];
 		const uint64_t from = piece->offset > offset ? piece->offset : offset;
 		const uint64_t piece_end = piece->offset + piece->size;
 		const uint64_t to = piece_end < end ? piece_end : end;
 
-		ret = ccr__remap_write(fill->pid, piece->address + (from - piece->offset),
-				       buffer + (from - offset), to - from);
+		ret = write_piece(part, piece->address + (from - piece->offset),
+				  buffer + (from - offset), to - from);
 	}
 	return ret;
 }
 
-static bool is_needed(const struct remap_fill *fill, uint64_t start, uint64_t end)
+static bool is_needed(const struct fill_part *part, uint64_t start, uint64_t end)
 {
-	const size_t i = find_piece(fill, start);
+	const size_t i = find_piece(part, start);
 
-	return i < fill->nr_pieces && fill->pieces[i]->offset < end;
+	return i < part->nr_pieces && part->pieces[i]->offset < end;
 }
 
-static int fill_chunk(struct remap_fill *fill, size_t chunk, char *buffer)
+static int fill_chunk(const struct fill_part *part, size_t chunk, char *buffer)
 {
+	struct remap_fill *fill = part->fill;
 	const struct ccr_pages *pages = fill->pages;
 	const uint64_t start = chunk * pages->chunk_size, left = pages->size - start;
 	const uint64_t end = start + (left < pages->chunk_size ? left : pages->chunk_size);
 	struct ccr_checksum checksum;
 	size_t first;
 
-	if (!is_needed(fill, start, end))
+	if (!is_needed(part, start, end))
 		return 0;
-	first = find_piece(fill, start);
-	ccr__remap_make_huge(fill->pid, fill->pieces + first, fill->nr_pieces - first, start, end);
+	first = find_piece(part, start);
+	ccr__remap_make_huge(fill->pid, part->pieces + first, part->nr_pieces - first, start, end);
 	ccr_checksum_begin(&checksum);
 	for (uint64_t at = start; at < end; at += CCR_PAGES_BUFFER) {
 		const size_t size = end - at < CCR_PAGES_BUFFER ? end - at : CCR_PAGES_BUFFER;
@@ -104,7 +122,7 @@ static int fill_chunk(struct remap_fill *fill, size_t chunk, char *buffer)
 		if (!ret && fill->is_verified)
 			ccr_checksum_update(&checksum, buffer, size);
 		if (!ret)
-			ret = write_pieces(fill, buffer, at, size);
+			ret = write_pieces(part, buffer, at, size);
 		if (ret)
 			return ret;
 	}
@@ -114,9 +132,9 @@ static int fill_chunk(struct remap_fill *fill, size_t chunk, char *buffer)
 	return -EBADMSG;
 }
 
-static int run_piece(void *data, size_t piece, char *buffer)
+static int run_piece(void *part, size_t chunk, char *buffer)
 {
-	return fill_chunk(data, piece, buffer);
+	return fill_chunk(part, chunk, buffer);
 }
 
 static void *fill_some(void *data)
@@ -130,7 +148,7 @@ static void *fill_some(void *data)
 
 		if (chunk >= fill->pages->nr_chunks)
 			break;
-		ret = fill_chunk(fill, chunk, buffer);
+		ret = fill_chunk(&fill->first, chunk, buffer);
 	}
 	if (ret)
 		atomic_compare_exchange_strong(&fill->result, &none, ret);
@@ -218,29 +236,71 @@ static int by_offset(const void *a, const void *b)
 	return (left->offset > right->offset) - (left->offset < right->offset);
 }
 
+static void add_piece(struct fill_part *part, const struct ccr_pages_mapping *piece)
+{
+	part->pieces[part->nr_pieces++] = piece;
+	part->fill->bytes += piece->size;
+}
+
+static void make_work(struct fill_part *part)
+{
+	if (part->nr_pieces)
+		qsort(part->pieces, part->nr_pieces, sizeof(*part->pieces), by_offset);
+	part->work = (struct work){.run = run_piece,
+				   .data = part,
+				   .nr_pieces = part->fill->pages->nr_chunks,
+				   .can_wait = part->is_late || !part->fill->driver_waits};
+}
+
 static int choose_pieces(struct remap_fill *fill)
 {
 	const struct ccr_pages *pages = fill->pages;
-	const size_t most = pages->nr_mappings + fill->from_file.nr;
+	const size_t most = pages->nr_mappings + fill->from_file.nr + 1;
 
-	fill->pieces = calloc(most + 1, sizeof(*fill->pieces));
-	if (!fill->pieces)
+	fill->first.pieces = calloc(2 * most, sizeof(*fill->first.pieces));
+	if (!fill->first.pieces)
 		return -ENOMEM;
-	for (size_t i = 0; i < pages->nr_mappings; i++)
-		if (ccr_pages_find_emptied(pages, pages->mappings[i].address) < pages->nr_emptied)
-			fill->pieces[fill->nr_pieces++] = &pages->mappings[i];
+	fill->later.pieces = fill->first.pieces + most;
+	fill->first.fill = fill->later.fill = fill;
+	fill->later.is_late = true;
+	for (size_t i = 0; i < pages->nr_mappings; i++) {
+		const size_t at = ccr_pages_find_emptied(pages, pages->mappings[i].address);
+
+		if (at < pages->nr_emptied)
+			add_piece(fill->late && pages->emptied[at].may_be_late ? &fill->later
+									       : &fill->first,
+				  &pages->mappings[i]);
+	}
 	for (size_t i = 0; i < fill->from_file.nr; i++)
-		fill->pieces[fill->nr_pieces++] = &fill->from_file.list[i].piece;
-	for (size_t i = 0; i < fill->nr_pieces; i++)
-		fill->bytes += fill->pieces[i]->size;
-	if (fill->nr_pieces)
-		qsort(fill->pieces, fill->nr_pieces, sizeof(*fill->pieces), by_offset);
+		add_piece(&fill->first, &fill->from_file.list[i].piece);
+	make_work(&fill->first);
+	make_work(&fill->later);
 	return 0;
 }
 
-int ccr__remap_fill_begin(struct remap_fill **out, pid_t pid, const struct ccr_pages *pages, int fd)
+/* Some of the memory may be late only if the driver's restore comes next. */
+static int prepare(struct remap_fill *fill)
+{
+	const bool is_wanted = fill->driver_waits && ccr__late_is_wanted(fill->pages);
+	int ret;
+
+	ret = ccr__from_file_find(&fill->from_file, fill->pid, fill->pages);
+	if (!ret && (is_wanted || needs_injection(fill)))
+		ret = unprotect(fill);
+	if (ret == -ENOTSUP && !needs_injection(fill))
+		ret = 0;
+	if (!ret && is_wanted && fill->is_injected)
+		ret = ccr__late_begin(&fill->late, &fill->in, fill->pages, fill->fd);
+	if (ret == -ENOTSUP && fill->is_injected)
+		ret = 0;
+	return ret ? ret : choose_pieces(fill);
+}
+
+int ccr__remap_fill_begin(struct remap_fill **out, pid_t pid, const struct ccr_pages *pages, int fd,
+			  bool driver_waits)
 {
 	struct remap_fill *fill = calloc(1, sizeof(*fill));
+	struct remap_filled unused;
 	int ret;
 
 	*out = NULL;
@@ -249,15 +309,11 @@ int ccr__remap_fill_begin(struct remap_fill **out, pid_t pid, const struct ccr_p
 	fill->pid = pid;
 	fill->pages = pages;
 	fill->fd = fd;
+	fill->driver_waits = driver_waits;
 	fill->is_verified = ccr__plugin.settings.verify;
-	fill->work = (struct work){.run = run_piece, .data = fill, .nr_pieces = pages->nr_chunks};
-	ret = ccr__from_file_find(&fill->from_file, pid, pages);
-	if (!ret)
-		ret = choose_pieces(fill);
-	if (!ret && needs_injection(fill))
-		ret = unprotect(fill);
+	ret = prepare(fill);
 	if (ret)
-		ccr__remap_fill_end(fill, -ECANCELED, &fill->bytes);
+		ccr__remap_fill_end(fill, -ECANCELED, &unused);
 	else
 		*out = fill;
 	return ret;
@@ -265,21 +321,61 @@ int ccr__remap_fill_begin(struct remap_fill **out, pid_t pid, const struct ccr_p
 
 struct work *ccr__remap_fill_work(struct remap_fill *fill)
 {
-	return &fill->work;
+	return &fill->first.work;
 }
 
-int ccr__remap_fill_end(struct remap_fill *fill, int ret, uint64_t *bytes)
+struct work *ccr__remap_fill_late_work(struct remap_fill *fill)
+{
+	return fill->late ? &fill->later.work : NULL;
+}
+
+int ccr__remap_fill_failure(const struct remap_fill *fill)
+{
+	return fill->late ? ccr__late_failure(fill->late) : 0;
+}
+
+int ccr__remap_fill_first_end(struct remap_fill *fill, int ret)
 {
 	int ended = 0;
 
 	if (ret != -ECANCELED)
 		explain(fill, ret);
-	*bytes = fill->bytes;
 	if (!ret && fill->is_injected)
 		ret = protect_again(fill);
 	if (fill->is_injected)
 		ended = ccr__inject_end(&fill->in);
-	free(fill->pieces);
+	fill->is_injected = false;
+	return ret ? ret : ended;
+}
+
+/* `ret`: of the later part. */
+static int end_late(struct remap_fill *fill, int ret, struct remap_filled *filled)
+{
+	struct late_account account = {0};
+
+	if (ret) {
+		ccr__late_abandon(fill->late);
+		if (ret != -ECANCELED)
+			explain(fill, ret);
+		return ret;
+	}
+	ret = ccr__late_end(fill->late, &account);
+	filled->faults = account.faults;
+	for (size_t i = 0; i < fill->later.nr_pieces; i++)
+		filled->late += fill->later.pieces[i]->size;
+	return ret;
+}
+
+int ccr__remap_fill_end(struct remap_fill *fill, int ret, struct remap_filled *filled)
+{
+	int ended = 0;
+
+	*filled = (struct remap_filled){.bytes = fill->bytes};
+	if (fill->is_injected)
+		ended = ccr__remap_fill_first_end(fill, -ECANCELED);
+	if (fill->late)
+		ret = end_late(fill, ret, filled);
+	free(fill->first.pieces); /* and those of the other part */
 	free(fill->from_file.list);
 	free(fill);
 	return ret ? ret : ended;
@@ -287,13 +383,17 @@ int ccr__remap_fill_end(struct remap_fill *fill, int ret, uint64_t *bytes)
 
 int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, uint64_t *bytes)
 {
+	struct remap_filled filled;
 	struct remap_fill *fill;
 	int ret;
 
 	*bytes = 0;
-	ret = ccr__remap_fill_begin(&fill, pid, pages, fd);
+	ret = ccr__remap_fill_begin(&fill, pid, pages, fd, false);
 	if (ret)
 		return ret;
 	ccr__remap_threads(fill_some, fill);
-	return ccr__remap_fill_end(fill, atomic_load(&fill->result), bytes);
+	ret = ccr__remap_fill_first_end(fill, atomic_load(&fill->result));
+	ret = ccr__remap_fill_end(fill, ret, &filled);
+	*bytes = filled.bytes;
+	return ret;
 }

@@ -26,6 +26,7 @@ struct remap_mapping {
 	bool is_mapped;	    /* will be a mapping of the page file; otherwise it is emptied */
 	bool is_page_file;  /* is a mapping of an earlier page file */
 	bool is_in_use;	    /* the kernel needs a part of it even while the task is stopped */
+	bool may_be_late;   /* a restore may fill it while the driver restores the task */
 	bool keeps_access; /* its access rights are not taken away: in use, or a child has it too */
 	size_t first_run, nr_runs;
 };
@@ -100,6 +101,7 @@ struct remap_wishes {
 	uint64_t min_bytes;		   /* of data in a mapping */
 	const struct remap_ranges *before; /* memory outside is the driver's; NULL: none is */
 	bool can_map;			   /* the driver's memory may be mapped from the file */
+	bool is_unpinned;		   /* the driver pins no memory of the program */
 	/* What is chosen is only to be copied, while a thread of the task runs. Another thread than
 	 * criu's main one may choose it. The driver's memory is left out. */
 	bool is_early;
@@ -186,14 +188,26 @@ int ccr__remap_fill(pid_t pid, const struct ccr_pages *pages, int fd, uint64_t *
 
 /*
  * The same in steps. ccr__remap_fill_begin makes the memory writable; then the work has to be done;
- * ccr__remap_fill_end takes its result, protects the memory again, and sets `bytes`. With
- * -ECANCELED, it only leaves the task as it is. `pages` and `fd` must stay open until then.
+ * ccr__remap_fill_first_end takes its result, and protects the memory again. `driver_waits`:
+ * the driver's restore comes next. Then, if some of the memory is late, there is more work
+ * (ccr__remap_fill_late_work, NULL if not), which may still be done while the driver restores the
+ * task; but when ccr__remap_fill_failure is not 0, the driver may wait forever.
+ * ccr__remap_fill_end takes the result of both when the restore thread is stopped. -ECANCELED: the
+ * task is given up; it has to be killed, and then ccr__late_forget to be called. `pages` and `fd`
+ * must stay open until then.
  */
 struct remap_fill;
+struct remap_filled {
+	uint64_t bytes, late; /* all, and what was late */
+	uint64_t faults;      /* how often the restore thread has waited for late memory */
+};
 int ccr__remap_fill_begin(struct remap_fill **fill, pid_t pid, const struct ccr_pages *pages,
-			  int fd);
+			  int fd, bool driver_waits);
 struct work *ccr__remap_fill_work(struct remap_fill *fill);
-int ccr__remap_fill_end(struct remap_fill *fill, int result, uint64_t *bytes);
+struct work *ccr__remap_fill_late_work(struct remap_fill *fill);
+int ccr__remap_fill_failure(const struct remap_fill *fill);
+int ccr__remap_fill_first_end(struct remap_fill *fill, int result);
+int ccr__remap_fill_end(struct remap_fill *fill, int result, struct remap_filled *filled);
 
 /*
  * Compares the chunks that a restored task maps from the page file, while the driver reads them:
