@@ -45,25 +45,34 @@ function headBytes(bytes: Buffer, kind: ImageKind): number {
 }
 
 /** The bytes of each message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
-function* messagesOf(bytes: Buffer, kind: ImageKind): Generator<Buffer> {
+function messagesOf(bytes: Buffer, kind: ImageKind): Buffer[] {
+  const messages: Buffer[] = [];
   let at = headBytes(bytes, kind);
   while (at < bytes.length) {
     if (at + 4 > bytes.length)
       throw new CriuImageError(`${kind} image: truncated in the length of a message`);
     const end = at + 4 + bytes.readUInt32LE(at);
     if (end > bytes.length) throw new CriuImageError(`${kind} image: truncated in a message`);
-    yield bytes.subarray(at + 4, end);
+    messages.push(bytes.subarray(at + 4, end));
     at = end;
   }
+  return messages;
 }
 
-/** Reads every message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
+/**
+ * Reads the messages of an image file.
+ * @param isWanted tells by its bytes which message is decoded. @default every one
+ * @throws {@link CriuImageError} the bytes are not an image of this kind
+ */
 export function decodeImage<Message extends object>(
   bytes: Buffer,
   kind: ImageKind,
   schema: Schema<Message>,
+  isWanted: (message: Buffer) => boolean = () => true,
 ): Message[] {
-  return [...messagesOf(bytes, kind)].map((message) => decodeMessage(schema, message));
+  return messagesOf(bytes, kind)
+    .filter(isWanted)
+    .map((message) => decodeMessage(schema, message));
 }
 
 function withLength(message: Uint8Array): Buffer {
@@ -86,7 +95,7 @@ export function changeMessages<Message extends object>(
   change: Change<Message>,
   mayChange: (index: number) => boolean = () => true,
 ): Buffer {
-  const messages = [...messagesOf(bytes, kind)].map((raw, index) => {
+  const messages = messagesOf(bytes, kind).map((raw, index) => {
     if (!mayChange(index)) return withLength(raw);
     const message = decodeMessage(schema, raw, true);
     return withLength(change(message, index) ? encodeMessage(schema, message) : raw);
@@ -159,15 +168,16 @@ export function bytesOfImage(path: string): Buffer | undefined {
   }
 }
 
-/** What the contents of an image mean. @throws {@link CriuImageError} with its path */
+/** What the contents of an image mean, see {@link decodeImage}. @throws {@link CriuImageError} with its path */
 export function decodeFile<Message extends object>(
   path: string,
   bytes: Buffer,
   kind: ImageKind,
   schema: Schema<Message>,
+  isWanted?: (message: Buffer) => boolean,
 ): Message[] {
   try {
-    return decodeImage(bytes, kind, schema);
+    return decodeImage(bytes, kind, schema, isWanted);
   } catch (error) {
     if (error instanceof CriuImageError || error instanceof ProtobufError)
       throw new CriuImageError(`${path}: ${error.message}`);

@@ -7,17 +7,60 @@ import { bytesOfImage, changeImage, decodeFile } from '../image.ts';
 /** Path of the image. */
 export const filesImage = (dir: string): string => join(dir, 'files.img');
 
+/** CRIU's numbers for types of files, from its images/fdinfo.proto. */
+export const fileTypes = { pipe: 2, inetSocket: 4, unixSocket: 5, terminal: 11 } as const;
+export type FileType = keyof typeof fileTypes;
+
+/** An image that was read, as far as its files have been asked for. */
+interface Read {
+  bytes: Buffer;
+  files?: readonly FileEntry[];
+  ofTypes: Map<string, readonly FileEntry[]>;
+}
+
 /** The last image that was read: a dump or restore asks for the same one several times. */
-let last: { bytes: Buffer; files: readonly FileEntry[] } | undefined;
+let last: Read | undefined;
+
+/** @returns `undefined` when there is no such image */
+function read(dir: string): Read | undefined {
+  const bytes = bytesOfImage(filesImage(dir));
+  if (!bytes) return undefined;
+  if (last?.bytes.equals(bytes) !== true) last = { bytes, ofTypes: new Map() };
+  return last;
+}
 
 /** @returns `undefined` when there is no such image */
 export function readFiles(dir: string): readonly FileEntry[] | undefined {
-  const path = filesImage(dir);
-  const bytes = bytesOfImage(path);
-  if (!bytes) return undefined;
-  if (last?.bytes.equals(bytes) !== true)
-    last = { bytes, files: decodeFile(path, bytes, 'files', FileEntrySchema) };
-  return last.files;
+  const found = read(dir);
+  if (found) found.files ??= decodeFile(filesImage(dir), found.bytes, 'files', FileEntrySchema);
+  return found?.files;
+}
+
+/** The key of the first field of a message: its type, a number of one byte. */
+const TYPE = 0x08;
+
+/**
+ * The files of some types. A server has thousands of mapped files and a hundred others: to decode only these saves a restore a
+ * tenth of a second.
+ * @returns nothing when there is no such image
+ */
+export function readFilesOf(dir: string, ...types: FileType[]): readonly FileEntry[] {
+  const found = read(dir);
+  if (!found) return [];
+  const wanted: readonly (number | undefined)[] = types.map((type) => fileTypes[type]);
+  const key = types.join();
+  const files =
+    found.ofTypes.get(key) ??
+    found.files?.filter(({ type }) => wanted.includes(type)) ??
+    decodeFile(
+      filesImage(dir),
+      found.bytes,
+      'files',
+      FileEntrySchema,
+      (message) => message[0] !== TYPE || wanted.includes(message[1]),
+    );
+  found.ofTypes.set(key, files);
+  return files;
 }
 
 /**
@@ -44,5 +87,5 @@ export function changeFiles(
     noting,
     (index) => isCandidate[index] === true,
   );
-  last = { bytes, files };
+  last = { bytes, files, ofTypes: new Map() };
 }

@@ -3,10 +3,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileEntrySchema } from '../../../lib/criu/gen/images_pb.ts';
 import { appendToImage, imageMagic, readImage } from '../../../lib/criu/image.ts';
-import { changeFiles, filesImage, readFiles } from '../../../lib/criu/open/files-image.ts';
+import { changeFiles, filesImage, readFiles, readFilesOf } from '../../../lib/criu/open/files-image.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -51,4 +51,53 @@ it('leaves the image as it is when nothing changes', () => {
     () => false,
   );
   expect(readFileSync(filesImage(dir)).equals(before)).toBe(true);
+});
+
+describe('files of some types', () => {
+  const pipe = { id: 7, type: 2, pipe: { id: 7, pipeId: 70, flags: 1, fown: new Uint8Array() } };
+  const socket = { id: 8, type: 5, usk: { ino: 80, type: 1, uflags: 0, peer: 0 } };
+
+  it('are found among others, in their order', () => {
+    appendToImage(filesImage(dir), FileEntrySchema, [pipe, socket, { ...pipe, id: 9 }]);
+    expect(readFilesOf(dir, 'pipe').map(({ id }) => id)).toEqual([7, 9]);
+    expect(readFilesOf(dir, 'unixSocket', 'pipe').map(({ id }) => id)).toEqual([7, 8, 9]);
+    expect(readFilesOf(dir, 'terminal')).toEqual([]);
+  });
+
+  it('are the same whether or not all files have been read', () => {
+    appendToImage(filesImage(dir), FileEntrySchema, [pipe, socket]);
+    const before = readFilesOf(dir, 'pipe');
+    const all = readFiles(dir) ?? [];
+    expect(all).toHaveLength(5);
+    expect(readFilesOf(dir, 'pipe')).toEqual(before);
+    expect(readFilesOf(dir, 'unixSocket')).toEqual(all.filter(({ type }) => type === 5));
+  });
+
+  it('are those of the image as it was changed', () => {
+    appendToImage(filesImage(dir), FileEntrySchema, [pipe]);
+    expect(readFilesOf(dir, 'pipe').map(({ pipe: one }) => one?.flags)).toEqual([1]);
+    changeFiles(
+      dir,
+      ({ type }) => type === 2,
+      (file) => {
+        if (file.pipe) file.pipe.flags = 2;
+        return true;
+      },
+    );
+    expect(readFilesOf(dir, 'pipe').map(({ pipe: one }) => one?.flags)).toEqual([2]);
+  });
+
+  it('need no other file to be decoded, however many there are', () => {
+    appendToImage(filesImage(dir), FileEntrySchema, [pipe]);
+    const bytes = readFileSync(filesImage(dir));
+    bytes[8 + 4 + 4] = 0xff; // in the first message, behind its type and id
+    writeFileSync(filesImage(dir), bytes);
+    expect(readFilesOf(dir, 'pipe').map(({ id }) => id)).toEqual([7]);
+    expect(() => readFiles(dir)).toThrow(filesImage(dir));
+  });
+
+  it('are none where there is no image', () => {
+    rmSync(filesImage(dir));
+    expect(readFilesOf(dir, 'pipe')).toEqual([]);
+  });
 });
