@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /** `files.img`: every file that a dumped tree has open or mapped. @module */
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileEntrySchema, type FileEntry } from '../gen/images_pb.ts';
-import { bytesOfImage, changeImage, decodeFile } from '../image.ts';
+import { bytesOfImage, changeImage, decodeFile, endOfMessages } from '../image.ts';
 
 /** Path of the image. */
 export const filesImage = (dir: string): string => join(dir, 'files.img');
@@ -29,11 +30,57 @@ function read(dir: string): Read | undefined {
   return last;
 }
 
+/** What was decoded of an image while CRIU was writing it: whole messages. */
+let ahead: { bytes: Buffer; files: FileEntry[] } | undefined;
+
+/** The part of an image that is decoded already. @returns nothing when it begins otherwise */
+function decodedOf(bytes: Buffer): { bytes: Buffer; files: FileEntry[] } {
+  const isBegin = ahead?.bytes.equals(bytes.subarray(0, ahead.bytes.length)) === true;
+  return ahead && isBegin ? ahead : { bytes: Buffer.alloc(0), files: [] };
+}
+
+const startOf = ({ length }: Buffer): number | undefined => (length === 0 ? undefined : length);
+
+/** How often, and how many messages at a time: for a millisecond or two, this program does nothing else. */
+const AHEAD_MS = 10;
+const AHEAD_MESSAGES = 200;
+
+function decodeSome(path: string): void {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size === 0 || size === ahead?.bytes.length) return;
+  try {
+    const bytes = readFileSync(path);
+    const { bytes: before, files } = decodedOf(bytes);
+    const from = startOf(before);
+    const whole = bytes.subarray(0, endOfMessages(bytes, 'files', AHEAD_MESSAGES, from));
+    files.push(...decodeFile(path, whole, 'files', FileEntrySchema, { from }));
+    ahead = { bytes: whole, files };
+  } catch {
+    // not even its head is there, or it is damaged: the one who needs it will notice
+  }
+}
+
+/**
+ * Decodes the image while CRIU is writing it, so that {@link readFiles} has less to do when it is complete.
+ * @returns what ends it
+ */
+export function readFilesAhead(dir: string): () => void {
+  const path = filesImage(dir);
+  const timer = setInterval(() => {
+    decodeSome(path);
+  }, AHEAD_MS);
+  return () => {
+    clearInterval(timer);
+  };
+}
+
 /** @returns `undefined` when there is no such image */
 export function readFiles(dir: string): readonly FileEntry[] | undefined {
   const found = read(dir);
-  if (found) found.files ??= decodeFile(filesImage(dir), found.bytes, 'files', FileEntrySchema);
-  return found?.files;
+  if (!found || found.files) return found?.files;
+  const { bytes, files } = decodedOf(found.bytes);
+  const rest = decodeFile(filesImage(dir), found.bytes, 'files', FileEntrySchema, { from: startOf(bytes) });
+  return (found.files = [...files, ...rest]);
 }
 
 /** The key of the first field of a message: its type, a number of one byte. */
@@ -52,13 +99,9 @@ export function readFilesOf(dir: string, ...types: FileType[]): readonly FileEnt
   const files =
     found.ofTypes.get(key) ??
     found.files?.filter(({ type }) => wanted.includes(type)) ??
-    decodeFile(
-      filesImage(dir),
-      found.bytes,
-      'files',
-      FileEntrySchema,
-      (message) => message[0] !== TYPE || wanted.includes(message[1]),
-    );
+    decodeFile(filesImage(dir), found.bytes, 'files', FileEntrySchema, {
+      isWanted: (message) => message[0] !== TYPE || wanted.includes(message[1]),
+    });
   found.ofTypes.set(key, files);
   return files;
 }

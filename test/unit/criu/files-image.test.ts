@@ -3,10 +3,16 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FileEntrySchema } from '../../../lib/criu/gen/images_pb.ts';
 import { appendToImage, imageMagic, readImage } from '../../../lib/criu/image.ts';
-import { changeFiles, filesImage, readFiles, readFilesOf } from '../../../lib/criu/open/files-image.ts';
+import {
+  changeFiles,
+  filesImage,
+  readFiles,
+  readFilesAhead,
+  readFilesOf,
+} from '../../../lib/criu/open/files-image.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -99,5 +105,57 @@ describe('files of some types', () => {
   it('are none where there is no image', () => {
     rmSync(filesImage(dir));
     expect(readFilesOf(dir, 'pipe')).toEqual([]);
+  });
+});
+
+describe('an image that CRIU is still writing', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Writes the image in two parts, and looks at it in between. @returns the files of the first look at all of it */
+  function writtenIn(bytes: Buffer, first: number): ReturnType<typeof readFiles> {
+    writeFileSync(filesImage(dir), bytes.subarray(0, first));
+    const stop = readFilesAhead(dir);
+    vi.runOnlyPendingTimers();
+    writeFileSync(filesImage(dir), bytes);
+    stop();
+    expect(vi.getTimerCount()).toBe(0);
+    return readFiles(dir);
+  }
+
+  it('is decoded as far as it is written, and that part is not decoded again', () => {
+    const bytes = readFileSync(filesImage(dir));
+    for (const first of Array(bytes.length).keys()) {
+      const files = writtenIn(bytes, first);
+      expect(files?.map(({ id }) => id)).toEqual([1, 2, 3]);
+      appendToImage(filesImage(dir), FileEntrySchema, [{ id: 4, type: 1 }]);
+      const more = readFiles(dir) ?? [];
+      expect(more.map(({ id }) => id)).toEqual([1, 2, 3, 4]);
+      if (first === bytes.length - 1) expect(more[1]).toBe(files?.[1]);
+    }
+  });
+
+  it('counts for nothing when another one takes its place', () => {
+    const bytes = readFileSync(filesImage(dir));
+    writtenIn(bytes, bytes.length - 1);
+    bytes[8 + 4 + 3] = 9; // the id of the first
+    writeFileSync(filesImage(dir), bytes);
+    expect(readFiles(dir)?.map(({ id }) => id)).toEqual([9, 2, 3]);
+  });
+
+  it('may be missing, or damaged', () => {
+    const bytes = readFileSync(filesImage(dir));
+    rmSync(filesImage(dir));
+    const stop = readFilesAhead(dir);
+    vi.runOnlyPendingTimers();
+    bytes[8 + 4 + 4] = 0xff; // behind the type and the id of the first
+    writeFileSync(filesImage(dir), bytes);
+    vi.runOnlyPendingTimers();
+    stop();
+    expect(() => readFiles(dir)).toThrow(filesImage(dir));
   });
 });
