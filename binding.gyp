@@ -10,6 +10,7 @@
         "native/binding.cc",
         "native/driver.cc",
         "native/executor.cc",
+        "native/file_status.cc",
         "native/completion_queue.cc",
         "native/libc.cc",
         "native/nvml.cc",

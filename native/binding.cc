@@ -4,6 +4,7 @@
 
 #include "completion_queue.h"
 #include "driver.h"
+#include "file_status.h"
 #include "libc.h"
 #include "nvml_query.h"
 #include "probe.h"
@@ -13,13 +14,14 @@ namespace
 {
 
 // Raised with every change of what is exported; lib/native/addon.ts expects the same number.
-constexpr int kInterfaceVersion = 4;
+constexpr int kInterfaceVersion = 5;
 
 Napi::Object Init(Napi::Env env, Napi::Object exports)
 {
 	ccr::CompletionQueue::Open(env);
 	exports.Set("interfaceVersion", kInterfaceVersion);
 	ccr::AddDriver(env, exports);
+	ccr::AddFileStatus(env, exports);
 	ccr::AddLibc(env, exports);
 	ccr::AddNvml(env, exports);
 	ccr::AddProbe(env, exports);

@@ -15,6 +15,7 @@ import {
   lookAt,
   memoryWarnings,
   readDumpStats,
+  readFilesAhead,
   resolveOperation,
   runCriu,
   withTrace,
@@ -55,6 +56,7 @@ import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
+import type { EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
 import { checkFilters, findTarget, refuse, type Target } from './target.ts';
 import { actWhileStopped } from './while-stopped.ts';
@@ -116,12 +118,13 @@ const KILLED_MS = 1000;
 const unlocked = { method: 'skip', warning: undefined } as const;
 
 /** Waits until the dumped processes are gone, so that a restore can use their pids. */
-async function afterDump(target: WatchedProcess, descendants: readonly number[]): Promise<string[]> {
+async function afterDump(target: WatchedProcess, pids: readonly number[]): Promise<string[]> {
   const { pid } = target;
   if (!(await target.ended({ timeoutMs: EXIT_TIMEOUT_MS }))) {
     return [`${pid} has not ended ${EXIT_TIMEOUT_MS / 1000} s after its dump`];
   }
   // orphans of a tree that this process started are its own to collect
+  const descendants = pids.filter((one) => one !== pid);
   await Promise.all(descendants.map((one) => waitForExit(one, { timeoutMs: EXIT_TIMEOUT_MS })));
   const stat = await waitUntilCollected(pid, COLLECT_MS);
   if (stat?.state !== 'Z') return [];
@@ -248,31 +251,33 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
 }
 
 async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined): Promise<CheckpointResult> {
-  const { pid, runPid, shellJob } = findTarget(given.pid);
-  checkFilters(pid);
-  const env = await withDriverOf(given.env, () =>
-    readMappedFiles(readProcessTree(pid).map((one) => one.pid)),
-  );
+  const target = findTarget(given.pid);
+  const { pid, pids } = target;
+  checkFilters(target);
+  const env = await withDriverOf(given.env, () => readMappedFiles(pids));
   const options = { ...given, pid, env };
   const operation = await resolveOperation(options);
   checkWorkDir(operation, 'name another directory');
-  const helper = beginHelper(pid, operation, env);
+  const looking = look(options, operation); // another program, which takes longest
+  let helper: EarlyHelper | undefined;
   try {
+    helper = beginHelper(pids, operation, env);
     const withHelper = { ...options, env: { ...env, ...helper?.env } };
-    return await checkpointTree({ pid, runPid, shellJob }, withHelper, operation, trace);
+    return await checkpointTree(target, withHelper, operation, looking, trace);
   } finally {
     helper?.end();
+    await looking.catch(() => undefined);
   }
 }
 
 async function checkpointTree(
-  { pid, runPid, shellJob }: Target,
+  { pid, runPid, shellJob, pids: first }: Target,
   options: CheckpointOptions,
   operation: Operation,
+  looking: Promise<CheckResult | undefined>,
   trace: Trace | undefined,
 ): Promise<CheckpointResult> {
   const { leaveRunning = false } = options;
-  const looking = look(options, operation);
   const target = watchProcess(pid); // loads native code, while the other program looks
   const found = await looking.catch((error: unknown) => {
     target?.close();
@@ -290,20 +295,23 @@ async function checkpointTree(
     );
   const undoSubreaper = becomeSubreaper();
   try {
-    const descendants = readProcessTree(pid).flatMap((one) => (one.pid === pid ? [] : [one.pid]));
     const hasOwnMounts = !sharesMounts(pid);
     const samples = new Samples();
     const complete = {
       ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes, samples },
       generation: findGeneration(pid),
-      pids: [pid, ...descendants],
+      pids: first,
     };
     const watch = (): (() => void) => {
-      const stopBytes = watchBytes(options, operation.imagesDir, found?.deviceBytes ?? 0);
-      const stopSamples = hasOwnMounts ? undefined : sampleAhead(samples, complete.pids);
+      const now = readProcessTree(pid).map((one) => one.pid);
+      if (now.length > 0) complete.pids = now; // criu is being started, and has not stopped them yet
+      const stops = [
+        watchBytes(options, operation.imagesDir, found?.deviceBytes ?? 0),
+        readFilesAhead(operation.imagesDir),
+        ...(hasOwnMounts ? [] : [sampleAhead(samples, complete.pids)]),
+      ];
       return () => {
-        stopBytes();
-        stopSamples?.();
+        for (const stop of stops) stop();
       };
     };
     let completed: string[] | undefined;
@@ -326,7 +334,7 @@ async function checkpointTree(
       ...(found ? lookWarnings(found) : []),
       ...(networkLock?.warning === undefined ? [] : [networkLock.warning]),
       ...completed,
-      ...(leaveRunning ? [] : await afterDump(target, descendants)),
+      ...(leaveRunning ? [] : await afterDump(target, complete.pids)),
     ];
     return createResult(options, operation, result, readDumpStats(operation.workDir), runPid, warnings);
   } finally {

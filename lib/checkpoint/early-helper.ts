@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import type { Operation } from '../criu/index.ts';
 import type { Environment } from '../paths.ts';
 import { helperProgram, startEarlyHelper, type EarlyHelper } from '../pool/index.ts';
-import { readProcessTree } from '../process/index.ts';
 
 /** Whether the process was started with the interceptor: then the pool saves its device memory. */
 function hasInterceptor(pid: number): boolean {
@@ -16,16 +15,16 @@ function hasInterceptor(pid: number): boolean {
 }
 
 /**
- * @param pid root of the tree
+ * @param pids of the tree
  * @returns `undefined` where no helper is of use
  */
 export function beginHelper(
-  pid: number,
+  pids: readonly number[],
   { plugin }: Operation,
   added: Environment | undefined,
 ): EarlyHelper | undefined {
   const env: Environment = { ...process.env, ...added };
   const program = helperProgram(plugin, env);
-  if (program === undefined || !readProcessTree(pid).some((one) => hasInterceptor(one.pid))) return undefined;
+  if (program === undefined || !pids.some(hasInterceptor)) return undefined;
   return startEarlyHelper(program, env);
 }

@@ -26,6 +26,8 @@ export interface Target {
   runPid: number | undefined;
   /** Whether it belongs to a session, or uses a terminal, that is not dumped with it. */
   shellJob: boolean;
+  /** Pids of the tree, root first; more may come until it is stopped. A server's take milliseconds to find. */
+  pids: number[];
 }
 
 export function refuse(code: CheckpointError['code'], message: string, hint: string): never {
@@ -94,8 +96,8 @@ export function findTarget(named: number): Target {
     );
   }
   const pid = programOf(named);
-  const tree = readProcessTree(pid).map((one) => one.pid);
-  if (tree.includes(process.pid)) {
+  const pids = readProcessTree(pid).map((one) => one.pid);
+  if (pids.includes(process.pid)) {
     refuse(
       'ERR_CHECKPOINT_OWN_TREE',
       `${pid} is this program or started it`,
@@ -103,11 +105,11 @@ export function findTarget(named: number): Target {
     );
   }
   refuseContained(pid);
-  const shellJob = readStat(pid)?.session !== pid || usesOuterTerminal(tree);
-  return { pid, runPid: pid === named ? undefined : named, shellJob };
+  const shellJob = readStat(pid)?.session !== pid || usesOuterTerminal(pids);
+  return { pid, runPid: pid === named ? undefined : named, shellJob, pids };
 }
 
 /** @throws `EnvironmentError` a process of the tree is under a seccomp filter that criu may not suspend */
-export function checkFilters(pid: number): void {
-  if (readProcessTree(pid).some((one) => isFiltered(one.pid))) checkMaySuspendFilters(`dump ${pid}`);
+export function checkFilters({ pid, pids }: Target): void {
+  if (pids.some(isFiltered)) checkMaySuspendFilters(`dump ${pid}`);
 }

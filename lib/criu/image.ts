@@ -44,30 +44,70 @@ function headBytes(bytes: Buffer, kind: ImageKind): number {
   throw new CriuImageError(`not a CRIU ${kind} image`);
 }
 
-/** The bytes of each message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
-function* messagesOf(bytes: Buffer, kind: ImageKind): Generator<Buffer> {
-  let at = headBytes(bytes, kind);
+/** Of the length of a message, which is in front of it. */
+const LENGTH_BYTES = 4;
+
+/**
+ * The bytes of each message of an image file.
+ * @param from where a message begins. @default the first one
+ * @throws {@link CriuImageError} the bytes are not an image of this kind
+ */
+function messagesOf(bytes: Buffer, kind: ImageKind, from = headBytes(bytes, kind)): Buffer[] {
+  const messages: Buffer[] = [];
+  let at = from;
   while (at < bytes.length) {
-    if (at + 4 > bytes.length)
+    if (at + LENGTH_BYTES > bytes.length)
       throw new CriuImageError(`${kind} image: truncated in the length of a message`);
-    const end = at + 4 + bytes.readUInt32LE(at);
+    const end = at + LENGTH_BYTES + bytes.readUInt32LE(at);
     if (end > bytes.length) throw new CriuImageError(`${kind} image: truncated in a message`);
-    yield bytes.subarray(at + 4, end);
+    messages.push(bytes.subarray(at + LENGTH_BYTES, end));
     at = end;
   }
+  return messages;
 }
 
-/** Reads every message of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
+/** Which messages of an image are read. */
+export interface Selection {
+  /** Tells by its bytes which message is decoded. @default every one */
+  isWanted?: (message: Buffer) => boolean;
+  /** Where a message begins: those before it are left out. @default none */
+  from?: number | undefined;
+}
+
+/** Reads messages of an image file. @throws {@link CriuImageError} the bytes are not an image of this kind */
 export function decodeImage<Message extends object>(
   bytes: Buffer,
   kind: ImageKind,
   schema: Schema<Message>,
+  { isWanted = () => true, from }: Selection = {},
 ): Message[] {
-  return [...messagesOf(bytes, kind)].map((message) => decodeMessage(schema, message));
+  return messagesOf(bytes, kind, from)
+    .filter(isWanted)
+    .map((message) => decodeMessage(schema, message));
+}
+
+/**
+ * Where the messages of an image end that is still being written, or as many of them as are asked for.
+ * @param from where one of them begins. @default the first one
+ * @throws {@link CriuImageError} the bytes do not begin as an image of this kind does
+ */
+export function endOfMessages(
+  bytes: Buffer,
+  kind: ImageKind,
+  most: number,
+  from = headBytes(bytes, kind),
+): number {
+  let at = from;
+  for (let i = 0; i < most && at + LENGTH_BYTES <= bytes.length; i += 1) {
+    const end = at + LENGTH_BYTES + bytes.readUInt32LE(at);
+    if (end > bytes.length) break;
+    at = end;
+  }
+  return at;
 }
 
 function withLength(message: Uint8Array): Buffer {
-  const length = Buffer.alloc(4);
+  const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32LE(message.length);
   return Buffer.concat([length, message]);
 }
@@ -78,6 +118,7 @@ type Change<Message> = (message: Message, index: number) => boolean;
 /**
  * The image with some of its messages changed; the bytes of all others stay as they are.
  * @param mayChange tells by its number which message is decoded and given to `change`. @default all
+ * @returns the same buffer when nothing has changed
  */
 export function changeMessages<Message extends object>(
   bytes: Buffer,
@@ -86,12 +127,19 @@ export function changeMessages<Message extends object>(
   change: Change<Message>,
   mayChange: (index: number) => boolean = () => true,
 ): Buffer {
-  const messages = [...messagesOf(bytes, kind)].map((raw, index) => {
-    if (!mayChange(index)) return withLength(raw);
+  const parts: Buffer[] = [];
+  let copied = 0;
+  let end = headBytes(bytes, kind);
+  for (const [index, raw] of messagesOf(bytes, kind).entries()) {
+    const start = end;
+    end += LENGTH_BYTES + raw.length;
+    if (!mayChange(index)) continue;
     const message = decodeMessage(schema, raw, true);
-    return withLength(change(message, index) ? encodeMessage(schema, message) : raw);
-  });
-  return Buffer.concat([bytes.subarray(0, headBytes(bytes, kind)), ...messages]);
+    if (!change(message, index)) continue;
+    parts.push(bytes.subarray(copied, start), withLength(encodeMessage(schema, message)));
+    copied = end;
+  }
+  return parts.length === 0 ? bytes : Buffer.concat([...parts, bytes.subarray(copied)]);
 }
 
 /** The image with more messages at its end. */
@@ -125,7 +173,7 @@ export function changeImage<Message extends object>(
 ): Buffer {
   const before = readFileSync(path);
   const after = changeMessages(before, kind, schema, change, mayChange);
-  if (!after.equals(before)) replace(path, after);
+  if (after !== before && !after.equals(before)) replace(path, after);
   return after;
 }
 
@@ -159,15 +207,16 @@ export function bytesOfImage(path: string): Buffer | undefined {
   }
 }
 
-/** What the contents of an image mean. @throws {@link CriuImageError} with its path */
+/** What the contents of an image mean, see {@link decodeImage}. @throws {@link CriuImageError} with its path */
 export function decodeFile<Message extends object>(
   path: string,
   bytes: Buffer,
   kind: ImageKind,
   schema: Schema<Message>,
+  selection?: Selection,
 ): Message[] {
   try {
-    return decodeImage(bytes, kind, schema);
+    return decodeImage(bytes, kind, schema, selection);
   } catch (error) {
     if (error instanceof CriuImageError || error instanceof ProtobufError)
       throw new CriuImageError(`${path}: ${error.message}`);

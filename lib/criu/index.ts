@@ -40,6 +40,7 @@ export {
   readBoundSocket,
   type BoundSocket,
 } from './open/open-files.ts';
+export { readFilesAhead } from './open/files-image.ts';
 export { imagesWithoutTerminal } from './open/terminals.ts';
 export { relocateFile } from './open/relocate.ts';
 export { readCriuLog, summarizeCriuLog, type CriuLogSummary } from './log.ts';

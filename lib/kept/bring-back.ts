@@ -9,15 +9,15 @@ import { describeError } from '../errors.ts';
 import { compareFiles, type CompareOptions, type Step } from './compare.ts';
 import { createEntry, writeContents } from './contents.ts';
 import { KeptFilesError } from './error.ts';
-import { statOf } from './list.ts';
 
-function apply(imagesDir: string, { file, existing, rewrite }: Step): string[] {
+function apply(imagesDir: string, { file, existing, missing, rewrite }: Step): string[] {
+  if (missing.length === 0 && !rewrite) return [];
   const [name = ''] = file.paths;
   try {
     if (existing === undefined) createEntry(imagesDir, name, file);
     else if (rewrite) writeContents(existing, join(imagesDir, file.kept ?? ''));
     const first = existing ?? name;
-    const links = file.paths.filter((path) => statOf(path) === undefined);
+    const links = missing.filter((path) => path !== first);
     for (const path of links) linkSync(first, path);
     return existing === undefined || rewrite ? [first, ...links] : links;
   } catch (cause) {

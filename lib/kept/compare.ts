@@ -3,22 +3,24 @@
  * Compares the files of a checkpoint with what is there now. Nothing is changed.
  * @module
  */
-import type { Stats } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { fileStatuses, type FileStatus } from '../native/index.ts';
 import { formatBytes } from '../output.ts';
 import { hasContents, leadsThroughLink } from './contents.ts';
 import { KeptFilesError } from './error.ts';
 import { findHolder } from './holders.ts';
 import { isLinkRemap } from './keep.ts';
-import { filesOfImages, statOf } from './list.ts';
+import { filesOfImages, kindOf } from './list.ts';
 import { readManifest, type ManifestFile } from './manifest.ts';
 import { isBuildId, readBuildId, sampleOf } from './version.ts';
 
 /** What has to be done to one file. */
 export interface Step {
   file: ManifestFile;
-  /** A name that exists; the others become links to it. */
+  /** A name that exists; those that do not become links to it. */
   existing: string | undefined;
+  /** Names that do not exist. */
+  missing: string[];
   /** It exists, and its contents are not those of the dump. */
   rewrite: boolean;
 }
@@ -41,6 +43,8 @@ interface Context {
   left: readonly string[];
   /** CRIU alone would restore these images: nothing is created. */
   isPlain: boolean;
+  /** What is at the paths of the files. */
+  statuses: ReadonlyMap<string, FileStatus | undefined>;
 }
 
 const upgradeHint =
@@ -50,15 +54,27 @@ const fileHint =
 
 const mode = ({ mode: bits }: ManifestFile): string => bits.toString(8).padStart(4, '0');
 
-const isKind = (stat: Stats, { kind }: ManifestFile): boolean =>
-  kind === 'file' ? stat.isFile() : kind === 'directory' ? stat.isDirectory() : stat.isFIFO();
-
 /** Whether a file that the program only reads is the one of the dump. */
-function isSameVersion(path: string, { size, mtimeMs, buildId, sample }: ManifestFile, stat: Stats): boolean {
+function isSameVersion(
+  path: string,
+  { size, mtimeMs, buildId, sample }: ManifestFile,
+  stat: FileStatus,
+): boolean {
   if (stat.size !== size) return false;
   if (stat.mtimeMs === mtimeMs) return true;
   if (buildId !== undefined) return isBuildId(readBuildId(path), buildId);
   return sample === undefined || sampleOf(path) === sample;
+}
+
+/** Whether a file of one name that is only read is as it was; then nothing else has to be asked about it. */
+function isUnchanged(
+  { paths, kind, access, size, mtimeMs }: ManifestFile,
+  stat: FileStatus | undefined,
+): boolean {
+  if (access !== 'read' || kind !== 'file' || paths.length !== 1 || stat === undefined) return false;
+  return (
+    stat.size === size && stat.mtimeMs === mtimeMs && kindOf(stat) === 'file' && !isLinkRemap(paths[0] ?? '')
+  );
 }
 
 /** Whether a file is what the program expects: as it was at the dump, or grown. */
@@ -66,7 +82,7 @@ function isAsExpected(
   { imagesDir, isPlain }: Context,
   path: string,
   file: ManifestFile,
-  stat: Stats,
+  stat: FileStatus,
 ): boolean {
   const { access, kept, size, mtimeMs, onlyGrows } = file;
   if (access === 'read') return isSameVersion(path, file, stat);
@@ -76,25 +92,34 @@ function isAsExpected(
   return access === 'append' ? stat.size >= size : stat.size === size && stat.mtimeMs === mtimeMs;
 }
 
-/** The name that is there; a string in an array says why the names cannot be used. */
-function findExisting(imagesDir: string, file: ManifestFile): string | undefined | [string] {
-  const there = file.paths.filter((path) => statOf(path) !== undefined);
-  const plain = there.find((path) => !isLinkRemap(path));
-  const remap = there.find(isLinkRemap);
+/** A name of a file that is there. */
+interface Existing {
+  path: string;
+  stat: FileStatus;
+}
+
+/** The name to use of those that are there; a string says why none can be used. */
+function chooseName(
+  imagesDir: string,
+  file: ManifestFile,
+  there: readonly Existing[],
+): Existing | undefined | string {
+  const plain = there.find(({ path }) => !isLinkRemap(path));
+  const remap = there.find(({ path }) => isLinkRemap(path));
   if (remap === undefined) return plain;
   const isOurs =
     file.kept === undefined ||
     (plain === undefined
-      ? hasContents(remap, join(imagesDir, file.kept), true)
-      : statOf(plain)?.ino === statOf(remap)?.ino);
+      ? hasContents(remap.path, join(imagesDir, file.kept), true)
+      : plain.stat.ino === remap.stat.ino);
   if (isOurs) return plain ?? remap;
-  return [`${remap} is there, and belongs to another checkpoint: restore that one, or remove it`];
+  return `${remap.path} is there, and belongs to another checkpoint: restore that one, or remove it`;
 }
 
 const shortId = (id: string | undefined): string => (id === undefined ? 'none' : id.slice(0, 16));
 
 /** How a file differs from the one of the dump. */
-function changeText(path: string, file: ManifestFile, stat: Stats): string {
+function changeText(path: string, file: ManifestFile, stat: FileStatus): string {
   const [then, now] = [formatBytes(file.size), formatBytes(stat.size)];
   if (file.buildId !== undefined) {
     const found = shortId(readBuildId(path));
@@ -107,21 +132,28 @@ function changeText(path: string, file: ManifestFile, stat: Stats): string {
 
 /** What to do about one file; a string says why it cannot be restored. */
 function planFile(context: Context, file: ManifestFile): Step | string {
-  const existing = findExisting(context.imagesDir, file);
-  if (Array.isArray(existing)) return existing[0];
+  const there: Existing[] = [];
+  const missing: string[] = [];
+  for (const path of file.paths) {
+    const stat = context.statuses.get(path);
+    if (stat) there.push({ path, stat });
+    else missing.push(path);
+  }
+  const found = chooseName(context.imagesDir, file, there);
+  if (typeof found === 'string') return found;
+  const step = (rewrite: boolean): Step => ({ file, existing: found?.path, missing, rewrite });
   const [name = ''] = file.paths;
-  if (existing === undefined) {
+  if (found === undefined) {
     const canCreate = file.kind !== 'file' || file.kept !== undefined || file.access === 'append';
-    if (canCreate && !context.isPlain) return { file, existing, rewrite: false };
+    if (canCreate && !context.isPlain) return step(false);
     return `${name} is missing (${formatBytes(file.size)}, mode ${mode(file)})`;
   }
-  const stat = statOf(existing);
-  if (!stat || !isKind(stat, file))
+  const { path: existing, stat } = found;
+  if (kindOf(stat) !== file.kind)
     return `${existing} is not a ${file.kind === 'fifo' ? 'named pipe' : file.kind} now`;
   const isLeft = file.kind !== 'file' || file.paths.some((path) => context.left.includes(path));
-  if (isLeft || isAsExpected(context, existing, file, stat)) return { file, existing, rewrite: false };
-  if (file.isMemory && file.kept !== undefined && file.access === 'write')
-    return { file, existing, rewrite: true };
+  if (isLeft || isAsExpected(context, existing, file, stat)) return step(false);
+  if (file.isMemory && file.kept !== undefined && file.access === 'write') return step(true);
   return changeText(existing, file, stat);
 }
 
@@ -129,9 +161,14 @@ function planFile(context: Context, file: ManifestFile): Step | string {
 function plan(context: Context, file: ManifestFile): Step | string {
   const step = planFile(context, file);
   if (typeof step === 'string') return step;
-  const isWritten = step.rewrite || file.paths.some((path) => statOf(path) === undefined);
+  const isWritten = step.rewrite || step.missing.length > 0;
   const linked = isWritten ? file.paths.find(leadsThroughLink) : undefined;
   return linked === undefined ? step : `${linked} leads through a symbolic link now`;
+}
+
+function statusesOf(paths: readonly string[]): Map<string, FileStatus | undefined> {
+  const found = fileStatuses(paths);
+  return new Map(paths.map((path, index) => [path, found[index]]));
 }
 
 /**
@@ -142,13 +179,16 @@ function plan(context: Context, file: ManifestFile): Step | string {
 export function compareFiles(imagesDir: string, options: CompareOptions = {}): Step[] {
   const { keepShared = [], leftOut = [], own = [], withPlain = false } = options;
   const manifest = readManifest(imagesDir);
+  const all = manifest?.files ?? (withPlain ? filesOfImages(imagesDir) : []);
+  const listed = all.filter(({ paths }) => !paths.some((path) => leftOut.includes(path)));
+  const statuses = statusesOf(listed.flatMap(({ paths }) => paths));
+  const files = listed.filter((file) => !isUnchanged(file, statuses.get(file.paths[0] ?? '')));
   const context: Context = {
     imagesDir,
     left: keepShared.map((path) => resolve(path)),
     isPlain: manifest === undefined,
+    statuses,
   };
-  const all = manifest?.files ?? (withPlain ? filesOfImages(imagesDir) : []);
-  const files = all.filter(({ paths }) => !paths.some((path) => leftOut.includes(path)));
   const plans = files.map((file) => ({ file, step: plan(context, file) }));
   const steps = plans.flatMap(({ step }) => (typeof step === 'string' ? [] : [step]));
   const rewritten = steps.flatMap(({ rewrite, file }) => (rewrite ? file.paths : []));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** The files of a dumped tree, as they are in the file system now. @module */
-import { constants, lstatSync, readdirSync, realpathSync, statfsSync, type Stats } from 'node:fs';
+import { constants, readdirSync, realpathSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CriuImageError, readOpenFiles, readWrittenMappings, type OpenFile } from '../criu/index.ts';
+import { fileStatuses, type FileStatus } from '../native/index.ts';
 import type { ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
@@ -21,20 +22,15 @@ export interface ListedFile {
 export const isVirtual = (path: string): boolean =>
   /^\/(?:proc|sys|dev)(?:\/|$)/.test(path) && !path.startsWith('/dev/shm/');
 
-/** The inode at a path, links not followed. @returns `undefined` if there is none, or it may not be looked at */
-export function statOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(path);
-  } catch {
-    return undefined;
-  }
-}
+const kinds: Readonly<Record<number, ManifestFile['kind']>> = {
+  [constants.S_IFREG]: 'file',
+  [constants.S_IFDIR]: 'directory',
+  [constants.S_IFIFO]: 'fifo',
+};
 
-function kindOf(stat: Stats): ManifestFile['kind'] | undefined {
-  if (stat.isFile()) return 'file';
-  if (stat.isDirectory()) return 'directory';
-  return stat.isFIFO() ? 'fifo' : undefined;
-}
+/** What kind of file it is, by its mode. @returns `undefined` for what is not listed */
+export const kindOf = ({ mode = 0 }: { mode?: number | undefined }): ManifestFile['kind'] | undefined =>
+  kinds[mode & constants.S_IFMT];
 
 function accessOf(opens: readonly OpenFile[]): ManifestFile['access'] {
   const writers = opens.filter(({ canWrite }) => canWrite);
@@ -43,32 +39,25 @@ function accessOf(opens: readonly OpenFile[]): ManifestFile['access'] {
 }
 
 /** Other names of an inode, in the directory of the one that is known. */
-function otherNames(path: string, { dev, ino, nlink }: Stats): string[] {
+function otherNames(path: string, { dev, ino, nlink }: FileStatus): string[] {
   if (nlink < 2) return [];
-  return readdirSync(dirname(path))
+  const others = readdirSync(dirname(path))
     .map((name) => join(dirname(path), name))
-    .filter((other) => {
-      const stat = other === path ? undefined : statOf(other);
-      return stat?.ino === ino && stat.dev === dev;
-    });
-}
-
-const inodeOf = ({ dev, ino }: Stats): string => `${dev} ${ino}`;
-
-/** The inodes that the tree may write to, under any of its names. */
-function writtenInodes(opens: readonly OpenFile[]): Set<string> {
-  const stats = opens.filter(({ canWrite }) => canWrite).map(({ path }) => statOf(path));
-  return new Set(stats.flatMap((stat) => (stat ? [inodeOf(stat)] : [])));
+    .filter((other) => other !== path);
+  const statuses = fileStatuses(others);
+  return others.filter((_, index) => statuses[index]?.ino === ino && statuses[index].dev === dev);
 }
 
 /** What is known about the files of a tree while they are listed. */
 interface Known {
   opensOf: ReadonlyMap<string, OpenFile[]>;
+  /** What is at each path. */
+  statuses: ReadonlyMap<string, FileStatus | undefined>;
   /**
-   * Inodes that the tree may write to: other files on a disk need no second name, which would take a look at each of a
-   * thousand libraries.
+   * Inodes that the tree may write to, and their devices: other files on a disk need no second name, which would take a look
+   * at each of a thousand libraries.
    */
-  written: ReadonlySet<string>;
+  written: ReadonlyMap<number, readonly number[]>;
   /** Paths of the files that the tree writes by a mapping. It is asked only about those that may be its memory. */
   mapped: () => ReadonlySet<string>;
   samples: Samples;
@@ -78,42 +67,52 @@ interface Known {
 
 /** What tells later whether a file that is only read is still the same. */
 function versionOf(
-  { kind, access, paths: [path = ''] }: ManifestFile,
-  stat: Stats,
+  path: string,
+  stat: FileStatus,
   opens: readonly OpenFile[],
   samples: Samples,
 ): Pick<ManifestFile, 'buildId' | 'sample'> {
-  if (kind !== 'file' || access !== 'read') return {};
   const buildId = opens.find((open) => open.buildId !== undefined)?.buildId;
   return buildId === undefined ? { sample: samples.of(path, stat) } : { buildId };
 }
 
 /** Whether a file is on a tmpfs. */
-function isInMemory(path: string, { dev }: Stats, devices: Map<number, boolean>): boolean {
+function isInMemory(path: string, { dev }: FileStatus, devices: Map<number, boolean>): boolean {
   const known = devices.get(dev) ?? statfsSync(path).type === TMPFS;
   devices.set(dev, known);
   return known;
 }
 
 /** What is there is of no use to anyone without the programs that have made it. */
-const isTemporary = (path: string): boolean =>
-  ['/tmp', '/var/tmp', tmpdir()].some((dir) => path.startsWith(`${dir}/`));
+const temporary = ['/tmp/', '/var/tmp/', `${tmpdir()}/`];
+const isTemporary = (path: string): boolean => temporary.some((dir) => path.startsWith(dir));
+
+/** The inodes that the tree may write to, under any of its names, and their devices. */
+function writtenInodes({ opensOf, statuses }: Pick<Known, 'opensOf' | 'statuses'>): Map<number, number[]> {
+  const written = new Map<number, number[]>();
+  for (const [path, opens] of opensOf) {
+    const stat = opens.some(({ canWrite }) => canWrite) ? statuses.get(path) : undefined;
+    if (stat) written.set(stat.ino, [...(written.get(stat.ino) ?? []), stat.dev]);
+  }
+  return written;
+}
 
 function list(
   path: string,
-  { opensOf, written, mapped, samples, memoryDevices }: Known,
+  { opensOf, statuses, written, mapped, samples, memoryDevices }: Known,
 ): ListedFile | undefined {
-  const stat = statOf(path);
+  const stat = statuses.get(path);
   const kind = stat && kindOf(stat);
   if (!stat || !kind) return undefined;
   const isOnTmpfs = isInMemory(path, stat, memoryDevices);
-  const isKeptAsOne = kind === 'file' && (isOnTmpfs || written.has(inodeOf(stat)));
+  const isKeptAsOne = kind === 'file' && (isOnTmpfs || written.get(stat.ino)?.includes(stat.dev) === true);
   const paths = [path, ...(isKeptAsOne ? otherNames(path, stat) : [])];
   const opens = paths.flatMap((one) => opensOf.get(one) ?? []);
   // its descriptor may be closed, and then nothing else tells that it is written
   const mayBeMemory = kind === 'file' && (isOnTmpfs || isTemporary(path));
   const isMapped = mayBeMemory && paths.some((one) => mapped().has(one));
   const isMemory = isOnTmpfs || isMapped;
+  const access = isMapped ? 'write' : accessOf(opens);
   const file: ManifestFile = {
     paths,
     kind,
@@ -122,10 +121,11 @@ function list(
     uid: stat.uid,
     gid: stat.gid,
     mtimeMs: stat.mtimeMs,
-    access: isMapped ? 'write' : accessOf(opens),
+    access,
     isMemory,
+    ...(kind === 'file' && access === 'read' ? versionOf(path, stat, opens, samples) : {}),
   };
-  return { file: { ...file, ...versionOf(file, stat, opens, samples) }, dev: stat.dev, ino: stat.ino };
+  return { file, dev: stat.dev, ino: stat.ino };
 }
 
 /** The opens of each path that is to be listed. */
@@ -144,16 +144,18 @@ function readOpens(imagesDir: string, isListed: (path: string) => boolean): Map<
  * @param samples checksums that were taken before
  */
 export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
-  const own = [imagesDir, realpathSync(imagesDir)];
-  const isListed = (path: string): boolean =>
-    !isVirtual(path) && !own.some((dir) => path.startsWith(`${dir}/`));
+  const own = [imagesDir, realpathSync(imagesDir)].map((dir) => `${dir}/`);
+  const isListed = (path: string): boolean => !isVirtual(path) && !own.some((dir) => path.startsWith(dir));
   const opensOf = readOpens(imagesDir, isListed);
-  const written = writtenInodes([...opensOf.values()].flat());
+  const names = [...opensOf.keys()];
+  const found = fileStatuses(names);
+  const statuses = new Map(names.map((name, index) => [name, found[index]]));
+  const written = writtenInodes({ opensOf, statuses });
   let paths: ReadonlySet<string> | undefined;
   const mapped = (): ReadonlySet<string> => (paths ??= readWrittenMappings(imagesDir));
-  const known = { opensOf, written, mapped, samples, memoryDevices: new Map<number, boolean>() };
+  const known = { opensOf, statuses, written, mapped, samples, memoryDevices: new Map<number, boolean>() };
   const seen = new Set<string>();
-  return [...opensOf.keys()].flatMap((path) => {
+  return names.flatMap((path) => {
     if (seen.has(path)) return [];
     try {
       const listed = list(path, known);
@@ -166,12 +168,6 @@ export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
   });
 }
 
-const kinds: Readonly<Record<number, ManifestFile['kind']>> = {
-  [constants.S_IFREG]: 'file',
-  [constants.S_IFDIR]: 'directory',
-  [constants.S_IFIFO]: 'fifo',
-};
-
 /**
  * The files of images without a manifest, as far as CRIU knows about them: sizes and build ids. Of a tree with mounts of
  * its own none are listed, because the paths mean something else here.
@@ -180,7 +176,7 @@ export function filesOfImages(imagesDir: string): ManifestFile[] {
   if (readdirSync(imagesDir).some((name) => /^mountpoints-\d+\.img$/.test(name))) return [];
   return [...readOpens(imagesDir, (path) => !isVirtual(path))].flatMap(([path, opens]) => {
     const known = opens.find(({ size }) => size !== undefined) ?? opens[0];
-    const kind = kinds[(known?.mode ?? 0) & constants.S_IFMT];
+    const kind = kindOf(known ?? {});
     if (kind === undefined || known === undefined) return [];
     const size = kind === 'file' ? (known.size ?? 0) : 0;
     const mode = (known.mode ?? 0) & PERMISSIONS;

@@ -57,17 +57,25 @@ function isManifest(value: unknown): value is Manifest {
   return typeof version === 'number' && Array.isArray(files) && files.every(isFile);
 }
 
+const isPath = (path: unknown): boolean => typeof path === 'string' && path.startsWith('/');
+const isNumber = (value: unknown): boolean => typeof value === 'number' && value >= 0;
+const kinds: ReadonlySet<unknown> = new Set<ManifestFile['kind']>(['file', 'directory', 'fifo']);
+const accesses: ReadonlySet<unknown> = new Set<ManifestFile['access']>(['read', 'write', 'append']);
+
 function isFile(value: unknown): value is ManifestFile {
-  const { paths, kind, size, mode, uid, gid, mtimeMs, access, kept } = (value ?? {}) as Partial<ManifestFile>;
-  const isPath = (path: unknown): boolean => typeof path === 'string' && path.startsWith('/');
+  const file = (value ?? {}) as Partial<ManifestFile>;
   return (
-    Array.isArray(paths) &&
-    paths.length > 0 &&
-    paths.every(isPath) &&
-    ['file', 'directory', 'fifo'].includes(kind ?? '') &&
-    ['read', 'write', 'append'].includes(access ?? '') &&
-    [size, mode, uid, gid, mtimeMs].every((one) => typeof one === 'number' && one >= 0) &&
-    (kept === undefined || /^criu-cuda-file-\d+\.img$/.test(kept))
+    Array.isArray(file.paths) &&
+    file.paths.length > 0 &&
+    file.paths.every(isPath) &&
+    kinds.has(file.kind) &&
+    accesses.has(file.access) &&
+    isNumber(file.size) &&
+    isNumber(file.mtimeMs) &&
+    isNumber(file.uid) &&
+    isNumber(file.gid) &&
+    isNumber(file.mode) &&
+    (file.kept === undefined || /^criu-cuda-file-\d+\.img$/.test(file.kept))
   );
 }
 

@@ -5,7 +5,8 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import type { FileStatus } from '../native/index.ts';
 
 const MAGIC = 0x464c457f; // "\x7fELF", little-endian
 const HEADER_BYTES = 64;
@@ -52,29 +53,24 @@ function findBuildId(notes: Buffer): string | undefined {
   return undefined;
 }
 
-function isElf(fd: number): boolean {
-  const magic = read(fd, 4, 0);
-  return magic.length === 4 && magic.readUInt32LE(0) === MAGIC;
+function buildIdOfOpen(fd: number): string | undefined {
+  const header = read(fd, HEADER_BYTES, 0);
+  const is64 = header[4] === CLASS_64 && header[5] === LITTLE_ENDIAN;
+  if (header.length < HEADER_BYTES || header.readUInt32LE(0) !== MAGIC || !is64) return undefined;
+  const table = Number(header.readBigUInt64LE(32));
+  const [entryBytes, count] = [header.readUInt16LE(54), header.readUInt16LE(56)];
+  const entries = read(fd, entryBytes * count, table);
+  for (let at = 0; at + entryBytes <= entries.length; at += entryBytes) {
+    if (entries.readUInt32LE(at) !== PT_NOTE) continue;
+    const [offset, length] = [8, 32].map((field) => Number(entries.readBigUInt64LE(at + field)));
+    const found = findBuildId(read(fd, length ?? 0, offset ?? 0));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** The build id of a program or library, hexadecimal. @returns `undefined` when there is none, or no such file */
-export function readBuildId(path: string): string | undefined {
-  return withOpen(path, (fd) => {
-    const header = read(fd, HEADER_BYTES, 0);
-    const is64 = header[4] === CLASS_64 && header[5] === LITTLE_ENDIAN;
-    if (header.readUInt32LE(0) !== MAGIC || !is64) return undefined;
-    const table = Number(header.readBigUInt64LE(32));
-    const [entryBytes, count] = [header.readUInt16LE(54), header.readUInt16LE(56)];
-    const entries = read(fd, entryBytes * count, table);
-    for (let at = 0; at + entryBytes <= entries.length; at += entryBytes) {
-      if (entries.readUInt32LE(at) !== PT_NOTE) continue;
-      const [offset, length] = [8, 32].map((field) => Number(entries.readBigUInt64LE(at + field)));
-      const found = findBuildId(read(fd, length ?? 0, offset ?? 0));
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  });
-}
+export const readBuildId = (path: string): string | undefined => withOpen(path, buildIdOfOpen);
 
 /** Whether a build id is the one that CRIU has stored, which ends with zeros that fill the last word. */
 export const isBuildId = (found: string | undefined, stored: string): boolean =>
@@ -108,12 +104,16 @@ export function sampleOf(path: string): string | undefined {
 /** A file changes without a new time when it is written twice within a tick of the kernel's clock. Milliseconds. */
 const TICK_MS = 1000;
 
-const contentsId = ({ dev, ino, size, mtimeMs, ctimeMs }: Stats): string =>
-  [dev, ino, size, mtimeMs, ctimeMs].join(' ');
+const isSameContents = (one: FileStatus, other: FileStatus): boolean =>
+  one.ino === other.ino &&
+  one.dev === other.dev &&
+  one.size === other.size &&
+  one.mtimeMs === other.mtimeMs &&
+  one.ctimeMs === other.ctimeMs;
 
 /** Checksums that were taken before they are needed; one of a file that has changed since is taken once more. */
 export class Samples {
-  readonly #known = new Map<string, { id: string; sample: string }>();
+  readonly #known = new Map<string, { status: FileStatus; sample: string }>();
   readonly #now: () => number;
 
   /** @param now milliseconds since 1970 */
@@ -121,20 +121,20 @@ export class Samples {
     this.#now = now;
   }
 
-  /** Takes the checksum of a file; not of programs and libraries, most of which have a build id. */
+  /** Takes the checksum of a file; not of programs and libraries that have a build id. */
   take(path: string): void {
     const found = withOpen(path, (fd) => {
       const stat = fstatSync(fd);
       const isQuiet = Math.max(stat.mtimeMs, stat.ctimeMs) < this.#now() - TICK_MS;
-      if (!stat.isFile() || !isQuiet || isElf(fd)) return undefined;
-      return { id: contentsId(stat), sample: sampleOfOpen(fd, stat.size) };
+      if (!stat.isFile() || !isQuiet || buildIdOfOpen(fd) !== undefined) return undefined;
+      return { status: stat, sample: sampleOfOpen(fd, stat.size) };
     });
     if (found) this.#known.set(path, found);
   }
 
-  /** As {@link sampleOf}. @param stat the file as it is now */
-  of(path: string, stat: Stats): string | undefined {
+  /** As {@link sampleOf}. @param status the file as it is now */
+  of(path: string, status: FileStatus): string | undefined {
     const known = this.#known.get(path);
-    return known?.id === contentsId(stat) ? known.sample : sampleOf(path);
+    return known && isSameContents(known.status, status) ? known.sample : sampleOf(path);
   }
 }

@@ -7,11 +7,13 @@
 export { MIN_DRIVER_VERSION, processStates, STORAGE_DRIVER_VERSION, type ProcessState } from './abi.ts';
 export { nativeBackend } from './backend.ts';
 export { isNativeFailure, SystemCallError } from './errors.ts';
+export { fileStatuses } from './file-status.ts';
 export { execv, getChildSubreaper, onReadable, pidfdOpen, setChildSubreaper, waitpidNoHang } from './libc.ts';
 export { nvmlCandidates, nvmlName } from './libraries.ts';
 export type {
   Backend,
   BackendName,
+  FileStatus,
   Gpu,
   GpuProcess,
   GpuReport,

@@ -183,8 +183,30 @@ export interface MemoryCalls {
   pages(pid: number, signal: AbortSignal | undefined): Promise<MemoryPages>;
 }
 
+/** The numbers of a path in {@link LibcCalls.fileStatus}, as Node's `Stats` has them. */
+export const fileStatusFields = [
+  'mode',
+  'size',
+  'dev',
+  'ino',
+  'nlink',
+  'uid',
+  'gid',
+  'mtimeMs',
+  'ctimeMs',
+] as const;
+
+/** What is at a path. */
+export type FileStatus = Readonly<Record<(typeof fileStatusFields)[number], number>>;
+
 /** System calls. All are short; a failed one returns -errno. */
 export interface LibcCalls {
+  /**
+   * Only the addon has it: lstat of many paths.
+   * @param paths each with a NUL behind it
+   * @returns their numbers one after the other; all are 0 where nothing is
+   */
+  fileStatus?(paths: string): Float64Array;
   /** 1 when orphaned descendants become children of this process. */
   getChildSubreaper(): number;
   setChildSubreaper(on: boolean): number;

@@ -8,9 +8,9 @@ export { parseContainer, type Container } from './container.ts';
 export { ProcError } from './error.ts';
 export {
   boundInodes,
-  boundSockets,
   findPortOwner,
   findSocketOwner,
+  readBoundSockets,
   type PortEntry,
   type PortProtocol,
 } from './port-owner.ts';

@@ -3,7 +3,7 @@
  * Which process has a port, in the network namespace of this program.
  * @module
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFile, readFileSync, readlinkSync } from 'node:fs';
 
 export type PortProtocol = 'tcp' | 'udp';
 
@@ -48,9 +48,30 @@ function boundIn(table: string, protocol: PortProtocol, port: number): PortEntry
 export const boundInodes = (table: string, protocol: PortProtocol, port: number): string[] =>
   boundIn(table, protocol, port).map(({ inode }) => inode);
 
+const tableOf = (name: string): string => `/proc/net/${name}`;
+
+/** The tables of the kernel that have a protocol's sockets. */
+const tablesOf = (protocol: PortProtocol): string[] => [protocol, `${protocol}6`].map(tableOf);
+
 /** The sockets of this network namespace that are bound to a port. */
-export const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>
-  [protocol, `${protocol}6`].flatMap((name) => boundIn(readText(`/proc/net/${name}`), protocol, port));
+const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>
+  tablesOf(protocol).flatMap((table) => boundIn(readText(table), protocol, port));
+
+/**
+ * Finds the sockets of this network namespace that are bound to a port, for many ports: to read a table takes the kernel
+ * milliseconds, however few sockets there are, and more on a machine with much memory.
+ * @returns what finds them, in the tables as they are now
+ */
+export async function readBoundSockets(protocol: PortProtocol): Promise<(port: number) => PortEntry[]> {
+  const contents = (path: string): Promise<string> =>
+    new Promise((resolve) => {
+      readFile(path, 'utf8', (error, text) => {
+        resolve(error ? '' : text); // no IPv6
+      });
+    });
+  const tables = await Promise.all(tablesOf(protocol).map(contents));
+  return (port) => tables.flatMap((table) => boundIn(table, protocol, port));
+}
 
 function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {
   const dir = `/proc/${pid}/fd`;

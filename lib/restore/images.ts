@@ -3,7 +3,7 @@
  * Checks an images directory before criu starts.
  * @module
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
 import { directoryProblem } from '../directory.ts';
@@ -35,7 +35,8 @@ const MOST_NAMED = 5;
  * had ended has no memory, and neither of its two images.
  */
 function missingImages(dir: string, tasks: readonly ImageTask[]): string[] {
-  const isThere = (name: string): boolean => existsSync(join(dir, name));
+  const names = new Set(readdirSync(dir));
+  const isThere = (name: string): boolean => names.has(name);
   return tasks.flatMap(({ pid, threads }) => {
     const memory = [`mm-${pid}.img`, `pagemap-${pid}.img`];
     const wanted = [...threads.map((tid) => `core-${tid}.img`), ...(memory.some(isThere) ? memory : [])];
@@ -98,7 +99,8 @@ function takenHint(stat: ProcessStat): string {
  */
 export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages): Promise<void> {
   if (ownPidNamespace) return;
-  for (const id of tasks.flatMap((task) => [task.pid, ...task.threads])) {
+  for (const id of new Set(tasks.flatMap((task) => [task.pid, ...task.threads]))) {
+    if (!existsSync(`/proc/${id}`)) continue; // a server has hundreds of threads
     const stat = await waitUntilCollected(id, COLLECT_MS);
     if (!stat) continue;
     refuse(

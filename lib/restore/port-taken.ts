@@ -11,10 +11,10 @@ import {
   type CriuLogSummary,
 } from '../criu/index.ts';
 import {
-  boundSockets,
   describeProcess,
   findPortOwner,
   findSocketOwner,
+  readBoundSockets,
   type PortEntry,
 } from '../process/index.ts';
 import { RestoreError } from './error.ts';
@@ -42,9 +42,12 @@ function overlaps(address: string, { words }: PortEntry): boolean {
  * @throws {@link RestoreError} ERR_RESTORE_PORT_TAKEN with every port and its owner
  */
 export async function checkPortsFree(imagesDir: string, own: readonly number[]): Promise<void> {
+  const listening = readListening(imagesDir).filter(({ sharesPort }) => !sharesPort);
+  if (listening.length === 0) return;
+  const boundTo = await readBoundSockets('tcp');
   const taken = new Map<string, number | undefined>();
-  for (const socket of readListening(imagesDir).filter(({ sharesPort }) => !sharesPort)) {
-    const others = boundSockets('tcp', socket.port).filter((other) => overlaps(socket.address, other));
+  for (const socket of listening) {
+    const others = boundTo(socket.port).filter((other) => overlaps(socket.address, other));
     const owner = findSocketOwner(others);
     if (others.length > 0 && (owner === undefined || !own.includes(owner)))
       taken.set(portName(socket), owner);

@@ -59,14 +59,16 @@ export async function lookAtRestore(
   withPlain = false,
   onImages?: OnImages,
 ): Promise<Look> {
-  const problems: ToolkitError[] = [];
+  const found: ToolkitError[][] = []; // by each check, in the order in which they begin
   const attempt = async <T>(run: () => T | Promise<T>): Promise<T | undefined> => {
+    const own: ToolkitError[] = [];
+    found.push(own);
     try {
       return await run();
     } catch (error) {
       if (error instanceof InterruptedError) throw error;
-      if (error instanceof ToolkitError) problems.push(error);
-      else if (problems.length === 0) throw error; // else it may be due to the rights that are missing
+      if (error instanceof ToolkitError) own.push(error);
+      else if (found.flat().length === 0) throw error; // else it may be due to the rights that are missing
       return undefined;
     }
   };
@@ -75,15 +77,15 @@ export async function lookAtRestore(
     checkRights('a restore');
   });
   const images = await attempt(() => readRestorableImages(imagesDir));
-  if (!images) return { problems };
+  if (!images) return { problems: found.flat() };
   const { tasks, inventory, root } = images;
   const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
   const options = { ...given, env };
-  if (problems.length === 0) onImages?.(images, options);
+  if (found.flat().length === 0) onImages?.(images, options);
   const operation = await attempt(async () => {
-    const found = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, inventory) });
-    checkWorkDir(found, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
-    return found;
+    const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, inventory) });
+    checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
+    return operation;
   });
   await attempt(() => {
     if (imagesHaveFilter(imagesDir)) checkMaySuspendFilters(`restore ${root.pid}`);
@@ -95,14 +97,16 @@ export async function lookAtRestore(
   await attempt(() => checkPidsFree(images));
   // a process that has a pid of the checkpoint is in the way for that alone
   const own = images.ownPidNamespace ? [] : tasks.map(({ pid }) => pid);
-  if (!hasOwnNetwork(given.extraArgs)) await attempt(() => checkPortsFree(imagesDir, own));
+  // the kernel takes its time for them, and the files theirs
+  const ports = hasOwnNetwork(given.extraArgs) ? undefined : attempt(() => checkPortsFree(imagesDir, own));
   const { keepShared } = given;
-  const steps = await attempt(() => {
+  const files = attempt(() => {
     const generation = readOrigin(imagesDir)?.generation; // each restore writes it
     const leftOut = generation && [generation.path];
     return compareFiles(imagesDir, { keepShared, leftOut, own, withPlain });
   });
-  return { images, options, operation, steps, problems };
+  const [, steps] = await Promise.all([ports, files]);
+  return { images, options, operation, steps, problems: found.flat() };
 }
 
 /** One error for all that is in the way. */

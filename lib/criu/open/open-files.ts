@@ -13,7 +13,7 @@ import {
   type FileEntry,
   type InetSkEntry,
 } from '../gen/images_pb.ts';
-import { changeFiles, readFiles } from './files-image.ts';
+import { changeFiles, readFiles, readFilesOf } from './files-image.ts';
 import { separateEpolls } from './inherited-epolls.ts';
 import { readImage } from '../image.ts';
 
@@ -139,22 +139,28 @@ export const readFileNames = (dir: string): string[] =>
 
 interface Open {
   files: readonly FileEntry[];
-  descriptors: Map<number, number[]>;
+  /** The descriptors of a file, by its id. */
+  descriptorsOf: (id: number) => readonly number[];
 }
 
 /** The pipes of which the tree has only one end. */
-function outsidePipes({ files, descriptors }: Open): OutsidePipe[] {
+function outsidePipes({ files, descriptorsOf }: Open): OutsidePipe[] {
   const ends = files.flatMap(({ id = 0, pipe }) => {
     if (pipe?.pipeId === undefined) return [];
     const access = (pipe.flags ?? 0) & O_ACCMODE;
     const end = access === O_RDWR ? 'both' : access === O_WRONLY ? 'write' : 'read';
     return [{ id, inode: pipe.pipeId, end } as const];
   });
-  return [...new Set(ends.map(({ inode }) => inode))].flatMap((inode) => {
-    const same = ends.filter((one) => one.inode === inode);
+  const byInode = new Map<number, typeof ends>();
+  for (const one of ends) {
+    const same = byInode.get(one.inode);
+    if (same) same.push(one);
+    else byInode.set(one.inode, [one]);
+  }
+  return [...byInode].flatMap(([inode, same]) => {
     const [first] = same;
     if (!first || first.end === 'both' || same.some(({ end }) => end !== first.end)) return [];
-    const numbers = same.flatMap(({ id }) => descriptors.get(id) ?? []);
+    const numbers = same.flatMap(({ id }) => descriptorsOf(id));
     return [
       {
         resource: `pipe:[${inode}]`,
@@ -166,11 +172,11 @@ function outsidePipes({ files, descriptors }: Open): OutsidePipe[] {
 }
 
 /** Output into a Unix stream, as systemd's journal and programs written for Node give it. */
-function outsideOutput({ files, descriptors }: Open): OutsidePipe[] {
+function outsideOutput({ files, descriptorsOf }: Open): OutsidePipe[] {
   return files.filter(isOutside).flatMap(({ id = 0, usk }) => {
-    const numbers = descriptors.get(id) ?? [];
+    const numbers = descriptorsOf(id);
     if (!isOutput(numbers)) return [];
-    return [{ resource: `socket:[${usk?.ino ?? 0}]`, end: 'write' as const, descriptors: numbers }];
+    return [{ resource: `socket:[${usk?.ino ?? 0}]`, end: 'write' as const, descriptors: [...numbers] }];
   });
 }
 
@@ -178,8 +184,11 @@ const allOutside = (open: Open): OutsidePipe[] => [...outsidePipes(open), ...out
 
 /** Everything open that something else must take the place of at a restore. */
 export function readOutsidePipes(dir: string): OutsidePipe[] {
-  const files = readFiles(dir) ?? [];
-  return allOutside({ files, descriptors: readDescriptors(dir) });
+  const files = readFilesOf(dir, 'pipe', 'unixSocket');
+  let descriptors: ReadonlyMap<number, number[]> | undefined; // few trees have such a pipe
+  const descriptorsOf = (id: number): readonly number[] =>
+    (descriptors ??= readDescriptors(dir)).get(id) ?? [];
+  return allOutside({ files, descriptorsOf });
 }
 
 const MAPPED = 0xffff0000;
@@ -276,7 +285,7 @@ export function adjustImages(dir: string, keepConnections: boolean): AdjustedIma
   const files = readFiles(dir);
   if (!files) return { closed: [], pipes: [], growing: [] };
   const descriptors = readDescriptors(dir);
-  const pipes = allOutside({ files, descriptors });
+  const pipes = allOutside({ files, descriptorsOf: (id) => descriptors.get(id) ?? [] });
   const growing: string[] = [];
   const connections = keepConnections ? new Map<number, string>() : outsideTcp(files);
   const descriptorsOf = ({ id = 0 }: FileEntry): number[] => descriptors.get(id) ?? [];
@@ -315,7 +324,7 @@ export interface BoundSocket {
 
 /** The socket with an id in `files.img`. @returns `undefined` when it is none that is bound to a port */
 export function readBoundSocket(dir: string, id: number): BoundSocket | undefined {
-  const files = readFiles(dir) ?? [];
+  const files = readFilesOf(dir, 'inetSocket');
   const isk = files.find((file) => file.id === id)?.isk;
   const protocol = protocols[isk?.proto ?? 0];
   if (!isk?.srcPort || protocol === undefined) return undefined;

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { InetSkEntry } from '../gen/images_pb.ts';
-import { readFiles } from './files-image.ts';
+import { readFilesOf } from './files-image.ts';
 import { addressText, type BoundSocket } from './open-files.ts';
 
 /** CRIU's numbers, those of inet sockets being the kernel's; from its criu/sk-unix.c: the socket of a process outside the tree. */
@@ -13,7 +13,7 @@ const IPPROTO_TCP = 6;
 
 /** Paths of the Unix sockets that processes of the tree have bound, each once. */
 export function readSocketPaths(dir: string): string[] {
-  const paths = (readFiles(dir) ?? []).flatMap(({ usk }) => {
+  const paths = readFilesOf(dir, 'unixSocket').flatMap(({ usk }) => {
     // an abstract name begins with a NUL; others may end with one
     const name = Buffer.from(usk?.name ?? [])
       .toString()
@@ -32,7 +32,7 @@ export interface ListeningSocket extends BoundSocket {
 }
 
 const listeners = (dir: string): InetSkEntry[] =>
-  (readFiles(dir) ?? []).flatMap(({ isk }) =>
+  readFilesOf(dir, 'inetSocket').flatMap(({ isk }) =>
     isk?.proto === IPPROTO_TCP && isk.state === TCP_LISTEN && isk.srcPort ? [isk] : [],
   );
 

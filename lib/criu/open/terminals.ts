@@ -14,12 +14,10 @@ import {
   type TtyInfoEntry,
 } from '../gen/images_pb.ts';
 import { appendMessages, changeMessages, readImage } from '../image.ts';
-import { filesImage, readFiles } from './files-image.ts';
+import { fileTypes, filesImage, readFiles, readFilesOf } from './files-image.ts';
 
-/** CRIU's numbers, from its images/fdinfo.proto and tty.proto. */
+/** CRIU's numbers, from its images/fdinfo.proto and tty.proto; the rest is in files-image.ts. */
 const REG = 1;
-const PIPE = 2;
-const TTY = 11;
 const PTY_TERMINAL = 1;
 const OWN_TERMINAL = 4; // /dev/tty
 /** The device /dev/ptmx: the other end of a terminal. */
@@ -74,7 +72,7 @@ function placesOf(terminal: FileEntry, ids: Generator<number, never>): Places {
   const pipe = { id: outputId, pipeId, flags: O_WRONLY | O_APPEND, fown };
   const reg = { id: restId, flags, pos: 0n, fown, name: '/dev/null', buildId: [] };
   return {
-    output: { type: PIPE, id: outputId, pipe },
+    output: { type: fileTypes.pipe, id: outputId, pipe },
     rest: { type: REG, id: restId, reg },
   };
 }
@@ -84,23 +82,28 @@ function placesOf(terminal: FileEntry, ids: Generator<number, never>): Places {
  * @returns by name; empty when the tree has no terminal, or its own
  */
 export function imagesWithoutTerminal(dir: string): Map<string, Buffer> {
-  const files = readFiles(dir) ?? [];
-  const ids = freeIds(files);
-  const places = new Map([...outerTerminals(dir, files)].map(([id, file]) => [id, placesOf(file, ids)]));
+  const terminals = outerTerminals(dir, readFilesOf(dir, 'terminal'));
+  const ids = freeIds(terminals.size === 0 ? [] : (readFiles(dir) ?? []));
+  const places = new Map([...terminals].map(([id, file]) => [id, placesOf(file, ids)]));
   const changed = new Map<string, Buffer>();
   if (places.size === 0) return changed;
-  const terminals = changeMessages(readFileSync(filesImage(dir)), 'files', FileEntrySchema, (file) => {
-    const place = file.type === TTY ? places.get(file.id ?? 0) : undefined;
+  const files = changeMessages(readFileSync(filesImage(dir)), 'files', FileEntrySchema, (file) => {
+    const place = file.type === fileTypes.terminal ? places.get(file.id ?? 0) : undefined;
     if (place === undefined) return false;
-    Object.assign(file, { type: PIPE, id: place.output.id, tty: undefined, pipe: place.output.pipe });
+    Object.assign(file, {
+      type: fileTypes.pipe,
+      id: place.output.id,
+      tty: undefined,
+      pipe: place.output.pipe,
+    });
     return true;
   });
   const rest = [...places.values()].map((place) => place.rest);
-  changed.set(basename(filesImage(dir)), appendMessages(terminals, FileEntrySchema, rest));
+  changed.set(basename(filesImage(dir)), appendMessages(files, FileEntrySchema, rest));
   for (const name of readdirSync(dir).filter(isDescriptors)) {
     const bytes = readFileSync(join(dir, name));
     const after = changeMessages(bytes, 'fdinfo', FdinfoEntrySchema, (entry) => {
-      const place = entry.type === TTY ? places.get(entry.id ?? 0) : undefined;
+      const place = entry.type === fileTypes.terminal ? places.get(entry.id ?? 0) : undefined;
       if (place === undefined) return false;
       const { id, type } = entry.fd === STDOUT || entry.fd === STDERR ? place.output : place.rest;
       Object.assign(entry, { id, type });

@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: MIT
 /** Checksums that are taken while criu dumps, and used for files that have not changed since. */
-import { closeSync, lstatSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -58,6 +68,23 @@ it('uses what it has taken', () => {
   rmSync(path); // now it can only be known from before
   expect(expected).toMatch(/^[0-9a-f]{32}$/);
   expect(samples.of(path, stat)).toBe(expected);
+});
+
+it('is of a library only where CRIU stores no build id', () => {
+  const samples = new Samples(later);
+  const [library, without] = [join(dir, 'library'), join(dir, 'without')];
+  copyFileSync(realpathSync('/bin/sh'), library);
+  const header = readFileSync(library).subarray(0, 64);
+  header.writeUInt16LE(0, 56); // it has no notes
+  writeFileSync(without, header);
+  const [one, other] = [lstatSync(library), lstatSync(without)];
+  const expected = sampleOf(without);
+  for (const path of [library, without]) {
+    samples.take(path);
+    rmSync(path);
+  }
+  expect(samples.of(library, one)).toBeUndefined();
+  expect(samples.of(without, other)).toBe(expected);
 });
 
 it.each([
