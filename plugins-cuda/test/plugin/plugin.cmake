@@ -36,6 +36,8 @@ ccr_test(work_queue SOURCES ${CMAKE_CURRENT_LIST_DIR}/work_queue.c LIBS host_tes
 if(NOT CCR_SANITIZE MATCHES "thread")
 	ccr_test(host_memory SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_memory.c LIBS host_test)
 	ccr_test(host_drop SOURCES ${CMAKE_CURRENT_LIST_DIR}/drop.c LIBS host_test pthread)
+	ccr_test(inject_leave SOURCES ${CMAKE_CURRENT_LIST_DIR}/leave.c LIBS host_test pthread)
+	target_link_options(test_inject_leave PRIVATE LINKER:--wrap=ptrace)
 	ccr_test(host_choose SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_choose.c LIBS host_test)
 	target_link_options(test_host_choose PRIVATE LINKER:--wrap=opendir)
 	ccr_test(host_huge SOURCES ${CMAKE_CURRENT_LIST_DIR}/huge.c LIBS host_test)
