@@ -11,6 +11,7 @@ import { interceptorFileName, interceptorFileNames, newestInterceptor } from '..
 
 const programs = [
   'workload-pattern',
+  'workload-ranks',
   'cuda-checkpoint',
   'criu-cuda-run',
   'criu-cuda-isolate',
