@@ -15,6 +15,7 @@ const programs = [
   'cuda-checkpoint',
   'criu-cuda-run',
   'criu-cuda-isolate',
+  'ccr-free-ports',
   'ccr-image',
   'ccr-settings',
   'ccr-transfer-bench',

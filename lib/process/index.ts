@@ -10,6 +10,7 @@ export {
   boundInodes,
   boundSockets,
   findPortOwner,
+  keptPorts,
   findSocketOwner,
   type PortEntry,
   type PortProtocol,

@@ -48,6 +48,20 @@ function boundIn(table: string, protocol: PortProtocol, port: number): PortEntry
 export const boundInodes = (table: string, protocol: PortProtocol, port: number): string[] =>
   boundIn(table, protocol, port).map(({ inode }) => inode);
 
+/** States of connections that the kernel keeps for up to a minute after their process has closed them, all data received: FIN-WAIT-2, TIME-WAIT. */
+const keptStates = new Set(['05', '06']);
+
+/** The TCP ports of this network namespace that only such connections have. */
+export function keptPorts(): Set<number> {
+  const found = new Set<number>();
+  for (const line of `${readText('/proc/net/tcp')}${readText('/proc/net/tcp6')}`.split('\n')) {
+    const fields = line.trim().split(/\s+/);
+    const port = Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
+    if (keptStates.has(fields[3] ?? '') && fields[9] === '0') found.add(port);
+  }
+  return found;
+}
+
 /** The sockets of this network namespace that are bound to a port. */
 export const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>
   [protocol, `${protocol}6`].flatMap((name) => boundIn(readText(`/proc/net/${name}`), protocol, port));
