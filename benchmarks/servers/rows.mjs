@@ -35,6 +35,12 @@ const dev = { VLLM_SERVER_DEV_MODE: '1' };
 export const rows = [
   { name: 'vllm-8b', about: '8 B, CUDA graphs', command: vllm('l8', ...share('0.25')) },
   { name: 'vllm-8b-eager', about: '8 B, eager', command: vllm('l8', ...share('0.25'), '--enforce-eager') },
+  {
+    name: 'vllm-8b-two-gpus',
+    about: '8 B, eager, two GPUs',
+    gpus: 2,
+    command: vllm('l8', ...share('0.25'), '--enforce-eager', '--tensor-parallel-size', '2'),
+  },
   { name: 'vllm-8b-0.9', about: '8 B, 0.9 of the memory', command: vllm('l8', ...share('0.9')) },
   { name: 'vllm-1.5b', about: '1.5 B, CUDA graphs', command: vllm('q15', ...share('0.12')) },
   {

@@ -9,7 +9,7 @@
 // killed loses only the step in progress. A row that takes longer than --limit is ended, and the next one begins.
 // --prefetched: so many restores more with the pool daemon, after `pool prefetch`. --upstream: a directory with CRIU's own
 // cuda_plugin.so and NVIDIA's cuda-checkpoint; the server that was restored last is dumped and restored with them.
-// See README.md for what a machine needs.
+// A row that needs two GPUs is only run when it is named. See README.md for what a machine needs.
 import { spawn } from 'node:child_process';
 import {
   copyFileSync,
@@ -311,7 +311,7 @@ async function dumpAndRestore(row, images, { pid, coldStartMs }, result) {
   return restored;
 }
 
-const wanted = options.rows?.split(',') ?? rows.map(({ name }) => name);
+const wanted = options.rows?.split(',') ?? rows.filter(({ gpus = 1 }) => gpus === 1).map(({ name }) => name);
 const unknown = wanted.filter((name) => !rows.some((row) => row.name === name));
 if (unknown.length > 0) {
   console.error(`there is no row ${unknown.join(', ')}; rows: ${rows.map(({ name }) => name).join(', ')}`);

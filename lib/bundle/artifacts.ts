@@ -11,9 +11,11 @@ import { interceptorFileName, interceptorFileNames, newestInterceptor } from '..
 
 const programs = [
   'workload-pattern',
+  'workload-ranks',
   'cuda-checkpoint',
   'criu-cuda-run',
   'criu-cuda-isolate',
+  'ccr-free-ports',
   'ccr-image',
   'ccr-settings',
   'ccr-transfer-bench',

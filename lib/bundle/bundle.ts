@@ -60,6 +60,11 @@ const scripts = [
   'benchmarks/contexts.mjs',
   'benchmarks/memcpy.mjs',
   'benchmarks/workloads/training.py',
+  ...['bandwidth', 'device_memory', 'machine', 'rows', 'run', 'training'].map(
+    (name) => `benchmarks/groups/${name}.py`,
+  ),
+  'benchmarks/servers/rows.mjs',
+  'benchmarks/servers/run.mjs',
 ];
 
 interface Sources {

@@ -9,6 +9,7 @@ export { ProcError } from './error.ts';
 export {
   boundInodes,
   findPortOwner,
+  keptPorts,
   findSocketOwner,
   readBoundSockets,
   type PortEntry,

@@ -52,6 +52,19 @@ const tableOf = (name: string): string => `/proc/net/${name}`;
 
 /** The tables of the kernel that have a protocol's sockets. */
 const tablesOf = (protocol: PortProtocol): string[] => [protocol, `${protocol}6`].map(tableOf);
+/** States of connections that the kernel keeps for up to a minute after their process has closed them, all data received: FIN-WAIT-2, TIME-WAIT. */
+const keptStates = new Set(['05', '06']);
+
+/** The TCP ports of this network namespace that only such connections have. */
+export function keptPorts(): Set<number> {
+  const found = new Set<number>();
+  for (const line of `${readText('/proc/net/tcp')}${readText('/proc/net/tcp6')}`.split('\n')) {
+    const fields = line.trim().split(/\s+/);
+    const port = Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
+    if (keptStates.has(fields[3] ?? '') && fields[9] === '0') found.add(port);
+  }
+  return found;
+}
 
 /** The sockets of this network namespace that are bound to a port. */
 const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>

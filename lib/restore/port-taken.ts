@@ -15,8 +15,11 @@ import {
   findPortOwner,
   findSocketOwner,
   readBoundSockets,
+  keptPorts,
   type PortEntry,
 } from '../process/index.ts';
+import { execResult } from '../exec.ts';
+import { builtProgram } from '../paths.ts';
 import { RestoreError } from './error.ts';
 
 const TAKEN = /Can't bind inet socket \(id (\d+)\): Address already in use/;
@@ -63,22 +66,44 @@ export async function checkPortsFree(imagesDir: string, own: readonly number[]):
   });
 }
 
+/**
+ * The kernel keeps the port of a connection for up to a minute after the program has closed it. Nobody can listen there
+ * again, unless the program had set SO_REUSEADDR, which NCCL for example does not. So we end what is kept of ports at which
+ * the checkpoint listens; where that is not possible, CRIU fails, and the error says why.
+ */
+export async function freeKeptPorts(imagesDir: string): Promise<void> {
+  const ports = readListening(imagesDir).map(({ port }) => port);
+  const kept = ports.length > 0 ? keptPorts() : new Set();
+  const words = [...new Set(ports)].filter((port) => kept.has(port)).map(String);
+  if (words.length > 0) await execResult(builtProgram('ccr-free-ports'), words).catch(() => undefined);
+}
+
+const keptHint = 'restore again in a minute, or with --isolated-network';
+
 /** Says which port is taken and by whom; `undefined` if that is not what went wrong. */
-async function portTaken(imagesDir: string, log: CriuLogSummary): Promise<string | undefined> {
+async function portTaken(
+  imagesDir: string,
+  log: CriuLogSummary,
+): Promise<{ message: string; hint: string } | undefined> {
   const id = log.errors.flatMap((error) => TAKEN.exec(error)?.[1] ?? [])[0];
   const socket = id === undefined ? undefined : readBoundSocket(imagesDir, Number(id));
   if (socket === undefined) return undefined;
   const { protocol, port } = socket;
   const name = portName(socket);
   const owner = findPortOwner(protocol, port);
-  if (owner === undefined)
-    return `${name} is in use, by a process that this user may not see or by none any more`;
-  return `${name} is in use by ${owner} (${await describeProcess(owner)})`;
+  if (owner !== undefined) {
+    const message = `${name} is in use by ${owner} (${await describeProcess(owner)})`;
+    return { message, hint: takenHint };
+  }
+  if (protocol === 'tcp' && keptPorts().has(port)) {
+    const message = `${name} is kept by the kernel for up to a minute after a connection has ended`;
+    return { message, hint: keptHint };
+  }
+  const message = `${name} is in use, by a process that this user may not see or by none any more`;
+  return { message, hint: takenHint };
 }
 
 /** The log with a taken port in place of CRIU's words. */
 export async function explainPort(imagesDir: string, log: CriuLogSummary): Promise<CriuLogSummary> {
-  const message = await portTaken(imagesDir, log);
-  if (message === undefined) return log;
-  return { ...log, message, hint: takenHint };
+  return { ...log, ...(await portTaken(imagesDir, log)) };
 }

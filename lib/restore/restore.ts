@@ -51,7 +51,7 @@ import { wake, type WakeOptions, type WakeResult } from './wake.ts';
 import { againWithoutLate } from './late-memory.ts';
 import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
 import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
-import { explainPort } from './port-taken.ts';
+import { explainPort, freeKeptPorts } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages } from './without-terminal.ts';
@@ -298,6 +298,7 @@ async function runRestore(
   let result: CriuResult;
   try {
     broughtBack = applySteps(operation.imagesDir, steps);
+    await freeKeptPorts(operation.imagesDir);
     result = await runCriu(run);
     trace?.add(run, result);
   } finally {

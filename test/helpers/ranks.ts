@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Ranks that map each other's device memory: `workload-ranks`, under the interceptor. */
 import { readlinkSync, readdirSync, readFileSync } from 'node:fs';
-import { interceptorLibrary } from '../../lib/paths.ts';
+import { builtProgram, interceptorLibrary } from '../../lib/paths.ts';
 import type { Workload } from '../../lib/workload/index.ts';
-import { testTool } from './parallel.ts';
 import type { Machine } from './machine.ts';
 
 export class Ranks {
@@ -21,7 +20,7 @@ export class Ranks {
     env: Record<string, string> = {},
   ): Promise<Ranks> {
     const workload = await machine.start({
-      program: [testTool('workload-ranks')],
+      program: [builtProgram('workload-ranks')],
       args: ['--words', '4096', ...args],
       env: { LD_PRELOAD: interceptorLibrary(), SOFTCUDA_DEVICES: '2', ...env },
     });

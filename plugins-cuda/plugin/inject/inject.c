@@ -164,6 +164,16 @@ static int unmap_scratch(struct injection *in)
 	return ccr__inject_call(in, &result, SYS_munmap, arguments);
 }
 
+/* A thread that does not have its own registers or signal mask must never run. */
+static void end_process(const struct injection *in, int error)
+{
+	if (in->tgid <= 0 || ccr__has_ended(in->tgid))
+		return;
+	ccr_err("killing %d: its thread %d cannot return to its own work: %s", in->tgid, in->pid,
+		strerror(-error));
+	kill(in->tgid, SIGKILL);
+}
+
 int ccr__inject_leave(struct injection *in)
 {
 	int ret = stop_again(in);
@@ -172,7 +182,9 @@ int ccr__inject_leave(struct injection *in)
 		ret = set_regs(in->pid, &in->regs);
 	if (!ret && ptrace(PTRACE_SETSIGMASK, in->pid, sizeof(in->sigmask), &in->sigmask))
 		ret = failed(in->pid, "restore the signal mask");
-	if (in->held_signal)
+	if (ret)
+		end_process(in, ret);
+	else if (in->held_signal)
 		syscall(SYS_tkill, in->pid, in->held_signal);
 	return ret;
 }
@@ -223,6 +235,7 @@ int ccr__inject_end(struct injection *in)
 int ccr__inject_recover(const struct injected *injected)
 {
 	struct injection in = {.pid = injected->tid,
+			       .tgid = injected->pid,
 			       .gadget = injected->gadget,
 			       .scratch = injected->scratch,
 			       .pair = injected->pair,

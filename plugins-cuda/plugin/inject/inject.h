@@ -46,7 +46,8 @@ int ccr__inject_call(struct injection *in, int64_t *result, long number,
 /* The same in two steps, for several threads at once. Every start needs its finish. */
 int ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6]);
 int ccr__inject_finish(struct injection *in, int64_t *result);
-/* Ends the injection, also after a call failed: the task is as before. Returns 0 or -errno. */
+/* Ends the injection, also after a call failed: the task is as before. Returns 0 or -errno, as
+ * ccr__inject_leave does. */
 int ccr__inject_end(struct injection *in);
 
 /* In the watcher: returns a thread to its own work whose criu died during an injection. The thread
@@ -63,7 +64,8 @@ int ccr__inject_look(struct injection *in, pid_t tid, const struct injection *kn
 struct injected ccr__inject_record(const struct injection *in);
 /* Blocks its signals: it may run system calls now. Returns 0, -ENOTSUP or another -errno. */
 int ccr__inject_enter(struct injection *in);
-/* Returns the thread to where it was. Returns 0 or -errno. */
+/* Returns the thread to where it was. Returns 0; or -errno, and its process was killed: it must not
+ * run with registers of ours. */
 int ccr__inject_leave(struct injection *in);
 /* Signals that ask criu to end wait: a thread must not be left inside a call of ours. Every call
  * with true needs one with false. */

@@ -46,13 +46,6 @@ int ccr__set_ptrace_options(pid_t tid)
 	return set_options(tid, PTRACE_O_TRACESYSGOOD);
 }
 
-int ccr__end_with_criu(pid_t tid, bool is_wanted)
-{
-	return set_options(tid, PTRACE_O_TRACESYSGOOD | (is_wanted ? PTRACE_O_EXITKILL : 0))
-		       ? failed(tid, "set its ptrace options")
-		       : 0;
-}
-
 static int set_lasting_options(pid_t tid, void *unused)
 {
 	return set_options(tid, 0) ? failed(tid, "set its ptrace options") : 0;
@@ -102,11 +95,6 @@ static int continue_from_stop(struct restore_thread *thread, int status)
 	else
 		signal = WSTOPSIG(status);
 	return ptrace(PTRACE_CONT, thread->tid, NULL, signal) ? failed(thread->tid, "continue") : 0;
-}
-
-bool ccr__restore_thread_is_running(void)
-{
-	return running;
 }
 
 void ccr__restore_thread_keep_running(void)

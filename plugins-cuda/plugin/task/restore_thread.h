@@ -24,8 +24,6 @@ int ccr__restore_thread_resume(struct restore_thread *thread, pid_t tid);
 int ccr__restore_thread_stop(struct restore_thread *thread);
 /* Its process was killed. Does nothing if it does not run. */
 void ccr__restore_thread_forget(struct restore_thread *thread);
-/* True while a restore thread runs that we have resumed. */
-bool ccr__restore_thread_is_running(void);
 /* Resumes those that a signal has stopped. */
 void ccr__restore_thread_keep_running(void);
 /*
@@ -34,12 +32,6 @@ void ccr__restore_thread_keep_running(void);
  * with a filter, and tasks without a filter do not need the option. Returns 0, or -1 with errno.
  */
 int ccr__set_ptrace_options(pid_t tid);
-/*
- * While we replace memory of the task: makes the kernel kill the task if criu
- * dies. Otherwise its other threads would run, and what they write before the
- * last replacement would be lost. Returns 0 or -errno.
- */
-int ccr__end_with_criu(pid_t tid, bool is_wanted);
 /*
  * At a restore: makes the kernel kill the process if criu dies before it has
  * detached from all its threads, because a process that is not complete must not

@@ -206,6 +206,19 @@ void op_process_again(const struct op_process *process)
 			      "");
 }
 
+void op_process_reclaimed_again(struct op_process *process, uint32_t timeout_ms)
+{
+	struct session *session = process->session;
+	struct held_list list = {0};
+	char error[256];
+
+	interceptor_collect(session->socket, process->number, timeout_ms, -1, &list, process, error,
+			    sizeof(error));
+	held_free_all(&list);
+	session_reply(session, CCR_MSG_OP_READY, process->number, 0, NULL);
+	op_process_again(process);
+}
+
 int op_process_give(struct op_process *process, const struct ccr_message *request)
 {
 	int ret;
@@ -214,7 +227,9 @@ int op_process_give(struct op_process *process, const struct ccr_message *reques
 	op_process_list(process, request, process->load ? OPERATION_LOADING : OPERATION_RETURNING);
 	ret = pthread_create(&process->thread, NULL, give_thread, process);
 	process->has_thread = !ret;
-	if (ret)
+	if (ret) {
 		group_leave(process);
+		sharing_left(process);
+	}
 	return -ret;
 }

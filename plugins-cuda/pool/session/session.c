@@ -76,10 +76,16 @@ static void op_roll_back(struct session *s, const struct ccr_message *request)
 /* Memory that another pool held. Its list arrives as the service thread sent it to that pool. */
 static void op_reclaim(struct session *s, const struct ccr_message *request)
 {
-	struct op_process *process = op_process_new(s, request);
+	struct op_process *const known = op_process_find(s, request->operation);
+	struct op_process *process = known ? NULL : op_process_new(s, request);
 	char error[256] = "";
 	int ret = pool_device_wait(error, sizeof(error));
 
+	/* It is counted in its group once. */
+	if (known) {
+		op_process_reclaimed_again(known, request->op.timeout_ms);
+		return;
+	}
 	sharing_reclaim(s, request->op.group, process);
 	group_reclaim(s, process, request->op.group);
 	if (!process) {

@@ -157,6 +157,24 @@ static void both_wait(void)
 	session_finish();
 }
 
+/* criu and its watcher have both asked for the first: the second is still waited for. */
+static void asked_twice(void)
+{
+	int a, again, b;
+
+	session_begin();
+	reclaim(A, &a);
+	reclaim(A, &again);
+	say(a, CCR_MSG_HELLO, CCR_SERVICE_PLACED);
+	CHECK(is_silent(a));
+	reclaim(B, &b);
+	say(b, CCR_MSG_HELLO, CCR_SERVICE_PLACED);
+	opens(A, a);
+	opens(B, b);
+	close(again);
+	session_finish();
+}
+
 /* ... before the last PLACED: then none runs, and all begin again. */
 static void one_has_nothing(bool is_first)
 {
@@ -203,6 +221,7 @@ int main(void)
 	ended_before();
 	one_runs();
 	both_wait();
+	asked_twice();
 	one_has_nothing(false);
 	one_has_nothing(true);
 	last_one();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A connection to another process that is kept with --tcp-established, restored again while the kernel still has what
-// the killed copy left of it.
+// the killed copy left of it; and a port that the kernel keeps because the program has closed a connection there.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { programFile } from '../../../lib/paths.ts';
@@ -87,5 +88,53 @@ it.each([
   } finally {
     socket.destroy();
     server.close();
+  }
+});
+
+/** Listens without SO_REUSEADDR, as NCCL does, and has closed a connection there first. Then says what each client tells it. */
+const listener = `
+import socket
+listening = socket.socket()
+listening.bind(("127.0.0.1", int(__import__("sys").argv[1])))
+listening.listen()
+client = socket.create_connection(listening.getsockname())
+accepted, _ = listening.accept()
+accepted.close()
+client.close()
+print(listening.getsockname()[1], flush=True)
+while True:
+    accepted, _ = listening.accept()
+    accepted.sendall(accepted.recv(100))
+    accepted.close()
+`;
+
+/** The states of the kernel's sockets with this local port. */
+function localStates(port: number): string[] {
+  const local = port.toString(16).toUpperCase().padStart(4, '0');
+  const rows = readFileSync('/proc/net/tcp', 'utf8').matchAll(/^ *\d+: \w+:(\w+) \S+ (\w+) /gm);
+  return [...rows].flatMap(([, near, state = '']) => (near === local ? [state] : []));
+}
+
+it('a port at which a program has just closed a connection is listened at again at once', async () => {
+  child = spawn('setsid', ['python3', '-c', listener, '0'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const pid = String(child.pid);
+  const [data] = (await once(child.stdout ?? child, 'data')) as [Buffer];
+  const port = Number(data);
+  const ended = once(child, 'exit');
+  const dumped = await cli('checkpoint', pid, machine.imagesDir);
+  expect(dumped.exitCode, dumped.stderr).toBe(0);
+  await ended;
+  expect(localStates(port)).toEqual([TIME_WAIT]);
+  for (const round of ['first', 'second']) {
+    const restored = await cli('restore', '--detach', '--log', join(machine.dir, 'log'), machine.imagesDir);
+    expect(restored.exitCode, restored.stderr).toBe(0);
+    const socket = connect(port, '127.0.0.1');
+    await says(socket, round);
+    await once(socket.resume(), 'end');
+    socket.destroy();
+    await machine.kill(Number(pid));
+    await waitFor(() => {
+      expect(localStates(port)).toEqual([TIME_WAIT]);
+    });
   }
 });

@@ -4,12 +4,12 @@
  * copied for each restore, and two restores beside each other share nothing.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { interceptorLibrary } from '../../../lib/paths.ts';
+import { builtProgram, interceptorLibrary } from '../../../lib/paths.ts';
 import { prefetchImages } from '../../../lib/pool/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { askWorkload, Workload } from '../../../lib/workload/index.ts';
 import { Clones } from '../../helpers/clones.ts';
-import { errorsIn, ParallelMachine, testTool } from '../../helpers/parallel.ts';
+import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
 import { waitUntilFree } from '../../helpers/wait.ts';
 
 const libdir = variantDir('full');
@@ -51,7 +51,7 @@ async function runAndSum(ask: Ask): Promise<void> {
 /** Ranks that have stopped after some steps. */
 async function start(args: readonly string[]): Promise<{ workload: Workload; pids: number[] }> {
   const workload = await Workload.start({
-    program: [testTool('workload-ranks')],
+    program: [builtProgram('workload-ranks')],
     socketPath: clones.socketPath,
     args,
     env: { ...machine.env, LD_PRELOAD: interceptorLibrary() },
