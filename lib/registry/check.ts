@@ -175,11 +175,12 @@ function checkMemory({ files }: Description, found: Findings): void {
   const needed = files
     .filter(({ name }) => /^(?:pages-|cuda-pages-)/.test(name))
     .reduce((sum, { size }) => sum + size, 0);
-  const free = availableHostMemory() ?? 0;
+  const free = availableHostMemory() ?? Infinity;
   if (needed <= free) return;
   found.problems.push({
     text: `its processes have ${formatBytes(needed)} of host memory; ${formatBytes(free)} are available`,
-    remedy: 'end other programs, or restore it on a machine with more memory',
+    remedy:
+      'end other programs, raise the memory limit of the cgroup, or restore it on a machine with more memory',
   });
 }
 
