@@ -138,7 +138,7 @@ async function checkCriu(
     const reasons = rejected.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
     found.problems.push({
       text: `cannot find a usable criu${reasons === '' ? '' : `: ${reasons}`}`,
-      remedy: 'criu-cuda setup',
+      remedy: rejected.find(({ remedy }) => remedy !== undefined)?.remedy ?? 'criu-cuda setup',
     });
     return;
   }

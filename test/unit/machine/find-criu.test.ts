@@ -73,6 +73,19 @@ describe('findCriu', () => {
     expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
   });
 
+  it('asks again where the check has failed before, because more than the program decides it', async () => {
+    const up = join(machine.dir, 'up');
+    const check = `test -e ${up} || { echo "Error (x): Unable to connect a socket: Network is unreachable" >&2; exit 1; }`;
+    const path = machine.script('bin/criu', criuScript('4.2.1', check));
+    const quick = { check: false };
+    expect((await findCriu(machine.system)).rejected[0]).toMatchObject({
+      remedy: expect.stringContaining('ip link set lo up') as string,
+    });
+    expect((await findCriu(machine.system, quick)).criu).toBeUndefined();
+    writeFileSync(up, '');
+    expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
+  });
+
   it('asks a program for its version once, and again after it changed', async () => {
     const asked = join(machine.dir, 'asked');
     const script = (version: string): string => `echo >> ${asked}\n${criuScript(version)}`;
