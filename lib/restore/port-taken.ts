@@ -52,7 +52,7 @@ export async function checkPortsFree(imagesDir: string, own: readonly number[]):
   if (taken.size === 0) return;
   const texts = [...taken].map(async ([name, owner]) =>
     owner === undefined
-      ? `${name} is in use, by a process that this user may not see`
+      ? `${name} is in use, by a process that cannot be seen from here (another user, another PID namespace)`
       : `${name} is in use by ${owner} (${await describeProcess(owner)})`,
   );
   throw new RestoreError('ERR_RESTORE_PORT_TAKEN', (await Promise.all(texts)).join('; '), {
@@ -69,7 +69,7 @@ async function portTaken(imagesDir: string, log: CriuLogSummary): Promise<string
   const name = portName(socket);
   const owner = findPortOwner(protocol, port);
   if (owner === undefined)
-    return `${name} is in use, by a process that this user may not see or by none any more`;
+    return `${name} is in use, by a process that cannot be seen from here (another user, another PID namespace), or by none any more`;
   return `${name} is in use by ${owner} (${await describeProcess(owner)})`;
 }
 
