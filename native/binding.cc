@@ -13,7 +13,7 @@ namespace
 {
 
 // Raised with every change of what is exported; lib/native/addon.ts expects the same number.
-constexpr int kInterfaceVersion = 4;
+constexpr int kInterfaceVersion = 5;
 
 Napi::Object Init(Napi::Env env, Napi::Object exports)
 {
