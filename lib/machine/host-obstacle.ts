@@ -21,7 +21,13 @@ export const downLoopback: HostObstacle = {
   remedy: 'the loopback interface of this network namespace is down: ip link set lo up',
 };
 
-const obstacles: readonly HostObstacle[] = [unmountedRoot, downLoopback];
+/** No criu works for this user. */
+const fewRights: HostObstacle = {
+  pattern: /needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE/,
+  remedy: 'run as root, or with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
+};
+
+const obstacles: readonly HostObstacle[] = [unmountedRoot, downLoopback, fewRights];
 
 /** The remedy for an error of criu that lies in the machine; `undefined` for all other errors. */
 export function hostRemedy(text: string): string | undefined {

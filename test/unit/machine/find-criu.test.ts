@@ -63,6 +63,14 @@ describe('findCriu', () => {
     });
   });
 
+  it('asks for rights where criu has too few of them, and for no other criu', async () => {
+    const check =
+      'echo "CRIU needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE capability: " >&2; exit 1';
+    machine.script('bin/criu', criuScript('4.2.1', check));
+    const found = await findCriu(machine.system);
+    expect(found.rejected[0]?.remedy).toMatch(/^run as root/);
+  });
+
   it('runs criu check only when asked to, and remembers what it said', async () => {
     const path = machine.script('bin/criu', criuScript('4.2.1', 'exit 1'));
     const quick = { check: false };
