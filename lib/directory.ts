@@ -60,7 +60,7 @@ export function removeFlatDirectory(path: string): void {
 const IMAGE = /\.(?:img|json)$|^stats-/;
 
 /**
- * An image that is no file. To open a FIFO is to wait for one that writes to it, and Node does not even notice signals then.
+ * An image that is not a file. To open a FIFO is to wait for one that writes to it, and Node does not even notice signals then.
  * @returns what is wrong, as a sentence; `undefined` if nothing is
  */
 export function irregularImage(dir: string): string | undefined {

@@ -18,7 +18,7 @@ afterEach(() => {
 });
 
 it.each(['criu-cuda-origin.img', 'pstree.img', 'cuda-4711-0.img', 'criu-cuda.json', 'stats-dump'])(
-  'a FIFO in place of %s is refused, where one that opens it would wait for ever',
+  'a FIFO in place of %s is refused, where one that opens it would wait forever',
   async (name) => {
     const path = join(dir, name);
     execFileSync('mkfifo', [path]);
@@ -29,7 +29,7 @@ it.each(['criu-cuda-origin.img', 'pstree.img', 'cuda-4711-0.img', 'criu-cuda.jso
   },
 );
 
-it('what a checkpoint may have beside images is no problem', () => {
+it('what a checkpoint may have beside images is left alone', () => {
   mkdirSync(join(dir, 'criu-cuda-previous'));
   execFileSync('mkfifo', [join(dir, 'mine')]);
   writeFileSync(join(dir, 'elsewhere'), '');
