@@ -56,6 +56,31 @@ export function removeFlatDirectory(path: string): void {
   rmdirSync(path);
 }
 
+/** CRIU's images and ours. */
+const IMAGE = /\.(?:img|json)$|^stats-/;
+
+/**
+ * An image that is not a file. To open a FIFO is to wait for one that writes to it, and Node does not even notice signals then.
+ * @returns what is wrong, as a sentence; `undefined` if nothing is
+ */
+export function irregularImage(dir: string): string | undefined {
+  const isIrregular = (name: string): boolean => {
+    try {
+      return !statSync(join(dir, name)).isFile();
+    } catch {
+      return false; // the one who opens it is told
+    }
+  };
+  let names: string[];
+  try {
+    names = readdirSync(dir);
+  } catch {
+    return undefined;
+  }
+  const found = names.find((name) => IMAGE.test(name) && isIrregular(name));
+  return found && `${join(dir, found)} is not a regular file`;
+}
+
 /** Why a path cannot be read as a directory; `undefined` when it is one, or may be one. */
 export function directoryProblem(path: string): string | undefined {
   try {

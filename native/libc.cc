@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -61,6 +62,18 @@ Napi::Value PidfdOpen(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), OrErrno(syscall(SYS_pidfd_open, pid, 0)));
 }
 
+// Does not wait.
+Napi::Value Flock(const Napi::CallbackInfo &info)
+{
+	const int fd = IntOf(info, "expected a descriptor");
+
+	if (info.Length() < 2 || !info[1].IsBoolean())
+		throw Napi::TypeError::New(info.Env(), "expected a boolean");
+	const bool exclusive = info[1].As<Napi::Boolean>().Value();
+	return Napi::Number::New(info.Env(),
+				 OrErrno(flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB)));
+}
+
 // { result, value }: the pid and its wait status; 0 while it runs; -errno.
 Napi::Value WaitPid(const Napi::CallbackInfo &info)
 {
@@ -117,6 +130,7 @@ void AddLibc(Napi::Env env, Napi::Object exports)
 	exports.Set("getChildSubreaper", Napi::Function::New(env, GetChildSubreaper));
 	exports.Set("setChildSubreaper", Napi::Function::New(env, SetChildSubreaper));
 	exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));
+	exports.Set("flock", Napi::Function::New(env, Flock));
 	exports.Set("waitpid", Napi::Function::New(env, WaitPid));
 	exports.Set("onReadable", Napi::Function::New(env, OnReadable));
 	exports.Set("execv", Napi::Function::New(env, Execv));

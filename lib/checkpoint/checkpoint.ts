@@ -54,7 +54,14 @@ import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
-import { hasCheckpoint, imagesBytes, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
+import {
+  hasCheckpoint,
+  imagesBytes,
+  keepImages,
+  lockImagesDir,
+  prepareImagesDir,
+  rollBackImages,
+} from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
@@ -315,18 +322,25 @@ async function checkpointTree(
       };
     };
     let completed: string[] | undefined;
-    const stopped = leaveRunning
-      ? await actWhileStopped(() => {
-          completed = completeImages(operation.imagesDir, { ...complete, isRunning: false });
-        })
-      : undefined;
-    const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
-    const run = { ...createRun(options, operation, shellJob, script), watch };
-    const result = await dump(run, target, operation.imagesDir, options.force ?? false, trace).finally(() =>
-      stopped?.close(),
-    );
-    if (leaveRunning) throwIfLost(pid, run, result, operation.imagesDir);
-    completed ??= completeImages(operation.imagesDir, { ...complete, isRunning: leaveRunning });
+    const { imagesDir, workDir } = operation;
+    const lock = lockImagesDir(imagesDir);
+    let result: CriuResult;
+    try {
+      const stopped = leaveRunning
+        ? await actWhileStopped(() => {
+            completed = completeImages(imagesDir, { ...complete, isRunning: false });
+          })
+        : undefined;
+      const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
+      const run = { ...createRun(options, operation, shellJob, script), watch };
+      result = await dump(run, target, imagesDir, options.force ?? false, trace).finally(() =>
+        stopped?.close(),
+      );
+      if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
+      completed ??= completeImages(imagesDir, { ...complete, isRunning: leaveRunning });
+    } finally {
+      lock.release();
+    }
     const { memory = [], fallbacks = [] } = result.status ?? {};
     const warnings = [
       ...operation.notes,
@@ -336,7 +350,7 @@ async function checkpointTree(
       ...completed,
       ...(leaveRunning ? [] : await afterDump(target, complete.pids)),
     ];
-    return createResult(options, operation, result, readDumpStats(operation.workDir), runPid, warnings);
+    return createResult(options, operation, result, readDumpStats(workDir), runPid, warnings);
   } finally {
     target.close();
     undoSubreaper();

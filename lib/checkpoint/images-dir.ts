@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } f
 import { join } from 'node:path';
 import { manifestName } from '../kept/index.ts';
 import { checkWritable, makeDirectory, removeFile, removeFlatDirectory } from '../directory.ts';
+import { lockImages, type ImagesLock } from '../images-lock.ts';
 import { CheckpointError } from './error.ts';
 
 /** Subdirectory of the images directory for the checkpoint being replaced, until the new one is complete. */
@@ -66,13 +67,28 @@ function settle(dir: string): void {
 }
 
 /**
- * Prepares a directory without images that only its owner can read: images contain the memory of the process. Logs of
- * an earlier attempt may be in it. The caller calls {@link keepImages} or {@link rollBackImages} afterwards.
+ * Makes the directory if it is missing, and keeps it from all other commands, which would see no images in it until this
+ * dump has written its first, or remove them.
+ * @throws {@link CheckpointError} another command uses it
+ */
+export function lockImagesDir(dir: string): ImagesLock {
+  makeDirectory(dir, 0o700);
+  checkWritable(dir, 'name another directory');
+  return lockImages(dir, true, (holders) => {
+    throw new CheckpointError(
+      'ERR_CHECKPOINT_IMAGES_DIR',
+      `${dir} is in use by another checkpoint or restore${holders}`,
+      { hint: 'name another directory, or wait until it has finished' },
+    );
+  });
+}
+
+/**
+ * Prepares a locked directory without images that only its owner can read: images contain the memory of the process. Logs
+ * of an earlier attempt may be in it. The caller calls {@link keepImages} or {@link rollBackImages} afterwards.
  * @param force sets an existing checkpoint aside until the new one is complete
  */
 export function prepareImagesDir(dir: string, force: boolean): void {
-  makeDirectory(dir, 0o700);
-  checkWritable(dir, 'name another directory');
   const isCheckpoint = [INVENTORY, PREVIOUS, MOVING].some((name) => holds(dir, name));
   const isReplaced = (name: string): boolean =>
     force && isCheckpoint && (isImage(name) || name === PREVIOUS || name === MOVING);

@@ -6,7 +6,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
-import { unmountedRoot } from '../machine/index.ts';
+import { downLoopback, unmountedRoot } from '../machine/index.ts';
 
 export interface CriuLogSummary {
   /** One line that says what went wrong, without timestamp and source position. */
@@ -89,7 +89,7 @@ const remedies: readonly Remedy[] = [
     pattern: /^[\w-]+\.img is missing$/,
     hint: 'a file of this checkpoint is missing: copy its whole directory again',
   },
-  { pattern: unmountedRoot.pattern, hint: unmountedRoot.remedy },
+  ...[unmountedRoot, downLoopback].map(({ pattern, remedy }) => ({ pattern, hint: remedy })),
   {
     pattern: /Missing required plugin: cuda(?:-(?:host-)?\d+)?\.img/,
     hint: 'a file of this checkpoint is missing, or the plugin does not know about it: the file must be in the images directory, and the plugin must be at least as new as the one of the dump',

@@ -59,10 +59,7 @@ export interface Operation {
 }
 
 async function usableCriu(env: Environment, signal: AbortSignal | undefined): Promise<string> {
-  const system = currentSystem(signal, env);
-  const learned = await findCriu(system, { check: false });
-  // what was learned may be out of date: modules loaded, rights gained
-  const { criu, rejected } = learned.criu ? learned : await findCriu(system);
+  const { criu, rejected } = await findCriu(currentSystem(signal, env), { check: false });
   if (criu) return criu.path;
   throw new EnvironmentError('cannot find a usable criu', [
     ...rejected.map(({ path, reason, remedy }) => ({

@@ -2,7 +2,7 @@
 /**
  * Finds the CRIU to use: CRIU_CUDA_CRIU, otherwise the one on PATH, otherwise the one that setup built in the user's
  * cache. A CRIU is usable if it is new enough for the device hooks and its own `criu check` passes; that check starts
- * other programs and takes longer than a restore, so it runs in setup and doctor, and its result is kept.
+ * other programs and takes longer than a restore, so it runs in setup and doctor, and again where it has failed.
  * @module
  */
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
@@ -115,21 +115,24 @@ function distrust({ path, origin }: CriuCandidate): { reason: string; remedy: st
   };
 }
 
-/** Why `criu check` failed; empty when it passed. It depends on the user. */
+/** Why `criu check` failed; empty when it passed. It depends on the user, and on more than is noticed here. */
 const checkOf = (path: string): Subject => ({
   question: 'criu-check',
   programs: [resolve(path)],
   circumstances: `user ${process.geteuid?.() ?? 0}`,
 });
 
-async function runCheck(system: System, path: string): Promise<string> {
+/** @param again otherwise an earlier success counts; a failure never does: modules are loaded, rights and networks change */
+async function runCheck(system: System, path: string, again: boolean): Promise<string> {
+  const known = again ? '' : recall(checkOf(path), isText, system.env);
+  if (!again && (known === undefined || known === '')) return '';
   const { exitCode, stdout, stderr } = await system.run(path, ['check'], { timeoutMs: CHECK_TIMEOUT_MS });
   const reason = exitCode === 0 ? '' : firstError(stderr || stdout) || `exit code ${exitCode}`;
   keep(checkOf(path), reason, system.env);
   return reason;
 }
 
-/** Asks a criu program for its version and whether `criu check` passes; without `check`, an earlier answer counts. */
+/** Asks a criu program for its version and whether `criu check` passes; without `check`, only if it has failed before. */
 export async function probeCriu(system: System, candidate: CriuCandidate, check = true): Promise<CriuInfo> {
   const { path } = candidate;
   const refuse = (reason: string, version?: string): CriuInfo & UnusableCriu => ({
@@ -147,7 +150,7 @@ export async function probeCriu(system: System, candidate: CriuCandidate, check 
     if (compareVersions(version, oldestCriu) < 0) {
       return refuse(`version ${version} is older than ${oldestCriu}`, version);
     }
-    const reason = check ? await runCheck(system, path) : (recall(checkOf(path), isText, system.env) ?? '');
+    const reason = await runCheck(system, path, check);
     return reason === ''
       ? { ...candidate, version, usable: true }
       : { ...refuse(`criu check fails: ${reason}`, version), ...remedyOf(reason) };
@@ -168,7 +171,7 @@ function firstError(text: string): string {
 
 /** How thoroughly CRIU is looked for. */
 export interface FindCriuOptions {
-  /** Whether to run `criu check`; otherwise what it said last counts, if it ran since boot. @default true */
+  /** Whether to run `criu check`; otherwise only if it failed the last time since boot. @default true */
   check?: boolean | undefined;
 }
 

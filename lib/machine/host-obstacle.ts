@@ -15,7 +15,19 @@ export const unmountedRoot: HostObstacle = {
     'the root directory is not a mount point, as after a plain chroot: run `mount --bind DIR DIR` on the new root first, or enter it with pivot_root',
 };
 
-const obstacles: readonly HostObstacle[] = [unmountedRoot];
+/** CRIU tries its calls on connections to this machine. */
+export const downLoopback: HostObstacle = {
+  pattern: /Unable to connect a socket: Network is unreachable/,
+  remedy: 'the loopback interface of this network namespace is down: ip link set lo up',
+};
+
+/** No criu works for this user. */
+const fewRights: HostObstacle = {
+  pattern: /needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE/,
+  remedy: 'run as root, or with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE',
+};
+
+const obstacles: readonly HostObstacle[] = [unmountedRoot, downLoopback, fewRights];
 
 /** The remedy for an error of criu that lies in the machine; `undefined` for all other errors. */
 export function hostRemedy(text: string): string | undefined {

@@ -27,7 +27,7 @@ export {
 } from './find-criu.ts';
 export { findOnPath, isExecutable } from './find-on-path.ts';
 export { availableHostMemory } from './host-memory.ts';
-export { unmountedRoot } from './host-obstacle.ts';
+export { downLoopback, unmountedRoot } from './host-obstacle.ts';
 export {
   canDump,
   capabilityBits,

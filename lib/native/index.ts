@@ -8,7 +8,15 @@ export { MIN_DRIVER_VERSION, processStates, STORAGE_DRIVER_VERSION, type Process
 export { nativeBackend } from './backend.ts';
 export { isNativeFailure, SystemCallError } from './errors.ts';
 export { fileStatuses } from './file-status.ts';
-export { execv, getChildSubreaper, onReadable, pidfdOpen, setChildSubreaper, waitpidNoHang } from './libc.ts';
+export {
+  execv,
+  getChildSubreaper,
+  onReadable,
+  pidfdOpen,
+  setChildSubreaper,
+  tryLock,
+  waitpidNoHang,
+} from './libc.ts';
 export { nvmlCandidates, nvmlName } from './libraries.ts';
 export type {
   Backend,

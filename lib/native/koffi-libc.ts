@@ -14,6 +14,9 @@ const SYS_PIDFD_OPEN = 434;
 const WNOHANG = 1;
 const F_GETFD = 1;
 const F_SETFD = 2;
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 
 export function koffiLibc(koffi: Koffi): LibcCalls {
   const libc = koffi.load('libc.so.6');
@@ -23,6 +26,7 @@ export function koffiLibc(koffi: Koffi): LibcCalls {
   const syscall = libc.func('long syscall(long number, ...)');
   const waitpid = libc.func('waitpid', 'int', ['int', koffi.out(koffi.pointer('int')), 'int']);
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
+  const flock = libc.func('int flock(int fd, int operation)');
   const execv = libc.func('int execv(const char *path, const char **arguments)');
   const orErrno = (result: unknown): number => (Number(result) < 0 ? -koffi.errno() : Number(result));
   return {
@@ -33,6 +37,7 @@ export function koffiLibc(koffi: Koffi): LibcCalls {
     },
     setChildSubreaper: (on) => orErrno(setOption(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0)),
     pidfdOpen: (pid) => orErrno(syscall(SYS_PIDFD_OPEN, 'int', pid, 'unsigned int', 0)),
+    flock: (fd, exclusive) => orErrno(flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB)),
     waitpid: (pid) => {
       const status: [number] = [0];
       const result = orErrno(waitpid(pid, status, WNOHANG));

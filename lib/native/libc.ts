@@ -3,6 +3,7 @@
  * The system calls Node has no API for. Every call is short; nothing here waits.
  * @module
  */
+import { constants } from 'node:os';
 import { nativeBackend } from './backend.ts';
 import { SystemCallError } from './errors.ts';
 
@@ -23,6 +24,17 @@ export function setChildSubreaper(on: boolean): void {
 /** A close-on-exec descriptor that becomes readable when the process has ended; the caller closes it. */
 export function pidfdOpen(pid: number): number {
   return check(`pidfd_open(${pid})`, nativeBackend().libc.pidfdOpen(pid));
+}
+
+/**
+ * Locks a file or directory until its descriptor is closed.
+ * @returns whether there is a lock now; not if another descriptor has one that excludes it
+ */
+export function tryLock(fd: number, exclusive: boolean): boolean {
+  const result = nativeBackend().libc.flock(fd, exclusive);
+  if (result === -constants.errno.EWOULDBLOCK) return false;
+  check(`flock(${fd})`, result);
+  return true;
 }
 
 /** Collects one ended child without waiting. @returns its wait status, or `undefined` while it runs */

@@ -212,6 +212,8 @@ export interface LibcCalls {
   setChildSubreaper(on: boolean): number;
   /** @returns a close-on-exec descriptor that becomes readable when the process has ended */
   pidfdOpen(pid: number): number;
+  /** flock without waiting; closing the descriptor unlocks. */
+  flock(fd: number, exclusive: boolean): number;
   /** waitpid with WNOHANG. `result`: the pid, or 0 while it runs; `value`: its wait status. */
   waitpid(pid: number): Answer;
   /** Calls back once when a descriptor becomes readable. @returns a function that stops waiting */

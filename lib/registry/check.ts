@@ -138,7 +138,7 @@ async function checkCriu(
     const reasons = rejected.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
     found.problems.push({
       text: `cannot find a usable criu${reasons === '' ? '' : `: ${reasons}`}`,
-      remedy: 'criu-cuda setup',
+      remedy: rejected.find(({ remedy }) => remedy !== undefined)?.remedy ?? 'criu-cuda setup',
     });
     return;
   }
@@ -175,11 +175,12 @@ function checkMemory({ files }: Description, found: Findings): void {
   const needed = files
     .filter(({ name }) => /^(?:pages-|cuda-pages-)/.test(name))
     .reduce((sum, { size }) => sum + size, 0);
-  const free = availableHostMemory() ?? 0;
+  const free = availableHostMemory() ?? Infinity;
   if (needed <= free) return;
   found.problems.push({
     text: `its processes have ${formatBytes(needed)} of host memory; ${formatBytes(free)} are available`,
-    remedy: 'end other programs, or restore it on a machine with more memory',
+    remedy:
+      'end other programs, raise the memory limit of the cgroup, or restore it on a machine with more memory',
   });
 }
 

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { checkPath } from '../check.ts';
 import { readInventory } from '../criu/index.ts';
-import { directoryProblem } from '../directory.ts';
+import { directoryProblem, irregularImage } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { moveChunks, type ChunkPlace } from '../images/index.ts';
@@ -280,6 +280,9 @@ export async function pushImage(
     throw new UsageError(`${reference} has a digest`, 'push to a tag; the digest is printed afterwards');
   const problem = directoryProblem(dir);
   if (problem !== undefined) throw new UsageError(problem, 'pass the images directory of a checkpoint');
+  const irregular = irregularImage(dir);
+  if (irregular !== undefined)
+    throw new UsageError(irregular, 'this directory is not as a checkpoint has left it: do not trust it');
   if (readInventory(dir) === undefined)
     throw new UsageError(
       `${dir} does not contain a complete checkpoint: inventory.img is missing`,

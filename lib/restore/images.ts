@@ -6,7 +6,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readInventory, readPstree, type ImageTask, type Inventory } from '../criu/index.ts';
-import { directoryProblem } from '../directory.ts';
+import { directoryProblem, irregularImage } from '../directory.ts';
 import { RestoreError } from './error.ts';
 import { describeProcess, waitUntilCollected, type ProcessStat } from '../process/index.ts';
 
@@ -52,6 +52,13 @@ export function readRestorableImages(dir: string): RestorableImages {
   const problem = directoryProblem(dir);
   if (problem !== undefined)
     refuse('ERR_RESTORE_IMAGES', problem, 'pass the images directory of a checkpoint');
+  const irregular = irregularImage(dir);
+  if (irregular !== undefined)
+    refuse(
+      'ERR_RESTORE_IMAGES',
+      irregular,
+      'this directory is not as a checkpoint has left it: do not trust it',
+    );
   const tasks = readPstree(dir);
   const inventory = readInventory(dir);
   const root = tasks?.[0];

@@ -58,7 +58,7 @@ export async function checkPortsFree(imagesDir: string, own: readonly number[]):
   if (taken.size === 0) return;
   const texts = [...taken].map(async ([name, owner]) =>
     owner === undefined
-      ? `${name} is in use, by a process that this user may not see`
+      ? `${name} is in use, by a process that cannot be seen from here (another user, another PID namespace)`
       : `${name} is in use by ${owner} (${await describeProcess(owner)})`,
   );
   throw new RestoreError('ERR_RESTORE_PORT_TAKEN', (await Promise.all(texts)).join('; '), {
@@ -99,7 +99,7 @@ async function portTaken(
     const message = `${name} is kept by the kernel for up to a minute after a connection has ended`;
     return { message, hint: keptHint };
   }
-  const message = `${name} is in use, by a process that this user may not see or by none any more`;
+  const message = `${name} is in use, by a process that cannot be seen from here (another user, another PID namespace), or by none any more`;
   return { message, hint: takenHint };
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../criu/index.ts';
 import { InterruptedError, ToolkitError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
+import { lockImages, type ImagesLock } from '../images-lock.ts';
 import { checkCheckpoint } from '../images/index.ts';
 import { compareFiles, readOrigin, type Step } from '../kept/index.ts';
 import { checkRights } from '../machine/index.ts';
@@ -121,22 +122,41 @@ export function refusalOf(imagesDir: string, problems: readonly ToolkitError[]):
   );
 }
 
+/** Keeps a dump from replacing the images; other restores may read them, in another pid namespace. */
+function lockForRestore(imagesDir: string): ImagesLock {
+  return lockImages(imagesDir, false, (holders) => {
+    throw new RestoreError('ERR_RESTORE_IMAGES', `a checkpoint is being written to ${imagesDir}${holders}`, {
+      hint: 'wait until it has finished',
+    });
+  });
+}
+
+/** What the caller ends. */
+export interface Begun {
+  early: EarlyHelper[];
+  lock: ImagesLock | undefined;
+}
+
 /**
- * Looks at everything, while a helper begins to load device memory.
- * @returns what was found, and the helper that the caller ends
- * @throws one {@link ToolkitError} that names all that is in the way; then there is no helper
+ * Looks at everything, while the images are locked and a helper begins to load device memory.
+ * @throws one {@link ToolkitError} that names all that is in the way; then there is neither lock nor helper
  */
-export async function prepareRestore(given: RestoreOptions): Promise<Prepared & { early: EarlyHelper[] }> {
+export async function prepareRestore(given: RestoreOptions): Promise<Prepared & Begun> {
   const early: EarlyHelper[] = [];
+  let lock: ImagesLock | undefined;
   try {
     const look = await lookAtRestore(given, false, (images, options) => {
+      lock = lockForRestore(resolve(given.imagesDir));
       early.push(...beginEarlyLoad(images, options));
     });
     const { problems, images, options, operation, steps } = look;
     if (problems.length > 0 || !images || !options || !operation || !steps)
       throw refusalOf(resolve(given.imagesDir), problems);
-    return { images, options, operation, steps, early };
+    // another restore of these images may have begun since the first look; what follows would change its files
+    await checkPidsFree(images);
+    return { images, options, operation, steps, early, lock };
   } catch (error) {
+    lock?.release();
     for (const one of early) one.end();
     throw error;
   }

@@ -53,7 +53,7 @@ import { joinOutsidePipes, type JoinedPipes } from './outside-pipes.ts';
 import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort, freeKeptPorts } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
-import { readRestorableImages, type RestorableImages } from './images.ts';
+import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages } from './without-terminal.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
@@ -308,6 +308,9 @@ async function runRestore(
   const pid = readPidFile(pidFile) ?? (images.ownPidNamespace ? undefined : root.pid);
   if (!succeeded(result)) {
     await endLeftOvers(images, pid);
+    // two restores at once write one log: the one that lost names who has the pids, not what the other has logged
+    if (images.tasks.some((task) => isAlive(task.pid) && !isDescendant(task.pid)))
+      await checkPidsFree(images);
     const explained = explainPostRestore(operation.workDir, result.log);
     const log = await explainPort(operation.imagesDir, explained);
     throw restoreError(operation.imagesDir, run, { ...result, log });
@@ -367,10 +370,11 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
 }
 
 async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Promise<RestoredProcess> {
-  const { early, ...prepared } = await prepareRestore(given);
+  const { early, lock, ...prepared } = await prepareRestore(given);
   try {
     return await restorePrepared(prepared, early, trace);
   } finally {
+    lock?.release();
     for (const one of early) one.end();
   }
 }

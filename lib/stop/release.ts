@@ -33,7 +33,7 @@ export interface ReleaseOptions {
   /** A libcuda.so.1. @default the setting CRIU_CUDA_DRIVER */
   driver?: string | undefined;
   env?: Environment | undefined;
-  /** With more device memory, processes are only locked. Bytes. @default 1 GiB, or MemAvailable if that is less */
+  /** With more device memory, processes are only locked. Bytes. @default 1 GiB, or less if the machine or a cgroup has no more */
   mostBytes?: number | undefined;
 }
 
@@ -77,7 +77,9 @@ function startDeadline(timeoutMs: number): Deadline {
 async function tooMuchMemory(
   driver: CheckpointDriver,
   pids: readonly number[],
-  { mostBytes = Math.min(MOST_COPIED_BYTES, availableHostMemory() ?? Infinity) }: ReleaseOptions,
+  {
+    mostBytes = Math.min(MOST_COPIED_BYTES, ...pids.map((pid) => availableHostMemory(pid) ?? Infinity)),
+  }: ReleaseOptions,
   { signal }: Deadline,
 ): Promise<string | undefined> {
   const used = await listGpuProcesses({ driver: driver.path, signal }).catch(() => []);

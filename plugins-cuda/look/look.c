@@ -112,7 +112,7 @@ static int add_process(struct state *s, pid_t pid, struct list *children)
 	ccr__look_mailbox(p, s->root);
 	ccr__look_descriptors(p, s->root, s->request->counts_connections ? &s->sockets : NULL);
 	ccr__look_limits(p, s->root, &s->text);
-	ccr__look_cgroups(p, s->root, &s->text);
+	ccr_cgroups_of(&p->cgroups, s->root, p->pid, &s->text);
 	if (p->evidence & (SEEN_LIBCUDA | SEEN_GPU))
 		ccr__look_environment(p, s->root, &s->text);
 	ask_driver(p, s->request->driver);

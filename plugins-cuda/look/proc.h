@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading small files of /proc and /sys, below a root directory. */
+/* Lists, and directories of /proc. */
 #ifndef CCR_LOOK_PROC_H
 #define CCR_LOOK_PROC_H
 
 #include <dirent.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
 
-/* A buffer that is used for one file after the other. */
-struct text {
-	char *data; /* ends with NUL */
-	size_t length, size;
-};
-
-/* Reads all of a file; the path is relative to `dir`. Returns 0 or -errno; then the text is empty.
- */
-int ccr__text_read(struct text *text, int dir, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* The next line of what is left in `*rest`, without its newline; NULL at the end. Changes the text.
- */
-char *ccr__text_line(char **rest);
-/* The number after "NAME" and blanks at the beginning of a line; `fallback` if no line has it. */
-uint64_t ccr__text_number(const struct text *text, const char *name, uint64_t fallback);
-void ccr__text_free(struct text *text);
+#include "common/machine/text.h"
 
 /* An array that grows. */
 struct list {

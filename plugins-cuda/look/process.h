@@ -5,11 +5,11 @@
 
 #include "look/proc.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/machine/cgroup.h"
 #include "common/protocol/mailbox.h"
 
 /* Bits of `evidence`. */
@@ -57,10 +57,8 @@ struct process {
 	struct ccr_mailbox mailbox;		     /* magic 0: none, or not one */
 	uint64_t ipc_files[MAX_IPC_FILES]; /* inodes of torch's counters of shared tensors */
 	size_t nr_ipc_files;
-	char profiler[64];	    /* the library */
-	char unified[PATH_MAX / 4]; /* its cgroups: version 2, */
-	char memory[PATH_MAX / 4];  /* and the controllers of version 1; "": none */
-	char freezer[PATH_MAX / 4];
+	char profiler[64]; /* the library */
+	struct ccr_cgroups cgroups;
 };
 
 /* The inodes of the sockets of the tree that can be ones of TCP. */
@@ -79,18 +77,8 @@ void ccr__look_descriptors(struct process *process, int root,
 void ccr__look_threads(struct process *process, int root, struct text *text, struct list *children);
 void ccr__look_limits(struct process *process, int root, struct text *text);	  /* limits.c */
 void ccr__look_environment(struct process *process, int root, struct text *text); /* limits.c */
-void ccr__look_cgroups(struct process *process, int root, struct text *text);	  /* cgroup.c */
 
 /* mailbox.c; after the maps. */
 void ccr__look_mailbox(struct process *process, int root);
-
-/* cgroup.c: */
-bool ccr__look_is_frozen(const struct process *process, int root, struct text *text);
-/*
- * What the memory limits of its cgroups leave, in bytes; UINT64_MAX without a limit. Page cache
- * that the kernel can reclaim counts as free. `*where` is the path of the tightest cgroup.
- */
-uint64_t ccr__look_cgroup_memory(const struct process *process, int root, struct text *text,
-				 const char **where, char *path, size_t size);
 
 #endif

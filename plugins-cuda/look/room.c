@@ -11,14 +11,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-static uint64_t available_memory(struct state *s)
-{
-	uint64_t kib;
-
-	ccr__text_read(&s->text, s->root, "proc/meminfo");
-	kib = ccr__text_number(&s->text, "MemAvailable", UINT64_MAX);
-	return kib == UINT64_MAX ? kib : kib << 10;
-}
+#include "common/machine/memory.h"
 
 static bool is_in_memory(int fd)
 {
@@ -32,17 +25,13 @@ static uint64_t copied_of(const struct state *s, const struct process *p)
 	return ccr__look_is_copied(s, p) ? p->device_bytes : 0;
 }
 
-static const char *memory_cgroup(const struct process *p)
-{
-	return *p->memory ? p->memory : p->unified;
-}
-
 /* Processes of one cgroup share what its limit leaves. */
 static uint64_t copied_in_cgroup(const struct state *s, const struct process *of)
 {
 	uint64_t sum = 0;
 
-	each_process(p, s) if (!strcmp(memory_cgroup(p), memory_cgroup(of))) sum += copied_of(s, p);
+	each_process(p, s) if (!strcmp(ccr_cgroups_memory(&p->cgroups),
+				       ccr_cgroups_memory(&of->cgroups))) sum += copied_of(s, p);
 	return sum;
 }
 
@@ -50,10 +39,9 @@ static uint64_t copied_in_cgroup(const struct state *s, const struct process *of
 static bool is_short(struct state *s, const struct process *p, enum ccr_look_kind kind, pid_t pid,
 		     uint64_t need, uint64_t available)
 {
-	char path[512], size1[32], size2[32];
-	const char *cgroup;
+	char cgroup[512] = "", size1[32], size2[32];
 	const uint64_t left =
-		ccr__look_cgroup_memory(p, s->root, &s->text, &cgroup, path, sizeof(path));
+		ccr_cgroups_room(&p->cgroups, s->root, &s->text, cgroup, sizeof(cgroup));
 
 	if (need <= available && need <= left)
 		return false;
@@ -111,7 +99,7 @@ static void judge_store(struct state *s, uint64_t copied, uint64_t available)
 
 void ccr__look_judge_room(struct state *s)
 {
-	const uint64_t available = available_memory(s);
+	const uint64_t available = ccr_memory_available(s->root, &s->text);
 	uint64_t copied = 0;
 
 	each_process(p, s) copied += copied_of(s, p);
@@ -152,6 +140,7 @@ void ccr__look_judge_images(struct state *s)
 	const uint64_t need = bytes_of_images(s->request->images_dir);
 	struct process criu = {.pid = getpid()};
 
-	ccr__look_cgroups(&criu, s->root, &s->text);
-	is_short(s, &criu, CCR_LOOK_RESTORE_MEMORY, 0, need, available_memory(s));
+	ccr_cgroups_of(&criu.cgroups, s->root, criu.pid, &s->text);
+	is_short(s, &criu, CCR_LOOK_RESTORE_MEMORY, 0, need,
+		 ccr_memory_available(s->root, &s->text));
 }

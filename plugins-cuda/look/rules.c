@@ -88,7 +88,7 @@ static void judge_profiler(struct state *s, const struct process *p)
 
 static void judge_state(struct state *s, const struct process *p)
 {
-	if (ccr__look_is_frozen(p, s->root, &s->text))
+	if (ccr_cgroups_frozen(&p->cgroups, s->root, &s->text))
 		ccr__look_found(s, CCR_LOOK_FROZEN, p->pid);
 	/* CRIU dumps a stopped process, but the driver waits for its restore thread forever. */
 	if (p->has_cuda && p->stopped_tid)

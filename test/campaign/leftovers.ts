@@ -14,7 +14,7 @@ const HISTORY = 'history';
 /** Names in a run directory while a daemon serves it. */
 const ofDaemon = /^(?:pool\.sock|control\.sock|pool\.log|.*\.lock|pool\.pid)$/;
 
-/** Sockets with a name that is ours. */
+/** Sockets with a name that is ours; those of other programs are in other namespaces of the network. */
 function namedSockets(dir: string): string[] {
   const lines = readFileSync('/proc/net/unix', 'utf8').trim().split('\n').slice(1);
   const names = lines.flatMap((line) => line.split(/\s+/).slice(7, 8));

@@ -2,13 +2,16 @@
 #include "pool/images/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "common/machine/memory.h"
 #include "common/protocol/device_map.h"
 
-/* Left for everything else on the machine when a copy is kept in host memory. */
+/* Left for everything else when a copy is kept in host memory. */
 #define SPARE_BYTES (256ull << 20)
 
 int store_devices(const struct ccr_image *image, const struct copy_options *options, int *devices,
@@ -109,23 +112,19 @@ int store_load(const struct ccr_image *image, const struct storage *storage,
 	return ret;
 }
 
-static uint64_t available_memory(void)
+int store_host_has_room(uint64_t bytes, char *error, size_t size)
 {
-	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned long long kib = 0;
-	char line[128];
+	const int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char whose[160];
+	const uint64_t room = ccr_memory_room(root, whose, sizeof(whose));
 
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return kib << 10;
-}
-
-bool store_host_has_room(uint64_t bytes)
-{
-	return bytes + SPARE_BYTES <= available_memory();
+	if (root >= 0)
+		close(root);
+	if (room >= SPARE_BYTES && bytes <= room - SPARE_BYTES)
+		return 0;
+	snprintf(error, size, "%llu bytes of host memory are not available: %s has %llu",
+		 (unsigned long long)bytes, whose, (unsigned long long)room);
+	return -ENOMEM;
 }
 
 static int copy_part(bool is_back, const struct held *held, char *host,
@@ -156,11 +155,9 @@ int store_keep(const struct storage *storage, const struct copy_options *options
 	memset(kept, 0, sizeof(*kept));
 	if (!bytes)
 		return 0;
-	if (!store_host_has_room(bytes)) {
-		snprintf(error, size, "%llu bytes of host memory are not available",
-			 (unsigned long long)bytes);
-		return -ENOMEM;
-	}
+	ret = store_host_has_room(bytes, error, size);
+	if (ret)
+		return ret;
 	kept->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (kept->memory == MAP_FAILED) {

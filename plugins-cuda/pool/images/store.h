@@ -35,9 +35,9 @@ int store_load(const struct ccr_image *image, const struct storage *storage,
 	       size_t size);
 /* What is mapped on a device, or NULL. */
 const struct held *store_mapped_on(const struct storage *storage, int device);
-/* Whether the machine has that much host memory available. */
-bool store_host_has_room(uint64_t bytes);
-/* -ENOMEM: the machine does not have that much memory available. */
+/* -ENOMEM: the machine, or a memory limit of the pool's cgroups, does not have that much. */
+int store_host_has_room(uint64_t bytes, char *error, size_t size);
+/* The same error. */
 int store_keep(const struct storage *storage, const struct copy_options *options, struct kept *kept,
 	       char *error, size_t size);
 int store_put_back(const struct kept *kept, const struct storage *storage,

@@ -29,6 +29,7 @@ bool waiting_has_room(const uint64_t *bytes_on)
 static int allocate(struct load *load)
 {
 	const uint64_t bytes = load->list.bytes;
+	char reason[256];
 
 	for (size_t i = 0; i < load->list.nr; i++) {
 		load->list.entries[i].offset = load->host_bytes;
@@ -36,10 +37,9 @@ static int allocate(struct load *load)
 	}
 	if (!bytes)
 		return 0;
-	if (!store_host_has_room(bytes)) {
+	if (store_host_has_room(bytes, reason, sizeof(reason))) {
 		snprintf(load->error, sizeof(load->error),
-			 "%s: neither the devices nor host memory have room for %llu bytes",
-			 load->image->name, (unsigned long long)bytes);
+			 "%s: the devices have no room for it, and %s", load->image->name, reason);
 		return -ENOMEM;
 	}
 	load->host = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

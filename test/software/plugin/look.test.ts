@@ -4,15 +4,7 @@
  * anything. The program is what it was, and there is no image.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -22,6 +14,7 @@ import { killTree, readProcessTree, readStat } from '../../../lib/process/index.
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
 import { pluginVariants, variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { makeCgroup } from '../../helpers/cgroup.ts';
 import { criuProgram } from '../../helpers/criu.ts';
 import { Machine, type CriuOptions, type CriuRun } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
@@ -185,19 +178,9 @@ it('names all reasons at once, for all processes of the tree', async () => {
   expect(reasonsOf(run).map((reason) => reason.pid)).toEqual([pid, pid, children[0]?.pid]);
 });
 
-/** A new cgroup of version 1 below this program's own; skips the test without the controller. @returns its directory */
-function makeCgroup(controller: string, context: TestContext): string {
-  const own = new RegExp(`:${controller}:(.*)$`, 'm').exec(proc(process.pid, 'cgroup'))?.[1];
-  const above = join('/sys/fs/cgroup', controller, own ?? '');
-  if (own === undefined || !existsSync(above)) context.skip('this machine has no cgroups of version 1');
-  const dir = join(above, basename(machine.dir));
-  mkdirSync(dir);
-  cleanups.push(async () => {
-    const pids = readFileSync(join(dir, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
-    for (const pid of pids) await killTree(pid);
-    await waitUntil(() => readFileSync(join(dir, 'cgroup.procs'), 'utf8') === '');
-    rmdirSync(dir);
-  });
+function ownCgroup(controller: string, context: TestContext): string {
+  const { dir, remove } = makeCgroup(controller, basename(machine.dir), context);
+  cleanups.push(remove);
   return dir;
 }
 
@@ -226,7 +209,7 @@ it('warns of a store that may be too small', async () => {
 
 describe('a cgroup', () => {
   it('that is frozen: refused, where criu would wait', async (context) => {
-    const dir = makeCgroup('freezer', context);
+    const dir = ownCgroup('freezer', context);
     const pid = await startProgram([]);
     writeFileSync(join(dir, 'cgroup.procs'), String(pid));
     writeFileSync(join(dir, 'freezer.state'), 'FROZEN');
@@ -239,7 +222,7 @@ describe('a cgroup', () => {
   });
 
   it('that limits memory to less than the driver copies: refused, where the program would be killed', async (context) => {
-    const dir = makeCgroup('memory', context);
+    const dir = ownCgroup('memory', context);
     const pid = await startProgram([]);
     writeFileSync(join(dir, 'cgroup.procs'), String(pid));
     writeFileSync(join(dir, 'memory.limit_in_bytes'), String(4 << 20));
@@ -248,7 +231,7 @@ describe('a cgroup', () => {
   });
 
   it('that limits memory to less than a restore fills: refused before a process is created', async (context) => {
-    const dir = makeCgroup('memory', context);
+    const dir = ownCgroup('memory', context);
     const { workload, checksum } = await startIdle();
     const libdir = variantDir('remap');
     expect((await machine.dump(workload, { libdir })).exitCode).toBe(0);

@@ -3,11 +3,14 @@
  * Images of memory that the driver takes, prefetched: in device memory, or in host memory where a device has no room
  * for the image and its process. A restore copies them to what the driver maps, and reads no file.
  */
+import { writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dropImages, markGolden, prefetchImages } from '../../../lib/pool/index.ts';
 import { isAlive, waitForExit } from '../../../lib/process/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
+import { makeCgroup } from '../../helpers/cgroup.ts';
 import type { CriuOptions, CriuRun } from '../../helpers/machine.ts';
 import { errorsIn, ParallelMachine, snapshot } from '../../helpers/parallel.ts';
 import { waitUntil } from '../../helpers/wait.ts';
@@ -129,6 +132,24 @@ describe.each(places)('in $memory memory', ({ memory, args }) => {
     flipByte(machine.imagesDir, machine.stripes()[0] ?? '', 5000);
     await expectRestoredFrom('files');
   });
+});
+
+it('is refused where the memory limit of the pool has no room for it, and the pool is not killed', async (context) => {
+  const { dir, remove } = makeCgroup('memory', basename(machine.dir), context);
+  await dumpOne(places[1].args);
+  writeFileSync(join(dir, 'cgroup.procs'), String(poolPid));
+  writeFileSync(join(dir, 'memory.limit_in_bytes'), String(300 << 20));
+  try {
+    const group = dir.slice('/sys/fs/cgroup/memory'.length);
+    await expect(prefetch()).rejects.toThrow(`the memory limit of the cgroup ${group} has `);
+    expect(await images()).toEqual([]);
+    expect((await machine.poolStatus()).pid).toBe(poolPid);
+    writeFileSync(join(dir, 'memory.limit_in_bytes'), String(2 ** 30));
+    await prefetch();
+    expect(await images()).toMatchObject([{ state: 'resident', memory: 'host' }]);
+  } finally {
+    await remove();
+  }
 });
 
 describe('the restore of a prefetched image', () => {

@@ -63,6 +63,14 @@ describe('findCriu', () => {
     });
   });
 
+  it('asks for rights where criu has too few of them, and for no other criu', async () => {
+    const check =
+      'echo "CRIU needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE capability: " >&2; exit 1';
+    machine.script('bin/criu', criuScript('4.2.1', check));
+    const found = await findCriu(machine.system);
+    expect(found.rejected[0]?.remedy).toMatch(/^run as root/);
+  });
+
   it('runs criu check only when asked to, and remembers what it said', async () => {
     const path = machine.script('bin/criu', criuScript('4.2.1', 'exit 1'));
     const quick = { check: false };
@@ -70,6 +78,19 @@ describe('findCriu', () => {
     expect((await findCriu(machine.system)).criu).toBeUndefined();
     expect((await findCriu(machine.system, quick)).criu).toBeUndefined();
     machine.script('bin/criu', criuScript('4.2.1'));
+    expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
+  });
+
+  it('asks again where the check has failed before, because more than the program decides it', async () => {
+    const up = join(machine.dir, 'up');
+    const check = `test -e ${up} || { echo "Error (x): Unable to connect a socket: Network is unreachable" >&2; exit 1; }`;
+    const path = machine.script('bin/criu', criuScript('4.2.1', check));
+    const quick = { check: false };
+    expect((await findCriu(machine.system)).rejected[0]).toMatchObject({
+      remedy: expect.stringContaining('ip link set lo up') as string,
+    });
+    expect((await findCriu(machine.system, quick)).criu).toBeUndefined();
+    writeFileSync(up, '');
     expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
   });
 

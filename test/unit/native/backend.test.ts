@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, readFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -15,6 +15,7 @@ import {
   pidfdOpen,
   setChildSubreaper,
   SystemCallError,
+  tryLock,
   waitpidNoHang,
 } from '../../../lib/native/index.ts';
 import { projectRoot } from '../../../lib/paths.ts';
@@ -96,6 +97,24 @@ describe.each(backendNames)('system calls through the %s', (backend) => {
     expect(out).toBe('through');
     expect(err).toContain(`before ${child.pid} variable ä \n`);
     expect(err).not.toContain('anon_inode');
+  });
+
+  it('lock a directory as long as its descriptor is open', () => {
+    use();
+    const dir = mkdtempSync(join(tmpdir(), 'lock-'));
+    const fds = [0, 1, 2].map(() => openSync(dir, 'r'));
+    const [one = -1, other = -1, third = -1] = fds;
+    expect(tryLock(one, false)).toBe(true);
+    expect(tryLock(other, false)).toBe(true);
+    expect(tryLock(third, true)).toBe(false);
+    closeSync(one);
+    closeSync(other);
+    expect(tryLock(third, true)).toBe(true);
+    closeSync(third);
+    rmSync(dir, { recursive: true });
+    expect(() => tryLock(1_000_000, true)).toThrow(
+      expect.objectContaining({ code: 'ERR_SYSTEM_EBADF' }) as Error,
+    );
   });
 
   it('say why a program cannot be executed, and stay what they are', () => {

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* The cgroups of a process, version 2 and version 1: is it frozen, and how much memory do its
- * limits leave? */
-#include "look/process.h"
+#include "common/machine/cgroup.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +27,7 @@ static bool has_word(const char *list, const char *word)
 }
 
 /* "ID:CONTROLLERS:PATH"; version 2 has the ID 0 and no controllers. */
-static void note_line(struct process *process, char *line)
+static void note_line(struct ccr_cgroups *cgroups, char *line)
 {
 	char *controllers = strchr(line, ':'), *path;
 
@@ -39,22 +36,28 @@ static void note_line(struct process *process, char *line)
 		return;
 	*controllers++ = *path++ = '\0';
 	if (!*controllers)
-		snprintf(process->unified, sizeof(process->unified), "%s", path);
+		snprintf(cgroups->unified, sizeof(cgroups->unified), "%s", path);
 	if (has_word(controllers, "memory"))
-		snprintf(process->memory, sizeof(process->memory), "%s", path);
+		snprintf(cgroups->memory, sizeof(cgroups->memory), "%s", path);
 	if (has_word(controllers, "freezer"))
-		snprintf(process->freezer, sizeof(process->freezer), "%s", path);
+		snprintf(cgroups->freezer, sizeof(cgroups->freezer), "%s", path);
 }
 
-void ccr__look_cgroups(struct process *process, int root, struct text *text)
+void ccr_cgroups_of(struct ccr_cgroups *cgroups, int root, pid_t pid, struct text *text)
 {
 	char *rest, *line;
 
-	if (ccr__text_read(text, root, "proc/%d/cgroup", process->pid))
+	memset(cgroups, 0, sizeof(*cgroups));
+	if (ccr__text_read(text, root, "proc/%d/cgroup", pid))
 		return;
 	rest = text->data;
 	while ((line = ccr__text_line(&rest)))
-		note_line(process, line);
+		note_line(cgroups, line);
+}
+
+const char *ccr_cgroups_memory(const struct ccr_cgroups *cgroups)
+{
+	return *cgroups->memory ? cgroups->memory : cgroups->unified;
 }
 
 static const char *unified_mount(int root)
@@ -62,15 +65,15 @@ static const char *unified_mount(int root)
 	return faccessat(root, MOUNT "/cgroup.controllers", F_OK, 0) ? UNIFIED : MOUNT;
 }
 
-bool ccr__look_is_frozen(const struct process *process, int root, struct text *text)
+bool ccr_cgroups_frozen(const struct ccr_cgroups *cgroups, int root, struct text *text)
 {
-	if (*process->unified &&
+	if (*cgroups->unified &&
 	    !ccr__text_read(text, root, "%s%s/cgroup.events", unified_mount(root),
-			    process->unified) &&
+			    cgroups->unified) &&
 	    ccr__text_number(text, "frozen", 0))
 		return true;
-	return *process->freezer &&
-	       !ccr__text_read(text, root, FREEZER "%s/freezer.state", process->freezer) &&
+	return *cgroups->freezer &&
+	       !ccr__text_read(text, root, FREEZER "%s/freezer.state", cgroups->freezer) &&
 	       strncmp(text->data, "THAWED", strlen("THAWED")) != 0;
 }
 
@@ -103,29 +106,30 @@ static uint64_t left_in(const char *path, const char *mount, const struct files 
 	return limit > used ? limit - used : 0;
 }
 
-uint64_t ccr__look_cgroup_memory(const struct process *process, int root, struct text *text,
-				 const char **where, char *path, size_t size)
+uint64_t ccr_cgroups_room(const struct ccr_cgroups *cgroups, int root, struct text *text,
+			  char *where, size_t size)
 {
-	const bool is_unified = !*process->memory;
+	const bool is_unified = !*cgroups->memory;
 	const char *mount = is_unified ? unified_mount(root) : MEMORY;
-	char current[sizeof(process->memory)];
+	char current[sizeof(cgroups->memory)];
 	uint64_t least = UINT64_MAX;
+	char *slash = current;
 
-	*where = NULL;
-	snprintf(current, sizeof(current), "%s", is_unified ? process->unified : process->memory);
-	while (*current) {
-		const uint64_t left =
-			left_in(current, mount, is_unified ? &version2 : &version1, root, text);
-		char *slash = strrchr(current, '/');
+	snprintf(current, sizeof(current), "%s", ccr_cgroups_memory(cgroups));
+	/* A container sees its own cgroup, which has a limit, as the root, or mounted there. */
+	while (*current && slash) {
+		uint64_t left;
 
+		slash = strrchr(current, '/');
+		if (slash == current && current[1] == '\0')
+			slash = NULL;
+		left = left_in(current, mount, is_unified ? &version2 : &version1, root, text);
 		if (left < least) {
 			least = left;
-			snprintf(path, size, "%s", current);
-			*where = path;
+			snprintf(where, size, "%s", current);
 		}
-		if (!slash)
-			break;
-		*slash = '\0'; /* the root cgroup has no limit */
+		if (slash)
+			slash[slash == current] = '\0'; /* "/a" is below "/" */
 	}
 	return least;
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A lock on an images directory, for as long as a command writes it or restores from it. The kernel releases it with the
+ * command, however that ends.
+ * @module
+ */
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { SystemCallError, tryLock } from './native/index.ts';
+
+/** A lock that is held. */
+export interface ImagesLock {
+  release(): void;
+}
+
+/** The pids that have a lock on the directory, as /proc/locks tells. */
+function holders(fd: number): number[] {
+  const { ino } = fstatSync(fd);
+  const lines = readFileSync('/proc/locks', 'utf8').split('\n');
+  return lines.flatMap((line) => {
+    const [, kind, , , pid, file] = line.trim().split(/\s+/);
+    return kind === 'FLOCK' && file?.endsWith(`:${ino}`) === true && Number(pid) > 0 ? [Number(pid)] : [];
+  });
+}
+
+/** "(process 4711)"; empty where it cannot be seen. */
+function describeHolders(fd: number): string {
+  try {
+    const pids = [...new Set(holders(fd))];
+    if (pids.length === 0) return '';
+    return ` (${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')})`;
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * Locks an images directory, which exists. A file system without such locks has none.
+ * @param exclusive otherwise others may have a lock that is not exclusive, too
+ * @param refuse throws what the user is told; it gets who has the lock, in words, after a blank, or nothing
+ */
+export function lockImages(dir: string, exclusive: boolean, refuse: (holders: string) => never): ImagesLock {
+  const fd = openSync(dir, constants.O_RDONLY | constants.O_DIRECTORY);
+  const release = (): void => {
+    closeSync(fd);
+  };
+  let locked = true;
+  try {
+    locked = tryLock(fd, exclusive);
+  } catch (error) {
+    if (error instanceof SystemCallError) return { release };
+    release();
+    throw error;
+  }
+  if (locked) return { release };
+  const found = describeHolders(fd);
+  release();
+  return refuse(found);
+}
