@@ -6,7 +6,7 @@ export { checkImage, type ImageCheck, type ImageCheckOptions, type ImageProblem 
 export { inspectImage, type InspectedImage } from './inspect.ts';
 export { cacheImage, pullImage, type CacheImageOptions, type PullOptions, type PullResult } from './pull.ts';
 export { pushImage, type PushOptions, type PushResult } from './push.ts';
-export type { ReceiveStripes, StripeReceiver } from './stream.ts';
+export type { ReceiveStripes, StripeReceiver } from './directory/stream.ts';
 export type { CacheOptions } from './cache.ts';
 export type { Block, Description, DriverStack, ImageFile, Layer, Piece } from './format.ts';
 export type { RegistryOptions } from './skopeo.ts';

@@ -11,7 +11,7 @@ import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
-import { assemble, DamagedBlockError, type FindBlock } from './assemble.ts';
+import { assemble, DamagedBlockError, type FindBlock } from './directory/assemble.ts';
 import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheOptions } from './cache.ts';
 import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
@@ -21,8 +21,8 @@ import { hexOf, isCompressed, parseDescription, type Description } from './forma
 import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
 import type { PeerOptions } from './peers/find.ts';
-import { relocate } from './relocate.ts';
-import { ArrivingImage, type ReceiveStripes } from './stream.ts';
+import { relocate } from './directory/relocate.ts';
+import { ArrivingImage, type ReceiveStripes } from './directory/stream.ts';
 import type { RegistryOptions } from './skopeo.ts';
 
 /** What to pull, and how. */
