@@ -16,7 +16,6 @@ import { missingLayers, sizeOf } from '../missing.ts';
 import { fillFromPeers, type FromPeers } from '../peers/fill.ts';
 import type { PeerOptions } from '../peers/find.ts';
 import { pullLayout, type RegistryOptions } from '../skopeo.ts';
-import { directAccess } from './access.ts';
 import { BlobError, partPath } from './blob.ts';
 import { fetchBlobs } from './fetch.ts';
 import type { HttpSourceSpec } from './http-source.ts';
@@ -149,9 +148,9 @@ export interface Filled {
 
 /** What peers do not have, from the registry. */
 async function fillFromRegistry(filling: Filling): Promise<void> {
-  const { cache, image, missing, options } = filling;
+  const { cache, image, missing } = filling;
   if (missing.length === 0) return;
-  const source = await directAccess(image.parsed, options);
+  const source = await image.access();
   if (source && (await fillDirectly(filling, source))) return;
   const left = await missingLayers(cache, missing, false);
   if (left.length > 0) await fillWithSkopeo({ ...filling, missing: left });
