@@ -5,7 +5,7 @@ export { isReference } from './reference.ts';
 export { checkImage, type ImageCheck, type ImageCheckOptions, type ImageProblem } from './check.ts';
 export { inspectImage, type InspectedImage } from './inspect.ts';
 export { cacheImage, pullImage, type CacheImageOptions, type PullOptions, type PullResult } from './pull.ts';
-export { pushImage, type PushOptions, type PushResult } from './push.ts';
+export { pushImage, type PushOptions, type PushResult } from './push/push.ts';
 export type { ReceiveStripes, StripeReceiver } from './directory/stream.ts';
 export type { CacheOptions } from './cache.ts';
 export type { Block, Description, DriverStack, ImageFile, Layer, Piece } from './format.ts';
