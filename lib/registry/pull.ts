@@ -16,7 +16,7 @@ import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheO
 import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
-import { fillCache, type Filled } from './fetch/fill.ts';
+import { fillCache, judgeImage, type Filled } from './fetch/fill.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
 import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
@@ -282,6 +282,7 @@ export async function cacheImage(reference: string, options: CacheImageOptions =
   if (options.mustRestore === true) refuse(check);
   const dir = imageDir(options, image.digest);
   if (existsSync(dir)) {
+    await judgeImage(cache, image, options);
     cache.touch(dir);
     const { parsed, digest, layers } = image;
     return {
