@@ -56,7 +56,7 @@ async function startRegistry(work) {
   const config = join(work, 'config.yml');
   const lines = [
     'version: 0.1',
-    'log: {level: fatal, accesslog: {disabled: true}}',
+    'log: {level: error, accesslog: {disabled: true}}',
     `storage: {filesystem: {rootdirectory: ${join(work, 'registry')}}}`,
     `http: {addr: "127.0.0.1:${port}", secret: benchmark}`,
   ];

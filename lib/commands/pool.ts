@@ -117,6 +117,8 @@ const onOrOff: Operand = {
 interface Prefetched {
   dir: string;
   resident: number;
+  /** About the transfer. */
+  warnings: string[];
 }
 
 async function prefetchDirectory(io: Io, dir: string, isGolden: boolean): Promise<Prefetched> {
@@ -125,7 +127,7 @@ async function prefetchDirectory(io: Io, dir: string, isGolden: boolean): Promis
   const resident = await withProgress(io, `loading ${dir}`, (report) =>
     prefetchImages(dir, { golden: isGolden, signal: io.signal, onProgress: bytesFor(io, report) }),
   );
-  return { dir, resident };
+  return { dir, resident, warnings: [] };
 }
 
 /** An image in a registry is loaded while it arrives in the cache. */
@@ -146,10 +148,11 @@ async function prefetchReference(io: Io, flags: PrefetchFlags): Promise<Prefetch
     );
     if (!io.json) io.err(pullText(pulled));
     showWarnings(io, pulled.warnings);
-    const { imagesDir: dir } = pulled;
-    if (!reception) return await prefetchDirectory(io, dir, golden === true);
+    const { imagesDir: dir, warnings } = pulled;
+    if (!reception) return { ...(await prefetchDirectory(io, dir, golden === true)), warnings };
     const received = reception;
-    return { dir, resident: await withProgress(io, `loading ${dir}`, () => received.complete()) };
+    const resident = await withProgress(io, `loading ${dir}`, () => received.complete());
+    return { dir, resident, warnings };
   } finally {
     reception?.close();
   }
@@ -159,11 +162,14 @@ async function prefetch(io: Io, flags: PrefetchFlags): Promise<void> {
   const start = performance.now();
   const { imagesDir, golden } = flags;
   const isDirectory = existsSync(imagesDir) || !isReference(imagesDir);
-  const { dir, resident } = isDirectory
+  const { dir, resident, warnings } = isDirectory
     ? await prefetchDirectory(io, imagesDir, golden === true)
     : await prefetchReference(io, flags);
   const durationMs = performance.now() - start;
-  io.result({ dir, resident, durationMs }, () => `${resident} resident after ${formatDuration(durationMs)}`);
+  io.result(
+    { dir, resident, durationMs, warnings },
+    () => `${resident} resident after ${formatDuration(durationMs)}`,
+  );
 }
 
 async function drop(io: Io, { imagesDir: dir, force }: DropFlags): Promise<void> {

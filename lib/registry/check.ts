@@ -226,8 +226,10 @@ export async function checkFound(image: FoundImage, options: ImageCheckOptions):
   const { stack } = description;
   const found: Findings = { problems: [], warnings: [], deviceMap: [] };
   checkSystem(stack, options.kernel ?? release(), found);
-  await checkGpus(image, options, found);
-  await checkCriu(stack, options.signal, found);
+  // two programs and the driver are asked: at the same time
+  const ofCriu: Findings = { problems: [], warnings: [], deviceMap: [] };
+  await Promise.all([checkGpus(image, options, found), checkCriu(stack, options.signal, ofCriu)]);
+  found.problems.push(...ofCriu.problems);
   checkPlugin(stack, found);
   checkMemory(description, found);
   if (image.layers.some(isCompressed) && !hasZstd())

@@ -17,6 +17,9 @@ import {
   type Layer,
 } from './format.ts';
 import { RegistryError } from './error.ts';
+import { directAccess } from './fetch/access.ts';
+import type { HttpSourceSpec } from './fetch/http-source.ts';
+import { readManifest, readSmallBlob } from './fetch/small.ts';
 import { parseReference, type Reference } from './reference.ts';
 import { fetchConfig, fetchManifest, type RegistryOptions } from './skopeo.ts';
 
@@ -37,6 +40,8 @@ export interface FoundImage extends InspectedImage {
   parsed: Reference;
   /** The repository and the manifest's digest. */
   pinned: string;
+  /** How its blobs are read without skopeo, as `directAccess` says; asked once. */
+  access: () => Promise<HttpSourceSpec | undefined>;
 }
 
 /** Blocks that differ, in the order of their layers. */
@@ -93,6 +98,9 @@ function keep(cache: ImageCache | undefined, digest: string, text: string): void
   }
 }
 
+/** What a registry calls the manifest: its digest, or the tag, which every other reference has. */
+const nameOf = ({ digest, text }: Reference): string => digest ?? text.slice(text.lastIndexOf(':') + 1);
+
 /**
  * Finds the image. What the cache has of its manifest and description is not asked for: all of it, if the reference has a
  * digest.
@@ -104,10 +112,16 @@ export async function findImage(
   cache?: ImageCache,
 ): Promise<FoundImage> {
   const parsed = parseReference(reference);
+  const { signal } = options;
+  let asked: Promise<HttpSourceSpec | undefined> | undefined;
+  const access = () => (asked ??= directAccess(parsed, options));
   const ownText = kept(cache, parsed.digest);
-  const text = ownText ?? (await fetchManifest(parsed, options));
+  const text =
+    ownText ??
+    (await access().then((spec) => spec && readManifest(spec, nameOf(parsed), signal))) ??
+    (await fetchManifest(parsed, options));
   const digest = digestOf(text);
-  // skopeo inspect --raw prints what the registry sends, without a look at its digest
+  // until here it is what the registry sends, without a look at its digest
   if (parsed.digest !== undefined && parsed.digest !== digest)
     throw new RegistryError(
       'ERR_REGISTRY_IMAGE',
@@ -117,7 +131,10 @@ export async function findImage(
   const { config, layers } = parseManifest(text, parsed.text);
   const pinned = `${parsed.registry}/${parsed.repository}@${digest}`;
   const ownDescribed = kept(cache, config.digest);
-  const described = ownDescribed ?? (await fetchConfig(parseReference(pinned), options));
+  const described =
+    ownDescribed ??
+    (await access().then((spec) => spec && readSmallBlob(spec, config, signal))) ??
+    (await fetchConfig(parseReference(pinned), options));
   if (digestOf(described) !== config.digest)
     throw new RegistryError(
       'ERR_REGISTRY_IMAGE',
@@ -125,7 +142,7 @@ export async function findImage(
       { hint: 'push the checkpoint again' },
     );
   const image = {
-    ...{ reference: parsed.text, digest, layers, parsed, pinned },
+    ...{ reference: parsed.text, digest, layers, parsed, pinned, access },
     description: parseDescription(described, parsed.text),
   };
   checkLayers(image);

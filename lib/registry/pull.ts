@@ -11,18 +11,18 @@ import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
-import { assemble, DamagedBlockError, type FindBlock } from './assemble.ts';
+import { assemble, DamagedBlockError, type FindBlock } from './directory/assemble.ts';
 import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheOptions } from './cache.ts';
 import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
-import { fillCache, type Filled } from './fetch/fill.ts';
+import { fillCache, judgeImage, type Filled } from './fetch/fill.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
 import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
 import type { PeerOptions } from './peers/find.ts';
-import { relocate } from './relocate.ts';
-import { ArrivingImage, type ReceiveStripes } from './stream.ts';
+import { relocate } from './directory/relocate.ts';
+import { ArrivingImage, type ReceiveStripes } from './directory/stream.ts';
 import type { RegistryOptions } from './skopeo.ts';
 
 /** What to pull, and how. */
@@ -282,6 +282,7 @@ export async function cacheImage(reference: string, options: CacheImageOptions =
   if (options.mustRestore === true) refuse(check);
   const dir = imageDir(options, image.digest);
   if (existsSync(dir)) {
+    await judgeImage(cache, image, options);
     cache.touch(dir);
     const { parsed, digest, layers } = image;
     return {

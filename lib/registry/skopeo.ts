@@ -67,6 +67,10 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'log in: skopeo login REGISTRY (or --authfile FILE)',
   ],
   [
+    /rejected by policy|signature/i,
+    'the policy of this machine for images says so: containers-policy.json(5)',
+  ],
+  [
     /manifest unknown|name unknown|not ?found|404/i,
     'check repository and tag: skopeo list-tags docker://REPOSITORY',
   ],
@@ -167,7 +171,8 @@ export async function pullLayout(
     `cannot pull ${reference.text}`,
     [
       ...['copy', '--preserve-digests', `--retry-times=${RETRIES}`, `--dest-shared-blob-dir=${blobsDir}`],
-      '--dest-oci-accept-uncompressed-layers',
+      // an OCI layout has no place for signatures; they are checked
+      ...['--dest-oci-accept-uncompressed-layers', '--remove-signatures'],
       ...access(reference, options, 'src-'),
       ...[`docker://${target}`, `oci:${dir}`],
     ],

@@ -33,7 +33,7 @@ export class FailingProxy {
       }
       const isTransfer =
         (method === 'GET' && url.includes('/blobs/sha256:')) ||
-        (isBlobUpload(method, url) && method === 'PATCH');
+        (isBlobUpload(method, url) && (method === 'PATCH' || Number(headers['content-length']) > 0));
       const breaks = isTransfer && (proxy.allowed -= 1) < 0;
       const forwarded = request(
         { host: '127.0.0.1', port: registryPort, method, path: url, headers },

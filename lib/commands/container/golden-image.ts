@@ -101,7 +101,7 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
     throw error;
   });
   if (!io.json) io.err(pullText(pulled));
-  showWarnings(io, [...pulled.warnings, ...pulled.check.warnings]);
+  showWarnings(io, warningsOf(pulled));
   // the load has everything, and ends also after Ctrl-C: only then does the pool know its images by this directory
   io.signal.removeEventListener('abort', stop);
   const loaded = reception?.complete().catch(() => undefined);
@@ -115,11 +115,10 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
   await loaded;
 }
 
-async function restorePulled(
-  io: Io,
-  { imagesDir, check }: PullResult,
-  flags: GoldenImageFlags,
-): Promise<void> {
+const warningsOf = ({ warnings, check }: PullResult): string[] => [...warnings, ...check.warnings];
+
+async function restorePulled(io: Io, pulled: PullResult, flags: GoldenImageFlags): Promise<void> {
+  const { imagesDir, check } = pulled;
   const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
   // jobs that restore one image at the same time have one images directory
   const own =
@@ -127,6 +126,7 @@ async function restorePulled(
   await runRestore(io, {
     ...{ imagesDir, workDir: flags.workDir ?? own, criuOptions: [] },
     ...{ variant, libdir, detach, log, isolated, isolatedNetwork, env: deviceMapOf(check) },
+    warnings: warningsOf(pulled),
   });
   if (own !== undefined) rmSync(own, { recursive: true, force: true });
 }

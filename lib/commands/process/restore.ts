@@ -27,6 +27,8 @@ export interface RestoreFlags extends CommonFlags {
   isolated?: boolean | undefined;
   isolatedNetwork?: boolean | undefined;
   postRestore?: string | undefined;
+  /** What was found before, for the result; the user has seen it. */
+  warnings?: readonly string[] | undefined;
   /** Settings for this restore. */
   env?: Record<string, string> | undefined;
 }
@@ -104,7 +106,8 @@ export async function runRestore(io: Io, flags: RestoreFlags): Promise<void> {
   );
   io.isComplete = flags.detach === true;
   io.sharesStdout = restored.result.sharesOutput;
-  io.result({ ...restored.result, startedMs }, () => resultText(restored.result, leaveStopped));
+  const warnings = [...(flags.warnings ?? []), ...restored.result.warnings];
+  io.result({ ...restored.result, warnings, startedMs }, () => resultText(restored.result, leaveStopped));
   showWarnings(io, restored.result.warnings);
   if (flags.detach !== true) await stay(io, restored);
 }

@@ -117,10 +117,12 @@ async function findOrigin(
 ): Promise<{ origin: string; answer: Answer; ca: string[] | undefined } | undefined> {
   const isVerified = !plainHttp && !isLoopback;
   const used = isVerified ? ca : undefined;
-  const origins = isVerified ? [`https://${registry}`] : [`https://${registry}`, `http://${registry}`];
-  for (const origin of origins) {
+  const schemes = isVerified ? ['https'] : plainHttp ? ['https', 'http'] : ['http', 'https'];
+  for (const origin of schemes.map((scheme) => `${scheme}://${registry}`)) {
     const answer = await probe(origin, used, signal);
-    if (answer) return { origin, answer, ca: used };
+    // a registry with TLS says to others that it has TLS, or where it is
+    const isRegistry = answer?.status === 200 || answer?.status === 401;
+    if (answer && (isRegistry || origin.startsWith('https:'))) return { origin, answer, ca: used };
   }
   return undefined;
 }

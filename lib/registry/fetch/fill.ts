@@ -16,11 +16,11 @@ import { missingLayers, sizeOf } from '../missing.ts';
 import { fillFromPeers, type FromPeers } from '../peers/fill.ts';
 import type { PeerOptions } from '../peers/find.ts';
 import { pullLayout, type RegistryOptions } from '../skopeo.ts';
-import { directAccess } from './access.ts';
 import { BlobError, partPath } from './blob.ts';
 import { fetchBlobs } from './fetch.ts';
 import type { HttpSourceSpec } from './http-source.ts';
 import { withLock } from './lock.ts';
+import { isRestricted } from './policy.ts';
 
 /** How the cache is filled. */
 export interface FillOptions extends RegistryOptions, PeerOptions {
@@ -149,12 +149,23 @@ export interface Filled {
 
 /** What peers do not have, from the registry. */
 async function fillFromRegistry(filling: Filling): Promise<void> {
-  const { cache, image, missing, options } = filling;
-  if (missing.length === 0) return;
-  const source = await directAccess(image.parsed, options);
+  const { cache, image, missing } = filling;
+  const isJudged = isRestricted(image.parsed, process.env);
+  if (missing.length === 0 && !isJudged) return;
+  const source = isJudged ? undefined : await image.access();
   if (source && (await fillDirectly(filling, source))) return;
   const left = await missingLayers(cache, missing, false);
-  if (left.length > 0) await fillWithSkopeo({ ...filling, missing: left });
+  if (left.length > 0 || isJudged) await fillWithSkopeo({ ...filling, missing: left });
+}
+
+/**
+ * Has skopeo judge an image all of whose blobs are here, where the machine has a policy for such images: what is in the
+ * cache may have come under another policy, or from peers. Nothing is moved.
+ * @throws {@link RegistryError} the policy refuses it, or the registry does not answer
+ */
+export async function judgeImage(cache: ImageCache, image: FoundImage, options: FillOptions): Promise<void> {
+  if (!isRestricted(image.parsed, process.env)) return;
+  await fillWithSkopeo({ cache, image, missing: [], peerBytes: 0, options, onBlob: () => undefined });
 }
 
 /** What is done with blobs while others still come. The lock of the cache is held meanwhile. */
@@ -181,11 +192,17 @@ export async function fillCache(
 ): Promise<Filled> {
   const nothing = { moved: [], peerBytes: 0, warnings: [] };
   const { layers, parsed } = image;
-  if ((await missingLayers(cache, layers, options.verify === true)).length === 0) return nothing;
+  if ((await missingLayers(cache, layers, options.verify === true)).length === 0) {
+    await judgeImage(cache, image, options);
+    return nothing;
+  }
   return withLock(cache.lock, options.signal, async () => {
     // another command may have brought them
     const missing = await missingLayers(cache, layers, false);
-    if (missing.length === 0) return nothing;
+    if (missing.length === 0) {
+      await judgeImage(cache, image, options);
+      return nothing;
+    }
     cache.makeRoom(parsed.text, sizeOf(missing) - leftBytes(cache, missing), layers);
     const digests = new Set(missing.map(({ digest }) => digest));
     arriving?.begin(layers.filter(({ digest }) => !digests.has(digest)));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // One image in a registry, restored on "another node": in another mount namespace, below another root directory, with a
 // cache of its own, and with nothing of the checkpoint on this one. Then from the cache, and through the pool.
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
@@ -43,6 +44,15 @@ afterEach(async () => {
   await machine.close();
 });
 
+const PEER_WARNING = 'the peer 127.0.0.1:1 is not asked: ECONNREFUSED';
+
+/** Options that name a peer which does not run. */
+function deadPeer(): string[] {
+  const key = join(machine.dir, 'key');
+  writeFileSync(key, randomBytes(32).toString('hex'), { mode: 0o600 });
+  return ['--peer', '127.0.0.1:1', '--peer-key', key];
+}
+
 /** Types a command. @param under words in front of it */
 const cli = (words: readonly string[], under: readonly string[] = []): Promise<ExecResult> => {
   const [file = '', ...rest] = [...under, process.execPath, join(projectRoot, 'dist/cli.js'), ...words];
@@ -59,10 +69,11 @@ it(
       'mount --rbind / "$0" && exec chroot "$0" "$@"',
       root,
     ];
-    const words = ['golden', 'restore', reference, '--cache', cache, '--detach', '--json'];
+    const words = ['golden', 'restore', reference, '--cache', cache, '--detach', '--json', ...deadPeer()];
     const { stdout, stderr, exitCode } = await cli(words, node);
     expect(exitCode, stderr).toBe(0);
-    const result = JSON.parse(stdout) as { pid: number; imagesDir: string };
+    const result = JSON.parse(stdout) as { pid: number; imagesDir: string; warnings: string[] };
+    expect(result.warnings).toContain(PEER_WARNING);
     expect(result.pid).toBe(pid);
     expect(result.imagesDir.startsWith(`${cache}/images/`)).toBe(true);
     expect(await snapshot(workload)).toBe(before);
@@ -113,10 +124,10 @@ it(
   'is prefetched into device memory, and restored from there',
   async () => {
     await machine.startPool();
-    const fetched = await cli(['pool', 'prefetch', reference, '--cache', cache, '--json']);
+    const fetched = await cli(['pool', 'prefetch', reference, '--cache', cache, '--json', ...deadPeer()]);
     expect(fetched.exitCode, fetched.stderr).toBe(0);
-    const { dir, resident } = JSON.parse(fetched.stdout) as { dir: string; resident: number };
-    expect(resident).toBe(1);
+    const { dir, ...more } = JSON.parse(fetched.stdout) as { dir: string };
+    expect(more).toMatchObject({ resident: 1, warnings: [PEER_WARNING] });
     expect((await machine.poolStatus()).images).toMatchObject([{ dir, state: 'resident' }]);
     const restored = await cli(['golden', 'restore', reference, '--cache', cache, '--detach']);
     expect(restored.exitCode, restored.stderr).toBe(0);

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { verifyGpuImages } from '../../../lib/images/index.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
@@ -144,6 +144,42 @@ it(
     server?.kill('SIGTERM');
     if (server) await once(server, 'close');
     expect(summary).toMatch(/127\.0\.0\.1:\d+ sent \d+ blocks of [\d.]+ MiB/);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'what the policy of this machine refuses is used neither from the cache nor from peers',
+  async () => {
+    await cacheImage(reference, { cache: cacheOf('a') });
+    const peer = await serve('a');
+    const home = join(machine.dir, 'home');
+    mkdirSync(join(home, '.config/containers'), { recursive: true });
+    const decide = (type: string): void => {
+      writeFileSync(join(home, '.config/containers/policy.json'), JSON.stringify({ default: [{ type }] }));
+    };
+    vi.stubEnv('HOME', home);
+    try {
+      decide('insecureAcceptAnything');
+      await cacheImage(reference, { cache: cacheOf('b') });
+      decide('reject');
+      const refused = {
+        code: 'ERR_REGISTRY',
+        message: expect.stringContaining('rejected by policy') as string,
+        hint: expect.stringContaining('containers-policy.json(5)') as string,
+      };
+      await expect(cacheImage(reference, { cache: cacheOf('b') })).rejects.toMatchObject(refused);
+      await expect(
+        pullImage(reference, join(machine.dir, 'pulled'), { cache: cacheOf('b') }),
+      ).rejects.toMatchObject(refused);
+      const fromPeer = { cache: cacheOf('c'), peers: [peer], peerKey: keyFile };
+      await expect(cacheImage(reference, fromPeer)).rejects.toMatchObject(refused);
+      expect(readdirSync(join(cacheOf('c'), 'images'))).toEqual([]);
+      decide('insecureAcceptAnything');
+      expect((await cacheImage(reference, fromPeer)).movedBytes).toBe(0);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   },
   TIMEOUT_MS,
 );

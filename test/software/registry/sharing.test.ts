@@ -69,7 +69,7 @@ it('a push of what is there already sends nothing, and gives the same blocks', a
   const uploads = registry
     .requests()
     .slice(before)
-    .filter(({ method }) => method === 'PATCH');
+    .filter(({ method }) => method === 'POST');
   expect(uploads).toEqual([]);
 });
 
@@ -85,7 +85,7 @@ it('an image that was pulled is pushed with the same blocks', async () => {
   const uploads = registry
     .requests()
     .slice(before)
-    .filter(({ method }) => method === 'PATCH');
+    .filter(({ method }) => method === 'POST');
   // the description and the small files, which name their directory
   expect(uploads).toHaveLength(2);
 });

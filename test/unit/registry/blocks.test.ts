@@ -5,8 +5,9 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { cutFor, writeBlocks, type Cut } from '../../../lib/registry/blocks.ts';
-import type { Sequence, SourcePiece } from '../../../lib/registry/contents.ts';
+import { cutFor, planBlocks, type Cut } from '../../../lib/registry/push/blocks.ts';
+import type { Sequence, SourcePiece } from '../../../lib/registry/push/contents.ts';
+import { marksOf, writeBlock } from '../../../lib/registry/push/write.ts';
 import type { Block } from '../../../lib/registry/format.ts';
 
 /** Everything is a thousandth of what is real: 8 KiB for chunks of 8 MiB. */
@@ -38,17 +39,18 @@ function imageOf(name: string, indexes: readonly number[]): Sequence {
   return { kind: 'stripe', image: undefined, pieces };
 }
 
-async function blocksOf(sequence: Sequence, cut: Cut): Promise<{ blocks: Block[]; places: number }> {
-  const blocks: Block[] = [];
-  const places = await writeBlocks(sequence, {
-    ...{ imagesDir: dir, dir, cut, fileIndex: () => 0 },
-    onBlock: ({ block, path }) => {
-      expect(`sha256:${sumOf(readFileSync(path)).toString('hex')}`).toBe(block.digest);
-      blocks.push(block);
-      return Promise.resolve();
-    },
+function blocksOf({ kind, pieces }: Sequence, cut: Cut): { blocks: Block[]; places: number } {
+  const plan = planBlocks(kind, pieces, cut, () => 0);
+  const blocks = plan.blocks.map((planned, index) => {
+    const path = join(dir, `block-${index}`);
+    const block = writeBlock(dir, planned, path);
+    const bytes = readFileSync(path);
+    rmSync(path);
+    expect(bytes).toHaveLength(planned.size);
+    expect(`sha256:${sumOf(bytes).toString('hex')}`).toBe(block.digest);
+    return block;
   });
-  return { blocks, places: places.length };
+  return { blocks, places: plan.places.length };
 }
 
 function sharedPart(one: readonly Block[], other: readonly Block[]): number {
@@ -72,28 +74,28 @@ describe('two images with the same weights', () => {
       0.5,
     ],
     ['eight chunks, a fixed block, are before them', [...weights.slice(100, 108), ...weights], 1],
-  ])('%s', async (_name, indexes, withFixed) => {
+  ])('%s', (_name, indexes, withFixed) => {
     const [base, other] = [imageOf('base', weights), imageOf('other', indexes)];
     const cut = { ...cutFor(base, 64 * KIB), pieceBytes: CHUNK };
-    const shared = sharedPart((await blocksOf(base, cut)).blocks, (await blocksOf(other, cut)).blocks);
-    const same = sharedPart((await blocksOf(base, fixed)).blocks, (await blocksOf(other, fixed)).blocks);
+    const shared = sharedPart(blocksOf(base, cut).blocks, blocksOf(other, cut).blocks);
+    const same = sharedPart(blocksOf(base, fixed).blocks, blocksOf(other, fixed).blocks);
     expect(shared).toBeGreaterThan(0.98);
     expect(same).toBeCloseTo(withFixed, 1);
   });
 });
 
 describe('blocks', () => {
-  it('have a checksum for each piece, and all bytes of the chunks', async () => {
+  it('have a checksum for each piece, and all bytes of the chunks', () => {
     const sequence = imageOf('base', [1, 2, 3, 4, 5]);
     const cut = { least: 1, most: 3 * CHUNK, mask: 2n ** 63n - 1n, pieceBytes: CHUNK };
-    const { blocks, places } = await blocksOf(sequence, cut);
+    const { blocks, places } = blocksOf(sequence, cut);
     expect(places).toBe(5);
     expect(blocks.map(({ size }) => size)).toEqual([3 * CHUNK, 2 * CHUNK]);
     const sums = blocks.flatMap(({ pieces }) => pieces.map(({ sha256 }) => sha256));
     expect(sums).toEqual([1, 2, 3, 4, 5].map((index) => sumOf(chunkOf(index)).toString('hex')));
   });
 
-  it('leave out zeroes of host memory, and keep their place', async () => {
+  it('leave out zeroes of host memory, and keep their place', () => {
     const bytes = Buffer.alloc(3 * CHUNK);
     bytes.fill('x', 2 * CHUNK);
     writeFileSync(join(dir, 'pages'), bytes);
@@ -101,7 +103,10 @@ describe('blocks', () => {
       ...{ source: 'pages', from: index * CHUNK, length: CHUNK },
       ...{ target: 'pages', mark: undefined },
     }));
-    const { blocks } = await blocksOf({ kind: 'pages', image: undefined, pieces }, cutFor({ pieces }));
+    const marks = marksOf(dir, pieces);
+    expect(marks).toEqual([undefined, undefined, sumOf(bytes.subarray(2 * CHUNK)).readBigUInt64LE()]);
+    const marked = pieces.flatMap((piece, index) => (marks[index] === undefined ? [] : [piece]));
+    const { blocks } = blocksOf({ kind: 'pages', image: undefined, pieces: marked }, cutFor({ pieces }));
     expect(blocks).toMatchObject([
       { size: CHUNK, pieces: [{ offset: 0, length: CHUNK, at: 2 * CHUNK, file: 0 }] },
     ]);

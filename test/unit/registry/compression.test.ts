@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
-import { assemble } from '../../../lib/registry/assemble.ts';
+import { assemble } from '../../../lib/registry/directory/assemble.ts';
 import { isWorthCompressing } from '../../../lib/registry/compression/sample.ts';
 import { compressFile, decompressFile, requireZstd } from '../../../lib/registry/compression/zstd.ts';
 import { digestOf, hexOf, isCompressed, type Description } from '../../../lib/registry/format.ts';

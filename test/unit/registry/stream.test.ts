@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Making an images directory of blocks while they arrive.
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ImageCache } from '../../../lib/registry/cache.ts';
 import { mediaTypes, type BlockKind, type Description } from '../../../lib/registry/format.ts';
-import { ArrivingImage } from '../../../lib/registry/stream.ts';
+import { compressFile } from '../../../lib/registry/compression/zstd.ts';
+import { assemble } from '../../../lib/registry/directory/assemble.ts';
+import { Limiter } from '../../../lib/registry/directory/limiter.ts';
+import { ArrivingImage } from '../../../lib/registry/directory/stream.ts';
 
 const SIZE = 1000;
 
@@ -50,11 +54,11 @@ it.each([false, true])('blocks that wait are added, unless the pull is stopped: 
   let isSettled = false;
   const arriving = new ArrivingImage({
     ...{ cache, description, layers, dir, onFailure: () => undefined },
-    findBlock: ({ digest }) => ({ path: cache.blobPath(digest), digest, isCompressed: false }),
-    receive: () => {
-      if (isStopped) arriving.stop(new Error('stopped'));
-      return Promise.resolve(undefined);
+    findBlock: ({ kind, digest }) => {
+      if (isStopped && kind === 'pages') arriving.stop(new Error('stopped'));
+      return { path: cache.blobPath(digest), digest, isCompressed: false };
     },
+    receive: () => Promise.resolve(undefined),
     settle: () => {
       isSettled = true;
       return Promise.resolve();
@@ -65,6 +69,52 @@ it.each([false, true])('blocks that wait are added, unless the pull is stopped: 
   await (isStopped ? expect(ended).rejects.toThrow('stopped') : ended);
   await arriving.close();
   expect(isSettled).toBe(!isStopped);
-  expect(readFileSync(join(dir, 'small'), 'latin1')).toContain('small');
   expect(readFileSync(join(dir, 'pages')).equals(Buffer.alloc(SIZE))).toBe(isStopped);
+});
+
+it('host memory is written several blocks at a time, and equal blocks each to their place', async () => {
+  const cache = new ImageCache({ cache: join(top, 'cache') });
+  const { stack, ...rest } = twoBlocks(cache);
+  const pages = rest.blocks.slice(1);
+  const [first] = pages;
+  if (!first) throw new Error('no block');
+  const blocks = Array.from({ length: 12 }, (_, at) => ({
+    ...first,
+    pieces: first.pieces.map((piece) => ({ ...piece, file: 0, at: at * SIZE })),
+  }));
+  const files = [{ name: 'pages', size: blocks.length * SIZE, mode: 0o600, modified: 1 }];
+  const plain = join(top, 'plain');
+  const path = join(top, 'compressed');
+  writeFileSync(plain, readFileSync(cache.blobPath(first.digest)));
+  await compressFile(plain, path, undefined);
+  const dir = join(top, 'images');
+  mkdirSync(dir);
+  await assemble(
+    { ...rest, stack, blocks, files },
+    dir,
+    ({ digest }) => ({ path, digest, isCompressed: true }),
+    undefined,
+  );
+  const written = readFileSync(join(dir, 'pages'));
+  for (const { pieces } of blocks)
+    for (const { at } of pieces)
+      expect(written.subarray(at, at + SIZE).equals(Buffer.alloc(SIZE, 'pages'))).toBe(true);
+  expect(readdirSync(dir)).toEqual(['pages']);
+});
+
+it('only so much work is done at the same time, and all of it has ended when one part has failed', async () => {
+  const limiter = new Limiter(2);
+  let [now, most, done] = [0, 0, 0];
+  for (let nr = 0; nr < 7; nr += 1)
+    limiter
+      .run(async () => {
+        most = Math.max(most, (now += 1));
+        await turn();
+        now -= 1;
+        done += 1;
+        if (nr === 3) throw new Error('the fourth');
+      })
+      .catch(() => undefined);
+  await expect(limiter.ended()).rejects.toThrow('the fourth');
+  expect([now, most, done]).toEqual([0, 2, 7]);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which registries are read without skopeo, and with which password.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -50,6 +50,13 @@ it('an open registry on this machine, without TLS; no password is sent', async (
     ...{ origin: `http://${registry}`, repository: 'models/llama', authorization: undefined },
     ...{ plainTo: 'loopback', ca: undefined },
   });
+});
+
+it('a registry on this machine that sends everyone without TLS elsewhere is none without TLS', async () => {
+  server.removeAllListeners('request').on('request', (_, answer: ServerResponse) => {
+    answer.writeHead(301, { location: `https://${registry}/v2/` }).end();
+  });
+  expect(await access()).toBeUndefined();
 });
 
 it('a registry that asks for a password, which is there', async () => {

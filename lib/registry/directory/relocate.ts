@@ -5,8 +5,8 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { relocateFile } from '../criu/index.ts';
-import { movePageFile, readPageImages } from '../images/index.ts';
+import { relocateFile } from '../../criu/index.ts';
+import { movePageFile, readPageImages } from '../../images/index.ts';
 
 /** @param to where the directory will be */
 export async function relocate(dir: string, to: string): Promise<void> {

@@ -7,9 +7,9 @@
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { UsageError } from '../errors.ts';
-import { isStray, readCheckpointIndex, readGpuImages, type GpuImage } from '../images/index.ts';
-import type { BlockKind } from './format.ts';
+import { UsageError } from '../../errors.ts';
+import { isStray, readCheckpointIndex, readGpuImages, type GpuImage } from '../../images/index.ts';
+import type { BlockKind } from '../format.ts';
 
 /** Larger files are cut into blocks of their own. Bytes. */
 const SMALL_BYTES = 4 * 2 ** 20;
@@ -40,7 +40,7 @@ export interface SourcePiece {
   length: number;
   /** The name of the file that it belongs to, in the image; device memory has none until its block is known. */
   target: string | undefined;
-  /** What decides where blocks end, the same for the same bytes; `undefined`: their SHA-256. */
+  /** What decides where blocks end, the same for the same bytes; `undefined`: their SHA-256 does, which is not known yet. */
   mark: bigint | undefined;
 }
 

@@ -5,11 +5,12 @@
  * @module
  */
 import { rmSync } from 'node:fs';
-import { Assembly, DamagedBlockError, type FindBlock } from './assemble.ts';
-import type { BlobRef, ImageCache } from './cache.ts';
-import type { Arriving } from './fetch/fill.ts';
-import type { Block, BlockKind, Description, Layer } from './format.ts';
-import { differentBlocks } from './inspect.ts';
+import { Assembly, DamagedBlockError, MOST_AT_ONCE, type FindBlock } from './assemble.ts';
+import type { BlobRef, ImageCache } from '../cache.ts';
+import type { Arriving } from '../fetch/fill.ts';
+import type { Block, BlockKind, Description, Layer } from '../format.ts';
+import { differentBlocks } from '../inspect.ts';
+import { Limiter } from './limiter.ts';
 
 /** Takes stripes as they arrive. */
 export interface StripeReceiver {
@@ -25,8 +26,11 @@ export interface StripeReceiver {
  */
 export type ReceiveStripes = (dir: string) => Promise<StripeReceiver | undefined>;
 
-/** Device memory is what takes long to load, so it comes before host memory. */
-const RANKS: Readonly<Record<BlockKind, number>> = { small: 0, stripe: 1, pages: 2 };
+/**
+ * Host memory has to be decompressed, which takes longer than to load device memory: so it comes first, and is written
+ * while device memory arrives.
+ */
+const RANKS: Readonly<Record<BlockKind, number>> = { small: 0, pages: 1, stripe: 2 };
 
 /** What an images directory is made of, and for whom. */
 interface ArrivingOptions {
@@ -44,12 +48,14 @@ interface ArrivingOptions {
   onFailure: (error: unknown) => void;
 }
 
-/** An images directory in the making. Blocks are added one after the other, as they come. */
+/** An images directory in the making. Blocks are added as they come, those of host memory several at a time. */
 export class ArrivingImage implements Arriving {
   readonly #options: ArrivingOptions;
   /** By the digest of their layer. */
   readonly #blocks = new Map<string, Block[]>();
   #work: Promise<void>;
+  #begun: Promise<void>;
+  readonly #hostMemory = new Limiter(MOST_AT_ONCE);
   #assembly: Assembly | undefined;
   #smallLeft = 0;
   /** Stripes that nobody has been told about. */
@@ -67,6 +73,7 @@ export class ArrivingImage implements Arriving {
       if (block.kind === 'small') this.#smallLeft += 1;
     }
     this.#work = Promise.resolve();
+    this.#begun = this.#work;
   }
 
   rank({ digest }: BlobRef): number {
@@ -78,15 +85,21 @@ export class ArrivingImage implements Arriving {
     this.#then(async () => {
       this.#assembly = await Assembly.begin(description, dir, findBlock);
     });
+    this.#begun = this.#work;
     for (const blob of present.toSorted((a, b) => this.rank(a) - this.rank(b))) this.arrived(blob);
   }
 
   arrived({ digest }: BlobRef): void {
-    for (const block of this.#blocks.get(digest) ?? []) this.#then(() => this.#add(block));
+    for (const block of this.#blocks.get(digest) ?? []) {
+      if (block.kind === 'pages') this.#beside(block);
+      else this.#then(() => this.#add(block));
+    }
   }
 
   async end(): Promise<void> {
     this.#then(async () => {
+      await this.#hostMemory.ended();
+      this.#stop.signal.throwIfAborted();
       await this.#assembly?.settle('all');
       await this.#options.settle();
     });
@@ -100,6 +113,7 @@ export class ArrivingImage implements Arriving {
 
   async close(): Promise<void> {
     await this.#work.catch(() => undefined);
+    await this.#hostMemory.ended().catch(() => undefined);
     await this.#assembly?.close();
   }
 
@@ -111,14 +125,28 @@ export class ArrivingImage implements Arriving {
     this.#work.catch(this.#options.onFailure);
   }
 
-  async #add(block: Block): Promise<void> {
+  #beside(block: Block): void {
+    this.#hostMemory
+      .run(async () => {
+        await this.#begun;
+        this.#stop.signal.throwIfAborted();
+        await this.#write(block);
+      })
+      .catch(this.#options.onFailure);
+  }
+
+  async #write(block: Block): Promise<string[]> {
     try {
-      this.#untold.push(...((await this.#assembly?.add(block, this.#stop.signal)) ?? []));
+      return (await this.#assembly?.add(block, this.#stop.signal)) ?? [];
     } catch (error) {
       if (error instanceof DamagedBlockError)
         rmSync(this.#options.cache.blobPath(error.digest), { force: true });
       throw error;
     }
+  }
+
+  async #add(block: Block): Promise<void> {
+    this.#untold.push(...(await this.#write(block)));
     if (block.kind === 'small') {
       this.#smallLeft -= 1;
       if (this.#smallLeft === 0) await this.#begin();

@@ -1,44 +1,45 @@
 // SPDX-License-Identifier: MIT
 /**
- * Pushes a checkpoint to a registry. Blocks are written to a temporary directory and pushed a few GiB at a time, so that
- * no second copy of the checkpoint is needed; what the registry has is not moved again.
+ * Pushes a checkpoint to a registry. Threads write blocks to a temporary directory and send them from there, a few at a
+ * time, so that no second copy of the checkpoint is needed; what the registry has is not moved again.
  * @module
  */
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { checkPath } from '../check.ts';
-import { readInventory } from '../criu/index.ts';
-import { directoryProblem, irregularImage } from '../directory.ts';
-import { isErrno } from '../errno.ts';
-import { EnvironmentError, UsageError } from '../errors.ts';
-import { moveChunks, type ChunkPlace } from '../images/index.ts';
-import type { OnTransfer } from '../process/index.ts';
-import { packageVersion } from '../version.ts';
-import { checkRecipients, digestOfFile, encryptBlock } from './age.ts';
-import { blockOf, writeBlocks, type WrittenBlock } from './blocks.ts';
-import { isWorthCompressing } from './compression/sample.ts';
-import { compressFile, hasZstd } from './compression/zstd.ts';
-import { readContents, type Contents, type Sequence } from './contents.ts';
-import { RegistryError } from './error.ts';
+import { join, resolve } from 'node:path';
+import { checkPath } from '../../check.ts';
+import { readInventory } from '../../criu/index.ts';
+import { directoryProblem, irregularImage } from '../../directory.ts';
+import { isErrno } from '../../errno.ts';
+import { EnvironmentError, UsageError } from '../../errors.ts';
+import { moveChunks, type ChunkPlace } from '../../images/index.ts';
+import type { OnTransfer } from '../../process/index.ts';
+import { packageVersion } from '../../version.ts';
+import { checkRecipients, encryptBlock } from '../age.ts';
+import { hasZstd } from '../compression/zstd.ts';
+import { Limiter } from '../directory/limiter.ts';
+import { RegistryError } from '../error.ts';
 import {
   encryptedDescriptionType,
   hexOf,
   maxDescriptionBytes,
-  mediaTypes,
   type Block,
   type Description,
   type ImageFile,
   type Layer,
-} from './format.ts';
-import { createLayout, digestsDir, writeBlob, writeImage } from './layout.ts';
-import { parseReference } from './reference.ts';
-import { pushLayout, type RegistryOptions } from './skopeo.ts';
-import { readStack } from './stack.ts';
+} from '../format.ts';
+import { differentBlocks } from '../inspect.ts';
+import { createLayout, digestsDir, writeBlob, writeImage } from '../layout.ts';
+import { parseReference } from '../reference.ts';
+import type { RegistryOptions } from '../skopeo.ts';
+import { readStack } from '../stack.ts';
+import { blockOf, cutFor, planBlocks, type PlannedBlock } from './blocks.ts';
+import { readContents, type Contents, type Sequence, type SourcePiece } from './contents.ts';
+import { BlockStore } from './store.ts';
+import { PushThreads } from './threads.ts';
 
-/** What is pushed at once, if there is more. Bytes. */
-const BATCH_BYTES = 2 * 2 ** 30;
+/** Pieces of host memory that a thread looks at in one go. */
+const MARKED = 16;
 
 /** What to push, and how. */
 export interface PushOptions extends RegistryOptions {
@@ -68,6 +69,12 @@ export interface PushResult {
   warnings: string[];
 }
 
+/** Blocks of a sequence, and where its pieces are in them. */
+interface Written {
+  blocks: Block[];
+  places: ChunkPlace[];
+}
+
 /** One push: the temporary layout, and what was written to it. */
 class Push {
   readonly #imagesDir: string;
@@ -75,132 +82,139 @@ class Push {
   readonly #reference;
   readonly #temporary = mkdtempSync(join(tmpdir(), 'criu-cuda-push-'));
   readonly #place = createLayout(this.#temporary);
-  readonly #blocks: Block[] = [];
-  /** By digest of the block: the layer that it is stored as. */
-  readonly #layers = new Map<string, Layer>();
-  #batch: { path: string; layer: Layer }[] = [];
-  #blockBytes = 0;
+  readonly #threads = new PushThreads();
+  readonly #limiter = new Limiter(this.#threads.nr);
+  readonly #failed = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #store: BlockStore;
+  #nrFiles = 0;
   #readBytes = 0;
   #totalBytes = 0;
 
   constructor(imagesDir: string, reference: string, options: PushOptions) {
+    const { signal } = options;
     this.#imagesDir = imagesDir;
     this.#options = options;
     this.#reference = parseReference(reference);
-  }
-
-  close(): void {
-    rmSync(this.#temporary, { recursive: true, force: true });
-  }
-
-  async #push(target: string): Promise<void> {
-    await pushLayout(this.#place, target, this.#reference, this.#options);
-  }
-
-  /** Pushes the blocks of a batch as an image without a tag, and removes them here. */
-  async #pushBatch(): Promise<void> {
-    const { registry, repository } = this.#reference;
-    const layers = this.#batch.map(({ layer }) => layer);
-    const digest = writeImage(this.#place, '{}', layers);
-    await this.#push(`${registry}/${repository}@${digest}`);
-    for (const { path } of this.#batch) await rm(path, { force: true });
-    this.#batch = [];
-  }
-
-  /** What a block is stored as before it is encrypted. Device memory is not compressed: docs/small-images.md. */
-  async #compress({ block, path }: WrittenBlock): Promise<{ path: string; layer: Layer }> {
-    const { digest, size, kind } = block;
-    const plain = { path, layer: { mediaType: mediaTypes[kind], digest, size } };
-    if (kind === 'stripe' || !hasZstd() || !(await isWorthCompressing(path, size))) return plain;
-    const part = `${path}.zst`;
-    const compressed = await compressFile(path, part, this.#options.signal);
-    if (compressed >= size) {
-      await rm(part);
-      return plain;
-    }
-    await rm(path);
-    const layer = {
-      mediaType: `${mediaTypes[kind]}+zstd`,
-      digest: await digestOfFile(part),
-      size: compressed,
-    };
-    const named = join(dirname(path), hexOf(layer.digest));
-    await rename(part, named);
-    return { path: named, layer };
-  }
-
-  async #add(written: WrittenBlock): Promise<void> {
-    const { block } = written;
-    const { recipients = [], onProgress, signal } = this.#options;
-    this.#blocks.push(block);
-    this.#readBytes += block.size;
-    onProgress?.({ doneBytes: this.#readBytes, totalBytes: Math.max(this.#readBytes, this.#totalBytes) });
-    if (this.#layers.has(block.digest)) {
-      // it has been pushed, or its file has the same name
-      if (!this.#batch.some(({ path }) => path === written.path)) await rm(written.path);
-      return;
-    }
-    this.#blockBytes += block.size;
-    let { path, layer } = await this.#compress(written);
-    if (recipients.length > 0) {
-      const { mediaType } = layer;
-      const encrypted = await encryptBlock(path, recipients, signal);
-      path = encrypted.path;
-      layer = { mediaType: `${mediaType}+age`, digest: encrypted.digest, size: encrypted.size };
-    }
-    this.#layers.set(block.digest, layer);
-    this.#batch.push({ path, layer });
-    if (this.#batch.reduce((sum, { layer }) => sum + layer.size, 0) >= BATCH_BYTES) await this.#pushBatch();
-  }
-
-  async #writeSequence(sequence: Sequence, names: ReadonlyMap<string, number>): Promise<ChunkPlace[]> {
-    const { signal } = this.#options;
-    return writeBlocks(sequence, {
-      imagesDir: this.#imagesDir,
-      dir: digestsDir(this.#place.blobsDir),
-      fileIndex: (name) => names.get(name) ?? 0,
-      onBlock: (written) => this.#add(written),
-      signal,
+    this.#signal = signal ? AbortSignal.any([signal, this.#failed.signal]) : this.#failed.signal;
+    this.#signal.addEventListener('abort', () => void this.#threads.close());
+    this.#store = new BlockStore(this.#place, this.#reference, this.#threads, {
+      ...{ ...options, signal: this.#signal },
     });
   }
 
-  /** The files of a GPU image: its blocks, which are its stripes, and its manifest, in a block that is returned. */
-  async #writeGpuImage(
-    sequence: Sequence,
+  async close(): Promise<void> {
+    await this.#threads.close();
+    await this.#limiter.ended().catch(() => undefined);
+    rmSync(this.#temporary, { recursive: true, force: true });
+  }
+
+  async #add(block: Block, path: string): Promise<void> {
+    const { onProgress } = this.#options;
+    await this.#store.add(block, path);
+    this.#readBytes += block.size;
+    onProgress?.({ doneBytes: this.#readBytes, totalBytes: Math.max(this.#readBytes, this.#totalBytes) });
+  }
+
+  #newFile(): string {
+    this.#nrFiles += 1;
+    return join(this.#temporary, `block-${this.#nrFiles}`);
+  }
+
+  /** Host memory without its zeroes, each piece with its mark. */
+  async #mark(pieces: readonly SourcePiece[]): Promise<SourcePiece[]> {
+    const groups = Array.from({ length: Math.ceil(pieces.length / MARKED) }, (_, index) =>
+      pieces.slice(index * MARKED, (index + 1) * MARKED),
+    );
+    const marked = await Promise.all(
+      groups.map(async (group) => {
+        const marks = await this.#threads.run('mark', { imagesDir: this.#imagesDir, pieces: group });
+        return group.flatMap((piece, index) => {
+          const mark = marks[index];
+          return mark === undefined ? [] : [{ ...piece, mark }];
+        });
+      }),
+    );
+    return marked.flat();
+  }
+
+  async #writeBlock(planned: PlannedBlock): Promise<Block> {
+    const path = this.#newFile();
+    const block = await this.#threads.run('write', { imagesDir: this.#imagesDir, block: planned, path });
+    await this.#add(block, path);
+    return block;
+  }
+
+  async #writeSequence(sequence: Sequence, names: ReadonlyMap<string, number>): Promise<Written> {
+    const { kind } = sequence;
+    const pieces = kind === 'pages' ? await this.#mark(sequence.pieces) : sequence.pieces;
+    const plan = planBlocks(kind, pieces, cutFor(sequence), (name) => names.get(name) ?? 0);
+    const blocks: Block[] = [];
+    await Promise.all(
+      plan.blocks.map((planned, index) =>
+        this.#limiter.run(async () => {
+          this.#signal.throwIfAborted();
+          blocks[index] = await this.#writeBlock(planned);
+        }),
+      ),
+    );
+    return { blocks, places: plan.places };
+  }
+
+  /** The files of a GPU image: its blocks, which are its stripes, and its manifest, which gets them. */
+  async #describeGpuImage(
+    { image }: Sequence,
+    { blocks, places }: Written,
+    first: number,
     files: ImageFile[],
   ): Promise<{ index: number; bytes: Buffer } | undefined> {
-    const { image } = sequence;
     if (!image) return undefined;
     const modified = image.manifest.created.getTime() / 1000;
-    const first = this.#blocks.length;
-    const places = await this.#writeSequence(sequence, new Map());
-    const stripes = this.#blocks.slice(first);
     const { pid } = image.manifest;
-    for (const [index, { size }] of stripes.entries())
+    for (const [index, { size }] of blocks.entries())
       files.push({ name: `cuda-${pid}-${index}.img`, size, mode: 0o600, modified, block: first + index });
-    const sizes = stripes.map(({ size }) => size);
+    const sizes = blocks.map(({ size }) => size);
     const bytes = await moveChunks(join(this.#imagesDir, image.name), places, sizes);
     files.push({ name: image.name, size: bytes.length, mode: 0o600, modified });
     return { index: files.length - 1, bytes };
   }
 
-  async #writeContents({ files: sources, sequences }: Contents): Promise<ImageFile[]> {
+  async #writeAll({ files: sources, sequences }: Contents): Promise<Pick<Description, 'files' | 'blocks'>> {
     const pieces = sequences.flatMap((sequence) => sequence.pieces);
     this.#totalBytes = pieces.reduce((sum, { length }) => sum + length, 0);
     const files: ImageFile[] = sources.map((file) => ({ ...file }));
     const names = new Map(files.map(({ name }, index) => [name, index]));
+    const written = await Promise.all(sequences.map((sequence) => this.#writeSequence(sequence, names)));
+    const blocks: Block[] = [];
     const manifests = [];
-    for (const sequence of sequences) {
-      const manifest = await this.#writeGpuImage(sequence, files);
+    for (const [index, sequence] of sequences.entries()) {
+      const one = written[index];
+      if (!one) continue;
+      const manifest = await this.#describeGpuImage(sequence, one, blocks.length, files);
       if (manifest) manifests.push(manifest);
-      else if (!sequence.image) await this.#writeSequence(sequence, names);
+      blocks.push(...one.blocks);
     }
     if (manifests.length > 0) {
       const { block, bytes } = blockOf(manifests);
-      const { digest } = writeBlob(this.#place.blobsDir, bytes);
-      await this.#add({ block, path: join(digestsDir(this.#place.blobsDir), hexOf(digest)) });
+      const path = this.#newFile();
+      writeFileSync(path, bytes, { mode: 0o600 });
+      await this.#add(block, path);
+      blocks.push(block);
     }
-    return files;
+    return { files, blocks };
+  }
+
+  /** The same; the first failure ends everything else, and is thrown. */
+  async #writeContents(contents: Contents): Promise<Pick<Description, 'files' | 'blocks'>> {
+    try {
+      const done = await this.#writeAll(contents);
+      await this.#store.settle();
+      return done;
+    } catch (error) {
+      this.#failed.abort(error);
+      this.#options.signal?.throwIfAborted();
+      throw error;
+    }
   }
 
   #checkDescription({ length }: string): void {
@@ -223,23 +237,24 @@ class Push {
 
   async run(): Promise<PushResult> {
     const { recipients = [], signal } = this.#options;
-    const stack = await readStack(this.#imagesDir, signal);
-    const files = await this.#writeContents(await readContents(this.#imagesDir));
+    const [stack] = await Promise.all([readStack(this.#imagesDir, signal), this.#store.begin()]);
+    const { files, blocks } = await this.#writeContents(await readContents(this.#imagesDir));
     const created = statSync(join(this.#imagesDir, 'inventory.img')).mtime.toISOString();
     const isEncrypted = recipients.length > 0;
     const common = { schemaVersion: 1 as const, tool: packageVersion(), created, stack };
-    const text = JSON.stringify({ ...common, isEncrypted: false, files, blocks: this.#blocks });
+    const text = JSON.stringify({ ...common, isEncrypted: false, files, blocks });
     this.#checkDescription(text);
-    const layers = [...this.#layers.values()];
     const open: Description = { ...common, isEncrypted, files: [], blocks: [] };
+    const different = differentBlocks({ ...open, blocks });
+    const layers = await this.#store.layersOf(different);
     const digest = isEncrypted
       ? writeImage(this.#place, JSON.stringify(open), [...layers, await this.#encryptDescription(text)])
       : writeImage(this.#place, text, layers);
-    await this.#push(this.#reference.text);
+    await this.#store.push(this.#reference.text);
     return {
       ...{ reference: this.#reference.text, digest, isEncrypted },
       bytes: files.reduce((sum, { size }) => sum + size, 0),
-      blockBytes: this.#blockBytes,
+      blockBytes: different.reduce((sum, { size }) => sum + size, 0),
       storedBytes: layers.reduce((sum, { size }) => sum + size, 0),
       blocks: layers.length,
       warnings: [
@@ -258,7 +273,7 @@ class Push {
 function explainFull(error: unknown): never {
   if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
   throw new EnvironmentError(`the temporary directory is full: ${tmpdir()}`, [
-    { what: '3 GiB of free space', remedy: 'free space, or set TMPDIR to a directory that has it' },
+    { what: '4 GiB of free space', remedy: 'free space, or set TMPDIR to a directory that has it' },
   ]);
 }
 
@@ -294,6 +309,6 @@ export async function pushImage(
   } catch (error) {
     return explainFull(error);
   } finally {
-    push.close();
+    await push.close();
   }
 }

@@ -4,15 +4,19 @@
  * are put together from pieces, each of which is compared with its SHA-256 first.
  * @module
  */
-import { createHash } from 'node:crypto';
+import { webcrypto } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, copyFile, link, open, rm, utimes, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../errno.ts';
-import { digestOfFile } from './age.ts';
-import { decompressFile } from './compression/zstd.ts';
-import { RegistryError } from './error.ts';
-import { hexOf, type Block, type Description, type ImageFile, type Piece } from './format.ts';
+import { isErrno } from '../../errno.ts';
+import { digestOfFile } from '../age.ts';
+import { decompressFile } from '../compression/zstd.ts';
+import { RegistryError } from '../error.ts';
+import type { Block, Description, ImageFile, Piece } from '../format.ts';
+import { Limiter } from './limiter.ts';
+
+/** Blocks that are decompressed and written at the same time: Node has as many threads for files and SHA-256. */
+export const MOST_AT_ONCE = 4;
 
 const RUN_BYTES = 65_536;
 const NO_BYTES = Buffer.alloc(RUN_BYTES);
@@ -29,7 +33,7 @@ export interface BlockFile {
 export type FindBlock = (block: Block) => BlockFile;
 
 /** A decompressed block in a directory that is being made: no file of an image begins with a dot. */
-const plainName = ({ digest }: Block): string => `.block-${hexOf(digest)}`;
+const plainName = (index: number): string => `.block-${index}`;
 
 /** A block in the cache is not what its digest says. */
 export class DamagedBlockError extends RegistryError {
@@ -81,6 +85,11 @@ async function readPiece(file: FileHandle, { offset, length }: Piece): Promise<B
   return bytes;
 }
 
+/** Hexadecimal; on a thread of Node. */
+async function sha256Of(bytes: Buffer): Promise<string> {
+  return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
+}
+
 /** Writes the pieces of one block to their files. */
 async function scatter(
   block: Block,
@@ -93,8 +102,7 @@ async function scatter(
     for (const piece of block.pieces) {
       signal?.throwIfAborted();
       const bytes = await readPiece(from, piece);
-      if (createHash('sha256').update(bytes).digest('hex') !== piece.sha256)
-        throw new DamagedBlockError(digest, path);
+      if ((await sha256Of(bytes)) !== piece.sha256) throw new DamagedBlockError(digest, path);
       const target = targets.get(piece.file ?? -1);
       if (target) await writeRuns(target, bytes, piece.at ?? 0);
     }
@@ -107,7 +115,7 @@ async function scatter(
 async function scatterFile(
   block: Block,
   file: BlockFile,
-  dir: string,
+  plain: string,
   targets: ReadonlyMap<number, FileHandle>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -115,7 +123,6 @@ async function scatterFile(
     await scatter(block, file, targets, signal);
     return;
   }
-  const plain = join(dir, plainName(block));
   try {
     await decompressFile(file.path, plain, { digest: file.digest, size: block.size }, signal).catch(
       async (error: unknown) => {
@@ -163,14 +170,16 @@ export class Assembly {
   }
 
   /**
-   * Adds a block: its pieces to their files, or the files that it is.
+   * Adds a block: its pieces to their files, or the files that it is. Different blocks may be added at the same time.
    * @returns the names of these files
    * @throws {@link DamagedBlockError} it has changed in the cache
    */
   async add(block: Block, signal: AbortSignal | undefined): Promise<string[]> {
     const file = this.#findBlock(block);
     if (block.kind !== 'stripe') {
-      await scatterFile(block, file, this.dir, this.#targets, signal);
+      // equal blocks are not one: each has places of its own
+      const plain = join(this.dir, plainName(this.#description.blocks.indexOf(block)));
+      await scatterFile(block, file, plain, this.#targets, signal);
       return [];
     }
     const { files, blocks } = this.#description;
@@ -218,8 +227,20 @@ export async function assemble(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const assembly = await Assembly.begin(description, dir, findBlock);
+  const failed = new AbortController();
+  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const limiter = new Limiter(MOST_AT_ONCE);
   try {
-    for (const block of description.blocks) await assembly.add(block, signal);
+    for (const block of description.blocks)
+      limiter
+        .run(async () => {
+          either.throwIfAborted();
+          await assembly.add(block, either);
+        })
+        .catch((error: unknown) => {
+          failed.abort(error);
+        });
+    await limiter.ended();
     await assembly.settle('all');
   } finally {
     await assembly.close();
