@@ -6,11 +6,18 @@
 
 const vllm = (model, ...args) => [
   ...['python3', '-m', 'vllm.entrypoints.cli.main', 'serve', `MODELS/${model}`, '--served-model-name', 'm'],
-  ...['--load-format', 'dummy', '--max-model-len', '2048', '--max-num-seqs', '16'],
-  ...['--host', '127.0.0.1', '--port', 'PORT', ...args],
+  ...(args.includes('--load-format') ? [] : ['--load-format', 'dummy']),
+  ...(args.includes('--max-model-len') ? [] : ['--max-model-len', '2048']),
+  ...['--max-num-seqs', '16', '--host', '127.0.0.1', '--port', 'PORT', ...args],
 ];
 
 const share = (part) => ['--gpu-memory-utilization', part];
+
+/** A KV cache of a given size: what vLLM finds free is less while other servers start. */
+const cache = (size) => ['--kv-cache-memory-bytes', size];
+const large = ['l8', ...share('0.25'), ...cache('18G')];
+const small = ['q15', ...share('0.05'), ...cache('2G')];
+const eager = '--enforce-eager';
 
 /** How the completions endpoint of OpenAI is asked; greedy, so that answers repeat. */
 const completions = {
@@ -33,30 +40,30 @@ const longPrompt = Array.from({ length: 150 }, (_, i) => `${i} sheep`).join(', '
 const dev = { VLLM_SERVER_DEV_MODE: '1' };
 
 export const rows = [
-  { name: 'vllm-8b', about: '8 B, CUDA graphs', command: vllm('l8', ...share('0.25')) },
-  { name: 'vllm-8b-eager', about: '8 B, eager', command: vllm('l8', ...share('0.25'), '--enforce-eager') },
+  { name: 'vllm-8b', about: '8 B, CUDA graphs', command: vllm(...large) },
+  { name: 'vllm-8b-eager', about: '8 B, eager', command: vllm(...large, eager) },
   { name: 'vllm-8b-0.9', about: '8 B, 0.9 of the memory', command: vllm('l8', ...share('0.9')) },
-  { name: 'vllm-1.5b', about: '1.5 B, CUDA graphs', command: vllm('q15', ...share('0.12')) },
+  { name: 'vllm-1.5b', about: '1.5 B, CUDA graphs', command: vllm(...small) },
   {
     name: 'vllm-1.5b-eager',
     about: '1.5 B, eager',
-    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    command: vllm(...small, eager),
   },
   {
     name: 'vllm-forked',
     about: '1.5 B, engine forked',
-    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    command: vllm(...small, eager),
     env: { VLLM_WORKER_MULTIPROC_METHOD: 'fork' },
   },
   {
     name: 'vllm-two-api-servers',
     about: '1.5 B, two API servers',
-    command: vllm('q15', ...share('0.12'), '--enforce-eager', '--api-server-count', '2'),
+    command: vllm(...small, eager, '--api-server-count', '2'),
   },
   {
     name: 'vllm-sleep-1',
     about: '8 B, asleep at level 1',
-    command: vllm('l8', ...share('0.25'), '--enforce-eager', '--enable-sleep-mode'),
+    command: vllm('l8', ...share('0.15'), ...cache('2G'), eager, '--enable-sleep-mode'),
     env: dev,
     before: [post('/sleep?level=1')],
     after: [post('/wake_up')],
@@ -65,7 +72,14 @@ export const rows = [
     // level 2 drops the weights: they are loaded again after the wake-up, as in a server that changes its model
     name: 'vllm-sleep-2',
     about: '1.5 B, asleep at level 2',
-    command: vllm('q15', ...share('0.12'), '--enforce-eager', '--enable-sleep-mode'),
+    command: vllm(
+      'q15-weights',
+      ...small.slice(1),
+      eager,
+      '--load-format',
+      'safetensors',
+      '--enable-sleep-mode',
+    ),
     env: dev,
     before: [post('/sleep?level=2')],
     after: [post('/wake_up'), { ...post('/collective_rpc'), body: { method: 'reload_weights' } }],
@@ -73,13 +87,13 @@ export const rows = [
   {
     name: 'vllm-warm-prefixes',
     about: '1.5 B, warm prefix cache',
-    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    command: vllm(...small, eager),
     bodies: [{ model: 'm', prompt: longPrompt, max_tokens: 4, temperature: 0, ignore_eos: true }],
   },
   {
     name: 'vllm-in-flight',
     about: '1.5 B, a request in flight',
-    command: vllm('q15', ...share('0.12'), '--enforce-eager'),
+    command: vllm(...small, eager),
     inFlight: { model: 'm', prompt: 'Once upon a time', max_tokens: 1500, temperature: 0, ignore_eos: true },
   },
   {
