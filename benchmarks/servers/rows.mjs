@@ -4,11 +4,13 @@
 // A row names the command of its server, its environment, what is asked of it before the dump and after each restore, and how
 // its answers are read. PORT in a command, MODELS (a directory with models) and HERE (this directory) are replaced.
 
+const listen = ['--host', '127.0.0.1', '--port', 'PORT'];
+
 const vllm = (model, ...args) => [
   ...['python3', '-m', 'vllm.entrypoints.cli.main', 'serve', `MODELS/${model}`, '--served-model-name', 'm'],
   ...(args.includes('--load-format') ? [] : ['--load-format', 'dummy']),
   ...(args.includes('--max-model-len') ? [] : ['--max-model-len', '2048']),
-  ...['--max-num-seqs', '16', '--host', '127.0.0.1', '--port', 'PORT', ...args],
+  ...['--max-num-seqs', '16', ...listen, ...args],
 ];
 
 const share = (part) => ['--gpu-memory-utilization', part];
@@ -42,7 +44,11 @@ const dev = { VLLM_SERVER_DEV_MODE: '1' };
 export const rows = [
   { name: 'vllm-8b', about: '8 B, CUDA graphs', command: vllm(...large) },
   { name: 'vllm-8b-eager', about: '8 B, eager', command: vllm(...large, eager) },
-  { name: 'vllm-8b-0.9', about: '8 B, 0.9 of the memory', command: vllm('l8', ...share('0.9')) },
+  {
+    name: 'vllm-8b-0.9',
+    about: '8 B, eager, 0.9 of the memory',
+    command: vllm('l8', ...share('0.9'), eager),
+  },
   { name: 'vllm-1.5b', about: '1.5 B, CUDA graphs', command: vllm(...small) },
   {
     name: 'vllm-1.5b-eager',
@@ -107,6 +113,95 @@ export const rows = [
     about: '1.5 B, LLM() with a forked engine',
     command: ['python3', 'HERE/llm_server.py', 'MODELS/q15', 'PORT'],
     env: { VLLM_ENABLE_V1_MULTIPROCESSING: '1', VLLM_WORKER_MULTIPROC_METHOD: 'fork' },
+  },
+  {
+    name: 'vllm-lora',
+    about: '1.5 B, with a LoRA adapter',
+    command: vllm(
+      ...small,
+      eager,
+      '--enable-lora',
+      '--max-lora-rank',
+      '16',
+      '--lora-modules',
+      'lora=MODELS/lora',
+    ),
+    bodies: ['m', 'lora'].flatMap((model) => completions.bodies.map((body) => ({ ...body, model }))),
+  },
+  {
+    name: 'vllm-8b-fp8',
+    about: '8 B, weights quantized to fp8 at the start',
+    command: vllm('l8', ...share('0.15'), ...cache('4G'), eager, '--quantization', 'fp8'),
+  },
+  // What the parts of the preset `vllm` are measured with; vllm-8b and vllm-8b-eager show --enforce-eager.
+  {
+    name: 'vllm-preset',
+    about: '1.5 B, started with the preset vllm',
+    command: [
+      ...[
+        'python3',
+        '-m',
+        'vllm.entrypoints.cli.main',
+        'serve',
+        'MODELS/q15-weights',
+        '--served-model-name',
+        'm',
+      ],
+      ...[...cache('2G'), ...listen],
+    ],
+    preset: 'vllm',
+  },
+  {
+    name: 'vllm-safetensors',
+    about: '1.5 B, weights from safetensors',
+    command: vllm('q15-weights', ...small.slice(1), eager, '--load-format', 'safetensors'),
+  },
+  {
+    name: 'vllm-pickled',
+    about: '1.5 B, weights from pickled tensors',
+    command: vllm('q15-bin', ...small.slice(1), eager, '--load-format', 'pt'),
+  },
+  {
+    name: 'vllm-4096',
+    about: '1.5 B, contexts of up to 4,096 tokens',
+    command: vllm(...small, eager, '--max-model-len', '4096'),
+  },
+  {
+    name: 'vllm-1024',
+    about: '1.5 B, contexts of up to 1,024 tokens',
+    command: vllm(...small, eager, '--max-model-len', '1024'),
+  },
+  {
+    // without its prompt cache, so that the same question is computed in the same way
+    name: 'llama.cpp',
+    about: '3 B in Q8_0, llama-server',
+    command: [
+      'llama-server',
+      '--model',
+      'MODELS/llama.gguf',
+      '--gpu-layers',
+      '99',
+      '--ctx-size',
+      '8192',
+      ...listen,
+    ],
+    bodies: completions.bodies.map((body) => ({ ...body, cache_prompt: false })),
+  },
+  {
+    name: 'sglang',
+    about: '1.5 B, SGLang',
+    command: [
+      ...['python3', '-m', 'sglang.launch_server', '--model-path', 'MODELS/q15', '--served-model-name', 'm'],
+      ...['--load-format', 'dummy', '--context-length', '2048', '--mem-fraction-static', '0.1'],
+      ...[
+        '--attention-backend',
+        'triton',
+        '--sampling-backend',
+        'pytorch',
+        '--disable-cuda-graph',
+        ...listen,
+      ],
+    ],
   },
   {
     name: 'diffusion',

@@ -71,6 +71,16 @@ export class Server {
     return untilAnswered(this.port, message, { limitMs, signal: this.signal, isAlive });
   }
 
+  /** The arguments and the environment of one of `criu-cuda presets`, without what is podman's. */
+  async #preset(name) {
+    const presets = JSON.parse(await this.type(['presets', '--json']));
+    const { parts } = presets.find((one) => one.name === name);
+    return {
+      args: parts.flatMap(({ args = [] }) => args),
+      env: Object.assign({}, ...parts.map(({ env }) => env)),
+    };
+  }
+
   /** @returns {Promise<number>} milliseconds from the command to the first answer */
   async start() {
     const { row } = this;
@@ -79,11 +89,12 @@ export class Server {
         .replace('PORT', this.port)
         .replace('MODELS', this.models)
         .replace('HERE', import.meta.dirname);
-    const begin = performance.now();
     const log = join(this.logs, `${row.name}.log`);
     rmSync(log, { force: true });
-    const words = ['run', '--detach', '--log', log, '--', ...row.command.map(fill)];
-    this.pid = Number((await this.type(words, row.env)).split('\n').at(-1));
+    const preset = row.preset === undefined ? { args: [], env: {} } : await this.#preset(row.preset);
+    const words = ['run', '--detach', '--log', log, '--', ...row.command.map(fill), ...preset.args];
+    const begin = performance.now();
+    this.pid = Number((await this.type(words, { ...row.env, ...preset.env })).split('\n').at(-1));
     try {
       await this.#untilAnswered({ method: 'GET', path: row.health }, START_MS, () => isRunning(this.pid));
       await this.ask(row.first);
