@@ -188,8 +188,9 @@ export const rows = [
     bodies: completions.bodies.map((body) => ({ ...body, cache_prompt: false })),
   },
   {
+    // without its prefix cache, for the same reason
     name: 'sglang',
-    about: '1.5 B, SGLang',
+    about: '1.5 B, SGLang, eager',
     command: [
       ...['python3', '-m', 'sglang.launch_server', '--model-path', 'MODELS/q15', '--served-model-name', 'm'],
       ...['--load-format', 'dummy', '--context-length', '2048', '--mem-fraction-static', '0.1'],
