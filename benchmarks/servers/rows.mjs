@@ -159,7 +159,7 @@ export const rows = [
   {
     name: 'vllm-pickled',
     about: '1.5 B, weights from pickled tensors',
-    command: vllm('q15-bin', ...small.slice(1), eager, '--load-format', 'pt'),
+    command: vllm('q15-bin', ...small.slice(1), eager, '--load-format', 'hf'),
   },
   {
     name: 'vllm-4096',
