@@ -259,12 +259,12 @@ def vllm(bench):
     file = bench.output.with_suffix(".vllm.json")
     file.unlink(missing_ok=True)
     words = [bench.node, HERE.parent / "servers/run.mjs", "--models", bench.options.models, "--store", bench.machine.store]
-    words += ["--output", file, "--rows", "vllm-8b-eager,vllm-8b-two-gpus", "--restores", bench.options.restores]
+    words += ["--output", file, "--rows", "vllm-8b-eager,vllm-8b-two-gpus", "--together", "--restores", bench.options.restores]
     words += ["--criu-cuda", bench.options.criu_cuda, "--keep-logs", bench.machine.logs]
     done = subprocess.run(list(map(str, words)), env={**bench.environ, **ENVIRONMENT}, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(f"{done.stdout}{done.stderr}"[-3000:])
-    rows = json.loads(file.read_text())
+    rows = json.loads(file.read_text())["rows"]
     one, two = (median(restore["firstAnswerMs"] for restore in row["restores"]) for row in rows)
     return {"servers": rows, "ratio": two / one, "atMost": 1.25, "sameAnswersAsOne": rows[0]["expected"] == rows[1]["expected"]}
 

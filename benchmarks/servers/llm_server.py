@@ -12,7 +12,8 @@ from vllm import LLM, SamplingParams
 
 def main():
     model, port = sys.argv[1:]
-    llm = LLM(model, load_format="dummy", gpu_memory_utilization=0.12, max_model_len=2048, max_num_seqs=16, enforce_eager=True)
+    cache = {"gpu_memory_utilization": 0.05, "kv_cache_memory_bytes": 2 << 30}
+    llm = LLM(model, load_format="dummy", max_model_len=2048, max_num_seqs=16, enforce_eager=True, **cache)
 
     def answer(request):
         wanted = SamplingParams(max_tokens=request["max_tokens"], temperature=0, ignore_eos=True)

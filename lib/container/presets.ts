@@ -48,14 +48,16 @@ const presetList: readonly Preset[] = [
       hostNetwork,
       {
         args: ['--gpu-memory-utilization', '0.30'],
-        saves: 'image size and time in proportion: the KV cache takes the rest of this share',
+        saves:
+          'the KV cache, which takes the rest of this share; the part of it that was never used is not in the image',
         costs: 'fewer tokens in flight; the weights must fit in this share, too',
         measured:
-          '0.023 s of a restore per GiB less (H200, parallel, 16 to 64 GiB): from 0.50 to 0.30 about 0.6 s (docs/performance.md)',
+          '0.004 s of a restore per GiB of cache that was not used (H200, 8 B: 1.10 s for 0.25, 1.47 s for 0.90; docs/vllm.md), 0.023 s per GiB that was (docs/performance.md)',
       },
       {
         args: ['--max-model-len', '1024'],
-        saves: 'KV cache and activation buffers sized for long contexts',
+        saves:
+          'a larger share: vLLM does not start with a KV cache that is too small for one context of this length',
         costs: 'longer prompts are refused',
       },
       {

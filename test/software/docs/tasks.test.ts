@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** Ten things that people want to do, with the README's own lines and nothing else: at most three commands each. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findContainer, removeContainer } from '../../../lib/container/index.ts';
@@ -59,6 +59,23 @@ describe('a reader of README.md', () => {
       expect(await reader.answerMeanwhile()).toContain('3 requests, their sum is 6');
       await terminal.interrupt();
       expect(await terminal.type('curl --silent http://127.0.0.1:8000')).toMatchObject({ code: 7 });
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'has vLLM back, which is a server of three lines as well',
+    async () => {
+      // the server of the examples answers any path, as vLLM does its /health
+      const program = '#!/bin/sh\nexec python3 server.py\n';
+      writeFileSync(join(terminal.dir, 'home', 'vllm'), program, { mode: 0o755 });
+      await terminal.succeed('PATH=$PWD:$PATH');
+      const [run = '', checkpoint = '', restore = ''] = task('Dump a server and restore it').commands;
+      await terminal.succeed(run);
+      expect(await reader.type(checkpoint)).toContain('1 requests, their sum is 1');
+      await reader.start(restore);
+      expect(await reader.answerMeanwhile()).toContain('2 requests, their sum is 3');
+      await terminal.interrupt();
     },
     TIMEOUT_MS,
   );
