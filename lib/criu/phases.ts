@@ -57,7 +57,10 @@ class Elapsed {
   }
 }
 
-/** The driver's steps in the order in which they first occurred, then the plugin's own work, all processes together. */
+/**
+ * The driver's steps in the order in which they first occurred, then the plugin's own work, all processes together. With
+ * custom storage the pool copies within a step of the driver; that time is the plugin's.
+ */
 function devicePhases(status: OpStatus | undefined): Phase[] {
   if (!status) return [];
   const { steps, timeline, hostMemoryMs: hostMs, end } = status;
@@ -68,16 +71,22 @@ function devicePhases(status: OpStatus | undefined): Phase[] {
     timeline.spans.filter((one) => one.part === part && (name === undefined || one.name === name));
   const sumOf = (name: string): number =>
     steps.reduce((sum, { step, ms }) => sum + (step === name ? ms : 0), 0);
+  const storageMs = elapsed.add(spans('pool', 'custom storage'));
   const driver = [...new Set(steps.map(({ step }) => step))].map((name): Phase => ({
     part: 'driver',
     name,
     durationMs: hasTimes ? elapsed.add(spans('driver', name)) : sumOf(name),
   }));
   const hostMemoryMs = hasTimes ? elapsed.add(spans('host memory')) : hostMs;
-  const host: Phase[] =
-    hostMemoryMs > 0 ? [{ part: 'plugin', name: 'host memory', durationMs: hostMemoryMs }] : [];
-  const hooksMs = Math.max(0, (end?.hookMs ?? 0) - total(driver) - hostMemoryMs);
-  return [...driver, ...host, { part: 'plugin', name: 'hooks', durationMs: hooksMs }];
+  const plugin = (
+    [
+      ['custom storage', storageMs],
+      ['host memory', hostMemoryMs],
+    ] as const
+  ).flatMap(([name, durationMs]): Phase[] => (durationMs > 0 ? [{ part: 'plugin', name, durationMs }] : []));
+  const known = [...driver, ...plugin];
+  const hooksMs = Math.max(0, (end?.hookMs ?? 0) - total(known));
+  return [...known, { part: 'plugin', name: 'hooks', durationMs: hooksMs }];
 }
 
 /**

@@ -74,10 +74,19 @@ static void list(struct op_store *store, const struct ccr_message *request, bool
 	operation_begin(&store->operation, is_restore ? OPERATION_LOADING : OPERATION_SAVING);
 }
 
+/* The rest of the plugin's step `checkpoint` or `restore` is the driver's. */
+static void note_copying(const struct op_store *store)
+{
+	if (store->copy_start)
+		ccr_status_span(&store->session->status, store->pid, "pool", "custom storage",
+				store->copy_start, store->copy_start + store->copy_ms);
+}
+
 /* --- dump --- */
 
 static void note_store(const struct op_store *store, int result)
 {
+	note_copying(store);
 	session_note_evict(store->session, &(struct moved){.pid = store->pid,
 							   .result = result,
 							   .is_storage = true,
@@ -139,6 +148,7 @@ void op_store(struct session *session, const struct ccr_message *request)
 
 static void note_unstore(const struct op_store *store, int result, const char *error)
 {
+	note_copying(store);
 	session_note_attach(store->session,
 			    &(struct moved){.pid = store->pid,
 					    .result = result,

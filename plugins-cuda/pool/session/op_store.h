@@ -25,7 +25,7 @@ struct op_store {
 	pthread_t thread;
 	bool has_thread;
 	atomic_bool has_ended;
-	double driver_ms, copy_ms;
+	double driver_ms, copy_start, copy_ms; /* the start on the monotonic clock, in ms */
 };
 
 /* Both answer OP_READY, and OP_RESULT from a thread; or OP_RESULT with the reason at once. */

@@ -49,7 +49,6 @@ int op_store_make(struct op_store *store, char *error, size_t size)
 {
 	const double start = now_ms();
 	char late[256] = "";
-	double copying;
 	int ret = pool_device_wait(error, size), completed;
 
 	if (!ret)
@@ -57,10 +56,10 @@ int op_store_make(struct op_store *store, char *error, size_t size)
 	store->driver_ms = now_ms() - start;
 	if (ret && !store->storage.handle)
 		return ret;
-	copying = now_ms();
+	store->copy_start = now_ms();
 	if (!ret)
 		ret = save(store, error, size);
-	store->copy_ms = now_ms() - copying;
+	store->copy_ms = now_ms() - store->copy_start;
 	if (!store->is_copied)
 		return ret;
 	completed = timed_complete(store, late, sizeof(late));
@@ -81,9 +80,9 @@ void op_store_drop(struct op_store *store)
 
 static int load(struct op_store *store, char *error, size_t size)
 {
-	const double start = now_ms();
 	int ret;
 
+	store->copy_start = now_ms();
 	if (store->kept.memory)
 		ret = store_put_back(&store->kept, &store->storage, &store->options, error, size);
 	else if (store->load)
@@ -91,7 +90,7 @@ static int load(struct op_store *store, char *error, size_t size)
 	else
 		ret = store_load(store->image, &store->storage, &store->options, &store->copied,
 				 error, size);
-	store->copy_ms = now_ms() - start;
+	store->copy_ms = now_ms() - store->copy_start;
 	return ret;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** A matrix with real CRIU: interrupted, continued, reported. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import {
@@ -16,8 +16,9 @@ import { lossesOf } from '../../../lib/commands/bench/loop.ts';
 import { captureIo } from '../../unit/cli/capture.ts';
 import { main } from '../../../lib/program.ts';
 import { builtProgram } from '../../../lib/paths.ts';
-import { criuProgram } from '../../helpers/criu.ts';
+import { criuProgram, upstreamPlugin } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { shellBlocks } from '../../helpers/shell-blocks.ts';
 
 let machine: Machine;
 beforeEach(() => {
@@ -156,3 +157,38 @@ it('measures every combination, cleans up when it is interrupted, and continues 
   expect(stdout()).toContain('limits of the machine');
   expect(readFileSync(join(machine.dir, 'results', 'report.html'), 'utf8')).toContain('Threads × chunk');
 }, 120_000);
+
+it('runs the command of docs/driver-api.md for a driver with custom storage', async ({ skip }) => {
+  const plugin = upstreamPlugin();
+  if (plugin === undefined) skip(`no upstream cuda_plugin.so next to ${criuProgram()}`);
+  const upstream = join(machine.dir, 'upstream');
+  mkdirSync(upstream);
+  cpSync(plugin ?? '', join(upstream, 'cuda_plugin.so'));
+  cpSync(builtProgram('cuda-checkpoint'), join(upstream, 'cuda-checkpoint'));
+  vi.stubEnv('SOFTCUDA_DRIVER', '615');
+  vi.stubEnv('CRIU_FAULT', '138'); // CRIU's own switch: use its plugin although there is no GPU
+  const out = join(machine.dir, 'storage.json');
+  const [command = ''] = shellBlocks('docs/driver-api.md').flatMap((block) => block.commands);
+  const words = command
+    .replace('DIR', upstream)
+    .replace('/mnt/img', join(machine.dir, 's'))
+    .replace('storage.json', out)
+    .replace('512Mx32', '8Mx3')
+    .split(' ');
+  const { io, stderr } = captureIo();
+  expect(await main([...words.slice(1), '--rounds', '1', '--warmup', '0'], io), stderr()).toBe(0);
+
+  const { samples } = readResult(out);
+  expect(samples.map((sample) => sample.case)).toEqual(['upstream', 'remap', 'driver']);
+  // with the memory of the context
+  const [, , driver] = samples;
+  expect(driver?.deviceBytes).toBeGreaterThanOrEqual(24 * 2 ** 20);
+  const copying = samples.map(({ dumpPhases, restorePhases }) =>
+    [dumpPhases, restorePhases].map((phases) => phases.some(({ name }) => name === 'custom storage')),
+  );
+  expect(copying).toEqual([
+    [false, false],
+    [false, false],
+    [true, true],
+  ]);
+});

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * Containers whose programs have no interceptor, on a driver with custom storage: of root, of another user, in a user
- * namespace; with this machine's C library, with an older glibc, and with musl.
+ * namespace; with this machine's C library, with an older glibc, and with musl. With the older glibc, the other variants
+ * are tried as well.
  */
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -80,21 +81,35 @@ const kinds: { kind: string; podmanArgs: string[]; isRestored: boolean }[] = [
   },
 ];
 
-/** Dumps and restores a program, and compares its memory. @returns what was mapped in it before */
-async function cycle(imageName: string, podmanArgs: readonly string[], isRestored: boolean): Promise<string> {
+/**
+ * Dumps and restores a program, and compares its memory.
+ * @param variant `full` with the interceptor, the others without
+ * @returns what was mapped in it before
+ */
+async function cycle(
+  imageName: string,
+  podmanArgs: readonly string[],
+  isRestored: boolean,
+  variant: 'parallel' | 'full' | 'remap' = 'parallel',
+): Promise<string> {
   await createContainer({
-    ...{ name, image: imageName, variant: 'parallel', preset: 'python-server', gpu: 'none' },
+    ...{ name, image: imageName, variant, preset: 'python-server', gpu: 'none' },
     command: ['/bin/workload-pattern', '--alloc', '8Mx3', '--alloc', '64K', '--socket', socketPath],
-    podmanArgs: [...podmanArgs, '--env', 'LD_PRELOAD=', '--volume', `${shared}:${shared}`],
+    podmanArgs: [
+      ...podmanArgs,
+      ...(variant === 'full' ? [] : ['--env', 'LD_PRELOAD=']),
+      ...['--volume', `${shared}:${shared}`],
+    ],
   });
   const bytes = await checksum();
   const mapped = await maps();
-  expect(mapped).not.toContain('libcuda_intercept');
+  expect(mapped.includes('libcuda_intercept')).toBe(variant === 'full');
 
   const dumped = await checkpointContainer({ name, leaveRunning: !isRestored });
   expect(dumped.tasks).toMatchObject([{ outcome: isRestored ? 'dumped' : 'rolled-back', prior: 'running' }]);
   const images = await readGpuImages(dumped.imagesDir ?? '');
-  expect(images.map(({ manifest }) => manifest.isDriver)).toEqual([true]);
+  const isDriver = images.map(({ manifest }) => manifest.isDriver);
+  expect(isDriver).toEqual(variant === 'remap' ? [] : [variant === 'parallel']);
   if (isRestored) {
     const restored = await restoreContainer({ name, keep: true });
     expect(restored.tasks).toMatchObject([{ outcome: 'restored' }]);
@@ -108,12 +123,25 @@ it.for(kinds)('a program without the interceptor, $kind', async ({ podmanArgs, i
   await cycle(image, podmanArgs, isRestored);
 });
 
-const foreign: { libc: Libc; title: string; library: string }[] = [
-  { libc: 'glibc', title: 'an older glibc', library: '/lib/x86_64-linux-gnu/libc.so.6' },
-  { libc: 'musl', title: 'musl', library: '/lib/ld-musl-x86_64.so.1' },
+/** A variant and a driver. */
+type Other = readonly ['full' | 'remap', string];
+
+const foreign: { libc: Libc; title: string; library: string; others: Other[] }[] = [
+  {
+    libc: 'glibc',
+    title: 'an older glibc',
+    library: '/lib/x86_64-linux-gnu/libc.so.6',
+    others: [
+      ['full', '580'],
+      ['full', '615'],
+      ['remap', '580'],
+    ],
+  },
+  // without the interceptor `full` is no different
+  { libc: 'musl', title: 'musl', library: '/lib/ld-musl-x86_64.so.1', others: [] },
 ];
 
-describe.for(foreign)('an image with $title', ({ libc, library }) => {
+describe.for(foreign)('an image with $title', ({ libc, library, others }) => {
   const foreignImage = `localhost/criu-cuda-test-storage-${libc}`;
   const missing = reason ?? noForeign(libc);
 
@@ -133,6 +161,14 @@ describe.for(foreign)('an image with $title', ({ libc, library }) => {
       isRestored,
     );
     expect(mapped).toContain(FOREIGN_DRIVER);
+    expect(mapped).toContain(library);
+  });
+
+  it.for(others)('with the variant %s on driver %s', async ([variant, driver], context) => {
+    if (missing !== undefined) context.skip(missing);
+    vi.stubEnv('CRIU_CUDA_STORAGE', 'auto');
+    vi.stubEnv('SOFTCUDA_DRIVER', driver);
+    const mapped = await cycle(foreignImage, ['--env', `CRIU_CUDA_DRIVER=${FOREIGN_DRIVER}`], true, variant);
     expect(mapped).toContain(library);
   });
 });

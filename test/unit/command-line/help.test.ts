@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { commandName, commandSpec, isRequired, settleWords } from '../../../lib/command-line/index.ts';
 import { loadAllCommands } from '../../../lib/commands/index.ts';
 import { createProgram, main } from '../../../lib/program.ts';
+import { pages, shellBlocks } from '../../helpers/shell-blocks.ts';
 import { captureIo } from '../cli/capture.ts';
 
 async function loaded(): Promise<Command> {
@@ -31,6 +32,10 @@ const all = (command: Command): Command[] => [command, ...command.commands.flatM
 
 /** Splits an example as a shell would, where no word has quotes or spaces; its output may go to a file. */
 const wordsOf = (example: string): string[] => example.replace(/ > \S+$/, '').split(' ');
+
+/** The command lines of `criu-cuda` in a command of a page. */
+const toolkitCommands = (command: string): string[] =>
+  command.replaceAll('\\\n', ' ').match(/\bcriu-cuda [a-z](?:(?!\s+[#&|;>]).)*/g) ?? [];
 
 /** Parses a command line up to the action, which only remembers that it was reached. */
 async function reached(argv: readonly string[]): Promise<string | undefined> {
@@ -65,6 +70,24 @@ describe('examples', () => {
         expect([program, example, await reached(argv)]).toEqual(['criu-cuda', example, commandName(command)]);
       }
     }
+  });
+});
+
+describe('the commands of the documentation that need a GPU', () => {
+  // all others are typed by a test
+  const typed = pages
+    .flatMap(shellBlocks)
+    .filter(({ mark }) => mark === 'gpu')
+    .flatMap(({ page, line, commands: typedThere }) =>
+      typedThere.flatMap(toolkitCommands).map((command) => ({ at: `${page}:${line}`, command })),
+    );
+
+  it('are some', () => {
+    expect(typed.length).toBeGreaterThan(2);
+  });
+
+  it.each(typed)('$at: $command', async ({ command }) => {
+    expect(await reached(command.split(/\s+/).slice(1))).toBeDefined();
   });
 });
 

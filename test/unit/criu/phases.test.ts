@@ -66,10 +66,29 @@ describe('phases', () => {
     ]);
   });
 
+  const span = (pid: number, part: string, name: string, startMs: number, durationMs: number) => ({
+    ...{ pid, part, name, startMs, durationMs },
+  });
+
+  it("tell the driver's own time from the copies into what it has mapped", () => {
+    const spans = [
+      span(1, 'driver', 'lock', 0, 5),
+      span(1, 'driver', 'checkpoint', 5, 100),
+      span(1, 'pool', 'custom storage', 25, 60),
+      span(2, 'pool', 'custom storage', 45, 50),
+    ];
+    expect(
+      dumpPhases({ durationMs: 130, status: { ...status, timeline: { spans, threads: [] } } }, undefined),
+    ).toEqual([
+      { part: 'driver', name: 'lock', durationMs: 5 },
+      { part: 'driver', name: 'checkpoint', durationMs: 30 },
+      { part: 'plugin', name: 'custom storage', durationMs: 70 },
+      { part: 'plugin', name: 'hooks', durationMs: 21.5 },
+      { part: 'criu', name: 'rest', durationMs: 3.5 },
+    ]);
+  });
+
   it('of processes that are served at the same time have the time that passed', () => {
-    const span = (pid: number, part: string, name: string, startMs: number, durationMs: number) => ({
-      ...{ pid, part, name, startMs, durationMs },
-    });
     const timeline = {
       spans: [
         span(1, 'host memory', 'copy', 0, 30),
