@@ -5,7 +5,6 @@
  * @module
  */
 import { defaultRunDir } from '../paths.ts';
-import { processors, streamsOf } from './streams.ts';
 
 interface Common {
   /** One line for people. */
@@ -59,7 +58,7 @@ export const settingDefinitions = {
   },
   CRIU_CUDA_STREAMS: {
     type: 'number',
-    default: String(streamsOf(processors())),
+    default: '8',
     min: 1,
     max: 32,
     meaning: 'transfer threads, each with its own stream and two staging buffers',

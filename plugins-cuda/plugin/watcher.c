@@ -42,9 +42,6 @@
 static struct task *watched[MAX_WATCHED];
 static size_t nr_watched;
 static int criu_pidfd = -1;
-static struct {
-	int number, fd; /* in criu, and here; 0: none */
-} held[WATCHER_MAX_HELD];
 static bool is_released; /* the plugin itself has rolled back or restored every task */
 
 static struct task *find_watched(pid_t pid)
@@ -122,36 +119,6 @@ static void start_second(int fd)
 	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
 }
 
-/* criu waits for the answer. */
-static void hold(int link, int number, int fd)
-{
-	size_t i = 0;
-	int answer;
-
-	while (i < WATCHER_MAX_HELD && held[i].fd)
-		i++;
-	answer = fd < 0 || i == WATCHER_MAX_HELD ? -EMFILE : 0;
-	if (!answer) {
-		held[i].number = number;
-		held[i].fd = fd;
-	} else if (fd >= 0) {
-		close(fd);
-	}
-	send(link, &answer, sizeof(answer), MSG_NOSIGNAL);
-}
-
-static void let_go(int link, int number)
-{
-	const int answer = 0;
-
-	for (size_t i = 0; i < WATCHER_MAX_HELD; i++)
-		if (held[i].fd && held[i].number == number) {
-			close(held[i].fd);
-			held[i].fd = 0;
-		}
-	send(link, &answer, sizeof(answer), MSG_NOSIGNAL);
-}
-
 static void receive_one(int fd, const struct watcher_message *message, const int fds[WATCHER_SLOTS])
 {
 	switch (message->kind) {
@@ -180,10 +147,10 @@ static void receive_one(int fd, const struct watcher_message *message, const int
 		start_second(fd);
 		break;
 	case WATCHER_HOLD:
-		hold(fd, message->held, fds[WATCHER_GUARD_FD]);
+		ccr__held_add(fd, message->held, fds[WATCHER_GUARD_FD]);
 		break;
 	case WATCHER_LET_GO:
-		let_go(fd, message->held);
+		ccr__held_close(fd, message->held);
 		break;
 	}
 }

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,27 +27,6 @@ static const struct setting table[] = {
 #include "common/settings/settings_list.h"
 };
 #define NR_SETTINGS (sizeof(table) / sizeof(table[0]))
-
-long ccr_settings_streams(long processors)
-{
-	const long share = processors * 3 / 4;
-
-	return share < 8 ? 8 : share > 12 ? 12 : share;
-}
-
-/* What the setting is where nothing sets it. */
-static const char *fallback(const struct setting *s, char *number, size_t size)
-{
-	cpu_set_t processors;
-
-	if (s->fallback)
-		return s->fallback;
-	/* A machine with more processors than fit has enough of them. */
-	if (sched_getaffinity(0, sizeof(processors), &processors))
-		memset(&processors, 0xff, sizeof(processors));
-	snprintf(number, size, "%ld", ccr_settings_streams(CPU_COUNT(&processors)));
-	return number;
-}
 
 static void accepted(const struct setting *s, char *out, size_t size)
 {
@@ -230,12 +208,11 @@ int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, s
 {
 	const char *from_env = getenv("CRIU_CUDA_CONFIG");
 	const bool required = path || (from_env && *from_env);
-	char number[32];
 	int ret = 0;
 
 	memset(out, 0, sizeof(*out));
 	for (size_t i = 0; i < NR_SETTINGS; i++)
-		assign(out, &table[i], fallback(&table[i], number, sizeof(number)));
+		assign(out, &table[i], table[i].fallback);
 	if (!path)
 		path = required ? from_env : CCR_CONFIG_DEFAULT_PATH;
 	ret = load_file(out, path, required, error, error_size);
@@ -258,14 +235,13 @@ int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, s
 void ccr_settings_print_table(void)
 {
 	static const char *const kinds[] = {"number", "choice", "flags", "text"};
-	char number[32];
 
 	printf("[\n");
 	for (size_t i = 0; i < NR_SETTINGS; i++) {
 		const struct setting *s = &table[i];
 
 		printf("  {\"key\":\"%s\",\"type\":\"%s\",\"default\":\"%s\"", s->key,
-		       kinds[s->kind], fallback(s, number, sizeof(number)));
+		       kinds[s->kind], s->fallback);
 		if (s->kind == KIND_NUMBER)
 			printf(",\"min\":%ld,\"max\":%ld", s->min, s->max);
 		if (s->words)

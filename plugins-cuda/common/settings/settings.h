@@ -64,12 +64,6 @@ struct ccr_settings {
  */
 int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, size_t error_size);
 
-/*
- * Threads that copy, where nothing sets their number: as many as a GPU's bus needs, 12, where that
- * leaves a quarter of the processors to others; but at least 8.
- */
-long ccr_settings_streams(long processors);
-
 /* Writes the table as JSON to stdout: [{"key":...,"default":...,"type":...,"accepted":...},...]. */
 void ccr_settings_print_table(void);
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * The list of all settings.
- * NUMBER(key, field, default, min, max)   a decimal number; NULL: by ccr_settings_streams
+ * NUMBER(key, field, default, min, max)   a decimal number
  * CHOICE(key, field, default, "a|b|c")    one word; its position is the value
  * FLAGS(key, field, default, "a|b")       words joined by commas, or "off"; one bit each
  * TEXT(key, field, default)               any text that fits
  */
 NUMBER("CRIU_CUDA_PARALLEL_RESTORE", parallel_restore, "1", 0, 1)
-NUMBER("CRIU_CUDA_STREAMS", streams, NULL, 1, 32)
+NUMBER("CRIU_CUDA_STREAMS", streams, "8", 1, 32)
 NUMBER("CRIU_CUDA_CHUNK_MB", chunk_mb, "4", 1, 512)
 NUMBER("CRIU_CUDA_CONTEXT_POOL", context_pool, "1", 0, 1)
 NUMBER("CRIU_CUDA_HOLD", hold, "0", 0, 1)

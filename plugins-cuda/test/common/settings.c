@@ -30,19 +30,11 @@ static void test_defaults(void)
 	struct ccr_settings s;
 
 	CHECK(load("# nothing\n\n", &s) == 0);
-	CHECK(s.streams >= 8 && s.streams <= 12 && s.chunk_mb == 4 && s.parallel_restore == 1 &&
-	      s.context_pool == 1);
+	CHECK(s.streams == 8 && s.chunk_mb == 4 && s.parallel_restore == 1 && s.context_pool == 1);
 	CHECK(s.lock_timeout_ms == 10000 && s.verify == 1 && s.remap_min_mb == 1);
 	CHECK(s.intercept == (CCR_INTERCEPT_MEMORY | CCR_INTERCEPT_MEMCPY));
 	CHECK(s.handover == CCR_HANDOVER_AUTO && s.io == CCR_IO_AUTO);
 	CHECK(!strcmp(s.run_dir, "/run/criu-cuda") && !s.driver[0] && !s.device_map[0]);
-}
-
-static void test_streams(void)
-{
-	CHECK(ccr_settings_streams(1) == 8 && ccr_settings_streams(11) == 8);
-	CHECK(ccr_settings_streams(12) == 9 && ccr_settings_streams(14) == 10);
-	CHECK(ccr_settings_streams(16) == 12 && ccr_settings_streams(256) == 12);
 }
 
 static void test_file_and_environment(void)
@@ -115,7 +107,6 @@ int main(void)
 {
 	close(mkstemp(path));
 	test_defaults();
-	test_streams();
 	test_file_and_environment();
 	test_bad_lines();
 	test_missing_file();

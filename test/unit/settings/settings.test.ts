@@ -10,7 +10,6 @@ import {
   writeSettingsFile,
 } from '../../../lib/settings/index.ts';
 import { SettingError } from '../../../lib/settings/settings.ts';
-import { processors, streamsOf } from '../../../lib/settings/streams.ts';
 import { definitionOf } from '../../../lib/settings/table.ts';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { builtProgram, type Environment } from '../../../lib/paths.ts';
@@ -34,29 +33,13 @@ describe('loadSettings', () => {
   it('has the defaults for what the file does not set', () => {
     const loaded = load('');
     expect(loaded.settings).toMatchObject({
-      CRIU_CUDA_STREAMS: streamsOf(processors()),
+      CRIU_CUDA_STREAMS: 8,
       CRIU_CUDA_INTERCEPT: ['memory', 'memcpy'],
       CRIU_CUDA_HANDOVER: 'auto',
       CRIU_CUDA_DRIVER: '',
       CRIU_CUDA_RUN_DIR: '/run/criu-cuda',
     });
     expect(loaded.origins.CRIU_CUDA_STREAMS).toEqual({ source: 'default' });
-  });
-
-  it.each([
-    [1, 8],
-    [11, 8],
-    [12, 9],
-    [14, 10],
-    [16, 12],
-    [256, 12],
-  ])('copies with %i processors by %i threads', (count, threads) => {
-    expect(streamsOf(count)).toBe(threads);
-  });
-
-  it('counts the processors that a program may use', async () => {
-    const { stdout } = await exec('nproc', [], { env: { OMP_NUM_THREADS: undefined } });
-    expect(processors()).toBe(Number(stdout));
   });
 
   it('prefers the environment to the file, and remembers the line', () => {
