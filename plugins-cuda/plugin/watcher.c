@@ -13,6 +13,7 @@
 #include "plugin/task/task.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/watch/connections.h"
+#include "plugin/watch/held.h"
 #include "plugin/task/driver_call.h"
 #include "plugin/trace/proc_status.h"
 #include "plugin/task/restore_thread.h"
