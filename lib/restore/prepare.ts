@@ -13,6 +13,8 @@ import {
   resolveOperation,
   type Operation,
 } from '../criu/index.ts';
+import { directoryProblem } from '../directory.ts';
+import { isErrno } from '../errno.ts';
 import { InterruptedError, ToolkitError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { lockImages, type ImagesLock } from '../images-lock.ts';
@@ -46,7 +48,7 @@ export type Look = { [Part in keyof Prepared]?: Prepared[Part] | undefined } & {
 };
 
 /** With a network namespace of their own, ports are free. */
-const hasOwnNetwork = (words: readonly string[] = []): boolean =>
+export const hasOwnNetwork = (words: readonly string[] = []): boolean =>
   words.some((word) => /^--(?:empty|join)-ns\b/.test(word));
 
 /**
@@ -122,13 +124,26 @@ export function refusalOf(imagesDir: string, problems: readonly ToolkitError[]):
   );
 }
 
-/** Keeps a dump from replacing the images; other restores may read them, in another pid namespace. */
-function lockForRestore(imagesDir: string): ImagesLock {
-  return lockImages(imagesDir, false, (holders) => {
-    throw new RestoreError('ERR_RESTORE_IMAGES', `a checkpoint is being written to ${imagesDir}${holders}`, {
-      hint: 'wait until it has finished',
+/**
+ * Keeps a dump from replacing the images; other restores may read them, in another pid namespace.
+ * @returns `undefined` where the directory cannot be opened: the look says why
+ */
+function lockForRestore(imagesDir: string): ImagesLock | undefined {
+  if (directoryProblem(imagesDir) !== undefined) return undefined;
+  try {
+    return lockImages(imagesDir, false, (holders) => {
+      throw new RestoreError(
+        'ERR_RESTORE_IMAGES',
+        `a checkpoint is being written to ${imagesDir}${holders}`,
+        {
+          hint: 'wait until it has finished',
+        },
+      );
     });
-  });
+  } catch (error) {
+    if (isErrno(error, 'EACCES')) return undefined;
+    throw error;
+  }
 }
 
 /** What the caller ends. */
@@ -143,10 +158,10 @@ export interface Begun {
  */
 export async function prepareRestore(given: RestoreOptions): Promise<Prepared & Begun> {
   const early: EarlyHelper[] = [];
-  let lock: ImagesLock | undefined;
+  // before the first look: of a dump in progress, that would see some of the images
+  const lock = lockForRestore(resolve(given.imagesDir));
   try {
     const look = await lookAtRestore(given, false, (images, options) => {
-      lock = lockForRestore(resolve(given.imagesDir));
       early.push(...beginEarlyLoad(images, options));
     });
     const { problems, images, options, operation, steps } = look;
