@@ -56,7 +56,7 @@ import { restoreIsolated, type Isolation, type IsolationOptions } from './isolat
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages } from './without-terminal.ts';
 import type { EarlyHelper } from '../pool/index.ts';
-import { prepareRestore, type Prepared } from './prepare.ts';
+import { hasOwnNetwork, prepareRestore, type Prepared } from './prepare.ts';
 
 const noTerminal =
   'the program had a terminal, and this command has none: stdout and stderr are joined to its own or to the file given with --log, the rest to /dev/null';
@@ -298,7 +298,7 @@ async function runRestore(
   let result: CriuResult;
   try {
     broughtBack = applySteps(operation.imagesDir, steps);
-    await freeKeptPorts(operation.imagesDir);
+    if (!hasOwnNetwork(options.extraArgs)) await freeKeptPorts(operation.imagesDir);
     result = await runCriu(run);
     trace?.add(run, result);
   } finally {
