@@ -188,6 +188,18 @@ async function fillAndBuild(
   }
 }
 
+function resultOf(image: FoundImage, dir: string, check: ImageCheck, filled: Filled): PullResult {
+  const { parsed, digest, layers } = image;
+  const { moved, peerBytes, warnings } = filled;
+  const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
+  return {
+    ...{ reference: parsed.text, digest, imagesDir: dir, check, peerBytes, warnings },
+    movedBytes: sizeOf(moved),
+    movedBlockBytes: plainBytes(image, moved),
+    cachedBytes: sizeOf(different) - sizeOf(moved),
+  };
+}
+
 async function pullFound(
   cache: ImageCache,
   image: FoundImage,
@@ -212,15 +224,7 @@ async function pullFound(
   } finally {
     rmSync(part, { recursive: true, force: true });
   }
-  const { parsed, digest, layers } = image;
-  const { moved, peerBytes, warnings } = filled;
-  const different = [...new Map(layers.map((one) => [one.digest, one])).values()];
-  return {
-    ...{ reference: parsed.text, digest, imagesDir: dir, check, peerBytes, warnings },
-    movedBytes: sizeOf(moved),
-    movedBlockBytes: plainBytes(image, moved),
-    cachedBytes: sizeOf(different) - sizeOf(moved),
-  };
+  return resultOf(image, dir, check, filled);
 }
 
 function checkTarget(dir: string): void {
@@ -282,20 +286,8 @@ export async function cacheImage(reference: string, options: CacheImageOptions =
   if (options.mustRestore === true) refuse(check);
   const dir = imageDir(options, image.digest);
   if (existsSync(dir)) {
-    await judgeImage(cache, image, options);
     cache.touch(dir);
-    const { parsed, digest, layers } = image;
-    return {
-      reference: parsed.text,
-      digest,
-      imagesDir: dir,
-      movedBytes: 0,
-      movedBlockBytes: 0,
-      peerBytes: 0,
-      warnings: [],
-      cachedBytes: sizeOf(layers),
-      check,
-    };
+    return resultOf(image, dir, check, await judgeImage(cache, image, options));
   }
   cache.makeRoom(image.parsed.text, assembledBytes(image.description), image.layers);
   return pullFound(cache, image, dir, check, options);

@@ -147,6 +147,8 @@ export interface Filled {
   warnings: string[];
 }
 
+const nothing: Readonly<Filled> = { moved: [], peerBytes: 0, warnings: [] };
+
 /** What peers do not have, from the registry. */
 async function fillFromRegistry(filling: Filling): Promise<void> {
   const { cache, image, missing } = filling;
@@ -158,12 +160,8 @@ async function fillFromRegistry(filling: Filling): Promise<void> {
   if (left.length > 0 || isJudged) await fillWithSkopeo({ ...filling, missing: left });
 }
 
-/**
- * Has skopeo judge an image all of whose blobs are here, where the machine has a policy for such images: what is in the
- * cache may have come under another policy, or from peers. Nothing is moved.
- * @throws {@link RegistryError} the policy refuses it, or the registry does not answer
- */
-export async function judgeImage(cache: ImageCache, image: FoundImage, options: FillOptions): Promise<void> {
+/** Has skopeo judge an image all of whose blobs are here: it moves nothing then. */
+async function judge(cache: ImageCache, image: FoundImage, options: FillOptions): Promise<void> {
   if (!isRestricted(image.parsed, process.env)) return;
   await fillWithSkopeo({ cache, image, missing: [], peerBytes: 0, options, onBlob: () => undefined });
 }
@@ -190,17 +188,16 @@ export async function fillCache(
   options: FillOptions,
   arriving?: Arriving,
 ): Promise<Filled> {
-  const nothing = { moved: [], peerBytes: 0, warnings: [] };
   const { layers, parsed } = image;
   if ((await missingLayers(cache, layers, options.verify === true)).length === 0) {
-    await judgeImage(cache, image, options);
+    await judge(cache, image, options);
     return nothing;
   }
   return withLock(cache.lock, options.signal, async () => {
     // another command may have brought them
     const missing = await missingLayers(cache, layers, false);
     if (missing.length === 0) {
-      await judgeImage(cache, image, options);
+      await judge(cache, image, options);
       return nothing;
     }
     cache.makeRoom(parsed.text, sizeOf(missing) - leftBytes(cache, missing), layers);
@@ -223,4 +220,17 @@ export async function fillCache(
     await arriving?.end();
     return { moved: missing, peerBytes, warnings };
   });
+}
+
+/**
+ * Has skopeo judge an image that has a directory here, where the machine has a policy for such images: what is in the cache
+ * may have come under another policy, or from peers. skopeo wants all blobs, so those that the cache has removed since come again.
+ * @throws {@link RegistryError} the policy refuses it, or the registry does not answer
+ */
+export async function judgeImage(
+  cache: ImageCache,
+  image: FoundImage,
+  options: FillOptions,
+): Promise<Filled> {
+  return isRestricted(image.parsed, process.env) ? fillCache(cache, image, options) : nothing;
 }
