@@ -60,12 +60,10 @@ const scripts = [
   'benchmarks/contexts.mjs',
   'benchmarks/memcpy.mjs',
   'benchmarks/workloads/training.py',
-  ...['bandwidth', 'device_memory', 'machine', 'rows', 'run', 'training'].map(
-    (name) => `benchmarks/groups/${name}.py`,
-  ),
-  'benchmarks/servers/rows.mjs',
-  'benchmarks/servers/run.mjs',
+  'benchmarks/groups',
+  'benchmarks/servers',
 ];
+const isCompiledPython = (path: string): boolean => basename(path) === '__pycache__';
 
 interface Sources {
   criu: { path: string; version: string };
@@ -136,7 +134,11 @@ async function copyApp(dir: string, sources: Sources): Promise<void> {
   for (const name of ['package.json', 'LICENSE.md', 'LICENSES', 'docs', 'packaging/systemd']) {
     await cp(join(projectRoot, name), join(app, name), { recursive: true });
   }
-  for (const name of scripts) await cp(join(projectRoot, name), join(app, name));
+  for (const name of scripts)
+    await cp(join(projectRoot, name), join(app, name), {
+      recursive: true,
+      filter: (path) => !isCompiledPython(path),
+    });
   const addon = join(app, relative(projectRoot, sources.addon));
   await mkdir(dirname(addon), { recursive: true });
   await cp(sources.addon, addon);
