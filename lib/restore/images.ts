@@ -117,3 +117,27 @@ export async function checkPidsFree({ tasks, ownPidNamespace }: RestorableImages
     );
   }
 }
+
+/** Pids that the restores of this program take which are in progress. */
+const inProgress = new Set<number>();
+
+/**
+ * Takes the pids of a checkpoint for one restore. One that fails ends what has them and descends from this program, so no
+ * other restore of this program may have the same ones.
+ * @returns what ends that
+ * @throws {@link RestoreError} ERR_RESTORE_PID_TAKEN
+ */
+export function takePids({ tasks, ownPidNamespace }: RestorableImages): () => void {
+  const pids = ownPidNamespace ? [] : tasks.map(({ pid }) => pid);
+  const taken = pids.find((pid) => inProgress.has(pid));
+  if (taken !== undefined)
+    refuse(
+      'ERR_RESTORE_PID_TAKEN',
+      `pid ${taken} is in use by another restore of this program`,
+      'wait until it has finished',
+    );
+  for (const pid of pids) inProgress.add(pid);
+  return () => {
+    for (const pid of pids) inProgress.delete(pid);
+  };
+}

@@ -25,7 +25,7 @@ import type { EarlyHelper } from '../pool/index.ts';
 import { checkClocks } from './clocks.ts';
 import { beginEarlyLoad } from './early-load.ts';
 import { RestoreError } from './error.ts';
-import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
+import { checkPidsFree, readRestorableImages, takePids, type RestorableImages } from './images.ts';
 import { checkPortsFree } from './port-taken.ts';
 import type { RestoreOptions } from './restore.ts';
 
@@ -149,7 +149,8 @@ function lockForRestore(imagesDir: string): ImagesLock | undefined {
 /** What the caller ends. */
 export interface Begun {
   early: EarlyHelper[];
-  lock: ImagesLock | undefined;
+  /** Of the images, and of their pids. */
+  lock: ImagesLock;
 }
 
 /**
@@ -169,7 +170,12 @@ export async function prepareRestore(given: RestoreOptions): Promise<Prepared & 
       throw refusalOf(resolve(given.imagesDir), problems);
     // another restore of these images may have begun since the first look; what follows would change its files
     await checkPidsFree(images);
-    return { images, options, operation, steps, early, lock };
+    const givePidsBack = takePids(images);
+    const release = (): void => {
+      givePidsBack();
+      lock?.release();
+    };
+    return { images, options, operation, steps, early, lock: { release } };
   } catch (error) {
     lock?.release();
     for (const one of early) one.end();

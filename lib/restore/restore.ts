@@ -374,7 +374,7 @@ async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Pro
   try {
     return await restorePrepared(prepared, early, trace);
   } finally {
-    lock?.release();
+    lock.release();
     for (const one of early) one.end();
   }
 }
