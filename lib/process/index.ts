@@ -11,7 +11,7 @@ export {
   findPortOwner,
   keptPorts,
   findSocketOwner,
-  readBoundSockets,
+  readTcpSockets,
   type PortEntry,
   type PortProtocol,
 } from './port-owner.ts';

@@ -55,35 +55,46 @@ const tablesOf = (protocol: PortProtocol): string[] => [protocol, `${protocol}6`
 /** States of connections that the kernel keeps for up to a minute after their process has closed them, all data received: FIN-WAIT-2, TIME-WAIT. */
 const keptStates = new Set(['05', '06']);
 
-/** The TCP ports of this network namespace that only such connections have. */
-export function keptPorts(): Set<number> {
-  const found = new Set<number>();
-  for (const line of `${readText('/proc/net/tcp')}${readText('/proc/net/tcp6')}`.split('\n')) {
+/** The ports that such connections have in a table. */
+const keptIn = (table: string): number[] =>
+  table.split('\n').flatMap((line) => {
     const fields = line.trim().split(/\s+/);
-    const port = Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
-    if (keptStates.has(fields[3] ?? '') && fields[9] === '0') found.add(port);
-  }
-  return found;
-}
+    if (!keptStates.has(fields[3] ?? '') || fields[9] !== '0') return [];
+    return [Number.parseInt(fields[1]?.split(':')[1] ?? '', 16)];
+  });
+
+/** The TCP ports of this network namespace that such connections have. */
+export const keptPorts = (): Set<number> =>
+  new Set(tablesOf('tcp').flatMap((table) => keptIn(readText(table))));
 
 /** The sockets of this network namespace that are bound to a port. */
 const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>
   tablesOf(protocol).flatMap((table) => boundIn(readText(table), protocol, port));
 
+/** The TCP sockets of this network namespace. */
+export interface TcpSockets {
+  /** Those that listen at a port. */
+  boundTo: (port: number) => PortEntry[];
+  /** As {@link keptPorts}. */
+  kept: Set<number>;
+}
+
 /**
- * Finds the sockets of this network namespace that are bound to a port, for many ports: to read a table takes the kernel
- * milliseconds, however few sockets there are, and more on a machine with much memory.
- * @returns what finds them, in the tables as they are now
+ * Reads the tables once for many ports: to read one takes the kernel milliseconds, however few sockets there are, and more
+ * on a machine with much memory.
  */
-export async function readBoundSockets(protocol: PortProtocol): Promise<(port: number) => PortEntry[]> {
+export async function readTcpSockets(): Promise<TcpSockets> {
   const contents = (path: string): Promise<string> =>
     new Promise((resolve) => {
       readFile(path, 'utf8', (error, text) => {
         resolve(error ? '' : text); // no IPv6
       });
     });
-  const tables = await Promise.all(tablesOf(protocol).map(contents));
-  return (port) => tables.flatMap((table) => boundIn(table, protocol, port));
+  const tables = await Promise.all(tablesOf('tcp').map(contents));
+  return {
+    boundTo: (port) => tables.flatMap((table) => boundIn(table, 'tcp', port)),
+    kept: new Set(tables.flatMap(keptIn)),
+  };
 }
 
 function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {

@@ -14,8 +14,8 @@ import {
   describeProcess,
   findPortOwner,
   findSocketOwner,
-  readBoundSockets,
   keptPorts,
+  readTcpSockets,
   type PortEntry,
 } from '../process/index.ts';
 import { execResult } from '../exec.ts';
@@ -42,20 +42,22 @@ function overlaps(address: string, { words }: PortEntry): boolean {
 /**
  * Checks that nobody listens on a TCP port of the checkpoint.
  * @param own pids of the checkpoint: a process that has one is named for that already
+ * @returns those of its ports that the kernel keeps, for {@link freeKeptPorts}
  * @throws {@link RestoreError} ERR_RESTORE_PORT_TAKEN with every port and its owner
  */
-export async function checkPortsFree(imagesDir: string, own: readonly number[]): Promise<void> {
-  const listening = readListening(imagesDir).filter(({ sharesPort }) => !sharesPort);
-  if (listening.length === 0) return;
-  const boundTo = await readBoundSockets('tcp');
+export async function checkPortsFree(imagesDir: string, own: readonly number[]): Promise<number[]> {
+  const listening = readListening(imagesDir);
+  if (listening.length === 0) return [];
+  const { boundTo, kept } = await readTcpSockets();
   const taken = new Map<string, number | undefined>();
-  for (const socket of listening) {
+  for (const socket of listening.filter(({ sharesPort }) => !sharesPort)) {
     const others = boundTo(socket.port).filter((other) => overlaps(socket.address, other));
     const owner = findSocketOwner(others);
     if (others.length > 0 && (owner === undefined || !own.includes(owner)))
       taken.set(portName(socket), owner);
   }
-  if (taken.size === 0) return;
+  if (taken.size === 0)
+    return [...new Set(listening.map(({ port }) => port))].filter((port) => kept.has(port));
   const texts = [...taken].map(async ([name, owner]) =>
     owner === undefined
       ? `${name} is in use, by a process that cannot be seen from here (another user, another PID namespace)`
@@ -71,11 +73,9 @@ export async function checkPortsFree(imagesDir: string, own: readonly number[]):
  * again, unless the program had set SO_REUSEADDR, which NCCL for example does not. So we end what is kept of ports at which
  * the checkpoint listens; where that is not possible, CRIU fails, and the error says why.
  */
-export async function freeKeptPorts(imagesDir: string): Promise<void> {
-  const ports = readListening(imagesDir).map(({ port }) => port);
-  const kept = ports.length > 0 ? keptPorts() : new Set();
-  const words = [...new Set(ports)].filter((port) => kept.has(port)).map(String);
-  if (words.length > 0) await execResult(builtProgram('ccr-free-ports'), words).catch(() => undefined);
+export async function freeKeptPorts(ports: readonly number[]): Promise<void> {
+  if (ports.length === 0) return;
+  await execResult(builtProgram('ccr-free-ports'), ports.map(String)).catch(() => undefined);
 }
 
 const keptHint = 'restore again in a minute, or with --isolated-network';

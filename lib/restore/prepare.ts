@@ -36,6 +36,8 @@ export interface Prepared {
   operation: Operation;
   /** What has to be done to files. */
   steps: Step[];
+  /** Ports at which it listens and that the kernel keeps. */
+  keptPorts: number[];
 }
 
 /** Called with what a load of device memory needs, before the checks that take long. */
@@ -48,7 +50,7 @@ export type Look = { [Part in keyof Prepared]?: Prepared[Part] | undefined } & {
 };
 
 /** With a network namespace of their own, ports are free. */
-export const hasOwnNetwork = (words: readonly string[] = []): boolean =>
+const hasOwnNetwork = (words: readonly string[] = []): boolean =>
   words.some((word) => /^--(?:empty|join)-ns\b/.test(word));
 
 /**
@@ -108,8 +110,8 @@ export async function lookAtRestore(
     const leftOut = generation && [generation.path];
     return compareFiles(imagesDir, { keepShared, leftOut, own, withPlain });
   });
-  const [, steps] = await Promise.all([ports, files]);
-  return { images, options, operation, steps, problems: found.flat() };
+  const [keptPorts = [], steps] = await Promise.all([ports, files]);
+  return { images, options, operation, steps, keptPorts, problems: found.flat() };
 }
 
 /** One error for all that is in the way. */
@@ -165,7 +167,7 @@ export async function prepareRestore(given: RestoreOptions): Promise<Prepared & 
     const look = await lookAtRestore(given, false, (images, options) => {
       early.push(...beginEarlyLoad(images, options));
     });
-    const { problems, images, options, operation, steps } = look;
+    const { problems, images, options, operation, steps, keptPorts = [] } = look;
     if (problems.length > 0 || !images || !options || !operation || !steps)
       throw refusalOf(resolve(given.imagesDir), problems);
     // another restore of these images may have begun since the first look; what follows would change its files
@@ -175,7 +177,7 @@ export async function prepareRestore(given: RestoreOptions): Promise<Prepared & 
       givePidsBack();
       lock?.release();
     };
-    return { images, options, operation, steps, early, lock: { release } };
+    return { images, options, operation, steps, keptPorts, early, lock: { release } };
   } catch (error) {
     lock?.release();
     for (const one of early) one.end();

@@ -56,7 +56,7 @@ import { restoreIsolated, type Isolation, type IsolationOptions } from './isolat
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages } from './without-terminal.ts';
 import type { EarlyHelper } from '../pool/index.ts';
-import { hasOwnNetwork, prepareRestore, type Prepared } from './prepare.ts';
+import { prepareRestore, type Prepared } from './prepare.ts';
 
 const noTerminal =
   'the program had a terminal, and this command has none: stdout and stderr are joined to its own or to the file given with --log, the rest to /dev/null';
@@ -284,7 +284,7 @@ function postRestore(
 
 /** Brings back files and runs criu. What can still be refused comes before anything is changed. */
 async function runRestore(
-  { images, options, operation, steps }: Prepared,
+  { images, options, operation, steps, keptPorts }: Prepared,
   pidFile: string,
   trace: Trace | undefined,
 ): Promise<RestoredProcess> {
@@ -298,7 +298,7 @@ async function runRestore(
   let result: CriuResult;
   try {
     broughtBack = applySteps(operation.imagesDir, steps);
-    if (!hasOwnNetwork(options.extraArgs)) await freeKeptPorts(operation.imagesDir);
+    await freeKeptPorts(keptPorts);
     result = await runCriu(run);
     trace?.add(run, result);
   } finally {
@@ -380,7 +380,7 @@ async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Pro
 }
 
 async function restorePrepared(
-  { images, options, operation, steps }: Prepared,
+  { images, options, operation, steps, keptPorts }: Prepared,
   early: readonly EarlyHelper[],
   trace: Trace | undefined,
 ): Promise<RestoredProcess> {
@@ -392,7 +392,7 @@ async function restorePrepared(
     const next = generation && writeGeneration(generation);
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
-    const prepared = { images, options: { ...options, env, extraArgs }, operation, steps };
+    const prepared = { images, options: { ...options, env, extraArgs }, operation, steps, keptPorts };
     const restored = await runRestore(prepared, join(scratch, 'pid'), trace);
     restored.result.generation = written?.number;
     if (typeof next === 'string') restored.result.warnings.push(next);
