@@ -151,11 +151,15 @@ class Program:
     def dump_that_fails(self):
         """CRIU's last script fails after everything is dumped: the program must run on."""
         script = self.machine.sockets / "fail"
-        script.write_text('#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ]\n')
+        reached = self.machine.sockets / "reached"
+        reached.unlink(missing_ok=True)
+        script.write_text(f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" != post-dump ] || {{ : >"{reached}"; exit 1; }}\n')
         script.chmod(0o755)
         try:
             self.machine.type("checkpoint", "--force", self.pid, self.images, "--", "--action-script", script)
         except Failed:
+            if not reached.exists():
+                raise
             return
         raise Failed("a dump whose last script fails has succeeded")
 
