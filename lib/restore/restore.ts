@@ -54,12 +54,9 @@ import { explainPostRestore, postRestoreArguments } from './post-restore.ts';
 import { explainPort, freeKeptPorts } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
-import { chooseImages } from './without-terminal.ts';
+import { chooseImages, noTerminal } from './without-terminal.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
-
-const noTerminal =
-  'the program had a terminal, and this command has none: stdout and stderr are joined to its own or to the file given with --log, the rest to /dev/null';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
 const STOP_MS = 1000;

@@ -8,6 +8,10 @@ import { linkSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } f
 import { join } from 'node:path';
 import { imagesWithoutTerminal } from '../criu/index.ts';
 
+/** What to tell a user whose program has lost its terminal. */
+export const noTerminal =
+  'the program had a terminal, and this command has none: stdout and stderr are joined to its own or to the file given with --log, the rest to /dev/null';
+
 /** Also the beginning of the directory's name. */
 const prefix = 'criu-cuda-no-terminal-';
 
