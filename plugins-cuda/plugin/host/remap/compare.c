@@ -36,20 +36,40 @@ static int compare(void *data, size_t piece, char *buffer)
 	return ret;
 }
 
-/* Chunks in order; neighbors in the file may share one. */
-static void add_chunks(struct remap_compare *compare, const struct ccr_pages_mapping *m)
+/* Pieces are in order of addresses, not of chunks, and neighbors in the file may share one. */
+static void mark_chunks(bool *is_wanted, const struct ccr_pages *pages,
+			const struct ccr_pages_mapping *m)
 {
-	const uint64_t size = compare->pages->chunk_size;
-	size_t *const nr = &compare->work.nr_pieces;
+	const uint64_t size = pages->chunk_size;
 
 	for (uint64_t chunk = m->offset / size; chunk <= (m->offset + m->size - 1) / size; chunk++)
-		if (!*nr || compare->chunks[*nr - 1] < chunk)
-			compare->chunks[(*nr)++] = chunk;
+		is_wanted[chunk] = true;
 }
 
 static bool is_mapped(const struct ccr_pages *pages, const struct ccr_pages_mapping *m)
 {
 	return m->is_drivers && ccr_pages_find_emptied(pages, m->address) == pages->nr_emptied;
+}
+
+/* Returns 0 or -ENOMEM. */
+static int choose_chunks(struct remap_compare *compare)
+{
+	const struct ccr_pages *pages = compare->pages;
+	bool *is_wanted = calloc(pages->nr_chunks + 1, sizeof(*is_wanted));
+
+	compare->chunks = calloc(pages->nr_chunks + 1, sizeof(*compare->chunks));
+	if (!is_wanted || !compare->chunks) {
+		free(is_wanted);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < pages->nr_mappings; i++)
+		if (is_mapped(pages, &pages->mappings[i]))
+			mark_chunks(is_wanted, pages, &pages->mappings[i]);
+	for (size_t i = 0; i < pages->nr_chunks; i++)
+		if (is_wanted[i])
+			compare->chunks[compare->work.nr_pieces++] = i;
+	free(is_wanted);
+	return 0;
 }
 
 struct remap_compare *ccr__remap_compare_new(const struct ccr_pages *pages, int fd)
@@ -61,14 +81,11 @@ struct remap_compare *ccr__remap_compare_new(const struct ccr_pages *pages, int 
 	compare_all->pages = pages;
 	compare_all->fd = fd;
 	compare_all->work = (struct work){.run = compare, .data = compare_all, .can_wait = true};
-	compare_all->chunks = calloc(pages->nr_chunks + 1, sizeof(*compare_all->chunks));
-	if (!compare_all->chunks) {
+	if (ccr__plugin.settings.verify && choose_chunks(compare_all)) {
+		free(compare_all->chunks);
 		free(compare_all);
 		return NULL;
 	}
-	for (size_t i = 0; ccr__plugin.settings.verify && i < pages->nr_mappings; i++)
-		if (is_mapped(pages, &pages->mappings[i]))
-			add_chunks(compare_all, &pages->mappings[i]);
 	return compare_all;
 }
 
