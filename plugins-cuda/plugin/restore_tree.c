@@ -126,11 +126,25 @@ static int begin_to_raise(struct tree *tree, struct member *member)
 	return 0;
 }
 
+/* The driver may wait for late memory that never comes. */
+static int check_late(const struct tree *tree, const struct member *member)
+{
+	const int ret = member->host ? ccr__host_memory_failure(member->host) : 0;
+
+	if (!ret)
+		return 0;
+	note_late(member);
+	return fail_host(tree, member, ret);
+}
+
 static int end_storage(struct tree *tree, struct member *member)
 {
 	const char *call = NULL;
 	CUresult result = CUDA_SUCCESS;
+	const int ret = check_late(tree, member);
 
+	if (ret)
+		return ret;
 	if (member->storage && !ccr__storage_restore_is_done(member->storage))
 		return 0;
 	if (member->storage)
@@ -151,11 +165,9 @@ static int end_raising(struct tree *tree, struct member *member)
 	uint64_t left;
 	int ret;
 
-	ret = member->host ? ccr__host_memory_failure(member->host) : 0;
-	if (ret) {
-		note_late(member);
-		return fail_host(tree, member, ret);
-	}
+	ret = check_late(tree, member);
+	if (ret)
+		return ret;
 	if (!ccr__raise_is_done(&member->raise, 0))
 		return 0;
 	left = ccr__account_private(task->pid);
