@@ -24,6 +24,7 @@
 #include "plugin/host/remap/remap.h"
 #include "plugin/task/state.h"
 #include "test/check.h"
+#include "test/plugin/no_watcher.h"
 
 #define MIB   (1ull << 20)
 #define PAGE  4096ull
@@ -333,17 +334,22 @@ static void test_drop(void)
 	end(&c);
 }
 
-static void test_unmap(void)
+/* `is_stuck`: the watcher does not close its descriptor. */
+static void test_unmap(bool is_stuck)
 {
 	struct remap_filled filled;
 	struct case_state c = {0};
 
+	to_watcher.is_stuck = is_stuck;
 	CHECK(begin(&c));
 	ask(UNMAP, 7 * MIB, 2 * MIB);
 	ask(GROW, 7 * MIB, MIB);
 	CHECK(!finish(&c, &filled));
 	CHECK(is_right(c.pid, 0, 8 * MIB, 7 * MIB, MIB) && is_right(c.pid, 9 * MIB, BYTES, 0, 0));
 	CHECK(is_ordinary(c.pid));
+	if (is_stuck)
+		close(to_watcher.held);
+	to_watcher.is_stuck = false;
 	end(&c);
 }
 
@@ -382,7 +388,8 @@ int main(void)
 	if (!test_read())
 		return failures ? 1 : 77;
 	test_drop();
-	test_unmap();
+	test_unmap(false);
+	test_unmap(true);
 	test_refused(MOVE);
 	test_refused(FORK);
 	return failures != 0;

@@ -2,6 +2,9 @@
 /* For parts of the plugin that are tested without a criu that may die: nobody watches. */
 #include "test/plugin/no_watcher.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "plugin/watch/guard.h"
 #include "plugin/watch/watcher_link.h"
 
@@ -34,11 +37,13 @@ void ccr__watcher_injection_ended(const pid_t *tids, size_t nr)
 int ccr__watcher_hold(int fd)
 {
 	to_watcher.messages++;
+	if (to_watcher.is_stuck)
+		to_watcher.held = dup(fd);
 	return 0;
 }
 
 int ccr__watcher_let_go(int fd)
 {
 	to_watcher.messages++;
-	return 0;
+	return to_watcher.is_stuck ? -ETIMEDOUT : 0;
 }

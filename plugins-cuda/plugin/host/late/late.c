@@ -89,12 +89,15 @@ static int create(struct injection *in, int *fd)
 	return ret ? ret : closed;
 }
 
-static int register_ranges(const struct late *late)
+static int choose_features(const struct late *late)
 {
 	struct uffdio_api api = {.api = UFFD_API, .features = FEATURES};
 
-	if (ioctl(late->fd, UFFDIO_API, &api))
-		return -errno;
+	return ioctl(late->fd, UFFDIO_API, &api) ? -errno : 0;
+}
+
+static int register_ranges(const struct late *late)
+{
 	for (size_t i = 0; i < late->ranges.nr; i++) {
 		const struct remap_range *range = &late->ranges.list[i];
 		struct uffdio_register reg = {
@@ -140,11 +143,37 @@ static struct late *new_late(const struct ccr_pages *pages, int file)
 	return NULL;
 }
 
-/* The kernel forgets all ranges with the last descriptor. */
-static void close_all(struct late *late)
+/* The kernel forgets all ranges with the last descriptor. Returns 0 or -errno: the watcher may
+ * still hold one. */
+static int close_all(struct late *late)
 {
-	ccr__watcher_let_go(late->fd);
+	const int ret = ccr__watcher_let_go(late->fd);
+
 	close(late->fd);
+	return ret;
+}
+
+/*
+ * Makes it ordinary memory, also when the watcher does not answer: a missing page is one of zeroes
+ * from then on, and nobody has to bring it in. Returns 0; or -errno: the task must not run, because
+ * it would wait for such a page forever.
+ */
+static int release(struct late *late)
+{
+	int left = 0, held;
+
+	for (size_t i = 0; i < late->ranges.nr; i++) {
+		const struct remap_range *range = &late->ranges.list[i];
+		struct uffdio_range all = {range->start, range->end - range->start};
+
+		if (ioctl(late->fd, UFFDIO_UNREGISTER, &all))
+			left = -errno; /* the driver has something else there now */
+	}
+	held = close_all(late);
+	if (left && held)
+		ccr_err("%d: late memory: %s; the watcher does not close its descriptor: %s",
+			late->pid, strerror(-left), strerror(-held));
+	return left ? held : 0;
 }
 
 static int unavailable(const struct injection *in, int reason)
@@ -158,7 +187,7 @@ int ccr__late_begin(struct late **out, struct injection *in, const struct ccr_pa
 		    int file)
 {
 	struct late *late = new_late(pages, file);
-	int ret;
+	int ret, released;
 
 	*out = NULL;
 	if (!late)
@@ -170,7 +199,9 @@ int ccr__late_begin(struct late **out, struct injection *in, const struct ccr_pa
 		return ret;
 	}
 	late->pid = in->tgid;
-	ret = ccr__watcher_hold(late->fd);
+	ret = choose_features(late);
+	if (!ret)
+		ret = ccr__watcher_hold(late->fd);
 	if (!ret)
 		ret = register_ranges(late);
 	if (!ret)
@@ -179,9 +210,9 @@ int ccr__late_begin(struct late **out, struct injection *in, const struct ccr_pa
 		*out = late;
 		return 0;
 	}
-	close_all(late);
+	released = release(late);
 	free_late(late);
-	return unavailable(in, ret);
+	return released ? released : unavailable(in, ret);
 }
 
 int ccr__late_failure(const struct late *late)
@@ -222,9 +253,9 @@ int ccr__late_end(struct late *late, struct late_account *account)
 		abandoned = late;
 		return ret;
 	}
-	close_all(late);
+	ret = release(late);
 	free_late(late);
-	return 0;
+	return ret;
 }
 
 void ccr__late_abandon(struct late *late)

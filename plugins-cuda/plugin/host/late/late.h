@@ -28,7 +28,7 @@ bool ccr__late_is_wanted(const struct ccr_pages *pages);
  * Makes the emptied mappings that may be late so; they have the protection that they will have.
  * Pages that are there stay. `fd`: the page file; both must stay open until the end. Returns 0;
  * -ENOTSUP: it is not possible, and nothing was changed; or another -errno: the task does not
- * respond.
+ * respond, or must not run.
  */
 int ccr__late_begin(struct late **late, struct injection *in, const struct ccr_pages *pages,
 		    int fd);
