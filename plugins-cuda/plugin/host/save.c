@@ -94,6 +94,8 @@ static bool has_room_for_early(void)
 
 	for (const struct save *save = saves.begun; save; save = save->next)
 		nr += !!save->early;
+	for (const struct save *save = saves.list; save; save = save->next)
+		nr++;
 	return nr < MAX_AT_ONCE;
 }
 
