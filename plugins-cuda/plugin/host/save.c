@@ -251,7 +251,8 @@ static int choose(struct save *save)
 		.before = save->has_before ? &save->before : NULL,
 		.can_map = save->dir.is_visible,
 		.early = save->early ? ccr__early_plan(save->early) : NULL,
-		.is_unpinned = is_unpinned(save->pid),
+		/* Without it, the driver's memory counts as the program's. */
+		.is_unpinned = save->has_before && is_unpinned(save->pid),
 	};
 	const int ret = ccr__remap_choose(&save->plan, save->pid, &wishes);
 
