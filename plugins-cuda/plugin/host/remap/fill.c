@@ -289,10 +289,10 @@ static int prepare(struct remap_fill *fill)
 		ret = unprotect(fill);
 	if (ret == -ENOTSUP && !needs_injection(fill))
 		ret = 0;
-	if (!ret && is_wanted && fill->is_injected)
+	if (!ret && is_wanted && fill->is_injected) {
 		ret = ccr__late_begin(&fill->late, &fill->in, fill->pages, fill->fd);
-	if (ret == -ENOTSUP && fill->is_injected)
-		ret = 0;
+		ret = ret == -ENOTSUP ? 0 : ret;
+	}
 	return ret ? ret : choose_pieces(fill);
 }
 
