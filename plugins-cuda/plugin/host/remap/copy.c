@@ -198,13 +198,15 @@ static int clear(int fd, uint64_t offset, uint64_t size)
 	return ret;
 }
 
-/* What the early copy has written where the file has a hole now. */
+/* What the early copy has written where the file has a hole now; the file may have become shorter.
+ */
 static int clear_rest(const struct remap_plan *early, const struct remap_plan *plan, int fd)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < early->nr_parts; i++) {
-		const uint64_t end = early->parts[i].offset + early->parts[i].size;
+		const uint64_t early_end = early->parts[i].offset + early->parts[i].size;
+		const uint64_t end = early_end < plan->file_size ? early_end : plan->file_size;
 		uint64_t at = early->parts[i].offset;
 		const struct remap_part *part = find_part(plan, at);
 
