@@ -74,7 +74,10 @@ describe('a driver call fails during the dump', () => {
     const workload = await machine.start({ args: ['--alloc', '4M', '--children', '1'] });
     const before = [await workload.verify(), await workload.verify('child 0 ')];
     const dump = await machine.dump(workload, {
-      env: { SOFTCUDA_FAIL: `cuCheckpointProcessCheckpoint:2:${NOT_PERMITTED}` },
+      env: {
+        SOFTCUDA_FAIL: `cuCheckpointProcessCheckpoint:2:${NOT_PERMITTED}`,
+        SOFTCUDA_FAIL_COUNTS: join(machine.dir, 'counts'), // a process makes the calls for each of the two
+      },
     });
     expect(dump.exitCode).not.toBe(0);
     expect([await workload.verify(), await workload.verify('child 0 ')]).toEqual(before);
