@@ -43,7 +43,6 @@ bool ccr__host_memory_advance(void);
 int ccr__host_memory_save_end(int failed);
 /* The driver has mapped this memory for its checkpoint of the task, and will fill it. */
 void ccr__host_memory_expect(pid_t pid, const struct remap_range *range);
-int ccr__host_memory_save_end(int failed);
 
 /* What a restore knows about the host memory of a task. */
 struct host_bytes {
