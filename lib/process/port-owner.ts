@@ -29,47 +29,58 @@ export interface PortEntry {
 const wordsOf = (text: string): number[] =>
   (text.match(/.{8}/g) ?? []).map((word) => Number.parseInt(word, 16));
 
-/**
- * The sockets that are bound to a port.
- * @param table of /proc/net/tcp and the like
- */
-function boundIn(table: string, protocol: PortProtocol, port: number): PortEntry[] {
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  return table.split('\n').flatMap((line) => {
+/** A line of /proc/net/tcp and the like. */
+interface Row {
+  /** Address and port, as they are printed. */
+  local: string;
+  state: string;
+  inode: string;
+}
+
+const rowsOf = (table: string): Row[] =>
+  table.split('\n').flatMap((line) => {
     const fields = line.trim().split(/\s+/);
-    const [, local = '', , state] = fields;
+    const [, local = '', , state = ''] = fields;
     const inode = fields[9];
-    if (inode === undefined || state !== boundStates[protocol] || !local.endsWith(suffix)) return [];
-    return [{ words: wordsOf(local.slice(0, -suffix.length)), inode }];
+    return inode === undefined ? [] : [{ local, state, inode }];
   });
+
+/** The sockets that are bound to a port. */
+function boundIn(rows: readonly Row[], protocol: PortProtocol, port: number): PortEntry[] {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return rows
+    .filter(({ local, state }) => state === boundStates[protocol] && local.endsWith(suffix))
+    .map(({ local, inode }) => ({ words: wordsOf(local.slice(0, -suffix.length)), inode }));
 }
 
 /** Inodes of the sockets in a table that are bound to a port. */
 export const boundInodes = (table: string, protocol: PortProtocol, port: number): string[] =>
-  boundIn(table, protocol, port).map(({ inode }) => inode);
-
-const tableOf = (name: string): string => `/proc/net/${name}`;
+  boundIn(rowsOf(table), protocol, port).map(({ inode }) => inode);
 
 /** The tables of the kernel that have a protocol's sockets. */
-const tablesOf = (protocol: PortProtocol): string[] => [protocol, `${protocol}6`].map(tableOf);
+const tablesOf = (protocol: PortProtocol): string[] =>
+  [protocol, `${protocol}6`].map((name) => `/proc/net/${name}`);
+
+const readRows = (protocol: PortProtocol): Row[] =>
+  tablesOf(protocol).flatMap((table) => rowsOf(readText(table)));
+
 /** States of connections that the kernel keeps for up to a minute after their process has closed them, all data received: FIN-WAIT-2, TIME-WAIT. */
 const keptStates = new Set(['05', '06']);
 
-/** The ports that such connections have in a table. */
-const keptIn = (table: string): number[] =>
-  table.split('\n').flatMap((line) => {
-    const fields = line.trim().split(/\s+/);
-    if (!keptStates.has(fields[3] ?? '') || fields[9] !== '0') return [];
-    return [Number.parseInt(fields[1]?.split(':')[1] ?? '', 16)];
-  });
+/** The ports that such connections have. */
+const keptIn = (rows: readonly Row[]): Set<number> =>
+  new Set(
+    rows
+      .filter(({ state, inode }) => keptStates.has(state) && inode === '0')
+      .map(({ local }) => Number.parseInt(local.split(':')[1] ?? '', 16)),
+  );
 
 /** The TCP ports of this network namespace that such connections have. */
-export const keptPorts = (): Set<number> =>
-  new Set(tablesOf('tcp').flatMap((table) => keptIn(readText(table))));
+export const keptPorts = (): Set<number> => keptIn(readRows('tcp'));
 
 /** The sockets of this network namespace that are bound to a port. */
 const boundSockets = (protocol: PortProtocol, port: number): PortEntry[] =>
-  tablesOf(protocol).flatMap((table) => boundIn(readText(table), protocol, port));
+  boundIn(readRows(protocol), protocol, port);
 
 /** The TCP sockets of this network namespace. */
 export interface TcpSockets {
@@ -90,11 +101,8 @@ export async function readTcpSockets(): Promise<TcpSockets> {
         resolve(error ? '' : text); // no IPv6
       });
     });
-  const tables = await Promise.all(tablesOf('tcp').map(contents));
-  return {
-    boundTo: (port) => tables.flatMap((table) => boundIn(table, 'tcp', port)),
-    kept: new Set(tables.flatMap(keptIn)),
-  };
+  const rows = (await Promise.all(tablesOf('tcp').map(contents))).flatMap(rowsOf);
+  return { boundTo: (port) => boundIn(rows, 'tcp', port), kept: keptIn(rows) };
 }
 
 function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {

@@ -134,13 +134,8 @@ function lockForRestore(imagesDir: string): ImagesLock | undefined {
   if (directoryProblem(imagesDir) !== undefined) return undefined;
   try {
     return lockImages(imagesDir, false, (holders) => {
-      throw new RestoreError(
-        'ERR_RESTORE_IMAGES',
-        `a checkpoint is being written to ${imagesDir}${holders}`,
-        {
-          hint: 'wait until it has finished',
-        },
-      );
+      const message = `a checkpoint is being written to ${imagesDir}${holders}`;
+      throw new RestoreError('ERR_RESTORE_IMAGES', message, { hint: 'wait until it has finished' });
     });
   } catch (error) {
     if (isErrno(error, 'EACCES')) return undefined;
