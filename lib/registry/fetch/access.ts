@@ -16,6 +16,7 @@ import type { RegistryOptions } from '../skopeo.ts';
 import { authFiles, findCredentials } from './credentials.ts';
 import type { HttpSourceSpec } from './http-source.ts';
 import { isRestricted } from './policy.ts';
+import { trustOptions } from './tls.ts';
 
 const PROBE_MS = 10_000;
 
@@ -90,8 +91,7 @@ function probe(
 ): Promise<Answer | undefined> {
   return new Promise((resolve) => {
     const options = {
-      ...(ca === undefined ? {} : { ca }),
-      rejectUnauthorized: ca !== undefined, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+      ...trustOptions(ca),
       ...{ agent: false as const, signal, timeout: PROBE_MS },
     };
     const get = origin.startsWith('https:') ? tlsGet : plainGet;

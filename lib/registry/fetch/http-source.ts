@@ -8,6 +8,7 @@ import { Agent as PlainAgent, get as plainGet, type IncomingMessage, type Reques
 import { Agent as TlsAgent, get as tlsGet } from 'node:https';
 import { PlainConnection } from './plain-connection.ts';
 import { SourceError, type BlobRange, type BlobSource } from './source.ts';
+import { trustOptions } from './tls.ts';
 
 /** How a registry is reached by HTTP. */
 export interface HttpSourceSpec {
@@ -76,8 +77,7 @@ export class HttpSource implements BlobSource {
     if (origin.startsWith('http:')) this.#simple = new PlainConnection(spec.name, origin, silenceMs);
     this.#tls = new TlsAgent({
       keepAlive: true,
-      ...(ca === undefined ? {} : { ca }),
-      rejectUnauthorized: ca !== undefined, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+      ...trustOptions(ca),
     });
   }
 

@@ -10,6 +10,7 @@ import type { BlobRef } from '../cache.ts';
 import { manifestType } from '../format.ts';
 import { HttpSource, type HttpSourceSpec } from './http-source.ts';
 import { SourceError } from './source.ts';
+import { trustOptions } from './tls.ts';
 
 const MOST_BYTES = 4 * 2 ** 20;
 const TIMEOUT_MS = 30_000;
@@ -42,8 +43,7 @@ export function readManifest(
   return new Promise((resolve, reject) => {
     const options = {
       headers: { accept: manifestType, ...(authorization === undefined ? {} : { authorization }) },
-      ...(ca === undefined ? {} : { ca }),
-      rejectUnauthorized: ca !== undefined, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+      ...trustOptions(ca),
       ...{ agent: false as const, signal, timeout: TIMEOUT_MS },
     };
     const get = origin.startsWith('https:') ? tlsGet : plainGet;

@@ -9,6 +9,7 @@ import { Agent as PlainAgent, request as plainRequest, type IncomingMessage } fr
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { HttpSourceSpec } from '../fetch/http-source.ts';
+import { trustOptions } from '../fetch/tls.ts';
 
 const ATTEMPTS = 3;
 const PAUSE_MS = 200;
@@ -38,10 +39,7 @@ export class Uploader {
     const { ca, origin } = spec;
     this.#spec = spec;
     this.#agent = origin.startsWith('https:')
-      ? new TlsAgent({
-          ...{ keepAlive: true, rejectUnauthorized: ca !== undefined }, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
-          ...(ca === undefined ? {} : { ca }),
-        })
+      ? new TlsAgent({ keepAlive: true, ...trustOptions(ca) })
       : new PlainAgent({ keepAlive: true });
   }
 
