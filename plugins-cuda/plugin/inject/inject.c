@@ -185,7 +185,7 @@ int ccr__inject_leave(struct injection *in)
 	if (ret)
 		end_process(in, ret);
 	else if (in->held_signal)
-		syscall(SYS_tkill, in->pid, in->held_signal);
+		ccr__send_kept(in->pid, in->held_signal);
 	return ret;
 }
 

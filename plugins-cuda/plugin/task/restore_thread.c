@@ -16,9 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define PTRACE_EVENT_OF(status) ((status) >> 16)
 
@@ -88,12 +86,12 @@ static int continue_from_stop(struct restore_thread *thread, int status)
 {
 	int signal = 0;
 
-	if (PTRACE_EVENT_OF(status) == PTRACE_EVENT_STOP)
-		thread->is_held = false; /* SIGCONT canceled the stop */
-	else if (WSTOPSIG(status) == SIGSTOP)
-		thread->is_held = true; /* cannot be blocked; it is sent again afterwards */
-	else
+	if (PTRACE_EVENT_OF(status) != PTRACE_EVENT_STOP) /* that one is SIGCONT's */
 		signal = WSTOPSIG(status);
+	if (signal == SIGSTOP) {
+		thread->is_held = true; /* cannot be blocked; it is sent again afterwards */
+		signal = 0;
+	}
 	return ptrace(PTRACE_CONT, thread->tid, NULL, signal) ? failed(thread->tid, "continue") : 0;
 }
 
@@ -188,7 +186,7 @@ int ccr__restore_thread_stop(struct restore_thread *thread)
 			return -EIO;
 	}
 	if (thread->is_held)
-		syscall(SYS_tkill, tid, SIGSTOP);
+		ccr__send_kept(tid, SIGSTOP);
 	if (ccr__set_ptrace_options(tid))
 		return give_up(thread, "set its ptrace options");
 	return restore_sigmask(thread);

@@ -30,6 +30,14 @@ int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size)
 	return ret;
 }
 
+bool ccr__has_signal(pid_t tid, const char *set, int signal)
+{
+	char text[32];
+
+	return !ccr__proc_status(tid, set, text, sizeof(text)) &&
+	       strtoull(text, NULL, 16) >> (signal - 1) & 1;
+}
+
 static pid_t pid_in(pid_t tid, const char *field)
 {
 	char text[32];

@@ -10,6 +10,10 @@
  * there is no such field. */
 int ccr__proc_status(pid_t pid, const char *field, char *value, size_t size);
 
+/* Whether a signal is in one of the thread's sets: "SigPnd" (sent to the thread), "ShdPnd" (sent to
+ * its process), "SigBlk", ... */
+bool ccr__has_signal(pid_t tid, const char *set, int signal);
+
 /* The process that the thread belongs to, and the process that traces it (0: none); -1 if the
  * thread has ended. */
 pid_t ccr__process_of(pid_t tid);

@@ -45,10 +45,7 @@ static int check_not_stopping(pid_t tid, void *unused)
 
 	if (!ccr__proc_status(tid, "State", text, sizeof(text)) && strchr(text, 'T'))
 		return -EBUSY;
-	if (!ccr__proc_status(tid, "SigPnd", text, sizeof(text)) &&
-	    strtoull(text, NULL, 16) >> (SIGSTOP - 1) & 1)
-		return -EBUSY;
-	return 0;
+	return ccr__has_signal(tid, "SigPnd", SIGSTOP) ? -EBUSY : 0;
 }
 
 bool ccr__is_stopping(pid_t pid)
@@ -139,17 +136,9 @@ static int detach(pid_t tid, void *unused)
 	return ptrace(PTRACE_DETACH, tid, NULL, 0) && !has_ended(tid) ? -errno : 0;
 }
 
-static bool is_pending(pid_t pid)
-{
-	char pending[32];
-
-	return !ccr__proc_status(pid, "ShdPnd", pending, sizeof(pending)) &&
-	       strtoull(pending, NULL, 16) >> (SIGCONT - 1) & 1;
-}
-
 int ccr__seize_end(pid_t pid)
 {
-	const int ret = is_pending(pid) ? discard_sigcont(pid) : 0;
+	const int ret = ccr__has_signal(pid, "ShdPnd", SIGCONT) ? discard_sigcont(pid) : 0;
 	const int released = ccr__each_thread(pid, detach, NULL);
 
 	return ret ? ret : released;

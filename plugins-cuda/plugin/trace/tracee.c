@@ -11,10 +11,14 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "plugin/trace/each_thread.h"
 #include "plugin/trace/proc_status.h"
 #include "plugin/task/state.h"
 
@@ -57,4 +61,18 @@ int ccr__wait_stop(pid_t tid, int *status)
 		if (pause.tv_nsec < PAUSE_MAX_NS)
 			pause.tv_nsec *= 2;
 	}
+}
+
+static int is_continued(pid_t tid, void *unused)
+{
+	return ccr__has_signal(tid, "SigPnd", SIGCONT) || ccr__has_signal(tid, "ShdPnd", SIGCONT);
+}
+
+void ccr__send_kept(pid_t tid, int signal)
+{
+	/* No thread could take a SIGCONT meanwhile, and SIGSTOP removes those that came before it.
+	 */
+	if (signal == SIGSTOP && ccr__each_thread(ccr__process_of(tid), is_continued, NULL) > 0)
+		return;
+	syscall(SYS_tkill, tid, signal);
 }

@@ -12,4 +12,10 @@
  */
 int ccr__wait_stop(pid_t tid, int *status);
 
+/*
+ * Sends a thread a signal that was kept from it while it ran for us. A stop that SIGCONT has ended
+ * since is not sent: it would come after the SIGCONT, and nobody would end it.
+ */
+void ccr__send_kept(pid_t tid, int signal);
+
 #endif
