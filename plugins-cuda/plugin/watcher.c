@@ -368,8 +368,7 @@ static void watcher_main(int stage, int fd)
 	ccr__driver_call_forget();
 	ccr__memory_forget_fds();
 	ccr__injected_clear(); /* criu sends it again */
-	if (ccr__guard_watch())
-		_exit(1);
+	ccr__guard_watch();
 	if (stage == STAGE_DUMP)
 		ccr__end_tracees_with_us();
 	criu_pidfd = syscall(SYS_pidfd_open, ccr__plugin.criu_pid, 0);

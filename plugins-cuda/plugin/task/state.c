@@ -4,8 +4,7 @@
 #include <dlfcn.h>
 #include <time.h>
 
-struct plugin ccr__plugin = {
-	.watcher_fd = -1, .watcher_keeps = {-1, -1}, .preinit_fd = -1, .status = {.fd = -1}};
+struct plugin ccr__plugin = {.watcher_fd = -1, .preinit_fd = -1, .status = {.fd = -1}};
 
 const char *ccr__plugin_path(void)
 {

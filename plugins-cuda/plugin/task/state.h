@@ -101,7 +101,6 @@ struct plugin {
 	bool has_begun; /* the status file was opened, or there cannot be one */
 	pid_t criu_pid, watcher_pid;
 	int watcher_fd;		 /* our end of the socket to the watcher; -1: not started */
-	int watcher_keeps[2];	 /* descriptors that only the watcher inherits */
 	bool watcher_has_status; /* the watcher can write to the status file */
 	/* our end of the socket to the preinit process, which ends when all copies are closed */
 	int preinit_fd;

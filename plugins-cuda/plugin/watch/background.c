@@ -42,12 +42,7 @@ static void close_all_but(int *kept, size_t nr)
 static void detach(const char *name, int fd)
 {
 	const struct plugin *p = &ccr__plugin;
-	int kept[] = {fd,
-		      p->status.fd,
-		      p->preinit_fd,
-		      criu_get_image_dir(),
-		      p->watcher_keeps[0],
-		      p->watcher_keeps[1]};
+	int kept[] = {fd, p->status.fd, p->preinit_fd, criu_get_image_dir()};
 	sigset_t none;
 
 	setsid();

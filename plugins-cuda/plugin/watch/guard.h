@@ -13,13 +13,14 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* The descriptors of one guard: two for SIGSTOP, two for SIGKILL (-1: not for threads). */
-#define GUARD_FDS 4
+/* The descriptors of one guard that the watcher gets: one for SIGSTOP, two for SIGKILL (-1: not for
+ * threads). */
+#define GUARD_FDS 3
 
 /* ---- in criu ---- */
 
-/* Creates the pipes, before the watcher is forked. Returns 0 or -errno. */
-int ccr__guard_create(void);
+/* There are guards from now on. */
+void ccr__guard_create(void);
 /*
  * Creates the guard of a process, or of one thread of it, with nothing armed. Returns 1 with the
  * descriptors in `fds`, which the watcher must get before the process is changed; 0 when it exists
@@ -29,9 +30,8 @@ int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS]);
 /* How many guards there can be, because of criu's limit of open files. */
 size_t ccr__guard_room(void);
 /*
- * Arms or disarms SIGSTOP for the death of criu; nothing happens if there is no guard. The watcher
- * disarms it once the process is stopped: the end of any read end sends the signal again. Returns 0
- * or -errno.
+ * Arms or disarms SIGSTOP for the death of criu; nothing happens if there is no guard. Returns 0 or
+ * -errno.
  */
 int ccr__guard_stop(pid_t id, bool is_thread, bool is_armed);
 /* The same for SIGKILL, for the case that both criu and the watcher die. */
@@ -41,7 +41,7 @@ void ccr__guard_disarm(pid_t id, bool is_thread);
 /* True if the death of criu stops the process. Either of both may have armed it. */
 bool ccr__guard_stops(pid_t pid);
 /*
- * The first call of a thread that criu starts: the thread must not keep the pipes open when criu is
+ * The first call of a thread that criu starts: the thread must not keep triggers open when criu is
  * killed, and criu's main thread ends first. From then on it has descriptors of its own.
  */
 void ccr__guard_enter_thread(void);
@@ -50,13 +50,10 @@ void ccr__guard_enter_thread(void);
  */
 int ccr__guard_for_each(int (*give)(pid_t id, bool is_thread, const int fds[GUARD_FDS]));
 
-/* The only descriptors that the watcher inherits. */
-void ccr__guard_writers(int fds[2]);
-
 /* ---- in the watcher ---- */
 
-/* Keeps what the watcher needs of the pipes. Returns 0 or -errno. */
-int ccr__guard_watch(void);
+/* Forgets criu's guards. */
+void ccr__guard_watch(void);
 /* Takes over a guard's descriptors. Returns 0 or -errno. */
 int ccr__guard_take(pid_t id, bool is_thread, const int fds[GUARD_FDS]);
 

@@ -34,11 +34,9 @@ static void announce(void)
 static int start(void)
 {
 	struct plugin *p = &ccr__plugin;
-	int fd;
+	const int fd =
+		ccr__background_start("cuda-watcher", p->watcher->run, p->stage, &p->watcher_pid);
 
-	ccr__guard_writers(p->watcher_keeps);
-	fd = ccr__background_start("cuda-watcher", p->watcher->run, p->stage, &p->watcher_pid);
-	p->watcher_keeps[0] = p->watcher_keeps[1] = -1;
 	if (fd < 0)
 		return fd;
 	p->watcher_fd = fd;
@@ -50,16 +48,16 @@ static int start(void)
 
 int ccr__watcher_start(int stage)
 {
-	int ret = stage == STAGE_DUMP ? ccr__guard_create() : 0;
+	int ret = ccr__stuck_prepare();
 
-	if (!ret)
-		ret = ccr__stuck_prepare();
 	if (!ret)
 		ret = ccr__connections_prepare();
 	if (ret) {
-		ccr_err("cannot create the guards of the processes: %s", strerror(-ret));
+		ccr_err("cannot share memory with the watcher: %s", strerror(-ret));
 		return ret;
 	}
+	if (stage == STAGE_DUMP)
+		ccr__guard_create();
 	ccr__plugin.criu_pid = getpid();
 	ret = start();
 	if (!ret)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Guards of many processes at a time, as for a large tree. The tracer and its
- * watcher are killed, the tracer first or last; all processes must be killed by
- * that, and none while one of both lives. A descriptor that CRIU keeps at a fixed
- * number stays what it is.
+ * watcher are killed, one after the other or at the same time; all processes must be
+ * killed by that, and none while one of both lives. A descriptor that CRIU keeps at a
+ * fixed number stays what it is.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,15 +80,13 @@ static void send_guard(int socket, pid_t pid, const int fds[GUARD_FDS])
 
 static void be_watcher(int socket)
 {
-	int writers[2], fds[GUARD_FDS];
+	int fds[GUARD_FDS];
 	struct packet packet;
 
-	ccr__guard_writers(writers);
 	for (int fd = 3; fd < 40000; fd++)
-		if (fd != socket && fd != writers[0] && fd != writers[1])
+		if (fd != socket)
 			close(fd);
-	if (ccr__guard_watch())
-		_exit(3);
+	ccr__guard_watch();
 	while (recvmsg(socket, prepare(&packet), 0) == sizeof(packet.pid)) {
 		memcpy(fds, CMSG_DATA(&packet.control.head), sizeof(fds));
 		if (ccr__guard_take(packet.pid, false, fds) || write(socket, "", 1) != 1)
@@ -106,7 +106,8 @@ static void be_tracer(int ready)
 	setrlimit(RLIMIT_NOFILE, &low);
 	if (dup2(open("/dev/null", O_RDONLY), FIXED) != FIXED || fstat(FIXED, &before))
 		_exit(5);
-	if (ccr__guard_create() || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets))
+	ccr__guard_create();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets))
 		_exit(6);
 	watcher = fork();
 	if (!watcher)
@@ -142,7 +143,30 @@ static int count_dead(void)
 	return nr;
 }
 
-static void run(bool is_tracer_first)
+/* The watcher is the tracer's child. */
+static void kill_one(pid_t pid)
+{
+	const int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+
+	kill(pid, SIGKILL);
+	CHECK(poll(&poller, 1, -1) == 1);
+	close(pidfd);
+}
+
+enum order { TRACER_FIRST, WATCHER_FIRST, AT_ONCE, NR_ORDERS };
+
+static void kill_both(enum order order, pid_t tracer, pid_t watcher)
+{
+	if (order != AT_ONCE) {
+		kill_one(order == TRACER_FIRST ? tracer : watcher);
+		CHECK(count_dead() == 0);
+	}
+	kill(tracer, SIGKILL);
+	kill(watcher, SIGKILL);
+}
+
+static void run(enum order order)
 {
 	int ready[2], status, dead;
 	pid_t tracer, watcher = 0;
@@ -156,11 +180,9 @@ static void run(bool is_tracer_first)
 	CHECK(read(ready[0], &watcher, sizeof(watcher)) == sizeof(watcher));
 	close(ready[0]);
 	if (watcher) {
-		kill(is_tracer_first ? tracer : watcher, SIGKILL);
-		waitpid(is_tracer_first ? tracer : watcher, &status, 0);
-		CHECK(count_dead() == 0);
-		kill(is_tracer_first ? watcher : tracer, SIGKILL);
-		waitpid(is_tracer_first ? watcher : tracer, &status, 0);
+		kill_both(order, tracer, watcher);
+		waitpid(tracer, &status, 0);
+		waitpid(watcher, &status, 0);
 		for (dead = 0; dead < PROCESSES; nap())
 			dead += count_dead();
 		return;
@@ -175,7 +197,7 @@ int main(void)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* the watcher is the tracer's child */
 	alarm(60);
-	run(true);
-	run(false);
+	for (int round = 0; round < 2 * NR_ORDERS; round++)
+		run(round % NR_ORDERS);
 	return failures ? 1 : 0;
 }
