@@ -21,6 +21,7 @@
 
 #include "image/pages/pages.h"
 #include "plugin/host/remap/remap.h"
+#include "plugin/inject/inject.h"
 #include "plugin/task/state.h"
 #include "test/check.h"
 #include "test/plugin/no_watcher.h"
@@ -33,6 +34,18 @@
 
 static volatile pid_t *tids; /* shared with the child; the first thread is its leader */
 static char *large, *small;
+static uint64_t refused; /* the kernel does not take the pages of the piece at this address */
+
+int __real_ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6]);
+int __wrap_ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6]);
+
+int __wrap_ccr__inject_start(struct injection *in, long number, const uint64_t arguments[6])
+{
+	const uint64_t invalid[6] = {arguments[0], arguments[1], -1};
+	const bool is_refused = number == SYS_madvise && arguments[0] == refused;
+
+	return __real_ccr__inject_start(in, number, is_refused ? invalid : arguments);
+}
 
 struct thread_state {
 	struct user_regs_struct regs;
@@ -186,8 +199,9 @@ static unsigned int run(long nr_threads, uint64_t bytes)
 	to_watcher = (struct to_watcher){0};
 	CHECK(!ccr__remap_empty(&plan, pid, -1, &emptied));
 	injected = to_watcher.injected;
+	/* Also when only some of its pages are gone: its bytes are no longer all in memory. */
 	CHECK(emptied == plan.nr_mappings);
-	CHECK(smaps_field(pid, large, "Rss") == 0 && smaps_field(pid, small, "Rss") == 0);
+	CHECK(!smaps_field(pid, large, "Rss") == !refused && smaps_field(pid, small, "Rss") == 0);
 	for (long i = 0; i < nr_threads; i++) {
 		after = read_state(tids[i]);
 		CHECK(!memcmp(&before[i], &after, sizeof(after)));
@@ -218,5 +232,7 @@ int main(void)
 	CHECK(run(3, LARGE) == 2);
 	CHECK(run(1, LARGE) == 0);
 	CHECK(run(MAX_THREADS, SMALL) == 0); /* not worth it */
+	refused = (uintptr_t)large;
+	CHECK(run(3, LARGE) == 2);
 	return failures ? 1 : 0;
 }

@@ -90,7 +90,7 @@ static int by_size(const void *a, const void *b)
 
 /* One call in each thread. Returns 0, or -errno: a thread does not respond. */
 static int drop_some(struct injection *const *threads, size_t nr, const struct drop *list,
-		     int *results)
+		     struct remap_dropped *dropped)
 {
 	size_t started = 0;
 	int ret = 0;
@@ -109,13 +109,15 @@ static int drop_some(struct injection *const *threads, size_t nr, const struct d
 		if (!ret)
 			ret = finished;
 		if (result)
-			results[list[i].mapping] = result;
+			dropped[list[i].mapping].error = result;
+		else
+			dropped[list[i].mapping].is_any = true;
 	}
 	return ret;
 }
 
 static int drop_all(const struct drops *drops, struct injection *leader, struct crew *crew,
-		    int *results)
+		    struct remap_dropped *dropped)
 {
 	struct injection *threads[WATCHER_MAX_THREADS + 1] = {leader};
 	const size_t nr = 1 + crew->nr_entered;
@@ -126,13 +128,14 @@ static int drop_all(const struct drops *drops, struct injection *leader, struct 
 	for (size_t done = 0; !ret && done < drops->nr; done += nr) {
 		const size_t left = drops->nr - done;
 
-		ret = drop_some(threads, left < nr ? left : nr, drops->list + done, results);
+		ret = drop_some(threads, left < nr ? left : nr, drops->list + done, dropped);
 	}
 	return ret;
 }
 
 /* With more threads, where they may be used. */
-static int drop_with_crew(const struct drops *drops, struct injection *leader, int *results)
+static int drop_with_crew(const struct drops *drops, struct injection *leader,
+			  struct remap_dropped *dropped)
 {
 	struct crew crew;
 	int ret = ccr__crew_prepare(&crew, leader->tgid, leader->pid, leader), ended;
@@ -145,12 +148,13 @@ static int drop_with_crew(const struct drops *drops, struct injection *leader, i
 		crew = (struct crew){.nr = 0};
 	}
 	if (!ret)
-		ret = drop_all(drops, leader, &crew, results);
+		ret = drop_all(drops, leader, &crew, dropped);
 	ended = ccr__crew_end(&crew);
 	return ret ? ret : ended;
 }
 
-int ccr__remap_drop(const struct remap_plan *plan, struct injection *leader, int *results)
+int ccr__remap_drop(const struct remap_plan *plan, struct injection *leader,
+		    struct remap_dropped *dropped)
 {
 	struct crew nobody = {.nr = 0};
 	struct drops drops = {0};
@@ -162,8 +166,8 @@ int ccr__remap_drop(const struct remap_plan *plan, struct injection *leader, int
 	if (!ret && drops.nr)
 		qsort(drops.list, drops.nr, sizeof(*drops.list), by_size);
 	if (!ret)
-		ret = drops.data < MIN_BYTES ? drop_all(&drops, leader, &nobody, results)
-					     : drop_with_crew(&drops, leader, results);
+		ret = drops.data < MIN_BYTES ? drop_all(&drops, leader, &nobody, dropped)
+					     : drop_with_crew(&drops, leader, dropped);
 	free(drops.list);
 	return ret;
 }

@@ -38,13 +38,15 @@ static int call(struct emptier *e, int64_t *result, long number, uint64_t a, uin
 
 static void refused(const struct emptier *e, const struct remap_mapping *m, int error)
 {
-	ccr_warn("%d: the mapping at %#llx is left to CRIU: %s", e->in.pid,
+	ccr_warn("%d: pages of the mapping at %#llx are left to CRIU: %s", e->in.pid,
 		 (unsigned long long)m->address, strerror(-error));
 }
 
-/* `result`: of the calls that took its pages. */
-static int empty(struct emptier *e, const struct remap_mapping *m, int64_t result, bool *is_done)
+/* `dropped`: its pages. Once some are gone, it counts as empty, whatever is left in it. */
+static int empty(struct emptier *e, const struct remap_mapping *m,
+		 const struct remap_dropped *dropped, bool *is_done)
 {
+	int64_t result;
 	int ret;
 
 	if (m->is_page_file) {
@@ -52,11 +54,11 @@ static int empty(struct emptier *e, const struct remap_mapping *m, int64_t resul
 		*is_done = !ret;
 		return ret;
 	}
-	*is_done = !result;
-	if (result) {
-		refused(e, m, result);
+	*is_done = dropped->is_any || !dropped->error;
+	if (dropped->error)
+		refused(e, m, dropped->error);
+	if (!*is_done)
 		return 0;
-	}
 	/* If this fails, the memory is empty and accessible, and is filled as well. */
 	return m->keeps_access ? 0 : call(e, &result, SYS_mprotect, m->address, m->size, PROT_NONE);
 }
@@ -137,8 +139,8 @@ static bool is_any_mapped(const struct remap_plan *plan)
 static int empty_all(struct emptier *e, size_t *emptied)
 {
 	const struct remap_plan *plan = e->plan;
-	int *results = calloc(plan->nr_mappings + 1, sizeof(*results));
-	int ret = results ? 0 : -ENOMEM;
+	struct remap_dropped *dropped = calloc(plan->nr_mappings + 1, sizeof(*dropped));
+	int ret = dropped ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !ret && i < plan->nr_pieces; i++) {
 		bool is_done = false;
@@ -148,15 +150,15 @@ static int empty_all(struct emptier *e, size_t *emptied)
 		*emptied += is_done;
 	}
 	if (!ret)
-		ret = ccr__remap_drop(plan, &e->in, results);
+		ret = ccr__remap_drop(plan, &e->in, dropped);
 	for (size_t i = 0; !ret && i < plan->nr_mappings; i++) {
 		bool is_done = false;
 
 		if (!plan->mappings[i].is_mapped)
-			ret = empty(e, &plan->mappings[i], results[i], &is_done);
+			ret = empty(e, &plan->mappings[i], &dropped[i], &is_done);
 		*emptied += is_done;
 	}
-	free(results);
+	free(dropped);
 	return ret;
 }
 

@@ -220,12 +220,18 @@ struct work *ccr__remap_compare_work(struct remap_compare *compare);
 void ccr__remap_compare_end(struct remap_compare *compare, int result);
 
 struct injection;
+/* What has happened to the pages of a mapping. */
+struct remap_dropped {
+	bool is_any; /* some were taken: it must be filled again */
+	int error;   /* -errno: the kernel has refused to take others, or all of them */
+};
 /*
  * Takes the pages of all mappings that are emptied, but those in use, with the thread of the
- * injection and others of the task. `results` has one number for each mapping of the plan, 0 before
- * the call, and a negative errno afterwards where the kernel has refused it. Returns 0 or -errno.
+ * injection and others of the task. `dropped` has one zeroed record for each mapping of the plan.
+ * Returns 0 or -errno.
  */
-int ccr__remap_drop(const struct remap_plan *plan, struct injection *leader, int *results);
+int ccr__remap_drop(const struct remap_plan *plan, struct injection *leader,
+		    struct remap_dropped *dropped);
 
 /*
  * Maps anonymous memory in place of the mapping, private or shared as `is_shared` says, with its
