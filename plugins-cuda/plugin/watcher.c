@@ -106,18 +106,17 @@ static void take_guards(int fd, const struct watcher_message *message, const int
 		if (guards->are_threads)
 			note_stoppable(ccr__process_of(guards->ids[i]));
 	}
-	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
+	ccr__watcher_answer(fd, message, answer);
 }
 
 /* criu waits for the answer, and then calls no hook any more. */
-static void start_second(int fd)
+static void start_second(int fd, const struct watcher_message *message)
 {
 	const int ret = ccr__second_watcher_start(watched, nr_watched);
-	const int answer = ret < 0 ? ret : 0;
 
-	/* One that has taken over cannot know whether the first has answered; criu reads only one.
-	 */
-	send(fd, &answer, sizeof(answer), MSG_NOSIGNAL);
+	/* One that has taken over cannot know whether the first has answered; criu takes one
+	 * answer. */
+	ccr__watcher_answer(fd, message, ret < 0 ? ret : 0);
 }
 
 static void receive_one(int fd, const struct watcher_message *message, const int fds[WATCHER_SLOTS])
@@ -145,13 +144,15 @@ static void receive_one(int fd, const struct watcher_message *message, const int
 		}
 		break;
 	case WATCHER_SECOND:
-		start_second(fd);
+		start_second(fd, message);
 		break;
 	case WATCHER_HOLD:
-		ccr__held_add(fd, message->held, fds[WATCHER_GUARD_FD]);
+		ccr__watcher_answer(fd, message,
+				    ccr__held_add(message->held, fds[WATCHER_GUARD_FD]));
 		break;
 	case WATCHER_LET_GO:
-		ccr__held_close(fd, message->held);
+		ccr__held_close(message->held);
+		ccr__watcher_answer(fd, message, 0);
 		break;
 	}
 }

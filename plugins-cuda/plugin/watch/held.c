@@ -3,40 +3,36 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "plugin/watch/watcher_link.h"
+#include "plugin/watch/watcher_message.h"
 
 static struct {
 	int number, fd; /* in criu, and here; 0: none */
 } held[WATCHER_MAX_HELD];
 
-void ccr__held_add(int link, int number, int fd)
+int ccr__held_add(int number, int fd)
 {
 	size_t i = 0;
-	int answer;
 
+	if (fd < 0)
+		return -EMFILE;
 	while (i < WATCHER_MAX_HELD && held[i].fd)
 		i++;
-	answer = fd < 0 || i == WATCHER_MAX_HELD ? -EMFILE : 0;
-	if (!answer) {
-		held[i].number = number;
-		held[i].fd = fd;
-	} else if (fd >= 0) {
+	if (i == WATCHER_MAX_HELD) {
 		close(fd);
+		return -EMFILE;
 	}
-	send(link, &answer, sizeof(answer), MSG_NOSIGNAL);
+	held[i].number = number;
+	held[i].fd = fd;
+	return 0;
 }
 
-void ccr__held_close(int link, int number)
+void ccr__held_close(int number)
 {
-	const int answer = 0;
-
 	for (size_t i = 0; i < WATCHER_MAX_HELD; i++)
 		if (held[i].fd && held[i].number == number) {
 			close(held[i].fd);
 			held[i].fd = 0;
 		}
-	send(link, &answer, sizeof(answer), MSG_NOSIGNAL);
 }

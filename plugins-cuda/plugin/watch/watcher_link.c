@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "plugin/watch/background.h"
@@ -14,11 +12,6 @@
 #include "plugin/trace/preinit.h"
 #include "plugin/task/report.h"
 #include "plugin/trace/stuck.h"
-
-union fd_room {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(WATCHER_SLOTS * sizeof(int))];
-};
 
 const char *ccr__stage_name(int stage)
 {
@@ -89,62 +82,17 @@ int ccr__begin(int stage)
 	return 0;
 }
 
-static int send_message(struct watcher_message *message, const int fds[WATCHER_SLOTS])
-{
-	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	union fd_room control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	ssize_t len;
-	int nr = 0;
-
-	for (int i = 0; i < WATCHER_SLOTS; i++) {
-		if (fds[i] < 0)
-			continue;
-		memcpy(CMSG_DATA(&control.head) + nr++ * sizeof(int), &fds[i], sizeof(int));
-		message->fds |= 1u << i;
-	}
-	if (nr) {
-		control.head.cmsg_len = CMSG_LEN(nr * sizeof(int));
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-	}
-	do
-		len = sendmsg(ccr__plugin.watcher_fd, &msg, MSG_NOSIGNAL);
-	while (len < 0 && errno == EINTR);
-	return len == sizeof(*message) ? 0 : -errno;
-}
-
-static void no_fds(int fds[WATCHER_SLOTS])
-{
-	for (int i = 0; i < WATCHER_SLOTS; i++)
-		fds[i] = -1;
-}
-
-static int await_answer(void)
-{
-	struct pollfd poller = {.fd = ccr__plugin.watcher_fd, .events = POLLIN};
-	int answer, ready;
-
-	do
-		ready = poll(&poller, 1, ccr__plugin.settings.step_timeout_ms);
-	while (ready < 0 && errno == EINTR);
-	if (ready <= 0)
-		return ready ? -errno : -ETIMEDOUT;
-	return recv(poller.fd, &answer, sizeof(answer), 0) == sizeof(answer) ? answer : -EPIPE;
-}
-
 /* `fds` has GUARD_FDS for each of the `nr` ids. */
 static int give_guards(const pid_t *ids, size_t nr, bool are_threads, const int *guard_fds)
 {
 	struct watcher_message message = {
 		.kind = WATCHER_GUARD, .nr = nr, .guards.are_threads = are_threads};
-	int fds[WATCHER_SLOTS], ret;
+	int fds[WATCHER_SLOTS];
 
 	memcpy(message.guards.ids, ids, nr * sizeof(*ids));
-	no_fds(fds);
+	ccr__watcher_no_fds(fds);
 	memcpy(fds + WATCHER_GUARD_FD, guard_fds, nr * GUARD_FDS * sizeof(int));
-	ret = send_message(&message, fds);
-	return ret ? ret : await_answer();
+	return ccr__watcher_ask(&message, fds);
 }
 
 static int give_guard(pid_t id, bool is_thread, const int guard_fds[GUARD_FDS])
@@ -158,11 +106,11 @@ static int send_task(const struct task *task)
 	struct plugin *p = &ccr__plugin;
 	int fds[WATCHER_SLOTS], ret;
 
-	no_fds(fds);
+	ccr__watcher_no_fds(fds);
 	p->watcher->fds(fds);
 	fds[WATCHER_STATUS_FD] = p->watcher_has_status ? -1 : p->status.fd;
 	fds[WATCHER_DRIVER_FD] = task->is_plain ? -1 : ccr__driver_call_pidfd(task->worker);
-	ret = send_message(&message, fds);
+	ret = ccr__watcher_send(&message, fds);
 	if (ret)
 		return ret;
 	p->watcher_has_status |= p->status.fd >= 0;
@@ -176,8 +124,8 @@ static int send_injected(const struct injected *list, size_t nr)
 	int fds[WATCHER_SLOTS];
 
 	memcpy(message.injected, list, nr * sizeof(*list));
-	no_fds(fds);
-	return send_message(&message, fds);
+	ccr__watcher_no_fds(fds);
+	return ccr__watcher_send(&message, fds);
 }
 
 static int send_one_injected(const struct injected *one)
@@ -299,22 +247,21 @@ void ccr__watcher_injection_ended(const pid_t *tids, size_t nr)
 	for (size_t i = 0; i < nr; i++)
 		ccr__injected_forget(tids[i]);
 	memcpy(message.threads, tids, nr * sizeof(*tids));
-	no_fds(fds);
+	ccr__watcher_no_fds(fds);
 	if (ccr__plugin.watcher_fd >= 0)
-		send_message(&message, fds);
+		ccr__watcher_send(&message, fds);
 	for (size_t i = 0; i < nr; i++)
 		ccr__guard_disarm(tids[i], true);
 }
 
-/* Sends a message that the watcher answers; `fd` -1: without a descriptor. */
+/* `fd` -1: without a descriptor. */
 static int ask(struct watcher_message message, int fd)
 {
-	int fds[WATCHER_SLOTS], ret;
+	int fds[WATCHER_SLOTS];
 
-	no_fds(fds);
+	ccr__watcher_no_fds(fds);
 	fds[WATCHER_GUARD_FD] = fd;
-	ret = send_message(&message, fds);
-	return ret ? ret : await_answer();
+	return ccr__watcher_ask(&message, fds);
 }
 
 int ccr__watcher_hold(int fd)
@@ -357,41 +304,9 @@ void ccr__watcher_release(void)
 
 	if (ccr__plugin.watcher_fd < 0)
 		return;
-	no_fds(fds);
-	ret = send_message(&message, fds);
+	ccr__watcher_no_fds(fds);
+	ret = ccr__watcher_send(&message, fds);
 	/* At a restore, it may have found out itself and ended. */
 	if (ret && ccr__plugin.stage == STAGE_DUMP && !replace_after(ret))
-		send_message(&message, fds);
-}
-
-static void take_fds(const struct watcher_message *message, struct msghdr *msg,
-		     int fds[WATCHER_SLOTS])
-{
-	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
-	int nr = 0;
-
-	for (int i = 0; i < WATCHER_SLOTS; i++) {
-		fds[i] = -1;
-		if (head && message->fds & 1u << i)
-			memcpy(&fds[i], CMSG_DATA(head) + nr++ * sizeof(int), sizeof(int));
-	}
-}
-
-bool ccr__watcher_receive(int fd, struct watcher_message *message, int fds[WATCHER_SLOTS])
-{
-	struct iovec iov = {.iov_base = message, .iov_len = sizeof(*message)};
-	union fd_room control;
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
-	ssize_t len;
-
-	do
-		len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
-	if (len != sizeof(*message))
-		return false;
-	take_fds(message, &msg, fds);
-	return true;
+		ccr__watcher_send(&message, fds);
 }

@@ -12,12 +12,14 @@ endif()
 ccr_test(run_dir SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_dir.c LIBS ccr_common)
 ccr_test(fd_backup SOURCES ${CMAKE_CURRENT_LIST_DIR}/fd_backup.c ${PROJECT_SOURCE_DIR}/plugin/device/fd_backup.c
 	${PROJECT_SOURCE_DIR}/plugin/task/state.c LIBS ccr_common)
-ccr_test(guard SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard.c ${PROJECT_SOURCE_DIR}/plugin/watch/guard.c
+ccr_test(guard SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/guard.c ${PROJECT_SOURCE_DIR}/plugin/watch/guard.c
 	LIBS pthread)
-ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/guard_many.c
+ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/guard_many.c
 	${PROJECT_SOURCE_DIR}/plugin/watch/guard.c)
 
 set(plugin ${PROJECT_SOURCE_DIR}/plugin)
+ccr_test(late_answer SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/late_answer.c ${plugin}/watch/watcher_message.c
+	${plugin}/task/state.c LIBS ccr_common pthread)
 ccr_test(driver_call SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_call.c ${plugin}/task/driver_call.c
 	${plugin}/watch/background.c ${plugin}/task/state.c ${plugin}/trace/proc_status.c
 	${plugin}/trace/each_thread.c LIBS ccr_common pthread)
