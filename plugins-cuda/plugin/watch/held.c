@@ -2,13 +2,15 @@
 #include "plugin/watch/held.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "plugin/watch/watcher_message.h"
 
 static struct {
-	int number, fd; /* in criu, and here; 0: none */
+	bool is_used;
+	int number, fd; /* in criu, and here, where any number may be free */
 } held[WATCHER_MAX_HELD];
 
 int ccr__held_add(int number, int fd)
@@ -17,12 +19,13 @@ int ccr__held_add(int number, int fd)
 
 	if (fd < 0)
 		return -EMFILE;
-	while (i < WATCHER_MAX_HELD && held[i].fd)
+	while (i < WATCHER_MAX_HELD && held[i].is_used)
 		i++;
 	if (i == WATCHER_MAX_HELD) {
 		close(fd);
 		return -EMFILE;
 	}
+	held[i].is_used = true;
 	held[i].number = number;
 	held[i].fd = fd;
 	return 0;
@@ -31,8 +34,8 @@ int ccr__held_add(int number, int fd)
 void ccr__held_close(int number)
 {
 	for (size_t i = 0; i < WATCHER_MAX_HELD; i++)
-		if (held[i].fd && held[i].number == number) {
+		if (held[i].is_used && held[i].number == number) {
 			close(held[i].fd);
-			held[i].fd = 0;
+			held[i].is_used = false;
 		}
 }

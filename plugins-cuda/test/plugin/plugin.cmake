@@ -18,6 +18,7 @@ ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/guard_many.c
 	${PROJECT_SOURCE_DIR}/plugin/watch/guard.c)
 
 set(plugin ${PROJECT_SOURCE_DIR}/plugin)
+ccr_test(held SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/held.c ${plugin}/watch/held.c)
 ccr_test(late_answer SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/late_answer.c ${plugin}/watch/watcher_message.c
 	${plugin}/task/state.c LIBS ccr_common pthread)
 ccr_test(driver_call SOURCES ${CMAKE_CURRENT_LIST_DIR}/driver_call.c ${plugin}/task/driver_call.c
