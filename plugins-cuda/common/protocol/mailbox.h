@@ -50,7 +50,8 @@ struct ccr_mailbox {
 	 * all that others may still have open. */
 	uint64_t event_imports, event_exports, event_pages;
 	uint64_t event_opens; /* how often it has opened an event of another process */
-	/* How often it has registered memory of its own with the driver, which pins it. */
+	/* How often memory of its own was registered with the driver, which pins it, or is about to
+	 * be. */
 	uint64_t registrations;
 };
 

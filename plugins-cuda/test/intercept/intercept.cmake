@@ -106,6 +106,8 @@ if(TARGET cuda_intercept AND TARGET softcuda)
 endif()
 
 if(TARGET ccr_intercept)
+	ccr_test(intercept_host_register SOURCES ${CMAKE_CURRENT_LIST_DIR}/host_register.c
+		${PROJECT_SOURCE_DIR}/intercept/calls/host.c)
 	ccr_test(intercept_node SOURCES ${CMAKE_CURRENT_LIST_DIR}/node.c
 		${PROJECT_SOURCE_DIR}/intercept/copy/node.c)
 endif()
