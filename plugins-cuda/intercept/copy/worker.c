@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "intercept/core/mailbox.h"
+
 #define STACK_BYTES  (1 << 20)
 #define IDLE_SECONDS 5
 #define HUGE_PAGE    ((size_t)2 << 20)
@@ -62,8 +64,14 @@ static bool prepare(struct worker *w, const struct ccr__node *node)
 	if (w->is_ready)
 		return true;
 	memory = map_buffers(w, node);
-	if (!memory || ccr__real.cuMemHostRegister_v2(memory, BUFFER_BYTES, 0) != CUDA_SUCCESS)
+	if (!memory)
 		return false;
+	/* A dump that leaves the memory to the driver does not end the threads before. */
+	ccr__mailbox_count_registration(1);
+	if (ccr__real.cuMemHostRegister_v2(memory, BUFFER_BYTES, 0) != CUDA_SUCCESS) {
+		ccr__mailbox_count_registration(-1);
+		return false;
+	}
 	w->pinned = memory;
 	if (ccr__real.cuStreamCreate(&w->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
 		return false;
@@ -85,8 +93,10 @@ static void free_resources(struct worker *w)
 			ccr__real.cuEventDestroy_v2(w->slots[i].event);
 	if (w->stream)
 		ccr__real.cuStreamDestroy_v2(w->stream);
-	if (w->pinned)
+	if (w->pinned) {
 		ccr__real.cuMemHostUnregister(w->pinned);
+		ccr__mailbox_count_registration(-1);
+	}
 	if (w->map)
 		munmap(w->map, MAP_BYTES);
 }

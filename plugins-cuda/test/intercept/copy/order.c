@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/protocol/mailbox.h"
+
 #define BYTES (9 * MIB + 12)
 
 CUresult cuMemcpyHtoD_v2_ptds(CUdeviceptr dst, const void *src, size_t bytes);
@@ -283,6 +285,15 @@ static void forked_child(void)
 	CHECK(waitpid(child, &status, 0) == child && !status);
 }
 
+/* Of memory that the driver pins, so that no restore may fill it later. */
+static uint64_t registrations(void)
+{
+	struct ccr_mailbox mailbox;
+
+	CHECK(!ccr_mailbox_read(getpid(), &mailbox, NULL));
+	return mailbox.registrations;
+}
+
 int main(int argc, char **argv)
 {
 	setenv("SOFTCUDA_DEVICES", "2", 1);
@@ -297,13 +308,14 @@ int main(int argc, char **argv)
 	back = malloc(BYTES);
 	CHECK(host && back);
 	start_with(1, 1);
-	CHECK(copy_threads() > 0);
+	CHECK(copy_threads() > 0 && registrations() > 0);
 	earlier_work();
 	unrelated_work();
 	later_work();
 	CHECK(copy_threads() > 0);
 	evicts_among_callers();
 	evict_in_the_middle();
+	CHECK(!registrations());
 	forked_child();
 	free(host);
 	free(back);
