@@ -60,7 +60,8 @@ int op_process_give(struct op_process *process, const struct ccr_message *reques
 void op_process_commit(struct op_process *process, bool hold);
 /* Answers a repeated request to return the memory, unless the thread is still going to. */
 void op_process_again(const struct op_process *process);
-/* The same of OP_RECLAIM: the list that arrives again is dropped. */
+/* The same of OP_RECLAIM: the list that arrives again is dropped. What was refused stays so: no
+ * thread is going to answer. */
 void op_process_reclaimed_again(struct op_process *process, uint32_t timeout_ms);
 /* Kills a process whose memory no one can ask for any more. */
 void op_process_abandon(const struct op_process *process);

@@ -215,6 +215,11 @@ void op_process_reclaimed_again(struct op_process *process, uint32_t timeout_ms)
 	interceptor_collect(session->socket, process->number, timeout_ms, -1, &list, process, error,
 			    sizeof(error));
 	held_free_all(&list);
+	if (!process->has_thread) {
+		session_reply(session, CCR_MSG_OP_RESULT, process->number, -ENODATA,
+			      "its memory could not be taken over when it was first asked for");
+		return;
+	}
 	session_reply(session, CCR_MSG_OP_READY, process->number, 0, NULL);
 	op_process_again(process);
 }

@@ -5,6 +5,7 @@
  */
 #include "test/pool/session_test.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -113,14 +114,19 @@ static void ended_before(void)
 	session_finish();
 }
 
+static void send_type(enum ccr_message_type type, uint32_t operation)
+{
+	struct ccr_message message;
+
+	ccr_message_init(&message, type, operation);
+	send_to_session(&message);
+}
+
 /* In another pool. */
 static void reclaim(uint32_t operation, int *application)
 {
-	struct ccr_message end;
-
 	request_in_group(CCR_MSG_OP_RECLAIM, operation, connect_to(application), 2);
-	ccr_message_init(&end, CCR_MSG_END, operation);
-	send_to_session(&end);
+	send_type(CCR_MSG_END, operation);
 	expect_reply(CCR_MSG_OP_READY, operation, 0);
 }
 
@@ -175,6 +181,23 @@ static void asked_twice(void)
 	session_finish();
 }
 
+/* What was refused is refused again: nobody would return the memory that is said to be ready. */
+static void refused_twice(void)
+{
+	int a, again;
+
+	session_begin();
+	request_in_group(CCR_MSG_OP_RECLAIM, A, connect_to(&a), 1);
+	send_type(CCR_MSG_DONE, A);
+	expect_reply(CCR_MSG_OP_RESULT, A, -EPROTO);
+	request_in_group(CCR_MSG_OP_RECLAIM, A, connect_to(&again), 1);
+	send_type(CCR_MSG_END, A);
+	expect_reply(CCR_MSG_OP_RESULT, A, -ENODATA);
+	close(a);
+	close(again);
+	session_finish();
+}
+
 /* ... before the last PLACED: then none runs, and all begin again. */
 static void one_has_nothing(bool is_first)
 {
@@ -200,13 +223,11 @@ static void one_has_nothing(bool is_first)
 /* All others were given theirs by the first pool, which has said so. */
 static void last_one(void)
 {
-	struct ccr_message end;
 	int a;
 
 	session_begin();
 	request_in_group(CCR_MSG_OP_RECLAIM, A, connect_to(&a), 1);
-	ccr_message_init(&end, CCR_MSG_END, A);
-	send_to_session(&end);
+	send_type(CCR_MSG_END, A);
 	expect_reply(CCR_MSG_OP_READY, A, 0);
 	say(a, CCR_MSG_HELLO, CCR_SERVICE_PLACED);
 	opens(A, a);
@@ -222,6 +243,7 @@ int main(void)
 	one_runs();
 	both_wait();
 	asked_twice();
+	refused_twice();
 	one_has_nothing(false);
 	one_has_nothing(true);
 	last_one();
