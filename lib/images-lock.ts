@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: MIT
 /**
  * A lock on an images directory, for as long as a command writes it or restores from it. The kernel releases it with the
- * command, however that ends.
+ * last process that has its descriptor, however that ends: the command, or criu if the command is killed before it.
  * @module
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { SystemCallError, tryLock } from './native/index.ts';
+import { isAlive } from './process/index.ts';
 
 /** A lock that is held. */
 export interface ImagesLock {
+  /** A process that gets it keeps the lock, too. */
+  descriptor: number;
   release(): void;
 }
 
-/** The pids that have a lock on the directory, as /proc/locks tells. */
+/** The living processes that have locked the directory, as /proc/locks tells. */
 function holders(fd: number): number[] {
   const { ino } = fstatSync(fd);
   const lines = readFileSync('/proc/locks', 'utf8').split('\n');
   return lines.flatMap((line) => {
     const [, kind, , , pid, file] = line.trim().split(/\s+/);
-    return kind === 'FLOCK' && file?.endsWith(`:${ino}`) === true && Number(pid) > 0 ? [Number(pid)] : [];
+    return kind === 'FLOCK' && file?.endsWith(`:${ino}`) === true && isAlive(Number(pid))
+      ? [Number(pid)]
+      : [];
   });
 }
 
@@ -47,11 +52,11 @@ export function lockImages(dir: string, exclusive: boolean, refuse: (holders: st
   try {
     locked = tryLock(fd, exclusive);
   } catch (error) {
-    if (error instanceof SystemCallError) return { release };
+    if (error instanceof SystemCallError) return { descriptor: fd, release };
     release();
     throw error;
   }
-  if (locked) return { release };
+  if (locked) return { descriptor: fd, release };
   const found = describeHolders(fd);
   release();
   return refuse(found);

@@ -49,6 +49,7 @@ import {
 import { CommandError, InterruptedError, UsageError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { findGeneration, sampleAhead, Samples } from '../kept/index.ts';
+import type { ImagesLock } from '../images-lock.ts';
 import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
@@ -158,6 +159,7 @@ function createRun(
   options: CheckpointOptions,
   operation: Operation,
   shellJob: boolean,
+  lock: ImagesLock,
   more: Pick<DumpArguments, 'networkLock' | 'actionScript'>,
 ): CriuRun {
   const { pid, leaveRunning = false, env, signal, timeoutMs } = options;
@@ -167,6 +169,7 @@ function createRun(
     stage: 'dump',
     criu: operation.criu,
     args: dumpArguments({ ...shared, pid, leaveRunning, unprivileged, ...more }),
+    descriptors: [lock.descriptor],
     workDir: operation.workDir,
     runDir: operation.runDir,
     env,
@@ -332,7 +335,7 @@ async function checkpointTree(
           })
         : undefined;
       const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
-      const run = { ...createRun(options, operation, shellJob, script), watch };
+      const run = { ...createRun(options, operation, shellJob, lock, script), watch };
       result = await dump(run, target, imagesDir, options.force ?? false, trace).finally(() =>
         stopped?.close(),
       );

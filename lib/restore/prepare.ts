@@ -147,7 +147,7 @@ function lockForRestore(imagesDir: string): ImagesLock | undefined {
 export interface Begun {
   early: EarlyHelper[];
   /** Of the images, and of their pids. */
-  lock: ImagesLock;
+  lock: Pick<ImagesLock, 'release'>;
 }
 
 /**

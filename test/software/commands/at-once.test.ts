@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Two commands for one directory at the same moment: no program is lost, and none has another one's files.
-import { readdirSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
 import { programFile } from '../../../lib/paths.ts';
-import { isAlive } from '../../../lib/process/index.ts';
+import { isAlive, waitForExit } from '../../../lib/process/index.ts';
+import { criuProgram } from '../../helpers/criu.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { waitUntil } from '../../helpers/wait.ts';
 
 let machine: Machine;
 beforeEach(() => {
@@ -81,4 +85,36 @@ it('a checkpoint that would replace the images of a restore, or of another check
   expect([restored.exitCode, dumped.exitCode]).toContain(0);
   if (restored.exitCode === 0) expect(await one.verify()).toBe(sums[0]);
   expect(await other.verify()).toBe(sums[1]);
+});
+
+it('a checkpoint whose command is killed: criu continues, and keeps others from its directory', async () => {
+  const [one, other] = await Promise.all([machine.start(), machine.start()]);
+  const sums = await Promise.all([one.verify(), other.verify()]);
+  const dir = join(machine.dir, 'one');
+  expect((await typed('checkpoint', '--leave-running', String(one.pid), dir)).exitCode).toBe(0);
+  const [criu, gate, started] = ['criu', 'gate', 'started'].map((name) => join(machine.dir, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await execResult('mkfifo', [gate]);
+  const wait = `case " $* " in *" dump "*) echo $$ >${started}.new; mv ${started}.new ${started}; read -r _ <${gate} ;; esac`;
+  writeFileSync(criu, `#!/bin/sh\n${wait}\nexec ${criuProgram()} "$@"\n`, { mode: 0o755 });
+  const command = spawn(process.execPath, [programFile, 'checkpoint', '--force', String(one.pid), dir], {
+    env: { ...process.env, ...machine.env, CRIU_CUDA_CRIU: criu },
+    stdio: 'ignore',
+  });
+  await waitUntil(() => existsSync(started));
+  command.kill('SIGKILL');
+  await once(command, 'exit');
+  const refused = await typed('checkpoint', '--force', String(other.pid), dir);
+  const inUse = `${dir} is in use by another checkpoint or restore\n`; // the pid of the command says nothing any more
+  expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(inUse) as string });
+  expect(await other.verify()).toBe(sums[1]);
+  writeFileSync(gate, '\n');
+  await waitForExit(Number(readFileSync(started, 'utf8')));
+  await one.ended();
+  const restored = await typed('restore', '--detach', dir);
+  expect(restored.exitCode, restored.stderr).toBe(0);
+  expect(await one.verify()).toBe(sums[0]);
 });
