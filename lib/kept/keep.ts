@@ -55,8 +55,8 @@ function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFil
 }
 
 /**
- * Writes the manifest, and the contents of what is kept. Names that CRIU gave to kept files are removed: CRIU has one name
- * for the files of all checkpoints, so that one of them would prevent every other dump, and the first restore uses it up.
+ * Writes the manifest, and the contents of what is kept. Names that CRIU gave to kept files are removed: nobody else would
+ * remove them without a restore, and the first one uses them up.
  * @returns what was listed
  */
 export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile[] {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@
 
 #define NVIDIA_GPUS_DIR		"/proc/driver/nvidia/gpus"
 #define FAULT_CUDA_FORCE_ENABLE "138" /* CRIU's own fault number for tests without a device */
+
+#define MAX_FIRST_FILE (1u << 20)
 
 /* `criu-cuda inspect` reads it from the file. */
 extern const char ccr_plugin_info[];
@@ -118,6 +121,22 @@ static int load_begin(void)
 	return ret;
 }
 
+/*
+ * CRIU links a deleted file that has other names as link_remap.NUMBER beside them until its
+ * restore, and fails where that exists: two programs with such files in one directory, /dev/shm for
+ * example, could not be dumped at the same time. The number is that of the file, so each dump
+ * begins to count at another one. To count that far takes a millisecond or two.
+ */
+static void begin_count_of_files(void)
+{
+	uint32_t left, id;
+
+	if (!fd_id_generate_special || getrandom(&left, sizeof(left), 0) != sizeof(left))
+		return;
+	for (left %= MAX_FIRST_FILE; left; left--)
+		fd_id_generate_special(NULL, &id);
+}
+
 static int init(int stage)
 {
 	struct plugin *p = &ccr__plugin;
@@ -129,6 +148,8 @@ static int init(int stage)
 	p->stage = stage;
 	if (stage == STAGE_PRE_DUMP) /* device memory cannot be tracked while it changes */
 		return 0;
+	if (stage == STAGE_DUMP)
+		begin_count_of_files();
 	if (stage == STAGE_RESTORE &&
 	    !check_and_remove_inventory_plugin(PLUGIN_NAME, strlen(PLUGIN_NAME)))
 		return 0;

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CRIU_PLUGIN_VERSION_0_2 ((0 << 16) + (2 << 8) + 0)
 
@@ -56,6 +57,9 @@ extern int criu_get_image_dir(void);
 /* Since 4.1: makes CRIU seize with PTRACE_INTERRUPT only, so that a frozen cgroup does not stop the
  * restore thread. */
 extern void set_compel_interrupt_only_mode(void) __attribute__((weak));
+/* Takes the next number of CRIU's count of open files, which begins with 1; without `parms`, for no
+ * file. */
+extern int fd_id_generate_special(void *parms, uint32_t *id) __attribute__((weak));
 /* The lists of hooks, two pointers each, after two pointers: its size tells how many hooks CRIU
  * has. */
 extern const char cr_plugin_ctl[] __attribute__((weak));

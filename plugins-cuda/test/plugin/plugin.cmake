@@ -57,7 +57,7 @@ if(NOT CCR_SANITIZE)
 	foreach(variant stock remap parallel)
 		add_test(NAME plugin_exports_${variant} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
 			-DFILE=$<TARGET_FILE:plugin_${variant}> "-DALLOWED=CR_PLUGIN_DESC|ccr_plugin_info"
-			"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|cr_plugin_ctl|criu_get_image_dir|opts|print_on_level|set_compel_interrupt_only_mode"
+			"-DUNDEFINED=add_inventory_plugin|check_and_remove_inventory_plugin|cr_plugin_ctl|criu_get_image_dir|fd_id_generate_special|opts|print_on_level|set_compel_interrupt_only_mode"
 			-P ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
 	endforeach()
 endif()
