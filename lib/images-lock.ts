@@ -12,6 +12,8 @@ import { isAlive } from './process/index.ts';
 export interface ImagesLock {
   /** A process that gets it keeps the lock, too. */
   descriptor: number;
+  /** Set where the file system has no such locks, so that nothing is locked. */
+  warning?: string;
   release(): void;
 }
 
@@ -39,20 +41,29 @@ function describeHolders(fd: number): string {
 }
 
 /**
- * Locks an images directory, which exists. A file system without such locks has none.
+ * Locks an images directory, which exists, against commands of this machine: Linux asks no server of a network file system
+ * about locks on directories.
  * @param exclusive otherwise others may have a lock that is not exclusive, too
  * @param refuse throws what the user is told; it gets who has the lock, in words, after a blank, or nothing
  */
-export function lockImages(dir: string, exclusive: boolean, refuse: (holders: string) => never): ImagesLock {
+export function lockImages(
+  dir: string,
+  exclusive: boolean,
+  refuse: (holders: string) => never,
+  lock: typeof tryLock = tryLock,
+): ImagesLock {
   const fd = openSync(dir, constants.O_RDONLY | constants.O_DIRECTORY);
   const release = (): void => {
     closeSync(fd);
   };
   let locked = true;
   try {
-    locked = tryLock(fd, exclusive);
+    locked = lock(fd, exclusive);
   } catch (error) {
-    if (error instanceof SystemCallError) return { descriptor: fd, release };
+    if (error instanceof SystemCallError) {
+      const warning = `${dir} cannot be locked (${error.message}): nothing keeps another checkpoint from writing to it at the same time`;
+      return { descriptor: fd, warning, release };
+    }
     release();
     throw error;
   }

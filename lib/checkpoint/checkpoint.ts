@@ -347,6 +347,7 @@ async function checkpointTree(
     const { memory = [], fallbacks = [] } = result.status ?? {};
     const warnings = [
       ...operation.notes,
+      ...(lock.warning === undefined ? [] : [lock.warning]),
       ...memoryWarnings(memory, fallbacks),
       ...(found ? lookWarnings(found) : []),
       ...(networkLock?.warning === undefined ? [] : [networkLock.warning]),
