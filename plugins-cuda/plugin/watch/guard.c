@@ -274,9 +274,13 @@ bool ccr__guard_stops(pid_t pid)
 
 void ccr__guard_enter_thread(void)
 {
+	const struct guard *guard;
+
+	if (!guards.is_open)
+		return;
 	pthread_mutex_lock(&guards.lock);
-	for (const struct guard *guard = unshare(CLONE_FILES) ? NULL : guards.list; guard;
-	     guard = guard->next) {
+	guard = unshare(CLONE_FILES) ? NULL : guards.list;
+	for (; guard; guard = guard->next) {
 		close(guard->fds[STOP_TRIGGER]);
 		if (guard->fds[KILL_TRIGGER] >= 0)
 			close(guard->fds[KILL_TRIGGER]);
