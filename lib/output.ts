@@ -36,9 +36,9 @@ export interface Io {
    * false
    */
   sharesStdout: boolean;
-  /** One or more lines on stdout. */
+  /** One or more lines on stdout, as {@link withoutControls} shows them. */
   out(text: string): void;
-  /** One or more lines on stderr. */
+  /** The same on stderr. */
   err(text: string): void;
   /** Text on stderr without a newline, for progress. */
   rawErr(text: string): void;
@@ -68,6 +68,24 @@ export interface IoOptions extends IoStreams {
 
 const withLineEnd = (text: string): string => (text.endsWith('\n') ? text : `${text}\n`);
 
+/** Control characters, the numbers of a color behind them, and what turns the direction of text. */
+const ACTIVE = /(\p{Cc})(\[\d{1,3}m)?|[\u202a-\u202e\u2066-\u2069]/gu;
+const HIDDEN = '[8m';
+
+const escaped = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/**
+ * Shows what a terminal would act on as JSON writes it: names of files and of other users' programs, and what a registry
+ * says, may have any characters.
+ * @param color keep those of {@link Io.colors}
+ */
+export const withoutControls = (text: string, color = false): string =>
+  text.replaceAll(ACTIVE, (found: string, control: string | undefined, rest: string | undefined) => {
+    if (control === '\n' || control === '\t') return found;
+    if (color && control === '\u001b' && rest !== undefined && rest !== HIDDEN) return found;
+    return escaped(control ?? found) + (rest ?? '');
+  });
+
 /** Addresses and counters may be `bigint`; in JSON they are decimal strings. */
 function jsonValue(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
@@ -77,11 +95,13 @@ function jsonValue(_key: string, value: unknown): unknown {
 export function createIo(options: IoOptions): Io {
   const { stdout, stderr, json } = options;
   const color = options.color ?? (pc.isColorSupported && stdout.isTTY === true);
+  const colors = pc.createColors(color && !json);
+  const shown = (text: string): string => withLineEnd(withoutControls(text, colors.isColorSupported));
   const io: Io = {
     json,
     interactive: !json && stderr.isTTY === true,
     columns: stderr.columns === undefined || stderr.columns === 0 ? 80 : stderr.columns,
-    colors: pc.createColors(color && !json),
+    colors,
     signal: options.signal,
     onStop: undefined,
     become: options.become,
@@ -89,10 +109,10 @@ export function createIo(options: IoOptions): Io {
     isComplete: false,
     sharesStdout: false,
     out: (text) => {
-      if (io.sharesStdout && stdout.append) stdout.append(withLineEnd(text));
-      else stdout.write(withLineEnd(text));
+      if (io.sharesStdout && stdout.append) stdout.append(shown(text));
+      else stdout.write(shown(text));
     },
-    err: (text) => void stderr.write(withLineEnd(text)),
+    err: (text) => void stderr.write(shown(text)),
     rawErr: (text) => void stderr.write(text),
     result: (value, text) => {
       io.out(json ? JSON.stringify(value, jsonValue, 2) : text());

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Io } from './output.ts';
-import { formatBytes, formatDuration } from './output.ts';
+import { formatBytes, formatDuration, withoutControls } from './output.ts';
 
 /** Bytes that are copied, and all of them as far as they are known. */
 export interface ByteCount {
@@ -77,7 +77,7 @@ function spinnerView(io: Io, title: string, showAfterMs: number): View {
     const columns = Math.max(20, io.columns - 1);
     const rest = `  ${Math.floor(elapsed / 1000)} s${detail ? `  ${detail}` : ''}`;
     const line = `${FRAMES[frame % FRAMES.length] ?? ''} ${shortened(title, columns - rest.length - 2)}${rest}`;
-    io.rawErr(CLEAR_LINE + line.slice(0, columns));
+    io.rawErr(CLEAR_LINE + withoutControls(line).slice(0, columns));
   };
   const timer = setInterval(draw, FRAME_MS);
   timer.unref();

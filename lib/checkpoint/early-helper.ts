@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** Starts the pool's helper while the command still makes its checks: its driver starts meanwhile. @module */
-import { readFileSync } from 'node:fs';
 import type { Operation } from '../criu/index.ts';
 import type { Environment } from '../paths.ts';
+import { MOST_OF_WORDS, readBeginning } from '../process/index.ts';
 import { helperProgram, startEarlyHelper, type EarlyHelper } from '../pool/index.ts';
 
 /** Whether the process was started with the interceptor: then the pool saves its device memory. */
-function hasInterceptor(pid: number): boolean {
-  try {
-    return /(?:^|\0)LD_PRELOAD=[^\0]*libcuda_intercept/.test(readFileSync(`/proc/${pid}/environ`, 'latin1'));
-  } catch {
-    return false; // it has ended, or belongs to another user
-  }
-}
+const hasInterceptor = (pid: number): boolean =>
+  /(?:^|\0)LD_PRELOAD=[^\0]*libcuda_intercept/.test(readBeginning(`/proc/${pid}/environ`, MOST_OF_WORDS));
 
 /**
  * @param pids of the tree

@@ -9,7 +9,9 @@ import { checkMaySuspendFilters, isFiltered } from '../criu/index.ts';
 import {
   checkPid,
   isAlive,
+  MOST_OF_WORDS,
   parseContainer,
+  readBeginning,
   readChildren,
   readProcessTree,
   readStat,
@@ -45,7 +47,9 @@ function readText(path: string): string {
 /** Whether the process is `criu-cuda run`, which waits for the program that it has started. */
 function isRun(pid: number): boolean {
   if (readStat(pid)?.comm === 'criu-cuda-run') return true;
-  const [node = '', program = '', ...words] = readText(`/proc/${pid}/cmdline`).split('\0');
+  const [node = '', program = '', ...words] = readBeginning(`/proc/${pid}/cmdline`, MOST_OF_WORDS).split(
+    '\0',
+  );
   const isOurs = basename(node) === 'node' && /(?:^|\/)(?:criu-cuda|cli\.[cm]?js)$/.test(program);
   return isOurs && words.find((word) => !word.startsWith('-')) === 'run';
 }

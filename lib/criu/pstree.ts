@@ -23,7 +23,9 @@ export function readPstree(imagesDir: string): ImageTask[] | undefined {
   const path = join(imagesDir, 'pstree.img');
   return readImage(path, 'pstree', PstreeEntrySchema)?.map(({ pid, ppid, pgid, sid, threads }) => {
     if (pid === undefined || ppid === undefined) throw new CriuImageError('pstree.img: a task has no pid');
-    return { pid, ppid, processGroup: pgid ?? pid, session: sid ?? pid, threads };
+    // for the only thread of a zombie, CRIU writes what its memory happens to have, and does not read it
+    const named = threads.length === 1 ? [pid] : threads;
+    return { pid, ppid, processGroup: pgid ?? pid, session: sid ?? pid, threads: named };
   });
 }
 

@@ -3,11 +3,10 @@
  * Brings back the kept files of a checkpoint, after everything was compared.
  * @module
  */
-import { linkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeError } from '../errors.ts';
 import { compareFiles, type CompareOptions, type Step } from './compare.ts';
-import { createEntry, writeContents } from './contents.ts';
+import { createEntry, linkEntry, writeContents } from './contents.ts';
 import { KeptFilesError } from './error.ts';
 
 function apply(imagesDir: string, { file, existing, missing, rewrite }: Step): string[] {
@@ -18,7 +17,7 @@ function apply(imagesDir: string, { file, existing, missing, rewrite }: Step): s
     else if (rewrite) writeContents(existing, join(imagesDir, file.kept ?? ''));
     const first = existing ?? name;
     const links = missing.filter((path) => path !== first);
-    for (const path of links) linkSync(first, path);
+    for (const path of links) linkEntry(first, path);
     return existing === undefined || rewrite ? [first, ...links] : links;
   } catch (cause) {
     throw new KeptFilesError(`cannot bring back ${name}: ${describeError(cause)}`, {

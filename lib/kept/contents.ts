@@ -14,6 +14,7 @@ import {
   fstatSync,
   ftruncateSync,
   futimesSync,
+  linkSync,
   mkdirSync,
   openSync,
   readlinkSync,
@@ -21,12 +22,14 @@ import {
   realpathSync,
   writeSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { isErrno } from '../errno.ts';
 import type { ManifestFile } from './manifest.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const OWNER_ONLY = 0o600;
 const PIECE = 1024 * 1024;
+const NO_BYTES = Buffer.alloc(PIECE);
 
 /** Whether a symbolic link is among the directories above a path; there was none at the dump. */
 export function leadsThroughLink(path: string): boolean {
@@ -56,34 +59,77 @@ function withImage<T>(path: string, flags: number, use: (fd: number) => T): T {
   }
 }
 
-function* piecesOf(fd: number): Generator<{ bytes: Buffer; at: number }> {
+/**
+ * Calls `use` with a name for `path` below an open descriptor of its directory: a link that is put there meanwhile changes
+ * nothing.
+ * @throws the directory leads somewhere else now
+ */
+function inDirectory<T>(path: string, use: (name: string, here: string) => T): T {
+  const dir = dirname(path);
+  const fd = openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    const here = `/proc/self/fd/${fd}`;
+    if (readlinkSync(here) !== dir) throw new Error(`${dir} leads somewhere else`);
+    return use(join(here, basename(path)), here);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Creates a directory with the usual mode, and those above it; one that is there is left as it is. */
+function makeDirectories(path: string): void {
+  if (path === '/') return;
+  try {
+    inDirectory(path, () => undefined);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+    makeDirectories(dirname(path));
+  }
+  inDirectory(path, (name) => {
+    try {
+      mkdirSync(name);
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+  });
+}
+
+function* piecesOf(fd: number, size: number): Generator<{ bytes: Buffer; at: number }> {
   const buffer = Buffer.alloc(PIECE);
-  for (let at = 0; ;) {
-    const length = readSync(fd, buffer, 0, PIECE, at);
-    if (length === 0) return;
+  for (let at = 0; at < size;) {
+    const length = readSync(fd, buffer, 0, Math.min(PIECE, size - at), at);
+    if (length === 0) throw new Error(`the file has ${at} bytes now, and had ${size}`);
     yield { bytes: buffer.subarray(0, length), at };
     at += length;
   }
 }
 
-function copy(from: number, to: number): void {
-  for (const { bytes, at } of piecesOf(from))
+/** @param isNew the file has no contents yet: what is zero becomes a hole, as it may have been one */
+function copy(from: number, to: number, size: number, isNew: boolean): void {
+  for (const { bytes, at } of piecesOf(from, size)) {
+    if (isNew && bytes.equals(NO_BYTES.subarray(0, bytes.length))) continue;
     for (let done = 0; done < bytes.length;)
       done += writeSync(to, bytes, done, bytes.length - done, at + done);
-  ftruncateSync(to, fstatSync(from).size);
+  }
+  ftruncateSync(to, size);
 }
 
 /**
- * Copies the contents of a file into a new one that only its owner can read.
- * @throws it is another file than the listed one now
+ * Copies the contents of a file into a new one that only its owner can read, as many bytes as it had when it was listed: others
+ * may let it grow.
+ * @throws it is another file than the listed one now, or has become shorter
  */
-export function copyContents(path: string, listed: { dev: number; ino: number }, target: string): void {
+export function copyContents(
+  path: string,
+  listed: { dev: number; ino: number; size: number },
+  target: string,
+): void {
   withFile(path, O_RDONLY, (from) => {
     const stat = fstatSync(from);
     if (!stat.isFile() || stat.dev !== listed.dev || stat.ino !== listed.ino)
       throw new Error(`${path} is another file now`);
     withImage(target, O_RDWR | O_CREAT | O_EXCL, (to) => {
-      copy(from, to);
+      copy(from, to, listed.size, true);
     });
   });
 }
@@ -95,7 +141,7 @@ export function hasContents(path: string, keptPath: string, whole: boolean): boo
       const [now, then] = [fstatSync(fd).size, fstatSync(kept).size];
       if (whole ? now !== then : now < then) return false;
       const buffer = Buffer.alloc(PIECE);
-      for (const { bytes, at } of piecesOf(kept)) {
+      for (const { bytes, at } of piecesOf(kept, then)) {
         const length = readSync(fd, buffer, 0, bytes.length, at);
         if (!buffer.subarray(0, length).equals(bytes)) return false;
       }
@@ -108,7 +154,7 @@ export function hasContents(path: string, keptPath: string, whole: boolean): boo
 export function writeContents(path: string, keptPath: string): void {
   withFile(path, O_RDWR, (fd) => {
     withImage(keptPath, O_RDONLY, (kept) => {
-      copy(kept, fd);
+      copy(kept, fd, fstatSync(kept).size, false);
     });
   });
 }
@@ -119,16 +165,33 @@ export function writeContents(path: string, keptPath: string): void {
  */
 export function createEntry(imagesDir: string, path: string, file: ManifestFile): void {
   const { kind, kept, uid, gid, mode, mtimeMs } = file;
-  mkdirSync(kind === 'directory' ? path : dirname(path), { recursive: true });
-  if (kind === 'fifo') execFileSync('mkfifo', [path]);
+  makeDirectories(kind === 'directory' ? path : dirname(path));
   const flags = { file: O_RDWR | O_CREAT | O_EXCL, directory: O_RDONLY | O_DIRECTORY, fifo: O_RDONLY }[kind];
-  withFile(path, flags, (fd) => {
-    if (kept !== undefined)
-      withImage(join(imagesDir, kept), O_RDONLY, (from) => {
-        copy(from, fd);
-      });
-    fchownSync(fd, uid, gid);
-    fchmodSync(fd, mode);
-    futimesSync(fd, mtimeMs / 1000, mtimeMs / 1000);
+  inDirectory(path, (name, here) => {
+    if (kind === 'fifo') execFileSync('mkfifo', ['--', basename(path)], { cwd: here });
+    const fd = openSync(name, flags | O_NOFOLLOW | O_NONBLOCK, OWNER_ONLY);
+    try {
+      const stat = fstatSync(fd);
+      // who may write to the directory may have put another one there
+      if (kind === 'fifo' && (!stat.isFIFO() || stat.nlink !== 1)) throw new Error(`${path} was replaced`);
+      if (kept !== undefined)
+        withImage(join(imagesDir, kept), O_RDONLY, (from) => {
+          copy(from, fd, fstatSync(from).size, true);
+        });
+      fchownSync(fd, uid, gid);
+      fchmodSync(fd, mode);
+      futimesSync(fd, mtimeMs / 1000, mtimeMs / 1000);
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+/** Gives a file that is there another name. */
+export function linkEntry(existing: string, path: string): void {
+  inDirectory(existing, (from) => {
+    inDirectory(path, (to) => {
+      linkSync(from, to);
+    });
   });
 }

@@ -5,9 +5,10 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fchownSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { isErrno } from '../errno.ts';
 import { describeError } from '../errors.ts';
+import { MOST_OF_WORDS, readBeginning } from '../process/index.ts';
 
 /** The variable that names the file. */
 const VARIABLE = 'CRIU_CUDA_GENERATION_FILE';
@@ -17,6 +18,9 @@ const PATHS = /^\/dev\/shm\/criu-cuda-generation-\d+$/;
 
 /** Always as long: CRIU compares the sizes of open files. Bytes. */
 const SIZE = 64;
+
+/** Of /proc/PID/status; the ids are at its start. Bytes. */
+const MOST_OF_STATUS = 4096;
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
@@ -38,14 +42,6 @@ export interface WrittenGeneration {
   id: string;
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // it has ended, or belongs to another user
-  }
-}
-
 /** The first of the numbers in a line of /proc/PID/status: the real id. */
 const realId = (status: string, name: string): number =>
   Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)?.[1] ?? NaN);
@@ -53,16 +49,16 @@ const realId = (status: string, name: string): number =>
 /** Finds the file of a program. @returns `undefined` unless `criu-cuda run` has started it with one */
 export function findGeneration(pid: number): Generation | undefined {
   const prefix = `${VARIABLE}=`;
-  const variable = readText(`/proc/${pid}/environ`)
+  const variable = readBeginning(`/proc/${pid}/environ`, MOST_OF_WORDS)
     .split('\0')
     .find((one) => one.startsWith(prefix));
   const path = variable?.slice(prefix.length) ?? '';
   if (!PATHS.test(path)) return undefined;
-  const status = readText(`/proc/${pid}/status`);
+  const status = readBeginning(`/proc/${pid}/status`, MOST_OF_STATUS);
   const [uid, gid] = [realId(status, 'Uid'), realId(status, 'Gid')];
   if (Number.isNaN(uid) || Number.isNaN(gid)) return undefined;
   // in the mounts that the program sees
-  const number = Number.parseInt(readText(`/proc/${pid}/root${path}`), 10);
+  const number = Number.parseInt(readBeginning(`/proc/${pid}/root${path}`, SIZE), 10);
   return { path, number: Number.isSafeInteger(number) && number >= 0 ? number : 0, uid, gid };
 }
 

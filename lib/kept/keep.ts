@@ -46,7 +46,7 @@ export interface KeepOptions {
 function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFile): boolean {
   const target = join(imagesDir, name);
   try {
-    copyContents(file.paths[0] ?? '', { dev, ino }, target);
+    copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target);
     return true;
   } catch {
     removeFile(target);

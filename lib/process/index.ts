@@ -3,6 +3,7 @@
  * Processes that Node did not start: reading, waiting, ending.
  * @module
  */
+export { MOST_OF_WORDS, readBeginning } from './beginning.ts';
 export { collectBackgroundProcesses, watcherName } from './background.ts';
 export { parseContainer, type Container } from './container.ts';
 export { ProcError } from './error.ts';

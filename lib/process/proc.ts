@@ -5,8 +5,8 @@
  * @module
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { isErrno } from '../errno.ts';
+import { readBeginningAside } from './beginning.ts';
 import { ProcError } from './error.ts';
 import { UsageError } from '../errors.ts';
 
@@ -77,13 +77,16 @@ export function readThreadState(pid: number, tid: number): string | undefined {
   return line === undefined ? undefined : parseStat(line).state;
 }
 
+/** Of a command line that is shown. Bytes. */
+const MOST_SHOWN = 65_536;
+
 /**
  * Command line for display: the arguments, or the name in brackets for a zombie or kernel thread. The arguments are in
  * the process's own memory, and the kernel waits while its memory map is being changed, so this reads off the event
  * loop.
  */
 export async function describeProcess(pid: number): Promise<string> {
-  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  const text = await readBeginningAside(`/proc/${pid}/cmdline`, MOST_SHOWN);
   const command = text.replaceAll(/[\p{C}\s]+/gu, ' ').trim(); // on one line, whatever is in its words
   if (command) return command;
   const stat = readStat(pid);

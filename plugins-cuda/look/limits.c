@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* The kernel lets a program start with that much. */
+#define MOST_ENVIRONMENT (6u << 20)
+
 void ccr__look_limits(struct process *process, int root, struct text *text)
 {
 	process->max_address_space = process->max_descriptors = UINT64_MAX;
@@ -22,7 +25,8 @@ static const char *value_of(const char *entry, const char *name)
 
 void ccr__look_environment(struct process *process, int root, struct text *text)
 {
-	if (ccr__text_read(text, root, "proc/%d/environ", process->pid))
+	/* The process says where it is in its memory, and how long. */
+	if (ccr__text_read_start(text, MOST_ENVIRONMENT, root, "proc/%d/environ", process->pid))
 		return;
 	for (const char *entry = text->data; entry < text->data + text->length;
 	     entry += strlen(entry) + 1) {

@@ -10,8 +10,6 @@
 
 #include "common/device_file.h"
 
-#define MAILBOX "/memfd:" CCR_MAILBOX_NAME
-
 /* torch keeps the counters of its shared CUDA tensors in files of this size, and nothing else. */
 #define TORCH_SHARED	   "/dev/shm/torch_"
 #define TORCH_COUNTERS_MIN 80000
@@ -85,7 +83,7 @@ static void note_mapping(struct process *process, char *line)
 	note_file(process, path);
 	start = strtoull(line, &end, 16);
 	stop = strtoull(end + 1, NULL, 16);
-	if (begins(path, MAILBOX))
+	if (ccr_mailbox_is_in(line))
 		process->mailbox_address = start;
 	if (begins(path, TORCH_SHARED) && sscanf(line, "%*s %*s %*s %*s %lu", &inode) == 1)
 		note_shared_tensors(process, stop - start, inode);

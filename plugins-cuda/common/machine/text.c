@@ -24,40 +24,62 @@ static int grow(struct text *text)
 	return 0;
 }
 
-static int read_all(struct text *text, int fd)
+static int read_all(struct text *text, int fd, size_t most)
 {
 	ssize_t len;
 
 	do {
 		if (text->length + 1 >= text->size && grow(text))
 			return -ENOMEM;
-		len = read(fd, text->data + text->length, text->size - text->length - 1);
+		len = text->size - text->length - 1;
+		if ((size_t)len > most - text->length)
+			len = most - text->length;
+		len = read(fd, text->data + text->length, len);
 		if (len > 0)
 			text->length += len;
 	} while (len > 0 || (len < 0 && errno == EINTR));
 	return len < 0 ? -errno : 0;
 }
 
-int ccr__text_read(struct text *text, int dir, const char *format, ...)
+static int read_file(struct text *text, size_t most, int dir, const char *format, va_list args)
 {
 	char path[PATH_MAX];
-	va_list args;
 	int fd, ret;
 
-	va_start(args, format);
 	vsnprintf(path, sizeof(path), format, args);
-	va_end(args);
 	text->length = 0;
 	if (!text->size && grow(text))
 		return -ENOMEM;
 	/* O_NONBLOCK: a test's root directory may hold anything, even a FIFO. */
 	fd = openat(dir, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ret = fd < 0 ? -errno : read_all(text, fd);
+	ret = fd < 0 ? -errno : read_all(text, fd, most);
 	if (fd >= 0)
 		close(fd);
 	if (ret)
 		text->length = 0;
 	text->data[text->length] = '\0';
+	return ret;
+}
+
+int ccr__text_read(struct text *text, int dir, const char *format, ...)
+{
+	va_list args;
+	int ret;
+
+	va_start(args, format);
+	ret = read_file(text, SIZE_MAX, dir, format, args);
+	va_end(args);
+	return ret;
+}
+
+int ccr__text_read_start(struct text *text, size_t most, int dir, const char *format, ...)
+{
+	va_list args;
+	int ret;
+
+	va_start(args, format);
+	ret = read_file(text, most, dir, format, args);
+	va_end(args);
 	return ret;
 }
 

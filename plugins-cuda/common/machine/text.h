@@ -16,6 +16,9 @@ struct text {
  */
 int ccr__text_read(struct text *text, int dir, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same of the first `most` bytes: what a program decides about may have no end. */
+int ccr__text_read_start(struct text *text, size_t most, int dir, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* The next line of what is left in `*rest`, without its newline; NULL at the end. Changes the text.
  */
 char *ccr__text_line(char **rest);

@@ -16,6 +16,7 @@
 #define CCR_MAILBOX_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -57,6 +58,12 @@ struct ccr_mailbox {
 
 static_assert(offsetof(struct ccr_mailbox, ends) == 16, "layout");
 static_assert(sizeof(struct ccr_mailbox) == 120, "layout");
+
+/*
+ * Whether a line of /proc/PID/maps is of a mailbox. A file of this name elsewhere is none: to read
+ * one of FUSE waits, not even for SIGKILL, until a program that another user has written answers.
+ */
+bool ccr_mailbox_is_in(const char *line);
 
 /*
  * Finds the mailbox of a process, which may run, and copies it; what its

@@ -72,6 +72,10 @@ static void test_profiler(void)
 	CHECK(look_finds(""));
 	fake_file("proc/5000000/environ", "A=1%cCUDA_INJECTION64_PATH=/opt/x.so%cB=2", 0, 0);
 	CHECK(look_finds("profiler-guess 5000000"));
+	/* A process can say that its environment has no end. */
+	fake_file("proc/5000000/environ", "A=1%*cCUDA_INJECTION64_PATH=/opt/x.so", 8 << 20, 0);
+	CHECK(look_finds(""));
+	fake_file("proc/5000000/environ", "A=1%cCUDA_INJECTION64_PATH=/opt/x.so", 0);
 	CHECK(ccr_look_refuses(look_at(), false) && !ccr_look_refuses(look_at(), true));
 	fake_map(ROOT_PID,
 		 "7f2000000000-7f2000010000 r-xp 00000000 08:02 8 /opt/libToolsInjection64.so");
@@ -105,8 +109,11 @@ static void test_service_thread(void)
 	CHECK(look_finds("")); /* stock does not need it */
 	request.uses_pool = true;
 	CHECK(look_finds("")); /* it uses NVML alone */
+	/* A file of another file system, FUSE for one, is not read. */
 	fake_map(ROOT_PID,
-		 "00010000-00011000 rw-p 00000000 00:01 5 /memfd:criu-cuda-mailbox (deleted)");
+		 "00010000-00011000 rw-p 00000000 00:ff 5 /memfd:criu-cuda-mailbox (deleted)");
+	CHECK(look_finds(""));
+	fake_mailbox(ROOT_PID);
 	CHECK(look_finds("service-thread 5000000"));
 	CHECK(!ccr_look_refuses(look_at(), false));
 	fake_file("proc/5000000/environ", "CRIU_CUDA_INTERCEPT=memcpy");

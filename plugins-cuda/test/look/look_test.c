@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/protocol/protocol.h"
@@ -148,6 +151,19 @@ void fake_cuda(pid_t pid, pid_t parent)
 	fake_descriptor(pid, 4, "/dev/nvidia0");
 }
 
+void fake_mailbox(pid_t pid)
+{
+	const int fd = syscall(SYS_memfd_create, "criu-cuda-mailbox", MFD_CLOEXEC);
+	struct stat status;
+	char line[128];
+
+	CHECK(fd >= 0 && !fstat(fd, &status) && !close(fd));
+	snprintf(line, sizeof(line),
+		 "00010000-00011000 rw-p 00000000 %02x:%02x 5 /memfd:criu-cuda-mailbox (deleted)",
+		 major(status.st_dev), minor(status.st_dev));
+	fake_map(pid, line);
+}
+
 void fake_interceptor(pid_t pid, const struct ccr_mailbox *mailbox)
 {
 	const off_t address = 0x10000;
@@ -158,7 +174,7 @@ void fake_interceptor(pid_t pid, const struct ccr_mailbox *mailbox)
 	fake_thread(pid, pid + 9, "criu-cuda-svc", "S (sleeping)", 0);
 	if (!mailbox)
 		return;
-	fake_map(pid, "00010000-00011000 rw-p 00000000 00:01 5 /memfd:criu-cuda-mailbox (deleted)");
+	fake_mailbox(pid);
 	full_path(path, sizeof(path), in_proc(pid, "mem"));
 	memory = fopen(path, "w");
 	CHECK(memory && !fseek(memory, address, SEEK_SET));

@@ -39,6 +39,8 @@ void fake_thread(pid_t pid, pid_t tid, const char *name, const char *state, pid_
 void fake_map(pid_t pid, const char *line);
 void fake_descriptor(pid_t pid, int number, const char *target);
 
+/* A mapping of a memory file with the mailbox's name. */
+void fake_mailbox(pid_t pid);
 /* A mailbox of this version, of a process that shares nothing. */
 extern const struct ccr_mailbox quiet_mailbox;
 /* The interceptor, its service thread and its mailbox; NULL: it is older than mailboxes. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatDuration, table } from '../../../lib/output.ts';
+import { formatBytes, formatDuration, table, withoutControls } from '../../../lib/output.ts';
 import { captureIo } from './capture.ts';
 
 describe('result', () => {
@@ -14,6 +14,34 @@ describe('result', () => {
     const { io, stdout } = captureIo({ json: true });
     io.result({ address: 0x7f0000000000n }, () => 'never asked for');
     expect(JSON.parse(stdout())).toEqual({ address: '139637976727552' });
+  });
+});
+
+describe('text that a terminal would act on', () => {
+  const hostile = 'a\u001b]0;title\u0007\u001b[2J\u009b31m\r\u202eb\tc\nd';
+  const shown = 'a\\u001b]0;title\\u0007\\u001b[2J\\u009b31m\\u000d\\u202eb\tc\nd';
+
+  it('is shown as characters, wherever it comes from', () => {
+    const { io, stdout, stderr } = captureIo();
+    io.out(hostile);
+    io.err(hostile);
+    io.result({}, () => hostile);
+    expect(stdout()).toBe(`${shown}\n${shown}\n`);
+    expect(stderr()).toBe(`${shown}\n`);
+  });
+
+  it('is the same string in JSON', () => {
+    const { io, stdout } = captureIo({ json: true });
+    io.result({ name: hostile }, () => '');
+    expect(stdout()).not.toMatch(/[^\P{Cc}\n]|\u202e/u);
+    expect(JSON.parse(stdout())).toEqual({ name: hostile });
+  });
+
+  it('keeps colors that hide nothing, where there are colors', () => {
+    expect(withoutControls('\u001b[31mred\u001b[39m \u001b[8mhidden', true)).toBe(
+      '\u001b[31mred\u001b[39m \\u001b[8mhidden',
+    );
+    expect(withoutControls('\u001b[31mred')).toBe('\\u001b[31mred');
   });
 });
 

@@ -21,6 +21,23 @@ const statsDump = Buffer.from(
   'hex',
 );
 
+/** `pstree.img` of a process and its child, a zombie, by CRIU 4.2.1. */
+const pstreeOfZombie = Buffer.from(
+  '19435654303027500e00000008b366100018b36620b36628b3661200000008f86610b36618b36620b36628b086f4db0b',
+  'hex',
+);
+
+describe('readPstree', () => {
+  it('gives a zombie the thread that has its pid, and not what CRIU has written', () => {
+    writeFileSync(join(dir, 'pstree.img'), pstreeOfZombie);
+    const group = { processGroup: 13_107, session: 13_107 };
+    expect(readPstree(dir)).toEqual([
+      { pid: 13_107, ppid: 0, threads: [13_107], ...group },
+      { pid: 13_176, ppid: 13_107, threads: [13_176], ...group },
+    ]);
+  });
+});
+
 describe('readDumpStats', () => {
   it('reads what CRIU wrote', () => {
     writeFileSync(join(dir, 'stats-dump'), statsDump);

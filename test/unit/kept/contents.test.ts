@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
 import {
   chmodSync,
+  mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { copyContents, hasContents } from '../../../lib/kept/contents.ts';
+import { copyContents, createEntry, hasContents, linkEntry } from '../../../lib/kept/contents.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -47,10 +50,30 @@ describe('copyContents', () => {
 
   it('does not copy another file that took its place', () => {
     writeFileSync(at('file'), 'file');
-    const { dev, ino } = statSync(at('file'));
+    const { dev, ino, size } = statSync(at('file'));
     expect(() => {
-      copyContents(at('file'), { dev, ino: ino + 1 }, at('copy'));
+      copyContents(at('file'), { dev, ino: ino + 1, size }, at('copy'));
     }).toThrow(/is another file now/);
+  });
+
+  it('copies what was listed of a file that others let grow, and not one that has become shorter', () => {
+    writeFileSync(at('file'), 'listed');
+    const listed = statSync(at('file'));
+    truncateSync(at('file'), 2 ** 40);
+    copyContents(at('file'), listed, at('copy'));
+    expect(readFileSync(at('copy'), 'utf8')).toBe('listed');
+    truncateSync(at('file'), 3);
+    expect(() => {
+      copyContents(at('file'), listed, at('shorter'));
+    }).toThrow(/has 3 bytes now, and had 6/);
+  });
+
+  it('leaves holes where nothing is: a file may have a large one for nothing', () => {
+    writeFileSync(at('file'), Buffer.alloc((1 << 20) + 3, 'data'));
+    truncateSync(at('file'), 48 << 20);
+    copyContents(at('file'), statSync(at('file')), at('copy'));
+    expect(statSync(at('copy')).blocks * 512).toBeLessThan(4 << 20);
+    expect(readFileSync(at('copy')).equals(readFileSync(at('file')))).toBe(true);
   });
 });
 
@@ -65,4 +88,47 @@ it.each([
   writeFileSync(at('now'), now);
   writeFileSync(at('kept'), kept);
   expect(hasContents(at('now'), at('kept'), whole)).toBe(result);
+});
+
+describe('a directory that somebody replaces by a link after the comparison', () => {
+  const meta = { size: 4, mode: 0o600, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const more = { mtimeMs: 1000, access: 'write', isMemory: true } as const;
+  beforeEach(() => {
+    mkdirSync(at('elsewhere'));
+    symlinkSync(at('elsewhere'), at('dir'));
+    writeFileSync(at('kept'), 'text');
+  });
+  afterEach(() => {
+    expect(readdirSync(at('elsewhere'))).toEqual([]);
+  });
+
+  it.each(['file', 'directory', 'fifo'] as const)('does not lead a %s elsewhere', (kind) => {
+    const create = (name: string): void => {
+      createEntry(dir, at(name), { paths: [at(name)], kind, ...meta, ...more });
+    };
+    expect(() => {
+      create('dir/entry');
+    }).toThrow(/ELOOP|ENOTDIR|somewhere else/);
+    expect(() => {
+      create('dir/new/entry');
+    }).toThrow(/ELOOP|ENOTDIR|somewhere else/);
+  });
+
+  it('does not lead a link elsewhere', () => {
+    expect(() => {
+      linkEntry(at('kept'), at('dir/entry'));
+    }).toThrow(/ELOOP|ENOTDIR/);
+  });
+});
+
+it.each(['file', 'directory', 'fifo'] as const)('createEntry makes a %s, and what is above it', (kind) => {
+  const path = at('a/b/entry');
+  const { uid, gid } = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  createEntry(dir, path, {
+    ...{ paths: [path], kind, size: 0, mode: 0o640, uid, gid },
+    ...{ mtimeMs: 1000, access: 'write', isMemory: true },
+  });
+  const stat = statSync(path);
+  expect({ file: stat.isFile(), directory: stat.isDirectory(), fifo: stat.isFIFO() }[kind]).toBe(true);
+  expect(stat.mode & 0o7777).toBe(0o640);
 });

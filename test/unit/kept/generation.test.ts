@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-import { spawn } from 'node:child_process';
-import { linkSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
 import { findGeneration, writeGeneration } from '../../../lib/kept/index.ts';
 
@@ -9,7 +9,7 @@ const other = `/dev/shm/ccr-other-${process.pid}`;
 const uid = process.getuid?.() ?? 0;
 const gid = process.getgid?.() ?? 0;
 afterEach(() => {
-  for (const one of [path, other]) rmSync(one, { force: true });
+  for (const one of [path, other]) rmSync(one, { force: true, recursive: true });
 });
 
 const write = (): unknown => writeGeneration({ path, number: 4, uid, gid });
@@ -58,3 +58,20 @@ it('is found by the environment of the program, where it may be', () => {
     liar.kill();
   }
 });
+
+it.each(['a named pipe', 'a link to a file without end', 'a directory'])(
+  'is not waited for where the program has made %s of it',
+  (what) => {
+    if (what === 'a named pipe') execFileSync('mkfifo', [path]);
+    else if (what === 'a directory') mkdirSync(path);
+    else symlinkSync('/dev/zero', path);
+    const child = spawn('sleep', ['100'], {
+      env: { CRIU_CUDA_GENERATION_FILE: path, PATH: process.env.PATH },
+    });
+    try {
+      expect(findGeneration(child.pid ?? 0)).toEqual({ path, number: 0, uid, gid });
+    } finally {
+      child.kill();
+    }
+  },
+);

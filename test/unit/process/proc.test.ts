@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: MIT
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { projectRoot } from '../../../lib/paths.ts';
 import {
   describeProcess,
   isEnding,
   isSameProcess,
   killTree,
+  MOST_OF_WORDS,
   parseStat,
+  readBeginning,
   readChildren,
   readStat,
   readThreadState,
 } from '../../../lib/process/index.ts';
 import { holdEnd, inNamespace } from '../../helpers/held-end.ts';
 import { waitFor } from '../../helpers/wait.ts';
+
+const endlessWords = join(projectRoot, 'test/helpers/endless_words.py');
 
 describe('parseStat', () => {
   it('accepts spaces and parentheses in the name', () => {
@@ -64,6 +70,18 @@ describe('readers of a live process', () => {
       expect(await describeProcess(child.pid ?? 0)).toBe('sh -c sleep 60 : [31m');
     });
     child.kill('SIGKILL');
+  });
+
+  it('shows the beginning of words that have no end', async () => {
+    const child = spawn('python3', [endlessWords], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await once(child.stdout, 'data');
+      const pid = child.pid ?? 0;
+      expect(await describeProcess(pid)).toBe('word');
+      expect(readBeginning(`/proc/${pid}/environ`, MOST_OF_WORDS)).toHaveLength(MOST_OF_WORDS);
+    } finally {
+      child.kill('SIGKILL');
+    }
   });
 });
 
