@@ -11,7 +11,7 @@ import { isWorthCompressing } from '../compression/sample.ts';
 import { compressFile, hasZstd } from '../compression/zstd.ts';
 import { directAccess } from '../fetch/access.ts';
 import type { HttpSourceSpec } from '../fetch/http-source.ts';
-import { hexOf, mediaTypes, type Block, type Layer } from '../format.ts';
+import { hexOf, mediaTypes, type Block, type BlockKind, type Layer } from '../format.ts';
 import { digestsDir, writeImage } from '../layout.ts';
 import type { Reference } from '../reference.ts';
 import { pushLayout, type LayoutPlace, type RegistryOptions } from '../skopeo.ts';
@@ -56,6 +56,16 @@ export class BlockStore {
   /** Finds out how the registry is reached. */
   async begin(): Promise<void> {
     this.#direct = await directAccess(this.#reference, this.#options);
+  }
+
+  /** Whether blocks of this kind may get another file before they are sent. Device memory is not compressed: docs/small-images.md. */
+  rewrites(kind: BlockKind): boolean {
+    return (this.#options.recipients ?? []).length > 0 || (kind !== 'stripe' && hasZstd());
+  }
+
+  /** What may wait for skopeo: a batch that it pushes, and the next one. Bytes. */
+  get waitingBytes(): number {
+    return this.#direct ? 0 : 2 * BATCH_BYTES;
   }
 
   /** Pushes the image of the layout. What the registry has of it need not be here. */

@@ -143,7 +143,7 @@ it(
     server?.stdout?.on('data', (part: Buffer) => (summary += part.toString()));
     server?.kill('SIGTERM');
     if (server) await once(server, 'close');
-    expect(summary).toMatch(/127\.0\.0\.1:\d+ sent \d+ blocks of [\d.]+ MiB/);
+    expect(summary).toMatch(/127\.0\.0\.1:\d+ sent [\d.]+ MiB in \d+ blocks/);
   },
   TIMEOUT_MS,
 );
