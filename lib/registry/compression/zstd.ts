@@ -38,7 +38,8 @@ export function throwIfFull(reason: string): void {
 }
 
 /**
- * Compresses a file with all cores.
+ * Compresses a file.
+ * @param threads of zstd
  * @returns bytes of the compressed file
  * @throws an error with the code `ENOSPC` where there is no space for it
  */
@@ -46,8 +47,9 @@ export async function compressFile(
   from: string,
   to: string,
   signal: AbortSignal | undefined,
+  threads = 1,
 ): Promise<number> {
-  const words = ['-q', '-f', LEVEL, '-T0', '-o', to, from];
+  const words = ['-q', '-f', LEVEL, `-T${threads}`, '-o', to, from];
   const { exitCode, stderr } = await execResult(requireZstd(), words, { timeoutMs: TIMEOUT_MS, signal });
   if (exitCode !== 0) {
     await rm(to, { force: true });

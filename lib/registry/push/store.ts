@@ -89,7 +89,7 @@ export class BlockStore {
     const plain = { path, layer: { mediaType: mediaTypes[kind], digest, size } };
     if (kind === 'stripe' || !hasZstd() || !(await isWorthCompressing(path, size))) return plain;
     const part = `${path}.zst`;
-    const compressed = await compressFile(path, part, this.#options.signal);
+    const compressed = await compressFile(path, part, this.#options.signal, this.#threads.threadsEach);
     if (compressed >= size) {
       await rm(part);
       return plain;
