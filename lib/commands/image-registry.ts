@@ -100,10 +100,12 @@ export function registryOptions(flags: CacheFlags, { signal }: Io) {
 const compressedText = (stored: number, plain: number): string =>
   stored < plain ? `${formatBytes(stored)} (${formatBytes(plain)} before compression)` : formatBytes(stored);
 
+const blocksText = (nr: number): string => `${nr} ${nr === 1 ? 'block' : 'blocks'}`;
+
 function pushText({ reference, digest, bytes, blockBytes, storedBytes, blocks }: PushResult): string {
   const pinned = `${reference.replace(/:[^/:]*$/, '')}@${digest}`;
   return [
-    `pushed ${reference}: ${formatBytes(bytes)} in ${blocks} blocks of ${compressedText(storedBytes, blockBytes)}`,
+    `pushed ${reference}: ${formatBytes(bytes)}, stored in ${blocksText(blocks)} with ${compressedText(storedBytes, blockBytes)} in all`,
     `exactly this checkpoint: ${pinned}`,
   ].join('\n');
 }
@@ -182,7 +184,7 @@ function inspectText({ reference, digest, description, layers }: InspectedImage)
     `made ${created}, pushed by criu-cuda ${tool}`,
     isEncrypted
       ? `encrypted, ${formatBytes(stored)} in ${layers.length} layers`
-      : `${files.length} files of ${formatBytes(bytes)}, ${compressedText(stored, plain)} in ${layers.length} blocks`,
+      : `${files.length} files with ${formatBytes(bytes)}, stored in ${blocksText(layers.length)} with ${compressedText(stored, plain)} in all`,
     table(['needs', 'of the dump'], stackRows(stack)),
   ].join('\n');
 }

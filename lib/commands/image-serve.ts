@@ -29,7 +29,7 @@ async function serve(io: Io, { listen, key, cache }: Flags): Promise<void> {
   await server.close();
   const { address } = server;
   const use = server.use();
-  io.result({ address, ...use }, () => `${address} sent ${use.blobs} blocks of ${formatBytes(use.bytes)}`);
+  io.result({ address, ...use }, () => `${address} sent ${formatBytes(use.bytes)} in ${use.blobs} blocks`);
 }
 
 export function defineImageServe(image: Command, io: Io): void {

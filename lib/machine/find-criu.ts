@@ -2,13 +2,15 @@
 /**
  * Finds the CRIU to use: CRIU_CUDA_CRIU, otherwise the one on PATH, otherwise the one that setup built in the user's
  * cache. A CRIU is usable if it is new enough for the device hooks and its own `criu check` passes; that check starts
- * other programs and takes longer than a restore, so it runs in setup and doctor, and again where it has failed.
+ * other programs and takes longer than a restore, so it runs in setup and doctor, and again where it has failed, unless
+ * a different criu will do and nothing has changed.
  * @module
  */
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { untrustedPart } from '../own-cache.ts';
+import { circumstancesOf } from './circumstances.ts';
 import { keep, recall, type Subject } from './facts.ts';
 import { findOnPath, isExecutable } from './find-on-path.ts';
 import { hostRemedy } from './host-obstacle.ts';
@@ -115,25 +117,43 @@ function distrust({ path, origin }: CriuCandidate): { reason: string; remedy: st
   };
 }
 
-/** Why `criu check` failed; empty when it passed. It depends on the user, and on more than is noticed here. */
+/** Whether a criu is checked: always, only if it has failed before, or not even then if nothing that is noticed has changed. */
+type Checking = 'always' | 'if-failed' | 'if-changed';
+
+/** Why `criu check` failed; empty when it passed. */
 const checkOf = (path: string): Subject => ({
   question: 'criu-check',
   programs: [resolve(path)],
   circumstances: `user ${process.geteuid?.() ?? 0}`,
 });
 
-/** @param again otherwise an earlier success counts; a failure never does: modules are loaded, rights and networks change */
-async function runCheck(system: System, path: string, again: boolean): Promise<string> {
-  const known = again ? '' : recall(checkOf(path), isText, system.env);
-  if (!again && (known === undefined || known === '')) return '';
+/** A check that has failed. */
+interface FailedCheck {
+  reason: string;
+  /** See {@link circumstancesOf}. */
+  circumstances: string;
+}
+
+function isCheck(value: unknown): value is '' | FailedCheck {
+  const { reason, circumstances } = (value ?? {}) as Partial<FailedCheck>;
+  return value === '' || (isText(reason) && isText(circumstances));
+}
+
+async function runCheck(system: System, path: string, checking: Checking): Promise<string> {
+  const subject = checkOf(path);
+  const known = checking === 'always' ? undefined : recall(subject, isCheck, system.env);
+  if (checking !== 'always' && (known === undefined || known === '')) return '';
+  const circumstances = await circumstancesOf(path);
+  const isSame = known !== undefined && known !== '' && known.circumstances === circumstances;
+  if (checking === 'if-changed' && isSame && circumstances !== '') return known.reason;
   const { exitCode, stdout, stderr } = await system.run(path, ['check'], { timeoutMs: CHECK_TIMEOUT_MS });
   const reason = exitCode === 0 ? '' : firstError(stderr || stdout) || `exit code ${exitCode}`;
-  keep(checkOf(path), reason, system.env);
+  keep(subject, reason === '' ? '' : { reason, circumstances }, system.env);
   return reason;
 }
 
-/** Asks a criu program for its version and whether `criu check` passes; without `check`, only if it has failed before. */
-export async function probeCriu(system: System, candidate: CriuCandidate, check = true): Promise<CriuInfo> {
+/** Asks a criu program for its version and whether `criu check` passes. */
+async function probeCriu(system: System, candidate: CriuCandidate, checking: Checking): Promise<CriuInfo> {
   const { path } = candidate;
   const refuse = (reason: string, version?: string): CriuInfo & UnusableCriu => ({
     ...candidate,
@@ -145,12 +165,12 @@ export async function probeCriu(system: System, candidate: CriuCandidate, check 
   const doubt = distrust(candidate);
   if (doubt) return { ...refuse(doubt.reason), remedy: doubt.remedy };
   try {
-    const { version, answer } = await askVersion(system, path, check);
+    const { version, answer } = await askVersion(system, path, checking === 'always');
     if (version === undefined) return refuse(`it does not report its version: ${answer}`);
     if (compareVersions(version, oldestCriu) < 0) {
       return refuse(`version ${version} is older than ${oldestCriu}`, version);
     }
-    const reason = await runCheck(system, path, check);
+    const reason = await runCheck(system, path, checking);
     return reason === ''
       ? { ...candidate, version, usable: true }
       : { ...refuse(`criu check fails: ${reason}`, version), ...remedyOf(reason) };
@@ -171,20 +191,34 @@ function firstError(text: string): string {
 
 /** How thoroughly CRIU is looked for. */
 export interface FindCriuOptions {
-  /** Whether to run `criu check`; otherwise only if it failed the last time since boot. @default true */
+  /** Whether to run `criu check`; otherwise only where it failed the last time since boot. @default true */
   check?: boolean | undefined;
 }
 
-/** Finds the first usable CRIU. Builds nothing. */
-export async function findCriu(
-  system: System = currentSystem(),
-  { check = true }: FindCriuOptions = {},
+async function searchCriu(
+  system: System,
+  found: readonly CriuCandidate[],
+  checking: Checking,
 ): Promise<FoundCriu> {
   const rejected: FoundCriu['rejected'] = [];
-  for (const candidate of candidates(system)) {
-    const info = await probeCriu(system, candidate, check);
+  for (const candidate of found) {
+    const info = await probeCriu(system, candidate, checking);
     if (info.usable) return { criu: info, rejected };
     rejected.push(info);
   }
   return { criu: undefined, rejected };
+}
+
+/**
+ * Finds the first usable CRIU. Builds nothing. A failure that is only remembered decides which of several is used, and never
+ * that there is none: more may have changed than is noticed.
+ */
+export async function findCriu(
+  system: System = currentSystem(),
+  { check = true }: FindCriuOptions = {},
+): Promise<FoundCriu> {
+  const all = candidates(system);
+  if (check) return searchCriu(system, all, 'always');
+  const found = all.length > 1 ? await searchCriu(system, all, 'if-changed') : undefined;
+  return found?.criu ? found : searchCriu(system, all, 'if-failed');
 }

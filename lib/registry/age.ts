@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { findOnPath } from '../machine/index.ts';
+import { throwIfFull } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
 import { hexOf } from './format.ts';
 
@@ -48,7 +49,10 @@ export async function digestOfFile(path: string): Promise<string> {
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Puts an encrypted file in the place of a block. */
+/**
+ * Puts an encrypted file in the place of a block.
+ * @throws an error with the code `ENOSPC` where there is no space for it
+ */
 export async function encryptBlock(
   path: string,
   recipients: readonly string[],
@@ -57,7 +61,10 @@ export async function encryptBlock(
   const part = `${path}.age`;
   const words = recipients.flatMap((one) => ['--recipient', one]);
   const problem = await age(['--encrypt', ...words, '--output', part, path], signal);
-  if (problem !== undefined) throw new RegistryError('ERR_REGISTRY', `cannot encrypt: ${problem}`);
+  if (problem !== undefined) {
+    throwIfFull(problem);
+    throw new RegistryError('ERR_REGISTRY', `cannot encrypt: ${problem}`);
+  }
   await rm(path);
   const digest = await digestOfFile(part);
   const encrypted = join(dirname(path), hexOf(digest));

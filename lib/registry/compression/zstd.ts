@@ -31,22 +31,31 @@ export function requireZstd(): string {
 /** The program's complaint, without its name and the file's. */
 const reasonIn = (stderr: string): string => tailOf(stderr, 1).replace(/^zstd: /, '');
 
+/** What programs say of a full disk, as Node's own functions do. */
+export function throwIfFull(reason: string): void {
+  if (/no space left on device|disk quota exceeded/i.test(reason))
+    throw Object.assign(new Error(reason), { code: 'ENOSPC' });
+}
+
 /**
- * Compresses a file with all cores.
+ * Compresses a file.
+ * @param threads of zstd
  * @returns bytes of the compressed file
+ * @throws an error with the code `ENOSPC` where there is no space for it
  */
 export async function compressFile(
   from: string,
   to: string,
   signal: AbortSignal | undefined,
+  threads = 1,
 ): Promise<number> {
-  const words = ['-q', '-f', LEVEL, '-T0', '-o', to, from];
+  const words = ['-q', '-f', LEVEL, `-T${threads}`, '-o', to, from];
   const { exitCode, stderr } = await execResult(requireZstd(), words, { timeoutMs: TIMEOUT_MS, signal });
   if (exitCode !== 0) {
     await rm(to, { force: true });
-    throw new RegistryError('ERR_REGISTRY', `cannot compress: ${reasonIn(stderr)}`, {
-      hint: 'free space in the temporary directory, or set TMPDIR to a directory that has it',
-    });
+    const reason = reasonIn(stderr);
+    throwIfFull(reason);
+    throw new RegistryError('ERR_REGISTRY', `cannot compress: ${reason}`);
   }
   return (await stat(to)).size;
 }

@@ -167,17 +167,20 @@ async function readFrom(
   return false;
 }
 
-/** A blob from the first source that has it; what one has sent is not continued with bytes of another. */
+/**
+ * A blob from the first source that has it; what one has sent is not continued with bytes of another.
+ * @returns the index of that source
+ */
 async function readFromAny(
   part: Part,
   blob: WantedBlob,
   sources: readonly BlobSource[],
   options: BlobOptions,
-): Promise<void> {
+): Promise<number> {
   let last = new BlobError('absent', `nobody has ${blob.digest}`);
-  for (const source of sources) {
+  for (const [index, source] of sources.entries()) {
     try {
-      if (await readFrom(part, blob, source, options)) return;
+      if (await readFrom(part, blob, source, options)) return index;
       source.distrust?.(blob.digest);
       last = new BlobError('wrong', `${source.name} has other bytes than its digest ${blob.digest} says`);
     } catch (error) {
@@ -192,6 +195,7 @@ async function readFromAny(
 /**
  * Moves a blob to the directory of blobs, where its name is the digest's hexadecimal digits.
  * @param sources in the order in which they are asked
+ * @returns the index of the source that had it
  * @throws {@link BlobError} no source has it
  */
 export async function fetchBlob(
@@ -199,12 +203,13 @@ export async function fetchBlob(
   dir: string,
   sources: readonly BlobSource[],
   options: BlobOptions,
-): Promise<void> {
+): Promise<number> {
   const hex = blob.digest.slice('sha256:'.length);
   const path = partPath(dir, hex);
   const part = new Part(path, blob.size, options.onBytes);
+  let source: number;
   try {
-    await readFromAny(part, blob, sources, options);
+    source = await readFromAny(part, blob, sources, options);
     await part.sync();
   } finally {
     part.close();
@@ -212,4 +217,5 @@ export async function fetchBlob(
   // in this order: an interrupted pull leaves no part that its user cannot write
   renameSync(path, join(dir, hex));
   chmodSync(join(dir, hex), 0o400);
+  return source;
 }

@@ -24,8 +24,8 @@ export interface FetchOptions {
   sources: SourceSpec[];
   /** A blob that no source has is left out. @default false */
   mayMiss?: boolean | undefined;
-  /** Called with each blob that has come; blobs begin in their order, and may come in another. */
-  onBlob?: ((blob: WantedBlob) => void) | undefined;
+  /** Called with each blob that has come, and the index of its source; blobs begin in their order, and may come in another. */
+  onBlob?: ((blob: WantedBlob, source: number) => void) | undefined;
   /** Gets something that tells how many bytes have arrived. */
   onStart?: ((arrivedBytes: () => number) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -74,14 +74,14 @@ class Fetch {
     if (blob) worker.postMessage(blob);
   }
 
-  #settle({ digest, failure, message }: WorkerResult, worker: Worker): void {
+  #settle({ digest, failure, message, source }: WorkerResult, worker: Worker): void {
     const blob = this.#byDigest.get(digest);
     if (failure !== undefined && (!this.#mayMiss || failure === 'local')) {
       this.#reject(new BlobError(failure, message));
       return;
     }
     try {
-      if (blob && failure === undefined) this.#onBlob?.(blob);
+      if (blob && failure === undefined) this.#onBlob?.(blob, source);
     } catch (error) {
       this.#reject(error);
       return;

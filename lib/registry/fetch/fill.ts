@@ -13,8 +13,10 @@ import { hexOf } from '../format.ts';
 import type { FoundImage } from '../inspect.ts';
 import { createLayout, digestsDir } from '../layout.ts';
 import { missingLayers, sizeOf } from '../missing.ts';
-import { fillFromPeers, type FromPeers } from '../peers/fill.ts';
-import type { PeerOptions } from '../peers/find.ts';
+import { fillFromPeers } from '../peers/fill.ts';
+import { findPeers, type PeerOptions } from '../peers/find.ts';
+import { nodeId, orderFor, type NodePlace } from '../peers/order.ts';
+import type { PeersSpec } from '../peers/source.ts';
 import { pullLayout, type RegistryOptions } from '../skopeo.ts';
 import { BlobError, partPath } from './blob.ts';
 import { fetchBlobs } from './fetch.ts';
@@ -35,10 +37,13 @@ interface Filling {
   cache: ImageCache;
   image: FoundImage;
   missing: BlobRef[];
-  /** Bytes that peers have sent before. */
-  peerBytes: number;
+  /** Other nodes, which are asked first. */
+  peers: PeersSpec | undefined;
+  /** What has come before. */
+  before: { bytes: number };
   options: FillOptions;
-  onBlob: (blob: BlobRef) => void;
+  /** @param isOfPeer another node had it */
+  onBlob: (blob: BlobRef, isOfPeer: boolean) => void;
 }
 
 async function watched<T>(read: ReadTransfer, { options }: Filling, work: () => Promise<T>): Promise<T> {
@@ -52,29 +57,35 @@ async function watched<T>(read: ReadTransfer, { options }: Filling, work: () => 
 }
 
 /** What other nodes have. */
-async function fillWithPeers(filling: Filling): Promise<FromPeers> {
+async function fillWithPeers(filling: Filling, peers: PeersSpec): Promise<void> {
   const { cache, missing, options, onBlob } = filling;
   let arrivedBytes = (): number => 0;
   const read = () => ({ doneBytes: arrivedBytes(), totalBytes: sizeOf(missing) });
-  return watched(read, filling, () =>
-    fillFromPeers(missing, options, {
-      ...{ dir: digestsDir(cache.blobsDir), onBlob, signal: options.signal },
+  await watched(read, filling, () =>
+    fillFromPeers(missing, peers, {
+      ...{ dir: digestsDir(cache.blobsDir), signal: options.signal },
+      onBlob: (blob) => {
+        onBlob(blob, true);
+      },
       onStart: (arrived) => (arrivedBytes = arrived),
     }),
   );
 }
 
-/** @returns false where skopeo may know better */
+/** What other nodes have, and the rest from the registry, blob by blob. @returns false where skopeo may know better */
 async function fillDirectly(filling: Filling, source: HttpSourceSpec): Promise<boolean> {
-  const { cache, image, missing, options, onBlob, peerBytes } = filling;
-  const totalBytes = peerBytes + sizeOf(missing);
+  const { cache, image, missing, peers, options, onBlob } = filling;
+  const sources = peers ? [peers, source] : [source];
   let arrivedBytes = (): number => 0;
-  const read = () => ({ doneBytes: peerBytes + arrivedBytes(), totalBytes });
+  const read = () => ({ doneBytes: arrivedBytes(), totalBytes: sizeOf(missing) });
   const what = `cannot pull ${image.parsed.text}`;
   try {
     await watched(read, filling, () =>
       fetchBlobs(missing, {
-        ...{ dir: digestsDir(cache.blobsDir), sources: [source], onBlob, signal: options.signal },
+        ...{ dir: digestsDir(cache.blobsDir), sources, signal: options.signal },
+        onBlob: (blob, index) => {
+          onBlob(blob, sources[index] === peers);
+        },
         onStart: (arrived) => (arrivedBytes = arrived),
       }),
     );
@@ -99,7 +110,7 @@ async function fillDirectly(filling: Filling, source: HttpSourceSpec): Promise<b
 }
 
 async function fillWithSkopeo(filling: Filling): Promise<void> {
-  const { cache, image, missing, options, onBlob, peerBytes } = filling;
+  const { cache, image, missing, options, onBlob, before } = filling;
   const { parsed, pinned } = image;
   const dir = digestsDir(cache.blobsDir);
   for (const { digest } of missing) rmSync(partPath(dir, hexOf(digest)), { force: true });
@@ -109,15 +120,15 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
     const blob = waiting.get(name);
     if (!blob || !existsSync(join(dir, name))) return;
     waiting.delete(name);
-    onBlob(blob);
+    onBlob(blob, false);
   };
   const watcher = watch(dir, (_, name) => {
     if (name !== null) settle(name);
   });
   const read = () => {
     const arriving = bytesOfFiles(join(temporary, 'layout'), /^oci-put-blob/).size;
-    const doneBytes = peerBytes + sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
-    return { doneBytes, totalBytes: peerBytes + sizeOf(missing) };
+    const doneBytes = before.bytes + sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
+    return { doneBytes, totalBytes: before.bytes + sizeOf(missing) };
   };
   try {
     const place = { dir: createLayout(temporary).dir, blobsDir: cache.blobsDir };
@@ -149,21 +160,28 @@ export interface Filled {
 
 const nothing: Readonly<Filled> = { moved: [], peerBytes: 0, warnings: [] };
 
-/** What peers do not have, from the registry. */
-async function fillFromRegistry(filling: Filling): Promise<void> {
-  const { cache, image, missing } = filling;
+/**
+ * From peers and from the registry. Where our own connections cannot ask the registry, or must not because skopeo judges the
+ * image, skopeo moves what peers do not have.
+ */
+async function fillFromAll(filling: Filling): Promise<void> {
+  const { cache, image, missing, peers } = filling;
   const isJudged = isRestricted(image.parsed, process.env);
-  if (missing.length === 0 && !isJudged) return;
   const source = isJudged ? undefined : await image.access();
   if (source && (await fillDirectly(filling, source))) return;
+  if (peers) await fillWithPeers({ ...filling, missing: await missingLayers(cache, missing, false) }, peers);
   const left = await missingLayers(cache, missing, false);
-  if (left.length > 0 || isJudged) await fillWithSkopeo({ ...filling, missing: left });
+  const before = { bytes: sizeOf(missing) - sizeOf(left) };
+  if (left.length > 0 || isJudged) await fillWithSkopeo({ ...filling, missing: left, before });
 }
 
 /** Has skopeo judge an image all of whose blobs are here: it moves nothing then. */
 async function judge(cache: ImageCache, image: FoundImage, options: FillOptions): Promise<void> {
   if (!isRestricted(image.parsed, process.env)) return;
-  await fillWithSkopeo({ cache, image, missing: [], peerBytes: 0, options, onBlob: () => undefined });
+  await fillWithSkopeo({
+    ...{ cache, image, missing: [], peers: undefined, before: { bytes: 0 }, options },
+    onBlob: () => undefined,
+  });
 }
 
 /** What is done with blobs while others still come. The lock of the cache is held meanwhile. */
@@ -176,6 +194,18 @@ export interface Arriving {
   arrived(blob: BlobRef): void;
   /** All have come. */
   end(): Promise<void>;
+}
+
+/** Orders blobs by their rank, and those of a rank for the place of this node. */
+function inOrder(blobs: readonly BlobRef[], place: NodePlace, arriving: Arriving | undefined): BlobRef[] {
+  const rankOf = (blob: BlobRef): number => arriving?.rank(blob) ?? 0;
+  const ranks = [...new Set(blobs.map(rankOf))].sort((a, b) => a - b);
+  return ranks.flatMap((rank) =>
+    orderFor(
+      blobs.filter((blob) => rankOf(blob) === rank),
+      place,
+    ),
+  );
 }
 
 /**
@@ -201,16 +231,21 @@ export async function fillCache(
       return nothing;
     }
     cache.makeRoom(parsed.text, sizeOf(missing) - leftBytes(cache, missing), layers);
+    const { spec: peers, place, warnings } = await findPeers(options, options.signal, nodeId(cache.dir));
     const digests = new Set(missing.map(({ digest }) => digest));
     arriving?.begin(layers.filter(({ digest }) => !digests.has(digest)));
-    if (arriving) missing.sort((a, b) => arriving.rank(a) - arriving.rank(b));
-    const onBlob = (blob: BlobRef): void => {
+    let peerBytes = 0;
+    const onBlob = (blob: BlobRef, isOfPeer: boolean): void => {
       cache.keep(blob.digest);
+      if (isOfPeer) peerBytes += blob.size;
       arriving?.arrived(blob);
     };
-    const filling = { cache, image, missing, peerBytes: 0, options, onBlob };
-    const { bytes: peerBytes, warnings } = await fillWithPeers(filling);
-    await fillFromRegistry({ ...filling, peerBytes, missing: await missingLayers(cache, missing, false) });
+    const ordered = inOrder(missing, place, arriving);
+    await fillFromAll({
+      ...{ cache, image, peers, options, onBlob },
+      missing: ordered,
+      before: { bytes: 0 },
+    });
     for (const one of missing) {
       if (!cache.has(one))
         throw new RegistryError('ERR_REGISTRY', `block ${one.digest} of ${parsed.text} did not arrive`, {

@@ -21,6 +21,8 @@ export interface WorkerResult {
   digest: string;
   /** `undefined`: it has come. */
   failure: BlobFailure | undefined;
+  /** The index of the source that had it. */
+  source: number;
   message: string;
 }
 
@@ -33,11 +35,11 @@ const onBytes = (bytes: number): void => void Atomics.add(arrived, 0, BigInt(byt
 async function move(blob: WantedBlob): Promise<WorkerResult> {
   const { digest } = blob;
   try {
-    await fetchBlob(blob, dir, sources, { onBytes, signal });
-    return { digest, failure: undefined, message: '' };
+    const source = await fetchBlob(blob, dir, sources, { onBytes, signal });
+    return { digest, failure: undefined, source, message: '' };
   } catch (error) {
     const failure = error instanceof BlobError ? error.failure : 'local';
-    return { digest, failure, message: error instanceof Error ? error.message : String(error) };
+    return { digest, failure, source: -1, message: error instanceof Error ? error.message : String(error) };
   }
 }
 

@@ -9,7 +9,8 @@ import { get } from 'node:https';
 import { reasonOf } from '../../errno.ts';
 import { UsageError } from '../../errors.ts';
 import { readPeerKey } from './key.ts';
-import { clientTls, HELLO_PATH, parsePeer } from './protocol.ts';
+import { placeAmong, type NodePlace } from './order.ts';
+import { clientTls, HELLO_PATH, NODE_HEADER, parsePeer } from './protocol.ts';
 import type { PeersSpec } from './source.ts';
 
 /** Other nodes whose caches are asked before the registry. */
@@ -26,6 +27,8 @@ export interface PeerOptions {
 export interface FoundPeers {
   /** `undefined`: no peer answers, or none was named. */
   spec: PeersSpec | undefined;
+  /** The place of this node among them. */
+  place: NodePlace;
   warnings: string[];
 }
 
@@ -59,12 +62,24 @@ function namedPeers({ peers = [], peersFile }: PeerOptions): string[] {
   return named;
 }
 
-/** @returns why a peer cannot be asked; `undefined`: it can */
-function problemOf(peer: string, key: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+/** What a peer has answered. */
+interface Hello {
+  /** Why it cannot be asked; `undefined`: it can. */
+  problem?: string | undefined;
+  /** Which node it is, if it says so. */
+  node?: string | undefined;
+}
+
+function greet(peer: string, key: string, signal: AbortSignal | undefined): Promise<Hello> {
   return new Promise((resolve) => {
     const place = parsePeer(peer);
     const request = get({ ...clientTls(key), ...place, path: HELLO_PATH, agent: false, signal }, (answer) => {
-      resolve(answer.statusCode === 204 ? undefined : `it answers ${answer.statusCode ?? 0}`);
+      const node = String(answer.headers[NODE_HEADER] ?? '');
+      resolve(
+        answer.statusCode === 204
+          ? { node: /^[\da-f]{32}$/.test(node) ? node : undefined }
+          : { problem: `it answers ${answer.statusCode ?? 0}` },
+      );
       answer.destroy();
     });
     const timer = setTimeout(() => {
@@ -75,31 +90,40 @@ function problemOf(peer: string, key: string, signal: AbortSignal | undefined): 
     });
     request.on('error', (error) => {
       const isKey = error.message.includes('SSL routines');
-      resolve(isKey ? 'it does not have the key' : reasonOf(error));
+      resolve({ problem: isKey ? 'it does not have the key' : reasonOf(error) });
     });
   });
 }
 
 /**
  * Finds the peers that answer.
+ * @param own which node this is
  * @throws {@link UsageError} the key or an address cannot be used
  */
-export async function findPeers(options: PeerOptions, signal?: AbortSignal): Promise<FoundPeers> {
+export async function findPeers(
+  options: PeerOptions,
+  signal?: AbortSignal,
+  own?: string,
+): Promise<FoundPeers> {
   const named = namedPeers(options);
-  if (named.length === 0) return { spec: undefined, warnings: [] };
+  if (named.length === 0) return { spec: undefined, place: placeAmong(own, []), warnings: [] };
   if (options.peerKey === undefined)
     throw new UsageError(
       'peers are named, and no key',
       'name the file with the key of all nodes: --peer-key FILE',
     );
   const key = readPeerKey(options.peerKey);
-  const problems = await Promise.all(named.map((peer) => problemOf(peer, key, signal)));
+  const answers = await Promise.all(named.map((peer) => greet(peer, key, signal)));
   signal?.throwIfAborted();
-  const peers = named.filter((_, index) => problems[index] === undefined);
+  const peers = named.filter((_, index) => answers[index]?.problem === undefined);
   return {
     spec: peers.length === 0 ? undefined : { kind: 'peers', peers, key },
+    place: placeAmong(
+      own,
+      answers.map(({ node }) => node),
+    ),
     warnings: named.flatMap((peer, index) => {
-      const problem = problems[index];
+      const problem = answers[index]?.problem;
       return problem === undefined ? [] : [`the peer ${peer} is not asked: ${problem}`];
     }),
   };

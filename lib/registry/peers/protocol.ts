@@ -26,8 +26,11 @@ export const clientTls = (key: string) => ({
   checkServerIdentity: (): Error => new Error('it has a certificate, and not the key'),
 });
 
-/** Answers 204 to those who have the key. */
+/** Answers 204 to those who have the key, and says in {@link NODE_HEADER} which node it is. */
 export const HELLO_PATH = '/v1/';
+
+/** What tells nodes from each other. */
+export const NODE_HEADER = 'criu-cuda-node';
 
 /** Where a blob is. */
 export const blobPathOf = (digest: string): string => `/v1/blobs/${digest}`;

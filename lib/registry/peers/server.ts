@@ -15,7 +15,8 @@ import { isErrno, reasonOf } from '../../errno.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
 import { ImageCache, type CacheOptions } from '../cache.ts';
 import { readPeerKey } from './key.ts';
-import { HELLO_PATH, parsePeer, serverTls } from './protocol.ts';
+import { nodeId } from './order.ts';
+import { HELLO_PATH, NODE_HEADER, parsePeer, serverTls } from './protocol.ts';
 
 /** How a node serves its cache. */
 export interface PeerServerOptions extends CacheOptions {
@@ -93,6 +94,11 @@ function end(response: ServerResponse, status: number): void {
   response.writeHead(status, { 'content-length': 0 }).end();
 }
 
+function greet(response: ServerResponse, { dir }: ImageCache): void {
+  const node = nodeId(dir);
+  response.writeHead(204, node === undefined ? {} : { [NODE_HEADER]: node }).end();
+}
+
 async function sendBlob(
   cache: ImageCache,
   digest: string,
@@ -144,7 +150,7 @@ async function answer(
   const { method, url = '' } = request;
   const [, digest] = BLOB.exec(url) ?? [];
   if (method !== 'GET') end(response, 405);
-  else if (url === HELLO_PATH) end(response, 204);
+  else if (url === HELLO_PATH) greet(response, cache);
   else if (digest === undefined) end(response, 404);
   else await sendBlob(cache, digest, request, response, use);
 }

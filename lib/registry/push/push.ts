@@ -13,6 +13,7 @@ import { directoryProblem, irregularImage } from '../../directory.ts';
 import { isErrno } from '../../errno.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
 import { moveChunks, type ChunkPlace } from '../../images/index.ts';
+import { formatBytes } from '../../output.ts';
 import type { OnTransfer } from '../../process/index.ts';
 import { packageVersion } from '../../version.ts';
 import { checkRecipients, encryptBlock } from '../age.ts';
@@ -31,10 +32,11 @@ import {
 import { differentBlocks } from '../inspect.ts';
 import { createLayout, digestsDir, writeBlob, writeImage } from '../layout.ts';
 import { parseReference } from '../reference.ts';
-import type { RegistryOptions } from '../skopeo.ts';
+import type { LayoutPlace, RegistryOptions } from '../skopeo.ts';
 import { readStack } from '../stack.ts';
 import { blockOf, cutFor, planBlocks, type PlannedBlock } from './blocks.ts';
 import { readContents, type Contents, type Sequence, type SourcePiece } from './contents.ts';
+import { Room } from './room.ts';
 import { BlockStore } from './store.ts';
 import { PushThreads } from './threads.ts';
 
@@ -80,19 +82,23 @@ class Push {
   readonly #imagesDir: string;
   readonly #options: PushOptions;
   readonly #reference;
-  readonly #temporary = mkdtempSync(join(tmpdir(), 'criu-cuda-push-'));
-  readonly #place = createLayout(this.#temporary);
+  readonly #temporary: string;
+  readonly #place: LayoutPlace;
   readonly #threads = new PushThreads();
   readonly #limiter = new Limiter(this.#threads.nr);
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
   readonly #store: BlockStore;
+  readonly #room: Room;
   #nrFiles = 0;
   #readBytes = 0;
   #totalBytes = 0;
 
-  constructor(imagesDir: string, reference: string, options: PushOptions) {
+  /** @param temporary an empty directory */
+  constructor(imagesDir: string, reference: string, temporary: string, options: PushOptions) {
     const { signal } = options;
+    this.#temporary = temporary;
+    this.#place = createLayout(temporary);
     this.#imagesDir = imagesDir;
     this.#options = options;
     this.#reference = parseReference(reference);
@@ -101,12 +107,17 @@ class Push {
     this.#store = new BlockStore(this.#place, this.#reference, this.#threads, {
       ...{ ...options, signal: this.#signal },
     });
+    this.#room = new Room(this.#threads.nr, ({ kind }) => (this.#store.rewrites(kind) ? 2 : 1));
+  }
+
+  /** Bytes that the temporary directory needs to have free for all of it. */
+  get roomBytes(): number {
+    return this.#room.bytes(Math.min(this.#totalBytes, this.#store.waitingBytes));
   }
 
   async close(): Promise<void> {
     await this.#threads.close();
     await this.#limiter.ended().catch(() => undefined);
-    rmSync(this.#temporary, { recursive: true, force: true });
   }
 
   async #add(block: Block, path: string): Promise<void> {
@@ -149,6 +160,10 @@ class Push {
     const { kind } = sequence;
     const pieces = kind === 'pages' ? await this.#mark(sequence.pieces) : sequence.pieces;
     const plan = planBlocks(kind, pieces, cutFor(sequence), (name) => names.get(name) ?? 0);
+    this.#room.note(
+      sequence,
+      plan.blocks.map(({ size }) => size),
+    );
     const blocks: Block[] = [];
     await Promise.all(
       plan.blocks.map((planned, index) =>
@@ -182,6 +197,7 @@ class Push {
   async #writeAll({ files: sources, sequences }: Contents): Promise<Pick<Description, 'files' | 'blocks'>> {
     const pieces = sequences.flatMap((sequence) => sequence.pieces);
     this.#totalBytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    for (const sequence of sequences) this.#room.noteUnknown(sequence, cutFor(sequence).most);
     const files: ImageFile[] = sources.map((file) => ({ ...file }));
     const names = new Map(files.map(({ name }, index) => [name, index]));
     const written = await Promise.all(sequences.map((sequence) => this.#writeSequence(sequence, names)));
@@ -270,11 +286,21 @@ class Push {
 }
 
 /** @throws the error with a remedy, where the temporary directory is full */
-function explainFull(error: unknown): never {
+function explainFull(error: unknown, push: Push | undefined): never {
   if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+  const what = push ? `${formatBytes(push.roomBytes)} of free space` : 'free space';
   throw new EnvironmentError(`the temporary directory is full: ${tmpdir()}`, [
-    { what: '4 GiB of free space', remedy: 'free space, or set TMPDIR to a directory that has it' },
+    { what, remedy: 'free space, or set TMPDIR to a directory that has it' },
   ]);
+}
+
+/** The directory that a push has for itself. */
+function makeTemporary(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), 'criu-cuda-push-'));
+  } catch (error) {
+    return explainFull(error, undefined);
+  }
 }
 
 /**
@@ -303,12 +329,15 @@ export async function pushImage(
       `${dir} does not contain a complete checkpoint: inventory.img is missing`,
       'pass the images directory of a checkpoint',
     );
-  const push = new Push(dir, reference, options);
+  const temporary = makeTemporary();
+  let push: Push | undefined;
   try {
+    push = new Push(dir, reference, temporary, options);
     return await push.run();
   } catch (error) {
-    return explainFull(error);
+    return explainFull(error, push);
   } finally {
-    await push.close();
+    await push?.close();
+    rmSync(temporary, { recursive: true, force: true });
   }
 }

@@ -11,7 +11,7 @@ import { isWorthCompressing } from '../compression/sample.ts';
 import { compressFile, hasZstd } from '../compression/zstd.ts';
 import { directAccess } from '../fetch/access.ts';
 import type { HttpSourceSpec } from '../fetch/http-source.ts';
-import { hexOf, mediaTypes, type Block, type Layer } from '../format.ts';
+import { hexOf, mediaTypes, type Block, type BlockKind, type Layer } from '../format.ts';
 import { digestsDir, writeImage } from '../layout.ts';
 import type { Reference } from '../reference.ts';
 import { pushLayout, type LayoutPlace, type RegistryOptions } from '../skopeo.ts';
@@ -58,6 +58,16 @@ export class BlockStore {
     this.#direct = await directAccess(this.#reference, this.#options);
   }
 
+  /** Whether blocks of this kind may get another file before they are sent. Device memory is not compressed: docs/small-images.md. */
+  rewrites(kind: BlockKind): boolean {
+    return (this.#options.recipients ?? []).length > 0 || (kind !== 'stripe' && hasZstd());
+  }
+
+  /** What may wait for skopeo: a batch that it pushes, and the next one. Bytes. */
+  get waitingBytes(): number {
+    return this.#direct ? 0 : 2 * BATCH_BYTES;
+  }
+
   /** Pushes the image of the layout. What the registry has of it need not be here. */
   async push(target: string): Promise<void> {
     await pushLayout(this.#place, target, this.#reference, this.#options);
@@ -79,7 +89,7 @@ export class BlockStore {
     const plain = { path, layer: { mediaType: mediaTypes[kind], digest, size } };
     if (kind === 'stripe' || !hasZstd() || !(await isWorthCompressing(path, size))) return plain;
     const part = `${path}.zst`;
-    const compressed = await compressFile(path, part, this.#options.signal);
+    const compressed = await compressFile(path, part, this.#options.signal, this.#threads.threadsEach);
     if (compressed >= size) {
       await rm(part);
       return plain;

@@ -21,6 +21,8 @@ interface Waiting {
 /** Threads that do jobs, in the order in which they are given. */
 export class PushThreads {
   readonly nr = Math.min(MOST_THREADS, availableParallelism());
+  /** Of a program that works for one of them: all together use each core once. */
+  readonly threadsEach = Math.floor(availableParallelism() / this.nr);
   readonly #waiting: Waiting[] = [];
   readonly #idle: Worker[] = [];
   readonly #workers: Worker[] = [];

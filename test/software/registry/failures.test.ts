@@ -17,7 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { verifyGpuImages } from '../../../lib/images/index.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
@@ -282,6 +282,42 @@ it('too little room is found before anything is moved', async () => {
   expect(existsSync(imagesDir)).toBe(false);
 });
 
+it('a push says how much of the temporary directory it needs, and that is enough', async (context) => {
+  needPrograms(context, 'age');
+  const { stdout: identity } = await exec('age-keygen', []);
+  const [recipient = ''] = /age1\w+/.exec(identity) ?? [];
+  const temporary = join(machine.dir, 'temporary');
+  mkdirSync(temporary);
+  const pushWith = async (size: string, tag: string, recipients: string[]): Promise<unknown> => {
+    await exec('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'criu-cuda-test', temporary]);
+    vi.stubEnv('TMPDIR', temporary);
+    try {
+      const pushed = pushImage(source.imagesDir, registry.reference(`m/p:${tag}`), { recipients });
+      return await pushed.then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    } finally {
+      vi.unstubAllEnvs();
+      expect(readdirSync(temporary)).toEqual([]);
+      await exec('umount', [temporary]);
+    }
+  };
+  for (const [tag, recipients] of Object.entries({ plain: [], secret: [recipient] })) {
+    const error = await pushWith('1m', tag, recipients);
+    expect(error).toMatchObject({
+      message: `the temporary directory is full: ${temporary}`,
+      missing: [{ what: expect.stringMatching(/^[\d.]+ [MG]iB of free space$/) as string }],
+    });
+    const [, amount = '', unit = ''] = /"([\d.]+) ([MG])iB of free space"/.exec(JSON.stringify(error)) ?? [];
+    const mib = Number(amount) * (unit === 'G' ? 1024 : 1);
+    // 128 MiB of device memory, which are there twice when they are encrypted, 6 MiB of host memory, and 16 MiB to spare
+    expect(mib).toBeLessThan(300);
+    expect(await pushWith(`${mib}m`, tag, recipients)).toBeUndefined();
+    expect(await pushWith('1m', tag, recipients)).toMatchObject({ code: 'ERR_ENVIRONMENT' });
+  }
+});
+
 it('a user without rights pushes and pulls', async () => {
   const home = join(machine.dir, 'home');
   cpSync(source.imagesDir, join(home, 'images'), { recursive: true });
@@ -305,6 +341,9 @@ it('a user without rights pushes and pulls', async () => {
   const pushed = await run('push', join(home, 'images'), reference);
   expect(pushed.stderr).toContain('the memory and the environment of the program');
   expect(pushed.exitCode, pushed.stderr).toBe(0);
+  expect(pushed.stdout).toMatch(
+    /: [\d.]+ MiB, stored in \d+ blocks with [\d.]+ MiB \([\d.]+ MiB before compression\) in all\n/,
+  );
   const pulled = await run('pull', reference, join(home, 'pulled'));
   expect(pulled.exitCode, pulled.stderr).toBe(0);
   expect(statSync(join(home, 'pulled', 'inventory.img')).uid).toBe(65_534);

@@ -111,6 +111,33 @@ it(
 );
 
 it(
+  'nodes that begin at the same moment get blocks from each other, and the registry is asked for fewer',
+  async () => {
+    const nodes = ['a', 'b', 'c'];
+    for (const node of nodes) mkdirSync(cacheOf(node), { mode: 0o700 });
+    const peers: string[] = [];
+    for (const node of nodes) peers.push(await serve(node));
+    // a thread each: the last one that has its share finds another's
+    const pull = async (node: string): Promise<PullResult> => {
+      const words = cli('--json', 'image', 'pull', reference, join(machine.dir, `${node}-images`));
+      const named = peers.flatMap((peer) => ['--peer', peer]);
+      const more = ['--cache', cacheOf(node), '--peer-key', keyFile, ...named];
+      const { stdout } = await exec('taskset', ['-c', '0', process.execPath, ...words, ...more]);
+      return JSON.parse(stdout) as PullResult;
+    };
+    const before = registry.requests().length;
+    const pulled = await Promise.all(nodes.map(pull));
+    for (const one of pulled) await expectWhole(one);
+    expect(new Set(nodes.map((node) => blobsOf(node).sort().join())).size).toBe(1);
+    const asked = blobRequests(before);
+    expect(asked.length).toBeLessThan(3 * new Set(asked).size);
+    expect(Math.max(...pulled.map(({ peerBytes }) => peerBytes))).toBeGreaterThan(0);
+    for (const { warnings } of pulled) expect(warnings).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+it(
   'the commands ask peers of a file and of the environment, and say what came from them',
   async () => {
     await pullTo('a', []);
@@ -143,7 +170,7 @@ it(
     server?.stdout?.on('data', (part: Buffer) => (summary += part.toString()));
     server?.kill('SIGTERM');
     if (server) await once(server, 'close');
-    expect(summary).toMatch(/127\.0\.0\.1:\d+ sent \d+ blocks of [\d.]+ MiB/);
+    expect(summary).toMatch(/127\.0\.0\.1:\d+ sent [\d.]+ MiB in \d+ blocks/);
   },
   TIMEOUT_MS,
 );

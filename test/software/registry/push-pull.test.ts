@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // A checkpoint goes to a registry and comes back, with nothing of it left on this machine.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
 import { readGpuImages, verifyGpuImages } from '../../../lib/images/index.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
+import { requireZstd } from '../../../lib/registry/compression/zstd.ts';
 import { mediaTypes } from '../../../lib/registry/format.ts';
 import { inspectImage, pullImage, pushImage } from '../../../lib/registry/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
@@ -78,6 +80,24 @@ it('a checkpoint that was pushed and removed here is pulled, and restored with t
   expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
   expect(await snapshot(workload)).toBe(before);
   expect(existsSync(join(machine.imagesDir, 'inventory.img'))).toBe(false);
+});
+
+it('all programs that compress blocks at the same time have together no more threads than there are cores', async () => {
+  await dumped();
+  const bin = join(machine.dir, 'bin');
+  const asked = join(machine.dir, 'asked');
+  mkdirSync(bin);
+  const script = `#!/bin/sh\necho "$*" >> ${asked}\nexec ${requireZstd()} "$@"\n`;
+  writeFileSync(join(bin, 'zstd'), script, { mode: 0o755 });
+  vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+  await pushImage(machine.imagesDir, registry.reference('m/p:1')).finally(() => vi.unstubAllEnvs());
+  const threads = [...readFileSync(asked, 'utf8').matchAll(/ -T(\d+) /g)].map(([, nr]) => Number(nr));
+  expect(threads.length).toBeGreaterThan(0);
+  const cores = availableParallelism();
+  for (const nr of threads) {
+    expect(nr).toBeGreaterThan(0); // 0 means all cores
+    expect(nr * Math.min(12, cores)).toBeLessThanOrEqual(cores);
+  }
 });
 
 it('an encrypted image is read only with the private key', async (context) => {

@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: MIT
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findCriu } from '../../../lib/machine/index.ts';
+import type { ExecResult } from '../../../lib/exec.ts';
+import { findCriu, type System } from '../../../lib/machine/index.ts';
 import { checkInChroot, createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
 
 let machine: TestMachine;
@@ -92,6 +103,84 @@ describe('findCriu', () => {
     expect((await findCriu(machine.system, quick)).criu).toBeUndefined();
     writeFileSync(up, '');
     expect((await findCriu(machine.system, quick)).criu?.path).toBe(path);
+  });
+
+  it('believes no failure of a script, because the criu that it runs may be another', async () => {
+    const real = machine.script('real/criu', criuScript('4.2.1', 'exit 1'));
+    const path = machine.script('bin/criu', `exec ${real} "$@"`);
+    const other = cacheCriu('4.2.1');
+    expect((await findCriu(machine.system)).criu?.path).toBe(other);
+    machine.script('real/criu', criuScript('4.2.1'));
+    expect((await findCriu(machine.system, { check: false })).criu?.path).toBe(path);
+  });
+
+  describe('with a program in PATH that fails its check, and another one in the cache', () => {
+    let checks: string[];
+    let failing: Set<string>;
+    let system: System;
+    let first: string;
+    let second: string;
+
+    /** A failure of a script is never believed. */
+    const program = (name: string): string => {
+      const path = machine.script(name, '');
+      copyFileSync('/bin/true', path);
+      return path;
+    };
+
+    beforeEach(() => {
+      checks = [];
+      first = program('bin/criu');
+      second = program('cache/criu-4.2.1/criu');
+      writeFileSync(join(machine.dir, 'cache/criu-4.2.1/COMPLETE'), '{}');
+      failing = new Set([first]);
+      const result = { exitCode: 0, stdout: '', stderr: '', durationMs: 0 };
+      const run = (path: string, [word]: readonly string[]): Promise<ExecResult> => {
+        if (word === '--version') return Promise.resolve({ ...result, stdout: 'Version: 4.2.1' });
+        checks.push(path);
+        return Promise.resolve({ ...result, exitCode: failing.has(path) ? 1 : 0 });
+      };
+      system = { ...machine.system, run };
+    });
+
+    const quick = async (): Promise<string | undefined> =>
+      (await findCriu(system, { check: false })).criu?.path;
+
+    it('remembers that, and checks it only when asked to', async () => {
+      expect((await findCriu(system)).criu?.path).toBe(second);
+      expect(checks).toEqual([first, second]);
+      expect([await quick(), await quick()]).toEqual([second, second]);
+      expect(checks).toEqual([first, second]);
+      failing.clear();
+      expect((await findCriu(system)).criu?.path).toBe(first);
+      expect(await quick()).toBe(first);
+    });
+
+    it('forgets that when it is another program', async () => {
+      await findCriu(system);
+      rmSync(first);
+      program('bin/criu');
+      expect(await quick()).toBe(first);
+    });
+
+    it('checks it again when something around it has changed', async () => {
+      await findCriu(system);
+      const dir = join(machine.system.env.XDG_CACHE_HOME ?? '', 'criu-cuda', 'facts');
+      const facts = readdirSync(dir).map((name) => join(dir, name));
+      const fact = facts.find((path) => readFileSync(path, 'utf8').includes('circumstances')) ?? '';
+      const text = readFileSync(fact, 'utf8');
+      writeFileSync(fact, text.replace(/"circumstances":"\w/, '"circumstances":"-'));
+      failing.clear();
+      expect(await quick()).toBe(first);
+      expect(checks).toEqual([first, second, first]);
+    });
+
+    it('checks all of them again before it says that there is none', async () => {
+      failing.add(second);
+      expect((await findCriu(system)).criu).toBeUndefined();
+      failing.delete(first);
+      expect(await quick()).toBe(first);
+    });
   });
 
   it('asks a program for its version once, and again after it changed', async () => {

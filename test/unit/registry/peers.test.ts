@@ -168,7 +168,9 @@ describe('a pull', () => {
     closed.close();
     const peersFile = join(nodes.dir, 'peers');
     writeFileSync(peersFile, `# nodes\n${address}\n\n${stranger} # another fleet\n`);
-    const { spec, warnings } = await findPeers({ peers: [address, dead], peersFile, peerKey: nodes.keyFile });
+    const options = { peers: [address, dead], peersFile, peerKey: nodes.keyFile };
+    const { spec, place, warnings } = await findPeers(options, undefined, 'g'.repeat(32));
+    expect(place, 'after the one that answers').toEqual({ index: 1, nodes: 2 });
     expect(spec).toMatchObject({ peers: [address], key: nodes.key });
     expect(warnings).toEqual([
       `the peer ${dead} is not asked: ECONNREFUSED`,
@@ -186,6 +188,7 @@ describe('a pull', () => {
   });
 
   it('needs no key without peers', async () => {
-    expect(await findPeers({})).toEqual({ spec: undefined, warnings: [] });
+    const place = { index: 0, nodes: 1 };
+    expect(await findPeers({})).toEqual({ spec: undefined, place, warnings: [] });
   });
 });

@@ -1,33 +1,24 @@
 // SPDX-License-Identifier: MIT
 /** checkpoint() and restore() with real CRIU where a directory cannot be written, or files of a checkpoint are missing. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkpoint } from '../../../lib/checkpoint/index.ts';
 import { UsageError } from '../../../lib/errors.ts';
 import { exec } from '../../../lib/exec.ts';
-import { isAlive, killTree, readStat } from '../../../lib/process/index.ts';
+import { isAlive, readStat } from '../../../lib/process/index.ts';
 import { restore, RestoreError } from '../../../lib/restore/index.ts';
-import { criuProgram } from '../../helpers/criu.ts';
+import { startSleeping, type Sleeping } from '../../helpers/sleeping.ts';
 
+let program: Sleeping;
 let dir: string;
-let shared: { criu: string; imagesDir: string; env: Record<string, string> };
+let shared: Sleeping['options'];
 let pid: number;
 beforeEach(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'ccr-images-'));
-  const imagesDir = join(dir, 'images');
-  shared = { criu: criuProgram(), imagesDir, env: { CRIU_CUDA_RUN_DIR: join(dir, 'run') } };
-  const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', cwd: dir });
-  await once(child, 'spawn');
-  pid = child.pid ?? 0;
+  program = await startSleeping();
+  ({ dir, pid, options: shared } = program);
 });
-afterEach(async () => {
-  await killTree(pid);
-  rmSync(dir, { recursive: true, force: true });
-});
+afterEach(() => program.remove());
 
 const log = (name: string, where = shared.imagesDir): string => join(where, `${name}.log`);
 
