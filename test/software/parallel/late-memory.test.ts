@@ -182,7 +182,9 @@ it('kills what waits for a page when criu is killed', async () => {
   const { workload } = await start();
   await dump(workload);
   const run = machine.tryRestore({ env: slow });
-  const criu = await waitUntil(() => holder('criu'), { interval: 1 });
+  // no page is late before the watcher has a descriptor, too
+  await waitUntil(() => holder('cuda-watcher'), { interval: 1 });
+  const criu = await waitUntil(() => holder('criu'));
   process.kill(criu, 'SIGSTOP');
   expect(holder('cuda-watcher'), 'somebody keeps it open').toBeDefined();
   process.kill(criu, 'SIGKILL');
