@@ -48,7 +48,8 @@ import {
 } from '../process/index.ts';
 import { CommandError, InterruptedError, UsageError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
-import { findGeneration, sampleAhead, Samples } from '../kept/index.ts';
+import type { ImagesLock } from '../images-lock.ts';
+import { findGeneration, lockRemapDirs, remapDirsOf, sampleAhead, Samples } from '../kept/index.ts';
 import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
@@ -323,9 +324,11 @@ async function checkpointTree(
     };
     let completed: string[] | undefined;
     const { imagesDir, workDir } = operation;
-    const lock = lockImagesDir(imagesDir);
+    const remapLock = await lockRemapDirs(remapDirsOf(first), imagesDir, options.signal);
+    let lock: ImagesLock | undefined;
     let result: CriuResult;
     try {
+      lock = lockImagesDir(imagesDir);
       const stopped = leaveRunning
         ? await actWhileStopped(() => {
             completed = completeImages(imagesDir, { ...complete, isRunning: false });
@@ -339,7 +342,8 @@ async function checkpointTree(
       if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
       completed ??= completeImages(imagesDir, { ...complete, isRunning: leaveRunning });
     } finally {
-      lock.release();
+      lock?.release();
+      remapLock.release();
     }
     const { memory = [], fallbacks = [] } = result.status ?? {};
     const warnings = [

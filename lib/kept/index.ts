@@ -2,6 +2,7 @@
 /** The files of a dumped tree that are not in CRIU's images. @module */
 export { KeptFilesError } from './error.ts';
 export { isLinkRemap, keepFiles, type KeepOptions } from './keep.ts';
+export { lockRemapDirs, remapDirsIn, remapDirsOf } from './remap-lock.ts';
 export { sampleAhead } from './sample-ahead.ts';
 export { Samples } from './version.ts';
 export { manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';

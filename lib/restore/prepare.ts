@@ -19,7 +19,7 @@ import { InterruptedError, ToolkitError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { lockImages, type ImagesLock } from '../images-lock.ts';
 import { checkCheckpoint } from '../images/index.ts';
-import { compareFiles, readOrigin, type Step } from '../kept/index.ts';
+import { compareFiles, lockRemapDirs, readOrigin, remapDirsIn, type Step } from '../kept/index.ts';
 import { checkRights } from '../machine/index.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { checkClocks } from './clocks.ts';
@@ -146,7 +146,7 @@ function lockForRestore(imagesDir: string): ImagesLock | undefined {
 /** What the caller ends. */
 export interface Begun {
   early: EarlyHelper[];
-  /** Of the images, and of their pids. */
+  /** Of the images, of their pids, and of the names that CRIU has given to deleted files. */
   lock: ImagesLock;
 }
 
@@ -157,23 +157,28 @@ export interface Begun {
 export async function prepareRestore(given: RestoreOptions): Promise<Prepared & Begun> {
   const early: EarlyHelper[] = [];
   // before the first look: of a dump in progress, that would see some of the images
-  const lock = lockForRestore(resolve(given.imagesDir));
+  const imagesDir = resolve(given.imagesDir);
+  const lock = lockForRestore(imagesDir);
+  let remapLock: ImagesLock | undefined;
   try {
+    remapLock = await lockRemapDirs(remapDirsIn(imagesDir), imagesDir, given.signal);
     const look = await lookAtRestore(given, false, (images, options) => {
       early.push(...beginEarlyLoad(images, options));
     });
     const { problems, images, options, operation, steps, keptPorts = [] } = look;
     if (problems.length > 0 || !images || !options || !operation || !steps)
-      throw refusalOf(resolve(given.imagesDir), problems);
+      throw refusalOf(imagesDir, problems);
     // another restore of these images may have begun since the first look; what follows would change its files
     await checkPidsFree(images);
     const givePidsBack = takePids(images);
     const release = (): void => {
       givePidsBack();
+      remapLock?.release();
       lock?.release();
     };
     return { images, options, operation, steps, keptPorts, early, lock: { release } };
   } catch (error) {
+    remapLock?.release();
     lock?.release();
     for (const one of early) one.end();
     throw error;

@@ -13,12 +13,14 @@ import { waitUntil } from './wait.ts';
 
 const program = join(projectRoot, 'test/fixtures/servers/sharing.py');
 
+let started = 0;
+
 export class SharingServer {
   pid = 0;
   #port = 0;
   readonly #machine: Machine;
   readonly #disk = mkdtempSync(join(tmpdir(), 'ccr-sharing-'));
-  readonly #name = `ccr-sharing-${process.pid}`;
+  readonly #name = `ccr-sharing-${process.pid}-${(started += 1)}`;
   readonly #files = new MemoryFiles();
 
   private constructor(machine: Machine) {
