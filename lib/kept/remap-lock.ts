@@ -2,7 +2,7 @@
 /**
  * CRIU gives a deleted file that has other names, such as a POSIX semaphore, one more: /dev/shm/link_remap.7. It counts from the
  * same number in each dump and takes no name that is there, so that of two dumps at once one would fail, and two restores
- * would meet each other's files. Whoever makes or uses such names has their directory for itself.
+ * would meet each other's files. A command that makes or uses such names has their directory for itself.
  * @module
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
