@@ -16,7 +16,8 @@ import { readManifest } from './manifest.ts';
 const MOST_MS = 60_000;
 const POLL_MS = 5;
 
-const DELETED = ' (deleted)';
+/** As /proc says it. */
+const isDeleted = (path: string): boolean => path.endsWith(' (deleted)');
 
 function attempt<T>(read: () => T, otherwise: T): T {
   try {
@@ -26,18 +27,20 @@ function attempt<T>(read: () => T, otherwise: T): T {
   }
 }
 
-/** Files that a process has open or mapped: the path that it knows, and where the file is reached. */
-function filesOf(pid: number): [path: string, link: string][] {
+/** Deleted files that a process has open or mapped: the path that they had, and where they are reached. */
+function deletedFiles(pid: number): [path: string, link: string][] {
   const dir = `/proc/${pid}`;
-  const maps = attempt(() => readFileSync(`${dir}/maps`, 'utf8'), '');
-  const mapped = [...maps.matchAll(/^0*([0-9a-f]+)-0*([0-9a-f]+) .*? (\/.* \(deleted\))$/gm)].map(
-    ([, start = '', end = '', path = '']): [string, string] => [path, `${dir}/map_files/${start}-${end}`],
-  );
+  const lines = attempt(() => readFileSync(`${dir}/maps`, 'utf8'), '').split('\n');
+  // most of the thousands of a server are not of this kind
+  const mapped = lines.filter(isDeleted).map((line): [string, string] => {
+    const [, start = '', end = '', path = ''] = /^0*([0-9a-f]+)-0*([0-9a-f]+) .*? (\/.*)$/.exec(line) ?? [];
+    return [path, `${dir}/map_files/${start}-${end}`];
+  });
   const open = attempt(() => readdirSync(`${dir}/fd`), []).map((fd): [string, string] => {
     const link = `${dir}/fd/${fd}`;
     return [attempt(() => readlinkSync(link), ''), link];
   });
-  return [...mapped, ...open];
+  return [...mapped, ...open.filter(([path]) => isDeleted(path))];
 }
 
 /** A file that nobody else has a name of is in the images. Where it cannot be seen, it may have one. */
@@ -47,9 +50,9 @@ const hasName = (link: string): boolean => attempt(() => statSync(link).nlink > 
 export function remapDirsOf(pids: readonly number[]): string[] {
   const dirs = new Set<string>();
   for (const pid of pids)
-    for (const [path, link] of filesOf(pid)) {
+    for (const [path, link] of deletedFiles(pid)) {
       const dir = dirname(path);
-      if (!path.startsWith('/') || !path.endsWith(DELETED) || dir === '/') continue;
+      if (!path.startsWith('/') || dir === '/') continue;
       const seen = `/proc/${pid}/root${dir}`;
       if (!dirs.has(seen) && hasName(link)) dirs.add(seen);
     }
