@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** Ranks whose work waits for each other: plugins-cuda/test/tools/collectives.c, under the interceptor. */
-import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { interceptorLibrary } from '../../lib/paths.ts';
 import { killTree } from '../../lib/process/index.ts';
 import { Program } from '../../lib/workload/index.ts';
 import { testTool } from './parallel.ts';
 import type { Machine } from './machine.ts';
+import { threadNames } from './same-program.ts';
 import { waitUntil } from './wait.ts';
 
 const SLOT_BYTES = 32;
@@ -97,11 +98,9 @@ export class Collectives {
 export function gatedOf(pids: readonly number[]): number[] {
   return pids.filter((pid) => {
     try {
-      return readdirSync(`/proc/${pid}/task`).some(
-        (tid) => readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim() === 'criu-cuda-gated',
-      );
+      return threadNames(pid).includes('criu-cuda-gated');
     } catch {
-      return false; // a thread, or the process, has just ended
+      return false; // it has just ended
     }
   });
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** Ranks that map each other's device memory: `workload-ranks`, under the interceptor. */
-import { readlinkSync, readdirSync, readFileSync } from 'node:fs';
+import { readlinkSync, readdirSync } from 'node:fs';
 import { builtProgram, interceptorLibrary } from '../../lib/paths.ts';
 import type { Workload } from '../../lib/workload/index.ts';
 import type { Machine } from './machine.ts';
+import { threadNames } from './same-program.ts';
 
 export class Ranks {
   readonly #workload: Workload;
@@ -87,9 +88,7 @@ export class Ranks {
 
 /** Descriptors and threads of a process that are the interceptor's. */
 export function keptBy(pid: number): { threads: string[]; descriptors: number } {
-  const threads = readdirSync(`/proc/${pid}/task`).map((tid) =>
-    readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim(),
-  );
+  const threads = threadNames(pid);
   const descriptors = readdirSync(`/proc/${pid}/fd`).filter((fd) => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:');

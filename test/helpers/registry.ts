@@ -43,6 +43,7 @@ export class TestRegistry {
   readonly dir: string;
   readonly port: number;
   #child: ChildProcess | undefined;
+  #markers = 0;
 
   private constructor(dir: string, port: number) {
     this.dir = dir;
@@ -102,7 +103,7 @@ export class TestRegistry {
     return join(this.dir, 'storage/docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
   }
 
-  /** What it was asked since its start. */
+  /** What is in its log of requests, each after its answer. */
   requests(): AnsweredRequest[] {
     const lines = readFileSync(join(this.dir, 'log'), 'utf8').split('\n');
     return lines.flatMap((line) => {
@@ -112,10 +113,33 @@ export class TestRegistry {
     });
   }
 
+  /**
+   * What it was asked after so many requests. It logs a request when the client has the answer already, so this asks it
+   * something itself, until nothing else has come into the log between two such questions.
+   */
+  async answered(from = 0): Promise<AnsweredRequest[]> {
+    for (let before = -1; ;) {
+      const marker = `/v2/marker-${(this.#markers += 1)}/tags/list`;
+      await (await fetch(`http://127.0.0.1:${this.port}${marker}`)).arrayBuffer();
+      await waitUntil(() => this.requests().some(({ path }) => path === marker));
+      const { length } = this.requests();
+      if (length === before + 1)
+        return this.requests()
+          .slice(from)
+          .filter(({ path }) => !path.startsWith('/v2/marker-'));
+      before = length;
+    }
+  }
+
+  /** How many requests it has logged, for {@link answered}. */
+  async asked(): Promise<number> {
+    await this.answered();
+    return this.requests().length;
+  }
+
   /** Bytes of blobs that were asked for and sent. */
-  sentBytes(from = 0): number {
-    return this.requests()
-      .slice(from)
+  async sentBytes(from = 0): Promise<number> {
+    return (await this.answered(from))
       .filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'))
       .reduce((sum, { bytes }) => sum + bytes, 0);
   }

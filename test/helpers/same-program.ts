@@ -42,13 +42,26 @@ const descriptors = (pid: number): string[] =>
     .sort();
 export const sockets = (pid: number): string[] => targets(pid).filter(isSocket);
 
-/** The threads, and the signals that each has blocked. */
-function threads(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`).map((tid) => {
-    const status = readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8');
-    return `${tid} ${/^SigBlk:\s*(\w+)$/m.exec(status)?.[1] ?? ''}`;
+/**
+ * A file of each thread, such as comm or stat, without threads that end while they are read.
+ * @throws when there is no such process
+ */
+export function readThreads(pid: number, file: string): { tid: string; text: string }[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
+    try {
+      return [{ tid, text: readFileSync(`/proc/${pid}/task/${tid}/${file}`, 'utf8').trim() }];
+    } catch {
+      return [];
+    }
   });
 }
+
+/** Names of the threads of a process. */
+export const threadNames = (pid: number): string[] => readThreads(pid, 'comm').map(({ text }) => text);
+
+/** The threads, and the signals that each has blocked. */
+const threads = (pid: number): string[] =>
+  readThreads(pid, 'status').map(({ tid, text }) => `${tid} ${/^SigBlk:\s*(\w+)$/m.exec(text)?.[1] ?? ''}`);
 
 /** What the program and the kernel say about the process. */
 export interface Fingerprint {

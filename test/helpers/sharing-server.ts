@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT
 /** A server whose processes share memory and semaphores in /dev/shm, with its other files on a disk. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../lib/paths.ts';
 import { readProcessTree, waitForExit } from '../../lib/process/index.ts';
 import { answerAt } from './answers.ts';
 import type { Machine } from './machine.ts';
+import { MemoryFiles } from './memory-files.ts';
 import { waitUntil } from './wait.ts';
 
 const program = join(projectRoot, 'test/fixtures/servers/sharing.py');
 
-const inMemory = (): string[] => readdirSync('/dev/shm').filter((one) => /^(?:sem\.|link_remap)/.test(one));
+let started = 0;
 
 export class SharingServer {
   pid = 0;
   #port = 0;
   readonly #machine: Machine;
   readonly #disk = mkdtempSync(join(tmpdir(), 'ccr-sharing-'));
-  readonly #name = `ccr-sharing-${process.pid}`;
-  readonly #before = inMemory();
+  readonly #name = `ccr-sharing-${process.pid}-${(started += 1)}`;
+  readonly #files = new MemoryFiles();
 
   private constructor(machine: Machine) {
     this.#machine = machine;
@@ -36,16 +37,19 @@ export class SharingServer {
     closeSync(output);
     const printed = (): RegExpExecArray | null => /pid (\d+) port (\d+)/.exec(readFileSync(path, 'utf8'));
     [server.pid = 0, server.#port = 0] = (await waitUntil(printed)).slice(1).map(Number);
+    server.#files.add(server.pid);
     return server;
   }
 
-  ask(): Promise<unknown> {
-    return answerAt(this.#port);
+  async ask(): Promise<unknown> {
+    const answer = await answerAt(this.#port);
+    this.#files.add(this.pid); // both processes have opened theirs
+    return answer;
   }
 
   /** Names that CRIU has given to deleted files and has not removed. */
   linkRemaps(): string[] {
-    return inMemory().filter((one) => one.startsWith('link_remap'));
+    return this.#files.linkRemaps();
   }
 
   /** Kills the tree, and waits until all of it is collected. */
@@ -59,7 +63,6 @@ export class SharingServer {
   async close(): Promise<void> {
     await this.end();
     rmSync(this.#disk, { recursive: true });
-    for (const one of inMemory().filter((left) => !this.#before.includes(left))) rmSync(`/dev/shm/${one}`);
-    rmSync(`/dev/shm/${this.#name}`, { force: true });
+    this.#files.remove();
   }
 }

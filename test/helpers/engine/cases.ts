@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** What every engine does with its own commands, as docs/containers.md prints them. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { readGpuImages } from '../../../lib/images/index.ts';
 import type { OperationRecord } from '../../../lib/operations/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
 import { needDumpsOfOthers } from '../criu.ts';
 import { hasStorage } from '../driver.ts';
-import { targets } from '../same-program.ts';
+import { targets, threadNames } from '../same-program.ts';
 import { waitFor } from '../wait.ts';
 import { enginePrograms, type Engine } from './engine.ts';
 
@@ -15,9 +15,7 @@ import { enginePrograms, type Engine } from './engine.ts';
 function look(pid: number | undefined): { threads: string[]; mailboxes: number; descriptors: string[] } {
   const read = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8');
   return {
-    threads: readdirSync(`/proc/${pid}/task`)
-      .map((tid) => read(`task/${tid}/comm`).trim())
-      .sort(),
+    threads: threadNames(pid ?? 0).sort(),
     mailboxes: read('maps').split('/memfd:criu-cuda-mailbox').length - 1,
     // without sockets: connections of this test come and go
     descriptors: targets(pid ?? 0)

@@ -7,11 +7,9 @@ import {
   existsSync,
   mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
-  unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -23,6 +21,7 @@ import { projectRoot } from '../../../lib/paths.ts';
 import { isAlive, readProcessTree, waitForExit } from '../../../lib/process/index.ts';
 import { answerAt } from '../../helpers/answers.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { MemoryFiles } from '../../helpers/memory-files.ts';
 import { waitFor, waitUntil } from '../../helpers/wait.ts';
 
 const program = join(projectRoot, 'test/fixtures/servers/sharing.py');
@@ -44,50 +43,48 @@ let machine: Machine;
 /** On a disk. */
 let disk: string;
 let name: string;
-let before: string[];
+let files: MemoryFiles;
 const children: ChildProcess[] = [];
 const servers: number[] = [];
 beforeEach(() => {
   machine = new Machine();
   disk = mkdtempSync(join(tmpdir(), 'ccr-kept-'));
   name = `ccr-test-${process.pid}`;
-  before = inMemory();
+  files = new MemoryFiles();
 });
 afterEach(async () => {
   for (const pid of servers.splice(0)) await end({ pid, port: 0 });
   for (const one of children.splice(0)) one.kill('SIGKILL');
   await machine.close();
   rmSync(disk, { recursive: true });
-  rmSync(segment(), { force: true });
-  removeSemaphores();
+  files.remove();
 });
-
-/** Those of a server that was killed: nobody else removes them. */
-function removeSemaphores(): void {
-  for (const one of inMemory().filter((left) => !before.includes(left))) unlinkSync(`/dev/shm/${one}`);
-}
 
 const segment = (): string => `/dev/shm/${name}`;
 const workDir = (): string => join(disk, 'work');
-const inMemory = (): string[] => readdirSync('/dev/shm').filter((one) => /^(?:sem\.|link_remap)/.test(one));
 
 const cli = (args: readonly string[]): Promise<ExecResult> =>
   execResult(process.execPath, [join(projectRoot, 'dist/cli.js'), ...args], { env: machine.env });
 
-async function startServer(files: readonly string[] = []): Promise<Server> {
+async function startServer(paths: readonly string[] = []): Promise<Server> {
   const path = join(machine.dir, 'output');
   const output = openSync(path, 'w');
-  const child = spawn('setsid', ['python3', program, workDir(), name, ...files], {
+  const child = spawn('setsid', ['python3', program, workDir(), name, ...paths], {
     stdio: ['ignore', output, output],
   });
   closeSync(output);
   children.push(child);
   const [, pid, port] = await waitUntil(() => /pid (\d+) port (\d+)/.exec(readFileSync(path, 'utf8')));
   servers.push(Number(pid));
+  files.add(Number(pid));
   return { pid: Number(pid), port: Number(port) };
 }
 
-const ask = ({ port }: Server): Promise<Answer> => answerAt(port);
+async function ask({ pid, port }: Server): Promise<Answer> {
+  const answer = await answerAt<Answer>(port);
+  files.add(pid); // both processes have opened theirs
+  return answer;
+}
 
 async function dump({ pid }: Server): Promise<void> {
   const tree = readProcessTree(pid).map((one) => one.pid);
@@ -116,7 +113,7 @@ it('shared memory, semaphores and a mapped file in a temporary directory come ba
   const server = await startServer();
   expect(await ask(server)).toMatchObject({ private: 1, shared: 1, in_time: true });
   await dump(server);
-  expect(inMemory().filter((one) => one.startsWith('link_remap') && !before.includes(one))).toEqual([]);
+  expect(files.linkRemaps()).toEqual([]);
   for (let round = 0; round < 3; round++) {
     await restore();
     for (const count of [2, 3]) {
@@ -153,8 +150,7 @@ it('after a reboot: what was in memory or in a temporary directory is brought ba
   const log = statSync(join(workDir(), 'log'));
   await dump(server);
   rmSync(workDir(), { recursive: true });
-  rmSync(segment());
-  removeSemaphores();
+  files.remove(); // the segment and the semaphores
   const said = await restore();
   expect(said).toContain(segment());
   expect(await ask(server)).toEqual({ private: 2, shared: 2, mapped: 2, in_time: true, cwd: workDir() });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What listContexts tells about processes in every state, and whose memory it says it is. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -253,14 +253,17 @@ describe('the query', () => {
   it('takes little time for eight processes', async () => {
     for (let i = 0; i < 8; i++) await start(['--alloc', '2M']);
     const pid = workloads.map((workload) => workload.pid);
+    // of the processor, which other programs on the machine do not make longer
     const times: number[] = [];
-    for (let i = 0; i < 200; i++) {
-      const start = performance.now();
+    for (let i = 0; i < 50; i++) {
+      const before = process.cpuUsage();
       expect((await listContexts({ pid })).contexts).toHaveLength(8);
-      times.push(performance.now() - start);
+      const { user, system } = process.cpuUsage(before);
+      times.push((user + system) / 1000);
     }
-    // 1 ms is for a GPU (benchmarks/contexts.mjs): the software NVML reads /proc of every process
-    expect(Math.min(...times)).toBeLessThan(20);
+    // 1 ms is for a GPU (benchmarks/contexts.mjs): the software NVML reads /proc of every process of the machine
+    const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length;
+    expect(Math.min(...times)).toBeLessThan(10 + 0.2 * processes);
   });
 
   it('refuses what is not a pid', async () => {

@@ -124,7 +124,7 @@ describe('in a loop', () => {
 
   it('leaving it closes the watch, and no timer is left', async () => {
     const before = openTimers();
-    const watcher = watchContexts({ pid, intervalMs: 60_000 });
+    const watcher = watchContexts({ pid, intervalMs: 3_600_000 });
     for await (const { appeared } of watcher) {
       expect(appeared).toHaveLength(1);
       break;
@@ -132,7 +132,8 @@ describe('in a loop', () => {
     watcher.on('change', () => {
       throw new Error('a closed watch emits');
     });
-    expect(openTimers()).toBe(before);
+    // those of the test runner come and go
+    while (openTimers() > before) await new Promise(setImmediate);
   });
 
   it('it throws why the watch cannot ask', async () => {

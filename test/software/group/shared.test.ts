@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** Processes that share device memory are dumped and restored as one, and share it afterwards. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantDir } from '../../../lib/variant.ts';
 import { isAlive } from '../../../lib/process/index.ts';
 import { faultPoint } from '../../helpers/fault-point.ts';
 import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
 import { keptBy, Ranks } from '../../helpers/ranks.ts';
+import { threadNames } from '../../helpers/same-program.ts';
 import { waitUntil, waitUntilFree } from '../../helpers/wait.ts';
 
 let machine: ParallelMachine;
@@ -209,10 +210,6 @@ describe.each([0, 1])('rank %i is killed', (victim) => {
     });
     expect(exitCode).not.toBe(0);
     const other = ranks.pids[1 - victim] ?? 0;
-    await waitUntil(() =>
-      readdirSync(`/proc/${other}/task`).some(
-        (tid) => readFileSync(`/proc/${other}/task/${tid}/comm`, 'utf8') === 'criu-cuda-svc\n',
-      ),
-    );
+    await waitUntil(() => threadNames(other).includes('criu-cuda-svc'));
   });
 });

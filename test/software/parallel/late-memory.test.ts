@@ -179,17 +179,20 @@ function holder(name: string): number | undefined {
 }
 
 it('kills what waits for a page when criu is killed', async () => {
-  const { workload } = await start();
+  const { workload, sum } = await start();
   await dump(workload);
   const run = machine.tryRestore({ env: slow });
-  const criu = await waitUntil(() => holder('criu'), { interval: 1 });
+  // no page is late before the watcher has a descriptor, too
+  await waitUntil(() => holder('cuda-watcher'), { interval: 1 });
+  const criu = await waitUntil(() => holder('criu'));
   process.kill(criu, 'SIGSTOP');
   expect(holder('cuda-watcher'), 'somebody keeps it open').toBeDefined();
   process.kill(criu, 'SIGKILL');
   await run;
   await expect.poll(() => readStat(workload.pid)?.state ?? 'Z').toBe('Z');
   await waitForExit(workload.pid);
-  expect(answer(), 'the driver has not read zeroes').toBeUndefined();
+  // on a busy machine it may have had all of it before
+  expect([undefined, sum], 'the driver has not read zeroes').toContain(answer());
   await machine.expectNothingLeft();
   await restored();
 });

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /** Signals that reach a task while the driver works in its restore thread. */
-import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { variantDir } from '../../../lib/variant.ts';
 import { parseStat, readStat } from '../../../lib/process/index.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { readThreads } from '../../helpers/same-program.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
 let machine: Machine;
@@ -19,9 +19,7 @@ const args = ['--alloc', '600M'];
 /** The restore thread runs while criu has stopped the first one. */
 function isDriverAtWork(pid: number): boolean {
   if (readStat(pid)?.state !== 't') return false;
-  const threads = readdirSync(`/proc/${pid}/task`).map((tid) =>
-    parseStat(readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8')),
-  );
+  const threads = readThreads(pid, 'stat').map(({ text }) => parseStat(text));
   return threads.some(({ comm, state }) => comm === 'softcuda-rst' && state !== 't');
 }
 

@@ -261,16 +261,15 @@ it('too little room is found before anything is moved', async () => {
   mkdirSync(cache);
   await exec('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=700', 'criu-cuda-test', cache]);
   try {
-    const before = registry.requests().length;
+    const before = await registry.asked();
     const full = { code: 'ERR_ENVIRONMENT', message: expect.stringMatching(/needs .* in/) as string };
     await expect(pullImage(reference, imagesDir, { cache })).rejects.toMatchObject(full);
     await expect(pullImage(reference, imagesDir, { cache, cacheBudget: 2 ** 40 })).rejects.toMatchObject(
       full,
     );
-    const moved = registry
-      .requests()
-      .slice(before)
-      .filter(({ method, bytes }) => method === 'GET' && bytes > 2 ** 20);
+    const moved = (await registry.answered(before)).filter(
+      ({ method, bytes }) => method === 'GET' && bytes > 2 ** 20,
+    );
     expect(moved).toEqual([]);
     expectNothingHalf();
   } finally {

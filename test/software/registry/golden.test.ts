@@ -92,21 +92,21 @@ it(
     expect(await snapshot(workload)).toBe(before);
     await machine.kill(pid);
 
-    const asked = registry.requests().length;
+    const asked = await registry.asked();
     const second = await cli(words);
     expect(second.exitCode, second.stderr).toBe(0);
     expect(second.stderr).toMatch(/ 0 B moved, [\d.]+ MiB from the cache/);
-    expect(registry.sentBytes(asked)).toBeLessThan(64 * 1024);
+    expect(await registry.sentBytes(asked)).toBeLessThan(64 * 1024);
     expect(await snapshot(workload)).toBe(before);
     await machine.kill(pid);
 
     const inspected = await cli(['image', 'inspect', reference, '--json']);
     const { digest } = JSON.parse(inspected.stdout) as { digest: string };
-    const unasked = registry.requests().length;
+    const unasked = await registry.asked();
     const pinned = reference.replace(/:[^:]*$/, `@${digest}`);
     const third = await cli(words.map((word) => (word === reference ? pinned : word)));
     expect(third.exitCode, third.stderr).toBe(0);
-    expect(registry.requests()).toHaveLength(unasked);
+    expect(await registry.answered(unasked)).toEqual([]);
     expect(await snapshot(workload)).toBe(before);
     await machine.kill(pid);
 

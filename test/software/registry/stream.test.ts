@@ -152,17 +152,12 @@ it('a command that is killed leaves no memory behind, and the next one continues
   await untilLoading();
   child.kill('SIGKILL');
   await expectNoneResident();
-  const asked = registry.requests().length;
+  const asked = await registry.asked();
   proxy.release();
   const { exitCode, stderr } = await prefetch().ended;
   expect(exitCode, stderr).toBe(0);
   const first = stripes[0]?.digest ?? '';
-  expect(
-    registry
-      .requests()
-      .slice(asked)
-      .filter(({ path }) => path.endsWith(first)),
-  ).toEqual([]);
+  expect((await registry.answered(asked)).filter(({ path }) => path.endsWith(first))).toEqual([]);
   expect((await machine.poolStatus()).images).toMatchObject([{ state: 'resident' }]);
 });
 
@@ -207,7 +202,7 @@ it('what is dropped while it arrives ends the command, and the pool ends while i
 });
 
 it('two commands for one image move and load it once', async () => {
-  const asked = registry.requests().length;
+  const asked = await registry.asked();
   const commands = [prefetch()];
   await untilLoading();
   const askedFirst = registry.requests().length;
@@ -218,10 +213,9 @@ it('two commands for one image move and load it once', async () => {
     expect(exitCode, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ resident: 1 });
   }
-  const moved = registry
-    .requests()
-    .slice(asked)
-    .filter(({ path }) => stripes.some((one) => path.endsWith(one.digest)));
+  const moved = (await registry.answered(asked)).filter(({ path }) =>
+    stripes.some((one) => path.endsWith(one.digest)),
+  );
   expect(moved).toHaveLength(stripes.length);
   expect((await machine.poolStatus()).images).toHaveLength(1);
 });
@@ -242,7 +236,7 @@ it('without the rights for the pool, no device memory is moved', async () => {
   chmodSync(machine.dir, 0o711);
   mkdirSync(cache, { mode: 0o777 });
   const under = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', '--'];
-  const asked = registry.requests().length;
+  const asked = await registry.asked();
   const home = join(machine.dir, 'home');
   mkdirSync(home, { recursive: true });
   chownSync(home, 65_534, 65_534);
@@ -250,9 +244,8 @@ it('without the rights for the pool, no device memory is moved', async () => {
   const { exitCode, stdout } = await type(words, under).ended;
   expect(exitCode).not.toBe(0);
   expect(JSON.parse(stdout)).toHaveProperty('error');
-  const moved = registry
-    .requests()
-    .slice(asked)
-    .filter(({ path }) => stripes.some((one) => path.endsWith(one.digest)));
+  const moved = (await registry.answered(asked)).filter(({ path }) =>
+    stripes.some((one) => path.endsWith(one.digest)),
+  );
   expect(moved).toEqual([]);
 });

@@ -14,7 +14,9 @@ const names = readdirSync(examples).filter((name) => name.endsWith('.yaml'));
 const text = (name: string): string => readFileSync(join(examples, name), 'utf8');
 
 const validate = (...files: string[]): Promise<ExecResult> =>
-  execResult(process.execPath, [join(projectRoot, 'scripts', 'manifests.mjs'), ...files]);
+  execResult(process.execPath, [join(projectRoot, 'scripts', 'manifests.mjs'), ...files], {
+    timeoutMs: TIMEOUT_MS,
+  });
 
 let dir: string;
 beforeEach(() => {
