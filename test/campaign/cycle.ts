@@ -30,7 +30,7 @@ class Verdict extends Error {
 const EXPECTED_MS = { dump: 250, restore: 300 };
 
 /** How long a program that was killed may take to end. */
-const ENDING_MS = 2000;
+const ENDING_MS = 10_000;
 
 /** How long criu and the plugin's processes may work after their caller was killed. */
 const BACKGROUND_MS = 20_000;
@@ -43,9 +43,11 @@ const TAKEN_TID = /Unable to create a thread: -17$/m;
 const TID_TRIES = 20;
 const TID_PAUSE_MS = 100;
 
-/** How often a program that is not identical yet is looked at again. */
-const SETTLE_TRIES = 5;
+/** How long a program may take to be identical, on however busy a machine, and how often it is looked at. */
+const SETTLE_MS = 10_000;
 const SETTLE_PAUSE_MS = 100;
+/** What takes longer than this is worth a note. */
+const NOTED_MS = 2000;
 
 /** Criu, or a process that the plugin started. */
 const isOurs = (comm: string): boolean => /^(?:criu|cuda-)/.test(comm);
@@ -165,13 +167,13 @@ class Cycle {
 
   /** Two in a row are equal: one that is taken while a thread handles a signal has the signal blocked. */
   async #takeSettled(): Promise<Fingerprint> {
+    const end = performance.now() + SETTLE_MS;
     let last = await takeFingerprint(this.machine, this.#pid);
-    for (let i = 0; i < SETTLE_TRIES; i++) {
+    for (;;) {
       const next = await takeFingerprint(this.machine, this.#pid);
-      if (compare(last, next) === '') break;
+      if (compare(last, next) === '' || performance.now() > end) return next;
       last = next;
     }
-    return last;
   }
 
   async #findDifference(when: string): Promise<string> {
@@ -182,13 +184,15 @@ class Cycle {
   }
 
   async #checkIdentical(when: string): Promise<void> {
+    const start = performance.now();
     let difference = await this.#findDifference(when);
     // the interceptor's thread closes its socket a moment after it has said that it is done
-    for (let i = 0; difference !== '' && i < SETTLE_TRIES; i++) {
+    while (difference !== '' && performance.now() < start + SETTLE_MS) {
       await delay(SETTLE_PAUSE_MS);
       difference = await this.#findDifference(when);
     }
     if (difference !== '') throw new Verdict('wrong', `${when}: ${difference}`);
+    if (performance.now() > start + NOTED_MS) this.#note(`${when}, it took a while to be identical`);
   }
 
   #isTidTaken(result: OperationResult): boolean {

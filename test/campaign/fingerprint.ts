@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What is the same in a process tree before a dump and after a restore: asked from inside, and read from /proc. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { isErrno } from '../../lib/errno.ts';
 import { readProcessTree } from '../../lib/process/index.ts';
 import type { CampaignMachine } from './machine.ts';
 import { askProgram } from './program.ts';
@@ -109,20 +110,35 @@ function mappingLines(pid: number, { isChild, hasLimit }: Member): string[] {
   });
 }
 
+/** A thread may end, and a descriptor be closed, after its name was read: then there is no line about it. */
+export function linesAbout<Name>(
+  names: readonly Name[],
+  describe: (name: Name) => string | undefined,
+): string[] {
+  return names.flatMap((name) => {
+    try {
+      return describe(name) ?? [];
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH')) return [];
+      throw error;
+    }
+  });
+}
+
 /** Descriptors with their kind, flags and position. */
 function descriptorLines(pid: number): string[] {
   const numbers = readdirSync(`/proc/${pid}/fd`)
     .map(Number)
     .sort((a, b) => a - b);
-  return numbers.flatMap((number) => {
+  return linesAbout(numbers, (number) => {
     const target = readlinkSync(`/proc/${pid}/fd/${number}`)
       .replace(/\[\d+\]/, '[…]')
       .replace(/ \(deleted\)$/, '');
-    if (isDevice(target)) return [];
+    if (isDevice(target)) return undefined;
     const info = read(`/proc/${pid}/fdinfo/${number}`);
     const flags = /^flags:\s*(\d+)/m.exec(info)?.[1] ?? '';
     const position = target.startsWith('/') ? (/^pos:\s*(\d+)/m.exec(info)?.[1] ?? '') : '';
-    return [`${number} ${target.replace(/state-.*/, 'state')} ${flags} ${position}`];
+    return `${number} ${target.replace(/state-.*/, 'state')} ${flags} ${position}`;
   });
 }
 
@@ -130,7 +146,7 @@ const STATUS =
   /^(?:Name|Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|CapEff|CapBnd|SigIgn|SigCgt|SigBlk|TracerPid):.*$/gm;
 
 function threadLines(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`).map((tid) => {
+  return linesAbout(readdirSync(`/proc/${pid}/task`), (tid) => {
     const status = read(`/proc/${pid}/task/${tid}/status`);
     const state = /^State:\s*(\S)/m.exec(status)?.[1] ?? '';
     const words = (status.match(STATUS) ?? []).map((line) => line.replaceAll(/\s+/g, ' '));

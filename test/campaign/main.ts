@@ -14,7 +14,8 @@ import { parseOptions, usage, type CampaignOptions } from './options.ts';
 import { choosePlan, type PlanOptions } from './plan.ts';
 import { Report } from './report.ts';
 import { summarize, type RunHead } from './summarize.ts';
-import { isBad } from './types.ts';
+import { faultLabel } from './steps.ts';
+import { isBad, type Plan } from './types.ts';
 
 const PROGRESS_CYCLES = 100;
 
@@ -50,6 +51,9 @@ function repeatCommand(options: CampaignOptions, cycle: number): string {
   return `npm run campaign -- --seed ${options.seed} --cycle ${cycle}${more.join('')}`;
 }
 
+const isWanted = ({ site, fault }: Plan, only = ''): boolean =>
+  `${site}, ${faultLabel(fault)}`.includes(only);
+
 async function runOne(options: CampaignOptions, cycle: number): Promise<number> {
   const plan = choosePlan(planOptions(options), cycle);
   console.log(JSON.stringify(plan, null, 2));
@@ -69,6 +73,7 @@ async function runMany(options: CampaignOptions): Promise<number> {
   const end = performance.now() + options.minutes * 60_000;
   for (let cycle = 0; performance.now() < end; cycle++) {
     const plan = choosePlan(plans, cycle);
+    if (!isWanted(plan, options.only)) continue;
     const result = await runCycle(plan, (found, { logs }) => {
       if (isBad(found.outcome)) report.keepLogs(cycle, logs);
     });

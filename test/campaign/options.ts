@@ -11,6 +11,8 @@ export interface CampaignOptions {
   /** Only this cycle. */
   cycle: number | undefined;
   variant: Variant | undefined;
+  /** Only cycles whose step and fault, as the report names them, contain this. */
+  only: string | undefined;
   baseline: boolean;
   /** No programs of other users. */
   rootOnly: boolean;
@@ -24,12 +26,13 @@ export interface CampaignOptions {
   help: boolean;
 }
 
-export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--baseline] [--tolerate N]
+export const usage = `npm run campaign -- [--minutes N] [--seed S] [--out FILE] [--cycle K] [--variant NAME] [--only TEXT] [--baseline] [--tolerate N]
   --minutes N     how long to run (default 3)
   --seed S        repeats a run (default: from the time)
   --out FILE      appends a JSON line per cycle, and writes CRIU's logs of bad ones to FILE-CYCLE.log
   --cycle K       only cycle K of the seed, with its logs
   --variant NAME  only this variant: ${variants.join(', ')}
+  --only TEXT     only cycles with TEXT in their step and fault: 'dump/delay, SIGSTOP', 'SIGKILL criu+watcher'
   --baseline      criu alone, without CUDA and plugin: what CRIU itself loses
   --tolerate N    up to N bad outcomes do not fail the run (default 0)
   --root-only     no programs of other users
@@ -68,6 +71,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
         out: text,
         cycle: text,
         variant: text,
+        only: text,
         tolerate: text,
         summarize: text,
       },
@@ -80,6 +84,7 @@ export function parseOptions(args: readonly string[]): CampaignOptions {
     out: values.out,
     cycle: values.cycle === undefined ? undefined : wholeNumber('cycle', values.cycle),
     variant: variantOf(values.variant),
+    only: values.only,
     baseline: values.baseline,
     tolerated: wholeNumber('tolerate', values.tolerate ?? '0'),
     rootOnly: values['root-only'],

@@ -54,6 +54,8 @@ function chooseProgram(random: Random, options: PlanOptions, site: Site, variant
     [2, 1],
     [1, 2],
   ]);
+  // the memory that children have inherited is left to CRIU, which writes a line of its log for each page
+  const hasLarge = cuda && usesPool(variant) && children === 0 && random.chance(0.2);
   return {
     seed: random.below(2 ** 31),
     regions: random.between(2, 10),
@@ -65,12 +67,13 @@ function chooseProgram(random: Random, options: PlanOptions, site: Site, variant
     ),
     pinnedKib: random.pick([0, 64, 1024]),
     uid: random.chance(0.2) && !options.rootOnly ? 1000 : 0,
-    asMib: random.chance(0.15) && !hasPool ? chooseAddressSpace(random) : 0,
+    largeMib: hasLarge ? random.between(33, 48) : 0,
+    asMib: random.chance(0.15) && !hasPool && !hasLarge ? chooseAddressSpace(random) : 0,
     nofile: random.chance(0.3) ? random.between(80, 300) : 0,
     stackKib: random.chance(0.3) ? random.pick([1024, 8192]) : 0,
     cuda,
     childCuda: cuda && children > 0 && random.chance(0.5),
-    interceptor: cuda && (hasPool || random.chance(usesPool(variant) ? 0.8 : 0.3)),
+    interceptor: cuda && (hasPool || hasLarge || random.chance(usesPool(variant) ? 0.8 : 0.3)),
   };
 }
 

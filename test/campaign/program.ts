@@ -18,7 +18,7 @@ function argumentsOf(plan: ProgramPlan): string[] {
   const numbers = {
     ...{ seed: plan.seed, regions: plan.regions, children: plan.children, threads: plan.threads },
     ...{ descriptors: plan.descriptors, pinned: plan.pinnedKib, uid: plan.uid },
-    ...{ as: plan.asMib, nofile: plan.nofile, stack: plan.stackKib },
+    ...{ as: plan.asMib, nofile: plan.nofile, stack: plan.stackKib, large: plan.largeMib },
   };
   return [
     ...Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]),

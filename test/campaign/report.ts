@@ -6,13 +6,14 @@ import type { RunHead } from './summarize.ts';
 import { isBad, type CycleResult, type Plan } from './types.ts';
 
 function programWords({ program }: Plan): string {
-  const { regions, children, threads, allocKib, uid, asMib, interceptor, cuda } = program;
+  const { regions, children, threads, allocKib, uid, asMib, largeMib, interceptor, cuda } = program;
   return [
     `${regions} mappings`,
     `${children} children`,
     `${threads} threads`,
     cuda ? `device ${allocKib.join('+')} KiB` : 'no CUDA',
     ...(interceptor ? ['interceptor'] : []),
+    ...(largeMib > 0 ? [`${largeMib} MiB in one mapping`] : []),
     ...(uid > 0 ? [`uid ${uid}`] : []),
     ...(asMib > 0 ? ['RLIMIT_AS'] : []),
   ].join(', ');

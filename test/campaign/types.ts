@@ -14,6 +14,8 @@ export interface ProgramPlan {
   descriptors: number;
   allocKib: number[];
   pinnedKib: number;
+  /** Private memory in one mapping more; 0: none. */
+  largeMib: number;
   uid: number;
   asMib: number;
   nofile: number;

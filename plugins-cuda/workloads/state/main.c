@@ -170,8 +170,7 @@ int main(int argc, char **argv)
 
 	state_options_parse(&options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
-	if (become(options.uid) || regions_make(options.seed, options.regions) ||
-	    family_start(&options)) {
+	if (become(options.uid) || regions_make(&options) || family_start(&options)) {
 		perror("workload-state: start");
 		return 1;
 	}

@@ -20,7 +20,7 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
-#define MAX_REGIONS 64
+#define MAX_REGIONS 65 /* one of them is large */
 #define HUGE_PAGE   (2u << 20)
 #define WORDS	    (STATE_PAGE / sizeof(uint64_t))
 
@@ -188,20 +188,31 @@ static int make_all(bool is_late)
 	return 0;
 }
 
-int regions_make(uint64_t seed, int count)
+static void add_random(uint64_t *seed)
 {
+	struct region *r = &regions[nr_regions++];
+
+	r->kind = &kinds[state_random(seed, NR_KINDS)];
+	r->bytes = random_bytes(r->kind, seed);
+	r->period = state_random(seed, 2) ? 1 : 1 + state_random(seed, 40);
+	r->key = state_random(seed, UINT64_MAX);
+}
+
+int regions_make(const struct state_options *o)
+{
+	uint64_t seed = o->seed;
+
 	shared_word =
 		mmap(NULL, STATE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared_word == MAP_FAILED)
 		return -1;
-	for (nr_regions = 0; nr_regions < count; nr_regions++) {
-		struct region *r = &regions[nr_regions];
-
-		r->kind = &kinds[state_random(&seed, NR_KINDS)];
-		r->bytes = random_bytes(r->kind, &seed);
-		r->period = state_random(&seed, 2) ? 1 : 1 + state_random(&seed, 40);
-		r->key = state_random(&seed, UINT64_MAX);
-	}
+	while (nr_regions < o->regions)
+		add_random(&seed);
+	if (o->large_mib)
+		regions[nr_regions++] = (struct region){.kind = &kinds[0],
+							.bytes = o->large_mib << 20,
+							.key = state_random(&seed, UINT64_MAX),
+							.period = 1};
 	return make_all(false);
 }
 

@@ -10,7 +10,8 @@ static const char usage[] =
 	"usage: workload-state --socket PATH --dir DIR [--seed N] [--regions N] [--children N]\n"
 	"                      [--threads N] [--descriptors N] [--alloc KIB]... [--pinned KIB]\n"
 	"                      [--cuda] [--child-cuda] [--uid N] [--as MIB] [--nofile N] [--stack "
-	"KIB]\n";
+	"KIB]\n"
+	"                      [--large MIB]\n";
 
 __attribute__((noreturn)) static void refuse(const char *what, const char *value)
 {
@@ -41,14 +42,23 @@ static void add_alloc(struct options *o, const char *text)
 void state_options_parse(struct state_options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"socket", 1, NULL, 'S'},      {"dir", 1, NULL, 'D'},
-		{"seed", 1, NULL, 's'},	       {"regions", 1, NULL, 'r'},
-		{"children", 1, NULL, 'c'},    {"threads", 1, NULL, 't'},
-		{"descriptors", 1, NULL, 'd'}, {"alloc", 1, NULL, 'a'},
-		{"pinned", 1, NULL, 'p'},      {"cuda", 0, NULL, 'C'},
-		{"child-cuda", 0, NULL, 'K'},  {"uid", 1, NULL, 'u'},
-		{"as", 1, NULL, 'A'},	       {"nofile", 1, NULL, 'n'},
-		{"stack", 1, NULL, 'k'},       {NULL, 0, NULL, 0},
+		{"socket", 1, NULL, 'S'},
+		{"dir", 1, NULL, 'D'},
+		{"seed", 1, NULL, 's'},
+		{"regions", 1, NULL, 'r'},
+		{"children", 1, NULL, 'c'},
+		{"threads", 1, NULL, 't'},
+		{"descriptors", 1, NULL, 'd'},
+		{"alloc", 1, NULL, 'a'},
+		{"pinned", 1, NULL, 'p'},
+		{"cuda", 0, NULL, 'C'},
+		{"child-cuda", 0, NULL, 'K'},
+		{"uid", 1, NULL, 'u'},
+		{"as", 1, NULL, 'A'},
+		{"nofile", 1, NULL, 'n'},
+		{"stack", 1, NULL, 'k'},
+		{"large", 1, NULL, 'l'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -101,6 +111,9 @@ void state_options_parse(struct state_options *o, int argc, char **argv)
 			break;
 		case 'k':
 			o->stack_kib = number("--stack", optarg, 1 << 20);
+			break;
+		case 'l':
+			o->large_mib = number("--large", optarg, 1 << 20);
 			break;
 		default:
 			fputs(usage, stderr);

@@ -24,6 +24,7 @@ struct state_options {
 	bool cuda, child_cuda;
 	int uid;			    /* 0: stays root */
 	uint64_t as_mib, nofile, stack_kib; /* 0: not limited; as_mib is added to what is in use */
+	uint64_t large_mib;		    /* of private memory in one mapping more; 0: none */
 	struct options device;
 };
 
@@ -46,7 +47,7 @@ void state_options_parse(struct state_options *out, int argc, char **argv);
  * regions_start in process `role` after them (0: the root, n: its nth child).
  * Both return 0, or -1 with errno.
  */
-int regions_make(uint64_t seed, int count);
+int regions_make(const struct state_options *o);
 int regions_start(int role);
 /* Compares every word with what was written, and discards a page of each region that allows it. */
 void regions_report(struct report *r);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** The campaign's choices follow from the seed, and its comparison sees what differs. */
 import { expect, it } from 'vitest';
-import { compare, hasParasite, type Fingerprint } from '../../campaign/fingerprint.ts';
+import { compare, hasParasite, linesAbout, type Fingerprint } from '../../campaign/fingerprint.ts';
 import { parseOptions } from '../../campaign/options.ts';
 import { choosePlan, type PlanOptions } from '../../campaign/plan.ts';
 import { Random } from '../../campaign/random.ts';
@@ -65,6 +65,16 @@ it('names what differs, and leaves out what CRIU itself leaves in a process', ()
     '9 mappings': '1000-2000 rw-p\n3000-4000 r-xs /memfd:CRIUMFD',
   });
   expect([compare(before, after), hasParasite(after), hasParasite(before)]).toEqual(['', true, false]);
+});
+
+it('has no line about a thread or descriptor that has just gone, and fails for any other reason', () => {
+  const of = (code: string) => (name: string) => {
+    if (name === '2') throw Object.assign(new Error(code), { code });
+    return name === '3' ? undefined : `${name} runs`;
+  };
+  expect(linesAbout(['1', '2', '3'], of('ENOENT'))).toEqual(['1 runs']);
+  expect(linesAbout(['1', '2', '3'], of('ESRCH'))).toEqual(['1 runs']);
+  expect(() => linesAbout(['2'], of('EACCES'))).toThrow('EACCES');
 });
 
 it('refuses arguments that it does not understand', () => {
