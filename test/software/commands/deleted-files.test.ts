@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// CRIU gives a deleted file that has another name one of its own, such as /dev/shm/link_remap.7 for a POSIX semaphore, and counts
-// from the same number in each dump: programs are dumped and restored at the same moment anyway.
+// CRIU gives a deleted file that has another name one of its own, such as /dev/shm/link_remap.7 for a POSIX semaphore. The plugin
+// makes each dump count from a number of its own, so that programs are dumped and restored at the same moment.
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
