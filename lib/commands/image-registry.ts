@@ -145,6 +145,9 @@ export function checkWarnings({ problems, warnings }: ImageCheck): string[] {
   return [...problems.map(({ text }) => `this machine cannot restore it: ${text}`), ...warnings];
 }
 
+/** What to tell the user after a pull whose image this machine can restore. */
+export const pullWarnings = ({ warnings, check }: PullResult): string[] => [...warnings, ...check.warnings];
+
 async function pull(io: Io, flags: PullFlags): Promise<void> {
   const { imagesDir, ref } = flags;
   const result = await withProgress(io, `pull of ${ref}`, (report) => {

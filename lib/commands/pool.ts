@@ -31,7 +31,13 @@ import {
 import { measurePool, type PoolContextUse } from '../context/index.ts';
 import { bytesFor, withProgress } from '../progress.ts';
 import { cacheImage, isReference } from '../registry/index.ts';
-import { addCacheOptions, pullText, registryOptions, type CacheFlags } from './image-registry.ts';
+import {
+  addCacheOptions,
+  pullText,
+  pullWarnings,
+  registryOptions,
+  type CacheFlags,
+} from './image-registry.ts';
 import { showWarnings } from './operation-options.ts';
 import { workText } from './pool-work.ts';
 
@@ -117,7 +123,7 @@ const onOrOff: Operand = {
 interface Prefetched {
   dir: string;
   resident: number;
-  /** About the transfer. */
+  /** About the transfer and this machine. */
   warnings: string[];
 }
 
@@ -147,8 +153,9 @@ async function prefetchReference(io: Io, flags: PrefetchFlags): Promise<Prefetch
       }),
     );
     if (!io.json) io.err(pullText(pulled));
-    showWarnings(io, pulled.warnings);
-    const { imagesDir: dir, warnings } = pulled;
+    const { imagesDir: dir } = pulled;
+    const warnings = pullWarnings(pulled);
+    showWarnings(io, warnings);
     if (!reception) return { ...(await prefetchDirectory(io, dir, golden === true)), warnings };
     const received = reception;
     const resident = await withProgress(io, `loading ${dir}`, () => received.complete());

@@ -8,7 +8,7 @@ import { dropImages, receiveImages, type Reception } from '../../pool/index.ts';
 import { cacheImage, type ImageCheck, type PullResult } from '../../registry/index.ts';
 import { isServedByDaemon } from '../../restore/index.ts';
 import { loadSettings } from '../../settings/index.ts';
-import { pullText, registryOptions, type CacheFlags } from '../image-registry.ts';
+import { pullText, pullWarnings, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
 import { runRestore } from '../process/restore.ts';
 
@@ -101,7 +101,7 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
     throw error;
   });
   if (!io.json) io.err(pullText(pulled));
-  showWarnings(io, warningsOf(pulled));
+  showWarnings(io, pullWarnings(pulled));
   // the load has everything, and ends also after Ctrl-C: only then does the pool know its images by this directory
   io.signal.removeEventListener('abort', stop);
   const loaded = reception?.complete().catch(() => undefined);
@@ -115,8 +115,6 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
   await loaded;
 }
 
-const warningsOf = ({ warnings, check }: PullResult): string[] => [...warnings, ...check.warnings];
-
 async function restorePulled(io: Io, pulled: PullResult, flags: GoldenImageFlags): Promise<void> {
   const { imagesDir, check } = pulled;
   const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
@@ -126,7 +124,7 @@ async function restorePulled(io: Io, pulled: PullResult, flags: GoldenImageFlags
   await runRestore(io, {
     ...{ imagesDir, workDir: flags.workDir ?? own, criuOptions: [] },
     ...{ variant, libdir, detach, log, isolated, isolatedNetwork, env: deviceMapOf(check) },
-    warnings: warningsOf(pulled),
+    warnings: pullWarnings(pulled),
   });
   if (own !== undefined) rmSync(own, { recursive: true, force: true });
 }
