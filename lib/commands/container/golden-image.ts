@@ -60,11 +60,13 @@ const hasOtherGpus = ({ deviceMap }: ImageCheck): boolean =>
 async function beginLoad(
   dir: string,
   check: ImageCheck,
-  { variant, libdir }: GoldenImageFlags,
+  { variant, libdir, isolatedNetwork }: GoldenImageFlags,
   signal: AbortSignal,
 ): Promise<Reception | undefined> {
   try {
-    if (hasOtherGpus(check) || !isServedByDaemon(dir, { variant, libdir })) return undefined;
+    // no daemon is reached from another network
+    if (hasOtherGpus(check) || isolatedNetwork === true || !isServedByDaemon(dir, { variant, libdir }))
+      return undefined;
     return await receiveImages(dir, { signal });
   } catch (error) {
     if (error instanceof ToolkitError) return undefined;
