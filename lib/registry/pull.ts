@@ -17,6 +17,7 @@ import { checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
 import { fillCache, judgeImage, type Filled } from './fetch/fill.ts';
+import { isRestricted } from './fetch/policy.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
 import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
@@ -165,6 +166,7 @@ async function fillAndBuild(
   const arriving = new ArrivingImage({
     ...{ cache, description: image.description, layers: image.layers, dir: part, receive },
     findBlock: findInCache(cache, image),
+    mayRestore: !isRestricted(image.parsed, process.env),
     settle: async () => {
       await relocate(part, dir);
       settle(part, dir);

@@ -21,8 +21,7 @@
 
 struct received {
 	struct image_identity identity;
-	struct load *load;
-	bool has_ended;
+	struct load *load; /* NULL: it has ended well */
 };
 
 struct reception {
@@ -66,7 +65,7 @@ static int take_line(struct reception *r, char *error, size_t size)
 	if (!*r->line) {
 		r->is_complete = true;
 		for (size_t i = 0; !ret && i < r->nr; i++)
-			if (load_missing(r->images[i].load)) {
+			if (r->images[i].load && load_missing(r->images[i].load)) {
 				ret = -ENODATA;
 				snprintf(error, size, "%u stripes of cuda-%d.img did not arrive",
 					 load_missing(r->images[i].load),
@@ -75,7 +74,8 @@ static int take_line(struct reception *r, char *error, size_t size)
 		return ret;
 	}
 	for (size_t i = 0; !ret && i < r->nr; i++)
-		ret = load_arrived(r->images[i].load, r->line, error, size);
+		if (r->images[i].load)
+			ret = load_arrived(r->images[i].load, r->line, error, size);
 	return ret;
 }
 
@@ -105,28 +105,29 @@ static int take(struct reception *r, char *error, size_t size)
 	return ret;
 }
 
-/* Notes the loads that have ended. Returns whether any has not, or its -errno if one has failed. */
+/* Drops the loads that have ended: a restore that has taken one gets the room of what it does not
+ * need. Returns whether any has not, or its -errno if one has failed. */
 static int look(struct reception *r, char *error, size_t size)
 {
 	int is_loading = 0;
 
 	for (size_t i = 0; i < r->nr; i++) {
 		struct received *image = &r->images[i];
-		struct pollfd poller = {.fd = image->load->ended_fd, .events = POLLIN};
 		int ret;
 
-		if (image->has_ended)
+		if (!image->load)
 			continue;
-		if (poll(&poller, 1, 0) != 1) {
+		if (!load_has_ended(image->load)) {
 			is_loading = 1;
 			continue;
 		}
-		image->has_ended = true;
 		ret = load_wait(image->load);
 		if (ret) {
 			snprintf(error, size, "%s", image->load->error);
 			return ret;
 		}
+		load_put(image->load);
+		image->load = NULL;
 	}
 	return is_loading;
 }
@@ -140,9 +141,9 @@ static int wait_for_either(const struct reception *r)
 		return -ENOMEM;
 	pollers[r->nr] = (struct pollfd){.fd = r->is_complete ? -1 : r->socket, .events = POLLIN};
 	for (size_t i = 0; i < r->nr; i++)
-		pollers[i] = (struct pollfd){
-			.fd = r->images[i].has_ended ? -1 : r->images[i].load->ended_fd,
-			.events = POLLIN};
+		pollers[i] =
+			(struct pollfd){.fd = r->images[i].load ? r->images[i].load->ended_fd : -1,
+					.events = POLLIN};
 	while (poll(pollers, r->nr + 1, -1) < 0 && errno == EINTR)
 		;
 	free(pollers);
@@ -171,7 +172,8 @@ static void end(struct reception *r, int ret, const char *why)
 		struct received *image = &r->images[i];
 
 		if (ret) {
-			load_give_up(image->load, why);
+			if (image->load)
+				load_give_up(image->load, why);
 			resident_give_up(&image->identity, image->load);
 		} else {
 			resident_rename(&image->identity, r->images_dir);

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { monotonicMs } from '../../clock.ts';
 import { ToolkitError, UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
 import { dropImages, receiveImages, type Reception } from '../../pool/index.ts';
-import { cacheImage, type ImageCheck, type PullResult } from '../../registry/index.ts';
-import { isServedByDaemon } from '../../restore/index.ts';
+import { cacheImage, type ImageCheck, type PullResult, type StripeReceiver } from '../../registry/index.ts';
+import { isServedByDaemon, restore, type RestoredProcess } from '../../restore/index.ts';
 import { loadSettings } from '../../settings/index.ts';
 import { pullText, pullWarnings, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
-import { runRestore } from '../process/restore.ts';
+import {
+  endRestored,
+  restoreOptions,
+  runRestore,
+  showRestored,
+  type RestoreFlags,
+} from '../process/restore.ts';
 
 /** How an image of a registry is restored. */
 export interface GoldenImageFlags extends CacheFlags {
@@ -60,11 +67,13 @@ const hasOtherGpus = ({ deviceMap }: ImageCheck): boolean =>
 async function beginLoad(
   dir: string,
   check: ImageCheck,
-  { variant, libdir }: GoldenImageFlags,
+  { variant, libdir, isolatedNetwork }: GoldenImageFlags,
   signal: AbortSignal,
 ): Promise<Reception | undefined> {
   try {
-    if (hasOtherGpus(check) || !isServedByDaemon(dir, { variant, libdir })) return undefined;
+    // no daemon is reached from another network
+    if (hasOtherGpus(check) || isolatedNetwork === true || !isServedByDaemon(dir, { variant, libdir }))
+      return undefined;
     return await receiveImages(dir, { signal });
   } catch (error) {
     if (error instanceof ToolkitError) return undefined;
@@ -72,9 +81,74 @@ async function beginLoad(
   }
 }
 
+/** What is done while the image arrives. */
+interface Meanwhile {
+  /** The load of its device memory. */
+  reception?: Reception;
+  /** Its restore, once it was begun. */
+  attempt?: Attempt;
+}
+
+/** One restore. */
+interface Attempt {
+  flags: RestoreFlags;
+  /** By the monotonic clock. */
+  startedMs: number;
+  /** Nothing is left of one that has failed. */
+  restored?: RestoredProcess;
+  failure?: Error;
+}
+
+function restoreFlags(imagesDir: string, flags: GoldenImageFlags, env: RestoreFlags['env']): RestoreFlags {
+  const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
+  // jobs that restore one image at the same time have one images directory
+  const workDir = flags.workDir ?? mkdtempSync(join(dirname(dirname(imagesDir)), 'work-'));
+  return {
+    ...{ imagesDir, workDir, criuOptions: [], env },
+    ...{ variant, libdir, detach, log, isolated, isolatedNetwork },
+  };
+}
+
+function removeOwnWorkDir(given: GoldenImageFlags, { workDir }: RestoreFlags): void {
+  if (given.workDir === undefined && workDir !== undefined) rmSync(workDir, { recursive: true, force: true });
+}
+
+/** Loads device memory while it arrives, and restores while the last of it does. */
+async function receive(
+  io: Io,
+  dir: string,
+  check: ImageCheck,
+  given: GoldenImageFlags,
+  meanwhile: Meanwhile,
+  signal: AbortSignal,
+): Promise<StripeReceiver | undefined> {
+  const reception = await beginLoad(dir, check, given, signal);
+  if (!reception) return undefined;
+  meanwhile.reception = reception;
+  return {
+    arrived: (name) => {
+      reception.arrived(name);
+    },
+    // a load that fails is begun again by the restore, which reports it
+    failed: new Promise<never>(() => undefined),
+    restore: async (stop) => {
+      // no process may run before all of its memory has come
+      const flags = restoreFlags(dir, given, { CRIU_CUDA_WAIT: '1' });
+      const attempt: Attempt = { flags, startedMs: monotonicMs() };
+      meanwhile.attempt = attempt;
+      try {
+        attempt.restored = await restore({ ...restoreOptions(flags, io), signal: stop });
+      } catch (error) {
+        attempt.failure = error instanceof Error ? error : new Error(String(error));
+        removeOwnWorkDir(given, flags);
+      }
+    },
+  };
+}
+
 /** Restores an image from the node's cache, which gets it first, and stays until its processes end. */
 export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImageFlags): Promise<void> {
-  let reception: Reception | undefined;
+  const meanwhile: Meanwhile = {};
   const arriving = new AbortController();
   const stop = (): void => {
     arriving.abort(io.signal.reason);
@@ -85,28 +159,26 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
       ...registryOptions(flags, io),
       mustRestore: true,
       onProgress: bytesFor(io, report),
-      receive: async (dir, check) => {
-        const begun = await beginLoad(dir, check, flags, arriving.signal);
-        reception = begun;
-        if (!begun) return undefined;
-        const arrived = (name: string): void => {
-          begun.arrived(name);
-        };
-        // a load that fails is begun again by the restore, which reports it
-        return { arrived, failed: new Promise<never>(() => undefined) };
-      },
+      receive: (dir, check) => receive(io, dir, check, flags, meanwhile, arriving.signal),
     }),
-  ).catch((error: unknown) => {
-    reception?.close();
+  ).catch(async (error: unknown) => {
+    meanwhile.reception?.close();
+    const { restored } = meanwhile.attempt ?? {};
+    if (restored) await endRestored(restored);
     throw error;
   });
   if (!io.json) io.err(pullText(pulled));
   showWarnings(io, pullWarnings(pulled));
   // the load has everything, and ends also after Ctrl-C: only then does the pool know its images by this directory
   io.signal.removeEventListener('abort', stop);
-  const loaded = reception?.complete().catch(() => undefined);
+  const loaded = meanwhile.reception?.complete().catch(() => undefined);
+  const { attempt } = meanwhile;
+  // what a failed one has taken is free then
+  if (attempt?.failure) await loaded;
   try {
-    await restorePulled(io, pulled, flags);
+    await (attempt?.restored
+      ? showAttempt(io, pulled, flags, attempt, attempt.restored)
+      : restorePulled(io, pulled, flags, attempt));
   } catch (error) {
     await loaded;
     if (loaded) await dropImages(pulled.imagesDir).catch(() => undefined);
@@ -115,16 +187,32 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
   await loaded;
 }
 
-async function restorePulled(io: Io, pulled: PullResult, flags: GoldenImageFlags): Promise<void> {
-  const { imagesDir, check } = pulled;
-  const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
-  // jobs that restore one image at the same time have one images directory
-  const own =
-    flags.workDir === undefined ? mkdtempSync(join(dirname(dirname(imagesDir)), 'work-')) : undefined;
-  await runRestore(io, {
-    ...{ imagesDir, workDir: flags.workDir ?? own, criuOptions: [] },
-    ...{ variant, libdir, detach, log, isolated, isolatedNetwork, env: deviceMapOf(check) },
-    warnings: pullWarnings(pulled),
-  });
-  if (own !== undefined) rmSync(own, { recursive: true, force: true });
+/** Says what was restored while it arrived. */
+async function showAttempt(
+  io: Io,
+  pulled: PullResult,
+  given: GoldenImageFlags,
+  { flags, startedMs }: Attempt,
+  restored: RestoredProcess,
+): Promise<void> {
+  restored.result.imagesDir = pulled.imagesDir;
+  await showRestored(io, { ...flags, warnings: pullWarnings(pulled) }, restored, startedMs);
+  removeOwnWorkDir(given, flags);
+}
+
+/** Restores when all of it is there. */
+async function restorePulled(
+  io: Io,
+  pulled: PullResult,
+  given: GoldenImageFlags,
+  failed: Attempt | undefined,
+): Promise<void> {
+  io.signal.throwIfAborted();
+  const again = failed?.failure
+    ? [`the restore that began while blocks arrived is tried again: ${failed.failure.message}`]
+    : [];
+  showWarnings(io, again);
+  const flags = restoreFlags(pulled.imagesDir, given, deviceMapOf(pulled.check));
+  await runRestore(io, { ...flags, warnings: [...pullWarnings(pulled), ...again] });
+  removeOwnWorkDir(given, flags);
 }

@@ -6,7 +6,12 @@ import { monotonicMs } from '../../clock.ts';
 import { formatDuration, type Io } from '../../output.ts';
 import { exitCodeOf, isAlive, sendSignal } from '../../process/index.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
-import { restore, type RestoredProcess, type RestoreResult } from '../../restore/index.ts';
+import {
+  restore,
+  type RestoredProcess,
+  type RestoreOptions,
+  type RestoreResult,
+} from '../../restore/index.ts';
 import { releaseDevices } from '../../stop/index.ts';
 import {
   addOperationOptions,
@@ -63,7 +68,7 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
 const GRACE_MS = 5000;
 
 /** SIGTERM; what is left then is taken off the GPU before it is killed, as by `criu-cuda stop`. */
-async function endRestored(restored: RestoredProcess): Promise<void> {
+export async function endRestored(restored: RestoredProcess): Promise<void> {
   const { pid } = restored.result;
   if (isAlive(pid) && sendSignal(pid, 'SIGTERM')) {
     sendSignal(pid, 'SIGCONT');
@@ -90,26 +95,44 @@ async function stay(io: Io, restored: RestoredProcess): Promise<void> {
   }
 }
 
-/** Restores, and stays until the tree ends unless it is to be detached. */
-export async function runRestore(io: Io, flags: RestoreFlags): Promise<void> {
-  const leaveStopped = flags.leaveStopped === true;
-  const options = {
+/** What is asked of a restore. */
+export function restoreOptions(flags: RestoreFlags, io: Io): RestoreOptions {
+  return {
     ...toOperationOptions(flags, io),
     env: flags.env,
-    leaveStopped,
+    leaveStopped: flags.leaveStopped === true,
     ...{ log: flags.log, keepShared: flags.keepShared, postRestore: flags.postRestore },
     isolated: flags.isolatedNetwork === true ? { network: true } : flags.isolated,
   };
-  const startedMs = monotonicMs();
-  const restored = await withProgress(io, `restore from ${flags.imagesDir}`, (report) =>
-    restore({ ...options, onProgress: bytesFor(io, report) }),
-  );
+}
+
+/**
+ * Says what a restore did, and stays until the tree ends unless it is to be detached.
+ * @param startedMs when it was begun, by the monotonic clock
+ */
+export async function showRestored(
+  io: Io,
+  flags: RestoreFlags,
+  restored: RestoredProcess,
+  startedMs: number,
+): Promise<void> {
   io.isComplete = flags.detach === true;
   io.sharesStdout = restored.result.sharesOutput;
   const warnings = [...(flags.warnings ?? []), ...restored.result.warnings];
-  io.result({ ...restored.result, warnings, startedMs }, () => resultText(restored.result, leaveStopped));
+  io.result({ ...restored.result, warnings, startedMs }, () =>
+    resultText(restored.result, flags.leaveStopped === true),
+  );
   showWarnings(io, restored.result.warnings);
   if (flags.detach !== true) await stay(io, restored);
+}
+
+/** Restores, and stays until the tree ends unless it is to be detached. */
+export async function runRestore(io: Io, flags: RestoreFlags): Promise<void> {
+  const startedMs = monotonicMs();
+  const restored = await withProgress(io, `restore from ${flags.imagesDir}`, (report) =>
+    restore({ ...restoreOptions(flags, io), onProgress: bytesFor(io, report) }),
+  );
+  await showRestored(io, flags, restored, startedMs);
 }
 
 export function defineRestore(command: Command, io: Io): void {

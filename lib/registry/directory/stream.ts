@@ -11,6 +11,7 @@ import type { Arriving } from '../fetch/fill.ts';
 import type { Block, BlockKind, Description, Layer } from '../format.ts';
 import { differentBlocks } from '../inspect.ts';
 import { Limiter } from './limiter.ts';
+import { relocate } from './relocate.ts';
 
 /** Takes stripes as they arrive. */
 export interface StripeReceiver {
@@ -18,7 +19,20 @@ export interface StripeReceiver {
   arrived(name: string): void;
   /** Rejects when it takes no more; never fulfilled. */
   readonly failed: Promise<never>;
+  /**
+   * Restores from the directory while its last stripes arrive: the images name it by its path of now, which it keeps until
+   * this is fulfilled. Never rejects: whatever has become of it, the image is completed.
+   * @param signal aborted when it cannot be: nothing may run that needs it
+   * @default nothing is restored
+   */
+  restore?: ((signal: AbortSignal) => Promise<void>) | undefined;
 }
+
+/**
+ * Device memory that may be missing when a restore begins. CRIU takes half a second, in which that much arrives where it
+ * comes fast. Where it does not, a restored tree should not wait long: it has pids and ports, but answers nobody.
+ */
+export const LAST_BYTES = 2 * 2 ** 30;
 
 /**
  * Called once all small files are in the directory, which gets its name later, and before it has all stripes.
@@ -42,6 +56,8 @@ interface ArrivingOptions {
   /** Is empty. */
   dir: string;
   receive: ReceiveStripes;
+  /** Whether it may be restored before all of it has come; not if a policy judges it at last. */
+  mayRestore: boolean;
   /** Gives the directory its name. */
   settle: () => Promise<void>;
   /** Called when it cannot be completed. */
@@ -57,10 +73,12 @@ export class ArrivingImage implements Arriving {
   #begun: Promise<void>;
   readonly #hostMemory = new Limiter(MOST_AT_ONCE);
   #assembly: Assembly | undefined;
-  #smallLeft = 0;
+  /** Bytes that are not in the directory. */
+  readonly #left: Record<BlockKind, number> = { small: 0, pages: 0, stripe: 0 };
   /** Stripes that nobody has been told about. */
   #untold: string[] = [];
   #receiver: StripeReceiver | undefined;
+  #restore: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
   constructor(options: ArrivingOptions) {
@@ -70,7 +88,7 @@ export class ArrivingImage implements Arriving {
     for (const block of description.blocks) {
       const { digest } = layerOf.get(block.digest) ?? block;
       this.#blocks.set(digest, [...(this.#blocks.get(digest) ?? []), block]);
-      if (block.kind === 'small') this.#smallLeft += 1;
+      this.#left[block.kind] += block.size;
     }
     this.#work = Promise.resolve();
     this.#begun = this.#work;
@@ -99,6 +117,7 @@ export class ArrivingImage implements Arriving {
   async end(): Promise<void> {
     this.#then(async () => {
       await this.#hostMemory.ended();
+      await this.#restore;
       this.#stop.signal.throwIfAborted();
       await this.#assembly?.settle('all');
       await this.#options.settle();
@@ -114,6 +133,7 @@ export class ArrivingImage implements Arriving {
   async close(): Promise<void> {
     await this.#work.catch(() => undefined);
     await this.#hostMemory.ended().catch(() => undefined);
+    await this.#restore?.catch(() => undefined);
     await this.#assembly?.close();
   }
 
@@ -131,13 +151,16 @@ export class ArrivingImage implements Arriving {
         await this.#begun;
         this.#stop.signal.throwIfAborted();
         await this.#write(block);
+        this.#beginRestore();
       })
       .catch(this.#options.onFailure);
   }
 
   async #write(block: Block): Promise<string[]> {
     try {
-      return (await this.#assembly?.add(block, this.#stop.signal)) ?? [];
+      const names = (await this.#assembly?.add(block, this.#stop.signal)) ?? [];
+      this.#left[block.kind] -= block.size;
+      return names;
     } catch (error) {
       if (error instanceof DamagedBlockError)
         rmSync(this.#options.cache.blobPath(error.digest), { force: true });
@@ -147,11 +170,22 @@ export class ArrivingImage implements Arriving {
 
   async #add(block: Block): Promise<void> {
     this.#untold.push(...(await this.#write(block)));
-    if (block.kind === 'small') {
-      this.#smallLeft -= 1;
-      if (this.#smallLeft === 0) await this.#begin();
-    }
+    if (block.kind === 'small' && this.#left.small === 0) await this.#begin();
     if (this.#receiver) for (const name of this.#untold.splice(0)) this.#receiver.arrived(name);
+    this.#beginRestore();
+  }
+
+  /** Only the last stripes are missing. */
+  #beginRestore(): void {
+    const { small, pages, stripe } = this.#left;
+    if (small > 0 || pages > 0 || stripe > LAST_BYTES) return;
+    const { dir, mayRestore, onFailure } = this.#options;
+    const restore = mayRestore ? this.#receiver?.restore : undefined;
+    if (!restore || this.#restore || this.#stop.signal.aborted) return;
+    this.#restore = relocate(dir, dir)
+      .then(() => this.#assembly?.settle('all'))
+      .then(() => restore(this.#stop.signal));
+    this.#restore.catch(onFailure);
   }
 
   /** All small files have all their pieces: the images of device memory can be opened. */

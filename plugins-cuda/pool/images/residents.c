@@ -245,7 +245,7 @@ void resident_give_up(const struct image_identity *identity, struct load *load)
 
 	pthread_mutex_lock(&lock);
 	link = find(identity);
-	if (*link && (*link)->load == load)
+	if (*link && (*link)->load && (!load || (*link)->load == load))
 		failed = unlink_resident(link);
 	pthread_mutex_unlock(&lock);
 	load_put(failed);

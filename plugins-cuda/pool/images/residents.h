@@ -38,7 +38,7 @@ int resident_reserve(struct resident *resident);
 void resident_finish(const struct image_identity *identity, struct load *load);
 /* Its directory has another name now. */
 void resident_rename(const struct image_identity *identity, int images_dir);
-/* Removes the entry of a failed load. */
+/* Removes the entry of a failed load, or, with NULL, the one that is there. */
 void resident_give_up(const struct image_identity *identity, struct load *load);
 /* Returns a reference to an image that is resident and unchanged and marks it as used, or NULL. */
 struct load *resident_use(const struct image_identity *identity, bool is_golden);

@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: MIT
-// The pool loads an image while its blocks arrive; what becomes of its memory when one of those who take part ends.
+// The pool loads an image while its blocks arrive, and criu restores it meanwhile; what becomes of both when one of those
+// who take part ends.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { verifyGpuImages } from '../../../lib/images/index.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
 import { inspectImage, pushImage, type Block } from '../../../lib/registry/index.ts';
-import { killTree } from '../../../lib/process/index.ts';
-import { dropAllImages, prefetchImages } from '../../../lib/pool/index.ts';
+import { isAlive, killTree, readStat, waitForExit } from '../../../lib/process/index.ts';
+import { dropAllImages, prefetchImages, readPoolWork } from '../../../lib/pool/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { criuProgram } from '../../helpers/criu.ts';
 import { HoldingProxy } from '../../helpers/holding-proxy.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { snapshot } from '../../helpers/parallel.ts';
 import { needPrograms, TestRegistry } from '../../helpers/registry.ts';
-import { waitUntil } from '../../helpers/wait.ts';
+import { waitUntil, waitUntilFree } from '../../helpers/wait.ts';
 import type { Workload } from '../../../lib/workload/index.ts';
 
 /** 128 MiB of device memory, in several blocks. */
@@ -91,6 +100,8 @@ function type(words: readonly string[], under: readonly string[] = []): Typed {
   return { child, ended };
 }
 
+const golden = (from = reference): Typed =>
+  type(['golden', 'restore', from, '--cache', cache, '--detach', '--json']);
 const prefetch = (): Typed => type(['pool', 'prefetch', reference, '--cache', cache, '--json']);
 
 /** Waits until device memory is loaded, and the last block is not there. */
@@ -121,7 +132,7 @@ it('device memory is loaded before the last block is there, and a restore gets i
   expect(imagesIn().filter((name) => !name.startsWith('.'))).toEqual([]);
   proxy.release();
   const { exitCode, stdout, stderr } = await ended;
-  expect(exitCode, stderr).toBe(0);
+  expect(exitCode, stderr + stdout).toBe(0);
   const { dir, resident } = JSON.parse(stdout) as { dir: string; resident: number };
   expect(resident).toBe(1);
   expect((await machine.poolStatus()).images).toMatchObject([{ dir, state: 'resident', isGolden: false }]);
@@ -133,18 +144,125 @@ it('device memory is loaded before the last block is there, and a restore gets i
   await machine.kill(workload.pid);
 });
 
-it('a restore of what is not in the cache has its device memory loaded while it arrives', async () => {
-  const words = ['golden', 'restore', reference, '--cache', cache, '--detach'];
-  const { ended } = type(words);
-  await untilLoading();
-  proxy.release();
-  const { exitCode, stderr } = await ended;
-  expect(exitCode, stderr).toBe(0);
-  const { counters, images } = await machine.poolStatus();
-  expect(counters).toMatchObject({ reused: 1 });
-  expect(images).toEqual([]);
+/** What a restore leaves only while it is in progress. */
+const workDirs = (): string[] => readdirSync(cache).filter((name) => name.startsWith('work-'));
+
+/** Waits until criu and the driver have restored the process, which waits for the block that is held. */
+async function untilRestored(): Promise<void> {
+  await waitUntil(async () => {
+    const { operations } = await readPoolWork({ runDir: machine.runDir });
+    return (
+      proxy.asked.size > 0 && operations.some(({ kind, pid }) => kind === 'restore' && pid === workload.pid)
+    );
+  });
+  for (const tid of readdirSync(`/proc/${workload.pid}/task`)) expect(readStat(Number(tid))?.state).toBe('t');
+  expect(imagesIn().filter((name) => !name.startsWith('.'))).toEqual([]);
+}
+
+const AGAIN = 'the restore that began while blocks arrived is tried again';
+
+async function expectNothingLeft(): Promise<void> {
+  await waitUntil(async () => {
+    await waitForExit(workload.pid); // collects it once its parent, which may be criu, has ended
+    return !existsSync(`/proc/${workload.pid}`);
+  });
+  await expectNoneResident();
+  expect(imagesIn().filter((name) => !name.startsWith('.'))).toEqual([]);
+}
+
+interface Restored {
+  pid: number;
+  imagesDir: string;
+  warnings: string[];
+}
+
+/** Waits for a restore, and compares memory. */
+async function expectRestored({ ended }: Typed): Promise<Restored> {
+  const { exitCode, stdout, stderr } = await ended;
+  expect(exitCode, stderr + stdout).toBe(0);
   expect(await snapshot(workload)).toBe(before);
   await machine.kill(workload.pid);
+  return JSON.parse(stdout) as Restored;
+}
+
+it('criu restores what is not in the cache before its last block is there, and then from the cache', async () => {
+  const first = golden();
+  await untilRestored();
+  proxy.release();
+  const { pid, imagesDir, warnings } = await expectRestored(first);
+  expect(pid).toBe(workload.pid);
+  expect(warnings.join()).not.toContain(AGAIN);
+  expect(imagesIn()).toEqual([basename(imagesDir)]);
+  for (const image of await verifyGpuImages(imagesDir)) expect(image).toMatchObject({ ok: true });
+  const { counters, images } = await machine.poolStatus();
+  expect(counters).toMatchObject({ reused: 1, restores: 1, failures: 0 });
+  expect(images).toEqual([]);
+  await expectNoneResident();
+  const second = await expectRestored(golden());
+  expect(second.imagesDir).toBe(imagesDir);
+  expect(workDirs()).toEqual([]);
+});
+
+it('a registry that ends while criu restores ends that, and the next restore succeeds', async () => {
+  const { ended } = golden();
+  await untilRestored();
+  await proxy.close();
+  const { exitCode, stdout } = await ended;
+  expect(exitCode).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({
+    error: { code: 'ERR_REGISTRY', message: expect.stringContaining('does not answer') as string },
+  });
+  expect(isAlive(workload.pid)).toBe(false);
+  await expectNothingLeft();
+  expect([imagesIn(), workDirs()]).toEqual([[], []]);
+  await expectRestored(golden(source));
+});
+
+it('a last block with other bytes than its digest says ends the restore, and the next one succeeds', async () => {
+  const { ended } = golden();
+  await untilRestored();
+  const path = registry.blobPath(stripes.at(-1)?.digest ?? '');
+  const bytes = readFileSync(path);
+  const changed = Buffer.from(bytes);
+  changed[changed.length >> 1] = (changed[changed.length >> 1] ?? 0) ^ 1;
+  writeFileSync(path, changed);
+  try {
+    proxy.release();
+    const { exitCode, stdout } = await ended;
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: 'ERR_REGISTRY_IMAGE', message: expect.stringContaining('digest') as string },
+    });
+    expect(isAlive(workload.pid)).toBe(false);
+    await expectNothingLeft();
+  } finally {
+    writeFileSync(path, bytes);
+  }
+  await expectRestored(golden());
+});
+
+it.each(['SIGINT', 'SIGKILL'] as const)(
+  '%s while criu restores ends that, and the next restore succeeds',
+  async (signal) => {
+    const { child, ended } = golden();
+    await untilRestored();
+    child.kill(signal);
+    expect((await ended).exitCode).toBe(signal === 'SIGINT' ? 130 : null);
+    await expectNothingLeft();
+    proxy.release();
+    await expectRestored(golden());
+  },
+);
+
+it('what was restored by a pool that has ended is restored again when all blocks are there', async () => {
+  const restored = golden();
+  await untilRestored();
+  process.kill(pool, 'SIGKILL');
+  await waitUntilFree(workload.pid);
+  proxy.release();
+  const { warnings } = await expectRestored(restored);
+  expect(warnings.join()).toContain(AGAIN);
+  expect(workDirs()).toEqual([]);
 });
 
 it('a command that is killed leaves no memory behind, and the next one continues', async () => {
@@ -210,7 +328,7 @@ it('two commands for one image move and load it once', async () => {
   await waitUntil(() => registry.requests().length > askedFirst);
   proxy.release();
   for (const { exitCode, stderr, stdout } of await Promise.all(commands.map(({ ended }) => ended))) {
-    expect(exitCode, stderr).toBe(0);
+    expect(exitCode, stderr + stdout).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ resident: 1 });
   }
   const moved = (await registry.answered(asked)).filter(({ path }) =>

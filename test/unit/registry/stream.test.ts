@@ -11,7 +11,7 @@ import { mediaTypes, type BlockKind, type Description } from '../../../lib/regis
 import { compressFile } from '../../../lib/registry/compression/zstd.ts';
 import { assemble } from '../../../lib/registry/directory/assemble.ts';
 import { Limiter } from '../../../lib/registry/directory/limiter.ts';
-import { ArrivingImage } from '../../../lib/registry/directory/stream.ts';
+import { ArrivingImage, LAST_BYTES, type StripeReceiver } from '../../../lib/registry/directory/stream.ts';
 
 const SIZE = 1000;
 
@@ -53,7 +53,7 @@ it.each([false, true])('blocks that wait are added, unless the pull is stopped: 
   mkdirSync(dir);
   let isSettled = false;
   const arriving = new ArrivingImage({
-    ...{ cache, description, layers, dir, onFailure: () => undefined },
+    ...{ cache, description, layers, dir, mayRestore: true, onFailure: () => undefined },
     findBlock: ({ kind, digest }) => {
       if (isStopped && kind === 'pages') arriving.stop(new Error('stopped'));
       return { path: cache.blobPath(digest), digest, isCompressed: false };
@@ -70,6 +70,80 @@ it.each([false, true])('blocks that wait are added, unless the pull is stopped: 
   await arriving.close();
   expect(isSettled).toBe(!isStopped);
   expect(readFileSync(join(dir, 'pages')).equals(Buffer.alloc(SIZE))).toBe(isStopped);
+});
+
+/** An image with two stripes, of which one may be missing when it is restored. */
+function restorable(mayRestore: boolean, restore: NonNullable<StripeReceiver['restore']>) {
+  const cache = new ImageCache({ cache: join(top, 'cache') });
+  const { blocks, files, ...rest } = twoBlocks(cache);
+  const stripes = ['first', 'last'].map((name, index) => {
+    const digest = `sha256:${createHash('sha256').update(name).digest('hex')}`;
+    writeFileSync(cache.blobPath(digest), name);
+    files.push({ name, size: LAST_BYTES, mode: 0o600, modified: 1, block: blocks.length + index });
+    return { kind: 'stripe' as const, digest, size: LAST_BYTES, pieces: [] };
+  });
+  const description = { ...rest, files, blocks: [...blocks, ...stripes] };
+  const layers = description.blocks.map(({ kind, digest, size }) => ({
+    ...{ mediaType: mediaTypes[kind], digest, size },
+  }));
+  const dir = join(top, 'images');
+  mkdirSync(dir);
+  const events: string[] = [];
+  const receiver: StripeReceiver = {
+    arrived: (name) => void events.push(name),
+    failed: new Promise<never>(() => undefined),
+    restore: (signal) => {
+      events.push('restore');
+      return restore(signal).finally(() => events.push('restored'));
+    },
+  };
+  const arriving = new ArrivingImage({
+    ...{ cache, description, layers, dir, mayRestore, onFailure: () => undefined },
+    findBlock: ({ digest }) => ({ path: cache.blobPath(digest), digest, isCompressed: false }),
+    receive: () => Promise.resolve(receiver),
+    settle: () => {
+      events.push('settled');
+      return Promise.resolve();
+    },
+  });
+  return { arriving, events, layers };
+}
+
+it.each([
+  [true, ['first', 'restore', 'last', 'restored', 'settled']],
+  [false, ['first', 'last', 'settled']],
+])('a restore may begin before the last stripes have come: %s', async (mayRestore, expected) => {
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  const { arriving, events, layers } = restorable(mayRestore, () => finished);
+  const last = layers.at(-1);
+  if (!last) throw new Error('no layer');
+  arriving.begin(layers.slice(0, -1));
+  await expect.poll(() => events).toEqual(expected.slice(0, mayRestore ? 2 : 1));
+  arriving.arrived(last);
+  const ended = arriving.end();
+  await expect.poll(() => events).toContain('last');
+  finish();
+  await ended;
+  await arriving.close();
+  expect(events).toEqual(expected);
+});
+
+it('a pull that fails ends the restore first', async () => {
+  const { arriving, events, layers } = restorable(
+    true,
+    (signal) =>
+      new Promise((resolve) => {
+        signal.addEventListener('abort', () => {
+          resolve();
+        });
+      }),
+  );
+  arriving.begin(layers.slice(0, -1));
+  await expect.poll(() => events).toContain('restore');
+  arriving.stop(new Error('stopped'));
+  await arriving.close();
+  expect(events).toEqual(['first', 'restore', 'restored']);
 });
 
 it('host memory is written several blocks at a time, and equal blocks each to their place', async () => {
