@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCheckpoint } from '../../lib/checkpoint/images-dir.ts';
 import { isAlive, killTree } from '../../lib/process/index.ts';
+import { DriverReads } from './driver-reads.ts';
 import { FaultInjector, makeCounts } from './faults.ts';
 import { compare, hasParasite, takeFingerprint, type Fingerprint } from './fingerprint.ts';
 import { findLeftovers } from './leftovers.ts';
@@ -56,6 +57,7 @@ class Cycle {
   readonly machine = new CampaignMachine();
   readonly plan: Plan;
   readonly #operator: Operator;
+  readonly #reads = new DriverReads(this.machine.dir);
   #injector: FaultInjector | undefined;
   #before: Fingerprint = new Map();
   #pid = 0;
@@ -88,6 +90,7 @@ class Cycle {
     if (plan.variant === 'full+daemon')
       await machine.startPool(inDaemon ? FaultInjector.environment(machine, plan) : {});
     this.#pid = await startProgram(machine, plan.program);
+    if (plan.program.largeMib > 0) this.#reads.choose(this.#pid, plan.program.largeMib * 2 ** 20);
     this.#before = await this.#takeSettled();
   }
 
@@ -180,7 +183,7 @@ class Cycle {
     const after = await this.#takeFingerprint(when);
     const parasite = hasParasite(after) && !this.#leavesParasite ? "CRIU's parasite is left; " : '';
     if (hasParasite(after)) this.#note("CRIU's parasite is left in the process");
-    return parasite + compare(this.#before, after);
+    return parasite + this.#reads.difference + compare(this.#before, after);
   }
 
   async #checkIdentical(when: string): Promise<void> {

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { softcudaLibrary } from '../../lib/paths.ts';
 import { startPool } from '../../lib/pool/index.ts';
 import { waitForExit } from '../../lib/process/index.ts';
+import { DriverReads } from './driver-reads.ts';
 
 const ROOT = '/dev/shm';
 const SCRATCH = join(ROOT, 'tmp');
@@ -73,6 +74,7 @@ export class CampaignMachine {
       CRIU_CUDA_LOCK_TIMEOUT_MS: '3000',
       CRIU_CUDA_STREAMS: '2',
       SOFTCUDA_DIR: this.#devices,
+      SOFTCUDA_RESTORE_READS: DriverReads.pathIn(this.dir),
       SOFTCUDA_MEMORY_MB: '1100', // the pool's slabs have 512 MiB
     };
   }
