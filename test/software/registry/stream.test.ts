@@ -323,7 +323,7 @@ it('two commands for one image move and load it once', async () => {
   const asked = await registry.asked();
   const commands = [prefetch()];
   await untilLoading();
-  const askedFirst = registry.requests().length;
+  const askedFirst = await registry.asked();
   commands.push(prefetch());
   await waitUntil(() => registry.requests().length > askedFirst);
   proxy.release();
