@@ -8,6 +8,7 @@
 #include "plugin/watch/background.h"
 #include "plugin/task/state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +25,25 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
+static void close_between(unsigned int first, unsigned int last)
+{
+	struct dirent *entry;
+	DIR *fds;
+
+	if (!syscall(SYS_close_range, first, last, 0))
+		return;
+	/* Before Linux 5.9, or refused by a seccomp profile. */
+	fds = opendir("/proc/self/fd");
+	while (fds && (entry = readdir(fds))) {
+		const unsigned int fd = strtoul(entry->d_name, NULL, 10);
+
+		if (entry->d_name[0] != '.' && fd >= first && fd <= last && (int)fd != dirfd(fds))
+			close(fd);
+	}
+	if (fds)
+		closedir(fds);
+}
+
 /* Must not keep criu's descriptors open: a caller may wait for their end of file. */
 static void close_all_but(int *kept, size_t nr)
 {
@@ -32,11 +52,11 @@ static void close_all_but(int *kept, size_t nr)
 	qsort(kept, nr, sizeof(*kept), by_number);
 	for (size_t i = 0; i < nr; i++) {
 		if (kept[i] > low)
-			syscall(SYS_close_range, low, kept[i] - 1, 0);
+			close_between(low, kept[i] - 1);
 		if (kept[i] >= low)
 			low = kept[i] + 1;
 	}
-	syscall(SYS_close_range, low, ~0U, 0);
+	close_between(low, ~0U);
 }
 
 static void detach(const char *name, int fd)

@@ -18,6 +18,9 @@ ccr_test(guard_many SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/guard_many.c
 	${PROJECT_SOURCE_DIR}/plugin/watch/guard.c)
 
 set(plugin ${PROJECT_SOURCE_DIR}/plugin)
+ccr_test(background SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/background.c ${plugin}/watch/background.c
+	${plugin}/task/state.c LIBS ccr_common)
+target_link_options(test_background PRIVATE LINKER:--wrap=syscall)
 ccr_test(held SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/held.c ${plugin}/watch/held.c)
 ccr_test(late_answer SOURCES ${CMAKE_CURRENT_LIST_DIR}/watch/late_answer.c ${plugin}/watch/watcher_message.c
 	${plugin}/task/state.c LIBS ccr_common pthread)
