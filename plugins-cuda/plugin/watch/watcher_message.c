@@ -86,11 +86,13 @@ static void take_fds(const struct watcher_message *message, struct msghdr *msg,
 		     int fds[WATCHER_SLOTS])
 {
 	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
-	int nr = 0;
+	/* Fewer than were sent where this process may have no more. */
+	const size_t got = head ? (head->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+	size_t nr = 0;
 
 	for (int i = 0; i < WATCHER_SLOTS; i++) {
 		fds[i] = -1;
-		if (head && message->fds & 1u << i)
+		if (message->fds & 1u << i && nr < got)
 			memcpy(&fds[i], CMSG_DATA(head) + nr++ * sizeof(int), sizeof(int));
 	}
 }
