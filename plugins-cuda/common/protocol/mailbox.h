@@ -51,8 +51,7 @@ struct ccr_mailbox {
 	 * all that others may still have open. */
 	uint64_t event_imports, event_exports, event_pages;
 	uint64_t event_opens; /* how often it has opened an event of another process */
-	/* How often memory of its own was registered with the driver, which pins it, or is about to
-	 * be. */
+	/* Not 0 while memory of its own may be registered with the driver, which pins it. */
 	uint64_t registrations;
 };
 

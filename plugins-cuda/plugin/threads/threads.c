@@ -18,7 +18,8 @@ static void *start(void *data)
 {
 	const struct remap_threads *threads = data;
 
-	/* From here on the thread has descriptors of its own: those that are open now. */
+	/* At a dump, the thread has descriptors of its own from here on: those that are open now.
+	 */
 	ccr__guard_enter_thread();
 	return threads->run(threads->data);
 }

@@ -97,9 +97,30 @@ static int highest_fd(void)
 	return highest;
 }
 
-void ccr__guard_create(void)
+static void close_triggers(void)
+{
+	for (const struct guard *guard = guards.list; guard; guard = guard->next) {
+		close(guard->fds[STOP_TRIGGER]);
+		if (guard->fds[KILL_TRIGGER] >= 0)
+			close(guard->fds[KILL_TRIGGER]);
+	}
+}
+
+/* CRIU forks for each namespace that it dumps, and such a child may outlive it. */
+static void in_child(void)
+{
+	if (guards.is_open)
+		close_triggers();
+	guards.is_open = false;
+}
+
+int ccr__guard_create(void)
 {
 	const int limit = raise_limit(), highest = highest_fd();
+	const int ret = pthread_atfork(NULL, NULL, in_child);
+
+	if (ret)
+		return -ret;
 
 	/* Above or below the descriptors of CRIU that have fixed numbers. */
 	guards.first = 0;
@@ -109,6 +130,7 @@ void ccr__guard_create(void)
 		guards.end = limit;
 	}
 	guards.is_open = true;
+	return 0;
 }
 
 static int set_signal(int alarm, int signal, pid_t id, bool is_thread)
@@ -227,7 +249,7 @@ int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS])
 
 size_t ccr__guard_room(void)
 {
-	return (guards.end - guards.first) / NR_FDS;
+	return guards.end > guards.first ? (guards.end - guards.first) / NR_FDS : 0;
 }
 
 int ccr__guard_stop(pid_t id, bool is_thread, bool is_armed)
@@ -274,17 +296,11 @@ bool ccr__guard_stops(pid_t pid)
 
 void ccr__guard_enter_thread(void)
 {
-	const struct guard *guard;
-
 	if (!guards.is_open)
 		return;
 	pthread_mutex_lock(&guards.lock);
-	guard = unshare(CLONE_FILES) ? NULL : guards.list;
-	for (; guard; guard = guard->next) {
-		close(guard->fds[STOP_TRIGGER]);
-		if (guard->fds[KILL_TRIGGER] >= 0)
-			close(guard->fds[KILL_TRIGGER]);
-	}
+	if (!unshare(CLONE_FILES))
+		close_triggers();
 	pthread_mutex_unlock(&guards.lock);
 }
 
@@ -307,11 +323,17 @@ void ccr__guard_watch(void)
 int ccr__guard_take(pid_t id, bool is_thread, const int fds[GUARD_FDS])
 {
 	struct guard *guard = new_guard(id, is_thread);
+	const int nr = is_thread ? 1 : GUARD_FDS;
 
 	if (!guard)
 		return -ENOMEM;
 	for (int i = 0; i < GUARD_FDS; i++)
 		guard->fds[i] = fds[i];
+	if (fds[nr - 1] < 0) { /* the last one, if not all have come */
+		close_all(guard);
+		free(guard);
+		return -EMFILE;
+	}
 	guard->next = guards.list;
 	guards.list = guard;
 	return 0;

@@ -19,8 +19,10 @@
 
 /* ---- in criu ---- */
 
-/* There are guards from now on. */
-void ccr__guard_create(void);
+/* There are guards from now on. Processes that criu forks have no part in them. Returns 0 or
+ * -errno.
+ */
+int ccr__guard_create(void);
 /*
  * Creates the guard of a process, or of one thread of it, with nothing armed. Returns 1 with the
  * descriptors in `fds`, which the watcher must get before the process is changed; 0 when it exists
@@ -42,7 +44,7 @@ void ccr__guard_disarm(pid_t id, bool is_thread);
 bool ccr__guard_stops(pid_t pid);
 /*
  * The first call of a thread that criu starts: the thread must not keep triggers open when criu is
- * killed, and criu's main thread ends first. From then on it has descriptors of its own.
+ * killed, and criu's main thread ends first. At a dump it has descriptors of its own from then on.
  */
 void ccr__guard_enter_thread(void);
 

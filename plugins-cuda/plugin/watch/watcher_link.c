@@ -45,12 +45,12 @@ int ccr__watcher_start(int stage)
 
 	if (!ret)
 		ret = ccr__connections_prepare();
+	if (!ret && stage == STAGE_DUMP)
+		ret = ccr__guard_create();
 	if (ret) {
-		ccr_err("cannot share memory with the watcher: %s", strerror(-ret));
+		ccr_err("cannot prepare the watcher: %s", strerror(-ret));
 		return ret;
 	}
-	if (stage == STAGE_DUMP)
-		ccr__guard_create();
 	ccr__plugin.criu_pid = getpid();
 	ret = start();
 	if (!ret)
@@ -133,7 +133,7 @@ static int send_one_injected(const struct injected *one)
 	return send_injected(one, 1);
 }
 
-/* The watcher was killed: another one takes its place, and learns all that it knew. */
+/* The watcher was killed: another one takes its place, and learns what it knew of the processes. */
 static int replace(void)
 {
 	int ret;

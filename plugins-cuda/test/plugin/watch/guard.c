@@ -31,8 +31,8 @@
 static struct shared {
 	volatile unsigned long counters[THREADS];
 	volatile pid_t tids[THREADS];
-	volatile bool is_ready; /* of the tracer: the guard is armed */
-	volatile pid_t watcher;
+	volatile bool is_ready;	       /* of the tracer: the guard is armed */
+	volatile pid_t watcher, child; /* the tracer's */
 } * shared;
 
 static void nap(void)
@@ -169,7 +169,15 @@ static pid_t start_tracer(pid_t target, bool is_armed)
 		_exit(8);
 	if (!is_armed)
 		ccr__guard_disarm(target, false);
-	/* As a criu that is killed while its threads work. */
+	/* As a criu that is killed while it dumps namespaces, */
+	if (!fork()) {
+		shared->child = getpid();
+		for (;;)
+			pause();
+	}
+	while (!shared->child)
+		nap();
+	/* and while its threads work. */
 	if (pthread_create(&thread, NULL, sleep_long, NULL))
 		_exit(9);
 	for (;;)
@@ -210,6 +218,12 @@ static void reap(pid_t pid)
 
 enum order { TRACER_ONLY, TRACER_FIRST, WATCHER_FIRST, NR_ORDERS };
 
+static void end_child(void)
+{
+	kill(shared->child, SIGKILL);
+	reap(shared->child);
+}
+
 static void check_dies(pid_t target, unsigned long before)
 {
 	int status = 0;
@@ -242,6 +256,7 @@ static void run(enum order order, bool is_armed)
 	}
 	if (is_armed) {
 		check_dies(target, before);
+		end_child();
 		return;
 	}
 	while (sum() == before)
@@ -250,6 +265,7 @@ static void run(enum order order, bool is_armed)
 	kill(shared->watcher, SIGKILL);
 	kill(target, SIGKILL);
 	reap(target);
+	end_child();
 }
 
 int main(void)
