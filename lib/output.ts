@@ -70,7 +70,7 @@ const withLineEnd = (text: string): string => (text.endsWith('\n') ? text : `${t
 
 /** Control characters, the numbers of a color behind them, and what turns the direction of text. */
 const ACTIVE = /(\p{Cc})(\[\d{1,3}m)?|[\u202a-\u202e\u2066-\u2069]/gu;
-const HIDDEN = '[8m';
+const HIDDEN = /^\[0*8m$/;
 
 const escaped = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
@@ -82,7 +82,7 @@ const escaped = (one: string): string => `\\u${one.charCodeAt(0).toString(16).pa
 export const withoutControls = (text: string, color = false): string =>
   text.replaceAll(ACTIVE, (found: string, control: string | undefined, rest: string | undefined) => {
     if (control === '\n' || control === '\t') return found;
-    if (color && control === '\u001b' && rest !== undefined && rest !== HIDDEN) return found;
+    if (color && control === '\u001b' && rest !== undefined && !HIDDEN.test(rest)) return found;
     return escaped(control ?? found) + (rest ?? '');
   });
 

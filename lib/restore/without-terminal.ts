@@ -32,6 +32,10 @@ function linkImages(from: string, to: string, changed: ReadonlyMap<string, Buffe
   for (const [name, bytes] of changed) writeFileSync(join(to, name), bytes, { mode: 0o600 });
 }
 
+/** Whether the images are restored from a directory of links, in which files that come later are missing. */
+export const needsLinks = (imagesDir: string): boolean =>
+  !process.stdin.isTTY && imagesWithoutTerminal(imagesDir).size > 0;
+
 /**
  * @param hasTerminal whether criu gets a terminal
  * @returns the images themselves if the tree needs no terminal, or where no directory can be made in theirs: then CRIU

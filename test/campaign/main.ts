@@ -82,6 +82,10 @@ async function runMany(options: CampaignOptions): Promise<number> {
     if (isBad(result.outcome) && !options.keepGoing) break;
     if (cycle % PROGRESS_CYCLES === PROGRESS_CYCLES - 1) console.log(report.summary);
   }
+  if (report.isEmpty) {
+    console.error(`no cycle fits --only ${options.only ?? ''}`);
+    return 1;
+  }
   console.log(`\n${report.coverage()}\n\nseed ${options.seed}: ${report.summary}`);
   return report.bad.length > options.tolerated ? 1 : 0;
 }

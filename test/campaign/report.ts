@@ -76,6 +76,10 @@ export class Report {
     return this.#bad;
   }
 
+  get isEmpty(): boolean {
+    return this.#cycles === 0;
+  }
+
   get summary(): string {
     const outcomes = [...this.#outcomes].sort().map(([name, count]) => `${count} ${name}`);
     return `${this.#cycles} cycles, ${this.#hits} faults: ${outcomes.join(', ')}`;

@@ -7,7 +7,7 @@ import type { Io } from '../../output.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
 import { dropImages, receiveImages, type Reception } from '../../pool/index.ts';
 import { cacheImage, type ImageCheck, type PullResult, type StripeReceiver } from '../../registry/index.ts';
-import { isServedByDaemon, restore, type RestoredProcess } from '../../restore/index.ts';
+import { isServedByDaemon, needsLinks, restore, type RestoredProcess } from '../../restore/index.ts';
 import { loadSettings } from '../../settings/index.ts';
 import { pullText, pullWarnings, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
@@ -113,6 +113,15 @@ function removeOwnWorkDir(given: GoldenImageFlags, { workDir }: RestoreFlags): v
   if (given.workDir === undefined && workDir !== undefined) rmSync(workDir, { recursive: true, force: true });
 }
 
+/** @returns `undefined` where no directory can be made for it: the restore of the whole image says why */
+function beginAttempt(dir: string, given: GoldenImageFlags, env: RestoreFlags['env']): Attempt | undefined {
+  try {
+    return { flags: restoreFlags(dir, given, env), startedMs: monotonicMs() };
+  } catch {
+    return undefined;
+  }
+}
+
 /** Loads device memory while it arrives, and restores while the last of it does. */
 async function receive(
   io: Io,
@@ -132,15 +141,17 @@ async function receive(
     // a load that fails is begun again by the restore, which reports it
     failed: new Promise<never>(() => undefined),
     restore: async (stop) => {
+      // files that come later would not be there
+      if (needsLinks(dir)) return;
       // no process may run before all of its memory has come
-      const flags = restoreFlags(dir, given, { CRIU_CUDA_WAIT: '1' });
-      const attempt: Attempt = { flags, startedMs: monotonicMs() };
+      const attempt = beginAttempt(dir, given, { CRIU_CUDA_WAIT: '1' });
+      if (!attempt) return;
       meanwhile.attempt = attempt;
       try {
-        attempt.restored = await restore({ ...restoreOptions(flags, io), signal: stop });
+        attempt.restored = await restore({ ...restoreOptions(attempt.flags, io), signal: stop });
       } catch (error) {
         attempt.failure = error instanceof Error ? error : new Error(String(error));
-        removeOwnWorkDir(given, flags);
+        removeOwnWorkDir(given, attempt.flags);
       }
     },
   };
@@ -163,8 +174,11 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
     }),
   ).catch(async (error: unknown) => {
     meanwhile.reception?.close();
-    const { restored } = meanwhile.attempt ?? {};
-    if (restored) await endRestored(restored);
+    const { attempt } = meanwhile;
+    if (attempt?.restored) {
+      await endRestored(attempt.restored);
+      removeOwnWorkDir(flags, attempt.flags);
+    }
     throw error;
   });
   if (!io.json) io.err(pullText(pulled));

@@ -67,32 +67,43 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
 /** How long an interrupted program has to end by itself, milliseconds. */
 const GRACE_MS = 5000;
 
-/** SIGTERM; what is left then is taken off the GPU before it is killed, as by `criu-cuda stop`. */
-export async function endRestored(restored: RestoredProcess): Promise<void> {
-  const { pid } = restored.result;
-  if (isAlive(pid) && sendSignal(pid, 'SIGTERM')) {
-    sendSignal(pid, 'SIGCONT');
-    const ended = await restored.wait({ timeoutMs: GRACE_MS });
-    if (ended === undefined) await releaseDevices(pid);
-  }
-  await restored.kill(0);
-}
-
-/** Waits until the restored process ends. When interrupted, ends it. */
-async function stay(io: Io, restored: RestoredProcess): Promise<void> {
+/** A second Ctrl-C ends this process at once, and the restored one with it. */
+async function killedAtExit(restored: RestoredProcess, work: () => Promise<void>): Promise<void> {
   const killNow = (): void => {
     restored.killNow();
   };
   process.once('exit', killNow);
   try {
-    const status = await restored.wait({ signal: io.signal });
-    io.exitCode = status === undefined ? 1 : exitCodeOf(status);
-  } catch (error) {
-    await endRestored(restored);
-    throw error;
+    await work();
   } finally {
     process.off('exit', killNow);
   }
+}
+
+/** SIGTERM; what is left then is taken off the GPU before it is killed, as by `criu-cuda stop`. */
+export async function endRestored(restored: RestoredProcess): Promise<void> {
+  const { pid } = restored.result;
+  await killedAtExit(restored, async () => {
+    if (isAlive(pid) && sendSignal(pid, 'SIGTERM')) {
+      sendSignal(pid, 'SIGCONT');
+      const ended = await restored.wait({ timeoutMs: GRACE_MS });
+      if (ended === undefined) await releaseDevices(pid);
+    }
+    await restored.kill(0);
+  });
+}
+
+/** Waits until the restored process ends. When interrupted, ends it. */
+async function stay(io: Io, restored: RestoredProcess): Promise<void> {
+  await killedAtExit(restored, async () => {
+    try {
+      const status = await restored.wait({ signal: io.signal });
+      io.exitCode = status === undefined ? 1 : exitCodeOf(status);
+    } catch (error) {
+      await endRestored(restored);
+      throw error;
+    }
+  });
 }
 
 /** What is asked of a restore. */

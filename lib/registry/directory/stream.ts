@@ -9,6 +9,7 @@ import { Assembly, DamagedBlockError, MOST_AT_ONCE, type FindBlock } from './ass
 import type { BlobRef, ImageCache } from '../cache.ts';
 import type { Arriving } from '../fetch/fill.ts';
 import type { Block, BlockKind, Description, Layer } from '../format.ts';
+import { RegistryError } from '../error.ts';
 import { differentBlocks } from '../inspect.ts';
 import { Limiter } from './limiter.ts';
 import { relocate } from './relocate.ts';
@@ -119,6 +120,7 @@ export class ArrivingImage implements Arriving {
       await this.#hostMemory.ended();
       await this.#restore;
       this.#stop.signal.throwIfAborted();
+      this.#expectAll();
       await this.#assembly?.settle('all');
       await this.#options.settle();
     });
@@ -135,6 +137,14 @@ export class ArrivingImage implements Arriving {
     await this.#hostMemory.ended().catch(() => undefined);
     await this.#restore?.catch(() => undefined);
     await this.#assembly?.close();
+  }
+
+  /** A blob may be in the cache that nobody has told of: its thread was ended at that moment. */
+  #expectAll(): void {
+    if (Object.values(this.#left).every((bytes) => bytes <= 0)) return;
+    throw new RegistryError('ERR_REGISTRY', 'the image was not put together from all of its blocks', {
+      hint: 'pull it again; what has come is kept',
+    });
   }
 
   #then(step: () => Promise<void>): void {

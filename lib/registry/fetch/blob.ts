@@ -179,6 +179,7 @@ async function readFromAny(
 ): Promise<number> {
   let last = new BlobError('absent', `nobody has ${blob.digest}`);
   for (const [index, source] of sources.entries()) {
+    const left = part.done;
     try {
       if (await readFrom(part, blob, source, options)) return index;
       source.distrust?.(blob.digest);
@@ -186,7 +187,8 @@ async function readFromAny(
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
       last = new BlobError(error.failure, error.message);
-      if (source !== sources.at(-1)) part.clear();
+      // what an earlier pull has left stays for the next one, if this one has added nothing
+      if (part.done !== left && source !== sources.at(-1)) part.clear();
     }
   }
   throw last;

@@ -41,6 +41,7 @@ describe('text that a terminal would act on', () => {
     expect(withoutControls('\u001b[31mred\u001b[39m \u001b[8mhidden', true)).toBe(
       '\u001b[31mred\u001b[39m \\u001b[8mhidden',
     );
+    expect(withoutControls('\u001b[008mhidden', true)).toBe('\\u001b[008mhidden');
     expect(withoutControls('\u001b[31mred')).toBe('\\u001b[31mred');
   });
 });

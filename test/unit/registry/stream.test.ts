@@ -146,6 +146,14 @@ it('a pull that fails ends the restore first', async () => {
   expect(events).toEqual(['first', 'restore', 'restored']);
 });
 
+it('an image to which a block was not added does not get its name', async () => {
+  const { arriving, events, layers } = restorable(false, () => Promise.resolve());
+  arriving.begin(layers.slice(0, -1));
+  await expect(arriving.end()).rejects.toThrow('not put together from all of its blocks');
+  await arriving.close();
+  expect(events).toEqual(['first']);
+});
+
 it('host memory is written several blocks at a time, and equal blocks each to their place', async () => {
   const cache = new ImageCache({ cache: join(top, 'cache') });
   const { stack, ...rest } = twoBlocks(cache);

@@ -118,6 +118,17 @@ it('what an interrupted pull has left is not moved again', async () => {
   expect(server.requests.map(({ headers }) => headers.range)).toEqual([`bytes=2000000-${SIZE - 1}`]);
 });
 
+it('what an interrupted pull has left is not lost to a source that has nothing of the blob', async () => {
+  const peer = await serve(({ answer }) => answer.writeHead(404).end());
+  const server = await serve();
+  const blob = server.add(SIZE);
+  peer.add(SIZE);
+  writeFileSync(partPath(dir, hex(blob)), blob.bytes.subarray(0, 2_000_000));
+  await pull(blob, peer.spec(), server.spec());
+  expectWhole(blob);
+  expect(server.requests.map(({ headers }) => headers.range)).toEqual([`bytes=2000000-${SIZE - 1}`]);
+});
+
 it.each([
   ['wrong', (bytes: Buffer) => Buffer.alloc(bytes.length - 10)],
   ['too long', (bytes: Buffer) => Buffer.concat([bytes, bytes])],
