@@ -127,7 +127,9 @@ it(
     const fetched = await cli(['pool', 'prefetch', reference, '--cache', cache, '--json', ...deadPeer()]);
     expect(fetched.exitCode, fetched.stderr).toBe(0);
     const { dir, ...more } = JSON.parse(fetched.stdout) as { dir: string };
-    expect(more).toMatchObject({ resident: 1, warnings: [PEER_WARNING] });
+    // of the pull, and of the check: criu alone has made these images
+    const unknown = 'not compared, because the image does not say what the dump had: kernel, CRIU, CPU';
+    expect(more).toMatchObject({ resident: 1, warnings: [PEER_WARNING, unknown] });
     expect((await machine.poolStatus()).images).toMatchObject([{ dir, state: 'resident' }]);
     const restored = await cli(['golden', 'restore', reference, '--cache', cache, '--detach']);
     expect(restored.exitCode, restored.stderr).toBe(0);
