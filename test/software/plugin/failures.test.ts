@@ -3,8 +3,9 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { variantPlugin } from '../../../lib/variant.ts';
-import { readStat } from '../../../lib/process/index.ts';
+import { isAlive, readStat } from '../../../lib/process/index.ts';
 import { Machine, startPlainProcess } from '../../helpers/machine.ts';
+import { waitUntil } from '../../helpers/wait.ts';
 
 const NOT_PERMITTED = 800;
 
@@ -64,6 +65,10 @@ describe('a driver call fails during the dump', () => {
         env: { SOFTCUDA_FAIL: `cuCheckpointProcess${call}:1:${NOT_PERMITTED}` },
       });
       expect(reasons(dump.status)).toContain('CUDA_ERROR_NOT_PERMITTED');
+      // the watcher's try may come after criu's end
+      const watchers = dump.status.flatMap(({ event, pid }) => (event === 'watcher' ? (pid ?? []) : []));
+      expect(watchers).not.toEqual([]);
+      await waitUntil(() => !watchers.some(isAlive));
       expect(await machine.state(workload.pid)).toBe(left);
       for (const action of actions) expect((await machine.action(workload.pid, action)).exitCode).toBe(0);
       expect(await workload.verify()).toBe(checksum);
