@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "intercept/core/mailbox.h"
+#include "intercept/core/registration.h"
 
 #define STACK_BYTES  (1 << 20)
 #define IDLE_SECONDS 5
@@ -64,14 +64,10 @@ static bool prepare(struct worker *w, const struct ccr__node *node)
 	if (w->is_ready)
 		return true;
 	memory = map_buffers(w, node);
-	if (!memory)
+	/* Counted, because a dump that leaves the memory to the driver does not end the threads. */
+	if (!memory || ccr__register_host(ccr__real.cuMemHostRegister_v2, memory, BUFFER_BYTES,
+					  0) != CUDA_SUCCESS)
 		return false;
-	/* A dump that leaves the memory to the driver does not end the threads before. */
-	ccr__mailbox_count_registration(1);
-	if (ccr__real.cuMemHostRegister_v2(memory, BUFFER_BYTES, 0) != CUDA_SUCCESS) {
-		ccr__mailbox_count_registration(-1);
-		return false;
-	}
 	w->pinned = memory;
 	if (ccr__real.cuStreamCreate(&w->stream, CU_STREAM_NON_BLOCKING) != CUDA_SUCCESS)
 		return false;
@@ -95,7 +91,7 @@ static void free_resources(struct worker *w)
 		ccr__real.cuStreamDestroy_v2(w->stream);
 	if (w->pinned) {
 		ccr__real.cuMemHostUnregister(w->pinned);
-		ccr__mailbox_count_registration(-1);
+		ccr__registration_count(-1);
 	}
 	if (w->map)
 		munmap(w->map, MAP_BYTES);

@@ -11,11 +11,4 @@ extern struct ccr_mailbox *ccr__mailbox;
 /* Once in a process, before its service thread starts. Returns 0 or -errno. */
 int ccr__mailbox_create(void);
 
-/* Before memory of the process is registered, or after a registration has failed or was undone:
- * `by` is 1 or -1. */
-static inline void ccr__mailbox_count_registration(int by)
-{
-	__atomic_add_fetch(&ccr__mailbox->registrations, (uint64_t)by, __ATOMIC_SEQ_CST);
-}
-
 #endif
