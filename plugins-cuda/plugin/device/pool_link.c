@@ -18,6 +18,7 @@
 #include "plugin/device/fetch.h"
 #include "plugin/task/checkpoint_files.h"
 #include "plugin/task/state.h"
+#include "plugin/watch/background.h"
 #include "common/protocol/message.h"
 #include "common/run_dir.h"
 
@@ -52,7 +53,7 @@ static void exec_helper(const char *path, int fd)
 	dup2(null_fd, 0);
 	dup2(null_fd, 1);
 	dup2(null_fd, 2);
-	syscall(SYS_close_range, 4, ~0U, 0);
+	ccr__close_range(4, ~0U);
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);

@@ -25,7 +25,7 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-static void close_between(unsigned int first, unsigned int last)
+void ccr__close_range(unsigned int first, unsigned int last)
 {
 	struct dirent *entry;
 	DIR *fds;
@@ -52,11 +52,11 @@ static void close_all_but(int *kept, size_t nr)
 	qsort(kept, nr, sizeof(*kept), by_number);
 	for (size_t i = 0; i < nr; i++) {
 		if (kept[i] > low)
-			close_between(low, kept[i] - 1);
+			ccr__close_range(low, kept[i] - 1);
 		if (kept[i] >= low)
 			low = kept[i] + 1;
 	}
-	close_between(low, ~0U);
+	ccr__close_range(low, ~0U);
 }
 
 static void detach(const char *name, int fd)

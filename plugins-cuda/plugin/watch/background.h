@@ -12,6 +12,9 @@
  */
 int ccr__background_start(const char *name, void (*run)(int stage, int fd), int stage, pid_t *pid);
 
+/* In a child: closes all descriptors from `first` to `last`. */
+void ccr__close_range(unsigned int first, unsigned int last);
+
 /* Zeroed memory that criu and the processes started after it share. Returns NULL, with errno. */
 void *ccr__background_memory(size_t size);
 
