@@ -176,13 +176,14 @@ static int open_alarm(struct guard *guard, int alarm, int trigger, int signal)
 	return ret ? ret : hold(ends[0]);
 }
 
-static struct guard *find(pid_t id, bool is_thread)
+/* Where the guard is in the list, or its end. */
+static struct guard **find(pid_t id, bool is_thread)
 {
-	struct guard *guard = guards.list;
+	struct guard **link = &guards.list;
 
-	while (guard && (guard->id != id || guard->is_thread != is_thread))
-		guard = guard->next;
-	return guard;
+	while (*link && ((*link)->id != id || (*link)->is_thread != is_thread))
+		link = &(*link)->next;
+	return link;
 }
 
 static int arm(int alarm, bool is_armed)
@@ -234,7 +235,7 @@ int ccr__guard_add(pid_t id, bool is_thread, int fds[GUARD_FDS])
 	struct guard *guard;
 	int ret;
 
-	if (!guards.is_open || find(id, is_thread))
+	if (!guards.is_open || *find(id, is_thread))
 		return 0;
 	guard = new_guard(id, is_thread);
 	if (!guard)
@@ -254,42 +255,36 @@ size_t ccr__guard_room(void)
 
 int ccr__guard_stop(pid_t id, bool is_thread, bool is_armed)
 {
-	const struct guard *guard = find(id, is_thread);
+	const struct guard *guard = *find(id, is_thread);
 
 	return guard ? arm(guard->fds[STOP_ALARM], is_armed) : 0;
 }
 
 int ccr__guard_kill(pid_t pid, bool is_armed)
 {
-	const struct guard *guard = find(pid, false);
+	const struct guard *guard = *find(pid, false);
 
 	return guard ? arm(guard->fds[KILL_ALARM], is_armed) : 0;
 }
 
-static void disarm(struct guard **link)
-{
-	struct guard *guard = *link;
-
-	*link = guard->next;
-	close_all(guard);
-	free(guard);
-}
-
 void ccr__guard_disarm(pid_t id, bool is_thread)
 {
-	struct guard **link = &guards.list;
+	struct guard **link, *guard;
 
 	pthread_mutex_lock(&guards.lock);
-	while (*link && ((*link)->id != id || (*link)->is_thread != is_thread))
-		link = &(*link)->next;
-	if (*link)
-		disarm(link);
+	link = find(id, is_thread);
+	guard = *link;
+	if (guard) {
+		*link = guard->next;
+		close_all(guard);
+		free(guard);
+	}
 	pthread_mutex_unlock(&guards.lock);
 }
 
 bool ccr__guard_stops(pid_t pid)
 {
-	const struct guard *guard = find(pid, false);
+	const struct guard *guard = *find(pid, false);
 
 	return guard && fcntl(guard->fds[STOP_ALARM], F_GETFL) & O_ASYNC;
 }
