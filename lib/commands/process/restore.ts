@@ -68,13 +68,13 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
 const GRACE_MS = 5000;
 
 /** A second Ctrl-C ends this process at once, and the restored one with it. */
-async function killedAtExit(restored: RestoredProcess, work: () => Promise<void>): Promise<void> {
+async function killedAtExit<T>(restored: RestoredProcess, work: () => Promise<T>): Promise<T> {
   const killNow = (): void => {
     restored.killNow();
   };
   process.once('exit', killNow);
   try {
-    await work();
+    return await work();
   } finally {
     process.off('exit', killNow);
   }
@@ -95,15 +95,13 @@ export async function endRestored(restored: RestoredProcess): Promise<void> {
 
 /** Waits until the restored process ends. When interrupted, ends it. */
 async function stay(io: Io, restored: RestoredProcess): Promise<void> {
-  await killedAtExit(restored, async () => {
-    try {
-      const status = await restored.wait({ signal: io.signal });
-      io.exitCode = status === undefined ? 1 : exitCodeOf(status);
-    } catch (error) {
-      await endRestored(restored);
-      throw error;
-    }
-  });
+  try {
+    const status = await killedAtExit(restored, () => restored.wait({ signal: io.signal }));
+    io.exitCode = status === undefined ? 1 : exitCodeOf(status);
+  } catch (error) {
+    await endRestored(restored);
+    throw error;
+  }
 }
 
 /** What is asked of a restore. */
