@@ -39,8 +39,8 @@ interface Filling {
   missing: BlobRef[];
   /** Other nodes, which are asked first. */
   peers: PeersSpec | undefined;
-  /** What has come before. */
-  before: { bytes: number };
+  /** Bytes that have come before. */
+  beforeBytes: number;
   options: FillOptions;
   /** @param isOfPeer another node had it */
   onBlob: (blob: BlobRef, isOfPeer: boolean) => void;
@@ -110,7 +110,7 @@ async function fillDirectly(filling: Filling, source: HttpSourceSpec): Promise<b
 }
 
 async function fillWithSkopeo(filling: Filling): Promise<void> {
-  const { cache, image, missing, options, onBlob, before } = filling;
+  const { cache, image, missing, options, onBlob, beforeBytes } = filling;
   const { parsed, pinned } = image;
   const dir = digestsDir(cache.blobsDir);
   for (const { digest } of missing) rmSync(partPath(dir, hexOf(digest)), { force: true });
@@ -127,8 +127,8 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
   });
   const read = () => {
     const arriving = bytesOfFiles(join(temporary, 'layout'), /^oci-put-blob/).size;
-    const doneBytes = before.bytes + sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
-    return { doneBytes, totalBytes: before.bytes + sizeOf(missing) };
+    const doneBytes = beforeBytes + sizeOf(missing) - sizeOf([...waiting.values()]) + arriving;
+    return { doneBytes, totalBytes: beforeBytes + sizeOf(missing) };
   };
   try {
     const place = { dir: createLayout(temporary).dir, blobsDir: cache.blobsDir };
@@ -171,15 +171,15 @@ async function fillFromAll(filling: Filling): Promise<void> {
   if (source && (await fillDirectly(filling, source))) return;
   if (peers) await fillWithPeers({ ...filling, missing: await missingLayers(cache, missing, false) }, peers);
   const left = await missingLayers(cache, missing, false);
-  const before = { bytes: sizeOf(missing) - sizeOf(left) };
-  if (left.length > 0 || isJudged) await fillWithSkopeo({ ...filling, missing: left, before });
+  const beforeBytes = sizeOf(missing) - sizeOf(left);
+  if (left.length > 0 || isJudged) await fillWithSkopeo({ ...filling, missing: left, beforeBytes });
 }
 
 /** Has skopeo judge an image all of whose blobs are here: it moves nothing then. */
 async function judge(cache: ImageCache, image: FoundImage, options: FillOptions): Promise<void> {
   if (!isRestricted(image.parsed, process.env)) return;
   await fillWithSkopeo({
-    ...{ cache, image, missing: [], peers: undefined, before: { bytes: 0 }, options },
+    ...{ cache, image, missing: [], peers: undefined, beforeBytes: 0, options },
     onBlob: () => undefined,
   });
 }
@@ -244,7 +244,7 @@ export async function fillCache(
     await fillFromAll({
       ...{ cache, image, peers, options, onBlob },
       missing: ordered,
-      before: { bytes: 0 },
+      beforeBytes: 0,
     });
     for (const one of missing) {
       if (!cache.has(one))

@@ -34,9 +34,9 @@ export function nodeId(dir: string): string | undefined {
 
 /** The place of a node among others. All nodes see the same order when they know the same nodes. */
 export function placeAmong(own: string | undefined, others: readonly (string | undefined)[]): NodePlace {
-  const ids = new Set(others.filter((id) => id !== undefined && id !== own));
   if (own === undefined) return { index: 0, nodes: 1 };
-  return { index: [...ids].filter((id) => id !== undefined && id < own).length, nodes: ids.size + 1 };
+  const ids = new Set(others.filter((id): id is string => id !== undefined && id !== own));
+  return { index: [...ids].filter((id) => id < own).length, nodes: ids.size + 1 };
 }
 
 /**
