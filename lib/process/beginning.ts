@@ -38,6 +38,7 @@ export async function readBeginningAside(path: string, maxBytes: number): Promis
   const file = await open(path, FLAGS).catch(() => undefined);
   if (!file) return '';
   try {
+    if (!(await file.stat()).isFile()) return '';
     const bytes = Buffer.allocUnsafe(maxBytes);
     let length = 0;
     for (let more = 1; more > 0 && length < maxBytes; length += more)
