@@ -14,7 +14,7 @@ namespace
 {
 
 // Raised with every change of what is exported; lib/native/addon.ts expects the same number.
-constexpr int kInterfaceVersion = 5;
+constexpr int kInterfaceVersion = 6;
 
 Napi::Object Init(Napi::Env env, Napi::Object exports)
 {

@@ -74,6 +74,19 @@ Napi::Value Flock(const Napi::CallbackInfo &info)
 				 OrErrno(flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB)));
 }
 
+// The next byte of a file's data, or of a hole. Moves the descriptor's position.
+Napi::Value SeekData(const Napi::CallbackInfo &info)
+{
+	const int fd = IntOf(info, "expected a descriptor");
+
+	if (info.Length() < 3 || !info[1].IsNumber() || !info[2].IsBoolean())
+		throw Napi::TypeError::New(info.Env(), "expected a position and a boolean");
+	const off_t from = info[1].As<Napi::Number>().Int64Value();
+	const bool hole = info[2].As<Napi::Boolean>().Value();
+	const off_t found = lseek(fd, from, hole ? SEEK_HOLE : SEEK_DATA);
+	return Napi::Number::New(info.Env(), static_cast<double>(found < 0 ? -errno : found));
+}
+
 // { result, value }: the pid and its wait status; 0 while it runs; -errno.
 Napi::Value WaitPid(const Napi::CallbackInfo &info)
 {
@@ -131,6 +144,7 @@ void AddLibc(Napi::Env env, Napi::Object exports)
 	exports.Set("setChildSubreaper", Napi::Function::New(env, SetChildSubreaper));
 	exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));
 	exports.Set("flock", Napi::Function::New(env, Flock));
+	exports.Set("seekData", Napi::Function::New(env, SeekData));
 	exports.Set("waitpid", Napi::Function::New(env, WaitPid));
 	exports.Set("onReadable", Napi::Function::New(env, OnReadable));
 	exports.Set("execv", Napi::Function::New(env, Execv));

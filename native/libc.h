@@ -9,7 +9,8 @@
 namespace ccr
 {
 
-// Adds getChildSubreaper, setChildSubreaper, pidfdOpen, waitpid and onReadable and execv.
+// Adds getChildSubreaper, setChildSubreaper, pidfdOpen, flock, seekData, waitpid,
+// onReadable and execv.
 void AddLibc(Napi::Env env, Napi::Object exports);
 
 } // namespace ccr

@@ -78,9 +78,9 @@ export interface CheckpointOptions extends OperationOptions {
   /** Whether to replace an existing checkpoint in the images directory, once the new one is complete. @default false */
   force?: boolean | undefined;
   /**
-   * Contents of files in memory (on a tmpfs, such as /dev/shm) that the tree has open or mapped are kept in the images up
-   * to this size, in bytes; 0 keeps none. On a disk, what the tree may write is kept up to 1 MiB.
-   * @default 64 MiB
+   * Contents of files that the tree has open or mapped are kept in the images up to this size, in bytes; 0 keeps none.
+   * @default none for what the tree writes on a tmpfs, such as /dev/shm; 64 MiB for other files in memory. On a disk, what the
+   * tree may write is kept up to 1 MiB
    */
   keepBytes?: number | undefined;
 }

@@ -24,12 +24,12 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isErrno } from '../errno.ts';
+import { dataRanges } from '../native/index.ts';
 import type { ManifestFile } from './manifest.ts';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const OWNER_ONLY = 0o600;
 const PIECE = 1024 * 1024;
-const NO_BYTES = Buffer.alloc(PIECE);
 
 /** Whether a symbolic link is among the directories above a path; there was none at the dump. */
 export function leadsThroughLink(path: string): boolean {
@@ -94,20 +94,28 @@ function makeDirectories(path: string): void {
   });
 }
 
-function* piecesOf(fd: number, size: number): Generator<{ bytes: Buffer; at: number }> {
-  const buffer = Buffer.alloc(PIECE);
-  for (let at = 0; at < size;) {
-    const length = readSync(fd, buffer, 0, Math.min(PIECE, size - at), at);
-    if (length === 0) throw new Error(`the file has ${at} bytes now, and had ${size}`);
-    yield { bytes: buffer.subarray(0, length), at };
-    at += length;
-  }
+/** Reads as many bytes as there are. */
+function readAt(fd: number, buffer: Buffer, at: number): Buffer {
+  let length = 0;
+  for (let read = -1; read !== 0 && length < buffer.length; length += read)
+    read = readSync(fd, buffer, length, buffer.length - length, at + length);
+  return buffer.subarray(0, length);
 }
 
-/** @param isNew the file has no contents yet: what is zero becomes a hole, as it may have been one */
-function copy(from: number, to: number, size: number, isNew: boolean): void {
+/** What is not a hole. */
+function* piecesOf(fd: number, size: number): Generator<{ bytes: Buffer; at: number }> {
+  const buffer = Buffer.alloc(PIECE);
+  for (const [begin, end] of dataRanges(fd, size))
+    for (let at = begin; at < end; at += PIECE)
+      yield { bytes: readAt(fd, buffer.subarray(0, Math.min(PIECE, end - at)), at), at };
+}
+
+/** Gives a file the contents of another one, with its holes. */
+function copy(from: number, to: number, size: number): void {
+  const now = fstatSync(from).size;
+  if (now < size) throw new Error(`the file has ${now} bytes now, and had ${size}`);
+  ftruncateSync(to, 0);
   for (const { bytes, at } of piecesOf(from, size)) {
-    if (isNew && bytes.equals(NO_BYTES.subarray(0, bytes.length))) continue;
     for (let done = 0; done < bytes.length;)
       done += writeSync(to, bytes, done, bytes.length - done, at + done);
   }
@@ -129,7 +137,7 @@ export function copyContents(
     if (!stat.isFile() || stat.dev !== listed.dev || stat.ino !== listed.ino)
       throw new Error(`${path} is another file now`);
     withImage(target, O_RDWR | O_CREAT | O_EXCL, (to) => {
-      copy(from, to, listed.size, true);
+      copy(from, to, listed.size);
     });
   });
 }
@@ -140,11 +148,11 @@ export function hasContents(path: string, keptPath: string, whole: boolean): boo
     withImage(keptPath, O_RDONLY, (kept) => {
       const [now, then] = [fstatSync(fd).size, fstatSync(kept).size];
       if (whole ? now !== then : now < then) return false;
-      const buffer = Buffer.alloc(PIECE);
-      for (const { bytes, at } of piecesOf(kept, then)) {
-        const length = readSync(fd, buffer, 0, bytes.length, at);
-        if (!buffer.subarray(0, length).equals(bytes)) return false;
-      }
+      const other = Buffer.alloc(PIECE);
+      // what is a hole in one of them may be zeroes in the other
+      for (const [one, two] of [[kept, fd] as const, [fd, kept] as const])
+        for (const { bytes, at } of piecesOf(one, then))
+          if (!readAt(two, other.subarray(0, bytes.length), at).equals(bytes)) return false;
       return true;
     }),
   );
@@ -154,7 +162,7 @@ export function hasContents(path: string, keptPath: string, whole: boolean): boo
 export function writeContents(path: string, keptPath: string): void {
   withFile(path, O_RDWR, (fd) => {
     withImage(keptPath, O_RDONLY, (kept) => {
-      copy(kept, fd, fstatSync(kept).size, false);
+      copy(kept, fd, fstatSync(kept).size);
     });
   });
 }
@@ -176,7 +184,7 @@ export function createEntry(imagesDir: string, path: string, file: ManifestFile)
       if (kind === 'fifo' && (!stat.isFIFO() || stat.nlink !== 1)) throw new Error(`${path} was replaced`);
       if (kept !== undefined)
         withImage(join(imagesDir, kept), O_RDONLY, (from) => {
-          copy(from, fd, fstatSync(from).size, true);
+          copy(from, fd, fstatSync(from).size);
         });
       fchownSync(fd, uid, gid);
       fchmodSync(fd, mode);

@@ -4,7 +4,7 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeFile } from '../directory.ts';
 import { copyContents } from './contents.ts';
@@ -13,22 +13,28 @@ import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
-/** Contents of larger files in memory are not kept. Bytes. */
-const defaultKeepBytes = 64 * 1024 * 1024;
+/** Larger files in memory are not kept, but those on a tmpfs that the tree writes: they are its memory. Bytes. */
+const MEMORY_BYTES = 64 * 1024 * 1024;
 
 /** The same for files on a disk, which a reboot leaves where they are. Bytes. */
 const DISK_BYTES = 1024 * 1024;
 
-function isKept({ kind, size, isMemory, access }: ManifestFile, limit: number): boolean {
+function isKept({ file, isOnTmpfs }: ListedFile, limit: number | undefined): boolean {
+  const { kind, size, isMemory, access } = file;
   if (kind !== 'file') return false;
-  return isMemory ? size <= limit : access !== 'read' && size <= Math.min(limit, DISK_BYTES);
+  if (!isMemory) return access !== 'read' && size <= Math.min(limit ?? Infinity, DISK_BYTES);
+  const isUnlimited = isOnTmpfs && access === 'write';
+  return size <= (limit ?? (isUnlimited ? Infinity : MEMORY_BYTES));
 }
 
 /** A name that CRIU gives to a deleted file that has other names, for the time until its restore. */
 export const isLinkRemap = (path: string): boolean => /\/link_remap\.\d+$/.test(path);
 
 export interface KeepOptions {
-  /** Contents of larger files in memory are not kept; 0 keeps none. Bytes. @default 64 MiB */
+  /**
+   * Contents of larger files are not kept; 0 keeps none. Bytes.
+   * @default none for what the tree writes on a tmpfs, 64 MiB for other files in memory, and never more than 1 MiB on a disk
+   */
   limitBytes?: number | undefined;
   /** The processes of the tree: what others hold as well is not the tree's alone. */
   pids: readonly number[];
@@ -42,10 +48,20 @@ export interface KeepOptions {
   samples: Samples;
 }
 
+/** What a file takes in its file system: without its holes. */
+const usedBytes = ({ paths: [path = ''] }: ManifestFile): number => lstatSync(path).blocks * 512;
+
+/** Whether a file system has room; a tmpfs without a limit has no blocks. */
+function hasRoom(dir: string, bytes: number): boolean {
+  const { blocks, bavail, bsize } = statfsSync(dir);
+  return blocks === 0 || bytes <= bavail * bsize;
+}
+
 /** Copies a file into the images. @returns whether it was still the one that was listed, and could be copied */
 function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFile): boolean {
   const target = join(imagesDir, name);
   try {
+    if (!hasRoom(imagesDir, usedBytes(file))) return false;
     copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target);
     return true;
   } catch {
@@ -60,12 +76,14 @@ function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFil
  * @returns what was listed
  */
 export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile[] {
-  const { limitBytes = defaultKeepBytes, pids, isRunning, removesLinks, growing, samples } = options;
+  const { limitBytes, pids, isRunning, removesLinks, growing, samples } = options;
   const listed = listFiles(imagesDir, samples);
   const files = listed.map(({ file }) => file);
-  const memory = files.filter((file) => isKept(file, limitBytes) && file.isMemory && file.access === 'write');
+  const memory = listed.filter(
+    (one) => isKept(one, limitBytes) && one.file.isMemory && one.file.access === 'write',
+  );
   const holders = findHolder(
-    memory.flatMap(({ paths }) => paths),
+    memory.flatMap(({ file }) => file.paths),
     pids,
   );
   for (const [index, one] of listed.entries()) {
@@ -74,7 +92,7 @@ export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile
     if (holder !== undefined) file.sharedWith = holder;
     if (file.paths.some((path) => growing.includes(path))) file.onlyGrows = true;
     const isOfDump = holder === undefined && !(isRunning && file.access === 'write');
-    if (isOfDump && isKept(file, limitBytes) && copyFile(imagesDir, keptName(index), one))
+    if (isOfDump && isKept(one, limitBytes) && copyFile(imagesDir, keptName(index), one))
       file.kept = keptName(index);
   }
   writeFileSync(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`, {

@@ -16,6 +16,8 @@ export interface ListedFile {
   file: ManifestFile;
   dev: number;
   ino: number;
+  /** On a tmpfs: the images take what else would be memory of the machine. */
+  isOnTmpfs: boolean;
 }
 
 /** What not to list: the kernel's own files, and devices. */
@@ -125,7 +127,7 @@ function list(
     isMemory,
     ...(kind === 'file' && access === 'read' ? versionOf(path, stat, opens, samples) : {}),
   };
-  return { file, dev: stat.dev, ino: stat.ino };
+  return { file, dev: stat.dev, ino: stat.ino, isOnTmpfs };
 }
 
 /** The opens of each path that is to be listed. */

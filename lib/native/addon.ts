@@ -21,7 +21,7 @@ import type {
 } from './types.ts';
 
 /** native/binding.cc has the same number; another one means a binary of another version of this package. */
-const INTERFACE_VERSION = 5;
+const INTERFACE_VERSION = 6;
 
 /** An opened driver inside the addon. */
 declare const handle: unique symbol;

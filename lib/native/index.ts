@@ -9,6 +9,7 @@ export { nativeBackend } from './backend.ts';
 export { isNativeFailure, SystemCallError } from './errors.ts';
 export { fileStatuses } from './file-status.ts';
 export {
+  dataRanges,
   execv,
   getChildSubreaper,
   onReadable,

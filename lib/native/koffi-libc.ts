@@ -17,6 +17,8 @@ const F_SETFD = 2;
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
 export function koffiLibc(koffi: Koffi): LibcCalls {
   const libc = koffi.load('libc.so.6');
@@ -27,6 +29,7 @@ export function koffiLibc(koffi: Koffi): LibcCalls {
   const waitpid = libc.func('waitpid', 'int', ['int', koffi.out(koffi.pointer('int')), 'int']);
   const fcntl = libc.func('int fcntl(int fd, int command, ...)');
   const flock = libc.func('int flock(int fd, int operation)');
+  const lseek = libc.func('lseek', 'long', ['int', 'long', 'int']);
   const execv = libc.func('int execv(const char *path, const char **arguments)');
   const orErrno = (result: unknown): number => (Number(result) < 0 ? -koffi.errno() : Number(result));
   return {
@@ -38,6 +41,7 @@ export function koffiLibc(koffi: Koffi): LibcCalls {
     setChildSubreaper: (on) => orErrno(setOption(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0)),
     pidfdOpen: (pid) => orErrno(syscall(SYS_PIDFD_OPEN, 'int', pid, 'unsigned int', 0)),
     flock: (fd, exclusive) => orErrno(flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB)),
+    seekData: (fd, from, hole) => orErrno(lseek(fd, from, hole ? SEEK_HOLE : SEEK_DATA)),
     waitpid: (pid) => {
       const status: [number] = [0];
       const result = orErrno(waitpid(pid, status, WNOHANG));

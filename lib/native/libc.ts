@@ -37,6 +37,23 @@ export function tryLock(fd: number, exclusive: boolean): boolean {
   return true;
 }
 
+/**
+ * The parts of a file that are not holes, as `[first byte, byte behind the last]`. Moves the descriptor's position.
+ * @param size bytes of the file to look at
+ */
+export function* dataRanges(fd: number, size: number): Generator<[number, number]> {
+  const { libc } = nativeBackend();
+  for (let at = 0; at < size;) {
+    const begin = libc.seekData(fd, at, false);
+    if (begin === -constants.errno.ENXIO || begin >= size) return;
+    const end = begin < 0 ? begin : libc.seekData(fd, begin, true);
+    // a file system that knows no holes has data everywhere
+    const range: [number, number] = end < 0 ? [at, size] : [begin, Math.min(end, size)];
+    yield range;
+    at = range[1];
+  }
+}
+
 /** Collects one ended child without waiting. @returns its wait status, or `undefined` while it runs */
 export function waitpidNoHang(pid: number): number | undefined {
   const { result, value } = nativeBackend().libc.waitpid(pid);

@@ -214,6 +214,8 @@ export interface LibcCalls {
   pidfdOpen(pid: number): number;
   /** flock without waiting; closing the descriptor unlocks. */
   flock(fd: number, exclusive: boolean): number;
+  /** The next byte of a file's data, or of a hole; ENXIO behind the last one. Moves the descriptor's position. */
+  seekData(fd: number, from: number, hole: boolean): number;
   /** waitpid with WNOHANG. `result`: the pid, or 0 while it runs; `value`: its wait status. */
   waitpid(pid: number): Answer;
   /** Calls back once when a descriptor becomes readable. @returns a function that stops waiting */

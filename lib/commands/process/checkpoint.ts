@@ -59,7 +59,10 @@ async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
 export function defineCheckpoint(command: Command, io: Io): void {
   addOperands(command, [pidOperand(parsePid), imagesDirOperand()], criuOptions)
     .option('--leave-running', 'keep the process running after the dump')
-    .option('--keep-files <size>', 'keep files in /dev/shm and other tmpfs up to this size (default: 64M)')
+    .option(
+      '--keep-files <size>',
+      'keep files of the tree up to this size (default: all that it writes in /dev/shm and other tmpfs; 64M that it reads there)',
+    )
     .option('--force', 'replace an existing checkpoint in the directory once the new one is complete');
   addOperationOptions(command).action(withOptions((flags: Flags) => runCheckpoint(io, flags)));
   addExamples(

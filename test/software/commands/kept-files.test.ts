@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -29,6 +30,8 @@ const program = join(projectRoot, 'test/fixtures/servers/sharing.py');
 interface Answer {
   private: number;
   shared: number;
+  /** At the other end of the segment. */
+  last: number;
   mapped: number;
   in_time: boolean;
   cwd: string;
@@ -62,6 +65,12 @@ afterEach(async () => {
 
 const segment = (): string => `/dev/shm/${name}`;
 const workDir = (): string => join(disk, 'work');
+
+/** What the kept files take: without the holes of the segment. */
+const keptBytes = (): number =>
+  readdirSync(machine.imagesDir)
+    .filter((file) => file.startsWith('criu-cuda-file-'))
+    .reduce((sum, file) => sum + statSync(join(machine.imagesDir, file)).blocks * 512, 0);
 
 const cli = (args: readonly string[]): Promise<ExecResult> =>
   execResult(process.execPath, [join(projectRoot, 'dist/cli.js'), ...args], { env: machine.env });
@@ -114,12 +123,14 @@ it('shared memory, semaphores and a mapped file in a temporary directory come ba
   expect(await ask(server)).toMatchObject({ private: 1, shared: 1, in_time: true });
   await dump(server);
   expect(files.linkRemaps()).toEqual([]);
+  expect(keptBytes()).toBeLessThan(1 << 20);
   for (let round = 0; round < 3; round++) {
     await restore();
     for (const count of [2, 3]) {
       expect(await ask(server)).toEqual({
         private: count,
         shared: count,
+        last: count,
         mapped: count,
         in_time: true,
         cwd: workDir(),
@@ -153,7 +164,14 @@ it('after a reboot: what was in memory or in a temporary directory is brought ba
   files.remove(); // the segment and the semaphores
   const said = await restore();
   expect(said).toContain(segment());
-  expect(await ask(server)).toEqual({ private: 2, shared: 2, mapped: 2, in_time: true, cwd: workDir() });
+  expect(await ask(server)).toEqual({
+    private: 2,
+    shared: 2,
+    last: 2,
+    mapped: 2,
+    in_time: true,
+    cwd: workDir(),
+  });
   expect(statSync(join(workDir(), 'pipe')).isFIFO()).toBe(true);
   const { mode, uid, gid } = statSync(join(workDir(), 'log'));
   expect({ mode, uid, gid }).toEqual({ mode: log.mode, uid: log.uid, gid: log.gid });

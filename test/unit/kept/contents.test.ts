@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 import {
   chmodSync,
+  closeSync,
+  ftruncateSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -11,11 +14,18 @@ import {
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { copyContents, createEntry, hasContents, linkEntry } from '../../../lib/kept/contents.ts';
+import {
+  copyContents,
+  createEntry,
+  hasContents,
+  linkEntry,
+  writeContents,
+} from '../../../lib/kept/contents.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -88,6 +98,36 @@ it.each([
   writeFileSync(at('now'), now);
   writeFileSync(at('kept'), kept);
   expect(hasContents(at('now'), at('kept'), whole)).toBe(result);
+});
+
+/** `text` behind a hole of 8 MiB, in a file of 16 MiB. */
+function sparse(name: string, text: string): string {
+  const fd = openSync(at(name), 'w');
+  writeSync(fd, text, 8 << 20);
+  ftruncateSync(fd, 16 << 20);
+  closeSync(fd);
+  return at(name);
+}
+
+it('hasContents compares bytes, whether zeroes are holes or not', () => {
+  const kept = sparse('kept', 'text');
+  writeFileSync(at('now'), readFileSync(kept));
+  expect(hasContents(at('now'), kept, true)).toBe(true);
+  expect(hasContents(kept, at('now'), true)).toBe(true);
+  expect(hasContents(sparse('other', 'next'), kept, true)).toBe(false);
+  const fd = openSync(at('now'), 'r+');
+  writeSync(fd, 'x', 1 << 20); // where the kept one has a hole
+  closeSync(fd);
+  expect(hasContents(at('now'), kept, true)).toBe(false);
+});
+
+it('writeContents leaves nothing where the kept file has a hole', () => {
+  const kept = sparse('kept', 'text');
+  writeFileSync(at('now'), Buffer.alloc(20 << 20, 'changed'));
+  const { ino } = statSync(at('now'));
+  writeContents(at('now'), kept);
+  expect(readFileSync(at('now')).equals(readFileSync(kept))).toBe(true);
+  expect(statSync(at('now'))).toMatchObject({ ino, size: 16 << 20 });
 });
 
 describe('a directory that somebody replaces by a link after the comparison', () => {

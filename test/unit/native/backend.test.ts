@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../../../lib/errors.ts';
 import {
+  dataRanges,
   execv,
   getChildSubreaper,
   nativeBackend,
@@ -115,6 +116,29 @@ describe.each(backendNames)('system calls through the %s', (backend) => {
     expect(() => tryLock(1_000_000, true)).toThrow(
       expect.objectContaining({ code: 'ERR_SYSTEM_EBADF' }) as Error,
     );
+  });
+
+  it('find what is not a hole, up to a size', () => {
+    use();
+    const dir = mkdtempSync(join('/dev/shm', 'ranges-'));
+    const fd = openSync(join(dir, 'file'), 'w+');
+    expect([...dataRanges(fd, 0)]).toEqual([]);
+    ftruncateSync(fd, 64 << 20);
+    expect([...dataRanges(fd, 64 << 20)]).toEqual([]);
+    for (const at of [16 << 20, 48 << 20]) writeSync(fd, 'x', at);
+    const ranges = [...dataRanges(fd, 64 << 20)];
+    expect(ranges.map(([begin]) => begin)).toEqual([16 << 20, 48 << 20]);
+    for (const [begin, end] of ranges) expect(end - begin).toBeLessThanOrEqual(2 << 20); // a page, which may be a huge one
+    expect([...dataRanges(fd, (16 << 20) + 1)]).toEqual([[16 << 20, (16 << 20) + 1]]);
+    closeSync(fd);
+    rmSync(dir, { recursive: true });
+  });
+
+  it('take a file for data as a whole where holes cannot be asked for', () => {
+    use();
+    const read = openSync('/proc/self/status', 'r');
+    expect([...dataRanges(read, 100)]).toEqual([[0, 100]]);
+    closeSync(read);
   });
 
   it('say why a program cannot be executed, and stay what they are', () => {
