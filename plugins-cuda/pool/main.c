@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -35,6 +36,15 @@ static void raise_file_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/*
+ * A context of ours has few streams, and most of the time that it takes to make goes into its
+ * hardware queues. Only the driver of this process reads the variable.
+ */
+static void want_few_queues(void)
+{
+	setenv("CUDA_DEVICE_MAX_CONNECTIONS", "1", 0);
 }
 
 static int serve_once(void)
@@ -67,6 +77,7 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, "cuda-pool-once");
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
+	want_few_queues();
 	if (ccr_settings_load(&pool.settings, NULL, error, sizeof(error))) {
 		ccr_err("%s", error);
 		return 2;
