@@ -45,6 +45,12 @@ export const rows = [
   { name: 'vllm-8b', about: '8 B, CUDA graphs', command: vllm(...large) },
   { name: 'vllm-8b-eager', about: '8 B, eager', command: vllm(...large, eager) },
   {
+    name: 'vllm-8b-few-queues',
+    about: '8 B, eager, CUDA_DEVICE_MAX_CONNECTIONS=1',
+    command: vllm(...large, eager),
+    env: { CUDA_DEVICE_MAX_CONNECTIONS: '1' },
+  },
+  {
     name: 'vllm-8b-two-gpus',
     about: '8 B, eager, two GPUs',
     gpus: 2,
