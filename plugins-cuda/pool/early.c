@@ -17,6 +17,7 @@
 
 #include "common/protocol/protocol.h"
 #include "pool/device/device.h"
+#include "pool/device/visible.h"
 #include "pool/images/engine.h"
 #include "pool/images/prefetch.h"
 #include "pool/images/residents.h"
@@ -64,8 +65,13 @@ static void begin_loads(const char *dir)
 {
 	char error[512] = "";
 	const int images_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const int ret = images_dir < 0 ? -errno : prefetch_begin(images_dir, error, sizeof(error));
+	int ret = -errno;
 
+	if (images_dir >= 0)
+		visible_limit(images_dir);
+	pool_device_begin();
+	if (images_dir >= 0)
+		ret = prefetch_begin(images_dir, error, sizeof(error));
 	/* The plugin asks for it again, and reports what is wrong. */
 	if (ret)
 		ccr_warn("%s: not loaded early: %s", dir, *error ? error : strerror(-ret));
@@ -101,12 +107,13 @@ int early_run(const char *dir)
 		return 1;
 	}
 	slabs_make_room = resident_make_room;
-	pool_device_begin();
 	/* With a device map, which an image may be moved by, the plugin asks for each load. */
+	if (dir && !*pool.settings.device_map)
+		begin_loads(dir);
+	else
+		pool_device_begin();
 	if (!dir)
 		is_preparing = !pthread_create(&preparation, NULL, prepare_device, NULL);
-	else if (!*pool.settings.device_map)
-		begin_loads(dir);
 	if (!is_taken_over(socket))
 		_exit(0); /* without waiting for the driver: the kernel frees all of it */
 	close(CCR_EARLY_SOCKET);
