@@ -242,6 +242,7 @@ export function spaceProblem(
   imageBytes: number,
 ): EnvironmentError | undefined {
   if (imageBytes > cache.budgetBytes) return overBudget(what, cache, imageBytes, 0);
+  if (missingBytes === 0) return undefined;
   const { bavail, bsize } = statfsSync(cache.dir);
   const removable = cache.use().bytes - (imageBytes - missingBytes);
   if (bavail * bsize + Math.max(0, removable) >= missingBytes) return undefined;

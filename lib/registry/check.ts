@@ -6,13 +6,20 @@
  */
 import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
-import { listGpus, openDriver, type Gpu } from '../gpu/index.ts';
+import { listGpus, openDriver, type CheckpointDriver, type Gpu, type GpuReport } from '../gpu/index.ts';
 import { supportedProtocols } from '../images/index.ts';
 import { isBuildId, readBuildId } from '../kept/index.ts';
-import { availableHostMemory, compareVersions, currentSystem, findCriu } from '../machine/index.ts';
+import {
+  availableHostMemory,
+  compareVersions,
+  currentSystem,
+  findCriu,
+  learned,
+  type FoundCriu,
+} from '../machine/index.ts';
 import { formatBytes, formatCudaVersion } from '../output.ts';
 import { readPoolStatus } from '../pool/index.ts';
 import { loadSettings } from '../settings/index.ts';
@@ -83,25 +90,49 @@ const asIfFree = (gpu: Gpu): Gpu => ({
   memory: gpu.memory && { ...gpu.memory, freeBytes: gpu.memory.totalBytes },
 });
 
+/** What a check asks about this machine. The questions are asked off the event loop, so that a registry can be asked meanwhile. */
+export interface MachineAnswers {
+  driver: Promise<CheckpointDriver>;
+  gpus: Promise<GpuReport>;
+  criu: Promise<FoundCriu>;
+}
+
+/** Asks all of it. Nobody need wait for an answer: what went wrong is for those who do. */
+export function askMachine({ signal }: Pick<ImageCheckOptions, 'signal'>): MachineAnswers {
+  const ask = <T>(question: () => Promise<T>): Promise<T> => {
+    const answer = question();
+    answer.catch(() => undefined);
+    return answer;
+  };
+  return {
+    driver: ask(() => openDriver({ env: process.env })),
+    gpus: ask(async () => listGpus({ driver: loadSettings(process.env).settings.CRIU_CUDA_DRIVER })),
+    criu: ask(async () => findCriu(currentSystem(signal), { check: false })),
+  };
+}
+
 async function checkGpus(
   { description: { stack }, digest }: FoundImage,
   options: ImageCheckOptions,
+  machine: MachineAnswers,
   found: Findings,
 ): Promise<void> {
   if (stack.driver === null) return;
-  const { CRIU_CUDA_DRIVER: path, CRIU_CUDA_DEVICE_MAP: named } = loadSettings(process.env).settings;
+  const { CRIU_CUDA_DEVICE_MAP: named } = loadSettings(process.env).settings;
   try {
-    const { version } = await openDriver({ env: process.env });
+    const { version } = await machine.driver;
     if (version < stack.driver)
       found.problems.push({
         text: `it was dumped with a driver for CUDA ${formatCudaVersion(stack.driver)}; the one here is for ${formatCudaVersion(version)}`,
         remedy: 'install the same driver, or a later one',
       });
     if (named !== '') return;
-    const { gpus } = await listGpus({ driver: path });
+    const { gpus } = await machine.gpus;
     const visible = visibleGpus(gpus, process.env.CUDA_VISIBLE_DEVICES);
-    const isThere = await isResident(imageDir(options, digest), options.signal);
-    const choice = chooseGpus(stack.gpus, isThere ? visible.map(asIfFree) : visible);
+    let choice = chooseGpus(stack.gpus, visible);
+    const isEasy = choice.problems.length === 0 && choice.map.length === 0;
+    if (!isEasy && (await isResident(imageDir(options, digest), options.signal)))
+      choice = chooseGpus(stack.gpus, visible.map(asIfFree));
     found.deviceMap.push(...choice.map);
     const remedy = 'restore it on a machine with such a GPU, or free its memory: criu-cuda context list';
     found.problems.push(...choice.problems.map((text) => ({ text, remedy })));
@@ -110,30 +141,43 @@ async function checkGpus(
   }
 }
 
-/** Whether the CPU has what the one of the dump had, as criu sees it. */
-async function checkCpu(cpu: string, criu: string, found: Findings): Promise<void> {
+/** Why the CPU cannot do what the one of the dump could, as criu says it; empty if it can. */
+async function askAboutCpu(cpu: string, criu: string): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-cpu-'));
   try {
     writeFileSync(join(dir, 'cpuinfo.img'), Buffer.from(cpu, 'base64'));
     const { exitCode, stderr, stdout } = await execResult(criu, ['cpuinfo', 'check', '--images-dir', dir]);
-    if (exitCode === 0) return;
+    if (exitCode === 0) return '';
     const lines = tailOf(stderr === '' ? stdout : stderr, 3).split('\n');
     const reasons = lines.map((line) => line.replace(/^(?:\(\d+\.\d+\) *)?Error \([^)]*\): */, '').trim());
-    found.problems.push({
-      text: `the CPU lacks what the one of the dump had: ${reasons.filter((one) => one !== '').join('; ')}`,
-      remedy: 'restore it on a machine with the same type of CPU, or a later one',
-    });
+    return reasons.filter((one) => one !== '').join('; ') || 'criu does not say what';
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-async function checkCriu(
-  stack: DriverStack,
-  signal: AbortSignal | undefined,
-  found: Findings,
-): Promise<void> {
-  const { criu, rejected } = await findCriu(currentSystem(signal), { check: false });
+const isPassed = (value: unknown): value is true => value === true;
+
+/** Whether the CPU has what the one of the dump had. criu is not asked again what it has answered with yes since boot. */
+async function checkCpu(cpu: string, criu: string, found: Findings): Promise<void> {
+  let reason = '';
+  await learned(
+    { question: 'criu-cpuinfo', programs: [resolve(criu)], circumstances: cpu },
+    isPassed,
+    async () => {
+      reason = await askAboutCpu(cpu, criu);
+      return reason === '' ? true : undefined;
+    },
+  );
+  if (reason === '') return;
+  found.problems.push({
+    text: `the CPU lacks what the one of the dump had: ${reason}`,
+    remedy: 'restore it on a machine with the same type of CPU, or a later one',
+  });
+}
+
+async function checkCriu(stack: DriverStack, machine: MachineAnswers, found: Findings): Promise<void> {
+  const { criu, rejected } = await machine.criu;
   if (!criu) {
     const reasons = rejected.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
     found.problems.push({
@@ -221,14 +265,18 @@ async function checkRoom(image: FoundImage, options: CacheOptions, found: Findin
 }
 
 /** The same for an image that was found. */
-export async function checkFound(image: FoundImage, options: ImageCheckOptions): Promise<ImageCheck> {
+export async function checkFound(
+  image: FoundImage,
+  options: ImageCheckOptions,
+  machine = askMachine(options),
+): Promise<ImageCheck> {
   const { description, reference, digest } = image;
   const { stack } = description;
   const found: Findings = { problems: [], warnings: [], deviceMap: [] };
   checkSystem(stack, options.kernel ?? release(), found);
   // two programs and the driver are asked: at the same time
   const ofCriu: Findings = { problems: [], warnings: [], deviceMap: [] };
-  await Promise.all([checkGpus(image, options, found), checkCriu(stack, options.signal, ofCriu)]);
+  await Promise.all([checkGpus(image, options, machine, found), checkCriu(stack, machine, ofCriu)]);
   found.problems.push(...ofCriu.problems);
   checkPlugin(stack, found);
   checkMemory(description, found);
@@ -247,5 +295,6 @@ export async function checkFound(image: FoundImage, options: ImageCheckOptions):
  * the image is here, by `checkRestore`.
  */
 export async function checkImage(reference: string, options: ImageCheckOptions = {}): Promise<ImageCheck> {
-  return checkFound(await findImage(reference, options), options);
+  const machine = askMachine(options);
+  return checkFound(await findImage(reference, options), options, machine);
 }

@@ -41,10 +41,14 @@ export type BlockKind = 'small' | 'pages' | 'stripe';
 export const maxDescriptionBytes = 4 * 2 ** 20;
 
 const count = z.int().nonnegative();
-const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const SHA256 = /^[0-9a-f]{64}$/;
 /** A file name that means the same in every directory. */
-const fileName = z.string().regex(/^[\w][\w.+-]{0,200}$/);
+const FILE_NAME = /^[\w][\w.+-]{0,200}$/;
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText = (value: unknown, pattern: RegExp): value is string =>
+  typeof value === 'string' && pattern.test(value);
 
 const stackSchema = z.object({
   /** Version of the CUDA driver API that GPU images were made with, 13000 for 13.0; null without GPU images. */
@@ -90,42 +94,102 @@ const stackSchema = z.object({
 /** What a restore needs of a machine. What is not known is null. */
 export type DriverStack = z.infer<typeof stackSchema>;
 
-const fileSchema = z.object({
+/** One file of a checkpoint. */
+export interface ImageFile {
   /** Without a directory. */
-  name: fileName,
+  name: string;
   /** Bytes, including those that are zero and in no block. */
-  size: count,
+  size: number;
   /** Permission bits. */
-  mode: z.int().min(0).max(0o777),
+  mode: number;
   /** Time of its last change, seconds since 1970. */
-  modified: z.number(),
+  modified: number;
   /** Index of the block that is this file, as it is. */
-  block: count.optional(),
-});
+  block?: number | undefined;
+}
 
-const pieceSchema = z.object({
+/** A part of a block that has a checksum of its own. */
+export interface Piece {
   /** First byte in the block. */
-  offset: count,
+  offset: number;
   /** Bytes. */
-  length: z.int().positive(),
+  length: number;
   /** Of its bytes. */
-  sha256,
+  sha256: string;
   /** Index of the file that it belongs to; absent when the block is the file. */
-  file: count.optional(),
+  file?: number | undefined;
   /** First byte in the file. */
-  at: count.optional(),
-});
+  at?: number | undefined;
+}
 
-const blockSchema = z.object({
+/** A part of a checkpoint that is stored and moved as one. Images that have the same block share it. */
+export interface Block {
   /** What it contains. */
-  kind: z.enum(['small', 'pages', 'stripe']),
+  kind: BlockKind;
   /** Of the block before it is compressed and encrypted. */
-  digest,
+  digest: string;
   /** Bytes. */
-  size: z.int().positive(),
+  size: number;
   /** What it contains, by offset. Between pieces, bytes are zero. */
-  pieces: z.array(pieceSchema),
-});
+  pieces: Piece[];
+}
+
+/** A blob, as manifests describe it. */
+export interface Layer {
+  /** What the blob is. */
+  mediaType: string;
+  /** Of its bytes, `sha256:…`. */
+  digest: string;
+  /** Bytes. */
+  size: number;
+}
+
+/** An image has hundreds of these, and thousands of pieces: schemas for them would take longer than all else that is read. */
+type Unchecked<T> = Partial<Record<keyof T, unknown>> | null;
+
+const isFile = (value: unknown): value is ImageFile => {
+  const { name, size, mode, modified, block } = (value as Unchecked<ImageFile>) ?? {};
+  return (
+    isText(name, FILE_NAME) &&
+    isCount(size) &&
+    isCount(mode) &&
+    mode <= 0o777 &&
+    Number.isFinite(modified) &&
+    (block === undefined || isCount(block))
+  );
+};
+
+const isPiece = (value: unknown): value is Piece => {
+  const { offset, length, sha256, file, at } = (value as Unchecked<Piece>) ?? {};
+  return (
+    isCount(offset) &&
+    isCount(length) &&
+    length > 0 &&
+    isText(sha256, SHA256) &&
+    (file === undefined || isCount(file)) &&
+    (at === undefined || isCount(at))
+  );
+};
+
+const isBlock = (value: unknown): value is Block => {
+  const { kind, digest, size, pieces } = (value as Unchecked<Block>) ?? {};
+  return (
+    (kind === 'small' || kind === 'pages' || kind === 'stripe') &&
+    isText(digest, DIGEST) &&
+    isCount(size) &&
+    size > 0 &&
+    Array.isArray(pieces) &&
+    pieces.every(isPiece)
+  );
+};
+
+const isLayer = (value: unknown): value is Layer => {
+  const { mediaType, digest, size } = (value as Unchecked<Layer>) ?? {};
+  return typeof mediaType === 'string' && isText(digest, DIGEST) && isCount(size);
+};
+
+const listOf = <T>(isOne: (value: unknown) => value is T, what: string) =>
+  z.custom<T[]>((value) => Array.isArray(value) && value.every(isOne), `a ${what} is not one`);
 
 const descriptionSchema = z.object({
   /** Of this description. */
@@ -139,41 +203,20 @@ const descriptionSchema = z.object({
   /** Files and blocks are in the last layer, encrypted. */
   isEncrypted: z.boolean(),
   /** All files of the images directory. */
-  files: z.array(fileSchema),
+  files: listOf(isFile, 'file'),
   /** In the order of the layers; one that occurs twice has one layer. */
-  blocks: z.array(blockSchema),
+  blocks: listOf(isBlock, 'block'),
 });
-
-/** One file of a checkpoint. */
-export type ImageFile = z.infer<typeof fileSchema>;
-
-/** A part of a block that has a checksum of its own. */
-export type Piece = z.infer<typeof pieceSchema>;
-
-/** A part of a checkpoint that is stored and moved as one. Images that have the same block share it. */
-export type Block = z.infer<typeof blockSchema>;
 
 /** What is in a checkpoint, and where. */
 export type Description = z.infer<typeof descriptionSchema>;
-
-const descriptorSchema = z.object({
-  /** What the blob is. */
-  mediaType: z.string(),
-  /** Of its bytes, `sha256:…`. */
-  digest,
-  /** Bytes. */
-  size: count,
-});
-
-/** A blob, as manifests describe it. */
-export type Layer = z.infer<typeof descriptorSchema>;
 
 const manifestSchema = z.object({
   schemaVersion: z.literal(2),
   mediaType: z.string().optional(),
   artifactType: z.string().optional(),
-  config: descriptorSchema,
-  layers: z.array(descriptorSchema),
+  config: z.custom<Layer>(isLayer, 'not a blob'),
+  layers: listOf(isLayer, 'layer'),
 });
 
 /** An OCI image manifest. */

@@ -146,7 +146,7 @@ export async function findImage(
     description: parseDescription(described, parsed.text),
   };
   checkLayers(image);
-  if (ownText === undefined) keep(cache, digest, text);
+  if (ownText === undefined && kept(cache, digest) === undefined) keep(cache, digest, text);
   if (ownDescribed === undefined) keep(cache, config.digest, described);
   return image;
 }

@@ -13,7 +13,7 @@ import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type FindBlock } from './directory/assemble.ts';
 import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheOptions } from './cache.ts';
-import { checkFound, type ImageCheck } from './check.ts';
+import { askMachine, checkFound, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
 import { fillCache, judgeImage, type Filled } from './fetch/fill.ts';
@@ -251,8 +251,9 @@ export async function pullImage(
   const dir = resolve(imagesDir);
   checkTarget(dir);
   const cache = new ImageCache(options);
+  const machine = askMachine(options);
   const image = await findImage(reference, options, cache);
-  return pullFound(cache, image, dir, await checkFound(image, options), options);
+  return pullFound(cache, image, dir, await checkFound(image, options, machine), options);
 }
 
 /** @throws {@link EnvironmentError} with everything that is in the way */
@@ -283,8 +284,9 @@ export interface CacheImageOptions extends PullOptions {
  */
 export async function cacheImage(reference: string, options: CacheImageOptions = {}): Promise<PullResult> {
   const cache = new ImageCache(options);
+  const machine = askMachine(options);
   const image = await findImage(reference, options, cache);
-  const check = await checkFound(image, options);
+  const check = await checkFound(image, options, machine);
   if (options.mustRestore === true) refuse(check);
   const dir = imageDir(options, image.digest);
   if (existsSync(dir)) {

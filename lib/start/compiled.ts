@@ -40,13 +40,13 @@ const OLD_MS = 24 * 3600 * 1000;
  * Commands with compiled code of their own, whose start is waited for. What is kept of a file are the functions that
  * the program used when it was written; V8 compiles every other one when it is called.
  */
-const quick = new Set(['checkpoint', 'restore', 'wake']);
+const quick = new Set(['checkpoint', 'restore', 'wake', 'golden restore', 'pool prefetch']);
 
 /** Which compiled code a command line uses. */
 function useOf(words: readonly string[]): string {
-  const [command = ''] = words;
-  const asksForHelp = words.includes('--help') || words.includes('-h');
-  return quick.has(command) && !asksForHelp ? command : 'other';
+  if (words.includes('--help') || words.includes('-h')) return 'other';
+  const names = [words.slice(0, 1), words.slice(0, 2)].map((some) => some.join(' '));
+  return names.find((name) => quick.has(name))?.replace(' ', '-') ?? 'other';
 }
 
 /** A command that fails has not used all that one which succeeds does. */

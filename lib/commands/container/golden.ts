@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import {
   addEnvFile,
@@ -9,92 +8,18 @@ import {
   requiredOption,
   typedWords,
 } from '../../command-line/index.ts';
-import { runBenchmark } from '../../benchmark/index.ts';
-import { presetNames, type ContainerCreateOptions } from '../../container/index.ts';
-import {
-  createGolden,
-  goldenCases,
-  measureGolden,
-  restoreGolden,
-  type GoldenResult,
-  type GoldenRestoreOptions,
-} from '../../golden/index.ts';
+import { presetNames } from '../../container/index.ts';
 import { UsageError } from '../../errors.ts';
-import { formatDuration, table, type Io } from '../../output.ts';
-import { bytesFor, withProgress } from '../../progress.ts';
+import type { Io } from '../../output.ts';
 import { isReference } from '../../registry/index.ts';
-import { resultTable } from '../../report/index.ts';
-import { containerCheckpointText, containerRestoreText } from './container.ts';
-import { showWarnings, wholeNumber } from '../operation-options.ts';
+import { wholeNumber } from '../operation-options.ts';
 import { addCacheOptions } from '../image-registry.ts';
-import { withEachCriu, words } from '../bench/options.ts';
-import { resultFile } from '../bench/results-dir.ts';
-import { refuseImageOptions, restoreGoldenImage, type GoldenImageFlags } from './golden-image.ts';
-import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
+import { words } from '../bench/options.ts';
+import { addServerOptions } from '../server-options.ts';
+import type { BenchFlags, ContainerRestoreFlags, CreateFlags } from './golden-container.ts';
+import type { GoldenImageFlags } from './golden-image.ts';
 
-interface ContainerFlags extends ServerFlags {
-  requests: number;
-  preset: string;
-  gpu?: 'cdi' | 'devices' | 'none' | undefined;
-  podmanArg?: string[] | undefined;
-}
-
-interface CreateFlags extends ContainerFlags {
-  variant?: string | undefined;
-  store?: string | undefined;
-  export?: string | undefined;
-  criu?: string | undefined;
-  force?: boolean | undefined;
-}
-
-type RestoreFlags = Omit<GoldenRestoreOptions, 'name' | 'importFrom'> &
-  GoldenImageFlags & { import?: string | undefined };
-
-interface BenchFlags extends ContainerFlags {
-  criu: string[];
-  variants: string[];
-  rounds: number;
-  warmup: number;
-  store: string;
-  output?: string | undefined;
-  restart?: boolean | undefined;
-}
-
-function containerOptions(
-  name: string,
-  image: string,
-  command: readonly string[],
-  { preset, gpu, podmanArg }: ContainerFlags,
-  io: Io,
-): ContainerCreateOptions {
-  return {
-    name,
-    image,
-    command,
-    preset,
-    signal: io.signal,
-    gpu,
-    podmanArgs: podmanArg,
-  };
-}
-
-function goldenText({ name, created, imagesDir, record, checkpoint }: GoldenResult): string {
-  const rows = record.warmup.map((answer, index) => [
-    String(index + 1),
-    formatDuration(answer.firstTokenMs),
-    formatDuration(answer.durationMs),
-    JSON.stringify(answer.text.slice(0, 40)),
-  ]);
-  return [
-    created
-      ? `golden checkpoint of ${name}`
-      : `${name} has a golden checkpoint in ${imagesDir} (--force creates it again)`,
-    `healthy ${formatDuration(record.healthyMs)} after its start`,
-    table(['request', 'first token', 'full answer', 'answer'], rows),
-    ...(checkpoint === undefined ? [] : [containerCheckpointText(checkpoint)]),
-    `restore it with: criu-cuda golden restore ${name}`,
-  ].join('\n');
-}
+type RestoreFlags = ContainerRestoreFlags & GoldenImageFlags;
 
 function addContainerOptions(command: Command, requests: Option): Command {
   const described = command
@@ -109,78 +34,6 @@ function addContainerOptions(command: Command, requests: Option): Command {
     )
     .addOption(new Option('--gpu <access>', 'as in container create').choices(['cdi', 'devices', 'none']))
     .option('--podman-arg <word...>', 'more arguments for podman run');
-}
-
-async function create(
-  io: Io,
-  name: string,
-  image: string,
-  words: string[],
-  flags: CreateFlags,
-): Promise<void> {
-  const { variant, store, criu, force, requests } = flags;
-  const result = await withProgress(io, `golden checkpoint of ${name}`, (report) =>
-    createGolden({
-      ...containerOptions(name, image, words, flags, io),
-      server: serverOptions(flags),
-      warmup: requests,
-      onProgress: report,
-      onTransfer: bytesFor(io, report),
-      variant,
-      store,
-      exportTo: flags.export,
-      criu,
-      force,
-    }),
-  );
-  io.result(result, () => goldenText(result));
-  showWarnings(io, result.checkpoint?.warnings ?? []);
-}
-
-async function bench(
-  io: Io,
-  typed: readonly string[],
-  name: string,
-  image: string,
-  words: string[],
-  flags: BenchFlags,
-): Promise<void> {
-  const file = flags.output === undefined ? resultFile(name) : resolve(flags.output);
-  const { variants, criu, rounds, warmup, requests, store, restart } = flags;
-  const container = containerOptions(name, image, words, flags, io);
-  const result = await withProgress(io, 'benchmark', (report) =>
-    runBenchmark({
-      cases: goldenCases(withEachCriu(variants, criu)),
-      workload: [image, ...words],
-      measure: measureGolden({
-        ...container,
-        server: serverOptions(flags),
-        warmup: requests,
-        onTransfer: bytesFor(io, report),
-      }),
-      measureOptions: {
-        server: serverOptions(flags),
-        warmup: requests,
-        preset: flags.preset,
-        gpu: flags.gpu,
-      },
-      rounds,
-      warmup,
-      store,
-      pageCache: 'warm',
-      signal: io.signal,
-      out: file,
-      command: typed,
-      until: 'first token',
-      restart,
-      onProgress: ({ done, total, remainingMs, sample }) => {
-        report(
-          `${done} of ${total}, about ${formatDuration(remainingMs)} left; ${sample.case}: first token after ${formatDuration(sample.verifiedMs)}`,
-        );
-      },
-    }),
-  );
-  io.result(result, () => `${resultTable(result)}\nwritten: ${file}`);
 }
 
 const newRequests = (): Option =>
@@ -199,14 +52,15 @@ function defineCreate(golden: Command, io: Io): void {
     .option('--export <file>', 'also write a tar file')
     .option('--criu <program>', 'path of the criu program')
     .option('--force', 'create it again even if it exists')
-    .action((name: string, image: string, words: string[], flags: CreateFlags) =>
-      create(io, name, image, words, flags),
-    );
+    .action(async (name: string, image: string, words: string[], flags: CreateFlags) => {
+      await (await import('./golden-container.ts')).create(io, name, image, words, flags);
+    });
   addOldName(command, requests, '--warmup');
   addExamples(command, 'criu-cuda golden create web IMAGE --url http://127.0.0.1:8000 -- python3 server.py');
 }
 
 async function restoreNamed(io: Io, name: string, given: RestoreFlags): Promise<void> {
+  const { refuseImageOptions, restoreGoldenImage } = await import('./golden-image.ts');
   if (isReference(name)) {
     if (given.import !== undefined)
       throw new UsageError('--import is for a tar file, and an image was named');
@@ -214,20 +68,7 @@ async function restoreNamed(io: Io, name: string, given: RestoreFlags): Promise<
     return;
   }
   refuseImageOptions(name, given);
-  const { import: importFrom, ...flags } = given;
-  const result = await withProgress(io, `restore of ${name}`, (report) =>
-    restoreGolden({
-      ...{ ...flags, importFrom, name },
-      ...{ signal: io.signal, onTransfer: bytesFor(io, report) },
-    }),
-  );
-  io.result(result, () =>
-    [
-      containerRestoreText(result.restore),
-      `healthy after ${formatDuration(result.healthyMs)}, first token after ${formatDuration(result.firstTokenMs)}`,
-    ].join('\n'),
-  );
-  showWarnings(io, result.restore.warnings);
+  await (await import('./golden-container.ts')).restoreContainer(io, name, given);
 }
 
 function defineRestore(golden: Command, io: Io): void {
@@ -292,9 +133,10 @@ function defineBench(golden: Command, io: Io): void {
   addOutput(command, {
     description:
       'file for all samples as JSON and CSV; an interrupted run continues (default: in a new directory with the date below results)',
-  }).action((name: string, image: string, words: string[], flags: BenchFlags) =>
-    bench(io, typedWords(command), name, image, words, flags),
-  );
+  }).action(async (name: string, image: string, words: string[], flags: BenchFlags) => {
+    const { bench } = await import('./golden-container.ts');
+    await bench(io, typedWords(command), name, image, words, flags);
+  });
   addExamples(
     command,
     'criu-cuda golden bench web IMAGE --url http://127.0.0.1:8000 --store /mnt/images -- python3 server.py',

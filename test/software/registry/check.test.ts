@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is in the way of an image on this machine, all at once, before any block is moved.
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -101,6 +101,25 @@ it('everything that is in the way is named at once, each with its remedy', async
     expect.stringMatching(/needs .* in the cache .* which has 0 B of its budget of 1 B in use$/),
   ]);
   for (const { remedy } of check.problems) expect(remedy).toMatch(/\w/);
+});
+
+it('criu is asked once about a CPU that has everything, and each time about one that lacks something', async () => {
+  const asked = join(machine.dir, 'asked');
+  const criu = join(machine.dir, 'criu');
+  writeFileSync(criu, `#!/bin/sh\necho "$1" >>${asked}\nexec ${criuProgram()} "$@"\n`, { mode: 0o755 });
+  Object.assign(process.env, { CRIU_CUDA_CRIU: criu });
+  const questions = (): number => readFileSync(asked, 'utf8').match(/^cpuinfo$/gm)?.length ?? 0;
+  const images = join(machine.dir, 'cpu');
+  mkdirSync(images);
+  await exec(criuProgram(), ['cpuinfo', 'dump', '--images-dir', images]);
+  const cpu = readFileSync(join(images, 'cpuinfo.img')).toString('base64');
+  const good = await imageWith({ cpu });
+  for (let round = 0; round < 2; round++) expect((await checkFound(good, { cache })).problems).toEqual([]);
+  expect(questions()).toBe(1);
+  const bad = await imageWith({ cpu: 'AAAA' });
+  for (let round = 0; round < 2; round++)
+    expect(texts(await checkFound(bad, { cache }))).toEqual([expect.stringMatching(/^the CPU lacks what/)]);
+  expect(questions()).toBe(3);
 });
 
 it('a kernel that is older is a warning', async () => {

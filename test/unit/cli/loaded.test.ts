@@ -74,6 +74,13 @@ describe('the program', () => {
     },
   );
 
+  it('loads for images of a registry nothing that only containers need', async () => {
+    const { stdout, sources } = await load('golden', 'restore', '--help');
+    expect(stdout).toContain('--cache-budget');
+    const others = /^lib\/(?:container\/(?!presets)|golden|benchmark|report|setup)/;
+    expect(sources.filter((source) => others.test(source))).toEqual([]);
+  });
+
   it('loads other commands without those', async () => {
     const { sources } = await load('config', 'show');
     expect(sources).toContain('lib/commands/machine/config.ts');

@@ -55,6 +55,21 @@ it.each<[string, (description: Description) => void]>([
   ['a piece of a file that is a block', ({ blocks }) => (one(one(blocks, 0).pieces, 0).file = 1)],
   ['pieces that overlap', ({ blocks }) => one(blocks, 0).pieces.push(one(one(blocks, 0).pieces, 0))],
   ['a mode with set-user-ID', ({ files }) => (one(files, 0).mode = 0o4755)],
+  ['a piece without bytes', ({ blocks }) => (one(one(blocks, 0).pieces, 0).length = 0)],
+  ['a piece at half a byte', ({ blocks }) => (one(one(blocks, 1).pieces, 0).offset = 0.5)],
+  ['a piece before its block', ({ blocks }) => (one(one(blocks, 1).pieces, 0).offset = -1)],
+  ['a piece beyond all numbers', ({ blocks }) => (one(one(blocks, 1).pieces, 0).offset = 2 ** 53)],
+  ['a piece before its file', ({ blocks }) => (one(one(blocks, 0).pieces, 0).at = -1)],
+  ['a checksum of another length', ({ blocks }) => (one(one(blocks, 1).pieces, 0).sha256 = sha256.slice(1))],
+  ['no piece', ({ blocks }) => Object.assign(one(blocks, 0), { pieces: [null] })],
+  ['no pieces', ({ blocks }) => Object.assign(one(blocks, 0), { pieces: {} })],
+  ['a block of another kind', ({ blocks }) => Object.assign(one(blocks, 0), { kind: 'other' })],
+  ['an empty block', ({ blocks }) => blocks.push({ kind: 'small', digest, size: 0, pieces: [] })],
+  ['no block', ({ blocks }) => Object.assign(blocks, { 1: null })],
+  ['a file without a time', ({ files }) => Object.assign(one(files, 0), { modified: '1' })],
+  ['a file of a size that is text', ({ files }) => Object.assign(one(files, 0), { size: '10' })],
+  ['a file of a block before the first', ({ files }) => (one(files, 1).block = -1)],
+  ['no files', (description) => Object.assign(description, { files: null })],
   ['a digest of another kind', ({ blocks }) => (one(blocks, 0).digest = 'md5:00')],
   ['a later version', (description) => Object.assign(description, { schemaVersion: 2 })],
 ])('%s is refused', (_name, change) => {
@@ -67,7 +82,16 @@ it('a manifest of something else is refused', () => {
   const config = { mediaType: 'x/y', digest, size: 2 };
   const manifest = { schemaVersion: 2, artifactType, config, layers: [] };
   expect(parseManifest(JSON.stringify(manifest), 'r').layers).toEqual([]);
-  for (const wrong of [{ ...manifest, artifactType: undefined }, { ...manifest, layers: undefined }, []])
+  const wrongOnes = [
+    { ...manifest, artifactType: undefined },
+    { ...manifest, layers: undefined },
+    { ...manifest, layers: [{ ...config, digest: 'sha256:00' }] },
+    { ...manifest, layers: [{ ...config, size: -1 }] },
+    { ...manifest, layers: [null] },
+    { ...manifest, config: undefined },
+    [],
+  ];
+  for (const wrong of wrongOnes)
     expect(() => parseManifest(JSON.stringify(wrong), 'r')).toThrow('r is not a checkpoint of criu-cuda');
   expect(() => parseManifest('<html>', 'r')).toThrow('the manifest of r is damaged');
 });

@@ -52,6 +52,14 @@ describe('compiled code', () => {
     expect(readdirSync(cache)).toHaveLength(1);
   });
 
+  it('of subcommands that have to start fast is not kept with that of the others', async () => {
+    expect(await run('golden', 'restore', 'registry.invalid/x:1', '--import', 'y')).toBe(2);
+    expect(await run('pool', 'prefetch', join(dir, 'missing'))).toBe(2);
+    expect(kept('other')).toEqual([]);
+    expect(await run('golden', '--help')).toBe(0);
+    expect(kept('other').join('\n')).not.toBe('');
+  });
+
   it('of a command that has failed is not used by the next one', async () => {
     const fail = async (): Promise<string[]> => {
       expect(await run('restore', join(dir, 'missing'))).toBe(2);
