@@ -4,7 +4,7 @@
  * time, so that no second copy of the checkpoint is needed; what the registry has is not moved again.
  * @module
  */
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { checkPath } from '../../check.ts';
@@ -34,7 +34,7 @@ import { createLayout, digestsDir, writeBlob, writeImage } from '../layout.ts';
 import { parseReference } from '../reference.ts';
 import type { LayoutPlace, RegistryOptions } from '../skopeo.ts';
 import { readStack } from '../stack.ts';
-import { blockOf, cutFor, planBlocks, type PlannedBlock } from './blocks.ts';
+import { blockOf, cutFor, planBlocks } from './blocks.ts';
 import { readContents, type Contents, type Sequence, type SourcePiece } from './contents.ts';
 import { Room } from './room.ts';
 import { BlockStore } from './store.ts';
@@ -82,7 +82,6 @@ class Push {
   readonly #imagesDir: string;
   readonly #options: PushOptions;
   readonly #reference;
-  readonly #temporary: string;
   readonly #place: LayoutPlace;
   readonly #threads = new PushThreads();
   readonly #limiter = new Limiter(this.#threads.nr);
@@ -90,14 +89,12 @@ class Push {
   readonly #signal: AbortSignal;
   readonly #store: BlockStore;
   readonly #room: Room;
-  #nrFiles = 0;
   #readBytes = 0;
   #totalBytes = 0;
 
   /** @param temporary an empty directory */
   constructor(imagesDir: string, reference: string, temporary: string, options: PushOptions) {
     const { signal } = options;
-    this.#temporary = temporary;
     this.#place = createLayout(temporary);
     this.#imagesDir = imagesDir;
     this.#options = options;
@@ -105,9 +102,9 @@ class Push {
     this.#signal = signal ? AbortSignal.any([signal, this.#failed.signal]) : this.#failed.signal;
     this.#signal.addEventListener('abort', () => void this.#threads.close());
     this.#store = new BlockStore(this.#place, this.#reference, this.#threads, {
-      ...{ ...options, signal: this.#signal },
+      ...{ ...options, imagesDir, signal: this.#signal },
     });
-    this.#room = new Room(this.#threads.nr, ({ kind }) => (this.#store.rewrites(kind) ? 2 : 1));
+    this.#room = new Room(this.#threads.nr, ({ kind }) => this.#store.copies(kind));
   }
 
   /** Bytes that the temporary directory needs to have free for all of it. */
@@ -120,16 +117,10 @@ class Push {
     await this.#limiter.ended().catch(() => undefined);
   }
 
-  async #add(block: Block, path: string): Promise<void> {
+  #report({ size }: Block): void {
     const { onProgress } = this.#options;
-    await this.#store.add(block, path);
-    this.#readBytes += block.size;
+    this.#readBytes += size;
     onProgress?.({ doneBytes: this.#readBytes, totalBytes: Math.max(this.#readBytes, this.#totalBytes) });
-  }
-
-  #newFile(): string {
-    this.#nrFiles += 1;
-    return join(this.#temporary, `block-${this.#nrFiles}`);
   }
 
   /** Host memory without its zeroes, each piece with its mark. */
@@ -139,7 +130,7 @@ class Push {
     );
     const marked = await Promise.all(
       groups.map(async (group) => {
-        const marks = await this.#threads.run('mark', { imagesDir: this.#imagesDir, pieces: group });
+        const marks = await this.#threads.run('mark', { dir: this.#imagesDir, pieces: group });
         return group.flatMap((piece, index) => {
           const mark = marks[index];
           return mark === undefined ? [] : [{ ...piece, mark }];
@@ -147,13 +138,6 @@ class Push {
       }),
     );
     return marked.flat();
-  }
-
-  async #writeBlock(planned: PlannedBlock): Promise<Block> {
-    const path = this.#newFile();
-    const block = await this.#threads.run('write', { imagesDir: this.#imagesDir, block: planned, path });
-    await this.#add(block, path);
-    return block;
   }
 
   async #writeSequence(sequence: Sequence, names: ReadonlyMap<string, number>): Promise<Written> {
@@ -169,7 +153,9 @@ class Push {
       plan.blocks.map((planned, index) =>
         this.#limiter.run(async () => {
           this.#signal.throwIfAborted();
-          blocks[index] = await this.#writeBlock(planned);
+          const block = await this.#store.add(planned);
+          this.#report(block);
+          blocks[index] = block;
         }),
       ),
     );
@@ -212,9 +198,8 @@ class Push {
     }
     if (manifests.length > 0) {
       const { block, bytes } = blockOf(manifests);
-      const path = this.#newFile();
-      writeFileSync(path, bytes, { mode: 0o600 });
-      await this.#add(block, path);
+      await this.#store.addBytes(block, bytes);
+      this.#report(block);
       blocks.push(block);
     }
     return { files, blocks };
