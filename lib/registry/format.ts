@@ -127,6 +127,14 @@ const blockSchema = z.object({
   pieces: z.array(pieceSchema),
 });
 
+/** What is in a checkpoint, and where. */
+export const contentsSchema = z.object({
+  /** All files of the images directory. */
+  files: z.array(fileSchema),
+  /** In the order of the layers; one that occurs twice has one layer. */
+  blocks: z.array(blockSchema),
+});
+
 const descriptionSchema = z.object({
   /** Of this description. */
   schemaVersion: z.literal(1),
@@ -138,10 +146,7 @@ const descriptionSchema = z.object({
   stack: stackSchema,
   /** Files and blocks are in the last layer, encrypted. */
   isEncrypted: z.boolean(),
-  /** All files of the images directory. */
-  files: z.array(fileSchema),
-  /** In the order of the layers; one that occurs twice has one layer. */
-  blocks: z.array(blockSchema),
+  ...contentsSchema.shape,
 });
 
 /** One file of a checkpoint. */
@@ -165,6 +170,9 @@ const descriptorSchema = z.object({
   size: count,
 });
 
+/** What manifests say of their blobs. */
+export const layersSchema = z.array(descriptorSchema);
+
 /** A blob, as manifests describe it. */
 export type Layer = z.infer<typeof descriptorSchema>;
 
@@ -173,7 +181,7 @@ const manifestSchema = z.object({
   mediaType: z.string().optional(),
   artifactType: z.string().optional(),
   config: descriptorSchema,
-  layers: z.array(descriptorSchema),
+  layers: layersSchema,
 });
 
 /** An OCI image manifest. */

@@ -36,6 +36,7 @@ import type { LayoutPlace, RegistryOptions } from '../skopeo.ts';
 import { readStack } from '../stack.ts';
 import { blockOf, cutFor, planBlocks } from './blocks.ts';
 import { readContents, type Contents, type Sequence, type SourcePiece } from './contents.ts';
+import { identityOf, recall, remember, type Pushed } from './remembered.ts';
 import { Room } from './room.ts';
 import { BlockStore } from './store.ts';
 import { PushThreads } from './threads.ts';
@@ -47,6 +48,12 @@ const MARKED = 16;
 export interface PushOptions extends RegistryOptions {
   /** Keys of age, `age1…`, whose owners can pull it. @default it is not encrypted */
   recipients?: readonly string[] | undefined;
+  /**
+   * Read all files, also those of a directory that was pushed before and has not changed since, as far as the sizes, inodes
+   * and times of its files tell.
+   * @default false
+   */
+  verify?: boolean | undefined;
   /** Called with the bytes that were read, hashed and pushed. */
   onProgress?: OnTransfer | undefined;
 }
@@ -70,6 +77,9 @@ export interface PushResult {
   /** Messages for the user. */
   warnings: string[];
 }
+
+/** What a description says besides files and blocks. */
+type MachineFacts = Omit<Description, 'files' | 'blocks' | 'isEncrypted'>;
 
 /** Blocks of a sequence, and where its pieces are in them. */
 interface Written {
@@ -105,6 +115,10 @@ class Push {
       ...{ ...options, imagesDir, signal: this.#signal },
     });
     this.#room = new Room(this.#threads.nr, ({ kind }) => this.#store.copies(kind));
+  }
+
+  get #isEncrypted(): boolean {
+    return (this.#options.recipients ?? []).length > 0;
   }
 
   /** Bytes that the temporary directory needs to have free for all of it. */
@@ -236,18 +250,12 @@ class Push {
     return { mediaType: encryptedDescriptionType, digest: encrypted.digest, size: encrypted.size };
   }
 
-  async run(): Promise<PushResult> {
-    const { recipients = [], signal } = this.#options;
-    const [stack] = await Promise.all([readStack(this.#imagesDir, signal), this.#store.begin()]);
-    const { files, blocks } = await this.#writeContents(await readContents(this.#imagesDir));
-    const created = statSync(join(this.#imagesDir, 'inventory.img')).mtime.toISOString();
-    const isEncrypted = recipients.length > 0;
-    const common = { schemaVersion: 1 as const, tool: packageVersion(), created, stack };
-    const text = JSON.stringify({ ...common, isEncrypted: false, files, blocks });
+  /** Pushes the image, whose blocks the registry has. */
+  async #finish(machine: MachineFacts, { files, blocks, layers }: Pushed): Promise<PushResult> {
+    const text = JSON.stringify({ ...machine, isEncrypted: false, files, blocks });
     this.#checkDescription(text);
-    const open: Description = { ...common, isEncrypted, files: [], blocks: [] };
-    const different = differentBlocks({ ...open, blocks });
-    const layers = await this.#store.layersOf(different);
+    const isEncrypted = this.#isEncrypted;
+    const open: Description = { ...machine, isEncrypted, files: [], blocks: [] };
     const digest = isEncrypted
       ? writeImage(this.#place, JSON.stringify(open), [...layers, await this.#encryptDescription(text)])
       : writeImage(this.#place, text, layers);
@@ -255,7 +263,7 @@ class Push {
     return {
       ...{ reference: this.#reference.text, digest, isEncrypted },
       bytes: files.reduce((sum, { size }) => sum + size, 0),
-      blockBytes: different.reduce((sum, { size }) => sum + size, 0),
+      blockBytes: differentBlocks({ blocks }).reduce((sum, { size }) => sum + size, 0),
       storedBytes: layers.reduce((sum, { size }) => sum + size, 0),
       blocks: layers.length,
       warnings: [
@@ -267,6 +275,38 @@ class Push {
             ]),
       ],
     };
+  }
+
+  /** The same for what an earlier push has brought there. @returns `undefined` where the registry does not have all of it */
+  async #finishKnown(machine: MachineFacts, known: Pushed): Promise<PushResult | undefined> {
+    try {
+      return await this.#finish(machine, known);
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (error instanceof RegistryError) return undefined; // a push of everything succeeds, or says why not
+      throw error;
+    }
+  }
+
+  async run(): Promise<PushResult> {
+    const { signal, verify = false } = this.#options;
+    const [stack, contents] = await Promise.all([
+      readStack(this.#imagesDir, signal),
+      readContents(this.#imagesDir),
+      this.#store.begin(),
+    ]);
+    const created = statSync(join(this.#imagesDir, 'inventory.img')).mtime.toISOString();
+    const machine = { schemaVersion: 1 as const, tool: packageVersion(), created, stack };
+    const identity = identityOf(this.#imagesDir, contents);
+    const known = this.#isEncrypted || verify ? undefined : recall(identity);
+    const done = known && (await this.#finishKnown(machine, known));
+    if (done) return done;
+    const written = await this.#writeContents(contents);
+    const pushed = { ...written, layers: await this.#store.layersOf(differentBlocks(written)) };
+    const result = await this.#finish(machine, pushed);
+    const isSame = identityOf(this.#imagesDir, contents).key === identity.key;
+    if (isSame && !this.#isEncrypted) remember(identity, pushed);
+    return result;
   }
 }
 
