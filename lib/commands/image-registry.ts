@@ -45,6 +45,7 @@ interface PushFlags extends RegistryFlags {
   imagesDir: string;
   ref: string;
   recipient?: string[] | undefined;
+  verify?: boolean | undefined;
 }
 
 interface PullFlags extends CacheFlags {
@@ -204,6 +205,7 @@ export function defineImageRegistry(image: Command, io: Io): void {
   addOperands(pushed, [imagesDirOperand(), referenceOperand()]);
   addRegistryOptions(pushed)
     .option('--recipient <key>', 'encrypt it to a public key of age; repeatable', addWord)
+    .option('--verify', 'read all files, also if they were pushed before and seem unchanged')
     .action(withOptions((flags: PushFlags) => push(io, flags)));
   addExamples(pushed, 'criu-cuda image push /var/lib/images registry.example.com/models/llama:warm');
   const pulled = image

@@ -191,6 +191,17 @@ const isLayer = (value: unknown): value is Layer => {
 const listOf = <T>(isOne: (value: unknown) => value is T, what: string) =>
   z.custom<T[]>((value) => Array.isArray(value) && value.every(isOne), `a ${what} is not one`);
 
+/** What is in a checkpoint, and where. */
+export const contentsSchema = z.object({
+  /** All files of the images directory. */
+  files: listOf(isFile, 'file'),
+  /** In the order of the layers; one that occurs twice has one layer. */
+  blocks: listOf(isBlock, 'block'),
+});
+
+/** What manifests say of their blobs. */
+export const layersSchema = listOf(isLayer, 'layer');
+
 const descriptionSchema = z.object({
   /** Of this description. */
   schemaVersion: z.literal(1),
@@ -202,10 +213,7 @@ const descriptionSchema = z.object({
   stack: stackSchema,
   /** Files and blocks are in the last layer, encrypted. */
   isEncrypted: z.boolean(),
-  /** All files of the images directory. */
-  files: listOf(isFile, 'file'),
-  /** In the order of the layers; one that occurs twice has one layer. */
-  blocks: listOf(isBlock, 'block'),
+  ...contentsSchema.shape,
 });
 
 /** What is in a checkpoint, and where. */
@@ -216,7 +224,7 @@ const manifestSchema = z.object({
   mediaType: z.string().optional(),
   artifactType: z.string().optional(),
   config: z.custom<Layer>(isLayer, 'not a blob'),
-  layers: listOf(isLayer, 'layer'),
+  layers: layersSchema,
 });
 
 /** An OCI image manifest. */

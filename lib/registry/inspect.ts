@@ -45,7 +45,7 @@ export interface FoundImage extends InspectedImage {
 }
 
 /** Blocks that differ, in the order of their layers. */
-export const differentBlocks = ({ blocks }: Description): Block[] => [
+export const differentBlocks = ({ blocks }: Pick<Description, 'blocks'>): Block[] => [
   ...new Map(blocks.map((block) => [block.digest, block])).values(),
 ];
 

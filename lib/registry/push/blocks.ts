@@ -12,12 +12,8 @@ const ALIGN = 4096;
 const MIB = 2 ** 20;
 /** A block has about this size, between a quarter and four times of it. Bytes. */
 const BLOCK_BYTES = 64 * MIB;
-/** Device memory has a checksum for each part of about this size. Bytes. */
-const PIECE_BYTES = 8 * MIB;
 /** The pool reads at most 1024 stripes of an image. */
 const MOST_BLOCKS = 512;
-/** The description has to stay small. */
-const MOST_PIECES = 16_384;
 
 /** How a sequence is cut. */
 export interface Cut {
@@ -26,8 +22,6 @@ export interface Cut {
   most: number;
   /** A piece whose mark has none of these bits ends a block. */
   mask: bigint;
-  /** Least bytes of a part of device memory with a checksum. */
-  pieceBytes: number;
 }
 
 const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, least)));
@@ -40,7 +34,6 @@ export function cutFor({ pieces }: Pick<Sequence, 'pieces'>, blockBytes = BLOCK_
   return {
     ...{ least: target / 4, most: target * 4 },
     mask: BigInt(Math.max(1, powerOfTwo(target / largest)) - 1),
-    pieceBytes: Math.max(PIECE_BYTES, powerOfTwo(total / MOST_PIECES)),
   };
 }
 
@@ -53,7 +46,7 @@ export interface PlannedPart {
   length: number;
   /** Where the next part begins in the block, or the block ends. */
   end: number;
-  /** They have a checksum of their own: where they belong, by the index of their file. */
+  /** Where they belong, by the index of their file: they have a checksum of their own. Device memory has one for the block. */
   target: Pick<Piece, 'file' | 'at'> | undefined;
 }
 
@@ -62,8 +55,6 @@ export interface PlannedBlock {
   kind: BlockKind;
   size: number;
   parts: PlannedPart[];
-  /** Parts without a target have a checksum together, when they have this many bytes. */
-  pieceBytes: number;
 }
 
 /** How a sequence becomes blocks. */
@@ -81,13 +72,13 @@ export interface Plan {
 export function planBlocks(
   kind: BlockKind,
   pieces: readonly SourcePiece[],
-  { least, most, mask, pieceBytes }: Cut,
+  { least, most, mask }: Cut,
   fileIndex: (name: string) => number,
 ): Plan {
   const plan: Plan = { blocks: [], places: [] };
   let current: PlannedBlock | undefined;
   for (const { source, from, length, target, mark = 0n } of pieces) {
-    if (!current) plan.blocks.push((current = { kind, size: 0, parts: [], pieceBytes }));
+    if (!current) plan.blocks.push((current = { kind, size: 0, parts: [] }));
     plan.places.push({ stripe: plan.blocks.length - 1, offset: current.size });
     current.size += length;
     if (kind !== 'small') current.size = Math.ceil(current.size / ALIGN) * ALIGN;

@@ -4,7 +4,7 @@
  * time, so that no second copy of the checkpoint is needed; what the registry has is not moved again.
  * @module
  */
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { checkPath } from '../../check.ts';
@@ -34,8 +34,9 @@ import { createLayout, digestsDir, writeBlob, writeImage } from '../layout.ts';
 import { parseReference } from '../reference.ts';
 import type { LayoutPlace, RegistryOptions } from '../skopeo.ts';
 import { readStack } from '../stack.ts';
-import { blockOf, cutFor, planBlocks, type PlannedBlock } from './blocks.ts';
+import { blockOf, cutFor, planBlocks } from './blocks.ts';
 import { readContents, type Contents, type Sequence, type SourcePiece } from './contents.ts';
+import { identityOf, recall, remember, type Pushed } from './remembered.ts';
 import { Room } from './room.ts';
 import { BlockStore } from './store.ts';
 import { PushThreads } from './threads.ts';
@@ -47,6 +48,12 @@ const MARKED = 16;
 export interface PushOptions extends RegistryOptions {
   /** Keys of age, `age1…`, whose owners can pull it. @default it is not encrypted */
   recipients?: readonly string[] | undefined;
+  /**
+   * Read all files, also those of a directory that was pushed before and has not changed since, as far as the sizes, inodes
+   * and times of its files tell.
+   * @default false
+   */
+  verify?: boolean | undefined;
   /** Called with the bytes that were read, hashed and pushed. */
   onProgress?: OnTransfer | undefined;
 }
@@ -71,6 +78,9 @@ export interface PushResult {
   warnings: string[];
 }
 
+/** What a description says besides files and blocks. */
+type MachineFacts = Omit<Description, 'files' | 'blocks' | 'isEncrypted'>;
+
 /** Blocks of a sequence, and where its pieces are in them. */
 interface Written {
   blocks: Block[];
@@ -82,7 +92,6 @@ class Push {
   readonly #imagesDir: string;
   readonly #options: PushOptions;
   readonly #reference;
-  readonly #temporary: string;
   readonly #place: LayoutPlace;
   readonly #threads = new PushThreads();
   readonly #limiter = new Limiter(this.#threads.nr);
@@ -90,14 +99,12 @@ class Push {
   readonly #signal: AbortSignal;
   readonly #store: BlockStore;
   readonly #room: Room;
-  #nrFiles = 0;
   #readBytes = 0;
   #totalBytes = 0;
 
   /** @param temporary an empty directory */
   constructor(imagesDir: string, reference: string, temporary: string, options: PushOptions) {
     const { signal } = options;
-    this.#temporary = temporary;
     this.#place = createLayout(temporary);
     this.#imagesDir = imagesDir;
     this.#options = options;
@@ -105,9 +112,13 @@ class Push {
     this.#signal = signal ? AbortSignal.any([signal, this.#failed.signal]) : this.#failed.signal;
     this.#signal.addEventListener('abort', () => void this.#threads.close());
     this.#store = new BlockStore(this.#place, this.#reference, this.#threads, {
-      ...{ ...options, signal: this.#signal },
+      ...{ ...options, imagesDir, signal: this.#signal },
     });
-    this.#room = new Room(this.#threads.nr, ({ kind }) => (this.#store.rewrites(kind) ? 2 : 1));
+    this.#room = new Room(this.#threads.nr, ({ kind }) => this.#store.copies(kind));
+  }
+
+  get #isEncrypted(): boolean {
+    return (this.#options.recipients ?? []).length > 0;
   }
 
   /** Bytes that the temporary directory needs to have free for all of it. */
@@ -120,16 +131,10 @@ class Push {
     await this.#limiter.ended().catch(() => undefined);
   }
 
-  async #add(block: Block, path: string): Promise<void> {
+  #report({ size }: Block): void {
     const { onProgress } = this.#options;
-    await this.#store.add(block, path);
-    this.#readBytes += block.size;
+    this.#readBytes += size;
     onProgress?.({ doneBytes: this.#readBytes, totalBytes: Math.max(this.#readBytes, this.#totalBytes) });
-  }
-
-  #newFile(): string {
-    this.#nrFiles += 1;
-    return join(this.#temporary, `block-${this.#nrFiles}`);
   }
 
   /** Host memory without its zeroes, each piece with its mark. */
@@ -139,7 +144,7 @@ class Push {
     );
     const marked = await Promise.all(
       groups.map(async (group) => {
-        const marks = await this.#threads.run('mark', { imagesDir: this.#imagesDir, pieces: group });
+        const marks = await this.#threads.run('mark', { dir: this.#imagesDir, pieces: group });
         return group.flatMap((piece, index) => {
           const mark = marks[index];
           return mark === undefined ? [] : [{ ...piece, mark }];
@@ -147,13 +152,6 @@ class Push {
       }),
     );
     return marked.flat();
-  }
-
-  async #writeBlock(planned: PlannedBlock): Promise<Block> {
-    const path = this.#newFile();
-    const block = await this.#threads.run('write', { imagesDir: this.#imagesDir, block: planned, path });
-    await this.#add(block, path);
-    return block;
   }
 
   async #writeSequence(sequence: Sequence, names: ReadonlyMap<string, number>): Promise<Written> {
@@ -169,7 +167,9 @@ class Push {
       plan.blocks.map((planned, index) =>
         this.#limiter.run(async () => {
           this.#signal.throwIfAborted();
-          blocks[index] = await this.#writeBlock(planned);
+          const block = await this.#store.add(planned);
+          this.#report(block);
+          blocks[index] = block;
         }),
       ),
     );
@@ -212,9 +212,8 @@ class Push {
     }
     if (manifests.length > 0) {
       const { block, bytes } = blockOf(manifests);
-      const path = this.#newFile();
-      writeFileSync(path, bytes, { mode: 0o600 });
-      await this.#add(block, path);
+      await this.#store.addBytes(block, bytes);
+      this.#report(block);
       blocks.push(block);
     }
     return { files, blocks };
@@ -251,18 +250,12 @@ class Push {
     return { mediaType: encryptedDescriptionType, digest: encrypted.digest, size: encrypted.size };
   }
 
-  async run(): Promise<PushResult> {
-    const { recipients = [], signal } = this.#options;
-    const [stack] = await Promise.all([readStack(this.#imagesDir, signal), this.#store.begin()]);
-    const { files, blocks } = await this.#writeContents(await readContents(this.#imagesDir));
-    const created = statSync(join(this.#imagesDir, 'inventory.img')).mtime.toISOString();
-    const isEncrypted = recipients.length > 0;
-    const common = { schemaVersion: 1 as const, tool: packageVersion(), created, stack };
-    const text = JSON.stringify({ ...common, isEncrypted: false, files, blocks });
+  /** Pushes the image, whose blocks the registry has. */
+  async #finish(machine: MachineFacts, { files, blocks, layers }: Pushed): Promise<PushResult> {
+    const text = JSON.stringify({ ...machine, isEncrypted: false, files, blocks });
     this.#checkDescription(text);
-    const open: Description = { ...common, isEncrypted, files: [], blocks: [] };
-    const different = differentBlocks({ ...open, blocks });
-    const layers = await this.#store.layersOf(different);
+    const isEncrypted = this.#isEncrypted;
+    const open: Description = { ...machine, isEncrypted, files: [], blocks: [] };
     const digest = isEncrypted
       ? writeImage(this.#place, JSON.stringify(open), [...layers, await this.#encryptDescription(text)])
       : writeImage(this.#place, text, layers);
@@ -270,7 +263,7 @@ class Push {
     return {
       ...{ reference: this.#reference.text, digest, isEncrypted },
       bytes: files.reduce((sum, { size }) => sum + size, 0),
-      blockBytes: different.reduce((sum, { size }) => sum + size, 0),
+      blockBytes: differentBlocks({ blocks }).reduce((sum, { size }) => sum + size, 0),
       storedBytes: layers.reduce((sum, { size }) => sum + size, 0),
       blocks: layers.length,
       warnings: [
@@ -282,6 +275,38 @@ class Push {
             ]),
       ],
     };
+  }
+
+  /** The same for what an earlier push has brought there. @returns `undefined` where the registry does not have all of it */
+  async #finishKnown(machine: MachineFacts, known: Pushed): Promise<PushResult | undefined> {
+    try {
+      return await this.#finish(machine, known);
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (error instanceof RegistryError) return undefined; // a push of everything succeeds, or says why not
+      throw error;
+    }
+  }
+
+  async run(): Promise<PushResult> {
+    const { signal, verify = false } = this.#options;
+    const [stack, contents] = await Promise.all([
+      readStack(this.#imagesDir, signal),
+      readContents(this.#imagesDir),
+      this.#store.begin(),
+    ]);
+    const created = statSync(join(this.#imagesDir, 'inventory.img')).mtime.toISOString();
+    const machine = { schemaVersion: 1 as const, tool: packageVersion(), created, stack };
+    const identity = identityOf(this.#imagesDir, contents);
+    const known = this.#isEncrypted || verify ? undefined : recall(identity);
+    const done = known && (await this.#finishKnown(machine, known));
+    if (done) return done;
+    const written = await this.#writeContents(contents);
+    const pushed = { ...written, layers: await this.#store.layersOf(differentBlocks(written)) };
+    const result = await this.#finish(machine, pushed);
+    const isSame = identityOf(this.#imagesDir, contents).key === identity.key;
+    if (isSame && !this.#isEncrypted) remember(identity, pushed);
+    return result;
   }
 }
 

@@ -15,7 +15,7 @@ export class Room {
 
   /**
    * @param threads each has one block
-   * @param copies files of a block at the same time: two while one is compressed or encrypted
+   * @param copies most files of a block at the same time
    */
   constructor(threads: number, copies: (sequence: Sequence) => number) {
     this.#threads = threads;
@@ -24,11 +24,7 @@ export class Room {
 
   /** Notes how large the blocks of a sequence are. */
   note(sequence: Sequence, sizes: readonly number[]): void {
-    const copies = this.#copies(sequence);
-    this.#blocks.set(
-      sequence,
-      sizes.map((size) => size * copies),
-    );
+    this.#blocks.set(sequence, sizes);
   }
 
   /** The same before its blocks are known: as if one had all that can be there at the same time. @param most bytes of a block */
@@ -42,7 +38,9 @@ export class Room {
    * @returns bytes, rounded up so that a message with three digits tells no less
    */
   bytes(waitingBytes: number): number {
-    const largest = [...this.#blocks.values()].flat().sort((a, b) => b - a);
+    const largest = [...this.#blocks]
+      .flatMap(([sequence, sizes]) => sizes.map((size) => size * this.#copies(sequence)))
+      .sort((a, b) => b - a);
     const held = largest.slice(0, this.#threads).reduce((sum, size) => sum + size, 0);
     const bytes = held + waitingBytes + REST_BYTES;
     const unit = bytes < GIB ? MIB : GIB / 4;

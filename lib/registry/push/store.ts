@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: MIT
 /**
- * Brings blocks from files to a registry: compressed and encrypted, and each different one once. They are sent by our own
- * connections where nothing but HTTP is needed, or else by skopeo.
+ * Brings blocks to a registry: compressed and encrypted, and each different one once. They are sent by our own connections
+ * where nothing but HTTP is needed, from where they are if that is what is stored; or else by skopeo, from files.
  * @module
  */
-import { rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { digestOfFile, encryptBlock } from '../age.ts';
 import { isWorthCompressing } from '../compression/sample.ts';
 import { compressFile, hasZstd } from '../compression/zstd.ts';
+import { RegistryError } from '../error.ts';
 import { directAccess } from '../fetch/access.ts';
 import type { HttpSourceSpec } from '../fetch/http-source.ts';
 import { hexOf, mediaTypes, type Block, type BlockKind, type Layer } from '../format.ts';
 import { digestsDir, writeImage } from '../layout.ts';
 import type { Reference } from '../reference.ts';
 import { pushLayout, type LayoutPlace, type RegistryOptions } from '../skopeo.ts';
+import type { PlannedBlock } from './blocks.ts';
 import type { PushThreads } from './threads.ts';
+import { blobOfFile, type SentBlob } from './upload.ts';
 
 /** What skopeo pushes at once, if there is more. Bytes. */
 const BATCH_BYTES = 2 ** 30;
 
 /** How blocks are stored. */
 interface StoreOptions extends RegistryOptions {
+  /** Images directory that blocks are read from. */
+  imagesDir: string;
   /** Keys of age. @default they are not encrypted */
   recipients?: readonly string[] | undefined;
 }
@@ -31,6 +36,9 @@ interface Stored {
   path: string;
   layer: Layer;
 }
+
+/** A block as it is, which is not compressed. */
+const plainLayer = ({ kind, digest, size }: Block): Layer => ({ mediaType: mediaTypes[kind], digest, size });
 
 /** The blocks of one push. */
 export class BlockStore {
@@ -44,8 +52,9 @@ export class BlockStore {
   #direct: HttpSourceSpec | undefined;
   #batch: Stored[] = [];
   #pushed: Promise<void> = Promise.resolve();
+  #nrFiles = 0;
 
-  /** @param place layout for what skopeo pushes */
+  /** @param place layout for what skopeo pushes; files of blocks are beside it */
   constructor(place: LayoutPlace, reference: Reference, threads: PushThreads, options: StoreOptions) {
     this.#place = place;
     this.#reference = reference;
@@ -58,14 +67,24 @@ export class BlockStore {
     this.#direct = await directAccess(this.#reference, this.#options);
   }
 
-  /** Whether blocks of this kind may get another file before they are sent. Device memory is not compressed: docs/small-images.md. */
-  rewrites(kind: BlockKind): boolean {
-    return (this.#options.recipients ?? []).length > 0 || (kind !== 'stripe' && hasZstd());
+  get #isEncrypted(): boolean {
+    return (this.#options.recipients ?? []).length > 0;
+  }
+
+  /** Most files that a block of this kind has at the same time: as it is, and compressed or encrypted. */
+  copies(kind: BlockKind): number {
+    const isRewritten = this.#isEncrypted || (kind !== 'stripe' && hasZstd());
+    return isRewritten ? 2 : this.#direct ? 0 : 1;
   }
 
   /** What may wait for skopeo: a batch that it pushes, and the next one. Bytes. */
   get waitingBytes(): number {
     return this.#direct ? 0 : 2 * BATCH_BYTES;
+  }
+
+  #newFile(): string {
+    this.#nrFiles += 1;
+    return join(dirname(this.#place.dir), `block-${this.#nrFiles}`);
   }
 
   /** Pushes the image of the layout. What the registry has of it need not be here. */
@@ -84,24 +103,27 @@ export class BlockStore {
     for (const { path } of batch) await rm(path, { force: true });
   }
 
-  /** What a block is stored as before it is encrypted. Device memory is not compressed: docs/small-images.md. */
-  async #compress({ digest, size, kind }: Block, path: string): Promise<Stored> {
-    const plain = { path, layer: { mediaType: mediaTypes[kind], digest, size } };
-    if (kind === 'stripe' || !hasZstd() || !(await isWorthCompressing(path, size))) return plain;
+  /** Whether it is compressed, by a sample. Device memory is not: docs/small-images.md. */
+  async #isCompressible(block: PlannedBlock): Promise<boolean> {
+    if (block.kind === 'stripe' || !hasZstd()) return false;
+    return this.#threads.run('sample', { dir: this.#options.imagesDir, block });
+  }
+
+  async #compress(block: Block, path: string): Promise<Stored> {
     const part = `${path}.zst`;
     const compressed = await compressFile(path, part, this.#options.signal, this.#threads.threadsEach);
-    if (compressed >= size) {
+    if (compressed >= block.size) {
       await rm(part);
-      return plain;
+      return { path, layer: plainLayer(block) };
     }
     await rm(path);
-    const mediaType = `${mediaTypes[kind]}+zstd`;
+    const mediaType = `${mediaTypes[block.kind]}+zstd`;
     return { path: part, layer: { mediaType, digest: await digestOfFile(part), size: compressed } };
   }
 
   async #encrypt(stored: Stored): Promise<Stored> {
     const { recipients = [], signal } = this.#options;
-    if (recipients.length === 0) return stored;
+    if (!this.#isEncrypted) return stored;
     const { mediaType } = stored.layer;
     const { path, digest, size } = await encryptBlock(stored.path, recipients, signal);
     return { path, layer: { mediaType: `${mediaType}+age`, digest, size } };
@@ -117,31 +139,72 @@ export class BlockStore {
     await this.#pushed;
   }
 
-  async #send(stored: Stored): Promise<void> {
-    const { path, layer } = stored;
-    const { digest, size } = layer;
+  /** @returns whether the registry has it now; if not, skopeo sends this blob and all others */
+  async #upload(blob: SentBlob): Promise<boolean> {
     const spec = this.#direct;
-    if (spec && (await this.#threads.run('upload', { spec, blob: { path, digest, size } }))) {
-      await rm(path);
-      return;
-    }
+    if (spec && (await this.#threads.run('upload', { spec, blob }))) return true;
     this.#direct = undefined;
-    await this.#leave(stored);
+    return false;
   }
 
-  async #store(block: Block, path: string): Promise<Layer> {
-    const stored = await this.#encrypt(await this.#compress(block, path));
-    await this.#send(stored);
+  async #sendFile(block: Block, path: string, isCompressible: boolean): Promise<Layer> {
+    const compressed = isCompressible
+      ? await this.#compress(block, path)
+      : { path, layer: plainLayer(block) };
+    const stored = await this.#encrypt(compressed);
+    const { digest, size } = stored.layer;
+    if (await this.#upload(blobOfFile(stored.path, digest, size))) await rm(stored.path);
+    else await this.#leave(stored);
     return stored.layer;
   }
 
-  /** Stores a block, unless an equal one is stored. Its file is gone then, or left to skopeo. */
-  async add(block: Block, path: string): Promise<void> {
-    const known = this.#layers.get(block.digest);
-    const layer = known ?? this.#store(block, path);
-    if (known) await rm(path);
-    else this.#layers.set(block.digest, layer);
+  /** Sends a block from where it is. The registry compares its digest, so nothing else than what was read can get it. */
+  async #sendInPlace(block: Block, planned: PlannedBlock): Promise<Layer> {
+    const { imagesDir: dir } = this.#options;
+    const { digest, size } = block;
+    const layer = plainLayer(block);
+    if (await this.#upload({ dir, parts: planned.parts, digest, size })) return layer;
+    const path = this.#newFile();
+    const { digest: written } = await this.#threads.run('write', { dir, block: planned, path });
+    if (written !== digest)
+      throw new RegistryError('ERR_REGISTRY', `${dir} changed while it was pushed`, {
+        hint: 'push it again',
+      });
+    await this.#leave({ path, layer });
+    return layer;
+  }
+
+  /** Stores a block, unless an equal one is stored. */
+  async #once({ digest }: Block, store: () => Promise<Layer>): Promise<boolean> {
+    const known = this.#layers.get(digest);
+    const layer = known ?? store();
+    if (!known) this.#layers.set(digest, layer);
     await layer;
+    return !known;
+  }
+
+  /** Reads a block of the images directory and stores it. */
+  async add(planned: PlannedBlock): Promise<Block> {
+    const { imagesDir: dir } = this.#options;
+    const isCompressible = await this.#isCompressible(planned);
+    if (this.#direct && !isCompressible && !this.#isEncrypted) {
+      const block = await this.#threads.run('describe', { dir, block: planned });
+      await this.#once(block, () => this.#sendInPlace(block, planned));
+      return block;
+    }
+    const path = this.#newFile();
+    const block = await this.#threads.run('write', { dir, block: planned, path });
+    if (!(await this.#once(block, () => this.#sendFile(block, path, isCompressible)))) await rm(path);
+    return block;
+  }
+
+  /** Stores a block of these bytes. */
+  async addBytes(block: Block, bytes: Buffer): Promise<void> {
+    const path = this.#newFile();
+    await writeFile(path, bytes, { mode: 0o600 });
+    const readAt = (at: number, length: number): Buffer => bytes.subarray(at, at + length);
+    const isCompressible = hasZstd() && (await isWorthCompressing(bytes.length, readAt));
+    if (!(await this.#once(block, () => this.#sendFile(block, path, isCompressible)))) await rm(path);
   }
 
   /** Waits for what was left to skopeo; the last of it is for the image itself. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The threads of a push: one reads, hashes and sends at about 0.3 GB/s. @module */
+/** The threads of a push: each reads, hashes and sends. @module */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';

@@ -4,24 +4,35 @@
  * answer that is not the expected one leaves the blob to skopeo, which may know better, or says what is wrong.
  * @module
  */
-import { createReadStream } from 'node:fs';
-import { Agent as PlainAgent, request as plainRequest, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import {
+  Agent as PlainAgent,
+  request as plainRequest,
+  type ClientRequest,
+  type IncomingMessage,
+} from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { basename, dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { HttpSourceSpec } from '../fetch/http-source.ts';
 import { trustOptions } from '../fetch/tls.ts';
+import { runsOf, type BlobParts } from './read.ts';
 
 const ATTEMPTS = 3;
 const PAUSE_MS = 200;
 const SILENCE_MS = 60_000;
-const READ_BYTES = 2 ** 20;
 
-/** A blob in a file. */
-export interface FileBlob {
-  path: string;
+/** A blob, and where its bytes are. */
+export interface SentBlob extends BlobParts {
   digest: string;
   size: number;
 }
+
+/** A blob that is a file. */
+export const blobOfFile = (path: string, digest: string, size: number): SentBlob => ({
+  ...{ digest, size, dir: dirname(path) },
+  parts: [{ source: basename(path), from: 0, length: size, end: size, target: undefined }],
+});
 
 interface Answer {
   status: number;
@@ -29,6 +40,22 @@ interface Answer {
 }
 
 const isPassing = ({ status }: Answer): boolean => status === 408 || status === 429 || status >= 500;
+
+/** Sends one run after the other: the connection has none of its bytes any more when the next one is read. */
+async function sendBody(request: ClientRequest, blob: SentBlob): Promise<void> {
+  const closed = once(request, 'close').then(() => Promise.reject(new Error('the connection was closed')));
+  closed.catch(() => undefined); // after the last run it means nothing
+  for (const run of runsOf(blob)) {
+    const written = new Promise<void>((resolve, reject) => {
+      request.write(run, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+    await Promise.race([written, closed]);
+  }
+  request.end();
+}
 
 /** Connections of one thread to a registry. */
 export class Uploader {
@@ -47,7 +74,7 @@ export class Uploader {
     this.#agent.destroy();
   }
 
-  #ask(method: string, url: URL, blob?: FileBlob): Promise<Answer> {
+  #ask(method: string, url: URL, blob?: SentBlob): Promise<Answer> {
     const { authorization } = this.#spec;
     const headers = {
       'content-length': blob?.size ?? 0,
@@ -66,19 +93,13 @@ export class Uploader {
       });
       request.once('timeout', () => request.destroy(new Error('silent')));
       request.on('error', reject);
-      if (!blob) {
-        request.end();
-        return;
-      }
-      const stream = createReadStream(blob.path, { highWaterMark: READ_BYTES });
-      stream.once('error', (error) => request.destroy(error));
-      request.once('close', () => stream.destroy());
-      stream.pipe(request);
+      if (blob) sendBody(request, blob).catch((error: unknown) => request.destroy(error as Error));
+      else request.end();
     });
   }
 
   /** @returns false where the registry does not take it this way; `undefined`: a later attempt may succeed */
-  async #try(blob: FileBlob): Promise<boolean | undefined> {
+  async #try(blob: SentBlob): Promise<boolean | undefined> {
     const { origin, repository } = this.#spec;
     const { digest, size } = blob;
     const known = await this.#ask('HEAD', new URL(`/v2/${repository}/blobs/${digest}`, origin));
@@ -97,7 +118,7 @@ export class Uploader {
   }
 
   /** Sends a blob that the registry does not have. @returns whether it has it; if not, skopeo may know better */
-  async send(blob: FileBlob): Promise<boolean> {
+  async send(blob: SentBlob): Promise<boolean> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       if (attempt > 1) await wait(PAUSE_MS * 2 ** attempt);
       const done = await this.#try(blob).catch(() => undefined);

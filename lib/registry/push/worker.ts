@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: MIT
 /** A thread of a push: it does one job after the other. @module */
 import { parentPort } from 'node:worker_threads';
+import { isWorthCompressing } from '../compression/sample.ts';
 import type { Block } from '../format.ts';
 import type { HttpSourceSpec } from '../fetch/http-source.ts';
 import type { PlannedBlock } from './blocks.ts';
 import type { SourcePiece } from './contents.ts';
-import { Uploader, type FileBlob } from './upload.ts';
-import { marksOf, writeBlock } from './write.ts';
+import { marksOf, readAt } from './read.ts';
+import { Uploader, type SentBlob } from './upload.ts';
+import { describeBlock, writeBlock } from './write.ts';
+
+/** A block of an images directory. */
+interface BlockJob {
+  dir: string;
+  block: PlannedBlock;
+}
 
 /** What a thread does. */
 export interface Jobs {
   mark: {
-    job: { imagesDir: string; pieces: Pick<SourcePiece, 'source' | 'from' | 'length'>[] };
+    job: { dir: string; pieces: Pick<SourcePiece, 'source' | 'from' | 'length'>[] };
     result: (bigint | undefined)[];
   };
-  write: { job: { imagesDir: string; block: PlannedBlock; path: string }; result: Block };
-  upload: { job: { spec: HttpSourceSpec; blob: FileBlob }; result: boolean };
+  sample: { job: BlockJob; result: boolean };
+  describe: { job: BlockJob; result: Block };
+  write: { job: BlockJob & { path: string }; result: Block };
+  upload: { job: { spec: HttpSourceSpec; blob: SentBlob }; result: boolean };
 }
 
 /** A job, for a thread. */
@@ -30,9 +40,15 @@ let uploader: Uploader | undefined;
 async function work(order: Order): Promise<Jobs[keyof Jobs]['result']> {
   switch (order.name) {
     case 'mark':
-      return marksOf(order.job.imagesDir, order.job.pieces);
+      return marksOf(order.job.dir, order.job.pieces);
+    case 'sample': {
+      const { dir, block } = order.job;
+      return isWorthCompressing(block.size, (at, length) => readAt({ dir, parts: block.parts }, at, length));
+    }
+    case 'describe':
+      return describeBlock(order.job.dir, order.job.block);
     case 'write':
-      return writeBlock(order.job.imagesDir, order.job.block, order.job.path);
+      return writeBlock(order.job.dir, order.job.block, order.job.path);
     case 'upload':
       uploader ??= new Uploader(order.job.spec);
       return uploader.send(order.job.blob);

@@ -1,143 +1,57 @@
 // SPDX-License-Identifier: MIT
-/**
- * What a thread of a push reads and writes: it looks at pieces of host memory, and writes blocks. Each byte is read once for
- * that.
- * @module
- */
-import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Block, Piece } from '../format.ts';
-import type { PlannedBlock, PlannedPart } from './blocks.ts';
-import type { SourcePiece } from './contents.ts';
+/** Describes blocks by the SHA-256 of their bytes, and writes them to files where that is needed. @module */
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { hexOf, type Block, type Piece } from '../format.ts';
+import type { PlannedBlock } from './blocks.ts';
+import { Reader, zeroes } from './read.ts';
 
-/** What is read and hashed at once: it stays in a core's cache. Bytes. */
-const RUN_BYTES = 2 ** 20;
-const ZEROES = Buffer.alloc(RUN_BYTES);
-
-type Range = Pick<SourcePiece, 'source' | 'from' | 'length'>;
-
-/** Reads ranges of the files of a directory. */
-class Reader {
-  readonly #dir: string;
-  readonly #buffer = Buffer.allocUnsafe(RUN_BYTES);
-  #name = '';
-  #file = -1;
-
-  constructor(dir: string) {
-    this.#dir = dir;
-  }
-
-  #open(name: string): number {
-    if (this.#name === name) return this.#file;
-    this.close();
-    this.#file = openSync(join(this.#dir, name), 'r');
-    this.#name = name;
-    return this.#file;
-  }
-
-  /** @param take gets all of it in runs, each of which is valid until it returns */
-  read({ source, from, length }: Range, take: (run: Buffer) => void): void {
-    const file = this.#open(source);
-    for (let done = 0; done < length;) {
-      const read = readSync(file, this.#buffer, 0, Math.min(RUN_BYTES, length - done), from + done);
-      if (read === 0) throw new Error(`${source} became shorter while it was read`);
-      take(this.#buffer.subarray(0, read));
-      done += read;
-    }
-  }
-
-  close(): void {
-    if (this.#file >= 0) closeSync(this.#file);
-    this.#file = -1;
-    this.#name = '';
-  }
+function writeAll(file: number, bytes: Buffer): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
 }
 
-/** Looks at pieces of host memory. @returns for each, what decides where blocks end; `undefined`: it is zero */
-export function marksOf(imagesDir: string, pieces: readonly Range[]): (bigint | undefined)[] {
-  const reader = new Reader(imagesDir);
+function readBlock(dir: string, { kind, parts, size }: PlannedBlock, take: (run: Buffer) => void): Block {
+  const whole = createHash('sha256');
+  const pieces: Piece[] = [];
+  const reader = new Reader(dir);
+  let offset = 0;
   try {
-    return pieces.map((piece) => {
-      const hash = createHash('sha256');
-      let zeroes = 0;
-      reader.read(piece, (run) => {
-        hash.update(run);
-        if (run.equals(ZEROES.subarray(0, run.length))) zeroes += run.length;
-      });
-      return zeroes === piece.length ? undefined : hash.digest().readBigUInt64LE();
-    });
+    for (const { target, end, ...range } of parts) {
+      const own = target && createHash('sha256');
+      for (const run of reader.runs(range)) {
+        whole.update(run);
+        own?.update(run);
+        take(run);
+      }
+      const { length } = range;
+      if (own) pieces.push({ offset, length, sha256: own.digest('hex'), ...target });
+      for (const run of zeroes(end - offset - length)) {
+        whole.update(run);
+        take(run);
+      }
+      offset = end;
+    }
   } finally {
     reader.close();
   }
+  const digest = `sha256:${whole.digest('hex')}`;
+  // a stripe is used as it is, and only when all of it is there: no part needs a checksum that is computed for it alone
+  if (kind === 'stripe') pieces.push({ offset: 0, length: size, sha256: hexOf(digest) });
+  return { kind, digest, size, pieces };
 }
 
-/** A block that is written, and its checksums. */
-class OpenBlock {
-  readonly pieces: Piece[] = [];
-  readonly #file: number;
-  readonly #hash = createHash('sha256');
-  #size = 0;
-  #piece: { offset: number; hash: Hash } | undefined;
-
-  constructor(path: string) {
-    this.#file = openSync(path, 'wx', 0o600);
-  }
-
-  /** @param isOfPiece false for bytes between pieces */
-  append(bytes: Buffer, isOfPiece: boolean): void {
-    if (isOfPiece) {
-      this.#piece ??= { offset: this.#size, hash: createHash('sha256') };
-      this.#piece.hash.update(bytes);
-    }
-    this.#hash.update(bytes);
-    for (let done = 0; done < bytes.length;) done += writeSync(this.#file, bytes, done);
-    this.#size += bytes.length;
-  }
-
-  /** Fills up with zeroes. */
-  fillTo(end: number): void {
-    if (this.#size < end) this.append(ZEROES.subarray(0, end - this.#size), this.#piece !== undefined);
-  }
-
-  get pieceBytes(): number {
-    return this.#piece ? this.#size - this.#piece.offset : 0;
-  }
-
-  endPiece(place: PlannedPart['target']): void {
-    if (!this.#piece) return;
-    const { offset, hash } = this.#piece;
-    this.pieces.push({ offset, length: this.#size - offset, sha256: hash.digest('hex'), ...place });
-    this.#piece = undefined;
-  }
-
-  digest(): string {
-    return `sha256:${this.#hash.digest('hex')}`;
-  }
-
-  close(): void {
-    closeSync(this.#file);
-  }
-}
+/** Reads a block, and writes nothing. */
+export const describeBlock = (dir: string, planned: PlannedBlock): Block =>
+  readBlock(dir, planned, () => undefined);
 
 /** Writes a block to a file that does not exist. */
-export function writeBlock(imagesDir: string, planned: PlannedBlock, path: string): Block {
-  const { kind, parts, pieceBytes, size } = planned;
-  const reader = new Reader(imagesDir);
-  const block = new OpenBlock(path);
+export function writeBlock(dir: string, planned: PlannedBlock, path: string): Block {
+  const file = openSync(path, 'wx', 0o600);
   try {
-    for (const part of parts) {
-      reader.read(part, (run) => {
-        block.append(run, true);
-      });
-      if (part.target) block.endPiece(part.target);
-      block.fillTo(part.end);
-      if (block.pieceBytes >= pieceBytes) block.endPiece(undefined);
-    }
-    block.endPiece(undefined);
-    return { kind, digest: block.digest(), size, pieces: block.pieces };
+    return readBlock(dir, planned, (run) => {
+      writeAll(file, run);
+    });
   } finally {
-    block.close();
-    reader.close();
+    closeSync(file);
   }
 }

@@ -291,7 +291,8 @@ it('a push says how much of the temporary directory it needs, and that is enough
     await exec('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'criu-cuda-test', temporary]);
     vi.stubEnv('TMPDIR', temporary);
     try {
-      const pushed = pushImage(source.imagesDir, registry.reference(`m/p:${tag}`), { recipients });
+      const reference = registry.reference(`m/p:${tag}`);
+      const pushed = pushImage(source.imagesDir, reference, { recipients, verify: true });
       return await pushed.then(
         () => undefined,
         (error: unknown) => error,

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cutFor, planBlocks, type Cut } from '../../../lib/registry/push/blocks.ts';
 import type { Sequence, SourcePiece } from '../../../lib/registry/push/contents.ts';
-import { marksOf, writeBlock } from '../../../lib/registry/push/write.ts';
+import { marksOf } from '../../../lib/registry/push/read.ts';
+import { describeBlock, writeBlock } from '../../../lib/registry/push/write.ts';
 import type { Block } from '../../../lib/registry/format.ts';
 
 /** Everything is a thousandth of what is real: 8 KiB for chunks of 8 MiB. */
@@ -48,6 +49,7 @@ function blocksOf({ kind, pieces }: Sequence, cut: Cut): { blocks: Block[]; plac
     rmSync(path);
     expect(bytes).toHaveLength(planned.size);
     expect(`sha256:${sumOf(bytes).toString('hex')}`).toBe(block.digest);
+    expect(describeBlock(dir, planned)).toEqual(block);
     return block;
   });
   return { blocks, places: plan.places.length };
@@ -63,7 +65,7 @@ function sharedPart(one: readonly Block[], other: readonly Block[]): number {
 describe('two images with the same weights', () => {
   /** 8 GiB. */
   const weights = Array.from({ length: 1024 }, (_, index) => index);
-  const fixed: Cut = { least: 64 * KIB, most: 64 * KIB, mask: 0n, pieceBytes: CHUNK };
+  const fixed: Cut = { least: 64 * KIB, most: 64 * KIB, mask: 0n };
 
   it.each([
     ['what is after them differs', [...weights, 900], 1],
@@ -76,7 +78,7 @@ describe('two images with the same weights', () => {
     ['eight chunks, a fixed block, are before them', [...weights.slice(100, 108), ...weights], 1],
   ])('%s', (_name, indexes, withFixed) => {
     const [base, other] = [imageOf('base', weights), imageOf('other', indexes)];
-    const cut = { ...cutFor(base, 64 * KIB), pieceBytes: CHUNK };
+    const cut = cutFor(base, 64 * KIB);
     const shared = sharedPart(blocksOf(base, cut).blocks, blocksOf(other, cut).blocks);
     const same = sharedPart(blocksOf(base, fixed).blocks, blocksOf(other, fixed).blocks);
     expect(shared).toBeGreaterThan(0.98);
@@ -85,14 +87,18 @@ describe('two images with the same weights', () => {
 });
 
 describe('blocks', () => {
-  it('have a checksum for each piece, and all bytes of the chunks', () => {
+  it('of device memory have one checksum, and all bytes of the chunks', () => {
     const sequence = imageOf('base', [1, 2, 3, 4, 5]);
-    const cut = { least: 1, most: 3 * CHUNK, mask: 2n ** 63n - 1n, pieceBytes: CHUNK };
+    const cut = { least: 1, most: 3 * CHUNK, mask: 2n ** 63n - 1n };
     const { blocks, places } = blocksOf(sequence, cut);
     expect(places).toBe(5);
     expect(blocks.map(({ size }) => size)).toEqual([3 * CHUNK, 2 * CHUNK]);
-    const sums = blocks.flatMap(({ pieces }) => pieces.map(({ sha256 }) => sha256));
-    expect(sums).toEqual([1, 2, 3, 4, 5].map((index) => sumOf(chunkOf(index)).toString('hex')));
+    const bytes = [1, 2, 3, 4, 5].map(chunkOf);
+    const sums = [bytes.slice(0, 3), bytes.slice(3)].map((of) => sumOf(Buffer.concat(of)).toString('hex'));
+    expect(blocks.map(({ pieces }) => pieces)).toEqual([
+      [{ offset: 0, length: 3 * CHUNK, sha256: sums[0] }],
+      [{ offset: 0, length: 2 * CHUNK, sha256: sums[1] }],
+    ]);
   });
 
   it('leave out zeroes of host memory, and keep their place', () => {

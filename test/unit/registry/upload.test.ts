@@ -9,20 +9,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Uploader, type FileBlob } from '../../../lib/registry/push/upload.ts';
+import { blobOfFile, Uploader, type SentBlob } from '../../../lib/registry/push/upload.ts';
 
 const BYTES = Buffer.alloc(3_000_000, 'a block of a program');
 const DIGEST = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`;
 const AUTHORIZATION = 'Basic eDp5';
 
 let dir: string;
-let blob: FileBlob;
+let path: string;
+let blob: SentBlob;
 const servers: Server[] = [];
 const uploaders: Uploader[] = [];
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'criu-cuda-test-'));
-  blob = { path: join(dir, 'block'), digest: DIGEST, size: BYTES.length };
-  writeFileSync(blob.path, BYTES);
+  path = join(dir, 'block');
+  blob = blobOfFile(path, DIGEST, BYTES.length);
+  writeFileSync(path, BYTES);
 });
 afterEach(async () => {
   for (const one of uploaders.splice(0)) one.close();
@@ -155,7 +157,7 @@ it('a registry that ends, and a file that is not there any more, are left to sko
     return true;
   };
   expect(await registry.send()).toBe(false);
-  rmSync(blob.path);
+  rmSync(path);
   registry.instead = () => false;
   expect(await registry.send()).toBe(false);
 });
