@@ -110,7 +110,9 @@ static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *e
 	if (ret)
 		return ret;
 	load = resident_use(&identity, is_golden, &number);
-	if (!load)
+	if (load)
+		resident_rename(&identity, images_dir);
+	else
 		ret = start(images_dir, &identity, engine_own_options(), is_golden, &number, &load,
 			    error, size);
 	return ret ? ret : finish(number, load, error, size);

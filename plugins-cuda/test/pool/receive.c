@@ -24,6 +24,7 @@
 
 static char path[] = "/tmp/ccr-receive-XXXXXX";
 static int dir;
+static bool is_complete; /* all images arrive */
 
 static void make_image(pid_t pid)
 {
@@ -122,42 +123,87 @@ static void *receive_thread(void *socket)
 	char error[256] = "";
 	size_t nr = 0;
 
-	CHECK(receive_images(*(int *)socket, path, false, &nr, error, sizeof(error)));
+	CHECK(!receive_images(*(int *)socket, path, false, &nr, error, sizeof(error)) ==
+	      is_complete);
 	return NULL;
 }
 
-int main(void)
-{
-	char error[384] = "", command[64], begun[64];
-	pthread_t thread;
-	int sockets[2];
+static int sockets[2];
+static pthread_t receiver;
 
-	CHECK(!ccr_settings_load(&pool.settings, NULL, error, sizeof(error)) && mkdtemp(path));
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	pool_device_begin();
-	CHECK(!pool_device_wait(error, sizeof(error)) && !pool_device_use(0));
+static void begin_to_receive(void)
+{
+	char begun[64];
+
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
-	if (failures)
-		return 1;
-	make_image(PID);
-	make_image(OTHER);
-	test_reservations();
-	CHECK(!pthread_create(&thread, NULL, receive_thread, &sockets[0]));
+	CHECK(!pthread_create(&receiver, NULL, receive_thread, &sockets[0]));
 	CHECK(recv(sockets[1], begun, sizeof(begun), 0) > 0);
+}
+
+static void end_of_receiving(void)
+{
+	pthread_join(receiver, NULL);
+	close(sockets[0]);
+}
+
+/* The one that fails leaves what another command has loaded meanwhile. */
+static void test_newer_version(void)
+{
+	char error[384] = "";
+
+	is_complete = false;
+	begin_to_receive();
 	say_arrived(sockets[1], PID);
 	wait_until_loaded(PID);
-
 	renew(PID);
 	renew(OTHER);
 	CHECK(!prefetch_images(path, false, error, sizeof(error)));
 	CHECK(resident_count(path) == 2);
 	close(sockets[1]);
-	pthread_join(thread, NULL);
+	end_of_receiving();
 	CHECK(resident_count(path) == 2);
 	CHECK(resident_bytes_on(0) == 4 * MIB);
-
 	CHECK(resident_drop(path, true) == 2);
-	close(sockets[0]);
+}
+
+/* Before the one that brings them has said that all is there, another command may know the
+ * directory by its new name. */
+static void test_new_name(void)
+{
+	char error[384] = "", before[sizeof(path)];
+
+	is_complete = true;
+	begin_to_receive();
+	say_arrived(sockets[1], PID);
+	say_arrived(sockets[1], OTHER);
+	wait_until_loaded(PID);
+	wait_until_loaded(OTHER);
+	memcpy(before, path, sizeof(path));
+	path[sizeof(path) - 2]++;
+	CHECK(!rename(before, path));
+	CHECK(!prefetch_images(path, false, error, sizeof(error)));
+	CHECK(resident_count(path) == 2);
+	dprintf(sockets[1], "\n");
+	end_of_receiving();
+	close(sockets[1]);
+	CHECK(resident_drop(path, true) == 2);
+}
+
+int main(void)
+{
+	char error[384] = "", command[64];
+
+	CHECK(!ccr_settings_load(&pool.settings, NULL, error, sizeof(error)) && mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pool_device_begin();
+	CHECK(!pool_device_wait(error, sizeof(error)) && !pool_device_use(0));
+	if (failures)
+		return 1;
+	make_image(PID);
+	make_image(OTHER);
+	test_reservations();
+	test_newer_version();
+	test_new_name();
 	close(dir);
 	snprintf(command, sizeof(command), "rm -r %s", path);
 	CHECK(!system(command));
