@@ -9,7 +9,7 @@ import { release, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
-import { listGpus, openDriver, type Gpu } from '../gpu/index.ts';
+import { environmentOfGpus, listGpus, openDriver, type Gpu } from '../gpu/index.ts';
 import { supportedProtocols } from '../images/index.ts';
 import { isBuildId, readBuildId } from '../kept/index.ts';
 import { availableHostMemory, compareVersions, currentSystem, findCriu } from '../machine/index.ts';
@@ -89,9 +89,10 @@ async function checkGpus(
   found: Findings,
 ): Promise<void> {
   if (stack.driver === null) return;
-  const { CRIU_CUDA_DRIVER: path, CRIU_CUDA_DEVICE_MAP: named } = loadSettings(process.env).settings;
+  const env = await environmentOfGpus(stack.gpus.map(({ name }) => name));
+  const { CRIU_CUDA_DRIVER: path, CRIU_CUDA_DEVICE_MAP: named } = loadSettings(env).settings;
   try {
-    const { version } = await openDriver({ env: process.env });
+    const { version } = await openDriver({ env });
     if (version < stack.driver)
       found.problems.push({
         text: `it was dumped with a driver for CUDA ${formatCudaVersion(stack.driver)}; the one here is for ${formatCudaVersion(version)}`,
