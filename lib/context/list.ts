@@ -4,7 +4,8 @@
  * @module
  */
 import { abortable } from '../abortable.ts';
-import { checkPid } from '../process/index.ts';
+import { withDriverOf } from '../gpu/index.ts';
+import { checkPid, listPids, readMappedFiles } from '../process/index.ts';
 import { ContextReader, type ContextSource } from './reader.ts';
 import type { ContextSnapshot } from './types.ts';
 
@@ -20,7 +21,7 @@ export interface ContextOptions extends ContextSource {
 const readers = new Map<string, Promise<ContextReader>>();
 
 /** One for each driver, backend and run directory. An error is not kept. */
-export function readerFor({ driver, backend, runDir }: ContextSource): Promise<ContextReader> {
+function readerFor({ driver, backend, runDir }: ContextSource): Promise<ContextReader> {
   const { CRIU_CUDA_DRIVER, CRIU_CUDA_RUN_DIR, CRIU_CUDA_NATIVE, CRIU_CUDA_CONFIG } = process.env;
   const set = [CRIU_CUDA_DRIVER, CRIU_CUDA_RUN_DIR, CRIU_CUDA_NATIVE, CRIU_CUDA_CONFIG];
   const key = JSON.stringify([driver ?? null, backend ?? null, runDir ?? null, ...set]);
@@ -30,6 +31,18 @@ export function readerFor({ driver, backend, runDir }: ContextSource): Promise<C
   readers.set(key, reader);
   reader.catch(() => readers.delete(key));
   return reader;
+}
+
+/** The reader for these processes: where there is no GPU, they may have the software driver. */
+export async function readerOf(
+  options: ContextSource,
+  pids: readonly number[] | undefined,
+): Promise<ContextReader> {
+  if (options.driver !== undefined) return readerFor(options);
+  const added = await withDriverOf(undefined, () => readMappedFiles(pids ?? listPids()));
+  return readerFor(
+    added?.CRIU_CUDA_DRIVER === undefined ? options : { ...options, driver: added.CRIU_CUDA_DRIVER },
+  );
 }
 
 /** @throws `UsageError` for something that is not a pid */
@@ -50,6 +63,7 @@ export function pidsOf(pid: ContextOptions['pid']): readonly number[] | undefine
  */
 export async function listContexts(options: ContextOptions = {}): Promise<ContextSnapshot> {
   const pids = pidsOf(options.pid);
-  const read = async (): Promise<ContextSnapshot> => (await (await readerFor(options)).read(pids)).snapshot;
+  const read = async (): Promise<ContextSnapshot> =>
+    (await (await readerOf(options, pids)).read(pids)).snapshot;
   return abortable(read, options.signal);
 }

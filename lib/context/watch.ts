@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkMilliseconds } from '../check.ts';
 import { compareSnapshots, type ContextChange } from './compare.ts';
-import { pidsOf, readerFor, type ContextOptions } from './list.ts';
+import { pidsOf, readerOf, type ContextOptions } from './list.ts';
 import type { ContextSnapshot } from './types.ts';
 
 /** What is watched, and how often. */
@@ -97,7 +97,7 @@ export class ContextWatcher extends EventEmitter<ContextEvents> implements Async
     const { signal } = this.#closing;
     await Promise.resolve(); // listeners come first
     try {
-      const reader = await readerFor(options);
+      const reader = await readerOf(options, pids);
       while (!signal.aborted) {
         const { snapshot, isAlive } = await reader.read(pids);
         this.#show(snapshot);

@@ -15,6 +15,7 @@ export {
 export { chooseDriver, type DriverChoice } from './choose.ts';
 export {
   environmentOf,
+  environmentOfGpus,
   isSoftwareDriver,
   softwareDriverVariables,
   usesSoftwareDriver,

@@ -20,7 +20,7 @@ const gpuPaths = ['/dev/nvidiactl', '/proc/driver/nvidia/version', '/dev/dxg'];
 const softwareDriver = '/softcuda/libcuda.so.1';
 
 /** How the software driver calls its GPUs. */
-const deviceName = Buffer.from('softcuda software device');
+const deviceName = 'softcuda software device';
 
 /** Drivers of GPUs are many times larger. Bytes. */
 const LARGEST_SOFTWARE_DRIVER = 16 * 2 ** 20;
@@ -86,6 +86,18 @@ export async function withDriverOf(
   if ((await driverLibrary(undefined, { ...process.env, ...added })) !== '') return added;
   const library = ownDriver(mappedFiles(), { ...process.env, ...added });
   return library === undefined ? added : { ...added, CRIU_CUDA_DRIVER: library };
+}
+
+/**
+ * The environment with which the driver of an image is found that is not here yet: its GPUs tell.
+ * @param names names of its GPUs
+ */
+export async function environmentOfGpus(
+  names: readonly string[],
+  env: Environment = process.env,
+): Promise<Environment> {
+  const isSoftware = names.length > 0 && names.every((name) => name.startsWith(deviceName));
+  return { ...env, ...(await withDriverOf(env, () => (isSoftware ? [softcudaLibrary(env)] : []))) };
 }
 
 /**

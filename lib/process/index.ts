@@ -34,6 +34,7 @@ export {
   isDescendant,
   isEnding,
   isSameProcess,
+  listPids,
   parseStat,
   readChildren,
   readMappedFiles,

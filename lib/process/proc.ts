@@ -164,6 +164,12 @@ export function sharesMounts(pid: number): boolean {
   return seen(pid) === seen('self');
 }
 
+/** Every process of this PID namespace. */
+export const listPids = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+
 /** Paths of the files that the processes have mapped, each once; none of a process that may not be looked at. */
 export function readMappedFiles(pids: readonly number[]): string[] {
   const read = (pid: number): string => {

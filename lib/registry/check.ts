@@ -9,7 +9,14 @@ import { release, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
-import { listGpus, openDriver, type CheckpointDriver, type Gpu, type GpuReport } from '../gpu/index.ts';
+import {
+  environmentOfGpus,
+  listGpus,
+  openDriver,
+  type CheckpointDriver,
+  type Gpu,
+  type GpuReport,
+} from '../gpu/index.ts';
 import { supportedProtocols } from '../images/index.ts';
 import { isBuildId, readBuildId } from '../kept/index.ts';
 import {
@@ -21,6 +28,7 @@ import {
   type FoundCriu,
 } from '../machine/index.ts';
 import { formatBytes, formatCudaVersion } from '../output.ts';
+import type { Environment } from '../paths.ts';
 import { readPoolStatus } from '../pool/index.ts';
 import { loadSettings } from '../settings/index.ts';
 import { pluginVariants, variantDir } from '../variant.ts';
@@ -97,19 +105,23 @@ export interface MachineAnswers {
   criu: Promise<FoundCriu>;
 }
 
-/** Asks all of it. Nobody need wait for an answer: what went wrong is for those who do. */
-export function askMachine({ signal }: Pick<ImageCheckOptions, 'signal'>): MachineAnswers {
-  const ask = <T>(question: () => Promise<T>): Promise<T> => {
-    const answer = question();
-    answer.catch(() => undefined);
-    return answer;
-  };
-  return {
-    driver: ask(() => openDriver({ env: process.env })),
-    gpus: ask(async () => listGpus({ driver: loadSettings(process.env).settings.CRIU_CUDA_DRIVER })),
-    criu: ask(async () => findCriu(currentSystem(signal), { check: false })),
-  };
+/** Nobody need wait for the answer: what went wrong is for those who do. */
+function ask<T>(question: () => Promise<T>): Promise<T> {
+  const answer = question();
+  answer.catch(() => undefined);
+  return answer;
 }
+
+const askAboutGpus = (env: Environment): Pick<MachineAnswers, 'driver' | 'gpus'> => ({
+  driver: ask(() => openDriver({ env })),
+  gpus: ask(async () => listGpus({ driver: loadSettings(env).settings.CRIU_CUDA_DRIVER })),
+});
+
+/** Asks all of it. */
+export const askMachine = ({ signal }: Pick<ImageCheckOptions, 'signal'>): MachineAnswers => ({
+  ...askAboutGpus(process.env),
+  criu: ask(async () => findCriu(currentSystem(signal), { check: false })),
+});
 
 async function checkGpus(
   { description: { stack }, digest }: FoundImage,
@@ -118,16 +130,19 @@ async function checkGpus(
   found: Findings,
 ): Promise<void> {
   if (stack.driver === null) return;
-  const { CRIU_CUDA_DEVICE_MAP: named } = loadSettings(process.env).settings;
+  const env = await environmentOfGpus(stack.gpus.map(({ name }) => name));
+  const { CRIU_CUDA_DEVICE_MAP: named } = loadSettings(env).settings;
+  const isAsked = env.CRIU_CUDA_DRIVER === process.env.CRIU_CUDA_DRIVER;
+  const { driver, gpus: report } = isAsked ? machine : askAboutGpus(env);
   try {
-    const { version } = await machine.driver;
+    const { version } = await driver;
     if (version < stack.driver)
       found.problems.push({
         text: `it was dumped with a driver for CUDA ${formatCudaVersion(stack.driver)}; the one here is for ${formatCudaVersion(version)}`,
         remedy: 'install the same driver, or a later one',
       });
     if (named !== '') return;
-    const { gpus } = await machine.gpus;
+    const { gpus } = await report;
     const visible = visibleGpus(gpus, process.env.CUDA_VISIBLE_DEVICES);
     let choice = chooseGpus(stack.gpus, visible);
     const isEasy = choice.problems.length === 0 && choice.map.length === 0;

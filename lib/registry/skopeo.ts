@@ -4,7 +4,7 @@
  * of `skopeo login`, `podman login` and `docker login`.
  * @module
  */
-import { EnvironmentError } from '../errors.ts';
+import { CommandError, EnvironmentError } from '../errors.ts';
 import { execResult, tailOf, type ExecResult } from '../exec.ts';
 import { findOnPath } from '../machine/index.ts';
 import { RegistryError } from './error.ts';
@@ -27,6 +27,9 @@ export interface RegistryOptions {
 
 /** A transfer of a large image over a slow network takes long; a caller who sees no progress can abort. */
 const TRANSFER_MS = 7 * 24 * 3600 * 1000;
+
+/** For the manifest or the description of an image, which have a few hundred kilobytes. */
+const READ_MS = 10 * 60 * 1000;
 
 /** Attempts after a failure that may pass; skopeo waits twice as long before each. */
 const RETRIES = 3;
@@ -99,11 +102,22 @@ function failure(what: string, { stderr, stdout }: ExecResult): RegistryError {
   return new RegistryError(isDamaged ? 'ERR_REGISTRY_IMAGE' : 'ERR_REGISTRY', `${what}: ${reason}`, { hint });
 }
 
-async function skopeo(what: string, words: readonly string[], { signal }: RegistryOptions): Promise<string> {
+async function skopeo(
+  what: string,
+  words: readonly string[],
+  { signal }: RegistryOptions,
+  timeoutMs = TRANSFER_MS,
+): Promise<string> {
   const result = await execResult(requireSkopeo(), [...policyOptions(), ...words], {
-    timeoutMs: TRANSFER_MS,
+    timeoutMs,
     signal,
     env: { LC_ALL: 'C' },
+  }).catch((error: unknown) => {
+    if (!(error instanceof CommandError) || !error.facts.timedOut) throw error;
+    throw new RegistryError('ERR_REGISTRY', `${what}: it has not come in ${timeoutMs / 60_000} minutes`, {
+      hint: 'check that the registry runs',
+      cause: error,
+    });
   });
   if (result.exitCode !== 0) throw failure(what, result);
   return result.stdout;
@@ -119,6 +133,7 @@ export const fetchManifest = (reference: Reference, options: RegistryOptions): P
       `docker://${reference.text}`,
     ],
     options,
+    READ_MS,
   );
 
 /** The config of an image, as the registry has it. */
@@ -131,6 +146,7 @@ export const fetchConfig = (reference: Reference, options: RegistryOptions): Pro
       `docker://${reference.text}`,
     ],
     options,
+    READ_MS,
   );
 
 /** Where an OCI layout is. Blobs that several layouts share are in a directory of their own. */

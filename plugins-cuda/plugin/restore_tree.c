@@ -15,6 +15,7 @@
 #include "plugin/device/device.h"
 #include "plugin/task/account.h"
 #include "plugin/threads/queue.h"
+#include "plugin/watch/watcher_link.h"
 
 #define POLL_MS 5 /* for restore threads that a signal has stopped: no descriptor tells */
 /* A member that is being filled has open files, and a thread with our system calls. */
@@ -250,6 +251,14 @@ static void wait_for_one(const struct tree *tree)
 	poll(pollers, nr, POLL_MS);
 }
 
+/* The watcher holds what must not be closed while the driver works and criu waits. */
+static int check_watcher(const struct tree *tree)
+{
+	const int ret = ccr__watcher_check();
+
+	return ret ? fail(tree, tree->members, "start of another watcher", strerror(-ret), ret) : 0;
+}
+
 static int run(struct tree *tree)
 {
 	int ret = 0;
@@ -259,8 +268,10 @@ static int run(struct tree *tree)
 		ccr__work_clear_fd();
 		for (size_t i = 0; !ret && i < tree->nr; i++)
 			ret = advance(tree, &tree->members[i]);
-		if (!ret && !tree->has_moved)
+		if (!ret && !tree->has_moved) {
 			wait_for_one(tree);
+			ret = check_watcher(tree);
+		}
 	}
 	return ret;
 }

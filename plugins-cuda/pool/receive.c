@@ -21,6 +21,7 @@
 
 struct received {
 	struct image_identity identity;
+	uint64_t number;   /* of its entry */
 	struct load *load; /* NULL: it has ended well */
 };
 
@@ -50,8 +51,8 @@ static int begin(struct reception *r, const char *dir, bool is_golden, char *err
 		ret = -ENOMEM;
 	for (; !ret && r->nr < nr; r->nr += !ret)
 		ret = prefetch_arriving(r->images_dir, pids[r->nr], is_golden,
-					&r->images[r->nr].identity, &r->images[r->nr].load, error,
-					size);
+					&r->images[r->nr].identity, &r->images[r->nr].number,
+					&r->images[r->nr].load, error, size);
 	free(pids);
 	return ret;
 }
@@ -174,7 +175,7 @@ static void end(struct reception *r, int ret, const char *why)
 		if (ret) {
 			if (image->load)
 				load_give_up(image->load, why);
-			resident_give_up(&image->identity, image->load);
+			resident_give_up(image->number);
 		} else {
 			resident_rename(&image->identity, r->images_dir);
 		}

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import { readdirSync } from 'node:fs';
 import type { Command } from 'commander';
 import { addExamples, addOperands, pidOperand, withOptions } from '../../command-line/index.ts';
 import { UsageError } from '../../errors.ts';
@@ -12,7 +11,13 @@ import {
   type CudaProcess,
 } from '../../gpu/index.ts';
 import { formatBytes, formatDuration, table, type Io } from '../../output.ts';
-import { readMemoryMap, readMemoryPages, type MemoryMap, type MemoryPages } from '../../process/index.ts';
+import {
+  listPids,
+  readMemoryMap,
+  readMemoryPages,
+  type MemoryMap,
+  type MemoryPages,
+} from '../../process/index.ts';
 import { withProgress } from '../../progress.ts';
 import { loadSettings, type Settings } from '../../settings/index.ts';
 import { parsePid, wholeNumber } from '../operation-options.ts';
@@ -74,12 +79,6 @@ const steps: readonly Step[] = [
     run: (driver, { pid }) => driver.unlock(pid),
   },
 ];
-
-/** Every process of this PID namespace. */
-const listPids = (): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
 
 /** The driver that a process has; on a machine without a GPU, the software driver is found without being named. */
 const driverFor = async (pids: () => readonly number[]): Promise<CheckpointDriver> =>

@@ -20,6 +20,7 @@ import { fsync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { FRUITLESS, LEAST_BYTES } from './pace.ts';
 import { SourceError, type BlobSource, type SourceFailure } from './source.ts';
 
 const syncFile = promisify(fsync);
@@ -53,8 +54,6 @@ export interface BlobOptions {
   pauseMs?: number | undefined;
 }
 
-/** Attempts at one source that bring nothing, one after the other. */
-const FRUITLESS = 5;
 /** Attempts at one source that bring something, and break off. */
 const BROKEN_OFF = 50;
 const PAUSE_MS = 200;
@@ -141,7 +140,7 @@ async function readRest(
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof SourceError) || error.failure !== 'passing') throw error;
-      fruitless = part.done > before ? 0 : fruitless + 1;
+      fruitless = part.done - before >= LEAST_BYTES ? 0 : fruitless + 1;
       if (fruitless === FRUITLESS || attempt === BROKEN_OFF) throw error;
       await wait(Math.max(error.waitMs, pauseMs * 2 ** fruitless), undefined, { signal });
     }

@@ -22,6 +22,7 @@ import { BlobError, partPath } from './blob.ts';
 import { fetchBlobs } from './fetch.ts';
 import type { HttpSourceSpec } from './http-source.ts';
 import { withLock } from './lock.ts';
+import { whileItComes } from './pace.ts';
 import { isRestricted } from './policy.ts';
 
 /** How the cache is filled. */
@@ -132,7 +133,14 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
   };
   try {
     const place = { dir: createLayout(temporary).dir, blobsDir: cache.blobsDir };
-    await watched(read, filling, () => pullLayout(place, pinned, parsed, options));
+    await watched(read, filling, () =>
+      whileItComes(
+        `cannot pull ${parsed.text}`,
+        () => read().doneBytes,
+        options.signal,
+        (signal) => pullLayout(place, pinned, parsed, { ...options, signal }),
+      ),
+    );
     for (const name of [...waiting.keys()]) settle(name);
   } finally {
     watcher.close();

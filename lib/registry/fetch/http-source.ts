@@ -6,6 +6,7 @@
  */
 import { Agent as PlainAgent, get as plainGet, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as TlsAgent, get as tlsGet } from 'node:https';
+import { Pace, SILENCE_MS } from './pace.ts';
 import { PlainConnection } from './plain-connection.ts';
 import { SourceError, type BlobRange, type BlobSource } from './source.ts';
 import { trustOptions } from './tls.ts';
@@ -27,9 +28,10 @@ export interface HttpSourceSpec {
   plainTo: 'nowhere' | 'loopback' | 'anywhere';
   /** A connection that is silent for so long is given up. Milliseconds. @default 60_000 */
   silenceMs?: number | undefined;
+  /** The same for one that sends less, on average, for so long. Bytes per second. @default 1024 */
+  leastRate?: number | undefined;
 }
 
-const SILENCE_MS = 60_000;
 const MOST_REDIRECTS = 5;
 /** A registry may ask to be left alone; not for longer than this. Milliseconds. */
 const MOST_WAIT_MS = 30_000;
@@ -71,10 +73,11 @@ export class HttpSource implements BlobSource {
   #simple: PlainConnection | undefined;
 
   constructor(spec: HttpSourceSpec) {
-    const { ca, origin, silenceMs = SILENCE_MS } = spec;
+    const { ca, origin, silenceMs = SILENCE_MS, leastRate } = spec;
     this.name = spec.name;
     this.#spec = spec;
-    if (origin.startsWith('http:')) this.#simple = new PlainConnection(spec.name, origin, silenceMs);
+    if (origin.startsWith('http:'))
+      this.#simple = new PlainConnection(spec.name, origin, { silenceMs, leastRate });
     this.#tls = new TlsAgent({
       keepAlive: true,
       ...trustOptions(ca),
@@ -105,11 +108,15 @@ export class HttpSource implements BlobSource {
     const isTls = url.protocol === 'https:';
     const options: RequestOptions = { headers, signal, agent: isTls ? this.#tls : this.#plain };
     return new Promise((resolve, reject) => {
-      const request = (isTls ? tlsGet : plainGet)(url, options, resolve);
-      request.setTimeout(silenceMs, () => {
-        request.destroy(new Error(silent(silenceMs)));
+      const request = (isTls ? tlsGet : plainGet)(url, options, (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
       });
+      const timer = setTimeout(() => {
+        request.destroy(new Error(silent(silenceMs)));
+      }, silenceMs);
       request.on('error', (error) => {
+        clearTimeout(timer);
         reject(passing(this.name, `does not answer: ${error.message}`));
       });
     });
@@ -156,7 +163,7 @@ export class HttpSource implements BlobSource {
   /** Hands over the bytes of an answer. A registry that knows no ranges sends the whole blob. */
   async #take(answer: IncomingMessage, range: BlobRange, take: (part: Uint8Array) => void): Promise<void> {
     const { digest, offset, length } = range;
-    const { silenceMs = SILENCE_MS } = this.#spec;
+    const { silenceMs = SILENCE_MS, leastRate } = this.#spec;
     let skipped = answer.statusCode === 200 ? offset : 0;
     let left = length;
     const isEndless = answer.statusCode === 200 && offset + length < range.size;
@@ -165,7 +172,9 @@ export class HttpSource implements BlobSource {
         reject(passing(this.name, why));
         answer.destroy();
       };
+      const pace = new Pace(silenceMs, leastRate, fail);
       answer.on('data', (bytes: Buffer) => {
+        pace.add(bytes.length);
         const part = skipped > 0 ? bytes.subarray(skipped) : bytes;
         skipped = Math.max(0, skipped - bytes.length);
         if (part.length > left && !isEndless) {
@@ -197,6 +206,7 @@ export class HttpSource implements BlobSource {
         fail(silent(silenceMs));
       });
       answer.once('close', () => {
+        pace.end();
         fail('closes the connection in the middle');
       });
     });

@@ -6,6 +6,7 @@
  * @module
  */
 import { connect, type Socket } from 'node:net';
+import { Pace } from './pace.ts';
 import { SourceError, type BlobRange } from './source.ts';
 
 const BUFFER_BYTES = 256 * 1024;
@@ -41,19 +42,26 @@ function isSimple(head: string, { offset, length, size }: BlobRange): boolean {
   );
 }
 
+/** What is given up, see {@link Pace}. */
+interface Patience {
+  silenceMs: number;
+  leastRate: number | undefined;
+}
+
 /** A connection without TLS that is kept for the next request. */
 export class PlainConnection {
   readonly #name: string;
   readonly #url: URL;
-  readonly #silenceMs: number;
+  readonly #patience: Patience;
+  #pace: Pace | undefined;
   #socket: Socket | undefined;
   #exchange: Exchange | undefined;
 
   /** @param name of the source, for messages */
-  constructor(name: string, origin: string, silenceMs: number) {
+  constructor(name: string, origin: string, patience: Patience) {
     this.#name = name;
     this.#url = new URL(origin);
-    this.#silenceMs = silenceMs;
+    this.#patience = patience;
   }
 
   close(): void {
@@ -74,8 +82,9 @@ export class PlainConnection {
         },
       },
     });
-    socket.setTimeout(this.#silenceMs, () => {
-      this.#end(`was silent for ${Math.round(this.#silenceMs / 1000)} s`);
+    const { silenceMs } = this.#patience;
+    socket.setTimeout(silenceMs, () => {
+      this.#end(`was silent for ${Math.round(silenceMs / 1000)} s`);
     });
     socket.on('error', ({ message }) => {
       this.#end(`breaks off: ${message}`);
@@ -97,6 +106,7 @@ export class PlainConnection {
 
   #receive(bytes: Buffer): void {
     const exchange = this.#exchange;
+    this.#pace?.add(bytes.length);
     if (!exchange)
       this.close(); // nothing was asked for
     else if (exchange.left === undefined) this.#receiveHead(exchange, bytes);
@@ -150,6 +160,10 @@ export class PlainConnection {
     const stop = (): void => {
       this.#end('was stopped');
     };
+    const { silenceMs, leastRate } = this.#patience;
+    this.#pace = new Pace(silenceMs, leastRate, (why) => {
+      this.#end(why);
+    });
     signal.addEventListener('abort', stop, { once: true });
     try {
       return await new Promise<boolean>((resolve, reject) => {
@@ -158,6 +172,7 @@ export class PlainConnection {
       });
     } finally {
       signal.removeEventListener('abort', stop);
+      this.#pace.end();
     }
   }
 }

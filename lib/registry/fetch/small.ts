@@ -9,6 +9,7 @@ import { get as tlsGet } from 'node:https';
 import type { BlobRef } from '../cache.ts';
 import { manifestType } from '../format.ts';
 import { HttpSource, type HttpSourceSpec } from './http-source.ts';
+import { Pace } from './pace.ts';
 import { SourceError } from './source.ts';
 import { trustOptions } from './tls.ts';
 
@@ -48,10 +49,17 @@ export function readManifest(
     };
     const get = origin.startsWith('https:') ? tlsGet : plainGet;
     const request = get(`${origin}/v2/${repository}/manifests/${name}`, options, (answer) => {
+      answer.on('data', (part: Buffer) => {
+        pace.add(part.length);
+      });
       bodyOf(answer, (body) => {
         const isManifest = answer.statusCode === 200 && answer.headers['content-type'] === manifestType;
         resolve(isManifest ? body?.toString('utf8') : undefined);
       });
+    });
+    const pace = new Pace(TIMEOUT_MS, undefined, () => request.destroy());
+    request.once('close', () => {
+      pace.end();
     });
     request.once('timeout', () => request.destroy());
     request.once('error', () => {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,12 @@
 #include "plugin/trace/preinit.h"
 #include "plugin/task/report.h"
 #include "plugin/trace/stuck.h"
+
+/* What the watcher holds: numbers of descriptors of criu. */
+static struct {
+	int fds[WATCHER_MAX_HELD];
+	size_t nr;
+} held;
 
 const char *ccr__stage_name(int stage)
 {
@@ -133,7 +140,22 @@ static int send_one_injected(const struct injected *one)
 	return send_injected(one, 1);
 }
 
-/* The watcher was killed: another one takes its place, and learns what it knew of the processes. */
+/* `fd` -1: without a descriptor. */
+static int ask(struct watcher_message message, int fd)
+{
+	int fds[WATCHER_SLOTS];
+
+	ccr__watcher_no_fds(fds);
+	fds[WATCHER_GUARD_FD] = fd;
+	return ccr__watcher_ask(&message, fds);
+}
+
+static int give_held(int fd)
+{
+	return ask((struct watcher_message){.kind = WATCHER_HOLD, .held = fd}, fd);
+}
+
+/* The watcher was killed: another one takes its place, and gets what it had and knew. */
 static int replace(void)
 {
 	int ret;
@@ -146,13 +168,24 @@ static int replace(void)
 		ret = send_task(task);
 	if (!ret)
 		ret = ccr__guard_for_each(give_guard);
-	return ret ? ret : ccr__injected_for_each(0, send_one_injected);
+	if (!ret)
+		ret = ccr__injected_for_each(0, send_one_injected);
+	for (size_t i = 0; !ret && i < held.nr; i++)
+		ret = give_held(held.fds[i]);
+	return ret;
 }
 
 /* After a message that did not arrive. Returns 0 when a new watcher has all that it said. */
 static int replace_after(int ret)
 {
 	return ret == -EPIPE || ret == -ECONNRESET ? replace() : ret;
+}
+
+int ccr__watcher_check(void)
+{
+	struct pollfd poller = {.fd = ccr__plugin.watcher_fd};
+
+	return poll(&poller, 1, 0) > 0 ? replace() : 0;
 }
 
 static int add_guards(const pid_t *ids, size_t nr, bool are_threads)
@@ -254,26 +287,30 @@ void ccr__watcher_injection_ended(const pid_t *tids, size_t nr)
 		ccr__guard_disarm(tids[i], true);
 }
 
-/* `fd` -1: without a descriptor. */
-static int ask(struct watcher_message message, int fd)
+static void forget_held(int fd)
 {
-	int fds[WATCHER_SLOTS];
-
-	ccr__watcher_no_fds(fds);
-	fds[WATCHER_GUARD_FD] = fd;
-	return ccr__watcher_ask(&message, fds);
+	for (size_t i = 0; i < held.nr; i++)
+		if (held.fds[i] == fd)
+			held.fds[i] = held.fds[--held.nr];
 }
 
 int ccr__watcher_hold(int fd)
 {
-	return ask((struct watcher_message){.kind = WATCHER_HOLD, .held = fd}, fd);
+	int ret;
+
+	if (held.nr == WATCHER_MAX_HELD)
+		return -EMFILE;
+	held.fds[held.nr++] = fd; /* for one that takes its place, too */
+	ret = replace_after(give_held(fd));
+	if (ret)
+		forget_held(fd);
+	return ret;
 }
 
 int ccr__watcher_let_go(int fd)
 {
-	const int ret = ask((struct watcher_message){.kind = WATCHER_LET_GO, .held = fd}, -1);
-
-	return ret ? replace_after(ret) : 0;
+	forget_held(fd);
+	return replace_after(ask((struct watcher_message){.kind = WATCHER_LET_GO, .held = fd}, -1));
 }
 
 static int ask_for_second(void)

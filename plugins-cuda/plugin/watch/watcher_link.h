@@ -35,12 +35,14 @@ int ccr__watcher_prepare_guards(const pid_t *tids, size_t nr);
 /* Tells the watcher about threads of a process that are injected into; as many. Returns 0 or
  * -errno. */
 int ccr__watcher_injected(const struct injected *injected, size_t nr);
+/* Starts another watcher if the last one was killed: while criu waits, and so does not notice.
+ * Returns 0 or -errno. */
+int ccr__watcher_check(void);
 /* They no longer are, or they never were. Their guards are removed. */
 void ccr__watcher_injection_ended(const pid_t *tids, size_t nr);
 /*
- * Has the watcher hold a duplicate of the descriptor, so that it is not closed when criu dies, and
- * close it again. Nothing is held if there is no watcher, or another one has taken its place.
- * Return 0 or -errno.
+ * Has the watcher, and any that takes its place, hold a duplicate of the descriptor, so that it is
+ * not closed when criu dies; and close it again. Return 0 or -errno.
  */
 int ccr__watcher_hold(int fd);
 int ccr__watcher_let_go(int fd);

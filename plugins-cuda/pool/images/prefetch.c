@@ -65,14 +65,13 @@ static int no_room(pid_t image_pid, char *error, size_t size)
 }
 
 /* Waits for the load of a resident image and removes the image if it failed. */
-static int finish(const struct image_identity *identity, struct load *load, char *error,
-		  size_t size)
+static int finish(uint64_t number, struct load *load, char *error, size_t size)
 {
 	const int ret = load_wait(load);
 
 	if (ret) {
 		snprintf(error, size, "%s", load->error);
-		resident_give_up(identity, load);
+		resident_give_up(number);
 	}
 	load_put(load);
 	return ret;
@@ -80,13 +79,14 @@ static int finish(const struct image_identity *identity, struct load *load, char
 
 /* Begins to load an image that is not resident. */
 static int start(int images_dir, const struct image_identity *identity, struct copy_options options,
-		 bool is_golden, struct load **load, char *error, size_t size)
+		 bool is_golden, uint64_t *number, struct load **load, char *error, size_t size)
 {
 	struct resident *resident = resident_new(images_dir, identity, "prefetch", is_golden);
 	int ret;
 
 	if (!resident)
 		return -ENOMEM;
+	*number = resident->number;
 	ret = plan(images_dir, resident, &options, error, size);
 	if (ret) {
 		free(resident);
@@ -95,7 +95,7 @@ static int start(int images_dir, const struct image_identity *identity, struct c
 	if (resident_reserve(resident))
 		return no_room(identity->pid, error, size);
 	*load = load_begin(images_dir, identity->pid, &options, &ret, error, size);
-	resident_finish(identity, *load);
+	resident_finish(*number, *load);
 	return *load ? 0 : -EIO;
 }
 
@@ -103,26 +103,31 @@ static int prefetch_one(int images_dir, pid_t image_pid, bool is_golden, char *e
 {
 	struct image_identity identity;
 	struct load *load;
+	uint64_t number;
 	int ret;
 
 	ret = image_identify(images_dir, image_pid, &identity);
 	if (ret)
 		return ret;
-	load = resident_use(&identity, is_golden);
-	if (!load)
-		ret = start(images_dir, &identity, engine_own_options(), is_golden, &load, error,
-			    size);
-	return ret ? ret : finish(&identity, load, error, size);
+	load = resident_use(&identity, is_golden, &number);
+	if (load)
+		resident_rename(&identity, images_dir);
+	else
+		ret = start(images_dir, &identity, engine_own_options(), is_golden, &number, &load,
+			    error, size);
+	return ret ? ret : finish(number, load, error, size);
 }
 
 int prefetch_arriving(int images_dir, pid_t image_pid, bool is_golden,
-		      struct image_identity *identity, struct load **load, char *error, size_t size)
+		      struct image_identity *identity, uint64_t *number, struct load **load,
+		      char *error, size_t size)
 {
 	struct copy_options options = engine_own_options();
 	const int ret = image_identify(images_dir, image_pid, identity);
 
 	options.is_arriving = true;
-	return ret ? ret : start(images_dir, identity, options, is_golden, load, error, size);
+	return ret ? ret
+		   : start(images_dir, identity, options, is_golden, number, load, error, size);
 }
 
 int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)
@@ -149,33 +154,37 @@ int prefetch_images(const char *dir, bool is_golden, char *error, size_t size)
 	return ret;
 }
 
-/* A new resident for an image. Returns 0 or -errno. */
+/* A new resident for an image, and its number. Returns 0 or -errno. */
 static int new_resident(int images_dir, pid_t image_pid, const char *origin,
-			struct image_identity *identity, struct resident **resident)
+			struct resident **resident, uint64_t *number)
 {
-	const int ret = image_identify(images_dir, image_pid, identity);
+	struct image_identity identity;
+	const int ret = image_identify(images_dir, image_pid, &identity);
 
 	if (ret)
 		return ret;
-	*resident = resident_new(images_dir, identity, origin, false);
-	return *resident ? 0 : -ENOMEM;
+	*resident = resident_new(images_dir, &identity, origin, false);
+	if (!*resident)
+		return -ENOMEM;
+	*number = (*resident)->number;
+	return 0;
 }
 
 static int begin_one(int images_dir, pid_t image_pid, char *error, size_t size)
 {
 	const struct copy_options options = engine_own_options();
-	struct image_identity identity;
 	struct resident *resident;
 	struct load *load;
+	uint64_t number;
 	int ret;
 
-	ret = new_resident(images_dir, image_pid, "early", &identity, &resident);
+	ret = new_resident(images_dir, image_pid, "early", &resident, &number);
 	if (!ret)
 		ret = resident_reserve(resident);
 	if (ret)
 		return ret;
 	load = load_begin(images_dir, image_pid, &options, &ret, error, size);
-	resident_finish(&identity, load);
+	resident_finish(number, load);
 	load_put(load);
 	return ret == -EMEDIUMTYPE ? 0 : ret; /* the driver takes it when its process is there */
 }
@@ -194,12 +203,12 @@ int prefetch_begin(int images_dir, char *error, size_t size)
 
 int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list)
 {
-	struct image_identity identity;
 	struct resident *resident;
 	struct load *load;
+	uint64_t number;
 	int ret;
 
-	ret = new_resident(images_dir, image_pid, "hold", &identity, &resident);
+	ret = new_resident(images_dir, image_pid, "hold", &resident, &number);
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < list->nr; i++)
@@ -208,7 +217,7 @@ int prefetch_hold(int images_dir, pid_t image_pid, struct held_list *list)
 	if (ret)
 		return ret;
 	load = load_of_held(images_dir, image_pid, list);
-	resident_finish(&identity, load);
+	resident_finish(number, load);
 	load_put(load);
 	return load ? 0 : -ENOMEM;
 }

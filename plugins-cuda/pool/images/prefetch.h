@@ -11,11 +11,12 @@ int prefetch_images(const char *dir, bool is_golden, char *error, size_t size);
 
 /*
  * Begins to load an image whose stripes still arrive, see load_arrived. The caller gets a reference
- * to the load, and calls resident_give_up if it fails. Returns 0 or -errno.
+ * to the load and the number of its entry, and calls resident_give_up if it fails. Returns 0 or
+ * -errno.
  */
 int prefetch_arriving(int images_dir, pid_t image_pid, bool is_golden,
-		      struct image_identity *identity, struct load **load, char *error,
-		      size_t size);
+		      struct image_identity *identity, uint64_t *number, struct load **load,
+		      char *error, size_t size);
 
 /*
  * Begins to load every image of the directory, before the driver has started, and does not wait.

@@ -12,7 +12,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct resident *residents;
-static atomic_ullong budget;
+static atomic_ullong budget, last_number;
 
 /* ---- with the lock held ---- */
 
@@ -21,6 +21,15 @@ static struct resident **find(const struct image_identity *identity)
 	struct resident **link = &residents;
 
 	while (*link && !image_is_same(&(*link)->identity, identity))
+		link = &(*link)->next;
+	return link;
+}
+
+static struct resident **find_entry(uint64_t number)
+{
+	struct resident **link = &residents;
+
+	while (*link && (*link)->number != number)
 		link = &(*link)->next;
 	return link;
 }
@@ -123,6 +132,7 @@ struct resident *resident_new(int images_dir, const struct image_identity *ident
 
 	if (!resident)
 		return NULL;
+	resident->number = atomic_fetch_add(&last_number, 1) + 1;
 	resident->identity = *identity;
 	resident->origin = origin;
 	resident->is_golden = is_golden;
@@ -154,18 +164,16 @@ int resident_reserve(struct resident *resident)
 	return fits ? 0 : -ENOSPC;
 }
 
-void resident_finish(const struct image_identity *identity, struct load *load)
+void resident_finish(uint64_t number, struct load *load)
 {
 	struct resident **link;
 
 	pthread_mutex_lock(&lock);
-	link = find(identity);
-	if (*link && !(*link)->load) {
-		if (load)
-			(*link)->load = load_ref(load);
-		else
-			unlink_resident(link);
-	}
+	link = find_entry(number);
+	if (*link && load)
+		(*link)->load = load_ref(load);
+	else if (*link)
+		unlink_resident(link);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -238,20 +246,20 @@ struct load *resident_take(int images_dir, pid_t image_pid, enum resident_answer
 	return NULL;
 }
 
-void resident_give_up(const struct image_identity *identity, struct load *load)
+void resident_give_up(uint64_t number)
 {
 	struct resident **link;
 	struct load *failed = NULL;
 
 	pthread_mutex_lock(&lock);
-	link = find(identity);
-	if (*link && (*link)->load && (!load || (*link)->load == load))
+	link = find_entry(number);
+	if (*link)
 		failed = unlink_resident(link);
 	pthread_mutex_unlock(&lock);
 	load_put(failed);
 }
 
-struct load *resident_use(const struct image_identity *identity, bool is_golden)
+struct load *resident_use(const struct image_identity *identity, bool is_golden, uint64_t *number)
 {
 	struct resident *resident;
 	struct load *load = NULL;
@@ -262,6 +270,7 @@ struct load *resident_use(const struct image_identity *identity, bool is_golden)
 		resident->last_used_ms = now_ms();
 		resident->is_golden |= is_golden;
 		load = load_ref(resident->load);
+		*number = resident->number;
 	}
 	pthread_mutex_unlock(&lock);
 	return load;

@@ -17,6 +17,7 @@
 
 struct resident {
 	struct resident *next;
+	uint64_t number; /* of this entry: a later one of the same image has another */
 	struct image_identity identity;
 	char dir[PATH_MAX]; /* shown to users; drop and golden compare it */
 	const char *origin;
@@ -34,14 +35,20 @@ struct resident *resident_new(int images_dir, const struct image_identity *ident
  * frees it when there is no room.
  */
 int resident_reserve(struct resident *resident);
-/* Stores a new reference to `load` in the reserved entry, or removes the entry for NULL. */
-void resident_finish(const struct image_identity *identity, struct load *load);
+/*
+ * Stores a new reference to `load` in the reserved entry, or removes the entry for NULL. Does
+ * nothing when another command has replaced the entry meanwhile.
+ */
+void resident_finish(uint64_t number, struct load *load);
 /* Its directory has another name now. */
 void resident_rename(const struct image_identity *identity, int images_dir);
-/* Removes the entry of a failed load, or, with NULL, the one that is there. */
-void resident_give_up(const struct image_identity *identity, struct load *load);
-/* Returns a reference to an image that is resident and unchanged and marks it as used, or NULL. */
-struct load *resident_use(const struct image_identity *identity, bool is_golden);
+/* Removes the entry, unless another command has replaced it. */
+void resident_give_up(uint64_t number);
+/*
+ * Returns a reference to an image that is resident and unchanged, with the number of its entry, and
+ * marks it as used; or NULL.
+ */
+struct load *resident_use(const struct image_identity *identity, bool is_golden, uint64_t *number);
 
 /* How a restore got its image. */
 enum resident_answer { RESIDENT_ABSENT, RESIDENT_CHANGED, RESIDENT_TAKEN, RESIDENT_GOLDEN };

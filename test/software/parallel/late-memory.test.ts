@@ -4,15 +4,17 @@
  * nobody runs without it.
  */
 import { once } from 'node:events';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
+  constants,
   existsSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   readSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -157,11 +159,12 @@ it('is not run on when its page file has changed', async () => {
   await expect.poll(() => readStat(workload.pid)?.state ?? 'Z').toBe('Z');
 });
 
-/** The process that has a descriptor of this kind, and whose name is this. */
-function holder(name: string): number | undefined {
+/** The process that has a descriptor of this kind, and whose name is this. @param not another one is looked for */
+function holder(name: string, not = 0): number | undefined {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
+    .filter((pid) => pid !== not)
     .find((pid) => {
       try {
         const environ = readFileSync(`/proc/${pid}/environ`, 'utf8');
@@ -206,6 +209,60 @@ it('needs no watcher, if criu lives', async () => {
   expect((await run).exitCode).toBe(0);
   expect(answer()).toBe(sum);
   expect(await workload.verify()).toBe(before);
+});
+
+/** The driver's Restore waits until it may read. @returns lets it */
+function holdDriver(): () => void {
+  const pieces = readFileSync(reads);
+  rmSync(reads);
+  execFileSync('mkfifo', [reads]);
+  const fifo = openSync(reads, constants.O_RDWR);
+  return () => {
+    writeSync(fifo, pieces);
+    closeSync(fifo);
+  };
+}
+
+/** Kills watchers, one after the other. Each time another one holds the descriptor. */
+async function killWatchers(times: number): Promise<void> {
+  let watcher = await waitUntil(() => holder('cuda-watcher'), { interval: 1 });
+  for (let i = 0; i < times; i += 1) {
+    const killed = watcher;
+    process.kill(killed, 'SIGKILL');
+    watcher = await waitUntil(() => holder('cuda-watcher', killed), { interval: 1 });
+  }
+}
+
+it('has another watcher in place of one that was killed, and of the next', async () => {
+  const { workload, sum } = await start();
+  const before = await workload.verify();
+  const open = descriptors(workload.pid);
+  await dump(workload);
+  const goOn = holdDriver();
+  const run = machine.restore({ libdir, env: slow });
+  await killWatchers(2);
+  goOn();
+  expect((await run).exitCode).toBe(0);
+  expect(answer()).toBe(sum);
+  expect(await workload.verify()).toBe(before);
+  expect(descriptors(workload.pid)).toEqual(open);
+});
+
+it('kills the program when criu is killed after a watcher', async () => {
+  const { workload, sum } = await start();
+  await dump(workload);
+  const goOn = holdDriver();
+  const run = machine.tryRestore({ env: slow });
+  await killWatchers(1);
+  const criu = await waitUntil(() => holder('criu'));
+  process.kill(criu, 'SIGSTOP');
+  goOn();
+  process.kill(criu, 'SIGKILL');
+  await run;
+  await expect.poll(() => readStat(workload.pid)?.state ?? 'Z').toBe('Z');
+  await waitForExit(workload.pid);
+  expect([undefined, sum], 'the driver has not read zeroes').toContain(answer());
+  await machine.expectNothingLeft();
 });
 
 /** Starts host_program.py. @returns its pid, and where its memory is */

@@ -2,7 +2,7 @@
 // One image in a registry, restored on "another node": in another mount namespace, below another root directory, with a
 // cache of its own, and with nothing of the checkpoint on this one. Then from the cache, and through the pool.
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
@@ -54,9 +54,13 @@ function deadPeer(): string[] {
 }
 
 /** Types a command. @param under words in front of it */
-const cli = (words: readonly string[], under: readonly string[] = []): Promise<ExecResult> => {
+const cli = (
+  words: readonly string[],
+  under: readonly string[] = [],
+  more: Record<string, string | undefined> = {},
+): Promise<ExecResult> => {
   const [file = '', ...rest] = [...under, process.execPath, join(projectRoot, 'dist/cli.js'), ...words];
-  return execResult(file, rest, { env: { ...machine.env, CRIU_CUDA_CRIU: criuProgram() } });
+  return execResult(file, rest, { env: { ...machine.env, CRIU_CUDA_CRIU: criuProgram(), ...more } });
 };
 
 it(
@@ -77,6 +81,29 @@ it(
     expect(result.pid).toBe(pid);
     expect(result.imagesDir.startsWith(`${cache}/images/`)).toBe(true);
     expect(await snapshot(workload)).toBe(before);
+    await machine.kill(pid);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'finds the software driver by itself, as all commands about one program do',
+  async (context) => {
+    if (existsSync('/dev/nvidiactl')) context.skip('this machine has a GPU');
+    const type = async (...words: string[]): Promise<string> => {
+      const { stdout, stderr, exitCode } = await cli([...words, '--json'], [], {
+        CRIU_CUDA_DRIVER: undefined,
+      });
+      expect(exitCode, stderr + stdout).toBe(0);
+      return stdout;
+    };
+    expect(JSON.parse(await type('image', 'check', reference, '--cache', cache))).toMatchObject({
+      canRestore: true,
+    });
+    await type('golden', 'restore', reference, '--cache', cache, '--detach');
+    expect(await snapshot(workload)).toBe(before);
+    const contexts = { contexts: [{ pid, state: 'running' }] };
+    expect(JSON.parse(await type('context', 'list', '--pid', String(pid)))).toMatchObject(contexts);
     await machine.kill(pid);
   },
   TIMEOUT_MS,
