@@ -54,6 +54,7 @@ import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
+import { earlierEnv, earlierWarnings, resolveEarlier } from './earlier.ts';
 import { checkpointError, interruptedError, throwIfLost } from './error.ts';
 import {
   hasCheckpoint,
@@ -77,6 +78,11 @@ export interface CheckpointOptions extends OperationOptions {
   leaveRunning?: boolean | undefined;
   /** Whether to replace an existing checkpoint in the images directory, once the new one is complete. @default false */
   force?: boolean | undefined;
+  /**
+   * Directory of an earlier checkpoint of the process. Device memory with the same bytes is not written again: the new
+   * images share files with it, and need no file of it afterwards. What cannot be used of it is a warning.
+   */
+  prevImagesDir?: string | undefined;
   /**
    * Contents of files that the tree has open or mapped are kept in the images up to this size, in bytes; 0 keeps none.
    * @default none for what the tree writes on a tmpfs, such as /dev/shm; 64 MiB for other files in memory. On a disk, what the
@@ -249,6 +255,7 @@ async function dump(
 export async function checkpoint(given: CheckpointOptions): Promise<CheckpointResult> {
   given.signal?.throwIfAborted();
   checkOperationOptions(given);
+  const options = resolveEarlier(given);
   checkRights('a checkpoint');
   const isolated = findIsolatedTree(given.pid);
   if (isolated && given.trace !== undefined)
@@ -256,8 +263,8 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       `${given.pid} is isolated, and there is no trace of its checkpoint`,
       'omit the trace',
     );
-  if (isolated) return checkpointIsolated(given, isolated);
-  return withTrace('checkpoint', given.trace, (trace) => checkpointHere(given, trace));
+  if (isolated) return checkpointIsolated(options, isolated);
+  return withTrace('checkpoint', given.trace, (trace) => checkpointHere(options, trace));
 }
 
 async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined): Promise<CheckpointResult> {
@@ -265,14 +272,14 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   const { pid, pids } = target;
   checkFilters(target);
   const env = await withDriverOf(given.env, () => readMappedFiles(pids));
-  const options = { ...given, pid, env };
+  const options = { ...given, pid, env: { ...env, ...earlierEnv(given) } };
   const operation = await resolveOperation(options);
   checkWorkDir(operation, 'name another directory');
   const looking = look(options, operation); // another program, which takes longest
   let helper: EarlyHelper | undefined;
   try {
     helper = beginHelper(pids, operation, env);
-    const withHelper = { ...options, env: { ...env, ...helper?.env } };
+    const withHelper = { ...options, env: { ...options.env, ...helper?.env } };
     return await checkpointTree(target, withHelper, operation, looking, trace);
   } finally {
     helper?.end();
@@ -349,6 +356,7 @@ async function checkpointTree(
       ...operation.notes,
       ...(lock.warning === undefined ? [] : [lock.warning]),
       ...memoryWarnings(memory, fallbacks),
+      ...earlierWarnings(options, memory),
       ...(found ? lookWarnings(found) : []),
       ...(networkLock?.warning === undefined ? [] : [networkLock.warning]),
       ...completed,

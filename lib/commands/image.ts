@@ -55,6 +55,14 @@ function standingText({ stray, refusal }: Standing): string[] {
   return refusal === null ? [] : [`  cannot be restored: ${refusal}`];
 }
 
+const PAGE = 4096;
+
+/** What stripes of earlier checkpoints have besides the chunks. */
+function unusedBytes({ manifest, stripes }: GpuImage): number {
+  const used = manifest.chunks.map(({ zero, length }) => (zero ? 0 : Math.ceil(length / PAGE) * PAGE));
+  return sum(stripes.map(({ size }) => size)) - sum(used);
+}
+
 function summary(image: GpuImage, index: CheckpointIndex | undefined) {
   const { chunks, allocations, created, ...rest } = image.manifest;
   const zero = chunks.filter((chunk) => chunk.zero);
@@ -65,6 +73,8 @@ function summary(image: GpuImage, index: CheckpointIndex | undefined) {
     created: created.toISOString(),
     bytes: sum(allocations.map((entry) => entry.size)),
     storedBytes: sum(image.stripes.map((stripe) => stripe.size)),
+    sharedBytes: sum(image.stripes.map(({ size, links }) => (links > 1 ? size : 0))),
+    unusedBytes: unusedBytes(image),
     zeroBytes: sum(zero.map((chunk) => chunk.length)),
     nrAllocations: allocations.length,
     nrChunks: chunks.length,
@@ -96,6 +106,12 @@ function asText(image: GpuImage, index: CheckpointIndex | undefined, options: Sh
     `  ${facts.nrAllocations} allocations, ${formatBytes(facts.bytes)}: ${formatBytes(facts.storedBytes)} stored, ` +
       `${formatBytes(facts.zeroBytes)} zero`,
     `  ${facts.nrChunks} chunks of at most ${formatBytes(facts.chunkSize)}, ${facts.nrZeroChunks} zero`,
+    ...(facts.sharedBytes === 0
+      ? []
+      : [`  ${formatBytes(facts.sharedBytes)} in files that other directories have as well`]),
+    ...(facts.unusedBytes === 0
+      ? []
+      : [`  ${formatBytes(facts.unusedBytes)} of the stripes are of earlier checkpoints, and not used`]),
     ...facts.devices.map((device, index) => `  device ${index}: ${device.uuid} ${device.name}`),
     ...facts.stripes.map((stripe) => `  ${stripe.name}  ${formatBytes(stripe.size)}`),
   ];

@@ -22,6 +22,8 @@ export interface GpuStripe {
   name: string;
   /** Size in bytes. */
   size: number;
+  /** Names that the file has: more than one if another images directory, or a cache, has it as well. */
+  links: number;
 }
 
 /** A manifest in a directory. */
@@ -89,7 +91,11 @@ export function listGpuImages(directory: string): Promise<FoundManifest[]> {
 }
 
 /** Checks that a file named by a manifest exists and has the right length. */
-export async function checkImageFile(directory: string, stripe: GpuStripe, manifest: string): Promise<void> {
+export async function checkImageFile(
+  directory: string,
+  stripe: Omit<GpuStripe, 'links'>,
+  manifest: string,
+): Promise<GpuStripe> {
   let status;
   try {
     status = await statusOf(join(directory, stripe.name));
@@ -101,6 +107,7 @@ export async function checkImageFile(directory: string, stripe: GpuStripe, manif
   if (status.size !== stripe.size) {
     throw new GpuImageError(`${stripe.name}: length is ${status.size}; ${manifest} says ${stripe.size}`);
   }
+  return { ...stripe, links: status.nlink };
 }
 
 /** Reads the image of one process. @throws {@link GpuImageError} naming the file and what is wrong */
@@ -108,8 +115,9 @@ export async function readGpuImage(directory: string, pid: number): Promise<GpuI
   const name = `cuda-${pid}.img`;
   const manifest = parseManifest(await contentsOf(join(directory, name)), name);
   if (manifest.pid !== pid) throw new GpuImageError(`${name}: pid is ${manifest.pid}`);
-  const stripes = manifest.stripeSizes.map((size, index) => ({ name: `cuda-${pid}-${index}.img`, size }));
-  for (const stripe of stripes) await checkImageFile(directory, stripe, name);
+  const stripes: GpuStripe[] = [];
+  for (const [index, size] of manifest.stripeSizes.entries())
+    stripes.push(await checkImageFile(directory, { name: `cuda-${pid}-${index}.img`, size }, name));
   return { name, manifest, stripes };
 }
 

@@ -82,7 +82,8 @@ function valueOf(definition: SettingDefinition, text: string): Value | undefined
     }
     case 'text': {
       const fits = Buffer.byteLength(text) <= definition.maxBytes;
-      return fits && (!definition.absolutePath || text.startsWith('/')) ? text : undefined;
+      const isPath = text.startsWith('/') || text === definition.default;
+      return fits && (!definition.absolutePath || isPath) ? text : undefined;
     }
   }
 }

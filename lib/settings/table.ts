@@ -234,6 +234,14 @@ export const settingDefinitions = {
     words: ['auto', '0', '1'],
     meaning: 'fsync GPU images and page files before they count as saved; auto: unless they are in memory',
   },
+  CRIU_CUDA_PREV_IMAGES_DIR: {
+    type: 'text',
+    default: '',
+    maxBytes: PATH_BYTES,
+    absolutePath: true,
+    meaning:
+      'directory of an earlier checkpoint of the process: GPU memory that is in it is not written again',
+  },
   CRIU_CUDA_DEVICE_SCAN: {
     type: 'choice',
     default: 'auto',

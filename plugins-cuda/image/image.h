@@ -221,6 +221,17 @@ uint32_t ccr_image_writer_nr_writers(const struct ccr_image_writer *writer);
 int ccr_image_writer_dirfd(const struct ccr_image_writer *writer);
 
 /*
+ * Takes over the stripes of an open earlier image, which may be deleted afterwards: stripe i
+ * becomes number nr_writers + i, and ccr_image_writer_add_chunk with that number refers to bytes of
+ * it. It is a hard link, so nothing is ever written to it. Those without chunks are left out of the
+ * image. Call it once, before the threads begin. Returns -errno with the reason in `error` if not
+ * all of them can be linked: then none is, and the writer can be used as before. The files must
+ * belong to this user, and no other may write them.
+ */
+int ccr_image_writer_link(struct ccr_image_writer *writer, const struct ccr_image *earlier,
+			  char *error, size_t error_size);
+
+/*
  * The following functions may be called from nr_writers threads at the same time, each with its own
  * number below nr_writers. The threads share no state.
  *

@@ -73,10 +73,13 @@ static void judge_host_memory(struct state *s, uint64_t copied, uint64_t availab
 	}
 }
 
-/* What is written: the memory of the processes that no file backs, and all device memory. */
+/*
+ * What is written: the memory of the processes that no file backs, and all device memory. How much
+ * of that an earlier checkpoint has is not known before the dump.
+ */
 static void judge_store(struct state *s, uint64_t copied, uint64_t available)
 {
-	uint64_t need = s->look->device_bytes, room;
+	uint64_t need = *s->request->settings->prev_images_dir ? 0 : s->look->device_bytes, room;
 	char size1[32], size2[32];
 	struct statfs fs;
 

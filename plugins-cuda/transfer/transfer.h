@@ -93,6 +93,11 @@ struct cuda_parallel_job {
 	/* If not NULL, it applies instead of the engine's; of streams and chunk_bytes at most what
 	 * the engine has. */
 	const struct cuda_parallel_config *config;
+	/*
+	 * Of a dump: an earlier image, whose stripes the writer has linked. Chunks with the same
+	 * bytes refer to them. `ready` may then be called before the bytes are stored. NULL: none.
+	 */
+	const struct ccr_image *earlier;
 	/* If not NULL, CUDA_PARALLEL_MAX_THREADS of them, zeroed; valid when the job has ended. */
 	struct cuda_parallel_thread *threads;
 
@@ -103,7 +108,10 @@ struct cuda_parallel_job {
 	uint64_t scan_zero_bytes;
 	double scan_seconds;
 	char scan_error[160]; /* why a device could not; its zeroes were found after the copy */
-	char io[24];	      /* name of the back-end that was used */
+	/* Of a dump: what the earlier image has, and so was not written. */
+	uint64_t reused_bytes;
+	char reuse_error[160]; /* what of the earlier image could not be used; all was saved */
+	char io[24];	       /* name of the back-end that was used */
 	char error[512];
 };
 

@@ -28,6 +28,7 @@ interface Flags extends CommonFlags {
   leaveRunning?: boolean | undefined;
   force?: boolean | undefined;
   keepFiles?: string | undefined;
+  prevImagesDir?: string | undefined;
 }
 
 function resultText(result: CheckpointResult): string {
@@ -44,9 +45,9 @@ function resultText(result: CheckpointResult): string {
 }
 
 async function runCheckpoint(io: Io, flags: Flags): Promise<void> {
-  const { pid, leaveRunning = false, force = false, keepFiles } = flags;
+  const { pid, leaveRunning = false, force = false, keepFiles, prevImagesDir } = flags;
   const keepBytes = keepFiles === undefined ? undefined : parseSize(keepFiles);
-  const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force, keepBytes };
+  const options = { ...toOperationOptions(flags, io), pid, leaveRunning, force, keepBytes, prevImagesDir };
   const startedMs = monotonicMs();
   const result = await withProgress(io, `checkpoint of ${pid}`, (report) =>
     checkpoint({ ...options, onProgress: bytesFor(io, report) }),
@@ -63,6 +64,10 @@ export function defineCheckpoint(command: Command, io: Io): void {
       '--keep-files <size>',
       'keep files of the tree up to this size (default: all that it writes in /dev/shm and other tmpfs; 64M that it reads there)',
     )
+    .option(
+      '--prev-images-dir <dir>',
+      'earlier checkpoint of the process: GPU memory that is in it is shared, not written again',
+    )
     .option('--force', 'replace an existing checkpoint in the directory once the new one is complete');
   addOperationOptions(command).action(withOptions((flags: Flags) => runCheckpoint(io, flags)));
   addExamples(
@@ -70,5 +75,6 @@ export function defineCheckpoint(command: Command, io: Io): void {
     'criu-cuda checkpoint 4711 /var/lib/images',
     'criu-cuda checkpoint 4711 /var/lib/images --leave-running --tcp-established',
     'criu-cuda checkpoint 4711 /var/lib/images -- --ghost-limit 64M',
+    'criu-cuda checkpoint 4711 /var/lib/tuesday --prev-images-dir /var/lib/monday',
   );
 }

@@ -22,6 +22,8 @@ export const copyFields = {
   asked_chunk_mb: v.optional(whole(1)),
   scan_zero_bytes: v.optional(bytes),
   scan_error: v.optional(v.string()),
+  reused_bytes: v.optional(bytes),
+  reuse_error: v.optional(v.string()),
 };
 
 export const memoryLine = v.object({
@@ -62,6 +64,10 @@ export interface PoolMemory {
   zeroBytes: number | undefined;
   /** Of a dump: why a device could not look for zeroes, which were then found after the copy. */
   scanError: string | undefined;
+  /** Of a dump against an earlier checkpoint: bytes that are in it, and were not written; otherwise `undefined`. */
+  reusedBytes: number | undefined;
+  /** Of such a dump: what of the earlier checkpoint could not be used. All memory is saved. */
+  reuseError: string | undefined;
 }
 
 /** What the memory of one process went through. */
@@ -108,6 +114,8 @@ export interface PoolLine {
   asked_chunk_mb?: number | undefined;
   scan_zero_bytes?: number | undefined;
   scan_error?: string | undefined;
+  reused_bytes?: number | undefined;
+  reuse_error?: string | undefined;
 }
 
 const isSource = (source: string | undefined): source is 'files' | 'resident' | 'golden' =>
@@ -127,6 +135,8 @@ function poolMemory(line: PoolLine | undefined): PoolMemory | undefined {
     askedChunkMb: line.asked_chunk_mb,
     zeroBytes: line.scan_zero_bytes,
     scanError: line.scan_error,
+    reusedBytes: line.reused_bytes,
+    reuseError: line.reuse_error,
   };
 }
 
@@ -161,12 +171,14 @@ function poolText({
   chunkMb,
   zeroBytes,
   scanError,
+  reusedBytes,
 }: PoolMemory): string {
   const numbers = streams === undefined ? undefined : `${streams} streams, chunks of ${chunkMb ?? 0} MiB`;
   const how = [
     source === 'resident' || source === 'golden' ? source : numbers,
     zeroBytes === undefined || zeroBytes === 0 ? undefined : `${formatBytes(zeroBytes)} of zeroes not copied`,
     scanError === undefined ? undefined : `zeroes were copied: ${scanError}`,
+    reusedBytes === undefined ? undefined : `${formatBytes(reusedBytes)} in the earlier checkpoint`,
   ].filter((part) => part !== undefined);
   const from = isDrivers ? ' from the driver' : '';
   return `pool ${formatBytes(moved)}${from} by the ${who}${how.length === 0 ? '' : ` (${how.join(', ')})`}`;
@@ -201,9 +213,14 @@ export function memoryWarnings(memory: readonly TaskMemory[], fallbacks: readonl
           `the ${who} uses ${fewer.join(' and ')}: it was started with no more; start it again with these settings`,
         ];
   });
+  const unused = memory.flatMap(({ pid: one, pool }) => {
+    if (pool?.reuseError === undefined) return [];
+    const [what, is] = pool.reusedBytes === 0 ? ['nothing', 'used'] : ['a part', 'not used'];
+    return [`${what} of the earlier checkpoint of ${one} is ${is}: ${pool.reuseError}`];
+  });
   const replaced = fallbacks.map(({ pid: one, from, to, reason }) => {
     const what = one === 0 ? 'device memory' : `device memory of ${one}`;
     return `${what} is moved by ${to === 'driver' ? 'the driver' : 'a helper'} instead of the ${from}: ${reason}`;
   });
-  return [...new Set([...numbers, ...replaced])];
+  return [...new Set([...numbers, ...unused, ...replaced])];
 }

@@ -66,7 +66,7 @@ function listSource(imagesDir: string): SourceFile[] {
     if (name === 'parent')
       throw new UsageError(
         `${imagesDir} needs the images of an earlier dump, its parent`,
-        'make a complete checkpoint: without --prev-images-dir',
+        "make a complete checkpoint: without CRIU's own --prev-images-dir, after --",
       );
     if (stat.isFile() && !LEFT_OUT.test(name))
       found.push({ name, size: stat.size, mode: stat.mode & 0o777, modified: stat.mtimeMs / 1000 });

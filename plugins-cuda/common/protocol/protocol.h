@@ -145,8 +145,9 @@ enum {
 	CCR_OP_FD_BACKUP = 4,
 	CCR_OP_PIDFD = 8,
 	CCR_OP_CONNECTION = 16, /* with the service thread; for this request only */
+	CCR_OP_EARLIER = 32,	/* OP_DUMP, OP_STORE: directory of an earlier image */
 };
-#define CCR_OP_MAX_FDS 5
+#define CCR_OP_MAX_FDS 6
 
 enum ccr_service_state {
 	CCR_SERVICE_RESIDENT,

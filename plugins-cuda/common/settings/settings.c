@@ -204,6 +204,14 @@ static int load_file(struct ccr_settings *out, const char *path, bool required, 
 	return ret;
 }
 
+static int check_absolute(const char *key, const char *path, char *error, size_t error_size)
+{
+	if (path[0] == '/')
+		return 0;
+	snprintf(error, error_size, "%s is \"%.80s\"; accepted: an absolute path", key, path);
+	return -EINVAL;
+}
+
 int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, size_t error_size)
 {
 	const char *from_env = getenv("CRIU_CUDA_CONFIG");
@@ -223,12 +231,11 @@ int ccr_settings_load(struct ccr_settings *out, const char *path, char *error, s
 			ret = assign_or_explain(out, &table[i], value, "environment", error,
 						error_size);
 	}
-	if (!ret && out->run_dir[0] != '/') {
-		snprintf(error, error_size,
-			 "CRIU_CUDA_RUN_DIR is \"%.80s\"; accepted: an absolute path",
-			 out->run_dir);
-		ret = -EINVAL;
-	}
+	if (!ret)
+		ret = check_absolute("CRIU_CUDA_RUN_DIR", out->run_dir, error, error_size);
+	if (!ret && *out->prev_images_dir)
+		ret = check_absolute("CRIU_CUDA_PREV_IMAGES_DIR", out->prev_images_dir, error,
+				     error_size);
 	return ret;
 }
 

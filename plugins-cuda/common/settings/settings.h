@@ -54,6 +54,9 @@ struct ccr_settings {
 	char device_map[4096];	/* device_map.h */
 	char driver[PATH_MAX];	/* "": the usual search */
 	char run_dir[PATH_MAX]; /* absolute */
+
+	/* Absolute; empty: none. */
+	char prev_images_dir[PATH_MAX];
 };
 
 /*

@@ -47,15 +47,17 @@ static int assemble(struct commit *commit)
 	struct ccr_image *draft = &writer->draft;
 	size_t total = 0;
 
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
+	for (uint32_t i = 0; i < writer->nr_stripes; i++)
 		total += writer->stripes[i].nr_chunks;
 	draft->chunks = calloc(total + 1, sizeof(*draft->chunks));
-	draft->stripes = calloc(writer->options.nr_writers, sizeof(*draft->stripes));
+	draft->stripes = calloc(writer->nr_stripes, sizeof(*draft->stripes));
 	if (!draft->chunks || !draft->stripes)
 		return fail(commit, -ENOMEM, draft->name, "chunks");
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
-		const struct writer_stripe *from = &writer->stripes[i];
+	for (uint32_t i = 0; i < writer->nr_stripes; i++) {
+		struct writer_stripe *from = &writer->stripes[i];
 
+		if (from->is_linked && !from->nr_chunks)
+			from->file.size = 0; /* not needed */
 		for (size_t c = 0; c < from->nr_chunks; c++) {
 			struct ccr_image_chunk *to = &draft->chunks[draft->nr_chunks++];
 
@@ -79,17 +81,17 @@ static int sync_stripes(const struct commit *commit)
 	const struct ccr_image_writer *writer = commit->writer;
 	const bool sync = writer->options.sync;
 
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+	for (uint32_t i = 0; i < writer->nr_stripes; i++) {
 		const struct ccr_image_stripe *file = &writer->stripes[i].file;
 
 		if (file->fd < 0)
 			continue;
-		if (ftruncate(file->fd, file->size))
+		if (!writer->stripes[i].is_linked && ftruncate(file->fd, file->size))
 			return fail(commit, -errno, file->name, "length");
 		if (sync) /* start writing all of them before we wait for the first */
 			sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	}
-	for (uint32_t i = 0; sync && i < writer->options.nr_writers; i++) {
+	for (uint32_t i = 0; sync && i < writer->nr_stripes; i++) {
 		const struct ccr_image_stripe *file = &writer->stripes[i].file;
 
 		if (file->fd >= 0 && fsync(file->fd))
@@ -103,7 +105,7 @@ static int close_stripes(const struct commit *commit)
 {
 	struct ccr_image_writer *writer = commit->writer;
 
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+	for (uint32_t i = 0; i < writer->nr_stripes; i++) {
 		struct ccr_image_stripe *file = &writer->stripes[i].file;
 		const int fd = file->fd;
 
@@ -146,7 +148,7 @@ static void remove_leftovers(const struct commit *commit)
 		if (unlinkat(writer->dirfd, name, 0))
 			break;
 	}
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
+	for (uint32_t i = 0; i < writer->nr_stripes; i++)
 		if (writer->stripes[i].is_created && !writer->stripes[i].file.size)
 			unlinkat(writer->dirfd, writer->stripes[i].file.name, 0);
 }
@@ -167,7 +169,7 @@ static int rename_all(struct commit *commit)
 	if (unlinkat(writer->dirfd, draft->name, 0) && errno != ENOENT)
 		return fail(commit, -errno, draft->name, "cannot remove the old one");
 	commit->is_replacing = true;
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
+	for (uint32_t i = 0; i < writer->nr_stripes; i++) {
 		const struct ccr_image_stripe *file = &writer->stripes[i].file;
 
 		if (!file->size)
@@ -175,6 +177,9 @@ static int rename_all(struct commit *commit)
 		if (renameat(writer->dirfd, file->name, writer->dirfd,
 			     draft->stripes[commit->nr_renamed].name))
 			return fail(commit, -errno, file->name, "cannot rename");
+		/* rename keeps both names of one file, as in the directory of the earlier image. */
+		if (writer->stripes[i].is_linked)
+			unlinkat(writer->dirfd, file->name, 0);
 		commit->nr_renamed++;
 	}
 	ret = sync_directory(commit);

@@ -11,6 +11,7 @@
 struct writer_stripe {
 	alignas(128) struct ccr_image_stripe file; /* fd -1 until something is stored */
 	bool is_created;			   /* the file has its temporary name */
+	bool is_linked;				   /* it is a stripe of an earlier image */
 	struct ccr_image_chunk *chunks;
 	size_t nr_chunks, room;
 };
@@ -19,6 +20,7 @@ struct ccr_image_writer {
 	int dirfd;
 	struct ccr_image_options options;
 	struct ccr_image draft; /* devices, allocations, pid, names */
+	uint32_t nr_stripes;	/* those of the threads, then those that are linked */
 	struct writer_stripe *stripes;
 };
 

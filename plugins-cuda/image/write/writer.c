@@ -59,6 +59,7 @@ static int make_stripes(struct ccr_image_writer *writer)
 	writer->stripes = aligned_alloc(alignof(struct writer_stripe), bytes);
 	if (!writer->stripes)
 		return -ENOMEM;
+	writer->nr_stripes = writer->options.nr_writers;
 	memset(writer->stripes, 0, bytes);
 	for (uint32_t i = 0; i < writer->options.nr_writers; i++) {
 		char name[CCR_IMAGE_NAME_MAX];
@@ -180,7 +181,7 @@ int ccr_image_writer_dirfd(const struct ccr_image_writer *writer)
 
 void ccr__image_writer_free(struct ccr_image_writer *writer)
 {
-	for (uint32_t i = 0; writer->stripes && i < writer->options.nr_writers; i++) {
+	for (uint32_t i = 0; i < writer->nr_stripes; i++) {
 		if (writer->stripes[i].file.fd >= 0)
 			close(writer->stripes[i].file.fd);
 		free(writer->stripes[i].chunks);
@@ -200,7 +201,7 @@ void ccr_image_writer_abort(struct ccr_image_writer *writer)
 {
 	if (!writer)
 		return;
-	for (uint32_t i = 0; i < writer->options.nr_writers; i++)
+	for (uint32_t i = 0; i < writer->nr_stripes; i++)
 		if (writer->stripes[i].is_created)
 			unlinkat(writer->dirfd, writer->stripes[i].file.name, 0);
 	ccr__image_writer_free(writer);

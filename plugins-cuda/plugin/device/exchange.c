@@ -120,7 +120,9 @@ void ccr__exchange_begin(struct exchange *exchange, enum ccr_message_type type,
 	};
 	setsockopt(ccr__pool_link.socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	listen_for(&exchange->answer);
-	ret = ccr__pool_request(type, task, CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_PIDFD);
+	ret = ccr__pool_request(type, task,
+				CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_PIDFD |
+					(type == CCR_MSG_OP_STORE ? CCR_OP_EARLIER : 0));
 	if (ret)
 		end(exchange, ret);
 }

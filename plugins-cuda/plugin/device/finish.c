@@ -41,6 +41,7 @@ void ccr__memory_forget_fds(void)
 	struct pool_link *link = &ccr__pool_link;
 
 	link->socket = link->images_dir = link->fd_backup[0] = link->fd_backup[1] = -1;
+	link->earlier = -1;
 }
 
 static void keep(int *mine, int fd)

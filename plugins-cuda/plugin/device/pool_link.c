@@ -22,7 +22,8 @@
 #include "common/protocol/message.h"
 #include "common/run_dir.h"
 
-struct pool_link ccr__pool_link = {.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}};
+struct pool_link ccr__pool_link = {
+	.socket = -1, .images_dir = -1, .fd_backup = {-1, -1}, .earlier = -1};
 
 /* cuda-poold is installed next to the plugin. */
 static int helper_path(char *out, size_t size)
@@ -183,7 +184,7 @@ static int collect_fds(uint32_t which, int pidfd, int connection, int *fds, uint
 {
 	const struct pool_link *link = &ccr__pool_link;
 	const int available[] = {link->images_dir, ccr__plugin.status.fd, link->fd_backup[1], pidfd,
-				 connection};
+				 connection,	   link->earlier};
 	int nr = 0;
 
 	*given = 0;
@@ -194,6 +195,18 @@ static int collect_fds(uint32_t which, int pidfd, int connection, int *fds, uint
 		*given |= 1u << i;
 	}
 	return nr;
+}
+
+/* Without the directory, everything is written. */
+static void open_earlier(void)
+{
+	const char *dir = ccr__plugin.settings.prev_images_dir;
+
+	if (ccr__pool_link.earlier >= 0 || !*dir)
+		return;
+	ccr__pool_link.earlier = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ccr__pool_link.earlier < 0)
+		ccr_warn("CRIU_CUDA_PREV_IMAGES_DIR: %s: %s", dir, strerror(errno));
 }
 
 /* A restore without images of interceptors is about it as well. */
@@ -226,6 +239,8 @@ int ccr__pool_request(enum ccr_message_type type, const struct task *task, uint3
 		}
 	}
 	ccr_message_init(&message, type, !task ? 0 : is_storage ? task->storage : task->operation);
+	if (which & CCR_OP_EARLIER)
+		open_earlier();
 	nr_fds = collect_fds(which, pidfd, connection, fds, &message.op.fds);
 	message.op.pid = task ? task->pid : 0;
 	message.op.image_pid = task ? task->image_pid : 0;

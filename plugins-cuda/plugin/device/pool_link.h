@@ -12,6 +12,7 @@
  */
 struct pool_link {
 	int socket, images_dir, fd_backup[2];
+	int earlier;			       /* directory of CRIU_CUDA_PREV_IMAGES_DIR */
 	bool is_daemon, is_early, is_replaced; /* early: the helper was there before criu */
 	unsigned int number; /* of the connection: another pool has another number */
 	pid_t peer;	 /* process at the other end, once it has sent a message; 0: not known */

@@ -105,7 +105,8 @@ static int request_dump(struct task *task)
 	}
 	if (!ret)
 		ret = ccr__pool_request(CCR_MSG_OP_DUMP, task,
-					CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP | own);
+					CCR_OP_IMAGES | CCR_OP_STATUS | CCR_OP_FD_BACKUP |
+						CCR_OP_EARLIER | own);
 	return ret ? ret : ccr__memory_wait_ready(task);
 }
 

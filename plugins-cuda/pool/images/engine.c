@@ -74,5 +74,6 @@ struct copy_options engine_own_options(void)
 				     .chunk_mb = pool.settings.chunk_mb,
 				     .verify = pool.settings.verify,
 				     .io = pool.settings.io,
-				     .mode = pool.settings.handover};
+				     .mode = pool.settings.handover,
+				     .earlier = -1};
 }

@@ -15,6 +15,7 @@ struct copy_options {
 	uint32_t streams, chunk_mb, verify, io;
 	bool is_driver; /* the driver hands the memory over, or takes it */
 	/* save only */
+	int earlier;	   /* directory of an earlier image, valid until the end of the save; -1 */
 	uint32_t sync;	   /* enum ccr_sync */
 	uint32_t protocol; /* of the interceptor */
 	uint8_t checkpoint[CCR_CHECKPOINT_ID_SIZE];
@@ -41,6 +42,9 @@ struct copy_progress {
 	uint64_t scan_zero_bytes;
 	double scan_ms;
 	char scan_error[160];
+	bool has_earlier; /* an earlier image was named */
+	uint64_t reused_bytes;
+	char reuse_error[160];
 };
 
 /*

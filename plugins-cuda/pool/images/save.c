@@ -75,6 +75,33 @@ static void progressed(void *argument, uint64_t done_bytes, uint64_t total_bytes
 	atomic_store(&save->copied->done_bytes, done_bytes);
 }
 
+/* NULL: there is none, or it is of no use, because its stripes cannot be linked. */
+static struct ccr_image *open_earlier(struct save *save, struct ccr_image_writer *writer)
+{
+	struct ccr_image *earlier = NULL;
+	char error[256];
+
+	save->copied->has_earlier = save->options.earlier >= 0;
+	if (!save->copied->has_earlier)
+		return NULL;
+	if (!ccr_image_open(&earlier, save->options.earlier, save->image_pid, error,
+			    sizeof(error)) &&
+	    !ccr_image_writer_link(writer, earlier, error, sizeof(error)))
+		return earlier;
+	snprintf(save->job.reuse_error, sizeof(save->job.reuse_error), "%.150s", error);
+	ccr_image_close(earlier);
+	return NULL;
+}
+
+static void note_result(const struct cuda_parallel_job *job, struct copy_progress *copied)
+{
+	copied->scan_zero_bytes = job->scan_zero_bytes;
+	copied->scan_ms = job->scan_seconds * 1e3;
+	snprintf(copied->scan_error, sizeof(copied->scan_error), "%s", job->scan_error);
+	copied->reused_bytes = job->reused_bytes;
+	snprintf(copied->reuse_error, sizeof(copied->reuse_error), "%s", job->reuse_error);
+}
+
 static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 		       struct cuda_parallel_range *ranges)
 {
@@ -102,12 +129,14 @@ static int write_image(struct save *save, struct cuda_parallel_engine *engine,
 	save->job.threads = save->copied->threads;
 	save->job.progress = progressed;
 	save->job.argument = save;
-	if (!ret)
+	if (!ret) {
+		struct ccr_image *earlier = open_earlier(save, writer);
+
+		save->job.earlier = earlier;
 		ret = cuda_parallel_dump_memory(engine, writer, ranges, save->list->nr, &save->job);
-	save->copied->scan_zero_bytes = save->job.scan_zero_bytes;
-	save->copied->scan_ms = save->job.scan_seconds * 1e3;
-	snprintf(save->copied->scan_error, sizeof(save->copied->scan_error), "%s",
-		 save->job.scan_error);
+		ccr_image_close(earlier);
+	}
+	note_result(&save->job, save->copied);
 	if (!ret)
 		return ccr_image_writer_commit(writer, save->error, sizeof(save->error));
 	snprintf(save->error, sizeof(save->error), "%.250s",

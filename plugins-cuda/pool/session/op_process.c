@@ -110,6 +110,7 @@ struct copy_options session_copy_options(const struct ccr_message *request)
 		.sync = request->op.sync,
 		.mode = request->op.attach_mode,
 		.map = request->op.map,
+		.earlier = -1,
 	};
 
 	memcpy(options.checkpoint, request->op.checkpoint, sizeof(options.checkpoint));
@@ -186,6 +187,7 @@ static int take_over(struct op_process *process, int connection, const struct cc
 	if (!ret)
 		ret = sharing_imports(process, &process->imports, &process->options.nr_imports);
 	process->options.imports = process->imports;
+	process->options.earlier = process->session->earlier;
 	engine_prepare(&process->options);
 	if (!ret)
 		ret = pool_device_wait(error, size);

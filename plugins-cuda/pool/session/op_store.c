@@ -54,6 +54,7 @@ static struct op_store *from_request(struct session *session, const struct ccr_m
 	store = new_store(session, request->op.image_pid, &options);
 	if (!store)
 		return NULL;
+	store->options.earlier = session->earlier;
 	store->number = request->operation;
 	store->pid = request->op.pid;
 	store->own_pid = own_pid;

@@ -40,17 +40,34 @@ static void print_scan(char *out, size_t size, const struct copy_progress *copie
 			 ccr_status_quoted(quoted, sizeof(quoted), copied->scan_error));
 }
 
+/* What an earlier image has, and why not more; empty without one. */
+static void print_reuse(char *out, size_t size, const struct copy_progress *copied)
+{
+	char quoted[2 * sizeof(copied->reuse_error)];
+	int len;
+
+	*out = '\0';
+	if (!copied->has_earlier)
+		return;
+	len = snprintf(out, size, "\"reused_bytes\":%llu,",
+		       (unsigned long long)copied->reused_bytes);
+	if (*copied->reuse_error)
+		snprintf(out + len, size - len, "\"reuse_error\":\"%s\",",
+			 ccr_status_quoted(quoted, sizeof(quoted), copied->reuse_error));
+}
+
 void session_note_evict(const struct session *session, const struct moved *moved)
 {
-	char copy[256], scan[512];
+	char copy[256], scan[512], reuse[512];
 
 	print_copy(copy, sizeof(copy), moved);
 	print_scan(scan, sizeof(scan), moved->copied);
+	print_reuse(reuse, sizeof(reuse), moved->copied);
 	ccr_status_add(&session->status,
-		       "{\"event\":\"evict\",\"pid\":%d,\"result\":%d,\"allocations\":%zu,%s,%s"
+		       "{\"event\":\"evict\",\"pid\":%d,\"result\":%d,\"allocations\":%zu,%s,%s%s"
 		       "\"wait_ms\":%.3f,\"copy_ms\":%.3f}",
-		       moved->pid, moved->result, moved->allocations, copy, scan, moved->wait_ms,
-		       moved->copy_ms);
+		       moved->pid, moved->result, moved->allocations, copy, scan, reuse,
+		       moved->wait_ms, moved->copy_ms);
 }
 
 void session_note_attach(const struct session *session, const struct moved *moved)

@@ -323,6 +323,8 @@ static void take_fds(struct session *s, const struct ccr_message *request, const
 		replace(&s->pidfd, *fds++);
 	if (request->op.fds & CCR_OP_CONNECTION)
 		s->connection = *fds++;
+	if (request->op.fds & CCR_OP_EARLIER)
+		replace(&s->earlier, *fds++);
 }
 
 /* `is_abandoned`: criu and its watcher have both gone. */
@@ -355,6 +357,7 @@ static void session_end(struct session *s, bool is_abandoned)
 	replace(&s->images_dir, -1);
 	replace(&s->fd_backup, -1);
 	replace(&s->pidfd, -1);
+	replace(&s->earlier, -1);
 	close(s->socket);
 }
 
@@ -370,6 +373,7 @@ void session_run(int socket)
 				  .fd_backup = -1,
 				  .pidfd = -1,
 				  .connection = -1,
+				  .earlier = -1,
 				  .status = {.fd = -1},
 				  .group = GROUP_INITIALIZER,
 				  .sharing = SHARING_INITIALIZER};

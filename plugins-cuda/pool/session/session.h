@@ -21,6 +21,7 @@ struct session {
 	int socket;
 	int images_dir;	      /* of the last request that had one, or -1 */
 	int fd_backup, pidfd; /* like images_dir */
+	int earlier;	      /* like images_dir: that of an earlier image */
 	int connection;	      /* of the last request only, or -1 */
 	struct ccr_status status;
 	struct op_process *processes;

@@ -105,6 +105,9 @@ static void test_store(void)
 	CHECK(look_finds(""));
 	use_device_memory(ROOT_PID, 1ull << 30);
 	CHECK(look_finds("store-space 5000000"));
+	strcpy(settings.prev_images_dir, "/var/lib/earlier");
+	CHECK(look_finds(""));
+	*settings.prev_images_dir = '\0';
 	close(request.images_dir);
 }
 

@@ -6,7 +6,7 @@ target_link_libraries(transfer_test PUBLIC ccr_transfer image_test)
 if(TARGET softcuda)
 	add_dependencies(transfer_test softcuda)
 endif()
-foreach(area roundtrip errors limits scan staging)
+foreach(area roundtrip errors limits scan staging reuse)
 	ccr_test(transfer_${area} SOURCES ${CMAKE_CURRENT_LIST_DIR}/${area}.c LIBS transfer_test ENV ${transfer_env})
 endforeach()
 

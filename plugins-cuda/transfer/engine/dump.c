@@ -107,7 +107,7 @@ static int note_zero(struct transfer_worker *worker, struct transfer_task *task,
 	return 0;
 }
 
-/* Splits the item at its zero chunks and stores what is between them. */
+/* Splits the item at the chunks that are zero, or in an earlier image, and stores the others. */
 static int drain(struct transfer_worker *worker, struct transfer_task *task,
 		 const struct transfer_item *item, char *buffer)
 {
@@ -118,18 +118,21 @@ static int drain(struct transfer_worker *worker, struct transfer_task *task,
 		const uint64_t length = task->chunks[item->first + i].length;
 		const uint64_t padded = transfer_round_up(length);
 		char *data = buffer + run.bytes;
+		bool is_zero;
 
 		if (task->chunks[item->first + i].is_zero) { /* and not in the buffer */
 			ret = note_zero(worker, task, item->first + i);
 			continue;
 		}
-		if (!ccr_is_zero(data, length)) {
+		is_zero = ccr_is_zero(data, length);
+		if (!is_zero && !transfer_reuse_has(worker, task, item->first + i, data)) {
 			memset(data + length, 0, padded - length);
 			run.bytes += padded;
 			run.nr++;
 			continue;
 		}
-		ret = note_zero(worker, task, item->first + i);
+		if (is_zero)
+			ret = note_zero(worker, task, item->first + i);
 		if (!ret && run.nr)
 			ret = store(&run, buffer);
 		buffer = data + padded;
@@ -213,6 +216,59 @@ static int run_dump(struct transfer_task *task)
 	return transfer_task_run(task);
 }
 
+/* Stores chunks that have been copied once more, to the same files. */
+static int store_again(const struct transfer_task *first, const struct ccr_image_chunk *chunks,
+		       size_t nr_chunks)
+{
+	struct cuda_parallel_job *job = first->job;
+	struct cuda_parallel_job so_far = *job;
+	struct transfer_task task = {
+		.kind = &dump_kind,
+		.engine = first->engine,
+		.job = job,
+		.ranges = first->ranges,
+		.nr_ranges = first->nr_ranges,
+		.writer = first->writer,
+		.chunks = chunks,
+		.nr_chunks = nr_chunks,
+		.io = first->io,
+		.files = first->files,
+		.nr_files = first->nr_files,
+		.config = first->config,
+		.streams = first->streams,
+		.chunk_bytes = first->chunk_bytes,
+		.done_bytes = so_far.total_bytes,
+	};
+	int ret;
+
+	for (size_t i = 0; i < nr_chunks; i++)
+		task.done_bytes -= chunks[i].length;
+	job->ready = NULL;
+	ret = transfer_task_plan(&task, task.chunk_bytes);
+	job->total_bytes = so_far.total_bytes;
+	if (!ret)
+		ret = transfer_task_run(&task);
+	job->ready = so_far.ready;
+	job->seconds += so_far.seconds;
+	job->zero_bytes += so_far.zero_bytes;
+	job->stored_bytes += so_far.stored_bytes;
+	return ret;
+}
+
+static int take_reused(struct transfer_task *task)
+{
+	struct ccr_image_chunk *again = NULL;
+	size_t nr = 0;
+	int ret = task->reuse ? transfer_reuse_take(task, &again, &nr) : 0;
+
+	if (ret)
+		snprintf(task->job->error, sizeof(task->job->error), "out of memory");
+	if (!ret && nr)
+		ret = store_again(task, again, nr);
+	free(again);
+	return ret;
+}
+
 int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_image_writer *writer,
 			      const struct cuda_parallel_range *ranges, uint32_t nr_ranges,
 			      struct cuda_parallel_job *job)
@@ -244,9 +300,13 @@ int cuda_parallel_dump_memory(struct cuda_parallel_engine *engine, struct ccr_im
 	}
 	task.chunks = chunks;
 	transfer_scan(&task, chunks);
+	transfer_reuse_begin(&task.reuse, &task);
 	ret = transfer_task_plan(&task, task.chunk_bytes);
 	if (!ret)
 		ret = run_dump(&task);
+	if (!ret)
+		ret = take_reused(&task);
+	transfer_reuse_end(task.reuse);
 	for (uint32_t i = 0; task.files && i < task.nr_files; i++)
 		if (task.files[i].fd >= 0)
 			task.io->end(&task.files[i]);

@@ -31,6 +31,7 @@ struct transfer_item {
 
 struct transfer_worker;
 struct transfer_task;
+struct transfer_reuse;
 
 /* What differs between load, dump and the two directions of a host buffer. */
 struct transfer_kind {
@@ -65,6 +66,7 @@ struct transfer_task {
 	size_t nr_items;
 	const struct ccr_image *image;	 /* of a load */
 	struct ccr_image_writer *writer; /* of a dump */
+	struct transfer_reuse *reuse;	 /* of a dump with an earlier image, else NULL */
 	char *host;			 /* of a host buffer */
 	const struct ccr_io_ops *io;
 	struct ccr_io_file *files; /* of a load: per stripe; of a dump: per worker */
@@ -209,6 +211,26 @@ extern const char transfer_scan_ptx[];
 void transfer_scan(struct transfer_task *task, struct ccr_image_chunk *chunks);
 /* Unloads the kernel from all devices. Call once, when the engine ends. */
 void transfer_scan_unload(struct transfer_worker *worker);
+
+/* reuse.c */
+/*
+ * Finds the chunks of a dump in job->earlier. Without memory for that, and without an earlier
+ * image, *reuse is NULL. end frees it.
+ */
+void transfer_reuse_begin(struct transfer_reuse **reuse, struct transfer_task *task);
+void transfer_reuse_end(struct transfer_reuse *reuse);
+/*
+ * Whether the earlier image has the bytes of a chunk, which are at `data`. The answer is kept: it
+ * is for the worker to store a chunk without it, and for transfer_reuse_take to add the others.
+ */
+bool transfer_reuse_has(struct transfer_worker *worker, struct transfer_task *task, size_t chunk,
+			const char *data);
+/*
+ * When all chunks were copied: adds those that the earlier image has to the new one, but no stripe
+ * of which little would be used: of those, the caller frees the chunks in `*again`, which are still
+ * to be stored. Returns 0 or -ENOMEM.
+ */
+int transfer_reuse_take(struct transfer_task *task, struct ccr_image_chunk **again, size_t *nr);
 
 /* task.c */
 /* Splits the chunks into items of at most `room` bytes. Returns 0, or -errno with job->error. */

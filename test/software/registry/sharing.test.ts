@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { verifyGpuImages } from '../../../lib/images/index.ts';
 import { interceptorLibrary } from '../../../lib/paths.ts';
-import { pullImage, pushImage } from '../../../lib/registry/index.ts';
+import { inspectImage, pullImage, pushImage } from '../../../lib/registry/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
 import { Machine } from '../../helpers/machine.ts';
+import { snapshot } from '../../helpers/parallel.ts';
 import { needPrograms, TestRegistry } from '../../helpers/registry.ts';
 
 const MIB = 2 ** 20;
@@ -82,4 +83,41 @@ it('an image that was pulled is pushed with the same blocks', async () => {
   const uploads = (await registry.answered(before)).filter(({ method }) => method === 'POST');
   // the description and the small files, which name their directory
   expect(uploads).toHaveLength(2);
+});
+
+it('a dump against an earlier checkpoint is pushed as a full one is, without what is only in shared files', async () => {
+  const libdir = variantDir('parallel');
+  const workload = await machine.start({
+    args: ['--alloc', '8Mx20', '--seed', '7'],
+    env: { LD_PRELOAD: interceptorLibrary() },
+  });
+  const before = await snapshot(workload);
+  const dump = async (name: string, env: Record<string, string>, ...args: string[]): Promise<string> => {
+    const imagesDir = join(machine.dir, name);
+    mkdirSync(imagesDir);
+    const run = await machine.dump(workload, { libdir, imagesDir, env, args });
+    expect(run.exitCode, run.log.slice(-2000)).toBe(0);
+    return imagesDir;
+  };
+  const first = await dump('a', {}, '--leave-running');
+  await workload.ask('poke 3 0');
+  const delta = await dump('b', { CRIU_CUDA_PREV_IMAGES_DIR: first }, '--leave-running');
+  const full = await dump('c', {});
+  const blocksOf = async (imagesDir: string, tag: string): Promise<string[]> => {
+    await pushImage(imagesDir, registry.reference(`m/base:${tag}`));
+    const { layers } = await inspectImage(registry.reference(`m/base:${tag}`));
+    return layers.filter(({ mediaType }) => mediaType.includes('stripe')).map(({ digest }) => digest);
+  };
+  const blocks = await blocksOf(delta, 'delta');
+  expect(blocks).toEqual(await blocksOf(full, 'full'));
+  expect(storedOnDisk(blocks)).toBe(160 * MIB);
+  for (const dir of [first, delta, full]) rmSync(dir, { recursive: true });
+
+  const imagesDir = join(machine.dir, 'pulled');
+  await pullImage(registry.reference('m/base:delta'), imagesDir, { cache });
+  for (const image of await verifyGpuImages(imagesDir)) expect(image).toMatchObject({ ok: true });
+  const restored = await machine.restore({ libdir, imagesDir });
+  expect(restored.exitCode, restored.log.slice(-2000)).toBe(0);
+  await workload.ask('poke 3 0');
+  expect(await snapshot(workload)).toBe(before);
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** Custom storage: on a driver that has it, an unmodified process is dumped and restored through the pool. */
-import { statSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readGpuImages } from '../../../lib/images/index.ts';
@@ -52,6 +52,33 @@ it('leaves a running process as it was', async () => {
   expect(await machine.state(workload.pid)).toBe('running');
   expect(await snapshot(workload)).toBe(before);
   await machine.expectNothingLeft();
+});
+
+it('writes what an earlier checkpoint does not have', async () => {
+  const workload = await machine.start({ args: ARGS });
+  const before = await snapshot(workload);
+  const earlier = join(machine.dir, 'earlier');
+  mkdirSync(earlier);
+  const first = await machine.tryDump(workload, { imagesDir: earlier, args: ['--leave-running'] });
+  expect(first.exitCode, errorsIn(first.log)).toBe(0);
+  await workload.ask('poke 2 0');
+  const env = { CRIU_CUDA_PREV_IMAGES_DIR: earlier };
+  const dump = await machine.tryDump(workload, { env });
+  expect(dump.exitCode, errorsIn(dump.log)).toBe(0);
+  const [image] = await readGpuImages(machine.imagesDir);
+  const { chunkSize = 0, chunks = [] } = image?.manifest ?? {};
+  const stored = chunks.reduce((sum, { zero, length }) => sum + (zero ? 0 : length), 0);
+  const written = image?.stripes.reduce((sum, { links, size }) => sum + (links === 1 ? size : 0), 0);
+  expect(written).toBeLessThanOrEqual(chunkSize);
+  expect(dump.status).toContainEqual(
+    expect.objectContaining({ event: 'evict', storage: true, reused_bytes: stored - (written ?? 0) }),
+  );
+  rmSync(earlier, { recursive: true });
+  const restore = await machine.tryRestore();
+  expect(restore.exitCode, errorsIn(restore.log)).toBe(0);
+  await expect(workload.verify()).rejects.toThrow('verify');
+  await workload.ask('poke 2 0');
+  expect(await snapshot(workload)).toBe(before);
 });
 
 it('stores a tree: the memory of each process, whatever it has', async () => {

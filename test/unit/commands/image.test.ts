@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readFileSync,
   renameSync,
+  linkSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -70,6 +71,15 @@ describe('image show', () => {
     expect(out).toMatch(/^101 +0x7f0010000000 +5000 +5000 +0 +cuMemCreate$/m);
     expect(out).toMatch(/^1 +4096 +904 +\d+:\d+ +[0-9a-f]{16}$/m);
     expect(out).toMatch(/^0 +0 +4096 +zero$/m);
+  });
+
+  it('says what other directories have as well', async () => {
+    expect((await run(['show', dir])).out).not.toContain('other directories');
+    linkSync(file('cuda-4242-1.img'), file('elsewhere'));
+    const { out } = await run(['show', dir]);
+    expect(out).toContain('  16 KiB in files that other directories have as well');
+    const { images } = JSON.parse((await run(['show', dir], true)).out) as { images: object[] };
+    expect(images[0]).toMatchObject({ sharedBytes: 16384, unusedBytes: 0 });
   });
 
   it('prints one JSON document', async () => {

@@ -60,6 +60,27 @@ it('a dump says what the device found to be zero, or why it did not look', () =>
   );
 });
 
+it('a dump says what an earlier checkpoint has, and what of it is not used', () => {
+  const status = (fields: string): ReturnType<typeof parse> =>
+    parse('dump', evict.replace('}', `,${fields}}`), memory());
+  const text = (fields: string): string =>
+    memoryText(status(fields).memory)
+      .join()
+      .replace(/, driver.*/, '');
+  const warnings = (fields: string): string[] =>
+    memoryWarnings(status(fields).memory, []).filter((one) => one.includes('earlier'));
+  expect(text('"reused_bytes":2097152')).toBe(
+    'memory of 5: pool 3 MiB by the daemon (2 streams, chunks of 4 MiB, 2 MiB in the earlier checkpoint)',
+  );
+  expect(warnings('"reused_bytes":2097152')).toEqual([]);
+  expect(warnings('"reused_bytes":2097152,"reuse_error":"the earlier cuda-5-0.img is damaged"')).toEqual([
+    'a part of the earlier checkpoint of 5 is not used: the earlier cuda-5-0.img is damaged',
+  ]);
+  expect(warnings('"reused_bytes":0,"reuse_error":"cuda-5.img: it has none of the memory"')).toEqual([
+    'nothing of the earlier checkpoint of 5 is used: cuda-5.img: it has none of the memory',
+  ]);
+});
+
 it('a restore says where the pool had the memory', () => {
   const attach = (source: string): string =>
     `{"event":"attach","pid":5,"result":0,"by":"daemon","bytes":3145728,"source":"${source}","ms":1,"reason":""}`;
