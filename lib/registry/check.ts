@@ -4,9 +4,10 @@
  * block is moved.
  * @module
  */
-import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { release, tmpdir } from 'node:os';
+import { existsSync, realpathSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import { listGpus, openDriver, type Gpu } from '../gpu/index.ts';
@@ -112,7 +113,7 @@ async function checkGpus(
 
 /** Whether the CPU has what the one of the dump had, as criu sees it. */
 async function checkCpu(cpu: string, criu: string, found: Findings): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-cpu-'));
+  const dir = makeTemporaryDirectory('criu-cuda-cpu-');
   try {
     writeFileSync(join(dir, 'cpuinfo.img'), Buffer.from(cpu, 'base64'));
     const { exitCode, stderr, stdout } = await execResult(criu, ['cpuinfo', 'check', '--images-dir', dir]);
@@ -124,7 +125,7 @@ async function checkCpu(cpu: string, criu: string, found: Findings): Promise<voi
       remedy: 'restore it on a machine with the same type of CPU, or a later one',
     });
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    removeTemporaryDirectory(dir);
   }
 }
 

@@ -29,6 +29,7 @@ import { showWarnings, wholeNumber } from '../operation-options.ts';
 import { addCacheOptions } from '../image-registry.ts';
 import { withEachCriu, words } from '../bench/options.ts';
 import { resultFile } from '../bench/results-dir.ts';
+import { endingTogether } from '../process/restore.ts';
 import { refuseImageOptions, restoreGoldenImage, type GoldenImageFlags } from './golden-image.ts';
 import { addServerOptions, serverOptions, type ServerFlags } from '../server-options.ts';
 
@@ -210,7 +211,7 @@ async function restoreNamed(io: Io, name: string, given: RestoreFlags): Promise<
   if (isReference(name)) {
     if (given.import !== undefined)
       throw new UsageError('--import is for a tar file, and an image was named');
-    await restoreGoldenImage(io, name, given);
+    await endingTogether(io, () => restoreGoldenImage(io, name, given));
     return;
   }
   refuseImageOptions(name, given);
