@@ -11,7 +11,7 @@ import { InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
 
-const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGQUIT: 131 } as const;
 type StopSignal = keyof typeof signalExitCodes;
 
 /** Why text did not reach the file that is stdout; the stream of Node knows it for what it writes. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Creates directories that a user named.
+ * Creates and removes directories: those that a user named, and temporary ones.
  * @module
  */
 import {
@@ -8,14 +8,17 @@ import {
   constants,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   rmdirSync,
+  rmSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { isErrno, reasonOf } from './errno.ts';
-import { UsageError } from './errors.ts';
+import { EnvironmentError, UsageError } from './errors.ts';
 
 /**
  * Creates a directory and its missing parents, one at a time: with `recursive`, Node never returns for a path below
@@ -54,6 +57,45 @@ export function removeFile(path: string): void {
 export function removeFlatDirectory(path: string): void {
   for (const name of readdirSync(path)) removeFile(join(path, name));
   rmdirSync(path);
+}
+
+/** Directories that have not been removed yet. */
+const temporary = new Set<string>();
+process.once('exit', () => {
+  for (const path of temporary) removeTemporaryDirectory(path);
+});
+
+/**
+ * Creates a directory that is removed at the latest when this process ends, as after a second Ctrl-C.
+ * @param prefix of its name
+ * @param parent @default the directory for temporary files
+ * @throws {@link EnvironmentError} it cannot be created
+ */
+export function makeTemporaryDirectory(prefix: string, parent = tmpdir()): string {
+  try {
+    const path = mkdtempSync(join(parent, prefix));
+    temporary.add(path);
+    return path;
+  } catch (error) {
+    const remedy = parent === tmpdir() ? 'set TMPDIR to a directory that is there' : 'choose another one';
+    throw new EnvironmentError(`cannot create a directory in ${parent}: ${reasonOf(error)}`, [
+      { what: `a directory in ${parent}`, remedy: `free space there, or ${remedy}` },
+    ]);
+  }
+}
+
+/** Removes such a directory and what is in it. What cannot be removed stays. */
+export function removeTemporaryDirectory(path: string): void {
+  temporary.delete(path);
+  try {
+    removeFlatDirectory(path);
+  } catch {
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // a process that has just been killed may have written to it again
+    }
+  }
 }
 
 /** CRIU's images and ours. */

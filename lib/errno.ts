@@ -19,6 +19,7 @@ export function reasonOf(error: unknown): string {
 /** What cannot be done, of the system calls with other names than what they do. */
 const verbs: Readonly<Record<string, string>> = {
   access: 'use',
+  copyfile: 'copy',
   lstat: 'look at',
   mkdtemp: 'create',
   mkdir: 'create',
@@ -30,7 +31,11 @@ const verbs: Readonly<Record<string, string>> = {
 
 /** What a system call could not do, as a sentence: `cannot read /run/x: permission denied`; `undefined` for any other error. */
 export function describeErrno(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('syscall' in error && 'path' in error)) return undefined;
+  if (!(error instanceof Error) || !('syscall' in error)) return undefined;
   const call = String(error.syscall);
-  return `cannot ${verbs[call] ?? call} ${String(error.path)}: ${reasonOf(error)}`;
+  // to a file that is open already
+  if (call === 'write') return `cannot write: ${reasonOf(error)}`;
+  if (!('path' in error)) return undefined;
+  const to = 'dest' in error ? ` to ${String(error.dest)}` : '';
+  return `cannot ${verbs[call] ?? call} ${String(error.path)}${to}: ${reasonOf(error)}`;
 }

@@ -21,7 +21,7 @@ export interface Io {
   /** Columns of the terminal, 80 without one or where it does not say. */
   readonly columns: number;
   readonly colors: Colors;
-  /** Aborted by Ctrl-C, SIGTERM and SIGHUP; pass it to everything that may take long. */
+  /** Aborted by Ctrl-C, Ctrl-\, SIGTERM and SIGHUP; pass it to everything that may take long. */
   readonly signal: AbortSignal;
   /** Set by a command that forwards these signals to a program; they then neither abort nor end this one. */
   onStop: ((signal: NodeJS.Signals) => void) | undefined;

@@ -62,6 +62,8 @@ export function ownCacheDir(name: string, env: Environment = process.env): strin
   const cache = cacheDir(env);
   const path = join(cache, name);
   if (!isAbsolute(path)) return undefined;
+  // users of services have a home that nobody is to create
+  if (env.XDG_CACHE_HOME === undefined && !existsSync(dirname(dirname(cache)))) return undefined;
   try {
     // root leaves nothing in the cache of another user, who could not write there afterwards
     if (!existsSync(path) && !isTrustedPath(realpathSync(existingPart(path)))) return undefined;

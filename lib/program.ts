@@ -14,7 +14,7 @@ import {
   withEnvFile,
 } from './command-line/index.ts';
 import { addCommands, commands, type CommandEntry } from './commands/index.ts';
-import { describeError, EnvironmentError, ToolkitError } from './errors.ts';
+import { describeError, EnvironmentError, ToolkitError, UsageError } from './errors.ts';
 import { describeErrno, isErrno } from './errno.ts';
 import { errorExitCode } from './exit-code.ts';
 import type { Io } from './output.ts';
@@ -101,6 +101,8 @@ function reportError(io: Io, error: unknown): number {
 /** The signal, when it interrupted the command and the error is only a consequence; or the lack of rights. */
 async function sourceOf(io: Io, error: unknown): Promise<unknown> {
   if (error instanceof ToolkitError) return error;
+  if (isErrno(error, 'ENOENT') && error instanceof Error && 'syscall' in error && error.syscall === 'uv_cwd')
+    return new UsageError('the current directory does not exist any more', 'go to another one: cd /');
   if (io.signal.aborted) return io.signal.reason;
   const isDenied = isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0;
   if (!isDenied) return error;

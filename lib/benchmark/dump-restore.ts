@@ -4,8 +4,7 @@
  * machine affects all of them.
  * @module
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { monotonicMs } from '../clock.ts';
 import type { Phase } from '../criu/index.ts';
@@ -22,7 +21,7 @@ import {
 import type { TransferSettings } from '../settings/index.ts';
 import { endProgram } from '../stop/index.ts';
 import { Workload } from '../workload/index.ts';
-import { makeDirectory } from '../directory.ts';
+import { makeDirectory, makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
 import { typeOperation, type TypedOperation } from './typed.ts';
@@ -274,8 +273,8 @@ export function coldSample(one: BenchmarkCase, round: number, startedMs: number,
 }
 
 async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: number): Promise<Sample> {
-  const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
-  const imagesDir = mkdtempSync(join(one.store ?? options.store, 'images-'));
+  const scratch = makeTemporaryDirectory('criu-cuda-bench-');
+  const imagesDir = makeTemporaryDirectory('images-', one.store ?? options.store);
   const { program } = options;
   const criu = one.criu ?? options.criu;
   const target: Target = { imagesDir, criu, signal: options.signal };
@@ -324,8 +323,8 @@ async function runOnce(one: BenchmarkCase, options: DumpRestoreOptions, round: n
     };
   } finally {
     await endProgram(workload);
-    rmSync(imagesDir, { recursive: true, force: true });
-    rmSync(scratch, { recursive: true, force: true });
+    removeTemporaryDirectory(imagesDir);
+    removeTemporaryDirectory(scratch);
   }
 }
 

@@ -7,6 +7,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { reasonOf } from '../errno.ts';
 import { UsageError } from '../errors.ts';
 import type { Sample } from './dump-restore.ts';
 import type { BenchmarkEnvironment } from './environment.ts';
@@ -15,6 +16,13 @@ import { makeDirectory } from '../directory.ts';
 
 /** What must be the same to continue a run: cases, workload, rounds, as JSON. */
 export type Plan = Readonly<Record<string, unknown>>;
+
+/** What Node says of a full disk has no path. */
+const cannotWrite = (path: string, error: unknown): UsageError =>
+  new UsageError(
+    `cannot write ${path}: ${reasonOf(error)}`,
+    'free space there, or name another file with --output',
+  );
 
 export class Journal {
   readonly path: string;
@@ -38,7 +46,12 @@ export class Journal {
     const head = { plan: JSON.parse(JSON.stringify(plan)) as unknown, environment };
     if (!restart && existsSync(path)) return Journal.#read(path, head);
     makeDirectory(dirname(path));
-    writeFileSync(path, `${JSON.stringify(head)}\n`);
+    try {
+      writeFileSync(path, `${JSON.stringify(head)}\n`);
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw cannotWrite(path, error);
+    }
     return new Journal(path, environment, []);
   }
 
@@ -82,7 +95,11 @@ export class Journal {
 
   add(sample: Sample): void {
     this.#samples.push(sample);
-    appendFileSync(this.path, `${JSON.stringify(sample)}\n`);
+    try {
+      appendFileSync(this.path, `${JSON.stringify(sample)}\n`);
+    } catch (error) {
+      throw cannotWrite(this.path, error);
+    }
   }
 
   /** Removes the journal once the result has been written. */

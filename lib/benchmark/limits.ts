@@ -4,7 +4,6 @@
  * rates.
  * @module
  */
-import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { median } from 'simple-statistics';
 import { z } from 'zod';
@@ -13,7 +12,7 @@ import { exec } from '../exec.ts';
 import { usesSoftwareDriver } from '../gpu/index.ts';
 import { builtProgram } from '../paths.ts';
 import { currentSystem, findOnPath } from '../machine/index.ts';
-import { makeDirectory } from '../directory.ts';
+import { makeDirectory, makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 
 const rate = z.number().positive();
 
@@ -111,7 +110,7 @@ function benchProgram(): string {
 export async function measureLimits(options: LimitsOptions): Promise<Limits> {
   const program = benchProgram();
   makeDirectory(options.store);
-  const dir = mkdtempSync(join(options.store, 'limits-'));
+  const dir = makeTemporaryDirectory('limits-', options.store);
   try {
     const args = [
       ...['--dir', dir, '--size', options.size, '--allocations', '8', '--iterations', '3'],
@@ -139,6 +138,6 @@ export async function measureLimits(options: LimitsOptions): Promise<Limits> {
       },
     };
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    removeTemporaryDirectory(dir);
   }
 }

@@ -3,8 +3,7 @@
  * Restores one checkpoint many times: something that every restore leaks shows after a hundred.
  * @module
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkpoint } from '../checkpoint/index.ts';
 import { loadSettings } from '../settings/index.ts';
@@ -14,7 +13,7 @@ import { endProgram } from '../stop/index.ts';
 import { Workload } from '../workload/index.ts';
 import { caseEnvironment, type BenchmarkCase } from './dump-restore.ts';
 import { spreadOf, type Spread } from './summary.ts';
-import { makeDirectory } from '../directory.ts';
+import { makeDirectory, makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { WorkloadError } from '../workload/index.ts';
 import { BenchmarkError } from './error.ts';
 import { checkCount, checkPath } from '../check.ts';
@@ -82,8 +81,8 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
   checkCount('rounds', rounds, 1);
   becomeSubreaper();
   makeDirectory(store);
-  const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-loop-'));
-  const imagesDir = mkdtempSync(join(store, 'images-'));
+  const scratch = makeTemporaryDirectory('criu-cuda-loop-');
+  const imagesDir = makeTemporaryDirectory('images-', store);
   const shared = {
     imagesDir,
     libdir: one.libdir,
@@ -122,8 +121,8 @@ export async function restoreLoop(options: LoopOptions): Promise<LoopResult> {
     }
   } finally {
     await endProgram(workload);
-    rmSync(imagesDir, { recursive: true, force: true });
-    rmSync(scratch, { recursive: true, force: true });
+    removeTemporaryDirectory(imagesDir);
+    removeTemporaryDirectory(scratch);
   }
   const [first, last] = [done[0], done.at(-1)];
   if (!first || !last) throw new BenchmarkError('ERR_BENCHMARK', 'there is no restore to measure');

@@ -6,7 +6,7 @@
 import { resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { usesSoftwareDriver } from '../gpu/index.ts';
-import { currentSystem, findCriu } from '../machine/index.ts';
+import { currentSystem, findCriu, noCriuError } from '../machine/index.ts';
 import { BenchmarkDaemon } from './daemon.ts';
 import {
   benchmarkDumpRestore,
@@ -73,8 +73,8 @@ interface Criu {
 }
 
 async function usableCriu(): Promise<Criu> {
-  const { criu } = await findCriu(currentSystem(), { check: false });
-  if (criu === undefined) throw new UsageError('cannot find a usable criu', 'criu-cuda setup');
+  const { criu, rejected } = await findCriu(currentSystem(), { check: false });
+  if (criu === undefined) throw noCriuError(rejected);
   return criu;
 }
 

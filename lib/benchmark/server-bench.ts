@@ -4,9 +4,9 @@
  * over HTTP. Only one server runs at a time, because they share the port.
  * @module
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import {
   coldSample,
   dropPageCache,
@@ -109,7 +109,7 @@ class ServerUnderTest {
     await this.stop();
     if (await this.http.isHealthy(signal))
       throw new UsageError(`something already answers at ${server.url}`, 'stop it, or use another port');
-    this.#scratch ??= mkdtempSync(join(tmpdir(), 'criu-cuda-bench-'));
+    this.#scratch ??= makeTemporaryDirectory('criu-cuda-bench-');
     const log = join(this.#scratch, 'server.log');
     rmSync(log, { force: true });
     const begin = performance.now();
@@ -147,7 +147,7 @@ class ServerUnderTest {
 
   async close(): Promise<void> {
     await this.stop();
-    if (this.#scratch !== undefined) rmSync(this.#scratch, { recursive: true, force: true });
+    if (this.#scratch !== undefined) removeTemporaryDirectory(this.#scratch);
   }
 }
 
@@ -208,12 +208,12 @@ export class ServerBench {
   /** Measures one cold start, or one dump and one restore; `verifiedMs` is the time of the first token. */
   async measure(one: BenchmarkCase, round: number, store: string): Promise<Sample> {
     if (one.coldStart === true) return this.#measureCold(one, round);
-    const imagesDir = mkdtempSync(join(store, 'images-'));
+    const imagesDir = makeTemporaryDirectory('images-', store);
     try {
       return await this.#measureRestore(one, round, imagesDir);
     } finally {
       if (this.#options.reuse !== true) await this.#server.stop();
-      rmSync(imagesDir, { recursive: true, force: true });
+      removeTemporaryDirectory(imagesDir);
     }
   }
 

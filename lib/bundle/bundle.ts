@@ -10,11 +10,10 @@
  * @module
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { chmod, cp, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { checkNewFile } from '../directory.ts';
+import { checkNewFile, makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { exec } from '../exec.ts';
 import { artifactDir, projectRoot } from '../paths.ts';
@@ -211,7 +210,7 @@ export async function createBundle(options: BundleOptions): Promise<BundleResult
     glibc: glibcVersion(),
   };
   const folder = `criu-cuda-${facts.version}-linux-${facts.arch}`;
-  const parent = await mkdtemp(join(tmpdir(), 'criu-cuda-bundle-'));
+  const parent = makeTemporaryDirectory('criu-cuda-bundle-');
   try {
     const dir = join(parent, folder);
     report('copying programs');
@@ -223,7 +222,7 @@ export async function createBundle(options: BundleOptions): Promise<BundleResult
     report('packing');
     await pack(parent, folder, out, compressor, options);
   } finally {
-    await rm(parent, { recursive: true, force: true });
+    removeTemporaryDirectory(parent);
   }
   return { ...facts, file: out, folder, sizeBytes: (await stat(out)).size };
 }

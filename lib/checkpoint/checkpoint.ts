@@ -67,7 +67,7 @@ import {
 import { checkpointIsolated } from './isolated.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
-import { checkFilters, findTarget, refuse, type Target } from './target.ts';
+import { checkFilters, findTarget, programOf, refuse, type Target } from './target.ts';
 import { actWhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
@@ -95,7 +95,7 @@ export interface CheckpointOptions extends OperationOptions {
 export interface CheckpointResult {
   /** Root of the process tree. */
   pid: number;
-  /** The `criu-cuda run` that was named instead of the root, which it started; otherwise `undefined`. */
+  /** The `criu-cuda run` or `criu-cuda restore` that was named instead of the root; otherwise `undefined`. */
   runPid: number | undefined;
   /** Absolute path of the images directory. */
   imagesDir: string;
@@ -257,7 +257,7 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
   checkOperationOptions(given);
   const options = resolveEarlier(given);
   checkRights('a checkpoint');
-  const isolated = findIsolatedTree(given.pid);
+  const isolated = findIsolatedTree(programOf(given.pid));
   if (isolated && given.trace !== undefined)
     throw new UsageError(
       `${given.pid} is isolated, and there is no trace of its checkpoint`,

@@ -24,7 +24,7 @@ import { CheckpointError } from './error.ts';
 export interface Target {
   /** Its root. */
   pid: number;
-  /** The pid of the `criu-cuda run` that was named, whose program the root is. */
+  /** The pid of the `criu-cuda run` or `criu-cuda restore` that was named, which waits for the root. */
   runPid: number | undefined;
   /** Whether it belongs to a session, or uses a terminal, that is not dumped with it. */
   shellJob: boolean;
@@ -44,25 +44,35 @@ function readText(path: string): string {
   }
 }
 
-/** Whether the process is `criu-cuda run`, which waits for the program that it has started. */
-function isRun(pid: number): boolean {
-  if (readStat(pid)?.comm === 'criu-cuda-run') return true;
+/** Which command of ours the process is, of those that wait for a program: `criu-cuda run`. */
+function waitingCommand(pid: number): string | undefined {
+  if (readStat(pid)?.comm === 'criu-cuda-run') return 'criu-cuda run';
   const [node = '', program = '', ...words] = readBeginning(`/proc/${pid}/cmdline`, MOST_OF_WORDS).split(
     '\0',
   );
-  const isOurs = basename(node) === 'node' && /(?:^|\/)(?:criu-cuda|cli\.[cm]?js)$/.test(program);
-  return isOurs && words.find((word) => !word.startsWith('-')) === 'run';
+  if (basename(node) !== 'node' || !/(?:^|\/)(?:criu-cuda|cli\.[cm]?js)$/.test(program)) return undefined;
+  const [first = '', second = ''] = words.filter((word) => !word.startsWith('-'));
+  if (first === 'run' || first === 'restore') return `criu-cuda ${first}`;
+  return first === 'golden' && second === 'restore' ? 'criu-cuda golden restore' : undefined;
 }
 
-/** The program of a `criu-cuda run`; for any other process, itself. */
-function programOf(pid: number): number {
-  if (!isRun(pid)) return pid;
-  const program = readChildren(pid).find((child) => readStat(child)?.session === child);
-  if (program !== undefined) return program;
-  return refuse(
-    'ERR_CHECKPOINT_NO_PROCESS',
-    `${pid} is criu-cuda run, which has not started its program yet`,
-    'try again when the program runs',
+/** What such a command waits for: it leads a session, unless a shell job was restored. */
+function waitedFor(pid: number): number | undefined {
+  const children = readChildren(pid).filter((child) => readStat(child)?.comm !== 'criu');
+  return children.find((child) => readStat(child)?.session === child) ?? children[0];
+}
+
+/** The program that a `criu-cuda run` or `criu-cuda restore` waits for; for any other process, itself. */
+export function programOf(pid: number): number {
+  const command = waitingCommand(pid);
+  if (command === undefined) return pid;
+  return (
+    waitedFor(pid) ??
+    refuse(
+      'ERR_CHECKPOINT_NO_PROCESS',
+      `${pid} is ${command}, which has not ${command.endsWith('run') ? 'started' : 'restored'} its program yet`,
+      'try again when the program runs',
+    )
   );
 }
 
@@ -85,7 +95,8 @@ function refuseContained(pid: number): void {
 }
 
 /**
- * Finds the tree that `pid` names: its own, or that of the program that the `criu-cuda run` of this pid started.
+ * Finds the tree that `pid` names: its own, or that of the program that a `criu-cuda run` or
+ * `criu-cuda restore` of this pid waits for.
  * @throws {@link CheckpointError} the tree cannot be checkpointed from here
  */
 export function findTarget(named: number): Target {

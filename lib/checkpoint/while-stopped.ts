@@ -4,9 +4,9 @@
  * when its images are complete, and the script waits for this process.
  * @module
  */
-import { mkdtempSync, existsSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { execResult } from '../exec.ts';
 
 /** Files of the script and this process, in a directory of their own. */
@@ -43,11 +43,11 @@ async function canRun(path: string): Promise<boolean> {
  * @returns `undefined` where criu cannot run scripts of ours: then `act` is never called
  */
 export async function actWhileStopped(act: () => void): Promise<WhileStopped | undefined> {
-  const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-stopped-'));
+  const dir = makeTemporaryDirectory('criu-cuda-stopped-');
   const path = join(dir, 'wait.sh');
   writeFileSync(path, script, { mode: 0o700 });
   if (!(await canRun(path))) {
-    rmSync(dir, { recursive: true, force: true });
+    removeTemporaryDirectory(dir);
     return undefined;
   }
   const watcher = watch(dir, () => {
@@ -63,7 +63,7 @@ export async function actWhileStopped(act: () => void): Promise<WhileStopped | u
     script: path,
     close: () => {
       watcher.close();
-      rmSync(dir, { recursive: true, force: true });
+      removeTemporaryDirectory(dir);
     },
   };
 }

@@ -109,7 +109,8 @@ export function usageError(program: Command, error: CommanderError): UsageError 
   const message = error.message.replace(/^error: /, '');
   const [, suggestion] = SUGGESTION.exec(message) ?? [];
   const isUnknownOption = code === 'commander.unknownOption';
-  const rest = isUnknownOption ? commandSpec(command).rest?.hint : undefined;
+  const ofProgram = command.usage().includes(' -- ') ? 'options of the program follow --' : undefined;
+  const rest = isUnknownOption ? (commandSpec(command).rest?.hint ?? ofProgram) : undefined;
   const hint = [
     ...(suggestion === undefined ? [] : [suggestion.replace('Did', 'did')]),
     ...(rest === undefined ? [] : [rest]),

@@ -33,7 +33,7 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`accepted: a whole number, ${min} to ${max}.`);
+    throw new InvalidArgumentError(`accepted: a whole number, ${min} to ${max}`);
   };
 }
 

@@ -11,6 +11,7 @@ import { EnvironmentError } from '../errors.ts';
 import { isSoftwareDriver } from '../gpu/index.ts';
 import type { Environment } from '../paths.ts';
 import { programInterceptor } from '../install/index.ts';
+import { preloadProblem } from '../run/index.ts';
 import { makeDirectory } from '../directory.ts';
 
 /** A directory that has the same path in the container and outside. */
@@ -71,6 +72,11 @@ function interceptor(env: Environment): ContainerEdits {
       { what: library, remedy: 'criu-cuda build' },
     ]);
   }
+  const problem = preloadProblem(library);
+  if (problem !== undefined)
+    throw new EnvironmentError(problem, [
+      { what: 'an interceptor that can be preloaded', remedy: 'criu-cuda install' },
+    ]);
   return { mounts: [{ path: dirname(library), readOnly: true }], env: { LD_PRELOAD: library } };
 }
 

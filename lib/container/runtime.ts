@@ -4,9 +4,9 @@
  * script called criu comes first on PATH: it sets what criu and the plugin need, and executes the real one.
  * @module
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import {
   choosePlugin,
   collectStatus,
@@ -97,7 +97,7 @@ export class ContainerRuntime {
     const libdir = plugin.dir;
     const operation = await resolveOperation({ ...options, libdir, imagesDir: '/' });
     const runDir = options.runDir ?? operation.runDir;
-    const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-runtime-'));
+    const dir = makeTemporaryDirectory('criu-cuda-runtime-');
     const { criuOptions = [] } = options;
     const config = join(dir, 'criu.conf');
     if (criuOptions.length > 0) writeFileSync(config, `${criuOptions.join('\n')}\n`);
@@ -142,6 +142,6 @@ export class ContainerRuntime {
   }
 
   remove(): void {
-    rmSync(this.#dir, { recursive: true, force: true });
+    removeTemporaryDirectory(this.#dir);
   }
 }

@@ -3,7 +3,8 @@
  * Reads CRIU's log: what went wrong, and what the user can do about it.
  * @module
  */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
 import { downLoopback, unmountedRoot } from '../machine/index.ts';
@@ -20,6 +21,8 @@ export interface CriuLogSummary {
 }
 
 const MAX_ERRORS = 8;
+/** A file system with less is full. Bytes. */
+const LEAST_ROOM = 64 << 10;
 /** Before a line: the time, `pie:` when code in a restored process writes it, and the pid. */
 const STAMP = /^\(\d+\.\d+\)\s*(?:pie: )?(?:\d+: )?\s*/;
 const ERROR_LINE = /^Error \([^)]*\): (.*)$/;
@@ -57,6 +60,26 @@ interface Remedy {
   pattern: RegExp;
   /** A function gets the error, and may know nothing about it: then the next entry counts. */
   hint: string | ((error: string) => string | undefined);
+}
+
+const FULL = 'No space left on device';
+
+/** What is full: the directory of temporary files, the run directory, or, most often, that of the images. */
+function spaceHint(error: string): string {
+  if (error.includes('CRIU_CUDA_RUN_DIR'))
+    return 'free space there, or name another directory in CRIU_CUDA_RUN_DIR';
+  const pidFile = /Can't write pid \d+ to (.*\/)/.exec(error)?.[1];
+  return pidFile === undefined
+    ? 'free some space on the file system of the images directory'
+    : `free some space in ${dirname(pidFile)}, or set TMPDIR to another directory`;
+}
+
+/** Criu says nothing where there is no room for its log. */
+function withoutRoom(path: string): Pick<CriuLogSummary, 'message' | 'hint'> | undefined {
+  const { bfree, bsize } = statfsSync(dirname(path));
+  return bfree * bsize < LEAST_ROOM
+    ? { message: `${path}: ${FULL}`, hint: `free some space in ${dirname(path)}` }
+    : undefined;
 }
 
 const elfMagic = Buffer.from('\x7fELF');
@@ -187,7 +210,7 @@ const remedies: readonly Remedy[] = [
     pattern: /Can't get rlimit \d+/,
     hint: 'the limits of a process of another user need CAP_SYS_RESOURCE: run as root with it, or as the user of the process',
   },
-  { pattern: /No space left on device/, hint: 'free some space on the file system of the images directory' },
+  { pattern: new RegExp(FULL), hint: spaceHint },
   {
     pattern: /CAP_(SYS_ADMIN|CHECKPOINT_RESTORE)|Unable to (seize|interrupt).*not permitted/i,
     hint: 'run as root; a process that is traced by a debugger cannot be dumped',
@@ -226,5 +249,6 @@ export function readCriuLog(path: string): CriuLogSummary {
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
   }
-  return summarizeCriuLog(text);
+  const summary = summarizeCriuLog(text);
+  return summary.message === undefined ? { ...summary, ...withoutRoom(path) } : summary;
 }

@@ -8,8 +8,8 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { loadSettings } from '../settings/index.ts';
 import { checkWritable } from '../directory.ts';
-import { EnvironmentError, UsageError } from '../errors.ts';
-import { currentSystem, findCriu, oldestCriu } from '../machine/index.ts';
+import { UsageError } from '../errors.ts';
+import { currentSystem, findCriu, noCriuError } from '../machine/index.ts';
 import type { Environment } from '../paths.ts';
 import { checkRunDir } from '../run-dir.ts';
 import type { CriuOptions } from './arguments.ts';
@@ -61,15 +61,7 @@ export interface Operation {
 async function usableCriu(env: Environment, signal: AbortSignal | undefined): Promise<string> {
   const { criu, rejected } = await findCriu(currentSystem(signal, env), { check: false });
   if (criu) return criu.path;
-  throw new EnvironmentError('cannot find a usable criu', [
-    ...rejected.map(({ path, reason, remedy }) => ({
-      what: `${path}: ${reason}`,
-      remedy: remedy ?? 'see docs/troubleshooting.md, section CRIU',
-    })),
-    ...(rejected.some(({ remedy }) => remedy !== undefined)
-      ? []
-      : [{ what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' }]),
-  ]);
+  throw noCriuError(rejected);
 }
 
 /**

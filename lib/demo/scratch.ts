@@ -4,9 +4,10 @@
  * the software driver.
  * @module
  */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { mkdirSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { EnvironmentError } from '../errors.ts';
 import { availableHostMemory } from '../machine/index.ts';
 import { formatBytes } from '../output.ts';
@@ -41,7 +42,7 @@ function chooseParent(bytes: number): string {
 
 /** @param bytes that will be written to it */
 export function createScratch(bytes: number): Scratch {
-  const dir = mkdtempSync(join(chooseParent(bytes), 'criu-cuda-demo-'));
+  const dir = makeTemporaryDirectory('criu-cuda-demo-', chooseParent(bytes));
   const place = (name: string): string => join(dir, name);
   mkdirSync(place('devices'), { mode: 0o700 });
   return {
@@ -51,7 +52,7 @@ export function createScratch(bytes: number): Scratch {
     devicesDir: place('devices'),
     socketPath: place('workload.sock'),
     remove: () => {
-      rmSync(dir, { recursive: true, force: true });
+      removeTemporaryDirectory(dir);
     },
   };
 }

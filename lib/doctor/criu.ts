@@ -50,9 +50,7 @@ export const checkCriu: CheckFunction = async (machine) => {
         found: rejected.length === 0 ? 'not found' : why,
         remedy:
           rejected.find(({ remedy }) => remedy !== undefined)?.remedy ??
-          (rejected.some((info) => info.origin === 'environment')
-            ? `unset CRIU_CUDA_CRIU, or set it to a criu of ${required}`
-            : `run criu-cuda setup to build one, or install a criu of ${required}, or name it in CRIU_CUDA_CRIU`),
+          `run criu-cuda setup to build one, or install a criu of ${required}, or name it in CRIU_CUDA_CRIU`,
       },
     ];
   }

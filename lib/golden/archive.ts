@@ -3,9 +3,9 @@
  * The record of a golden checkpoint in the tar file of its container, so that it is golden on another machine, too.
  * @module
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { execResult } from '../exec.ts';
 import { GoldenError } from './error.ts';
 
@@ -25,7 +25,7 @@ async function tar(words: readonly string[], signal: AbortSignal | undefined): P
 
 /** Appends the record to a tar file that is not compressed. */
 export async function appendRecord(file: string, record: string, signal?: AbortSignal): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-golden-'));
+  const dir = makeTemporaryDirectory('criu-cuda-golden-');
   try {
     writeFileSync(join(dir, recordName), record, { mode: 0o600 });
     const done = await tar(['--append', '-f', resolve(file), '-C', dir, recordName], signal);
@@ -34,7 +34,7 @@ export async function appendRecord(file: string, record: string, signal?: AbortS
         hint: 'without them it can be restored with: criu-cuda container restore --import',
       });
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    removeTemporaryDirectory(dir);
   }
 }
 

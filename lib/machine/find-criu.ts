@@ -8,7 +8,7 @@
  */
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { ToolkitError } from '../errors.ts';
+import { EnvironmentError, ToolkitError } from '../errors.ts';
 import { untrustedPart } from '../own-cache.ts';
 import { circumstancesOf } from './circumstances.ts';
 import { keep, recall, type Subject } from './facts.ts';
@@ -40,7 +40,7 @@ export interface UnusableCriu {
   usable: false;
   /** Why it will not do. */
   reason: string;
-  /** What to change on this machine, when every other criu would fail as well. */
+  /** What to do, when another criu would not be used, or would fail as well. */
   remedy?: string | undefined;
 }
 
@@ -59,6 +59,8 @@ export interface FoundCriu {
 }
 
 const CHECK_TIMEOUT_MS = 30_000;
+
+const chooseAnother = `set it to a criu of version ${oldestCriu} or newer that passes \`criu check\``;
 
 /** File that marks a complete build in the cache. */
 export const completeMarker = 'COMPLETE';
@@ -160,6 +162,7 @@ async function probeCriu(system: System, candidate: CriuCandidate, checking: Che
     version,
     usable: false,
     reason,
+    ...(candidate.origin === 'environment' ? { remedy: `unset CRIU_CUDA_CRIU, or ${chooseAnother}` } : {}),
   });
   if (!isExecutable(path)) return refuse('there is no program at this path');
   const doubt = distrust(candidate);
@@ -187,6 +190,19 @@ function remedyOf(text: string): { remedy?: string } {
 
 function firstError(text: string): string {
   return firstLine(text.split('\n').find((line) => line.includes('Error')) ?? text);
+}
+
+/** The error for a search that found none that will do. */
+export function noCriuError(rejected: FoundCriu['rejected']): EnvironmentError {
+  return new EnvironmentError('cannot find a usable criu', [
+    ...rejected.map(({ path, reason, remedy }) => ({
+      what: `${path}: ${reason}`,
+      remedy: remedy ?? 'see docs/troubleshooting.md, section CRIU',
+    })),
+    ...(rejected.some(({ remedy }) => remedy !== undefined)
+      ? []
+      : [{ what: `criu, ${oldestCriu} or newer`, remedy: 'criu-cuda setup' }]),
+  ]);
 }
 
 /** How thoroughly CRIU is looked for. */

@@ -17,6 +17,7 @@ export {
   cachedCriuDirs,
   completeMarker,
   findCriu,
+  noCriuError,
   type CriuCandidate,
   type CriuInfo,
   type CriuOrigin,

@@ -71,7 +71,7 @@ const exitStatus = list([
   { term: '0', description: 'Success.' },
   { term: '1', description: 'The operation failed.' },
   { term: '2', description: 'Wrong use, or something is missing on this machine: nothing was started.' },
-  { term: '130, 143, 129', description: 'SIGINT, SIGTERM or SIGHUP stopped it.' },
+  { term: '130, 143, 129, 131', description: 'SIGINT, SIGTERM, SIGHUP or SIGQUIT stopped it.' },
 ]);
 
 /** Other pages: that of the program, or those of all its commands. */

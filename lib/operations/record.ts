@@ -78,18 +78,17 @@ export interface FileFacts {
   isAlive: boolean;
 }
 
-/** What Node runs when `criu-cuda` is typed. */
-const ownScript = /(?:^|\/)(?:criu-cuda|dist\/cli\.[cm]?js)$/;
+/** What Node runs when `criu-cuda` is typed; paths may have spaces. */
+const ownCommand = /(?:^|\/)node (?:.*\/)?(?:criu-cuda|dist\/cli\.[cm]?js)(?: |$)/;
 
 const runtimes = new Set(['runc', 'crun', 'youki']);
 
 const wordsOf = (origin: OpOrigin | undefined): string[] => origin?.caller.split(' ').filter(Boolean) ?? [];
 
 function callerOf(origin: OpOrigin | undefined): string | null {
-  const [program, script = ''] = wordsOf(origin);
+  const [program] = wordsOf(origin);
   if (program === undefined) return null;
-  const isOurs = basename(program) === 'node' && ownScript.test(script);
-  return isOurs ? 'criu-cuda' : basename(program);
+  return ownCommand.test(origin?.caller ?? '') ? 'criu-cuda' : basename(program);
 }
 
 function containerOf({ origin, processes }: OpStatus): OperationContainer | null {

@@ -26,15 +26,11 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
 const living = (tree: readonly ProcessStat[]): ProcessStat[] =>
   tree.filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
 
-/**
- * Sends SIGKILL until no process of the tree is alive: a process may fork while its siblings are being killed. Does not
- * wait and does not collect; safe in an `exit` handler.
- * @returns everything that was killed
- */
-export function killTreeNow(pid: number): ProcessStat[] {
+/** Sends SIGKILL until no process that is found is alive: one may fork while others are being killed. */
+function killNow(find: () => readonly ProcessStat[]): ProcessStat[] {
   const killed = new Map<string, ProcessStat>();
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    const fresh = living(readProcessTree(pid)).filter((stat) => !killed.has(`${stat.pid}:${stat.startTime}`));
+    const fresh = living(find()).filter((stat) => !killed.has(`${stat.pid}:${stat.startTime}`));
     if (fresh.length === 0) break;
     for (const stat of fresh) {
       if (isSameProcess(stat)) sendSignal(stat.pid, 'SIGKILL');
@@ -43,6 +39,16 @@ export function killTreeNow(pid: number): ProcessStat[] {
   }
   return [...killed.values()];
 }
+
+/**
+ * Sends SIGKILL until no process of the tree is alive. Does not wait and does not collect; safe in an `exit` handler.
+ * @returns everything that was killed
+ */
+export const killTreeNow = (pid: number): ProcessStat[] => killNow(() => readProcessTree(pid));
+
+/** The same, of everything below this process. */
+export const killDescendantsNow = (): ProcessStat[] =>
+  killNow(() => readProcessTree(process.pid).filter((stat) => stat.pid !== process.pid));
 
 /**
  * Ends a process tree: SIGTERM to the root, which is resumed if it was stopped, then SIGKILL to everything that is left

@@ -4,9 +4,10 @@
  * block is moved.
  * @module
  */
-import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { release, tmpdir } from 'node:os';
+import { existsSync, realpathSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { ToolkitError } from '../errors.ts';
 import { execResult, tailOf } from '../exec.ts';
 import {
@@ -158,7 +159,7 @@ async function checkGpus(
 
 /** Why the CPU cannot do what the one of the dump could, as criu says it; empty if it can. */
 async function askAboutCpu(cpu: string, criu: string): Promise<string> {
-  const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-cpu-'));
+  const dir = makeTemporaryDirectory('criu-cuda-cpu-');
   try {
     writeFileSync(join(dir, 'cpuinfo.img'), Buffer.from(cpu, 'base64'));
     const { exitCode, stderr, stdout } = await execResult(criu, ['cpuinfo', 'check', '--images-dir', dir]);
@@ -167,7 +168,7 @@ async function askAboutCpu(cpu: string, criu: string): Promise<string> {
     const reasons = lines.map((line) => line.replace(/^(?:\(\d+\.\d+\) *)?Error \([^)]*\): */, '').trim());
     return reasons.filter((one) => one !== '').join('; ') || 'criu does not say what';
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    removeTemporaryDirectory(dir);
   }
 }
 

@@ -3,9 +3,10 @@
  * Pulls an image into the node's cache, and makes an images directory of it.
  * @module
  */
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { checkPath } from '../check.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
@@ -114,7 +115,7 @@ async function build(
   { identity, signal }: PullOptions,
 ): Promise<void> {
   const { description, parsed } = image;
-  const decrypted = mkdtempSync(join(cache.dir, 'pull-'));
+  const decrypted = makeTemporaryDirectory('pull-', cache.dir);
   try {
     if (description.isEncrypted) {
       checkSpace(parsed.text, cache.dir, sizeOf(image.layers));
@@ -130,7 +131,7 @@ async function build(
     if (error instanceof DamagedBlockError) rmSync(cache.blobPath(error.digest), { force: true });
     throw error;
   } finally {
-    rmSync(decrypted, { recursive: true, force: true });
+    removeTemporaryDirectory(decrypted);
   }
 }
 
@@ -141,7 +142,7 @@ function settle(part: string, dir: string): boolean {
     return true;
   } catch (error) {
     if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
-    rmSync(part, { recursive: true, force: true });
+    removeTemporaryDirectory(part);
     return false;
   }
 }
@@ -211,7 +212,7 @@ async function pullFound(
 ): Promise<PullResult> {
   if (image.layers.some(isCompressed)) requireZstd();
   const { receive } = options;
-  const part = mkdtempSync(join(dirname(dir), pullPrefix(dir)));
+  const part = makeTemporaryDirectory(pullPrefix(dir), dirname(dir));
   let filled: Filled;
   try {
     filled =
@@ -224,7 +225,7 @@ async function pullFound(
       settle(part, dir);
     }
   } finally {
-    rmSync(part, { recursive: true, force: true });
+    removeTemporaryDirectory(part);
   }
   return resultOf(image, dir, check, filled);
 }

@@ -4,9 +4,10 @@
  * images, and are known only on the machine that made them, since its last start.
  * @module
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { arch, release, tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { arch, release } from 'node:os';
 import { join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { inventoryNeeds, readInventory, readPstree, variantsFor } from '../criu/index.ts';
 import { execResult } from '../exec.ts';
 import { readGpuImages, readPageImages, type GpuImage } from '../images/index.ts';
@@ -33,12 +34,12 @@ function gpusOf(images: readonly GpuImage[]): DriverStack['gpus'] {
 
 /** What criu says about the CPU of this machine. @returns `undefined` where it cannot */
 async function describeCpu(criu: string, signal: AbortSignal | undefined): Promise<string | null> {
-  const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-cpu-'));
+  const dir = makeTemporaryDirectory('criu-cuda-cpu-');
   try {
     const { exitCode } = await execResult(criu, ['cpuinfo', 'dump', '--images-dir', dir], { signal });
     return exitCode === 0 ? readFileSync(join(dir, 'cpuinfo.img')).toString('base64') : null;
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    removeTemporaryDirectory(dir);
   }
 }
 

@@ -4,10 +4,10 @@
  * so the parent of the restored processes: it notices when they end, and collects them.
  * @module
  */
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
-import { removeFlatDirectory } from '../directory.ts';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import {
   checkOperationOptions,
   collectStatus,
@@ -383,7 +383,7 @@ async function restorePrepared(
 ): Promise<RestoredProcess> {
   const generation = readOrigin(operation.imagesDir)?.generation;
   becomeSubreaper();
-  const scratch = mkdtempSync(join(tmpdir(), 'criu-cuda-restore-'));
+  const scratch = makeTemporaryDirectory('criu-cuda-restore-');
   try {
     const env = { ...options.env, ...early[0]?.env };
     const next = generation && writeGeneration(generation);
@@ -395,6 +395,6 @@ async function restorePrepared(
     if (typeof next === 'string') restored.result.warnings.push(next);
     return restored;
   } finally {
-    removeFlatDirectory(scratch);
+    removeTemporaryDirectory(scratch);
   }
 }

@@ -4,5 +4,5 @@
  * @module
  */
 export { launch, type Launch, type LaunchOptions, type StartOptions } from './launcher.ts';
-export { preloadEnvironment, type PreloadEnvironment } from './preload-env.ts';
+export { preloadEnvironment, preloadProblem, type PreloadEnvironment } from './preload-env.ts';
 export { startLaunch, startProgram, type RunningProgram } from './run.ts';

@@ -10,6 +10,12 @@ import { checkPath } from '../check.ts';
 /** Variables to add to the environment of an application. */
 export type PreloadEnvironment = Record<string, string>;
 
+/** Why a library cannot be preloaded from where it is: one sentence without a full stop; `undefined` if it can. */
+export const preloadProblem = (library: string): string | undefined =>
+  /[ :]/.test(library)
+    ? `LD_PRELOAD cannot name a path with a space or a colon: ${library} (criu-cuda install copies it to one without)`
+    : undefined;
+
 /**
  * Puts a library in front of those that are already preloaded; never twice, and never beside the interceptor of
  * another build.

@@ -24,7 +24,7 @@ export interface RunningProgram {
 }
 
 /** Signals that a user may send to a program, except those that stop it. */
-const passedOn = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGALRM', 'SIGCONT'] as const;
+const passedOn = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGALRM', 'SIGCONT'] as const;
 
 function statusOf(code: number | null, signal: NodeJS.Signals | null): ExitStatus {
   if (code !== null) return { kind: 'exited', code };

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { checkWritable, makeDirectory } from '../../lib/directory.ts';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import {
+  checkWritable,
+  makeDirectory,
+  makeTemporaryDirectory,
+  removeTemporaryDirectory,
+} from '../../lib/directory.ts';
+import { execResult } from '../../lib/exec.ts';
+import { projectRoot } from '../../lib/paths.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -36,4 +43,37 @@ it('says why a directory cannot be written to', () => {
   };
   expect(write).toThrow(`${dir}/missing does not exist`);
   expect(write).toThrow(expect.objectContaining({ hint: 'name another directory' }) as Error);
+});
+
+it('removes temporary directories with all that is in them, at the end of the process, too', async () => {
+  const made = makeTemporaryDirectory('some-', dir);
+  mkdirSync(join(made, 'inner'));
+  removeTemporaryDirectory(made);
+  const module = JSON.stringify(join(projectRoot, 'lib', 'directory.ts'));
+  const program = `
+    const { makeTemporaryDirectory } = await import(${module});
+    makeTemporaryDirectory('other-', ${JSON.stringify(dir)});
+    process.exit(3);`;
+  const words = [
+    '--import',
+    join(projectRoot, 'scripts', 'typescript.mjs'),
+    '--input-type=module',
+    '--eval',
+    program,
+  ];
+  const { exitCode, stderr } = await execResult(process.execPath, words);
+  expect(exitCode, stderr).toBe(3);
+  expect(readdirSync(dir)).toEqual([]);
+});
+
+it('says what to do without a directory for temporary files', () => {
+  vi.stubEnv('TMPDIR', join(dir, 'missing'));
+  expect(() => makeTemporaryDirectory('some-')).toThrow(
+    expect.objectContaining({
+      code: 'ERR_ENVIRONMENT',
+      message: `cannot create a directory in ${dir}/missing: no such file or directory`,
+      hint: 'free space there, or set TMPDIR to a directory that is there',
+    }) as Error,
+  );
+  vi.unstubAllEnvs();
 });

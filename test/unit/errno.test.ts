@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: MIT
 /** What a system call has refused, in words. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { expect, it } from 'vitest';
 import { describeErrno, reasonOf } from '../../lib/errno.ts';
 
@@ -26,6 +35,18 @@ it.each([
   [
     () => mkdtempSync('/no-such-directory/x'),
     'cannot create /no-such-directory/xXXXXXX: no such file or directory',
+  ],
+  [
+    () => {
+      copyFileSync('/dev/null', '/no-such-directory/x');
+    },
+    'cannot copy /dev/null to /no-such-directory/x: no such file or directory',
+  ],
+  [
+    () => {
+      writeFileSync('/dev/full', 'text');
+    },
+    'cannot write: no space left on device',
   ],
   [
     () => {

@@ -32,6 +32,13 @@ describe('ownCacheDir', () => {
     expect(find()).toBe(path());
   });
 
+  it('creates no home directory', () => {
+    const home = join(dir, 'home');
+    expect(ownCacheDir('facts', { HOME: home })).toBeUndefined();
+    mkdirSync(home);
+    expect(ownCacheDir('facts', { HOME: home })).toBe(join(home, '.cache', 'criu-cuda', 'facts'));
+  });
+
   it('refuses a directory that others may write to', () => {
     mkdirSync(path(), { recursive: true });
     chmodSync(path(), 0o777);

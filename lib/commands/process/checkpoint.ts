@@ -35,7 +35,7 @@ function resultText(result: CheckpointResult): string {
   const { pid, runPid, imagesDir, imageBytes, durationMs, frozenMs, leaveRunning } = result;
   const cuda = result.tasks.length === 0 ? 'no CUDA process' : `CUDA processes: ${result.tasks.length}`;
   return [
-    ...(runPid === undefined ? [] : [`${runPid} is criu-cuda run; its program is ${pid}`]),
+    ...(runPid === undefined ? [] : [`${runPid} is the criu-cuda that waits for ${pid}`]),
     `checkpoint of ${pid} in ${imagesDir}: ${formatBytes(imageBytes)}, ${cuda}`,
     phaseTable(result.phases, durationMs),
     pluginText(result),

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
 import { monotonicMs } from '../../clock.ts';
 import { formatDuration, type Io } from '../../output.ts';
-import { exitCodeOf, isAlive, sendSignal } from '../../process/index.ts';
+import { exitCodeOf, isAlive, killDescendantsNow, sendSignal } from '../../process/index.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
 import {
   restore,
@@ -67,36 +67,37 @@ function resultText(result: RestoreResult, leaveStopped: boolean): string {
 /** How long an interrupted program has to end by itself, milliseconds. */
 const GRACE_MS = 5000;
 
-/** A second Ctrl-C ends this process at once, and the restored one with it. */
-async function killedAtExit<T>(restored: RestoredProcess, work: () => Promise<T>): Promise<T> {
-  const killNow = (): void => {
-    restored.killNow();
+/**
+ * Does the work of a command that restores. A second Ctrl-C ends this process at once, at any moment, and all that was
+ * restored by then with it, unless the command is done.
+ */
+export async function endingTogether(io: Io, work: () => Promise<void>): Promise<void> {
+  const kill = (): void => {
+    if (!io.isComplete) killDescendantsNow();
   };
-  process.once('exit', killNow);
+  process.once('exit', kill);
   try {
-    return await work();
+    await work();
   } finally {
-    process.off('exit', killNow);
+    process.off('exit', kill);
   }
 }
 
 /** SIGTERM; what is left then is taken off the GPU before it is killed, as by `criu-cuda stop`. */
 export async function endRestored(restored: RestoredProcess): Promise<void> {
   const { pid } = restored.result;
-  await killedAtExit(restored, async () => {
-    if (isAlive(pid) && sendSignal(pid, 'SIGTERM')) {
-      sendSignal(pid, 'SIGCONT');
-      const ended = await restored.wait({ timeoutMs: GRACE_MS });
-      if (ended === undefined) await releaseDevices(pid);
-    }
-    await restored.kill(0);
-  });
+  if (isAlive(pid) && sendSignal(pid, 'SIGTERM')) {
+    sendSignal(pid, 'SIGCONT');
+    const ended = await restored.wait({ timeoutMs: GRACE_MS });
+    if (ended === undefined) await releaseDevices(pid);
+  }
+  await restored.kill(0);
 }
 
 /** Waits until the restored process ends. When interrupted, ends it. */
 async function stay(io: Io, restored: RestoredProcess): Promise<void> {
   try {
-    const status = await killedAtExit(restored, () => restored.wait({ signal: io.signal }));
+    const status = await restored.wait({ signal: io.signal });
     io.exitCode = status === undefined ? 1 : exitCodeOf(status);
   } catch (error) {
     await endRestored(restored);
@@ -138,10 +139,12 @@ export async function showRestored(
 /** Restores, and stays until the tree ends unless it is to be detached. */
 export async function runRestore(io: Io, flags: RestoreFlags): Promise<void> {
   const startedMs = monotonicMs();
-  const restored = await withProgress(io, `restore from ${flags.imagesDir}`, (report) =>
-    restore({ ...restoreOptions(flags, io), onProgress: bytesFor(io, report) }),
-  );
-  await showRestored(io, flags, restored, startedMs);
+  await endingTogether(io, async () => {
+    const restored = await withProgress(io, `restore from ${flags.imagesDir}`, (report) =>
+      restore({ ...restoreOptions(flags, io), onProgress: bytesFor(io, report) }),
+    );
+    await showRestored(io, flags, restored, startedMs);
+  });
 }
 
 export function defineRestore(command: Command, io: Io): void {

@@ -10,7 +10,7 @@ import { preloadable, type Preloadable } from '../../inspect/index.ts';
 import { findOnPath, isExecutable } from '../../machine/index.ts';
 import type { Io } from '../../output.ts';
 import { exitCodeOf } from '../../process/index.ts';
-import { launch, startLaunch, type Launch } from '../../run/index.ts';
+import { launch, preloadProblem, startLaunch, type Launch } from '../../run/index.ts';
 import { loadSettings } from '../../settings/index.ts';
 
 interface RunFlags {
@@ -41,7 +41,9 @@ function interceptorFor(program: string, say: (text: string) => void): string | 
         remedy: 'criu-cuda build, or run with --no-intercept for variants stock and remap',
       },
     ]);
-  const found: Preloadable = preloadable('/', program);
+  const problem = preloadProblem(interceptor);
+  const found: Preloadable =
+    problem === undefined ? preloadable('/', program) : { ok: false, reason: problem };
   if (found.reason !== undefined) {
     say(`runs without the interceptor: ${found.reason}; the driver moves all device memory`);
   }

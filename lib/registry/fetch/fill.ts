@@ -4,8 +4,9 @@
  * that, or else with skopeo. One command at a time does so for a cache.
  * @module
  */
-import { existsSync, mkdtempSync, rmSync, statSync, watch } from 'node:fs';
+import { existsSync, rmSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../../directory.ts';
 import { bytesOfFiles, watchTransfer, type OnTransfer, type ReadTransfer } from '../../process/index.ts';
 import type { BlobRef, ImageCache } from '../cache.ts';
 import { RegistryError } from '../error.ts';
@@ -115,7 +116,7 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
   const { parsed, pinned } = image;
   const dir = digestsDir(cache.blobsDir);
   for (const { digest } of missing) rmSync(partPath(dir, hexOf(digest)), { force: true });
-  const temporary = mkdtempSync(join(cache.dir, 'pull-'));
+  const temporary = makeTemporaryDirectory('pull-', cache.dir);
   const waiting = new Map(missing.map((one) => [hexOf(one.digest), one]));
   const settle = (name: string): void => {
     const blob = waiting.get(name);
@@ -144,7 +145,7 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
     for (const name of [...waiting.keys()]) settle(name);
   } finally {
     watcher.close();
-    rmSync(temporary, { recursive: true, force: true });
+    removeTemporaryDirectory(temporary);
   }
 }
 

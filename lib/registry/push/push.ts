@@ -4,12 +4,17 @@
  * time, so that no second copy of the checkpoint is needed; what the registry has is not moved again.
  * @module
  */
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { checkPath } from '../../check.ts';
 import { readInventory } from '../../criu/index.ts';
-import { directoryProblem, irregularImage } from '../../directory.ts';
+import {
+  directoryProblem,
+  irregularImage,
+  makeTemporaryDirectory,
+  removeTemporaryDirectory,
+} from '../../directory.ts';
 import { isErrno } from '../../errno.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
 import { moveChunks, type ChunkPlace } from '../../images/index.ts';
@@ -319,15 +324,6 @@ function explainFull(error: unknown, push: Push | undefined): never {
   ]);
 }
 
-/** The directory that a push has for itself. */
-function makeTemporary(): string {
-  try {
-    return mkdtempSync(join(tmpdir(), 'criu-cuda-push-'));
-  } catch (error) {
-    return explainFull(error, undefined);
-  }
-}
-
 /**
  * Pushes the checkpoint in a directory. A second push of the same, or of one that shares blocks with it, moves only what
  * the registry does not have; so does one after a failure.
@@ -354,7 +350,7 @@ export async function pushImage(
       `${dir} does not contain a complete checkpoint: inventory.img is missing`,
       'pass the images directory of a checkpoint',
     );
-  const temporary = makeTemporary();
+  const temporary = makeTemporaryDirectory('criu-cuda-push-');
   let push: Push | undefined;
   try {
     push = new Push(dir, reference, temporary, options);
@@ -363,6 +359,6 @@ export async function pushImage(
     return explainFull(error, push);
   } finally {
     await push?.close();
-    rmSync(temporary, { recursive: true, force: true });
+    removeTemporaryDirectory(temporary);
   }
 }

@@ -2,12 +2,12 @@
 /** A `criu-cuda restore` that stays with its program and is interrupted, as by the scheduler of a cluster. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
-import { isAlive } from '../../../lib/process/index.ts';
+import { isAlive, readStat } from '../../../lib/process/index.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -24,8 +24,16 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-/** Restores a workload, sends SIGTERM to the command, and waits for its end. @returns its exit code and the pid of the program */
-async function interrupt(under?: readonly string[]): Promise<{ code: unknown; pid: number }> {
+interface HowInterrupted {
+  under?: readonly string[];
+  signal?: NodeJS.Signals;
+}
+
+/** Restores a workload, sends a signal to the command, and waits for its end. @returns its exit code and the pid of the program */
+async function interrupt({ under, signal = 'SIGTERM' }: HowInterrupted = {}): Promise<{
+  code: unknown;
+  pid: number;
+}> {
   const { pid } = await machine.start({ under });
   const words = [cli, 'checkpoint', String(pid), machine.imagesDir];
   const dumped = await execResult(process.execPath, words, { env: machine.env });
@@ -40,7 +48,7 @@ async function interrupt(under?: readonly string[]): Promise<{ code: unknown; pi
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
   await waitUntil(() => said.includes(`restored ${pid} in`));
   const ended = once(child, 'close');
-  child.kill('SIGTERM');
+  child.kill(signal);
   const [code] = (await ended) as [unknown];
   return { code, pid };
 }
@@ -48,7 +56,7 @@ async function interrupt(under?: readonly string[]): Promise<{ code: unknown; pi
 it(
   'has the driver take a program that ignores SIGTERM off the GPU before it kills it',
   async () => {
-    const { code, pid } = await interrupt(['env', '--ignore-signal=TERM']);
+    const { code, pid } = await interrupt({ under: ['env', '--ignore-signal=TERM'] });
     expect(code).toBe(143);
     expect(isAlive(pid)).toBe(false);
     expect(existsSync(join(marks, `failed-${LOCK}`))).toBe(true);
@@ -63,6 +71,46 @@ it(
     expect(code).toBe(143);
     expect(isAlive(pid)).toBe(false);
     expect(existsSync(join(marks, `failed-${LOCK}`))).toBe(false);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'ends what it has restored after Ctrl-\\, too',
+  async () => {
+    const { code, pid } = await interrupt({ signal: 'SIGQUIT' });
+    expect(code).toBe(131);
+    expect(isAlive(pid)).toBe(false);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'leaves no process and no file when a second signal ends it while criu restores',
+  async () => {
+    const program = spawn('setsid', ['sleep', '3600'], { stdio: 'ignore' });
+    const pid = program.pid ?? 0;
+    await waitUntil(() => readStat(pid)?.comm === 'sleep');
+    const words = [cli, 'checkpoint', String(pid), machine.imagesDir];
+    const dumped = await execResult(process.execPath, words, { env: machine.env });
+    expect(dumped.exitCode, dumped.stdout + dumped.stderr).toBe(0);
+    const temporary = join(machine.dir, 'temporary');
+    mkdirSync(temporary);
+    // everything is restored then, and waits for criu
+    const interruptions = 'kill -HUP $COMMAND; kill -TERM $COMMAND; sleep 60';
+    const restore = `exec ${process.execPath} ${cli} restore --post-restore '${interruptions}' ${machine.imagesDir}`;
+    const child = spawn('sh', ['-c', `export COMMAND=$$; ${restore}`], {
+      env: { ...process.env, ...machine.env, TMPDIR: temporary },
+      stdio: 'ignore',
+    });
+    const [code] = (await once(child, 'exit')) as [unknown];
+    expect([129, 143]).toContain(code);
+    try {
+      await waitUntil(() => !isAlive(pid));
+      expect(readdirSync(temporary)).toEqual([]);
+    } finally {
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    }
   },
   TIMEOUT_MS,
 );

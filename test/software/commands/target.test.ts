@@ -2,7 +2,7 @@
 /** What a person may name as the target of a checkpoint. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createContainer, removeContainer, requireContainer } from '../../../lib/container/index.ts';
@@ -67,10 +67,48 @@ it("takes the pid of criu-cuda run for its program's, and says so", async () => 
   const where = ['--images-dir', machine.imagesDir, '--variant', 'parallel'];
   const dumped = await cli('checkpoint', '--leave-running', '--pid', String(run.pid), ...where);
   expect(dumped.exitCode, dumped.stderr).toBe(0);
-  expect(dumped.stdout).toContain(`${run.pid} is criu-cuda run; its program is ${pid}`);
+  expect(dumped.stdout).toContain(`${run.pid} is the criu-cuda that waits for ${pid}`);
   expect(dumped.stdout).toContain(`checkpoint of ${pid} in`);
   expect(readdirSync(machine.imagesDir)).toContain(`core-${pid}.img`);
   expect(await checksum()).toBe(before);
+});
+
+it("takes the pid of a waiting criu-cuda restore for its program's", async () => {
+  const run = start([...cliWords, 'run', '--', ...program]);
+  const pid = pidOf(await ask('status'));
+  const before = await checksum();
+  const images = (name: string): string => join(machine.imagesDir, name);
+  const first = await cli('checkpoint', String(run.pid), images('first'));
+  expect(first.exitCode, first.stderr).toBe(0);
+
+  const restored = start([...cliWords, 'restore', images('first')]);
+  await waitUntil(() => isAlive(pid));
+  expect(await checksum()).toBe(before);
+  const ended = once(restored, 'exit');
+  const again = await cli('checkpoint', String(restored.pid), images('second'));
+  expect(again.exitCode, again.stderr).toBe(0);
+  expect(again.stdout).toContain(`${restored.pid} is the criu-cuda that waits for ${pid}`);
+  expect(await ended).toEqual([137, null]);
+  expect(readdirSync(images('second'))).toContain(`core-${pid}.img`);
+});
+
+it("takes it for the program's that was restored isolated", async () => {
+  const run = start([...cliWords, 'run', '--', ...program]);
+  const pid = pidOf(await ask('status'));
+  const images = (name: string): string => join(machine.imagesDir, name);
+  const first = await cli('checkpoint', String(run.pid), images('first'));
+  expect(first.exitCode, first.stderr).toBe(0);
+
+  const output = join(machine.dir, 'output');
+  const words = [...cliWords, 'restore', '--isolated', images('first')].join(' ');
+  const restored = start(['sh', '-c', `exec ${words} > ${output}`]);
+  const root = await waitFor(
+    () => /^restored (\d+) /.exec(readFileSync(output, 'utf8'))?.[1] ?? Promise.reject(new Error(output)),
+  );
+  const again = await cli('checkpoint', '--leave-running', String(restored.pid), images('second'));
+  expect(again.exitCode, again.stderr).toBe(0);
+  expect(again.stdout).toContain(`checkpoint of ${root} in`);
+  expect(readdirSync(images('second'))).toContain(`core-${pid}.img`);
 });
 
 it('dumps and restores what was started in a terminal, without being asked', async () => {

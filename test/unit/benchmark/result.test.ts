@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  lstatSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -65,6 +74,15 @@ describe('Journal', () => {
     expect(Journal.open(out, plan, later, false).samples).toHaveLength(3);
     second.remove();
     expect(existsSync(second.path)).toBe(false);
+  });
+
+  it('names the file that a full disk has no room for, and leaves none', () => {
+    const out = join(dir, 'r.json');
+    symlinkSync('/dev/full', `${out}.partial`);
+    expect(() => Journal.open(out, plan, environment(), true)).toThrow(
+      `cannot write ${out}.partial: no space left on device`,
+    );
+    expect(lstatSync(`${out}.partial`, { throwIfNoEntry: false })).toBeUndefined();
   });
 
   it('does not mix plans or machines', () => {

@@ -7,16 +7,21 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { findTarget } from '../../../lib/checkpoint/target.ts';
 
-it('does not take criu-cuda run for a program that it has yet to start', async () => {
+it.each([
+  ['run', 'started'],
+  ['restore', 'restored'],
+])('does not take criu-cuda %s for the program that it has yet to have', async (name, done) => {
   const dir = mkdtempSync(join(tmpdir(), 'criu-cuda-target-'));
   const program = join(dir, 'criu-cuda');
   writeFileSync(program, 'console.log("ready"); setInterval(() => undefined, 1000);\n');
-  const run = spawn(process.execPath, [program, 'run', '--', 'server'], {
+  const run = spawn(process.execPath, [program, name, '--', 'server'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {
     await once(run.stdout, 'data');
-    expect(() => findTarget(run.pid ?? 0)).toThrow('criu-cuda run, which has not started its program yet');
+    expect(() => findTarget(run.pid ?? 0)).toThrow(
+      `criu-cuda ${name}, which has not ${done} its program yet`,
+    );
   } finally {
     run.kill('SIGKILL');
     await once(run, 'exit');

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { exec } from '../../../lib/exec.ts';
+import { exec, execResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
 import { isAlive } from '../../../lib/process/index.ts';
 import { createMachine, type TestMachine } from '../setup/machine.ts';
@@ -23,6 +23,7 @@ afterEach(() => {
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
+  ['SIGQUIT', 131],
 ] as const)('%s ends what is running and exits with %d', async (signal, exitCode) => {
   expect(existsSync(program), `${program} exists: npm run build:ts`).toBe(true);
   const pipe = join(machine.dir, 'pipe');
@@ -40,4 +41,15 @@ it.each([
   expect(await once(child, 'close')).toEqual([exitCode, null]);
   expect(stderr).toBe(`criu-cuda: interrupted by ${signal}\n`);
   expect(isAlive(pid)).toBe(false);
+});
+
+it('says that the current directory is gone', async () => {
+  const words = `cd ${machine.dir} && mkdir gone && cd gone && rmdir ../gone && exec ${process.execPath} ${program}`;
+  const lost = await execResult('sh', ['-c', `${words} restore images`]);
+  expect([lost.exitCode, lost.stderr]).toEqual([
+    2,
+    'criu-cuda: the current directory does not exist any more\ngo to another one: cd /',
+  ]);
+  const json = await execResult('sh', ['-c', `${words} --json restore images`]);
+  expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'ERR_USAGE' } });
 });

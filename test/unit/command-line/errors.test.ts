@@ -66,18 +66,19 @@ describe('a word too many is refused before anything happens', () => {
 
 it("says where another program's options go, and that a group needs a command", async () => {
   expect(await refusal('checkpoint 4711 d --track-mem')).toContain('options of criu follow --');
+  expect(await refusal('run python3 server.py --port 80')).toContain('options of the program follow --');
   expect(await refusal('bench --store d')).toContain('bench needs a command: run, matrix, loop, limits');
 });
 
 it('names an option without its value, and a value that is none', async () => {
   expect(await refusal('checkpoint d --pid')).toContain("option '--pid <pid>' argument missing");
   expect(await refusal('checkpoint d 4711')).toBe(
-    'criu-cuda: <pid> is "d"; accepted: a whole number, 1 to 4194304.\n',
+    'criu-cuda: <pid> is "d"; accepted: a whole number, 1 to 4194304\n',
   );
 });
 
 it.each([
-  ['checkpoint --pid x d', '--pid is "x"; accepted: a whole number, 1 to 4194304.'],
+  ['checkpoint --pid x d', '--pid is "x"; accepted: a whole number, 1 to 4194304'],
   ['container create web IMAGE --gpu all', '--gpu is "all"; accepted: cdi, devices, none'],
   ['bench run --store d --rounds few', '--rounds is "few"; not a whole number'],
   ['completion csh', '<shell> is "csh"; accepted: bash, zsh, fish'],

@@ -33,6 +33,20 @@ describe('a log of criu', () => {
     expect(summary.errors.join('\n')).not.toMatch(/FAILED/);
   });
 
+  it.each([
+    ['page-xfer: Unable to spice data: No space left on device', /file system of the images directory$/],
+    [
+      "pidfile: Can't write pid 7 to /tmp/criu-cuda-restore-ab/pid: No space left on device",
+      /^free some space in \/tmp, or set TMPDIR/,
+    ],
+    [
+      'cuda_plugin: cannot create a status file in /run/x: No space left on device; free space there, or name another directory in CRIU_CUDA_RUN_DIR',
+      /^free space there, or name another directory in CRIU_CUDA_RUN_DIR$/,
+    ],
+  ])('says where there is no space: %s', (said, hint) => {
+    expect(summarizeCriuLog(`(00.010000) Error (criu/x.c:1): ${said}`).hint).toMatch(hint);
+  });
+
   it('names what made the plugin end the processes, not that CRIU found them ended', () => {
     const said =
       'cuda_plugin: device restore of 7 failed: load: cuda-1-0.img: chunk 0: the file is damaged; killing';

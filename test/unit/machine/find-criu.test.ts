@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ExecResult } from '../../../lib/exec.ts';
-import { findCriu, type System } from '../../../lib/machine/index.ts';
+import { findCriu, noCriuError, type System } from '../../../lib/machine/index.ts';
 import { checkInChroot, createMachine, criuScript, type TestMachine } from '../setup/machine.ts';
 
 let machine: TestMachine;
@@ -238,8 +238,11 @@ describe('findCriu', () => {
         path: chosen,
         origin: 'environment',
         reason: 'there is no program at this path',
+        // setup would build one that is not used
+        remedy: expect.stringMatching(/^unset CRIU_CUDA_CRIU, or set it to/) as string,
       }),
     ]);
+    expect(noCriuError(found.rejected).hint).not.toContain('criu-cuda setup');
   });
 
   it('refuses a program that is not CRIU', async () => {

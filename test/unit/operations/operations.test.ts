@@ -85,6 +85,7 @@ describe('the program that started criu', () => {
   it.each([
     ['/usr/bin/node /usr/local/bin/criu-cuda checkpoint 5 /images', 'criu-cuda'],
     ['node /opt/criu-cuda-toolkit/dist/cli.cjs restore /images', 'criu-cuda'],
+    ['/opt/my dir/node /opt/my dir/app/dist/cli.cjs restore /my images', 'criu-cuda'],
     ['node /srv/app/server.js', 'node'],
     ['/usr/sbin/runc restore web', 'runc'],
   ])('%s is named %s', (caller, name) => {

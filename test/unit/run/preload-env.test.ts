@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, it } from 'vitest';
-import { preloadEnvironment } from '../../../lib/run/index.ts';
+import { preloadEnvironment, preloadProblem } from '../../../lib/run/index.ts';
 
 const LIBRARY = '/usr/lib/criu-cuda/libcuda_intercept.so';
 
@@ -29,3 +29,11 @@ describe('preloadEnvironment', () => {
     });
   });
 });
+
+it.each(['/opt/my dir/libcuda_intercept.so', '/opt/a:b/libcuda_intercept.so'])(
+  'cannot preload %s',
+  (path) => {
+    expect(preloadProblem(path)).toContain(`a space or a colon: ${path} (criu-cuda install`);
+    expect(preloadProblem(LIBRARY)).toBeUndefined();
+  },
+);
