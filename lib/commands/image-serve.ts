@@ -25,8 +25,11 @@ async function serve(io: Io, { listen, key, cache }: Flags): Promise<void> {
     );
   const server = await servePeers({ listen, key, cache });
   if (!io.json) io.err(`serving at ${server.address} until Ctrl-C or SIGTERM`);
-  if (!io.signal.aborted) await once(io.signal, 'abort');
-  await server.close();
+  try {
+    if (!io.signal.aborted) await Promise.race([once(io.signal, 'abort'), server.failed]);
+  } finally {
+    await server.close();
+  }
   const { address } = server;
   const use = server.use();
   io.result({ address, ...use }, () => `${address} sent ${formatBytes(use.bytes)} in ${use.blobs} blocks`);
