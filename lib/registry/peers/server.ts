@@ -13,8 +13,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { reasonOf } from '../../errno.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
 import { projectRoot } from '../../paths.ts';
-import { RegistryError } from '../error.ts';
 import { ImageCache, type CacheOptions } from '../cache.ts';
+import { RegistryError } from '../error.ts';
 import type { PeerServerUse } from './answer.ts';
 import { readPeerKey } from './key.ts';
 import { parsePeer, type PeerAddress } from './protocol.ts';
@@ -28,7 +28,7 @@ export interface PeerServerOptions extends CacheOptions {
   listen: string;
   /** Connections at the same time; others are closed. @default 512 */
   maxConnections?: number | undefined;
-  /** Processes that send. @default one for each three cores, and at most 6 */
+  /** Processes that send, each with at most one core. @default one for each three cores, and at most 6 */
   processes?: number | undefined;
   /** A connection without progress for so long is closed. Milliseconds. @default 30_000 */
   silenceMs?: number | undefined;
@@ -171,6 +171,7 @@ export async function servePeers(options: PeerServerOptions): Promise<PeerServer
     if (workers.connections < maxConnections) workers.give(socket);
     else socket.destroy();
   });
+  workers.failed.catch(() => server.close());
   const close = async (): Promise<void> => {
     server.close(); // its event never comes after connections were given away
     await workers.close();
