@@ -10,5 +10,6 @@ export type { ReceiveStripes, StripeReceiver } from './directory/stream.ts';
 export type { CacheOptions } from './cache.ts';
 export type { Block, Description, DriverStack, ImageFile, Layer, Piece } from './format.ts';
 export type { RegistryOptions } from './skopeo.ts';
-export { servePeers, type PeerServer, type PeerServerOptions, type PeerServerUse } from './peers/server.ts';
+export type { PeerServerUse } from './peers/answer.ts';
+export { servePeers, type PeerServer, type PeerServerOptions } from './peers/server.ts';
 export type { PeerOptions } from './peers/find.ts';

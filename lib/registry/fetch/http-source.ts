@@ -6,10 +6,11 @@
  */
 import { Agent as PlainAgent, get as plainGet, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as TlsAgent, get as tlsGet } from 'node:https';
+import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { Pace, SILENCE_MS } from './pace.ts';
-import { PlainConnection } from './plain-connection.ts';
+import { SimpleConnection } from './simple-connection.ts';
 import { SourceError, type BlobRange, type BlobSource } from './source.ts';
-import { trustOptions } from './tls.ts';
+import { connectTls, trustOptions } from './tls.ts';
 
 /** How a registry is reached by HTTP. */
 export interface HttpSourceSpec {
@@ -63,6 +64,14 @@ function leave(answer: IncomingMessage): void {
 const passing = (name: string, why: string, waitMs = 0): SourceError =>
   new SourceError('passing', `${name} ${why}`, waitMs);
 
+/** How to connect to the host of an address. */
+function opener({ protocol, hostname, port }: URL, ca: string[] | undefined): (onread: OnReadOpts) => Socket {
+  const host = hostname.replace(/^\[|\]$/g, '');
+  if (protocol === 'http:') return (onread) => connect({ host, port: Number(port || 80), onread });
+  const servername = isIP(host) === 0 ? host : '';
+  return (onread) => connectTls({ host, port: Number(port || 443), servername, onread, ...trustOptions(ca) });
+}
+
 /** One connection to a registry, and one to each host that it redirects to. */
 export class HttpSource implements BlobSource {
   readonly name: string;
@@ -70,14 +79,17 @@ export class HttpSource implements BlobSource {
   readonly #plain = new PlainAgent({ keepAlive: true });
   readonly #tls: TlsAgent;
   /** Until an answer is not the simplest. */
-  #simple: PlainConnection | undefined;
+  #simple: SimpleConnection | undefined;
 
   constructor(spec: HttpSourceSpec) {
     const { ca, origin, silenceMs = SILENCE_MS, leastRate } = spec;
     this.name = spec.name;
     this.#spec = spec;
-    if (origin.startsWith('http:'))
-      this.#simple = new PlainConnection(spec.name, origin, { silenceMs, leastRate });
+    const url = new URL(origin);
+    this.#simple = new SimpleConnection({
+      ...{ name: spec.name, host: url.host, silenceMs, leastRate, open: opener(url, ca) },
+      ready: url.protocol === 'https:' ? 'secureConnect' : 'connect',
+    });
     this.#tls = new TlsAgent({
       keepAlive: true,
       ...trustOptions(ca),
@@ -217,7 +229,7 @@ export class HttpSource implements BlobSource {
     let url = new URL(`/v2/${repository}/blobs/${range.digest}`, origin);
     if (this.#simple) {
       const lines = Object.entries(this.#headers(url, range)).map(([name, value]) => `${name}: ${value}`);
-      if (await this.#simple.get(url.pathname, lines, range, take, signal)) return;
+      if ((await this.#simple.get(url.pathname, lines, range, take, signal)) === 'taken') return;
       this.#simple.close();
       this.#simple = undefined;
     }

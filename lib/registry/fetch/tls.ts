@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/** Whom connections to registries and peers trust. @module */
+/** Connections with TLS to registries and peers, and whom they trust. @module */
+import type { OnReadOpts } from 'node:net';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 
 /**
  * Options of a connection.
@@ -9,3 +11,7 @@ export const trustOptions = (ca: string[] | undefined): { ca?: string[]; rejectU
   ...(ca === undefined ? {} : { ca }),
   rejectUnauthorized: ca !== undefined, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
 });
+
+/** Connects, and reads into one buffer, which Node does for TLS as well; only its types do not know. */
+export const connectTls = (options: ConnectionOptions & { onread: OnReadOpts }): TLSSocket =>
+  connect(options);

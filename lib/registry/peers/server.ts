@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: MIT
 /**
- * Sends the blobs of this node's cache to other nodes that have the key. They have to know a blob's digest: there is no list,
- * and no path of the machine is ever named.
+ * Sends the blobs of this node's cache to other nodes that have the key. One process encrypts about 1 GB a second, so this
+ * one only accepts connections, and gives each to that of several others which has the fewest.
  * @module
  */
+import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import { pipeline } from 'node:stream/promises';
-import { isErrno, reasonOf } from '../../errno.ts';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { reasonOf } from '../../errno.ts';
 import { EnvironmentError, UsageError } from '../../errors.ts';
+import { projectRoot } from '../../paths.ts';
 import { ImageCache, type CacheOptions } from '../cache.ts';
+import { RegistryError } from '../error.ts';
+import type { PeerServerUse } from './answer.ts';
 import { readPeerKey } from './key.ts';
-import { nodeId } from './order.ts';
-import { HELLO_PATH, NODE_HEADER, parsePeer, serverTls } from './protocol.ts';
+import { parsePeer, type PeerAddress } from './protocol.ts';
+import type { WorkerInput, WorkerReport } from './worker.ts';
 
 /** How a node serves its cache. */
 export interface PeerServerOptions extends CacheOptions {
@@ -26,20 +28,10 @@ export interface PeerServerOptions extends CacheOptions {
   listen: string;
   /** Connections at the same time; others are closed. @default 512 */
   maxConnections?: number | undefined;
+  /** Processes that send, each with at most one core. @default one for each three cores, and at most 6 */
+  processes?: number | undefined;
   /** A connection without progress for so long is closed. Milliseconds. @default 30_000 */
   silenceMs?: number | undefined;
-}
-
-/** What a server has done. */
-export interface PeerServerUse {
-  /** Blobs, or ranges of them, that were sent completely. */
-  blobs: number;
-  /** Their bytes. */
-  bytes: number;
-  /** Answers that were broken off. */
-  unfinished: number;
-  /** Connections of those who do not have the key, or say nothing. */
-  refused: number;
 }
 
 /** A server that runs. */
@@ -48,139 +40,109 @@ export interface PeerServer {
   address: string;
   /** What it has done so far. */
   use: () => PeerServerUse;
+  /** Rejects when one of its processes has ended by itself; the others end, too. */
+  failed: Promise<never>;
   /** Breaks off what is being sent, and ends. */
   close: () => Promise<void>;
 }
 
-const HANDSHAKE_MS = 10_000;
-const SILENCE_MS = 30_000;
 const MOST_CONNECTIONS = 512;
-const READ_BYTES = 2 ** 20;
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const MOST_PROCESSES = 6;
+/** The others are of the programs that the node is for. */
+const CORES_EACH = 3;
 
-const BLOB = /^\/v1\/blobs\/(sha256:[\da-f]{64})$/;
+const workerFile = join(projectRoot, 'dist', 'registry', 'peers', 'worker.js');
 
-interface Span {
-  from: number;
-  /** The last byte. */
-  to: number;
-}
+/** The processes that send, and what they have done. */
+class Workers {
+  readonly use: PeerServerUse = { blobs: 0, bytes: 0, unfinished: 0, refused: 0 };
+  readonly failed: Promise<never>;
+  readonly #connections = new Map<ChildProcess, number>();
+  readonly #ended: Promise<unknown>[] = [];
+  /** Connections that are not yet on their way to one. */
+  readonly #given = new Set<Socket>();
+  #isClosing = false;
 
-/** The bytes that a request wants. @returns `undefined`: there are no such bytes */
-function spanOf(range: string | undefined, size: number): Span | undefined {
-  if (range === undefined) return { from: 0, to: size - 1 };
-  const [, first, last] = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(range) ?? [];
-  const from = Number(first);
-  const to = last === '' ? size - 1 : Math.min(Number(last), size - 1);
-  return from <= to ? { from, to } : undefined;
-}
-
-/** Opens a blob. @returns `undefined`: it is not there */
-async function openBlob(path: string): Promise<{ file: FileHandle; size: number } | undefined> {
-  let file: FileHandle;
-  try {
-    file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ELOOP')) return undefined;
-    throw error;
+  constructor(processes: number, input: WorkerInput) {
+    this.failed = new Promise((_, reject) => {
+      for (let nr = 0; nr < processes; nr += 1) this.#start(input, reject);
+    });
+    this.failed.catch(() => undefined); // the caller may not look
   }
-  const stat = await file.stat();
-  if (stat.isFile() && stat.size > 0) return { file, size: stat.size };
-  await file.close();
-  return undefined;
-}
 
-function end(response: ServerResponse, status: number): void {
-  response.writeHead(status, { 'content-length': 0 }).end();
-}
-
-function greet(response: ServerResponse, { dir }: ImageCache): void {
-  const node = nodeId(dir);
-  response.writeHead(204, node === undefined ? {} : { [NODE_HEADER]: node }).end();
-}
-
-async function sendBlob(
-  cache: ImageCache,
-  digest: string,
-  { headers }: IncomingMessage,
-  response: ServerResponse,
-  use: PeerServerUse,
-): Promise<void> {
-  const path = cache.blobPath(digest);
-  const found = await openBlob(path);
-  if (!found) {
-    end(response, 404);
-    return;
+  get connections(): number {
+    return [...this.#connections.values()].reduce((sum, one) => sum + one, 0);
   }
-  const { file, size } = found;
-  try {
-    const span = spanOf(headers.range, size);
-    if (!span) {
-      response.writeHead(416, { 'content-range': `bytes */${size}`, 'content-length': 0 }).end();
+
+  #start(input: WorkerInput, fail: (error: Error) => void): void {
+    const child = fork(workerFile, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#connections.set(child, 0);
+    child.on('message', (done: WorkerReport) => {
+      this.#add(child, done);
+    });
+    const end = (how: string): void => {
+      if (this.#isClosing) return;
+      fail(
+        new RegistryError('ERR_REGISTRY', `a process that sends blocks ${how}`, {
+          hint: 'start the command again, as systemd does with Restart=on-failure',
+        }),
+      );
+      void this.close();
+    };
+    child.on('error', (error) => {
+      end(`does not work: ${reasonOf(error)}`);
+    });
+    child.once('exit', (code, signal) => {
+      end(signal === null ? `has ended with ${code ?? 0}` : `was ended by ${signal}`);
+    });
+    this.#ended.push(once(child, 'exit').catch(() => undefined)); // or it has not begun
+    child.send(input, () => undefined); // where it has ended before, its end says so
+  }
+
+  #add(child: ChildProcess, { closed = 0, ...done }: WorkerReport): void {
+    this.#connections.set(child, (this.#connections.get(child) ?? 0) - closed);
+    for (const name of Object.keys(done) as (keyof PeerServerUse)[]) this.use[name] += done[name] ?? 0;
+  }
+
+  /** Gives a connection to the process that has the fewest. */
+  give(socket: Socket): void {
+    const [first] = [...this.#connections].sort(([, a], [, b]) => a - b);
+    if (!first || this.#isClosing) {
+      socket.destroy();
       return;
     }
-    cache.touch(path);
-    const { from, to } = span;
-    const isWhole = headers.range === undefined;
-    response.writeHead(isWhole ? 200 : 206, {
-      'content-type': 'application/octet-stream',
-      'content-length': to - from + 1,
-      ...(isWhole ? {} : { 'content-range': `bytes ${from}-${to}/${size}` }),
+    const [child, connections] = first;
+    this.#connections.set(child, connections + 1);
+    this.#given.add(socket);
+    // Node would keep a connection open here that does not arrive
+    child.send({}, socket, { keepOpen: true }, (error) => {
+      this.#given.delete(socket);
+      socket.destroy();
+      if (error) this.#add(child, { closed: 1 });
     });
-    const stream = file.createReadStream({
-      start: from,
-      end: to,
-      highWaterMark: READ_BYTES,
-      autoClose: false,
-    });
-    await pipeline(stream, response);
-    use.blobs += 1;
-    use.bytes += to - from + 1;
-  } finally {
-    await file.close();
+  }
+
+  /** Ends them in the middle of what they do. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    for (const child of this.#connections.keys()) child.kill('SIGKILL');
+    await Promise.all(this.#ended);
+    // the first turn may have begun before they ended; the second reads all that they have reported
+    await turn();
+    await turn();
+    for (const socket of this.#given) socket.destroy();
   }
 }
 
-async function answer(
-  cache: ImageCache,
-  request: IncomingMessage,
-  response: ServerResponse,
-  use: PeerServerUse,
-): Promise<void> {
-  const { method, url = '' } = request;
-  const [, digest] = BLOB.exec(url) ?? [];
-  if (method !== 'GET') end(response, 405);
-  else if (url === HELLO_PATH) greet(response, cache);
-  else if (digest === undefined) end(response, 404);
-  else await sendBlob(cache, digest, request, response, use);
-}
-
-function createPeerServer(
-  cache: ImageCache,
-  key: string,
-  { silenceMs = SILENCE_MS, maxConnections = MOST_CONNECTIONS }: PeerServerOptions,
-  use: PeerServerUse,
-): Server {
-  const askMs = Math.min(HANDSHAKE_MS, silenceMs);
-  const server = createServer({
-    ...serverTls(key),
-    ...{ handshakeTimeout: askMs, headersTimeout: askMs, requestTimeout: askMs },
-    ...{ keepAliveTimeout: silenceMs, maxHeaderSize: 4096 },
-  });
-  server.maxConnections = maxConnections;
-  server.setTimeout(silenceMs, (socket) => {
-    socket.destroy();
-  });
-  server.on('tlsClientError', () => (use.refused += 1));
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    request.resume(); // nothing that is asked has a body
-    answer(cache, request, response, use).catch(() => {
-      // the other end has gone or does not read, or the disk fails: a short answer tells it
-      use.unfinished += 1;
-      response.destroy();
-    });
-  });
-  return server;
+async function listen(server: Server, place: PeerAddress, shown: string): Promise<void> {
+  server.listen(place);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw new EnvironmentError(`cannot listen at ${shown}: ${reasonOf(error)}`, [
+      { what: 'a free port', remedy: 'name another port, or another address of this machine' },
+    ]);
+  }
 }
 
 const shownAddress = ({ address, port, family }: AddressInfo): string =>
@@ -192,36 +154,32 @@ const shownAddress = ({ address, port, family }: AddressInfo): string =>
  * @throws {@link EnvironmentError} the port is taken, or the address is not one of this machine
  */
 export async function servePeers(options: PeerServerOptions): Promise<PeerServer> {
-  const { listen, key } = options;
-  const place = parsePeer(listen);
+  const { key } = options;
+  const place = parsePeer(options.listen);
   if (!place)
     throw new UsageError(
-      `"${listen}" is not an address and a port`,
+      `"${options.listen}" is not an address and a port`,
       'name an address of this node that the other nodes reach: 10.0.0.7:7400',
     );
-  const use: PeerServerUse = { blobs: 0, bytes: 0, unfinished: 0, refused: 0 };
-  const server = createPeerServer(new ImageCache(options), readPeerKey(key), options, use);
-  const connections = new Set<Socket>();
+  const { maxConnections = MOST_CONNECTIONS, silenceMs } = options;
+  const { processes = Math.min(MOST_PROCESSES, Math.ceil(availableParallelism() / CORES_EACH)) } = options;
+  const input = { cache: new ImageCache(options).dir, key: readPeerKey(key), silenceMs };
+  const server = createServer({ pauseOnConnect: true, noDelay: true });
+  await listen(server, place, options.listen);
+  const workers = new Workers(processes, input);
   server.on('connection', (socket: Socket) => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
+    if (workers.connections < maxConnections) workers.give(socket);
+    else socket.destroy();
   });
-  server.listen(place);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    throw new EnvironmentError(`cannot listen at ${listen}: ${reasonOf(error)}`, [
-      { what: 'a free port', remedy: 'name another port, or another address of this machine' },
-    ]);
-  }
+  workers.failed.catch(() => server.close());
+  const close = async (): Promise<void> => {
+    server.close(); // its event never comes after connections were given away
+    await workers.close();
+  };
   return {
     address: shownAddress(server.address() as AddressInfo),
-    use: () => ({ ...use }),
-    close: async () => {
-      const closed = once(server, 'close');
-      server.close();
-      for (const socket of connections) socket.destroy(); // also of those who have not proved to have the key
-      await closed;
-    },
+    use: () => ({ ...workers.use }),
+    failed: workers.failed,
+    close,
   };
 }

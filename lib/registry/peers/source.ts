@@ -5,9 +5,9 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import { Agent, get } from 'node:https';
+import { SimpleConnection } from '../fetch/simple-connection.ts';
 import { SourceError, type BlobRange, type BlobSource } from '../fetch/source.ts';
+import { connectTls } from '../fetch/tls.ts';
 import { blobPathOf, clientTls, parsePeer } from './protocol.ts';
 
 /** Nodes that are asked before a registry. */
@@ -45,7 +45,7 @@ const placeOf = (peer: string, digest: string): string =>
 export class PeersSource implements BlobSource {
   readonly name = 'a peer';
   readonly #spec: PeersSpec;
-  readonly #agent: Agent;
+  readonly #connections = new Map<string, SimpleConnection>();
   /** Those that are asked no more. */
   readonly #aside = new Set<string>();
   /** Who has sent bytes of a blob. */
@@ -53,11 +53,10 @@ export class PeersSource implements BlobSource {
 
   constructor(spec: PeersSpec) {
     this.#spec = spec;
-    this.#agent = new Agent({ ...clientTls(spec.key), keepAlive: true, maxCachedSessions: 0 });
   }
 
   close(): void {
-    this.#agent.destroy();
+    for (const connection of this.#connections.values()) connection.close();
   }
 
   /** What has arrived of a blob was not the blob: none of those who sent it is asked again. */
@@ -65,78 +64,43 @@ export class PeersSource implements BlobSource {
     for (const peer of this.#senders.get(digest) ?? []) this.#aside.add(peer);
   }
 
-  #ask(peer: string, { digest, offset, length }: BlobRange, signal: AbortSignal): Promise<IncomingMessage> {
-    const { answerMs = ANSWER_MS } = this.#spec;
-    const headers = { range: `bytes=${offset}-${offset + length - 1}` };
-    return new Promise((resolve, reject) => {
-      const place = parsePeer(peer);
-      const request = get(
-        { ...place, path: blobPathOf(digest), headers, agent: this.#agent, signal },
-        (answer) => {
-          clearTimeout(timer);
-          resolve(answer);
-        },
-      );
-      const timer = setTimeout(() => {
-        request.destroy(new Error(`no answer in ${answerMs} ms`));
-      }, answerMs);
-      request.on('error', (error) => {
-        clearTimeout(timer);
-        reject(error);
-      });
+  #connectionTo(peer: string): SimpleConnection {
+    const { key, silenceMs = SILENCE_MS } = this.#spec;
+    const kept = this.#connections.get(peer);
+    if (kept) return kept;
+    const made = new SimpleConnection({
+      ...{ name: `the peer ${peer}`, host: peer, silenceMs, ready: 'secureConnect' },
+      open: (onread) => connectTls({ ...clientTls(key), ...parsePeer(peer), onread }),
     });
+    this.#connections.set(peer, made);
+    return made;
   }
 
   /** Hands over the bytes of an answer, as long as they come fast enough. */
-  async #take(answer: IncomingMessage, length: number, take: Take): Promise<void> {
-    const { silenceMs = SILENCE_MS, leastRate = LEAST_RATE, graceMs = GRACE_MS } = this.#spec;
-    let left = length;
-    await new Promise<void>((resolve, reject) => {
-      const fail = (why: string): void => {
-        reject(new Error(why));
-        answer.destroy();
-      };
-      let silence = setTimeout(fail, silenceMs, 'it was silent');
-      const tooSlow = setTimeout(fail, graceMs + (length / leastRate) * 1000, 'it was too slow');
-      answer.on('data', (part: Buffer) => {
-        clearTimeout(silence);
-        silence = setTimeout(fail, silenceMs, 'it was silent');
-        left -= part.length;
-        if (left < 0) fail('it sent more than was asked for');
-        else
-          try {
-            take(part);
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)));
-            answer.destroy();
-          }
-      });
-      answer.once('end', () => {
-        if (left === 0) resolve();
-        else fail('it sent too little');
-      });
-      answer.once('error', (error) => {
-        fail(error.message);
-      });
-      answer.once('close', () => {
-        clearTimeout(silence);
-        clearTimeout(tooSlow);
-        fail('it closed the connection');
-      });
-    });
-  }
-
   async #readFrom(peer: string, range: BlobRange, take: Take, signal: AbortSignal): Promise<void> {
-    const answer = await this.#ask(peer, range, signal);
-    const { statusCode, headers } = answer;
-    const expected = `bytes ${range.offset}-${range.offset + range.length - 1}/${range.size}`;
-    if (statusCode === 206 && headers['content-range'] === expected) {
-      await this.#take(answer, range.length, take);
-      return;
+    const { answerMs = ANSWER_MS, leastRate = LEAST_RATE, graceMs = GRACE_MS } = this.#spec;
+    const connection = this.#connectionTo(peer);
+    const { offset, length } = range;
+    const lines = [`range: bytes=${offset}-${offset + length - 1}`];
+    let timer = setTimeout(() => {
+      connection.end(`does not answer in ${answerMs} ms`);
+    }, answerMs);
+    const onHead = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(
+        () => {
+          connection.end('is too slow');
+        },
+        graceMs + (length / leastRate) * 1000,
+      );
+    };
+    try {
+      const reply = await connection.get(blobPathOf(range.digest), lines, range, take, signal, onHead);
+      if (reply === 404) throw new Absent();
+      if (reply !== 'taken') throw new Error(`the peer ${peer} answers ${reply}`);
+    } finally {
+      clearTimeout(timer);
     }
-    answer.destroy();
-    if (statusCode === 404) throw new Absent();
-    throw new Error(`it answered ${statusCode ?? 0}`);
   }
 
   async read(range: BlobRange, take: Take, signal: AbortSignal): Promise<void> {
@@ -166,8 +130,7 @@ export class PeersSource implements BlobSource {
         if (taken === 0) senders.delete(peer);
         if (error instanceof Absent) continue;
         this.#aside.add(peer);
-        const why = error instanceof Error ? error.message : String(error);
-        if (taken > 0) throw new SourceError('passing', `the peer ${peer} is given up: ${why}`);
+        if (taken > 0) throw error;
       }
     }
     throw new SourceError('absent', `no peer has ${digest}`);

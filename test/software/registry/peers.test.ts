@@ -5,10 +5,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { exec, execResult } from '../../../lib/exec.ts';
 import { verifyGpuImages } from '../../../lib/images/index.ts';
+import { readChildren, waitForExit } from '../../../lib/process/index.ts';
 import { interceptorLibrary, projectRoot } from '../../../lib/paths.ts';
 import { cacheImage, pullImage, pushImage, type PullResult } from '../../../lib/registry/index.ts';
 import { variantDir } from '../../../lib/variant.ts';
@@ -55,10 +57,23 @@ const cli = (...words: string[]): string[] => [join(projectRoot, 'dist/cli.js'),
 const cacheOf = (node: string): string => join(machine.dir, node);
 const blobsOf = (node: string): string[] => readdirSync(join(cacheOf(node), 'blobs/sha256'));
 
+interface Serving {
+  key?: string;
+  processes?: number;
+  /** As the leader of a process group. */
+  detached?: boolean;
+}
+
 /** `criu-cuda image serve` on a node. @returns its address */
-async function serve(node: string, key = keyFile): Promise<string> {
-  const words = cli('image', 'serve', '--listen', '127.0.0.1:0', '--key', key, '--cache', cacheOf(node));
-  const server = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'], env: machine.env });
+async function serve(
+  node: string,
+  { key = keyFile, processes = 2, detached = false }: Serving = {},
+): Promise<string> {
+  const place = ['--listen', '127.0.0.1:0', '--cache', cacheOf(node)];
+  const words = cli('image', 'serve', '--key', key, '--processes', String(processes), ...place);
+  const server = spawn(process.execPath, words, {
+    ...{ stdio: ['ignore', 'pipe', 'pipe'], env: machine.env, detached },
+  });
   servers.push(server);
   let text = '';
   server.stderr.on('data', (part: Buffer) => (text += part.toString()));
@@ -242,8 +257,12 @@ it(
         return false;
       }
     });
+    const processes = readChildren(server?.pid ?? 0);
+    expect(processes.length).toBeGreaterThan(0);
     server?.kill('SIGKILL');
     await expectWhole(await pulled);
+    // those that send end with it
+    await Promise.all(processes.map((pid) => waitForExit(pid)));
     expect(readdirSync(join(cacheOf('b'), 'blobs/sha256')).filter((name) => name.startsWith('.'))).toEqual(
       [],
     );
@@ -257,13 +276,39 @@ it(
     const first = await pullTo('a', []);
     const other = join(machine.dir, 'other-key');
     writeFileSync(other, randomBytes(32).toString('hex'), { mode: 0o600 });
-    const address = await serve('a', other);
+    const address = await serve('a', { key: other });
     const second = await cacheImage(reference, { cache: cacheOf('b'), peers: [address], peerKey: keyFile });
     await expectWhole(second);
     expect(second).toMatchObject({
       ...{ movedBytes: first.movedBytes, peerBytes: 0 },
       warnings: [`the peer ${address} is not asked: it does not have the key`],
     });
+  },
+  TIMEOUT_MS,
+);
+
+/** Whether a process has a handler for a signal. */
+function catches(pid: number, signal: NodeJS.Signals): boolean {
+  const [, mask = '0'] = /^SigCgt:\s*([\da-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+  return ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
+}
+
+it.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s to all processes of image serve at once, as a terminal and systemd send it, ends them in order',
+  async (signal) => {
+    await serve('a', { processes: 3, detached: true });
+    const [server] = servers;
+    const leader = server?.pid ?? 0;
+    const processes = readChildren(leader);
+    expect(processes).toHaveLength(3);
+    for (const pid of processes) await waitUntil(() => catches(pid, signal));
+    let text = '';
+    server?.stdout?.on('data', (part: Buffer) => (text += part.toString()));
+    process.kill(-leader, signal);
+    if (server) await once(server, 'close');
+    expect(text).toMatch(/sent 0 B in 0 blocks/);
+    expect(server?.exitCode).toBe(128 + constants.signals[signal]);
+    await Promise.all(processes.map((pid) => waitForExit(pid)));
   },
   TIMEOUT_MS,
 );

@@ -66,7 +66,7 @@ describe('a node', () => {
     const socket = connect(parsePeer(address)?.port ?? 0, '127.0.0.1').on('error', () => undefined);
     socket.resume();
     await once(socket, 'close');
-    expect(use()).toMatchObject({ blobs: 0, refused: 1 });
+    await expect.poll(use).toMatchObject({ blobs: 0, refused: 1 });
   });
 
   it('closes a connection that reads nothing of a blob', async () => {

@@ -28,6 +28,17 @@ describe('a pull', () => {
     await expect(readBlob(nodes.source([empty.address]), blob)).rejects.toMatchObject({ failure: 'absent' });
   });
 
+  it('asks a peer that does not have a blob for the next one on the same connection', async () => {
+    let connections = 0;
+    const empty = createServer(serverTls(nodes.key), (_, answer) => {
+      answer.writeHead(404, { 'content-length': 0 }).end();
+    }).on('secureConnection', () => (connections += 1));
+    const peers = nodes.source([await nodes.listening(empty)]);
+    for (let time = 0; time < 3; time += 1)
+      await expect(readBlob(peers, randomBytes(10))).rejects.toMatchObject({ failure: 'absent' });
+    expect(connections).toBe(1);
+  });
+
   it('gives up a peer that is dead or has another key, and gets the blob from the next', async () => {
     let connections = 0;
     const dead = await nodes.listening(
