@@ -141,7 +141,15 @@ function isCheck(value: unknown): value is '' | FailedCheck {
   return value === '' || (isText(reason) && isText(circumstances));
 }
 
-async function runCheck(system: System, path: string, checking: Checking): Promise<string> {
+/** @param ran what checks of this search have said, by the path of the program */
+async function runCheck(
+  system: System,
+  path: string,
+  checking: Checking,
+  ran: Map<string, string>,
+): Promise<string> {
+  const said = ran.get(path);
+  if (said !== undefined) return said;
   const subject = checkOf(path);
   const known = checking === 'always' ? undefined : recall(subject, isCheck, system.env);
   if (checking !== 'always' && (known === undefined || known === '')) return '';
@@ -151,11 +159,17 @@ async function runCheck(system: System, path: string, checking: Checking): Promi
   const { exitCode, stdout, stderr } = await system.run(path, ['check'], { timeoutMs: CHECK_TIMEOUT_MS });
   const reason = exitCode === 0 ? '' : firstError(stderr || stdout) || `exit code ${exitCode}`;
   keep(subject, reason === '' ? '' : { reason, circumstances }, system.env);
+  ran.set(path, reason);
   return reason;
 }
 
 /** Asks a criu program for its version and whether `criu check` passes. */
-async function probeCriu(system: System, candidate: CriuCandidate, checking: Checking): Promise<CriuInfo> {
+async function probeCriu(
+  system: System,
+  candidate: CriuCandidate,
+  checking: Checking,
+  ran: Map<string, string>,
+): Promise<CriuInfo> {
   const { path } = candidate;
   const refuse = (reason: string, version?: string): CriuInfo & UnusableCriu => ({
     ...candidate,
@@ -173,7 +187,7 @@ async function probeCriu(system: System, candidate: CriuCandidate, checking: Che
     if (compareVersions(version, oldestCriu) < 0) {
       return refuse(`version ${version} is older than ${oldestCriu}`, version);
     }
-    const reason = await runCheck(system, path, checking);
+    const reason = await runCheck(system, path, checking, ran);
     return reason === ''
       ? { ...candidate, version, usable: true }
       : { ...refuse(`criu check fails: ${reason}`, version), ...remedyOf(reason) };
@@ -215,10 +229,11 @@ async function searchCriu(
   system: System,
   found: readonly CriuCandidate[],
   checking: Checking,
+  ran = new Map<string, string>(),
 ): Promise<FoundCriu> {
   const rejected: FoundCriu['rejected'] = [];
   for (const candidate of found) {
-    const info = await probeCriu(system, candidate, checking);
+    const info = await probeCriu(system, candidate, checking, ran);
     if (info.usable) return { criu: info, rejected };
     rejected.push(info);
   }
@@ -235,6 +250,7 @@ export async function findCriu(
 ): Promise<FoundCriu> {
   const all = candidates(system);
   if (check) return searchCriu(system, all, 'always');
-  const found = all.length > 1 ? await searchCriu(system, all, 'if-changed') : undefined;
-  return found?.criu ? found : searchCriu(system, all, 'if-failed');
+  const ran = new Map<string, string>();
+  const found = all.length > 1 ? await searchCriu(system, all, 'if-changed', ran) : undefined;
+  return found?.criu ? found : searchCriu(system, all, 'if-failed', ran);
 }

@@ -10,7 +10,7 @@
 void ccr__look_limits(struct process *process, int root, struct text *text)
 {
 	process->max_address_space = process->max_descriptors = UINT64_MAX;
-	if (ccr__text_read(text, root, "proc/%d/limits", process->pid))
+	if (ccr__text_read(text, TEXT_ALL, root, "proc/%d/limits", process->pid))
 		return;
 	process->max_address_space = ccr__text_number(text, "Max address space", UINT64_MAX);
 	process->max_descriptors = ccr__text_number(text, "Max open files", UINT64_MAX);
@@ -26,7 +26,7 @@ static const char *value_of(const char *entry, const char *name)
 void ccr__look_environment(struct process *process, int root, struct text *text)
 {
 	/* The process says where it is in its memory, and how long. */
-	if (ccr__text_read_start(text, MOST_ENVIRONMENT, root, "proc/%d/environ", process->pid))
+	if (ccr__text_read(text, MOST_ENVIRONMENT, root, "proc/%d/environ", process->pid))
 		return;
 	for (const char *entry = text->data; entry < text->data + text->length;
 	     entry += strlen(entry) + 1) {

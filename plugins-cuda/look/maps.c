@@ -93,7 +93,7 @@ void ccr__look_maps(struct process *process, int root, struct text *text)
 {
 	char *rest, *line;
 
-	if (ccr__text_read(text, root, "proc/%d/maps", process->pid))
+	if (ccr__text_read(text, TEXT_ALL, root, "proc/%d/maps", process->pid))
 		return;
 	rest = text->data;
 	while ((line = ccr__text_line(&rest)))

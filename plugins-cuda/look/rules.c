@@ -122,7 +122,7 @@ static void judge_limits(struct state *s, const struct process *p)
 	if (p->nr_descriptors + SPARE_DESCRIPTORS > p->max_descriptors)
 		ccr__look_add(s, CCR_LOOK_DESCRIPTORS, p->pid, "%zu of %llu", p->nr_descriptors,
 			      (unsigned long long)p->max_descriptors);
-	ccr__text_read(&s->text, s->root, "proc/sys/vm/max_map_count");
+	ccr__text_read(&s->text, TEXT_ALL, s->root, "proc/sys/vm/max_map_count");
 	max_mappings = ccr__text_number(&s->text, "", UINT64_MAX);
 	if (p->nr_mappings + SPARE_MAPPINGS > max_mappings)
 		ccr__look_add(s, CCR_LOOK_MAPPINGS, p->pid, "%zu of %llu", p->nr_mappings,

@@ -20,7 +20,7 @@ static size_t count_in(struct state *s, const char *file)
 	size_t count = 0;
 
 	/* the sockets that the first process sees: those of its network namespace */
-	if (ccr__text_read(&s->text, s->root, "proc/%d/net/%s", s->request->pid, file))
+	if (ccr__text_read(&s->text, TEXT_ALL, s->root, "proc/%d/net/%s", s->request->pid, file))
 		return 0;
 	rest = s->text.data;
 	while ((line = ccr__text_line(&rest))) {

@@ -82,11 +82,11 @@ void ccr__look_threads(struct process *process, int root, struct text *text, str
 		return;
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' ||
-		    ccr__text_read(text, dirfd(dir), "%s/status", entry->d_name))
+		    ccr__text_read(text, TEXT_ALL, dirfd(dir), "%s/status", entry->d_name))
 			continue;
 		process->nr_threads++;
 		note_thread(process, strtol(entry->d_name, NULL, 10), text);
-		if (!ccr__text_read(text, dirfd(dir), "%s/children", entry->d_name))
+		if (!ccr__text_read(text, TEXT_ALL, dirfd(dir), "%s/children", entry->d_name))
 			note_children(text, children);
 	}
 	closedir(dir);

@@ -48,7 +48,7 @@ void ccr_cgroups_of(struct ccr_cgroups *cgroups, int root, pid_t pid, struct tex
 	char *rest, *line;
 
 	memset(cgroups, 0, sizeof(*cgroups));
-	if (ccr__text_read(text, root, "proc/%d/cgroup", pid))
+	if (ccr__text_read(text, TEXT_ALL, root, "proc/%d/cgroup", pid))
 		return;
 	rest = text->data;
 	while ((line = ccr__text_line(&rest)))
@@ -68,12 +68,13 @@ static const char *unified_mount(int root)
 bool ccr_cgroups_frozen(const struct ccr_cgroups *cgroups, int root, struct text *text)
 {
 	if (*cgroups->unified &&
-	    !ccr__text_read(text, root, "%s%s/cgroup.events", unified_mount(root),
+	    !ccr__text_read(text, TEXT_ALL, root, "%s%s/cgroup.events", unified_mount(root),
 			    cgroups->unified) &&
 	    ccr__text_number(text, "frozen", 0))
 		return true;
 	return *cgroups->freezer &&
-	       !ccr__text_read(text, root, FREEZER "%s/freezer.state", cgroups->freezer) &&
+	       !ccr__text_read(text, TEXT_ALL, root, FREEZER "%s/freezer.state",
+			       cgroups->freezer) &&
 	       strncmp(text->data, "THAWED", strlen("THAWED")) != 0;
 }
 
@@ -93,13 +94,14 @@ static uint64_t left_in(const char *path, const char *mount, const struct files 
 	uint64_t limit, used, cache;
 
 	/* "max" is not a number */
-	if (ccr__text_read(text, root, "%s%s/%s", mount, path, files->limit))
+	if (ccr__text_read(text, TEXT_ALL, root, "%s%s/%s", mount, path, files->limit))
 		return UINT64_MAX;
 	limit = ccr__text_number(text, "", UINT64_MAX);
-	if (limit >= NO_LIMIT || ccr__text_read(text, root, "%s%s/%s", mount, path, files->usage))
+	if (limit >= NO_LIMIT ||
+	    ccr__text_read(text, TEXT_ALL, root, "%s%s/%s", mount, path, files->usage))
 		return UINT64_MAX;
 	used = ccr__text_number(text, "", 0);
-	ccr__text_read(text, root, "%s%s/memory.stat", mount, path);
+	ccr__text_read(text, TEXT_ALL, root, "%s%s/memory.stat", mount, path);
 	cache = ccr__text_number(text, files->inactive, 0) +
 		ccr__text_number(text, files->active, 0);
 	used = used > cache ? used - cache : 0;

@@ -10,7 +10,7 @@ uint64_t ccr_memory_available(int root, struct text *text)
 {
 	uint64_t kib;
 
-	ccr__text_read(text, root, "proc/meminfo");
+	ccr__text_read(text, TEXT_ALL, root, "proc/meminfo");
 	kib = ccr__text_number(text, "MemAvailable", UINT64_MAX);
 	return kib == UINT64_MAX ? kib : kib << 10;
 }

@@ -41,12 +41,15 @@ static int read_all(struct text *text, int fd, size_t most)
 	return len < 0 ? -errno : 0;
 }
 
-static int read_file(struct text *text, size_t most, int dir, const char *format, va_list args)
+int ccr__text_read(struct text *text, size_t most, int dir, const char *format, ...)
 {
 	char path[PATH_MAX];
+	va_list args;
 	int fd, ret;
 
+	va_start(args, format);
 	vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
 	text->length = 0;
 	if (!text->size && grow(text))
 		return -ENOMEM;
@@ -58,28 +61,6 @@ static int read_file(struct text *text, size_t most, int dir, const char *format
 	if (ret)
 		text->length = 0;
 	text->data[text->length] = '\0';
-	return ret;
-}
-
-int ccr__text_read(struct text *text, int dir, const char *format, ...)
-{
-	va_list args;
-	int ret;
-
-	va_start(args, format);
-	ret = read_file(text, SIZE_MAX, dir, format, args);
-	va_end(args);
-	return ret;
-}
-
-int ccr__text_read_start(struct text *text, size_t most, int dir, const char *format, ...)
-{
-	va_list args;
-	int ret;
-
-	va_start(args, format);
-	ret = read_file(text, most, dir, format, args);
-	va_end(args);
 	return ret;
 }
 

@@ -12,12 +12,14 @@ struct text {
 	size_t length, size;
 };
 
-/* Reads all of a file; the path is relative to `dir`. Returns 0 or -errno; then the text is empty.
+/* For files of the kernel, which end. */
+#define TEXT_ALL SIZE_MAX
+
+/*
+ * Reads the first `most` bytes of a file: what a program decides about may have no end. The path is
+ * relative to `dir`. Returns 0 or -errno; then the text is empty.
  */
-int ccr__text_read(struct text *text, int dir, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* The same of the first `most` bytes: what a program decides about may have no end. */
-int ccr__text_read_start(struct text *text, size_t most, int dir, const char *format, ...)
+int ccr__text_read(struct text *text, size_t most, int dir, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 /* The next line of what is left in `*rest`, without its newline; NULL at the end. Changes the text.
  */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /** A `criu-cuda restore` that stays with its program and is interrupted, as by the scheduler of a cluster. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
@@ -24,22 +25,22 @@ beforeEach(() => {
 });
 afterEach(() => machine.close());
 
-interface HowInterrupted {
-  under?: readonly string[];
-  signal?: NodeJS.Signals;
-}
-
-/** Restores a workload, sends a signal to the command, and waits for its end. @returns its exit code and the pid of the program */
-async function interrupt({ under, signal = 'SIGTERM' }: HowInterrupted = {}): Promise<{
-  code: unknown;
-  pid: number;
-}> {
+/** Checkpoints a workload and restores it by a command that stays. */
+async function restored(
+  under: readonly string[] | undefined,
+  lock: number | 'hang',
+): Promise<{ command: ChildProcess; pid: number }> {
   const { pid } = await machine.start({ under });
   const words = [cli, 'checkpoint', String(pid), machine.imagesDir];
   const dumped = await execResult(process.execPath, words, { env: machine.env });
   expect(dumped.exitCode, dumped.stdout + dumped.stderr).toBe(0);
   // only the command itself asks the driver to lock a process: the call leaves a mark
-  const env = { ...process.env, ...machine.env, SOFTCUDA_FAIL: `${LOCK}:1:999`, SOFTCUDA_FAIL_MARKS: marks };
+  const env = {
+    ...process.env,
+    ...machine.env,
+    SOFTCUDA_FAIL: `${LOCK}:1:${lock}`,
+    SOFTCUDA_FAIL_MARKS: marks,
+  };
   const child = spawn(process.execPath, [cli, 'restore', machine.imagesDir], {
     env,
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -47,8 +48,22 @@ async function interrupt({ under, signal = 'SIGTERM' }: HowInterrupted = {}): Pr
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
   await waitUntil(() => said.includes(`restored ${pid} in`));
-  const ended = once(child, 'close');
-  child.kill(signal);
+  return { command: child, pid };
+}
+
+interface HowInterrupted {
+  under?: readonly string[];
+  signal?: NodeJS.Signals;
+}
+
+/** Sends a signal to such a command, and waits for its end. @returns its exit code and the pid of the program */
+async function interrupt({ under, signal = 'SIGTERM' }: HowInterrupted = {}): Promise<{
+  code: unknown;
+  pid: number;
+}> {
+  const { command, pid } = await restored(under, 999);
+  const ended = once(command, 'close');
+  command.kill(signal);
   const [code] = (await ended) as [unknown];
   return { code, pid };
 }
@@ -111,6 +126,28 @@ it(
     } finally {
       if (isAlive(pid)) process.kill(pid, 'SIGKILL');
     }
+  },
+  TIMEOUT_MS,
+);
+
+/** A signal has reached the process, which blocks it. */
+const isPending = (pid: number, signal: number): boolean => {
+  const pending = /^ShdPnd:\t(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return (BigInt(`0x${pending ?? '0'}`) & (1n << BigInt(signal - 1))) !== 0n;
+};
+
+it(
+  'ends at a second Ctrl-C, and the program with it, whatever the first one waits for',
+  async () => {
+    // the first one waits for the program, which does not take SIGTERM, and then for the driver
+    const { command, pid } = await restored(['env', '--block-signal=TERM'], 'hang');
+    const ended = once(command, 'close');
+    command.kill('SIGINT');
+    await waitUntil(() => isPending(pid, constants.signals.SIGTERM));
+    expect(isAlive(pid)).toBe(true);
+    command.kill('SIGINT');
+    expect(await ended).toEqual([130, null]);
+    await waitUntil(() => !isAlive(pid));
   },
   TIMEOUT_MS,
 );

@@ -163,16 +163,29 @@ describe('findCriu', () => {
       expect(await quick()).toBe(first);
     });
 
+    /** As if something around all of them had changed since they were checked. */
+    function changeCircumstances(): void {
+      const dir = join(machine.system.env.XDG_CACHE_HOME ?? '', 'criu-cuda', 'facts');
+      for (const name of readdirSync(dir)) {
+        const fact = readFileSync(join(dir, name), 'utf8');
+        writeFileSync(join(dir, name), fact.replace(/"circumstances":"\w/, '"circumstances":"-'));
+      }
+    }
+
     it('checks it again when something around it has changed', async () => {
       await findCriu(system);
-      const dir = join(machine.system.env.XDG_CACHE_HOME ?? '', 'criu-cuda', 'facts');
-      const facts = readdirSync(dir).map((name) => join(dir, name));
-      const fact = facts.find((path) => readFileSync(path, 'utf8').includes('circumstances')) ?? '';
-      const text = readFileSync(fact, 'utf8');
-      writeFileSync(fact, text.replace(/"circumstances":"\w/, '"circumstances":"-'));
+      changeCircumstances();
       failing.clear();
       expect(await quick()).toBe(first);
       expect(checks).toEqual([first, second, first]);
+    });
+
+    it('checks each of them once where all fail and something has changed', async () => {
+      failing.add(second);
+      expect((await findCriu(system)).criu).toBeUndefined();
+      changeCircumstances();
+      expect(await quick()).toBeUndefined();
+      expect(checks).toEqual([first, second, first, second]);
     });
 
     it('checks all of them again before it says that there is none', async () => {
