@@ -66,7 +66,7 @@ import {
 import { checkpointIsolated } from './isolated.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
-import { checkFilters, findTarget, programOf, refuse, type Target } from './target.ts';
+import { checkFilters, checkLimits, findTarget, programOf, refuse, type Target } from './target.ts';
 import { actWhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
@@ -264,6 +264,7 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   const target = findTarget(given.pid);
   const { pid, pids } = target;
   checkFilters(target);
+  checkLimits(target);
   const env = await withDriverOf(given.env, () => readMappedFiles(pids));
   const options = { ...given, pid, env };
   const operation = await resolveOperation(options);
